@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"quartermaster/internal/provision"
+)
+
+const addAccountSQL = `
+INSERT INTO accounts AS a (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+RETURNING ` + accountColumns
+
+// AddAccount adds a Ready account to its pool. An order that waits may get it in the same transaction: those orders are
+// returned, to be woken. Errors: provision.ErrConflict when the account id or the external id is known already,
+// provision.ErrNotFound when the provider has no such pool or there is no such model.
+func (s *Store) AddAccount(ctx context.Context, a provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error) {
+	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		if err := lockPool(ctx, tx, a.Pool); err != nil {
+			return err
+		}
+		err := tx.GetContext(ctx, &added, addAccountSQL, a.ID, a.Provider, a.Marketplace, a.Environment, a.Model, a.Name, a.RootEmail, a.RoleARN, a.ExternalID)
+		if err != nil {
+			return err
+		}
+		woken, err = match(ctx, tx, a.Pool, provision.OrderKey{})
+		return err
+	})
+	switch {
+	case violates(err, "accounts_pkey"):
+		err = fmt.Errorf("account %s is in a pool already: %w", a.ID, provision.ErrConflict)
+	case violates(err, "accounts_external_id_unique"):
+		err = fmt.Errorf("the external id of account %s is another account's: %w", a.ID, provision.ErrConflict)
+	case violates(err, "accounts_model_fkey"):
+		err = fmt.Errorf("account model %q: %w", a.Model, provision.ErrNotFound)
+	case violates(err, "accounts_provider_marketplace_environment_fkey"):
+		err = fmt.Errorf("pool %s: %w", a.Pool, provision.ErrNotFound)
+	}
+	return added, woken, err
+}
+
+// Account reads one account of the provider. Errors: provision.ErrNotFound.
+func (s *Store) Account(ctx context.Context, provider, id string) (a provision.Account, err error) {
+	err = s.db.GetContext(ctx, &a, `SELECT `+accountColumns+` FROM accounts a WHERE a.provider = $1 AND a.id = $2`, provider, id)
+	return a, notFound(err, "account %s", id)
+}
+
+// Accounts lists the accounts of a provider, oldest first.
+func (s *Store) Accounts(ctx context.Context, provider string, f provision.AccountFilter) (accounts []provision.Account, err error) {
+	var w where
+	w.and("a.provider = ?", provider)
+	if len(f.Statuses) > 0 {
+		w.and("a.status = ANY(?)", pq.Array(f.Statuses))
+	}
+	w.andIf(f.Marketplace != "", "a.marketplace = ?", f.Marketplace)
+	w.andIf(f.Environment != "", "a.environment = ?", f.Environment)
+	w.andIf(f.Model != "", "a.model = ?", f.Model)
+	if f.After != nil {
+		w.and("(a.added_at, a.id) > (?, ?)", f.After.AddedAt, f.After.ID)
+	}
+	err = s.db.SelectContext(ctx, &accounts, `SELECT `+accountColumns+` FROM accounts a`+w.sql()+` ORDER BY a.added_at, a.id LIMIT `+w.arg(f.Limit), w.args...)
+	return accounts, err
+}
+
+// AccountEvent is one audit row of an account.
+type AccountEvent struct {
+	Actor      string `db:"actor"`
+	FromStatus string `db:"from_status"` // empty: it was added
+	ToStatus   string `db:"to_status"`
+	Reason     string `db:"reason"`
+	OrderID    string `db:"order_id"`
+}
+
+const accountEventsSQL = `
+SELECT actor, COALESCE(from_status, '') AS from_status, to_status, reason, COALESCE(order_id, '') AS order_id
+FROM account_events WHERE account_id = $1 ORDER BY seq`
+
+// AccountEvents reads the history of an account, oldest first.
+func (s *Store) AccountEvents(ctx context.Context, accountID string) (events []AccountEvent, err error) {
+	err = s.db.SelectContext(ctx, &events, accountEventsSQL, accountID)
+	return events, err
+}
+
+const poolExistsSQL = `SELECT EXISTS (SELECT 1 FROM pools WHERE provider = $1 AND marketplace = $2 AND environment = $3)`
+
+// PoolExists tells whether the provider has such a pool.
+func (s *Store) PoolExists(ctx context.Context, p provision.Pool) (exists bool, err error) {
+	err = s.db.GetContext(ctx, &exists, poolExistsSQL, p.Provider, p.Marketplace, p.Environment)
+	return exists, err
+}
+
+// AddProvider adds a provider, or changes its name.
+func (s *Store) AddProvider(ctx context.Context, id, name string) error {
+	_, err := s.db.ExecContext(ctx, `INSERT INTO providers (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name`, id, name)
+	if violates(err, "providers_id_is_a_slug") {
+		return fmt.Errorf("provider id %q: use lower-case letters, digits and single hyphens, at most 40", id)
+	}
+	return err
+}
+
+const addPoolSQL = `
+INSERT INTO pools (provider, marketplace, environment, report_kind) VALUES ($1, $2, $3, $4)
+ON CONFLICT (provider, marketplace, environment) DO NOTHING`
+
+// AddPool adds a pool with the default settings and the given kind of new reports. A pool that is there stays as it is.
+// Errors: provision.ErrNotFound when there is no such provider.
+func (s *Store) AddPool(ctx context.Context, p provision.Pool, kind provision.ReportKind) error {
+	_, err := s.db.ExecContext(ctx, addPoolSQL, p.Provider, p.Marketplace, p.Environment, kind)
+	switch {
+	case violates(err, "pools_provider_fkey"):
+		return fmt.Errorf("provider %q: %w: add it first", p.Provider, provision.ErrNotFound)
+	case violates(err, "pools_marketplace_is_a_slug"):
+		return fmt.Errorf("marketplace %q: use lower-case letters, digits and single hyphens, at most 40", p.Marketplace)
+	case violates(err, "pools_environment_known"):
+		return fmt.Errorf("environment %q: use production or test", p.Environment)
+	case violates(err, "pools_report_kind_known"):
+		return fmt.Errorf("report kind %q: use cur or export", kind)
+	}
+	return err
+}

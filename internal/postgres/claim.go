@@ -1,0 +1,258 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"quartermaster/internal/provision"
+)
+
+const accountColumns = `a.id, a.provider, a.marketplace, a.environment, a.model, a.name, a.root_email, a.role_arn, a.external_id,
+	(SELECT m.root_access FROM account_models m WHERE m.id = a.model) AS root_access, a.added_at, a.status, a.status_since, COALESCE(a.order_id, '') AS order_id, a.reason`
+
+const mineSQL = `
+SELECT ` + accountColumns + ` FROM accounts a
+WHERE a.provider = $1 AND a.order_id = $2 AND a.status = 'provisioning'`
+
+const enqueueSQL = `
+UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', queue_position = nextval('orders_queue')
+WHERE provider = $1 AND id = $2`
+
+// ClaimAccount gives the order the oldest Ready account of its pool that fits, unless an older order waits for it. A
+// repeat returns the same account. Without stock the order keeps its place in the queue: Claim.Account is nil.
+//
+// The order takes its place and the stock is matched to the queue in one transaction, under the pool's lock, so a newer
+// order never overtakes an older one. A released or ended order claims nothing (CodeOrderNotInProgress): an attempt that
+// wakes up late leaks no account.
+func (s *Store) ClaimAccount(ctx context.Context, key provision.OrderKey) (claim provision.Claim, err error) {
+	err = s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		pool, state, err := lockOrder(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		switch state {
+		case provision.Accepted:
+			if _, err := tx.ExecContext(ctx, enqueueSQL, key.Provider, key.ID); err != nil {
+				return err
+			}
+		case provision.WaitingForAccount, provision.Provisioning, provision.ActionRequired:
+		default:
+			return &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: fmt.Sprintf("the order is %s and claims no account any more", state)}
+		}
+		if claim.Woken, err = match(ctx, tx, pool, key); err != nil {
+			return err
+		}
+		var mine provision.Account
+		switch err := tx.GetContext(ctx, &mine, mineSQL, key.Provider, key.ID); {
+		case err == nil:
+			claim.Account = &mine
+			return nil
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
+		return tx.GetContext(ctx, &claim.Place, placeSQL, key.Provider, key.ID)
+	})
+	return claim, err
+}
+
+const placeSQL = `
+SELECT count(*) FROM orders o JOIN orders mine USING (provider, marketplace, environment)
+WHERE mine.provider = $1 AND mine.id = $2 AND o.state = 'waiting_for_account' AND o.queue_position <= mine.queue_position`
+
+// matchSQL gives one account to one order: the order that waits longest among those that some Ready account fits, and
+// the oldest account that fits it. SKIP LOCKED passes over an account that an operator is just changing.
+const matchSQL = `
+WITH head AS (
+    SELECT o.provider, o.id, o.marketplace, o.environment, o.model
+    FROM orders o
+    WHERE o.provider = $1 AND o.marketplace = $2 AND o.environment = $3 AND o.state = 'waiting_for_account'
+      AND EXISTS (SELECT 1 FROM accounts a
+                  WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3 AND a.status = 'ready'
+                    AND (o.model IS NULL OR a.model = o.model))
+    ORDER BY o.queue_position LIMIT 1 FOR UPDATE
+), oldest AS (
+    SELECT a.id
+    FROM accounts a JOIN head USING (provider, marketplace, environment)
+    WHERE a.status = 'ready' AND (head.model IS NULL OR a.model = head.model)
+    ORDER BY a.added_at, a.added_seq LIMIT 1 FOR UPDATE OF a SKIP LOCKED
+), claimed AS (
+    UPDATE accounts a SET status = 'provisioning', order_id = head.id, reason = ''
+    FROM oldest, head WHERE a.id = oldest.id
+    RETURNING a.id
+)
+UPDATE orders o SET state = 'provisioning', step = 'inspect_account'
+FROM head, claimed WHERE o.provider = head.provider AND o.id = head.id
+RETURNING o.provider, o.id`
+
+// match gives Ready accounts to waiting orders, first come first served, until one of the two runs out. It returns the
+// orders that got one, but for the caller's own. The pool must be locked.
+func match(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, self provision.OrderKey) (woken []provision.OrderKey, err error) {
+	for {
+		var served provision.OrderKey
+		switch err := tx.GetContext(ctx, &served, matchSQL, pool.Provider, pool.Marketplace, pool.Environment); {
+		case errors.Is(err, sql.ErrNoRows):
+			return woken, nil
+		case err != nil:
+			return nil, fmt.Errorf("matching the stock of pool %s: %w", pool, err)
+		}
+		if served != self {
+			woken = append(woken, served)
+		}
+	}
+}
+
+const poolOfOrderSQL = `SELECT provider, marketplace, environment FROM orders WHERE provider = $1 AND id = $2`
+
+const stateForUpdateSQL = `SELECT state FROM orders WHERE provider = $1 AND id = $2 FOR UPDATE`
+
+// lockOrder locks the order's pool, then the order, always in that sequence.
+func lockOrder(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey) (pool provision.Pool, state provision.OrderState, err error) {
+	if err = tx.GetContext(ctx, &pool, poolOfOrderSQL, key.Provider, key.ID); err != nil {
+		return pool, "", notFound(err, "order %s", key)
+	}
+	if err = lockPool(ctx, tx, pool); err != nil {
+		return pool, "", err
+	}
+	err = tx.GetContext(ctx, &state, stateForUpdateSQL, key.Provider, key.ID)
+	return pool, state, notFound(err, "order %s", key)
+}
+
+const rejectAccountSQL = `
+UPDATE accounts SET status = 'invalid', reason = $3
+WHERE id = $4 AND provider = $1 AND order_id = $2 AND status = 'provisioning'`
+
+const backToQueueSQL = `
+UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', failure = NULL WHERE provider = $1 AND id = $2`
+
+// RejectAccount marks the account that the order holds Invalid and puts the order back into the queue at its old place,
+// where it may get the next account at once. Nothing happens when the order does not hold that account any more.
+func (s *Store) RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure) (woken []provision.OrderKey, err error) {
+	err = s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		pool, _, err := lockOrder(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		rejected, err := affected(tx.ExecContext(ctx, rejectAccountSQL, key.Provider, key.ID, why.Error(), accountID))
+		if err != nil || !rejected {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, backToQueueSQL, key.Provider, key.ID); err != nil {
+			return err
+		}
+		woken, err = match(ctx, tx, pool, key)
+		return err
+	})
+	return woken, err
+}
+
+const beginUndoSQL = `UPDATE orders SET state = 'compensating', step = 'verify_restored', failure = $3 WHERE provider = $1 AND id = $2`
+
+// BeginUndo sets an order that holds an account to compensating. An order that holds none, or is already there, stays.
+func (s *Store) BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
+	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		_, state, err := lockOrder(ctx, tx, key)
+		if err != nil || state != provision.Provisioning && state != provision.ActionRequired {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(why))
+		return err
+	})
+}
+
+const releaseAccountSQL = `
+UPDATE accounts SET status = $3, reason = $4, order_id = CASE $3 WHEN 'ready' THEN NULL ELSE order_id END
+WHERE provider = $1 AND order_id = $2 AND status = 'provisioning'`
+
+const closeOrderSQL = `
+UPDATE orders SET state = $3, failure = $4, leftovers = $5, notes = $6 WHERE provider = $1 AND id = $2`
+
+// CloseOrder ends an order that did not complete and releases its account in the same transaction: verified clean it
+// goes back to Ready and keeps its age, else it is Provisioning failed and says what is left. An order that has ended
+// stays as it is.
+func (s *Store) CloseOrder(ctx context.Context, c provision.Closing) (woken []provision.OrderKey, err error) {
+	key := c.Order
+	status, reason := provision.AccountReady, "returned clean by order "+key.ID
+	switch {
+	case len(c.Leftovers) > 0:
+		status, reason = provision.AccountProvisioningFailed, "left by order "+key.ID+": "+joinSentences(c.Leftovers)
+	case c.Park:
+		status, reason = provision.AccountProvisioningFailed, "clean, but the pool parks the accounts of failed orders (order "+key.ID+")"
+	}
+	err = s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		pool, state, err := lockOrder(ctx, tx, key)
+		if err != nil || state.Ended() {
+			return err
+		}
+		if state == provision.Provisioning || state == provision.ActionRequired {
+			if _, err := tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(c.Failure)); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, releaseAccountSQL, key.Provider, key.ID, status, reason); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, closeOrderSQL, key.Provider, key.ID, c.State, asJSON(c.Failure), textArray(c.Leftovers), textArray(c.Notes)); err != nil {
+			return err
+		}
+		woken, err = match(ctx, tx, pool, key)
+		return err
+	})
+	return woken, err
+}
+
+const allocateAccountSQL = `
+UPDATE accounts SET status = 'allocated', reason = ''
+WHERE id = $3 AND provider = $1 AND order_id = $2 AND status = 'provisioning'`
+
+const completeOrderSQL = `
+UPDATE orders SET state = 'completed', step = 'allocate', failure = NULL, result = $3 WHERE provider = $1 AND id = $2`
+
+const startPasswordClockSQL = `
+UPDATE order_passwords SET expires_at = now() + $4 * interval '1 second'
+WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND expires_at IS NULL`
+
+// Allocate hands the account to the customer: account and order change in one transaction, and there is no way back.
+// A repeat changes nothing.
+func (s *Store) Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error {
+	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		_, state, err := lockOrder(ctx, tx, key)
+		if err != nil || state == provision.Completed {
+			return err
+		}
+		allocated, err := affected(tx.ExecContext(ctx, allocateAccountSQL, key.Provider, key.ID, accountID))
+		if err != nil {
+			return err
+		}
+		if !allocated || state != provision.Provisioning {
+			return &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: provision.StepAllocate,
+				Reason: fmt.Sprintf("the order is %s and cannot be completed with account %s", state, accountID)}
+		}
+		if _, err := tx.ExecContext(ctx, completeOrderSQL, key.Provider, key.ID, asJSON(result)); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, startPasswordClockSQL, key.Provider, key.ID, accountID, provision.PasswordLifetime.Seconds())
+		return err
+	})
+}
+
+func affected(result sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}
+
+// asJSON encodes one of provision's types, which all encode.
+func asJSON(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encoding %T: %v", v, err))
+	}
+	return text
+}

@@ -1,0 +1,351 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"quartermaster/internal/provision"
+)
+
+const openOrderSQL = `
+INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at)
+VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8)
+ON CONFLICT (provider, id) DO NOTHING`
+
+const openedSQL = `
+SELECT o.nonce, o.state, o.request_sha256, p.alternate_contact_types, p.report_kind, p.report_region, p.report_prefix,
+       p.user_policy_arns, COALESCE(p.permissions_boundary_arn, '') AS permissions_boundary_arn, p.on_failure,
+       COALESCE(EXTRACT(EPOCH FROM p.wait_deadline), 0)::bigint AS wait_seconds, COALESCE(p.root_instructions, '') AS root_instructions
+FROM orders o JOIN pools p USING (provider, marketplace, environment)
+WHERE o.provider = $1 AND o.id = $2`
+
+// OpenOrder writes the order's row, once, and returns what its workflow needs. A row of the same id that holds another
+// request is never touched: CodeIdempotencyConflict.
+func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened provision.Opened, err error) {
+	request := asJSON(order.Request)
+	hash := RequestHash(order.Request)
+	err = s.tx(ctx, orderActor(order.OrderKey), func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, openOrderSQL, order.Provider, order.ID, order.Request.Marketplace, order.Request.Environment,
+			order.Request.AccountModel, request, hash, order.AcceptedAt)
+		if err != nil {
+			return err
+		}
+		var row struct {
+			Nonce               string               `db:"nonce"`
+			State               provision.OrderState `db:"state"`
+			Hash                []byte               `db:"request_sha256"`
+			ContactTypes        pq.StringArray       `db:"alternate_contact_types"`
+			ReportKind          provision.ReportKind `db:"report_kind"`
+			ReportRegion        string               `db:"report_region"`
+			ReportPrefix        string               `db:"report_prefix"`
+			UserPolicies        pq.StringArray       `db:"user_policy_arns"`
+			PermissionsBoundary string               `db:"permissions_boundary_arn"`
+			OnFailure           string               `db:"on_failure"`
+			WaitSeconds         int64                `db:"wait_seconds"`
+			RootInstructions    string               `db:"root_instructions"`
+		}
+		if err := tx.GetContext(ctx, &row, openedSQL, order.Provider, order.ID); err != nil {
+			return err
+		}
+		if string(row.Hash) != string(hash) {
+			return &provision.Failure{Code: provision.CodeIdempotencyConflict, Field: "id",
+				Reason: "an order of this id with other content exists: give the new order an id of its own"}
+		}
+		opened = provision.Opened{
+			Nonce: row.Nonce,
+			Ended: row.State.Ended(),
+			Settings: provision.PoolSettings{
+				AlternateContactTypes: row.ContactTypes,
+				ReportKind:            row.ReportKind,
+				ReportRegion:          row.ReportRegion,
+				ReportPrefix:          row.ReportPrefix,
+				UserPolicyARNs:        row.UserPolicies,
+				PermissionsBoundary:   row.PermissionsBoundary,
+				Park:                  row.OnFailure == "park",
+				WaitDeadline:          time.Duration(row.WaitSeconds) * time.Second,
+				RootInstructions:      row.RootInstructions,
+			},
+		}
+		return nil
+	})
+	return opened, err
+}
+
+// RequestHash is the SHA-256 of the canonical form of a request: what makes "the same order again" the same.
+func RequestHash(request provision.Request) []byte {
+	sum := sha256.Sum256(asJSON(request))
+	return sum[:]
+}
+
+const stepStartedSQL = `
+INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt) VALUES ($1, $2, $3, $4, 'running', $5)
+ON CONFLICT (provider, order_id, account_id, step) DO UPDATE SET state = 'running', attempt = EXCLUDED.attempt, finished_at = NULL
+WHERE order_steps.state <> 'done'`
+
+const setStepSQL = `UPDATE orders SET step = $3 WHERE provider = $1 AND id = $2 AND state = 'provisioning'`
+
+// StepStarted notes that an attempt at a step began.
+func (s *Store) StepStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error {
+	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, stepStartedSQL, key.Provider, key.ID, accountID, step, attempt); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, setStepSQL, key.Provider, key.ID, step)
+		return err
+	})
+}
+
+const stepEndedSQL = `
+UPDATE order_steps SET state = $5, problem = $6, finished_at = CASE WHEN $5 = 'retrying' THEN NULL ELSE now() END
+WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
+
+// StepEnded notes how an attempt at a step ended. The problem holds no data of the customer.
+func (s *Store) StepEnded(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error {
+	_, err := s.db.ExecContext(ctx, stepEndedSQL, key.Provider, key.ID, accountID, step, state, problem)
+	return err
+}
+
+const orderViewSQL = `
+SELECT o.provider, o.id, o.request, o.request_sha256, o.state, o.state_since, o.step, o.failure, o.leftovers, o.notes, o.result, o.created_at,
+       COALESCE(a.id, '') AS account_id, p.id AS password_id, p.expires_at AS password_expires_at, p.revealed_at AS password_revealed_at,
+       CASE WHEN o.state = 'waiting_for_account' THEN (
+           SELECT count(*) FROM orders ahead
+           WHERE ahead.provider = o.provider AND ahead.marketplace = o.marketplace AND ahead.environment = o.environment
+             AND ahead.state = 'waiting_for_account' AND ahead.queue_position <= o.queue_position)
+       ELSE 0 END AS place
+FROM orders o
+LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status IN ('provisioning', 'allocated', 'provisioning_failed')
+LEFT JOIN order_passwords p ON p.provider = o.provider AND p.order_id = o.id AND p.account_id = a.id AND o.state = 'completed'`
+
+type orderRow struct {
+	provision.OrderKey
+	Request           []byte               `db:"request"`
+	Hash              []byte               `db:"request_sha256"`
+	State             provision.OrderState `db:"state"`
+	Since             time.Time            `db:"state_since"`
+	Step              provision.Step       `db:"step"`
+	Failure           []byte               `db:"failure"`
+	Leftovers         pq.StringArray       `db:"leftovers"`
+	Notes             pq.StringArray       `db:"notes"`
+	Result            []byte               `db:"result"`
+	CreatedAt         time.Time            `db:"created_at"`
+	AccountID         string               `db:"account_id"`
+	PasswordID        sql.NullString       `db:"password_id"`
+	PasswordExpiresAt sql.NullTime         `db:"password_expires_at"`
+	PasswordRevealed  *time.Time           `db:"password_revealed_at"`
+	Place             int                  `db:"place"`
+}
+
+func (r orderRow) view() (provision.OrderView, error) {
+	v := provision.OrderView{
+		Order:       provision.Order{OrderKey: r.OrderKey, AcceptedAt: r.CreatedAt},
+		RequestHash: r.Hash,
+		State:       r.State,
+		Since:       r.Since,
+		Step:        r.Step,
+		Leftovers:   r.Leftovers,
+		Notes:       r.Notes,
+		AccountID:   r.AccountID,
+	}
+	for _, field := range []struct {
+		text []byte
+		into any
+	}{{r.Request, &v.Request}, {r.Failure, &v.Failure}, {r.Result, &v.Result}} {
+		if field.text == nil {
+			continue
+		}
+		if err := json.Unmarshal(field.text, field.into); err != nil {
+			return v, fmt.Errorf("order %s holds JSON that cannot be read: %w", r.OrderKey, err)
+		}
+	}
+	if r.PasswordID.Valid && r.PasswordExpiresAt.Valid {
+		v.Password = &provision.PasswordView{ID: r.PasswordID.String, ExpiresAt: r.PasswordExpiresAt.Time, RevealedAt: r.PasswordRevealed}
+	}
+	return v, nil
+}
+
+// Order reads one order. Errors: provision.ErrNotFound.
+func (s *Store) Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
+	views, err := s.orderViews(ctx, key.Provider, orderViewSQL+` WHERE o.provider = $1 AND o.id = $2`, key.Provider, key.ID)
+	if err != nil {
+		return provision.OrderView{}, err
+	}
+	if len(views) == 0 {
+		return provision.OrderView{}, fmt.Errorf("order %s: %w", key, provision.ErrNotFound)
+	}
+	return views[0], nil
+}
+
+// Orders lists the orders of a provider, newest first.
+func (s *Store) Orders(ctx context.Context, provider string, f provision.OrderFilter) ([]provision.OrderView, error) {
+	var w where
+	w.and("o.provider = ?", provider)
+	if len(f.States) > 0 {
+		w.and("o.state = ANY(?)", pq.Array(f.States))
+	}
+	w.andIf(f.Marketplace != "", "o.marketplace = ?", f.Marketplace)
+	w.andIf(f.Environment != "", "o.environment = ?", f.Environment)
+	w.andIf(f.Model != "", "o.model = ?", f.Model)
+	w.andIf(f.AccountID != "", "a.id = ?", f.AccountID)
+	w.andIf(!f.CreatedAfter.IsZero(), "o.created_at >= ?", f.CreatedAfter)
+	w.andIf(!f.CreatedBefore.IsZero(), "o.created_at < ?", f.CreatedBefore)
+	if f.After != nil {
+		w.and("(o.created_at, o.id) < (?, ?)", f.After.CreatedAt, f.After.ID)
+	}
+	return s.orderViews(ctx, provider, orderViewSQL+w.sql()+` ORDER BY o.created_at DESC, o.id DESC LIMIT `+w.arg(f.Limit), w.args...)
+}
+
+const stepsSQL = `
+SELECT order_id, step, account_id, state, attempt, started_at, finished_at, problem FROM order_steps
+WHERE provider = $1 AND order_id = ANY($2) ORDER BY started_at, step`
+
+func (s *Store) orderViews(ctx context.Context, provider, query string, args ...any) ([]provision.OrderView, error) {
+	var rows []orderRow
+	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
+		return nil, err
+	}
+	views := make([]provision.OrderView, len(rows))
+	index := make(map[string]int, len(rows))
+	ids := make([]string, len(rows))
+	waiting := false
+	for i, row := range rows {
+		var err error
+		if views[i], err = row.view(); err != nil {
+			return nil, err
+		}
+		index[row.ID], ids[i] = i, row.ID
+		waiting = waiting || row.State == provision.WaitingForAccount
+	}
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	var steps []struct {
+		OrderID string `db:"order_id"`
+		provision.StepView
+	}
+	if err := s.db.SelectContext(ctx, &steps, stepsSQL, provider, pq.Array(ids)); err != nil {
+		return nil, err
+	}
+	for _, step := range steps {
+		view := &views[index[step.OrderID]]
+		view.Steps = append(view.Steps, step.StepView)
+	}
+	if !waiting {
+		return views, nil
+	}
+	stock, err := s.stockOf(ctx, provider)
+	if err != nil {
+		return nil, err
+	}
+	for i := range views {
+		if view := &views[i]; view.State == provision.WaitingForAccount {
+			view.Waiting = &provision.Waiting{Place: rows[i].Place, Why: whyNone(stock[view.Pool()], view.Request.AccountModel)}
+		}
+	}
+	return views, nil
+}
+
+type stockCount struct {
+	provision.Pool
+	Model  provision.Model         `db:"model"`
+	Status provision.AccountStatus `db:"status"`
+	Count  int                     `db:"count"`
+}
+
+const stockSQL = `
+SELECT provider, marketplace, environment, model, status, count(*) FROM accounts
+WHERE provider = $1 GROUP BY provider, marketplace, environment, model, status`
+
+func (s *Store) stockOf(ctx context.Context, provider string) (map[provision.Pool][]stockCount, error) {
+	var counts []stockCount
+	if err := s.db.SelectContext(ctx, &counts, stockSQL, provider); err != nil {
+		return nil, err
+	}
+	stock := map[provision.Pool][]stockCount{}
+	for _, c := range counts {
+		stock[c.Pool] = append(stock[c.Pool], c)
+	}
+	return stock, nil
+}
+
+// whyNone says in numbers why no account of the pool is there for an order that waits.
+func whyNone(stock []stockCount, model provision.Model) string {
+	total, other, ahead := 0, 0, 0
+	byStatus := map[provision.AccountStatus]int{}
+	for _, c := range stock {
+		total += c.Count
+		switch {
+		case model != "" && c.Model != model:
+			other += c.Count
+		case c.Status == provision.AccountReady:
+			ahead += c.Count
+		default:
+			byStatus[c.Status] += c.Count
+		}
+	}
+	if total == 0 {
+		return "the pool has no accounts"
+	}
+	var parts []string
+	for _, s := range []struct {
+		status provision.AccountStatus
+		words  string
+	}{
+		{provision.AccountAllocated, "allocated"}, {provision.AccountProvisioning, "with other orders"},
+		{provision.AccountProvisioningFailed, "provisioning failed"}, {provision.AccountInvalid, "invalid"},
+	} {
+		if n := byStatus[s.status]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, s.words))
+		}
+	}
+	if ahead > 0 {
+		parts = append(parts, fmt.Sprintf("%d about to be given out", ahead))
+	}
+	if other > 0 {
+		parts = append(parts, fmt.Sprintf("%d other model", other))
+	}
+	return fmt.Sprintf("0 of %d accounts match: %s", total, strings.Join(parts, ", "))
+}
+
+// where collects the conditions of a query and numbers their arguments.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+func (w *where) arg(v any) string {
+	w.args = append(w.args, v)
+	return fmt.Sprintf("$%d", len(w.args))
+}
+
+func (w *where) and(condition string, args ...any) {
+	for _, v := range args {
+		condition = strings.Replace(condition, "?", w.arg(v), 1)
+	}
+	w.conditions = append(w.conditions, condition)
+}
+
+func (w *where) andIf(wanted bool, condition string, v any) {
+	if wanted {
+		w.and(condition, v)
+	}
+}
+
+func (w *where) sql() string { return " WHERE " + strings.Join(w.conditions, " AND ") }
+
+func textArray(s []string) any {
+	if s == nil {
+		s = []string{}
+	}
+	return pq.Array(s)
+}
+
+func joinSentences(s []string) string { return strings.Join(s, "; ") }

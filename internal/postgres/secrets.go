@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"quartermaster/internal/provision"
+)
+
+const keepPasswordSQL = `
+INSERT INTO order_passwords AS p (provider, order_id, account_id, sealed) VALUES ($1, $2, $3, $4)
+ON CONFLICT (provider, order_id, account_id) DO UPDATE SET sealed = COALESCE(p.sealed, EXCLUDED.sealed)
+RETURNING p.sealed`
+
+// KeepPassword keeps the sealed password, unless one is kept already, and returns the kept one.
+func (s *Store) KeepPassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) (kept []byte, err error) {
+	err = s.db.GetContext(ctx, &kept, keepPasswordSQL, key.Provider, key.ID, accountID, sealed)
+	return kept, err
+}
+
+const replacePasswordSQL = `
+UPDATE order_passwords SET sealed = $4 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND revealed_at IS NULL`
+
+// ReplacePassword overwrites the kept password.
+func (s *Store) ReplacePassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error {
+	_, err := s.db.ExecContext(ctx, replacePasswordSQL, key.Provider, key.ID, accountID, sealed)
+	return err
+}
+
+const withdrawPasswordSQL = `
+UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 AND account_id = $3`
+
+// WithdrawPassword forgets the kept password, if there is one.
+func (s *Store) WithdrawPassword(ctx context.Context, key provision.OrderKey, accountID string) error {
+	_, err := s.db.ExecContext(ctx, withdrawPasswordSQL, key.Provider, key.ID, accountID)
+	return err
+}
+
+// The sealed bytes leave the table in the same statement that marks them revealed: of two readers at once, one gets them.
+const revealPasswordSQL = `
+WITH taken AS (
+    SELECT id, sealed FROM order_passwords
+    WHERE id = $1 AND sealed IS NOT NULL AND revealed_at IS NULL AND expires_at > now()
+    FOR UPDATE
+), used AS (
+    UPDATE order_passwords p SET sealed = NULL, revealed_at = now(), revealed_to = $2 FROM taken WHERE p.id = taken.id
+    RETURNING p.provider, p.order_id, p.account_id, taken.sealed
+)
+SELECT used.provider, used.order_id, used.account_id, used.sealed,
+       o.result ->> 'iam_user_name' AS user_name, o.result ->> 'sign_in_url' AS sign_in_url
+FROM used JOIN orders o ON o.provider = used.provider AND o.id = used.order_id AND o.state = 'completed'`
+
+// RevealPassword takes the sealed password of a completed order out of the database, once, and notes to whom (an IP
+// address). Errors: provision.ErrNotFound for an id that never was, provision.ErrGone when it was revealed before,
+// withdrawn or is too old.
+func (s *Store) RevealPassword(ctx context.Context, id, to string) (provision.Revealed, error) {
+	var rows []struct {
+		Provider  string `db:"provider"`
+		OrderID   string `db:"order_id"`
+		AccountID string `db:"account_id"`
+		Sealed    []byte `db:"sealed"`
+		UserName  string `db:"user_name"`
+		SignInURL string `db:"sign_in_url"`
+	}
+	if err := s.db.SelectContext(ctx, &rows, revealPasswordSQL, id, to); err != nil {
+		return provision.Revealed{}, err
+	}
+	if len(rows) == 1 {
+		r := rows[0]
+		return provision.Revealed{
+			OrderKey:  provision.OrderKey{Provider: r.Provider, ID: r.OrderID},
+			AccountID: r.AccountID,
+			Sealed:    r.Sealed,
+			UserName:  r.UserName,
+			SignInURL: r.SignInURL,
+		}, nil
+	}
+	var known bool
+	if err := s.db.GetContext(ctx, &known, `SELECT EXISTS (SELECT 1 FROM order_passwords WHERE id = $1)`, id); err != nil {
+		return provision.Revealed{}, err
+	}
+	if !known {
+		return provision.Revealed{}, fmt.Errorf("password link: %w", provision.ErrNotFound)
+	}
+	return provision.Revealed{}, fmt.Errorf("password link: %w", provision.ErrGone)
+}
+
+const apiKeySQL = `SELECT id, provider, name, secret_sha256, expires_at, revoked_at FROM api_keys WHERE id = $1`
+
+// APIKey reads a key by its public id. Errors: provision.ErrNotFound.
+func (s *Store) APIKey(ctx context.Context, id string) (key provision.APIKey, err error) {
+	err = s.db.GetContext(ctx, &key, apiKeySQL, id)
+	return key, notFound(err, "API key %s", id)
+}
+
+const addAPIKeySQL = `
+INSERT INTO api_keys (id, provider, name, secret_sha256, expires_at) VALUES ($1, $2, $3, $4, $5)`
+
+// AddAPIKey adds a key of a provider. Errors: provision.ErrNotFound when there is no such provider.
+func (s *Store) AddAPIKey(ctx context.Context, key provision.APIKey) error {
+	_, err := s.db.ExecContext(ctx, addAPIKeySQL, key.ID, key.Provider, key.Name, key.SecretSHA256, key.ExpiresAt)
+	if violates(err, "api_keys_provider_fkey") {
+		return fmt.Errorf("provider %q: %w: add it first", key.Provider, provision.ErrNotFound)
+	}
+	return err
+}

@@ -1,0 +1,111 @@
+package provision
+
+import "fmt"
+
+// Kind says who can help when something went wrong: spec "Provisioning one order", the table of what goes wrong.
+type Kind string
+
+// The kinds of failure.
+const (
+	KindTransient  Kind = "transient"  // AWS will do it later: retry
+	KindInput      Kind = "input"      // the customer's input: somebody must correct it
+	KindAccount    Kind = "account"    // the account itself is unusable: take the next one
+	KindPermission Kind = "permission" // permission or quota in the account: an operator must help
+	KindInternal   Kind = "internal"   // ours: retry, compensate nothing
+)
+
+// Code names one thing that can go wrong. Codes are public: they stand in the API, in search attributes and as error
+// types in workflow histories, which are not encrypted, so a code never carries data.
+type Code string
+
+// What can go wrong. The kind of each is in kindOf.
+const (
+	CodeAliasTaken          Code = "AliasTaken"
+	CodeUserNameTaken       Code = "UserNameTaken"
+	CodeReportNotFound      Code = "ReportNotFound"
+	CodeReportAmbiguous     Code = "ReportAmbiguous"
+	CodeReportBroken        Code = "ReportBroken"
+	CodeContactRefused      Code = "ContactRefused"
+	CodePasswordRefused     Code = "PasswordRefused"
+	CodeInputRefused        Code = "InputRefused"
+	CodeCannotEnter         Code = "AccountCannotBeEntered"
+	CodeWrongAccount        Code = "WrongAccount"
+	CodeAccountSuspended    Code = "AccountSuspended"
+	CodeContactDataInvalid  Code = "AccountContactInvalid"
+	CodePermissionMissing   Code = "PermissionMissing"
+	CodeQuotaReached        Code = "QuotaReached"
+	CodeReportQuota         Code = "ReportQuotaReached"
+	CodeNotOurs             Code = "ResourceNotOurs"
+	CodeThrottled           Code = "Throttled"
+	CodeUnavailable         Code = "AWSUnavailable"
+	CodeNotYetVisible       Code = "NotYetVisible"
+	CodeNoAccountReady      Code = "NoAccountReady"
+	CodeWaitDeadline        Code = "WaitDeadlinePassed"
+	CodeAccountsExhausted   Code = "AccountsExhausted"
+	CodeOrderNotInProgress  Code = "OrderNotInProgress"
+	CodeCancelled           Code = "OrderCancelled"
+	CodeIdempotencyConflict Code = "OrderIDReused"
+	CodeInternal            Code = "Internal"
+)
+
+var kindOf = map[Code]Kind{
+	CodeAliasTaken:          KindInput,
+	CodeUserNameTaken:       KindInput,
+	CodeReportNotFound:      KindInput,
+	CodeReportAmbiguous:     KindInput,
+	CodeReportBroken:        KindInput,
+	CodeContactRefused:      KindInput,
+	CodePasswordRefused:     KindInput,
+	CodeInputRefused:        KindInput,
+	CodeCannotEnter:         KindAccount,
+	CodeWrongAccount:        KindAccount,
+	CodeAccountSuspended:    KindAccount,
+	CodeContactDataInvalid:  KindAccount,
+	CodePermissionMissing:   KindPermission,
+	CodeQuotaReached:        KindPermission,
+	CodeReportQuota:         KindPermission,
+	CodeNotOurs:             KindPermission,
+	CodeThrottled:           KindTransient,
+	CodeUnavailable:         KindTransient,
+	CodeNotYetVisible:       KindTransient,
+	CodeNoAccountReady:      KindTransient,
+	CodeWaitDeadline:        KindPermission,
+	CodeAccountsExhausted:   KindPermission,
+	CodeOrderNotInProgress:  KindInput,
+	CodeCancelled:           KindInput,
+	CodeIdempotencyConflict: KindInput,
+	CodeInternal:            KindInternal,
+}
+
+// Kind says who can help.
+func (c Code) Kind() Kind {
+	if k, ok := kindOf[c]; ok {
+		return k
+	}
+	return KindInternal
+}
+
+// Failure is why an order, or a step of it, cannot go on, in words for the person who can help.
+//
+// Reason never holds the customer's data, so that it may be logged; Value holds the refused value, when there is one,
+// and is shown only to those who may read the order.
+type Failure struct {
+	Code   Code   `json:"code"`
+	Step   Step   `json:"step,omitempty"`
+	Field  string `json:"field,omitempty"` // of the order, as the API names it
+	Value  string `json:"value,omitempty"`
+	Reason string `json:"reason"` // what happened and what to do, in one or two sentences
+	// AWSCode is the error code on the wire, e.g. EntityAlreadyExists.
+	AWSCode string `json:"aws_code,omitempty"`
+	// RequestID is AWS's id of the refused call: what AWS Support asks for.
+	RequestID string `json:"aws_request_id,omitempty"`
+}
+
+// Error is the failure without the customer's data.
+func (f *Failure) Error() string {
+	s := string(f.Code)
+	if f.Field != "" {
+		s += " (" + f.Field + ")"
+	}
+	return fmt.Sprintf("%s: %s", s, f.Reason)
+}
