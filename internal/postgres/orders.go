@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"fmt"
@@ -31,7 +30,7 @@ WHERE o.provider = $1 AND o.id = $2`
 // request is never touched: CodeIdempotencyConflict.
 func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened provision.Opened, err error) {
 	request := asJSON(order.Request)
-	hash := RequestHash(order.Request)
+	hash := order.Request.Hash()
 	err = s.tx(ctx, orderActor(order.OrderKey), func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, openOrderSQL, order.Provider, order.ID, order.Request.Marketplace, order.Request.Environment,
 			order.Request.AccountModel, request, hash, order.AcceptedAt)
@@ -77,12 +76,6 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 		return nil
 	})
 	return opened, err
-}
-
-// RequestHash is the SHA-256 of the canonical form of a request: what makes "the same order again" the same.
-func RequestHash(request provision.Request) []byte {
-	sum := sha256.Sum256(asJSON(request))
-	return sum[:]
 }
 
 const stepStartedSQL = `

@@ -30,18 +30,26 @@ const (
 // Open connects to a PostgreSQL URL (postgres://user@host/db?sslmode=…). Every connection gets bounds, unless the URL
 // sets them: a statement may take 10 s, wait 3 s for a lock, and a transaction may idle 30 s.
 func Open(ctx context.Context, databaseURL string) (*sqlx.DB, error) {
+	return open(ctx, databaseURL, map[string]string{
+		"statement_timeout":                   "10s",
+		"lock_timeout":                        "3s",
+		"idle_in_transaction_session_timeout": "30s",
+	})
+}
+
+// OpenToMigrate connects like Open, but without the bounds: a migration takes the time it takes.
+func OpenToMigrate(ctx context.Context, databaseURL string) (*sqlx.DB, error) {
+	return open(ctx, databaseURL, map[string]string{})
+}
+
+func open(ctx context.Context, databaseURL string, settings map[string]string) (*sqlx.DB, error) {
 	u, err := url.Parse(databaseURL)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
 		return nil, errors.New("the database URL is not of the form postgres://user:password@host:port/name?sslmode=…") // never print it: it holds the password
 	}
 	query := u.Query()
-	for name, value := range map[string]string{
-		"statement_timeout":                   "10s",
-		"lock_timeout":                        "3s",
-		"idle_in_transaction_session_timeout": "30s",
-		"application_name":                    "quartermaster",
-		"connect_timeout":                     "5",
-	} {
+	settings["application_name"], settings["connect_timeout"] = "quartermaster", "5"
+	for name, value := range settings {
 		if !query.Has(name) {
 			query.Set(name, value)
 		}

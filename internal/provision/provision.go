@@ -3,6 +3,8 @@
 package provision
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -68,6 +70,16 @@ type Request struct {
 	AlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
 	AccountAlias     string            `json:"aws_account_alias"`
 	CallbackURL      string            `json:"callback_url,omitempty"`
+}
+
+// Hash is the SHA-256 of the canonical form of the request, its JSON: what makes "the same order again" the same.
+func (r Request) Hash() []byte {
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic("a request of plain strings always encodes: " + err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return sum[:]
 }
 
 // Order is an accepted order: what the workflow gets.

@@ -1,0 +1,59 @@
+# What CI runs is what you run: each target works from a clean clone with Go, git and make.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: postgres ## run one order through the whole system, here, with a simulated AWS
+	@go -C dev run ./cmd/dev demo
+
+.PHONY: dev
+dev: postgres ## everything in one terminal: database, Temporal with Web UI, simulated AWS, API, worker (ctrl-C ends it)
+	@go -C dev run ./cmd/dev up
+
+.PHONY: build
+build: ## compile the programs into .build/bin
+	@mkdir -p .build/bin
+	go build -o .build/bin/ ./cmd/...
+	go build -C dev -o ../.build/bin/quartermaster-dev ./cmd/dev
+
+.PHONY: test
+test: ## run all tests of all modules; closes with "N passed, N failed"
+	@tools/test.sh -timeout=20m
+
+.PHONY: test-race
+test-race: ## the same with the race detector, which takes several times as long
+	@tools/test.sh -timeout=60m -race
+
+.PHONY: lint
+lint: ## all static checks: linters, formatting, tidy modules, generated code, secrets, known vulnerabilities
+	@tools/lint.sh
+
+.PHONY: fmt
+fmt: ## format all Go files
+	@gofmt -w $$(git ls-files --cached --others --exclude-standard -- '*.go')
+
+.PHONY: generate
+generate: ## run the code generators again, after a change of the API document for one
+	@tools/generate.sh
+
+.PHONY: histories
+histories: postgres ## record the workflow histories that the replay tests read; only from released code
+	@go -C dev run ./cmd/dev histories
+
+.PHONY: migrate
+migrate: ## bring the database of QM_DATABASE_URL to the newest schema
+	@go run ./cmd/quartermaster migrate
+
+.PHONY: postgres
+postgres: ## make sure that PostgreSQL's programs are installed; every other target does so by itself
+	@tools/ensure-postgres.sh
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf .build

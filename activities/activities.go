@@ -1,0 +1,109 @@
+// Package activities holds what the workflows do to the world: one file a resource, do and undo side by side.
+// errors.go is the only place that decides what is retried.
+package activities
+
+import (
+	"context"
+	"time"
+
+	"quartermaster/internal/awscloud"
+	"quartermaster/internal/provision"
+)
+
+// Activities are the activities of ProvisionOrder. Every method is an activity: registered by its name, safe to repeat.
+type Activities struct {
+	Store   Store
+	Cloud   *awscloud.Cloud
+	Sealer  Sealer
+	Timings Timings
+}
+
+// Timings bound how long one attempt looks for AWS's eventual consistency before it leaves the rest to a retry.
+type Timings struct {
+	VisibleFor time.Duration // how long a written thing may stay unseen before the attempt gives up (a retry looks again)
+	AbsentFor  time.Duration // how long a thing that may have been written must stay unseen before an undo believes that it is not there
+	PollEvery  time.Duration // pause between two looks
+}
+
+// Sealer encrypts passwords at rest. The purpose is authenticated, not stored: what was sealed for one purpose does not
+// open for another.
+type Sealer interface {
+	Seal(plaintext []byte, purpose string) ([]byte, error)
+	Open(sealed []byte, purpose string) ([]byte, error)
+}
+
+// Store is what the activities need of the database.
+type Store interface {
+	OpenOrder(ctx context.Context, order provision.Order) (provision.Opened, error)
+	ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error)
+	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure) (woken []provision.OrderKey, err error)
+	BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error
+	CloseOrder(ctx context.Context, closing provision.Closing) (woken []provision.OrderKey, err error)
+	Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error
+
+	StepStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error
+	StepEnded(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error
+
+	// KeepPassword stores the sealed password of the order unless one is kept already, and returns the kept one.
+	KeepPassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) (kept []byte, err error)
+	// ReplacePassword overwrites the kept password: AWS's password policy refused it.
+	ReplacePassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error
+	// WithdrawPassword forgets the kept password, if there is one.
+	WithdrawPassword(ctx context.Context, key provision.OrderKey, accountID string) error
+}
+
+// Assignment is an account in the hands of an order: the input of every activity that works in the account.
+type Assignment struct {
+	Order    provision.OrderKey     `json:"order"`
+	Nonce    string                 `json:"nonce"`
+	Request  provision.Request      `json:"request"`
+	Settings provision.PoolSettings `json:"settings"`
+	Account  provision.Account      `json:"account"`
+}
+
+// Inspection is what Inspect found before anything was changed.
+type Inspection struct {
+	Journal        provision.Journal `json:"journal"`
+	ExistingReport *provision.Report `json:"existing_report,omitempty"` // the report that the order names
+}
+
+// UserUndo asks RemoveUser to take the user away. UserID is the id that the step recorded; empty when the step's answer
+// was lost: then the tags alone say whose the user is.
+type UserUndo struct {
+	Assignment
+	UserID string `json:"user_id,omitempty"`
+}
+
+// Restore asks for what the journal holds to be put back.
+type Restore struct {
+	Assignment
+	Journal provision.Journal `json:"journal"`
+}
+
+// SetUpReport asks for the report: the existing one is linked, else a new one is made.
+type SetUpReport struct {
+	Assignment
+	Existing *provision.Report `json:"existing,omitempty"`
+}
+
+// ReportUndo asks RemoveReport to take the report away that the order created.
+type ReportUndo struct {
+	Assignment
+	Report provision.Report `json:"report"` // zero when the step's answer was lost
+}
+
+// SignIn asks for the login profile of the user.
+type SignIn struct {
+	Assignment
+	User provision.User `json:"user"`
+}
+
+// Undone is what an undo has to say: what it left alone because somebody else changed it meanwhile.
+type Undone struct {
+	Notes []string `json:"notes,omitempty"`
+}
+
+// Verification is the comparison of the account with the journal: empty when nothing of the order is left.
+type Verification struct {
+	Leftovers []string `json:"leftovers,omitempty"`
+}

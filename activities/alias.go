@@ -1,0 +1,131 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"quartermaster/internal/awscloud"
+	"quartermaster/internal/provision"
+)
+
+// SetAlias gives the account the ordered alias. AWS replaces the earlier one without a word; the journal has it.
+// Source: AWS Account Management Reference Guide, "Create an account alias".
+func (a *Activities) SetAlias(ctx context.Context, in Restore) (struct{}, error) {
+	return struct{}{}, a.step(ctx, in.Assignment, provision.StepAlias, func(ctx context.Context) error {
+		s, err := a.enter(ctx, in.Assignment)
+		if err != nil {
+			return err
+		}
+		alias := in.Request.AccountAlias
+		current, err := currentAlias(ctx, s)
+		if err != nil {
+			return err
+		}
+		if current != alias {
+			_, err := s.IAM.CreateAccountAlias(ctx, &iam.CreateAccountAliasInput{AccountAlias: aws.String(alias)})
+			switch {
+			case awscloud.IsAlreadyExists(err):
+				return a.aliasIsOurs(ctx, s, alias)
+			case err != nil:
+				return err
+			}
+		}
+		seen, err := a.twice(ctx, aliasIs(s, alias))
+		if err == nil && !seen {
+			err = notYet("the account's alias")
+		}
+		return err
+	})
+}
+
+// aliasIsOurs finds out what "already exists" means: the alias is somebody else's, or this account has it, by an attempt
+// whose reply was lost. Only a repeated attempt can have had a predecessor, so only then is it worth a long look.
+func (a *Activities) aliasIsOurs(ctx context.Context, s *awscloud.Session, alias string) error {
+	var unseenFor time.Duration
+	if repeated(ctx) {
+		unseenFor = a.Timings.VisibleFor
+	}
+	ours, err := a.appears(ctx, unseenFor, aliasIs(s, alias))
+	if err != nil || ours {
+		return err
+	}
+	return &provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: alias, AWSCode: "EntityAlreadyExists",
+		Reason: "the alias belongs to another AWS account (aliases are unique in all of AWS): choose another one"}
+}
+
+// RestoreAlias gives the account its earlier alias back. It begins with a deletion of the ordered alias, because a
+// deletion names the alias and so asks the truth, which a list may not show yet: it succeeds only when the account still
+// has the alias that we gave it.
+func (a *Activities) RestoreAlias(ctx context.Context, in Restore) (Undone, error) {
+	return a.undo(ctx, in.Assignment, provision.StepAlias, func(ctx context.Context) ([]string, error) {
+		ordered, earlier := in.Request.AccountAlias, in.Journal.Alias
+		if ordered == earlier {
+			return nil, nil
+		}
+		s, err := a.enter(ctx, in.Assignment)
+		if err != nil {
+			return nil, err
+		}
+		var deleted bool
+		err = a.insist(ctx, busy, func(ctx context.Context) error {
+			_, err := s.IAM.DeleteAccountAlias(ctx, &iam.DeleteAccountAliasInput{AccountAlias: aws.String(ordered)})
+			deleted = err == nil
+			return awscloud.IgnoreNotFound(err)
+		})
+		if err != nil {
+			return nil, err
+		}
+		current := ""
+		if !deleted {
+			if current, err = currentAlias(ctx, s); err != nil {
+				return nil, err
+			}
+		}
+		switch current {
+		case earlier:
+			return nil, nil
+		case "", ordered: // it is deleted, by this attempt or by one whose reply was lost; a list may still show it
+			return nil, a.giveAliasBack(ctx, s, earlier)
+		}
+		return []string{"the account's alias was changed by somebody else meanwhile: it was left as it is"}, nil
+	})
+}
+
+// giveAliasBack sets the earlier alias. From the moment it was replaced anybody could take it.
+func (a *Activities) giveAliasBack(ctx context.Context, s *awscloud.Session, earlier string) error {
+	if earlier == "" {
+		return nil
+	}
+	err := a.insist(ctx, busy, func(ctx context.Context) error {
+		_, err := s.IAM.CreateAccountAlias(ctx, &iam.CreateAccountAliasInput{AccountAlias: aws.String(earlier)})
+		return err
+	})
+	if !awscloud.IsAlreadyExists(err) {
+		return err
+	}
+	back, err := a.twice(ctx, aliasIs(s, earlier))
+	if err != nil || back {
+		return err
+	}
+	return &provision.Failure{Code: provision.CodeNotOurs, Step: provision.StepAlias, AWSCode: "EntityAlreadyExists",
+		Reason: "the account's earlier alias was taken by another AWS account meanwhile and cannot be given back: the account has no alias now"}
+}
+
+// currentAlias is the account's alias; empty when it has none. An account has at most one.
+func currentAlias(ctx context.Context, s *awscloud.Session) (string, error) {
+	out, err := s.IAM.ListAccountAliases(ctx, &iam.ListAccountAliasesInput{})
+	if err != nil || len(out.AccountAliases) == 0 {
+		return "", err
+	}
+	return out.AccountAliases[0], nil
+}
+
+func aliasIs(s *awscloud.Session, alias string) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) {
+		current, err := currentAlias(ctx, s)
+		return err == nil && current == alias, err
+	}
+}

@@ -1,0 +1,144 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"quartermaster/internal/awscloud"
+	"quartermaster/internal/provision"
+)
+
+// throttleDelay is how long a throttled attempt waits before the next one: AWS's buckets are full again by then.
+const throttleDelay = 5 * time.Second
+
+// translate is the only place that decides what is retried. It turns whatever an activity ran into, an error of AWS, a
+// *provision.Failure or an error of the store, into an application error that carries the failure. A cancel is passed on
+// as it is. Neither the message nor the failure's reason holds data of the customer: texts of AWS never get through.
+func translate(err error, at provision.Step) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, context.Canceled) || temporal.IsCanceledError(err) {
+		return err
+	}
+	if _, done := errors.AsType[*temporal.ApplicationError](err); done {
+		return err
+	}
+	failure := classify(err, at)
+	if failure.Step == "" {
+		failure.Step = at
+	}
+	kind := failure.Code.Kind()
+	opts := temporal.ApplicationErrorOptions{
+		NonRetryable: kind == provision.KindInput || kind == provision.KindAccount || kind == provision.KindPermission,
+		Details:      []any{failure},
+	}
+	if kind != provision.KindInternal && failure.Code != provision.CodeUnavailable {
+		opts.Category = temporal.ApplicationErrorCategoryBenign // expected: an answer for somebody, not an alert
+	}
+	if failure.Code == provision.CodeThrottled {
+		opts.NextRetryDelay = throttleDelay
+	}
+	return temporal.NewApplicationErrorWithOptions(failure.Error(), string(failure.Code), opts)
+}
+
+// failureOf is what translate put into the error, and whether it is final.
+func failureOf(err error) (failure provision.Failure, final bool) {
+	app, ok := errors.AsType[*temporal.ApplicationError](err)
+	if !ok || !app.HasDetails() || app.Details(&failure) != nil {
+		return provision.Failure{Code: provision.CodeInternal, Reason: "an unexpected error; the log has the details"}, false
+	}
+	return failure, app.NonRetryable()
+}
+
+// classify is the table of what can go wrong: which error means what, and so who can help. Sources: the errors of each
+// operation in AWS's API models, and the AWS documentation on error handling of each service.
+func classify(err error, at provision.Step) provision.Failure {
+	if failure, ok := errors.AsType[*provision.Failure](err); ok {
+		return *failure
+	}
+	if wrong, ok := errors.AsType[*awscloud.IdentityError](err); ok {
+		return provision.Failure{Code: provision.CodeWrongAccount,
+			Reason: fmt.Sprintf("the role of account %s leads into account %s: correct the role of the account", wrong.Want, wrong.Got)}
+	}
+	f := provision.Failure{AWSCode: awscloud.Code(err), RequestID: awscloud.RequestID(err)}
+	call := callName(err)
+	switch {
+	case awscloud.IsThrottled(err):
+		f.Code, f.Reason = provision.CodeThrottled, "AWS asks for a slower pace ("+call+"); it is tried again by itself"
+	case awscloud.IsBadCredentials(err):
+		f.Code, f.Reason = provision.CodeInternal, "AWS does not accept our own credentials ("+call+"): check the service's AWS configuration"
+	case awscloud.IsAccountProblem(err):
+		f.Code, f.Reason = provision.CodeAccountSuspended, "AWS does not serve the account ("+f.AWSCode+"): it is suspended, closed or not signed up"
+	case awscloud.IsAssumeRole(err) && (awscloud.IsAccessDenied(err) || awscloud.IsValidation(err)):
+		f.Code = provision.CodeCannotEnter
+		f.Reason = "the role cannot be assumed: the role, its trust policy or the external id is wrong, or the account is suspended"
+	case awscloud.IsAccessDenied(err):
+		f.Code, f.Reason = provision.CodePermissionMissing, "the role in the account may not call "+call+": compare its policy with the one we ship"
+	case awscloud.IsQuota(err):
+		f.Code, f.Reason = provision.CodeQuotaReached, "a quota of the account is used up ("+call+"): have it raised or make room"
+		if at == provision.StepReport {
+			f.Code, f.Reason = provision.CodeReportQuota, "the account has as many cost reports as AWS allows ("+call+"): delete one or order with an existing one"
+		}
+	case awscloud.IsPasswordPolicyViolation(err):
+		f.Code, f.Reason = provision.CodePasswordRefused, "the account's password policy refuses the generated password: check the policy"
+	case awscloud.IsAmbiguous(err):
+		f.Code, f.Reason = provision.CodeUnavailable, "AWS did not answer, or answered with an error of its own ("+call+"); it is tried again by itself"
+	case awscloud.IsConcurrentModification(err), awscloud.IsTemporarilyUnmodifiable(err), awscloud.IsDeleteConflict(err), awscloud.IsExpiredToken(err):
+		f.Code, f.Reason = provision.CodeUnavailable, "AWS is not ready for "+call+" yet; it is tried again by itself"
+	case awscloud.IsNotFound(err), awscloud.IsAlreadyExists(err):
+		// Answers, not failures: whoever asked looks again on the next attempt and decides by what is there then.
+		f.Code, f.Reason = provision.CodeNotYetVisible, "AWS does not show the result of an earlier call yet ("+call+"); it is tried again by itself"
+	case awscloud.IsValidation(err):
+		f.Code, f.Field, f.Reason = provision.CodeInputRefused, fieldOf[at], "AWS refuses the value ("+call+"): correct it"
+	case errors.Is(err, provision.ErrConflict), errors.Is(err, provision.ErrNotFound), errors.Is(err, provision.ErrGone):
+		f.Code, f.Reason = provision.CodeOrderNotInProgress, "the order or its account is no longer in the state that the step needs"
+	default:
+		f.Code, f.Reason = provision.CodeInternal, "an unexpected error"
+		if call != "" {
+			f.Reason += " of " + call
+		}
+		f.Reason += "; the log has the details, and it is tried again by itself"
+	}
+	return f
+}
+
+// fieldOf is the field of the order that a step writes to AWS.
+var fieldOf = map[provision.Step]string{
+	provision.StepUser:     "iam_user_name",
+	provision.StepContacts: "aws_contact_name",
+	provision.StepAlias:    "aws_account_alias",
+	provision.StepReport:   "use_existing_cur",
+}
+
+// callName is the failed call the way a policy writes it, such as iam:CreateUser.
+func callName(err error) string {
+	service, operation := awscloud.Operation(err)
+	if operation == "" {
+		return ""
+	}
+	prefix := map[string]string{
+		"Cost and Usage Report Service": "cur",
+		"BCM Data Exports":              "bcm-data-exports",
+	}[service]
+	if prefix == "" {
+		prefix = strings.ToLower(service)
+	}
+	return prefix + ":" + operation
+}
+
+// notYet says that something that was written cannot be read back yet; the next attempt looks again.
+func notYet(what string) error {
+	return &provision.Failure{Code: provision.CodeNotYetVisible, Reason: "AWS does not show " + what + " yet; it is tried again by itself"}
+}
+
+// withCause adds AWS's code and request id to a failure: what AWS Support asks for.
+func withCause(failure *provision.Failure, err error) *provision.Failure {
+	failure.AWSCode, failure.RequestID = awscloud.Code(err), awscloud.RequestID(err)
+	return failure
+}

@@ -1,0 +1,191 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/account"
+	accounttypes "github.com/aws/aws-sdk-go-v2/service/account/types"
+	bcmtypes "github.com/aws/aws-sdk-go-v2/service/bcmdataexports/types"
+	cur "github.com/aws/aws-sdk-go-v2/service/costandusagereportservice"
+
+	"quartermaster/internal/awscloud"
+	"quartermaster/internal/provision"
+)
+
+// Inspect enters the account and finds out whether the order can be carried out there, before anything is changed. What
+// makes the account unusable is reported before what the customer could correct: another account may do.
+func (a *Activities) Inspect(ctx context.Context, w Assignment) (found Inspection, err error) {
+	err = a.step(ctx, w, provision.StepInspect, func(ctx context.Context) error {
+		s, err := a.enter(ctx, w)
+		if err != nil {
+			return err
+		}
+		if err := checkState(ctx, s); err != nil {
+			return err
+		}
+		if found.Journal, err = readJournal(ctx, s); err != nil {
+			return err
+		}
+		if problem := contactProblem(found.Journal.Contact); problem != "" {
+			return &provision.Failure{Code: provision.CodeContactDataInvalid,
+				Reason: "AWS would refuse the account's own primary contact when its name is changed, because " + problem + ": correct it in the account"}
+		}
+		user, err := findUser(ctx, s, w.Request.IAMUserName)
+		if err != nil {
+			return err
+		}
+		if user != nil && !w.owns(userTags(user)) {
+			return userNameTaken(w)
+		}
+		if w.Request.UseExistingCUR == "" {
+			return checkReportQuota(ctx, s, w)
+		}
+		found.ExistingReport, err = findExistingReport(ctx, s, w)
+		return err
+	})
+	return found, err
+}
+
+// checkState refuses an account that AWS has suspended or closed. A role without this one permission is good enough for
+// everything else, so a refusal is no problem of the account.
+func checkState(ctx context.Context, s *awscloud.Session) error {
+	out, err := s.Account.GetAccountInformation(ctx, &account.GetAccountInformationInput{})
+	if awscloud.IsAccessDenied(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if state := out.AccountState; state != "" && state != accounttypes.AccountStateActive {
+		return &provision.Failure{Code: provision.CodeAccountSuspended, Reason: fmt.Sprintf("AWS says that the account is %s, not ACTIVE", state)}
+	}
+	return nil
+}
+
+// readJournal reads everything that the order may replace.
+func readJournal(ctx context.Context, s *awscloud.Session) (journal provision.Journal, err error) {
+	if journal.Alias, err = currentAlias(ctx, s); err != nil {
+		return journal, err
+	}
+	if journal.Contact, err = readContact(ctx, s); err != nil {
+		return journal, err
+	}
+	for _, kind := range accounttypes.AlternateContactType("").Values() {
+		contact, err := readAlternate(ctx, s, string(kind))
+		if err != nil {
+			return journal, err
+		}
+		if contact != nil {
+			if journal.AlternateContacts == nil {
+				journal.AlternateContacts = map[string]provision.AlternateContact{}
+			}
+			journal.AlternateContacts[string(kind)] = *contact
+		}
+	}
+	return journal, nil
+}
+
+var contactPhone = regexp.MustCompile(`^[+][\s0-9()-]+$`)
+
+// countriesWithState are those for which AWS demands a state or region.
+var countriesWithState = []string{"US", "CA", "GB", "DE", "JP", "IN", "BR"}
+
+// contactProblem checks the account's own primary contact against what AWS accepts today: old accounts hold data that
+// would be refused when it is written back. It names the part that is wrong, never its content.
+// Source: AWS Account Management API Reference, ContactInformation.
+func contactProblem(c provision.Contact) string {
+	for _, part := range []struct {
+		name, value string
+		least, most int
+	}{
+		{"FullName", c.FullName, 1, 50}, {"AddressLine1", c.AddressLine1, 1, 60}, {"AddressLine2", c.AddressLine2, 0, 60},
+		{"AddressLine3", c.AddressLine3, 0, 60}, {"City", c.City, 1, 50}, {"StateOrRegion", c.StateOrRegion, 0, 50},
+		{"DistrictOrCounty", c.DistrictOrCounty, 0, 50}, {"PostalCode", c.PostalCode, 1, 20}, {"CountryCode", c.CountryCode, 2, 2},
+		{"PhoneNumber", c.PhoneNumber, 1, 20}, {"CompanyName", c.CompanyName, 0, 50}, {"WebsiteUrl", c.WebsiteURL, 0, 256},
+	} {
+		if n := utf8.RuneCountInString(part.value); n < part.least || n > part.most {
+			return fmt.Sprintf("%s has %d characters (%d to %d are allowed)", part.name, n, part.least, part.most)
+		}
+	}
+	if !contactPhone.MatchString(c.PhoneNumber) {
+		return "PhoneNumber is not + and then digits, spaces, hyphens and parentheses"
+	}
+	if c.StateOrRegion == "" && slices.Contains(countriesWithState, strings.ToUpper(c.CountryCode)) {
+		return "StateOrRegion is missing, which this country needs"
+	}
+	return ""
+}
+
+// maxReports is how many legacy reports an account can have. Source: Cost and Usage Report API Reference,
+// ReportLimitReachedException. How many Data Exports it can have is not published for all accounts; AWS's answer counts.
+const maxReports = 5
+
+// checkReportQuota refuses an account that has no room for one more report.
+func checkReportQuota(ctx context.Context, s *awscloud.Session, w Assignment) error {
+	if err := checkReportRegion(w); err != nil || w.reportKind() != provision.LegacyCUR {
+		return err
+	}
+	others := 0
+	pages := cur.NewDescribeReportDefinitionsPaginator(s.CUR, &cur.DescribeReportDefinitionsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		for _, definition := range page.ReportDefinitions {
+			if aws.ToString(definition.ReportName) != w.reportName() {
+				others++
+			}
+		}
+	}
+	if others >= maxReports {
+		return &provision.Failure{Code: provision.CodeReportQuota,
+			Reason: fmt.Sprintf("the account has %d cost reports and AWS allows %d: delete one or order with an existing one", others, maxReports)}
+	}
+	return nil
+}
+
+// findExistingReport looks the named report up, among the legacy reports first and then among the Data Exports: an account
+// of today may have either.
+func findExistingReport(ctx context.Context, s *awscloud.Session, w Assignment) (*provision.Report, error) {
+	name := w.Request.UseExistingCUR
+	refuse := func(code provision.Code, reason string) error {
+		return &provision.Failure{Code: code, Field: "use_existing_cur", Value: name, Reason: reason}
+	}
+	definition, err := findDefinition(ctx, s, name)
+	if err != nil {
+		return nil, err
+	}
+	export, err := findExport(ctx, s, name)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case definition == nil && export == nil:
+		return nil, refuse(provision.CodeReportNotFound, "the account has no cost report of this name, neither a legacy one nor a data export (names are case-sensitive): correct the name, or leave it out to create a new report")
+	case definition != nil && export != nil:
+		return nil, refuse(provision.CodeReportAmbiguous, "the account has a legacy report and a data export of this name: rename one of them or name another report")
+	case definition != nil:
+		if status := definition.ReportStatus; status != nil && strings.HasPrefix(string(status.LastStatus), "ERROR_") {
+			return nil, refuse(provision.CodeReportBroken, fmt.Sprintf("AWS could not deliver the report the last time (%s): repair it or name another one", status.LastStatus))
+		}
+		report := definitionReport(definition)
+		report.Existing = true
+		return &report, nil
+	}
+	if status := export.ExportStatus; status != nil && status.StatusCode == bcmtypes.ExportStatusCodeUnhealthy {
+		return nil, refuse(provision.CodeReportBroken, fmt.Sprintf("AWS calls the data export unhealthy (%s): repair it or name another one", status.StatusReason))
+	}
+	report, err := exportReport(ctx, s, export)
+	if err != nil {
+		return nil, err
+	}
+	report.Existing = true
+	return &report, nil
+}

@@ -1,0 +1,98 @@
+package activities
+
+import (
+	"context"
+	"errors"
+
+	"go.temporal.io/sdk/activity"
+
+	"quartermaster/internal/provision"
+)
+
+// The activities of this file touch only our own database. The workflow runs them as local activities.
+
+// OrderFailed says which order cannot go on and why.
+type OrderFailed struct {
+	Order   provision.OrderKey `json:"order"`
+	Failure provision.Failure  `json:"failure"`
+}
+
+// RejectedAccount says which account turned out to be unusable and why.
+type RejectedAccount struct {
+	Order     provision.OrderKey `json:"order"`
+	AccountID string             `json:"account_id"`
+	Failure   provision.Failure  `json:"failure"`
+}
+
+// Allocation hands the account over for good.
+type Allocation struct {
+	Order     provision.OrderKey `json:"order"`
+	AccountID string             `json:"account_id"`
+	Result    provision.Result   `json:"result"`
+}
+
+// Woken are orders that got an account in the same transaction and wait for the news.
+type Woken struct {
+	Orders []provision.OrderKey `json:"orders,omitempty"`
+}
+
+// OpenOrder writes the order's row, or finds it.
+func (a *Activities) OpenOrder(ctx context.Context, order provision.Order) (provision.Opened, error) {
+	opened, err := a.Store.OpenOrder(ctx, order)
+	return opened, translate(err, provision.StepClaim)
+}
+
+// ClaimAccount gives the order the oldest Ready account of its pool, or the same one again, or a place in the queue.
+func (a *Activities) ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error) {
+	claim, err := a.Store.ClaimAccount(ctx, key)
+	return claim, translate(err, provision.StepClaim)
+}
+
+// RejectAccount marks the account Invalid and puts the order back into the queue, at its old place.
+func (a *Activities) RejectAccount(ctx context.Context, in RejectedAccount) (Woken, error) {
+	woken, err := a.Store.RejectAccount(ctx, in.Order, in.AccountID, in.Failure)
+	return Woken{woken}, translate(err, provision.StepInspect)
+}
+
+// BeginUndo sets the order to compensating: from here on no attempt that wakes up late can claim for it.
+func (a *Activities) BeginUndo(ctx context.Context, in OrderFailed) error {
+	return translate(a.Store.BeginUndo(ctx, in.Order, in.Failure), provision.StepVerify)
+}
+
+// CloseOrder ends the order and releases its account in one transaction.
+func (a *Activities) CloseOrder(ctx context.Context, in provision.Closing) (Woken, error) {
+	woken, err := a.Store.CloseOrder(ctx, in)
+	return Woken{woken}, translate(err, provision.StepVerify)
+}
+
+// Allocate marks account and order in one transaction: the point of no return.
+func (a *Activities) Allocate(ctx context.Context, in Allocation) error {
+	return translate(a.Store.Allocate(ctx, in.Order, in.AccountID, in.Result), provision.StepAllocate)
+}
+
+// step runs the work of one step and keeps people posted: the row of the step says running, then done, retrying or
+// failed. The record is written before the work's error is returned, and a record that cannot be written fails the
+// attempt: every step may be repeated, so nothing is lost by that.
+func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step, work func(context.Context) error) error {
+	if err := a.Store.StepStarted(ctx, w.Order, w.Account.ID, step, activity.GetInfo(ctx).Attempt); err != nil {
+		return translate(err, step)
+	}
+	err := translate(work(ctx), step)
+	if ctx.Err() != nil {
+		return errors.Join(ctx.Err(), err)
+	}
+	state, problem := provision.StepDone, ""
+	if err != nil {
+		failure, final := failureOf(err)
+		state, problem = provision.StepRetrying, failure.Error()
+		if final {
+			state = provision.StepFailed
+		}
+	}
+	if recordErr := a.Store.StepEnded(ctx, w.Order, w.Account.ID, step, state, problem); recordErr != nil {
+		if err == nil {
+			err = translate(recordErr, step)
+		}
+	}
+	return err
+}

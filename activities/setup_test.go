@@ -1,0 +1,402 @@
+package activities
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+
+	"quartermaster/internal/awscloud"
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+	"quartermaster/internal/secrets"
+)
+
+const (
+	accountID    = "111122223333"
+	otherID      = "444455556666"
+	externalID   = "ext-111122223333"
+	principalARN = "arn:aws:iam::999988887777:role/provisioner"
+	readOnly     = "arn:aws:iam::aws:policy/ReadOnlyAccess"
+	nonce        = "5c6a4f0e-6a8e-4a55-9a0c-2f8f2f6f0b11"
+)
+
+// world is a simulated AWS with one account of the pool and one of somebody else, and the activities that work in it
+// through the real SDK.
+type world struct {
+	t     *testing.T
+	sim   *awssim.Sim
+	acts  *Activities
+	store *memoryStore
+	w     Assignment
+	start string // the account's state before the order
+}
+
+type scene struct {
+	sim     awssim.Options
+	account awssim.Account
+	timings Timings
+	w       Assignment
+}
+
+// setup builds the world; the changes are applied to the usual scene first.
+func setup(t *testing.T, changes ...func(*scene)) *world {
+	t.Helper()
+	sc := &scene{
+		sim: awssim.Options{Seed: 1},
+		account: awssim.Account{
+			ID: accountID, Email: "root@example.com", Alias: "old-alias",
+			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
+			Contact: &awssim.Contact{FullName: "Pool Owner", AddressLine1: "1 Main St", AddressLine2: "Floor 2", City: "Seattle", StateOrRegion: "WA",
+				PostalCode: "98101", CountryCode: "US", PhoneNumber: "+1 206 555 0100", CompanyName: "Distributor Inc"},
+			AlternateContacts: map[string]awssim.AlternateContact{
+				"BILLING": {Name: "Old Billing", Title: "Clerk", EmailAddress: "old-billing@example.com", PhoneNumber: "+1 206 555 0101"},
+			},
+		},
+		timings: Timings{VisibleFor: 300 * time.Millisecond, AbsentFor: 5 * time.Millisecond, PollEvery: time.Millisecond},
+		w: Assignment{
+			Order: provision.OrderKey{Provider: "acme", ID: "order-1"},
+			Nonce: nonce,
+			Request: provision.Request{
+				Marketplace: "main", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
+				IAMUserName: "alice", ContactName: "Alice Customer", AccountAlias: "alice-corp",
+				AlternateContact: &provision.AlternateContact{Name: "Bob Customer", Email: "bob@customer.example", Phone: "+49 30 1234", Title: "CFO"},
+			},
+			Settings: provision.PoolSettings{
+				AlternateContactTypes: []string{"BILLING", "OPERATIONS", "SECURITY"}, ReportKind: provision.DataExport,
+				ReportRegion: "eu-central-1", ReportPrefix: "cur", UserPolicyARNs: []string{readOnly},
+			},
+			Account: provision.Account{ID: accountID, RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: externalID},
+		},
+	}
+	for _, change := range changes {
+		change(sc)
+	}
+	sim := awssim.New(sc.sim)
+	require.NoError(t, sim.Load(awssim.Seed{
+		Callers: []awssim.Caller{{AccessKeyID: "AKIAPROVISIONER00000", SecretAccessKey: "not-a-secret", ARN: principalARN}},
+		Accounts: []awssim.Account{sc.account, {
+			ID: otherID, Email: "other@example.com", Alias: "taken-alias",
+			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
+		}},
+	}))
+	server := httptest.NewServer(sim)
+	t.Cleanup(server.Close)
+	cloud, err := awscloud.New(awscloud.Options{
+		Config:   aws.Config{Region: awscloud.HomeRegion, Credentials: credentials.NewStaticCredentialsProvider("AKIAPROVISIONER00000", "not-a-secret", "")},
+		Endpoint: server.URL, RetryDelay: time.Millisecond, CallTimeout: 5 * time.Second,
+	})
+	require.NoError(t, err)
+	key := make([]byte, secrets.KeySize)
+	_, err = rand.Read(key)
+	require.NoError(t, err)
+	ring, err := secrets.NewRing(secrets.Key{ID: "k1", Secret: key})
+	require.NoError(t, err)
+	store := &memoryStore{passwords: map[string][]byte{}, steps: map[provision.Step]provision.StepState{}}
+	return &world{t: t, sim: sim, store: store, w: sc.w, start: string(sim.Snapshot(accountID)),
+		acts: &Activities{Store: store, Cloud: cloud, Sealer: ring, Timings: sc.timings}}
+}
+
+func legacyReport(sc *scene) { sc.w.Settings.ReportKind = provision.LegacyCUR }
+
+// account is the account's true state.
+func (w *world) account() awssim.Account {
+	w.t.Helper()
+	a, ok := w.sim.Account(accountID)
+	require.True(w.t, ok)
+	return a
+}
+
+func (w *world) edit(f func(*awssim.Account)) {
+	w.t.Helper()
+	require.NoError(w.t, w.sim.Edit(accountID, f))
+}
+
+// effects counts the calls of the operation that changed something in the account.
+func (w *world) effects(operation string) int {
+	calls := map[string]bool{}
+	for _, e := range w.sim.Effects() {
+		if e.AccountID == accountID && e.Operation == operation {
+			calls[e.InvocationID] = true
+		}
+	}
+	return len(calls)
+}
+
+// maxAttempts is more than any activity may need: one fault, a few looks.
+const maxAttempts = 8
+
+// run executes an activity as Temporal does: an error that does not say that it is final is followed by another attempt.
+func run[In, Out any](w *world, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
+	w.t.Helper()
+	for attempt := int32(1); attempt <= maxAttempts; attempt++ {
+		if out, err = once(w, attempt, activity, in); err == nil {
+			return out, nil
+		}
+		var app *temporal.ApplicationError
+		require.ErrorAs(w.t, err, &app)
+		if app.NonRetryable() {
+			return out, err
+		}
+	}
+	return out, err
+}
+
+// once executes one attempt in Temporal's environment for activities.
+func once[In, Out any](w *world, attempt int32, fn func(context.Context, In) (Out, error), in In) (out Out, err error) {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	env := suite.NewTestActivityEnvironment()
+	env.SetTestTimeout(time.Minute)
+	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&attemptNumber{attempt: attempt}}})
+	env.RegisterActivity(w.acts)
+	var value converter.EncodedValue
+	if value, err = env.ExecuteActivity(fn, in); err == nil {
+		err = value.Get(&out)
+	}
+	return out, err
+}
+
+// attemptNumber makes the environment, in which every attempt is the first, count them.
+type attemptNumber struct {
+	interceptor.WorkerInterceptorBase
+	attempt int32
+}
+
+func (a *attemptNumber) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	return &attemptInbound{interceptor.ActivityInboundInterceptorBase{Next: next}, a.attempt}
+}
+
+type attemptInbound struct {
+	interceptor.ActivityInboundInterceptorBase
+	attempt int32
+}
+
+func (a *attemptInbound) Init(next interceptor.ActivityOutboundInterceptor) error {
+	return a.Next.Init(&attemptOutbound{interceptor.ActivityOutboundInterceptorBase{Next: next}, a.attempt})
+}
+
+type attemptOutbound struct {
+	interceptor.ActivityOutboundInterceptorBase
+	attempt int32
+}
+
+func (a *attemptOutbound) GetInfo(ctx context.Context) activity.Info {
+	info := a.Next.GetInfo(ctx)
+	info.Attempt = a.attempt
+	return info
+}
+
+// done is what the whole do-sequence gave.
+type done struct {
+	inspected Inspection
+	user      provision.User
+	report    provision.Report
+}
+
+// do runs every step until one fails, like the workflow.
+func (w *world) do() (d done, err error) {
+	w.t.Helper()
+	if d.inspected, err = run(w, w.acts.Inspect, w.w); err != nil {
+		return d, err
+	}
+	return d, w.setUp(&d)
+}
+
+func (w *world) setUp(d *done) (err error) {
+	w.t.Helper()
+	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
+	if d.user, err = run(w, w.acts.CreateUser, w.w); err != nil {
+		return err
+	}
+	if _, err = run(w, w.acts.SetContacts, restore); err != nil {
+		return err
+	}
+	if _, err = run(w, w.acts.SetAlias, restore); err != nil {
+		return err
+	}
+	if d.report, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: d.inspected.ExistingReport}); err != nil {
+		return err
+	}
+	_, err = run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: d.user})
+	return err
+}
+
+// mustDo runs every step and wants them all to succeed.
+func (w *world) mustDo() done {
+	w.t.Helper()
+	d, err := w.do()
+	require.NoError(w.t, err)
+	return d
+}
+
+// undo runs every undo, newest first, and the verification, like the workflow.
+func (w *world) undo(d done) (notes []string, verified Verification) {
+	w.t.Helper()
+	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
+	userUndo := UserUndo{Assignment: w.w, UserID: d.user.ID}
+	for _, undo := range []func() (Undone, error){
+		func() (Undone, error) { return run(w, w.acts.DisableSignIn, userUndo) },
+		func() (Undone, error) { return run(w, w.acts.RemoveUser, userUndo) },
+		func() (Undone, error) { return run(w, w.acts.RestoreContacts, restore) },
+		func() (Undone, error) { return run(w, w.acts.RestoreAlias, restore) },
+		func() (Undone, error) {
+			return run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: d.report})
+		},
+	} {
+		undone, err := undo()
+		require.NoError(w.t, err)
+		notes = append(notes, undone.Notes...)
+	}
+	verified, err := run(w, w.acts.VerifyRestored, restore)
+	require.NoError(w.t, err)
+	return notes, verified
+}
+
+// requireRestored wants the account exactly as it was before the order.
+func (w *world) requireRestored() {
+	w.t.Helper()
+	require.Equal(w.t, w.start, string(w.sim.Snapshot(accountID)))
+}
+
+// requireFailure wants a failure of the code, final or not as its kind says, that tells nothing of the customer.
+func (w *world) requireFailure(err error, code provision.Code) provision.Failure {
+	w.t.Helper()
+	var app *temporal.ApplicationError
+	require.ErrorAs(w.t, err, &app)
+	var failure provision.Failure
+	require.NoError(w.t, app.Details(&failure))
+	require.Equal(w.t, code, failure.Code, failure.Reason)
+	require.Equal(w.t, string(code), app.Type())
+	require.NotEmpty(w.t, failure.Reason)
+	require.NotEmpty(w.t, failure.Step)
+	kind := code.Kind()
+	require.Equal(w.t, kind != provision.KindTransient && kind != provision.KindInternal, app.NonRetryable())
+	for _, secret := range w.personal() {
+		require.NotContains(w.t, failure.Reason, secret)
+		require.NotContains(w.t, err.Error(), secret)
+	}
+	return failure
+}
+
+// personal is the data that must never stand in a message: the contacts' and the order's.
+func (w *world) personal() (values []string) {
+	c := w.w.Request.AlternateContact
+	values = append(values, w.w.Request.ContactName, c.Name, c.Email, c.Phone, "Pool Owner", "1 Main St", "555 0100")
+	return values
+}
+
+// shape is the account's state without what differs between two runs: ids, dates and the password.
+func (w *world) shape() string {
+	w.t.Helper()
+	a := w.account()
+	for name, u := range a.Users {
+		u.ID, u.Created = "", time.Time{}
+		if u.LoginProfile != nil {
+			u.LoginProfile.PasswordSHA256, u.LoginProfile.Created = "", time.Time{}
+		}
+		a.Users[name] = u
+	}
+	for name, e := range a.Exports {
+		e.ARN, e.Created = "", time.Time{}
+		a.Exports[name] = e
+	}
+	for name, b := range a.Buckets {
+		b.Created = time.Time{}
+		a.Buckets[name] = b
+	}
+	out, err := json.MarshalIndent(a, "", " ")
+	require.NoError(w.t, err)
+	return string(out)
+}
+
+// memoryStore is the part of the database that these activities use. Everything else is not called here, and panics.
+type memoryStore struct {
+	Store
+	mu        sync.Mutex
+	passwords map[string][]byte
+	steps     map[provision.Step]provision.StepState
+	problems  []string
+	broken    error // every call fails with it
+}
+
+func (m *memoryStore) StepStarted(_ context.Context, _ provision.OrderKey, _ string, step provision.Step, _ int32) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken == nil {
+		m.steps[step] = provision.StepRunning
+	}
+	return m.broken
+}
+
+func (m *memoryStore) StepEnded(_ context.Context, _ provision.OrderKey, _ string, step provision.Step, state provision.StepState, problem string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken == nil {
+		m.steps[step] = state
+		m.problems = append(m.problems, problem)
+	}
+	return m.broken
+}
+
+func (m *memoryStore) KeepPassword(_ context.Context, key provision.OrderKey, account string, sealed []byte) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, kept := m.passwords[key.String()+account]; !kept {
+		m.passwords[key.String()+account] = slices.Clone(sealed)
+	}
+	return m.passwords[key.String()+account], nil
+}
+
+func (m *memoryStore) ReplacePassword(_ context.Context, key provision.OrderKey, account string, sealed []byte) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.passwords[key.String()+account] == nil {
+		return errors.New("no password is kept")
+	}
+	m.passwords[key.String()+account] = slices.Clone(sealed)
+	return nil
+}
+
+func (m *memoryStore) WithdrawPassword(_ context.Context, key provision.OrderKey, account string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.passwords, key.String()+account)
+	return nil
+}
+
+// password opens what the store keeps for the order.
+func (w *world) password() string {
+	w.t.Helper()
+	sealed := w.store.passwords[w.w.Order.String()+accountID]
+	require.NotEmpty(w.t, sealed)
+	opened, err := w.acts.Sealer.Open(sealed, w.w.PasswordPurpose())
+	require.NoError(w.t, err)
+	return string(opened)
+}
+
+func simContact(c provision.Contact) (out awssim.Contact) {
+	from, to := reflect.ValueOf(c), reflect.ValueOf(&out).Elem()
+	for i := range from.NumField() {
+		to.FieldByName(from.Type().Field(i).Name).Set(from.Field(i))
+	}
+	return out
+}

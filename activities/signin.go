@@ -1,0 +1,234 @@
+package activities
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"math/big"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"quartermaster/internal/awscloud"
+	"quartermaster/internal/provision"
+)
+
+// EnableSignIn gives the user a password that must be changed at the first sign-in. The password is sealed and stored
+// before AWS hears of it: AWS never tells it again, so a repeat must know what an attempt whose reply was lost has set.
+func (a *Activities) EnableSignIn(ctx context.Context, in SignIn) (struct{}, error) {
+	return struct{}{}, a.step(ctx, in.Assignment, provision.StepSignIn, func(ctx context.Context) error {
+		s, err := a.enter(ctx, in.Assignment)
+		if err != nil {
+			return err
+		}
+		if err := a.userIsOurs(ctx, s, in); err != nil {
+			return err
+		}
+		password, err := a.keptPassword(ctx, s, in.Assignment)
+		if err != nil {
+			return err
+		}
+		err = a.setPassword(ctx, s, in, password)
+		if awscloud.IsPasswordPolicyViolation(err) {
+			// The policy was changed after the password was made, or the password was used before: make one more.
+			if password, err = a.replacePassword(ctx, s, in.Assignment); err != nil {
+				return err
+			}
+			err = a.setPassword(ctx, s, in, password)
+		}
+		if err != nil {
+			return err
+		}
+		seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+			profile, err := loginProfile(ctx, s, in.User.Name)
+			return profile != nil, err
+		})
+		if err == nil && !seen {
+			err = notYet("the user's sign-in")
+		}
+		return err
+	})
+}
+
+// userIsOurs makes sure that the password goes to the user that the order created, and to no other of the same name.
+func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in SignIn) error {
+	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+		user, err := findUser(ctx, s, in.User.Name)
+		if err != nil || user == nil {
+			return false, err
+		}
+		if !in.owns(userTags(user)) || aws.ToString(user.UserId) != in.User.ID {
+			return false, &provision.Failure{Code: provision.CodeNotOurs, Field: "iam_user_name",
+				Reason: "the IAM user was replaced or retagged by somebody else after this order made it: look into the account"}
+		}
+		return true, nil
+	})
+	if err == nil && !seen {
+		err = notYet("the IAM user")
+	}
+	return err
+}
+
+// setPassword makes the login profile, or sets the password of the one that an earlier attempt made.
+func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in SignIn, password string) error {
+	user := aws.String(in.User.Name)
+	err := a.insist(ctx, settling, func(ctx context.Context) error {
+		_, err := s.IAM.CreateLoginProfile(ctx, &iam.CreateLoginProfileInput{UserName: user, Password: aws.String(password), PasswordResetRequired: true})
+		return err
+	})
+	if !awscloud.IsAlreadyExists(err) {
+		return err
+	}
+	var profile *iamtypes.LoginProfile
+	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+		profile, err = loginProfile(ctx, s, in.User.Name)
+		return profile != nil, err
+	})
+	if err != nil {
+		return err
+	}
+	if !seen {
+		return notYet("the user's sign-in")
+	}
+	used, err := findUser(ctx, s, in.User.Name)
+	if err != nil {
+		return err
+	}
+	if !profile.PasswordResetRequired || (used != nil && used.PasswordLastUsed != nil) {
+		return &provision.Failure{Code: provision.CodeNotOurs,
+			Reason: "somebody has already signed in as the user or changed its password: it was left alone, look into the account"}
+	}
+	return a.insist(ctx, settling, func(ctx context.Context) error {
+		_, err := s.IAM.UpdateLoginProfile(ctx, &iam.UpdateLoginProfileInput{UserName: user, Password: aws.String(password), PasswordResetRequired: aws.Bool(true)})
+		return err
+	})
+}
+
+// keptPassword is the order's password: the one that an earlier attempt kept, else a new one, which is kept now.
+func (a *Activities) keptPassword(ctx context.Context, s *awscloud.Session, w Assignment) (string, error) {
+	sealed, err := a.newPassword(ctx, s, w)
+	if err != nil {
+		return "", err
+	}
+	kept, err := a.Store.KeepPassword(ctx, w.Order, w.Account.ID, sealed)
+	if err != nil {
+		return "", err
+	}
+	opened, err := a.Sealer.Open(kept, w.PasswordPurpose())
+	return string(opened), err
+}
+
+// replacePassword makes a new password by the policy as it is now and keeps it instead of the refused one.
+func (a *Activities) replacePassword(ctx context.Context, s *awscloud.Session, w Assignment) (string, error) {
+	sealed, err := a.newPassword(ctx, s, w)
+	if err != nil {
+		return "", err
+	}
+	if err := a.Store.ReplacePassword(ctx, w.Order, w.Account.ID, sealed); err != nil {
+		return "", err
+	}
+	opened, err := a.Sealer.Open(sealed, w.PasswordPurpose())
+	return string(opened), err
+}
+
+// PasswordPurpose is what the order's password is sealed for: it opens for this order and account only.
+func (w Assignment) PasswordPurpose() string {
+	return "order-password/" + w.Order.String() + "/" + w.Account.ID
+}
+
+// newPassword makes a password that the account's policy accepts, and seals it.
+func (a *Activities) newPassword(ctx context.Context, s *awscloud.Session, w Assignment) ([]byte, error) {
+	length := passwordLength
+	out, err := s.IAM.GetAccountPasswordPolicy(ctx, &iam.GetAccountPasswordPolicyInput{})
+	if awscloud.IgnoreNotFound(err) != nil { // not found: AWS's default policy, which asks for less than we make
+		return nil, err
+	}
+	if err == nil && out.PasswordPolicy != nil {
+		length = max(length, int(aws.ToInt32(out.PasswordPolicy.MinimumPasswordLength)))
+	}
+	password, err := generatePassword(length)
+	if err != nil {
+		return nil, err
+	}
+	return a.Sealer.Seal([]byte(password), w.PasswordPurpose())
+}
+
+// passwordLength is the length of our passwords, unless the account's policy wants more. It is at least 24.
+const passwordLength = 24
+
+// The classes of characters of a password, without those that are easily confused in print (0 O, 1 l I) or need quoting.
+// IAM's symbols: ! @ # $ % ^ & * ( ) _ + - = [ ] { } | '. Source: IAM User Guide, "Set an account password policy".
+var passwordClasses = []string{"ABCDEFGHJKLMNPQRSTUVWXYZ", "abcdefghijkmnopqrstuvwxyz", "23456789", "!@#%^*()_+-=[]{}"}
+
+// generatePassword draws a password from all classes until it has one of each, so that every character is equally random.
+func generatePassword(length int) (string, error) {
+	if length < len(passwordClasses) || length > 128 {
+		return "", errors.New("a password has 4 to 128 characters") // IAM API Reference, CreateLoginProfile
+	}
+	alphabet := ""
+	for _, class := range passwordClasses {
+		alphabet += class
+	}
+	size := big.NewInt(int64(len(alphabet)))
+	for {
+		password := make([]byte, length)
+		for i := range password {
+			n, err := rand.Int(rand.Reader, size)
+			if err != nil {
+				return "", err
+			}
+			password[i] = alphabet[n.Int64()]
+		}
+		if hasEveryClass(string(password)) {
+			return string(password), nil
+		}
+	}
+}
+
+func hasEveryClass(password string) bool {
+	for _, class := range passwordClasses {
+		if !strings.ContainsAny(password, class) {
+			return false
+		}
+	}
+	return true
+}
+
+// DisableSignIn takes the login profile of the order's user away and forgets the password.
+func (a *Activities) DisableSignIn(ctx context.Context, in UserUndo) (Undone, error) {
+	return a.undo(ctx, in.Assignment, provision.StepSignIn, func(ctx context.Context) ([]string, error) {
+		s, err := a.enter(ctx, in.Assignment)
+		if err != nil {
+			return nil, err
+		}
+		var user *iamtypes.User
+		if _, err := a.appears(ctx, a.Timings.AbsentFor, func(ctx context.Context) (bool, error) {
+			user, err = findUser(ctx, s, in.Request.IAMUserName)
+			return user != nil, err
+		}); err != nil {
+			return nil, err
+		}
+		if user != nil && in.ours(user) {
+			err := a.deleteLoginProfile(ctx, s, in.Request.IAMUserName)
+			if err := a.orGone(ctx, s, in.Request.IAMUserName, err); err != nil {
+				return nil, err
+			}
+		}
+		// The removal of the user says when the user is not ours any more: once is enough.
+		return nil, a.Store.WithdrawPassword(ctx, in.Order, in.Account.ID)
+	})
+}
+
+// loginProfile reads a user's login profile; nil when there is none.
+func loginProfile(ctx context.Context, s *awscloud.Session, user string) (*iamtypes.LoginProfile, error) {
+	out, err := s.IAM.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: aws.String(user)})
+	if awscloud.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out.LoginProfile, nil
+}

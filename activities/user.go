@@ -1,0 +1,191 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"quartermaster/internal/awscloud"
+	"quartermaster/internal/provision"
+)
+
+// CreateUser makes the customer's IAM user with its policies. Nobody can sign in as it before EnableSignIn.
+func (a *Activities) CreateUser(ctx context.Context, w Assignment) (user provision.User, err error) {
+	err = a.step(ctx, w, provision.StepUser, func(ctx context.Context) error {
+		s, err := a.enter(ctx, w)
+		if err != nil {
+			return err
+		}
+		if user, err = a.ensureUser(ctx, s, w); err != nil {
+			return err
+		}
+		return a.ensurePolicies(ctx, s, w)
+	})
+	return user, err
+}
+
+// ensureUser returns the order's user once AWS shows it, and creates it if there is none.
+func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assignment) (provision.User, error) {
+	name := w.Request.IAMUserName
+	found, err := findUser(ctx, s, name)
+	if err != nil {
+		return provision.User{}, err
+	}
+	if found == nil {
+		in := &iam.CreateUserInput{UserName: aws.String(name), Path: aws.String(userPath), Tags: iamTags(w)}
+		if w.Settings.PermissionsBoundary != "" {
+			in.PermissionsBoundary = aws.String(w.Settings.PermissionsBoundary)
+		}
+		// "Already exists" may be our own user, created by an attempt whose reply was lost: the look below tells.
+		if _, err := s.IAM.CreateUser(ctx, in); err != nil && !awscloud.IsAlreadyExists(err) {
+			return provision.User{}, boundaryRefused(w, err)
+		}
+	}
+	var user *iamtypes.User
+	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+		if user, err = findUser(ctx, s, name); err != nil || user == nil {
+			return false, err
+		}
+		if !w.owns(userTags(user)) {
+			return false, userNameTaken(w)
+		}
+		return true, nil
+	})
+	if err != nil {
+		return provision.User{}, err
+	}
+	if !seen {
+		return provision.User{}, notYet("the IAM user")
+	}
+	return provision.User{Name: aws.ToString(user.UserName), ID: aws.ToString(user.UserId), ARN: aws.ToString(user.Arn)}, nil
+}
+
+// ensurePolicies attaches what is missing of the user's policies. Attaching twice is harmless.
+func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w Assignment) error {
+	attached, err := attachedPolicies(ctx, s, w.Request.IAMUserName)
+	if awscloud.IgnoreNotFound(err) != nil {
+		return err
+	}
+	for _, arn := range w.policies() {
+		if slices.Contains(attached, arn) {
+			continue
+		}
+		err := a.insist(ctx, settling, func(ctx context.Context) error {
+			_, err := s.IAM.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: aws.String(w.Request.IAMUserName), PolicyArn: aws.String(arn)})
+			return err
+		})
+		if awscloud.IsNotFound(err) || awscloud.IsPolicyNotAttachable(err) {
+			// The user was seen twice, so it is the policy that AWS does not find.
+			return withCause(&provision.Failure{Code: provision.CodePermissionMissing,
+				Reason: fmt.Sprintf("the policy %s of the pool's settings does not exist in account %s or cannot be attached: correct the settings", arn, w.Account.ID)}, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+		attached, err := attachedPolicies(ctx, s, w.Request.IAMUserName)
+		for _, arn := range w.policies() {
+			if !slices.Contains(attached, arn) {
+				return false, awscloud.IgnoreNotFound(err)
+			}
+		}
+		return true, nil
+	})
+	if err == nil && !seen {
+		err = notYet("the policies of the IAM user")
+	}
+	return err
+}
+
+// RemoveUser takes the order's user away, with everything that hangs on it. A user that does not carry the order's nonce,
+// or has another id than the one that was recorded, is somebody else's and is left alone.
+func (a *Activities) RemoveUser(ctx context.Context, in UserUndo) (Undone, error) {
+	return a.undo(ctx, in.Assignment, provision.StepUser, func(ctx context.Context) ([]string, error) {
+		s, err := a.enter(ctx, in.Assignment)
+		if err != nil {
+			return nil, err
+		}
+		var user *iamtypes.User
+		seen, err := a.appears(ctx, a.Timings.AbsentFor, func(ctx context.Context) (bool, error) {
+			user, err = findUser(ctx, s, in.Request.IAMUserName)
+			return user != nil, err
+		})
+		if err != nil || !seen {
+			return nil, err
+		}
+		if !in.ours(user) {
+			return in.notOurs(), nil
+		}
+		return nil, a.deleteUser(ctx, s, in.Request.IAMUserName)
+	})
+}
+
+// ours tells whether the user is the one that the order made: by its tags, and by its id when that is known, because a
+// user of the same name that somebody made later has another id.
+func (in UserUndo) ours(user *iamtypes.User) bool {
+	return in.owns(userTags(user)) && (in.UserID == "" || in.UserID == aws.ToString(user.UserId))
+}
+
+// notOurs is what there is to say about a user that is not ours: nothing, unless ours was there before.
+func (in UserUndo) notOurs() []string {
+	if in.UserID == "" {
+		return nil
+	}
+	return []string{"the IAM user of the ordered name is not the one that this order made (it was replaced or retagged meanwhile): it was left alone"}
+}
+
+// findUser reads a user with its tags; nil when there is none.
+func findUser(ctx context.Context, s *awscloud.Session, name string) (*iamtypes.User, error) {
+	out, err := s.IAM.GetUser(ctx, &iam.GetUserInput{UserName: aws.String(name)})
+	if awscloud.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return out.User, nil
+}
+
+func attachedPolicies(ctx context.Context, s *awscloud.Session, user string) (arns []string, err error) {
+	pages := iam.NewListAttachedUserPoliciesPaginator(s.IAM, &iam.ListAttachedUserPoliciesInput{UserName: aws.String(user)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range page.AttachedPolicies {
+			arns = append(arns, aws.ToString(p.PolicyArn))
+		}
+	}
+	return arns, nil
+}
+
+func iamTags(w Assignment) (tags []iamtypes.Tag) {
+	for _, t := range w.tags() {
+		tags = append(tags, iamtypes.Tag{Key: aws.String(t.key), Value: aws.String(t.value)})
+	}
+	return tags
+}
+
+func userTags(user *iamtypes.User) []tag {
+	return tagsOf(user.Tags, func(t iamtypes.Tag) (key, value *string) { return t.Key, t.Value })
+}
+
+func userNameTaken(w Assignment) error {
+	return &provision.Failure{Code: provision.CodeUserNameTaken, Step: provision.StepUser, Field: "iam_user_name", Value: w.Request.IAMUserName,
+		Reason: "the account has an IAM user of this name already (AWS does not distinguish case): choose another name"}
+}
+
+// boundaryRefused explains the NoSuchEntity of a CreateUser: the only thing that it can miss is the permissions boundary.
+func boundaryRefused(w Assignment, err error) error {
+	if !awscloud.IsNotFound(err) || w.Settings.PermissionsBoundary == "" {
+		return err
+	}
+	return withCause(&provision.Failure{Code: provision.CodePermissionMissing,
+		Reason: fmt.Sprintf("the permissions boundary %s of the pool's settings does not exist in account %s: correct the settings", w.Settings.PermissionsBoundary, w.Account.ID)}, err)
+}

@@ -1,0 +1,125 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"quartermaster/internal/provision"
+)
+
+// wakeTimeout bounds the hints to waiting orders, which outlive a caller that hangs up.
+const wakeTimeout = 5 * time.Second
+
+// AddAccount answers POST /v1/accounts.
+func (s *server) AddAccount(ctx context.Context, in AddAccountRequestObject) (AddAccountResponseObject, error) {
+	who := callerOf(ctx)
+	account := accountOf(*in.Body, who.Provider)
+	account.ExternalID = newExternalID()
+	added, woken, err := s.Store.AddAccount(ctx, account, who.Actor())
+	switch {
+	case errors.Is(err, provision.ErrConflict):
+		// Whose it is stays unsaid: it may be another provider's.
+		return nil, problem(codeAccountExists,
+			"account %s is in a pool already: an AWS account is in stock once; if it is yours, read it with GET /v1/accounts/%s", account.ID, account.ID).
+			at(bodyField("id", fmt.Sprintf("account %s is in a pool already", account.ID))).because(err)
+	case errors.Is(err, provision.ErrNotFound): // the pool went away since it was checked, or the model is not in the database
+		return nil, invalidFields(bodyField("", "there is no such pool or account model: read marketplace, environment and model again")).because(err)
+	case err != nil:
+		return nil, err
+	}
+	if len(woken) > 0 {
+		wake, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
+		defer cancel()
+		if err := s.Workflows.WakeOrders(wake, woken); err != nil {
+			s.Log.WarnContext(ctx, "orders were not woken; they look for an account by themselves later", "orders", len(woken), "error", err)
+		}
+	}
+	return AddAccount201JSONResponse{
+		Body:    accountResource(added),
+		Headers: AddAccount201ResponseHeaders{Location: s.basePath + "/v1/accounts/" + added.ID},
+	}, nil
+}
+
+// GetAccount answers GET /v1/accounts/{account_id}.
+func (s *server) GetAccount(ctx context.Context, in GetAccountRequestObject) (GetAccountResponseObject, error) {
+	account, err := s.Store.Account(ctx, callerOf(ctx).Provider, in.AccountID)
+	if errors.Is(err, provision.ErrNotFound) {
+		return nil, problem(codeNotFound, "there is no account %s", in.AccountID).because(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return GetAccount200JSONResponse(accountResource(account)), nil
+}
+
+// ListAccounts answers GET /v1/accounts.
+func (s *server) ListAccounts(ctx context.Context, in ListAccountsRequestObject) (ListAccountsResponseObject, error) {
+	after, err := accountCursor(in.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(in.Params.Limit)
+	found, err := s.Store.Accounts(ctx, callerOf(ctx).Provider, provision.AccountFilter{
+		Statuses:    value(in.Params.Status),
+		Marketplace: value(in.Params.Marketplace),
+		Environment: value(in.Params.Environment),
+		Model:       value(in.Params.Model),
+		Limit:       size + 1,
+		After:       after,
+	})
+	if err != nil {
+		return nil, err
+	}
+	shown, more := page(found, size)
+	answer := ListAccounts200JSONResponse{Items: make([]Account, len(shown))}
+	for i, account := range shown {
+		answer.Items[i] = accountResource(account)
+	}
+	if more {
+		last := shown[size-1]
+		answer.NextCursor = encodeCursor(provision.AccountCursor{AddedAt: last.AddedAt.UTC(), ID: last.ID})
+	}
+	return answer, nil
+}
+
+// newExternalID is a new external id: unguessable, of the characters that AWS allows.
+// Source: AWS STS API Reference, AssumeRole, ExternalId: 2 to 1224 of [\w+=,.@:\/-].
+func newExternalID() string {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails: crypto/rand.Read ends the program rather than return an error
+	return "qm-" + base64.RawURLEncoding.EncodeToString(random[:])
+}
+
+func accountOf(form NewAccount, provider string) provision.Account {
+	return provision.Account{
+		ID:        form.ID,
+		Pool:      provision.Pool{Provider: provider, Marketplace: form.Marketplace, Environment: form.Environment},
+		Model:     form.Model,
+		Name:      form.Name,
+		RootEmail: form.RootEmail,
+		RoleARN:   form.RoleARN,
+	}
+}
+
+func accountResource(a provision.Account) Account {
+	return Account{
+		ID:          a.ID,
+		Marketplace: a.Marketplace,
+		Environment: a.Environment,
+		Model:       a.Model,
+		Name:        a.Name,
+		RootEmail:   a.RootEmail,
+		RoleARN:     a.RoleARN,
+		ExternalID:  a.ExternalID,
+		AddedAt:     a.AddedAt.UTC(),
+		Status:      a.Status,
+		StatusLabel: a.Status.Label(),
+		StatusSince: a.StatusSince.UTC(),
+		OrderID:     optional(a.OrderID),
+		Reason:      optional(a.Reason),
+	}
+}

@@ -1,0 +1,399 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/labstack/echo/v4"
+
+	"quartermaster/internal/provision"
+)
+
+//go:embed openapi.yaml
+var openapiYAML []byte
+
+// contract is openapi.yaml, loaded: what requests are checked against, and what the routes are compared with.
+type contract struct {
+	doc        *openapi3.T
+	json       []byte
+	operations map[string]*operation // by "METHOD /path" as Echo writes it
+}
+
+// operation is one operation of the document.
+type operation struct {
+	*openapi3.Operation
+	route   *routers.Route
+	public  bool // needs no API key
+	claimed bool // has a route
+}
+
+func loadContract() (*contract, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(openapiYAML)
+	if err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	c := &contract{doc: doc, operations: map[string]*operation{}}
+	if c.json, err = doc.MarshalJSON(); err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	// The document needs no keyword that only JSON Schema 2020-12 has (a test sees to it), and kin-openapi's own validator,
+	// which it keeps for OpenAPI 3.0, names every wrong field by itself. The other one compiles the schema for each request.
+	checkedAs := &openapi3.T{OpenAPI: "3.0.3"}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			c.operations[method+" "+echoPath(path)] = &operation{
+				Operation: op,
+				route:     &routers.Route{Spec: checkedAs, Path: path, PathItem: item, Method: method, Operation: op},
+				public:    op.Security != nil && len(*op.Security) == 0,
+			}
+		}
+	}
+	return c, nil
+}
+
+// echoPath writes {order_id} as :order_id.
+func echoPath(path string) string {
+	return strings.NewReplacer("{", ":", "}", "").Replace(path)
+}
+
+// claim is the operation of a route, or nil.
+func (c *contract) claim(method, path string) *operation {
+	op := c.operations[method+" "+path]
+	if op != nil {
+		op.claimed = true
+	}
+	return op
+}
+
+// unclaimed lists the operations that have no route.
+func (c *contract) unclaimed() (names []string) {
+	for name, op := range c.operations {
+		if !op.claimed {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// checkRequest refuses a request that does not keep to the document, with every wrong field at once: first what the
+// document says, then what only we can know (s.rules).
+func (s *server) checkRequest(op *operation) echo.MiddlewareFunc {
+	rules := s.rules()[op.OperationID]
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			var body []byte
+			if op.RequestBody != nil {
+				var err error
+				if body, err = readJSON(c.Request()); err != nil {
+					return err
+				}
+			}
+			input := &openapi3filter.RequestValidationInput{
+				Request:    c.Request(),
+				PathParams: map[string]string{},
+				Route:      op.route,
+				Options:    &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true, KeepValidatedValue: true},
+			}
+			for i, name := range c.ParamNames() {
+				text, err := url.PathUnescape(c.ParamValues()[i])
+				if err != nil {
+					text = c.ParamValues()[i]
+				}
+				input.PathParams[name] = text
+			}
+			found := findings(openapi3filter.ValidateRequest(c.Request().Context(), input))
+			found = append(found, op.strayParameters(c.QueryParams())...)
+			if rules != nil {
+				broken, err := rules(c.Request().Context(), body)
+				if err != nil {
+					return err
+				}
+				found = merge(found, broken)
+			}
+			return refusal(found, next, c)
+		}
+	}
+}
+
+// refusal is the problem that the findings make, or the next handler's answer when there is none.
+func refusal(found []finding, next echo.HandlerFunc, c echo.Context) error {
+	if len(found) == 0 {
+		return next(c)
+	}
+	slices.SortStableFunc(found, func(a, b finding) int {
+		return strings.Compare(a.In+" "+value(a.Field), b.In+" "+value(b.Field))
+	})
+	var inBody, inAddress []FieldProblem
+	for _, f := range found {
+		if f.In == "body" {
+			inBody = append(inBody, f.FieldProblem)
+		} else {
+			inAddress = append(inAddress, f.FieldProblem)
+		}
+	}
+	if len(inBody) > 0 {
+		return invalidFields(append(inBody, inAddress...)...)
+	}
+	return invalidParameters(inAddress...)
+}
+
+// readJSON reads the body once, checks that it is JSON, and puts it back.
+func readJSON(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		var tooLarge *echo.HTTPError
+		if errors.As(err, &tooLarge) || r.Context().Err() != nil {
+			return nil, err
+		}
+		return nil, problem(codeBadRequest, "the body ended too early: send it again").because(err)
+	}
+	declared := r.Header.Get(echo.HeaderContentType)
+	if mediaType, _, err := mime.ParseMediaType(declared); err != nil || mediaType != echo.MIMEApplicationJSON {
+		return nil, problem(codeUnsupportedMediaType, "Content-Type is %q: send application/json", declared)
+	}
+	switch {
+	case len(bytes.TrimSpace(body)) == 0:
+		return nil, problem(codeInvalidJSON, "the body is empty: send a JSON object")
+	case !utf8.Valid(body):
+		return nil, problem(codeInvalidJSON, "the body is not UTF-8: JSON must be")
+	}
+	var any json.RawMessage
+	if err := json.Unmarshal(body, &any); err != nil {
+		where := ""
+		if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
+			where = fmt.Sprintf(" at byte %d", syntax.Offset)
+		}
+		return nil, problem(codeInvalidJSON, "the body is not JSON%s: %s", where, err)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.ContentLength = int64(len(body))
+	return body, nil
+}
+
+// finding is a wrong field and whether its shape is wrong (missing, of another type, unknown): then no rule about its
+// value has anything to say.
+type finding struct {
+	FieldProblem
+	shape bool
+}
+
+// findings are the wrong fields that an error of kin-openapi holds.
+func findings(err error) []finding {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case openapi3.MultiError:
+		var found []finding
+		for _, one := range e {
+			found = append(found, findings(one)...)
+		}
+		return found
+	case *openapi3filter.RequestError:
+		if e.Parameter != nil {
+			return []finding{{FieldProblem: wrongParameter(e)}}
+		}
+		if e.Err == nil {
+			return []finding{{FieldProblem: bodyField("", firstLine(e.Reason)), shape: true}}
+		}
+		return findings(e.Err)
+	case *openapi3.SchemaError:
+		return []finding{wrongField(e)}
+	default:
+		return []finding{{FieldProblem: bodyField("", firstLine(err.Error())), shape: true}}
+	}
+}
+
+func wrongField(e *openapi3.SchemaError) finding {
+	field := strings.Join(e.JSONPointer(), ".")
+	switch e.SchemaField {
+	case "required":
+		return finding{bodyField(field, "is missing: it is required"), true}
+	case "type":
+		wanted := "of another type"
+		if e.Schema != nil && e.Schema.Type != nil {
+			wanted = "JSON " + strings.Join(e.Schema.Type.Slice(), " or ")
+		}
+		return finding{bodyField(field, "must be "+wanted), true}
+	case "properties", "additionalProperties":
+		unknown := bodyField("", firstLine(e.Reason)+": remove it, or check its spelling")
+		if tokens := e.JSONPointer(); len(tokens) > 0 {
+			unknown.Pointer, unknown.Field = optional(pointer(tokens)), &field
+			unknown.Message = "is not a field here: remove it, or check its spelling"
+		}
+		return finding{unknown, true}
+	}
+	return finding{FieldProblem: bodyField(field, firstLine(e.Reason))}
+}
+
+// pointer is a JSON Pointer (RFC 6901).
+func pointer(tokens []string) string {
+	var b strings.Builder
+	for _, token := range tokens {
+		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(token))
+	}
+	return b.String()
+}
+
+func wrongParameter(e *openapi3filter.RequestError) FieldProblem {
+	field := FieldProblem{In: e.Parameter.In, Field: optional(e.Parameter.Name), Message: "cannot be read"}
+	var parse *openapi3filter.ParseError
+	switch {
+	case errors.Is(e.Err, openapi3filter.ErrInvalidRequired):
+		field.Message = "is missing: it is required"
+	case errors.Is(e.Err, openapi3filter.ErrInvalidEmptyValue):
+		field.Message = "is empty: give it a value or leave it out"
+	case errors.As(e.Err, &parse):
+		field.Message = fmt.Sprintf("%q is not of type %s", fmt.Sprint(parse.Value), strings.Join(e.Parameter.Schema.Value.Type.Slice(), " or "))
+	default:
+		var reasons []string
+		for _, schemaError := range schemaErrors(e.Err) {
+			reasons = append(reasons, fmt.Sprintf("%q: %s", fmt.Sprint(schemaError.Value), firstLine(schemaError.Reason)))
+		}
+		if len(reasons) > 0 {
+			field.Message = strings.Join(reasons, "; ")
+		}
+		if e.Parameter.Schema.Value.Format == "date-time" {
+			field.Message += `; write the + of a time zone as %2B`
+		}
+	}
+	return field
+}
+
+func schemaErrors(err error) []*openapi3.SchemaError {
+	switch e := err.(type) {
+	case *openapi3.SchemaError:
+		return []*openapi3.SchemaError{e}
+	case openapi3.MultiError:
+		var all []*openapi3.SchemaError
+		for _, one := range e {
+			all = append(all, schemaErrors(one)...)
+		}
+		return all
+	}
+	return nil
+}
+
+// strayParameters finds query parameters that the operation does not have, and single ones that are given twice: a list
+// whose filter is misspelt must not look like an answer.
+func (op *operation) strayParameters(query url.Values) (found []finding) {
+	for name, values := range query {
+		parameter := op.Parameters.GetByInAndName(openapi3.ParameterInQuery, name)
+		message := ""
+		switch {
+		case parameter == nil:
+			message = "is not a parameter here: remove it, or check its spelling"
+		case len(values) > 1 && !parameter.Schema.Value.Type.Is(openapi3.TypeArray):
+			message = fmt.Sprintf("is given %d times: give it once", len(values))
+		default:
+			continue
+		}
+		found = append(found, finding{FieldProblem: FieldProblem{In: openapi3.ParameterInQuery, Field: &name, Message: message}})
+	}
+	return found
+}
+
+// merge adds the rules' findings to the document's. Where both speak of a field's value the rule is kept, because it says
+// what to do; where the field's shape is wrong, or that of the object around it, the document's is.
+func merge(found []finding, broken []provision.FieldError) []finding {
+	covered := func(field string) bool {
+		return slices.ContainsFunc(found, func(f finding) bool {
+			name := value(f.Field)
+			return f.In == "body" && f.shape && (name == "" && value(f.Pointer) == "" || name == field || strings.HasPrefix(field, name+"."))
+		})
+	}
+	for _, rule := range broken {
+		if covered(rule.Field) {
+			continue
+		}
+		found = slices.DeleteFunc(found, func(f finding) bool { return f.In == "body" && value(f.Field) == rule.Field && !f.shape })
+		found = append(found, finding{FieldProblem: bodyField(rule.Field, rule.Message)})
+	}
+	return found
+}
+
+// firstLine is a message of kin-openapi without the schema and the value that it adds below.
+func firstLine(message string) string {
+	line, _, _ := strings.Cut(message, "\n")
+	return line
+}
+
+// rule checks a body, which may be of any shape, for what the document cannot say.
+type rule func(ctx context.Context, body []byte) ([]provision.FieldError, error)
+
+// rules are the rules of each operation, by its id.
+func (s *server) rules() map[string]rule {
+	return map[string]rule{
+		"createOrder":   s.orderRules,
+		"validateOrder": s.orderRules,
+		"addAccount":    s.accountRules,
+	}
+}
+
+func (s *server) orderRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
+	var form NewOrder
+	_ = json.Unmarshal(body, &form) // fields of another type stay empty: merge leaves them to the document's finding
+	request := requestOf(form)
+	broken := slices.Concat(provision.ValidateOrderID(form.ID), request.Validate())
+	if request.AccountModel != "" && !s.modelKnown(request.AccountModel) {
+		broken = append(broken, s.unknownModel("account_model", request.AccountModel))
+	}
+	return s.poolRule(ctx, request.Marketplace, request.Environment, broken)
+}
+
+func (s *server) accountRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
+	var form NewAccount
+	_ = json.Unmarshal(body, &form) // as above
+	broken := provision.ValidateAccount(accountOf(form, ""))
+	if form.Model != "" && !s.modelKnown(form.Model) {
+		broken = append(broken, s.unknownModel("model", form.Model))
+	}
+	if slices.Contains(s.ProtectedAccounts, form.ID) {
+		broken = append(broken, provision.FieldError{Field: "id",
+			Message: fmt.Sprintf("account %s is protected: a payer or one of the provider's own never enters a pool", form.ID)})
+	}
+	return s.poolRule(ctx, form.Marketplace, form.Environment, broken)
+}
+
+func (s *server) unknownModel(field string, m provision.Model) provision.FieldError {
+	names := make([]string, len(s.Models))
+	for i, known := range s.Models {
+		names[i] = string(known)
+	}
+	return provision.FieldError{Field: field, Message: fmt.Sprintf("%q is not an account model: use %s", m, strings.Join(names, " or "))}
+}
+
+// poolRule asks for the pool, unless its name is wrong already.
+func (s *server) poolRule(ctx context.Context, marketplace string, environment provision.Environment, broken []provision.FieldError) ([]provision.FieldError, error) {
+	if slices.ContainsFunc(broken, func(e provision.FieldError) bool { return e.Field == "marketplace" || e.Field == "environment" }) {
+		return broken, nil
+	}
+	pool := provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: marketplace, Environment: environment}
+	exists, err := s.Store.PoolExists(ctx, pool)
+	if err != nil || exists {
+		return broken, err
+	}
+	return append(broken, noPool(pool)...), nil
+}
+
+// noPool is what is wrong when the provider has no such pool: one of the two fields, nobody knows which.
+func noPool(pool provision.Pool) []provision.FieldError {
+	message := fmt.Sprintf("there is no pool for marketplace %q in environment %q: correct one of them, or ask the provider to open that pool",
+		pool.Marketplace, pool.Environment)
+	return []provision.FieldError{{Field: "marketplace", Message: message}, {Field: "environment", Message: message}}
+}

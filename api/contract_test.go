@@ -1,0 +1,132 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/stretchr/testify/require"
+)
+
+func TestDocumentIsValidWithItsExamples(t *testing.T) {
+	t.Parallel()
+	c, err := loadContract()
+	require.NoError(t, err)
+	require.Equal(t, "3.1.0", c.doc.OpenAPI)
+	require.NoError(t, c.doc.Validate(t.Context(), openapi3.EnableExamplesValidation(), openapi3.EnableSchemaFormatValidation()))
+}
+
+// What checkRequest relies on: the validator that names every field by itself knows all that the document uses.
+func TestDocumentUsesNoKeywordThatOnlyJSONSchema2020Has(t *testing.T) {
+	t.Parallel()
+	c, err := loadContract()
+	require.NoError(t, err)
+	require.NotEmpty(t, c.doc.Components.Schemas)
+	for name, schema := range c.doc.Components.Schemas {
+		require.NoError(t, schema.WalkSubtree(func(at string, ref *openapi3.SchemaRef) error {
+			s := ref.Value
+			where := name + at
+			require.False(t, s.Const != nil || s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil || s.DependentSchemas != nil ||
+				s.PropertyNames != nil || s.If != nil || s.DependentRequired != nil || s.Defs != nil || s.ContentSchema != nil, where)
+			require.LessOrEqual(t, len(s.Type.Slice()), 1, "%s: one type, no null", where)
+			return nil
+		}), name)
+	}
+}
+
+func TestEveryOperationDocumentsItsProblems(t *testing.T) {
+	t.Parallel()
+	c, err := loadContract()
+	require.NoError(t, err)
+	require.Len(t, c.operations, 9)
+	for name, op := range c.operations {
+		require.NotEmpty(t, op.Summary, name)
+		require.NotEmpty(t, op.Description, name)
+		statuses := []string{"400", "413", "429", "500"}
+		if !op.public {
+			statuses = append(statuses, "401", "503")
+		}
+		if op.RequestBody != nil {
+			statuses = append(statuses, "415", "422", "503")
+		}
+		if len(op.route.PathItem.Parameters) > 0 {
+			statuses = append(statuses, "404")
+		}
+		for _, status := range statuses {
+			require.NotNil(t, op.Responses.Value(status), "%s answers %s", name, status)
+		}
+		for status, response := range op.Responses.Map() {
+			if status < "400" {
+				continue
+			}
+			content := response.Value.Content["application/problem+json"]
+			require.NotNil(t, content, "%s %s", name, status)
+			require.Equal(t, "#/components/schemas/Problem", content.Schema.Ref, "%s %s", name, status)
+		}
+	}
+}
+
+// Fields of requests are closed, so that a misspelt one is refused instead of ignored.
+func TestRequestsAllowNoUnknownFields(t *testing.T) {
+	t.Parallel()
+	c, err := loadContract()
+	require.NoError(t, err)
+	bodies := 0
+	for name, op := range c.operations {
+		if op.RequestBody == nil {
+			continue
+		}
+		bodies++
+		require.NoError(t, op.RequestBody.Value.Content["application/json"].Schema.WalkSubtree(func(at string, ref *openapi3.SchemaRef) error {
+			if ref.Value.Type.Is("object") {
+				require.NotNil(t, ref.Value.AdditionalProperties.Has, name+at)
+				require.False(t, *ref.Value.AdditionalProperties.Has, name+at)
+			}
+			return nil
+		}))
+	}
+	require.Equal(t, 4, bodies)
+}
+
+// The table of problems and the examples in the document say the same.
+func TestDocumentedProblemsAreThoseOfTheTable(t *testing.T) {
+	t.Parallel()
+	c, err := loadContract()
+	require.NoError(t, err)
+	require.NotEmpty(t, c.doc.Components.Responses)
+	for name, response := range c.doc.Components.Responses {
+		text, err := json.Marshal(response.Value.Content["application/problem+json"].Example)
+		require.NoError(t, err)
+		var example Problem
+		require.NoError(t, json.Unmarshal(text, &example))
+		row, known := problems[example.Code]
+		require.True(t, known, name)
+		require.Equal(t, row.status, example.Status, name)
+		require.Equal(t, row.title, example.Title, name)
+		_, retries := response.Value.Headers["Retry-After"]
+		require.Equal(t, row.retryAfter > 0, retries, name)
+	}
+}
+
+func TestDocumentIsServedToEverybody(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	answer := w.send("", http.MethodGet, "/v1/openapi.json", "")
+	require.Equal(t, http.StatusOK, answer.Code)
+	served, err := openapi3.NewLoader().LoadFromData(answer.Body.Bytes())
+	require.NoError(t, err)
+	require.NoError(t, served.Validate(t.Context()))
+	require.ElementsMatch(t, w.server.contract.doc.Paths.Keys(), served.Paths.Keys())
+}
+
+func TestRoutesAndDocumentMustAgree(t *testing.T) {
+	t.Parallel()
+	c, err := loadContract()
+	require.NoError(t, err)
+	require.Nil(t, c.claim(http.MethodDelete, "/v1/orders/:order_id"))
+	require.NotNil(t, c.claim(http.MethodGet, "/v1/orders/:order_id"))
+	require.Len(t, c.unclaimed(), 8)
+	require.False(t, slices.Contains(c.unclaimed(), "GET /v1/orders/:order_id"))
+}

@@ -1,0 +1,234 @@
+package api
+
+import (
+	"context"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/labstack/echo/v4"
+
+	"quartermaster/internal/provision"
+)
+
+// ErrUnavailable says that something this service needs does not answer, and that the effect of the call is unknown.
+var ErrUnavailable = errors.New("unavailable")
+
+// The codes of problems that only HTTP knows. The others are provision's.
+const (
+	codeBadRequest           provision.Code = "BadRequest"
+	codeInvalidJSON          provision.Code = "InvalidJSON"
+	codeInvalidParameter     provision.Code = "InvalidParameter"
+	codeUnauthorized         provision.Code = "Unauthorized"
+	codeNotFound             provision.Code = "NotFound"
+	codeMethodNotAllowed     provision.Code = "MethodNotAllowed"
+	codeConflict             provision.Code = "Conflict"
+	codeAccountExists        provision.Code = "AccountExists"
+	codeLinkUsedUp           provision.Code = "LinkUsedUp"
+	codeBodyTooLarge         provision.Code = "BodyTooLarge"
+	codeUnsupportedMediaType provision.Code = "UnsupportedMediaType"
+	codeInvalid              provision.Code = "Invalid"
+	codeTooManyRequests      provision.Code = "TooManyRequests"
+	codeUnavailable          provision.Code = "Unavailable"
+)
+
+// problems is the only table from a code to an HTTP status. retryAfter is in seconds; 0: no such header.
+var problems = map[provision.Code]struct {
+	status     int
+	title      string
+	retryAfter int
+}{
+	codeBadRequest:                    {http.StatusBadRequest, "The request cannot be read", 0},
+	codeInvalidJSON:                   {http.StatusBadRequest, "The body is not JSON", 0},
+	codeInvalidParameter:              {http.StatusBadRequest, "A parameter is wrong", 0},
+	codeUnauthorized:                  {http.StatusUnauthorized, "A valid API key is needed", 0},
+	codeNotFound:                      {http.StatusNotFound, "Not found", 0},
+	codeMethodNotAllowed:              {http.StatusMethodNotAllowed, "The method is not offered here", 0},
+	provision.CodeIdempotencyConflict: {http.StatusConflict, "The order id is taken", 0},
+	codeAccountExists:                 {http.StatusConflict, "The account is in a pool already", 0},
+	codeConflict:                      {http.StatusConflict, "The state of the thing forbids it", 0},
+	codeLinkUsedUp:                    {http.StatusGone, "The link is used up", 0},
+	codeBodyTooLarge:                  {http.StatusRequestEntityTooLarge, "The body is too large", 0},
+	codeUnsupportedMediaType:          {http.StatusUnsupportedMediaType, "The body must be JSON", 0},
+	codeInvalid:                       {http.StatusUnprocessableEntity, "Fields are wrong", 0},
+	codeTooManyRequests:               {http.StatusTooManyRequests, "Too many requests", 1},
+	provision.CodeInternal:            {http.StatusInternalServerError, "Something went wrong here", 0},
+	codeUnavailable:                   {http.StatusServiceUnavailable, "Not available at the moment", 5},
+}
+
+// echoProblems says what Echo's own errors are called here, by their status.
+var echoProblems = map[int]struct {
+	code   provision.Code
+	detail string
+}{
+	http.StatusBadRequest:            {codeBadRequest, "the request cannot be read: compare it with GET /v1/openapi.json"},
+	http.StatusNotFound:              {codeNotFound, "there is no such address: GET /v1/openapi.json lists them all"},
+	http.StatusMethodNotAllowed:      {codeMethodNotAllowed, "this address does not take this method: the header Allow names those that it takes"},
+	http.StatusRequestEntityTooLarge: {codeBodyTooLarge, "a body may have at most 64 KiB"},
+	http.StatusUnsupportedMediaType:  {codeUnsupportedMediaType, "send application/json"},
+	http.StatusTooManyRequests:       {codeTooManyRequests, "wait as long as Retry-After says"},
+	http.StatusServiceUnavailable:    {codeUnavailable, "send the same request again in a moment"},
+}
+
+// problemError is an error that knows what the caller is to be told.
+type problemError struct {
+	code   provision.Code
+	detail string
+	fields []FieldProblem
+	cause  error // for the log, never for the caller
+}
+
+// Error is for the log: the cause and the code, without the detail, which may quote the customer's input.
+func (p *problemError) Error() string {
+	if p.cause != nil {
+		return string(p.code) + ": " + p.cause.Error()
+	}
+	return string(p.code)
+}
+
+// Unwrap is the cause.
+func (p *problemError) Unwrap() error { return p.cause }
+
+// problem is an error with a detail for the caller: what is wrong and what to do about it.
+func problem(code provision.Code, detail string, args ...any) *problemError {
+	return &problemError{code: code, detail: fmt.Sprintf(detail, args...)}
+}
+
+func (p *problemError) because(err error) *problemError {
+	p.cause = err
+	return p
+}
+
+func (p *problemError) at(fields ...FieldProblem) *problemError {
+	p.fields = fields
+	return p
+}
+
+// invalidFields refuses the body for its fields.
+func invalidFields(fields ...FieldProblem) *problemError {
+	return problem(codeInvalid, "%s", countOf(fields, "field")).at(fields...)
+}
+
+// invalidParameters refuses the address for its parameters.
+func invalidParameters(fields ...FieldProblem) *problemError {
+	return problem(codeInvalidParameter, "%s", countOf(fields, "parameter")).at(fields...)
+}
+
+func countOf(fields []FieldProblem, what string) string {
+	if len(fields) == 1 {
+		return "1 " + what + " is wrong"
+	}
+	return fmt.Sprintf("%d %ss are wrong", len(fields), what)
+}
+
+// bodyField is a wrong field of the body; field is its dotted name, empty for the body as a whole.
+func bodyField(field, message string) FieldProblem {
+	pointer := ""
+	if field != "" {
+		pointer = "/" + strings.ReplaceAll(field, ".", "/") // no field of ours holds a dot, a slash or a tilde
+	}
+	return FieldProblem{In: "body", Pointer: &pointer, Field: optional(field), Message: message}
+}
+
+// asProblem says what the caller is told about an error. What nobody foresaw is a fault of ours.
+func asProblem(err error) *problemError {
+	var known *problemError
+	var fromEcho *echo.HTTPError
+	var network net.Error
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		errors.Is(err, driver.ErrBadConn), errors.As(err, &network):
+		return problem(codeUnavailable, "something that this service needs does not answer in time: send the same request again in a moment").because(err)
+	case errors.As(err, &fromEcho):
+		if p, ok := echoProblems[fromEcho.Code]; ok {
+			return problem(p.code, "%s", p.detail).because(err)
+		}
+		if fromEcho.Code < http.StatusInternalServerError {
+			return problem(codeBadRequest, "%s", echoProblems[http.StatusBadRequest].detail).because(err)
+		}
+	case errors.Is(err, provision.ErrNotFound):
+		return problem(codeNotFound, "there is no such thing, or it is not yours").because(err)
+	case errors.Is(err, provision.ErrConflict):
+		return problem(codeConflict, "its state forbids that: read it again").because(err)
+	case errors.Is(err, provision.ErrGone):
+		return problem(codeLinkUsedUp, "it was there and is used up").because(err)
+	}
+	return problem(provision.CodeInternal, "the fault is ours and is recorded under this request id").because(err)
+}
+
+const (
+	problemCode        = "problem.code" // key in the request's Echo context, for the log
+	problemContentType = "application/problem+json"
+)
+
+// writeProblem is Echo's error handler: the only place that writes a problem.
+func (s *server) writeProblem(err error, c echo.Context) {
+	if c.Response().Committed {
+		return
+	}
+	p := asProblem(err)
+	row := problems[p.code]
+	if row.status == 0 { // a code without a row, which a test forbids
+		p = problem(provision.CodeInternal, "the fault is ours and is recorded under this request id").because(err)
+		row = problems[p.code]
+	}
+	c.Set(problemCode, p.code)
+	header := c.Response().Header()
+	if row.retryAfter > 0 {
+		header.Set(echo.HeaderRetryAfter, strconv.Itoa(row.retryAfter))
+	}
+	if row.status == http.StatusUnauthorized {
+		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="quartermaster"`)
+	}
+	if c.Request().Method == http.MethodHead {
+		err = c.NoContent(row.status)
+	} else {
+		var body []byte
+		body, err = json.Marshal(Problem{
+			Type:      "urn:quartermaster:problem:" + string(p.code),
+			Title:     row.title,
+			Status:    row.status,
+			Code:      p.code,
+			Detail:    p.detail,
+			RequestID: header.Get(echo.HeaderXRequestID),
+			Errors:    optionalSlice(p.fields),
+		})
+		if err == nil {
+			err = c.Blob(row.status, problemContentType, body)
+		}
+	}
+	if err != nil { // the caller is gone
+		s.Log.DebugContext(c.Request().Context(), "problem not delivered", "error", err)
+	}
+}
+
+// optional is nil for a zero value: the field is then left out of the JSON.
+func optional[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+func optionalSlice[T any](v []T) *[]T {
+	if len(v) == 0 {
+		return nil
+	}
+	return &v
+}
+
+// value is what a pointer points to, or the zero value.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}

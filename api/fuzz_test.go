@@ -1,0 +1,399 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"quartermaster/internal/provision"
+)
+
+// call is one request that the fuzzer sends.
+type call struct {
+	op                                *operation
+	method, target, auth, contentType string
+	params                            map[string]string
+	body                              []byte
+}
+
+func (c call) String() string {
+	return fmt.Sprintf("%s %s %q %.500s", c.method, c.target, c.contentType, c.body)
+}
+
+// fuzzer draws requests from the document, valid ones and spoilt ones, and checks every answer against it.
+type fuzzer struct {
+	contract *contract
+	names    []string            // of the operations
+	hints    map[string][]string // values of a field that hit something, by the field's name
+	keys     []string
+	seen     map[string]map[int]int // answers by operation and status
+}
+
+func newFuzzer(t require.TestingT, w *world) *fuzzer {
+	c, err := loadContract()
+	require.NoError(t, err)
+	for i, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning,
+		provision.ActionRequired, provision.Compensating, provision.Failed, provision.Cancelled} {
+		o := completedOrder(fmt.Sprintf("o-%d", i))
+		o.State, o.Result, o.Password, o.AcceptedAt = state, nil, nil, now.Add(-time.Duration(i)*time.Minute)
+		o.Waiting = &provision.Waiting{Place: 1, Why: "0 of 0 accounts match"}
+		o.Failure = &provision.Failure{Code: provision.CodeAliasTaken, Field: "aws_account_alias", Reason: "taken"}
+		w.store.orders = append(w.store.orders, o)
+	}
+	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	for i, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountProvisioning, provision.AccountAllocated,
+		provision.AccountProvisioningFailed, provision.AccountInvalid} {
+		a := accountOf(NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
+			Model: provision.ModelSPAM, Name: "n", RootEmail: "a@b.example", RoleARN: "arn:aws:iam::111122223330:role/Q"}, "acme")
+		a.Status, a.ExternalID, a.AddedAt, a.StatusSince = status, newExternalID(), now.Add(time.Duration(i)*time.Minute), now
+		w.store.accounts = append(w.store.accounts, a)
+	}
+	f := &fuzzer{
+		contract: c,
+		names:    slices.Sorted(maps.Keys(c.operations)),
+		keys:     []string{w.key, w.key, w.key, w.key, w.key, w.otherKey, "", "qm_live_x_y"},
+		seen:     map[string]map[int]int{},
+		hints: map[string][]string{
+			"id": {"o-1", "n-1", "n-2", "222233334444", "222233334444", "222233334444"}, "order_id": {"o-1", "done-1", "n-1", "nobody"},
+			"account_id": {"111122223330", "222233334444"}, "marketplace": {"nordic"}, "model": {"SPAM", "ECAM"}, "account_model": {"SPAM", "ECAM"},
+			"role_arn": {"arn:aws:iam::222233334444:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
+			"aws_contact_name": {"Anna"}, "root_email": {"a@b.example"}, "name": {"Anna"}, "title": {"Boss"}, "email": {"a@b.example"}, "phone": {"+46 8 1"},
+			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"})},
+		},
+	}
+	return f
+}
+
+// calls draws requests.
+func (f *fuzzer) calls() *rapid.Generator[call] {
+	return rapid.Custom(func(t *rapid.T) call {
+		name := rapid.SampledFrom(f.names).Draw(t, "operation")
+		op := f.contract.operations[name]
+		c := call{op: op, method: op.route.Method, params: map[string]string{}, contentType: "application/json"}
+		c.auth = rapid.SampledFrom(f.keys).Draw(t, "key")
+		path := op.route.Path
+		for _, p := range op.route.PathItem.Parameters {
+			text := f.parameter(t, p.Value)
+			if text == "" {
+				text = "-"
+			}
+			c.params[p.Value.Name] = text
+			path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", url.PathEscape(text))
+		}
+		query := url.Values{}
+		for _, p := range op.Parameters {
+			for rapid.IntRange(0, 3).Draw(t, "given") == 0 {
+				query.Add(p.Value.Name, f.parameter(t, p.Value))
+			}
+		}
+		if oneIn(t, 25, "stray parameter") {
+			query.Set(rapid.String().Draw(t, "name"), "1")
+		}
+		c.target = path
+		if len(query) > 0 {
+			c.target += "?" + query.Encode()
+		}
+		if op.RequestBody != nil {
+			body := f.value(t, "", op.RequestBody.Value.Content["application/json"].Schema.Value)
+			for range rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3}).Draw(t, "spoilt fields") {
+				body = f.spoil(t, body)
+			}
+			c.body, _ = json.Marshal(body)
+			switch rapid.IntRange(0, 29).Draw(t, "spoilt body") {
+			case 0:
+				c.body = c.body[:rapid.IntRange(0, len(c.body)).Draw(t, "cut")]
+			case 1:
+				c.body = rapid.SliceOf(rapid.Byte()).Draw(t, "junk")
+			case 2:
+				c.body = append(c.body, bytes.Repeat([]byte(" "), 64<<10)...)
+			}
+		}
+		if oneIn(t, 20, "content type") {
+			c.contentType = rapid.SampledFrom([]string{"", "text/plain", "application/xml", "application/json; charset=utf-8", "application/json;"}).Draw(t, "type")
+		}
+		if oneIn(t, 30, "method") {
+			c.method = rapid.SampledFrom([]string{http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodHead, http.MethodGet, http.MethodPost}).Draw(t, "other method")
+		}
+		return c
+	})
+}
+
+func oneIn(t *rapid.T, n int, label string) bool {
+	return rapid.IntRange(0, n-1).Draw(t, label) == n-1
+}
+
+func (f *fuzzer) parameter(t *rapid.T, p *openapi3.Parameter) string {
+	if oneIn(t, 12, "junk parameter") {
+		return rapid.OneOf(rapid.String(), rapid.Just("-1"), rapid.Just("201"), rapid.Just("9999999999999999999999")).Draw(t, "junk")
+	}
+	schema := p.Schema.Value
+	if schema.Type.Is("array") {
+		schema = schema.Items.Value
+	}
+	return fmt.Sprint(f.value(t, p.Name, schema))
+}
+
+// value draws what the schema allows.
+func (f *fuzzer) value(t *rapid.T, name string, s *openapi3.Schema) any {
+	if hints := f.hints[name]; len(hints) > 0 && !oneIn(t, 6, "no hint") {
+		return rapid.SampledFrom(hints).Draw(t, name)
+	}
+	switch {
+	case len(s.Enum) > 0:
+		return rapid.SampledFrom(s.Enum).Draw(t, name)
+	case s.Type.Is("object"):
+		object := map[string]any{}
+		for _, field := range slices.Sorted(maps.Keys(s.Properties)) {
+			if slices.Contains(s.Required, field) || rapid.Bool().Draw(t, "with "+field) {
+				object[field] = f.value(t, field, s.Properties[field].Value)
+			}
+		}
+		return object
+	case s.Type.Is("integer"):
+		return rapid.IntRange(int(*s.Min), int(*s.Max)).Draw(t, name)
+	case s.Format == "date-time":
+		return time.Unix(rapid.Int64Range(0, 4e9).Draw(t, name), 0).UTC().Format(time.RFC3339)
+	case s.Format == "uri":
+		return "https://market.example/" + rapid.StringMatching(`[a-z]{0,20}`).Draw(t, name)
+	case s.Pattern != "":
+		text := rapid.StringMatching(s.Pattern).Draw(t, name)
+		if s.MaxLength != nil && uint64(len(text)) > *s.MaxLength {
+			text = text[:*s.MaxLength]
+		}
+		return text
+	}
+	return rapid.StringN(int(s.MinLength), 60, -1).Draw(t, name)
+}
+
+// spoil changes one field somewhere in the body.
+func (f *fuzzer) spoil(t *rapid.T, body any) any {
+	object, ok := body.(map[string]any)
+	if !ok || len(object) == 0 {
+		return f.junk(t)
+	}
+	field := rapid.SampledFrom(slices.Sorted(maps.Keys(object))).Draw(t, "field")
+	switch rapid.IntRange(0, 9).Draw(t, "how") {
+	case 0:
+		delete(object, field)
+	case 1:
+		object[rapid.String().Draw(t, "unknown field")] = f.junk(t)
+	case 2:
+		object[strings.ToUpper(field)] = object[field]
+	case 3:
+		return f.junk(t)
+	default:
+		if _, nested := object[field].(map[string]any); nested {
+			object[field] = f.spoil(t, object[field])
+		} else {
+			object[field] = f.junk(t)
+		}
+	}
+	return object
+}
+
+func (f *fuzzer) junk(t *rapid.T) any {
+	return rapid.OneOf(
+		rapid.Just[any](nil), rapid.Just[any](true), rapid.Just[any](1e300), rapid.Just[any](-1), rapid.Just[any](""), rapid.Just[any]([]any{1, "a"}),
+		rapid.Just[any](map[string]any{"a": 1}), rapid.Just[any](strings.Repeat("ä", 300)), rapid.Just[any]("a\x00b"), rapid.Just[any]("'; DROP TABLE orders; --"),
+		rapid.Map(rapid.String(), func(s string) any { return s }),
+	).Draw(t, "junk")
+}
+
+// finding of the fuzzer: an answer that breaks the contract; nil is none.
+func (f *fuzzer) try(handler http.Handler, c call) error {
+	r := httptest.NewRequest(c.method, c.target, bytes.NewReader(c.body))
+	if c.contentType != "" {
+		r.Header.Set("Content-Type", c.contentType)
+	}
+	if c.auth != "" {
+		r.Header.Set("Authorization", "Bearer "+c.auth)
+	}
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, r)
+	status, body := recorder.Code, recorder.Body.Bytes()
+	if status >= 500 {
+		return fmt.Errorf("%s → %d %s", c, status, body)
+	}
+	if c.method == http.MethodHead {
+		return nil
+	}
+	if status >= 400 {
+		if got := recorder.Header().Get("Content-Type"); got != "application/problem+json" {
+			return fmt.Errorf("%s → %d as %q", c, status, got)
+		}
+		var document any
+		if err := json.Unmarshal(body, &document); err != nil {
+			return fmt.Errorf("%s → %d, not JSON: %w", c, status, err)
+		}
+		if err := f.contract.doc.Components.Schemas["Problem"].Value.VisitJSON(document, openapi3.MultiErrors()); err != nil {
+			return fmt.Errorf("%s → %d, not a problem: %w", c, status, err)
+		}
+	}
+	op := f.operationAt(c.method, r.URL.EscapedPath())
+	if op == nil { // the method was spoilt
+		if status != http.StatusMethodNotAllowed && status != http.StatusRequestEntityTooLarge {
+			return fmt.Errorf("%s → %d, neither 405 nor 413", c, status)
+		}
+		return nil
+	}
+	if f.seen[op.OperationID] == nil {
+		f.seen[op.OperationID] = map[int]int{}
+	}
+	f.seen[op.OperationID][status]++
+	err := openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, Route: op.route, PathParams: c.params},
+		Status:                 status,
+		Header:                 recorder.Header(),
+		Body:                   io.NopCloser(bytes.NewReader(body)),
+		Options:                &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true},
+	})
+	if err != nil {
+		return fmt.Errorf("%s → %d breaks the contract: %w", c, status, err)
+	}
+	return nil
+}
+
+// operationAt is the operation that answers an address, the same words before a parameter: GET /v1/orders/validate reads
+// the order "validate".
+func (f *fuzzer) operationAt(method, path string) (found *operation) {
+	for _, name := range f.names {
+		op := f.contract.operations[name]
+		parts, wanted := strings.Split(path, "/"), strings.Split(op.route.Path, "/")
+		if op.route.Method != method || len(parts) != len(wanted) {
+			continue
+		}
+		fits, exact := true, true
+		for i := range wanted {
+			if parts[i] != wanted[i] {
+				exact = false
+				fits = fits && strings.HasPrefix(wanted[i], "{")
+			}
+		}
+		if exact {
+			return op
+		}
+		if fits {
+			found = op
+		}
+	}
+	return found
+}
+
+// Thousands of requests, and every answer keeps to the document: no 5xx, every refusal a problem.
+func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
+	t.Parallel()
+	seen := map[string]map[int]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		w := setup(rt)
+		f := newFuzzer(rt, w)
+		f.seen = seen
+		for range 40 {
+			c := f.calls().Draw(rt, "call")
+			for range rapid.IntRange(1, 2).Draw(rt, "times") { // the second time it is there already, or used up
+				if err := f.try(w.handler, c); err != nil {
+					rt.Fatal(err)
+				}
+			}
+		}
+	})
+	// The fuzzer must have reached what it is there for, or it proves nothing.
+	for operation, statuses := range map[string][]int{
+		"createOrder":    {200, 202, 400, 401, 409, 413, 415, 422},
+		"validateOrder":  {200, 400, 401, 422},
+		"listOrders":     {200, 400, 401},
+		"getOrder":       {200, 400, 401, 404},
+		"addAccount":     {201, 400, 401, 409, 422},
+		"listAccounts":   {200, 400, 401},
+		"getAccount":     {200, 400, 401, 404},
+		"revealPassword": {200, 400, 404, 410, 422},
+		"getOpenAPI":     {200},
+	} {
+		for _, status := range statuses {
+			require.Positive(t, seen[operation][status], "the fuzzer never got %d from %s: %v", status, operation, seen[operation])
+		}
+	}
+}
+
+// The fuzzer finds bugs of each kind that it claims to find.
+func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
+	t.Parallel()
+	for name, bug := range map[string]func(*httptest.ResponseRecorder){
+		"a 422 that became a 500": func(answer *httptest.ResponseRecorder) {
+			if answer.Code == http.StatusUnprocessableEntity {
+				answer.Code = http.StatusInternalServerError
+			}
+		},
+		"a refusal in plain text": func(answer *httptest.ResponseRecorder) {
+			if answer.Code == http.StatusNotFound {
+				answer.Header().Set("Content-Type", "text/plain")
+			}
+		},
+		"a problem without its code": func(answer *httptest.ResponseRecorder) {
+			if answer.Code >= 400 {
+				without(answer, "code")
+			}
+		},
+		"an order without its state": func(answer *httptest.ResponseRecorder) {
+			if answer.Code == http.StatusAccepted {
+				without(answer, "state")
+			}
+		},
+		"a new order without Location": func(answer *httptest.ResponseRecorder) {
+			if answer.Code == http.StatusAccepted {
+				answer.Header().Del("Location")
+			}
+		},
+		"a status that is not documented": func(answer *httptest.ResponseRecorder) {
+			if answer.Code == http.StatusCreated {
+				answer.Code = http.StatusOK
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			f := newFuzzer(t, w)
+			broken := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				answer := httptest.NewRecorder()
+				w.handler.ServeHTTP(answer, r)
+				bug(answer)
+				maps.Copy(rw.Header(), answer.Header())
+				rw.WriteHeader(answer.Code)
+				_, _ = rw.Write(answer.Body.Bytes())
+			})
+			calls := f.calls()
+			found := errors.New("")
+			for seed := range 2000 {
+				if found = f.try(broken, calls.Example(seed)); found != nil {
+					break
+				}
+			}
+			require.Error(t, found, "2000 requests and the bug was not found")
+		})
+	}
+}
+
+func without(answer *httptest.ResponseRecorder, field string) {
+	var body map[string]any
+	if json.Unmarshal(answer.Body.Bytes(), &body) != nil {
+		return
+	}
+	delete(body, field)
+	answer.Body.Reset()
+	_ = json.NewEncoder(answer.Body).Encode(body)
+}

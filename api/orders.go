@@ -1,0 +1,229 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"quartermaster/internal/provision"
+)
+
+// CreateOrder answers POST /v1/orders. The order starts as a workflow and nothing else is written here, so that there is
+// no moment between two writes in which an acknowledged order could be lost. The database and the workflow both know an
+// order by its id: whichever has it decides what a repeat gets.
+func (s *server) CreateOrder(ctx context.Context, in CreateOrderRequestObject) (CreateOrderResponseObject, error) {
+	order := provision.Order{
+		OrderKey:   provision.OrderKey{Provider: callerOf(ctx).Provider, ID: in.Body.ID},
+		Request:    requestOf(*in.Body),
+		AcceptedAt: s.Now().UTC().Truncate(time.Microsecond), // what the database keeps of it
+	}
+	hash := requestHash(order.Request)
+
+	stored, err := s.Store.Order(ctx, order.OrderKey)
+	if err == nil {
+		return s.again(stored, stored.RequestHash, hash)
+	}
+	if !errors.Is(err, provision.ErrNotFound) {
+		return nil, err
+	}
+	started, existing, existingHash, err := s.Workflows.StartOrder(ctx, order, hash)
+	switch {
+	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return nil, problem(codeUnavailable, "it is unknown whether order %q was taken: send the same request again, it cannot be ordered twice", order.ID).because(err)
+	case err != nil:
+		return nil, err
+	case started:
+		return CreateOrder202JSONResponse{
+			Body:    s.orderResource(acceptedOrder(order)),
+			Headers: CreateOrder202ResponseHeaders{Location: s.orderLocation(order.ID)},
+		}, nil
+	case existing == nil:
+		return nil, fmt.Errorf("order %s has a workflow that says nothing about its order", order.OrderKey)
+	}
+	return s.again(acceptedOrder(*existing), existingHash, hash)
+}
+
+// again answers an order that was sent before: the same one, or a refusal.
+func (s *server) again(existing provision.OrderView, existingHash, hash []byte) (CreateOrderResponseObject, error) {
+	if !bytes.Equal(existingHash, hash) {
+		return nil, problem(provision.CodeIdempotencyConflict,
+			"order %q exists with other content: give the new order an id of its own, or send the first content again", existing.ID).
+			at(bodyField("id", fmt.Sprintf("%q belongs to an order with other content", existing.ID)))
+	}
+	return CreateOrder200JSONResponse{
+		Body:    s.orderResource(existing),
+		Headers: CreateOrder200ResponseHeaders{Location: s.orderLocation(existing.ID)},
+	}, nil
+}
+
+// ValidateOrder answers POST /v1/orders/validate: whatever came this far is valid.
+func (s *server) ValidateOrder(context.Context, ValidateOrderRequestObject) (ValidateOrderResponseObject, error) {
+	return ValidateOrder200JSONResponse{Valid: true}, nil
+}
+
+// GetOrder answers GET /v1/orders/{order_id}. An order that was accepted a moment ago may have no row yet: its workflow
+// knows it then.
+func (s *server) GetOrder(ctx context.Context, in GetOrderRequestObject) (GetOrderResponseObject, error) {
+	key := provision.OrderKey{Provider: callerOf(ctx).Provider, ID: in.OrderID}
+	view, err := s.Store.Order(ctx, key)
+	if errors.Is(err, provision.ErrNotFound) {
+		var order *provision.Order
+		if order, err = s.Workflows.OrderNotYetStored(ctx, key); err == nil {
+			view = acceptedOrder(*order)
+		}
+	}
+	if errors.Is(err, provision.ErrNotFound) {
+		return nil, problem(codeNotFound, "there is no order %q", key.ID).because(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return GetOrder200JSONResponse(s.orderResource(view)), nil
+}
+
+// ListOrders answers GET /v1/orders.
+func (s *server) ListOrders(ctx context.Context, in ListOrdersRequestObject) (ListOrdersResponseObject, error) {
+	after, err := orderCursor(in.Params.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(in.Params.Limit)
+	found, err := s.Store.Orders(ctx, callerOf(ctx).Provider, provision.OrderFilter{
+		States:        value(in.Params.State),
+		Marketplace:   value(in.Params.Marketplace),
+		Environment:   value(in.Params.Environment),
+		Model:         value(in.Params.Model),
+		AccountID:     value(in.Params.AccountID),
+		CreatedAfter:  value(in.Params.CreatedAfter),
+		CreatedBefore: value(in.Params.CreatedBefore),
+		Limit:         size + 1,
+		After:         after,
+	})
+	if err != nil {
+		return nil, err
+	}
+	shown, more := page(found, size)
+	answer := ListOrders200JSONResponse{Items: make([]Order, len(shown))}
+	for i, view := range shown {
+		answer.Items[i] = s.orderResource(view)
+	}
+	if more {
+		last := shown[size-1]
+		answer.NextCursor = encodeCursor(provision.OrderCursor{CreatedAt: last.AcceptedAt.UTC(), ID: last.ID})
+	}
+	return answer, nil
+}
+
+// requestHash is the SHA-256 of a request's canonical form: its JSON, whose members have one order and no spaces. The
+// database keeps the same hash with the order's row.
+func requestHash(r provision.Request) []byte {
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic("api: a request that is not JSON: " + err.Error()) // strings only: cannot happen
+	}
+	sum := sha256.Sum256(text)
+	return sum[:]
+}
+
+func requestOf(form NewOrder) provision.Request {
+	return provision.Request{
+		Marketplace:      form.Marketplace,
+		Environment:      form.Environment,
+		OrderMode:        form.OrderMode,
+		AccountModel:     value(form.AccountModel),
+		UseExistingCUR:   value(form.UseExistingCUR),
+		IAMUserName:      form.IAMUserName,
+		ContactName:      form.AWSContactName,
+		AlternateContact: form.AWSAlternateContact,
+		AccountAlias:     form.AWSAccountAlias,
+		CallbackURL:      value(form.CallbackURL),
+	}
+}
+
+// acceptedOrder is the view of an order that has no row yet.
+func acceptedOrder(o provision.Order) provision.OrderView {
+	return provision.OrderView{Order: o, State: provision.Accepted, Since: o.AcceptedAt}
+}
+
+func (s *server) orderLocation(id string) string { return s.basePath + "/v1/orders/" + id }
+
+func (s *server) orderResource(v provision.OrderView) Order {
+	o := Order{
+		ID:                  v.ID,
+		Marketplace:         v.Request.Marketplace,
+		Environment:         v.Request.Environment,
+		OrderMode:           v.Request.OrderMode,
+		AccountModel:        optional(v.Request.AccountModel),
+		UseExistingCUR:      optional(v.Request.UseExistingCUR),
+		IAMUserName:         v.Request.IAMUserName,
+		AWSContactName:      v.Request.ContactName,
+		AWSAlternateContact: v.Request.AlternateContact,
+		AWSAccountAlias:     v.Request.AccountAlias,
+		CallbackURL:         optional(v.Request.CallbackURL),
+		State:               v.State,
+		Since:               v.Since.UTC(),
+		Step:                optional(string(v.Step)),
+		Steps:               make([]Step, len(v.Steps)),
+		AccountID:           optional(v.AccountID),
+		Leftovers:           append([]string{}, v.Leftovers...), // never null
+		Notes:               append([]string{}, v.Notes...),
+		CreatedAt:           v.AcceptedAt.UTC(),
+	}
+	for i, step := range v.Steps {
+		o.Steps[i] = Step{
+			Step:       string(step.Step),
+			AccountID:  step.AccountID,
+			State:      step.State,
+			Attempt:    step.Attempt,
+			StartedAt:  step.StartedAt.UTC(),
+			FinishedAt: utc(step.FinishedAt),
+			Problem:    optional(step.Problem),
+		}
+	}
+	if w := v.Waiting; w != nil {
+		o.Waiting = &Waiting{Place: w.Place, Why: w.Why}
+	}
+	if f := v.Failure; f != nil {
+		o.Failure = &Failure{
+			Code: string(f.Code), Step: optional(string(f.Step)), Field: optional(f.Field), Value: optional(f.Value), Reason: f.Reason,
+		}
+	}
+	if v.State == provision.Completed && v.Result != nil {
+		o.Result = s.resultResource(*v.Result, v.Password)
+	}
+	return o
+}
+
+func (s *server) resultResource(r provision.Result, password *provision.PasswordView) *Result {
+	return &Result{
+		AccountID:     r.AccountID,
+		Model:         string(r.AccountModel),
+		Alias:         r.AccountAlias,
+		SignInURL:     r.SignInURL,
+		SignInURLByID: r.SignInURLByID,
+		IAMUserName:   r.IAMUserName,
+		Password:      s.passwordLink(password),
+		Report: Report{
+			Name: r.Report.Name, Kind: r.Report.Kind, Existing: r.Report.Existing,
+			Bucket: r.Report.Bucket, Prefix: r.Report.Prefix, Region: r.Report.Region,
+		},
+		UsageAvailableFrom:  r.UsageAvailableFrom.UTC(),
+		OlderUsageAvailable: r.OlderUsageAvailable,
+		RootAccess:          optional(r.RootInstructions),
+		ManualSteps:         append([]string{}, r.ManualSteps...),
+		CompletedAt:         r.CompletedAt.UTC(),
+		Simulated:           s.Simulated,
+	}
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}

@@ -1,0 +1,104 @@
+package api
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"path"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+
+	"quartermaster/internal/provision"
+)
+
+//go:embed reveal
+var revealFiles embed.FS
+
+// revealPage serves one file of the page on which a customer takes the password. The page knows nothing: the token stands
+// behind the # of its address, which a browser sends to no server, and its script POSTs it.
+func revealPage(name string) echo.HandlerFunc {
+	content, err := revealFiles.ReadFile("reveal/" + name)
+	if err != nil {
+		panic("api: " + err.Error()) // embedded: cannot happen
+	}
+	contentType := mime.TypeByExtension(path.Ext(name))
+	return func(c echo.Context) error { return c.Blob(http.StatusOK, contentType, content) }
+}
+
+// passwordLink shows the link to the password as long as it works.
+func (s *server) passwordLink(p *provision.PasswordView) *PasswordLink {
+	if p == nil {
+		return nil
+	}
+	link := &PasswordLink{ExpiresAt: p.ExpiresAt.UTC(), RevealedAt: utc(p.RevealedAt)}
+	if p.RevealedAt == nil && s.Now().Before(p.ExpiresAt) {
+		if id, err := uuid.Parse(p.ID); err == nil {
+			link.URL = optional(s.baseURL + "/reveal#" + s.revealToken(id))
+		}
+	}
+	return link
+}
+
+// revealToken is the id of the sealed row and our signature under it, so that no link can be guessed or made elsewhere.
+func (s *server) revealToken(id uuid.UUID) string {
+	return base64.RawURLEncoding.EncodeToString(id[:]) + "." + base64.RawURLEncoding.EncodeToString(s.revealMAC(id))
+}
+
+func (s *server) revealMAC(id uuid.UUID) []byte {
+	mac := hmac.New(sha256.New, s.RevealKey)
+	mac.Write(id[:])
+	return mac.Sum(nil)
+}
+
+// openRevealToken is the id that a token of ours names.
+func (s *server) openRevealToken(token string) (id uuid.UUID, ok bool) {
+	first, second, found := strings.Cut(token, ".")
+	if !found {
+		return id, false
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(first)
+	if err != nil || len(raw) != len(id) {
+		return id, false
+	}
+	copy(id[:], raw)
+	signature, err := base64.RawURLEncoding.Strict().DecodeString(second)
+	return id, err == nil && hmac.Equal(signature, s.revealMAC(id))
+}
+
+// RevealPassword answers POST /v1/password-reveals. The password leaves the database with the first call: a second caller
+// is told so, and can never be shown it.
+func (s *server) RevealPassword(ctx context.Context, in RevealPasswordRequestObject) (RevealPasswordResponseObject, error) {
+	id, ok := s.openRevealToken(in.Body.Token)
+	if !ok {
+		return nil, problem(codeNotFound, "this is not a password link of ours: copy the whole link, up to its last character")
+	}
+	revealed, err := s.Store.RevealPassword(ctx, id.String(), callerOf(ctx).IP)
+	switch {
+	case errors.Is(err, provision.ErrNotFound):
+		return nil, problem(codeNotFound, "there is no password behind this link: ask whoever sent it to you for a new password").because(err)
+	case errors.Is(err, provision.ErrGone):
+		return nil, problem(codeLinkUsedUp, "this link was used before or is older than %d hours: ask whoever sent it to you for a new password",
+			int(provision.PasswordLifetime.Hours())).because(err)
+	case err != nil:
+		return nil, err
+	}
+	password, err := s.Opener.Open(revealed.Sealed, passwordPurpose(revealed))
+	if err != nil {
+		return nil, problem(provision.CodeInternal, "the password cannot be opened and the link is used up now: ask whoever sent it to you for a new password").
+			because(fmt.Errorf("password of order %s: %w", revealed.OrderKey, err))
+	}
+	return RevealPassword200JSONResponse{SignInURL: revealed.SignInURL, IAMUserName: revealed.UserName, Password: string(password)}, nil
+}
+
+// passwordPurpose is what the activity sealed the password for: it opens for no other order and no other account.
+func passwordPurpose(r provision.Revealed) string {
+	return "order-password/" + r.OrderKey.String() + "/" + r.AccountID
+}

@@ -1,0 +1,371 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+	"golang.org/x/time/rate"
+
+	"quartermaster/internal/provision"
+)
+
+// Store is what the API needs of the database.
+type Store interface {
+	// APIKey reads a key by its public id. Errors: provision.ErrNotFound.
+	APIKey(ctx context.Context, id string) (provision.APIKey, error)
+	PoolExists(ctx context.Context, pool provision.Pool) (bool, error)
+	// Order reads one order. Errors: provision.ErrNotFound.
+	Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error)
+	// Orders lists at most filter.Limit orders of the provider, newest first.
+	Orders(ctx context.Context, provider string, filter provision.OrderFilter) ([]provision.OrderView, error)
+	// AddAccount adds a Ready account and returns the orders that it woke. Errors: provision.ErrConflict when the account
+	// is in a pool already, provision.ErrNotFound when there is no such pool or model.
+	AddAccount(ctx context.Context, account provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error)
+	// Account reads one account of the provider. Errors: provision.ErrNotFound.
+	Account(ctx context.Context, provider, id string) (provision.Account, error)
+	// Accounts lists at most filter.Limit accounts of the provider, oldest first.
+	Accounts(ctx context.Context, provider string, filter provision.AccountFilter) ([]provision.Account, error)
+	// RevealPassword takes a sealed password out, once, and notes to whom. Errors: provision.ErrNotFound, provision.ErrGone.
+	RevealPassword(ctx context.Context, id, to string) (provision.Revealed, error)
+	Ping(ctx context.Context) error
+}
+
+// Workflows is what the API needs of Temporal.
+type Workflows interface {
+	// StartOrder starts the order's workflow, once. When there is one already, it returns that one's order and the hash of
+	// its request. Errors wrap ErrUnavailable when it is unknown whether the workflow was started.
+	StartOrder(ctx context.Context, order provision.Order, hash []byte) (started bool, existing *provision.Order, existingHash []byte, err error)
+	// OrderNotYetStored reads an order that was started and has no row yet. Errors: provision.ErrNotFound.
+	OrderNotYetStored(ctx context.Context, key provision.OrderKey) (*provision.Order, error)
+	// WakeOrders tells waiting orders to look for an account. It is a hint: an order that misses it looks by itself later.
+	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
+}
+
+// Opener opens a password that was sealed for a purpose; for another purpose it does not open.
+type Opener interface {
+	Open(sealed []byte, purpose string) ([]byte, error)
+}
+
+// Config is what the API is made of. Store, Workflows, Opener, PublicURL and RevealKey are required.
+type Config struct {
+	Store     Store
+	Workflows Workflows
+	Opener    Opener
+	Log       *slog.Logger // default: slog.Default()
+
+	// PublicURL is where customers and marketplaces reach this service, e.g. https://aws.provider.example.
+	PublicURL string
+	// RevealKey signs the tokens of password links: at least 32 bytes, the same in every replica.
+	RevealKey []byte
+	// Models are the account models that may be named. Default: SPAM and ECAM.
+	Models []provision.Model
+	// ProtectedAccounts are AWS account ids that never enter a pool: payers and our own.
+	ProtectedAccounts []string
+	// RequestsPerSecond is the limit of each API key, and of each address on operations without a key. Default 50.
+	RequestsPerSecond float64
+	// Burst is how many requests may come at the same moment. Default: twice RequestsPerSecond.
+	Burst int
+	// TrustedProxies are the networks whose X-Forwarded-For is believed. Default: none, the peer's address counts.
+	TrustedProxies []netip.Prefix
+	// Simulated says that this service runs against a simulator: results say so.
+	Simulated bool
+	// Now is the clock. Default: time.Now.
+	Now func() time.Time
+}
+
+const (
+	bodyLimit      = "64K"            // an order form has about 1 KB
+	requestTimeout = 15 * time.Second // of a whole request, database and Temporal included
+	minRevealKey   = 32               // bytes
+)
+
+// server implements StrictServerInterface: the handlers stand in orders.go, accounts.go and reveals.go.
+type server struct {
+	Config
+	contract *contract
+	baseURL  string // PublicURL without a slash at the end
+	basePath string // its path, for Location headers
+}
+
+// New builds the HTTP handler with every route of the API. It fails when the configuration is incomplete, or when the
+// routes and the OpenAPI document disagree.
+func New(cfg Config) (http.Handler, error) {
+	s, err := newServer(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	e := s.echo()
+	op := ServerInterfaceWrapper{Handler: NewStrictHandler(s, nil)}
+	limit := s.rateLimiter()
+	v1 := func(method, path string, handler echo.HandlerFunc) {
+		operation := s.contract.claim(method, path)
+		if operation == nil {
+			err = errors.Join(err, fmt.Errorf("route %s %s is not in openapi.yaml", method, path))
+			return
+		}
+		e.Add(method, path, handler, s.authenticate(operation), limit, s.checkRequest(operation))
+	}
+
+	v1(http.MethodPost, "/v1/orders", op.CreateOrder)
+	v1(http.MethodGet, "/v1/orders", op.ListOrders)
+	v1(http.MethodPost, "/v1/orders/validate", op.ValidateOrder)
+	v1(http.MethodGet, "/v1/orders/:order_id", op.GetOrder)
+	v1(http.MethodPost, "/v1/accounts", op.AddAccount)
+	v1(http.MethodGet, "/v1/accounts", op.ListAccounts)
+	v1(http.MethodGet, "/v1/accounts/:account_id", op.GetAccount)
+	v1(http.MethodPost, "/v1/password-reveals", op.RevealPassword)
+	v1(http.MethodGet, "/v1/openapi.json", op.GetOpenAPI)
+
+	e.GET("/reveal", revealPage("index.html"))
+	e.GET("/reveal/reveal.js", revealPage("reveal.js"))
+	e.GET("/reveal/reveal.css", revealPage("reveal.css"))
+
+	e.GET("/livez", s.live)
+	e.GET("/readyz", s.ready)
+
+	if missing := s.contract.unclaimed(); len(missing) > 0 {
+		err = errors.Join(err, fmt.Errorf("openapi.yaml has operations without a route: %s", strings.Join(missing, ", ")))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	return e, nil
+}
+
+func newServer(cfg Config) (*server, error) {
+	switch {
+	case cfg.Store == nil, cfg.Workflows == nil, cfg.Opener == nil:
+		return nil, errors.New("Store, Workflows and Opener are needed")
+	case len(cfg.RevealKey) < minRevealKey:
+		return nil, fmt.Errorf("the reveal key has %d bytes: it needs at least %d random ones", len(cfg.RevealKey), minRevealKey)
+	}
+	public, err := url.Parse(cfg.PublicURL)
+	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" || public.RawQuery != "" || public.Fragment != "" || public.User != nil {
+		return nil, fmt.Errorf("public URL %q: write it as https://host, without user, query and fragment", cfg.PublicURL)
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	if len(cfg.Models) == 0 {
+		cfg.Models = []provision.Model{provision.ModelSPAM, provision.ModelECAM}
+	}
+	if cfg.RequestsPerSecond <= 0 {
+		cfg.RequestsPerSecond = 50
+	}
+	if cfg.Burst <= 0 {
+		cfg.Burst = max(1, int(2*cfg.RequestsPerSecond))
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	contract, err := loadContract()
+	if err != nil {
+		return nil, err
+	}
+	return &server{
+		Config:   cfg,
+		contract: contract,
+		baseURL:  strings.TrimSuffix(cfg.PublicURL, "/"),
+		basePath: strings.TrimSuffix(public.EscapedPath(), "/"),
+	}, nil
+}
+
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// contentPolicy allows what the reveal page needs, its own script and style, and nothing else.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// echo is an Echo without routes: what holds for every request.
+func (s *server) echo() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = s.writeProblem
+	e.IPExtractor = ipExtractor(s.TrustedProxies)
+
+	e.Pre(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			// A caller may bring its own request id, but neither a line break for the logs nor a kilobyte.
+			if !requestIDPattern.MatchString(c.Request().Header.Get(echo.HeaderXRequestID)) {
+				c.Request().Header.Del(echo.HeaderXRequestID)
+			}
+			c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+			return next(c)
+		}
+	})
+	e.Pre(middleware.RequestID())
+	e.Use(s.requestLog(), s.recoverPanics())
+	e.Use(middleware.SecureWithConfig(middleware.SecureConfig{
+		ContentTypeNosniff:    "nosniff",
+		XFrameOptions:         "DENY",
+		HSTSMaxAge:            int((365 * 24 * time.Hour).Seconds()),
+		ContentSecurityPolicy: contentPolicy,
+		ReferrerPolicy:        "no-referrer",
+	}))
+	e.Use(middleware.BodyLimit(bodyLimit))
+	e.Use(middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{
+		Timeout:      requestTimeout,
+		ErrorHandler: func(err error, _ echo.Context) error { return err }, // errors.go knows what a deadline is
+	}))
+	return e
+}
+
+// requestLog writes one line a request. It names the route's pattern, never the address that was asked for, and no body:
+// addresses and bodies may hold tokens and the customer's data. A refusal is logged by its code, because its message may
+// quote the customer's input; only our own faults are logged with their text.
+func (s *server) requestLog() echo.MiddlewareFunc {
+	return middleware.RequestLoggerWithConfig(middleware.RequestLoggerConfig{
+		HandleError: true, LogError: true, LogLatency: true, LogMethod: true, LogRemoteIP: true, LogRequestID: true, LogStatus: true,
+		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
+			route := c.Path()
+			if route == "" {
+				route = "(none)"
+			}
+			level := slog.LevelInfo
+			who := callerOf(c.Request().Context())
+			attrs := []slog.Attr{
+				slog.String("method", v.Method), slog.String("route", route), slog.Int("status", v.Status),
+				slog.Duration("took", v.Latency), slog.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)),
+				slog.String("ip", v.RemoteIP), slog.String("provider", who.Provider), slog.String("key", who.KeyID),
+			}
+			if code, ok := c.Get(problemCode).(provision.Code); ok {
+				attrs = append(attrs, slog.String("code", string(code)))
+			}
+			if v.Status >= http.StatusInternalServerError {
+				level = slog.LevelError
+				if v.Error != nil {
+					attrs = append(attrs, slog.String("error", v.Error.Error()))
+				}
+			}
+			s.Log.LogAttrs(context.WithoutCancel(c.Request().Context()), level, "request", attrs...)
+			return nil
+		},
+	})
+}
+
+func (s *server) recoverPanics() echo.MiddlewareFunc {
+	return middleware.RecoverWithConfig(middleware.RecoverConfig{
+		DisableStackAll:     true,
+		DisableErrorHandler: true, // the request log hands it on, and has the status then
+		LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
+			s.Log.LogAttrs(context.WithoutCancel(c.Request().Context()), slog.LevelError, "panic",
+				slog.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)), slog.String("stack", string(stack)))
+			return fmt.Errorf("panic: %w", err)
+		},
+	})
+}
+
+// rateLimiter gives every API key, and every address that comes without one, its own budget.
+func (s *server) rateLimiter() echo.MiddlewareFunc {
+	return middleware.RateLimiterWithConfig(middleware.RateLimiterConfig{
+		Store: middleware.NewRateLimiterMemoryStoreWithConfig(middleware.RateLimiterMemoryStoreConfig{
+			Rate: rate.Limit(s.RequestsPerSecond), Burst: s.Burst, ExpiresIn: 3 * time.Minute,
+		}),
+		IdentifierExtractor: func(c echo.Context) (string, error) {
+			if who := callerOf(c.Request().Context()); who.KeyID != "" {
+				return "key " + who.KeyID, nil
+			}
+			return "ip " + c.RealIP(), nil
+		},
+		DenyHandler: func(echo.Context, string, error) error {
+			return problem(codeTooManyRequests, "the limit is %g requests a second: wait as long as Retry-After says", s.RequestsPerSecond)
+		},
+	})
+}
+
+// ipExtractor believes X-Forwarded-For only from the proxies named.
+func ipExtractor(trusted []netip.Prefix) echo.IPExtractor {
+	if len(trusted) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, prefix := range trusted {
+		prefix = prefix.Masked()
+		options = append(options, echo.TrustIPRange(&net.IPNet{
+			IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen()),
+		}))
+	}
+	return echo.ExtractIPFromXFFHeader(options...)
+}
+
+// live answers as long as the process serves at all.
+func (s *server) live(c echo.Context) error { return c.NoContent(http.StatusNoContent) }
+
+// ready answers when the database does. Temporal is not asked: without it reading still works, and a replica that is
+// taken out of service helps nobody.
+func (s *server) ready(c echo.Context) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
+	defer cancel()
+	if err := s.Store.Ping(ctx); err != nil {
+		return problem(codeUnavailable, "the database does not answer").because(err)
+	}
+	return c.NoContent(http.StatusNoContent)
+}
+
+// GetOpenAPI answers GET /v1/openapi.json.
+func (s *server) GetOpenAPI(context.Context, GetOpenAPIRequestObject) (GetOpenAPIResponseObject, error) {
+	return documentAnswer(s.contract.json), nil
+}
+
+// documentAnswer writes the document as it is.
+type documentAnswer []byte
+
+// VisitGetOpenAPIResponse makes documentAnswer an answer of GetOpenAPI.
+func (d documentAnswer) VisitGetOpenAPIResponse(w http.ResponseWriter) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
+	_, err := w.Write(d)
+	return err
+}
+
+func (s *server) modelKnown(m provision.Model) bool { return slices.Contains(s.Models, m) }
+
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 20 * time.Second
+	writeTimeout      = 30 * time.Second // longer than requestTimeout, so that a problem can still be written
+	idleTimeout       = 2 * time.Minute
+	shutdownTimeout   = 20 * time.Second // longer than requestTimeout: what was begun is finished
+	maxHeaderBytes    = 16 << 10
+)
+
+// Run serves on the listener until the context ends, then finishes what was begun and returns nil. It returns an error
+// when serving fails, or when requests are still running 20 seconds after the context ended.
+func Run(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
+	httpServer := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	served := make(chan error, 1)
+	go func() { served <- httpServer.Serve(listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serving HTTP on %s: %w", listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := httpServer.Shutdown(stopping); err != nil {
+		return errors.Join(fmt.Errorf("HTTP requests still ran %s after the stop: %w", shutdownTimeout, err), httpServer.Close())
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving HTTP on %s: %w", listener.Addr(), err)
+	}
+	return nil
+}

@@ -1,0 +1,429 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+	"quartermaster/internal/secrets"
+)
+
+var now = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+
+const (
+	passwordText = "correct-Horse7battery-staple"
+	passwordID   = "128f721d-df3e-4750-a458-0abc9f75f04f"
+)
+
+// world is an API over a store and a Temporal in memory, with two providers.
+type world struct {
+	store     *memoryStore
+	workflows *memoryWorkflows
+	log       *syncBuffer
+	server    *server
+	handler   http.Handler
+	key       string // of provider "acme", with pools nordic/production and nordic/test
+	otherKey  string // of provider "globex", with pool nordic/production
+}
+
+func setup(t require.TestingT, change ...func(*Config)) *world {
+	ring, err := secrets.NewRing(secrets.Key{ID: "k1", Secret: bytes.Repeat([]byte{7}, secrets.KeySize)})
+	require.NoError(t, err)
+	w := &world{
+		store:     &memoryStore{keys: map[string]provision.APIKey{}, passwords: map[string]*memoryPassword{}},
+		workflows: &memoryWorkflows{orders: map[provision.OrderKey]startedOrder{}},
+		log:       &syncBuffer{},
+	}
+	for _, p := range []provision.Pool{
+		{Provider: "acme", Marketplace: "nordic", Environment: provision.Production},
+		{Provider: "acme", Marketplace: "nordic", Environment: provision.Test},
+		{Provider: "globex", Marketplace: "nordic", Environment: provision.Production},
+	} {
+		w.store.pools = append(w.store.pools, p)
+	}
+	w.key, w.otherKey = w.addKey("acme"), w.addKey("globex")
+	cfg := Config{
+		Store:             w.store,
+		Workflows:         w.workflows,
+		Opener:            ring,
+		Log:               slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		PublicURL:         "https://aws.provider.example/qm",
+		RevealKey:         bytes.Repeat([]byte{9}, 32),
+		ProtectedAccounts: []string{"999999999999"},
+		RequestsPerSecond: 1e6,
+		Now:               func() time.Time { return now },
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	sealed, err := ring.Seal([]byte(passwordText), "order-password/acme/done-1/111122223333")
+	require.NoError(t, err)
+	w.store.passwords[passwordID] = &memoryPassword{
+		expires: now.Add(provision.PasswordLifetime),
+		revealed: provision.Revealed{
+			OrderKey: provision.OrderKey{Provider: "acme", ID: "done-1"}, AccountID: "111122223333", Sealed: sealed,
+			UserName: "anna.berg", SignInURL: provision.SignInURL("berg-logistics"),
+		},
+	}
+	w.handler, err = New(cfg)
+	require.NoError(t, err)
+	w.server, err = newServer(cfg) // for its tokens; the handler has its own
+	require.NoError(t, err)
+	return w
+}
+
+func (w *world) addKey(provider string) string {
+	text, key := NewKey(provider, "test")
+	w.store.keys[key.ID] = key
+	return text
+}
+
+func (w *world) token() string { return w.server.revealToken(uuid.MustParse(passwordID)) }
+
+// send is one request with the key; extra headers are pairs of name and value.
+func (w *world) send(key, method, target, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, bytes.NewReader([]byte(body)))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	answer := httptest.NewRecorder()
+	w.handler.ServeHTTP(answer, r)
+	return answer
+}
+
+func (w *world) get(target string) *httptest.ResponseRecorder {
+	return w.send(w.key, http.MethodGet, target, "")
+}
+
+func (w *world) post(target string, body any) *httptest.ResponseRecorder {
+	return w.send(w.key, http.MethodPost, target, asText(body))
+}
+
+func asText(body any) string {
+	if text, ok := body.(string); ok {
+		return text
+	}
+	text, err := json.Marshal(body)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+// orderForm is a valid order with some fields changed; a nil value takes the field away.
+func orderForm(id string, changes ...map[string]any) map[string]any {
+	return changed(map[string]any{
+		"id": id, "marketplace": "nordic", "environment": "production", "order_mode": "new_account",
+		"iam_user_name": "anna.berg", "aws_contact_name": "Anna Berg", "aws_account_alias": "berg-logistics",
+	}, changes)
+}
+
+func accountForm(id string, changes ...map[string]any) map[string]any {
+	return changed(map[string]any{
+		"id": id, "marketplace": "nordic", "environment": "production", "model": "SPAM", "name": "Pool 0042",
+		"root_email": "aws+0042@provider.example", "role_arn": "arn:aws:iam::" + id + ":role/Quartermaster",
+	}, changes)
+}
+
+func changed(form map[string]any, changes []map[string]any) map[string]any {
+	for _, change := range changes {
+		for name, v := range change {
+			if v == nil {
+				delete(form, name)
+			} else {
+				form[name] = v
+			}
+		}
+	}
+	return form
+}
+
+func read[T any](t require.TestingT, answer *httptest.ResponseRecorder, status int) (body T) {
+	require.Equal(t, status, answer.Code, answer.Body.String())
+	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &body), answer.Body.String())
+	return body
+}
+
+// readProblem requires a problem document of the status and the code.
+func readProblem(t require.TestingT, answer *httptest.ResponseRecorder, status int, code provision.Code) Problem {
+	p := read[Problem](t, answer, status)
+	require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
+	require.Equal(t, code, p.Code)
+	require.Equal(t, status, p.Status)
+	require.Equal(t, answer.Header().Get("X-Request-ID"), p.RequestID)
+	require.NotEmpty(t, p.RequestID)
+	return p
+}
+
+// fieldsOf are the names of the wrong fields with their messages.
+func fieldsOf(p Problem) map[string]string {
+	fields := map[string]string{}
+	for _, f := range value(p.Errors) {
+		fields[value(f.Field)] = f.Message
+	}
+	return fields
+}
+
+// completedOrder is an order that is done, with its password still to be taken.
+func completedOrder(id string) provision.OrderView {
+	at := now.Add(-time.Hour)
+	return provision.OrderView{
+		Order: provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: id}, Request: requestFixture(), AcceptedAt: at},
+		State: provision.Completed, Since: at.Add(time.Minute), Step: provision.StepAllocate, AccountID: "111122223333",
+		RequestHash: requestHash(requestFixture()),
+		Steps: []provision.StepView{{Step: provision.StepAllocate, AccountID: "111122223333", State: "done", Attempt: 1,
+			StartedAt: at, FinishedAt: &at}},
+		Result: &provision.Result{
+			AccountID: "111122223333", AccountModel: provision.ModelECAM, AccountAlias: "berg-logistics",
+			SignInURL: provision.SignInURL("berg-logistics"), SignInURLByID: provision.SignInURL("111122223333"), IAMUserName: "anna.berg",
+			Report:             provision.Report{Name: "qm-usage", Kind: provision.DataExport, Bucket: "qm-cur", Prefix: "cur", Region: "us-east-1"},
+			UsageAvailableFrom: at.Add(24 * time.Hour), RootInstructions: "Use \"forgot password\".", CompletedAt: at.Add(time.Minute),
+		},
+		Password: &provision.PasswordView{ID: passwordID, ExpiresAt: now.Add(provision.PasswordLifetime)},
+	}
+}
+
+func requestFixture() provision.Request {
+	return provision.Request{
+		Marketplace: "nordic", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
+		IAMUserName: "anna.berg", ContactName: "Anna Berg", AccountAlias: "berg-logistics",
+	}
+}
+
+// memoryStore is Store in memory.
+type memoryStore struct {
+	mu        sync.Mutex
+	fail      error // every call returns it when set
+	keys      map[string]provision.APIKey
+	pools     []provision.Pool
+	orders    []provision.OrderView
+	accounts  []provision.Account
+	passwords map[string]*memoryPassword
+	woken     []provision.OrderKey
+	actor     string
+	revealTo  string
+	limit     int // of the last list
+}
+
+type memoryPassword struct {
+	expires  time.Time
+	used     bool
+	revealed provision.Revealed
+}
+
+func (s *memoryStore) lock() func() { s.mu.Lock(); return s.mu.Unlock }
+
+func (s *memoryStore) APIKey(_ context.Context, id string) (provision.APIKey, error) {
+	defer s.lock()()
+	key, ok := s.keys[id]
+	if !ok {
+		return key, fmt.Errorf("API key %s: %w", id, provision.ErrNotFound)
+	}
+	return key, nil
+}
+
+func (s *memoryStore) PoolExists(_ context.Context, p provision.Pool) (bool, error) {
+	defer s.lock()()
+	return slices.Contains(s.pools, p), s.fail
+}
+
+func (s *memoryStore) Order(_ context.Context, key provision.OrderKey) (provision.OrderView, error) {
+	defer s.lock()()
+	for _, o := range s.orders {
+		if o.OrderKey == key {
+			return o, s.fail
+		}
+	}
+	return provision.OrderView{}, cmp.Or(s.fail, fmt.Errorf("order %s: %w", key, provision.ErrNotFound))
+}
+
+func (s *memoryStore) Orders(_ context.Context, provider string, f provision.OrderFilter) (found []provision.OrderView, err error) {
+	defer s.lock()()
+	s.limit = f.Limit
+	for _, o := range s.orders {
+		switch {
+		case o.Provider != provider,
+			len(f.States) > 0 && !slices.Contains(f.States, o.State),
+			f.Marketplace != "" && f.Marketplace != o.Request.Marketplace,
+			f.Environment != "" && f.Environment != o.Request.Environment,
+			f.Model != "" && f.Model != o.Request.AccountModel,
+			f.AccountID != "" && f.AccountID != o.AccountID,
+			!f.CreatedAfter.IsZero() && o.AcceptedAt.Before(f.CreatedAfter),
+			!f.CreatedBefore.IsZero() && !o.AcceptedAt.Before(f.CreatedBefore),
+			f.After != nil && comparePlace(o.AcceptedAt, o.ID, f.After.CreatedAt, f.After.ID) >= 0:
+			continue
+		}
+		found = append(found, o)
+	}
+	slices.SortFunc(found, func(a, b provision.OrderView) int { return comparePlace(b.AcceptedAt, b.ID, a.AcceptedAt, a.ID) })
+	return found[:min(len(found), f.Limit)], s.fail
+}
+
+func (s *memoryStore) AddAccount(_ context.Context, a provision.Account, actor string) (provision.Account, []provision.OrderKey, error) {
+	defer s.lock()()
+	s.actor = actor
+	if slices.ContainsFunc(s.accounts, func(known provision.Account) bool { return known.ID == a.ID }) {
+		return a, nil, fmt.Errorf("account %s: %w", a.ID, provision.ErrConflict)
+	}
+	if !slices.Contains(s.pools, a.Pool) {
+		return a, nil, fmt.Errorf("pool %s: %w", a.Pool, provision.ErrNotFound)
+	}
+	a.Status, a.AddedAt, a.StatusSince = provision.AccountReady, now.Add(time.Duration(len(s.accounts))*time.Second), now
+	s.accounts = append(s.accounts, a)
+	return a, s.woken, s.fail
+}
+
+func (s *memoryStore) Account(_ context.Context, provider, id string) (provision.Account, error) {
+	defer s.lock()()
+	for _, a := range s.accounts {
+		if a.Provider == provider && a.ID == id {
+			return a, s.fail
+		}
+	}
+	return provision.Account{}, cmp.Or(s.fail, fmt.Errorf("account %s: %w", id, provision.ErrNotFound))
+}
+
+func (s *memoryStore) Accounts(_ context.Context, provider string, f provision.AccountFilter) (found []provision.Account, err error) {
+	defer s.lock()()
+	s.limit = f.Limit
+	for _, a := range s.accounts {
+		switch {
+		case a.Provider != provider,
+			len(f.Statuses) > 0 && !slices.Contains(f.Statuses, a.Status),
+			f.Marketplace != "" && f.Marketplace != a.Marketplace,
+			f.Environment != "" && f.Environment != a.Environment,
+			f.Model != "" && f.Model != a.Model,
+			f.After != nil && comparePlace(a.AddedAt, a.ID, f.After.AddedAt, f.After.ID) <= 0:
+			continue
+		}
+		found = append(found, a)
+	}
+	slices.SortFunc(found, func(a, b provision.Account) int { return comparePlace(a.AddedAt, a.ID, b.AddedAt, b.ID) })
+	return found[:min(len(found), f.Limit)], s.fail
+}
+
+func comparePlace(t1 time.Time, id1 string, t2 time.Time, id2 string) int {
+	return cmp.Or(t1.Compare(t2), cmp.Compare(id1, id2))
+}
+
+func (s *memoryStore) RevealPassword(_ context.Context, id, to string) (provision.Revealed, error) {
+	defer s.lock()()
+	if s.fail != nil {
+		return provision.Revealed{}, s.fail
+	}
+	p, ok := s.passwords[id]
+	switch {
+	case !ok:
+		return provision.Revealed{}, fmt.Errorf("password link: %w", provision.ErrNotFound)
+	case p.used, !now.Before(p.expires):
+		return provision.Revealed{}, fmt.Errorf("password link: %w", provision.ErrGone)
+	}
+	p.used, s.revealTo = true, to
+	return p.revealed, nil
+}
+
+func (s *memoryStore) Ping(context.Context) error {
+	defer s.lock()()
+	return s.fail
+}
+
+// memoryWorkflows is Workflows in memory, with Temporal's semantics of duplicates: of any number of starts of one id at
+// the same time exactly one succeeds, and every other one sees the order of that one.
+type memoryWorkflows struct {
+	mu       sync.Mutex
+	fail     error
+	orders   map[provision.OrderKey]startedOrder
+	starts   int
+	awakened []provision.OrderKey
+}
+
+type startedOrder struct {
+	order provision.Order
+	hash  []byte
+}
+
+func (w *memoryWorkflows) StartOrder(_ context.Context, order provision.Order, hash []byte) (bool, *provision.Order, []byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fail != nil {
+		return false, nil, nil, w.fail
+	}
+	if existing, ok := w.orders[order.OrderKey]; ok {
+		return false, &existing.order, existing.hash, nil
+	}
+	w.orders[order.OrderKey] = startedOrder{order, hash}
+	w.starts++
+	return true, nil, nil, nil
+}
+
+func (w *memoryWorkflows) OrderNotYetStored(_ context.Context, key provision.OrderKey) (*provision.Order, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fail != nil {
+		return nil, w.fail
+	}
+	if existing, ok := w.orders[key]; ok {
+		return &existing.order, nil
+	}
+	return nil, fmt.Errorf("workflow of order %s: %w", key, provision.ErrNotFound)
+}
+
+func (w *memoryWorkflows) WakeOrders(_ context.Context, keys []provision.OrderKey) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.awakened = append(w.awakened, keys...)
+	return w.fail
+}
+
+// syncBuffer is a log that several goroutines write.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// lines are the log's records.
+func (b *syncBuffer) lines(t *testing.T) (lines []map[string]any) {
+	decoder := json.NewDecoder(bytes.NewReader([]byte(b.String())))
+	for {
+		var line map[string]any
+		err := decoder.Decode(&line)
+		if errors.Is(err, io.EOF) {
+			return lines
+		}
+		require.NoError(t, err)
+		lines = append(lines, line)
+	}
+}

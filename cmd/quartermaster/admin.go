@@ -1,0 +1,226 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/user"
+	"text/tabwriter"
+	"time"
+
+	"quartermaster/api"
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
+	"quartermaster/internal/secrets"
+	"quartermaster/migrations"
+)
+
+type migrateCommand struct {
+	databaseOptions
+}
+
+// Run applies the migrations that are missing; several at once do no harm.
+func (c *migrateCommand) Run(e *env) error {
+	db, err := postgres.OpenToMigrate(e.ctx, c.DatabaseURL)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	applied, err := migrations.Up(e.ctx, db.DB)
+	if err != nil {
+		return err
+	}
+	if len(applied) == 0 {
+		fmt.Fprintln(e.out, "the schema is up to date")
+	}
+	for _, migration := range applied {
+		fmt.Fprintln(e.out, "applied", migration.Name)
+	}
+	return nil
+}
+
+type providersCommand struct {
+	Add struct {
+		databaseOptions
+		ID   string `arg:"" help:"Short id: lower-case letters, digits, hyphens."`
+		Name string `help:"Name as people know it." default:""`
+	} `cmd:"" help:"Add a provider, or change its name."`
+}
+
+// Run adds the provider.
+func (c *providersCommand) Run(e *env) error {
+	store, db, err := c.Add.open(e.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	return store.AddProvider(e.ctx, c.Add.ID, c.Add.Name)
+}
+
+type poolOptions struct {
+	Provider    string                `help:"Provider id." required:""`
+	Marketplace string                `help:"Marketplace id." required:""`
+	Environment provision.Environment `help:"production or test." enum:"production,test" default:"production"`
+}
+
+func (o poolOptions) pool() provision.Pool {
+	return provision.Pool{Provider: o.Provider, Marketplace: o.Marketplace, Environment: o.Environment}
+}
+
+type poolsCommand struct {
+	Add struct {
+		databaseOptions
+		poolOptions
+		Report provision.ReportKind `help:"What a new report is: export (CUR 2.0, Data Exports) or cur (legacy)." enum:"export,cur" default:"export"`
+	} `cmd:"" help:"Add a pool. One that is there stays as it is."`
+}
+
+// Run adds the pool.
+func (c *poolsCommand) Run(e *env) error {
+	store, db, err := c.Add.open(e.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	return store.AddPool(e.ctx, c.Add.pool(), c.Add.Report)
+}
+
+type keysCommand struct {
+	Create createKeyCommand `cmd:"" help:"Make an API key of a provider. It is shown once."`
+	Seal   sealKeyCommand   `cmd:"" help:"Make a key for QM_SEAL_KEYS."`
+}
+
+type createKeyCommand struct {
+	databaseOptions
+	Provider string        `help:"Provider id." required:""`
+	Name     string        `help:"What the key is for." required:""`
+	Expires  time.Duration `help:"How long it works; 0 = until it is revoked." default:"8760h"`
+}
+
+// Run makes the key and prints it.
+func (c *createKeyCommand) Run(e *env) error {
+	store, db, err := c.open(e.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	text, key := api.NewKey(c.Provider, c.Name)
+	if c.Expires > 0 {
+		end := time.Now().Add(c.Expires)
+		key.ExpiresAt = &end
+	}
+	if err := store.AddAPIKey(e.ctx, key); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.out, text)
+	return err
+}
+
+type sealKeyCommand struct {
+	ID string `arg:"" help:"Id of the key: it stands beside everything that the key seals." default:"k1"`
+}
+
+// Run prints a new key.
+func (c *sealKeyCommand) Run(e *env) error {
+	_, err := fmt.Fprintln(e.out, secrets.GenerateKey(c.ID))
+	return err
+}
+
+type accountsCommand struct {
+	Add  addAccountCommand   `cmd:"" help:"Add an account to a pool."`
+	List listAccountsCommand `cmd:"" help:"List the accounts of a provider, oldest first."`
+}
+
+type addAccountCommand struct {
+	databaseOptions
+	poolOptions
+	ID         string          `arg:"" help:"AWS account id, 12 digits."`
+	Model      provision.Model `help:"SPAM or ECAM." required:""`
+	Name       string          `help:"Name of the account." required:""`
+	RootEmail  string          `help:"E-mail address of the root user." required:""`
+	RoleARN    string          `name:"role-arn" help:"Role to assume in the account." required:""`
+	ExternalID string          `help:"External id that the role's trust policy demands, when the role stands already. Unset: a new one is made." env:"-"`
+}
+
+// Run adds the account and prints it, with the external id that the role must demand.
+func (c *addAccountCommand) Run(e *env) error {
+	store, db, err := c.open(e.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	account := provision.Account{ID: c.ID, Pool: c.pool(), Model: c.Model, Name: c.Name, RootEmail: c.RootEmail, RoleARN: c.RoleARN, ExternalID: c.ExternalID}
+	var problems []error
+	for _, wrong := range provision.ValidateAccount(account) {
+		problems = append(problems, fmt.Errorf("%s: %s", wrong.Field, wrong.Message))
+	}
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	if account.ExternalID == "" {
+		account.ExternalID = provision.NewExternalID()
+	}
+	added, woken, err := store.AddAccount(e.ctx, account, "cli "+operator())
+	if err != nil {
+		return err
+	}
+	wake(e, woken)
+	return writeJSON(e, added)
+}
+
+type listAccountsCommand struct {
+	databaseOptions
+	Provider    string                    `help:"Provider id." required:""`
+	Marketplace string                    `help:"Only of this marketplace."`
+	Status      []provision.AccountStatus `help:"Only in these statuses: ready, provisioning, allocated, provisioning_failed, invalid."`
+	JSON        bool                      `help:"A JSON object a line instead of a table."`
+}
+
+const accountsPage = 500
+
+// Run prints the accounts.
+func (c *listAccountsCommand) Run(e *env) error {
+	store, db, err := c.open(e.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+	if !c.JSON {
+		fmt.Fprintln(table, "ACCOUNT\tMODEL\tMARKETPLACE\tENVIRONMENT\tSTATUS\tADDED\tORDER\tREASON")
+	}
+	filter := provision.AccountFilter{Marketplace: c.Marketplace, Statuses: c.Status, Limit: accountsPage}
+	for {
+		accounts, err := store.Accounts(e.ctx, c.Provider, filter)
+		if err != nil {
+			return err
+		}
+		for _, a := range accounts {
+			if c.JSON {
+				if err := writeJSON(e, a); err != nil {
+					return err
+				}
+				continue
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.ID, a.Model, a.Marketplace, a.Environment, a.Status.Label(),
+				a.AddedAt.UTC().Format(time.RFC3339), a.OrderID, a.Reason)
+		}
+		if len(accounts) < accountsPage {
+			return table.Flush()
+		}
+		last := accounts[len(accounts)-1]
+		filter.After = &provision.AccountCursor{AddedAt: last.AddedAt, ID: last.ID}
+	}
+}
+
+func writeJSON(e *env, v any) error {
+	return json.NewEncoder(e.out).Encode(v)
+}
+
+// operator is who runs the command, for the audit.
+func operator() string {
+	if who, err := user.Current(); err == nil {
+		return who.Username
+	}
+	return "unknown"
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"time"
+
+	"quartermaster/activities"
+	"quartermaster/internal/awscloud"
+	"quartermaster/worker"
+)
+
+type workerCommand struct {
+	databaseOptions
+	sealOptions
+	awsOptions
+	VisibleFor time.Duration `help:"How long one attempt waits for AWS to show what it was told, before a retry." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
+	PollEvery  time.Duration `help:"Pause between two looks at AWS." env:"QM_AWS_POLL_EVERY" default:"1s"`
+}
+
+// Run works until it is told to stop.
+func (c *workerCommand) Run(e *env) error {
+	store, db, err := c.open(e.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	ring, err := c.ring()
+	if err != nil {
+		return err
+	}
+	temporal, err := dialTemporal(e, ring)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	caller, err := c.callerConfig(e.ctx)
+	if err != nil {
+		return err
+	}
+	cloud, err := awscloud.New(awscloud.Options{Config: caller, Endpoint: c.AWSEndpoint})
+	if err != nil {
+		return err
+	}
+	if c.AWSEndpoint != "" {
+		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
+	}
+	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring,
+		Timings: activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery}}
+	stop := make(chan any)
+	go func() { <-e.ctx.Done(); close(stop) }()
+	return worker.Run(temporal, acts, stop)
+}

@@ -1,0 +1,98 @@
+// Command dev runs the whole product on this machine, on real parts: `dev up` for working on it, `dev demo` to watch two
+// orders being provisioned.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"quartermaster/dev/stack"
+)
+
+const (
+	perPoolAndModel = 3                      // 2 pools × 2 models × 3 = 12 accounts
+	hiddenFor       = 200 * time.Millisecond // how long the simulated AWS hides a write from its readers
+)
+
+type options struct {
+	DatabaseURL     string `help:"Use this PostgreSQL instead of starting one." env:"DATABASE_URL" placeholder:"URL"`
+	TemporalAddress string `help:"Use this Temporal instead of starting one." env:"TEMPORAL_ADDRESS" placeholder:"HOST:PORT"`
+	CI              bool   `name:"ci" help:"Do not stay up after the demo." env:"CI"`
+}
+
+type cli struct {
+	options
+	Up   struct{} `cmd:"" help:"Start everything and stay up until Ctrl-C."`
+	Demo struct{} `cmd:"" help:"Start everything, place two orders and follow them."`
+}
+
+func main() {
+	var c cli
+	command := kong.Parse(&c, kong.Name("dev"), kong.Description("Runs the whole product on this machine."))
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, c.options, command.Command() == "demo"); err != nil {
+		fmt.Fprintln(os.Stderr, "dev:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // everything that was started has been stopped by now
+	}
+}
+
+func run(ctx context.Context, o options, demo bool) (err error) {
+	fmt.Println("Starting Quartermaster on this machine. AWS is simulated: no account is real, nothing leaves this machine.")
+	s, err := stack.Start(ctx, stack.Options{Progress: os.Stdout, DatabaseURL: o.DatabaseURL, TemporalURL: o.TemporalAddress, KnownPorts: true, Delay: hiddenFor})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		fmt.Println("\nStopping…")
+		err = errors.Join(err, s.Stop())
+		if err == nil {
+			fmt.Println("Everything is stopped; nothing is left running.")
+		}
+	}()
+	client, err := s.Seed(ctx, perPoolAndModel)
+	if err != nil {
+		return err
+	}
+	printPlaces(s, client)
+	if demo {
+		if err := runDemo(ctx, s, client); err != nil || o.CI {
+			return err
+		}
+	}
+	fmt.Println("\nUp until Ctrl-C.")
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-s.Failed():
+		return err
+	}
+}
+
+func printPlaces(s *stack.Stack, client *stack.Client) {
+	webUI := s.WebUI
+	if webUI == "" {
+		webUI = "(that of your Temporal server)"
+	}
+	fmt.Printf(`
+  API            %[1]s          document: %[1]s/v1/openapi.json
+  Web UI         %[2]s
+  simulated AWS  %[3]s/_sim/accounts
+  PostgreSQL     %[4]s
+  logs           %[5]s
+  API key        %[6]s
+
+Try it:
+  curl -s %[1]s/v1/accounts -H 'Authorization: Bearer %[6]s'
+  curl -s %[1]s/v1/orders -H 'Authorization: Bearer %[6]s' -H 'Content-Type: application/json' -d '{"id":"my-1","marketplace":"%[7]s","environment":"production","order_mode":"new_account","iam_user_name":"customer","aws_contact_name":"Jane Roe","aws_account_alias":"my-first-alias"}'
+  curl -s %[1]s/v1/orders/my-1 -H 'Authorization: Bearer %[6]s'
+`, s.API, webUI, s.AWSAdmin, s.Database, s.Dir, client.Key, stack.NewReports)
+}

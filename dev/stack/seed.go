@@ -1,0 +1,182 @@
+package stack
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"quartermaster/api"
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+// The stock of a demonstration: a provider that sells through two marketplaces.
+const (
+	Provider        = "acme"
+	NewReports      = "cloud-store" // its pool makes CUR 2.0 exports
+	ExistingReports = "partner-hub" // its pool makes legacy reports, and its SPAM accounts have one already
+	ExistingReport  = "company-usage"
+	roleName        = "quartermaster"
+)
+
+// Client is an API client of one provider.
+type Client struct {
+	Base string
+	Key  string
+}
+
+// Seed makes the provider, its two pools and an API key, and brings the stock to perModel Ready accounts per pool and
+// model. Every account goes in by the API, which makes its external id; the simulated role then demands that.
+func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
+	if err := s.Store.AddProvider(ctx, Provider, "Acme Distribution"); err != nil {
+		return nil, err
+	}
+	text, key := api.NewKey(Provider, "development")
+	if err := s.Store.AddAPIKey(ctx, key); err != nil {
+		return nil, err
+	}
+	client := &Client{Base: s.API, Key: text}
+	number, err := s.adopt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for marketplace, kind := range map[string]provision.ReportKind{NewReports: provision.DataExport, ExistingReports: provision.LegacyCUR} {
+		pool := provision.Pool{Provider: Provider, Marketplace: marketplace, Environment: provision.Production}
+		if err := s.Store.AddPool(ctx, pool, kind); err != nil {
+			return nil, err
+		}
+		for _, model := range []provision.Model{provision.ModelSPAM, provision.ModelECAM} {
+			ready, err := s.Store.Accounts(ctx, Provider, provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountReady},
+				Marketplace: marketplace, Environment: provision.Production, Model: model, Limit: perModel})
+			if err != nil {
+				return nil, err
+			}
+			for range perModel - len(ready) {
+				number++
+				if err := s.AddAccount(ctx, client, marketplace, model, number); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return client, nil
+}
+
+// adopt tells the simulator of the accounts that an existing database knows, and returns the highest number in use.
+func (s *Stack) adopt(ctx context.Context) (highest int, err error) {
+	filter := provision.AccountFilter{Limit: 500}
+	for {
+		accounts, err := s.Store.Accounts(ctx, Provider, filter)
+		if err != nil {
+			return 0, err
+		}
+		for _, a := range accounts {
+			var n int
+			if _, err := fmt.Sscanf(a.ID, "1110%08d", &n); err == nil {
+				highest = max(highest, n)
+			}
+			if err := s.simulate(a); err != nil {
+				return 0, err
+			}
+		}
+		if len(accounts) < filter.Limit {
+			return highest, nil
+		}
+		last := accounts[len(accounts)-1]
+		filter.After = &provision.AccountCursor{AddedAt: last.AddedAt, ID: last.ID}
+	}
+}
+
+// AddAccount adds account number n to a pool, and to the simulated AWS.
+func (s *Stack) AddAccount(ctx context.Context, client *Client, marketplace string, model provision.Model, n int) error {
+	id := fmt.Sprintf("1110%08d", n)
+	var added api.Account
+	status, err := client.Do(ctx, http.MethodPost, "/v1/accounts", api.NewAccount{
+		ID: id, Marketplace: marketplace, Environment: provision.Production, Model: model,
+		Name: fmt.Sprintf("Stock %s %d", model, n), RootEmail: "aws+" + id + "@acme.example", RoleARN: "arn:aws:iam::" + id + ":role/" + roleName,
+	}, &added)
+	if err != nil {
+		return err
+	}
+	if status != http.StatusCreated {
+		return fmt.Errorf("adding account %s: status %d", id, status)
+	}
+	return s.simulate(provision.Account{ID: id, Pool: provision.Pool{Marketplace: marketplace}, Model: model, RootEmail: added.RootEmail, ExternalID: added.ExternalID})
+}
+
+func (s *Stack) simulate(a provision.Account) error {
+	account := awssim.Account{
+		ID: a.ID, Email: a.RootEmail,
+		Role: awssim.Role{Name: roleName, ExternalID: a.ExternalID, TrustedPrincipal: s.callerKey.ARN},
+		Contact: &awssim.Contact{FullName: "Acme Distribution", AddressLine1: "1 Harbour Road", City: "Hamburg", StateOrRegion: "HH",
+			PostalCode: "20457", CountryCode: "DE", PhoneNumber: "+49 40 1234567", CompanyName: "Acme Distribution GmbH"},
+		AlternateContacts: map[string]awssim.AlternateContact{
+			"OPERATIONS": {Name: "Acme NOC", Title: "Operations", EmailAddress: "noc@acme.example", PhoneNumber: "+49 40 7654321"},
+		},
+	}
+	if a.Model == provision.ModelSPAM {
+		account.Alias = "acme-stock-" + a.ID
+	}
+	if a.Marketplace == ExistingReports && a.Model == provision.ModelSPAM {
+		seedReport(&account)
+	}
+	return s.Sim.Load(awssim.Seed{Accounts: []awssim.Account{account}})
+}
+
+// Do calls the API and decodes a 2xx answer into out; any other answer becomes an error with the problem's words.
+func (c *Client) Do(ctx context.Context, method, path string, in, out any) (status int, err error) {
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return 0, err
+		}
+		body = bytes.NewReader(text)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, c.Base+path, body)
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Authorization", "Bearer "+c.Key)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return response.StatusCode, err
+	}
+	if response.StatusCode >= http.StatusBadRequest {
+		return response.StatusCode, fmt.Errorf("%s %s: %w", method, path, errors.New(string(bytes.TrimSpace(text))))
+	}
+	return response.StatusCode, json.Unmarshal(text, out)
+}
+
+// PlaceOrder orders an account.
+func (c *Client) PlaceOrder(ctx context.Context, order api.NewOrder) (status int, placed api.Order, err error) {
+	status, err = c.Do(ctx, http.MethodPost, "/v1/orders", order, &placed)
+	return status, placed, err
+}
+
+// Order reads an order.
+func (c *Client) Order(ctx context.Context, id string) (order api.Order, err error) {
+	_, err = c.Do(ctx, http.MethodGet, "/v1/orders/"+id, nil, &order)
+	return order, err
+}
+
+// seedReport gives the account a legacy report that has been delivering for a while.
+func seedReport(account *awssim.Account) {
+	bucket := "acme-usage-" + account.ID
+	account.Buckets = map[string]awssim.Bucket{bucket: {Region: "us-east-1", Objects: map[string]int{"usage/" + ExistingReport + "/20261101-20261201/manifest.json": 1834}}}
+	account.Reports = map[string]awssim.Report{ExistingReport: {
+		TimeUnit: "HOURLY", Format: "Parquet", Compression: "Parquet", AdditionalSchemaElements: []string{"RESOURCES"},
+		S3Bucket: bucket, S3Prefix: "usage", S3Region: "us-east-1", ReportVersioning: "OVERWRITE_REPORT", AdditionalArtifacts: []string{"ATHENA"},
+		ReportStatus: &awssim.ReportStatus{LastDelivery: "20261121T040000Z", LastStatus: "SUCCESS"},
+	}}
+}

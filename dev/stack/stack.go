@@ -1,0 +1,357 @@
+// Package stack runs the whole product on one machine: PostgreSQL, Temporal with its Web UI, an AWS simulator, and the
+// real program (quartermaster migrate, api, worker). What exists already is used instead: DATABASE_URL, TEMPORAL_ADDRESS.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"quartermaster/dev/child"
+	"quartermaster/dev/temporal"
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
+	"quartermaster/internal/secrets"
+	"quartermaster/workflows"
+)
+
+// Options say how to run the product.
+type Options struct {
+	Progress    io.Writer     // hears what is being done; nil: nobody
+	DatabaseURL string        // an existing PostgreSQL; empty: start one
+	TemporalURL string        // host:port of an existing Temporal; empty: start one
+	KnownPorts  bool          // use the well-known ports where they are free, else any
+	Delay       time.Duration // how long the simulated AWS hides what it was told from its readers
+	Workers     int           // how many worker processes; 0: one
+}
+
+// Stack is the running product.
+type Stack struct {
+	API       string // base URL
+	WebUI     string // base URL; empty when Temporal is somebody else's
+	Temporal  string // host:port
+	Database  string // URL
+	AWS       string // base URL of the simulator
+	AWSAdmin  string // base URL of what the simulator shows
+	SealKeys  string // as QM_SEAL_KEYS
+	Dir       string // logs and data
+	Sim       *awssim.Sim
+	Store     *postgres.Store
+	program   string // the built quartermaster
+	env       []string
+	workers   []*child.Process
+	api       *child.Process
+	closers   []func() error // newest last
+	progress  io.Writer
+	failed    chan error
+	callerKey awssim.Caller
+}
+
+const (
+	namespace   = "default"
+	stopGrace   = 40 * time.Second // the worker gives running activities 30 s
+	startBudget = 60 * time.Second
+)
+
+// Start starts everything, in the order in which it needs each other, or nothing.
+func Start(ctx context.Context, o Options) (_ *Stack, err error) {
+	if o.Progress == nil {
+		o.Progress = io.Discard
+	}
+	dir, err := os.MkdirTemp("", "quartermaster-dev-")
+	if err != nil {
+		return nil, err
+	}
+	s := &Stack{Dir: dir, progress: o.Progress, failed: make(chan error, 8), SealKeys: secrets.GenerateKey("dev")}
+	s.onStop(func() error { return os.RemoveAll(dir) })
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	for _, part := range []struct {
+		name  string
+		start func(context.Context, Options) error
+	}{
+		{"program", s.buildProgram},
+		{"PostgreSQL", s.startPostgres},
+		{"AWS simulator", s.startSimulator},
+		{"Temporal", s.startTemporal},
+		{"schema", s.migrate},
+		{"API", s.startAPI},
+		{"worker", s.startWorkers},
+	} {
+		began := time.Now()
+		if err := part.start(ctx, o); err != nil {
+			return nil, fmt.Errorf("%s: %w", part.name, err)
+		}
+		fmt.Fprintf(s.progress, "  ✓ %-14s %5.1f s\n", part.name, time.Since(began).Seconds())
+	}
+	return s, nil
+}
+
+// Failed receives an error when a part ends that should not have.
+func (s *Stack) Failed() <-chan error { return s.failed }
+
+// Stop stops everything, in the reverse order, and leaves nothing running.
+func (s *Stack) Stop() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+func (s *Stack) onStop(f func() error) { s.closers = append(s.closers, f) }
+
+func (s *Stack) buildProgram(ctx context.Context, _ Options) error {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "quartermaster").Output()
+	if err != nil {
+		return fmt.Errorf("go list -m quartermaster: %w; run this inside the module quartermaster/dev", err)
+	}
+	s.program = filepath.Join(s.Dir, "quartermaster")
+	build := exec.CommandContext(ctx, "go", "build", "-o", s.program, "./cmd/quartermaster") //nolint:gosec // a path of our own
+	build.Dir = strings.TrimSpace(string(root))
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build ./cmd/quartermaster: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (s *Stack) startPostgres(ctx context.Context, o Options) error {
+	s.Database = o.DatabaseURL
+	if s.Database == "" {
+		server, err := pgtest.Start(ctx, pgtest.Options{Durable: true, LogFile: s.logFile("postgres")})
+		if err != nil {
+			return err
+		}
+		s.onStop(server.Stop)
+		s.watch("PostgreSQL", server.Done())
+		s.Database = server.URL("postgres")
+	}
+	db, err := postgres.Open(ctx, s.Database)
+	if err != nil {
+		return err
+	}
+	s.onStop(db.Close)
+	s.Store = postgres.New(db)
+	return nil
+}
+
+// startSimulator serves the simulated AWS and, on another port, what it shows of its state.
+func (s *Stack) startSimulator(_ context.Context, o Options) error {
+	s.Sim = awssim.New(awssim.Options{Delay: o.Delay, Seed: uint64(time.Now().UnixNano()), Logger: slog.New(slog.DiscardHandler)}) //nolint:gosec // any seed will do
+	s.callerKey = awssim.Caller{AccessKeyID: "AKIAQUARTERMASTERDEV", SecretAccessKey: "only-the-simulator-knows-this-key", ARN: "arn:aws:iam::000000000000:role/marketplace-provisioner-svc"}
+	if err := s.Sim.Load(awssim.Seed{Callers: []awssim.Caller{s.callerKey}}); err != nil {
+		return err
+	}
+	var err error
+	if s.AWS, err = s.serve(s.Sim, 4566, o.KnownPorts); err != nil {
+		return err
+	}
+	s.AWSAdmin, err = s.serve(s.Sim.AdminHandler(), 4567, o.KnownPorts)
+	return err
+}
+
+func (s *Stack) startTemporal(ctx context.Context, o Options) error {
+	s.Temporal = o.TemporalURL
+	codec, err := freePort(8234, o.KnownPorts)
+	if err != nil {
+		return err
+	}
+	if s.Temporal == "" {
+		program, err := temporal.Program(ctx, s.progress)
+		if err != nil {
+			return err
+		}
+		port, uiPort := 0, 0
+		if o.KnownPorts {
+			if port, err = freePort(7233, true); err != nil {
+				return err
+			}
+			if uiPort, err = freePort(8233, true); err != nil {
+				return err
+			}
+		}
+		server, err := temporal.Start(ctx, program, temporal.Options{
+			Namespace: namespace, DBFile: filepath.Join(s.Dir, "temporal.db"), IP: "127.0.0.1", Port: port, UIPort: uiPort,
+			CodecEndpoint: fmt.Sprintf("http://127.0.0.1:%d", codec), SearchAttributes: workflows.SearchAttributes(), LogFile: s.logFile("temporal"),
+		})
+		if err != nil {
+			return err
+		}
+		s.onStop(server.Stop)
+		s.watch("Temporal", server.Done())
+		s.Temporal, s.WebUI = server.Address(), server.WebURL()
+	}
+	s.env = append(s.env,
+		"TEMPORAL_ADDRESS="+s.Temporal,
+		"TEMPORAL_NAMESPACE="+namespace,
+		"QM_DATABASE_URL="+s.Database,
+		"QM_SEAL_KEYS="+s.SealKeys,
+		"QM_AWS_ENDPOINT="+s.AWS,
+		"AWS_ACCESS_KEY_ID="+s.callerKey.AccessKeyID,
+		"AWS_SECRET_ACCESS_KEY="+s.callerKey.SecretAccessKey,
+		"AWS_EC2_METADATA_DISABLED=true",
+		"QM_AWS_POLL_EVERY=100ms",
+		fmt.Sprintf("QM_CODEC_LISTEN=127.0.0.1:%d", codec),
+		"QM_CODEC_ORIGIN="+s.WebUI,
+	)
+	return nil
+}
+
+func (s *Stack) migrate(ctx context.Context, _ Options) error {
+	out, err := s.command(ctx, "migrate").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("quartermaster migrate: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (s *Stack) startAPI(ctx context.Context, o Options) error {
+	port, err := freePort(8080, o.KnownPorts)
+	if err != nil {
+		return err
+	}
+	s.API = fmt.Sprintf("http://127.0.0.1:%d", port)
+	s.env = append(s.env, fmt.Sprintf("QM_LISTEN=127.0.0.1:%d", port), "QM_PUBLIC_URL="+s.API)
+	if s.api, err = s.run("api"); err != nil {
+		return err
+	}
+	return s.awaitReady(ctx, s.api)
+}
+
+func (s *Stack) startWorkers(_ context.Context, o Options) error {
+	for range max(1, o.Workers) {
+		worker, err := s.run("worker")
+		if err != nil {
+			return err
+		}
+		s.workers = append(s.workers, worker)
+	}
+	return nil
+}
+
+// run starts the program with one of its commands, in the background.
+func (s *Stack) run(name string) (*child.Process, error) {
+	log, err := os.OpenFile(s.logFile(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = log.Close() }() // the child has its own copy
+	cmd := s.command(context.Background(), name)
+	cmd.Stdout, cmd.Stderr = log, log
+	process, err := child.Start(cmd)
+	if err != nil {
+		return nil, err
+	}
+	s.onStop(func() error {
+		if err := process.Stop(stopGrace); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		return nil
+	})
+	s.watch(name, process.Done())
+	return process, nil
+}
+
+func (s *Stack) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, s.program, args...) //nolint:gosec // built from this repository
+	cmd.Env = append(os.Environ(), s.env...)
+	return cmd
+}
+
+func (s *Stack) awaitReady(ctx context.Context, process *child.Process) error {
+	ctx, cancel := context.WithTimeout(ctx, startBudget)
+	defer cancel()
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.API+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode < http.StatusMultipleChoices {
+				return nil
+			}
+		}
+		select {
+		case <-process.Done():
+			return fmt.Errorf("the program ended: %w\n%s", process.Err(), s.logTail("api"))
+		case <-ctx.Done():
+			return fmt.Errorf("not ready after %s\n%s", startBudget, s.logTail("api"))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// watch reports a part that ends while nobody stops it: call it after the part's own onStop, so that it is told first.
+func (s *Stack) watch(name string, done <-chan struct{}) {
+	stopping := make(chan struct{})
+	s.onStop(func() error { close(stopping); return nil })
+	go func() {
+		select {
+		case <-stopping:
+		case <-done:
+			select {
+			case <-stopping:
+			case s.failed <- fmt.Errorf("%s ended by itself; its log is %s", name, s.logFile(name)):
+			}
+		}
+	}()
+}
+
+// logTail is the end of a part's log: the log itself goes when the stack stops.
+func (s *Stack) logTail(name string) string {
+	const most = 4096
+	text, err := os.ReadFile(s.logFile(name))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-most):])
+}
+
+func (s *Stack) logFile(name string) string { return filepath.Join(s.Dir, name+".log") }
+
+// serve serves the handler on the loopback interface until the stack stops.
+func (s *Stack) serve(handler http.Handler, port int, known bool) (baseURL string, err error) {
+	if port, err = freePort(port, known); err != nil {
+		return "", err
+	}
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // returns at once
+	if err != nil {
+		return "", err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	s.onStop(server.Close)
+	go func() { _ = server.Serve(listener) }()
+	return "http://" + listener.Addr().String(), nil
+}
+
+// freePort is the wanted port, if known ports are asked for and it is free, else any free one.
+func freePort(wanted int, known bool) (int, error) {
+	if !known {
+		wanted = 0
+	}
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", wanted)) //nolint:noctx // returns at once
+	if err != nil && wanted != 0 {
+		listener, err = net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = listener.Close() }()
+	return listener.Addr().(*net.TCPAddr).Port, nil
+}

@@ -1,0 +1,401 @@
+package temporal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// stopTimeout is how long Stop waits for a clean end.
+	stopTimeout = 10 * time.Second
+	// readyPoll is how often Start looks whether the server serves.
+	readyPoll = 25 * time.Millisecond
+	// starts is how often Start tries when somebody else takes the ports that it drew.
+	starts = 3
+)
+
+// Options say what server to start. The zero value is one in memory on free ports of the loopback interface.
+type Options struct {
+	// Namespace to create beside "default"; "" = "default" alone.
+	Namespace string
+	// DBFile is the SQLite file that keeps everything; its directory is created. "" = memory.
+	DBFile string
+	// IP to listen on; "" = 127.0.0.1.
+	IP string
+	// Port of the frontend's gRPC; 0 = a free one.
+	Port int
+	// UIPort is the port of the Web UI; 0 = a free one, less than 0 = no Web UI.
+	UIPort int
+	// CodecEndpoint is the URL of the codec server by which the Web UI opens sealed payloads; "" = none.
+	CodecEndpoint string
+	// SearchAttributes of the namespace: name → Text, Keyword, Int, Double, Bool, Datetime or KeywordList.
+	SearchAttributes map[string]string
+	// LogFile receives what the program prints, after what is there already; "" = nowhere.
+	LogFile string
+}
+
+// tuning goes to every program, so that a Temporal CLI, whose defaults are others, behaves like dev/temporal-server;
+// there each value's reason stands (dynamicconfig.go). Server 1.29, in CLI 1.5.1, knows all of these keys.
+var tuning = []string{
+	"history.transferProcessorMaxPollRPS=1000",
+	"history.timerProcessorMaxPollRPS=1000",
+	"history.visibilityProcessorMaxPollRPS=1000",
+	`history.timerProcessorMaxTimeShift="10ms"`,
+	"matching.enableFairness=true",
+	"matching.numTaskqueueReadPartitions=1",
+	"matching.numTaskqueueWritePartitions=1",
+	"frontend.namespaceRPS.visibility=1000",
+	"frontend.enableServerVersionCheck=false",
+}
+
+// Server is a running Temporal server.
+type Server struct {
+	options Options
+	cmd     *exec.Cmd
+	output  *tail
+	done    chan struct{}
+
+	mu    sync.Mutex
+	fate  error // how the process ended, once done is closed
+	asked bool  // whether Stop or Kill ended it
+}
+
+// Start runs program, which is what Program found, and returns when it serves, with the namespace and all search
+// attributes there. ctx bounds the start only: the server then runs until Stop, Kill, or the end of this process.
+func Start(ctx context.Context, program string, o Options) (*Server, error) {
+	given, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	for attempt := 1; ; attempt++ {
+		o, err := given.drawPorts()
+		if err != nil {
+			return nil, err
+		}
+		s, err := start(ctx, program, o)
+		if err == nil {
+			return s, nil
+		}
+		// Between drawing a port and listening on it somebody else may have taken it.
+		if attempt == starts || ctx.Err() != nil || !given.drawnPortTaken(o) {
+			return nil, err
+		}
+	}
+}
+
+func start(ctx context.Context, program string, o Options) (*Server, error) {
+	s := &Server{options: o, cmd: exec.Command(program, o.arguments()...), output: &tail{}, done: make(chan struct{})}
+	var log io.Closer = io.NopCloser(nil)
+	var output io.Writer = s.output
+	if o.LogFile != "" {
+		file, err := os.OpenFile(o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("cannot log what Temporal says: %w", err)
+		}
+		log, output = file, io.MultiWriter(file, s.output)
+	}
+	s.cmd.Stdout, s.cmd.Stderr = output, output
+	s.cmd.SysProcAttr = childAttributes()
+	s.cmd.WaitDelay = time.Second
+	err := startChild(s.cmd, func(err error) {
+		_ = log.Close()
+		s.mu.Lock()
+		s.fate = err
+		s.mu.Unlock()
+		close(s.done)
+	})
+	if err != nil {
+		_ = log.Close()
+		return nil, fmt.Errorf("cannot run the Temporal server: %w", err)
+	}
+	if err := s.ready(ctx); err != nil {
+		_ = s.Kill()
+		return nil, err
+	}
+	return s, nil
+}
+
+// ready waits until the server serves.
+func (s *Server) ready(ctx context.Context) error {
+	probe, err := newProbe(s.Address(), s.options)
+	if err != nil {
+		return err
+	}
+	defer probe.close()
+	ticker := time.NewTicker(readyPoll)
+	defer ticker.Stop()
+	for {
+		err := probe.look(ctx)
+		if errors.Is(err, errMismatch) {
+			return err
+		}
+		if err == nil && s.running() {
+			return nil
+		}
+		select {
+		case <-s.done:
+			return fmt.Errorf("the Temporal server ended before it served: %w", s.ending())
+		case <-ctx.Done():
+			return fmt.Errorf("the Temporal server does not serve on %s: %w (last seen: %w)", s.Address(), context.Cause(ctx), err)
+		case <-ticker.C:
+		}
+	}
+}
+
+// Address is the host and port of the frontend, as a Temporal client takes it.
+func (s *Server) Address() string { return s.options.reach(s.options.Port) }
+
+// WebURL is the address of the Web UI; "" when there is none.
+func (s *Server) WebURL() string {
+	if s.options.UIPort < 0 {
+		return ""
+	}
+	return "http://" + s.options.reach(s.options.UIPort)
+}
+
+// PID is the id of the server's process.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// Done is closed when the server's process has ended, for whatever reason.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Err says how the server's process ended and what it said last, if it ended without being asked to. It is nil while
+// the server runs and after Stop and Kill.
+func (s *Server) Err() error {
+	if s.running() {
+		return nil
+	}
+	s.mu.Lock()
+	asked := s.asked
+	s.mu.Unlock()
+	if asked {
+		return nil
+	}
+	return fmt.Errorf("the Temporal server ended: %w", s.ending())
+}
+
+// Stop asks the server to stop (SIGTERM), waits 10 seconds, then kills it, which is an error, although nothing that it
+// acknowledged is lost. Stopping a server that has ended does nothing.
+func (s *Server) Stop() error {
+	if !s.ask() {
+		return nil
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return errors.Join(fmt.Errorf("cannot ask the Temporal server to stop: %w", err), s.Kill())
+	}
+	timer := time.NewTimer(stopTimeout)
+	defer timer.Stop()
+	select {
+	case <-s.done:
+	case <-timer.C:
+		return errors.Join(fmt.Errorf("the Temporal server did not stop within %s and was killed", stopTimeout), s.Kill())
+	}
+	s.mu.Lock()
+	failed := s.fate != nil
+	s.mu.Unlock()
+	if failed {
+		return fmt.Errorf("the Temporal server did not stop cleanly: %w", s.ending())
+	}
+	return nil
+}
+
+// Kill ends the server at once (SIGKILL), as a power cut would, and returns when it is gone. With a DBFile everything
+// that it acknowledged is there again after the next Start.
+func (s *Server) Kill() error {
+	s.ask()
+	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("cannot kill the Temporal server: %w", err)
+	}
+	<-s.done
+	return nil
+}
+
+// ask notes that the end of the process is wanted, and reports whether it is still to come.
+func (s *Server) ask() bool {
+	if !s.running() {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = true
+	return true
+}
+
+func (s *Server) running() bool {
+	select {
+	case <-s.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// ending is how the process ended, with its last words.
+func (s *Server) ending() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fate := s.fate
+	if fate == nil {
+		fate = errors.New("exit status 0")
+	}
+	if said := s.output.String(); said != "" {
+		return fmt.Errorf("%w: %s", fate, said)
+	}
+	return fate
+}
+
+// complete fills in what was left out and refuses what cannot work.
+func (o Options) complete() (Options, error) {
+	if o.IP == "" {
+		o.IP = "127.0.0.1"
+	}
+	if net.ParseIP(o.IP) == nil {
+		return o, fmt.Errorf("IP %q is not an address: give one such as 127.0.0.1", o.IP)
+	}
+	if o.Namespace == "" {
+		o.Namespace = "default"
+	}
+	for name, kind := range o.SearchAttributes {
+		if _, err := attributeType(kind); err != nil {
+			return o, fmt.Errorf("search attribute %q: %w", name, err)
+		}
+	}
+	for _, given := range []struct {
+		field string
+		port  int
+	}{{"Port", o.Port}, {"UIPort", o.UIPort}} {
+		if given.port <= 0 && !(given.field == "Port" && given.port < 0) {
+			continue
+		}
+		// Without this, a server that has the port already would be taken for ours.
+		if err := free(o.IP, given.port); err != nil {
+			return o, fmt.Errorf("%s %d cannot be used (%w): stop what listens there, or set another %s", given.field, given.port, err, given.field)
+		}
+	}
+	if o.DBFile != "" {
+		if err := os.MkdirAll(filepath.Dir(o.DBFile), 0o700); err != nil {
+			return o, fmt.Errorf("no place for the database of Temporal: %w", err)
+		}
+	}
+	return o, nil
+}
+
+// drawPorts replaces the zeros by free ports.
+func (o Options) drawPorts() (Options, error) {
+	var err error
+	for _, port := range []*int{&o.Port, &o.UIPort} {
+		if *port != 0 {
+			continue
+		}
+		for *port == 0 || (o.Port == o.UIPort) {
+			if *port, err = draw(o.IP); err != nil {
+				return o, err
+			}
+		}
+	}
+	return o, nil
+}
+
+// drawnPortTaken reports whether a port that was not given but drawn is in use now.
+func (o Options) drawnPortTaken(drawn Options) bool {
+	return o.Port == 0 && free(o.IP, drawn.Port) != nil || o.UIPort == 0 && free(o.IP, drawn.UIPort) != nil
+}
+
+// arguments is the command line of the program. Temporal CLI 1.5.1 understands all of it.
+func (o Options) arguments() []string {
+	arguments := []string{"server", "start-dev", "--ip", o.IP, "--port", strconv.Itoa(o.Port), "--namespace", o.Namespace}
+	if o.UIPort < 0 {
+		arguments = append(arguments, "--headless")
+	} else {
+		arguments = append(arguments, "--ui-ip", o.IP, "--ui-port", strconv.Itoa(o.UIPort))
+	}
+	if o.CodecEndpoint != "" {
+		arguments = append(arguments, "--ui-codec-endpoint", o.CodecEndpoint)
+	}
+	if o.DBFile != "" {
+		arguments = append(arguments, "--db-filename", o.DBFile, "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1")
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.SearchAttributes)) {
+		arguments = append(arguments, "--search-attribute", name+"="+o.SearchAttributes[name])
+	}
+	for _, value := range tuning {
+		arguments = append(arguments, "--dynamic-config-value", value)
+	}
+	return arguments
+}
+
+// reach is the address at which a port is dialled: 0.0.0.0 says where to listen, not where to dial.
+func (o Options) reach(port int) string {
+	host := o.IP
+	if ip := net.ParseIP(host); ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// free is nil when nothing listens on the port.
+func free(ip string, port int) error {
+	listener, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
+	if err != nil {
+		return err
+	}
+	return listener.Close()
+}
+
+// draw finds a free port below those that the system hands out for outgoing connections (from 32768 on Linux, 49152 on
+// macOS): one of those could be taken by any client before the server listens.
+func draw(ip string) (int, error) {
+	const first, count, tries = 10000, 20000, 50
+	var last error
+	for range tries {
+		port := first + rand.IntN(count)
+		if last = free(ip, port); last == nil {
+			return port, nil
+		}
+	}
+	return 0, fmt.Errorf("no free port on %s in %d tries: %w", ip, tries, last)
+}
+
+// tail keeps the end of what a program says.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// tailSize is how many bytes a tail keeps: a stack trace, not a log.
+const tailSize = 4096
+
+// Write takes in what comes and forgets what is too long ago.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	if over := len(t.text) - tailSize; over > 0 {
+		t.text = slices.Delete(t.text, 0, over)
+	}
+	return len(p), nil
+}
+
+// String is the end of what was said.
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.text))
+}

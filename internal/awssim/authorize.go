@@ -1,0 +1,158 @@
+package awssim
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// realActions are actions of AWS that the simulator does not carry out but whose authorisation it decides, so that a
+// test sees AccessDenied where AWS would answer it: the escapes that the shipped role policy denies.
+var realActions = map[string]bool{
+	"iam.CreateRole": true, "iam.AttachRolePolicy": true, "iam.PutRolePolicy": true, "iam.UpdateAssumeRolePolicy": true,
+	"iam.CreatePolicy": true, "iam.UpdateUser": true, "iam.UntagUser": true, "iam.AddUserToGroup": true, "iam.CreateGroup": true,
+	"account.StartPrimaryEmailUpdate": true, "account.EnableRegion": true, "account.DisableRegion": true,
+	"bcm-data-exports.UpdateExport": true, "bcm-data-exports.ListTables": true, "cur.UntagResource": true,
+}
+
+// refuseUnknown is the answer to an operation that the simulator does not carry out.
+func (c *call) refuseUnknown() *apiError {
+	if realActions[c.service+"."+c.name] {
+		q := question{action: c.service + ":" + c.name, resource: "*"}
+		if refused := c.allow(q); refused != nil {
+			return refused
+		}
+	}
+	return c.wire.unknown(c)
+}
+
+// authorize asks the caller's policies about everything that the operation needs.
+func (c *call) authorize() *apiError {
+	if c.op.needs == nil {
+		return nil
+	}
+	if c.caller.session == nil {
+		if c.service == "sts" {
+			return nil // callers are there to assume roles; the role's trust policy decides
+		}
+		return c.deny(question{action: c.service + ":" + c.name, resource: "*"}, silent)
+	}
+	for _, q := range c.op.needs(c) {
+		if refused := c.allow(q); refused != nil {
+			return refused
+		}
+	}
+	return nil
+}
+
+// allow asks the role's policy and, if there is one, the session's: the session can only narrow the role.
+func (c *call) allow(q question) *apiError {
+	session := c.caller.session
+	if session == nil {
+		return c.deny(q, silent)
+	}
+	q.caller = c.caller.arn
+	documents := []string{roleDocument(c.sim.accounts[session.accountID].current)}
+	if session.policy != "" {
+		documents = append(documents, session.policy)
+	}
+	answer := allowed
+	for _, document := range documents {
+		p, err := c.sim.policy(document)
+		if err != nil { // Load, Edit and AssumeRole parse every policy before they accept it
+			panic(fmt.Sprintf("awssim: account %s: %v", session.accountID, err))
+		}
+		switch p.evaluate(q) {
+		case denied:
+			return c.deny(q, denied)
+		case silent:
+			answer = silent
+		}
+	}
+	if answer != allowed {
+		return c.deny(q, silent)
+	}
+	return nil
+}
+
+// deny is AWS's refusal, in the words that it puts into the message since 2021.
+func (c *call) deny(q question, answer decision) *apiError {
+	because := "because no identity-based policy allows the " + q.action + " action"
+	if answer == denied {
+		because = "with an explicit deny in an identity-based policy"
+	}
+	return c.wire.refusal(c, accessDenied, "User: "+c.caller.arn+" is not authorized to perform: "+q.action+" on resource: "+q.resource+" "+because)
+}
+
+// on makes a needs function for an action on one resource.
+func on(resource func(c *call) string) func(*call) []question {
+	return func(c *call) []question {
+		return []question{{action: c.service + ":" + c.name, resource: resource(c)}}
+	}
+}
+
+func anyResource(*call) string { return "*" }
+
+// onUser is the ARN of the user that the call names. AWS knows a user's path only while the user exists: for a name
+// that does not exist it asks about the name without a path, so that a policy for one path answers AccessDenied where
+// NoSuchEntity was expected.
+func onUser(c *call) string {
+	name := c.text("UserName")
+	if stored, u, ok := c.account().user(name); ok {
+		return userARN(c.accountID, u.Path, stored)
+	}
+	return userARN(c.accountID, "/", name)
+}
+
+func userARN(accountID, path, name string) string {
+	return "arn:aws:iam::" + accountID + ":user" + path + name
+}
+
+// requestTags are the condition keys that carry the tags of a request.
+func requestTags(tags []tag) map[string][]string {
+	context := map[string][]string{}
+	for _, t := range tags {
+		context["aws:requesttag/"+strings.ToLower(t.Key)] = []string{t.Value}
+		context["aws:tagkeys"] = append(context["aws:tagkeys"], t.Key)
+	}
+	return context
+}
+
+// tokenBucket is one rate limit of the account API.
+type tokenBucket struct {
+	tokens float64
+	filled time.Time
+}
+
+// accountRates are the account API's limits per account: calls per second and burst. Where AWS's copies of the
+// documentation differ these are the stricter ones.
+var accountRates = map[string]struct{ rate, burst float64 }{
+	"GetContactInformation":  {3, 5},
+	"PutContactInformation":  {1, 2},
+	"GetAlternateContact":    {3, 5},
+	"PutAlternateContact":    {1, 6},
+	"DeleteAlternateContact": {1, 6},
+	"GetAccountInformation":  {3, 5},
+}
+
+// limit takes a token from the account's bucket for the operation.
+func (c *call) limit() *apiError {
+	limit, limited := accountRates[c.name]
+	if !c.sim.opts.RateLimits || c.service != "account" || !limited {
+		return nil
+	}
+	now, key := c.sim.now(), c.accountID+"."+c.name
+	bucket := c.sim.limits[key]
+	if bucket == nil {
+		bucket = &tokenBucket{tokens: limit.burst, filled: now}
+		c.sim.limits[key] = bucket
+	}
+	bucket.tokens = min(limit.burst, bucket.tokens+now.Sub(bucket.filled).Seconds()*limit.rate)
+	bucket.filled = now
+	if bucket.tokens < 1 {
+		return refuse(http.StatusTooManyRequests, "TooManyRequestsException", "Rate exceeded")
+	}
+	bucket.tokens--
+	return nil
+}

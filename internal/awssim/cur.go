@@ -1,0 +1,231 @@
+package awssim
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+)
+
+// maxReports is the quota that the model's text names; guides have said 10.
+const maxReports = 5
+
+// testObject is what AWS writes into the bucket of a new report or export, to see that it may.
+const testObject = "aws-programmatic-access-test-object"
+
+// bucketPermissionMessage is the only sign that the bucket's policy is missing, wrong, or not visible yet.
+const bucketPermissionMessage = "Failed to verify customer bucket permission"
+
+var curOperations = []operation{
+	{service: "cur", name: "DescribeReportDefinitions", needs: on(anyResource), do: describeReportDefinitions},
+	{service: "cur", name: "PutReportDefinition", mutates: true, needs: needsReport, do: putReportDefinition},
+	{service: "cur", name: "ModifyReportDefinition", mutates: true, needs: needsReport, do: modifyReportDefinition},
+	{service: "cur", name: "DeleteReportDefinition", mutates: true, needs: needsReport, do: deleteReportDefinition},
+	{service: "cur", name: "TagResource", mutates: true, needs: needsReport, do: tagReport},
+	{service: "cur", name: "ListTagsForResource", needs: needsReport, do: listReportTags},
+}
+
+// reportInput is a report definition as the wire carries it.
+type reportInput struct {
+	ReportName string `json:"ReportName"`
+	Report
+	Tags any `json:"Tags,omitempty"` // hides the tags: they stand beside the definition on the wire
+}
+
+func reportARN(accountID, name string) string {
+	return "arn:aws:cur:" + homeRegion + ":" + accountID + ":definition/" + name
+}
+
+func needsReport(c *call) []question {
+	name := c.text("ReportName")
+	if definition, ok := c.input["ReportDefinition"].(map[string]any); ok && name == "" {
+		name, _ = definition["ReportName"].(string)
+	}
+	return []question{{
+		action: "cur:" + c.name, resource: reportARN(c.accountID, name), context: requestTags(c.tags("Tags")),
+	}}
+}
+
+func invalidInput(message string) *apiError {
+	return refuse(http.StatusBadRequest, "ValidationException", message)
+}
+
+func describeReportDefinitions(c *call) (any, *apiError) {
+	view := c.view()
+	names := keys(view.Reports)
+	start := 0
+	if token := c.text("NextToken"); token != "" {
+		n, err := strconv.Atoi(token)
+		if err != nil || n < 0 || n > len(names) {
+			return nil, invalidInput("Invalid NextToken")
+		}
+		start = n
+	}
+	// Pages are always of five: MaxResults must be 5 where it is given.
+	end := min(start+5, len(names))
+	definitions := []reportInput{}
+	for _, name := range names[start:end] {
+		definition := reportInput{ReportName: name, Report: view.Reports[name]}
+		if definition.AdditionalSchemaElements == nil {
+			definition.AdditionalSchemaElements = []string{}
+		}
+		definitions = append(definitions, definition)
+	}
+	out := map[string]any{"ReportDefinitions": definitions}
+	if end < len(names) {
+		out["NextToken"] = strconv.Itoa(end)
+	}
+	return out, nil
+}
+
+// readReport reads the definition of a request and refuses what AWS refuses.
+func (c *call) readReport() (string, Report, *apiError) {
+	var input struct{ ReportDefinition reportInput }
+	if err := json.Unmarshal(c.body, &input); err != nil {
+		return "", Report{}, refuse(http.StatusBadRequest, "SerializationException", err.Error())
+	}
+	name, report := input.ReportDefinition.ReportName, input.ReportDefinition.Report
+	if !report.combines() {
+		return "", Report{}, invalidInput("") // AWS gives no reason
+	}
+	report.ReportStatus, report.Tags = nil, nil // AWS's to set, and beside the definition
+	if !c.mayDeliver("billingreports.amazonaws.com", report.S3Bucket, report.S3Region, reportARN(c.accountID, name), "s3:PutObject", "s3:GetBucketPolicy") {
+		return "", Report{}, invalidInput(bucketPermissionMessage)
+	}
+	return name, report, nil
+}
+
+// combines tells whether format, compression, artifacts and versioning go together.
+func (r Report) combines() bool {
+	parquet := r.Format == "Parquet"
+	if parquet != (r.Compression == "Parquet") {
+		return false
+	}
+	for _, artifact := range r.AdditionalArtifacts {
+		if artifact != "ATHENA" && parquet {
+			return false
+		}
+	}
+	if !slices.Contains(r.AdditionalArtifacts, "ATHENA") {
+		return true
+	}
+	return len(r.AdditionalArtifacts) == 1 && r.S3Prefix != "" && r.ReportVersioning == "OVERWRITE_REPORT" && parquet
+}
+
+// mayDeliver tells whether a billing service may do its actions on a bucket, by the bucket's policy as far as it has
+// spread: AWS checks it when a report is created.
+func (c *call) mayDeliver(principal, bucket, region, source string, actions ...string) bool {
+	owner, ok := c.sim.buckets[bucket]
+	if !ok {
+		return false
+	}
+	state, ok := c.sim.view(c.sim.accounts[owner], "s3", false).Buckets[bucket]
+	if !ok || state.Region != region || state.Policy == "" {
+		return false
+	}
+	p, err := c.sim.policy(state.Policy)
+	if err != nil {
+		return false
+	}
+	for _, action := range actions {
+		resource := "arn:aws:s3:::" + bucket
+		if action == "s3:PutObject" {
+			resource += "/" + testObject
+		}
+		q := question{action: action, resource: resource, caller: principal, service: true, context: map[string][]string{
+			"aws:sourceaccount": {c.accountID}, "aws:sourcearn": {source}, "aws:securetransport": {"true"},
+		}}
+		if p.evaluate(q) != allowed {
+			return false
+		}
+	}
+	return true
+}
+
+// dropTestObject is AWS's write into the bucket of a new report.
+func (c *call) dropTestObject(bucket string) {
+	owner := c.sim.buckets[bucket]
+	draft := c.draft(owner)
+	b := draft.Buckets[bucket]
+	put(&b.Objects, testObject, 0)
+	draft.Buckets[bucket] = b
+	c.effectIn(owner, "object/"+bucket+"/"+testObject, "written by AWS")
+}
+
+func putReportDefinition(c *call) (any, *apiError) {
+	name, report, refused := c.readReport()
+	if refused != nil {
+		return nil, refused
+	}
+	tags := c.tags("Tags")
+	if duplicateKey(tags) != "" {
+		return nil, invalidInput("Duplicate tag keys")
+	}
+	draft := c.draft(c.accountID)
+	if _, taken := draft.Reports[name]; taken {
+		return nil, refuse(http.StatusBadRequest, "DuplicateReportNameException", "A report with the name "+name+" already exists in the account. Specify a different report name.")
+	}
+	if len(draft.Reports) >= maxReports {
+		return nil, refuse(http.StatusBadRequest, "ReportLimitReachedException", "This account already has five reports defined. To define a new report, you must delete an existing report.")
+	}
+	for _, t := range tags {
+		put(&report.Tags, t.Key, t.Value)
+	}
+	put(&draft.Reports, name, report)
+	c.effect("report/"+name, "created")
+	c.dropTestObject(report.S3Bucket)
+	return nil, nil
+}
+
+func modifyReportDefinition(c *call) (any, *apiError) {
+	name, report, refused := c.readReport()
+	if refused != nil {
+		return nil, refused
+	}
+	draft := c.draft(c.accountID)
+	old, ok := draft.Reports[c.text("ReportName")]
+	if !ok || name != c.text("ReportName") {
+		return nil, invalidInput("The report " + c.text("ReportName") + " does not exist or cannot be renamed")
+	}
+	report.ReportStatus, report.Tags = old.ReportStatus, old.Tags
+	draft.Reports[name] = report
+	c.effect("report/"+name, "modified")
+	return nil, nil
+}
+
+func deleteReportDefinition(c *call) (any, *apiError) {
+	name, draft := c.text("ReportName"), c.draft(c.accountID)
+	if _, ok := draft.Reports[name]; !ok {
+		return nil, invalidInput("The report " + name + " does not exist")
+	}
+	delete(draft.Reports, name)
+	c.effect("report/"+name, "deleted")
+	return map[string]string{"ResponseMessage": "Report successfully deleted"}, nil
+}
+
+func noSuchReport(name string) *apiError {
+	return refuse(http.StatusBadRequest, "ResourceNotFoundException", "The report "+name+" does not exist.")
+}
+
+func tagReport(c *call) (any, *apiError) {
+	name, draft := c.text("ReportName"), c.draft(c.accountID)
+	report, ok := draft.Reports[name]
+	if !ok {
+		return nil, noSuchReport(name)
+	}
+	for _, t := range c.tags("Tags") {
+		put(&report.Tags, t.Key, t.Value)
+	}
+	draft.Reports[name] = report
+	c.effect("report/"+name, "tagged")
+	return nil, nil
+}
+
+func listReportTags(c *call) (any, *apiError) {
+	name := c.text("ReportName")
+	report, ok := c.view().Reports[name]
+	if !ok {
+		return nil, noSuchReport(name)
+	}
+	return map[string]any{"Tags": tagList(report.Tags)}, nil
+}

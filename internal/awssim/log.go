@@ -1,0 +1,52 @@
+package awssim
+
+import "time"
+
+// keepEntries bounds both logs, so that a simulator that runs for days in development does not grow for ever. The older
+// half is dropped when it is reached; no test comes near it.
+const keepEntries = 400_000
+
+// Effect is one change of the world's state.
+type Effect struct {
+	Time         time.Time `json:"time"`
+	AccountID    string    `json:"account_id"`
+	Service      string    `json:"service"`
+	Operation    string    `json:"operation"`
+	Resource     string    `json:"resource"`      // such as user/alice, alias/acme, bucket/mp-cur-1
+	What         string    `json:"what"`          // in words; never a password or a contact's data
+	InvocationID string    `json:"invocation_id"` // the same for all attempts that the SDK makes for one call
+	Attempt      int       `json:"attempt"`       // the SDK's attempt, from 1; 0 when the client did not say
+}
+
+// Request is one HTTP request that reached the simulator.
+type Request struct {
+	Time         time.Time `json:"time"`
+	AccountID    string    `json:"account_id"` // the account that was addressed
+	Service      string    `json:"service"`    // the scope that the request was signed for
+	Operation    string    `json:"operation"`
+	CallerARN    string    `json:"caller_arn"`
+	InvocationID string    `json:"invocation_id"`
+	Attempt      int       `json:"attempt"`
+	Decision     string    `json:"decision"` // ok, the error code of the answer, or the kind of the fault that replaced it
+}
+
+// Effects returns every change of state so far, oldest first, those made with Edit included (service "edit").
+func (s *Sim) Effects() []Effect {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Effect(nil), s.effects...)
+}
+
+// Requests returns every request so far, in the order in which they were decided.
+func (s *Sim) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]Request(nil), s.requests...)
+}
+
+func appendBounded[T any](log []T, entry T) []T {
+	if len(log) >= keepEntries {
+		log = append([]T(nil), log[len(log)/2:]...)
+	}
+	return append(log, entry)
+}

@@ -1,0 +1,304 @@
+package awssim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"quartermaster/deploy/iam"
+)
+
+// policy is a parsed IAM policy document. The simulator evaluates a part of AWS's policy language; what it cannot
+// evaluate it refuses to parse, so that no policy is ever half understood.
+type policy struct {
+	Version   string                     `json:"Version"`
+	ID        string                     `json:"Id"`
+	Statement oneOrMany[policyStatement] `json:"Statement"`
+}
+
+type policyStatement struct {
+	Sid         string                                  `json:"Sid"`
+	Effect      string                                  `json:"Effect"`
+	Principal   *principals                             `json:"Principal"`
+	Action      oneOrMany[string]                       `json:"Action"`
+	NotAction   oneOrMany[string]                       `json:"NotAction"`
+	Resource    oneOrMany[string]                       `json:"Resource"`
+	NotResource oneOrMany[string]                       `json:"NotResource"`
+	Condition   map[string]map[string]oneOrMany[string] `json:"Condition"`
+}
+
+// oneOrMany is a JSON value that may stand alone or in a list.
+type oneOrMany[T any] []T
+
+func (o *oneOrMany[T]) UnmarshalJSON(data []byte) error {
+	decoder := func(into any) error {
+		d := json.NewDecoder(strings.NewReader(string(data)))
+		d.DisallowUnknownFields()
+		return d.Decode(into)
+	}
+	if len(data) > 0 && data[0] == '[' {
+		return decoder((*[]T)(o))
+	}
+	var single T
+	if err := decoder(&single); err != nil {
+		return err
+	}
+	*o = oneOrMany[T]{single}
+	return nil
+}
+
+// principals is the Principal of a statement: "*", or lists by kind (AWS, Service).
+type principals struct {
+	anybody bool
+	byKind  map[string]oneOrMany[string]
+}
+
+func (p *principals) UnmarshalJSON(data []byte) error {
+	if string(data) == `"*"` {
+		p.anybody = true
+		return nil
+	}
+	return json.Unmarshal(data, &p.byKind)
+}
+
+// decision is what a policy says about a request.
+type decision int
+
+const (
+	silent  decision = iota // nothing allows it: an implicit deny
+	allowed                 // something allows it and nothing denies it
+	denied                  // something denies it
+)
+
+// question is a request as a policy sees it.
+type question struct {
+	action   string              // service:Operation
+	resource string              // ARN
+	caller   string              // ARN of the caller, or the name of a service
+	service  bool                // the caller is an AWS service
+	context  map[string][]string // condition keys in lower case
+}
+
+// policy parses a document, or returns the parsed one from the last time.
+func (s *Sim) policy(document string) (*policy, error) {
+	if p, ok := s.policies[document]; ok {
+		return p, nil
+	}
+	p, err := parsePolicy(document)
+	if err != nil {
+		return nil, err
+	}
+	s.policies[document] = p
+	return p, nil
+}
+
+func parsePolicy(document string) (*policy, error) {
+	var p policy
+	decoder := json.NewDecoder(strings.NewReader(document))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&p); err != nil {
+		return nil, fmt.Errorf("not a policy that the simulator can evaluate: %w", err)
+	}
+	if len(p.Statement) == 0 {
+		return nil, errors.New("the policy has no Statement")
+	}
+	for i, st := range p.Statement {
+		if st.Effect != "Allow" && st.Effect != "Deny" {
+			return nil, fmt.Errorf("statement %d: Effect %q must be Allow or Deny", i+1, st.Effect)
+		}
+		if len(st.Action)+len(st.NotAction) == 0 {
+			return nil, fmt.Errorf("statement %d has neither Action nor NotAction", i+1)
+		}
+		for operator := range st.Condition {
+			if _, _, _, ok := conditionOperator(operator); !ok {
+				return nil, fmt.Errorf("statement %d: the simulator does not evaluate the condition operator %s", i+1, operator)
+			}
+		}
+	}
+	return &p, nil
+}
+
+// roleDocument is the permissions policy of the account's role: its own, or the one that we ship.
+func roleDocument(a *Account) string {
+	if len(a.Role.Policy) > 0 {
+		return string(a.Role.Policy)
+	}
+	return iam.RolePolicy(a.ID, "")
+}
+
+// trustDocument is the trust policy of the account's role: its own, the one that we ship, or, for a role without
+// external id, the mistake that customers make: a trust policy that asks for none.
+func trustDocument(a *Account) string {
+	switch {
+	case len(a.Role.TrustPolicy) > 0:
+		return string(a.Role.TrustPolicy)
+	case a.Role.ExternalID != "":
+		return iam.TrustPolicy(a.Role.TrustedPrincipal, a.Role.ExternalID)
+	}
+	principal, _ := json.Marshal(a.Role.TrustedPrincipal) // a string always marshals
+	return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":` + string(principal) +
+		`},"Action":["sts:AssumeRole","sts:SetSourceIdentity","sts:TagSession"]}}`
+}
+
+// evaluate answers a question by all statements: a Deny wins over an Allow.
+func (p *policy) evaluate(q question) decision {
+	answer := silent
+	for _, st := range p.Statement {
+		if !st.applies(q) {
+			continue
+		}
+		if st.Effect == "Deny" {
+			return denied
+		}
+		answer = allowed
+	}
+	return answer
+}
+
+func (st *policyStatement) applies(q question) bool {
+	if st.Principal != nil && !st.Principal.match(q) {
+		return false
+	}
+	action := strings.ToLower(q.action)
+	if len(st.Action) > 0 && !anyMatch(st.Action, action, true) || len(st.NotAction) > 0 && anyMatch(st.NotAction, action, true) {
+		return false
+	}
+	if len(st.Resource) > 0 && !anyMatch(st.Resource, q.resource, false) || len(st.NotResource) > 0 && anyMatch(st.NotResource, q.resource, false) {
+		return false
+	}
+	for operator, conditions := range st.Condition {
+		for key, wanted := range conditions {
+			if !conditionHolds(operator, wanted, q.context[strings.ToLower(key)]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (p *principals) match(q question) bool {
+	if p.anybody {
+		return true
+	}
+	if q.service {
+		return anyMatch(p.byKind["Service"], q.caller, false)
+	}
+	for _, wanted := range p.byKind["AWS"] {
+		if wanted == "*" || wanted == q.caller || wanted == roleOf(q.caller) {
+			return true
+		}
+		account := arnField(q.caller, 4)
+		if wanted == account || wanted == "arn:aws:iam::"+account+":root" {
+			return true
+		}
+	}
+	return false
+}
+
+// roleOf is the ARN of the role behind an assumed-role session, "" for other callers.
+func roleOf(caller string) string {
+	rest, ok := strings.CutPrefix(arnField(caller, 5), "assumed-role/")
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest, "/")
+	return "arn:aws:iam::" + arnField(caller, 4) + ":role/" + name
+}
+
+// arnField returns a field of an ARN by its place (4: account, 5: resource), "" when there is none.
+func arnField(arn string, place int) string {
+	fields := strings.SplitN(arn, ":", 6)
+	if place >= len(fields) {
+		return ""
+	}
+	return fields[place]
+}
+
+// conditionOperator takes an operator such as ForAllValues:StringLikeIfExists apart.
+func conditionOperator(name string) (set, operator string, ifExists, ok bool) {
+	operator = name
+	if before, after, found := strings.Cut(name, ":"); found {
+		set, operator = before, after
+	}
+	operator, ifExists = strings.CutSuffix(operator, "IfExists")
+	switch operator {
+	case "StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike", "Bool", "Null":
+		ok = set == "" || set == "ForAllValues" || set == "ForAnyValue"
+	}
+	return set, operator, ifExists, ok
+}
+
+// conditionHolds compares the values of one condition key. A key that the request does not carry fails every positive
+// operator and satisfies every negative one, unless the operator says ForAllValues or IfExists.
+func conditionHolds(name string, wanted, actual []string) bool {
+	set, operator, ifExists, _ := conditionOperator(name)
+	if operator == "Null" {
+		return (len(actual) == 0) == anyMatch(wanted, "true", false)
+	}
+	positive, negated := strings.CutPrefix(operator, "StringNot")
+	if !negated {
+		positive, negated = strings.CutPrefix(operator, "ArnNot")
+	}
+	if len(actual) == 0 {
+		return ifExists || set == "ForAllValues" || negated && set == ""
+	}
+	matches := func(value string) bool {
+		for _, want := range wanted {
+			if strings.HasSuffix(positive, "Equals") && strings.HasPrefix(operator, "String") || operator == "Bool" {
+				if want == value {
+					return true
+				}
+			} else if wildcard(want, value) { // StringLike, and both kinds of Arn: they are the same to AWS
+				return true
+			}
+		}
+		return false
+	}
+	holds := 0
+	for _, value := range actual {
+		if matches(value) != negated {
+			holds++
+		}
+	}
+	if set == "ForAnyValue" {
+		return holds > 0
+	}
+	return holds == len(actual)
+}
+
+func anyMatch(patterns []string, value string, foldPatterns bool) bool {
+	for _, pattern := range patterns {
+		if foldPatterns {
+			pattern = strings.ToLower(pattern)
+		}
+		if wildcard(pattern, value) {
+			return true
+		}
+	}
+	return false
+}
+
+// wildcard matches a text against a pattern in which * stands for any characters and ? for one.
+func wildcard(pattern, text string) bool {
+	p, t, star, mark := 0, 0, -1, 0
+	for t < len(text) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, mark = p, t
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == text[t]):
+			p++
+			t++
+		case star >= 0:
+			mark++
+			p, t = star+1, mark
+		default:
+			return false
+		}
+	}
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
+	}
+	return p == len(pattern)
+}

@@ -1,0 +1,511 @@
+package awssim
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/xml"
+	"fmt"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	s3Namespace      = "http://s3.amazonaws.com/doc/2006-03-01/"
+	maxBucketTags    = 50
+	maxObjectsAPage  = 1000
+	maxBucketPolicy  = 20 * 1024
+	bucketNameDenied = "The specified bucket is not valid."
+)
+
+var bucketOperations = []operation{
+	{service: "s3", name: "ListBuckets", needs: s3Needs("s3:ListAllMyBuckets"), do: listBuckets},
+	{service: "s3", name: "CreateBucket", mutates: true, needs: needsCreateBucket, do: createBucket},
+	{service: "s3", name: "HeadBucket", needs: s3Needs("s3:ListBucket"), do: headBucket},
+	{service: "s3", name: "DeleteBucket", mutates: true, needs: s3Needs("s3:DeleteBucket"), do: deleteBucket},
+	{service: "s3", name: "GetBucketLocation", needs: s3Needs("s3:GetBucketLocation"), do: getBucketLocation},
+	{service: "s3", name: "GetBucketTagging", needs: s3Needs("s3:GetBucketTagging"), do: getBucketTagging},
+	{service: "s3", name: "PutBucketTagging", mutates: true, needs: s3Needs("s3:PutBucketTagging"), do: putBucketTagging},
+	{service: "s3", name: "DeleteBucketTagging", mutates: true, needs: s3Needs("s3:PutBucketTagging"), do: deleteBucketTagging},
+	{service: "s3", name: "GetBucketPolicy", needs: s3Needs("s3:GetBucketPolicy"), do: getBucketPolicy},
+	{service: "s3", name: "PutBucketPolicy", mutates: true, needs: s3Needs("s3:PutBucketPolicy"), do: putBucketPolicy},
+	{service: "s3", name: "DeleteBucketPolicy", mutates: true, needs: s3Needs("s3:DeleteBucketPolicy"), do: deleteBucketPolicy},
+	{service: "s3", name: "GetPublicAccessBlock", needs: s3Needs("s3:GetBucketPublicAccessBlock"), do: getPublicAccessBlock},
+	{service: "s3", name: "PutPublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: putPublicAccessBlock},
+	{service: "s3", name: "DeletePublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: deletePublicAccessBlock},
+	{service: "s3", name: "ListObjectsV2", needs: s3Needs("s3:ListBucket"), do: listObjects},
+	{service: "s3", name: "DeleteObject", mutates: true, needs: s3Needs("s3:DeleteObject"), do: deleteObject},
+	// The permission for each key is asked for while the keys are deleted: a refused key does not refuse the others.
+	{service: "s3", name: "DeleteObjects", mutates: true, needs: func(*call) []question { return nil }, do: deleteObjects},
+}
+
+// s3Needs asks about the bucket or object that the request addresses.
+func s3Needs(action string) func(*call) []question {
+	return func(c *call) []question {
+		resource := "arn:aws:s3:::" + c.s3.bucket
+		if c.s3.key != "" {
+			resource += "/" + c.s3.key
+		}
+		if c.s3.bucket == "" {
+			resource = "*"
+		}
+		return []question{{action: action, resource: resource}}
+	}
+}
+
+// createConfiguration is the body of CreateBucket.
+type createConfiguration struct {
+	LocationConstraint string `xml:"LocationConstraint"`
+	Tags               []tag  `xml:"Tags>Tag"`
+}
+
+func (c *call) createConfiguration() (createConfiguration, *apiError) {
+	var in createConfiguration
+	if len(c.body) > 0 {
+		if err := xml.Unmarshal(c.body, &in); err != nil {
+			return in, malformedXML()
+		}
+	}
+	return in, nil
+}
+
+func needsCreateBucket(c *call) []question {
+	in, _ := c.createConfiguration() // a body that is not XML is refused when it is carried out
+	resource, context := "arn:aws:s3:::"+c.s3.bucket, requestTags(in.Tags)
+	needs := []question{{action: "s3:CreateBucket", resource: resource, context: context}}
+	if len(in.Tags) > 0 {
+		needs = append(needs, question{action: "s3:TagResource", resource: resource, context: context})
+	}
+	return needs
+}
+
+func malformedXML() *apiError {
+	return refuse(http.StatusBadRequest, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+}
+
+var (
+	bucketPattern  = regexp.MustCompile(`\A[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]\z`)
+	addressPattern = regexp.MustCompile(`\A\d+\.\d+\.\d+\.\d+\z`)
+)
+
+// validBucketName holds S3's naming rules for general purpose buckets.
+func validBucketName(name string) bool {
+	return bucketPattern.MatchString(name) && !addressPattern.MatchString(name) && !strings.Contains(name, "..") &&
+		!strings.HasPrefix(name, "xn--") && !strings.HasSuffix(name, "-s3alias")
+}
+
+// createBucket makes a bucket, or answers for one that exists: 200 to its owner in us-east-1, a conflict elsewhere.
+func createBucket(c *call) (any, *apiError) {
+	in, refused := c.createConfiguration()
+	if refused != nil {
+		return nil, refused
+	}
+	name := c.s3.bucket
+	if !validBucketName(name) {
+		return nil, refuse(http.StatusBadRequest, "InvalidBucketName", bucketNameDenied)
+	}
+	region := in.LocationConstraint
+	if region == homeRegion {
+		return nil, refuse(http.StatusBadRequest, "InvalidLocationConstraint", "The specified location-constraint is not valid")
+	}
+	if region == "" {
+		region = homeRegion
+	}
+	if c.region != homeRegion && c.region != region {
+		return nil, refuse(http.StatusBadRequest, "IllegalLocationConstraintException", "The "+region+" location constraint is incompatible for the region specific endpoint this request was sent to.")
+	}
+	if refused := checkBucketTags(in.Tags); refused != nil {
+		return nil, refused
+	}
+	created := s3Reply{header: http.Header{"Location": {"/" + name}}}
+	switch owner := c.sim.buckets[name]; {
+	case owner == c.accountID && region == homeRegion && c.account().Buckets[name].Region == homeRegion:
+		return created, nil // no sign that the bucket was there before, and its tags stay as they were
+	case owner == c.accountID:
+		return nil, refuse(http.StatusConflict, "BucketAlreadyOwnedByYou", "Your previous request to create the named bucket succeeded and you already own it.")
+	case owner != "":
+		return nil, refuse(http.StatusConflict, "BucketAlreadyExists", "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.")
+	}
+	bucket := Bucket{Region: region, Created: c.sim.now().Truncate(time.Second)}
+	// Since 2023 a new bucket blocks public access from the start.
+	bucket.PublicAccessBlock = &PublicAccessBlock{true, true, true, true}
+	for _, t := range in.Tags {
+		put(&bucket.Tags, t.Key, t.Value)
+	}
+	put(&c.draft(c.accountID).Buckets, name, bucket)
+	c.effect("bucket/"+name, "created")
+	return created, nil
+}
+
+func checkBucketTags(tags []tag) *apiError {
+	seen := map[string]bool{}
+	for _, t := range tags {
+		if seen[t.Key] {
+			return refuse(http.StatusBadRequest, "InvalidTag", "Cannot provide multiple Tags with the same key")
+		}
+		seen[t.Key] = true
+		switch {
+		case t.Key == "" || len([]rune(t.Key)) > 128:
+			return refuse(http.StatusBadRequest, "InvalidTag", "The TagKey you have provided is invalid")
+		case len([]rune(t.Value)) > 256:
+			return refuse(http.StatusBadRequest, "InvalidTag", "The TagValue you have provided is invalid")
+		case strings.HasPrefix(t.Key, "aws:"):
+			return refuse(http.StatusBadRequest, "InvalidTag", "System tags cannot be added/updated by requester")
+		}
+	}
+	if len(tags) > maxBucketTags {
+		return refuse(http.StatusBadRequest, "BadRequest", "Bucket tag count cannot be greater than "+itoa(maxBucketTags))
+	}
+	return nil
+}
+
+// open finds the bucket that the call addresses, for a read in what reads see and for a write in the present, and
+// refuses one of another owner or region.
+func (c *call) open(read bool) (string, Bucket, *apiError) {
+	name := c.s3.bucket
+	missing := refuse(http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
+	owner, ok := c.sim.buckets[name]
+	if !ok && !read {
+		return "", Bucket{}, missing
+	}
+	if !ok {
+		owner = c.accountID // deleted, but reads may still see it
+	}
+	if expected := c.http.Header.Get("X-Amz-Expected-Bucket-Owner"); expected != "" && expected != owner {
+		return "", Bucket{}, c.wire.refusal(c, accessDenied, "Access Denied")
+	}
+	state := c.sim.accounts[owner].current
+	if read {
+		state = c.sim.view(c.sim.accounts[owner], "s3", c.stale)
+	}
+	bucket, ok := state.Buckets[name]
+	if !ok {
+		return "", Bucket{}, missing
+	}
+	if refused := c.bucketPolicyAllows(owner, bucket); refused != nil {
+		return "", Bucket{}, refused
+	}
+	if bucket.Region != c.region && c.name != "GetBucketLocation" {
+		e := refuse(http.StatusMovedPermanently, "PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.")
+		e.header = http.Header{"X-Amz-Bucket-Region": {bucket.Region}}
+		return "", Bucket{}, e
+	}
+	return owner, bucket, nil
+}
+
+// bucketPolicyAllows asks the bucket's own policy: a Deny in it counts for everybody, and another account's caller needs
+// an Allow there too. Every request counts as made over TLS, because that is how AWS would be reached.
+func (c *call) bucketPolicyAllows(owner string, bucket Bucket) *apiError {
+	answer := silent
+	if bucket.Policy != "" {
+		p, err := c.sim.policy(bucket.Policy)
+		if err != nil { // PutBucketPolicy, Load and Edit parse every policy before they accept it
+			panic("awssim: bucket " + c.s3.bucket + ": " + err.Error())
+		}
+		for _, q := range c.op.needs(c) {
+			q.caller = c.caller.arn
+			q.context = map[string][]string{"aws:securetransport": {"true"}}
+			answer = p.evaluate(q)
+		}
+	}
+	if answer == denied || answer == silent && owner != c.accountID {
+		return c.wire.refusal(c, accessDenied, "Access Denied")
+	}
+	return nil
+}
+
+// changeBucket runs f on the bucket that the call addresses and keeps what it makes of it.
+func changeBucket(c *call, what string, f func(*Bucket) *apiError) (any, *apiError) {
+	owner, bucket, refused := c.open(false)
+	if refused != nil {
+		return nil, refused
+	}
+	bucket = bucket.clone()
+	if refused := f(&bucket); refused != nil {
+		return nil, refused
+	}
+	c.draft(owner).Buckets[c.s3.bucket] = bucket
+	c.effectIn(owner, "bucket/"+c.s3.bucket, what)
+	return s3Reply{status: http.StatusNoContent}, nil
+}
+
+func listBuckets(c *call) (any, *apiError) {
+	type entry struct{ Name, CreationDate, BucketRegion string }
+	out := struct {
+		XMLName xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListAllMyBucketsResult"`
+		Owner   struct{ ID string }
+		Buckets []entry `xml:"Buckets>Bucket"`
+	}{}
+	out.Owner.ID = canonicalID(c.accountID)
+	view := c.view()
+	for _, name := range keys(view.Buckets) {
+		out.Buckets = append(out.Buckets, entry{name, timestamp(view.Buckets[name].Created), view.Buckets[name].Region})
+	}
+	return s3Reply{body: out}, nil
+}
+
+// canonicalID is the 64-digit id by which S3 names an account.
+func canonicalID(accountID string) string {
+	sum := sha256.Sum256([]byte(accountID))
+	return hex.EncodeToString(sum[:])
+}
+
+func headBucket(c *call) (any, *apiError) {
+	_, bucket, refused := c.open(true)
+	if refused != nil {
+		return nil, refused
+	}
+	return s3Reply{header: http.Header{"X-Amz-Bucket-Region": {bucket.Region}}}, nil
+}
+
+func deleteBucket(c *call) (any, *apiError) {
+	owner, bucket, refused := c.open(false)
+	if refused != nil {
+		return nil, refused
+	}
+	if len(bucket.Objects) > 0 {
+		return nil, refuse(http.StatusConflict, "BucketNotEmpty", "The bucket you tried to delete is not empty")
+	}
+	delete(c.draft(owner).Buckets, c.s3.bucket)
+	c.effectIn(owner, "bucket/"+c.s3.bucket, "deleted")
+	return s3Reply{status: http.StatusNoContent}, nil
+}
+
+func getBucketLocation(c *call) (any, *apiError) {
+	_, bucket, refused := c.open(true)
+	if refused != nil {
+		return nil, refused
+	}
+	location := struct {
+		XMLName xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ LocationConstraint"`
+		Region  string   `xml:",chardata"`
+	}{Region: bucket.Region}
+	if location.Region == homeRegion {
+		location.Region = "" // us-east-1 is the region that has no constraint
+	}
+	return s3Reply{body: location}, nil
+}
+
+// tagging is the body of the tagging operations.
+type tagging struct {
+	XMLName xml.Name `xml:"Tagging"`
+	XMLNS   string   `xml:"xmlns,attr,omitempty"`
+	TagSet  []tag    `xml:"TagSet>Tag"`
+}
+
+func getBucketTagging(c *call) (any, *apiError) {
+	_, bucket, refused := c.open(true)
+	if refused != nil {
+		return nil, refused
+	}
+	if len(bucket.Tags) == 0 {
+		return nil, refuse(http.StatusNotFound, "NoSuchTagSet", "The TagSet does not exist")
+	}
+	return s3Reply{body: tagging{XMLNS: s3Namespace, TagSet: tagList(bucket.Tags)}}, nil
+}
+
+func putBucketTagging(c *call) (any, *apiError) {
+	var in tagging
+	if err := xml.Unmarshal(c.body, &in); err != nil {
+		return nil, malformedXML()
+	}
+	if refused := checkBucketTags(in.TagSet); refused != nil {
+		return nil, refused
+	}
+	return changeBucket(c, "tagged", func(b *Bucket) *apiError {
+		b.Tags = nil // the whole set is replaced
+		for _, t := range in.TagSet {
+			put(&b.Tags, t.Key, t.Value)
+		}
+		return nil
+	})
+}
+
+func deleteBucketTagging(c *call) (any, *apiError) {
+	return changeBucket(c, "untagged", func(b *Bucket) *apiError { b.Tags = nil; return nil })
+}
+
+func getBucketPolicy(c *call) (any, *apiError) {
+	_, bucket, refused := c.open(true)
+	if refused != nil {
+		return nil, refused
+	}
+	if bucket.Policy == "" {
+		return nil, refuse(http.StatusNotFound, "NoSuchBucketPolicy", "The bucket policy does not exist")
+	}
+	return s3Reply{header: http.Header{"Content-Type": {"application/json"}}, text: []byte(bucket.Policy)}, nil
+}
+
+func putBucketPolicy(c *call) (any, *apiError) {
+	document := string(c.body)
+	malformed := func(why string) *apiError { return refuse(http.StatusBadRequest, "MalformedPolicy", why) }
+	if len(document) > maxBucketPolicy {
+		return nil, malformed("Policies must not be longer than 20 KB")
+	}
+	p, err := c.sim.policy(document)
+	if err != nil {
+		return nil, malformed(err.Error())
+	}
+	for _, statement := range p.Statement {
+		if statement.Principal == nil {
+			return nil, malformed("Missing required field Principal")
+		}
+		for _, resource := range slices.Concat(statement.Resource, statement.NotResource) {
+			if rest, ok := strings.CutPrefix(resource, "arn:aws:s3:::"+c.s3.bucket); !ok || rest != "" && rest[0] != '/' {
+				return nil, malformed("Policy has invalid resource")
+			}
+		}
+	}
+	return changeBucket(c, "policy put", func(b *Bucket) *apiError { b.Policy = document; return nil })
+}
+
+func deleteBucketPolicy(c *call) (any, *apiError) {
+	return changeBucket(c, "policy deleted", func(b *Bucket) *apiError { b.Policy = ""; return nil })
+}
+
+// accessBlock is the body of the public access block operations.
+type accessBlock struct {
+	XMLName               xml.Name `xml:"PublicAccessBlockConfiguration"`
+	XMLNS                 string   `xml:"xmlns,attr,omitempty"`
+	BlockPublicAcls       bool
+	IgnorePublicAcls      bool
+	BlockPublicPolicy     bool
+	RestrictPublicBuckets bool
+}
+
+func getPublicAccessBlock(c *call) (any, *apiError) {
+	_, bucket, refused := c.open(true)
+	if refused != nil {
+		return nil, refused
+	}
+	b := bucket.PublicAccessBlock
+	if b == nil {
+		return nil, refuse(http.StatusNotFound, "NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found")
+	}
+	return s3Reply{body: accessBlock{
+		XMLNS: s3Namespace, BlockPublicAcls: b.BlockPublicAcls, IgnorePublicAcls: b.IgnorePublicAcls,
+		BlockPublicPolicy: b.BlockPublicPolicy, RestrictPublicBuckets: b.RestrictPublicBuckets,
+	}}, nil
+}
+
+func putPublicAccessBlock(c *call) (any, *apiError) {
+	var in accessBlock
+	if err := xml.Unmarshal(c.body, &in); err != nil {
+		return nil, malformedXML()
+	}
+	out, refused := changeBucket(c, "public access block put", func(b *Bucket) *apiError {
+		b.PublicAccessBlock = &PublicAccessBlock{in.BlockPublicAcls, in.IgnorePublicAcls, in.BlockPublicPolicy, in.RestrictPublicBuckets}
+		return nil
+	})
+	if refused != nil {
+		return nil, refused
+	}
+	reply, _ := out.(s3Reply)
+	reply.status = http.StatusOK
+	return reply, nil
+}
+
+func deletePublicAccessBlock(c *call) (any, *apiError) {
+	return changeBucket(c, "public access block deleted", func(b *Bucket) *apiError { b.PublicAccessBlock = nil; return nil })
+}
+
+// listObjects lists what is there now: since 2020 S3 lists objects with strong consistency.
+func listObjects(c *call) (any, *apiError) {
+	type object struct {
+		Key, LastModified, ETag string
+		Size                    int
+		StorageClass            string
+	}
+	_, bucket, refused := c.open(false)
+	if refused != nil {
+		return nil, refused
+	}
+	query := c.s3.query
+	limit := maxObjectsAPage
+	if text := query.Get("max-keys"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 0 {
+			return nil, refuse(http.StatusBadRequest, "InvalidArgument", "Provided max-keys not an integer or within integer range")
+		}
+		limit = min(n, limit)
+	}
+	if query.Get("delimiter") != "" {
+		return nil, refuse(http.StatusBadRequest, "InvalidArgument", "The simulator lists objects without delimiters only")
+	}
+	after := max(query.Get("start-after"), query.Get("continuation-token"))
+	out := struct {
+		XMLName               xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListBucketResult"`
+		Name, Prefix          string
+		KeyCount, MaxKeys     int
+		IsTruncated           bool
+		NextContinuationToken string   `xml:",omitempty"`
+		Contents              []object `xml:"Contents"`
+	}{Name: c.s3.bucket, Prefix: query.Get("prefix"), MaxKeys: limit}
+	for _, key := range keys(bucket.Objects) {
+		if key <= after || !strings.HasPrefix(key, out.Prefix) {
+			continue
+		}
+		if out.KeyCount == limit {
+			out.IsTruncated = true
+			if limit > 0 {
+				out.NextContinuationToken = out.Contents[limit-1].Key
+			}
+			break
+		}
+		out.Contents = append(out.Contents, object{key, timestamp(bucket.Created), fmt.Sprintf(`"%032x"`, len(key)), bucket.Objects[key], "STANDARD"})
+		out.KeyCount++
+	}
+	return s3Reply{body: out}, nil
+}
+
+// deleteObject succeeds for a key that is not there, as S3 does.
+func deleteObject(c *call) (any, *apiError) {
+	owner, bucket, refused := c.open(false)
+	if refused != nil {
+		return nil, refused
+	}
+	if _, ok := bucket.Objects[c.s3.key]; ok {
+		delete(c.draft(owner).Buckets[c.s3.bucket].Objects, c.s3.key)
+		c.effectIn(owner, "object/"+c.s3.bucket+"/"+c.s3.key, "deleted")
+	}
+	return s3Reply{status: http.StatusNoContent}, nil
+}
+
+func deleteObjects(c *call) (any, *apiError) {
+	type keyXML struct{ Key string }
+	type errorXML struct{ Key, Code, Message string }
+	var in struct {
+		XMLName xml.Name `xml:"Delete"`
+		Objects []keyXML `xml:"Object"`
+		Quiet   bool
+	}
+	if err := xml.Unmarshal(c.body, &in); err != nil || len(in.Objects) == 0 || len(in.Objects) > maxObjectsAPage {
+		return nil, malformedXML()
+	}
+	owner, bucket, refused := c.open(false)
+	if refused != nil {
+		return nil, refused
+	}
+	out := struct {
+		XMLName xml.Name   `xml:"http://s3.amazonaws.com/doc/2006-03-01/ DeleteResult"`
+		Deleted []keyXML   `xml:"Deleted"`
+		Errors  []errorXML `xml:"Error"`
+	}{}
+	for _, o := range in.Objects {
+		if denied := c.allow(question{action: "s3:DeleteObject", resource: "arn:aws:s3:::" + c.s3.bucket + "/" + o.Key}); denied != nil {
+			out.Errors = append(out.Errors, errorXML{o.Key, denied.code, denied.message})
+			continue
+		}
+		if _, ok := bucket.Objects[o.Key]; ok {
+			delete(c.draft(owner).Buckets[c.s3.bucket].Objects, o.Key)
+			c.effectIn(owner, "object/"+c.s3.bucket+"/"+o.Key, "deleted")
+		}
+		if !in.Quiet {
+			out.Deleted = append(out.Deleted, o)
+		}
+	}
+	return s3Reply{body: out}, nil
+}

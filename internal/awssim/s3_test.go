@@ -1,0 +1,229 @@
+package awssim_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/stretchr/testify/require"
+
+	shipped "quartermaster/deploy/iam"
+	"quartermaster/internal/awssim"
+)
+
+func orderTag() []s3types.Tag {
+	return []s3types.Tag{{Key: aws.String("mp:order-id"), Value: aws.String("ord-1")}}
+}
+
+func createBucketInput(name string) *s3.CreateBucketInput {
+	return &s3.CreateBucketInput{Bucket: aws.String(name), CreateBucketConfiguration: &s3types.CreateBucketConfiguration{Tags: orderTag()}}
+}
+
+func TestBucketLivesFromCreationToDeletion(t *testing.T) {
+	t.Parallel()
+	w, ctx, name := setup(t), t.Context(), aws.String(bucket)
+	before := w.sim.Snapshot(accountID)
+	_, err := w.s3.CreateBucket(ctx, createBucketInput(bucket))
+	require.NoError(t, err)
+	_, err = w.s3.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: name})
+	require.NoError(t, err, "us-east-1 answers its owner with 200")
+	tags, err := w.s3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: name})
+	require.NoError(t, err)
+	require.Equal(t, orderTag(), tags.TagSet, "and the tags are the first creator's")
+	head, err := w.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name, ExpectedBucketOwner: aws.String(accountID)})
+	require.NoError(t, err)
+	require.Equal(t, "us-east-1", *head.BucketRegion)
+	_, err = w.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name, ExpectedBucketOwner: aws.String(otherID)})
+	requireStatus(t, err, 403)
+	location, err := w.s3.GetBucketLocation(ctx, &s3.GetBucketLocationInput{Bucket: name})
+	require.NoError(t, err)
+	require.Empty(t, location.LocationConstraint)
+
+	_, err = w.s3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: name, PublicAccessBlockConfiguration: &s3types.PublicAccessBlockConfiguration{
+		BlockPublicAcls: aws.Bool(true), IgnorePublicAcls: aws.Bool(true), BlockPublicPolicy: aws.Bool(false), RestrictPublicBuckets: aws.Bool(true),
+	}})
+	require.NoError(t, err)
+	block, err := w.s3.GetPublicAccessBlock(ctx, &s3.GetPublicAccessBlockInput{Bucket: name})
+	require.NoError(t, err)
+	require.True(t, *block.PublicAccessBlockConfiguration.BlockPublicAcls)
+	require.False(t, *block.PublicAccessBlockConfiguration.BlockPublicPolicy)
+
+	_, err = w.s3.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: name})
+	requireCode(t, err, "NoSuchBucketPolicy")
+	policy := shipped.ReportBucketPolicy(bucket, accountID)
+	_, err = w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: name, Policy: aws.String(policy)})
+	require.NoError(t, err)
+	read, err := w.s3.GetBucketPolicy(ctx, &s3.GetBucketPolicyInput{Bucket: name})
+	require.NoError(t, err)
+	require.Equal(t, policy, *read.Policy)
+
+	more := append(orderTag(), s3types.Tag{Key: aws.String("mp:step"), Value: aws.String("2")})
+	_, err = w.s3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{Bucket: name, Tagging: &s3types.Tagging{TagSet: more}})
+	require.NoError(t, err)
+	tags, err = w.s3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: name})
+	require.NoError(t, err)
+	require.Equal(t, more, tags.TagSet)
+
+	_, err = w.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: name})
+	require.NoError(t, err)
+	_, err = w.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: name})
+	requireCode(t, err, "NoSuchBucket")
+	_, err = w.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name})
+	var missing *s3types.NotFound
+	require.ErrorAs(t, err, &missing)
+	require.Equal(t, string(before), string(w.sim.Snapshot(accountID)))
+}
+
+func TestBucketNames(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t, withPolicy(allPowers)), t.Context()
+	_, err := w.s3.CreateBucket(ctx, createBucketInput("foreign-bucket"))
+	var taken *s3types.BucketAlreadyExists
+	require.ErrorAs(t, err, &taken)
+	requireStatus(t, err, 409)
+	for _, bad := range []string{"Upper", "a..b", "192.168.0.1"} {
+		_, err = w.s3.CreateBucket(ctx, createBucketInput(bad))
+		requireCode(t, err, "InvalidBucketName")
+	}
+	in := createBucketInput("in-ireland")
+	in.CreateBucketConfiguration.LocationConstraint = s3types.BucketLocationConstraintEuWest1
+	_, err = w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
+	_, err = w.s3.CreateBucket(ctx, in)
+	var owned *s3types.BucketAlreadyOwnedByYou
+	require.ErrorAs(t, err, &owned, "outside us-east-1 even the owner is refused")
+	in.CreateBucketConfiguration.Tags = append(orderTag(), orderTag()...)
+	in.Bucket = aws.String("twice-tagged")
+	_, err = w.s3.CreateBucket(ctx, in)
+	requireCode(t, err, "InvalidTag")
+	location, err := w.s3.GetBucketLocation(ctx, &s3.GetBucketLocationInput{Bucket: aws.String("in-ireland")})
+	require.NoError(t, err)
+	require.Equal(t, s3types.BucketLocationConstraintEuWest1, location.LocationConstraint)
+	_, err = w.s3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: aws.String("in-ireland")})
+	requireCode(t, err, "PermanentRedirect")
+	requireStatus(t, err, 301)
+
+	list, err := w.s3.ListBuckets(ctx, &s3.ListBucketsInput{})
+	require.NoError(t, err)
+	require.Len(t, list.Buckets, 1)
+	require.Equal(t, "in-ireland", *list.Buckets[0].Name)
+}
+
+func TestForeignBucketsAreDenied(t *testing.T) {
+	t.Parallel()
+	name := aws.String("foreign-bucket")
+	for what, options := range map[string][]option{"by the role's policy": nil, "by the bucket's owner": {withPolicy(allPowers)}} {
+		w, ctx := setup(t, options...), t.Context()
+		before := w.sim.Snapshot(otherID)
+		_, err := w.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name})
+		requireStatus(t, err, 403)
+		_, err = w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: name, Policy: aws.String(shipped.ReportBucketPolicy(*name, otherID))})
+		requireCode(t, err, "AccessDenied")
+		_, err = w.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: name})
+		requireCode(t, err, "AccessDenied")
+		require.Equal(t, string(before), string(w.sim.Snapshot(otherID)), what)
+	}
+}
+
+func TestObjects(t *testing.T) {
+	t.Parallel()
+	w, ctx, name := setup(t, withReportBucket()), t.Context(), aws.String(bucket)
+	require.NoError(t, w.sim.Edit(accountID, func(a *awssim.Account) {
+		b := a.Buckets[bucket]
+		b.Objects = map[string]int{testObject: 0, "cur/data one.parquet": 512, "cur/data-2.parquet": 99}
+		a.Buckets[bucket] = b
+	}))
+	pages := s3.NewListObjectsV2Paginator(w.s3, &s3.ListObjectsV2Input{Bucket: name, MaxKeys: aws.Int32(2)})
+	sizes := map[string]int64{}
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		require.NoError(t, err)
+		for _, o := range page.Contents {
+			sizes[*o.Key] = *o.Size
+		}
+	}
+	require.Equal(t, map[string]int64{testObject: 0, "cur/data one.parquet": 512, "cur/data-2.parquet": 99}, sizes)
+	only, err := w.s3.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: name, Prefix: aws.String("cur/")})
+	require.NoError(t, err)
+	require.EqualValues(t, 2, *only.KeyCount)
+
+	_, err = w.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: name})
+	requireCode(t, err, "BucketNotEmpty")
+	_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String("cur/data one.parquet")})
+	requireCode(t, err, "AccessDenied") // the shipped policy lets us delete the test object and nothing else
+	for range 2 {
+		_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String(testObject)})
+		require.NoError(t, err, "deleting what is not there succeeds")
+	}
+	require.Equal(t, []string{"account/" + accountID + ": changed by somebody else", "object/" + bucket + "/" + testObject + ": deleted"}, w.effects())
+}
+
+func TestDeleteObjectsRefusesKeyByKey(t *testing.T) {
+	t.Parallel()
+	w, ctx, name := setup(t, withReportBucket()), t.Context(), aws.String(bucket)
+	require.NoError(t, w.sim.Edit(accountID, func(a *awssim.Account) {
+		b := a.Buckets[bucket]
+		b.Objects = map[string]int{testObject: 0, "data": 1}
+		a.Buckets[bucket] = b
+	}))
+	out, err := w.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: name, Delete: &s3types.Delete{Objects: []s3types.ObjectIdentifier{
+		{Key: aws.String(testObject)}, {Key: aws.String("data")},
+	}}})
+	require.NoError(t, err)
+	require.Equal(t, testObject, *out.Deleted[0].Key)
+	require.Equal(t, "AccessDenied", *out.Errors[0].Code)
+	a, _ := w.sim.Account(accountID)
+	require.Equal(t, map[string]int{"data": 1}, a.Buckets[bucket].Objects)
+}
+
+func TestBucketPolicies(t *testing.T) {
+	t.Parallel()
+	w, ctx, name := setup(t, withReportBucket(), withPolicy(allPowers)), t.Context(), aws.String(bucket)
+	for what, policy := range map[string]string{
+		"not JSON":         "x",
+		"another bucket":   shipped.ReportBucketPolicy("another", accountID),
+		"no principal":     allPowers,
+		"unknown operator": `{"Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::` + bucket + `","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}}`,
+	} {
+		_, err := w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: name, Policy: aws.String(policy)})
+		requireCode(t, err, "MalformedPolicy")
+		require.Emptyf(t, w.effects(), what)
+	}
+	_, err := w.s3.DeleteBucketPolicy(ctx, &s3.DeleteBucketPolicyInput{Bucket: name})
+	require.NoError(t, err)
+	_, err = w.s3.DeleteBucketTagging(ctx, &s3.DeleteBucketTaggingInput{Bucket: name})
+	require.NoError(t, err)
+	_, err = w.s3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: name})
+	requireCode(t, err, "NoSuchTagSet")
+	_, err = w.s3.DeletePublicAccessBlock(ctx, &s3.DeletePublicAccessBlockInput{Bucket: name})
+	require.NoError(t, err)
+	_, err = w.s3.GetPublicAccessBlock(ctx, &s3.GetPublicAccessBlockInput{Bucket: name})
+	requireCode(t, err, "NoSuchPublicAccessBlockConfiguration")
+	_, err = w.s3.GetBucketAcl(ctx, &s3.GetBucketAclInput{Bucket: name})
+	requireCode(t, err, "InvalidRequest") // not simulated
+	requireStatus(t, err, 400)
+
+	locked := `{"Statement":{"Effect":"Deny","Principal":"*","Action":"s3:GetBucketTagging","Resource":"arn:aws:s3:::` + bucket + `"}}`
+	_, err = w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: name, Policy: aws.String(locked)})
+	require.NoError(t, err)
+	_, err = w.s3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: name})
+	requireCode(t, err, "AccessDenied") // a Deny in the bucket's policy counts for its owner too
+}
+
+func TestBucketsAppearAfterTheDelay(t *testing.T) {
+	t.Parallel()
+	w, ctx, name := setup(t, withDelay(10*time.Second)), t.Context(), aws.String(bucket)
+	_, err := w.s3.CreateBucket(ctx, createBucketInput(bucket))
+	require.NoError(t, err)
+	_, err = w.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name})
+	requireStatus(t, err, 404)
+	w.clock.Advance(15 * time.Second)
+	_, err = w.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name})
+	require.NoError(t, err)
+	_, err = w.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: name})
+	require.NoError(t, err)
+	_, err = w.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name})
+	require.NoError(t, err, "deleted, but still to be seen")
+}

@@ -1,0 +1,207 @@
+package awssim
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+)
+
+// Seed is the content of a seed file: the world before the first call.
+type Seed struct {
+	Callers  []Caller  `json:"callers"`
+	Accounts []Account `json:"accounts"`
+}
+
+// Caller is a principal with long-lived keys that may call sts:AssumeRole, such as the provisioner's own role.
+type Caller struct {
+	AccessKeyID     string `json:"access_key_id"`
+	SecretAccessKey string `json:"secret_access_key"`
+	ARN             string `json:"arn"` // arn:aws:iam::<account>:user/… or :role/…
+}
+
+// services are the scopes that the simulator answers to; every account has a view for each.
+var services = []string{"sts", "iam", "account", "cur", "bcm-data-exports", "s3"}
+
+var (
+	accountIDPattern = regexp.MustCompile(`\A[0-9]{12}\z`)
+	principalPattern = regexp.MustCompile(`\Aarn:aws:(iam|sts)::[0-9]{12}:(root|(user|role|assumed-role)/\S+)\z`)
+)
+
+// ReadSeed reads a seed file. A field that it does not know is refused by name.
+func ReadSeed(r io.Reader) (Seed, error) {
+	decoder := json.NewDecoder(r)
+	decoder.DisallowUnknownFields()
+	var seed Seed
+	if err := decoder.Decode(&seed); err != nil {
+		if wrongType, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return Seed{}, fmt.Errorf("seed: field %q is a %s but must be a %s", wrongType.Field, wrongType.Value, wrongType.Type)
+		}
+		return Seed{}, fmt.Errorf("seed: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if decoder.More() {
+		return Seed{}, errors.New("seed: there is text after the JSON document: a seed file holds one object")
+	}
+	// Loading into a throw-away simulator is the check of the values: there is only one set of rules.
+	if err := New(Options{}).Load(seed); err != nil {
+		return Seed{}, fmt.Errorf("seed: %w", err)
+	}
+	return seed, nil
+}
+
+// Load adds callers and accounts. Everything that is wrong is reported at once, and then nothing is added.
+func (s *Sim) Load(seed Seed) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var problems []error
+	callers := map[string]Caller{}
+	for i, c := range seed.Callers {
+		if _, taken := s.callers[c.AccessKeyID]; taken || callers[c.AccessKeyID] != (Caller{}) {
+			problems = append(problems, fmt.Errorf("callers[%d].access_key_id %q exists twice", i, c.AccessKeyID))
+		}
+		if c.AccessKeyID == "" || c.SecretAccessKey == "" {
+			problems = append(problems, fmt.Errorf("callers[%d]: access_key_id and secret_access_key must both be given", i))
+		}
+		if !principalPattern.MatchString(c.ARN) {
+			problems = append(problems, fmt.Errorf("callers[%d].arn %q is not the ARN of a user or role, such as arn:aws:iam::999988887777:role/provisioner", i, c.ARN))
+		}
+		callers[c.AccessKeyID] = c
+	}
+	accounts := map[string]*Account{}
+	aliases, buckets := map[string]bool{}, map[string]bool{}
+	for i := range seed.Accounts {
+		a := seed.Accounts[i].clone()
+		if err := s.complete(a); err != nil {
+			problems = append(problems, fmt.Errorf("accounts[%d]: %w", i, err))
+			continue
+		}
+		if s.accounts[a.ID] != nil || accounts[a.ID] != nil {
+			problems = append(problems, fmt.Errorf("accounts[%d].id %s exists twice", i, a.ID))
+		}
+		if a.Alias != "" && aliases[a.Alias] {
+			problems = append(problems, fmt.Errorf("accounts[%d].alias %q exists twice: an alias is unique across accounts", i, a.Alias))
+		}
+		for name := range a.Buckets {
+			if buckets[name] {
+				problems = append(problems, fmt.Errorf("accounts[%d].buckets: %q exists twice: a bucket name is unique across accounts", i, name))
+			}
+			buckets[name] = true
+		}
+		aliases[a.Alias], accounts[a.ID] = true, a
+	}
+	if len(problems) > 0 {
+		return errors.Join(problems...)
+	}
+	for id, c := range callers {
+		s.callers[id] = c
+	}
+	for _, id := range keys(accounts) {
+		a := accounts[id]
+		s.reindex(nil, a)
+		l := &ledger{current: a, views: map[string][]version{}}
+		for _, service := range services {
+			l.views[service] = []version{{state: a, visibleAt: s.now()}}
+		}
+		s.accounts[id] = l
+	}
+	return nil
+}
+
+// complete fills in what AWS would have assigned and refuses what AWS could not hold. It checks shape, not every
+// constraint: an account may well carry data that today's API would refuse, old phone numbers above all.
+func (s *Sim) complete(a *Account) error {
+	if !accountIDPattern.MatchString(a.ID) {
+		return fmt.Errorf("id %q must have 12 digits", a.ID)
+	}
+	if a.State == "" {
+		a.State = StateActive
+	}
+	if a.State != StateActive && a.State != StateSuspended {
+		return fmt.Errorf("account %s: state %q must be ACTIVE or SUSPENDED", a.ID, a.State)
+	}
+	if a.Role.Name == "" {
+		return fmt.Errorf("account %s: role.name is missing: it is the role that is assumed", a.ID)
+	}
+	if err := s.completeRole(a); err != nil {
+		return fmt.Errorf("account %s: %w", a.ID, err)
+	}
+	for kind := range a.AlternateContacts {
+		if kind != "BILLING" && kind != "OPERATIONS" && kind != "SECURITY" {
+			return fmt.Errorf("account %s: alternate_contacts: %q must be BILLING, OPERATIONS or SECURITY", a.ID, kind)
+		}
+	}
+	if owner := s.aliases[a.Alias]; a.Alias != "" && owner != "" && owner != a.ID {
+		return fmt.Errorf("account %s: alias %q belongs to account %s", a.ID, a.Alias, owner)
+	}
+	if err := s.completeUsers(a); err != nil {
+		return fmt.Errorf("account %s: %w", a.ID, err)
+	}
+	for _, name := range keys(a.Exports) {
+		e := a.Exports[name]
+		if e.ARN == "" {
+			e.ARN = exportARN(a.ID, name, s.uuid())
+		}
+		a.Exports[name] = e
+	}
+	for _, name := range keys(a.Buckets) {
+		b := a.Buckets[name]
+		if owner := s.buckets[name]; owner != "" && owner != a.ID {
+			return fmt.Errorf("account %s: buckets: %q belongs to account %s", a.ID, name, owner)
+		}
+		if b.Region == "" {
+			b.Region = homeRegion
+		}
+		if b.Policy != "" {
+			if _, err := s.policy(b.Policy); err != nil {
+				return fmt.Errorf("account %s: buckets.%s.policy: %w", a.ID, name, err)
+			}
+		}
+		a.Buckets[name] = b
+	}
+	return nil
+}
+
+func (s *Sim) completeRole(a *Account) error {
+	if a.Role.MaxSessionSeconds == 0 {
+		a.Role.MaxSessionSeconds = 3600
+	}
+	if n := a.Role.MaxSessionSeconds; n < 3600 || n > 43200 {
+		return fmt.Errorf("role.max_session_seconds %d must be between 3600 and 43200", n)
+	}
+	if len(a.Role.TrustPolicy) == 0 && !principalPattern.MatchString(a.Role.TrustedPrincipal) {
+		return fmt.Errorf("role.trusted_principal %q is not the ARN of a user or role: give it, or a trust_policy", a.Role.TrustedPrincipal)
+	}
+	if _, err := s.policy(trustDocument(a)); err != nil {
+		return fmt.Errorf("role.trust_policy: %w", err)
+	}
+	if _, err := s.policy(roleDocument(a)); err != nil {
+		return fmt.Errorf("role.policy: %w", err)
+	}
+	return nil
+}
+
+func (s *Sim) completeUsers(a *Account) error {
+	lower := map[string]string{}
+	for _, name := range keys(a.Users) {
+		u := a.Users[name]
+		if other, taken := lower[strings.ToLower(name)]; taken {
+			return fmt.Errorf("users: %q and %q are the same name to AWS, which does not distinguish case", other, name)
+		}
+		lower[strings.ToLower(name)] = name
+		if u.Path == "" {
+			u.Path = "/"
+		}
+		if u.ID == "" {
+			u.ID = s.id("AIDA", 17)
+		}
+		for _, serial := range u.MFADevices {
+			if _, known := a.VirtualMFADevices[serial]; !known && strings.Contains(serial, ":mfa/") {
+				put(&a.VirtualMFADevices, serial, name)
+			}
+		}
+		a.Users[name] = u
+	}
+	return nil
+}

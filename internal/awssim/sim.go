@@ -1,0 +1,213 @@
+// Package awssim is a simulator of the part of AWS that Quartermaster calls: STS, IAM, account management, Cost and
+// Usage Reports, Data Exports and S3. It speaks AWS's wire protocols over one HTTP listener and is driven only by the
+// real SDK; there is no fake interface that could drift away from it.
+//
+// It is made to be unkind in the ways in which AWS is: signatures, scopes and policies are really checked, reads lag
+// behind writes (Options.Delay), and a rule may replace or lose any reply before or after its effect (Inject). What it
+// does not do: deliver reports, check that a phone rings, evaluate AWS's managed policies, sign anybody in.
+package awssim
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Options configure a simulator. The zero value is a simulator on the machine's clock with immediate consistency.
+type Options struct {
+	Now    func() time.Time // the clock of dates, session expiry and consistency; default time.Now
+	Delay  time.Duration    // reads see a write only this long after it, with jitter of ±50 %; default 0
+	Seed   uint64           // of ids and jitter: the same seed and the same calls give the same ids
+	Logger *slog.Logger     // one line a request at debug level; default none
+
+	// RateLimits switches on the account API's token buckets (PutContactInformation 1 per second, burst 2, and so on),
+	// filled by Now.
+	RateLimits bool
+}
+
+// Sim is a simulated AWS. All methods may be called concurrently.
+type Sim struct {
+	opts Options
+
+	mu       sync.Mutex
+	random   *rand.Rand
+	callers  map[string]Caller // by access key id
+	sessions map[string]*session
+	accounts map[string]*ledger
+	aliases  map[string]string // alias → account id; unique in the whole partition
+	buckets  map[string]string // bucket → account id; unique in the whole partition
+	policies map[string]*policy
+	limits   map[string]*tokenBucket
+	faults   []*rule
+	nextRule int
+	effects  []Effect
+	requests []Request
+}
+
+// New returns a simulator without accounts and callers; Load adds them.
+func New(opts Options) *Sim {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Sim{
+		opts:     opts,
+		random:   rand.New(rand.NewPCG(opts.Seed, 0x5deece66d)),
+		callers:  map[string]Caller{},
+		sessions: map[string]*session{},
+		accounts: map[string]*ledger{},
+		aliases:  map[string]string{},
+		buckets:  map[string]string{},
+		policies: map[string]*policy{},
+		limits:   map[string]*tokenBucket{},
+	}
+}
+
+// ledger is one account: the state that writes act on, and for every service the states that its reads may still see.
+type ledger struct {
+	current *Account
+	views   map[string][]version // by service, oldest first
+}
+
+// version is the state of an account after one write, and the moment from which the service's reads show it.
+type version struct {
+	state     *Account
+	visibleAt time.Time
+}
+
+func (s *Sim) now() time.Time { return s.opts.Now().UTC() }
+
+// view returns the state that a read of the service sees now. A stale read sees the one before the last write.
+func (s *Sim) view(l *ledger, service string, stale bool) *Account {
+	versions := l.views[service]
+	if stale && len(versions) > 1 {
+		return versions[len(versions)-2].state
+	}
+	now, seen := s.now(), 0
+	for i, v := range versions {
+		if !v.visibleAt.After(now) {
+			seen = i
+		}
+	}
+	return versions[seen].state
+}
+
+// commit makes next the account's state. Reads of the service follow after the delay; service "" means that everybody
+// sees it at once.
+func (s *Sim) commit(l *ledger, next *Account, service string) {
+	s.reindex(l.current, next)
+	l.current = next
+	now := s.now()
+	if service == "" {
+		for name := range l.views {
+			l.views[name] = []version{{state: next, visibleAt: now}}
+		}
+		return
+	}
+	versions := l.views[service]
+	// Versions that no read can see any more go, but for the last one, which a stale read may ask for.
+	for len(versions) > 2 && !versions[2].visibleAt.After(now) {
+		versions = versions[1:]
+	}
+	visibleAt := now.Add(s.jitter(s.opts.Delay))
+	if last := versions[len(versions)-1].visibleAt; visibleAt.Before(last) {
+		visibleAt = last // a service's writes become visible in their order
+	}
+	l.views[service] = append(versions, version{state: next, visibleAt: visibleAt})
+}
+
+// jitter spreads a delay over 50 % to 150 % of it.
+func (s *Sim) jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return d/2 + time.Duration(s.random.Int64N(int64(d)+1))
+}
+
+// reindex keeps the names that are unique across accounts in step with an account's change.
+func (s *Sim) reindex(before, after *Account) {
+	if before != nil {
+		if s.aliases[before.Alias] == before.ID {
+			delete(s.aliases, before.Alias)
+		}
+		for name := range before.Buckets {
+			delete(s.buckets, name)
+		}
+	}
+	if after.Alias != "" {
+		s.aliases[after.Alias] = after.ID
+	}
+	for name := range after.Buckets {
+		s.buckets[name] = after.ID
+	}
+}
+
+// Snapshot returns the account's authoritative state as canonical JSON: equal states give equal bytes. It is nil when
+// the account is unknown. Passwords appear only as SHA-256.
+func (s *Sim) Snapshot(accountID string) []byte {
+	account, ok := s.Account(accountID)
+	if !ok {
+		return nil
+	}
+	out, err := json.MarshalIndent(account, "", "  ")
+	if err != nil { // only a role policy that is not JSON could do it, and Load and Edit refuse those
+		panic(fmt.Sprintf("awssim: account %s cannot be printed: %v", accountID, err))
+	}
+	return append(out, '\n')
+}
+
+// Account returns a deep copy of the account's authoritative state.
+func (s *Sim) Account(accountID string) (Account, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, ok := s.accounts[accountID]
+	if !ok {
+		return Account{}, false
+	}
+	return *l.current.clone(), true
+}
+
+// Edit applies a change that somebody else made to the account, the customer or AWS. Reads see it at once. A change
+// that Load would refuse is refused, and the account keeps its state.
+func (s *Sim) Edit(accountID string, f func(*Account)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l, ok := s.accounts[accountID]
+	if !ok {
+		return fmt.Errorf("account %q is not in the simulator: load it first", accountID)
+	}
+	next := l.current.clone()
+	f(next)
+	if next.ID != accountID {
+		return fmt.Errorf("account %s: its id cannot be changed to %q", accountID, next.ID)
+	}
+	next = next.clone()
+	if err := s.complete(next); err != nil {
+		return err
+	}
+	s.commit(l, next, "")
+	s.effects = appendBounded(s.effects, Effect{Time: s.now(), AccountID: accountID, Service: "edit", Operation: "Edit", Resource: "account/" + accountID, What: "changed by somebody else"})
+	return nil
+}
+
+const idAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+
+// id returns a new identifier such as AIDA… or ASIA… with n random characters after its prefix.
+func (s *Sim) id(prefix string, n int) string {
+	out := []byte(prefix)
+	for range n {
+		out = append(out, idAlphabet[s.random.IntN(len(idAlphabet))])
+	}
+	return string(out)
+}
+
+// uuid returns a random UUID, as AWS puts into request ids and export ARNs.
+func (s *Sim) uuid() string {
+	a, b := s.random.Uint64(), s.random.Uint64()
+	return fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", a>>32, a>>16&0xffff, a&0xfff, 0x8000|b>>48&0x3fff, b&0xffffffffffff)
+}

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Runs the go:generate lines of every module.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/modules.sh"
+for module in $(modules); do
+	(cd "$root/$module" && go generate ./...)
+done

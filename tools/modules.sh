@@ -1,0 +1,20 @@
+# Sourced by the scripts beside it: the repository's folder, its Go modules and the tools that are built from tools/go.mod.
+# shellcheck shell=bash
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+bin=$root/.build/bin
+
+# modules prints the folder of every Go module with code of ours. tools/gitleaks only pins a program.
+modules() {
+	local file
+	for file in go.mod dev/go.mod dev/temporal-server/go.mod tools/go.mod; do
+		if [[ -f $root/$file ]]; then dirname "$file"; fi
+	done
+}
+
+# tool MODULE PACKAGE [NAME] builds a pinned program, which takes no time when it is built already, and prints its path.
+tool() {
+	local name=${3:-${2##*/}}
+	mkdir -p "$bin"
+	go build -C "$root/$1" -o "$bin/$name" "$2" >&2
+	echo "$bin/$name"
+}

@@ -1,0 +1,51 @@
+// Package worker runs the workflows and activities.
+package worker
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"quartermaster/activities"
+	"quartermaster/workflows"
+)
+
+// stopTimeout is how long running activities get to end when the worker stops; then their contexts are cancelled and
+// another worker repeats them.
+const stopTimeout = 30 * time.Second
+
+// New makes a worker that has everything registered. onFatal hears of an error after which the worker cannot go on.
+func New(c client.Client, acts *activities.Activities, onFatal func(error)) worker.Worker {
+	w := worker.New(c, workflows.TaskQueue, worker.Options{
+		WorkerStopTimeout: stopTimeout,
+		OnFatalError:      onFatal,
+		Interceptors:      []interceptor.WorkerInterceptor{&activities.Heartbeats{}},
+	})
+	Register(w, acts)
+	return w
+}
+
+// Register tells a registry (a worker, a replayer, a test environment) every workflow and activity.
+func Register(r worker.Registry, acts *activities.Activities) {
+	r.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
+	r.RegisterActivity(acts)
+}
+
+// Run works until interrupted is closed or the worker fails.
+func Run(c client.Client, acts *activities.Activities, interrupted <-chan interface{}) error {
+	failed := make(chan error, 1)
+	w := New(c, acts, func(err error) { failed <- err })
+	if err := w.Start(); err != nil {
+		return err
+	}
+	defer w.Stop()
+	select {
+	case <-interrupted:
+		return nil
+	case err := <-failed:
+		return err
+	}
+}

@@ -1,0 +1,101 @@
+package workflows
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"quartermaster/internal/provision"
+)
+
+// Option rows: how long an attempt may take and how it is repeated. Time is the only budget, there is no MaximumAttempts:
+// an outage of AWS or of ours parks an order, it does not fail it. What must not be repeated says so itself (activities/errors.go).
+var (
+	// inventory reads the account.
+	inventory = workflow.ActivityOptions{
+		StartToCloseTimeout: time.Minute,
+		HeartbeatTimeout:    15 * time.Second,
+		WaitForCancellation: true,
+		RetryPolicy:         backOff(time.Second, time.Minute),
+	}
+	// cloud changes the account. An attempt waits out AWS's eventual consistency, which takes minutes on a bad day.
+	cloud = workflow.ActivityOptions{
+		StartToCloseTimeout: 5 * time.Minute,
+		HeartbeatTimeout:    15 * time.Second,
+		WaitForCancellation: true, // an undo must not run while its step still does
+		RetryPolicy:         backOff(time.Second, time.Minute),
+	}
+	// cleanup puts the account back.
+	cleanup = workflow.ActivityOptions{
+		StartToCloseTimeout: 5 * time.Minute,
+		HeartbeatTimeout:    15 * time.Second,
+		WaitForCancellation: true,
+		RetryPolicy:         backOff(time.Second, 5*time.Minute),
+	}
+	// database is our own PostgreSQL: local activities, a fifth of the price of the others.
+	database = workflow.LocalActivityOptions{
+		StartToCloseTimeout: 10 * time.Second,
+		RetryPolicy:         backOff(100*time.Millisecond, time.Minute),
+	}
+)
+
+func backOff(first, longest time.Duration) *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{InitialInterval: first, BackoffCoefficient: 2, MaximumInterval: longest}
+}
+
+// call runs an activity; its input and result types are checked when this compiles. The summary is what the Web UI shows.
+func call[In, Out any](ctx workflow.Context, opts workflow.ActivityOptions, summary string, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
+	opts.Summary = summary
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), activity, in).Get(ctx, &out)
+	return out, err
+}
+
+// callLocal runs an activity that touches only our own database.
+func callLocal[In, Out any](ctx workflow.Context, opts workflow.LocalActivityOptions, summary string, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
+	opts.Summary = summary
+	err = workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, opts), activity, in).Get(ctx, &out)
+	return out, err
+}
+
+// tellLocal is callLocal for an activity without an answer.
+func tellLocal[In any](ctx workflow.Context, opts workflow.LocalActivityOptions, summary string, activity func(context.Context, In) error, in In) error {
+	opts.Summary = summary
+	return workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, opts), activity, in).Get(ctx, nil)
+}
+
+// inParallel runs the steps side by side. When one fails the others are cancelled, and it returns only after every one
+// has really stopped: with the error of the first that failed.
+func inParallel(ctx workflow.Context, steps ...func(workflow.Context) error) error {
+	ctx, cancelRest := workflow.WithCancel(ctx)
+	defer cancelRest()
+	var first error
+	running := workflow.NewWaitGroup(ctx)
+	for _, step := range steps {
+		running.Add(1)
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			defer running.Done()
+			if err := step(ctx); err != nil && first == nil {
+				first = err
+				cancelRest()
+			}
+		})
+	}
+	running.Wait(ctx) // a cancel ends the steps, not the wait
+	return first
+}
+
+// failureOf is what an error of an activity says to people.
+func failureOf(err error) provision.Failure {
+	var failure provision.Failure
+	var app *temporal.ApplicationError
+	switch {
+	case temporal.IsCanceledError(err):
+		return provision.Failure{Code: provision.CodeCancelled, Reason: "the order was cancelled"}
+	case errors.As(err, &app) && app.HasDetails() && app.Details(&failure) == nil && failure.Code != "":
+		return failure
+	}
+	return provision.Failure{Code: provision.CodeInternal, Reason: "an unexpected error; the workflow's history has the details"}
+}

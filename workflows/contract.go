@@ -1,0 +1,48 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/temporal"
+
+	"quartermaster/internal/provision"
+)
+
+// TaskQueue is where the workers listen.
+const TaskQueue = "quartermaster"
+
+// ProvisionOrderName is the workflow's name in Temporal.
+const ProvisionOrderName = "ProvisionOrder"
+
+// OrderWorkflowID is the id of the workflow of an order: one order, one workflow.
+func OrderWorkflowID(key provision.OrderKey) string { return "order/" + key.Provider + "/" + key.ID }
+
+// SignalStock tells a waiting order that an account may be there for it. It carries nothing: the row in the database is
+// the truth, the signal only saves the wait for the next look.
+const SignalStock = "stock-changed"
+
+// Memo keys of an order's workflow. Values are sealed, keys are not.
+const (
+	// MemoRequestHash is the SHA-256 of the canonical request: what a repeated POST is compared with before the row exists.
+	MemoRequestHash = "request_sha256"
+	// MemoOrder is the accepted order itself, for a GET that comes before the row.
+	MemoOrder = "order"
+)
+
+// Search attributes of an order's workflow. They are not encrypted: opaque ids and coarse words only.
+var (
+	OrderIDKey     = temporal.NewSearchAttributeKeyKeyword("OrderID")
+	AccountIDKey   = temporal.NewSearchAttributeKeyKeyword("AccountID")
+	ProviderKey    = temporal.NewSearchAttributeKeyKeyword("Provider")
+	MarketplaceKey = temporal.NewSearchAttributeKeyKeyword("Marketplace")
+	ModelKey       = temporal.NewSearchAttributeKeyKeyword("Model")
+	StepKey        = temporal.NewSearchAttributeKeyKeyword("Step")
+	ReasonKey      = temporal.NewSearchAttributeKeyKeyword("Reason")
+)
+
+// SearchAttributes lists the names and types that the namespace needs before a worker starts.
+func SearchAttributes() map[string]string {
+	types := map[string]string{}
+	for _, key := range []temporal.SearchAttributeKeyKeyword{OrderIDKey, AccountIDKey, ProviderKey, MarketplaceKey, ModelKey, StepKey, ReasonKey} {
+		types[key.GetName()] = "Keyword"
+	}
+	return types
+}

@@ -1,0 +1,410 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"quartermaster/activities"
+	"quartermaster/internal/provision"
+	"quartermaster/workflows"
+)
+
+// world is what the activities do, as a script: which calls came, in which order, and what each answers.
+type world struct {
+	mu       sync.Mutex
+	calls    []string
+	fail     map[string]error // by activity
+	stock    int              // accounts that ClaimAccount can give
+	claimed  int
+	closing  *provision.Closing
+	rejected []activities.RejectedAccount
+	result   *provision.Result
+	left     []string // what VerifyRestored finds
+	after    map[string]func()
+	woken    []provision.OrderKey // orders that get the account when this one is closed
+}
+
+func (w *world) did(name string) error {
+	w.mu.Lock()
+	w.calls = append(w.calls, name)
+	err, hook := w.fail[name], w.after[name]
+	w.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
+	return err
+}
+
+// refused is an activity's error that no retry mends.
+func refused(code provision.Code) error {
+	f := provision.Failure{Code: code, Reason: "refused for the test"}
+	return temporal.NewNonRetryableApplicationError(f.Error(), string(code), nil, f)
+}
+
+var theOrder = provision.Order{
+	OrderKey:   provision.OrderKey{Provider: "acme", ID: "o-1"},
+	AcceptedAt: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),
+	Request: provision.Request{Marketplace: "north", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
+		IAMUserName: "customer", ContactName: "Jane Roe", AccountAlias: "blue-sky"},
+}
+
+func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
+	t.Helper()
+	suite := new(testsuite.WorkflowTestSuite)
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	env := suite.NewTestWorkflowEnvironment()
+	env.SetStartTime(theOrder.AcceptedAt)
+	env.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
+	var a *activities.Activities
+	env.RegisterActivity(a)
+	w := &world{stock: 1, fail: map[string]error{}, after: map[string]func(){}}
+
+	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.Opened, error) {
+		return provision.Opened{Nonce: "nonce", Settings: provision.PoolSettings{WaitDeadline: time.Hour * 24}}, w.did("OpenOrder")
+	})
+	env.OnActivity(a.ClaimAccount, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.Claim, error) {
+		if err := w.did("ClaimAccount"); err != nil {
+			return provision.Claim{}, err
+		}
+		if w.claimed >= w.stock {
+			return provision.Claim{Place: 1}, nil
+		}
+		w.claimed++
+		return provision.Claim{Account: &provision.Account{ID: fmt.Sprintf("%012d", w.claimed), Model: provision.ModelECAM, RootAccess: true, RootEmail: "root@acme.test"}}, nil
+	})
+	env.OnActivity(a.Inspect, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Assignment) (activities.Inspection, error) {
+		err := w.did("Inspect")
+		if err == nil {
+			err = w.fail["Inspect "+in.Account.ID]
+		}
+		return activities.Inspection{Journal: provision.Journal{Alias: "before"}}, err
+	})
+	env.OnActivity(a.CreateUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.Assignment) (provision.User, error) {
+		return provision.User{Name: "customer", ID: "AIDA1"}, w.did("CreateUser")
+	})
+	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (struct{}, error) {
+		return struct{}{}, w.did("SetContacts")
+	})
+	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (struct{}, error) {
+		return struct{}{}, w.did("SetAlias")
+	})
+	env.OnActivity(a.SetUpReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.SetUpReport) (provision.Report, error) {
+		return provision.Report{Name: "mp-cur", Kind: provision.DataExport}, w.did("SetUpReport")
+	})
+	env.OnActivity(a.EnableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.SignIn) (struct{}, error) {
+		return struct{}{}, w.did("EnableSignIn")
+	})
+	env.OnActivity(a.Allocate, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Allocation) error {
+		if err := w.did("Allocate"); err != nil {
+			return err
+		}
+		w.result = &in.Result
+		return nil
+	})
+	env.OnActivity(a.DisableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.UserUndo) (activities.Undone, error) {
+		return activities.Undone{}, w.did("DisableSignIn")
+	})
+	env.OnActivity(a.RemoveUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.UserUndo) (activities.Undone, error) {
+		return activities.Undone{}, w.did("RemoveUser")
+	})
+	env.OnActivity(a.RestoreContacts, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (activities.Undone, error) {
+		require.Equal(t, "before", in.Journal.Alias, "an undo gets the journal")
+		return activities.Undone{Notes: []string{"the customer changed the billing contact"}}, w.did("RestoreContacts")
+	})
+	env.OnActivity(a.RestoreAlias, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (activities.Undone, error) {
+		return activities.Undone{}, w.did("RestoreAlias")
+	})
+	env.OnActivity(a.RemoveReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.ReportUndo) (activities.Undone, error) {
+		return activities.Undone{}, w.did("RemoveReport")
+	})
+	env.OnActivity(a.VerifyRestored, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (activities.Verification, error) {
+		return activities.Verification{Leftovers: w.left}, w.did("VerifyRestored")
+	})
+	env.OnActivity(a.BeginUndo, mock.Anything, mock.Anything).Return(func(context.Context, activities.OrderFailed) error {
+		return w.did("BeginUndo")
+	})
+	env.OnActivity(a.RejectAccount, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RejectedAccount) (activities.Woken, error) {
+		w.rejected = append(w.rejected, in)
+		return activities.Woken{}, w.did("RejectAccount")
+	})
+	env.OnActivity(a.CloseOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in provision.Closing) (activities.Woken, error) {
+		w.closing = &in
+		return activities.Woken{Orders: w.woken}, w.did("CloseOrder")
+	})
+	return env, w
+}
+
+// The story without the four steps that run side by side, whose order is not promised.
+var (
+	sideBySide = []string{"CreateUser", "SetContacts", "SetAlias", "SetUpReport"}
+	undoFour   = []string{"RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport"}
+)
+
+func (w *world) story() (story []string) {
+	for _, call := range w.calls {
+		if !slices.Contains(sideBySide, call) {
+			story = append(story, call)
+		}
+	}
+	return story
+}
+
+func TestCompletes(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, []string{"OpenOrder", "ClaimAccount", "Inspect", "EnableSignIn", "Allocate"}, w.story())
+	require.Subset(t, w.calls, sideBySide)
+
+	var result provision.Result
+	require.NoError(t, env.GetWorkflowResult(&result))
+	require.Equal(t, w.result.AccountID, result.AccountID)
+	require.Equal(t, "https://blue-sky.signin.aws.amazon.com/console/", result.SignInURL)
+	require.Equal(t, "https://000000000001.signin.aws.amazon.com/console/", result.SignInURLByID)
+	require.Equal(t, result.CompletedAt.Add(24*time.Hour), result.UsageAvailableFrom, "a new report holds usage a day later")
+	require.False(t, result.OlderUsageAvailable)
+	require.Contains(t, result.RootInstructions, "enter root@acme.test", "the customer of an ECAM account takes over the root user")
+	require.NotEmpty(t, result.ManualSteps)
+}
+
+func TestEveryFailingStepIsUndoneExactly(t *testing.T) {
+	t.Parallel()
+	undoParallel := append([]string{"BeginUndo"}, append(slices.Clone(undoFour), "VerifyRestored", "CloseOrder")...)
+	undoSignIn := slices.Insert(slices.Clone(undoParallel), 1, "DisableSignIn")
+	for step, undos := range map[string][]string{
+		"Inspect":      {"CloseOrder"}, // nothing was changed
+		"CreateUser":   undoParallel,
+		"SetContacts":  undoParallel,
+		"SetAlias":     undoParallel,
+		"SetUpReport":  undoParallel,
+		"EnableSignIn": undoSignIn,
+		"Allocate":     undoSignIn,
+	} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			env, w := setup(t)
+			w.fail[step] = refused(provision.CodeAliasTaken)
+			env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+
+			var app *temporal.ApplicationError
+			require.ErrorAs(t, env.GetWorkflowError(), &app)
+			require.Equal(t, string(provision.CodeAliasTaken), app.Type(), "the workflow ends with the step's own error")
+			story := w.story()
+			from := slices.IndexFunc(story, func(call string) bool { return call == undos[0] })
+			require.NotEqual(t, -1, from, story)
+			require.Equal(t, undos, story[from:], "newest first, after the step, and nothing else")
+			require.Equal(t, provision.Failed, w.closing.State)
+			require.Equal(t, provision.CodeAliasTaken, w.closing.Failure.Code)
+			require.Equal(t, "000000000001", w.closing.AccountID)
+			require.Empty(t, w.closing.Leftovers)
+			if step != "Inspect" {
+				require.Equal(t, []string{"the customer changed the billing contact"}, w.closing.Notes)
+			}
+		})
+	}
+}
+
+func TestAnOrderThatCannotBeOpenedTouchesNothing(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["OpenOrder"] = refused(provision.CodeIdempotencyConflict)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.Error(t, env.GetWorkflowError())
+	require.Equal(t, []string{"OpenOrder"}, w.calls)
+}
+
+func TestATransientErrorIsRetriedAndNothingIsUndone(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	tries := 0
+	w.fail["SetAlias"] = temporal.NewApplicationError("throttled", string(provision.CodeThrottled))
+	w.after["SetAlias"] = func() {
+		if tries++; tries == 4 {
+			delete(w.fail, "SetAlias")
+		}
+	}
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.NotContains(t, w.calls, "RestoreAlias")
+	require.Equal(t, 5, tries)
+}
+
+func TestUndosGoOnWhenOneFailsAndTheLeftoversAreNamed(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["EnableSignIn"] = refused(provision.CodePasswordRefused)
+	w.fail["RestoreAlias"] = refused(provision.CodeAliasTaken)
+	w.left = []string{"the account alias is not the earlier one"}
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.Error(t, env.GetWorkflowError())
+	require.Contains(t, w.calls, "RemoveReport", "the undos after the failed one ran")
+	require.Equal(t, w.left, w.closing.Leftovers)
+	require.Equal(t, provision.CodePasswordRefused, w.closing.Failure.Code, "the reason is the step's, not the undo's")
+}
+
+func TestAnAccountThatCannotBeVerifiedIsNotClean(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["EnableSignIn"] = refused(provision.CodePasswordRefused)
+	w.fail["RemoveUser"] = refused(provision.CodePermissionMissing)
+	w.fail["VerifyRestored"] = refused(provision.CodePermissionMissing)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.Len(t, w.closing.Leftovers, 2)
+	require.Contains(t, w.closing.Leftovers[0], "IAM user")
+	require.Contains(t, w.closing.Leftovers[1], "could not be verified")
+}
+
+func TestCancelAtEveryStepUndoesEverything(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"Inspect", "CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn"} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			env, w := setup(t)
+			w.after[step] = env.CancelWorkflow
+			env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+			require.True(t, temporal.IsCanceledError(env.GetWorkflowError()), "%v", env.GetWorkflowError())
+			require.Equal(t, provision.Cancelled, w.closing.State)
+			require.Nil(t, w.result)
+			if step == "EnableSignIn" {
+				require.Contains(t, w.calls, "DisableSignIn")
+			}
+			if step != "Inspect" {
+				require.Equal(t, append(slices.Clone(undoFour), "VerifyRestored", "CloseOrder"), w.calls[len(w.calls)-6:])
+			}
+		})
+	}
+}
+
+func TestCancelAtAllocateIsTooLate(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.after["Allocate"] = env.CancelWorkflow
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.NotNil(t, w.result)
+	require.Nil(t, w.closing)
+}
+
+func TestWaitsForStockAndIsWokenAtOnce(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock = 0
+	var restocked time.Time
+	env.RegisterDelayedCallback(func() {
+		w.stock, restocked = 1, env.Now()
+		env.SignalWorkflow(workflows.SignalStock, nil)
+	}, 17*time.Hour+7*time.Second)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.WithinDuration(t, restocked, w.result.CompletedAt, time.Second)
+}
+
+func TestALostSignalCostsAtMostFifteenMinutes(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock = 0
+	var restocked time.Time
+	env.RegisterDelayedCallback(func() { w.stock, restocked = 1, env.Now() }, 9*time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.LessOrEqual(t, w.result.CompletedAt.Sub(restocked), 15*time.Minute)
+}
+
+func TestTheWaitEndsAtThePoolsDeadline(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock = 0
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, env.GetWorkflowError(), &app)
+	require.Equal(t, string(provision.CodeWaitDeadline), app.Type())
+	require.Equal(t, theOrder.AcceptedAt.Add(24*time.Hour), env.Now().UTC())
+	require.Equal(t, provision.Failed, w.closing.State)
+}
+
+func TestCancelWhileWaiting(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock = 0
+	env.RegisterDelayedCallback(env.CancelWorkflow, time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.True(t, temporal.IsCanceledError(env.GetWorkflowError()))
+	require.Equal(t, provision.Cancelled, w.closing.State)
+	require.Empty(t, w.closing.AccountID)
+}
+
+func TestAnUnusableAccountIsSwapped(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock = 3
+	w.fail["Inspect 000000000001"] = refused(provision.CodeCannotEnter)
+	w.fail["Inspect 000000000002"] = refused(provision.CodeAccountSuspended)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, "000000000003", w.result.AccountID)
+	require.Len(t, w.rejected, 2)
+	require.Equal(t, provision.CodeCannotEnter, w.rejected[0].Failure.Code)
+}
+
+func TestAnAccountThatDiesMidwayIsUndoneThenSwapped(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock = 2
+	w.fail["EnableSignIn"] = refused(provision.CodeAccountSuspended)
+	w.after["RejectAccount"] = func() { delete(w.fail, "EnableSignIn") }
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, "000000000002", w.result.AccountID)
+	require.NotContains(t, w.calls, "BeginUndo", "the order itself goes on")
+	story := strings.Join(w.story(), " ")
+	require.Contains(t, story, strings.Join(undoFour, " ")+" VerifyRestored RejectAccount ClaimAccount")
+}
+
+func TestFiveUnusableAccountsAreEnough(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock = 9
+	w.fail["Inspect"] = refused(provision.CodeCannotEnter)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, env.GetWorkflowError(), &app)
+	require.Equal(t, string(provision.CodeAccountsExhausted), app.Type())
+	require.Len(t, w.rejected, 5)
+	require.Equal(t, provision.Failed, w.closing.State)
+}
+
+func TestOrdersThatGotAnAccountAreWoken(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	var told []string
+	env.OnSignalExternalWorkflow(mock.Anything, mock.Anything, "", workflows.SignalStock, mock.Anything).Return(
+		func(_, workflowID, _, _ string, _ any) error {
+			told = append(told, workflowID)
+			if workflowID == "order/acme/o-3" {
+				return errors.New("gone")
+			}
+			return nil
+		})
+	w.woken = []provision.OrderKey{{Provider: "acme", ID: "o-2"}, {Provider: "acme", ID: "o-3"}}
+	w.fail["CreateUser"] = refused(provision.CodeUserNameTaken)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.Equal(t, []string{"order/acme/o-2", "order/acme/o-3"}, told)
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, env.GetWorkflowError(), &app)
+	require.Equal(t, string(provision.CodeUserNameTaken), app.Type(), "an order that cannot be woken does not change how this one ends")
+}

@@ -1,0 +1,84 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"quartermaster/activities"
+	"quartermaster/internal/provision"
+)
+
+// A new report holds usage a day after it was made, and nothing older: AWS does not fill it up.
+// Source: AWS Data Exports User Guide, "Creating reports": the first delivery takes up to 24 hours.
+const firstDelivery = 24 * time.Hour
+
+// rootInstructions is the built-in text for models whose customer owns the root user.
+// Source: IAM User Guide, "Reset a lost or forgotten root user password".
+const rootInstructions = `You own the root user of AWS account {account_id}. To take it over:
+1. Sign out of any AWS session and open https://console.aws.amazon.com/.
+2. Choose "Root user" and enter {root_email}.
+3. Choose "Forgot password?" and solve the CAPTCHA. AWS mails a link from an address that ends in @verify.signin.aws to {root_email}.
+4. Set a password that you use nowhere else.
+5. Sign in and switch on multi-factor authentication (MFA) for the root user at once.
+Do not create access keys for the root user, and use it only for tasks that need it.`
+
+// manualSteps is what AWS has no API for.
+var manualSteps = []string{
+	"Register the account in the provider's AWS Partner Central as a channel account.",
+	"Set the payment currency in the account's billing preferences.",
+	"Switch on PDF invoices by e-mail in the account's billing preferences, if the customer wants them.",
+}
+
+// resultOf is what the customer gets.
+func resultOf(w activities.Assignment, report provision.Report, now time.Time) provision.Result {
+	result := provision.Result{
+		AccountID:           w.Account.ID,
+		AccountModel:        w.Account.Model,
+		AccountAlias:        w.Request.AccountAlias,
+		SignInURL:           provision.SignInURL(w.Request.AccountAlias),
+		SignInURLByID:       provision.SignInURL(w.Account.ID),
+		IAMUserName:         w.Request.IAMUserName,
+		Report:              report,
+		UsageAvailableFrom:  now,
+		OlderUsageAvailable: report.Existing,
+		ManualSteps:         manualSteps,
+		CompletedAt:         now,
+	}
+	if !report.Existing {
+		result.UsageAvailableFrom = now.Add(firstDelivery)
+	}
+	if w.Account.RootAccess {
+		text := w.Settings.RootInstructions
+		if text == "" {
+			text = rootInstructions
+		}
+		result.RootInstructions = strings.NewReplacer("{account_id}", w.Account.ID, "{root_email}", w.Account.RootEmail).Replace(text)
+	}
+	return result
+}
+
+// The failures that the workflow itself raises.
+
+func failed(failure provision.Failure) error {
+	return temporal.NewApplicationErrorWithOptions(failure.Error(), string(failure.Code), temporal.ApplicationErrorOptions{
+		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{failure}})
+}
+
+func waitedTooLong(patience time.Duration) error {
+	return failed(provision.Failure{Code: provision.CodeWaitDeadline, Step: provision.StepClaim,
+		Reason: fmt.Sprintf("no account came within the %s that the pool lets an order wait: add accounts to the pool and place the order again under a new id", patience)})
+}
+
+func accountsExhausted(last error) error {
+	f := failureOf(last)
+	return failed(provision.Failure{Code: provision.CodeAccountsExhausted, Step: provision.StepInspect, AWSCode: f.AWSCode,
+		Reason: fmt.Sprintf("%d accounts of the pool in a row were unusable; the last one: %s", maxAccounts, f.Reason)})
+}
+
+func alreadyEnded(order provision.Order) error {
+	return failed(provision.Failure{Code: provision.CodeOrderNotInProgress, Field: "id",
+		Reason: "order " + order.ID + " has ended in an earlier run; its row in the database is what counts"})
+}
