@@ -21,7 +21,7 @@ type Activities struct {
 // Timings bound how long one attempt looks for AWS's eventual consistency before it leaves the rest to a retry.
 type Timings struct {
 	VisibleFor time.Duration // how long a written thing may stay unseen before the attempt gives up (a retry looks again)
-	AbsentFor  time.Duration // how long a thing that may have been written must stay unseen before an undo believes that it is not there
+	AbsentFor  time.Duration // how long a thing that may have been written must stay unseen before an undo believes that it is not there; a quarter of VisibleFor when 0
 	PollEvery  time.Duration // pause between two looks
 }
 

@@ -28,7 +28,8 @@ const (
 	bucketAbsent   bucketState = iota
 	bucketOurs                 // by its tags
 	bucketUntagged             // in this account; its tags may not be visible yet
-	bucketForeign              // another account's, or another order's
+	bucketForeign              // another order's
+	bucketDenied               // another account's, or the role may not look: AWS does not tell which
 )
 
 // lookAtBucket looks for the bucket of the order's report.
@@ -39,7 +40,7 @@ func lookAtBucket(ctx context.Context, s *awscloud.Session, w Assignment) (bucke
 	case awscloud.IsNotFound(err):
 		return bucketAbsent, nil
 	case awscloud.IsAccessDenied(err):
-		return bucketForeign, nil // names are unique in all of AWS
+		return bucketDenied, nil
 	case err != nil:
 		return bucketAbsent, err
 	}
@@ -76,7 +77,7 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 		}
 	}
 	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
-		if state, err = lookAtBucket(ctx, s, w); err == nil && state == bucketForeign {
+		if state, err = lookAtBucket(ctx, s, w); err == nil && (state == bucketForeign || state == bucketDenied) {
 			err = bucketNotOurs(w)
 		}
 		return state == bucketOurs, err
@@ -94,7 +95,12 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 
 func bucketNotOurs(w Assignment) error {
 	return &provision.Failure{Code: provision.CodeNotOurs,
-		Reason: fmt.Sprintf("the bucket %s exists and was not made by this order: find out whose it is, or use another account", w.bucketName())}
+		Reason: fmt.Sprintf("the bucket %s exists and was not made by this order, or the role may not look at it: find out whose it is, or use another account", w.bucketName())}
+}
+
+// bucketUnknown is what there is to say about a bucket that cannot be looked at.
+func bucketUnknown(w Assignment) string {
+	return fmt.Sprintf("the bucket %s cannot be looked at: it is another account's, or the role lacks s3:ListBucket", w.bucketName())
 }
 
 func (w Assignment) newBucket() *s3.CreateBucketInput {
@@ -154,11 +160,14 @@ func sameJSON(a, b string) bool {
 // says why it is left.
 func (a *Activities) removeBucket(ctx context.Context, s *awscloud.Session, w Assignment) ([]string, error) {
 	var state bucketState
-	_, err := a.appears(ctx, a.Timings.AbsentFor, func(ctx context.Context) (bool, error) {
+	_, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 		var err error
 		state, err = lookAtBucket(ctx, s, w)
 		return state != bucketAbsent, err
 	})
+	if err == nil && state == bucketDenied {
+		return []string{bucketUnknown(w)}, nil
+	}
 	if err != nil || state != bucketOurs {
 		return nil, err
 	}

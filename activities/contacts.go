@@ -79,7 +79,7 @@ func (a *Activities) RestoreContacts(ctx context.Context, in Restore) (Undone, e
 		}
 		// A write whose reply was lost may not be shown yet, and no call of this API asks the truth: wait for it.
 		var found contactsFound
-		if _, err := a.appears(ctx, a.Timings.AbsentFor, func(ctx context.Context) (bool, error) {
+		if _, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 			found, err = in.contactsFound(ctx, s)
 			return found.ours(), err
 		}); err != nil {

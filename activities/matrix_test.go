@@ -78,6 +78,7 @@ func spoilEveryWrite(t *testing.T, wantWrites, wantUndos int, change func(*scene
 				w := setup(t, change)
 				w.spoil(f, at)
 				d := w.mustDo()
+				w.requireSpoilt(f, at)
 				require.Equal(t, ordered, w.shape(), "%s %d", at.Operation, at.Nth)
 				for _, created := range []string{"CreateUser", "CreateBucket", "CreateLoginProfile", "CreateAccountAlias"} {
 					require.Equal(t, 1, w.effects(created), "%s after a fault at %s %d", created, at.Operation, at.Nth)
@@ -91,6 +92,7 @@ func spoilEveryWrite(t *testing.T, wantWrites, wantUndos int, change func(*scene
 				d := w.mustDo()
 				w.spoil(f, at)
 				w.requireUndone(d, at)
+				w.requireSpoilt(f, at)
 			}
 		})
 	}
@@ -146,4 +148,12 @@ func (w *world) requireUndone(d done, at awssim.Fault) {
 	w.requireRestored()
 	require.Empty(w.t, w.store.passwords, "the password is forgotten")
 	require.Equal(w.t, provision.StepUndone, w.store.steps[provision.StepUser])
+}
+
+// requireSpoilt wants the fault to have happened: a matrix that misses its calls proves nothing.
+func (w *world) requireSpoilt(f, at awssim.Fault) {
+	w.t.Helper()
+	require.True(w.t, slices.ContainsFunc(w.sim.Requests(), func(r awssim.Request) bool {
+		return r.Operation == at.Operation && r.Decision == string(f.Kind)
+	}), "%s %d was not spoilt", at.Operation, at.Nth)
 }

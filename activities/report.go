@@ -55,7 +55,7 @@ func (a *Activities) RemoveReport(ctx context.Context, in ReportUndo) (Undone, e
 			return nil, err
 		}
 		// Nothing of it there, for a while: the step never happened, or it is undone.
-		something, err := a.appears(ctx, a.Timings.AbsentFor, func(ctx context.Context) (bool, error) {
+		something, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 			made, err := madeReport(ctx, s, in.Assignment)
 			if err != nil || made != nil {
 				return made != nil, err
@@ -114,7 +114,7 @@ func madeReport(ctx context.Context, s *awscloud.Session, w Assignment) (*made, 
 // removeMadeReport deletes the order's report and ignores one of the same name that is not ours.
 func (a *Activities) removeMadeReport(ctx context.Context, s *awscloud.Session, w Assignment) error {
 	var found *made
-	_, err := a.appears(ctx, a.Timings.AbsentFor, func(ctx context.Context) (bool, error) {
+	_, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 		var err error
 		found, err = madeReport(ctx, s, w)
 		return found != nil, err

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptest"
-	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -391,12 +390,4 @@ func (w *world) password() string {
 	opened, err := w.acts.Sealer.Open(sealed, w.w.PasswordPurpose())
 	require.NoError(w.t, err)
 	return string(opened)
-}
-
-func simContact(c provision.Contact) (out awssim.Contact) {
-	from, to := reflect.ValueOf(c), reflect.ValueOf(&out).Elem()
-	for i := range from.NumField() {
-		to.FieldByName(from.Type().Field(i).Name).Set(from.Field(i))
-	}
-	return out
 }

@@ -204,7 +204,7 @@ func (a *Activities) DisableSignIn(ctx context.Context, in UserUndo) (Undone, er
 			return nil, err
 		}
 		var user *iamtypes.User
-		if _, err := a.appears(ctx, a.Timings.AbsentFor, func(ctx context.Context) (bool, error) {
+		if _, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 			user, err = findUser(ctx, s, in.Request.IAMUserName)
 			return user != nil, err
 		}); err != nil {

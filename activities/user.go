@@ -111,7 +111,7 @@ func (a *Activities) RemoveUser(ctx context.Context, in UserUndo) (Undone, error
 			return nil, err
 		}
 		var user *iamtypes.User
-		seen, err := a.appears(ctx, a.Timings.AbsentFor, func(ctx context.Context) (bool, error) {
+		seen, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 			user, err = findUser(ctx, s, in.Request.IAMUserName)
 			return user != nil, err
 		})

@@ -106,8 +106,11 @@ func (r Restore) reportLeft(ctx context.Context, s *awscloud.Session) (left []st
 		left = append(left, fmt.Sprintf("the cost report %s of the order still exists", r.reportName()))
 	}
 	bucket, err := lookAtBucket(ctx, s, r.Assignment)
-	if bucket == bucketOurs {
+	switch bucket {
+	case bucketOurs:
 		left = append(left, fmt.Sprintf("the bucket %s of the order still exists", r.bucketName()))
+	case bucketDenied: // not proven clean
+		left = append(left, bucketUnknown(r.Assignment))
 	}
 	return left, err
 }

@@ -72,6 +72,14 @@ func (a *Activities) appears(ctx context.Context, unseenFor time.Duration, look 
 	}
 }
 
+// absentFor is how long an undo looks for what it may have to take back.
+func (t Timings) absentFor() time.Duration {
+	if t.AbsentFor == 0 {
+		return t.VisibleFor / 4
+	}
+	return t.AbsentFor
+}
+
 // insist repeats a call for as long as its error is one that passes, up to VisibleFor, and returns the last error.
 func (a *Activities) insist(ctx context.Context, passes func(error) bool, call func(context.Context) error) error {
 	return a.insistFor(ctx, a.Timings.VisibleFor, passes, call)

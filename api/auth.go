@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -51,6 +52,9 @@ func NewKey(provider, name string) (text string, key provision.APIKey) {
 	return apiKeyPrefix + key.ID + "_" + secret, key
 }
 
+// keyIDPattern keeps rubbish away from the database.
+var keyIDPattern = regexp.MustCompile(`^[0-9A-Za-z-]{1,40}$`)
+
 // splitKey takes the key's id and secret out of the Authorization header.
 func splitKey(header string) (id, secret string, ok bool) {
 	scheme, text, found := strings.Cut(header, " ")
@@ -62,7 +66,7 @@ func splitKey(header string) (id, secret string, ok bool) {
 		return "", "", false
 	}
 	id, secret, found = strings.Cut(text, "_")
-	return id, secret, found && id != "" && secret != "" && !strings.ContainsRune(id, 0)
+	return id, secret, found && keyIDPattern.MatchString(id) && secret != ""
 }
 
 const howToAuthenticate = `send the header "Authorization: Bearer qm_live_…" with a key that is neither expired nor revoked`

@@ -110,9 +110,13 @@ func (s *server) checkRequest(op *operation) echo.MiddlewareFunc {
 				Options:    &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true, KeepValidatedValue: true},
 			}
 			for i, name := range c.ParamNames() {
-				text, err := url.PathUnescape(c.ParamValues()[i])
+				raw := c.ParamValues()[i]
+				if strings.Contains(raw, "/") { // Echo gives a last parameter the rest of the address
+					return echo.ErrNotFound
+				}
+				text, err := url.PathUnescape(raw)
 				if err != nil {
-					text = c.ParamValues()[i]
+					text = raw
 				}
 				input.PathParams[name] = text
 			}
@@ -130,16 +134,19 @@ func (s *server) checkRequest(op *operation) echo.MiddlewareFunc {
 	}
 }
 
+// mostFindings is how many wrong fields a refusal names: no honest request has as many fields.
+const mostFindings = 50
+
 // refusal is the problem that the findings make, or the next handler's answer when there is none.
 func refusal(found []finding, next echo.HandlerFunc, c echo.Context) error {
 	if len(found) == 0 {
 		return next(c)
 	}
-	slices.SortStableFunc(found, func(a, b finding) int {
-		return strings.Compare(a.In+" "+value(a.Field), b.In+" "+value(b.Field))
-	})
+	place := func(f finding) string { return f.In + " " + value(f.Field) }
+	slices.SortStableFunc(found, func(a, b finding) int { return strings.Compare(place(a), place(b)) })
+	found = slices.CompactFunc(found, func(a, b finding) bool { return place(a) == place(b) && a.Message == b.Message })
 	var inBody, inAddress []FieldProblem
-	for _, f := range found {
+	for _, f := range found[:min(len(found), mostFindings)] {
 		if f.In == "body" {
 			inBody = append(inBody, f.FieldProblem)
 		} else {
@@ -200,7 +207,15 @@ func findings(err error) []finding {
 		return nil
 	case openapi3.MultiError:
 		var found []finding
+		named := map[string]bool{} // objects whose unknown fields are named already: there is an error for each of them
 		for _, one := range e {
+			if s, ok := one.(*openapi3.SchemaError); ok && s.SchemaField == "properties" {
+				object := pointer(s.JSONPointer())
+				if named[object] {
+					continue
+				}
+				named[object] = true
+			}
 			found = append(found, findings(one)...)
 		}
 		return found
@@ -213,6 +228,9 @@ func findings(err error) []finding {
 		}
 		return findings(e.Err)
 	case *openapi3.SchemaError:
+		if e.SchemaField == "properties" {
+			return unknownFields(e)
+		}
 		return []finding{wrongField(e)}
 	default:
 		return []finding{{FieldProblem: bodyField("", firstLine(err.Error())), shape: true}}
@@ -230,15 +248,23 @@ func wrongField(e *openapi3.SchemaError) finding {
 			wanted = "JSON " + strings.Join(e.Schema.Type.Slice(), " or ")
 		}
 		return finding{bodyField(field, "must be "+wanted), true}
-	case "properties", "additionalProperties":
-		unknown := bodyField("", firstLine(e.Reason)+": remove it, or check its spelling")
-		if tokens := e.JSONPointer(); len(tokens) > 0 {
-			unknown.Pointer, unknown.Field = optional(pointer(tokens)), &field
-			unknown.Message = "is not a field here: remove it, or check its spelling"
-		}
-		return finding{unknown, true}
 	}
 	return finding{FieldProblem: bodyField(field, firstLine(e.Reason))}
+}
+
+// unknownFields names the fields that an object must not have. kin-openapi's error is about the object around them.
+func unknownFields(e *openapi3.SchemaError) (found []finding) {
+	object, _ := e.Value.(map[string]any)
+	for name := range object {
+		if _, known := e.Schema.Properties[name]; known {
+			continue
+		}
+		path := append(e.JSONPointer(), name)
+		at, field := pointer(path), strings.Join(path, ".")
+		found = append(found, finding{FieldProblem{In: "body", Pointer: &at, Field: &field,
+			Message: "is not a field here: remove it, or check its spelling"}, true})
+	}
+	return found
 }
 
 // pointer is a JSON Pointer (RFC 6901).
@@ -350,6 +376,10 @@ func (s *server) orderRules(ctx context.Context, body []byte) ([]provision.Field
 	_ = json.Unmarshal(body, &form) // fields of another type stay empty: merge leaves them to the document's finding
 	request := requestOf(form)
 	broken := slices.Concat(provision.ValidateOrderID(form.ID), request.Validate())
+	if form.ID == "." || form.ID == ".." {
+		broken = append(broken, provision.FieldError{Field: "id",
+			Message: fmt.Sprintf("%q means a folder in an address, so that nobody could read the order: use at least one character that is not a dot", form.ID)})
+	}
 	if request.AccountModel != "" && !s.modelKnown(request.AccountModel) {
 		broken = append(broken, s.unknownModel("account_model", request.AccountModel))
 	}

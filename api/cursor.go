@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"regexp"
 	"time"
 
 	"quartermaster/internal/provision"
@@ -31,9 +32,11 @@ func orderCursor(text *string) (*provision.OrderCursor, error) {
 
 func accountCursor(text *string) (*provision.AccountCursor, error) {
 	return decodeCursor(text, func(c provision.AccountCursor) bool {
-		return plausible(c.AddedAt) && len(c.ID) == 12 // digits or not: it is only compared
+		return plausible(c.AddedAt) && accountIDPattern.MatchString(c.ID)
 	})
 }
+
+var accountIDPattern = regexp.MustCompile(`^[0-9]{12}$`)
 
 // plausible keeps out times that the database cannot hold.
 func plausible(t time.Time) bool { return t.Year() >= 1970 && t.Year() < 10000 }

@@ -388,6 +388,17 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 	}
 }
 
+// The same requests find nothing when nothing is wrong, so that a finding above is the bug's.
+func TestTheFuzzerFindsNothingWhereNothingIsWrong(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	f := newFuzzer(t, w)
+	calls := f.calls()
+	for seed := range 500 {
+		require.NoError(t, f.try(w.handler, calls.Example(seed)))
+	}
+}
+
 func without(answer *httptest.ResponseRecorder, field string) {
 	var body map[string]any
 	if json.Unmarshal(answer.Body.Bytes(), &body) != nil {

@@ -17,21 +17,6 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
-// Defines values for ValidateOrder200JSONResponseBodyValid.
-const (
-	True ValidateOrder200JSONResponseBodyValid = true
-)
-
-// Valid indicates whether the value is a known member of the ValidateOrder200JSONResponseBodyValid enum.
-func (e ValidateOrder200JSONResponseBodyValid) Valid() bool {
-	switch e {
-	case True:
-		return true
-	default:
-		return false
-	}
-}
-
 // Account An AWS account of the stock.
 type Account struct {
 	// AddedAt The age of the account: the oldest is drawn first.
@@ -56,7 +41,7 @@ type Account struct {
 	// Name Name of the account, for people.
 	Name string `json:"name"`
 
-	// OrderID The marketplace's request id, unique within a provider; the idempotency key.
+	// OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
 	OrderID *OrderID `json:"order_id,omitempty"`
 
 	// Reason Why it is invalid or failed.
@@ -204,7 +189,7 @@ type NewOrder struct {
 	// IAMUserName Name of the IAM user that is made for the customer ("IAM User Name").
 	IAMUserName IAMUserName `json:"iam_user_name"`
 
-	// ID The marketplace's request id, unique within a provider; the idempotency key.
+	// ID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
 	ID OrderID `json:"id"`
 
 	// Marketplace Id of a marketplace of this provider.
@@ -265,7 +250,7 @@ type Order struct {
 	// IAMUserName Name of the IAM user that is made for the customer ("IAM User Name").
 	IAMUserName IAMUserName `json:"iam_user_name"`
 
-	// ID The marketplace's request id, unique within a provider; the idempotency key.
+	// ID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
 	ID OrderID `json:"id"`
 
 	// Leftovers What the undo could not put back. Empty when everything was.
@@ -305,7 +290,7 @@ type Order struct {
 	Waiting *Waiting `json:"waiting,omitempty"`
 }
 
-// OrderID The marketplace's request id, unique within a provider; the idempotency key.
+// OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
 type OrderID = string
 
 // OrderPage A page of orders, newest first.
@@ -543,9 +528,6 @@ type ListOrdersParams struct {
 	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
-
-// ValidateOrder200JSONResponseBodyValid defines parameters for ValidateOrder.
-type ValidateOrder200JSONResponseBodyValid bool
 
 // AddAccountJSONRequestBody defines body for AddAccount for application/json ContentType.
 type AddAccountJSONRequestBody = NewAccount
@@ -1037,7 +1019,7 @@ type ValidateOrderResponseObject interface {
 
 type ValidateOrder200JSONResponse struct {
 	// Valid Always true: what is not valid is answered with 422.
-	Valid ValidateOrder200JSONResponseBodyValid `json:"valid"`
+	Valid bool `json:"valid"`
 }
 
 func (response ValidateOrder200JSONResponse) VisitValidateOrderResponse(w http.ResponseWriter) error {

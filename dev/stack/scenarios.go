@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -68,22 +69,31 @@ func (quiet) Info(string, ...any)  {}
 func (quiet) Warn(string, ...any)  {}
 func (quiet) Error(string, ...any) {}
 
-// Stock adds n accounts and returns their ids, oldest first.
+// Stock adds n accounts to a pool, which it makes if need be, and returns their ids, oldest first.
 func (p *Playground) Stock(ctx context.Context, marketplace string, model provision.Model, n int) (ids []string, err error) {
+	if err := p.Pool(ctx, marketplace, provision.DataExport); err != nil {
+		return nil, err
+	}
 	for range n {
 		p.numbers++
-		if err := p.AddAccount(ctx, p.Client, marketplace, model, p.numbers); err != nil {
+		account := Stocked{marketplace, model, p.numbers}
+		if err := p.AddAccount(ctx, p.Client, account); err != nil {
 			return nil, err
 		}
-		ids = append(ids, fmt.Sprintf("1110%08d", p.numbers))
+		ids = append(ids, account.ID())
 	}
 	return ids, nil
 }
 
-// NewOrder is an order that asks for nothing special.
-func NewOrder(id, marketplace string, model provision.Model) api.NewOrder {
+// Pool makes a pool. Every scenario has one of its own, named like it, so that none draws another's accounts.
+func (p *Playground) Pool(ctx context.Context, marketplace string, kind provision.ReportKind) error {
+	return p.Store.AddPool(ctx, provision.Pool{Provider: Provider, Marketplace: marketplace, Environment: provision.Production}, kind)
+}
+
+// NewOrder is an order that asks for nothing special, from the pool that is named like it.
+func NewOrder(id string, model provision.Model) api.NewOrder {
 	return api.NewOrder{
-		ID: id, Marketplace: marketplace, Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, AccountModel: &model,
+		ID: id, Marketplace: id, Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, AccountModel: &model,
 		IAMUserName: "customer." + id, AWSContactName: "Jane Roe", AWSAccountAlias: "customer-" + id,
 		AWSAlternateContact: &provision.AlternateContact{Name: "Billing Desk", Email: "billing@customer.example", Phone: "+46 8 123 456", Title: "Accountant"},
 	}
@@ -120,10 +130,6 @@ func (p *Playground) Ended(ctx context.Context, id string) (api.Order, error) {
 	return p.Until(ctx, id, func(o api.Order) bool { return o.State.Ended() })
 }
 
-func in(state provision.OrderState) func(api.Order) bool {
-	return func(o api.Order) bool { return o.State == state }
-}
-
 // cancel is what an operator's Cancel in the Web UI does.
 func (p *Playground) cancel(ctx context.Context, id string) error {
 	return p.Workflow.CancelWorkflow(ctx, workflows.OrderWorkflowID(provision.OrderKey{Provider: Provider, ID: id}), "")
@@ -139,99 +145,64 @@ func (p *Playground) play(ctx context.Context, order api.NewOrder) (api.Order, e
 // Scenarios are the ways of an order.
 var Scenarios = []Scenario{
 	{"completed-new-report", provision.Completed, func(ctx context.Context, p *Playground) (api.Order, error) {
-		if _, err := p.Stock(ctx, NewReports, provision.ModelECAM, 1); err != nil {
-			return api.Order{}, err
-		}
-		return p.play(ctx, NewOrder("completed-new-report", NewReports, provision.ModelECAM))
+		return p.simple(ctx, NewOrder("completed-new-report", provision.ModelECAM), nil)
 	}},
 	{"completed-new-legacy-report", provision.Completed, func(ctx context.Context, p *Playground) (api.Order, error) {
-		if _, err := p.Stock(ctx, ExistingReports, provision.ModelECAM, 1); err != nil {
+		if err := p.Pool(ctx, "completed-new-legacy-report", provision.LegacyCUR); err != nil {
 			return api.Order{}, err
 		}
-		return p.play(ctx, NewOrder("completed-new-legacy-report", ExistingReports, provision.ModelECAM))
+		return p.simple(ctx, NewOrder("completed-new-legacy-report", provision.ModelECAM), nil)
 	}},
 	{"completed-existing-report", provision.Completed, func(ctx context.Context, p *Playground) (api.Order, error) {
-		if _, err := p.Stock(ctx, ExistingReports, provision.ModelSPAM, 1); err != nil {
-			return api.Order{}, err
-		}
-		order := NewOrder("completed-existing-report", ExistingReports, provision.ModelSPAM)
-		existing := ExistingReport
+		order, existing := NewOrder("completed-existing-report", provision.ModelSPAM), ExistingReport
 		order.UseExistingCUR = &existing
-		return p.play(ctx, order)
+		return p.simple(ctx, order, nil)
 	}},
 	{"waited-for-stock", provision.Completed, func(ctx context.Context, p *Playground) (api.Order, error) {
-		order := NewOrder("waited-for-stock", NewReports, provision.ModelSPAM)
-		if err := p.Place(ctx, order); err != nil {
+		order := NewOrder("waited-for-stock", provision.ModelSPAM)
+		if err := p.wait(ctx, order); err != nil {
 			return api.Order{}, err
 		}
-		if _, err := p.Until(ctx, order.ID, in(provision.WaitingForAccount)); err != nil {
-			return api.Order{}, err
-		}
-		if _, err := p.Stock(ctx, NewReports, provision.ModelSPAM, 1); err != nil {
+		if _, err := p.Stock(ctx, order.Marketplace, provision.ModelSPAM, 1); err != nil {
 			return api.Order{}, err
 		}
 		return p.Ended(ctx, order.ID)
 	}},
 	{"swapped-account", provision.Completed, func(ctx context.Context, p *Playground) (api.Order, error) {
-		ids, err := p.Stock(ctx, NewReports, provision.ModelECAM, 2)
+		ids, err := p.Stock(ctx, "swapped-account", provision.ModelECAM, 2)
 		if err != nil {
 			return api.Order{}, err
 		}
 		if err := p.Sim.Edit(ids[0], func(a *awssim.Account) { a.State = awssim.StateSuspended }); err != nil {
 			return api.Order{}, err
 		}
-		return p.play(ctx, NewOrder("swapped-account", NewReports, provision.ModelECAM))
+		return p.play(ctx, NewOrder("swapped-account", provision.ModelECAM))
+	}},
+	{"retried-through-throttling", provision.Completed, func(ctx context.Context, p *Playground) (api.Order, error) {
+		return p.simple(ctx, NewOrder("retried-through-throttling", provision.ModelSPAM), []awssim.Fault{{Service: "account", Operation: "PutContactInformation", Times: 2, Kind: awssim.Throttle}})
 	}},
 	{"failed-report-not-found", provision.Failed, func(ctx context.Context, p *Playground) (api.Order, error) {
-		if _, err := p.Stock(ctx, NewReports, provision.ModelECAM, 1); err != nil {
-			return api.Order{}, err
-		}
-		order := NewOrder("failed-report-not-found", NewReports, provision.ModelECAM)
-		missing := "no-such-report"
+		order, missing := NewOrder("failed-report-not-found", provision.ModelECAM), "no-such-report"
 		order.UseExistingCUR = &missing
-		return p.play(ctx, order)
+		return p.simple(ctx, order, nil)
 	}},
 	{"failed-alias-taken", provision.Failed, func(ctx context.Context, p *Playground) (api.Order, error) {
-		ids, err := p.Stock(ctx, ExistingReports, provision.ModelSPAM, 1)
-		if err != nil {
+		order := NewOrder("failed-alias-taken", provision.ModelSPAM)
+		elsewhere := awssim.Account{ID: "999900000001", Email: "root@elsewhere.example", Alias: order.AWSAccountAlias, Role: awssim.Role{Name: "theirs", TrustedPrincipal: p.callerKey.ARN}}
+		if err := p.Sim.Load(awssim.Seed{Accounts: []awssim.Account{elsewhere}}); err != nil {
 			return api.Order{}, err
 		}
-		other := awssim.Account{ID: "999900000001", Email: "root@elsewhere.example", Alias: "customer-failed-alias-taken"}
-		if err := p.Sim.Load(awssim.Seed{Accounts: []awssim.Account{other}}); err != nil {
-			return api.Order{}, err
-		}
-		before := p.Sim.Snapshot(ids[0])
-		ended, err := p.play(ctx, NewOrder("failed-alias-taken", ExistingReports, provision.ModelSPAM))
-		if err == nil && string(p.Sim.Snapshot(ids[0])) != string(before) {
-			err = fmt.Errorf("account %s is not as before:\n%s\nbefore:\n%s", ids[0], p.Sim.Snapshot(ids[0]), before)
-		}
-		return ended, err
+		return p.simple(ctx, order, nil)
 	}},
 	{"failed-sign-in-denied", provision.Failed, func(ctx context.Context, p *Playground) (api.Order, error) {
-		ids, err := p.Stock(ctx, NewReports, provision.ModelECAM, 1)
-		if err != nil {
-			return api.Order{}, err
-		}
-		heal := p.Sim.Inject(awssim.Fault{Service: "iam", Operation: "CreateLoginProfile", AccountID: ids[0], When: awssim.Before, Kind: awssim.AccessDenied})
-		defer heal()
-		return p.play(ctx, NewOrder("failed-sign-in-denied", NewReports, provision.ModelECAM))
+		return p.simple(ctx, NewOrder("failed-sign-in-denied", provision.ModelECAM), deny("CreateLoginProfile"))
 	}},
-	{"failed-undo-left-something", provision.Failed, func(ctx context.Context, p *Playground) (api.Order, error) {
-		ids, err := p.Stock(ctx, ExistingReports, provision.ModelECAM, 1)
-		if err != nil {
-			return api.Order{}, err
-		}
-		for _, operation := range []string{"CreateLoginProfile", "DeleteUser"} {
-			defer p.Sim.Inject(awssim.Fault{Service: "iam", Operation: operation, AccountID: ids[0], When: awssim.Before, Kind: awssim.AccessDenied})()
-		}
-		return p.play(ctx, NewOrder("failed-undo-left-something", ExistingReports, provision.ModelECAM))
+	{LeftSomething, provision.Failed, func(ctx context.Context, p *Playground) (api.Order, error) {
+		return p.simple(ctx, NewOrder(LeftSomething, provision.ModelECAM), deny("CreateLoginProfile", "DeleteUser"))
 	}},
 	{"cancelled-while-waiting", provision.Cancelled, func(ctx context.Context, p *Playground) (api.Order, error) {
-		order := NewOrder("cancelled-while-waiting", ExistingReports, provision.ModelECAM)
-		if err := p.Place(ctx, order); err != nil {
-			return api.Order{}, err
-		}
-		if _, err := p.Until(ctx, order.ID, in(provision.WaitingForAccount)); err != nil {
+		order := NewOrder("cancelled-while-waiting", provision.ModelECAM)
+		if err := p.wait(ctx, order); err != nil {
 			return api.Order{}, err
 		}
 		if err := p.cancel(ctx, order.ID); err != nil {
@@ -240,43 +211,74 @@ var Scenarios = []Scenario{
 		return p.Ended(ctx, order.ID)
 	}},
 	{"cancelled-while-running", provision.Cancelled, func(ctx context.Context, p *Playground) (api.Order, error) {
-		ids, err := p.Stock(ctx, NewReports, provision.ModelECAM, 1)
+		order := NewOrder("cancelled-while-running", provision.ModelECAM)
+		ids, err := p.Stock(ctx, order.Marketplace, provision.ModelECAM, 1)
 		if err != nil {
 			return api.Order{}, err
 		}
-		before := p.Sim.Snapshot(ids[0])
-		heal := p.Sim.Inject(awssim.Fault{Service: "iam", Operation: "CreateAccountAlias", AccountID: ids[0], When: awssim.After, Kind: awssim.Throttle})
-		defer heal()
-		order := NewOrder("cancelled-while-running", NewReports, provision.ModelECAM)
-		if err := p.Place(ctx, order); err != nil {
-			return api.Order{}, err
-		}
-		if _, err := p.Until(ctx, order.ID, func(o api.Order) bool {
-			for _, step := range o.Steps {
-				if step.Step == string(provision.StepUser) && step.State == "done" {
-					return true
-				}
+		return p.asBefore(ids[0], func() (api.Order, error) {
+			// The contacts are throttled again and again: the cancel meets one step that is being retried and others that are done.
+			heal := p.Sim.Inject(awssim.Fault{Service: "account", Operation: "PutContactInformation", AccountID: ids[0], Kind: awssim.Throttle})
+			defer heal()
+			if err := p.Place(ctx, order); err != nil {
+				return api.Order{}, err
 			}
-			return false
-		}); err != nil {
-			return api.Order{}, err
-		}
-		if err := p.cancel(ctx, order.ID); err != nil {
-			return api.Order{}, err
-		}
-		ended, err := p.Ended(ctx, order.ID)
-		if err == nil && string(p.Sim.Snapshot(ids[0])) != string(before) {
-			err = fmt.Errorf("account %s is not as before:\n%s\nbefore:\n%s", ids[0], p.Sim.Snapshot(ids[0]), before)
-		}
-		return ended, err
+			if _, err := p.Until(ctx, order.ID, func(o api.Order) bool {
+				return slices.ContainsFunc(o.Steps, func(s api.Step) bool { return s.Step == string(provision.StepUser) && s.State == "done" })
+			}); err != nil {
+				return api.Order{}, err
+			}
+			if err := p.cancel(ctx, order.ID); err != nil {
+				return api.Order{}, err
+			}
+			return p.Ended(ctx, order.ID)
+		})
 	}},
-	{"retried-through-throttling", provision.Completed, func(ctx context.Context, p *Playground) (api.Order, error) {
-		ids, err := p.Stock(ctx, NewReports, provision.ModelSPAM, 1)
-		if err != nil {
-			return api.Order{}, err
-		}
-		heal := p.Sim.Inject(awssim.Fault{Service: "account", Operation: "PutContactInformation", AccountID: ids[0], Times: 2, When: awssim.Before, Kind: awssim.Throttle})
-		defer heal()
-		return p.play(ctx, NewOrder("retried-through-throttling", NewReports, provision.ModelSPAM))
-	}},
+}
+
+// LeftSomething names the scenario whose undo cannot remove everything.
+const LeftSomething = "failed-undo-left-something"
+
+// simple stocks one account, spoils some of its calls, and plays the order. An order that does not complete must leave
+// the account as it was, but for the scenario whose undo is spoilt.
+func (p *Playground) simple(ctx context.Context, order api.NewOrder, faults []awssim.Fault) (api.Order, error) {
+	ids, err := p.Stock(ctx, order.Marketplace, *order.AccountModel, 1)
+	if err != nil {
+		return api.Order{}, err
+	}
+	for _, fault := range faults {
+		fault.AccountID = ids[0]
+		defer p.Sim.Inject(fault)()
+	}
+	return p.asBefore(ids[0], func() (api.Order, error) { return p.play(ctx, order) })
+}
+
+// asBefore checks that an order that ended without completing and without leftovers left the account byte for byte as it was.
+func (p *Playground) asBefore(accountID string, play func() (api.Order, error)) (api.Order, error) {
+	before := string(p.Sim.Snapshot(accountID))
+	order, err := play()
+	if after := string(p.Sim.Snapshot(accountID)); err == nil && order.State != provision.Completed && len(order.Leftovers) == 0 && after != before {
+		err = fmt.Errorf("account %s is not as before:\n%s\nbefore:\n%s", accountID, after, before)
+	}
+	return order, err
+}
+
+// deny makes calls of IAM fail with AccessDenied for as long as the order runs.
+func deny(operations ...string) (faults []awssim.Fault) {
+	for _, operation := range operations {
+		faults = append(faults, awssim.Fault{Service: "iam", Operation: operation, Kind: awssim.AccessDenied})
+	}
+	return faults
+}
+
+// wait places an order that finds no stock, and returns when it waits.
+func (p *Playground) wait(ctx context.Context, order api.NewOrder) error {
+	if err := p.Pool(ctx, order.Marketplace, provision.DataExport); err != nil {
+		return err
+	}
+	if err := p.Place(ctx, order); err != nil {
+		return err
+	}
+	_, err := p.Until(ctx, order.ID, func(o api.Order) bool { return o.State == provision.WaitingForAccount })
+	return err
 }

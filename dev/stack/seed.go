@@ -17,9 +17,9 @@ import (
 // The stock of a demonstration: a provider that sells through two marketplaces.
 const (
 	Provider        = "acme"
-	NewReports      = "cloud-store" // its pool makes CUR 2.0 exports
-	ExistingReports = "partner-hub" // its pool makes legacy reports, and its SPAM accounts have one already
-	ExistingReport  = "company-usage"
+	NewReports      = "cloud-store"   // its pool makes CUR 2.0 exports
+	ExistingReports = "partner-hub"   // its pool makes legacy reports
+	ExistingReport  = "company-usage" // every SPAM account has one of this name already
 	roleName        = "quartermaster"
 )
 
@@ -57,7 +57,7 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 			}
 			for range perModel - len(ready) {
 				number++
-				if err := s.AddAccount(ctx, client, marketplace, model, number); err != nil {
+				if err := s.AddAccount(ctx, client, Stocked{marketplace, model, number}); err != nil {
 					return nil, err
 				}
 			}
@@ -91,21 +91,30 @@ func (s *Stack) adopt(ctx context.Context) (highest int, err error) {
 	}
 }
 
-// AddAccount adds account number n to a pool, and to the simulated AWS.
-func (s *Stack) AddAccount(ctx context.Context, client *Client, marketplace string, model provision.Model, n int) error {
-	id := fmt.Sprintf("1110%08d", n)
+// Stocked is an account that a pool is to get. The number makes its id.
+type Stocked struct {
+	Marketplace string
+	Model       provision.Model
+	Number      int
+}
+
+// ID is the AWS account id.
+func (a Stocked) ID() string { return fmt.Sprintf("1110%08d", a.Number) }
+
+// AddAccount adds the account to its pool by the API, and to the simulated AWS.
+func (s *Stack) AddAccount(ctx context.Context, client *Client, a Stocked) error {
 	var added api.Account
 	status, err := client.Do(ctx, http.MethodPost, "/v1/accounts", api.NewAccount{
-		ID: id, Marketplace: marketplace, Environment: provision.Production, Model: model,
-		Name: fmt.Sprintf("Stock %s %d", model, n), RootEmail: "aws+" + id + "@acme.example", RoleARN: "arn:aws:iam::" + id + ":role/" + roleName,
+		ID: a.ID(), Marketplace: a.Marketplace, Environment: provision.Production, Model: a.Model,
+		Name: fmt.Sprintf("Stock %s %d", a.Model, a.Number), RootEmail: "aws+" + a.ID() + "@acme.example", RoleARN: "arn:aws:iam::" + a.ID() + ":role/" + roleName,
 	}, &added)
 	if err != nil {
 		return err
 	}
 	if status != http.StatusCreated {
-		return fmt.Errorf("adding account %s: status %d", id, status)
+		return fmt.Errorf("adding account %s: status %d", a.ID(), status)
 	}
-	return s.simulate(provision.Account{ID: id, Pool: provision.Pool{Marketplace: marketplace}, Model: model, RootEmail: added.RootEmail, ExternalID: added.ExternalID})
+	return s.simulate(provision.Account{ID: a.ID(), Model: a.Model, RootEmail: added.RootEmail, ExternalID: added.ExternalID})
 }
 
 func (s *Stack) simulate(a provision.Account) error {
@@ -120,8 +129,6 @@ func (s *Stack) simulate(a provision.Account) error {
 	}
 	if a.Model == provision.ModelSPAM {
 		account.Alias = "acme-stock-" + a.ID
-	}
-	if a.Marketplace == ExistingReports && a.Model == provision.ModelSPAM {
 		seedReport(&account)
 	}
 	return s.Sim.Load(awssim.Seed{Accounts: []awssim.Account{account}})

@@ -204,7 +204,9 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		"AWS_ACCESS_KEY_ID="+s.callerKey.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY="+s.callerKey.SecretAccessKey,
 		"AWS_EC2_METADATA_DISABLED=true",
-		"QM_AWS_POLL_EVERY=100ms",
+		"QM_AWS_POLL_EVERY=100ms", // the simulated AWS shows a write after milliseconds, the real one after seconds
+		"QM_AWS_VISIBLE_FOR=3s",
+		"QM_REQUESTS_PER_SECOND=1000",
 		fmt.Sprintf("QM_CODEC_LISTEN=127.0.0.1:%d", codec),
 		"QM_CODEC_ORIGIN="+s.WebUI,
 	)

@@ -1,7 +1,6 @@
 package awscloud
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -151,12 +150,13 @@ func IsAmbiguous(err error) bool {
 	if _, ok := errors.AsType[*smithy.DeserializationError](err); ok {
 		return true
 	}
-	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() && isOperation(err) {
 		return true
 	}
-	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, context.DeadlineExceeded) && isOperation(err)
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET)
 }
 
+// isOperation tells a call's own time-out from the end of somebody's context.
 func isOperation(err error) bool {
 	_, ok := errors.AsType[*smithy.OperationError](err)
 	return ok

@@ -295,3 +295,9 @@ func put[V any](m *map[string]V, key string, value V) {
 }
 
 func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// PasswordIs tells whether the user signs in with this password.
+func (a Account) PasswordIs(userName, password string) bool {
+	profile := a.Users[userName].LoginProfile
+	return profile != nil && profile.PasswordSHA256 == HashPassword(password)
+}

@@ -2,13 +2,15 @@ package awssim_test
 
 import (
 	"context"
-	"errors"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/account"
 	"github.com/aws/aws-sdk-go-v2/service/bcmdataexports"
 	cur "github.com/aws/aws-sdk-go-v2/service/costandusagereportservice"
@@ -46,7 +48,7 @@ func mutations() []mutation {
 			_, err := w.exports.CreateExport(ctx, exportInput())
 			return err
 		}, func(a awssim.Account) bool { return len(a.Exports) == 1 }},
-		{"s3", "PutBucketTagging", func(ctx context.Context, w *world) error {
+		{"s3", "CreateBucket", func(ctx context.Context, w *world) error {
 			_, err := w.s3.CreateBucket(ctx, createBucketInput(bucket+"-new"))
 			return err
 		}, func(a awssim.Account) bool { return len(a.Buckets) == 2 }},
@@ -88,7 +90,7 @@ func TestFaultsAnswerInEveryServicesOwnCode(t *testing.T) {
 		for _, when := range []awssim.When{awssim.Before, awssim.After} {
 			w := setup(t, withReportBucket())
 			for _, m := range mutations() {
-				remove := w.sim.Inject(awssim.Fault{Service: m.service, AccountID: accountID, When: when, Kind: kind})
+				remove := w.sim.Inject(awssim.Fault{Service: m.service, Operation: m.operation, AccountID: accountID, When: when, Kind: kind})
 				err := m.call(t.Context(), w)
 				requireCode(t, err, answers[m.service].code)
 				requireStatus(t, err, answers[m.service].status)
@@ -324,18 +326,32 @@ func TestRequestsThatAreNotAWS(t *testing.T) {
 	}
 }
 
-func TestOldSignaturesAreRefused(t *testing.T) {
+func TestSignaturesCoverTheTimeAndTheBody(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url, strings.NewReader(""))
-	require.NoError(t, err)
-	request.Header.Set("X-Amz-Date", "20200101T000000Z")
-	request.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKIAPROVISIONER00000/20200101/us-east-1/sts/aws4_request, SignedHeaders=host;x-amz-date, Signature=00")
-	response, err := http.DefaultClient.Do(request)
-	require.NoError(t, err)
-	require.NoError(t, response.Body.Close())
-	require.Equal(t, http.StatusForbidden, response.StatusCode)
-	require.Equal(t, "SignatureDoesNotMatch", w.last().Decision)
+	const form = "Action=GetCallerIdentity&Version=2011-06-15"
+	for _, c := range []struct {
+		signed, sent string
+		at           time.Time
+		decision     string
+	}{
+		{form, form, time.Now(), "ok"},
+		{form, form, time.Now().Add(-16 * time.Minute), "SignatureDoesNotMatch"},
+		{form, form, time.Now().Add(16 * time.Minute), "SignatureDoesNotMatch"},
+		{form, form + "&More=1", time.Now(), "XAmzContentSHA256Mismatch"},
+	} {
+		sum := sha256.Sum256([]byte(c.signed))
+		hash := hex.EncodeToString(sum[:])
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url, strings.NewReader(c.sent))
+		require.NoError(t, err)
+		request.Header.Set("X-Amz-Content-Sha256", hash)
+		keys := aws.Credentials{AccessKeyID: "AKIAPROVISIONER00000", SecretAccessKey: "provisioner-secret"}
+		require.NoError(t, v4.NewSigner().SignHTTP(t.Context(), keys, request, hash, "sts", "us-east-1", c.at))
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, c.decision, w.last().Decision)
+	}
 }
 
 func TestNoTypedErrorIsLost(t *testing.T) {
@@ -348,11 +364,11 @@ func TestNoTypedErrorIsLost(t *testing.T) {
 	} {
 		remove := w.sim.Inject(awssim.Fault{Service: "iam", Kind: awssim.Error, Code: code, Status: awssim.ModelledStatus("iam", "DeleteUser", code, 409)})
 		_, err := w.iam.DeleteUser(ctx, &iam.DeleteUserInput{UserName: name})
-		if code == "EntityAlreadyExists" { // not modelled for DeleteUser: the SDK gives the generic type
+		if code == "EntityAlreadyExists" { // not declared for DeleteUser: the SDK gives the generic type
 			requireCode(t, err, code)
-			require.False(t, errors.As(err, target))
+			require.NotErrorAs(t, err, target)
 		} else {
-			require.True(t, errors.As(err, target), code)
+			require.ErrorAs(t, err, target, code)
 		}
 		remove()
 	}

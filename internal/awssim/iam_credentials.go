@@ -15,13 +15,21 @@ var iamCredentialOperations = []operation{
 
 	{service: "iam", name: "CreateAccessKey", mutates: true, needs: on(onUser), do: createAccessKey},
 	userList("ListAccessKeys", "AccessKeyMetadata", func(name string, u User) []any {
-		type key struct{ UserName, AccessKeyId, Status, CreateDate string }
+		type key struct {
+			UserName           string
+			AccessKeyID        string `xml:"AccessKeyId"`
+			Status, CreateDate string
+		}
 		return each(u.AccessKeys, func(id string) any { return key{name, id, "Active", timestamp(u.Created)} })
 	}),
 	userRemoval("DeleteAccessKey", "AccessKeyId", "access key", func(u *User) *[]string { return &u.AccessKeys }),
 
 	userList("ListSigningCertificates", "Certificates", func(name string, u User) []any {
-		type certificate struct{ UserName, CertificateId, CertificateBody, Status, UploadDate string }
+		type certificate struct {
+			UserName                            string
+			CertificateID                       string `xml:"CertificateId"`
+			CertificateBody, Status, UploadDate string
+		}
 		return each(u.SigningCertificates, func(id string) any {
 			return certificate{name, id, "-----BEGIN CERTIFICATE-----", "Active", timestamp(u.Created)}
 		})
@@ -29,13 +37,21 @@ var iamCredentialOperations = []operation{
 	userRemoval("DeleteSigningCertificate", "CertificateId", "signing certificate", func(u *User) *[]string { return &u.SigningCertificates }),
 
 	userList("ListSSHPublicKeys", "SSHPublicKeys", func(name string, u User) []any {
-		type key struct{ UserName, SSHPublicKeyId, Status, UploadDate string }
+		type key struct {
+			UserName           string
+			SSHPublicKeyID     string `xml:"SSHPublicKeyId"`
+			Status, UploadDate string
+		}
 		return each(u.SSHPublicKeys, func(id string) any { return key{name, id, "Active", timestamp(u.Created)} })
 	}),
 	userRemoval("DeleteSSHPublicKey", "SSHPublicKeyId", "SSH public key", func(u *User) *[]string { return &u.SSHPublicKeys }),
 
 	userList("ListServiceSpecificCredentials", "ServiceSpecificCredentials", func(name string, u User) []any {
-		type credential struct{ UserName, Status, ServiceUserName, CreateDate, ServiceSpecificCredentialId, ServiceName string }
+		type credential struct {
+			UserName, Status, ServiceUserName, CreateDate string
+			ServiceSpecificCredentialID                   string `xml:"ServiceSpecificCredentialId"`
+			ServiceName                                   string
+		}
 		return each(u.ServiceCredentials, func(id string) any {
 			return credential{name, "Active", name + "-at-service", timestamp(u.Created), id, "codecommit.amazonaws.com"}
 		})
@@ -51,7 +67,11 @@ var iamCredentialOperations = []operation{
 	{service: "iam", name: "DeleteVirtualMFADevice", mutates: true, needs: on(func(c *call) string { return c.text("SerialNumber") }), do: deleteVirtualMFADevice},
 
 	userList("ListGroupsForUser", "Groups", func(_ string, u User) []any {
-		type group struct{ Path, GroupName, GroupId, Arn, CreateDate string }
+		type group struct {
+			Path, GroupName string
+			GroupID         string `xml:"GroupId"`
+			Arn, CreateDate string
+		}
 		return each(u.Groups, func(name string) any {
 			// The id and the ARN of a group play no part in the flow; only its name is ever sent back.
 			return group{"/", name, "AGPA" + strings.ToUpper(name), "arn:aws:iam:::group/" + name, timestamp(u.Created)}
@@ -73,7 +93,7 @@ func each(ids []string, f func(string) any) []any {
 // userRemoval makes an operation that takes an element off one of a user's lists.
 func userRemoval(name, member, noun string, list func(*User) *[]string) operation {
 	return operation{service: "iam", name: name, mutates: true, needs: on(onUser), do: func(c *call) (any, *apiError) {
-		return changeUser(c, func(user string, u *User) (string, *apiError) {
+		return changeUser(c, func(_ string, u *User) (string, *apiError) {
 			id, all := c.text(member), list(u)
 			at := slices.Index(*all, id)
 			if at < 0 {
@@ -223,7 +243,11 @@ func (c *call) checkPassword(user string) *apiError {
 }
 
 func createAccessKey(c *call) (any, *apiError) {
-	type accessKey struct{ UserName, AccessKeyId, Status, SecretAccessKey, CreateDate string }
+	type accessKey struct {
+		UserName                            string
+		AccessKeyID                         string `xml:"AccessKeyId"`
+		Status, SecretAccessKey, CreateDate string
+	}
 	var out struct{ AccessKey accessKey }
 	_, refused := changeUser(c, func(name string, u *User) (string, *apiError) {
 		if len(u.AccessKeys) >= maxAccessKeys {
@@ -256,7 +280,11 @@ func deactivateMFADevice(c *call) (any, *apiError) {
 }
 
 func listVirtualMFADevices(c *call) (any, *apiError) {
-	type owner struct{ UserName, Path, UserId, Arn, CreateDate string }
+	type owner struct {
+		UserName, Path  string
+		UserID          string `xml:"UserId"`
+		Arn, CreateDate string
+	}
 	type device struct {
 		SerialNumber string
 		User         *owner `xml:",omitempty"`
@@ -292,7 +320,7 @@ func deleteVirtualMFADevice(c *call) (any, *apiError) {
 }
 
 func removeUserFromGroup(c *call) (any, *apiError) {
-	return changeUser(c, func(name string, u *User) (string, *apiError) {
+	return changeUser(c, func(_ string, u *User) (string, *apiError) {
 		group := c.text("GroupName")
 		at := slices.Index(u.Groups, group)
 		if at < 0 {

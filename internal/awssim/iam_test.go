@@ -108,12 +108,12 @@ func TestUserInputIsValidatedInTheWordsOfIAM(t *testing.T) {
 	_, err := w.iam.CreateUser(ctx, in)
 	e := requireCode(t, err, "ValidationError")
 	requireStatus(t, err, 400)
-	require.Equal(t, `1 validation error detected: Value 'a b' at 'userName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\w+=,.@-]+`, e.ErrorMessage())
+	require.Equal(t, `1 validation error detected: Value 'a b' at 'userName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\w+=,.@-]+`, e)
 
 	in = createUserInput(strings.Repeat("x", 65))
 	in.Path, in.Tags[0].Key = aws.String("marketplace"), aws.String("what?")
 	_, err = w.iam.CreateUser(ctx, in)
-	require.Contains(t, requireCode(t, err, "ValidationError").ErrorMessage(), "3 validation errors detected: ")
+	require.Contains(t, requireCode(t, err, "ValidationError"), "3 validation errors detected: ")
 
 	for _, tags := range [][]iamtypes.Tag{
 		{{Key: aws.String("aws:x"), Value: aws.String("")}},
@@ -127,7 +127,7 @@ func TestUserInputIsValidatedInTheWordsOfIAM(t *testing.T) {
 	}
 	_, err = w.iam.CreateLoginProfile(ctx, &iam.CreateLoginProfileInput{UserName: name, Password: aws.String(strings.Repeat("p", 129))})
 	e = requireCode(t, err, "ValidationError")
-	require.NotContains(t, e.ErrorMessage(), "ppp", "a sensitive value is not repeated")
+	require.NotContains(t, e, "ppp", "a sensitive value is not repeated")
 	require.Empty(t, w.effects())
 }
 
@@ -158,9 +158,9 @@ func TestManagedPoliciesMustExist(t *testing.T) {
 	require.NoError(t, attach(own))
 	const unknown = "arn:aws:iam::aws:policy/ReadOnlyAcces"
 	e := requireCode(t, attach(unknown), "NoSuchEntity")
-	require.Equal(t, "Policy "+unknown+" does not exist or is not attachable.", e.ErrorMessage())
+	require.Equal(t, "Policy "+unknown+" does not exist or is not attachable.", e)
 	e = requireCode(t, attach("arn:aws:iam::nonsense:policy/x"), "ValidationError")
-	require.Equal(t, "Invalid ARN:  Could not be parsed!", e.ErrorMessage())
+	require.Equal(t, "Invalid ARN:  Could not be parsed!", e)
 	_, err := w.iam.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: name, PolicyArn: aws.String(readOnly)})
 	requireCode(t, err, "NoSuchEntity")
 
@@ -439,9 +439,9 @@ func TestShippedPolicyDeniesWhatTheFlowDoesNotNeed(t *testing.T) {
 		e := requireCode(t, err, "AccessDenied")
 		requireStatus(t, err, 403)
 		if strings.HasPrefix(what, "explicit") {
-			require.Contains(t, e.ErrorMessage(), "with an explicit deny in an identity-based policy")
+			require.Contains(t, e, "with an explicit deny in an identity-based policy")
 		} else {
-			require.Contains(t, e.ErrorMessage(), "because no identity-based policy allows", what)
+			require.Contains(t, e, "because no identity-based policy allows", what)
 		}
 	}
 	a, _ := w.sim.Account(accountID)

@@ -236,7 +236,7 @@ var awsPolicies = []string{
 	"PowerUserAccess", "ReadOnlyAccess", "SecurityAudit", "job-function/Billing", "job-function/ViewOnlyAccess",
 }
 
-var policyARNPattern = regexp.MustCompile(`\Aarn:aws:iam::([0-9]{12}|aws):policy/[!-~]+\z`)
+var policyARNPattern = regexp.MustCompile(`\Aarn:aws:iam::([0-9]{12}|aws):policy/\S+\z`)
 
 // attachable refuses a policy that cannot be attached in the account.
 func (c *call) attachable(a *Account, arn string) *apiError {

@@ -31,6 +31,7 @@ type policyStatement struct {
 // oneOrMany is a JSON value that may stand alone or in a list.
 type oneOrMany[T any] []T
 
+// UnmarshalJSON reads either form.
 func (o *oneOrMany[T]) UnmarshalJSON(data []byte) error {
 	decoder := func(into any) error {
 		d := json.NewDecoder(strings.NewReader(string(data)))
@@ -54,6 +55,7 @@ type principals struct {
 	byKind  map[string]oneOrMany[string]
 }
 
+// UnmarshalJSON reads either form.
 func (p *principals) UnmarshalJSON(data []byte) error {
 	if string(data) == `"*"` {
 		p.anybody = true
@@ -80,6 +82,9 @@ type question struct {
 	context  map[string][]string // condition keys in lower case
 }
 
+// keepPolicies bounds the parsed documents that are kept: every order may bring a session policy of its own.
+const keepPolicies = 4096
+
 // policy parses a document, or returns the parsed one from the last time.
 func (s *Sim) policy(document string) (*policy, error) {
 	if p, ok := s.policies[document]; ok {
@@ -88,6 +93,9 @@ func (s *Sim) policy(document string) (*policy, error) {
 	p, err := parsePolicy(document)
 	if err != nil {
 		return nil, err
+	}
+	if len(s.policies) >= keepPolicies {
+		clear(s.policies)
 	}
 	s.policies[document] = p
 	return p, nil

@@ -121,12 +121,12 @@ func TestReportCombinationsAreRefusedWithoutAReason(t *testing.T) {
 		in := reportInput()
 		change(in.ReportDefinition)
 		_, err := w.cur.PutReportDefinition(ctx, in)
-		require.Empty(t, requireCode(t, err, "ValidationException").ErrorMessage(), what)
+		require.Empty(t, requireCode(t, err, "ValidationException"), what)
 	}
 	in := reportInput()
 	in.ReportDefinition.S3Region = "il-central-1"
 	_, err := w.cur.PutReportDefinition(ctx, in)
-	require.Contains(t, requireCode(t, err, "ValidationException").ErrorMessage(), "'reportDefinition.s3Region' failed to satisfy constraint: Member must satisfy enum value set")
+	require.Contains(t, requireCode(t, err, "ValidationException"), "'reportDefinition.s3Region' failed to satisfy constraint: Member must satisfy enum value set")
 	in = reportInput()
 	in.ReportDefinition.ReportName = aws.String("no spaces")
 	_, err = w.cur.PutReportDefinition(ctx, in)
@@ -148,9 +148,9 @@ func TestReportsNeedABucketThatBillingMayWriteTo(t *testing.T) {
 	} {
 		w, ctx := setup(t, withReportBucket(), withAccount(change)), t.Context()
 		_, err := w.cur.PutReportDefinition(ctx, reportInput())
-		require.Equal(t, "Failed to verify customer bucket permission", requireCode(t, err, "ValidationException").ErrorMessage(), what)
+		require.Equal(t, "Failed to verify customer bucket permission", requireCode(t, err, "ValidationException"), what)
 		_, err = w.exports.CreateExport(ctx, exportInput())
-		require.Equal(t, "Failed to verify customer bucket permission", requireCode(t, err, "ValidationException").ErrorMessage(), what)
+		require.Equal(t, "Failed to verify customer bucket permission", requireCode(t, err, "ValidationException"), what)
 		require.Empty(t, w.effects(), what)
 	}
 }

@@ -177,9 +177,12 @@ func (c *call) answer() (*response, *Fault) {
 
 	out, refused := c.prepare()
 	decision := "ok"
-	fault := s.matchFault(c)
+	var fault *Fault
+	if refused == nil { // a request that no account can be charged with is nobody's to spoil
+		fault = s.matchFault(c)
+	}
 	switch {
-	case refused == nil && fault != nil && fault.When == Before && fault.replaces():
+	case fault != nil && fault.When == Before && fault.replaces():
 		out, decision = c.faulty(fault), string(fault.Kind)
 	default:
 		if refused == nil {
@@ -221,7 +224,7 @@ func (c *call) prepare() (*response, *apiError) {
 	return nil, nil
 }
 
-// perform validates, authorises and carries out a call, and commits its effects.
+// perform validates, authorizes and carries out a call, and commits its effects.
 func (c *call) perform() (*response, *apiError) {
 	if c.op == nil {
 		return nil, c.refuseUnknown()
@@ -314,18 +317,6 @@ func (c *call) flag(name string, def bool) bool {
 		return v == "true"
 	}
 	return def
-}
-
-// texts returns a list of strings of the input.
-func (c *call) texts(name string) []string {
-	list, _ := c.input[name].([]any)
-	var out []string
-	for _, v := range list {
-		if text, ok := v.(string); ok {
-			out = append(out, text)
-		}
-	}
-	return out
 }
 
 // tags returns a list of Key/Value pairs of the input in its order.

@@ -120,10 +120,10 @@ func (c *call) payloadHash() (string, *apiError) {
 	sum := sha256.Sum256(c.body)
 	actual := hex.EncodeToString(sum[:])
 	stated := c.http.Header.Get("X-Amz-Content-Sha256")
-	switch {
-	case stated == "":
+	switch stated {
+	case "":
 		return actual, nil
-	case stated == "UNSIGNED-PAYLOAD" || stated == actual:
+	case "UNSIGNED-PAYLOAD", actual:
 		return stated, nil
 	}
 	return "", refuse(http.StatusBadRequest, "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.")

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -176,13 +175,13 @@ func patient(config aws.Config) aws.Config {
 	return config
 }
 
-// requireCode asserts an AWS error's code.
-func requireCode(t *testing.T, err error, code string) smithy.APIError {
+// requireCode asserts an AWS error's code and returns its message.
+func requireCode(t *testing.T, err error, code string) string {
 	t.Helper()
 	var apiError smithy.APIError
 	require.ErrorAs(t, err, &apiError)
 	require.Equal(t, code, apiError.ErrorCode(), apiError.ErrorMessage())
-	return apiError
+	return apiError.ErrorMessage()
 }
 
 // requireStatus asserts the HTTP status behind an error.
@@ -214,9 +213,4 @@ func (w *world) mustUser(ctx context.Context) {
 func (w *world) last() awssim.Request {
 	all := w.sim.Requests()
 	return all[len(all)-1]
-}
-
-func contains(t *testing.T, list []string, want string) {
-	t.Helper()
-	require.Truef(t, slices.Contains(list, want), "%q is not in %q", want, list)
 }

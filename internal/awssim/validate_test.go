@@ -1,10 +1,15 @@
 package awssim
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"quartermaster/deploy/iam"
 )
 
 func TestEveryModelledOperationIsSimulated(t *testing.T) {
@@ -19,6 +24,52 @@ func TestEveryModelledOperationIsSimulated(t *testing.T) {
 			require.Containsf(t, shapes, service+"."+operation, "%s.%s is simulated without constraints", service, operation)
 		}
 	}
+}
+
+// What the shipped role policy allows and what the simulator can do are compared by name, so that neither gains or loses
+// an action unnoticed.
+func TestShippedRolePolicyAgainstTheOperations(t *testing.T) {
+	t.Parallel()
+	shipped, err := parsePolicy(iam.RolePolicy("111122223333", ""))
+	require.NoError(t, err)
+	granted := map[string]bool{}
+	for _, statement := range shipped.Statement {
+		for _, action := range statement.Action {
+			granted[action] = granted[action] || statement.Effect == "Allow"
+		}
+	}
+	var simulated []string
+	for _, service := range services {
+		for name, op := range operations[service] {
+			c := &call{sim: New(Options{}), service: service, name: name, op: op, accountID: "1", http: httptest.NewRequest(http.MethodGet, "/", nil)}
+			c.sim.accounts["1"] = &ledger{current: &Account{ID: "1"}}
+			if op.needs == nil {
+				continue
+			}
+			for _, q := range op.needs(c) {
+				simulated = append(simulated, q.action)
+			}
+		}
+	}
+	simulated = append(simulated, "s3:DeleteObject", "s3:TagResource") // asked for by DeleteObjects, and by CreateBucket with tags
+	var notGranted, notSimulated []string
+	for _, action := range simulated {
+		if !granted[action] && !slices.Contains(notGranted, action) {
+			notGranted = append(notGranted, action)
+		}
+	}
+	for action, allow := range granted {
+		if allow && !slices.Contains(simulated, action) {
+			notSimulated = append(notSimulated, action)
+		}
+	}
+	require.ElementsMatch(t, []string{
+		"cur:ModifyReportDefinition", "iam:CreateAccessKey", "iam:DeleteUserPermissionsBoundary", "iam:PutUserPermissionsBoundary",
+		"s3:DeleteBucketPolicy", "s3:ListAllMyBuckets",
+	}, notGranted, "simulated, but not for the role to do")
+	require.ElementsMatch(t, []string{
+		"bcm-data-exports:ListTables", "s3:ListBucketVersions", "s3:ListTagsForResource", "s3:PutBucketOwnershipControls", "s3:PutEncryptionConfiguration",
+	}, notSimulated, "granted, but the flow has not needed it yet")
 }
 
 func TestConstraints(t *testing.T) {

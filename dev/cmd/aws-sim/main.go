@@ -37,8 +37,9 @@ func main() {
 	var opts options
 	kong.Parse(&opts, kong.Name("aws-sim"), kong.Description("A simulator of the AWS services that Quartermaster calls. It is not AWS and keeps everything in memory."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, opts, os.Stdout); err != nil {
+	err := run(ctx, opts, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "aws-sim:", err)
 		os.Exit(1)
 	}
@@ -65,12 +66,12 @@ func run(ctx context.Context, opts options, out io.Writer) error {
 		return fmt.Errorf("seed file %s: %w", opts.Seed, err)
 	}
 
-	wire, err := listenLoopback("--listen", opts.Listen)
+	wire, err := listenLoopback(ctx, "--listen", opts.Listen)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = wire.Close() }() // closed already when it has served
-	admin, err := listenLoopback("--admin", opts.Admin)
+	admin, err := listenLoopback(ctx, "--admin", opts.Admin)
 	if err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func serve(ctx context.Context, handlers map[net.Listener]http.Handler) error {
 }
 
 func readSeed(path string) (awssim.Seed, error) {
-	file, err := os.Open(path) //nolint:gosec // the file is the one that the user names
+	file, err := os.Open(path)
 	if err != nil {
 		return awssim.Seed{}, fmt.Errorf("seed file: %w", err)
 	}
@@ -125,7 +126,7 @@ func readSeed(path string) (awssim.Seed, error) {
 }
 
 // listenLoopback listens on an address of this machine only: the simulator hands out credentials to whoever asks.
-func listenLoopback(flag, address string) (net.Listener, error) {
+func listenLoopback(ctx context.Context, flag, address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, fmt.Errorf("%s %q is not HOST:PORT, such as 127.0.0.1:4600: %w", flag, address, err)
@@ -133,7 +134,7 @@ func listenLoopback(flag, address string) (net.Listener, error) {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, fmt.Errorf("%s %q is not a loopback address: the simulator must not be reachable from other machines; use 127.0.0.1 or ::1", flag, address)
 	}
-	listener, err := net.Listen("tcp", address)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", flag, err)
 	}

@@ -31,6 +31,10 @@ type cli struct {
 	options
 	Up   struct{} `cmd:"" help:"Start everything and stay up until Ctrl-C."`
 	Demo struct{} `cmd:"" help:"Start everything, place two orders and follow them."`
+
+	Histories struct {
+		Folder string `arg:"" help:"Where they are kept." default:"../workflows/testdata/histories" type:"path"`
+	} `cmd:"" help:"Record the workflow histories that are not kept yet, for the replay tests."`
 }
 
 func main() {
@@ -38,7 +42,16 @@ func main() {
 	command := kong.Parse(&c, kong.Name("dev"), kong.Description("Runs the whole product on this machine."))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, c.options, command.Command() == "demo"); err != nil {
+	var err error
+	switch command.Command() {
+	case "up":
+		err = run(ctx, c.options, false)
+	case "demo":
+		err = run(ctx, c.options, true)
+	default:
+		err = record(ctx, c.Histories.Folder)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "dev:", err)
 		stop()
 		os.Exit(1) //nolint:gocritic // everything that was started has been stopped by now
@@ -75,6 +88,27 @@ func run(ctx context.Context, o options, demo bool) (err error) {
 	case err := <-s.Failed():
 		return err
 	}
+}
+
+// record keeps the histories of the scenarios, on a stack of its own.
+func record(ctx context.Context, folder string) (err error) {
+	s, err := stack.Start(ctx, stack.Options{Progress: os.Stdout, Delay: 20 * time.Millisecond})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Stop()) }()
+	p, err := stack.NewPlayground(ctx, s)
+	if err != nil {
+		return err
+	}
+	recorded, err := p.Record(ctx, folder)
+	for _, name := range recorded {
+		fmt.Println("recorded", name)
+	}
+	if err == nil && len(recorded) == 0 {
+		fmt.Println("every scenario has its history already; one that is there is never recorded again")
+	}
+	return err
 }
 
 func printPlaces(s *stack.Stack, client *stack.Client) {

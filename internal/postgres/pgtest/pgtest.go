@@ -79,7 +79,13 @@ func New(t testing.TB) *sqlx.DB {
 // Empty is New without the migrations, for tests of the migrations themselves.
 func Empty(t testing.TB) *sqlx.DB {
 	t.Helper()
-	return open(t, create(t, "template0"))
+	return open(t, EmptyURL(t))
+}
+
+// EmptyURL is Empty for code that connects by itself.
+func EmptyURL(t testing.TB) string {
+	t.Helper()
+	return create(t, "template0")
 }
 
 // URL is New for code that connects by itself: it returns the address of the test's own database.

@@ -1,0 +1,87 @@
+package activities
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+func TestAliasTaken(t *testing.T) {
+	t.Parallel()
+	for _, attempt := range []int32{1, 2} {
+		w := setup(t, func(sc *scene) { sc.w.Request.AccountAlias = "taken-alias" })
+		_, err := once(w, attempt, w.acts.SetAlias, Restore{Assignment: w.w, Journal: provision.Journal{Alias: "old-alias"}})
+		failure := w.requireFailure(err, provision.CodeAliasTaken)
+		require.Equal(t, "aws_account_alias", failure.Field)
+		require.Equal(t, "taken-alias", failure.Value)
+		require.Equal(t, "EntityAlreadyExists", failure.AWSCode)
+		undone, err := run(w, w.acts.RestoreAlias, Restore{Assignment: w.w, Journal: provision.Journal{Alias: "old-alias"}})
+		require.NoError(t, err)
+		require.Empty(t, undone.Notes)
+		w.requireRestored()
+		other, _ := w.sim.Account(otherID)
+		require.Equal(t, "taken-alias", other.Alias)
+	}
+}
+
+func TestRestoreAlias(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		before, now string
+		want        string
+		notes       int
+		leftover    string
+	}{
+		"ours over an earlier one":        {before: "old-alias", now: "alice-corp", want: "old-alias"},
+		"ours over none":                  {before: "", now: "alice-corp", want: ""},
+		"never set":                       {before: "old-alias", now: "old-alias", want: "old-alias"},
+		"never set, none before":          {before: "", now: "", want: ""},
+		"it was the account's own before": {before: "alice-corp", now: "alice-corp", want: "alice-corp"},
+		"half undone":                     {before: "old-alias", now: "", want: "old-alias"},
+		"somebody changed it": {before: "old-alias", now: "customers-own", want: "customers-own", notes: 1,
+			leftover: "the account has an alias that is neither the earlier one nor the ordered one"},
+		"somebody gave it one": {before: "", now: "customers-own", want: "customers-own", notes: 1,
+			leftover: "the account has an alias that is neither the earlier one nor the ordered one"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, func(sc *scene) { sc.account.Alias = c.before })
+			restore := Restore{Assignment: w.w, Journal: provision.Journal{Alias: c.before, Contact: provision.Contact{
+				FullName: "Pool Owner", AddressLine1: "1 Main St", AddressLine2: "Floor 2", City: "Seattle", StateOrRegion: "WA",
+				PostalCode: "98101", CountryCode: "US", PhoneNumber: "+1 206 555 0100", CompanyName: "Distributor Inc"},
+				AlternateContacts: map[string]provision.AlternateContact{"BILLING": {Name: "Old Billing", Title: "Clerk", Email: "old-billing@example.com", Phone: "+1 206 555 0101"}}}}
+			w.edit(func(a *awssim.Account) { a.Alias = c.now })
+			for range 2 {
+				undone, err := run(w, w.acts.RestoreAlias, restore)
+				require.NoError(t, err)
+				require.Len(t, undone.Notes, c.notes)
+				require.Equal(t, c.want, w.account().Alias)
+			}
+			verified, err := run(w, w.acts.VerifyRestored, restore)
+			require.NoError(t, err)
+			if c.leftover == "" {
+				require.Empty(t, verified.Leftovers)
+			} else {
+				require.Equal(t, []string{c.leftover}, verified.Leftovers)
+			}
+		})
+	}
+}
+
+func TestEarlierAliasTakenMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	d := w.mustDo()
+	require.NoError(t, w.sim.Edit(otherID, func(a *awssim.Account) { a.Alias = "old-alias" }))
+	_, err := run(w, w.acts.RestoreAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	failure := w.requireFailure(err, provision.CodeNotOurs)
+	require.Contains(t, failure.Reason, "earlier alias")
+	require.Equal(t, 1, w.effects("DeleteAccountAlias"))
+	require.Empty(t, w.account().Alias)
+	verified, err := run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	require.NoError(t, err)
+	require.Contains(t, verified.Leftovers, "the account has no alias, but had one before the order")
+}

@@ -1,0 +1,152 @@
+package activities
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+func TestContactsThatSomebodyChangedAreLeft(t *testing.T) {
+	t.Parallel()
+	customers := awssim.AlternateContact{Name: "Carol", Title: "CISO", EmailAddress: "carol@customer.example", PhoneNumber: "+49 30 99"}
+	for name, c := range map[string]struct {
+		edit     func(*awssim.Account)
+		want     func(*awssim.Account) // changes to the account as it was before the order
+		notes    []string              // in each of which one of these words stands
+		leftover int
+	}{
+		"another name": {
+			edit:  func(a *awssim.Account) { a.Contact.FullName = "Somebody Else" },
+			want:  func(a *awssim.Account) { a.Contact.FullName = "Somebody Else" },
+			notes: []string{"name in the primary contact"}, leftover: 1,
+		},
+		"another address": {
+			edit:  func(a *awssim.Account) { a.Contact.City = "Portland"; a.Contact.AddressLine2 = "" },
+			want:  func(a *awssim.Account) { a.Contact.City = "Portland"; a.Contact.AddressLine2 = "" },
+			notes: []string{"parts of the primary contact"}, leftover: 1,
+		},
+		"another security contact": {
+			edit:  func(a *awssim.Account) { a.AlternateContacts["SECURITY"] = customers },
+			want:  func(a *awssim.Account) { a.AlternateContacts["SECURITY"] = customers },
+			notes: []string{"SECURITY"}, leftover: 1,
+		},
+		"no billing contact any more": {
+			edit:  func(a *awssim.Account) { delete(a.AlternateContacts, "BILLING") },
+			want:  func(a *awssim.Account) { delete(a.AlternateContacts, "BILLING") },
+			notes: []string{"BILLING"}, leftover: 1,
+		},
+		"one put back already": {
+			edit: func(a *awssim.Account) { a.Contact.FullName = "Pool Owner"; delete(a.AlternateContacts, "SECURITY") },
+			want: func(*awssim.Account) {},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			before := w.account()
+			d := w.mustDo()
+			w.edit(c.edit)
+			notes, verified := w.undo(d)
+			require.Len(t, notes, len(c.notes))
+			for i, word := range c.notes {
+				require.Contains(t, notes[i], word)
+				require.NotContains(t, notes[i], "Carol")
+				require.NotContains(t, notes[i], "Somebody Else")
+			}
+			require.Len(t, verified.Leftovers, c.leftover)
+			c.want(&before)
+			now := w.account()
+			require.Equal(t, before.Contact, now.Contact)
+			require.Len(t, now.AlternateContacts, len(before.AlternateContacts))
+			for kind, contact := range before.AlternateContacts {
+				require.Equal(t, contact, now.AlternateContacts[kind])
+			}
+		})
+	}
+}
+
+func TestContactsWithoutAlternate(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(sc *scene) { sc.w.Request.AlternateContact = nil })
+	d := w.mustDo()
+	require.Equal(t, "Alice Customer", w.account().Contact.FullName)
+	require.Equal(t, "Old Billing", w.account().AlternateContacts["BILLING"].Name)
+	require.Zero(t, w.effects("PutAlternateContact"))
+	notes, verified := w.undo(d)
+	require.Empty(t, notes)
+	require.Empty(t, verified.Leftovers)
+	w.requireRestored()
+}
+
+func TestContactNameThatTheAccountHasAlready(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(sc *scene) { sc.w.Request.ContactName = "Pool Owner" })
+	d := w.mustDo()
+	require.Zero(t, w.effects("PutContactInformation"))
+	notes, verified := w.undo(d)
+	require.Empty(t, notes)
+	require.Empty(t, verified.Leftovers)
+	w.requireRestored()
+}
+
+func TestOldContactDataMakesTheAccountUnusable(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*awssim.Contact){
+		"PhoneNumber":   func(c *awssim.Contact) { c.PhoneNumber = "206 555 0100" },
+		"StateOrRegion": func(c *awssim.Contact) { c.StateOrRegion = "" },
+		"CompanyName":   func(c *awssim.Contact) { c.CompanyName = strings.Repeat("x", 51) },
+		"PostalCode":    func(c *awssim.Contact) { c.PostalCode = "" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, func(sc *scene) { spoil(sc.account.Contact) })
+			_, err := run(w, w.acts.Inspect, w.w)
+			failure := w.requireFailure(err, provision.CodeContactDataInvalid)
+			require.Contains(t, failure.Reason, name)
+
+			// Should it slip through, AWS says the same.
+			_, err = run(w, w.acts.SetContacts, Restore{Assignment: w.w})
+			require.Error(t, err)
+			w.requireRestored()
+		})
+	}
+}
+
+func TestRefusedContacts(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*scene)
+		field  string
+	}{
+		"name":  {func(sc *scene) { sc.w.Request.ContactName = strings.Repeat("x", 51) }, "aws_contact_name"},
+		"email": {func(sc *scene) { sc.w.Request.AlternateContact.Email = "nobody" }, "aws_alternate_contact"},
+		"phone": {func(sc *scene) { sc.w.Request.AlternateContact.Phone = "call me" }, "aws_alternate_contact"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, c.change)
+			_, err := run(w, w.acts.SetContacts, Restore{Assignment: w.w})
+			failure := w.requireFailure(err, provision.CodeContactRefused)
+			require.Contains(t, failure.Field, c.field)
+			require.Empty(t, failure.Value, "contact data is not repeated")
+		})
+	}
+}
+
+// TestEarlierContactThatAWSRefusesNow is a leftover for a human, not a loop.
+func TestEarlierContactThatAWSRefusesNow(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	d := w.mustDo()
+	w.sim.Inject(awssim.Fault{Operation: "PutAlternateContact", Kind: awssim.Error, Code: "ValidationException", Status: 400})
+	_, err := run(w, w.acts.RestoreContacts, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	failure := w.requireFailure(err, provision.CodeContactDataInvalid)
+	require.Contains(t, failure.Reason, "BILLING")
+	verified, err := run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	require.NoError(t, err)
+	require.Contains(t, verified.Leftovers, "the BILLING contact is still the ordered one")
+}

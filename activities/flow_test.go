@@ -1,0 +1,191 @@
+package activities
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+func TestTheWholeFlow(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	d := w.mustDo()
+
+	a := w.account()
+	user := a.Users["alice"]
+	require.Equal(t, d.user, provision.User{Name: "alice", ID: user.ID, ARN: "arn:aws:iam::" + accountID + ":user/marketplace/alice"})
+	require.Equal(t, "/marketplace/", user.Path)
+	require.Equal(t, map[string]string{"mp:order-id": "acme/order-1", "mp:step-nonce": nonce, "mp:managed-by": "quartermaster"}, user.Tags)
+	require.Equal(t, []string{changePassword, readOnly}, user.AttachedPolicies)
+	require.True(t, user.LoginProfile.ResetRequired)
+	require.Equal(t, awssim.HashPassword(w.password()), user.LoginProfile.PasswordSHA256)
+
+	require.Equal(t, "alice-corp", a.Alias)
+	require.Equal(t, &awssim.Contact{FullName: "Alice Customer", AddressLine1: "1 Main St", AddressLine2: "Floor 2", City: "Seattle", StateOrRegion: "WA",
+		PostalCode: "98101", CountryCode: "US", PhoneNumber: "+1 206 555 0100", CompanyName: "Distributor Inc"}, a.Contact, "only the name is replaced")
+	for _, kind := range []string{"BILLING", "OPERATIONS", "SECURITY"} {
+		require.Equal(t, awssim.AlternateContact{Name: "Bob Customer", Title: "CFO", EmailAddress: "bob@customer.example", PhoneNumber: "+49 30 1234"}, a.AlternateContacts[kind])
+	}
+
+	require.Equal(t, provision.DataExport, d.report.Kind)
+	require.False(t, d.report.Existing)
+	require.Regexp(t, `^mp-cur-[0-9a-f]{12}$`, d.report.Name)
+	require.Equal(t, "mp-cur-"+accountID+d.report.Name[len("mp-cur"):], d.report.Bucket)
+	export := a.Exports[d.report.Name]
+	require.Equal(t, export.ARN, d.report.ARN)
+	require.Equal(t, nonce, export.Tags["mp:step-nonce"])
+	require.Equal(t, "TRUE", export.TableConfigurations["COST_AND_USAGE_REPORT"]["INCLUDE_RESOURCES"])
+	bucket := a.Buckets[d.report.Bucket]
+	require.Equal(t, "eu-central-1", bucket.Region)
+	require.Equal(t, nonce, bucket.Tags["mp:step-nonce"])
+	require.Equal(t, &awssim.PublicAccessBlock{BlockPublicAcls: true, IgnorePublicAcls: true, BlockPublicPolicy: true, RestrictPublicBuckets: true}, bucket.PublicAccessBlock)
+
+	require.Equal(t, "old-alias", d.inspected.Journal.Alias)
+	require.Equal(t, "Pool Owner", d.inspected.Journal.Contact.FullName)
+	require.Equal(t, map[string]provision.AlternateContact{"BILLING": {Name: "Old Billing", Email: "old-billing@example.com", Phone: "+1 206 555 0101", Title: "Clerk"}},
+		d.inspected.Journal.AlternateContacts)
+	for _, step := range []provision.Step{provision.StepInspect, provision.StepUser, provision.StepContacts, provision.StepAlias, provision.StepReport, provision.StepSignIn} {
+		require.Equal(t, provision.StepDone, w.store.steps[step], step)
+	}
+
+	// The customer can sign in only when everything else stands.
+	effects := w.sim.Effects()
+	require.Equal(t, "CreateLoginProfile", effects[len(effects)-1].Operation)
+}
+
+func TestRepeatingAStepChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]func(*scene){"data export": func(*scene) {}, "legacy report": legacyReport} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, kind)
+			first := w.mustDo()
+			state, effects, password := string(w.sim.Snapshot(accountID)), len(w.sim.Effects()), w.password()
+			second := done{inspected: first.inspected}
+			require.NoError(t, w.setUp(&second))
+			require.Equal(t, first, second)
+			require.Equal(t, password, w.password())
+			require.Equal(t, state, string(w.sim.Snapshot(accountID)))
+			for _, e := range w.sim.Effects()[effects:] {
+				require.Contains(t, []string{"UpdateLoginProfile", "PutAlternateContact"}, e.Operation, "only what is overwritten with the same may be written again")
+			}
+		})
+	}
+}
+
+func TestUndoTwiceAndUndoOfNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	inspected, err := run(w, w.acts.Inspect, w.w)
+	require.NoError(t, err)
+	notes, verified := w.undo(done{inspected: inspected})
+	require.Empty(t, notes)
+	require.Empty(t, verified.Leftovers)
+	require.Empty(t, w.sim.Effects(), "nothing was done, so nothing is undone")
+
+	d := w.mustDo()
+	for range 2 {
+		notes, verified = w.undo(d)
+		require.Empty(t, notes)
+		require.Empty(t, verified.Leftovers)
+		w.requireRestored()
+	}
+}
+
+// eventually makes every read lag behind the writes, each by another time.
+func eventually(sc *scene) {
+	sc.sim.Delay = 20 * time.Millisecond
+	sc.timings = Timings{VisibleFor: 5 * time.Second, AbsentFor: 60 * time.Millisecond, PollEvery: 2 * time.Millisecond}
+}
+
+func TestEventualConsistency(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]func(*scene){"data export": func(*scene) {}, "legacy report": legacyReport} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, eventually, kind)
+			d := w.mustDo()
+			notes, verified := w.undo(d)
+			require.Empty(t, notes)
+			require.Empty(t, verified.Leftovers)
+			w.requireRestored()
+		})
+	}
+	t.Run("a lost reply that is undone before it is visible", func(t *testing.T) {
+		t.Parallel()
+		for _, op := range []string{"CreateUser", "PutContactInformation", "PutAlternateContact", "CreateAccountAlias", "CreateBucket", "CreateExport", "CreateLoginProfile"} {
+			w := setup(t, eventually)
+			inspected, err := run(w, w.acts.Inspect, w.w)
+			require.NoError(t, err)
+			w.sim.Inject(awssim.Fault{Operation: op, Nth: 1, When: awssim.After, Kind: awssim.Reset})
+			d := done{inspected: inspected}
+			w.setUpUntilFault(&d)
+			w.requireUndone(d, awssim.Fault{Operation: op, Nth: 1})
+		}
+	})
+}
+
+func TestStepsTellHowTheyGo(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	remove := w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Throttle})
+	_, err := once(w, 1, w.acts.CreateUser, w.w)
+	w.requireFailure(err, provision.CodeThrottled)
+	require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepUser])
+	remove()
+
+	remove = w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.AccessDenied})
+	_, err = once(w, 2, w.acts.CreateUser, w.w)
+	failure := w.requireFailure(err, provision.CodePermissionMissing)
+	require.Contains(t, failure.Reason, "iam:CreateUser")
+	require.NotEmpty(t, failure.RequestID)
+	require.Equal(t, provision.StepFailed, w.store.steps[provision.StepUser])
+	require.Contains(t, w.store.problems[len(w.store.problems)-1], "iam:CreateUser")
+	remove()
+
+	w.store.broken = errors.New("the database is down")
+	_, err = once(w, 3, w.acts.CreateUser, w.w)
+	w.requireFailure(err, provision.CodeInternal)
+	require.Empty(t, w.account().Users, "nothing is done that nobody can see")
+}
+
+// TestNothingPersonalInMessages drives every step into every kind of refusal and reads all that was said.
+func TestNothingPersonalInMessages(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	d := w.mustDo()
+	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
+	texts := []string{w.password()}
+	for _, kind := range []awssim.Fault{{Kind: awssim.AccessDenied}, {Kind: awssim.Throttle},
+		{Kind: awssim.Error, Code: "ValidationException", Status: 400, Message: "bob@customer.example +49 30 1234 Alice Customer " + texts[0]}} {
+		for _, operation := range []string{"GetContactInformation", "GetUser", "ListAccountAliases", "HeadBucket", "GetAccountPasswordPolicy"} {
+			f := kind
+			f.Operation = operation
+			remove := w.sim.Inject(f)
+			for _, call := range []func() error{
+				func() error { _, err := once(w, 1, w.acts.Inspect, w.w); return err },
+				func() error { _, err := once(w, 1, w.acts.SetContacts, restore); return err },
+				func() error { _, err := once(w, 1, w.acts.RestoreContacts, restore); return err },
+				func() error { _, err := once(w, 1, w.acts.SetAlias, restore); return err },
+				func() error { _, err := once(w, 1, w.acts.EnableSignIn, SignIn{w.w, d.user}); return err },
+				func() error { _, err := once(w, 1, w.acts.VerifyRestored, restore); return err },
+			} {
+				if err := call(); err != nil {
+					texts = append(texts, err.Error())
+				}
+			}
+			remove()
+		}
+	}
+	require.Greater(t, len(texts), 30)
+	for _, text := range append(texts[1:], w.store.problems...) {
+		for _, secret := range append(w.personal(), texts[0]) {
+			require.NotContains(t, text, secret)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package activities
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+func TestAccountsThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*scene)
+		code   provision.Code
+	}{
+		"wrong external id":   {func(sc *scene) { sc.w.Account.ExternalID = "guessed" }, provision.CodeCannotEnter},
+		"no such role":        {func(sc *scene) { sc.w.Account.RoleARN = "arn:aws:iam::" + accountID + ":role/gone" }, provision.CodeCannotEnter},
+		"no such account":     {func(sc *scene) { sc.w.Account.RoleARN = "arn:aws:iam::999999999999:role/quartermaster" }, provision.CodeCannotEnter},
+		"suspended":           {func(sc *scene) { sc.account.State = awssim.StateSuspended }, provision.CodeCannotEnter},
+		"the role of another": {func(sc *scene) { sc.w.Account.RoleARN = "arn:aws:iam::" + otherID + ":role/quartermaster" }, provision.CodeWrongAccount},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, c.change)
+			_, err := run(w, w.acts.Inspect, w.w)
+			failure := w.requireFailure(err, c.code)
+			require.Equal(t, provision.KindAccount, failure.Code.Kind())
+
+			// Nor does any other activity do anything there.
+			restore := Restore{Assignment: w.w}
+			for _, call := range []func() error{
+				func() error { _, err := run(w, w.acts.CreateUser, w.w); return err },
+				func() error { _, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w}); return err },
+				func() error { _, err := run(w, w.acts.SetContacts, restore); return err },
+				func() error { _, err := run(w, w.acts.RestoreContacts, restore); return err },
+				func() error { _, err := run(w, w.acts.SetAlias, restore); return err },
+				func() error { _, err := run(w, w.acts.RestoreAlias, restore); return err },
+				func() error { _, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w}); return err },
+				func() error { _, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w}); return err },
+				func() error { _, err := run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w}); return err },
+				func() error { _, err := run(w, w.acts.DisableSignIn, UserUndo{Assignment: w.w}); return err },
+				func() error { _, err := run(w, w.acts.VerifyRestored, restore); return err },
+			} {
+				w.requireFailure(call(), c.code)
+			}
+			require.Empty(t, w.sim.Effects())
+		})
+	}
+}
+
+func TestSuspendedWhileItIsInspected(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.sim.Inject(awssim.Fault{Operation: "ListAccountAliases", Kind: awssim.Error, Code: "AccountProblem", Status: 403})
+	_, err := run(w, w.acts.Inspect, w.w)
+	w.requireFailure(err, provision.CodeAccountSuspended)
+}
+
+func TestInspectChangesNothingAndKnowsItsOwnUser(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	_, err := run(w, w.acts.Inspect, w.w)
+	require.NoError(t, err)
+	require.Empty(t, w.sim.Effects())
+	w.requireRestored()
+	_, err = run(w, w.acts.CreateUser, w.w)
+	require.NoError(t, err)
+	_, err = run(w, w.acts.Inspect, w.w)
+	require.NoError(t, err, "a user that carries the order's nonce is no obstacle")
+}
+
+// TestInspectWithoutTheRightToSeeTheState: old roles may lack this one permission.
+func TestInspectWithoutTheRightToSeeTheState(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.sim.Inject(awssim.Fault{Operation: "GetAccountInformation", Kind: awssim.AccessDenied})
+	_, err := run(w, w.acts.Inspect, w.w)
+	require.NoError(t, err)
+}
+
+func TestReadsAreRepeated(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []awssim.Kind{awssim.Reset, awssim.InternalError, awssim.Throttle, awssim.ExpiredToken} {
+		w := setup(t)
+		w.sim.Inject(awssim.Fault{Operation: "GetContactInformation", Times: 1, Kind: kind})
+		_, err := once(w, 1, w.acts.Inspect, w.w)
+		require.NoError(t, err, kind)
+	}
+}

@@ -1,0 +1,261 @@
+package activities
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/deploy/iam"
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+func simReport(status string) awssim.Report {
+	r := awssim.Report{TimeUnit: "HOURLY", Format: "Parquet", Compression: "Parquet", AdditionalSchemaElements: []string{"RESOURCES"},
+		S3Bucket: "their-bucket", S3Prefix: "their/prefix", S3Region: "us-west-2", ReportVersioning: "OVERWRITE_REPORT"}
+	if status != "" {
+		r.ReportStatus = &awssim.ReportStatus{LastDelivery: "20260101T000000Z", LastStatus: status}
+	}
+	return r
+}
+
+func simExport(status string) awssim.Export {
+	return awssim.Export{QueryStatement: "SELECT line_item_usage_type FROM COST_AND_USAGE_REPORT", S3Bucket: "their-bucket", S3Prefix: "their/prefix",
+		S3Region: "us-west-2", OutputType: "CUSTOM", Format: "PARQUET", Compression: "PARQUET", Overwrite: "OVERWRITE_REPORT", StatusCode: status}
+}
+
+func TestLinkExistingReport(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		reports map[string]awssim.Report
+		exports map[string]awssim.Export
+		code    provision.Code // empty: found
+		kind    provision.ReportKind
+	}{
+		"legacy":                     {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, kind: provision.LegacyCUR},
+		"legacy, not delivered yet":  {reports: map[string]awssim.Report{"Usage": simReport("")}, kind: provision.LegacyCUR},
+		"export":                     {exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, kind: provision.DataExport},
+		"export, not refreshed yet":  {exports: map[string]awssim.Export{"Usage": simExport("")}, kind: provision.DataExport},
+		"neither":                    {code: provision.CodeReportNotFound},
+		"other case":                 {reports: map[string]awssim.Report{"usage": simReport("SUCCESS")}, code: provision.CodeReportNotFound},
+		"both":                       {reports: map[string]awssim.Report{"Usage": simReport("")}, exports: map[string]awssim.Export{"Usage": simExport("")}, code: provision.CodeReportAmbiguous},
+		"legacy without its bucket":  {reports: map[string]awssim.Report{"Usage": simReport("ERROR_NO_BUCKET")}, code: provision.CodeReportBroken},
+		"legacy without permissions": {reports: map[string]awssim.Report{"Usage": simReport("ERROR_PERMISSIONS")}, code: provision.CodeReportBroken},
+		"unhealthy export":           {exports: map[string]awssim.Export{"Usage": simExport("UNHEALTHY")}, code: provision.CodeReportBroken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, func(sc *scene) {
+				sc.w.Request.UseExistingCUR = "Usage"
+				sc.account.Reports, sc.account.Exports = c.reports, c.exports
+			})
+			inspected, err := run(w, w.acts.Inspect, w.w)
+			if c.code != "" {
+				failure := w.requireFailure(err, c.code)
+				require.Equal(t, "use_existing_cur", failure.Field)
+				require.Equal(t, "Usage", failure.Value)
+				return
+			}
+			require.NoError(t, err)
+			want := provision.Report{Name: "Usage", Kind: c.kind, Existing: true, Bucket: "their-bucket", Prefix: "their/prefix", Region: "us-west-2"}
+			if c.kind == provision.DataExport {
+				want.ARN = w.account().Exports["Usage"].ARN
+			}
+			report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: inspected.ExistingReport})
+			require.NoError(t, err)
+			require.Equal(t, want, report)
+			undone, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: report})
+			require.NoError(t, err)
+			require.Empty(t, undone.Notes)
+			_, err = run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w}) // the step's answer was lost
+			require.NoError(t, err)
+			require.Empty(t, w.sim.Effects(), "a linked report is only read")
+			w.requireRestored()
+		})
+	}
+}
+
+// TestLinkExistingReportOnALaterPage: AWS lists five legacy reports at a time.
+func TestLinkExistingReportOnALaterPage(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(sc *scene) {
+		sc.w.Request.UseExistingCUR = "Usage"
+		sc.account.Reports = map[string]awssim.Report{"Usage": simReport("SUCCESS")}
+		for i := range 12 {
+			sc.account.Reports[fmt.Sprintf("Another-%d", i)] = simReport("")
+		}
+	})
+	inspected, err := run(w, w.acts.Inspect, w.w)
+	require.NoError(t, err)
+	require.Equal(t, "Usage", inspected.ExistingReport.Name)
+}
+
+func TestReportQuota(t *testing.T) {
+	t.Parallel()
+	full := map[string]awssim.Report{}
+	for i := range maxReports {
+		full[fmt.Sprintf("theirs-%d", i)] = simReport("")
+	}
+	t.Run("seen by the inspection", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t, legacyReport, func(sc *scene) { sc.account.Reports = full })
+		_, err := run(w, w.acts.Inspect, w.w)
+		w.requireFailure(err, provision.CodeReportQuota)
+	})
+	t.Run("met later", func(t *testing.T) {
+		t.Parallel()
+		for _, kind := range []func(*scene){legacyReport, func(*scene) {}} {
+			w := setup(t, kind)
+			inspected, err := run(w, w.acts.Inspect, w.w)
+			require.NoError(t, err)
+			w.sim.Inject(awssim.Fault{Operation: "PutReportDefinition", Kind: awssim.Error, Code: "ReportLimitReachedException", Status: 400})
+			w.sim.Inject(awssim.Fault{Operation: "CreateExport", Kind: awssim.Error, Code: "ServiceQuotaExceededException", Status: 400})
+			_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+			w.requireFailure(err, provision.CodeReportQuota)
+			w.requireUndone(done{inspected: inspected}, awssim.Fault{})
+		}
+	})
+}
+
+func TestForeignReportAndBucketAreNeverTouched(t *testing.T) {
+	t.Parallel()
+	foreignTags := map[string]string{tagOrder: "acme/order-2", tagNonce: "another"}
+	for name, c := range map[string]struct{ account, other func(*awssim.Account, Assignment) }{
+		"the legacy report is another's": {account: func(a *awssim.Account, w Assignment) {
+			r := simReport("")
+			r.Tags = foreignTags
+			a.Reports = map[string]awssim.Report{w.reportName(): r}
+		}},
+		"the export is another's": {account: func(a *awssim.Account, w Assignment) {
+			e := simExport("")
+			e.Tags = foreignTags
+			a.Exports = map[string]awssim.Export{w.reportName(): e}
+		}},
+		"the bucket is another's": {account: func(a *awssim.Account, w Assignment) {
+			a.Buckets = map[string]awssim.Bucket{w.bucketName(): {Region: "eu-central-1", Tags: foreignTags}}
+		}},
+		"the bucket has no tags": {account: func(a *awssim.Account, w Assignment) {
+			a.Buckets = map[string]awssim.Bucket{w.bucketName(): {Region: "eu-central-1"}}
+		}},
+		"the bucket is another account's": {other: func(a *awssim.Account, w Assignment) {
+			a.Buckets = map[string]awssim.Bucket{w.bucketName(): {Region: "eu-central-1"}}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, kind := range []provision.ReportKind{provision.LegacyCUR, provision.DataExport} {
+				w := setup(t, func(sc *scene) {
+					sc.w.Settings.ReportKind = kind
+					if c.account != nil {
+						c.account(&sc.account, sc.w)
+					}
+				})
+				if c.other != nil {
+					require.NoError(t, w.sim.Edit(otherID, func(a *awssim.Account) { c.other(a, w.w) }))
+				}
+				other := string(w.sim.Snapshot(otherID))
+				d, err := w.do()
+				sameKind := name != "the legacy report is another's" && name != "the export is another's" ||
+					(name == "the legacy report is another's") == (kind == provision.LegacyCUR)
+				if sameKind {
+					w.requireFailure(err, provision.CodeNotOurs)
+				} else {
+					require.NoError(t, err, "a name in the other service does not matter")
+				}
+				if c.other == nil {
+					w.requireUndone(d, awssim.Fault{})
+					continue
+				}
+				notes, verified := w.undo(d)
+				require.Equal(t, []string{bucketUnknown(w.w)}, notes, "AWS does not tell whose it is")
+				require.Equal(t, notes, verified.Leftovers, "so the account is not proven clean")
+				w.requireRestored()
+				require.Equal(t, other, string(w.sim.Snapshot(otherID)))
+			}
+		})
+	}
+}
+
+func TestDeliveredUsageIsKept(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	d := w.mustDo()
+	w.edit(func(a *awssim.Account) {
+		b := a.Buckets[d.report.Bucket]
+		b.Objects["cur/data/part-1.parquet"] = 4711
+		a.Buckets[d.report.Bucket] = b
+	})
+	objects := w.account().Buckets[d.report.Bucket].Objects
+	require.Len(t, objects, 2, "AWS's test object is there too")
+	notes, verified := w.undo(d)
+	require.Len(t, notes, 1)
+	require.Contains(t, notes[0], d.report.Bucket)
+	require.Equal(t, []string{"the bucket " + d.report.Bucket + " of the order still exists"}, verified.Leftovers)
+	require.Equal(t, objects, w.account().Buckets[d.report.Bucket].Objects)
+	require.Empty(t, w.account().Exports)
+}
+
+func TestLegacyReportAndItsBucket(t *testing.T) {
+	t.Parallel()
+	w := setup(t, legacyReport, func(sc *scene) { sc.w.Settings.ReportRegion, sc.w.Settings.ReportPrefix = "", "" })
+	d := w.mustDo()
+	require.Equal(t, provision.Report{Name: w.w.reportName(), Kind: provision.LegacyCUR, Bucket: w.w.bucketName(), Prefix: "cur", Region: "us-east-1"}, d.report)
+	report := w.account().Reports[d.report.Name]
+	require.Equal(t, nonce, report.Tags[tagNonce])
+	require.Equal(t, []string{"RESOURCES"}, report.AdditionalSchemaElements)
+	require.Equal(t, "HOURLY", report.TimeUnit)
+	bucket := w.account().Buckets[d.report.Bucket]
+	require.Equal(t, "us-east-1", bucket.Region)
+	require.JSONEq(t, iam.ReportBucketPolicy(d.report.Bucket, accountID), bucket.Policy)
+}
+
+// TestBucketPolicyNotSeenYet: the billing services look at the policy while the report is made, and may be late.
+func TestBucketPolicyNotSeenYet(t *testing.T) {
+	t.Parallel()
+	const refusal = "Failed to verify customer bucket permission."
+	for _, kind := range []func(*scene){legacyReport, func(*scene) {}} {
+		for _, operation := range []string{"PutReportDefinition", "CreateExport"} {
+			w := setup(t, kind)
+			w.sim.Inject(awssim.Fault{Operation: operation, Times: 3, Kind: awssim.Error, Code: "ValidationException", Status: 400, Message: refusal})
+			_, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+			require.NoError(t, err)
+
+			w = setup(t, kind)
+			w.sim.Inject(awssim.Fault{Operation: "PutReportDefinition", Kind: awssim.Error, Code: "ValidationException", Status: 400, Message: refusal})
+			w.sim.Inject(awssim.Fault{Operation: "CreateExport", Kind: awssim.Error, Code: "ValidationException", Status: 400, Message: refusal})
+			_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+			failure := w.requireFailure(err, provision.CodePermissionMissing)
+			require.Contains(t, failure.Reason, w.w.bucketName())
+		}
+	}
+}
+
+func TestReportSettingsThatAWSRefuses(t *testing.T) {
+	t.Parallel()
+	w := setup(t, legacyReport, func(sc *scene) { sc.w.Settings.ReportRegion = "il-central-1" }) // too new for legacy reports
+	_, err := run(w, w.acts.Inspect, w.w)
+	failure := w.requireFailure(err, provision.CodePermissionMissing)
+	require.Contains(t, failure.Reason, "il-central-1")
+
+	w = setup(t, legacyReport, func(sc *scene) { sc.w.Settings.ReportPrefix = "no spaces, please" })
+	_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+	failure = w.requireFailure(err, provision.CodePermissionMissing)
+	require.Contains(t, failure.Reason, "no spaces, please")
+}
+
+// TestDeleteOfAReportThatIsGone: AWS calls it invalid, which must not be believed blindly.
+func TestDeleteOfAReportThatIsGone(t *testing.T) {
+	t.Parallel()
+	w := setup(t, legacyReport)
+	d := w.mustDo()
+	w.sim.Inject(awssim.Fault{Operation: "DeleteReportDefinition", Nth: 1, When: awssim.After, Kind: awssim.Error, Code: "ValidationException", Status: 400})
+	w.requireUndone(d, awssim.Fault{})
+
+	w = setup(t, legacyReport)
+	d = w.mustDo()
+	w.sim.Inject(awssim.Fault{Operation: "DeleteReportDefinition", Kind: awssim.Error, Code: "ValidationException", Status: 400})
+	_, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: d.report})
+	w.requireFailure(err, provision.CodeInputRefused)
+	require.Contains(t, w.account().Buckets, d.report.Bucket, "the bucket outlives the report")
+}

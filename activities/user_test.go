@@ -1,0 +1,169 @@
+package activities
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+func TestForeignUserIsNeverTouched(t *testing.T) {
+	t.Parallel()
+	for name, foreign := range map[string]awssim.User{
+		"no tags":               {},
+		"our path, no tags":     {Path: userPath, AttachedPolicies: []string{readOnly}},
+		"another order's":       {Path: userPath, Tags: map[string]string{tagOrder: "acme/order-2", tagNonce: "another", tagManagedBy: managedBy}},
+		"our order, old nonce":  {Path: userPath, Tags: map[string]string{tagOrder: "acme/order-1", tagNonce: "another", tagManagedBy: managedBy}},
+		"our nonce, other case": {Path: userPath, Tags: map[string]string{tagOrder: "acme/order-1", tagNonce: nonce + "x"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, func(sc *scene) { sc.account.Users = map[string]awssim.User{"ALICE": foreign} })
+			_, err := run(w, w.acts.Inspect, w.w)
+			failure := w.requireFailure(err, provision.CodeUserNameTaken)
+			require.Equal(t, "iam_user_name", failure.Field)
+			require.Equal(t, "alice", failure.Value)
+
+			_, err = run(w, w.acts.CreateUser, w.w)
+			w.requireFailure(err, provision.CodeUserNameTaken)
+			undone, err := run(w, w.acts.DisableSignIn, UserUndo{Assignment: w.w})
+			require.NoError(t, err)
+			require.Empty(t, undone.Notes)
+			undone, err = run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w})
+			require.NoError(t, err)
+			require.Empty(t, undone.Notes, "it never was ours: there is nothing to say")
+			w.requireRestored()
+			require.Empty(t, w.sim.Effects())
+		})
+	}
+}
+
+func TestUserReplacedMeanwhileIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	user, err := run(w, w.acts.CreateUser, w.w)
+	require.NoError(t, err)
+	w.edit(func(a *awssim.Account) {
+		u := a.Users["alice"]
+		u.ID = "AIDASOMEBODYELSE00000"
+		a.Users["alice"] = u
+	})
+	_, err = run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: user})
+	w.requireFailure(err, provision.CodeNotOurs)
+	undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: user.ID})
+	require.NoError(t, err)
+	require.Len(t, undone.Notes, 1)
+	require.Contains(t, w.account().Users, "alice")
+	require.Nil(t, w.account().Users["alice"].LoginProfile)
+}
+
+// TestRemoveUserWithEverythingOnIt hangs everything on the user that AWS wants gone before the user.
+func TestRemoveUserWithEverythingOnIt(t *testing.T) {
+	t.Parallel()
+	hang := func(w *world) {
+		w.edit(func(a *awssim.Account) {
+			u := a.Users["alice"]
+			u.AccessKeys = []string{"AKIAABCDEFGHIJKLMNOP", "AKIAABCDEFGHIJKLMNOQ"}
+			u.MFADevices = []string{"arn:aws:iam::" + accountID + ":mfa/alice", "GAHT12345678"}
+			u.SigningCertificates = []string{"TA7SMP42TDN5Z26OBPJE7EXAMPLE"}
+			u.SSHPublicKeys = []string{"APKAEIBAERJR2EXAMPLE"}
+			u.ServiceCredentials = []string{"ACCAEXAMPLE123EXAMPLE"}
+			u.Groups = []string{"admins", "auditors"}
+			u.InlinePolicies = map[string]string{"more": `{"Version":"2012-10-17","Statement":[]}`}
+			a.Users["alice"] = u
+		})
+	}
+	t.Run("clean", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		d := w.mustDo()
+		hang(w)
+		require.NotEmpty(t, w.account().VirtualMFADevices)
+		notes, verified := w.undo(d)
+		require.Empty(t, notes)
+		require.Empty(t, verified.Leftovers)
+		w.requireRestored()
+	})
+	for _, operation := range []string{"DeleteAccessKey", "DeactivateMFADevice", "DeleteVirtualMFADevice", "DeleteSigningCertificate", "DeleteSSHPublicKey",
+		"DeleteServiceSpecificCredential", "RemoveUserFromGroup", "DeleteUserPolicy"} {
+		t.Run("lost reply of "+operation, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			d := w.mustDo()
+			hang(w)
+			w.spoil(faults[0], awssim.Fault{Service: "iam", Operation: operation, Nth: 1})
+			w.requireUndone(d, awssim.Fault{Operation: operation})
+			w.requireSpoilt(faults[0], awssim.Fault{Operation: operation})
+		})
+	}
+	t.Run("one that appears while it is deleted", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		d := w.mustDo()
+		// The list does not show the key yet, so AWS refuses the deletion of the user once.
+		w.sim.Inject(awssim.Fault{Operation: "ListAccessKeys", Nth: 1, Kind: awssim.StaleRead})
+		w.edit(func(a *awssim.Account) {
+			u := a.Users["alice"]
+			u.AccessKeys = []string{"AKIAABCDEFGHIJKLMNOP"}
+			a.Users["alice"] = u
+		})
+		w.sim.Inject(awssim.Fault{Operation: "DeleteUser", Nth: 1, Kind: awssim.Error, Code: "DeleteConflict", Status: 409})
+		w.requireUndone(d, awssim.Fault{})
+	})
+	t.Run("a policy that the role may not detach", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		d := w.mustDo()
+		w.edit(func(a *awssim.Account) {
+			u := a.Users["alice"]
+			u.AttachedPolicies = append(u.AttachedPolicies, "arn:aws:iam::aws:policy/AdministratorAccess")
+			a.Users["alice"] = u
+		})
+		_, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
+		failure := w.requireFailure(err, provision.CodePermissionMissing)
+		require.Contains(t, failure.Reason, "iam:DetachUserPolicy")
+		verified, err := run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+		require.NoError(t, err)
+		require.Contains(t, verified.Leftovers, "the IAM user of the order still exists")
+	})
+}
+
+func TestBoundaryAndPoliciesOfThePool(t *testing.T) {
+	t.Parallel()
+	t.Run("boundary", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t, func(sc *scene) { sc.w.Settings.PermissionsBoundary = readOnly })
+		w.mustDo()
+		require.Equal(t, readOnly, w.account().Users["alice"].PermissionsBoundary)
+	})
+	for name, change := range map[string]func(*scene){
+		"unknown boundary": func(sc *scene) {
+			sc.w.Settings.PermissionsBoundary = "arn:aws:iam::" + accountID + ":policy/does-not-exist"
+		},
+		"unknown policy": func(sc *scene) {
+			// The role may attach it, so that the answer is about the policy.
+			sc.w.Settings.UserPolicyARNs = []string{"arn:aws:iam::" + accountID + ":policy/does-not-exist"}
+			sc.account.Role.Policy = []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, change)
+			d, err := w.do()
+			failure := w.requireFailure(err, provision.CodePermissionMissing)
+			require.Contains(t, failure.Reason, "does-not-exist")
+			w.requireUndone(d, awssim.Fault{})
+		})
+	}
+	t.Run("a policy that the role may not attach", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t, func(sc *scene) {
+			sc.w.Settings.UserPolicyARNs = []string{"arn:aws:iam::aws:policy/AdministratorAccess"}
+		})
+		_, err := w.do()
+		failure := w.requireFailure(err, provision.CodePermissionMissing)
+		require.Contains(t, failure.Reason, "iam:AttachUserPolicy")
+	})
+}

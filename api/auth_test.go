@@ -1,0 +1,88 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+func TestKeysThatDoNotOpen(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	id, secret, ok := splitKey("Bearer " + w.key)
+	require.True(t, ok)
+	_, otherSecret, _ := splitKey("Bearer " + w.otherKey)
+	aged := func(change func(*provision.APIKey)) string {
+		text, key := NewKey("acme", "aged")
+		change(&key)
+		w.store.keys[key.ID] = key
+		return "Bearer " + text
+	}
+	past, future := now.Add(-time.Second), now.Add(time.Second)
+	revoked := aged(func(k *provision.APIKey) { k.RevokedAt = &past })
+	expired := aged(func(k *provision.APIKey) { k.ExpiresAt = &now })
+	living := aged(func(k *provision.APIKey) { k.ExpiresAt = &future })
+
+	for name, c := range map[string]struct{ header, detail string }{
+		"none":                      {"", "send the header"},
+		"another scheme":            {"Basic " + w.key, "send the header"},
+		"no scheme":                 {w.key, "send the header"},
+		"another prefix":            {"Bearer qm_test_" + id + "_" + secret, "send the header"},
+		"no secret":                 {"Bearer qm_live_" + id, "send the header"},
+		"an empty secret":           {"Bearer qm_live_" + id + "_", "send the header"},
+		"a wrong secret":            {"Bearer qm_live_" + id + "_" + strings.Repeat("A", len(secret)), "send the header"},
+		"the other key's secret":    {"Bearer qm_live_" + id + "_" + otherSecret, "send the header"},
+		"an unknown id":             {"Bearer qm_live_000000000000_" + secret, "send the header"},
+		"a very long one":           {"Bearer qm_live_" + id + "_" + strings.Repeat("A", 5000), "send the header"},
+		"an id that is not UTF-8":   {"Bearer qm_live_\xff_" + secret, "send the header"},
+		"revoked":                   {revoked, "is revoked"},
+		"expired":                   {expired, "has expired"},
+		"expired, the secret wrong": {expired[:len(expired)-1] + "!", "send the header"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, target := range []string{"/v1/orders", "/v1/orders/x", "/v1/accounts", "/v1/accounts/111122223333"} {
+				answer := w.send("", http.MethodGet, target, "", "Authorization", c.header)
+				require.Contains(t, readProblem(t, answer, http.StatusUnauthorized, codeUnauthorized).Detail, c.detail)
+				require.Equal(t, `Bearer realm="quartermaster"`, answer.Header().Get("WWW-Authenticate"))
+			}
+		})
+	}
+	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/orders", "", "Authorization", living).Code)
+	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/orders", "", "Authorization", "bearer "+w.key).Code, "schemes have no case: RFC 9110")
+}
+
+// Without a key nothing is read: not even whether the body is right.
+func TestTheKeyComesFirst(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, target := range []string{"/v1/orders", "/v1/orders/validate", "/v1/accounts"} {
+		readProblem(t, w.send("", http.MethodPost, target, "{"), http.StatusUnauthorized, codeUnauthorized)
+	}
+}
+
+func TestTwoKeysOfAProviderLiveAtTheSameTime(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	second := w.addKey("acme")
+	require.NotEqual(t, w.key, second)
+	read[Order](t, w.post("/v1/orders", orderForm("MP-1")), http.StatusAccepted)
+	read[Order](t, w.send(second, http.MethodGet, "/v1/orders/MP-1", ""), http.StatusOK)
+}
+
+func TestNewKeysAreOfTheDocumentedForm(t *testing.T) {
+	t.Parallel()
+	text, key := NewKey("acme", "ci")
+	require.Regexp(t, `^qm_live_[0-9a-f]{12}_[A-Za-z0-9_-]{43}$`, text)
+	require.Equal(t, "acme", key.Provider)
+	require.Equal(t, "ci", key.Name)
+	require.Len(t, key.SecretSHA256, 32)
+	_, secret, ok := splitKey("Bearer " + text)
+	require.True(t, ok)
+	require.NotContains(t, string(key.SecretSHA256), secret)
+}

@@ -1,0 +1,423 @@
+package api
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	contact := map[string]any{"name": "Billing Desk", "email": "billing@berg.example", "phone": "+46 8 123 456", "title": "Accountant"}
+	form := orderForm("MP-1", map[string]any{"account_model": "ECAM", "use_existing_cur": "monthly", "callback_url": "https://market.example/h",
+		"aws_alternate_contact": contact})
+
+	answer := w.post("/v1/orders", form)
+	order := read[Order](t, answer, http.StatusAccepted)
+	require.Equal(t, "/qm/v1/orders/MP-1", answer.Header().Get("Location"))
+	require.Equal(t, provision.Accepted, order.State)
+	require.Equal(t, now, order.CreatedAt)
+	require.Equal(t, now, order.Since)
+	require.Equal(t, "anna.berg", order.IAMUserName)
+	require.Equal(t, "Billing Desk", order.AWSAlternateContact.Name)
+	require.NotContains(t, answer.Body.String(), "acme", "the provider is never in the body")
+
+	started := w.workflows.orders[provision.OrderKey{Provider: "acme", ID: "MP-1"}]
+	require.Equal(t, provision.Request{
+		Marketplace: "nordic", Environment: provision.Production, OrderMode: "new_account", AccountModel: provision.ModelECAM,
+		UseExistingCUR: "monthly", IAMUserName: "anna.berg", ContactName: "Anna Berg", AccountAlias: "berg-logistics",
+		CallbackURL:      "https://market.example/h",
+		AlternateContact: &provision.AlternateContact{Name: "Billing Desk", Email: "billing@berg.example", Phone: "+46 8 123 456", Title: "Accountant"},
+	}, started.order.Request)
+	require.Equal(t, now, started.order.AcceptedAt)
+	require.Empty(t, w.store.orders, "the API writes no row")
+
+	// Before the row stands, the same order again, in another spelling of the same JSON, is the same order …
+	again := w.send(w.key, http.MethodPost, "/v1/orders", "\n "+asText(form))
+	require.Equal(t, order, read[Order](t, again, http.StatusOK))
+	require.Equal(t, "/qm/v1/orders/MP-1", again.Header().Get("Location"))
+	// … and another content is refused.
+	p := readProblem(t, w.post("/v1/orders", orderForm("MP-1", map[string]any{"aws_account_alias": "other"})), http.StatusConflict, provision.CodeIdempotencyConflict)
+	require.Contains(t, p.Detail, `"MP-1"`)
+	require.Contains(t, fieldsOf(p), "id")
+	require.Equal(t, 1, w.workflows.starts)
+}
+
+func TestRowDecidesOnceItStands(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	order := read[Order](t, w.post("/v1/orders", orderForm("done-1")), http.StatusOK)
+	require.Equal(t, provision.Completed, order.State)
+	readProblem(t, w.post("/v1/orders", orderForm("done-1", map[string]any{"environment": "test"})), http.StatusConflict, provision.CodeIdempotencyConflict)
+	require.Zero(t, w.workflows.starts, "Temporal's retention may be over: the row is the lasting guard")
+
+	// The id is the provider's own: another provider may use it too.
+	read[Order](t, w.send(w.otherKey, http.MethodPost, "/v1/orders", asText(orderForm("done-1"))), http.StatusAccepted)
+	require.Contains(t, w.workflows.orders, provision.OrderKey{Provider: "globex", ID: "done-1"})
+}
+
+func TestFiftyIdenticalOrdersAtOnceAreOne(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	statuses := make([]int, 50)
+	var start, done sync.WaitGroup
+	start.Add(1)
+	for i := range statuses {
+		done.Go(func() {
+			start.Wait()
+			statuses[i] = w.post("/v1/orders", orderForm("MP-50")).Code
+		})
+	}
+	start.Done()
+	done.Wait()
+	counts := map[int]int{}
+	for _, status := range statuses {
+		counts[status]++
+	}
+	require.Equal(t, map[int]int{http.StatusAccepted: 1, http.StatusOK: 49}, counts)
+	require.Equal(t, 1, w.workflows.starts)
+}
+
+// The canonical form is a promise to every row in the database: a change here makes every repeat a conflict.
+func TestRequestHashNeverChanges(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "84a1b020fde38b4d9674478f454715a96efcb9d0b1a0fcfce6ed2d8219494074", hex.EncodeToString(requestHash(requestFixture())))
+	other := requestFixture()
+	other.AccountModel = provision.ModelECAM
+	require.NotEqual(t, requestHash(requestFixture()), requestHash(other))
+}
+
+func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	form := map[string]any{
+		"id": "no spaces please", "marketplace": "Nordic!", "environment": "staging", "order_mode": "existing_account", "account_model": "GCP",
+		"use_existing_cur": "a b", "iam_user_name": "an na", "aws_contact_name": " Anna", "aws_account_alias": "123456789012",
+		"aws_alternate_contact": map[string]any{"name": strings.Repeat("n", 65), "email": "nobody", "phone": "call me"},
+		"callback_url":          "http://market.example", "coupon": 1,
+	}
+	want := map[string]string{
+		"id":                          `"no spaces please" is not an order id: use 1 to 64 characters of A-Z a-z 0-9 . _ : -`,
+		"marketplace":                 "is not a marketplace id",
+		"environment":                 "use production or test",
+		"order_mode":                  `order mode "existing_account" is not offered: the only one is "new_account"`,
+		"account_model":               `"GCP" is not an account model: use SPAM or ECAM`,
+		"use_existing_cur":            "is not a report name",
+		"iam_user_name":               "is not an IAM user name",
+		"aws_contact_name":            "no space at either end",
+		"aws_account_alias":           `"123456789012" has twelve digits`,
+		"aws_alternate_contact.name":  "needs 1 to 64 characters",
+		"aws_alternate_contact.email": "not an e-mail address",
+		"aws_alternate_contact.phone": "not a phone number",
+		"aws_alternate_contact.title": "is missing: it is required",
+		"callback_url":                "use https://",
+		"coupon":                      "is not a field here",
+	}
+	for _, target := range []string{"/v1/orders", "/v1/orders/validate"} {
+		p := readProblem(t, w.post(target, form), http.StatusUnprocessableEntity, codeInvalid)
+		require.Equal(t, fmt.Sprintf("%d fields are wrong", len(want)), p.Detail)
+		require.Len(t, *p.Errors, len(want), "each field once: %v", fieldsOf(p))
+		got := fieldsOf(p)
+		for field, message := range want {
+			require.Contains(t, got[field], message, field)
+		}
+		for _, e := range *p.Errors {
+			require.Equal(t, "body", e.In)
+			require.Equal(t, "/"+strings.ReplaceAll(value(e.Field), ".", "/"), value(e.Pointer))
+			require.NotContains(t, e.Message, "\n")
+			require.NotContains(t, e.Message, "schema")
+		}
+	}
+	require.Zero(t, w.workflows.starts)
+}
+
+func TestOneWrongField(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for name, c := range map[string]struct {
+		change  map[string]any
+		field   string
+		message string
+	}{
+		"a folder for an id":          {map[string]any{"id": ".."}, "id", "means a folder in an address"},
+		"missing":                     {map[string]any{"iam_user_name": nil}, "iam_user_name", "is missing: it is required"},
+		"of another type":             {map[string]any{"aws_account_alias": 12}, "aws_account_alias", "must be JSON string"},
+		"a list for an object":        {map[string]any{"aws_alternate_contact": []int{1}}, "aws_alternate_contact", "must be JSON object"},
+		"empty":                       {map[string]any{"aws_contact_name": ""}, "aws_contact_name", "needs 1 to 50 characters"},
+		"too long":                    {map[string]any{"aws_contact_name": strings.Repeat("a", 51)}, "aws_contact_name", "it has 51"},
+		"alias with two hyphens":      {map[string]any{"aws_account_alias": "a--b"}, "aws_account_alias", "single hyphens inside"},
+		"phone without a digit":       {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example", "phone": "( )", "title": "t"}}, "aws_alternate_contact.phone", "not a phone number"},
+		"password in the callback":    {map[string]any{"callback_url": "https://u:p@market.example"}, "callback_url", "without a password in it"},
+		"nothing where none may be":   {map[string]any{"use_existing_cur": ""}, "use_existing_cur", "regular expression"},
+		"a field in capitals":         {map[string]any{"Account_Model": "SPAM"}, "Account_Model", "is not a field here"},
+		"unknown field in the middle": {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example", "phone": "1", "title": "t", "fax": "1"}}, "aws_alternate_contact.fax", "is not a field here"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := readProblem(t, w.post("/v1/orders/validate", orderForm("MP-1", c.change)), http.StatusUnprocessableEntity, codeInvalid)
+			require.Equal(t, "1 field is wrong", p.Detail, fieldsOf(p))
+			require.Contains(t, fieldsOf(p)[c.field], c.message)
+		})
+	}
+}
+
+func TestAThousandUnknownFieldsAreRefusedShortly(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	form := orderForm("MP-1")
+	for i := range 5000 {
+		form[fmt.Sprintf("f%d", i)] = 0
+	}
+	require.Len(t, *readProblem(t, w.post("/v1/orders", form), http.StatusUnprocessableEntity, codeInvalid).Errors, mostFindings)
+}
+
+func TestPoolMustBeTheProviders(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	// acme has a test pool, globex has not.
+	require.Equal(t, http.StatusOK, w.post("/v1/orders/validate", orderForm("MP-1", map[string]any{"environment": "test"})).Code)
+	for _, target := range []string{"/v1/orders", "/v1/orders/validate"} {
+		answer := w.send(w.otherKey, http.MethodPost, target, asText(orderForm("MP-1", map[string]any{"environment": "test", "iam_user_name": "a b"})))
+		got := fieldsOf(readProblem(t, answer, http.StatusUnprocessableEntity, codeInvalid))
+		require.Len(t, got, 3, "the pool's fields, and what else is wrong")
+		for _, field := range []string{"marketplace", "environment"} {
+			require.Contains(t, got[field], `no pool for marketplace "nordic" in environment "test"`)
+		}
+	}
+	require.Zero(t, w.workflows.starts)
+}
+
+func TestValidateCreatesNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	require.JSONEq(t, `{"valid":true}`, w.post("/v1/orders/validate", orderForm("MP-1")).Body.String())
+	require.Zero(t, w.workflows.starts)
+	readProblem(t, w.get("/v1/orders/MP-1"), http.StatusNotFound, codeNotFound)
+}
+
+func TestUnreadableBodies(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	valid := asText(orderForm("MP-1"))
+	for name, c := range map[string]struct {
+		body, contentType string
+		status            int
+		code              provision.Code
+		detail            string
+	}{
+		"not JSON":          {"{", "application/json", http.StatusBadRequest, codeInvalidJSON, "at byte 1"},
+		"two documents":     {valid + valid, "application/json", http.StatusBadRequest, codeInvalidJSON, "after top-level value"},
+		"blank":             {"  ", "application/json", http.StatusBadRequest, codeInvalidJSON, "is empty"},
+		"not UTF-8":         {"{\"id\":\"\xff\"}", "application/json", http.StatusBadRequest, codeInvalidJSON, "UTF-8"},
+		"a list":            {"[]", "application/json", http.StatusUnprocessableEntity, codeInvalid, "1 field"},
+		"too large":         {valid + strings.Repeat(" ", 64<<10), "application/json", http.StatusRequestEntityTooLarge, codeBodyTooLarge, "64 KiB"},
+		"text":              {valid, "text/plain", http.StatusUnsupportedMediaType, codeUnsupportedMediaType, `"text/plain"`},
+		"a form":            {"id=1", "application/x-www-form-urlencoded", http.StatusUnsupportedMediaType, codeUnsupportedMediaType, "application/json"},
+		"undeclared":        {valid, "", http.StatusUnsupportedMediaType, codeUnsupportedMediaType, "application/json"},
+		"JSON with charset": {valid, "application/json; charset=utf-8", http.StatusAccepted, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			answer := w.send(w.key, http.MethodPost, "/v1/orders", c.body, "Content-Type", c.contentType)
+			if c.code == "" {
+				require.Equal(t, c.status, answer.Code, answer.Body.String())
+				return
+			}
+			require.Contains(t, readProblem(t, answer, c.status, c.code).Detail, c.detail)
+		})
+	}
+}
+
+func TestTemporalDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]error{
+		"unavailable": fmt.Errorf("starting: %w", ErrUnavailable),
+		"too late":    fmt.Errorf("starting: %w", context.DeadlineExceeded),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			w.workflows.fail = fail
+			answer := w.post("/v1/orders", orderForm("MP-1"))
+			require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail, "send the same request again, it cannot be ordered twice")
+			require.Equal(t, "5", answer.Header().Get("Retry-After"))
+			w.workflows.fail = nil
+			require.Equal(t, http.StatusAccepted, w.post("/v1/orders", orderForm("MP-1")).Code)
+		})
+	}
+	w := setup(t)
+	w.workflows.fail = errors.New("namespace not found")
+	p := readProblem(t, w.post("/v1/orders", orderForm("MP-1")), http.StatusInternalServerError, provision.CodeInternal)
+	require.NotContains(t, p.Detail, "namespace", "what is wrong inside stays inside")
+	require.Contains(t, w.log.String(), "namespace not found")
+}
+
+func TestReadingAnOrder(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.Simulated = true })
+	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	done := read[Order](t, w.get("/v1/orders/done-1"), http.StatusOK)
+	require.Equal(t, provision.Completed, done.State)
+	require.Equal(t, "111122223333", *done.AccountID)
+	require.Len(t, done.Steps, 1)
+	r := done.Result
+	require.Equal(t, "ECAM", r.Model)
+	require.Equal(t, "https://berg-logistics.signin.aws.amazon.com/console/", r.SignInURL)
+	require.Equal(t, "https://111122223333.signin.aws.amazon.com/console/", r.SignInURLByID)
+	require.Equal(t, provision.DataExport, r.Report.Kind)
+	require.Contains(t, *r.RootAccess, "forgot password")
+	require.True(t, r.Simulated)
+	require.Equal(t, "https://aws.provider.example/qm/reveal#"+w.token(), *r.Password.URL)
+
+	// Accepted a moment ago: no row yet, but no 404 either.
+	w.post("/v1/orders", orderForm("MP-1"))
+	require.Equal(t, provision.Accepted, read[Order](t, w.get("/v1/orders/MP-1"), http.StatusOK).State)
+
+	waiting := completedOrder("waits")
+	waiting.State, waiting.Result, waiting.Password = provision.WaitingForAccount, nil, nil
+	waiting.Waiting = &provision.Waiting{Place: 2, Why: "0 of 14 accounts match: 9 allocated, 3 invalid, 2 other model"}
+	stuck := completedOrder("stuck")
+	stuck.State, stuck.Result, stuck.Password = provision.ActionRequired, nil, nil
+	stuck.Failure = &provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: "berg",
+		Reason: "choose another one", AWSCode: "EntityAlreadyExists", RequestID: "r-1"}
+	w.store.orders = append(w.store.orders, waiting, stuck)
+	require.Equal(t, Waiting{Place: 2, Why: "0 of 14 accounts match: 9 allocated, 3 invalid, 2 other model"},
+		*read[Order](t, w.get("/v1/orders/waits"), http.StatusOK).Waiting)
+	failure := read[Order](t, w.get("/v1/orders/stuck"), http.StatusOK).Failure
+	require.Equal(t, "berg", *failure.Value)
+	require.Equal(t, "account_alias", *failure.Step)
+}
+
+func TestOrdersOfOthersAreNotFound(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	w.post("/v1/orders", orderForm("MP-1"))
+	for _, id := range []string{"done-1", "MP-1", "nobody"} {
+		p := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/orders/"+id, ""), http.StatusNotFound, codeNotFound)
+		require.Equal(t, fmt.Sprintf("there is no order %q", id), p.Detail, "the same words for foreign and unknown")
+	}
+	require.Empty(t, read[OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders", ""), http.StatusOK).Items)
+	require.Empty(t, read[OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders?account_id=111122223333", ""), http.StatusOK).Items)
+}
+
+func TestOrderIDsInAddresses(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, id := range []string{"a:b", "validate", "a.b_c-d"} {
+		w.post("/v1/orders", orderForm(id))
+		require.Equal(t, id, read[Order](t, w.get("/v1/orders/"+url.PathEscape(id)), http.StatusOK).ID)
+		require.Equal(t, id, read[Order](t, w.get("/v1/orders/"+strings.ReplaceAll(id, ":", "%3A")), http.StatusOK).ID)
+	}
+	p := readProblem(t, w.get("/v1/orders/a%20b"), http.StatusBadRequest, codeInvalidParameter)
+	require.Equal(t, "path", (*p.Errors)[0].In)
+	require.Contains(t, fieldsOf(p)["order_id"], `"a b"`)
+}
+
+// manyOrders gives acme 7 orders, two of them accepted at the same moment.
+func manyOrders(w *world) (newestFirst []string) {
+	for i := range 7 {
+		o := completedOrder(fmt.Sprintf("o-%d", i))
+		o.AcceptedAt = now.Add(time.Duration(i/2) * time.Minute)
+		w.store.orders = append(w.store.orders, o)
+		newestFirst = append([]string{o.ID}, newestFirst...)
+	}
+	return newestFirst
+}
+
+func TestPagesOfOrdersAreStable(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	want := manyOrders(w)
+	var got []string
+	target := "/v1/orders?limit=3"
+	for pages := 1; ; pages++ {
+		page := read[OrderPage](t, w.get(target), http.StatusOK)
+		for _, o := range page.Items {
+			got = append(got, o.ID)
+		}
+		if page.NextCursor == nil {
+			require.Equal(t, 3, pages)
+			break
+		}
+		require.Len(t, page.Items, 3)
+		// An order that comes in meanwhile shifts nothing.
+		newer := completedOrder(fmt.Sprintf("newer-%d", pages))
+		newer.AcceptedAt = now.Add(time.Hour)
+		w.store.orders = append(w.store.orders, newer)
+		target = "/v1/orders?limit=3&cursor=" + *page.NextCursor
+	}
+	require.Equal(t, want, got)
+	require.Equal(t, 4, w.store.limit, "one more than the page, to know whether there is a next one")
+	read[OrderPage](t, w.get("/v1/orders"), http.StatusOK)
+	require.Equal(t, 51, w.store.limit, "the default is 50")
+}
+
+func TestFiltersOfOrders(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	manyOrders(w)
+	w.store.orders[0].State, w.store.orders[0].Result = provision.Failed, nil
+	w.store.orders[1].Request.AccountModel = provision.ModelECAM
+	w.store.orders[2].Request.Environment = provision.Test
+	w.store.orders[3].AccountID = "444455556666"
+	for query, want := range map[string][]string{
+		"state=failed":                           {"o-0"},
+		"state=failed&state=completed&limit=200": {"o-6", "o-5", "o-4", "o-3", "o-2", "o-1", "o-0"},
+		"model=ECAM":                             {"o-1"},
+		"environment=test":                       {"o-2"},
+		"account_id=444455556666":                {"o-3"},
+		"marketplace=southern":                   {},
+		"created_after=2026-11-22T10:02:00Z":     {"o-6", "o-5", "o-4"},
+		"created_before=2026-11-22T10:01:00Z":    {"o-1", "o-0"},
+		"created_after=2026-11-22T12:02:00%2B02:00&state=completed":              {"o-6", "o-5", "o-4"},
+		"created_after=2026-11-22T10:01:00Z&created_before=2026-11-22T10:02:00Z": {"o-3", "o-2"},
+	} {
+		got := []string{}
+		for _, o := range read[OrderPage](t, w.get("/v1/orders?"+query), http.StatusOK).Items {
+			got = append(got, o.ID)
+		}
+		require.Equal(t, want, got, query)
+	}
+}
+
+func TestWrongParameters(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for query, want := range map[string]map[string]string{
+		"limit=0":                         {"limit": `"0": number must be at least 1`},
+		"limit=201":                       {"limit": `"201": number must be at most 200`},
+		"limit=ten":                       {"limit": `"ten" is not of type integer`},
+		"limit=1&limit=2":                 {"limit": "is given 2 times: give it once"},
+		"state=done":                      {"state": `"done": value is not one of the allowed values`},
+		"stat=failed":                     {"stat": "is not a parameter here"},
+		"account_id=1":                    {"account_id": `"1": string doesn't match`},
+		"created_after=yesterday":         {"created_after": `write the + of a time zone as %2B`},
+		"environment=staging&limit=0&x=1": {"environment": "not one of the allowed values", "limit": "at least 1", "x": "is not a parameter"},
+		"created_after=2026-11-22T10:00:00+02:00": {"created_after": `%2B`},
+	} {
+		p := readProblem(t, w.get("/v1/orders?"+query), http.StatusBadRequest, codeInvalidParameter)
+		got := fieldsOf(p)
+		require.Len(t, got, len(want), "%s: %v", query, got)
+		for field, message := range want {
+			require.Contains(t, got[field], message, query)
+		}
+		for _, e := range *p.Errors {
+			require.Equal(t, "query", e.In)
+			require.Nil(t, e.Pointer)
+		}
+	}
+}

@@ -1,0 +1,135 @@
+package api
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+func revealForm(token string) map[string]any { return map[string]any{"token": token} }
+
+func TestPasswordIsShownOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	link, err := url.Parse(*read[Order](t, w.get("/v1/orders/done-1"), http.StatusOK).Result.Password.URL)
+	require.NoError(t, err)
+	require.Equal(t, "/qm/reveal", link.Path)
+	require.Empty(t, link.RawQuery, "the secret stands in the fragment, which reaches no server")
+
+	answer := w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(link.Fragment)))
+	shown := read[RevealedPassword](t, answer, http.StatusOK)
+	require.Equal(t, RevealedPassword{SignInURL: "https://berg-logistics.signin.aws.amazon.com/console/", IAMUserName: "anna.berg", Password: passwordText}, shown)
+	require.Equal(t, "no-store", answer.Header().Get("Cache-Control"))
+	require.Equal(t, "192.0.2.1", w.store.revealTo, "the audit row names the address")
+
+	again := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(link.Fragment))), http.StatusGone, codeLinkUsedUp)
+	require.Contains(t, again.Detail, "ask whoever sent it to you")
+	require.Contains(t, again.Detail, "72 hours")
+}
+
+func TestLinkIsShownOnlyWhileItWorks(t *testing.T) {
+	t.Parallel()
+	clock := now
+	w := setup(t, func(c *Config) { c.Now = func() time.Time { return clock } })
+	order := completedOrder("done-1")
+	password := func() PasswordLink {
+		w.store.orders = []provision.OrderView{order}
+		return *read[Order](t, w.get("/v1/orders/done-1"), http.StatusOK).Result.Password
+	}
+	require.NotNil(t, password().URL)
+	clock = order.Password.ExpiresAt
+	require.Nil(t, password().URL, "expired")
+	require.Equal(t, order.Password.ExpiresAt, password().ExpiresAt)
+	clock = now
+	at := now.Add(-time.Minute)
+	order.Password = &provision.PasswordView{ID: passwordID, ExpiresAt: now.Add(time.Hour), RevealedAt: &at}
+	require.Nil(t, password().URL, "revealed")
+	require.Equal(t, at, *password().RevealedAt)
+}
+
+func TestTokensThatAreNotOurs(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	token := w.token()
+	id, signature, _ := strings.Cut(token, ".")
+	elsewhere := setup(t, func(c *Config) { c.RevealKey = []byte(strings.Repeat("x", 32)) })
+	unknown := w.server.revealToken(uuid.MustParse("00000000-0000-4000-8000-000000000000"))
+	flipped := []byte(token)
+	flipped[0] ^= 1
+	for name, bad := range map[string]string{
+		"rubbish": "rubbish", "without its signature": id, "with an empty one": id + ".", "with half of it": id + "." + signature[:20], "without its id": "." + signature,
+		"with something more": token + "A", "signed elsewhere": elsewhere.token(), "of another id": string(flipped), "of an unknown id": unknown,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(bad))), http.StatusNotFound, codeNotFound)
+		})
+	}
+	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", `{}`), http.StatusUnprocessableEntity, codeInvalid)
+	require.Equal(t, map[string]string{"token": "is missing: it is required"}, fieldsOf(p))
+	require.False(t, w.store.passwords[passwordID].used)
+}
+
+// A row that was put in another's place does not open: the purpose names order and account.
+func TestPasswordOpensOnlyForItsOrder(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.store.passwords[passwordID].revealed.OrderKey.ID = "done-2"
+	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusInternalServerError, provision.CodeInternal)
+	require.Contains(t, p.Detail, "ask whoever sent it to you for a new password")
+	require.Contains(t, w.log.String(), "password of order acme/done-2")
+}
+
+func TestDatabaseFailsDuringReveal(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.store.fail = errors.New("broken")
+	readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusInternalServerError, provision.CodeInternal)
+	w.store.fail = nil
+	read[RevealedPassword](t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusOK)
+}
+
+func TestRevealPage(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	page := w.send("", http.MethodGet, "/reveal", "")
+	require.Equal(t, http.StatusOK, page.Code)
+	require.Equal(t, "text/html; charset=utf-8", page.Header().Get("Content-Type"))
+	require.Contains(t, page.Header().Get("Content-Security-Policy"), "default-src 'none'; script-src 'self'")
+	require.Equal(t, "no-referrer", page.Header().Get("Referrer-Policy"))
+	require.Equal(t, "DENY", page.Header().Get("X-Frame-Options"))
+	html := page.Body.String()
+	require.NotRegexp(t, regexp.MustCompile(`(?i)\son[a-z]+=|style=|javascript:`), html, "the policy allows nothing inline")
+	for _, script := range regexp.MustCompile(`(?s)<script([^>]*)>(.*?)</script>`).FindAllStringSubmatch(html, -1) {
+		require.Contains(t, script[1], "src=")
+		require.Empty(t, script[2])
+	}
+	for _, part := range []string{`lang="en"`, `aria-live="polite"`, "<noscript>", "<main>"} {
+		require.Contains(t, html, part)
+	}
+	// Every file that the page names is served, beside it, so that it also works below a path.
+	files := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(html, -1)
+	require.Len(t, files, 2)
+	for _, file := range files {
+		answer := w.send("", http.MethodGet, "/"+file[1], "")
+		require.Equal(t, http.StatusOK, answer.Code, file[1])
+		require.NotEmpty(t, answer.Body.String())
+		require.Regexp(t, `^text/(css|javascript); charset=utf-8$`, answer.Header().Get("Content-Type"))
+	}
+	script := w.send("", http.MethodGet, "/reveal/reveal.js", "").Body.String()
+	for _, id := range regexp.MustCompile(`byId\("([^"]+)"\)`).FindAllStringSubmatch(script, -1) {
+		require.Contains(t, html, `id="`+id[1]+`"`, "the script uses it")
+	}
+	require.NotContains(t, script, "innerHTML")
+	readProblem(t, w.send("", http.MethodGet, "/reveal/", ""), http.StatusNotFound, codeNotFound)
+}

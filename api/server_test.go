@@ -1,0 +1,204 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/labstack/echo/v4"
+	"github.com/stretchr/testify/require"
+)
+
+// newChunked is a request whose length is not known beforehand.
+func newChunked(method, target string, body []byte) *http.Request {
+	r := httptest.NewRequest(method, target, io.MultiReader(bytes.NewReader(body)))
+	r.ContentLength = -1
+	return r
+}
+
+func serve(handler http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, r)
+	return answer
+}
+
+func TestConfigMustBeComplete(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for name, c := range map[string]struct {
+		change  func(*Config)
+		message string
+	}{
+		"no store":         {func(c *Config) { c.Store = nil }, "Store, Workflows and Opener are needed"},
+		"no workflows":     {func(c *Config) { c.Workflows = nil }, "Store, Workflows and Opener are needed"},
+		"no opener":        {func(c *Config) { c.Opener = nil }, "Store, Workflows and Opener are needed"},
+		"short key":        {func(c *Config) { c.RevealKey = []byte("short") }, "has 5 bytes: it needs at least 32"},
+		"no address":       {func(c *Config) { c.PublicURL = "" }, "write it as https://host"},
+		"a path only":      {func(c *Config) { c.PublicURL = "/reveal" }, "write it as https://host"},
+		"a fragment":       {func(c *Config) { c.PublicURL = "https://a.example/#x" }, "write it as https://host"},
+		"another protocol": {func(c *Config) { c.PublicURL = "ftp://a.example" }, "write it as https://host"},
+	} {
+		cfg := w.server.Config
+		c.change(&cfg)
+		_, err := New(cfg)
+		require.ErrorContains(t, err, c.message, name)
+	}
+	_, err := New(Config{Store: w.store, Workflows: w.workflows, Opener: w.server.Opener, PublicURL: "http://127.0.0.1:8080/", RevealKey: bytes.Repeat([]byte{1}, 32)})
+	require.NoError(t, err, "the rest has defaults")
+}
+
+func TestEachKeyHasItsOwnBudget(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(c *Config) { c.RequestsPerSecond, c.Burst = 0.0001, 3 })
+	for range 3 {
+		require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
+	}
+	answer := w.get("/v1/accounts")
+	require.Contains(t, readProblem(t, answer, http.StatusTooManyRequests, codeTooManyRequests).Detail, "requests a second")
+	require.Equal(t, "1", answer.Header().Get("Retry-After"))
+	require.Equal(t, http.StatusOK, w.send(w.otherKey, http.MethodGet, "/v1/orders", "").Code, "another key is not touched by it")
+	for range 3 { // without a key the address counts
+		require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/openapi.json", "").Code)
+	}
+	readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", `{"token":"x"}`), http.StatusTooManyRequests, codeTooManyRequests)
+	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/livez", "").Code, "probes are not limited")
+}
+
+func TestProbes(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, target := range []string{"/livez", "/readyz"} {
+		require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, target, "").Code)
+	}
+	w.store.fail = errors.New("connection refused")
+	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/livez", "").Code)
+	readProblem(t, w.send("", http.MethodGet, "/readyz", ""), http.StatusServiceUnavailable, codeUnavailable)
+}
+
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	require.Equal(t, "market-42", w.send(w.key, http.MethodGet, "/v1/orders", "", "X-Request-ID", "market-42").Header().Get("X-Request-ID"))
+	for _, bad := range []string{"two words", strings.Repeat("x", 65), `"quoted"`} {
+		got := w.send(w.key, http.MethodGet, "/v1/orders", "", "X-Request-ID", bad).Header().Get("X-Request-ID")
+		require.NotEqual(t, bad, got)
+		require.Regexp(t, `^[A-Za-z0-9]{32}$`, got)
+	}
+}
+
+func TestOnlyNamedProxiesAreBelieved(t *testing.T) {
+	t.Parallel()
+	address := func(trusted []netip.Prefix, peer string) string {
+		w := setup(t, func(c *Config) { c.TrustedProxies = trusted })
+		r := httptest.NewRequest(http.MethodGet, "/livez", nil)
+		r.RemoteAddr = peer + ":1234"
+		r.Header.Set("X-Forwarded-For", "203.0.113.9")
+		require.Equal(t, http.StatusNoContent, serve(w.handler, r).Code)
+		return w.log.lines(t)[0]["ip"].(string)
+	}
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.1.2.3/16")}
+	require.Equal(t, "10.1.0.7", address(nil, "10.1.0.7"))
+	require.Equal(t, "203.0.113.9", address(proxies, "10.1.0.7"))
+	require.Equal(t, "10.2.0.7", address(proxies, "10.2.0.7"), "a private address outside of the named network")
+	require.Equal(t, "127.0.0.1", address(proxies, "127.0.0.1"))
+}
+
+// Neither secrets nor the customer's data stand in the log, whatever becomes of the request.
+func TestTheLogHoldsNoSecrets(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	token, contact := w.token(), "Zenobia Quux"
+	_, secret, _ := splitKey("Bearer " + w.key)
+	form := orderForm("MP-1", map[string]any{"aws_contact_name": contact,
+		"aws_alternate_contact": map[string]any{"name": contact, "email": "zenobia@quux.example", "phone": "+46 8 777 888", "title": "t"}})
+	require.Equal(t, http.StatusAccepted, w.post("/v1/orders", form).Code)
+	require.Equal(t, http.StatusConflict, w.post("/v1/orders", changed(form, []map[string]any{{"aws_account_alias": "quux"}})).Code)
+	require.Equal(t, http.StatusUnprocessableEntity, w.post("/v1/orders", changed(form, []map[string]any{{"aws_contact_name": contact + " "}})).Code)
+	require.Equal(t, http.StatusUnauthorized, w.send(w.key+"x", http.MethodGet, "/v1/orders", "").Code)
+	require.Equal(t, http.StatusBadRequest, w.get("/v1/orders?contact=Zenobia+Quux").Code)
+	require.Equal(t, http.StatusNotFound, w.get("/v1/"+token).Code)
+	require.Equal(t, http.StatusNotFound, w.get("/v1/password-reveals/"+token+"?token="+token).Code)
+	require.Equal(t, http.StatusOK, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(token))).Code)
+	require.Equal(t, http.StatusGone, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(token))).Code)
+	w.store.fail = errors.New("broken")
+	require.Equal(t, http.StatusInternalServerError, w.post("/v1/orders", orderForm("MP-2", map[string]any{"aws_contact_name": contact})).Code)
+
+	log := w.log.String()
+	for _, never := range []string{token, secret, passwordText, "Zenobia", "zenobia", "777 888", "berg-logistics"} {
+		require.NotContains(t, log, never)
+	}
+	routes := map[any]bool{}
+	lines := w.log.lines(t)
+	require.Len(t, lines, 10)
+	for _, line := range lines {
+		routes[line["route"]] = true
+		require.NotEmpty(t, line["request_id"])
+	}
+	require.Equal(t, map[any]bool{"/v1/orders": true, "(none)": true, "/v1/password-reveals": true}, routes)
+	require.Equal(t, "acme", lines[0]["provider"])
+	require.Equal(t, "OrderIDReused", lines[1]["code"])
+	require.Equal(t, "ERROR", lines[9]["level"])
+	require.Contains(t, lines[9]["error"], "broken")
+}
+
+func TestRequestsHaveADeadline(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	e := w.server.echo()
+	e.GET("/slow", func(c echo.Context) error {
+		deadline, ok := c.Request().Context().Deadline()
+		require.True(t, ok)
+		require.False(t, deadline.IsZero())
+		return context.DeadlineExceeded
+	})
+	w.handler = e
+	readProblem(t, w.get("/slow"), http.StatusServiceUnavailable, codeUnavailable)
+}
+
+func TestRunFinishesWhatWasBegun(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	arrived, release := make(chan struct{}), make(chan struct{})
+	handler := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		close(arrived)
+		<-release
+		rw.WriteHeader(http.StatusTeapot)
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan error, 1)
+	go func() { stopped <- Run(ctx, listener, handler, slog.New(slog.DiscardHandler)) }()
+	answered := make(chan int, 1)
+	go func() {
+		answer, err := http.Get("http://" + listener.Addr().String())
+		if err != nil {
+			answered <- 0
+			return
+		}
+		_ = answer.Body.Close()
+		answered <- answer.StatusCode
+	}()
+	<-arrived
+	stop()
+	close(release)
+	require.Equal(t, http.StatusTeapot, <-answered)
+	require.NoError(t, <-stopped)
+	_, err = http.Get("http://" + listener.Addr().String())
+	require.Error(t, err, "nobody listens any more")
+}
+
+func TestRunSaysWhyItCannotServe(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	require.ErrorContains(t, Run(t.Context(), listener, http.NotFoundHandler(), slog.New(slog.DiscardHandler)), listener.Addr().String())
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/postgres/pgtest"
+	"quartermaster/internal/provision"
+	"quartermaster/internal/secrets"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// call runs the program as its user does.
+func call(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out, logs bytes.Buffer
+	err := run(t.Context(), args, &out, &logs)
+	return out.String(), err
+}
+
+func TestTheStockByCommandLine(t *testing.T) {
+	t.Parallel()
+	database := "--database-url=" + pgtest.URL(t)
+	mustCall := func(args ...string) string {
+		t.Helper()
+		out, err := call(t, append(args, database)...)
+		require.NoError(t, err, "%v", args)
+		return out
+	}
+	require.Contains(t, mustCall("migrate"), "up to date")
+	mustCall("providers", "add", "acme", "--name=Acme")
+	mustCall("pools", "add", "--provider=acme", "--marketplace=store")
+	require.True(t, strings.HasPrefix(mustCall("keys", "create", "--provider=acme", "--name=store"), "qm_live_"))
+
+	add := []string{"accounts", "add", "--provider=acme", "--marketplace=store", "--model=SPAM", "--name=First", "--root-email=root@acme.example"}
+	var added provision.Account
+	require.NoError(t, json.Unmarshal([]byte(mustCall(append(add, "111122223333", "--role-arn=arn:aws:iam::111122223333:role/quartermaster")...)), &added))
+	require.NotEmpty(t, added.ExternalID, "the operator needs it for the role")
+	list := mustCall("accounts", "list", "--provider=acme")
+	require.Contains(t, list, "111122223333")
+	require.Contains(t, list, "Ready")
+	require.NotContains(t, list, added.ExternalID)
+
+	_, err := call(t, append(add, database, "111122223333", "--role-arn=arn:aws:iam::111122223333:role/quartermaster")...)
+	require.ErrorIs(t, err, provision.ErrConflict)
+	_, err = call(t, append(add, database, "12", "--role-arn=arn:aws:iam::999922223333:role/quartermaster")...)
+	require.ErrorContains(t, err, "it has exactly 12 digits")
+	require.ErrorContains(t, err, "the role is in account 999922223333", "every wrong field at once")
+	_, err = call(t, "pools", "add", "--provider=nobody", "--marketplace=store", database)
+	require.ErrorIs(t, err, provision.ErrNotFound)
+}
+
+func TestAnotherSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := call(t, "accounts", "list", "--provider=acme", "--database-url="+pgtest.EmptyURL(t))
+	require.ErrorContains(t, err, "quartermaster migrate")
+}
+
+func TestKeysSealMakesAKeyThatTheConfigurationTakes(t *testing.T) {
+	t.Parallel()
+	out, err := call(t, "keys", "seal", "k7")
+	require.NoError(t, err)
+	_, err = secrets.ParseRing(out)
+	require.NoError(t, err)
+	require.True(t, strings.HasPrefix(out, "k7:"))
+}
+
+func TestTheSimulatorIsRefusedOffThisMachine(t *testing.T) {
+	t.Parallel()
+	_, err := call(t, "worker", "--database-url=postgres://x", "--seal-keys=x", "--aws-endpoint=http://10.0.0.1:4566")
+	require.ErrorContains(t, err, "only a loopback address is allowed")
+}
+
+func TestSecretsComeFromFilesToo(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "keys")
+	require.NoError(t, os.WriteFile(file, []byte("k1:secret\n"), 0o600))
+	set := map[string]string{}
+	environment := map[string]string{"QM_SEAL_KEYS_FILE": file}
+	lookup := func(name string) (string, bool) { v, ok := environment[name]; return v, ok }
+	keep := func(name, value string) error { set[name] = value; return nil }
+	require.NoError(t, readSecretFiles(lookup, keep))
+	require.Equal(t, map[string]string{"QM_SEAL_KEYS": "k1:secret"}, set)
+
+	environment["QM_SEAL_KEYS"] = "k1:other"
+	require.ErrorContains(t, readSecretFiles(lookup, keep), "both set")
+	environment = map[string]string{"QM_DATABASE_URL_FILE": file + "-missing"}
+	require.ErrorContains(t, readSecretFiles(lookup, keep), "QM_DATABASE_URL_FILE")
+}
+
+func TestAStopIsNoError(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.NoError(t, run(ctx, []string{"migrate", "--database-url=" + pgtest.URL(t)}, &bytes.Buffer{}, &bytes.Buffer{}))
+}

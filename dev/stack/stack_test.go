@@ -1,0 +1,226 @@
+package stack_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"quartermaster/api"
+	"quartermaster/dev/stack"
+	"quartermaster/internal/provision"
+)
+
+// One stack serves every test of the package: starting it costs seconds.
+var playground *stack.Playground
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		ctx, cancel := context.WithTimeout(context.Background(), 25*time.Minute) // a cold build of the Temporal server included
+		defer cancel()
+		s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "starting the stack:", err)
+			return 1
+		}
+		if playground, err = stack.NewPlayground(ctx, s); err != nil {
+			fmt.Fprintln(os.Stderr, "preparing the stack:", err)
+			return 1
+		}
+		code := m.Run()
+		if err := s.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stopping the stack:", err)
+			return 1
+		}
+		return code
+	}())
+}
+
+func setup(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func TestEveryScenarioEndsAsItsNameSays(t *testing.T) {
+	for _, scenario := range stack.Scenarios {
+		t.Run(scenario.Name, func(t *testing.T) {
+			ctx := setup(t)
+			order, err := scenario.Run(ctx, playground)
+			require.NoError(t, err)
+			require.Equal(t, scenario.Ends, order.State, "%+v", order.Failure)
+			if scenario.Ends == provision.Completed {
+				requireAsOrdered(t, order)
+				return
+			}
+			require.NotNil(t, order.Failure)
+			require.NotEmpty(t, order.Failure.Reason)
+			if scenario.Name == stack.LeftSomething {
+				require.NotEmpty(t, order.Leftovers)
+				require.NotNil(t, order.AccountID)
+				requireStatus(t, *order.AccountID, provision.AccountProvisioningFailed)
+				return
+			}
+			require.Empty(t, order.Leftovers)
+		})
+	}
+}
+
+// requireAsOrdered compares the simulated account with the order, field by field.
+func requireAsOrdered(t *testing.T, order api.Order) {
+	t.Helper()
+	account, ok := playground.Sim.Account(order.Result.AccountID)
+	require.True(t, ok)
+	require.Equal(t, order.AWSAccountAlias, account.Alias)
+	require.Equal(t, order.AWSContactName, account.Contact.FullName)
+	require.Equal(t, "1 Harbour Road", account.Contact.AddressLine1, "the rest of the contact is kept")
+	require.Equal(t, "+49 40 1234567", account.Contact.PhoneNumber)
+	for _, kind := range []string{"BILLING", "OPERATIONS", "SECURITY"} {
+		contact := account.AlternateContacts[kind]
+		require.Equal(t, *order.AWSAlternateContact, provision.AlternateContact{Name: contact.Name, Email: contact.EmailAddress, Phone: contact.PhoneNumber, Title: contact.Title}, kind)
+	}
+	require.Len(t, account.Users, 1)
+	user := account.Users[order.IAMUserName]
+	require.Equal(t, "/marketplace/", user.Path)
+	require.Equal(t, stack.Provider+"/"+order.ID, user.Tags["mp:order-id"])
+	require.NotNil(t, user.LoginProfile)
+	require.True(t, user.LoginProfile.ResetRequired)
+	require.Len(t, user.AttachedPolicies, 2)
+
+	report := order.Result.Report
+	switch {
+	case report.Existing:
+		require.Equal(t, stack.ExistingReport, report.Name)
+		require.Empty(t, account.Exports)
+		require.Len(t, account.Buckets, 1, "a linked report writes nothing")
+	case report.Kind == provision.DataExport:
+		require.Contains(t, account.Exports, report.Name)
+		require.Contains(t, account.Buckets, report.Bucket)
+	default:
+		require.Contains(t, account.Reports, report.Name)
+		require.Contains(t, account.Buckets, report.Bucket)
+	}
+	require.Equal(t, order.Result.Model == string(provision.ModelECAM), order.Result.RootAccess != nil)
+	require.True(t, order.Result.Simulated)
+	requireStatus(t, order.Result.AccountID, provision.AccountAllocated)
+}
+
+func requireStatus(t *testing.T, accountID string, status provision.AccountStatus) {
+	t.Helper()
+	account, err := playground.Store.Account(t.Context(), stack.Provider, accountID)
+	require.NoError(t, err)
+	require.Equal(t, status, account.Status, account.Reason)
+}
+
+func TestThePasswordIsRevealedOnceAndOpensTheAccount(t *testing.T) {
+	ctx := setup(t)
+	_, err := playground.Stock(ctx, "password", provision.ModelECAM, 1)
+	require.NoError(t, err)
+	order := stack.NewOrder("password", provision.ModelECAM)
+	require.NoError(t, playground.Place(ctx, order))
+	ended, err := playground.Ended(ctx, order.ID)
+	require.NoError(t, err)
+	_, token, found := strings.Cut(*ended.Result.Password.URL, "#")
+	require.True(t, found)
+
+	var revealed api.RevealedPassword
+	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/password-reveals", api.PasswordReveal{Token: token}, &revealed)
+	require.NoError(t, err)
+	account, _ := playground.Sim.Account(ended.Result.AccountID)
+	require.True(t, account.PasswordIs(order.IAMUserName, revealed.Password), "the revealed password is the one that AWS was told")
+
+	status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/password-reveals", api.PasswordReveal{Token: token}, &revealed)
+	require.Error(t, err)
+	require.Equal(t, http.StatusGone, status)
+	after, err := playground.Client.Order(ctx, order.ID)
+	require.NoError(t, err)
+	require.Nil(t, after.Result.Password.URL)
+	require.NotNil(t, after.Result.Password.RevealedAt)
+}
+
+func TestFiftyIdenticalPostsAreOneWorkflowAndOneAccount(t *testing.T) {
+	ctx := setup(t)
+	_, err := playground.Stock(ctx, "fifty", provision.ModelSPAM, 2)
+	require.NoError(t, err)
+	order := stack.NewOrder("fifty", provision.ModelSPAM)
+	statuses := make([]int, 50)
+	var posts errgroup.Group
+	for i := range statuses {
+		posts.Go(func() (err error) {
+			statuses[i], _, err = playground.Client.PlaceOrder(ctx, order)
+			return err
+		})
+	}
+	require.NoError(t, posts.Wait())
+	sort.Ints(statuses)
+	require.Equal(t, http.StatusAccepted, statuses[49])
+	require.Equal(t, http.StatusOK, statuses[48], "one is new, forty-nine are the same again")
+	ended, err := playground.Ended(ctx, order.ID)
+	require.NoError(t, err)
+	require.Equal(t, provision.Completed, ended.State)
+	ready, err := playground.Store.Accounts(ctx, stack.Provider, provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountReady},
+		Marketplace: order.Marketplace, Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, ready, 1, "one of the two accounts is still there")
+
+	order.AWSContactName = "Somebody Else"
+	status, _, err := playground.Client.PlaceOrder(ctx, order)
+	require.Error(t, err)
+	require.Equal(t, http.StatusConflict, status)
+}
+
+func TestTwoHundredOrdersOverAHundredAccounts(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	const marketplace = "rush"
+	oldest, err := playground.Stock(ctx, marketplace, provision.ModelSPAM, 100)
+	require.NoError(t, err)
+
+	var posts errgroup.Group
+	posts.SetLimit(20)
+	for i := range 200 {
+		posts.Go(func() error {
+			order := stack.NewOrder(fmt.Sprintf("rush-%03d", i), provision.ModelSPAM)
+			order.Marketplace = marketplace
+			return playground.Place(ctx, order)
+		})
+	}
+	require.NoError(t, posts.Wait())
+
+	holder := map[string]string{}
+	waiting := map[int]string{}
+	for i := range 200 {
+		order, err := playground.Until(ctx, fmt.Sprintf("rush-%03d", i), func(o api.Order) bool {
+			return o.State.Ended() || o.State == provision.WaitingForAccount && o.Waiting != nil && strings.HasPrefix(o.Waiting.Why, "0 of 100 accounts match: ")
+		})
+		require.NoError(t, err)
+		if order.State == provision.WaitingForAccount {
+			waiting[order.Waiting.Place] = order.ID
+			continue
+		}
+		require.Equal(t, provision.Completed, order.State, "%+v", order.Failure)
+		require.NotContains(t, holder, order.Result.AccountID)
+		holder[order.Result.AccountID] = order.ID
+	}
+	require.Len(t, holder, 100)
+	for _, id := range oldest {
+		require.Contains(t, holder, id)
+	}
+	require.Len(t, waiting, 100, "a hundred orders wait, each at a place of its own")
+
+	// The next account goes to the one that waits first.
+	first := waiting[1]
+	_, err = playground.Stock(ctx, marketplace, provision.ModelSPAM, 1)
+	require.NoError(t, err)
+	order, err := playground.Ended(ctx, first)
+	require.NoError(t, err)
+	require.Equal(t, provision.Completed, order.State)
+}
