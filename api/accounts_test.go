@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +20,7 @@ func TestAddingAnAccount(t *testing.T) {
 	answer := w.post("/v1/accounts", accountForm("444455556666"))
 	account := read[Account](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/accounts/444455556666", answer.Header().Get("Location"))
-	require.Regexp(t, regexp.MustCompile(`^qm-[A-Za-z0-9_-]{22}$`), account.ExternalID)
+	require.Regexp(t, `^qm-[A-Za-z0-9_-]{22}$`, account.ExternalID)
 	require.Equal(t, provision.AccountReady, account.Status)
 	require.Equal(t, "Ready", account.StatusLabel)
 	require.NotContains(t, answer.Body.String(), "acme")

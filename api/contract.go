@@ -179,8 +179,8 @@ func readJSON(r *http.Request) ([]byte, error) {
 	case !utf8.Valid(body):
 		return nil, problem(codeInvalidJSON, "the body is not UTF-8: JSON must be")
 	}
-	var any json.RawMessage
-	if err := json.Unmarshal(body, &any); err != nil {
+	var document json.RawMessage
+	if err := json.Unmarshal(body, &document); err != nil {
 		where := ""
 		if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
 			where = fmt.Sprintf(" at byte %d", syntax.Offset)
@@ -202,14 +202,14 @@ type finding struct {
 
 // findings are the wrong fields that an error of kin-openapi holds.
 func findings(err error) []finding {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // kin-openapi's tree of errors is walked node by node; errors.As would jump to a leaf
 	case nil:
 		return nil
 	case openapi3.MultiError:
 		var found []finding
 		named := map[string]bool{} // objects whose unknown fields are named already: there is an error for each of them
 		for _, one := range e {
-			if s, ok := one.(*openapi3.SchemaError); ok && s.SchemaField == "properties" {
+			if s, ok := one.(*openapi3.SchemaError); ok && s.SchemaField == "properties" { //nolint:errorlint // as above
 				object := pointer(s.JSONPointer())
 				if named[object] {
 					continue
@@ -302,7 +302,7 @@ func wrongParameter(e *openapi3filter.RequestError) FieldProblem {
 }
 
 func schemaErrors(err error) []*openapi3.SchemaError {
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // as in findings
 	case *openapi3.SchemaError:
 		return []*openapi3.SchemaError{e}
 	case openapi3.MultiError:
@@ -316,7 +316,7 @@ func schemaErrors(err error) []*openapi3.SchemaError {
 }
 
 // strayParameters finds query parameters that the operation does not have, and single ones that are given twice: a list
-// whose filter is misspelt must not look like an answer.
+// whose filter is misspelled must not look like an answer.
 func (op *operation) strayParameters(query url.Values) (found []finding) {
 	for name, values := range query {
 		parameter := op.Parameters.GetByInAndName(openapi3.ParameterInQuery, name)

@@ -68,7 +68,7 @@ func TestEveryOperationDocumentsItsProblems(t *testing.T) {
 	}
 }
 
-// Fields of requests are closed, so that a misspelt one is refused instead of ignored.
+// Fields of requests are closed, so that a misspelled one is refused instead of ignored.
 func TestRequestsAllowNoUnknownFields(t *testing.T) {
 	t.Parallel()
 	c, err := loadContract()

@@ -3,8 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -21,7 +19,7 @@ func (s *server) CreateOrder(ctx context.Context, in CreateOrderRequestObject) (
 		Request:    requestOf(*in.Body),
 		AcceptedAt: s.Now().UTC().Truncate(time.Microsecond), // what the database keeps of it
 	}
-	hash := requestHash(order.Request)
+	hash := order.Request.Hash()
 
 	stored, err := s.Store.Order(ctx, order.OrderKey)
 	if err == nil {
@@ -116,17 +114,6 @@ func (s *server) ListOrders(ctx context.Context, in ListOrdersRequestObject) (Li
 		answer.NextCursor = encodeCursor(provision.OrderCursor{CreatedAt: last.AcceptedAt.UTC(), ID: last.ID})
 	}
 	return answer, nil
-}
-
-// requestHash is the SHA-256 of a request's canonical form: its JSON, whose members have one order and no spaces. The
-// database keeps the same hash with the order's row.
-func requestHash(r provision.Request) []byte {
-	text, err := json.Marshal(r)
-	if err != nil {
-		panic("api: a request that is not JSON: " + err.Error()) // strings only: cannot happen
-	}
-	sum := sha256.Sum256(text)
-	return sum[:]
 }
 
 func requestOf(form NewOrder) provision.Request {

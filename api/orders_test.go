@@ -94,10 +94,10 @@ func TestFiftyIdenticalOrdersAtOnceAreOne(t *testing.T) {
 // The canonical form is a promise to every row in the database: a change here makes every repeat a conflict.
 func TestRequestHashNeverChanges(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "84a1b020fde38b4d9674478f454715a96efcb9d0b1a0fcfce6ed2d8219494074", hex.EncodeToString(requestHash(requestFixture())))
+	require.Equal(t, "84a1b020fde38b4d9674478f454715a96efcb9d0b1a0fcfce6ed2d8219494074", hex.EncodeToString(requestFixture().Hash()))
 	other := requestFixture()
 	other.AccountModel = provision.ModelECAM
-	require.NotEqual(t, requestHash(requestFixture()), requestHash(other))
+	require.NotEqual(t, requestFixture().Hash(), other.Hash())
 }
 
 func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {

@@ -80,7 +80,16 @@ func (s *server) RevealPassword(ctx context.Context, in RevealPasswordRequestObj
 	if !ok {
 		return nil, problem(codeNotFound, "this is not a password link of ours: copy the whole link, up to its last character")
 	}
-	revealed, err := s.Store.RevealPassword(ctx, id.String(), callerOf(ctx).IP)
+	var answer RevealPassword200JSONResponse
+	err := s.Store.RevealPassword(ctx, id.String(), callerOf(ctx).IP, func(r provision.Revealed) error {
+		password, err := s.Opener.Open(r.Sealed, passwordPurpose(r))
+		if err != nil {
+			return problem(provision.CodeInternal, "the password cannot be opened; the link stays good: tell whoever sent it to you").
+				because(fmt.Errorf("password of order %s: %w", r.OrderKey, err))
+		}
+		answer = RevealPassword200JSONResponse{SignInURL: r.SignInURL, IAMUserName: r.UserName, Password: string(password)}
+		return nil
+	})
 	switch {
 	case errors.Is(err, provision.ErrNotFound):
 		return nil, problem(codeNotFound, "there is no password behind this link: ask whoever sent it to you for a new password").because(err)
@@ -90,12 +99,7 @@ func (s *server) RevealPassword(ctx context.Context, in RevealPasswordRequestObj
 	case err != nil:
 		return nil, err
 	}
-	password, err := s.Opener.Open(revealed.Sealed, passwordPurpose(revealed))
-	if err != nil {
-		return nil, problem(provision.CodeInternal, "the password cannot be opened and the link is used up now: ask whoever sent it to you for a new password").
-			because(fmt.Errorf("password of order %s: %w", revealed.OrderKey, err))
-	}
-	return RevealPassword200JSONResponse{SignInURL: revealed.SignInURL, IAMUserName: revealed.UserName, Password: string(password)}, nil
+	return answer, nil
 }
 
 // passwordPurpose is what the activity sealed the password for: it opens for no other order and no other account.

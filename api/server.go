@@ -37,8 +37,9 @@ type Store interface {
 	Account(ctx context.Context, provider, id string) (provision.Account, error)
 	// Accounts lists at most filter.Limit accounts of the provider, oldest first.
 	Accounts(ctx context.Context, provider string, filter provision.AccountFilter) ([]provision.Account, error)
-	// RevealPassword takes a sealed password out, once, and notes to whom. Errors: provision.ErrNotFound, provision.ErrGone.
-	RevealPassword(ctx context.Context, id, to string) (provision.Revealed, error)
+	// RevealPassword hands a sealed password to open, once, and notes to whom. An error of open leaves the password where it
+	// is, and is returned. Errors: provision.ErrNotFound, provision.ErrGone.
+	RevealPassword(ctx context.Context, id, to string, open func(provision.Revealed) error) error
 	Ping(ctx context.Context) error
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -102,7 +103,7 @@ func TestOnlyNamedProxiesAreBelieved(t *testing.T) {
 		r.RemoteAddr = peer + ":1234"
 		r.Header.Set("X-Forwarded-For", "203.0.113.9")
 		require.Equal(t, http.StatusNoContent, serve(w.handler, r).Code)
-		return w.log.lines(t)[0]["ip"].(string)
+		return fmt.Sprint(w.log.lines(t)[0]["ip"])
 	}
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.1.2.3/16")}
 	require.Equal(t, "10.1.0.7", address(nil, "10.1.0.7"))

@@ -49,12 +49,10 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 		workflows: &memoryWorkflows{orders: map[provision.OrderKey]startedOrder{}},
 		log:       &syncBuffer{},
 	}
-	for _, p := range []provision.Pool{
+	w.store.pools = []provision.Pool{
 		{Provider: "acme", Marketplace: "nordic", Environment: provision.Production},
 		{Provider: "acme", Marketplace: "nordic", Environment: provision.Test},
 		{Provider: "globex", Marketplace: "nordic", Environment: provision.Production},
-	} {
-		w.store.pools = append(w.store.pools, p)
 	}
 	w.key, w.otherKey = w.addKey("acme"), w.addKey("globex")
 	cfg := Config{
@@ -191,7 +189,7 @@ func completedOrder(id string) provision.OrderView {
 	return provision.OrderView{
 		Order: provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: id}, Request: requestFixture(), AcceptedAt: at},
 		State: provision.Completed, Since: at.Add(time.Minute), Step: provision.StepAllocate, AccountID: "111122223333",
-		RequestHash: requestHash(requestFixture()),
+		RequestHash: requestFixture().Hash(),
 		Steps: []provision.StepView{{Step: provision.StepAllocate, AccountID: "111122223333", State: "done", Attempt: 1,
 			StartedAt: at, FinishedAt: &at}},
 		Result: &provision.Result{
@@ -232,10 +230,9 @@ type memoryPassword struct {
 	revealed provision.Revealed
 }
 
-func (s *memoryStore) lock() func() { s.mu.Lock(); return s.mu.Unlock }
-
 func (s *memoryStore) APIKey(_ context.Context, id string) (provision.APIKey, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	key, ok := s.keys[id]
 	if !ok {
 		return key, fmt.Errorf("API key %s: %w", id, provision.ErrNotFound)
@@ -244,12 +241,14 @@ func (s *memoryStore) APIKey(_ context.Context, id string) (provision.APIKey, er
 }
 
 func (s *memoryStore) PoolExists(_ context.Context, p provision.Pool) (bool, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return slices.Contains(s.pools, p), s.fail
 }
 
 func (s *memoryStore) Order(_ context.Context, key provision.OrderKey) (provision.OrderView, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, o := range s.orders {
 		if o.OrderKey == key {
 			return o, s.fail
@@ -259,7 +258,8 @@ func (s *memoryStore) Order(_ context.Context, key provision.OrderKey) (provisio
 }
 
 func (s *memoryStore) Orders(_ context.Context, provider string, f provision.OrderFilter) (found []provision.OrderView, err error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.limit = f.Limit
 	for _, o := range s.orders {
 		switch {
@@ -281,7 +281,8 @@ func (s *memoryStore) Orders(_ context.Context, provider string, f provision.Ord
 }
 
 func (s *memoryStore) AddAccount(_ context.Context, a provision.Account, actor string) (provision.Account, []provision.OrderKey, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.actor = actor
 	if slices.ContainsFunc(s.accounts, func(known provision.Account) bool { return known.ID == a.ID }) {
 		return a, nil, fmt.Errorf("account %s: %w", a.ID, provision.ErrConflict)
@@ -295,7 +296,8 @@ func (s *memoryStore) AddAccount(_ context.Context, a provision.Account, actor s
 }
 
 func (s *memoryStore) Account(_ context.Context, provider, id string) (provision.Account, error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, a := range s.accounts {
 		if a.Provider == provider && a.ID == id {
 			return a, s.fail
@@ -305,7 +307,8 @@ func (s *memoryStore) Account(_ context.Context, provider, id string) (provision
 }
 
 func (s *memoryStore) Accounts(_ context.Context, provider string, f provision.AccountFilter) (found []provision.Account, err error) {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.limit = f.Limit
 	for _, a := range s.accounts {
 		switch {
@@ -327,24 +330,29 @@ func comparePlace(t1 time.Time, id1 string, t2 time.Time, id2 string) int {
 	return cmp.Or(t1.Compare(t2), cmp.Compare(id1, id2))
 }
 
-func (s *memoryStore) RevealPassword(_ context.Context, id, to string) (provision.Revealed, error) {
-	defer s.lock()()
+func (s *memoryStore) RevealPassword(_ context.Context, id, to string, open func(provision.Revealed) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.fail != nil {
-		return provision.Revealed{}, s.fail
+		return s.fail
 	}
 	p, ok := s.passwords[id]
 	switch {
 	case !ok:
-		return provision.Revealed{}, fmt.Errorf("password link: %w", provision.ErrNotFound)
+		return fmt.Errorf("password link: %w", provision.ErrNotFound)
 	case p.used, !now.Before(p.expires):
-		return provision.Revealed{}, fmt.Errorf("password link: %w", provision.ErrGone)
+		return fmt.Errorf("password link: %w", provision.ErrGone)
+	}
+	if err := open(p.revealed); err != nil {
+		return err
 	}
 	p.used, s.revealTo = true, to
-	return p.revealed, nil
+	return nil
 }
 
 func (s *memoryStore) Ping(context.Context) error {
-	defer s.lock()()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.fail
 }
 

@@ -35,7 +35,7 @@ func Register(r worker.Registry, acts *activities.Activities) {
 }
 
 // Run works until interrupted is closed or the worker fails.
-func Run(c client.Client, acts *activities.Activities, interrupted <-chan interface{}) error {
+func Run(c client.Client, acts *activities.Activities, interrupted <-chan any) error {
 	failed := make(chan error, 1)
 	w := New(c, acts, func(err error) { failed <- err })
 	if err := w.Start(); err != nil {

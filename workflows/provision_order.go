@@ -149,11 +149,11 @@ func undoAll(ctx workflow.Context, w activities.Assignment, journal provision.Jo
 	}
 	notes, problems := work.unwind(ctx)
 	verified, err := call(ctx, cleanup, "Verify account "+w.Account.ID, acts.VerifyRestored, activities.Restore{Assignment: w, Journal: journal})
-	leftovers := verified.Leftovers
+	ended := ending{cause: cause, leftovers: verified.Leftovers, notes: notes, park: w.Settings.Park}
 	if err != nil {
-		leftovers = append(problems, "the account could not be verified: "+failureOf(err).Reason)
+		ended.leftovers = append(problems, "the account could not be verified: "+failureOf(err).Reason) //nolint:gocritic // what went wrong is all that is known
 	}
-	return ending{cause: cause, leftovers: leftovers, notes: notes, park: w.Settings.Park}
+	return ended
 }
 
 // rejectAccount marks an unusable account Invalid; the order is back in the queue, at its old place.

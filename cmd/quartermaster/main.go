@@ -34,8 +34,9 @@ type env struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "quartermaster:", err)
 		os.Exit(1)
 	}
@@ -57,7 +58,7 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	}
 	err = command.Run(&env{ctx: ctx, out: out, log: slog.New(slog.NewJSONHandler(logs, nil))})
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil // told to stop, stopped
+		return nil //nolint:nilerr // told to stop, stopped
 	}
 	return err
 }
@@ -72,7 +73,7 @@ func readSecretFiles(lookup func(string) (string, bool), set func(key, value str
 		if _, twice := lookup(name); twice {
 			return fmt.Errorf("%s and %s_FILE are both set: keep one", name, name)
 		}
-		text, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+		text, err := os.ReadFile(path)
 		if err != nil {
 			return fmt.Errorf("%s_FILE: %w", name, err)
 		}

@@ -50,7 +50,7 @@ func IsAssumeRole(err error) bool {
 	return operation == "AssumeRole"
 }
 
-// IsNotFound: the thing is not there, or not yet, or not any more.
+// IsNotFound reports that the thing is not there, or not yet, or not any more.
 func IsNotFound(err error) bool {
 	return is(err, "NoSuchEntity", "ResourceNotFoundException", "NotFound", "NoSuchBucket", "NoSuchBucketPolicy", "NoSuchTagSet",
 		"NoSuchTagSetError", "NoSuchKey")
@@ -64,75 +64,75 @@ func IgnoreNotFound(err error) error {
 	return err
 }
 
-// IsAlreadyExists: a thing of that name is there. Whose it is must be looked up: after a lost reply it is our own.
+// IsAlreadyExists reports that a thing of that name is there. Whose it is must be looked up: after a lost reply it is our own.
 func IsAlreadyExists(err error) bool {
 	return is(err, "EntityAlreadyExists", "DuplicateReportNameException", "BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 }
 
-// IsThrottled: too many calls, by AWS's judgement or by our own limiter's. The call had no effect.
+// IsThrottled reports too many calls, by AWS's judgement or by our own limiter's. The call had no effect.
 func IsThrottled(err error) bool {
 	return errors.Is(err, ErrPaced) || is(err, "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException",
 		"RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown")
 }
 
-// IsAccessDenied: the credentials do not allow the call. HEAD requests of S3 are answered without a code.
+// IsAccessDenied reports that the credentials do not allow the call. HEAD requests of S3 are answered without a code.
 func IsAccessDenied(err error) bool {
 	return is(err, "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden")
 }
 
-// IsExpiredToken: the session's credentials are over. The call had no effect.
+// IsExpiredToken reports that the session's credentials are over. The call had no effect.
 func IsExpiredToken(err error) bool {
 	return is(err, "ExpiredToken", "ExpiredTokenException", "RequestExpired")
 }
 
-// IsBadCredentials: AWS does not know the key or the signature is wrong: the caller's own configuration is broken.
+// IsBadCredentials reports that AWS does not know the key or the signature is wrong: the caller's own configuration is broken.
 func IsBadCredentials(err error) bool {
 	return is(err, "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "IncompleteSignature")
 }
 
-// IsConcurrentModification: somebody else changes the same thing right now. The SDK does not retry it; it passes.
+// IsConcurrentModification reports that somebody else changes the same thing right now. The SDK does not retry it; it passes.
 func IsConcurrentModification(err error) bool {
 	return is(err, "ConcurrentModification", "ConcurrentModificationException", "OperationAborted", "ConflictException")
 }
 
-// IsTemporarilyUnmodifiable: AWS is still busy with the thing. The SDK does not retry it; it passes.
+// IsTemporarilyUnmodifiable reports that AWS is still busy with the thing. The SDK does not retry it; it passes.
 func IsTemporarilyUnmodifiable(err error) bool {
 	return is(err, "EntityTemporarilyUnmodifiable", "EntityTemporarilyUnmodifiableException")
 }
 
-// IsDeleteConflict: the thing still has others hanging on it, or the bucket has objects.
+// IsDeleteConflict reports that the thing still has others hanging on it, or the bucket has objects.
 func IsDeleteConflict(err error) bool { return is(err, "DeleteConflict", "BucketNotEmpty") }
 
-// IsQuota: a quota of the account is used up. LimitExceeded is IAM's quota; LimitExceededException, elsewhere, a throttle.
+// IsQuota reports that a quota of the account is used up. LimitExceeded is IAM's quota; LimitExceededException, elsewhere, a throttle.
 func IsQuota(err error) bool {
 	return is(err, "LimitExceeded", "ReportLimitReachedException", "ServiceQuotaExceededException", "TooManyBuckets")
 }
 
-// IsValidation: AWS refuses what was sent. Sending it again changes nothing.
+// IsValidation reports that AWS refuses what was sent. Sending it again changes nothing.
 func IsValidation(err error) bool {
 	return is(err, "ValidationError", "ValidationException", "InvalidInput", "InvalidParameterValue", "MalformedPolicyDocument", "MalformedPolicy",
 		"PolicyNotAttachable", "InvalidArgument", "InvalidRequest", "InvalidBucketName", "InvalidLocationConstraint", "InvalidTag")
 }
 
-// IsPolicyNotAttachable: the policy exists, but cannot be attached to a user.
+// IsPolicyNotAttachable reports that the policy exists, but cannot be attached to a user.
 func IsPolicyNotAttachable(err error) bool { return is(err, "PolicyNotAttachable") }
 
-// IsPasswordPolicyViolation: the account's password policy refuses the password.
+// IsPasswordPolicyViolation reports that the account's password policy refuses the password.
 func IsPasswordPolicyViolation(err error) bool { return is(err, "PasswordPolicyViolation") }
 
-// IsAccountProblem: AWS does not serve the account: it is suspended, closed or not signed up.
+// IsAccountProblem reports that AWS does not serve the account: it is suspended, closed or not signed up.
 func IsAccountProblem(err error) bool {
 	return is(err, "OptInRequired", "AccountProblem", "AccountSuspended", "AllAccessDisabled", "NotSignedUp")
 }
 
-// IsBucketNotVerified: the billing service could not see yet, or at all, that it may write into the report's bucket. AWS
+// IsBucketNotVerified reports that the billing service could not see yet, or at all, that it may write into the report's bucket. AWS
 // gives it no code of its own.
 func IsBucketNotVerified(err error) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	return ok && api.ErrorCode() == "ValidationException" && strings.Contains(strings.ToLower(api.ErrorMessage()), "failed to verify customer bucket permission")
 }
 
-// IsAmbiguous: nobody knows whether the call had its effect: no answer, an answer that cannot be read, or a server's
+// IsAmbiguous reports that nobody knows whether the call had its effect: no answer, an answer that cannot be read, or a server's
 // error. Look before you repeat it.
 func IsAmbiguous(err error) bool {
 	if err == nil || IsThrottled(err) {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -54,7 +55,7 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 		if err := tx.GetContext(ctx, &row, openedSQL, order.Provider, order.ID); err != nil {
 			return err
 		}
-		if string(row.Hash) != string(hash) {
+		if !bytes.Equal(row.Hash, hash) {
 			return &provision.Failure{Code: provision.CodeIdempotencyConflict, Field: "id",
 				Reason: "an order of this id with other content exists: give the new order an id of its own"}
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jmoiron/sqlx"
+
 	"quartermaster/internal/provision"
 )
 
@@ -51,9 +53,14 @@ SELECT used.provider, used.order_id, used.account_id, used.sealed,
 FROM used JOIN orders o ON o.provider = used.provider AND o.id = used.order_id AND o.state = 'completed'`
 
 // RevealPassword takes the sealed password of a completed order out of the database, once, and notes to whom (an IP
-// address). Errors: provision.ErrNotFound for an id that never was, provision.ErrGone when it was revealed before,
+// address). The password is gone only when open has succeeded: an error of open leaves everything as it was and is
+// returned. Other errors: provision.ErrNotFound for an id that never was, provision.ErrGone when it was revealed before,
 // withdrawn or is too old.
-func (s *Store) RevealPassword(ctx context.Context, id, to string) (provision.Revealed, error) {
+func (s *Store) RevealPassword(ctx context.Context, id, to string, open func(provision.Revealed) error) error {
+	return s.tx(ctx, "reveal "+to, func(tx *sqlx.Tx) error { return reveal(ctx, tx, id, to, open) })
+}
+
+func reveal(ctx context.Context, tx *sqlx.Tx, id, to string, open func(provision.Revealed) error) error {
 	var rows []struct {
 		Provider  string `db:"provider"`
 		OrderID   string `db:"order_id"`
@@ -62,27 +69,27 @@ func (s *Store) RevealPassword(ctx context.Context, id, to string) (provision.Re
 		UserName  string `db:"user_name"`
 		SignInURL string `db:"sign_in_url"`
 	}
-	if err := s.db.SelectContext(ctx, &rows, revealPasswordSQL, id, to); err != nil {
-		return provision.Revealed{}, err
+	if err := tx.SelectContext(ctx, &rows, revealPasswordSQL, id, to); err != nil {
+		return err
 	}
 	if len(rows) == 1 {
 		r := rows[0]
-		return provision.Revealed{
+		return open(provision.Revealed{
 			OrderKey:  provision.OrderKey{Provider: r.Provider, ID: r.OrderID},
 			AccountID: r.AccountID,
 			Sealed:    r.Sealed,
 			UserName:  r.UserName,
 			SignInURL: r.SignInURL,
-		}, nil
+		})
 	}
 	var known bool
-	if err := s.db.GetContext(ctx, &known, `SELECT EXISTS (SELECT 1 FROM order_passwords WHERE id = $1)`, id); err != nil {
-		return provision.Revealed{}, err
+	if err := tx.GetContext(ctx, &known, `SELECT EXISTS (SELECT 1 FROM order_passwords WHERE id = $1)`, id); err != nil {
+		return err
 	}
 	if !known {
-		return provision.Revealed{}, fmt.Errorf("password link: %w", provision.ErrNotFound)
+		return fmt.Errorf("password link: %w", provision.ErrNotFound)
 	}
-	return provision.Revealed{}, fmt.Errorf("password link: %w", provision.ErrGone)
+	return fmt.Errorf("password link: %w", provision.ErrGone)
 }
 
 const apiKeySQL = `SELECT id, provider, name, secret_sha256, expires_at, revoked_at FROM api_keys WHERE id = $1`

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -78,9 +79,9 @@ func TestClaimTakesTheOldestAndARepeatTheSame(t *testing.T) {
 	addAccounts(t, store, provision.ModelSPAM, 1, 2)
 	addAccounts(t, store, provision.ModelECAM, 3, 4)
 
-	any := open(t, store, "any", "")
-	require.Equal(t, "000000000001", claim(t, store, any).Account.ID)
-	require.Equal(t, "000000000001", claim(t, store, any).Account.ID, "a repeat returns the same account")
+	whichever := open(t, store, "any", "")
+	require.Equal(t, "000000000001", claim(t, store, whichever).Account.ID)
+	require.Equal(t, "000000000001", claim(t, store, whichever).Account.ID, "a repeat returns the same account")
 
 	ecam := open(t, store, "ecam", provision.ModelECAM)
 	got := claim(t, store, ecam).Account
@@ -347,33 +348,37 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, view.State, "there is no way back past Allocate")
 
-	// Two readers at once: one gets the password.
+	// What cannot be opened is not used up.
+	broken := errors.New("no such key")
+	require.ErrorIs(t, store.RevealPassword(ctx, view.Password.ID, "x", func(provision.Revealed) error { return broken }), broken)
+
+	// Many readers at once: one gets the password.
 	var mu sync.Mutex
 	revealed, gone := 0, 0
 	var race errgroup.Group
 	for range 8 {
 		race.Go(func() error {
-			secret, err := store.RevealPassword(ctx, view.Password.ID, "192.0.2.1")
+			var secret provision.Revealed
+			err := store.RevealPassword(ctx, view.Password.ID, "192.0.2.1", func(r provision.Revealed) error { secret = r; return nil })
 			mu.Lock()
 			defer mu.Unlock()
-			if err == nil {
-				revealed++
-				if string(secret.Sealed) != "first" || secret.UserName != "customer" {
-					return fmt.Errorf("revealed %q for %q", secret.Sealed, secret.UserName)
-				}
-				return nil
+			if err != nil {
+				gone++
+				return nil //nolint:nilerr // counted
 			}
-			gone++
+			revealed++
+			if string(secret.Sealed) != "first" || secret.UserName != "customer" {
+				return fmt.Errorf("revealed %q for %q", secret.Sealed, secret.UserName)
+			}
 			return nil
 		})
 	}
 	require.NoError(t, race.Wait())
 	require.Equal(t, 1, revealed)
 	require.Equal(t, 7, gone)
-	_, err = store.RevealPassword(ctx, view.Password.ID, "x")
-	require.ErrorIs(t, err, provision.ErrGone)
-	_, err = store.RevealPassword(ctx, "00000000-0000-0000-0000-000000000000", "x")
-	require.ErrorIs(t, err, provision.ErrNotFound)
+	never := func(provision.Revealed) error { return errors.New("opened") }
+	require.ErrorIs(t, store.RevealPassword(ctx, view.Password.ID, "x", never), provision.ErrGone)
+	require.ErrorIs(t, store.RevealPassword(ctx, "00000000-0000-0000-0000-000000000000", "x", never), provision.ErrNotFound)
 }
 
 func TestOneIDOneRequest(t *testing.T) {

@@ -7,11 +7,11 @@ import (
 
 // What a store or a handler answers when the thing asked for is not to be had. Match with errors.Is.
 var (
-	// ErrNotFound: there is no such thing, or it belongs to another provider.
+	// ErrNotFound says that there is no such thing, or it belongs to another provider.
 	ErrNotFound = errors.New("not found")
-	// ErrConflict: the state of the thing, or another thing of the same name, forbids it.
+	// ErrConflict says that the state of the thing, or another thing of the same name, forbids it.
 	ErrConflict = errors.New("conflict")
-	// ErrGone: it was there and was used up, or its time is over.
+	// ErrGone says that it was there and was used up, or its time is over.
 	ErrGone = errors.New("gone")
 )
 

@@ -33,9 +33,9 @@ type Key struct {
 var (
 	keyID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
-	// ErrUnknownKey: what is to be opened was sealed with a key that is not in the ring.
+	// ErrUnknownKey says that what is to be opened was sealed with a key that is not in the ring.
 	ErrUnknownKey = errors.New("sealed with a key that is not configured")
-	// ErrNotSealed: the bytes are not in the form that Seal writes, or were changed, or were sealed for another purpose.
+	// ErrNotSealed says that the bytes are not in the form that Seal writes, or were changed, or were sealed for another purpose.
 	ErrNotSealed = errors.New("cannot be opened: not sealed here, changed, or sealed for another purpose")
 )
 
@@ -94,7 +94,7 @@ func GenerateKey(id string) string {
 
 // Seal encrypts with the active key: key id, NUL, nonce and ciphertext. The purpose is authenticated but not stored.
 func (r *Ring) Seal(plaintext []byte, purpose string) ([]byte, error) {
-	return r.aeads[r.active].Seal(append([]byte(r.active), 0), nil, plaintext, []byte(purpose)), nil
+	return r.aeads[r.active].Seal(append([]byte(r.active), 0), nil, plaintext, []byte(purpose)), nil //nolint:gosec // G407: this AEAD draws its nonce itself
 }
 
 // Open decrypts what Seal made for the same purpose. Errors: ErrUnknownKey, ErrNotSealed.

@@ -2,8 +2,6 @@ package secrets_test
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -98,7 +96,7 @@ func TestConvertersHideDataAndFailureMessages(t *testing.T) {
 	require.NotContains(t, string(text), "blue-sky")
 	require.Contains(t, string(text), "AliasTaken", "the type is not sealed: it must never carry data")
 	var app *temporal.ApplicationError
-	require.True(t, errors.As(failures.FailureToError(failure), &app))
+	require.ErrorAs(t, failures.FailureToError(failure), &app)
 	require.Equal(t, "alias blue-sky is taken", app.Message())
 }
 
@@ -113,7 +111,7 @@ func TestCodecHandler(t *testing.T) {
 	body, err := protojson.Marshal(&commonpb.Payloads{Payloads: sealed})
 	require.NoError(t, err)
 	ask := func(method, origin, token string) *http.Response {
-		request, err := http.NewRequestWithContext(context.Background(), method, server.URL+"/decode", bytes.NewReader(body))
+		request, err := http.NewRequestWithContext(t.Context(), method, server.URL+"/decode", bytes.NewReader(body))
 		require.NoError(t, err)
 		request.Header.Set("Content-Type", "application/json")
 		request.Header.Set("Origin", origin)
