@@ -53,7 +53,7 @@ func TestTranslate(t *testing.T) {
 		{name: "report quota", err: api("Cost and Usage Report Service", "PutReportDefinition", "ReportLimitReachedException"), at: provision.StepReport, code: provision.CodeReportQuota, final: true, benign: true},
 		{name: "password", err: api("IAM", "CreateLoginProfile", "PasswordPolicyViolation"), code: provision.CodePasswordRefused, final: true, benign: true},
 		{name: "server's fault", err: &smithy.GenericAPIError{Code: "ServiceFailure", Fault: smithy.FaultServer}, code: provision.CodeUnavailable},
-		{name: "500", err: &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 500}}, Err: errors.New("?")}, code: provision.CodeUnavailable},
+		{name: "500", err: &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusInternalServerError}}, Err: errors.New("?")}, code: provision.CodeUnavailable},
 		{name: "no answer", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser", Err: &smithyhttp.RequestSendError{Err: io.EOF}}, code: provision.CodeUnavailable},
 		{name: "unreadable answer", err: &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}, code: provision.CodeUnavailable},
 		{name: "time-out of a call", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser", Err: context.DeadlineExceeded}, code: provision.CodeUnavailable},

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -18,7 +19,7 @@ func TestTheWholeFlow(t *testing.T) {
 
 	a := w.account()
 	user := a.Users["alice"]
-	require.Equal(t, d.user, provision.User{Name: "alice", ID: user.ID, ARN: "arn:aws:iam::" + accountID + ":user/marketplace/alice"})
+	require.Equal(t, provision.User{Name: "alice", ID: user.ID, ARN: "arn:aws:iam::" + accountID + ":user/marketplace/alice"}, d.user)
 	require.Equal(t, "/marketplace/", user.Path)
 	require.Equal(t, map[string]string{"mp:order-id": "acme/order-1", "mp:step-nonce": nonce, "mp:managed-by": "quartermaster"}, user.Tags)
 	require.Equal(t, []string{changePassword, readOnly}, user.AttachedPolicies)
@@ -128,6 +129,46 @@ func TestEventualConsistency(t *testing.T) {
 			w.requireUndone(d, awssim.Fault{Operation: op, Nth: 1})
 		}
 	})
+}
+
+// TestLostRepliesUnderEventualConsistency: the repeat cannot see what the first attempt did, so only AWS's refusal tells.
+func TestLostRepliesUnderEventualConsistency(t *testing.T) {
+	t.Parallel()
+	for name, kind := range map[string]func(*scene){"data export": func(*scene) {}, "legacy report": legacyReport} {
+		clean := setup(t, kind)
+		d := clean.mustDo()
+		between := len(clean.sim.Requests())
+		writes := mutations(clean.sim.Requests(), 0)
+		clean.undo(d)
+		undos := mutations(clean.sim.Requests(), between)
+		if name == "legacy report" { // the rest of the flow is the same
+			writes, undos = mutations(clean.sim.Requests()[:between], 0, "cur"), mutations(clean.sim.Requests(), between, "cur")
+		}
+		for _, at := range writes {
+			t.Run(name+" "+at.Operation, func(t *testing.T) {
+				t.Parallel()
+				w := setup(t, eventually, kind)
+				w.spoil(faults[0], at)
+				d := w.mustDo()
+				w.requireSpoilt(faults[0], at)
+				for _, created := range []string{"CreateUser", "CreateBucket", "CreateLoginProfile", "CreateAccountAlias"} {
+					require.Equal(t, 1, w.effects(created), created)
+				}
+				require.Equal(t, 1, w.effects("CreateExport")+w.effects("PutReportDefinition"))
+				w.requirePasswordSet()
+				w.requireUndone(d, at)
+			})
+		}
+		for _, at := range undos {
+			t.Run(fmt.Sprintf("%s undo %s %d", name, at.Operation, at.Nth), func(t *testing.T) {
+				t.Parallel()
+				w := setup(t, eventually, kind)
+				d := w.mustDo()
+				w.spoil(faults[0], at)
+				w.requireUndone(d, at)
+			})
+		}
+	}
 }
 
 func TestStepsTellHowTheyGo(t *testing.T) {

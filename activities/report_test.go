@@ -65,12 +65,14 @@ func TestLinkExistingReport(t *testing.T) {
 			report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: inspected.ExistingReport})
 			require.NoError(t, err)
 			require.Equal(t, want, report)
+			requests := len(w.sim.Requests())
 			undone, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: report})
 			require.NoError(t, err)
 			require.Empty(t, undone.Notes)
 			_, err = run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w}) // the step's answer was lost
 			require.NoError(t, err)
 			require.Empty(t, w.sim.Effects(), "a linked report is only read")
+			require.Len(t, w.sim.Requests(), requests, "and there is nothing to undo, not even to look for")
 			w.requireRestored()
 		})
 	}
@@ -121,7 +123,9 @@ func TestReportQuota(t *testing.T) {
 func TestForeignReportAndBucketAreNeverTouched(t *testing.T) {
 	t.Parallel()
 	foreignTags := map[string]string{tagOrder: "acme/order-2", tagNonce: "another"}
-	for name, c := range map[string]struct{ account, other func(*awssim.Account, Assignment) }{
+	for name, c := range map[string]struct {
+		account, other func(*awssim.Account, Assignment)
+	}{
 		"the legacy report is another's": {account: func(a *awssim.Account, w Assignment) {
 			r := simReport("")
 			r.Tags = foreignTags

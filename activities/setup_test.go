@@ -217,7 +217,8 @@ func (w *world) do() (d done, err error) {
 	if d.inspected, err = run(w, w.acts.Inspect, w.w); err != nil {
 		return d, err
 	}
-	return d, w.setUp(&d)
+	err = w.setUp(&d)
+	return d, err
 }
 
 func (w *world) setUp(d *done) (err error) {

@@ -16,9 +16,8 @@ import (
 // is asked by the write.
 // Source: IAM User Guide, "Changes that I make are not always immediately visible".
 
-// pause waits between two looks, a little longer after every one, with jitter, and beats for the attempt.
+// pause waits between two looks, a little longer after every one, with jitter. Heartbeats beats meanwhile.
 func (a *Activities) pause(ctx context.Context, look int) error {
-	activity.RecordHeartbeat(ctx)
 	every := a.Timings.PollEvery
 	longest := every * time.Duration(min(look, 4)+1)
 	timer := time.NewTimer(every/2 + rand.N(longest/2+1)) //nolint:gosec // jitter, not a secret

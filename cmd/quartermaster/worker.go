@@ -13,6 +13,7 @@ type workerCommand struct {
 	sealOptions
 	awsOptions
 	VisibleFor time.Duration `help:"How long one attempt waits for AWS to show what it was told, before a retry." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
+	AbsentFor  time.Duration `help:"How long a thing must stay unseen before an undo believes that it never was; 0 = a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
 	PollEvery  time.Duration `help:"Pause between two looks at AWS." env:"QM_AWS_POLL_EVERY" default:"1s"`
 }
 
@@ -36,7 +37,11 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	cloud, err := awscloud.New(awscloud.Options{Config: caller, Endpoint: c.AWSEndpoint})
+	limits := awscloud.DefaultLimits()
+	if c.AWSEndpoint != "" {
+		limits = awscloud.Limits{} // nobody else's account to spare
+	}
+	cloud, err := awscloud.New(awscloud.Options{Config: caller, Endpoint: c.AWSEndpoint, Limits: limits})
 	if err != nil {
 		return err
 	}
@@ -44,7 +49,7 @@ func (c *workerCommand) Run(e *env) error {
 		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
 	}
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring,
-		Timings: activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery}}
+		Timings: activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor}}
 	stop := make(chan any)
 	go func() { <-e.ctx.Done(); close(stop) }()
 	return worker.Run(temporal, acts, stop)

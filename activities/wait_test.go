@@ -1,0 +1,122 @@
+package activities
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+// operations lists the operations of the requests, in order.
+func (w *world) operations() (names []string) {
+	for _, r := range w.sim.Requests() {
+		names = append(names, r.Operation)
+	}
+	return names
+}
+
+// TestSeenMeansSeenTwiceInARow: reads of AWS flap between old and new for a while.
+func TestSeenMeansSeenTwiceInARow(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.sim.Inject(awssim.Fault{Operation: "GetUser", Nth: 3, Kind: awssim.StaleRead})
+	_, err := once(w, 1, w.acts.CreateUser, w.w)
+	require.NoError(t, err)
+	require.Equal(t, []string{"AssumeRole", "GetCallerIdentity",
+		"GetUser", "CreateUser",
+		"GetUser", "GetUser", // seen, and then not
+		"GetUser", "GetUser", // seen twice
+		"ListAttachedUserPolicies"}, w.operations()[:9])
+}
+
+func TestNotSeenInTimeIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	remove := w.sim.Inject(awssim.Fault{Operation: "GetUser", Kind: awssim.StaleRead})
+	_, err := once(w, 1, w.acts.CreateUser, w.w)
+	w.requireFailure(err, provision.CodeNotYetVisible)
+	_, err = once(w, 2, w.acts.CreateUser, w.w)
+	w.requireFailure(err, provision.CodeNotYetVisible)
+	remove()
+	_, err = once(w, 3, w.acts.CreateUser, w.w)
+	require.NoError(t, err)
+	require.Equal(t, 1, w.effects("CreateUser"))
+}
+
+// TestWhatSettlesIsWaitedFor: right after something was made, parts of AWS do not know it, or its permissions, yet.
+func TestWhatSettlesIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, operation := range []string{"AttachUserPolicy", "CreateLoginProfile", "PutPublicAccessBlock", "PutBucketPolicy"} {
+		for _, fault := range []awssim.Fault{
+			{Kind: awssim.AccessDenied},
+			{Kind: awssim.Error, Code: "NoSuchEntity", Status: 404},
+			{Kind: awssim.ConcurrentModification},
+		} {
+			t.Run(operation+" "+string(fault.Kind), func(t *testing.T) {
+				t.Parallel()
+				w := setup(t)
+				fault.Operation, fault.Times = operation, 3
+				w.sim.Inject(fault)
+				user, err := once(w, 1, w.acts.CreateUser, w.w)
+				require.NoError(t, err)
+				_, err = once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+				require.NoError(t, err)
+				_, err = once(w, 1, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: user})
+				require.NoError(t, err)
+			})
+		}
+	}
+}
+
+// TestReportOfALostReplyIsAdopted: the repeat does not see the report, makes it again, and AWS says that it exists.
+func TestReportOfALostReplyIsAdopted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		kind         func(*scene)
+		create, list string
+	}{
+		"legacy report": {legacyReport, "PutReportDefinition", "DescribeReportDefinitions"},
+		"data export":   {func(*scene) {}, "CreateExport", "ListExports"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, c.kind)
+			w.sim.Inject(awssim.Fault{Operation: c.create, Nth: 1, When: awssim.After, Kind: awssim.Reset})
+			w.sim.Inject(awssim.Fault{Operation: c.list, Times: 3, Kind: awssim.StaleRead})
+			_, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+			w.requireFailure(err, provision.CodeUnavailable)
+			report, err := once(w, 2, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+			require.NoError(t, err)
+			require.Equal(t, w.w.reportName(), report.Name)
+			require.Equal(t, 1, w.effects(c.create))
+			creations := 0
+			for _, operation := range w.operations() {
+				if operation == c.create {
+					creations++
+				}
+			}
+			require.Equal(t, 2, creations)
+		})
+	}
+}
+
+// TestACancelEndsTheWait: an undo must not wait for an attempt that nobody wants any more.
+func TestACancelEndsTheWait(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(sc *scene) { sc.timings = Timings{VisibleFor: time.Hour, PollEvery: time.Hour} })
+	ctx, cancel := context.WithCancel(t.Context())
+	looked := make(chan struct{})
+	ended := make(chan error)
+	go func() {
+		_, err := w.acts.twice(ctx, func(context.Context) (bool, error) { close(looked); return false, nil })
+		ended <- err
+	}()
+	<-looked
+	cancel()
+	require.ErrorIs(t, <-ended, context.Canceled)
+	require.Equal(t, 15*time.Minute, w.acts.Timings.absentFor(), "a quarter, when it is not set")
+}
