@@ -2,10 +2,13 @@
 package child
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -14,63 +17,133 @@ import (
 type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
-	err  error
+
+	mu    sync.Mutex
+	ended bool
+	asked bool  // whether Stop or Kill came before the end
+	fate  error // how it ended; nil is exit status 0
 }
 
-// Start starts the program. On Linux the kernel kills it when this process ends, however it ends: for that the thread
-// that starts it must live as long as it does.
-func Start(cmd *exec.Cmd) (*Process, error) {
+// Start starts the program. It runs until it ends by itself, Stop, Kill, the end of the command's context, or, on Linux,
+// the end of this process, however that comes. A Ctrl-C in the terminal does not reach it: who started it stops it, in
+// order. The closers, such as the log that it writes to, are closed when it has ended, or when it cannot be started.
+func Start(cmd *exec.Cmd, closers ...io.Closer) (*Process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	cmd.SysProcAttr.Setpgid = true // a Ctrl-C on the terminal is for us; we stop our children in order
 	bindToParent(cmd.SysProcAttr)
 	p := &Process{cmd: cmd, done: make(chan struct{})}
-	started := make(chan error)
+	started := make(chan error, 1)
+	// Linux kills the child when the *thread* that started it ends, not the process, and Go ends threads as it likes. So
+	// one goroutine keeps its thread to itself from the child's start to its end.
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			p.err = cmd.Wait()
-			close(p.done)
+			err = cmd.Wait()
 		}
+		for _, closer := range closers {
+			_ = closer.Close() // the program wrote to it by itself
+		}
+		p.end(err)
 	}()
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("starting %s: %w", cmd.Path, err)
+		<-p.done
+		return nil, err
 	}
 	return p, nil
+}
+
+// Run runs the program to its end and returns how that was: nil for exit status 0.
+func Run(cmd *exec.Cmd) error {
+	p, err := Start(cmd)
+	if err != nil {
+		return err
+	}
+	return p.Wait()
 }
 
 // PID is the id of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// Done is closed when the program has ended.
-func (p *Process) Done() <-chan struct{} { return p.done }
-
-// Err says how it ended, once Done is closed: nil for exit status 0.
-func (p *Process) Err() error { return p.err }
-
-// Stop asks the program to end (SIGTERM) and kills it after the grace.
-func (p *Process) Stop(grace time.Duration) error {
-	select {
-	case <-p.done:
-		return nil
-	default:
-	}
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.done:
-		return p.err
-	case <-time.After(grace):
-		p.Kill()
-		return fmt.Errorf("%s did not stop within %s and was killed", p.cmd.Path, grace)
-	}
+// Running reports whether the program has not ended yet.
+func (p *Process) Running() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.ended
 }
 
-// Kill ends the program at once, as a crash would, and waits until it is gone.
-func (p *Process) Kill() {
-	_ = p.cmd.Process.Signal(os.Kill)
+// Done is closed when the program has ended, for whatever reason.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Wait waits until the program has ended and returns how that was: nil for exit status 0.
+func (p *Process) Wait() error {
 	<-p.done
+	return p.fate
+}
+
+// Err says how the program ended if nobody asked it to; exit status 0 is an error then, too. It is nil while the program
+// runs and after Stop and Kill.
+func (p *Process) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case !p.ended || p.asked:
+		return nil
+	case p.fate == nil:
+		return errors.New("exit status 0")
+	}
+	return p.fate
+}
+
+// Stop asks the program to end (SIGTERM), waits for as long as the grace, then kills it, which is an error, as is a bad
+// exit status. Stopping a program that has ended does nothing.
+func (p *Process) Stop(grace time.Duration) error {
+	if !p.ask() {
+		return nil
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return errors.Join(fmt.Errorf("cannot be asked to stop and was killed: %w", err), p.Kill())
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-p.done:
+	case <-timer.C:
+		return errors.Join(fmt.Errorf("did not stop within %s and was killed", grace), p.Kill())
+	}
+	if p.fate != nil {
+		return fmt.Errorf("did not stop cleanly: %w", p.fate)
+	}
+	return nil
+}
+
+// Kill ends the program at once (SIGKILL), as a crash would, and returns when it is gone.
+func (p *Process) Kill() error {
+	p.ask()
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("cannot be killed: %w", err)
+	}
+	<-p.done
+	return nil
+}
+
+// ask notes that the end of the program is wanted, and reports whether it is still to come.
+func (p *Process) ask() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return false
+	}
+	p.asked = true
+	return true
+}
+
+func (p *Process) end(fate error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fate, p.ended = fate, true
+	close(p.done)
 }

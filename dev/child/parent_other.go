@@ -1,8 +1,9 @@
-//go:build !linux
+//go:build !unix
 
 package child
 
 import "syscall"
 
-// Only Linux has a parent-death signal; elsewhere Stop is what ends the children.
+// bindToParent does nothing: this system has neither process groups nor a way to tie a child's life to its parent's. It
+// outlives a parent that is killed.
 func bindToParent(*syscall.SysProcAttr) {}

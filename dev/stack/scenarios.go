@@ -3,11 +3,13 @@ package stack
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
 
 	"quartermaster/api"
 	"quartermaster/internal/awssim"
@@ -53,21 +55,14 @@ func (s *Stack) DialTemporal(ctx context.Context) (client.Client, error) {
 		return nil, err
 	}
 	data, failures := secrets.Converters(ring)
-	c, err := client.DialContext(ctx, client.Options{HostPort: s.Temporal, Namespace: namespace, DataConverter: data, FailureConverter: failures, Logger: quiet{}})
+	c, err := client.DialContext(ctx, client.Options{HostPort: s.Temporal, Namespace: namespace, DataConverter: data, FailureConverter: failures,
+		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}) // the tools' output is for people
 	if err != nil {
 		return nil, err
 	}
 	s.onStop(func() error { c.Close(); return nil })
 	return c, nil
 }
-
-// quiet is a logger for tools whose output is for people.
-type quiet struct{}
-
-func (quiet) Debug(string, ...any) {}
-func (quiet) Info(string, ...any)  {}
-func (quiet) Warn(string, ...any)  {}
-func (quiet) Error(string, ...any) {}
 
 // Stock adds n accounts to a pool, which it makes if need be, and returns their ids, oldest first.
 func (p *Playground) Stock(ctx context.Context, marketplace string, model provision.Model, n int) (ids []string, err error) {
@@ -246,10 +241,16 @@ func (p *Playground) simple(ctx context.Context, order api.NewOrder, faults []aw
 	if err != nil {
 		return api.Order{}, err
 	}
+	var heals []func()
 	for _, fault := range faults {
 		fault.AccountID = ids[0]
-		defer p.Sim.Inject(fault)()
+		heals = append(heals, p.Sim.Inject(fault))
 	}
+	defer func() {
+		for _, heal := range heals {
+			heal()
+		}
+	}()
 	return p.asBefore(ids[0], func() (api.Order, error) { return p.play(ctx, order) })
 }
 

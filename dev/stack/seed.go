@@ -121,7 +121,7 @@ func (s *Stack) simulate(a provision.Account) error {
 	account := awssim.Account{
 		ID: a.ID, Email: a.RootEmail,
 		Role: awssim.Role{Name: roleName, ExternalID: a.ExternalID, TrustedPrincipal: s.callerKey.ARN},
-		Contact: &awssim.Contact{FullName: "Acme Distribution", AddressLine1: "1 Harbour Road", City: "Hamburg", StateOrRegion: "HH",
+		Contact: &awssim.Contact{FullName: "Acme Distribution", AddressLine1: "1 Harbor Road", City: "Hamburg", StateOrRegion: "HH",
 			PostalCode: "20457", CountryCode: "DE", PhoneNumber: "+49 40 1234567", CompanyName: "Acme Distribution GmbH"},
 		AlternateContacts: map[string]awssim.AlternateContact{
 			"OPERATIONS": {Name: "Acme NOC", Title: "Operations", EmailAddress: "noc@acme.example", PhoneNumber: "+49 40 7654321"},

@@ -4,12 +4,14 @@ package stack
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,7 +123,7 @@ func (s *Stack) buildProgram(ctx context.Context, _ Options) error {
 		return fmt.Errorf("go list -m quartermaster: %w; run this inside the module quartermaster/dev", err)
 	}
 	s.program = filepath.Join(s.Dir, "quartermaster")
-	build := exec.CommandContext(ctx, "go", "build", "-o", s.program, "./cmd/quartermaster") //nolint:gosec // a path of our own
+	build := exec.CommandContext(ctx, "go", "build", "-o", s.program, "./cmd/quartermaster")
 	build.Dir = strings.TrimSpace(string(root))
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build ./cmd/quartermaster: %w\n%s", err, out)
@@ -150,23 +152,24 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 }
 
 // startSimulator serves the simulated AWS and, on another port, what it shows of its state.
-func (s *Stack) startSimulator(_ context.Context, o Options) error {
-	s.Sim = awssim.New(awssim.Options{Delay: o.Delay, Seed: uint64(time.Now().UnixNano()), Logger: slog.New(slog.DiscardHandler)}) //nolint:gosec // any seed will do
-	s.callerKey = awssim.Caller{AccessKeyID: "AKIAQUARTERMASTERDEV", SecretAccessKey: "only-the-simulator-knows-this-key", ARN: "arn:aws:iam::000000000000:role/marketplace-provisioner-svc"}
+func (s *Stack) startSimulator(ctx context.Context, o Options) error {
+	s.Sim = awssim.New(awssim.Options{Delay: o.Delay, Seed: uint64(time.Now().UnixNano()), Logger: slog.New(slog.DiscardHandler)})
+	// Drawn anew each time, in the shape of AWS's keys: nothing that could be taken for a leaked one stands in the source.
+	s.callerKey = awssim.Caller{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14], ARN: "arn:aws:iam::000000000000:role/marketplace-provisioner-svc"}
 	if err := s.Sim.Load(awssim.Seed{Callers: []awssim.Caller{s.callerKey}}); err != nil {
 		return err
 	}
 	var err error
-	if s.AWS, err = s.serve(s.Sim, 4566, o.KnownPorts); err != nil {
+	if s.AWS, err = s.serve(ctx, s.Sim, 4566, o.KnownPorts); err != nil {
 		return err
 	}
-	s.AWSAdmin, err = s.serve(s.Sim.AdminHandler(), 4567, o.KnownPorts)
+	s.AWSAdmin, err = s.serve(ctx, s.Sim.AdminHandler(), 4567, o.KnownPorts)
 	return err
 }
 
 func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 	s.Temporal = o.TemporalURL
-	codec, err := freePort(8234, o.KnownPorts)
+	codec, err := freePort(ctx, 8234, o.KnownPorts)
 	if err != nil {
 		return err
 	}
@@ -177,10 +180,10 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		}
 		port, uiPort := 0, 0
 		if o.KnownPorts {
-			if port, err = freePort(7233, true); err != nil {
+			if port, err = freePort(ctx, 7233, true); err != nil {
 				return err
 			}
-			if uiPort, err = freePort(8233, true); err != nil {
+			if uiPort, err = freePort(ctx, 8233, true); err != nil {
 				return err
 			}
 		}
@@ -206,6 +209,7 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		"AWS_EC2_METADATA_DISABLED=true",
 		"QM_AWS_POLL_EVERY=100ms", // the simulated AWS shows a write after milliseconds, the real one after seconds
 		"QM_AWS_VISIBLE_FOR=3s",
+		"QM_AWS_ABSENT_FOR=500ms",
 		"QM_REQUESTS_PER_SECOND=1000",
 		fmt.Sprintf("QM_CODEC_LISTEN=127.0.0.1:%d", codec),
 		"QM_CODEC_ORIGIN="+s.WebUI,
@@ -222,21 +226,21 @@ func (s *Stack) migrate(ctx context.Context, _ Options) error {
 }
 
 func (s *Stack) startAPI(ctx context.Context, o Options) error {
-	port, err := freePort(8080, o.KnownPorts)
+	port, err := freePort(ctx, 8080, o.KnownPorts)
 	if err != nil {
 		return err
 	}
 	s.API = fmt.Sprintf("http://127.0.0.1:%d", port)
 	s.env = append(s.env, fmt.Sprintf("QM_LISTEN=127.0.0.1:%d", port), "QM_PUBLIC_URL="+s.API)
-	if s.api, err = s.run("api"); err != nil {
+	if s.api, err = s.run(ctx, "api"); err != nil {
 		return err
 	}
 	return s.awaitReady(ctx, s.api)
 }
 
-func (s *Stack) startWorkers(_ context.Context, o Options) error {
+func (s *Stack) startWorkers(ctx context.Context, o Options) error {
 	for range max(1, o.Workers) {
-		worker, err := s.run("worker")
+		worker, err := s.run(ctx, "worker")
 		if err != nil {
 			return err
 		}
@@ -245,16 +249,15 @@ func (s *Stack) startWorkers(_ context.Context, o Options) error {
 	return nil
 }
 
-// run starts the program with one of its commands, in the background.
-func (s *Stack) run(name string) (*child.Process, error) {
+// run starts the program with one of its commands, in the background: it outlives ctx.
+func (s *Stack) run(ctx context.Context, name string) (*child.Process, error) {
 	log, err := os.OpenFile(s.logFile(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = log.Close() }() // the child has its own copy
-	cmd := s.command(context.Background(), name)
+	cmd := s.command(context.WithoutCancel(ctx), name)
 	cmd.Stdout, cmd.Stderr = log, log
-	process, err := child.Start(cmd)
+	process, err := child.Start(cmd, log)
 	if err != nil {
 		return nil, err
 	}
@@ -269,7 +272,7 @@ func (s *Stack) run(name string) (*child.Process, error) {
 }
 
 func (s *Stack) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, s.program, args...) //nolint:gosec // built from this repository
+	cmd := exec.CommandContext(ctx, s.program, args...)
 	cmd.Env = append(os.Environ(), s.env...)
 	return cmd
 }
@@ -328,11 +331,11 @@ func (s *Stack) logTail(name string) string {
 func (s *Stack) logFile(name string) string { return filepath.Join(s.Dir, name+".log") }
 
 // serve serves the handler on the loopback interface until the stack stops.
-func (s *Stack) serve(handler http.Handler, port int, known bool) (baseURL string, err error) {
-	if port, err = freePort(port, known); err != nil {
+func (s *Stack) serve(ctx context.Context, handler http.Handler, port int, known bool) (baseURL string, err error) {
+	if port, err = freePort(ctx, port, known); err != nil {
 		return "", err
 	}
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // returns at once
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {
 		return "", err
 	}
@@ -343,17 +346,18 @@ func (s *Stack) serve(handler http.Handler, port int, known bool) (baseURL strin
 }
 
 // freePort is the wanted port, if known ports are asked for and it is free, else any free one.
-func freePort(wanted int, known bool) (int, error) {
+func freePort(ctx context.Context, wanted int, known bool) (int, error) {
 	if !known {
 		wanted = 0
 	}
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", wanted)) //nolint:noctx // returns at once
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", wanted))
 	if err != nil && wanted != 0 {
-		listener, err = net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+		listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	}
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port, nil
+	address, err := netip.ParseAddrPort(listener.Addr().String())
+	return int(address.Port()), err
 }

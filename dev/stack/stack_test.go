@@ -81,11 +81,12 @@ func requireAsOrdered(t *testing.T, order api.Order) {
 	require.True(t, ok)
 	require.Equal(t, order.AWSAccountAlias, account.Alias)
 	require.Equal(t, order.AWSContactName, account.Contact.FullName)
-	require.Equal(t, "1 Harbour Road", account.Contact.AddressLine1, "the rest of the contact is kept")
+	require.Equal(t, "1 Harbor Road", account.Contact.AddressLine1, "the rest of the contact is kept")
 	require.Equal(t, "+49 40 1234567", account.Contact.PhoneNumber)
 	for _, kind := range []string{"BILLING", "OPERATIONS", "SECURITY"} {
 		contact := account.AlternateContacts[kind]
-		require.Equal(t, *order.AWSAlternateContact, provision.AlternateContact{Name: contact.Name, Email: contact.EmailAddress, Phone: contact.PhoneNumber, Title: contact.Title}, kind)
+		got := provision.AlternateContact{Name: contact.Name, Email: contact.EmailAddress, Phone: contact.PhoneNumber, Title: contact.Title}
+		require.Equal(t, *order.AWSAlternateContact, got, kind)
 	}
 	require.Len(t, account.Users, 1)
 	user := account.Users[order.IAMUserName]

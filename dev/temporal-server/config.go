@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -28,7 +29,7 @@ const (
 
 // serverOptions describes a cluster of one host with one history shard. Shards let hosts share work; with one host
 // and SQLite's single writer more of them cost and gain nothing.
-func (c *startDev) serverOptions(sql *config.SQL, dynamic dynamicconfig.StaticClient) ([]temporal.ServerOption, error) {
+func (c *startDev) serverOptions(ctx context.Context, sql *config.SQL, dynamic dynamicconfig.StaticClient) ([]temporal.ServerOption, error) {
 	services := map[string]config.Service{
 		string(primitives.FrontendService): {RPC: config.RPC{BindOnIP: c.IP, GRPCPort: c.Port, HTTPPort: c.HTTPPort}},
 	}
@@ -39,7 +40,7 @@ func (c *startDev) serverOptions(sql *config.SQL, dynamic dynamicconfig.StaticCl
 	for _, name := range []primitives.ServiceName{
 		primitives.HistoryService, primitives.MatchingService, primitives.WorkerService,
 	} {
-		port, err := freePort()
+		port, err := freePort(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -124,12 +125,12 @@ func (c *startDev) logger() log.Logger {
 
 // freePort finds a loopback port that nothing listens on. It stays below the ranges from which Linux (32768) and macOS
 // (49152) draw ports for outgoing connections: one drawn from there may be taken again before the service listens.
-func freePort() (int, error) {
+func freePort(ctx context.Context) (int, error) {
 	const first, count, tries = 10000, 20000, 50
 	var last error
 	for range tries {
 		port := first + rand.IntN(count)
-		listener, err := net.Listen("tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(loopback, strconv.Itoa(port)))
 		if err != nil {
 			last = err
 			continue

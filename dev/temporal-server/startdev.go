@@ -54,18 +54,20 @@ func (c *startDev) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := c.checkPorts(); err != nil {
+	// A signal that comes during the start is heeded after it, at the end of this function: it is no failure of a step.
+	start := context.WithoutCancel(ctx)
+	if err := c.checkPorts(start); err != nil {
 		return err
 	}
-	store, err := openStore(c.DBFilename, c.SQLitePragma)
+	store, err := openStore(start, c.DBFilename, c.SQLitePragma)
 	if err != nil {
 		return err
 	}
 	defer store.close()
-	if err := store.createNamespaces(c.Namespace, attributes); err != nil {
+	if err := store.createNamespaces(start, c.Namespace, attributes); err != nil {
 		return err
 	}
-	options, err := c.serverOptions(store.config, dynamic)
+	options, err := c.serverOptions(start, store.config, dynamic)
 	if err != nil {
 		return err
 	}
@@ -128,7 +130,7 @@ func numeric(host string) string {
 
 // checkPorts refuses a port that something else listens on. The services would find out too, but by ending the process
 // with a stack trace.
-func (c *startDev) checkPorts() error {
+func (c *startDev) checkPorts(ctx context.Context) error {
 	type use struct {
 		what, flag, ip string
 		port           int
@@ -152,7 +154,7 @@ func (c *startDev) checkPorts() error {
 			return fmt.Errorf("%s %d is also the port of %s: choose another", u.flag, u.port, other)
 		}
 		taken[u.port] = u.flag
-		listener, err := net.Listen("tcp", net.JoinHostPort(u.ip, strconv.Itoa(u.port)))
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(u.ip, strconv.Itoa(u.port)))
 		if err != nil {
 			return fmt.Errorf("cannot serve %s on port %d (%w): stop what listens there, or choose another port with %s",
 				u.what, u.port, err, u.flag)

@@ -48,7 +48,7 @@ type store struct {
 
 // openStore prepares the database in file, or in memory when file is empty. pragmas are NAME=VALUE arguments. A file is
 // locked against a second server until close.
-func openStore(file string, pragmas []string) (*store, error) {
+func openStore(ctx context.Context, file string, pragmas []string) (*store, error) {
 	attributes := map[string]string{}
 	for _, argument := range pragmas {
 		name, value, err := pair("--sqlite-pragma", argument, "NAME=VALUE")
@@ -60,7 +60,7 @@ func openStore(file string, pragmas []string) (*store, error) {
 	s := &store{config: &config.SQL{PluginName: sqliteplugin.PluginName, ConnectAttributes: attributes}}
 	if file == "" {
 		attributes["mode"], attributes["cache"] = "memory", "shared"
-		s.config.DatabaseName = strconv.Itoa(rand.Int()) //nolint:gosec // a name, not a secret
+		s.config.DatabaseName = strconv.Itoa(rand.Int())
 		return s, nil
 	}
 	attributes["mode"] = "rwc"
@@ -78,7 +78,7 @@ func openStore(file string, pragmas []string) (*store, error) {
 	if s.lock, err = lockFile(path + ".lock"); err != nil {
 		return nil, fmt.Errorf("--db-filename %q cannot be used: %w", file, err)
 	}
-	if err := createSchema(path); err != nil {
+	if err := createSchema(ctx, path); err != nil {
 		s.close()
 		return nil, fmt.Errorf("--db-filename %q: cannot set up the database: %w", file, err)
 	}
@@ -96,7 +96,7 @@ func (s *store) close() {
 
 // createSchema writes Temporal's tables into a database that has none. It does so in one transaction, so that a process
 // that is killed meanwhile leaves an empty file and not half a schema that no later start can use.
-func createSchema(path string) error {
+func createSchema(ctx context.Context, path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, serverFiles)
 	if err != nil {
 		return err
@@ -109,19 +109,23 @@ func createSchema(path string) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	tx, err := db.Begin()
+	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
 	var tables int
-	if err := tx.QueryRow(`SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'namespaces'`).Scan(&tables); err != nil {
+	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'namespaces'`).Scan(&tables); err != nil {
 		return err
 	}
 	if tables > 0 {
 		return nil
 	}
-	if err := sqliteschema.SetupSchemaOnDB(schemaWriter{tx: tx}); err != nil {
+	exec := func(statement string, arguments ...any) error {
+		_, err := tx.ExecContext(ctx, statement, arguments...)
+		return err
+	}
+	if err := sqliteschema.SetupSchemaOnDB(schemaWriter{exec: exec}); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -130,18 +134,17 @@ func createSchema(path string) error {
 // schemaWriter is the one method of an AdminDB that setting up a schema uses.
 type schemaWriter struct {
 	sqlplugin.AdminDB
-	tx *sql.Tx
+	exec func(statement string, arguments ...any) error
 }
 
-// Exec runs one statement in the transaction.
+// Exec runs one statement.
 func (w schemaWriter) Exec(statement string, arguments ...any) error {
-	_, err := w.tx.Exec(statement, arguments...)
-	return err
+	return w.exec(statement, arguments...)
 }
 
 // createNamespaces makes the namespaces that are not there yet and sees to it that each has the wanted search attributes.
 // It writes to the database before the server starts, so that the server never sees them missing.
-func (s *store) createNamespaces(names []string, wanted map[string]enumspb.IndexedValueType) error {
+func (s *store) createNamespaces(ctx context.Context, names []string, wanted map[string]enumspb.IndexedValueType) error {
 	db, err := temporalsql.NewSQLDB(sqlplugin.DbKindUnknown, s.config, resolver.NewNoopResolver(), log.NewNoopLogger(), metrics.NoopMetricsHandler)
 	if err != nil {
 		return fmt.Errorf("cannot open the database: %w", err)
@@ -156,7 +159,7 @@ func (s *store) createNamespaces(names []string, wanted map[string]enumspb.Index
 		if err := sqliteschema.CreateNamespaces(s.config, namespace); err != nil {
 			return fmt.Errorf("cannot create namespace %q: %w", name, err)
 		}
-		if err := addSearchAttributes(db, name, wanted); err != nil {
+		if err := addSearchAttributes(ctx, db, name, wanted); err != nil {
 			return fmt.Errorf("namespace %q: %w", name, err)
 		}
 	}
@@ -164,8 +167,7 @@ func (s *store) createNamespaces(names []string, wanted map[string]enumspb.Index
 }
 
 // addSearchAttributes gives a namespace the search attributes that it lacks.
-func addSearchAttributes(db sqlplugin.DB, namespace string, wanted map[string]enumspb.IndexedValueType) error {
-	ctx := context.Background()
+func addSearchAttributes(ctx context.Context, db sqlplugin.DB, namespace string, wanted map[string]enumspb.IndexedValueType) error {
 	rows, err := db.SelectFromNamespace(ctx, sqlplugin.NamespaceFilter{Name: &namespace})
 	if err != nil {
 		return fmt.Errorf("cannot read it: %w", err)

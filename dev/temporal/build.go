@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"quartermaster/dev/child"
 )
 
 const (
@@ -83,10 +85,9 @@ func (k keeper) goTool(ctx context.Context, log *buildLog, arguments ...string) 
 	if log.output != nil {
 		cmd.Stdout = log.output
 	}
-	cmd.SysProcAttr = childAttributes()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
-	err := runChild(cmd)
+	err := child.Run(cmd)
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
 		return fmt.Errorf("%w: install Go, or set %s to a Temporal CLI", err, ProgramVariable)

@@ -133,7 +133,7 @@ func (k keeper) program(ctx context.Context) (string, error) {
 	if used(path) {
 		return path, nil
 	}
-	if err := os.MkdirAll(k.dir, 0o755); err != nil { //nolint:gosec // programs, as in a bin directory
+	if err := os.MkdirAll(k.dir, 0o755); err != nil {
 		return "", fmt.Errorf("no place to keep the Temporal server: %w", err)
 	}
 	unlock, err := k.lock(ctx)
@@ -163,7 +163,7 @@ func (k keeper) hash() (string, error) {
 	fmt.Fprintln(sum, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	for _, name := range files {
 		content, err := os.ReadFile(name)
-		if err != nil && !(errors.Is(err, os.ErrNotExist) && filepath.Base(name) == "go.sum") {
+		if err != nil && (!errors.Is(err, os.ErrNotExist) || filepath.Base(name) != "go.sum") {
 			return "", err
 		}
 		fmt.Fprintln(sum, filepath.Base(name), len(content))

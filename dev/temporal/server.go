@@ -15,8 +15,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"quartermaster/dev/child"
 )
 
 const (
@@ -65,24 +66,19 @@ var tuning = []string{
 // Server is a running Temporal server.
 type Server struct {
 	options Options
-	cmd     *exec.Cmd
+	process *child.Process
 	output  *tail
-	done    chan struct{}
-
-	mu    sync.Mutex
-	fate  error // how the process ended, once done is closed
-	asked bool  // whether Stop or Kill ended it
 }
 
 // Start runs program, which is what Program found, and returns when it serves, with the namespace and all search
 // attributes there. ctx bounds the start only: the server then runs until Stop, Kill, or the end of this process.
 func Start(ctx context.Context, program string, o Options) (*Server, error) {
-	given, err := o.complete()
+	given, err := o.complete(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for attempt := 1; ; attempt++ {
-		o, err := given.drawPorts()
+		o, err := given.drawPorts(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -91,35 +87,28 @@ func Start(ctx context.Context, program string, o Options) (*Server, error) {
 			return s, nil
 		}
 		// Between drawing a port and listening on it somebody else may have taken it.
-		if attempt == starts || ctx.Err() != nil || !given.drawnPortTaken(o) {
+		if attempt == starts || ctx.Err() != nil || !given.drawnPortTaken(ctx, o) {
 			return nil, err
 		}
 	}
 }
 
 func start(ctx context.Context, program string, o Options) (*Server, error) {
-	s := &Server{options: o, cmd: exec.Command(program, o.arguments()...), output: &tail{}, done: make(chan struct{})}
-	var log io.Closer = io.NopCloser(nil)
+	s := &Server{options: o, output: &tail{}}
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, o.arguments()...)
+	cmd.WaitDelay = time.Second
 	var output io.Writer = s.output
+	var closers []io.Closer
 	if o.LogFile != "" {
 		file, err := os.OpenFile(o.LogFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("cannot log what Temporal says: %w", err)
 		}
-		log, output = file, io.MultiWriter(file, s.output)
+		output, closers = io.MultiWriter(file, s.output), append(closers, file)
 	}
-	s.cmd.Stdout, s.cmd.Stderr = output, output
-	s.cmd.SysProcAttr = childAttributes()
-	s.cmd.WaitDelay = time.Second
-	err := startChild(s.cmd, func(err error) {
-		_ = log.Close()
-		s.mu.Lock()
-		s.fate = err
-		s.mu.Unlock()
-		close(s.done)
-	})
-	if err != nil {
-		_ = log.Close()
+	cmd.Stdout, cmd.Stderr = output, output
+	var err error
+	if s.process, err = child.Start(cmd, closers...); err != nil {
 		return nil, fmt.Errorf("cannot run the Temporal server: %w", err)
 	}
 	if err := s.ready(ctx); err != nil {
@@ -143,12 +132,12 @@ func (s *Server) ready(ctx context.Context) error {
 		if errors.Is(err, errMismatch) {
 			return err
 		}
-		if err == nil && s.running() {
+		if err == nil && s.process.Running() {
 			return nil
 		}
 		select {
-		case <-s.done:
-			return fmt.Errorf("the Temporal server ended before it served: %w", s.ending())
+		case <-s.Done():
+			return fmt.Errorf("the Temporal server ended before it served: %w", s.said(s.process.Err()))
 		case <-ctx.Done():
 			return fmt.Errorf("the Temporal server does not serve on %s: %w (last seen: %w)", s.Address(), context.Cause(ctx), err)
 		case <-ticker.C:
@@ -168,47 +157,25 @@ func (s *Server) WebURL() string {
 }
 
 // PID is the id of the server's process.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
+func (s *Server) PID() int { return s.process.PID() }
 
 // Done is closed when the server's process has ended, for whatever reason.
-func (s *Server) Done() <-chan struct{} { return s.done }
+func (s *Server) Done() <-chan struct{} { return s.process.Done() }
 
 // Err says how the server's process ended and what it said last, if it ended without being asked to. It is nil while
 // the server runs and after Stop and Kill.
 func (s *Server) Err() error {
-	if s.running() {
-		return nil
+	if err := s.process.Err(); err != nil {
+		return fmt.Errorf("the Temporal server ended: %w", s.said(err))
 	}
-	s.mu.Lock()
-	asked := s.asked
-	s.mu.Unlock()
-	if asked {
-		return nil
-	}
-	return fmt.Errorf("the Temporal server ended: %w", s.ending())
+	return nil
 }
 
 // Stop asks the server to stop (SIGTERM), waits 10 seconds, then kills it, which is an error, although nothing that it
 // acknowledged is lost. Stopping a server that has ended does nothing.
 func (s *Server) Stop() error {
-	if !s.ask() {
-		return nil
-	}
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return errors.Join(fmt.Errorf("cannot ask the Temporal server to stop: %w", err), s.Kill())
-	}
-	timer := time.NewTimer(stopTimeout)
-	defer timer.Stop()
-	select {
-	case <-s.done:
-	case <-timer.C:
-		return errors.Join(fmt.Errorf("the Temporal server did not stop within %s and was killed", stopTimeout), s.Kill())
-	}
-	s.mu.Lock()
-	failed := s.fate != nil
-	s.mu.Unlock()
-	if failed {
-		return fmt.Errorf("the Temporal server did not stop cleanly: %w", s.ending())
+	if err := s.process.Stop(stopTimeout); err != nil {
+		return fmt.Errorf("the Temporal server %w", s.said(err))
 	}
 	return nil
 }
@@ -216,50 +183,22 @@ func (s *Server) Stop() error {
 // Kill ends the server at once (SIGKILL), as a power cut would, and returns when it is gone. With a DBFile everything
 // that it acknowledged is there again after the next Start.
 func (s *Server) Kill() error {
-	s.ask()
-	if err := s.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("cannot kill the Temporal server: %w", err)
+	if err := s.process.Kill(); err != nil {
+		return fmt.Errorf("the Temporal server %w", err)
 	}
-	<-s.done
 	return nil
 }
 
-// ask notes that the end of the process is wanted, and reports whether it is still to come.
-func (s *Server) ask() bool {
-	if !s.running() {
-		return false
+// said adds the server's last words to an error.
+func (s *Server) said(err error) error {
+	if words := s.output.String(); words != "" {
+		return fmt.Errorf("%w: %s", err, words)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.asked = true
-	return true
-}
-
-func (s *Server) running() bool {
-	select {
-	case <-s.done:
-		return false
-	default:
-		return true
-	}
-}
-
-// ending is how the process ended, with its last words.
-func (s *Server) ending() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fate := s.fate
-	if fate == nil {
-		fate = errors.New("exit status 0")
-	}
-	if said := s.output.String(); said != "" {
-		return fmt.Errorf("%w: %s", fate, said)
-	}
-	return fate
+	return err
 }
 
 // complete fills in what was left out and refuses what cannot work.
-func (o Options) complete() (Options, error) {
+func (o Options) complete(ctx context.Context) (Options, error) {
 	if o.IP == "" {
 		o.IP = "127.0.0.1"
 	}
@@ -278,11 +217,11 @@ func (o Options) complete() (Options, error) {
 		field string
 		port  int
 	}{{"Port", o.Port}, {"UIPort", o.UIPort}} {
-		if given.port <= 0 && !(given.field == "Port" && given.port < 0) {
+		if given.port == 0 || given.field == "UIPort" && given.port < 0 {
 			continue
 		}
 		// Without this, a server that has the port already would be taken for ours.
-		if err := free(o.IP, given.port); err != nil {
+		if err := free(ctx, o.IP, given.port); err != nil {
 			return o, fmt.Errorf("%s %d cannot be used (%w): stop what listens there, or set another %s", given.field, given.port, err, given.field)
 		}
 	}
@@ -295,14 +234,14 @@ func (o Options) complete() (Options, error) {
 }
 
 // drawPorts replaces the zeros by free ports.
-func (o Options) drawPorts() (Options, error) {
+func (o Options) drawPorts(ctx context.Context) (Options, error) {
 	var err error
 	for _, port := range []*int{&o.Port, &o.UIPort} {
 		if *port != 0 {
 			continue
 		}
 		for *port == 0 || (o.Port == o.UIPort) {
-			if *port, err = draw(o.IP); err != nil {
+			if *port, err = draw(ctx, o.IP); err != nil {
 				return o, err
 			}
 		}
@@ -311,8 +250,8 @@ func (o Options) drawPorts() (Options, error) {
 }
 
 // drawnPortTaken reports whether a port that was not given but drawn is in use now.
-func (o Options) drawnPortTaken(drawn Options) bool {
-	return o.Port == 0 && free(o.IP, drawn.Port) != nil || o.UIPort == 0 && free(o.IP, drawn.UIPort) != nil
+func (o Options) drawnPortTaken(ctx context.Context, drawn Options) bool {
+	return o.Port == 0 && free(ctx, o.IP, drawn.Port) != nil || o.UIPort == 0 && free(ctx, o.IP, drawn.UIPort) != nil
 }
 
 // arguments is the command line of the program. Temporal CLI 1.5.1 understands all of it.
@@ -338,7 +277,7 @@ func (o Options) arguments() []string {
 	return arguments
 }
 
-// reach is the address at which a port is dialled: 0.0.0.0 says where to listen, not where to dial.
+// reach is the address at which a port is dialed: 0.0.0.0 says where to listen, not where to dial.
 func (o Options) reach(port int) string {
 	host := o.IP
 	if ip := net.ParseIP(host); ip.IsUnspecified() {
@@ -351,8 +290,8 @@ func (o Options) reach(port int) string {
 }
 
 // free is nil when nothing listens on the port.
-func free(ip string, port int) error {
-	listener, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
+func free(ctx context.Context, ip string, port int) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 	if err != nil {
 		return err
 	}
@@ -361,12 +300,12 @@ func free(ip string, port int) error {
 
 // draw finds a free port below those that the system hands out for outgoing connections (from 32768 on Linux, 49152 on
 // macOS): one of those could be taken by any client before the server listens.
-func draw(ip string) (int, error) {
+func draw(ctx context.Context, ip string) (int, error) {
 	const first, count, tries = 10000, 20000, 50
 	var last error
 	for range tries {
 		port := first + rand.IntN(count)
-		if last = free(ip, port); last == nil {
+		if last = free(ctx, ip, port); last == nil {
 			return port, nil
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +24,8 @@ import (
 	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+
+	"quartermaster/dev/child"
 )
 
 // theProgram compiles this project's server, or takes the one kept, once for all tests here. It does not ask Program,
@@ -36,8 +39,8 @@ var theProgram = sync.OnceValues(func() (string, error) {
 })
 
 var (
-	colour = sdktemporal.NewSearchAttributeKeyKeyword("Colour")
-	since  = sdktemporal.NewSearchAttributeKeyTime("WaitingSince")
+	color = sdktemporal.NewSearchAttributeKeyKeyword("Color")
+	since = sdktemporal.NewSearchAttributeKeyTime("WaitingSince")
 )
 
 func program(t *testing.T) string {
@@ -90,7 +93,7 @@ func runGreet(t *testing.T, c client.Client, id string) string {
 	require.NoError(t, w.Start())
 	defer w.Stop()
 	run, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
-		ID: id, TaskQueue: queue, TypedSearchAttributes: sdktemporal.NewSearchAttributes(colour.ValueSet("green")),
+		ID: id, TaskQueue: queue, TypedSearchAttributes: sdktemporal.NewSearchAttributes(color.ValueSet("green")),
 	}, greet, "Temporal")
 	require.NoError(t, err)
 	var greeting string
@@ -106,7 +109,7 @@ func count(t *testing.T, c client.Client, query string) int64 {
 	return answer.GetCount()
 }
 
-var attributes = map[string]string{"Colour": "Keyword", "WaitingSince": "datetime"}
+var attributes = map[string]string{"Color": "Keyword", "WaitingSince": "datetime"}
 
 func TestServerRunsWorkflowsWithSearchAttributes(t *testing.T) {
 	t.Parallel()
@@ -117,9 +120,9 @@ func TestServerRunsWorkflowsWithSearchAttributes(t *testing.T) {
 	require.Equal(t, "Hello, Temporal", runGreet(t, c, "one"))
 
 	require.Eventually(t, func() bool {
-		return count(t, c, "Colour = 'green' AND WaitingSince IS NOT NULL") == 1
+		return count(t, c, "Color = 'green' AND WaitingSince IS NOT NULL") == 1
 	}, 10*time.Second, 50*time.Millisecond)
-	require.Zero(t, count(t, c, "Colour = 'red'"))
+	require.Zero(t, count(t, c, "Color = 'red'"))
 	namespace, err := c.WorkflowService().DescribeNamespace(t.Context(), &workflowservice.DescribeNamespaceRequest{Namespace: "default"})
 	require.NoError(t, err)
 	require.Equal(t, 30*24*time.Hour, namespace.GetConfig().GetWorkflowExecutionRetentionTtl().AsDuration())
@@ -163,7 +166,7 @@ func TestServerKeepsEverythingInItsFile(t *testing.T) {
 	require.Equal(t, "Hello, Temporal", runGreet(t, dial(t, s), "one"))
 	require.NoError(t, s.Kill())
 
-	o.SearchAttributes = map[string]string{"Colour": "Keyword", "WaitingSince": "Datetime", "Size": "Int"}
+	o.SearchAttributes = map[string]string{"Color": "Keyword", "WaitingSince": "Datetime", "Size": "Int"}
 	c := dial(t, setup(t, o))
 
 	described, err := c.DescribeWorkflowExecution(t.Context(), "one", "")
@@ -172,19 +175,19 @@ func TestServerKeepsEverythingInItsFile(t *testing.T) {
 	var greeting string
 	require.NoError(t, c.GetWorkflow(t.Context(), "one", "").Get(t.Context(), &greeting))
 	require.Equal(t, "Hello, Temporal", greeting)
-	require.EqualValues(t, 1, count(t, c, "Colour = 'green' AND Size IS NULL"), "a search attribute may be added later")
+	require.EqualValues(t, 1, count(t, c, "Color = 'green' AND Size IS NULL"), "a search attribute may be added later")
 	require.Equal(t, "Hello, Temporal", runGreet(t, c, "two"), "and the server goes on working")
 }
 
 func TestServerRefusesToChangeTheTypeOfASearchAttribute(t *testing.T) {
 	t.Parallel()
-	o := Options{DBFile: filepath.Join(t.TempDir(), "temporal.db"), UIPort: -1, SearchAttributes: map[string]string{"Colour": "Keyword"}}
+	o := Options{DBFile: filepath.Join(t.TempDir(), "temporal.db"), UIPort: -1, SearchAttributes: map[string]string{"Color": "Keyword"}}
 	require.NoError(t, setup(t, o).Kill())
 
-	o.SearchAttributes = map[string]string{"Colour": "Int"}
+	o.SearchAttributes = map[string]string{"Color": "Int"}
 	_, err := Start(t.Context(), program(t), o)
 
-	require.ErrorContains(t, err, `search attribute "Colour" is of type Keyword there already and cannot become Int`)
+	require.ErrorContains(t, err, `search attribute "Color" is of type Keyword there already and cannot become Int`)
 }
 
 func TestServerStops(t *testing.T) {
@@ -199,8 +202,8 @@ func TestServerStops(t *testing.T) {
 	default:
 		require.Fail(t, "Stop returned before the process ended")
 	}
-	require.NoError(t, free("127.0.0.1", s.options.Port))
-	require.NoError(t, free("127.0.0.1", s.options.UIPort))
+	require.NoError(t, free(t.Context(), "127.0.0.1", s.options.Port))
+	require.NoError(t, free(t.Context(), "127.0.0.1", s.options.UIPort))
 	require.NoError(t, s.Stop(), "stopping twice is no error")
 	require.NoError(t, s.Err(), "an end that was asked for is no error")
 	logged, err := os.ReadFile(s.options.LogFile)
@@ -235,7 +238,7 @@ func TestStartRefusesWhatCannotWork(t *testing.T) {
 	t.Parallel()
 	path := program(t)
 	silent := filepath.Join(t.TempDir(), "silent")
-	require.NoError(t, os.WriteFile(silent, []byte("#!/bin/sh\necho first; echo it cannot be >&2; exit 3\n"), 0o700)) //nolint:gosec // a program
+	require.NoError(t, os.WriteFile(silent, []byte("#!/bin/sh\necho first; echo it cannot be >&2; exit 3\n"), 0o700))
 	tests := map[string]struct {
 		program string
 		options Options
@@ -261,7 +264,7 @@ func TestStartRefusesWhatCannotWork(t *testing.T) {
 func TestStartEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	mute := filepath.Join(t.TempDir(), "mute")
-	require.NoError(t, os.WriteFile(mute, []byte("#!/bin/sh\nexec sleep 600\n"), 0o700)) //nolint:gosec // a program
+	require.NoError(t, os.WriteFile(mute, []byte("#!/bin/sh\nexec sleep 600\n"), 0o700))
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 
@@ -277,7 +280,7 @@ func TestProgramRefuses(t *testing.T) {
 	taken := strconv.Itoa(listen(t))
 	held := filepath.Join(t.TempDir(), "held.db")
 	setup(t, Options{DBFile: held, UIPort: -1})
-	port, err := draw("127.0.0.1")
+	port, err := draw(t.Context(), "127.0.0.1")
 	require.NoError(t, err)
 	free := strconv.Itoa(port)
 	text := filepath.Join(t.TempDir(), "text.db")
@@ -295,9 +298,9 @@ func TestProgramRefuses(t *testing.T) {
 		"no directory":     {[]string{"--port", free, "-f", filepath.Join(text, "x.db")}, `x.db" cannot be used: `},
 		"unknown key":      {[]string{"--dynamic-config-value", "matching.enableFairnes=true"}, "unregistered key"},
 		"wrong value":      {[]string{"--dynamic-config-value", "matching.numTaskqueueReadPartitions=\"x\""}, "value type is not int"},
-		"no equals sign":   {[]string{"--search-attribute", "Colour"}, `--search-attribute "Colour" has no equals sign: give NAME=TYPE`},
+		"no equals sign":   {[]string{"--search-attribute", "Color"}, `--search-attribute "Color" has no equals sign: give NAME=TYPE`},
 		"too many":         {[]string{"--port", free, "--search-attribute", "A=Int", "--search-attribute", "B=Int", "--search-attribute", "C=Int", "--search-attribute", "D=Int"}, `search attribute "D" is one more of type Int than Temporal has room for`},
-		"unknown flag":     {[]string{"--colour"}, "unknown flag --colour"},
+		"unknown flag":     {[]string{"--color"}, "unknown flag --color"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -318,15 +321,14 @@ func TestProgramServesHTTPAndMetrics(t *testing.T) {
 	t.Parallel()
 	database := filepath.Join(t.TempDir(), "temporal.db")
 	require.NoError(t, os.WriteFile(database, nil, 0o600))
-	o, err := Options{IP: "127.0.0.1"}.drawPorts()
+	o, err := Options{IP: "127.0.0.1"}.drawPorts(t.Context())
 	require.NoError(t, err)
-	api, err := Options{IP: "127.0.0.1"}.drawPorts()
+	api, err := Options{IP: "127.0.0.1"}.drawPorts(t.Context())
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), program(t), "server", "start-dev", "--ip", "localhost", "-p", strconv.Itoa(o.Port), "--headless",
 		"-f", database, "--log-level", "never", "--http-port", strconv.Itoa(api.Port), "--metrics-port", strconv.Itoa(api.UIPort))
-	cmd.SysProcAttr = childAttributes()
-	fate := make(chan error, 1)
-	require.NoError(t, startChild(cmd, func(err error) { fate <- err }))
+	process, err := child.Start(cmd)
+	require.NoError(t, err)
 
 	for _, url := range []string{
 		"http://" + o.reach(api.Port) + "/api/v1/namespaces/default",
@@ -342,14 +344,14 @@ func TestProgramServesHTTPAndMetrics(t *testing.T) {
 		}, 20*time.Second, 50*time.Millisecond, url)
 	}
 	require.NoError(t, cmd.Process.Signal(os.Interrupt))
-	require.NoError(t, <-fate, "SIGINT is a clean end, too")
+	require.NoError(t, process.Wait(), "SIGINT is a clean end, too")
 }
 
 // TestProgramUnderstandsTheSDK starts the program as the Go SDK starts a Temporal CLI.
 func TestProgramUnderstandsTheSDK(t *testing.T) {
 	t.Parallel()
 	// The SDK would draw its port from where clients draw theirs.
-	o, err := Options{IP: "127.0.0.1"}.drawPorts()
+	o, err := Options{IP: "127.0.0.1"}.drawPorts(t.Context())
 	require.NoError(t, err)
 	s, err := testsuite.StartDevServer(t.Context(), testsuite.DevServerOptions{
 		ExistingPath:     program(t),
@@ -359,7 +361,7 @@ func TestProgramUnderstandsTheSDK(t *testing.T) {
 		UIPort:           strconv.Itoa(o.UIPort),
 		LogFormat:        "json",
 		LogLevel:         "error",
-		SearchAttributes: sdktemporal.NewSearchAttributes(colour.ValueSet(""), since.ValueSet(time.Time{})),
+		SearchAttributes: sdktemporal.NewSearchAttributes(color.ValueSet(""), since.ValueSet(time.Time{})),
 		ExtraArgs:        []string{"--dynamic-config-value", `history.timerProcessorMaxTimeShift="5ms"`, "--sqlite-pragma", "journal_mode=wal"},
 		Stdout:           io.Discard,
 		Stderr:           io.Discard,
@@ -375,5 +377,7 @@ func listen(t *testing.T) int {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
-	return listener.Addr().(*net.TCPAddr).Port
+	address, err := netip.ParseAddrPort(listener.Addr().String())
+	require.NoError(t, err)
+	return int(address.Port())
 }

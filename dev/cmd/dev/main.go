@@ -41,7 +41,6 @@ func main() {
 	var c cli
 	command := kong.Parse(&c, kong.Name("dev"), kong.Description("Runs the whole product on this machine."))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	var err error
 	switch command.Command() {
 	case "up":
@@ -51,10 +50,10 @@ func main() {
 	default:
 		err = record(ctx, c.Histories.Folder)
 	}
+	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dev:", err)
-		stop()
-		os.Exit(1) //nolint:gocritic // everything that was started has been stopped by now
+		os.Exit(1)
 	}
 }
 

@@ -1,0 +1,76 @@
+package stack_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"google.golang.org/protobuf/proto"
+
+	"quartermaster/api"
+	"quartermaster/dev/stack"
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+	"quartermaster/workflows"
+)
+
+// What a customer told us in confidence stands nowhere in clear: not in what Temporal stores, whether the order completes
+// or fails, and in no log.
+func TestNothingOfTheCustomerStandsInClear(t *testing.T) {
+	ctx := setup(t)
+	order := stack.NewOrder("sealed", provision.ModelSPAM)
+	order.AWSContactName = "Zebulon Quixote"
+	order.AWSAlternateContact = &provision.AlternateContact{Name: "Xanthippe Yarrow", Email: "xanthippe@yarrow.example", Phone: "+1 206 555 0177", Title: "Bookkeeper General"}
+	failing := order
+	failing.ID, failing.AWSAccountAlias = "sealed-failing", "sealed-failing-alias"
+	ids, err := playground.Stock(ctx, order.Marketplace, provision.ModelSPAM, 2)
+	require.NoError(t, err)
+	require.NoError(t, playground.Place(ctx, order))
+	completed, err := playground.Ended(ctx, order.ID)
+	require.NoError(t, err)
+	require.Equal(t, provision.Completed, completed.State)
+	heal := playground.Sim.Inject(awssim.Fault{Service: "account", Operation: "PutAlternateContact", AccountID: ids[1], Kind: awssim.Error, Code: "ValidationException", Status: 400,
+		Message: "the phone number +1 206 555 0177 of Xanthippe Yarrow is not valid"})
+	defer heal()
+	require.NoError(t, playground.Place(ctx, failing))
+	failed, err := playground.Ended(ctx, failing.ID)
+	require.NoError(t, err)
+	require.Equal(t, provision.Failed, failed.State)
+
+	secrets := []string{order.AWSContactName, order.AWSAlternateContact.Name, order.AWSAlternateContact.Email, order.AWSAlternateContact.Phone,
+		order.AWSAlternateContact.Title, order.AWSAccountAlias, failing.AWSAccountAlias, "Acme NOC"}
+	for _, o := range []api.Order{completed, failed} {
+		id := workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: o.ID})
+		events := 0
+		for history := playground.Workflow.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); history.HasNext(); events++ {
+			event, err := history.Next() // as Temporal stores it: the codec opens payloads only when they are asked for
+			require.NoError(t, err)
+			wire, err := proto.Marshal(event)
+			require.NoError(t, err)
+			for _, secret := range secrets {
+				require.False(t, bytes.Contains(wire, []byte(secret)), "event %d (%s) of %s holds %q", event.GetEventId(), event.GetEventType(), id, secret)
+			}
+		}
+		require.Greater(t, events, 20)
+		description, err := playground.Workflow.DescribeWorkflowExecution(ctx, id, "")
+		require.NoError(t, err)
+		wire, err := proto.Marshal(description)
+		require.NoError(t, err)
+		for _, secret := range secrets {
+			require.False(t, bytes.Contains(wire, []byte(secret)), "the description of %s holds %q", id, secret)
+		}
+	}
+	logs, err := filepath.Glob(filepath.Join(playground.Dir, "*.log"))
+	require.NoError(t, err)
+	require.NotEmpty(t, logs)
+	for _, name := range logs {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		for _, secret := range secrets {
+			require.False(t, bytes.Contains(text, []byte(secret)), "%s holds %q", filepath.Base(name), secret)
+		}
+	}
+}
