@@ -30,6 +30,10 @@ test: ## run all tests of all modules; closes with "N passed, N failed"
 test-race: ## the same with the race detector, which takes several times as long
 	@tools/test.sh -timeout=60m -race
 
+.PHONY: test-chaos
+test-chaos: postgres ## kill workers, API, Temporal and PostgreSQL every second for two minutes while 200 orders run
+	@QM_CHAOS_ORDERS=200 QM_CHAOS_SECONDS=120 go -C dev test -run TestNothingIsLost -count=1 -v -timeout 30m ./stack
+
 .PHONY: lint
 lint: ## all static checks: linters, formatting, tidy modules, generated code, secrets, known vulnerabilities
 	@tools/lint.sh

@@ -10,11 +10,12 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Activities are the activities of ProvisionOrder. Every method is an activity: registered by its name, safe to repeat.
+// Activities are the activities of all workflows. Every method is an activity: registered by its name, safe to repeat.
 type Activities struct {
 	Store   Store
 	Cloud   *awscloud.Cloud
 	Sealer  Sealer
+	Auditor Auditor
 	Timings Timings
 }
 
@@ -37,6 +38,10 @@ type Store interface {
 	OpenOrder(ctx context.Context, order provision.Order) (provision.Opened, error)
 	ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error)
 	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure) (woken []provision.OrderKey, err error)
+	RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error
+	Resume(ctx context.Context, key provision.OrderKey) error
+	Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Action) error
+	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error
 	BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error
 	CloseOrder(ctx context.Context, closing provision.Closing) (woken []provision.OrderKey, err error)
 	Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error
@@ -78,6 +83,8 @@ type UserUndo struct {
 type Restore struct {
 	Assignment
 	Journal provision.Journal `json:"journal"`
+	// Earlier are the requests before each correction: what they ordered may have been written too.
+	Earlier []provision.Request `json:"earlier,omitempty"`
 }
 
 // SetUpReport asks for the report: the existing one is linked, else a new one is made.

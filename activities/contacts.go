@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -119,7 +120,7 @@ func (r Restore) contactsFound(ctx context.Context, s *awscloud.Session) (found 
 		return found, err
 	}
 	switch name := current.FullName; {
-	case name == r.Request.ContactName && name != r.Journal.Contact.FullName:
+	case name != r.Journal.Contact.FullName && r.ordered(func(o provision.Request) bool { return o.ContactName == name }):
 		current.FullName = r.Journal.Contact.FullName
 		found.primary = &current
 		fallthrough
@@ -137,13 +138,18 @@ func (r Restore) contactsFound(ctx context.Context, s *awscloud.Session) (found 
 		}
 		switch earlier := r.earlierAlternate(kind); {
 		case sameAlternate(got, earlier):
-		case sameAlternate(got, r.Request.AlternateContact):
+		case r.ordered(func(o provision.Request) bool { return got != nil && sameAlternate(got, o.AlternateContact) }):
 			found.alternates = append(found.alternates, kind)
 		default:
 			found.notes = append(found.notes, fmt.Sprintf("the %s contact was changed by somebody else meanwhile: it was left as it is", kind))
 		}
 	}
 	return found, nil
+}
+
+// ordered tells whether the order asks for it, or did before it was corrected.
+func (r Restore) ordered(asks func(provision.Request) bool) bool {
+	return asks(r.Request) || slices.ContainsFunc(r.Earlier, asks)
 }
 
 // earlierAlternate is the journal's alternate contact of the type; nil when there was none.

@@ -150,3 +150,27 @@ func TestEarlierContactThatAWSRefusesNow(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the BILLING contact is still the ordered one")
 }
+
+// TestContactsOfACorrectedOrder: what was written before a correction is ours too, and is put back.
+func TestContactsOfACorrectedOrder(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	d := w.mustDo()
+	corrected := w.w
+	corrected.Request.ContactName = "Alice Corrected"
+	contact := *w.w.Request.AlternateContact
+	contact.Phone = "+1 206 555 0199"
+	corrected.Request.AlternateContact = &contact
+	undo := Restore{Assignment: corrected, Journal: d.inspected.Journal}
+
+	undone, err := run(w, w.acts.RestoreContacts, undo)
+	require.NoError(t, err)
+	require.NotEmpty(t, undone.Notes, "without knowing the earlier request it looks like somebody else's")
+
+	undo.Earlier = append(undo.Earlier, w.w.Request)
+	undone, err = run(w, w.acts.RestoreContacts, undo)
+	require.NoError(t, err)
+	require.Empty(t, undone.Notes)
+	w.undo(d)
+	w.requireRestored()
+}

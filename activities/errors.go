@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"quartermaster/internal/awscloud"
@@ -35,7 +36,7 @@ func translate(err error, at provision.Step) error {
 	}
 	kind := failure.Code.Kind()
 	opts := temporal.ApplicationErrorOptions{
-		NonRetryable: kind == provision.KindInput || kind == provision.KindAccount || kind == provision.KindPermission,
+		NonRetryable: kind == provision.KindInput || kind == provision.KindAccount || kind == provision.KindPermission || kind == provision.KindOrder,
 		Details:      []any{failure},
 	}
 	if kind != provision.KindInternal && failure.Code != provision.CodeUnavailable {
@@ -45,6 +46,21 @@ func translate(err error, at provision.Step) error {
 		opts.NextRetryDelay = throttleDelay
 	}
 	return temporal.NewApplicationErrorWithOptions(failure.Error(), string(failure.Code), opts)
+}
+
+// report is translate for the end of an activity: what nobody foresaw goes into the log, with all that may stand there. The
+// texts of AWS may not, because they can quote the customer's input.
+func report(ctx context.Context, err error, at provision.Step) error {
+	translated := translate(err, at)
+	if failure, _ := failureOf(translated); translated == nil || failure.Code != provision.CodeInternal {
+		return translated
+	}
+	details := []any{"step", at, "error", err.Error()}
+	if awscloud.Code(err) != "" {
+		details = []any{"step", at, "call", callName(err), "aws_code", awscloud.Code(err), "aws_request_id", awscloud.RequestID(err)}
+	}
+	activity.GetLogger(ctx).Error("an unexpected error; it is tried again", details...)
+	return translated
 }
 
 // failureOf is what translate put into the error, and whether it is final.

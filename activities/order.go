@@ -39,35 +39,69 @@ type Woken struct {
 // OpenOrder writes the order's row, or finds it.
 func (a *Activities) OpenOrder(ctx context.Context, order provision.Order) (provision.Opened, error) {
 	opened, err := a.Store.OpenOrder(ctx, order)
-	return opened, translate(err, provision.StepClaim)
+	return opened, report(ctx, err, provision.StepClaim)
 }
 
 // ClaimAccount gives the order the oldest Ready account of its pool, or the same one again, or a place in the queue.
 func (a *Activities) ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error) {
 	claim, err := a.Store.ClaimAccount(ctx, key)
-	return claim, translate(err, provision.StepClaim)
+	return claim, report(ctx, err, provision.StepClaim)
 }
 
 // RejectAccount marks the account Invalid and puts the order back into the queue, at its old place.
 func (a *Activities) RejectAccount(ctx context.Context, in RejectedAccount) (Woken, error) {
 	woken, err := a.Store.RejectAccount(ctx, in.Order, in.AccountID, in.Failure)
-	return Woken{woken}, translate(err, provision.StepInspect)
+	return Woken{woken}, report(ctx, err, provision.StepInspect)
+}
+
+// Corrected is an order's request after a correction.
+type Corrected struct {
+	Order   provision.OrderKey `json:"order"`
+	Request provision.Request  `json:"request"`
+	By      provision.Action   `json:"by"`
+}
+
+// ActionTaken is what somebody did to an order: retry, cancel, fail, swap.
+type ActionTaken struct {
+	Order  provision.OrderKey `json:"order"`
+	Action string             `json:"action"`
+	By     provision.Action   `json:"by"`
+}
+
+// RequireAction sets the order to action_required and says what is asked for.
+func (a *Activities) RequireAction(ctx context.Context, in OrderFailed) error {
+	return report(ctx, a.Store.RequireAction(ctx, in.Order, in.Failure), in.Failure.Step)
+}
+
+// Resume sets the order back to provisioning.
+func (a *Activities) Resume(ctx context.Context, key provision.OrderKey) error {
+	return report(ctx, a.Store.Resume(ctx, key), provision.StepInspect)
+}
+
+// Correct replaces the order's request by the corrected one.
+func (a *Activities) Correct(ctx context.Context, in Corrected) error {
+	return report(ctx, a.Store.Correct(ctx, in.Order, in.Request, in.By), provision.StepInspect)
+}
+
+// NoteAction writes down what somebody did to the order, and why.
+func (a *Activities) NoteAction(ctx context.Context, in ActionTaken) error {
+	return report(ctx, a.Store.NoteAction(ctx, in.Order, in.Action, in.By), provision.StepInspect)
 }
 
 // BeginUndo sets the order to compensating: from here on no attempt that wakes up late can claim for it.
 func (a *Activities) BeginUndo(ctx context.Context, in OrderFailed) error {
-	return translate(a.Store.BeginUndo(ctx, in.Order, in.Failure), provision.StepVerify)
+	return report(ctx, a.Store.BeginUndo(ctx, in.Order, in.Failure), provision.StepVerify)
 }
 
 // CloseOrder ends the order and releases its account in one transaction.
 func (a *Activities) CloseOrder(ctx context.Context, in provision.Closing) (Woken, error) {
 	woken, err := a.Store.CloseOrder(ctx, in)
-	return Woken{woken}, translate(err, provision.StepVerify)
+	return Woken{woken}, report(ctx, err, provision.StepVerify)
 }
 
 // Allocate marks account and order in one transaction: the point of no return.
 func (a *Activities) Allocate(ctx context.Context, in Allocation) error {
-	return translate(a.Store.Allocate(ctx, in.Order, in.AccountID, in.Result), provision.StepAllocate)
+	return report(ctx, a.Store.Allocate(ctx, in.Order, in.AccountID, in.Result), provision.StepAllocate)
 }
 
 // step runs the work of one step and keeps people posted: the row of the step says running, then done, retrying or
@@ -75,9 +109,9 @@ func (a *Activities) Allocate(ctx context.Context, in Allocation) error {
 // attempt: every step may be repeated, so nothing is lost by that.
 func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step, work func(context.Context) error) error {
 	if err := a.Store.StepStarted(ctx, w.Order, w.Account.ID, step, activity.GetInfo(ctx).Attempt); err != nil {
-		return translate(err, step)
+		return report(ctx, err, step)
 	}
-	err := translate(work(ctx), step)
+	err := report(ctx, work(ctx), step)
 	if ctx.Err() != nil {
 		return errors.Join(ctx.Err(), err)
 	}
@@ -91,7 +125,7 @@ func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step
 	}
 	if recordErr := a.Store.StepEnded(ctx, w.Order, w.Account.ID, step, state, problem); recordErr != nil {
 		if err == nil {
-			err = translate(recordErr, step)
+			err = report(ctx, recordErr, step)
 		}
 	}
 	return err

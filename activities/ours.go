@@ -84,7 +84,7 @@ func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step
 		err = a.Store.StepEnded(ctx, w.Order, w.Account.ID, step, provision.StepUndone, "")
 	}
 	if err != nil {
-		return Undone{}, translate(err, step)
+		return Undone{}, report(ctx, err, step)
 	}
 	return Undone{Notes: notes}, nil
 }

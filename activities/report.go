@@ -184,7 +184,7 @@ func reportRefused(w Assignment, err error) error {
 		return withCause(&provision.Failure{Code: provision.CodePermissionMissing,
 			Reason: fmt.Sprintf("AWS's billing services do not accept the policy of the bucket %s: look for an organization's policy that forbids it", w.bucketName())}, err)
 	case awscloud.IsValidation(err):
-		return withCause(&provision.Failure{Code: provision.CodePermissionMissing,
+		return withCause(&provision.Failure{Code: provision.CodePoolSettings,
 			Reason: fmt.Sprintf("AWS refuses a report of kind %q in region %q with prefix %q: correct the settings of the pool", w.reportKind(), w.reportRegion(), w.reportPrefix())}, err)
 	}
 	return err
@@ -217,7 +217,7 @@ func checkReportRegion(w Assignment) error {
 	if w.reportKind() != provision.LegacyCUR || slices.Contains(curtypes.AWSRegion("").Values(), curtypes.AWSRegion(w.reportRegion())) {
 		return nil
 	}
-	return &provision.Failure{Code: provision.CodePermissionMissing,
+	return &provision.Failure{Code: provision.CodePoolSettings,
 		Reason: fmt.Sprintf("legacy cost reports cannot be delivered to region %q: correct the settings of the pool", w.reportRegion())}
 }
 

@@ -239,12 +239,12 @@ func TestReportSettingsThatAWSRefuses(t *testing.T) {
 	t.Parallel()
 	w := setup(t, legacyReport, func(sc *scene) { sc.w.Settings.ReportRegion = "il-central-1" }) // too new for legacy reports
 	_, err := run(w, w.acts.Inspect, w.w)
-	failure := w.requireFailure(err, provision.CodePermissionMissing)
+	failure := w.requireFailure(err, provision.CodePoolSettings)
 	require.Contains(t, failure.Reason, "il-central-1")
 
 	w = setup(t, legacyReport, func(sc *scene) { sc.w.Settings.ReportPrefix = "no spaces, please" })
 	_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
-	failure = w.requireFailure(err, provision.CodePermissionMissing)
+	failure = w.requireFailure(err, provision.CodePoolSettings)
 	require.Contains(t, failure.Reason, "no spaces, please")
 }
 

@@ -80,7 +80,7 @@ func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w 
 		})
 		if awscloud.IsNotFound(err) || awscloud.IsPolicyNotAttachable(err) {
 			// The user was seen twice, so it is the policy that AWS does not find.
-			return withCause(&provision.Failure{Code: provision.CodePermissionMissing,
+			return withCause(&provision.Failure{Code: provision.CodePoolSettings,
 				Reason: fmt.Sprintf("the policy %s of the pool's settings does not exist in account %s or cannot be attached: correct the settings", arn, w.Account.ID)}, err)
 		}
 		if err != nil {
@@ -186,6 +186,6 @@ func boundaryRefused(w Assignment, err error) error {
 	if !awscloud.IsNotFound(err) || w.Settings.PermissionsBoundary == "" {
 		return err
 	}
-	return withCause(&provision.Failure{Code: provision.CodePermissionMissing,
+	return withCause(&provision.Failure{Code: provision.CodePoolSettings,
 		Reason: fmt.Sprintf("the permissions boundary %s of the pool's settings does not exist in account %s: correct the settings", w.Settings.PermissionsBoundary, w.Account.ID)}, err)
 }

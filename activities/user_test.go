@@ -65,7 +65,7 @@ func TestRemoveUserWithEverythingOnIt(t *testing.T) {
 	hang := func(w *world) {
 		w.edit(func(a *awssim.Account) {
 			u := a.Users["alice"]
-			u.AccessKeys = []string{"AKIAABCDEFGHIJKLMNOP", "AKIAABCDEFGHIJKLMNOQ"}
+			u.AccessKeys = []string{"AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE"}
 			u.MFADevices = []string{"arn:aws:iam::" + accountID + ":mfa/alice", "GAHT12345678"}
 			u.SigningCertificates = []string{"TA7SMP42TDN5Z26OBPJE7EXAMPLE"}
 			u.SSHPublicKeys = []string{"APKAEIBAERJR2EXAMPLE"}
@@ -106,7 +106,7 @@ func TestRemoveUserWithEverythingOnIt(t *testing.T) {
 		w.sim.Inject(awssim.Fault{Operation: "ListAccessKeys", Nth: 1, Kind: awssim.StaleRead})
 		w.edit(func(a *awssim.Account) {
 			u := a.Users["alice"]
-			u.AccessKeys = []string{"AKIAABCDEFGHIJKLMNOP"}
+			u.AccessKeys = []string{"AKIAIOSFODNN7EXAMPLE"}
 			a.Users["alice"] = u
 		})
 		w.sim.Inject(awssim.Fault{Operation: "DeleteUser", Nth: 1, Kind: awssim.Error, Code: "DeleteConflict", Status: 409})
@@ -154,7 +154,7 @@ func TestBoundaryAndPoliciesOfThePool(t *testing.T) {
 			t.Parallel()
 			w := setup(t, change)
 			d, err := w.do()
-			failure := w.requireFailure(err, provision.CodePermissionMissing)
+			failure := w.requireFailure(err, provision.CodePoolSettings)
 			require.Contains(t, failure.Reason, "does-not-exist")
 			w.requireUndone(d, awssim.Fault{})
 		})

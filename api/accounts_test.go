@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -25,7 +24,7 @@ func TestAddingAnAccount(t *testing.T) {
 	require.Equal(t, "Ready", account.StatusLabel)
 	require.NotContains(t, answer.Body.String(), "acme")
 	require.Equal(t, w.store.woken, w.workflows.awakened)
-	require.True(t, strings.HasPrefix(w.store.actor, "api key "), w.store.actor)
+	require.Equal(t, "key "+w.keyID(), w.store.actor)
 	require.Equal(t, "acme", w.store.accounts[0].Provider)
 
 	other := read[Account](t, w.post("/v1/accounts", accountForm("444455556667")), http.StatusCreated)

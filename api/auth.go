@@ -35,7 +35,7 @@ func callerOf(ctx context.Context) caller {
 }
 
 // Actor is the caller as audit rows name it.
-func (c caller) Actor() string { return "api key " + c.KeyID }
+func (c caller) Actor() string { return "key " + c.KeyID }
 
 const apiKeyPrefix = "qm_live_"
 

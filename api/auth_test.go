@@ -64,6 +64,10 @@ func TestTheKeyComesFirst(t *testing.T) {
 	for _, target := range []string{"/v1/orders", "/v1/orders/validate", "/v1/accounts"} {
 		readProblem(t, w.send("", http.MethodPost, target, "{"), http.StatusUnauthorized, codeUnauthorized)
 	}
+	readProblem(t, w.send("", http.MethodPatch, "/v1/orders/x", "{"), http.StatusUnauthorized, codeUnauthorized)
+	for _, verb := range verbs {
+		readProblem(t, w.send("", http.MethodPost, "/v1/orders/x/"+verb, "{"), http.StatusUnauthorized, codeUnauthorized)
+	}
 }
 
 func TestTwoKeysOfAProviderLiveAtTheSameTime(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -99,7 +100,7 @@ func (s *server) checkRequest(op *operation) echo.MiddlewareFunc {
 			var body []byte
 			if op.RequestBody != nil {
 				var err error
-				if body, err = readJSON(c.Request()); err != nil {
+				if body, err = readJSON(c.Request(), op.RequestBody.Value.Required); err != nil {
 					return err
 				}
 			}
@@ -159,8 +160,9 @@ func refusal(found []finding, next echo.HandlerFunc, c echo.Context) error {
 	return invalidParameters(inAddress...)
 }
 
-// readJSON reads the body once, checks that it is JSON, and puts it back.
-func readJSON(r *http.Request) ([]byte, error) {
+// readJSON reads the body once, checks that it is JSON, and puts it back. A body that is not required may be empty, whatever
+// type it is said to be of; then nil is returned.
+func readJSON(r *http.Request, required bool) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		var tooLarge *echo.HTTPError
@@ -169,12 +171,17 @@ func readJSON(r *http.Request) ([]byte, error) {
 		}
 		return nil, problem(codeBadRequest, "the body ended too early: send it again").because(err)
 	}
+	empty := len(bytes.TrimSpace(body)) == 0
+	if empty && !required {
+		r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0
+		return nil, nil
+	}
 	declared := r.Header.Get(echo.HeaderContentType)
 	if mediaType, _, err := mime.ParseMediaType(declared); err != nil || mediaType != echo.MIMEApplicationJSON {
 		return nil, problem(codeUnsupportedMediaType, "Content-Type is %q: send application/json", declared)
 	}
 	switch {
-	case len(bytes.TrimSpace(body)) == 0:
+	case empty:
 		return nil, problem(codeInvalidJSON, "the body is empty: send a JSON object")
 	case !utf8.Valid(body):
 		return nil, problem(codeInvalidJSON, "the body is not UTF-8: JSON must be")
@@ -367,8 +374,58 @@ func (s *server) rules() map[string]rule {
 	return map[string]rule{
 		"createOrder":   s.orderRules,
 		"validateOrder": s.orderRules,
+		"correctOrder":  correctionRules,
+		"cancelOrder":   reasonRules,
+		"retryOrder":    reasonRules,
+		"failOrder":     reasonRules,
+		"swapOrder":     reasonRules,
 		"addAccount":    s.accountRules,
 	}
+}
+
+// correctable lists the fields of an order that a correction may hold.
+const correctable = "use_existing_cur, iam_user_name, aws_contact_name, aws_alternate_contact or aws_account_alias"
+
+// correctionRules are those of a new order, for the fields that are sent. Whether the order asks for them only its workflow
+// knows.
+func correctionRules(_ context.Context, body []byte) (broken []provision.FieldError, _ error) {
+	var form struct {
+		provision.Correction
+		Reason *string `json:"reason"`
+	}
+	_ = json.Unmarshal(body, &form) // fields of another type stay empty, and so does null: merge leaves them to the document's finding
+	given := form.Fields()
+	for _, wrong := range form.Apply(provision.Request{}).Validate() {
+		if slices.Contains(given, provision.TopField(wrong.Field)) {
+			broken = append(broken, wrong)
+		}
+	}
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(body, &members) // as above
+	if delete(members, "reason"); len(members) == 0 {
+		broken = append(broken, provision.FieldError{Message: "corrects nothing: send at least one of " + correctable})
+	}
+	return append(broken, wrongReason(form.Reason)...), nil
+}
+
+// reasonRules check a body that holds nothing but the reason.
+func reasonRules(_ context.Context, body []byte) ([]provision.FieldError, error) {
+	var form OptionalReason
+	_ = json.Unmarshal(body, &form) // as above; an empty body has no reason
+	return wrongReason(form.Reason), nil
+}
+
+const mostOfReason = 500 // characters
+
+// wrongReason is what is wrong with a reason that is given. The database takes no NUL, and a terminal no escape sequence.
+func wrongReason(reason *string) []provision.FieldError {
+	text := value(reason)
+	length := utf8.RuneCountInString(text)
+	if reason == nil || length <= mostOfReason && strings.TrimSpace(text) != "" && !strings.ContainsFunc(text, unicode.IsControl) {
+		return nil
+	}
+	return []provision.FieldError{{Field: "reason",
+		Message: fmt.Sprintf("needs 1 to %d characters, not only spaces, and no control characters; it has %d", mostOfReason, length)}}
 }
 
 func (s *server) orderRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {

@@ -50,12 +50,15 @@ var problems = map[provision.Code]struct {
 	codeNotFound:                      {http.StatusNotFound, "Not found", 0},
 	codeMethodNotAllowed:              {http.StatusMethodNotAllowed, "The method is not offered here", 0},
 	provision.CodeIdempotencyConflict: {http.StatusConflict, "The order id is taken", 0},
+	provision.CodeNotAsked:            {http.StatusConflict, "The order does not ask for that", 0},
+	provision.CodeTooLate:             {http.StatusConflict, "It is too late for that", 0},
 	codeAccountExists:                 {http.StatusConflict, "The account is in a pool already", 0},
 	codeConflict:                      {http.StatusConflict, "The state of the thing forbids it", 0},
 	codeLinkUsedUp:                    {http.StatusGone, "The link is used up", 0},
 	codeBodyTooLarge:                  {http.StatusRequestEntityTooLarge, "The body is too large", 0},
 	codeUnsupportedMediaType:          {http.StatusUnsupportedMediaType, "The body must be JSON", 0},
 	codeInvalid:                       {http.StatusUnprocessableEntity, "Fields are wrong", 0},
+	provision.CodeInputRefused:        {http.StatusUnprocessableEntity, "The order refuses the value", 0},
 	codeTooManyRequests:               {http.StatusTooManyRequests, "Too many requests", 1},
 	provision.CodeInternal:            {http.StatusInternalServerError, "Something went wrong here", 0},
 	codeUnavailable:                   {http.StatusServiceUnavailable, "Not available at the moment", 5},
@@ -140,9 +143,12 @@ func asProblem(err error) *problemError {
 	var known *problemError
 	var fromEcho *echo.HTTPError
 	var network net.Error
+	var refusal *provision.Failure
 	switch {
 	case errors.As(err, &known):
 		return known
+	case errors.As(err, &refusal) && isRefusal(refusal.Code):
+		return refused(*refusal)
 	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
 		errors.Is(err, driver.ErrBadConn), errors.As(err, &network):
 		return problem(codeUnavailable, "something that this service needs does not answer in time: send the same request again in a moment").because(err)
@@ -161,6 +167,22 @@ func asProblem(err error) *problemError {
 		return problem(codeLinkUsedUp, "it was there and is used up").because(err)
 	}
 	return problem(provision.CodeInternal, "the fault is ours and is recorded under this request id").because(err)
+}
+
+// isRefusal tells the codes with which an order answers those who want something of it. A failure of any other code is
+// none of the caller's business.
+func isRefusal(code provision.Code) bool {
+	return code == provision.CodeNotAsked || code == provision.CodeTooLate || code == provision.CodeInputRefused
+}
+
+// refused is what the caller is told when an order refuses. The failure is not kept as the cause: its reason may quote the
+// caller's input, and causes are logged.
+func refused(f provision.Failure) *problemError {
+	p := problem(f.Code, "%s", f.Reason)
+	if f.Field != "" {
+		p = p.at(bodyField(f.Field, f.Reason))
+	}
+	return p
 }
 
 const (

@@ -56,6 +56,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 		w.store.orders = append(w.store.orders, o)
 	}
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	w.workflows.questions = map[provision.OrderKey][]string{{Provider: "acme", ID: "o-3"}: slices.Sorted(maps.Keys(c.doc.Components.Schemas["OrderCorrection"].Value.Properties))}
 	for i, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountProvisioning, provision.AccountAllocated,
 		provision.AccountProvisioningFailed, provision.AccountInvalid} {
 		a := accountOf(NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
@@ -69,10 +70,11 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 		keys:     []string{w.key, w.key, w.key, w.key, w.key, w.otherKey, "", "qm_live_x_y"},
 		seen:     map[string]map[int]int{},
 		hints: map[string][]string{
-			"id": {"o-1", "n-1", "n-2", "222233334444", "222233334444", "222233334444"}, "order_id": {"o-1", "done-1", "n-1", "nobody"},
+			"id": {"o-1", "n-1", "n-2", "222233334444", "222233334444", "222233334444"}, "order_id": {"o-0", "o-1", "o-2", "o-3", "o-3", "o-3", "done-1", "n-1", "nobody"},
 			"account_id": {"111122223330", "222233334444"}, "marketplace": {"nordic"}, "model": {"SPAM", "ECAM"}, "account_model": {"SPAM", "ECAM"},
 			"role_arn": {"arn:aws:iam::222233334444:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
 			"aws_contact_name": {"Anna"}, "root_email": {"a@b.example"}, "name": {"Anna"}, "title": {"Boss"}, "email": {"a@b.example"}, "phone": {"+46 8 1"},
+			"reason": {"because", strings.Repeat("r", 500)},
 			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"})},
 		},
 	}
@@ -114,6 +116,9 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 				body = f.spoil(t, body)
 			}
 			c.body, _ = json.Marshal(body)
+			if !op.RequestBody.Value.Required && oneIn(t, 3, "no body") {
+				c.body = nil
+			}
 			switch rapid.IntRange(0, 29).Draw(t, "spoilt body") {
 			case 0:
 				c.body = c.body[:rapid.IntRange(0, len(c.body)).Draw(t, "cut")]
@@ -154,6 +159,8 @@ func (f *fuzzer) value(t *rapid.T, name string, s *openapi3.Schema) any {
 		return rapid.SampledFrom(hints).Draw(t, name)
 	}
 	switch {
+	case s.Type.IncludesNull() && oneIn(t, 3, "null"):
+		return nil
 	case len(s.Enum) > 0:
 		return rapid.SampledFrom(s.Enum).Draw(t, name)
 	case s.Type.Is("object"):
@@ -317,6 +324,11 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"validateOrder":  {200, 400, 401, 422},
 		"listOrders":     {200, 400, 401},
 		"getOrder":       {200, 400, 401, 404},
+		"correctOrder":   {200, 400, 401, 404, 409, 422},
+		"cancelOrder":    {202, 400, 401, 404, 409, 422},
+		"retryOrder":     {202, 400, 401, 404, 409, 422},
+		"failOrder":      {202, 400, 401, 404, 409, 422},
+		"swapOrder":      {202, 400, 401, 404, 409, 422},
 		"addAccount":     {201, 400, 401, 409, 422},
 		"listAccounts":   {200, 400, 401},
 		"getAccount":     {200, 400, 401, 404},

@@ -7,13 +7,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
 	"quartermaster/internal/provision"
 
 	"github.com/labstack/echo/v4"
+	"github.com/oapi-codegen/nullable"
 	"github.com/oapi-codegen/runtime"
 )
 
@@ -215,6 +218,13 @@ type OpenAPIDocument struct {
 	Paths map[string]interface{} `json:"paths"`
 }
 
+// OptionalReason Why it is done, if you want to say so.
+type OptionalReason struct {
+	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
+	// people.
+	Reason *ReasonText `json:"reason,omitempty"`
+}
+
 // Order An order and what became of it.
 type Order struct {
 	// AccountID AWS account id, 12 digits. A string, because it may begin with 0.
@@ -290,6 +300,31 @@ type Order struct {
 	Waiting *Waiting `json:"waiting,omitempty"`
 }
 
+// OrderCorrection New values of fields that the order asks for; at least one. `reason` alone corrects nothing.
+type OrderCorrection struct {
+	// AWSAccountAlias Alias of the account ("AWS Account Alias"), part of the sign-in address, unique in all of AWS: lower-case letters,
+	// digits, single hyphens inside; not twelve digits.
+	AWSAccountAlias *AccountAlias `json:"aws_account_alias,omitempty"`
+
+	// AWSAlternateContact "AWS Alternate Contact": for mail about billing, operations and security. All four fields or none of them.
+	AWSAlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
+
+	// AWSContactName Full name of the account's primary contact ("AWS Contact Name"). The rest of that contact is kept. No control
+	// characters, no space at either end.
+	AWSContactName *ContactName `json:"aws_contact_name,omitempty"`
+
+	// IAMUserName Name of the IAM user that is made for the customer ("IAM User Name").
+	IAMUserName *IAMUserName `json:"iam_user_name,omitempty"`
+
+	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
+	// people.
+	Reason *ReasonText `json:"reason,omitempty"`
+
+	// UseExistingCUR Name of an existing Cost and Usage Report or Data Export to link. Case-sensitive. `null` or empty: have a new one
+	// made instead; usage from before is then not available.
+	UseExistingCUR nullable.Nullable[string] `json:"use_existing_cur,omitempty"`
+}
+
 // OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
 type OrderID = string
 
@@ -349,6 +384,17 @@ type Problem struct {
 	// Type URI of the kind of problem.
 	Type string `json:"type"`
 }
+
+// Reason Why it is done.
+type Reason struct {
+	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
+	// people.
+	Reason ReasonText `json:"reason"`
+}
+
+// ReasonText Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
+// people.
+type ReasonText = string
 
 // Report The cost report that feeds the customer's usage.
 type Report struct {
@@ -478,6 +524,9 @@ type Limit = int
 // Marketplace Id of a marketplace of this provider.
 type Marketplace = MarketplaceID
 
+// OrderIDInPath The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
+type OrderIDInPath = OrderID
+
 // ListAccountsParams defines parameters for ListAccounts.
 type ListAccountsParams struct {
 	// Status Only accounts of this status. Repeat the parameter for several.
@@ -538,6 +587,21 @@ type CreateOrderJSONRequestBody = NewOrder
 // ValidateOrderJSONRequestBody defines body for ValidateOrder for application/json ContentType.
 type ValidateOrderJSONRequestBody = NewOrder
 
+// CorrectOrderJSONRequestBody defines body for CorrectOrder for application/json ContentType.
+type CorrectOrderJSONRequestBody = OrderCorrection
+
+// CancelOrderJSONRequestBody defines body for CancelOrder for application/json ContentType.
+type CancelOrderJSONRequestBody = OptionalReason
+
+// FailOrderJSONRequestBody defines body for FailOrder for application/json ContentType.
+type FailOrderJSONRequestBody = Reason
+
+// RetryOrderJSONRequestBody defines body for RetryOrder for application/json ContentType.
+type RetryOrderJSONRequestBody = Reason
+
+// SwapOrderJSONRequestBody defines body for SwapOrder for application/json ContentType.
+type SwapOrderJSONRequestBody = Reason
+
 // RevealPasswordJSONRequestBody defines body for RevealPassword for application/json ContentType.
 type RevealPasswordJSONRequestBody = PasswordReveal
 
@@ -566,7 +630,22 @@ type ServerInterface interface {
 	ValidateOrder(ctx echo.Context) error
 	// GetOrder Read an order
 	// (GET /v1/orders/{order_id})
-	GetOrder(ctx echo.Context, orderID OrderID) error
+	GetOrder(ctx echo.Context, orderID OrderIDInPath) error
+	// CorrectOrder Correct an order that asks
+	// (PATCH /v1/orders/{order_id})
+	CorrectOrder(ctx echo.Context, orderID OrderIDInPath) error
+	// CancelOrder Cancel an order
+	// (POST /v1/orders/{order_id}/cancel)
+	CancelOrder(ctx echo.Context, orderID OrderIDInPath) error
+	// FailOrder Give an order up
+	// (POST /v1/orders/{order_id}/fail)
+	FailOrder(ctx echo.Context, orderID OrderIDInPath) error
+	// RetryOrder Try again what the order waits for
+	// (POST /v1/orders/{order_id}/retry)
+	RetryOrder(ctx echo.Context, orderID OrderIDInPath) error
+	// SwapOrder Go on with another account
+	// (POST /v1/orders/{order_id}/swap)
+	SwapOrder(ctx echo.Context, orderID OrderIDInPath) error
 	// RevealPassword Take the first password, once
 	// (POST /v1/password-reveals)
 	RevealPassword(ctx echo.Context) error
@@ -760,7 +839,7 @@ func (w *ServerInterfaceWrapper) ValidateOrder(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) GetOrder(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "order_id" -------------
-	var orderID OrderID
+	var orderID OrderIDInPath
 
 	err = runtime.BindStyledParameterWithOptions("simple", "order_id", ctx.Param("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -769,6 +848,86 @@ func (w *ServerInterfaceWrapper) GetOrder(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetOrder(ctx, orderID)
+	return err
+}
+
+// CorrectOrder converts echo context to params.
+func (w *ServerInterfaceWrapper) CorrectOrder(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", ctx.Param("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CorrectOrder(ctx, orderID)
+	return err
+}
+
+// CancelOrder converts echo context to params.
+func (w *ServerInterfaceWrapper) CancelOrder(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", ctx.Param("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CancelOrder(ctx, orderID)
+	return err
+}
+
+// FailOrder converts echo context to params.
+func (w *ServerInterfaceWrapper) FailOrder(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", ctx.Param("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.FailOrder(ctx, orderID)
+	return err
+}
+
+// RetryOrder converts echo context to params.
+func (w *ServerInterfaceWrapper) RetryOrder(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", ctx.Param("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RetryOrder(ctx, orderID)
+	return err
+}
+
+// SwapOrder converts echo context to params.
+func (w *ServerInterfaceWrapper) SwapOrder(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", ctx.Param("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SwapOrder(ctx, orderID)
 	return err
 }
 
@@ -835,6 +994,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/orders", wrapper.ListOrders, options.OperationMiddlewares["listOrders"]...)
 	router.POST(options.BaseURL+"/v1/orders", wrapper.CreateOrder, options.OperationMiddlewares["createOrder"]...)
 	router.GET(options.BaseURL+"/v1/orders/:order_id", wrapper.GetOrder, options.OperationMiddlewares["getOrder"]...)
+	router.PATCH(options.BaseURL+"/v1/orders/:order_id", wrapper.CorrectOrder, options.OperationMiddlewares["correctOrder"]...)
+	router.POST(options.BaseURL+"/v1/orders/:order_id/cancel", wrapper.CancelOrder, options.OperationMiddlewares["cancelOrder"]...)
+	router.POST(options.BaseURL+"/v1/orders/:order_id/fail", wrapper.FailOrder, options.OperationMiddlewares["failOrder"]...)
+	router.POST(options.BaseURL+"/v1/orders/:order_id/retry", wrapper.RetryOrder, options.OperationMiddlewares["retryOrder"]...)
+	router.POST(options.BaseURL+"/v1/orders/:order_id/swap", wrapper.SwapOrder, options.OperationMiddlewares["swapOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/validate", wrapper.ValidateOrder, options.OperationMiddlewares["validateOrder"]...)
 	router.POST(options.BaseURL+"/v1/password-reveals", wrapper.RevealPassword, options.OperationMiddlewares["revealPassword"]...)
 
@@ -1035,7 +1199,7 @@ func (response ValidateOrder200JSONResponse) VisitValidateOrderResponse(w http.R
 }
 
 type GetOrderRequestObject struct {
-	OrderID OrderID `json:"order_id"`
+	OrderID OrderIDInPath `json:"order_id"`
 }
 
 type GetOrderResponseObject interface {
@@ -1052,6 +1216,121 @@ func (response GetOrder200JSONResponse) VisitGetOrderResponse(w http.ResponseWri
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CorrectOrderRequestObject struct {
+	OrderID OrderIDInPath `json:"order_id"`
+	Body    *CorrectOrderJSONRequestBody
+}
+
+type CorrectOrderResponseObject interface {
+	VisitCorrectOrderResponse(w http.ResponseWriter) error
+}
+
+type CorrectOrder200JSONResponse Order
+
+func (response CorrectOrder200JSONResponse) VisitCorrectOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelOrderRequestObject struct {
+	OrderID OrderIDInPath `json:"order_id"`
+	Body    *CancelOrderJSONRequestBody
+}
+
+type CancelOrderResponseObject interface {
+	VisitCancelOrderResponse(w http.ResponseWriter) error
+}
+
+type CancelOrder202JSONResponse Order
+
+func (response CancelOrder202JSONResponse) VisitCancelOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type FailOrderRequestObject struct {
+	OrderID OrderIDInPath `json:"order_id"`
+	Body    *FailOrderJSONRequestBody
+}
+
+type FailOrderResponseObject interface {
+	VisitFailOrderResponse(w http.ResponseWriter) error
+}
+
+type FailOrder202JSONResponse Order
+
+func (response FailOrder202JSONResponse) VisitFailOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryOrderRequestObject struct {
+	OrderID OrderIDInPath `json:"order_id"`
+	Body    *RetryOrderJSONRequestBody
+}
+
+type RetryOrderResponseObject interface {
+	VisitRetryOrderResponse(w http.ResponseWriter) error
+}
+
+type RetryOrder202JSONResponse Order
+
+func (response RetryOrder202JSONResponse) VisitRetryOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SwapOrderRequestObject struct {
+	OrderID OrderIDInPath `json:"order_id"`
+	Body    *SwapOrderJSONRequestBody
+}
+
+type SwapOrderResponseObject interface {
+	VisitSwapOrderResponse(w http.ResponseWriter) error
+}
+
+type SwapOrder202JSONResponse Order
+
+func (response SwapOrder202JSONResponse) VisitSwapOrderResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1104,6 +1383,21 @@ type StrictServerInterface interface {
 	// GetOrder Read an order
 	// (GET /v1/orders/{order_id})
 	GetOrder(ctx context.Context, request GetOrderRequestObject) (GetOrderResponseObject, error)
+	// CorrectOrder Correct an order that asks
+	// (PATCH /v1/orders/{order_id})
+	CorrectOrder(ctx context.Context, request CorrectOrderRequestObject) (CorrectOrderResponseObject, error)
+	// CancelOrder Cancel an order
+	// (POST /v1/orders/{order_id}/cancel)
+	CancelOrder(ctx context.Context, request CancelOrderRequestObject) (CancelOrderResponseObject, error)
+	// FailOrder Give an order up
+	// (POST /v1/orders/{order_id}/fail)
+	FailOrder(ctx context.Context, request FailOrderRequestObject) (FailOrderResponseObject, error)
+	// RetryOrder Try again what the order waits for
+	// (POST /v1/orders/{order_id}/retry)
+	RetryOrder(ctx context.Context, request RetryOrderRequestObject) (RetryOrderResponseObject, error)
+	// SwapOrder Go on with another account
+	// (POST /v1/orders/{order_id}/swap)
+	SwapOrder(ctx context.Context, request SwapOrderRequestObject) (SwapOrderResponseObject, error)
 	// RevealPassword Take the first password, once
 	// (POST /v1/password-reveals)
 	RevealPassword(ctx context.Context, request RevealPasswordRequestObject) (RevealPasswordResponseObject, error)
@@ -1358,7 +1652,7 @@ func (sh *strictHandler) ValidateOrder(ctx echo.Context) error {
 }
 
 // GetOrder operation middleware
-func (sh *strictHandler) GetOrder(ctx echo.Context, orderID OrderID) error {
+func (sh *strictHandler) GetOrder(ctx echo.Context, orderID OrderIDInPath) error {
 	var request GetOrderRequestObject
 
 	request.OrderID = orderID
@@ -1376,6 +1670,249 @@ func (sh *strictHandler) GetOrder(ctx echo.Context, orderID OrderID) error {
 		return err
 	} else if validResponse, ok := response.(GetOrderResponseObject); ok {
 		return validResponse.VisitGetOrderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CorrectOrder operation middleware
+func (sh *strictHandler) CorrectOrder(ctx echo.Context, orderID OrderIDInPath) error {
+	var request CorrectOrderRequestObject
+
+	request.OrderID = orderID
+
+	var body CorrectOrderJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CorrectOrder(ctx.Request().Context(), request.(CorrectOrderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CorrectOrder")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CorrectOrderResponseObject); ok {
+		return validResponse.VisitCorrectOrderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CancelOrder operation middleware
+func (sh *strictHandler) CancelOrder(ctx echo.Context, orderID OrderIDInPath) error {
+	var request CancelOrderRequestObject
+
+	request.OrderID = orderID
+
+	var body CancelOrderJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelOrder(ctx.Request().Context(), request.(CancelOrderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelOrder")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CancelOrderResponseObject); ok {
+		return validResponse.VisitCancelOrderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// FailOrder operation middleware
+func (sh *strictHandler) FailOrder(ctx echo.Context, orderID OrderIDInPath) error {
+	var request FailOrderRequestObject
+
+	request.OrderID = orderID
+
+	var body FailOrderJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.FailOrder(ctx.Request().Context(), request.(FailOrderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "FailOrder")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(FailOrderResponseObject); ok {
+		return validResponse.VisitFailOrderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RetryOrder operation middleware
+func (sh *strictHandler) RetryOrder(ctx echo.Context, orderID OrderIDInPath) error {
+	var request RetryOrderRequestObject
+
+	request.OrderID = orderID
+
+	var body RetryOrderJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryOrder(ctx.Request().Context(), request.(RetryOrderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryOrder")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RetryOrderResponseObject); ok {
+		return validResponse.VisitRetryOrderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SwapOrder operation middleware
+func (sh *strictHandler) SwapOrder(ctx echo.Context, orderID OrderIDInPath) error {
+	var request SwapOrderRequestObject
+
+	request.OrderID = orderID
+
+	var body SwapOrderJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SwapOrder(ctx.Request().Context(), request.(SwapOrderRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SwapOrder")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SwapOrderResponseObject); ok {
+		return validResponse.VisitSwapOrderResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

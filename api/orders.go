@@ -63,10 +63,19 @@ func (s *server) ValidateOrder(context.Context, ValidateOrderRequestObject) (Val
 	return ValidateOrder200JSONResponse{Valid: true}, nil
 }
 
-// GetOrder answers GET /v1/orders/{order_id}. An order that was accepted a moment ago may have no row yet: its workflow
-// knows it then.
+// GetOrder answers GET /v1/orders/{order_id}.
 func (s *server) GetOrder(ctx context.Context, in GetOrderRequestObject) (GetOrderResponseObject, error) {
-	key := provision.OrderKey{Provider: callerOf(ctx).Provider, ID: in.OrderID}
+	view, err := s.order(ctx, in.OrderID)
+	if err != nil {
+		return nil, err
+	}
+	return GetOrder200JSONResponse(s.orderResource(view)), nil
+}
+
+// order reads an order of the caller's provider. One that was accepted a moment ago may have no row yet: its workflow
+// knows it then. Errors: a problem 404.
+func (s *server) order(ctx context.Context, id string) (provision.OrderView, error) {
+	key := provision.OrderKey{Provider: callerOf(ctx).Provider, ID: id}
 	view, err := s.Store.Order(ctx, key)
 	if errors.Is(err, provision.ErrNotFound) {
 		var order *provision.Order
@@ -75,12 +84,9 @@ func (s *server) GetOrder(ctx context.Context, in GetOrderRequestObject) (GetOrd
 		}
 	}
 	if errors.Is(err, provision.ErrNotFound) {
-		return nil, problem(codeNotFound, "there is no order %q", key.ID).because(err)
+		return view, problem(codeNotFound, "there is no order %q", key.ID).because(err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return GetOrder200JSONResponse(s.orderResource(view)), nil
+	return view, err
 }
 
 // ListOrders answers GET /v1/orders.

@@ -50,6 +50,13 @@ type Workflows interface {
 	StartOrder(ctx context.Context, order provision.Order, hash []byte) (started bool, existing *provision.Order, existingHash []byte, err error)
 	// OrderNotYetStored reads an order that was started and has no row yet. Errors: provision.ErrNotFound.
 	OrderNotYetStored(ctx context.Context, key provision.OrderKey) (*provision.Order, error)
+	// Correct replaces fields of an order that asks for them, and returns when that is done. Errors: a *provision.Failure when
+	// the order refuses (NotAsked, InputRefused) or has ended (TooLate); ErrUnavailable when it is unknown whether the order
+	// heard of it.
+	Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Action) error
+	// Act does one of workflows.UpdateRetry, UpdateCancel, UpdateFail, UpdateSwap to an order. It returns when the order has
+	// taken note, not when everything is undone. Errors: as Correct.
+	Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Action) error
 	// WakeOrders tells waiting orders to look for an account. It is a hint: an order that misses it looks by itself later.
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
 }
@@ -92,7 +99,7 @@ const (
 	minRevealKey   = 32               // bytes
 )
 
-// server implements StrictServerInterface: the handlers stand in orders.go, accounts.go and reveals.go.
+// server implements StrictServerInterface: the handlers stand in orders.go, actions.go, accounts.go and reveals.go.
 type server struct {
 	Config
 	contract *contract
@@ -123,6 +130,11 @@ func New(cfg Config) (http.Handler, error) {
 	v1(http.MethodGet, "/v1/orders", op.ListOrders)
 	v1(http.MethodPost, "/v1/orders/validate", op.ValidateOrder)
 	v1(http.MethodGet, "/v1/orders/:order_id", op.GetOrder)
+	v1(http.MethodPatch, "/v1/orders/:order_id", op.CorrectOrder)
+	v1(http.MethodPost, "/v1/orders/:order_id/cancel", op.CancelOrder)
+	v1(http.MethodPost, "/v1/orders/:order_id/retry", op.RetryOrder)
+	v1(http.MethodPost, "/v1/orders/:order_id/fail", op.FailOrder)
+	v1(http.MethodPost, "/v1/orders/:order_id/swap", op.SwapOrder)
 	v1(http.MethodPost, "/v1/accounts", op.AddAccount)
 	v1(http.MethodGet, "/v1/accounts", op.ListAccounts)
 	v1(http.MethodGet, "/v1/accounts/:account_id", op.GetAccount)

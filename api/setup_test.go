@@ -49,6 +49,7 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 		workflows: &memoryWorkflows{orders: map[provision.OrderKey]startedOrder{}},
 		log:       &syncBuffer{},
 	}
+	w.workflows.store = w.store
 	w.store.pools = []provision.Pool{
 		{Provider: "acme", Marketplace: "nordic", Environment: provision.Production},
 		{Provider: "acme", Marketplace: "nordic", Environment: provision.Test},
@@ -359,11 +360,15 @@ func (s *memoryStore) Ping(context.Context) error {
 // memoryWorkflows is Workflows in memory, with Temporal's semantics of duplicates: of any number of starts of one id at
 // the same time exactly one succeeds, and every other one sees the order of that one.
 type memoryWorkflows struct {
-	mu       sync.Mutex
-	fail     error
-	orders   map[provision.OrderKey]startedOrder
-	starts   int
-	awakened []provision.OrderKey
+	mu        sync.Mutex
+	fail      error
+	orders    map[provision.OrderKey]startedOrder
+	starts    int
+	awakened  []provision.OrderKey
+	store     *memoryStore                    // whose rows the verbs of actions_test.go change
+	questions map[provision.OrderKey][]string // fields that an order asks for, where its failure does not tell all
+	asked     int                             // how often anything was wanted of an order, refusals included
+	told      []told                          // what was not refused
 }
 
 type startedOrder struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -69,6 +70,14 @@ func startOptions(order provision.Order, hash []byte) client.StartWorkflowOption
 	}
 }
 
+// RestartOptions are those with which the workflow of an order is started again after a run that did not end its order.
+// While a run is open, or after one that completed, Temporal refuses the start.
+func RestartOptions(order provision.Order) client.StartWorkflowOptions {
+	options := startOptions(order, order.Request.Hash())
+	options.WorkflowIDReusePolicy = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY
+	return options
+}
+
 // OrderNotYetStored reads the order from its workflow's memo.
 func (t temporalWorkflows) OrderNotYetStored(ctx context.Context, key provision.OrderKey) (*provision.Order, error) {
 	order, _, err := t.describe(ctx, key)
@@ -90,6 +99,62 @@ func (t temporalWorkflows) describe(ctx context.Context, key provision.OrderKey)
 	}
 	return &order, hash, nil
 }
+
+// updateTimeout bounds the wait for an order's answer. It takes milliseconds when a worker runs; the rest of the request's
+// time is for reading the order afterwards.
+const updateTimeout = requestTimeout - 5*time.Second
+
+// Correct sends the correction to the order's workflow.
+func (t temporalWorkflows) Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Action) error {
+	return t.update(ctx, key, workflows.UpdateCorrect, workflows.Correction{Fields: fields, By: by})
+}
+
+// Act sends the verb to the order's workflow.
+func (t temporalWorkflows) Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Action) error {
+	return t.update(ctx, key, verb, by)
+}
+
+// update waits until the workflow has refused the update, or has taken and recorded it. The SDK repeats a lost call under
+// the same update id, so that Temporal does it once.
+func (t temporalWorkflows) update(ctx context.Context, key provision.OrderKey, name string, input any) error {
+	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
+	defer cancel()
+	handle, err := t.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID:   workflows.OrderWorkflowID(key),
+		UpdateName:   name,
+		Args:         []any{input},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		err = handle.Get(ctx, nil)
+	}
+	if err == nil {
+		return nil
+	}
+	if isNotFound(err) { // closed, or gone with the namespace's retention
+		return &provision.Failure{Code: provision.CodeTooLate, Reason: fmt.Sprintf("the work on order %q is over: read it to see how it ended", key.ID)}
+	}
+	var told *temporal.ApplicationError
+	if errors.As(err, &told) {
+		var failure provision.Failure
+		if told.HasDetails() && told.Details(&failure) == nil && string(failure.Code) == told.Type() {
+			return &failure
+		}
+		if told.Type() == acceptedThenClosed || told.Type() == notProcessed {
+			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
+	return unavailable(fmt.Errorf("update %q of order %s: %w", name, key, err))
+}
+
+// Types of the failures with which Temporal itself answers an update that the workflow left without an answer: it was
+// accepted and the workflow then terminated, or the worker did not look at it. A repeat gets the workflow's own answer, or
+// finds it closed.
+// Source: temporalio/temporal, service/history/workflow/update/errors_failures.go.
+const (
+	acceptedThenClosed = "AcceptedUpdateCompletedWorkflow"
+	notProcessed       = "UnprocessedUpdate"
+)
 
 // WakeOrders signals the orders. One that has ended meanwhile needs no waking.
 func (t temporalWorkflows) WakeOrders(ctx context.Context, keys []provision.OrderKey) error {
@@ -114,8 +179,11 @@ func unavailable(err error) error {
 		late      *serviceerror.DeadlineExceeded
 		busy      *serviceerror.ResourceExhausted
 		cancelled *serviceerror.Canceled
+		notReady  *serviceerror.WorkflowNotReady // a workflow task failed while it held the update
+		noAnswer  *client.WorkflowUpdateServiceTimeoutOrCanceledError
 	)
 	if errors.As(err, &down) || errors.As(err, &late) || errors.As(err, &busy) || errors.As(err, &cancelled) ||
+		errors.As(err, &notReady) || errors.As(err, &noAnswer) || temporal.IsCanceledError(err) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -14,6 +14,7 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	updatepb "go.temporal.io/api/update/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -26,8 +27,8 @@ import (
 	"quartermaster/workflows"
 )
 
-// frontend is a Temporal frontend on the loopback that knows starts, descriptions and signals, and refuses a second
-// workflow of an id as Temporal does.
+// frontend is a Temporal frontend on the loopback that knows starts, descriptions, signals and updates, and refuses a
+// second workflow of an id as Temporal does.
 type frontend struct {
 	workflowservice.UnimplementedWorkflowServiceServer
 	mu        sync.Mutex
@@ -35,6 +36,12 @@ type frontend struct {
 	forgetful bool // describes nothing
 	started   map[string]*workflowservice.StartWorkflowExecutionRequest
 	signals   []*workflowservice.SignalWorkflowExecutionRequest
+	updates   []*workflowservice.UpdateWorkflowExecutionRequest
+	outcome   *updatepb.Outcome // of every update
+	lazy      bool              // an update is only accepted; its outcome must be polled for
+	idle      bool              // no worker answers updates
+	data      converter.DataConverter
+	failures  converter.FailureConverter
 }
 
 func (f *frontend) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
@@ -92,10 +99,8 @@ func setupTemporal(t *testing.T) (*frontend, Workflows) {
 	t.Cleanup(grpcServer.Stop)
 	ring, err := secrets.NewRing(secrets.Key{ID: "k1", Secret: bytes.Repeat([]byte{7}, secrets.KeySize)})
 	require.NoError(t, err)
-	c, err := client.Dial(client.Options{
-		HostPort:      listener.Addr().String(),
-		DataConverter: converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), secrets.NewCodec(ring)),
-	})
+	f.data, f.failures = secrets.Converters(ring)
+	c, err := client.Dial(client.Options{HostPort: listener.Addr().String(), DataConverter: f.data, FailureConverter: f.failures})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return f, NewWorkflows(c)

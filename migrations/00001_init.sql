@@ -43,6 +43,7 @@ CREATE TABLE pools (
     permissions_boundary_arn text,
     on_failure               text NOT NULL DEFAULT 'return',
     wait_deadline            interval,
+    action_deadline          interval NOT NULL DEFAULT '14 days',
     root_instructions        text,
     created_at               timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (provider, marketplace, environment),
@@ -56,6 +57,7 @@ CREATE TABLE pools (
 COMMENT ON COLUMN pools.report_kind IS 'what a new report is: cur = legacy Cost and Usage Report, export = CUR 2.0 by BCM Data Exports';
 COMMENT ON COLUMN pools.on_failure IS 'an account that is verified clean after a failed order goes back to Ready (return) or stays Provisioning failed (park)';
 COMMENT ON COLUMN pools.wait_deadline IS 'how long an order waits for an account before it fails; NULL = for ever';
+COMMENT ON COLUMN pools.action_deadline IS 'how long an order waits for somebody to correct it before it fails';
 COMMENT ON COLUMN pools.root_instructions IS 'template of the root-access instructions; NULL = the built-in one';
 
 CREATE TABLE orders (
@@ -65,6 +67,7 @@ CREATE TABLE orders (
     environment    text NOT NULL,
     model          text REFERENCES account_models (id),
     request        jsonb NOT NULL,
+    first_request  jsonb,
     request_sha256 bytea NOT NULL,
     nonce          uuid NOT NULL DEFAULT gen_random_uuid(),
     state          text NOT NULL DEFAULT 'accepted',
@@ -85,6 +88,7 @@ CREATE TABLE orders (
     CONSTRAINT orders_result_iff_completed CHECK ((state = 'completed') = (result IS NOT NULL)),
     CONSTRAINT orders_failed_says_why CHECK (state NOT IN ('failed', 'action_required') OR failure IS NOT NULL)
 );
+COMMENT ON COLUMN orders.first_request IS 'the request as it was first placed, which request_sha256 belongs to; NULL = it was never corrected';
 COMMENT ON COLUMN orders.nonce IS 'tag mp:step-nonce of everything that this order creates in AWS: what carries it is ours';
 COMMENT ON COLUMN orders.leftovers IS 'what the undo could not put back';
 COMMENT ON COLUMN orders.notes IS 'what the undo left alone on purpose, e.g. an alias that the customer changed meanwhile';
@@ -169,7 +173,7 @@ INSERT INTO order_transitions (from_state, to_state) VALUES
     ('waiting_for_account', 'provisioning'), ('waiting_for_account', 'failed'), ('waiting_for_account', 'cancelled'),
     ('provisioning', 'waiting_for_account'), ('provisioning', 'action_required'), ('provisioning', 'compensating'),
     ('provisioning', 'completed'),
-    ('action_required', 'provisioning'), ('action_required', 'compensating'),
+    ('action_required', 'provisioning'), ('action_required', 'waiting_for_account'), ('action_required', 'compensating'),
     ('compensating', 'failed'), ('compensating', 'cancelled');
 
 CREATE TABLE order_events (
@@ -180,8 +184,10 @@ CREATE TABLE order_events (
     actor      text NOT NULL,
     from_state text,
     to_state   text NOT NULL,
-    code       text NOT NULL DEFAULT ''
+    code       text NOT NULL DEFAULT '',
+    reason     text NOT NULL DEFAULT ''
 );
+COMMENT ON COLUMN order_events.code IS 'why the state changed (a failure), or what somebody did without changing it (correct, retry, cancel, fail, swap; the auditor: restart, continue)';
 CREATE INDEX order_events_of_order ON order_events (provider, order_id, seq);
 
 CREATE TABLE order_steps (
@@ -284,7 +290,9 @@ BEGIN
             RAISE EXCEPTION 'order %: a new order is accepted, not %', NEW.id, NEW.state
                 USING ERRCODE = 'check_violation', CONSTRAINT = 'orders_transition_allowed';
         END IF;
-        INSERT INTO order_events (provider, order_id, actor, from_state, to_state) VALUES (NEW.provider, NEW.id, qm_actor(), NULL, NEW.state);
+        IF TG_WHEN = 'AFTER' THEN -- a row that ON CONFLICT leaves out gets here only before, and was never written
+            INSERT INTO order_events (provider, order_id, actor, from_state, to_state) VALUES (NEW.provider, NEW.id, qm_actor(), NULL, NEW.state);
+        END IF;
         RETURN NEW;
     END IF;
     IF NEW.provider <> OLD.provider OR NEW.id <> OLD.id OR NEW.nonce <> OLD.nonce THEN
@@ -305,6 +313,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 CREATE TRIGGER orders_audit BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION orders_audit();
+CREATE TRIGGER orders_audit_new AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION orders_audit();
 
 -- Audit rows are written once.
 -- +goose StatementBegin

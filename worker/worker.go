@@ -31,6 +31,7 @@ func New(c client.Client, acts *activities.Activities, onFatal func(error)) work
 // Register tells a registry (a worker, a replayer, a test environment) every workflow and activity.
 func Register(r worker.Registry, acts *activities.Activities) {
 	r.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
+	r.RegisterWorkflowWithOptions(workflows.AuditStock, workflow.RegisterOptions{Name: workflows.AuditStockName})
 	r.RegisterActivity(acts)
 }
 

@@ -35,6 +35,13 @@ var (
 		WaitForCancellation: true,
 		RetryPolicy:         backOff(time.Second, 5*time.Minute),
 	}
+	// auditing reads everything of ours. An audit that cannot be finished fails, and the next one of the schedule sees the same.
+	auditing = workflow.ActivityOptions{
+		ScheduleToCloseTimeout: 4 * time.Minute,
+		StartToCloseTimeout:    2 * time.Minute,
+		HeartbeatTimeout:       15 * time.Second,
+		RetryPolicy:            backOff(5*time.Second, time.Minute),
+	}
 	// database is our own PostgreSQL: local activities, a fifth of the price of the others.
 	database = workflow.LocalActivityOptions{
 		StartToCloseTimeout: 10 * time.Second,
@@ -50,6 +57,13 @@ func backOff(first, longest time.Duration) *temporal.RetryPolicy {
 func call[In, Out any](ctx workflow.Context, opts workflow.ActivityOptions, summary string, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
 	opts.Summary = summary
 	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), activity, in).Get(ctx, &out)
+	return out, err
+}
+
+// ask is call for an activity without an input.
+func ask[Out any](ctx workflow.Context, opts workflow.ActivityOptions, summary string, activity func(context.Context) (Out, error)) (out Out, err error) {
+	opts.Summary = summary
+	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), activity).Get(ctx, &out)
 	return out, err
 }
 
@@ -91,7 +105,10 @@ func inParallel(ctx workflow.Context, steps ...func(workflow.Context) error) err
 func failureOf(err error) provision.Failure {
 	var failure provision.Failure
 	var app *temporal.ApplicationError
+	var byHand *stop
 	switch {
+	case errors.As(err, &byHand):
+		return byHand.failure
 	case temporal.IsCanceledError(err):
 		return provision.Failure{Code: provision.CodeCancelled, Reason: "the order was cancelled"}
 	case errors.As(err, &app) && app.HasDetails() && app.Details(&failure) == nil && failure.Code != "":

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"strings"
+
 	"go.temporal.io/sdk/temporal"
 
 	"quartermaster/internal/provision"
@@ -15,9 +17,25 @@ const ProvisionOrderName = "ProvisionOrder"
 // OrderWorkflowID is the id of the workflow of an order: one order, one workflow.
 func OrderWorkflowID(key provision.OrderKey) string { return "order/" + key.Provider + "/" + key.ID }
 
+// OrderKeyOf is the order whose workflow has that id; false for an id of another workflow.
+func OrderKeyOf(workflowID string) (key provision.OrderKey, ok bool) {
+	rest, isOrder := strings.CutPrefix(workflowID, "order/")
+	provider, id, both := strings.Cut(rest, "/")
+	return provision.OrderKey{Provider: provider, ID: id}, isOrder && both
+}
+
 // SignalStock tells a waiting order that an account may be there for it. It carries nothing: the row in the database is
 // the truth, the signal only saves the wait for the next look.
 const SignalStock = "stock-changed"
+
+// Updates of a running order. Each is refused when the order's state forbids it.
+const (
+	UpdateCorrect = "correct" // input Correction
+	UpdateRetry   = "retry"   // input provision.Action, like those below
+	UpdateCancel  = "cancel"
+	UpdateFail    = "fail"
+	UpdateSwap    = "swap"
+)
 
 // Memo keys of an order's workflow. Values are sealed, keys are not.
 const (

@@ -36,6 +36,10 @@ type world struct {
 	left     []string // what VerifyRestored finds
 	after    map[string]func()
 	woken    []provision.OrderKey // orders that get the account when this one is closed
+	aliases  []string             // that SetAlias was asked for
+	asked    []provision.Failure  // what RequireAction said
+	actions  []activities.ActionTaken
+	restores []activities.Restore
 }
 
 func (w *world) did(name string) error {
@@ -49,11 +53,23 @@ func (w *world) did(name string) error {
 	return err
 }
 
+// update sends an update to the workflow; answered, when it is given, hears how it went.
+func update(env *testsuite.TestWorkflowEnvironment, name string, in any, answered func(error)) {
+	if answered == nil {
+		answered = func(error) {}
+	}
+	env.UpdateWorkflow(name, "", &testsuite.TestUpdateCallback{OnReject: answered, OnAccept: func() {}, OnComplete: func(_ any, err error) { answered(err) }}, in)
+}
+
+var operator = provision.Action{Actor: "operator", Reason: "asked by phone"}
+
 // refused is an activity's error that no retry mends.
 func refused(code provision.Code) error {
-	f := provision.Failure{Code: code, Reason: "refused for the test"}
+	f := provision.Failure{Code: code, Field: fieldOf[code], Reason: "refused for the test"}
 	return temporal.NewNonRetryableApplicationError(f.Error(), string(code), nil, f)
 }
+
+var fieldOf = map[provision.Code]string{provision.CodeAliasTaken: "aws_account_alias", provision.CodeUserNameTaken: "iam_user_name", provision.CodeContactRefused: "aws_alternate_contact.phone"}
 
 var theOrder = provision.Order{
 	OrderKey:   provision.OrderKey{Provider: "acme", ID: "o-1"},
@@ -74,7 +90,8 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	w := &world{stock: 1, fail: map[string]error{}, after: map[string]func(){}}
 
 	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.Opened, error) {
-		return provision.Opened{Nonce: "nonce", Settings: provision.PoolSettings{WaitDeadline: time.Hour * 24}}, w.did("OpenOrder")
+		return provision.Opened{Nonce: "nonce", Request: theOrder.Request,
+			Settings: provision.PoolSettings{WaitDeadline: 24 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}}, w.did("OpenOrder")
 	})
 	env.OnActivity(a.ClaimAccount, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.Claim, error) {
 		if err := w.did("ClaimAccount"); err != nil {
@@ -99,7 +116,10 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (struct{}, error) {
 		return struct{}{}, w.did("SetContacts")
 	})
-	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (struct{}, error) {
+	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (struct{}, error) {
+		w.mu.Lock()
+		w.aliases = append(w.aliases, in.Request.AccountAlias)
+		w.mu.Unlock()
 		return struct{}{}, w.did("SetAlias")
 	})
 	env.OnActivity(a.SetUpReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.SetUpReport) (provision.Report, error) {
@@ -123,6 +143,7 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	})
 	env.OnActivity(a.RestoreContacts, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (activities.Undone, error) {
 		require.Equal(t, "before", in.Journal.Alias, "an undo gets the journal")
+		w.restores = append(w.restores, in)
 		return activities.Undone{Notes: []string{"the customer changed the billing contact"}}, w.did("RestoreContacts")
 	})
 	env.OnActivity(a.RestoreAlias, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (activities.Undone, error) {
@@ -136,6 +157,16 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	})
 	env.OnActivity(a.BeginUndo, mock.Anything, mock.Anything).Return(func(context.Context, activities.OrderFailed) error {
 		return w.did("BeginUndo")
+	})
+	env.OnActivity(a.RequireAction, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.OrderFailed) error {
+		w.asked = append(w.asked, in.Failure)
+		return w.did("RequireAction")
+	})
+	env.OnActivity(a.Resume, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) error { return w.did("Resume") })
+	env.OnActivity(a.Correct, mock.Anything, mock.Anything).Return(func(context.Context, activities.Corrected) error { return w.did("Correct") })
+	env.OnActivity(a.NoteAction, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.ActionTaken) error {
+		w.actions = append(w.actions, in)
+		return w.did("NoteAction")
 	})
 	env.OnActivity(a.RejectAccount, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RejectedAccount) (activities.Woken, error) {
 		w.rejected = append(w.rejected, in)
@@ -156,7 +187,7 @@ var (
 
 func (w *world) story() (story []string) {
 	for _, call := range w.calls {
-		if !slices.Contains(sideBySide, call) {
+		if !slices.Contains(sideBySide, call) && call != "NoteAction" {
 			story = append(story, call)
 		}
 	}
@@ -198,18 +229,21 @@ func TestEveryFailingStepIsUndoneExactly(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			env, w := setup(t)
-			w.fail[step] = refused(provision.CodeAliasTaken)
+			w.fail[step] = refused(provision.CodeOrderNotInProgress)
+			if step != "Allocate" { // whose failure nobody is asked about: it is the end
+				w.fail[step] = refused(provision.CodeQuotaReached)
+				w.after["RequireAction"] = func() { update(env, workflows.UpdateFail, operator, nil) }
+			}
 			env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 
 			var app *temporal.ApplicationError
 			require.ErrorAs(t, env.GetWorkflowError(), &app)
-			require.Equal(t, string(provision.CodeAliasTaken), app.Type(), "the workflow ends with the step's own error")
 			story := w.story()
 			from := slices.IndexFunc(story, func(call string) bool { return call == undos[0] })
 			require.NotEqual(t, -1, from, story)
 			require.Equal(t, undos, story[from:], "newest first, after the step, and nothing else")
 			require.Equal(t, provision.Failed, w.closing.State)
-			require.Equal(t, provision.CodeAliasTaken, w.closing.Failure.Code)
+			require.Equal(t, string(w.closing.Failure.Code), app.Type(), "the workflow ends with the reason that the order shows")
 			require.Equal(t, "000000000001", w.closing.AccountID)
 			require.Empty(t, w.closing.Leftovers)
 			if step != "Inspect" {
@@ -247,20 +281,20 @@ func TestATransientErrorIsRetriedAndNothingIsUndone(t *testing.T) {
 func TestUndosGoOnWhenOneFailsAndTheLeftoversAreNamed(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
-	w.fail["EnableSignIn"] = refused(provision.CodePasswordRefused)
+	w.fail["EnableSignIn"] = refused(provision.CodeOrderNotInProgress)
 	w.fail["RestoreAlias"] = refused(provision.CodeAliasTaken)
 	w.left = []string{"the account alias is not the earlier one"}
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Error(t, env.GetWorkflowError())
 	require.Contains(t, w.calls, "RemoveReport", "the undos after the failed one ran")
 	require.Equal(t, w.left, w.closing.Leftovers)
-	require.Equal(t, provision.CodePasswordRefused, w.closing.Failure.Code, "the reason is the step's, not the undo's")
+	require.Equal(t, provision.CodeOrderNotInProgress, w.closing.Failure.Code, "the reason is the step's, not the undo's")
 }
 
 func TestAnAccountThatCannotBeVerifiedIsNotClean(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
-	w.fail["EnableSignIn"] = refused(provision.CodePasswordRefused)
+	w.fail["EnableSignIn"] = refused(provision.CodeOrderNotInProgress)
 	w.fail["RemoveUser"] = refused(provision.CodePermissionMissing)
 	w.fail["VerifyRestored"] = refused(provision.CodePermissionMissing)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
@@ -401,10 +435,10 @@ func TestOrdersThatGotAnAccountAreWoken(t *testing.T) {
 			return nil
 		})
 	w.woken = []provision.OrderKey{{Provider: "acme", ID: "o-2"}, {Provider: "acme", ID: "o-3"}}
-	w.fail["CreateUser"] = refused(provision.CodeUserNameTaken)
+	w.fail["CreateUser"] = refused(provision.CodeOrderNotInProgress)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Equal(t, []string{"order/acme/o-2", "order/acme/o-3"}, told)
 	var app *temporal.ApplicationError
 	require.ErrorAs(t, env.GetWorkflowError(), &app)
-	require.Equal(t, string(provision.CodeUserNameTaken), app.Type(), "an order that cannot be woken does not change how this one ends")
+	require.Equal(t, string(provision.CodeOrderNotInProgress), app.Type(), "an order that cannot be woken does not change how this one ends")
 }

@@ -18,6 +18,7 @@ import (
 type cli struct {
 	API       apiCommand       `cmd:"" name:"api" help:"Serve the HTTP API."`
 	Worker    workerCommand    `cmd:"" help:"Run the workflows and activities."`
+	Verify    verifyCommand    `cmd:"" help:"Check that nothing is stuck and nothing contradicts itself."`
 	Migrate   migrateCommand   `cmd:"" help:"Bring the database's schema to this program's version."`
 	Accounts  accountsCommand  `cmd:"" help:"Add and list the accounts of the pools."`
 	Providers providersCommand `cmd:"" help:"Add a provider."`

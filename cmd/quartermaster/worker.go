@@ -6,6 +6,7 @@ import (
 	"quartermaster/activities"
 	"quartermaster/internal/awscloud"
 	"quartermaster/worker"
+	"quartermaster/workflows"
 )
 
 type workerCommand struct {
@@ -48,7 +49,14 @@ func (c *workerCommand) Run(e *env) error {
 	if c.AWSEndpoint != "" {
 		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
 	}
-	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring,
+	auditor, err := newAuditor(store, temporal)
+	if err != nil {
+		return err
+	}
+	if err := workflows.EnsureSchedules(e.ctx, temporal.ScheduleClient()); err != nil {
+		return err
+	}
+	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
 		Timings: activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor}}
 	stop := make(chan any)
 	go func() { <-e.ctx.Done(); close(stop) }()

@@ -2,6 +2,7 @@ package stack_test
 
 import (
 	"bytes"
+	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,6 +37,10 @@ func TestNothingOfTheCustomerStandsInClear(t *testing.T) {
 		Message: "the phone number +1 206 555 0177 of Xanthippe Yarrow is not valid"})
 	defer heal()
 	require.NoError(t, playground.Place(ctx, failing))
+	_, err = playground.Until(ctx, failing.ID, func(o api.Order) bool { return o.State == provision.ActionRequired })
+	require.NoError(t, err)
+	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/orders/"+failing.ID+"/fail", map[string]string{"reason": "enough seen"}, &api.Order{})
+	require.NoError(t, err)
 	failed, err := playground.Ended(ctx, failing.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.Failed, failed.State)

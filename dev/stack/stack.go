@@ -9,16 +9,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	mathrand "math/rand/v2"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"quartermaster/dev/child"
 	"quartermaster/dev/temporal"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
@@ -35,6 +34,7 @@ type Options struct {
 	KnownPorts  bool          // use the well-known ports where they are free, else any
 	Delay       time.Duration // how long the simulated AWS hides what it was told from its readers
 	Workers     int           // how many worker processes; 0: one
+	Restart     bool          // start the API and the workers again when they end by themselves, as a platform does
 }
 
 // Stack is the running product.
@@ -51,8 +51,7 @@ type Stack struct {
 	Store     *postgres.Store
 	program   string // the built quartermaster
 	env       []string
-	workers   []*child.Process
-	api       *child.Process
+	parts     []*part
 	closers   []func() error // newest last
 	progress  io.Writer
 	failed    chan error
@@ -134,13 +133,30 @@ func (s *Stack) buildProgram(ctx context.Context, _ Options) error {
 func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 	s.Database = o.DatabaseURL
 	if s.Database == "" {
-		server, err := pgtest.Start(ctx, pgtest.Options{Durable: true, LogFile: s.logFile("postgres")})
+		// The server may run as another user, who has to pass through to its data.
+		dir, err := os.MkdirTemp("", "quartermaster-dev-postgres-")
 		if err != nil {
 			return err
 		}
-		s.onStop(server.Stop)
-		s.watch("PostgreSQL", server.Done())
-		s.Database = server.URL("postgres")
+		s.onStop(func() error { return os.RemoveAll(dir) })
+		if err := os.Chmod(dir, 0o711); err != nil { // #nosec G302 -- see above
+			return err
+		}
+		port, err := freePort(ctx, 0, false)
+		if err != nil {
+			return err
+		}
+		options := pgtest.Options{Durable: true, Dir: filepath.Join(dir, "data"), Port: port, LogFile: s.logFile(PartPostgres)}
+		if err := s.startPart(ctx, &part{name: PartPostgres, start: func(ctx context.Context) (process, error) {
+			server, err := pgtest.Start(ctx, options)
+			if err != nil {
+				return nil, err
+			}
+			s.Database = server.URL("postgres") // the same again after a crash
+			return server, nil
+		}}); err != nil {
+			return err
+		}
 	}
 	db, err := postgres.Open(ctx, s.Database)
 	if err != nil {
@@ -178,25 +194,26 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		if err != nil {
 			return err
 		}
-		port, uiPort := 0, 0
-		if o.KnownPorts {
-			if port, err = freePort(ctx, 7233, true); err != nil {
-				return err
-			}
-			if uiPort, err = freePort(ctx, 8233, true); err != nil {
-				return err
-			}
+		options := temporal.Options{
+			Namespace: namespace, DBFile: filepath.Join(s.Dir, "temporal.db"), IP: "127.0.0.1",
+			CodecEndpoint: fmt.Sprintf("http://127.0.0.1:%d", codec), SearchAttributes: workflows.SearchAttributes(), LogFile: s.logFile(PartTemporal),
 		}
-		server, err := temporal.Start(ctx, program, temporal.Options{
-			Namespace: namespace, DBFile: filepath.Join(s.Dir, "temporal.db"), IP: "127.0.0.1", Port: port, UIPort: uiPort,
-			CodecEndpoint: fmt.Sprintf("http://127.0.0.1:%d", codec), SearchAttributes: workflows.SearchAttributes(), LogFile: s.logFile("temporal"),
-		})
-		if err != nil {
+		if options.Port, err = freePort(ctx, 7233, o.KnownPorts); err != nil {
 			return err
 		}
-		s.onStop(server.Stop)
-		s.watch("Temporal", server.Done())
-		s.Temporal, s.WebUI = server.Address(), server.WebURL()
+		if options.UIPort, err = freePort(ctx, 8233, o.KnownPorts); err != nil {
+			return err
+		}
+		if err := s.startPart(ctx, &part{name: PartTemporal, start: func(ctx context.Context) (process, error) {
+			server, err := temporal.Start(ctx, program, options)
+			if err != nil {
+				return nil, err
+			}
+			s.Temporal, s.WebUI = server.Address(), server.WebURL()
+			return server, nil
+		}}); err != nil {
+			return err
+		}
 	}
 	s.env = append(s.env,
 		"TEMPORAL_ADDRESS="+s.Temporal,
@@ -232,43 +249,19 @@ func (s *Stack) startAPI(ctx context.Context, o Options) error {
 	}
 	s.API = fmt.Sprintf("http://127.0.0.1:%d", port)
 	s.env = append(s.env, fmt.Sprintf("QM_LISTEN=127.0.0.1:%d", port), "QM_PUBLIC_URL="+s.API)
-	if s.api, err = s.run(ctx, "api"); err != nil {
+	if err := s.startProgram(ctx, PartAPI, o.Restart); err != nil {
 		return err
 	}
-	return s.awaitReady(ctx, s.api)
+	return s.awaitReady(ctx)
 }
 
 func (s *Stack) startWorkers(ctx context.Context, o Options) error {
 	for range max(1, o.Workers) {
-		worker, err := s.run(ctx, "worker")
-		if err != nil {
+		if err := s.startProgram(ctx, PartWorker, o.Restart); err != nil {
 			return err
 		}
-		s.workers = append(s.workers, worker)
 	}
 	return nil
-}
-
-// run starts the program with one of its commands, in the background: it outlives ctx.
-func (s *Stack) run(ctx context.Context, name string) (*child.Process, error) {
-	log, err := os.OpenFile(s.logFile(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	cmd := s.command(context.WithoutCancel(ctx), name)
-	cmd.Stdout, cmd.Stderr = log, log
-	process, err := child.Start(cmd, log)
-	if err != nil {
-		return nil, err
-	}
-	s.onStop(func() error {
-		if err := process.Stop(stopGrace); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		return nil
-	})
-	s.watch(name, process.Done())
-	return process, nil
 }
 
 func (s *Stack) command(ctx context.Context, args ...string) *exec.Cmd {
@@ -277,7 +270,7 @@ func (s *Stack) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-func (s *Stack) awaitReady(ctx context.Context, process *child.Process) error {
+func (s *Stack) awaitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startBudget)
 	defer cancel()
 	for {
@@ -293,29 +286,13 @@ func (s *Stack) awaitReady(ctx context.Context, process *child.Process) error {
 			}
 		}
 		select {
-		case <-process.Done():
-			return fmt.Errorf("the program ended: %w\n%s", process.Err(), s.logTail("api"))
+		case err := <-s.failed:
+			return fmt.Errorf("%w\n%s", err, s.logTail(PartAPI))
 		case <-ctx.Done():
-			return fmt.Errorf("not ready after %s\n%s", startBudget, s.logTail("api"))
+			return fmt.Errorf("not ready after %s\n%s", startBudget, s.logTail(PartAPI))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
-}
-
-// watch reports a part that ends while nobody stops it: call it after the part's own onStop, so that it is told first.
-func (s *Stack) watch(name string, done <-chan struct{}) {
-	stopping := make(chan struct{})
-	s.onStop(func() error { close(stopping); return nil })
-	go func() {
-		select {
-		case <-stopping:
-		case <-done:
-			select {
-			case <-stopping:
-			case s.failed <- fmt.Errorf("%s ended by itself; its log is %s", name, s.logFile(name)):
-			}
-		}
-	}()
 }
 
 // logTail is the end of a part's log: the log itself goes when the stack stops.
@@ -345,19 +322,19 @@ func (s *Stack) serve(ctx context.Context, handler http.Handler, port int, known
 	return "http://" + listener.Addr().String(), nil
 }
 
-// freePort is the wanted port, if known ports are asked for and it is free, else any free one.
+// freePort is the wanted port, if known ports are asked for and it is free, else any free one: not from the range that the
+// system gives to outgoing connections, or one of those could take it while its server is down.
 func freePort(ctx context.Context, wanted int, known bool) (int, error) {
-	if !known {
-		wanted = 0
+	for attempt := range 100 {
+		port := 20000 + mathrand.N(10000)
+		if known && attempt == 0 {
+			port = wanted
+		}
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		return port, listener.Close()
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", wanted))
-	if err != nil && wanted != 0 {
-		listener, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = listener.Close() }()
-	address, err := netip.ParseAddrPort(listener.Addr().String())
-	return int(address.Port()), err
+	return 0, errors.New("no free port was found on 127.0.0.1")
 }

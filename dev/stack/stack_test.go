@@ -77,7 +77,12 @@ func TestEveryScenarioEndsAsItsNameSays(t *testing.T) {
 // requireAsOrdered compares the simulated account with the order, field by field.
 func requireAsOrdered(t *testing.T, order api.Order) {
 	t.Helper()
-	account, ok := playground.Sim.Account(order.Result.AccountID)
+	requireAsOrderedOn(t, playground, order)
+}
+
+func requireAsOrderedOn(t *testing.T, p *stack.Playground, order api.Order) {
+	t.Helper()
+	account, ok := p.Sim.Account(order.Result.AccountID)
 	require.True(t, ok)
 	require.Equal(t, order.AWSAccountAlias, account.Alias)
 	require.Equal(t, order.AWSContactName, account.Contact.FullName)
@@ -111,12 +116,17 @@ func requireAsOrdered(t *testing.T, order api.Order) {
 	}
 	require.Equal(t, order.Result.Model == string(provision.ModelECAM), order.Result.RootAccess != nil)
 	require.True(t, order.Result.Simulated)
-	requireStatus(t, order.Result.AccountID, provision.AccountAllocated)
+	requireStatusOn(t, p, order.Result.AccountID, provision.AccountAllocated)
 }
 
 func requireStatus(t *testing.T, accountID string, status provision.AccountStatus) {
 	t.Helper()
-	account, err := playground.Store.Account(t.Context(), stack.Provider, accountID)
+	requireStatusOn(t, playground, accountID, status)
+}
+
+func requireStatusOn(t *testing.T, p *stack.Playground, accountID string, status provision.AccountStatus) {
+	t.Helper()
+	account, err := p.Store.Account(t.Context(), stack.Provider, accountID)
 	require.NoError(t, err)
 	require.Equal(t, status, account.Status, account.Reason)
 }

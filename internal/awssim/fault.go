@@ -122,6 +122,13 @@ func (s *Sim) inject(f Fault) (int, error) {
 	return s.nextRule, nil
 }
 
+// ClearFaults takes away the rules of one account.
+func (s *Sim) ClearFaults(accountID string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = slices.DeleteFunc(s.faults, func(r *rule) bool { return r.fault.AccountID == accountID })
+}
+
 // removeFault takes a rule away and tells whether it was there.
 func (s *Sim) removeFault(id int) bool {
 	s.mu.Lock()

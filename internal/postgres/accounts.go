@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -120,5 +121,12 @@ func (s *Store) AddPool(ctx context.Context, p provision.Pool, kind provision.Re
 	case violates(err, "pools_report_kind_known"):
 		return fmt.Errorf("report kind %q: use cur or export", kind)
 	}
+	return err
+}
+
+// SetActionDeadline sets how long the pool's orders wait for somebody to correct them.
+func (s *Store) SetActionDeadline(ctx context.Context, p provision.Pool, patience time.Duration) error {
+	_, err := s.db.ExecContext(ctx, `UPDATE pools SET action_deadline = $4 * interval '1 second' WHERE provider = $1 AND marketplace = $2 AND environment = $3`,
+		p.Provider, p.Marketplace, p.Environment, patience.Seconds())
 	return err
 }

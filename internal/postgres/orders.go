@@ -21,9 +21,9 @@ VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8)
 ON CONFLICT (provider, id) DO NOTHING`
 
 const openedSQL = `
-SELECT o.nonce, o.state, o.request_sha256, p.alternate_contact_types, p.report_kind, p.report_region, p.report_prefix,
+SELECT o.nonce, o.state, o.request, o.request_sha256, p.alternate_contact_types, p.report_kind, p.report_region, p.report_prefix,
        p.user_policy_arns, COALESCE(p.permissions_boundary_arn, '') AS permissions_boundary_arn, p.on_failure,
-       COALESCE(EXTRACT(EPOCH FROM p.wait_deadline), 0)::bigint AS wait_seconds, COALESCE(p.root_instructions, '') AS root_instructions
+       COALESCE(EXTRACT(EPOCH FROM p.wait_deadline), 0)::bigint AS wait_seconds, EXTRACT(EPOCH FROM p.action_deadline)::bigint AS action_seconds, COALESCE(p.root_instructions, '') AS root_instructions
 FROM orders o JOIN pools p USING (provider, marketplace, environment)
 WHERE o.provider = $1 AND o.id = $2`
 
@@ -41,6 +41,7 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 		var row struct {
 			Nonce               string               `db:"nonce"`
 			State               provision.OrderState `db:"state"`
+			Request             []byte               `db:"request"`
 			Hash                []byte               `db:"request_sha256"`
 			ContactTypes        pq.StringArray       `db:"alternate_contact_types"`
 			ReportKind          provision.ReportKind `db:"report_kind"`
@@ -50,6 +51,7 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 			PermissionsBoundary string               `db:"permissions_boundary_arn"`
 			OnFailure           string               `db:"on_failure"`
 			WaitSeconds         int64                `db:"wait_seconds"`
+			ActionSeconds       int64                `db:"action_seconds"`
 			RootInstructions    string               `db:"root_instructions"`
 		}
 		if err := tx.GetContext(ctx, &row, openedSQL, order.Provider, order.ID); err != nil {
@@ -71,12 +73,63 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 				PermissionsBoundary:   row.PermissionsBoundary,
 				Park:                  row.OnFailure == "park",
 				WaitDeadline:          time.Duration(row.WaitSeconds) * time.Second,
+				ActionDeadline:        time.Duration(row.ActionSeconds) * time.Second,
 				RootInstructions:      row.RootInstructions,
 			},
 		}
-		return nil
+		return json.Unmarshal(row.Request, &opened.Request)
 	})
 	return opened, err
+}
+
+const actionRequiredSQL = `
+UPDATE orders SET state = 'action_required', step = $3, failure = $4 WHERE provider = $1 AND id = $2`
+
+// RequireAction sets an order that holds an account to action_required: somebody must do what the failure asks for.
+func (s *Store) RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
+	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		_, state, err := lockOrder(ctx, tx, key)
+		if err != nil || state != provision.Provisioning && state != provision.ActionRequired {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, actionRequiredSQL, key.Provider, key.ID, why.Step, asJSON(why))
+		return err
+	})
+}
+
+const resumeSQL = `
+UPDATE orders SET state = 'provisioning', failure = NULL WHERE provider = $1 AND id = $2 AND state = 'action_required'`
+
+// Resume sets an order back to provisioning: what it waited for was done.
+func (s *Store) Resume(ctx context.Context, key provision.OrderKey) error {
+	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID)
+		return err
+	})
+}
+
+const correctSQL = `UPDATE orders SET first_request = COALESCE(first_request, request), request = $3 WHERE provider = $1 AND id = $2`
+
+const noteActionSQL = `
+INSERT INTO order_events (provider, order_id, actor, from_state, to_state, code, reason)
+SELECT provider, id, $3, state, state, $4, $5 FROM orders WHERE provider = $1 AND id = $2`
+
+// Correct replaces the order's request by the corrected one and notes who did it. The hash of the request stays that of the
+// first one: it is what a repeated POST is compared with.
+func (s *Store) Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Action) error {
+	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, correctSQL, key.Provider, key.ID, asJSON(corrected)); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, by.Actor, "correct", by.Reason)
+		return err
+	})
+}
+
+// NoteAction writes down what somebody did to an order, and why.
+func (s *Store) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error {
+	_, err := s.db.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, by.Actor, action, by.Reason)
+	return err
 }
 
 const stepStartedSQL = `

@@ -11,6 +11,7 @@ const (
 	KindInput      Kind = "input"      // the customer's input: somebody must correct it
 	KindAccount    Kind = "account"    // the account itself is unusable: take the next one
 	KindPermission Kind = "permission" // permission or quota in the account: an operator must help
+	KindOrder      Kind = "order"      // the order itself: it ended, or was told to; nothing is left to mend
 	KindInternal   Kind = "internal"   // ours: retry, compensate nothing
 )
 
@@ -33,6 +34,7 @@ const (
 	CodeAccountSuspended    Code = "AccountSuspended"
 	CodeContactDataInvalid  Code = "AccountContactInvalid"
 	CodePermissionMissing   Code = "PermissionMissing"
+	CodePoolSettings        Code = "PoolSettingsRefused"
 	CodeQuotaReached        Code = "QuotaReached"
 	CodeReportQuota         Code = "ReportQuotaReached"
 	CodeNotOurs             Code = "ResourceNotOurs"
@@ -44,6 +46,11 @@ const (
 	CodeAccountsExhausted   Code = "AccountsExhausted"
 	CodeOrderNotInProgress  Code = "OrderNotInProgress"
 	CodeCancelled           Code = "OrderCancelled"
+	CodeActionDeadline      Code = "ActionDeadlinePassed"
+	CodeFailedByOperator    Code = "FailedByOperator"
+	CodeSwappedByOperator   Code = "AccountSwappedByOperator"
+	CodeNotAsked            Code = "NotAsked"
+	CodeTooLate             Code = "TooLate"
 	CodeIdempotencyConflict Code = "OrderIDReused"
 	CodeInternal            Code = "Internal"
 )
@@ -62,6 +69,7 @@ var kindOf = map[Code]Kind{
 	CodeAccountSuspended:    KindAccount,
 	CodeContactDataInvalid:  KindAccount,
 	CodePermissionMissing:   KindPermission,
+	CodePoolSettings:        KindPermission,
 	CodeQuotaReached:        KindPermission,
 	CodeReportQuota:         KindPermission,
 	CodeNotOurs:             KindPermission,
@@ -69,11 +77,16 @@ var kindOf = map[Code]Kind{
 	CodeUnavailable:         KindTransient,
 	CodeNotYetVisible:       KindTransient,
 	CodeNoAccountReady:      KindTransient,
-	CodeWaitDeadline:        KindPermission,
-	CodeAccountsExhausted:   KindPermission,
-	CodeOrderNotInProgress:  KindInput,
-	CodeCancelled:           KindInput,
-	CodeIdempotencyConflict: KindInput,
+	CodeWaitDeadline:        KindOrder,
+	CodeAccountsExhausted:   KindOrder,
+	CodeOrderNotInProgress:  KindOrder,
+	CodeCancelled:           KindOrder,
+	CodeActionDeadline:      KindOrder,
+	CodeFailedByOperator:    KindOrder,
+	CodeSwappedByOperator:   KindAccount,
+	CodeNotAsked:            KindOrder,
+	CodeTooLate:             KindOrder,
+	CodeIdempotencyConflict: KindOrder,
 	CodeInternal:            KindInternal,
 }
 

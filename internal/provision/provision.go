@@ -185,6 +185,7 @@ type PoolSettings struct {
 	PermissionsBoundary   string        `json:"permissions_boundary_arn,omitempty"`
 	Park                  bool          `json:"park"`                        // never reuse an account whose order failed
 	WaitDeadline          time.Duration `json:"wait_deadline"`               // 0: wait for ever
+	ActionDeadline        time.Duration `json:"action_deadline"`             // how long an order waits for a correction
 	RootInstructions      string        `json:"root_instructions,omitempty"` // template; empty: the built-in one
 }
 

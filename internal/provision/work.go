@@ -6,6 +6,7 @@ package provision
 type Opened struct {
 	Nonce    string       `json:"nonce"`    // tags everything that the order creates in AWS
 	Settings PoolSettings `json:"settings"` // of the pool, as they were when the order came
+	Request  Request      `json:"request"`  // as it is now: it may have been corrected
 	Ended    bool         `json:"ended"`    // the order ended before: an older run did the work
 }
 

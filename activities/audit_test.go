@@ -1,0 +1,128 @@
+package activities
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/testsuite"
+
+	"quartermaster/internal/audit"
+	"quartermaster/internal/audit/inaws"
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+type auditorFake struct {
+	report audit.Report
+	err    error
+}
+
+func (a auditorFake) FindAndRepair(context.Context) (audit.Report, error) { return a.report, a.err }
+
+// audited runs the activity and returns what it answered and logged.
+func audited(t *testing.T, auditor Auditor) (report audit.Report, logged []map[string]any, err error) {
+	t.Helper()
+	var lines bytes.Buffer
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn}))))
+	env := suite.NewTestActivityEnvironment()
+	acts := &Activities{Auditor: auditor}
+	env.RegisterActivity(acts)
+	value, err := env.ExecuteActivity(acts.AuditStock)
+	if err == nil {
+		require.NoError(t, value.Get(&report))
+	}
+	for line := range strings.Lines(lines.String()) {
+		if !strings.Contains(line, "an audit finding") {
+			continue
+		}
+		var entry map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &entry))
+		logged = append(logged, entry)
+	}
+	return report, logged, err
+}
+
+func TestWhatAnAuditCouldNotRepairIsLoggedAsAnError(t *testing.T) {
+	t.Parallel()
+	repaired := audit.New(audit.KindStockNotGiven, provision.OrderKey{Provider: "acme", ID: "o-1"}, "", time.Now(), "the order waits, but its pool has a Ready account that fits")
+	repaired.Repaired = "the order was woken"
+	raised := audit.New(audit.KindAccountAudit, provision.OrderKey{}, accountID, time.Now(), "the account is ready, but its last audit row says invalid")
+	want := audit.Report{Repaired: 1, Raised: 1, Findings: []audit.Finding{repaired, raised}}
+
+	report, logged, err := audited(t, auditorFake{report: want})
+	require.NoError(t, err)
+	require.Len(t, report.Findings, 2)
+	require.Len(t, logged, 2)
+	require.Equal(t, "WARN", logged[0]["level"])
+	require.Equal(t, "the order was woken", logged[0]["repaired"])
+	require.Equal(t, "acme/o-1", logged[0]["order"])
+	require.Equal(t, "ERROR", logged[1]["level"])
+	require.Equal(t, "account_audit_differs", logged[1]["kind"])
+	require.Equal(t, accountID, logged[1]["account"])
+	require.Empty(t, logged[1]["order"])
+
+	_, logged, err = audited(t, auditorFake{report: want, err: errors.New("no route")})
+	require.Error(t, err, "what could not be checked is tried again")
+	require.Len(t, logged, 2, "what is known is said all the same")
+}
+
+// expectation is what the auditor expects of the world's order.
+type expectation struct{ audit.ExpectedUser }
+
+func (e expectation) ExpectedUsers(_ context.Context, afterAccount, _ string, _ int) ([]audit.ExpectedUser, error) {
+	if afterAccount != "" {
+		return nil, nil
+	}
+	return []audit.ExpectedUser{e.ExpectedUser}, nil
+}
+
+// The auditor and the activities must mean the same user: its tags are written here and read there.
+func TestTheAuditorKnowsTheUserThatAnOrderMade(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	find := func(present bool, names ...string) (kinds []audit.Kind) {
+		t.Helper()
+		found, err := audit.FindUsers(t.Context(), expectation{audit.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: names, Present: present}},
+			inaws.Cloud{Sessions: w.acts.Cloud})
+		require.NoError(t, err)
+		for _, f := range found {
+			require.Equal(t, accountID, f.Account)
+			kinds = append(kinds, f.Kind)
+		}
+		return kinds
+	}
+	require.Equal(t, []audit.Kind{audit.KindUserMissing}, find(true, "alice"))
+	require.Empty(t, find(false, "alice"))
+	d := w.mustDo()
+	require.Empty(t, find(true, "alice"))
+	require.Empty(t, find(true, "earlier-name", "alice"), "one of the names")
+	require.Equal(t, []audit.Kind{audit.KindUserLeft}, find(false, "earlier-name", "alice"))
+
+	w.edit(func(a *awssim.Account) { a.Users["alice"].Tags[tagNonce] = "another order's" })
+	require.Equal(t, []audit.Kind{audit.KindUserMissing}, find(true, "alice"), "another order's user of that name")
+	require.Empty(t, find(false, "alice"))
+	w.edit(func(a *awssim.Account) { a.Users["alice"].Tags[tagNonce] = nonce })
+	w.undo(d)
+	require.Empty(t, find(false, "alice"))
+	require.Equal(t, len(w.sim.Effects()), func() int { find(false, "alice"); return len(w.sim.Effects()) }(), "it only reads")
+}
+
+func TestAnAccountThatCannotBeLookedIntoIsOneFinding(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(sc *scene) { sc.w.Account.ExternalID = "guessed" })
+	found, err := audit.FindUsers(t.Context(), expectation{audit.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: []string{"a", "b"}, Present: true}},
+		inaws.Cloud{Sessions: w.acts.Cloud})
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	require.Equal(t, audit.KindAccountUnreadable, found[0].Kind)
+	require.Equal(t, "the account cannot be entered (AccessDenied)", found[0].What)
+}

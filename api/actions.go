@@ -1,0 +1,127 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"quartermaster/internal/provision"
+	"quartermaster/workflows"
+)
+
+// What people may do to a running order. Its workflow decides, because only the workflow knows where the order stands at
+// this very moment. What the row tells for certain is answered without asking it: that there is no such order, and that it
+// is over.
+
+// CorrectOrder answers PATCH /v1/orders/{order_id}.
+func (s *server) CorrectOrder(ctx context.Context, in CorrectOrderRequestObject) (CorrectOrderResponseObject, error) {
+	order, err := s.tell(ctx, in.OrderID, workflows.UpdateCorrect, func(key provision.OrderKey) error {
+		return s.Workflows.Correct(ctx, key, correctionOf(*in.Body), actionOf(ctx, in.Body.Reason))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return CorrectOrder200JSONResponse(order), nil
+}
+
+// CancelOrder answers POST /v1/orders/{order_id}/cancel.
+func (s *server) CancelOrder(ctx context.Context, in CancelOrderRequestObject) (CancelOrderResponseObject, error) {
+	order, err := s.act(ctx, in.OrderID, workflows.UpdateCancel, value(in.Body).Reason)
+	if err != nil {
+		return nil, err
+	}
+	return CancelOrder202JSONResponse(order), nil
+}
+
+// RetryOrder answers POST /v1/orders/{order_id}/retry.
+func (s *server) RetryOrder(ctx context.Context, in RetryOrderRequestObject) (RetryOrderResponseObject, error) {
+	order, err := s.act(ctx, in.OrderID, workflows.UpdateRetry, &in.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return RetryOrder202JSONResponse(order), nil
+}
+
+// FailOrder answers POST /v1/orders/{order_id}/fail.
+func (s *server) FailOrder(ctx context.Context, in FailOrderRequestObject) (FailOrderResponseObject, error) {
+	order, err := s.act(ctx, in.OrderID, workflows.UpdateFail, &in.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return FailOrder202JSONResponse(order), nil
+}
+
+// SwapOrder answers POST /v1/orders/{order_id}/swap.
+func (s *server) SwapOrder(ctx context.Context, in SwapOrderRequestObject) (SwapOrderResponseObject, error) {
+	order, err := s.act(ctx, in.OrderID, workflows.UpdateSwap, &in.Body.Reason)
+	if err != nil {
+		return nil, err
+	}
+	return SwapOrder202JSONResponse(order), nil
+}
+
+// act tells an order's workflow a verb that needs nothing but who and why.
+func (s *server) act(ctx context.Context, id, verb string, reason *string) (Order, error) {
+	return s.tell(ctx, id, verb, func(key provision.OrderKey) error {
+		return s.Workflows.Act(ctx, key, verb, actionOf(ctx, reason))
+	})
+}
+
+// tell does something to the caller's order and returns the order as it stands then.
+func (s *server) tell(ctx context.Context, id, verb string, do func(provision.OrderKey) error) (Order, error) {
+	view, err := s.order(ctx, id)
+	if err != nil {
+		return Order{}, err
+	}
+	if err := tooLate(view, verb); err != nil {
+		return Order{}, err
+	}
+	if err := do(view.OrderKey); err != nil {
+		if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+			return Order{}, problem(codeUnavailable, "it is unknown whether order %q heard of it: %s", id, wayOut(verb)).because(err)
+		}
+		return Order{}, err
+	}
+	if view, err = s.order(ctx, id); err != nil {
+		return Order{}, problem(codeUnavailable, "order %q did hear of it, but cannot be read at the moment: do not send this again, read the order", id).because(err)
+	}
+	return s.orderResource(view), nil
+}
+
+// tooLate refuses what the order's row rules out for good: its last states never change, and from being undone there is
+// only the way to the end.
+func tooLate(view provision.OrderView, verb string) error {
+	switch {
+	case view.State.Ended():
+		return problem(provision.CodeTooLate, "order %q is %s: nothing can be done to it any more", view.ID, view.State)
+	case view.State == provision.Compensating && (verb == workflows.UpdateCancel || verb == workflows.UpdateFail || verb == workflows.UpdateSwap):
+		return problem(provision.CodeTooLate, "order %q is being undone already: read it until it has ended", view.ID)
+	}
+	return nil
+}
+
+// wayOut is what to do when the answer of a verb got lost. Every verb but one may be repeated.
+func wayOut(verb string) string {
+	if verb == workflows.UpdateSwap {
+		return "read it before you send this again, because a repeat would swap the next account too; if account_id has changed or is gone, it was swapped"
+	}
+	return "send the same request again, that is safe; a 409 then means that the first one arrived, or that the order has ended"
+}
+
+// actionOf is who acts, and why.
+func actionOf(ctx context.Context, reason *string) provision.Action {
+	return provision.Action{Actor: callerOf(ctx).Actor(), Reason: value(reason)}
+}
+
+func correctionOf(form OrderCorrection) provision.Correction {
+	correction := provision.Correction{
+		IAMUserName:      form.IAMUserName,
+		ContactName:      form.AWSContactName,
+		AlternateContact: form.AWSAlternateContact,
+		AccountAlias:     form.AWSAccountAlias,
+	}
+	if form.UseExistingCUR.IsSpecified() {
+		name, _ := form.UseExistingCUR.Get() // of null: empty, which is a new report
+		correction.UseExistingCUR = &name
+	}
+	return correction
+}

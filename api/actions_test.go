@@ -1,0 +1,500 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+	"quartermaster/workflows"
+)
+
+// told is what a fake workflow was told and did not refuse.
+type told struct {
+	key    provision.OrderKey
+	verb   string
+	fields provision.Correction
+	by     provision.Action
+}
+
+// Correct has the rules of the real workflow's validator, on the row instead of the workflow's own state.
+func (w *memoryWorkflows) Correct(_ context.Context, key provision.OrderKey, fields provision.Correction, by provision.Action) error {
+	return w.tell(told{key, workflows.UpdateCorrect, fields, by}, func(o *provision.OrderView) *provision.Failure {
+		if o.State != provision.ActionRequired {
+			return &provision.Failure{Code: provision.CodeNotAsked, Reason: "the order does not wait for a correction"}
+		}
+		asked := w.questions[key]
+		if asked == nil {
+			asked = []string{provision.TopField(o.Failure.Field)}
+		}
+		for _, name := range fields.Fields() {
+			if !slices.Contains(asked, name) {
+				return &provision.Failure{Code: provision.CodeNotAsked, Field: name, Reason: "the order asks for " + strings.Join(asked, ", ") + " only"}
+			}
+		}
+		if wrong := fields.Apply(o.Request).Validate(); len(wrong) > 0 {
+			return &provision.Failure{Code: provision.CodeInputRefused, Field: wrong[0].Field, Reason: wrong[0].Message}
+		}
+		o.Request, o.State, o.Failure, o.Since = fields.Apply(o.Request), provision.Provisioning, nil, now
+		return nil
+	})
+}
+
+// Act has the rules of the real workflow's validators, on the row instead of the workflow's own state.
+func (w *memoryWorkflows) Act(_ context.Context, key provision.OrderKey, verb string, by provision.Action) error {
+	return w.tell(told{key: key, verb: verb, by: by}, func(o *provision.OrderView) *provision.Failure {
+		switch {
+		case verb == workflows.UpdateRetry && o.State != provision.ActionRequired:
+			return &provision.Failure{Code: provision.CodeNotAsked, Reason: "the order waits for nothing that could be tried again"}
+		case verb == workflows.UpdateRetry:
+			o.State, o.Failure, o.Since = provision.Provisioning, nil, now
+			return nil
+		case verb == workflows.UpdateSwap && o.AccountID == "":
+			return &provision.Failure{Code: provision.CodeNotAsked, Reason: "the order holds no account that could be swapped"}
+		}
+		code := map[string]provision.Code{workflows.UpdateCancel: provision.CodeCancelled, workflows.UpdateFail: provision.CodeFailedByOperator,
+			workflows.UpdateSwap: provision.CodeSwappedByOperator}[verb]
+		o.State, o.Since = provision.Compensating, now
+		o.Failure = &provision.Failure{Code: code, Reason: strings.TrimSuffix("stopped: "+by.Reason, ": ")}
+		return nil
+	})
+}
+
+func (w *memoryWorkflows) tell(what told, do func(*provision.OrderView) *provision.Failure) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked++
+	if w.fail != nil {
+		return w.fail
+	}
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	accepted := acceptedOrder(w.orders[what.key].order)
+	order := &accepted // of a row that does not stand yet
+	for i := range w.store.orders {
+		if w.store.orders[i].OrderKey == what.key {
+			order = &w.store.orders[i]
+		}
+	}
+	if order.ID == "" || order.State.Ended() {
+		return &provision.Failure{Code: provision.CodeTooLate, Reason: "the work on the order is over"}
+	}
+	if refusal := do(order); refusal != nil {
+		return refusal
+	}
+	w.told = append(w.told, what)
+	return nil
+}
+
+// orderIn puts an order of acme into the store, in that state; one that is action_required asks for the field.
+func (w *world) orderIn(state provision.OrderState, field string) provision.OrderView {
+	o := completedOrder("MP-1")
+	o.State, o.Result, o.Password = state, nil, nil
+	o.Request.UseExistingCUR = "monthly"
+	if state == provision.ActionRequired {
+		o.Failure = &provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: field, Reason: "refused for the test"}
+	}
+	w.store.orders = []provision.OrderView{o}
+	return o
+}
+
+func (w *world) patch(target string, body any) *httptest.ResponseRecorder {
+	return w.send(w.key, http.MethodPatch, target, asText(body))
+}
+
+// keyID is the public part of the key that w.post and w.patch send.
+func (w *world) keyID() string {
+	id, _, _ := splitKey("Bearer " + w.key)
+	return id
+}
+
+// verbs are the operations that need nothing but a reason, by their workflow's name.
+var verbs = []string{workflows.UpdateCancel, workflows.UpdateRetry, workflows.UpdateFail, workflows.UpdateSwap}
+
+func TestCorrectingAnOrderThatAsks(t *testing.T) {
+	t.Parallel()
+	text := func(s string) *string { return &s }
+	contact := provision.AlternateContact{Name: "Billing Desk", Email: "billing@berg.example", Phone: "+46 8 123 456", Title: "Accountant"}
+	for name, c := range map[string]struct {
+		asks string
+		body map[string]any
+		want provision.Correction
+	}{
+		"the alias":           {"aws_account_alias", map[string]any{"aws_account_alias": "berg-eu"}, provision.Correction{AccountAlias: text("berg-eu")}},
+		"the user":            {"iam_user_name", map[string]any{"iam_user_name": "a.berg"}, provision.Correction{IAMUserName: text("a.berg")}},
+		"the contact":         {"aws_contact_name", map[string]any{"aws_contact_name": "Änna Berg"}, provision.Correction{ContactName: text("Änna Berg")}},
+		"the other contact":   {"aws_alternate_contact.phone", map[string]any{"aws_alternate_contact": contact}, provision.Correction{AlternateContact: &contact}},
+		"another report":      {"use_existing_cur", map[string]any{"use_existing_cur": "weekly"}, provision.Correction{UseExistingCUR: text("weekly")}},
+		"a new report":        {"use_existing_cur", map[string]any{"use_existing_cur": nil}, provision.Correction{UseExistingCUR: text("")}},
+		"a new report, empty": {"use_existing_cur", map[string]any{"use_existing_cur": ""}, provision.Correction{UseExistingCUR: text("")}},
+	} {
+		for _, reason := range []string{"", "chosen on the phone"} {
+			t.Run(name+" "+reason, func(t *testing.T) {
+				t.Parallel()
+				w := setup(t)
+				before := w.orderIn(provision.ActionRequired, c.asks)
+				body := map[string]any{}
+				for field, v := range c.body {
+					body[field] = v
+				}
+				if reason != "" {
+					body["reason"] = reason
+				}
+				order := read[Order](t, w.patch("/v1/orders/MP-1", body), http.StatusOK)
+				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Action{Actor: "key " + w.keyID(), Reason: reason}}}, w.workflows.told)
+				require.Equal(t, provision.Provisioning, order.State, "as it stands afterwards")
+				require.Nil(t, order.Failure)
+				after := before
+				after.Request, after.State, after.Failure, after.Since = c.want.Apply(before.Request), provision.Provisioning, nil, now
+				require.Equal(t, w.server.orderResource(after), order, "what was sent is changed, and nothing else")
+			})
+		}
+	}
+}
+
+func TestCorrectingSeveralFieldsAtOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	order := w.orderIn(provision.ActionRequired, "aws_account_alias")
+	w.workflows.questions = map[provision.OrderKey][]string{order.OrderKey: {"aws_account_alias", "use_existing_cur"}}
+	corrected := read[Order](t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu", "use_existing_cur": nil}), http.StatusOK)
+	require.Equal(t, "berg-eu", corrected.AWSAccountAlias)
+	require.Nil(t, corrected.UseExistingCUR)
+	require.Equal(t, "anna.berg", corrected.IAMUserName)
+}
+
+// A value that a new order is refused for is refused in the same words, before the workflow is asked.
+func TestACorrectionIsCheckedAsANewOrderIs(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.orderIn(provision.ActionRequired, "aws_account_alias")
+	for name, body := range map[string]map[string]any{
+		"report":       {"use_existing_cur": "a b"},
+		"user":         {"iam_user_name": "an na"},
+		"empty user":   {"iam_user_name": ""},
+		"contact":      {"aws_contact_name": " Anna"},
+		"long":         {"aws_contact_name": strings.Repeat("a", 51)},
+		"alias":        {"aws_account_alias": "123456789012"},
+		"other type":   {"aws_account_alias": 12},
+		"part of it":   {"aws_alternate_contact": map[string]any{"phone": "1"}},
+		"all of it":    {"aws_alternate_contact": map[string]any{"name": " ", "email": "nobody", "phone": "call me", "title": ""}},
+		"one too many": {"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example", "phone": "1", "title": "t", "fax": "1"}},
+		"not offered":  {"coupon": 1},
+		"several":      {"iam_user_name": "an na", "aws_account_alias": "a--b", "aws_contact_name": ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			want := fieldsOf(readProblem(t, w.post("/v1/orders/validate", orderForm("MP-1", body)), http.StatusUnprocessableEntity, codeInvalid))
+			got := fieldsOf(readProblem(t, w.patch("/v1/orders/MP-1", body), http.StatusUnprocessableEntity, codeInvalid))
+			require.Equal(t, want, got)
+		})
+	}
+	for name, c := range map[string]struct{ body, field, message string }{
+		"nothing":           {`{}`, "", "send at least one of use_existing_cur, iam_user_name"},
+		"only a reason":     {`{"reason":"why not"}`, "", "send at least one of"},
+		"null":              {`{"iam_user_name":null}`, "iam_user_name", "not nullable"},
+		"fixed when placed": {`{"environment":"test"}`, "environment", "is not a field here"},
+		"a list":            {`[]`, "", "must be JSON object"},
+		"number for report": {`{"use_existing_cur":1}`, "use_existing_cur", "must be JSON string or null"},
+		"blank reason":      {`{"aws_account_alias":"berg-eu","reason":"  "}`, "reason", "not only spaces"},
+		"an empty reason":   {`{"aws_account_alias":"berg-eu","reason":""}`, "reason", "needs 1 to 500 characters"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := fieldsOf(readProblem(t, w.patch("/v1/orders/MP-1", c.body), http.StatusUnprocessableEntity, codeInvalid))
+			require.Len(t, got, 1, got)
+			require.Contains(t, got[c.field], c.message)
+		})
+	}
+	t.Cleanup(func() { require.Zero(t, w.workflows.asked, "no workflow was asked") })
+}
+
+func TestACorrectionThatIsNotAskedForIsRefused(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	before := w.orderIn(provision.ActionRequired, "aws_account_alias")
+	p := readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu", "iam_user_name": "a.berg"}), http.StatusConflict, provision.CodeNotAsked)
+	require.Equal(t, "the order asks for aws_account_alias only", p.Detail)
+	require.Equal(t, map[string]string{"iam_user_name": p.Detail}, fieldsOf(p))
+	require.Equal(t, "/iam_user_name", *(*p.Errors)[0].Pointer)
+	require.Equal(t, before, w.store.orders[0], "all of it or nothing")
+
+	for _, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning, provision.Compensating} {
+		w.orderIn(state, "")
+		p := readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"}), http.StatusConflict, provision.CodeNotAsked)
+		require.Nil(t, p.Errors, "no field is at fault")
+	}
+	require.Empty(t, w.workflows.told)
+}
+
+// What the workflow finds wrong is refused with its field, though the API had nothing against it.
+func TestTheWorkflowHasTheLastWordOnAValue(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.orderIn(provision.ActionRequired, "aws_account_alias")
+	w.workflows.fail = fmt.Errorf("update: %w", &provision.Failure{Code: provision.CodeInputRefused, Field: "aws_account_alias", Reason: `"quux" is not an account alias`})
+	p := readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "quux"}), http.StatusUnprocessableEntity, provision.CodeInputRefused)
+	require.Equal(t, map[string]string{"aws_account_alias": `"quux" is not an account alias`}, fieldsOf(p))
+
+	// A failure that is no answer to the caller stays inside.
+	w.workflows.fail = &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "inner workings"}
+	p = readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "quux"}), http.StatusInternalServerError, provision.CodeInternal)
+	require.NotContains(t, p.Detail, "inner workings")
+	require.Contains(t, w.log.String(), "inner workings")
+	require.NotContains(t, w.log.String(), "quux")
+}
+
+func TestVerbsReachTheWorkflow(t *testing.T) {
+	t.Parallel()
+	after := map[string]provision.OrderState{workflows.UpdateCancel: provision.Compensating, workflows.UpdateRetry: provision.Provisioning,
+		workflows.UpdateFail: provision.Compensating, workflows.UpdateSwap: provision.Compensating}
+	for _, verb := range verbs {
+		for _, reason := range []string{"the customer asked", "Grund: Kündigung & mehr", strings.Repeat("ä", 500)} {
+			w := setup(t)
+			before := w.orderIn(provision.ActionRequired, "aws_account_alias")
+			order := read[Order](t, w.post("/v1/orders/MP-1/"+verb, map[string]any{"reason": reason}), http.StatusAccepted)
+			require.Equal(t, after[verb], order.State, "the order as it stands afterwards")
+			require.Equal(t, []told{{key: before.OrderKey, verb: verb, by: provision.Action{Actor: "key " + w.keyID(), Reason: reason}}}, w.workflows.told)
+		}
+	}
+}
+
+func TestACancelNeedsNoReason(t *testing.T) {
+	t.Parallel()
+	for name, send := range map[string]func(*world) *httptest.ResponseRecorder{
+		"no body": func(w *world) *httptest.ResponseRecorder {
+			return w.send(w.key, http.MethodPost, "/v1/orders/MP-1/cancel", "")
+		},
+		"no body, but a type": func(w *world) *httptest.ResponseRecorder {
+			return w.send(w.key, http.MethodPost, "/v1/orders/MP-1/cancel", "", "Content-Type", "text/plain")
+		},
+		"a blank body":    func(w *world) *httptest.ResponseRecorder { return w.post("/v1/orders/MP-1/cancel", " \n") },
+		"an empty object": func(w *world) *httptest.ResponseRecorder { return w.post("/v1/orders/MP-1/cancel", "{}") },
+		"a body of no chunks": func(w *world) *httptest.ResponseRecorder {
+			r := newChunked(http.MethodPost, "/v1/orders/MP-1/cancel", nil)
+			r.Header.Set("Authorization", "Bearer "+w.key)
+			return serve(w.handler, r)
+		},
+	} {
+		w := setup(t)
+		w.orderIn(provision.Provisioning, "")
+		require.Equal(t, provision.Compensating, read[Order](t, send(w), http.StatusAccepted).State, name)
+		require.Equal(t, provision.Action{Actor: "key " + w.keyID()}, w.workflows.told[0].by, name)
+	}
+	w := setup(t)
+	w.orderIn(provision.Provisioning, "")
+	readProblem(t, w.post("/v1/orders/MP-1/cancel", `{"reason"`), http.StatusBadRequest, codeInvalidJSON)
+	readProblem(t, w.send(w.key, http.MethodPost, "/v1/orders/MP-1/cancel", `{}`, "Content-Type", "text/plain"), http.StatusUnsupportedMediaType, codeUnsupportedMediaType)
+	require.Zero(t, w.workflows.asked)
+}
+
+func TestReasonsThatAreNone(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.orderIn(provision.ActionRequired, "aws_account_alias")
+	for _, verb := range verbs {
+		for body, message := range map[string]string{
+			`{"reason":""}`:    "needs 1 to 500 characters, not only spaces, and no control characters; it has 0",
+			`{"reason":"   "}`: "not only spaces",
+			`{"reason":"` + strings.Repeat("ä", 501) + `"}`: "it has 501",
+			`{"reason":"two\nlines"}`:                       "no control characters",
+			`{"reason":"a\u0000b"}`:                         "no control characters",
+			`{"reason":12}`:                                 "must be JSON string",
+			`{"reason":null}`:                               "not nullable",
+		} {
+			got := fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, body), http.StatusUnprocessableEntity, codeInvalid))
+			require.Len(t, got, 1, body)
+			require.Contains(t, got["reason"], message, body)
+		}
+		got := fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, `{"reason":"ok","force":true}`), http.StatusUnprocessableEntity, codeInvalid))
+		require.Equal(t, map[string]string{"force": "is not a field here: remove it, or check its spelling"}, got)
+		if verb == workflows.UpdateCancel {
+			continue
+		}
+		got = fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, "{}"), http.StatusUnprocessableEntity, codeInvalid))
+		require.Equal(t, map[string]string{"reason": "is missing: it is required"}, got)
+		require.Contains(t, readProblem(t, w.send(w.key, http.MethodPost, "/v1/orders/MP-1/"+verb, ""), http.StatusUnsupportedMediaType, codeUnsupportedMediaType).Detail, "application/json")
+	}
+	require.Zero(t, w.workflows.asked)
+}
+
+// What the row says for certain is answered without asking the workflow, which may be gone long since.
+func TestItIsTooLateForAnOrderThatIsOver(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	send := map[string]func() *httptest.ResponseRecorder{"correct": func() *httptest.ResponseRecorder {
+		return w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"})
+	}}
+	for _, verb := range verbs {
+		send[verb] = func() *httptest.ResponseRecorder {
+			return w.post("/v1/orders/MP-1/"+verb, map[string]any{"reason": "because"})
+		}
+	}
+	for _, state := range []provision.OrderState{provision.Completed, provision.Failed, provision.Cancelled} {
+		w.orderIn(state, "")
+		for verb, send := range send {
+			p := readProblem(t, send(), http.StatusConflict, provision.CodeTooLate)
+			require.Equal(t, fmt.Sprintf(`order "MP-1" is %s: nothing can be done to it any more`, state), p.Detail, verb)
+		}
+	}
+	w.orderIn(provision.Compensating, "")
+	for _, verb := range []string{"cancel", "fail", "swap"} {
+		require.Contains(t, readProblem(t, send[verb](), http.StatusConflict, provision.CodeTooLate).Detail, "is being undone already", verb)
+	}
+	require.Zero(t, w.workflows.asked)
+
+	// While it is being handed over only the workflow knows.
+	w.orderIn(provision.Provisioning, "")
+	w.workflows.fail = &provision.Failure{Code: provision.CodeTooLate, Reason: "its account is being handed over: there is no way back"}
+	for _, verb := range verbs {
+		require.Contains(t, readProblem(t, send[verb](), http.StatusConflict, provision.CodeTooLate).Detail, "being handed over", verb)
+	}
+}
+
+func TestVerbsThatTheOrderDoesNotAskFor(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	because := map[string]any{"reason": "because"}
+	w.orderIn(provision.Provisioning, "")
+	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/retry", because), http.StatusConflict, provision.CodeNotAsked).Detail, "waits for nothing")
+	w.orderIn(provision.WaitingForAccount, "")
+	w.store.orders[0].AccountID = ""
+	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/swap", because), http.StatusConflict, provision.CodeNotAsked).Detail, "holds no account")
+	require.Empty(t, w.workflows.told)
+}
+
+// An order that was accepted a moment ago has a workflow, if not a row.
+func TestAnOrderWithoutARowCanBeCancelled(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	read[Order](t, w.post("/v1/orders", orderForm("MP-1")), http.StatusAccepted)
+	require.Equal(t, "MP-1", read[Order](t, w.post("/v1/orders/MP-1/cancel", "{}"), http.StatusAccepted).ID)
+	require.Equal(t, provision.OrderKey{Provider: "acme", ID: "MP-1"}, w.workflows.told[0].key)
+	readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"}), http.StatusConflict, provision.CodeNotAsked)
+}
+
+func TestNobodyTouchesTheOrdersOfOthers(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.orderIn(provision.ActionRequired, "aws_account_alias")
+	read[Order](t, w.post("/v1/orders", orderForm("MP-2")), http.StatusAccepted) // has no row yet
+	for _, id := range []string{"MP-1", "MP-2", "nobody"} {
+		for _, verb := range append([]string{""}, verbs...) {
+			method, target, body := http.MethodPost, "/v1/orders/"+id+"/"+verb, `{"reason":"because"}`
+			if verb == "" {
+				method, target, body = http.MethodPatch, "/v1/orders/"+id, `{"aws_account_alias":"berg-eu"}`
+			}
+			p := readProblem(t, w.send(w.otherKey, method, target, body), http.StatusNotFound, codeNotFound)
+			require.Equal(t, fmt.Sprintf("there is no order %q", id), p.Detail, "the same words for foreign and unknown")
+			readProblem(t, w.send("", method, target, body), http.StatusUnauthorized, codeUnauthorized)
+		}
+	}
+	require.Zero(t, w.workflows.asked, "nothing was sent")
+}
+
+func TestTheAnswerOfAVerbGotLost(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]error{
+		"unavailable": fmt.Errorf("update: %w", ErrUnavailable),
+		"too late":    fmt.Errorf("update: %w", context.DeadlineExceeded),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			w.orderIn(provision.ActionRequired, "aws_account_alias")
+			w.workflows.fail = fail
+			answers := map[string]*httptest.ResponseRecorder{"correct": w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"})}
+			for _, verb := range verbs {
+				answers[verb] = w.post("/v1/orders/MP-1/"+verb, map[string]any{"reason": "because"})
+			}
+			for verb, answer := range answers {
+				wayOut := "send the same request again, that is safe"
+				if verb == "swap" {
+					wayOut = "read it before you send this again, because a repeat would swap the next account too"
+				}
+				require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail, `it is unknown whether order "MP-1" heard of it: `+wayOut, verb)
+				require.Equal(t, "5", answer.Header().Get("Retry-After"))
+			}
+		})
+	}
+}
+
+// forgetsAfterwards is a store that breaks once the workflow was told.
+type forgetsAfterwards struct {
+	*memoryStore
+	workflows *memoryWorkflows
+}
+
+func (s forgetsAfterwards) Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
+	if len(s.workflows.told) > 0 {
+		return provision.OrderView{}, errors.New("connection reset")
+	}
+	return s.memoryStore.Order(ctx, key)
+}
+
+func TestWhatWasDoneIsNotSentAgainBecauseItCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	cfg := w.server.Config
+	cfg.Store = forgetsAfterwards{w.store, w.workflows}
+	handler, err := New(cfg)
+	require.NoError(t, err)
+	w.handler = handler
+	w.orderIn(provision.Provisioning, "")
+	p := readProblem(t, w.post("/v1/orders/MP-1/swap", map[string]any{"reason": "because"}), http.StatusServiceUnavailable, codeUnavailable)
+	require.Contains(t, p.Detail, `order "MP-1" did hear of it, but cannot be read at the moment: do not send this again`)
+	require.Len(t, w.workflows.told, 1)
+	require.Contains(t, w.log.String(), "connection reset")
+}
+
+func TestVerbsOnOrdersWhoseIDsAreWords(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"validate", "cancel", "a:b"} {
+		w := setup(t)
+		o := w.orderIn(provision.ActionRequired, "aws_account_alias")
+		o.ID = id
+		w.store.orders = []provision.OrderView{o}
+		require.Equal(t, "berg-eu", read[Order](t, w.patch("/v1/orders/"+id, map[string]any{"aws_account_alias": "berg-eu"}), http.StatusOK).AWSAccountAlias)
+		require.Equal(t, id, read[Order](t, w.post("/v1/orders/"+id+"/cancel", "{}"), http.StatusAccepted).ID)
+	}
+}
+
+// Neither the customer's data nor what people write about them stands in the log, whatever becomes of the request.
+func TestTheLogHoldsNothingOfACorrection(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	order := w.orderIn(provision.ActionRequired, "aws_alternate_contact.phone")
+	contact := map[string]any{"name": "Zenobia Quux", "email": "zenobia@quux.example", "phone": "+46 8 777 888", "title": "Boss"}
+	correction := map[string]any{"aws_alternate_contact": contact, "reason": "Zenobia called"}
+	because := map[string]any{"reason": "Zenobia called"}
+	require.Equal(t, http.StatusConflict, w.patch("/v1/orders/MP-1", changed(map[string]any{"iam_user_name": "zenobia"}, []map[string]any{correction})).Code)
+	require.Equal(t, http.StatusUnprocessableEntity, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "Zenobia--Quux", "reason": "Zenobia\ncalled"}).Code)
+	w.workflows.fail = &provision.Failure{Code: provision.CodeInputRefused, Field: "aws_alternate_contact.name", Reason: `"Zenobia Quux" is refused`}
+	require.Equal(t, http.StatusUnprocessableEntity, w.patch("/v1/orders/MP-1", correction).Code)
+	w.workflows.fail = fmt.Errorf("update: %w", ErrUnavailable)
+	require.Equal(t, http.StatusServiceUnavailable, w.patch("/v1/orders/MP-1", correction).Code)
+	w.workflows.fail = nil
+	require.Equal(t, http.StatusOK, w.patch("/v1/orders/MP-1", correction).Code)
+	require.Equal(t, http.StatusConflict, w.post("/v1/orders/MP-1/retry", because).Code)
+	require.Equal(t, http.StatusAccepted, w.post("/v1/orders/MP-1/cancel", because).Code)
+	require.Equal(t, http.StatusConflict, w.post("/v1/orders/MP-1/cancel", because).Code)
+
+	log := strings.ToLower(w.log.String())
+	for _, never := range []string{"zenobia", "quux", "777 888", order.Request.AccountAlias} {
+		require.NotContains(t, log, never)
+	}
+	lines := w.log.lines(t)
+	require.Len(t, lines, 8)
+	for i, code := range []any{"NotAsked", "Invalid", "InputRefused", "Unavailable", nil, "NotAsked", nil, "TooLate"} {
+		require.Equal(t, code, lines[i]["code"], i)
+		require.Equal(t, w.keyID(), lines[i]["key"])
+	}
+	require.Equal(t, "/v1/orders/:order_id/cancel", lines[6]["route"])
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+
+	"quartermaster/internal/audit"
+	"quartermaster/internal/audit/inaws"
+	"quartermaster/internal/awscloud"
+	"quartermaster/internal/postgres"
+)
+
+type verifyCommand struct {
+	databaseOptions
+	awsOptions
+	AWS  bool `name:"aws" help:"Also look into AWS: Allocated accounts have their order's IAM user, Ready accounts have none of ours. Only reads."`
+	JSON bool `help:"Print findings as JSON, one a line."`
+}
+
+// Help says what the exit code means.
+func (verifyCommand) Help() string {
+	return "Checks that nothing is stuck and nothing contradicts itself: orders, accounts and audit rows against each other, and against " +
+		"Temporal's workflows. It changes nothing. A line per finding; the exit code is 1 when there is a finding, or when something could not be checked."
+}
+
+// Run checks everything and fails when something is wrong.
+func (c *verifyCommand) Run(e *env) error {
+	store, db, err := c.open(e.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	temporal, err := dialTemporal(e, nil) // it only reads what is not sealed
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	auditor, err := newAuditor(store, temporal)
+	if err != nil {
+		return err
+	}
+	auditor.All = true
+	findings, failed := auditor.Find(e.ctx)
+	if c.AWS {
+		more, err := c.findInAWS(e, store)
+		findings, failed = append(findings, more...), errors.Join(failed, err)
+	}
+	return c.tell(e, findings, failed)
+}
+
+// tell prints the findings and turns them into an error.
+func (c *verifyCommand) tell(e *env, findings []audit.Finding, failed error) error {
+	for _, f := range findings {
+		if c.JSON {
+			if err := writeJSON(e, f); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintln(e.out, f)
+	}
+	if len(findings) > 0 {
+		failed = errors.Join(failed, fmt.Errorf("%d findings", len(findings)))
+	}
+	if failed == nil && !c.JSON {
+		fmt.Fprintln(e.out, "nothing is stuck and nothing contradicts itself")
+	}
+	return failed
+}
+
+func (c *verifyCommand) findInAWS(e *env, store *postgres.Store) ([]audit.Finding, error) {
+	caller, err := c.callerConfig(e.ctx)
+	if err != nil {
+		return nil, err
+	}
+	cloud, err := awscloud.New(awscloud.Options{Config: caller, Endpoint: c.AWSEndpoint, SessionPrefix: inaws.SessionPrefix, Limits: awscloud.DefaultLimits()})
+	if err != nil {
+		return nil, err
+	}
+	findings, err := audit.FindUsers(e.ctx, store, inaws.Cloud{Sessions: cloud})
+	if err != nil {
+		err = fmt.Errorf("AWS could not be checked: %w", err)
+	}
+	return findings, err
+}
+
+// newAuditor is the auditor of the worker and of verify.
+func newAuditor(store *postgres.Store, temporal client.Client) (*audit.Auditor, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return nil, fmt.Errorf("the TEMPORAL_* variables: %w", err)
+	}
+	namespace := options.Namespace
+	if namespace == "" {
+		namespace = client.DefaultNamespace
+	}
+	return &audit.Auditor{Store: store, Workflows: orderRuns{client: temporal, namespace: namespace}, Bounds: audit.DefaultBounds()}, nil
+}

@@ -1,0 +1,298 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"quartermaster/internal/audit"
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
+	"quartermaster/internal/provision"
+	"quartermaster/workflows"
+)
+
+// frontend is a Temporal frontend on the loopback that knows the newest run of each workflow, its history, and how to start and
+// reset it.
+type frontend struct {
+	workflowservice.UnimplementedWorkflowServiceServer
+	mu        sync.Mutex
+	newest    map[string]*workflowpb.WorkflowExecutionInfo
+	histories map[string][]enumspb.EventType // by run
+	queries   []string
+	starts    []*workflowservice.StartWorkflowExecutionRequest
+	resets    []*workflowservice.ResetWorkflowExecutionRequest
+	reading   func() // called before a history is read
+}
+
+func (f *frontend) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
+	return &workflowservice.GetSystemInfoResponse{Capabilities: &workflowservice.GetSystemInfoResponse_Capabilities{}}, nil
+}
+
+// ListWorkflowExecutions answers one a page.
+func (f *frontend) ListWorkflowExecutions(_ context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.queries = append(f.queries, r.Query)
+	var ids []string
+	for id, info := range f.newest {
+		if strings.Contains(r.Query, "'"+info.Status.String()+"'") && id > string(r.NextPageToken) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	page := &workflowservice.ListWorkflowExecutionsResponse{}
+	if len(ids) > 0 {
+		page.Executions = []*workflowpb.WorkflowExecutionInfo{f.newest[ids[0]]}
+	}
+	if len(ids) > 1 {
+		page.NextPageToken = []byte(ids[0])
+	}
+	return page, nil
+}
+
+func (f *frontend) DescribeWorkflowExecution(_ context.Context, r *workflowservice.DescribeWorkflowExecutionRequest) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info, ok := f.newest[r.Execution.WorkflowId]
+	if !ok {
+		return nil, serviceerror.ToStatus(serviceerror.NewNotFound("workflow not found")).Err()
+	}
+	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: info}, nil
+}
+
+func (f *frontend) StartWorkflowExecution(_ context.Context, r *workflowservice.StartWorkflowExecutionRequest) (*workflowservice.StartWorkflowExecutionResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.starts = append(f.starts, r)
+	if info, ok := f.newest[r.WorkflowId]; ok && info.Status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return nil, serviceerror.ToStatus(serviceerror.NewWorkflowExecutionAlreadyStarted("started", "another request", info.Execution.RunId)).Err()
+	}
+	return &workflowservice.StartWorkflowExecutionResponse{RunId: "run-2", Started: true}, nil
+}
+
+func (f *frontend) GetWorkflowExecutionHistory(_ context.Context, r *workflowservice.GetWorkflowExecutionHistoryRequest) (*workflowservice.GetWorkflowExecutionHistoryResponse, error) {
+	if f.reading != nil {
+		f.reading()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	history, ok := f.histories[r.Execution.RunId]
+	if !ok {
+		return nil, serviceerror.ToStatus(serviceerror.NewNotFound("history not found")).Err()
+	}
+	answer := &workflowservice.GetWorkflowExecutionHistoryResponse{History: &historypb.History{}}
+	for i, event := range history {
+		answer.History.Events = append(answer.History.Events, &historypb.HistoryEvent{EventId: int64(i) + 1, EventType: event})
+	}
+	return answer, nil
+}
+
+func (f *frontend) ResetWorkflowExecution(_ context.Context, r *workflowservice.ResetWorkflowExecutionRequest) (*workflowservice.ResetWorkflowExecutionResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.resets = append(f.resets, r)
+	return &workflowservice.ResetWorkflowExecutionResponse{RunId: "run-2"}, nil
+}
+
+// runs makes the newest run of a workflow one of that status.
+func (f *frontend) runs(id, runID string, status enumspb.WorkflowExecutionStatus) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	info := &workflowpb.WorkflowExecutionInfo{Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: runID}, Status: status, StartTime: timestamppb.New(started)}
+	if status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		info.CloseTime = timestamppb.New(started.Add(time.Hour))
+	}
+	f.newest[id] = info
+}
+
+var started = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+
+var orderOne = provision.OrderKey{Provider: "acme", ID: "o-1"}
+
+func setupFrontend(t *testing.T) (f *frontend, address string) {
+	t.Helper()
+	f = &frontend{newest: map[string]*workflowpb.WorkflowExecutionInfo{}, histories: map[string][]enumspb.EventType{}}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := grpc.NewServer()
+	workflowservice.RegisterWorkflowServiceServer(server, f)
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(server.Stop)
+	return f, listener.Addr().String()
+}
+
+func setupRuns(t *testing.T) (*frontend, orderRuns) {
+	t.Helper()
+	f, address := setupFrontend(t)
+	c, err := client.Dial(client.Options{HostPort: address})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return f, orderRuns{client: c, namespace: "shop"}
+}
+
+func TestOpenOrdersAreListedPageByPage(t *testing.T) {
+	t.Parallel()
+	f, runs := setupRuns(t)
+	for _, id := range []string{"order/acme/o-1", "order/acme/o-2", "order/other/o-1", "something else"} {
+		f.runs(id, "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
+	}
+	f.runs("order/acme/o-3", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)
+	open, err := runs.Open(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[provision.OrderKey]time.Time{orderOne: started, {Provider: "acme", ID: "o-2"}: started, {Provider: "other", ID: "o-1"}: started}, open)
+	require.Len(t, f.queries, 4)
+	require.Equal(t, "WorkflowType = 'ProvisionOrder' AND ExecutionStatus = 'Running'", f.queries[0])
+
+	f.runs("order/acme/o-4", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+	stopped, err := runs.Terminated(t.Context(), started)
+	require.NoError(t, err)
+	require.Equal(t, []provision.OrderKey{{Provider: "acme", ID: "o-4"}}, stopped)
+	require.Equal(t, "WorkflowType = 'ProvisionOrder' AND ExecutionStatus = 'Terminated' AND CloseTime > '2026-11-22T10:00:00Z'", f.queries[4])
+	_, err = runs.Terminated(t.Context(), time.Time{})
+	require.NoError(t, err)
+	require.Equal(t, "WorkflowType = 'ProvisionOrder' AND ExecutionStatus = 'Terminated'", f.queries[5])
+}
+
+func TestTheNewestRunOfAnOrder(t *testing.T) {
+	t.Parallel()
+	f, runs := setupRuns(t)
+	run, err := runs.Run(t.Context(), orderOne)
+	require.NoError(t, err)
+	require.Zero(t, run, "Temporal knows none")
+	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
+	run, err = runs.Run(t.Context(), orderOne)
+	require.NoError(t, err)
+	require.Equal(t, audit.Run{ID: "run-1", Open: true, Status: "Running", Started: started}, run)
+	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+	run, err = runs.Run(t.Context(), orderOne)
+	require.NoError(t, err)
+	require.Equal(t, audit.Run{ID: "run-1", Status: "Terminated", Started: started, ClosedAt: started.Add(time.Hour)}, run)
+}
+
+func TestAnOrderIsStartedAgainButNeverTwice(t *testing.T) {
+	t.Parallel()
+	f, runs := setupRuns(t)
+	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+	order := provision.Order{OrderKey: orderOne, AcceptedAt: started, Request: provision.Request{Marketplace: "north"}}
+	again, err := runs.Restart(t.Context(), order)
+	require.NoError(t, err)
+	require.True(t, again)
+	start := f.starts[0]
+	require.Equal(t, "order/acme/o-1", start.WorkflowId)
+	require.Equal(t, workflows.ProvisionOrderName, start.WorkflowType.Name)
+	require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY, start.WorkflowIdReusePolicy)
+	require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_FAIL, start.WorkflowIdConflictPolicy, "Temporal itself refuses a second open run")
+	var input provision.Order
+	require.NoError(t, json.Unmarshal(start.Input.Payloads[0].Data, &input))
+	require.Equal(t, order, input)
+
+	f.runs("order/acme/o-1", "run-2", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
+	again, err = runs.Restart(t.Context(), order)
+	require.NoError(t, err)
+	require.False(t, again)
+}
+
+func TestATerminatedRunGoesOnAtItsLastTask(t *testing.T) {
+	t.Parallel()
+	f, runs := setupRuns(t)
+	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+	f.histories["run-1"] = []enumspb.EventType{
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+		enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED, enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
+		enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+		enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+	}
+	run, err := runs.Run(t.Context(), orderOne)
+	require.NoError(t, err)
+	continued, err := runs.Continue(t.Context(), orderOne, run, "audit: terminated")
+	require.NoError(t, err)
+	require.True(t, continued)
+	reset := f.resets[0]
+	require.Equal(t, "shop", reset.Namespace)
+	require.Equal(t, "order/acme/o-1", reset.WorkflowExecution.WorkflowId)
+	require.Equal(t, "run-1", reset.WorkflowExecution.RunId)
+	require.EqualValues(t, 10, reset.WorkflowTaskFinishEventId)
+	require.Equal(t, "audit: terminated", reset.Reason)
+	require.Equal(t, "audit-run-1", reset.RequestId, "a repeat is the same reset")
+
+	// A reset ends the newest run: whoever else took over must not be ended.
+	f.reading = func() { f.runs("order/acme/o-1", "run-2", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING) }
+	continued, err = runs.Continue(t.Context(), orderOne, run, "audit: terminated")
+	require.NoError(t, err)
+	require.False(t, continued)
+	f.reading = nil
+	f.histories["run-3"] = []enumspb.EventType{enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED}
+	for _, without := range []string{"run-3", "run-4"} {
+		f.runs("order/acme/o-1", without, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+		continued, err = runs.Continue(t.Context(), orderOne, audit.Run{ID: without}, "audit: terminated")
+		require.NoError(t, err)
+		require.False(t, continued, "no task, or no history")
+	}
+	require.Len(t, f.resets, 1)
+}
+
+// Not parallel: Temporal's address comes from the environment, which is the process's.
+func TestVerifyTellsByItsExitWhetherAllIsWell(t *testing.T) {
+	f, address := setupFrontend(t)
+	t.Setenv("TEMPORAL_ADDRESS", address)
+	url := pgtest.URL(t)
+	db, err := postgres.Open(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	store := postgres.New(db)
+	pool := provision.Pool{Provider: "acme", Marketplace: "north", Environment: provision.Production}
+	require.NoError(t, store.AddProvider(t.Context(), "acme", "Acme"))
+	require.NoError(t, store.AddPool(t.Context(), pool, provision.DataExport))
+	_, err = store.OpenOrder(t.Context(), provision.Order{OrderKey: orderOne, AcceptedAt: started,
+		Request: provision.Request{Marketplace: "north", Environment: provision.Production, ContactName: "Jane Roe", IAMUserName: "jane"}})
+	require.NoError(t, err)
+	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
+
+	verify := func(args ...string) (string, error) {
+		t.Helper()
+		var out, logs bytes.Buffer
+		err := run(t.Context(), append([]string{"verify", "--database-url=" + url}, args...), &out, &logs)
+		require.NotContains(t, out.String()+logs.String(), "Jane")
+		return out.String(), err
+	}
+	out, err := verify()
+	require.NoError(t, err)
+	require.Equal(t, "nothing is stuck and nothing contradicts itself\n", out)
+
+	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+	out, err = verify()
+	require.EqualError(t, err, "1 findings")
+	require.Contains(t, out, "order_without_workflow [stuck] order acme/o-1: the order is accepted, but its workflow has closed as Terminated, since 2026-11-22T11:00:00Z")
+	require.Empty(t, f.starts, "verify changes nothing")
+	require.Equal(t, 1, strings.Count(out, "\n"))
+
+	out, err = verify("--json")
+	require.EqualError(t, err, "1 findings")
+	var finding audit.Finding
+	require.NoError(t, json.Unmarshal([]byte(out), &finding))
+	require.Equal(t, audit.KindOrderWithoutWorkflow, finding.Kind)
+	require.Equal(t, orderOne, finding.Order)
+	require.True(t, finding.Repairable)
+
+	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+	_, err = verify()
+	require.ErrorContains(t, err, "connecting to Temporal")
+}

@@ -1,0 +1,124 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+
+	"quartermaster/dev/child"
+)
+
+// The parts of the stack that can be crashed.
+const (
+	PartPostgres = "postgres"
+	PartTemporal = "temporal"
+	PartAPI      = "api"
+	PartWorker   = "worker"
+)
+
+// process is a server that runs.
+type process interface {
+	Stop() error // in order
+	Kill() error // as a crash would
+	Done() <-chan struct{}
+}
+
+// part is a process of the stack, and how to start it again where it was.
+type part struct {
+	name    string
+	start   func(context.Context) (process, error)
+	restart bool // start it again when it ends by itself, as a platform does
+
+	mu      sync.Mutex
+	running process
+	wanted  bool // is the end of the running one wanted?
+}
+
+// startPart starts a part, stops it with the stack, and reports when it ends while nobody wants that.
+func (s *Stack) startPart(ctx context.Context, p *part) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := s.launch(ctx, p); err != nil {
+		return err
+	}
+	s.parts = append(s.parts, p)
+	s.onStop(func() error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.wanted = true
+		if err := p.running.Stop(); err != nil {
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+		return nil
+	})
+	return nil
+}
+
+// launch starts the part's process and looks after it. The part must be locked.
+func (s *Stack) launch(ctx context.Context, p *part) error {
+	running, err := p.start(ctx)
+	if err != nil {
+		return err
+	}
+	p.running, p.wanted = running, false
+	go func() {
+		<-running.Done()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.wanted || p.running != running {
+			return
+		}
+		err := fmt.Errorf("%s ended by itself; its log is %s", p.name, s.logFile(p.name))
+		if p.restart {
+			err = s.launch(ctx, p)
+		}
+		if err != nil {
+			s.failed <- err
+		}
+	}()
+	return nil
+}
+
+// Crash kills a part as a crash would and starts it again, on what it left behind. Of several workers it takes the first.
+func (s *Stack) Crash(ctx context.Context, name string) error {
+	i := slices.IndexFunc(s.parts, func(p *part) bool { return p.name == name })
+	if i < 0 {
+		return fmt.Errorf("the stack has no part %q, or it is somebody else's", name)
+	}
+	p := s.parts[i]
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wanted = true
+	if err := p.running.Kill(); err != nil {
+		return fmt.Errorf("crashing %s: %w", name, err)
+	}
+	if err := s.launch(ctx, p); err != nil {
+		return fmt.Errorf("starting %s again: %w", name, err)
+	}
+	return nil
+}
+
+// program is a process of our own program.
+type program struct{ *child.Process }
+
+// Stop asks the program to end and gives it the time that it gives its activities.
+func (p program) Stop() error { return p.Process.Stop(stopGrace) }
+
+// startProgram starts the program with one of its commands, in the background.
+func (s *Stack) startProgram(ctx context.Context, name string, restart bool) error {
+	return s.startPart(ctx, &part{name: name, restart: restart, start: func(ctx context.Context) (process, error) {
+		log, err := os.OpenFile(s.logFile(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		cmd := s.command(context.WithoutCancel(ctx), name)
+		cmd.Stdout, cmd.Stderr = log, log
+		running, err := child.Start(cmd, log)
+		if err != nil {
+			return nil, err
+		}
+		return program{running}, nil
+	}})
+}

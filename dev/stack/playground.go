@@ -1,0 +1,222 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"quartermaster/api"
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+	"quartermaster/internal/secrets"
+	"quartermaster/workflows"
+)
+
+// Playground is a stack with a client and Temporal at hand.
+type Playground struct {
+	*Stack
+	Client   *Client
+	Workflow client.Client
+	numbers  int
+}
+
+// NewPlayground prepares a running stack for scenarios: no stock yet, each scenario brings its own.
+func NewPlayground(ctx context.Context, s *Stack) (*Playground, error) {
+	c, err := s.Seed(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	w, err := s.DialTemporal(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Playground{Stack: s, Client: c, Workflow: w}, nil
+}
+
+// DialTemporal connects to the stack's Temporal with the stack's keys.
+func (s *Stack) DialTemporal(ctx context.Context) (client.Client, error) {
+	ring, err := secrets.ParseRing(s.SealKeys)
+	if err != nil {
+		return nil, err
+	}
+	data, failures := secrets.Converters(ring)
+	c, err := client.DialContext(ctx, client.Options{HostPort: s.Temporal, Namespace: namespace, DataConverter: data, FailureConverter: failures,
+		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}) // the tools' output is for people
+	if err != nil {
+		return nil, err
+	}
+	s.onStop(func() error { c.Close(); return nil })
+	return c, nil
+}
+
+// Stock adds n accounts to a pool, which it makes if need be, and returns their ids, oldest first.
+func (p *Playground) Stock(ctx context.Context, marketplace string, model provision.Model, n int) (ids []string, err error) {
+	if err := p.Pool(ctx, marketplace, provision.DataExport); err != nil {
+		return nil, err
+	}
+	for range n {
+		p.numbers++
+		account := Stocked{marketplace, model, p.numbers}
+		if err := p.AddAccount(ctx, p.Client, account); err != nil {
+			return nil, err
+		}
+		ids = append(ids, account.ID())
+	}
+	return ids, nil
+}
+
+// Pool makes a pool. Every scenario has one of its own, named like it, so that none draws another's accounts.
+func (p *Playground) Pool(ctx context.Context, marketplace string, kind provision.ReportKind) error {
+	return p.Store.AddPool(ctx, pool(marketplace), kind)
+}
+
+// NewOrder is an order that asks for nothing special, from the pool that is named like it.
+func NewOrder(id string, model provision.Model) api.NewOrder {
+	return api.NewOrder{
+		ID: id, Marketplace: id, Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, AccountModel: &model,
+		IAMUserName: "customer." + id, AWSContactName: "Jane Roe", AWSAccountAlias: "customer-" + id,
+		AWSAlternateContact: &provision.AlternateContact{Name: "Billing Desk", Email: "billing@customer.example", Phone: "+46 8 123 456", Title: "Accountant"},
+	}
+}
+
+// Place places an order that must be new.
+func (p *Playground) Place(ctx context.Context, order api.NewOrder) error {
+	status, _, err := p.Client.PlaceOrder(ctx, order)
+	if err == nil && status != http.StatusAccepted {
+		err = fmt.Errorf("order %s: status %d, expected 202", order.ID, status)
+	}
+	return err
+}
+
+// Until reads the order until the condition holds.
+func (p *Playground) Until(ctx context.Context, id string, holds func(api.Order) bool) (api.Order, error) {
+	for {
+		order, err := p.Client.Order(ctx, id)
+		if err != nil || holds(order) {
+			return order, err
+		}
+		select {
+		case <-ctx.Done():
+			return order, fmt.Errorf("order %s is %s, step %v: %w", id, order.State, order.Step, ctx.Err())
+		case err := <-p.Failed():
+			return order, err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Ended is the order when it has ended.
+func (p *Playground) Ended(ctx context.Context, id string) (api.Order, error) {
+	return p.Until(ctx, id, func(o api.Order) bool { return o.State.Ended() })
+}
+
+// cancel is what an operator's Cancel in the Web UI does.
+func (p *Playground) cancel(ctx context.Context, id string) error {
+	return p.Workflow.CancelWorkflow(ctx, workflows.OrderWorkflowID(provision.OrderKey{Provider: Provider, ID: id}), "")
+}
+
+func (p *Playground) play(ctx context.Context, order api.NewOrder) (api.Order, error) {
+	if err := p.Place(ctx, order); err != nil {
+		return api.Order{}, err
+	}
+	return p.Ended(ctx, order.ID)
+}
+
+// simple stocks one account, spoils some of its calls, and plays the order. When the order requires action, answer acts. An
+// order that does not complete must leave the account as it was, but for the leftovers that it lists.
+func (p *Playground) simple(ctx context.Context, order api.NewOrder, faults []awssim.Fault, answer func(context.Context, api.Order) error) (api.Order, error) {
+	ids, err := p.Stock(ctx, order.Marketplace, *order.AccountModel, 1)
+	if err != nil {
+		return api.Order{}, err
+	}
+	for _, fault := range faults {
+		fault.AccountID = ids[0]
+		p.Sim.Inject(fault)
+	}
+	return p.asBefore(ids[0], func() (api.Order, error) {
+		if err := p.Place(ctx, order); err != nil {
+			return api.Order{}, err
+		}
+		if answer != nil {
+			asking, err := p.Until(ctx, order.ID, func(o api.Order) bool { return o.State == provision.ActionRequired || o.State.Ended() })
+			if err != nil {
+				return asking, err
+			}
+			if asking.State != provision.ActionRequired {
+				return asking, fmt.Errorf("order %s is %s and never required action", order.ID, asking.State)
+			}
+			if err := answer(ctx, asking); err != nil {
+				return asking, err
+			}
+		}
+		return p.Ended(ctx, order.ID)
+	})
+}
+
+// correct is the answer of a marketplace that corrects fields.
+func (p *Playground) correct(fields map[string]any) func(context.Context, api.Order) error {
+	return func(ctx context.Context, order api.Order) error {
+		_, err := p.Client.Do(ctx, http.MethodPatch, "/v1/orders/"+order.ID, fields, &api.Order{})
+		return err
+	}
+}
+
+// act is the answer of an operator: retry, fail, swap or cancel.
+func (p *Playground) act(verb string) func(context.Context, api.Order) error {
+	return func(ctx context.Context, order api.Order) error {
+		_, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+order.ID+"/"+verb, map[string]string{"reason": "a scenario asks for it"}, &api.Order{})
+		return err
+	}
+}
+
+// aliasElsewhere makes an account of somebody else that has the alias.
+func (p *Playground) aliasElsewhere(accountID, alias string) error {
+	return p.Sim.Load(awssim.Seed{Accounts: []awssim.Account{{ID: accountID, Email: "root@elsewhere.example", Alias: alias,
+		Role: awssim.Role{Name: "theirs", TrustedPrincipal: p.callerKey.ARN}}}})
+}
+
+func stepDone(step provision.Step) func(api.Order) bool {
+	return func(o api.Order) bool {
+		return slices.ContainsFunc(o.Steps, func(s api.Step) bool { return s.Step == string(step) && s.State == "done" })
+	}
+}
+
+func pool(marketplace string) provision.Pool {
+	return provision.Pool{Provider: Provider, Marketplace: marketplace, Environment: provision.Production}
+}
+
+// asBefore checks that an order that ended without completing and without leftovers left the account byte for byte as it was.
+func (p *Playground) asBefore(accountID string, play func() (api.Order, error)) (api.Order, error) {
+	before := string(p.Sim.Snapshot(accountID))
+	order, err := play()
+	if after := string(p.Sim.Snapshot(accountID)); err == nil && order.State != provision.Completed && len(order.Leftovers) == 0 && after != before {
+		err = fmt.Errorf("account %s is not as before:\n%s\nbefore:\n%s", accountID, after, before)
+	}
+	return order, err
+}
+
+// deny makes calls of IAM fail with AccessDenied for as long as the order runs.
+func deny(operations ...string) (faults []awssim.Fault) {
+	for _, operation := range operations {
+		faults = append(faults, awssim.Fault{Service: "iam", Operation: operation, Kind: awssim.AccessDenied})
+	}
+	return faults
+}
+
+// wait places an order that finds no stock, and returns when it waits.
+func (p *Playground) wait(ctx context.Context, order api.NewOrder) error {
+	if err := p.Pool(ctx, order.Marketplace, provision.DataExport); err != nil {
+		return err
+	}
+	if err := p.Place(ctx, order); err != nil {
+		return err
+	}
+	_, err := p.Until(ctx, order.ID, func(o api.Order) bool { return o.State == provision.WaitingForAccount })
+	return err
+}

@@ -1,0 +1,247 @@
+package audit_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/audit"
+	"quartermaster/internal/provision"
+)
+
+func TestWhereEverythingIsRightNothingIsFound(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	require.Empty(t, w.found())
+
+	// A correction keeps the hash of the first request, and that is right.
+	corrected := order("asked", "").Request
+	for _, alias := range []string{"better-alias", "best-alias"} {
+		corrected.AccountAlias = alias
+		require.NoError(t, w.store.Correct(t.Context(), key("asked"), corrected, provision.Action{Actor: "test"}))
+	}
+	require.Empty(t, w.found())
+}
+
+// Each case breaks one promise around the schema, and lists everything that is found then, no more and no less.
+func TestEveryBrokenPromiseIsFound(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		violate string
+		found   []string
+	}{
+		"an order in progress without its account": {
+			`UPDATE accounts SET status = 'invalid', order_id = NULL, reason = 'x' WHERE id = '000000000002'`,
+			[]string{"account_audit_differs 000000000002", "order_without_account work"}},
+		"an order that waits for an answer without its account": {
+			`UPDATE accounts SET status = 'invalid', order_id = NULL, reason = 'x' WHERE id = '000000000003'`,
+			[]string{"account_audit_differs 000000000003", "order_without_account asked"}},
+		"an order that is undone without its account": {
+			`UPDATE accounts SET status = 'ready', order_id = NULL WHERE id = '000000000004'`,
+			[]string{"account_audit_differs 000000000004", "order_without_account undo"}},
+		"two accounts of one order": {
+			`DROP INDEX accounts_one_per_order; UPDATE accounts SET status = 'provisioning', order_id = 'work' WHERE id = '000000000005'`,
+			[]string{"account_audit_differs work", "order_holds_two_accounts work"}},
+		"an account of a failed order": {
+			`UPDATE accounts SET status = 'provisioning', order_id = 'gone' WHERE id = '000000000005'`,
+			[]string{"account_audit_differs gone", "account_held_wrongly gone"}},
+		"an account of a waiting order": {
+			`UPDATE accounts SET status = 'provisioning', order_id = 'waits', model = 'ECAM' WHERE id = '000000000005'`,
+			[]string{"account_audit_differs waits", "account_held_wrongly waits"}},
+		"an account of an accepted order": {
+			`UPDATE accounts SET status = 'allocated', order_id = 'fresh' WHERE id = '000000000005'`,
+			[]string{"account_audit_differs fresh", "account_held_wrongly fresh"}},
+		"an account of no order": {
+			`UPDATE accounts SET status = 'provisioning', order_id = 'nobody' WHERE id = '000000000005'`,
+			[]string{"account_audit_differs nobody", "account_held_wrongly nobody"}},
+		"an allocated account of an order in progress": {
+			`UPDATE accounts SET status = 'allocated' WHERE id = '000000000002'`,
+			[]string{"account_audit_differs work", "account_held_wrongly work", "order_without_account work"}},
+		"an account of another environment": {
+			`UPDATE accounts SET environment = 'test' WHERE id = '000000000002'`,
+			[]string{"account_of_other_pool work"}},
+		"an account of another model": {
+			`UPDATE accounts SET model = 'ECAM' WHERE id = '000000000002'; UPDATE orders SET model = 'SPAM' WHERE id = 'work'`,
+			[]string{"account_of_other_pool work"}},
+		"a completed order without its account": {
+			`UPDATE accounts SET status = 'provisioning_failed', reason = 'x' WHERE id = '000000000001'`,
+			[]string{"account_audit_differs done", "completed_without_account done"}},
+		"a completed order whose result names another account": {
+			`UPDATE orders SET result = result || '{"account_id": "000000000005"}' WHERE id = 'done'`,
+			[]string{"completed_without_account done", "password_kept done"}},
+		"a status without its audit row": {
+			`UPDATE accounts SET status = 'invalid', reason = 'x' WHERE id = '000000000005'`,
+			[]string{"account_audit_differs 000000000005"}},
+		"an account without any audit row": {
+			`DELETE FROM account_events WHERE account_id = '000000000005'`,
+			[]string{"account_audit_differs 000000000005"}},
+		"a state without its audit row": {
+			`UPDATE orders SET state = 'provisioning' WHERE id = 'asked'`,
+			[]string{"order_audit_differs asked"}},
+		"an order without any audit row": {
+			`DELETE FROM order_events WHERE order_id = 'fresh'`,
+			[]string{"order_audit_differs fresh"}},
+		"accepted for too long": {
+			`UPDATE orders SET state_since = now() - interval '6 minutes' WHERE id = 'fresh'`,
+			[]string{"order_overdue fresh"}},
+		"provisioning for too long": {
+			`UPDATE orders SET state_since = now() - interval '61 minutes' WHERE id = 'work'`,
+			[]string{"order_overdue work"}},
+		"undone for too long": {
+			`UPDATE orders SET state_since = now() - interval '61 minutes' WHERE id = 'undo'`,
+			[]string{"order_overdue undo"}},
+		"waiting past the deadline": {
+			`UPDATE pools SET wait_deadline = '2 hours'; UPDATE orders SET created_at = now() - interval '181 minutes' WHERE id = 'waits'`,
+			[]string{"order_overdue waits"}},
+		"asking past the deadline": {
+			`UPDATE orders SET state_since = now() - interval '14 days 61 minutes' WHERE id = 'asked'`,
+			[]string{"order_overdue asked"}},
+		"a password of a failed order": {
+			`UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'`,
+			[]string{"password_kept gone"}},
+		"a password of a cancelled order": {
+			`UPDATE orders SET state = 'cancelled' WHERE id = 'gone'; INSERT INTO order_events (provider, order_id, actor, to_state) VALUES ('acme', 'gone', 'test', 'cancelled');
+			 UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'`,
+			[]string{"password_kept gone"}},
+		"two orders at one place": {
+			`DROP INDEX orders_queue_position; UPDATE orders SET queue_position = (SELECT queue_position FROM orders WHERE id = 'work') WHERE id = 'asked'`,
+			[]string{"queue_position_twice asked", "queue_position_twice work"}},
+		"another request": {
+			`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}' WHERE id = 'work'`,
+			[]string{"request_hash_differs work"}},
+		"another first request": {
+			`UPDATE orders SET first_request = request || '{"iam_user_name": "intruder"}' WHERE id = 'asked'`,
+			[]string{"request_hash_differs asked"}},
+		"another request of an order that ended long ago": {
+			`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}', state_since = now() - interval '1 year' WHERE id = 'gone'`,
+			[]string{"request_hash_differs gone"}},
+		"stock beside an order that waits for it": {
+			`UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits'; UPDATE accounts SET status_since = now() - interval '2 minutes' WHERE id = '000000000005'`,
+			[]string{"stock_not_given_out waits"}},
+		"an order that does not know of its account": {
+			`DELETE FROM order_steps WHERE order_id = 'work'; UPDATE orders SET state_since = now() - interval '2 minutes' WHERE id = 'work'`,
+			[]string{"order_not_woken work"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			w.violate(c.violate)
+			require.Equal(t, c.found, w.found())
+		})
+	}
+}
+
+func TestWhatIsWithinItsBoundsIsNotFound(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.violate(`
+		UPDATE pools SET wait_deadline = '2 hours';
+		UPDATE orders SET created_at = now() - interval '179 minutes', state_since = now() - interval '179 minutes' WHERE id = 'waits';
+		UPDATE orders SET state_since = now() - interval '4 minutes' WHERE id = 'fresh';
+		UPDATE orders SET state_since = now() - interval '59 minutes' WHERE id IN ('work', 'undo');
+		UPDATE orders SET state_since = now() - interval '14 days' WHERE id = 'asked';
+		UPDATE accounts SET status_since = now() - interval '50 seconds' WHERE id = '000000000005'`)
+	require.Empty(t, w.found())
+}
+
+func TestTheScheduledAuditLeavesOldRequestsAlone(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.All = false
+	w.violate(`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}', state_since = now() - interval '25 hours' WHERE id = 'gone'`)
+	require.Empty(t, w.found())
+	w.violate(`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}' WHERE id = 'done'`)
+	require.Equal(t, []string{"request_hash_differs done"}, w.found())
+}
+
+func TestOrdersThatNobodyWorksOnAreFound(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"Terminated", "Failed", "Completed", "TimedOut", "Canceled"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			w.closed("work", how, 2*time.Minute)
+			w.closed("waits", how, 2*time.Minute)
+			require.Equal(t, []string{"account_without_workflow work", "order_without_workflow waits", "order_without_workflow work"}, w.found())
+		})
+	}
+	t.Run("gone", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		w.forgotten("fresh")
+		require.Empty(t, w.found(), "a row that was written a moment ago")
+		w.violate(`UPDATE orders SET state_since = now() - interval '2 minutes' WHERE id = 'fresh'`)
+		require.Equal(t, []string{"order_without_workflow fresh"}, w.found())
+	})
+	t.Run("a moment ago", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		w.closed("work", "Terminated", 30*time.Second)
+		require.Empty(t, w.found())
+	})
+}
+
+func TestVisibilityThatLagsAccusesNobody(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	delete(w.temporal.open, key("work"))        // runs, but is not listed yet
+	w.temporal.open[key("gone")] = time.Now()   // is closed, but still listed
+	w.temporal.open[key("unseen")] = time.Now() // has just been started and has no row yet
+	w.temporal.runs[key("unseen")] = audit.Run{ID: "r", Open: true, Started: time.Now()}
+	require.Empty(t, w.found())
+}
+
+func TestAnOrderThatEndsWhileWeLookAccusesNobody(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.closed("undo", "Failed", 2*time.Minute)
+	require.Equal(t, []string{"account_without_workflow undo", "order_without_workflow undo"}, w.found())
+	w.temporal.looking = func(k provision.OrderKey) {
+		_, err := w.store.CloseOrder(t.Context(), provision.Closing{Order: k, State: provision.Failed,
+			Failure: provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}, AccountID: account(4)})
+		require.NoError(t, err)
+	}
+	require.Empty(t, w.found(), "the row is read again after its workflow")
+}
+
+func TestWorkflowsThatShouldHaveEndedAreFound(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.runs("done")
+	require.Empty(t, w.found(), "a workflow closes a moment after its row")
+	w.violate(`UPDATE orders SET state_since = now() - interval '2 minutes' WHERE id = 'done'`)
+	require.Equal(t, []string{"workflow_of_ended_order done"}, w.found())
+}
+
+func TestWorkflowsThatNeverOpenedTheirOrderAreFound(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.runs("unopened")
+	require.Equal(t, []string{"workflow_without_order unopened"}, w.found())
+	w.closed("unopened", "Failed", time.Hour)
+	require.Empty(t, w.found(), "it was refused")
+}
+
+func TestWhatCannotBeCheckedDoesNotHideTheRest(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.temporal.down = errors.New("no route")
+	w.violate(`UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'`)
+	findings, err := w.Find(t.Context())
+	require.ErrorIs(t, err, w.temporal.down)
+	require.ErrorContains(t, err, "could not be compared with Temporal")
+	require.Equal(t, []string{"password_kept gone"}, shorten(t, findings))
+}
+
+func TestAFindingIsOneLineThatSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.violate(`UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'; UPDATE orders SET state_since = '2026-11-22 10:00:00Z' WHERE id = 'gone'`)
+	findings, err := w.Find(t.Context())
+	require.NoError(t, err)
+	require.Len(t, findings, 1)
+	require.Equal(t, "password_kept [broken] order acme/gone account 000000000001: the order is failed, but a password for account 000000000001 is kept, "+
+		"since 2026-11-22T10:00:00Z -- look whether the account still has the order's IAM user; then set sealed to NULL in order_passwords", findings[0].String())
+}

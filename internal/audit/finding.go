@@ -1,0 +1,141 @@
+// Package audit holds the invariants of the product against what is really there: the database against itself, the
+// database against Temporal, and, when asked, against AWS. What contradicts itself is a Finding; what can be put right
+// without a doubt is repaired, everything else is raised.
+package audit
+
+import (
+	"fmt"
+	"time"
+
+	"quartermaster/internal/provision"
+)
+
+// Kind names one invariant that does not hold. Kinds are public: they stand in logs, alerts and the output of verify.
+type Kind string
+
+// The kinds of finding. What each means to an operator is in the table below.
+const (
+	// In the database.
+	KindOrderWithoutAccount Kind = "order_without_account"     // an order in progress holds no account in progress
+	KindOrderHoldsTwo       Kind = "order_holds_two_accounts"  // one order, several accounts
+	KindHeldWrongly         Kind = "account_held_wrongly"      // an account is held by an order whose state forbids it
+	KindAccountOfOtherPool  Kind = "account_of_other_pool"     // pool or model of account and order differ
+	KindCompletedWithout    Kind = "completed_without_account" // a completed order has no Allocated account
+	KindAccountAudit        Kind = "account_audit_differs"     // the last audit row says another status
+	KindOrderAudit          Kind = "order_audit_differs"       // the last audit row says another state
+	KindOrderOverdue        Kind = "order_overdue"             // longer in a state than it may take
+	KindPasswordKept        Kind = "password_kept"             // a password is kept for an order that ended without completion
+	KindQueuePositionTwice  Kind = "queue_position_twice"      // two orders at one place
+	KindRequestHash         Kind = "request_hash_differs"      // the hash is not that of the request
+	KindStockNotGiven       Kind = "stock_not_given_out"       // an order waits beside a Ready account that fits
+	KindOrderNotWoken       Kind = "order_not_woken"           // an order got an account and has not begun with it
+	// Between the database and Temporal.
+	KindOrderWithoutWorkflow   Kind = "order_without_workflow"   // an order in progress that nobody works on
+	KindAccountWithoutWorkflow Kind = "account_without_workflow" // an account in progress that nobody works on
+	KindWorkflowOfEndedOrder   Kind = "workflow_of_ended_order"  // the order ended, its workflow runs
+	KindWorkflowWithoutOrder   Kind = "workflow_without_order"   // a workflow runs that never opened its order
+	// Between the database and AWS.
+	KindUserMissing       Kind = "iam_user_missing"          // an Allocated account without the order's user
+	KindUserLeft          Kind = "iam_user_left"             // a Ready account with a user of an earlier order
+	KindAccountUnreadable Kind = "account_cannot_be_checked" // AWS did not let us look
+)
+
+// Severity says how much a finding hurts.
+type Severity string
+
+// The severities.
+const (
+	Broken  Severity = "broken"  // something that must never be: data or an account is at stake
+	Stuck   Severity = "stuck"   // something does not move and will not by itself
+	Warning Severity = "warning" // slow, or not known
+)
+
+// meaning is what a kind of finding means.
+type meaning struct {
+	severity Severity
+	do       string // what to do, when nothing can be repaired
+}
+
+// byHand is the way out of a contradiction in the data: nobody can say from here which side is right.
+const byHand = "somebody wrote around the checks of the schema, or the schema was changed: compare order_events and account_events, " +
+	"look into the account, and correct the wrong row by hand in one transaction with an actor"
+
+// resetIt is the way out when a run was terminated in the middle of its work: a new run from the order's request would not
+// know what was in the account before, so what it undid could not be verified. A reset keeps all that.
+const resetIt = "reset the order's workflow to its last completed workflow task (Web UI: Reset; or temporal workflow reset " +
+	"--type LastWorkflowTask): it goes on where it was, its undo included. If its history is gone, clean the account by hand"
+
+var meanings = map[Kind]meaning{
+	KindOrderWithoutAccount:    {Broken, byHand},
+	KindOrderHoldsTwo:          {Broken, byHand},
+	KindHeldWrongly:            {Broken, byHand},
+	KindAccountOfOtherPool:     {Broken, byHand},
+	KindCompletedWithout:       {Broken, byHand},
+	KindAccountAudit:           {Broken, byHand},
+	KindOrderAudit:             {Broken, byHand},
+	KindQueuePositionTwice:     {Broken, byHand},
+	KindRequestHash:            {Broken, "the request was changed outside of the product: compare the row with what the marketplace sent"},
+	KindPasswordKept:           {Broken, "look whether the account still has the order's IAM user; then set sealed to NULL in order_passwords"},
+	KindOrderOverdue:           {Warning, "read the order's steps and problem; are the workers running, is AWS answering?"},
+	KindStockNotGiven:          {Stuck, "are the workers running? The order's workflow looks by itself within 15 minutes"},
+	KindOrderNotWoken:          {Warning, "are the workers running? The order's workflow looks by itself within 15 minutes"},
+	KindOrderWithoutWorkflow:   {Stuck, resetIt},
+	KindAccountWithoutWorkflow: {Stuck, "see the finding about its order"},
+	KindWorkflowOfEndedOrder:   {Broken, "look at the workflow's pending activities in the Web UI; cancel it when it does not end by itself"},
+	KindWorkflowWithoutOrder:   {Stuck, "are the workers running, and can they reach the database? The order is safe in Temporal: an open workflow starts then, a terminated one after a reset"},
+	KindUserMissing:            {Warning, "the customer may have deleted or retagged the user: ask before you do anything"},
+	KindUserLeft:               {Broken, "set the account to Invalid, delete the user by hand, then verify the account and return it to Ready"},
+	KindAccountUnreadable:      {Warning, "check the role, its trust policy and the external id of the account"},
+}
+
+// Severity is how much a finding of the kind hurts.
+func (k Kind) Severity() Severity { return meanings[k].severity }
+
+// Finding is one invariant that does not hold. It names orders and accounts by their ids and holds no data of a customer,
+// so that it may be logged and shown.
+type Finding struct {
+	Kind     Kind               `json:"kind"`
+	Severity Severity           `json:"severity"`
+	Order    provision.OrderKey `json:"order,omitzero"`
+	Account  string             `json:"account,omitempty"` // AWS account id
+	What     string             `json:"what"`
+	Since    time.Time          `json:"since,omitzero"` // zero: not known
+	Do       string             `json:"do"`
+	// Repairable says that the auditor can put it right: AuditStock does, verify only tells.
+	Repairable bool `json:"repairable,omitempty"`
+	// Repaired says what was done about it; empty: nothing.
+	Repaired string `json:"repaired,omitempty"`
+
+	repair *repair
+}
+
+// New makes a finding of the kind, with the kind's severity and advice.
+func New(kind Kind, order provision.OrderKey, account string, since time.Time, what string) Finding {
+	m := meanings[kind]
+	return Finding{Kind: kind, Severity: m.severity, Order: order, Account: account, Since: since, What: what, Do: m.do}
+}
+
+// String is the finding as one line: kind, whose, what, since when, what to do.
+func (f Finding) String() string {
+	line := fmt.Sprintf("%s [%s]", f.Kind, f.Severity)
+	if f.Order != (provision.OrderKey{}) {
+		line += " order " + f.Order.String()
+	}
+	if f.Account != "" {
+		line += " account " + f.Account
+	}
+	line += ": " + f.What
+	if !f.Since.IsZero() {
+		line += ", since " + f.Since.UTC().Format(time.RFC3339)
+	}
+	switch {
+	case f.Repaired != "":
+		return line + " -- repaired: " + f.Repaired
+	case f.Repairable:
+		return line + " -- the schedule " + ScheduleID + " repairs this by itself; else: " + f.Do
+	}
+	return line + " -- " + f.Do
+}
+
+// ScheduleID is the Temporal schedule that audits and repairs.
+const ScheduleID = "audit-stock"

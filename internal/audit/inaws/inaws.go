@@ -1,0 +1,65 @@
+// Package inaws looks into the accounts for the auditor. It only reads.
+package inaws
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"quartermaster/internal/awscloud"
+	"quartermaster/internal/provision"
+)
+
+// SessionPrefix begins the names of the auditor's role sessions; the trust policy that we ship allows it.
+const SessionPrefix = "verify-"
+
+// session is the rest of that name: what stands in the account's CloudTrail.
+const session = "audit"
+
+// The tags of what an order makes (activities: ours.go; a test there holds the two together).
+const (
+	tagOrder = "mp:order-id"
+	tagNonce = "mp:step-nonce"
+)
+
+// Cloud is audit.Cloud on AWS. Sessions must enter accounts with SessionPrefix.
+type Cloud struct{ Sessions *awscloud.Cloud }
+
+// HasUser tells whether the account has an IAM user of that name which the order made. What AWS refuses for this account is
+// a problem of the account; that it refuses us, or does not answer, is an error.
+func (c Cloud) HasUser(ctx context.Context, account provision.Account, name string, order provision.OrderKey, nonce string) (has bool, problem string, err error) {
+	s, err := c.Sessions.Enter(ctx, account, session)
+	if err != nil {
+		problem, err = problemOf(err, "the account cannot be entered")
+		return false, problem, err
+	}
+	out, err := s.IAM.GetUser(ctx, &iam.GetUserInput{UserName: aws.String(name)})
+	if awscloud.IsNotFound(err) {
+		return false, "", nil
+	}
+	if err != nil {
+		problem, err = problemOf(err, "the account's IAM users cannot be read")
+		return false, problem, err
+	}
+	tags := map[string]string{}
+	for _, tag := range out.User.Tags {
+		tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
+	}
+	return tags[tagOrder] == order.String() && tags[tagNonce] == nonce, "", nil
+}
+
+// problemOf tells a problem of the account, in words without AWS's text, from an error.
+func problemOf(err error, what string) (string, error) {
+	var wrong *awscloud.IdentityError
+	switch {
+	case errors.As(err, &wrong):
+		return what + ": its role leads into another account", nil
+	case awscloud.IsBadCredentials(err):
+		return "", err
+	case awscloud.IsAccessDenied(err), awscloud.IsAccountProblem(err), awscloud.IsValidation(err):
+		return what + " (" + awscloud.Code(err) + ")", nil
+	}
+	return "", err
+}

@@ -1,0 +1,213 @@
+package audit_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/audit"
+	"quartermaster/internal/provision"
+)
+
+// actions lists what was noted of an order without changing its state.
+func (w *world) actions(id string) (actions []string) {
+	w.t.Helper()
+	require.NoError(w.t, w.db.SelectContext(w.t.Context(), &actions,
+		`SELECT actor || ': ' || code FROM order_events WHERE order_id = $1 AND from_state = to_state ORDER BY seq`, id))
+	return actions
+}
+
+func (w *world) repair() audit.Report {
+	w.t.Helper()
+	report, err := w.FindAndRepair(w.t.Context())
+	require.NoError(w.t, err)
+	require.Equal(w.t, len(report.Findings), report.Raised+report.Repaired)
+	return report
+}
+
+func TestATerminatedOrderThatTouchedNothingIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"fresh", "waits", "asked"} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			w.closed(id, "Terminated", audit.Settled+time.Minute)
+			report := w.repair()
+			require.Zero(t, report.Raised, report)
+			require.Len(t, w.temporal.restarted, 1)
+			require.Equal(t, key(id), w.temporal.restarted[0].OrderKey)
+			require.Empty(t, w.temporal.continued)
+			require.Equal(t, []string{"audit: restart"}, w.actions(id))
+
+			// The new run finds its row and, as the first one would, an account.
+			opened, err := w.store.OpenOrder(t.Context(), w.temporal.restarted[0])
+			require.NoError(t, err)
+			require.False(t, opened.Ended)
+			again := w.repair()
+			require.Empty(t, again.Findings, "once is enough")
+			require.Len(t, w.temporal.restarted, 1)
+		})
+	}
+}
+
+func TestACorrectedOrderIsStartedAgainAsItWasFirstPlaced(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	first := order("asked", "").Request
+	corrected := first
+	for _, alias := range []string{"better-alias", "best-alias"} {
+		corrected.AccountAlias = alias
+		require.NoError(t, w.store.Correct(t.Context(), key("asked"), corrected, provision.Action{Actor: "shop"}))
+	}
+	w.closed("asked", "Terminated", time.Hour)
+	require.Equal(t, 2, w.repair().Repaired, "the order and its account")
+	require.Len(t, w.temporal.restarted, 1)
+	require.Equal(t, first, w.temporal.restarted[0].Request, "its hash is the one that the row and every repeated POST are compared with")
+
+	view, err := w.store.Order(t.Context(), key("asked"))
+	require.NoError(t, err)
+	require.Equal(t, provision.Provisioning, view.State, "the new run asks anew, if it has to")
+	require.Equal(t, view.AcceptedAt.UTC(), w.temporal.restarted[0].AcceptedAt)
+	opened, err := w.store.OpenOrder(t.Context(), w.temporal.restarted[0])
+	require.NoError(t, err, "the corrected order is not refused")
+	require.Equal(t, corrected, opened.Request, "and goes on with its corrections")
+	claim, err := w.store.ClaimAccount(t.Context(), key("asked"))
+	require.NoError(t, err)
+	require.Equal(t, account(3), claim.Account.ID, "and with its account")
+}
+
+// A run from the beginning would take the half changed account for what was there before the order.
+func TestATerminatedOrderThatTouchedItsAccountGoesOnWhereItWas(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"work", "undo"} {
+		t.Run(id, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			w.closed(id, "Terminated", audit.Settled+time.Minute)
+			report := w.repair()
+			require.Equal(t, 2, report.Repaired, report)
+			require.Zero(t, report.Raised)
+			require.Equal(t, []string{"run of " + id}, w.temporal.continued)
+			require.Empty(t, w.temporal.restarted)
+			require.Equal(t, []string{"audit: continue"}, w.actions(id))
+			require.Empty(t, w.repair().Findings)
+		})
+	}
+}
+
+func TestNothingIsTakenOverWhileAnAttemptMayStillRun(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, id := range []string{"fresh", "work", "undo"} {
+		w.closed(id, "Terminated", audit.Settled-time.Minute)
+	}
+	report := w.repair()
+	require.Zero(t, report.Repaired)
+	require.Equal(t, 5, report.Raised, "three orders, two accounts")
+	for _, f := range report.Findings {
+		require.True(t, f.Repairable, f)
+	}
+	require.Empty(t, w.temporal.restarted)
+	require.Empty(t, w.temporal.continued)
+}
+
+func TestWhatCannotBeTakenOverSafelyIsRaised(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(w *world){
+		"its history is gone in the middle of the work": func(w *world) { w.forgotten("work"); w.forgotten("undo") },
+		"it ended by its own decision": func(w *world) {
+			for _, id := range []string{"work", "undo"} {
+				w.closed(id, "Failed", time.Hour)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			lose(w)
+			w.violate(`UPDATE orders SET state_since = now() - interval '30 minutes' WHERE id IN ('work', 'undo');
+				UPDATE order_steps SET started_at = now() - interval '30 minutes', finished_at = NULL`)
+			report := w.repair()
+			require.Equal(t, []string{"account_without_workflow undo", "account_without_workflow work", "order_without_workflow undo", "order_without_workflow work"},
+				shorten(t, report.Findings))
+			require.Equal(t, 4, report.Raised)
+			for _, f := range report.Findings {
+				require.False(t, f.Repairable, f)
+			}
+			require.Empty(t, w.temporal.restarted)
+			require.Empty(t, w.temporal.continued)
+		})
+	}
+}
+
+func TestAForgottenOrderThatTouchedNothingIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.forgotten("waits")
+	w.violate(`UPDATE orders SET state_since = now() - interval '5 minutes' WHERE id = 'waits'`)
+	require.Equal(t, 1, w.repair().Raised, "too early")
+	w.violate(`UPDATE orders SET state_since = now() - interval '7 minutes' WHERE id = 'waits'`)
+	require.Equal(t, 1, w.repair().Repaired)
+	require.Len(t, w.temporal.restarted, 1)
+}
+
+func TestAnAcknowledgedOrderIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.closed("unopened", "Terminated", audit.Settled+time.Minute)
+	require.Equal(t, []string{"workflow_without_order unopened"}, w.found())
+	require.Equal(t, 1, w.repair().Repaired)
+	require.Equal(t, []string{"run of unopened"}, w.temporal.continued)
+	require.Empty(t, w.repair().Findings)
+}
+
+func TestAnOrderThatChangesUnderTheRepairIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	_, err := w.store.PrepareRestart(t.Context(), key("work"), "test", "")
+	require.ErrorIs(t, err, provision.ErrConflict, "its account is touched")
+	_, err = w.store.PrepareRestart(t.Context(), key("undo"), "test", "")
+	require.ErrorIs(t, err, provision.ErrConflict)
+	_, err = w.store.PrepareRestart(t.Context(), key("done"), "test", "")
+	require.ErrorIs(t, err, provision.ErrConflict)
+	_, err = w.store.PrepareRestart(t.Context(), key("nobody"), "test", "")
+	require.ErrorIs(t, err, provision.ErrNotFound)
+
+	// Found while nothing was touched, and touched before the repair.
+	w.closed("asked", "Terminated", time.Hour)
+	w.Store = touching{w.store, func() {
+		require.NoError(t, w.store.StepStarted(t.Context(), key("asked"), account(3), provision.StepUser, 1))
+	}}
+	report := w.repair()
+	require.Equal(t, 2, report.Raised)
+	require.Empty(t, w.temporal.restarted)
+	require.Empty(t, w.actions("asked"), "what did not happen is not noted")
+}
+
+func TestOrdersThatCouldGoOnAreWoken(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.violate(`UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits';
+		UPDATE accounts SET status_since = now() - interval '2 minutes' WHERE id = '000000000005';
+		DELETE FROM order_steps WHERE order_id = 'work'; UPDATE orders SET state_since = now() - interval '2 minutes' WHERE id = 'work'`)
+	report := w.repair()
+	require.Equal(t, 2, report.Repaired, report)
+	require.ElementsMatch(t, []provision.OrderKey{key("waits"), key("work")}, w.temporal.woken)
+
+	claim, err := w.store.ClaimAccount(t.Context(), key("waits")) // what the woken order does
+	require.NoError(t, err)
+	require.Equal(t, account(5), claim.Account.ID)
+}
+
+// touching changes something between the look and the repair.
+type touching struct {
+	audit.Store
+	before func()
+}
+
+func (s touching) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (provision.Order, error) {
+	s.before()
+	return s.Store.PrepareRestart(ctx, key, actor, reason)
+}

@@ -1,0 +1,221 @@
+package audit_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/audit"
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
+	"quartermaster/internal/provision"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+var pool = provision.Pool{Provider: "acme", Marketplace: "north", Environment: provision.Production}
+
+func account(i int) string { return fmt.Sprintf("%012d", i) }
+
+func key(id string) provision.OrderKey { return provision.OrderKey{Provider: "acme", ID: id} }
+
+func order(id string, model provision.Model) provision.Order {
+	return provision.Order{
+		OrderKey:   key(id),
+		AcceptedAt: time.Now().UTC().Truncate(time.Microsecond),
+		Request: provision.Request{Marketplace: pool.Marketplace, Environment: pool.Environment, OrderMode: provision.OrderModeNewAccount,
+			AccountModel: model, IAMUserName: "customer", ContactName: "Jane Roe", AccountAlias: "alias-" + id},
+	}
+}
+
+// world is a database with an order in every state, and what Temporal says about their workflows.
+type world struct {
+	*audit.Auditor
+	t        *testing.T
+	db       *sqlx.DB
+	store    *postgres.Store
+	temporal *temporalFake
+}
+
+// setup makes a world in which everything is right:
+//
+//	order  state                account
+//	gone   failed               1, returned clean
+//	done   completed            1
+//	work   provisioning         2, its alias is being set
+//	asked  action_required      3, inspected only
+//	undo   compensating         4
+//	fresh  accepted
+//	waits  waiting_for_account  wants an ECAM; account 5 is Ready, but SPAM
+func setup(t *testing.T) *world {
+	t.Helper()
+	ctx := t.Context()
+	db := pgtest.New(t)
+	store := postgres.New(db)
+	temporal := &temporalFake{open: map[provision.OrderKey]time.Time{}, runs: map[provision.OrderKey]audit.Run{}}
+	w := &world{t: t, db: db, store: store, temporal: temporal,
+		Auditor: &audit.Auditor{Store: store, Workflows: temporal, Bounds: audit.DefaultBounds(), All: true}}
+	require.NoError(t, store.AddProvider(ctx, "acme", "Acme"))
+	require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
+	for i := 1; i <= 5; i++ {
+		_, _, err := store.AddAccount(ctx, provision.Account{ID: account(i), Pool: pool, Model: provision.ModelSPAM, Name: "a", RootEmail: "root@acme.test",
+			RoleARN: "arn:aws:iam::" + account(i) + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
+		require.NoError(t, err)
+	}
+	step := func(id string, account string, step provision.Step) {
+		require.NoError(t, store.StepStarted(ctx, key(id), account, step, 1))
+	}
+	failure := provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Reason: "taken"}
+
+	w.place("gone", "")
+	_, err := store.KeepPassword(ctx, key("gone"), account(1), []byte("sealed"))
+	require.NoError(t, err)
+	require.NoError(t, store.WithdrawPassword(ctx, key("gone"), account(1)))
+	_, err = store.CloseOrder(ctx, provision.Closing{Order: key("gone"), State: provision.Failed, Failure: failure, AccountID: account(1)})
+	require.NoError(t, err)
+	w.place("done", "")
+	_, err = store.KeepPassword(ctx, key("done"), account(1), []byte("sealed"))
+	require.NoError(t, err)
+	require.NoError(t, store.Allocate(ctx, key("done"), account(1), provision.Result{AccountID: account(1), IAMUserName: "customer"}))
+	w.place("work", "")
+	step("work", account(2), provision.StepInspect)
+	step("work", account(2), provision.StepAlias)
+	w.place("asked", "")
+	step("asked", account(3), provision.StepInspect)
+	require.NoError(t, store.RequireAction(ctx, key("asked"), failure))
+	w.place("undo", "")
+	step("undo", account(4), provision.StepAlias)
+	require.NoError(t, store.BeginUndo(ctx, key("undo"), failure))
+	w.place("waits", provision.ModelECAM)
+	_, err = store.OpenOrder(ctx, order("fresh", ""))
+	require.NoError(t, err)
+
+	for _, id := range []string{"work", "asked", "undo", "waits", "fresh"} {
+		w.runs(id)
+	}
+	for _, id := range []string{"gone", "done"} {
+		w.closed(id, "Completed", time.Hour)
+	}
+	return w
+}
+
+// place opens an order and lets it claim an account.
+func (w *world) place(id string, model provision.Model) {
+	w.t.Helper()
+	_, err := w.store.OpenOrder(w.t.Context(), order(id, model))
+	require.NoError(w.t, err)
+	_, err = w.store.ClaimAccount(w.t.Context(), key(id))
+	require.NoError(w.t, err)
+}
+
+// runs makes the order's workflow run since two hours ago.
+func (w *world) runs(id string) {
+	started := time.Now().Add(-2 * time.Hour)
+	w.temporal.open[key(id)] = started
+	w.temporal.runs[key(id)] = audit.Run{ID: "run of " + id, Open: true, Status: "Running", Started: started}
+}
+
+// closed makes the newest run of the order's workflow one that closed some time ago.
+func (w *world) closed(id, status string, ago time.Duration) {
+	delete(w.temporal.open, key(id))
+	w.temporal.runs[key(id)] = audit.Run{ID: "run of " + id, Status: status, Started: time.Now().Add(-2 * time.Hour), ClosedAt: time.Now().Add(-ago)}
+}
+
+// forgotten makes Temporal know nothing of the order.
+func (w *world) forgotten(id string) {
+	delete(w.temporal.open, key(id))
+	delete(w.temporal.runs, key(id))
+}
+
+// violate writes around every trigger of the schema.
+func (w *world) violate(statements string) {
+	w.t.Helper()
+	_, err := w.db.ExecContext(w.t.Context(), `BEGIN; SET LOCAL session_replication_role = replica; `+statements+`; COMMIT`)
+	require.NoError(w.t, err)
+}
+
+// found is what the auditor finds, as "kind whose".
+func (w *world) found() (short []string) {
+	w.t.Helper()
+	findings, err := w.Find(w.t.Context())
+	require.NoError(w.t, err)
+	return shorten(w.t, findings)
+}
+
+func shorten(t *testing.T, findings []audit.Finding) (short []string) {
+	t.Helper()
+	for _, f := range findings {
+		whose := f.Order.ID
+		if whose == "" {
+			whose = f.Account
+		}
+		short = append(short, string(f.Kind)+" "+whose)
+		require.NotEmpty(t, f.Severity, f)
+		require.NotEmpty(t, f.What, f)
+		require.NotEmpty(t, f.Do, f)
+		require.False(t, f.Since.IsZero(), f)
+	}
+	slices.Sort(short)
+	return short
+}
+
+// temporalFake is Temporal's word about the workflows, and what was asked of it.
+type temporalFake struct {
+	open      map[provision.OrderKey]time.Time // visibility, which may lag
+	runs      map[provision.OrderKey]audit.Run // the truth
+	looking   func(provision.OrderKey)         // called before Run answers
+	down      error
+	restarted []provision.Order
+	continued []string
+	woken     []provision.OrderKey
+}
+
+func (f *temporalFake) Open(context.Context) (map[provision.OrderKey]time.Time, error) {
+	return maps.Clone(f.open), f.down
+}
+
+func (f *temporalFake) Terminated(_ context.Context, after time.Time) (keys []provision.OrderKey, err error) {
+	for key, run := range f.runs {
+		if run.Status == "Terminated" && run.ClosedAt.After(after) {
+			keys = append(keys, key)
+		}
+	}
+	return keys, f.down
+}
+
+func (f *temporalFake) Run(_ context.Context, key provision.OrderKey) (audit.Run, error) {
+	if f.looking != nil {
+		f.looking(key)
+	}
+	return f.runs[key], f.down
+}
+
+// Restart refuses, as Temporal does, while a run is open.
+func (f *temporalFake) Restart(_ context.Context, order provision.Order) (bool, error) {
+	if f.runs[order.OrderKey].Open {
+		return false, nil
+	}
+	f.restarted = append(f.restarted, order)
+	f.runs[order.OrderKey] = audit.Run{ID: "second run of " + order.ID, Open: true, Status: "Running", Started: time.Now()}
+	return true, nil
+}
+
+func (f *temporalFake) Continue(_ context.Context, key provision.OrderKey, run audit.Run, _ string) (bool, error) {
+	if f.runs[key] != run {
+		return false, nil
+	}
+	f.continued = append(f.continued, run.ID)
+	f.runs[key] = audit.Run{ID: "second run of " + key.ID, Open: true, Status: "Running", Started: time.Now()}
+	return true, nil
+}
+
+func (f *temporalFake) WakeOrders(_ context.Context, keys []provision.OrderKey) error {
+	f.woken = append(f.woken, keys...)
+	return f.down
+}

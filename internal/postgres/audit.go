@@ -1,0 +1,315 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"quartermaster/internal/audit"
+	"quartermaster/internal/provision"
+)
+
+// invariant is a query that finds what breaks it, in the columns of violation. One statement sees one moment, and the
+// invariants hold whenever a transaction commits: nothing that is only half done is found.
+type invariant struct {
+	kind  audit.Kind
+	query string
+	args  func(audit.Bounds) []any
+}
+
+type violation struct {
+	provision.OrderKey
+	Account string    `db:"account"`
+	Since   time.Time `db:"since"`
+	What    string    `db:"what"`
+}
+
+// invariants are what the schema promises, asked for without trusting the schema, and what it cannot promise: that things move.
+var invariants = []invariant{
+	{kind: audit.KindOrderWithoutAccount, query: `
+SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('the order is %s, but no account is in progress for it', o.state) AS what
+FROM orders o
+WHERE o.state IN ('provisioning', 'action_required', 'compensating')
+  AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning')`},
+
+	{kind: audit.KindOrderHoldsTwo, query: `
+SELECT a.provider, a.order_id AS id, min(a.id) AS account, max(a.status_since) AS since,
+       format('the order holds %s accounts: %s', count(*), string_agg(a.id, ', ' ORDER BY a.id)) AS what
+FROM accounts a WHERE a.status IN ('provisioning', 'allocated') GROUP BY a.provider, a.order_id HAVING count(*) > 1`},
+
+	{kind: audit.KindHeldWrongly, query: `
+SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.status_since AS since,
+       format('the account is %s, but its order is %s', a.status, COALESCE(o.state, 'missing')) AS what
+FROM accounts a LEFT JOIN orders o ON o.provider = a.provider AND o.id = a.order_id
+WHERE a.status = 'provisioning' AND COALESCE(o.state, '') NOT IN ('provisioning', 'action_required', 'compensating')
+   OR a.status = 'allocated' AND COALESCE(o.state, '') <> 'completed'`},
+
+	{kind: audit.KindAccountOfOtherPool, query: `
+SELECT a.provider, o.id, a.id AS account, a.status_since AS since,
+       format('the account is of pool %s/%s and model %s, the order of pool %s/%s and %s',
+              a.marketplace, a.environment, a.model, o.marketplace, o.environment, COALESCE('model ' || o.model, 'any model')) AS what
+FROM accounts a JOIN orders o ON o.provider = a.provider AND o.id = a.order_id
+WHERE a.status IN ('provisioning', 'allocated')
+  AND ((a.marketplace, a.environment) <> (o.marketplace, o.environment) OR o.model <> a.model)`},
+
+	{kind: audit.KindCompletedWithout, query: `
+SELECT o.provider, o.id, COALESCE(o.result ->> 'account_id', '') AS account, o.state_since AS since,
+       'the order is completed, but the account of its result is not allocated to it' AS what
+FROM orders o
+WHERE o.state = 'completed' AND NOT EXISTS (
+    SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id AND a.status = 'allocated' AND a.id = o.result ->> 'account_id')`},
+
+	{kind: audit.KindAccountAudit, query: `
+SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.status_since AS since,
+       format('the account is %s, but its last audit row says %s', a.status, COALESCE(last.to_status, 'nothing')) AS what
+FROM accounts a
+LEFT JOIN LATERAL (SELECT e.to_status FROM account_events e WHERE e.account_id = a.id ORDER BY e.seq DESC LIMIT 1) last ON true
+WHERE last.to_status IS DISTINCT FROM a.status`},
+
+	{kind: audit.KindOrderAudit, query: `
+SELECT o.provider, o.id, '' AS account, o.state_since AS since,
+       format('the order is %s, but its last audit row says %s', o.state, COALESCE(last.to_state, 'nothing')) AS what
+FROM orders o
+LEFT JOIN LATERAL (SELECT e.to_state FROM order_events e WHERE e.provider = o.provider AND e.order_id = o.id ORDER BY e.seq DESC LIMIT 1) last ON true
+WHERE last.to_state IS DISTINCT FROM o.state`},
+
+	// The deadline of a wait counts from the acceptance of the order, that of a correction from the question.
+	{kind: audit.KindOrderOverdue, args: func(b audit.Bounds) []any {
+		return []any{b.Accepted.Seconds(), b.Provisioning.Seconds(), b.Compensating.Seconds(), b.Deadlines.Seconds()}
+	}, query: `
+SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, format('the order is %s longer than it should be', o.state) AS what
+FROM orders o
+JOIN pools p USING (provider, marketplace, environment)
+LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
+WHERE now() > CASE o.state
+    WHEN 'accepted' THEN o.state_since + $1 * interval '1 second'
+    WHEN 'provisioning' THEN o.state_since + $2 * interval '1 second'
+    WHEN 'compensating' THEN o.state_since + $3 * interval '1 second'
+    WHEN 'waiting_for_account' THEN o.created_at + p.wait_deadline + $4 * interval '1 second'
+    WHEN 'action_required' THEN o.state_since + p.action_deadline + $4 * interval '1 second'
+END`},
+
+	{kind: audit.KindPasswordKept, query: `
+SELECT o.provider, o.id, p.account_id AS account, o.state_since AS since,
+       format('the order is %s, but a password for account %s is kept', o.state, p.account_id) AS what
+FROM order_passwords p JOIN orders o ON o.provider = p.provider AND o.id = p.order_id
+WHERE p.sealed IS NOT NULL
+  AND (o.state IN ('failed', 'cancelled') OR o.state = 'completed' AND p.account_id IS DISTINCT FROM o.result ->> 'account_id')`},
+
+	{kind: audit.KindQueuePositionTwice, query: `
+SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('place %s of the queue is taken %s times', o.queue_position, o.times) AS what
+FROM (SELECT *, count(*) OVER (PARTITION BY queue_position) AS times FROM orders WHERE queue_position IS NOT NULL) o
+WHERE o.times > 1`},
+
+	// One order a pool: when it looks, the whole queue is matched to the stock.
+	{kind: audit.KindStockNotGiven, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
+SELECT DISTINCT ON (o.provider, o.marketplace, o.environment) o.provider, o.id, '' AS account, o.state_since AS since,
+       'the order waits, but its pool has a Ready account that fits' AS what
+FROM orders o
+JOIN accounts a ON a.provider = o.provider AND a.marketplace = o.marketplace AND a.environment = o.environment
+               AND a.status = 'ready' AND (o.model IS NULL OR a.model = o.model)
+WHERE o.state = 'waiting_for_account' AND GREATEST(o.state_since, a.status_since) < now() - $1 * interval '1 second'
+ORDER BY o.provider, o.marketplace, o.environment, o.queue_position`},
+
+	{kind: audit.KindOrderNotWoken, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
+SELECT o.provider, o.id, a.id AS account, o.state_since AS since, 'the order got its account, but has not begun with it' AS what
+FROM orders o JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
+WHERE o.state = 'provisioning' AND o.state_since < now() - $1 * interval '1 second'
+  AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id AND s.account_id = a.id)`},
+}
+
+// Contradictions lists what is wrong within the database. Requests of orders that ended before requestsSince are not
+// compared with their hash.
+func (s *Store) Contradictions(ctx context.Context, bounds audit.Bounds, requestsSince time.Time) (found []audit.Finding, err error) {
+	for _, check := range invariants {
+		var args []any
+		if check.args != nil {
+			args = check.args(bounds)
+		}
+		var violations []violation
+		if err := s.db.SelectContext(ctx, &violations, check.query, args...); err != nil {
+			return found, fmt.Errorf("%s: %w", check.kind, err)
+		}
+		for _, v := range violations {
+			found = append(found, audit.New(check.kind, v.key(), v.Account, v.Since, v.What))
+		}
+	}
+	wrong, err := s.requestsThatDiffer(ctx, requestsSince)
+	return append(found, wrong...), err
+}
+
+// key names the order, if there is one.
+func (v violation) key() provision.OrderKey {
+	if v.ID == "" {
+		return provision.OrderKey{}
+	}
+	return v.OrderKey
+}
+
+// The hash is that of Go's JSON of the request, so it is computed here, a page at a time.
+const requestsPage = 1000
+
+const requestsSQL = `
+SELECT provider, id, state_since, COALESCE(first_request, request) AS request, request_sha256 FROM orders
+WHERE (provider, id) > ($1, $2) AND (state NOT IN ('completed', 'failed', 'cancelled') OR state_since >= $3)
+ORDER BY provider, id LIMIT $4`
+
+func (s *Store) requestsThatDiffer(ctx context.Context, since time.Time) (found []audit.Finding, err error) {
+	var last provision.OrderKey
+	for {
+		var rows []struct {
+			provision.OrderKey
+			Since   time.Time `db:"state_since"`
+			Request []byte    `db:"request"`
+			Hash    []byte    `db:"request_sha256"`
+		}
+		if err := s.db.SelectContext(ctx, &rows, requestsSQL, last.Provider, last.ID, since, requestsPage); err != nil {
+			return found, fmt.Errorf("%s: %w", audit.KindRequestHash, err)
+		}
+		for _, row := range rows {
+			var request provision.Request
+			if err := json.Unmarshal(row.Request, &request); err != nil || !bytes.Equal(request.Hash(), row.Hash) {
+				found = append(found, audit.New(audit.KindRequestHash, row.OrderKey, "", row.Since, "the request of the order is not the one that was accepted"))
+			}
+		}
+		if len(rows) < requestsPage {
+			return found, nil
+		}
+		last = rows[len(rows)-1].OrderKey
+	}
+}
+
+// A step that only reads leaves the account as it was.
+const auditedOrderSQL = `
+SELECT o.provider, o.id, o.state, o.state_since, COALESCE(a.id, '') AS account,
+       EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id AND s.account_id = a.id AND s.step <> 'inspect_account') AS touched,
+       GREATEST(o.state_since, (SELECT max(GREATEST(s.started_at, s.finished_at)) FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id)) AS active
+FROM orders o
+LEFT JOIN LATERAL (
+    SELECT id FROM accounts WHERE provider = o.provider AND order_id = o.id AND status IN ('provisioning', 'allocated') ORDER BY id LIMIT 1
+) a ON true`
+
+type auditedOrder struct {
+	provision.OrderKey
+	State   provision.OrderState `db:"state"`
+	Since   time.Time            `db:"state_since"`
+	Account string               `db:"account"`
+	Touched bool                 `db:"touched"`
+	Active  time.Time            `db:"active"`
+}
+
+// OrdersInProgress lists the orders that have not ended, for the auditor.
+func (s *Store) OrdersInProgress(ctx context.Context) ([]audit.Order, error) {
+	return auditedOrders(ctx, s.db, auditedOrderSQL+` WHERE o.state NOT IN ('completed', 'failed', 'cancelled') ORDER BY o.provider, o.id`)
+}
+
+// OrdersNow reads the given orders again; those without a row are missing.
+func (s *Store) OrdersNow(ctx context.Context, keys []provision.OrderKey) (map[provision.OrderKey]audit.Order, error) {
+	found := make(map[provision.OrderKey]audit.Order, len(keys))
+	for some := range slices.Chunk(keys, requestsPage) {
+		var providers, ids []string
+		for _, key := range some {
+			providers, ids = append(providers, key.Provider), append(ids, key.ID)
+		}
+		orders, err := auditedOrders(ctx, s.db, auditedOrderSQL+`
+WHERE (o.provider, o.id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, pq.Array(providers), pq.Array(ids))
+		if err != nil {
+			return nil, err
+		}
+		for _, order := range orders {
+			found[order.OrderKey] = order
+		}
+	}
+	return found, nil
+}
+
+func auditedOrders(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]audit.Order, error) {
+	var rows []auditedOrder
+	if err := sqlx.SelectContext(ctx, db, &rows, query, args...); err != nil {
+		return nil, err
+	}
+	orders := make([]audit.Order, len(rows))
+	for i, row := range rows {
+		orders[i] = audit.Order(row)
+	}
+	return orders, nil
+}
+
+const firstRequestSQL = `SELECT created_at, COALESCE(first_request, request) AS request FROM orders WHERE provider = $1 AND id = $2`
+
+// PrepareRestart makes an order ready for another run of its workflow and returns it as it was first placed: that is what its
+// hash belongs to. What the order waited for is asked again by the new run. Errors: provision.ErrConflict for an order that
+// has ended, is being undone, or has begun to change its account; provision.ErrNotFound.
+func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (order provision.Order, err error) {
+	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		_, state, err := lockOrder(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		now, err := auditedOrders(ctx, tx, auditedOrderSQL+` WHERE o.provider = $1 AND o.id = $2`, key.Provider, key.ID)
+		if err != nil {
+			return err
+		}
+		if state.Ended() || state == provision.Compensating || now[0].Touched {
+			return fmt.Errorf("order %s is %s and cannot be started again from the beginning: %w", key, state, provision.ErrConflict)
+		}
+		if _, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, actor, "restart", reason); err != nil {
+			return err
+		}
+		var row struct {
+			AcceptedAt time.Time `db:"created_at"`
+			Request    []byte    `db:"request"`
+		}
+		if err := tx.GetContext(ctx, &row, firstRequestSQL, key.Provider, key.ID); err != nil {
+			return err
+		}
+		order = provision.Order{OrderKey: key, AcceptedAt: row.AcceptedAt.UTC()}
+		return json.Unmarshal(row.Request, &order.Request)
+	})
+	return order, err
+}
+
+// An Allocated account has the user of its order. A Ready account that an order held before has none of it: the account's
+// audit rows say which orders those were.
+const expectedUsersSQL = `
+SELECT ` + accountColumns + `, o.id AS holder, o.nonce, true AS present, ARRAY[o.result ->> 'iam_user_name'] AS user_names
+FROM accounts a JOIN orders o ON o.provider = a.provider AND o.id = a.order_id
+WHERE a.status = 'allocated' AND o.state = 'completed' AND (a.id, o.id) > ($1, $2)
+UNION ALL
+SELECT ` + accountColumns + `, o.id AS holder, o.nonce, false AS present,
+       ARRAY[o.request ->> 'iam_user_name', COALESCE(o.first_request, o.request) ->> 'iam_user_name'] AS user_names
+FROM accounts a
+JOIN (SELECT DISTINCT account_id, provider, order_id FROM account_events WHERE order_id IS NOT NULL) e ON e.account_id = a.id
+JOIN orders o ON o.provider = e.provider AND o.id = e.order_id
+WHERE a.status = 'ready' AND (a.id, o.id) > ($1, $2)
+ORDER BY id, holder LIMIT $3`
+
+// ExpectedUsers lists which IAM users of ours must or must not be in AWS, by account and order, after the given ones.
+func (s *Store) ExpectedUsers(ctx context.Context, afterAccount, afterOrder string, limit int) ([]audit.ExpectedUser, error) {
+	var rows []struct {
+		provision.Account
+		Holder    string         `db:"holder"`
+		Nonce     string         `db:"nonce"`
+		Present   bool           `db:"present"`
+		UserNames pq.StringArray `db:"user_names"`
+	}
+	if err := s.db.SelectContext(ctx, &rows, expectedUsersSQL, afterAccount, afterOrder, limit); err != nil {
+		return nil, err
+	}
+	users := make([]audit.ExpectedUser, len(rows))
+	for i, row := range rows {
+		names := slices.Compact(slices.Sorted(slices.Values(row.UserNames)))
+		users[i] = audit.ExpectedUser{Account: row.Account, Order: provision.OrderKey{Provider: row.Provider, ID: row.Holder}, Nonce: row.Nonce,
+			Names: names, Present: row.Present}
+	}
+	return users, nil
+}

@@ -1,0 +1,36 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"quartermaster/internal/provision"
+)
+
+// wake tells orders that got an account while they waited. A signal that cannot be delivered is no loss: they look.
+func wake(ctx workflow.Context, orders []provision.OrderKey) {
+	for _, key := range orders {
+		if err := workflow.SignalExternalWorkflow(ctx, OrderWorkflowID(key), "", SignalStock, nil).Get(ctx, nil); err != nil {
+			workflow.GetLogger(ctx).Warn("a waiting order could not be woken; it looks by itself within 15 minutes", "order", key.String())
+		}
+	}
+}
+
+// announce shows operators in the Web UI where the order stands: as search attributes, which are not encrypted and so
+// hold only coarse words, and as details in Markdown, which are.
+func announce(ctx workflow.Context, state provision.OrderState, code provision.Code, details string) {
+	workflow.SetCurrentDetails(ctx, details)
+	upsert(ctx, StepKey.ValueSet(string(state)), ReasonKey.ValueSet(string(code)))
+}
+
+func announceAccount(ctx workflow.Context, account provision.Account) {
+	workflow.SetCurrentDetails(ctx, "Provisioning account `"+account.ID+"`.")
+	upsert(ctx, StepKey.ValueSet(string(provision.Provisioning)), ReasonKey.ValueSet(""),
+		AccountIDKey.ValueSet(account.ID), ModelKey.ValueSet(string(account.Model)))
+}
+
+func upsert(ctx workflow.Context, attributes ...temporal.SearchAttributeUpdate) {
+	if err := workflow.UpsertTypedSearchAttributes(ctx, attributes...); err != nil {
+		workflow.GetLogger(ctx).Warn("search attributes were not written; is the namespace set up?", "error", err)
+	}
+}

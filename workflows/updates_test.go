@@ -1,0 +1,246 @@
+package workflows_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"quartermaster/internal/provision"
+	"quartermaster/workflows"
+)
+
+func codeOf(t *testing.T, err error) string {
+	t.Helper()
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	return app.Type()
+}
+
+func alias(value string) workflows.Correction {
+	return workflows.Correction{Fields: provision.Correction{AccountAlias: &value}, By: provision.Action{Actor: "key store"}}
+}
+
+func TestACorrectionResumesInPlace(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["SetAlias"] = refused(provision.CodeAliasTaken)
+	env.RegisterDelayedCallback(func() {
+		delete(w.fail, "SetAlias")
+		update(env, workflows.UpdateCorrect, alias("green-hill"), func(err error) { require.NoError(t, err) })
+	}, 72*time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, []string{"blue-sky", "green-hill"}, w.aliases)
+	require.Equal(t, "green-hill", w.result.AccountAlias)
+	require.Equal(t, []string{"OpenOrder", "ClaimAccount", "Inspect", "RequireAction", "Correct", "Resume", "EnableSignIn", "Allocate"}, w.story(), "the claim is kept, nothing is undone")
+	for _, once := range []string{"CreateUser", "SetContacts", "SetUpReport"} {
+		require.Len(t, slices.DeleteFunc(slices.Clone(w.calls), func(call string) bool { return call != once }), 1, "the steps beside it are not repeated")
+	}
+	require.Equal(t, "aws_account_alias", w.asked[0].Field)
+}
+
+func TestABadCorrectionIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["SetAlias"] = refused(provision.CodeAliasTaken)
+	var refusals []string
+	refusal := func(err error) { refusals = append(refusals, codeOf(t, err)) }
+	name := "somebody.else"
+	env.RegisterDelayedCallback(func() {
+		update(env, workflows.UpdateCorrect, alias("Not An Alias"), refusal)
+		update(env, workflows.UpdateCorrect, workflows.Correction{Fields: provision.Correction{IAMUserName: &name}}, refusal)
+		update(env, workflows.UpdateCorrect, workflows.Correction{}, refusal)
+	}, time.Hour)
+	env.RegisterDelayedCallback(func() {
+		delete(w.fail, "SetAlias")
+		update(env, workflows.UpdateCorrect, alias("green-hill"), func(err error) { require.NoError(t, err) })
+	}, 2*time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, []string{string(provision.CodeInputRefused), string(provision.CodeNotAsked), string(provision.CodeInputRefused)}, refusals)
+	require.Equal(t, []string{"blue-sky", "green-hill"}, w.aliases)
+}
+
+func TestACorrectionThatNobodyAskedForIsRefused(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock = 0
+	var refusal error
+	env.RegisterDelayedCallback(func() {
+		update(env, workflows.UpdateCorrect, alias("green-hill"), func(err error) { refusal = err })
+		update(env, workflows.UpdateRetry, operator, func(err error) { require.Equal(t, string(provision.CodeNotAsked), codeOf(t, err)) })
+		update(env, workflows.UpdateSwap, operator, func(err error) { require.Equal(t, string(provision.CodeNotAsked), codeOf(t, err)) })
+		w.stock = 1
+		env.SignalWorkflow(workflows.SignalStock, nil)
+	}, time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, string(provision.CodeNotAsked), codeOf(t, refusal))
+	require.Empty(t, w.actions, "a refused action leaves no trace")
+}
+
+func TestTwoQuestionsAtOnceAreAnsweredOneByOne(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["SetAlias"] = refused(provision.CodeAliasTaken)
+	w.fail["SetContacts"] = refused(provision.CodeContactRefused)
+	env.RegisterDelayedCallback(func() {
+		delete(w.fail, "SetAlias")
+		update(env, workflows.UpdateCorrect, alias("green-hill"), func(err error) { require.NoError(t, err) })
+	}, time.Hour)
+	contact := provision.AlternateContact{Name: "Desk", Email: "desk@customer.example", Phone: "+46 8 1", Title: "Desk"}
+	env.RegisterDelayedCallback(func() {
+		require.NotContains(t, w.calls, "Resume", "one question is still open")
+		delete(w.fail, "SetContacts")
+		update(env, workflows.UpdateCorrect, workflows.Correction{Fields: provision.Correction{AlternateContact: &contact}}, func(err error) { require.NoError(t, err) })
+	}, 2*time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Contains(t, w.calls, "Resume")
+	require.NotNil(t, w.result)
+}
+
+func TestNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["CreateUser"] = refused(provision.CodeUserNameTaken)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.Equal(t, string(provision.CodeActionDeadline), codeOf(t, env.GetWorkflowError()))
+	require.Equal(t, provision.Failed, w.closing.State)
+	require.Equal(t, "iam_user_name", w.closing.Failure.Field, "the reason still names what was wrong")
+	require.WithinDuration(t, theOrder.AcceptedAt.Add(14*24*time.Hour), env.Now().UTC(), time.Minute)
+	require.Contains(t, w.calls, "RestoreAlias")
+}
+
+func TestAnOperatorMendsAndRetries(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["SetUpReport"] = refused(provision.CodeReportQuota)
+	env.RegisterDelayedCallback(func() {
+		update(env, workflows.UpdateCorrect, alias("green-hill"), func(err error) { require.Equal(t, string(provision.CodeNotAsked), codeOf(t, err)) })
+		delete(w.fail, "SetUpReport")
+		update(env, workflows.UpdateRetry, operator, func(err error) { require.NoError(t, err) })
+	}, time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Len(t, w.actions, 1)
+	require.Equal(t, operator, w.actions[0].By)
+	require.Equal(t, workflows.UpdateRetry, w.actions[0].Action)
+}
+
+func TestCancelAndFailByUpdate(t *testing.T) {
+	t.Parallel()
+	for verb, state := range map[string]provision.OrderState{workflows.UpdateCancel: provision.Cancelled, workflows.UpdateFail: provision.Failed} {
+		t.Run(verb, func(t *testing.T) {
+			t.Parallel()
+			for moment, prepare := range map[string]func(w *world){
+				"waiting for stock":  func(w *world) { w.stock = 0 },
+				"waiting for action": func(w *world) { w.fail["SetAlias"] = refused(provision.CodeAliasTaken) },
+			} {
+				env, w := setup(t)
+				prepare(w)
+				env.RegisterDelayedCallback(func() { update(env, verb, operator, func(err error) { require.NoError(t, err, moment) }) }, time.Hour)
+				env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+				require.Error(t, env.GetWorkflowError())
+				require.Equal(t, state == provision.Cancelled, temporal.IsCanceledError(env.GetWorkflowError()), "Temporal shows what the order shows")
+				require.Equal(t, state, w.closing.State, moment)
+				require.Contains(t, w.closing.Failure.Reason, operator.Reason)
+				require.Len(t, w.actions, 1)
+			}
+		})
+	}
+}
+
+func TestSwapGoesOnWithTheNextAccount(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock = 2
+	w.fail["SetUpReport"] = refused(provision.CodePermissionMissing)
+	w.after["RejectAccount"] = func() { delete(w.fail, "SetUpReport") }
+	env.RegisterDelayedCallback(func() { update(env, workflows.UpdateSwap, operator, func(err error) { require.NoError(t, err) }) }, time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, "000000000002", w.result.AccountID)
+	require.Len(t, w.rejected, 1)
+	require.Contains(t, w.rejected[0].Failure.Reason, operator.Reason)
+	require.Contains(t, w.calls, "RestoreAlias", "the first account was undone")
+}
+
+func TestTooLateToStop(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	var refusal error
+	w.after["Allocate"] = func() { update(env, workflows.UpdateCancel, operator, func(err error) { refusal = err }) }
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	if refusal != nil { // the update may also meet a workflow that is already closed
+		require.Equal(t, string(provision.CodeTooLate), codeOf(t, refusal))
+	}
+	require.NotNil(t, w.result)
+	require.Empty(t, w.actions)
+}
+
+func TestTheUndoKnowsWhatWasOrderedBeforeTheCorrection(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["SetAlias"] = refused(provision.CodeAliasTaken)
+	env.RegisterDelayedCallback(func() { update(env, workflows.UpdateCorrect, alias("green-hill"), nil) }, time.Hour)
+	env.RegisterDelayedCallback(func() { update(env, workflows.UpdateCancel, operator, nil) }, 2*time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.Equal(t, provision.Cancelled, w.closing.State)
+	require.Len(t, w.restores, 1)
+	require.Equal(t, "green-hill", w.restores[0].Request.AccountAlias)
+	require.Equal(t, "blue-sky", w.restores[0].Earlier[0].AccountAlias)
+}
+
+func TestAStopIsNeverLost(t *testing.T) {
+	t.Parallel()
+	for _, during := range []string{"OpenOrder", "ClaimAccount", "RejectAccount", "VerifyRestored"} {
+		t.Run(during, func(t *testing.T) {
+			t.Parallel()
+			env, w := setup(t)
+			w.stock = 2
+			w.fail["EnableSignIn"] = refused(provision.CodeAccountSuspended) // the first account is undone and rejected
+			accepted := false
+			w.after[during] = func() {
+				delete(w.after, during)
+				update(env, workflows.UpdateCancel, operator, func(err error) { accepted = err == nil })
+			}
+			env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+			require.True(t, accepted)
+			require.True(t, temporal.IsCanceledError(env.GetWorkflowError()), "%v", env.GetWorkflowError())
+			require.Equal(t, provision.Cancelled, w.closing.State)
+		})
+	}
+}
+
+func TestASwapOfAnAccountThatIsBeingUndoneIsRefused(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock = 2
+	w.fail["EnableSignIn"] = refused(provision.CodeAccountSuspended)
+	var refusal error
+	w.after["RejectAccount"] = func() {
+		delete(w.fail, "EnableSignIn")
+		update(env, workflows.UpdateSwap, operator, func(err error) { refusal = err })
+	}
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, string(provision.CodeNotAsked), codeOf(t, refusal))
+	require.Equal(t, "000000000002", w.result.AccountID)
+}
+
+func TestACancelOfAnOrderThatIsBeingUndoneIsRefused(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["EnableSignIn"] = refused(provision.CodeOrderNotInProgress)
+	var refusal error
+	w.after["VerifyRestored"] = func() { update(env, workflows.UpdateCancel, operator, func(err error) { refusal = err }) }
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.Equal(t, string(provision.CodeTooLate), codeOf(t, refusal))
+	require.Equal(t, provision.Failed, w.closing.State)
+}
