@@ -1,0 +1,296 @@
+package workflows_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"pgregory.net/rapid"
+
+	"quartermaster/internal/provision"
+	"quartermaster/workflows"
+)
+
+// simPlan is everything that is left to chance in one run. All of it is drawn before the run begins, so that a run is
+// repeated by its plan, and made smaller by leaving things out of it.
+type simPlan struct {
+	Accounts, Bad                       int // ready at the beginning, and how many of the oldest cannot be entered
+	HadAlias, HadBilling                bool
+	NameInUse, AliasTaken, NoSuchReport bool // what the customer ordered cannot be had
+	Alternate, LinkReport               bool // what is ordered
+	Park                                bool
+	Deaf                                bool // a running step does not hear that it is cancelled
+	Pace                                []int
+	Faults                              []simFault
+	Events                              []simEvent
+}
+
+// simFault makes one call of one attempt fail.
+type simFault struct {
+	Activity string
+	Attempt  int  // counted over the whole run, from 1
+	Write    int  // which of its writes, from 0; more than there are: its answer
+	Took     bool // it had its effect all the same
+	Early    bool // not once the activity has written something into the account
+	Code     provision.Code
+	Field    string
+}
+
+func (f simFault) failure() provision.Failure {
+	return provision.Failure{Code: f.Code, Field: f.Field, Reason: "drawn"}
+}
+
+// simEvent is what comes from outside, and when: before or after an attempt, or a while later.
+type simEvent struct {
+	Do       string
+	Activity string
+	Attempt  int
+	Late     bool
+	After    time.Duration
+	Fields   int // of a correction: a bit for each field; 0: the field that is asked for
+	Value    int // of a correction: the last one is refused
+}
+
+func (w *simWorld) fault(activity string, attempt int) *simFault {
+	for i, f := range w.plan.Faults {
+		if a := w.held(); f.Activity == activity && f.Attempt == attempt && !(f.Early && a != nil && a.wrote[activity]) {
+			return &w.plan.Faults[i]
+		}
+	}
+	return nil
+}
+
+func (p *simPlan) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d accounts, %d of them bad; had alias %t, billing contact %t; name in use %t, alias taken %t, no such report %t; alternate %t, link %t, park %t, deaf %t, pace %v",
+		p.Accounts, p.Bad, p.HadAlias, p.HadBilling, p.NameInUse, p.AliasTaken, p.NoSuchReport, p.Alternate, p.LinkReport, p.Park, p.Deaf, p.Pace)
+	for _, f := range p.Faults {
+		fmt.Fprintf(&b, "\n  fault: %+v", f)
+	}
+	for _, e := range p.Events {
+		fmt.Fprintf(&b, "\n  event: %+v", e)
+	}
+	return b.String()
+}
+
+// simRefusal is one way in which an activity refuses for good. They are those of package activities, with their fields.
+type simRefusal struct {
+	code  provision.Code
+	field string
+	early bool // only before anything was written: the refused value is what the step writes first
+}
+
+var (
+	ofAnyStep = []simRefusal{{code: provision.CodePermissionMissing}, {code: provision.CodeAccountSuspended}, {code: provision.CodeCannotEnter}, {code: provision.CodeQuotaReached}}
+	ofStep    = map[string][]simRefusal{
+		"Inspect": {{code: provision.CodeWrongAccount}, {code: provision.CodeContactDataInvalid}, {code: provision.CodeReportQuota},
+			{provision.CodeUserNameTaken, "iam_user_name", true}, {provision.CodeReportBroken, "use_existing_cur", true}},
+		"CreateUser": {{provision.CodeUserNameTaken, "iam_user_name", true}, {provision.CodeInputRefused, "iam_user_name", true}, {code: provision.CodePoolSettings}},
+		"SetContacts": {{provision.CodeContactRefused, "aws_alternate_contact.phone", false}, {provision.CodeContactRefused, "aws_contact_name", true},
+			{code: provision.CodeContactDataInvalid}},
+		"SetAlias":        {{provision.CodeAliasTaken, "aws_account_alias", true}, {provision.CodeInputRefused, "aws_account_alias", true}},
+		"SetUpReport":     {{code: provision.CodeReportQuota}, {code: provision.CodeNotOurs}, {code: provision.CodePoolSettings}},
+		"EnableSignIn":    {{code: provision.CodeNotOurs}, {code: provision.CodePasswordRefused}},
+		"RestoreAlias":    {{code: provision.CodeNotOurs}},
+		"RestoreContacts": {{code: provision.CodeContactDataInvalid}},
+		"RemoveUser":      nil, "RemoveReport": nil, "DisableSignIn": nil, "VerifyRestored": nil,
+	}
+	// The database refuses nothing by chance: what it cannot do now it does later.
+	simDatabase = []string{"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder", "Allocate"}
+	simCloud    = append(append([]string{"Inspect"}, simSteps...), "DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "VerifyRestored")
+	simAll      = append(slices.Clone(simCloud), simDatabase...)
+	simDeeds    = []string{"cancel workflow", workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, workflows.UpdateRetry, workflows.UpdateCorrect,
+		"stock", "stock unheard", "customer alias", "customer name", "customer billing", "alias snatched"}
+	simAnswers = []string{workflows.UpdateCorrect, workflows.UpdateRetry, workflows.UpdateSwap, workflows.UpdateCancel, workflows.UpdateFail}
+	simDelays  = []time.Duration{0, 500 * time.Millisecond, time.Minute, time.Hour, 30 * 24 * time.Hour}
+)
+
+// Rapid draws small numbers and early values more often, so what matters stands first.
+
+var genFault = rapid.Custom(func(t *rapid.T) simFault {
+	f := simFault{
+		Activity: rapid.SampledFrom(rapid.SampledFrom([][]string{simSteps, simCloud, simDatabase}).Draw(t, "where")).Draw(t, "activity"),
+		Attempt:  rapid.IntRange(1, 2).Draw(t, "attempt"),
+		Write:    rapid.IntRange(0, 2).Draw(t, "write"),
+		Took:     rapid.Bool().Draw(t, "took"),
+		Code:     provision.CodeUnavailable,
+	}
+	if refusals, cloud := ofStep[f.Activity]; cloud && rapid.IntRange(0, 2).Draw(t, "for good") > 0 {
+		r := rapid.SampledFrom(append(slices.Clone(refusals), ofAnyStep...)).Draw(t, "refusal")
+		f.Code, f.Field = r.code, r.field
+		if f.Early = r.early; r.early {
+			f.Write, f.Took = 0, false
+		}
+	}
+	return f
+})
+
+var genEvent = rapid.Custom(func(t *rapid.T) simEvent {
+	return simEvent{
+		Do:       rapid.SampledFrom(simDeeds).Draw(t, "do"),
+		Activity: rapid.SampledFrom(rapid.SampledFrom([][]string{simCloud, simDatabase}).Draw(t, "where")).Draw(t, "at"),
+		Attempt:  rapid.IntRange(1, 2).Draw(t, "attempt"),
+		Late:     rapid.Bool().Draw(t, "late"),
+		After:    rapid.SampledFrom(simDelays).Draw(t, "after"),
+	}
+})
+
+// genAnswer is what somebody does when the order asks: mostly what it asks for.
+var genAnswer = rapid.Custom(func(t *rapid.T) simEvent {
+	e := simEvent{
+		Do:       rapid.SampledFrom(simAnswers).Draw(t, "do"),
+		Activity: "RequireAction",
+		Attempt:  rapid.IntRange(1, 3).Draw(t, "attempt"),
+		Late:     true,
+		After:    rapid.SampledFrom(simDelays).Draw(t, "after"),
+	}
+	if e.Do == workflows.UpdateCorrect {
+		e.Value = rapid.IntRange(0, 3).Draw(t, "value")
+		if rapid.IntRange(0, 3).Draw(t, "astray") == 3 {
+			e.Fields = rapid.IntRange(1, 31).Draw(t, "fields")
+		}
+	}
+	return e
+})
+
+var genPlan = rapid.Custom(func(t *rapid.T) *simPlan {
+	draw := func(name string) bool { return rapid.Bool().Draw(t, name) }
+	seldom := func(name string) bool { return rapid.IntRange(0, 9).Draw(t, name) == 9 }
+	p := &simPlan{
+		Accounts: rapid.SampledFrom([]int{1, 2, 3, 6, 0}).Draw(t, "accounts"),
+		HadAlias: draw("had alias"), HadBilling: draw("had billing"), Alternate: draw("alternate"), LinkReport: draw("link"),
+		NameInUse: seldom("name in use"), AliasTaken: seldom("alias taken"), NoSuchReport: seldom("no such report"),
+		Park: seldom("park"), Deaf: draw("deaf"),
+		Pace:   rapid.SliceOfN(rapid.IntRange(0, 6), 0, 8).Draw(t, "pace"),
+		Faults: rapid.SliceOfN(genFault, 0, 5).Draw(t, "faults"),
+		Events: rapid.SliceOfN(genEvent, 0, 3).Draw(t, "events"),
+	}
+	if seldom("bad accounts") {
+		p.Bad = rapid.IntRange(1, 6).Draw(t, "bad")
+	}
+	p.Events = append(p.Events, rapid.SliceOfN(genAnswer, 0, 3).Draw(t, "answers")...)
+	return p
+})
+
+// moment lets the events come that belong to it.
+func (w *simWorld) moment(activity string, attempt int, late bool) {
+	for i, e := range w.plan.Events {
+		switch {
+		case e.Activity != activity || e.Attempt != attempt || e.Late != late || w.without[i]:
+		case e.After == 0:
+			w.happen(i, e)
+		default:
+			w.env.RegisterDelayedCallback(func() { w.happen(i, e) }, e.After)
+		}
+	}
+}
+
+func (w *simWorld) happen(i int, e simEvent) {
+	by := provision.Action{Actor: "somebody", Reason: "drawn"}
+	switch e.Do {
+	case "cancel workflow":
+		w.env.CancelWorkflow()
+	case "stock", "stock unheard":
+		w.addAccount(false)
+		if w.order != nil {
+			w.match()
+			w.agree()
+		}
+		if e.Do == "stock" {
+			w.env.SignalWorkflow(workflows.SignalStock, nil)
+		}
+	case "customer alias":
+		w.customer("SetAlias", "alias", func(a *simAccount) { a.now.Alias = "customers-own" })
+	case "customer name":
+		w.customer("SetContacts", "name", func(a *simAccount) { a.now.Contact.FullName = "Customer's Own" })
+	case "customer billing":
+		if w.wanted.AlternateContact == nil {
+			return // what the order does not write is not looked at
+		}
+		w.customer("SetContacts", "billing", func(a *simAccount) { a.now.Alternates["BILLING"] = customersBilling })
+	case "alias snatched":
+		for _, a := range w.accounts {
+			if a.before.Alias != "" && a.now.Alias != a.before.Alias {
+				w.aliasTaken[a.before.Alias] = true
+			}
+		}
+	case workflows.UpdateCorrect:
+		w.update(i, e.Do, workflows.Correction{Fields: w.correction(e), By: by})
+	default:
+		w.update(i, e.Do, by)
+	}
+}
+
+var customersBilling = provision.AlternateContact{Name: "Customer", Email: "own@example.test", Phone: "9", Title: "Owner"}
+
+// customer changes something in the account that the order holds or got, once the step that writes it is over. Between an
+// undo's look and its write, and after the last look, nobody changes anything: AWS has no write on condition, so these
+// moments cannot be guarded.
+func (w *simWorld) customer(step, field string, change func(*simAccount)) {
+	for _, a := range w.accounts {
+		if a.row.Status != provision.AccountProvisioning && a.row.Status != provision.AccountAllocated {
+			continue
+		}
+		looking := a.running[step] + a.running["Restore"+step[len("Set"):]] + a.running["VerifyRestored"]
+		if a.succeeded[step] && looking == 0 && !a.succeeded["VerifyRestored"] {
+			change(a)
+			a.changed[field] = true
+		}
+	}
+}
+
+// correction replaces what is asked for, or whatever was drawn.
+func (w *simWorld) correction(e simEvent) (c provision.Correction) {
+	fields := e.Fields
+	if fields == 0 && w.order != nil && w.order.failure != nil {
+		fields = 1 << max(0, slices.Index(simFields, provision.TopField(w.order.failure.Field)))
+	}
+	value := func(bit int, format string) *string {
+		if fields&(1<<bit) == 0 {
+			return nil
+		}
+		v := fmt.Sprintf(format, e.Value)
+		if e.Value == 3 {
+			v = "not allowed: /\n"
+		}
+		return &v
+	}
+	c.IAMUserName, c.ContactName, c.AccountAlias = value(0, "other-user-%d"), value(1, "Other Name %d"), value(2, "other-alias-%d")
+	if phone := value(3, "+1 206 555 010%d"); phone != nil {
+		c.AlternateContact = &provision.AlternateContact{Name: "Other", Email: "other@example.test", Phone: *phone, Title: "CFO"}
+	}
+	if c.UseExistingCUR = value(4, "no-such-report-%d"); c.UseExistingCUR != nil && e.Value < 2 {
+		*c.UseExistingCUR = []string{"", simTheirReport}[e.Value]
+	}
+	return c
+}
+
+var simFields = []string{"iam_user_name", "aws_contact_name", "aws_account_alias", "aws_alternate_contact", "use_existing_cur"}
+
+const simTheirReport = "their-report"
+
+func (w *simWorld) update(i int, name string, in any) {
+	w.env.UpdateWorkflow(name, "", &testsuite.TestUpdateCallback{
+		OnAccept: func() {
+			w.accepted[name]++
+			if c, corrected := in.(workflows.Correction); corrected {
+				w.wanted = c.Fields.Apply(w.wanted)
+			}
+		},
+		OnReject: func(err error) {
+			w.rejections = append(w.rejections, i)
+			if !temporal.IsApplicationError(err) {
+				w.violate("update %s is refused with %T, which has no code: %v", name, err, err)
+			}
+		},
+		OnComplete: func(_ any, err error) {
+			w.answered[name]++
+			if err != nil && !w.cancelHeard {
+				w.violate("update %s was accepted and then failed: %v", name, err)
+			}
+		},
+	}, in)
+}

@@ -1,0 +1,250 @@
+package workflows_test
+
+import (
+	"context"
+	"os"
+	"regexp"
+	"slices"
+
+	"quartermaster/activities"
+	"quartermaster/internal/provision"
+)
+
+// simStore is the database in memory: what internal/postgres promises, one transaction a method. Its tables of transitions
+// are read from the migration, so that they cannot differ from the real ones.
+type simStore struct {
+	activities.Store // nil: the activities of this world write no step rows
+	w                *simWorld
+}
+
+// simOrder is the order's row.
+type simOrder struct {
+	state     provision.OrderState
+	request   provision.Request
+	failure   *provision.Failure
+	result    *provision.Result
+	leftovers []string
+	notes     []string
+}
+
+// transitions of a table in the migration, as "from>to".
+func transitions(table string) map[string]bool {
+	sql, err := os.ReadFile("../migrations/00001_init.sql")
+	if err != nil {
+		panic(err)
+	}
+	rows := regexp.MustCompile(`(?s)INSERT INTO ` + table + ` [^;]*;`).Find(sql)
+	found := map[string]bool{}
+	for _, pair := range regexp.MustCompile(`\('(\w+)',\s*'(\w+)'`).FindAllSubmatch(rows, -1) {
+		found[string(pair[1])+">"+string(pair[2])] = true
+	}
+	return found
+}
+
+var orderTransitions, accountTransitions = transitions("order_transitions"), transitions("account_transitions")
+
+func (w *simWorld) setOrder(state provision.OrderState) {
+	if from := w.order.state; from != state && !orderTransitions[string(from)+">"+string(state)] {
+		w.violate("the order may not go from %s to %s", from, state)
+	}
+	w.order.state = state
+	w.states = append(w.states, state)
+}
+
+func (w *simWorld) setAccount(a *simAccount, status provision.AccountStatus, reason string) {
+	if from := a.row.Status; !accountTransitions[string(from)+">"+string(status)] {
+		w.violate("account %s may not go from %s to %s", a.row.ID, from, status)
+	}
+	if reason == "" && (status == provision.AccountInvalid || status == provision.AccountProvisioningFailed) {
+		w.violate("account %s is %s without a reason", a.row.ID, status)
+	}
+	a.row.Status, a.row.Reason = status, reason
+}
+
+// agree is the constraint triggers account_and_order_agree, and the unique index accounts_one_per_order.
+func (w *simWorld) agree() {
+	var statuses []provision.AccountStatus
+	for _, a := range w.accounts {
+		if a.row.Status == provision.AccountProvisioning || a.row.Status == provision.AccountAllocated {
+			statuses = append(statuses, a.row.Status)
+		}
+	}
+	if len(statuses) > 1 {
+		w.violate("the order holds %d accounts at once", len(statuses))
+	}
+	want, state := []provision.AccountStatus(nil), w.order.state
+	switch state {
+	case provision.Completed:
+		want = []provision.AccountStatus{provision.AccountAllocated}
+	case provision.Provisioning, provision.ActionRequired, provision.Compensating:
+		want = []provision.AccountStatus{provision.AccountProvisioning}
+	}
+	if !slices.Equal(want, statuses) {
+		w.violate("the order is %s and its accounts are %v", state, statuses)
+	}
+}
+
+// held is the account that the order holds; nil when it holds none.
+func (w *simWorld) held() *simAccount {
+	for _, a := range w.accounts {
+		if a.row.Status == provision.AccountProvisioning {
+			return a
+		}
+	}
+	return nil
+}
+
+// tx is one transaction: all of it or, when the database fails before its commit, nothing. That failure goes around the
+// activity, which would log it, and a log needs a real worker.
+func (w *simWorld) tx(ctx context.Context, change func() error) error {
+	var err error
+	lost := attemptOf(ctx).write(func() {
+		if err = change(); err == nil && w.order != nil {
+			w.agree()
+		}
+	})
+	attemptOf(ctx).lost = lost
+	return err
+}
+
+// match gives the order the oldest Ready account, if it waits.
+func (w *simWorld) match() {
+	if w.order.state != provision.WaitingForAccount || (w.held() != nil && w.bug != bugClaimsTwice) {
+		return
+	}
+	for _, a := range w.accounts {
+		if a.row.Status == provision.AccountReady {
+			w.setAccount(a, provision.AccountProvisioning, "")
+			w.setOrder(provision.Provisioning)
+			return
+		}
+	}
+}
+
+func (s simStore) OpenOrder(ctx context.Context, order provision.Order) (opened provision.Opened, err error) {
+	err = s.w.tx(ctx, func() error {
+		if s.w.order == nil {
+			s.w.order = &simOrder{state: provision.Accepted, request: order.Request}
+		}
+		opened = provision.Opened{Nonce: simNonce, Settings: s.w.settings, Request: s.w.order.request, Ended: s.w.order.state.Ended()}
+		return nil
+	})
+	return opened, err
+}
+
+func (s simStore) ClaimAccount(ctx context.Context, _ provision.OrderKey) (claim provision.Claim, err error) {
+	err = s.w.tx(ctx, func() error {
+		switch s.w.order.state {
+		case provision.Accepted:
+			s.w.setOrder(provision.WaitingForAccount)
+		case provision.WaitingForAccount, provision.Provisioning, provision.ActionRequired:
+		default:
+			return s.notInProgress("claims no account any more")
+		}
+		if s.w.bug == bugClaimsTwice && s.w.order.state == provision.Provisioning {
+			s.w.order.state = provision.WaitingForAccount
+		}
+		s.w.match()
+		claim = provision.Claim{Place: 1}
+		if a := s.w.held(); a != nil {
+			row := a.row
+			claim = provision.Claim{Account: &row}
+		}
+		return nil
+	})
+	return claim, err
+}
+
+func (s simStore) notInProgress(what string) error {
+	return &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "the order is " + string(s.w.order.state) + " and " + what}
+}
+
+func (s simStore) RejectAccount(ctx context.Context, _ provision.OrderKey, accountID string, why provision.Failure) ([]provision.OrderKey, error) {
+	return nil, s.w.tx(ctx, func() error {
+		if a := s.w.account(accountID); a.row.Status == provision.AccountProvisioning {
+			s.w.setAccount(a, provision.AccountInvalid, why.Error())
+			s.w.setOrder(provision.WaitingForAccount)
+			s.w.order.failure = nil
+			s.w.rejected++
+			s.w.match()
+		}
+		return nil
+	})
+}
+
+func (s simStore) RequireAction(ctx context.Context, _ provision.OrderKey, why provision.Failure) error {
+	return s.w.tx(ctx, func() error {
+		if s.w.order.state == provision.Provisioning || s.w.order.state == provision.ActionRequired {
+			s.w.setOrder(provision.ActionRequired)
+			s.w.order.failure = &why
+		}
+		return nil
+	})
+}
+
+func (s simStore) Resume(ctx context.Context, _ provision.OrderKey) error {
+	return s.w.tx(ctx, func() error {
+		if s.w.order.state == provision.ActionRequired {
+			s.w.setOrder(provision.Provisioning)
+			s.w.order.failure = nil
+		}
+		return nil
+	})
+}
+
+func (s simStore) Correct(ctx context.Context, _ provision.OrderKey, corrected provision.Request, _ provision.Action) error {
+	return s.w.tx(ctx, func() error { s.w.order.request = corrected; return nil })
+}
+
+func (s simStore) NoteAction(ctx context.Context, _ provision.OrderKey, _ string, _ provision.Action) error {
+	return s.w.tx(ctx, func() error { return nil })
+}
+
+func (s simStore) BeginUndo(ctx context.Context, _ provision.OrderKey, why provision.Failure) error {
+	return s.w.tx(ctx, func() error { s.beginUndo(why); return nil })
+}
+
+func (s simStore) beginUndo(why provision.Failure) {
+	if s.w.order.state == provision.Provisioning || s.w.order.state == provision.ActionRequired {
+		s.w.setOrder(provision.Compensating)
+		s.w.order.failure = &why
+	}
+}
+
+func (s simStore) CloseOrder(ctx context.Context, c provision.Closing) ([]provision.OrderKey, error) {
+	return nil, s.w.tx(ctx, func() error {
+		if s.w.order.state.Ended() {
+			return nil
+		}
+		s.beginUndo(c.Failure)
+		if a := s.w.held(); a != nil {
+			switch {
+			case len(c.Leftovers) > 0:
+				s.w.setAccount(a, provision.AccountProvisioningFailed, "left by the order")
+			case c.Park:
+				s.w.setAccount(a, provision.AccountProvisioningFailed, "clean, but parked")
+			default:
+				s.w.setAccount(a, provision.AccountReady, "returned clean")
+			}
+		}
+		s.w.setOrder(c.State)
+		s.w.order.failure, s.w.order.leftovers, s.w.order.notes = &c.Failure, c.Leftovers, c.Notes
+		return nil
+	})
+}
+
+func (s simStore) Allocate(ctx context.Context, _ provision.OrderKey, accountID string, result provision.Result) error {
+	return s.w.tx(ctx, func() error {
+		if s.w.order.state == provision.Completed {
+			return nil
+		}
+		a := s.w.account(accountID)
+		if a.row.Status != provision.AccountProvisioning || s.w.order.state != provision.Provisioning {
+			return s.notInProgress("cannot be completed")
+		}
+		s.w.setAccount(a, provision.AccountAllocated, "")
+		s.w.setOrder(provision.Completed)
+		s.w.order.failure, s.w.order.result = nil, &result
+		return nil
+	})
+}

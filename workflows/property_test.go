@@ -1,0 +1,300 @@
+package workflows_test
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"pgregory.net/rapid"
+
+	"quartermaster/activities"
+	"quartermaster/internal/provision"
+	"quartermaster/workflows"
+)
+
+// Thousands of orders, each with its own faults and interruptions, against a model of the database and of AWS. What must
+// hold is asked at the end of each, whatever happened. `go test -rapid.checks=100000` looks longer.
+
+func init() {
+	for name, value := range map[string]string{"rapid.checks": "600", "rapid.nofailfile": "true", "rapid.shrinktime": "5s"} {
+		if _, set := os.LookupEnv(strings.ToUpper(strings.ReplaceAll(name, ".", "_"))); !set {
+			if err := flag.Set(name, value); err != nil {
+				panic(err)
+			}
+		}
+	}
+}
+
+// simBug is a fault planted into the world, to see that the property finds it.
+type simBug string
+
+const (
+	noBug                 simBug = ""
+	bugUndoOvertakes      simBug = "an undo does not wait for its step (WaitForCancellation is missing)"
+	bugRegisteredLate     simBug = "an undo is registered after its step"
+	bugLostAnswer         simBug = "a lost answer is taken for 'did not happen'"
+	bugAliasStays         simBug = "RestoreAlias does nothing"
+	bugForgetsCorrections simBug = "the undo does not know the requests before a correction"
+	bugOverwritesCustomer simBug = "RestoreAlias does not compare"
+	bugVerifiesNothing    simBug = "VerifyRestored does not look"
+	bugClaimsTwice        simBug = "a repeated claim takes another account"
+)
+
+type simWorld struct {
+	plan     *simPlan
+	bug      simBug
+	without  map[int]bool // events that do not come this time
+	env      *testsuite.TestWorkflowEnvironment
+	acts     simActs
+	settings provision.PoolSettings
+	ordered  provision.Order
+	wanted   provision.Request // with every correction that was accepted
+
+	order      *simOrder
+	accounts   []*simAccount
+	aliasTaken map[string]bool
+	users      int
+	passwords  int
+	rejected   int // accounts
+	pauses     int
+
+	seen        map[string]int // attempts by activity
+	refused     map[provision.Code]bool
+	struck      map[string]bool // activities that refused for good
+	accepted    map[string]int  // updates
+	answered    map[string]int
+	rejections  []int // events whose update was refused
+	cancelHeard bool  // the workflow heard of its cancel in time
+	states      []provision.OrderState
+	trace       []string
+	violations  []string
+	err         error // that the workflow ended with
+}
+
+func (w *simWorld) violate(format string, args ...any) {
+	w.violations = append(w.violations, fmt.Sprintf(format, args...))
+}
+
+func (w *simWorld) account(id string) *simAccount {
+	return w.accounts[slices.IndexFunc(w.accounts, func(a *simAccount) bool { return a.row.ID == id })]
+}
+
+// simulate runs one order to its end.
+func simulate(plan *simPlan, bug simBug, without map[int]bool) *simWorld {
+	w := &simWorld{plan: plan, bug: bug, without: without, aliasTaken: map[string]bool{}, seen: map[string]int{}, refused: map[provision.Code]bool{},
+		struck: map[string]bool{}, accepted: map[string]int{}, answered: map[string]int{}}
+	w.acts = simActs{&activities.Activities{Store: simStore{w: w}}, w}
+	w.settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING", "SECURITY"}, Park: plan.Park,
+		WaitDeadline: 2 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}
+	w.ordered = provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "o-1"}, AcceptedAt: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),
+		Request: provision.Request{Marketplace: "north", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
+			IAMUserName: "customer", ContactName: "Jane Roe", AccountAlias: "blue-sky"}}
+	if plan.Alternate {
+		w.ordered.Request.AlternateContact = &provision.AlternateContact{Name: "Jim Roe", Email: "jim@example.test", Phone: "+1 206 555 0100", Title: "CFO"}
+	}
+	if plan.LinkReport {
+		w.ordered.Request.UseExistingCUR = simTheirReport
+	}
+	w.wanted = w.ordered.Request
+	w.aliasTaken[w.ordered.Request.AccountAlias] = plan.AliasTaken
+	for n := range plan.Accounts {
+		w.addAccount(n < plan.Bad)
+	}
+	suite := new(testsuite.WorkflowTestSuite)
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	w.env = suite.NewTestWorkflowEnvironment()
+	w.env.SetStartTime(w.ordered.AcceptedAt)
+	w.env.SetTestTimeout(time.Minute)
+	w.env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&simWorker{w: w}}})
+	w.env.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
+	w.env.ExecuteWorkflow(workflows.ProvisionOrder, w.ordered)
+	w.err = w.env.GetWorkflowError()
+	w.check()
+	return w
+}
+
+// check asks what must hold at the end of every order.
+func (w *simWorld) check() {
+	if !w.env.IsWorkflowCompleted() || w.order == nil || !w.order.state.Ended() {
+		w.violate("the workflow ended (%t, %v) but its order did not: %+v", w.env.IsWorkflowCompleted(), w.err, w.order)
+		return
+	}
+	for _, stop := range []string{workflows.UpdateCancel, workflows.UpdateFail} {
+		if w.accepted[stop] > 0 && w.order.state == provision.Completed {
+			w.violate("%s was accepted, but the order completed", stop)
+		}
+	}
+	if w.cancelHeard && w.order.state == provision.Completed {
+		w.violate("the workflow was cancelled in time, but the order completed")
+	}
+	if !maps.Equal(w.accepted, w.answered) {
+		w.violate("updates were accepted %v and answered %v", w.accepted, w.answered)
+	}
+	var app *temporal.ApplicationError
+	switch state := w.order.state; {
+	case state == provision.Completed && w.err == nil:
+		w.checkResult()
+	case state == provision.Cancelled && temporal.IsCanceledError(w.err):
+	case state == provision.Failed && errors.As(w.err, &app) && app.Type() == string(w.order.failure.Code):
+	default:
+		w.violate("the order is %s and the workflow ended with %v", state, w.err)
+	}
+	if w.order.state != provision.Completed {
+		w.checkReason(w.order.failure.Code)
+	}
+	for _, a := range w.accounts {
+		w.checkAccount(a)
+	}
+}
+
+// checkReason: an order ends for a reason that came from outside, never by itself.
+func (w *simWorld) checkReason(code provision.Code) {
+	given := w.refused[code]
+	switch code {
+	case provision.CodeCancelled:
+		given = w.accepted[workflows.UpdateCancel] > 0 || w.cancelHeard
+	case provision.CodeFailedByOperator:
+		given = w.accepted[workflows.UpdateFail] > 0
+	case provision.CodeAccountsExhausted:
+		given = w.rejected == 5
+	case provision.CodeActionDeadline:
+		given = w.seen["RequireAction"] > 0
+	case provision.CodeWaitDeadline:
+		given = slices.Contains(w.states, provision.WaitingForAccount)
+	}
+	if !given {
+		w.violate("the order ended with %s, which nothing in this run explains", code)
+	}
+}
+
+func (w *simWorld) checkResult() {
+	var result provision.Result
+	if err := w.env.GetWorkflowResult(&result); err != nil {
+		w.violate("the result cannot be read: %v", err)
+	}
+	a := w.account(result.AccountID)
+	if a.row.Status != provision.AccountAllocated || text(result) != text(*w.order.result) {
+		w.violate("the result is not the one of the account that is allocated: %+v", result)
+	}
+	if result.AccountAlias != w.wanted.AccountAlias || result.IAMUserName != w.wanted.IAMUserName || result.Report.Existing != (w.wanted.UseExistingCUR != "") {
+		w.violate("the result is not what was ordered, corrections included: %+v", result)
+	}
+}
+
+// checkAccount: an account is as ordered, or as it was, or what is left in it is written down.
+func (w *simWorld) checkAccount(a *simAccount) {
+	id, status, now := a.row.ID, a.row.Status, text(a.now)
+	for field, untouched := range map[string]bool{"alias": a.now.Alias == "customers-own", "name": a.now.Contact.FullName == "Customer's Own", "billing": a.now.Alternates["BILLING"] == customersBilling} {
+		if a.changed[field] && !untouched {
+			w.violate("account %s: the customer changed the %s and it was overwritten", id, field)
+		}
+	}
+	switch status {
+	case provision.AccountAllocated:
+		if want := text(a.asOrdered(w.wanted)); now != want {
+			w.violate("account %s is allocated, but it is not as ordered:\n  want %s\n  is   %s", id, want, now)
+		}
+		if a.kept == "" {
+			w.violate("account %s is allocated, but nobody knows its password", id)
+		}
+		return
+	case provision.AccountProvisioning:
+		w.violate("account %s is held by an order that ended", id)
+	}
+	leftovers := strings.Contains(a.row.Reason, "left")
+	if before := text(a.before); now != before && !(leftovers && status != provision.AccountReady) {
+		w.violate("account %s is %s (%q), but it is not as it was:\n  was %s\n  is  %s", id, status, a.row.Reason, before, now)
+	}
+	if a.kept != "" && !leftovers && !w.struck["DisableSignIn"] {
+		w.violate("account %s is %s, but the database still keeps its password", id, status)
+	}
+	undoFailed := slices.ContainsFunc([]string{"DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "VerifyRestored"}, func(undo string) bool { return w.struck[undo] })
+	if leftovers && !undoFailed && len(a.changed) == 0 {
+		w.violate("account %s is lost (%s: %v), although every undo could do its work", id, a.row.Reason, w.order.leftovers)
+	}
+}
+
+// asOrdered is what the account must hold when the order completed.
+func (a *simAccount) asOrdered(r provision.Request) simAWS {
+	want := a.before.clone()
+	want.Alias, want.Contact.FullName = r.AccountAlias, r.ContactName
+	if r.AlternateContact != nil {
+		want.Alternates["BILLING"], want.Alternates["SECURITY"] = *r.AlternateContact, *r.AlternateContact
+	}
+	if r.UseExistingCUR == "" {
+		want.Reports[simReportName], want.Buckets[simBucketName] = simNonce, simNonce
+	}
+	want.Users[r.IAMUserName] = simUser{ID: a.now.Users[r.IAMUserName].ID, Nonce: simNonce, Password: a.kept}
+	if a.changed["alias"] {
+		want.Alias = a.now.Alias
+	}
+	if a.changed["name"] {
+		want.Contact.FullName = a.now.Contact.FullName
+	}
+	if a.changed["billing"] {
+		want.Alternates["BILLING"] = a.now.Alternates["BILLING"]
+	}
+	return want
+}
+
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// holds is the property: whatever is drawn, the order ends well. An update that was refused must have had no effect: the
+// same run without it is the same run.
+func holds(t *rapid.T, plan *simPlan, bug simBug) *simWorld {
+	w := simulate(plan, bug, nil)
+	if len(w.violations) == 0 && len(w.rejections) > 0 {
+		without := map[int]bool{}
+		for _, i := range w.rejections {
+			without[i] = true
+		}
+		if twin := simulate(plan, bug, without); !slices.Equal(w.trace, twin.trace) {
+			w.violate("a refused update had an effect; without it:\n  %s", strings.Join(twin.trace, "\n  "))
+		}
+	}
+	if len(w.violations) > 0 {
+		t.Fatalf("%s\n%s\n  %s", strings.Join(w.violations, "\n"), plan, strings.Join(w.trace, "\n  "))
+	}
+	return w
+}
+
+func TestPropertyEveryOrderEndsWell(t *testing.T) {
+	t.Parallel()
+	start, orders, ends := time.Now(), 0, map[string]int{}
+	rapid.Check(t, func(t *rapid.T) {
+		w := holds(t, genPlan.Draw(t, "plan"), noBug)
+		orders++
+		ends[string(w.order.state)]++
+		for _, a := range w.accounts {
+			ends["account "+string(a.row.Status)]++
+		}
+		for name, n := range w.accepted {
+			ends["update "+name] += n
+		}
+	})
+	for _, end := range []string{"completed", "failed", "cancelled", "account invalid", "account provisioning_failed", "update correct", "update retry", "update swap", "update cancel", "update fail"} {
+		require.NotZero(t, ends[end], "the plans never lead to %q: %v", end, ends)
+	}
+	t.Logf("%d orders, %.0f a second: %v", orders, float64(orders)/time.Since(start).Seconds(), ends)
+}

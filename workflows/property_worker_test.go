@@ -1,0 +1,259 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	failurepb "go.temporal.io/api/failure/v1"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+)
+
+// The simulated worker. It stands in an interceptor instead of in registered activities, for two reasons. The SDK's test
+// environment reports a cancelled activity as stopped at once and lets it run on, whatever WaitForCancellation says, so no
+// test could see an undo that overtakes its step. And it runs activities on goroutines of their own, so four steps side by
+// side end in an order that nobody can repeat, and a failing order could not be made smaller. Here an activity is a
+// coroutine on the workflow's clock: the same plan gives the same run, to the nanosecond.
+
+type simWorker struct {
+	interceptor.WorkerInterceptorBase
+	w *simWorld
+}
+
+func (s *simWorker) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	return &simInbound{interceptor.WorkflowInboundInterceptorBase{Next: next}, s.w}
+}
+
+type simInbound struct {
+	interceptor.WorkflowInboundInterceptorBase
+	w *simWorld
+}
+
+func (i *simInbound) Init(out interceptor.WorkflowOutboundInterceptor) error {
+	return i.Next.Init(&simOutbound{interceptor.WorkflowOutboundInterceptorBase{Next: out}, i.w})
+}
+
+func (i *simInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		ctx.Done().Receive(ctx, nil)
+		i.w.cancelHeard = i.w.seen["Allocate"] == 0 // later it is too late, and the order may complete
+	})
+	return i.Next.ExecuteWorkflow(ctx, in)
+}
+
+type simOutbound struct {
+	interceptor.WorkflowOutboundInterceptorBase
+	w *simWorld
+}
+
+func (o *simOutbound) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
+	opts := workflow.GetActivityOptions(ctx)
+	return o.w.execute(ctx, simCall{name: name, in: args[0], retry: opts.RetryPolicy, waits: opts.WaitForCancellation && o.w.bug != bugUndoOvertakes})
+}
+
+func (o *simOutbound) ExecuteLocalActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
+	return o.w.execute(ctx, simCall{name: name, in: args[0], retry: workflow.GetLocalActivityOptions(ctx).RetryPolicy, local: true})
+}
+
+// SignalExternalWorkflow is heard by nobody: there is one order in this world.
+func (o *simOutbound) SignalExternalWorkflow(ctx workflow.Context, _, _, _ string, _ any) workflow.Future {
+	future, answer := workflow.NewFuture(ctx)
+	answer.SetValue(nil)
+	return future
+}
+
+// simCall is one activity that the workflow asked for.
+type simCall struct {
+	name  string
+	in    any
+	retry *temporal.RetryPolicy
+	local bool
+	waits bool // WaitForCancellation: the workflow hears of the end when it really is the end
+
+	abandon func() // without waits: the workflow does not wait any longer, whatever still runs
+}
+
+// execute runs an activity as Temporal does: attempt after attempt until one succeeds or must not be repeated. A cancel
+// ends the pause between two attempts at once; a running attempt stops at its next call, if it listens.
+func (w *simWorld) execute(ctx workflow.Context, c simCall) workflow.Future {
+	future, answer := workflow.NewFuture(ctx)
+	if ctx.Err() != nil {
+		answer.SetError(temporal.NewCanceledError())
+		return future
+	}
+	if step := simUndo[c.name]; w.bug == bugRegisteredLate && step != "" && !w.held().succeeded[step] {
+		answer.SetValue(nil) // the saga would not know of it
+		return future
+	}
+	answered := false
+	set := func(result *commonpb.Payloads, err error) {
+		if !answered {
+			answered = true
+			answer.Set(result, wire(err, c))
+		}
+	}
+	if !c.waits {
+		c.abandon = func() { set(nil, temporal.NewCanceledError()) }
+	}
+	workflow.Go(ctx, func(ctx workflow.Context) { set(w.attempts(ctx, c)) })
+	return future
+}
+
+// Nothing in this world fails more often than this in a row, so a step that does would be repeated for ever.
+const forEver = 25
+
+func (w *simWorld) attempts(ctx workflow.Context, c simCall) (*commonpb.Payloads, error) {
+	delay := c.retry.InitialInterval
+	for n := 1; ; n++ {
+		if ctx.Err() != nil {
+			return nil, temporal.NewCanceledError()
+		}
+		result, err := w.attempt(ctx, c)
+		var app *temporal.ApplicationError
+		switch {
+		case err == nil || temporal.IsCanceledError(err):
+			return result, err
+		case !errors.As(err, &app):
+			panic(fmt.Sprintf("%s returned an error that is not translated: %v", c.name, err))
+		case app.NonRetryable():
+			return nil, err
+		case n == forEver:
+			w.violate("%s is repeated for ever: %v", c.name, err)
+			return nil, temporal.NewNonRetryableApplicationError("given up by the simulation", "Simulation", nil)
+		}
+		_ = workflow.Sleep(ctx, delay) // a cancel shows in ctx
+		delay = min(time.Duration(float64(delay)*c.retry.BackoffCoefficient), c.retry.MaximumInterval)
+	}
+}
+
+// simAttempt is one attempt at an activity. The context of the activity carries it.
+type simAttempt struct {
+	w        *simWorld
+	name     string
+	ctx      workflow.Context // cancelled with the call
+	detached workflow.Context // the clock of the attempt itself
+	fault    *simFault        // nil: nothing goes wrong
+	writes   int
+	listens  bool
+	abandon  func()
+	lost     error // of the database: what the attempt ends with, whatever the activity says
+}
+
+type simAttemptKey struct{}
+
+func attemptOf(ctx context.Context) *simAttempt { return ctx.Value(simAttemptKey{}).(*simAttempt) }
+
+func (w *simWorld) attempt(ctx workflow.Context, c simCall) (*commonpb.Payloads, error) {
+	w.seen[c.name]++
+	n := w.seen[c.name]
+	detached, _ := workflow.NewDisconnectedContext(ctx)
+	at := &simAttempt{w: w, name: c.name, ctx: ctx, detached: detached, fault: w.fault(c.name, n), listens: c.local || !w.plan.Deaf, abandon: c.abandon}
+	w.moment(c.name, n, false)
+	w.begin(c.name)
+	result, err := w.invoke(context.WithValue(context.Background(), simAttemptKey{}, at), c)
+	if at.lost != nil {
+		err = at.lost
+	}
+	if err == nil {
+		err = at.answer()
+	}
+	if err != nil {
+		result = nil
+	}
+	w.end(c.name, err == nil)
+	w.note(workflow.Now(detached), c.name, n, err)
+	w.moment(c.name, n, true)
+	return result, err
+}
+
+// invoke calls the activity of that name. Input and result take the way over the wire.
+func (w *simWorld) invoke(ctx context.Context, c simCall) (*commonpb.Payloads, error) {
+	method := reflect.ValueOf(w.acts).MethodByName(c.name)
+	if !method.IsValid() {
+		panic("the workflow calls an activity that the simulation does not know: " + c.name)
+	}
+	in := reflect.New(method.Type().In(1))
+	sent, err := converter.GetDefaultDataConverter().ToPayloads(c.in)
+	if err == nil {
+		err = converter.GetDefaultDataConverter().FromPayloads(sent, in.Interface())
+	}
+	if err != nil {
+		panic(err)
+	}
+	out := method.Call([]reflect.Value{reflect.ValueOf(ctx), in.Elem()})
+	if err, failed := out[len(out)-1].Interface().(error); failed {
+		return nil, err
+	}
+	if len(out) == 1 {
+		return nil, nil
+	}
+	return converter.GetDefaultDataConverter().ToPayloads(out[0].Interface())
+}
+
+// wire is what becomes of an activity's error on its way to the workflow.
+func wire(err error, c simCall) error {
+	if err == nil {
+		return nil
+	}
+	failures := temporal.GetDefaultFailureConverter()
+	failure := failures.ErrorToFailure(err)
+	if !c.local {
+		failure = &failurepb.Failure{Message: "activity error", Cause: failure, FailureInfo: &failurepb.Failure_ActivityFailureInfo{
+			ActivityFailureInfo: &failurepb.ActivityFailureInfo{ActivityType: &commonpb.ActivityType{Name: c.name}}}}
+	}
+	return failures.FailureToError(failure)
+}
+
+// pause is the time that a call takes. The microseconds make every moment of a run a different one.
+func (at *simAttempt) pause() {
+	at.w.pauses++
+	d := time.Second
+	if len(at.w.plan.Pace) > 0 {
+		d += time.Duration(at.w.plan.Pace[at.w.pauses%len(at.w.plan.Pace)]) * 700 * time.Millisecond
+	}
+	d += time.Duration(at.w.pauses) * time.Microsecond
+	if at.abandon != nil && workflow.Sleep(at.ctx, d) != nil {
+		at.abandon()
+	}
+	if at.abandon == nil || at.ctx.Err() != nil {
+		_ = workflow.Sleep(at.detached, d) // a detached sleep ends only by itself
+	}
+}
+
+// write is one call that changes something. It may fail before its effect, or after it, which looks the same.
+func (at *simAttempt) write(effect func()) error {
+	at.pause()
+	if at.listens && at.ctx.Err() != nil {
+		return temporal.NewCanceledError()
+	}
+	fails := at.fault != nil && at.fault.Write == at.writes
+	at.writes++
+	if fails && !at.fault.Took {
+		return at.strike()
+	}
+	effect()
+	if fails {
+		return at.strike()
+	}
+	return nil
+}
+
+// answer is the way back of a success. What should have failed at a write that never came fails here.
+func (at *simAttempt) answer() error {
+	at.pause()
+	if at.listens && at.ctx.Err() != nil {
+		return temporal.NewCanceledError()
+	}
+	if at.fault != nil && at.fault.Write >= at.writes {
+		return at.strike()
+	}
+	return nil
+}
+
+func (at *simAttempt) strike() error { return at.refuse(at.fault.failure()) }

@@ -1,0 +1,392 @@
+package workflows_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+
+	"quartermaster/activities"
+	"quartermaster/internal/provision"
+)
+
+// The model world: a database and a handful of AWS accounts as plain values. The database activities are the real ones over
+// a store in memory; those of AWS are written anew with the same promises: ensure, undo only what is ours, restore from the
+// journal by comparing values.
+
+// simAWS is what an AWS account holds. Two of them are compared byte for byte.
+type simAWS struct {
+	Alias      string
+	Contact    provision.Contact
+	Alternates map[string]provision.AlternateContact
+	Users      map[string]simUser
+	Reports    map[string]string // by name: the nonce of the order that made it; empty: somebody else's
+	Buckets    map[string]string // likewise
+}
+
+type simUser struct {
+	ID, Nonce, Password string // no password: no login profile
+}
+
+func (a simAWS) clone() simAWS {
+	a.Alternates, a.Users = maps.Clone(a.Alternates), maps.Clone(a.Users)
+	a.Reports, a.Buckets = maps.Clone(a.Reports), maps.Clone(a.Buckets)
+	return a
+}
+
+// simAccount is an account of the pool and what AWS has in it.
+type simAccount struct {
+	row       provision.Account
+	before    simAWS // as it was when it came into the pool
+	now       simAWS
+	changed   map[string]bool // what the customer changed
+	bad       bool            // its role cannot be assumed
+	kept      string          // the sealed password that the database keeps
+	running   map[string]int  // steps that run in it now
+	wrote     map[string]bool // activities that changed something in it
+	succeeded map[string]bool // steps whose success the workflow has heard of
+}
+
+const simNonce = "8d6a8c1e"
+
+var simReportName, simBucketName = "mp-cur-" + simNonce, "mp-cur-bucket-" + simNonce
+
+func (w *simWorld) addAccount(bad bool) *simAccount {
+	n := len(w.accounts) + 1
+	a := &simAccount{bad: bad, changed: map[string]bool{}, running: map[string]int{}, succeeded: map[string]bool{}, wrote: map[string]bool{}}
+	a.row = provision.Account{ID: fmt.Sprintf("%012d", n), Pool: w.ordered.Pool(), Model: provision.ModelECAM, RootAccess: true, Status: provision.AccountReady}
+	a.before = simAWS{
+		Contact:    provision.Contact{FullName: fmt.Sprintf("Owner %d", n), City: "Seattle", PhoneNumber: "+1 206 555 0100", CountryCode: "US"},
+		Alternates: map[string]provision.AlternateContact{}, Users: map[string]simUser{"admin": {ID: "AIDA0"}},
+		Reports: map[string]string{}, Buckets: map[string]string{"logs": ""},
+	}
+	if w.plan.HadAlias {
+		a.before.Alias = fmt.Sprintf("before-%d", n)
+	}
+	if w.plan.HadBilling {
+		a.before.Alternates["BILLING"] = provision.AlternateContact{Name: "Earlier", Email: "earlier@example.test", Phone: "1", Title: "CFO"}
+	}
+	if w.plan.NameInUse {
+		a.before.Users[w.ordered.Request.IAMUserName] = simUser{ID: "AIDA1"}
+	}
+	if !w.plan.NoSuchReport {
+		a.before.Reports[simTheirReport] = ""
+	}
+	a.now = a.before.clone()
+	w.accounts = append(w.accounts, a)
+	return a
+}
+
+// refuse is an activity's error as activities.translate makes it.
+func (at *simAttempt) refuse(failure provision.Failure) error {
+	kind := failure.Code.Kind()
+	final := kind != provision.KindTransient && kind != provision.KindInternal
+	if final {
+		at.w.refused[failure.Code] = true
+		at.w.struck[at.name] = true
+	}
+	return temporal.NewApplicationErrorWithOptions(failure.Error(), string(failure.Code), temporal.ApplicationErrorOptions{NonRetryable: final, Details: []any{failure}})
+}
+
+// simActs are the activities. Those that are not defined here are the real ones.
+type simActs struct {
+	*activities.Activities
+	w *simWorld
+}
+
+// touch is a write to AWS: only an order that holds the account and has not ended may do that.
+func (at *simAttempt) touch(in activities.Assignment, effect func(*simAccount)) error {
+	return at.write(func() {
+		a := at.w.account(in.Account.ID)
+		if a.row.Status != provision.AccountProvisioning {
+			at.w.violate("%s writes into account %s, which is %s", at.name, a.row.ID, a.row.Status)
+		}
+		effect(a)
+		a.wrote[at.name] = true
+	})
+}
+
+func (s simActs) Inspect(ctx context.Context, in activities.Assignment) (found activities.Inspection, err error) {
+	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
+	at.pause()
+	if a.bad {
+		return found, at.refuse(provision.Failure{Code: provision.CodeCannotEnter, Step: provision.StepInspect, Reason: "the role cannot be assumed"})
+	}
+	if user, taken := a.now.Users[in.Request.IAMUserName]; taken && user.Nonce != in.Nonce {
+		return found, at.refuse(userNameInUse)
+	}
+	if name := in.Request.UseExistingCUR; name != "" {
+		if _, there := a.now.Reports[name]; !there {
+			return found, at.refuse(provision.Failure{Code: provision.CodeReportNotFound, Step: provision.StepInspect, Field: "use_existing_cur", Reason: "no report of this name"})
+		}
+		found.ExistingReport = &provision.Report{Name: name, Existing: true}
+	}
+	found.Journal = provision.Journal{Alias: a.now.Alias, Contact: a.now.Contact, AlternateContacts: maps.Clone(a.now.Alternates)}
+	return found, nil
+}
+
+var userNameInUse = provision.Failure{Code: provision.CodeUserNameTaken, Step: provision.StepUser, Field: "iam_user_name", Reason: "the name is taken"}
+
+func (s simActs) CreateUser(ctx context.Context, in activities.Assignment) (provision.User, error) {
+	at, a, name := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.IAMUserName
+	user, there := a.now.Users[name]
+	if there && (user.Nonce != in.Nonce || s.w.bug == bugLostAnswer) {
+		return provision.User{}, at.refuse(userNameInUse)
+	}
+	if !there {
+		s.w.users++
+		user = simUser{ID: fmt.Sprintf("AIDA-%d", s.w.users), Nonce: in.Nonce}
+		if err := at.touch(in, func(a *simAccount) { a.now.Users[name] = user }); err != nil {
+			return provision.User{}, err
+		}
+	}
+	return provision.User{Name: name, ID: user.ID}, nil
+}
+
+func (s simActs) RemoveUser(ctx context.Context, in activities.UserUndo) (activities.Undone, error) {
+	at, a, name := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.IAMUserName
+	user, there := a.now.Users[name]
+	if !there || user.Nonce != in.Nonce || in.UserID != "" && in.UserID != user.ID {
+		return activities.Undone{}, nil
+	}
+	return activities.Undone{}, at.touch(in.Assignment, func(a *simAccount) { delete(a.now.Users, name) })
+}
+
+func (s simActs) EnableSignIn(ctx context.Context, in activities.SignIn) (struct{}, error) {
+	at := attemptOf(ctx)
+	if err := at.write(func() {
+		if a := s.w.account(in.Account.ID); a.kept == "" {
+			s.w.passwords++
+			a.kept = fmt.Sprintf("password %d", s.w.passwords)
+		}
+	}); err != nil {
+		return struct{}{}, err
+	}
+	return struct{}{}, at.touch(in.Assignment, func(a *simAccount) {
+		user := a.now.Users[in.User.Name]
+		if user.ID != in.User.ID {
+			s.w.violate("EnableSignIn got user %+v, but the account has %+v", in.User, user)
+		}
+		user.Password = a.kept
+		a.now.Users[in.User.Name] = user
+	})
+}
+
+func (s simActs) DisableSignIn(ctx context.Context, in activities.UserUndo) (activities.Undone, error) {
+	at, a, name := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.IAMUserName
+	if user, there := a.now.Users[name]; there && user.Nonce == in.Nonce && user.Password != "" {
+		if err := at.touch(in.Assignment, func(a *simAccount) { user.Password = ""; a.now.Users[name] = user }); err != nil {
+			return activities.Undone{}, err
+		}
+	}
+	return activities.Undone{}, at.write(func() { a.kept = "" })
+}
+
+func (s simActs) SetContacts(ctx context.Context, in activities.Restore) (struct{}, error) {
+	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
+	if a.now.Contact.FullName != in.Request.ContactName {
+		if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Contact.FullName = in.Request.ContactName }); err != nil {
+			return struct{}{}, err
+		}
+	}
+	if in.Request.AlternateContact != nil {
+		for _, kind := range in.Settings.AlternateContactTypes {
+			if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Alternates[kind] = *in.Request.AlternateContact }); err != nil {
+				return struct{}{}, err
+			}
+		}
+	}
+	return struct{}{}, nil
+}
+
+// contactsFound is what of the contacts is ours, and what somebody else changed.
+func (s simActs) contactsFound(in activities.Restore) (primary bool, alternates, notes []string) {
+	now := s.w.account(in.Account.ID).now
+	written := []provision.Request{in.Request}
+	if s.w.bug != bugForgetsCorrections {
+		written = append(written, in.Earlier...)
+	}
+	switch name := now.Contact.FullName; {
+	case name == in.Journal.Contact.FullName:
+	case slices.ContainsFunc(written, func(r provision.Request) bool { return r.ContactName == name }):
+		primary = true
+	default:
+		notes = append(notes, "the name in the primary contact was changed by somebody else meanwhile")
+	}
+	if in.Request.AlternateContact == nil {
+		return primary, nil, notes
+	}
+	for _, kind := range in.Settings.AlternateContactTypes {
+		value, there := now.Alternates[kind]
+		earlier, had := in.Journal.AlternateContacts[kind]
+		switch {
+		case there == had && value == earlier:
+		case there && slices.ContainsFunc(written, func(r provision.Request) bool { return r.AlternateContact != nil && *r.AlternateContact == value }):
+			alternates = append(alternates, kind)
+		default:
+			notes = append(notes, "the "+kind+" contact was changed by somebody else meanwhile")
+		}
+	}
+	return primary, alternates, notes
+}
+
+func (s simActs) RestoreContacts(ctx context.Context, in activities.Restore) (activities.Undone, error) {
+	at := attemptOf(ctx)
+	primary, alternates, notes := s.contactsFound(in)
+	if primary {
+		if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Contact.FullName = in.Journal.Contact.FullName }); err != nil {
+			return activities.Undone{}, err
+		}
+	}
+	for _, kind := range alternates {
+		if err := at.touch(in.Assignment, func(a *simAccount) {
+			if earlier, had := in.Journal.AlternateContacts[kind]; had {
+				a.now.Alternates[kind] = earlier
+			} else {
+				delete(a.now.Alternates, kind)
+			}
+		}); err != nil {
+			return activities.Undone{}, err
+		}
+	}
+	return activities.Undone{Notes: notes}, nil
+}
+
+func (s simActs) SetAlias(ctx context.Context, in activities.Restore) (struct{}, error) {
+	at, a, alias := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.AccountAlias
+	if a.now.Alias == alias {
+		return struct{}{}, nil
+	}
+	if s.w.aliasTaken[alias] {
+		return struct{}{}, at.refuse(provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: alias, Reason: "the alias is taken"})
+	}
+	return struct{}{}, at.touch(in.Assignment, func(a *simAccount) { a.now.Alias = alias })
+}
+
+func (s simActs) RestoreAlias(ctx context.Context, in activities.Restore) (activities.Undone, error) {
+	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
+	ordered, earlier := in.Request.AccountAlias, in.Journal.Alias
+	if ordered == earlier || s.w.bug == bugAliasStays {
+		return activities.Undone{}, nil
+	}
+	if a.now.Alias == ordered {
+		if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Alias = "" }); err != nil {
+			return activities.Undone{}, err
+		}
+	}
+	switch a.now.Alias {
+	case earlier:
+		return activities.Undone{}, nil
+	case "":
+	default:
+		if s.w.bug != bugOverwritesCustomer {
+			return activities.Undone{Notes: []string{"the account's alias was changed by somebody else meanwhile"}}, nil
+		}
+	}
+	if s.w.aliasTaken[earlier] {
+		return activities.Undone{}, at.refuse(provision.Failure{Code: provision.CodeNotOurs, Step: provision.StepAlias, Reason: "the earlier alias was taken meanwhile"})
+	}
+	return activities.Undone{}, at.touch(in.Assignment, func(a *simAccount) { a.now.Alias = earlier })
+}
+
+func (s simActs) SetUpReport(ctx context.Context, in activities.SetUpReport) (provision.Report, error) {
+	if in.Existing != nil {
+		return *in.Existing, nil
+	}
+	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
+	if _, there := a.now.Buckets[simBucketName]; !there {
+		if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Buckets[simBucketName] = in.Nonce }); err != nil {
+			return provision.Report{}, err
+		}
+	}
+	if _, there := a.now.Reports[simReportName]; !there {
+		if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Reports[simReportName] = in.Nonce }); err != nil {
+			return provision.Report{}, err
+		}
+	}
+	return provision.Report{Name: simReportName, Bucket: simBucketName}, nil
+}
+
+func (s simActs) RemoveReport(ctx context.Context, in activities.ReportUndo) (activities.Undone, error) {
+	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
+	if in.Request.UseExistingCUR != "" || in.Report.Existing {
+		return activities.Undone{}, nil
+	}
+	if a.now.Reports[simReportName] == in.Nonce {
+		if err := at.touch(in.Assignment, func(a *simAccount) { delete(a.now.Reports, simReportName) }); err != nil {
+			return activities.Undone{}, err
+		}
+	}
+	if a.now.Buckets[simBucketName] == in.Nonce {
+		return activities.Undone{}, at.touch(in.Assignment, func(a *simAccount) { delete(a.now.Buckets, simBucketName) })
+	}
+	return activities.Undone{}, nil
+}
+
+func (s simActs) VerifyRestored(ctx context.Context, in activities.Restore) (verified activities.Verification, err error) {
+	attemptOf(ctx).pause()
+	if s.w.bug == bugVerifiesNothing {
+		return verified, nil
+	}
+	now := s.w.account(in.Account.ID).now
+	left := func(is bool, what string) {
+		if is {
+			verified.Leftovers = append(verified.Leftovers, what)
+		}
+	}
+	left(now.Users[in.Request.IAMUserName].Nonce == in.Nonce, "the IAM user of the order still exists")
+	left(now.Alias != in.Journal.Alias, "the alias is not the earlier one")
+	primary, alternates, notes := s.contactsFound(in)
+	left(primary, "the primary contact still has the ordered name")
+	for _, kind := range alternates {
+		left(true, "the "+kind+" contact is still the ordered one")
+	}
+	verified.Leftovers = append(verified.Leftovers, notes...)
+	if in.Request.UseExistingCUR == "" {
+		left(now.Reports[simReportName] == in.Nonce, "the cost report of the order still exists")
+		left(now.Buckets[simBucketName] == in.Nonce, "the bucket of the order still exists")
+	}
+	return verified, nil
+}
+
+// simUndo says which undo belongs to which step.
+var simUndo = map[string]string{"RemoveUser": "CreateUser", "RestoreContacts": "SetContacts", "RestoreAlias": "SetAlias", "RemoveReport": "SetUpReport", "DisableSignIn": "EnableSignIn"}
+
+var simSteps = []string{"CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn"}
+
+// begin and end keep count of what runs in the account that the order holds.
+func (w *simWorld) begin(name string) {
+	a := w.held()
+	if a == nil {
+		return
+	}
+	a.running[name]++
+	if simUndo[name] == "" && name != "VerifyRestored" {
+		return
+	}
+	for _, step := range simSteps {
+		if a.running[step] > 0 {
+			w.violate("%s runs while %s still does", name, step)
+		}
+	}
+}
+
+func (w *simWorld) end(name string, succeeded bool) {
+	for _, a := range w.accounts {
+		if a.running[name] > 0 {
+			a.running[name]--
+			a.succeeded[name] = a.succeeded[name] || succeeded
+		}
+	}
+}
+
+func (w *simWorld) note(at time.Time, name string, n int, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = err.Error()
+	}
+	w.trace = append(w.trace, fmt.Sprintf("%s %s #%d: %s", at.Sub(w.ordered.AcceptedAt), name, n, outcome))
+}
