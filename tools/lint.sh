@@ -83,7 +83,8 @@ for module in $(modules); do
 	check "go vet in $module" vet "$module"
 	check "golangci-lint in $module" golangci "$module"
 done
-check workflowcheck "$workflowcheck" ./workflows/...
+# Tests may do what workflows must not: the simulated world of the property test is no workflow.
+check workflowcheck "$workflowcheck" -test=false ./workflows/...
 check gitleaks "$gitleaks" dir --no-banner --redact --verbose --log-level=warn --config .gitleaks.toml .
 check 'govulncheck in .' vulnerable .
 

@@ -56,7 +56,7 @@ type simEvent struct {
 
 func (w *simWorld) fault(activity string, attempt int) *simFault {
 	for i, f := range w.plan.Faults {
-		if a := w.held(); f.Activity == activity && f.Attempt == attempt && !(f.Early && a != nil && a.wrote[activity]) {
+		if a := w.held(); f.Activity == activity && f.Attempt == attempt && (!f.Early || a == nil || !a.wrote[activity]) {
 			return &w.plan.Faults[i]
 		}
 	}
@@ -101,7 +101,6 @@ var (
 	// The database refuses nothing by chance: what it cannot do now it does later.
 	simDatabase = []string{"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder", "Allocate"}
 	simCloud    = append(append([]string{"Inspect"}, simSteps...), "DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "VerifyRestored")
-	simAll      = append(slices.Clone(simCloud), simDatabase...)
 	simDeeds    = []string{"cancel workflow", workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, workflows.UpdateRetry, workflows.UpdateCorrect,
 		"stock", "stock unheard", "customer alias", "customer name", "customer billing", "alias snatched"}
 	simAnswers = []string{workflows.UpdateCorrect, workflows.UpdateRetry, workflows.UpdateSwap, workflows.UpdateCancel, workflows.UpdateFail}

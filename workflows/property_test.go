@@ -31,7 +31,7 @@ import (
 // hold is asked at the end of each, whatever happened. `go test -rapid.checks=100000` looks longer.
 
 func init() {
-	for name, value := range map[string]string{"rapid.checks": "600", "rapid.nofailfile": "true", "rapid.shrinktime": "5s"} {
+	for name, value := range map[string]string{"rapid.checks": "2000", "rapid.nofailfile": "true", "rapid.shrinktime": "5s"} {
 		if _, set := os.LookupEnv(strings.ToUpper(strings.ReplaceAll(name, ".", "_"))); !set {
 			if err := flag.Set(name, value); err != nil {
 				panic(err)
@@ -217,7 +217,7 @@ func (w *simWorld) checkAccount(a *simAccount) {
 		w.violate("account %s is held by an order that ended", id)
 	}
 	leftovers := strings.Contains(a.row.Reason, "left")
-	if before := text(a.before); now != before && !(leftovers && status != provision.AccountReady) {
+	if before := text(a.before); now != before && (!leftovers || status == provision.AccountReady) {
 		w.violate("account %s is %s (%q), but it is not as it was:\n  was %s\n  is  %s", id, status, a.row.Reason, before, now)
 	}
 	if a.kept != "" && !leftovers && !w.struck["DisableSignIn"] {

@@ -147,7 +147,13 @@ type simAttempt struct {
 
 type simAttemptKey struct{}
 
-func attemptOf(ctx context.Context) *simAttempt { return ctx.Value(simAttemptKey{}).(*simAttempt) }
+func attemptOf(ctx context.Context) *simAttempt {
+	attempt, ok := ctx.Value(simAttemptKey{}).(*simAttempt)
+	if !ok {
+		panic("an activity of the simulated world runs outside of it")
+	}
+	return attempt
+}
 
 func (w *simWorld) attempt(ctx workflow.Context, c simCall) (*commonpb.Payloads, error) {
 	w.seen[c.name]++

@@ -47,13 +47,16 @@ func (s *Stack) DialTemporal(ctx context.Context) (client.Client, error) {
 	}
 	data, failures := secrets.Converters(ring)
 	c, err := client.DialContext(ctx, client.Options{HostPort: s.Temporal, Namespace: namespace, DataConverter: data, FailureConverter: failures,
-		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}) // the tools' output is for people
+		Logger: quiet()})
 	if err != nil {
 		return nil, err
 	}
 	s.onStop(func() error { c.Close(); return nil })
 	return c, nil
 }
+
+// quiet is the logger of tools whose output is for people.
+func quiet() log.Logger { return log.NewStructuredLogger(slog.New(slog.DiscardHandler)) }
 
 // Stock adds n accounts to a pool, which it makes if need be, and returns their ids, oldest first.
 func (p *Playground) Stock(ctx context.Context, marketplace string, model provision.Model, n int) (ids []string, err error) {

@@ -22,7 +22,6 @@ import (
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
-	"quartermaster/internal/secrets"
 	"quartermaster/workflows"
 )
 
@@ -31,6 +30,7 @@ type Options struct {
 	Progress    io.Writer     // hears what is being done; nil: nobody
 	DatabaseURL string        // an existing PostgreSQL; empty: start one
 	TemporalURL string        // host:port of an existing Temporal; empty: start one
+	SealKeys    string        // as QM_SEAL_KEYS; empty: new ones, or those that were kept for existing servers
 	KnownPorts  bool          // use the well-known ports where they are free, else any
 	Delay       time.Duration // how long the simulated AWS hides what it was told from its readers
 	Workers     int           // how many worker processes; 0: one
@@ -73,8 +73,11 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Stack{Dir: dir, progress: o.Progress, failed: make(chan error, 8), SealKeys: secrets.GenerateKey("dev")}
+	s := &Stack{Dir: dir, progress: o.Progress, failed: make(chan error, 8)}
 	s.onStop(func() error { return os.RemoveAll(dir) })
+	if s.SealKeys, err = sealKeys(o); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -214,6 +217,8 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		}}); err != nil {
 			return err
 		}
+	} else if err := addSearchAttributes(ctx, s.Temporal); err != nil {
+		return err
 	}
 	s.env = append(s.env,
 		"TEMPORAL_ADDRESS="+s.Temporal,

@@ -15,16 +15,25 @@ import (
 
 	"quartermaster/api"
 	"quartermaster/dev/stack"
+	"quartermaster/dev/temporal"
 	"quartermaster/internal/provision"
 )
 
 // One stack serves every test of the package: starting it costs seconds.
-var playground *stack.Playground
+var (
+	playground      *stack.Playground
+	temporalProgram string
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		ctx, cancel := context.WithTimeout(context.Background(), 25*time.Minute) // a cold build of the Temporal server included
 		defer cancel()
+		var err error
+		if temporalProgram, err = temporal.Program(ctx, os.Stderr); err != nil {
+			fmt.Fprintln(os.Stderr, "the Temporal server:", err)
+			return 1
+		}
 		s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "starting the stack:", err)
