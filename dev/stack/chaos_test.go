@@ -3,9 +3,11 @@ package stack_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 
 	"quartermaster/api"
 	"quartermaster/dev/stack"
+	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 )
 
@@ -96,6 +99,12 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 		requireAsOrderedOn(t, p, order)
 	}
 	require.Len(t, holder, orders)
+	require.NoError(t, p.Verify(ctx), "the auditor finds nothing")
+
+	// The negative control: the user of an Allocated account is lost, and the auditor says so.
+	robbed := slices.Min(slices.Collect(maps.Keys(holder)))
+	require.NoError(t, p.Sim.Edit(robbed, func(a *awssim.Account) { clear(a.Users) }))
+	require.ErrorContains(t, p.Verify(ctx), robbed)
 }
 
 // placeInChaos does what a marketplace does: it sends the order until it gets an answer.

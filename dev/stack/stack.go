@@ -247,6 +247,15 @@ func (s *Stack) migrate(ctx context.Context, _ Options) error {
 	return nil
 }
 
+// Verify runs `quartermaster verify`: an error tells what is stuck or contradicts itself.
+func (s *Stack) Verify(ctx context.Context) error {
+	out, err := s.command(ctx, "verify", "--aws").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("quartermaster verify: %w\n%s", err, out)
+	}
+	return nil
+}
+
 func (s *Stack) startAPI(ctx context.Context, o Options) error {
 	port, err := freePort(ctx, 8080, o.KnownPorts)
 	if err != nil {

@@ -137,7 +137,11 @@ func (s *Store) RejectAccount(ctx context.Context, key provision.OrderKey, accou
 		if err != nil {
 			return err
 		}
-		rejected, err := affected(tx.ExecContext(ctx, rejectAccountSQL, key.Provider, key.ID, why.Error(), accountID))
+		reason := why.Error()
+		if why.AWSCode != "" {
+			reason += " (AWS answered " + why.AWSCode + ")"
+		}
+		rejected, err := affected(tx.ExecContext(ctx, rejectAccountSQL, key.Provider, key.ID, reason, accountID))
 		if err != nil || !rejected {
 			return err
 		}

@@ -308,7 +308,7 @@ func TestAnUnusableAccountIsInvalidAndTheOrderKeepsItsPlace(t *testing.T) {
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
 	claim(t, store, first)
 	claim(t, store, second)
-	_, err := store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeCannotEnter, Reason: "AccessDenied"})
+	_, err := store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeCannotEnter, AWSCode: "AccessDenied", Reason: "the role cannot be assumed"})
 	require.NoError(t, err)
 	_, err = store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeCannotEnter, Reason: "AccessDenied"})
 	require.NoError(t, err, "a repeat changes nothing")
@@ -317,7 +317,7 @@ func TestAnUnusableAccountIsInvalidAndTheOrderKeepsItsPlace(t *testing.T) {
 	a, err := store.Account(ctx, "acme", "000000000001")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, a.Status)
-	require.Contains(t, a.Reason, "AccessDenied")
+	require.Contains(t, a.Reason, "AWS answered AccessDenied")
 }
 
 func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
