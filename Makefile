@@ -10,11 +10,11 @@ help: ## list the targets
 
 .PHONY: demo
 demo: postgres ## run one order through the whole system, here, with a simulated AWS
-	@go -C dev run ./cmd/dev demo
+	@go build -C dev -o ../.build/bin/quartermaster-dev ./cmd/dev && cd dev && exec ../.build/bin/quartermaster-dev demo
 
 .PHONY: dev
 dev: postgres ## everything in one terminal: database, Temporal with Web UI, simulated AWS, API, worker (ctrl-C ends it)
-	@go -C dev run ./cmd/dev up
+	@go build -C dev -o ../.build/bin/quartermaster-dev ./cmd/dev && cd dev && exec ../.build/bin/quartermaster-dev up
 
 .PHONY: build
 build: ## compile the programs into .build/bin
