@@ -20,7 +20,8 @@ type orderRun struct {
 	nonce     string
 	settings  provision.PoolSettings
 	account   *provision.Account // the one that the order holds
-	questions []*question        // what somebody must answer before the work goes on
+	showing   workflow.Mutex
+	questions []*question // what somebody must answer before the work goes on
 	stopWork  workflow.CancelFunc
 	stopped   *stop // somebody stopped the work; nil: nobody did
 	leaving   bool  // the account is being undone or given back
@@ -109,12 +110,12 @@ func (r *orderRun) settle(ctx workflow.Context, step func(workflow.Context) erro
 func (r *orderRun) ask(ctx workflow.Context, failure provision.Failure) error {
 	q := &question{failure: failure}
 	r.questions = append(r.questions, q)
-	if err := r.showQuestion(ctx); err != nil {
-		return err
+	patience, inTime := r.settings.ActionDeadline, false
+	err := r.showQuestion(ctx)
+	if err == nil {
+		inTime, err = workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: patience, TimerOptions: workflow.TimerOptions{Summary: "Deadline for " + string(failure.Code)}},
+			func() bool { return q.answered })
 	}
-	patience := r.settings.ActionDeadline
-	inTime, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: patience, TimerOptions: workflow.TimerOptions{Summary: "Deadline for " + string(failure.Code)}},
-		func() bool { return q.answered })
 	r.questions = slices.DeleteFunc(r.questions, func(other *question) bool { return other == q })
 	switch {
 	case err != nil:
@@ -125,8 +126,13 @@ func (r *orderRun) ask(ctx workflow.Context, failure provision.Failure) error {
 	return r.showQuestion(ctx)
 }
 
-// showQuestion makes the order's state say what is asked for now, or that the work goes on.
+// showQuestion makes the order's state say what is asked for now, or that the work goes on. One at a time: the last one
+// knows best.
 func (r *orderRun) showQuestion(ctx workflow.Context) error {
+	if err := r.showing.Lock(ctx); err != nil {
+		return err
+	}
+	defer r.showing.Unlock()
 	if len(r.questions) == 0 {
 		announce(ctx, provision.Provisioning, "", "Provisioning account `"+r.account.ID+"`.")
 		return tellLocal(ctx, database, "Resume", acts.Resume, r.order.OrderKey)

@@ -21,7 +21,7 @@ const maxAccounts = 5
 // ProvisionOrder turns an account of the pool into the customer's. Either the order completes, or the account is put back
 // as it was, and what could not be put back is listed.
 func ProvisionOrder(ctx workflow.Context, order provision.Order) (provision.Result, error) {
-	r := &orderRun{ordered: order, order: order}
+	r := &orderRun{ordered: order, order: order, showing: workflow.NewMutex(ctx)}
 	if err := r.listen(ctx); err != nil {
 		return provision.Result{}, err
 	}

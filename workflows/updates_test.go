@@ -244,3 +244,26 @@ func TestACancelOfAnOrderThatIsBeingUndoneIsRefused(t *testing.T) {
 	require.Equal(t, string(provision.CodeTooLate), codeOf(t, refusal))
 	require.Equal(t, provision.Failed, w.closing.State)
 }
+
+// A question that was cut off because another step found the account unusable must not haunt the next account.
+func TestAQuestionEndsWithItsAccount(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock = 2
+	w.fail["SetContacts"] = refused(provision.CodeContactRefused)
+	w.after["RequireAction"] = func() { w.fail["SetUpReport"] = refused(provision.CodeAccountSuspended) }
+	w.fail["SetUpReport"] = temporal.NewApplicationError("throttled", string(provision.CodeThrottled))
+	w.after["RejectAccount"] = func() {
+		delete(w.fail, "SetUpReport")
+		delete(w.after, "RequireAction")
+	}
+	env.RegisterDelayedCallback(func() {
+		delete(w.fail, "SetContacts")
+		update(env, workflows.UpdateRetry, operator, func(err error) { require.NoError(t, err) })
+	}, time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, "000000000002", w.result.AccountID)
+	require.Len(t, w.rejected, 1)
+	require.Contains(t, w.calls, "Resume")
+}
