@@ -124,12 +124,11 @@ func classify(err error, at provision.Step) provision.Failure {
 	return f
 }
 
-// fieldOf is the field of the order that a step writes to AWS.
+// fieldOf is the field of the order that a step writes to AWS and that may be corrected although the step has begun. The user and
+// the report may stand already under what was ordered first, so their later refusals are for an operator.
 var fieldOf = map[provision.Step]string{
-	provision.StepUser:     "iam_user_name",
 	provision.StepContacts: "aws_contact_name",
 	provision.StepAlias:    "aws_account_alias",
-	provision.StepReport:   "use_existing_cur",
 }
 
 // callName is the failed call the way a policy writes it, such as iam:CreateUser.

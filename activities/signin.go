@@ -60,7 +60,7 @@ func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in Sig
 			return false, err
 		}
 		if !in.owns(userTags(user)) || aws.ToString(user.UserId) != in.User.ID {
-			return false, &provision.Failure{Code: provision.CodeNotOurs, Field: "iam_user_name",
+			return false, &provision.Failure{Code: provision.CodeNotOurs,
 				Reason: "the IAM user was replaced or retagged by somebody else after this order made it: look into the account"}
 		}
 		return true, nil

@@ -54,14 +54,31 @@ type simEvent struct {
 	Value    int // of a correction: the last one is refused
 }
 
+// fault is what goes wrong with that attempt; nil when the plan says nothing, or when it cannot be.
 func (w *simWorld) fault(activity string, attempt int) *simFault {
 	for i, f := range w.plan.Faults {
-		if a := w.held(); f.Activity == activity && f.Attempt == attempt && (!f.Early || a == nil || !a.wrote[activity]) {
+		if f.Activity != activity || f.Attempt != attempt {
+			continue
+		}
+		a := w.held()
+		tooLate := f.Early && a != nil && a.wrote[activity]
+		notOrdered := provision.TopField(f.Field) == "aws_alternate_contact" && w.wanted.AlternateContact == nil
+		if !tooLate && !notOrdered {
 			return &w.plan.Faults[i]
 		}
 	}
 	return nil
 }
+
+// calm tells whether nothing goes wrong but what passes by itself.
+func (p *simPlan) calm() bool {
+	lasting := func(f simFault) bool { return f.Code.Kind() != provision.KindTransient }
+	return p.Accounts > 0 && p.Bad == 0 && len(p.Events) == 0 && !slices.ContainsFunc(p.Faults, lasting) &&
+		!p.NameInUse && !p.AliasTaken && (!p.LinkReport || !p.NoSuchReport)
+}
+
+// size is how many things go wrong or come from outside.
+func (p *simPlan) size() int { return len(p.Faults) + len(p.Events) }
 
 func (p *simPlan) String() string {
 	var b strings.Builder
@@ -101,9 +118,13 @@ var (
 	// The database refuses nothing by chance: what it cannot do now it does later.
 	simDatabase = []string{"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder", "Allocate"}
 	simCloud    = append(append([]string{"Inspect"}, simSteps...), "DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "VerifyRestored")
-	simDeeds    = []string{"cancel workflow", workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, workflows.UpdateRetry, workflows.UpdateCorrect,
-		"stock", "stock unheard", "customer alias", "customer name", "customer billing", "alias snatched"}
+	simDeeds    = [][]string{
+		{"customer alias", "customer name", "customer billing"},
+		{"cancel workflow", workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, workflows.UpdateRetry, workflows.UpdateCorrect},
+		{"stock", "stock unheard", "alias snatched"},
+	}
 	simAnswers = []string{workflows.UpdateCorrect, workflows.UpdateRetry, workflows.UpdateSwap, workflows.UpdateCancel, workflows.UpdateFail}
+	simStops   = []string{workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, "cancel workflow"}
 	simDelays  = []time.Duration{0, 500 * time.Millisecond, time.Minute, time.Hour, 30 * 24 * time.Hour}
 )
 
@@ -128,13 +149,17 @@ var genFault = rapid.Custom(func(t *rapid.T) simFault {
 })
 
 var genEvent = rapid.Custom(func(t *rapid.T) simEvent {
-	return simEvent{
-		Do:       rapid.SampledFrom(simDeeds).Draw(t, "do"),
+	e := simEvent{
+		Do:       rapid.SampledFrom(rapid.SampledFrom(simDeeds).Draw(t, "who")).Draw(t, "do"),
 		Activity: rapid.SampledFrom(rapid.SampledFrom([][]string{simCloud, simDatabase}).Draw(t, "where")).Draw(t, "at"),
 		Attempt:  rapid.IntRange(1, 2).Draw(t, "attempt"),
 		Late:     rapid.Bool().Draw(t, "late"),
 		After:    rapid.SampledFrom(simDelays).Draw(t, "after"),
 	}
+	if strings.HasPrefix(e.Do, "customer") && rapid.Bool().Draw(t, "in time") { // after the steps, before the undo
+		e.Activity, e.Attempt, e.After = "RemoveUser", 1, 0
+	}
+	return e
 })
 
 // genAnswer is what somebody does when the order asks: mostly what it asks for.
@@ -155,24 +180,38 @@ var genAnswer = rapid.Custom(func(t *rapid.T) simEvent {
 	return e
 })
 
-var genPlan = rapid.Custom(func(t *rapid.T) *simPlan {
-	draw := func(name string) bool { return rapid.Bool().Draw(t, name) }
-	seldom := func(name string) bool { return rapid.IntRange(0, 9).Draw(t, name) == 9 }
-	p := &simPlan{
-		Accounts: rapid.SampledFrom([]int{1, 2, 3, 6, 0}).Draw(t, "accounts"),
-		HadAlias: draw("had alias"), HadBilling: draw("had billing"), Alternate: draw("alternate"), LinkReport: draw("link"),
-		NameInUse: seldom("name in use"), AliasTaken: seldom("alias taken"), NoSuchReport: seldom("no such report"),
-		Park: seldom("park"), Deaf: draw("deaf"),
-		Pace:   rapid.SliceOfN(rapid.IntRange(0, 6), 0, 8).Draw(t, "pace"),
-		Faults: rapid.SliceOfN(genFault, 0, 5).Draw(t, "faults"),
-		Events: rapid.SliceOfN(genEvent, 0, 3).Draw(t, "events"),
-	}
-	if seldom("bad accounts") {
-		p.Bad = rapid.IntRange(1, 6).Draw(t, "bad")
-	}
-	p.Events = append(p.Events, rapid.SliceOfN(genAnswer, 0, 3).Draw(t, "answers")...)
-	return p
-})
+// genPlan draws a plan with at most so many faults and so many events. With a scene it often has the one that chance alone
+// seldom makes: a step that stops half-way with a question, the answer to it, and an end before the step was repeated.
+func genPlan(faults, events int, scene bool) *rapid.Generator[*simPlan] {
+	return rapid.Custom(func(t *rapid.T) *simPlan {
+		draw := func(name string) bool { return rapid.Bool().Draw(t, name) }
+		seldom := func(name string) bool { return rapid.IntRange(0, 4).Draw(t, name) == 4 }
+		p := &simPlan{
+			Accounts: rapid.SampledFrom([]int{1, 2, 3, 6, 0}).Draw(t, "accounts"),
+			HadAlias: draw("had alias"), HadBilling: draw("had billing"), Alternate: draw("alternate"), LinkReport: draw("link"),
+			NameInUse: seldom("name in use"), AliasTaken: seldom("alias taken"), NoSuchReport: seldom("no such report"),
+			Park: seldom("park"), Deaf: draw("deaf"),
+			Pace:   rapid.SliceOfN(rapid.IntRange(0, 6), 0, faults).Draw(t, "pace"),
+			Faults: rapid.SliceOfN(genFault, 0, faults).Draw(t, "faults"),
+			Events: rapid.SliceOfN(genEvent, 0, events).Draw(t, "events"),
+		}
+		if seldom("bad accounts") {
+			p.Bad = rapid.IntRange(1, 6).Draw(t, "bad")
+		}
+		if scene && p.Alternate && draw("question") {
+			p.Faults = append(p.Faults, simFault{Activity: "SetContacts", Attempt: 1, Write: rapid.IntRange(0, 3).Draw(t, "write"),
+				Code: provision.CodeContactRefused, Field: "aws_alternate_contact.phone"})
+			if draw("answer") {
+				p.Events = append(p.Events, simEvent{Do: workflows.UpdateCorrect, Activity: "RequireAction", Attempt: 1, Late: true})
+			}
+			if draw("stop") {
+				p.Events = append(p.Events, simEvent{Do: rapid.SampledFrom(simStops).Draw(t, "how"), Activity: "SetContacts", Attempt: 2, Late: draw("late")})
+			}
+		}
+		p.Events = append(p.Events, rapid.SliceOfN(genAnswer, 0, events).Draw(t, "answers")...)
+		return p
+	})
+}
 
 // moment lets the events come that belong to it.
 func (w *simWorld) moment(activity string, attempt int, late bool) {

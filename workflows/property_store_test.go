@@ -109,16 +109,22 @@ func (w *simWorld) tx(ctx context.Context, change func() error) error {
 
 // match gives the order the oldest Ready account, if it waits.
 func (w *simWorld) match() {
-	if w.order.state != provision.WaitingForAccount || (w.held() != nil && w.bug != bugClaimsTwice) {
+	if w.order.state != provision.WaitingForAccount || w.held() != nil {
 		return
 	}
+	if a := w.oldestReady(); a != nil {
+		w.setAccount(a, provision.AccountProvisioning, "")
+		w.setOrder(provision.Provisioning)
+	}
+}
+
+func (w *simWorld) oldestReady() *simAccount {
 	for _, a := range w.accounts {
 		if a.row.Status == provision.AccountReady {
-			w.setAccount(a, provision.AccountProvisioning, "")
-			w.setOrder(provision.Provisioning)
-			return
+			return a
 		}
 	}
+	return nil
 }
 
 func (s simStore) OpenOrder(ctx context.Context, order provision.Order) (opened provision.Opened, err error) {
@@ -142,7 +148,9 @@ func (s simStore) ClaimAccount(ctx context.Context, _ provision.OrderKey) (claim
 			return s.notInProgress("claims no account any more")
 		}
 		if s.w.bug == bugClaimsTwice && s.w.order.state == provision.Provisioning {
-			s.w.order.state = provision.WaitingForAccount
+			if next := s.w.oldestReady(); next != nil {
+				s.w.setAccount(next, provision.AccountProvisioning, "")
+			}
 		}
 		s.w.match()
 		claim = provision.Claim{Place: 1}

@@ -138,7 +138,8 @@ type simAttempt struct {
 	name     string
 	ctx      workflow.Context // cancelled with the call
 	detached workflow.Context // the clock of the attempt itself
-	fault    *simFault        // nil: nothing goes wrong
+	local    bool
+	fault    *simFault // nil: nothing goes wrong
 	writes   int
 	listens  bool
 	abandon  func()
@@ -159,7 +160,7 @@ func (w *simWorld) attempt(ctx workflow.Context, c simCall) (*commonpb.Payloads,
 	w.seen[c.name]++
 	n := w.seen[c.name]
 	detached, _ := workflow.NewDisconnectedContext(ctx)
-	at := &simAttempt{w: w, name: c.name, ctx: ctx, detached: detached, fault: w.fault(c.name, n), listens: c.local || !w.plan.Deaf, abandon: c.abandon}
+	at := &simAttempt{w: w, name: c.name, ctx: ctx, detached: detached, local: c.local, fault: w.fault(c.name, n), listens: c.local || !w.plan.Deaf, abandon: c.abandon}
 	w.moment(c.name, n, false)
 	w.begin(c.name)
 	result, err := w.invoke(context.WithValue(context.Background(), simAttemptKey{}, at), c)
@@ -252,7 +253,9 @@ func (at *simAttempt) write(effect func()) error {
 
 // answer is the way back of a success. What should have failed at a write that never came fails here.
 func (at *simAttempt) answer() error {
-	at.pause()
+	if !at.local {
+		at.pause()
+	}
 	if at.listens && at.ctx.Err() != nil {
 		return temporal.NewCanceledError()
 	}

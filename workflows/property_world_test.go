@@ -205,7 +205,10 @@ func (s simActs) SetContacts(ctx context.Context, in activities.Restore) (struct
 // contactsFound is what of the contacts is ours, and what somebody else changed.
 func (s simActs) contactsFound(in activities.Restore) (primary bool, alternates, notes []string) {
 	now := s.w.account(in.Account.ID).now
-	written := append([]provision.Request{in.Request}, in.Earlier...)
+	written := []provision.Request{in.Request}
+	if s.w.bug != bugForgetsCorrections {
+		written = append(written, in.Earlier...)
+	}
 	switch name := now.Contact.FullName; {
 	case name == in.Journal.Contact.FullName:
 	case slices.ContainsFunc(written, func(r provision.Request) bool { return r.ContactName == name }):
