@@ -78,7 +78,7 @@ func ParseRing(text string) (*Ring, error) {
 		}
 		raw, err := base64.StdEncoding.DecodeString(secret)
 		if err != nil {
-			return nil, fmt.Errorf("key %q is not base64: make one with `quartermaster keys new-secret`", id)
+			return nil, fmt.Errorf("key %q is not base64: make one with `quartermaster keys seal`", id)
 		}
 		keys = append(keys, Key{ID: id, Secret: raw})
 	}
