@@ -141,6 +141,10 @@ func (s AccountStatus) Label() string {
 	return string(s)
 }
 
+// AwaitsVerification is the reason of an account that was added and has not been verified yet: it is Invalid until then, so that no
+// order meets it.
+const AwaitsVerification = "waits for its verification"
+
 // Account is one AWS account of a pool.
 type Account struct {
 	ID string `json:"id" db:"id"` // AWS account id, 12 digits
