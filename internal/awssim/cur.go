@@ -50,32 +50,46 @@ func invalidInput(message string) *apiError {
 	return refuse(http.StatusBadRequest, "ValidationException", message)
 }
 
-func describeReportDefinitions(c *call) (any, *apiError) {
-	view := c.view()
-	names := keys(view.Reports)
+// page is the part of the names that a NextToken begins, and the token of the next part; empty: it was the last.
+func (c *call) page(names []string, size int) (part []string, next string, refused *apiError) {
 	start := 0
 	if token := c.text("NextToken"); token != "" {
 		n, err := strconv.Atoi(token)
 		if err != nil || n < 0 || n > len(names) {
-			return nil, invalidInput("Invalid NextToken")
+			return nil, "", invalidInput("Invalid NextToken")
 		}
 		start = n
 	}
-	// Pages are always of five: MaxResults must be 5 where it is given.
-	end := min(start+5, len(names))
+	end := min(start+size, len(names))
+	if end < len(names) {
+		next = strconv.Itoa(end)
+	}
+	return names[start:end], next, nil
+}
+
+func describeReportDefinitions(c *call) (any, *apiError) {
+	view := c.view()
+	names, next, refused := c.page(keys(view.Reports), 5) // always of five: MaxResults must be 5 where it is given
+	if refused != nil {
+		return nil, refused
+	}
 	definitions := []reportInput{}
-	for _, name := range names[start:end] {
+	for _, name := range names {
 		definition := reportInput{ReportName: name, Report: view.Reports[name]}
 		if definition.AdditionalSchemaElements == nil {
 			definition.AdditionalSchemaElements = []string{}
 		}
 		definitions = append(definitions, definition)
 	}
-	out := map[string]any{"ReportDefinitions": definitions}
-	if end < len(names) {
-		out["NextToken"] = strconv.Itoa(end)
+	return listAnswer("ReportDefinitions", definitions, next), nil
+}
+
+func listAnswer(member string, list any, next string) map[string]any {
+	out := map[string]any{member: list}
+	if next != "" {
+		out["NextToken"] = next
 	}
-	return out, nil
+	return out
 }
 
 // readReport reads the definition of a request and refuses what AWS refuses.

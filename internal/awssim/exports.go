@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -241,26 +240,16 @@ func getExport(c *call) (any, *apiError) {
 
 func listExports(c *call) (any, *apiError) {
 	view := c.view()
-	names := keys(view.Exports)
-	start := 0
-	if token := c.text("NextToken"); token != "" {
-		n, err := strconv.Atoi(token)
-		if err != nil || n < 0 || n > len(names) {
-			return nil, invalidInput("Invalid NextToken")
-		}
-		start = n
+	names, next, refused := c.page(keys(view.Exports), c.number("MaxResults", 300))
+	if refused != nil {
+		return nil, refused
 	}
-	end := min(start+c.number("MaxResults", 300), len(names))
 	exports := []map[string]any{}
-	for _, name := range names[start:end] {
+	for _, name := range names {
 		export := view.Exports[name]
 		exports = append(exports, map[string]any{"ExportArn": export.ARN, "ExportName": name, "ExportStatus": export.status()})
 	}
-	out := map[string]any{"Exports": exports}
-	if end < len(names) {
-		out["NextToken"] = strconv.Itoa(end)
-	}
-	return out, nil
+	return listAnswer("Exports", exports, next), nil
 }
 
 func deleteExport(c *call) (any, *apiError) {
