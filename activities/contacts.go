@@ -131,14 +131,15 @@ func (r Restore) contactsFound(ctx context.Context, s *awscloud.Session) (found 
 	default:
 		found.notes = append(found.notes, "the name in the primary contact was changed by somebody else meanwhile: it was left as it is")
 	}
-	for _, kind := range r.alternateTypes() {
+	for _, contactType := range accounttypes.AlternateContactType("").Values() { // the account is to be as it was, also where the order wrote nothing
+		kind := string(contactType)
 		got, err := readAlternate(ctx, s, kind)
 		if err != nil {
 			return found, err
 		}
 		switch earlier := r.earlierAlternate(kind); {
 		case sameAlternate(got, earlier):
-		case r.ordered(func(o provision.Request) bool { return got != nil && sameAlternate(got, o.AlternateContact) }):
+		case slices.Contains(r.alternateTypes(), kind) && r.ordered(func(o provision.Request) bool { return got != nil && sameAlternate(got, o.AlternateContact) }):
 			found.alternates = append(found.alternates, kind)
 		default:
 			found.notes = append(found.notes, fmt.Sprintf("the %s contact was changed by somebody else meanwhile: it was left as it is", kind))

@@ -174,3 +174,14 @@ func TestContactsOfACorrectedOrder(t *testing.T) {
 	w.undo(d)
 	w.requireRestored()
 }
+
+// TestTheAccountIsComparedWhereTheOrderWroteNothing: as before means as before, and not only the parts that the order touched.
+func TestTheAccountIsComparedWhereTheOrderWroteNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(sc *scene) { sc.w.Request.AlternateContact = nil })
+	d := w.mustDo()
+	w.edit(func(a *awssim.Account) { delete(a.AlternateContacts, "BILLING") })
+	_, verified := w.undo(d)
+	require.Len(t, verified.Leftovers, 1)
+	require.Contains(t, verified.Leftovers[0], "BILLING")
+}

@@ -388,7 +388,7 @@ func (w *world) password() string {
 	w.t.Helper()
 	sealed := w.store.passwords[w.w.Order.String()+accountID]
 	require.NotEmpty(w.t, sealed)
-	opened, err := w.acts.Sealer.Open(sealed, w.w.PasswordPurpose())
+	opened, err := w.acts.Sealer.Open(sealed, provision.PasswordPurpose(w.w.Order, w.w.Account.ID))
 	require.NoError(w.t, err)
 	return string(opened)
 }

@@ -116,7 +116,7 @@ func (a *Activities) keptPassword(ctx context.Context, s *awscloud.Session, w As
 	if err != nil {
 		return "", err
 	}
-	opened, err := a.Sealer.Open(kept, w.PasswordPurpose())
+	opened, err := a.Sealer.Open(kept, provision.PasswordPurpose(w.Order, w.Account.ID))
 	return string(opened), err
 }
 
@@ -129,13 +129,8 @@ func (a *Activities) replacePassword(ctx context.Context, s *awscloud.Session, w
 	if err := a.Store.ReplacePassword(ctx, w.Order, w.Account.ID, sealed); err != nil {
 		return "", err
 	}
-	opened, err := a.Sealer.Open(sealed, w.PasswordPurpose())
+	opened, err := a.Sealer.Open(sealed, provision.PasswordPurpose(w.Order, w.Account.ID))
 	return string(opened), err
-}
-
-// PasswordPurpose is what the order's password is sealed for: it opens for this order and account only.
-func (w Assignment) PasswordPurpose() string {
-	return "order-password/" + w.Order.String() + "/" + w.Account.ID
 }
 
 // newPassword makes a password that the account's policy accepts, and seals it.
@@ -152,7 +147,7 @@ func (a *Activities) newPassword(ctx context.Context, s *awscloud.Session, w Ass
 	if err != nil {
 		return nil, err
 	}
-	return a.Sealer.Seal([]byte(password), w.PasswordPurpose())
+	return a.Sealer.Seal([]byte(password), provision.PasswordPurpose(w.Order, w.Account.ID))
 }
 
 // passwordLength is the length of our passwords, unless the account's policy wants more. It is at least 24.

@@ -52,7 +52,11 @@ func (s *server) FailOrder(ctx context.Context, in FailOrderRequestObject) (Fail
 
 // SwapOrder answers POST /v1/orders/{order_id}/swap.
 func (s *server) SwapOrder(ctx context.Context, in SwapOrderRequestObject) (SwapOrderResponseObject, error) {
-	order, err := s.act(ctx, in.OrderID, workflows.UpdateSwap, &in.Body.Reason)
+	order, err := s.tell(ctx, in.OrderID, workflows.UpdateSwap, func(key provision.OrderKey) error {
+		by := actionOf(ctx, &in.Body.Reason)
+		by.AccountID = in.Body.AccountID
+		return s.Workflows.Act(ctx, key, workflows.UpdateSwap, by)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +81,7 @@ func (s *server) tell(ctx context.Context, id, verb string, do func(provision.Or
 	}
 	if err := do(view.OrderKey); err != nil {
 		if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-			return Order{}, problem(codeUnavailable, "it is unknown whether order %q heard of it: %s", id, wayOut(verb)).because(err)
+			return Order{}, problem(codeUnavailable, "it is unknown whether order %q heard of it: %s", id, wayOut).because(err)
 		}
 		return Order{}, err
 	}
@@ -99,13 +103,8 @@ func tooLate(view provision.OrderView, verb string) error {
 	return nil
 }
 
-// wayOut is what to do when the answer of a verb got lost. Every verb but one may be repeated.
-func wayOut(verb string) string {
-	if verb == workflows.UpdateSwap {
-		return "read it before you send this again, because a repeat would swap the next account too; if account_id has changed or is gone, it was swapped"
-	}
-	return "send the same request again, that is safe; a 409 then means that the first one arrived, or that the order has ended"
-}
+// wayOut is what to do when the answer of a verb got lost.
+const wayOut = "send the same request again, that is safe; a 409 then means that the first one arrived, or that the order has ended"
 
 // actionOf is who acts, and why.
 func actionOf(ctx context.Context, reason *string) provision.Action {

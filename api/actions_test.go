@@ -116,6 +116,26 @@ func (w *world) keyID() string {
 }
 
 // verbs are the operations that need nothing but a reason, by their workflow's name.
+// meant is the account that a swap is about.
+const meant = "111122223333"
+
+// meaning adds to the members of a verb's body what the verb needs besides the reason.
+func meaning(verb, members string) string {
+	if verb == workflows.UpdateSwap {
+		members = strings.TrimSuffix(`"account_id":"`+meant+`",`+members, ",")
+	}
+	return "{" + members + "}"
+}
+
+// said is the body of a verb.
+func said(verb, why string) map[string]any {
+	body := map[string]any{"reason": why}
+	if verb == workflows.UpdateSwap {
+		body["account_id"] = meant
+	}
+	return body
+}
+
 var verbs = []string{workflows.UpdateCancel, workflows.UpdateRetry, workflows.UpdateFail, workflows.UpdateSwap}
 
 func TestCorrectingAnOrderThatAsks(t *testing.T) {
@@ -259,9 +279,13 @@ func TestVerbsReachTheWorkflow(t *testing.T) {
 		for _, reason := range []string{"the customer asked", "Grund: Kündigung & mehr", strings.Repeat("ä", 500)} {
 			w := setup(t)
 			before := w.orderIn(provision.ActionRequired, "aws_account_alias")
-			order := read[Order](t, w.post("/v1/orders/MP-1/"+verb, map[string]any{"reason": reason}), http.StatusAccepted)
+			order := read[Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, reason)), http.StatusAccepted)
 			require.Equal(t, after[verb], order.State, "the order as it stands afterwards")
-			require.Equal(t, []told{{key: before.OrderKey, verb: verb, by: provision.Action{Actor: "key " + w.keyID(), Reason: reason}}}, w.workflows.told)
+			by := provision.Action{Actor: "key " + w.keyID(), Reason: reason}
+			if verb == workflows.UpdateSwap {
+				by.AccountID = meant
+			}
+			require.Equal(t, []told{{key: before.OrderKey, verb: verb, by: by}}, w.workflows.told)
 		}
 	}
 }
@@ -301,24 +325,24 @@ func TestReasonsThatAreNone(t *testing.T) {
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
 	for _, verb := range verbs {
 		for body, message := range map[string]string{
-			`{"reason":""}`:    "needs 1 to 500 characters, not only spaces, and no control characters; it has 0",
-			`{"reason":"   "}`: "not only spaces",
-			`{"reason":"` + strings.Repeat("ä", 501) + `"}`: "it has 501",
-			`{"reason":"two\nlines"}`:                       "no control characters",
-			`{"reason":"a\u0000b"}`:                         "no control characters",
-			`{"reason":12}`:                                 "must be JSON string",
-			`{"reason":null}`:                               "not nullable",
+			`"reason":""`:    "needs 1 to 500 characters, not only spaces, and no control characters; it has 0",
+			`"reason":"   "`: "not only spaces",
+			`"reason":"` + strings.Repeat("ä", 501) + `"`: "it has 501",
+			`"reason":"two\nlines"`:                       "no control characters",
+			`"reason":"a\u0000b"`:                         "no control characters",
+			`"reason":12`:                                 "must be JSON string",
+			`"reason":null`:                               "not nullable",
 		} {
-			got := fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, body), http.StatusUnprocessableEntity, codeInvalid))
+			got := fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, meaning(verb, body)), http.StatusUnprocessableEntity, codeInvalid))
 			require.Len(t, got, 1, body)
 			require.Contains(t, got["reason"], message, body)
 		}
-		got := fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, `{"reason":"ok","force":true}`), http.StatusUnprocessableEntity, codeInvalid))
+		got := fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, meaning(verb, `"reason":"ok","force":true`)), http.StatusUnprocessableEntity, codeInvalid))
 		require.Equal(t, map[string]string{"force": "is not a field here: remove it, or check its spelling"}, got)
 		if verb == workflows.UpdateCancel {
 			continue
 		}
-		got = fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, "{}"), http.StatusUnprocessableEntity, codeInvalid))
+		got = fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, meaning(verb, "")), http.StatusUnprocessableEntity, codeInvalid))
 		require.Equal(t, map[string]string{"reason": "is missing: it is required"}, got)
 		require.Contains(t, readProblem(t, w.send(w.key, http.MethodPost, "/v1/orders/MP-1/"+verb, ""), http.StatusUnsupportedMediaType, codeUnsupportedMediaType).Detail, "application/json")
 	}
@@ -334,7 +358,7 @@ func TestItIsTooLateForAnOrderThatIsOver(t *testing.T) {
 	}}
 	for _, verb := range verbs {
 		send[verb] = func() *httptest.ResponseRecorder {
-			return w.post("/v1/orders/MP-1/"+verb, map[string]any{"reason": "because"})
+			return w.post("/v1/orders/MP-1/"+verb, said(verb, "because"))
 		}
 	}
 	for _, state := range []provision.OrderState{provision.Completed, provision.Failed, provision.Cancelled} {
@@ -366,7 +390,7 @@ func TestVerbsThatTheOrderDoesNotAskFor(t *testing.T) {
 	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/retry", because), http.StatusConflict, provision.CodeNotAsked).Detail, "waits for nothing")
 	w.orderIn(provision.WaitingForAccount, "")
 	w.store.orders[0].AccountID = ""
-	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/swap", because), http.StatusConflict, provision.CodeNotAsked).Detail, "holds no account")
+	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/swap", said("swap", "because")), http.StatusConflict, provision.CodeNotAsked).Detail, "holds no account")
 	require.Empty(t, w.workflows.told)
 }
 
@@ -387,7 +411,7 @@ func TestNobodyTouchesTheOrdersOfOthers(t *testing.T) {
 	read[Order](t, w.post("/v1/orders", orderForm("MP-2")), http.StatusAccepted) // has no row yet
 	for _, id := range []string{"MP-1", "MP-2", "nobody"} {
 		for _, verb := range append([]string{""}, verbs...) {
-			method, target, body := http.MethodPost, "/v1/orders/"+id+"/"+verb, `{"reason":"because"}`
+			method, target, body := http.MethodPost, "/v1/orders/"+id+"/"+verb, meaning(verb, `"reason":"because"`)
 			if verb == "" {
 				method, target, body = http.MethodPatch, "/v1/orders/"+id, `{"aws_account_alias":"berg-eu"}`
 			}
@@ -412,14 +436,10 @@ func TestTheAnswerOfAVerbGotLost(t *testing.T) {
 			w.workflows.fail = fail
 			answers := map[string]*httptest.ResponseRecorder{"correct": w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"})}
 			for _, verb := range verbs {
-				answers[verb] = w.post("/v1/orders/MP-1/"+verb, map[string]any{"reason": "because"})
+				answers[verb] = w.post("/v1/orders/MP-1/"+verb, said(verb, "because"))
 			}
 			for verb, answer := range answers {
-				wayOut := "send the same request again, that is safe"
-				if verb == "swap" {
-					wayOut = "read it before you send this again, because a repeat would swap the next account too"
-				}
-				require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail, `it is unknown whether order "MP-1" heard of it: `+wayOut, verb)
+				require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail, `it is unknown whether order "MP-1" heard of it: send the same request again, that is safe`, verb)
 				require.Equal(t, "5", answer.Header().Get("Retry-After"))
 			}
 		})
@@ -448,7 +468,7 @@ func TestWhatWasDoneIsNotSentAgainBecauseItCannotBeRead(t *testing.T) {
 	require.NoError(t, err)
 	w.handler = handler
 	w.orderIn(provision.Provisioning, "")
-	p := readProblem(t, w.post("/v1/orders/MP-1/swap", map[string]any{"reason": "because"}), http.StatusServiceUnavailable, codeUnavailable)
+	p := readProblem(t, w.post("/v1/orders/MP-1/swap", said("swap", "because")), http.StatusServiceUnavailable, codeUnavailable)
 	require.Contains(t, p.Detail, `order "MP-1" did hear of it, but cannot be read at the moment: do not send this again`)
 	require.Len(t, w.workflows.told, 1)
 	require.Contains(t, w.log.String(), "connection reset")

@@ -89,6 +89,16 @@ type AccountPage struct {
 // AccountStatus What may be done with the account; only a ready one is drawn.
 type AccountStatus = provision.AccountStatus
 
+// AccountSwap Which account is to be swapped, and why.
+type AccountSwap struct {
+	// AccountID AWS account id, 12 digits. A string, because it may begin with 0.
+	AccountID AccountID `json:"account_id"`
+
+	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
+	// people.
+	Reason ReasonText `json:"reason"`
+}
+
 // AlternateContact "AWS Alternate Contact": for mail about billing, operations and security. All four fields or none of them.
 type AlternateContact = provision.AlternateContact
 
@@ -600,7 +610,7 @@ type FailOrderJSONRequestBody = Reason
 type RetryOrderJSONRequestBody = Reason
 
 // SwapOrderJSONRequestBody defines body for SwapOrder for application/json ContentType.
-type SwapOrderJSONRequestBody = Reason
+type SwapOrderJSONRequestBody = AccountSwap
 
 // RevealPasswordJSONRequestBody defines body for RevealPassword for application/json ContentType.
 type RevealPasswordJSONRequestBody = PasswordReveal

@@ -82,7 +82,7 @@ func (s *server) RevealPassword(ctx context.Context, in RevealPasswordRequestObj
 	}
 	var answer RevealPassword200JSONResponse
 	err := s.Store.RevealPassword(ctx, id.String(), callerOf(ctx).IP, func(r provision.Revealed) error {
-		password, err := s.Opener.Open(r.Sealed, passwordPurpose(r))
+		password, err := s.Opener.Open(r.Sealed, provision.PasswordPurpose(r.OrderKey, r.AccountID))
 		if err != nil {
 			return problem(provision.CodeInternal, "the password cannot be opened; the link stays good: tell whoever sent it to you").
 				because(fmt.Errorf("password of order %s: %w", r.OrderKey, err))
@@ -100,9 +100,4 @@ func (s *server) RevealPassword(ctx context.Context, in RevealPasswordRequestObj
 		return nil, err
 	}
 	return answer, nil
-}
-
-// passwordPurpose is what the activity sealed the password for: it opens for no other order and no other account.
-func passwordPurpose(r provision.Revealed) string {
-	return "order-password/" + r.OrderKey.String() + "/" + r.AccountID
 }

@@ -217,7 +217,7 @@ func TestVerbsOverHTTPAndTemporal(t *testing.T) {
 	require.Empty(t, *correction.Fields.UseExistingCUR, "null arrives as: a new report")
 	require.Equal(t, provision.Action{Actor: "key " + w.keyID()}, correction.By)
 	for _, verb := range verbs {
-		read[Order](t, w.post("/v1/orders/MP-1/"+verb, map[string]any{"reason": "because"}), http.StatusAccepted)
+		read[Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
 	}
 	require.Len(t, f.updates, 1+len(verbs))
 

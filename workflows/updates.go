@@ -119,6 +119,9 @@ func (r *orderRun) checkSwap(by provision.Action) error {
 	if r.account == nil || r.leaving {
 		return refuse(provision.CodeNotAsked, "", "the order holds no account that could be swapped")
 	}
+	if by.AccountID != "" && by.AccountID != r.account.ID {
+		return refuse(provision.CodeNotAsked, "account_id", "the order holds account "+r.account.ID+", not account "+by.AccountID+": read the order; if it was swapped already, there is nothing to do")
+	}
 	return r.checkStop(by)
 }
 

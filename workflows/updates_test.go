@@ -161,13 +161,24 @@ func TestSwapGoesOnWithTheNextAccount(t *testing.T) {
 	w.stock = 2
 	w.fail["SetUpReport"] = refused(provision.CodePermissionMissing)
 	w.after["RejectAccount"] = func() { delete(w.fail, "SetUpReport") }
-	env.RegisterDelayedCallback(func() { update(env, workflows.UpdateSwap, operator, func(err error) { require.NoError(t, err) }) }, time.Hour)
+	swap := operator
+	swap.AccountID = "000000000001"
+	var repeated error
+	env.RegisterDelayedCallback(func() { update(env, workflows.UpdateSwap, swap, func(err error) { require.NoError(t, err) }) }, time.Hour)
+	w.after["Inspect"] = func() {
+		if len(w.rejected) == 1 { // the order holds the second account: a repeat does not mean that one
+			update(env, workflows.UpdateSwap, swap, func(err error) { repeated = err })
+		}
+	}
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, "000000000002", w.result.AccountID)
 	require.Len(t, w.rejected, 1)
 	require.Contains(t, w.rejected[0].Failure.Reason, operator.Reason)
 	require.Contains(t, w.calls, "RestoreAlias", "the first account was undone")
+	require.Equal(t, string(provision.CodeNotAsked), codeOf(t, repeated))
+	require.ErrorContains(t, repeated, "holds account 000000000002, not account 000000000001")
+	require.Len(t, w.actions, 1)
 }
 
 func TestTooLateToStop(t *testing.T) {

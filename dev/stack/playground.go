@@ -173,7 +173,11 @@ func (p *Playground) correct(fields map[string]any) func(context.Context, api.Or
 // act is the answer of an operator: retry, fail, swap or cancel.
 func (p *Playground) act(verb string) func(context.Context, api.Order) error {
 	return func(ctx context.Context, order api.Order) error {
-		_, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+order.ID+"/"+verb, map[string]string{"reason": "a scenario asks for it"}, &api.Order{})
+		body := map[string]string{"reason": "a scenario asks for it"}
+		if verb == "swap" {
+			body["account_id"] = *order.AccountID
+		}
+		_, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+order.ID+"/"+verb, body, &api.Order{})
 		return err
 	}
 }

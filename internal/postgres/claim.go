@@ -148,6 +148,9 @@ func (s *Store) RejectAccount(ctx context.Context, key provision.OrderKey, accou
 		if _, err := tx.ExecContext(ctx, backToQueueSQL, key.Provider, key.ID); err != nil {
 			return err
 		}
+		if _, err := tx.ExecContext(ctx, withdrawPasswordSQL, key.Provider, key.ID, accountID); err != nil {
+			return err
+		}
 		woken, err = match(ctx, tx, pool, key)
 		return err
 	})
@@ -201,6 +204,9 @@ func (s *Store) CloseOrder(ctx context.Context, c provision.Closing) (woken []pr
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, closeOrderSQL, key.Provider, key.ID, c.State, asJSON(c.Failure), textArray(c.Leftovers), textArray(c.Notes)); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, withdrawPasswordsSQL, key.Provider, key.ID); err != nil {
 			return err
 		}
 		woken, err = match(ctx, tx, pool, key)

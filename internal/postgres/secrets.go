@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
@@ -10,13 +12,20 @@ import (
 )
 
 const keepPasswordSQL = `
-INSERT INTO order_passwords AS p (provider, order_id, account_id, sealed) VALUES ($1, $2, $3, $4)
+INSERT INTO order_passwords AS p (provider, order_id, account_id, sealed)
+SELECT a.provider, a.order_id, a.id, $4 FROM accounts a
+WHERE a.provider = $1 AND a.order_id = $2 AND a.id = $3 AND a.status = 'provisioning' FOR SHARE
 ON CONFLICT (provider, order_id, account_id) DO UPDATE SET sealed = COALESCE(p.sealed, EXCLUDED.sealed)
 RETURNING p.sealed`
 
-// KeepPassword keeps the sealed password, unless one is kept already, and returns the kept one.
+// KeepPassword keeps the sealed password, unless one is kept already, and returns the kept one. An order that does not hold
+// the account any more keeps none (CodeOrderNotInProgress): an attempt that wakes up late leaves no password behind.
 func (s *Store) KeepPassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) (kept []byte, err error) {
 	err = s.db.GetContext(ctx, &kept, keepPasswordSQL, key.Provider, key.ID, accountID, sealed)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: provision.StepSignIn,
+			Reason: fmt.Sprintf("the order does not hold account %s any more and keeps no password for it", accountID)}
+	}
 	return kept, err
 }
 
@@ -31,6 +40,10 @@ func (s *Store) ReplacePassword(ctx context.Context, key provision.OrderKey, acc
 
 const withdrawPasswordSQL = `
 UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 AND account_id = $3`
+
+// withdrawPasswordsSQL is for an order that ends without an account: whatever the undo in AWS could not do, nobody is to
+// learn a password any more.
+const withdrawPasswordsSQL = `UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 AND sealed IS NOT NULL`
 
 // WithdrawPassword forgets the kept password, if there is one.
 func (s *Store) WithdrawPassword(ctx context.Context, key provision.OrderKey, accountID string) error {

@@ -533,3 +533,37 @@ func TestStepsAreVisible(t *testing.T) {
 	require.Equal(t, "done", view.Steps[0].State, "a step that is done stays done, whoever wakes up late")
 	require.NotNil(t, view.Steps[0].FinishedAt)
 }
+
+func TestNoPasswordIsKeptOfAnAccountThatWasNotHandedOver(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	kept := func() (n int) {
+		require.NoError(t, db.GetContext(ctx, &n, `SELECT count(*) FROM order_passwords WHERE sealed IS NOT NULL`))
+		return n
+	}
+	failure := provision.Failure{Code: provision.CodeCannotEnter, Reason: "x"}
+	refused := func(key provision.OrderKey, account string) {
+		_, err := store.KeepPassword(ctx, key, account, []byte("late"))
+		var failure *provision.Failure
+		require.ErrorAs(t, err, &failure)
+		require.Equal(t, provision.CodeOrderNotInProgress, failure.Code)
+		require.Zero(t, kept())
+	}
+
+	key := open(t, store, "o", "")
+	claim(t, store, key)
+	_, err := store.KeepPassword(ctx, key, "000000000001", []byte("sealed"))
+	require.NoError(t, err)
+	_, err = store.RejectAccount(ctx, key, "000000000001", failure)
+	require.NoError(t, err)
+	refused(key, "000000000001") // an attempt that woke up late
+
+	require.Equal(t, "000000000002", claim(t, store, key).Account.ID)
+	_, err = store.KeepPassword(ctx, key, "000000000002", []byte("sealed"))
+	require.NoError(t, err)
+	require.Equal(t, 1, kept())
+	_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Failed, Failure: failure, AccountID: "000000000002"})
+	require.NoError(t, err)
+	refused(key, "000000000002")
+}

@@ -64,6 +64,7 @@ func TopField(field string) string {
 
 // Action is what an operator or a marketplace does to an order, and why.
 type Action struct {
-	Actor  string `json:"actor"`
-	Reason string `json:"reason"`
+	Actor     string `json:"actor"`
+	Reason    string `json:"reason"`
+	AccountID string `json:"account_id,omitempty"` // the account that is meant; empty: whichever the order holds
 }

@@ -59,6 +59,11 @@ type PasswordView struct {
 // PasswordLifetime is how long the link to the password works after the order completed.
 const PasswordLifetime = 72 * time.Hour
 
+// PasswordPurpose is what an order's password is sealed for: it opens for this order and account only.
+func PasswordPurpose(order OrderKey, accountID string) string {
+	return "order-password/" + order.String() + "/" + accountID
+}
+
 // Revealed is a sealed password taken out of the store, once.
 type Revealed struct {
 	OrderKey  OrderKey
