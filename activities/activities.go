@@ -6,6 +6,8 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/provision"
 )
@@ -17,6 +19,10 @@ type Activities struct {
 	Sealer  Sealer
 	Auditor Auditor
 	Timings Timings
+	// Protected are AWS account ids that nothing is ever done in: payers and our own.
+	Protected []string
+	// VerifyPace bounds how many verifications a second this process begins; nil: as fast as they come.
+	VerifyPace *rate.Limiter
 }
 
 // Timings bound how long one attempt looks for AWS's eventual consistency before it leaves the rest to a retry.
@@ -45,6 +51,11 @@ type Store interface {
 	BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error
 	CloseOrder(ctx context.Context, closing provision.Closing) (woken []provision.OrderKey, err error)
 	Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error
+
+	DueAccounts(ctx context.Context, limit int) ([]string, error)
+	// AccountToVerify reads an account that no order holds, and the time. Errors: provision.ErrNotFound.
+	AccountToVerify(ctx context.Context, id string) (account provision.Account, now time.Time, err error)
+	ApplyVerifications(ctx context.Context, results []provision.Verified) (woken []provision.OrderKey, err error)
 
 	StepStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error
 	StepEnded(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error

@@ -32,9 +32,8 @@ func (a *Activities) Inspect(ctx context.Context, w Assignment) (found Inspectio
 		if found.Journal, err = readJournal(ctx, s); err != nil {
 			return err
 		}
-		if problem := contactProblem(found.Journal.Contact); problem != "" {
-			return &provision.Failure{Code: provision.CodeContactDataInvalid,
-				Reason: "AWS would refuse the account's own primary contact when its name is changed, because " + problem + ": correct it in the account"}
+		if err := checkContact(found.Journal.Contact); err != nil {
+			return err
 		}
 		user, err := findUser(ctx, s, w.Request.IAMUserName)
 		if err != nil {
@@ -95,6 +94,16 @@ var contactPhone = regexp.MustCompile(`^[+][\s0-9()-]+$`)
 
 // countriesWithState are those for which AWS demands a state or region.
 var countriesWithState = []string{"US", "CA", "GB", "DE", "JP", "IN", "BR"}
+
+// checkContact refuses an account whose own contact AWS would not take back.
+func checkContact(c provision.Contact) error {
+	problem := contactProblem(c)
+	if problem == "" {
+		return nil
+	}
+	return &provision.Failure{Code: provision.CodeContactDataInvalid,
+		Reason: "AWS would refuse the account's own primary contact when its name is changed, because " + problem + ": correct it in the account"}
+}
 
 // contactProblem checks the account's own primary contact against what AWS accepts today: old accounts hold data that
 // would be refused when it is written back. It names the part that is wrong, never its content.

@@ -73,7 +73,18 @@ func (w Assignment) policies() []string {
 
 // enter returns a session in the order's account.
 func (a *Activities) enter(ctx context.Context, w Assignment) (*awscloud.Session, error) {
+	if err := a.refuseProtected(w.Account.ID); err != nil {
+		return nil, err
+	}
 	return a.Cloud.Enter(ctx, w.Account, w.Order.ID)
+}
+
+// refuseProtected keeps us out of the accounts that must never be touched, whatever the pool says.
+func (a *Activities) refuseProtected(accountID string) error {
+	if slices.Contains(a.Protected, accountID) {
+		return &provision.Failure{Code: provision.CodeProtected, Reason: "account " + accountID + " is protected: it is a payer or our own and must not be in a pool"}
+	}
+	return nil
 }
 
 // undo runs the taking back of one step and keeps people posted. Unlike a step it records only its success: until then

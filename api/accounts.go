@@ -31,17 +31,33 @@ func (s *server) AddAccount(ctx context.Context, in AddAccountRequestObject) (Ad
 	case err != nil:
 		return nil, err
 	}
-	if len(woken) > 0 {
-		wake, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
-		defer cancel()
-		if err := s.Workflows.WakeOrders(wake, woken); err != nil {
-			s.Log.WarnContext(ctx, "orders were not woken; they look for an account by themselves later", "orders", len(woken), "error", err)
-		}
-	}
+	s.wake(ctx, woken)
+	s.verifyDue(ctx)
 	return AddAccount201JSONResponse{
 		Body:    accountResource(added),
-		Headers: AddAccount201ResponseHeaders{Location: s.basePath + "/v1/accounts/" + added.ID},
+		Headers: AddAccount201ResponseHeaders{Location: s.basePath + "/v1/accounts/" + added.ID, ETag: etag(added)},
 	}, nil
+}
+
+// wake is a hint: who misses it looks for an account by itself later.
+func (s *server) wake(ctx context.Context, orders []provision.OrderKey) {
+	if len(orders) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
+	defer cancel()
+	if err := s.Workflows.WakeOrders(ctx, orders); err != nil {
+		s.Log.WarnContext(ctx, "orders were not woken; they look for an account by themselves later", "orders", len(orders), "error", err)
+	}
+}
+
+// verifyDue is a hint too: the schedule finds what is due by itself.
+func (s *server) verifyDue(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
+	defer cancel()
+	if err := s.Workflows.VerifyDue(ctx); err != nil {
+		s.Log.WarnContext(ctx, "the verification was not started; the schedule starts it in some minutes", "error", err)
+	}
 }
 
 // GetAccount answers GET /v1/accounts/{account_id}.
@@ -53,7 +69,7 @@ func (s *server) GetAccount(ctx context.Context, in GetAccountRequestObject) (Ge
 	if err != nil {
 		return nil, err
 	}
-	return GetAccount200JSONResponse(accountResource(account)), nil
+	return GetAccount200JSONResponse{Body: accountResource(account), Headers: GetAccount200ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // ListAccounts answers GET /v1/accounts.
@@ -121,5 +137,10 @@ func accountResource(a provision.Account) Account {
 		StatusSince: a.StatusSince.UTC(),
 		OrderID:     optional(a.OrderID),
 		Reason:      optional(a.Reason),
+
+		ReadyWhenVerified: a.ReadyWhenVerified,
+		VerifiedAt:        utc(a.VerifiedAt),
+		VerifyAt:          utc(a.VerifyAt),
+		Finding:           optional(a.Finding),
 	}
 }

@@ -20,8 +20,11 @@ func TestAddingAnAccount(t *testing.T) {
 	account := read[Account](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/accounts/444455556666", answer.Header().Get("Location"))
 	require.Regexp(t, `^qm-[A-Za-z0-9_-]{22}$`, account.ExternalID)
-	require.Equal(t, provision.AccountReady, account.Status)
-	require.Equal(t, "Ready", account.StatusLabel)
+	require.Equal(t, provision.AccountInvalid, account.Status, "until it is verified")
+	require.True(t, account.ReadyWhenVerified)
+	require.Equal(t, provision.AwaitsVerification, *account.Reason)
+	require.Equal(t, 1, w.workflows.sweeps)
+	require.Equal(t, `"1"`, answer.Header().Get("ETag"))
 	require.NotContains(t, answer.Body.String(), "acme")
 	require.Equal(t, w.store.woken, w.workflows.awakened)
 	require.Equal(t, "key "+w.keyID(), w.store.actor)
@@ -49,6 +52,7 @@ func TestHintsThatFailDoNotFailTheAccount(t *testing.T) {
 	w.workflows.fail = errors.New("no Temporal")
 	read[Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	require.Contains(t, w.log.String(), "orders were not woken")
+	require.Contains(t, w.log.String(), "the verification was not started")
 }
 
 func TestWrongAccountsAreRefusedWithEveryField(t *testing.T) {
@@ -113,7 +117,10 @@ func TestPagesOfAccountsOldestFirst(t *testing.T) {
 		read[Account](t, w.post("/v1/accounts", accountForm(id, map[string]any{"model": []string{"SPAM", "ECAM"}[i%2]})), http.StatusCreated)
 		want = append(want, id)
 	}
-	w.store.accounts[4].Status, w.store.accounts[4].Reason = provision.AccountInvalid, "closed"
+	for i := range 4 {
+		w.store.accounts[i].Status = provision.AccountReady
+	}
+	w.store.accounts[4].Reason = "closed"
 	w.store.accounts[3].AddedAt = w.store.accounts[2].AddedAt // a tie, broken by the id
 	require.Equal(t, want, accountIDs(t, w, "limit=2"))
 	require.Equal(t, []string{want[4]}, accountIDs(t, w, "status=invalid"))

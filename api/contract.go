@@ -380,6 +380,10 @@ func (s *server) rules() map[string]rule {
 		"failOrder":     reasonRules,
 		"swapOrder":     reasonRules,
 		"addAccount":    s.accountRules,
+		"editAccount":   s.modelRules,
+
+		"invalidateAccount": reasonRules,
+		"returnAccount":     reasonRules,
 	}
 }
 
@@ -455,6 +459,16 @@ func (s *server) accountRules(ctx context.Context, body []byte) ([]provision.Fie
 			Message: fmt.Sprintf("account %s is protected: a payer or one of the provider's own never enters a pool", form.ID)})
 	}
 	return s.poolRule(ctx, form.Marketplace, form.Environment, broken)
+}
+
+// modelRules check an edited account's model; the rest depends on the account.
+func (s *server) modelRules(_ context.Context, body []byte) ([]provision.FieldError, error) {
+	var form AccountEdit
+	_ = json.Unmarshal(body, &form) // as above
+	if form.Model != nil && !s.modelKnown(*form.Model) {
+		return []provision.FieldError{s.unknownModel("model", *form.Model)}, nil
+	}
+	return nil, nil
 }
 
 func (s *server) unknownModel(field string, m provision.Model) provision.FieldError {

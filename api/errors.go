@@ -29,6 +29,8 @@ const (
 	codeMethodNotAllowed     provision.Code = "MethodNotAllowed"
 	codeConflict             provision.Code = "Conflict"
 	codeAccountExists        provision.Code = "AccountExists"
+	codeStale                provision.Code = "Stale"
+	codeIfMatchMissing       provision.Code = "IfMatchMissing"
 	codeLinkUsedUp           provision.Code = "LinkUsedUp"
 	codeBodyTooLarge         provision.Code = "BodyTooLarge"
 	codeUnsupportedMediaType provision.Code = "UnsupportedMediaType"
@@ -54,6 +56,8 @@ var problems = map[provision.Code]struct {
 	provision.CodeTooLate:             {http.StatusConflict, "It is too late for that", 0},
 	codeAccountExists:                 {http.StatusConflict, "The account is in a pool already", 0},
 	codeConflict:                      {http.StatusConflict, "The state of the thing forbids it", 0},
+	codeStale:                         {http.StatusPreconditionFailed, "It was changed meanwhile", 0},
+	codeIfMatchMissing:                {http.StatusPreconditionRequired, "If-Match is needed", 0},
 	codeLinkUsedUp:                    {http.StatusGone, "The link is used up", 0},
 	codeBodyTooLarge:                  {http.StatusRequestEntityTooLarge, "The body is too large", 0},
 	codeUnsupportedMediaType:          {http.StatusUnsupportedMediaType, "The body must be JSON", 0},

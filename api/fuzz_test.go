@@ -28,6 +28,7 @@ type call struct {
 	op                                *operation
 	method, target, auth, contentType string
 	params                            map[string]string
+	headers                           map[string]string
 	body                              []byte
 }
 
@@ -60,8 +61,8 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	for i, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountProvisioning, provision.AccountAllocated,
 		provision.AccountProvisioningFailed, provision.AccountInvalid} {
 		a := accountOf(NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
-			Model: provision.ModelSPAM, Name: "n", RootEmail: "a@b.example", RoleARN: "arn:aws:iam::111122223330:role/Q"}, "acme")
-		a.Status, a.ExternalID, a.AddedAt, a.StatusSince = status, newExternalID(), now.Add(time.Duration(i)*time.Minute), now
+			Model: provision.ModelSPAM, Name: "n", RootEmail: "a@b.example", RoleARN: fmt.Sprintf("arn:aws:iam::11112222333%d:role/Q", i)}, "acme")
+		a.Status, a.ExternalID, a.AddedAt, a.StatusSince, a.Version = status, newExternalID(), now.Add(time.Duration(i)*time.Minute), now, 1
 		w.store.accounts = append(w.store.accounts, a)
 	}
 	f := &fuzzer{
@@ -71,10 +72,10 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 		seen:     map[string]map[int]int{},
 		hints: map[string][]string{
 			"id": {"o-1", "n-1", "n-2", "222233334444", "222233334444", "222233334444"}, "order_id": {"o-0", "o-1", "o-2", "o-3", "o-3", "o-3", "done-1", "n-1", "nobody"},
-			"account_id": {"111122223330", "222233334444"}, "marketplace": {"nordic"}, "model": {"SPAM", "ECAM"}, "account_model": {"SPAM", "ECAM"},
-			"role_arn": {"arn:aws:iam::222233334444:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
+			"account_id": {"111122223330", "111122223330", "111122223333", "111122223334", "111122223334", "111122223331", "222233334444"}, "marketplace": {"nordic"}, "model": {"SPAM", "ECAM"}, "account_model": {"SPAM", "ECAM"},
+			"role_arn": {"arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::111122223330:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
 			"aws_contact_name": {"Anna"}, "root_email": {"a@b.example"}, "name": {"Anna"}, "title": {"Boss"}, "email": {"a@b.example"}, "phone": {"+46 8 1"},
-			"reason": {"because", strings.Repeat("r", 500)},
+			"If-Match": {"*", "*", `"1"`, `"999"`}, "reason": {"because", strings.Repeat("r", 500)},
 			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"})},
 		},
 	}
@@ -86,7 +87,7 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 	return rapid.Custom(func(t *rapid.T) call {
 		name := rapid.SampledFrom(f.names).Draw(t, "operation")
 		op := f.contract.operations[name]
-		c := call{op: op, method: op.route.Method, params: map[string]string{}, contentType: "application/json"}
+		c := call{op: op, method: op.route.Method, params: map[string]string{}, headers: map[string]string{}, contentType: "application/json"}
 		c.auth = rapid.SampledFrom(f.keys).Draw(t, "key")
 		path := op.route.Path
 		for _, p := range op.route.PathItem.Parameters {
@@ -99,6 +100,12 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 		}
 		query := url.Values{}
 		for _, p := range op.Parameters {
+			if p.Value.In == openapi3.ParameterInHeader {
+				if text := f.parameter(t, p.Value); !oneIn(t, 4, "no header") && printable(text) {
+					c.headers[p.Value.Name] = text
+				}
+				continue
+			}
 			for rapid.IntRange(0, 3).Draw(t, "given") == 0 {
 				query.Add(p.Value.Name, f.parameter(t, p.Value))
 			}
@@ -136,6 +143,11 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 		}
 		return c
 	})
+}
+
+// printable tells whether net/http lets a text through as the value of a header.
+func printable(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 func oneIn(t *rapid.T, n int, label string) bool {
@@ -230,6 +242,9 @@ func (f *fuzzer) try(handler http.Handler, c call) error {
 	if c.auth != "" {
 		r.Header.Set("Authorization", "Bearer "+c.auth)
 	}
+	for name, text := range c.headers {
+		r.Header.Set(name, text)
+	}
 	recorder := httptest.NewRecorder()
 	handler.ServeHTTP(recorder, r)
 	status, body := recorder.Code, recorder.Body.Bytes()
@@ -309,7 +324,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		w := setup(rt)
 		f := newFuzzer(rt, w)
 		f.seen = seen
-		for range 40 {
+		for range 150 {
 			c := f.calls().Draw(rt, "call")
 			for range rapid.IntRange(1, 2).Draw(rt, "times") { // the second time it is there already, or used up
 				if err := f.try(w.handler, c); err != nil {
@@ -320,18 +335,26 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 	})
 	// The fuzzer must have reached what it is there for, or it proves nothing.
 	for operation, statuses := range map[string][]int{
-		"createOrder":    {200, 202, 400, 401, 409, 413, 415, 422},
-		"validateOrder":  {200, 400, 401, 422},
-		"listOrders":     {200, 400, 401},
-		"getOrder":       {200, 400, 401, 404},
-		"correctOrder":   {200, 400, 401, 404, 409, 422},
-		"cancelOrder":    {202, 400, 401, 404, 409, 422},
-		"retryOrder":     {202, 400, 401, 404, 409, 422},
-		"failOrder":      {202, 400, 401, 404, 409, 422},
-		"swapOrder":      {202, 400, 401, 404, 409, 422},
-		"addAccount":     {201, 400, 401, 409, 422},
-		"listAccounts":   {200, 400, 401},
-		"getAccount":     {200, 400, 401, 404},
+		"createOrder":   {200, 202, 400, 401, 409, 413, 415, 422},
+		"validateOrder": {200, 400, 401, 422},
+		"listOrders":    {200, 400, 401},
+		"getOrder":      {200, 400, 401, 404},
+		"correctOrder":  {200, 400, 401, 404, 409, 422},
+		"cancelOrder":   {202, 400, 401, 404, 409, 422},
+		"retryOrder":    {202, 400, 401, 404, 409, 422},
+		"failOrder":     {202, 400, 401, 404, 409, 422},
+		"swapOrder":     {202, 400, 401, 404, 409, 422},
+		"addAccount":    {201, 400, 401, 409, 422},
+		"listAccounts":  {200, 400, 401},
+		"getAccount":    {200, 400, 401, 404},
+
+		"editAccount":       {200, 400, 401, 404, 422, 428},
+		"deleteAccount":     {204, 400, 401, 404, 412, 428},
+		"invalidateAccount": {200, 400, 401, 404, 409, 422},
+		"returnAccount":     {202, 400, 401, 404, 409, 422},
+		"verifyAccount":     {202, 400, 401, 404, 409},
+		"listAccountEvents": {200, 400, 401, 404},
+
 		"revealPassword": {200, 400, 404, 410, 422},
 		"getOpenAPI":     {200},
 	} {

@@ -31,6 +31,9 @@ type Account struct {
 	// ExternalID What the trust policy of the role must demand: condition StringEquals on sts:ExternalId.
 	ExternalID string `json:"external_id"`
 
+	// Finding Why its verification did not pass the last time.
+	Finding *string `json:"finding,omitempty"`
+
 	// ID AWS account id, 12 digits. A string, because it may begin with 0.
 	ID AccountID `json:"id"`
 
@@ -47,7 +50,10 @@ type Account struct {
 	// OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
 	OrderID *OrderID `json:"order_id,omitempty"`
 
-	// Reason Why it is invalid or failed.
+	// ReadyWhenVerified It becomes Ready as soon as a verification passes.
+	ReadyWhenVerified bool `json:"ready_when_verified"`
+
+	// Reason Why it has this status.
 	Reason *string `json:"reason,omitempty"`
 
 	// RoleARN The role that Quartermaster assumes.
@@ -64,11 +70,63 @@ type Account struct {
 
 	// StatusSince Since when it has this status.
 	StatusSince time.Time `json:"status_since"`
+
+	// VerifiedAt When its verification last passed. Absent when it never did.
+	VerifiedAt *time.Time `json:"verified_at,omitempty"`
+
+	// VerifyAt When it is verified next. Absent when it is not by itself.
+	VerifyAt *time.Time `json:"verify_at,omitempty"`
 }
 
 // AccountAlias Alias of the account ("AWS Account Alias"), part of the sign-in address, unique in all of AWS: lower-case letters,
 // digits, single hyphens inside; not twelve digits.
 type AccountAlias = string
+
+// AccountEdit What is to be changed. What is left out stays.
+type AccountEdit struct {
+	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
+	// customer does). Not an enumeration: AWS renames and adds models.
+	Model *AccountModel `json:"model,omitempty"`
+
+	// Name Name of the account, for people.
+	Name *string `json:"name,omitempty"`
+
+	// RoleARN The role in this account that Quartermaster assumes.
+	RoleARN *string `json:"role_arn,omitempty"`
+
+	// RootEmail E-mail address of the root user.
+	RootEmail *string `json:"root_email,omitempty"`
+}
+
+// AccountEvent Something that happened to an account.
+type AccountEvent struct {
+	// Actor Who: an API key, an order, the verification, somebody at the command line.
+	Actor string `json:"actor"`
+
+	// At When.
+	At time.Time `json:"at"`
+
+	// FromStatus The status before. Absent when it was added.
+	FromStatus *string `json:"from_status,omitempty"`
+
+	// OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
+	OrderID *OrderID `json:"order_id,omitempty"`
+
+	// Reason Why.
+	Reason *string `json:"reason,omitempty"`
+
+	// ToStatus The status after; the same as before when it was edited or asked for something; `deleted` at the end.
+	ToStatus string `json:"to_status"`
+}
+
+// AccountEventPage A page of an account's history, oldest first.
+type AccountEventPage struct {
+	// Items What happened.
+	Items []AccountEvent `json:"items"`
+
+	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
 
 // AccountID AWS account id, 12 digits. A string, because it may begin with 0.
 type AccountID = string
@@ -525,8 +583,14 @@ type Waiting struct {
 	Why string `json:"why"`
 }
 
+// AccountIDInPath AWS account id, 12 digits. A string, because it may begin with 0.
+type AccountIDInPath = AccountID
+
 // Cursor defines model for Cursor.
 type Cursor = string
+
+// IfMatch defines model for IfMatch.
+type IfMatch = string
 
 // Limit defines model for Limit.
 type Limit = int
@@ -556,6 +620,45 @@ type ListAccountsParams struct {
 
 	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteAccountParams defines parameters for DeleteAccount.
+type DeleteAccountParams struct {
+	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// EditAccountParams defines parameters for EditAccount.
+type EditAccountParams struct {
+	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListAccountEventsParams defines parameters for ListAccountEvents.
+type ListAccountEventsParams struct {
+	// Limit How many at most on one page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// InvalidateAccountParams defines parameters for InvalidateAccount.
+type InvalidateAccountParams struct {
+	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ReturnAccountParams defines parameters for ReturnAccount.
+type ReturnAccountParams struct {
+	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// VerifyAccountParams defines parameters for VerifyAccount.
+type VerifyAccountParams struct {
+	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListOrdersParams defines parameters for ListOrders.
@@ -591,6 +694,15 @@ type ListOrdersParams struct {
 // AddAccountJSONRequestBody defines body for AddAccount for application/json ContentType.
 type AddAccountJSONRequestBody = NewAccount
 
+// EditAccountJSONRequestBody defines body for EditAccount for application/json ContentType.
+type EditAccountJSONRequestBody = AccountEdit
+
+// InvalidateAccountJSONRequestBody defines body for InvalidateAccount for application/json ContentType.
+type InvalidateAccountJSONRequestBody = Reason
+
+// ReturnAccountJSONRequestBody defines body for ReturnAccount for application/json ContentType.
+type ReturnAccountJSONRequestBody = Reason
+
 // CreateOrderJSONRequestBody defines body for CreateOrder for application/json ContentType.
 type CreateOrderJSONRequestBody = NewOrder
 
@@ -623,9 +735,27 @@ type ServerInterface interface {
 	// AddAccount Add an account to the stock
 	// (POST /v1/accounts)
 	AddAccount(ctx echo.Context) error
+	// DeleteAccount Take an account out of the stock
+	// (DELETE /v1/accounts/{account_id})
+	DeleteAccount(ctx echo.Context, accountID AccountIDInPath, params DeleteAccountParams) error
 	// GetAccount Read an account
 	// (GET /v1/accounts/{account_id})
-	GetAccount(ctx echo.Context, accountID AccountID) error
+	GetAccount(ctx echo.Context, accountID AccountIDInPath) error
+	// EditAccount Edit an account
+	// (PATCH /v1/accounts/{account_id})
+	EditAccount(ctx echo.Context, accountID AccountIDInPath, params EditAccountParams) error
+	// ListAccountEvents Read the history of an account
+	// (GET /v1/accounts/{account_id}/events)
+	ListAccountEvents(ctx echo.Context, accountID AccountIDInPath, params ListAccountEventsParams) error
+	// InvalidateAccount Make an account Invalid
+	// (POST /v1/accounts/{account_id}/invalidate)
+	InvalidateAccount(ctx echo.Context, accountID AccountIDInPath, params InvalidateAccountParams) error
+	// ReturnAccount Return an account to Ready
+	// (POST /v1/accounts/{account_id}/return)
+	ReturnAccount(ctx echo.Context, accountID AccountIDInPath, params ReturnAccountParams) error
+	// VerifyAccount Verify an account now
+	// (POST /v1/accounts/{account_id}/verify)
+	VerifyAccount(ctx echo.Context, accountID AccountIDInPath, params VerifyAccountParams) error
 	// GetOpenAPI Read this document
 	// (GET /v1/openapi.json)
 	GetOpenAPI(ctx echo.Context) error
@@ -728,11 +858,47 @@ func (w *ServerInterfaceWrapper) AddAccount(ctx echo.Context) error {
 	return err
 }
 
+// DeleteAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteAccount(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteAccountParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteAccount(ctx, accountID, params)
+	return err
+}
+
 // GetAccount converts echo context to params.
 func (w *ServerInterfaceWrapper) GetAccount(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "account_id" -------------
-	var accountID AccountID
+	var accountID AccountIDInPath
 
 	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
 	if err != nil {
@@ -741,6 +907,182 @@ func (w *ServerInterfaceWrapper) GetAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetAccount(ctx, accountID)
+	return err
+}
+
+// EditAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) EditAccount(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EditAccountParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EditAccount(ctx, accountID, params)
+	return err
+}
+
+// ListAccountEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAccountEvents(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAccountEventsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAccountEvents(ctx, accountID, params)
+	return err
+}
+
+// InvalidateAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) InvalidateAccount(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params InvalidateAccountParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.InvalidateAccount(ctx, accountID, params)
+	return err
+}
+
+// ReturnAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) ReturnAccount(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReturnAccountParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReturnAccount(ctx, accountID, params)
+	return err
+}
+
+// VerifyAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) VerifyAccount(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params VerifyAccountParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.VerifyAccount(ctx, accountID, params)
 	return err
 }
 
@@ -999,7 +1341,13 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 	router.GET(options.BaseURL+"/v1/accounts", wrapper.ListAccounts, options.OperationMiddlewares["listAccounts"]...)
 	router.POST(options.BaseURL+"/v1/accounts", wrapper.AddAccount, options.OperationMiddlewares["addAccount"]...)
+	router.DELETE(options.BaseURL+"/v1/accounts/:account_id", wrapper.DeleteAccount, options.OperationMiddlewares["deleteAccount"]...)
 	router.GET(options.BaseURL+"/v1/accounts/:account_id", wrapper.GetAccount, options.OperationMiddlewares["getAccount"]...)
+	router.PATCH(options.BaseURL+"/v1/accounts/:account_id", wrapper.EditAccount, options.OperationMiddlewares["editAccount"]...)
+	router.GET(options.BaseURL+"/v1/accounts/:account_id/events", wrapper.ListAccountEvents, options.OperationMiddlewares["listAccountEvents"]...)
+	router.POST(options.BaseURL+"/v1/accounts/:account_id/invalidate", wrapper.InvalidateAccount, options.OperationMiddlewares["invalidateAccount"]...)
+	router.POST(options.BaseURL+"/v1/accounts/:account_id/return", wrapper.ReturnAccount, options.OperationMiddlewares["returnAccount"]...)
+	router.POST(options.BaseURL+"/v1/accounts/:account_id/verify", wrapper.VerifyAccount, options.OperationMiddlewares["verifyAccount"]...)
 	router.GET(options.BaseURL+"/v1/openapi.json", wrapper.GetOpenAPI, options.OperationMiddlewares["getOpenAPI"]...)
 	router.GET(options.BaseURL+"/v1/orders", wrapper.ListOrders, options.OperationMiddlewares["listOrders"]...)
 	router.POST(options.BaseURL+"/v1/orders", wrapper.CreateOrder, options.OperationMiddlewares["createOrder"]...)
@@ -1045,6 +1393,7 @@ type AddAccountResponseObject interface {
 }
 
 type AddAccount201ResponseHeaders struct {
+	ETag     string
 	Location string
 }
 
@@ -1060,23 +1409,104 @@ func (response AddAccount201JSONResponse) VisitAddAccountResponse(w http.Respons
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
+type DeleteAccountRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Params    DeleteAccountParams
+}
+
+type DeleteAccountResponseObject interface {
+	VisitDeleteAccountResponse(w http.ResponseWriter) error
+}
+
+type DeleteAccount204Response struct {
+}
+
+func (response DeleteAccount204Response) VisitDeleteAccountResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
 type GetAccountRequestObject struct {
-	AccountID AccountID `json:"account_id"`
+	AccountID AccountIDInPath `json:"account_id"`
 }
 
 type GetAccountResponseObject interface {
 	VisitGetAccountResponse(w http.ResponseWriter) error
 }
 
-type GetAccount200JSONResponse Account
+type GetAccount200ResponseHeaders struct {
+	ETag string
+}
+
+type GetAccount200JSONResponse struct {
+	Body    Account
+	Headers GetAccount200ResponseHeaders
+}
 
 func (response GetAccount200JSONResponse) VisitGetAccountResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditAccountRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Params    EditAccountParams
+	Body      *EditAccountJSONRequestBody
+}
+
+type EditAccountResponseObject interface {
+	VisitEditAccountResponse(w http.ResponseWriter) error
+}
+
+type EditAccount200ResponseHeaders struct {
+	ETag string
+}
+
+type EditAccount200JSONResponse struct {
+	Body    Account
+	Headers EditAccount200ResponseHeaders
+}
+
+func (response EditAccount200JSONResponse) VisitEditAccountResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccountEventsRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Params    ListAccountEventsParams
+}
+
+type ListAccountEventsResponseObject interface {
+	VisitListAccountEventsResponse(w http.ResponseWriter) error
+}
+
+type ListAccountEvents200JSONResponse AccountEventPage
+
+func (response ListAccountEvents200JSONResponse) VisitListAccountEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -1084,6 +1514,101 @@ func (response GetAccount200JSONResponse) VisitGetAccountResponse(w http.Respons
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type InvalidateAccountRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Params    InvalidateAccountParams
+	Body      *InvalidateAccountJSONRequestBody
+}
+
+type InvalidateAccountResponseObject interface {
+	VisitInvalidateAccountResponse(w http.ResponseWriter) error
+}
+
+type InvalidateAccount200ResponseHeaders struct {
+	ETag string
+}
+
+type InvalidateAccount200JSONResponse struct {
+	Body    Account
+	Headers InvalidateAccount200ResponseHeaders
+}
+
+func (response InvalidateAccount200JSONResponse) VisitInvalidateAccountResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReturnAccountRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Params    ReturnAccountParams
+	Body      *ReturnAccountJSONRequestBody
+}
+
+type ReturnAccountResponseObject interface {
+	VisitReturnAccountResponse(w http.ResponseWriter) error
+}
+
+type ReturnAccount202ResponseHeaders struct {
+	ETag string
+}
+
+type ReturnAccount202JSONResponse struct {
+	Body    Account
+	Headers ReturnAccount202ResponseHeaders
+}
+
+func (response ReturnAccount202JSONResponse) VisitReturnAccountResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type VerifyAccountRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Params    VerifyAccountParams
+}
+
+type VerifyAccountResponseObject interface {
+	VisitVerifyAccountResponse(w http.ResponseWriter) error
+}
+
+type VerifyAccount202ResponseHeaders struct {
+	ETag string
+}
+
+type VerifyAccount202JSONResponse struct {
+	Body    Account
+	Headers VerifyAccount202ResponseHeaders
+}
+
+func (response VerifyAccount202JSONResponse) VisitVerifyAccountResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -1375,9 +1900,27 @@ type StrictServerInterface interface {
 	// AddAccount Add an account to the stock
 	// (POST /v1/accounts)
 	AddAccount(ctx context.Context, request AddAccountRequestObject) (AddAccountResponseObject, error)
+	// DeleteAccount Take an account out of the stock
+	// (DELETE /v1/accounts/{account_id})
+	DeleteAccount(ctx context.Context, request DeleteAccountRequestObject) (DeleteAccountResponseObject, error)
 	// GetAccount Read an account
 	// (GET /v1/accounts/{account_id})
 	GetAccount(ctx context.Context, request GetAccountRequestObject) (GetAccountResponseObject, error)
+	// EditAccount Edit an account
+	// (PATCH /v1/accounts/{account_id})
+	EditAccount(ctx context.Context, request EditAccountRequestObject) (EditAccountResponseObject, error)
+	// ListAccountEvents Read the history of an account
+	// (GET /v1/accounts/{account_id}/events)
+	ListAccountEvents(ctx context.Context, request ListAccountEventsRequestObject) (ListAccountEventsResponseObject, error)
+	// InvalidateAccount Make an account Invalid
+	// (POST /v1/accounts/{account_id}/invalidate)
+	InvalidateAccount(ctx context.Context, request InvalidateAccountRequestObject) (InvalidateAccountResponseObject, error)
+	// ReturnAccount Return an account to Ready
+	// (POST /v1/accounts/{account_id}/return)
+	ReturnAccount(ctx context.Context, request ReturnAccountRequestObject) (ReturnAccountResponseObject, error)
+	// VerifyAccount Verify an account now
+	// (POST /v1/accounts/{account_id}/verify)
+	VerifyAccount(ctx context.Context, request VerifyAccountRequestObject) (VerifyAccountResponseObject, error)
 	// GetOpenAPI Read this document
 	// (GET /v1/openapi.json)
 	GetOpenAPI(ctx context.Context, request GetOpenAPIRequestObject) (GetOpenAPIResponseObject, error)
@@ -1496,8 +2039,34 @@ func (sh *strictHandler) AddAccount(ctx echo.Context) error {
 	return nil
 }
 
+// DeleteAccount operation middleware
+func (sh *strictHandler) DeleteAccount(ctx echo.Context, accountID AccountIDInPath, params DeleteAccountParams) error {
+	var request DeleteAccountRequestObject
+
+	request.AccountID = accountID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteAccount(ctx.Request().Context(), request.(DeleteAccountRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteAccount")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteAccountResponseObject); ok {
+		return validResponse.VisitDeleteAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetAccount operation middleware
-func (sh *strictHandler) GetAccount(ctx echo.Context, accountID AccountID) error {
+func (sh *strictHandler) GetAccount(ctx echo.Context, accountID AccountIDInPath) error {
 	var request GetAccountRequestObject
 
 	request.AccountID = accountID
@@ -1515,6 +2084,205 @@ func (sh *strictHandler) GetAccount(ctx echo.Context, accountID AccountID) error
 		return err
 	} else if validResponse, ok := response.(GetAccountResponseObject); ok {
 		return validResponse.VisitGetAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EditAccount operation middleware
+func (sh *strictHandler) EditAccount(ctx echo.Context, accountID AccountIDInPath, params EditAccountParams) error {
+	var request EditAccountRequestObject
+
+	request.AccountID = accountID
+	request.Params = params
+
+	var body EditAccountJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EditAccount(ctx.Request().Context(), request.(EditAccountRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditAccount")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EditAccountResponseObject); ok {
+		return validResponse.VisitEditAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAccountEvents operation middleware
+func (sh *strictHandler) ListAccountEvents(ctx echo.Context, accountID AccountIDInPath, params ListAccountEventsParams) error {
+	var request ListAccountEventsRequestObject
+
+	request.AccountID = accountID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAccountEvents(ctx.Request().Context(), request.(ListAccountEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAccountEvents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAccountEventsResponseObject); ok {
+		return validResponse.VisitListAccountEventsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// InvalidateAccount operation middleware
+func (sh *strictHandler) InvalidateAccount(ctx echo.Context, accountID AccountIDInPath, params InvalidateAccountParams) error {
+	var request InvalidateAccountRequestObject
+
+	request.AccountID = accountID
+	request.Params = params
+
+	var body InvalidateAccountJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.InvalidateAccount(ctx.Request().Context(), request.(InvalidateAccountRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "InvalidateAccount")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(InvalidateAccountResponseObject); ok {
+		return validResponse.VisitInvalidateAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReturnAccount operation middleware
+func (sh *strictHandler) ReturnAccount(ctx echo.Context, accountID AccountIDInPath, params ReturnAccountParams) error {
+	var request ReturnAccountRequestObject
+
+	request.AccountID = accountID
+	request.Params = params
+
+	var body ReturnAccountJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReturnAccount(ctx.Request().Context(), request.(ReturnAccountRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReturnAccount")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReturnAccountResponseObject); ok {
+		return validResponse.VisitReturnAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// VerifyAccount operation middleware
+func (sh *strictHandler) VerifyAccount(ctx echo.Context, accountID AccountIDInPath, params VerifyAccountParams) error {
+	var request VerifyAccountRequestObject
+
+	request.AccountID = accountID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.VerifyAccount(ctx.Request().Context(), request.(VerifyAccountRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "VerifyAccount")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(VerifyAccountResponseObject); ok {
+		return validResponse.VisitVerifyAccountResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -30,13 +30,14 @@ type Store interface {
 	Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error)
 	// Orders lists at most filter.Limit orders of the provider, newest first.
 	Orders(ctx context.Context, provider string, filter provision.OrderFilter) ([]provision.OrderView, error)
-	// AddAccount adds a Ready account and returns the orders that it woke. Errors: provision.ErrConflict when the account
+	// AddAccount adds an account, which waits for its verification, and returns the orders that it woke. Errors: provision.ErrConflict when the account
 	// is in a pool already, provision.ErrNotFound when there is no such pool or model.
 	AddAccount(ctx context.Context, account provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error)
 	// Account reads one account of the provider. Errors: provision.ErrNotFound.
 	Account(ctx context.Context, provider, id string) (provision.Account, error)
 	// Accounts lists at most filter.Limit accounts of the provider, oldest first.
 	Accounts(ctx context.Context, provider string, filter provision.AccountFilter) ([]provision.Account, error)
+	accountActions
 	// RevealPassword hands a sealed password to open, once, and notes to whom. An error of open leaves the password where it
 	// is, and is returned. Errors: provision.ErrNotFound, provision.ErrGone.
 	RevealPassword(ctx context.Context, id, to string, open func(provision.Revealed) error) error
@@ -57,6 +58,8 @@ type Workflows interface {
 	// Act does one of workflows.UpdateRetry, UpdateCancel, UpdateFail, UpdateSwap to an order. It returns when the order has
 	// taken note, not when everything is undone. Errors: as Correct.
 	Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Action) error
+	// VerifyDue has the accounts verified that are due. It is a hint: the schedule does so too.
+	VerifyDue(ctx context.Context) error
 	// WakeOrders tells waiting orders to look for an account. It is a hint: an order that misses it looks by itself later.
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
 }
@@ -138,6 +141,12 @@ func New(cfg Config) (http.Handler, error) {
 	v1(http.MethodPost, "/v1/accounts", op.AddAccount)
 	v1(http.MethodGet, "/v1/accounts", op.ListAccounts)
 	v1(http.MethodGet, "/v1/accounts/:account_id", op.GetAccount)
+	v1(http.MethodPatch, "/v1/accounts/:account_id", op.EditAccount)
+	v1(http.MethodDelete, "/v1/accounts/:account_id", op.DeleteAccount)
+	v1(http.MethodPost, "/v1/accounts/:account_id/invalidate", op.InvalidateAccount)
+	v1(http.MethodPost, "/v1/accounts/:account_id/return", op.ReturnAccount)
+	v1(http.MethodPost, "/v1/accounts/:account_id/verify", op.VerifyAccount)
+	v1(http.MethodGet, "/v1/accounts/:account_id/events", op.ListAccountEvents)
 	v1(http.MethodPost, "/v1/password-reveals", op.RevealPassword)
 	v1(http.MethodGet, "/v1/openapi.json", op.GetOpenAPI)
 

@@ -223,6 +223,7 @@ type memoryStore struct {
 	actor     string
 	revealTo  string
 	limit     int // of the last list
+	history   []provision.AccountEvent
 }
 
 type memoryPassword struct {
@@ -291,7 +292,8 @@ func (s *memoryStore) AddAccount(_ context.Context, a provision.Account, actor s
 	if !slices.Contains(s.pools, a.Pool) {
 		return a, nil, fmt.Errorf("pool %s: %w", a.Pool, provision.ErrNotFound)
 	}
-	a.Status, a.AddedAt, a.StatusSince = provision.AccountReady, now.Add(time.Duration(len(s.accounts))*time.Second), now
+	a.Status, a.Reason, a.ReadyWhenVerified, a.Version = provision.AccountInvalid, provision.AwaitsVerification, true, 1
+	a.AddedAt, a.StatusSince, a.VerifyAt = now.Add(time.Duration(len(s.accounts))*time.Second), now, &now
 	s.accounts = append(s.accounts, a)
 	return a, s.woken, s.fail
 }
@@ -369,6 +371,7 @@ type memoryWorkflows struct {
 	questions map[provision.OrderKey][]string // fields that an order asks for, where its failure does not tell all
 	asked     int                             // how often anything was wanted of an order, refusals included
 	told      []told                          // what was not refused
+	sweeps    int                             // how often the verification was started
 }
 
 type startedOrder struct {
@@ -400,6 +403,13 @@ func (w *memoryWorkflows) OrderNotYetStored(_ context.Context, key provision.Ord
 		return &existing.order, nil
 	}
 	return nil, fmt.Errorf("workflow of order %s: %w", key, provision.ErrNotFound)
+}
+
+func (w *memoryWorkflows) VerifyDue(context.Context) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sweeps++
+	return w.fail
 }
 
 func (w *memoryWorkflows) WakeOrders(_ context.Context, keys []provision.OrderKey) error {

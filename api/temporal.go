@@ -156,6 +156,14 @@ const (
 	notProcessed       = "UnprocessedUpdate"
 )
 
+// VerifyDue starts the verification of what is due, or tells the one that runs that there is more.
+func (t temporalWorkflows) VerifyDue(ctx context.Context) error {
+	_, err := t.client.SignalWithStartWorkflow(ctx, workflows.VerifyAccountsID, workflows.SignalAccountsDue, nil, client.StartWorkflowOptions{
+		TaskQueue: workflows.TaskQueue, StaticSummary: "Verifies the accounts that are due",
+	}, workflows.VerifyAccountsName)
+	return err
+}
+
 // WakeOrders signals the orders. One that has ended meanwhile needs no waking.
 func (t temporalWorkflows) WakeOrders(ctx context.Context, keys []provision.OrderKey) error {
 	var failed error

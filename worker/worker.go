@@ -32,6 +32,7 @@ func New(c client.Client, acts *activities.Activities, onFatal func(error)) work
 func Register(r worker.Registry, acts *activities.Activities) {
 	r.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
 	r.RegisterWorkflowWithOptions(workflows.AuditStock, workflow.RegisterOptions{Name: workflows.AuditStockName})
+	r.RegisterWorkflowWithOptions(workflows.VerifyAccounts, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
 	r.RegisterActivity(acts)
 }
 

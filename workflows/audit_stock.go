@@ -53,21 +53,26 @@ func AuditDetails(report audit.Report) string {
 // EnsureSchedules makes the schedules of the product, or brings them to this version's form. A schedule that somebody paused
 // stays paused. Every worker calls it when it starts: a repeat changes nothing.
 func EnsureSchedules(ctx context.Context, schedules client.ScheduleClient) error {
-	wanted := auditSchedule()
-	_, err := schedules.Create(ctx, wanted)
-	if errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		err = schedules.GetHandle(ctx, wanted.ID).Update(ctx, client.ScheduleUpdateOptions{
-			DoUpdate: func(is client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
-				schedule := is.Description.Schedule
-				schedule.Spec, schedule.Action = &wanted.Spec, wanted.Action
-				schedule.Policy = &client.SchedulePolicies{Overlap: wanted.Overlap, CatchupWindow: wanted.CatchupWindow}
-				return &client.ScheduleUpdate{Schedule: &schedule}, nil
-			}})
-	}
-	if err != nil {
-		return fmt.Errorf("schedule %s: %w", wanted.ID, err)
+	for _, wanted := range []client.ScheduleOptions{auditSchedule(), verifySchedule()} {
+		if err := ensureSchedule(ctx, schedules, wanted); err != nil {
+			return fmt.Errorf("schedule %s: %w", wanted.ID, err)
+		}
 	}
 	return nil
+}
+
+func ensureSchedule(ctx context.Context, schedules client.ScheduleClient, wanted client.ScheduleOptions) error {
+	_, err := schedules.Create(ctx, wanted)
+	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		return err
+	}
+	return schedules.GetHandle(ctx, wanted.ID).Update(ctx, client.ScheduleUpdateOptions{
+		DoUpdate: func(is client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			schedule := is.Description.Schedule
+			schedule.Spec, schedule.Action = &wanted.Spec, wanted.Action
+			schedule.Policy = &client.SchedulePolicies{Overlap: wanted.Overlap, CatchupWindow: wanted.CatchupWindow}
+			return &client.ScheduleUpdate{Schedule: &schedule}, nil
+		}})
 }
 
 // auditSchedule: an audit that is late is left out, the next one sees the same.

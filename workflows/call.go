@@ -42,6 +42,14 @@ var (
 		HeartbeatTimeout:       15 * time.Second,
 		RetryPolicy:            backOff(5*time.Second, time.Minute),
 	}
+	// verification reads an account that no order holds. When AWS cannot say in this time, the next sweep asks again.
+	verification = workflow.ActivityOptions{
+		ScheduleToCloseTimeout: 3 * time.Minute,
+		StartToCloseTimeout:    time.Minute,
+		HeartbeatTimeout:       15 * time.Second,
+		WaitForCancellation:    true,
+		RetryPolicy:            backOff(time.Second, time.Minute),
+	}
 	// database is our own PostgreSQL: local activities, a fifth of the price of the others.
 	database = workflow.LocalActivityOptions{
 		StartToCloseTimeout: 10 * time.Second,

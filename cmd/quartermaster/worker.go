@@ -3,6 +3,8 @@ package main
 import (
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"quartermaster/activities"
 	"quartermaster/internal/awscloud"
 	"quartermaster/worker"
@@ -13,9 +15,11 @@ type workerCommand struct {
 	databaseOptions
 	sealOptions
 	awsOptions
-	VisibleFor time.Duration `help:"How long one attempt waits for AWS to show what it was told, before a retry." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
-	AbsentFor  time.Duration `help:"How long a thing must stay unseen before an undo believes that it never was; 0 = a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
-	PollEvery  time.Duration `help:"Pause between two looks at AWS." env:"QM_AWS_POLL_EVERY" default:"1s"`
+	VisibleFor        time.Duration `help:"How long one attempt waits for AWS to show what it was told, before a retry." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
+	AbsentFor         time.Duration `help:"How long a thing must stay unseen before an undo believes that it never was; 0 = a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
+	ProtectedAccounts []string      `help:"AWS account ids that nothing is ever done in: payers, our own. The same as the API's." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
+	VerifyPerSecond   float64       `help:"How many accounts this worker verifies a second at most; 0 = as fast as it can." env:"QM_VERIFY_PER_SECOND" default:"2"`
+	PollEvery         time.Duration `help:"Pause between two looks at AWS." env:"QM_AWS_POLL_EVERY" default:"1s"`
 }
 
 // Run works until it is told to stop.
@@ -57,7 +61,11 @@ func (c *workerCommand) Run(e *env) error {
 		return err
 	}
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
-		Timings: activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor}}
+		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor},
+		Protected: c.ProtectedAccounts}
+	if c.VerifyPerSecond > 0 {
+		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
+	}
 	stop := make(chan any)
 	go func() { <-e.ctx.Done(); close(stop) }()
 	return worker.Run(temporal, acts, stop)

@@ -63,15 +63,13 @@ func (p *Playground) Stock(ctx context.Context, marketplace string, model provis
 	if err := p.Pool(ctx, marketplace, provision.DataExport); err != nil {
 		return nil, err
 	}
+	var accounts []Stocked
 	for range n {
 		p.numbers++
-		account := Stocked{marketplace, model, p.numbers}
-		if err := p.AddAccount(ctx, p.Client, account); err != nil {
-			return nil, err
-		}
-		ids = append(ids, account.ID())
+		accounts = append(accounts, Stocked{marketplace, model, p.numbers})
+		ids = append(ids, accounts[len(accounts)-1].ID())
 	}
-	return ids, nil
+	return ids, p.AddAccounts(ctx, p.Client, accounts...)
 }
 
 // Pool makes a pool. Every scenario has one of its own, named like it, so that none draws another's accounts.

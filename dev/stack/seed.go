@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"quartermaster/api"
 	"quartermaster/internal/awssim"
@@ -44,6 +45,7 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	var wanted []Stocked
 	for marketplace, kind := range map[string]provision.ReportKind{NewReports: provision.DataExport, ExistingReports: provision.LegacyCUR} {
 		pool := provision.Pool{Provider: Provider, Marketplace: marketplace, Environment: provision.Production}
 		if err := s.Store.AddPool(ctx, pool, kind); err != nil {
@@ -57,13 +59,11 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 			}
 			for range perModel - len(ready) {
 				number++
-				if err := s.AddAccount(ctx, client, Stocked{marketplace, model, number}); err != nil {
-					return nil, err
-				}
+				wanted = append(wanted, Stocked{marketplace, model, number})
 			}
 		}
 	}
-	return client, nil
+	return client, s.AddAccounts(ctx, client, wanted...)
 }
 
 // adopt tells the simulator of the accounts that an existing database knows, and returns the highest number in use.
@@ -101,20 +101,56 @@ type Stocked struct {
 // ID is the AWS account id.
 func (a Stocked) ID() string { return fmt.Sprintf("1110%08d", a.Number) }
 
-// AddAccount adds the account to its pool by the API, and to the simulated AWS.
-func (s *Stack) AddAccount(ctx context.Context, client *Client, a Stocked) error {
-	var added api.Account
-	status, err := client.Do(ctx, http.MethodPost, "/v1/accounts", api.NewAccount{
-		ID: a.ID(), Marketplace: a.Marketplace, Environment: provision.Production, Model: a.Model,
-		Name: fmt.Sprintf("Stock %s %d", a.Model, a.Number), RootEmail: "aws+" + a.ID() + "@acme.example", RoleARN: "arn:aws:iam::" + a.ID() + ":role/" + roleName,
-	}, &added)
-	if err != nil {
-		return err
+// AddAccounts adds the accounts to their pools by the API, and to the simulated AWS, and returns when all of them are Ready:
+// the role in each demands the external id that the API has made, so an account passes its verification only after that.
+func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Stocked) error {
+	for _, a := range accounts {
+		var added api.Account
+		status, err := client.Do(ctx, http.MethodPost, "/v1/accounts", api.NewAccount{
+			ID: a.ID(), Marketplace: a.Marketplace, Environment: provision.Production, Model: a.Model,
+			Name: fmt.Sprintf("Stock %s %d", a.Model, a.Number), RootEmail: "aws+" + a.ID() + "@acme.example", RoleARN: "arn:aws:iam::" + a.ID() + ":role/" + roleName,
+		}, &added)
+		if err != nil {
+			return err
+		}
+		if status != http.StatusCreated {
+			return fmt.Errorf("adding account %s: status %d", a.ID(), status)
+		}
+		if err := s.simulate(provision.Account{ID: a.ID(), Model: a.Model, RootEmail: added.RootEmail, ExternalID: added.ExternalID}); err != nil {
+			return err
+		}
 	}
-	if status != http.StatusCreated {
-		return fmt.Errorf("adding account %s: status %d", a.ID(), status)
+	for _, a := range accounts {
+		if _, err := client.Do(ctx, http.MethodPost, "/v1/accounts/"+a.ID()+"/verify", nil, &api.Account{}); err != nil {
+			return err
+		}
 	}
-	return s.simulate(provision.Account{ID: a.ID(), Model: a.Model, RootEmail: added.RootEmail, ExternalID: added.ExternalID})
+	for _, a := range accounts {
+		if err := s.verified(ctx, client, a.ID()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// verified returns when the account has passed its verification: an order may have it already.
+func (s *Stack) verified(ctx context.Context, client *Client, id string) error {
+	for {
+		var account api.Account
+		if _, err := client.Do(ctx, http.MethodGet, "/v1/accounts/"+id, nil, &account); err != nil {
+			return err
+		}
+		if account.VerifiedAt != nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("account %s is not verified, %+v: %w", id, account, ctx.Err())
+		case err := <-s.Failed():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }
 
 func (s *Stack) simulate(a provision.Account) error {

@@ -189,9 +189,6 @@ func (e *IdentityError) Error() string {
 //
 // Errors are AWS's, of AssumeRole or GetCallerIdentity, or *IdentityError.
 func (c *Cloud) Enter(ctx context.Context, account provision.Account, orderID string) (*Session, error) {
-	if got := account.Partition(); got != partition {
-		return nil, fmt.Errorf("account %s is in partition %q: only %q is supported", account.ID, got, partition)
-	}
 	now := c.opts.Now()
 	s := c.slotOf(sessionKey{account.RoleARN, account.ExternalID, orderID}, now)
 	select { // the first one enters, the others of the same order wait for it
@@ -203,7 +200,21 @@ func (c *Cloud) Enter(ctx context.Context, account provision.Account, orderID st
 	if s.session != nil && now.Before(s.until) && s.session.AccountID == account.ID {
 		return s.session, nil
 	}
-	session := c.newSession(account, orderID)
+	session, err := c.EnterAnew(ctx, account, orderID)
+	if err != nil {
+		return nil, err
+	}
+	s.session, s.until = session, now.Add(c.opts.SessionLifetime-sessionMargin)
+	return session, nil
+}
+
+// EnterAnew is Enter without the memory of an earlier session: it tells whether the account can be entered now. The purpose
+// stands in AWS's own log, as the id of an order does.
+func (c *Cloud) EnterAnew(ctx context.Context, account provision.Account, purpose string) (*Session, error) {
+	if got := account.Partition(); got != partition {
+		return nil, fmt.Errorf("account %s is in partition %q: only %q is supported", account.ID, got, partition)
+	}
+	session := c.newSession(account, purpose)
 	identity, err := session.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return nil, err
@@ -211,7 +222,6 @@ func (c *Cloud) Enter(ctx context.Context, account provision.Account, orderID st
 	if got := aws.ToString(identity.Account); got != account.ID {
 		return nil, &IdentityError{Want: account.ID, Got: got}
 	}
-	s.session, s.until = session, now.Add(c.opts.SessionLifetime-sessionMargin)
 	return session, nil
 }
 

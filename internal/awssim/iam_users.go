@@ -23,6 +23,7 @@ const (
 
 var iamUserOperations = []operation{
 	{service: "iam", name: "CreateUser", mutates: true, needs: needsCreateUser, do: createUser},
+	{service: "iam", name: "ListUsers", needs: on(anyResource), do: listUsers},
 	{service: "iam", name: "GetUser", needs: on(onUser), do: getUser},
 	{service: "iam", name: "DeleteUser", mutates: true, needs: on(onUser), do: deleteUser},
 	{service: "iam", name: "TagUser", mutates: true, needs: needsTagUser, do: tagUser},
@@ -113,6 +114,19 @@ func (c *call) userXML(name string, u User) userXML {
 		out.Tags = &tagsXML{tagList(u.Tags)}
 	}
 	return out
+}
+
+// listUsers lists the users below a path, without their tags and boundaries.
+func listUsers(c *call) (any, *apiError) {
+	view := c.view()
+	var all []any
+	for _, name := range keys(view.Users) {
+		if u := view.Users[name]; strings.HasPrefix(u.Path, c.text("PathPrefix")) {
+			u.Tags, u.PermissionsBoundary = nil, ""
+			all = append(all, c.userXML(name, u))
+		}
+	}
+	return page(c, "Users", all), nil
 }
 
 func needsCreateUser(c *call) []question {

@@ -12,19 +12,23 @@ import (
 )
 
 const addAccountSQL = `
-INSERT INTO accounts AS a (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+INSERT INTO accounts AS a (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason, ready_because)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'added by ' || qm_actor())
 RETURNING ` + accountColumns
 
-// AddAccount adds a Ready account to its pool. An order that waits may get it in the same transaction: those orders are
-// returned, to be woken. Errors: provision.ErrConflict when the account id or the external id is known already,
+// AddAccount adds an account to its pool. It is Invalid and due for verification, unless the caller says by its status that
+// it is Ready: then an order that waits may get it in the same transaction, and those orders are returned, to be woken. Errors: provision.ErrConflict when the account id or the external id is known already,
 // provision.ErrNotFound when the provider has no such pool or there is no such model.
 func (s *Store) AddAccount(ctx context.Context, a provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error) {
+	status, reason := provision.AccountInvalid, provision.AwaitsVerification
+	if a.Status == provision.AccountReady {
+		status, reason = provision.AccountReady, ""
+	}
 	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		if err := lockPool(ctx, tx, a.Pool); err != nil {
 			return err
 		}
-		err := tx.GetContext(ctx, &added, addAccountSQL, a.ID, a.Provider, a.Marketplace, a.Environment, a.Model, a.Name, a.RootEmail, a.RoleARN, a.ExternalID)
+		err := tx.GetContext(ctx, &added, addAccountSQL, a.ID, a.Provider, a.Marketplace, a.Environment, a.Model, a.Name, a.RootEmail, a.RoleARN, a.ExternalID, status, reason)
 		if err != nil {
 			return err
 		}
@@ -65,25 +69,6 @@ func (s *Store) Accounts(ctx context.Context, provider string, f provision.Accou
 	}
 	err = s.db.SelectContext(ctx, &accounts, `SELECT `+accountColumns+` FROM accounts a`+w.sql()+` ORDER BY a.added_at, a.id LIMIT `+w.arg(f.Limit), w.args...)
 	return accounts, err
-}
-
-// AccountEvent is one audit row of an account.
-type AccountEvent struct {
-	Actor      string `db:"actor"`
-	FromStatus string `db:"from_status"` // empty: it was added
-	ToStatus   string `db:"to_status"`
-	Reason     string `db:"reason"`
-	OrderID    string `db:"order_id"`
-}
-
-const accountEventsSQL = `
-SELECT actor, COALESCE(from_status, '') AS from_status, to_status, reason, COALESCE(order_id, '') AS order_id
-FROM account_events WHERE account_id = $1 ORDER BY seq`
-
-// AccountEvents reads the history of an account, oldest first.
-func (s *Store) AccountEvents(ctx context.Context, accountID string) (events []AccountEvent, err error) {
-	err = s.db.SelectContext(ctx, &events, accountEventsSQL, accountID)
-	return events, err
 }
 
 const poolExistsSQL = `SELECT EXISTS (SELECT 1 FROM pools WHERE provider = $1 AND marketplace = $2 AND environment = $3)`

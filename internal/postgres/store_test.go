@@ -45,7 +45,7 @@ func addAccounts(t *testing.T, store *postgres.Store, model provision.Model, fro
 
 func account(i int, model provision.Model) provision.Account {
 	id := fmt.Sprintf("%012d", i)
-	return provision.Account{ID: id, Pool: pool, Model: model, Name: "account " + id, RootEmail: "root+" + id + "@acme.test",
+	return provision.Account{ID: id, Pool: pool, Model: model, Status: provision.AccountReady, Name: "account " + id, RootEmail: "root+" + id + "@acme.test",
 		RoleARN: "arn:aws:iam::" + id + ":role/quartermaster", ExternalID: provision.NewExternalID()}
 }
 
@@ -263,9 +263,14 @@ func TestReleaseGivesTheAccountToTheNextInTheQueue(t *testing.T) {
 	require.NoError(t, err, "a repeat changes nothing")
 	require.Empty(t, woken)
 
-	events, err := store.AccountEvents(ctx, "000000000001")
+	events, err := store.AccountEvents(ctx, "acme", "000000000001", 0, 10)
 	require.NoError(t, err)
-	require.Equal(t, []postgres.AccountEvent{
+	for i := range events {
+		require.Positive(t, events[i].Seq)
+		require.WithinDuration(t, time.Now(), events[i].At, time.Minute)
+		events[i].Seq, events[i].At = 0, time.Time{}
+	}
+	require.Equal(t, []provision.AccountEvent{
 		{Actor: "test", ToStatus: "ready"},
 		{Actor: "order acme/first", FromStatus: "ready", ToStatus: "provisioning", OrderID: "first"},
 		{Actor: "order acme/first", FromStatus: "provisioning", ToStatus: "ready", Reason: "returned clean by order first", OrderID: "first"},

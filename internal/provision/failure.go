@@ -33,6 +33,9 @@ const (
 	CodeWrongAccount        Code = "WrongAccount"
 	CodeAccountSuspended    Code = "AccountSuspended"
 	CodeContactDataInvalid  Code = "AccountContactInvalid"
+	CodeExternalID          Code = "ExternalIDNotDemanded"
+	CodeNotClean            Code = "AccountNotClean"
+	CodeProtected           Code = "AccountProtected"
 	CodePermissionMissing   Code = "PermissionMissing"
 	CodePoolSettings        Code = "PoolSettingsRefused"
 	CodeQuotaReached        Code = "QuotaReached"
@@ -68,6 +71,9 @@ var kindOf = map[Code]Kind{
 	CodeWrongAccount:        KindAccount,
 	CodeAccountSuspended:    KindAccount,
 	CodeContactDataInvalid:  KindAccount,
+	CodeExternalID:          KindAccount,
+	CodeNotClean:            KindAccount,
+	CodeProtected:           KindAccount,
 	CodePermissionMissing:   KindPermission,
 	CodePoolSettings:        KindPermission,
 	CodeQuotaReached:        KindPermission,

@@ -141,10 +141,6 @@ func (s AccountStatus) Label() string {
 	return string(s)
 }
 
-// AwaitsVerification is the reason of an account that was added and has not been verified yet: it is Invalid until then, so that no
-// order meets it.
-const AwaitsVerification = "waits for its verification"
-
 // Account is one AWS account of a pool.
 type Account struct {
 	ID string `json:"id" db:"id"` // AWS account id, 12 digits
@@ -160,6 +156,7 @@ type Account struct {
 	StatusSince time.Time     `json:"status_since" db:"status_since"`
 	OrderID     string        `json:"order_id,omitempty" db:"order_id"`
 	Reason      string        `json:"reason,omitempty"   db:"reason"`
+	AccountVerification
 }
 
 // Partition is the second field of the role's ARN (aws, aws-cn, …).

@@ -13,7 +13,17 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrGone says that it was there and was used up, or its time is over.
 	ErrGone = errors.New("gone")
+	// ErrStale says that the thing is not any more as the editor saw it.
+	ErrStale = errors.New("changed meanwhile")
+	// ErrUnknownModel says that there is no such account model.
+	ErrUnknownModel = errors.New("no such account model")
 )
+
+// StateError says that the state of a thing forbids what was asked, and which states would allow it.
+type StateError struct{ Reason string }
+
+// Error is the reason.
+func (e *StateError) Error() string { return e.Reason }
 
 // OrderView is an order as its reader sees it.
 type OrderView struct {

@@ -1,0 +1,93 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+
+	"quartermaster/internal/provision"
+)
+
+// DueAccounts lists at most limit accounts whose verification is due.
+func (a *Activities) DueAccounts(ctx context.Context, limit int) ([]string, error) {
+	ids, err := a.Store.DueAccounts(ctx, limit)
+	return ids, report(ctx, err, provision.StepInspect)
+}
+
+// ApplyVerifications draws the consequences.
+func (a *Activities) ApplyVerifications(ctx context.Context, results []provision.Verified) (Woken, error) {
+	woken, err := a.Store.ApplyVerifications(ctx, results)
+	return Woken{woken}, report(ctx, err, provision.StepInspect)
+}
+
+// VerifyAccount looks whether an account can be given to an order; it changes nothing in it. What passes by itself is an
+// error and tried again; everything else is the answer.
+func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Verified, error) {
+	answer := provision.Verified{AccountID: id}
+	if a.VerifyPace != nil {
+		if err := a.VerifyPace.Wait(ctx); err != nil {
+			return answer, report(ctx, err, provision.StepInspect)
+		}
+	}
+	account, now, err := a.Store.AccountToVerify(ctx, id)
+	if errors.Is(err, provision.ErrNotFound) {
+		return answer, nil // it is gone, or an order holds it: no answer of ours will count
+	}
+	if err == nil {
+		answer.LookedAt = &now
+		err = a.lookAt(ctx, account)
+	}
+	if err = report(ctx, err, provision.StepInspect); err == nil {
+		return answer, nil
+	}
+	failure, _ := failureOf(err)
+	switch failure.Code.Kind() {
+	case provision.KindAccount, provision.KindPermission, provision.KindInput:
+		answer.Failure = &failure
+		return answer, nil
+	}
+	return answer, err
+}
+
+// lookAt returns the first reason why the account cannot be given to an order.
+func (a *Activities) lookAt(ctx context.Context, account provision.Account) error {
+	if err := a.refuseProtected(account.ID); err != nil {
+		return err
+	}
+	s, err := a.Cloud.EnterAnew(ctx, account, "verify-"+strconv.FormatInt(time.Now().UnixMilli(), 36))
+	if err != nil {
+		return err
+	}
+	open, err := a.Cloud.EnterWithoutExternalID(ctx, account)
+	if err != nil {
+		return err
+	}
+	if open {
+		return &provision.Failure{Code: provision.CodeExternalID,
+			Reason: "the role can be assumed without the external id: its trust policy must demand it by sts:ExternalId"}
+	}
+	if err := checkState(ctx, s); err != nil {
+		return err
+	}
+	journal, err := readJournal(ctx, s)
+	if err != nil {
+		return err
+	}
+	if err := checkContact(journal.Contact); err != nil {
+		return err
+	}
+	users, err := s.IAM.ListUsers(ctx, &iam.ListUsersInput{PathPrefix: aws.String(userPath), MaxItems: aws.Int32(1)})
+	if err != nil {
+		return err
+	}
+	if len(users.Users) > 0 {
+		return &provision.Failure{Code: provision.CodeNotClean,
+			Reason: fmt.Sprintf("the account has a user under the path %s, which belongs to an order: remove what the order left there", userPath)}
+	}
+	return nil
+}

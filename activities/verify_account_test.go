@@ -1,0 +1,102 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+func (m *memoryStore) AccountToVerify(_ context.Context, id string) (provision.Account, time.Time, error) {
+	if id != accountID {
+		return provision.Account{}, time.Time{}, fmt.Errorf("account %s: %w", id, provision.ErrNotFound)
+	}
+	return provision.Account{ID: accountID, RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: externalID}, time.Now(), nil
+}
+
+func TestVerifyAccountFindsWhatMakesItUnusable(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		spoil  func(*world)
+		code   provision.Code
+		reason string
+	}{
+		"nothing":             {func(*world) {}, "", ""},
+		"the role is gone":    {func(w *world) { w.edit(func(a *awssim.Account) { a.Role.Name = "another" }) }, provision.CodeCannotEnter, "the role cannot be assumed"},
+		"another external id": {func(w *world) { w.edit(func(a *awssim.Account) { a.Role.ExternalID = "another-external-id" }) }, provision.CodeCannotEnter, "external id"},
+		"no external id demanded": {func(w *world) { w.edit(func(a *awssim.Account) { a.Role.ExternalID = "" }) },
+			provision.CodeExternalID, "without the external id"},
+		"old contact data": {func(w *world) { w.edit(func(a *awssim.Account) { a.Contact.PhoneNumber = "206 555" }) }, provision.CodeContactDataInvalid, "PhoneNumber"},
+		"a user of ours": {func(w *world) {
+			w.edit(func(a *awssim.Account) { a.Users = map[string]awssim.User{"left": {ID: "AIDALEFT", Path: userPath}} })
+		}, provision.CodeNotClean, userPath},
+		"a user of theirs": {func(w *world) {
+			w.edit(func(a *awssim.Account) { a.Users = map[string]awssim.User{"admin": {ID: "AIDAADMIN", Path: "/"}} })
+		}, "", ""},
+		"a right is missing": {func(w *world) {
+			w.edit(func(a *awssim.Account) {
+				a.Role.Policy = json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["account:Get*","iam:ListUsers"],"Resource":"*"}]}`)
+			})
+		}, provision.CodePermissionMissing, "iam:ListAccountAliases"},
+		"protected": {func(w *world) { w.acts.Protected = []string{accountID} }, provision.CodeProtected, "protected"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			_, err := run(w, w.acts.Inspect, w.w) // a session from before must not hide that the role is gone
+			require.NoError(t, err)
+			c.spoil(w)
+			before := string(w.sim.Snapshot(accountID))
+			got, err := run(w, w.acts.VerifyAccount, accountID)
+			require.NoError(t, err)
+			require.Equal(t, before, string(w.sim.Snapshot(accountID)), "it only reads")
+			require.False(t, got.Inconclusive)
+			if c.code == "" {
+				require.Nil(t, got.Failure)
+				return
+			}
+			require.NotNil(t, got.Failure)
+			require.Equal(t, c.code, got.Failure.Code)
+			require.Contains(t, got.Failure.Reason, c.reason)
+		})
+	}
+}
+
+// TestVerifyAccountBlamesNobodyForAnOutage: what AWS cannot answer now is no answer about the account.
+func TestVerifyAccountBlamesNobodyForAnOutage(t *testing.T) {
+	t.Parallel()
+	for _, service := range []string{"sts", "iam", "account"} {
+		w := setup(t)
+		w.sim.Inject(awssim.Fault{Service: service, Kind: awssim.Unavailable, Times: 1000})
+		_, err := once(w, 1, w.acts.VerifyAccount, accountID)
+		require.Error(t, err, service)
+		failure, final := failureOf(err)
+		require.False(t, final)
+		require.Equal(t, provision.KindTransient, failure.Code.Kind())
+	}
+}
+
+func TestAnAccountThatIsGoneNeedsNoVerification(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	got, err := run(w, w.acts.VerifyAccount, "999999999999")
+	require.NoError(t, err)
+	require.Nil(t, got.Failure)
+}
+
+func TestAProtectedAccountIsNeverTouched(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.acts.Protected = []string{accountID}
+	_, err := run(w, w.acts.Inspect, w.w)
+	w.requireFailure(err, provision.CodeProtected)
+	_, err = run(w, w.acts.CreateUser, w.w)
+	w.requireFailure(err, provision.CodeProtected)
+	w.requireRestored()
+}

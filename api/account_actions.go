@@ -1,0 +1,170 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"quartermaster/internal/provision"
+)
+
+// accountActions is what the handlers of this file need of the database. version is the one that the caller has seen; 0: any.
+// Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError when the status forbids it.
+type accountActions interface {
+	EditAccount(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountEdit) (provision.Account, []provision.OrderKey, error)
+	DeleteAccount(ctx context.Context, actor, provider, id string, version int64) error
+	InvalidateAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
+	ReturnAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
+	VerifyAccount(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error)
+	// AccountEvents reads the history of an account after the given row, oldest first. Errors: provision.ErrNotFound.
+	AccountEvents(ctx context.Context, provider, id string, after int64, limit int) ([]provision.AccountEvent, error)
+}
+
+// EditAccount answers PATCH /v1/accounts/{account_id}.
+func (s *server) EditAccount(ctx context.Context, in EditAccountRequestObject) (EditAccountResponseObject, error) {
+	edit := provision.AccountEdit{Name: in.Body.Name, RootEmail: in.Body.RootEmail, RoleARN: in.Body.RoleARN, Model: in.Body.Model}
+	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
+		before, err := s.Store.Account(ctx, provider, in.AccountID)
+		if err != nil {
+			return before, nil, err
+		}
+		var wrong []FieldProblem // not of the body alone: the role must be in this account
+		edited, _ := edit.Apply(before)
+		for _, broken := range provision.ValidateAccount(edited) {
+			wrong = append(wrong, bodyField(broken.Field, broken.Message))
+		}
+		if len(wrong) > 0 {
+			return before, nil, invalidFields(wrong...)
+		}
+		return s.Store.EditAccount(ctx, actor, provider, in.AccountID, version, edit)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.verifyDue(ctx)
+	return EditAccount200JSONResponse{Body: accountResource(account), Headers: EditAccount200ResponseHeaders{ETag: etag(account)}}, nil
+}
+
+// DeleteAccount answers DELETE /v1/accounts/{account_id}.
+func (s *server) DeleteAccount(ctx context.Context, in DeleteAccountRequestObject) (DeleteAccountResponseObject, error) {
+	_, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true, func(actor, provider string, version int64) (none provision.Account, _ []provision.OrderKey, _ error) {
+		return none, nil, s.Store.DeleteAccount(ctx, actor, provider, in.AccountID, version)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return DeleteAccount204Response{}, nil
+}
+
+// InvalidateAccount answers POST /v1/accounts/{account_id}/invalidate.
+func (s *server) InvalidateAccount(ctx context.Context, in InvalidateAccountRequestObject) (InvalidateAccountResponseObject, error) {
+	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
+		return s.Store.InvalidateAccount(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return InvalidateAccount200JSONResponse{Body: accountResource(account), Headers: InvalidateAccount200ResponseHeaders{ETag: etag(account)}}, nil
+}
+
+// ReturnAccount answers POST /v1/accounts/{account_id}/return.
+func (s *server) ReturnAccount(ctx context.Context, in ReturnAccountRequestObject) (ReturnAccountResponseObject, error) {
+	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
+		return s.Store.ReturnAccount(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.verifyDue(ctx)
+	return ReturnAccount202JSONResponse{Body: accountResource(account), Headers: ReturnAccount202ResponseHeaders{ETag: etag(account)}}, nil
+}
+
+// VerifyAccount answers POST /v1/accounts/{account_id}/verify.
+func (s *server) VerifyAccount(ctx context.Context, in VerifyAccountRequestObject) (VerifyAccountResponseObject, error) {
+	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, _ int64) (provision.Account, []provision.OrderKey, error) {
+		return s.Store.VerifyAccount(ctx, actor, provider, in.AccountID)
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.verifyDue(ctx)
+	return VerifyAccount202JSONResponse{Body: accountResource(account), Headers: VerifyAccount202ResponseHeaders{ETag: etag(account)}}, nil
+}
+
+// changeAccount does something to the caller's account, and wakes the orders that got an account by it.
+func (s *server) changeAccount(ctx context.Context, id string, ifMatch *string, needed bool, do func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error)) (provision.Account, error) {
+	who := callerOf(ctx)
+	if ifMatch == nil && needed {
+		return provision.Account{}, problem(codeIfMatchMissing, "send the ETag of the account as you read it in the header If-Match")
+	}
+	version, err := versionOf(ifMatch)
+	if err != nil {
+		return provision.Account{}, err
+	}
+	account, woken, err := do(who.Actor(), who.Provider, version)
+	var forbidden *provision.StateError
+	switch {
+	case errors.As(err, &forbidden):
+		return account, problem(codeConflict, "%s", forbidden.Reason).because(err)
+	case errors.Is(err, provision.ErrStale):
+		return account, problem(codeStale, "account %s was changed since you read it: read it again and send its ETag", id).because(err)
+	case errors.Is(err, provision.ErrUnknownModel):
+		return account, invalidFields(bodyField("model", "there is no such account model")).because(err)
+	case errors.Is(err, provision.ErrNotFound):
+		return account, problem(codeNotFound, "there is no account %s", id).because(err)
+	case err != nil:
+		return account, err
+	}
+	s.wake(ctx, woken)
+	return account, nil
+}
+
+// ListAccountEvents answers GET /v1/accounts/{account_id}/events.
+func (s *server) ListAccountEvents(ctx context.Context, in ListAccountEventsRequestObject) (ListAccountEventsResponseObject, error) {
+	after, err := decodeCursor(in.Params.Cursor, func(c eventCursor) bool { return c.Seq > 0 })
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(in.Params.Limit)
+	found, err := s.Store.AccountEvents(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, size+1)
+	if errors.Is(err, provision.ErrNotFound) {
+		return nil, problem(codeNotFound, "there is no account %s", in.AccountID).because(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	shown, more := page(found, size)
+	answer := ListAccountEvents200JSONResponse{Items: make([]AccountEvent, len(shown))}
+	for i, e := range shown {
+		answer.Items[i] = AccountEvent{At: e.At.UTC(), Actor: e.Actor, FromStatus: optional(string(e.FromStatus)), ToStatus: string(e.ToStatus),
+			Reason: optional(e.Reason), OrderID: optional(e.OrderID)}
+	}
+	if more {
+		answer.NextCursor = encodeCursor(eventCursor{shown[size-1].Seq})
+	}
+	return answer, nil
+}
+
+// eventCursor is a place in a history.
+type eventCursor struct {
+	Seq int64 `json:"s"`
+}
+
+// etag is a strong validator: it changes with everything that an editor sees. Source: RFC 9110, section 8.8.3.
+func etag(a provision.Account) string { return strconv.Quote(strconv.FormatInt(a.Version, 10)) }
+
+// versionOf reads If-Match; 0 stands for any version.
+func versionOf(ifMatch *string) (int64, error) {
+	if ifMatch == nil || strings.TrimSpace(*ifMatch) == "*" {
+		return 0, nil
+	}
+	text, err := strconv.Unquote(strings.TrimSpace(*ifMatch))
+	if err == nil {
+		var version int64
+		if version, err = strconv.ParseInt(text, 10, 64); err == nil && version > 0 {
+			return version, nil
+		}
+	}
+	return 0, invalidParameters(FieldProblem{In: "header", Field: optional("If-Match"), Message: `not an ETag of ours: send one as you got it, such as "7" with the quotes, or *`})
+}

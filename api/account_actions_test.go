@@ -1,0 +1,101 @@
+package api
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+const stocked = "/v1/accounts/444455556666"
+
+func setupStocked(t *testing.T, status provision.AccountStatus) *world {
+	t.Helper()
+	w := setup(t)
+	read[Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
+	w.store.accounts[0].Status, w.store.accounts[0].ReadyWhenVerified = status, false
+	w.workflows.sweeps = 0
+	return w
+}
+
+func (w *world) withETag(t *testing.T, method, target, body, etag string) (status int) {
+	t.Helper()
+	return w.send(w.key, method, target, body, "If-Match", etag).Code
+}
+
+func TestEditingAnAccountNeedsItsETag(t *testing.T) {
+	t.Parallel()
+	w := setupStocked(t, provision.AccountReady)
+	readProblem(t, w.patch(stocked, map[string]any{"name": "x"}), http.StatusPreconditionRequired, codeIfMatchMissing)
+	readProblem(t, w.send(w.key, http.MethodDelete, stocked, ""), http.StatusPreconditionRequired, codeIfMatchMissing)
+	etag := w.get(stocked).Header().Get("ETag")
+	answer := w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 7"}`, "If-Match", etag)
+	require.Equal(t, "Pool 7", read[Account](t, answer, http.StatusOK).Name)
+	require.NotEqual(t, etag, answer.Header().Get("ETag"))
+	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", etag), http.StatusPreconditionFailed, codeStale).Detail, "read it again")
+	for _, rubbish := range []string{"7", `"x"`, `W/"7"`, `"0"`, `"-1"`, `""`} {
+		readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", rubbish), http.StatusBadRequest, codeInvalidParameter)
+	}
+	require.Equal(t, "Pool 7", w.store.accounts[0].Name)
+	require.Equal(t, http.StatusOK, w.withETag(t, http.MethodPatch, stocked, `{"name":"Pool 9"}`, "*"))
+}
+
+func TestWrongEditsAreRefusedByField(t *testing.T) {
+	t.Parallel()
+	w := setupStocked(t, provision.AccountReady)
+	p := readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"role_arn":"arn:aws:iam::111122223333:role/R"}`, "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)
+	require.Contains(t, fieldsOf(p)["role_arn"], "the role is in account 111122223333")
+	p = readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"model":"GCP"}`, "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)
+	require.Contains(t, fieldsOf(p)["model"], "use SPAM or ECAM")
+	p = readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"id":"111122223333"}`, "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)
+	require.Contains(t, fieldsOf(p)["id"], "is not a field here")
+	require.Empty(t, w.store.history)
+}
+
+func TestVerbsOnAccounts(t *testing.T) {
+	t.Parallel()
+	w := setupStocked(t, provision.AccountReady)
+	require.Contains(t, readProblem(t, w.post(stocked+"/return", map[string]any{"reason": "r"}), http.StatusConflict, codeConflict).Detail, "is Ready")
+	a := read[Account](t, w.post(stocked+"/invalidate", map[string]any{"reason": "an abuse report"}), http.StatusOK)
+	require.Equal(t, provision.AccountInvalid, a.Status)
+	require.Equal(t, "an abuse report", *a.Reason)
+	require.Zero(t, w.workflows.sweeps)
+	w.store.woken = []provision.OrderKey{{Provider: "acme", ID: "waits"}}
+	a = read[Account](t, w.post(stocked+"/return", map[string]any{"reason": "closed"}), http.StatusAccepted)
+	require.Equal(t, provision.AccountInvalid, a.Status)
+	require.True(t, a.ReadyWhenVerified)
+	require.Equal(t, 1, w.workflows.sweeps)
+	require.Equal(t, w.store.woken, w.workflows.awakened)
+	read[Account](t, w.send(w.key, http.MethodPost, stocked+"/verify", ""), http.StatusAccepted)
+	require.Equal(t, 2, w.workflows.sweeps)
+	require.Equal(t, "key "+w.keyID(), w.store.actor)
+
+	first := read[AccountEventPage](t, w.get(stocked+"/events?limit=2"), http.StatusOK)
+	require.Len(t, first.Items, 2)
+	require.Equal(t, "an abuse report", *first.Items[0].Reason)
+	require.Len(t, read[AccountEventPage](t, w.get(stocked+"/events?limit=2&cursor="+*first.NextCursor), http.StatusOK).Items, 1)
+	readProblem(t, w.get(stocked+"/events?cursor=rubbish"), http.StatusBadRequest, codeInvalidParameter)
+	require.Equal(t, http.StatusNoContent, w.withETag(t, http.MethodDelete, stocked, "", `"4"`))
+	readProblem(t, w.get(stocked), http.StatusNotFound, codeNotFound)
+}
+
+func TestNobodyTouchesTheAccountsOfOthers(t *testing.T) {
+	t.Parallel()
+	w := setupStocked(t, provision.AccountInvalid)
+	for _, id := range []string{"444455556666", "777788889999"} {
+		for method, targets := range map[string][]string{http.MethodPatch: {""}, http.MethodDelete: {""}, http.MethodGet: {"/events"}, http.MethodPost: {"/invalidate", "/return", "/verify"}} {
+			for _, target := range targets {
+				body := map[string]string{http.MethodPatch: `{"name":"mine"}`, http.MethodPost: `{"reason":"r"}`}[method]
+				if target == "/verify" {
+					body = ""
+				}
+				p := readProblem(t, w.send(w.otherKey, method, "/v1/accounts/"+id+target, body, "If-Match", "*"), http.StatusNotFound, codeNotFound)
+				require.Equal(t, "there is no account "+id, p.Detail)
+			}
+		}
+	}
+	require.Empty(t, w.store.history)
+	require.Zero(t, w.workflows.sweeps)
+}

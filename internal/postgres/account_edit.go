@@ -1,0 +1,187 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"quartermaster/internal/provision"
+)
+
+// change runs work on an account of the provider, locked together with its pool, and returns the account as it is then, and
+// the orders that got an account by it. version is the one that the editor has seen; 0: any. Errors: provision.ErrNotFound,
+// provision.ErrStale.
+func (s *Store) change(ctx context.Context, actor, provider, id string, version int64, work func(*sqlx.Tx, provision.Account) error) (now provision.Account, woken []provision.OrderKey, err error) {
+	const readSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2`
+	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		var pool provision.Pool
+		if err := tx.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`, provider, id); err != nil {
+			return notFound(err, "account %s", id)
+		}
+		if err := lockPool(ctx, tx, pool); err != nil {
+			return err
+		}
+		if err := tx.GetContext(ctx, &now, readSQL+` FOR UPDATE OF a`, provider, id); err != nil {
+			return notFound(err, "account %s", id)
+		}
+		if version != 0 && version != now.Version {
+			return fmt.Errorf("account %s was changed meanwhile: %w", id, provision.ErrStale)
+		}
+		if err := work(tx, now); err != nil {
+			return err
+		}
+		if err := tx.GetContext(ctx, &now, readSQL, provider, id); err != nil {
+			return notFound(err, "account %s", id)
+		}
+		woken, err = match(ctx, tx, pool, provision.OrderKey{})
+		return err
+	})
+	return now, woken, err
+}
+
+// forbidden says which statuses would have allowed it.
+func forbidden(a provision.Account, what string, allowed ...provision.AccountStatus) error {
+	if slices.Contains(allowed, a.Status) {
+		return nil
+	}
+	labels := make([]string, len(allowed))
+	for i, status := range allowed {
+		labels[i] = status.Label()
+	}
+	return &provision.StateError{Reason: fmt.Sprintf("account %s is %s: only an account that is %s can be %s", a.ID, a.Status.Label(), strings.Join(labels, " or "), what)}
+}
+
+// noteSQL is an audit row of something that leaves the status as it is.
+const noteSQL = `
+INSERT INTO account_events (account_id, actor, from_status, to_status, reason, provider, order_id)
+VALUES ($1, qm_actor(), $2, $3, $4, $5, NULLIF($6, ''))`
+
+func note(ctx context.Context, tx *sqlx.Tx, a provision.Account, to provision.AccountStatus, what string) error {
+	_, err := tx.ExecContext(ctx, noteSQL, a.ID, a.Status, to, what, a.Provider, a.OrderID)
+	return err
+}
+
+const editAccountSQL = `UPDATE accounts SET name = $2, root_email = $3, role_arn = $4, model = $5 WHERE id = $1`
+
+const verifyFirstSQL = `
+UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = true, ready_because = 'edited by ' || qm_actor(), verify_at = now(), strikes = 0, finding = ''
+WHERE id = $1`
+
+// EditAccount changes fields of a Ready or Invalid account. A Ready one whose role is another now waits for its verification
+// before it may be drawn again. Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError.
+func (s *Store) EditAccount(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountEdit) (provision.Account, []provision.OrderKey, error) {
+	now, woken, err := s.change(ctx, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+		if err := forbidden(a, "edited", provision.AccountReady, provision.AccountInvalid); err != nil {
+			return err
+		}
+		edited, changed := edit.Apply(a)
+		if len(changed) == 0 {
+			return nil
+		}
+		if _, err := tx.ExecContext(ctx, editAccountSQL, id, edited.Name, edited.RootEmail, edited.RoleARN, edited.Model); err != nil {
+			return err
+		}
+		if err := note(ctx, tx, a, a.Status, "edited: "+strings.Join(changed, ", ")); err != nil {
+			return err
+		}
+		if slices.Contains(changed, "role_arn") && (a.Status == provision.AccountReady || a.ReadyWhenVerified) {
+			_, err := tx.ExecContext(ctx, verifyFirstSQL, id, provision.AwaitsVerification)
+			return err
+		}
+		return nil
+	})
+	if violates(err, "accounts_model_fkey") {
+		err = fmt.Errorf("account model %q: %w", *edit.Model, provision.ErrUnknownModel)
+	}
+	return now, woken, err
+}
+
+// DeleteAccount takes a Ready or Invalid account out of the pool for good. Its audit stays. Errors: as EditAccount.
+func (s *Store) DeleteAccount(ctx context.Context, actor, provider, id string, version int64) error {
+	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		var a provision.Account
+		if err := tx.GetContext(ctx, &a, `SELECT `+accountColumns+` FROM accounts a WHERE a.provider = $1 AND a.id = $2 FOR UPDATE OF a`, provider, id); err != nil {
+			return notFound(err, "account %s", id)
+		}
+		if version != 0 && version != a.Version {
+			return fmt.Errorf("account %s was changed meanwhile: %w", id, provision.ErrStale)
+		}
+		if err := forbidden(a, "deleted", provision.AccountReady, provision.AccountInvalid); err != nil {
+			return err
+		}
+		if err := note(ctx, tx, a, provision.AccountDeleted, "deleted"); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM accounts WHERE id = $1`, id)
+		return err
+	})
+}
+
+const invalidateSQL = `
+UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = false, ready_because = '', verify_at = NULL WHERE id = $1`
+
+// InvalidateAccount makes an account Invalid because somebody says so; one that waits for its verification waits no more.
+// Errors: as EditAccount.
+func (s *Store) InvalidateAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
+	return s.change(ctx, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+		if a.Status == provision.AccountInvalid && !a.ReadyWhenVerified {
+			return &provision.StateError{Reason: "account " + id + " is Invalid already: " + a.Reason}
+		}
+		if err := forbidden(a, "made Invalid", provision.AccountReady, provision.AccountProvisioningFailed, provision.AccountInvalid); err != nil {
+			return err
+		}
+		if a.Status == provision.AccountInvalid { // no transition, so nothing else would tell
+			if err := note(ctx, tx, a, a.Status, reason); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, invalidateSQL, id, reason)
+		return err
+	})
+}
+
+const returnSQL = `
+UPDATE accounts SET ready_when_verified = true, ready_because = $2, verify_at = now(), strikes = 0, finding = '' WHERE id = $1`
+
+// ReturnAccount asks for an Invalid or failed account to become Ready; it does when its next verification passes. Errors: as
+// EditAccount.
+func (s *Store) ReturnAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
+	return s.change(ctx, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+		if err := forbidden(a, "returned to Ready", provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
+			return err
+		}
+		if err := note(ctx, tx, a, a.Status, "to be Ready once it is verified: "+reason); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, returnSQL, id, "returned by "+actor+": "+reason)
+		return err
+	})
+}
+
+// VerifyAccount makes the account's verification due now. Errors: as EditAccount.
+func (s *Store) VerifyAccount(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
+	return s.change(ctx, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
+		if err := forbidden(a, "verified", provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE accounts SET verify_at = now() WHERE id = $1`, id)
+		return err
+	})
+}
+
+const accountEventsSQL = `
+SELECT seq, at, actor, COALESCE(from_status, '') AS from_status, to_status, reason, COALESCE(order_id, '') AS order_id
+FROM account_events WHERE provider = $1 AND account_id = $2 AND seq > $3 ORDER BY seq LIMIT $4`
+
+// AccountEvents reads the history of a provider's account, oldest first, after the given row, at most limit rows. That of a
+// deleted account stays readable. Errors: provision.ErrNotFound when there never was such an account.
+func (s *Store) AccountEvents(ctx context.Context, provider, id string, after int64, limit int) (events []provision.AccountEvent, err error) {
+	err = s.db.SelectContext(ctx, &events, accountEventsSQL, provider, id, after, limit)
+	if err == nil && len(events) == 0 && after == 0 {
+		err = fmt.Errorf("account %s: %w", id, provision.ErrNotFound)
+	}
+	return events, err
+}

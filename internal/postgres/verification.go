@@ -1,0 +1,196 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"quartermaster/internal/provision"
+)
+
+// verifiable are the statuses that a verification may look at: nobody else works in the account.
+const verifiable = `a.status IN ('ready', 'invalid', 'provisioning_failed')`
+
+const dueAccountsSQL = `
+SELECT a.id FROM accounts a WHERE a.verify_at <= now() AND ` + verifiable + `
+ORDER BY a.ready_when_verified DESC, a.added_at, a.added_seq LIMIT $1`
+
+// DueAccounts lists at most limit accounts, of all pools, whose verification is due: those first that an order may be
+// waiting for, the oldest of them first.
+func (s *Store) DueAccounts(ctx context.Context, limit int) (ids []string, err error) {
+	err = s.db.SelectContext(ctx, &ids, dueAccountsSQL, limit)
+	return ids, err
+}
+
+// AccountToVerify reads an account by its AWS id alone, for the verification, and the time by the database's clock. Errors:
+// provision.ErrNotFound when it is gone or an order holds it.
+func (s *Store) AccountToVerify(ctx context.Context, id string) (provision.Account, time.Time, error) {
+	var row struct {
+		provision.Account
+		Now time.Time `db:"now"`
+	}
+	err := s.db.GetContext(ctx, &row, `SELECT `+accountColumns+`, now() AS now FROM accounts a WHERE a.id = $1 AND `+verifiable, id)
+	return row.Account, row.Now, notFound(err, "account %s, not held by an order,", id)
+}
+
+const poolsOfAccountsSQL = `
+SELECT DISTINCT a.provider, a.marketplace, a.environment FROM accounts a WHERE a.id = ANY($1)`
+
+// ApplyVerifications draws the consequences of verifications: what passes becomes or stays Ready, a Ready account that does
+// not pass twice becomes Invalid. When half of what was looked at in a pool fails at once, nothing in it becomes Invalid:
+// AWS is suspected, or ourselves. It returns the orders that got an account. A repeat changes nothing, because a result
+// counts only for an account that is due.
+func (s *Store) ApplyVerifications(ctx context.Context, results []provision.Verified) (woken []provision.OrderKey, err error) {
+	ids := make([]string, len(results))
+	for i, r := range results {
+		ids[i] = r.AccountID
+	}
+	var pools []provision.Pool
+	if err := s.db.SelectContext(ctx, &pools, poolsOfAccountsSQL, textArray(ids)); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(pools, func(a, b provision.Pool) int { return cmp.Compare(a.String(), b.String()) })
+	for _, pool := range pools {
+		err := s.tx(ctx, provision.VerificationActor, func(tx *sqlx.Tx) error {
+			more, err := applyToPool(ctx, tx, pool, results)
+			woken = append(woken, more...)
+			return err
+		})
+		if err != nil {
+			return woken, fmt.Errorf("verifications of pool %s: %w", pool, err)
+		}
+	}
+	return woken, nil
+}
+
+const accountToJudgeSQL = `
+SELECT a.status, a.strikes, a.ready_when_verified FROM accounts a
+WHERE a.id = $1 AND a.provider = $2 AND a.marketplace = $3 AND a.environment = $4 AND a.verify_at <= COALESCE($5::timestamptz, now()) AND ` + verifiable + ` FOR UPDATE`
+
+const inconclusiveSQL = `UPDATE accounts SET finding = $2, verify_at = now() + $3 * interval '1 second' WHERE id = $1`
+
+// A tenth earlier or later, so that accounts which were added together are not verified together for ever.
+const passedSQL = `
+UPDATE accounts SET finding = '', strikes = 0, verified_at = clock_timestamp(), checked_at = now(),
+    verify_at = CASE WHEN status = 'ready' OR ready_when_verified THEN now() + $2 * (0.9 + random() * 0.2) * interval '1 second' END,
+    reason = CASE WHEN ready_when_verified THEN concat_ws('; ', 'verified', NULLIF(ready_because, '')) ELSE reason END,
+    order_id = CASE WHEN ready_when_verified THEN NULL ELSE order_id END,
+    status = CASE WHEN ready_when_verified THEN 'ready' ELSE status END
+WHERE id = $1`
+
+const notPassedSQL = `
+UPDATE accounts SET finding = $2, strikes = strikes + 1, checked_at = now(), verify_at = now() + $3 * interval '1 second' WHERE id = $1`
+
+const lookBesideSQL = `
+UPDATE accounts SET verify_at = now()
+WHERE id IN (SELECT id FROM accounts WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready' AND strikes = 0
+             AND (checked_at IS NULL OR checked_at < now() - $4 * interval '1 second') ORDER BY checked_at NULLS FIRST, added_seq LIMIT $5)`
+
+const failingSQL = `
+SELECT count(*) FILTER (WHERE strikes > 0) AS failing, count(*) AS checked FROM accounts
+WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready' AND checked_at > now() - $4 * interval '1 second'`
+
+const invalidateTwiceFailedSQL = `
+UPDATE accounts SET status = 'invalid', reason = 'verification failed ' || strikes || ' times: ' || finding WHERE id = $1 AND status = 'ready'`
+
+func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results []provision.Verified) ([]provision.OrderKey, error) {
+	if err := lockPool(ctx, tx, pool); err != nil {
+		return nil, err
+	}
+	struck, condemned := false, []string{}
+	for _, r := range results {
+		var now []struct {
+			Status            provision.AccountStatus `db:"status"`
+			Strikes           int                     `db:"strikes"`
+			ReadyWhenVerified bool                    `db:"ready_when_verified"`
+		}
+		if err := tx.SelectContext(ctx, &now, accountToJudgeSQL, r.AccountID, pool.Provider, pool.Marketplace, pool.Environment, r.LookedAt); err != nil {
+			return nil, err
+		}
+		if len(now) == 0 {
+			continue // of another pool, held by an order, deleted, judged by another sweep meanwhile, or to be looked at again
+		}
+		var err error
+		switch {
+		case r.Inconclusive:
+			_, err = tx.ExecContext(ctx, inconclusiveSQL, r.AccountID, finding(r.Failure), provision.VerifyAgainAfter.Seconds())
+		case r.Failure == nil:
+			_, err = tx.ExecContext(ctx, passedSQL, r.AccountID, provision.VerifyEvery.Seconds())
+		case now[0].Status == provision.AccountReady:
+			struck = true
+			if now[0].Strikes > 0 {
+				condemned = append(condemned, r.AccountID)
+			}
+			_, err = tx.ExecContext(ctx, notPassedSQL, r.AccountID, finding(r.Failure), provision.VerifyAgainAfter.Seconds())
+		case now[0].ReadyWhenVerified:
+			patience := min(provision.VerifyFirstRetry<<min(now[0].Strikes, 16), provision.VerifyLongestRetry)
+			_, err = tx.ExecContext(ctx, notPassedSQL, r.AccountID, finding(r.Failure), patience.Seconds())
+		default: // somebody wanted to know, and nothing more
+			_, err = tx.ExecContext(ctx, notPassedSQL, r.AccountID, finding(r.Failure), nil)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if struck {
+		if _, err := tx.ExecContext(ctx, lookBesideSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyAgainAfter.Seconds(), provision.VerifyBeside); err != nil {
+			return nil, err
+		}
+	}
+	suspended, err := suspend(ctx, tx, pool)
+	if err != nil {
+		return nil, err
+	}
+	if !suspended {
+		for _, id := range condemned {
+			if _, err := tx.ExecContext(ctx, invalidateTwiceFailedSQL, id); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return match(ctx, tx, pool, provision.OrderKey{})
+}
+
+// finding is a failure as the account's row keeps it.
+func finding(f *provision.Failure) string {
+	if f == nil {
+		return ""
+	}
+	if f.AWSCode != "" {
+		return f.Error() + " (AWS answered " + f.AWSCode + ")"
+	}
+	return f.Error()
+}
+
+const setSuspendedSQL = `
+UPDATE pools SET verification_suspended_at = CASE WHEN $4 THEN now() END
+WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND (verification_suspended_at IS NULL) = $4`
+
+const emitVerificationSQL = `
+SELECT emit_event($1, $2, $3 || '/' || $4, jsonb_build_object('marketplace', $3::text, 'environment', $4::text, 'failing', $5::int, 'checked', $6::int))`
+
+// suspend tells whether so many accounts of the pool fail at once that it cannot be the accounts, and says so once.
+func suspend(ctx context.Context, tx *sqlx.Tx, pool provision.Pool) (bool, error) {
+	var seen struct {
+		Failing int `db:"failing"`
+		Checked int `db:"checked"`
+	}
+	if err := tx.GetContext(ctx, &seen, failingSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyWindow.Seconds()); err != nil {
+		return false, err
+	}
+	suspended := seen.Failing >= 2 && 2*seen.Failing >= seen.Checked
+	changed, err := affected(tx.ExecContext(ctx, setSuspendedSQL, pool.Provider, pool.Marketplace, pool.Environment, suspended))
+	if err != nil || !changed {
+		return suspended, err
+	}
+	event := "pool.verification_resumed"
+	if suspended {
+		event = "pool.verification_suspended"
+	}
+	_, err = tx.ExecContext(ctx, emitVerificationSQL, pool.Provider, event, pool.Marketplace, pool.Environment, seen.Failing, seen.Checked)
+	return suspended, err
+}
