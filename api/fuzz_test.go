@@ -320,8 +320,10 @@ func (f *fuzzer) operationAt(method, path string) (found *operation) {
 func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 	t.Parallel()
 	seen := map[string]map[int]int{}
+	stored := database(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		w := setup(rt)
+		w.store.Store = stored
 		f := newFuzzer(rt, w)
 		f.seen = seen
 		for range 150 {
@@ -402,6 +404,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
+			w.store.Store = database(t)
 			f := newFuzzer(t, w)
 			broken := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				answer := httptest.NewRecorder()
@@ -427,6 +430,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 func TestTheFuzzerFindsNothingWhereNothingIsWrong(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
+	w.store.Store = database(t)
 	f := newFuzzer(t, w)
 	calls := f.calls()
 	for seed := range 500 {

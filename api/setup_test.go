@@ -19,9 +19,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 )
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
 
 var now = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
@@ -29,6 +33,24 @@ const (
 	passwordText = "correct-Horse7battery-staple"
 	passwordID   = "128f721d-df3e-4750-a458-0abc9f75f04f"
 )
+
+// pools are those of the two providers.
+var pools = []provision.Pool{
+	{Provider: "acme", Marketplace: "nordic", Environment: provision.Production},
+	{Provider: "acme", Marketplace: "nordic", Environment: provision.Test},
+	{Provider: "globex", Marketplace: "nordic", Environment: provision.Production},
+}
+
+// database is a PostgreSQL with the two providers and their pools, for what the store in memory does not keep.
+func database(t testing.TB) *postgres.Store {
+	t.Helper()
+	store := postgres.New(pgtest.New(t))
+	for _, pool := range pools {
+		require.NoError(t, store.AddProvider(t.Context(), pool.Provider, pool.Provider))
+		require.NoError(t, store.AddPool(t.Context(), pool, provision.DataExport))
+	}
+	return store
+}
 
 // world is an API over a store and a Temporal in memory, with two providers.
 type world struct {
@@ -50,11 +72,7 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 		log:       &syncBuffer{},
 	}
 	w.workflows.store = w.store
-	w.store.pools = []provision.Pool{
-		{Provider: "acme", Marketplace: "nordic", Environment: provision.Production},
-		{Provider: "acme", Marketplace: "nordic", Environment: provision.Test},
-		{Provider: "globex", Marketplace: "nordic", Environment: provision.Production},
-	}
+	w.store.pools = slices.Clone(pools)
 	w.key, w.otherKey = w.addKey("acme"), w.addKey("globex")
 	cfg := Config{
 		Store:             w.store,
@@ -210,8 +228,9 @@ func requestFixture() provision.Request {
 	}
 }
 
-// memoryStore is Store in memory.
+// memoryStore is Store in memory. What it does not keep itself goes to the database, in tests that give it one.
 type memoryStore struct {
+	*postgres.Store
 	mu        sync.Mutex
 	fail      error // every call returns it when set
 	keys      map[string]provision.APIKey

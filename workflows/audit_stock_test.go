@@ -84,29 +84,38 @@ func actionOf(t *testing.T, action client.ScheduleAction) *client.ScheduleWorkfl
 	return starts
 }
 
-func TestTheAuditIsScheduled(t *testing.T) {
+func TestEverySweepIsScheduled(t *testing.T) {
 	t.Parallel()
 	schedules := mocks.NewScheduleClient(t)
-	var made client.ScheduleOptions
+	made := map[string]client.ScheduleOptions{}
 	remember := func(_ context.Context, options client.ScheduleOptions) (client.ScheduleHandle, error) {
-		made = options
+		made[options.ID] = options
 		return mocks.NewScheduleHandle(t), nil
 	}
-	schedules.On("Create", mock.Anything, mock.Anything).Return(remember).Once()
+	schedules.On("Create", mock.Anything, mock.Anything).Return(remember)
 	require.NoError(t, workflows.EnsureSchedules(t.Context(), schedules))
-	require.Equal(t, "audit-stock", made.ID)
-	require.Equal(t, []client.ScheduleIntervalSpec{{Every: 5 * time.Minute}}, made.Spec.Intervals)
-	require.Positive(t, made.Spec.Jitter)
-	require.Equal(t, enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, made.Overlap)
-	action := actionOf(t, made.Action)
-	require.Equal(t, workflows.AuditStockName, action.Workflow)
-	require.Equal(t, workflows.TaskQueue, action.TaskQueue)
+	wanted := map[string]string{
+		"audit-stock":     workflows.AuditStockName,
+		"verify-accounts": workflows.VerifyAccountsName,
+	}
+	require.Len(t, made, len(wanted))
+	for id, workflow := range wanted {
+		schedule := made[id]
+		require.Equal(t, []client.ScheduleIntervalSpec{{Every: 5 * time.Minute}}, schedule.Spec.Intervals, id)
+		require.Positive(t, schedule.Spec.Jitter, id)
+		require.Equal(t, enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, schedule.Overlap, id)
+		action := actionOf(t, schedule.Action)
+		require.Equal(t, workflow, action.Workflow, id)
+		require.Equal(t, workflows.TaskQueue, action.TaskQueue, id)
+	}
 }
 
 func TestAScheduleThatIsThereIsBroughtUpToDateAndStaysPaused(t *testing.T) {
 	t.Parallel()
 	schedules, handle := mocks.NewScheduleClient(t), mocks.NewScheduleHandle(t)
-	schedules.On("Create", mock.Anything, mock.Anything).Return(nil, temporal.ErrScheduleAlreadyRunning)
+	isAudit := func(options client.ScheduleOptions) bool { return options.ID == "audit-stock" }
+	schedules.On("Create", mock.Anything, mock.MatchedBy(isAudit)).Return(nil, temporal.ErrScheduleAlreadyRunning)
+	schedules.On("Create", mock.Anything, mock.Anything).Return(mocks.NewScheduleHandle(t), nil)
 	schedules.On("GetHandle", mock.Anything, "audit-stock").Return(handle)
 	var updated *client.ScheduleUpdate
 	handle.On("Update", mock.Anything, mock.Anything).Return(func(_ context.Context, options client.ScheduleUpdateOptions) (err error) {

@@ -46,7 +46,8 @@ func TestTheStockByCommandLine(t *testing.T) {
 	require.NotEmpty(t, added.ExternalID, "the operator needs it for the role")
 	list := mustCall("accounts", "list", "--provider=acme")
 	require.Contains(t, list, "111122223333")
-	require.Contains(t, list, "Ready")
+	require.Contains(t, list, "Invalid", "nothing is drawn before its verification")
+	require.Contains(t, list, provision.AwaitsVerification)
 	require.NotContains(t, list, added.ExternalID)
 
 	_, err := call(t, append(add, database, "111122223333", "--role-arn=arn:aws:iam::111122223333:role/quartermaster")...)
