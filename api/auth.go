@@ -9,7 +9,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -21,7 +23,11 @@ type caller struct {
 	Provider string
 	KeyID    string
 	IP       string
+	key      provision.APIKey
 }
+
+// May tells whether the caller's key has the scope. What the operation itself needs is checked before its handler runs.
+func (c caller) May(scope provision.Scope) bool { return c.KeyID != "" && c.key.May(scope) }
 
 type callerKey struct{}
 
@@ -41,15 +47,27 @@ const apiKeyPrefix = "qm_live_"
 
 // NewKey makes an API key of a provider. The text is shown to its owner once and stored nowhere; the key holds the
 // SHA-256 of the part behind the id.
-func NewKey(provider, name string) (text string, key provision.APIKey) {
+func NewKey(provider, name string, role provision.Role) (text string, key provision.APIKey) {
 	var id [6]byte
 	var random [32]byte
 	_, _ = rand.Read(id[:]) // never fails: crypto/rand.Read ends the program rather than return an error
 	_, _ = rand.Read(random[:])
 	secret := base64.RawURLEncoding.EncodeToString(random[:])
 	sum := sha256.Sum256([]byte(secret))
-	key = provision.APIKey{ID: hex.EncodeToString(id[:]), Provider: provider, Name: name, SecretSHA256: sum[:]}
+	key = provision.APIKey{ID: hex.EncodeToString(id[:]), Provider: provider, Name: name, Role: role, SecretSHA256: sum[:]}
 	return apiKeyPrefix + key.ID + "_" + secret, key
+}
+
+// Successor makes the key that takes the place of another one when that is rotated: it may do the same, for as long as that
+// one could when it was made.
+func Successor(old provision.APIKey, now time.Time) (text string, key provision.APIKey) {
+	text, key = NewKey(old.Provider, old.Name, old.Role)
+	key.Scopes, key.RateLimit = slices.Clone(old.Scopes), old.RateLimit
+	if old.ExpiresAt != nil {
+		end := now.Add(old.ExpiresAt.Sub(old.CreatedAt))
+		key.ExpiresAt = &end
+	}
+	return text, key
 }
 
 // keyIDPattern keeps rubbish away from the database.
@@ -78,11 +96,12 @@ func (s *server) authenticate(op *operation) echo.MiddlewareFunc {
 			ctx := c.Request().Context()
 			who := caller{IP: c.RealIP()}
 			if !op.public {
-				key, err := s.apiKey(ctx, c.Request().Header.Get(echo.HeaderAuthorization))
+				key, err := s.apiKey(ctx, who.IP, c.Request().Header.Get(echo.HeaderAuthorization))
 				if err != nil {
 					return err
 				}
-				who.Provider, who.KeyID = key.Provider, key.ID
+				who.Provider, who.KeyID, who.key = key.Provider, key.ID, key
+				s.noteUse(ctx, key)
 			}
 			c.SetRequest(c.Request().WithContext(withCaller(ctx, who)))
 			return next(c)
@@ -90,28 +109,83 @@ func (s *server) authenticate(op *operation) echo.MiddlewareFunc {
 	}
 }
 
-// apiKey is the valid key that the header holds. Only who knows the secret learns that the key has expired.
-func (s *server) apiKey(ctx context.Context, header string) (provision.APIKey, error) {
+// apiKey is the valid key that the header holds. Only who knows the secret learns that the key has expired. What is not a
+// valid key counts against the address, so that guessing soon costs no query any more; a key that this process knows to be
+// valid is let through to the query however much is guessed beside it.
+func (s *server) apiKey(ctx context.Context, ip, header string) (provision.APIKey, error) {
 	id, secret, ok := splitKey(header)
+	sum := sha256.Sum256([]byte(secret))
+	giveBack := func() {}
+	if !ok || !s.seen.valid(id, sum) {
+		var err error
+		if giveBack, err = s.budgets.take(s.addressBudget(ip)); err != nil {
+			return provision.APIKey{}, err
+		}
+	}
 	if !ok {
 		return provision.APIKey{}, problem(codeUnauthorized, howToAuthenticate)
 	}
 	key, err := s.Store.APIKey(ctx, id)
-	if errors.Is(err, provision.ErrNotFound) {
-		return provision.APIKey{}, problem(codeUnauthorized, howToAuthenticate)
-	}
-	if err != nil {
+	switch {
+	case err == nil:
+		err = s.opens(key, sum)
+	case errors.Is(err, provision.ErrNotFound):
+		err = problem(codeUnauthorized, howToAuthenticate)
+	default: // that says nothing about the key
+		giveBack()
 		return provision.APIKey{}, err
 	}
-	sum := sha256.Sum256([]byte(secret))
-	if subtle.ConstantTimeCompare(sum[:], key.SecretSHA256) != 1 {
-		return provision.APIKey{}, problem(codeUnauthorized, howToAuthenticate)
+	if err != nil {
+		s.seen.forget(id, sum)
+		return provision.APIKey{}, err
 	}
-	switch {
-	case key.RevokedAt != nil:
-		return provision.APIKey{}, problem(codeUnauthorized, "API key %s is revoked: use another one", key.ID)
-	case key.ExpiresAt != nil && !s.Now().Before(*key.ExpiresAt):
-		return provision.APIKey{}, problem(codeUnauthorized, "API key %s has expired: use another one", key.ID)
-	}
+	giveBack()
+	s.seen.add(id, sum)
 	return key, nil
+}
+
+// opens refuses a secret that is not the key's, and a key that has ended.
+func (s *server) opens(key provision.APIKey, sum [sha256.Size]byte) error {
+	switch {
+	case subtle.ConstantTimeCompare(sum[:], key.SecretSHA256) != 1:
+		return problem(codeUnauthorized, howToAuthenticate)
+	case key.RevokedAt != nil:
+		return problem(codeUnauthorized, "API key %s is revoked: use another one", key.ID)
+	case !key.Live(s.Now()):
+		return problem(codeUnauthorized, "API key %s has expired: use another one", key.ID)
+	}
+	return nil
+}
+
+const useEvery = time.Minute // at most, the use of a key is written
+
+// noteUse writes that the key is used. A request is not refused because that fails.
+func (s *server) noteUse(ctx context.Context, key provision.APIKey) {
+	if key.LastUsedAt != nil && s.Now().Sub(*key.LastUsedAt) < useEvery {
+		return
+	}
+	if err := s.Store.APIKeyUsed(ctx, key.ID); err != nil {
+		s.Log.WarnContext(ctx, "the use of an API key was not noted", "key", key.ID, "error", err)
+	}
+}
+
+// authorize refuses a key that does not have the scope of the operation.
+func (s *server) authorize(op *operation) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if who := callerOf(c.Request().Context()); !op.public && !who.May(op.scope) {
+				return forbidden(who.key, op.scope)
+			}
+			return next(c)
+		}
+	}
+}
+
+// forbidden says which scope is missing, and who has it.
+func forbidden(key provision.APIKey, scope provision.Scope) *problemError {
+	why := "a key of role " + string(key.Role) + " does not have that"
+	if key.Role.Allows(scope) {
+		why = "a key of role " + string(key.Role) + " has that, but API key " + key.ID + " was made with fewer scopes"
+	}
+	return problem(codeForbidden, "this needs the scope %s; %s: use a key of role %s", scope, why, provision.JoinWords(scope.Roles(), "or"))
 }

@@ -18,10 +18,7 @@ func TestKeysThatDoNotOpen(t *testing.T) {
 	require.True(t, ok)
 	_, otherSecret, _ := splitKey("Bearer " + w.otherKey)
 	aged := func(change func(*provision.APIKey)) string {
-		text, key := NewKey("acme", "aged")
-		change(&key)
-		w.store.keys[key.ID] = key
-		return "Bearer " + text
+		return "Bearer " + w.addKeyOf("acme", provision.RoleAdmin, change)
 	}
 	past, future := now.Add(-time.Second), now.Add(time.Second)
 	revoked := aged(func(k *provision.APIKey) { k.RevokedAt = &past })
@@ -81,10 +78,11 @@ func TestTwoKeysOfAProviderLiveAtTheSameTime(t *testing.T) {
 
 func TestNewKeysAreOfTheDocumentedForm(t *testing.T) {
 	t.Parallel()
-	text, key := NewKey("acme", "ci")
+	text, key := NewKey("acme", "ci", provision.RoleMarketplace)
 	require.Regexp(t, `^qm_live_[0-9a-f]{12}_[A-Za-z0-9_-]{43}$`, text)
 	require.Equal(t, "acme", key.Provider)
 	require.Equal(t, "ci", key.Name)
+	require.Equal(t, provision.RoleMarketplace, key.Role)
 	require.Len(t, key.SecretSHA256, 32)
 	_, secret, ok := splitKey("Bearer " + text)
 	require.True(t, ok)

@@ -38,12 +38,15 @@ type contract struct {
 type operation struct {
 	*openapi3.Operation
 	route   *routers.Route
-	public  bool // needs no API key
+	public  bool            // needs no API key
+	scope   provision.Scope // that a key needs; empty when it is public
 	claimed bool // has a route
 }
 
-func loadContract() (*contract, error) {
-	doc, err := openapi3.NewLoader().LoadFromData(openapiYAML)
+func loadContract() (*contract, error) { return contractOf(openapiYAML) }
+
+func contractOf(document []byte) (*contract, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(document)
 	if err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
 	}
@@ -57,15 +60,41 @@ func loadContract() (*contract, error) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			checked := *op
-			checked.Security = nil // authenticate sees to it
+			checked.Security = nil // authenticate and authorize see to it
+			scope, problem := scopeOf(op)
+			if problem != nil {
+				err = errors.Join(err, fmt.Errorf("openapi.yaml: %s %s: %w", method, path, problem))
+			}
 			c.operations[method+" "+echoPath(path)] = &operation{
 				Operation: op,
 				route:     &routers.Route{Spec: checkedAs, Path: path, PathItem: item, Method: method, Operation: &checked},
-				public:    op.Security != nil && len(*op.Security) == 0,
+				public:    scope == "",
+				scope:     scope,
 			}
 		}
 	}
-	return c, nil
+	return c, err
+}
+
+const keyScheme = "apiKey" // the security scheme of the document
+
+// scopeOf is the scope that the operation names; none for an operation that says that it needs no key. To forget it, and so
+// leave a door open, is an error.
+func scopeOf(op *openapi3.Operation) (provision.Scope, error) {
+	if op.Security == nil {
+		return "", errors.New("says nothing about security: name its scope, as in [{apiKey: [orders:read]}], or write [] when everybody may do that")
+	}
+	if len(*op.Security) == 0 {
+		return "", nil
+	}
+	scopes := (*op.Security)[0][keyScheme]
+	if len(*op.Security) != 1 || len((*op.Security)[0]) != 1 || len(scopes) != 1 {
+		return "", fmt.Errorf("needs %v: name exactly one scope, as in [{apiKey: [orders:read]}]", *op.Security)
+	}
+	if scope := provision.Scope(scopes[0]); scope.Known() {
+		return scope, nil
+	}
+	return "", fmt.Errorf("%q is not a scope: use one of %s", scopes[0], provision.JoinWords(provision.RoleAdmin.Scopes(), "or"))
 }
 
 // echoPath writes {order_id} as :order_id.
@@ -383,6 +412,7 @@ func (s *server) rules() map[string]rule {
 		"swapOrder":     reasonRules,
 		"addAccount":    s.accountRules,
 		"editAccount":   s.modelRules,
+		"createAPIKey":  s.keyRules,
 
 		"invalidateAccount": reasonRules,
 		"returnAccount":     reasonRules,

@@ -40,13 +40,13 @@ func TestEveryOperationDocumentsItsProblems(t *testing.T) {
 	t.Parallel()
 	c, err := loadContract()
 	require.NoError(t, err)
-	require.Len(t, c.operations, 20)
+	require.Len(t, c.operations, 25)
 	for name, op := range c.operations {
 		require.NotEmpty(t, op.Summary, name)
 		require.NotEmpty(t, op.Description, name)
 		statuses := []string{"400", "413", "429", "500"}
 		if !op.public {
-			statuses = append(statuses, "401", "503")
+			statuses = append(statuses, "401", "403", "503")
 		}
 		if op.RequestBody != nil {
 			statuses = append(statuses, "415", "422", "503")
@@ -87,7 +87,7 @@ func TestRequestsAllowNoUnknownFields(t *testing.T) {
 			return nil
 		}))
 	}
-	require.Equal(t, 12, bodies)
+	require.Equal(t, 14, bodies)
 }
 
 // The table of problems and the examples in the document say the same.
@@ -127,6 +127,6 @@ func TestRoutesAndDocumentMustAgree(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, c.claim(http.MethodDelete, "/v1/orders/:order_id"))
 	require.NotNil(t, c.claim(http.MethodGet, "/v1/orders/:order_id"))
-	require.Len(t, c.unclaimed(), 19)
+	require.Len(t, c.unclaimed(), 24)
 	require.False(t, slices.Contains(c.unclaimed(), "GET /v1/orders/:order_id"))
 }

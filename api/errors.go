@@ -25,6 +25,7 @@ const (
 	codeInvalidJSON          provision.Code = "InvalidJSON"
 	codeInvalidParameter     provision.Code = "InvalidParameter"
 	codeUnauthorized         provision.Code = "Unauthorized"
+	codeForbidden            provision.Code = "Forbidden"
 	codeNotFound             provision.Code = "NotFound"
 	codeMethodNotAllowed     provision.Code = "MethodNotAllowed"
 	codeConflict             provision.Code = "Conflict"
@@ -39,7 +40,8 @@ const (
 	codeUnavailable          provision.Code = "Unavailable"
 )
 
-// problems is the only table from a code to an HTTP status. retryAfter is in seconds; 0: no such header.
+// problems is the only table from a code to an HTTP status. retryAfter is in seconds, unless the problem knows better; 0: no
+// such header.
 var problems = map[provision.Code]struct {
 	status     int
 	title      string
@@ -49,6 +51,7 @@ var problems = map[provision.Code]struct {
 	codeInvalidJSON:                   {http.StatusBadRequest, "The body is not JSON", 0},
 	codeInvalidParameter:              {http.StatusBadRequest, "A parameter is wrong", 0},
 	codeUnauthorized:                  {http.StatusUnauthorized, "A valid API key is needed", 0},
+	codeForbidden:                     {http.StatusForbidden, "The API key may not do that", 0},
 	codeNotFound:                      {http.StatusNotFound, "Not found", 0},
 	codeMethodNotAllowed:              {http.StatusMethodNotAllowed, "The method is not offered here", 0},
 	provision.CodeIdempotencyConflict: {http.StatusConflict, "The order id is taken", 0},
@@ -84,10 +87,11 @@ var echoProblems = map[int]struct {
 
 // problemError is an error that knows what the caller is to be told.
 type problemError struct {
-	code   provision.Code
-	detail string
-	fields []FieldProblem
-	cause  error // for the log, never for the caller
+	code       provision.Code
+	detail     string
+	fields     []FieldProblem
+	cause      error // for the log, never for the caller
+	retryAfter int   // seconds; 0: as the table says
 }
 
 // Error is for the log: the cause and the code, without the detail, which may quote the customer's input.
@@ -208,7 +212,7 @@ func (s *server) writeProblem(err error, c echo.Context) {
 	c.Set(problemCode, p.code)
 	header := c.Response().Header()
 	if row.retryAfter > 0 {
-		header.Set(echo.HeaderRetryAfter, strconv.Itoa(row.retryAfter))
+		header.Set(echo.HeaderRetryAfter, strconv.Itoa(max(row.retryAfter, p.retryAfter)))
 	}
 	if row.status == http.StatusUnauthorized {
 		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="quartermaster"`)

@@ -23,8 +23,7 @@ import (
 
 // Store is what the API needs of the database.
 type Store interface {
-	// APIKey reads a key by its public id. Errors: provision.ErrNotFound.
-	APIKey(ctx context.Context, id string) (provision.APIKey, error)
+	keyStore
 	PoolExists(ctx context.Context, pool provision.Pool) (bool, error)
 	// Order reads one order. Errors: provision.ErrNotFound.
 	Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error)
@@ -84,9 +83,11 @@ type Config struct {
 	Models []provision.Model
 	// ProtectedAccounts are AWS account ids that never enter a pool: payers and our own.
 	ProtectedAccounts []string
-	// RequestsPerSecond is the limit of each API key, and of each address on operations without a key. Default 50.
+	// RequestsPerSecond is the limit of each API key that has none of its own, and of each address for requests without a valid
+	// key. Default 50.
 	RequestsPerSecond float64
-	// Burst is how many requests may come at the same moment. Default: twice RequestsPerSecond.
+	// Burst is how many requests may come at the same moment. Default: twice RequestsPerSecond. A key with a limit of its own
+	// may send twice that.
 	Burst int
 	// TrustedProxies are the networks whose X-Forwarded-For is believed. Default: none, the peer's address counts.
 	TrustedProxies []netip.Prefix
@@ -102,12 +103,14 @@ const (
 	minRevealKey   = 32               // bytes
 )
 
-// server implements StrictServerInterface: the handlers stand in orders.go, actions.go, accounts.go and reveals.go.
+// server implements StrictServerInterface: the handlers stand in a file of each resource.
 type server struct {
 	Config
 	contract *contract
 	baseURL  string // PublicURL without a slash at the end
 	basePath string // its path, for Location headers
+	budgets  budgets
+	seen     seenKeys
 }
 
 // New builds the HTTP handler with every route of the API. It fails when the configuration is incomplete, or when the
@@ -117,16 +120,23 @@ func New(cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
+	handler, err := s.routes()
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	return handler, nil
+}
+
+func (s *server) routes() (_ http.Handler, err error) {
 	e := s.echo()
 	op := ServerInterfaceWrapper{Handler: NewStrictHandler(s, nil)}
-	limit := s.rateLimiter()
 	v1 := func(method, path string, handler echo.HandlerFunc) {
 		operation := s.contract.claim(method, path)
 		if operation == nil {
 			err = errors.Join(err, fmt.Errorf("route %s %s is not in openapi.yaml", method, path))
 			return
 		}
-		e.Add(method, path, handler, s.authenticate(operation), limit, s.checkRequest(operation))
+		e.Add(method, path, handler, s.authenticate(operation), s.limit, s.authorize(operation), s.checkRequest(operation))
 	}
 
 	v1(http.MethodPost, "/v1/orders", op.CreateOrder)
@@ -147,6 +157,11 @@ func New(cfg Config) (http.Handler, error) {
 	v1(http.MethodPost, "/v1/accounts/:account_id/return", op.ReturnAccount)
 	v1(http.MethodPost, "/v1/accounts/:account_id/verify", op.VerifyAccount)
 	v1(http.MethodGet, "/v1/accounts/:account_id/events", op.ListAccountEvents)
+	v1(http.MethodGet, "/v1/api-keys", op.ListAPIKeys)
+	v1(http.MethodPost, "/v1/api-keys", op.CreateAPIKey)
+	v1(http.MethodGet, "/v1/api-keys/:key_id", op.GetAPIKey)
+	v1(http.MethodPost, "/v1/api-keys/:key_id/rotate", op.RotateAPIKey)
+	v1(http.MethodPost, "/v1/api-keys/:key_id/revoke", op.RevokeAPIKey)
 	v1(http.MethodPost, "/v1/password-reveals", op.RevealPassword)
 	v1(http.MethodGet, "/v1/openapi.json", op.GetOpenAPI)
 
@@ -160,10 +175,7 @@ func New(cfg Config) (http.Handler, error) {
 	if missing := s.contract.unclaimed(); len(missing) > 0 {
 		err = errors.Join(err, fmt.Errorf("openapi.yaml has operations without a route: %s", strings.Join(missing, ", ")))
 	}
-	if err != nil {
-		return nil, fmt.Errorf("api: %w", err)
-	}
-	return e, nil
+	return e, err
 }
 
 func newServer(cfg Config) (*server, error) {
@@ -201,6 +213,7 @@ func newServer(cfg Config) (*server, error) {
 		contract: contract,
 		baseURL:  strings.TrimSuffix(cfg.PublicURL, "/"),
 		basePath: strings.TrimSuffix(public.EscapedPath(), "/"),
+		budgets:  budgets{of: map[string]*rate.Limiter{}},
 	}, nil
 }
 
@@ -284,24 +297,6 @@ func (s *server) recoverPanics() echo.MiddlewareFunc {
 			s.Log.LogAttrs(context.WithoutCancel(c.Request().Context()), slog.LevelError, "panic",
 				slog.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)), slog.String("stack", string(stack)))
 			return fmt.Errorf("panic: %w", err)
-		},
-	})
-}
-
-// rateLimiter gives every API key, and every address that comes without one, its own budget.
-func (s *server) rateLimiter() echo.MiddlewareFunc {
-	return middleware.RateLimiterWithConfig(middleware.RateLimiterConfig{
-		Store: middleware.NewRateLimiterMemoryStoreWithConfig(middleware.RateLimiterMemoryStoreConfig{
-			Rate: rate.Limit(s.RequestsPerSecond), Burst: s.Burst, ExpiresIn: 3 * time.Minute,
-		}),
-		IdentifierExtractor: func(c echo.Context) (string, error) {
-			if who := callerOf(c.Request().Context()); who.KeyID != "" {
-				return "key " + who.KeyID, nil
-			}
-			return "ip " + c.RealIP(), nil
-		},
-		DenyHandler: func(echo.Context, string, error) error {
-			return problem(codeTooManyRequests, "the limit is %g requests a second: wait as long as Retry-After says", s.RequestsPerSecond)
 		},
 	})
 }

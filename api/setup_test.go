@@ -105,7 +105,15 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 }
 
 func (w *world) addKey(provider string) string {
-	text, key := NewKey(provider, "test")
+	return w.addKeyOf(provider, provision.RoleAdmin)
+}
+
+// addKeyOf adds a key that is not all-powerful.
+func (w *world) addKeyOf(provider string, role provision.Role, change ...func(*provision.APIKey)) string {
+	text, key := NewKey(provider, "test", role)
+	for _, c := range change {
+		c(&key)
+	}
 	w.store.keys[key.ID] = key
 	return text
 }
@@ -234,6 +242,8 @@ type memoryStore struct {
 	mu        sync.Mutex
 	fail      error // every call returns it when set
 	keys      map[string]provision.APIKey
+	asked     int // how often a key was looked for
+	uses      int // how often the use of a key was written
 	pools     []provision.Pool
 	orders    []provision.OrderView
 	accounts  []provision.Account
@@ -254,11 +264,22 @@ type memoryPassword struct {
 func (s *memoryStore) APIKey(_ context.Context, id string) (provision.APIKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.asked++
 	key, ok := s.keys[id]
 	if !ok {
 		return key, fmt.Errorf("API key %s: %w", id, provision.ErrNotFound)
 	}
 	return key, nil
+}
+
+func (s *memoryStore) APIKeyUsed(_ context.Context, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := s.keys[id]
+	key.LastUsedAt = &now
+	s.keys[id] = key
+	s.uses++
+	return nil
 }
 
 func (s *memoryStore) PoolExists(_ context.Context, p provision.Pool) (bool, error) {

@@ -8,10 +8,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"quartermaster/api"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
-	"quartermaster/internal/secrets"
 	"quartermaster/migrations"
 )
 
@@ -83,47 +81,6 @@ func (c *poolsCommand) Run(e *env) error {
 	}
 	defer func() { _ = db.Close() }()
 	return store.AddPool(e.ctx, c.Add.pool(), c.Add.Report)
-}
-
-type keysCommand struct {
-	Create createKeyCommand `cmd:"" help:"Make an API key of a provider. It is shown once."`
-	Seal   sealKeyCommand   `cmd:"" help:"Make a key for QM_SEAL_KEYS."`
-}
-
-type createKeyCommand struct {
-	databaseOptions
-	Provider string        `help:"Provider id." required:""`
-	Name     string        `help:"What the key is for." required:""`
-	Expires  time.Duration `help:"How long it works; 0 = until it is revoked." default:"8760h"`
-}
-
-// Run makes the key and prints it.
-func (c *createKeyCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	text, key := api.NewKey(c.Provider, c.Name)
-	if c.Expires > 0 {
-		end := time.Now().Add(c.Expires)
-		key.ExpiresAt = &end
-	}
-	if err := store.AddAPIKey(e.ctx, key); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(e.out, text)
-	return err
-}
-
-type sealKeyCommand struct {
-	ID string `arg:"" help:"Id of the key: it stands beside everything that the key seals." default:"k1"`
-}
-
-// Run prints a new key.
-func (c *sealKeyCommand) Run(e *env) error {
-	_, err := fmt.Fprintln(e.out, secrets.GenerateKey(c.ID))
-	return err
 }
 
 type accountsCommand struct {

@@ -23,7 +23,7 @@ type cli struct {
 	Accounts  accountsCommand  `cmd:"" help:"Add and list the accounts of the pools."`
 	Providers providersCommand `cmd:"" help:"Add a provider."`
 	Pools     poolsCommand     `cmd:"" help:"Add a pool: provider, marketplace, environment."`
-	Keys      keysCommand      `cmd:"" help:"Make API keys, and keys that seal."`
+	Keys      keysCommand      `cmd:"" help:"Make, list, rotate and revoke API keys; make keys that seal."`
 }
 
 // env is what every command gets: where to write, and a context that ends with SIGINT or SIGTERM.

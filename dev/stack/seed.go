@@ -36,8 +36,8 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 	if err := s.Store.AddProvider(ctx, Provider, "Acme Distribution"); err != nil {
 		return nil, err
 	}
-	text, key := api.NewKey(Provider, "development")
-	if err := s.Store.AddAPIKey(ctx, key); err != nil {
+	text, key := api.NewKey(Provider, "development", provision.RoleAdmin)
+	if _, err := s.Store.AddAPIKey(ctx, "development", key); err != nil {
 		return nil, err
 	}
 	client := &Client{Base: s.API, Key: text}

@@ -104,23 +104,3 @@ func reveal(ctx context.Context, tx *sqlx.Tx, id, to string, open func(provision
 	}
 	return fmt.Errorf("password link: %w", provision.ErrGone)
 }
-
-const apiKeySQL = `SELECT id, provider, name, secret_sha256, expires_at, revoked_at FROM api_keys WHERE id = $1`
-
-// APIKey reads a key by its public id. Errors: provision.ErrNotFound.
-func (s *Store) APIKey(ctx context.Context, id string) (key provision.APIKey, err error) {
-	err = s.db.GetContext(ctx, &key, apiKeySQL, id)
-	return key, notFound(err, "API key %s", id)
-}
-
-const addAPIKeySQL = `
-INSERT INTO api_keys (id, provider, name, secret_sha256, expires_at) VALUES ($1, $2, $3, $4, $5)`
-
-// AddAPIKey adds a key of a provider. Errors: provision.ErrNotFound when there is no such provider.
-func (s *Store) AddAPIKey(ctx context.Context, key provision.APIKey) error {
-	_, err := s.db.ExecContext(ctx, addAPIKeySQL, key.ID, key.Provider, key.Name, key.SecretSHA256, key.ExpiresAt)
-	if violates(err, "api_keys_provider_fkey") {
-		return fmt.Errorf("provider %q: %w: add it first", key.Provider, provision.ErrNotFound)
-	}
-	return err
-}

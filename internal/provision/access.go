@@ -50,3 +50,17 @@ var rights = func() map[Role][]Scope {
 
 // Scopes are what the role may do; none for a role that there is not.
 func (r Role) Scopes() []Scope { return slices.Clone(rights[r]) }
+
+// Allows tells whether the role has the scope.
+func (r Role) Allows(scope Scope) bool { return slices.Contains(rights[r], scope) }
+
+// Known tells whether there is such a role.
+func (r Role) Known() bool { return slices.Contains(Roles, r) }
+
+// Known tells whether there is such a scope: the admin has every one.
+func (s Scope) Known() bool { return RoleAdmin.Allows(s) }
+
+// Roles are those that have the scope.
+func (s Scope) Roles() []Role {
+	return slices.DeleteFunc(slices.Clone(Roles), func(r Role) bool { return !r.Allows(s) })
+}

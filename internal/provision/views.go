@@ -117,13 +117,3 @@ type AccountCursor struct {
 	AddedAt time.Time `json:"a"`
 	ID      string    `json:"i"`
 }
-
-// APIKey is a credential of a provider, as it is stored: the secret itself is known only to its owner.
-type APIKey struct {
-	ID           string     `db:"id"`
-	Provider     string     `db:"provider"`
-	Name         string     `db:"name"`
-	SecretSHA256 []byte     `db:"secret_sha256"`
-	ExpiresAt    *time.Time `db:"expires_at"`
-	RevokedAt    *time.Time `db:"revoked_at"`
-}

@@ -1,0 +1,110 @@
+package api
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"math"
+	"sync"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/time/rate"
+)
+
+// budget is who may send how many requests. Each process counts for itself.
+type budget struct {
+	who   string // one key, or one address
+	whose string // for people
+	rate  float64
+	burst int
+	at    time.Time
+}
+
+// limit takes the request from the budget of its key, or of its address when the operation needs no key.
+func (s *server) limit(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		who := callerOf(c.Request().Context())
+		spent := s.addressBudget(who.IP)
+		if who.KeyID != "" {
+			spent = s.keyBudget(who)
+		}
+		if _, err := s.budgets.take(spent); err != nil {
+			return err
+		}
+		return next(c)
+	}
+}
+
+func (s *server) keyBudget(who caller) budget {
+	b := budget{who: "key " + who.KeyID, whose: "API key " + who.KeyID, rate: s.RequestsPerSecond, burst: s.Burst, at: s.Now()}
+	if own := who.key.RateLimit; own != nil {
+		b.rate, b.burst = *own, max(1, int(2*(*own)))
+	}
+	return b
+}
+
+func (s *server) addressBudget(ip string) budget {
+	return budget{who: "ip " + ip, whose: "your address, for requests without a valid API key,", rate: s.RequestsPerSecond, burst: s.Burst, at: s.Now()}
+}
+
+// budgets are the limits that somebody is using at the moment.
+type budgets struct {
+	mu    sync.Mutex
+	of    map[string]*rate.Limiter
+	swept time.Time
+}
+
+const sweepEvery = 3 * time.Minute
+
+// take spends one request, or says how long to wait. giveBack undoes that.
+func (b *budgets) take(l budget) (giveBack func(), err error) {
+	b.mu.Lock()
+	if l.at.Sub(b.swept) >= sweepEvery {
+		b.sweep(l.at)
+	}
+	limiter := b.of[l.who]
+	if limiter == nil {
+		limiter = rate.NewLimiter(rate.Limit(l.rate), l.burst)
+		b.of[l.who] = limiter
+	}
+	b.mu.Unlock()
+	spent := limiter.ReserveN(l.at, 1)
+	giveBack = func() { spent.CancelAt(l.at) } // at the time it was spent: later it would be too late
+	wait := spent.DelayFrom(l.at)
+	if wait == 0 {
+		return giveBack, nil
+	}
+	giveBack()
+	p := problem(codeTooManyRequests, "the limit of %s is %g requests a second: wait as long as Retry-After says", l.whose, l.rate)
+	p.retryAfter = int(math.Ceil(wait.Seconds()))
+	return nil, p
+}
+
+// sweep forgets the budgets that are full again: one that is full is as good as a new one.
+func (b *budgets) sweep(now time.Time) {
+	kept := map[string]*rate.Limiter{}
+	for who, limiter := range b.of {
+		if limiter.TokensAt(now) < float64(limiter.Burst()) {
+			kept[who] = limiter
+		}
+	}
+	b.of, b.swept = kept, now
+}
+
+// seenKeys are the keys that this process has found to be valid, by id, with the SHA-256 of their secret. They open nothing:
+// they only tell a caller from somebody who guesses.
+type seenKeys struct{ sums sync.Map }
+
+func (k *seenKeys) valid(id string, sum [sha256.Size]byte) bool {
+	known, ok := k.sums.Load(id)
+	if !ok {
+		return false
+	}
+	seen, ok := known.([sha256.Size]byte)
+	return ok && subtle.ConstantTimeCompare(seen[:], sum[:]) == 1
+}
+
+func (k *seenKeys) add(id string, sum [sha256.Size]byte) { k.sums.Store(id, sum) }
+
+// forget is for a key that has ended. Somebody who guesses at its secret makes nobody forget it.
+func (k *seenKeys) forget(id string, sum [sha256.Size]byte) { k.sums.CompareAndDelete(id, sum) }

@@ -1,0 +1,180 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"quartermaster/internal/provision"
+)
+
+const apiKeyColumns = `id, provider, name, secret_sha256, role, scopes, requests_per_second, created_at, created_by, expires_at, revoked_at, last_used_at,
+    COALESCE(replaced_by, '') AS replaced_by`
+
+type apiKeyRow struct {
+	provision.APIKey
+	ScopeNames pq.StringArray `db:"scopes"`
+}
+
+func (r apiKeyRow) key() provision.APIKey {
+	for _, name := range r.ScopeNames {
+		r.APIKey.Scopes = append(r.APIKey.Scopes, provision.Scope(name))
+	}
+	return r.APIKey
+}
+
+// APIKey reads a key by its public id, whoever's it is: it tells the caller's provider. Errors: provision.ErrNotFound.
+func (s *Store) APIKey(ctx context.Context, id string) (provision.APIKey, error) {
+	var row apiKeyRow
+	err := s.db.GetContext(ctx, &row, `SELECT `+apiKeyColumns+` FROM api_keys WHERE id = $1`, id)
+	return row.key(), notFound(err, "API key %s", id)
+}
+
+const apiKeyUsedSQL = `
+UPDATE api_keys SET last_used_at = now() WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= now() - interval '1 minute')`
+
+// APIKeyUsed notes that the key was used, unless that was noted less than a minute ago.
+func (s *Store) APIKeyUsed(ctx context.Context, id string) error {
+	_, err := s.db.ExecContext(ctx, apiKeyUsedSQL, id)
+	return err
+}
+
+// ProviderAPIKey reads a key of the provider. Errors: provision.ErrNotFound.
+func (s *Store) ProviderAPIKey(ctx context.Context, provider, id string) (provision.APIKey, error) {
+	return providerKey(ctx, s.db, provider, id, "")
+}
+
+func providerKey(ctx context.Context, q sqlx.QueryerContext, provider, id, lock string) (provision.APIKey, error) {
+	var row apiKeyRow
+	err := sqlx.GetContext(ctx, q, &row, `SELECT `+apiKeyColumns+` FROM api_keys WHERE provider = $1 AND id = $2`+lock, provider, id)
+	return row.key(), notFound(err, "API key %s", id)
+}
+
+// APIKeys lists at most limit keys of the provider, newest first, after the given one of the page before.
+func (s *Store) APIKeys(ctx context.Context, provider string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error) {
+	var w where
+	w.and("provider = ?", provider)
+	if after != nil {
+		w.and("(created_at, id) < (?, ?)", after.CreatedAt, after.ID)
+	}
+	var rows []apiKeyRow
+	err := s.db.SelectContext(ctx, &rows, `SELECT `+apiKeyColumns+` FROM api_keys`+w.sql()+` ORDER BY created_at DESC, id DESC LIMIT `+w.arg(limit), w.args...)
+	keys := make([]provision.APIKey, len(rows))
+	for i, row := range rows {
+		keys[i] = row.key()
+	}
+	return keys, err
+}
+
+const addAPIKeySQL = `
+INSERT INTO api_keys (id, provider, name, secret_sha256, role, scopes, requests_per_second, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+RETURNING ` + apiKeyColumns
+
+// AddAPIKey adds a key of a provider and returns it as it is kept. Errors: provision.ErrNotFound when there is no such
+// provider.
+func (s *Store) AddAPIKey(ctx context.Context, actor string, key provision.APIKey) (added provision.APIKey, err error) {
+	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		added, err = addKey(ctx, tx, key)
+		return err
+	})
+	if violates(err, "api_keys_provider_fkey") {
+		return added, fmt.Errorf("provider %q: %w: add it first", key.Provider, provision.ErrNotFound)
+	}
+	return added, err
+}
+
+func addKey(ctx context.Context, tx *sqlx.Tx, key provision.APIKey) (provision.APIKey, error) {
+	var scopes pq.StringArray // nil is NULL
+	for _, scope := range key.Scopes {
+		scopes = append(scopes, string(scope))
+	}
+	var row apiKeyRow
+	err := tx.GetContext(ctx, &row, addAPIKeySQL, key.ID, key.Provider, key.Name, key.SecretSHA256, key.Role, scopes, key.RateLimit, key.ExpiresAt)
+	return row.key(), err
+}
+
+const rotateAPIKeySQL = `
+UPDATE api_keys SET replaced_by = $2, expires_at = LEAST(expires_at, $3) WHERE id = $1
+RETURNING ` + apiKeyColumns
+
+// RotateAPIKey puts successor in the place of the provider's key id, which lives beside it until the given time, or until its
+// own end if that is sooner. It returns both as they are kept. Errors: provision.ErrNotFound; a *provision.StateError when the
+// key was rotated before, is revoked or has expired.
+func (s *Store) RotateAPIKey(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added, old provision.APIKey, err error) {
+	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		var now time.Time
+		if old, err = providerKey(ctx, tx, provider, id, ` FOR UPDATE`); err != nil {
+			return err
+		}
+		if err := tx.GetContext(ctx, &now, `SELECT now()`); err != nil {
+			return err
+		}
+		switch {
+		case old.RevokedAt != nil:
+			return &provision.StateError{Reason: "API key " + id + " is revoked: make a new one instead"}
+		case !old.Live(now):
+			return &provision.StateError{Reason: "API key " + id + " has expired: make a new one instead"}
+		case old.ReplacedBy != "":
+			return &provision.StateError{Reason: "API key " + id + " was rotated already, its successor is " + old.ReplacedBy +
+				": rotate that one; if its text got lost, make a new key and revoke it"}
+		}
+		if added, err = addKey(ctx, tx, successor); err != nil {
+			return err
+		}
+		var row apiKeyRow
+		err := tx.GetContext(ctx, &row, rotateAPIKeySQL, id, successor.ID, until)
+		old = row.key()
+		return err
+	})
+	return added, old, err
+}
+
+const liveKeysSQL = `
+SELECT ` + apiKeyColumns + ` FROM api_keys
+WHERE provider = $1 AND id <> $2 AND revoked_at IS NULL AND replaced_by IS NULL AND (expires_at IS NULL OR expires_at > now())`
+
+// RevokeAPIKey ends a key of the provider at once; one that is revoked stays as it is. With keepOne it refuses, with a
+// *provision.StateError, to end the provider's last live key that may make keys; a key that was rotated does not count as
+// one, because it ends soon. Errors: provision.ErrNotFound.
+func (s *Store) RevokeAPIKey(ctx context.Context, actor, provider, id string, keepOne bool) (key provision.APIKey, err error) {
+	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		// One revocation of a provider at a time: two of the last two keys must not miss each other.
+		if _, err := tx.ExecContext(ctx, `SELECT FROM providers WHERE id = $1 FOR NO KEY UPDATE`, provider); err != nil {
+			return err
+		}
+		if key, err = providerKey(ctx, tx, provider, id, ` FOR UPDATE`); err != nil || key.RevokedAt != nil {
+			return err
+		}
+		if keepOne && key.May(provision.ScopeKeysWrite) {
+			last, err := lastThatMakesKeys(ctx, tx, key)
+			if err != nil {
+				return err
+			}
+			if last {
+				return &provision.StateError{Reason: "API key " + id + " is the provider's last live one that may make keys: make or rotate to another one of role " +
+					string(provision.RoleAdmin) + " first, and revoke this one with that"}
+			}
+		}
+		var row apiKeyRow
+		err := tx.GetContext(ctx, &row, `UPDATE api_keys SET revoked_at = now() WHERE id = $1 RETURNING `+apiKeyColumns, id)
+		key = row.key()
+		return err
+	})
+	return key, err
+}
+
+func lastThatMakesKeys(ctx context.Context, tx *sqlx.Tx, key provision.APIKey) (bool, error) {
+	var others []apiKeyRow
+	if err := tx.SelectContext(ctx, &others, liveKeysSQL, key.Provider, key.ID); err != nil {
+		return false, err
+	}
+	for _, other := range others {
+		if other.key().May(provision.ScopeKeysWrite) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
