@@ -40,7 +40,7 @@ type operation struct {
 	route   *routers.Route
 	public  bool            // needs no API key
 	scope   provision.Scope // that a key needs; empty when it is public
-	claimed bool // has a route
+	claimed bool            // has a route
 }
 
 func loadContract() (*contract, error) { return contractOf(openapiYAML) }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/internal/postgres"
@@ -44,12 +45,19 @@ var pools = []provision.Pool{
 // database is a PostgreSQL with the two providers and their pools, for what the store in memory does not keep.
 func database(t testing.TB) *postgres.Store {
 	t.Helper()
-	store := postgres.New(pgtest.New(t))
+	store, _ := openDatabase(t)
+	return store
+}
+
+func openDatabase(t testing.TB) (*postgres.Store, *sqlx.DB) {
+	t.Helper()
+	db := pgtest.New(t)
+	store := postgres.New(db)
 	for _, pool := range pools {
 		require.NoError(t, store.AddProvider(t.Context(), pool.Provider, pool.Provider))
 		require.NoError(t, store.AddPool(t.Context(), pool, provision.DataExport))
 	}
-	return store
+	return store, db
 }
 
 // world is an API over a store and a Temporal in memory, with two providers.

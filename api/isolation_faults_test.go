@@ -1,0 +1,156 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+// Stores with one mistake each: they forget for once whose the thing is, or say less than the truth.
+type (
+	everyKeyIsAdmin    struct{ Store }
+	anybodysOrder      struct{ Store }
+	anybodysOrders     struct{ Store }
+	anybodysDeletion   struct{ Store }
+	anybodysKey        struct{ Store }
+	anybodysRevocation struct{ Store }
+	anybodysKeys       struct{ Store }
+	notFoundButDone    struct{ Store }
+	anybodysHistory    struct{ Store }
+)
+
+func (s everyKeyIsAdmin) APIKey(ctx context.Context, id string) (provision.APIKey, error) {
+	key, err := s.Store.APIKey(ctx, id)
+	key.Role = provision.RoleAdmin
+	return key, err
+}
+
+func (s anybodysOrder) Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
+	key.Provider = "acme"
+	return s.Store.Order(ctx, key)
+}
+
+func (s anybodysOrders) Orders(ctx context.Context, _ string, filter provision.OrderFilter) ([]provision.OrderView, error) {
+	return s.Store.Orders(ctx, "acme", filter)
+}
+
+func (s anybodysDeletion) DeleteAccount(ctx context.Context, actor, _, id string, version int64) error {
+	return s.Store.DeleteAccount(ctx, actor, "acme", id, version)
+}
+
+func (s anybodysKey) ProviderAPIKey(ctx context.Context, _, id string) (provision.APIKey, error) {
+	return s.Store.ProviderAPIKey(ctx, "acme", id)
+}
+
+func (s anybodysRevocation) RevokeAPIKey(ctx context.Context, actor, _, id string, keepOne bool) (provision.APIKey, error) {
+	return s.Store.RevokeAPIKey(ctx, actor, "acme", id, keepOne)
+}
+
+func (s anybodysKeys) APIKeys(ctx context.Context, _ string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error) {
+	return s.Store.APIKeys(ctx, "acme", limit, after)
+}
+
+func (s notFoundButDone) InvalidateAccount(ctx context.Context, actor, _, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
+	_, _, _ = s.Store.InvalidateAccount(ctx, actor, "acme", id, version, reason)
+	return provision.Account{}, nil, provision.ErrNotFound
+}
+
+func (s anybodysHistory) AccountEvents(ctx context.Context, _, id string, after int64, limit int) ([]provision.AccountEvent, error) {
+	return s.Store.AccountEvents(ctx, "acme", id, after, limit)
+}
+
+// The walk finds every kind of mistake that it is there for, and finds it where it is.
+func TestTheWalkFindsWhatIsBroken(t *testing.T) {
+	t.Parallel()
+	store := func(wrap func(Store) Store) fault { return fault{store: wrap} }
+	scope := func(operation string, scope provision.Scope) fault {
+		return fault{server: func(s *server) { s.contract.operations[operation].scope = scope }}
+	}
+	for name, c := range map[string]struct {
+		fault     fault
+		operation string
+		finding   string
+	}{
+		"a lesser scope is asked for":     {scope("POST /v1/orders/:order_id/retry", provision.ScopeOrdersRead), "retryOrder", "acme's viewer has no scope orders:operate"},
+		"keys are shown to all roles":     {scope("GET /v1/api-keys", provision.ScopeOrdersRead), "listAPIKeys", "acme's marketplace has no scope keys:read"},
+		"a scope that nobody needs":       {scope("GET /v1/orders", provision.ScopeKeysWrite), "listOrders", "acme's viewer was answered with 403"},
+		"every key is an admin's":         {store(func(s Store) Store { return everyKeyIsAdmin{s} }), "deleteAccount", "acme's marketplace changed acme's rows in accounts"},
+		"an order is read by its id":      {store(func(s Store) Store { return anybodysOrder{s} }), "getOrder", `another provider's viewer was shown "mk-contact"`},
+		"an order is told by its id":      {store(func(s Store) Store { return anybodysOrder{s} }), "cancelOrder", "another provider's operator reached a workflow of acme's"},
+		"a list is everybody's":           {store(func(s Store) Store { return anybodysOrders{s} }), "listOrders", `another provider's marketplace was shown "mk-alias"`},
+		"an account is deleted by its id": {store(func(s Store) Store { return anybodysDeletion{s} }), "deleteAccount", "another provider's operator changed acme's rows in accounts"},
+		"a key is read by its id":         {store(func(s Store) Store { return anybodysKey{s} }), "getAPIKey", `another provider's admin was shown "mk-key"`},
+		"a key is revoked by its id":      {store(func(s Store) Store { return anybodysRevocation{s} }), "revokeAPIKey", "another provider's admin changed acme's rows in access_events"},
+		"the keys are everybody's":        {store(func(s Store) Store { return anybodysKeys{s} }), "listAPIKeys", `another provider's admin was shown "acme"`},
+		"it is done, and then not found":  {store(func(s Store) Store { return notFoundButDone{s} }), "invalidateAccount", "another provider's operator changed acme's rows in account_events"},
+		"a history is read by its id":     {store(func(s Store) Store { return anybodysHistory{s} }), "listAccountEvents", "named what is acme's and was answered with 200"},
+		"a header tells": {fault{around: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				rw.Header().Set("X-Looked-At", "mk-root@acme.example")
+				next.ServeHTTP(rw, r)
+			})
+		}}, "getAccount", `another provider's viewer was shown "mk-root"`},
+		"a refusal that says too much": {fault{around: func(next http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				answer := httptest.NewRecorder()
+				next.ServeHTTP(answer, r)
+				rw.WriteHeader(answer.Code)
+				_, _ = rw.Write([]byte(strings.ReplaceAll(answer.Body.String(), "there is no", "it is acme's:")))
+			})
+		}}, "editAccount", `was shown "acme": 404`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found := strings.Join(setupWalk(t, c.fault).run(c.operation), "\n")
+			require.Contains(t, found, c.operation+": ")
+			require.Contains(t, found, c.finding)
+		})
+	}
+}
+
+func TestTheWalkWantsEveryOperationAndEveryTable(t *testing.T) {
+	t.Parallel()
+	w := setupWalk(t, fault{})
+	delete(w.table, "getAccount")
+	w.table["sellAccount"] = walked{}
+	require.Equal(t, []string{"getAccount: the walk does not know it: add a line to walkTable",
+		"sellAccount is no operation of the document: take its line out of walkTable"}, w.run("getAccount"))
+
+	w.findings = nil
+	for _, p := range w.contract.operations["GET /v1/accounts/:account_id"].route.PathItem.Parameters {
+		p.Value.Name = "shelf"
+	}
+	w.operation(w.contract.operations["GET /v1/accounts/:account_id"], walked{})
+	require.Equal(t, []string{"getAccount: nothing of acme's is known for {shelf}: add a fixture"}, w.findings)
+
+	w.findings = nil
+	_, err := w.db.ExecContext(t.Context(), `CREATE TABLE shelves (id int)`)
+	require.NoError(t, err)
+	w.rows("acme")
+	require.Equal(t, []string{"table shelves does not say whose its rows are: give it a column provider, or name it in nobodys"}, w.findings)
+}
+
+// A stream is read until its caller has had enough: what it tells by then is searched.
+func TestTheWalkReadsStreams(t *testing.T) {
+	t.Parallel()
+	w := setupWalk(t, fault{around: func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			_, _ = fmt.Fprint(rw, "data: mk-user\n\n")
+			<-r.Context().Done()
+		})
+	}})
+	op := w.contract.operations["GET /v1/orders"]
+	began := time.Now()
+	w.foreign(op, walked{stream: true}, provision.RoleViewer, true, false)
+	require.Less(t, time.Since(began), time.Minute)
+	require.Len(t, w.findings, 1)
+	require.Contains(t, w.findings[0], `was shown "mk-user"`)
+}

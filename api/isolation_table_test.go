@@ -1,0 +1,144 @@
+package api
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+// walked says how the walk of isolation_test.go sends an operation so that nothing is wrong with it but, perhaps, who sends it.
+// {name} stands for a value of the fixtures below.
+type walked struct {
+	body    string   // what is right
+	foreign []string // other bodies, which name what is acme's: no other provider's key may get a 2xx for them
+	queries []string // besides the bare address: filters that find what is acme's
+	header  []string // pairs of name and value
+	answer  int      // what a key gets that may do it; 0: any 2xx
+	stream  bool     // it answers for as long as the caller listens
+}
+
+// Every operation of openapi.yaml stands here: a new one takes a line, and a fixture when its path has a new parameter.
+func walkTable() map[string]walked {
+	const (
+		order   = `"marketplace":"nordic","order_mode":"new_account","iam_user_name":"anna","aws_contact_name":"Anna","aws_account_alias":"berg"`
+		account = `"marketplace":"nordic","model":"SPAM","name":"Pool 1","root_email":"a@b.example"`
+		reason  = `{"reason":"because"}`
+		newKey  = `{"name":"one more","role":"marketplace"}`
+	)
+	ifMatch := []string{"If-Match", "*"}
+	return map[string]walked{
+		"createOrder":   {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"listOrders":    {queries: []string{"account_id={held_account}", "marketplace=nordic", "limit=1", "state=completed"}},
+		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"getOrder":      {},
+		"correctOrder":  {body: `{"aws_account_alias":"berg-2"}`},
+		"cancelOrder":   {body: reason},
+		"retryOrder":    {body: reason},
+		"failOrder":     {body: reason},
+		"swapOrder":     {body: `{"account_id":"{held_account}","reason":"because"}`},
+
+		"addAccount": {
+			body:    `{"id":"{new_account}","role_arn":"arn:aws:iam::{new_account}:role/Q","environment":"production",` + account + `}`,
+			foreign: []string{`{"id":"{account_id}","role_arn":"arn:aws:iam::{account_id}:role/Q","environment":"production",` + account + `}`},
+		},
+		"listAccounts":      {queries: []string{"status=provisioning", "marketplace=nordic", "limit=1"}},
+		"getAccount":        {},
+		"editAccount":       {body: `{"name":"Pool 2"}`, header: ifMatch},
+		"deleteAccount":     {header: ifMatch},
+		"invalidateAccount": {body: reason},
+		"returnAccount":     {body: reason},
+		"verifyAccount":     {},
+		"listAccountEvents": {queries: []string{"limit=1"}},
+
+		"listAPIKeys":  {queries: []string{"limit=1"}},
+		"createAPIKey": {body: newKey},
+		"getAPIKey":    {},
+		"rotateAPIKey": {body: `{"overlap_hours":2}`},
+		"revokeAPIKey": {},
+
+		"revealPassword": {body: `{"token":"{forged_token}"}`, answer: http.StatusNotFound}, // the token is the credential
+		"getOpenAPI":     {},
+	}
+}
+
+// fixtures make a resource of acme for a parameter of a path, anew each time, and say what it is called.
+var fixtures = map[string]func(*walk) map[string]string{
+	"order_id":   (*walk).order,
+	"account_id": (*walk).account,
+	"key_id":     (*walk).apiKey,
+}
+
+// markers are in acme's data and in nobody else's: each of them in something that the API shows to acme.
+var markers = []string{"mk-user", "mk-contact", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role", "mk-external", "mk-key"}
+
+// nobodys are the tables whose rows belong to no provider. Those of every other table have a column that says whose they are.
+var nobodys = []string{"account_models", "account_transitions", "order_transitions", "goose_db_version"}
+
+func (w *walk) next() int {
+	w.number++
+	return w.number
+}
+
+// stock adds an account to acme's pool.
+func (w *walk) stock(status provision.AccountStatus) string {
+	n := w.next()
+	id := fmt.Sprintf("%012d", n)
+	_, _, err := w.database.AddAccount(w.t.Context(), provision.Account{ID: id, Pool: pools[0], Model: provision.ModelSPAM, Status: status,
+		Name: "mk-account", RootEmail: "mk-root@acme.example", RoleARN: "arn:aws:iam::" + id + ":role/mk-role", ExternalID: fmt.Sprintf("mk-external-of-%d-or-more", n)}, "test")
+	require.NoError(w.t, err)
+	return id
+}
+
+func (w *walk) account() map[string]string {
+	return map[string]string{"account_id": w.stock("")}
+}
+
+// order is an order of acme that asks for another alias and holds an account.
+func (w *walk) order() map[string]string {
+	key, account := w.claimed()
+	require.NoError(w.t, w.database.RequireAction(w.t.Context(), key,
+		provision.Failure{Code: provision.CodeAliasTaken, Field: "aws_account_alias", Value: "mk-alias", Reason: "taken"}))
+	return map[string]string{"order_id": key.ID, "held_account": account}
+}
+
+func (w *walk) claimed() (provision.OrderKey, string) {
+	ctx := w.t.Context()
+	account := w.stock(provision.AccountReady)
+	key := provision.OrderKey{Provider: "acme", ID: fmt.Sprintf("mk-order-%d", w.next())}
+	_, err := w.database.OpenOrder(ctx, provision.Order{OrderKey: key, AcceptedAt: time.Now().UTC().Truncate(time.Microsecond), Request: provision.Request{
+		Marketplace: "nordic", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, IAMUserName: "mk-user", ContactName: "mk-contact",
+		AccountAlias: "mk-alias", AlternateContact: &provision.AlternateContact{Name: "mk-contact", Email: "mk-mail@acme.example", Phone: "+46 8 1", Title: "t"}}})
+	require.NoError(w.t, err)
+	claim, err := w.database.ClaimAccount(ctx, key)
+	require.NoError(w.t, err)
+	require.Equal(w.t, account, claim.Account.ID)
+	return key, account
+}
+
+// completed is an order of acme whose password is still to be taken; forged_token is a link to it with a wrong signature.
+func (w *walk) completed() map[string]string {
+	ctx := w.t.Context()
+	key, account := w.claimed()
+	_, err := w.database.KeepPassword(ctx, key, account, []byte("sealed"))
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.database.Allocate(ctx, key, account, provision.Result{AccountID: account, AccountModel: provision.ModelSPAM, AccountAlias: "mk-alias",
+		IAMUserName: "mk-user", Report: provision.Report{Name: "mk-result", Kind: provision.DataExport}, CompletedAt: time.Now().UTC()}))
+	var id uuid.UUID
+	require.NoError(w.t, w.db.GetContext(ctx, &id, `SELECT id FROM order_passwords WHERE order_id = $1`, key.ID))
+	token, _, _ := strings.Cut(w.server.revealToken(id), ".")
+	return map[string]string{"completed_order": key.ID, "allocated_account": account, "forged_token": token + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
+}
+
+func (w *walk) apiKey() map[string]string {
+	_, key := NewKey("acme", "mk-key", provision.RoleViewer)
+	_, err := w.database.AddAPIKey(w.t.Context(), "test", key)
+	require.NoError(w.t, err)
+	return map[string]string{"key_id": key.ID}
+}

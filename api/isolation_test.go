@@ -1,0 +1,356 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
+)
+
+// walk sends every operation of openapi.yaml with a key of every role, of the provider acme and of another one, and looks what
+// the answers and the database show. The table and the fixtures stand in isolation_table_test.go.
+type walk struct {
+	*world
+	t         *testing.T
+	database  *postgres.Store
+	db        *sqlx.DB
+	told      *toldWorkflows
+	contract  *contract // read apart from the server's: a server that errs about a scope must not err with it
+	table     map[string]walked
+	around    http.Handler
+	keys      map[string]map[provision.Role]string // by provider
+	shared    map[string]string                    // names of resources of acme that no call may change
+	everybody []string                             // ids of everything of acme's that is shared
+	number    int
+	findings  []string
+	shown     map[string]bool // markers that acme has seen
+}
+
+// toldWorkflows is a Temporal that does nothing and remembers whose orders it was told of.
+type toldWorkflows struct{ keys []provision.OrderKey }
+
+func (w *toldWorkflows) StartOrder(_ context.Context, order provision.Order, _ []byte) (bool, *provision.Order, []byte, error) {
+	return true, nil, nil, w.tell(order.OrderKey)
+}
+
+func (w *toldWorkflows) OrderNotYetStored(context.Context, provision.OrderKey) (*provision.Order, error) {
+	return nil, provision.ErrNotFound
+}
+
+func (w *toldWorkflows) Correct(_ context.Context, key provision.OrderKey, _ provision.Correction, _ provision.Action) error {
+	return w.tell(key)
+}
+
+func (w *toldWorkflows) Act(_ context.Context, key provision.OrderKey, _ string, _ provision.Action) error {
+	return w.tell(key)
+}
+
+func (w *toldWorkflows) VerifyDue(context.Context) error { return nil }
+
+func (w *toldWorkflows) WakeOrders(_ context.Context, keys []provision.OrderKey) error {
+	return w.tell(keys...)
+}
+
+func (w *toldWorkflows) tell(keys ...provision.OrderKey) error {
+	w.keys = append(w.keys, keys...)
+	return nil
+}
+
+// fault is something that the walk must find: how the server, or the store behind it, is broken.
+type fault struct {
+	store  func(Store) Store
+	server func(*server)
+	around func(http.Handler) http.Handler
+}
+
+func setupWalk(t *testing.T, broken fault) *walk {
+	t.Helper()
+	database, db := openDatabase(t)
+	w := &walk{t: t, database: database, db: db, told: &toldWorkflows{}, table: walkTable(), shown: map[string]bool{}, shared: map[string]string{},
+		keys: map[string]map[provision.Role]string{"acme": {}, "globex": {}}}
+	w.world = setup(t, func(c *Config) {
+		c.Store, c.Workflows, c.Now = database, w.told, time.Now
+		if broken.store != nil {
+			c.Store = broken.store(database)
+		}
+	})
+	if broken.server != nil {
+		broken.server(w.server)
+	}
+	var err error
+	w.around, err = w.server.routes()
+	require.NoError(t, err)
+	if broken.around != nil {
+		w.around = broken.around(w.around)
+	}
+	w.contract, err = loadContract()
+	require.NoError(t, err)
+	for provider := range w.keys {
+		for _, role := range provision.Roles {
+			text, key := NewKey(provider, provider+" "+string(role), role)
+			_, err := database.AddAPIKey(t.Context(), "test", key)
+			require.NoError(t, err)
+			w.keys[provider][role] = text
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(fixtures)) {
+		maps.Copy(w.shared, fixtures[name](w))
+	}
+	maps.Copy(w.shared, w.completed())
+	w.everybody = slices.DeleteFunc(slices.Collect(maps.Values(w.shared)), func(id string) bool { return id == w.shared["forged_token"] })
+	return w
+}
+
+// run walks the operations of those ids, or all of them, and returns what is wrong.
+func (w *walk) run(only ...string) []string {
+	listed := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(w.contract.operations)) {
+		op := w.contract.operations[name]
+		listed[op.OperationID] = true
+		if len(only) > 0 && !slices.Contains(only, op.OperationID) {
+			continue
+		}
+		how, known := w.table[op.OperationID]
+		if !known {
+			w.find("%s: the walk does not know it: add a line to walkTable", op.OperationID)
+			continue
+		}
+		w.operation(op, how)
+	}
+	for id := range w.table {
+		if !listed[id] {
+			w.find("%s is no operation of the document: take its line out of walkTable", id)
+		}
+	}
+	return w.findings
+}
+
+func (w *walk) find(format string, args ...any) {
+	w.findings = append(w.findings, fmt.Sprintf(format, args...))
+}
+
+func (w *walk) operation(op *operation, how walked) {
+	params := map[string]func(*walk) map[string]string{}
+	for _, p := range op.route.PathItem.Parameters {
+		fixture := fixtures[p.Value.Name]
+		if fixture == nil {
+			w.find("%s: nothing of acme's is known for {%s}: add a fixture", op.OperationID, p.Value.Name)
+			return
+		}
+		params[p.Value.Name] = fixture
+	}
+	if op.public {
+		w.public(op, how)
+		return
+	}
+	before := w.rows("acme")
+	unchanged := func(who string) {
+		after := w.rows("acme")
+		for table := range after {
+			if before[table] != after[table] {
+				w.find("%s: %s changed acme's rows in %s", op.OperationID, who, table)
+			}
+		}
+		before = after
+	}
+	for _, role := range provision.Roles {
+		may := role.Allows(op.scope)
+		w.foreign(op, how, role, may, len(params) > 0)
+		unchanged("another provider's " + string(role))
+		if !may {
+			answer := w.call(op, how, w.keys["acme"][role], how.body, "", w.shared)
+			w.refused(op, answer, "acme's "+string(role))
+			if len(w.told.keys) > 0 {
+				w.find("%s: acme's %s reached a workflow", op.OperationID, role)
+			}
+			unchanged("acme's " + string(role))
+		}
+	}
+	for _, role := range op.scope.Roles() {
+		for _, query := range append([]string{""}, how.queries...) {
+			names := maps.Clone(w.shared)
+			for _, fixture := range params {
+				maps.Copy(names, fixture(w))
+			}
+			answer := w.call(op, how, w.keys["acme"][role], how.body, query, names)
+			if right := answer.Code/100 == 2; how.answer == 0 && !right || how.answer != 0 && answer.Code != how.answer {
+				w.find("%s: acme's %s was answered with %d %s", op.OperationID, role, answer.Code, answer.Body)
+			}
+			for _, marker := range markers {
+				w.shown[marker] = w.shown[marker] || strings.Contains(answer.Body.String(), marker)
+			}
+		}
+	}
+}
+
+// foreign sends the operation as another provider does.
+func (w *walk) foreign(op *operation, how walked, role provision.Role, may, named bool) {
+	who := "another provider's " + string(role)
+	send := func(body, query string, named bool) {
+		w.told.keys = nil
+		answer := w.call(op, how, w.keys["globex"][role], body, query, w.shared)
+		w.leaks(op, answer, who, body+op.route.Path+query)
+		switch {
+		case !may:
+			w.refused(op, answer, who)
+		case answer.Code >= 500, answer.Code == http.StatusUnauthorized, answer.Code == http.StatusForbidden:
+			w.find("%s: %s was answered with %d %s", op.OperationID, who, answer.Code, answer.Body)
+		case named && answer.Code/100 == 2, named && len(op.route.PathItem.Parameters) > 0 && answer.Code != http.StatusNotFound:
+			w.find("%s: %s named what is acme's and was answered with %d", op.OperationID, who, answer.Code)
+		}
+		if slices.ContainsFunc(w.told.keys, func(key provision.OrderKey) bool { return key.Provider == "acme" || !may }) {
+			w.find("%s: %s reached a workflow of acme's", op.OperationID, who)
+		}
+		w.told.keys = nil
+	}
+	for _, query := range append([]string{""}, how.queries...) {
+		send(how.body, query, named)
+	}
+	for _, body := range how.foreign {
+		send(body, "", true)
+	}
+}
+
+// public sends an operation that needs no key, without one and with another provider's.
+func (w *walk) public(op *operation, how walked) {
+	before := w.rows("acme")
+	for _, key := range []string{"", w.keys["globex"][provision.RoleAdmin]} {
+		answer := w.call(op, how, key, how.body, "", w.shared)
+		if how.answer == 0 && answer.Code/100 != 2 || how.answer != 0 && answer.Code != how.answer {
+			w.find("%s: everybody was answered with %d %s", op.OperationID, answer.Code, answer.Body)
+		}
+		w.leaks(op, answer, "everybody", how.body)
+	}
+	if !maps.Equal(before, w.rows("acme")) {
+		w.find("%s: everybody changed acme's rows", op.OperationID)
+	}
+}
+
+// refused finds an answer that does not say which scope is missing.
+func (w *walk) refused(op *operation, answer *httptest.ResponseRecorder, who string) {
+	var p Problem
+	_ = json.Unmarshal(answer.Body.Bytes(), &p) // what is no problem has no code
+	if answer.Code != http.StatusForbidden || p.Code != codeForbidden || !strings.Contains(p.Detail, string(op.scope)) {
+		w.find("%s: %s has no scope %s and was answered with %d %s", op.OperationID, who, op.scope, answer.Code, answer.Body)
+	}
+}
+
+// leaks finds what is acme's anywhere in an answer: what the caller has sent itself is no news.
+func (w *walk) leaks(op *operation, answer *httptest.ResponseRecorder, who, sent string) {
+	var header bytes.Buffer
+	_ = answer.Header().Write(&header)
+	text := header.String() + answer.Body.String()
+	for _, secret := range slices.Concat(markers, w.everybody, []string{"acme"}) {
+		for name, id := range w.shared {
+			if id == secret && strings.Contains(sent, "{"+name+"}") {
+				text = strings.ReplaceAll(text, id, "")
+			}
+		}
+		if strings.Contains(text, secret) {
+			w.find("%s: %s was shown %q: %d %s", op.OperationID, who, secret, answer.Code, text)
+		}
+	}
+}
+
+var placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
+
+// call sends the operation once.
+func (w *walk) call(op *operation, how walked, key, body, query string, names map[string]string) *httptest.ResponseRecorder {
+	fill := func(text string) string {
+		return placeholder.ReplaceAllStringFunc(text, func(name string) string {
+			if value, ok := names[strings.Trim(name, "{}")]; ok {
+				return value
+			}
+			require.Contains(w.t, []string{"{n}", "{new_account}"}, name, "no fixture makes it")
+			return fmt.Sprintf("9%011d", w.number)
+		})
+	}
+	w.next()
+	ctx := w.t.Context()
+	if how.stream {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, 300*time.Millisecond)
+		defer stop()
+	}
+	target := fill(op.route.Path)
+	if query != "" {
+		target += "?" + fill(query)
+	}
+	r := httptest.NewRequestWithContext(ctx, op.route.Method, target, strings.NewReader(fill(body)))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	for i := 0; i < len(how.header); i += 2 {
+		r.Header.Set(how.header[i], how.header[i+1])
+	}
+	return serve(w.around, r)
+}
+
+const tablesSQL = `
+SELECT t.table_name, EXISTS (SELECT 1 FROM information_schema.columns c WHERE c.table_schema = 'public' AND c.table_name = t.table_name AND c.column_name = 'provider')
+FROM information_schema.tables t WHERE t.table_schema = 'public' AND t.table_type = 'BASE TABLE' ORDER BY 1`
+
+// rows are all rows of a provider, table by table; the schema says which tables there are. When a key was last used is not
+// among them: using it is no change.
+func (w *walk) rows(provider string) map[string]string {
+	ctx := w.t.Context()
+	tables, err := w.db.QueryContext(ctx, tablesSQL)
+	require.NoError(w.t, err)
+	defer func() { _ = tables.Close() }()
+	var parts []string
+	for tables.Next() {
+		var name string
+		var owned bool
+		require.NoError(w.t, tables.Scan(&name, &owned))
+		column := "provider"
+		switch {
+		case name == "providers":
+			column = "id"
+		case slices.Contains(nobodys, name):
+			continue
+		case !owned:
+			w.find("table %s does not say whose its rows are: give it a column provider, or name it in nobodys", name)
+			continue
+		}
+		parts = append(parts, fmt.Sprintf(`SELECT '%[1]s' AS name, COALESCE(string_agg((to_jsonb(r) - 'last_used_at')::text, E'\n' ORDER BY to_jsonb(r)::text), '') AS rows FROM %[1]s r WHERE r.%[2]s = $1`,
+			name, column))
+	}
+	require.NoError(w.t, tables.Err())
+	var dumped []struct{ Name, Rows string }
+	require.NoError(w.t, w.db.SelectContext(ctx, &dumped, strings.Join(parts, " UNION ALL "), provider))
+	dump := map[string]string{}
+	for _, d := range dumped {
+		dump[d.Name] = d.Rows
+	}
+	return dump
+}
+
+// Every operation × every role × the own provider and another one.
+func TestNobodyGetsPastHisScopesOrHisProvider(t *testing.T) {
+	t.Parallel()
+	w := setupWalk(t, fault{})
+	require.Empty(t, strings.Join(w.run(), "\n"))
+	for _, marker := range markers {
+		require.True(t, w.shown[marker], "no answer ever showed %s to acme itself, so it proves nothing that nobody else sees it", marker)
+	}
+	for _, name := range []string{"orders", "accounts", "api_keys", "account_events", "order_events", "order_passwords", "events", "access_events", "pools", "providers"} {
+		require.NotEmpty(t, w.rows("acme")[name], "acme has rows in %s", name)
+	}
+}
