@@ -88,3 +88,35 @@ func TestNewKeysAreOfTheDocumentedForm(t *testing.T) {
 	require.True(t, ok)
 	require.NotContains(t, string(key.SecretSHA256), secret)
 }
+
+func TestAKeyWithoutTheScopeIsToldWhoHasIt(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	store := w.addKeyOf("acme", provision.RoleMarketplace)
+	w.orderIn(provision.ActionRequired, "aws_account_alias")
+	p := readProblem(t, w.send(store, http.MethodPost, "/v1/orders/MP-1/retry", `{"reason":"r"}`), http.StatusForbidden, codeForbidden)
+	require.Equal(t, "this needs the scope orders:operate; a key of role marketplace does not have that: use a key of role operator or admin", p.Detail)
+	p = readProblem(t, w.send(store, http.MethodPost, "/v1/accounts", "{"), http.StatusForbidden, codeForbidden)
+	require.Contains(t, p.Detail, "accounts:write", "before anything is said about the body")
+	p = readProblem(t, w.send(store, http.MethodGet, "/v1/accounts/111122223333", ""), http.StatusForbidden, codeForbidden)
+	require.Contains(t, p.Detail, "accounts:read", "before anything is said about the account")
+	require.Zero(t, w.workflows.asked)
+	read[Order](t, w.send(store, http.MethodGet, "/v1/orders/MP-1", ""), http.StatusOK)
+	read[Order](t, w.send(w.addKeyOf("acme", provision.RoleOperator), http.MethodPost, "/v1/orders/MP-1/retry", `{"reason":"r"}`), http.StatusAccepted)
+}
+
+func TestAKeyOfFewerScopesThanItsRole(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	narrow := w.addKeyOf("acme", provision.RoleOperator, func(k *provision.APIKey) {
+		k.Scopes = []provision.Scope{provision.ScopeOrdersRead, provision.ScopeKeysWrite} // the role does not have the second one
+	})
+	id, _, _ := splitKey("Bearer " + narrow)
+	read[OrderPage](t, w.send(narrow, http.MethodGet, "/v1/orders", ""), http.StatusOK)
+	p := readProblem(t, w.send(narrow, http.MethodGet, "/v1/accounts", ""), http.StatusForbidden, codeForbidden)
+	require.Equal(t, "this needs the scope accounts:read; a key of role operator has that, but API key "+id+
+		" was made with fewer scopes: use a key of role viewer, operator or admin", p.Detail)
+	readProblem(t, w.send(narrow, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"admin"}`), http.StatusForbidden, codeForbidden)
+	unknown := w.addKeyOf("acme", "owner")
+	readProblem(t, w.send(unknown, http.MethodGet, "/v1/orders", ""), http.StatusForbidden, codeForbidden)
+}

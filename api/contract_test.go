@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -108,6 +109,35 @@ func TestDocumentedProblemsAreThoseOfTheTable(t *testing.T) {
 		_, retries := response.Value.Headers["Retry-After"]
 		require.Equal(t, row.retryAfter > 0, retries, name)
 	}
+}
+
+// A door that nobody thought of is not left open: the service does not start.
+func TestEveryOperationNamesOneScope(t *testing.T) {
+	t.Parallel()
+	const listOrders = "operationId: listOrders\n      tags: [Orders]\n"
+	const good = listOrders + "      security: [{apiKey: [orders:read]}]\n"
+	require.Contains(t, string(openapiYAML), good)
+	for bad, message := range map[string]string{
+		"":                                   "GET /v1/orders: says nothing about security: name its scope",
+		"security: [{apiKey: []}]":           "name exactly one scope",
+		"security: [{}]":                     "name exactly one scope",
+		"security: [{other: [orders:read]}]": "name exactly one scope",
+		"security: [{apiKey: [orders:read, orders:write]}]":          "name exactly one scope",
+		"security: [{apiKey: [orders:read]}, {apiKey: [keys:read]}]": "name exactly one scope",
+		"security: [{apiKey: [orders:see]}]":                         `"orders:see" is not a scope: use one of orders:read`,
+	} {
+		_, err := contractOf([]byte(strings.Replace(string(openapiYAML), good, listOrders+"      "+bad+"\n", 1)))
+		require.ErrorContains(t, err, message, bad)
+	}
+	c, err := loadContract()
+	require.NoError(t, err)
+	var public []string
+	for _, op := range c.operations {
+		if op.public {
+			public = append(public, op.OperationID)
+		}
+	}
+	require.ElementsMatch(t, []string{"revealPassword", "getOpenAPI"}, public)
 }
 
 func TestDocumentIsServedToEverybody(t *testing.T) {

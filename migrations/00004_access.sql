@@ -10,7 +10,8 @@ ALTER TABLE api_keys
     ADD CONSTRAINT api_keys_role_known CHECK (role IN ('marketplace', 'viewer', 'operator', 'admin')),
     ADD CONSTRAINT api_keys_scopes_are_words CHECK (cardinality(scopes) > 0 AND array_position(scopes, NULL) IS NULL AND array_to_string(scopes, ' ') ~ '^[a-z]+:[a-z]+( [a-z]+:[a-z]+)*$'),
     ADD CONSTRAINT api_keys_limit_is_one CHECK (requests_per_second > 0 AND requests_per_second <= 100000),
-    ADD CONSTRAINT api_keys_do_not_replace_themselves CHECK (replaced_by <> id);
+    ADD CONSTRAINT api_keys_do_not_replace_themselves CHECK (replaced_by <> id),
+    ADD CONSTRAINT api_keys_replaced_ends CHECK (replaced_by IS NULL OR expires_at IS NOT NULL);
 ALTER TABLE api_keys ALTER COLUMN role DROP DEFAULT;
 COMMENT ON COLUMN api_keys.scopes IS 'what it may do of what its role may do; NULL = all of that';
 COMMENT ON COLUMN api_keys.requests_per_second IS 'its own rate limit; NULL = that of the server';
@@ -21,7 +22,7 @@ CREATE INDEX api_keys_newest_first ON api_keys (provider, created_at DESC, id DE
 
 CREATE TABLE access_events (
     seq      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    provider text NOT NULL REFERENCES providers (id),
+    provider text NOT NULL,
     at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     actor    text NOT NULL,
     what     text NOT NULL,
@@ -60,7 +61,7 @@ BEGIN
     END IF;
     IF NEW.replaced_by IS DISTINCT FROM OLD.replaced_by THEN
         INSERT INTO access_events (provider, actor, what, key_id, detail)
-        VALUES (NEW.provider, qm_actor(), 'rotated', NEW.id, 'replaced by ' || NEW.replaced_by || ', lives until ' || to_char(NEW.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
+        VALUES (NEW.provider, qm_actor(), 'rotated', NEW.id, 'replaced by ' || NEW.replaced_by || ', lives until ' || COALESCE(to_char(NEW.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), '-'));
     END IF;
     IF NEW.revoked_at IS DISTINCT FROM OLD.revoked_at THEN
         INSERT INTO access_events (provider, actor, what, key_id) VALUES (NEW.provider, qm_actor(), 'revoked', NEW.id);

@@ -155,3 +155,29 @@ func TestFilesAreNumberedWithoutGaps(t *testing.T) {
 		require.Equal(t, fmt.Sprintf("%05d", i+1), match[1], "%s: the next free number is wanted", name)
 	}
 }
+
+// Keys that were there before keys had roles could do everything, and still can.
+func TestKeysFromBeforeRolesAreAdmins(t *testing.T) {
+	t.Parallel()
+	db, names := setup(t)
+	before := fstest.MapFS{}
+	for _, name := range names[:3] {
+		text, err := fs.ReadFile(migrations.FS(), name)
+		require.NoError(t, err)
+		before[name] = &fstest.MapFile{Data: text}
+	}
+	_, err := migrations.UpFS(t.Context(), db.DB, before)
+	require.NoError(t, err)
+	db.MustExec(`INSERT INTO providers (id, name) VALUES ('acme', 'Acme')`)
+	db.MustExec(`INSERT INTO api_keys (id, provider, name, secret_sha256) VALUES ('old', 'acme', 'old', decode(repeat('07', 32), 'hex'))`)
+	_, err = migrations.Up(t.Context(), db.DB)
+	require.NoError(t, err)
+	var role string
+	var scopes *string
+	require.NoError(t, db.QueryRow(`SELECT role, scopes::text FROM api_keys WHERE id = 'old'`).Scan(&role, &scopes))
+	require.Equal(t, "admin", role)
+	require.Nil(t, scopes)
+	var unset *string
+	require.NoError(t, db.Get(&unset, `SELECT column_default FROM information_schema.columns WHERE table_name = 'api_keys' AND column_name = 'role'`))
+	require.Nil(t, unset, "nobody becomes an admin by saying nothing")
+}

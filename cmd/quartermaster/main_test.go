@@ -59,6 +59,59 @@ func TestTheStockByCommandLine(t *testing.T) {
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
+func TestKeysByCommandLine(t *testing.T) {
+	t.Parallel()
+	database := "--database-url=" + pgtest.URL(t)
+	keys := func(args ...string) (string, error) {
+		out, err := call(t, append(append([]string{"keys"}, args...), "--provider=acme", database)...)
+		return strings.TrimSpace(out), err
+	}
+	must := func(args ...string) string {
+		t.Helper()
+		out, err := keys(args...)
+		require.NoError(t, err, "%v", args)
+		return out
+	}
+	idOf := func(text string) string { return strings.Split(text, "_")[2] }
+	_, err := call(t, "providers", "add", "acme", database)
+	require.NoError(t, err)
+
+	store := must("create", "--name=store")
+	narrow := must("create", "--name=dashboard", "--role=viewer", "--scope=orders:read", "--scope=events:read", "--rate=2.5", "--expires=0")
+	list := must("list")
+	require.Regexp(t, idOf(store)+` +store +marketplace +all of the role +server's .* cli \S+ .* never +live`, list, "the least, unless it is said")
+	require.Regexp(t, idOf(narrow)+` +dashboard +viewer +orders:read and events:read +2.5/s .* never +never +live`, list)
+	require.NotContains(t, list, store)
+
+	for flag, message := range map[string]string{
+		"--scope=keys:write": "the role marketplace does not have keys:write, which only admin has",
+		"--scope=all":        `"all" is not a scope`,
+		"--rate=-1":          "-1 is not a limit",
+		"--expires=-1h":      "is past",
+		"--role=owner":       "--role must be one of",
+		"--name= ":           "needs 1 to 100 characters",
+	} {
+		_, err := keys("create", "--name=x", flag)
+		require.ErrorContains(t, err, message)
+	}
+
+	_, err = keys("rotate", idOf(store), "--overlap=1m")
+	require.ErrorContains(t, err, "use 1h0m0s to 720h0m0s")
+	successor := must("rotate", idOf(store), "--overlap=2h")
+	require.True(t, strings.HasPrefix(successor, "qm_live_"))
+	_, err = keys("rotate", idOf(store))
+	require.ErrorContains(t, err, "was rotated already, its successor is "+idOf(successor))
+	require.Regexp(t, idOf(store)+` .* replaced by `+idOf(successor), must("list"))
+	require.Contains(t, must("revoke", idOf(store)), "revoked "+idOf(store))
+	require.NotRegexp(t, `(?m)^`+idOf(store), must("list"))
+	require.Regexp(t, idOf(store)+` .* revoked`, must("list", "--all"))
+	_, err = keys("revoke", "000000000000")
+	require.ErrorIs(t, err, provision.ErrNotFound)
+
+	admin := must("create", "--name=admin", "--role=admin")
+	require.Contains(t, must("revoke", idOf(admin)), "revoked", "the last one, too: here another one can be made")
+}
+
 func TestAnotherSchemaIsRefused(t *testing.T) {
 	t.Parallel()
 	_, err := call(t, "accounts", "list", "--provider=acme", "--database-url="+pgtest.EmptyURL(t))

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -61,10 +62,11 @@ func ValidateAPIKey(k APIKey, now time.Time) []FieldError {
 		"needs 1 to %d characters, no space at either end and no control characters; it has %d", mostOfKeyName, length)
 	v.check("role", k.Role.Known(), "%q is not a role: use %s", k.Role, JoinWords(Roles, "or"))
 	for i, scope := range k.Scopes {
-		v.check("scopes", scope.Known(), "%q is not a scope: use some of %s", scope, JoinWords(RoleAdmin.Scopes(), "and"))
-		v.check("scopes", !scope.Known() || !k.Role.Known() || k.Role.Allows(scope),
+		field := fmt.Sprintf("scopes.%d", i)
+		v.check(field, scope.Known(), "%q is not a scope: use some of %s", scope, JoinWords(RoleAdmin.Scopes(), "and"))
+		v.check(field, !scope.Known() || !k.Role.Known() || k.Role.Allows(scope),
 			"the role %s does not have %s, which only %s has: choose another role, or leave the scope out", k.Role, scope, JoinWords(scope.Roles(), "or"))
-		v.check("scopes", !slices.Contains(k.Scopes[:i], scope), "%s is named twice: name it once", scope)
+		v.check(field, !slices.Contains(k.Scopes[:i], scope), "%s is named twice: name it once", scope)
 	}
 	if k.ExpiresAt != nil {
 		v.check("expires_at", now.Before(*k.ExpiresAt) && k.ExpiresAt.Year() < 10000,

@@ -1,0 +1,239 @@
+package api
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
+)
+
+// setupStored is an API over PostgreSQL, whose keys are those of setup: w.key and w.otherKey are admins.
+func setupStored(t *testing.T, change ...func(*Config)) (*world, *postgres.Store) {
+	t.Helper()
+	store := database(t)
+	w := setup(t, append([]func(*Config){func(c *Config) { c.Store, c.Now = store, time.Now }}, change...)...)
+	for _, key := range w.store.keys {
+		_, err := store.AddAPIKey(t.Context(), "test", key)
+		require.NoError(t, err)
+	}
+	return w, store
+}
+
+// create makes a key with the key of an admin and returns its text.
+func (w *world) create(t *testing.T, form string) (text string, key APIKey) {
+	t.Helper()
+	made := read[NewAPIKeyText](t, w.send(w.key, http.MethodPost, "/v1/api-keys", form), http.StatusCreated)
+	return made.Secret, made.APIKey
+}
+
+func (w *world) verb(key, id, verb, body string) (status int, text string) {
+	answer := w.send(key, http.MethodPost, "/v1/api-keys/"+id+"/"+verb, body)
+	return answer.Code, answer.Body.String()
+}
+
+func TestANewKeyIsShownOnce(t *testing.T) {
+	t.Parallel()
+	w, _ := setupStored(t)
+	answer := w.send(w.key, http.MethodPost, "/v1/api-keys", `{"name":"nordic store","role":"marketplace","requests_per_second":5,"expires_at":"2099-01-01T00:00:00Z"}`)
+	made := read[NewAPIKeyText](t, answer, http.StatusCreated)
+	require.Equal(t, "/qm/v1/api-keys/"+made.APIKey.ID, answer.Header().Get("Location"))
+	require.Equal(t, provision.RoleMarketplace.Scopes(), made.APIKey.Scopes)
+	require.Equal(t, "key "+w.keyID(), *made.APIKey.CreatedBy)
+	require.InDelta(t, 5, *made.APIKey.RequestsPerSecond, 0)
+	require.Nil(t, made.APIKey.LastUsedAt)
+
+	read[OrderPage](t, w.send(made.Secret, http.MethodGet, "/v1/orders", ""), http.StatusOK)
+	_, secret, _ := splitKey("Bearer " + made.Secret)
+	for _, target := range []string{"/v1/api-keys", "/v1/api-keys/" + made.APIKey.ID} {
+		text := w.get(target).Body.String()
+		require.Contains(t, text, "nordic store")
+		require.Contains(t, text, "last_used_at")
+		require.NotContains(t, text, secret)
+		require.NotContains(t, text, "sha256")
+	}
+	require.NotContains(t, w.log.String(), secret)
+	readProblem(t, w.get("/v1/api-keys/000000000000"), http.StatusNotFound, codeNotFound)
+	readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/api-keys/"+made.APIKey.ID, ""), http.StatusNotFound, codeNotFound)
+}
+
+func TestPagesOfKeys(t *testing.T) {
+	t.Parallel()
+	w, _ := setupStored(t)
+	want := []string{}
+	for i := range 4 {
+		_, key := w.create(t, fmt.Sprintf(`{"name":"k%d","role":"viewer"}`, i))
+		want = append(want, key.ID)
+	}
+	slices.Reverse(want)
+	want = append(want, w.keyID())
+	got := []string{}
+	for cursor := ""; ; {
+		page := read[APIKeyPage](t, w.get("/v1/api-keys?limit=2"+cursor), http.StatusOK)
+		for _, key := range page.Items {
+			got = append(got, key.ID)
+		}
+		if page.NextCursor == nil {
+			break
+		}
+		cursor = "&cursor=" + *page.NextCursor
+	}
+	require.Equal(t, want, got)
+	readProblem(t, w.get("/v1/api-keys?cursor="+*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o"})), http.StatusBadRequest, codeInvalidParameter)
+}
+
+func TestWrongKeysAreRefusedByField(t *testing.T) {
+	t.Parallel()
+	w, _ := setupStored(t, func(c *Config) { c.RequestsPerSecond = 50 })
+	for form, wrong := range map[string]map[string]string{
+		`{}`:                                 {"name": "is missing", "role": "is missing"},
+		`{"name":" x","role":"root"}`:        {"name": "no space at either end", "role": `use marketplace, viewer, operator or admin`},
+		`{"name":"a\u0007","role":"viewer"}`: {"name": "no control characters"},
+		`{"name":"x","role":"viewer","scopes":["orders:write"]}`:              {"scopes.0": "the role viewer does not have orders:write, which only marketplace, operator or admin has"},
+		`{"name":"x","role":"viewer","scopes":["orders:read","orders:read"]}`: {"scopes.1": "named twice"},
+		`{"name":"x","role":"viewer","scopes":["everything"]}`:                {"scopes.0": `"everything" is not a scope`},
+		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "minimum number of items is 1"},
+		`{"name":"x","role":"viewer","expires_at":"2020-01-01T00:00:00Z"}`:    {"expires_at": "is past"},
+		`{"name":"x","role":"viewer","requests_per_second":0.01}`:             {"requests_per_second": "is not a limit"},
+		`{"name":"x","role":"viewer","requests_per_second":51}`:               {"requests_per_second": "more than the 50 of your own key"},
+		`{"name":"x","role":"viewer","secret":"qm_live_my_own"}`:              {"secret": "is not a field here"},
+	} {
+		got := fieldsOf(readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys", form), http.StatusUnprocessableEntity, codeInvalid))
+		require.ElementsMatch(t, slices.Collect(maps.Keys(wrong)), slices.Collect(maps.Keys(got)), form)
+		for field, message := range wrong {
+			require.Contains(t, got[field], message, form)
+		}
+	}
+	require.Len(t, read[APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 1)
+}
+
+func TestAKeyMakesAndRotatesNoneThatMayDoMore(t *testing.T) {
+	t.Parallel()
+	w, _ := setupStored(t)
+	keeper, _ := w.create(t, `{"name":"keeper of keys","role":"admin","scopes":["keys:read","keys:write","orders:read","events:read"]}`)
+	p := readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace"}`), http.StatusForbidden, codeForbidden)
+	require.Contains(t, p.Detail, "it does not have orders:write")
+	readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"admin"}`), http.StatusForbidden, codeForbidden)
+	made := read[NewAPIKeyText](t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace","scopes":["orders:read"]}`), http.StatusCreated)
+	require.Equal(t, []provision.Scope{provision.ScopeOrdersRead}, made.APIKey.Scopes)
+
+	p = readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/rotate", ""), http.StatusForbidden, codeForbidden)
+	require.Contains(t, p.Detail, "cannot rotate one that may do more than itself")
+	require.NotContains(t, p.Detail, "keys:read")
+	rotated := read[RotatedAPIKey](t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+made.APIKey.ID+"/rotate", ""), http.StatusCreated)
+	require.Equal(t, made.APIKey.Scopes, rotated.APIKey.Scopes)
+	require.Len(t, read[APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 4)
+}
+
+func TestTwoKeysLiveWhileOneIsRotated(t *testing.T) {
+	t.Parallel()
+	clock := time.Now().UTC()
+	w, _ := setupStored(t, func(c *Config) { c.Now = func() time.Time { return clock } })
+	old, key := w.create(t, fmt.Sprintf(`{"name":"store","role":"viewer","scopes":["orders:read"],"requests_per_second":7,"expires_at":%q}`, clock.Add(90*24*time.Hour).Format(time.RFC3339)))
+	answer := w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/rotate", `{"overlap_hours":48}`)
+	rotated := read[RotatedAPIKey](t, answer, http.StatusCreated)
+	require.Equal(t, "/qm/v1/api-keys/"+rotated.APIKey.ID, answer.Header().Get("Location"))
+	require.Equal(t, []any{key.Name, key.Role, key.Scopes, key.RequestsPerSecond},
+		[]any{rotated.APIKey.Name, rotated.APIKey.Role, rotated.APIKey.Scopes, rotated.APIKey.RequestsPerSecond})
+	require.WithinDuration(t, *key.ExpiresAt, *rotated.APIKey.ExpiresAt, time.Minute, "the new one lives as long as the old one was made for")
+	require.Equal(t, rotated.APIKey.ID, *rotated.Replaced.ReplacedBy)
+	require.WithinDuration(t, clock.Add(48*time.Hour), *rotated.Replaced.ExpiresAt, time.Second)
+
+	opens := func(text string) int { return w.send(text, http.MethodGet, "/v1/orders", "").Code }
+	require.Equal(t, []int{200, 200}, []int{opens(old), opens(rotated.Secret)})
+	status, text := w.verb(w.key, key.ID, "rotate", "")
+	require.Equal(t, http.StatusConflict, status)
+	require.Contains(t, text, "its successor is "+rotated.APIKey.ID)
+	for _, hours := range []string{"0", "721", "-1", "1.5", `"2"`} {
+		status, _ = w.verb(w.key, rotated.APIKey.ID, "rotate", `{"overlap_hours":`+hours+`}`)
+		require.Equal(t, http.StatusUnprocessableEntity, status, hours)
+	}
+	clock = clock.Add(48*time.Hour + time.Second)
+	require.Equal(t, []int{401, 200}, []int{opens(old), opens(rotated.Secret)})
+	status, _ = w.verb(w.otherKey, rotated.APIKey.ID, "rotate", "")
+	require.Equal(t, http.StatusNotFound, status)
+}
+
+func TestARevokedKeyOpensNothingFromThenOn(t *testing.T) {
+	t.Parallel()
+	w, _ := setupStored(t)
+	text, key := w.create(t, `{"name":"x","role":"viewer"}`)
+	require.Equal(t, http.StatusOK, w.send(text, http.MethodGet, "/v1/orders", "").Code)
+	status, _ := w.verb(w.otherKey, key.ID, "revoke", "")
+	require.Equal(t, http.StatusNotFound, status)
+	first := read[APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""), http.StatusOK)
+	require.NotNil(t, first.RevokedAt)
+	require.Contains(t, readProblem(t, w.send(text, http.MethodGet, "/v1/orders", ""), http.StatusUnauthorized, codeUnauthorized).Detail, "is revoked")
+	require.Equal(t, first, read[APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""), http.StatusOK), "safe to repeat")
+	status, _ = w.verb(w.key, key.ID, "rotate", "")
+	require.Equal(t, http.StatusConflict, status)
+}
+
+func TestTheLastAdminCannotLockEverybodyOut(t *testing.T) {
+	t.Parallel()
+	w, _ := setupStored(t)
+	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/revoke", ""), http.StatusConflict, codeConflict)
+	require.Contains(t, p.Detail, "make or rotate to another one of role admin first, and revoke this one with that")
+	next, _ := w.create(t, `{"name":"next","role":"admin"}`)
+	read[APIKey](t, w.send(next, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/revoke", ""), http.StatusOK)
+	readProblem(t, w.get("/v1/api-keys"), http.StatusUnauthorized, codeUnauthorized)
+}
+
+func TestTheUseOfAKeyIsNotWrittenWithEveryRequest(t *testing.T) {
+	t.Parallel()
+	clock := now
+	w := setup(t, func(c *Config) { c.Now = func() time.Time { return clock } })
+	for range 5 {
+		require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
+	}
+	require.Equal(t, 1, w.store.uses)
+	clock = clock.Add(useEvery)
+	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
+	require.Equal(t, 2, w.store.uses)
+	require.Equal(t, http.StatusUnauthorized, w.send(w.key+"x", http.MethodGet, "/v1/orders", "").Code)
+	require.Equal(t, 2, w.store.uses, "a guess is no use")
+}
+
+// Roles and scopes stand in the code once; what people read says the same.
+func TestTheDocumentsTellTheRolesAsTheyAre(t *testing.T) {
+	t.Parallel()
+	c, err := loadContract()
+	require.NoError(t, err)
+	words := func(name string) (words []string) {
+		for _, word := range c.doc.Components.Schemas[name].Value.Enum {
+			words = append(words, fmt.Sprint(word))
+		}
+		return words
+	}
+	require.Equal(t, fmt.Sprint(provision.Roles), fmt.Sprint(words("Role")))
+	require.ElementsMatch(t, strings.Fields(strings.Trim(fmt.Sprint(provision.RoleAdmin.Scopes()), "[]")), words("Scope"))
+
+	table := "| scope |"
+	for _, role := range provision.Roles {
+		table += " " + string(role) + " |"
+	}
+	table += "\n|" + strings.Repeat("---|", 1+len(provision.Roles)) + "\n"
+	for _, scope := range words("Scope") {
+		table += "| `" + scope + "` |"
+		for _, role := range provision.Roles {
+			if role.Allows(provision.Scope(scope)) {
+				table += " yes |"
+			} else {
+				table += " |"
+			}
+		}
+		table += "\n"
+	}
+	require.Contains(t, c.doc.Components.SecuritySchemes[keyScheme].Value.Description, table)
+	security, err := os.ReadFile("../docs/security.md")
+	require.NoError(t, err)
+	require.Contains(t, string(security), table)
+}

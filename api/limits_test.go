@@ -1,0 +1,187 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+// setupLimited is an API whose server allows a request a second, two at once, and whose clock stands until it is moved.
+func setupLimited(t *testing.T) (w *world, later func(time.Duration)) {
+	t.Helper()
+	clock := now
+	w = setup(t, func(c *Config) {
+		c.RequestsPerSecond, c.Burst = 1, 2
+		c.Now = func() time.Time { return clock }
+	})
+	return w, func(d time.Duration) { clock = clock.Add(d) }
+}
+
+// until sends requests with the key until one is refused, and returns how many were not.
+func (w *world) until(t *testing.T, key string) (let int, retryAfter, detail string) {
+	t.Helper()
+	for range 1000 {
+		answer := w.send(key, http.MethodGet, "/v1/orders", "")
+		if answer.Code == http.StatusTooManyRequests {
+			return let, answer.Header().Get("Retry-After"), readProblem(t, answer, http.StatusTooManyRequests, codeTooManyRequests).Detail
+		}
+		require.Equal(t, http.StatusOK, answer.Code)
+		let++
+	}
+	return let, "", ""
+}
+
+func TestAKeysOwnLimitHolds(t *testing.T) {
+	t.Parallel()
+	w, later := setupLimited(t)
+	limited := func(perSecond float64) string {
+		return w.addKeyOf("acme", provision.RoleViewer, func(k *provision.APIKey) { k.RateLimit = &perSecond })
+	}
+	fast, slow := limited(10), limited(0.25)
+	id, _, _ := splitKey("Bearer " + slow)
+
+	let, retryAfter, detail := w.until(t, fast)
+	require.Equal(t, 20, let)
+	require.Equal(t, "1", retryAfter)
+	require.Contains(t, detail, "is 10 requests a second")
+	let, retryAfter, detail = w.until(t, slow)
+	require.Equal(t, 1, let)
+	require.Equal(t, "4", retryAfter)
+	require.Equal(t, "the limit of API key "+id+" is 0.25 requests a second: wait as long as Retry-After says", detail)
+	let, _, detail = w.until(t, w.key)
+	require.Equal(t, 2, let)
+	require.Contains(t, detail, "is 1 requests a second")
+
+	later(4 * time.Second) // as the slow one was told
+	let, _, _ = w.until(t, slow)
+	require.Equal(t, 1, let)
+	let, _, _ = w.until(t, fast)
+	require.Equal(t, 20, let)
+}
+
+func TestTheBurstOfOneKeySlowsNoOther(t *testing.T) {
+	t.Parallel()
+	w, _ := setupLimited(t)
+	second := w.addKey("acme")
+	for range 50 {
+		w.get("/v1/orders")
+	}
+	require.Equal(t, http.StatusTooManyRequests, w.get("/v1/orders").Code)
+	for _, key := range []string{second, w.otherKey} { // of the same provider, and of another one, from the same address
+		let, _, _ := w.until(t, key)
+		require.Equal(t, 2, let)
+	}
+}
+
+func TestGuessingIsLimitedBeforeItCostsAQuery(t *testing.T) {
+	t.Parallel()
+	w, later := setupLimited(t)
+	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
+	id, _, _ := splitKey("Bearer " + w.key)
+	past := now.Add(-time.Hour)
+	expired := w.addKeyOf("acme", provision.RoleAdmin, func(k *provision.APIKey) { k.ExpiresAt = &past })
+	asked := w.store.asked
+	guess := func(key string) int { return w.send(key, http.MethodGet, "/v1/orders", "").Code }
+	require.Equal(t, http.StatusUnauthorized, guess("qm_live_"+id+"_"+strings.Repeat("A", 43)), "a wrong secret of a key that is known here")
+	require.Equal(t, http.StatusUnauthorized, guess(expired))
+	for i := range 50 {
+		require.Equal(t, http.StatusTooManyRequests, guess(fmt.Sprintf("qm_live_%012d_%s", i, strings.Repeat("A", 43))))
+		require.Equal(t, http.StatusTooManyRequests, guess("qm_live_"+id+"_"+fmt.Sprintf("%043d", i)))
+		require.Equal(t, http.StatusTooManyRequests, guess(expired))
+		require.Equal(t, http.StatusTooManyRequests, guess("rubbish"))
+	}
+	require.Equal(t, asked+2, w.store.asked, "the database was asked for two guesses and no more")
+	detail := readProblem(t, w.send("rubbish", http.MethodGet, "/v1/orders", ""), http.StatusTooManyRequests, codeTooManyRequests).Detail
+	require.Contains(t, detail, "the limit of your address, for requests without a valid API key, is 1 requests a second")
+
+	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code, "who has a key that is known here is not locked out by it")
+	later(time.Second)
+	require.Equal(t, http.StatusUnauthorized, guess("rubbish"))
+}
+
+func TestKeysThatAreSeenForTheFirstTimeCostTheirAddressNothing(t *testing.T) {
+	t.Parallel()
+	w, _ := setupLimited(t)
+	for range 20 {
+		require.Equal(t, http.StatusOK, w.send(w.addKey("acme"), http.MethodGet, "/v1/orders", "").Code)
+	}
+	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/openapi.json", "").Code)
+}
+
+// A key that ends while it is known must not be a way to ask the database without end.
+func TestAKeyThatEndsIsKnownNoMore(t *testing.T) {
+	t.Parallel()
+	w, _ := setupLimited(t)
+	text := w.addKey("acme")
+	require.Equal(t, http.StatusOK, w.send(text, http.MethodGet, "/v1/orders", "").Code)
+	id, _, _ := splitKey("Bearer " + text)
+	key := w.store.keys[id]
+	key.RevokedAt = &now
+	w.store.keys[id] = key
+	asked := w.store.asked
+	for range 50 {
+		w.send(text, http.MethodGet, "/v1/orders", "")
+	}
+	require.Equal(t, asked+3, w.store.asked, "once while it was known, twice as the address may")
+}
+
+// When the database is down nobody is told that he asks too often.
+func TestADatabaseThatIsDownIsNoGuess(t *testing.T) {
+	t.Parallel()
+	w, _ := setupLimited(t)
+	w.server.Store = brokenKeys{w.store}
+	handler, err := w.server.routes()
+	require.NoError(t, err)
+	w.handler = handler
+	for range 20 {
+		readProblem(t, w.get("/v1/orders"), http.StatusServiceUnavailable, codeUnavailable)
+	}
+}
+
+func TestFullBudgetsAreForgotten(t *testing.T) {
+	t.Parallel()
+	w, later := setupLimited(t)
+	b := &w.server.budgets
+	_, err := b.take(budget{who: "key a", rate: 1, burst: 2, at: now})
+	require.NoError(t, err)
+	_, err = b.take(budget{who: "key slow", rate: 0.001, burst: 1, at: now})
+	require.NoError(t, err)
+	later(sweepEvery)
+	_, err = b.take(budget{who: "key b", rate: 1, burst: 2, at: w.server.Now()})
+	require.NoError(t, err)
+	require.NotContains(t, b.of, "key a")
+	require.Contains(t, b.of, "key slow", "its budget is not full again")
+	_, err = b.take(budget{who: "key slow", rate: 0.001, burst: 1, at: w.server.Now()})
+	require.Error(t, err)
+}
+
+func TestAUseThatIsNotNotedFailsNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.server.Store = usesFail{w.store}
+	handler, err := w.server.routes()
+	require.NoError(t, err)
+	w.handler = handler
+	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
+	require.Contains(t, w.log.String(), "the use of an API key was not noted")
+}
+
+// brokenKeys finds no key, because the database does not answer.
+type brokenKeys struct{ Store }
+
+func (brokenKeys) APIKey(context.Context, string) (provision.APIKey, error) {
+	return provision.APIKey{}, ErrUnavailable
+}
+
+// usesFail cannot write that a key was used.
+type usesFail struct{ Store }
+
+func (usesFail) APIKeyUsed(context.Context, string) error { return errors.New("disk full") }
