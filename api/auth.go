@@ -8,11 +8,13 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
 	"quartermaster/internal/provision"
@@ -167,6 +169,27 @@ func (s *server) noteUse(ctx context.Context, key provision.APIKey) {
 	if err := s.Store.APIKeyUsed(ctx, key.ID); err != nil {
 		s.Log.WarnContext(ctx, "the use of an API key was not noted", "key", key.ID, "error", err)
 	}
+}
+
+const keyScheme = "apiKey" // the security scheme of the document
+
+// scopeOf is the scope that the operation names; none for an operation that says that it needs no key. To forget it, and so
+// leave a door open, is an error.
+func scopeOf(op *openapi3.Operation) (provision.Scope, error) {
+	if op.Security == nil {
+		return "", errors.New("says nothing about security: name its scope, as in [{apiKey: [orders:read]}], or write [] when everybody may do that")
+	}
+	if len(*op.Security) == 0 {
+		return "", nil
+	}
+	scopes := (*op.Security)[0][keyScheme]
+	if len(*op.Security) != 1 || len((*op.Security)[0]) != 1 || len(scopes) != 1 {
+		return "", fmt.Errorf("needs %v: name exactly one scope, as in [{apiKey: [orders:read]}]", *op.Security)
+	}
+	if scope := provision.Scope(scopes[0]); scope.Known() {
+		return scope, nil
+	}
+	return "", fmt.Errorf("%q is not a scope: use one of %s", scopes[0], provision.JoinWords(provision.RoleAdmin.Scopes(), "or"))
 }
 
 // authorize refuses a key that does not have the scope of the operation.

@@ -76,27 +76,6 @@ func contractOf(document []byte) (*contract, error) {
 	return c, err
 }
 
-const keyScheme = "apiKey" // the security scheme of the document
-
-// scopeOf is the scope that the operation names; none for an operation that says that it needs no key. To forget it, and so
-// leave a door open, is an error.
-func scopeOf(op *openapi3.Operation) (provision.Scope, error) {
-	if op.Security == nil {
-		return "", errors.New("says nothing about security: name its scope, as in [{apiKey: [orders:read]}], or write [] when everybody may do that")
-	}
-	if len(*op.Security) == 0 {
-		return "", nil
-	}
-	scopes := (*op.Security)[0][keyScheme]
-	if len(*op.Security) != 1 || len((*op.Security)[0]) != 1 || len(scopes) != 1 {
-		return "", fmt.Errorf("needs %v: name exactly one scope, as in [{apiKey: [orders:read]}]", *op.Security)
-	}
-	if scope := provision.Scope(scopes[0]); scope.Known() {
-		return scope, nil
-	}
-	return "", fmt.Errorf("%q is not a scope: use one of %s", scopes[0], provision.JoinWords(provision.RoleAdmin.Scopes(), "or"))
-}
-
 // echoPath writes {order_id} as :order_id.
 func echoPath(path string) string {
 	return strings.NewReplacer("{", ":", "}", "").Replace(path)

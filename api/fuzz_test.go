@@ -69,7 +69,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	keyIDs := []string{"000000000000"}
 	for range 3 { // one of them is sent twice at the most, so that every verb finds one that it may be used on
 		_, key := NewKey("acme", "to be found", provision.RoleViewer)
-		_, err := w.store.Store.AddAPIKey(context.Background(), "test", key)
+		_, err := w.store.AddAPIKey(context.Background(), "test", key)
 		require.NoError(t, err)
 		keyIDs = append(keyIDs, key.ID)
 	}

@@ -59,6 +59,7 @@ const sweepEvery = 3 * time.Minute
 // take spends one request, or says how long to wait. giveBack undoes that.
 func (b *budgets) take(l budget) (giveBack func(), err error) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	if l.at.Sub(b.swept) >= sweepEvery {
 		b.sweep(l.at)
 	}
@@ -67,17 +68,14 @@ func (b *budgets) take(l budget) (giveBack func(), err error) {
 		limiter = rate.NewLimiter(rate.Limit(l.rate), l.burst)
 		b.of[l.who] = limiter
 	}
-	b.mu.Unlock()
-	spent := limiter.ReserveN(l.at, 1)
-	giveBack = func() { spent.CancelAt(l.at) } // at the time it was spent: later it would be too late
-	wait := spent.DelayFrom(l.at)
-	if wait == 0 {
-		return giveBack, nil
+	// What is refused reserves nothing: reservations that are cancelled beside each other are not given back in full.
+	if left := limiter.TokensAt(l.at); left < 1 {
+		p := problem(codeTooManyRequests, "the limit of %s is %g requests a second: wait as long as Retry-After says", l.whose, l.rate)
+		p.retryAfter = int(math.Ceil((1 - left) / l.rate))
+		return nil, p
 	}
-	giveBack()
-	p := problem(codeTooManyRequests, "the limit of %s is %g requests a second: wait as long as Retry-After says", l.whose, l.rate)
-	p.retryAfter = int(math.Ceil(wait.Seconds()))
-	return nil, p
+	spent := limiter.ReserveN(l.at, 1)
+	return func() { spent.CancelAt(l.at) }, nil // at the time it was spent: later it would be too late
 }
 
 // sweep forgets the budgets that are full again: one that is full is as good as a new one.

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"quartermaster/internal/provision"
 )
@@ -65,6 +68,28 @@ func TestAKeysOwnLimitHolds(t *testing.T) {
 	require.Equal(t, 1, let)
 	let, _, _ = w.until(t, fast)
 	require.Equal(t, 20, let)
+}
+
+// Who asks too often, and does not wait, gets his rate all the same: refusals cost nothing.
+func TestRefusalsDoNotLowerALimit(t *testing.T) {
+	t.Parallel()
+	b := budgets{of: map[string]*rate.Limiter{}}
+	let := 0
+	for step := range 10 {
+		var flood errgroup.Group
+		var passed atomic.Int32
+		for range 200 {
+			flood.Go(func() error {
+				if _, err := b.take(budget{who: "key a", rate: 10, burst: 10, at: now.Add(time.Duration(step) * time.Second)}); err == nil {
+					passed.Add(1)
+				}
+				return nil
+			})
+		}
+		require.NoError(t, flood.Wait())
+		let += int(passed.Load())
+	}
+	require.Equal(t, 100, let)
 }
 
 func TestTheBurstOfOneKeySlowsNoOther(t *testing.T) {

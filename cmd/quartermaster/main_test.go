@@ -89,7 +89,7 @@ func TestKeysByCommandLine(t *testing.T) {
 		"--rate=-1":          "-1 is not a limit",
 		"--expires=-1h":      "is past",
 		"--role=owner":       "--role must be one of",
-		"--name= ":           "needs 1 to 100 characters",
+		"--name=":            "needs 1 to 100 characters",
 	} {
 		_, err := keys("create", "--name=x", flag)
 		require.ErrorContains(t, err, message)

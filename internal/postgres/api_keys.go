@@ -21,7 +21,7 @@ type apiKeyRow struct {
 
 func (r apiKeyRow) key() provision.APIKey {
 	for _, name := range r.ScopeNames {
-		r.APIKey.Scopes = append(r.APIKey.Scopes, provision.Scope(name))
+		r.Scopes = append(r.Scopes, provision.Scope(name))
 	}
 	return r.APIKey
 }
