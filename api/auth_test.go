@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -119,4 +120,20 @@ func TestAKeyOfFewerScopesThanItsRole(t *testing.T) {
 	readProblem(t, w.send(narrow, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"admin"}`), http.StatusForbidden, codeForbidden)
 	unknown := w.addKeyOf("acme", "owner")
 	readProblem(t, w.send(unknown, http.MethodGet, "/v1/orders", ""), http.StatusForbidden, codeForbidden)
+}
+
+// Whatever else a key may do, it does not make up for the one scope that an operation needs.
+func TestOneScopeLeftOutClosesItsOperations(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, op := range w.server.contract.operations {
+		if op.public {
+			continue
+		}
+		key := w.addKeyOf("acme", provision.RoleAdmin, func(k *provision.APIKey) {
+			k.Scopes = slices.DeleteFunc(provision.RoleAdmin.Scopes(), func(s provision.Scope) bool { return s == op.scope })
+		})
+		p := readProblem(t, w.send(key, op.route.Method, op.route.Path, ""), http.StatusForbidden, codeForbidden)
+		require.Contains(t, p.Detail, "needs the scope "+string(op.scope), op.OperationID)
+	}
 }

@@ -92,6 +92,7 @@ func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 		"the keys are everybody's":        {store(func(s Store) Store { return anybodysKeys{s} }), "listAPIKeys", `another provider's admin was shown "acme"`},
 		"it is done, and then not found":  {store(func(s Store) Store { return notFoundButDone{s} }), "invalidateAccount", "another provider's operator changed acme's rows in account_events"},
 		"a history is read by its id":     {store(func(s Store) Store { return anybodysHistory{s} }), "listAccountEvents", "named what is acme's and was answered with 200"},
+		"a door without a lock":           {fault{server: func(s *server) { s.contract.operations["GET /v1/accounts"].public = true }}, "listAccounts", "nobody was answered with 200"},
 		"a header tells": {fault{around: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				rw.Header().Set("X-Looked-At", "mk-root@acme.example")

@@ -68,7 +68,9 @@ func walkTable() map[string]walked {
 	}
 }
 
-// fixtures make a resource of acme for a parameter of a path, anew each time, and say what it is called.
+// fixtures make a resource of acme for a parameter of a path, anew each time, and say what it is called: the parameter itself,
+// every other parameter that names it too, and whatever bodies and queries want to know of it. Nobody else may have a resource
+// of that name, or to find one would be no finding.
 var fixtures = map[string]func(*walk) map[string]string{
 	"order_id":   (*walk).order,
 	"account_id": (*walk).account,

@@ -167,6 +167,14 @@ func (w *walk) operation(op *operation, how walked) {
 		}
 		before = after
 	}
+	for _, key := range []string{"", "qm_live_000000000000_" + strings.Repeat("A", 43)} {
+		answer := w.call(op, how, key, how.body, "", w.shared)
+		w.leaks(op, answer, "nobody", how.body+op.route.Path)
+		if answer.Code != http.StatusUnauthorized {
+			w.find("%s: nobody was answered with %d %s", op.OperationID, answer.Code, answer.Body)
+		}
+		unchanged("nobody")
+	}
 	for _, role := range provision.Roles {
 		may := role.Allows(op.scope)
 		w.foreign(op, how, role, may, len(params) > 0)
@@ -174,6 +182,7 @@ func (w *walk) operation(op *operation, how walked) {
 		if !may {
 			answer := w.call(op, how, w.keys["acme"][role], how.body, "", w.shared)
 			w.refused(op, answer, "acme's "+string(role))
+			w.leaks(op, answer, "acme's "+string(role), how.body+op.route.Path)
 			if len(w.told.keys) > 0 {
 				w.find("%s: acme's %s reached a workflow", op.OperationID, role)
 			}

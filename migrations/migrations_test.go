@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/pressly/goose/v3"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
@@ -180,4 +181,25 @@ func TestKeysFromBeforeRolesAreAdmins(t *testing.T) {
 	var unset *string
 	require.NoError(t, db.Get(&unset, `SELECT column_default FROM information_schema.columns WHERE table_name = 'api_keys' AND column_name = 'role'`))
 	require.Nil(t, unset, "nobody becomes an admin by saying nothing")
+}
+
+func TestEveryFileCanBeTakenBack(t *testing.T) {
+	t.Parallel()
+	db, _ := setup(t)
+	schema := func() (columns []string) {
+		require.NoError(t, db.Select(&columns, `SELECT table_name || '.' || column_name || ' ' || data_type FROM information_schema.columns
+			WHERE table_schema = 'public' AND table_name <> 'goose_db_version' ORDER BY 1`))
+		return columns
+	}
+	_, err := migrations.Up(t.Context(), db.DB)
+	require.NoError(t, err)
+	want := schema()
+	provider, err := goose.NewProvider(goose.DialectPostgres, db.DB, migrations.FS())
+	require.NoError(t, err)
+	_, err = provider.DownTo(t.Context(), 0)
+	require.NoError(t, err)
+	require.Empty(t, schema())
+	_, err = migrations.Up(t.Context(), db.DB)
+	require.NoError(t, err)
+	require.Equal(t, want, schema())
 }
