@@ -316,6 +316,10 @@ const tablesSQL = `
 SELECT t.table_name, EXISTS (SELECT 1 FROM information_schema.columns c WHERE c.table_schema = 'public' AND c.table_name = t.table_name AND c.column_name = 'provider')
 FROM information_schema.tables t WHERE t.table_schema = 'public' AND t.table_type = 'BASE TABLE' ORDER BY 1`
 
+const rowsSQL = `
+SELECT '%[1]s' AS name, COALESCE(string_agg((to_jsonb(r) - 'last_used_at')::text, E'\n' ORDER BY (to_jsonb(r) - 'last_used_at')::text), '') AS rows
+FROM %[1]s r WHERE r.%[2]s = $1`
+
 // rows are all rows of a provider, table by table; the schema says which tables there are. When a key was last used is not
 // among them: using it is no change.
 func (w *walk) rows(provider string) map[string]string {
@@ -338,8 +342,7 @@ func (w *walk) rows(provider string) map[string]string {
 			w.find("table %s does not say whose its rows are: give it a column provider, or name it in nobodys", name)
 			continue
 		}
-		parts = append(parts, fmt.Sprintf(`SELECT '%[1]s' AS name, COALESCE(string_agg((to_jsonb(r) - 'last_used_at')::text, E'\n' ORDER BY to_jsonb(r)::text), '') AS rows FROM %[1]s r WHERE r.%[2]s = $1`,
-			name, column))
+		parts = append(parts, fmt.Sprintf(rowsSQL, name, column))
 	}
 	require.NoError(w.t, tables.Err())
 	var dumped []struct{ Name, Rows string }

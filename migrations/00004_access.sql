@@ -8,7 +8,8 @@ ALTER TABLE api_keys
     ADD COLUMN last_used_at        timestamptz,
     ADD COLUMN replaced_by         text CONSTRAINT api_keys_replace_one UNIQUE REFERENCES api_keys (id) DEFERRABLE INITIALLY DEFERRED,
     ADD CONSTRAINT api_keys_role_known CHECK (role IN ('marketplace', 'viewer', 'operator', 'admin')),
-    ADD CONSTRAINT api_keys_scopes_are_words CHECK (cardinality(scopes) > 0 AND array_position(scopes, NULL) IS NULL AND array_to_string(scopes, ' ') ~ '^[a-z]+:[a-z]+( [a-z]+:[a-z]+)*$'),
+    ADD CONSTRAINT api_keys_scopes_are_words CHECK (cardinality(scopes) > 0 AND array_position(scopes, NULL) IS NULL
+        AND array_to_string(scopes, ' ') ~ '^[a-z]+:[a-z]+( [a-z]+:[a-z]+)*$'),
     ADD CONSTRAINT api_keys_limit_is_one CHECK (requests_per_second > 0 AND requests_per_second <= 100000),
     ADD CONSTRAINT api_keys_do_not_replace_themselves CHECK (replaced_by <> id),
     ADD CONSTRAINT api_keys_replaced_ends CHECK (replaced_by IS NULL OR expires_at IS NOT NULL);
@@ -61,7 +62,8 @@ BEGIN
     END IF;
     IF NEW.replaced_by IS DISTINCT FROM OLD.replaced_by THEN
         INSERT INTO access_events (provider, actor, what, key_id, detail)
-        VALUES (NEW.provider, qm_actor(), 'rotated', NEW.id, 'replaced by ' || NEW.replaced_by || ', lives until ' || COALESCE(to_char(NEW.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), '-'));
+        VALUES (NEW.provider, qm_actor(), 'rotated', NEW.id, 'replaced by ' || NEW.replaced_by || ', lives until '
+            || COALESCE(to_char(NEW.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), '-'));
     END IF;
     IF NEW.revoked_at IS DISTINCT FROM OLD.revoked_at THEN
         INSERT INTO access_events (provider, actor, what, key_id) VALUES (NEW.provider, qm_actor(), 'revoked', NEW.id);

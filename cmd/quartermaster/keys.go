@@ -23,7 +23,7 @@ type createKeyCommand struct {
 	databaseOptions
 	Provider string            `help:"Provider id." required:""`
 	Name     string            `help:"What the key is for." required:""`
-	Role     provision.Role    `help:"What the key may do: marketplace (places orders and follows them), viewer (looks at everything but the keys), operator (keeps the stock, mends orders) or admin (everything)." enum:"marketplace,viewer,operator,admin" default:"marketplace"`
+	Role     provision.Role    `help:"What the key may do: marketplace (orders), viewer (looks), operator (stock, mends orders) or admin (everything)." enum:"marketplace,viewer,operator,admin" default:"marketplace"`
 	Scope    []provision.Scope `help:"Only these of the role's scopes, such as orders:read; repeat it for several. Unset: all of them."`
 	Expires  time.Duration     `help:"How long it works; 0 = until it is revoked." default:"8760h"`
 	Rate     float64           `help:"How many requests a second it may send; 0 = the server's limit."`
