@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
@@ -76,6 +77,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 			"role_arn": {"arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::111122223330:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
 			"aws_contact_name": {"Anna"}, "root_email": {"a@b.example"}, "name": {"Anna"}, "title": {"Boss"}, "email": {"a@b.example"}, "phone": {"+46 8 1"},
 			"If-Match": {"*", "*", `"1"`, `"999"`}, "reason": {"because", strings.Repeat("r", 500)},
+			"note": {"because", strings.Repeat("n", 500)}, "text": {"Account {account_id}"}, "report_prefix": {"cur"}, "report_region": {"eu-north-1", "us-east-1"},
 			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"})},
 		},
 	}
@@ -183,7 +185,15 @@ func (f *fuzzer) value(t *rapid.T, name string, s *openapi3.Schema) any {
 			}
 		}
 		return object
-	case s.Type.Is("integer"):
+	case s.Type.Is("array"):
+		items := []any{}
+		for range rapid.IntRange(int(s.MinItems), 2).Draw(t, name+" items") {
+			items = append(items, f.value(t, "", s.Items.Value))
+		}
+		return items
+	case s.Type.Is("boolean"):
+		return rapid.Bool().Draw(t, name)
+	case s.Type.Includes("integer"):
 		return rapid.IntRange(int(*s.Min), int(*s.Max)).Draw(t, name)
 	case s.Format == "date-time":
 		return time.Unix(rapid.Int64Range(0, 4e9).Draw(t, name), 0).UTC().Format(time.RFC3339)
@@ -320,12 +330,13 @@ func (f *fuzzer) operationAt(method, path string) (found *operation) {
 func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 	t.Parallel()
 	seen := map[string]map[int]int{}
-	stored := database(t)
+	stored := stockedStore(t, pgtest.New(t))
+	alerts := alertIDs(t, stored)
 	rapid.Check(t, func(rt *rapid.T) {
 		w := setup(rt)
 		w.store.Store = stored
 		f := newFuzzer(rt, w)
-		f.seen = seen
+		f.seen, f.hints["alert_id"] = seen, alerts
 		for range 150 {
 			c := f.calls().Draw(rt, "call")
 			for range rapid.IntRange(1, 2).Draw(rt, "times") { // the second time it is there already, or used up
@@ -356,6 +367,18 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"returnAccount":     {202, 400, 401, 404, 409, 422},
 		"verifyAccount":     {202, 400, 401, 404, 409},
 		"listAccountEvents": {200, 400, 401, 404},
+
+		"listPools":             {200, 400, 401},
+		"makePool":              {201, 401, 409, 422},
+		"getPool":               {200, 400, 401, 404},
+		"editPool":              {200, 401, 404, 412, 422, 428},
+		"listPoolEvents":        {200, 400, 401, 404},
+		"listProtectedAccounts": {200, 400, 401},
+		"protectAccount":        {200, 400, 401, 422},
+		"unprotectAccount":      {204, 400, 401, 404},
+		"getStock":              {200, 400, 401},
+		"listStockAlerts":       {200, 400, 401},
+		"acknowledgeStockAlert": {200, 400, 401, 404, 409, 422},
 
 		"revealPassword": {200, 400, 404, 410, 422},
 		"getOpenAPI":     {200},

@@ -38,6 +38,9 @@ type Store interface {
 	// Accounts lists at most filter.Limit accounts of the provider, oldest first.
 	Accounts(ctx context.Context, provider string, filter provision.AccountFilter) ([]provision.Account, error)
 	accountActions
+	poolStore
+	protectedStore
+	stockStore
 	// RevealPassword hands a sealed password to open, once, and notes to whom. An error of open leaves the password where it
 	// is, and is returned. Errors: provision.ErrNotFound, provision.ErrGone.
 	RevealPassword(ctx context.Context, id, to string, open func(provision.Revealed) error) error
@@ -82,7 +85,7 @@ type Config struct {
 	RevealKey []byte
 	// Models are the account models that may be named. Default: SPAM and ECAM.
 	Models []provision.Model
-	// ProtectedAccounts are AWS account ids that never enter a pool: payers and our own.
+	// ProtectedAccounts are AWS account ids that never enter a pool, whoever's: payers and our own. Providers protect more of them.
 	ProtectedAccounts []string
 	// RequestsPerSecond is the limit of each API key, and of each address on operations without a key. Default 50.
 	RequestsPerSecond float64
@@ -147,6 +150,17 @@ func New(cfg Config) (http.Handler, error) {
 	v1(http.MethodPost, "/v1/accounts/:account_id/return", op.ReturnAccount)
 	v1(http.MethodPost, "/v1/accounts/:account_id/verify", op.VerifyAccount)
 	v1(http.MethodGet, "/v1/accounts/:account_id/events", op.ListAccountEvents)
+	v1(http.MethodGet, "/v1/pools", op.ListPools)
+	v1(http.MethodPost, "/v1/pools", op.MakePool)
+	v1(http.MethodGet, "/v1/pools/:marketplace/:environment", op.GetPool)
+	v1(http.MethodPatch, "/v1/pools/:marketplace/:environment", op.EditPool)
+	v1(http.MethodGet, "/v1/pools/:marketplace/:environment/events", op.ListPoolEvents)
+	v1(http.MethodGet, "/v1/protected-accounts", op.ListProtectedAccounts)
+	v1(http.MethodPut, "/v1/protected-accounts/:account_id", op.ProtectAccount)
+	v1(http.MethodDelete, "/v1/protected-accounts/:account_id", op.UnprotectAccount)
+	v1(http.MethodGet, "/v1/stock", op.GetStock)
+	v1(http.MethodGet, "/v1/stock-alerts", op.ListStockAlerts)
+	v1(http.MethodPost, "/v1/stock-alerts/:alert_id/acknowledge", op.AcknowledgeStockAlert)
 	v1(http.MethodPost, "/v1/password-reveals", op.RevealPassword)
 	v1(http.MethodGet, "/v1/openapi.json", op.GetOpenAPI)
 

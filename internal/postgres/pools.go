@@ -90,10 +90,12 @@ func (r poolRow) config() (c provision.PoolConfig, err error) {
 	return c, err
 }
 
-// Pools lists the pools of a provider.
-func (s *Store) Pools(ctx context.Context, provider string) ([]provision.PoolConfig, error) {
+const poolsAfterSQL = poolSQL + ` AND (p.marketplace, p.environment) > ($2, $3) ORDER BY p.marketplace, p.environment LIMIT $4`
+
+// Pools lists at most limit pools of a provider, by marketplace and environment, after the given one.
+func (s *Store) Pools(ctx context.Context, after provision.Pool, limit int) ([]provision.PoolConfig, error) {
 	var rows []poolRow
-	if err := s.db.SelectContext(ctx, &rows, poolSQL+` ORDER BY p.marketplace, p.environment`, provider); err != nil {
+	if err := s.db.SelectContext(ctx, &rows, poolsAfterSQL, after.Provider, after.Marketplace, after.Environment, limit); err != nil {
 		return nil, err
 	}
 	configs := make([]provision.PoolConfig, len(rows))

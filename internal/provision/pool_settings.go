@@ -107,6 +107,12 @@ var (
 	instructionsControls = regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f]`) // tabs and line breaks may stand there
 )
 
+// The settings that there are by account model. The value of one model is named <setting>.<model>.
+const (
+	InstructionsField = "instructions"
+	ThresholdsField   = "model_thresholds"
+)
+
 // Validate checks the settings of a pool against the account models that there are, and reports every wrong one. Fields are
 // named as the API names them.
 func (c PoolConfig) Validate(models []AccountModel) []FieldError {
@@ -163,10 +169,10 @@ func (v *fieldErrors) policies(arns []string) {
 
 func (v *fieldErrors) instructions(texts map[Model]string, models []AccountModel) {
 	for _, model := range slices.Sorted(maps.Keys(texts)) {
-		field, text := "instructions."+string(model), texts[model]
+		field, text := InstructionsField+"."+string(model), texts[model]
 		known := modelOf(model, models)
 		if known == nil {
-			v.add(field, "%s", noSuchModel(model, models))
+			v.add(InstructionsField, "%s", noSuchModel(model, models))
 			continue
 		}
 		length := utf8.RuneCountInString(text)
@@ -185,9 +191,12 @@ func (v *fieldErrors) thresholds(c PoolConfig, models []AccountModel) {
 		v.check("stock_threshold", *t >= 0 && *t <= maxThreshold, rule, *t, maxThreshold)
 	}
 	for _, model := range slices.Sorted(maps.Keys(c.ModelThresholds)) {
-		field, t := "model_thresholds."+string(model), c.ModelThresholds[model]
-		v.check(field, t >= 0 && t <= maxThreshold, rule, t, maxThreshold)
-		v.check(field, modelOf(model, models) != nil, "%s", noSuchModel(model, models))
+		t := c.ModelThresholds[model]
+		if modelOf(model, models) == nil {
+			v.add(ThresholdsField, "%s", noSuchModel(model, models))
+			continue
+		}
+		v.check(ThresholdsField+"."+string(model), t >= 0 && t <= maxThreshold, rule, t, maxThreshold)
 	}
 }
 
