@@ -16,6 +16,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
 	"quartermaster/internal/provision"
@@ -93,6 +94,8 @@ type Config struct {
 	Burst int
 	// TrustedProxies are the networks whose X-Forwarded-For is believed. Default: none, the peer's address counts.
 	TrustedProxies []netip.Prefix
+	// Metrics takes the metrics of requests. Default: there are none.
+	Metrics prometheus.Registerer
 	// Simulated says that this service runs against a simulator: results say so.
 	Simulated bool
 	// Now is the clock. Default: time.Now.
@@ -121,6 +124,13 @@ func New(cfg Config) (http.Handler, error) {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	e := s.echo()
+	if s.Metrics != nil {
+		measured, err := s.measure()
+		if err != nil {
+			return nil, fmt.Errorf("api: metrics: %w", err)
+		}
+		e.Pre(measured)
+	}
 	op := ServerInterfaceWrapper{Handler: NewStrictHandler(s, nil)}
 	limit := s.rateLimiter()
 	v1 := func(method, path string, handler echo.HandlerFunc) {
