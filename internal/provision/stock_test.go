@@ -1,4 +1,4 @@
-package provision_test
+package provision
 
 import (
 	"math"
@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"quartermaster/internal/provision"
 )
 
 var noon = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
@@ -20,17 +18,17 @@ func TestAForecastReckonsWithTheAllocationsOfThirtyDays(t *testing.T) {
 		age := float64(day) + 0.5
 		weight += 2 * math.Exp2(-age/7)
 	}
-	steady := provision.Allocations{Recent: 60, Weight: weight, First: &first}.Forecast(10, noon)
+	steady := Allocations{Recent: 60, Weight: weight, First: &first}.Forecast(10, noon)
 	require.InDelta(t, 2.0, *steady.PerDay, 0.01, "a steady rate is the rate")
 	require.InDelta(t, 5.0, *steady.Days, 0.1)
 
-	burst := provision.Allocations{Recent: 10, Weight: 10, First: &first}.Forecast(10, noon)
-	waned := provision.Allocations{Recent: 10, Weight: 10 * math.Exp2(-3), First: &first}.Forecast(10, noon)
+	burst := Allocations{Recent: 10, Weight: 10, First: &first}.Forecast(10, noon)
+	waned := Allocations{Recent: 10, Weight: 10 * math.Exp2(-3), First: &first}.Forecast(10, noon)
 	require.Greater(t, *waned.Days, *burst.Days*7, "what was three weeks ago says little")
 
-	require.Zero(t, *provision.Allocations{}.Forecast(0, noon).Days, "nothing lasts no time")
+	require.Zero(t, *Allocations{}.Forecast(0, noon).Days, "nothing lasts no time")
 	yesterday := noon.Add(-24 * time.Hour)
-	for reason, little := range map[string]provision.Allocations{
+	for reason, little := range map[string]Allocations{
 		"no account was allocated in the last 30 days":                 {First: &first},
 		"only 2 of the 3 allocations in 30 days that a forecast needs": {Recent: 2, Weight: 2, First: &first},
 		"the first allocation is less than 3 days ago":                 {Recent: 50, Weight: 50, First: &yesterday},
@@ -44,26 +42,26 @@ func TestAForecastReckonsWithTheAllocationsOfThirtyDays(t *testing.T) {
 func TestTheConditionOfStock(t *testing.T) {
 	t.Parallel()
 	two, none := 2, 0
-	model := func(m provision.Model, ready int, threshold *int) provision.ModelStock {
-		return provision.ModelStock{Model: m, StockCount: provision.StockCount{Ready: ready}, Threshold: threshold}
+	model := func(m Model, ready int, threshold *int) ModelStock {
+		return ModelStock{Model: m, StockCount: StockCount{Ready: ready}, Threshold: threshold}
 	}
 	for name, c := range map[string]struct {
-		stock  provision.PoolStock
-		kind   provision.AlertKind
+		stock  PoolStock
+		kind   AlertKind
 		reason string
 	}{
-		"never used":             {stock: provision.PoolStock{}},
-		"used up":                {provision.PoolStock{StockCount: provision.StockCount{Allocated: 3}}, provision.AlertEmpty, "no account is Ready"},
-		"never used, to be kept": {provision.PoolStock{Threshold: &none}, provision.AlertEmpty, "no account is Ready"},
-		"an order waits":         {provision.PoolStock{OrdersWaiting: 2}, provision.AlertEmpty, "2 orders wait"},
-		"no threshold":           {stock: provision.PoolStock{StockCount: provision.StockCount{Ready: 1}}},
-		"at the threshold":       {provision.PoolStock{StockCount: provision.StockCount{Ready: 2}, Threshold: &two}, provision.AlertLow, "2 accounts are Ready, the threshold is 2"},
-		"above the threshold":    {stock: provision.PoolStock{StockCount: provision.StockCount{Ready: 3}, Threshold: &two}},
-		"a model is low": {provision.PoolStock{StockCount: provision.StockCount{Ready: 9}, Models: []provision.ModelStock{model("ECAM", 1, &two), model("SPAM", 8, &two)}},
-			provision.AlertLow, "1 ECAM account is Ready, the threshold is 2"},
-		"a model is empty": {provision.PoolStock{StockCount: provision.StockCount{Ready: 2}, Models: []provision.ModelStock{model("ECAM", 0, &none), model("SPAM", 2, &two)}},
-			provision.AlertEmpty, "no ECAM account is Ready; 2 SPAM accounts are Ready, the threshold is 2"},
-		"a model that does not count": {stock: provision.PoolStock{StockCount: provision.StockCount{Ready: 8}, Models: []provision.ModelStock{model("ECAM", 0, nil), model("SPAM", 8, &two)}}},
+		"never used":             {stock: PoolStock{}},
+		"used up":                {PoolStock{StockCount: StockCount{Allocated: 3}}, AlertEmpty, "no account is Ready"},
+		"never used, to be kept": {PoolStock{Threshold: &none}, AlertEmpty, "no account is Ready"},
+		"an order waits":         {PoolStock{OrdersWaiting: 2}, AlertEmpty, "2 orders wait"},
+		"no threshold":           {stock: PoolStock{StockCount: StockCount{Ready: 1}}},
+		"at the threshold":       {PoolStock{StockCount: StockCount{Ready: 2}, Threshold: &two}, AlertLow, "2 accounts are Ready, the threshold is 2"},
+		"above the threshold":    {stock: PoolStock{StockCount: StockCount{Ready: 3}, Threshold: &two}},
+		"a model is low": {PoolStock{StockCount: StockCount{Ready: 9}, Models: []ModelStock{model("ECAM", 1, &two), model("SPAM", 8, &two)}},
+			AlertLow, "1 ECAM account is Ready, the threshold is 2"},
+		"a model is empty": {PoolStock{StockCount: StockCount{Ready: 2}, Models: []ModelStock{model("ECAM", 0, &none), model("SPAM", 2, &two)}},
+			AlertEmpty, "no ECAM account is Ready; 2 SPAM accounts are Ready, the threshold is 2"},
+		"a model that does not count": {stock: PoolStock{StockCount: StockCount{Ready: 8}, Models: []ModelStock{model("ECAM", 0, nil), model("SPAM", 8, &two)}}},
 	} {
 		kind, reason := c.stock.Condition()
 		require.Equal(t, c.kind, kind, name)
@@ -75,7 +73,7 @@ func TestTheConditionOfStock(t *testing.T) {
 func TestAnAlertFallsAndClosesOnlyOnStockThatStayedBetter(t *testing.T) {
 	t.Parallel()
 	two := 2
-	var alert *provision.StockAlert
+	var alert *StockAlert
 	told := map[string]int{}
 	lastBad := noon
 	for minute := range 24 * 60 {
@@ -87,19 +85,19 @@ func TestAnAlertFallsAndClosesOnlyOnStockThatStayedBetter(t *testing.T) {
 		if ready <= two {
 			lastBad = now
 		}
-		stock := provision.PoolStock{StockCount: provision.StockCount{Ready: ready, Allocated: 1}, Threshold: &two, RenotifyEvery: 24 * time.Hour}
-		next, event := provision.NextAlert(alert, stock, now)
+		stock := PoolStock{StockCount: StockCount{Ready: ready, Allocated: 1}, Threshold: &two, RenotifyEvery: 24 * time.Hour}
+		next, event := NextAlert(alert, stock, now)
 		told[event]++
-		if event == provision.EventStockRestocked {
-			require.GreaterOrEqual(t, now.Sub(lastBad), provision.StockSettles)
+		if event == EventStockRestocked {
+			require.GreaterOrEqual(t, now.Sub(lastBad), StockSettles)
 			next = nil
 		}
-		again, repeated := provision.NextAlert(next, stock, now)
+		again, repeated := NextAlert(next, stock, now)
 		require.Empty(t, repeated)
 		require.Equal(t, next, again, "a repeat changes nothing")
 		alert = next
 	}
 	require.Nil(t, alert)
 	delete(told, "")
-	require.Equal(t, map[string]int{provision.EventStockLow: 1, provision.EventStockRestocked: 1}, told)
+	require.Equal(t, map[string]int{EventStockLow: 1, EventStockRestocked: 1}, told)
 }
