@@ -32,7 +32,7 @@ func WatchStock(ctx workflow.Context) (provision.StockWatch, error) {
 func WatchDetails(watch provision.StockWatch) string {
 	lines := []string{fmt.Sprintf("%d pools, %d open alerts.", watch.Pools, watch.Open)}
 	for _, e := range watch.Events {
-		lines = append(lines, fmt.Sprintf("- `%s` of pool `%s`: %s", e.Type, e.Pool, e.Reason))
+		lines = append(lines, fmt.Sprintf("- %#q of pool %#q: %s", e.Type, e.Pool.String(), e.Reason))
 	}
 	return strings.Join(lines, "\n")
 }
