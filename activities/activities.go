@@ -19,7 +19,8 @@ type Activities struct {
 	Sealer  Sealer
 	Auditor Auditor
 	Timings Timings
-	// Protected are AWS account ids that nothing is ever done in: payers and our own.
+	// Protected are AWS account ids that nothing is ever done in, whoever's they are: payers and our own. Each provider protects
+	// more of them (Store.IsProtected).
 	Protected []string
 	// VerifyPace bounds how many verifications a second this process begins; nil: as fast as they come.
 	VerifyPace *rate.Limiter
@@ -56,6 +57,9 @@ type Store interface {
 	// AccountToVerify reads an account that no order holds, and the time. Errors: provision.ErrNotFound.
 	AccountToVerify(ctx context.Context, id string) (account provision.Account, now time.Time, err error)
 	ApplyVerifications(ctx context.Context, results []provision.Verified) (woken []provision.OrderKey, err error)
+	// IsProtected tells whether the provider protects the account.
+	IsProtected(ctx context.Context, provider, accountID string) (bool, error)
+	WatchStock(ctx context.Context) (provision.StockWatch, error)
 
 	StepStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error
 	StepEnded(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error

@@ -73,16 +73,23 @@ func (w Assignment) policies() []string {
 
 // enter returns a session in the order's account.
 func (a *Activities) enter(ctx context.Context, w Assignment) (*awscloud.Session, error) {
-	if err := a.refuseProtected(w.Account.ID); err != nil {
+	if err := a.refuseProtected(ctx, w.Account); err != nil {
 		return nil, err
 	}
 	return a.Cloud.Enter(ctx, w.Account, w.Order.ID)
 }
 
 // refuseProtected keeps us out of the accounts that must never be touched, whatever the pool says.
-func (a *Activities) refuseProtected(accountID string) error {
-	if slices.Contains(a.Protected, accountID) {
-		return &provision.Failure{Code: provision.CodeProtected, Reason: "account " + accountID + " is protected: it is a payer or our own and must not be in a pool"}
+func (a *Activities) refuseProtected(ctx context.Context, account provision.Account) error {
+	protected := slices.Contains(a.Protected, account.ID)
+	if !protected {
+		var err error
+		if protected, err = a.Store.IsProtected(ctx, account.Provider, account.ID); err != nil {
+			return err
+		}
+	}
+	if protected {
+		return &provision.Failure{Code: provision.CodeProtected, Reason: "account " + account.ID + " is protected: it is a payer or our own and must not be in a pool"}
 	}
 	return nil
 }

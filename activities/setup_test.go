@@ -335,7 +335,21 @@ type memoryStore struct {
 	passwords map[string][]byte
 	steps     map[provision.Step]provision.StepState
 	problems  []string
-	broken    error // every call fails with it
+	protected string // provider/account id
+	broken    error  // every call fails with it
+}
+
+func (m *memoryStore) protect(account string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.protected = account
+}
+
+// IsProtected knows one account of the provider that no configuration names.
+func (m *memoryStore) IsProtected(_ context.Context, provider, accountID string) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return provider+"/"+accountID == m.protected, m.broken
 }
 
 func (m *memoryStore) StepStarted(_ context.Context, _ provision.OrderKey, _ string, step provision.Step, _ int32) error {

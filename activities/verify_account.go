@@ -56,7 +56,7 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 
 // lookAt returns the first reason why the account cannot be given to an order.
 func (a *Activities) lookAt(ctx context.Context, account provision.Account) error {
-	if err := a.refuseProtected(account.ID); err != nil {
+	if err := a.refuseProtected(ctx, account); err != nil {
 		return err
 	}
 	s, err := a.Cloud.EnterAnew(ctx, account, "verify-"+strconv.FormatInt(time.Now().UnixMilli(), 36))

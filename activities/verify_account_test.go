@@ -44,7 +44,9 @@ func TestVerifyAccountFindsWhatMakesItUnusable(t *testing.T) {
 				a.Role.Policy = json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["account:Get*","iam:ListUsers"],"Resource":"*"}]}`)
 			})
 		}, provision.CodePermissionMissing, "iam:ListAccountAliases"},
-		"protected": {func(w *world) { w.acts.Protected = []string{accountID} }, provision.CodeProtected, "protected"},
+		"protected":                 {func(w *world) { w.acts.Protected = []string{accountID} }, provision.CodeProtected, "protected"},
+		"protected by its provider": {func(w *world) { w.store.protect(w.w.Account.Provider + "/" + accountID) }, provision.CodeProtected, "protected"},
+		"protected by another":      {func(w *world) { w.store.protect("another/" + accountID) }, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,6 +98,12 @@ func TestAProtectedAccountIsNeverTouched(t *testing.T) {
 	w.acts.Protected = []string{accountID}
 	_, err := run(w, w.acts.Inspect, w.w)
 	w.requireFailure(err, provision.CodeProtected)
+	_, err = run(w, w.acts.CreateUser, w.w)
+	w.requireFailure(err, provision.CodeProtected)
+	w.requireRestored()
+
+	w.acts.Protected = nil
+	w.store.protect(w.w.Account.Provider + "/" + accountID)
 	_, err = run(w, w.acts.CreateUser, w.w)
 	w.requireFailure(err, provision.CodeProtected)
 	w.requireRestored()

@@ -152,7 +152,9 @@ type eventCursor struct {
 }
 
 // etag is a strong validator: it changes with everything that an editor sees. Source: RFC 9110, section 8.8.3.
-func etag(a provision.Account) string { return strconv.Quote(strconv.FormatInt(a.Version, 10)) }
+func etag(a provision.Account) string { return etagOf(a.Version) }
+
+func etagOf(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
 
 // versionOf reads If-Match; 0 stands for any version.
 func versionOf(ifMatch *string) (int64, error) {

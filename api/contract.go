@@ -395,6 +395,9 @@ func (s *server) rules() map[string]rule {
 
 		"invalidateAccount": reasonRules,
 		"returnAccount":     reasonRules,
+
+		"protectAccount":        noteRules,
+		"acknowledgeStockAlert": noteRules,
 	}
 }
 
@@ -428,6 +431,19 @@ func reasonRules(_ context.Context, body []byte) ([]provision.FieldError, error)
 	var form OptionalReason
 	_ = json.Unmarshal(body, &form) // as above; an empty body has no reason
 	return wrongReason(form.Reason), nil
+}
+
+// noteRules check a body that holds nothing but a note.
+func noteRules(_ context.Context, body []byte) ([]provision.FieldError, error) {
+	var form struct {
+		Note *string `json:"note"`
+	}
+	_ = json.Unmarshal(body, &form) // as above
+	broken := wrongReason(form.Note)
+	for i := range broken {
+		broken[i].Field = "note"
+	}
+	return broken, nil
 }
 
 const mostOfReason = 500 // characters
@@ -465,9 +481,10 @@ func (s *server) accountRules(ctx context.Context, body []byte) ([]provision.Fie
 	if form.Model != "" && !s.modelKnown(form.Model) {
 		broken = append(broken, s.unknownModel("model", form.Model))
 	}
-	if slices.Contains(s.ProtectedAccounts, form.ID) {
-		broken = append(broken, provision.FieldError{Field: "id",
-			Message: fmt.Sprintf("account %s is protected: a payer or one of the provider's own never enters a pool", form.ID)})
+	if protected, err := s.protected(ctx, form.ID); err != nil {
+		return nil, err
+	} else if protected {
+		broken = append(broken, provision.FieldError{Field: "id", Message: protectedMessage(form.ID)})
 	}
 	return s.poolRule(ctx, form.Marketplace, form.Environment, broken)
 }

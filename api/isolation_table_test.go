@@ -22,6 +22,18 @@ type walked struct {
 	header  []string // pairs of name and value
 	answer  int      // what a key gets that may do it; 0: any 2xx
 	stream  bool     // it answers for as long as the caller listens
+	free    bool     // what the path names is the caller's to choose: another provider may have one of that name too
+
+	path map[string]string // fixtures of parameters that mean something else here than elsewhere
+}
+
+// target is the path of the operation, with the names of its fixtures in it.
+func (how walked) target(op *operation) string {
+	path := op.route.Path
+	for parameter, fixture := range how.path {
+		path = strings.ReplaceAll(path, "{"+parameter+"}", "{"+fixture+"}")
+	}
+	return path
 }
 
 // Every operation of openapi.yaml stands here: a new one takes a line, and a fixture when its path has a new parameter.
@@ -63,6 +75,18 @@ func walkTable() map[string]walked {
 		"rotateAPIKey": {body: `{"overlap_hours":2}`},
 		"revokeAPIKey": {},
 
+		"listPools":             {queries: []string{"limit=1"}},
+		"makePool":              {body: `{"marketplace":"new-{n}","environment":"production"}`, free: true},
+		"getPool":               {},
+		"editPool":              {body: `{"stock_threshold":7}`, header: ifMatch},
+		"listPoolEvents":        {queries: []string{"limit=1"}},
+		"listProtectedAccounts": {queries: []string{"limit=1"}},
+		"protectAccount":        {body: `{"note":"because"}`, free: true},
+		"unprotectAccount":      {path: map[string]string{"account_id": "protected_account"}},
+		"getStock":              {queries: []string{"marketplace=nordic"}},
+		"listStockAlerts":       {queries: []string{"limit=1"}},
+		"acknowledgeStockAlert": {body: `{"note":"because"}`},
+
 		"revealPassword": {body: `{"token":"{forged_token}"}`, answer: http.StatusNotFound}, // the token is the credential
 		"getOpenAPI":     {},
 	}
@@ -75,10 +99,19 @@ var fixtures = map[string]func(*walk) map[string]string{
 	"order_id":   (*walk).order,
 	"account_id": (*walk).account,
 	"key_id":     (*walk).apiKey,
+
+	"marketplace":       (*walk).pool,
+	"environment":       (*walk).pool,
+	"protected_account": (*walk).protectedAccount,
+	"alert_id":          (*walk).alert,
 }
 
+// notNames are fixtures that are no names of what is acme's: it is no leak when others see them.
+var notNames = []string{"forged_token", "environment"}
+
 // markers are in acme's data and in nobody else's: each of them in something that the API shows to acme.
-var markers = []string{"mk-user", "mk-contact", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role", "mk-external", "mk-key"}
+var markers = []string{"mk-user", "mk-contact", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role", "mk-external", "mk-key",
+	"mk-text", "mk-note"}
 
 // nobodys are the tables whose rows belong to no provider. Those of every other table have a column that says whose they are.
 var nobodys = []string{"account_models", "account_transitions", "order_transitions", "goose_db_version"}
@@ -143,4 +176,32 @@ func (w *walk) apiKey() map[string]string {
 	_, err := w.database.AddAPIKey(w.t.Context(), "test", key)
 	require.NoError(w.t, err)
 	return map[string]string{"key_id": key.ID}
+}
+
+// pool is a pool of acme, of a marketplace that nobody else sells through.
+func (w *walk) pool() map[string]string {
+	pool := provision.Pool{Provider: "acme", Marketplace: fmt.Sprintf("own-market-%d", w.next()), Environment: provision.Test}
+	config := provision.DefaultPool(pool)
+	config.Settings.Instructions = map[provision.Model]string{provision.ModelSPAM: "mk-text"}
+	config.StockThreshold = new(int) // so that an empty one has an alert
+	_, err := w.database.MakePool(w.t.Context(), "test", config)
+	require.NoError(w.t, err)
+	return map[string]string{"marketplace": pool.Marketplace, "environment": string(pool.Environment)}
+}
+
+func (w *walk) protectedAccount() map[string]string {
+	id := fmt.Sprintf("8%011d", w.next())
+	_, err := w.database.ProtectAccount(w.t.Context(), "test", "acme", id, "mk-note")
+	require.NoError(w.t, err)
+	return map[string]string{"protected_account": id}
+}
+
+// alert is an alert of a pool of acme's that is empty.
+func (w *walk) alert() map[string]string {
+	pool := w.pool()
+	_, err := w.database.WatchStock(w.t.Context())
+	require.NoError(w.t, err)
+	var id string
+	require.NoError(w.t, w.db.GetContext(w.t.Context(), &id, `SELECT id FROM stock_alerts WHERE provider = 'acme' AND marketplace = $1`, pool["marketplace"]))
+	return map[string]string{"alert_id": id}
 }

@@ -20,6 +20,24 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for ListStockAlertsParamsState.
+const (
+	Closed ListStockAlertsParamsState = "closed"
+	Open   ListStockAlertsParamsState = "open"
+)
+
+// Valid indicates whether the value is a known member of the ListStockAlertsParamsState enum.
+func (e ListStockAlertsParamsState) Valid() bool {
+	switch e {
+	case Closed:
+		return true
+	case Open:
+		return true
+	default:
+		return false
+	}
+}
+
 // APIKey An API key, without its text.
 type APIKey struct {
 	// CreatedAt When it was made.
@@ -203,8 +221,21 @@ type AccountSwap struct {
 	Reason ReasonText `json:"reason"`
 }
 
+// Acknowledgement What is being done about it.
+type Acknowledgement struct {
+	// Note Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
+	// people.
+	Note ReasonText `json:"note"`
+}
+
+// ActionDeadline How long an order waits for somebody to correct it before it fails.
+type ActionDeadline = int
+
 // AlternateContact "AWS Alternate Contact": for mail about billing, operations and security. All four fields or none of them.
 type AlternateContact = provision.AlternateContact
+
+// AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
+type AlternateContactTypes = []string
 
 // CallbackURL Where webhooks about this order go. https, without user and password.
 type CallbackURL = string
@@ -249,8 +280,35 @@ type FieldProblem struct {
 	Pointer *string `json:"pointer,omitempty"`
 }
 
+// Forecast How long the Ready accounts will last.
+type Forecast struct {
+	// AllocationsPerDay What it reckons with.
+	AllocationsPerDay *float64 `json:"allocations_per_day,omitempty"`
+
+	// Days In days. Absent when there is too little to go by.
+	Days *float64 `json:"days,omitempty"`
+
+	// Reason Why there is no forecast.
+	Reason *string `json:"reason,omitempty"`
+}
+
 // IAMUserName Name of the IAM user that is made for the customer ("IAM User Name").
 type IAMUserName = string
+
+// Instructions What the result of an order tells the customer, by account model: for models whose customer owns the root user the
+// root-access instructions (built in, unless set here), for others what you like (nothing, unless set here).
+type Instructions = []InstructionsOfModel
+
+// InstructionsOfModel The text of one account model.
+type InstructionsOfModel struct {
+	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
+	// customer does). Not an enumeration: AWS renames and adds models.
+	Model AccountModel `json:"model"`
+
+	// Text Plain text with the placeholders `{account_id}` `{alias}` `{iam_user_name}` `{sign_in_url}` `{sign_in_url_by_id}`, and,
+	// where the customer owns the root user, `{root_email}`. Any other is refused.
+	Text string `json:"text"`
+}
 
 // KeyID The public part of an API key; audits name it.
 type KeyID = string
@@ -273,6 +331,53 @@ type KeySecret = string
 
 // MarketplaceID Id of a marketplace of this provider.
 type MarketplaceID = string
+
+// ModelStock What a pool has of one account model.
+type ModelStock struct {
+	// Allocated They are customers'.
+	Allocated int `json:"allocated"`
+
+	// Failed Provisioning failed.
+	Failed int `json:"failed"`
+
+	// Forecast How long the Ready accounts will last.
+	Forecast Forecast `json:"forecast"`
+
+	// InProgress An order holds them.
+	InProgress int `json:"in_progress"`
+
+	// Invalid Not usable.
+	Invalid int `json:"invalid"`
+
+	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
+	// customer does). Not an enumeration: AWS renames and adds models.
+	Model AccountModel `json:"model"`
+
+	// OrdersWaiting Orders that wait for such an account.
+	OrdersWaiting int `json:"orders_waiting"`
+
+	// Ready May be drawn.
+	Ready int `json:"ready"`
+
+	// Threshold The threshold of this model. Absent when there is none.
+	Threshold *int `json:"threshold,omitempty"`
+
+	// WaitingForVerification They become Ready once their verification passes.
+	WaitingForVerification int `json:"waiting_for_verification"`
+}
+
+// ModelThreshold The threshold of one account model.
+type ModelThreshold struct {
+	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
+	// customer does). Not an enumeration: AWS renames and adds models.
+	Model AccountModel `json:"model"`
+
+	// Threshold The stock is low when so many of them are Ready or fewer.
+	Threshold int `json:"threshold"`
+}
+
+// ModelThresholds Thresholds by account model, besides the one of the pool. Models that are not named do not count by themselves.
+type ModelThresholds = []ModelThreshold
 
 // NewAPIKey An API key to be made.
 type NewAPIKey struct {
@@ -367,6 +472,62 @@ type NewOrder struct {
 	// to have a new one made; usage from before is then not available.
 	UseExistingCUR *ReportName `json:"use_existing_cur,omitempty"`
 }
+
+// NewPool A pool to be made. Settings that are left out have their defaults.
+type NewPool struct {
+	// ActionDeadlineSeconds How long an order waits for somebody to correct it before it fails.
+	ActionDeadlineSeconds *ActionDeadline `json:"action_deadline_seconds,omitempty"`
+
+	// AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
+	AlternateContactTypes *AlternateContactTypes `json:"alternate_contact_types,omitempty"`
+
+	// Environment Real stock, or stock for trying things out.
+	Environment Environment `json:"environment"`
+
+	// Instructions What the result of an order tells the customer, by account model: for models whose customer owns the root user the
+	// root-access instructions (built in, unless set here), for others what you like (nothing, unless set here).
+	Instructions *Instructions `json:"instructions,omitempty"`
+
+	// Marketplace Id of a marketplace of this provider.
+	Marketplace MarketplaceID `json:"marketplace"`
+
+	// ModelThresholds Thresholds by account model, besides the one of the pool. Models that are not named do not count by themselves.
+	ModelThresholds *ModelThresholds `json:"model_thresholds,omitempty"`
+
+	// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
+	OnFailure *OnFailure `json:"on_failure,omitempty"`
+
+	// PermissionsBoundaryARN Permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool.
+	PermissionsBoundaryARN nullable.Nullable[string] `json:"permissions_boundary_arn,omitempty"`
+
+	// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
+	ProvideRootUser *ProvideRootUser `json:"provide_root_user,omitempty"`
+
+	// RenotifySeconds An open alert that nobody acknowledged is told of again so often.
+	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
+
+	// ReportKind What a new report is: `export`: CUR 2.0 of Data Exports; `cur`: legacy Cost and Usage Report.
+	ReportKind *ReportKind `json:"report_kind,omitempty"`
+
+	// ReportPrefix Prefix of the objects of a new report. Characters `0-9A-Za-z!-_.*'()`, single slashes inside.
+	ReportPrefix *ReportPrefix `json:"report_prefix,omitempty"`
+
+	// ReportRegion Region of the bucket of a new report. A legacy report can be delivered to older regions only.
+	ReportRegion *ReportRegion `json:"report_region,omitempty"`
+
+	// StockThreshold The stock is low when so many accounts of any model are Ready, or fewer; `null` for no threshold.
+	StockThreshold nullable.Nullable[int] `json:"stock_threshold,omitempty"`
+
+	// UserPolicyArns Policies of the IAM user. They must exist in every account of the pool, as those of AWS do. `IAMUserChangePassword` is
+	// always attached; with it there are at most 10.
+	UserPolicyArns *UserPolicies `json:"user_policy_arns,omitempty"`
+
+	// WaitDeadlineSeconds How long an order waits for an account before it fails; `null` for ever.
+	WaitDeadlineSeconds nullable.Nullable[int] `json:"wait_deadline_seconds,omitempty"`
+}
+
+// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
+type OnFailure = string
 
 // OpenAPIDocument An OpenAPI document.
 type OpenAPIDocument struct {
@@ -523,6 +684,190 @@ type PasswordReveal struct {
 	Token string `json:"token"`
 }
 
+// Pool A pool and how its accounts are provisioned.
+type Pool struct {
+	// ActionDeadlineSeconds How long an order waits for somebody to correct it before it fails.
+	ActionDeadlineSeconds ActionDeadline `json:"action_deadline_seconds"`
+
+	// AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
+	AlternateContactTypes AlternateContactTypes `json:"alternate_contact_types"`
+
+	// CreatedAt When it was made.
+	CreatedAt time.Time `json:"created_at"`
+
+	// Environment Real stock, or stock for trying things out.
+	Environment Environment `json:"environment"`
+
+	// Instructions What the result of an order tells the customer, by account model: for models whose customer owns the root user the
+	// root-access instructions (built in, unless set here), for others what you like (nothing, unless set here).
+	Instructions Instructions `json:"instructions"`
+
+	// Marketplace Id of a marketplace of this provider.
+	Marketplace MarketplaceID `json:"marketplace"`
+
+	// ModelThresholds Thresholds by account model, besides the one of the pool. Models that are not named do not count by themselves.
+	ModelThresholds ModelThresholds `json:"model_thresholds"`
+
+	// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
+	OnFailure OnFailure `json:"on_failure"`
+
+	// PermissionsBoundaryARN Permissions boundary of the IAM user. Absent when there is none.
+	PermissionsBoundaryARN *string `json:"permissions_boundary_arn,omitempty"`
+
+	// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
+	ProvideRootUser ProvideRootUser `json:"provide_root_user"`
+
+	// RenotifySeconds An open alert that nobody acknowledged is told of again so often.
+	RenotifySeconds Renotify `json:"renotify_seconds"`
+
+	// ReportKind What a new report is: `export`: CUR 2.0 of Data Exports; `cur`: legacy Cost and Usage Report.
+	ReportKind ReportKind `json:"report_kind"`
+
+	// ReportPrefix Prefix of the objects of a new report. Characters `0-9A-Za-z!-_.*'()`, single slashes inside.
+	ReportPrefix ReportPrefix `json:"report_prefix"`
+
+	// ReportRegion Region of the bucket of a new report. A legacy report can be delivered to older regions only.
+	ReportRegion ReportRegion `json:"report_region"`
+
+	// StockThreshold The stock is low when so many accounts of any model are Ready. Absent when there is none.
+	StockThreshold *int `json:"stock_threshold,omitempty"`
+
+	// UserPolicyArns Policies of the IAM user. They must exist in every account of the pool, as those of AWS do. `IAMUserChangePassword` is
+	// always attached; with it there are at most 10.
+	UserPolicyArns UserPolicies `json:"user_policy_arns"`
+
+	// VerificationSuspendedAt Since when so many of its accounts fail their verification at once that none is made Invalid. Absent when not.
+	VerificationSuspendedAt *time.Time `json:"verification_suspended_at,omitempty"`
+
+	// WaitDeadlineSeconds How long an order waits for an account before it fails. Absent when for ever.
+	WaitDeadlineSeconds *int `json:"wait_deadline_seconds,omitempty"`
+}
+
+// PoolEdit Settings to be changed. What is left out stays; a list replaces the whole list.
+type PoolEdit struct {
+	// ActionDeadlineSeconds How long an order waits for somebody to correct it before it fails.
+	ActionDeadlineSeconds *ActionDeadline `json:"action_deadline_seconds,omitempty"`
+
+	// AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
+	AlternateContactTypes *AlternateContactTypes `json:"alternate_contact_types,omitempty"`
+
+	// Instructions What the result of an order tells the customer, by account model: for models whose customer owns the root user the
+	// root-access instructions (built in, unless set here), for others what you like (nothing, unless set here).
+	Instructions *Instructions `json:"instructions,omitempty"`
+
+	// ModelThresholds Thresholds by account model, besides the one of the pool. Models that are not named do not count by themselves.
+	ModelThresholds *ModelThresholds `json:"model_thresholds,omitempty"`
+
+	// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
+	OnFailure *OnFailure `json:"on_failure,omitempty"`
+
+	// PermissionsBoundaryARN Permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool.
+	PermissionsBoundaryARN nullable.Nullable[string] `json:"permissions_boundary_arn,omitempty"`
+
+	// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
+	ProvideRootUser *ProvideRootUser `json:"provide_root_user,omitempty"`
+
+	// RenotifySeconds An open alert that nobody acknowledged is told of again so often.
+	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
+
+	// ReportKind What a new report is: `export`: CUR 2.0 of Data Exports; `cur`: legacy Cost and Usage Report.
+	ReportKind *ReportKind `json:"report_kind,omitempty"`
+
+	// ReportPrefix Prefix of the objects of a new report. Characters `0-9A-Za-z!-_.*'()`, single slashes inside.
+	ReportPrefix *ReportPrefix `json:"report_prefix,omitempty"`
+
+	// ReportRegion Region of the bucket of a new report. A legacy report can be delivered to older regions only.
+	ReportRegion *ReportRegion `json:"report_region,omitempty"`
+
+	// StockThreshold The stock is low when so many accounts of any model are Ready, or fewer; `null` for no threshold.
+	StockThreshold nullable.Nullable[int] `json:"stock_threshold,omitempty"`
+
+	// UserPolicyArns Policies of the IAM user. They must exist in every account of the pool, as those of AWS do. `IAMUserChangePassword` is
+	// always attached; with it there are at most 10.
+	UserPolicyArns *UserPolicies `json:"user_policy_arns,omitempty"`
+
+	// WaitDeadlineSeconds How long an order waits for an account before it fails; `null` for ever.
+	WaitDeadlineSeconds nullable.Nullable[int] `json:"wait_deadline_seconds,omitempty"`
+}
+
+// PoolEvent A change of a pool's settings.
+type PoolEvent struct {
+	// Actor Who: an API key, somebody at the command line, a user of the database.
+	Actor string `json:"actor"`
+
+	// At When.
+	At time.Time `json:"at"`
+
+	// From What it was; absent when there was nothing.
+	From *json.RawMessage `json:"from,omitempty"`
+
+	// To What it became; absent when it was taken away.
+	To *json.RawMessage `json:"to,omitempty"`
+
+	// What The setting as the database calls it; `made`: the pool was made.
+	What string `json:"what"`
+}
+
+// PoolEventPage A page of a pool's history, oldest first.
+type PoolEventPage struct {
+	// Items What was changed.
+	Items []PoolEvent `json:"items"`
+
+	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// PoolPage A page of pools.
+type PoolPage struct {
+	// Items The pools.
+	Items []Pool `json:"items"`
+
+	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// PoolStock The stock of one pool.
+type PoolStock struct {
+	// Alert The stock of a pool needs somebody.
+	Alert *StockAlert `json:"alert,omitempty"`
+
+	// Allocated They are customers'.
+	Allocated int `json:"allocated"`
+
+	// Environment Real stock, or stock for trying things out.
+	Environment Environment `json:"environment"`
+
+	// Failed Provisioning failed.
+	Failed int `json:"failed"`
+
+	// Forecast How long the Ready accounts will last.
+	Forecast Forecast `json:"forecast"`
+
+	// InProgress An order holds them.
+	InProgress int `json:"in_progress"`
+
+	// Invalid Not usable.
+	Invalid int `json:"invalid"`
+
+	// Marketplace Id of a marketplace of this provider.
+	Marketplace MarketplaceID `json:"marketplace"`
+
+	// Models By account model.
+	Models []ModelStock `json:"models"`
+
+	// OrdersWaiting Orders that wait for such an account.
+	OrdersWaiting int `json:"orders_waiting"`
+
+	// Ready May be drawn.
+	Ready int `json:"ready"`
+
+	// Threshold The threshold of the pool as a whole. Absent when there is none.
+	Threshold *int `json:"threshold,omitempty"`
+
+	// WaitingForVerification They become Ready once their verification passes.
+	WaitingForVerification int `json:"waiting_for_verification"`
+}
+
 // Problem A problem as RFC 9457 has it. Decide by `code`.
 type Problem struct {
 	// Code One word for the kind of problem, for programs.
@@ -547,6 +892,40 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// ProtectedAccount An AWS account that nothing is ever done in.
+type ProtectedAccount struct {
+	// AccountID AWS account id, 12 digits. A string, because it may begin with 0.
+	AccountID AccountID `json:"account_id"`
+
+	// CreatedAt Since when.
+	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy By whom.
+	CreatedBy string `json:"created_by"`
+
+	// Note Why.
+	Note string `json:"note"`
+}
+
+// ProtectedAccountPage A page of protected accounts.
+type ProtectedAccountPage struct {
+	// Items The accounts.
+	Items []ProtectedAccount `json:"items"`
+
+	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// Protection Why the account is protected.
+type Protection struct {
+	// Note Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
+	// people.
+	Note ReasonText `json:"note"`
+}
+
+// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
+type ProvideRootUser = bool
+
 // Reason Why it is done.
 type Reason struct {
 	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
@@ -557,6 +936,9 @@ type Reason struct {
 // ReasonText Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
 // people.
 type ReasonText = string
+
+// Renotify An open alert that nobody acknowledged is told of again so often.
+type Renotify = int
 
 // Report The cost report that feeds the customer's usage.
 type Report struct {
@@ -579,9 +961,18 @@ type Report struct {
 	Region string `json:"region"`
 }
 
+// ReportKind What a new report is: `export`: CUR 2.0 of Data Exports; `cur`: legacy Cost and Usage Report.
+type ReportKind = provision.ReportKind
+
 // ReportName Name of an existing Cost and Usage Report or Data Export to link ("Use Existing CUR"). Case-sensitive. Leave it out
 // to have a new one made; usage from before is then not available.
 type ReportName = string
+
+// ReportPrefix Prefix of the objects of a new report. Characters `0-9A-Za-z!-_.*'()`, single slashes inside.
+type ReportPrefix = string
+
+// ReportRegion Region of the bucket of a new report. A legacy report can be delivered to older regions only.
+type ReportRegion = string
 
 // Result What the customer gets. Only in the state completed.
 type Result struct {
@@ -596,6 +987,9 @@ type Result struct {
 
 	// IAMUserName User to sign in as.
 	IAMUserName string `json:"iam_user_name"`
+
+	// Instructions What the pool tells the customers of other models, if anything.
+	Instructions *string `json:"instructions,omitempty"`
 
 	// ManualSteps What AWS has no API for and a person must do.
 	ManualSteps []string `json:"manual_steps"`
@@ -613,7 +1007,7 @@ type Result struct {
 	// Report The cost report that feeds the customer's usage.
 	Report Report `json:"report"`
 
-	// RootAccess How the customer takes over the root user. Only for models whose customer owns it (ECAM).
+	// RootAccess How the customer takes over the root user. Only for models whose customer owns it (ECAM), unless the pool keeps it to itself.
 	RootAccess *string `json:"root_access,omitempty"`
 
 	// SignInURL Sign-in address by alias.
@@ -687,6 +1081,76 @@ type Step struct {
 // StepState How far a step is.
 type StepState = string
 
+// Stock The stock of all pools.
+type Stock struct {
+	// Items The pools.
+	Items []PoolStock `json:"items"`
+}
+
+// StockAlert The stock of a pool needs somebody.
+type StockAlert struct {
+	// AcknowledgedAt When somebody acknowledged it.
+	AcknowledgedAt *time.Time `json:"acknowledged_at,omitempty"`
+
+	// AcknowledgedBy Who did.
+	AcknowledgedBy *string `json:"acknowledged_by,omitempty"`
+
+	// ClosedAt When it closed itself.
+	ClosedAt *time.Time `json:"closed_at,omitempty"`
+
+	// Environment Real stock, or stock for trying things out.
+	Environment Environment `json:"environment"`
+
+	// ID Id of the alert.
+	ID string `json:"id"`
+
+	// Kind low: at or below a threshold; empty: no account is Ready, or an order waits.
+	Kind provision.AlertKind `json:"kind"`
+
+	// KindSince Since when it is of this kind.
+	KindSince time.Time `json:"kind_since"`
+
+	// Marketplace Id of a marketplace of this provider.
+	Marketplace MarketplaceID `json:"marketplace"`
+
+	// Note What he wrote.
+	Note *string `json:"note,omitempty"`
+
+	// Notifications How often it was told of.
+	Notifications int `json:"notifications"`
+
+	// NotifiedAt When it was last told of.
+	NotifiedAt time.Time `json:"notified_at"`
+
+	// OpenedAt When it opened.
+	OpenedAt time.Time `json:"opened_at"`
+
+	// OrdersWaiting Orders that waited then.
+	OrdersWaiting int `json:"orders_waiting"`
+
+	// Ready Ready accounts when it was last looked at.
+	Ready int `json:"ready"`
+
+	// Reason What is wrong.
+	Reason string `json:"reason"`
+
+	// State Where it stands.
+	State string `json:"state"`
+}
+
+// StockAlertPage A page of alerts, newest first.
+type StockAlertPage struct {
+	// Items The alerts.
+	Items []StockAlert `json:"items"`
+
+	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// UserPolicies Policies of the IAM user. They must exist in every account of the pool, as those of AWS do. `IAMUserChangePassword` is
+// always attached; with it there are at most 10.
+type UserPolicies = []string
+
 // Waiting Why the order waits; only in the state waiting_for_account.
 type Waiting struct {
 	// Place Place in the queue, 1 = next.
@@ -699,8 +1163,14 @@ type Waiting struct {
 // AccountIDInPath AWS account id, 12 digits. A string, because it may begin with 0.
 type AccountIDInPath = AccountID
 
+// AlertIDInPath defines model for AlertIDInPath.
+type AlertIDInPath = string
+
 // Cursor defines model for Cursor.
 type Cursor = string
+
+// EnvironmentInPath Real stock, or stock for trying things out.
+type EnvironmentInPath = Environment
 
 // IfMatch defines model for IfMatch.
 type IfMatch = string
@@ -713,6 +1183,9 @@ type Limit = int
 
 // Marketplace Id of a marketplace of this provider.
 type Marketplace = MarketplaceID
+
+// MarketplaceInPath Id of a marketplace of this provider.
+type MarketplaceInPath = MarketplaceID
 
 // OrderIDInPath The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
 type OrderIDInPath = OrderID
@@ -816,6 +1289,69 @@ type ListOrdersParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
+// ListPoolsParams defines parameters for ListPools.
+type ListPoolsParams struct {
+	// Limit How many at most on one page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// EditPoolParams defines parameters for EditPool.
+type EditPoolParams struct {
+	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListPoolEventsParams defines parameters for ListPoolEvents.
+type ListPoolEventsParams struct {
+	// Limit How many at most on one page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListProtectedAccountsParams defines parameters for ListProtectedAccounts.
+type ListProtectedAccountsParams struct {
+	// Limit How many at most on one page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetStockParams defines parameters for GetStock.
+type GetStockParams struct {
+	// Marketplace Only of this marketplace.
+	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
+
+	// Environment Only of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+}
+
+// ListStockAlertsParams defines parameters for ListStockAlerts.
+type ListStockAlertsParams struct {
+	// State Only open or only closed ones.
+	State *ListStockAlertsParamsState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Marketplace Only of this marketplace.
+	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
+
+	// Environment Only of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Limit How many at most on one page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListStockAlertsParamsState defines parameters for ListStockAlerts.
+type ListStockAlertsParamsState string
+
 // AddAccountJSONRequestBody defines body for AddAccount for application/json ContentType.
 type AddAccountJSONRequestBody = NewAccount
 
@@ -857,6 +1393,18 @@ type SwapOrderJSONRequestBody = AccountSwap
 
 // RevealPasswordJSONRequestBody defines body for RevealPassword for application/json ContentType.
 type RevealPasswordJSONRequestBody = PasswordReveal
+
+// MakePoolJSONRequestBody defines body for MakePool for application/json ContentType.
+type MakePoolJSONRequestBody = NewPool
+
+// EditPoolJSONRequestBody defines body for EditPool for application/json ContentType.
+type EditPoolJSONRequestBody = PoolEdit
+
+// ProtectAccountJSONRequestBody defines body for ProtectAccount for application/json ContentType.
+type ProtectAccountJSONRequestBody = Protection
+
+// AcknowledgeStockAlertJSONRequestBody defines body for AcknowledgeStockAlert for application/json ContentType.
+type AcknowledgeStockAlertJSONRequestBody = Acknowledgement
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -935,6 +1483,39 @@ type ServerInterface interface {
 	// RevealPassword Take the first password, once
 	// (POST /v1/password-reveals)
 	RevealPassword(ctx echo.Context) error
+	// ListPools List the pools with their settings
+	// (GET /v1/pools)
+	ListPools(ctx echo.Context, params ListPoolsParams) error
+	// MakePool Make a pool
+	// (POST /v1/pools)
+	MakePool(ctx echo.Context) error
+	// GetPool Read a pool
+	// (GET /v1/pools/{marketplace}/{environment})
+	GetPool(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath) error
+	// EditPool Change settings of a pool
+	// (PATCH /v1/pools/{marketplace}/{environment})
+	EditPool(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params EditPoolParams) error
+	// ListPoolEvents Read the history of a pool's settings
+	// (GET /v1/pools/{marketplace}/{environment}/events)
+	ListPoolEvents(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params ListPoolEventsParams) error
+	// ListProtectedAccounts List the protected accounts
+	// (GET /v1/protected-accounts)
+	ListProtectedAccounts(ctx echo.Context, params ListProtectedAccountsParams) error
+	// UnprotectAccount Take the protection of an account away
+	// (DELETE /v1/protected-accounts/{account_id})
+	UnprotectAccount(ctx echo.Context, accountID AccountIDInPath) error
+	// ProtectAccount Protect an account
+	// (PUT /v1/protected-accounts/{account_id})
+	ProtectAccount(ctx echo.Context, accountID AccountIDInPath) error
+	// GetStock Read the stock
+	// (GET /v1/stock)
+	GetStock(ctx echo.Context, params GetStockParams) error
+	// ListStockAlerts List alerts about the stock, newest first
+	// (GET /v1/stock-alerts)
+	ListStockAlerts(ctx echo.Context, params ListStockAlertsParams) error
+	// AcknowledgeStockAlert Say that somebody cares for an alert
+	// (POST /v1/stock-alerts/{alert_id}/acknowledge)
+	AcknowledgeStockAlert(ctx echo.Context, alertID AlertIDInPath) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -1520,6 +2101,292 @@ func (w *ServerInterfaceWrapper) RevealPassword(ctx echo.Context) error {
 	return err
 }
 
+// ListPools converts echo context to params.
+func (w *ServerInterfaceWrapper) ListPools(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPoolsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListPools(ctx, params)
+	return err
+}
+
+// MakePool converts echo context to params.
+func (w *ServerInterfaceWrapper) MakePool(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.MakePool(ctx)
+	return err
+}
+
+// GetPool converts echo context to params.
+func (w *ServerInterfaceWrapper) GetPool(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "marketplace" -------------
+	var marketplace MarketplaceInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "marketplace", ctx.Param("marketplace"), &marketplace, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", ctx.Param("environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetPool(ctx, marketplace, environment)
+	return err
+}
+
+// EditPool converts echo context to params.
+func (w *ServerInterfaceWrapper) EditPool(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "marketplace" -------------
+	var marketplace MarketplaceInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "marketplace", ctx.Param("marketplace"), &marketplace, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", ctx.Param("environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EditPoolParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EditPool(ctx, marketplace, environment, params)
+	return err
+}
+
+// ListPoolEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) ListPoolEvents(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "marketplace" -------------
+	var marketplace MarketplaceInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "marketplace", ctx.Param("marketplace"), &marketplace, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Path parameter "environment" -------------
+	var environment EnvironmentInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "environment", ctx.Param("environment"), &environment, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListPoolEventsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListPoolEvents(ctx, marketplace, environment, params)
+	return err
+}
+
+// ListProtectedAccounts converts echo context to params.
+func (w *ServerInterfaceWrapper) ListProtectedAccounts(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListProtectedAccountsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListProtectedAccounts(ctx, params)
+	return err
+}
+
+// UnprotectAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) UnprotectAccount(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UnprotectAccount(ctx, accountID)
+	return err
+}
+
+// ProtectAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) ProtectAccount(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ProtectAccount(ctx, accountID)
+	return err
+}
+
+// GetStock converts echo context to params.
+func (w *ServerInterfaceWrapper) GetStock(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetStockParams
+	// ------------- Optional query parameter "marketplace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "marketplace", ctx.QueryParams(), &params.Marketplace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetStock(ctx, params)
+	return err
+}
+
+// ListStockAlerts converts echo context to params.
+func (w *ServerInterfaceWrapper) ListStockAlerts(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListStockAlertsParams
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "marketplace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "marketplace", ctx.QueryParams(), &params.Marketplace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListStockAlerts(ctx, params)
+	return err
+}
+
+// AcknowledgeStockAlert converts echo context to params.
+func (w *ServerInterfaceWrapper) AcknowledgeStockAlert(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "alert_id" -------------
+	var alertID AlertIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "alert_id", ctx.Param("alert_id"), &alertID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter alert_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AcknowledgeStockAlert(ctx, alertID)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -1592,6 +2459,17 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/orders/:order_id/swap", wrapper.SwapOrder, options.OperationMiddlewares["swapOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/validate", wrapper.ValidateOrder, options.OperationMiddlewares["validateOrder"]...)
 	router.POST(options.BaseURL+"/v1/password-reveals", wrapper.RevealPassword, options.OperationMiddlewares["revealPassword"]...)
+	router.GET(options.BaseURL+"/v1/pools", wrapper.ListPools, options.OperationMiddlewares["listPools"]...)
+	router.POST(options.BaseURL+"/v1/pools", wrapper.MakePool, options.OperationMiddlewares["makePool"]...)
+	router.GET(options.BaseURL+"/v1/pools/:marketplace/:environment", wrapper.GetPool, options.OperationMiddlewares["getPool"]...)
+	router.PATCH(options.BaseURL+"/v1/pools/:marketplace/:environment", wrapper.EditPool, options.OperationMiddlewares["editPool"]...)
+	router.GET(options.BaseURL+"/v1/pools/:marketplace/:environment/events", wrapper.ListPoolEvents, options.OperationMiddlewares["listPoolEvents"]...)
+	router.GET(options.BaseURL+"/v1/protected-accounts", wrapper.ListProtectedAccounts, options.OperationMiddlewares["listProtectedAccounts"]...)
+	router.DELETE(options.BaseURL+"/v1/protected-accounts/:account_id", wrapper.UnprotectAccount, options.OperationMiddlewares["unprotectAccount"]...)
+	router.PUT(options.BaseURL+"/v1/protected-accounts/:account_id", wrapper.ProtectAccount, options.OperationMiddlewares["protectAccount"]...)
+	router.GET(options.BaseURL+"/v1/stock", wrapper.GetStock, options.OperationMiddlewares["getStock"]...)
+	router.GET(options.BaseURL+"/v1/stock-alerts", wrapper.ListStockAlerts, options.OperationMiddlewares["listStockAlerts"]...)
+	router.POST(options.BaseURL+"/v1/stock-alerts/:alert_id/acknowledge", wrapper.AcknowledgeStockAlert, options.OperationMiddlewares["acknowledgeStockAlert"]...)
 
 }
 
@@ -2252,6 +3130,276 @@ func (response RevealPassword200JSONResponse) VisitRevealPasswordResponse(w http
 	return err
 }
 
+type ListPoolsRequestObject struct {
+	Params ListPoolsParams
+}
+
+type ListPoolsResponseObject interface {
+	VisitListPoolsResponse(w http.ResponseWriter) error
+}
+
+type ListPools200JSONResponse PoolPage
+
+func (response ListPools200JSONResponse) VisitListPoolsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MakePoolRequestObject struct {
+	Body *MakePoolJSONRequestBody
+}
+
+type MakePoolResponseObject interface {
+	VisitMakePoolResponse(w http.ResponseWriter) error
+}
+
+type MakePool201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type MakePool201JSONResponse struct {
+	Body    Pool
+	Headers MakePool201ResponseHeaders
+}
+
+func (response MakePool201JSONResponse) VisitMakePoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPoolRequestObject struct {
+	Marketplace MarketplaceInPath `json:"marketplace"`
+	Environment EnvironmentInPath `json:"environment"`
+}
+
+type GetPoolResponseObject interface {
+	VisitGetPoolResponse(w http.ResponseWriter) error
+}
+
+type GetPool200ResponseHeaders struct {
+	ETag string
+}
+
+type GetPool200JSONResponse struct {
+	Body    Pool
+	Headers GetPool200ResponseHeaders
+}
+
+func (response GetPool200JSONResponse) VisitGetPoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditPoolRequestObject struct {
+	Marketplace MarketplaceInPath `json:"marketplace"`
+	Environment EnvironmentInPath `json:"environment"`
+	Params      EditPoolParams
+	Body        *EditPoolJSONRequestBody
+}
+
+type EditPoolResponseObject interface {
+	VisitEditPoolResponse(w http.ResponseWriter) error
+}
+
+type EditPool200ResponseHeaders struct {
+	ETag string
+}
+
+type EditPool200JSONResponse struct {
+	Body    Pool
+	Headers EditPool200ResponseHeaders
+}
+
+func (response EditPool200JSONResponse) VisitEditPoolResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPoolEventsRequestObject struct {
+	Marketplace MarketplaceInPath `json:"marketplace"`
+	Environment EnvironmentInPath `json:"environment"`
+	Params      ListPoolEventsParams
+}
+
+type ListPoolEventsResponseObject interface {
+	VisitListPoolEventsResponse(w http.ResponseWriter) error
+}
+
+type ListPoolEvents200JSONResponse PoolEventPage
+
+func (response ListPoolEvents200JSONResponse) VisitListPoolEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListProtectedAccountsRequestObject struct {
+	Params ListProtectedAccountsParams
+}
+
+type ListProtectedAccountsResponseObject interface {
+	VisitListProtectedAccountsResponse(w http.ResponseWriter) error
+}
+
+type ListProtectedAccounts200JSONResponse ProtectedAccountPage
+
+func (response ListProtectedAccounts200JSONResponse) VisitListProtectedAccountsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UnprotectAccountRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+}
+
+type UnprotectAccountResponseObject interface {
+	VisitUnprotectAccountResponse(w http.ResponseWriter) error
+}
+
+type UnprotectAccount204Response struct {
+}
+
+func (response UnprotectAccount204Response) VisitUnprotectAccountResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type ProtectAccountRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Body      *ProtectAccountJSONRequestBody
+}
+
+type ProtectAccountResponseObject interface {
+	VisitProtectAccountResponse(w http.ResponseWriter) error
+}
+
+type ProtectAccount200JSONResponse ProtectedAccount
+
+func (response ProtectAccount200JSONResponse) VisitProtectAccountResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStockRequestObject struct {
+	Params GetStockParams
+}
+
+type GetStockResponseObject interface {
+	VisitGetStockResponse(w http.ResponseWriter) error
+}
+
+type GetStock200JSONResponse Stock
+
+func (response GetStock200JSONResponse) VisitGetStockResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListStockAlertsRequestObject struct {
+	Params ListStockAlertsParams
+}
+
+type ListStockAlertsResponseObject interface {
+	VisitListStockAlertsResponse(w http.ResponseWriter) error
+}
+
+type ListStockAlerts200JSONResponse StockAlertPage
+
+func (response ListStockAlerts200JSONResponse) VisitListStockAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AcknowledgeStockAlertRequestObject struct {
+	AlertID AlertIDInPath `json:"alert_id"`
+	Body    *AcknowledgeStockAlertJSONRequestBody
+}
+
+type AcknowledgeStockAlertResponseObject interface {
+	VisitAcknowledgeStockAlertResponse(w http.ResponseWriter) error
+}
+
+type AcknowledgeStockAlert200JSONResponse StockAlert
+
+func (response AcknowledgeStockAlert200JSONResponse) VisitAcknowledgeStockAlertResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListAccounts List accounts, oldest first
@@ -2329,6 +3477,39 @@ type StrictServerInterface interface {
 	// RevealPassword Take the first password, once
 	// (POST /v1/password-reveals)
 	RevealPassword(ctx context.Context, request RevealPasswordRequestObject) (RevealPasswordResponseObject, error)
+	// ListPools List the pools with their settings
+	// (GET /v1/pools)
+	ListPools(ctx context.Context, request ListPoolsRequestObject) (ListPoolsResponseObject, error)
+	// MakePool Make a pool
+	// (POST /v1/pools)
+	MakePool(ctx context.Context, request MakePoolRequestObject) (MakePoolResponseObject, error)
+	// GetPool Read a pool
+	// (GET /v1/pools/{marketplace}/{environment})
+	GetPool(ctx context.Context, request GetPoolRequestObject) (GetPoolResponseObject, error)
+	// EditPool Change settings of a pool
+	// (PATCH /v1/pools/{marketplace}/{environment})
+	EditPool(ctx context.Context, request EditPoolRequestObject) (EditPoolResponseObject, error)
+	// ListPoolEvents Read the history of a pool's settings
+	// (GET /v1/pools/{marketplace}/{environment}/events)
+	ListPoolEvents(ctx context.Context, request ListPoolEventsRequestObject) (ListPoolEventsResponseObject, error)
+	// ListProtectedAccounts List the protected accounts
+	// (GET /v1/protected-accounts)
+	ListProtectedAccounts(ctx context.Context, request ListProtectedAccountsRequestObject) (ListProtectedAccountsResponseObject, error)
+	// UnprotectAccount Take the protection of an account away
+	// (DELETE /v1/protected-accounts/{account_id})
+	UnprotectAccount(ctx context.Context, request UnprotectAccountRequestObject) (UnprotectAccountResponseObject, error)
+	// ProtectAccount Protect an account
+	// (PUT /v1/protected-accounts/{account_id})
+	ProtectAccount(ctx context.Context, request ProtectAccountRequestObject) (ProtectAccountResponseObject, error)
+	// GetStock Read the stock
+	// (GET /v1/stock)
+	GetStock(ctx context.Context, request GetStockRequestObject) (GetStockResponseObject, error)
+	// ListStockAlerts List alerts about the stock, newest first
+	// (GET /v1/stock-alerts)
+	ListStockAlerts(ctx context.Context, request ListStockAlertsRequestObject) (ListStockAlertsResponseObject, error)
+	// AcknowledgeStockAlert Say that somebody cares for an alert
+	// (POST /v1/stock-alerts/{alert_id}/acknowledge)
+	AcknowledgeStockAlert(ctx context.Context, request AcknowledgeStockAlertRequestObject) (AcknowledgeStockAlertResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -3284,6 +4465,376 @@ func (sh *strictHandler) RevealPassword(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(RevealPasswordResponseObject); ok {
 		return validResponse.VisitRevealPasswordResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListPools operation middleware
+func (sh *strictHandler) ListPools(ctx echo.Context, params ListPoolsParams) error {
+	var request ListPoolsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPools(ctx.Request().Context(), request.(ListPoolsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPools")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListPoolsResponseObject); ok {
+		return validResponse.VisitListPoolsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// MakePool operation middleware
+func (sh *strictHandler) MakePool(ctx echo.Context) error {
+	var request MakePoolRequestObject
+
+	var body MakePoolJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.MakePool(ctx.Request().Context(), request.(MakePoolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MakePool")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(MakePoolResponseObject); ok {
+		return validResponse.VisitMakePoolResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetPool operation middleware
+func (sh *strictHandler) GetPool(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath) error {
+	var request GetPoolRequestObject
+
+	request.Marketplace = marketplace
+	request.Environment = environment
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPool(ctx.Request().Context(), request.(GetPoolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPool")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetPoolResponseObject); ok {
+		return validResponse.VisitGetPoolResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EditPool operation middleware
+func (sh *strictHandler) EditPool(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params EditPoolParams) error {
+	var request EditPoolRequestObject
+
+	request.Marketplace = marketplace
+	request.Environment = environment
+	request.Params = params
+
+	var body EditPoolJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EditPool(ctx.Request().Context(), request.(EditPoolRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditPool")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EditPoolResponseObject); ok {
+		return validResponse.VisitEditPoolResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListPoolEvents operation middleware
+func (sh *strictHandler) ListPoolEvents(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params ListPoolEventsParams) error {
+	var request ListPoolEventsRequestObject
+
+	request.Marketplace = marketplace
+	request.Environment = environment
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPoolEvents(ctx.Request().Context(), request.(ListPoolEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPoolEvents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListPoolEventsResponseObject); ok {
+		return validResponse.VisitListPoolEventsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListProtectedAccounts operation middleware
+func (sh *strictHandler) ListProtectedAccounts(ctx echo.Context, params ListProtectedAccountsParams) error {
+	var request ListProtectedAccountsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListProtectedAccounts(ctx.Request().Context(), request.(ListProtectedAccountsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListProtectedAccounts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListProtectedAccountsResponseObject); ok {
+		return validResponse.VisitListProtectedAccountsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UnprotectAccount operation middleware
+func (sh *strictHandler) UnprotectAccount(ctx echo.Context, accountID AccountIDInPath) error {
+	var request UnprotectAccountRequestObject
+
+	request.AccountID = accountID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UnprotectAccount(ctx.Request().Context(), request.(UnprotectAccountRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UnprotectAccount")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UnprotectAccountResponseObject); ok {
+		return validResponse.VisitUnprotectAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ProtectAccount operation middleware
+func (sh *strictHandler) ProtectAccount(ctx echo.Context, accountID AccountIDInPath) error {
+	var request ProtectAccountRequestObject
+
+	request.AccountID = accountID
+
+	var body ProtectAccountJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ProtectAccount(ctx.Request().Context(), request.(ProtectAccountRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ProtectAccount")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ProtectAccountResponseObject); ok {
+		return validResponse.VisitProtectAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetStock operation middleware
+func (sh *strictHandler) GetStock(ctx echo.Context, params GetStockParams) error {
+	var request GetStockRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetStock(ctx.Request().Context(), request.(GetStockRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetStock")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetStockResponseObject); ok {
+		return validResponse.VisitGetStockResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListStockAlerts operation middleware
+func (sh *strictHandler) ListStockAlerts(ctx echo.Context, params ListStockAlertsParams) error {
+	var request ListStockAlertsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListStockAlerts(ctx.Request().Context(), request.(ListStockAlertsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListStockAlerts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListStockAlertsResponseObject); ok {
+		return validResponse.VisitListStockAlertsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AcknowledgeStockAlert operation middleware
+func (sh *strictHandler) AcknowledgeStockAlert(ctx echo.Context, alertID AlertIDInPath) error {
+	var request AcknowledgeStockAlertRequestObject
+
+	request.AlertID = alertID
+
+	var body AcknowledgeStockAlertJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AcknowledgeStockAlert(ctx.Request().Context(), request.(AcknowledgeStockAlertRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AcknowledgeStockAlert")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AcknowledgeStockAlertResponseObject); ok {
+		return validResponse.VisitAcknowledgeStockAlertResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -207,6 +207,7 @@ func (s *server) resultResource(r provision.Result, password *provision.Password
 		UsageAvailableFrom:  r.UsageAvailableFrom.UTC(),
 		OlderUsageAvailable: r.OlderUsageAvailable,
 		RootAccess:          optional(r.RootInstructions),
+		Instructions:        optional(r.Instructions),
 		ManualSteps:         append([]string{}, r.ManualSteps...),
 		CompletedAt:         r.CompletedAt.UTC(),
 		Simulated:           s.Simulated,

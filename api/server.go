@@ -16,6 +16,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
 	"quartermaster/internal/provision"
@@ -37,6 +38,9 @@ type Store interface {
 	// Accounts lists at most filter.Limit accounts of the provider, oldest first.
 	Accounts(ctx context.Context, provider string, filter provision.AccountFilter) ([]provision.Account, error)
 	accountActions
+	poolStore
+	protectedStore
+	stockStore
 	// RevealPassword hands a sealed password to open, once, and notes to whom. An error of open leaves the password where it
 	// is, and is returned. Errors: provision.ErrNotFound, provision.ErrGone.
 	RevealPassword(ctx context.Context, id, to string, open func(provision.Revealed) error) error
@@ -81,7 +85,7 @@ type Config struct {
 	RevealKey []byte
 	// Models are the account models that may be named. Default: SPAM and ECAM.
 	Models []provision.Model
-	// ProtectedAccounts are AWS account ids that never enter a pool: payers and our own.
+	// ProtectedAccounts are AWS account ids that never enter a pool, whoever's: payers and our own. Providers protect more of them.
 	ProtectedAccounts []string
 	// RequestsPerSecond is the limit of each API key that has none of its own, and of each address for requests without a valid
 	// key. Default 50.
@@ -91,6 +95,8 @@ type Config struct {
 	Burst int
 	// TrustedProxies are the networks whose X-Forwarded-For is believed. Default: none, the peer's address counts.
 	TrustedProxies []netip.Prefix
+	// Metrics takes the metrics of requests. Default: there are none.
+	Metrics prometheus.Registerer
 	// Simulated says that this service runs against a simulator: results say so.
 	Simulated bool
 	// Now is the clock. Default: time.Now.
@@ -129,6 +135,13 @@ func New(cfg Config) (http.Handler, error) {
 
 func (s *server) routes() (_ http.Handler, err error) {
 	e := s.echo()
+	if s.Metrics != nil {
+		measured, err := s.measure()
+		if err != nil {
+			return nil, fmt.Errorf("api: metrics: %w", err)
+		}
+		e.Pre(measured)
+	}
 	op := ServerInterfaceWrapper{Handler: NewStrictHandler(s, nil)}
 	v1 := func(method, path string, handler echo.HandlerFunc) {
 		operation := s.contract.claim(method, path)
@@ -162,6 +175,17 @@ func (s *server) routes() (_ http.Handler, err error) {
 	v1(http.MethodGet, "/v1/api-keys/:key_id", op.GetAPIKey)
 	v1(http.MethodPost, "/v1/api-keys/:key_id/rotate", op.RotateAPIKey)
 	v1(http.MethodPost, "/v1/api-keys/:key_id/revoke", op.RevokeAPIKey)
+	v1(http.MethodGet, "/v1/pools", op.ListPools)
+	v1(http.MethodPost, "/v1/pools", op.MakePool)
+	v1(http.MethodGet, "/v1/pools/:marketplace/:environment", op.GetPool)
+	v1(http.MethodPatch, "/v1/pools/:marketplace/:environment", op.EditPool)
+	v1(http.MethodGet, "/v1/pools/:marketplace/:environment/events", op.ListPoolEvents)
+	v1(http.MethodGet, "/v1/protected-accounts", op.ListProtectedAccounts)
+	v1(http.MethodPut, "/v1/protected-accounts/:account_id", op.ProtectAccount)
+	v1(http.MethodDelete, "/v1/protected-accounts/:account_id", op.UnprotectAccount)
+	v1(http.MethodGet, "/v1/stock", op.GetStock)
+	v1(http.MethodGet, "/v1/stock-alerts", op.ListStockAlerts)
+	v1(http.MethodPost, "/v1/stock-alerts/:alert_id/acknowledge", op.AcknowledgeStockAlert)
 	v1(http.MethodPost, "/v1/password-reveals", op.RevealPassword)
 	v1(http.MethodGet, "/v1/openapi.json", op.GetOpenAPI)
 

@@ -94,18 +94,22 @@ func TestEverySweepIsScheduled(t *testing.T) {
 	}
 	schedules.On("Create", mock.Anything, mock.Anything).Return(remember)
 	require.NoError(t, workflows.EnsureSchedules(t.Context(), schedules))
-	wanted := map[string]string{
-		"audit-stock":     workflows.AuditStockName,
-		"verify-accounts": workflows.VerifyAccountsName,
+	wanted := map[string]struct {
+		workflow string
+		every    time.Duration
+	}{
+		"audit-stock":     {workflows.AuditStockName, 5 * time.Minute},
+		"verify-accounts": {workflows.VerifyAccountsName, 5 * time.Minute},
+		"watch-stock":     {workflows.WatchStockName, time.Minute},
 	}
 	require.Len(t, made, len(wanted))
-	for id, workflow := range wanted {
+	for id, want := range wanted {
 		schedule := made[id]
-		require.Equal(t, []client.ScheduleIntervalSpec{{Every: 5 * time.Minute}}, schedule.Spec.Intervals, id)
+		require.Equal(t, []client.ScheduleIntervalSpec{{Every: want.every}}, schedule.Spec.Intervals, id)
 		require.Positive(t, schedule.Spec.Jitter, id)
 		require.Equal(t, enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, schedule.Overlap, id)
 		action := actionOf(t, schedule.Action)
-		require.Equal(t, workflow, action.Workflow, id)
+		require.Equal(t, want.workflow, action.Workflow, id)
 		require.Equal(t, workflows.TaskQueue, action.TaskQueue, id)
 	}
 }

@@ -50,6 +50,12 @@ var (
 		WaitForCancellation:    true,
 		RetryPolicy:            backOff(time.Second, time.Minute),
 	}
+	// watching looks at the stock of all pools. A look that cannot be finished fails, and the next one of the schedule sees the same.
+	watching = workflow.LocalActivityOptions{
+		ScheduleToCloseTimeout: 50 * time.Second,
+		StartToCloseTimeout:    30 * time.Second,
+		RetryPolicy:            backOff(time.Second, 10*time.Second),
+	}
 	// database is our own PostgreSQL: local activities, a fifth of the price of the others.
 	database = workflow.LocalActivityOptions{
 		StartToCloseTimeout: 10 * time.Second,
@@ -79,6 +85,13 @@ func ask[Out any](ctx workflow.Context, opts workflow.ActivityOptions, summary s
 func callLocal[In, Out any](ctx workflow.Context, opts workflow.LocalActivityOptions, summary string, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
 	opts.Summary = summary
 	err = workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, opts), activity, in).Get(ctx, &out)
+	return out, err
+}
+
+// askLocal is callLocal for an activity without an input.
+func askLocal[Out any](ctx workflow.Context, opts workflow.LocalActivityOptions, summary string, activity func(context.Context) (Out, error)) (out Out, err error) {
+	opts.Summary = summary
+	err = workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, opts), activity).Get(ctx, &out)
 	return out, err
 }
 

@@ -2,7 +2,6 @@ package workflows
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -14,16 +13,6 @@ import (
 // A new report holds usage a day after it was made, and nothing older: AWS does not fill it up.
 // Source: AWS Data Exports User Guide, "Creating reports": the first delivery takes up to 24 hours.
 const firstDelivery = 24 * time.Hour
-
-// rootInstructions is the built-in text for models whose customer owns the root user.
-// Source: IAM User Guide, "Reset a lost or forgotten root user password".
-const rootInstructions = `You own the root user of AWS account {account_id}. To take it over:
-1. Sign out of any AWS session and open https://console.aws.amazon.com/.
-2. Choose "Root user" and enter {root_email}.
-3. Choose "Forgot password?" and solve the CAPTCHA. AWS mails a link from an address that ends in @verify.signin.aws to {root_email}.
-4. Set a password that you use nowhere else.
-5. Sign in and switch on multi-factor authentication (MFA) for the root user at once.
-Do not create access keys for the root user, and use it only for tasks that need it.`
 
 // manualSteps is what AWS has no API for.
 var manualSteps = []string{
@@ -50,14 +39,7 @@ func resultOf(w activities.Assignment, report provision.Report, now time.Time) p
 	if !report.Existing {
 		result.UsageAvailableFrom = now.Add(firstDelivery)
 	}
-	if w.Account.RootAccess {
-		text := w.Settings.RootInstructions
-		if text == "" {
-			text = rootInstructions
-		}
-		result.RootInstructions = strings.NewReplacer("{account_id}", w.Account.ID, "{root_email}", w.Account.RootEmail).Replace(text)
-	}
-	return result
+	return w.Settings.Instruct(w.Account, result)
 }
 
 // The failures that the workflow itself raises.

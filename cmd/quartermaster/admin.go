@@ -65,24 +65,6 @@ func (o poolOptions) pool() provision.Pool {
 	return provision.Pool{Provider: o.Provider, Marketplace: o.Marketplace, Environment: o.Environment}
 }
 
-type poolsCommand struct {
-	Add struct {
-		databaseOptions
-		poolOptions
-		Report provision.ReportKind `help:"What a new report is: export (CUR 2.0, Data Exports) or cur (legacy)." enum:"export,cur" default:"export"`
-	} `cmd:"" help:"Add a pool. One that is there stays as it is."`
-}
-
-// Run adds the pool.
-func (c *poolsCommand) Run(e *env) error {
-	store, db, err := c.Add.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	return store.AddPool(e.ctx, c.Add.pool(), c.Add.Report)
-}
-
 type accountsCommand struct {
 	Add  addAccountCommand   `cmd:"" help:"Add an account to a pool."`
 	List listAccountsCommand `cmd:"" help:"List the accounts of a provider, oldest first."`

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quartermaster/api"
+	"quartermaster/internal/metrics"
 	"quartermaster/internal/secrets"
 )
 
@@ -15,6 +16,7 @@ type apiCommand struct {
 	databaseOptions
 	sealOptions
 	awsOptions
+	metricsOptions
 	Listen            string   `help:"Address to serve on." env:"QM_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	PublicURL         string   `help:"Where marketplaces and customers reach this service." env:"QM_PUBLIC_URL" required:"" placeholder:"URL"`
 	ProtectedAccounts []string `help:"AWS account ids that never enter a pool: payers, our own." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
@@ -40,6 +42,7 @@ func (c *apiCommand) Run(e *env) error {
 		return err
 	}
 	defer temporal.Close()
+	registry := metrics.New(store, e.log)
 	handler, err := api.New(api.Config{
 		Store:             store,
 		Workflows:         api.NewWorkflows(temporal),
@@ -49,6 +52,7 @@ func (c *apiCommand) Run(e *env) error {
 		RevealKey:         c.revealKey(),
 		ProtectedAccounts: c.ProtectedAccounts,
 		RequestsPerSecond: c.RequestsPerSecond,
+		Metrics:           registry,
 		Simulated:         c.AWSEndpoint != "",
 	})
 	if err != nil {
@@ -74,6 +78,9 @@ func (c *apiCommand) Run(e *env) error {
 		if err := listen("codec", c.CodecListen, secrets.CodecHandler(ring, c.CodecOrigin, c.CodecToken)); err != nil {
 			return err
 		}
+	}
+	if err := c.serve(ctx, e, serving, registry); err != nil {
+		return err
 	}
 	return serving.Wait()
 }

@@ -100,10 +100,12 @@ func TestComposePublishesWhatTheProgramServesOnLoopbackOnly(t *testing.T) {
 		}
 	}
 	api := file.Services["api"].Environment
-	for _, variable := range []string{"QM_LISTEN", "QM_CODEC_LISTEN"} {
-		_, port, err := net.SplitHostPort(api[variable])
-		require.NoError(t, err)
-		require.True(t, inside["api:"+port], "%s serves on %s, which is not published", variable, port)
+	for service, variables := range map[string][]string{"api": {"QM_LISTEN", "QM_CODEC_LISTEN", "QM_METRICS_LISTEN"}, "worker": {"QM_METRICS_LISTEN"}} {
+		for _, variable := range variables {
+			_, port, err := net.SplitHostPort(file.Services[service].Environment[variable])
+			require.NoError(t, err)
+			require.True(t, inside[service+":"+port], "%s of %s serves on %s, which is not published", variable, service, port)
+		}
 	}
 	require.Equal(t, "http://127.0.0.1:8233", api["QM_CODEC_ORIGIN"], "the Web UI's published address")
 	require.Contains(t, file.Services["temporal-ui"].Ports, "127.0.0.1:8233:8080")

@@ -22,7 +22,8 @@ type cli struct {
 	Migrate   migrateCommand   `cmd:"" help:"Bring the database's schema to this program's version."`
 	Accounts  accountsCommand  `cmd:"" help:"Add and list the accounts of the pools."`
 	Providers providersCommand `cmd:"" help:"Add a provider."`
-	Pools     poolsCommand     `cmd:"" help:"Add a pool: provider, marketplace, environment."`
+	Pools     poolsCommand     `cmd:"" help:"Add, list, show and set pools; protect accounts."`
+	Stock     stockCommand     `cmd:"" help:"What is in stock, how long it will last, and which alerts are open."`
 	Keys      keysCommand      `cmd:"" help:"Make, list, rotate and revoke API keys; make keys that seal."`
 }
 

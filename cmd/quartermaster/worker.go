@@ -1,12 +1,15 @@
 package main
 
 import (
+	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"quartermaster/activities"
 	"quartermaster/internal/awscloud"
+	"quartermaster/internal/metrics"
 	"quartermaster/worker"
 	"quartermaster/workflows"
 )
@@ -15,6 +18,7 @@ type workerCommand struct {
 	databaseOptions
 	sealOptions
 	awsOptions
+	metricsOptions
 	VisibleFor        time.Duration `help:"How long one attempt waits for AWS to show what it was told, before a retry." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
 	AbsentFor         time.Duration `help:"How long a thing must stay unseen before an undo believes that it never was; 0 = a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
 	ProtectedAccounts []string      `help:"AWS account ids that nothing is ever done in: payers, our own. The same as the API's." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
@@ -66,7 +70,14 @@ func (c *workerCommand) Run(e *env) error {
 	if c.VerifyPerSecond > 0 {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}
-	stop := make(chan any)
-	go func() { <-e.ctx.Done(); close(stop) }()
-	return worker.Run(temporal, acts, stop)
+	running, ctx := errgroup.WithContext(e.ctx)
+	if err := c.serve(ctx, e, running, metrics.New(store, e.log)); err != nil {
+		return err
+	}
+	running.Go(func() error {
+		stop := make(chan any)
+		defer context.AfterFunc(ctx, func() { close(stop) })()
+		return worker.Run(temporal, acts, stop)
+	})
+	return running.Wait()
 }

@@ -29,6 +29,7 @@ const (
 	pq       = "github.com/lib/pq"
 	echo     = "github.com/labstack/echo"
 	temporal = "go.temporal.io/"
+	prom     = "github.com/prometheus/"
 )
 
 var rules = []rule{
@@ -44,6 +45,9 @@ var rules = []rule{
 	{folder: "internal/provision", tests: true, never: []string{"quartermaster/", awsSDK, sqlx, pq, echo, temporal}, why: "the words stand on the standard library alone"},
 	{folder: "internal/postgres", never: []string{awsSDK, temporal}, why: "the database knows neither AWS nor Temporal"},
 	{folder: "internal/awscloud", never: []string{sqlx, pq, temporal, "quartermaster/internal/postgres"}, why: "the cloud knows neither the database nor Temporal"},
+	{folder: "internal/metrics", never: []string{awsSDK, sqlx, pq, temporal, "quartermaster/internal/postgres"}, why: "the metrics know a Store, not a database"},
+	{folder: "internal/postgres", never: []string{prom}, why: "the database is read for metrics, it tells none"},
+	{folder: "workflows", never: []string{prom}, why: "a replay would count twice"},
 	{folder: "internal/awssim", never: []string{"quartermaster/internal/awscloud", "quartermaster/internal/provision", temporal, sqlx, pq}, why: "the simulator knows AWS, not us"},
 	{folder: "", never: []string{"quartermaster/internal/awssim", "quartermaster/internal/postgres/pgtest", "quartermaster/dev", "github.com/stretchr/testify", "pgregory.net/rapid"},
 		why: "only tests and dev/ run simulators and test databases"},
@@ -146,6 +150,8 @@ func TestTheRulesCatchWhatTheyForbid(t *testing.T) {
 		{"api/x.go", []string{"quartermaster/activities"}},
 		{"internal/provision/x_test.go", []string{"quartermaster/internal/postgres"}},
 		{"internal/postgres/x.go", []string{"quartermaster/workflows"}},
+		{"internal/metrics/x.go", []string{"quartermaster/internal/postgres"}},
+		{"workflows/x.go", []string{"github.com/prometheus/client_golang/prometheus"}},
 		{"cmd/quartermaster/x.go", []string{"quartermaster/internal/awssim"}},
 		{"worker/x.go", []string{"quartermaster/internal/postgres/pgtest"}},
 	} {

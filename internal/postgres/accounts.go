@@ -18,7 +18,7 @@ RETURNING ` + accountColumns
 
 // AddAccount adds an account to its pool. It is Invalid and due for verification, unless the caller says by its status that
 // it is Ready: then an order that waits may get it in the same transaction, and those orders are returned, to be woken. Errors: provision.ErrConflict when the account id or the external id is known already,
-// provision.ErrNotFound when the provider has no such pool or there is no such model.
+// provision.ErrNotFound when the provider has no such pool or there is no such model, provision.ErrProtected.
 func (s *Store) AddAccount(ctx context.Context, a provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error) {
 	status, reason := provision.AccountInvalid, provision.AwaitsVerification
 	if a.Status == provision.AccountReady {
@@ -38,6 +38,8 @@ func (s *Store) AddAccount(ctx context.Context, a provision.Account, actor strin
 	switch {
 	case violates(err, "accounts_pkey"):
 		err = fmt.Errorf("account %s is in a pool already: %w", a.ID, provision.ErrConflict)
+	case violates(err, "accounts_not_protected"):
+		err = fmt.Errorf("account %s is %w: a payer or one of the provider's own never enters a pool", a.ID, provision.ErrProtected)
 	case violates(err, "accounts_external_id_unique"):
 		err = fmt.Errorf("the external id of account %s is another account's: %w", a.ID, provision.ErrConflict)
 	case violates(err, "accounts_model_fkey"):

@@ -21,14 +21,14 @@ VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8)
 ON CONFLICT (provider, id) DO NOTHING`
 
 const openedSQL = `
-SELECT o.nonce, o.state, o.request, o.request_sha256, p.alternate_contact_types, p.report_kind, p.report_region, p.report_prefix,
-       p.user_policy_arns, COALESCE(p.permissions_boundary_arn, '') AS permissions_boundary_arn, p.on_failure,
-       COALESCE(EXTRACT(EPOCH FROM p.wait_deadline), 0)::bigint AS wait_seconds, EXTRACT(EPOCH FROM p.action_deadline)::bigint AS action_seconds, COALESCE(p.root_instructions, '') AS root_instructions
+SELECT o.nonce, o.state, o.request, o.request_sha256, o.settings, ` + poolSettingsColumns + `
 FROM orders o JOIN pools p USING (provider, marketplace, environment)
 WHERE o.provider = $1 AND o.id = $2`
 
-// OpenOrder writes the order's row, once, and returns what its workflow needs. A row of the same id that holds another
-// request is never touched: CodeIdempotencyConflict.
+const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND id = $2`
+
+// OpenOrder writes the order's row, once, and returns what its workflow needs: with the settings that the pool had when the order
+// was opened, however often it is asked. A row of the same id that holds another request is never touched: CodeIdempotencyConflict.
 func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened provision.Opened, err error) {
 	request := asJSON(order.Request)
 	hash := order.Request.Hash()
@@ -39,20 +39,12 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 			return err
 		}
 		var row struct {
-			Nonce               string               `db:"nonce"`
-			State               provision.OrderState `db:"state"`
-			Request             []byte               `db:"request"`
-			Hash                []byte               `db:"request_sha256"`
-			ContactTypes        pq.StringArray       `db:"alternate_contact_types"`
-			ReportKind          provision.ReportKind `db:"report_kind"`
-			ReportRegion        string               `db:"report_region"`
-			ReportPrefix        string               `db:"report_prefix"`
-			UserPolicies        pq.StringArray       `db:"user_policy_arns"`
-			PermissionsBoundary string               `db:"permissions_boundary_arn"`
-			OnFailure           string               `db:"on_failure"`
-			WaitSeconds         int64                `db:"wait_seconds"`
-			ActionSeconds       int64                `db:"action_seconds"`
-			RootInstructions    string               `db:"root_instructions"`
+			poolSettingsRow
+			Nonce    string               `db:"nonce"`
+			State    provision.OrderState `db:"state"`
+			Request  []byte               `db:"request"`
+			Hash     []byte               `db:"request_sha256"`
+			Settings []byte               `db:"settings"`
 		}
 		if err := tx.GetContext(ctx, &row, openedSQL, order.Provider, order.ID); err != nil {
 			return err
@@ -61,23 +53,18 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 			return &provision.Failure{Code: provision.CodeIdempotencyConflict, Field: "id",
 				Reason: "an order of this id with other content exists: give the new order an id of its own"}
 		}
-		opened = provision.Opened{
-			Nonce: row.Nonce,
-			Ended: row.State.Ended(),
-			Settings: provision.PoolSettings{
-				AlternateContactTypes: row.ContactTypes,
-				ReportKind:            row.ReportKind,
-				ReportRegion:          row.ReportRegion,
-				ReportPrefix:          row.ReportPrefix,
-				UserPolicyARNs:        row.UserPolicies,
-				PermissionsBoundary:   row.PermissionsBoundary,
-				Park:                  row.OnFailure == "park",
-				WaitDeadline:          time.Duration(row.WaitSeconds) * time.Second,
-				ActionDeadline:        time.Duration(row.ActionSeconds) * time.Second,
-				RootInstructions:      row.RootInstructions,
-			},
+		opened = provision.Opened{Nonce: row.Nonce, Ended: row.State.Ended()}
+		if err := json.Unmarshal(row.Request, &opened.Request); err != nil {
+			return err
 		}
-		return json.Unmarshal(row.Request, &opened.Request)
+		if row.Settings != nil {
+			return json.Unmarshal(row.Settings, &opened.Settings)
+		}
+		if opened.Settings, err = row.settings(); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, keepSettingsSQL, order.Provider, order.ID, asJSON(opened.Settings))
+		return err
 	})
 	return opened, err
 }

@@ -176,7 +176,8 @@ const (
 	DataExport ReportKind = "export" // CUR 2.0, API bcm-data-exports
 )
 
-// PoolSettings is how the accounts of one pool are provisioned.
+// PoolSettings is how the accounts of one pool are provisioned. It stands in the histories of running orders: a new field is
+// left out when it is empty, and empty means what was done before there was the field.
 type PoolSettings struct {
 	AlternateContactTypes []string      `json:"alternate_contact_types"` // BILLING, OPERATIONS, SECURITY
 	ReportKind            ReportKind    `json:"report_kind"`
@@ -184,10 +185,15 @@ type PoolSettings struct {
 	ReportPrefix          string        `json:"report_prefix"`
 	UserPolicyARNs        []string      `json:"user_policy_arns"`
 	PermissionsBoundary   string        `json:"permissions_boundary_arn,omitempty"`
-	Park                  bool          `json:"park"`                        // never reuse an account whose order failed
-	WaitDeadline          time.Duration `json:"wait_deadline"`               // 0: wait for ever
-	ActionDeadline        time.Duration `json:"action_deadline"`             // how long an order waits for a correction
-	RootInstructions      string        `json:"root_instructions,omitempty"` // template; empty: the built-in one
+	Park                  bool          `json:"park"`            // never reuse an account whose order failed
+	WaitDeadline          time.Duration `json:"wait_deadline"`   // 0: wait for ever
+	ActionDeadline        time.Duration `json:"action_deadline"` // how long an order waits for a correction
+	// Instructions are templates by account model. What has none: the built-in text for models whose customer owns the root user.
+	Instructions map[Model]string `json:"instructions,omitempty"`
+	// WithoutRootAccess keeps the root-access instructions out of the results of orders.
+	WithoutRootAccess bool `json:"without_root_access,omitempty"`
+	// RootInstructions is the template of orders that were opened before there were Instructions.
+	RootInstructions string `json:"root_instructions,omitempty"`
 }
 
 // Contact is the primary contact of an AWS account. It is written as a whole: what is absent in a write is lost.
@@ -245,6 +251,7 @@ type Result struct {
 	UsageAvailableFrom  time.Time `json:"usage_available_from"`   // when the report first holds usage
 	OlderUsageAvailable bool      `json:"older_usage_available"`  // false for a new report: what was used before is lost
 	RootInstructions    string    `json:"root_access,omitempty"`  // only for models whose customer owns the root user
+	Instructions        string    `json:"instructions,omitempty"` // the pool's text for other models, if there is one
 	ManualSteps         []string  `json:"manual_steps,omitempty"` // what AWS has no API for
 	CompletedAt         time.Time `json:"completed_at"`           //
 }

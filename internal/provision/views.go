@@ -15,6 +15,8 @@ var (
 	ErrGone = errors.New("gone")
 	// ErrStale says that the thing is not any more as the editor saw it.
 	ErrStale = errors.New("changed meanwhile")
+	// ErrProtected says that the account is protected: it is a payer or the provider's own.
+	ErrProtected = errors.New("protected")
 	// ErrUnknownModel says that there is no such account model.
 	ErrUnknownModel = errors.New("no such account model")
 )

@@ -1,0 +1,32 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/labstack/echo-contrib/echoprometheus"
+	"github.com/labstack/echo/v4"
+)
+
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+
+// measure counts and times requests by the pattern of their route, method and status. What callers choose freely is no label: the
+// host, an address that is no route, a method that nobody has heard of.
+func (s *server) measure() (echo.MiddlewareFunc, error) {
+	return echoprometheus.MiddlewareConfig{
+		Namespace:                 "quartermaster",
+		Subsystem:                 "http",
+		Registerer:                s.Metrics,
+		DoNotUseRequestPathFor404: true,
+		LabelFuncs: map[string]echoprometheus.LabelValueFunc{
+			"host": func(echo.Context, error) string { return "" },
+			"method": func(c echo.Context, _ error) string {
+				if method := c.Request().Method; slices.Contains(methods, method) {
+					return method
+				}
+				return "other"
+			},
+		},
+		StatusCodeResolver: func(c echo.Context, _ error) int { return c.Response().Status }, // the request log has had it written
+	}.ToMiddleware()
+}

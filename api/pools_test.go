@@ -1,0 +1,163 @@
+package api
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+const nordic = "/v1/pools/nordic/production"
+
+func TestAPoolIsMadeReadAndChanged(t *testing.T) {
+	t.Parallel()
+	w, _ := setupPools(t)
+	answer := w.post("/v1/pools", map[string]any{"marketplace": "baltic", "environment": "test", "stock_threshold": 0, "on_failure": "park", "provide_root_user": false,
+		"instructions": []any{map[string]any{"model": "ECAM", "text": "Ask us about {account_id}."}}})
+	made := read[Pool](t, answer, http.StatusCreated)
+	require.Equal(t, "/qm/v1/pools/baltic/test", answer.Header().Get("Location"))
+	require.Equal(t, `"1"`, answer.Header().Get("ETag"))
+	require.Zero(t, *made.StockThreshold, "0 is a threshold, and null is none")
+	require.Equal(t, "park", made.OnFailure)
+	require.False(t, made.ProvideRootUser)
+	require.Equal(t, 14*24*3600, made.ActionDeadlineSeconds, "the default")
+	require.Equal(t, made, read[Pool](t, w.get("/v1/pools/baltic/test"), http.StatusOK))
+	p := readProblem(t, w.post("/v1/pools", map[string]any{"marketplace": "baltic", "environment": "test"}), http.StatusConflict, codeConflict)
+	require.Contains(t, p.Detail, "PATCH /v1/pools/baltic/test")
+	first := read[PoolPage](t, w.get("/v1/pools?limit=2"), http.StatusOK)
+	require.Equal(t, []string{"baltic", "nordic"}, []string{first.Items[0].Marketplace, first.Items[1].Marketplace})
+	rest := read[PoolPage](t, w.get("/v1/pools?limit=2&cursor="+*first.NextCursor), http.StatusOK)
+	require.Len(t, rest.Items, 1)
+	require.Nil(t, rest.NextCursor)
+
+	const address = "/v1/pools/baltic/test"
+	readProblem(t, w.patch(address, map[string]any{"stock_threshold": 5}), http.StatusPreconditionRequired, codeIfMatchMissing)
+	answer = w.send(w.key, http.MethodPatch, address, `{"stock_threshold":null,"wait_deadline_seconds":3600,"permissions_boundary_arn":"arn:aws:iam::aws:policy/B","instructions":[]}`, "If-Match", `"1"`)
+	changed := read[Pool](t, answer, http.StatusOK)
+	require.Nil(t, changed.StockThreshold)
+	require.Equal(t, 3600, *changed.WaitDeadlineSeconds)
+	require.Empty(t, changed.Instructions)
+	require.Equal(t, "park", changed.OnFailure, "what is left out stays")
+	require.Equal(t, `"2"`, answer.Header().Get("ETag"))
+	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, address, `{"on_failure":"return"}`, "If-Match", `"1"`), http.StatusPreconditionFailed, codeStale).Detail, "read it again")
+	cleared := read[Pool](t, w.send(w.key, http.MethodPatch, address, `{"wait_deadline_seconds":null,"permissions_boundary_arn":null}`, "If-Match", "*"), http.StatusOK)
+	require.Nil(t, cleared.WaitDeadlineSeconds)
+	require.Nil(t, cleared.PermissionsBoundaryARN)
+
+	history := read[PoolEventPage](t, w.get(address+"/events?limit=3"), http.StatusOK)
+	require.Equal(t, "made", history.Items[0].What)
+	require.Equal(t, "key "+w.keyID(), history.Items[1].Actor)
+	rows := len(history.Items)
+	for history.NextCursor != nil {
+		history = read[PoolEventPage](t, w.get(address+"/events?limit=3&cursor="+*history.NextCursor), http.StatusOK)
+		rows += len(history.Items)
+	}
+	require.Equal(t, 7, rows, "four settings changed, then two")
+	last := history.Items[len(history.Items)-1]
+	require.Equal(t, "wait_deadline", last.What)
+	require.JSONEq(t, `"01:00:00"`, string(*last.From))
+	require.Nil(t, last.To)
+}
+
+func TestWrongSettingsAreRefusedWhereTheyStand(t *testing.T) {
+	t.Parallel()
+	w, _ := setupPools(t)
+	before := read[Pool](t, w.get(nordic), http.StatusOK)
+	pointers := func(body string) map[string]string {
+		p := readProblem(t, w.send(w.key, http.MethodPatch, nordic, body, "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)
+		found := map[string]string{}
+		for _, f := range *p.Errors {
+			found[*f.Pointer] = f.Message
+		}
+		return found
+	}
+	found := pointers(`{"report_kind":"cur","report_region":"il-central-1","report_prefix":"/x","instructions":[{"model":"SPAM","text":"fine"},{"model":"ECAM","text":"{acount_id}"}],
+		"model_thresholds":[{"model":"GCP","threshold":1}]}`)
+	require.Len(t, found, 4)
+	require.Contains(t, found["/report_region"], "use report_kind export, or one of")
+	require.Contains(t, found["/report_prefix"], "single slashes inside")
+	require.Contains(t, found["/instructions/1/text"], "unknown placeholder {acount_id}: the known ones are {account_id}")
+	require.Contains(t, found["/model_thresholds"], "use SPAM or ECAM")
+	require.Contains(t, pointers(`{"model_thresholds":[{"model":"SPAM","threshold":1},{"model":"SPAM","threshold":2}]}`)["/model_thresholds/1/model"], "stands there twice")
+	require.Contains(t, pointers(`{"user_policy_arns":["arn:aws:iam::aws:role/R"]}`), "/user_policy_arns/0")
+	require.Contains(t, pointers(`{"action_deadline_seconds":1}`), "/action_deadline_seconds")
+	require.Contains(t, pointers(`{"renotify_seconds":null}`), "/renotify_seconds")
+	require.Contains(t, pointers(`{"threshold":1}`), "/threshold")
+	require.Equal(t, before, read[Pool](t, w.get(nordic), http.StatusOK))
+	p := readProblem(t, w.post("/v1/pools", map[string]any{"marketplace": "baltic", "environment": "test", "report_prefix": "a//b"}), http.StatusUnprocessableEntity, codeInvalid)
+	require.Contains(t, fieldsOf(p), "report_prefix")
+}
+
+func TestAnotherProvidersPoolsAndAlertsAreNotFound(t *testing.T) {
+	t.Parallel()
+	w, _ := setupPools(t)
+	open := alertIDs(t, w.store.Store)[0]
+	read[ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/777788889999", `{"note":"payer"}`), http.StatusOK)
+	for _, c := range []struct{ method, target, body string }{
+		{http.MethodGet, "/v1/pools/nordic/test", ""}, {http.MethodPatch, "/v1/pools/nordic/test", `{"stock_threshold":1}`}, {http.MethodGet, "/v1/pools/nordic/test/events", ""},
+		{http.MethodPost, "/v1/stock-alerts/" + open + "/acknowledge", `{"note":"n"}`}, {http.MethodDelete, "/v1/protected-accounts/777788889999", ""},
+	} {
+		readProblem(t, w.send(w.otherKey, c.method, c.target, c.body, "If-Match", "*"), http.StatusNotFound, codeNotFound)
+	}
+	require.Empty(t, read[ProtectedAccountPage](t, w.send(w.otherKey, http.MethodGet, "/v1/protected-accounts", ""), http.StatusOK).Items)
+	require.Empty(t, read[StockAlertPage](t, w.send(w.otherKey, http.MethodGet, "/v1/stock-alerts", ""), http.StatusOK).Items)
+	stock := read[Stock](t, w.send(w.otherKey, http.MethodGet, "/v1/stock", ""), http.StatusOK)
+	require.Len(t, stock.Items, 1)
+	require.Zero(t, stock.Items[0].Invalid+stock.Items[0].WaitingForVerification)
+}
+
+func TestProtectedAccountsAreKeptAndRefused(t *testing.T) {
+	t.Parallel()
+	w, _ := setupPools(t)
+	const address = "/v1/protected-accounts/444455556666"
+	protected := read[ProtectedAccount](t, w.send(w.key, http.MethodPut, address, `{"note":"payer"}`), http.StatusOK)
+	require.Equal(t, "key "+w.keyID(), protected.CreatedBy)
+	require.Equal(t, "the payer", read[ProtectedAccount](t, w.send(w.key, http.MethodPut, address, `{"note":"the payer"}`), http.StatusOK).Note)
+	read[ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/444455557777", `{"note":"ours"}`), http.StatusOK)
+	first := read[ProtectedAccountPage](t, w.get("/v1/protected-accounts?limit=1"), http.StatusOK)
+	require.Equal(t, "444455556666", first.Items[0].AccountID)
+	require.Equal(t, "444455557777", read[ProtectedAccountPage](t, w.get("/v1/protected-accounts?cursor="+*first.NextCursor), http.StatusOK).Items[0].AccountID)
+	require.Contains(t, fieldsOf(readProblem(t, w.send(w.key, http.MethodPut, address, `{"note":" "}`), http.StatusUnprocessableEntity, codeInvalid)), "note")
+
+	p := readProblem(t, w.post("/v1/accounts", accountForm("444455556666", map[string]any{"name": " "})), http.StatusUnprocessableEntity, codeInvalid)
+	require.Contains(t, fieldsOf(p)["id"], "is protected")
+	require.Contains(t, fieldsOf(p), "name", "every wrong field at once")
+	require.Equal(t, http.StatusCreated, w.send(w.otherKey, http.MethodPost, "/v1/accounts", asText(accountForm("444455556666"))).Code, "it is acme who protects it")
+	require.Equal(t, http.StatusNoContent, w.send(w.key, http.MethodDelete, address, "").Code)
+	readProblem(t, w.send(w.key, http.MethodDelete, address, ""), http.StatusNotFound, codeNotFound)
+}
+
+func TestTheStockAndItsAlertsAreRead(t *testing.T) {
+	t.Parallel()
+	w, db := setupPools(t)
+	stock := read[Stock](t, w.get("/v1/stock?environment=production"), http.StatusOK)
+	require.Len(t, stock.Items, 1)
+	pool := stock.Items[0]
+	require.Equal(t, 1, pool.WaitingForVerification)
+	require.Zero(t, *pool.Forecast.Days)
+	require.Equal(t, provision.ModelSPAM, pool.Models[0].Model)
+	require.Equal(t, provision.AlertEmpty, pool.Alert.Kind)
+	require.Equal(t, "open", pool.Alert.State)
+	require.Len(t, read[Stock](t, w.get("/v1/stock"), http.StatusOK).Items, 2)
+
+	first := read[StockAlertPage](t, w.get("/v1/stock-alerts?limit=1"), http.StatusOK)
+	require.Equal(t, "closed", first.Items[0].State)
+	second := read[StockAlertPage](t, w.get("/v1/stock-alerts?limit=1&cursor="+*first.NextCursor), http.StatusOK)
+	require.Equal(t, pool.Alert.ID, second.Items[0].ID)
+	require.Nil(t, second.NextCursor)
+	require.Len(t, read[StockAlertPage](t, w.get("/v1/stock-alerts?state=open&marketplace=nordic"), http.StatusOK).Items, 1)
+
+	closed := "/v1/stock-alerts/" + first.Items[0].ID + "/acknowledge"
+	require.Contains(t, readProblem(t, w.post(closed, map[string]any{"note": "n"}), http.StatusConflict, codeConflict).Detail, "has closed itself")
+	open := "/v1/stock-alerts/" + pool.Alert.ID + "/acknowledge"
+	acknowledged := read[StockAlert](t, w.post(open, map[string]any{"note": "ten are ordered"}), http.StatusOK)
+	require.Equal(t, "acknowledged", acknowledged.State)
+	require.Equal(t, "key "+w.keyID(), *acknowledged.AcknowledgedBy)
+	require.Equal(t, "ten are ordered", *acknowledged.Note)
+	var told int
+	require.NoError(t, db.Get(&told, `SELECT count(*) FROM events WHERE type = 'stock.acknowledged' AND data ->> 'note' = 'ten are ordered'`))
+	require.Equal(t, 1, told)
+	require.Contains(t, fieldsOf(readProblem(t, w.post(open, map[string]any{"note": "\u0000"}), http.StatusUnprocessableEntity, codeInvalid)), "note")
+}

@@ -1,0 +1,95 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"quartermaster/internal/provision"
+)
+
+// protectedStore is what the handlers of this file need of the database.
+type protectedStore interface {
+	// IsProtected tells whether the provider protects the account.
+	IsProtected(ctx context.Context, provider, accountID string) (bool, error)
+	// ProtectedAccounts lists at most limit accounts that the provider protects, by their ids, after the given one.
+	ProtectedAccounts(ctx context.Context, provider, after string, limit int) ([]provision.ProtectedAccount, error)
+	// ProtectAccount protects an account. Errors: a *provision.StateError while an order works in it.
+	ProtectAccount(ctx context.Context, actor, provider, accountID, note string) (provision.ProtectedAccount, error)
+	// ReleaseAccount ends that. Errors: provision.ErrNotFound.
+	ReleaseAccount(ctx context.Context, actor, provider, accountID string) error
+}
+
+// protected tells whether the account never enters a pool of the caller.
+func (s *server) protected(ctx context.Context, accountID string) (bool, error) {
+	if slices.Contains(s.ProtectedAccounts, accountID) {
+		return true, nil
+	}
+	if !accountIDPattern.MatchString(accountID) {
+		return false, nil
+	}
+	return s.Store.IsProtected(ctx, callerOf(ctx).Provider, accountID)
+}
+
+func protectedMessage(accountID string) string {
+	return fmt.Sprintf("account %s is protected: a payer or one of the provider's own never enters a pool", accountID)
+}
+
+// protectedCursor is a place in the list of protected accounts.
+type protectedCursor struct {
+	ID string `json:"p"`
+}
+
+// ListProtectedAccounts answers GET /v1/protected-accounts.
+func (s *server) ListProtectedAccounts(ctx context.Context, in ListProtectedAccountsRequestObject) (ListProtectedAccountsResponseObject, error) {
+	after, err := decodeCursor(in.Params.Cursor, func(c protectedCursor) bool { return accountIDPattern.MatchString(c.ID) })
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(in.Params.Limit)
+	found, err := s.Store.ProtectedAccounts(ctx, callerOf(ctx).Provider, value(after).ID, size+1)
+	if err != nil {
+		return nil, err
+	}
+	shown, more := page(found, size)
+	answer := ListProtectedAccounts200JSONResponse{Items: make([]ProtectedAccount, len(shown))}
+	for i, p := range shown {
+		answer.Items[i] = protectedResource(p)
+	}
+	if more {
+		answer.NextCursor = encodeCursor(protectedCursor{shown[size-1].AccountID})
+	}
+	return answer, nil
+}
+
+// ProtectAccount answers PUT /v1/protected-accounts/{account_id}.
+func (s *server) ProtectAccount(ctx context.Context, in ProtectAccountRequestObject) (ProtectAccountResponseObject, error) {
+	who := callerOf(ctx)
+	protected, err := s.Store.ProtectAccount(ctx, who.Actor(), who.Provider, in.AccountID, in.Body.Note)
+	var forbidden *provision.StateError
+	if errors.As(err, &forbidden) {
+		return nil, problem(codeConflict, "%s", forbidden.Reason).because(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ProtectAccount200JSONResponse(protectedResource(protected)), nil
+}
+
+// UnprotectAccount answers DELETE /v1/protected-accounts/{account_id}.
+func (s *server) UnprotectAccount(ctx context.Context, in UnprotectAccountRequestObject) (UnprotectAccountResponseObject, error) {
+	who := callerOf(ctx)
+	err := s.Store.ReleaseAccount(ctx, who.Actor(), who.Provider, in.AccountID)
+	if errors.Is(err, provision.ErrNotFound) {
+		return nil, problem(codeNotFound, "account %s is not among your protected accounts", in.AccountID).because(err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return UnprotectAccount204Response{}, nil
+}
+
+func protectedResource(p provision.ProtectedAccount) ProtectedAccount {
+	return ProtectedAccount{AccountID: p.AccountID, Note: p.Note, CreatedAt: p.CreatedAt.UTC(), CreatedBy: p.CreatedBy}
+}

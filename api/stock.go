@@ -1,0 +1,123 @@
+package api
+
+import (
+	"context"
+	"errors"
+
+	"quartermaster/internal/provision"
+)
+
+// stockStore is what the handlers of this file need of the database.
+type stockStore interface {
+	// Stock counts the stock of every pool of the provider.
+	Stock(ctx context.Context, provider string) ([]provision.PoolStock, error)
+	// StockAlerts lists at most filter.Limit alerts of the provider, newest first.
+	StockAlerts(ctx context.Context, provider string, filter provision.AlertFilter) ([]provision.StockAlert, error)
+	// AcknowledgeAlert says that somebody cares for an alert. Errors: provision.ErrNotFound, a *provision.StateError when it is closed.
+	AcknowledgeAlert(ctx context.Context, actor, provider, id, note string) (provision.StockAlert, error)
+}
+
+// GetStock answers GET /v1/stock.
+func (s *server) GetStock(ctx context.Context, in GetStockRequestObject) (GetStockResponseObject, error) {
+	stock, err := s.Store.Stock(ctx, callerOf(ctx).Provider)
+	if err != nil {
+		return nil, err
+	}
+	answer := GetStock200JSONResponse{Items: []PoolStock{}}
+	for _, pool := range stock {
+		if in.Params.Marketplace != nil && *in.Params.Marketplace != pool.Marketplace || in.Params.Environment != nil && *in.Params.Environment != pool.Environment {
+			continue
+		}
+		answer.Items = append(answer.Items, stockResource(pool))
+	}
+	return answer, nil
+}
+
+// ListStockAlerts answers GET /v1/stock-alerts.
+func (s *server) ListStockAlerts(ctx context.Context, in ListStockAlertsRequestObject) (ListStockAlertsResponseObject, error) {
+	after, err := decodeCursor(in.Params.Cursor, func(c eventCursor) bool { return c.Seq > 0 })
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(in.Params.Limit)
+	filter := provision.AlertFilter{Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment), Limit: size + 1, Before: value(after).Seq}
+	if in.Params.State != nil {
+		open := string(*in.Params.State) == alertOpen
+		filter.Open = &open
+	}
+	found, err := s.Store.StockAlerts(ctx, callerOf(ctx).Provider, filter)
+	if err != nil {
+		return nil, err
+	}
+	shown, more := page(found, size)
+	answer := ListStockAlerts200JSONResponse{Items: make([]StockAlert, len(shown))}
+	for i, alert := range shown {
+		answer.Items[i] = alertResource(alert)
+	}
+	if more {
+		answer.NextCursor = encodeCursor(eventCursor{shown[size-1].Seq})
+	}
+	return answer, nil
+}
+
+// AcknowledgeStockAlert answers POST /v1/stock-alerts/{alert_id}/acknowledge.
+func (s *server) AcknowledgeStockAlert(ctx context.Context, in AcknowledgeStockAlertRequestObject) (AcknowledgeStockAlertResponseObject, error) {
+	who := callerOf(ctx)
+	alert, err := s.Store.AcknowledgeAlert(ctx, who.Actor(), who.Provider, in.AlertID, in.Body.Note)
+	var closed *provision.StateError
+	switch {
+	case errors.As(err, &closed):
+		return nil, problem(codeConflict, "%s", closed.Reason).because(err)
+	case errors.Is(err, provision.ErrNotFound):
+		return nil, problem(codeNotFound, "there is no alert %s", in.AlertID).because(err)
+	case err != nil:
+		return nil, err
+	}
+	return AcknowledgeStockAlert200JSONResponse(alertResource(alert)), nil
+}
+
+func stockResource(p provision.PoolStock) PoolStock {
+	stock := PoolStock{
+		Marketplace: p.Marketplace, Environment: p.Environment,
+		Ready: p.Ready, InProgress: p.InProgress, Allocated: p.Allocated, Failed: p.Failed, Invalid: p.Invalid, WaitingForVerification: p.WaitingForVerification,
+		OrdersWaiting: p.OrdersWaiting, Threshold: p.Threshold, Forecast: forecastResource(p.Forecast), Models: make([]ModelStock, len(p.Models)),
+	}
+	for i, m := range p.Models {
+		stock.Models[i] = ModelStock{
+			Model: m.Model,
+			Ready: m.Ready, InProgress: m.InProgress, Allocated: m.Allocated, Failed: m.Failed, Invalid: m.Invalid, WaitingForVerification: m.WaitingForVerification,
+			OrdersWaiting: m.OrdersWaiting, Threshold: m.Threshold, Forecast: forecastResource(m.Forecast),
+		}
+	}
+	if p.Alert != nil {
+		alert := alertResource(*p.Alert)
+		stock.Alert = &alert
+	}
+	return stock
+}
+
+func forecastResource(f provision.Forecast) Forecast {
+	return Forecast{Days: f.Days, AllocationsPerDay: f.PerDay, Reason: optional(f.Reason)}
+}
+
+// States of an alert.
+const (
+	alertOpen         = "open"
+	alertAcknowledged = "acknowledged"
+	alertClosed       = "closed"
+)
+
+func alertResource(a provision.StockAlert) StockAlert {
+	state := alertOpen
+	switch {
+	case a.ClosedAt != nil:
+		state = alertClosed
+	case a.AcknowledgedAt != nil:
+		state = alertAcknowledged
+	}
+	return StockAlert{
+		ID: a.ID, Marketplace: a.Marketplace, Environment: a.Environment, Kind: a.Kind, State: state, Reason: a.Reason, Ready: a.Ready, OrdersWaiting: a.OrdersWaiting,
+		OpenedAt: a.OpenedAt.UTC(), KindSince: a.KindSince.UTC(), NotifiedAt: a.NotifiedAt.UTC(), Notifications: a.Notifications,
+		AcknowledgedAt: utc(a.AcknowledgedAt), AcknowledgedBy: optional(a.AcknowledgedBy), Note: optional(a.Note), ClosedAt: utc(a.ClosedAt),
+	}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/postgres/pgtest"
+	"quartermaster/internal/provision"
+)
+
+func TestPoolsAndStockByCommandLine(t *testing.T) {
+	t.Parallel()
+	database := "--database-url=" + pgtest.URL(t)
+	north := []string{"--provider=acme", "--marketplace=north", database}
+	mustCall := func(args ...string) string {
+		t.Helper()
+		out, err := call(t, args...)
+		require.NoError(t, err, "%v", args)
+		return out
+	}
+	mustCall("providers", "add", "acme", database)
+	mustCall(append([]string{"pools", "add", "--report=cur", "--threshold=0"}, north...)...)
+	require.Contains(t, mustCall(append([]string{"pools", "add", "--threshold=7"}, north...)...), "stays as it is")
+
+	var set provision.PoolConfig
+	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "set", "--threshold=3", "--model-threshold=ECAM=2", "--model-threshold=SPAM=1", "--wait-deadline=48h",
+		"--no-provide-root-user", "--on-failure=park", "--contact-types=BILLING,SECURITY", "--instructions=SPAM=Sign in, as {iam_user_name}; ask us.", "--renotify-interval=6h"}, north...)...)), &set))
+	require.Equal(t, 3, *set.StockThreshold)
+	require.Equal(t, map[provision.Model]int{"ECAM": 2, "SPAM": 1}, set.ModelThresholds)
+	require.Equal(t, 48*time.Hour, set.Settings.WaitDeadline)
+	require.True(t, set.Settings.WithoutRootAccess)
+	require.True(t, set.Settings.Park)
+	require.Equal(t, []string{"BILLING", "SECURITY"}, set.Settings.AlternateContactTypes)
+	require.Equal(t, "Sign in, as {iam_user_name}; ask us.", set.Settings.Instructions["SPAM"])
+	require.Equal(t, provision.LegacyCUR, set.Settings.ReportKind, "what is not named stays")
+	set = provision.PoolConfig{}
+	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "set", "--model-threshold=ECAM=-1", "--wait-deadline=0s", "--provide-root-user", "--instructions=SPAM="}, north...)...)), &set))
+	require.Equal(t, map[provision.Model]int{"SPAM": 1}, set.ModelThresholds)
+	require.Zero(t, set.Settings.WaitDeadline)
+	require.False(t, set.Settings.WithoutRootAccess)
+	require.Empty(t, set.Settings.Instructions)
+	var shown provision.PoolConfig
+	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "show"}, north...)...)), &shown))
+	require.Equal(t, set, shown)
+	_, err := call(t, append([]string{"pools", "set", "--report-region=il-central-1", "--action-deadline=1s"}, north...)...)
+	require.ErrorContains(t, err, "report_region: AWS delivers no legacy report")
+	require.ErrorContains(t, err, "action_deadline_seconds: 1 is not offered", "every wrong one at once")
+
+	require.Regexp(t, `north +production +cur +us-east-1 +park +3`, mustCall("pools", "list", "--provider=acme", database))
+	history := mustCall(append([]string{"pools", "show", "--history"}, north...)...)
+	require.Regexp(t, `cli \S+ +stock_threshold +0 +3`, history)
+
+	mustCall("pools", "protect", "--provider=acme", "--note=payer", "999988887777", database)
+	require.Contains(t, mustCall("pools", "protected", "--provider=acme", database), "999988887777")
+	_, err = call(t, append([]string{"accounts", "add", "--model=SPAM", "--name=N", "--root-email=r@acme.example", "999988887777", "--role-arn=arn:aws:iam::999988887777:role/q"}, north...)...)
+	require.ErrorIs(t, err, provision.ErrProtected)
+	mustCall("pools", "unprotect", "--provider=acme", "999988887777", database)
+	mustCall(append([]string{"accounts", "add", "--model=SPAM", "--name=N", "--root-email=r@acme.example", "999988887777", "--role-arn=arn:aws:iam::999988887777:role/q"}, north...)...)
+
+	stock := mustCall("stock", database)
+	require.Regexp(t, `acme/north/production +all +0 +3 +0 +0 +0 +0 +1 +0 +0.0 days +-`, stock)
+	require.Regexp(t, ` +SPAM +0 +1 `, stock)
+	require.Contains(t, mustCall("stock", "--provider=acme", "--json", database), `"WaitingForVerification":1`)
+}

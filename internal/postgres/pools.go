@@ -1,0 +1,224 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"quartermaster/internal/provision"
+)
+
+// poolSettingsColumns are those of poolSettingsRow.
+const poolSettingsColumns = `p.alternate_contact_types, p.report_kind, p.report_region, p.report_prefix, p.user_policy_arns,
+       COALESCE(p.permissions_boundary_arn, '') AS permissions_boundary_arn, p.on_failure, COALESCE(EXTRACT(EPOCH FROM p.wait_deadline), 0)::bigint AS wait_seconds,
+       EXTRACT(EPOCH FROM p.action_deadline)::bigint AS action_seconds, p.provide_root_user, p.instructions`
+
+type poolSettingsRow struct {
+	ContactTypes        pq.StringArray       `db:"alternate_contact_types"`
+	ReportKind          provision.ReportKind `db:"report_kind"`
+	ReportRegion        string               `db:"report_region"`
+	ReportPrefix        string               `db:"report_prefix"`
+	UserPolicies        pq.StringArray       `db:"user_policy_arns"`
+	PermissionsBoundary string               `db:"permissions_boundary_arn"`
+	OnFailure           string               `db:"on_failure"`
+	WaitSeconds         int64                `db:"wait_seconds"`
+	ActionSeconds       int64                `db:"action_seconds"`
+	ProvideRootUser     bool                 `db:"provide_root_user"`
+	Instructions        []byte               `db:"instructions"`
+}
+
+func (r poolSettingsRow) settings() (s provision.PoolSettings, err error) {
+	s = provision.PoolSettings{
+		AlternateContactTypes: r.ContactTypes,
+		ReportKind:            r.ReportKind,
+		ReportRegion:          r.ReportRegion,
+		ReportPrefix:          r.ReportPrefix,
+		UserPolicyARNs:        r.UserPolicies,
+		PermissionsBoundary:   r.PermissionsBoundary,
+		Park:                  r.OnFailure == onFailurePark,
+		WaitDeadline:          time.Duration(r.WaitSeconds) * time.Second,
+		ActionDeadline:        time.Duration(r.ActionSeconds) * time.Second,
+		WithoutRootAccess:     !r.ProvideRootUser,
+	}
+	s.Instructions, err = byModel[string](r.Instructions)
+	return s, err
+}
+
+// byModel reads a map by account model; nil when it is empty.
+func byModel[V any](text []byte) (m map[provision.Model]V, err error) {
+	if err := json.Unmarshal(text, &m); err != nil || len(m) == 0 {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Values of pools.on_failure.
+const (
+	onFailureReturn = "return"
+	onFailurePark   = "park"
+)
+
+const poolSQL = `
+SELECT p.provider, p.marketplace, p.environment, p.version, p.created_at, p.stock_threshold, p.model_thresholds, p.verification_suspended_at,
+       EXTRACT(EPOCH FROM p.renotify_every)::bigint AS renotify_seconds, ` + poolSettingsColumns + `
+FROM pools p WHERE p.provider = $1`
+
+const onePoolSQL = poolSQL + ` AND p.marketplace = $2 AND p.environment = $3`
+
+type poolRow struct {
+	provision.Pool
+	poolSettingsRow
+	Version         int64      `db:"version"`
+	CreatedAt       time.Time  `db:"created_at"`
+	StockThreshold  *int       `db:"stock_threshold"`
+	ModelThresholds []byte     `db:"model_thresholds"`
+	SuspendedAt     *time.Time `db:"verification_suspended_at"`
+	RenotifySeconds int64      `db:"renotify_seconds"`
+}
+
+func (r poolRow) config() (c provision.PoolConfig, err error) {
+	c = provision.PoolConfig{Pool: r.Pool, Version: r.Version, CreatedAt: r.CreatedAt, StockThreshold: r.StockThreshold,
+		RenotifyEvery: time.Duration(r.RenotifySeconds) * time.Second, SuspendedAt: r.SuspendedAt}
+	if c.Settings, err = r.settings(); err != nil {
+		return c, err
+	}
+	c.ModelThresholds, err = byModel[int](r.ModelThresholds)
+	return c, err
+}
+
+const poolsAfterSQL = poolSQL + ` AND (p.marketplace, p.environment) > ($2, $3) ORDER BY p.marketplace, p.environment LIMIT $4`
+
+// Pools lists at most limit pools of a provider, by marketplace and environment, after the given one.
+func (s *Store) Pools(ctx context.Context, after provision.Pool, limit int) ([]provision.PoolConfig, error) {
+	var rows []poolRow
+	if err := s.db.SelectContext(ctx, &rows, poolsAfterSQL, after.Provider, after.Marketplace, after.Environment, limit); err != nil {
+		return nil, err
+	}
+	configs := make([]provision.PoolConfig, len(rows))
+	for i, row := range rows {
+		var err error
+		if configs[i], err = row.config(); err != nil {
+			return nil, fmt.Errorf("pool %s holds settings that cannot be read: %w", row.Pool, err)
+		}
+	}
+	return configs, nil
+}
+
+// Pool reads one pool. Errors: provision.ErrNotFound.
+func (s *Store) Pool(ctx context.Context, pool provision.Pool) (provision.PoolConfig, error) {
+	return readPool(ctx, s.db, pool, onePoolSQL)
+}
+
+func readPool(ctx context.Context, q sqlx.QueryerContext, pool provision.Pool, query string) (provision.PoolConfig, error) {
+	var row poolRow
+	if err := sqlx.GetContext(ctx, q, &row, query, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
+		return provision.PoolConfig{}, notFound(err, "pool %s", pool)
+	}
+	return row.config()
+}
+
+const makePoolSQL = `
+INSERT INTO pools (provider, marketplace, environment, alternate_contact_types, report_kind, report_region, report_prefix, user_policy_arns, permissions_boundary_arn,
+    on_failure, wait_deadline, action_deadline, provide_root_user, instructions, stock_threshold, model_thresholds, renotify_every)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULLIF($9, ''), $10, NULLIF($11, 0) * interval '1 second', $12 * interval '1 second', $13, $14, $15, $16, $17 * interval '1 second')`
+
+// MakePool makes a pool. Errors: provision.ErrConflict when there is one, provision.ErrNotFound when there is no such
+// provider, a *provision.InvalidError.
+func (s *Store) MakePool(ctx context.Context, actor string, c provision.PoolConfig) (made provision.PoolConfig, err error) {
+	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		if err := validatePool(ctx, tx, c); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, makePoolSQL, poolArgs(c)...); err != nil {
+			return err
+		}
+		made, err = readPool(ctx, tx, c.Pool, onePoolSQL)
+		return err
+	})
+	switch {
+	case violates(err, "pools_pkey"):
+		err = fmt.Errorf("pool %s is there already: %w", c.Pool, provision.ErrConflict)
+	case violates(err, "pools_provider_fkey"):
+		err = fmt.Errorf("provider %q: %w: add it first", c.Provider, provision.ErrNotFound)
+	}
+	return made, err
+}
+
+const editPoolSQL = `
+UPDATE pools SET alternate_contact_types = $4, report_kind = $5, report_region = $6, report_prefix = $7, user_policy_arns = $8,
+    permissions_boundary_arn = NULLIF($9, ''), on_failure = $10, wait_deadline = NULLIF($11, 0) * interval '1 second', action_deadline = $12 * interval '1 second',
+    provide_root_user = $13, instructions = $14, stock_threshold = $15, model_thresholds = $16, renotify_every = $17 * interval '1 second'
+WHERE provider = $1 AND marketplace = $2 AND environment = $3`
+
+// EditPool changes the settings of a pool: edit gets them as they are now. version is the one that the editor has seen; 0:
+// any. Orders that were placed before keep the settings that they were placed under. Errors: provision.ErrNotFound,
+// provision.ErrStale, a *provision.InvalidError.
+func (s *Store) EditPool(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (now provision.PoolConfig, err error) {
+	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		if now, err = readPool(ctx, tx, pool, onePoolSQL+` FOR NO KEY UPDATE`); err != nil {
+			return err
+		}
+		if version != 0 && version != now.Version {
+			return fmt.Errorf("pool %s was changed meanwhile: %w", pool, provision.ErrStale)
+		}
+		edit(&now)
+		if err := validatePool(ctx, tx, now); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, editPoolSQL, poolArgs(now)...); err != nil {
+			return err
+		}
+		now, err = readPool(ctx, tx, pool, onePoolSQL)
+		return err
+	})
+	return now, err
+}
+
+func validatePool(ctx context.Context, tx *sqlx.Tx, c provision.PoolConfig) error {
+	var models []provision.AccountModel
+	if err := tx.SelectContext(ctx, &models, `SELECT id, root_access FROM account_models ORDER BY id DESC`); err != nil {
+		return err
+	}
+	if wrong := c.Validate(models); len(wrong) > 0 {
+		return &provision.InvalidError{Fields: wrong}
+	}
+	return nil
+}
+
+// poolArgs are the arguments of makePoolSQL and editPoolSQL.
+func poolArgs(c provision.PoolConfig) []any {
+	s := c.Settings
+	onFailure := onFailureReturn
+	if s.Park {
+		onFailure = onFailurePark
+	}
+	return []any{c.Provider, c.Marketplace, c.Environment, textArray(s.AlternateContactTypes), s.ReportKind, s.ReportRegion, s.ReportPrefix, textArray(s.UserPolicyARNs),
+		s.PermissionsBoundary, onFailure, s.WaitDeadline.Seconds(), s.ActionDeadline.Seconds(), !s.WithoutRootAccess, asObject(s.Instructions), c.StockThreshold,
+		asObject(c.ModelThresholds), c.RenotifyEvery.Seconds()}
+}
+
+// asObject is a map as JSON; none is an empty one.
+func asObject[V any](m map[provision.Model]V) []byte {
+	if m == nil {
+		m = map[provision.Model]V{}
+	}
+	return asJSON(m)
+}
+
+const poolEventsSQL = `
+SELECT seq, at, actor, what, old_value, new_value FROM pool_events
+WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND seq > $4 ORDER BY seq LIMIT $5`
+
+// PoolEvents reads what was changed in the settings of a pool, oldest first, after the given row, at most limit rows. Errors:
+// provision.ErrNotFound.
+func (s *Store) PoolEvents(ctx context.Context, pool provision.Pool, after int64, limit int) (events []provision.PoolEvent, err error) {
+	if err := s.db.SelectContext(ctx, &events, poolEventsSQL, pool.Provider, pool.Marketplace, pool.Environment, after, limit); err != nil || len(events) > 0 {
+		return events, err
+	}
+	_, err = s.Pool(ctx, pool) // one that was made before there was an audit has no row
+	return nil, err
+}

@@ -1,0 +1,50 @@
+package provision
+
+import "strings"
+
+// rootInstructions is the built-in text for models whose customer owns the root user.
+// Source: IAM User Guide, "Reset a lost or forgotten root user password".
+const rootInstructions = `You own the root user of AWS account {account_id}. To take it over:
+1. Sign out of any AWS session and open https://console.aws.amazon.com/.
+2. Choose "Root user" and enter {root_email}.
+3. Choose "Forgot password?" and solve the CAPTCHA. AWS mails a link from an address that ends in @verify.signin.aws to {root_email}.
+4. Set a password that you use nowhere else.
+5. Sign in and switch on multi-factor authentication (MFA) for the root user at once.
+Do not create access keys for the root user, and use it only for tasks that need it.`
+
+// rootEmailPlaceholder is known only where the customer owns the root user: elsewhere the address is the provider's business.
+const rootEmailPlaceholder = "{root_email}"
+
+// placeholderNames lists what a template of the model may hold.
+func placeholderNames(model AccountModel) []string {
+	names := []string{"{account_id}", "{alias}", "{iam_user_name}", "{sign_in_url}", "{sign_in_url_by_id}"}
+	if model.RootAccess {
+		names = append(names, rootEmailPlaceholder)
+	}
+	return names
+}
+
+// Instruct fills in what the result of an order tells the customer: how to take over the root user, for a model whose customer
+// owns it, unless the pool keeps that to itself, and for other models the pool's text, if there is one.
+func (s PoolSettings) Instruct(account Account, result Result) Result {
+	template := s.Instructions[account.Model]
+	if account.RootAccess && template == "" {
+		template = s.RootInstructions
+	}
+	if account.RootAccess && template == "" {
+		template = rootInstructions
+	}
+	rootEmail := ""
+	if account.RootAccess {
+		rootEmail = account.RootEmail
+	}
+	text := strings.NewReplacer("{account_id}", account.ID, "{alias}", result.AccountAlias, "{iam_user_name}", result.IAMUserName,
+		"{sign_in_url}", result.SignInURL, "{sign_in_url_by_id}", result.SignInURLByID, rootEmailPlaceholder, rootEmail).Replace(template)
+	switch {
+	case !account.RootAccess:
+		result.Instructions = text
+	case !s.WithoutRootAccess:
+		result.RootInstructions = text
+	}
+	return result
+}

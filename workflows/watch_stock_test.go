@@ -1,0 +1,66 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
+
+	"quartermaster/activities"
+	"quartermaster/internal/provision"
+	"quartermaster/workflows"
+)
+
+func setupWatch(t *testing.T, look func() (provision.StockWatch, error)) *testsuite.TestWorkflowEnvironment {
+	t.Helper()
+	suite := new(testsuite.WorkflowTestSuite)
+	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
+	env := suite.NewTestWorkflowEnvironment()
+	env.RegisterWorkflowWithOptions(workflows.WatchStock, workflow.RegisterOptions{Name: workflows.WatchStockName})
+	var a *activities.Activities
+	env.RegisterActivity(a)
+	env.OnActivity(a.WatchStock, mock.Anything).Return(func(context.Context) (provision.StockWatch, error) { return look() })
+	return env
+}
+
+func TestALookAtTheStockShowsWhatWasTold(t *testing.T) {
+	t.Parallel()
+	watch := provision.StockWatch{Pools: 3, Open: 1, Events: []provision.StockEvent{
+		{Pool: provision.Pool{Provider: "acme", Marketplace: "store", Environment: provision.Test}, Type: provision.EventStockEmpty, Reason: "no account is Ready"}}}
+	env := setupWatch(t, func() (provision.StockWatch, error) { return watch, nil })
+	env.ExecuteWorkflow(workflows.WatchStockName)
+	require.NoError(t, env.GetWorkflowError())
+	var got provision.StockWatch
+	require.NoError(t, env.GetWorkflowResult(&got))
+	require.Equal(t, watch, got)
+	require.Equal(t, "3 pools, 1 open alerts.\n- `stock.empty` of pool `acme/store/test`: no account is Ready", workflows.WatchDetails(watch))
+}
+
+func TestALookAtTheStockIsTriedAgainAndGivesUpBeforeTheNext(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	env := setupWatch(t, func() (provision.StockWatch, error) {
+		if tries++; tries < 3 {
+			return provision.StockWatch{}, errors.New("the database is down")
+		}
+		return provision.StockWatch{}, nil
+	})
+	env.ExecuteWorkflow(workflows.WatchStockName)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, 3, tries)
+
+	env = setupWatch(t, func() (provision.StockWatch, error) {
+		return provision.StockWatch{}, errors.New("the database is down")
+	})
+	started := env.Now()
+	env.ExecuteWorkflow(workflows.WatchStockName)
+	require.Error(t, env.GetWorkflowError())
+	require.LessOrEqual(t, env.Now().Sub(started), time.Minute)
+}
