@@ -18,7 +18,9 @@ type Activities struct {
 	Cloud   *awscloud.Cloud
 	Sealer  Sealer
 	Auditor Auditor
-	Timings Timings
+	// Webhooks is what delivering events needs.
+	Webhooks Webhooks
+	Timings  Timings
 	// Protected are AWS account ids that nothing is ever done in: payers and our own.
 	Protected []string
 	// VerifyPace bounds how many verifications a second this process begins; nil: as fast as they come.

@@ -60,6 +60,8 @@ type Workflows interface {
 	Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Action) error
 	// VerifyDue has the accounts verified that are due. It is a hint: the schedule does so too.
 	VerifyDue(ctx context.Context) error
+	// WakeWebhooks has webhooks send what they have to send. It is a hint: the schedule does so too.
+	WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error
 	// WakeOrders tells waiting orders to look for an account. It is a hint: an order that misses it looks by itself later.
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
 }

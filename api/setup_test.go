@@ -390,6 +390,7 @@ type memoryWorkflows struct {
 	questions map[provision.OrderKey][]string // fields that an order asks for, where its failure does not tell all
 	asked     int                             // how often anything was wanted of an order, refusals included
 	told      []told                          // what was not refused
+	webhooks  []provision.WebhookKey          // that were woken
 	sweeps    int                             // how often the verification was started
 }
 
@@ -428,6 +429,13 @@ func (w *memoryWorkflows) VerifyDue(context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sweeps++
+	return w.fail
+}
+
+func (w *memoryWorkflows) WakeWebhooks(_ context.Context, keys []provision.WebhookKey) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.webhooks = append(w.webhooks, keys...)
 	return w.fail
 }
 

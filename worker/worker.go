@@ -33,6 +33,8 @@ func Register(r worker.Registry, acts *activities.Activities) {
 	r.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
 	r.RegisterWorkflowWithOptions(workflows.AuditStock, workflow.RegisterOptions{Name: workflows.AuditStockName})
 	r.RegisterWorkflowWithOptions(workflows.VerifyAccounts, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
+	r.RegisterWorkflowWithOptions(workflows.DeliverWebhooks, workflow.RegisterOptions{Name: workflows.DeliverWebhooksName})
+	r.RegisterWorkflowWithOptions(workflows.SweepWebhooks, workflow.RegisterOptions{Name: workflows.SweepWebhooksName})
 	r.RegisterActivity(acts)
 }
 

@@ -97,11 +97,16 @@ func TestEverySweepIsScheduled(t *testing.T) {
 	wanted := map[string]string{
 		"audit-stock":     workflows.AuditStockName,
 		"verify-accounts": workflows.VerifyAccountsName,
+		"webhooks":        workflows.SweepWebhooksName,
 	}
 	require.Len(t, made, len(wanted))
 	for id, workflow := range wanted {
 		schedule := made[id]
-		require.Equal(t, []client.ScheduleIntervalSpec{{Every: 5 * time.Minute}}, schedule.Spec.Intervals, id)
+		every := 5 * time.Minute
+		if id == "webhooks" {
+			every = time.Minute
+		}
+		require.Equal(t, []client.ScheduleIntervalSpec{{Every: every}}, schedule.Spec.Intervals, id)
 		require.Positive(t, schedule.Spec.Jitter, id)
 		require.Equal(t, enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, schedule.Overlap, id)
 		action := actionOf(t, schedule.Action)

@@ -6,7 +6,9 @@ import (
 	"golang.org/x/time/rate"
 
 	"quartermaster/activities"
+	"quartermaster/api"
 	"quartermaster/internal/awscloud"
+	"quartermaster/internal/postgres"
 	"quartermaster/worker"
 	"quartermaster/workflows"
 )
@@ -15,6 +17,8 @@ type workerCommand struct {
 	databaseOptions
 	sealOptions
 	awsOptions
+	webhookOptions
+	deliveryOptions
 	VisibleFor        time.Duration `help:"How long one attempt waits for AWS to show what it was told, before a retry." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
 	AbsentFor         time.Duration `help:"How long a thing must stay unseen before an undo believes that it never was; 0 = a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
 	ProtectedAccounts []string      `help:"AWS account ids that nothing is ever done in: payers, our own. The same as the API's." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
@@ -63,10 +67,12 @@ func (c *workerCommand) Run(e *env) error {
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
 		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor},
 		Protected: c.ProtectedAccounts}
+	acts.Webhooks = activities.Webhooks{Store: store, Sender: c.sender(c.policy(c.AWSEndpoint != "")), Wake: api.NewWorkflows(temporal).WakeWebhooks}
 	if c.VerifyPerSecond > 0 {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}
 	stop := make(chan any)
 	go func() { <-e.ctx.Done(); close(stop) }()
+	go wakeOnEvents(e, postgres.ListenEvents(e.ctx, c.DatabaseURL, e.log), acts.Webhooks)
 	return worker.Run(temporal, acts, stop)
 }
