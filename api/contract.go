@@ -384,6 +384,8 @@ func (s *server) rules() map[string]rule {
 		"addAccount":    s.accountRules,
 		"editAccount":   s.modelRules,
 
+		"createWebhook":     s.webhookRules,
+		"editWebhook":       s.webhookRules,
 		"invalidateAccount": reasonRules,
 		"returnAccount":     reasonRules,
 	}
@@ -434,6 +436,9 @@ func wrongReason(reason *string) []provision.FieldError {
 		Message: fmt.Sprintf("needs 1 to %d characters, not only spaces, and no control characters; it has %d", mostOfReason, length)}}
 }
 
+// plainText tells whether a text can be shown anywhere.
+func plainText(text string) bool { return !strings.ContainsFunc(text, unicode.IsControl) }
+
 func (s *server) orderRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
 	var form NewOrder
 	_ = json.Unmarshal(body, &form) // fields of another type stay empty: merge leaves them to the document's finding
@@ -442,6 +447,12 @@ func (s *server) orderRules(ctx context.Context, body []byte) ([]provision.Field
 	if form.ID == "." || form.ID == ".." {
 		broken = append(broken, provision.FieldError{Field: "id",
 			Message: fmt.Sprintf("%q means a folder in an address, so that nobody could read the order: use at least one character that is not a dot", form.ID)})
+	}
+	wrongCallback := slices.ContainsFunc(broken, func(e provision.FieldError) bool { return e.Field == "callback_url" })
+	if request.CallbackURL != "" && !wrongCallback {
+		if wrong := s.WebhookPolicy.CheckURL(request.CallbackURL); wrong != "" {
+			broken = append(broken, provision.FieldError{Field: "callback_url", Message: wrong})
+		}
 	}
 	if request.AccountModel != "" && !s.modelKnown(request.AccountModel) {
 		broken = append(broken, s.unknownModel("account_model", request.AccountModel))

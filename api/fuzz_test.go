@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,9 +18,11 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
 
@@ -65,6 +68,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 		a.Status, a.ExternalID, a.AddedAt, a.StatusSince, a.Version = status, newExternalID(), now.Add(time.Duration(i)*time.Minute), now, 1
 		w.store.accounts = append(w.store.accounts, a)
 	}
+	hooks, deliveries := fuzzedWebhooks(t, w.store.Store)
 	f := &fuzzer{
 		contract: c,
 		names:    slices.Sorted(maps.Keys(c.operations)),
@@ -75,11 +79,47 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 			"account_id": {"111122223330", "111122223330", "111122223333", "111122223334", "111122223334", "111122223331", "222233334444"}, "marketplace": {"nordic"}, "model": {"SPAM", "ECAM"}, "account_model": {"SPAM", "ECAM"},
 			"role_arn": {"arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::111122223330:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
 			"aws_contact_name": {"Anna"}, "root_email": {"a@b.example"}, "name": {"Anna"}, "title": {"Boss"}, "email": {"a@b.example"}, "phone": {"+46 8 1"},
-			"If-Match": {"*", "*", `"1"`, `"999"`}, "reason": {"because", strings.Repeat("r", 500)},
-			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"})},
+			"webhook_id": hooks, "delivery_id": deliveries, "url": {"https://hooks.example.com/x", "https://hooks.example.com/y", "https://10.0.0.1/"}, "type": {"order.*", "order.accepted"},
+			"Last-Event-ID": {*encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
+			"If-Match":      {"*", "*", `"1"`, `"999"`}, "reason": {"because", strings.Repeat("r", 500)},
+			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"}),
+				*encodeCursor(provision.WebhookCursor{CreatedAt: now, ID: hooks[0]}), *encodeCursor(deliveryCursor{7}), *encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
 		},
 	}
 	return f
+}
+
+func briefStreams(c *Config) { c.StreamLifetime = time.Millisecond }
+
+// A stream is text; kin-openapi has to be told.
+func init() {
+	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.PlainBodyDecoder)
+}
+
+// fuzzedWebhooks makes endpoints in several states, each with a delivery, and returns their ids.
+func fuzzedWebhooks(t require.TestingT, store *postgres.Store) (hooks, deliveries []string) {
+	ctx, no := context.Background(), false
+	order := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "with-callback"}, AcceptedAt: now, Request: requestFixture()}
+	order.Request.CallbackURL = "https://hooks.example.com/callback"
+	_, err := store.OpenOrder(ctx, order)
+	require.NoError(t, err)
+	for i := range 3 {
+		key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
+		_, err := store.AddWebhook(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/"}, []byte("sealed"))
+		require.NoError(t, err)
+		require.NoError(t, store.TestWebhook(ctx, "test", key))
+		hooks = append(hooks, key.ID, key.ID, key.ID)
+		next, err := store.NextDelivery(ctx, key)
+		require.NoError(t, err)
+		deliveries = append(deliveries, next.ID)
+		if i == 2 {
+			_, err := store.EditWebhook(ctx, "test", key, 0, provision.WebhookEdit{Enabled: &no})
+			require.NoError(t, err)
+		}
+	}
+	found, err := store.Webhooks(ctx, "acme", nil, 1)
+	require.NoError(t, err)
+	return append(hooks, found[0].ID, uuid.NewString()), append(deliveries, uuid.NewString())
 }
 
 // calls draws requests.
@@ -183,6 +223,10 @@ func (f *fuzzer) value(t *rapid.T, name string, s *openapi3.Schema) any {
 			}
 		}
 		return object
+	case s.Type.Is("array"):
+		return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) any { return f.value(t, "type", s.Items.Value) }), 0, 3).Draw(t, name)
+	case s.Type.Is("boolean"):
+		return rapid.Bool().Draw(t, name)
 	case s.Type.Is("integer"):
 		return rapid.IntRange(int(*s.Min), int(*s.Max)).Draw(t, name)
 	case s.Format == "date-time":
@@ -322,7 +366,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 	seen := map[string]map[int]int{}
 	stored := database(t)
 	rapid.Check(t, func(rt *rapid.T) {
-		w := setup(rt)
+		w := setup(rt, briefStreams)
 		w.store.Store = stored
 		f := newFuzzer(rt, w)
 		f.seen = seen
@@ -356,6 +400,21 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"returnAccount":     {202, 400, 401, 404, 409, 422},
 		"verifyAccount":     {202, 400, 401, 404, 409},
 		"listAccountEvents": {200, 400, 401, 404},
+
+		"createWebhook":        {201, 400, 401, 422},
+		"listWebhooks":         {200, 400, 401},
+		"getWebhook":           {200, 400, 401, 404},
+		"editWebhook":          {200, 400, 401, 404, 409, 412, 422, 428},
+		"deleteWebhook":        {204, 400, 401, 404, 409, 412, 428},
+		"rotateWebhookSecret":  {200, 400, 401, 404, 409, 422},
+		"testWebhook":          {202, 400, 401, 404, 409},
+		"listDeliveries":       {200, 400, 401, 404},
+		"getDelivery":          {200, 400, 401, 404},
+		"resendDelivery":       {202, 400, 401, 404, 409},
+		"getCallbackSecret":    {200, 401},
+		"rotateCallbackSecret": {200, 401, 422},
+		"listEvents":           {200, 400, 401, 410},
+		"streamEvents":         {200, 400, 401, 410},
 
 		"revealPassword": {200, 400, 404, 410, 422},
 		"getOpenAPI":     {200},
@@ -403,7 +462,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t)
+			w := setup(t, briefStreams)
 			w.store.Store = database(t)
 			f := newFuzzer(t, w)
 			broken := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -429,7 +488,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 // The same requests find nothing when nothing is wrong, so that a finding above is the bug's.
 func TestTheFuzzerFindsNothingWhereNothingIsWrong(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
+	w := setup(t, briefStreams)
 	w.store.Store = database(t)
 	f := newFuzzer(t, w)
 	calls := f.calls()

@@ -78,6 +78,7 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 		Store:             w.store,
 		Workflows:         w.workflows,
 		Opener:            ring,
+		Sealer:            ring,
 		Log:               slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		PublicURL:         "https://aws.provider.example/qm",
 		RevealKey:         bytes.Repeat([]byte{9}, 32),

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"quartermaster/api"
+	"quartermaster/internal/postgres"
 	"quartermaster/internal/secrets"
 )
 
@@ -15,6 +16,7 @@ type apiCommand struct {
 	databaseOptions
 	sealOptions
 	awsOptions
+	webhookOptions
 	Listen            string   `help:"Address to serve on." env:"QM_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	PublicURL         string   `help:"Where marketplaces and customers reach this service." env:"QM_PUBLIC_URL" required:"" placeholder:"URL"`
 	ProtectedAccounts []string `help:"AWS account ids that never enter a pool: payers, our own." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
@@ -44,6 +46,9 @@ func (c *apiCommand) Run(e *env) error {
 		Store:             store,
 		Workflows:         api.NewWorkflows(temporal),
 		Opener:            ring,
+		Sealer:            ring,
+		WebhookPolicy:     c.policy(c.AWSEndpoint != ""),
+		EventHints:        postgres.ListenEvents(e.ctx, c.DatabaseURL, e.log),
 		Log:               e.log,
 		PublicURL:         c.PublicURL,
 		RevealKey:         c.revealKey(),
