@@ -138,7 +138,7 @@ func (s *server) StreamEvents(ctx context.Context, in StreamEventsRequestObject)
 // eventStream is the answer of StreamEvents.
 type eventStream struct {
 	server *server
-	ctx    context.Context //nolint:containedctx // of the request, which the answer is written in
+	ctx    context.Context // of the request, which the answer is written in
 	who    caller
 	filter provision.EventFilter
 	began  int64             // the place that it begins behind
@@ -178,7 +178,7 @@ func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 		for _, e := range st.next {
 			text, err := frame(e)
 			if err != nil || !send(text) {
-				return nil //nolint:nilerr // the status is written, nothing can be told any more
+				return nil // the status is written, nothing can be told any more
 			}
 		}
 		full := len(st.next) == st.filter.Limit

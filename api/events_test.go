@@ -31,7 +31,7 @@ func setupEvents(t *testing.T, change ...func(*Config)) (w *world, db *sqlx.DB, 
 	w = setup(t, change...)
 	w.store.Store = postgres.New(db)
 	for _, provider := range []string{"acme", "globex"} {
-		require.NoError(t, w.store.Store.AddProvider(t.Context(), provider, provider))
+		require.NoError(t, w.store.AddProvider(t.Context(), provider, provider))
 	}
 	server = httptest.NewUnstartedServer(w.handler)
 	// Far shorter than the streams: they must not be bound by them.
@@ -50,7 +50,7 @@ func emit(t require.TestingT, db sqlx.Execer, provider, eventType, subject strin
 type streamed struct{ id, event, subject string }
 
 // stream opens a stream; events come out of the channel until it ends.
-func stream(t *testing.T, ctx context.Context, server *httptest.Server, key, query, lastID string) (status int, began string, events <-chan streamed) { //nolint:revive // the context is the stream's, not the test's
+func stream(t *testing.T, ctx context.Context, server *httptest.Server, key, query, lastID string) (status int, began string, events <-chan streamed) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/events/stream"+query, nil)
 	require.NoError(t, err)

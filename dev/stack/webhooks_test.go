@@ -122,7 +122,7 @@ func TestAReceiverThatWasDownGetsEveryEventInOrder(t *testing.T) {
 }
 
 // headHasFailed tells whether the oldest delivery has a failed attempt, and nothing behind it has any.
-func headHasFailed(t *testing.T, ctx context.Context, deliveries string) bool { //nolint:revive // the test's own
+func headHasFailed(t *testing.T, ctx context.Context, deliveries string) bool {
 	t.Helper()
 	var page api.DeliveryPage
 	_, err := playground.Client.Do(ctx, http.MethodGet, deliveries+"?state=pending&limit=200", nil, &page)

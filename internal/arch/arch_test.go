@@ -44,6 +44,7 @@ var rules = []rule{
 	{folder: "internal/provision", tests: true, never: []string{"quartermaster/", awsSDK, sqlx, pq, echo, temporal}, why: "the words stand on the standard library alone"},
 	{folder: "internal/postgres", never: []string{awsSDK, temporal}, why: "the database knows neither AWS nor Temporal"},
 	{folder: "internal/awscloud", never: []string{sqlx, pq, temporal, "quartermaster/internal/postgres"}, why: "the cloud knows neither the database nor Temporal"},
+	{folder: "internal/webhooks", never: []string{sqlx, pq, temporal, awsSDK, "quartermaster/internal/postgres", "quartermaster/internal/secrets"}, why: "a sender knows receivers, neither the database nor the keys"},
 	{folder: "internal/awssim", never: []string{"quartermaster/internal/awscloud", "quartermaster/internal/provision", temporal, sqlx, pq}, why: "the simulator knows AWS, not us"},
 	{folder: "", never: []string{"quartermaster/internal/awssim", "quartermaster/internal/postgres/pgtest", "quartermaster/dev", "github.com/stretchr/testify", "pgregory.net/rapid"},
 		why: "only tests and dev/ run simulators and test databases"},
@@ -148,6 +149,7 @@ func TestTheRulesCatchWhatTheyForbid(t *testing.T) {
 		{"internal/postgres/x.go", []string{"quartermaster/workflows"}},
 		{"cmd/quartermaster/x.go", []string{"quartermaster/internal/awssim"}},
 		{"worker/x.go", []string{"quartermaster/internal/postgres/pgtest"}},
+		{"internal/webhooks/x.go", []string{"quartermaster/internal/secrets"}},
 	} {
 		require.NotEmpty(t, broken([]file{bad}), "%s importing %s", bad.path, bad.imports)
 	}

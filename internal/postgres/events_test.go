@@ -52,15 +52,15 @@ func TestEventsOfTransactionsThatCommitOutOfOrderAreNotLost(t *testing.T) {
 			subjects, at := follow(t, store, 0)
 			require.Empty(t, subjects, "nothing is told while a predecessor may still appear")
 			naive := func(condition string, after int64) (subjects []string, last int64) {
-				rows, err := db.Queryx(`SELECT seq, subject FROM events WHERE provider = 'acme' AND seq > $1 `+condition+` ORDER BY seq`, after)
-				require.NoError(t, err)
-				defer func() { require.NoError(t, rows.Close()) }()
-				for last = after; rows.Next(); {
-					var subject string
-					require.NoError(t, rows.Scan(&last, &subject))
-					subjects = append(subjects, subject)
+				var rows []struct {
+					Seq     int64
+					Subject string
 				}
-				require.NoError(t, rows.Err())
+				require.NoError(t, db.Select(&rows, `SELECT seq, subject FROM events WHERE provider = 'acme' AND seq > $1 `+condition+` ORDER BY seq`, after))
+				last = after
+				for _, row := range rows {
+					subjects, last = append(subjects, row.Subject), row.Seq
+				}
 				return subjects, last
 			}
 			byNumber := `AND tx < pg_snapshot_xmin(pg_current_snapshot())`

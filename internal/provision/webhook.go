@@ -2,8 +2,6 @@ package provision
 
 import (
 	"encoding/json"
-	"regexp"
-	"strings"
 	"time"
 )
 
@@ -41,13 +39,6 @@ const (
 	EventWebhookTest     = "webhook.test"     // goes to the endpoint that it names and to no other
 	EventWebhookDisabled = "webhook.disabled" // an endpoint was disabled because it does not take what is sent
 )
-
-var eventTypePattern = regexp.MustCompile(`^[a-z_]+(\.[a-z_]+)*(\.\*)?$`)
-
-// ValidEventType tells whether a text is the type of an event, such as order.completed, or a family of types, such as order.*
-func ValidEventType(text string) bool {
-	return len(text) <= 100 && strings.Contains(text, ".") && eventTypePattern.MatchString(text)
-}
 
 // The kinds of webhooks.
 const (
