@@ -181,9 +181,12 @@ func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 				return nil // the status is written, nothing can be told any more
 			}
 		}
-		full := len(st.next) == st.filter.Limit
+		more := len(st.next) == st.filter.Limit
 		st.next, st.filter.After = nil, st.upTo
-		if !full {
+		if st.over(lifetime.C) {
+			return nil
+		}
+		if !more {
 			select {
 			case <-st.ctx.Done():
 				return nil
@@ -205,6 +208,18 @@ func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 			return nil
 		}
 	}
+}
+
+// over tells whether the stream is to end now, although there may be more to tell.
+func (st *eventStream) over(lifetime <-chan time.Time) bool {
+	select {
+	case <-st.ctx.Done():
+	case <-stopping(st.ctx):
+	case <-lifetime:
+	default:
+		return false
+	}
+	return true
 }
 
 // read reads the next events; false ends the stream. While the database is away it goes on without.

@@ -408,6 +408,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"deleteWebhook":        {204, 400, 401, 404, 409, 412, 428},
 		"rotateWebhookSecret":  {200, 400, 401, 404, 409, 422},
 		"testWebhook":          {202, 400, 401, 404, 409},
+		"replayWebhook":        {202, 400, 401, 404, 409, 422},
 		"listDeliveries":       {200, 400, 401, 404},
 		"getDelivery":          {200, 400, 401, 404},
 		"resendDelivery":       {202, 400, 401, 404, 409},

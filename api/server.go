@@ -167,6 +167,7 @@ func New(cfg Config) (http.Handler, error) {
 	v1(http.MethodDelete, "/v1/webhooks/:webhook_id", op.DeleteWebhook)
 	v1(http.MethodPost, "/v1/webhooks/:webhook_id/rotate-secret", op.RotateWebhookSecret)
 	v1(http.MethodPost, "/v1/webhooks/:webhook_id/test", op.TestWebhook)
+	v1(http.MethodPost, "/v1/webhooks/:webhook_id/replay", op.ReplayWebhook)
 	v1(http.MethodGet, "/v1/webhooks/:webhook_id/deliveries", op.ListDeliveries)
 	v1(http.MethodGet, "/v1/webhooks/:webhook_id/deliveries/:delivery_id", op.GetDelivery)
 	v1(http.MethodPost, "/v1/webhooks/:webhook_id/deliveries/:delivery_id/resend", op.ResendDelivery)

@@ -29,6 +29,7 @@ type webhookStore interface {
 	DueWebhooks(ctx context.Context, provider string) ([]provision.WebhookKey, error)
 	Deliveries(ctx context.Context, key provision.WebhookKey, filter provision.DeliveryFilter) ([]provision.Delivery, error)
 	Delivery(ctx context.Context, key provision.WebhookKey, id string) (provision.Delivery, []provision.Attempt, error)
+	ReplayWebhook(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error
 	ResendDelivery(ctx context.Context, actor string, key provision.WebhookKey, id string) (provision.Delivery, error)
 }
 
@@ -195,16 +196,30 @@ func (s *server) RotateCallbackSecret(ctx context.Context, in RotateCallbackSecr
 
 // TestWebhook answers POST /v1/webhooks/{webhook_id}/test.
 func (s *server) TestWebhook(ctx context.Context, in TestWebhookRequestObject) (TestWebhookResponseObject, error) {
-	key := webhookKey(ctx, in.WebhookID)
-	if err := s.Store.TestWebhook(ctx, callerOf(ctx).Actor(), key); err != nil {
-		return nil, webhookProblem(err, in.WebhookID)
+	w, err := s.have(ctx, in.WebhookID, s.Store.TestWebhook)
+	return TestWebhook202JSONResponse(w), err
+}
+
+// ReplayWebhook answers POST /v1/webhooks/{webhook_id}/replay.
+func (s *server) ReplayWebhook(ctx context.Context, in ReplayWebhookRequestObject) (ReplayWebhookResponseObject, error) {
+	w, err := s.have(ctx, in.WebhookID, func(ctx context.Context, actor string, key provision.WebhookKey) error {
+		return s.Store.ReplayWebhook(ctx, actor, key, in.Body.Since)
+	})
+	return ReplayWebhook202JSONResponse(w), err
+}
+
+// have has something sent to an endpoint.
+func (s *server) have(ctx context.Context, id string, send func(ctx context.Context, actor string, key provision.WebhookKey) error) (Webhook, error) {
+	key := webhookKey(ctx, id)
+	if err := send(ctx, callerOf(ctx).Actor(), key); err != nil {
+		return Webhook{}, webhookProblem(err, id)
 	}
 	w, err := s.Store.Webhook(ctx, key)
 	if err != nil {
-		return nil, webhookProblem(err, in.WebhookID)
+		return Webhook{}, webhookProblem(err, id)
 	}
 	s.wakeWebhooks(ctx)
-	return TestWebhook202JSONResponse(webhookResource(w)), nil
+	return webhookResource(w), nil
 }
 
 // wakeWebhooks is a hint: the schedule finds what is due by itself.

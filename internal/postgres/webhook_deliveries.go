@@ -73,35 +73,31 @@ const hasSecret = `EXISTS (SELECT 1 FROM webhook_secrets k WHERE k.provider = w.
     CASE w.kind WHEN 'endpoint' THEN w.id END AND k.expires_at IS NULL)`
 
 const headSQL = `
-SELECT d.id, GREATEST(EXTRACT(EPOCH FROM d.next_attempt_at - clock_timestamp()), 0)::float8 AS seconds
+SELECT d.id, d.event_seq > w.position AS ahead, GREATEST(EXTRACT(EPOCH FROM d.next_attempt_at - clock_timestamp()), 0)::float8 AS seconds
 FROM webhooks w JOIN webhook_deliveries d ON d.webhook_id = w.id AND d.state = 'pending'
 WHERE w.provider = $1 AND w.id = $2 AND w.enabled AND ` + hasSecret + ` ORDER BY d.event_seq LIMIT 1`
 
 // NextDelivery is the oldest event that a webhook has not got yet: nothing newer is sent before it. It is empty when there is none, and when
 // nothing may be sent: the webhook is gone, disabled, or has no secret yet.
 func (s *Store) NextDelivery(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error) {
-	for {
+	for more := true; ; {
 		var head struct {
 			ID      string
+			Ahead   bool // of the position: after a replay there may be older events that have no delivery yet
 			Seconds float64
 		}
 		err := s.db.GetContext(ctx, &head, headSQL, key.Provider, key.ID)
-		if !errors.Is(err, sql.ErrNoRows) {
-			return provision.NextDelivery{ID: head.ID, Wait: time.Duration(head.Seconds * float64(time.Second))}, err
-		}
-		more, err := s.derive(ctx, key)
-		if errors.Is(err, provision.ErrNotFound) {
+		none := errors.Is(err, sql.ErrNoRows)
+		switch {
+		case err != nil && !none:
+			return provision.NextDelivery{}, err
+		case !none && !head.Ahead:
+			return provision.NextDelivery{ID: head.ID, Wait: time.Duration(head.Seconds * float64(time.Second))}, nil
+		case !more:
 			return provision.NextDelivery{}, nil
 		}
-		if err != nil {
+		if more, err = s.derive(ctx, key); err != nil && !errors.Is(err, provision.ErrNotFound) {
 			return provision.NextDelivery{}, err
-		}
-		if !more {
-			err := s.db.GetContext(ctx, &head, headSQL, key.Provider, key.ID)
-			if errors.Is(err, sql.ErrNoRows) {
-				return provision.NextDelivery{}, nil
-			}
-			return provision.NextDelivery{ID: head.ID, Wait: time.Duration(head.Seconds * float64(time.Second))}, err
 		}
 	}
 }
@@ -299,4 +295,31 @@ func (s *Store) ResendDelivery(ctx context.Context, actor string, key provision.
 		return tx.GetContext(ctx, &d, deliverySQL, key.Provider, key.ID, id)
 	})
 	return d, err
+}
+
+// What has no delivery yet is found again from an earlier position; what has one and has ended is made pending.
+const replayPositionSQL = `
+UPDATE webhooks SET position = LEAST(position, (SELECT min(seq) - 1 FROM events WHERE provider = $2 AND at >= $3)) WHERE id = $1`
+
+const replayDeliveriesSQL = `
+UPDATE webhook_deliveries d SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL
+FROM events e WHERE e.seq = d.event_seq AND d.webhook_id = $1 AND e.at >= $2 AND d.state <> 'pending'`
+
+// ReplayWebhook has a webhook sent again, in order, all that happened since a time: what was delivered, what has failed, and what happened
+// before it was made. Errors: provision.ErrNotFound, a *provision.StateError.
+func (s *Store) ReplayWebhook(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error {
+	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		w, err := lockWebhook(ctx, tx, key, 0)
+		if err != nil {
+			return err
+		}
+		if err := sendable(w); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, replayPositionSQL, key.ID, key.Provider, since); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, replayDeliveriesSQL, key.ID, since)
+		return err
+	})
 }

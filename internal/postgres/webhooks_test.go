@@ -268,3 +268,28 @@ func TestAHintComesWithTheEvent(t *testing.T) {
 	require.Equal(t, "acme", <-mine)
 	cancel()
 }
+
+func TestAReplaySendsEverythingAgainSinceATime(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	emit(t, db, "acme", "stock.low", "long ago")
+	var since time.Time
+	emit(t, db, "acme", "stock.low", "before the endpoint")
+	require.NoError(t, db.Get(&since, `SELECT at FROM events WHERE subject = 'before the endpoint'`))
+	key := addWebhook(t, store, "stock.*")
+	for _, subject := range []string{"delivered", "failed", "pending"} {
+		emit(t, db, "acme", "stock.low", subject)
+	}
+	record(t, store, key, taken)
+	record(t, store, key, refused)
+	require.NoError(t, store.ReplayWebhook(ctx, "test", key, time.Now().Add(time.Hour)))
+	require.Equal(t, []string{"pending"}, told(t, store, key, provision.DeliveryPending), "nothing has happened since")
+	require.NoError(t, store.ReplayWebhook(ctx, "test", key, since))
+	require.NotEmpty(t, next(t, store, key))
+	require.Equal(t, []string{"before the endpoint", "delivered", "failed", "pending"}, told(t, store, key, provision.DeliveryPending))
+	for range 4 {
+		record(t, store, key, taken)
+	}
+	require.Empty(t, next(t, store, key))
+	require.ErrorIs(t, store.ReplayWebhook(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, since), provision.ErrNotFound)
+}
