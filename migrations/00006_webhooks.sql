@@ -72,6 +72,13 @@ CREATE UNIQUE INDEX webhooks_one_callback_per_url ON webhooks (provider, url) WH
 CREATE INDEX webhooks_of_provider ON webhooks (provider, created_at, id);
 CREATE INDEX orders_of_callback ON orders (provider, (request ->> 'callback_url')) WHERE request ->> 'callback_url' IS NOT NULL;
 
+-- Marketplaces may give every order a callback of its own, so callbacks are not looked at one by one: what is new leads to them.
+CREATE TABLE callback_looks (
+    provider text PRIMARY KEY REFERENCES providers (id),
+    through  bigint NOT NULL
+);
+COMMENT ON COLUMN callback_looks.through IS 'events of the provider up to this seq were looked at for its callbacks that are enabled';
+
 CREATE TABLE webhook_secrets (
     id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     provider   text NOT NULL REFERENCES providers (id),
@@ -137,7 +144,7 @@ FROM orders WHERE request ->> 'callback_url' IS NOT NULL;
 -- +goose Down
 DROP TRIGGER orders_callback ON orders;
 DROP FUNCTION orders_callback();
-DROP TABLE webhook_attempts, webhook_deliveries, webhook_secrets, webhooks, event_purges;
+DROP TABLE webhook_attempts, webhook_deliveries, webhook_secrets, callback_looks, webhooks, event_purges;
 DROP INDEX orders_of_callback, events_oldest;
 DROP FUNCTION events_settled();
 -- +goose StatementBegin

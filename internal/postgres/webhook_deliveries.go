@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -103,28 +104,68 @@ func (s *Store) NextDelivery(ctx context.Context, key provision.WebhookKey) (pro
 }
 
 const behindSQL = `
-SELECT w.provider, w.id FROM webhooks w, events_settled() settled
-WHERE w.enabled AND ($1 = '' OR w.provider = $1) AND w.position < settled AND CASE w.kind
-    WHEN 'endpoint' THEN EXISTS (SELECT 1 FROM events e WHERE e.provider = w.provider AND e.seq > w.position AND e.seq <= settled)
-    ELSE EXISTS (SELECT 1 FROM orders o JOIN events e ON e.provider = o.provider AND e.subject = o.id
-        WHERE o.provider = w.provider AND o.request ->> 'callback_url' = w.url AND e.seq > w.position AND e.seq <= settled) END`
+SELECT w.provider, w.id FROM webhooks w
+WHERE w.kind = 'endpoint' AND w.enabled AND w.provider = $1 AND EXISTS (SELECT 1 FROM events e WHERE e.provider = $1 AND e.seq > w.position AND e.seq <= $2)`
+
+const callbacksBehindSQL = `
+SELECT DISTINCT w.provider, w.id FROM events e
+JOIN orders o ON o.provider = e.provider AND o.id = e.subject
+JOIN webhooks w ON w.provider = o.provider AND w.kind = 'callback' AND w.url = o.request ->> 'callback_url'
+WHERE e.provider = $1 AND e.seq > $2 AND e.seq <= $3 AND starts_with(e.type, 'order.') AND w.enabled AND e.seq > w.position`
+
+// Only from where this look began: a callback that was enabled meanwhile has set it back.
+const lookedSQL = `
+INSERT INTO callback_looks AS l (provider, through) VALUES ($1, $3)
+ON CONFLICT (provider) DO UPDATE SET through = EXCLUDED.through WHERE l.through = $2 AND l.through < EXCLUDED.through`
+
+// catchUp writes the deliveries of everything of a provider that has happened.
+func (s *Store) catchUp(ctx context.Context, provider string) error {
+	var at struct{ Settled, Looked int64 }
+	if err := s.db.GetContext(ctx, &at, `SELECT events_settled() AS settled, COALESCE((SELECT through FROM callback_looks WHERE provider = $1), 0) AS looked`, provider); err != nil {
+		return err
+	}
+	var behind, callbacks []provision.WebhookKey
+	if err := s.db.SelectContext(ctx, &behind, behindSQL, provider, at.Settled); err != nil {
+		return err
+	}
+	if err := s.db.SelectContext(ctx, &callbacks, callbacksBehindSQL, provider, at.Looked, at.Settled); err != nil {
+		return err
+	}
+	for _, key := range slices.Concat(behind, callbacks) {
+		for more := true; more; {
+			var err error
+			if more, err = s.derive(ctx, key); err != nil && !errors.Is(err, provision.ErrNotFound) {
+				return err
+			}
+		}
+	}
+	_, err := s.db.ExecContext(ctx, lookedSQL, provider, at.Looked, at.Settled)
+	return err
+}
+
+// setBackSQL has callbacks looked at again from before the position of a webhook: it always changes the row, so that a look which began
+// before it keeps nothing.
+const setBackSQL = `
+INSERT INTO callback_looks AS l (provider, through) SELECT w.provider, -1 FROM webhooks w WHERE w.id = $1 AND w.kind = 'callback'
+ON CONFLICT (provider) DO UPDATE SET through = LEAST(l.through, (SELECT position FROM webhooks WHERE id = $1)) - 1`
 
 const dueWebhooksSQL = `
-SELECT w.provider, w.id FROM webhooks w
-JOIN LATERAL (SELECT d.next_attempt_at FROM webhook_deliveries d WHERE d.webhook_id = w.id AND d.state = 'pending' ORDER BY d.event_seq LIMIT 1) head ON true
+SELECT w.provider, w.id FROM webhooks w JOIN (
+    SELECT DISTINCT ON (d.webhook_id) d.webhook_id, d.next_attempt_at FROM webhook_deliveries d WHERE d.state = 'pending' ORDER BY d.webhook_id, d.event_seq
+) head ON head.webhook_id = w.id
 WHERE w.enabled AND ($1 = '' OR w.provider = $1) AND head.next_attempt_at <= clock_timestamp() AND ` + hasSecret + ` ORDER BY w.provider, w.id`
 
 // DueWebhooks lists the webhooks that have something to send now, of one provider or, for "", of all.
 func (s *Store) DueWebhooks(ctx context.Context, provider string) (due []provision.WebhookKey, err error) {
-	var behind []provision.WebhookKey
-	if err := s.db.SelectContext(ctx, &behind, behindSQL, provider); err != nil {
-		return nil, err
+	providers := []string{provider}
+	if provider == "" {
+		if err := s.db.SelectContext(ctx, &providers, `SELECT id FROM providers ORDER BY id`); err != nil {
+			return nil, err
+		}
 	}
-	for _, key := range behind {
-		for more := true; more; {
-			if more, err = s.derive(ctx, key); err != nil && !errors.Is(err, provision.ErrNotFound) {
-				return nil, err
-			}
+	for _, one := range providers {
+		if err := s.catchUp(ctx, one); err != nil {
+			return nil, err
 		}
 	}
 	err = s.db.SelectContext(ctx, &due, dueWebhooksSQL, provider)
@@ -317,6 +358,9 @@ func (s *Store) ReplayWebhook(ctx context.Context, actor string, key provision.W
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, replayPositionSQL, key.ID, key.Provider, since); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, setBackSQL, key.ID); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, replayDeliveriesSQL, key.ID, since)

@@ -123,9 +123,13 @@ func (s *Store) EditWebhook(ctx context.Context, actor string, key provision.Web
 			return err
 		}
 		now = row.webhook()
-		if anew {
-			_, err = tx.ExecContext(ctx, dueAtOnceSQL, w.ID)
+		if !anew {
+			return nil
 		}
+		if _, err := tx.ExecContext(ctx, setBackSQL, w.ID); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, dueAtOnceSQL, w.ID)
 		return err
 	})
 	return now, err

@@ -191,6 +191,29 @@ func TestTheCallbackOfAnOrderHearsOfItsOrdersOnlyAndWaitsForTheSecret(t *testing
 		require.ErrorAs(t, store.DeleteWebhook(ctx, "test", key, 0), &forbidden)
 		require.ErrorAs(t, store.RotateWebhookSecret(ctx, "test", key, []byte("s"), 0), &forbidden)
 	}
+
+	// What happens while a callback is disabled comes when it is enabled again.
+	key, no, yes := provision.WebhookKey{Provider: "acme", ID: callbacks[0].ID}, false, true
+	for next(t, store, key).ID != "" {
+		record(t, store, key, taken)
+	}
+	_, err = store.EditWebhook(ctx, "test", key, 0, provision.WebhookEdit{Enabled: &no})
+	require.NoError(t, err)
+	o := order("o-5", "")
+	o.Request.CallbackURL = callbacks[0].URL
+	_, err = store.OpenOrder(ctx, o)
+	require.NoError(t, err)
+	for range 2 {
+		due, err = store.DueWebhooks(ctx, "")
+		require.NoError(t, err)
+		require.NotContains(t, due, key)
+	}
+	_, err = store.EditWebhook(ctx, "test", key, 0, provision.WebhookEdit{Enabled: &yes})
+	require.NoError(t, err)
+	due, err = store.DueWebhooks(ctx, "")
+	require.NoError(t, err)
+	require.Contains(t, due, key)
+	require.Equal(t, []string{"o-5"}, told(t, store, key, provision.DeliveryPending))
 }
 
 func TestTwoSecretsSignAfterARotationAndNeverThree(t *testing.T) {
