@@ -108,7 +108,7 @@ func fuzzedWebhooks(t require.TestingT, store *postgres.Store) (hooks, deliverie
 		_, err := store.AddWebhook(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/"}, []byte("sealed"))
 		require.NoError(t, err)
 		require.NoError(t, store.TestWebhook(ctx, "test", key))
-		hooks = append(hooks, key.ID, key.ID, key.ID)
+		hooks = append(hooks, key.ID, key.ID)
 		next, err := store.NextDelivery(ctx, key)
 		require.NoError(t, err)
 		deliveries = append(deliveries, next.ID)
@@ -119,7 +119,7 @@ func fuzzedWebhooks(t require.TestingT, store *postgres.Store) (hooks, deliverie
 	}
 	found, err := store.Webhooks(ctx, "acme", nil, 1)
 	require.NoError(t, err)
-	return append(hooks, found[0].ID, uuid.NewString()), append(deliveries, uuid.NewString())
+	return append(hooks, found[0].ID, found[0].ID, found[0].ID, uuid.NewString()), append(deliveries, uuid.NewString())
 }
 
 // calls draws requests.
@@ -370,7 +370,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		w.store.Store = stored
 		f := newFuzzer(rt, w)
 		f.seen = seen
-		for range 150 {
+		for range 200 {
 			c := f.calls().Draw(rt, "call")
 			for range rapid.IntRange(1, 2).Draw(rt, "times") { // the second time it is there already, or used up
 				if err := f.try(w.handler, c); err != nil {
