@@ -18,7 +18,9 @@ type Activities struct {
 	Cloud   *awscloud.Cloud
 	Sealer  Sealer
 	Auditor Auditor
-	Timings Timings
+	// Webhooks is what delivering events needs.
+	Webhooks Webhooks
+	Timings  Timings
 	// Protected are AWS account ids that nothing is ever done in, whoever's they are: payers and our own. Each provider protects
 	// more of them (Store.IsProtected).
 	Protected []string

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -43,17 +44,38 @@ type operation struct {
 	claimed bool            // has a route
 }
 
-func loadContract() (*contract, error) { return contractOf(openapiYAML) }
-
-func contractOf(document []byte) (*contract, error) {
-	doc, err := openapi3.NewLoader().LoadFromData(document)
+func loadContract() (*contract, error) {
+	read, err := ourDocument()
 	if err != nil {
-		return nil, fmt.Errorf("openapi.yaml: %w", err)
+		return nil, err
 	}
-	c := &contract{doc: doc, operations: map[string]*operation{}}
-	if c.json, err = doc.MarshalJSON(); err != nil {
-		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	return contractOf(read)
+}
+
+// ourDocument is read once: nobody changes it, and it is large.
+var ourDocument = sync.OnceValues(func() (document, error) { return readDocument(openapiYAML) })
+
+// document is an OpenAPI document, and what it is as JSON.
+type document struct {
+	doc  *openapi3.T
+	json []byte
+}
+
+func readDocument(yaml []byte) (document, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(yaml)
+	if err != nil {
+		return document{}, fmt.Errorf("openapi.yaml: %w", err)
 	}
+	text, err := doc.MarshalJSON()
+	if err != nil {
+		return document{}, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	return document{doc, text}, nil
+}
+
+func contractOf(read document) (_ *contract, err error) {
+	doc := read.doc
+	c := &contract{doc: doc, json: read.json, operations: map[string]*operation{}}
 	// The document needs no keyword that only JSON Schema 2020-12 has (a test sees to it), and kin-openapi's own validator,
 	// which it keeps for OpenAPI 3.0, names every wrong field by itself. The other one compiles the schema for each request.
 	checkedAs := &openapi3.T{OpenAPI: "3.0.3"}
@@ -393,6 +415,8 @@ func (s *server) rules() map[string]rule {
 		"editAccount":   s.modelRules,
 		"createAPIKey":  s.keyRules,
 
+		"createWebhook":     s.webhookRules,
+		"editWebhook":       s.webhookRules,
 		"invalidateAccount": reasonRules,
 		"returnAccount":     reasonRules,
 
@@ -459,6 +483,9 @@ func wrongReason(reason *string) []provision.FieldError {
 		Message: fmt.Sprintf("needs 1 to %d characters, not only spaces, and no control characters; it has %d", mostOfReason, length)}}
 }
 
+// plainText tells whether a text can be shown anywhere.
+func plainText(text string) bool { return !strings.ContainsFunc(text, unicode.IsControl) }
+
 func (s *server) orderRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
 	var form NewOrder
 	_ = json.Unmarshal(body, &form) // fields of another type stay empty: merge leaves them to the document's finding
@@ -467,6 +494,12 @@ func (s *server) orderRules(ctx context.Context, body []byte) ([]provision.Field
 	if form.ID == "." || form.ID == ".." {
 		broken = append(broken, provision.FieldError{Field: "id",
 			Message: fmt.Sprintf("%q means a folder in an address, so that nobody could read the order: use at least one character that is not a dot", form.ID)})
+	}
+	wrongCallback := slices.ContainsFunc(broken, func(e provision.FieldError) bool { return e.Field == "callback_url" })
+	if request.CallbackURL != "" && !wrongCallback {
+		if wrong := s.WebhookPolicy.CheckURL(request.CallbackURL); wrong != "" {
+			broken = append(broken, provision.FieldError{Field: "callback_url", Message: wrong})
+		}
 	}
 	if request.AccountModel != "" && !s.modelKnown(request.AccountModel) {
 		broken = append(broken, s.unknownModel("account_model", request.AccountModel))

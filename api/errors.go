@@ -33,6 +33,7 @@ const (
 	codeStale                provision.Code = "Stale"
 	codeIfMatchMissing       provision.Code = "IfMatchMissing"
 	codeLinkUsedUp           provision.Code = "LinkUsedUp"
+	codeEventsGone           provision.Code = "EventsGone"
 	codeBodyTooLarge         provision.Code = "BodyTooLarge"
 	codeUnsupportedMediaType provision.Code = "UnsupportedMediaType"
 	codeInvalid              provision.Code = "Invalid"
@@ -62,6 +63,7 @@ var problems = map[provision.Code]struct {
 	codeStale:                         {http.StatusPreconditionFailed, "It was changed meanwhile", 0},
 	codeIfMatchMissing:                {http.StatusPreconditionRequired, "If-Match is needed", 0},
 	codeLinkUsedUp:                    {http.StatusGone, "The link is used up", 0},
+	codeEventsGone:                    {http.StatusGone, "Events are missing", 0},
 	codeBodyTooLarge:                  {http.StatusRequestEntityTooLarge, "The body is too large", 0},
 	codeUnsupportedMediaType:          {http.StatusUnsupportedMediaType, "The body must be JSON", 0},
 	codeInvalid:                       {http.StatusUnprocessableEntity, "Fields are wrong", 0},

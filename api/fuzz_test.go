@@ -18,9 +18,11 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
@@ -74,6 +76,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 		require.NoError(t, err)
 		keyIDs = append(keyIDs, key.ID)
 	}
+	hooks, deliveries := fuzzedWebhooks(t, w.store.Store)
 	f := &fuzzer{
 		contract: c,
 		names:    slices.Sorted(maps.Keys(c.operations)),
@@ -85,12 +88,55 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 			"role_arn": {"arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::111122223330:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
 			"aws_contact_name": {"Anna"}, "root_email": {"a@b.example"}, "name": {"Anna"}, "title": {"Boss"}, "email": {"a@b.example"}, "phone": {"+46 8 1"},
 			"key_id": keyIDs, "role": {"viewer", "marketplace"}, "expires_at": {"2099-01-01T00:00:00Z"},
-			"If-Match": {"*", "*", `"1"`, `"999"`}, "reason": {"because", strings.Repeat("r", 500)},
+			"webhook_id": hooks, "delivery_id": deliveries, "url": {"https://hooks.example.com/x", "https://hooks.example.com/y", "https://10.0.0.1/"}, "type": {"order.*", "order.accepted"}, "event_types": {"order.*", "order.accepted"},
+			"Last-Event-ID": {*encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
+			"If-Match":      {"*", "*", `"1"`, `"999"`}, "reason": {"because", strings.Repeat("r", 500)},
 			"note": {"because", strings.Repeat("n", 500)}, "text": {"Account {account_id}"}, "report_prefix": {"cur"}, "report_region": {"eu-north-1", "us-east-1"},
-			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"})},
+			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"}),
+				*encodeCursor(provision.WebhookCursor{CreatedAt: now, ID: hooks[0]}), *encodeCursor(deliveryCursor{7}), *encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
 		},
 	}
 	return f
+}
+
+func briefStreams(c *Config) { c.StreamLifetime = time.Millisecond }
+
+// A stream is text; kin-openapi has to be told.
+func init() {
+	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.PlainBodyDecoder)
+}
+
+// fuzzedWebhooks makes endpoints in several states, each with a delivery, and returns their ids.
+func fuzzedWebhooks(t require.TestingT, store *postgres.Store) (hooks, deliveries []string) {
+	ctx, no := context.Background(), false
+	order := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "with-callback"}, AcceptedAt: now, Request: requestFixture()}
+	order.Request.CallbackURL = "https://hooks.example.com/callback"
+	_, err := store.OpenOrder(ctx, order)
+	require.NoError(t, err)
+	earlier, err := store.Webhooks(ctx, "acme", nil, 100)
+	require.NoError(t, err)
+	for _, w := range earlier { // those of an earlier world would only take time
+		if w.Kind != provision.WebhookCallback {
+			require.NoError(t, store.DeleteWebhook(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0))
+		}
+	}
+	for i := range 3 {
+		key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
+		_, err := store.AddWebhook(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/"}, []byte("sealed"))
+		require.NoError(t, err)
+		require.NoError(t, store.TestWebhook(ctx, "test", key))
+		hooks = append(hooks, key.ID, key.ID)
+		next, err := store.NextDelivery(ctx, key)
+		require.NoError(t, err)
+		deliveries = append(deliveries, next.ID)
+		if i == 2 {
+			_, err := store.EditWebhook(ctx, "test", key, 0, provision.WebhookEdit{Enabled: &no})
+			require.NoError(t, err)
+		}
+	}
+	found, err := store.Webhooks(ctx, "acme", nil, 1)
+	require.NoError(t, err)
+	return append(hooks, found[0].ID, found[0].ID, found[0].ID, uuid.NewString()), append(deliveries, uuid.NewString())
 }
 
 // calls draws requests.
@@ -344,7 +390,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 	stored := stockedStore(t, pgtest.New(t))
 	alerts := alertIDs(t, stored)
 	world := func(rt *rapid.T) (operations int) {
-		w := setup(rt)
+		w := setup(rt, briefStreams)
 		w.store.Store = stored
 		f := newFuzzer(rt, w)
 		f.seen, f.hints["alert_id"] = seen, alerts
@@ -359,7 +405,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		return len(f.names)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		for left := world(rt); left > 16; left -= 16 { // fresh worlds, in proportion to what there is to reach
+		for left := world(rt); left > 32; left -= 32 { // fresh worlds, in proportion to what there is to reach
 			world(rt)
 		}
 	})
@@ -401,6 +447,21 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"getStock":              {200, 400, 401},
 		"listStockAlerts":       {200, 400, 401},
 		"acknowledgeStockAlert": {200, 400, 401, 404, 409, 422},
+		"createWebhook":         {201, 400, 401, 422},
+		"listWebhooks":          {200, 400, 401},
+		"getWebhook":            {200, 400, 401, 404},
+		"editWebhook":           {200, 400, 401, 404, 409, 412, 422, 428},
+		"deleteWebhook":         {204, 400, 401, 404, 409, 412, 428},
+		"rotateWebhookSecret":   {200, 400, 401, 404, 409, 422},
+		"testWebhook":           {202, 400, 401, 404, 409},
+		"replayWebhook":         {202, 400, 401, 404, 409, 422},
+		"listDeliveries":        {200, 400, 401, 404},
+		"getDelivery":           {200, 400, 401, 404},
+		"resendDelivery":        {202, 400, 401, 404, 409},
+		"getCallbackSecret":     {200, 401},
+		"rotateCallbackSecret":  {200, 401, 422},
+		"listEvents":            {200, 400, 401, 410},
+		"streamEvents":          {200, 400, 401, 410},
 
 		"revealPassword": {200, 400, 404, 410, 422},
 		"getOpenAPI":     {200},
@@ -448,7 +509,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t)
+			w := setup(t, briefStreams)
 			w.store.Store = database(t)
 			f := newFuzzer(t, w)
 			broken := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -474,7 +535,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 // The same requests find nothing when nothing is wrong, so that a finding above is the bug's.
 func TestTheFuzzerFindsNothingWhereNothingIsWrong(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
+	w := setup(t, briefStreams)
 	w.store.Store = database(t)
 	f := newFuzzer(t, w)
 	calls := f.calls()

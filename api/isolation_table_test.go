@@ -87,6 +87,22 @@ func walkTable() map[string]walked {
 		"listStockAlerts":       {queries: []string{"limit=1"}},
 		"acknowledgeStockAlert": {body: `{"note":"because"}`},
 
+		"createWebhook":        {body: `{"url":"https://hooks.example.com/{n}"}`},
+		"listWebhooks":         {queries: []string{"limit=1"}},
+		"getWebhook":           {},
+		"editWebhook":          {body: `{"description":"another"}`, header: ifMatch},
+		"deleteWebhook":        {header: ifMatch},
+		"rotateWebhookSecret":  {body: `{"overlap_seconds":60}`},
+		"testWebhook":          {},
+		"replayWebhook":        {body: `{"since":"2026-11-22T10:00:00Z"}`},
+		"listDeliveries":       {queries: []string{"limit=1", "state=pending"}},
+		"getDelivery":          {},
+		"resendDelivery":       {},
+		"getCallbackSecret":    {},
+		"rotateCallbackSecret": {body: `{"overlap_seconds":60}`},
+		"listEvents":           {queries: []string{"order_id={completed_order}", "type=order.*", "limit=1"}},
+		"streamEvents":         {queries: []string{"order_id={completed_order}"}, stream: true},
+
 		"revealPassword": {body: `{"token":"{forged_token}"}`, answer: http.StatusNotFound}, // the token is the credential
 		"getOpenAPI":     {},
 	}
@@ -104,6 +120,9 @@ var fixtures = map[string]func(*walk) map[string]string{
 	"environment":       (*walk).pool,
 	"protected_account": (*walk).protectedAccount,
 	"alert_id":          (*walk).alert,
+
+	"webhook_id":  (*walk).webhook,
+	"delivery_id": (*walk).webhook,
 }
 
 // notNames are fixtures that are no names of what is acme's: it is no leak when others see them.
@@ -111,10 +130,17 @@ var notNames = []string{"forged_token", "environment"}
 
 // markers are in acme's data and in nobody else's: each of them in something that the API shows to acme.
 var markers = []string{"mk-user", "mk-contact", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role", "mk-external", "mk-key",
-	"mk-text", "mk-note"}
+	"mk-text", "mk-note", "mk-hook"}
 
 // nobodys are the tables whose rows belong to no provider. Those of every other table have a column that says whose they are.
 var nobodys = []string{"account_models", "account_transitions", "order_transitions", "goose_db_version"}
+
+// owners say whose the rows are of tables that belong to another one's.
+var owners = map[string]string{
+	"providers":          `r.id = $1`,
+	"webhook_deliveries": `r.webhook_id IN (SELECT id FROM webhooks WHERE provider = $1)`,
+	"webhook_attempts":   `r.delivery_id IN (SELECT d.id FROM webhook_deliveries d JOIN webhooks h ON h.id = d.webhook_id WHERE h.provider = $1)`,
+}
 
 func (w *walk) next() int {
 	w.number++
@@ -204,4 +230,16 @@ func (w *walk) alert() map[string]string {
 	var id string
 	require.NoError(w.t, w.db.GetContext(w.t.Context(), &id, `SELECT id FROM stock_alerts WHERE provider = 'acme' AND marketplace = $1`, pool["marketplace"]))
 	return map[string]string{"alert_id": id}
+}
+
+// webhook is a webhook of acme that has one delivery, for which it waits.
+func (w *walk) webhook() map[string]string {
+	ctx := w.t.Context()
+	key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
+	_, err := w.database.AddWebhook(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/mk-hook"}, []byte("sealed"))
+	require.NoError(w.t, err)
+	require.NoError(w.t, w.database.TestWebhook(ctx, "test", key))
+	next, err := w.database.NextDelivery(ctx, key)
+	require.NoError(w.t, err)
+	return map[string]string{"webhook_id": key.ID, "delivery_id": next.ID}
 }

@@ -237,6 +237,21 @@ type AlternateContact = provision.AlternateContact
 // AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
 type AlternateContactTypes = []string
 
+// CallbackSecret What is known of the secret of callbacks.
+type CallbackSecret struct {
+	// CreatedAt When it was made.
+	CreatedAt *time.Time `json:"created_at,omitempty"`
+
+	// Exists Whether there is one.
+	Exists bool `json:"exists"`
+
+	// Held How many messages wait for the first secret.
+	Held int `json:"held"`
+
+	// OlderSignsUntil Until when the one before signs too. Absent when it does not.
+	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
+}
+
 // CallbackURL Where webhooks about this order go. https, without user and password.
 type CallbackURL = string
 
@@ -244,8 +259,111 @@ type CallbackURL = string
 // characters, no space at either end.
 type ContactName = string
 
+// Delivery An event on its way to an endpoint.
+type Delivery struct {
+	// AttemptsMade How many attempts were made since it was last sent by hand.
+	AttemptsMade int `json:"attempts_made"`
+
+	// EndedAt When it was delivered or failed.
+	EndedAt *time.Time `json:"ended_at,omitempty"`
+
+	// EventAt When it happened.
+	EventAt time.Time `json:"event_at"`
+
+	// EventID The webhook-id of the message. The same for every attempt.
+	EventID string `json:"event_id"`
+
+	// EventType What happened.
+	EventType string `json:"event_type"`
+
+	// ID Id of a delivery.
+	ID DeliveryID `json:"id"`
+
+	// NextAttemptAt When it is tried next, if nothing older waits. Absent when it is not.
+	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
+
+	// State `pending`: waits for its turn or its next attempt; `failed`: not tried any more by itself.
+	State DeliveryState `json:"state"`
+
+	// Subject What it happened to: an order id, a pool, an endpoint.
+	Subject string `json:"subject"`
+}
+
+// DeliveryAttempt One try.
+type DeliveryAttempt struct {
+	// Answer How the body of the answer began.
+	Answer *string `json:"answer,omitempty"`
+
+	// At When.
+	At time.Time `json:"at"`
+
+	// Error Why it was no success. Absent when it was.
+	Error *string `json:"error,omitempty"`
+
+	// StatusCode What the receiver answered. Absent when it did not.
+	StatusCode *int `json:"status_code,omitempty"`
+
+	// TookMs How long it took.
+	TookMs int `json:"took_ms"`
+}
+
+// DeliveryID Id of a delivery.
+type DeliveryID = string
+
+// DeliveryPage A page of deliveries, newest event first.
+type DeliveryPage struct {
+	// Items The deliveries.
+	Items []Delivery `json:"items"`
+
+	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// DeliveryState `pending`: waits for its turn or its next attempt; `failed`: not tried any more by itself.
+type DeliveryState = provision.DeliveryState
+
+// DeliveryWithAttempts A delivery and its attempts.
+type DeliveryWithAttempts struct {
+	// Attempts Oldest first.
+	Attempts []DeliveryAttempt `json:"attempts"`
+
+	// Delivery An event on its way to an endpoint.
+	Delivery Delivery `json:"delivery"`
+}
+
 // Environment Real stock, or stock for trying things out.
 type Environment = provision.Environment
+
+// Event Something that happened.
+type Event struct {
+	// Data What it is about, by type: see the webhooks of this document.
+	Data map[string]interface{} `json:"data"`
+
+	// ID Its id; the webhook-id of a message about it.
+	ID string `json:"id"`
+
+	// Timestamp When.
+	Timestamp time.Time `json:"timestamp"`
+
+	// Type What happened.
+	Type string `json:"type"`
+}
+
+// EventPage A page of events, oldest first.
+type EventPage struct {
+	// Items What happened.
+	Items []Event `json:"items"`
+
+	// NextCursor Send it as cursor to go on. Always there.
+	NextCursor string `json:"next_cursor"`
+}
+
+// EventType A type of events, or a family of them that ends in `.*`: `order.<state>`, `pool.verification_suspended`, `pool.verification_resumed`,
+// `webhook.disabled`, `webhook.test`; there will be more.
+type EventType = string
+
+// EventTypes What the endpoint hears of. Empty or left out is everything.
+type EventTypes = []EventType
 
 // Failure Why the order cannot go on, in words for the person who can help.
 type Failure struct {
@@ -526,6 +644,18 @@ type NewPool struct {
 	WaitDeadlineSeconds nullable.Nullable[int] `json:"wait_deadline_seconds,omitempty"`
 }
 
+// NewWebhook An endpoint to be made.
+type NewWebhook struct {
+	// Description For people: whose endpoint it is.
+	Description *WebhookDescription `json:"description,omitempty"`
+
+	// EventTypes What the endpoint hears of. Empty or left out is everything.
+	EventTypes *EventTypes `json:"event_types,omitempty"`
+
+	// URL Where messages go. https, a public name, the usual port, without user, password and fragment. Redirects are not followed.
+	URL WebhookURL `json:"url"`
+}
+
 // OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
 type OnFailure = string
 
@@ -648,6 +778,47 @@ type OrderCorrection struct {
 	UseExistingCUR nullable.Nullable[string] `json:"use_existing_cur,omitempty"`
 }
 
+// OrderEvent The message about an order. Readers must be tolerant of new members.
+type OrderEvent struct {
+	// Data The order, without anything personal. Read it for the rest.
+	Data struct {
+		// AWSAccountID AWS account id, 12 digits. A string, because it may begin with 0.
+		AWSAccountID *AccountID `json:"aws_account_id,omitempty"`
+
+		// Code Why, for programs, when it asks, failed or was cancelled.
+		Code *string `json:"code,omitempty"`
+
+		// Environment Real stock, or stock for trying things out.
+		Environment Environment `json:"environment"`
+
+		// Field The field that the order asks for.
+		Field *string `json:"field,omitempty"`
+
+		// Marketplace Id of a marketplace of this provider.
+		Marketplace MarketplaceID `json:"marketplace"`
+
+		// OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
+		OrderID OrderID `json:"order_id"`
+
+		// Reason Why, for people.
+		Reason *string `json:"reason,omitempty"`
+
+		// Since Since when it is in that state.
+		Since time.Time `json:"since"`
+
+		// State `accepted`: safely kept · `waiting_for_account`: no account matches yet · `provisioning`: being worked on ·
+		// `action_required`: somebody must correct something, see `failure` · `compensating`: being undone ·
+		// `completed`, `failed`, `cancelled`: final.
+		State OrderState `json:"state"`
+	} `json:"data"`
+
+	// Timestamp When it happened.
+	Timestamp time.Time `json:"timestamp"`
+
+	// Type `order.` and the state.
+	Type string `json:"type"`
+}
+
 // OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
 type OrderID = string
 
@@ -664,6 +835,19 @@ type OrderPage struct {
 // `action_required`: somebody must correct something, see `failure` · `compensating`: being undone ·
 // `completed`, `failed`, `cancelled`: final.
 type OrderState = provision.OrderState
+
+// OtherEvent The message about something else. Readers must be tolerant of new types and members.
+type OtherEvent struct {
+	// Data `pool.verification_suspended|resumed`: `marketplace`, `environment` and how many accounts fail · `webhook.disabled`: `webhook_id`, `kind`, `reason` ·
+	// `webhook.test`: `webhook_id`.
+	Data map[string]interface{} `json:"data"`
+
+	// Timestamp When it happened.
+	Timestamp time.Time `json:"timestamp"`
+
+	// Type What happened.
+	Type string `json:"type"`
+}
 
 // PasswordLink The customer's first password, behind a link that works once. The link's secret stands behind the `#`, so it reaches
 // no server log. Pass it on; do not open it.
@@ -940,6 +1124,12 @@ type ReasonText = string
 // Renotify An open alert that nobody acknowledged is told of again so often.
 type Renotify = int
 
+// Replay From when on events are sent again.
+type Replay struct {
+	// Since Events that happened at this time or later.
+	Since time.Time `json:"since"`
+}
+
 // Report The cost report that feeds the customer's usage.
 type Report struct {
 	// Bucket S3 bucket that the report is delivered to.
@@ -1054,6 +1244,12 @@ type RotatedAPIKey struct {
 // Scope One thing that a key may do.
 type Scope = provision.Scope
 
+// SecretRotation How the secrets follow each other.
+type SecretRotation struct {
+	// OverlapSeconds How long the secret before signs too. 0 when it has leaked.
+	OverlapSeconds *int `json:"overlap_seconds,omitempty"`
+}
+
 // Step One part of the work, on one account. A second try with another account adds steps of its own.
 type Step struct {
 	// AccountID The AWS account worked on; empty before one is claimed.
@@ -1160,6 +1356,97 @@ type Waiting struct {
 	Why string `json:"why"`
 }
 
+// Webhook An endpoint.
+type Webhook struct {
+	// CreatedAt When it was made.
+	CreatedAt time.Time `json:"created_at"`
+
+	// Description For people.
+	Description string `json:"description"`
+
+	// DisabledAt When.
+	DisabledAt *time.Time `json:"disabled_at,omitempty"`
+
+	// DisabledBecause Why.
+	DisabledBecause *string `json:"disabled_because,omitempty"`
+
+	// DisabledBy Who disabled it; `deliveries` is the service itself.
+	DisabledBy *string `json:"disabled_by,omitempty"`
+
+	// Enabled Whether messages are sent.
+	Enabled bool `json:"enabled"`
+
+	// EventTypes What the endpoint hears of. Empty or left out is everything.
+	EventTypes EventTypes `json:"event_types"`
+
+	// FailingSince When the attempts that fail without one that succeeds began. Absent when the last one was taken.
+	FailingSince *time.Time `json:"failing_since,omitempty"`
+
+	// ID Id of an endpoint.
+	ID WebhookID `json:"id"`
+
+	// Kind `endpoint`: made here; `callback`: the callback_url of orders, hears of those orders only.
+	Kind string `json:"kind"`
+
+	// URL Where messages go.
+	URL string `json:"url"`
+}
+
+// WebhookDescription For people: whose endpoint it is.
+type WebhookDescription = string
+
+// WebhookEdit What is to be changed. What is left out stays.
+type WebhookEdit struct {
+	// Description For people: whose endpoint it is.
+	Description *WebhookDescription `json:"description,omitempty"`
+
+	// Enabled Whether messages are sent. While they are not, they wait.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// EventTypes What the endpoint hears of. Empty or left out is everything.
+	EventTypes *EventTypes `json:"event_types,omitempty"`
+
+	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
+	// people.
+	Reason *ReasonText `json:"reason,omitempty"`
+
+	// URL Where messages go. https, a public name, the usual port, without user, password and fragment. Redirects are not followed.
+	URL *WebhookURL `json:"url,omitempty"`
+}
+
+// WebhookID Id of an endpoint.
+type WebhookID = string
+
+// WebhookPage A page of endpoints, oldest first.
+type WebhookPage struct {
+	// Items The endpoints.
+	Items []Webhook `json:"items"`
+
+	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// WebhookSecret A new secret.
+type WebhookSecret struct {
+	// OlderSignsUntil Until when the secret before signs too. Absent when it does not.
+	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
+
+	// Secret What signs messages from now on, as `whsec_<base64>`. Shown once.
+	Secret string `json:"secret"`
+}
+
+// WebhookURL Where messages go. https, a public name, the usual port, without user, password and fragment. Redirects are not followed.
+type WebhookURL = string
+
+// WebhookWithSecret An endpoint and its secret.
+type WebhookWithSecret struct {
+	// Secret What signs its messages, as `whsec_<base64>`. Shown once.
+	Secret string `json:"secret"`
+
+	// Webhook An endpoint.
+	Webhook Webhook `json:"webhook"`
+}
+
 // AccountIDInPath AWS account id, 12 digits. A string, because it may begin with 0.
 type AccountIDInPath = AccountID
 
@@ -1168,6 +1455,9 @@ type AlertIDInPath = string
 
 // Cursor defines model for Cursor.
 type Cursor = string
+
+// DeliveryIDInPath Id of a delivery.
+type DeliveryIDInPath = DeliveryID
 
 // EnvironmentInPath Real stock, or stock for trying things out.
 type EnvironmentInPath = Environment
@@ -1189,6 +1479,9 @@ type MarketplaceInPath = MarketplaceID
 
 // OrderIDInPath The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
 type OrderIDInPath = OrderID
+
+// WebhookIDInPath Id of an endpoint.
+type WebhookIDInPath = WebhookID
 
 // ListAccountsParams defines parameters for ListAccounts.
 type ListAccountsParams struct {
@@ -1257,6 +1550,33 @@ type ListAPIKeysParams struct {
 
 	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// OrderID Only of this order.
+	OrderID *OrderID `form:"order_id,omitempty" json:"order_id,omitempty"`
+
+	// Type Only of this type, or of this family of types.
+	Type *EventType `form:"type,omitempty" json:"type,omitempty"`
+
+	// Limit How many at most on one page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// StreamEventsParams defines parameters for StreamEvents.
+type StreamEventsParams struct {
+	// OrderID Only of this order.
+	OrderID *OrderID `form:"order_id,omitempty" json:"order_id,omitempty"`
+
+	// Type Only of this type, or of this family of types.
+	Type *EventType `form:"type,omitempty" json:"type,omitempty"`
+
+	// LastEventID The last `id` that was seen.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
 // ListOrdersParams defines parameters for ListOrders.
@@ -1352,6 +1672,39 @@ type ListStockAlertsParams struct {
 // ListStockAlertsParamsState defines parameters for ListStockAlerts.
 type ListStockAlertsParamsState string
 
+// ListWebhooksParams defines parameters for ListWebhooks.
+type ListWebhooksParams struct {
+	// Limit How many at most on one page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// DeleteWebhookParams defines parameters for DeleteWebhook.
+type DeleteWebhookParams struct {
+	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// EditWebhookParams defines parameters for EditWebhook.
+type EditWebhookParams struct {
+	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// ListDeliveriesParams defines parameters for ListDeliveries.
+type ListDeliveriesParams struct {
+	// State Only in this state.
+	State *DeliveryState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Limit How many at most on one page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // AddAccountJSONRequestBody defines body for AddAccount for application/json ContentType.
 type AddAccountJSONRequestBody = NewAccount
 
@@ -1369,6 +1722,9 @@ type CreateAPIKeyJSONRequestBody = NewAPIKey
 
 // RotateAPIKeyJSONRequestBody defines body for RotateAPIKey for application/json ContentType.
 type RotateAPIKeyJSONRequestBody = KeyRotation
+
+// RotateCallbackSecretJSONRequestBody defines body for RotateCallbackSecret for application/json ContentType.
+type RotateCallbackSecretJSONRequestBody = SecretRotation
 
 // CreateOrderJSONRequestBody defines body for CreateOrder for application/json ContentType.
 type CreateOrderJSONRequestBody = NewOrder
@@ -1405,6 +1761,18 @@ type ProtectAccountJSONRequestBody = Protection
 
 // AcknowledgeStockAlertJSONRequestBody defines body for AcknowledgeStockAlert for application/json ContentType.
 type AcknowledgeStockAlertJSONRequestBody = Acknowledgement
+
+// CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
+type CreateWebhookJSONRequestBody = NewWebhook
+
+// EditWebhookJSONRequestBody defines body for EditWebhook for application/json ContentType.
+type EditWebhookJSONRequestBody = WebhookEdit
+
+// ReplayWebhookJSONRequestBody defines body for ReplayWebhook for application/json ContentType.
+type ReplayWebhookJSONRequestBody = Replay
+
+// RotateWebhookSecretJSONRequestBody defines body for RotateWebhookSecret for application/json ContentType.
+type RotateWebhookSecretJSONRequestBody = SecretRotation
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
@@ -1450,6 +1818,18 @@ type ServerInterface interface {
 	// RotateAPIKey Replace an API key by a new one
 	// (POST /v1/api-keys/{key_id}/rotate)
 	RotateAPIKey(ctx echo.Context, keyID KeyIDInPath) error
+	// GetCallbackSecret Is there a secret for callbacks?
+	// (GET /v1/callback-secret)
+	GetCallbackSecret(ctx echo.Context) error
+	// RotateCallbackSecret Make a new secret for callbacks
+	// (POST /v1/callback-secret/rotate)
+	RotateCallbackSecret(ctx echo.Context) error
+	// ListEvents List what happened, oldest first
+	// (GET /v1/events)
+	ListEvents(ctx echo.Context, params ListEventsParams) error
+	// StreamEvents Follow what happens
+	// (GET /v1/events/stream)
+	StreamEvents(ctx echo.Context, params StreamEventsParams) error
 	// GetOpenAPI Read this document
 	// (GET /v1/openapi.json)
 	GetOpenAPI(ctx echo.Context) error
@@ -1516,6 +1896,39 @@ type ServerInterface interface {
 	// AcknowledgeStockAlert Say that somebody cares for an alert
 	// (POST /v1/stock-alerts/{alert_id}/acknowledge)
 	AcknowledgeStockAlert(ctx echo.Context, alertID AlertIDInPath) error
+	// ListWebhooks List endpoints, oldest first
+	// (GET /v1/webhooks)
+	ListWebhooks(ctx echo.Context, params ListWebhooksParams) error
+	// CreateWebhook Add an endpoint
+	// (POST /v1/webhooks)
+	CreateWebhook(ctx echo.Context) error
+	// DeleteWebhook Delete an endpoint
+	// (DELETE /v1/webhooks/{webhook_id})
+	DeleteWebhook(ctx echo.Context, webhookID WebhookIDInPath, params DeleteWebhookParams) error
+	// GetWebhook Read an endpoint
+	// (GET /v1/webhooks/{webhook_id})
+	GetWebhook(ctx echo.Context, webhookID WebhookIDInPath) error
+	// EditWebhook Edit, enable or disable an endpoint
+	// (PATCH /v1/webhooks/{webhook_id})
+	EditWebhook(ctx echo.Context, webhookID WebhookIDInPath, params EditWebhookParams) error
+	// ListDeliveries List what was sent to an endpoint
+	// (GET /v1/webhooks/{webhook_id}/deliveries)
+	ListDeliveries(ctx echo.Context, webhookID WebhookIDInPath, params ListDeliveriesParams) error
+	// GetDelivery Read a delivery with its attempts
+	// (GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id})
+	GetDelivery(ctx echo.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath) error
+	// ResendDelivery Send an event again, or now
+	// (POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend)
+	ResendDelivery(ctx echo.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath) error
+	// ReplayWebhook Send everything again since a time
+	// (POST /v1/webhooks/{webhook_id}/replay)
+	ReplayWebhook(ctx echo.Context, webhookID WebhookIDInPath) error
+	// RotateWebhookSecret Make a new secret
+	// (POST /v1/webhooks/{webhook_id}/rotate-secret)
+	RotateWebhookSecret(ctx echo.Context, webhookID WebhookIDInPath) error
+	// TestWebhook Send a test event
+	// (POST /v1/webhooks/{webhook_id}/test)
+	TestWebhook(ctx echo.Context, webhookID WebhookIDInPath) error
 }
 
 // ServerInterfaceWrapper converts echo contexts to parameters.
@@ -1892,6 +2305,105 @@ func (w *ServerInterfaceWrapper) RotateAPIKey(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.RotateAPIKey(ctx, keyID)
+	return err
+}
+
+// GetCallbackSecret converts echo context to params.
+func (w *ServerInterfaceWrapper) GetCallbackSecret(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetCallbackSecret(ctx)
+	return err
+}
+
+// RotateCallbackSecret converts echo context to params.
+func (w *ServerInterfaceWrapper) RotateCallbackSecret(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RotateCallbackSecret(ctx)
+	return err
+}
+
+// ListEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListEventsParams
+	// ------------- Optional query parameter "order_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order_id", ctx.QueryParams(), &params.OrderID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", ctx.QueryParams(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListEvents(ctx, params)
+	return err
+}
+
+// StreamEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) StreamEvents(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StreamEventsParams
+	// ------------- Optional query parameter "order_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order_id", ctx.QueryParams(), &params.OrderID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", ctx.QueryParams(), &params.Type, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter type: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
+		}
+
+		params.LastEventID = &LastEventID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StreamEvents(ctx, params)
 	return err
 }
 
@@ -2387,6 +2899,263 @@ func (w *ServerInterfaceWrapper) AcknowledgeStockAlert(ctx echo.Context) error {
 	return err
 }
 
+// ListWebhooks converts echo context to params.
+func (w *ServerInterfaceWrapper) ListWebhooks(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWebhooksParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListWebhooks(ctx, params)
+	return err
+}
+
+// CreateWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateWebhook(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateWebhook(ctx)
+	return err
+}
+
+// DeleteWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", ctx.Param("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteWebhookParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteWebhook(ctx, webhookID, params)
+	return err
+}
+
+// GetWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) GetWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", ctx.Param("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetWebhook(ctx, webhookID)
+	return err
+}
+
+// EditWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) EditWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", ctx.Param("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EditWebhookParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EditWebhook(ctx, webhookID, params)
+	return err
+}
+
+// ListDeliveries converts echo context to params.
+func (w *ServerInterfaceWrapper) ListDeliveries(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", ctx.Param("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListDeliveriesParams
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", ctx.QueryParams(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter state: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListDeliveries(ctx, webhookID, params)
+	return err
+}
+
+// GetDelivery converts echo context to params.
+func (w *ServerInterfaceWrapper) GetDelivery(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", ctx.Param("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook_id: %s", err))
+	}
+
+	// ------------- Path parameter "delivery_id" -------------
+	var deliveryID DeliveryIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "delivery_id", ctx.Param("delivery_id"), &deliveryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetDelivery(ctx, webhookID, deliveryID)
+	return err
+}
+
+// ResendDelivery converts echo context to params.
+func (w *ServerInterfaceWrapper) ResendDelivery(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", ctx.Param("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook_id: %s", err))
+	}
+
+	// ------------- Path parameter "delivery_id" -------------
+	var deliveryID DeliveryIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "delivery_id", ctx.Param("delivery_id"), &deliveryID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter delivery_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ResendDelivery(ctx, webhookID, deliveryID)
+	return err
+}
+
+// ReplayWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) ReplayWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", ctx.Param("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReplayWebhook(ctx, webhookID)
+	return err
+}
+
+// RotateWebhookSecret converts echo context to params.
+func (w *ServerInterfaceWrapper) RotateWebhookSecret(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", ctx.Param("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RotateWebhookSecret(ctx, webhookID)
+	return err
+}
+
+// TestWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) TestWebhook(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "webhook_id" -------------
+	var webhookID WebhookIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhook_id", ctx.Param("webhook_id"), &webhookID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter webhook_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestWebhook(ctx, webhookID)
+	return err
+}
+
 // This is a simple interface which specifies echo.Route addition functions which
 // are present on both echo.Echo and echo.Group, since we want to allow using
 // either of them for path registration
@@ -2448,6 +3217,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/api-keys/:key_id", wrapper.GetAPIKey, options.OperationMiddlewares["getAPIKey"]...)
 	router.POST(options.BaseURL+"/v1/api-keys/:key_id/revoke", wrapper.RevokeAPIKey, options.OperationMiddlewares["revokeAPIKey"]...)
 	router.POST(options.BaseURL+"/v1/api-keys/:key_id/rotate", wrapper.RotateAPIKey, options.OperationMiddlewares["rotateAPIKey"]...)
+	router.GET(options.BaseURL+"/v1/callback-secret", wrapper.GetCallbackSecret, options.OperationMiddlewares["getCallbackSecret"]...)
+	router.POST(options.BaseURL+"/v1/callback-secret/rotate", wrapper.RotateCallbackSecret, options.OperationMiddlewares["rotateCallbackSecret"]...)
+	router.GET(options.BaseURL+"/v1/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
+	router.GET(options.BaseURL+"/v1/events/stream", wrapper.StreamEvents, options.OperationMiddlewares["streamEvents"]...)
 	router.GET(options.BaseURL+"/v1/openapi.json", wrapper.GetOpenAPI, options.OperationMiddlewares["getOpenAPI"]...)
 	router.GET(options.BaseURL+"/v1/orders", wrapper.ListOrders, options.OperationMiddlewares["listOrders"]...)
 	router.POST(options.BaseURL+"/v1/orders", wrapper.CreateOrder, options.OperationMiddlewares["createOrder"]...)
@@ -2470,6 +3243,17 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/stock", wrapper.GetStock, options.OperationMiddlewares["getStock"]...)
 	router.GET(options.BaseURL+"/v1/stock-alerts", wrapper.ListStockAlerts, options.OperationMiddlewares["listStockAlerts"]...)
 	router.POST(options.BaseURL+"/v1/stock-alerts/:alert_id/acknowledge", wrapper.AcknowledgeStockAlert, options.OperationMiddlewares["acknowledgeStockAlert"]...)
+	router.GET(options.BaseURL+"/v1/webhooks", wrapper.ListWebhooks, options.OperationMiddlewares["listWebhooks"]...)
+	router.POST(options.BaseURL+"/v1/webhooks", wrapper.CreateWebhook, options.OperationMiddlewares["createWebhook"]...)
+	router.DELETE(options.BaseURL+"/v1/webhooks/:webhook_id", wrapper.DeleteWebhook, options.OperationMiddlewares["deleteWebhook"]...)
+	router.GET(options.BaseURL+"/v1/webhooks/:webhook_id", wrapper.GetWebhook, options.OperationMiddlewares["getWebhook"]...)
+	router.PATCH(options.BaseURL+"/v1/webhooks/:webhook_id", wrapper.EditWebhook, options.OperationMiddlewares["editWebhook"]...)
+	router.GET(options.BaseURL+"/v1/webhooks/:webhook_id/deliveries", wrapper.ListDeliveries, options.OperationMiddlewares["listDeliveries"]...)
+	router.GET(options.BaseURL+"/v1/webhooks/:webhook_id/deliveries/:delivery_id", wrapper.GetDelivery, options.OperationMiddlewares["getDelivery"]...)
+	router.POST(options.BaseURL+"/v1/webhooks/:webhook_id/deliveries/:delivery_id/resend", wrapper.ResendDelivery, options.OperationMiddlewares["resendDelivery"]...)
+	router.POST(options.BaseURL+"/v1/webhooks/:webhook_id/replay", wrapper.ReplayWebhook, options.OperationMiddlewares["replayWebhook"]...)
+	router.POST(options.BaseURL+"/v1/webhooks/:webhook_id/rotate-secret", wrapper.RotateWebhookSecret, options.OperationMiddlewares["rotateWebhookSecret"]...)
+	router.POST(options.BaseURL+"/v1/webhooks/:webhook_id/test", wrapper.TestWebhook, options.OperationMiddlewares["testWebhook"]...)
 
 }
 
@@ -2849,6 +3633,122 @@ func (response RotateAPIKey201JSONResponse) VisitRotateAPIKeyResponse(w http.Res
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type GetCallbackSecretRequestObject struct {
+}
+
+type GetCallbackSecretResponseObject interface {
+	VisitGetCallbackSecretResponse(w http.ResponseWriter) error
+}
+
+type GetCallbackSecret200JSONResponse CallbackSecret
+
+func (response GetCallbackSecret200JSONResponse) VisitGetCallbackSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateCallbackSecretRequestObject struct {
+	Body *RotateCallbackSecretJSONRequestBody
+}
+
+type RotateCallbackSecretResponseObject interface {
+	VisitRotateCallbackSecretResponse(w http.ResponseWriter) error
+}
+
+type RotateCallbackSecret200JSONResponse WebhookSecret
+
+func (response RotateCallbackSecret200JSONResponse) VisitRotateCallbackSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEventsRequestObject struct {
+	Params ListEventsParams
+}
+
+type ListEventsResponseObject interface {
+	VisitListEventsResponse(w http.ResponseWriter) error
+}
+
+type ListEvents200JSONResponse EventPage
+
+func (response ListEvents200JSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamEventsRequestObject struct {
+	Params StreamEventsParams
+}
+
+type StreamEventsResponseObject interface {
+	VisitStreamEventsResponse(w http.ResponseWriter) error
+}
+
+type StreamEvents200TextEventStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response StreamEvents200TextEventStreamResponse) VisitStreamEventsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
 }
 
 type GetOpenAPIRequestObject struct {
@@ -3400,6 +4300,276 @@ func (response AcknowledgeStockAlert200JSONResponse) VisitAcknowledgeStockAlertR
 	return err
 }
 
+type ListWebhooksRequestObject struct {
+	Params ListWebhooksParams
+}
+
+type ListWebhooksResponseObject interface {
+	VisitListWebhooksResponse(w http.ResponseWriter) error
+}
+
+type ListWebhooks200JSONResponse WebhookPage
+
+func (response ListWebhooks200JSONResponse) VisitListWebhooksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookRequestObject struct {
+	Body *CreateWebhookJSONRequestBody
+}
+
+type CreateWebhookResponseObject interface {
+	VisitCreateWebhookResponse(w http.ResponseWriter) error
+}
+
+type CreateWebhook201ResponseHeaders struct {
+	ETag     string
+	Location string
+}
+
+type CreateWebhook201JSONResponse struct {
+	Body    WebhookWithSecret
+	Headers CreateWebhook201ResponseHeaders
+}
+
+func (response CreateWebhook201JSONResponse) VisitCreateWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteWebhookRequestObject struct {
+	WebhookID WebhookIDInPath `json:"webhook_id"`
+	Params    DeleteWebhookParams
+}
+
+type DeleteWebhookResponseObject interface {
+	VisitDeleteWebhookResponse(w http.ResponseWriter) error
+}
+
+type DeleteWebhook204Response struct {
+}
+
+func (response DeleteWebhook204Response) VisitDeleteWebhookResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type GetWebhookRequestObject struct {
+	WebhookID WebhookIDInPath `json:"webhook_id"`
+}
+
+type GetWebhookResponseObject interface {
+	VisitGetWebhookResponse(w http.ResponseWriter) error
+}
+
+type GetWebhook200ResponseHeaders struct {
+	ETag string
+}
+
+type GetWebhook200JSONResponse struct {
+	Body    Webhook
+	Headers GetWebhook200ResponseHeaders
+}
+
+func (response GetWebhook200JSONResponse) VisitGetWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EditWebhookRequestObject struct {
+	WebhookID WebhookIDInPath `json:"webhook_id"`
+	Params    EditWebhookParams
+	Body      *EditWebhookJSONRequestBody
+}
+
+type EditWebhookResponseObject interface {
+	VisitEditWebhookResponse(w http.ResponseWriter) error
+}
+
+type EditWebhook200ResponseHeaders struct {
+	ETag string
+}
+
+type EditWebhook200JSONResponse struct {
+	Body    Webhook
+	Headers EditWebhook200ResponseHeaders
+}
+
+func (response EditWebhook200JSONResponse) VisitEditWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListDeliveriesRequestObject struct {
+	WebhookID WebhookIDInPath `json:"webhook_id"`
+	Params    ListDeliveriesParams
+}
+
+type ListDeliveriesResponseObject interface {
+	VisitListDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListDeliveries200JSONResponse DeliveryPage
+
+func (response ListDeliveries200JSONResponse) VisitListDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDeliveryRequestObject struct {
+	WebhookID  WebhookIDInPath  `json:"webhook_id"`
+	DeliveryID DeliveryIDInPath `json:"delivery_id"`
+}
+
+type GetDeliveryResponseObject interface {
+	VisitGetDeliveryResponse(w http.ResponseWriter) error
+}
+
+type GetDelivery200JSONResponse DeliveryWithAttempts
+
+func (response GetDelivery200JSONResponse) VisitGetDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResendDeliveryRequestObject struct {
+	WebhookID  WebhookIDInPath  `json:"webhook_id"`
+	DeliveryID DeliveryIDInPath `json:"delivery_id"`
+}
+
+type ResendDeliveryResponseObject interface {
+	VisitResendDeliveryResponse(w http.ResponseWriter) error
+}
+
+type ResendDelivery202JSONResponse Delivery
+
+func (response ResendDelivery202JSONResponse) VisitResendDeliveryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayWebhookRequestObject struct {
+	WebhookID WebhookIDInPath `json:"webhook_id"`
+	Body      *ReplayWebhookJSONRequestBody
+}
+
+type ReplayWebhookResponseObject interface {
+	VisitReplayWebhookResponse(w http.ResponseWriter) error
+}
+
+type ReplayWebhook202JSONResponse Webhook
+
+func (response ReplayWebhook202JSONResponse) VisitReplayWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSecretRequestObject struct {
+	WebhookID WebhookIDInPath `json:"webhook_id"`
+	Body      *RotateWebhookSecretJSONRequestBody
+}
+
+type RotateWebhookSecretResponseObject interface {
+	VisitRotateWebhookSecretResponse(w http.ResponseWriter) error
+}
+
+type RotateWebhookSecret200JSONResponse WebhookSecret
+
+func (response RotateWebhookSecret200JSONResponse) VisitRotateWebhookSecretResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestWebhookRequestObject struct {
+	WebhookID WebhookIDInPath `json:"webhook_id"`
+}
+
+type TestWebhookResponseObject interface {
+	VisitTestWebhookResponse(w http.ResponseWriter) error
+}
+
+type TestWebhook202JSONResponse Webhook
+
+func (response TestWebhook202JSONResponse) VisitTestWebhookResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// ListAccounts List accounts, oldest first
@@ -3444,6 +4614,18 @@ type StrictServerInterface interface {
 	// RotateAPIKey Replace an API key by a new one
 	// (POST /v1/api-keys/{key_id}/rotate)
 	RotateAPIKey(ctx context.Context, request RotateAPIKeyRequestObject) (RotateAPIKeyResponseObject, error)
+	// GetCallbackSecret Is there a secret for callbacks?
+	// (GET /v1/callback-secret)
+	GetCallbackSecret(ctx context.Context, request GetCallbackSecretRequestObject) (GetCallbackSecretResponseObject, error)
+	// RotateCallbackSecret Make a new secret for callbacks
+	// (POST /v1/callback-secret/rotate)
+	RotateCallbackSecret(ctx context.Context, request RotateCallbackSecretRequestObject) (RotateCallbackSecretResponseObject, error)
+	// ListEvents List what happened, oldest first
+	// (GET /v1/events)
+	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// StreamEvents Follow what happens
+	// (GET /v1/events/stream)
+	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
 	// GetOpenAPI Read this document
 	// (GET /v1/openapi.json)
 	GetOpenAPI(ctx context.Context, request GetOpenAPIRequestObject) (GetOpenAPIResponseObject, error)
@@ -3510,6 +4692,39 @@ type StrictServerInterface interface {
 	// AcknowledgeStockAlert Say that somebody cares for an alert
 	// (POST /v1/stock-alerts/{alert_id}/acknowledge)
 	AcknowledgeStockAlert(ctx context.Context, request AcknowledgeStockAlertRequestObject) (AcknowledgeStockAlertResponseObject, error)
+	// ListWebhooks List endpoints, oldest first
+	// (GET /v1/webhooks)
+	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
+	// CreateWebhook Add an endpoint
+	// (POST /v1/webhooks)
+	CreateWebhook(ctx context.Context, request CreateWebhookRequestObject) (CreateWebhookResponseObject, error)
+	// DeleteWebhook Delete an endpoint
+	// (DELETE /v1/webhooks/{webhook_id})
+	DeleteWebhook(ctx context.Context, request DeleteWebhookRequestObject) (DeleteWebhookResponseObject, error)
+	// GetWebhook Read an endpoint
+	// (GET /v1/webhooks/{webhook_id})
+	GetWebhook(ctx context.Context, request GetWebhookRequestObject) (GetWebhookResponseObject, error)
+	// EditWebhook Edit, enable or disable an endpoint
+	// (PATCH /v1/webhooks/{webhook_id})
+	EditWebhook(ctx context.Context, request EditWebhookRequestObject) (EditWebhookResponseObject, error)
+	// ListDeliveries List what was sent to an endpoint
+	// (GET /v1/webhooks/{webhook_id}/deliveries)
+	ListDeliveries(ctx context.Context, request ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error)
+	// GetDelivery Read a delivery with its attempts
+	// (GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id})
+	GetDelivery(ctx context.Context, request GetDeliveryRequestObject) (GetDeliveryResponseObject, error)
+	// ResendDelivery Send an event again, or now
+	// (POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend)
+	ResendDelivery(ctx context.Context, request ResendDeliveryRequestObject) (ResendDeliveryResponseObject, error)
+	// ReplayWebhook Send everything again since a time
+	// (POST /v1/webhooks/{webhook_id}/replay)
+	ReplayWebhook(ctx context.Context, request ReplayWebhookRequestObject) (ReplayWebhookResponseObject, error)
+	// RotateWebhookSecret Make a new secret
+	// (POST /v1/webhooks/{webhook_id}/rotate-secret)
+	RotateWebhookSecret(ctx context.Context, request RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error)
+	// TestWebhook Send a test event
+	// (POST /v1/webhooks/{webhook_id}/test)
+	TestWebhook(ctx context.Context, request TestWebhookRequestObject) (TestWebhookResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx echo.Context, request any) (any, error)
@@ -4011,6 +5226,128 @@ func (sh *strictHandler) RotateAPIKey(ctx echo.Context, keyID KeyIDInPath) error
 		return err
 	} else if validResponse, ok := response.(RotateAPIKeyResponseObject); ok {
 		return validResponse.VisitRotateAPIKeyResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetCallbackSecret operation middleware
+func (sh *strictHandler) GetCallbackSecret(ctx echo.Context) error {
+	var request GetCallbackSecretRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCallbackSecret(ctx.Request().Context(), request.(GetCallbackSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCallbackSecret")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetCallbackSecretResponseObject); ok {
+		return validResponse.VisitGetCallbackSecretResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RotateCallbackSecret operation middleware
+func (sh *strictHandler) RotateCallbackSecret(ctx echo.Context) error {
+	var request RotateCallbackSecretRequestObject
+
+	var body RotateCallbackSecretJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateCallbackSecret(ctx.Request().Context(), request.(RotateCallbackSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateCallbackSecret")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RotateCallbackSecretResponseObject); ok {
+		return validResponse.VisitRotateCallbackSecretResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListEvents operation middleware
+func (sh *strictHandler) ListEvents(ctx echo.Context, params ListEventsParams) error {
+	var request ListEventsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListEvents(ctx.Request().Context(), request.(ListEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListEvents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListEventsResponseObject); ok {
+		return validResponse.VisitListEventsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// StreamEvents operation middleware
+func (sh *strictHandler) StreamEvents(ctx echo.Context, params StreamEventsParams) error {
+	var request StreamEventsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StreamEvents(ctx.Request().Context(), request.(StreamEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StreamEvents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StreamEventsResponseObject); ok {
+		return validResponse.VisitStreamEventsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -4835,6 +6172,379 @@ func (sh *strictHandler) AcknowledgeStockAlert(ctx echo.Context, alertID AlertID
 		return err
 	} else if validResponse, ok := response.(AcknowledgeStockAlertResponseObject); ok {
 		return validResponse.VisitAcknowledgeStockAlertResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListWebhooks operation middleware
+func (sh *strictHandler) ListWebhooks(ctx echo.Context, params ListWebhooksParams) error {
+	var request ListWebhooksRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhooks(ctx.Request().Context(), request.(ListWebhooksRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhooks")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListWebhooksResponseObject); ok {
+		return validResponse.VisitListWebhooksResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CreateWebhook operation middleware
+func (sh *strictHandler) CreateWebhook(ctx echo.Context) error {
+	var request CreateWebhookRequestObject
+
+	var body CreateWebhookJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateWebhook(ctx.Request().Context(), request.(CreateWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateWebhook")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateWebhookResponseObject); ok {
+		return validResponse.VisitCreateWebhookResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// DeleteWebhook operation middleware
+func (sh *strictHandler) DeleteWebhook(ctx echo.Context, webhookID WebhookIDInPath, params DeleteWebhookParams) error {
+	var request DeleteWebhookRequestObject
+
+	request.WebhookID = webhookID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteWebhook(ctx.Request().Context(), request.(DeleteWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteWebhook")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(DeleteWebhookResponseObject); ok {
+		return validResponse.VisitDeleteWebhookResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetWebhook operation middleware
+func (sh *strictHandler) GetWebhook(ctx echo.Context, webhookID WebhookIDInPath) error {
+	var request GetWebhookRequestObject
+
+	request.WebhookID = webhookID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetWebhook(ctx.Request().Context(), request.(GetWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetWebhook")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetWebhookResponseObject); ok {
+		return validResponse.VisitGetWebhookResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EditWebhook operation middleware
+func (sh *strictHandler) EditWebhook(ctx echo.Context, webhookID WebhookIDInPath, params EditWebhookParams) error {
+	var request EditWebhookRequestObject
+
+	request.WebhookID = webhookID
+	request.Params = params
+
+	var body EditWebhookJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EditWebhook(ctx.Request().Context(), request.(EditWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EditWebhook")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EditWebhookResponseObject); ok {
+		return validResponse.VisitEditWebhookResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListDeliveries operation middleware
+func (sh *strictHandler) ListDeliveries(ctx echo.Context, webhookID WebhookIDInPath, params ListDeliveriesParams) error {
+	var request ListDeliveriesRequestObject
+
+	request.WebhookID = webhookID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListDeliveries(ctx.Request().Context(), request.(ListDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListDeliveries")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListDeliveriesResponseObject); ok {
+		return validResponse.VisitListDeliveriesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetDelivery operation middleware
+func (sh *strictHandler) GetDelivery(ctx echo.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath) error {
+	var request GetDeliveryRequestObject
+
+	request.WebhookID = webhookID
+	request.DeliveryID = deliveryID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDelivery(ctx.Request().Context(), request.(GetDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDelivery")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetDeliveryResponseObject); ok {
+		return validResponse.VisitGetDeliveryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ResendDelivery operation middleware
+func (sh *strictHandler) ResendDelivery(ctx echo.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath) error {
+	var request ResendDeliveryRequestObject
+
+	request.WebhookID = webhookID
+	request.DeliveryID = deliveryID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ResendDelivery(ctx.Request().Context(), request.(ResendDeliveryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResendDelivery")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ResendDeliveryResponseObject); ok {
+		return validResponse.VisitResendDeliveryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReplayWebhook operation middleware
+func (sh *strictHandler) ReplayWebhook(ctx echo.Context, webhookID WebhookIDInPath) error {
+	var request ReplayWebhookRequestObject
+
+	request.WebhookID = webhookID
+
+	var body ReplayWebhookJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplayWebhook(ctx.Request().Context(), request.(ReplayWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplayWebhook")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReplayWebhookResponseObject); ok {
+		return validResponse.VisitReplayWebhookResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RotateWebhookSecret operation middleware
+func (sh *strictHandler) RotateWebhookSecret(ctx echo.Context, webhookID WebhookIDInPath) error {
+	var request RotateWebhookSecretRequestObject
+
+	request.WebhookID = webhookID
+
+	var body RotateWebhookSecretJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateWebhookSecret(ctx.Request().Context(), request.(RotateWebhookSecretRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateWebhookSecret")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RotateWebhookSecretResponseObject); ok {
+		return validResponse.VisitRotateWebhookSecretResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestWebhook operation middleware
+func (sh *strictHandler) TestWebhook(ctx echo.Context, webhookID WebhookIDInPath) error {
+	var request TestWebhookRequestObject
+
+	request.WebhookID = webhookID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestWebhook(ctx.Request().Context(), request.(TestWebhookRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestWebhook")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestWebhookResponseObject); ok {
+		return validResponse.VisitTestWebhookResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

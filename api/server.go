@@ -20,6 +20,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"quartermaster/internal/provision"
+	"quartermaster/internal/webhooks"
 )
 
 // Store is what the API needs of the database.
@@ -41,6 +42,8 @@ type Store interface {
 	poolStore
 	protectedStore
 	stockStore
+	webhookStore
+	eventStore
 	// RevealPassword hands a sealed password to open, once, and notes to whom. An error of open leaves the password where it
 	// is, and is returned. Errors: provision.ErrNotFound, provision.ErrGone.
 	RevealPassword(ctx context.Context, id, to string, open func(provision.Revealed) error) error
@@ -63,6 +66,8 @@ type Workflows interface {
 	Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Action) error
 	// VerifyDue has the accounts verified that are due. It is a hint: the schedule does so too.
 	VerifyDue(ctx context.Context) error
+	// WakeWebhooks has webhooks send what they have to send. It is a hint: the schedule does so too.
+	WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error
 	// WakeOrders tells waiting orders to look for an account. It is a hint: an order that misses it looks by itself later.
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
 }
@@ -72,11 +77,12 @@ type Opener interface {
 	Open(sealed []byte, purpose string) ([]byte, error)
 }
 
-// Config is what the API is made of. Store, Workflows, Opener, PublicURL and RevealKey are required.
+// Config is what the API is made of. Store, Workflows, Opener, Sealer, PublicURL and RevealKey are required.
 type Config struct {
 	Store     Store
 	Workflows Workflows
 	Opener    Opener
+	Sealer    Sealer
 	Log       *slog.Logger // default: slog.Default()
 
 	// PublicURL is where customers and marketplaces reach this service, e.g. https://aws.provider.example.
@@ -97,6 +103,12 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Metrics takes the metrics of requests. Default: there are none.
 	Metrics prometheus.Registerer
+	// WebhookPolicy says where webhooks may go.
+	WebhookPolicy webhooks.Policy
+	// EventHints tells streams that there are new events. Default: they look every two seconds.
+	EventHints EventHints
+	// StreamLifetime is after how long a stream of events ends and its reader reconnects. Default: an hour.
+	StreamLifetime time.Duration
 	// Simulated says that this service runs against a simulator: results say so.
 	Simulated bool
 	// Now is the clock. Default: time.Now.
@@ -117,6 +129,7 @@ type server struct {
 	basePath string // its path, for Location headers
 	budgets  budgets
 	seen     seenKeys
+	streams  streamCounter
 }
 
 // New builds the HTTP handler with every route of the API. It fails when the configuration is incomplete, or when the
@@ -186,6 +199,21 @@ func (s *server) routes() (_ http.Handler, err error) {
 	v1(http.MethodGet, "/v1/stock", op.GetStock)
 	v1(http.MethodGet, "/v1/stock-alerts", op.ListStockAlerts)
 	v1(http.MethodPost, "/v1/stock-alerts/:alert_id/acknowledge", op.AcknowledgeStockAlert)
+	v1(http.MethodPost, "/v1/webhooks", op.CreateWebhook)
+	v1(http.MethodGet, "/v1/webhooks", op.ListWebhooks)
+	v1(http.MethodGet, "/v1/webhooks/:webhook_id", op.GetWebhook)
+	v1(http.MethodPatch, "/v1/webhooks/:webhook_id", op.EditWebhook)
+	v1(http.MethodDelete, "/v1/webhooks/:webhook_id", op.DeleteWebhook)
+	v1(http.MethodPost, "/v1/webhooks/:webhook_id/rotate-secret", op.RotateWebhookSecret)
+	v1(http.MethodPost, "/v1/webhooks/:webhook_id/test", op.TestWebhook)
+	v1(http.MethodPost, "/v1/webhooks/:webhook_id/replay", op.ReplayWebhook)
+	v1(http.MethodGet, "/v1/webhooks/:webhook_id/deliveries", op.ListDeliveries)
+	v1(http.MethodGet, "/v1/webhooks/:webhook_id/deliveries/:delivery_id", op.GetDelivery)
+	v1(http.MethodPost, "/v1/webhooks/:webhook_id/deliveries/:delivery_id/resend", op.ResendDelivery)
+	v1(http.MethodGet, "/v1/callback-secret", op.GetCallbackSecret)
+	v1(http.MethodPost, "/v1/callback-secret/rotate", op.RotateCallbackSecret)
+	v1(http.MethodGet, "/v1/events", op.ListEvents)
+	v1(http.MethodGet, streamPath, op.StreamEvents)
 	v1(http.MethodPost, "/v1/password-reveals", op.RevealPassword)
 	v1(http.MethodGet, "/v1/openapi.json", op.GetOpenAPI)
 
@@ -204,8 +232,8 @@ func (s *server) routes() (_ http.Handler, err error) {
 
 func newServer(cfg Config) (*server, error) {
 	switch {
-	case cfg.Store == nil, cfg.Workflows == nil, cfg.Opener == nil:
-		return nil, errors.New("Store, Workflows and Opener are needed")
+	case cfg.Store == nil, cfg.Workflows == nil, cfg.Opener == nil, cfg.Sealer == nil:
+		return nil, errors.New("Store, Workflows, Opener and Sealer are needed")
 	case len(cfg.RevealKey) < minRevealKey:
 		return nil, fmt.Errorf("the reveal key has %d bytes: it needs at least %d random ones", len(cfg.RevealKey), minRevealKey)
 	}
@@ -224,6 +252,9 @@ func newServer(cfg Config) (*server, error) {
 	}
 	if cfg.Burst <= 0 {
 		cfg.Burst = max(1, int(2*cfg.RequestsPerSecond))
+	}
+	if cfg.StreamLifetime <= 0 {
+		cfg.StreamLifetime = streamLifetime
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -274,6 +305,7 @@ func (s *server) echo() *echo.Echo {
 	}))
 	e.Use(middleware.BodyLimit(bodyLimit))
 	e.Use(middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{
+		Skipper:      func(c echo.Context) bool { return c.Path() == streamPath },
 		Timeout:      requestTimeout,
 		ErrorHandler: func(err error, _ echo.Context) error { return err }, // errors.go knows what a deadline is
 	}))
@@ -371,42 +403,3 @@ func (d documentAnswer) VisitGetOpenAPIResponse(w http.ResponseWriter) error {
 }
 
 func (s *server) modelKnown(m provision.Model) bool { return slices.Contains(s.Models, m) }
-
-const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 20 * time.Second
-	writeTimeout      = 30 * time.Second // longer than requestTimeout, so that a problem can still be written
-	idleTimeout       = 2 * time.Minute
-	shutdownTimeout   = 20 * time.Second // longer than requestTimeout: what was begun is finished
-	maxHeaderBytes    = 16 << 10
-)
-
-// Run serves on the listener until the context ends, then finishes what was begun and returns nil. It returns an error
-// when serving fails, or when requests are still running 20 seconds after the context ended.
-func Run(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
-	httpServer := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-	}
-	served := make(chan error, 1)
-	go func() { served <- httpServer.Serve(listener) }()
-	select {
-	case err := <-served:
-		return fmt.Errorf("serving HTTP on %s: %w", listener.Addr(), err)
-	case <-ctx.Done():
-	}
-	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	if err := httpServer.Shutdown(stopping); err != nil {
-		return errors.Join(fmt.Errorf("HTTP requests still ran %s after the stop: %w", shutdownTimeout, err), httpServer.Close())
-	}
-	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving HTTP on %s: %w", listener.Addr(), err)
-	}
-	return nil
-}

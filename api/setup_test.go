@@ -86,6 +86,7 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 		Store:             w.store,
 		Workflows:         w.workflows,
 		Opener:            ring,
+		Sealer:            ring,
 		Log:               slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		PublicURL:         "https://aws.provider.example/qm",
 		RevealKey:         bytes.Repeat([]byte{9}, 32),
@@ -419,6 +420,7 @@ type memoryWorkflows struct {
 	questions map[provision.OrderKey][]string // fields that an order asks for, where its failure does not tell all
 	asked     int                             // how often anything was wanted of an order, refusals included
 	told      []told                          // what was not refused
+	webhooks  []provision.WebhookKey          // that were woken
 	sweeps    int                             // how often the verification was started
 }
 
@@ -457,6 +459,13 @@ func (w *memoryWorkflows) VerifyDue(context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sweeps++
+	return w.fail
+}
+
+func (w *memoryWorkflows) WakeWebhooks(_ context.Context, keys []provision.WebhookKey) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.webhooks = append(w.webhooks, keys...)
 	return w.fail
 }
 

@@ -175,6 +175,20 @@ func (t temporalWorkflows) WakeOrders(ctx context.Context, keys []provision.Orde
 	return failed
 }
 
+// WakeWebhooks starts the workflows of webhooks, or tells those that run that there is something to do.
+func (t temporalWorkflows) WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error {
+	var failed error
+	for _, key := range keys {
+		_, err := t.client.SignalWithStartWorkflow(ctx, workflows.WebhookWorkflowID(key), workflows.SignalDeliver, nil, client.StartWorkflowOptions{
+			TaskQueue: workflows.TaskQueue, StaticSummary: "Delivers events to a webhook, in their order",
+		}, workflows.DeliverWebhooksName, key)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("waking webhook %s: %w", key, err))
+		}
+	}
+	return failed
+}
+
 func isNotFound(err error) bool {
 	var notFound *serviceerror.NotFound
 	return errors.As(err, &notFound)

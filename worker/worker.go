@@ -34,6 +34,8 @@ func Register(r worker.Registry, acts *activities.Activities) {
 	r.RegisterWorkflowWithOptions(workflows.AuditStock, workflow.RegisterOptions{Name: workflows.AuditStockName})
 	r.RegisterWorkflowWithOptions(workflows.VerifyAccounts, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
 	r.RegisterWorkflowWithOptions(workflows.WatchStock, workflow.RegisterOptions{Name: workflows.WatchStockName})
+	r.RegisterWorkflowWithOptions(workflows.DeliverWebhooks, workflow.RegisterOptions{Name: workflows.DeliverWebhooksName})
+	r.RegisterWorkflowWithOptions(workflows.SweepWebhooks, workflow.RegisterOptions{Name: workflows.SweepWebhooksName})
 	r.RegisterActivity(acts)
 }
 

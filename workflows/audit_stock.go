@@ -53,7 +53,7 @@ func AuditDetails(report audit.Report) string {
 // EnsureSchedules makes the schedules of the product, or brings them to this version's form. A schedule that somebody paused
 // stays paused. Every worker calls it when it starts: a repeat changes nothing.
 func EnsureSchedules(ctx context.Context, schedules client.ScheduleClient) error {
-	for _, wanted := range []client.ScheduleOptions{auditSchedule(), verifySchedule(), watchSchedule()} {
+	for _, wanted := range []client.ScheduleOptions{auditSchedule(), verifySchedule(), watchSchedule(), webhooksSchedule()} {
 		if err := ensureSchedule(ctx, schedules, wanted); err != nil {
 			return fmt.Errorf("schedule %s: %w", wanted.ID, err)
 		}

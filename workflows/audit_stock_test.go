@@ -101,6 +101,7 @@ func TestEverySweepIsScheduled(t *testing.T) {
 		"audit-stock":     {workflows.AuditStockName, 5 * time.Minute},
 		"verify-accounts": {workflows.VerifyAccountsName, 5 * time.Minute},
 		"watch-stock":     {workflows.WatchStockName, time.Minute},
+		"webhooks":        {workflows.SweepWebhooksName, time.Minute},
 	}
 	require.Len(t, made, len(wanted))
 	for id, want := range wanted {

@@ -56,6 +56,19 @@ var (
 		StartToCloseTimeout:    30 * time.Second,
 		RetryPolicy:            backOff(time.Second, 10*time.Second),
 	}
+	// delivering is one attempt to deliver a webhook, bounded by itself; how attempts follow each other stands in the database.
+	delivering = workflow.ActivityOptions{
+		StartToCloseTimeout: time.Minute,
+		HeartbeatTimeout:    15 * time.Second,
+		RetryPolicy:         backOff(time.Second, time.Minute),
+	}
+	// sweeping wakes and purges. When it cannot be done in time, the next sweep does the same.
+	sweeping = workflow.ActivityOptions{
+		ScheduleToCloseTimeout: 5 * time.Minute,
+		StartToCloseTimeout:    2 * time.Minute,
+		HeartbeatTimeout:       15 * time.Second,
+		RetryPolicy:            backOff(time.Second, time.Minute),
+	}
 	// database is our own PostgreSQL: local activities, a fifth of the price of the others.
 	database = workflow.LocalActivityOptions{
 		StartToCloseTimeout: 10 * time.Second,

@@ -9,6 +9,7 @@ import (
 
 	"quartermaster/api"
 	"quartermaster/internal/metrics"
+	"quartermaster/internal/postgres"
 	"quartermaster/internal/secrets"
 )
 
@@ -17,6 +18,7 @@ type apiCommand struct {
 	sealOptions
 	awsOptions
 	metricsOptions
+	webhookOptions
 	Listen            string   `help:"Address to serve on." env:"QM_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	PublicURL         string   `help:"Where marketplaces and customers reach this service." env:"QM_PUBLIC_URL" required:"" placeholder:"URL"`
 	ProtectedAccounts []string `help:"AWS account ids that never enter a pool: payers, our own." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
@@ -47,6 +49,9 @@ func (c *apiCommand) Run(e *env) error {
 		Store:             store,
 		Workflows:         api.NewWorkflows(temporal),
 		Opener:            ring,
+		Sealer:            ring,
+		WebhookPolicy:     c.policy(c.AWSEndpoint != ""),
+		EventHints:        postgres.ListenEvents(e.ctx, c.DatabaseURL, e.log),
 		Log:               e.log,
 		PublicURL:         c.PublicURL,
 		RevealKey:         c.revealKey(),

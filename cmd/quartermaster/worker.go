@@ -8,8 +8,10 @@ import (
 	"golang.org/x/time/rate"
 
 	"quartermaster/activities"
+	"quartermaster/api"
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
+	"quartermaster/internal/postgres"
 	"quartermaster/worker"
 	"quartermaster/workflows"
 )
@@ -19,6 +21,8 @@ type workerCommand struct {
 	sealOptions
 	awsOptions
 	metricsOptions
+	webhookOptions
+	deliveryOptions
 	VisibleFor        time.Duration `help:"How long one attempt waits for AWS to show what it was told, before a retry." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
 	AbsentFor         time.Duration `help:"How long a thing must stay unseen before an undo believes that it never was; 0 = a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
 	ProtectedAccounts []string      `help:"AWS account ids that nothing is ever done in: payers, our own. The same as the API's." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
@@ -67,6 +71,7 @@ func (c *workerCommand) Run(e *env) error {
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
 		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor},
 		Protected: c.ProtectedAccounts}
+	acts.Webhooks = activities.Webhooks{Store: store, Sender: c.sender(c.policy(c.AWSEndpoint != "")), Wake: api.NewWorkflows(temporal).WakeWebhooks}
 	if c.VerifyPerSecond > 0 {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}
@@ -74,6 +79,7 @@ func (c *workerCommand) Run(e *env) error {
 	if err := c.serve(ctx, e, running, metrics.New(store, e.log)); err != nil {
 		return err
 	}
+	go wakeOnEvents(e, postgres.ListenEvents(ctx, c.DatabaseURL, e.log), acts.Webhooks)
 	running.Go(func() error {
 		stop := make(chan any)
 		defer context.AfterFunc(ctx, func() { close(stop) })()

@@ -34,6 +34,7 @@ type Options struct {
 	KnownPorts  bool          // use the well-known ports where they are free, else any
 	Delay       time.Duration // how long the simulated AWS hides what it was told from its readers
 	Workers     int           // how many worker processes; 0: one
+	Env         []string      // more variables of the program, as NAME=value
 	Restart     bool          // start the API and the workers again when they end by themselves, as a platform does
 }
 
@@ -236,6 +237,7 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		fmt.Sprintf("QM_CODEC_LISTEN=127.0.0.1:%d", codec),
 		"QM_CODEC_ORIGIN="+s.WebUI,
 	)
+	s.env = append(s.env, o.Env...)
 	return nil
 }
 

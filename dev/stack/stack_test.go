@@ -35,7 +35,8 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "the Temporal server:", err)
 			return 1
 		}
-		s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond})
+		s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond,
+			Env: []string{"QM_WEBHOOK_RETRIES=" + strings.TrimSuffix(strings.Repeat("300ms,", 500), ",")}})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "starting the stack:", err)
 			return 1

@@ -48,6 +48,7 @@ var rules = []rule{
 	{folder: "internal/metrics", never: []string{awsSDK, sqlx, pq, temporal, "quartermaster/internal/postgres"}, why: "the metrics know a Store, not a database"},
 	{folder: "internal/postgres", never: []string{prom}, why: "the database is read for metrics, it tells none"},
 	{folder: "workflows", never: []string{prom}, why: "a replay would count twice"},
+	{folder: "internal/webhooks", never: []string{sqlx, pq, temporal, awsSDK, "quartermaster/internal/postgres", "quartermaster/internal/secrets"}, why: "a sender knows receivers, neither the database nor the keys"},
 	{folder: "internal/awssim", never: []string{"quartermaster/internal/awscloud", "quartermaster/internal/provision", temporal, sqlx, pq}, why: "the simulator knows AWS, not us"},
 	{folder: "", never: []string{"quartermaster/internal/awssim", "quartermaster/internal/postgres/pgtest", "quartermaster/dev", "github.com/stretchr/testify", "pgregory.net/rapid"},
 		why: "only tests and dev/ run simulators and test databases"},
@@ -154,6 +155,7 @@ func TestTheRulesCatchWhatTheyForbid(t *testing.T) {
 		{"workflows/x.go", []string{"github.com/prometheus/client_golang/prometheus"}},
 		{"cmd/quartermaster/x.go", []string{"quartermaster/internal/awssim"}},
 		{"worker/x.go", []string{"quartermaster/internal/postgres/pgtest"}},
+		{"internal/webhooks/x.go", []string{"quartermaster/internal/secrets"}},
 	} {
 		require.NotEmpty(t, broken([]file{bad}), "%s importing %s", bad.path, bad.imports)
 	}

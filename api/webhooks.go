@@ -1,0 +1,343 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"quartermaster/internal/provision"
+	"quartermaster/internal/webhooks"
+)
+
+// webhookStore is what the handlers of this file and of deliveries.go need of the database. version is the one that the caller has seen; 0: any.
+// Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError when the state forbids it.
+type webhookStore interface {
+	AddWebhook(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (provision.Webhook, error)
+	Webhooks(ctx context.Context, provider string, after *provision.WebhookCursor, limit int) ([]provision.Webhook, error)
+	Webhook(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error)
+	EditWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookEdit) (provision.Webhook, error)
+	DeleteWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64) error
+	RotateWebhookSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error
+	CallbackSecret(ctx context.Context, provider string) (provision.WebhookSecretView, error)
+	TestWebhook(ctx context.Context, actor string, key provision.WebhookKey) error
+	// DueWebhooks lists the webhooks of a provider that have something to send now.
+	DueWebhooks(ctx context.Context, provider string) ([]provision.WebhookKey, error)
+	Deliveries(ctx context.Context, key provision.WebhookKey, filter provision.DeliveryFilter) ([]provision.Delivery, error)
+	Delivery(ctx context.Context, key provision.WebhookKey, id string) (provision.Delivery, []provision.Attempt, error)
+	ReplayWebhook(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error
+	ResendDelivery(ctx context.Context, actor string, key provision.WebhookKey, id string) (provision.Delivery, error)
+}
+
+// Sealer seals a secret for a purpose; for another purpose it does not open.
+type Sealer interface {
+	Seal(plaintext []byte, purpose string) ([]byte, error)
+}
+
+// CreateWebhook answers POST /v1/webhooks.
+func (s *server) CreateWebhook(ctx context.Context, in CreateWebhookRequestObject) (CreateWebhookResponseObject, error) {
+	who := callerOf(ctx)
+	w := provision.Webhook{ID: uuid.NewString(), Provider: who.Provider, URL: in.Body.URL, EventTypes: value(in.Body.EventTypes), Description: value(in.Body.Description)}
+	secret, sealed, err := s.newSecret(provision.WebhookKey{Provider: w.Provider, ID: w.ID})
+	if err != nil {
+		return nil, err
+	}
+	added, err := s.Store.AddWebhook(ctx, who.Actor(), w, sealed)
+	if err != nil {
+		return nil, err
+	}
+	return CreateWebhook201JSONResponse{
+		Body:    WebhookWithSecret{Webhook: webhookResource(added), Secret: secret},
+		Headers: CreateWebhook201ResponseHeaders{Location: s.basePath + "/v1/webhooks/" + added.ID, ETag: webhookETag(added)},
+	}, nil
+}
+
+func (s *server) newSecret(key provision.WebhookKey) (secret string, sealed []byte, err error) {
+	secret = webhooks.NewSecret()
+	sealed, err = s.Sealer.Seal([]byte(secret), provision.WebhookSecretPurpose(key))
+	return secret, sealed, err
+}
+
+// webhookRules check the URL and the texts of an endpoint.
+func (s *server) webhookRules(_ context.Context, body []byte) (broken []provision.FieldError, _ error) {
+	var form struct {
+		URL         *string `json:"url"`
+		Description *string `json:"description"`
+		Enabled     *bool   `json:"enabled"`
+		Reason      *string `json:"reason"`
+	}
+	_ = json.Unmarshal(body, &form) // fields of another type stay empty: merge leaves them to the document's finding
+	if form.URL != nil {
+		if wrong := s.WebhookPolicy.CheckURL(*form.URL); wrong != "" {
+			broken = append(broken, provision.FieldError{Field: "url", Message: wrong})
+		}
+	}
+	if form.Description != nil && !plainText(*form.Description) {
+		broken = append(broken, provision.FieldError{Field: "description", Message: "has control characters: remove them"})
+	}
+	return append(broken, wrongReason(form.Reason)...), nil
+}
+
+// ListWebhooks answers GET /v1/webhooks.
+func (s *server) ListWebhooks(ctx context.Context, in ListWebhooksRequestObject) (ListWebhooksResponseObject, error) {
+	after, err := decodeCursor(in.Params.Cursor, func(c provision.WebhookCursor) bool { return plausible(c.CreatedAt) && uuid.Validate(c.ID) == nil })
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(in.Params.Limit)
+	found, err := s.Store.Webhooks(ctx, callerOf(ctx).Provider, after, size+1)
+	if err != nil {
+		return nil, err
+	}
+	shown, more := page(found, size)
+	answer := ListWebhooks200JSONResponse{Items: make([]Webhook, len(shown))}
+	for i, w := range shown {
+		answer.Items[i] = webhookResource(w)
+	}
+	if more {
+		answer.NextCursor = encodeCursor(provision.WebhookCursor{CreatedAt: shown[size-1].CreatedAt.UTC(), ID: shown[size-1].ID})
+	}
+	return answer, nil
+}
+
+// GetWebhook answers GET /v1/webhooks/{webhook_id}.
+func (s *server) GetWebhook(ctx context.Context, in GetWebhookRequestObject) (GetWebhookResponseObject, error) {
+	w, err := s.Store.Webhook(ctx, webhookKey(ctx, in.WebhookID))
+	if err != nil {
+		return nil, webhookProblem(err, in.WebhookID)
+	}
+	return GetWebhook200JSONResponse{Body: webhookResource(w), Headers: GetWebhook200ResponseHeaders{ETag: webhookETag(w)}}, nil
+}
+
+// EditWebhook answers PATCH /v1/webhooks/{webhook_id}.
+func (s *server) EditWebhook(ctx context.Context, in EditWebhookRequestObject) (EditWebhookResponseObject, error) {
+	version, err := webhookVersion(in.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	edit := provision.WebhookEdit{URL: in.Body.URL, EventTypes: in.Body.EventTypes, Description: in.Body.Description, Enabled: in.Body.Enabled, Reason: value(in.Body.Reason)}
+	w, err := s.Store.EditWebhook(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
+	if err != nil {
+		return nil, webhookProblem(err, in.WebhookID)
+	}
+	if w.Enabled {
+		s.wakeWebhooks(ctx)
+	}
+	return EditWebhook200JSONResponse{Body: webhookResource(w), Headers: EditWebhook200ResponseHeaders{ETag: webhookETag(w)}}, nil
+}
+
+// DeleteWebhook answers DELETE /v1/webhooks/{webhook_id}.
+func (s *server) DeleteWebhook(ctx context.Context, in DeleteWebhookRequestObject) (DeleteWebhookResponseObject, error) {
+	version, err := webhookVersion(in.Params.IfMatch)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Store.DeleteWebhook(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version); err != nil {
+		return nil, webhookProblem(err, in.WebhookID)
+	}
+	return DeleteWebhook204Response{}, nil
+}
+
+// RotateWebhookSecret answers POST /v1/webhooks/{webhook_id}/rotate-secret.
+func (s *server) RotateWebhookSecret(ctx context.Context, in RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error) {
+	answer, err := s.rotate(ctx, webhookKey(ctx, in.WebhookID), in.Body)
+	return RotateWebhookSecret200JSONResponse(answer), err
+}
+
+func (s *server) rotate(ctx context.Context, key provision.WebhookKey, form *SecretRotation) (answer WebhookSecret, err error) {
+	overlap := provision.WebhookOverlap
+	if form != nil && form.OverlapSeconds != nil {
+		overlap = time.Duration(*form.OverlapSeconds) * time.Second
+	}
+	secret, sealed, err := s.newSecret(key)
+	if err != nil {
+		return answer, err
+	}
+	if err := s.Store.RotateWebhookSecret(ctx, callerOf(ctx).Actor(), key, sealed, overlap); err != nil {
+		return answer, webhookProblem(err, key.ID)
+	}
+	answer.Secret = secret
+	if overlap > 0 {
+		answer.OlderSignsUntil = optional(s.Now().Add(overlap).UTC().Truncate(time.Second))
+	}
+	return answer, nil
+}
+
+// GetCallbackSecret answers GET /v1/callback-secret.
+func (s *server) GetCallbackSecret(ctx context.Context, _ GetCallbackSecretRequestObject) (GetCallbackSecretResponseObject, error) {
+	view, err := s.Store.CallbackSecret(ctx, callerOf(ctx).Provider)
+	if err != nil {
+		return nil, err
+	}
+	return GetCallbackSecret200JSONResponse{Exists: view.CreatedAt != nil, CreatedAt: utc(view.CreatedAt), OlderSignsUntil: utc(view.OlderExpires), Held: int(view.Held)}, nil
+}
+
+// RotateCallbackSecret answers POST /v1/callback-secret/rotate.
+func (s *server) RotateCallbackSecret(ctx context.Context, in RotateCallbackSecretRequestObject) (RotateCallbackSecretResponseObject, error) {
+	provider := callerOf(ctx).Provider
+	before, err := s.Store.CallbackSecret(ctx, provider)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.rotate(ctx, provision.WebhookKey{Provider: provider, ID: provision.WebhookCallbacks}, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	if before.CreatedAt == nil { // there is none before it, and what was held may go
+		answer.OlderSignsUntil = nil
+		s.wakeWebhooks(ctx)
+	}
+	return RotateCallbackSecret200JSONResponse(answer), nil
+}
+
+// TestWebhook answers POST /v1/webhooks/{webhook_id}/test.
+func (s *server) TestWebhook(ctx context.Context, in TestWebhookRequestObject) (TestWebhookResponseObject, error) {
+	w, err := s.have(ctx, in.WebhookID, s.Store.TestWebhook)
+	return TestWebhook202JSONResponse(w), err
+}
+
+// ReplayWebhook answers POST /v1/webhooks/{webhook_id}/replay.
+func (s *server) ReplayWebhook(ctx context.Context, in ReplayWebhookRequestObject) (ReplayWebhookResponseObject, error) {
+	w, err := s.have(ctx, in.WebhookID, func(ctx context.Context, actor string, key provision.WebhookKey) error {
+		return s.Store.ReplayWebhook(ctx, actor, key, in.Body.Since)
+	})
+	return ReplayWebhook202JSONResponse(w), err
+}
+
+// have has something sent to an endpoint.
+func (s *server) have(ctx context.Context, id string, send func(ctx context.Context, actor string, key provision.WebhookKey) error) (Webhook, error) {
+	key := webhookKey(ctx, id)
+	if err := send(ctx, callerOf(ctx).Actor(), key); err != nil {
+		return Webhook{}, webhookProblem(err, id)
+	}
+	w, err := s.Store.Webhook(ctx, key)
+	if err != nil {
+		return Webhook{}, webhookProblem(err, id)
+	}
+	s.wakeWebhooks(ctx)
+	return webhookResource(w), nil
+}
+
+// wakeWebhooks is a hint: the schedule finds what is due by itself.
+func (s *server) wakeWebhooks(ctx context.Context) {
+	provider := callerOf(ctx).Provider
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
+	defer cancel()
+	due, err := s.Store.DueWebhooks(ctx, provider)
+	if err == nil && len(due) > 0 {
+		err = s.Workflows.WakeWebhooks(ctx, due)
+	}
+	if err != nil {
+		s.Log.WarnContext(ctx, "webhooks were not woken; the schedule wakes them in a minute", "error", err)
+	}
+}
+
+func webhookKey(ctx context.Context, id string) provision.WebhookKey {
+	return provision.WebhookKey{Provider: callerOf(ctx).Provider, ID: id}
+}
+
+// webhookProblem is what the caller is told when something cannot be done to an endpoint.
+func webhookProblem(err error, id string) error {
+	var forbidden *provision.StateError
+	switch {
+	case errors.As(err, &forbidden):
+		return problem(codeConflict, "%s", forbidden.Reason).because(err)
+	case errors.Is(err, provision.ErrStale):
+		return problem(codeStale, "webhook %s was changed since you read it: read it again and send its ETag", id).because(err)
+	case errors.Is(err, provision.ErrNotFound):
+		return problem(codeNotFound, "there is no webhook %s", id).because(err)
+	}
+	return err
+}
+
+// webhookVersion reads If-Match, which is needed.
+func webhookVersion(ifMatch *string) (int64, error) {
+	if ifMatch == nil {
+		return 0, problem(codeIfMatchMissing, "send the ETag of the webhook as you read it in the header If-Match")
+	}
+	return versionOf(ifMatch)
+}
+
+func webhookETag(w provision.Webhook) string { return strconv.Quote(strconv.FormatInt(w.Version, 10)) }
+
+func webhookResource(w provision.Webhook) Webhook {
+	return Webhook{
+		ID:              w.ID,
+		Kind:            w.Kind,
+		URL:             w.URL,
+		EventTypes:      append([]string{}, w.EventTypes...), // never null
+		Description:     w.Description,
+		Enabled:         w.Enabled,
+		DisabledBy:      optional(w.DisabledBy),
+		DisabledBecause: optional(w.DisabledBecause),
+		DisabledAt:      utc(w.DisabledAt),
+		FailingSince:    utc(w.FailingSince),
+		CreatedAt:       w.CreatedAt.UTC(),
+	}
+}
+
+// deliveryCursor is a place in the deliveries of an endpoint.
+type deliveryCursor struct {
+	Seq int64 `json:"d"`
+}
+
+// ListDeliveries answers GET /v1/webhooks/{webhook_id}/deliveries.
+func (s *server) ListDeliveries(ctx context.Context, in ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
+	after, err := decodeCursor(in.Params.Cursor, func(c deliveryCursor) bool { return c.Seq > 0 })
+	if err != nil {
+		return nil, err
+	}
+	size := pageSize(in.Params.Limit)
+	found, err := s.Store.Deliveries(ctx, webhookKey(ctx, in.WebhookID), provision.DeliveryFilter{State: value(in.Params.State), Before: value(after).Seq, Limit: size + 1})
+	if err != nil {
+		return nil, webhookProblem(err, in.WebhookID)
+	}
+	shown, more := page(found, size)
+	answer := ListDeliveries200JSONResponse{Items: make([]Delivery, len(shown))}
+	for i, d := range shown {
+		answer.Items[i] = deliveryResource(d)
+	}
+	if more {
+		answer.NextCursor = encodeCursor(deliveryCursor{shown[size-1].EventSeq})
+	}
+	return answer, nil
+}
+
+// GetDelivery answers GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}.
+func (s *server) GetDelivery(ctx context.Context, in GetDeliveryRequestObject) (GetDeliveryResponseObject, error) {
+	d, attempts, err := s.Store.Delivery(ctx, webhookKey(ctx, in.WebhookID), in.DeliveryID)
+	if err != nil {
+		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
+	}
+	answer := GetDelivery200JSONResponse{Delivery: deliveryResource(d), Attempts: make([]DeliveryAttempt, len(attempts))}
+	for i, a := range attempts {
+		answer.Attempts[i] = DeliveryAttempt{At: a.At.UTC(), StatusCode: optional(a.StatusCode), Error: optional(a.Error), Answer: optional(a.Answer), TookMs: a.TookMS}
+	}
+	return answer, nil
+}
+
+// ResendDelivery answers POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend.
+func (s *server) ResendDelivery(ctx context.Context, in ResendDeliveryRequestObject) (ResendDeliveryResponseObject, error) {
+	d, err := s.Store.ResendDelivery(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), in.DeliveryID)
+	if err != nil {
+		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
+	}
+	s.wakeWebhooks(ctx)
+	return ResendDelivery202JSONResponse(deliveryResource(d)), nil
+}
+
+func deliveryProblem(err error, webhook, delivery string) error {
+	if errors.Is(err, provision.ErrNotFound) {
+		return problem(codeNotFound, "%s", fmt.Sprintf("there is no delivery %s of webhook %s", delivery, webhook)).because(err)
+	}
+	return webhookProblem(err, webhook)
+}
+
+func deliveryResource(d provision.Delivery) Delivery {
+	return Delivery{ID: d.ID, EventID: d.EventID, EventType: d.EventType, EventAt: d.EventAt.UTC(), Subject: d.Subject, State: d.State, AttemptsMade: d.Attempts,
+		NextAttemptAt: utc(d.NextAttemptAt), EndedAt: utc(d.EndedAt)}
+}

@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"quartermaster/internal/provision"
+)
+
+const eventColumns = `e.seq, e.id, e.provider, e.type, e.subject, e.at, e.data`
+
+const eventsKeptSQL = `
+SELECT events_settled() AS settled, COALESCE((SELECT through FROM event_purges WHERE provider = $1), 0) AS purged`
+
+// ofType tells whether an event is of a type or of a family of types.
+const ofType = `(e.type = t OR right(t, 2) = '.*' AND starts_with(e.type, left(t, -1)))`
+
+const eventsSQL = `
+SELECT ` + eventColumns + ` FROM events e
+WHERE e.provider = $1 AND e.seq > $2 AND e.seq <= $3 AND ($4 = '' OR e.subject = $4 AND starts_with(e.type, 'order.'))
+  AND ($5 = '' OR EXISTS (SELECT 1 FROM unnest(ARRAY[$5]) t WHERE ` + ofType + `)) AND (NOT $6 OR starts_with(e.type, 'order.'))
+ORDER BY e.seq LIMIT $7`
+
+// Events reads the events of a provider after the given one, oldest first, at most filter.Limit, and how far that read: nothing that
+// the filter selects will ever appear up to there. It leaves out what could still get a predecessor, because that one would
+// be missed. Errors: provision.ErrGone when events after filter.After are not kept any more, or there never was such an event.
+func (s *Store) Events(ctx context.Context, provider string, filter provision.EventFilter) (events []provision.Event, upTo int64, err error) {
+	var kept struct{ Settled, Purged int64 }
+	if err := s.db.GetContext(ctx, &kept, eventsKeptSQL, provider); err != nil { // a statement before the next one: what is settled is visible to that
+		return nil, 0, err
+	}
+	if filter.After > 0 && (filter.After < kept.Purged || filter.After > kept.Settled) {
+		return nil, 0, fmt.Errorf("events after %d: %w", filter.After, provision.ErrGone)
+	}
+	err = s.db.SelectContext(ctx, &events, eventsSQL, provider, filter.After, kept.Settled, filter.OrderID, filter.Type, filter.OrdersOnly, filter.Limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(events) == filter.Limit {
+		return events, events[len(events)-1].Seq, nil
+	}
+	return events, kept.Settled, nil
+}
+
+// EventsNow is the place in the events behind everything that has happened until now and is settled.
+func (s *Store) EventsNow(ctx context.Context) (seq int64, err error) {
+	err = s.db.GetContext(ctx, &seq, `SELECT events_settled()`)
+	return seq, err
+}
+
+const purgeDeliveriesSQL = `
+DELETE FROM webhook_deliveries WHERE id IN (
+    SELECT id FROM webhook_deliveries
+    WHERE ended_at < now() - $1 * interval '1 second' AND (state = 'delivered' OR ended_at < now() - $2 * interval '1 second')
+    ORDER BY ended_at LIMIT $3)`
+
+const purgeEventsSQL = `
+WITH gone AS (
+    DELETE FROM events WHERE seq IN (
+        SELECT e.seq FROM events e
+        WHERE e.at < now() - $1 * interval '1 second' AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.event_seq = e.seq)
+        ORDER BY e.at LIMIT $2)
+    RETURNING provider, seq
+)
+INSERT INTO event_purges AS p (provider, through) SELECT provider, max(seq) FROM gone GROUP BY provider
+ON CONFLICT (provider) DO UPDATE SET through = GREATEST(p.through, EXCLUDED.through)`
+
+// PurgeEvents forgets what is too old: at most limit deliveries with their attempts, at most limit events that no delivery
+// holds, and secrets that sign nothing any more. It returns whether there may be more.
+func (s *Store) PurgeEvents(ctx context.Context, limit int) (more bool, err error) {
+	deliveries, err := s.db.ExecContext(ctx, purgeDeliveriesSQL, provision.DeliveredKeptFor.Seconds(), provision.FailedKeptFor.Seconds(), limit)
+	if err != nil {
+		return false, err
+	}
+	deleted, err := deliveries.RowsAffected()
+	if err != nil {
+		return false, err
+	}
+	before, err := s.countOldEvents(ctx, limit)
+	if err != nil {
+		return false, err
+	}
+	if _, err := s.db.ExecContext(ctx, purgeEventsSQL, provision.EventsKeptFor.Seconds(), limit); err != nil {
+		return false, err
+	}
+	_, err = s.db.ExecContext(ctx, `DELETE FROM webhook_secrets WHERE expires_at < now()`)
+	return deleted == int64(limit) || before == limit, err
+}
+
+const countOldEventsSQL = `
+SELECT count(*) FROM (SELECT 1 FROM events e
+    WHERE e.at < now() - $1 * interval '1 second' AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.event_seq = e.seq) LIMIT $2) old`
+
+func (s *Store) countOldEvents(ctx context.Context, limit int) (n int, err error) {
+	err = s.db.GetContext(ctx, &n, countOldEventsSQL, provision.EventsKeptFor.Seconds(), limit)
+	return n, err
+}

@@ -1,0 +1,235 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"quartermaster/internal/provision"
+)
+
+const webhookColumns = `w.id, w.provider, w.kind, w.url, w.event_types, w.description, w.enabled, w.disabled_by, w.disabled_because, w.disabled_at,
+    w.failing_since, w.version, w.created_at`
+
+// webhookRow is a webhook as the database has it.
+type webhookRow struct {
+	provision.Webhook
+	Types pq.StringArray `db:"event_types"`
+}
+
+func (r webhookRow) webhook() provision.Webhook {
+	r.EventTypes = r.Types
+	return r.Webhook
+}
+
+const addWebhookSQL = `
+INSERT INTO webhooks AS w (id, provider, url, event_types, description, position, created_by) VALUES ($1, $2, $3, $4, $5, events_settled(), $6)
+RETURNING ` + webhookColumns
+
+// AddWebhook adds an endpoint with its secret; it hears of what happens from now on.
+func (s *Store) AddWebhook(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (added provision.Webhook, err error) {
+	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		var row webhookRow
+		if err := tx.GetContext(ctx, &row, addWebhookSQL, w.ID, w.Provider, w.URL, textArray(w.EventTypes), w.Description, actor); err != nil {
+			return err
+		}
+		added = row.webhook()
+		_, err := tx.ExecContext(ctx, addSecretSQL, w.Provider, w.ID, sealed)
+		return err
+	})
+	return added, err
+}
+
+const webhooksSQL = `
+SELECT ` + webhookColumns + ` FROM webhooks w
+WHERE w.provider = $1 AND ($2::timestamptz IS NULL OR (w.created_at, w.id) > ($2, $3::uuid)) ORDER BY w.created_at, w.id LIMIT $4`
+
+// Webhooks lists at most limit endpoints and callbacks of the provider, oldest first, after the given one.
+func (s *Store) Webhooks(ctx context.Context, provider string, after *provision.WebhookCursor, limit int) (found []provision.Webhook, err error) {
+	var rows []webhookRow
+	var at *time.Time
+	id := "00000000-0000-0000-0000-000000000000"
+	if after != nil {
+		at, id = &after.CreatedAt, after.ID
+	}
+	if err := s.db.SelectContext(ctx, &rows, webhooksSQL, provider, at, id, limit); err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		found = append(found, row.webhook())
+	}
+	return found, nil
+}
+
+// Webhook reads one endpoint or callback of the provider. Errors: provision.ErrNotFound.
+func (s *Store) Webhook(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error) {
+	var row webhookRow
+	err := s.db.GetContext(ctx, &row, `SELECT `+webhookColumns+` FROM webhooks w WHERE w.provider = $1 AND w.id = $2`, key.Provider, key.ID)
+	return row.webhook(), notFound(err, "webhook %s", key.ID)
+}
+
+// lockWebhook reads a webhook and keeps it from being changed until the transaction ends. version 0 stands for any.
+func lockWebhook(ctx context.Context, tx *sqlx.Tx, key provision.WebhookKey, version int64) (provision.Webhook, error) {
+	var row webhookRow
+	err := tx.GetContext(ctx, &row, `SELECT `+webhookColumns+` FROM webhooks w WHERE w.provider = $1 AND w.id = $2 FOR UPDATE`, key.Provider, key.ID)
+	if err == nil && version != 0 && version != row.Version {
+		err = fmt.Errorf("webhook %s was changed meanwhile: %w", key.ID, provision.ErrStale)
+	}
+	return row.webhook(), notFound(err, "webhook %s", key.ID)
+}
+
+const editWebhookSQL = `
+UPDATE webhooks AS w SET url = $2, event_types = $3, description = $4, enabled = $5, disabled_by = $6, disabled_because = $7,
+    disabled_at = CASE WHEN $5 THEN NULL ELSE COALESCE(disabled_at, now()) END, failing_since = CASE WHEN $8 THEN NULL ELSE failing_since END, version = version + 1
+WHERE id = $1 RETURNING ` + webhookColumns
+
+const dueAtOnceSQL = `UPDATE webhook_deliveries SET attempts = 0, next_attempt_at = now() WHERE webhook_id = $1 AND state = 'pending'`
+
+// EditWebhook changes an endpoint, or enables or disables a callback. What waits for an endpoint that is enabled, or that gets
+// another address, is due at once. Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError.
+func (s *Store) EditWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookEdit) (now provision.Webhook, err error) {
+	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		w, err := lockWebhook(ctx, tx, key, version)
+		if err != nil {
+			return err
+		}
+		if w.Kind == provision.WebhookCallback && (edit.URL != nil || edit.EventTypes != nil || edit.Description != nil) {
+			return &provision.StateError{Reason: "webhook " + key.ID + " is the callback_url of orders: it can only be enabled and disabled"}
+		}
+		before := w
+		set(&w.URL, edit.URL)
+		set(&w.EventTypes, edit.EventTypes)
+		set(&w.Description, edit.Description)
+		set(&w.Enabled, edit.Enabled)
+		if w.Enabled {
+			w.DisabledBy, w.DisabledBecause = "", ""
+		} else if before.Enabled {
+			w.DisabledBy, w.DisabledBecause = actor, edit.Reason
+			if w.DisabledBecause == "" {
+				w.DisabledBecause = "no reason was given"
+			}
+		}
+		now = before
+		if w.URL == before.URL && slices.Equal(w.EventTypes, before.EventTypes) && w.Description == before.Description && w.Enabled == before.Enabled {
+			return nil
+		}
+		anew := w.Enabled && (!before.Enabled || w.URL != before.URL)
+		var row webhookRow
+		if err := tx.GetContext(ctx, &row, editWebhookSQL, w.ID, w.URL, textArray(w.EventTypes), w.Description, w.Enabled, w.DisabledBy, w.DisabledBecause, anew); err != nil {
+			return err
+		}
+		now = row.webhook()
+		if !anew {
+			return nil
+		}
+		if _, err := tx.ExecContext(ctx, setBackSQL, w.ID); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, dueAtOnceSQL, w.ID)
+		return err
+	})
+	return now, err
+}
+
+func set[T any](field, to *T) {
+	if to != nil {
+		*field = *to
+	}
+}
+
+// DeleteWebhook deletes an endpoint with its secrets and deliveries. Errors: as EditWebhook.
+func (s *Store) DeleteWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64) error {
+	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		w, err := lockWebhook(ctx, tx, key, version)
+		if err != nil {
+			return err
+		}
+		if w.Kind == provision.WebhookCallback {
+			return &provision.StateError{Reason: "webhook " + key.ID + " is the callback_url of orders: disable it instead"}
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM webhooks WHERE id = $1`, w.ID)
+		return err
+	})
+}
+
+const addSecretSQL = `INSERT INTO webhook_secrets (provider, webhook_id, sealed) VALUES ($1, $2, $3)`
+
+// Of the secrets before, the newest signs for the overlap; one that is older still signs nothing any more.
+const retireSecretsSQL = `
+DELETE FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid AND (expires_at IS NOT NULL OR $3 = 0)`
+
+const overlapSecretSQL = `
+UPDATE webhook_secrets SET expires_at = now() + $3 * interval '1 second' WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid`
+
+// RotateWebhookSecret puts a new secret in front; the one before signs too for the overlap. The id provision.WebhookCallbacks
+// stands for all callbacks. Errors: provision.ErrNotFound; a *provision.StateError for a single callback, which has no secret of its own.
+func (s *Store) RotateWebhookSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error {
+	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		var id *string // of all callbacks
+		if key.ID != provision.WebhookCallbacks {
+			w, err := lockWebhook(ctx, tx, key, 0)
+			if err != nil {
+				return err
+			}
+			if w.Kind == provision.WebhookCallback {
+				return &provision.StateError{Reason: "webhook " + key.ID + " is the callback_url of orders: rotate the secret of all callbacks"}
+			}
+			id = &w.ID
+		} else if _, err := tx.ExecContext(ctx, `SELECT 1 FROM providers WHERE id = $1 FOR NO KEY UPDATE`, key.Provider); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, retireSecretsSQL, key.Provider, id, int64(overlap.Seconds())); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, overlapSecretSQL, key.Provider, id, int64(overlap.Seconds())); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, addSecretSQL, key.Provider, id, sealed)
+		return err
+	})
+}
+
+const callbackSecretSQL = `
+SELECT (SELECT created_at FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NULL AND expires_at IS NULL) AS created_at,
+       (SELECT expires_at FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NULL AND expires_at > now()) AS older_expires,
+       (SELECT count(*) FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
+        WHERE w.provider = $1 AND w.kind = 'callback' AND w.enabled AND d.state = 'pending') AS held`
+
+// CallbackSecret tells what is known of the secret of a provider's callbacks.
+func (s *Store) CallbackSecret(ctx context.Context, provider string) (view provision.WebhookSecretView, err error) {
+	if err = s.db.GetContext(ctx, &view, callbackSecretSQL, provider); view.CreatedAt != nil {
+		view.Held = 0
+	}
+	return view, err
+}
+
+const testEventSQL = `SELECT emit_event($1, $2, $3, jsonb_build_object('webhook_id', $3::text))`
+
+// TestWebhook has a test event sent to an endpoint. Errors: provision.ErrNotFound, a *provision.StateError.
+func (s *Store) TestWebhook(ctx context.Context, actor string, key provision.WebhookKey) error {
+	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		w, err := lockWebhook(ctx, tx, key, 0)
+		if err != nil {
+			return err
+		}
+		if err := sendable(w); err != nil {
+			return err
+		}
+		if w.Kind == provision.WebhookCallback {
+			return &provision.StateError{Reason: "webhook " + key.ID + " is the callback_url of orders: it hears of those orders only"}
+		}
+		_, err = tx.ExecContext(ctx, testEventSQL, key.Provider, provision.EventWebhookTest, key.ID)
+		return err
+	})
+}
+
+func sendable(w provision.Webhook) error {
+	if !w.Enabled {
+		return &provision.StateError{Reason: "webhook " + w.ID + " is disabled: enable it first"}
+	}
+	return nil
+}

@@ -1,0 +1,318 @@
+package postgres_test
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
+	"quartermaster/internal/provision"
+)
+
+func addWebhook(t *testing.T, store *postgres.Store, types ...string) provision.WebhookKey {
+	t.Helper()
+	w, err := store.AddWebhook(t.Context(), "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/" + uuid.NewString(), EventTypes: types}, []byte("sealed"))
+	require.NoError(t, err)
+	return provision.WebhookKey{Provider: "acme", ID: w.ID}
+}
+
+// told are the subjects of the deliveries of a webhook in a state, oldest first.
+func told(t *testing.T, store *postgres.Store, key provision.WebhookKey, state provision.DeliveryState) (subjects []string) {
+	t.Helper()
+	found, err := store.Deliveries(t.Context(), key, provision.DeliveryFilter{State: state, Limit: 100})
+	require.NoError(t, err)
+	for i := len(found) - 1; i >= 0; i-- {
+		subjects = append(subjects, found[i].Subject)
+	}
+	return subjects
+}
+
+func next(t *testing.T, store *postgres.Store, key provision.WebhookKey) provision.NextDelivery {
+	t.Helper()
+	n, err := store.NextDelivery(t.Context(), key)
+	require.NoError(t, err)
+	return n
+}
+
+var (
+	taken   = provision.AttemptOutcome{Attempt: provision.Attempt{At: time.Now(), StatusCode: 204, TookMS: 3}}
+	refused = provision.AttemptOutcome{Attempt: provision.Attempt{At: time.Now(), StatusCode: 500, Error: "500"}}
+)
+
+func retried(in time.Duration) provision.AttemptOutcome { o := refused; o.RetryIn = &in; return o }
+
+func record(t *testing.T, store *postgres.Store, key provision.WebhookKey, outcome provision.AttemptOutcome) string {
+	t.Helper()
+	id := next(t, store, key).ID
+	require.NotEmpty(t, id)
+	require.NoError(t, store.RecordAttempt(t.Context(), key, id, outcome))
+	return id
+}
+
+func TestAnEndpointHearsOfItsTypesFromItsCreationOn(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	emit(t, db, "acme", "stock.low", "before")
+	all, stock, low := addWebhook(t, store), addWebhook(t, store, "stock.*"), addWebhook(t, store, "stock.low", "order.completed")
+	emit(t, db, "acme", "stock.low", "1")
+	emit(t, db, "acme", "stock.empty", "2")
+	emit(t, db, "acme", "stocks.low", "3")
+	emit(t, db, "other", "stock.low", "4")
+	require.NoError(t, store.TestWebhook(ctx, "test", low))
+	due, err := store.DueWebhooks(ctx, "")
+	require.NoError(t, err)
+	require.ElementsMatch(t, []provision.WebhookKey{all, stock, low}, due)
+	require.Equal(t, []string{"1", "2", "3"}, told(t, store, all, ""))
+	require.Equal(t, []string{"1", "2"}, told(t, store, stock, ""))
+	require.Equal(t, []string{"1", low.ID}, told(t, store, low, ""), "a test goes to its endpoint only, whatever that listens to")
+	due, err = store.DueWebhooks(ctx, "other")
+	require.NoError(t, err)
+	require.Empty(t, due)
+}
+
+func TestTheOldestUndeliveredEventBlocksTheOthers(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	key := addWebhook(t, store)
+	for _, subject := range []string{"1", "2", "3"} {
+		emit(t, db, "acme", "stock.low", subject)
+	}
+	first := record(t, store, key, retried(time.Hour))
+	n := next(t, store, key)
+	require.Equal(t, first, n.ID)
+	require.InDelta(t, time.Hour.Seconds(), n.Wait.Seconds(), 60)
+	due, err := store.DueWebhooks(ctx, "acme")
+	require.NoError(t, err)
+	require.Empty(t, due, "its workflow has a timer")
+	_, err = store.Sending(ctx, key, first)
+	require.ErrorIs(t, err, provision.ErrConflict, "an attempt that is repeated does not send before its time")
+
+	_, err = store.ResendDelivery(ctx, "test", key, first) // retry now
+	require.NoError(t, err)
+	require.Zero(t, next(t, store, key).Wait)
+	record(t, store, key, refused) // the last attempt of the schedule
+	require.Equal(t, []string{"1"}, told(t, store, key, provision.DeliveryFailed))
+	record(t, store, key, taken)
+	record(t, store, key, taken)
+	require.Empty(t, next(t, store, key))
+	require.Equal(t, []string{"2", "3"}, told(t, store, key, provision.DeliveryDelivered))
+	_, err = store.Sending(ctx, key, first)
+	require.ErrorIs(t, err, provision.ErrConflict)
+
+	_, err = store.ResendDelivery(ctx, "test", key, first)
+	require.NoError(t, err)
+	sending, err := store.Sending(ctx, key, first)
+	require.NoError(t, err)
+	require.Equal(t, "1", sending.Event.Subject)
+	require.Zero(t, sending.Attempts, "a resend begins the schedule again")
+	require.NoError(t, store.RecordAttempt(ctx, key, first, taken))
+	d, attempts, err := store.Delivery(ctx, key, first)
+	require.NoError(t, err)
+	require.Equal(t, provision.DeliveryDelivered, d.State)
+	require.Len(t, attempts, 3)
+	require.Equal(t, 500, attempts[0].StatusCode)
+	require.Equal(t, sending.Event.ID, d.EventID)
+}
+
+func TestAWebhookThatWantsNothingOrFailsForDaysIsDisabled(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	gone, dead, watcher := addWebhook(t, store, "stock.*"), addWebhook(t, store, "stock.*"), addWebhook(t, store, "webhook.*")
+	emit(t, db, "acme", "stock.low", "1")
+	emit(t, db, "acme", "stock.low", "2")
+	outcome := refused
+	outcome.Gone, outcome.StatusCode, outcome.Error = true, 410, "410"
+	record(t, store, gone, outcome)
+	record(t, store, dead, refused)
+	db.MustExec(`UPDATE webhooks SET failing_since = failing_since - interval '5 days'`)
+	record(t, store, dead, refused)
+	for key, reason := range map[provision.WebhookKey]string{gone: "410", dead: "last 5 days"} {
+		w, err := store.Webhook(ctx, key)
+		require.NoError(t, err)
+		require.False(t, w.Enabled)
+		require.Contains(t, w.DisabledBecause, reason)
+		require.Empty(t, next(t, store, key))
+	}
+	due, err := store.DueWebhooks(ctx, "")
+	require.NoError(t, err)
+	require.Equal(t, []provision.WebhookKey{watcher}, due)
+	require.ElementsMatch(t, []string{gone.ID, dead.ID}, told(t, store, watcher, ""))
+
+	var forbidden *provision.StateError
+	require.ErrorAs(t, store.TestWebhook(ctx, "test", gone), &forbidden)
+	emit(t, db, "acme", "stock.low", "3")
+	yes := true
+	_, err = store.EditWebhook(ctx, "test", gone, 0, provision.WebhookEdit{Enabled: &yes})
+	require.NoError(t, err)
+	record(t, store, gone, taken)
+	record(t, store, gone, taken)
+	record(t, store, gone, taken)
+	require.Equal(t, []string{"1", "2", "3"}, told(t, store, gone, provision.DeliveryDelivered), "what happened meanwhile comes later, nothing is lost")
+}
+
+func TestTheCallbackOfAnOrderHearsOfItsOrdersOnlyAndWaitsForTheSecret(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	for id, url := range map[string]string{"o-1": "https://a.example/x", "o-2": "https://b.example/x", "o-3": "https://a.example/x", "o-4": ""} {
+		o := order(id, "")
+		o.Request.CallbackURL = url
+		_, err := store.OpenOrder(ctx, o)
+		require.NoError(t, err)
+		_, err = store.OpenOrder(ctx, o)
+		require.NoError(t, err, "a repeat makes no second callback")
+	}
+	emit(t, db, "acme", "stock.low", "o-1")
+	callbacks, err := store.Webhooks(ctx, "acme", nil, 10)
+	require.NoError(t, err)
+	require.Len(t, callbacks, 2)
+	due, err := store.DueWebhooks(ctx, "")
+	require.NoError(t, err)
+	require.Empty(t, due, "nothing leaves unsigned")
+	secret, err := store.CallbackSecret(ctx, "acme")
+	require.NoError(t, err)
+	require.Nil(t, secret.CreatedAt)
+	require.Equal(t, int64(3), secret.Held)
+
+	all := provision.WebhookKey{Provider: "acme", ID: provision.WebhookCallbacks}
+	require.NoError(t, store.RotateWebhookSecret(ctx, "test", all, []byte("s"), time.Hour))
+	due, err = store.DueWebhooks(ctx, "")
+	require.NoError(t, err)
+	require.Len(t, due, 2)
+	for _, w := range callbacks {
+		key := provision.WebhookKey{Provider: "acme", ID: w.ID}
+		wanted := map[string][]string{"https://a.example/x": {"o-1", "o-3"}, "https://b.example/x": {"o-2"}}[w.URL]
+		require.ElementsMatch(t, wanted, told(t, store, key, ""))
+		var forbidden *provision.StateError
+		require.ErrorAs(t, store.DeleteWebhook(ctx, "test", key, 0), &forbidden)
+		require.ErrorAs(t, store.RotateWebhookSecret(ctx, "test", key, []byte("s"), 0), &forbidden)
+	}
+
+	// What happens while a callback is disabled comes when it is enabled again.
+	key, no, yes := provision.WebhookKey{Provider: "acme", ID: callbacks[0].ID}, false, true
+	for next(t, store, key).ID != "" {
+		record(t, store, key, taken)
+	}
+	_, err = store.EditWebhook(ctx, "test", key, 0, provision.WebhookEdit{Enabled: &no})
+	require.NoError(t, err)
+	o := order("o-5", "")
+	o.Request.CallbackURL = callbacks[0].URL
+	_, err = store.OpenOrder(ctx, o)
+	require.NoError(t, err)
+	for range 2 {
+		due, err = store.DueWebhooks(ctx, "")
+		require.NoError(t, err)
+		require.NotContains(t, due, key)
+	}
+	_, err = store.EditWebhook(ctx, "test", key, 0, provision.WebhookEdit{Enabled: &yes})
+	require.NoError(t, err)
+	due, err = store.DueWebhooks(ctx, "")
+	require.NoError(t, err)
+	require.Contains(t, due, key)
+	require.Equal(t, []string{"o-5"}, told(t, store, key, provision.DeliveryPending))
+}
+
+func TestTwoSecretsSignAfterARotationAndNeverThree(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	key := addWebhook(t, store)
+	emit(t, db, "acme", "stock.low", "1")
+	secrets := func() (texts []string) {
+		sending, err := store.Sending(ctx, key, next(t, store, key).ID)
+		require.NoError(t, err)
+		for _, sealed := range sending.Sealed {
+			texts = append(texts, string(sealed))
+		}
+		return texts
+	}
+	require.Equal(t, []string{"sealed"}, secrets())
+	require.NoError(t, store.RotateWebhookSecret(ctx, "test", key, []byte("second"), time.Hour))
+	require.Equal(t, []string{"second", "sealed"}, secrets())
+	require.NoError(t, store.RotateWebhookSecret(ctx, "test", key, []byte("third"), time.Hour))
+	require.Equal(t, []string{"third", "second"}, secrets())
+	require.NoError(t, store.RotateWebhookSecret(ctx, "test", key, []byte("fourth"), 0))
+	require.Equal(t, []string{"fourth"}, secrets())
+	require.ErrorIs(t, store.RotateWebhookSecret(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, []byte("x"), 0), provision.ErrNotFound)
+}
+
+func TestEndedDeliveriesAreForgottenInTime(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	key := addWebhook(t, store)
+	for _, subject := range []string{"delivered", "failed", "pending"} {
+		emit(t, db, "acme", "stock.low", subject)
+	}
+	record(t, store, key, taken)
+	record(t, store, key, refused)
+	require.NotEmpty(t, next(t, store, key))
+	db.MustExec(`ALTER TABLE events DISABLE TRIGGER events_append_only`)
+	db.MustExec(`UPDATE events SET at = at - interval '91 days'`)
+	db.MustExec(`UPDATE webhook_deliveries SET ended_at = ended_at - interval '31 days'`)
+	_, err := store.PurgeEvents(ctx, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"failed", "pending"}, told(t, store, key, ""))
+	db.MustExec(`UPDATE webhook_deliveries SET ended_at = ended_at - interval '60 days'`)
+	_, err = store.PurgeEvents(ctx, 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"pending"}, told(t, store, key, ""))
+	require.Equal(t, []string{"pending"}, subjectsOf(t, db), "an event stays while a delivery needs it")
+}
+
+func subjectsOf(t *testing.T, db *sqlx.DB) (subjects []string) {
+	t.Helper()
+	require.NoError(t, db.Select(&subjects, `SELECT subject FROM events ORDER BY seq`))
+	return subjects
+}
+
+func TestAHintComesWithTheEvent(t *testing.T) {
+	t.Parallel()
+	url := pgtest.URL(t)
+	db, err := postgres.Open(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	for _, provider := range []string{"acme", "other"} {
+		require.NoError(t, postgres.New(db).AddProvider(t.Context(), provider, provider))
+	}
+	hints := postgres.ListenEvents(t.Context(), url, slog.New(slog.DiscardHandler))
+	mine, cancel := hints.Subscribe("acme")
+	all, cancelAll := hints.Subscribe("")
+	require.Eventually(t, func() bool { // until it listens
+		emit(t, db, "acme", "stock.low", "1")
+		return len(mine) == 1 && len(all) > 0
+	}, 20*time.Second, 10*time.Millisecond)
+	cancelAll()
+	require.Equal(t, "acme", <-mine)
+	emit(t, db, "other", "stock.low", "1")
+	emit(t, db, "acme", "stock.low", "1")
+	require.Equal(t, "acme", <-mine)
+	cancel()
+}
+
+func TestAReplaySendsEverythingAgainSinceATime(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	emit(t, db, "acme", "stock.low", "long ago")
+	var since time.Time
+	emit(t, db, "acme", "stock.low", "before the endpoint")
+	require.NoError(t, db.Get(&since, `SELECT at FROM events WHERE subject = 'before the endpoint'`))
+	key := addWebhook(t, store, "stock.*")
+	for _, subject := range []string{"delivered", "failed", "pending"} {
+		emit(t, db, "acme", "stock.low", subject)
+	}
+	record(t, store, key, taken)
+	record(t, store, key, refused)
+	require.NoError(t, store.ReplayWebhook(ctx, "test", key, time.Now().Add(time.Hour)))
+	require.Equal(t, []string{"pending"}, told(t, store, key, provision.DeliveryPending), "nothing has happened since")
+	require.NoError(t, store.ReplayWebhook(ctx, "test", key, since))
+	require.NotEmpty(t, next(t, store, key))
+	require.Equal(t, []string{"before the endpoint", "delivered", "failed", "pending"}, told(t, store, key, provision.DeliveryPending))
+	for range 4 {
+		record(t, store, key, taken)
+	}
+	require.Empty(t, next(t, store, key))
+	require.ErrorIs(t, store.ReplayWebhook(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, since), provision.ErrNotFound)
+}

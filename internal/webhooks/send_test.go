@@ -1,0 +1,107 @@
+package webhooks
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+var event = provision.Event{ID: "0b9c5c1e-5b1f-4d2b-9d07-3f6a3f0e6f0a", Type: "order.completed", At: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), Data: []byte(`{"order_id":"o-1"}`)}
+
+// send makes one attempt at a receiver.
+func send(t *testing.T, attempts int, secrets []string, receiver http.HandlerFunc) provision.AttemptOutcome {
+	t.Helper()
+	server := httptest.NewServer(receiver)
+	defer server.Close()
+	sender := NewSender(Policy{Loopback: true}, []time.Duration{time.Second, time.Minute}, func() float64 { return 0.5 })
+	outcome, err := sender.Send(t.Context(), provision.Sending{Webhook: provision.Webhook{URL: server.URL + "/x?token=hush"}, Event: event, Attempts: attempts}, secrets)
+	require.NoError(t, err)
+	require.NotContains(t, outcome.Error, "hush")
+	return outcome
+}
+
+func TestAMessageIsSignedWithEverySecretAsTheStandardSays(t *testing.T) {
+	t.Parallel()
+	newer, older := NewSecret(), NewSecret()
+	require.NotEqual(t, newer, older)
+	outcome := send(t, 0, []string{newer, older}, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		for _, secret := range []string{newer, older} {
+			verifier, err := standardwebhooks.NewWebhook(secret)
+			if err != nil || verifier.Verify(body, r.Header) != nil {
+				w.WriteHeader(http.StatusUnauthorized)
+			}
+		}
+		stranger, err := standardwebhooks.NewWebhook(NewSecret())
+		if err != nil || stranger.Verify(body, r.Header) == nil || len(strings.Fields(r.Header.Get("webhook-signature"))) != 2 {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		if r.Header.Get("webhook-id") != event.ID || string(body) != `{"type":"order.completed","timestamp":"2026-11-22T10:00:00Z","data":{"order_id":"o-1"}}` {
+			w.WriteHeader(http.StatusTeapot)
+		}
+	})
+	require.Empty(t, outcome.Error)
+	require.Equal(t, http.StatusOK, outcome.StatusCode)
+	require.Nil(t, outcome.RetryIn)
+}
+
+func TestWhatIsNotTakenIsTriedAgainUntilTheScheduleEnds(t *testing.T) {
+	t.Parallel()
+	down := func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no\x00\x1b[31m"+strings.Repeat("ä", 9000), http.StatusBadGateway)
+	}
+	for attempts, wait := range []time.Duration{1050 * time.Millisecond, 63 * time.Second} {
+		outcome := send(t, attempts, []string{NewSecret()}, down)
+		require.Equal(t, wait, *outcome.RetryIn)
+		require.Equal(t, "the receiver answered 502 Bad Gateway", outcome.Error)
+		require.LessOrEqual(t, len([]rune(outcome.Answer)), keptAnswer)
+		require.NotContains(t, outcome.Answer, "\x00")
+		require.NotContains(t, outcome.Answer, "\x1b")
+	}
+	require.Nil(t, send(t, 2, []string{NewSecret()}, down).RetryIn)
+	require.True(t, send(t, 0, []string{NewSecret()}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }).Gone)
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	outcome := send(t, 0, []string{NewSecret()}, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+	})
+	require.Equal(t, http.StatusTemporaryRedirect, outcome.StatusCode)
+	require.Contains(t, outcome.Error, "redirects are not followed")
+	require.NotNil(t, outcome.RetryIn)
+}
+
+func TestWhereNobodyMayGoNothingIsSent(t *testing.T) {
+	t.Parallel()
+	sender := NewSender(Policy{}, nil, func() float64 { return 0 })
+	for url, wanted := range map[string]string{"https://127.0.0.1:1/": "not a public one", "https://[::1]/": "not a public one"} {
+		outcome, err := sender.Send(t.Context(), provision.Sending{Webhook: provision.Webhook{URL: url}, Event: event}, []string{NewSecret()})
+		require.NoError(t, err)
+		require.Contains(t, outcome.Error, wanted, url)
+		require.Zero(t, outcome.StatusCode)
+	}
+	closed := httptest.NewServer(http.NotFoundHandler())
+	closed.Close()
+	outcome, err := NewSender(Policy{Loopback: true}, nil, func() float64 { return 0 }).Send(t.Context(), provision.Sending{Webhook: provision.Webhook{URL: closed.URL}, Event: event}, []string{NewSecret()})
+	require.NoError(t, err)
+	require.Contains(t, outcome.Error, "no connection could be made")
+}
+
+func TestASecretThatIsNoneIsOurFault(t *testing.T) {
+	t.Parallel()
+	_, err := NewSender(Policy{Loopback: true}, nil, nil).Send(t.Context(), provision.Sending{Webhook: provision.Webhook{URL: "http://127.0.0.1:1"}, Event: event}, []string{"whsec_%%hush"})
+	require.ErrorContains(t, err, "whsec_<base64>")
+	require.NotContains(t, err.Error(), "hush")
+}
