@@ -37,9 +37,11 @@ type contract struct {
 // operation is one operation of the document.
 type operation struct {
 	*openapi3.Operation
-	route   *routers.Route
-	public  bool // needs no API key
-	claimed bool // has a route
+	route     *routers.Route
+	public    bool   // needs no API key
+	claimed   bool   // has a route
+	mediaType string // of the body; empty: it takes none
+	maxBytes  int64  // of a body that is a file; 0: it is not, bodyLimit holds
 }
 
 func loadContract() (*contract, error) {
@@ -58,14 +60,35 @@ func loadContract() (*contract, error) {
 		for method, op := range item.Operations() {
 			checked := *op
 			checked.Security = nil // authenticate sees to it
-			c.operations[method+" "+echoPath(path)] = &operation{
+			described := &operation{
 				Operation: op,
 				route:     &routers.Route{Spec: checkedAs, Path: path, PathItem: item, Method: method, Operation: &checked},
 				public:    op.Security != nil && len(*op.Security) == 0,
 			}
+			if described.mediaType, described.maxBytes, err = bodyOf(op); err != nil {
+				return nil, fmt.Errorf("openapi.yaml: %s %s: %w", method, path, err)
+			}
+			c.operations[method+" "+echoPath(path)] = described
 		}
 	}
 	return c, nil
+}
+
+// bodyOf is the one media type of an operation's body and, for a file, how many bytes it may have (x-max-bytes).
+func bodyOf(op *openapi3.Operation) (mediaType string, maxBytes int64, err error) {
+	if op.RequestBody == nil {
+		return "", 0, nil
+	}
+	if len(op.RequestBody.Value.Content) != 1 {
+		return "", 0, errors.New("its body needs exactly one media type")
+	}
+	for mediaType = range op.RequestBody.Value.Content {
+	}
+	most, _ := op.RequestBody.Value.Extensions["x-max-bytes"].(float64)
+	if maxBytes = int64(most); (mediaType == echo.MIMEApplicationJSON) != (maxBytes == 0) {
+		return "", 0, fmt.Errorf("x-max-bytes is for a body that is no JSON, and %s needs it", mediaType)
+	}
+	return mediaType, maxBytes, nil
 }
 
 // echoPath writes {order_id} as :order_id.
@@ -100,17 +123,22 @@ func (s *server) checkRequest(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			var body []byte
-			if op.RequestBody != nil {
-				var err error
-				if body, err = readJSON(c.Request(), op.RequestBody.Value.Required); err != nil {
-					return err
-				}
+			var err error
+			switch {
+			case op.maxBytes > 0:
+				err = openFile(c, op)
+			case op.RequestBody != nil:
+				body, err = readJSON(c.Request(), op.RequestBody.Value.Required)
+			}
+			if err != nil {
+				return err
 			}
 			input := &openapi3filter.RequestValidationInput{
 				Request:    c.Request(),
 				PathParams: map[string]string{},
 				Route:      op.route,
-				Options:    &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true, KeepValidatedValue: true},
+				Options: &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true, KeepValidatedValue: true,
+					ExcludeRequestBody: op.maxBytes > 0}, // a file is read once, by its handler
 			}
 			for i, name := range c.ParamNames() {
 				raw := c.ParamValues()[i]
@@ -165,22 +193,17 @@ func refusal(found []finding, next echo.HandlerFunc, c echo.Context) error {
 // readJSON reads the body once, checks that it is JSON, and puts it back. A body that is not required may be empty, whatever
 // type it is said to be of; then nil is returned.
 func readJSON(r *http.Request, required bool) ([]byte, error) {
-	body, err := io.ReadAll(r.Body)
+	body, err := readBody(r.Context(), r.Body)
 	if err != nil {
-		var tooLarge *echo.HTTPError
-		if errors.As(err, &tooLarge) || r.Context().Err() != nil {
-			return nil, err
-		}
-		return nil, problem(codeBadRequest, "the body ended too early: send it again").because(err)
+		return nil, err
 	}
 	empty := len(bytes.TrimSpace(body)) == 0
 	if empty && !required {
 		r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0
 		return nil, nil
 	}
-	declared := r.Header.Get(echo.HeaderContentType)
-	if mediaType, _, err := mime.ParseMediaType(declared); err != nil || mediaType != echo.MIMEApplicationJSON {
-		return nil, problem(codeUnsupportedMediaType, "Content-Type is %q: send application/json", declared)
+	if err := mustBe(r, echo.MIMEApplicationJSON); err != nil {
+		return nil, err
 	}
 	switch {
 	case empty:
@@ -200,6 +223,47 @@ func readJSON(r *http.Request, required bool) ([]byte, error) {
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	r.ContentLength = int64(len(body))
 	return body, nil
+}
+
+// readBody reads the body, of which the limit is set already.
+func readBody(ctx context.Context, body io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(body)
+	if err == nil {
+		return text, nil
+	}
+	var tooLarge *echo.HTTPError
+	var fileTooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) || errors.As(err, &fileTooLarge) || ctx.Err() != nil {
+		return nil, err
+	}
+	return nil, problem(codeBadRequest, "the body ended too early: send it again").because(err)
+}
+
+// mustBe refuses a body that is declared as something else.
+func mustBe(r *http.Request, mediaType string) error {
+	declared := r.Header.Get(echo.HeaderContentType)
+	got, _, err := mime.ParseMediaType(declared)
+	if err != nil || got != mediaType {
+		return problem(codeUnsupportedMediaType, "Content-Type is %q: send %s", declared, mediaType)
+	}
+	return nil
+}
+
+// openFile readies a body that is a file for its handler, which reads it.
+func openFile(c echo.Context, op *operation) error {
+	r := c.Request()
+	if err := mustBe(r, op.mediaType); err != nil {
+		return err
+	}
+	_, parameters, _ := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)) // it can be parsed
+	if charset, given := parameters["charset"]; given && !strings.EqualFold(charset, "utf-8") {
+		return problem(codeUnsupportedMediaType, "the charset is %q: send UTF-8", charset)
+	}
+	if r.ContentLength > op.maxBytes {
+		return &http.MaxBytesError{Limit: op.maxBytes}
+	}
+	r.Body = http.MaxBytesReader(c.Response(), r.Body, op.maxBytes)
+	return nil
 }
 
 // finding is a wrong field and whether its shape is wrong (missing, of another type, unknown): then no rule about its

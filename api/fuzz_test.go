@@ -2,6 +2,9 @@ package api
 
 import (
 	"bytes"
+	"cmp"
+	"context"
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +24,7 @@ import (
 	"pgregory.net/rapid"
 
 	"quartermaster/internal/provision"
+	"quartermaster/internal/stockcsv"
 )
 
 // call is one request that the fuzzer sends.
@@ -45,6 +49,9 @@ type fuzzer struct {
 	seen     map[string]map[int]int // answers by operation and status
 }
 
+// fuzzedImport is an import that the requests hit.
+var fuzzedImport = provision.ImportKey{Provider: "acme", ID: "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c11"}
+
 func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	c, err := loadContract()
 	require.NoError(t, err)
@@ -65,6 +72,12 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 		a.Status, a.ExternalID, a.AddedAt, a.StatusSince, a.Version = status, newExternalID(), now.Add(time.Duration(i)*time.Minute), now, 1
 		w.store.accounts = append(w.store.accounts, a)
 	}
+	if _, err := w.store.Import(context.Background(), fuzzedImport); errors.Is(err, provision.ErrNotFound) {
+		file := csvFile("777788880001", "777788880002") + "x\n"
+		_, err := w.store.CreateImport(context.Background(), provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file), Rows: 3, NextOffset: int64(len(stockcsv.Template())), NextLine: 2})
+		require.NoError(t, err)
+		require.NoError(t, w.workflows.ImportKept(context.Background(), fuzzedImport))
+	}
 	f := &fuzzer{
 		contract: c,
 		names:    slices.Sorted(maps.Keys(c.operations)),
@@ -76,7 +89,8 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 			"role_arn": {"arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::111122223330:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
 			"aws_contact_name": {"Anna"}, "root_email": {"a@b.example"}, "name": {"Anna"}, "title": {"Boss"}, "email": {"a@b.example"}, "phone": {"+46 8 1"},
 			"If-Match": {"*", "*", `"1"`, `"999"`}, "reason": {"because", strings.Repeat("r", 500)},
-			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"})},
+			"import_id": {fuzzedImport.ID, fuzzedImport.ID, fuzzedImport.ID, "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c12"}, "dry_run": {"true", "false"},
+			"cursor": {*encodeCursor(provision.ResultCursor{Line: 2}), *encodeCursor(provision.ImportCursor{StartedAt: now, ID: fuzzedImport.ID}), *encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"})},
 		},
 	}
 	return f
@@ -87,7 +101,7 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 	return rapid.Custom(func(t *rapid.T) call {
 		name := rapid.SampledFrom(f.names).Draw(t, "operation")
 		op := f.contract.operations[name]
-		c := call{op: op, method: op.route.Method, params: map[string]string{}, headers: map[string]string{}, contentType: "application/json"}
+		c := call{op: op, method: op.route.Method, params: map[string]string{}, headers: map[string]string{}, contentType: cmp.Or(op.mediaType, "application/json")}
 		c.auth = rapid.SampledFrom(f.keys).Draw(t, "key")
 		path := op.route.Path
 		for _, p := range op.route.PathItem.Parameters {
@@ -118,11 +132,15 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 			c.target += "?" + query.Encode()
 		}
 		if op.RequestBody != nil {
-			body := f.value(t, "", op.RequestBody.Value.Content["application/json"].Schema.Value)
-			for range rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3}).Draw(t, "spoilt fields") {
-				body = f.spoil(t, body)
+			if op.maxBytes > 0 {
+				c.body = f.file(t)
+			} else {
+				body := f.value(t, "", op.RequestBody.Value.Content[op.mediaType].Schema.Value)
+				for range rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3}).Draw(t, "spoilt fields") {
+					body = f.spoil(t, body)
+				}
+				c.body, _ = json.Marshal(body)
 			}
-			c.body, _ = json.Marshal(body)
 			if !op.RequestBody.Value.Required && oneIn(t, 3, "no body") {
 				c.body = nil
 			}
@@ -136,13 +154,43 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 			}
 		}
 		if oneIn(t, 20, "content type") {
-			c.contentType = rapid.SampledFrom([]string{"", "text/plain", "application/xml", "application/json; charset=utf-8", "application/json;"}).Draw(t, "type")
+			c.contentType = rapid.SampledFrom([]string{"", "text/plain", "application/xml", "application/json; charset=utf-8", "application/json;", "text/csv; charset=latin1"}).Draw(t, "type")
 		}
 		if oneIn(t, 30, "method") {
 			c.method = rapid.SampledFrom([]string{http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodHead, http.MethodGet, http.MethodPost}).Draw(t, "other method")
 		}
 		return c
 	})
+}
+
+// file draws a CSV file of accounts: good rows, rows of junk, and now and then a header of junk.
+func (f *fuzzer) file(t *rapid.T) []byte {
+	var text bytes.Buffer
+	out := csv.NewWriter(&text)
+	out.Comma = rapid.SampledFrom([]rune{',', ',', ';', '\t'}).Draw(t, "separator")
+	header := rapid.Permutation(stockcsv.Required).Draw(t, "header")
+	if oneIn(t, 8, "a spoilt header") {
+		header = append(header[rapid.IntRange(0, 2).Draw(t, "columns less"):], rapid.SampledFrom(append(stockcsv.Exported, "junk")).Draw(t, "a column more"))
+	}
+	_ = out.Write(header) // to memory
+	schema := f.contract.doc.Components.Schemas["NewAccount"].Value
+	for range rapid.IntRange(0, 5).Draw(t, "rows") {
+		row := make([]string, len(header))
+		for i, column := range header {
+			property := schema.Properties[cmp.Or(map[string]string{stockcsv.AccountID: "id"}[column], column)]
+			if property == nil || oneIn(t, 20, "a cell of junk") {
+				row[i] = rapid.String().Draw(t, "cell")
+			} else {
+				row[i] = fmt.Sprint(f.value(t, column, property.Value))
+			}
+		}
+		_ = out.Write(row) // as above
+	}
+	out.Flush()
+	if oneIn(t, 8, "a raw line") {
+		text.WriteString(rapid.StringMatching(`[",;a\n\r]{0,20}`).Draw(t, "line"))
+	}
+	return text.Bytes()
 }
 
 // printable tells whether net/http lets a text through as the value of a header.
@@ -356,6 +404,13 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"returnAccount":     {202, 400, 401, 404, 409, 422},
 		"verifyAccount":     {202, 400, 401, 404, 409},
 		"listAccountEvents": {200, 400, 401, 404},
+
+		"exportAccounts":           {200, 400, 401},
+		"importAccounts":           {202, 400, 401, 415, 422},
+		"listAccountImports":       {200, 400, 401},
+		"getAccountImport":         {200, 400, 401, 404},
+		"listAccountImportResults": {200, 400, 401, 404},
+		"getAccountImportTemplate": {200, 400, 401},
 
 		"revealPassword": {200, 400, 404, 410, 422},
 		"getOpenAPI":     {200},

@@ -391,6 +391,9 @@ type memoryWorkflows struct {
 	asked     int                             // how often anything was wanted of an order, refusals included
 	told      []told                          // what was not refused
 	sweeps    int                             // how often the verification was started
+
+	imports     []provision.ImportKey // whose workflows were started
+	holdImports bool
 }
 
 type startedOrder struct {
