@@ -152,7 +152,7 @@ func (r *Reader) record() (cells []string, row Row, err error) {
 	case errors.Is(err, errRowTooLong) && len(r.lines.row) == 1:
 		cells, message = nil, fmt.Sprintf("the row has more than %d bytes: is a line break missing?", MaxRow)
 	case errors.Is(err, errRowTooLong):
-		message = unclosed
+		cells, message = cells[:len(cells)-1], unclosed // the last one is the open one
 	case errors.As(err, &syntax) && errors.Is(syntax.Err, csv.ErrBareQuote):
 		message = `a quote stands inside the cell: put the whole cell in quotes and write the quote inside twice ("")`
 	case errors.As(err, &syntax) && (len(r.lines.row) > 1 || endsInQuotes(r.lines.row[0].text)):
@@ -164,10 +164,10 @@ func (r *Reader) record() (cells []string, row Row, err error) {
 	case len(cells) != len(r.header.names):
 		message = fmt.Sprintf("the row has %d cells and the header has %d: give every column a cell, an empty one included, and put a value that holds %s in quotes",
 			len(cells), len(r.header.names), r.header.separatorName())
-		if len(r.lines.row) > 1 {
-			message = unclosed
-		}
 		cells = cells[:min(len(cells), len(r.header.names))]
+		if i := slices.IndexFunc(cells, func(cell string) bool { return strings.Contains(cell, "\n") }); i >= 0 {
+			cells, message = cells[:i], unclosed
+		}
 	}
 	row.Line, row.Lines = r.lines.row[0].number, len(r.lines.row)
 	if message == "" {

@@ -168,6 +168,7 @@ func TestAnOpenQuoteTakesNothingWithIt(t *testing.T) {
 	rows := read(t, text.String())
 	require.Len(t, rows, 2000)
 	require.Len(t, faults(rows), 1)
+	require.Contains(t, faults(rows)[0], "2:name:5: a quote opens a cell and is not closed")
 	require.True(t, rows[0].Broken)
 }
 
