@@ -17,7 +17,10 @@ func (s *server) ExportAccounts(ctx context.Context, in ExportAccountsRequestObj
 	e := &accountExport{ctx: ctx, server: s, provider: callerOf(ctx).Provider, filter: provision.AccountFilter{
 		Statuses: value(in.Params.Status), Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment), Model: value(in.Params.Model), Limit: exportPage,
 	}}
-	return e, e.read()
+	if err := e.read(); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // accountExport is an answer of ExportAccounts that holds one page at a time.

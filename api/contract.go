@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -79,11 +80,11 @@ func bodyOf(op *openapi3.Operation) (mediaType string, maxBytes int64, err error
 	if op.RequestBody == nil {
 		return "", 0, nil
 	}
-	if len(op.RequestBody.Value.Content) != 1 {
+	mediaTypes := slices.Collect(maps.Keys(op.RequestBody.Value.Content))
+	if len(mediaTypes) != 1 {
 		return "", 0, errors.New("its body needs exactly one media type")
 	}
-	for mediaType = range op.RequestBody.Value.Content {
-	}
+	mediaType = mediaTypes[0]
 	most, _ := op.RequestBody.Value.Extensions["x-max-bytes"].(float64)
 	if maxBytes = int64(most); (mediaType == echo.MIMEApplicationJSON) != (maxBytes == 0) {
 		return "", 0, fmt.Errorf("x-max-bytes is for a body that is no JSON, and %s needs it", mediaType)

@@ -124,14 +124,7 @@ func (c *importAccountsCommand) work(e *env, store *postgres.Store, now provisio
 		next, faults, err := store.ImportBatch(e.ctx, now.ImportKey, c.ProtectedAccounts)
 		if err != nil {
 			shown.clear()
-			ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 5*time.Second)
-			defer cancel()
-			what := fmt.Sprintf("it broke off after %d of %d rows", now.RowsDone, now.RowsTotal)
-			broke := fmt.Errorf("%s; import the file again, nothing is added twice: %w", what, err)
-			if e.ctx.Err() != nil {
-				broke = fmt.Errorf("%s, because it was interrupted; import the file again, nothing is added twice", what)
-			}
-			return now, errors.Join(broke, store.FailImport(ctx, now.ImportKey, what))
+			return now, c.giveUp(e, store, now, err)
 		}
 		now = next
 		shown.clear()
@@ -149,6 +142,18 @@ func (c *importAccountsCommand) work(e *env, store *postgres.Store, now provisio
 		return now, fmt.Errorf("%d of %d rows are faulty: mend them and import the file again, what is in the pool stays as it is", now.Faulty, now.RowsTotal)
 	}
 	return now, nil
+}
+
+// giveUp ends an import that broke off, and says how to go on.
+func (c *importAccountsCommand) giveUp(e *env, store *postgres.Store, now provision.AccountImport, why error) error {
+	what := fmt.Sprintf("it broke off after %d of %d rows", now.RowsDone, now.RowsTotal)
+	broke := fmt.Errorf("%s; import the file again, nothing is added twice: %w", what, why)
+	if e.ctx.Err() != nil {
+		broke = fmt.Errorf("%s, because it was interrupted; import the file again, nothing is added twice", what)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 5*time.Second)
+	defer cancel()
+	return errors.Join(broke, store.FailImport(ctx, now.ImportKey, what))
 }
 
 func summary(i provision.AccountImport) string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -254,4 +255,39 @@ func TestAFileThatCannotBeReadIsSaidWithItsPlace(t *testing.T) {
 	out, err = call(t, "accounts", "import", name, "--provider=acme", "--database-url="+url)
 	require.NoError(t, err)
 	require.Contains(t, out, "0 rows: 0 added")
+}
+
+// onFirstWrite is the progress of an import, at which somebody interrupts it.
+type onFirstWrite struct{ do func() }
+
+func (w onFirstWrite) Write(p []byte) (int, error) { w.do(); return len(p), nil }
+
+func TestAnImportThatIsInterruptedSaysSoAndIsGivenUp(t *testing.T) {
+	t.Parallel()
+	url, store, _ := setupStock(t)
+	name := filepath.Join(t.TempDir(), "accounts.csv")
+	file, _ := largeFile(name)
+	require.NoError(t, os.WriteFile(name, file, 0o600))
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var out bytes.Buffer
+	err := run(ctx, []string{"accounts", "import", name, "--provider=acme", "--database-url=" + url}, &out, onFirstWrite{interrupt})
+	require.ErrorContains(t, err, "it broke off after 500 of 10000 rows, because it was interrupted")
+	imports, err := store.Imports(t.Context(), "acme", 5, nil)
+	require.NoError(t, err)
+	require.Len(t, imports, 1)
+	require.Equal(t, provision.ImportFailed, imports[0].State)
+	require.Equal(t, 500, imports[0].RowsDone)
+	require.Contains(t, out.String(), "the new accounts are verified within 5 minutes")
+}
+
+func TestATerminalShowsOneLineOfProgress(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	live := progress{out: &out, live: true}
+	live.show(provision.AccountImport{RowsDone: 500, RowsTotal: 900})
+	live.clear()
+	live.show(provision.AccountImport{RowsDone: 900, RowsTotal: 900})
+	require.Equal(t, "500 of 900 rows\r\x1b[K900 of 900 rows", out.String())
+	require.False(t, isTerminal(&out))
 }
