@@ -138,11 +138,11 @@ func TestAFileThatIsNoneIsRefused(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	for name, c := range map[string]struct{ file, field, message string }{
-		"empty":             {"", "", "line 1: the file is empty"},
-		"JSON":              {`{"id":1}`, "", "line 1: the header has a broken quote"},
+		"empty":               {"", "", "line 1: the file is empty"},
+		"JSON":                {`{"id":1}`, "", "line 1: the header has a broken quote"},
 		"a misspelled column": {strings.Replace(csvFile("444455556666"), "role_arn", "role", 1), "role", `unknown: "role" (column 7); missing: role_arn`},
-		"UTF-16":            {"\xff\xfea\x00", "", "line 1: the file is UTF-16"},
-		"too many rows":     {stockcsv.Template() + strings.Repeat("x\n", 10_001), "", "line 10002: the file has more than 10000 rows"},
+		"UTF-16":              {"\xff\xfea\x00", "", "line 1: the file is UTF-16"},
+		"too many rows":       {stockcsv.Template() + strings.Repeat("x\n", 10_001), "", "line 10002: the file has more than 10000 rows"},
 	} {
 		p := readProblem(t, w.upload(w.key, "", c.file), http.StatusUnprocessableEntity, codeInvalid)
 		require.Len(t, *p.Errors, 1, name)
