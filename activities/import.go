@@ -10,6 +10,7 @@ import (
 // ImportProgress is how far an import is. The rows and what is wrong with them stay in our database.
 type ImportProgress struct {
 	State     provision.ImportState `json:"state,omitempty"` // empty: there is no such import, or not yet
+	DryRun    bool                  `json:"dry_run,omitempty"`
 	RowsTotal int                   `json:"rows_total"`
 	RowsDone  int                   `json:"rows_done"`
 	Added     int                   `json:"added"`
@@ -29,7 +30,7 @@ func (a *Activities) ImportRows(ctx context.Context, key provision.ImportKey) (I
 	if errors.Is(err, provision.ErrNotFound) {
 		return ImportProgress{}, nil
 	}
-	return ImportProgress{now.State, now.RowsTotal, now.RowsDone, now.Added, now.Unchanged, now.Faulty}, report(ctx, err, "")
+	return ImportProgress{now.State, now.DryRun, now.RowsTotal, now.RowsDone, now.Added, now.Unchanged, now.Faulty}, report(ctx, err, "")
 }
 
 // FailImport gives an import up. What was added stays.

@@ -3,8 +3,6 @@ package api
 import (
 	"bytes"
 	"cmp"
-	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +22,6 @@ import (
 	"pgregory.net/rapid"
 
 	"quartermaster/internal/provision"
-	"quartermaster/internal/stockcsv"
 )
 
 // call is one request that the fuzzer sends.
@@ -49,9 +46,6 @@ type fuzzer struct {
 	seen     map[string]map[int]int // answers by operation and status
 }
 
-// fuzzedImport is an import that the requests hit.
-var fuzzedImport = provision.ImportKey{Provider: "acme", ID: "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c11"}
-
 func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	c, err := loadContract()
 	require.NoError(t, err)
@@ -72,12 +66,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 		a.Status, a.ExternalID, a.AddedAt, a.StatusSince, a.Version = status, newExternalID(), now.Add(time.Duration(i)*time.Minute), now, 1
 		w.store.accounts = append(w.store.accounts, a)
 	}
-	if _, err := w.store.Import(context.Background(), fuzzedImport); errors.Is(err, provision.ErrNotFound) {
-		file := csvFile("777788880001", "777788880002") + "x\n"
-		_, err := w.store.CreateImport(context.Background(), provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file), Rows: 3, NextOffset: int64(len(stockcsv.Template())), NextLine: 2})
-		require.NoError(t, err)
-		require.NoError(t, w.workflows.ImportKept(context.Background(), fuzzedImport))
-	}
+	keepFuzzedImport(t, w)
 	f := &fuzzer{
 		contract: c,
 		names:    slices.Sorted(maps.Keys(c.operations)),
@@ -161,36 +150,6 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 		}
 		return c
 	})
-}
-
-// file draws a CSV file of accounts: good rows, rows of junk, and now and then a header of junk.
-func (f *fuzzer) file(t *rapid.T) []byte {
-	var text bytes.Buffer
-	out := csv.NewWriter(&text)
-	out.Comma = rapid.SampledFrom([]rune{',', ',', ';', '\t'}).Draw(t, "separator")
-	header := rapid.Permutation(stockcsv.Required).Draw(t, "header")
-	if oneIn(t, 8, "a spoilt header") {
-		header = append(header[rapid.IntRange(0, 2).Draw(t, "columns less"):], rapid.SampledFrom(append(stockcsv.Exported, "junk")).Draw(t, "a column more"))
-	}
-	_ = out.Write(header) // to memory
-	schema := f.contract.doc.Components.Schemas["NewAccount"].Value
-	for range rapid.IntRange(0, 5).Draw(t, "rows") {
-		row := make([]string, len(header))
-		for i, column := range header {
-			property := schema.Properties[cmp.Or(map[string]string{stockcsv.AccountID: "id"}[column], column)]
-			if property == nil || oneIn(t, 20, "a cell of junk") {
-				row[i] = rapid.String().Draw(t, "cell")
-			} else {
-				row[i] = fmt.Sprint(f.value(t, column, property.Value))
-			}
-		}
-		_ = out.Write(row) // as above
-	}
-	out.Flush()
-	if oneIn(t, 8, "a raw line") {
-		text.WriteString(rapid.StringMatching(`[",;a\n\r]{0,20}`).Draw(t, "line"))
-	}
-	return text.Bytes()
 }
 
 // printable tells whether net/http lets a text through as the value of a header.

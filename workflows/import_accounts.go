@@ -35,7 +35,7 @@ func ImportAccounts(ctx workflow.Context, key provision.ImportKey) (activities.I
 			break
 		}
 	}
-	if progress.Added > 0 {
+	if progress.Added > 0 && !progress.DryRun {
 		verifyAdded(ctx)
 	}
 	return progress, nil

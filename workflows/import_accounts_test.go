@@ -22,6 +22,7 @@ var importKey = provision.ImportKey{Provider: "acme", ID: "6f0a9a0e-5f0c-4a43-9a
 // importing is an import of three batches, as a script.
 type importing struct {
 	state    provision.ImportState // empty: the file is not kept
+	dryRun   bool
 	batches  int
 	givenUp  []string
 	verified int
@@ -42,7 +43,7 @@ func setupImport(t *testing.T) (*testsuite.TestWorkflowEnvironment, *importing) 
 			return activities.ImportProgress{State: s.state}, nil
 		}
 		s.batches++
-		p := activities.ImportProgress{State: s.state, RowsTotal: 3, RowsDone: s.batches, Added: s.batches}
+		p := activities.ImportProgress{State: s.state, DryRun: s.dryRun, RowsTotal: 3, RowsDone: s.batches, Added: s.batches}
 		if s.batches == 3 {
 			p.State = provision.ImportCompleted
 		}
@@ -77,6 +78,16 @@ func TestALostSignalOnlyCostsAWait(t *testing.T) {
 	env.ExecuteWorkflow(workflows.ImportAccounts, importKey)
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, 3, s.batches)
+}
+
+func TestADryRunHasNothingVerified(t *testing.T) {
+	t.Parallel()
+	env, s := setupImport(t)
+	s.dryRun = true
+	env.ExecuteWorkflow(workflows.ImportAccounts, importKey)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, 3, s.batches)
+	require.Zero(t, s.verified)
 }
 
 func TestAFileThatWasNeverKeptIsNoImport(t *testing.T) {
