@@ -74,7 +74,7 @@ func (s *Store) importBatch(ctx context.Context, key provision.ImportKey, protec
 		}
 		rest := header.Continue(&keptFile{ctx: ctx, tx: tx, id: key.ID, next: state.Offset}, stockcsv.Place{Offset: state.Offset, Line: state.Line})
 		b := &batch{ctx: ctx, tx: tx, key: key, reader: rest, protected: protected}
-		last, err := b.read()
+		last, err := b.read(now.RowsTotal - now.RowsDone)
 		if err == nil {
 			err = b.judge()
 		}
@@ -140,20 +140,17 @@ type batch struct {
 	outcomes  []provision.RowOutcome // of each row
 }
 
-// read takes the next rows, and tells whether they are the last.
-func (b *batch) read() (last bool, err error) {
-	for len(b.rows) < importBatch {
+// read takes the next rows of those that are left, and tells whether they are the last.
+func (b *batch) read(left int) (last bool, err error) {
+	for range min(left, importBatch) {
 		row, err := b.reader.Next()
-		if errors.Is(err, io.EOF) {
-			return true, nil
-		}
-		if err != nil {
+		if err != nil { // the end too: the rows were counted before the file was kept
 			return false, err
 		}
 		row.Account.Provider = b.key.Provider
 		b.rows, b.ids = append(b.rows, row), append(b.ids, accountNamed(row))
 	}
-	return false, nil
+	return left <= importBatch, nil
 }
 
 func (b *batch) fault(i int, column, format string, args ...any) {
