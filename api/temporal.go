@@ -170,6 +170,7 @@ func (t temporalWorkflows) StartImport(ctx context.Context, key provision.Import
 		ID:                    workflows.ImportWorkflowID(key),
 		TaskQueue:             workflows.TaskQueue,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		TypedSearchAttributes: temporal.NewSearchAttributes(workflows.ProviderKey.ValueSet(key.Provider)),
 		StaticSummary:         "Imports accounts of " + key.Provider,
 		Priority:              temporal.Priority{FairnessKey: key.Provider},
 	}, workflows.ImportAccountsName, key)
