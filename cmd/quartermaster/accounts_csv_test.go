@@ -20,6 +20,7 @@ import (
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
+	"quartermaster/workflows"
 )
 
 // program is the program itself, built once.
@@ -158,6 +159,7 @@ func TestTenThousandRowsWithThirtySevenFaults(t *testing.T) {
 		var stdout, stderr bytes.Buffer
 		var memory int64
 		command := exec.CommandContext(t.Context(), binary, append([]string{"accounts", "import", from, "--provider=acme", "--database-url=" + url, "--protected-accounts=000000020003"}, args...)...)
+		command.Env = append(os.Environ(), "TEMPORAL_ADDRESS=")
 		command.Stdin, command.Stdout = bytes.NewReader(file), &stdout
 		command.Stderr = io.MultiWriter(&stderr, onWrite{func() { memory = max(memory, mostMemory(command.Process.Pid)) }}) // at every sign of progress
 		began := time.Now()
@@ -299,6 +301,37 @@ func TestAnImportThatIsInterruptedSaysSoAndIsGivenUp(t *testing.T) {
 	require.Equal(t, provision.ImportFailed, imports[0].State)
 	require.Equal(t, 500, imports[0].RowsDone)
 	require.Contains(t, out.String(), "the new accounts are verified within 5 minutes")
+}
+
+// Not parallel: Temporal's address comes from the environment, which is the process's.
+func TestAnImportHasItsAccountsVerifiedWhereTemporalIsKnown(t *testing.T) {
+	f, address := setupFrontend(t)
+	url, _, _ := setupStock(t)
+	template, err := call(t, "accounts", "template")
+	require.NoError(t, err)
+	name := filepath.Join(t.TempDir(), "accounts.csv")
+	write := func(i int) {
+		t.Helper()
+		require.NoError(t, os.WriteFile(name, []byte(template+strings.Join(slice(validCells(i))[:7], ",")+"\n"), 0o600))
+	}
+	load := func(args ...string) string {
+		t.Helper()
+		out, err := call(t, append([]string{"accounts", "import", name, "--provider=acme", "--database-url=" + url}, args...)...)
+		require.NoError(t, err)
+		return out
+	}
+	t.Setenv("TEMPORAL_ADDRESS", address)
+	write(1)
+	require.NotContains(t, load("--dry-run"), "verified")
+	require.Contains(t, load(), "the new accounts are being verified\n")
+	require.NotContains(t, load(), "verified", "there is nothing new")
+	require.Len(t, f.signals, 1)
+	require.Equal(t, workflows.VerifyAccountsID, f.signals[0].WorkflowId)
+	require.Equal(t, workflows.SignalAccountsDue, f.signals[0].SignalName)
+
+	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
+	write(2)
+	require.Contains(t, load(), "the new accounts are verified within 5 minutes, while a worker runs")
 }
 
 func TestATerminalShowsOneLineOfProgress(t *testing.T) {

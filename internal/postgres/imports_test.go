@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
+	"pgregory.net/rapid"
 
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
@@ -129,6 +130,45 @@ func TestTheSameFileAgainChangesNothing(t *testing.T) {
 	after := dump(t, db)
 	require.Len(t, after, len(before)+1, "but for the news that it was imported")
 	require.Subset(t, after, before)
+}
+
+// Any accounts that there can be: exported and imported again they are all unchanged.
+func TestWhatIsExportedIsUnchangedWhenItIsImported(t *testing.T) {
+	t.Parallel()
+	ctx, store, _ := setup(t)
+	names := rapid.OneOf(rapid.StringMatching(`'{0,2}[=+@＝＋－＠-][a-z",;' ]{0,10}[a-z"',;]`), rapid.StringN(1, 60, -1)).
+		Filter(func(s string) bool {
+			a := account(1, provision.ModelSPAM)
+			a.Name = s
+			return len(provision.ValidateAccount(a)) == 0
+		})
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		for range rapid.IntRange(1, 3).Draw(rt, "more accounts") {
+			n++
+			a := account(n, rapid.SampledFrom([]provision.Model{provision.ModelSPAM, provision.ModelECAM}).Draw(rt, "model"))
+			a.Name = names.Draw(rt, "name")
+			a.RootEmail = rapid.StringMatching(`[+=-]?[a-z]{1,8}@[a-z]{1,8}\.example`).Draw(rt, "root_email")
+			_, _, err := store.AddAccount(ctx, a, "test")
+			require.NoError(rt, err)
+		}
+		accounts, err := store.Accounts(ctx, "acme", provision.AccountFilter{Limit: 1000})
+		require.NoError(rt, err)
+		var file bytes.Buffer
+		out := stockcsv.NewWriter(&file)
+		for _, a := range accounts {
+			out.Write(a)
+		}
+		require.NoError(rt, out.Flush())
+		rows, first, err := stockcsv.Scan(bytes.NewReader(file.Bytes()))
+		require.NoError(rt, err)
+		i, err := store.CreateImport(ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "test",
+			File: file.Bytes(), Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
+		require.NoError(rt, err)
+		i, messages := finish(t, store, i)
+		require.Empty(rt, messages)
+		require.Equal(rt, []int{len(accounts), 0, len(accounts)}, []int{i.RowsTotal, i.Added, i.Unchanged})
+	})
 }
 
 func TestADryRunWritesNothing(t *testing.T) {
