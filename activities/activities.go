@@ -63,6 +63,10 @@ type Store interface {
 	IsProtected(ctx context.Context, provider, accountID string) (bool, error)
 	WatchStock(ctx context.Context) (provision.StockWatch, error)
 
+	// ImportBatch imports the next rows of an import, and tells how far it is then. Errors: provision.ErrNotFound.
+	ImportBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult, err error)
+	FailImport(ctx context.Context, key provision.ImportKey, reason string) error
+
 	StepStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error
 	StepEnded(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error
 

@@ -1,15 +1,11 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -38,10 +34,12 @@ type contract struct {
 // operation is one operation of the document.
 type operation struct {
 	*openapi3.Operation
-	route   *routers.Route
-	public  bool            // needs no API key
-	scope   provision.Scope // that a key needs; empty when it is public
-	claimed bool            // has a route
+	route     *routers.Route
+	public    bool            // needs no API key
+	scope     provision.Scope // that a key needs; empty when it is public
+	claimed   bool            // has a route
+	mediaType string          // of the body; empty: it takes none
+	maxBytes  int64           // of a body that is a file; 0: it is not, bodyLimit holds
 }
 
 func loadContract() (*contract, error) {
@@ -87,12 +85,16 @@ func contractOf(read document) (_ *contract, err error) {
 			if problem != nil {
 				err = errors.Join(err, fmt.Errorf("openapi.yaml: %s %s: %w", method, path, problem))
 			}
-			c.operations[method+" "+echoPath(path)] = &operation{
+			described := &operation{
 				Operation: op,
 				route:     &routers.Route{Spec: checkedAs, Path: path, PathItem: item, Method: method, Operation: &checked},
 				public:    scope == "",
 				scope:     scope,
 			}
+			if described.mediaType, described.maxBytes, problem = bodyOf(op); problem != nil {
+				err = errors.Join(err, fmt.Errorf("openapi.yaml: %s %s: %w", method, path, problem))
+			}
+			c.operations[method+" "+echoPath(path)] = described
 		}
 	}
 	return c, err
@@ -130,17 +132,22 @@ func (s *server) checkRequest(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			var body []byte
-			if op.RequestBody != nil {
-				var err error
-				if body, err = readJSON(c.Request(), op.RequestBody.Value.Required); err != nil {
-					return err
-				}
+			var err error
+			switch {
+			case op.maxBytes > 0:
+				err = openFile(c, op)
+			case op.RequestBody != nil:
+				body, err = readJSON(c.Request(), op.RequestBody.Value.Required)
+			}
+			if err != nil {
+				return err
 			}
 			input := &openapi3filter.RequestValidationInput{
 				Request:    c.Request(),
 				PathParams: map[string]string{},
 				Route:      op.route,
-				Options:    &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true, KeepValidatedValue: true},
+				Options: &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true, KeepValidatedValue: true,
+					ExcludeRequestBody: op.maxBytes > 0}, // a file is read once, by its handler
 			}
 			for i, name := range c.ParamNames() {
 				raw := c.ParamValues()[i]
@@ -190,46 +197,6 @@ func refusal(found []finding, next echo.HandlerFunc, c echo.Context) error {
 		return invalidFields(append(inBody, inAddress...)...)
 	}
 	return invalidParameters(inAddress...)
-}
-
-// readJSON reads the body once, checks that it is JSON, and puts it back. A body that is not required may be empty, whatever
-// type it is said to be of; then nil is returned.
-func readJSON(r *http.Request, required bool) ([]byte, error) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		var tooLarge *echo.HTTPError
-		if errors.As(err, &tooLarge) || r.Context().Err() != nil {
-			return nil, err
-		}
-		return nil, problem(codeBadRequest, "the body ended too early: send it again").because(err)
-	}
-	empty := len(bytes.TrimSpace(body)) == 0
-	if empty && !required {
-		r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0
-		return nil, nil
-	}
-	declared := r.Header.Get(echo.HeaderContentType)
-	if mediaType, _, err := mime.ParseMediaType(declared); err != nil || mediaType != echo.MIMEApplicationJSON {
-		return nil, problem(codeUnsupportedMediaType, "Content-Type is %q: send application/json", declared)
-	}
-	switch {
-	case empty:
-		return nil, problem(codeInvalidJSON, "the body is empty: send a JSON object")
-	case !utf8.Valid(body):
-		return nil, problem(codeInvalidJSON, "the body is not UTF-8: JSON must be")
-	}
-	var document json.RawMessage
-	if err := json.Unmarshal(body, &document); err != nil {
-		where := ""
-		if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
-			where = fmt.Sprintf(" at byte %d", syntax.Offset)
-		}
-		return nil, problem(codeInvalidJSON, "the body is not JSON%s: %s", where, err)
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	r.ContentLength = int64(len(body))
-	return body, nil
 }
 
 // finding is a wrong field and whether its shape is wrong (missing, of another type, unknown): then no rule about its

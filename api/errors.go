@@ -65,7 +65,7 @@ var problems = map[provision.Code]struct {
 	codeLinkUsedUp:                    {http.StatusGone, "The link is used up", 0},
 	codeEventsGone:                    {http.StatusGone, "Events are missing", 0},
 	codeBodyTooLarge:                  {http.StatusRequestEntityTooLarge, "The body is too large", 0},
-	codeUnsupportedMediaType:          {http.StatusUnsupportedMediaType, "The body must be JSON", 0},
+	codeUnsupportedMediaType:          {http.StatusUnsupportedMediaType, "The body is of another type", 0},
 	codeInvalid:                       {http.StatusUnprocessableEntity, "Fields are wrong", 0},
 	provision.CodeInputRefused:        {http.StatusUnprocessableEntity, "The order refuses the value", 0},
 	codeTooManyRequests:               {http.StatusTooManyRequests, "Too many requests", 1},
@@ -82,7 +82,7 @@ var echoProblems = map[int]struct {
 	http.StatusNotFound:              {codeNotFound, "there is no such address: GET /v1/openapi.json lists them all"},
 	http.StatusMethodNotAllowed:      {codeMethodNotAllowed, "this address does not take this method: the header Allow names those that it takes"},
 	http.StatusRequestEntityTooLarge: {codeBodyTooLarge, "a body may have at most 64 KiB"},
-	http.StatusUnsupportedMediaType:  {codeUnsupportedMediaType, "send application/json"},
+	http.StatusUnsupportedMediaType:  {codeUnsupportedMediaType, "send what GET /v1/openapi.json says that the address takes"},
 	http.StatusTooManyRequests:       {codeTooManyRequests, "wait as long as Retry-After says"},
 	http.StatusServiceUnavailable:    {codeUnavailable, "send the same request again in a moment"},
 }
@@ -154,11 +154,14 @@ func asProblem(err error) *problemError {
 	var fromEcho *echo.HTTPError
 	var network net.Error
 	var refusal *provision.Failure
+	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &refusal) && isRefusal(refusal.Code):
 		return refused(*refusal)
+	case errors.As(err, &tooLarge):
+		return problem(codeBodyTooLarge, "the file may have at most %d bytes: split it", tooLarge.Limit).because(err)
 	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
 		errors.Is(err, driver.ErrBadConn), errors.As(err, &network):
 		return problem(codeUnavailable, "something that this service needs does not answer in time: send the same request again in a moment").because(err)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -77,6 +78,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 		keyIDs = append(keyIDs, key.ID)
 	}
 	hooks, deliveries := fuzzedWebhooks(t, w.store.Store)
+	keepFuzzedImport(t, w)
 	f := &fuzzer{
 		contract: c,
 		names:    slices.Sorted(maps.Keys(c.operations)),
@@ -92,7 +94,9 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 			"Last-Event-ID": {*encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
 			"If-Match":      {"*", "*", `"1"`, `"999"`}, "reason": {"because", strings.Repeat("r", 500)},
 			"note": {"because", strings.Repeat("n", 500)}, "text": {"Account {account_id}"}, "report_prefix": {"cur"}, "report_region": {"eu-north-1", "us-east-1"},
+			"import_id": {fuzzedImport.ID, fuzzedImport.ID, fuzzedImport.ID, "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c12"}, "dry_run": {"true", "false"},
 			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"}),
+				*encodeCursor(provision.ResultCursor{Line: 2}), *encodeCursor(provision.ImportCursor{StartedAt: now, ID: fuzzedImport.ID}),
 				*encodeCursor(provision.WebhookCursor{CreatedAt: now, ID: hooks[0]}), *encodeCursor(deliveryCursor{7}), *encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
 		},
 	}
@@ -144,7 +148,7 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 	return rapid.Custom(func(t *rapid.T) call {
 		name := rapid.SampledFrom(f.names).Draw(t, "operation")
 		op := f.contract.operations[name]
-		c := call{op: op, method: op.route.Method, params: map[string]string{}, headers: map[string]string{}, contentType: "application/json"}
+		c := call{op: op, method: op.route.Method, params: map[string]string{}, headers: map[string]string{}, contentType: cmp.Or(op.mediaType, "application/json")}
 		c.auth = rapid.SampledFrom(f.keys).Draw(t, "key")
 		path := op.route.Path
 		for _, p := range op.route.PathItem.Parameters {
@@ -175,11 +179,15 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 			c.target += "?" + query.Encode()
 		}
 		if op.RequestBody != nil {
-			body := f.value(t, "", op.RequestBody.Value.Content["application/json"].Schema.Value)
-			for range rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3}).Draw(t, "spoilt fields") {
-				body = f.spoil(t, body)
+			if op.maxBytes > 0 {
+				c.body = f.file(t)
+			} else {
+				body := f.value(t, "", op.RequestBody.Value.Content[op.mediaType].Schema.Value)
+				for range rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3}).Draw(t, "spoilt fields") {
+					body = f.spoil(t, body)
+				}
+				c.body, _ = json.Marshal(body)
 			}
-			c.body, _ = json.Marshal(body)
 			if !op.RequestBody.Value.Required && oneIn(t, 3, "no body") {
 				c.body = nil
 			}
@@ -193,7 +201,7 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 			}
 		}
 		if oneIn(t, 20, "content type") {
-			c.contentType = rapid.SampledFrom([]string{"", "text/plain", "application/xml", "application/json; charset=utf-8", "application/json;"}).Draw(t, "type")
+			c.contentType = rapid.SampledFrom([]string{"", "text/plain", "application/xml", "application/json; charset=utf-8", "application/json;", "text/csv; charset=latin1"}).Draw(t, "type")
 		}
 		if oneIn(t, 30, "method") {
 			c.method = rapid.SampledFrom([]string{http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodHead, http.MethodGet, http.MethodPost}).Draw(t, "other method")
@@ -431,37 +439,43 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"verifyAccount":     {202, 400, 401, 404, 409},
 		"listAccountEvents": {200, 400, 401, 404},
 
-		"listAPIKeys":           {200, 400, 401, 403},
-		"createAPIKey":          {201, 400, 401, 403, 422},
-		"getAPIKey":             {200, 401, 403, 404},
-		"rotateAPIKey":          {201, 401, 403, 404, 409, 422},
-		"revokeAPIKey":          {200, 401, 403, 404},
-		"listPools":             {200, 400, 401},
-		"makePool":              {201, 401, 409, 422},
-		"getPool":               {200, 400, 401, 404},
-		"editPool":              {200, 401, 404, 412, 422, 428},
-		"listPoolEvents":        {200, 400, 401, 404},
-		"listProtectedAccounts": {200, 400, 401},
-		"protectAccount":        {200, 400, 401, 422},
-		"unprotectAccount":      {204, 400, 401, 404},
-		"getStock":              {200, 400, 401},
-		"listStockAlerts":       {200, 400, 401},
-		"acknowledgeStockAlert": {200, 400, 401, 404, 409, 422},
-		"createWebhook":         {201, 400, 401, 422},
-		"listWebhooks":          {200, 400, 401},
-		"getWebhook":            {200, 400, 401, 404},
-		"editWebhook":           {200, 400, 401, 404, 409, 412, 422, 428},
-		"deleteWebhook":         {204, 400, 401, 404, 409, 412, 428},
-		"rotateWebhookSecret":   {200, 400, 401, 404, 409, 422},
-		"testWebhook":           {202, 400, 401, 404, 409},
-		"replayWebhook":         {202, 400, 401, 404, 409, 422},
-		"listDeliveries":        {200, 400, 401, 404},
-		"getDelivery":           {200, 400, 401, 404},
-		"resendDelivery":        {202, 400, 401, 404, 409},
-		"getCallbackSecret":     {200, 401},
-		"rotateCallbackSecret":  {200, 401, 422},
-		"listEvents":            {200, 400, 401, 410},
-		"streamEvents":          {200, 400, 401, 410},
+		"listAPIKeys":              {200, 400, 401, 403},
+		"createAPIKey":             {201, 400, 401, 403, 422},
+		"getAPIKey":                {200, 401, 403, 404},
+		"rotateAPIKey":             {201, 401, 403, 404, 409, 422},
+		"revokeAPIKey":             {200, 401, 403, 404},
+		"listPools":                {200, 400, 401},
+		"makePool":                 {201, 401, 409, 422},
+		"getPool":                  {200, 400, 401, 404},
+		"editPool":                 {200, 401, 404, 412, 422, 428},
+		"listPoolEvents":           {200, 400, 401, 404},
+		"listProtectedAccounts":    {200, 400, 401},
+		"protectAccount":           {200, 400, 401, 422},
+		"unprotectAccount":         {204, 400, 401, 404},
+		"getStock":                 {200, 400, 401},
+		"listStockAlerts":          {200, 400, 401},
+		"acknowledgeStockAlert":    {200, 400, 401, 404, 409, 422},
+		"createWebhook":            {201, 400, 401, 422},
+		"listWebhooks":             {200, 400, 401},
+		"getWebhook":               {200, 400, 401, 404},
+		"editWebhook":              {200, 400, 401, 404, 409, 412, 422, 428},
+		"deleteWebhook":            {204, 400, 401, 404, 409, 412, 428},
+		"rotateWebhookSecret":      {200, 400, 401, 404, 409, 422},
+		"testWebhook":              {202, 400, 401, 404, 409},
+		"replayWebhook":            {202, 400, 401, 404, 409, 422},
+		"listDeliveries":           {200, 400, 401, 404},
+		"getDelivery":              {200, 400, 401, 404},
+		"resendDelivery":           {202, 400, 401, 404, 409},
+		"getCallbackSecret":        {200, 401},
+		"rotateCallbackSecret":     {200, 401, 422},
+		"listEvents":               {200, 400, 401, 410},
+		"streamEvents":             {200, 400, 401, 410},
+		"exportAccounts":           {200, 400, 401},
+		"importAccounts":           {202, 400, 401, 415, 422},
+		"listAccountImports":       {200, 400, 401},
+		"getAccountImport":         {200, 400, 401, 404},
+		"listAccountImportResults": {200, 400, 401, 404},
+		"getAccountImportTemplate": {200, 400, 401},
 
 		"revealPassword": {200, 400, 404, 410, 422},
 		"getOpenAPI":     {200},

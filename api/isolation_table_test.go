@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/internal/provision"
+	"quartermaster/internal/stockcsv"
 )
 
 // walked says how the walk of isolation_test.go sends an operation so that nothing is wrong with it but, perhaps, who sends it.
@@ -103,6 +104,13 @@ func walkTable() map[string]walked {
 		"listEvents":           {queries: []string{"order_id={completed_order}", "type=order.*", "limit=1"}},
 		"streamEvents":         {queries: []string{"order_id={completed_order}"}, stream: true},
 
+		"exportAccounts":           {queries: []string{"marketplace=nordic"}},
+		"importAccounts":           {body: csvFile("{new_account}"), queries: []string{"dry_run=true"}},
+		"listAccountImports":       {queries: []string{"limit=1"}},
+		"getAccountImportTemplate": {},
+		"getAccountImport":         {},
+		"listAccountImportResults": {queries: []string{"outcome=faulty", "limit=1"}},
+
 		"revealPassword": {body: `{"token":"{forged_token}"}`, answer: http.StatusNotFound}, // the token is the credential
 		"getOpenAPI":     {},
 	}
@@ -121,6 +129,7 @@ var fixtures = map[string]func(*walk) map[string]string{
 	"protected_account": (*walk).protectedAccount,
 	"alert_id":          (*walk).alert,
 
+	"import_id":   (*walk).accountImport,
 	"webhook_id":  (*walk).webhook,
 	"delivery_id": (*walk).webhook,
 }
@@ -137,7 +146,9 @@ var nobodys = []string{"account_models", "account_transitions", "order_transitio
 
 // owners say whose the rows are of tables that belong to another one's.
 var owners = map[string]string{
-	"providers":          `r.id = $1`,
+	"providers":              `r.id = $1`,
+	"account_import_results": `r.import_id IN (SELECT id FROM account_imports WHERE provider = $1)`,
+
 	"webhook_deliveries": `r.webhook_id IN (SELECT id FROM webhooks WHERE provider = $1)`,
 	"webhook_attempts":   `r.delivery_id IN (SELECT d.id FROM webhook_deliveries d JOIN webhooks h ON h.id = d.webhook_id WHERE h.provider = $1)`,
 }
@@ -242,4 +253,19 @@ func (w *walk) webhook() map[string]string {
 	next, err := w.database.NextDelivery(ctx, key)
 	require.NoError(w.t, err)
 	return map[string]string{"webhook_id": key.ID, "delivery_id": next.ID}
+}
+
+// accountImport is an import of acme's that is done, with a row that is faulty.
+func (w *walk) accountImport() map[string]string {
+	ctx := w.t.Context()
+	key := provision.ImportKey{Provider: "acme", ID: uuid.NewString()}
+	file := csvFile(fmt.Sprintf("7%011d", w.next())) + "mk-row\n"
+	_, first, err := stockcsv.Scan(strings.NewReader(file))
+	require.NoError(w.t, err)
+	_, err = w.database.CreateImport(ctx, provision.NewImport{ImportKey: key, Actor: "test", File: []byte(file), Rows: 2, NextOffset: first.Offset, NextLine: first.Line})
+	require.NoError(w.t, err)
+	done, _, err := w.database.ImportBatch(ctx, key, nil)
+	require.NoError(w.t, err)
+	require.Equal(w.t, provision.ImportCompleted, done.State)
+	return map[string]string{"import_id": key.ID}
 }

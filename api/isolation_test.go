@@ -62,6 +62,10 @@ func (w *toldWorkflows) Act(_ context.Context, key provision.OrderKey, _ string,
 
 func (w *toldWorkflows) WakeWebhooks(context.Context, []provision.WebhookKey) error { return nil }
 
+func (w *toldWorkflows) StartImport(context.Context, provision.ImportKey) error { return nil }
+
+func (w *toldWorkflows) ImportKept(context.Context, provision.ImportKey) error { return nil }
+
 func (w *toldWorkflows) VerifyDue(context.Context) error { return nil }
 
 func (w *toldWorkflows) WakeOrders(_ context.Context, keys []provision.OrderKey) error {
@@ -310,7 +314,7 @@ func (w *walk) call(op *operation, how walked, key, body, query string, names ma
 	}
 	r := httptest.NewRequestWithContext(ctx, op.route.Method, target, strings.NewReader(fill(body)))
 	if body != "" {
-		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Content-Type", op.mediaType)
 	}
 	if key != "" {
 		r.Header.Set("Authorization", "Bearer "+key)

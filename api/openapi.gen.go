@@ -192,8 +192,62 @@ type AccountEventPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// AccountFile Accounts as CSV (RFC 4180): a header, then one account a row.
+type AccountFile = string
+
 // AccountID AWS account id, 12 digits. A string, because it may begin with 0.
 type AccountID = string
+
+// AccountImport An import of accounts and how far it is.
+type AccountImport struct {
+	// Added Accounts that were added; in a dry run, that would be.
+	Added int `json:"added"`
+
+	// By Who: an API key, somebody at the command line.
+	By string `json:"by"`
+
+	// DryRun Rows are judged and nothing is changed.
+	DryRun bool `json:"dry_run"`
+
+	// Faulty Rows that are wrong.
+	Faulty int `json:"faulty"`
+
+	// FinishedAt When it was completed or given up.
+	FinishedAt *time.Time `json:"finished_at,omitempty"`
+
+	// ID Made here.
+	ID ImportID `json:"id"`
+
+	// Messages Faults of the faulty rows, one or more each.
+	Messages int `json:"messages"`
+
+	// Reason Why it failed.
+	Reason *string `json:"reason,omitempty"`
+
+	// RowsDone Rows that have an outcome: added, unchanged and faulty ones.
+	RowsDone int `json:"rows_done"`
+
+	// RowsTotal Rows of the file.
+	RowsTotal int `json:"rows_total"`
+
+	// StartedAt When the file was kept.
+	StartedAt time.Time `json:"started_at"`
+
+	// State `completed`: every row has an outcome. `failed`: it was given up; what was added until then stays.
+	State provision.ImportState `json:"state"`
+
+	// Unchanged Accounts that are in their pool as the row says.
+	Unchanged int `json:"unchanged"`
+}
+
+// AccountImportPage A page of imports, newest first.
+type AccountImportPage struct {
+	// Items The imports.
+	Items []AccountImport `json:"items"`
+
+	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
 
 // AccountModel Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
 // customer does). Not an enumeration: AWS renames and adds models.
@@ -412,6 +466,9 @@ type Forecast struct {
 
 // IAMUserName Name of the IAM user that is made for the customer ("IAM User Name").
 type IAMUserName = string
+
+// ImportID Made here.
+type ImportID = string
 
 // Instructions What the result of an order tells the customer, by account model: for models whose customer owns the root user the
 // root-access instructions (built in, unless set here), for others what you like (nothing, unless set here).
@@ -1241,6 +1298,39 @@ type RotatedAPIKey struct {
 	Secret KeySecret `json:"secret"`
 }
 
+// RowOutcome What became of a row; in a dry run, what would.
+type RowOutcome = provision.RowOutcome
+
+// RowResult What became of a row, or one fault of it.
+type RowResult struct {
+	// AccountID The account that the row names. Absent when it names none.
+	AccountID *string `json:"account_id,omitempty"`
+
+	// Column The column of the fault. Absent when the header has none there.
+	Column *string `json:"column,omitempty"`
+
+	// ColumnPosition Its position, from 1.
+	ColumnPosition *int `json:"column_position,omitempty"`
+
+	// Line The line of the file at which the row begins.
+	Line int `json:"line"`
+
+	// Message What is wrong, the rule, and the way out.
+	Message *string `json:"message,omitempty"`
+
+	// Outcome What became of a row; in a dry run, what would.
+	Outcome RowOutcome `json:"outcome"`
+}
+
+// RowResultPage A page of results, in the order of the file.
+type RowResultPage struct {
+	// Items The results.
+	Items []RowResult `json:"items"`
+
+	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
 // Scope One thing that a key may do.
 type Scope = provision.Scope
 
@@ -1465,6 +1555,9 @@ type EnvironmentInPath = Environment
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
+// ImportIDInPath Made here.
+type ImportIDInPath = ImportID
+
 // KeyIDInPath The public part of an API key; audits name it.
 type KeyIDInPath = KeyID
 
@@ -1482,6 +1575,33 @@ type OrderIDInPath = OrderID
 
 // WebhookIDInPath Id of an endpoint.
 type WebhookIDInPath = WebhookID
+
+// ListAccountImportsParams defines parameters for ListAccountImports.
+type ListAccountImportsParams struct {
+	// Limit How many at most on one page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ImportAccountsParams defines parameters for ImportAccounts.
+type ImportAccountsParams struct {
+	// DryRun Judge the rows and change nothing.
+	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
+// ListAccountImportResultsParams defines parameters for ListAccountImportResults.
+type ListAccountImportResultsParams struct {
+	// Outcome Only rows with this outcome. Repeat the parameter for several.
+	Outcome *[]RowOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// Limit How many at most on one page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
 
 // ListAccountsParams defines parameters for ListAccounts.
 type ListAccountsParams struct {
@@ -1502,6 +1622,21 @@ type ListAccountsParams struct {
 
 	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ExportAccountsParams defines parameters for ExportAccounts.
+type ExportAccountsParams struct {
+	// Status Only accounts of this status. Repeat the parameter for several.
+	Status *[]AccountStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Marketplace Only of this marketplace.
+	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
+
+	// Environment Only of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Model Only accounts of this model.
+	Model *AccountModel `form:"model,omitempty" json:"model,omitempty"`
 }
 
 // DeleteAccountParams defines parameters for DeleteAccount.
@@ -1776,12 +1911,30 @@ type RotateWebhookSecretJSONRequestBody = SecretRotation
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// ListAccountImports List imports, newest first
+	// (GET /v1/account-imports)
+	ListAccountImports(ctx echo.Context, params ListAccountImportsParams) error
+	// ImportAccounts Import accounts from a CSV file
+	// (POST /v1/account-imports)
+	ImportAccounts(ctx echo.Context, params ImportAccountsParams) error
+	// GetAccountImportTemplate Download an empty file for an import
+	// (GET /v1/account-imports/template)
+	GetAccountImportTemplate(ctx echo.Context) error
+	// GetAccountImport Read an import
+	// (GET /v1/account-imports/{import_id})
+	GetAccountImport(ctx echo.Context, importID ImportIDInPath) error
+	// ListAccountImportResults Read what became of the rows
+	// (GET /v1/account-imports/{import_id}/results)
+	ListAccountImportResults(ctx echo.Context, importID ImportIDInPath, params ListAccountImportResultsParams) error
 	// ListAccounts List accounts, oldest first
 	// (GET /v1/accounts)
 	ListAccounts(ctx echo.Context, params ListAccountsParams) error
 	// AddAccount Add an account to the stock
 	// (POST /v1/accounts)
 	AddAccount(ctx echo.Context) error
+	// ExportAccounts Export accounts as CSV
+	// (GET /v1/accounts/export)
+	ExportAccounts(ctx echo.Context, params ExportAccountsParams) error
 	// DeleteAccount Take an account out of the stock
 	// (DELETE /v1/accounts/{account_id})
 	DeleteAccount(ctx echo.Context, accountID AccountIDInPath, params DeleteAccountParams) error
@@ -1936,6 +2089,113 @@ type ServerInterfaceWrapper struct {
 	Handler ServerInterface
 }
 
+// ListAccountImports converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAccountImports(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAccountImportsParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAccountImports(ctx, params)
+	return err
+}
+
+// ImportAccounts converts echo context to params.
+func (w *ServerInterfaceWrapper) ImportAccounts(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ImportAccountsParams
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", ctx.QueryParams(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter dry_run: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ImportAccounts(ctx, params)
+	return err
+}
+
+// GetAccountImportTemplate converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAccountImportTemplate(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAccountImportTemplate(ctx)
+	return err
+}
+
+// GetAccountImport converts echo context to params.
+func (w *ServerInterfaceWrapper) GetAccountImport(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "import_id" -------------
+	var importID ImportIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "import_id", ctx.Param("import_id"), &importID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter import_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetAccountImport(ctx, importID)
+	return err
+}
+
+// ListAccountImportResults converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAccountImportResults(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "import_id" -------------
+	var importID ImportIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "import_id", ctx.Param("import_id"), &importID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter import_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListAccountImportResultsParams
+	// ------------- Optional query parameter "outcome" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "outcome", ctx.QueryParams(), &params.Outcome, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter outcome: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListAccountImportResults(ctx, importID, params)
+	return err
+}
+
 // ListAccounts converts echo context to params.
 func (w *ServerInterfaceWrapper) ListAccounts(ctx echo.Context) error {
 	var err error
@@ -1995,6 +2255,45 @@ func (w *ServerInterfaceWrapper) AddAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.AddAccount(ctx)
+	return err
+}
+
+// ExportAccounts converts echo context to params.
+func (w *ServerInterfaceWrapper) ExportAccounts(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExportAccountsParams
+	// ------------- Optional query parameter "status" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
+	}
+
+	// ------------- Optional query parameter "marketplace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "marketplace", ctx.QueryParams(), &params.Marketplace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// ------------- Optional query parameter "model" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "model", ctx.QueryParams(), &params.Model, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter model: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ExportAccounts(ctx, params)
 	return err
 }
 
@@ -3203,6 +3502,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 		Handler: si,
 	}
 
+	router.GET(options.BaseURL+"/v1/account-imports", wrapper.ListAccountImports, options.OperationMiddlewares["listAccountImports"]...)
+	router.POST(options.BaseURL+"/v1/account-imports", wrapper.ImportAccounts, options.OperationMiddlewares["importAccounts"]...)
+	router.GET(options.BaseURL+"/v1/account-imports/:import_id", wrapper.GetAccountImport, options.OperationMiddlewares["getAccountImport"]...)
+	router.GET(options.BaseURL+"/v1/account-imports/:import_id/results", wrapper.ListAccountImportResults, options.OperationMiddlewares["listAccountImportResults"]...)
+	router.GET(options.BaseURL+"/v1/account-imports/template", wrapper.GetAccountImportTemplate, options.OperationMiddlewares["getAccountImportTemplate"]...)
 	router.GET(options.BaseURL+"/v1/accounts", wrapper.ListAccounts, options.OperationMiddlewares["listAccounts"]...)
 	router.POST(options.BaseURL+"/v1/accounts", wrapper.AddAccount, options.OperationMiddlewares["addAccount"]...)
 	router.DELETE(options.BaseURL+"/v1/accounts/:account_id", wrapper.DeleteAccount, options.OperationMiddlewares["deleteAccount"]...)
@@ -3212,6 +3516,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/invalidate", wrapper.InvalidateAccount, options.OperationMiddlewares["invalidateAccount"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/return", wrapper.ReturnAccount, options.OperationMiddlewares["returnAccount"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/verify", wrapper.VerifyAccount, options.OperationMiddlewares["verifyAccount"]...)
+	router.GET(options.BaseURL+"/v1/accounts/export", wrapper.ExportAccounts, options.OperationMiddlewares["exportAccounts"]...)
 	router.GET(options.BaseURL+"/v1/api-keys", wrapper.ListAPIKeys, options.OperationMiddlewares["listAPIKeys"]...)
 	router.POST(options.BaseURL+"/v1/api-keys", wrapper.CreateAPIKey, options.OperationMiddlewares["createAPIKey"]...)
 	router.GET(options.BaseURL+"/v1/api-keys/:key_id", wrapper.GetAPIKey, options.OperationMiddlewares["getAPIKey"]...)
@@ -3255,6 +3560,137 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/webhooks/:webhook_id/rotate-secret", wrapper.RotateWebhookSecret, options.OperationMiddlewares["rotateWebhookSecret"]...)
 	router.POST(options.BaseURL+"/v1/webhooks/:webhook_id/test", wrapper.TestWebhook, options.OperationMiddlewares["testWebhook"]...)
 
+}
+
+type ListAccountImportsRequestObject struct {
+	Params ListAccountImportsParams
+}
+
+type ListAccountImportsResponseObject interface {
+	VisitListAccountImportsResponse(w http.ResponseWriter) error
+}
+
+type ListAccountImports200JSONResponse AccountImportPage
+
+func (response ListAccountImports200JSONResponse) VisitListAccountImportsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ImportAccountsRequestObject struct {
+	Params ImportAccountsParams
+	Body   io.Reader
+}
+
+type ImportAccountsResponseObject interface {
+	VisitImportAccountsResponse(w http.ResponseWriter) error
+}
+
+type ImportAccounts202ResponseHeaders struct {
+	Location string
+}
+
+type ImportAccounts202JSONResponse struct {
+	Body    AccountImport
+	Headers ImportAccounts202ResponseHeaders
+}
+
+func (response ImportAccounts202JSONResponse) VisitImportAccountsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccountImportTemplateRequestObject struct {
+}
+
+type GetAccountImportTemplateResponseObject interface {
+	VisitGetAccountImportTemplateResponse(w http.ResponseWriter) error
+}
+
+type GetAccountImportTemplate200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type GetAccountImportTemplate200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       GetAccountImportTemplate200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetAccountImportTemplate200TextCsvResponse) VisitGetAccountImportTemplateResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetAccountImportRequestObject struct {
+	ImportID ImportIDInPath `json:"import_id"`
+}
+
+type GetAccountImportResponseObject interface {
+	VisitGetAccountImportResponse(w http.ResponseWriter) error
+}
+
+type GetAccountImport200JSONResponse AccountImport
+
+func (response GetAccountImport200JSONResponse) VisitGetAccountImportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListAccountImportResultsRequestObject struct {
+	ImportID ImportIDInPath `json:"import_id"`
+	Params   ListAccountImportResultsParams
+}
+
+type ListAccountImportResultsResponseObject interface {
+	VisitListAccountImportResultsResponse(w http.ResponseWriter) error
+}
+
+type ListAccountImportResults200JSONResponse RowResultPage
+
+func (response ListAccountImportResults200JSONResponse) VisitListAccountImportResultsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type ListAccountsRequestObject struct {
@@ -3308,6 +3744,40 @@ func (response AddAccount201JSONResponse) VisitAddAccountResponse(w http.Respons
 	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
 	w.WriteHeader(201)
 	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExportAccountsRequestObject struct {
+	Params ExportAccountsParams
+}
+
+type ExportAccountsResponseObject interface {
+	VisitExportAccountsResponse(w http.ResponseWriter) error
+}
+
+type ExportAccounts200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type ExportAccounts200TextCsvResponse struct {
+	Body          io.Reader
+	Headers       ExportAccounts200ResponseHeaders
+	ContentLength int64
+}
+
+func (response ExportAccounts200TextCsvResponse) VisitExportAccountsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
 	return err
 }
 
@@ -4572,12 +5042,30 @@ func (response TestWebhook202JSONResponse) VisitTestWebhookResponse(w http.Respo
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// ListAccountImports List imports, newest first
+	// (GET /v1/account-imports)
+	ListAccountImports(ctx context.Context, request ListAccountImportsRequestObject) (ListAccountImportsResponseObject, error)
+	// ImportAccounts Import accounts from a CSV file
+	// (POST /v1/account-imports)
+	ImportAccounts(ctx context.Context, request ImportAccountsRequestObject) (ImportAccountsResponseObject, error)
+	// GetAccountImportTemplate Download an empty file for an import
+	// (GET /v1/account-imports/template)
+	GetAccountImportTemplate(ctx context.Context, request GetAccountImportTemplateRequestObject) (GetAccountImportTemplateResponseObject, error)
+	// GetAccountImport Read an import
+	// (GET /v1/account-imports/{import_id})
+	GetAccountImport(ctx context.Context, request GetAccountImportRequestObject) (GetAccountImportResponseObject, error)
+	// ListAccountImportResults Read what became of the rows
+	// (GET /v1/account-imports/{import_id}/results)
+	ListAccountImportResults(ctx context.Context, request ListAccountImportResultsRequestObject) (ListAccountImportResultsResponseObject, error)
 	// ListAccounts List accounts, oldest first
 	// (GET /v1/accounts)
 	ListAccounts(ctx context.Context, request ListAccountsRequestObject) (ListAccountsResponseObject, error)
 	// AddAccount Add an account to the stock
 	// (POST /v1/accounts)
 	AddAccount(ctx context.Context, request AddAccountRequestObject) (AddAccountResponseObject, error)
+	// ExportAccounts Export accounts as CSV
+	// (GET /v1/accounts/export)
+	ExportAccounts(ctx context.Context, request ExportAccountsRequestObject) (ExportAccountsResponseObject, error)
 	// DeleteAccount Take an account out of the stock
 	// (DELETE /v1/accounts/{account_id})
 	DeleteAccount(ctx context.Context, request DeleteAccountRequestObject) (DeleteAccountResponseObject, error)
@@ -4739,6 +5227,132 @@ type strictHandler struct {
 	middlewares []StrictMiddlewareFunc
 }
 
+// ListAccountImports operation middleware
+func (sh *strictHandler) ListAccountImports(ctx echo.Context, params ListAccountImportsParams) error {
+	var request ListAccountImportsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAccountImports(ctx.Request().Context(), request.(ListAccountImportsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAccountImports")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAccountImportsResponseObject); ok {
+		return validResponse.VisitListAccountImportsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ImportAccounts operation middleware
+func (sh *strictHandler) ImportAccounts(ctx echo.Context, params ImportAccountsParams) error {
+	var request ImportAccountsRequestObject
+
+	request.Params = params
+
+	request.Body = ctx.Request().Body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ImportAccounts(ctx.Request().Context(), request.(ImportAccountsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ImportAccounts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ImportAccountsResponseObject); ok {
+		return validResponse.VisitImportAccountsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAccountImportTemplate operation middleware
+func (sh *strictHandler) GetAccountImportTemplate(ctx echo.Context) error {
+	var request GetAccountImportTemplateRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAccountImportTemplate(ctx.Request().Context(), request.(GetAccountImportTemplateRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAccountImportTemplate")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAccountImportTemplateResponseObject); ok {
+		return validResponse.VisitGetAccountImportTemplateResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetAccountImport operation middleware
+func (sh *strictHandler) GetAccountImport(ctx echo.Context, importID ImportIDInPath) error {
+	var request GetAccountImportRequestObject
+
+	request.ImportID = importID
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAccountImport(ctx.Request().Context(), request.(GetAccountImportRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAccountImport")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetAccountImportResponseObject); ok {
+		return validResponse.VisitGetAccountImportResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListAccountImportResults operation middleware
+func (sh *strictHandler) ListAccountImportResults(ctx echo.Context, importID ImportIDInPath, params ListAccountImportResultsParams) error {
+	var request ListAccountImportResultsRequestObject
+
+	request.ImportID = importID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListAccountImportResults(ctx.Request().Context(), request.(ListAccountImportResultsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListAccountImportResults")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListAccountImportResultsResponseObject); ok {
+		return validResponse.VisitListAccountImportResultsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListAccounts operation middleware
 func (sh *strictHandler) ListAccounts(ctx echo.Context, params ListAccountsParams) error {
 	var request ListAccountsRequestObject
@@ -4804,6 +5418,31 @@ func (sh *strictHandler) AddAccount(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(AddAccountResponseObject); ok {
 		return validResponse.VisitAddAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ExportAccounts operation middleware
+func (sh *strictHandler) ExportAccounts(ctx echo.Context, params ExportAccountsParams) error {
+	var request ExportAccountsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ExportAccounts(ctx.Request().Context(), request.(ExportAccountsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExportAccounts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ExportAccountsResponseObject); ok {
+		return validResponse.VisitExportAccountsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -44,6 +44,7 @@ type Store interface {
 	stockStore
 	webhookStore
 	eventStore
+	accountImports
 	// RevealPassword hands a sealed password to open, once, and notes to whom. An error of open leaves the password where it
 	// is, and is returned. Errors: provision.ErrNotFound, provision.ErrGone.
 	RevealPassword(ctx context.Context, id, to string, open func(provision.Revealed) error) error
@@ -68,6 +69,11 @@ type Workflows interface {
 	VerifyDue(ctx context.Context) error
 	// WakeWebhooks has webhooks send what they have to send. It is a hint: the schedule does so too.
 	WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error
+	// StartImport starts the workflow of an import whose file is about to be kept. Errors wrap ErrUnavailable when it is unknown
+	// whether it was started.
+	StartImport(ctx context.Context, key provision.ImportKey) error
+	// ImportKept tells the workflow of an import that its file is kept. It is a hint: the workflow looks by itself.
+	ImportKept(ctx context.Context, key provision.ImportKey) error
 	// WakeOrders tells waiting orders to look for an account. It is a hint: an order that misses it looks by itself later.
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
 }
@@ -176,6 +182,7 @@ func (s *server) routes() (_ http.Handler, err error) {
 	v1(http.MethodPost, "/v1/orders/:order_id/swap", op.SwapOrder)
 	v1(http.MethodPost, "/v1/accounts", op.AddAccount)
 	v1(http.MethodGet, "/v1/accounts", op.ListAccounts)
+	v1(http.MethodGet, "/v1/accounts/export", op.ExportAccounts)
 	v1(http.MethodGet, "/v1/accounts/:account_id", op.GetAccount)
 	v1(http.MethodPatch, "/v1/accounts/:account_id", op.EditAccount)
 	v1(http.MethodDelete, "/v1/accounts/:account_id", op.DeleteAccount)
@@ -214,6 +221,11 @@ func (s *server) routes() (_ http.Handler, err error) {
 	v1(http.MethodPost, "/v1/callback-secret/rotate", op.RotateCallbackSecret)
 	v1(http.MethodGet, "/v1/events", op.ListEvents)
 	v1(http.MethodGet, streamPath, op.StreamEvents)
+	v1(http.MethodPost, "/v1/account-imports", op.ImportAccounts)
+	v1(http.MethodGet, "/v1/account-imports", op.ListAccountImports)
+	v1(http.MethodGet, "/v1/account-imports/template", op.GetAccountImportTemplate)
+	v1(http.MethodGet, "/v1/account-imports/:import_id", op.GetAccountImport)
+	v1(http.MethodGet, "/v1/account-imports/:import_id/results", op.ListAccountImportResults)
 	v1(http.MethodPost, "/v1/password-reveals", op.RevealPassword)
 	v1(http.MethodGet, "/v1/openapi.json", op.GetOpenAPI)
 
@@ -303,13 +315,19 @@ func (s *server) echo() *echo.Echo {
 		ContentSecurityPolicy: contentPolicy,
 		ReferrerPolicy:        "no-referrer",
 	}))
-	e.Use(middleware.BodyLimit(bodyLimit))
+	e.Use(middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: bodyLimit, Skipper: s.takesFile}))
 	e.Use(middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{
 		Skipper:      func(c echo.Context) bool { return c.Path() == streamPath },
 		Timeout:      requestTimeout,
 		ErrorHandler: func(err error, _ echo.Context) error { return err }, // errors.go knows what a deadline is
 	}))
 	return e
+}
+
+// takesFile tells the operations whose body is a file: they have a limit of their own, which holds behind the authentication.
+func (s *server) takesFile(c echo.Context) bool {
+	op := s.contract.operations[c.Request().Method+" "+c.Path()]
+	return op != nil && op.maxBytes > 0
 }
 
 // requestLog writes one line a request. It names the route's pattern, never the address that was asked for, and no body:

@@ -422,6 +422,9 @@ type memoryWorkflows struct {
 	told      []told                          // what was not refused
 	webhooks  []provision.WebhookKey          // that were woken
 	sweeps    int                             // how often the verification was started
+
+	imports     []provision.ImportKey // whose workflows were started
+	holdImports bool
 }
 
 type startedOrder struct {

@@ -164,6 +164,27 @@ func (t temporalWorkflows) VerifyDue(ctx context.Context) error {
 	return err
 }
 
+// StartImport starts the workflow of an import.
+func (t temporalWorkflows) StartImport(ctx context.Context, key provision.ImportKey) error {
+	_, err := t.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                    workflows.ImportWorkflowID(key),
+		TaskQueue:             workflows.TaskQueue,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		TypedSearchAttributes: temporal.NewSearchAttributes(workflows.ProviderKey.ValueSet(key.Provider)),
+		StaticSummary:         "Imports accounts of " + key.Provider,
+		Priority:              temporal.Priority{FairnessKey: key.Provider},
+	}, workflows.ImportAccountsName, key)
+	if err != nil {
+		return unavailable(fmt.Errorf("starting the workflow of import %s: %w", key, err))
+	}
+	return nil
+}
+
+// ImportKept signals the import's workflow.
+func (t temporalWorkflows) ImportKept(ctx context.Context, key provision.ImportKey) error {
+	return t.client.SignalWorkflow(ctx, workflows.ImportWorkflowID(key), "", workflows.SignalImportKept, nil)
+}
+
 // WakeOrders signals the orders. One that has ended meanwhile needs no waking.
 func (t temporalWorkflows) WakeOrders(ctx context.Context, keys []provision.OrderKey) error {
 	var failed error

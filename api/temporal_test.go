@@ -233,3 +233,22 @@ func TestWakingOrders(t *testing.T) {
 	f.fail = serviceerror.NewPermissionDenied("no", "")
 	require.ErrorContains(t, temporal.WakeOrders(t.Context(), []provision.OrderKey{order.OrderKey}), fmt.Sprintf("waking order %s", order.OrderKey))
 }
+
+func TestStartingAnImport(t *testing.T) {
+	t.Parallel()
+	f, temporal := setupTemporal(t)
+	key := provision.ImportKey{Provider: "acme", ID: "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c11"}
+	require.Error(t, temporal.ImportKept(t.Context(), key), "there is none yet")
+	require.NoError(t, temporal.StartImport(t.Context(), key))
+	id := "import/acme/" + key.ID
+	require.Equal(t, workflows.ImportAccountsName, f.started[id].WorkflowType.Name)
+	require.Equal(t, workflows.TaskQueue, f.started[id].TaskQueue.Name)
+	require.NoError(t, temporal.ImportKept(t.Context(), key))
+	require.Equal(t, id, f.signals[0].WorkflowExecution.WorkflowId)
+	require.Equal(t, workflows.SignalImportKept, f.signals[0].SignalName)
+
+	f.fail = serviceerror.NewUnavailable("no")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, temporal.StartImport(ctx, provision.ImportKey{Provider: "acme", ID: "other"}), ErrUnavailable)
+}

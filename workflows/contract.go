@@ -28,6 +28,15 @@ func OrderKeyOf(workflowID string) (key provision.OrderKey, ok bool) {
 // the truth, the signal only saves the wait for the next look.
 const SignalStock = "stock-changed"
 
+// ImportAccountsName is the workflow's name in Temporal.
+const ImportAccountsName = "ImportAccounts"
+
+// ImportWorkflowID is the id of the workflow of an import.
+func ImportWorkflowID(key provision.ImportKey) string { return "import/" + key.Provider + "/" + key.ID }
+
+// SignalImportKept tells an import's workflow that its file is in the database. It carries nothing and only saves a wait.
+const SignalImportKept = "import-kept"
+
 // Updates of a running order. Each is refused when the order's state forbids it.
 const (
 	UpdateCorrect = "correct" // input Correction

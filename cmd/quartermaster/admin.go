@@ -68,6 +68,10 @@ func (o poolOptions) pool() provision.Pool {
 type accountsCommand struct {
 	Add  addAccountCommand   `cmd:"" help:"Add an account to a pool."`
 	List listAccountsCommand `cmd:"" help:"List the accounts of a provider, oldest first."`
+
+	Import   importAccountsCommand `cmd:"" help:"Add the accounts of a CSV file. Every faulty row is named; the same file may be imported again."`
+	Export   exportAccountsCommand `cmd:"" help:"Print accounts as CSV, with their external ids; what is exported can be imported."`
+	Template templateCommand       `cmd:"" help:"Print the header of a CSV file for an import."`
 }
 
 type addAccountCommand struct {

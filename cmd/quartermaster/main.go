@@ -20,7 +20,7 @@ type cli struct {
 	Worker    workerCommand    `cmd:"" help:"Run the workflows and activities."`
 	Verify    verifyCommand    `cmd:"" help:"Check that nothing is stuck and nothing contradicts itself."`
 	Migrate   migrateCommand   `cmd:"" help:"Bring the database's schema to this program's version."`
-	Accounts  accountsCommand  `cmd:"" help:"Add and list the accounts of the pools."`
+	Accounts  accountsCommand  `cmd:"" help:"Add, list, import and export the accounts of the pools."`
 	Providers providersCommand `cmd:"" help:"Add a provider."`
 	Pools     poolsCommand     `cmd:"" help:"Add, list, show and set pools; protect accounts."`
 	Stock     stockCommand     `cmd:"" help:"What is in stock, how long it will last, and which alerts are open."`
@@ -29,9 +29,10 @@ type cli struct {
 
 // env is what every command gets: where to write, and a context that ends with SIGINT or SIGTERM.
 type env struct {
-	ctx context.Context
-	out io.Writer
-	log *slog.Logger
+	ctx  context.Context
+	out  io.Writer
+	logs io.Writer // where log writes
+	log  *slog.Logger
 }
 
 func main() {
@@ -58,7 +59,7 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = command.Run(&env{ctx: ctx, out: out, log: slog.New(slog.NewJSONHandler(logs, nil))})
+	err = command.Run(&env{ctx: ctx, out: out, logs: logs, log: slog.New(slog.NewJSONHandler(logs, nil))})
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil //nolint:nilerr // told to stop, stopped
 	}

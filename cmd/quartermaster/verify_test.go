@@ -39,11 +39,19 @@ type frontend struct {
 	queries   []string
 	starts    []*workflowservice.StartWorkflowExecutionRequest
 	resets    []*workflowservice.ResetWorkflowExecutionRequest
+	signals   []*workflowservice.SignalWithStartWorkflowExecutionRequest
 	reading   func() // called before a history is read
 }
 
 func (f *frontend) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
 	return &workflowservice.GetSystemInfoResponse{Capabilities: &workflowservice.GetSystemInfoResponse_Capabilities{}}, nil
+}
+
+func (f *frontend) SignalWithStartWorkflowExecution(_ context.Context, r *workflowservice.SignalWithStartWorkflowExecutionRequest) (*workflowservice.SignalWithStartWorkflowExecutionResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.signals = append(f.signals, r)
+	return &workflowservice.SignalWithStartWorkflowExecutionResponse{RunId: "run-1", Started: true}, nil
 }
 
 // ListWorkflowExecutions answers one a page.

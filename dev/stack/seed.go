@@ -79,7 +79,7 @@ func (s *Stack) adopt(ctx context.Context) (highest int, err error) {
 			if _, err := fmt.Sscanf(a.ID, "1110%08d", &n); err == nil {
 				highest = max(highest, n)
 			}
-			if err := s.simulate(a); err != nil {
+			if err := s.Simulate(a); err != nil {
 				return 0, err
 			}
 		}
@@ -116,7 +116,7 @@ func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Sto
 		if status != http.StatusCreated {
 			return fmt.Errorf("adding account %s: status %d", a.ID(), status)
 		}
-		if err := s.simulate(provision.Account{ID: a.ID(), Model: a.Model, RootEmail: added.RootEmail, ExternalID: added.ExternalID}); err != nil {
+		if err := s.Simulate(provision.Account{ID: a.ID(), Model: a.Model, RootEmail: added.RootEmail, ExternalID: added.ExternalID}); err != nil {
 			return err
 		}
 	}
@@ -154,7 +154,8 @@ func (s *Stack) verified(ctx context.Context, client *Client, id string) error {
 	}
 }
 
-func (s *Stack) simulate(a provision.Account) error {
+// Simulate makes the account in the simulated AWS, with a role that demands its external id.
+func (s *Stack) Simulate(a provision.Account) error {
 	account := awssim.Account{
 		ID: a.ID, Email: a.RootEmail,
 		Role: awssim.Role{Name: roleName, ExternalID: a.ExternalID, TrustedPrincipal: s.callerKey.ARN},

@@ -1,0 +1,145 @@
+// Package stockcsv reads and writes the pool's accounts as CSV (RFC 4180): what is imported, row by row with every fault named,
+// and what is exported, safe to open in a spreadsheet. What is exported can be imported again.
+package stockcsv
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"quartermaster/internal/provision"
+)
+
+// The columns of an import, by their exact names. Their order in the file does not matter.
+const (
+	AccountID   = "account_id"
+	Marketplace = "marketplace"
+	Environment = "environment"
+	Model       = "model"
+	Name        = "name"
+	RootEmail   = "root_email"
+	RoleARN     = "role_arn"
+)
+
+// ExternalID is made by us when the account is added: the export has it for the trust policies of the roles, an import may have
+// it only as it is.
+const ExternalID = "external_id"
+
+// The columns that only the export has. An import ignores them.
+const (
+	Status     = "status"
+	Reason     = "reason"
+	Finding    = "finding"
+	OrderID    = "order_id"
+	AddedAt    = "added_at"
+	VerifiedAt = "verified_at"
+)
+
+// Required are the columns that an import must have.
+var Required = []string{AccountID, Marketplace, Environment, Model, Name, RootEmail, RoleARN}
+
+// Exported are the columns of an export, in their order.
+var Exported = append(slices.Clone(Required), ExternalID, Status, Reason, Finding, OrderID, AddedAt, VerifiedAt)
+
+// Bounds of a file.
+const (
+	MaxBytes = 5 << 20
+	MaxRows  = 10_000
+	// MaxRow bounds one row, in bytes. It is also how far a quote may reach that nobody closes.
+	MaxRow = 16 << 10
+	// MaxCell bounds a value that is imported, in bytes: no valid one is that long.
+	MaxCell = 1 << 10
+)
+
+// Template is a file without rows: the header, for people to fill in below it.
+func Template() string { return strings.Join(Required, ",") + "\r\n" }
+
+// FileError says why a file cannot be read as a whole.
+type FileError struct{ provision.RowFault }
+
+// Error names the line and what is wrong there.
+func (e *FileError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Message) }
+
+func refuse(line, position int, column, format string, args ...any) *FileError {
+	return &FileError{provision.RowFault{Line: line, Column: column, Position: position, Message: fmt.Sprintf(format, args...)}}
+}
+
+// header is the first row: which column stands where.
+type header struct {
+	names     []string
+	separator rune
+	at        map[string]int // index by name
+}
+
+// newHeader checks the names and says everything that is wrong with them at once.
+func newHeader(names []string, line int, separator rune) (*header, error) {
+	h := &header{names: names, separator: separator, at: map[string]int{}}
+	var unknown, twice, missing []string
+	first := 0
+	for i, name := range names {
+		_, seen := h.at[name]
+		switch {
+		case !slices.Contains(Exported, name):
+			unknown = append(unknown, fmt.Sprintf("%.60q (column %d)", name, i+1))
+		case seen:
+			twice = append(twice, fmt.Sprintf("%s (columns %d and %d)", name, h.at[name]+1, i+1))
+		default:
+			h.at[name] = i
+			continue
+		}
+		if first == 0 {
+			first = i + 1
+		}
+	}
+	for _, name := range Required {
+		if _, there := h.at[name]; !there {
+			missing = append(missing, name)
+		}
+	}
+	var wrong []string
+	for _, problem := range []struct {
+		what  string
+		names []string
+	}{{"unknown", unknown}, {"given twice", twice}, {"missing", missing}} {
+		if shown := problem.names; len(shown) > 0 {
+			if len(shown) > 10 {
+				shown = append(slices.Clone(shown[:10]), "…")
+			}
+			wrong = append(wrong, problem.what+": "+strings.Join(shown, ", "))
+		}
+	}
+	if len(wrong) == 0 {
+		return h, nil
+	}
+	column := ""
+	if first > 0 {
+		column = names[first-1]
+	} else {
+		first = len(names) + 1
+	}
+	return nil, refuse(line, first, column, "the header is not that of an import: %s. It needs %s, each once, in any order and in exactly these letters; begin with the template",
+		strings.Join(wrong, "; "), strings.Join(Required, ", "))
+}
+
+// name is the column's name; empty beyond the header.
+func (h *header) name(index int) string {
+	if index < len(h.names) {
+		return h.names[index]
+	}
+	return ""
+}
+
+// separatorOf is what separates the cells of the header, of which none holds any of these characters: the first that stands
+// outside of quotes.
+func separatorOf(line []byte) rune {
+	quoted := false
+	for _, c := range line {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ',' || c == ';' || c == '\t'):
+			return rune(c)
+		}
+	}
+	return ','
+}

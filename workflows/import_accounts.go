@@ -1,0 +1,74 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"quartermaster/activities"
+	"quartermaster/internal/provision"
+)
+
+// importKeptWithin is how long an import waits to hear that its file is kept. It looks then anyway: the workflow is started
+// before the file is kept, so that no kept file is ever without one, and when nothing was kept there is nothing to do.
+const importKeptWithin = time.Minute
+
+// ImportAccounts imports a file of accounts, some rows at a time; how far it is stands in the database, written with the rows.
+// Then it has the new accounts verified.
+func ImportAccounts(ctx workflow.Context, key provision.ImportKey) (activities.ImportProgress, error) {
+	_, _ = workflow.GetSignalChannel(ctx, SignalImportKept).ReceiveWithTimeout(ctx, importKeptWithin, nil)
+	var progress activities.ImportProgress
+	for {
+		next, err := callLocal(ctx, database, "Import rows", acts.ImportRows, key)
+		if temporal.IsCanceledError(err) {
+			return progress, giveUp(ctx, key, err)
+		}
+		if err != nil {
+			return progress, err
+		}
+		progress = next
+		workflow.SetCurrentDetails(ctx, ImportDetails(progress))
+		if progress.State != provision.ImportRunning {
+			break
+		}
+	}
+	if progress.Added > 0 && !progress.DryRun {
+		verifyAdded(ctx)
+	}
+	return progress, nil
+}
+
+// ImportDetails is the progress in Markdown, as the Web UI shows it.
+func ImportDetails(p activities.ImportProgress) string {
+	if p.State == "" {
+		return "No file was kept: there is nothing to import."
+	}
+	return fmt.Sprintf("**%s**: %d of %d rows, %d added, %d unchanged, %d faulty.", p.State, p.RowsDone, p.RowsTotal, p.Added, p.Unchanged, p.Faulty)
+}
+
+// giveUp ends an import that somebody cancelled. It returns the cancel.
+func giveUp(ctx workflow.Context, key provision.ImportKey, cancelled error) error {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	if err := tellLocal(ctx, database, "Give the import up", acts.FailImport, activities.GivenUp{Import: key, Reason: "it was cancelled; what was added until then stays"}); err != nil {
+		return err
+	}
+	return cancelled
+}
+
+// verifyAdded starts the verification of what is due, or tells the one that runs that there is more. It is a hint: the
+// schedule does so too.
+func verifyAdded(ctx workflow.Context) {
+	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID: VerifyAccountsID, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: "Verifies the accounts that are due",
+	})
+	err := workflow.ExecuteChildWorkflow(ctx, VerifyAccountsName).GetChildWorkflowExecution().Get(ctx, nil)
+	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+		err = workflow.SignalExternalWorkflow(ctx, VerifyAccountsID, "", SignalAccountsDue, nil).Get(ctx, nil)
+	}
+	if err != nil {
+		workflow.GetLogger(ctx).Warn("the verification was not started; the schedule starts it in some minutes", "error", err)
+	}
+}
