@@ -41,26 +41,31 @@ const (
 // world is a simulated AWS with one account of the pool and one of somebody else, and the activities that work in it
 // through the real SDK.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	sim   *awssim.Sim
+	liar  *liar // between us and AWS; it tells the truth unless it is told to lie
+	cloud awscloud.Options
 	acts  *Activities
 	store *memoryStore
 	w     Assignment
 	start string // the account's state before the order
+	other string // the state of somebody else's account
 }
 
 type scene struct {
 	sim     awssim.Options
+	cloud   awscloud.Options // without credentials and endpoint
 	account awssim.Account
 	timings Timings
 	w       Assignment
 }
 
 // setup builds the world; the changes are applied to the usual scene first.
-func setup(t *testing.T, changes ...func(*scene)) *world {
-	t.Helper()
+func setup(tb testing.TB, changes ...func(*scene)) *world {
+	tb.Helper()
 	sc := &scene{
-		sim: awssim.Options{Seed: 1},
+		sim:   awssim.Options{Seed: 1},
+		cloud: awscloud.Options{RetryDelay: time.Millisecond, CallTimeout: 5 * time.Second},
 		account: awssim.Account{
 			ID: accountID, Email: "root@example.com", Alias: "old-alias",
 			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
@@ -90,27 +95,28 @@ func setup(t *testing.T, changes ...func(*scene)) *world {
 		change(sc)
 	}
 	sim := awssim.New(sc.sim)
-	require.NoError(t, sim.Load(awssim.Seed{
+	require.NoError(tb, sim.Load(awssim.Seed{
 		Callers: []awssim.Caller{{AccessKeyID: "AKIAPROVISIONER00000", SecretAccessKey: "not-a-secret", ARN: principalARN}},
 		Accounts: []awssim.Account{sc.account, {
 			ID: otherID, Email: "other@example.com", Alias: "taken-alias",
 			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
 		}},
 	}))
-	server := httptest.NewServer(sim)
-	t.Cleanup(server.Close)
-	cloud, err := awscloud.New(awscloud.Options{
-		Config:   aws.Config{Region: awscloud.HomeRegion, Credentials: credentials.NewStaticCredentialsProvider("AKIAPROVISIONER00000", "not-a-secret", "")},
-		Endpoint: server.URL, RetryDelay: time.Millisecond, CallTimeout: 5 * time.Second,
-	})
-	require.NoError(t, err)
+	liar := &liar{sim: sim}
+	server := httptest.NewServer(liar)
+	tb.Cleanup(server.Close)
+	sc.cloud.Config = aws.Config{Region: awscloud.HomeRegion, Credentials: credentials.NewStaticCredentialsProvider("AKIAPROVISIONER00000", "not-a-secret", "")}
+	sc.cloud.Endpoint = server.URL
+	cloud, err := awscloud.New(sc.cloud)
+	require.NoError(tb, err)
 	key := make([]byte, secrets.KeySize)
 	_, err = rand.Read(key)
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	ring, err := secrets.NewRing(secrets.Key{ID: "k1", Secret: key})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	store := &memoryStore{passwords: map[string][]byte{}, steps: map[provision.Step]provision.StepState{}}
-	return &world{t: t, sim: sim, store: store, w: sc.w, start: string(sim.Snapshot(accountID)),
+	return &world{t: tb, sim: sim, liar: liar, cloud: sc.cloud, store: store, w: sc.w,
+		start: string(sim.Snapshot(accountID)), other: string(sim.Snapshot(otherID)),
 		acts: &Activities{Store: store, Cloud: cloud, Sealer: ring, Timings: sc.timings}}
 }
 
@@ -271,10 +277,16 @@ func (w *world) undo(d done) (notes []string, verified Verification) {
 	return notes, verified
 }
 
-// requireRestored wants the account exactly as it was before the order.
+// requireRestored wants the account exactly as it was before the order, what is not ours in it included.
 func (w *world) requireRestored() {
 	w.t.Helper()
 	require.Equal(w.t, w.start, string(w.sim.Snapshot(accountID)))
+	w.requireOthersUntouched()
+}
+
+func (w *world) requireOthersUntouched() {
+	w.t.Helper()
+	require.Equal(w.t, w.other, string(w.sim.Snapshot(otherID)), "somebody else's account")
 }
 
 // requireFailure wants a failure of the code, final or not as its kind says, that tells nothing of the customer.
