@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptest"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -50,12 +49,21 @@ type world struct {
 	w     Assignment
 	start string // the account's state before the order
 	other string // the state of somebody else's account
+
+	alive context.Context //nolint:containedctx // that of the worker process: it ends when the process is killed
+	kill  context.CancelFunc
+
+	workers int // processes that were started
+
+	watching sync.Mutex
+	watchers []func(operation, fault string)
 }
 
 type scene struct {
 	sim     awssim.Options
 	cloud   awscloud.Options // without credentials and endpoint
 	account awssim.Account
+	other   awssim.Account // somebody else's
 	timings Timings
 	w       Assignment
 }
@@ -74,6 +82,10 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 			AlternateContacts: map[string]awssim.AlternateContact{
 				"BILLING": {Name: "Old Billing", Title: "Clerk", EmailAddress: "old-billing@example.com", PhoneNumber: "+1 206 555 0101"},
 			},
+		},
+		other: awssim.Account{
+			ID: otherID, Email: "other@example.com", Alias: "taken-alias",
+			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
 		},
 		timings: Timings{VisibleFor: 300 * time.Millisecond, AbsentFor: 5 * time.Millisecond, PollEvery: time.Millisecond},
 		w: Assignment{
@@ -94,30 +106,41 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 	for _, change := range changes {
 		change(sc)
 	}
+	w := &world{t: tb}
+	sc.sim.Logger = slog.New(&witness{w: w})
 	sim := awssim.New(sc.sim)
 	require.NoError(tb, sim.Load(awssim.Seed{
-		Callers: []awssim.Caller{{AccessKeyID: "AKIAPROVISIONER00000", SecretAccessKey: "not-a-secret", ARN: principalARN}},
-		Accounts: []awssim.Account{sc.account, {
-			ID: otherID, Email: "other@example.com", Alias: "taken-alias",
-			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
-		}},
+		Callers:  []awssim.Caller{{AccessKeyID: "AKIAPROVISIONER00000", SecretAccessKey: "not-a-secret", ARN: principalARN}},
+		Accounts: []awssim.Account{sc.account, sc.other},
 	}))
 	liar := &liar{sim: sim}
 	server := httptest.NewServer(liar)
 	tb.Cleanup(server.Close)
 	sc.cloud.Config = aws.Config{Region: awscloud.HomeRegion, Credentials: credentials.NewStaticCredentialsProvider("AKIAPROVISIONER00000", "not-a-secret", "")}
 	sc.cloud.Endpoint = server.URL
-	cloud, err := awscloud.New(sc.cloud)
-	require.NoError(tb, err)
 	key := make([]byte, secrets.KeySize)
-	_, err = rand.Read(key)
+	_, err := rand.Read(key)
 	require.NoError(tb, err)
 	ring, err := secrets.NewRing(secrets.Key{ID: "k1", Secret: key})
 	require.NoError(tb, err)
 	store := &memoryStore{passwords: map[string][]byte{}, steps: map[provision.Step]provision.StepState{}}
-	return &world{t: tb, sim: sim, liar: liar, cloud: sc.cloud, store: store, w: sc.w,
-		start: string(sim.Snapshot(accountID)), other: string(sim.Snapshot(otherID)),
-		acts: &Activities{Store: store, Cloud: cloud, Sealer: ring, Timings: sc.timings}}
+	w.sim, w.liar, w.cloud, w.store, w.w = sim, liar, sc.cloud, store, sc.w
+	w.start, w.other = string(sim.Snapshot(accountID)), string(sim.Snapshot(otherID))
+	w.acts = &Activities{Store: store, Sealer: ring, Timings: sc.timings}
+	w.startWorker()
+	return w
+}
+
+// startWorker starts a process that knows nothing of what an earlier one did: what it knows stands in the database and in AWS.
+func (w *world) startWorker() {
+	w.t.Helper()
+	cloud, err := awscloud.New(w.cloud)
+	require.NoError(w.t, err)
+	acts := *w.acts
+	acts.Cloud, w.acts = cloud, &acts
+	w.workers++
+	w.alive, w.kill = context.WithCancel(w.t.Context())
+	w.t.Cleanup(w.kill)
 }
 
 func legacyReport(sc *scene) { sc.w.Settings.ReportKind = provision.LegacyCUR }
@@ -133,6 +156,13 @@ func (w *world) account() awssim.Account {
 func (w *world) edit(f func(*awssim.Account)) {
 	w.t.Helper()
 	require.NoError(w.t, w.sim.Edit(accountID, f))
+}
+
+// editOther changes somebody else's account, which is to stay like that.
+func (w *world) editOther(f func(*awssim.Account)) {
+	w.t.Helper()
+	require.NoError(w.t, w.sim.Edit(otherID, f))
+	w.other = string(w.sim.Snapshot(otherID))
 }
 
 // effects counts the calls of the operation that changed something in the account.
@@ -153,7 +183,11 @@ const maxAttempts = 8
 func run[In, Out any](w *world, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
 	w.t.Helper()
 	for attempt := int32(1); attempt <= maxAttempts; attempt++ {
-		if out, err = once(w, attempt, activity, in); err == nil {
+		out, err = once(w, attempt, activity, in)
+		if w.alive.Err() != nil {
+			continue // nobody is left who could tell how it went
+		}
+		if err == nil {
 			return out, nil
 		}
 		var app *temporal.ApplicationError
@@ -167,11 +201,15 @@ func run[In, Out any](w *world, activity func(context.Context, In) (Out, error),
 
 // once executes one attempt in Temporal's environment for activities.
 func once[In, Out any](w *world, attempt int32, fn func(context.Context, In) (Out, error), in In) (out Out, err error) {
+	w.t.Helper()
+	if w.alive.Err() != nil {
+		w.startWorker()
+	}
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestActivityEnvironment()
 	env.SetTestTimeout(time.Minute)
-	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&attemptNumber{attempt: attempt}}})
+	env.SetWorkerOptions(worker.Options{BackgroundActivityContext: w.alive, Interceptors: []interceptor.WorkerInterceptor{&attemptNumber{attempt: attempt}}})
 	env.RegisterActivity(w.acts)
 	var value converter.EncodedValue
 	if value, err = env.ExecuteActivity(fn, in); err == nil {
@@ -254,8 +292,16 @@ func (w *world) mustDo() done {
 	return d
 }
 
-// undo runs every undo, newest first, and the verification, like the workflow.
+// undo runs every undo and wants them all to succeed.
 func (w *world) undo(d done) (notes []string, verified Verification) {
+	w.t.Helper()
+	notes, verified, err := w.tryUndo(d)
+	require.NoError(w.t, err)
+	return notes, verified
+}
+
+// tryUndo runs every undo, newest first, and the verification, like the workflow: one that fails does not stop the rest.
+func (w *world) tryUndo(d done) (notes []string, verified Verification, failed error) {
 	w.t.Helper()
 	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
 	userUndo := UserUndo{Assignment: w.w, UserID: d.user.ID}
@@ -269,12 +315,11 @@ func (w *world) undo(d done) (notes []string, verified Verification) {
 		},
 	} {
 		undone, err := undo()
-		require.NoError(w.t, err)
+		failed = errors.Join(failed, err)
 		notes = append(notes, undone.Notes...)
 	}
 	verified, err := run(w, w.acts.VerifyRestored, restore)
-	require.NoError(w.t, err)
-	return notes, verified
+	return notes, verified, errors.Join(failed, err)
 }
 
 // requireRestored wants the account exactly as it was before the order, what is not ours in it included.
@@ -316,91 +361,26 @@ func (w *world) personal() (values []string) {
 	return values
 }
 
-// shape is the account's state without what differs between two runs: ids, dates and the password.
+// shape is the account's state without what differs between two runs: ids, dates and the password of what is ours.
 func (w *world) shape() string {
 	w.t.Helper()
 	a := w.account()
-	for name, u := range a.Users {
+	if u, ok := a.Users[w.w.Request.IAMUserName]; ok {
 		u.ID, u.Created = "", time.Time{}
 		if u.LoginProfile != nil {
 			u.LoginProfile.PasswordSHA256, u.LoginProfile.Created = "", time.Time{}
 		}
-		a.Users[name] = u
+		a.Users[w.w.Request.IAMUserName] = u
 	}
-	for name, e := range a.Exports {
+	if e, ok := a.Exports[w.w.reportName()]; ok {
 		e.ARN, e.Created = "", time.Time{}
-		a.Exports[name] = e
+		a.Exports[w.w.reportName()] = e
 	}
-	for name, b := range a.Buckets {
+	if b, ok := a.Buckets[w.w.bucketName()]; ok {
 		b.Created = time.Time{}
-		a.Buckets[name] = b
+		a.Buckets[w.w.bucketName()] = b
 	}
 	out, err := json.MarshalIndent(a, "", " ")
 	require.NoError(w.t, err)
 	return string(out)
-}
-
-// memoryStore is the part of the database that these activities use. Everything else is not called here, and panics.
-type memoryStore struct {
-	Store
-	mu        sync.Mutex
-	passwords map[string][]byte
-	steps     map[provision.Step]provision.StepState
-	problems  []string
-	broken    error // every call fails with it
-}
-
-func (m *memoryStore) StepStarted(_ context.Context, _ provision.OrderKey, _ string, step provision.Step, _ int32) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.broken == nil {
-		m.steps[step] = provision.StepRunning
-	}
-	return m.broken
-}
-
-func (m *memoryStore) StepEnded(_ context.Context, _ provision.OrderKey, _ string, step provision.Step, state provision.StepState, problem string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.broken == nil {
-		m.steps[step] = state
-		m.problems = append(m.problems, problem)
-	}
-	return m.broken
-}
-
-func (m *memoryStore) KeepPassword(_ context.Context, key provision.OrderKey, account string, sealed []byte) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, kept := m.passwords[key.String()+account]; !kept {
-		m.passwords[key.String()+account] = slices.Clone(sealed)
-	}
-	return m.passwords[key.String()+account], nil
-}
-
-func (m *memoryStore) ReplacePassword(_ context.Context, key provision.OrderKey, account string, sealed []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.passwords[key.String()+account] == nil {
-		return errors.New("no password is kept")
-	}
-	m.passwords[key.String()+account] = slices.Clone(sealed)
-	return nil
-}
-
-func (m *memoryStore) WithdrawPassword(_ context.Context, key provision.OrderKey, account string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.passwords, key.String()+account)
-	return nil
-}
-
-// password opens what the store keeps for the order.
-func (w *world) password() string {
-	w.t.Helper()
-	sealed := w.store.passwords[w.w.Order.String()+accountID]
-	require.NotEmpty(w.t, sealed)
-	opened, err := w.acts.Sealer.Open(sealed, provision.PasswordPurpose(w.w.Order, w.w.Account.ID))
-	require.NoError(w.t, err)
-	return string(opened)
 }

@@ -96,9 +96,9 @@ func TestRemoveUserWithEverythingOnIt(t *testing.T) {
 			w := setup(t)
 			d := w.mustDo()
 			w.hangEverythingOnTheUser()
-			w.spoil(faults[0], awssim.Fault{Service: "iam", Operation: operation, Nth: 1})
+			w.spoil(ways[0], lostReply, awssim.Fault{Service: "iam", Operation: operation, Nth: 1})
 			w.requireUndone(d, awssim.Fault{Operation: operation})
-			w.requireSpoilt(faults[0], awssim.Fault{Operation: operation})
+			w.requireSpoilt(ways[0], lostReply, awssim.Fault{Operation: operation})
 		})
 	}
 	t.Run("one that appears while it is deleted", func(t *testing.T) {
