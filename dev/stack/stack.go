@@ -35,6 +35,7 @@ type Options struct {
 	Delay       time.Duration // how long the simulated AWS hides what it was told from its readers
 	Workers     int           // how many worker processes; 0: one
 	Restart     bool          // start the API and the workers again when they end by themselves, as a platform does
+	Env         []string      // variables of our own programs, as NAME=value, besides those that connect them
 }
 
 // Stack is the running product.
@@ -236,6 +237,7 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		fmt.Sprintf("QM_CODEC_LISTEN=127.0.0.1:%d", codec),
 		"QM_CODEC_ORIGIN="+s.WebUI,
 	)
+	s.env = append(s.env, o.Env...)
 	return nil
 }
 
