@@ -75,7 +75,7 @@ func TestEarlierAliasTakenMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	d := w.mustDo()
-	require.NoError(t, w.sim.Edit(otherID, func(a *awssim.Account) { a.Alias = "old-alias" }))
+	w.editOther(func(a *awssim.Account) { a.Alias = "old-alias" })
 	_, err := run(w, w.acts.RestoreAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
 	failure := w.requireFailure(err, provision.CodeNotOurs)
 	require.Contains(t, failure.Reason, "earlier alias")

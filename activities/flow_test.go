@@ -148,9 +148,9 @@ func TestLostRepliesUnderEventualConsistency(t *testing.T) {
 			t.Run(name+" "+at.Operation, func(t *testing.T) {
 				t.Parallel()
 				w := setup(t, eventually, kind)
-				w.spoil(faults[0], at)
+				w.spoil(ways[0], lostReply, at)
 				d := w.mustDo()
-				w.requireSpoilt(faults[0], at)
+				w.requireSpoilt(ways[0], lostReply, at)
 				for _, created := range []string{"CreateUser", "CreateBucket", "CreateLoginProfile", "CreateAccountAlias"} {
 					require.Equal(t, 1, w.effects(created), created)
 				}
@@ -164,7 +164,7 @@ func TestLostRepliesUnderEventualConsistency(t *testing.T) {
 				t.Parallel()
 				w := setup(t, eventually, kind)
 				d := w.mustDo()
-				w.spoil(faults[0], at)
+				w.spoil(ways[0], lostReply, at)
 				w.requireUndone(d, at)
 			})
 		}

@@ -3,24 +3,109 @@ package activities
 import (
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 )
 
-// faults are what may happen to any call that changes the account.
-var faults = []awssim.Fault{
-	{When: awssim.After, Kind: awssim.Reset}, // the lost reply
-	{When: awssim.After, Kind: awssim.InternalError},
-	{When: awssim.After, Kind: awssim.MalformedBody},
-	{When: awssim.Before, Kind: awssim.Reset},
-	{When: awssim.Before, Kind: awssim.Unavailable},
-	{When: awssim.Before, Kind: awssim.Throttle},
-	{When: awssim.Before, Kind: awssim.ExpiredToken},
-	{When: awssim.Before, Kind: awssim.ConcurrentModification},
+// The fault matrix: every changing call of the order and of its undo × what may happen to it × who repeats it. Whatever
+// happens, the account ends up as ordered, or exactly as it was, and what is not ours stays as it is, byte for byte.
+
+// way is who repeats a spoilt call, and the faults that this is about.
+type way struct {
+	name   string
+	faults []awssim.Fault
+	change func(*scene)
+	arm    func(w *world, at awssim.Fault) // makes more go wrong at the call; nil: nothing
+	check  func(w *world, at awssim.Fault) // that the way was really taken; nil: nothing to check
+}
+
+var lostReply = awssim.Fault{When: awssim.After, Kind: awssim.Reset}
+
+var ways = []way{
+	{name: "our retry", change: func(*scene) {}, faults: []awssim.Fault{
+		lostReply,
+		{When: awssim.After, Kind: awssim.InternalError},
+		{When: awssim.After, Kind: awssim.MalformedBody},
+		{When: awssim.Before, Kind: awssim.Reset},
+		{When: awssim.Before, Kind: awssim.Unavailable},
+		{When: awssim.Before, Kind: awssim.InternalError},
+		{When: awssim.Before, Kind: awssim.Throttle},
+		{When: awssim.Before, Kind: awssim.ExpiredToken},
+		{When: awssim.Before, Kind: awssim.ConcurrentModification},
+		{When: awssim.Before, Kind: awssim.EntityTemporarilyUnmodifiable},
+	}},
+	{name: "our retry after a time-out", change: func(sc *scene) { sc.cloud.CallTimeout = 150 * time.Millisecond }, faults: []awssim.Fault{
+		{When: awssim.After, Kind: awssim.Timeout},
+		{When: awssim.Before, Kind: awssim.Timeout},
+	}},
+	// The SDK sends the call again by itself, as it does when it is not told otherwise, and we see only what the repeat brings.
+	{name: "the SDK's retry", change: sdkRetries, check: repeatedBySDK, faults: []awssim.Fault{
+		lostReply,
+		{When: awssim.After, Kind: awssim.InternalError},
+		{When: awssim.Before, Kind: awssim.Reset},
+		{When: awssim.Before, Kind: awssim.Unavailable},
+		{When: awssim.Before, Kind: awssim.Throttle},
+	}},
+	// The call is under way when the process is killed; another process, which knows nothing of it, gets the next attempt.
+	{name: "the process is killed", change: func(*scene) {}, arm: killedAt, check: killed, faults: []awssim.Fault{
+		{When: awssim.After, Kind: awssim.Timeout},
+		{When: awssim.Before, Kind: awssim.Timeout},
+	}},
+	{name: "stale reads follow", change: patient, arm: staleAfter, faults: []awssim.Fault{
+		lostReply,
+		{When: awssim.Before, Kind: awssim.StaleRead}, // the call itself goes well
+	}},
+}
+
+func sdkRetries(sc *scene) {
+	sc.cloud.Retryer = func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 3, time.Millisecond })
+	}
+}
+
+// repeatedBySDK wants one call of the operation to have been sent more than once.
+func repeatedBySDK(w *world, at awssim.Fault) {
+	w.t.Helper()
+	require.True(w.t, slices.ContainsFunc(w.sim.Requests(), func(r awssim.Request) bool { return r.Operation == at.Operation && r.Attempt > 1 }),
+		"the SDK did not repeat %s", at.Operation)
+}
+
+// killedAt kills the process at the moment at which the call hangs.
+func killedAt(w *world, at awssim.Fault) {
+	w.onRequest(func(operation, fault string) {
+		if operation == at.Operation && fault == string(awssim.Timeout) {
+			w.kill()
+		}
+	})
+}
+
+func killed(w *world, at awssim.Fault) {
+	w.t.Helper()
+	require.Greater(w.t, w.workers, 1, "the process was not killed at %s", at.Operation)
+}
+
+func patient(sc *scene) { sc.timings.AbsentFor = 40 * time.Millisecond }
+
+// staleAfter makes the next read of the service show what was before the call: more of them, and how many fall into the patience of the
+// undo would depend on the machine.
+func staleAfter(w *world, at awssim.Fault) {
+	n := at.Nth - w.sent(at)
+	w.onRequest(func(operation, _ string) {
+		if operation != at.Operation {
+			return
+		}
+		if n--; n == 0 {
+			w.sim.Inject(awssim.Fault{Service: at.Service, AccountID: accountID, Kind: awssim.StaleRead, Times: 1})
+		}
+	})
 }
 
 // mutations lists the changing calls between two moments of the simulator's log, with their place among the calls of
@@ -43,81 +128,207 @@ func mutations(requests []awssim.Request, from int, services ...string) (calls [
 	return calls
 }
 
+// plan is what a flow without faults looks like: its changing calls, and what it leaves.
+type plan struct {
+	writes, undos []awssim.Fault
+	ordered       string // the account's shape
+}
+
+// kinds are the flows of the matrix. The two differ in the report only.
+var kinds = []struct {
+	name          string
+	writes, undos int
+	change        func(*scene)
+	services      []string // whose calls are spoilt; none: all
+}{
+	{"everything", 13, 14, func(*scene) {}, nil},
+	{"legacy report", 4, 3, legacyReport, []string{"s3", "cur"}},
+}
+
+func planned(t *testing.T, writes, undos int, services []string, changes ...func(*scene)) plan {
+	t.Helper()
+	clean := setup(t, changes...)
+	d := clean.mustDo()
+	p := plan{ordered: clean.shape(), writes: mutations(clean.sim.Requests(), 0, services...)}
+	require.Len(t, p.writes, writes, "%v", p.writes)
+	before := len(clean.sim.Requests())
+	clean.requireUndone(d, awssim.Fault{})
+	p.undos = mutations(clean.sim.Requests(), before, services...)
+	require.Len(t, p.undos, undos, "%v", p.undos)
+	return p
+}
+
 // TestEveryFaultAtEveryWrite spoils every single changing call of the flow in every way, once while everything goes
-// well otherwise, once while it is undone, and once with the order given up at the spoiled call. Whatever happens, the
-// account ends up as ordered, or exactly as it was.
+// well otherwise, once while it is undone, and once with the order given up at the spoilt call.
 func TestEveryFaultAtEveryWrite(t *testing.T) {
 	t.Parallel()
-	t.Run("everything", func(t *testing.T) {
-		t.Parallel()
-		spoilEveryWrite(t, 13, 14, func(*scene) {})
-	})
-	t.Run("legacy report", func(t *testing.T) { // the rest of the flow is the same
-		t.Parallel()
-		spoilEveryWrite(t, 4, 3, legacyReport, "s3", "cur")
-	})
+	for _, kind := range kinds {
+		p := planned(t, kind.writes, kind.undos, kind.services, inhabited, kind.change)
+		for _, by := range ways {
+			for _, f := range by.faults {
+				t.Run(fmt.Sprintf("%s/%s/%s %s", kind.name, by.name, f.When, f.Kind), func(t *testing.T) {
+					t.Parallel()
+					for _, at := range p.writes {
+						w := setup(t, inhabited, kind.change, by.change)
+						w.spoil(by, f, at)
+						d := w.mustDo()
+						w.requireSpoilt(by, f, at)
+						w.requireAsOrdered(p, at)
+						w.requireUndone(d, at)
+					}
+					for _, at := range p.undos {
+						w := setup(t, inhabited, kind.change, by.change)
+						d := w.mustDo()
+						w.spoil(by, f, at)
+						w.requireUndone(d, at)
+						w.requireSpoilt(by, f, at)
+					}
+					if f.Kind != lostReply.Kind && f.Kind != awssim.Timeout || by.check != nil && f.Kind == lostReply.Kind {
+						return // the call did not fail with its outcome unknown
+					}
+					for _, at := range p.writes {
+						w := setup(t, inhabited, kind.change, by.change)
+						inspected, err := run(w, w.acts.Inspect, w.w)
+						require.NoError(t, err)
+						w.spoil(by, f, at)
+						d := done{inspected: inspected}
+						w.setUpUntilFault(&d)
+						w.requireUndone(d, at)
+					}
+				})
+			}
+		}
+	}
 }
 
-func spoilEveryWrite(t *testing.T, wantWrites, wantUndos int, change func(*scene), services ...string) {
-	clean := setup(t, change)
-	d := clean.mustDo()
-	ordered, before := clean.shape(), len(clean.sim.Requests())
-	writes := mutations(clean.sim.Requests(), 0, services...)
-	require.Len(t, writes, wantWrites, "%v", writes)
-	notes, verified := clean.undo(d)
-	require.Empty(t, notes)
-	require.Empty(t, verified.Leftovers)
-	clean.requireRestored()
-	undos := mutations(clean.sim.Requests(), before, services...)
-	require.Len(t, undos, wantUndos, "%v", undos)
-
-	for _, f := range faults {
-		t.Run(fmt.Sprintf("%s %s", f.When, f.Kind), func(t *testing.T) {
-			t.Parallel()
-			for _, at := range writes {
-				w := setup(t, change)
-				w.spoil(f, at)
-				d := w.mustDo()
-				w.requireSpoilt(f, at)
-				require.Equal(t, ordered, w.shape(), "%s %d", at.Operation, at.Nth)
-				for _, created := range []string{"CreateUser", "CreateBucket", "CreateLoginProfile", "CreateAccountAlias"} {
-					require.Equal(t, 1, w.effects(created), "%s after a fault at %s %d", created, at.Operation, at.Nth)
-				}
-				require.Equal(t, 1, w.effects("CreateExport")+w.effects("PutReportDefinition"))
-				require.Equal(t, awssim.HashPassword(w.password()), w.account().Users["alice"].LoginProfile.PasswordSHA256, "the kept password is the one that is set")
-				w.requireUndone(d, at)
-			}
-			for _, at := range undos {
-				w := setup(t, change)
-				d := w.mustDo()
-				w.spoil(f, at)
-				w.requireUndone(d, at)
-				w.requireSpoilt(f, at)
-			}
-		})
+// TestEveryDenialAtEveryWrite takes the permission for every changing call away. The order stops and says which permission
+// is missing; with the permission it goes on and ends as ordered, and given up without it it ends as before.
+func TestEveryDenialAtEveryWrite(t *testing.T) {
+	t.Parallel()
+	denied := func(w *world, at awssim.Fault) (mend func()) {
+		return w.sim.Inject(awssim.Fault{Service: at.Service, Operation: at.Operation, AccountID: accountID, Kind: awssim.AccessDenied})
 	}
-	t.Run("given up at the lost reply", func(t *testing.T) {
-		t.Parallel()
-		for _, at := range writes {
-			w := setup(t, change)
-			inspected, err := run(w, w.acts.Inspect, w.w)
-			require.NoError(t, err)
-			w.spoil(faults[0], at)
-			d := done{inspected: inspected}
-			w.setUpUntilFault(&d)
-			w.requireUndone(d, at)
+	for _, kind := range kinds {
+		p := planned(t, kind.writes, kind.undos, kind.services, inhabited, kind.change)
+		for _, at := range onePerOperation(p.writes) {
+			t.Run(kind.name+"/"+at.Operation, func(t *testing.T) {
+				t.Parallel()
+				for _, givenUp := range []bool{false, true} {
+					w := setup(t, inhabited, kind.change, quick)
+					mend := denied(w, at)
+					d, err := w.do()
+					failure := w.requireFailure(err, provision.CodePermissionMissing)
+					require.Contains(t, failure.Reason, ":"+at.Operation, "what the operator has to allow")
+					if !givenUp {
+						mend()
+						require.NoError(t, w.setUp(&d))
+						w.requireAsOrdered(p, at)
+					}
+					w.requireUndone(d, at)
+				}
+			})
+		}
+		for _, at := range onePerOperation(p.undos) {
+			t.Run(kind.name+"/undo "+at.Operation, func(t *testing.T) {
+				t.Parallel()
+				w := setup(t, inhabited, kind.change, quick)
+				d := w.mustDo()
+				mend := denied(w, at)
+				_, verified, err := w.tryUndo(d)
+				w.requireFailure(err, provision.CodePermissionMissing)
+				require.NotEmpty(t, verified.Leftovers, "what is left is named")
+				w.requireOthersUntouched()
+				mend()
+				w.requireUndone(d, at)
+			})
+		}
+	}
+}
+
+// TestForeignThingsOfTheSameNamesAreNeverTouched puts a thing of somebody else in the order's way, with exactly the name that
+// the order gives. With every call up to there spoilt, the order stops with the right question and its undo leaves that
+// thing, and everything else, byte for byte as it was.
+func TestForeignThingsOfTheSameNamesAreNeverTouched(t *testing.T) {
+	t.Parallel()
+	begin := func(t *testing.T, foreign foreigner, changes ...func(*scene)) (*world, done) {
+		t.Helper()
+		w, d := begin(t, off{}, foreign.put, append(slices.Clone(foreign.changes), changes...)...)
+		if foreign.elsewhere != nil {
+			w.editOther(func(a *awssim.Account) { foreign.elsewhere(w, a) })
+		}
+		if foreign.after != "" {
+			w.appearsAfter(foreign)
+		}
+		return w, d
+	}
+	for _, foreign := range foreigners {
+		clean, d := begin(t, foreign)
+		before := len(clean.sim.Requests())
+		clean.requireFailure(clean.setUp(&d), foreign.code)
+		writes := mutations(clean.sim.Requests(), 0)
+		require.Len(t, writes, foreign.writes, "%v", writes)
+		require.Greater(t, len(clean.sim.Requests()), before)
+		for _, by := range ways {
+			for _, f := range by.faults {
+				if f.When != awssim.After || f.Kind != awssim.Reset && f.Kind != awssim.Timeout {
+					continue // only where the outcome is unknown may a thing of somebody else be taken for one of ours
+				}
+				t.Run(fmt.Sprintf("%s/%s/%s %s", foreign.name, by.name, f.When, f.Kind), func(t *testing.T) {
+					t.Parallel()
+					for _, at := range writes {
+						w, d := begin(t, foreign, by.change)
+						w.spoil(by, f, at)
+						w.requireFailure(w.setUp(&d), foreign.code)
+						w.requireSpoilt(by, f, at)
+						notes, verified := w.undo(d)
+						require.Len(t, notes, foreign.unproven, "%s %d", at.Operation, at.Nth)
+						require.Len(t, verified.Leftovers, foreign.unproven, "%s %d", at.Operation, at.Nth)
+						w.requireRestored()
+					}
+				})
+			}
+		}
+	}
+}
+
+// appearsAfter puts the foreign thing into the account at the moment at which the order has just not seen it.
+func (w *world) appearsAfter(foreign foreigner) {
+	var once sync.Once
+	w.onRequest(func(operation, _ string) {
+		if operation == foreign.after {
+			once.Do(func() {
+				w.edit(func(a *awssim.Account) { foreign.race(w, a) })
+				w.start = string(w.sim.Snapshot(accountID))
+			})
 		}
 	})
 }
 
-// spoil injects the fault at the call. A call that was counted before the fault was injected counts no more.
-func (w *world) spoil(f, at awssim.Fault) {
+func onePerOperation(calls []awssim.Fault) []awssim.Fault {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(calls), func(at awssim.Fault) bool {
+		again := seen[at.Operation]
+		seen[at.Operation] = true
+		return again
+	})
+}
+
+// sent counts the requests of the call's operation so far.
+func (w *world) sent(at awssim.Fault) (n int) {
 	for _, r := range w.sim.Requests() {
 		if r.Service == at.Service && r.Operation == at.Operation {
-			at.Nth--
+			n++
 		}
 	}
-	f.Service, f.Operation, f.AccountID, f.Nth = at.Service, at.Operation, accountID, at.Nth
+	return n
+}
+
+// spoil injects the fault at the call, and what the way adds. A call that was counted before counts no more.
+func (w *world) spoil(by way, f, at awssim.Fault) {
+	if by.arm != nil {
+		by.arm(w, at)
+	}
+	f.Service, f.Operation, f.AccountID, f.Nth = at.Service, at.Operation, accountID, at.Nth-w.sent(at)
 	w.sim.Inject(f)
 }
 
@@ -140,6 +351,18 @@ func (w *world) setUpUntilFault(d *done) {
 	require.Error(w.t, err, "the fault was not met")
 }
 
+// requireAsOrdered wants everything to be there, made once.
+func (w *world) requireAsOrdered(p plan, at awssim.Fault) {
+	w.t.Helper()
+	require.Equal(w.t, p.ordered, w.shape(), "%s %d", at.Operation, at.Nth)
+	for _, created := range []string{"CreateUser", "CreateBucket", "CreateLoginProfile", "CreateAccountAlias"} {
+		require.Equal(w.t, 1, w.effects(created), "%s after a fault at %s %d", created, at.Operation, at.Nth)
+	}
+	require.Equal(w.t, 1, w.effects("CreateExport")+w.effects("PutReportDefinition"))
+	require.Equal(w.t, awssim.HashPassword(w.password()), w.account().Users["alice"].LoginProfile.PasswordSHA256, "the kept password is the one that is set")
+	w.requireOthersUntouched()
+}
+
 func (w *world) requireUndone(d done, at awssim.Fault) {
 	w.t.Helper()
 	notes, verified := w.undo(d)
@@ -151,9 +374,12 @@ func (w *world) requireUndone(d done, at awssim.Fault) {
 }
 
 // requireSpoilt wants the fault to have happened: a matrix that misses its calls proves nothing.
-func (w *world) requireSpoilt(f, at awssim.Fault) {
+func (w *world) requireSpoilt(by way, f, at awssim.Fault) {
 	w.t.Helper()
-	require.True(w.t, slices.ContainsFunc(w.sim.Requests(), func(r awssim.Request) bool {
+	require.True(w.t, f.Kind == awssim.StaleRead || slices.ContainsFunc(w.sim.Requests(), func(r awssim.Request) bool {
 		return r.Operation == at.Operation && r.Decision == string(f.Kind)
 	}), "%s %d was not spoilt", at.Operation, at.Nth)
+	if by.check != nil {
+		by.check(w, at)
+	}
 }

@@ -156,7 +156,7 @@ func TestForeignReportAndBucketAreNeverTouched(t *testing.T) {
 					}
 				})
 				if c.other != nil {
-					require.NoError(t, w.sim.Edit(otherID, func(a *awssim.Account) { c.other(a, w.w) }))
+					w.editOther(func(a *awssim.Account) { c.other(a, w.w) })
 				}
 				other := string(w.sim.Snapshot(otherID))
 				d, err := w.do()

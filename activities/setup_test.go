@@ -7,7 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http/httptest"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -41,26 +40,40 @@ const (
 // world is a simulated AWS with one account of the pool and one of somebody else, and the activities that work in it
 // through the real SDK.
 type world struct {
-	t     *testing.T
+	t     testing.TB
 	sim   *awssim.Sim
+	liar  *liar // between us and AWS; it tells the truth unless it is told to lie
+	cloud awscloud.Options
 	acts  *Activities
 	store *memoryStore
 	w     Assignment
 	start string // the account's state before the order
+	other string // the state of somebody else's account
+
+	alive context.Context //nolint:containedctx // that of the worker process: it ends when the process is killed
+	kill  context.CancelFunc
+
+	workers int // processes that were started
+
+	watching sync.Mutex
+	watchers []func(operation, fault string)
 }
 
 type scene struct {
 	sim     awssim.Options
+	cloud   awscloud.Options // without credentials and endpoint
 	account awssim.Account
+	other   awssim.Account // somebody else's
 	timings Timings
 	w       Assignment
 }
 
 // setup builds the world; the changes are applied to the usual scene first.
-func setup(t *testing.T, changes ...func(*scene)) *world {
-	t.Helper()
+func setup(tb testing.TB, changes ...func(*scene)) *world {
+	tb.Helper()
 	sc := &scene{
-		sim: awssim.Options{Seed: 1},
+		sim:   awssim.Options{Seed: 1},
+		cloud: awscloud.Options{RetryDelay: time.Millisecond, CallTimeout: 5 * time.Second},
 		account: awssim.Account{
 			ID: accountID, Email: "root@example.com", Alias: "old-alias",
 			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
@@ -69,6 +82,10 @@ func setup(t *testing.T, changes ...func(*scene)) *world {
 			AlternateContacts: map[string]awssim.AlternateContact{
 				"BILLING": {Name: "Old Billing", Title: "Clerk", EmailAddress: "old-billing@example.com", PhoneNumber: "+1 206 555 0101"},
 			},
+		},
+		other: awssim.Account{
+			ID: otherID, Email: "other@example.com", Alias: "taken-alias",
+			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
 		},
 		timings: Timings{VisibleFor: 300 * time.Millisecond, AbsentFor: 5 * time.Millisecond, PollEvery: time.Millisecond},
 		w: Assignment{
@@ -89,29 +106,41 @@ func setup(t *testing.T, changes ...func(*scene)) *world {
 	for _, change := range changes {
 		change(sc)
 	}
+	w := &world{t: tb}
+	sc.sim.Logger = slog.New(&witness{w: w})
 	sim := awssim.New(sc.sim)
-	require.NoError(t, sim.Load(awssim.Seed{
-		Callers: []awssim.Caller{{AccessKeyID: "AKIAPROVISIONER00000", SecretAccessKey: "not-a-secret", ARN: principalARN}},
-		Accounts: []awssim.Account{sc.account, {
-			ID: otherID, Email: "other@example.com", Alias: "taken-alias",
-			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
-		}},
+	require.NoError(tb, sim.Load(awssim.Seed{
+		Callers:  []awssim.Caller{{AccessKeyID: "AKIAPROVISIONER00000", SecretAccessKey: "not-a-secret", ARN: principalARN}},
+		Accounts: []awssim.Account{sc.account, sc.other},
 	}))
-	server := httptest.NewServer(sim)
-	t.Cleanup(server.Close)
-	cloud, err := awscloud.New(awscloud.Options{
-		Config:   aws.Config{Region: awscloud.HomeRegion, Credentials: credentials.NewStaticCredentialsProvider("AKIAPROVISIONER00000", "not-a-secret", "")},
-		Endpoint: server.URL, RetryDelay: time.Millisecond, CallTimeout: 5 * time.Second,
-	})
-	require.NoError(t, err)
+	liar := &liar{sim: sim}
+	server := httptest.NewServer(liar)
+	tb.Cleanup(server.Close)
+	sc.cloud.Config = aws.Config{Region: awscloud.HomeRegion, Credentials: credentials.NewStaticCredentialsProvider("AKIAPROVISIONER00000", "not-a-secret", "")}
+	sc.cloud.Endpoint = server.URL
 	key := make([]byte, secrets.KeySize)
-	_, err = rand.Read(key)
-	require.NoError(t, err)
+	_, err := rand.Read(key)
+	require.NoError(tb, err)
 	ring, err := secrets.NewRing(secrets.Key{ID: "k1", Secret: key})
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	store := &memoryStore{passwords: map[string][]byte{}, steps: map[provision.Step]provision.StepState{}}
-	return &world{t: t, sim: sim, store: store, w: sc.w, start: string(sim.Snapshot(accountID)),
-		acts: &Activities{Store: store, Cloud: cloud, Sealer: ring, Timings: sc.timings}}
+	w.sim, w.liar, w.cloud, w.store, w.w = sim, liar, sc.cloud, store, sc.w
+	w.start, w.other = string(sim.Snapshot(accountID)), string(sim.Snapshot(otherID))
+	w.acts = &Activities{Store: store, Sealer: ring, Timings: sc.timings}
+	w.startWorker()
+	return w
+}
+
+// startWorker starts a process that knows nothing of what an earlier one did: what it knows stands in the database and in AWS.
+func (w *world) startWorker() {
+	w.t.Helper()
+	cloud, err := awscloud.New(w.cloud)
+	require.NoError(w.t, err)
+	acts := *w.acts
+	acts.Cloud, w.acts = cloud, &acts
+	w.workers++
+	w.alive, w.kill = context.WithCancel(w.t.Context())
+	w.t.Cleanup(w.kill)
 }
 
 func legacyReport(sc *scene) { sc.w.Settings.ReportKind = provision.LegacyCUR }
@@ -127,6 +156,13 @@ func (w *world) account() awssim.Account {
 func (w *world) edit(f func(*awssim.Account)) {
 	w.t.Helper()
 	require.NoError(w.t, w.sim.Edit(accountID, f))
+}
+
+// editOther changes somebody else's account, which is to stay like that.
+func (w *world) editOther(f func(*awssim.Account)) {
+	w.t.Helper()
+	require.NoError(w.t, w.sim.Edit(otherID, f))
+	w.other = string(w.sim.Snapshot(otherID))
 }
 
 // effects counts the calls of the operation that changed something in the account.
@@ -147,7 +183,11 @@ const maxAttempts = 8
 func run[In, Out any](w *world, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
 	w.t.Helper()
 	for attempt := int32(1); attempt <= maxAttempts; attempt++ {
-		if out, err = once(w, attempt, activity, in); err == nil {
+		out, err = once(w, attempt, activity, in)
+		if w.alive.Err() != nil {
+			continue // nobody is left who could tell how it went
+		}
+		if err == nil {
 			return out, nil
 		}
 		var app *temporal.ApplicationError
@@ -161,11 +201,15 @@ func run[In, Out any](w *world, activity func(context.Context, In) (Out, error),
 
 // once executes one attempt in Temporal's environment for activities.
 func once[In, Out any](w *world, attempt int32, fn func(context.Context, In) (Out, error), in In) (out Out, err error) {
+	w.t.Helper()
+	if w.alive.Err() != nil {
+		w.startWorker()
+	}
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestActivityEnvironment()
 	env.SetTestTimeout(time.Minute)
-	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&attemptNumber{attempt: attempt}}})
+	env.SetWorkerOptions(worker.Options{BackgroundActivityContext: w.alive, Interceptors: []interceptor.WorkerInterceptor{&attemptNumber{attempt: attempt}}})
 	env.RegisterActivity(w.acts)
 	var value converter.EncodedValue
 	if value, err = env.ExecuteActivity(fn, in); err == nil {
@@ -248,8 +292,16 @@ func (w *world) mustDo() done {
 	return d
 }
 
-// undo runs every undo, newest first, and the verification, like the workflow.
+// undo runs every undo and wants them all to succeed.
 func (w *world) undo(d done) (notes []string, verified Verification) {
+	w.t.Helper()
+	notes, verified, err := w.tryUndo(d)
+	require.NoError(w.t, err)
+	return notes, verified
+}
+
+// tryUndo runs every undo, newest first, and the verification, like the workflow: one that fails does not stop the rest.
+func (w *world) tryUndo(d done) (notes []string, verified Verification, failed error) {
 	w.t.Helper()
 	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
 	userUndo := UserUndo{Assignment: w.w, UserID: d.user.ID}
@@ -263,18 +315,23 @@ func (w *world) undo(d done) (notes []string, verified Verification) {
 		},
 	} {
 		undone, err := undo()
-		require.NoError(w.t, err)
+		failed = errors.Join(failed, err)
 		notes = append(notes, undone.Notes...)
 	}
 	verified, err := run(w, w.acts.VerifyRestored, restore)
-	require.NoError(w.t, err)
-	return notes, verified
+	return notes, verified, errors.Join(failed, err)
 }
 
-// requireRestored wants the account exactly as it was before the order.
+// requireRestored wants the account exactly as it was before the order, what is not ours in it included.
 func (w *world) requireRestored() {
 	w.t.Helper()
 	require.Equal(w.t, w.start, string(w.sim.Snapshot(accountID)))
+	w.requireOthersUntouched()
+}
+
+func (w *world) requireOthersUntouched() {
+	w.t.Helper()
+	require.Equal(w.t, w.other, string(w.sim.Snapshot(otherID)), "somebody else's account")
 }
 
 // requireFailure wants a failure of the code, final or not as its kind says, that tells nothing of the customer.
@@ -304,105 +361,26 @@ func (w *world) personal() (values []string) {
 	return values
 }
 
-// shape is the account's state without what differs between two runs: ids, dates and the password.
+// shape is the account's state without what differs between two runs: ids, dates and the password of what is ours.
 func (w *world) shape() string {
 	w.t.Helper()
 	a := w.account()
-	for name, u := range a.Users {
+	if u, ok := a.Users[w.w.Request.IAMUserName]; ok {
 		u.ID, u.Created = "", time.Time{}
 		if u.LoginProfile != nil {
 			u.LoginProfile.PasswordSHA256, u.LoginProfile.Created = "", time.Time{}
 		}
-		a.Users[name] = u
+		a.Users[w.w.Request.IAMUserName] = u
 	}
-	for name, e := range a.Exports {
+	if e, ok := a.Exports[w.w.reportName()]; ok {
 		e.ARN, e.Created = "", time.Time{}
-		a.Exports[name] = e
+		a.Exports[w.w.reportName()] = e
 	}
-	for name, b := range a.Buckets {
+	if b, ok := a.Buckets[w.w.bucketName()]; ok {
 		b.Created = time.Time{}
-		a.Buckets[name] = b
+		a.Buckets[w.w.bucketName()] = b
 	}
 	out, err := json.MarshalIndent(a, "", " ")
 	require.NoError(w.t, err)
 	return string(out)
-}
-
-// memoryStore is the part of the database that these activities use. Everything else is not called here, and panics.
-type memoryStore struct {
-	Store
-	mu        sync.Mutex
-	passwords map[string][]byte
-	steps     map[provision.Step]provision.StepState
-	problems  []string
-	protected string // provider/account id
-	broken    error  // every call fails with it
-}
-
-func (m *memoryStore) protect(account string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.protected = account
-}
-
-// IsProtected knows one account of the provider that no configuration names.
-func (m *memoryStore) IsProtected(_ context.Context, provider, accountID string) (bool, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return provider+"/"+accountID == m.protected, m.broken
-}
-
-func (m *memoryStore) StepStarted(_ context.Context, _ provision.OrderKey, _ string, step provision.Step, _ int32) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.broken == nil {
-		m.steps[step] = provision.StepRunning
-	}
-	return m.broken
-}
-
-func (m *memoryStore) StepEnded(_ context.Context, _ provision.OrderKey, _ string, step provision.Step, state provision.StepState, problem string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.broken == nil {
-		m.steps[step] = state
-		m.problems = append(m.problems, problem)
-	}
-	return m.broken
-}
-
-func (m *memoryStore) KeepPassword(_ context.Context, key provision.OrderKey, account string, sealed []byte) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if _, kept := m.passwords[key.String()+account]; !kept {
-		m.passwords[key.String()+account] = slices.Clone(sealed)
-	}
-	return m.passwords[key.String()+account], nil
-}
-
-func (m *memoryStore) ReplacePassword(_ context.Context, key provision.OrderKey, account string, sealed []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.passwords[key.String()+account] == nil {
-		return errors.New("no password is kept")
-	}
-	m.passwords[key.String()+account] = slices.Clone(sealed)
-	return nil
-}
-
-func (m *memoryStore) WithdrawPassword(_ context.Context, key provision.OrderKey, account string) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.passwords, key.String()+account)
-	return nil
-}
-
-// password opens what the store keeps for the order.
-func (w *world) password() string {
-	w.t.Helper()
-	sealed := w.store.passwords[w.w.Order.String()+accountID]
-	require.NotEmpty(w.t, sealed)
-	opened, err := w.acts.Sealer.Open(sealed, provision.PasswordPurpose(w.w.Order, w.w.Account.ID))
-	require.NoError(w.t, err)
-	return string(opened)
 }

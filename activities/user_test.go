@@ -59,27 +59,30 @@ func TestUserReplacedMeanwhileIsLeftAlone(t *testing.T) {
 	require.Nil(t, w.account().Users["alice"].LoginProfile)
 }
 
+// hangEverythingOnTheUser is what a customer may do with the user.
+func (w *world) hangEverythingOnTheUser() {
+	w.t.Helper()
+	w.edit(func(a *awssim.Account) {
+		u := a.Users["alice"]
+		u.AccessKeys = []string{"AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE"}
+		u.MFADevices = []string{"arn:aws:iam::" + accountID + ":mfa/alice", "GAHT12345678"}
+		u.SigningCertificates = []string{"TA7SMP42TDN5Z26OBPJE7EXAMPLE"}
+		u.SSHPublicKeys = []string{"APKAEIBAERJR2EXAMPLE"}
+		u.ServiceCredentials = []string{"ACCAEXAMPLE123EXAMPLE"}
+		u.Groups = []string{"admins", "auditors"}
+		u.InlinePolicies = map[string]string{"more": `{"Version":"2012-10-17","Statement":[]}`}
+		a.Users["alice"] = u
+	})
+}
+
 // TestRemoveUserWithEverythingOnIt hangs everything on the user that AWS wants gone before the user.
 func TestRemoveUserWithEverythingOnIt(t *testing.T) {
 	t.Parallel()
-	hang := func(w *world) {
-		w.edit(func(a *awssim.Account) {
-			u := a.Users["alice"]
-			u.AccessKeys = []string{"AKIAIOSFODNN7EXAMPLE", "AKIAI44QH8DHBEXAMPLE"}
-			u.MFADevices = []string{"arn:aws:iam::" + accountID + ":mfa/alice", "GAHT12345678"}
-			u.SigningCertificates = []string{"TA7SMP42TDN5Z26OBPJE7EXAMPLE"}
-			u.SSHPublicKeys = []string{"APKAEIBAERJR2EXAMPLE"}
-			u.ServiceCredentials = []string{"ACCAEXAMPLE123EXAMPLE"}
-			u.Groups = []string{"admins", "auditors"}
-			u.InlinePolicies = map[string]string{"more": `{"Version":"2012-10-17","Statement":[]}`}
-			a.Users["alice"] = u
-		})
-	}
 	t.Run("clean", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t)
 		d := w.mustDo()
-		hang(w)
+		w.hangEverythingOnTheUser()
 		require.NotEmpty(t, w.account().VirtualMFADevices)
 		notes, verified := w.undo(d)
 		require.Empty(t, notes)
@@ -92,10 +95,10 @@ func TestRemoveUserWithEverythingOnIt(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
 			d := w.mustDo()
-			hang(w)
-			w.spoil(faults[0], awssim.Fault{Service: "iam", Operation: operation, Nth: 1})
+			w.hangEverythingOnTheUser()
+			w.spoil(ways[0], lostReply, awssim.Fault{Service: "iam", Operation: operation, Nth: 1})
 			w.requireUndone(d, awssim.Fault{Operation: operation})
-			w.requireSpoilt(faults[0], awssim.Fault{Operation: operation})
+			w.requireSpoilt(ways[0], lostReply, awssim.Fault{Operation: operation})
 		})
 	}
 	t.Run("one that appears while it is deleted", func(t *testing.T) {

@@ -36,10 +36,10 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 	}
 	account, now, err := a.Store.AccountToVerify(ctx, id)
 	if errors.Is(err, provision.ErrNotFound) {
-		return answer, nil // it is gone, or an order holds it: no answer of ours will count
+		return answer, nil // it is gone, or an order holds it: nobody looked
 	}
 	if err == nil {
-		answer.LookedAt = &now
+		answer.LookedAt, answer.Version = &now, account.Version
 		err = a.lookAt(ctx, account)
 	}
 	if err = report(ctx, err, provision.StepInspect); err == nil {

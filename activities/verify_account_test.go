@@ -90,6 +90,7 @@ func TestAnAccountThatIsGoneNeedsNoVerification(t *testing.T) {
 	got, err := run(w, w.acts.VerifyAccount, "999999999999")
 	require.NoError(t, err)
 	require.Nil(t, got.Failure)
+	require.Nil(t, got.LookedAt, "nobody looked, so it is no pass either")
 }
 
 func TestAProtectedAccountIsNeverTouched(t *testing.T) {

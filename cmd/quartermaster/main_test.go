@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/audit"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
@@ -155,4 +157,14 @@ func TestAStopIsNoError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, run(ctx, []string{"migrate", "--database-url=" + pgtest.URL(t)}, &bytes.Buffer{}, &bytes.Buffer{}))
+}
+
+func TestTheAuditsPatienceIsTheAuditors(t *testing.T) {
+	t.Parallel()
+	var options struct{ auditOptions }
+	parser, err := kong.New(&options)
+	require.NoError(t, err)
+	_, err = parser.Parse(nil)
+	require.NoError(t, err)
+	require.Equal(t, audit.DefaultBounds(), options.bounds())
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
@@ -13,9 +14,23 @@ import (
 	"quartermaster/internal/postgres"
 )
 
+// auditOptions say how long something may look wrong before it counts. Only a machine on which nothing is real has reasons to
+// change them: a run that is taken over while an attempt of the earlier one still works would be two at once.
+type auditOptions struct {
+	AuditGrace   time.Duration `help:"How long something may look wrong before it is a finding." env:"QM_AUDIT_GRACE" default:"1m" hidden:""`
+	AuditSettled time.Duration `help:"How long after the end of a workflow's run no attempt of it can be running; only then it is taken over." env:"QM_AUDIT_SETTLED" default:"6m" hidden:""`
+}
+
+func (o auditOptions) bounds() audit.Bounds {
+	bounds := audit.DefaultBounds()
+	bounds.Grace, bounds.Settled = o.AuditGrace, o.AuditSettled
+	return bounds
+}
+
 type verifyCommand struct {
 	databaseOptions
 	awsOptions
+	auditOptions
 	AWS  bool `name:"aws" help:"Also look into AWS: Allocated accounts have their order's IAM user, Ready accounts have none of ours. Only reads."`
 	JSON bool `help:"Print findings as JSON, one a line."`
 }
@@ -38,7 +53,7 @@ func (c *verifyCommand) Run(e *env) error {
 		return err
 	}
 	defer temporal.Close()
-	auditor, err := newAuditor(store, temporal)
+	auditor, err := newAuditor(store, temporal, c.bounds())
 	if err != nil {
 		return err
 	}
@@ -88,7 +103,7 @@ func (c *verifyCommand) findInAWS(e *env, store *postgres.Store) ([]audit.Findin
 }
 
 // newAuditor is the auditor of the worker and of verify.
-func newAuditor(store *postgres.Store, temporal client.Client) (*audit.Auditor, error) {
+func newAuditor(store *postgres.Store, temporal client.Client, bounds audit.Bounds) (*audit.Auditor, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
 		return nil, fmt.Errorf("the TEMPORAL_* variables: %w", err)
@@ -97,5 +112,5 @@ func newAuditor(store *postgres.Store, temporal client.Client) (*audit.Auditor, 
 	if namespace == "" {
 		namespace = client.DefaultNamespace
 	}
-	return &audit.Auditor{Store: store, Workflows: orderRuns{client: temporal, namespace: namespace}, Bounds: audit.DefaultBounds()}, nil
+	return &audit.Auditor{Store: store, Workflows: orderRuns{client: temporal, namespace: namespace}, Bounds: bounds}, nil
 }

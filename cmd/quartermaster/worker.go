@@ -23,6 +23,7 @@ type workerCommand struct {
 	metricsOptions
 	webhookOptions
 	deliveryOptions
+	auditOptions
 	VisibleFor        time.Duration `help:"How long one attempt waits for AWS to show what it was told, before a retry." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
 	AbsentFor         time.Duration `help:"How long a thing must stay unseen before an undo believes that it never was; 0 = a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
 	ProtectedAccounts []string      `help:"AWS account ids that nothing is ever done in: payers, our own. The same as the API's." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
@@ -61,7 +62,7 @@ func (c *workerCommand) Run(e *env) error {
 	if c.AWSEndpoint != "" {
 		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
 	}
-	auditor, err := newAuditor(store, temporal)
+	auditor, err := newAuditor(store, temporal, c.bounds())
 	if err != nil {
 		return err
 	}

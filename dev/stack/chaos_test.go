@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,14 +18,16 @@ import (
 
 	"quartermaster/api"
 	"quartermaster/dev/stack"
+	"quartermaster/internal/audit"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
+	"quartermaster/workflows"
 )
 
 // How hard the chaos test tries. `make test-chaos` raises both by the environment.
 const (
-	chaosOrders  = 40
-	chaosSeconds = 30
+	chaosOrders  = 60
+	chaosSeconds = 60
 )
 
 func fromEnv(t *testing.T, name string, usual int) int {
@@ -44,7 +47,7 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	orders, seconds := fromEnv(t, "QM_CHAOS_ORDERS", chaosOrders), fromEnv(t, "QM_CHAOS_SECONDS", chaosSeconds)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(seconds)*time.Second+10*time.Minute)
 	defer cancel()
-	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond, Workers: 2, Restart: true})
+	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond, Workers: 2, Restart: true, Env: []string{"QM_AUDIT_GRACE=10s"}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
@@ -99,12 +102,34 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 		requireAsOrderedOn(t, p, order)
 	}
 	require.Len(t, holder, orders)
-	require.NoError(t, p.Verify(ctx), "the auditor finds nothing")
+	require.Eventually(t, func() bool { err = p.Verify(ctx); return err == nil }, 30*time.Second, time.Second, "the auditor finds nothing")
 
-	// The negative control: the user of an Allocated account is lost, and the auditor says so.
+	requireTheLostAreFound(ctx, t, p, holder)
+}
+
+// requireTheLostAreFound is the negative control: an auditor that finds nothing must be one that would find something.
+func requireTheLostAreFound(ctx context.Context, t *testing.T, p *stack.Playground, holder map[string]string) {
+	t.Helper()
+	// The user of an Allocated account is lost.
 	robbed := slices.Min(slices.Collect(maps.Keys(holder)))
 	require.NoError(t, p.Sim.Edit(robbed, func(a *awssim.Account) { clear(a.Users) }))
+	require.ErrorContains(t, p.Verify(ctx), string(audit.KindUserMissing))
 	require.ErrorContains(t, p.Verify(ctx), robbed)
+
+	// An order is lost in the middle of its work, and its account with it: nobody works on them any more.
+	const lost = "chaos-lost"
+	ids, err := p.Stock(ctx, lost, provision.ModelSPAM, 1)
+	require.NoError(t, err)
+	p.Sim.Inject(awssim.Fault{Service: "account", Operation: "PutContactInformation", AccountID: ids[0], Kind: awssim.Throttle})
+	require.NoError(t, p.Place(ctx, stack.NewOrder(lost, provision.ModelSPAM)))
+	_, err = p.Until(ctx, lost, stack.StepDone(provision.StepAlias))
+	require.NoError(t, err)
+	require.NoError(t, p.Workflow.TerminateWorkflow(ctx, workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: lost}), "", "the negative control"))
+	require.Eventually(t, func() bool {
+		found := p.Verify(ctx)
+		return found != nil && strings.Contains(found.Error(), string(audit.KindOrderWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+lost) &&
+			strings.Contains(found.Error(), string(audit.KindAccountWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+lost+" account "+ids[0])
+	}, time.Minute, time.Second)
 }
 
 // placeInChaos does what a marketplace does: it sends the order until it gets an answer.

@@ -186,7 +186,8 @@ func (p *Playground) aliasElsewhere(accountID, alias string) error {
 		Role: awssim.Role{Name: "theirs", TrustedPrincipal: p.callerKey.ARN}}}})
 }
 
-func stepDone(step provision.Step) func(api.Order) bool {
+// StepDone tells whether a step of an order is done.
+func StepDone(step provision.Step) func(api.Order) bool {
 	return func(o api.Order) bool {
 		return slices.ContainsFunc(o.Steps, func(s api.Step) bool { return s.Step == string(step) && s.State == "done" })
 	}

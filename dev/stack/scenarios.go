@@ -54,6 +54,23 @@ var Scenarios = []Scenario{
 		}
 		return p.play(ctx, NewOrder("swapped-account", provision.ModelECAM))
 	}},
+	{"two-dead-accounts", provision.Completed, func(ctx context.Context, p *Playground) (api.Order, error) {
+		order := NewOrder("two-dead-accounts", provision.ModelECAM)
+		ids, err := p.Stock(ctx, order.Marketplace, provision.ModelECAM, 3)
+		if err != nil {
+			return api.Order{}, err
+		}
+		// They die after they were verified: AWS suspends the one, somebody deletes the role of the other.
+		for i, die := range []func(*awssim.Account){
+			func(a *awssim.Account) { a.State = awssim.StateSuspended },
+			func(a *awssim.Account) { a.Role.Name = "deleted-and-made-again-under-another-name" },
+		} {
+			if err := p.Sim.Edit(ids[i], die); err != nil {
+				return api.Order{}, err
+			}
+		}
+		return p.play(ctx, order)
+	}},
 	{"retried-through-throttling", provision.Completed, func(ctx context.Context, p *Playground) (api.Order, error) {
 		return p.simple(ctx, NewOrder("retried-through-throttling", provision.ModelSPAM), []awssim.Fault{{Service: "account", Operation: "PutContactInformation", Times: 2, Kind: awssim.Throttle}}, nil)
 	}},
@@ -123,7 +140,7 @@ var Scenarios = []Scenario{
 		if err := p.Place(ctx, order); err != nil {
 			return api.Order{}, err
 		}
-		if _, err := p.Until(ctx, order.ID, stepDone(provision.StepAlias)); err != nil {
+		if _, err := p.Until(ctx, order.ID, StepDone(provision.StepAlias)); err != nil {
 			return api.Order{}, err
 		}
 		if err := p.Crash(ctx, PartWorker); err != nil {
@@ -154,7 +171,7 @@ var Scenarios = []Scenario{
 			if err := p.Place(ctx, order); err != nil {
 				return api.Order{}, err
 			}
-			if _, err := p.Until(ctx, order.ID, stepDone(provision.StepUser)); err != nil {
+			if _, err := p.Until(ctx, order.ID, StepDone(provision.StepUser)); err != nil {
 				return api.Order{}, err
 			}
 			if err := p.cancel(ctx, order.ID); err != nil {

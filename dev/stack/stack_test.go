@@ -16,7 +16,6 @@ import (
 	"quartermaster/api"
 	"quartermaster/dev/stack"
 	"quartermaster/dev/temporal"
-	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 )
 
@@ -166,26 +165,6 @@ func TestThePasswordIsRevealedOnceAndOpensTheAccount(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, after.Result.Password.URL)
 	require.NotNil(t, after.Result.Password.RevealedAt)
-}
-
-func TestAPoolWithTwoDeadOldestAccounts(t *testing.T) {
-	ctx := setup(t)
-	order := stack.NewOrder("two-dead", provision.ModelECAM)
-	ids, err := playground.Stock(ctx, order.Marketplace, provision.ModelECAM, 3)
-	require.NoError(t, err)
-	require.NoError(t, playground.Sim.Edit(ids[0], func(a *awssim.Account) { a.State = awssim.StateSuspended }))
-	require.NoError(t, playground.Sim.Edit(ids[1], func(a *awssim.Account) { a.Role.ExternalID = "somebody-elses-external-id" }))
-	require.NoError(t, playground.Place(ctx, order))
-	ended, err := playground.Ended(ctx, order.ID)
-	require.NoError(t, err)
-	require.Equal(t, provision.Completed, ended.State)
-	require.Equal(t, ids[2], ended.Result.AccountID)
-	for _, dead := range ids[:2] {
-		account, err := playground.Store.Account(ctx, stack.Provider, dead)
-		require.NoError(t, err)
-		require.Equal(t, provision.AccountInvalid, account.Status)
-		require.Contains(t, account.Reason, "AWS answered AccessDenied", "the reason names the error of AWS")
-	}
 }
 
 func TestFiftyIdenticalPostsAreOneWorkflowAndOneAccount(t *testing.T) {

@@ -29,11 +29,12 @@ type Bounds struct {
 	Compensating time.Duration
 	Deadlines    time.Duration // how much later than its pool's deadline a waiting order ends
 	Grace        time.Duration // for what settles by itself
+	Settled      time.Duration // after the end of a run, before another one may take over
 }
 
 // DefaultBounds are those of production.
 func DefaultBounds() Bounds {
-	return Bounds{Accepted: 5 * time.Minute, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: Grace}
+	return Bounds{Accepted: 5 * time.Minute, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: Grace, Settled: Settled}
 }
 
 // Order is an order as the auditor sees it.
@@ -199,7 +200,7 @@ func (a *Auditor) compare(key provision.OrderKey, row Order, stands bool, run Ru
 	case !stands && run.Status == terminated:
 		if older(run.ClosedAt, a.Bounds.Grace) {
 			f := New(KindWorkflowWithoutOrder, key, "", run.ClosedAt, "the order was acknowledged, but its workflow was terminated before it wrote the order's row")
-			f.Repairable, f.repair = true, &repair{how: carryOn, run: run, notBefore: run.ClosedAt.Add(Settled)}
+			f.Repairable, f.repair = true, &repair{how: carryOn, run: run, notBefore: run.ClosedAt.Add(a.Bounds.Settled)}
 			return []Finding{f}
 		}
 	case !stands: // it ended by its own decision: an order that was refused
@@ -222,7 +223,7 @@ func (a *Auditor) deserted(row Order, run Run) []Finding {
 	}
 	f := New(KindOrderWithoutWorkflow, row.OrderKey, row.Account, since, fmt.Sprintf("the order is %s, but %s", row.State, how))
 	if f.repair = takeOver(row, run); f.repair != nil {
-		f.Repairable, f.repair.notBefore = true, since.Add(Settled)
+		f.Repairable, f.repair.notBefore = true, since.Add(a.Bounds.Settled)
 	}
 	if row.Account == "" {
 		return []Finding{f}

@@ -245,3 +245,30 @@ func TestAFindingIsOneLineThatSaysWhatToDo(t *testing.T) {
 	require.Equal(t, "password_kept [broken] order acme/gone account 000000000001: the order is failed, but a password for account 000000000001 is kept, "+
 		"since 2026-11-22T10:00:00Z -- look whether the account still has the order's IAM user; then set sealed to NULL in order_passwords", findings[0].String())
 }
+
+// TestAnOverdueOrderTellsItsAge: how long it is in its state, and a waiting one since it was accepted.
+func TestAnOverdueOrderTellsItsAge(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.violate(`
+UPDATE pools SET wait_deadline = '2 hours';
+UPDATE orders SET created_at = now() - interval '1 day 1 minute' WHERE id = 'waits';
+UPDATE orders SET state_since = now() - interval '1 day 2 minutes' WHERE id = 'work';
+UPDATE orders SET state_since = now() - interval '1 day 3 minutes' WHERE id = 'undo';
+UPDATE orders SET state_since = now() - interval '1 day 4 minutes' WHERE id = 'fresh';
+UPDATE orders SET state_since = now() - interval '20 days 5 minutes' WHERE id = 'asked'`)
+	findings, err := w.Find(t.Context())
+	require.NoError(t, err)
+	tells := map[string]string{
+		"waits": "since it was accepted 1 day 00:01:0", "work": "has been provisioning for 1 day 00:02:0", "undo": "has been compensating for 1 day 00:03:0",
+		"fresh": "has been accepted for 1 day 00:04:0", "asked": "has been action_required for 20 days 00:05:0",
+	}
+	for _, f := range findings {
+		if f.Kind == audit.KindOrderOverdue {
+			require.Contains(t, f.String(), tells[f.Order.ID])
+			require.Contains(t, f.String(), ", since ")
+			delete(tells, f.Order.ID)
+		}
+	}
+	require.Empty(t, tells)
+}

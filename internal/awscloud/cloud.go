@@ -65,6 +65,9 @@ type Options struct {
 	CallTimeout time.Duration
 	// RetryDelay is the longest pause before a read is repeated; default 5 s.
 	RetryDelay time.Duration
+	// Retryer decides which calls into an account are sent again, and when. Default: reads, three times; never a write.
+	// Whoever sets another one lets the SDK repeat writes whose replies were lost: the activities bear that.
+	Retryer func() aws.Retryer
 	// Limits pace the calls to one account; the zero value paces nothing. See DefaultLimits.
 	Limits Limits
 	// Now is the clock of the session cache; default time.Now.
@@ -111,6 +114,9 @@ func New(opts Options) (*Cloud, error) {
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Retryer == nil {
+		opts.Retryer = func() aws.Retryer { return newRetryer(opts.RetryDelay) }
 	}
 	c := &Cloud{
 		opts:  opts,
@@ -299,7 +305,7 @@ func (c *Cloud) newSession(acc provision.Account, orderID string) *Session {
 	})
 	creds := aws.NewCredentialsCache(role, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = sessionMargin })
 	attempts := &attempts{credentials: creds, pace: c.pacer.of(acc.ID)}
-	retryer := newRetryer(c.opts.RetryDelay)
+	retryer := c.opts.Retryer()
 	apiOptions := attempts.apiOptions()
 
 	return &Session{

@@ -41,9 +41,9 @@ const poolsOfAccountsSQL = `
 SELECT DISTINCT a.provider, a.marketplace, a.environment FROM accounts a WHERE a.id = ANY($1)`
 
 // ApplyVerifications draws the consequences of verifications: what passes becomes or stays Ready, a Ready account that does
-// not pass twice becomes Invalid. When half of what was looked at in a pool fails at once, nothing in it becomes Invalid:
-// AWS is suspected, or ourselves. It returns the orders that got an account. A repeat changes nothing, because a result
-// counts only for an account that is due.
+// not pass twice becomes Invalid. When half of what was looked at in a pool fails at once, or nobody else in it could be
+// looked at, nothing in it becomes Invalid: AWS is suspected, or ourselves. It returns the orders that got an account. A
+// repeat changes nothing, because a result counts only for an account that is due, and only as the account was looked at.
 func (s *Store) ApplyVerifications(ctx context.Context, results []provision.Verified) (woken []provision.OrderKey, err error) {
 	ids := make([]string, len(results))
 	for i, r := range results {
@@ -69,7 +69,8 @@ func (s *Store) ApplyVerifications(ctx context.Context, results []provision.Veri
 
 const accountToJudgeSQL = `
 SELECT a.status, a.strikes, a.ready_when_verified FROM accounts a
-WHERE a.id = $1 AND a.provider = $2 AND a.marketplace = $3 AND a.environment = $4 AND a.verify_at <= COALESCE($5::timestamptz, now()) AND ` + verifiable + ` FOR UPDATE`
+WHERE a.id = $1 AND a.provider = $2 AND a.marketplace = $3 AND a.environment = $4 AND a.verify_at <= COALESCE($5::timestamptz, now()) AND $6::bigint IN (0, a.version)
+  AND ` + verifiable + ` FOR UPDATE`
 
 const inconclusiveSQL = `UPDATE accounts SET finding = $2, verify_at = now() + $3 * interval '1 second' WHERE id = $1`
 
@@ -88,11 +89,16 @@ UPDATE accounts SET finding = $2, strikes = strikes + 1, checked_at = now(), ver
 const lookBesideSQL = `
 UPDATE accounts SET verify_at = now()
 WHERE id IN (SELECT id FROM accounts WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready' AND strikes = 0
-             AND (checked_at IS NULL OR checked_at < now() - $4 * interval '1 second') ORDER BY checked_at NULLS FIRST, added_seq LIMIT $5)`
+             AND (checked_at IS NULL OR checked_at < now()) ORDER BY checked_at NULLS FIRST, added_seq LIMIT $4)`
 
-const failingSQL = `
-SELECT count(*) FILTER (WHERE strikes > 0) AS failing, count(*) AS checked FROM accounts
-WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready' AND checked_at > now() - $4 * interval '1 second'`
+// What passed before the failures began says nothing about them: evidence is what was looked at since.
+const evidenceSinceSQL = `
+SELECT COALESCE(min(checked_at), now()) FROM accounts
+WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready' AND strikes > 0 AND checked_at > now() - $4 * interval '1 second'`
+
+const evidenceSQL = `
+SELECT count(*) FILTER (WHERE strikes > 0 AND checked_at >= $4) AS failing, count(*) FILTER (WHERE checked_at >= $4) AS checked, count(*) AS ready FROM accounts
+WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready'`
 
 const invalidateTwiceFailedSQL = `
 UPDATE accounts SET status = 'invalid', reason = 'verification failed ' || strikes || ' times: ' || finding WHERE id = $1 AND status = 'ready'`
@@ -101,18 +107,25 @@ func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results 
 	if err := lockPool(ctx, tx, pool); err != nil {
 		return nil, err
 	}
-	struck, condemned := false, []string{}
+	var since time.Time
+	if err := tx.GetContext(ctx, &since, evidenceSinceSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyWindow.Seconds()); err != nil {
+		return nil, err
+	}
+	var struck, condemned []string
 	for _, r := range results {
+		if r.LookedAt == nil && !r.Inconclusive {
+			continue // nobody looked: it was gone, or an order held it
+		}
 		var now []struct {
 			Status            provision.AccountStatus `db:"status"`
 			Strikes           int                     `db:"strikes"`
 			ReadyWhenVerified bool                    `db:"ready_when_verified"`
 		}
-		if err := tx.SelectContext(ctx, &now, accountToJudgeSQL, r.AccountID, pool.Provider, pool.Marketplace, pool.Environment, r.LookedAt); err != nil {
+		if err := tx.SelectContext(ctx, &now, accountToJudgeSQL, r.AccountID, pool.Provider, pool.Marketplace, pool.Environment, r.LookedAt, r.Version); err != nil {
 			return nil, err
 		}
 		if len(now) == 0 {
-			continue // of another pool, held by an order, deleted, judged by another sweep meanwhile, or to be looked at again
+			continue // of another pool, held by an order, deleted, edited or judged by another sweep meanwhile, or to be looked at again
 		}
 		var err error
 		switch {
@@ -121,10 +134,10 @@ func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results 
 		case r.Failure == nil:
 			_, err = tx.ExecContext(ctx, passedSQL, r.AccountID, provision.VerifyEvery.Seconds())
 		case now[0].Status == provision.AccountReady:
-			struck = true
 			if now[0].Strikes > 0 {
 				condemned = append(condemned, r.AccountID)
 			}
+			struck = append(struck, r.AccountID)
 			_, err = tx.ExecContext(ctx, notPassedSQL, r.AccountID, finding(r.Failure), provision.VerifyAgainAfter.Seconds())
 		case now[0].ReadyWhenVerified:
 			patience := min(provision.VerifyFirstRetry<<min(now[0].Strikes, 16), provision.VerifyLongestRetry)
@@ -136,20 +149,21 @@ func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results 
 			return nil, err
 		}
 	}
-	if struck {
-		if _, err := tx.ExecContext(ctx, lookBesideSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyAgainAfter.Seconds(), provision.VerifyBeside); err != nil {
-			return nil, err
-		}
-	}
-	suspended, err := suspend(ctx, tx, pool)
+	seen, err := judge(ctx, tx, pool, since)
 	if err != nil {
 		return nil, err
 	}
-	if !suspended {
-		for _, id := range condemned {
-			if _, err := tx.ExecContext(ctx, invalidateTwiceFailedSQL, id); err != nil {
-				return nil, err
-			}
+	if seen.suspicious() || !seen.comparable() {
+		condemned = nil
+	}
+	for _, id := range condemned {
+		if _, err := tx.ExecContext(ctx, invalidateTwiceFailedSQL, id); err != nil {
+			return nil, err
+		}
+	}
+	if len(struck) > len(condemned) { // is it the account, or AWS? The others will tell
+		if _, err := tx.ExecContext(ctx, lookBesideSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyBeside); err != nil {
+			return nil, err
 		}
 	}
 	return match(ctx, tx, pool, provision.OrderKey{})
@@ -173,24 +187,37 @@ WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND (verification_
 const emitVerificationSQL = `
 SELECT emit_event($1, $2, $3 || '/' || $4, jsonb_build_object('marketplace', $3::text, 'environment', $4::text, 'failing', $5::int, 'checked', $6::int))`
 
-// suspend tells whether so many accounts of the pool fail at once that it cannot be the accounts, and says so once.
-func suspend(ctx context.Context, tx *sqlx.Tx, pool provision.Pool) (bool, error) {
-	var seen struct {
-		Failing int `db:"failing"`
-		Checked int `db:"checked"`
+// evidence is what was seen in a pool since its failures began, of accounts that are Ready.
+type evidence struct {
+	Failing int `db:"failing"`
+	Checked int `db:"checked"`
+	Ready   int `db:"ready"` // looked at or not
+}
+
+// suspicious: so many fail at once that it cannot be the accounts.
+func (e evidence) suspicious() bool { return e.Failing >= 2 && 2*e.Failing >= e.Checked }
+
+// comparable: another account passed while these failed, or there is no other.
+func (e evidence) comparable() bool { return e.Checked > e.Failing || e.Ready == e.Failing }
+
+// enough: as many were looked at as a strike has looked at.
+func (e evidence) enough() bool { return e.Checked >= min(e.Ready, 1+provision.VerifyBeside) }
+
+// judge reads the evidence, and says once when it begins or ceases to be suspicious.
+func judge(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, since time.Time) (seen evidence, err error) {
+	err = tx.GetContext(ctx, &seen, evidenceSQL, pool.Provider, pool.Marketplace, pool.Environment, since)
+	if err != nil || !seen.enough() {
+		return seen, err
 	}
-	if err := tx.GetContext(ctx, &seen, failingSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyWindow.Seconds()); err != nil {
-		return false, err
-	}
-	suspended := seen.Failing >= 2 && 2*seen.Failing >= seen.Checked
+	suspended := seen.suspicious()
 	changed, err := affected(tx.ExecContext(ctx, setSuspendedSQL, pool.Provider, pool.Marketplace, pool.Environment, suspended))
 	if err != nil || !changed {
-		return suspended, err
+		return seen, err
 	}
 	event := "pool.verification_resumed"
 	if suspended {
 		event = "pool.verification_suspended"
 	}
 	_, err = tx.ExecContext(ctx, emitVerificationSQL, pool.Provider, event, pool.Marketplace, pool.Environment, seen.Failing, seen.Checked)
-	return suspended, err
+	return seen, err
 }

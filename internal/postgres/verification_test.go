@@ -65,7 +65,7 @@ func (v verifier) sweep(fail *provision.Failure, failing ...int) (woken []provis
 		looked += len(due)
 		var results []provision.Verified
 		for _, id := range due {
-			r := provision.Verified{AccountID: id}
+			r := v.look(id)
 			if ids[id] {
 				r.Failure = fail
 			}
@@ -77,6 +77,14 @@ func (v verifier) sweep(fail *provision.Failure, failing ...int) (woken []provis
 			woken = append(woken, more...)
 		}
 	}
+}
+
+// look is what the activity does before it asks AWS.
+func (v verifier) look(id string) provision.Verified {
+	v.t.Helper()
+	a, now, err := v.store.AccountToVerify(v.ctx, id)
+	require.NoError(v.t, err)
+	return provision.Verified{AccountID: id, LookedAt: &now, Version: a.Version}
 }
 
 // later lets time pass, as far as verification is concerned.

@@ -22,8 +22,11 @@ type AccountVerification struct {
 type Verified struct {
 	AccountID string   `json:"account_id"`
 	Failure   *Failure `json:"failure,omitempty"` // why it did not pass; nil: it passed
-	// LookedAt is when the look began, by the clock of the database: who asked for a look after that wants another one.
+	// LookedAt is when the look began, by the clock of the database: who asked for a look after that wants another one. Nil:
+	// nobody looked, which says nothing about the account.
 	LookedAt *time.Time `json:"looked_at,omitempty"`
+	// Version is the account's that was looked at: what was edited meanwhile, its role above all, was not seen.
+	Version int64 `json:"version,omitempty"`
 	// Inconclusive says that AWS, or we, could not tell in time: that says nothing about the account.
 	Inconclusive bool `json:"inconclusive,omitempty"`
 }

@@ -1,0 +1,329 @@
+package activities
+
+import (
+	"fmt"
+	"maps"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+// Every guard is switched off once, by an AWS that lies to it, and a slice of the fault matrix must notice. A guard that can
+// be off without anybody noticing is either not needed or not tested.
+
+// off says how a guard is switched off: what is told while the order is carried out, and while it is undone.
+type off struct {
+	inspecting, doing, undoing func(w *world) lies
+	forget                     func(*ReportUndo) // what the undo of the report is not told
+}
+
+func (o off) at(w *world, phase func(*world) lies) {
+	if phase == nil {
+		w.liar.tell(nil)
+		return
+	}
+	w.liar.tell(phase(w))
+}
+
+// slice is a part of the matrix: it complains to tb when an account does not end as it must.
+type slice func(tb testing.TB, o off)
+
+type guard struct {
+	name  string
+	slice slice
+	off   off
+}
+
+func only(operation string, tale lie) func(*world) lies {
+	return func(*world) lies { return lies{operation: tale} }
+}
+
+func guards() []guard {
+	ours := func(w *world) lies { return lies{"GetUser": everyUserIsOurs(w.w)} }
+	reports := func(w *world) lies { return lies{"ListTagsForResource": everyReportIsOurs(w.w)} }
+	buckets := func(w *world) lies { return lies{"GetBucketTagging": everyBucketIsOurs(w.w)} }
+	sameID := func(w *world) lies {
+		return lies{"GetUser": rewrite(func(body string) string { return userIDXML.ReplaceAllString(body, "<UserId>"+recordedUser+"</UserId>") })}
+	}
+	all := []guard{
+		{"adopt the user by its tags", meetsForeignUser, off{inspecting: ours, doing: ours}},
+		{"remove the user by its tags", meetsForeignUser, off{undoing: ours}},
+		{"adopt the data export by its tags", meetsForeign(foreignExport), off{doing: reports}},
+		{"remove the data export by its tags", meetsForeign(foreignExport), off{undoing: reports}},
+		{"adopt the legacy report by its tags", meetsForeign(foreignReport), off{doing: reports}},
+		{"remove the legacy report by its tags", meetsForeign(foreignReport), off{undoing: reports}},
+		{"adopt the bucket by its tags", meetsForeign(foreignBucket), off{doing: buckets}},
+		{"remove the bucket by its tags", meetsForeign(foreignBucket), off{undoing: buckets}},
+		{"compare the user's id before it gets a password", userWasReplaced, off{doing: sameID}},
+		{"compare the user's id before it is removed", userWasReplaced, off{undoing: sameID}},
+		{"leave a user alone that has signed in", userHasSignedIn, off{doing: func(*world) lies {
+			return lies{"GetLoginProfile": rewrite(func(body string) string {
+				return strings.Replace(body, "<PasswordResetRequired>false<", "<PasswordResetRequired>true<", 1)
+			})}
+		}}},
+		{"journal the earlier alias", undoneInFull, off{inspecting: only("ListAccountAliases", theAliasIs(""))}},
+		{"restore the earlier alias", undoneInFull, off{undoing: only("CreateAccountAlias", swallow)}},
+		{"take the ordered alias away", undoneInFull, off{undoing: func(w *world) lies {
+			return lies{"DeleteAccountAlias": swallow, "CreateAccountAlias": swallow}
+		}}},
+		{"compare the alias before it is restored", changedByTheCustomer, off{undoing: func(w *world) lies {
+			return lies{"ListAccountAliases": theAliasIs(w.w.Request.AccountAlias)}
+		}}},
+		{"compare the primary contact before it is restored", changedByTheCustomer, off{undoing: func(w *world) lies {
+			return lies{"GetContactInformation": rewriteJSON("ContactInformation", func(fields map[string]any) { fields["FullName"] = w.w.Request.ContactName })}
+		}}},
+		{"compare the alternate contacts before they are restored", changedByTheCustomer, off{undoing: func(w *world) lies {
+			ordered := w.w.Request.AlternateContact
+			return lies{"GetAlternateContact": rewriteJSON("AlternateContact", func(fields map[string]any) {
+				maps.Copy(fields, map[string]any{"Name": ordered.Name, "EmailAddress": ordered.Email, "PhoneNumber": ordered.Phone, "Title": ordered.Title})
+			})}
+		}}},
+		{"restore the primary contact", undoneInFull, off{undoing: only("PutContactInformation", answer("{}"))}},
+		{"restore the alternate contact", undoneInFull, off{undoing: only("PutAlternateContact", answer("{}"))}},
+		{"delete the alternate contacts that were not there", undoneInFull, off{undoing: only("DeleteAlternateContact", answer("{}"))}},
+		{"never delete a bucket with objects of others", bucketWasUsed, off{undoing: everyObjectIsTheTestObject}},
+		{"never delete a linked report", linkedReportLooksLikeOurs, off{forget: func(in *ReportUndo) {
+			in.Request.UseExistingCUR, in.Report.Existing = "", false
+		}}},
+		{"know the account before the first write", roleLeadsElsewhere, off{inspecting: identityIs(accountID), doing: identityIs(accountID)}},
+	}
+	for _, operation := range []string{"DeleteLoginProfile", "DeleteAccessKey", "DeactivateMFADevice", "DeleteVirtualMFADevice", "DeleteSigningCertificate",
+		"DeleteSSHPublicKey", "DeleteServiceSpecificCredential", "RemoveUserFromGroup", "DetachUserPolicy", "DeleteUserPolicy", "DeleteUser"} {
+		all = append(all, guard{"the delete ladder: " + operation, everythingOnTheUser, off{undoing: only(operation, swallow)}})
+	}
+	return all
+}
+
+func TestEveryGuardIsNeeded(t *testing.T) {
+	t.Parallel()
+	for _, g := range guards() {
+		t.Run(g.name, func(t *testing.T) {
+			t.Parallel()
+			require.Empty(t, trial(t, func(tb testing.TB) { tb.Helper(); g.slice(tb, off{}) }), "with every guard on")
+			require.NotEmpty(t, trial(t, func(tb testing.TB) { tb.Helper(); g.slice(tb, g.off) }),
+				"the guard %q is off and the matrix does not notice: it is untested, or not needed", g.name)
+		})
+	}
+}
+
+// verdict hears the complaints of a trial instead of the test.
+type verdict struct {
+	testing.TB
+	mu         sync.Mutex
+	complaints []string
+}
+
+func (*verdict) Helper()  {}
+func (*verdict) FailNow() { runtime.Goexit() }
+
+func (v *verdict) Errorf(format string, args ...any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.complaints = append(v.complaints, fmt.Sprintf(format, args...))
+}
+
+// trial runs a part of the matrix and returns what it complains of; empty: it passes.
+func trial(tb testing.TB, part func(testing.TB)) string {
+	tb.Helper()
+	v, done := &verdict{TB: tb}, make(chan struct{})
+	go func() {
+		defer close(done)
+		part(v)
+	}()
+	<-done
+	return strings.Join(v.complaints, "\n")
+}
+
+// quick is for slices that meet refusals which do not pass: their patience is spent to the end.
+func quick(sc *scene) {
+	sc.timings = Timings{VisibleFor: 40 * time.Millisecond, AbsentFor: 2 * time.Millisecond, PollEvery: time.Millisecond}
+}
+
+// begin inspects the account, and what stands in it afterwards is what must be left.
+func begin(tb testing.TB, o off, foreign func(w *world, a *awssim.Account), changes ...func(*scene)) (*world, done) {
+	tb.Helper()
+	w := setup(tb, append(changes, quick)...)
+	o.at(w, o.inspecting)
+	inspected, err := run(w, w.acts.Inspect, w.w)
+	require.NoError(tb, err)
+	if foreign != nil {
+		w.edit(func(a *awssim.Account) { foreign(w, a) })
+		w.start = string(w.sim.Snapshot(accountID))
+	}
+	o.at(w, o.doing)
+	return w, done{inspected: inspected}
+}
+
+// meetsForeignUser: somebody makes a user of the ordered name after the account was inspected.
+func meetsForeignUser(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, foreignUser)
+	err := w.setUp(&d)
+	w.requireFailure(err, provision.CodeUserNameTaken)
+	o.at(w, o.undoing)
+	w.undo(done{inspected: d.inspected})
+	w.requireRestored()
+}
+
+// meetsForeign: what the order is to make for its report stands there already and is somebody else's.
+func meetsForeign(foreign foreigner) slice {
+	return func(tb testing.TB, o off) {
+		tb.Helper()
+		w, d := begin(tb, o, foreign.put, foreign.changes...)
+		w.requireFailure(w.setUp(&d), provision.CodeNotOurs)
+		o.at(w, o.undoing)
+		w.undo(d)
+		w.requireRestored()
+	}
+}
+
+const recordedUser = "AIDARECORDEDBYTHEORDER"
+
+// userWasReplaced: the ordered user was made, deleted by somebody and made again, with all its tags, as tools do that copy.
+func userWasReplaced(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	w.liar.tell(nil)
+	user, err := run(w, w.acts.CreateUser, w.w)
+	require.NoError(tb, err)
+	user.ID, d.user = recordedUser, user
+	d.user.ID = recordedUser
+	w.start = string(w.sim.Snapshot(accountID))
+	o.at(w, o.doing)
+	_, err = run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: d.user})
+	w.requireFailure(err, provision.CodeNotOurs)
+	o.at(w, o.undoing)
+	undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
+	require.NoError(tb, err)
+	require.Len(tb, undone.Notes, 1)
+	w.requireRestored()
+}
+
+// userHasSignedIn: the step is repeated after the customer has set a password of their own.
+func userHasSignedIn(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	w.liar.tell(nil)
+	require.NoError(tb, w.setUp(&d))
+	w.edit(func(a *awssim.Account) {
+		u := a.Users["alice"]
+		u.LoginProfile.PasswordSHA256, u.LoginProfile.ResetRequired = awssim.HashPassword("the customer's own"), false
+		a.Users["alice"] = u
+	})
+	w.start = string(w.sim.Snapshot(accountID))
+	o.at(w, o.doing)
+	_, err := run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: d.user})
+	w.requireFailure(err, provision.CodeNotOurs)
+	w.requireRestored()
+}
+
+// undoneInFull: the whole order, and the whole undo.
+func undoneInFull(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	require.NoError(tb, w.setUp(&d))
+	o.at(w, o.undoing)
+	w.requireUndone(d, awssim.Fault{})
+}
+
+// everythingOnTheUser: the customer has hung all that IAM knows on the user before the order is undone.
+func everythingOnTheUser(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	require.NoError(tb, w.setUp(&d))
+	w.hangEverythingOnTheUser()
+	o.at(w, o.undoing)
+	w.requireUndone(d, awssim.Fault{})
+}
+
+// changedByTheCustomer: alias and contacts are neither ours nor the earlier ones when the order is undone.
+func changedByTheCustomer(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	require.NoError(tb, w.setUp(&d))
+	theirs := awssim.AlternateContact{Name: "Their Own", Title: "CEO", EmailAddress: "ceo@customer.example", PhoneNumber: "+49 30 9999"}
+	w.edit(func(a *awssim.Account) {
+		a.Alias, a.Contact.FullName, a.AlternateContacts["BILLING"] = "their-own", "Their Own", theirs
+	})
+	o.at(w, o.undoing)
+	notes, _ := w.undo(d)
+	a := w.account()
+	require.Equal(tb, "their-own", a.Alias)
+	require.Equal(tb, "Their Own", a.Contact.FullName)
+	require.Equal(tb, map[string]awssim.AlternateContact{"BILLING": theirs}, a.AlternateContacts)
+	require.Len(tb, notes, 3, "what is left alone is said")
+	w.requireOthersUntouched()
+}
+
+// bucketWasUsed: AWS has delivered, or the customer has stored something, before the order is undone.
+func bucketWasUsed(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	require.NoError(tb, w.setUp(&d))
+	w.edit(func(a *awssim.Account) { a.Buckets[w.w.bucketName()].Objects["cur/data/usage.parquet"] = 4711 })
+	before := w.account().Buckets[w.w.bucketName()].Objects
+	o.at(w, o.undoing)
+	notes, verified := w.undo(d)
+	require.Equal(tb, before, w.account().Buckets[w.w.bucketName()].Objects)
+	require.Len(tb, notes, 1)
+	require.Len(tb, verified.Leftovers, 1)
+}
+
+// everyObjectIsTheTestObject also leads the deletion of the test object to whatever was listed as it.
+func everyObjectIsTheTestObject(w *world) lies {
+	return lies{
+		"ListObjectsV2": rewrite(func(body string) string { return keyXML.ReplaceAllString(body, "<Key>"+testObject+"</Key>") }),
+		"DeleteObject": func(sim *awssim.Sim, _ func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+			if err := sim.Edit(accountID, func(a *awssim.Account) { clear(a.Buckets[w.w.bucketName()].Objects) }); err != nil {
+				panic(err)
+			}
+			return httptest.NewRecorder()
+		},
+	}
+}
+
+// linkedReportLooksLikeOurs: the order links a report that bears its own marks, name and tags, as one does that an earlier
+// run of the same order has made. What says that it is linked is all that keeps it.
+func linkedReportLooksLikeOurs(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	require.NoError(tb, w.setUp(&d))
+	w.w.Request.UseExistingCUR = w.w.reportName()
+	found, err := run(w, w.acts.Inspect, w.w)
+	require.NoError(tb, err)
+	d.report, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: found.ExistingReport})
+	require.NoError(tb, err)
+	w.start = string(w.sim.Snapshot(accountID))
+	in := ReportUndo{Assignment: w.w, Report: d.report}
+	if o.forget != nil {
+		o.forget(&in)
+	}
+	_, err = run(w, w.acts.RemoveReport, in)
+	require.NoError(tb, err)
+	w.requireRestored()
+}
+
+func identityIs(id string) func(*world) lies {
+	return only("GetCallerIdentity", rewrite(func(body string) string { return strings.ReplaceAll(body, otherID, id) }))
+}
+
+// roleLeadsElsewhere: the role of the pool's account is one in somebody else's account, and lets us in.
+func roleLeadsElsewhere(tb testing.TB, o off) {
+	tb.Helper()
+	w := setup(tb, quick)
+	w.w.Account.RoleARN = strings.Replace(w.w.Account.RoleARN, accountID, otherID, 1)
+	o.at(w, o.inspecting)
+	_, err := run(w, w.acts.CreateUser, w.w)
+	w.requireFailure(err, provision.CodeWrongAccount)
+	_, err = run(w, w.acts.SetAlias, Restore{Assignment: w.w})
+	w.requireFailure(err, provision.CodeWrongAccount)
+	w.requireRestored()
+}

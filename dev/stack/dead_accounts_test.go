@@ -1,0 +1,158 @@
+package stack_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/api"
+	"quartermaster/dev/stack"
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
+)
+
+// account reads an account as everybody can: by the API.
+func account(ctx context.Context, t *testing.T, id string) (a api.Account) {
+	t.Helper()
+	_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id, nil, &a)
+	require.NoError(t, err)
+	return a
+}
+
+// ordersOf lists the orders that ever held an account.
+func ordersOf(ctx context.Context, t *testing.T, id string) (ids []string) {
+	t.Helper()
+	var events struct {
+		Items []api.AccountEvent `json:"items"`
+	}
+	_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/events", nil, &events)
+	require.NoError(t, err)
+	require.NotEmpty(t, events.Items)
+	for _, e := range events.Items {
+		if e.OrderID != nil {
+			ids = append(ids, *e.OrderID)
+		}
+	}
+	return ids
+}
+
+func verify(ctx context.Context, t *testing.T, ids ...string) {
+	t.Helper()
+	for _, id := range ids {
+		_, err := playground.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+id+"/verify", nil, &api.Account{})
+		require.NoError(t, err)
+	}
+}
+
+// untilAccount reads the account until the condition holds.
+func untilAccount(ctx context.Context, t *testing.T, id string, holds func(api.Account) bool) (a api.Account) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		a = account(ctx, t, id)
+		return holds(a)
+	}, time.Minute, 20*time.Millisecond, "account %s", id)
+	return a
+}
+
+func passedAfter(before time.Time) func(api.Account) bool {
+	return func(a api.Account) bool { return a.VerifiedAt != nil && a.VerifiedAt.After(before) }
+}
+
+func TestAPoolWithTwoDeadOldestAccounts(t *testing.T) {
+	ctx := setup(t)
+	const pool = "two-dead"
+	ids, err := playground.Stock(ctx, pool, provision.ModelECAM, 3)
+	require.NoError(t, err)
+	require.NoError(t, playground.Sim.Edit(ids[0], func(a *awssim.Account) { a.State = awssim.StateSuspended }))
+	require.NoError(t, playground.Sim.Edit(ids[1], func(a *awssim.Account) { a.Role.Name = "another" }))
+	order := stack.NewOrder(pool, provision.ModelECAM)
+	require.NoError(t, playground.Place(ctx, order))
+	ended, err := playground.Ended(ctx, order.ID)
+	require.NoError(t, err)
+	require.Equal(t, provision.Completed, ended.State)
+	require.Equal(t, ids[2], ended.Result.AccountID)
+	for _, dead := range ids[:2] {
+		a := account(ctx, t, dead)
+		require.Equal(t, provision.AccountInvalid, a.Status)
+		require.NotNil(t, a.Reason)
+		require.Contains(t, *a.Reason, "AWS answered AccessDenied", "the reason names the error of AWS")
+		require.Contains(t, *a.Reason, "the role cannot be assumed")
+	}
+}
+
+// TestADeadRoleIsInvalidBeforeAnOrderMeetsIt: the sweep finds it, so the order never has it and swaps nothing.
+func TestADeadRoleIsInvalidBeforeAnOrderMeetsIt(t *testing.T) {
+	ctx := setup(t)
+	const pool = "dead-role"
+	ids, err := playground.Stock(ctx, pool, provision.ModelSPAM, 3)
+	require.NoError(t, err)
+	require.NoError(t, playground.Sim.Edit(ids[0], func(a *awssim.Account) { a.Role.Name = "deleted" }))
+
+	first := account(ctx, t, ids[1]).VerifiedAt
+	verify(ctx, t, ids[0])
+	a := untilAccount(ctx, t, ids[0], func(a api.Account) bool { return a.Finding != nil })
+	require.Equal(t, provision.AccountReady, a.Status, "one strike")
+	require.Contains(t, *a.Finding, "AWS answered AccessDenied")
+	untilAccount(ctx, t, ids[1], passedAfter(*first)) // the others are looked at too, because it may be AWS
+	verify(ctx, t, ids[0])
+	a = untilAccount(ctx, t, ids[0], func(a api.Account) bool { return a.Status == provision.AccountInvalid })
+	require.Contains(t, *a.Reason, "verification failed 2 times")
+	require.Contains(t, *a.Reason, "AWS answered AccessDenied")
+
+	order := stack.NewOrder(pool, provision.ModelSPAM)
+	require.NoError(t, playground.Place(ctx, order))
+	ended, err := playground.Ended(ctx, order.ID)
+	require.NoError(t, err)
+	require.Equal(t, provision.Completed, ended.State)
+	require.Equal(t, ids[1], ended.Result.AccountID)
+	require.Empty(t, ordersOf(ctx, t, ids[0]), "no order ever had the dead account")
+}
+
+// TestAnOutageOverTheWholePoolInvalidatesNothing: every account fails, again and again; that cannot be the accounts.
+func TestAnOutageOverTheWholePoolInvalidatesNothing(t *testing.T) {
+	ctx := setup(t)
+	const pool = "outage"
+	ids, err := playground.Stock(ctx, pool, provision.ModelSPAM, 4)
+	require.NoError(t, err)
+	db, err := postgres.Open(ctx, playground.Database)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	events := func() (types []string) {
+		require.NoError(t, db.SelectContext(ctx, &types, `SELECT type FROM events WHERE provider = $1 AND subject = $2 AND type LIKE 'pool.verification%' ORDER BY seq`,
+			stack.Provider, pool+"/production"))
+		return types
+	}
+	strikes := func() (n int) {
+		require.NoError(t, db.GetContext(ctx, &n, `SELECT min(strikes) FROM accounts WHERE marketplace = $1`, pool))
+		return n
+	}
+	var over []func()
+	for _, id := range ids {
+		over = append(over, playground.Sim.Inject(awssim.Fault{Service: "sts", AccountID: id, Kind: awssim.AccessDenied}))
+	}
+	for n := 1; n <= 3; n++ {
+		verify(ctx, t, ids...)
+		require.Eventually(t, func() bool { return strikes() >= n }, time.Minute, 20*time.Millisecond)
+	}
+	for _, id := range ids {
+		a := account(ctx, t, id)
+		require.Equal(t, provision.AccountReady, a.Status, a.Reason)
+		require.NotNil(t, a.Finding)
+	}
+	require.Equal(t, []string{"pool.verification_suspended"}, events(), "somebody is told, once")
+
+	for _, heal := range over {
+		heal()
+	}
+	before := time.Now()
+	verify(ctx, t, ids...)
+	for _, id := range ids {
+		a := untilAccount(ctx, t, id, passedAfter(before))
+		require.Equal(t, provision.AccountReady, a.Status)
+	}
+	require.Equal(t, []string{"pool.verification_suspended", "pool.verification_resumed"}, events())
+}
