@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/user"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -83,6 +84,8 @@ type addAccountCommand struct {
 	RootEmail  string          `help:"E-mail address of the root user." required:""`
 	RoleARN    string          `name:"role-arn" help:"Role to assume in the account." required:""`
 	ExternalID string          `help:"External id that the role's trust policy demands, when the role stands already. Unset: a new one is made." env:"-"`
+
+	ProtectedAccounts []string `help:"AWS account ids that never enter a pool: payers, our own. The same as the API's." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
 }
 
 // Run adds the account and prints it, with the external id that the role must demand.
@@ -97,6 +100,9 @@ func (c *addAccountCommand) Run(e *env) error {
 	for _, wrong := range provision.ValidateAccount(account) {
 		problems = append(problems, fmt.Errorf("%s: %s", wrong.Field, wrong.Message))
 	}
+	if slices.Contains(c.ProtectedAccounts, c.ID) {
+		problems = append(problems, fmt.Errorf("id: account %s is protected (QM_PROTECTED_ACCOUNTS): a payer or one of our own never enters a pool", c.ID))
+	}
 	if len(problems) > 0 {
 		return errors.Join(problems...)
 	}
@@ -108,6 +114,7 @@ func (c *addAccountCommand) Run(e *env) error {
 		return err
 	}
 	wake(e, woken)
+	fmt.Fprintln(e.logs, verifyDue(e))
 	return writeJSON(e, added)
 }
 

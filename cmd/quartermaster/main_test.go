@@ -57,6 +57,8 @@ func TestTheStockByCommandLine(t *testing.T) {
 	_, err = call(t, append(add, database, "12", "--role-arn=arn:aws:iam::999922223333:role/quartermaster")...)
 	require.ErrorContains(t, err, "it has exactly 12 digits")
 	require.ErrorContains(t, err, "the role is in account 999922223333", "every wrong field at once")
+	_, err = call(t, append(add, database, "444422223333", "--role-arn=arn:aws:iam::444422223333:role/quartermaster", "--protected-accounts=444422223333")...)
+	require.ErrorContains(t, err, "account 444422223333 is protected")
 	_, err = call(t, "pools", "add", "--provider=nobody", "--marketplace=store", database)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }

@@ -231,6 +231,21 @@ func TestAnImportNeverEditsAndNamesWhatDiffers(t *testing.T) {
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
+func TestAnImportRefusesWhatTheProviderProtects(t *testing.T) {
+	t.Parallel()
+	ctx, store, _ := setup(t)
+	_, err := store.ProtectAccount(ctx, "test", "acme", account(2, "").ID, "payer")
+	require.NoError(t, err)
+	_, err = store.ProtectAccount(ctx, "test", "other", account(3, "").ID, "another provider's payer")
+	require.NoError(t, err)
+	for _, dryRun := range []bool{true, false} {
+		done, messages := finish(t, store, createImport(t, store, csvRows(1, 3), dryRun))
+		require.Equal(t, 2, done.Added)
+		require.Len(t, messages, 1)
+		require.Contains(t, messages[0], "3:account_id:1: account "+account(2, "").ID+" is protected")
+	}
+}
+
 func TestExternalIDsAreMadeHere(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
