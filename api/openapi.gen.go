@@ -413,7 +413,8 @@ type EventPage struct {
 }
 
 // EventType A type of events, or a family of them that ends in `.*`: `order.<state>`, `pool.verification_suspended`, `pool.verification_resumed`,
-// `webhook.disabled`, `webhook.test`; there will be more.
+// `stock.low`, `stock.empty`, `stock.reminder`, `stock.acknowledged`, `stock.restocked`, `account_import.completed`, `webhook.disabled`, `webhook.test`; there
+// will be more.
 type EventType = string
 
 // EventTypes What the endpoint hears of. Empty or left out is everything.
@@ -895,7 +896,9 @@ type OrderState = provision.OrderState
 
 // OtherEvent The message about something else. Readers must be tolerant of new types and members.
 type OtherEvent struct {
-	// Data `pool.verification_suspended|resumed`: `marketplace`, `environment` and how many accounts fail · `webhook.disabled`: `webhook_id`, `kind`, `reason` ·
+	// Data `pool.verification_suspended|resumed`: `marketplace`, `environment` and how many accounts fail · `stock.low|empty|reminder|acknowledged|restocked`: `alert_id`,
+	// `marketplace`, `environment`, `kind`, `reason`, `ready`, `orders_waiting`, `opened_at`, `notifications`, and `acknowledged_by`, `note` ·
+	// `account_import.completed`: `import_id`, `rows`, `added`, `unchanged`, `faulty` · `webhook.disabled`: `webhook_id`, `kind`, `reason` ·
 	// `webhook.test`: `webhook_id`.
 	Data map[string]interface{} `json:"data"`
 
