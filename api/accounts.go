@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"time"
@@ -18,7 +16,7 @@ const wakeTimeout = 5 * time.Second
 func (s *server) AddAccount(ctx context.Context, in AddAccountRequestObject) (AddAccountResponseObject, error) {
 	who := callerOf(ctx)
 	account := accountOf(*in.Body, who.Provider)
-	account.ExternalID = newExternalID()
+	account.ExternalID = provision.NewExternalID()
 	added, woken, err := s.Store.AddAccount(ctx, account, who.Actor())
 	switch {
 	case errors.Is(err, provision.ErrConflict):
@@ -102,14 +100,6 @@ func (s *server) ListAccounts(ctx context.Context, in ListAccountsRequestObject)
 		answer.NextCursor = encodeCursor(provision.AccountCursor{AddedAt: last.AddedAt.UTC(), ID: last.ID})
 	}
 	return answer, nil
-}
-
-// newExternalID is a new external id: unguessable, of the characters that AWS allows.
-// Source: AWS STS API Reference, AssumeRole, ExternalId: 2 to 1224 of [\w+=,.@:\/-].
-func newExternalID() string {
-	var random [16]byte
-	_, _ = rand.Read(random[:]) // never fails: crypto/rand.Read ends the program rather than return an error
-	return "qm-" + base64.RawURLEncoding.EncodeToString(random[:])
 }
 
 func accountOf(form NewAccount, provider string) provision.Account {

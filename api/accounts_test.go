@@ -19,7 +19,7 @@ func TestAddingAnAccount(t *testing.T) {
 	answer := w.post("/v1/accounts", accountForm("444455556666"))
 	account := read[Account](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/accounts/444455556666", answer.Header().Get("Location"))
-	require.Regexp(t, `^qm-[A-Za-z0-9_-]{22}$`, account.ExternalID)
+	require.Regexp(t, `^qm-[0-9a-f]{40}$`, account.ExternalID)
 	require.Equal(t, provision.AccountInvalid, account.Status, "until it is verified")
 	require.True(t, account.ReadyWhenVerified)
 	require.Equal(t, provision.AwaitsVerification, *account.Reason)

@@ -67,7 +67,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 		provision.AccountProvisioningFailed, provision.AccountInvalid} {
 		a := accountOf(NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
 			Model: provision.ModelSPAM, Name: "n", RootEmail: "a@b.example", RoleARN: fmt.Sprintf("arn:aws:iam::11112222333%d:role/Q", i)}, "acme")
-		a.Status, a.ExternalID, a.AddedAt, a.StatusSince, a.Version = status, newExternalID(), now.Add(time.Duration(i)*time.Minute), now, 1
+		a.Status, a.ExternalID, a.AddedAt, a.StatusSince, a.Version = status, provision.NewExternalID(), now.Add(time.Duration(i)*time.Minute), now, 1
 		w.store.accounts = append(w.store.accounts, a)
 	}
 	keyIDs := []string{"000000000000"}
