@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"maps"
@@ -27,6 +28,16 @@ import (
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
+
+// The seed is fixed, so that every run sends the same requests, and what one run has reached the next one reaches too;
+// `go test -rapid.seed=0 -rapid.checks=1000` sends others, and more.
+func init() {
+	for name, value := range map[string]string{"rapid.seed": "20261125", "rapid.nofailfile": "true"} {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+}
 
 // call is one request that the fuzzer sends.
 type call struct {
@@ -133,7 +144,8 @@ func fuzzedWebhooks(t require.TestingT, store *postgres.Store) (hooks, deliverie
 		next, err := store.NextDelivery(ctx, key)
 		require.NoError(t, err)
 		deliveries = append(deliveries, next.ID)
-		if i == 2 {
+		if i == 2 { // a disabled one refuses most: it is drawn more often, with its delivery
+			hooks, deliveries = append(hooks, key.ID, key.ID), append(deliveries, next.ID, next.ID)
 			_, err := store.EditWebhook(ctx, "test", key, 0, provision.WebhookEdit{Enabled: &no})
 			require.NoError(t, err)
 		}
@@ -413,7 +425,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		return len(f.names)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		for left := world(rt); left > 32; left -= 32 { // fresh worlds, in proportion to what there is to reach
+		for left := world(rt); left > 20; left -= 20 { // fresh worlds, in proportion to what there is to reach
 			world(rt)
 		}
 	})
