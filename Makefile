@@ -50,6 +50,10 @@ generate: ## run the code generators again, after a change of the API document f
 histories: postgres ## record the workflow histories that the replay tests read; only from released code
 	@go -C dev run ./cmd/dev histories
 
+.PHONY: screenshots
+screenshots: postgres ## take the pictures of Temporal's Web UI that the documents show; needs Chromium
+	@go -C dev run ./cmd/dev screenshots
+
 .PHONY: migrate
 migrate: ## bring the database of QM_DATABASE_URL to the newest schema
 	@go run ./cmd/quartermaster migrate

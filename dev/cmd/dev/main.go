@@ -35,6 +35,10 @@ type cli struct {
 	Histories struct {
 		Folder string `arg:"" help:"Where they are kept." default:"../workflows/testdata/histories" type:"path"`
 	} `cmd:"" help:"Record the workflow histories that are not kept yet, for the replay tests."`
+
+	Screenshots struct {
+		Folder string `arg:"" help:"Where they are kept." default:"../docs/images" type:"path"`
+	} `cmd:"" help:"Take pictures of orders in Temporal's Web UI, for the documents. Needs Chromium."`
 }
 
 func main() {
@@ -47,8 +51,10 @@ func main() {
 		err = run(ctx, c.options, false)
 	case "demo":
 		err = run(ctx, c.options, true)
+	case "screenshots <folder>", "screenshots":
+		err = playground(ctx, func(p *stack.Playground) error { return p.Screenshots(ctx, c.Screenshots.Folder) })
 	default:
-		err = record(ctx, c.Histories.Folder)
+		err = playground(ctx, func(p *stack.Playground) error { return record(ctx, p, c.Histories.Folder) })
 	}
 	stop()
 	if err != nil {
@@ -89,8 +95,8 @@ func run(ctx context.Context, o options, demo bool) (err error) {
 	}
 }
 
-// record keeps the histories of the scenarios, on a stack of its own.
-func record(ctx context.Context, folder string) (err error) {
+// playground does something on a stack of its own.
+func playground(ctx context.Context, do func(*stack.Playground) error) (err error) {
 	s, err := stack.Start(ctx, stack.Options{Progress: os.Stdout, Delay: 20 * time.Millisecond})
 	if err != nil {
 		return err
@@ -100,6 +106,11 @@ func record(ctx context.Context, folder string) (err error) {
 	if err != nil {
 		return err
 	}
+	return do(p)
+}
+
+// record keeps the histories of the scenarios.
+func record(ctx context.Context, p *stack.Playground, folder string) error {
 	recorded, err := p.Record(ctx, folder)
 	for _, name := range recorded {
 		fmt.Println("recorded", name)
