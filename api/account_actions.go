@@ -95,20 +95,17 @@ func (s *server) VerifyAccount(ctx context.Context, in VerifyAccountRequestObjec
 // changeAccount does something to the caller's account, and wakes the orders that got an account by it.
 func (s *server) changeAccount(ctx context.Context, id string, ifMatch *string, needed bool, do func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error)) (provision.Account, error) {
 	who := callerOf(ctx)
-	if ifMatch == nil && needed {
-		return provision.Account{}, problem(codeIfMatchMissing, "send the ETag of the account as you read it in the header If-Match")
-	}
 	version, err := versionOf(ifMatch)
+	if needed {
+		version, err = neededVersion("account", ifMatch)
+	}
 	if err != nil {
 		return provision.Account{}, err
 	}
 	account, woken, err := do(who.Actor(), who.Provider, version)
-	var forbidden *provision.StateError
 	switch {
-	case errors.As(err, &forbidden):
-		return account, problem(codeConflict, "%s", forbidden.Reason).because(err)
 	case errors.Is(err, provision.ErrStale):
-		return account, problem(codeStale, "account %s was changed since you read it: read it again and send its ETag", id).because(err)
+		return account, stale("account "+id, err)
 	case errors.Is(err, provision.ErrUnknownModel):
 		return account, invalidFields(bodyField("model", "there is no such account model")).because(err)
 	case errors.Is(err, provision.ErrNotFound):
@@ -155,6 +152,14 @@ type eventCursor struct {
 func etag(a provision.Account) string { return etagOf(a.Version) }
 
 func etagOf(version int64) string { return strconv.Quote(strconv.FormatInt(version, 10)) }
+
+// neededVersion reads If-Match where an edit without it is refused.
+func neededVersion(what string, ifMatch *string) (int64, error) {
+	if ifMatch == nil {
+		return 0, problem(codeIfMatchMissing, "send the ETag of the %s as you read it in the header If-Match", what)
+	}
+	return versionOf(ifMatch)
+}
 
 // versionOf reads If-Match; 0 stands for any version.
 func versionOf(ifMatch *string) (int64, error) {

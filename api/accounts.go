@@ -25,7 +25,7 @@ func (s *server) AddAccount(ctx context.Context, in AddAccountRequestObject) (Ad
 			"account %s is in a pool already: an AWS account is in stock once; if it is yours, read it with GET /v1/accounts/%s", account.ID, account.ID).
 			at(bodyField("id", fmt.Sprintf("account %s is in a pool already", account.ID))).because(err)
 	case errors.Is(err, provision.ErrProtected): // since it was checked
-		return nil, invalidFields(bodyField("id", protectedMessage(account.ID))).because(err)
+		return nil, invalidFields(bodyField("id", provision.ProtectedMessage(account.ID))).because(err)
 	case errors.Is(err, provision.ErrNotFound): // the pool went away since it was checked, or the model is not in the database
 		return nil, invalidFields(bodyField("", "there is no such pool or account model: read marketplace, environment and model again")).because(err)
 	case err != nil:

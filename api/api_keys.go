@@ -121,11 +121,7 @@ func (s *server) RevokeAPIKey(ctx context.Context, in RevokeAPIKeyRequestObject)
 
 // keyProblem is what the caller is told when the database refuses something about a key.
 func keyProblem(id string, err error) error {
-	var state *provision.StateError
-	switch {
-	case errors.As(err, &state):
-		return problem(codeConflict, "%s", state.Reason).because(err)
-	case errors.Is(err, provision.ErrNotFound):
+	if errors.Is(err, provision.ErrNotFound) {
 		return problem(codeNotFound, "there is no API key %q", id).because(err)
 	}
 	return err

@@ -484,7 +484,7 @@ func (s *server) accountRules(ctx context.Context, body []byte) ([]provision.Fie
 	if protected, err := s.protected(ctx, form.ID); err != nil {
 		return nil, err
 	} else if protected {
-		broken = append(broken, provision.FieldError{Field: "id", Message: protectedMessage(form.ID)})
+		broken = append(broken, provision.FieldError{Field: "id", Message: provision.ProtectedMessage(form.ID)})
 	}
 	return s.poolRule(ctx, form.Marketplace, form.Environment, broken)
 }

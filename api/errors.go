@@ -122,6 +122,11 @@ func (p *problemError) at(fields ...FieldProblem) *problemError {
 	return p
 }
 
+// stale refuses an edit of something that is not any more as the editor saw it.
+func stale(what string, err error) error {
+	return problem(codeStale, "%s was changed since you read it: read it again and send its ETag", what).because(err)
+}
+
 // invalidFields refuses the body for its fields.
 func invalidFields(fields ...FieldProblem) *problemError {
 	return problem(codeInvalid, "%s", countOf(fields, "field")).at(fields...)
@@ -155,6 +160,7 @@ func asProblem(err error) *problemError {
 	var network net.Error
 	var refusal *provision.Failure
 	var tooLarge *http.MaxBytesError
+	var state *provision.StateError
 	switch {
 	case errors.As(err, &known):
 		return known
@@ -172,6 +178,8 @@ func asProblem(err error) *problemError {
 		if fromEcho.Code < http.StatusInternalServerError {
 			return problem(codeBadRequest, "%s", echoProblems[http.StatusBadRequest].detail).because(err)
 		}
+	case errors.As(err, &state):
+		return problem(codeConflict, "%s", state.Reason).because(err)
 	case errors.Is(err, provision.ErrNotFound):
 		return problem(codeNotFound, "there is no such thing, or it is not yours").because(err)
 	case errors.Is(err, provision.ErrConflict):

@@ -245,7 +245,7 @@ func (st *eventStream) keyIsValid() bool {
 	if err != nil {
 		return !errors.Is(err, provision.ErrNotFound)
 	}
-	return key.RevokedAt == nil && (key.ExpiresAt == nil || st.server.Now().Before(*key.ExpiresAt))
+	return key.Live(st.server.Now())
 }
 
 // frame is an event as the stream has it. Its JSON has no line breaks, so one data line is enough.

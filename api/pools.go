@@ -95,10 +95,7 @@ func (s *server) GetPool(ctx context.Context, in GetPoolRequestObject) (GetPoolR
 
 // EditPool answers PATCH /v1/pools/{marketplace}/{environment}.
 func (s *server) EditPool(ctx context.Context, in EditPoolRequestObject) (EditPoolResponseObject, error) {
-	if in.Params.IfMatch == nil {
-		return nil, problem(codeIfMatchMissing, "send the ETag of the pool as you read it in the header If-Match")
-	}
-	version, err := versionOf(in.Params.IfMatch)
+	version, err := neededVersion("pool", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +109,7 @@ func (s *server) EditPool(ctx context.Context, in EditPoolRequestObject) (EditPo
 	case errors.Is(err, provision.ErrNotFound):
 		return nil, noSuchPool(in.Marketplace, in.Environment, err)
 	case errors.Is(err, provision.ErrStale):
-		return nil, problem(codeStale, "pool %s/%s was changed since you read it: read it again and send its ETag", in.Marketplace, in.Environment).because(err)
+		return nil, stale("pool "+in.Marketplace+"/"+string(in.Environment), err)
 	case err != nil:
 		return nil, form.refused(err)
 	}

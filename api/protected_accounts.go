@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"quartermaster/internal/provision"
@@ -30,10 +29,6 @@ func (s *server) protected(ctx context.Context, accountID string) (bool, error) 
 		return false, nil
 	}
 	return s.Store.IsProtected(ctx, callerOf(ctx).Provider, accountID)
-}
-
-func protectedMessage(accountID string) string {
-	return fmt.Sprintf("account %s is protected: a payer or one of the provider's own never enters a pool", accountID)
 }
 
 // protectedCursor is a place in the list of protected accounts.
@@ -67,10 +62,6 @@ func (s *server) ListProtectedAccounts(ctx context.Context, in ListProtectedAcco
 func (s *server) ProtectAccount(ctx context.Context, in ProtectAccountRequestObject) (ProtectAccountResponseObject, error) {
 	who := callerOf(ctx)
 	protected, err := s.Store.ProtectAccount(ctx, who.Actor(), who.Provider, in.AccountID, in.Body.Note)
-	var forbidden *provision.StateError
-	if errors.As(err, &forbidden) {
-		return nil, problem(codeConflict, "%s", forbidden.Reason).because(err)
-	}
 	if err != nil {
 		return nil, err
 	}

@@ -64,10 +64,7 @@ func (s *server) ListStockAlerts(ctx context.Context, in ListStockAlertsRequestO
 func (s *server) AcknowledgeStockAlert(ctx context.Context, in AcknowledgeStockAlertRequestObject) (AcknowledgeStockAlertResponseObject, error) {
 	who := callerOf(ctx)
 	alert, err := s.Store.AcknowledgeAlert(ctx, who.Actor(), who.Provider, in.AlertID, in.Body.Note)
-	var closed *provision.StateError
 	switch {
-	case errors.As(err, &closed):
-		return nil, problem(codeConflict, "%s", closed.Reason).because(err)
 	case errors.Is(err, provision.ErrNotFound):
 		return nil, problem(codeNotFound, "there is no alert %s", in.AlertID).because(err)
 	case err != nil:

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,7 +50,7 @@ func (s *server) CreateWebhook(ctx context.Context, in CreateWebhookRequestObjec
 	}
 	return CreateWebhook201JSONResponse{
 		Body:    WebhookWithSecret{Webhook: webhookResource(added), Secret: secret},
-		Headers: CreateWebhook201ResponseHeaders{Location: s.basePath + "/v1/webhooks/" + added.ID, ETag: webhookETag(added)},
+		Headers: CreateWebhook201ResponseHeaders{Location: s.basePath + "/v1/webhooks/" + added.ID, ETag: etagOf(added.Version)},
 	}, nil
 }
 
@@ -110,12 +108,12 @@ func (s *server) GetWebhook(ctx context.Context, in GetWebhookRequestObject) (Ge
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
-	return GetWebhook200JSONResponse{Body: webhookResource(w), Headers: GetWebhook200ResponseHeaders{ETag: webhookETag(w)}}, nil
+	return GetWebhook200JSONResponse{Body: webhookResource(w), Headers: GetWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
 }
 
 // EditWebhook answers PATCH /v1/webhooks/{webhook_id}.
 func (s *server) EditWebhook(ctx context.Context, in EditWebhookRequestObject) (EditWebhookResponseObject, error) {
-	version, err := webhookVersion(in.Params.IfMatch)
+	version, err := neededVersion("webhook", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -127,12 +125,12 @@ func (s *server) EditWebhook(ctx context.Context, in EditWebhookRequestObject) (
 	if w.Enabled {
 		s.wakeWebhooks(ctx)
 	}
-	return EditWebhook200JSONResponse{Body: webhookResource(w), Headers: EditWebhook200ResponseHeaders{ETag: webhookETag(w)}}, nil
+	return EditWebhook200JSONResponse{Body: webhookResource(w), Headers: EditWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
 }
 
 // DeleteWebhook answers DELETE /v1/webhooks/{webhook_id}.
 func (s *server) DeleteWebhook(ctx context.Context, in DeleteWebhookRequestObject) (DeleteWebhookResponseObject, error) {
-	version, err := webhookVersion(in.Params.IfMatch)
+	version, err := neededVersion("webhook", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -242,27 +240,14 @@ func webhookKey(ctx context.Context, id string) provision.WebhookKey {
 
 // webhookProblem is what the caller is told when something cannot be done to an endpoint.
 func webhookProblem(err error, id string) error {
-	var forbidden *provision.StateError
 	switch {
-	case errors.As(err, &forbidden):
-		return problem(codeConflict, "%s", forbidden.Reason).because(err)
 	case errors.Is(err, provision.ErrStale):
-		return problem(codeStale, "webhook %s was changed since you read it: read it again and send its ETag", id).because(err)
+		return stale("webhook "+id, err)
 	case errors.Is(err, provision.ErrNotFound):
 		return problem(codeNotFound, "there is no webhook %s", id).because(err)
 	}
 	return err
 }
-
-// webhookVersion reads If-Match, which is needed.
-func webhookVersion(ifMatch *string) (int64, error) {
-	if ifMatch == nil {
-		return 0, problem(codeIfMatchMissing, "send the ETag of the webhook as you read it in the header If-Match")
-	}
-	return versionOf(ifMatch)
-}
-
-func webhookETag(w provision.Webhook) string { return strconv.Quote(strconv.FormatInt(w.Version, 10)) }
 
 func webhookResource(w provision.Webhook) Webhook {
 	return Webhook{
@@ -332,7 +317,7 @@ func (s *server) ResendDelivery(ctx context.Context, in ResendDeliveryRequestObj
 
 func deliveryProblem(err error, webhook, delivery string) error {
 	if errors.Is(err, provision.ErrNotFound) {
-		return problem(codeNotFound, "%s", fmt.Sprintf("there is no delivery %s of webhook %s", delivery, webhook)).because(err)
+		return problem(codeNotFound, "there is no delivery %s of webhook %s", delivery, webhook).because(err)
 	}
 	return webhookProblem(err, webhook)
 }

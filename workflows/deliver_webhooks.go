@@ -38,7 +38,7 @@ func DeliverWebhooks(ctx workflow.Context, key provision.WebhookKey) error {
 			return nil
 		case next.ID == "": // it was woken meanwhile
 		case next.Wait > 0:
-			err = waitOrWake(ctx, next.Wait, wake)
+			err = waitOrSignal(ctx, next.Wait, "Next attempt", wake)
 		default:
 			_, err = call(ctx, delivering, "Deliver "+next.ID, acts.Deliver, activities.Delivery{Webhook: key, ID: next.ID})
 		}
@@ -49,18 +49,6 @@ func DeliverWebhooks(ctx workflow.Context, key provision.WebhookKey) error {
 			return workflow.NewContinueAsNewError(ctx, DeliverWebhooks, key)
 		}
 	}
-}
-
-// waitOrWake waits for a time, or until somebody wants it to be over.
-func waitOrWake(ctx workflow.Context, wait time.Duration, wake workflow.ReceiveChannel) error {
-	timerCtx, stop := workflow.WithCancel(ctx)
-	defer stop()
-	var err error
-	workflow.NewSelector(ctx).
-		AddFuture(workflow.NewTimer(timerCtx, wait), func(timer workflow.Future) { err = timer.Get(ctx, nil) }).
-		AddReceive(wake, func(workflow.ReceiveChannel, bool) {}).
-		Select(ctx)
-	return err
 }
 
 // mostPurges bounds how long one sweep forgets; the next one goes on.

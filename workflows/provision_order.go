@@ -250,19 +250,19 @@ func (r *orderRun) claimAccount(ctx workflow.Context) (*provision.Account, error
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
 			return nil, workflow.NewContinueAsNewError(ctx, ProvisionOrder, r.ordered)
 		}
-		if err := awaitStock(ctx, stock, left); err != nil {
+		if err := waitOrSignal(ctx, left, "Look for stock again", stock); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// awaitStock returns when stock may have come, or after the time, or with the error of a cancel.
-func awaitStock(ctx workflow.Context, stock workflow.ReceiveChannel, atMost time.Duration) error {
+// waitOrSignal returns after the time, or when a signal came, or with the error of a cancel. The summary is what the Web UI shows.
+func waitOrSignal(ctx workflow.Context, atMost time.Duration, summary string, signal workflow.ReceiveChannel) error {
 	timerCtx, stopTimer := workflow.WithCancel(ctx)
 	defer stopTimer()
-	timer := workflow.NewTimerWithOptions(timerCtx, atMost, workflow.TimerOptions{Summary: "Look for stock again"})
+	timer := workflow.NewTimerWithOptions(timerCtx, atMost, workflow.TimerOptions{Summary: summary})
 	selector := workflow.NewSelector(ctx)
-	selector.AddReceive(stock, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) })
+	selector.AddReceive(signal, func(c workflow.ReceiveChannel, _ bool) { c.Receive(ctx, nil) })
 	selector.AddFuture(timer, func(workflow.Future) {})
 	selector.Select(ctx)
 	return ctx.Err()

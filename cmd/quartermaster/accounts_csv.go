@@ -88,7 +88,7 @@ func (c *importAccountsCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	now, err := store.CreateImport(e.ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: c.Provider, ID: uuid.NewString()}, Actor: "cli " + operator(),
+	now, err := store.CreateImport(e.ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: c.Provider, ID: uuid.NewString()}, Actor: cliActor(),
 		DryRun: c.DryRun, File: file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 	if err != nil {
 		return err
@@ -208,14 +208,7 @@ func verifyDue(e *env) string {
 	if options, err := envconfig.LoadDefaultClientOptions(); err != nil || options.HostPort == "" {
 		return later
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 10*time.Second)
-	defer cancel()
-	temporal, err := dialTemporal(&env{ctx: ctx, out: e.out, log: e.log}, nil)
-	if err == nil {
-		defer temporal.Close()
-		err = api.NewWorkflows(temporal).VerifyDue(ctx)
-	}
-	if err != nil {
+	if err := tellTemporal(e, func(ctx context.Context, workflows api.Workflows) error { return workflows.VerifyDue(ctx) }); err != nil {
 		e.log.Warn("the verification was not started; the schedule starts it within 5 minutes", "error", err)
 		return later
 	}

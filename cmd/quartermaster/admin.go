@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os/user"
 	"slices"
@@ -96,20 +95,17 @@ func (c *addAccountCommand) Run(e *env) error {
 	}
 	defer func() { _ = db.Close() }()
 	account := provision.Account{ID: c.ID, Pool: c.pool(), Model: c.Model, Name: c.Name, RootEmail: c.RootEmail, RoleARN: c.RoleARN, ExternalID: c.ExternalID}
-	var problems []error
-	for _, wrong := range provision.ValidateAccount(account) {
-		problems = append(problems, fmt.Errorf("%s: %s", wrong.Field, wrong.Message))
-	}
+	wrong := provision.ValidateAccount(account)
 	if slices.Contains(c.ProtectedAccounts, c.ID) {
-		problems = append(problems, fmt.Errorf("id: account %s is protected (QM_PROTECTED_ACCOUNTS): a payer or one of our own never enters a pool", c.ID))
+		wrong = append(wrong, provision.FieldError{Field: "id", Message: provision.ProtectedMessage(c.ID)})
 	}
-	if len(problems) > 0 {
-		return errors.Join(problems...)
+	if len(wrong) > 0 {
+		return &provision.InvalidError{Fields: wrong}
 	}
 	if account.ExternalID == "" {
 		account.ExternalID = provision.NewExternalID()
 	}
-	added, woken, err := store.AddAccount(e.ctx, account, "cli "+operator())
+	added, woken, err := store.AddAccount(e.ctx, account, cliActor())
 	if err != nil {
 		return err
 	}
@@ -167,10 +163,10 @@ func writeJSON(e *env, v any) error {
 	return json.NewEncoder(e.out).Encode(v)
 }
 
-// operator is who runs the command, for the audit.
-func operator() string {
+// cliActor is who runs the command, as audit rows name him.
+func cliActor() string {
 	if who, err := user.Current(); err == nil {
-		return who.Username
+		return "cli " + who.Username
 	}
-	return "unknown"
+	return "cli unknown"
 }

@@ -125,14 +125,20 @@ func wake(e *env, orders []provision.OrderKey) {
 	if len(orders) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(e.ctx, 10*time.Second)
-	defer cancel()
-	temporal, err := dialTemporal(&env{ctx: ctx, out: e.out, log: e.log}, nil)
-	if err == nil {
-		defer temporal.Close()
-		err = api.NewWorkflows(temporal).WakeOrders(ctx, orders)
-	}
+	err := tellTemporal(e, func(ctx context.Context, workflows api.Workflows) error { return workflows.WakeOrders(ctx, orders) })
 	if err != nil {
 		e.log.Warn("waiting orders got an account and could not be told; they look by themselves within 15 minutes", "orders", len(orders), "error", err)
 	}
+}
+
+// tellTemporal sends what carries no payload, in some seconds or not at all, even when the command was told to stop.
+func tellTemporal(e *env, what func(context.Context, api.Workflows) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 10*time.Second)
+	defer cancel()
+	temporal, err := dialTemporal(&env{ctx: ctx, out: e.out, log: e.log}, nil)
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	return what(ctx, api.NewWorkflows(temporal))
 }

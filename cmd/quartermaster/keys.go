@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -46,14 +45,10 @@ func (c *createKeyCommand) Run(e *env) error {
 	if c.Rate != 0 {
 		key.RateLimit = &c.Rate
 	}
-	var problems []error
-	for _, wrong := range provision.ValidateAPIKey(key, now) {
-		problems = append(problems, fmt.Errorf("%s: %s", wrong.Field, wrong.Message))
+	if wrong := provision.ValidateAPIKey(key, now); len(wrong) > 0 {
+		return &provision.InvalidError{Fields: wrong}
 	}
-	if len(problems) > 0 {
-		return errors.Join(problems...)
-	}
-	if _, err := store.AddAPIKey(e.ctx, "cli "+operator(), key); err != nil {
+	if _, err := store.AddAPIKey(e.ctx, cliActor(), key); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.out, text)
@@ -148,7 +143,7 @@ func (c *rotateKeyCommand) Run(e *env) error {
 	}
 	now := time.Now()
 	text, successor := api.Successor(old, now)
-	_, old, err = store.RotateAPIKey(e.ctx, "cli "+operator(), c.Provider, c.ID, successor, now.Add(c.Overlap))
+	_, old, err = store.RotateAPIKey(e.ctx, cliActor(), c.Provider, c.ID, successor, now.Add(c.Overlap))
 	if err != nil {
 		return err
 	}
@@ -170,7 +165,7 @@ func (c *revokeKeyCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	key, err := store.RevokeAPIKey(e.ctx, "cli "+operator(), c.Provider, c.ID, false)
+	key, err := store.RevokeAPIKey(e.ctx, cliActor(), c.Provider, c.ID, false)
 	if err != nil {
 		return err
 	}

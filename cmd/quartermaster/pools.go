@@ -301,6 +301,3 @@ func (c *protectedCommand) Run(e *env) error {
 		}
 	}
 }
-
-// cliActor is who runs the command, as audit rows name him.
-func cliActor() string { return "cli " + operator() }

@@ -2,7 +2,6 @@ package stack
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -17,7 +16,7 @@ import (
 	"quartermaster/workflows"
 )
 
-// How wide and high the pictures are, in CSS pixels.
+// How large the window of the browser is, in CSS pixels; its frame takes some of the height.
 const (
 	pictureWidth  = 1400
 	pictureHeight = 1150
@@ -105,7 +104,7 @@ func (p *Playground) photograph(ctx context.Context, orderID, page, text, file s
 		chromedp.Sleep(4*time.Second), // the timeline is drawn, and the details come in a frame of their own
 	)
 	if err != nil {
-		return errors.Join(fmt.Errorf("the page of workflow %s never showed %q", id, text), err)
+		return fmt.Errorf("the page of workflow %s, which is to show %q: %w", id, text, err)
 	}
 	shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {

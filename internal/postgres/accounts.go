@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -90,23 +91,14 @@ func (s *Store) AddProvider(ctx context.Context, id, name string) error {
 	return err
 }
 
-const addPoolSQL = `
-INSERT INTO pools (provider, marketplace, environment, report_kind) VALUES ($1, $2, $3, $4)
-ON CONFLICT (provider, marketplace, environment) DO NOTHING`
-
-// AddPool adds a pool with the default settings and the given kind of new reports. A pool that is there stays as it is.
-// Errors: provision.ErrNotFound when there is no such provider.
+// AddPool makes a pool with the default settings and the given kind of new reports. One that is there stays as it is. Errors: as
+// MakePool, but for provision.ErrConflict.
 func (s *Store) AddPool(ctx context.Context, p provision.Pool, kind provision.ReportKind) error {
-	_, err := s.db.ExecContext(ctx, addPoolSQL, p.Provider, p.Marketplace, p.Environment, kind)
-	switch {
-	case violates(err, "pools_provider_fkey"):
-		return fmt.Errorf("provider %q: %w: add it first", p.Provider, provision.ErrNotFound)
-	case violates(err, "pools_marketplace_is_a_slug"):
-		return fmt.Errorf("marketplace %q: use lower-case letters, digits and single hyphens, at most 40", p.Marketplace)
-	case violates(err, "pools_environment_known"):
-		return fmt.Errorf("environment %q: use production or test", p.Environment)
-	case violates(err, "pools_report_kind_known"):
-		return fmt.Errorf("report kind %q: use cur or export", kind)
+	config := provision.DefaultPool(p)
+	config.Settings.ReportKind = kind
+	_, err := s.MakePool(ctx, "setup", config)
+	if errors.Is(err, provision.ErrConflict) {
+		return nil
 	}
 	return err
 }

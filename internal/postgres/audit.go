@@ -83,7 +83,7 @@ WHERE last.to_state IS DISTINCT FROM o.state`},
 	{kind: audit.KindOrderOverdue, args: func(b audit.Bounds) []any {
 		return []any{b.Accepted.Seconds(), b.Provisioning.Seconds(), b.Compensating.Seconds(), b.Deadlines.Seconds()}
 	}, query: `
-SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 
+SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since,
        CASE o.state WHEN 'waiting_for_account' THEN format('the order waits for an account since it was accepted %s ago, longer than it may', date_trunc('second', now() - o.created_at))
                     ELSE format('the order has been %s for %s, longer than it should be', o.state, date_trunc('second', now() - o.state_since)) END AS what
 FROM orders o

@@ -61,9 +61,11 @@ WITH gone AS (
         WHERE e.at < now() - $1 * interval '1 second' AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.event_seq = e.seq)
         ORDER BY e.at LIMIT $2)
     RETURNING provider, seq
+), noted AS (
+    INSERT INTO event_purges AS p (provider, through) SELECT provider, max(seq) FROM gone GROUP BY provider
+    ON CONFLICT (provider) DO UPDATE SET through = GREATEST(p.through, EXCLUDED.through)
 )
-INSERT INTO event_purges AS p (provider, through) SELECT provider, max(seq) FROM gone GROUP BY provider
-ON CONFLICT (provider) DO UPDATE SET through = GREATEST(p.through, EXCLUDED.through)`
+SELECT count(*) FROM gone`
 
 // PurgeEvents forgets what is too old: at most limit deliveries with their attempts, at most limit events that no delivery
 // holds, and secrets that sign nothing any more. It returns whether there may be more.
@@ -76,22 +78,10 @@ func (s *Store) PurgeEvents(ctx context.Context, limit int) (more bool, err erro
 	if err != nil {
 		return false, err
 	}
-	before, err := s.countOldEvents(ctx, limit)
-	if err != nil {
-		return false, err
-	}
-	if _, err := s.db.ExecContext(ctx, purgeEventsSQL, provision.EventsKeptFor.Seconds(), limit); err != nil {
+	var events int
+	if err := s.db.GetContext(ctx, &events, purgeEventsSQL, provision.EventsKeptFor.Seconds(), limit); err != nil {
 		return false, err
 	}
 	_, err = s.db.ExecContext(ctx, `DELETE FROM webhook_secrets WHERE expires_at < now()`)
-	return deleted == int64(limit) || before == limit, err
-}
-
-const countOldEventsSQL = `
-SELECT count(*) FROM (SELECT 1 FROM events e
-    WHERE e.at < now() - $1 * interval '1 second' AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.event_seq = e.seq) LIMIT $2) old`
-
-func (s *Store) countOldEvents(ctx context.Context, limit int) (n int, err error) {
-	err = s.db.GetContext(ctx, &n, countOldEventsSQL, provision.EventsKeptFor.Seconds(), limit)
-	return n, err
+	return deleted == int64(limit) || events == limit, err
 }

@@ -211,7 +211,7 @@ func (b *batch) judgeRow(i int, lineOf map[string]int, known map[string]provisio
 	case lineOf[id] > 0:
 		b.fault(i, stockcsv.AccountID, "account %s stands in line %d of this file already: keep one of the two rows", id, lineOf[id])
 	case b.neverStocked(id):
-		b.fault(i, stockcsv.AccountID, "account %s is protected: a payer or one of the provider's own never enters a pool; remove the row", id)
+		b.fault(i, stockcsv.AccountID, "%s; remove the row", provision.ProtectedMessage(id))
 	}
 	if !wrong(stockcsv.Marketplace) && !wrong(stockcsv.Environment) && !slices.Contains(pools, a.Pool) {
 		b.fault(i, stockcsv.Marketplace, "there is no pool for marketplace %q in environment %q: correct one of them, or have that pool opened first", a.Marketplace, a.Environment)

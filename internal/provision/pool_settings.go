@@ -62,6 +62,11 @@ type ProtectedAccount struct {
 	CreatedBy string    `db:"created_by"`
 }
 
+// ProtectedMessage says why an account is not taken into a pool.
+func ProtectedMessage(accountID string) string {
+	return "account " + accountID + " is protected: a payer or one of the provider's own never enters a pool"
+}
+
 // InvalidError says which fields of something are refused, every one of them.
 type InvalidError struct{ Fields []FieldError }
 
