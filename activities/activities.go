@@ -50,7 +50,14 @@ type Store interface {
 	RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error
 	Resume(ctx context.Context, key provision.OrderKey) error
 	Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Action) error
+	// NoteAction writes down what somebody did to an order without changing its state. A repeat of the same action (by.ID) writes nothing.
 	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error
+	// StopOrder ends an order that holds no account, or sets one that does to compensating, and writes down who did that and
+	// why, in one transaction. A repeat of the same action (by.ID) changes nothing. Errors: a *provision.Failure TooLate when
+	// the order has ended or is being undone.
+	StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Action) error
+	// OrderStatus reads where the order stands. Errors: provision.ErrNotFound.
+	OrderStatus(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error)
 	BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error
 	CloseOrder(ctx context.Context, closing provision.Closing) (woken []provision.OrderKey, err error)
 	Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error
@@ -67,7 +74,14 @@ type Store interface {
 	ImportBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult, err error)
 	FailImport(ctx context.Context, key provision.ImportKey, reason string) error
 
+	// StepStarted notes that an attempt at a step begins. In the same statement it asks whether the order holds the account
+	// and is in a state that the step needs, and whether its undo has not begun. Errors: a *provision.Failure OrderNotInProgress.
 	StepStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error
+	// UndoStarted notes that the undo of a step begins, so that no attempt at the step that wakes up late can begin, or end as
+	// done. It returns how long the undo must wait until no lease of an attempt that has not reported its end can live; lease
+	// is how long such a lease lives. Errors: a *provision.Failure OrderNotInProgress when the order does not hold the account.
+	UndoStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, lease time.Duration) (wait time.Duration, err error)
+	// StepEnded notes how an attempt at a step, or at its undo, ended. A step that is being undone or undone never becomes done.
 	StepEnded(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error
 
 	// KeepPassword stores the sealed password of the order unless one is kept already, and returns the kept one.

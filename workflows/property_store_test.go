@@ -132,7 +132,7 @@ func (s simStore) OpenOrder(ctx context.Context, order provision.Order) (opened 
 		if s.w.order == nil {
 			s.w.order = &simOrder{state: provision.Accepted, request: order.Request}
 		}
-		opened = provision.Opened{Nonce: simNonce, Settings: s.w.settings, Request: s.w.order.request, Ended: s.w.order.state.Ended()}
+		opened = provision.Opened{Nonce: simNonce, Settings: s.w.settings, Request: s.w.order.request, OrderStatus: provision.OrderStatus{State: s.w.order.state}}
 		return nil
 	})
 	return opened, err
@@ -153,7 +153,7 @@ func (s simStore) ClaimAccount(ctx context.Context, _ provision.OrderKey) (claim
 			}
 		}
 		s.w.match()
-		claim = provision.Claim{Place: 1}
+		claim = provision.Claim{}
 		if a := s.w.held(); a != nil {
 			row := a.row
 			claim = provision.Claim{Account: &row}

@@ -36,7 +36,7 @@ func (r *orderRun) provision(ctx workflow.Context) (provision.Result, error) {
 	if err != nil {
 		return provision.Result{}, err
 	}
-	if opened.Ended {
+	if opened.State.Ended() {
 		return provision.Result{}, alreadyEnded(r.order)
 	}
 	r.nonce, r.settings, r.order.Request = opened.Nonce, opened.Settings, opened.Request
@@ -238,7 +238,7 @@ func (r *orderRun) claimAccount(ctx workflow.Context) (*provision.Account, error
 		}
 		if look == firstLook {
 			announce(ctx, provision.WaitingForAccount, provision.CodeNoAccountReady,
-				fmt.Sprintf("Waiting for an account of pool %#q, place %d in the queue. It goes on when stock arrives.", r.order.Pool().String(), claim.Place))
+				fmt.Sprintf("Waiting for an account of pool %#q. The order goes on when stock arrives.", r.order.Pool().String()))
 		}
 		left := look
 		if patience > 0 {

@@ -44,7 +44,7 @@ func TestATerminatedOrderThatTouchedNothingIsStartedAgain(t *testing.T) {
 			// The new run finds its row and, as the first one would, an account.
 			opened, err := w.store.OpenOrder(t.Context(), w.temporal.restarted[0])
 			require.NoError(t, err)
-			require.False(t, opened.Ended)
+			require.False(t, opened.State.Ended())
 			again := w.repair()
 			require.Empty(t, again.Findings, "once is enough")
 			require.Len(t, w.temporal.restarted, 1)

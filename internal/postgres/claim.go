@@ -56,14 +56,10 @@ func (s *Store) ClaimAccount(ctx context.Context, key provision.OrderKey) (claim
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
-		return tx.GetContext(ctx, &claim.Place, placeSQL, key.Provider, key.ID)
+		return nil
 	})
 	return claim, err
 }
-
-const placeSQL = `
-SELECT count(*) FROM orders o JOIN orders mine USING (provider, marketplace, environment)
-WHERE mine.provider = $1 AND mine.id = $2 AND o.state = 'waiting_for_account' AND o.queue_position <= mine.queue_position`
 
 // matchSQL gives one account to one order: the order that waits longest among those that some Ready account fits, and
 // the oldest account that fits it. SKIP LOCKED passes over an account that an operator is just changing.

@@ -53,7 +53,7 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 			return &provision.Failure{Code: provision.CodeIdempotencyConflict, Field: "id",
 				Reason: "an order of this id with other content exists: give the new order an id of its own"}
 		}
-		opened = provision.Opened{Nonce: row.Nonce, Ended: row.State.Ended()}
+		opened = provision.Opened{Nonce: row.Nonce, OrderStatus: provision.OrderStatus{State: row.State}}
 		if err := json.Unmarshal(row.Request, &opened.Request); err != nil {
 			return err
 		}
@@ -383,3 +383,22 @@ func textArray(s []string) any {
 }
 
 func joinSentences(s []string) string { return strings.Join(s, "; ") }
+
+// OrderStatus reads where the order stands. Errors: provision.ErrNotFound.
+func (s *Store) OrderStatus(ctx context.Context, key provision.OrderKey) (status provision.OrderStatus, err error) {
+	view, err := s.Order(ctx, key)
+	return provision.OrderStatus{State: view.State, AccountID: view.AccountID, Failure: view.Failure, Result: view.Result}, err
+}
+
+// StopOrder ends an order that holds no account, or sets one that does to compensating.
+func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Action) error {
+	if err := s.NoteAction(ctx, key, action, by); err != nil {
+		return err
+	}
+	return s.BeginUndo(ctx, key, why)
+}
+
+// UndoStarted notes that the undo of a step begins.
+func (s *Store) UndoStarted(context.Context, provision.OrderKey, string, provision.Step, time.Duration) (time.Duration, error) {
+	return 0, nil
+}

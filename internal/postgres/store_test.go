@@ -73,6 +73,15 @@ func claim(t *testing.T, store *postgres.Store, key provision.OrderKey) provisio
 	return c
 }
 
+// place is the order's place in the queue after it has asked for an account.
+func place(t *testing.T, store *postgres.Store, key provision.OrderKey) int {
+	t.Helper()
+	require.Nil(t, claim(t, store, key).Account)
+	view, err := store.Order(t.Context(), key)
+	require.NoError(t, err)
+	return view.Waiting.Place
+}
+
 func TestClaimTakesTheOldestAndARepeatTheSame(t *testing.T) {
 	t.Parallel()
 	_, store, _ := setup(t)
@@ -186,14 +195,14 @@ func TestFirstComeFirstServed(t *testing.T) {
 	t.Parallel()
 	_, store, _ := setup(t)
 	first, ecam, second := open(t, store, "first", ""), open(t, store, "ecam", provision.ModelECAM), open(t, store, "second", "")
-	require.Equal(t, 1, claim(t, store, first).Place)
-	require.Equal(t, 2, claim(t, store, ecam).Place)
-	require.Equal(t, 3, claim(t, store, second).Place)
+	require.Equal(t, 1, place(t, store, first))
+	require.Equal(t, 2, place(t, store, ecam))
+	require.Equal(t, 3, place(t, store, second))
 
 	woken := addAccounts(t, store, provision.ModelSPAM, 1, 1)
 	require.Equal(t, []provision.OrderKey{first}, woken)
 	late := open(t, store, "late", "")
-	require.Equal(t, 3, claim(t, store, late).Place, "a newer order does not overtake")
+	require.Equal(t, 3, place(t, store, late), "a newer order does not overtake")
 
 	woken = addAccounts(t, store, provision.ModelSPAM, 2, 2)
 	require.Equal(t, []provision.OrderKey{second}, woken, "the order for another model waits on, those behind it do not")
@@ -317,7 +326,7 @@ func TestAnUnusableAccountIsInvalidAndTheOrderKeepsItsPlace(t *testing.T) {
 	require.NoError(t, err)
 	_, err = store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeCannotEnter, Reason: "AccessDenied"})
 	require.NoError(t, err, "a repeat changes nothing")
-	require.Equal(t, 1, claim(t, store, first).Place, "the order is ahead of the one that came later")
+	require.Equal(t, 1, place(t, store, first), "the order is ahead of the one that came later")
 	require.Equal(t, []provision.OrderKey{first}, addAccounts(t, store, provision.ModelSPAM, 2, 2))
 	a, err := store.Account(ctx, "acme", "000000000001")
 	require.NoError(t, err)

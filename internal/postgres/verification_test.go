@@ -142,7 +142,7 @@ func TestThreeAccountsReleaseTheThreeOldestOrders(t *testing.T) {
 	for i, key := range keys[:3] {
 		require.Equal(t, account(i+1, "").ID, claim(t, v.store, key).Account.ID, "the order that waits longest gets the oldest account")
 	}
-	require.Equal(t, 1, claim(t, v.store, keys[3]).Place)
+	require.Equal(t, 1, place(t, v.store, keys[3]))
 }
 
 func TestTwoStrikesAndAReadyAccountIsInvalid(t *testing.T) {

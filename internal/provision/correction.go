@@ -67,4 +67,5 @@ type Action struct {
 	Actor     string `json:"actor"`
 	Reason    string `json:"reason"`
 	AccountID string `json:"account_id,omitempty"` // the account that is meant; empty: whichever the order holds
+	ID        string `json:"id,omitempty"`         // of the update that asked for it: a repeat of the same action is known by it
 }

@@ -55,6 +55,7 @@ const (
 	CodeNotAsked            Code = "NotAsked"
 	CodeTooLate             Code = "TooLate"
 	CodeIdempotencyConflict Code = "OrderIDReused"
+	CodeDatabase            Code = "DatabaseUnavailable"
 	CodeInternal            Code = "Internal"
 )
 
@@ -93,6 +94,7 @@ var kindOf = map[Code]Kind{
 	CodeNotAsked:            KindOrder,
 	CodeTooLate:             KindOrder,
 	CodeIdempotencyConflict: KindOrder,
+	CodeDatabase:            KindInternal,
 	CodeInternal:            KindInternal,
 }
 

@@ -87,6 +87,9 @@ type Order struct {
 	OrderKey
 	Request    Request   `json:"request"`
 	AcceptedAt time.Time `json:"accepted_at"`
+	// Nonce is a UUID that marks everything the order creates in AWS. It is drawn with the order, so that an order whose row
+	// was lost and is written again still knows its own.
+	Nonce string `json:"nonce,omitempty"`
 }
 
 // Pool is the stock that the order draws from.

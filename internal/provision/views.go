@@ -17,6 +17,8 @@ var (
 	ErrStale = errors.New("changed meanwhile")
 	// ErrProtected says that the account is protected: it is a payer or the provider's own.
 	ErrProtected = errors.New("protected")
+	// ErrUnavailable says that the database did not answer, or not in time: nothing is wrong with what was asked, ask again.
+	ErrUnavailable = errors.New("the database is not available")
 	// ErrUnknownModel says that there is no such account model.
 	ErrUnknownModel = errors.New("no such account model")
 )

@@ -7,14 +7,25 @@ type Opened struct {
 	Nonce    string       `json:"nonce"`    // tags everything that the order creates in AWS
 	Settings PoolSettings `json:"settings"` // of the pool, as they were when the order came
 	Request  Request      `json:"request"`  // as it is now: it may have been corrected
-	Ended    bool         `json:"ended"`    // the order ended before: an older run did the work
+	OrderStatus
+}
+
+// OrderStatus is where an order stands according to its row, which is the truth: a run of its workflow may be older than
+// the row when it was reset or came from a backup.
+type OrderStatus struct {
+	State     OrderState `json:"state"`
+	AccountID string     `json:"account_id,omitempty"` // the account that the order holds now, in progress or allocated
+	Failure   *Failure   `json:"failure,omitempty"`    // why it failed, is undone, or waits for somebody
+	Result    *Result    `json:"result,omitempty"`     // only of a completed order
 }
 
 // Claim is the answer to "which account is mine?".
 type Claim struct {
 	Account *Account   `json:"account,omitempty"` // nil: none yet, the order waits
-	Place   int        `json:"place,omitempty"`   // in the queue, 1 = next
 	Woken   []OrderKey `json:"woken,omitempty"`   // other orders that got an account in the same transaction
+	// Touched: a step of this order has begun to write to the account already. A run that has no journal of the account can
+	// complete the order, but cannot put the account back.
+	Touched bool `json:"touched,omitempty"`
 }
 
 // Closing ends an order that did not complete and says what becomes of its account.
@@ -35,7 +46,9 @@ type StepState string
 const (
 	StepRunning  StepState = "running"
 	StepRetrying StepState = "retrying"
+	StepStopped  StepState = "stopped" // a cancel ended the attempt
 	StepDone     StepState = "done"
 	StepFailed   StepState = "failed"
+	StepUndoing  StepState = "undoing"
 	StepUndone   StepState = "undone"
 )
