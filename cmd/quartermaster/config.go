@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +13,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/converter"
 	temporallog "go.temporal.io/sdk/log"
 
 	"quartermaster/api"
@@ -57,29 +57,41 @@ func (o sealOptions) ring() (*secrets.Ring, error) {
 	return ring, nil
 }
 
-// revealKey authenticates the links to passwords. It is derived, so that one secret has to be kept; rotating the seal
-// keys ends the links that are still open.
-func (o sealOptions) revealKey() []byte {
-	sum := sha256.Sum256([]byte("reveal links|" + o.SealKeys))
-	return sum[:]
-}
-
 // dialTemporal connects with the TEMPORAL_* variables (address, namespace, TLS, API key). Without a ring it can only send
 // what carries no payload.
 func dialTemporal(e *env, ring *secrets.Ring) (client.Client, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
+	options, err := temporalOptions(e)
 	if err != nil {
-		return nil, fmt.Errorf("the TEMPORAL_* variables: %w", err)
+		return nil, err
 	}
 	if ring != nil {
 		options.DataConverter, options.FailureConverter = secrets.Converters(ring)
 	}
-	options.Logger = temporallog.NewStructuredLogger(e.log)
 	c, err := client.DialContext(e.ctx, options)
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Temporal: %w", err)
 	}
 	return c, nil
+}
+
+// shareConnection returns a client that has converters of its own and uses the connection of another client. No failure
+// converter: the SDK's own.
+func shareConnection(e *env, c client.Client, data converter.DataConverter, failures converter.FailureConverter) (client.Client, error) {
+	options, err := temporalOptions(e)
+	if err != nil {
+		return nil, err
+	}
+	options.DataConverter, options.FailureConverter = data, failures
+	return client.NewClientFromExistingWithContext(e.ctx, c, options)
+}
+
+func temporalOptions(e *env) (client.Options, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return options, fmt.Errorf("the TEMPORAL_* variables: %w", err)
+	}
+	options.Logger = temporallog.NewStructuredLogger(e.log)
+	return options, nil
 }
 
 // awsOptions say which AWS.

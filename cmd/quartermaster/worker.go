@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -12,6 +13,7 @@ import (
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/secrets"
 	"quartermaster/worker"
 	"quartermaster/workflows"
 )
@@ -47,6 +49,12 @@ func (c *workerCommand) Run(e *env) error {
 		return err
 	}
 	defer temporal.Close()
+	data, failures := secrets.Strict(ring)
+	strict, err := shareConnection(e, temporal, data, failures)
+	if err != nil {
+		return err
+	}
+	defer strict.Close()
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
 		return err
@@ -66,7 +74,7 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := workflows.EnsureSchedules(e.ctx, temporal.ScheduleClient()); err != nil {
+	if err := ensureSchedules(e, temporal); err != nil {
 		return err
 	}
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
@@ -84,7 +92,18 @@ func (c *workerCommand) Run(e *env) error {
 	running.Go(func() error {
 		stop := make(chan any)
 		defer context.AfterFunc(ctx, func() { close(stop) })()
-		return worker.Run(temporal, acts, stop)
+		return worker.Run(strict, acts, stop)
 	})
 	return running.Wait()
+}
+
+// ensureSchedules makes the schedules with a client that seals nothing: whatever keys a worker has, it can start, and so can one of
+// an earlier version.
+func ensureSchedules(e *env, temporal client.Client) error {
+	open, err := shareConnection(e, temporal, secrets.Unsealed(), nil)
+	if err != nil {
+		return err
+	}
+	defer open.Close()
+	return workflows.EnsureSchedules(e.ctx, open.ScheduleClient())
 }
