@@ -31,6 +31,8 @@ type Store interface {
 	Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error)
 	// Orders lists at most filter.Limit orders of the provider, newest first.
 	Orders(ctx context.Context, provider string, filter provision.OrderFilter) ([]provision.OrderView, error)
+	// ActionTaken tells whether what somebody did to an order was written down: the id is that of the action.
+	ActionTaken(ctx context.Context, key provision.OrderKey, actionID string) (bool, error)
 	// AddAccount adds an account, which waits for its verification, and returns the orders that it woke. Errors: provision.ErrConflict when the account
 	// is in a pool already, provision.ErrNotFound when there is no such pool or model.
 	AddAccount(ctx context.Context, account provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error)

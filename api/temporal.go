@@ -106,22 +106,23 @@ const updateTimeout = requestTimeout - 5*time.Second
 
 // Correct sends the correction to the order's workflow.
 func (t temporalWorkflows) Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Action) error {
-	return t.update(ctx, key, workflows.UpdateCorrect, workflows.Correction{Fields: fields, By: by})
+	return t.update(ctx, key, workflows.UpdateCorrect, by.ID, workflows.Correction{Fields: fields, By: by})
 }
 
 // Act sends the verb to the order's workflow.
 func (t temporalWorkflows) Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Action) error {
-	return t.update(ctx, key, verb, by)
+	return t.update(ctx, key, verb, by.ID, by)
 }
 
 // update waits until the workflow has refused the update, or has taken and recorded it. The SDK repeats a lost call under
-// the same update id, so that Temporal does it once.
-func (t temporalWorkflows) update(ctx context.Context, key provision.OrderKey, name string, input any) error {
+// the same update id, so that Temporal does it once; the workflow records it under that id, so that the database does too.
+func (t temporalWorkflows) update(ctx context.Context, key provision.OrderKey, name, id string, input any) error {
 	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 	defer cancel()
 	handle, err := t.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID:   workflows.OrderWorkflowID(key),
 		UpdateName:   name,
+		UpdateID:     id,
 		Args:         []any{input},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
