@@ -92,6 +92,8 @@ type Config struct {
 	Opener    Opener
 	Sealer    Sealer
 	Log       *slog.Logger // default: slog.Default()
+	// TemporalUsable says why Temporal cannot be used yet, and returns nil from the moment when it could be. Default: it can.
+	TemporalUsable func() error
 
 	// PublicURL is where customers and marketplaces reach this service, e.g. https://aws.provider.example.
 	PublicURL string
@@ -258,6 +260,9 @@ func newServer(cfg Config) (*server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	if cfg.TemporalUsable == nil {
+		cfg.TemporalUsable = func() error { return nil }
+	}
 	if len(cfg.Models) == 0 {
 		cfg.Models = []provision.Model{provision.ModelSPAM, provision.ModelECAM}
 	}
@@ -395,13 +400,17 @@ func ipExtractor(trusted []netip.Prefix) echo.IPExtractor {
 // live answers as long as the process serves at all.
 func (s *server) live(c echo.Context) error { return c.NoContent(http.StatusNoContent) }
 
-// ready answers when the database does. Temporal is not asked: without it reading still works, and a replica that is
-// taken out of service helps nobody.
+// ready answers when the database does and Temporal could be used since the start: without its namespace every order is refused. Once it
+// could be used, Temporal is not asked any more: without it reading still works, and without workers orders are accepted and safe, so a
+// replica that is taken out of service helps no one.
 func (s *server) ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
 	defer cancel()
 	if err := s.Store.Ping(ctx); err != nil {
 		return problem(codeUnavailable, "the database does not answer").because(err)
+	}
+	if err := s.TemporalUsable(); err != nil {
+		return problem(codeUnavailable, "%s", err).because(err)
 	}
 	return c.NoContent(http.StatusNoContent)
 }

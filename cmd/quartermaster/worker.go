@@ -42,7 +42,7 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	temporal, err := dialTemporal(e, ring)
+	temporal, namespace, err := lazyTemporal(e, ring)
 	if err != nil {
 		return err
 	}
@@ -66,9 +66,6 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := workflows.EnsureSchedules(e.ctx, temporal.ScheduleClient()); err != nil {
-		return err
-	}
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
 		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor},
 		Protected: c.ProtectedAccounts}
@@ -77,11 +74,15 @@ func (c *workerCommand) Run(e *env) error {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}
 	running, ctx := errgroup.WithContext(e.ctx)
-	if err := c.serve(ctx, e, running, metrics.New(store, e.log)); err != nil {
+	if err := c.serve(ctx, e, running, metrics.New(store, e.log), metrics.Need{Name: "Temporal", Ask: namespace.Ready}, metrics.Need{Name: "the database", Ask: store.Ping}); err != nil {
 		return err
 	}
 	go wakeOnEvents(e, postgres.ListenEvents(ctx, c.DatabaseURL, e.log), acts.Webhooks)
 	running.Go(func() error {
+		schedules := func(ctx context.Context) error { return workflows.EnsureSchedules(ctx, temporal.ScheduleClient()) }
+		if err := namespace.AwaitUsable(ctx, e.log, schedules); err != nil {
+			return err
+		}
 		stop := make(chan any)
 		defer context.AfterFunc(ctx, func() { close(stop) })()
 		return worker.Run(temporal, acts, stop)
