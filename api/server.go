@@ -31,6 +31,8 @@ type Store interface {
 	Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error)
 	// Orders lists at most filter.Limit orders of the provider, newest first.
 	Orders(ctx context.Context, provider string, filter provision.OrderFilter) ([]provision.OrderView, error)
+	// ActionTaken tells whether what somebody did to an order was written down: the id is that of the action.
+	ActionTaken(ctx context.Context, key provision.OrderKey, actionID string) (bool, error)
 	// AddAccount adds an account, which waits for its verification, and returns the orders that it woke. Errors: provision.ErrConflict when the account
 	// is in a pool already, provision.ErrNotFound when there is no such pool or model.
 	AddAccount(ctx context.Context, account provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error)
@@ -97,6 +99,8 @@ type Config struct {
 	Sealer    Sealer
 	Signer    Signer       // signs the tokens of password links
 	Log       *slog.Logger // default: slog.Default()
+	// TemporalUsable says why Temporal cannot be used yet, and returns nil from the moment when it could be. Default: it can.
+	TemporalUsable func() error
 
 	// PublicURL is where customers and marketplaces reach this service, e.g. https://aws.provider.example.
 	PublicURL string
@@ -257,6 +261,9 @@ func newServer(cfg Config) (*server, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
+	if cfg.TemporalUsable == nil {
+		cfg.TemporalUsable = func() error { return nil }
+	}
 	if len(cfg.Models) == 0 {
 		cfg.Models = []provision.Model{provision.ModelSPAM, provision.ModelECAM}
 	}
@@ -394,13 +401,17 @@ func ipExtractor(trusted []netip.Prefix) echo.IPExtractor {
 // live answers as long as the process serves at all.
 func (s *server) live(c echo.Context) error { return c.NoContent(http.StatusNoContent) }
 
-// ready answers when the database does. Temporal is not asked: without it reading still works, and a replica that is
-// taken out of service helps nobody.
+// ready answers when the database does and Temporal could be used since the start: without its namespace every order is refused. Once it
+// could be used, Temporal is not asked any more: without it reading still works, and without workers orders are accepted and safe, so a
+// replica that is taken out of service helps no one.
 func (s *server) ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
 	defer cancel()
 	if err := s.Store.Ping(ctx); err != nil {
 		return problem(codeUnavailable, "the database does not answer").because(err)
+	}
+	if err := s.TemporalUsable(); err != nil {
+		return problem(codeUnavailable, "%s", err).because(err)
 	}
 	return c.NoContent(http.StatusNoContent)
 }

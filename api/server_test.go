@@ -84,6 +84,17 @@ func TestProbes(t *testing.T) {
 	readProblem(t, w.send("", http.MethodGet, "/readyz", ""), http.StatusServiceUnavailable, codeUnavailable)
 }
 
+func TestTheAPIIsNotReadyBeforeTemporalWasUsable(t *testing.T) {
+	t.Parallel()
+	unusable := errors.New(`Temporal has no namespace "shop"`)
+	w := setup(t, func(c *Config) { c.TemporalUsable = func() error { return unusable } })
+	require.Equal(t, unusable.Error(), readProblem(t, w.send("", http.MethodGet, "/readyz", ""), http.StatusServiceUnavailable, codeUnavailable).Detail)
+	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/livez", "").Code)
+	unusable = nil
+	w.workflows.fail = ErrUnavailable // Temporal went away again
+	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/readyz", "").Code)
+}
+
 func TestRequestIDs(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

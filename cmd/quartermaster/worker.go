@@ -44,17 +44,11 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	temporal, err := dialTemporal(e, ring)
+	temporal, namespace, err := lazyTemporal(e, ring)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	data, failures := secrets.Strict(ring)
-	strict, err := shareConnection(e, temporal, data, failures)
-	if err != nil {
-		return err
-	}
-	defer strict.Close()
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
 		return err
@@ -74,9 +68,6 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := ensureSchedules(e, temporal); err != nil {
-		return err
-	}
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
 		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor},
 		Protected: c.ProtectedAccounts}
@@ -85,11 +76,21 @@ func (c *workerCommand) Run(e *env) error {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}
 	running, ctx := errgroup.WithContext(e.ctx)
-	if err := c.serve(ctx, e, running, metrics.New(store, e.log)); err != nil {
+	if err := c.serve(ctx, e, running, metrics.New(store, e.log), metrics.Need{Name: "Temporal", Ask: namespace.Ready}, metrics.Need{Name: "the database", Ask: store.Ping}); err != nil {
 		return err
 	}
 	go wakeOnEvents(e, postgres.ListenEvents(ctx, c.DatabaseURL, e.log), acts.Webhooks)
 	running.Go(func() error {
+		schedules := func(ctx context.Context) error { return ensureSchedules(ctx, e, temporal) }
+		if err := namespace.AwaitUsable(ctx, e.log, schedules); err != nil {
+			return err
+		}
+		data, failures := secrets.Strict(ring)
+		strict, err := shareConnection(ctx, e, temporal, data, failures)
+		if err != nil {
+			return err
+		}
+		defer strict.Close()
 		stop := make(chan any)
 		defer context.AfterFunc(ctx, func() { close(stop) })()
 		return worker.Run(strict, acts, stop)
@@ -97,13 +98,13 @@ func (c *workerCommand) Run(e *env) error {
 	return running.Wait()
 }
 
-// ensureSchedules makes the schedules with a client that seals nothing: whatever keys a worker has, it can start, and so can one of
-// an earlier version.
-func ensureSchedules(e *env, temporal client.Client) error {
-	open, err := shareConnection(e, temporal, secrets.Unsealed(), nil)
+// ensureSchedules makes the schedules with a client that seals nothing, so that every worker can read them, whatever keys it
+// has.
+func ensureSchedules(ctx context.Context, e *env, temporal client.Client) error {
+	open, err := shareConnection(ctx, e, temporal, secrets.Unsealed(), nil)
 	if err != nil {
 		return err
 	}
 	defer open.Close()
-	return workflows.EnsureSchedules(e.ctx, open.ScheduleClient())
+	return workflows.EnsureSchedules(ctx, open.ScheduleClient())
 }
