@@ -13,6 +13,7 @@ import (
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/worker"
 	"quartermaster/workflows"
@@ -44,6 +45,11 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	leave, err := joinOthers(e, store, ring, provision.ProcessWorker)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	temporal, namespace, err := lazyTemporal(e, ring)
 	if err != nil {
 		return err
@@ -85,6 +91,7 @@ func (c *workerCommand) Run(e *env) error {
 		if err := namespace.AwaitUsable(ctx, e.log, schedules); err != nil {
 			return err
 		}
+		go alarmMissingKeys(ctx, e, store, namespace, ring)
 		data, failures := secrets.Strict(ring)
 		strict, err := shareConnection(ctx, e, temporal, data, failures)
 		if err != nil {
