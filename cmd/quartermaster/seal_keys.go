@@ -66,9 +66,12 @@ func keyStatuses(ctx context.Context, store *postgres.Store, temporal *control.T
 // alarmMissingKeys logs an error for each key that this process lacks although something needs it. The process runs all the same: a
 // rollback must be possible, and what it cannot open waits.
 func alarmMissingKeys(ctx context.Context, e *env, store *postgres.Store, temporal *control.Temporal, ring *secrets.Ring) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	asking, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	keys, err := keyStatuses(ctx, store, temporal)
+	keys, err := keyStatuses(asking, store, temporal)
+	if ctx.Err() != nil {
+		return // the process stops
+	}
 	if err != nil {
 		e.log.WarnContext(ctx, "it could not be checked whether this process lacks a key that is needed; `quartermaster keys status` tells", "error", err)
 		return

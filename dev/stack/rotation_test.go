@@ -12,12 +12,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
 	"quartermaster/api"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
+	"quartermaster/workflows"
 )
 
 // rotation is a stack whose keys are rotated while orders come in.
@@ -63,7 +65,8 @@ func TestARollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	r := &rotation{k1: secrets.GenerateKey("k1"), k2: secrets.GenerateKey("k2")}
-	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond, Workers: 2, SealKeys: r.k1})
+	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond, Workers: 2, SealKeys: r.k1,
+		Env: []string{"QM_VERIFY_PER_SECOND=0"}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()
 	r.Playground, err = stack.NewPlayground(ctx, s)
@@ -116,8 +119,9 @@ func TestARollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	r.restart(ctx, t, stack.PartWorker, 1, r.k1)
 	r.until(ctx, t, 3, 3, 0, 0, "k2 is still needed by ")
 	require.Eventually(t, func() bool { return r.logged(t, "this process lacks a key that is still needed", `"key":"k2"`) }, 10*time.Second, 100*time.Millisecond)
-	_, err = r.Stock(ctx, "rotation-waits", provision.ModelSPAM, 1) // the order is told; no one can read it
+	_, err = r.Stock(ctx, "rotation-waits", provision.ModelSPAM, 1) // the order is told, and no worker can read its input
 	require.NoError(t, err)
+	requireEvent(ctx, t, r.Workflow, workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: "rotation-waits"}), enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED)
 
 	t.Log("forward, the workers first")
 	r.restart(ctx, t, stack.PartWorker, 0, r.k2, r.k1)
