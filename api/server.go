@@ -85,20 +85,25 @@ type Opener interface {
 	Open(sealed []byte, purpose string) ([]byte, error)
 }
 
-// Config is what the API is made of. Store, Workflows, Opener, Sealer, PublicURL and RevealKey are required.
+// Signer signs for a purpose and recognizes its signatures, and those of every other replica.
+type Signer interface {
+	Sign(message []byte, purpose string) []byte
+	Verify(message, signature []byte, purpose string) bool
+}
+
+// Config is what the API is made of. Store, Workflows, Opener, Sealer, Signer and PublicURL are required.
 type Config struct {
 	Store     Store
 	Workflows Workflows
 	Opener    Opener
 	Sealer    Sealer
+	Signer    Signer       // signs the tokens of password links
 	Log       *slog.Logger // default: slog.Default()
 	// TemporalUsable says why Temporal cannot be used yet, and returns nil from the moment when it could be. Default: it can.
 	TemporalUsable func() error
 
 	// PublicURL is where customers and marketplaces reach this service, e.g. https://aws.provider.example.
 	PublicURL string
-	// RevealKey signs the tokens of password links: at least 32 bytes, the same in every replica.
-	RevealKey []byte
 	// Models are the account models that may be named. Default: SPAM and ECAM.
 	Models []provision.Model
 	// ProtectedAccounts are AWS account ids that never enter a pool, whoever's: payers and our own. Providers protect more of them.
@@ -128,7 +133,6 @@ type Config struct {
 const (
 	bodyLimit      = "64K"            // an order form has about 1 KB
 	requestTimeout = 15 * time.Second // of a whole request, database and Temporal included
-	minRevealKey   = 32               // bytes
 )
 
 // server implements StrictServerInterface: the handlers stand in a file of each resource.
@@ -247,11 +251,8 @@ func (s *server) routes() (_ http.Handler, err error) {
 }
 
 func newServer(cfg Config) (*server, error) {
-	switch {
-	case cfg.Store == nil, cfg.Workflows == nil, cfg.Opener == nil, cfg.Sealer == nil:
-		return nil, errors.New("Store, Workflows, Opener and Sealer are needed")
-	case len(cfg.RevealKey) < minRevealKey:
-		return nil, fmt.Errorf("the reveal key has %d bytes: it needs at least %d random ones", len(cfg.RevealKey), minRevealKey)
+	if cfg.Store == nil || cfg.Workflows == nil || cfg.Opener == nil || cfg.Sealer == nil || cfg.Signer == nil {
+		return nil, errors.New("Store, Workflows, Opener, Sealer and Signer are needed")
 	}
 	public, err := url.Parse(cfg.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" || public.RawQuery != "" || public.Fragment != "" || public.User != nil {

@@ -96,7 +96,8 @@ func (t temporalWorkflows) describe(ctx context.Context, key provision.OrderKey)
 	var order provision.Order
 	var hash []byte
 	if err := errors.Join(description.GetMemoValue(workflows.MemoOrder, &order), description.GetMemoValue(workflows.MemoRequestHash, &hash)); err != nil {
-		return nil, nil, fmt.Errorf("memo of the workflow of order %s: %w", key, err)
+		// Another process sealed it with a key that this one does not have yet, or not any more.
+		return nil, nil, fmt.Errorf("%w: memo of the workflow of order %s: %w", ErrUnavailable, key, err)
 	}
 	return &order, hash, nil
 }
@@ -139,10 +140,11 @@ func (t temporalWorkflows) update(ctx context.Context, key provision.OrderKey, n
 	var told *temporal.ApplicationError
 	if errors.As(err, &told) {
 		var failure provision.Failure
-		if told.HasDetails() && told.Details(&failure) == nil && string(failure.Code) == told.Type() {
+		unreadable := told.HasDetails() && told.Details(&failure) != nil // sealed with a key that this process lacks
+		if !unreadable && failure.Code != "" && string(failure.Code) == told.Type() {
 			return &failure
 		}
-		if told.Type() == acceptedThenClosed || told.Type() == notProcessed {
+		if unreadable || told.Type() == acceptedThenClosed || told.Type() == notProcessed {
 			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}

@@ -106,6 +106,30 @@ func setupTemporal(t *testing.T) (*frontend, Workflows) {
 	return f, NewWorkflows(c)
 }
 
+// What was sealed with a key that this process does not have is not there for it yet: no fault, and no answer.
+func TestWhatAnotherKeySealedIsUnavailable(t *testing.T) {
+	t.Parallel()
+	f, temporal := setupTemporal(t)
+	_, _, _, err := temporal.StartOrder(t.Context(), orderFixture(), []byte("hash"))
+	require.NoError(t, err)
+	_, err = temporal.OrderNotYetStored(t.Context(), orderFixture().OrderKey)
+	require.NoError(t, err)
+
+	data, failures := secrets.Converters(ringOf(t, secrets.GenerateKey("k2")))
+	start := f.started[workflows.OrderWorkflowID(orderFixture().OrderKey)]
+	start.Memo.Fields[workflows.MemoOrder], err = data.ToPayload(orderFixture())
+	require.NoError(t, err)
+	_, err = temporal.OrderNotYetStored(t.Context(), orderFixture().OrderKey)
+	require.ErrorIs(t, err, ErrUnavailable)
+	require.ErrorIs(t, err, secrets.ErrUnknownKey)
+	_, _, _, err = temporal.StartOrder(t.Context(), orderFixture(), []byte("hash"))
+	require.ErrorIs(t, err, ErrUnavailable, "it is not known what was placed under this id")
+
+	f.failures = failures // of the worker that answers
+	f.refuse(refusalOf(provision.Failure{Code: provision.CodeTooLate, Reason: "too late"}))
+	require.ErrorIs(t, temporal.Act(t.Context(), orderFixture().OrderKey, workflows.UpdateCancel, because), ErrUnavailable)
+}
+
 func orderFixture() provision.Order {
 	request := requestFixture()
 	request.AccountModel = provision.ModelECAM

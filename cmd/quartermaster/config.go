@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +14,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/converter"
 	temporallog "go.temporal.io/sdk/log"
 
 	"quartermaster/api"
@@ -59,13 +59,6 @@ func (o sealOptions) ring() (*secrets.Ring, error) {
 	return ring, nil
 }
 
-// revealKey authenticates the links to passwords. It is derived, so that one secret has to be kept; rotating the seal
-// keys ends the links that are still open.
-func (o sealOptions) revealKey() []byte {
-	sum := sha256.Sum256([]byte("reveal links|" + o.SealKeys))
-	return sum[:]
-}
-
 // temporalOptions are those of the TEMPORAL_* variables (address, namespace, TLS, API key). Without a ring the client can only send
 // what carries no payload.
 func temporalOptions(e *env, ring *secrets.Ring) (client.Options, error) {
@@ -105,6 +98,17 @@ func lazyTemporal(e *env, ring *secrets.Ring) (client.Client, *control.Temporal,
 		return nil, nil, fmt.Errorf("the TEMPORAL_* variables: %w", err)
 	}
 	return c, control.New(c, options.Namespace), nil
+}
+
+// shareConnection returns a client that has converters of its own and uses the connection of another client. No failure
+// converter: the SDK's own.
+func shareConnection(ctx context.Context, e *env, c client.Client, data converter.DataConverter, failures converter.FailureConverter) (client.Client, error) {
+	options, err := temporalOptions(e, nil)
+	if err != nil {
+		return nil, err
+	}
+	options.DataConverter, options.FailureConverter = data, failures
+	return client.NewClientFromExistingWithContext(ctx, c, options)
 }
 
 // awsOptions say which AWS.

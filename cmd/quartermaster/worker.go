@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -12,6 +13,7 @@ import (
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/secrets"
 	"quartermaster/worker"
 	"quartermaster/workflows"
 )
@@ -79,13 +81,30 @@ func (c *workerCommand) Run(e *env) error {
 	}
 	go wakeOnEvents(e, postgres.ListenEvents(ctx, c.DatabaseURL, e.log), acts.Webhooks)
 	running.Go(func() error {
-		schedules := func(ctx context.Context) error { return workflows.EnsureSchedules(ctx, temporal.ScheduleClient()) }
+		schedules := func(ctx context.Context) error { return ensureSchedules(ctx, e, temporal) }
 		if err := namespace.AwaitUsable(ctx, e.log, schedules); err != nil {
 			return err
 		}
+		data, failures := secrets.Strict(ring)
+		strict, err := shareConnection(ctx, e, temporal, data, failures)
+		if err != nil {
+			return err
+		}
+		defer strict.Close()
 		stop := make(chan any)
 		defer context.AfterFunc(ctx, func() { close(stop) })()
-		return worker.Run(temporal, acts, stop)
+		return worker.Run(strict, acts, stop)
 	})
 	return running.Wait()
+}
+
+// ensureSchedules makes the schedules with a client that seals nothing: whatever keys a worker has, it can start, and so can one of
+// an earlier version.
+func ensureSchedules(ctx context.Context, e *env, temporal client.Client) error {
+	open, err := shareConnection(ctx, e, temporal, secrets.Unsealed(), nil)
+	if err != nil {
+		return err
+	}
+	defer open.Close()
+	return workflows.EnsureSchedules(ctx, open.ScheduleClient())
 }
