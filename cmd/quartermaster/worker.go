@@ -9,6 +9,7 @@ import (
 
 	"quartermaster/activities"
 	"quartermaster/api"
+	"quartermaster/internal/audit"
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
@@ -62,10 +63,11 @@ func (c *workerCommand) Run(e *env) error {
 	if c.AWSEndpoint != "" {
 		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
 	}
-	auditor, err := newAuditor(store, temporal, c.bounds())
+	runs, err := newOrderRuns(temporal, ring)
 	if err != nil {
 		return err
 	}
+	auditor := &audit.Auditor{Store: store, Workflows: runs, Bounds: c.bounds()}
 	if err := workflows.EnsureSchedules(e.ctx, temporal.ScheduleClient()); err != nil {
 		return err
 	}

@@ -158,7 +158,7 @@ func TestTheScheduledAuditLeavesOldRequestsAlone(t *testing.T) {
 
 func TestOrdersThatNobodyWorksOnAreFound(t *testing.T) {
 	t.Parallel()
-	for _, how := range []string{"Terminated", "Failed", "Completed", "TimedOut", "Canceled"} {
+	for _, how := range []string{"Terminated", "Failed", "TimedOut", "Canceled"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
@@ -215,15 +215,6 @@ func TestWorkflowsThatShouldHaveEndedAreFound(t *testing.T) {
 	require.Equal(t, []string{"workflow_of_ended_order done"}, w.found())
 }
 
-func TestWorkflowsThatNeverOpenedTheirOrderAreFound(t *testing.T) {
-	t.Parallel()
-	w := setup(t)
-	w.runs("unopened")
-	require.Equal(t, []string{"workflow_without_order unopened"}, w.found())
-	w.closed("unopened", "Failed", time.Hour)
-	require.Empty(t, w.found(), "it was refused")
-}
-
 func TestWhatCannotBeCheckedDoesNotHideTheRest(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -233,6 +224,19 @@ func TestWhatCannotBeCheckedDoesNotHideTheRest(t *testing.T) {
 	require.ErrorIs(t, err, w.temporal.down)
 	require.ErrorContains(t, err, "could not be compared with Temporal")
 	require.Equal(t, []string{"password_kept gone"}, shorten(t, findings))
+}
+
+// One workflow that Temporal does not answer about hides no other.
+func TestAWorkflowThatCannotBeReadHidesNoOther(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for _, id := range []string{"fresh", "waits", "work"} {
+		w.closed(id, "Terminated", time.Hour)
+	}
+	w.temporal.unread[key("work")] = errors.New("no answer")
+	findings, err := w.Find(t.Context())
+	require.ErrorIs(t, err, w.temporal.unread[key("work")])
+	require.Equal(t, []string{"order_without_workflow fresh", "order_without_workflow waits"}, shorten(t, findings))
 }
 
 func TestAFindingIsOneLineThatSaysWhatToDo(t *testing.T) {

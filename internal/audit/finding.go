@@ -30,10 +30,12 @@ const (
 	KindStockNotGiven       Kind = "stock_not_given_out"       // an order waits beside a Ready account that fits
 	KindOrderNotWoken       Kind = "order_not_woken"           // an order got an account and has not begun with it
 	// Between the database and Temporal.
-	KindOrderWithoutWorkflow   Kind = "order_without_workflow"   // an order in progress that nobody works on
-	KindAccountWithoutWorkflow Kind = "account_without_workflow" // an account in progress that nobody works on
-	KindWorkflowOfEndedOrder   Kind = "workflow_of_ended_order"  // the order ended, its workflow runs
-	KindWorkflowWithoutOrder   Kind = "workflow_without_order"   // a workflow runs that never opened its order
+	KindOrderWithoutWorkflow    Kind = "order_without_workflow"     // an order in progress that no workflow works on
+	KindAccountWithoutWorkflow  Kind = "account_without_workflow"   // an account in progress that no workflow works in
+	KindWorkflowOfEndedOrder    Kind = "workflow_of_ended_order"    // the order ended, its workflow runs
+	KindWorkflowWithoutOrder    Kind = "workflow_without_order"     // Temporal knows an order that has no row
+	KindCompletedOnlyInTemporal Kind = "completed_only_in_temporal" // the workflow completed, the row does not say so
+	KindWorkflowEndedOtherwise  Kind = "workflow_ended_otherwise"   // the order is completed, its workflow is not
 	// Between the database and AWS.
 	KindUserMissing       Kind = "iam_user_missing"          // an Allocated account without the order's user
 	KindUserLeft          Kind = "iam_user_left"             // a Ready account with a user of an earlier order
@@ -60,10 +62,16 @@ type meaning struct {
 const byHand = "somebody wrote around the checks of the schema, or the schema was changed: compare order_events and account_events, " +
 	"look into the account, and correct the wrong row by hand in one transaction with an actor"
 
-// resetIt is the way out when a run was terminated in the middle of its work: a new run from the order's request would not
-// know what was in the account before, so what it undid could not be verified. A reset keeps all that.
+// resetIt is the way out when a run ended in the middle of its work: a new run from the order's request would not know what
+// was in the account before, so what it undid could not be verified. A reset keeps all that.
 const resetIt = "reset the order's workflow to its last completed workflow task (Web UI: Reset; or temporal workflow reset " +
-	"--type LastWorkflowTask): it goes on where it was, its undo included. If its history is gone, clean the account by hand"
+	"--type LastWorkflowTask): it goes on where it was, its undo included. If it ends in the same way again, reset it to an earlier task. " +
+	"A reset is safe: before it writes, the run asks the database whether the order still holds the account. " +
+	"If the history is gone, clean the account by hand"
+
+// soldIt is the way out when only Temporal knows that an account was sold.
+const soldIt = "the account was sold to this order and must not be drawn again: swap every other order that holds it, and make it Invalid. " +
+	"The result of the workflow in the Web UI says what the customer got. Then correct the rows of the order and of the account by hand, in one transaction with an actor"
 
 var meanings = map[Kind]meaning{
 	KindOrderWithoutAccount:    {Broken, byHand},
@@ -82,10 +90,14 @@ var meanings = map[Kind]meaning{
 	KindOrderWithoutWorkflow:   {Stuck, resetIt},
 	KindAccountWithoutWorkflow: {Stuck, "see the finding about its order"},
 	KindWorkflowOfEndedOrder:   {Broken, "look at the workflow's pending activities in the Web UI; cancel it when it does not end by itself"},
-	KindWorkflowWithoutOrder:   {Stuck, "are the workers running, and can they reach the database? The order is safe in Temporal: an open workflow starts then, a terminated one after a reset"},
-	KindUserMissing:            {Warning, "the customer may have deleted or retagged the user: ask before you do anything"},
-	KindUserLeft:               {Broken, "set the account to Invalid, delete the user by hand, then verify the account and return it to Ready"},
-	KindAccountUnreadable:      {Warning, "check the role, its trust policy and the external id of the account"},
+	KindWorkflowWithoutOrder: {Stuck, "the order is safe in Temporal. An open workflow writes the row when the workers reach the database. One that was refused " +
+		"ended because of a row that is gone: read its earlier runs in the Web UI, and ask the marketplace whether it still wants the order"},
+	KindCompletedOnlyInTemporal: {Broken, soldIt},
+	KindWorkflowEndedOtherwise: {Warning, "the row is right and the account is the customer's. Run quartermaster verify --aws to see whether the account still holds what the order made. " +
+		"To make Temporal agree, reset the workflow: the run of an order that has ended changes nothing and ends as the order ended"},
+	KindUserMissing:       {Warning, "the customer may have deleted or retagged the user: ask before you do anything"},
+	KindUserLeft:          {Broken, "set the account to Invalid, delete the user by hand, then verify the account and return it to Ready"},
+	KindAccountUnreadable: {Warning, "check the role, its trust policy and the external id of the account"},
 }
 
 // Severity is how much a finding of the kind hurts.

@@ -243,7 +243,7 @@ func auditedOrders(ctx context.Context, db sqlx.QueryerContext, query string, ar
 	return orders, nil
 }
 
-const firstRequestSQL = `SELECT created_at, COALESCE(first_request, request) AS request FROM orders WHERE provider = $1 AND id = $2`
+const firstRequestSQL = `SELECT created_at, nonce, COALESCE(first_request, request) AS request FROM orders WHERE provider = $1 AND id = $2`
 
 // PrepareRestart makes an order ready for another run of its workflow and returns it as it was first placed: that is what its
 // hash belongs to. What the order waited for is asked again by the new run. Errors: provision.ErrConflict for an order that
@@ -269,12 +269,13 @@ func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, acto
 		}
 		var row struct {
 			AcceptedAt time.Time `db:"created_at"`
+			Nonce      string    `db:"nonce"`
 			Request    []byte    `db:"request"`
 		}
 		if err := tx.GetContext(ctx, &row, firstRequestSQL, key.Provider, key.ID); err != nil {
 			return err
 		}
-		order = provision.Order{OrderKey: key, AcceptedAt: row.AcceptedAt.UTC()}
+		order = provision.Order{OrderKey: key, AcceptedAt: row.AcceptedAt.UTC(), Nonce: row.Nonce}
 		return json.Unmarshal(row.Request, &order.Request)
 	})
 	return order, err
