@@ -105,6 +105,12 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 			`UPDATE orders SET state = 'cancelled' WHERE id = 'gone'; INSERT INTO order_events (provider, order_id, actor, to_state) VALUES ('acme', 'gone', 'test', 'cancelled');
 			 UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'`,
 			[]string{"password_kept gone"}},
+		"a step that is done after its order ended": {
+			`INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, finished_at) VALUES ('acme', 'gone', '000000000001', 'account_alias', 'done', 2, now() + interval '1 second')`,
+			[]string{"step_of_ended_order gone"}},
+		"a step that begins after its order ended": {
+			`INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, started_at) VALUES ('acme', 'gone', '000000000001', 'iam_user', 'running', 2, now() + interval '1 second')`,
+			[]string{"step_of_ended_order gone"}},
 		"two orders at one place": {
 			`DROP INDEX orders_queue_position; UPDATE orders SET queue_position = (SELECT queue_position FROM orders WHERE id = 'work') WHERE id = 'asked'`,
 			[]string{"queue_position_twice asked", "queue_position_twice work"}},
@@ -143,6 +149,23 @@ func TestWhatIsWithinItsBoundsIsNotFound(t *testing.T) {
 		UPDATE orders SET state_since = now() - interval '59 minutes' WHERE id IN ('work', 'undo');
 		UPDATE orders SET state_since = now() - interval '14 days' WHERE id = 'asked';
 		UPDATE accounts SET status_since = now() - interval '50 seconds' WHERE id = '000000000005'`)
+	require.Empty(t, w.found())
+}
+
+// What an order that ended leaves behind in its records is no contradiction: steps that only read, steps of accounts that did
+// not go back clean, and steps that were taken back.
+func TestTheStepsOfAnOrderThatEndedAreNotAccused(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.violate(`
+		INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, finished_at) VALUES
+			('acme', 'gone', '000000000001', 'inspect_account', 'done', 1, now() + interval '1 second'),
+			('acme', 'gone', '000000000001', 'verify_restored', 'done', 1, now() + interval '1 second'),
+			('acme', 'gone', '000000000001', 'account_alias', 'undone', 1, now() + interval '1 second'),
+			('acme', 'gone', '000000000001', 'iam_user', 'failed', 1, now() + interval '1 second'),
+			('acme', 'gone', '000000000001', 'contacts', 'running', 1, NULL),
+			('acme', 'gone', '000000000005', 'account_alias', 'done', 1, now() + interval '1 second');
+		UPDATE order_steps SET started_at = now() - interval '1 hour' WHERE step = 'contacts'`)
 	require.Empty(t, w.found())
 }
 

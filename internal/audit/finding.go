@@ -25,6 +25,7 @@ const (
 	KindOrderAudit          Kind = "order_audit_differs"       // the last audit row says another state
 	KindOrderOverdue        Kind = "order_overdue"             // longer in a state than it may take
 	KindPasswordKept        Kind = "password_kept"             // a password is kept for an order that ended without completion
+	KindStepOfEndedOrder    Kind = "step_of_ended_order"       // a step was recorded after its order had ended and the account was clean
 	KindQueuePositionTwice  Kind = "queue_position_twice"      // two orders at one place
 	KindRequestHash         Kind = "request_hash_differs"      // the hash is not that of the request
 	KindStockNotGiven       Kind = "stock_not_given_out"       // an order waits beside a Ready account that fits
@@ -39,6 +40,8 @@ const (
 	// Between the database and AWS.
 	KindUserMissing       Kind = "iam_user_missing"          // an Allocated account without the order's user
 	KindUserLeft          Kind = "iam_user_left"             // a Ready account with a user of an earlier order
+	KindAliasDiffers      Kind = "alias_differs"             // an Allocated account with another alias than its order's
+	KindContactDiffers    Kind = "contact_differs"           // an Allocated account with another contact than its order's
 	KindAccountUnreadable Kind = "account_cannot_be_checked" // AWS did not let us look
 )
 
@@ -73,15 +76,21 @@ const resetIt = "reset the order's workflow to its last completed workflow task 
 const soldIt = "the account was sold to this order and must not be drawn again: swap every other order that holds it, and make it Invalid. " +
 	"The result of the workflow in the Web UI says what the customer got. Then correct the rows of the order and of the account by hand, in one transaction with an actor"
 
+// foreignWrite is the way out when an account that the customer has not entered yet holds what its order did not write.
+const foreignWrite = "another order may have written into this account after it was sold. AWS CloudTrail of the account says who did: the sessions of an order are named " +
+	"ord-<order id>. Correct the value by hand, and report the fault when it was a session of another order"
+
 var meanings = map[Kind]meaning{
-	KindOrderWithoutAccount:    {Broken, byHand},
-	KindOrderHoldsTwo:          {Broken, byHand},
-	KindHeldWrongly:            {Broken, byHand},
-	KindAccountOfOtherPool:     {Broken, byHand},
-	KindCompletedWithout:       {Broken, byHand},
-	KindAccountAudit:           {Broken, byHand},
-	KindOrderAudit:             {Broken, byHand},
-	KindQueuePositionTwice:     {Broken, byHand},
+	KindOrderWithoutAccount: {Broken, byHand},
+	KindOrderHoldsTwo:       {Broken, byHand},
+	KindHeldWrongly:         {Broken, byHand},
+	KindAccountOfOtherPool:  {Broken, byHand},
+	KindCompletedWithout:    {Broken, byHand},
+	KindAccountAudit:        {Broken, byHand},
+	KindOrderAudit:          {Broken, byHand},
+	KindQueuePositionTwice:  {Broken, byHand},
+	KindStepOfEndedOrder: {Broken, "a late attempt of the ended order may have written into the account, which another order may hold by now: run quartermaster verify --aws, " +
+		"compare the account with the order that holds it, and make it Invalid when it is Ready. Report the fault"},
 	KindRequestHash:            {Broken, "the request was changed outside of the product: compare the row with what the marketplace sent"},
 	KindPasswordKept:           {Broken, "look whether the account still has the order's IAM user; then set sealed to NULL in order_passwords"},
 	KindOrderOverdue:           {Warning, "read the order's steps and problem; are the workers running, is AWS answering?"},
@@ -97,6 +106,8 @@ var meanings = map[Kind]meaning{
 		"To make Temporal agree, reset the workflow: the run of an order that has ended changes nothing and ends as the order ended"},
 	KindUserMissing:       {Warning, "the customer may have deleted or retagged the user: ask before you do anything"},
 	KindUserLeft:          {Broken, "set the account to Invalid, delete the user by hand, then verify the account and return it to Ready"},
+	KindAliasDiffers:      {Broken, foreignWrite},
+	KindContactDiffers:    {Broken, foreignWrite},
 	KindAccountUnreadable: {Warning, "check the role, its trust policy and the external id of the account"},
 }
 
