@@ -46,7 +46,7 @@ func (c *verifyCommand) Run(e *env) error {
 	}
 	defer func() { _ = db.Close() }()
 	auditor := &audit.Auditor{Store: store, Bounds: c.bounds(), All: true}
-	temporal, failed := dialTemporal(e, nil) // it only reads what is not sealed
+	temporal, namespace, failed := dialTemporal(e, nil) // it only reads what is not sealed
 	if failed == nil {
 		defer temporal.Close()
 		if auditor.Workflows, err = newOrderRuns(temporal, nil); err != nil {
@@ -55,6 +55,10 @@ func (c *verifyCommand) Run(e *env) error {
 	}
 	findings, err := auditor.Find(e.ctx)
 	failed = errors.Join(failed, err)
+	if auditor.Workflows != nil {
+		aboutWorkers, err := audit.FindQueue(e.ctx, namespace)
+		findings, failed = append(findings, aboutWorkers...), errors.Join(failed, err)
+	}
 	if c.AWS {
 		more, err := c.findInAWS(e, store)
 		findings, failed = append(findings, more...), errors.Join(failed, err)

@@ -46,6 +46,7 @@ type frontend struct {
 	starts    []*workflowservice.StartWorkflowExecutionRequest
 	resets    []*workflowservice.ResetWorkflowExecutionRequest
 	signals   []*workflowservice.SignalWithStartWorkflowExecutionRequest
+	dead      bool          // no worker polls
 	reading   func()        // called before a history is read
 	silent    chan struct{} // until it is closed nothing is answered; nil: everything is
 }

@@ -218,8 +218,6 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		}}); err != nil {
 			return err
 		}
-	} else if err := addSearchAttributes(ctx, s.Temporal); err != nil {
-		return err
 	}
 	s.env = append(s.env,
 		"TEMPORAL_ADDRESS="+s.Temporal,

@@ -161,10 +161,11 @@ func TestTheStepsOfAnOrderThatEndedAreNotAccused(t *testing.T) {
 		INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, finished_at) VALUES
 			('acme', 'gone', '000000000001', 'inspect_account', 'done', 1, now() + interval '1 second'),
 			('acme', 'gone', '000000000001', 'verify_restored', 'done', 1, now() + interval '1 second'),
-			('acme', 'gone', '000000000001', 'account_alias', 'undone', 1, now() + interval '1 second'),
 			('acme', 'gone', '000000000001', 'iam_user', 'failed', 1, now() + interval '1 second'),
 			('acme', 'gone', '000000000001', 'contacts', 'running', 1, NULL),
 			('acme', 'gone', '000000000005', 'account_alias', 'done', 1, now() + interval '1 second');
+		INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, finished_at, fenced_at) VALUES
+			('acme', 'gone', '000000000001', 'account_alias', 'undone', 1, now() + interval '1 second', now());
 		UPDATE order_steps SET started_at = now() - interval '1 hour' WHERE step = 'contacts'`)
 	require.Empty(t, w.found())
 }

@@ -68,6 +68,7 @@ func TestAnOrderWithoutARowIsFoundAndWrittenAgain(t *testing.T) {
 		"its run is open and works":            {audit.Run{Status: "Running", State: "provisioning", Account: ready}, without, writes, "provisioning " + ready},
 		"its run is open and asks":             {audit.Run{Status: "Running", State: "action_required", Reason: "AliasTaken", Account: ready}, without, writes, "action_required " + ready},
 		"its run is open and takes back":       {audit.Run{Status: "Running", State: "compensating", Reason: "OrderCancelled", Account: ready}, without, writes, "compensating " + ready},
+		"its run is open and swaps":            {audit.Run{Status: "Running", State: "compensating", Reason: provision.CodeSwappedByOperator, Account: ready}, without, writes, "provisioning " + ready},
 		"its run is open, its account is sold": {audit.Run{Status: "Running", State: "provisioning", Account: done}, without, writes, "accepted "},
 
 		"completed":                           {audit.Run{Status: "Completed", State: "completed", Account: ready}, soldTo, writes, "completed " + ready},
@@ -85,6 +86,7 @@ func TestAnOrderWithoutARowIsFoundAndWrittenAgain(t *testing.T) {
 		"failed by our error":             {audit.Run{Status: "Failed", Code: ours, State: "accepted"}, without, begins, "accepted "},
 		"failed without a code":           {audit.Run{Status: "Failed"}, without, begins, "accepted "},
 		"failed by our error, at work":    {audit.Run{Status: "Failed", Code: ours, State: "action_required", Reason: "AliasTaken", Account: ready}, without, begins, "provisioning " + ready},
+		"failed by our error, swapping":   {audit.Run{Status: "Failed", Code: ours, State: "compensating", Reason: provision.CodeSwappedByOperator, Account: ready}, without, begins, "provisioning " + ready},
 		"failed by our error, taken back": {audit.Run{Status: "Failed", Code: ours, State: "compensating", Reason: "OrderCancelled", Account: ready}, without, writes, "cancelled " + ready},
 
 		"terminated":          {audit.Run{Status: "Terminated"}, without, begins, "accepted "},

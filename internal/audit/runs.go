@@ -54,7 +54,7 @@ const (
 )
 
 func (r Run) ending() ending {
-	onItsWayOut := r.State == provision.Compensating || r.State == provision.Failed || r.State == provision.Cancelled
+	onItsWayOut := r.State == provision.Failed || r.State == provision.Cancelled || r.State == provision.Compensating && !r.swaps()
 	switch {
 	case r.ID == "":
 		return vanished
@@ -90,13 +90,16 @@ func (r Run) working() bool {
 	return r.Account != "" && r.State != provision.Accepted && r.State != provision.WaitingForAccount
 }
 
+// swaps tells whether what the run gave back was one account, to go on with the next.
+func (r Run) swaps() bool { return r.Reason.Kind() == provision.KindAccount }
+
 // inProgress is where the row of an order stands whose work goes on.
 func (r Run) inProgress() provision.OrderStatus {
 	if !r.working() {
 		return provision.OrderStatus{State: provision.Accepted}
 	}
 	status := provision.OrderStatus{State: provision.Provisioning, AccountID: r.Account}
-	if r.State == provision.ActionRequired || r.State == provision.Compensating {
+	if r.State == provision.ActionRequired || r.State == provision.Compensating && !r.swaps() {
 		status.State = r.State
 		status.Failure = &provision.Failure{Code: r.Reason,
 			Reason: "the row of the order was lost and written again; the order's workflow says in Temporal's Web UI what happened"}

@@ -18,7 +18,7 @@ INSERT INTO orders (provider, id, marketplace, environment, model, request, firs
 VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, COALESCE(NULLIF($9, '')::uuid, gen_random_uuid()), $10)
 ON CONFLICT (provider, id) DO NOTHING`
 
-const restoredSQL = `SELECT state, request_sha256 FROM orders WHERE provider = $1 AND id = $2 FOR UPDATE`
+const restoredSQL = `SELECT state, request_sha256 FROM orders WHERE provider = $1 AND id = $2 FOR NO KEY UPDATE`
 
 const heldNowSQL = `
 SELECT id, status FROM accounts WHERE provider = $1 AND order_id = $2 AND status IN ('provisioning', 'allocated') FOR UPDATE`
@@ -33,17 +33,13 @@ const setStateSQL = `UPDATE orders SET state = $3, failure = $4 WHERE provider =
 // unknownStepsSQL is for an account whose records of steps were lost too: an attempt at any of them may be running, and what
 // it changed in the account is not known.
 const unknownStepsSQL = `
-INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, problem)
-SELECT $1, $2, $3, step, 'running', 1, 'the record of this step was lost with the order''s row'
+INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, attempts_open, problem)
+SELECT $1, $2, $3, step, 'running', 1, 1, 'the record of this step was lost with the order''s row'
 FROM unnest('{iam_user,contacts,account_alias,cost_report,sign_in}'::text[]) step
 ON CONFLICT DO NOTHING`
 
 const failAccountSQL = `
 UPDATE accounts SET status = 'provisioning_failed', reason = $3 WHERE provider = $1 AND order_id = $2 AND status = 'provisioning'`
-
-const noteRestoredSQL = `
-INSERT INTO order_events (provider, order_id, actor, from_state, to_state, code, reason)
-SELECT provider, id, $3, state, state, 'restore', $4 FROM orders WHERE provider = $1 AND id = $2`
 
 // leftUnknown is the leftover of an order whose end was lost with its row.
 const leftUnknown = "what the order left in the account is not known, because the record of its end was lost: " +
@@ -128,7 +124,9 @@ func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost audit.Lost, actor, reas
 			run(setStateSQL, lost.State, asJSON(lost.Failure))
 		}
 	}
-	run(noteRestoredSQL, actor, reason)
+	if failed == nil {
+		_, failed = noteAction(ctx, tx, key, "restore", provision.Action{Actor: actor, Reason: reason})
+	}
 	return failed
 }
 

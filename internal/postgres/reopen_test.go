@@ -32,8 +32,8 @@ func endedAs(state provision.OrderState, accountID string, code provision.Code) 
 	return provision.OrderStatus{State: state, AccountID: accountID, Failure: &provision.Failure{Code: code, Reason: "it ended like this"}}
 }
 
-// history lists the audit rows of the order, as "actor: from to".
-func history(t *testing.T, db *sqlx.DB, id string) (rows []string) {
+// auditRows lists the audit rows of the order, as "actor: from to".
+func auditRows(t *testing.T, db *sqlx.DB, id string) (rows []string) {
 	t.Helper()
 	require.NoError(t, db.SelectContext(t.Context(), &rows, `SELECT actor || ': ' || COALESCE(from_state, '-') || ' ' || to_state ||
 		CASE WHEN code = '' THEN '' ELSE ' ' || code END || CASE WHEN reason = '' THEN '' ELSE ' (' || reason || ')' END
@@ -64,7 +64,7 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	opened, err := store.OpenOrder(ctx, lost.Order)
 	require.NoError(t, err)
 	require.Equal(t, lostNonce, opened.Nonce, "what the order made in AWS is still its own")
-	require.Equal(t, []string{"audit: - accepted", "audit: accepted provisioning", "audit: provisioning completed", "audit: completed completed restore (its row was lost)"}, history(t, db, "lost"))
+	require.Equal(t, []string{"audit: - accepted", "audit: accepted provisioning", "audit: provisioning completed", "audit: completed completed restore (its row was lost)"}, auditRows(t, db, "lost"))
 	events, err := store.AccountEvents(ctx, "acme", sold, 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, []provision.AccountStatus{"ready", "provisioning", "allocated"}, []provision.AccountStatus{events[0].ToStatus, events[1].ToStatus, events[2].ToStatus})
@@ -87,7 +87,7 @@ func TestASoldAccountThatIsNotToBeHadIsTakenFromNoOrder(t *testing.T) {
 	}
 	_, err = store.Order(ctx, provision.OrderKey{Provider: "acme", ID: "lost"})
 	require.ErrorIs(t, err, provision.ErrNotFound, "half a repair is none")
-	require.Empty(t, history(t, db, "lost"))
+	require.Empty(t, auditRows(t, db, "lost"))
 	require.Equal(t, held, claim(t, store, other).Account.ID)
 	requireSound(t, store)
 }
