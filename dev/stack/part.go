@@ -3,7 +3,6 @@ package stack
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
@@ -108,17 +107,5 @@ func (p program) Stop() error { return p.Process.Stop(stopGrace) }
 
 // startProgram starts the program with one of its commands, in the background.
 func (s *Stack) startProgram(ctx context.Context, name string, restart bool) error {
-	return s.startPart(ctx, &part{name: name, restart: restart, start: func(ctx context.Context) (process, error) {
-		log, err := os.OpenFile(s.logFile(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-		if err != nil {
-			return nil, err
-		}
-		cmd := s.command(context.WithoutCancel(ctx), name)
-		cmd.Stdout, cmd.Stderr = log, log
-		running, err := child.Start(cmd, log)
-		if err != nil {
-			return nil, err
-		}
-		return program{running}, nil
-	}})
+	return s.startPart(ctx, &part{name: name, restart: restart, start: s.starter(name)})
 }
