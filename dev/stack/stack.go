@@ -12,6 +12,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,27 +37,30 @@ type Options struct {
 	Workers     int           // how many worker processes; 0: one
 	Env         []string      // more variables of the program, as NAME=value
 	Restart     bool          // start the API and the workers again when they end by themselves, as a platform does
+	Proxies     bool          // the program reaches PostgreSQL and Temporal through proxies, see Stack.DatabaseProxy
 }
 
 // Stack is the running product.
 type Stack struct {
-	API       string // base URL
-	WebUI     string // base URL; empty when Temporal is somebody else's
-	Temporal  string // host:port
-	Database  string // URL
-	AWS       string // base URL of the simulator
-	AWSAdmin  string // base URL of what the simulator shows
-	SealKeys  string // as QM_SEAL_KEYS
-	Dir       string // logs and data
-	Sim       *awssim.Sim
-	Store     *postgres.Store
-	program   string // the built quartermaster
-	env       []string
-	parts     []*part
-	closers   []func() error // newest last
-	progress  io.Writer
-	failed    chan error
-	callerKey awssim.Caller
+	API      string // base URL
+	WebUI    string // base URL; empty when Temporal is somebody else's
+	Temporal string // host:port
+	Database string // URL
+	AWS      string // base URL of the simulator
+	AWSAdmin string // base URL of what the simulator shows
+	SealKeys string // as QM_SEAL_KEYS
+	Dir      string // logs and data
+	Sim      *awssim.Sim
+	Store    *postgres.Store
+	// The proxies between the program and its servers, which make its network slow, silent or broken. Nil without Options.Proxies.
+	DatabaseProxy, TemporalProxy *pgtest.Proxy
+	program                      string // the built quartermaster
+	env                          []string
+	parts                        []*part
+	closers                      []func() error // newest last
+	progress                     io.Writer
+	failed                       chan error
+	callerKey                    awssim.Caller
 }
 
 const (
@@ -221,10 +225,16 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 	} else if err := addSearchAttributes(ctx, s.Temporal); err != nil {
 		return err
 	}
+	temporalAddress, databaseURL := s.Temporal, s.Database
+	if o.Proxies {
+		if temporalAddress, databaseURL, err = s.startProxies(); err != nil {
+			return err
+		}
+	}
 	s.env = append(s.env,
-		"TEMPORAL_ADDRESS="+s.Temporal,
+		"TEMPORAL_ADDRESS="+temporalAddress,
 		"TEMPORAL_NAMESPACE="+namespace,
-		"QM_DATABASE_URL="+s.Database,
+		"QM_DATABASE_URL="+databaseURL,
 		"QM_SEAL_KEYS="+s.SealKeys,
 		"QM_AWS_ENDPOINT="+s.AWS,
 		"AWS_ACCESS_KEY_ID="+s.callerKey.AccessKeyID,
@@ -239,6 +249,24 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 	)
 	s.env = append(s.env, o.Env...)
 	return nil
+}
+
+// startProxies puts a proxy before Temporal and one before PostgreSQL, and returns where the program finds them.
+func (s *Stack) startProxies() (temporalAddress, databaseURL string, err error) {
+	database, err := url.Parse(s.Database)
+	if err != nil {
+		return "", "", fmt.Errorf("the address of the database: %w", err)
+	}
+	if s.TemporalProxy, err = pgtest.NewProxy(s.Temporal); err != nil {
+		return "", "", err
+	}
+	s.onStop(s.TemporalProxy.Close)
+	if s.DatabaseProxy, err = pgtest.NewProxy(database.Host); err != nil {
+		return "", "", err
+	}
+	s.onStop(s.DatabaseProxy.Close)
+	database.Host = s.DatabaseProxy.Addr()
+	return s.TemporalProxy.Addr(), database.String(), nil
 }
 
 func (s *Stack) migrate(ctx context.Context, _ Options) error {
@@ -279,6 +307,9 @@ func (s *Stack) startWorkers(ctx context.Context, o Options) error {
 	}
 	return nil
 }
+
+// AddWorker starts one more worker.
+func (s *Stack) AddWorker(ctx context.Context) error { return s.startProgram(ctx, PartWorker, false) }
 
 func (s *Stack) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, s.program, args...)
