@@ -126,6 +126,17 @@ func (s *Stack) signal(name string, nth int, send func(process) error) error {
 	return nil
 }
 
+// PID is the process id of the nth part of the name, from 0.
+func (s *Stack) PID(name string, nth int) (int, error) {
+	p, err := s.part(name, nth)
+	if err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.running.PID(), nil
+}
+
 // part is the nth part of the name, from 0.
 func (s *Stack) part(name string, nth int) (*part, error) {
 	for _, p := range s.parts {

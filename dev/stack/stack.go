@@ -36,6 +36,7 @@ type Options struct {
 	Delay       time.Duration // how long the simulated AWS hides what it was told from its readers
 	Workers     int           // how many worker processes; 0: one
 	Env         []string      // more variables of the program, as NAME=value
+	Program     string        // the program, as Stack.Program of another stack; empty: build it
 	Restart     bool          // start the API and the workers again when they end by themselves, as a platform does
 	Proxies     bool          // the program reaches PostgreSQL and Temporal through proxies, see Stack.DatabaseProxy
 }
@@ -50,17 +51,18 @@ type Stack struct {
 	AWSAdmin string // base URL of what the simulator shows
 	SealKeys string // as QM_SEAL_KEYS
 	Dir      string // logs and data
+	Program  string // the built quartermaster
 	Sim      *awssim.Sim
 	Store    *postgres.Store
-	// The proxies between the program and its servers, which make its network slow, silent or broken. Nil without Options.Proxies.
+	// Between the program and its servers, to make its network slow, silent or broken; nil without Options.Proxies.
 	DatabaseProxy, TemporalProxy *pgtest.Proxy
-	program                      string // the built quartermaster
-	env                          []string
-	parts                        []*part
-	closers                      []func() error // newest last
-	progress                     io.Writer
-	failed                       chan error
-	callerKey                    awssim.Caller
+
+	env       []string
+	parts     []*part
+	closers   []func() error // newest last
+	progress  io.Writer
+	failed    chan error
+	callerKey awssim.Caller
 }
 
 const (
@@ -124,13 +126,16 @@ func (s *Stack) Stop() error {
 
 func (s *Stack) onStop(f func() error) { s.closers = append(s.closers, f) }
 
-func (s *Stack) buildProgram(ctx context.Context, _ Options) error {
+func (s *Stack) buildProgram(ctx context.Context, o Options) error {
+	if s.Program = o.Program; s.Program != "" {
+		return nil
+	}
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "quartermaster").Output()
 	if err != nil {
 		return fmt.Errorf("go list -m quartermaster: %w; run this inside the module quartermaster/dev", err)
 	}
-	s.program = filepath.Join(s.Dir, "quartermaster")
-	build := exec.CommandContext(ctx, "go", "build", "-o", s.program, "./cmd/quartermaster")
+	s.Program = filepath.Join(s.Dir, "quartermaster")
+	build := exec.CommandContext(ctx, "go", "build", "-o", s.Program, "./cmd/quartermaster")
 	build.Dir = strings.TrimSpace(string(root))
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build ./cmd/quartermaster: %w\n%s", err, out)
@@ -312,7 +317,7 @@ func (s *Stack) startWorkers(ctx context.Context, o Options) error {
 func (s *Stack) AddWorker(ctx context.Context) error { return s.startProgram(ctx, PartWorker, false) }
 
 func (s *Stack) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, s.program, args...)
+	cmd := exec.CommandContext(ctx, s.Program, args...)
 	cmd.Env = append(os.Environ(), s.env...)
 	return cmd
 }
