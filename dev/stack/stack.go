@@ -282,9 +282,11 @@ func (s *Stack) migrate(ctx context.Context, _ Options) error {
 	return nil
 }
 
-// Verify runs `quartermaster verify`: an error tells what is stuck or contradicts itself.
-func (s *Stack) Verify(ctx context.Context) error {
-	out, err := s.command(ctx, "verify", "--aws").CombinedOutput()
+// Verify runs `quartermaster verify`, with more variables if need be: an error tells what is stuck or contradicts itself.
+func (s *Stack) Verify(ctx context.Context, env ...string) error {
+	verify := s.command(ctx, "verify", "--aws")
+	verify.Env = append(verify.Env, env...)
+	out, err := verify.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("quartermaster verify: %w\n%s", err, out)
 	}
