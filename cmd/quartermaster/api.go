@@ -39,22 +39,24 @@ func (c *apiCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	temporal, err := dialTemporal(e, ring)
+	temporal, namespace, err := lazyTemporal(e, ring)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
 	registry := metrics.New(store, e.log)
+	registry.MustRegister(metrics.OfTemporal(namespace, e.log))
 	handler, err := api.New(api.Config{
 		Store:             store,
 		Workflows:         api.NewWorkflows(temporal),
+		TemporalUsable:    namespace.Usable,
 		Opener:            ring,
 		Sealer:            ring,
+		Signer:            ring,
 		WebhookPolicy:     c.policy(c.AWSEndpoint != ""),
 		EventHints:        postgres.ListenEvents(e.ctx, c.DatabaseURL, e.log),
 		Log:               e.log,
 		PublicURL:         c.PublicURL,
-		RevealKey:         c.revealKey(),
 		ProtectedAccounts: c.ProtectedAccounts,
 		RequestsPerSecond: c.RequestsPerSecond,
 		Metrics:           registry,
@@ -64,6 +66,12 @@ func (c *apiCommand) Run(e *env) error {
 		return err
 	}
 	serving, ctx := errgroup.WithContext(e.ctx)
+	serving.Go(func() error {
+		if namespace.AwaitUsable(ctx, e.log) == nil {
+			namespace.WatchWorkers(ctx, e.log)
+		}
+		return nil
+	})
 	listen := func(name, address string, handler http.Handler) error {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 		if err != nil {

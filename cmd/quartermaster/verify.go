@@ -48,7 +48,7 @@ func (c *verifyCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	temporal, err := dialTemporal(e, nil) // it only reads what is not sealed
+	temporal, namespace, err := dialTemporal(e, nil) // it only reads what is not sealed
 	if err != nil {
 		return err
 	}
@@ -59,6 +59,8 @@ func (c *verifyCommand) Run(e *env) error {
 	}
 	auditor.All = true
 	findings, failed := auditor.Find(e.ctx)
+	aboutWorkers, err := audit.FindQueue(e.ctx, namespace)
+	findings, failed = append(findings, aboutWorkers...), errors.Join(failed, err)
 	if c.AWS {
 		more, err := c.findInAWS(e, store)
 		findings, failed = append(findings, more...), errors.Join(failed, err)

@@ -41,6 +41,7 @@ type frontend struct {
 	resets    []*workflowservice.ResetWorkflowExecutionRequest
 	signals   []*workflowservice.SignalWithStartWorkflowExecutionRequest
 	reading   func() // called before a history is read
+	dead      bool   // no worker polls
 }
 
 func (f *frontend) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {

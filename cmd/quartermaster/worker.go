@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
@@ -12,6 +13,7 @@ import (
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/secrets"
 	"quartermaster/worker"
 	"quartermaster/workflows"
 )
@@ -42,7 +44,7 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	temporal, err := dialTemporal(e, ring)
+	temporal, namespace, err := lazyTemporal(e, ring)
 	if err != nil {
 		return err
 	}
@@ -66,9 +68,6 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := workflows.EnsureSchedules(e.ctx, temporal.ScheduleClient()); err != nil {
-		return err
-	}
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
 		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor},
 		Protected: c.ProtectedAccounts}
@@ -77,14 +76,35 @@ func (c *workerCommand) Run(e *env) error {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}
 	running, ctx := errgroup.WithContext(e.ctx)
-	if err := c.serve(ctx, e, running, metrics.New(store, e.log)); err != nil {
+	if err := c.serve(ctx, e, running, metrics.New(store, e.log), metrics.Need{Name: "Temporal", Ask: namespace.Ready}, metrics.Need{Name: "the database", Ask: store.Ping}); err != nil {
 		return err
 	}
 	go wakeOnEvents(e, postgres.ListenEvents(ctx, c.DatabaseURL, e.log), acts.Webhooks)
 	running.Go(func() error {
+		schedules := func(ctx context.Context) error { return ensureSchedules(ctx, e, temporal) }
+		if err := namespace.AwaitUsable(ctx, e.log, schedules); err != nil {
+			return err
+		}
+		data, failures := secrets.Strict(ring)
+		strict, err := shareConnection(ctx, e, temporal, data, failures)
+		if err != nil {
+			return err
+		}
+		defer strict.Close()
 		stop := make(chan any)
 		defer context.AfterFunc(ctx, func() { close(stop) })()
-		return worker.Run(temporal, acts, stop)
+		return worker.Run(strict, acts, stop)
 	})
 	return running.Wait()
+}
+
+// ensureSchedules makes the schedules with a client that seals nothing: whatever keys a worker has, it can start, and so can one of
+// an earlier version.
+func ensureSchedules(ctx context.Context, e *env, temporal client.Client) error {
+	open, err := shareConnection(ctx, e, temporal, secrets.Unsealed(), nil)
+	if err != nil {
+		return err
+	}
+	defer open.Close()
+	return workflows.EnsureSchedules(ctx, open.ScheduleClient())
 }

@@ -227,8 +227,6 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		}}); err != nil {
 			return err
 		}
-	} else if err := addSearchAttributes(ctx, s.Temporal); err != nil {
-		return err
 	}
 	temporalAddress, databaseURL := s.Temporal, s.Database
 	if o.Proxies {

@@ -32,11 +32,13 @@ type violation struct {
 
 // invariants are what the schema promises, asked for without trusting the schema, and what it cannot promise: that things move.
 var invariants = []invariant{
+	// An order that is being undone may have found its account unusable: then it holds none until it is closed.
 	{kind: audit.KindOrderWithoutAccount, query: `
 SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('the order is %s, but no account is in progress for it', o.state) AS what
 FROM orders o
 WHERE o.state IN ('provisioning', 'action_required', 'compensating')
-  AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning')`},
+  AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id
+                  AND (a.status = 'provisioning' OR a.status = 'invalid' AND o.state = 'compensating'))`},
 
 	{kind: audit.KindOrderHoldsTwo, query: `
 SELECT a.provider, a.order_id AS id, min(a.id) AS account, max(a.status_since) AS since,
@@ -250,7 +252,7 @@ const firstRequestSQL = `SELECT created_at, COALESCE(first_request, request) AS 
 // has ended, is being undone, or has begun to change its account; provision.ErrNotFound.
 func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (order provision.Order, err error) {
 	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		_, state, err := lockOrder(ctx, tx, key)
+		state, err := lockOrder(ctx, tx, key)
 		if err != nil {
 			return err
 		}
@@ -264,7 +266,7 @@ func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, acto
 		if _, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, actor, "restart", reason); err != nil {
+		if _, err := noteAction(ctx, tx, key, "restart", provision.Action{Actor: actor, Reason: reason}); err != nil {
 			return err
 		}
 		var row struct {

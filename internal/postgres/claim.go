@@ -16,8 +16,12 @@ const accountColumns = `a.id, a.provider, a.marketplace, a.environment, a.model,
 	(SELECT m.root_access FROM account_models m WHERE m.id = a.model) AS root_access, a.added_at, a.status, a.status_since, COALESCE(a.order_id, '') AS order_id, a.reason,
 	a.version, a.verify_at, a.verified_at, a.finding, a.ready_when_verified`
 
+// A step that only reads leaves the account as it was; so does one that was undone.
 const mineSQL = `
-SELECT ` + accountColumns + ` FROM accounts a
+SELECT ` + accountColumns + `,
+       EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = $1 AND s.order_id = $2 AND s.account_id = a.id
+               AND s.step NOT IN ('claim_account', 'inspect_account', 'verify_restored') AND s.state <> 'undone') AS touched
+FROM accounts a
 WHERE a.provider = $1 AND a.order_id = $2 AND a.status = 'provisioning'`
 
 const enqueueSQL = `
@@ -32,7 +36,7 @@ WHERE provider = $1 AND id = $2`
 // wakes up late leaks no account.
 func (s *Store) ClaimAccount(ctx context.Context, key provision.OrderKey) (claim provision.Claim, err error) {
 	err = s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		pool, state, err := lockOrder(ctx, tx, key)
+		pool, state, err := lockPoolAndOrder(ctx, tx, key)
 		if err != nil {
 			return err
 		}
@@ -48,10 +52,13 @@ func (s *Store) ClaimAccount(ctx context.Context, key provision.OrderKey) (claim
 		if claim.Woken, err = match(ctx, tx, pool, key); err != nil {
 			return err
 		}
-		var mine provision.Account
+		var mine struct {
+			provision.Account
+			Touched bool `db:"touched"`
+		}
 		switch err := tx.GetContext(ctx, &mine, mineSQL, key.Provider, key.ID); {
 		case err == nil:
-			claim.Account = &mine
+			claim.Account, claim.Touched = &mine.Account, mine.Touched
 			return nil
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
@@ -62,7 +69,8 @@ func (s *Store) ClaimAccount(ctx context.Context, key provision.OrderKey) (claim
 }
 
 // matchSQL gives one account to one order: the order that waits longest among those that some Ready account fits, and
-// the oldest account that fits it. SKIP LOCKED passes over an account that an operator is just changing.
+// the oldest account that fits it. SKIP LOCKED passes over an account that an operator is just changing. The steps of an
+// order that held the account before, and gave it back, are forgotten: they would keep it from doing them again.
 const matchSQL = `
 WITH head AS (
     SELECT o.provider, o.id, o.marketplace, o.environment, o.model
@@ -71,7 +79,7 @@ WITH head AS (
       AND EXISTS (SELECT 1 FROM accounts a
                   WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3 AND a.status = 'ready'
                     AND (o.model IS NULL OR a.model = o.model))
-    ORDER BY o.queue_position LIMIT 1 FOR UPDATE
+    ORDER BY o.queue_position LIMIT 1 FOR NO KEY UPDATE
 ), oldest AS (
     SELECT a.id
     FROM accounts a JOIN head USING (provider, marketplace, environment)
@@ -81,6 +89,9 @@ WITH head AS (
     UPDATE accounts a SET status = 'provisioning', order_id = head.id, reason = ''
     FROM oldest, head WHERE a.id = oldest.id
     RETURNING a.id
+), forgotten AS (
+    DELETE FROM order_steps s USING head, claimed
+    WHERE s.provider = head.provider AND s.order_id = head.id AND s.account_id = claimed.id
 )
 UPDATE orders o SET state = 'provisioning', step = 'inspect_account'
 FROM head, claimed WHERE o.provider = head.provider AND o.id = head.id
@@ -105,18 +116,16 @@ func match(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, self provision
 
 const poolOfOrderSQL = `SELECT provider, marketplace, environment FROM orders WHERE provider = $1 AND id = $2`
 
-const stateForUpdateSQL = `SELECT state FROM orders WHERE provider = $1 AND id = $2 FOR UPDATE`
-
-// lockOrder locks the order's pool, then the order, always in that sequence.
-func lockOrder(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey) (pool provision.Pool, state provision.OrderState, err error) {
+// lockPoolAndOrder locks the order's pool, then the order, always in that sequence.
+func lockPoolAndOrder(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey) (pool provision.Pool, state provision.OrderState, err error) {
 	if err = tx.GetContext(ctx, &pool, poolOfOrderSQL, key.Provider, key.ID); err != nil {
 		return pool, "", notFound(err, "order %s", key)
 	}
 	if err = lockPool(ctx, tx, pool); err != nil {
 		return pool, "", err
 	}
-	err = tx.GetContext(ctx, &state, stateForUpdateSQL, key.Provider, key.ID)
-	return pool, state, notFound(err, "order %s", key)
+	state, err = lockOrder(ctx, tx, key)
+	return pool, state, err
 }
 
 const rejectAccountSQL = `
@@ -127,10 +136,11 @@ const backToQueueSQL = `
 UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', failure = NULL WHERE provider = $1 AND id = $2`
 
 // RejectAccount marks the account that the order holds Invalid and puts the order back into the queue at its old place,
-// where it may get the next account at once. Nothing happens when the order does not hold that account any more.
+// where it may get the next account at once; an order that is being undone stays so, without an account. Nothing happens when the
+// order does not hold that account any more.
 func (s *Store) RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure) (woken []provision.OrderKey, err error) {
 	err = s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		pool, _, err := lockOrder(ctx, tx, key)
+		pool, state, err := lockPoolAndOrder(ctx, tx, key)
 		if err != nil {
 			return err
 		}
@@ -142,30 +152,19 @@ func (s *Store) RejectAccount(ctx context.Context, key provision.OrderKey, accou
 		if err != nil || !rejected {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, backToQueueSQL, key.Provider, key.ID); err != nil {
+		if _, err := tx.ExecContext(ctx, withdrawPasswordSQL, key.Provider, key.ID, accountID); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, withdrawPasswordSQL, key.Provider, key.ID, accountID); err != nil {
+		if state == provision.Compensating {
+			return nil // it was stopped meanwhile and takes no other account
+		}
+		if _, err := tx.ExecContext(ctx, backToQueueSQL, key.Provider, key.ID); err != nil {
 			return err
 		}
 		woken, err = match(ctx, tx, pool, key)
 		return err
 	})
 	return woken, err
-}
-
-const beginUndoSQL = `UPDATE orders SET state = 'compensating', step = 'verify_restored', failure = $3 WHERE provider = $1 AND id = $2`
-
-// BeginUndo sets an order that holds an account to compensating. An order that holds none, or is already there, stays.
-func (s *Store) BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
-	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		_, state, err := lockOrder(ctx, tx, key)
-		if err != nil || state != provision.Provisioning && state != provision.ActionRequired {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(why))
-		return err
-	})
 }
 
 const releaseAccountSQL = `
@@ -188,7 +187,7 @@ func (s *Store) CloseOrder(ctx context.Context, c provision.Closing) (woken []pr
 		status, reason = provision.AccountProvisioningFailed, "clean, but the pool parks the accounts of failed orders (order "+key.ID+")"
 	}
 	err = s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		pool, state, err := lockOrder(ctx, tx, key)
+		pool, state, err := lockPoolAndOrder(ctx, tx, key)
 		if err != nil || state.Ended() {
 			return err
 		}
@@ -212,6 +211,9 @@ func (s *Store) CloseOrder(ctx context.Context, c provision.Closing) (woken []pr
 	return woken, err
 }
 
+const allocatedSQL = `
+SELECT EXISTS (SELECT 1 FROM accounts WHERE id = $3 AND provider = $1 AND order_id = $2 AND status = 'allocated')`
+
 const allocateAccountSQL = `
 UPDATE accounts SET status = 'allocated', reason = ''
 WHERE id = $3 AND provider = $1 AND order_id = $2 AND status = 'provisioning'`
@@ -224,12 +226,19 @@ UPDATE order_passwords SET expires_at = now() + $4 * interval '1 second'
 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND expires_at IS NULL`
 
 // Allocate hands the account to the customer: account and order change in one transaction, and there is no way back.
-// A repeat changes nothing.
+// A repeat changes nothing. Errors: a *provision.Failure OrderNotInProgress when the order has ended otherwise, is being
+// undone, waits for somebody, or does not hold the account.
 func (s *Store) Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error {
 	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		_, state, err := lockOrder(ctx, tx, key)
-		if err != nil || state == provision.Completed {
+		state, err := lockOrder(ctx, tx, key)
+		if err != nil {
 			return err
+		}
+		if state == provision.Completed {
+			var same bool
+			if err := tx.GetContext(ctx, &same, allocatedSQL, key.Provider, key.ID, accountID); err != nil || same {
+				return err
+			}
 		}
 		allocated, err := affected(tx.ExecContext(ctx, allocateAccountSQL, key.Provider, key.ID, accountID))
 		if err != nil {

@@ -95,6 +95,15 @@ func lockPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool) error {
 	return err
 }
 
+// The row is locked as an update of its state would lock it, which does not keep others from referring to it.
+const lockOrderSQL = `SELECT state FROM orders WHERE provider = $1 AND id = $2 FOR NO KEY UPDATE`
+
+// lockOrder locks the order until the transaction ends. What locks more takes the locks in this sequence: pool, order, account.
+func lockOrder(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey) (state provision.OrderState, err error) {
+	err = tx.GetContext(ctx, &state, lockOrderSQL, key.Provider, key.ID)
+	return state, notFound(err, "order %s", key)
+}
+
 // orderActor is how an order signs its audit rows.
 func orderActor(key provision.OrderKey) string { return "order " + key.String() }
 
