@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -17,10 +18,15 @@ import (
 )
 
 // Store is the database. Its methods are safe for concurrent use and safe to repeat.
-type Store struct{ db *sqlx.DB }
+type Store struct {
+	db database
+
+	mu    sync.Mutex
+	gates map[provision.Pool]chan struct{}
+}
 
 // New makes a Store of an open database.
-func New(db *sqlx.DB) *Store { return &Store{db} }
+func New(db *sqlx.DB) *Store { return &Store{db: database{db}} }
 
 const (
 	maxConns        = 16 // the best throughput of claims on two cores; 64 halve it
@@ -75,7 +81,11 @@ func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 
 // tx runs work in one transaction in the name of the actor, who stands in every audit row it causes.
 func (s *Store) tx(ctx context.Context, actor string, work func(*sqlx.Tx) error) error {
-	tx, err := s.db.BeginTxx(ctx, nil)
+	return judged(ctx, inTx(ctx, s.db, actor, work))
+}
+
+func inTx(ctx context.Context, db database, actor string, work func(*sqlx.Tx) error) error {
+	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -89,19 +99,58 @@ func (s *Store) tx(ctx context.Context, actor string, work func(*sqlx.Tx) error)
 	return tx.Commit()
 }
 
-// lockPool makes the matching of one pool's stock and queue one thing at a time, until the transaction ends.
-func lockPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool) error {
-	_, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('pool ' || $1, 0))`, pool.String())
-	return err
+// The two locks of a pool, held until the transaction ends: one to match its stock to its queue, and a shared one to come
+// into the queue.
+const (
+	lockPoolSQL  = `SELECT pg_advisory_xact_lock(hashtextextended('pool ' || $1, 0))`
+	sharePoolSQL = `SELECT pg_advisory_xact_lock_shared(hashtextextended('pool ' || $1, 0))`
+)
+
+// callsOfPool is how many calls of this process hold a connection because of one pool's lock, or wait for one.
+const callsOfPool = 2
+
+// poolTx is tx with the pool locked. Calls that would only wait for the lock wait without a connection, so that the calls of a
+// busy pool leave the connections to everything else.
+func (s *Store) poolTx(ctx context.Context, actor string, pool provision.Pool, lock string, work func(*sqlx.Tx) error) error {
+	s.mu.Lock()
+	if s.gates == nil {
+		s.gates = map[provision.Pool]chan struct{}{}
+	}
+	gate := s.gates[pool]
+	if gate == nil {
+		gate = make(chan struct{}, callsOfPool)
+		s.gates[pool] = gate
+	}
+	s.mu.Unlock()
+	select {
+	case gate <- struct{}{}:
+	case <-ctx.Done():
+		return judged(ctx, fmt.Errorf("waiting for the lock of pool %s: %w", pool, ctx.Err()))
+	}
+	defer func() { <-gate }()
+	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, lock, pool.String()); err != nil {
+			return err
+		}
+		return work(tx)
+	})
 }
 
+// queuedOrder is an order in the queue of a pool.
+type queuedOrder struct {
+	provision.Pool
+	State provision.OrderState `db:"state"`
+}
+
+const queuedOrderSQL = `SELECT provider, marketplace, environment, state FROM orders WHERE provider = $1 AND id = $2`
+
 // The row is locked as an update of its state would lock it, which does not keep others from referring to it.
-const lockOrderSQL = `SELECT state FROM orders WHERE provider = $1 AND id = $2 FOR NO KEY UPDATE`
+const lockOrderSQL = queuedOrderSQL + ` FOR NO KEY UPDATE`
 
 // lockOrder locks the order until the transaction ends. What locks more takes the locks in this sequence: pool, order, account.
-func lockOrder(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey) (state provision.OrderState, err error) {
-	err = tx.GetContext(ctx, &state, lockOrderSQL, key.Provider, key.ID)
-	return state, notFound(err, "order %s", key)
+func lockOrder(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey) (o queuedOrder, err error) {
+	err = tx.GetContext(ctx, &o, lockOrderSQL, key.Provider, key.ID)
+	return o, notFound(err, "order %s", key)
 }
 
 // orderActor is how an order signs its audit rows.
