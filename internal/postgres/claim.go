@@ -30,7 +30,8 @@ WHERE provider = $1 AND id = $2 AND state = 'accepted'`
 
 // ClaimAccount gives the order the oldest Ready account of its pool that fits, unless an older order waits for it. A
 // repeat returns the same account. Without stock the order keeps its place in the queue: Claim.Account is nil. A released or
-// ended order claims nothing (CodeOrderNotInProgress): an attempt that wakes up late leaks no account.
+// ended order claims nothing (CodeOrderNotInProgress): an attempt that wakes up late leaks no account. An order that is being
+// undone still gets the account that it holds: a run that does not know it has to give it back.
 //
 // A claim without stock costs the same however many orders wait, and does not wait for the pool's other claims.
 func (s *Store) ClaimAccount(ctx context.Context, key provision.OrderKey) (claim provision.Claim, err error) {
@@ -43,10 +44,9 @@ func (s *Store) ClaimAccount(ctx context.Context, key provision.OrderKey) (claim
 		if err := s.enqueue(ctx, o.Pool, key); err != nil {
 			return claim, err
 		}
-	case provision.WaitingForAccount, provision.Provisioning, provision.ActionRequired:
+	case provision.WaitingForAccount, provision.Provisioning, provision.ActionRequired, provision.Compensating:
 	default:
-		return claim, &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: provision.StepClaim,
-			Reason: fmt.Sprintf("the order is %s and claims no account any more", o.State)}
+		return claim, noClaim(o.State)
 	}
 	if claim.Woken, err = s.matchStock(ctx, o.Pool, key); err != nil {
 		return claim, err
@@ -60,8 +60,15 @@ func (s *Store) ClaimAccount(ctx context.Context, key provision.OrderKey) (claim
 		claim.Account, claim.Touched = &mine.Account, mine.Touched
 	case !errors.Is(err, sql.ErrNoRows):
 		return claim, err
+	case o.State == provision.Compensating:
+		return claim, noClaim(o.State)
 	}
 	return claim, nil
+}
+
+func noClaim(state provision.OrderState) error {
+	return &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: provision.StepClaim,
+		Reason: fmt.Sprintf("the order is %s and claims no account any more", state)}
 }
 
 // enqueue gives an accepted order its place in the queue. Orders that come at the same time do not wait for each other, but
