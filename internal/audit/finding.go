@@ -30,6 +30,7 @@ const (
 	KindRequestHash         Kind = "request_hash_differs"      // the hash is not that of the request
 	KindStockNotGiven       Kind = "stock_not_given_out"       // an order waits beside a Ready account that fits
 	KindOrderNotWoken       Kind = "order_not_woken"           // an order got an account and has not begun with it
+	KindStopNotHeard        Kind = "stop_not_heard"            // an order was stopped, and its undo has not begun
 	// Between the database and Temporal.
 	KindOrderWithoutWorkflow    Kind = "order_without_workflow"     // an order in progress that no workflow works on
 	KindAccountWithoutWorkflow  Kind = "account_without_workflow"   // an account in progress that no workflow works in
@@ -95,6 +96,7 @@ var meanings = map[Kind]meaning{
 	KindPasswordKept:           {Broken, "look whether the account still has the order's IAM user; then set sealed to NULL in order_passwords"},
 	KindOrderOverdue:           {Warning, "read the order's steps and problem; are the workers running, is AWS answering?"},
 	KindStockNotGiven:          {Stuck, "are the workers running? The order's workflow looks by itself within 15 minutes"},
+	KindStopNotHeard:           {Stuck, "are the workers running? The reconciler wakes the order's workflow, which then reads the row and begins the undo"},
 	KindOrderNotWoken:          {Warning, "are the workers running? The order's workflow looks by itself within 15 minutes"},
 	KindOrderWithoutWorkflow:   {Stuck, resetIt},
 	KindAccountWithoutWorkflow: {Stuck, "see the finding about its order"},

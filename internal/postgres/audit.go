@@ -138,6 +138,14 @@ SELECT o.provider, o.id, a.id AS account, o.state_since AS since, 'the order got
 FROM orders o JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
 WHERE o.state = 'provisioning' AND o.state_since < now() - $1 * interval '1 second'
   AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id AND s.account_id = a.id)`},
+
+	// The worker that wrote the stop may have died before the order's workflow heard of it.
+	{kind: audit.KindStopNotHeard, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
+SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 'the order was stopped, but its undo has not begun' AS what
+FROM orders o LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
+WHERE o.state = 'compensating' AND o.state_since < now() - $1 * interval '1 second'
+  AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id
+                  AND GREATEST(s.started_at, s.finished_at, s.fenced_at) > o.state_since)`},
 }
 
 // Contradictions lists what is wrong within the database. Requests of orders that ended before requestsSince are not
