@@ -3,11 +3,14 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
+	"strconv"
 	"sync"
 	"time"
 
@@ -61,7 +64,11 @@ func open(ctx context.Context, databaseURL string, settings map[string]string) (
 		}
 	}
 	u.RawQuery = query.Encode()
-	connector, err := pq.NewConnector(u.String())
+	limit, err := callLimit(query.Get("statement_timeout"))
+	if err != nil {
+		return nil, fmt.Errorf("the database URL: %w", err)
+	}
+	connector, err := newBounded(u.String(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("the database URL: %w", err)
 	}
@@ -69,11 +76,27 @@ func open(ctx context.Context, databaseURL string, settings map[string]string) (
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxLifetime(connMaxLifetime)
-	if err := db.PingContext(ctx); err != nil {
+	if err := (database{db}).PingContext(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("connecting to PostgreSQL at %s: %w", u.Host, err)
 	}
 	return db, nil
+}
+
+var statementTimeout = regexp.MustCompile(`^ *([0-9]+) *(us|ms|s|min|h|d)? *$`)
+
+// callLimit is how long a call may take when PostgreSQL's statement_timeout is the given one; 0: as long as its context.
+func callLimit(setting string) (time.Duration, error) {
+	parts := statementTimeout.FindStringSubmatch(cmp.Or(setting, "0"))
+	if parts == nil {
+		return 0, fmt.Errorf("statement_timeout=%s is not a time such as 10s", setting)
+	}
+	unit := map[string]time.Duration{"us": time.Microsecond, "": time.Millisecond, "ms": time.Millisecond, "s": time.Second, "min": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[parts[2]]
+	count, err := strconv.Atoi(parts[1])
+	if err != nil || count == 0 {
+		return 0, err
+	}
+	return time.Duration(count)*unit + callMargin, nil
 }
 
 // Ping tells whether the database answers.
