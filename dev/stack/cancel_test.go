@@ -61,7 +61,7 @@ func TestACancelRightAfterThePostIsAnsweredTrulyAndWrittenDown(t *testing.T) {
 		require.Equal(t, want, ended.State, "%s: %+v", id(i), ended.Failure)
 		require.Empty(t, ended.Leftovers)
 		var actors []string
-		require.NoError(t, db.SelectContext(ctx, &actors, `SELECT actor FROM order_events WHERE provider = $1 AND order_id = $2 AND reason = $3`, stack.Provider, id(i), reason(i)))
+		require.NoError(t, db.SelectContext(ctx, &actors, `SELECT actor FROM order_events WHERE provider = $1 AND order_id = $2 AND code = 'cancel' AND reason = $3`, stack.Provider, id(i), reason(i)))
 		if cancelled[i] {
 			require.Len(t, actors, 1, "%s: the history says once who cancelled", id(i))
 			require.Regexp(t, `^key `, actors[0])
