@@ -68,7 +68,7 @@ const byHand = "somebody wrote around the checks of the schema, or the schema wa
 
 // resetIt is the way out when a run ended in the middle of its work: a new run from the order's request would not know what
 // was in the account before, so what it undid could not be verified. A reset keeps all that.
-const resetIt = "reset the order's workflow to its last completed workflow task (Web UI: Reset; or temporal workflow reset " +
+const resetIt = "reset the order's workflow to its last completed workflow task (temporal workflow reset " +
 	"--type LastWorkflowTask): it goes on where it was, its undo included. If it ends in the same way again, reset it to an earlier task. " +
 	"A reset is safe: before it writes, the run asks the database whether the order still holds the account. " +
 	"If the history is gone, clean the account by hand"
