@@ -3,12 +3,15 @@ package postgres
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
 // A call that waits for a server which does not answer ends when its context does: pq would wait on. Shortly after the end of the context,
@@ -158,13 +161,31 @@ type pqConn interface {
 // conn is a connection of pq whose calls are bounded. It is used by one goroutine at a time.
 type conn struct {
 	pqConn
-	wire  *wire
-	limit time.Duration
+	wire     *wire
+	limit    time.Duration
+	readOnly bool
 }
 
 func (c *conn) bound(ctx context.Context) (done func()) {
 	return c.wire.bound(ctx, graceToCancel, c.limit)
 }
+
+// errReadOnly is in the error of a server that does not let us write: after a failover it is a standby.
+var errReadOnly = errors.New("the server does not let us write")
+
+// seen looks at the error of a statement. A connection to a server that does not let us write is not used again: the next one leads to
+// where the database is now.
+func (c *conn) seen(err error, readOnlyToo ...pqerror.Code) error {
+	refusal := pq.As(err)
+	if refusal == nil || refusal.Code != "25006" && !slices.Contains(readOnlyToo, refusal.Code) {
+		return err
+	}
+	c.readOnly = true
+	return fmt.Errorf("%w: %w", errReadOnly, err)
+}
+
+// IsValid tells whether the connection may be used again.
+func (c *conn) IsValid() bool { return !c.readOnly && c.pqConn.IsValid() }
 
 // Close says goodbye and closes the connection.
 func (c *conn) Close() error {
@@ -181,7 +202,8 @@ func (c *conn) Ping(ctx context.Context) error {
 // ExecContext runs a statement.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
 	defer c.bound(ctx)()
-	return c.pqConn.ExecContext(ctx, query, args)
+	result, err := c.pqConn.ExecContext(ctx, query, args)
+	return result, c.seen(err)
 }
 
 // QueryContext runs a query. Its rows are bounded by the same context.
@@ -210,7 +232,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	begun, err := c.pqConn.BeginTx(ctx, opts)
 	done()
 	if err != nil {
-		return nil, err
+		return nil, c.seen(err, "0A000") // feature_not_supported, says a standby when a transaction is to write
 	}
 	return &tx{begun, c, c.wire.bound(ctx, graceToCancel, 0)}, nil
 }
@@ -284,7 +306,7 @@ type rows struct {
 func (c *conn) rows(ctx context.Context) func(driver.Rows, error) (driver.Rows, error) {
 	return func(found driver.Rows, err error) (driver.Rows, error) {
 		if err != nil {
-			return nil, err
+			return nil, c.seen(err)
 		}
 		pqFound, ok := found.(pqRows)
 		if !ok {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -361,4 +363,46 @@ func TestListeningRecoversFromAStall(t *testing.T) {
 		<-hints
 	}
 	hinted("it listens again")
+}
+
+func TestAConnectionToAServerThatDoesNotLetUsWriteIsGivenUp(t *testing.T) {
+	t.Parallel()
+	ctx, address := t.Context(), pgtest.URL(t)
+	admin := openDB(t, address)
+	readOnly := func(on string) {
+		var statement string
+		require.NoError(t, admin.GetContext(ctx, &statement, `SELECT format('ALTER DATABASE %I SET default_transaction_read_only = ', current_database()) || $1`, on))
+		tx, err := admin.BeginTxx(ctx, nil) // which may write whatever the default is
+		require.NoError(t, err)
+		_, err = tx.ExecContext(ctx, statement)
+		require.NoError(t, err)
+		require.NoError(t, tx.Commit())
+	}
+	readOnly("on")
+	db := openDB(t, address)
+	store := postgres.New(db)
+	require.ErrorIs(t, store.AddProvider(ctx, "acme", "Acme"), provision.ErrUnavailable)
+	readOnly("off")
+	require.NoError(t, store.AddProvider(ctx, "acme", "Acme"), "what the first connection leads to is a standby for good")
+}
+
+func TestAStandbyIsUnavailableUntilItIsPromoted(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	options := pgtest.Options{Dir: pgtest.Dir(t), Settings: []string{"wal_level=replica"}}
+	server := ownServer(t, options)
+	require.NoError(t, server.Stop())
+	require.NoError(t, os.WriteFile(filepath.Join(options.Dir, "standby.signal"), nil, 0o644)) // #nosec G306 -- the server's user reads it
+	server = ownServer(t, options)
+	db := openDB(t, server.URL("postgres"))
+	store := postgres.New(db)
+	require.NoError(t, store.Ping(ctx))
+	require.ErrorIs(t, store.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable)
+	_, err := db.ExecContext(ctx, `CREATE TABLE x ()`)
+	require.ErrorIs(t, postgres.Judged(ctx, err), provision.ErrUnavailable)
+	_, err = db.ExecContext(ctx, `SELECT pg_promote()`)
+	require.NoError(t, err)
+	_, err = db.ExecContext(ctx, `CREATE TABLE x ()`)
+	require.NoError(t, err)
+	require.NotErrorIs(t, store.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable, "there are no tables, but it lets us write")
 }

@@ -65,7 +65,7 @@ func isTrouble(err error) bool {
 	if errors.As(err, &broken) {
 		return true
 	}
-	for _, trouble := range []error{context.DeadlineExceeded, context.Canceled, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, io.EOF, io.ErrUnexpectedEOF, errConnect} {
+	for _, trouble := range []error{context.DeadlineExceeded, context.Canceled, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, io.EOF, io.ErrUnexpectedEOF, errConnect, errReadOnly} {
 		if errors.Is(err, trouble) {
 			return true
 		}
