@@ -47,8 +47,8 @@ generate: ## run the code generators again, after a change of the API document f
 	@tools/generate.sh
 
 .PHONY: histories
-histories: postgres ## record the workflow histories that the replay tests read; only from released code
-	@go -C dev run ./cmd/dev histories
+histories: postgres ## record the workflow histories that are missing; AGAIN=1 overwrites them all, before the first release only
+	@go -C dev run ./cmd/dev histories $(if $(AGAIN),--again)
 
 .PHONY: screenshots
 screenshots: postgres ## take the pictures of Temporal's Web UI that the documents show; needs Chromium

@@ -116,6 +116,56 @@ func TestTheAuditorKnowsTheUserThatAnOrderMade(t *testing.T) {
 	require.Equal(t, len(w.sim.Effects()), func() int { find(false, "alice"); return len(w.sim.Effects()) }(), "it only reads")
 }
 
+// Until the customer has signed in, the account is as the order left it; from then on it is the customer's to change.
+func TestTheAuditorComparesWhatAnOrderWroteUntilTheCustomerSignsIn(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.mustDo()
+	request := w.w.Request
+	wrote := audit.Written{Alias: request.AccountAlias, ContactName: request.ContactName, Alternates: map[string]provision.AlternateContact{}}
+	for _, kind := range w.w.Settings.AlternateContactTypes {
+		wrote.Alternates[kind] = *request.AlternateContact
+	}
+	find := func() (kinds []audit.Kind) {
+		t.Helper()
+		found, err := audit.FindUsers(t.Context(), expectation{audit.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: []string{"alice"}, Present: true, Wrote: wrote}},
+			inaws.Cloud{Sessions: w.acts.Cloud})
+		require.NoError(t, err)
+		for _, f := range found {
+			kinds = append(kinds, f.Kind)
+		}
+		return kinds
+	}
+	require.Empty(t, find())
+	w.edit(func(a *awssim.Account) {
+		a.Alias, a.Contact.FullName = "", "Somebody Else"
+		delete(a.AlternateContacts, "SECURITY")
+	})
+	effects := len(w.sim.Effects())
+	differs := []audit.Kind{audit.KindAliasDiffers, audit.KindContactDiffers, audit.KindContactDiffers}
+	require.Equal(t, differs, find())
+	require.Len(t, w.sim.Effects(), effects, "it only reads")
+
+	used := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, signIn := range map[string]struct{ yes, no func(*awssim.User) }{
+		"used the password":    {func(u *awssim.User) { u.PasswordLastUsed = used }, func(u *awssim.User) { u.PasswordLastUsed = time.Time{} }},
+		"changed the password": {func(u *awssim.User) { u.LoginProfile.ResetRequired = false }, func(u *awssim.User) { u.LoginProfile.ResetRequired = true }},
+		"deleted the password": {func(u *awssim.User) { u.LoginProfile = nil }, func(u *awssim.User) { u.LoginProfile = &awssim.LoginProfile{ResetRequired: true} }},
+	} {
+		change := func(of func(*awssim.User)) {
+			w.edit(func(a *awssim.Account) {
+				user := a.Users["alice"]
+				of(&user)
+				a.Users["alice"] = user
+			})
+		}
+		change(signIn.yes)
+		require.Empty(t, find(), name)
+		change(signIn.no)
+		require.Equal(t, differs, find(), name)
+	}
+}
+
 func TestAnAccountThatCannotBeLookedIntoIsOneFinding(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(sc *scene) { sc.w.Account.ExternalID = "guessed" })

@@ -80,6 +80,25 @@ func (a *Activities) Correct(ctx context.Context, in Corrected) error {
 	return report(ctx, a.Store.Correct(ctx, in.Order, in.Request, in.By), provision.StepInspect)
 }
 
+// StoppedOrder says who stops an order, how and why.
+type StoppedOrder struct {
+	Order   provision.OrderKey `json:"order"`
+	Action  string             `json:"action"` // cancel or fail
+	Failure provision.Failure  `json:"failure"`
+	By      provision.Action   `json:"by"`
+}
+
+// StopOrder ends an order that holds no account, or begins the undo of one that does.
+func (a *Activities) StopOrder(ctx context.Context, in StoppedOrder) error {
+	return report(ctx, a.Store.StopOrder(ctx, in.Order, in.Action, in.Failure, in.By), provision.StepInspect)
+}
+
+// OrderStatus reads where the order stands.
+func (a *Activities) OrderStatus(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error) {
+	status, err := a.Store.OrderStatus(ctx, key)
+	return status, report(ctx, err, provision.StepClaim)
+}
+
 // NoteAction writes down what somebody did to the order, and why.
 func (a *Activities) NoteAction(ctx context.Context, in ActionTaken) error {
 	return report(ctx, a.Store.NoteAction(ctx, in.Order, in.Action, in.By), provision.StepInspect)

@@ -229,7 +229,7 @@ func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testin
 	}
 	read[AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
 	read[AccountImport](t, w.upload(w.otherKey, "", csvFile("666600000001")), http.StatusAccepted)
-	handler, err := New(Config{Store: everything{w.store.Store, w.store}, Workflows: w.workflows, Opener: w.server.Opener, Sealer: w.server.Sealer, PublicURL: "https://a.example", RevealKey: w.server.RevealKey, RequestsPerSecond: 1e6, Log: w.server.Log})
+	handler, err := New(Config{Store: everything{w.store.Store, w.store}, Workflows: w.workflows, Opener: w.server.Opener, Sealer: w.server.Sealer, Signer: w.server.Signer, PublicURL: "https://a.example", RequestsPerSecond: 1e6, Log: w.server.Log})
 	require.NoError(t, err)
 	w.handler = handler
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"github.com/google/uuid"
+
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
 )
@@ -14,8 +16,9 @@ import (
 
 // CorrectOrder answers PATCH /v1/orders/{order_id}.
 func (s *server) CorrectOrder(ctx context.Context, in CorrectOrderRequestObject) (CorrectOrderResponseObject, error) {
-	order, err := s.tell(ctx, in.OrderID, workflows.UpdateCorrect, func(key provision.OrderKey) error {
-		return s.Workflows.Correct(ctx, key, correctionOf(*in.Body), actionOf(ctx, in.Body.Reason))
+	by := actionOf(ctx, in.Body.Reason)
+	order, err := s.tell(ctx, in.OrderID, workflows.UpdateCorrect, by, func(key provision.OrderKey) error {
+		return s.Workflows.Correct(ctx, key, correctionOf(*in.Body), by)
 	})
 	if err != nil {
 		return nil, err
@@ -25,7 +28,7 @@ func (s *server) CorrectOrder(ctx context.Context, in CorrectOrderRequestObject)
 
 // CancelOrder answers POST /v1/orders/{order_id}/cancel.
 func (s *server) CancelOrder(ctx context.Context, in CancelOrderRequestObject) (CancelOrderResponseObject, error) {
-	order, err := s.act(ctx, in.OrderID, workflows.UpdateCancel, value(in.Body).Reason)
+	order, err := s.act(ctx, in.OrderID, workflows.UpdateCancel, actionOf(ctx, value(in.Body).Reason))
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +37,7 @@ func (s *server) CancelOrder(ctx context.Context, in CancelOrderRequestObject) (
 
 // RetryOrder answers POST /v1/orders/{order_id}/retry.
 func (s *server) RetryOrder(ctx context.Context, in RetryOrderRequestObject) (RetryOrderResponseObject, error) {
-	order, err := s.act(ctx, in.OrderID, workflows.UpdateRetry, &in.Body.Reason)
+	order, err := s.act(ctx, in.OrderID, workflows.UpdateRetry, actionOf(ctx, &in.Body.Reason))
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +46,7 @@ func (s *server) RetryOrder(ctx context.Context, in RetryOrderRequestObject) (Re
 
 // FailOrder answers POST /v1/orders/{order_id}/fail.
 func (s *server) FailOrder(ctx context.Context, in FailOrderRequestObject) (FailOrderResponseObject, error) {
-	order, err := s.act(ctx, in.OrderID, workflows.UpdateFail, &in.Body.Reason)
+	order, err := s.act(ctx, in.OrderID, workflows.UpdateFail, actionOf(ctx, &in.Body.Reason))
 	if err != nil {
 		return nil, err
 	}
@@ -52,11 +55,9 @@ func (s *server) FailOrder(ctx context.Context, in FailOrderRequestObject) (Fail
 
 // SwapOrder answers POST /v1/orders/{order_id}/swap.
 func (s *server) SwapOrder(ctx context.Context, in SwapOrderRequestObject) (SwapOrderResponseObject, error) {
-	order, err := s.tell(ctx, in.OrderID, workflows.UpdateSwap, func(key provision.OrderKey) error {
-		by := actionOf(ctx, &in.Body.Reason)
-		by.AccountID = in.Body.AccountID
-		return s.Workflows.Act(ctx, key, workflows.UpdateSwap, by)
-	})
+	by := actionOf(ctx, &in.Body.Reason)
+	by.AccountID = in.Body.AccountID
+	order, err := s.act(ctx, in.OrderID, workflows.UpdateSwap, by)
 	if err != nil {
 		return nil, err
 	}
@@ -64,14 +65,12 @@ func (s *server) SwapOrder(ctx context.Context, in SwapOrderRequestObject) (Swap
 }
 
 // act tells an order's workflow a verb that needs nothing but who and why.
-func (s *server) act(ctx context.Context, id, verb string, reason *string) (Order, error) {
-	return s.tell(ctx, id, verb, func(key provision.OrderKey) error {
-		return s.Workflows.Act(ctx, key, verb, actionOf(ctx, reason))
-	})
+func (s *server) act(ctx context.Context, id, verb string, by provision.Action) (Order, error) {
+	return s.tell(ctx, id, verb, by, func(key provision.OrderKey) error { return s.Workflows.Act(ctx, key, verb, by) })
 }
 
 // tell does something to the caller's order and returns the order as it stands then.
-func (s *server) tell(ctx context.Context, id, verb string, do func(provision.OrderKey) error) (Order, error) {
+func (s *server) tell(ctx context.Context, id, verb string, by provision.Action, do func(provision.OrderKey) error) (Order, error) {
 	view, err := s.order(ctx, id)
 	if err != nil {
 		return Order{}, err
@@ -79,16 +78,24 @@ func (s *server) tell(ctx context.Context, id, verb string, do func(provision.Or
 	if err := tooLate(view, verb); err != nil {
 		return Order{}, err
 	}
-	if err := do(view.OrderKey); err != nil {
+	// The answer of the workflow may be lost although the action was taken: the workflow may have ended in the same moment. The
+	// row of the action is written with what it does, so it knows.
+	if err := do(view.OrderKey); err != nil && !s.wasTaken(ctx, view.OrderKey, by) {
 		if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-			return Order{}, problem(codeUnavailable, "it is unknown whether order %q heard of it: %s", id, wayOut).because(err)
+			return Order{}, problem(codeUnavailable, "could not confirm that order %q received the request: %s", id, wayOut).because(err)
 		}
 		return Order{}, err
 	}
 	if view, err = s.order(ctx, id); err != nil {
-		return Order{}, problem(codeUnavailable, "order %q did hear of it, but cannot be read at the moment: do not send this again, read the order", id).because(err)
+		return Order{}, problem(codeUnavailable, "order %q did receive the request, but cannot be read at the moment: do not send this again, read the order", id).because(err)
 	}
 	return s.orderResource(view), nil
+}
+
+// wasTaken reports whether the action is known to have been taken. When that cannot be found out, it is not known.
+func (s *server) wasTaken(ctx context.Context, key provision.OrderKey, by provision.Action) bool {
+	taken, err := s.Store.ActionTaken(ctx, key, by.ID)
+	return err == nil && taken
 }
 
 // tooLate refuses what the order's row rules out for good: its last states never change, and from being undone there is
@@ -106,9 +113,9 @@ func tooLate(view provision.OrderView, verb string) error {
 // wayOut is what to do when the answer of a verb got lost.
 const wayOut = "send the same request again, that is safe; a 409 then means that the first one arrived, or that the order has ended"
 
-// actionOf is who acts, and why.
+// actionOf is who acts, and why, with an id by which a repeat is known.
 func actionOf(ctx context.Context, reason *string) provision.Action {
-	return provision.Action{Actor: callerOf(ctx).Actor(), Reason: value(reason)}
+	return provision.Action{Actor: callerOf(ctx).Actor(), Reason: value(reason), ID: uuid.NewString()}
 }
 
 func correctionOf(form OrderCorrection) provision.Correction {

@@ -93,6 +93,17 @@ func (w *memoryWorkflows) tell(what told, do func(*provision.OrderView) *provisi
 	return nil
 }
 
+// told is what the workflow was told, each with an id, which is left out here.
+func (w *world) told(t *testing.T) []told {
+	t.Helper()
+	all := slices.Clone(w.workflows.told)
+	for i := range all {
+		require.NotEmpty(t, all[i].by.ID)
+		all[i].by.ID = ""
+	}
+	return all
+}
+
 // orderIn puts an order of acme into the store, in that state; one that is action_required asks for the field.
 func (w *world) orderIn(state provision.OrderState, field string) provision.OrderView {
 	o := completedOrder("MP-1")
@@ -168,7 +179,7 @@ func TestCorrectingAnOrderThatAsks(t *testing.T) {
 					body["reason"] = reason
 				}
 				order := read[Order](t, w.patch("/v1/orders/MP-1", body), http.StatusOK)
-				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Action{Actor: "key " + w.keyID(), Reason: reason}}}, w.workflows.told)
+				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Action{Actor: "key " + w.keyID(), Reason: reason}}}, w.told(t))
 				require.Equal(t, provision.Provisioning, order.State, "as it stands afterwards")
 				require.Nil(t, order.Failure)
 				after := before
@@ -285,7 +296,7 @@ func TestVerbsReachTheWorkflow(t *testing.T) {
 			if verb == workflows.UpdateSwap {
 				by.AccountID = meant
 			}
-			require.Equal(t, []told{{key: before.OrderKey, verb: verb, by: by}}, w.workflows.told)
+			require.Equal(t, []told{{key: before.OrderKey, verb: verb, by: by}}, w.told(t))
 		}
 	}
 }
@@ -439,8 +450,27 @@ func TestTheAnswerOfAVerbGotLost(t *testing.T) {
 				answers[verb] = w.post("/v1/orders/MP-1/"+verb, said(verb, "because"))
 			}
 			for verb, answer := range answers {
-				require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail, `it is unknown whether order "MP-1" heard of it: send the same request again, that is safe`, verb)
+				require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail, `could not confirm that order "MP-1" received the request: send the same request again, that is safe`, verb)
 				require.Equal(t, "5", answer.Header().Get("Retry-After"))
+			}
+		})
+	}
+}
+
+// The workflow did what it was told and ended before it could say so.
+func TestAnActionThatIsWrittenDownWasTakenWhateverTheAnswer(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]error{
+		"unavailable": fmt.Errorf("update: %w", ErrUnavailable),
+		"closed":      &provision.Failure{Code: provision.CodeTooLate, Reason: "the work on the order is over"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			w.orderIn(provision.Provisioning, "")
+			w.workflows.fail, w.store.taken = fail, true
+			for _, verb := range verbs {
+				read[Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
 			}
 		})
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
+
 	"quartermaster/internal/provision"
 )
 
@@ -18,6 +20,7 @@ func (s *server) CreateOrder(ctx context.Context, in CreateOrderRequestObject) (
 		OrderKey:   provision.OrderKey{Provider: callerOf(ctx).Provider, ID: in.Body.ID},
 		Request:    requestOf(*in.Body),
 		AcceptedAt: s.Now().UTC().Truncate(time.Microsecond), // what the database keeps of it
+		Nonce:      uuid.NewString(),
 	}
 	hash := order.Request.Hash()
 
@@ -31,7 +34,7 @@ func (s *server) CreateOrder(ctx context.Context, in CreateOrderRequestObject) (
 	started, existing, existingHash, err := s.Workflows.StartOrder(ctx, order, hash)
 	switch {
 	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return nil, problem(codeUnavailable, "it is unknown whether order %q was taken: send the same request again, it cannot be ordered twice", order.ID).because(err)
+		return nil, problem(codeUnavailable, "could not confirm that order %q was accepted: send the same request again, it cannot be ordered twice", order.ID).because(err)
 	case err != nil:
 		return nil, err
 	case started:

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"embed"
 	"encoding/base64"
 	"errors"
@@ -17,6 +15,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"quartermaster/internal/provision"
+	"quartermaster/internal/secrets"
 )
 
 //go:embed reveal
@@ -49,14 +48,10 @@ func (s *server) passwordLink(p *provision.PasswordView) *PasswordLink {
 
 // revealToken is the id of the sealed row and our signature under it, so that no link can be guessed or made elsewhere.
 func (s *server) revealToken(id uuid.UUID) string {
-	return base64.RawURLEncoding.EncodeToString(id[:]) + "." + base64.RawURLEncoding.EncodeToString(s.revealMAC(id))
+	return base64.RawURLEncoding.EncodeToString(id[:]) + "." + base64.RawURLEncoding.EncodeToString(s.Signer.Sign(id[:], revealPurpose))
 }
 
-func (s *server) revealMAC(id uuid.UUID) []byte {
-	mac := hmac.New(sha256.New, s.RevealKey)
-	mac.Write(id[:])
-	return mac.Sum(nil)
-}
+const revealPurpose = "password-link"
 
 // openRevealToken is the id that a token of ours names.
 func (s *server) openRevealToken(token string) (id uuid.UUID, ok bool) {
@@ -70,7 +65,7 @@ func (s *server) openRevealToken(token string) (id uuid.UUID, ok bool) {
 	}
 	copy(id[:], raw)
 	signature, err := base64.RawURLEncoding.Strict().DecodeString(second)
-	return id, err == nil && hmac.Equal(signature, s.revealMAC(id))
+	return id, err == nil && s.Signer.Verify(id[:], signature, revealPurpose)
 }
 
 // RevealPassword answers POST /v1/password-reveals. The password leaves the database with the first call: a second caller
@@ -83,6 +78,10 @@ func (s *server) RevealPassword(ctx context.Context, in RevealPasswordRequestObj
 	var answer RevealPassword200JSONResponse
 	err := s.Store.RevealPassword(ctx, id.String(), callerOf(ctx).IP, func(r provision.Revealed) error {
 		password, err := s.Opener.Open(r.Sealed, provision.PasswordPurpose(r.OrderKey, r.AccountID))
+		if errors.Is(err, secrets.ErrUnknownKey) {
+			return problem(codeUnavailable, "the password cannot be opened at the moment; the link stays good: try again in a minute").
+				because(fmt.Errorf("password of order %s: %w", r.OrderKey, err))
+		}
 		if err != nil {
 			return problem(provision.CodeInternal, "the password cannot be opened; the link stays good: tell whoever sent it to you").
 				because(fmt.Errorf("password of order %s: %w", r.OrderKey, err))

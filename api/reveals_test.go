@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/internal/provision"
+	"quartermaster/internal/secrets"
 )
 
 func revealForm(token string) map[string]any { return map[string]any{"token": token} }
@@ -62,7 +63,7 @@ func TestTokensThatAreNotOurs(t *testing.T) {
 	w := setup(t)
 	token := w.token()
 	id, signature, _ := strings.Cut(token, ".")
-	elsewhere := setup(t, func(c *Config) { c.RevealKey = []byte(strings.Repeat("x", 32)) })
+	elsewhere := setup(t, func(c *Config) { c.Signer = ringOf(t, secrets.GenerateKey("k1")) })
 	unknown := w.server.revealToken(uuid.MustParse("00000000-0000-4000-8000-000000000000"))
 	flipped := []byte(token)
 	flipped[0] ^= 1
@@ -77,6 +78,44 @@ func TestTokensThatAreNotOurs(t *testing.T) {
 	}
 	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", `{}`), http.StatusUnprocessableEntity, codeInvalid)
 	require.Equal(t, map[string]string{"token": "is missing: it is required"}, fieldsOf(p))
+	require.False(t, w.store.passwords[passwordID].used)
+}
+
+func ringOf(t *testing.T, keys ...string) *secrets.Ring {
+	t.Helper()
+	ring, err := secrets.ParseRing(strings.Join(keys, ","))
+	require.NoError(t, err)
+	return ring
+}
+
+// During a rotation one replica has the new key in front and another one has only the old key. A link of either opens at both, and
+// a link from before the rotation goes on working after it.
+func TestLinksOutliveARotation(t *testing.T) {
+	t.Parallel()
+	k1, k2 := secrets.GenerateKey("k1"), secrets.GenerateKey("k2")
+	with := func(ring *secrets.Ring) *world { return setup(t, func(c *Config) { c.Signer = ring }) }
+	rotated := ringOf(t, k2, k1)
+	before := with(ringOf(t, k1)).token()
+	require.True(t, rotated.Follow([][]string{ringOf(t, k1).Names()}))
+	for _, w := range []*world{with(ringOf(t, k1)), with(rotated)} {
+		for _, token := range []string{before, with(rotated).token()} {
+			id, ok := w.server.openRevealToken(token)
+			require.True(t, ok)
+			require.Equal(t, passwordID, id.String())
+		}
+	}
+	read[RevealedPassword](t, with(rotated).send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(before))), http.StatusOK)
+}
+
+// Another replica, or a worker, sealed it with a key that this process does not have yet.
+func TestAPasswordUnderAnotherKeyIsUnavailable(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	sealed, err := ringOf(t, secrets.GenerateKey("k2")).Seal([]byte(passwordText), "order-password/acme/done-1/111122223333")
+	require.NoError(t, err)
+	w.store.passwords[passwordID].revealed.Sealed = sealed
+	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusServiceUnavailable, codeUnavailable)
+	require.Contains(t, p.Detail, "the link stays good")
 	require.False(t, w.store.passwords[passwordID].used)
 }
 

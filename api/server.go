@@ -31,6 +31,8 @@ type Store interface {
 	Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error)
 	// Orders lists at most filter.Limit orders of the provider, newest first.
 	Orders(ctx context.Context, provider string, filter provision.OrderFilter) ([]provision.OrderView, error)
+	// ActionTaken tells whether what somebody did to an order was written down: the id is that of the action.
+	ActionTaken(ctx context.Context, key provision.OrderKey, actionID string) (bool, error)
 	// AddAccount adds an account, which waits for its verification, and returns the orders that it woke. Errors: provision.ErrConflict when the account
 	// is in a pool already, provision.ErrNotFound when there is no such pool or model.
 	AddAccount(ctx context.Context, account provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error)
@@ -83,18 +85,25 @@ type Opener interface {
 	Open(sealed []byte, purpose string) ([]byte, error)
 }
 
-// Config is what the API is made of. Store, Workflows, Opener, Sealer, PublicURL and RevealKey are required.
+// Signer signs for a purpose and recognizes its signatures, and those of every other replica.
+type Signer interface {
+	Sign(message []byte, purpose string) []byte
+	Verify(message, signature []byte, purpose string) bool
+}
+
+// Config is what the API is made of. Store, Workflows, Opener, Sealer, Signer and PublicURL are required.
 type Config struct {
 	Store     Store
 	Workflows Workflows
 	Opener    Opener
 	Sealer    Sealer
+	Signer    Signer       // signs the tokens of password links
 	Log       *slog.Logger // default: slog.Default()
+	// TemporalUsable says why Temporal cannot be used yet, and returns nil from the moment when it could be. Default: it can.
+	TemporalUsable func() error
 
 	// PublicURL is where customers and marketplaces reach this service, e.g. https://aws.provider.example.
 	PublicURL string
-	// RevealKey signs the tokens of password links: at least 32 bytes, the same in every replica.
-	RevealKey []byte
 	// Models are the account models that may be named. Default: SPAM and ECAM.
 	Models []provision.Model
 	// ProtectedAccounts are AWS account ids that never enter a pool, whoever's: payers and our own. Providers protect more of them.
@@ -124,7 +133,6 @@ type Config struct {
 const (
 	bodyLimit      = "64K"            // an order form has about 1 KB
 	requestTimeout = 15 * time.Second // of a whole request, database and Temporal included
-	minRevealKey   = 32               // bytes
 )
 
 // server implements StrictServerInterface: the handlers stand in a file of each resource.
@@ -243,11 +251,8 @@ func (s *server) routes() (_ http.Handler, err error) {
 }
 
 func newServer(cfg Config) (*server, error) {
-	switch {
-	case cfg.Store == nil, cfg.Workflows == nil, cfg.Opener == nil, cfg.Sealer == nil:
-		return nil, errors.New("Store, Workflows, Opener and Sealer are needed")
-	case len(cfg.RevealKey) < minRevealKey:
-		return nil, fmt.Errorf("the reveal key has %d bytes: it needs at least %d random ones", len(cfg.RevealKey), minRevealKey)
+	if cfg.Store == nil || cfg.Workflows == nil || cfg.Opener == nil || cfg.Sealer == nil || cfg.Signer == nil {
+		return nil, errors.New("Store, Workflows, Opener, Sealer and Signer are needed")
 	}
 	public, err := url.Parse(cfg.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" || public.RawQuery != "" || public.Fragment != "" || public.User != nil {
@@ -255,6 +260,9 @@ func newServer(cfg Config) (*server, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
+	}
+	if cfg.TemporalUsable == nil {
+		cfg.TemporalUsable = func() error { return nil }
 	}
 	if len(cfg.Models) == 0 {
 		cfg.Models = []provision.Model{provision.ModelSPAM, provision.ModelECAM}
@@ -393,13 +401,17 @@ func ipExtractor(trusted []netip.Prefix) echo.IPExtractor {
 // live answers as long as the process serves at all.
 func (s *server) live(c echo.Context) error { return c.NoContent(http.StatusNoContent) }
 
-// ready answers when the database does. Temporal is not asked: without it reading still works, and a replica that is
-// taken out of service helps nobody.
+// ready answers when the database does and Temporal could be used since the start: without its namespace every order is refused. Once it
+// could be used, Temporal is not asked any more: without it reading still works, and without workers orders are accepted and safe, so a
+// replica that is taken out of service helps no one.
 func (s *server) ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
 	defer cancel()
 	if err := s.Store.Ping(ctx); err != nil {
 		return problem(codeUnavailable, "the database does not answer").because(err)
+	}
+	if err := s.TemporalUsable(); err != nil {
+		return problem(codeUnavailable, "%s", err).because(err)
 	}
 	return c.NoContent(http.StatusNoContent)
 }

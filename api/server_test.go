@@ -38,10 +38,10 @@ func TestConfigMustBeComplete(t *testing.T) {
 		change  func(*Config)
 		message string
 	}{
-		"no store":         {func(c *Config) { c.Store = nil }, "Store, Workflows, Opener and Sealer are needed"},
-		"no workflows":     {func(c *Config) { c.Workflows = nil }, "Store, Workflows, Opener and Sealer are needed"},
-		"no opener":        {func(c *Config) { c.Opener = nil }, "Store, Workflows, Opener and Sealer are needed"},
-		"short key":        {func(c *Config) { c.RevealKey = []byte("short") }, "has 5 bytes: it needs at least 32"},
+		"no store":         {func(c *Config) { c.Store = nil }, "Store, Workflows, Opener, Sealer and Signer are needed"},
+		"no workflows":     {func(c *Config) { c.Workflows = nil }, "Store, Workflows, Opener, Sealer and Signer are needed"},
+		"no opener":        {func(c *Config) { c.Opener = nil }, "Store, Workflows, Opener, Sealer and Signer are needed"},
+		"no signer":        {func(c *Config) { c.Signer = nil }, "Store, Workflows, Opener, Sealer and Signer are needed"},
 		"no address":       {func(c *Config) { c.PublicURL = "" }, "write it as https://host"},
 		"a path only":      {func(c *Config) { c.PublicURL = "/reveal" }, "write it as https://host"},
 		"a fragment":       {func(c *Config) { c.PublicURL = "https://a.example/#x" }, "write it as https://host"},
@@ -52,7 +52,7 @@ func TestConfigMustBeComplete(t *testing.T) {
 		_, err := New(cfg)
 		require.ErrorContains(t, err, c.message, name)
 	}
-	_, err := New(Config{Store: w.store, Workflows: w.workflows, Opener: w.server.Opener, Sealer: w.server.Sealer, PublicURL: "http://127.0.0.1:8080/", RevealKey: bytes.Repeat([]byte{1}, 32)})
+	_, err := New(Config{Store: w.store, Workflows: w.workflows, Opener: w.server.Opener, Sealer: w.server.Sealer, Signer: w.server.Signer, PublicURL: "http://127.0.0.1:8080/"})
 	require.NoError(t, err, "the rest has defaults")
 }
 
@@ -82,6 +82,17 @@ func TestProbes(t *testing.T) {
 	w.store.fail = errors.New("connection refused")
 	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/livez", "").Code)
 	readProblem(t, w.send("", http.MethodGet, "/readyz", ""), http.StatusServiceUnavailable, codeUnavailable)
+}
+
+func TestTheAPIIsNotReadyBeforeTemporalWasUsable(t *testing.T) {
+	t.Parallel()
+	unusable := errors.New(`Temporal has no namespace "shop"`)
+	w := setup(t, func(c *Config) { c.TemporalUsable = func() error { return unusable } })
+	require.Equal(t, unusable.Error(), readProblem(t, w.send("", http.MethodGet, "/readyz", ""), http.StatusServiceUnavailable, codeUnavailable).Detail)
+	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/livez", "").Code)
+	unusable = nil
+	w.workflows.fail = ErrUnavailable // Temporal went away again
+	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/readyz", "").Code)
 }
 
 func TestRequestIDs(t *testing.T) {

@@ -87,9 +87,9 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 		Workflows:         w.workflows,
 		Opener:            ring,
 		Sealer:            ring,
+		Signer:            ring,
 		Log:               slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		PublicURL:         "https://aws.provider.example/qm",
-		RevealKey:         bytes.Repeat([]byte{9}, 32),
 		ProtectedAccounts: []string{"999999999999"},
 		RequestsPerSecond: 1e6,
 		Now:               func() time.Time { return now },
@@ -262,6 +262,7 @@ type memoryStore struct {
 	revealTo  string
 	limit     int // of the last list
 	history   []provision.AccountEvent
+	taken     bool // every action was written down
 }
 
 type memoryPassword struct {
@@ -306,6 +307,12 @@ func (s *memoryStore) Order(_ context.Context, key provision.OrderKey) (provisio
 		}
 	}
 	return provision.OrderView{}, cmp.Or(s.fail, fmt.Errorf("order %s: %w", key, provision.ErrNotFound))
+}
+
+func (s *memoryStore) ActionTaken(_ context.Context, _ provision.OrderKey, id string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taken && id != "", s.fail
 }
 
 func (s *memoryStore) Orders(_ context.Context, provider string, f provision.OrderFilter) (found []provision.OrderView, err error) {

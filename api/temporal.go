@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -95,7 +96,8 @@ func (t temporalWorkflows) describe(ctx context.Context, key provision.OrderKey)
 	var order provision.Order
 	var hash []byte
 	if err := errors.Join(description.GetMemoValue(workflows.MemoOrder, &order), description.GetMemoValue(workflows.MemoRequestHash, &hash)); err != nil {
-		return nil, nil, fmt.Errorf("memo of the workflow of order %s: %w", key, err)
+		// Another process sealed it with a key that this one does not have yet, or not any more.
+		return nil, nil, fmt.Errorf("%w: memo of the workflow of order %s: %w", ErrUnavailable, key, err)
 	}
 	return &order, hash, nil
 }
@@ -106,22 +108,23 @@ const updateTimeout = requestTimeout - 5*time.Second
 
 // Correct sends the correction to the order's workflow.
 func (t temporalWorkflows) Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Action) error {
-	return t.update(ctx, key, workflows.UpdateCorrect, workflows.Correction{Fields: fields, By: by})
+	return t.update(ctx, key, workflows.UpdateCorrect, by.ID, workflows.Correction{Fields: fields, By: by})
 }
 
 // Act sends the verb to the order's workflow.
 func (t temporalWorkflows) Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Action) error {
-	return t.update(ctx, key, verb, by)
+	return t.update(ctx, key, verb, by.ID, by)
 }
 
 // update waits until the workflow has refused the update, or has taken and recorded it. The SDK repeats a lost call under
-// the same update id, so that Temporal does it once.
-func (t temporalWorkflows) update(ctx context.Context, key provision.OrderKey, name string, input any) error {
+// the same update id, so that Temporal does it once; the workflow records it under that id, so that the database does too.
+func (t temporalWorkflows) update(ctx context.Context, key provision.OrderKey, name, id string, input any) error {
 	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 	defer cancel()
 	handle, err := t.client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID:   workflows.OrderWorkflowID(key),
 		UpdateName:   name,
+		UpdateID:     id,
 		Args:         []any{input},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
@@ -137,10 +140,11 @@ func (t temporalWorkflows) update(ctx context.Context, key provision.OrderKey, n
 	var told *temporal.ApplicationError
 	if errors.As(err, &told) {
 		var failure provision.Failure
-		if told.HasDetails() && told.Details(&failure) == nil && string(failure.Code) == told.Type() {
+		unreadable := told.HasDetails() && told.Details(&failure) != nil // sealed with a key that this process lacks
+		if !unreadable && failure.Code != "" && string(failure.Code) == told.Type() {
 			return &failure
 		}
-		if told.Type() == acceptedThenClosed || told.Type() == notProcessed {
+		if unreadable || told.Type() == acceptedThenClosed || told.Type() == notProcessed {
 			err = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
 	}
@@ -215,7 +219,8 @@ func isNotFound(err error) bool {
 	return errors.As(err, &notFound)
 }
 
-// unavailable marks an error of Temporal after which nobody knows whether the call took effect.
+// unavailable marks an error of Temporal after which a repeat may succeed: no one knows whether the call took effect, or the namespace is
+// not set up yet.
 func unavailable(err error) error {
 	var (
 		down      *serviceerror.Unavailable
@@ -226,9 +231,25 @@ func unavailable(err error) error {
 		noAnswer  *client.WorkflowUpdateServiceTimeoutOrCanceledError
 	)
 	if errors.As(err, &down) || errors.As(err, &late) || errors.As(err, &busy) || errors.As(err, &cancelled) ||
-		errors.As(err, &notReady) || errors.As(err, &noAnswer) || temporal.IsCanceledError(err) ||
+		errors.As(err, &notReady) || errors.As(err, &noAnswer) || temporal.IsCanceledError(err) || namespaceNotReady(err) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	return err
+}
+
+// namespaceNotReady reports whether Temporal refused a call because of its namespace: it is not there yet, it lacks a search attribute, or it
+// moves to another cluster. For a missing search attribute Temporal has no code, only a text.
+// Source: temporalio/temporal, common/namespace/namespace.go, common/searchattribute/validator.go.
+func namespaceNotReady(err error) bool {
+	var (
+		missing  *serviceerror.NamespaceNotFound
+		away     *serviceerror.NamespaceUnavailable
+		moving   *serviceerror.NamespaceInvalidState
+		inactive *serviceerror.NamespaceNotActive
+		refused  *serviceerror.InvalidArgument
+	)
+	return errors.As(err, &missing) || errors.As(err, &away) || errors.As(err, &moving) || errors.As(err, &inactive) ||
+		errors.As(err, &refused) && (strings.Contains(refused.Message, "no mapping defined for search attribute") ||
+			strings.Contains(refused.Message, "search attribute") && strings.Contains(refused.Message, "is not defined"))
 }

@@ -106,6 +106,30 @@ func setupTemporal(t *testing.T) (*frontend, Workflows) {
 	return f, NewWorkflows(c)
 }
 
+// What was sealed with a key that this process does not have is not there for it yet: no fault, and no answer.
+func TestWhatAnotherKeySealedIsUnavailable(t *testing.T) {
+	t.Parallel()
+	f, temporal := setupTemporal(t)
+	_, _, _, err := temporal.StartOrder(t.Context(), orderFixture(), []byte("hash"))
+	require.NoError(t, err)
+	_, err = temporal.OrderNotYetStored(t.Context(), orderFixture().OrderKey)
+	require.NoError(t, err)
+
+	data, failures := secrets.Converters(ringOf(t, secrets.GenerateKey("k2")))
+	start := f.started[workflows.OrderWorkflowID(orderFixture().OrderKey)]
+	start.Memo.Fields[workflows.MemoOrder], err = data.ToPayload(orderFixture())
+	require.NoError(t, err)
+	_, err = temporal.OrderNotYetStored(t.Context(), orderFixture().OrderKey)
+	require.ErrorIs(t, err, ErrUnavailable)
+	require.ErrorIs(t, err, secrets.ErrUnknownKey)
+	_, _, _, err = temporal.StartOrder(t.Context(), orderFixture(), []byte("hash"))
+	require.ErrorIs(t, err, ErrUnavailable, "it is not known what was placed under this id")
+
+	f.failures = failures // of the worker that answers
+	f.refuse(refusalOf(provision.Failure{Code: provision.CodeTooLate, Reason: "too late"}))
+	require.ErrorIs(t, temporal.Act(t.Context(), orderFixture().OrderKey, workflows.UpdateCancel, because), ErrUnavailable)
+}
+
 func orderFixture() provision.Order {
 	request := requestFixture()
 	request.AccountModel = provision.ModelECAM
@@ -215,6 +239,47 @@ func TestTemporalIsDown(t *testing.T) {
 	f.fail = serviceerror.NewPermissionDenied("no", "")
 	_, _, _, err := temporal.StartOrder(t.Context(), orderFixture(), []byte("hash"))
 	require.Error(t, err)
+	require.NotErrorIs(t, err, ErrUnavailable, "a fault of ours does not go away by repeating")
+}
+
+// What Temporal answers as long as its namespace is not set up, or is moved, is no fault of the caller and none that a repeat does not mend.
+func TestANamespaceThatIsNotReadyIsUnavailable(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]error{
+		"missing":                      serviceerror.NewNamespaceNotFound("shop"),
+		"without a search attribute":   serviceerror.NewInvalidArgument("Namespace shop has no mapping defined for search attribute OrderID"),
+		"search attribute not defined": serviceerror.NewInvalidArgument("search attribute OrderID is not defined"),
+		"in handover":                  serviceerror.NewNamespaceUnavailable("shop"),
+		"in another state":             serviceerror.NewNamespaceInvalidState("shop", enumspb.NAMESPACE_STATE_UNSPECIFIED, []enumspb.NamespaceState{enumspb.NAMESPACE_STATE_REGISTERED}),
+		"active elsewhere":             serviceerror.NewNamespaceNotActive("shop", "here", "there"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, temporal := setupTemporal(t)
+			f.fail = fail
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond) // the SDK repeats some of them until then
+			defer cancel()
+			key := orderFixture().OrderKey
+			_, _, _, err := temporal.StartOrder(ctx, orderFixture(), []byte("hash"))
+			require.ErrorIs(t, err, ErrUnavailable)
+			_, err = temporal.OrderNotYetStored(ctx, key)
+			require.ErrorIs(t, err, ErrUnavailable)
+			require.ErrorIs(t, temporal.Act(ctx, key, workflows.UpdateCancel, because), ErrUnavailable)
+			require.ErrorIs(t, temporal.StartImport(ctx, provision.ImportKey{Provider: "acme", ID: "one"}), ErrUnavailable)
+		})
+	}
+	f, temporal := setupTemporal(t)
+	w := setup(t, func(c *Config) { c.Workflows = temporal })
+	f.fail = serviceerror.NewNamespaceNotFound("shop")
+	answer := w.post("/v1/orders", orderForm("MP-1"))
+	readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable)
+	require.NotEmpty(t, answer.Header().Get("Retry-After"))
+	readProblem(t, w.get("/v1/orders/MP-1"), http.StatusServiceUnavailable, codeUnavailable)
+	f.fail = nil
+	require.Equal(t, http.StatusAccepted, w.post("/v1/orders", orderForm("MP-1")).Code)
+
+	f.fail = serviceerror.NewInvalidArgument("the workflow's id is too long")
+	_, _, _, err := temporal.StartOrder(t.Context(), orderFixture(), []byte("hash"))
 	require.NotErrorIs(t, err, ErrUnavailable, "a fault of ours does not go away by repeating")
 }
 

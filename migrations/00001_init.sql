@@ -307,8 +307,10 @@ BEGIN
             USING ERRCODE = 'check_violation', CONSTRAINT = 'orders_transition_allowed';
     END IF;
     NEW.state_since := clock_timestamp();
-    INSERT INTO order_events (provider, order_id, actor, from_state, to_state, code)
-    VALUES (NEW.provider, NEW.id, qm_actor(), OLD.state, NEW.state, COALESCE(NEW.failure ->> 'code', ''));
+    -- Who acts gives a reason of his own in the transaction-local setting qm.reason; else the failure says why.
+    INSERT INTO order_events (provider, order_id, actor, from_state, to_state, code, reason)
+    VALUES (NEW.provider, NEW.id, qm_actor(), OLD.state, NEW.state, COALESCE(NEW.failure ->> 'code', ''),
+            COALESCE(NULLIF(current_setting('qm.reason', true), ''), NEW.failure ->> 'reason', ''));
     RETURN NEW;
 END $$;
 -- +goose StatementEnd

@@ -28,8 +28,14 @@ func New(c client.Client, acts *activities.Activities, onFatal func(error)) work
 	return w
 }
 
-// Register tells a registry (a worker, a replayer, a test environment) every workflow and activity.
+// Register tells a registry (a worker, a test environment) every workflow and activity.
 func Register(r worker.Registry, acts *activities.Activities) {
+	RegisterWorkflows(r)
+	r.RegisterActivity(acts)
+}
+
+// RegisterWorkflows tells a registry (a worker, a replayer) every workflow.
+func RegisterWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
 	r.RegisterWorkflowWithOptions(workflows.AuditStock, workflow.RegisterOptions{Name: workflows.AuditStockName})
 	r.RegisterWorkflowWithOptions(workflows.VerifyAccounts, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
@@ -37,7 +43,6 @@ func Register(r worker.Registry, acts *activities.Activities) {
 	r.RegisterWorkflowWithOptions(workflows.DeliverWebhooks, workflow.RegisterOptions{Name: workflows.DeliverWebhooksName})
 	r.RegisterWorkflowWithOptions(workflows.SweepWebhooks, workflow.RegisterOptions{Name: workflows.SweepWebhooksName})
 	r.RegisterWorkflowWithOptions(workflows.ImportAccounts, workflow.RegisterOptions{Name: workflows.ImportAccountsName})
-	r.RegisterActivity(acts)
 }
 
 // Run works until interrupted is closed or the worker fails.

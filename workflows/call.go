@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"quartermaster/activities"
 	"quartermaster/internal/provision"
 )
 
@@ -17,21 +18,21 @@ var (
 	// inventory reads the account.
 	inventory = workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
-		HeartbeatTimeout:    15 * time.Second,
+		HeartbeatTimeout:    activities.LeaseTime,
 		WaitForCancellation: true,
 		RetryPolicy:         backOff(time.Second, time.Minute),
 	}
 	// cloud changes the account. An attempt waits out AWS's eventual consistency, which takes minutes on a bad day.
 	cloud = workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Minute,
-		HeartbeatTimeout:    15 * time.Second,
+		HeartbeatTimeout:    activities.LeaseTime,
 		WaitForCancellation: true, // an undo must not run while its step still does
 		RetryPolicy:         backOff(time.Second, time.Minute),
 	}
 	// cleanup puts the account back.
 	cleanup = workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Minute,
-		HeartbeatTimeout:    15 * time.Second,
+		HeartbeatTimeout:    activities.LeaseTime,
 		WaitForCancellation: true,
 		RetryPolicy:         backOff(time.Second, 5*time.Minute),
 	}
@@ -39,14 +40,14 @@ var (
 	auditing = workflow.ActivityOptions{
 		ScheduleToCloseTimeout: 4 * time.Minute,
 		StartToCloseTimeout:    2 * time.Minute,
-		HeartbeatTimeout:       15 * time.Second,
+		HeartbeatTimeout:       activities.LeaseTime,
 		RetryPolicy:            backOff(5*time.Second, time.Minute),
 	}
 	// verification reads an account that no order holds. When AWS cannot say in this time, the next sweep asks again.
 	verification = workflow.ActivityOptions{
 		ScheduleToCloseTimeout: 3 * time.Minute,
 		StartToCloseTimeout:    time.Minute,
-		HeartbeatTimeout:       15 * time.Second,
+		HeartbeatTimeout:       activities.LeaseTime,
 		WaitForCancellation:    true,
 		RetryPolicy:            backOff(time.Second, time.Minute),
 	}
@@ -59,20 +60,28 @@ var (
 	// delivering is one attempt to deliver a webhook, bounded by itself; how attempts follow each other stands in the database.
 	delivering = workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
-		HeartbeatTimeout:    15 * time.Second,
+		HeartbeatTimeout:    activities.LeaseTime,
 		RetryPolicy:         backOff(time.Second, time.Minute),
 	}
 	// sweeping wakes and purges. When it cannot be done in time, the next sweep does the same.
 	sweeping = workflow.ActivityOptions{
 		ScheduleToCloseTimeout: 5 * time.Minute,
 		StartToCloseTimeout:    2 * time.Minute,
-		HeartbeatTimeout:       15 * time.Second,
+		HeartbeatTimeout:       activities.LeaseTime,
 		RetryPolicy:            backOff(time.Second, time.Minute),
 	}
-	// database is our own PostgreSQL: local activities, a fifth of the price of the others.
+	// database is our own PostgreSQL: a local activity, a fifth of the price of the others. Its budget fits into one workflow
+	// task; what is not done by then is up to patient.
 	database = workflow.LocalActivityOptions{
-		StartToCloseTimeout: 10 * time.Second,
-		RetryPolicy:         backOff(100*time.Millisecond, time.Minute),
+		ScheduleToCloseTimeout: 5 * time.Second,
+		StartToCloseTimeout:    5 * time.Second,
+		RetryPolicy:            backOff(100*time.Millisecond, time.Second),
+	}
+	// patient is our own PostgreSQL when it is slow or away: an ordinary activity, whose attempts add no events to the history.
+	// It has no other limit: trouble of ours delays an order and never fails it.
+	patient = workflow.ActivityOptions{
+		StartToCloseTimeout: 30 * time.Second,
+		RetryPolicy:         backOff(time.Second, time.Minute),
 	}
 )
 
@@ -94,24 +103,40 @@ func ask[Out any](ctx workflow.Context, opts workflow.ActivityOptions, summary s
 	return out, err
 }
 
-// callLocal runs an activity that touches only our own database.
-func callLocal[In, Out any](ctx workflow.Context, opts workflow.LocalActivityOptions, summary string, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
+// callDatabase runs an activity that touches only our own database, until the database has answered. Only a refusal that no
+// retry can change, or a cancel, ends it with an error.
+func callDatabase[In, Out any](ctx workflow.Context, summary string, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
+	opts := database
 	opts.Summary = summary
 	err = workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, opts), activity, in).Get(ctx, &out)
-	return out, err
+	if err == nil || isFinal(err) {
+		return out, err
+	}
+	return call(ctx, patient, summary, activity, in)
 }
 
-// askLocal is callLocal for an activity without an input.
+// tellDatabase is callDatabase for an activity without an answer.
+func tellDatabase[In any](ctx workflow.Context, summary string, activity func(context.Context, In) error, in In) error {
+	local, ordinary := database, patient
+	local.Summary, ordinary.Summary = summary, summary
+	err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, local), activity, in).Get(ctx, nil)
+	if err == nil || isFinal(err) {
+		return err
+	}
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, ordinary), activity, in).Get(ctx, nil)
+}
+
+// isFinal reports whether an activity's error is its answer: a cancel, or a refusal that is not to be repeated.
+func isFinal(err error) bool {
+	var app *temporal.ApplicationError
+	return temporal.IsCanceledError(err) || errors.As(err, &app) && app.NonRetryable()
+}
+
+// askLocal runs a local activity without an input, within the given limits.
 func askLocal[Out any](ctx workflow.Context, opts workflow.LocalActivityOptions, summary string, activity func(context.Context) (Out, error)) (out Out, err error) {
 	opts.Summary = summary
 	err = workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, opts), activity).Get(ctx, &out)
 	return out, err
-}
-
-// tellLocal is callLocal for an activity without an answer.
-func tellLocal[In any](ctx workflow.Context, opts workflow.LocalActivityOptions, summary string, activity func(context.Context, In) error, in In) error {
-	opts.Summary = summary
-	return workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, opts), activity, in).Get(ctx, nil)
 }
 
 // inParallel runs the steps side by side. When one fails the others are cancelled, and it returns only after every one

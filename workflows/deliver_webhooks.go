@@ -30,7 +30,7 @@ func DeliverWebhooks(ctx workflow.Context, key provision.WebhookKey) error {
 	for {
 		for wake.ReceiveAsync(nil) {
 		}
-		next, err := callLocal(ctx, database, "Find what to send", acts.NextDelivery, key)
+		next, err := callDatabase(ctx, "Find what to send", acts.NextDelivery, key)
 		switch {
 		case err != nil:
 			return err

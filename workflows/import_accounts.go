@@ -22,7 +22,7 @@ func ImportAccounts(ctx workflow.Context, key provision.ImportKey) (activities.I
 	_, _ = workflow.GetSignalChannel(ctx, SignalImportKept).ReceiveWithTimeout(ctx, importKeptWithin, nil)
 	var progress activities.ImportProgress
 	for {
-		next, err := callLocal(ctx, database, "Import rows", acts.ImportRows, key)
+		next, err := callDatabase(ctx, "Import rows", acts.ImportRows, key)
 		if temporal.IsCanceledError(err) {
 			return progress, giveUp(ctx, key, err)
 		}
@@ -52,7 +52,7 @@ func ImportDetails(p activities.ImportProgress) string {
 // giveUp ends an import that somebody cancelled. It returns the cancel.
 func giveUp(ctx workflow.Context, key provision.ImportKey, cancelled error) error {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	if err := tellLocal(ctx, database, "Give the import up", acts.FailImport, activities.GivenUp{Import: key, Reason: "it was cancelled; what was added until then stays"}); err != nil {
+	if err := tellDatabase(ctx, "Give the import up", acts.FailImport, activities.GivenUp{Import: key, Reason: "it was cancelled; what was added until then stays"}); err != nil {
 		return err
 	}
 	return cancelled

@@ -19,13 +19,20 @@ type orderRun struct {
 	earlier   []provision.Request // the order's request before each correction
 	nonce     string
 	settings  provision.PoolSettings
-	account   *provision.Account // the one that the order holds
+	opened    bool  // the order's row is known, or that there can be none
+	account   *held // the account that the order holds
 	showing   workflow.Mutex
 	questions []*question // what somebody must answer before the work goes on
 	stopWork  workflow.CancelFunc
 	stopped   *stop // somebody stopped the work; nil: nobody did
 	leaving   bool  // the account is being undone or given back
 	final     bool  // the order completes or ends: too late for everything
+}
+
+// held is an account in the hands of the order.
+type held struct {
+	provision.Account
+	touched bool // an earlier run of this order's workflow has begun to write to it
 }
 
 // stop is why somebody stopped the work on an account.
@@ -53,7 +60,7 @@ type question struct {
 }
 
 func (r *orderRun) assignment() activities.Assignment {
-	return activities.Assignment{Order: r.order.OrderKey, Nonce: r.nonce, Request: r.order.Request, Settings: r.settings, Account: *r.account}
+	return activities.Assignment{Order: r.order.OrderKey, Nonce: r.nonce, Request: r.order.Request, Settings: r.settings, Account: r.account.Account}
 }
 
 func (r *orderRun) restore(journal provision.Journal) activities.Restore {
@@ -65,6 +72,51 @@ func (r *orderRun) reportSummary() string {
 		return "Link existing cost report"
 	}
 	return "Create cost report"
+}
+
+// endedBefore says that the order has ended, whatever this run was about to do: an earlier or a later run did the work.
+type endedBefore struct{ status provision.OrderStatus }
+
+// Error names the state.
+func (e *endedBefore) Error() string { return "the order is " + string(e.status.State) + " already" }
+
+func hasEnded(err error) bool {
+	_, ended := errors.AsType[*endedBefore](err)
+	return ended
+}
+
+// outcome is what the run ends with: what the run that ended the order ended with.
+func (e *endedBefore) outcome() (provision.Result, error) {
+	switch {
+	case e.status.State == provision.Completed && e.status.Result != nil:
+		return *e.status.Result, nil
+	case e.status.State == provision.Cancelled:
+		return provision.Result{}, temporal.NewCanceledError()
+	case e.status.Failure != nil:
+		return provision.Result{}, failed(*e.status.Failure)
+	}
+	return provision.Result{}, failed(provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: e.Error()})
+}
+
+// errAccountGone says that the order does not hold the account any more; its row names another account, or none.
+var errAccountGone = errors.New("the order does not hold the account any more")
+
+// overtaken is what becomes of a run that the database has refused, because the order's row is ahead of the run: it was
+// stopped, or another run worked on it. The account is the one that this run works in; empty: none.
+func (r *orderRun) overtaken(ctx workflow.Context, accountID string) error {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	now, err := callDatabase(ctx, "Read order", acts.OrderStatus, r.order.OrderKey)
+	switch {
+	case err != nil:
+		return err
+	case now.State.Ended():
+		return &endedBefore{now}
+	case now.AccountID != accountID:
+		return errAccountGone
+	case now.State == provision.Compensating && now.Failure != nil:
+		return &stop{*now.Failure}
+	}
+	return &stop{provision.Failure{Code: provision.CodeSwappedByOperator, Reason: "an earlier run of the workflow had begun to give the account back"}}
 }
 
 // causeOf is why the work on the account really ended. Whoever stopped it says so, but an account that turned out to be
@@ -113,8 +165,7 @@ func (r *orderRun) ask(ctx workflow.Context, failure provision.Failure) error {
 	patience, inTime := r.settings.ActionDeadline, false
 	err := r.showQuestion(ctx)
 	if err == nil {
-		inTime, err = workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{Timeout: patience, TimerOptions: workflow.TimerOptions{Summary: "Deadline for " + string(failure.Code)}},
-			func() bool { return q.answered })
+		inTime, err = r.awaitAnswer(ctx, q, patience)
 	}
 	r.questions = slices.DeleteFunc(r.questions, func(other *question) bool { return other == q })
 	switch {
@@ -126,6 +177,29 @@ func (r *orderRun) ask(ctx workflow.Context, failure provision.Failure) error {
 	return r.showQuestion(ctx)
 }
 
+// awaitAnswer returns true when the question was answered in time. The signal with which the reconciler wakes an order makes
+// the run read the order's row: it may have been stopped by a worker that died before this run heard of it.
+func (r *orderRun) awaitAnswer(ctx workflow.Context, q *question, patience time.Duration) (inTime bool, err error) {
+	ctx, stopTimer := workflow.WithCancel(ctx)
+	defer stopTimer() // an answered question leaves no timer behind
+	timer := workflow.NewTimerWithOptions(ctx, patience, workflow.TimerOptions{Summary: "Deadline for " + string(q.failure.Code)})
+	woken := workflow.GetSignalChannel(ctx, SignalStock)
+	for !q.answered {
+		if err := workflow.Await(ctx, func() bool { return q.answered || timer.IsReady() || woken.Len() > 0 }); err != nil {
+			return false, err
+		}
+		if timer.IsReady() {
+			return q.answered, nil
+		}
+		for woken.ReceiveAsync(nil) {
+			if err := r.catchUp(ctx); err != nil {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
 // showQuestion makes the order's state say what is asked for now, or that the work goes on. One at a time: the last one
 // knows best.
 func (r *orderRun) showQuestion(ctx workflow.Context) error {
@@ -135,7 +209,7 @@ func (r *orderRun) showQuestion(ctx workflow.Context) error {
 	defer r.showing.Unlock()
 	if len(r.questions) == 0 {
 		announce(ctx, provision.Provisioning, "", "Provisioning account `"+r.account.ID+"`.")
-		return tellLocal(ctx, database, "Resume", acts.Resume, r.order.OrderKey)
+		return tellDatabase(ctx, "Resume", acts.Resume, r.order.OrderKey)
 	}
 	failure := r.questions[0].failure
 	field := ""
@@ -143,7 +217,7 @@ func (r *orderRun) showQuestion(ctx workflow.Context) error {
 		field = "\n\n**Field** `" + failure.Field + "`, ordered: `" + failure.Value + "`"
 	}
 	announce(ctx, provision.ActionRequired, failure.Code, "**Action required** at step `"+string(failure.Step)+"`: "+failure.Reason+field)
-	return tellLocal(ctx, database, "Require action", acts.RequireAction, activities.OrderFailed{Order: r.order.OrderKey, Failure: failure})
+	return tellDatabase(ctx, "Require action", acts.RequireAction, activities.OrderFailed{Order: r.order.OrderKey, Failure: failure})
 }
 
 func nobodyAnswered(failure provision.Failure, patience time.Duration) error {

@@ -25,6 +25,7 @@ type simOrder struct {
 	result    *provision.Result
 	leftovers []string
 	notes     []string
+	actions   map[string]bool // by the id of the update
 }
 
 // transitions of a table in the migration, as "from>to".
@@ -79,6 +80,9 @@ func (w *simWorld) agree() {
 	case provision.Provisioning, provision.ActionRequired, provision.Compensating:
 		want = []provision.AccountStatus{provision.AccountProvisioning}
 	}
+	if state == provision.Compensating && len(statuses) == 0 {
+		return // it was stopped while its account was being rejected
+	}
 	if !slices.Equal(want, statuses) {
 		w.violate("the order is %s and its accounts are %v", state, statuses)
 	}
@@ -130,12 +134,26 @@ func (w *simWorld) oldestReady() *simAccount {
 func (s simStore) OpenOrder(ctx context.Context, order provision.Order) (opened provision.Opened, err error) {
 	err = s.w.tx(ctx, func() error {
 		if s.w.order == nil {
-			s.w.order = &simOrder{state: provision.Accepted, request: order.Request}
+			s.w.order = &simOrder{state: provision.Accepted, request: order.Request, actions: map[string]bool{}}
 		}
-		opened = provision.Opened{Nonce: simNonce, Settings: s.w.settings, Request: s.w.order.request, OrderStatus: provision.OrderStatus{State: s.w.order.state}}
+		opened = provision.Opened{Nonce: simNonce, Settings: s.w.settings, Request: s.w.order.request, OrderStatus: s.w.status()}
 		return nil
 	})
 	return opened, err
+}
+
+// status is the row as OrderStatus reads it.
+func (w *simWorld) status() provision.OrderStatus {
+	status := provision.OrderStatus{State: w.order.state, Failure: w.order.failure, Result: w.order.result}
+	if a := w.held(); a != nil {
+		status.AccountID = a.row.ID
+	}
+	return status
+}
+
+func (s simStore) OrderStatus(ctx context.Context, _ provision.OrderKey) (status provision.OrderStatus, err error) {
+	err = s.w.tx(ctx, func() error { status = s.w.status(); return nil })
+	return status, err
 }
 
 func (s simStore) ClaimAccount(ctx context.Context, _ provision.OrderKey) (claim provision.Claim, err error) {
@@ -145,7 +163,9 @@ func (s simStore) ClaimAccount(ctx context.Context, _ provision.OrderKey) (claim
 			s.w.setOrder(provision.WaitingForAccount)
 		case provision.WaitingForAccount, provision.Provisioning, provision.ActionRequired:
 		default:
-			return s.notInProgress("claims no account any more")
+			if s.w.order.state != provision.Compensating || s.w.held() == nil {
+				return s.notInProgress("claims no account any more")
+			}
 		}
 		if s.w.bug == bugClaimsTwice && s.w.order.state == provision.Provisioning {
 			if next := s.w.oldestReady(); next != nil {
@@ -171,10 +191,11 @@ func (s simStore) RejectAccount(ctx context.Context, _ provision.OrderKey, accou
 	return nil, s.w.tx(ctx, func() error {
 		if a := s.w.account(accountID); a.row.Status == provision.AccountProvisioning {
 			s.w.setAccount(a, provision.AccountInvalid, why.Error())
-			s.w.setOrder(provision.WaitingForAccount)
-			s.w.order.failure = nil
 			s.w.rejected++
-			s.w.match()
+			if s.w.order.state != provision.Compensating {
+				s.w.setOrder(provision.WaitingForAccount)
+				s.w.order.failure = nil
+			}
 		}
 		return nil
 	})
@@ -206,6 +227,26 @@ func (s simStore) Correct(ctx context.Context, _ provision.OrderKey, corrected p
 
 func (s simStore) NoteAction(ctx context.Context, _ provision.OrderKey, _ string, _ provision.Action) error {
 	return s.w.tx(ctx, func() error { return nil })
+}
+
+func (s simStore) StopOrder(ctx context.Context, _ provision.OrderKey, _ string, why provision.Failure, by provision.Action) error {
+	return s.w.tx(ctx, func() error {
+		switch state := s.w.order.state; {
+		case s.w.order.actions[by.ID]:
+			return nil
+		case state == provision.Compensating || state.Ended():
+			return &provision.Failure{Code: provision.CodeTooLate, Reason: "the order is " + string(state)}
+		case s.w.held() != nil:
+			s.beginUndo(why)
+		case why.Code == provision.CodeCancelled:
+			s.w.setOrder(provision.Cancelled)
+		default:
+			s.w.setOrder(provision.Failed)
+		}
+		s.w.order.failure = &why
+		s.w.order.actions[by.ID] = true
+		return nil
+	})
 }
 
 func (s simStore) BeginUndo(ctx context.Context, _ provision.OrderKey, why provision.Failure) error {

@@ -79,6 +79,7 @@ type simWorld struct {
 	refused     map[provision.Code]bool
 	struck      map[string]bool // activities that refused for good
 	accepted    map[string]int  // updates
+	done        map[string]int  // updates that were answered without an error
 	answered    map[string]int
 	rejections  []int // events whose update was refused
 	cancelHeard bool  // the workflow heard of its cancel in time
@@ -99,7 +100,7 @@ func (w *simWorld) account(id string) *simAccount {
 // simulate runs one order to its end.
 func simulate(plan *simPlan, bug simBug, without map[int]bool) *simWorld {
 	w := &simWorld{plan: plan, bug: bug, without: without, aliasTaken: map[string]bool{}, seen: map[string]int{}, refused: map[provision.Code]bool{},
-		struck: map[string]bool{}, accepted: map[string]int{}, answered: map[string]int{}}
+		struck: map[string]bool{}, accepted: map[string]int{}, done: map[string]int{}, answered: map[string]int{}}
 	w.acts = simActs{&activities.Activities{Store: simStore{w: w}}, w}
 	w.settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING", "SECURITY"}, Park: plan.Park,
 		WaitDeadline: 2 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}
@@ -137,8 +138,8 @@ func (w *simWorld) check() {
 		return
 	}
 	for _, stop := range []string{workflows.UpdateCancel, workflows.UpdateFail} {
-		if w.accepted[stop] > 0 && w.order.state == provision.Completed {
-			w.violate("%s was accepted, but the order completed", stop)
+		if w.done[stop] > 0 && w.order.state == provision.Completed {
+			w.violate("%s was done, but the order completed", stop)
 		}
 	}
 	if w.cancelHeard && w.order.state == provision.Completed {
@@ -172,9 +173,9 @@ func (w *simWorld) checkReason(code provision.Code) {
 	given := w.refused[code]
 	switch code {
 	case provision.CodeCancelled:
-		given = w.accepted[workflows.UpdateCancel] > 0 || w.cancelHeard
+		given = w.done[workflows.UpdateCancel] > 0 || w.cancelHeard
 	case provision.CodeFailedByOperator:
-		given = w.accepted[workflows.UpdateFail] > 0
+		given = w.done[workflows.UpdateFail] > 0
 	case provision.CodeAccountsExhausted:
 		given = w.rejected == 5
 	case provision.CodeActionDeadline:

@@ -3,7 +3,9 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -20,6 +22,9 @@ const maxAccounts = 5
 
 // ProvisionOrder turns an account of the pool into the customer's. Either the order completes, or the account is put back
 // as it was, and what could not be put back is listed.
+//
+// The order's row in the database is the truth. A run that is older than the row (it was reset, or comes from a backup)
+// changes nothing that the row forbids, and ends as the order ended.
 func ProvisionOrder(ctx workflow.Context, order provision.Order) (provision.Result, error) {
 	r := &orderRun{ordered: order, order: order, showing: workflow.NewMutex(ctx)}
 	if err := r.listen(ctx); err != nil {
@@ -32,41 +37,49 @@ func ProvisionOrder(ctx workflow.Context, order provision.Order) (provision.Resu
 
 func (r *orderRun) provision(ctx workflow.Context) (provision.Result, error) {
 	always, _ := workflow.NewDisconnectedContext(ctx) // an order that was acknowledged has a row, even if it is cancelled at once
-	opened, err := callLocal(always, database, "Open order", acts.OpenOrder, r.ordered)
+	opened, err := callDatabase(always, "Open order", acts.OpenOrder, r.ordered)
+	r.opened = true
 	if err != nil {
 		return provision.Result{}, err
 	}
 	if opened.State.Ended() {
-		return provision.Result{}, alreadyEnded(r.order)
+		return (&endedBefore{opened.OrderStatus}).outcome()
 	}
 	r.nonce, r.settings, r.order.Request = opened.Nonce, opened.Settings, opened.Request
-	for unusable := 1; ; unusable++ {
+	for unusable := 0; ; {
 		working, stop := workflow.WithCancel(ctx) // what operators stop: the wait for an account, or the work in it
 		r.stopWork, r.leaving = stop, false
 		if r.stopped != nil { // before there was anything to stop
-			return provision.Result{}, r.close(ctx, "", ending{cause: r.stopped})
+			return r.close(ctx, "", ending{cause: r.stopped})
 		}
 		account, err := r.claimAccount(working)
 		if workflow.IsContinueAsNewError(err) {
 			return provision.Result{}, err
 		}
 		if err != nil {
-			return provision.Result{}, r.close(ctx, "", ending{cause: r.causeOf(err)})
+			cause := r.causeOf(err)
+			if failureOf(cause).Code == provision.CodeOrderNotInProgress {
+				cause = r.overtaken(ctx, "")
+			}
+			return r.close(ctx, "", ending{cause: cause})
 		}
 		r.account = account
 
 		result, ended := r.provisionAccount(working)
-		if ended.cause == nil {
+		switch {
+		case ended.cause == nil:
 			return result, nil
-		}
-		if failureOf(ended.cause).Code.Kind() != provision.KindAccount {
-			return provision.Result{}, r.close(ctx, account.ID, ended)
+		case errors.Is(ended.cause, errAccountGone): // nothing of it is ours to undo
+			r.account = nil
+			continue
+		case failureOf(ended.cause).Code.Kind() != provision.KindAccount:
+			return r.close(ctx, account.ID, ended)
 		}
 		if err := r.rejectAccount(ctx, ended); err != nil {
 			return provision.Result{}, err
 		}
-		if unusable == maxAccounts {
-			return provision.Result{}, r.close(ctx, "", ending{cause: accountsExhausted(ended.cause)})
+		if unusable++; unusable == maxAccounts {
+			return r.close(ctx, "", ending{cause: accountsExhausted(ended.cause)})
 		}
 	}
 }
@@ -82,41 +95,46 @@ type ending struct {
 // provisionAccount does the work in the account, or undoes it.
 func (r *orderRun) provisionAccount(ctx workflow.Context) (result provision.Result, ended ending) {
 	var inspected activities.Inspection
+	work := &saga{}
 	err := r.settle(ctx, func(ctx workflow.Context) (err error) {
 		inspected, err = call(ctx, inventory, "Inspect account "+r.account.ID, acts.Inspect, r.assignment())
 		return err
 	})
-	if err != nil {
-		return result, ending{cause: r.causeOf(err)} // nothing was changed
+	if err == nil {
+		if result, err = r.setUp(ctx, inspected, work); err == nil {
+			return result, ending{}
+		}
 	}
-	work := &saga{}
-	if result, err = r.setUp(ctx, inspected, work); err == nil {
-		return result, ending{}
+	cause := r.causeOf(err)
+	if failureOf(cause).Code == provision.CodeOrderNotInProgress {
+		cause = r.overtaken(ctx, r.account.ID)
 	}
-	return result, r.undo(ctx, inspected.Journal, work, r.causeOf(err))
+	switch {
+	case hasEnded(cause), errors.Is(cause, errAccountGone):
+		return result, ending{cause: cause}
+	case len(work.undos) == 0 && !r.account.touched:
+		return result, ending{cause: cause} // nothing was changed
+	case len(work.undos) == 0: // by an earlier run, which knew more than this one
+		undos := r.undosIn(inspected.Journal, &made{})
+		work.add(undos.report, undos.user, undos.signIn)
+	}
+	return result, r.undo(ctx, inspected.Journal, work, cause)
 }
 
 // setUp makes the account the customer's.
 func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, work *saga) (result provision.Result, err error) {
-	var user provision.User
-	var report provision.Report
+	var made made
+	undos := r.undosIn(inspected.Journal, &made)
 	restore := func() activities.Restore { return r.restore(inspected.Journal) }
 
-	work.add("cost report", func(ctx workflow.Context) (activities.Undone, error) {
-		return call(ctx, cleanup, "Remove cost report", acts.RemoveReport, activities.ReportUndo{Assignment: r.assignment(), Report: report})
-	})
-	work.add("account alias", func(ctx workflow.Context) (activities.Undone, error) {
-		return call(ctx, cleanup, "Restore account alias", acts.RestoreAlias, restore())
-	})
-	work.add("contacts", func(ctx workflow.Context) (activities.Undone, error) {
-		return call(ctx, cleanup, "Restore contacts", acts.RestoreContacts, restore())
-	})
-	work.add("IAM user", func(ctx workflow.Context) (activities.Undone, error) {
-		return call(ctx, cleanup, "Remove IAM user", acts.RemoveUser, activities.UserUndo{Assignment: r.assignment(), UserID: user.ID})
-	})
+	work.add(undos.report)
+	if !r.account.touched { // else the journal shows what an earlier run has written
+		work.add(undos.alias, undos.contacts)
+	}
+	work.add(undos.user)
 	err = inParallel(ctx,
 		r.settled(func(ctx workflow.Context) (err error) {
-			user, err = call(ctx, cloud, "Create IAM user", acts.CreateUser, r.assignment())
+			made.user, err = call(ctx, cloud, "Create IAM user", acts.CreateUser, r.assignment())
 			return err
 		}),
 		r.settled(func(ctx workflow.Context) error {
@@ -128,7 +146,7 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 			return err
 		}),
 		r.settled(func(ctx workflow.Context) (err error) {
-			report, err = call(ctx, cloud, r.reportSummary(), acts.SetUpReport, activities.SetUpReport{Assignment: r.assignment(), Existing: inspected.ExistingReport})
+			made.report, err = call(ctx, cloud, r.reportSummary(), acts.SetUpReport, activities.SetUpReport{Assignment: r.assignment(), Existing: inspected.ExistingReport})
 			return err
 		}),
 	)
@@ -136,11 +154,9 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 		return result, err
 	}
 
-	work.add("sign-in", func(ctx workflow.Context) (activities.Undone, error) {
-		return call(ctx, cleanup, "Withdraw sign-in", acts.DisableSignIn, activities.UserUndo{Assignment: r.assignment(), UserID: user.ID})
-	})
+	work.add(undos.signIn)
 	if err = r.settle(ctx, func(ctx workflow.Context) error {
-		_, err := call(ctx, cloud, "Enable sign-in", acts.EnableSignIn, activities.SignIn{Assignment: r.assignment(), User: user})
+		_, err := call(ctx, cloud, "Enable sign-in", acts.EnableSignIn, activities.SignIn{Assignment: r.assignment(), User: made.user})
 		return err
 	}); err != nil {
 		return result, err
@@ -151,12 +167,45 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 	}
 	r.final = true
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	result = resultOf(r.assignment(), report, workflow.Now(ctx))
-	err = tellLocal(ctx, database, "Allocate account "+r.account.ID, acts.Allocate, activities.Allocation{Order: r.order.OrderKey, AccountID: r.account.ID, Result: result})
+	result = resultOf(r.assignment(), made.report, workflow.Now(ctx))
+	err = tellDatabase(ctx, "Allocate account "+r.account.ID, acts.Allocate, activities.Allocation{Order: r.order.OrderKey, AccountID: r.account.ID, Result: result})
 	if err == nil {
 		announce(ctx, provision.Completed, "", "Account `"+r.account.ID+"` is the customer's.")
 	}
 	return result, err
+}
+
+// made is what the steps are known to have made so far.
+type made struct {
+	user   provision.User
+	report provision.Report
+}
+
+// undos take back the steps of one account.
+type undos struct{ report, alias, contacts, user, signIn undo }
+
+func (r *orderRun) undosIn(journal provision.Journal, made *made) undos {
+	restore := func() activities.Restore { return r.restore(journal) }
+	userUndo := func() activities.UserUndo {
+		return activities.UserUndo{Assignment: r.assignment(), UserID: made.user.ID}
+	}
+	return undos{
+		report: undo{"cost report", func(ctx workflow.Context) (activities.Undone, error) {
+			return call(ctx, cleanup, "Remove cost report", acts.RemoveReport, activities.ReportUndo{Assignment: r.assignment(), Report: made.report})
+		}},
+		alias: undo{"account alias", func(ctx workflow.Context) (activities.Undone, error) {
+			return call(ctx, cleanup, "Restore account alias", acts.RestoreAlias, restore())
+		}},
+		contacts: undo{"contacts", func(ctx workflow.Context) (activities.Undone, error) {
+			return call(ctx, cleanup, "Restore contacts", acts.RestoreContacts, restore())
+		}},
+		user: undo{"IAM user", func(ctx workflow.Context) (activities.Undone, error) {
+			return call(ctx, cleanup, "Remove IAM user", acts.RemoveUser, userUndo())
+		}},
+		signIn: undo{"sign-in", func(ctx workflow.Context) (activities.Undone, error) {
+			return call(ctx, cleanup, "Withdraw sign-in", acts.DisableSignIn, userUndo())
+		}},
+	}
 }
 
 // undo takes back what was done, on a context that a cancel does not reach, and compares the account with the journal.
@@ -166,15 +215,23 @@ func (r *orderRun) undo(ctx workflow.Context, journal provision.Journal, work *s
 	r.leaving, r.final = true, failure.Code.Kind() != provision.KindAccount
 	announce(ctx, provision.Compensating, failure.Code, "Undoing everything in account `"+r.account.ID+"`, because: "+failure.Reason)
 	if failure.Code.Kind() != provision.KindAccount {
-		if err := tellLocal(ctx, database, "Begin undo", acts.BeginUndo, activities.OrderFailed{Order: r.order.OrderKey, Failure: failure}); err != nil {
+		if err := tellDatabase(ctx, "Begin undo", acts.BeginUndo, activities.OrderFailed{Order: r.order.OrderKey, Failure: failure}); err != nil {
 			workflow.GetLogger(ctx).Error("the order could not be set to compensating; closing it will", "code", failureOf(err).Code)
 		}
 	}
 	notes, problems := work.unwind(ctx)
 	verified, err := call(ctx, cleanup, "Verify account "+r.account.ID, acts.VerifyRestored, r.restore(journal))
+	if failureOf(err).Code == provision.CodeOrderNotInProgress { // a later run has given the account back
+		if now := r.overtaken(ctx, r.account.ID); hasEnded(now) || errors.Is(now, errAccountGone) {
+			return ending{cause: now}
+		}
+	}
 	ended := ending{cause: cause, leftovers: verified.Leftovers, notes: notes}
 	if err != nil {
 		ended.leftovers = append(problems, "the account could not be verified: "+failureOf(err).Reason) //nolint:gocritic // what went wrong is all that is known
+	}
+	if r.account.touched {
+		ended.leftovers = append(ended.leftovers, "an earlier run of the workflow worked in the account, and what the account's alias and contacts were before that is not known: compare them by hand")
 	}
 	return ended
 }
@@ -187,16 +244,19 @@ func (r *orderRun) rejectAccount(ctx workflow.Context, ended ending) error {
 	for _, leftover := range ended.leftovers {
 		failure.Reason += "; left: " + leftover
 	}
-	woken, err := callLocal(ctx, database, "Reject account "+r.account.ID, acts.RejectAccount,
+	woken, err := callDatabase(ctx, "Reject account "+r.account.ID, acts.RejectAccount,
 		activities.RejectedAccount{Order: r.order.OrderKey, AccountID: r.account.ID, Failure: failure})
 	r.account = nil
 	wake(ctx, woken.Orders)
 	return err
 }
 
-// close ends an order that did not complete and releases its account. It returns the error that the workflow ends with:
-// bare, or Temporal would lose its type.
-func (r *orderRun) close(ctx workflow.Context, accountID string, ended ending) error {
+// close ends an order that did not complete and releases its account. It returns what the workflow ends with: a bare error,
+// or Temporal would lose its type. A run of an order that has ended already closes nothing and ends as the order ended.
+func (r *orderRun) close(ctx workflow.Context, accountID string, ended ending) (provision.Result, error) {
+	if before, ok := errors.AsType[*endedBefore](ended.cause); ok {
+		return before.outcome()
+	}
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	r.final = true
 	failure := failureOf(ended.cause)
@@ -205,13 +265,13 @@ func (r *orderRun) close(ctx workflow.Context, accountID string, ended ending) e
 	if failure.Code == provision.CodeCancelled {
 		closing.State = provision.Cancelled
 	}
-	woken, err := callLocal(ctx, database, "Close order", acts.CloseOrder, closing)
+	woken, err := callDatabase(ctx, "Close order", acts.CloseOrder, closing)
 	if err != nil {
-		return err
+		return provision.Result{}, err
 	}
 	announce(ctx, closing.State, failure.Code, failure.Reason)
 	wake(ctx, woken.Orders)
-	return bare(ended.cause)
+	return provision.Result{}, bare(ended.cause)
 }
 
 // How often an order that waits looks for itself. The signal of new stock comes at once; this is for a lost signal.
@@ -220,29 +280,29 @@ const (
 	longestLook = 15 * time.Minute
 )
 
-// claimAccount returns the order's account, waiting for stock as long as the pool allows (0 = for ever).
-func (r *orderRun) claimAccount(ctx workflow.Context) (*provision.Account, error) {
+// claimAccount returns the order's account, waiting for stock as long as the pool allows (0 = without a limit).
+func (r *orderRun) claimAccount(ctx workflow.Context) (*held, error) {
 	patience := r.settings.WaitDeadline
 	stock := workflow.GetSignalChannel(ctx, SignalStock)
 	for look := firstLook; ; look = min(2*look, longestLook) {
 		for stock.ReceiveAsync(nil) {
 		}
-		claim, err := callLocal(ctx, database, "Claim account", acts.ClaimAccount, r.order.OrderKey)
+		claim, err := callDatabase(ctx, "Claim account", acts.ClaimAccount, r.order.OrderKey)
 		if err != nil {
 			return nil, err
 		}
 		wake(ctx, claim.Woken)
 		if claim.Account != nil {
 			announceAccount(ctx, *claim.Account)
-			return claim.Account, nil
+			return &held{*claim.Account, claim.Touched}, nil
 		}
 		if look == firstLook {
 			announce(ctx, provision.WaitingForAccount, provision.CodeNoAccountReady,
 				fmt.Sprintf("Waiting for an account of pool %#q. The order goes on when stock arrives.", r.order.Pool().String()))
 		}
-		left := look
+		left := look + r.jitter(look)
 		if patience > 0 {
-			left = min(look, r.order.AcceptedAt.Add(patience).Sub(workflow.Now(ctx)))
+			left = min(left, r.order.AcceptedAt.Add(patience).Sub(workflow.Now(ctx)))
 			if left <= 0 {
 				return nil, waitedTooLong(patience)
 			}
@@ -254,6 +314,14 @@ func (r *orderRun) claimAccount(ctx workflow.Context) (*provision.Account, error
 			return nil, err
 		}
 	}
+}
+
+// jitter spreads the looks of the orders that began to wait together: up to a quarter of the wait, and always the same for
+// the same order and wait, as a replay needs it.
+func (r *orderRun) jitter(wait time.Duration) time.Duration {
+	hash := fnv.New32a()
+	fmt.Fprint(hash, r.order.OrderKey, wait)
+	return time.Duration(uint64(hash.Sum32()) * uint64(wait/4) >> 32) //nolint:gosec // less than wait/4
 }
 
 // waitOrSignal returns after the time, or when a signal came, or with the error of a cancel. The summary is what the Web UI shows.

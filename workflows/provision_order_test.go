@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,6 +41,9 @@ type world struct {
 	asked    []provision.Failure  // what RequireAction said
 	actions  []activities.ActionTaken
 	restores []activities.Restore
+	opened   provision.OrderStatus // what OpenOrder finds
+	status   provision.OrderStatus // what OrderStatus reads
+	touched  bool                  // an earlier run has worked in the account
 }
 
 func (w *world) did(name string) error {
@@ -58,7 +62,7 @@ func update(env *testsuite.TestWorkflowEnvironment, name string, in any, answere
 	if answered == nil {
 		answered = func(error) {}
 	}
-	env.UpdateWorkflow(name, "", &testsuite.TestUpdateCallback{OnReject: answered, OnAccept: func() {}, OnComplete: func(_ any, err error) { answered(err) }}, in)
+	env.UpdateWorkflow(name, rand.Text(), &testsuite.TestUpdateCallback{OnReject: answered, OnAccept: func() {}, OnComplete: func(_ any, err error) { answered(err) }}, in)
 }
 
 var operator = provision.Action{Actor: "operator", Reason: "asked by phone"}
@@ -90,7 +94,7 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	w := &world{stock: 1, fail: map[string]error{}, after: map[string]func(){}}
 
 	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.Opened, error) {
-		return provision.Opened{Nonce: "nonce", Request: theOrder.Request,
+		return provision.Opened{Nonce: "nonce", Request: theOrder.Request, OrderStatus: w.opened,
 			Settings: provision.PoolSettings{WaitDeadline: 24 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}}, w.did("OpenOrder")
 	})
 	env.OnActivity(a.ClaimAccount, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.Claim, error) {
@@ -101,7 +105,7 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 			return provision.Claim{}, nil
 		}
 		w.claimed++
-		return provision.Claim{Account: &provision.Account{ID: fmt.Sprintf("%012d", w.claimed), Model: provision.ModelECAM, RootAccess: true, RootEmail: "root@acme.test"}}, nil
+		return provision.Claim{Touched: w.touched, Account: &provision.Account{ID: fmt.Sprintf("%012d", w.claimed), Model: provision.ModelECAM, RootAccess: true, RootEmail: "root@acme.test"}}, nil
 	})
 	env.OnActivity(a.Inspect, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Assignment) (activities.Inspection, error) {
 		err := w.did("Inspect")
@@ -168,6 +172,16 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		w.actions = append(w.actions, in)
 		return w.did("NoteAction")
 	})
+	env.OnActivity(a.StopOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.StoppedOrder) error {
+		if w.result != nil {
+			return refused(provision.CodeTooLate)
+		}
+		w.actions = append(w.actions, activities.ActionTaken{Order: in.Order, Action: in.Action, By: in.By})
+		return w.did("StopOrder")
+	})
+	env.OnActivity(a.OrderStatus, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.OrderStatus, error) {
+		return w.status, w.did("OrderStatus")
+	})
 	env.OnActivity(a.RejectAccount, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RejectedAccount) (activities.Woken, error) {
 		w.rejected = append(w.rejected, in)
 		return activities.Woken{}, w.did("RejectAccount")
@@ -187,7 +201,7 @@ var (
 
 func (w *world) story() (story []string) {
 	for _, call := range w.calls {
-		if !slices.Contains(sideBySide, call) && call != "NoteAction" {
+		if !slices.Contains(sideBySide, call) && call != "NoteAction" && call != "StopOrder" {
 			story = append(story, call)
 		}
 	}
@@ -229,7 +243,7 @@ func TestEveryFailingStepIsUndoneExactly(t *testing.T) {
 		t.Run(step, func(t *testing.T) {
 			t.Parallel()
 			env, w := setup(t)
-			w.fail[step] = refused(provision.CodeOrderNotInProgress)
+			w.fail[step] = refused(provision.CodeAccountsExhausted)
 			if step != "Allocate" { // whose failure nobody is asked about: it is the end
 				w.fail[step] = refused(provision.CodeQuotaReached)
 				w.after["RequireAction"] = func() { update(env, workflows.UpdateFail, operator, nil) }
@@ -281,20 +295,20 @@ func TestATransientErrorIsRetriedAndNothingIsUndone(t *testing.T) {
 func TestUndosGoOnWhenOneFailsAndTheLeftoversAreNamed(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
-	w.fail["EnableSignIn"] = refused(provision.CodeOrderNotInProgress)
+	w.fail["EnableSignIn"] = refused(provision.CodeAccountsExhausted)
 	w.fail["RestoreAlias"] = refused(provision.CodeAliasTaken)
 	w.left = []string{"the account alias is not the earlier one"}
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Error(t, env.GetWorkflowError())
 	require.Contains(t, w.calls, "RemoveReport", "the undos after the failed one ran")
 	require.Equal(t, w.left, w.closing.Leftovers)
-	require.Equal(t, provision.CodeOrderNotInProgress, w.closing.Failure.Code, "the reason is the step's, not the undo's")
+	require.Equal(t, provision.CodeAccountsExhausted, w.closing.Failure.Code, "the reason is the step's, not the undo's")
 }
 
 func TestAnAccountThatCannotBeVerifiedIsNotClean(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
-	w.fail["EnableSignIn"] = refused(provision.CodeOrderNotInProgress)
+	w.fail["EnableSignIn"] = refused(provision.CodeAccountsExhausted)
 	w.fail["RemoveUser"] = refused(provision.CodePermissionMissing)
 	w.fail["VerifyRestored"] = refused(provision.CodePermissionMissing)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
@@ -435,10 +449,10 @@ func TestOrdersThatGotAnAccountAreWoken(t *testing.T) {
 			return nil
 		})
 	w.woken = []provision.OrderKey{{Provider: "acme", ID: "o-2"}, {Provider: "acme", ID: "o-3"}}
-	w.fail["CreateUser"] = refused(provision.CodeOrderNotInProgress)
+	w.fail["CreateUser"] = refused(provision.CodeAccountsExhausted)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Equal(t, []string{"order/acme/o-2", "order/acme/o-3"}, told)
 	var app *temporal.ApplicationError
 	require.ErrorAs(t, env.GetWorkflowError(), &app)
-	require.Equal(t, string(provision.CodeOrderNotInProgress), app.Type(), "an order that cannot be woken does not change how this one ends")
+	require.Equal(t, string(provision.CodeAccountsExhausted), app.Type(), "an order that cannot be woken does not change how this one ends")
 }

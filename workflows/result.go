@@ -59,8 +59,3 @@ func accountsExhausted(last error) error {
 	return failed(provision.Failure{Code: provision.CodeAccountsExhausted, Step: provision.StepInspect, AWSCode: f.AWSCode,
 		Reason: fmt.Sprintf("%d accounts of the pool in a row were unusable; the last one: %s", maxAccounts, f.Reason)})
 }
-
-func alreadyEnded(order provision.Order) error {
-	return failed(provision.Failure{Code: provision.CodeOrderNotInProgress, Field: "id",
-		Reason: "order " + order.ID + " has ended in an earlier run; its row in the database is what counts"})
-}

@@ -17,9 +17,7 @@ type undo struct {
 	run  func(workflow.Context) (activities.Undone, error)
 }
 
-func (s *saga) add(name string, run func(workflow.Context) (activities.Undone, error)) {
-	s.undos = append(s.undos, undo{name, run})
-}
+func (s *saga) add(undos ...undo) { s.undos = append(s.undos, undos...) }
 
 // unwind runs the undos, newest first, all of them, whatever fails. The context must be one that a cancel does not reach.
 // It returns what was left alone on purpose, and what could not be undone.

@@ -25,22 +25,30 @@ func (r *orderRun) listen(ctx workflow.Context) error {
 	for _, verb := range []struct {
 		name, description string
 		check             func(provision.Action) error
-		do                func(workflow.Context, provision.Action)
+		act               func(workflow.Context, provision.Action) error
 	}{
 		{UpdateRetry, "Try again what the order waits for.", r.checkRetry, r.retry},
-		{UpdateCancel, "Undo everything and end the order as cancelled.", r.checkStop, r.stop(provision.CodeCancelled, "the order was cancelled")},
-		{UpdateFail, "Undo everything and end the order as failed.", r.checkStop, r.stop(provision.CodeFailedByOperator, "an operator ended the order")},
-		{UpdateSwap, "Undo everything, mark the account Invalid and go on with the next one.", r.checkSwap, r.stop(provision.CodeSwappedByOperator, "an operator swapped the account")},
+		{UpdateCancel, "Undo everything and end the order as cancelled.", r.checkStop, r.stop(UpdateCancel, provision.CodeCancelled, "the order was cancelled")},
+		{UpdateFail, "Undo everything and end the order as failed.", r.checkStop, r.stop(UpdateFail, provision.CodeFailedByOperator, "an operator ended the order")},
+		{UpdateSwap, "Undo everything, mark the account Invalid and go on with the next one.", r.checkSwap, r.swap},
 	} {
 		act := func(ctx workflow.Context, by provision.Action) error {
-			verb.do(ctx, by)
-			return tellLocal(ctx, database, "Note "+verb.name, acts.NoteAction, activities.ActionTaken{Order: r.order.OrderKey, Action: verb.name, By: by})
+			if err := r.awaitOpened(ctx); err != nil {
+				return err
+			}
+			by.ID = workflow.GetCurrentUpdateInfo(ctx).ID
+			return verb.act(ctx, by)
 		}
 		if err := workflow.SetUpdateHandlerWithOptions(ctx, verb.name, act, workflow.UpdateHandlerOptions{Validator: verb.check, Description: verb.description}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// awaitOpened returns when the order's row is there: what people do is written down with it.
+func (r *orderRun) awaitOpened(ctx workflow.Context) error {
+	return workflow.Await(ctx, func() bool { return r.opened })
 }
 
 // finishListening waits until every update that was accepted has its answer.
@@ -82,8 +90,9 @@ func (r *orderRun) checkCorrection(c Correction) error {
 func (r *orderRun) correct(ctx workflow.Context, c Correction) error {
 	r.earlier = append(r.earlier, r.order.Request)
 	r.order.Request = c.Fields.Apply(r.order.Request)
+	c.By.ID = workflow.GetCurrentUpdateInfo(ctx).ID
 	corrected := activities.Corrected{Order: r.order.OrderKey, Request: r.order.Request, By: c.By}
-	if err := tellLocal(ctx, database, "Correct order", acts.Correct, corrected); err != nil {
+	if err := tellDatabase(ctx, "Correct order", acts.Correct, corrected); err != nil {
 		return err
 	}
 	for _, q := range r.questions {
@@ -99,10 +108,19 @@ func (r *orderRun) checkRetry(provision.Action) error {
 	return nil
 }
 
-func (r *orderRun) retry(workflow.Context, provision.Action) {
+func (r *orderRun) retry(ctx workflow.Context, by provision.Action) error {
+	if err := r.note(ctx, UpdateRetry, by); err != nil {
+		return err
+	}
 	for _, q := range r.questions {
 		q.answered = true
 	}
+	return nil
+}
+
+// note writes down an action that changes no state by itself.
+func (r *orderRun) note(ctx workflow.Context, verb string, by provision.Action) error {
+	return tellDatabase(ctx, "Note "+verb, acts.NoteAction, activities.ActionTaken{Order: r.order.OrderKey, Action: verb, By: by})
 }
 
 func (r *orderRun) checkStop(provision.Action) error {
@@ -125,18 +143,64 @@ func (r *orderRun) checkSwap(by provision.Action) error {
 	return r.checkStop(by)
 }
 
-// stop ends the work on the account with a failure of that code; what then becomes of the order is the story's business.
-func (r *orderRun) stop(code provision.Code, what string) func(workflow.Context, provision.Action) {
-	return func(_ workflow.Context, by provision.Action) {
-		failure := provision.Failure{Code: code, Reason: what}
-		if by.Reason != "" {
-			failure.Reason += ": " + by.Reason
+// stop ends the order. The database decides, in the transaction that changes the order's state and writes down who did that
+// and why: an account that is being handed over at this moment is the customer's. The story then takes back what was done.
+func (r *orderRun) stop(verb string, code provision.Code, what string) func(workflow.Context, provision.Action) error {
+	return func(ctx workflow.Context, by provision.Action) error {
+		failure := stopFailure(code, what, by)
+		err := tellDatabase(ctx, "Stop order: "+verb, acts.StopOrder, activities.StoppedOrder{Order: r.order.OrderKey, Action: verb, Failure: failure, By: by})
+		switch {
+		case err == nil:
+			r.stopBecause(failure)
+		case failureOf(err).Code == provision.CodeTooLate:
+			if behind := r.catchUp(ctx); behind != nil {
+				return behind
+			}
 		}
-		r.stopped = &stop{failure}
-		if r.stopWork != nil {
-			r.stopWork()
-		}
+		return err
 	}
+}
+
+// swap gives the account back as Invalid; the story then goes on with the next one.
+func (r *orderRun) swap(ctx workflow.Context, by provision.Action) error {
+	if err := r.note(ctx, UpdateSwap, by); err != nil {
+		return err
+	}
+	if err := r.checkSwap(by); err != nil {
+		return err
+	}
+	r.stopBecause(stopFailure(provision.CodeSwappedByOperator, "an operator swapped the account", by))
+	return nil
+}
+
+func stopFailure(code provision.Code, what string, by provision.Action) provision.Failure {
+	if by.Reason != "" {
+		what += ": " + by.Reason
+	}
+	return provision.Failure{Code: code, Reason: what}
+}
+
+// stopBecause ends the work on the account.
+func (r *orderRun) stopBecause(failure provision.Failure) {
+	if r.stopped == nil {
+		r.stopped = &stop{failure}
+	}
+	if r.stopWork != nil {
+		r.stopWork()
+	}
+}
+
+// catchUp stops the work when the order's row says that the order is being undone and this run does not know it: the worker
+// that was told to stop died after it had written the row.
+func (r *orderRun) catchUp(ctx workflow.Context) error {
+	if r.leaving || r.final || r.stopped != nil {
+		return nil
+	}
+	now, err := callDatabase(ctx, "Read order", acts.OrderStatus, r.order.OrderKey)
+	if err == nil && now.State == provision.Compensating && now.Failure != nil {
+		r.stopBecause(*now.Failure)
+	}
+	return err
 }
 
 // refuse is the answer of a validator. Its reason may be shown to whoever asked.

@@ -128,6 +128,8 @@ func TestAnOperatorMendsAndRetries(t *testing.T) {
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.NoError(t, env.GetWorkflowError())
 	require.Len(t, w.actions, 1)
+	require.NotEmpty(t, w.actions[0].By.ID, "a repeat is known by the update")
+	w.actions[0].By.ID = ""
 	require.Equal(t, operator, w.actions[0].By)
 	require.Equal(t, workflows.UpdateRetry, w.actions[0].Action)
 }
@@ -248,7 +250,7 @@ func TestASwapOfAnAccountThatIsBeingUndoneIsRefused(t *testing.T) {
 func TestACancelOfAnOrderThatIsBeingUndoneIsRefused(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
-	w.fail["EnableSignIn"] = refused(provision.CodeOrderNotInProgress)
+	w.fail["EnableSignIn"] = refused(provision.CodeAccountsExhausted)
 	var refusal error
 	w.after["VerifyRestored"] = func() { update(env, workflows.UpdateCancel, operator, func(err error) { refusal = err }) }
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)

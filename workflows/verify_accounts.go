@@ -32,7 +32,7 @@ func VerifyAccounts(ctx workflow.Context) error {
 	for {
 		for more.ReceiveAsync(nil) {
 		}
-		due, err := callLocal(ctx, database, "List accounts that are due", acts.DueAccounts, verifyBatch)
+		due, err := callDatabase(ctx, "List accounts that are due", acts.DueAccounts, verifyBatch)
 		if err != nil {
 			return err
 		}
@@ -42,7 +42,7 @@ func VerifyAccounts(ctx workflow.Context) error {
 			}
 			return nil
 		}
-		woken, err := callLocal(ctx, database, "Judge accounts", acts.ApplyVerifications, verifyAll(ctx, due))
+		woken, err := callDatabase(ctx, "Judge accounts", acts.ApplyVerifications, verifyAll(ctx, due))
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"quartermaster/api"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 )
 
@@ -39,22 +40,29 @@ func (c *apiCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	temporal, err := dialTemporal(e, ring)
+	leave, err := joinOthers(e, store, ring, provision.ProcessAPI)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	temporal, namespace, err := lazyTemporal(e, ring)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
 	registry := metrics.New(store, e.log)
+	registry.MustRegister(metrics.OfTemporal(namespace, e.log))
 	handler, err := api.New(api.Config{
 		Store:             store,
 		Workflows:         api.NewWorkflows(temporal),
+		TemporalUsable:    namespace.Usable,
 		Opener:            ring,
 		Sealer:            ring,
+		Signer:            ring,
 		WebhookPolicy:     c.policy(c.AWSEndpoint != ""),
 		EventHints:        postgres.ListenEvents(e.ctx, c.DatabaseURL, e.log),
 		Log:               e.log,
 		PublicURL:         c.PublicURL,
-		RevealKey:         c.revealKey(),
 		ProtectedAccounts: c.ProtectedAccounts,
 		RequestsPerSecond: c.RequestsPerSecond,
 		Metrics:           registry,
@@ -64,6 +72,13 @@ func (c *apiCommand) Run(e *env) error {
 		return err
 	}
 	serving, ctx := errgroup.WithContext(e.ctx)
+	serving.Go(func() error {
+		if namespace.AwaitUsable(ctx, e.log) == nil {
+			go alarmMissingKeys(ctx, e, store, namespace, ring)
+			namespace.WatchWorkers(ctx, e.log)
+		}
+		return nil
+	})
 	listen := func(name, address string, handler http.Handler) error {
 		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 		if err != nil {

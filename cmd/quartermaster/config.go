@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +14,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/converter"
 	temporallog "go.temporal.io/sdk/log"
 
 	"quartermaster/api"
@@ -21,6 +22,7 @@ import (
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/migrations"
+	"quartermaster/workflows/control"
 )
 
 // secretVariables may also be given as files.
@@ -57,29 +59,56 @@ func (o sealOptions) ring() (*secrets.Ring, error) {
 	return ring, nil
 }
 
-// revealKey authenticates the links to passwords. It is derived, so that one secret has to be kept; rotating the seal
-// keys ends the links that are still open.
-func (o sealOptions) revealKey() []byte {
-	sum := sha256.Sum256([]byte("reveal links|" + o.SealKeys))
-	return sum[:]
-}
-
-// dialTemporal connects with the TEMPORAL_* variables (address, namespace, TLS, API key). Without a ring it can only send
+// temporalOptions are those of the TEMPORAL_* variables (address, namespace, TLS, API key). Without a ring the client can only send
 // what carries no payload.
-func dialTemporal(e *env, ring *secrets.Ring) (client.Client, error) {
+func temporalOptions(e *env, ring *secrets.Ring) (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
-		return nil, fmt.Errorf("the TEMPORAL_* variables: %w", err)
+		return options, fmt.Errorf("the TEMPORAL_* variables: %w", err)
 	}
+	options.Namespace = cmp.Or(options.Namespace, client.DefaultNamespace)
 	if ring != nil {
 		options.DataConverter, options.FailureConverter = secrets.Converters(ring)
 	}
 	options.Logger = temporallog.NewStructuredLogger(e.log)
+	return options, nil
+}
+
+// dialTemporal connects, for a command that cannot do its work without Temporal.
+func dialTemporal(e *env, ring *secrets.Ring) (client.Client, *control.Temporal, error) {
+	options, err := temporalOptions(e, ring)
+	if err != nil {
+		return nil, nil, err
+	}
 	c, err := client.DialContext(e.ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to Temporal: %w", err)
+		return nil, nil, fmt.Errorf("connecting to Temporal: %w", err)
 	}
-	return c, nil
+	return c, control.New(c, options.Namespace), nil
+}
+
+// lazyTemporal connects with the first call, for a server that starts without Temporal and uses it as soon as it is there.
+func lazyTemporal(e *env, ring *secrets.Ring) (client.Client, *control.Temporal, error) {
+	options, err := temporalOptions(e, ring)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := client.NewLazyClient(options)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the TEMPORAL_* variables: %w", err)
+	}
+	return c, control.New(c, options.Namespace), nil
+}
+
+// shareConnection returns a client that has converters of its own and uses the connection of another client, which it makes if
+// need be. No failure converter: the SDK's own.
+func shareConnection(ctx context.Context, e *env, c client.Client, data converter.DataConverter, failures converter.FailureConverter) (client.Client, error) {
+	options, err := temporalOptions(e, nil)
+	if err != nil {
+		return nil, err
+	}
+	options.DataConverter, options.FailureConverter = data, failures
+	return client.NewClientFromExistingWithContext(ctx, c, options)
 }
 
 // awsOptions say which AWS.
@@ -135,7 +164,7 @@ func wake(e *env, orders []provision.OrderKey) {
 func tellTemporal(e *env, what func(context.Context, api.Workflows) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 10*time.Second)
 	defer cancel()
-	temporal, err := dialTemporal(&env{ctx: ctx, out: e.out, log: e.log}, nil)
+	temporal, _, err := dialTemporal(&env{ctx: ctx, out: e.out, log: e.log}, nil)
 	if err != nil {
 		return err
 	}

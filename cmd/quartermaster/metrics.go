@@ -14,11 +14,11 @@ import (
 
 // metricsOptions say where Prometheus reads.
 type metricsOptions struct {
-	MetricsListen string `help:"Address of /metrics for Prometheus, and of /livez; best one that only Prometheus reaches. Unset: there is none." env:"QM_METRICS_LISTEN" placeholder:"HOST:PORT"`
+	MetricsListen string `help:"Address of /metrics for Prometheus, of /livez and, in a worker, of /readyz; best one that only Prometheus and the platform reach. Unset: there is none." env:"QM_METRICS_LISTEN" placeholder:"HOST:PORT"`
 }
 
-// serve serves the metrics until the context ends, if somebody wants them.
-func (o metricsOptions) serve(ctx context.Context, e *env, serving *errgroup.Group, registry *prometheus.Registry) error {
+// serve serves the metrics, and whether the needs are there, until the context ends. It does nothing when no address is given.
+func (o metricsOptions) serve(ctx context.Context, e *env, serving *errgroup.Group, registry *prometheus.Registry, needs ...metrics.Need) error {
 	if o.MetricsListen == "" {
 		return nil
 	}
@@ -27,6 +27,6 @@ func (o metricsOptions) serve(ctx context.Context, e *env, serving *errgroup.Gro
 		return fmt.Errorf("QM_METRICS_LISTEN: %w", err)
 	}
 	e.log.Info("serving", "what", "metrics", "address", listener.Addr().String())
-	serving.Go(func() error { return api.Run(ctx, listener, metrics.Handler(registry), e.log) })
+	serving.Go(func() error { return api.Run(ctx, listener, metrics.Handler(registry, needs...), e.log) })
 	return nil
 }

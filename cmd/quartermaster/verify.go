@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
-
 	"quartermaster/internal/audit"
 	"quartermaster/internal/audit/inaws"
 	"quartermaster/internal/awscloud"
@@ -48,17 +45,20 @@ func (c *verifyCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	temporal, err := dialTemporal(e, nil) // it only reads what is not sealed
-	if err != nil {
-		return err
+	auditor := &audit.Auditor{Store: store, Bounds: c.bounds(), All: true}
+	temporal, namespace, failed := dialTemporal(e, nil) // it only reads what is not sealed
+	if failed == nil {
+		defer temporal.Close()
+		if auditor.Workflows, err = newOrderRuns(temporal, nil); err != nil {
+			return err
+		}
 	}
-	defer temporal.Close()
-	auditor, err := newAuditor(store, temporal, c.bounds())
-	if err != nil {
-		return err
+	findings, err := auditor.Find(e.ctx)
+	failed = errors.Join(failed, err)
+	if auditor.Workflows != nil {
+		aboutWorkers, err := audit.FindQueue(e.ctx, namespace)
+		findings, failed = append(findings, aboutWorkers...), errors.Join(failed, err)
 	}
-	auditor.All = true
-	findings, failed := auditor.Find(e.ctx)
 	if c.AWS {
 		more, err := c.findInAWS(e, store)
 		findings, failed = append(findings, more...), errors.Join(failed, err)
@@ -100,17 +100,4 @@ func (c *verifyCommand) findInAWS(e *env, store *postgres.Store) ([]audit.Findin
 		err = fmt.Errorf("AWS could not be checked: %w", err)
 	}
 	return findings, err
-}
-
-// newAuditor is the auditor of the worker and of verify.
-func newAuditor(store *postgres.Store, temporal client.Client, bounds audit.Bounds) (*audit.Auditor, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return nil, fmt.Errorf("the TEMPORAL_* variables: %w", err)
-	}
-	namespace := options.Namespace
-	if namespace == "" {
-		namespace = client.DefaultNamespace
-	}
-	return &audit.Auditor{Store: store, Workflows: orderRuns{client: temporal, namespace: namespace}, Bounds: bounds}, nil
 }

@@ -4,14 +4,18 @@ import (
 	"context"
 	"time"
 
+	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"quartermaster/activities"
 	"quartermaster/api"
+	"quartermaster/internal/audit"
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
+	"quartermaster/internal/secrets"
 	"quartermaster/worker"
 	"quartermaster/workflows"
 )
@@ -42,7 +46,12 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	temporal, err := dialTemporal(e, ring)
+	leave, err := joinOthers(e, store, ring, provision.ProcessWorker)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	temporal, namespace, err := lazyTemporal(e, ring)
 	if err != nil {
 		return err
 	}
@@ -62,13 +71,11 @@ func (c *workerCommand) Run(e *env) error {
 	if c.AWSEndpoint != "" {
 		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
 	}
-	auditor, err := newAuditor(store, temporal, c.bounds())
+	runs, err := newOrderRuns(temporal, ring)
 	if err != nil {
 		return err
 	}
-	if err := workflows.EnsureSchedules(e.ctx, temporal.ScheduleClient()); err != nil {
-		return err
-	}
+	auditor := &audit.Auditor{Store: store, Workflows: runs, Bounds: c.bounds()}
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
 		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor},
 		Protected: c.ProtectedAccounts}
@@ -77,14 +84,36 @@ func (c *workerCommand) Run(e *env) error {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}
 	running, ctx := errgroup.WithContext(e.ctx)
-	if err := c.serve(ctx, e, running, metrics.New(store, e.log)); err != nil {
+	if err := c.serve(ctx, e, running, metrics.New(store, e.log), metrics.Need{Name: "Temporal", Ask: namespace.Ready}, metrics.Need{Name: "the database", Ask: store.Ping}); err != nil {
 		return err
 	}
 	go wakeOnEvents(e, postgres.ListenEvents(ctx, c.DatabaseURL, e.log), acts.Webhooks)
 	running.Go(func() error {
+		schedules := func(ctx context.Context) error { return ensureSchedules(ctx, e, temporal) }
+		if err := namespace.AwaitUsable(ctx, e.log, schedules); err != nil {
+			return err
+		}
+		go alarmMissingKeys(ctx, e, store, namespace, ring)
+		data, failures := secrets.Strict(ring)
+		strict, err := shareConnection(ctx, e, temporal, data, failures)
+		if err != nil {
+			return err
+		}
+		defer strict.Close()
 		stop := make(chan any)
 		defer context.AfterFunc(ctx, func() { close(stop) })()
-		return worker.Run(temporal, acts, stop)
+		return worker.Run(strict, acts, stop)
 	})
 	return running.Wait()
+}
+
+// ensureSchedules makes the schedules with a client that seals nothing, so that every worker can read them, whatever keys it
+// has.
+func ensureSchedules(ctx context.Context, e *env, temporal client.Client) error {
+	open, err := shareConnection(ctx, e, temporal, secrets.Unsealed(), nil)
+	if err != nil {
+		return err
+	}
+	defer open.Close()
+	return workflows.EnsureSchedules(ctx, open.ScheduleClient())
 }

@@ -1,19 +1,12 @@
 package stack
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
-	enumspb "go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/operatorservice/v1"
-	"go.temporal.io/sdk/client"
-
 	"quartermaster/internal/secrets"
-	"quartermaster/workflows"
 )
 
 // sealKeys are new ones for a stack that begins empty. Servers that exist hold what earlier stacks sealed, so for them the
@@ -42,31 +35,4 @@ func sealKeys(o Options) (string, error) {
 	}
 	keys := secrets.GenerateKey("dev")
 	return keys, os.WriteFile(file, []byte(keys+"\n"), 0o600)
-}
-
-// addSearchAttributes gives an existing Temporal the search attributes that the workflows write.
-func addSearchAttributes(ctx context.Context, address string) error {
-	c, err := client.DialContext(ctx, client.Options{HostPort: address, Namespace: namespace, Logger: quiet()})
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
-	if err != nil {
-		return fmt.Errorf("reading the search attributes of %s: %w", address, err)
-	}
-	missing := map[string]enumspb.IndexedValueType{}
-	for name := range workflows.SearchAttributes() {
-		if _, there := known.GetCustomAttributes()[name]; !there {
-			missing[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
-	if err != nil {
-		return fmt.Errorf("adding the search attributes to %s: %w", address, err)
-	}
-	return nil
 }

@@ -1,60 +1,147 @@
 package stack
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/proxy"
 	"go.temporal.io/api/temporalproto"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 
+	"quartermaster/api"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/workflows"
 )
 
 // Record plays every scenario whose history is not kept yet and keeps it, as JSON that people can read: nothing in it is
-// real, so the payloads are opened. A history that is there is never recorded again: it stands for orders that run.
-func (p *Playground) Record(ctx context.Context, folder string) (recorded []string, err error) {
+// real, so the payloads are opened. Then it does the same for a run of every other workflow. A history that is there stands for
+// runs in progress and is recorded again only when again says so: before the first release.
+func (p *Playground) Record(ctx context.Context, folder string, again bool) (recorded []string, err error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
 	}
+	keep := func(name string, history func() ([]byte, error)) error {
+		file := filepath.Join(folder, name+".json")
+		if _, err := os.Stat(file); !again && !errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		text, err := history()
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		recorded = append(recorded, name)
+		return os.WriteFile(file, text, 0o644)
+	}
 	for _, scenario := range Scenarios {
-		file := filepath.Join(folder, scenario.Name+".json")
-		if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		order, err := scenario.Run(ctx, p)
-		if err == nil && order.State != scenario.Ends {
-			err = fmt.Errorf("the order is %s, not %s", order.State, scenario.Ends)
-		}
+		err := keep(scenario.Name, func() ([]byte, error) {
+			order, err := scenario.Run(ctx, p)
+			if err != nil {
+				return nil, err
+			}
+			if order.State != scenario.Ends {
+				return nil, fmt.Errorf("the order is %s, not %s", order.State, scenario.Ends)
+			}
+			return p.history(ctx, workflows.OrderWorkflowID(provision.OrderKey{Provider: Provider, ID: order.ID}), "")
+		})
 		if err != nil {
-			return recorded, fmt.Errorf("scenario %s: %w", scenario.Name, err)
-		}
-		text, err := p.history(ctx, order.ID)
-		if err != nil {
-			return recorded, fmt.Errorf("scenario %s: %w", scenario.Name, err)
-		}
-		if err := os.WriteFile(file, text, 0o644); err != nil {
 			return recorded, err
 		}
-		recorded = append(recorded, scenario.Name)
+	}
+	if err := p.stir(ctx); err != nil {
+		return recorded, fmt.Errorf("making the other workflows run: %w", err)
+	}
+	for name, workflow := range otherWorkflows {
+		if err := keep(name, func() ([]byte, error) { return p.lastRun(ctx, workflow) }); err != nil {
+			return recorded, err
+		}
 	}
 	return recorded, nil
 }
 
-// history reads the history of an order's workflow to its end and opens its payloads.
-func (p *Playground) history(ctx context.Context, orderID string) ([]byte, error) {
-	id := workflows.OrderWorkflowID(provision.OrderKey{Provider: Provider, ID: orderID})
-	// The row says that the order ended a moment before the workflow does.
-	_ = p.Workflow.GetWorkflow(ctx, id, "").Get(ctx, nil) // how it ended is the scenario's business
+// otherWorkflows are those that no scenario of an order records, by the name of the history.
+var otherWorkflows = map[string]string{
+	"audit-stock": workflows.AuditStockName, "verify-accounts": workflows.VerifyAccountsName, "watch-stock": workflows.WatchStockName,
+	"deliver-webhooks": workflows.DeliverWebhooksName, "sweep-webhooks": workflows.SweepWebhooksName, "import-accounts": workflows.ImportAccountsName,
+}
+
+// stir makes every other workflow run: by a webhook that is tested, by an import, and by the schedules.
+func (p *Playground) stir(ctx context.Context) error {
+	address, err := p.serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }), 0, false)
+	if err != nil {
+		return err
+	}
+	var hook api.WebhookWithSecret
+	if _, err := p.Client.Do(ctx, http.MethodPost, "/v1/webhooks", api.NewWebhook{URL: address + "/hooks"}, &hook); err != nil {
+		return err
+	}
+	if _, err := p.Client.Do(ctx, http.MethodPost, "/v1/webhooks/"+hook.Webhook.ID+"/test", nil, &json.RawMessage{}); err != nil {
+		return err
+	}
+	const marketplace = "recorded-import"
+	if err := p.Pool(ctx, marketplace, provision.DataExport); err != nil {
+		return err
+	}
+	file := "account_id,marketplace,environment,model,name,root_email,role_arn\r\n" +
+		"333000000001," + marketplace + ",production,ECAM,Imported,aws+333000000001@acme.example,arn:aws:iam::333000000001:role/" + roleName + "\r\n"
+	if err := p.Client.Upload(ctx, "/v1/account-imports", "text/csv", file); err != nil {
+		return err
+	}
+	schedules, err := p.Workflow.ScheduleClient().List(ctx, client.ScheduleListOptions{})
+	if err != nil {
+		return err
+	}
+	for schedules.HasNext() {
+		schedule, err := schedules.Next()
+		if err != nil {
+			return err
+		}
+		if err := p.Workflow.ScheduleClient().GetHandle(ctx, schedule.ID).Trigger(ctx, client.ScheduleTriggerOptions{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastRun is the history of the longest completed run of a workflow, when there is one.
+func (p *Playground) lastRun(ctx context.Context, workflow string) ([]byte, error) {
+	query := fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Completed'", workflow)
+	for {
+		found, err := p.Workflow.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Namespace: namespace, Query: query})
+		if err != nil {
+			return nil, err
+		}
+		if runs := found.Executions; len(runs) > 0 {
+			longest := slices.MaxFunc(runs, func(a, b *workflowpb.WorkflowExecutionInfo) int { return cmp.Compare(a.HistoryLength, b.HistoryLength) })
+			return p.history(ctx, longest.Execution.WorkflowId, longest.Execution.RunId)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("no run of %s has completed: %w", workflow, ctx.Err())
+		case <-time.After(200 * time.Millisecond): // visibility lags behind
+		}
+	}
+}
+
+// history reads the history of a run to its end and opens its payloads.
+func (p *Playground) history(ctx context.Context, id, run string) ([]byte, error) {
+	// The row says that an order ended a moment before its workflow does.
+	_ = p.Workflow.GetWorkflow(ctx, id, run).Get(ctx, nil) // how it ended is the scenario's business
 	history := &historypb.History{}
-	events := p.Workflow.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := p.Workflow.GetWorkflowHistory(ctx, id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"quartermaster/api"
@@ -182,25 +183,38 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) (stat
 		}
 		body = bytes.NewReader(text)
 	}
+	status, text, err := c.send(ctx, method, path, "application/json", body)
+	if err != nil {
+		return status, err
+	}
+	return status, json.Unmarshal(text, out)
+}
+
+// Upload POSTs a file.
+func (c *Client) Upload(ctx context.Context, path, contentType, file string) error {
+	_, _, err := c.send(ctx, http.MethodPost, path, contentType, strings.NewReader(file))
+	return err
+}
+
+func (c *Client) send(ctx context.Context, method, path, contentType string, body io.Reader) (status int, text []byte, err error) {
 	request, err := http.NewRequestWithContext(ctx, method, c.Base+path, body)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	request.Header.Set("Authorization", "Bearer "+c.Key)
-	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Content-Type", contentType)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return response.StatusCode, err
+	if text, err = io.ReadAll(response.Body); err != nil {
+		return response.StatusCode, nil, err
 	}
 	if response.StatusCode >= http.StatusBadRequest {
-		return response.StatusCode, fmt.Errorf("%s %s: %w", method, path, errors.New(string(bytes.TrimSpace(text))))
+		return response.StatusCode, nil, fmt.Errorf("%s %s: %w", method, path, errors.New(string(bytes.TrimSpace(text))))
 	}
-	return response.StatusCode, json.Unmarshal(text, out)
+	return response.StatusCode, text, nil
 }
 
 // PlaceOrder orders an account.

@@ -5,13 +5,11 @@ package metrics
 import (
 	"context"
 	"log/slog"
-	"net/http"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"quartermaster/internal/provision"
 )
@@ -32,17 +30,8 @@ const (
 // New makes a registry with the Go runtime, the process, and what the database knows.
 func New(store Store, log *slog.Logger) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		&collector{store: store, log: log, now: time.Now})
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), ofDatabase(store, log))
 	return registry
-}
-
-// Handler serves the registry at /metrics, and 204 at /livez.
-func Handler(registry *prometheus.Registry) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 2 * readTimeout}))
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
-	return mux
 }
 
 var (
@@ -67,25 +56,25 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("quartermaster_"+name, help, labels, nil)
 }
 
-// collector reads the database when it is scraped, at most once in cacheFor.
+// collector reads its source when it is scraped, at most once in cacheFor.
 type collector struct {
-	store Store
-	log   *slog.Logger
+	descs []*prometheus.Desc
+	read  func(ctx context.Context, now time.Time) []prometheus.Metric
 	now   func() time.Time
 
 	mu     sync.Mutex
 	readAt time.Time
-	read   []prometheus.Metric
+	known  []prometheus.Metric
 }
 
 // Describe names the metrics.
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, desc := range []*prometheus.Desc{upDesc, accountsDesc, thresholdDesc, forecastDesc, alertDesc, waitingDesc, suspendedDesc, ordersDesc, oldestDesc} {
+	for _, desc := range c.descs {
 		descs <- desc
 	}
 }
 
-// Collect tells what the database knows.
+// Collect tells what the source knows.
 func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	for _, m := range c.metrics() {
 		metrics <- m
@@ -95,23 +84,33 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 func (c *collector) metrics() []prometheus.Metric {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := c.now(); c.read == nil || now.Sub(c.readAt) >= cacheFor {
-		c.read, c.readAt = c.fromDatabase(now), now
+	if now := c.now(); c.known == nil || now.Sub(c.readAt) >= cacheFor {
+		ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+		defer cancel()
+		c.known, c.readAt = c.read(ctx, now), now
 	}
-	return c.read
+	return c.known
+}
+
+func ofDatabase(store Store, log *slog.Logger) *collector {
+	return &collector{
+		descs: []*prometheus.Desc{upDesc, accountsDesc, thresholdDesc, forecastDesc, alertDesc, waitingDesc, suspendedDesc, ordersDesc, oldestDesc},
+		read: func(ctx context.Context, now time.Time) []prometheus.Metric {
+			return fromDatabase(ctx, store, now, log)
+		},
+		now: time.Now,
+	}
 }
 
 // fromDatabase reads everything, or tells that it cannot: old numbers would look as if all were well.
-func (c *collector) fromDatabase(now time.Time) []prometheus.Metric {
-	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
-	defer cancel()
-	stock, err := c.store.Stock(ctx, "")
+func fromDatabase(ctx context.Context, store Store, now time.Time, log *slog.Logger) []prometheus.Metric {
+	stock, err := store.Stock(ctx, "")
 	var orders []provision.OrderCount
 	if err == nil {
-		orders, err = c.store.OrderCounts(ctx)
+		orders, err = store.OrderCounts(ctx)
 	}
 	if err != nil {
-		c.log.Warn("the metrics of stock and orders cannot be read", "error", err)
+		log.Warn("the metrics of stock and orders cannot be read", "error", err)
 		return []prometheus.Metric{gauge(upDesc, 0)}
 	}
 	read := []prometheus.Metric{gauge(upDesc, 1)}

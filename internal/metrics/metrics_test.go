@@ -139,7 +139,8 @@ func TestScrapesAreAnsweredFromAShortCacheAndNeverWithOldNumbers(t *testing.T) {
 	store, _ := setup(t)
 	counted := &counting{Store: store}
 	now := time.Now()
-	c := &collector{store: counted, log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }}
+	c := ofDatabase(counted, slog.New(slog.DiscardHandler))
+	c.now = func() time.Time { return now }
 	healthy := len(c.metrics())
 	c.metrics()
 	require.Equal(t, 1, counted.reads)
@@ -153,12 +154,4 @@ func TestScrapesAreAnsweredFromAShortCacheAndNeverWithOldNumbers(t *testing.T) {
 	got := scrape(t, handlerOf(counted))
 	require.Equal(t, "0", got["quartermaster_database_up"])
 	require.Contains(t, got, "go_goroutines", "the rest goes on")
-}
-
-func TestTheMetricsServerIsAlive(t *testing.T) {
-	t.Parallel()
-	store, _ := setup(t)
-	answer := httptest.NewRecorder()
-	handlerOf(store).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/livez", http.NoBody))
-	require.Equal(t, http.StatusNoContent, answer.Code)
 }

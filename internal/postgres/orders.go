@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -16,13 +17,13 @@ import (
 )
 
 const openOrderSQL = `
-INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at)
-VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8)
+INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at, nonce)
+VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, COALESCE(NULLIF($9, '')::uuid, gen_random_uuid()))
 ON CONFLICT (provider, id) DO NOTHING`
 
 const openedSQL = `
-SELECT o.nonce, o.state, o.request, o.request_sha256, o.settings, ` + poolSettingsColumns + `
-FROM orders o JOIN pools p USING (provider, marketplace, environment)
+SELECT o.nonce, o.request, o.request_sha256, o.settings, ` + statusColumns + `, ` + poolSettingsColumns + `
+FROM orders o JOIN pools p USING (provider, marketplace, environment)` + heldSQL + `
 WHERE o.provider = $1 AND o.id = $2`
 
 const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND id = $2`
@@ -34,17 +35,17 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 	hash := order.Request.Hash()
 	err = s.tx(ctx, orderActor(order.OrderKey), func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, openOrderSQL, order.Provider, order.ID, order.Request.Marketplace, order.Request.Environment,
-			order.Request.AccountModel, request, hash, order.AcceptedAt)
+			order.Request.AccountModel, request, hash, order.AcceptedAt, order.Nonce)
 		if err != nil {
 			return err
 		}
 		var row struct {
 			poolSettingsRow
-			Nonce    string               `db:"nonce"`
-			State    provision.OrderState `db:"state"`
-			Request  []byte               `db:"request"`
-			Hash     []byte               `db:"request_sha256"`
-			Settings []byte               `db:"settings"`
+			statusRow
+			Nonce    string `db:"nonce"`
+			Request  []byte `db:"request"`
+			Hash     []byte `db:"request_sha256"`
+			Settings []byte `db:"settings"`
 		}
 		if err := tx.GetContext(ctx, &row, openedSQL, order.Provider, order.ID); err != nil {
 			return err
@@ -53,7 +54,10 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 			return &provision.Failure{Code: provision.CodeIdempotencyConflict, Field: "id",
 				Reason: "an order of this id with other content exists: give the new order an id of its own"}
 		}
-		opened = provision.Opened{Nonce: row.Nonce, OrderStatus: provision.OrderStatus{State: row.State}}
+		opened.Nonce = row.Nonce
+		if opened.OrderStatus, err = row.status(); err != nil {
+			return err
+		}
 		if err := json.Unmarshal(row.Request, &opened.Request); err != nil {
 			return err
 		}
@@ -69,82 +73,42 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 	return opened, err
 }
 
-const actionRequiredSQL = `
-UPDATE orders SET state = 'action_required', step = $3, failure = $4 WHERE provider = $1 AND id = $2`
+// statusColumns and heldSQL make a statusRow of an order.
+const statusColumns = `o.state, o.failure, o.result, COALESCE(a.id, '') AS account_id`
 
-// RequireAction sets an order that holds an account to action_required: somebody must do what the failure asks for.
-func (s *Store) RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
-	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		_, state, err := lockOrder(ctx, tx, key)
-		if err != nil || state != provision.Provisioning && state != provision.ActionRequired {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, actionRequiredSQL, key.Provider, key.ID, why.Step, asJSON(why))
-		return err
-	})
+const heldSQL = `
+LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status IN ('provisioning', 'allocated')`
+
+type statusRow struct {
+	State     provision.OrderState `db:"state"`
+	Failure   []byte               `db:"failure"`
+	Result    []byte               `db:"result"`
+	AccountID string               `db:"account_id"`
 }
 
-const resumeSQL = `
-UPDATE orders SET state = 'provisioning', failure = NULL WHERE provider = $1 AND id = $2 AND state = 'action_required'`
-
-// Resume sets an order back to provisioning: what it waited for was done.
-func (s *Store) Resume(ctx context.Context, key provision.OrderKey) error {
-	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID)
-		return err
-	})
+func (r statusRow) status() (provision.OrderStatus, error) {
+	status := provision.OrderStatus{State: r.State, AccountID: r.AccountID}
+	err := errors.Join(decode(r.Failure, &status.Failure), decode(r.Result, &status.Result))
+	return status, err
 }
 
-const correctSQL = `UPDATE orders SET first_request = COALESCE(first_request, request), request = $3 WHERE provider = $1 AND id = $2`
-
-const noteActionSQL = `
-INSERT INTO order_events (provider, order_id, actor, from_state, to_state, code, reason)
-SELECT provider, id, $3, state, state, $4, $5 FROM orders WHERE provider = $1 AND id = $2`
-
-// Correct replaces the order's request by the corrected one and notes who did it. The hash of the request stays that of the
-// first one: it is what a repeated POST is compared with.
-func (s *Store) Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Action) error {
-	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, correctSQL, key.Provider, key.ID, asJSON(corrected)); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, by.Actor, "correct", by.Reason)
-		return err
-	})
+// decode reads a jsonb column; of NULL it makes nothing.
+func decode(text []byte, into any) error {
+	if text == nil {
+		return nil
+	}
+	return json.Unmarshal(text, into)
 }
 
-// NoteAction writes down what somebody did to an order, and why.
-func (s *Store) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error {
-	_, err := s.db.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, by.Actor, action, by.Reason)
-	return err
-}
+const orderStatusSQL = `SELECT ` + statusColumns + ` FROM orders o` + heldSQL + ` WHERE o.provider = $1 AND o.id = $2`
 
-const stepStartedSQL = `
-INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt) VALUES ($1, $2, $3, $4, 'running', $5)
-ON CONFLICT (provider, order_id, account_id, step) DO UPDATE SET state = 'running', attempt = EXCLUDED.attempt, finished_at = NULL
-WHERE order_steps.state <> 'done'`
-
-const setStepSQL = `UPDATE orders SET step = $3 WHERE provider = $1 AND id = $2 AND state = 'provisioning'`
-
-// StepStarted notes that an attempt at a step began.
-func (s *Store) StepStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error {
-	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, stepStartedSQL, key.Provider, key.ID, accountID, step, attempt); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, setStepSQL, key.Provider, key.ID, step)
-		return err
-	})
-}
-
-const stepEndedSQL = `
-UPDATE order_steps SET state = $5, problem = $6, finished_at = CASE WHEN $5 = 'retrying' THEN NULL ELSE now() END
-WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
-
-// StepEnded notes how an attempt at a step ended. The problem holds no data of the customer.
-func (s *Store) StepEnded(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error {
-	_, err := s.db.ExecContext(ctx, stepEndedSQL, key.Provider, key.ID, accountID, step, state, problem)
-	return err
+// OrderStatus reads where the order stands, and nothing else of it. Errors: provision.ErrNotFound.
+func (s *Store) OrderStatus(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error) {
+	var row statusRow
+	if err := s.db.GetContext(ctx, &row, orderStatusSQL, key.Provider, key.ID); err != nil {
+		return provision.OrderStatus{}, notFound(err, "order %s", key)
+	}
+	return row.status()
 }
 
 const orderViewSQL = `
@@ -193,10 +157,7 @@ func (r orderRow) view() (provision.OrderView, error) {
 		text []byte
 		into any
 	}{{r.Request, &v.Request}, {r.Failure, &v.Failure}, {r.Result, &v.Result}} {
-		if field.text == nil {
-			continue
-		}
-		if err := json.Unmarshal(field.text, field.into); err != nil {
+		if err := decode(field.text, field.into); err != nil {
 			return v, fmt.Errorf("order %s holds JSON that cannot be read: %w", r.OrderKey, err)
 		}
 	}
@@ -383,22 +344,3 @@ func textArray(s []string) any {
 }
 
 func joinSentences(s []string) string { return strings.Join(s, "; ") }
-
-// OrderStatus reads where the order stands. Errors: provision.ErrNotFound.
-func (s *Store) OrderStatus(ctx context.Context, key provision.OrderKey) (status provision.OrderStatus, err error) {
-	view, err := s.Order(ctx, key)
-	return provision.OrderStatus{State: view.State, AccountID: view.AccountID, Failure: view.Failure, Result: view.Result}, err
-}
-
-// StopOrder ends an order that holds no account, or sets one that does to compensating.
-func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Action) error {
-	if err := s.NoteAction(ctx, key, action, by); err != nil {
-		return err
-	}
-	return s.BeginUndo(ctx, key, why)
-}
-
-// UndoStarted notes that the undo of a step begins.
-func (s *Store) UndoStarted(context.Context, provision.OrderKey, string, provision.Step, time.Duration) (time.Duration, error) {
-	return 0, nil
-}

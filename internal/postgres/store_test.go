@@ -581,3 +581,70 @@ func TestNoPasswordIsKeptOfAnAccountThatWasNotHandedOver(t *testing.T) {
 	require.NoError(t, err)
 	refused(key, "000000000002")
 }
+
+func TestOpeningAnOrderSaysWhereItStands(t *testing.T) {
+	t.Parallel()
+	ctx, store, _ := setup(t)
+	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	o := order("o", "")
+	o.Nonce = "7f0d9c1e-5a34-4c58-9a53-2f1f7f0a9b11"
+	opened, err := store.OpenOrder(ctx, o)
+	require.NoError(t, err)
+	require.Equal(t, o.Nonce, opened.Nonce, "an order whose row was lost knows its own things in AWS")
+	require.Equal(t, provision.OrderStatus{State: provision.Accepted}, opened.OrderStatus)
+	other := open(t, store, "other", "")
+	drawn, err := store.OpenOrder(ctx, order("other", ""))
+	require.NoError(t, err)
+	require.NotEmpty(t, drawn.Nonce, "an order that brings none gets one")
+	require.NotEqual(t, o.Nonce, drawn.Nonce)
+
+	stands := func(key provision.OrderKey, want provision.OrderStatus) {
+		t.Helper()
+		again := order(key.ID, "")
+		again.Nonce = "00000000-0000-4000-8000-000000000000"
+		opened, err := store.OpenOrder(ctx, again)
+		require.NoError(t, err)
+		require.Equal(t, want, opened.OrderStatus)
+		require.NotEqual(t, again.Nonce, opened.Nonce, "the first one counts")
+		status, err := store.OrderStatus(ctx, key)
+		require.NoError(t, err)
+		require.Equal(t, want, status)
+	}
+	claim(t, store, o.OrderKey)
+	stands(o.OrderKey, provision.OrderStatus{State: provision.Provisioning, AccountID: account1})
+	require.NoError(t, store.RequireAction(ctx, o.OrderKey, why))
+	stands(o.OrderKey, provision.OrderStatus{State: provision.ActionRequired, AccountID: account1, Failure: &why})
+	require.NoError(t, store.Resume(ctx, o.OrderKey))
+	result := provision.Result{AccountID: account1, IAMUserName: "customer"}
+	require.NoError(t, store.Allocate(ctx, o.OrderKey, account1, result))
+	stands(o.OrderKey, provision.OrderStatus{State: provision.Completed, AccountID: account1, Result: &result})
+
+	claim(t, store, other)
+	stands(other, provision.OrderStatus{State: provision.WaitingForAccount})
+	failure := provision.Failure{Code: provision.CodeWaitDeadline, Reason: "it waited too long"}
+	_, err = store.CloseOrder(ctx, provision.Closing{Order: other, State: provision.Failed, Failure: failure})
+	require.NoError(t, err)
+	stands(other, provision.OrderStatus{State: provision.Failed, Failure: &failure})
+	_, err = store.OrderStatus(ctx, provision.OrderKey{Provider: "other", ID: "o"})
+	require.ErrorIs(t, err, provision.ErrNotFound)
+}
+
+func TestAllocateNeedsTheAccountAndAnOrderInProgress(t *testing.T) {
+	t.Parallel()
+	ctx, store, _ := setup(t)
+	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	key, other := open(t, store, "o", ""), open(t, store, "p", "")
+	result := provision.Result{AccountID: account1}
+	refusedAs(t, store.Allocate(ctx, key, account1, result), provision.CodeOrderNotInProgress)
+	claim(t, store, key)
+	claim(t, store, other)
+	refusedAs(t, store.Allocate(ctx, other, account1, result), provision.CodeOrderNotInProgress)
+	require.NoError(t, store.RequireAction(ctx, key, why))
+	refusedAs(t, store.Allocate(ctx, key, account1, result), provision.CodeOrderNotInProgress)
+	require.NoError(t, store.Resume(ctx, key))
+	require.NoError(t, store.Allocate(ctx, key, account1, result))
+	require.NoError(t, store.Allocate(ctx, key, account1, result), "a repeat changes nothing")
+	refusedAs(t, store.Allocate(ctx, key, account2, result), provision.CodeOrderNotInProgress)
+	require.NoError(t, store.BeginUndo(ctx, other, why))
+	refusedAs(t, store.Allocate(ctx, other, account2, result), provision.CodeOrderNotInProgress)
+}

@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -50,7 +51,7 @@ func (c *Codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error
 func (c *Codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	out := make([]*commonpb.Payload, len(payloads))
 	for i, p := range payloads {
-		if string(p.GetMetadata()[encodingKey]) != encodingSealed {
+		if !isSealed(p) {
 			out[i] = p
 			continue
 		}
@@ -66,14 +67,77 @@ func (c *Codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error
 	return out, nil
 }
 
-// Converters are what every Temporal client of the product is made with: data sealed, and the messages and stack traces
-// of failures too.
+// Converters are what every Temporal client of the product is made with, but for those of Strict and Unsealed: data is
+// sealed, and so are the messages and stack traces of failures. What cannot be opened is an error.
 func Converters(ring *Ring) (converter.DataConverter, converter.FailureConverter) {
-	data := converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), NewCodec(ring))
+	return withFailures(converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), NewCodec(ring)))
+}
+
+func withFailures(data converter.DataConverter) (converter.DataConverter, converter.FailureConverter) {
 	return data, temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
 		DataConverter:          data,
 		EncodeCommonAttributes: true,
 	})
+}
+
+// Strict are the converters of the client that a worker runs on. They differ from Converters in one thing: a sealed payload
+// that this process cannot read, because it lacks the key or is of another version, is a panic with an *Unreadable.
+//
+// Temporal's SDK makes most errors of a converter an outcome: a workflow whose input cannot be read fails, an update is
+// refused, a signal is dropped, a failure loses its details. A panic fails the workflow task instead, which is repeated until
+// a worker has the key (worker.Options.WorkflowPanicPolicy is BlockWorkflow), and in an activity it fails the attempt, which
+// is retried. What was sent in clear, by hand, is an error as ever.
+func Strict(ring *Ring) (converter.DataConverter, converter.FailureConverter) {
+	data, _ := Converters(ring)
+	return withFailures(strict{data})
+}
+
+// Unreadable is what the Strict converters panic with.
+type Unreadable struct{ Err error }
+
+// Error says what could not be read, and what happens next.
+func (u *Unreadable) Error() string {
+	return "this process cannot read a sealed payload; the task is repeated until a worker can: " + u.Err.Error()
+}
+
+// Unwrap is the error of the converter.
+func (u *Unreadable) Unwrap() error { return u.Err }
+
+type strict struct{ converter.DataConverter }
+
+// FromPayload reads a payload.
+func (s strict) FromPayload(payload *commonpb.Payload, value any) error {
+	return insist(s.DataConverter.FromPayload(payload, value), payload)
+}
+
+// FromPayloads reads payloads.
+func (s strict) FromPayloads(payloads *commonpb.Payloads, values ...any) error {
+	return insist(s.DataConverter.FromPayloads(payloads, values...), payloads.GetPayloads()...)
+}
+
+func insist(err error, payloads ...*commonpb.Payload) error {
+	if err != nil && slices.ContainsFunc(payloads, isSealed) {
+		panic(&Unreadable{err})
+	}
+	return err
+}
+
+func isSealed(payload *commonpb.Payload) bool {
+	return string(payload.GetMetadata()[encodingKey]) == encodingSealed
+}
+
+// Unsealed is the converter of a client for what has nothing to hide and must be readable by every process, such as the
+// summary of a schedule. What it cannot read, because it is sealed, it reads as nothing.
+func Unsealed() converter.DataConverter { return unsealed{converter.GetDefaultDataConverter()} }
+
+type unsealed struct{ converter.DataConverter }
+
+// FromPayload reads a payload, unless it is sealed.
+func (u unsealed) FromPayload(payload *commonpb.Payload, value any) error {
+	if isSealed(payload) {
+		return nil
+	}
+	return u.DataConverter.FromPayload(payload, value)
 }
 
 // CodecHandler serves /encode and /decode for the Web UI and the CLI. Only the given origin may call it from a browser,

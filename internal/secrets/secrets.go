@@ -1,30 +1,46 @@
-// Package secrets seals what must not be read by who holds the disk: passwords at rest, and the payloads of Temporal.
-// Everything is AES-256-GCM under a ring of named keys: the first seals, all of them open, so that a key is rotated by
-// putting a new one in front and dropping the old one when nothing sealed with it is left.
+// Package secrets seals what no one who gets hold of a disk may read: passwords at rest, and the payloads of Temporal.
+// Everything is AES-256-GCM under a ring of named keys. All of them open; the one that seals is the first that every running
+// process has, so a key is rotated by putting a new one in front, and dropping the old one when nothing needs it any more.
 package secrets
 
 import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 // KeySize is the length of a key in bytes.
 const KeySize = 32
 
-// Ring is a set of named keys. The zero value seals nothing; make one with ParseRing or NewRing.
+// Ring is a set of named keys. It is safe for concurrent use. The zero value seals nothing; make one with ParseRing or NewRing.
 type Ring struct {
-	active string
-	aeads  map[string]cipher.AEAD
+	keys   []*ringKey // as configured: the preferred one first
+	active atomic.Pointer[ringKey]
 }
 
-// Key is one named key. The name is public: it stands beside everything that the key sealed.
+// ringKey is a key of a ring, ready for use.
+type ringKey struct {
+	id   string
+	name string // Name of the key
+	aead cipher.AEAD
+	mac  []byte
+	used atomic.Int64 // when it sealed or signed last, in nanoseconds since 1970; 0: never
+}
+
+// Key is one named key. The id is public: it precedes everything that the key sealed.
 type Key struct {
 	ID     string
 	Secret []byte // KeySize bytes
@@ -39,33 +55,60 @@ var (
 	ErrNotSealed = errors.New("cannot be opened: not sealed here, changed, or sealed for another purpose")
 )
 
-// NewRing makes a ring whose first key seals.
+// NewRing makes a ring whose first key seals until Follow says otherwise.
 func NewRing(keys ...Key) (*Ring, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("no key: at least one is needed to seal")
 	}
-	ring := &Ring{active: keys[0].ID, aeads: map[string]cipher.AEAD{}}
+	ring := &Ring{}
 	for _, key := range keys {
-		if !keyID.MatchString(key.ID) {
-			return nil, fmt.Errorf("key id %q: use 1 to 32 letters, digits, - or _", key.ID)
+		if ring.find(key.ID) != nil {
+			return nil, fmt.Errorf("key id %q appears twice: give every key its own id", key.ID)
 		}
-		if _, twice := ring.aeads[key.ID]; twice {
-			return nil, fmt.Errorf("key id %q stands there twice: give every key its own id", key.ID)
-		}
-		if len(key.Secret) != KeySize {
-			return nil, fmt.Errorf("key %q has %d bytes: AES-256 needs %d", key.ID, len(key.Secret), KeySize)
-		}
-		block, err := aes.NewCipher(key.Secret)
+		made, err := newRingKey(key)
 		if err != nil {
-			return nil, fmt.Errorf("key %q: %w", key.ID, err)
+			return nil, err
 		}
-		aead, err := cipher.NewGCMWithRandomNonce(block)
-		if err != nil {
-			return nil, fmt.Errorf("key %q: %w", key.ID, err)
-		}
-		ring.aeads[key.ID] = aead
+		ring.keys = append(ring.keys, made)
 	}
+	ring.active.Store(ring.keys[0])
 	return ring, nil
+}
+
+func newRingKey(key Key) (*ringKey, error) {
+	if !keyID.MatchString(key.ID) {
+		return nil, fmt.Errorf("key id %q: use 1 to 32 letters, digits, - or _", key.ID)
+	}
+	if len(key.Secret) != KeySize {
+		return nil, fmt.Errorf("key %q has %d bytes: AES-256 needs %d", key.ID, len(key.Secret), KeySize)
+	}
+	block, err := aes.NewCipher(key.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("key %q: %w", key.ID, err)
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	if err != nil {
+		return nil, fmt.Errorf("key %q: %w", key.ID, err)
+	}
+	mac, err := hkdf.Key(sha256.New, key.Secret, nil, "quartermaster signatures", sha256.Size)
+	if err != nil {
+		return nil, fmt.Errorf("key %q: %w", key.ID, err)
+	}
+	fingerprint, err := hkdf.Key(sha256.New, key.Secret, nil, "quartermaster key fingerprint", 4)
+	if err != nil {
+		return nil, fmt.Errorf("key %q: %w", key.ID, err)
+	}
+	return &ringKey{id: key.ID, name: key.ID + ":" + hex.EncodeToString(fingerprint), aead: aead, mac: mac}, nil
+}
+
+// find returns the key of that id; nil: the ring has none.
+func (r *Ring) find(id string) *ringKey {
+	for _, key := range r.keys {
+		if key.id == id {
+			return key
+		}
+	}
+	return nil
 }
 
 // ParseRing reads "id:base64,id:base64", the active key first: the form of the configuration.
@@ -92,9 +135,17 @@ func GenerateKey(id string) string {
 	return id + ":" + base64.StdEncoding.EncodeToString(secret)
 }
 
+// use returns the key that seals and signs now, and notes that it does.
+func (r *Ring) use() *ringKey {
+	key := r.active.Load()
+	key.used.Store(time.Now().UnixNano())
+	return key
+}
+
 // Seal encrypts with the active key: key id, NUL, nonce and ciphertext. The purpose is authenticated but not stored.
 func (r *Ring) Seal(plaintext []byte, purpose string) ([]byte, error) {
-	return r.aeads[r.active].Seal(append([]byte(r.active), 0), nil, plaintext, []byte(purpose)), nil //nolint:gosec // G407: this AEAD draws its nonce itself
+	key := r.use()
+	return key.aead.Seal(append([]byte(key.id), 0), nil, plaintext, []byte(purpose)), nil //nolint:gosec // G407: this AEAD draws its nonce itself
 }
 
 // Open decrypts what Seal made for the same purpose. Errors: ErrUnknownKey, ErrNotSealed.
@@ -103,13 +154,83 @@ func (r *Ring) Open(sealed []byte, purpose string) ([]byte, error) {
 	if !ok {
 		return nil, ErrNotSealed
 	}
-	aead, known := r.aeads[string(id)]
-	if !known {
+	key := r.find(string(id))
+	if key == nil {
 		return nil, fmt.Errorf("key %q: %w", id, ErrUnknownKey)
 	}
-	plaintext, err := aead.Open(nil, nil, rest, []byte(purpose))
+	plaintext, err := key.aead.Open(nil, nil, rest, []byte(purpose))
 	if err != nil {
 		return nil, ErrNotSealed
 	}
 	return plaintext, nil
+}
+
+// Sign returns the active key's signature of the message for a purpose.
+func (r *Ring) Sign(message []byte, purpose string) []byte { return r.use().sign(message, purpose) }
+
+// Verify reports whether a key of the ring made the signature of this message for this purpose. It tries all keys, whichever
+// matches, so that the time that it takes says nothing.
+func (r *Ring) Verify(message, signature []byte, purpose string) bool {
+	valid := false
+	for _, key := range r.keys {
+		valid = hmac.Equal(signature, key.sign(message, purpose)) || valid
+	}
+	return valid
+}
+
+func (k *ringKey) sign(message []byte, purpose string) []byte {
+	mac := hmac.New(sha256.New, k.mac)
+	mac.Write(append([]byte(purpose), 0))
+	mac.Write(message)
+	return mac.Sum(nil)
+}
+
+// Names are the names of the keys in their configured order. A name is the id and a fingerprint, so that two keys that were
+// given one id are not taken for the same. Names are public.
+func (r *Ring) Names() []string {
+	names := make([]string, len(r.keys))
+	for i, key := range r.keys {
+		names[i] = key.name
+	}
+	return names
+}
+
+// Active is the name of the key that seals.
+func (r *Ring) Active() string { return r.active.Load().name }
+
+// ActiveID is the id of the key that seals.
+func (r *Ring) ActiveID() string { return r.active.Load().id }
+
+// Has reports whether the ring has a key of that id.
+func (r *Ring) Has(id string) bool { return r.find(id) != nil }
+
+// LastUsed says when each key that has sealed or signed did so last, by id.
+func (r *Ring) LastUsed() map[string]time.Time {
+	used := map[string]time.Time{}
+	for _, key := range r.keys {
+		if at := key.used.Load(); at != 0 {
+			used[key.id] = time.Unix(0, at)
+		}
+	}
+	return used
+}
+
+// Follow makes the ring seal with the first of its keys that all the others have; each of them is given by the names of its
+// keys. When they have none in common, the ring seals with the key that most of them have, and Follow returns false: some
+// of them cannot open what it seals.
+func (r *Ring) Follow(others [][]string) bool {
+	best, most := r.keys[0], -1
+	for _, key := range r.keys {
+		have := 0
+		for _, names := range others {
+			if slices.Contains(names, key.name) {
+				have++
+			}
+		}
+		if have > most {
+			best, most = key, have
+		}
+	}
+	r.active.Store(best)
+	return most == len(others)
 }

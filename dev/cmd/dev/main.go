@@ -34,6 +34,7 @@ type cli struct {
 
 	Histories struct {
 		Folder string `arg:"" help:"Where they are kept." default:"../workflows/testdata/histories" type:"path"`
+		Again  bool   `help:"Also record those that are kept: only before the first release."`
 	} `cmd:"" help:"Record the workflow histories that are not kept yet, for the replay tests."`
 
 	Screenshots struct {
@@ -54,7 +55,7 @@ func main() {
 	case "screenshots <folder>", "screenshots":
 		err = playground(ctx, func(p *stack.Playground) error { return p.Screenshots(ctx, c.Screenshots.Folder) })
 	default:
-		err = playground(ctx, func(p *stack.Playground) error { return record(ctx, p, c.Histories.Folder) })
+		err = playground(ctx, func(p *stack.Playground) error { return record(ctx, p, c.Histories.Folder, c.Histories.Again) })
 	}
 	stop()
 	if err != nil {
@@ -110,13 +111,13 @@ func playground(ctx context.Context, do func(*stack.Playground) error) (err erro
 }
 
 // record keeps the histories of the scenarios.
-func record(ctx context.Context, p *stack.Playground, folder string) error {
-	recorded, err := p.Record(ctx, folder)
+func record(ctx context.Context, p *stack.Playground, folder string, again bool) error {
+	recorded, err := p.Record(ctx, folder, again)
 	for _, name := range recorded {
 		fmt.Println("recorded", name)
 	}
 	if err == nil && len(recorded) == 0 {
-		fmt.Println("every scenario has its history already; one that is there is never recorded again")
+		fmt.Println("every history is there already; one that is there is recorded again only with --again, before the first release")
 	}
 	return err
 }

@@ -1,0 +1,132 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"quartermaster/internal/provision"
+)
+
+const actionRequiredSQL = `
+UPDATE orders SET state = 'action_required', step = $3, failure = $4 WHERE provider = $1 AND id = $2`
+
+// RequireAction sets an order that holds an account to action_required: somebody must do what the failure asks for.
+func (s *Store) RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
+	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		o, err := lockOrder(ctx, tx, key)
+		if err != nil || o.State != provision.Provisioning && o.State != provision.ActionRequired {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, actionRequiredSQL, key.Provider, key.ID, why.Step, asJSON(why))
+		return err
+	})
+}
+
+const resumeSQL = `
+UPDATE orders SET state = 'provisioning', failure = NULL WHERE provider = $1 AND id = $2 AND state = 'action_required'`
+
+// Resume sets an order back to provisioning: what it waited for was done.
+func (s *Store) Resume(ctx context.Context, key provision.OrderKey) error {
+	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID)
+		return err
+	})
+}
+
+const noteActionSQL = `
+INSERT INTO order_events (provider, order_id, actor, from_state, to_state, code, reason, action_id)
+SELECT provider, id, $3, state, state, $4, $5, $6 FROM orders WHERE provider = $1 AND id = $2
+ON CONFLICT (provider, order_id, action_id) WHERE action_id <> '' DO NOTHING`
+
+// noteAction writes down what was done to an order, whose row the transaction has locked: the row of the action shows the
+// state in which it was done. It returns false when the action (by.ID) is written down already.
+func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action string, by provision.Action) (noted bool, err error) {
+	return affected(tx.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, by.Actor, action, by.Reason, by.ID))
+}
+
+// NoteAction writes down what somebody did to an order, and why. A repeat of the same action (by.ID) writes nothing. An order
+// that has no row yet has no history either.
+func (s *Store) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error {
+	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
+		if _, err := lockOrder(ctx, tx, key); errors.Is(err, provision.ErrNotFound) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		_, err := noteAction(ctx, tx, key, action, by)
+		return err
+	})
+}
+
+const correctSQL = `UPDATE orders SET first_request = COALESCE(first_request, request), request = $3 WHERE provider = $1 AND id = $2`
+
+// Correct replaces the order's request by the corrected one and notes who did it. The hash of the request stays that of the
+// first one: it is what a repeated POST is compared with. A repeat of the same action (by.ID) changes nothing. Errors:
+// provision.ErrNotFound.
+func (s *Store) Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Action) error {
+	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
+		if _, err := lockOrder(ctx, tx, key); err != nil {
+			return err
+		}
+		if noted, err := noteAction(ctx, tx, key, "correct", by); err != nil || !noted {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, correctSQL, key.Provider, key.ID, asJSON(corrected))
+		return err
+	})
+}
+
+const setReasonSQL = `SELECT set_config('qm.reason', $1, true)`
+
+const endWaitingOrderSQL = `UPDATE orders SET state = $3, failure = $4 WHERE provider = $1 AND id = $2`
+
+// StopOrder writes down who ends an order and why, and does it, in one transaction. An order that holds no account fails, or is
+// cancelled when the failure says so; one that holds an account is compensating then, and its workflow undoes it. A repeat of
+// the same action (by.ID) changes nothing. Errors: provision.ErrNotFound; a *provision.Failure TooLate when the order has
+// ended or is being undone.
+func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Action) error {
+	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
+		o, err := lockOrder(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		noted, err := noteAction(ctx, tx, key, action, by)
+		if err != nil || !noted {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, setReasonSQL, by.Reason); err != nil {
+			return err
+		}
+		switch o.State {
+		case provision.Accepted, provision.WaitingForAccount:
+			ended := provision.Failed
+			if why.Code == provision.CodeCancelled {
+				ended = provision.Cancelled
+			}
+			_, err = tx.ExecContext(ctx, endWaitingOrderSQL, key.Provider, key.ID, ended, asJSON(why))
+			return err
+		case provision.Provisioning, provision.ActionRequired:
+			_, err = tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(why))
+			return err
+		default: // the transaction ends with an error, so nothing is written down either
+			return &provision.Failure{Code: provision.CodeTooLate, Reason: fmt.Sprintf("the order is %s: it is too late to %s it", o.State, action)}
+		}
+	})
+}
+
+const beginUndoSQL = `UPDATE orders SET state = 'compensating', step = 'verify_restored', failure = $3 WHERE provider = $1 AND id = $2`
+
+// BeginUndo sets an order that holds an account to compensating. An order that holds none, or is already there, stays.
+func (s *Store) BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
+	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		o, err := lockOrder(ctx, tx, key)
+		if err != nil || o.State != provision.Provisioning && o.State != provision.ActionRequired {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(why))
+		return err
+	})
+}

@@ -1,0 +1,140 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"quartermaster/internal/provision"
+)
+
+// An attempt that may write in an account, or take something back there, asks here first. The statement that records the attempt
+// also finds out whether the order holds the account, and locks the order, then the account, as everything does that changes
+// who holds an account: an attempt begins entirely before such a change or not at all.
+
+// $6: the states in which the order may take the step.
+const stepStartedSQL = `
+WITH ours AS (
+    UPDATE orders o SET step = CASE WHEN state = 'provisioning' THEN $4 ELSE step END
+    WHERE provider = $1 AND id = $2 AND state = ANY($6)
+      AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = $3 AND a.provider = $1 AND a.order_id = $2 AND a.status = 'provisioning')
+      AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = $1 AND s.order_id = $2 AND s.account_id = $3 AND s.step = $4 AND s.fenced_at IS NOT NULL)
+    RETURNING provider, id
+), held AS (
+    SELECT a.id FROM accounts a JOIN ours ON ours.provider = a.provider AND ours.id = a.order_id
+    WHERE a.id = $3 AND a.status = 'provisioning' FOR SHARE OF a
+)
+INSERT INTO order_steps AS s (provider, order_id, account_id, step, state, attempt, attempts_open)
+SELECT $1, $2, held.id, $4, 'running', $5, 1 FROM held
+ON CONFLICT (provider, order_id, account_id, step) DO UPDATE SET
+    attempts_open = s.attempts_open + 1,
+    state = CASE s.state WHEN 'done' THEN 'done' ELSE 'running' END,
+    attempt = CASE s.state WHEN 'done' THEN s.attempt ELSE EXCLUDED.attempt END,
+    finished_at = CASE s.state WHEN 'done' THEN s.finished_at END
+WHERE s.fenced_at IS NULL`
+
+var (
+	forward = []string{string(provision.Provisioning), string(provision.ActionRequired)}
+	back    = []string{string(provision.Provisioning), string(provision.ActionRequired), string(provision.Compensating)} // an order may give one account back and go on with the next
+)
+
+// StepStarted notes that an attempt at a step begins. Errors: a *provision.Failure OrderNotInProgress when the order does not
+// hold the account, is in a state in which it does not take the step, or has begun to undo the step.
+func (s *Store) StepStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error {
+	states := forward
+	if step == provision.StepVerify { // it only reads, to see what the undo has done
+		states = back
+	}
+	began, err := affected(s.db.ExecContext(ctx, stepStartedSQL, key.Provider, key.ID, accountID, step, attempt, textArray(states)))
+	if err == nil && !began {
+		err = s.whyNotInProgress(ctx, key, accountID, step)
+	}
+	return err
+}
+
+// An attempt's lease dies one lease after its last sign of life at the latest, and no attempt at the step gives one after fenced_at.
+// An undo that has not reported its end may have been alive until this one began: it belongs to another run, or Temporal would have waited for it.
+const undoStartedSQL = `
+WITH ours AS (
+    SELECT provider, id FROM orders WHERE provider = $1 AND id = $2 AND state = ANY($6) FOR SHARE
+), held AS (
+    SELECT a.id FROM accounts a JOIN ours ON ours.provider = a.provider AND ours.id = a.order_id
+    WHERE a.id = $3 AND a.status = 'provisioning' FOR SHARE OF a
+)
+INSERT INTO order_steps AS s (provider, order_id, account_id, step, state, attempt, undos_open, fenced_at)
+SELECT $1, $2, held.id, $4, 'undoing', 0, 1, clock_timestamp() FROM held
+ON CONFLICT (provider, order_id, account_id, step) DO UPDATE SET
+    undos_open = s.undos_open + 1,
+    fenced_at = COALESCE(s.fenced_at, clock_timestamp()),
+    state = 'undoing',
+    finished_at = NULL
+RETURNING GREATEST(
+    CASE WHEN undos_open > 1 THEN $5::float8 ELSE 0 END,
+    CASE WHEN attempts_open > 0 THEN $5::float8 - EXTRACT(EPOCH FROM clock_timestamp() - fenced_at)::float8 ELSE 0 END)`
+
+// UndoStarted notes that an attempt at the undo of a step begins: no attempt at the step can begin or end as done from here on.
+// It returns how long the undo must wait until no lease can live of an attempt, at the step or at its undo, that has not
+// reported its end. Errors: a *provision.Failure OrderNotInProgress when the order does not hold the account.
+func (s *Store) UndoStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, lease time.Duration) (wait time.Duration, err error) {
+	var seconds float64
+	err = s.db.GetContext(ctx, &seconds, undoStartedSQL, key.Provider, key.ID, accountID, step, lease.Seconds(), textArray(back))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = s.whyNotInProgress(ctx, key, accountID, step)
+	}
+	return time.Duration(seconds * float64(time.Second)), err
+}
+
+// An attempt that ends also reports when the row has gone on without it; then only its end counts.
+const stepEndedSQL = `
+UPDATE order_steps SET
+    attempts_open = GREATEST(attempts_open - 1, 0),
+    state = CASE WHEN state IN ('running', 'retrying') THEN $5 ELSE state END,
+    problem = CASE WHEN state IN ('running', 'retrying') THEN $6 ELSE problem END,
+    finished_at = CASE WHEN state NOT IN ('running', 'retrying') THEN finished_at WHEN $5 <> 'retrying' THEN now() END
+WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
+
+const undoEndedSQL = `
+UPDATE order_steps SET
+    undos_open = GREATEST(undos_open - 1, 0),
+    state = CASE state WHEN 'undoing' THEN $5 ELSE state END,
+    problem = CASE state WHEN 'undoing' THEN $6 ELSE problem END,
+    finished_at = CASE state WHEN 'undoing' THEN now() ELSE finished_at END
+WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
+
+// StepEnded notes how an attempt at a step ended (done, retrying, failed, stopped), or an attempt at its undo (undone; undoing:
+// it will be tried again). A step that is being undone or undone never becomes anything else. The problem holds no data of the
+// customer.
+func (s *Store) StepEnded(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error {
+	query := stepEndedSQL
+	if state == provision.StepUndoing || state == provision.StepUndone {
+		query = undoEndedSQL
+	}
+	_, err := s.db.ExecContext(ctx, query, key.Provider, key.ID, accountID, step, state, problem)
+	return err
+}
+
+const whyNotInProgressSQL = `
+SELECT o.state, COALESCE((SELECT a.id FROM accounts a WHERE a.id = $3 AND a.provider = $1 AND a.order_id = $2 AND a.status = 'provisioning'), '') AS account_id
+FROM orders o WHERE o.provider = $1 AND o.id = $2`
+
+// whyNotInProgress says why an attempt was refused. It looks after the refusal, so it may see what came later.
+func (s *Store) whyNotInProgress(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step) error {
+	var now struct {
+		State     provision.OrderState `db:"state"`
+		AccountID string               `db:"account_id"`
+	}
+	refused := &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: step}
+	switch err := s.db.GetContext(ctx, &now, whyNotInProgressSQL, key.Provider, key.ID, accountID); {
+	case errors.Is(err, sql.ErrNoRows):
+		return fmt.Errorf("order %s: %w", key, provision.ErrNotFound) // its row was lost: it is asked for again until it is back
+	case err != nil:
+		return err
+	case now.AccountID == "":
+		refused.Reason = fmt.Sprintf("the order is %s and does not hold account %s", now.State, accountID)
+	default:
+		refused.Reason = fmt.Sprintf("the order is %s, or the undo of the step has begun in account %s", now.State, accountID)
+	}
+	return refused
+}

@@ -1,0 +1,115 @@
+// Package control is the client side of Temporal: what the API, the worker and the commands need of a namespace before they
+// use it, and what Temporal reports about its workers.
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"go.temporal.io/sdk/client"
+)
+
+const (
+	checkEvery   = 2 * time.Second // a new namespace, or a new search attribute, takes Temporal some seconds to show
+	checkTimeout = 5 * time.Second
+	remindEvery  = time.Minute // how often the log repeats a reason that lasts
+)
+
+// Temporal is a namespace of Temporal.
+type Temporal struct {
+	client    client.Client
+	namespace string
+	unusable  atomic.Pointer[string] // why it cannot be used; nil: it could be used once
+}
+
+// New returns the namespace that the client uses. The client may be a lazy one: nothing is asked of Temporal yet.
+func New(c client.Client, namespace string) *Temporal {
+	t := &Temporal{client: c, namespace: namespace}
+	t.because("Temporal was not asked yet")
+	return t
+}
+
+func (t *Temporal) because(reason string) { t.unusable.Store(&reason) }
+
+// Usable returns nil once AwaitUsable has found everything in order, and the reason before that. It stays nil when Temporal
+// goes away later. The reason names no addresses, so callers may show it.
+func (t *Temporal) Usable() error {
+	if reason := t.unusable.Load(); reason != nil {
+		return errors.New(*reason)
+	}
+	return nil
+}
+
+// AwaitUsable returns when Check and the other steps have succeeded one after the other, or with the error of the context. Until then
+// it repeats them, and logs why.
+func (t *Temporal) AwaitUsable(ctx context.Context, log *slog.Logger, steps ...func(context.Context) error) error {
+	ticker := time.NewTicker(checkEvery)
+	defer ticker.Stop()
+	var logged time.Time
+	for {
+		before := t.unusable.Load()
+		err := t.try(ctx, steps)
+		switch {
+		case err == nil:
+			t.unusable.Store(nil)
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		}
+		reason := "Temporal could not be asked: the log of this process has the error"
+		if said, ok := errors.AsType[*unusableError](err); ok {
+			reason = said.reason
+		}
+		t.because(reason)
+		if *before != reason || time.Since(logged) >= remindEvery {
+			log.Error("Temporal cannot be used yet; this is checked again every "+checkEvery.String(), "error", err)
+			logged = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+func (t *Temporal) try(ctx context.Context, steps []func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	err := t.Check(ctx)
+	for _, step := range steps {
+		if err == nil {
+			err = step(ctx)
+		}
+	}
+	return err
+}
+
+// Ready returns nil when the namespace was usable and Temporal answers now.
+func (t *Temporal) Ready(ctx context.Context) error {
+	if err := t.Usable(); err != nil {
+		return err
+	}
+	_, err := t.client.CheckHealth(ctx, &client.CheckHealthRequest{})
+	return err
+}
+
+// unusableError says what is wrong with the namespace and how to put it right.
+type unusableError struct {
+	reason string
+	cause  error
+}
+
+// Error is the reason and its cause.
+func (e *unusableError) Error() string {
+	if e.cause == nil {
+		return e.reason
+	}
+	return e.reason + ": " + e.cause.Error()
+}
+
+// Unwrap returns the cause.
+func (e *unusableError) Unwrap() error { return e.cause }
