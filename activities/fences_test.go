@@ -29,7 +29,7 @@ const (
 var onlyForward = []situation{compensating, undoBegun}
 
 // databases make a database in which the order, and the account, are in a situation.
-var databases = map[string]func(t *testing.T, order provision.OrderKey, is situation) Store{"in memory": inMemory}
+var databases = map[string]func(t *testing.T, order provision.OrderKey, is situation) Store{"in memory": inMemory, "in PostgreSQL": inPostgres}
 
 func inMemory(_ *testing.T, order provision.OrderKey, is situation) Store {
 	m := newMemoryStore(order)
@@ -61,7 +61,7 @@ var steps = []provision.Step{provision.StepInspect, provision.StepUser, provisio
 
 // databaseOnly are the activities that work in no account. What they would write in AWS would be refused: nobody grants them a lease.
 var databaseOnly = []string{
-	"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder", "Allocate",
+	"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder", "Allocate", "StopOrder", "OrderStatus",
 	"DueAccounts", "ApplyVerifications", "WatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver", "PurgeEvents", "AuditStock",
 }
 
