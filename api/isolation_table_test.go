@@ -142,7 +142,7 @@ var markers = []string{"mk-user", "mk-contact", "mk-mail", "mk-alias", "mk-resul
 	"mk-text", "mk-note", "mk-hook"}
 
 // nobodys are the tables whose rows belong to no provider. Those of every other table have a column that says whose they are.
-var nobodys = []string{"account_models", "account_transitions", "order_transitions", "goose_db_version"}
+var nobodys = []string{"account_models", "account_transitions", "order_transitions", "goose_db_version", "processes", "seal_keys"}
 
 // owners say whose the rows are of tables that belong to another one's.
 var owners = map[string]string{

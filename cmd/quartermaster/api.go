@@ -10,6 +10,7 @@ import (
 	"quartermaster/api"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 )
 
@@ -39,6 +40,11 @@ func (c *apiCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	leave, err := joinOthers(e, store, ring, provision.ProcessAPI)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	temporal, namespace, err := lazyTemporal(e, ring)
 	if err != nil {
 		return err
@@ -68,6 +74,7 @@ func (c *apiCommand) Run(e *env) error {
 	serving, ctx := errgroup.WithContext(e.ctx)
 	serving.Go(func() error {
 		if namespace.AwaitUsable(ctx, e.log) == nil {
+			go alarmMissingKeys(ctx, e, store, namespace, ring)
 			namespace.WatchWorkers(ctx, e.log)
 		}
 		return nil

@@ -100,8 +100,8 @@ func lazyTemporal(e *env, ring *secrets.Ring) (client.Client, *control.Temporal,
 	return c, control.New(c, options.Namespace), nil
 }
 
-// shareConnection returns a client that has converters of its own and uses the connection of another client. No failure
-// converter: the SDK's own.
+// shareConnection returns a client that has converters of its own and uses the connection of another client, which it makes if
+// need be. No failure converter: the SDK's own.
 func shareConnection(ctx context.Context, e *env, c client.Client, data converter.DataConverter, failures converter.FailureConverter) (client.Client, error) {
 	options, err := temporalOptions(e, nil)
 	if err != nil {

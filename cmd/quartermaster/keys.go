@@ -15,7 +15,10 @@ type keysCommand struct {
 	List   listKeysCommand  `cmd:"" help:"List the API keys of a provider, newest first. What a key reads as text is kept nowhere."`
 	Rotate rotateKeyCommand `cmd:"" help:"Make an API key that takes the place of another one, which lives beside it for a while. It is shown once."`
 	Revoke revokeKeyCommand `cmd:"" help:"End an API key at once."`
-	Seal   sealKeyCommand   `cmd:"" help:"Make a key for QM_SEAL_KEYS."`
+
+	Seal   sealKeyCommand    `cmd:"" help:"Make a key for QM_SEAL_KEYS."`
+	Status keysStatusCommand `cmd:"" help:"Show which keys seal, which processes have them, what needs them, and the next safe step of a rotation."`
+	Reseal resealCommand     `cmd:"" help:"Seal passwords and webhook secrets again, with the key that seals now, so that an older key is no longer needed for them."`
 }
 
 type createKeyCommand struct {

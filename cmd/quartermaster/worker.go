@@ -14,6 +14,7 @@ import (
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/worker"
 	"quartermaster/workflows"
@@ -45,6 +46,11 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	leave, err := joinOthers(e, store, ring, provision.ProcessWorker)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	temporal, namespace, err := lazyTemporal(e, ring)
 	if err != nil {
 		return err
@@ -87,6 +93,7 @@ func (c *workerCommand) Run(e *env) error {
 		if err := namespace.AwaitUsable(ctx, e.log, schedules); err != nil {
 			return err
 		}
+		go alarmMissingKeys(ctx, e, store, namespace, ring)
 		data, failures := secrets.Strict(ring)
 		strict, err := shareConnection(ctx, e, temporal, data, failures)
 		if err != nil {
@@ -100,8 +107,8 @@ func (c *workerCommand) Run(e *env) error {
 	return running.Wait()
 }
 
-// ensureSchedules makes the schedules with a client that seals nothing: whatever keys a worker has, it can start, and so can one of
-// an earlier version.
+// ensureSchedules makes the schedules with a client that seals nothing, so that every worker can read them, whatever keys it
+// has.
 func ensureSchedules(ctx context.Context, e *env, temporal client.Client) error {
 	open, err := shareConnection(ctx, e, temporal, secrets.Unsealed(), nil)
 	if err != nil {

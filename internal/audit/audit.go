@@ -135,7 +135,7 @@ func (a *Auditor) Find(ctx context.Context) ([]Finding, error) {
 		err = fmt.Errorf("the database could not be checked: %w", err)
 	}
 	for i := range found {
-		if kind := found[i].Kind; kind == KindStockNotGiven || kind == KindOrderNotWoken {
+		if kind := found[i].Kind; kind == KindStockNotGiven || kind == KindOrderNotWoken || kind == KindStopNotHeard {
 			found[i].Repairable, found[i].repair = true, &repair{how: wake}
 		}
 	}

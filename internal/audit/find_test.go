@@ -126,6 +126,9 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 		"stock beside an order that waits for it": {
 			`UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits'; UPDATE accounts SET status_since = now() - interval '2 minutes' WHERE id = '000000000005'`,
 			[]string{"stock_not_given_out waits"}},
+		"an order that was stopped and does not know it": {
+			`UPDATE order_steps SET started_at = now() - interval '3 minutes' WHERE order_id = 'undo'; UPDATE orders SET state_since = now() - interval '2 minutes' WHERE id = 'undo'`,
+			[]string{"stop_not_heard undo"}},
 		"an order that does not know of its account": {
 			`DELETE FROM order_steps WHERE order_id = 'work'; UPDATE orders SET state_since = now() - interval '2 minutes' WHERE id = 'work'`,
 			[]string{"order_not_woken work"}},

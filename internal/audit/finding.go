@@ -30,6 +30,7 @@ const (
 	KindRequestHash         Kind = "request_hash_differs"      // the hash is not that of the request
 	KindStockNotGiven       Kind = "stock_not_given_out"       // an order waits beside a Ready account that fits
 	KindOrderNotWoken       Kind = "order_not_woken"           // an order got an account and has not begun with it
+	KindStopNotHeard        Kind = "stop_not_heard"            // an order was stopped, and its undo has not begun
 	// Between the database and Temporal.
 	KindOrderWithoutWorkflow    Kind = "order_without_workflow"     // an order in progress that no workflow works on
 	KindAccountWithoutWorkflow  Kind = "account_without_workflow"   // an account in progress that no workflow works in
@@ -67,7 +68,7 @@ const byHand = "somebody wrote around the checks of the schema, or the schema wa
 
 // resetIt is the way out when a run ended in the middle of its work: a new run from the order's request would not know what
 // was in the account before, so what it undid could not be verified. A reset keeps all that.
-const resetIt = "reset the order's workflow to its last completed workflow task (Web UI: Reset; or temporal workflow reset " +
+const resetIt = "reset the order's workflow to its last completed workflow task (temporal workflow reset " +
 	"--type LastWorkflowTask): it goes on where it was, its undo included. If it ends in the same way again, reset it to an earlier task. " +
 	"A reset is safe: before it writes, the run asks the database whether the order still holds the account. " +
 	"If the history is gone, clean the account by hand"
@@ -95,6 +96,7 @@ var meanings = map[Kind]meaning{
 	KindPasswordKept:           {Broken, "look whether the account still has the order's IAM user; then set sealed to NULL in order_passwords"},
 	KindOrderOverdue:           {Warning, "read the order's steps and problem; are the workers running, is AWS answering?"},
 	KindStockNotGiven:          {Stuck, "are the workers running? The order's workflow looks by itself within 15 minutes"},
+	KindStopNotHeard:           {Stuck, "are the workers running? The reconciler wakes the order's workflow, which then reads the row and begins the undo"},
 	KindOrderNotWoken:          {Warning, "are the workers running? The order's workflow looks by itself within 15 minutes"},
 	KindOrderWithoutWorkflow:   {Stuck, resetIt},
 	KindAccountWithoutWorkflow: {Stuck, "see the finding about its order"},

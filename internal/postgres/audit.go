@@ -138,6 +138,14 @@ SELECT o.provider, o.id, a.id AS account, o.state_since AS since, 'the order got
 FROM orders o JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
 WHERE o.state = 'provisioning' AND o.state_since < now() - $1 * interval '1 second'
   AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id AND s.account_id = a.id)`},
+
+	// The worker that wrote the stop may have died before the order's workflow heard of it.
+	{kind: audit.KindStopNotHeard, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
+SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 'the order was stopped, but its undo has not begun' AS what
+FROM orders o LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
+WHERE o.state = 'compensating' AND o.state_since < now() - $1 * interval '1 second'
+  AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id
+                  AND GREATEST(s.started_at, s.finished_at, s.fenced_at) > o.state_since)`},
 }
 
 // Contradictions lists what is wrong within the database. Requests of orders that ended before requestsSince are not
@@ -245,9 +253,9 @@ WHERE (o.provider, o.id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, pq.
 	return found, nil
 }
 
-func auditedOrders(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]audit.Order, error) {
+func auditedOrders(ctx context.Context, db queryer, query string, args ...any) ([]audit.Order, error) {
 	var rows []auditedOrder
-	if err := sqlx.SelectContext(ctx, db, &rows, query, args...); err != nil {
+	if err := db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, err
 	}
 	orders := make([]audit.Order, len(rows))
@@ -264,7 +272,7 @@ const firstRequestSQL = `SELECT created_at, nonce, COALESCE(first_request, reque
 // has ended, is being undone, or has begun to change its account; provision.ErrNotFound.
 func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (order provision.Order, err error) {
 	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		state, err := lockOrder(ctx, tx, key)
+		o, err := lockOrder(ctx, tx, key)
 		if err != nil {
 			return err
 		}
@@ -272,8 +280,8 @@ func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, acto
 		if err != nil {
 			return err
 		}
-		if state.Ended() || state == provision.Compensating || now[0].Touched {
-			return fmt.Errorf("order %s is %s and cannot be started again from the beginning: %w", key, state, provision.ErrConflict)
+		if o.State.Ended() || o.State == provision.Compensating || now[0].Touched {
+			return fmt.Errorf("order %s is %s and cannot be started again from the beginning: %w", key, o.State, provision.ErrConflict)
 		}
 		if _, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID); err != nil {
 			return err

@@ -56,7 +56,7 @@ const leftUnknown = "what the order left in the account is not known, because th
 // Errors: provision.ErrConflict when the order has ended, when it is in progress and so is lost, when the row is another
 // order's, when the account that was sold is not to be had, or when there is no such pool.
 func (s *Store) RestoreOrder(ctx context.Context, lost audit.Lost, actor, reason string) error {
-	err := s.tx(ctx, actor, func(tx *sqlx.Tx) error { return restoreOrder(ctx, tx, lost, actor, reason) })
+	err := s.poolTx(ctx, actor, lost.Order.Pool(), lockPoolSQL, func(tx *sqlx.Tx) error { return restoreOrder(ctx, tx, lost, actor, reason) })
 	for _, constraint := range []string{"orders_provider_marketplace_environment_fkey", "orders_model_fkey", "account_and_order_agree"} {
 		if violates(err, constraint) {
 			return fmt.Errorf("order %s does not fit into the database (%s): %w", lost.Order.OrderKey, constraint, provision.ErrConflict)
@@ -69,9 +69,6 @@ func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost audit.Lost, actor, reas
 	key := lost.Order.OrderKey
 	conflict := func(why string, args ...any) error {
 		return fmt.Errorf("order %s: %s: %w", key, fmt.Sprintf(why, args...), provision.ErrConflict)
-	}
-	if err := lockPool(ctx, tx, lost.Order.Pool()); err != nil {
-		return err
 	}
 	isNew, state, err := insertLost(ctx, tx, lost)
 	switch {

@@ -198,6 +198,12 @@ func (r *Ring) Names() []string {
 // Active is the name of the key that seals.
 func (r *Ring) Active() string { return r.active.Load().name }
 
+// ActiveID is the id of the key that seals.
+func (r *Ring) ActiveID() string { return r.active.Load().id }
+
+// Has reports whether the ring has a key of that id.
+func (r *Ring) Has(id string) bool { return r.find(id) != nil }
+
 // LastUsed says when each key that has sealed or signed did so last, by id.
 func (r *Ring) LastUsed() map[string]time.Time {
 	used := map[string]time.Time{}

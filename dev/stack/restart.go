@@ -1,0 +1,69 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"quartermaster/dev/child"
+)
+
+// RestartWith stops a part in order and starts it again with more variables, as NAME=value, which take the place of those that
+// the stack gives it. Of several workers, index is the one that is meant, from 0. It returns when the part's process runs
+// again; of the API, when it serves.
+func (s *Stack) RestartWith(ctx context.Context, name string, index int, env ...string) error {
+	if name != PartAPI && name != PartWorker {
+		return fmt.Errorf("part %q takes no variables of its own", name)
+	}
+	p, err := s.part(name, index)
+	if err != nil {
+		return err
+	}
+	if err := s.restartWith(ctx, p, env); err != nil {
+		return fmt.Errorf("starting %s again: %w", name, err)
+	}
+	if name == PartAPI {
+		return s.awaitReady(ctx)
+	}
+	return nil
+}
+
+func (s *Stack) restartWith(ctx context.Context, p *part, env []string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wanted = true
+	if err := p.running.Stop(); err != nil {
+		return err
+	}
+	p.start = s.starter(p.name, env...)
+	return s.launch(ctx, p)
+}
+
+// starter starts the program with one of its commands, in the background.
+func (s *Stack) starter(name string, env ...string) func(context.Context) (process, error) {
+	return func(ctx context.Context) (process, error) {
+		log, err := os.OpenFile(s.logFile(name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		cmd := s.command(context.WithoutCancel(ctx), name)
+		cmd.Env = append(cmd.Env, env...)
+		cmd.Stdout, cmd.Stderr = log, log
+		running, err := child.Start(cmd, log)
+		if err != nil {
+			return nil, err
+		}
+		return program{running}, nil
+	}
+}
+
+// Run runs a command of the program to its end and returns what it prints.
+func (s *Stack) Run(ctx context.Context, args ...string) (string, error) {
+	out, err := s.command(ctx, args...).Output()
+	if failed, ok := errors.AsType[*exec.ExitError](err); ok {
+		err = fmt.Errorf("quartermaster %v: %w\n%s", args, err, failed.Stderr)
+	}
+	return string(out), err
+}
