@@ -14,13 +14,14 @@ import (
 // auditOptions say how long something may look wrong before it counts. Only a machine on which nothing is real has reasons to
 // change them: a run that is taken over while an attempt of the earlier one still works would be two at once.
 type auditOptions struct {
-	AuditGrace   time.Duration `help:"How long something may look wrong before it is a finding." env:"QM_AUDIT_GRACE" default:"1m" hidden:""`
-	AuditSettled time.Duration `help:"How long after the end of a workflow's run no attempt of it can be running; only then it is taken over." env:"QM_AUDIT_SETTLED" default:"6m" hidden:""`
+	AuditAccepted time.Duration `help:"How long an order may have no row, or be accepted and no more, before that is a finding." env:"QM_AUDIT_ACCEPTED" default:"5m" hidden:""`
+	AuditGrace    time.Duration `help:"How long something may look wrong before it is a finding." env:"QM_AUDIT_GRACE" default:"1m" hidden:""`
+	AuditSettled  time.Duration `help:"How long after the end of a workflow's run no attempt of it can be running; only then it is taken over." env:"QM_AUDIT_SETTLED" default:"6m" hidden:""`
 }
 
 func (o auditOptions) bounds() audit.Bounds {
 	bounds := audit.DefaultBounds()
-	bounds.Grace, bounds.Settled = o.AuditGrace, o.AuditSettled
+	bounds.Accepted, bounds.Grace, bounds.Settled = o.AuditAccepted, o.AuditGrace, o.AuditSettled
 	return bounds
 }
 

@@ -178,14 +178,17 @@ func (a *Auditor) compare(s suspect) []Finding {
 //
 //	the newest run              why there is no row                     the row is written as              and the work
 //	is open, tries to write it  the database does not answer            -                                  goes on by itself
-//	is open                     it was lost                             the run last was, with its account goes on by itself
+//	is open                     it was lost                             the run last was                   goes on by itself
 //	Completed                   it was lost after the order was sold    completed: see soldUnknown         is over
 //	Canceled                    it was lost                             cancelled                          is over
 //	Failed, as an order fails   it was lost                             failed, for the same reason        is over
 //	Failed, refused by a row    that row was lost                       -: nobody knows how the order ended
-//	Failed otherwise            our own trouble, at any time            accepted, or with its account      begins again
+//	Failed otherwise            our own trouble, at any time            accepted                           begins again
+//	  while it had an account   it was lost                             provisioning                       begins again
 //	Terminated or TimedOut      it was never written, or lost           accepted                           begins again
-//	  while it had an account   it was lost                             the run last was, with its account goes on where it was
+//	  while it had an account   it was lost                             the run last was                   goes on where it was
+//
+// An order that had an account gets it back when it is Ready, and does without it when it is not.
 func (a *Auditor) withoutRow(s suspect) Finding {
 	run := s.run
 	f := New(KindWorkflowWithoutOrder, s.key, "", run.ClosedAt, "the order was accepted, but has no row; its workflow has closed as "+run.how())

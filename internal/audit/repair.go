@@ -142,16 +142,16 @@ func (a *Auditor) mend(ctx context.Context, f Finding) (done string, err error) 
 	case restart:
 		return a.restart(ctx, f)
 	case carryOn:
+		if f.repair.lost { // first, so that the run finds its order
+			if _, err := a.rewrite(ctx, f, func(Story) provision.OrderStatus { return run.inProgress() }); err != nil {
+				return "", err
+			}
+		}
 		continued, err := a.Workflows.Continue(ctx, f.Order, run, Actor+": "+f.What)
 		if err != nil || !continued {
 			return "", err
 		}
-		if f.repair.lost {
-			_, err = a.rewrite(ctx, f, func(Story) provision.OrderStatus { return run.inProgress() })
-		} else {
-			err = a.Store.NoteAction(ctx, f.Order, "continue", provision.Action{Actor: Actor, Reason: f.What})
-		}
-		return "its workflow goes on where it was", err
+		return "its workflow goes on where it was", a.Store.NoteAction(ctx, f.Order, "continue", provision.Action{Actor: Actor, Reason: f.What})
 	}
 	return "", nil
 }

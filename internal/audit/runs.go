@@ -95,7 +95,10 @@ func (r Run) swaps() bool { return r.Reason.Kind() == provision.KindAccount }
 
 // inProgress is where the row of an order stands whose work goes on.
 func (r Run) inProgress() provision.OrderStatus {
-	if !r.working() {
+	switch {
+	case r.Open && r.State == provision.WaitingForAccount: // another run would take a place in the queue itself
+		return provision.OrderStatus{State: provision.WaitingForAccount}
+	case !r.working():
 		return provision.OrderStatus{State: provision.Accepted}
 	}
 	status := provision.OrderStatus{State: provision.Provisioning, AccountID: r.Account}

@@ -26,7 +26,10 @@ SELECT id, status FROM accounts WHERE provider = $1 AND order_id = $2 AND status
 const claimThisSQL = `
 UPDATE accounts SET status = 'provisioning', order_id = $2, reason = '' WHERE provider = $1 AND id = $3 AND status = 'ready'`
 
-const beginSQL = `UPDATE orders SET state = 'provisioning', step = 'inspect_account', failure = NULL WHERE provider = $1 AND id = $2`
+// The place in the queue is for an order that loses this account again and waits for the next.
+const beginSQL = `
+UPDATE orders SET state = 'provisioning', step = 'inspect_account', failure = NULL, queue_position = COALESCE(queue_position, nextval('orders_queue'))
+WHERE provider = $1 AND id = $2`
 
 const setStateSQL = `UPDATE orders SET state = $3, failure = $4 WHERE provider = $1 AND id = $2`
 
@@ -116,6 +119,10 @@ func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost audit.Lost, actor, reas
 		}
 		run(closeOrderSQL, lost.State, asJSON(lost.Failure), textArray(leftovers), textArray(nil))
 		run(withdrawPasswordsSQL)
+	case provision.WaitingForAccount:
+		if !holds {
+			run(enqueueSQL)
+		}
 	case provision.ActionRequired, provision.Compensating:
 		if holds {
 			run(setStateSQL, lost.State, asJSON(lost.Failure))

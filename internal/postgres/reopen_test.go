@@ -187,6 +187,7 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 		then provision.OrderState
 	}{
 		{"accepted", provision.OrderStatus{State: provision.Accepted}, provision.Accepted},
+		{"waits", provision.OrderStatus{State: provision.WaitingForAccount}, provision.WaitingForAccount},
 		{"works", provision.OrderStatus{State: provision.Provisioning, AccountID: "000000000003"}, provision.Provisioning},
 		{"asks", provision.OrderStatus{State: provision.ActionRequired, AccountID: "000000000002", Failure: failure}, provision.ActionRequired},
 		{"is-undone", provision.OrderStatus{State: provision.Compensating, AccountID: "000000000004", Failure: failure}, provision.Compensating},
@@ -199,7 +200,7 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 			view, err := store.Order(ctx, lost.Order.OrderKey)
 			require.NoError(t, err)
 			require.Equal(t, c.then, view.State)
-			if c.then == provision.Accepted {
+			if c.then == provision.Accepted || c.then == provision.WaitingForAccount {
 				require.Empty(t, view.AccountID)
 				return
 			}
@@ -210,6 +211,12 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 		})
 	}
 	requireSound(t, store)
+	works := provision.OrderKey{Provider: "acme", ID: "works"}
+	_, err := store.RejectAccount(ctx, works, "000000000003", *failure)
+	require.NoError(t, err)
+	require.Equal(t, 2, place(t, store, works), "it goes on with the next account")
+	addAccounts(t, store, provision.ModelSPAM, 5, 5)
+	require.Equal(t, "000000000005", claim(t, store, provision.OrderKey{Provider: "acme", ID: "waits"}).Account.ID)
 }
 
 func TestARowIsNotWrittenOverThatOfAnotherOrder(t *testing.T) {
