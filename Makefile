@@ -31,8 +31,16 @@ test-race: ## the same with the race detector, which takes several times as long
 	@tools/test.sh -timeout=60m -race
 
 .PHONY: test-chaos
-test-chaos: postgres ## kill workers, API, Temporal and PostgreSQL every second for two minutes while 200 orders run
+test-chaos: postgres ## kill, slow, stall and pause everything for two minutes while 200 orders run
 	@QM_CHAOS_ORDERS=200 QM_CHAOS_SECONDS=120 go -C dev test -run TestNothingIsLost -count=1 -v -timeout 30m ./stack
+
+.PHONY: test-load
+test-load: postgres ## 10,000 orders on an empty pool, a database that freezes for a minute, then 2,000 accounts
+	@QM_LOAD_ORDERS=10000 QM_LOAD_FREEZE_SECONDS=60 QM_LOAD_ACCOUNTS=2000 go -C dev test -run TestNoAcknowledgedOrderIsLost -count=1 -v -timeout 90m ./stack
+
+.PHONY: test-resets
+test-resets: postgres ## reset orders at every workflow task of every history
+	@QM_RESETS=all go -C dev test -run TestAReset -count=1 -v -timeout 60m ./stack
 
 .PHONY: lint
 lint: ## all static checks: linters, formatting, tidy modules, generated code, secrets, known vulnerabilities

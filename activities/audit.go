@@ -17,9 +17,9 @@ type Auditor interface {
 // AuditStock runs the auditor once. What it could not repair is logged as an error, for an alert to be made of it; the
 // findings hold no personal data.
 func (a *Activities) AuditStock(ctx context.Context) (audit.Report, error) {
-	report, err := a.Auditor.FindAndRepair(ctx)
+	found, err := a.Auditor.FindAndRepair(ctx)
 	log := activity.GetLogger(ctx)
-	for _, f := range report.Findings {
+	for _, f := range found.Findings {
 		fields := []any{"kind", f.Kind, "severity", f.Severity, "order", orderOf(f), "account", f.Account, "what", f.What, "since", f.Since, "do", f.Do}
 		switch {
 		case f.Repaired != "":
@@ -28,7 +28,7 @@ func (a *Activities) AuditStock(ctx context.Context) (audit.Report, error) {
 			log.Error("an audit finding", fields...)
 		}
 	}
-	return report, translate(err, "")
+	return found, report(ctx, err, "")
 }
 
 func orderOf(f audit.Finding) string {

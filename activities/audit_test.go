@@ -1,12 +1,9 @@
 package activities
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
-	"strings"
 	"testing"
 	"time"
 
@@ -28,11 +25,11 @@ type auditorFake struct {
 func (a auditorFake) FindAndRepair(context.Context) (audit.Report, error) { return a.report, a.err }
 
 // audited runs the activity and returns what it answered and logged.
-func audited(t *testing.T, auditor Auditor) (report audit.Report, logged []map[string]any, err error) {
+func audited(t *testing.T, auditor Auditor) (report audit.Report, findings, others []map[string]any, err error) {
 	t.Helper()
-	var lines bytes.Buffer
+	var lines logged
 	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.NewJSONHandler(&lines, &slog.HandlerOptions{Level: slog.LevelWarn}))))
+	suite.SetLogger(log.NewStructuredLogger(slog.New(lines.handler())))
 	env := suite.NewTestActivityEnvironment()
 	acts := &Activities{Auditor: auditor}
 	env.RegisterActivity(acts)
@@ -40,15 +37,14 @@ func audited(t *testing.T, auditor Auditor) (report audit.Report, logged []map[s
 	if err == nil {
 		require.NoError(t, value.Get(&report))
 	}
-	for line := range strings.Lines(lines.String()) {
-		if !strings.Contains(line, "an audit finding") {
-			continue
+	for _, line := range lines.from(t, slog.LevelWarn) {
+		if line["kind"] != nil {
+			findings = append(findings, line)
+		} else {
+			others = append(others, line)
 		}
-		var entry map[string]any
-		require.NoError(t, json.Unmarshal([]byte(line), &entry))
-		logged = append(logged, entry)
 	}
-	return report, logged, err
+	return report, findings, others, err
 }
 
 func TestWhatAnAuditCouldNotRepairIsLoggedAsAnError(t *testing.T) {
@@ -58,8 +54,9 @@ func TestWhatAnAuditCouldNotRepairIsLoggedAsAnError(t *testing.T) {
 	raised := audit.New(audit.KindAccountAudit, provision.OrderKey{}, accountID, time.Now(), "the account is ready, but its last audit row says invalid")
 	want := audit.Report{Repaired: 1, Raised: 1, Findings: []audit.Finding{repaired, raised}}
 
-	report, logged, err := audited(t, auditorFake{report: want})
+	report, logged, others, err := audited(t, auditorFake{report: want})
 	require.NoError(t, err)
+	require.Empty(t, others)
 	require.Len(t, report.Findings, 2)
 	require.Len(t, logged, 2)
 	require.Equal(t, "WARN", logged[0]["level"])
@@ -70,9 +67,12 @@ func TestWhatAnAuditCouldNotRepairIsLoggedAsAnError(t *testing.T) {
 	require.Equal(t, accountID, logged[1]["account"])
 	require.Empty(t, logged[1]["order"])
 
-	_, logged, err = audited(t, auditorFake{report: want, err: errors.New("no route")})
+	_, logged, others, err = audited(t, auditorFake{report: want, err: errors.New("no route")})
 	require.Error(t, err, "what could not be checked is tried again")
 	require.Len(t, logged, 2, "what is known is said all the same")
+	require.NotEmpty(t, others)
+	require.Equal(t, "ERROR", others[0]["level"])
+	require.Equal(t, "no route", others[0]["error"], "the log has the details of what nobody foresaw")
 }
 
 // expectation is what the auditor expects of the world's order.
@@ -114,6 +114,56 @@ func TestTheAuditorKnowsTheUserThatAnOrderMade(t *testing.T) {
 	w.undo(d)
 	require.Empty(t, find(false, "alice"))
 	require.Equal(t, len(w.sim.Effects()), func() int { find(false, "alice"); return len(w.sim.Effects()) }(), "it only reads")
+}
+
+// Until the customer has signed in, the account is as the order left it; from then on it is the customer's to change.
+func TestTheAuditorComparesWhatAnOrderWroteUntilTheCustomerSignsIn(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.mustDo()
+	request := w.w.Request
+	wrote := audit.Written{Alias: request.AccountAlias, ContactName: request.ContactName, Alternates: map[string]provision.AlternateContact{}}
+	for _, kind := range w.w.Settings.AlternateContactTypes {
+		wrote.Alternates[kind] = *request.AlternateContact
+	}
+	find := func() (kinds []audit.Kind) {
+		t.Helper()
+		found, err := audit.FindUsers(t.Context(), expectation{audit.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: []string{"alice"}, Present: true, Wrote: wrote}},
+			inaws.Cloud{Sessions: w.acts.Cloud})
+		require.NoError(t, err)
+		for _, f := range found {
+			kinds = append(kinds, f.Kind)
+		}
+		return kinds
+	}
+	require.Empty(t, find())
+	w.edit(func(a *awssim.Account) {
+		a.Alias, a.Contact.FullName = "", "Somebody Else"
+		delete(a.AlternateContacts, "SECURITY")
+	})
+	effects := len(w.sim.Effects())
+	differs := []audit.Kind{audit.KindAliasDiffers, audit.KindContactDiffers, audit.KindContactDiffers}
+	require.Equal(t, differs, find())
+	require.Len(t, w.sim.Effects(), effects, "it only reads")
+
+	used := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, signIn := range map[string]struct{ yes, no func(*awssim.User) }{
+		"used the password":    {func(u *awssim.User) { u.PasswordLastUsed = used }, func(u *awssim.User) { u.PasswordLastUsed = time.Time{} }},
+		"changed the password": {func(u *awssim.User) { u.LoginProfile.ResetRequired = false }, func(u *awssim.User) { u.LoginProfile.ResetRequired = true }},
+		"deleted the password": {func(u *awssim.User) { u.LoginProfile = nil }, func(u *awssim.User) { u.LoginProfile = &awssim.LoginProfile{ResetRequired: true} }},
+	} {
+		change := func(of func(*awssim.User)) {
+			w.edit(func(a *awssim.Account) {
+				user := a.Users["alice"]
+				of(&user)
+				a.Users["alice"] = user
+			})
+		}
+		change(signIn.yes)
+		require.Empty(t, find(), name)
+		change(signIn.no)
+		require.Equal(t, differs, find(), name)
+	}
 }
 
 func TestAnAccountThatCannotBeLookedIntoIsOneFinding(t *testing.T) {

@@ -39,8 +39,8 @@ func translate(err error, at provision.Step) error {
 		NonRetryable: kind == provision.KindInput || kind == provision.KindAccount || kind == provision.KindPermission || kind == provision.KindOrder,
 		Details:      []any{failure},
 	}
-	if kind != provision.KindInternal && failure.Code != provision.CodeUnavailable {
-		opts.Category = temporal.ApplicationErrorCategoryBenign // expected: an answer for somebody, not an alert
+	if failure.Code != provision.CodeInternal && failure.Code != provision.CodeUnavailable {
+		opts.Category = temporal.ApplicationErrorCategoryBenign // expected: an answer for somebody, not an alert; or report alerts
 	}
 	if failure.Code == provision.CodeThrottled {
 		opts.NextRetryDelay = throttleDelay
@@ -49,18 +49,35 @@ func translate(err error, at provision.Step) error {
 }
 
 // report is translate for the end of an activity: what nobody foresaw goes into the log, with all that may stand there. The
-// texts of AWS may not, because they can quote the customer's input.
+// texts of AWS may not, because they can quote the customer's input. That the database does not answer is said once a minute
+// (Outages). An attempt that was stopped ends with the error of its context, and what it ran into then is no news.
 func report(ctx context.Context, err error, at provision.Step) error {
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
 	translated := translate(err, at)
-	if failure, _ := failureOf(translated); translated == nil || failure.Code != provision.CodeInternal {
-		return translated
+	if translated == nil {
+		return nil
 	}
-	details := []any{"step", at, "error", err.Error()}
-	if awscloud.Code(err) != "" {
-		details = []any{"step", at, "call", callName(err), "aws_code", awscloud.Code(err), "aws_request_id", awscloud.RequestID(err)}
+	switch failure, _ := failureOf(translated); failure.Code {
+	case provision.CodeDatabase:
+		sayOutage(ctx, failure.Reason, "step", at, "error", err.Error())
+	case provision.CodeInternal:
+		details := []any{"step", at, "error", err.Error()}
+		if awscloud.Code(err) != "" {
+			details = []any{"step", at, "call", callName(err), "aws_code", awscloud.Code(err), "aws_request_id", awscloud.RequestID(err)}
+		}
+		activity.GetLogger(ctx).Error("an unexpected error; it is tried again", details...)
 	}
-	activity.GetLogger(ctx).Error("an unexpected error; it is tried again", details...)
 	return translated
+}
+
+// stopped is the error of an attempt that was stopped, in the form that the SDK does not log as a failure. Where the reason is
+// a cancel, the SDK finds it inside and reports a cancel; otherwise the attempt is repeated.
+func stopped(why error) error {
+	failure := provision.Failure{Code: provision.CodeAttemptEnded, Reason: "the attempt was stopped: " + why.Error()}
+	return temporal.NewApplicationErrorWithOptions(failure.Error(), string(failure.Code),
+		temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign, Details: []any{failure}, Cause: context.Canceled})
 }
 
 // failureOf is what translate put into the error, and whether it is final.
@@ -85,6 +102,13 @@ func classify(err error, at provision.Step) provision.Failure {
 	f := provision.Failure{AWSCode: awscloud.Code(err), RequestID: awscloud.RequestID(err)}
 	call := callName(err)
 	switch {
+	case errors.Is(err, awscloud.ErrLeaseExpired):
+		f.Code = provision.CodeAttemptEnded
+		f.Reason = "the attempt was paused, or did not reach Temporal, for so long that another one may be at work: it changes nothing any more"
+	case errors.Is(err, provision.ErrUnavailable), errors.Is(err, context.DeadlineExceeded) && call == "":
+		f.Code, f.Reason = provision.CodeDatabase, "the database does not answer; orders wait, none is lost"
+	case errors.Is(err, provision.ErrNotFound): // after a restore of the database: the row comes back
+		f.Code, f.Reason = provision.CodeDatabase, "the order's row is missing in the database; the order waits until the reconciler has written it again"
 	case awscloud.IsThrottled(err):
 		f.Code, f.Reason = provision.CodeThrottled, "AWS asks for a slower pace ("+call+"); it is tried again by itself"
 	case awscloud.IsBadCredentials(err):
@@ -112,8 +136,6 @@ func classify(err error, at provision.Step) provision.Failure {
 		f.Code, f.Reason = provision.CodeNotYetVisible, "AWS does not show the result of an earlier call yet ("+call+"); it is tried again by itself"
 	case awscloud.IsValidation(err):
 		f.Code, f.Field, f.Reason = provision.CodeInputRefused, fieldOf[at], "AWS refuses the value ("+call+"): correct it"
-	case errors.Is(err, provision.ErrConflict), errors.Is(err, provision.ErrNotFound), errors.Is(err, provision.ErrGone):
-		f.Code, f.Reason = provision.CodeOrderNotInProgress, "the order or its account is no longer in the state that the step needs"
 	default:
 		f.Code, f.Reason = provision.CodeInternal, "an unexpected error"
 		if call != "" {

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/require"
@@ -65,7 +67,11 @@ func TestTranslate(t *testing.T) {
 		{name: "not found is not final", err: api("IAM", "AttachUserPolicy", "NoSuchEntity"), code: provision.CodeNotYetVisible, benign: true},
 		{name: "exists is not final", err: api("IAM", "CreateUser", "EntityAlreadyExists"), code: provision.CodeNotYetVisible, benign: true},
 		{name: "user name refused", err: api("IAM", "CreateUser", "ValidationError"), at: provision.StepUser, code: provision.CodeInputRefused, final: true, benign: true},
-		{name: "store: gone", err: fmt.Errorf("order x: %w", provision.ErrNotFound), code: provision.CodeOrderNotInProgress, final: true, benign: true},
+		{name: "store: no row", err: fmt.Errorf("order x: %w", provision.ErrNotFound), code: provision.CodeDatabase, benign: true, mentions: "missing"},
+		{name: "store: no answer", err: fmt.Errorf("claim: %w: dial tcp: secret@example.com", provision.ErrUnavailable), code: provision.CodeDatabase, benign: true, mentions: "none is lost"},
+		{name: "store: no answer in time", err: fmt.Errorf("claim: %w", context.DeadlineExceeded), code: provision.CodeDatabase, benign: true, mentions: "none is lost"},
+		{name: "store: not the order's any more", err: &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "the order is cancelled"}, code: provision.CodeOrderNotInProgress, final: true, benign: true},
+		{name: "lease", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser", Err: fmt.Errorf("CreateUser: %w", awscloud.ErrLeaseExpired)}, code: provision.CodeAttemptEnded, benign: true, mentions: "changes nothing"},
 		{name: "store: down", err: errors.New("dial tcp: secret@example.com"), code: provision.CodeInternal},
 		{name: "unheard of", err: api("IAM", "CreateUser", "SomethingNew"), code: provision.CodeInternal, mentions: "iam:CreateUser"},
 		{name: "ours", err: fmt.Errorf("wrapped: %w", &provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}), code: provision.CodeAliasTaken, final: true, benign: true, mentions: "taken"},
@@ -98,4 +104,65 @@ func TestTranslate(t *testing.T) {
 	failure, final := failureOf(errors.New("not ours"))
 	require.Equal(t, provision.CodeInternal, failure.Code)
 	require.False(t, final)
+}
+
+// TestAStoppedAttemptIsNoNews: the SDK of AWS and the driver of the database have errors of their own for a call that was stopped.
+func TestAStoppedAttemptIsNoNews(t *testing.T) {
+	t.Parallel()
+	for name, err := range map[string]error{
+		"AWS":      &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser", Err: &aws.RequestCanceledError{Err: context.Canceled}},
+		"database": errors.New("pq: canceling statement due to user request"),
+		"anything": errors.New("use of closed network connection"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, lines := setup(t), &logged{}
+			w.log = lines.handler()
+			work := func(stop bool) error {
+				return inAttempt(w, func(ctx context.Context) error {
+					ctx, cancel := context.WithCancel(ctx)
+					defer cancel()
+					if stop {
+						cancel()
+					}
+					reported := report(ctx, err, provision.StepUser)
+					if stop {
+						require.Equal(t, context.Canceled, reported)
+						return nil
+					}
+					return reported
+				})
+			}
+			require.NoError(t, work(true))
+			require.Empty(t, lines.errors(t))
+			require.Error(t, work(false))
+			require.NotEmpty(t, lines.errors(t), "without a cancel it is an error like any other")
+		})
+	}
+}
+
+// TestADatabaseThatDoesNotAnswerIsSaidOnceAMinute: an outage of an hour is no storm of lines, however many orders wait.
+func TestADatabaseThatDoesNotAnswerIsSaidOnceAMinute(t *testing.T) {
+	t.Parallel()
+	w, lines := setup(t), &logged{}
+	w.log = lines.handler()
+	w.store.broken = fmt.Errorf("%w: dial tcp 10.0.0.5:5432: connection refused", provision.ErrUnavailable)
+	attempt := func() {
+		_, err := once(w, 1, w.acts.CreateUser, w.w)
+		w.requireFailure(err, provision.CodeDatabase)
+		_, err = once(w, 1, w.acts.RemoveUser, UserUndo{Assignment: w.w})
+		w.requireFailure(err, provision.CodeDatabase)
+	}
+	for range 5 {
+		attempt()
+	}
+	said := lines.errors(t)
+	require.Len(t, said, 1)
+	require.Equal(t, "the database does not answer; orders wait, none is lost", said[0]["msg"])
+	require.Contains(t, said[0]["error"], "connection refused")
+	require.Empty(t, w.sim.Requests())
+
+	w.outages.line.Interval = time.Nanosecond // the minute is over
+	attempt()
+	require.Len(t, lines.errors(t), 3)
 }

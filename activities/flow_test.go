@@ -89,6 +89,7 @@ func TestUndoTwiceAndUndoOfNothing(t *testing.T) {
 	require.Empty(t, verified.Leftovers)
 	require.Empty(t, w.sim.Effects(), "nothing was done, so nothing is undone")
 
+	w.store.anew()
 	d := w.mustDo()
 	for range 2 {
 		notes, verified = w.undo(d)

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http/httptest"
@@ -11,7 +12,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
 
+	"quartermaster/internal/awscloud"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 )
@@ -23,6 +26,7 @@ import (
 type off struct {
 	inspecting, doing, undoing func(w *world) lies
 	forget                     func(*ReportUndo) // what the undo of the report is not told
+	fences                     func(w *world)    // makes the database or the clock lie instead of AWS
 }
 
 func (o off) at(w *world, phase func(*world) lies) {
@@ -64,6 +68,10 @@ func guards() []guard {
 		{"remove the bucket by its tags", meetsForeign(foreignBucket), off{undoing: buckets}},
 		{"compare the user's id before it gets a password", userWasReplaced, off{doing: sameID}},
 		{"compare the user's id before it is removed", userWasReplaced, off{undoing: sameID}},
+		{"compare the user's id again right before it is deleted", userIsReplacedMeanwhile, off{undoing: func(w *world) lies {
+			id := w.account().Users["alice"].ID
+			return lies{"GetUser": rewrite(func(body string) string { return userIDXML.ReplaceAllString(body, "<UserId>"+id+"</UserId>") })}
+		}}},
 		{"leave a user alone that has signed in", userHasSignedIn, off{doing: func(*world) lies {
 			return lies{"GetLoginProfile": rewrite(func(body string) string {
 				return strings.Replace(body, "<PasswordResetRequired>false<", "<PasswordResetRequired>true<", 1)
@@ -93,6 +101,10 @@ func guards() []guard {
 		{"never delete a linked report", linkedReportLooksLikeOurs, off{forget: func(in *ReportUndo) {
 			in.Request.UseExistingCUR, in.Report.Existing = "", false
 		}}},
+		{"ask whether the order holds the account", accountOfAnotherOrder, off{fences: func(w *world) { w.acts.Store = credulous{w.store} }}},
+		{"ask whether the undo has begun", lateAttempt, off{fences: func(w *world) { w.acts.Store = credulous{w.store} }}},
+		{"write only while the lease lives", attemptWasPaused, off{fences: func(w *world) { w.heartbeats.Now = awscloud.Now }}},
+		{"heartbeat before anything else", attemptWasGivenUp, off{fences: func(w *world) { w.heartbeatTimeout = 0 }}},
 		{"know the account before the first write", roleLeadsElsewhere, off{inspecting: identityIs(accountID), doing: identityIs(accountID)}},
 	}
 	for _, operation := range []string{"DeleteLoginProfile", "DeleteAccessKey", "DeactivateMFADevice", "DeleteVirtualMFADevice", "DeleteSigningCertificate",
@@ -207,6 +219,19 @@ func userWasReplaced(tb testing.TB, o off) {
 	w.requireRestored()
 }
 
+// userIsReplacedMeanwhile: the ordered user is deleted by somebody and made again while the order takes it away.
+func userIsReplacedMeanwhile(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	require.NoError(tb, w.setUp(&d))
+	o.at(w, o.undoing)
+	w.replaceUserAt("DetachUserPolicy")
+	undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
+	require.NoError(tb, err)
+	require.Len(tb, undone.Notes, 1)
+	require.Equal(tb, "AIDASOMEBODYELSE00000", w.account().Users["alice"].ID)
+}
+
 // userHasSignedIn: the step is repeated after the customer has set a password of their own.
 func userHasSignedIn(tb testing.TB, o off) {
 	tb.Helper()
@@ -308,6 +333,71 @@ func linkedReportLooksLikeOurs(tb testing.TB, o off) {
 	}
 	_, err = run(w, w.acts.RemoveReport, in)
 	require.NoError(tb, err)
+	w.requireRestored()
+}
+
+// credulous is a database that believes every attempt that it may begin.
+type credulous struct{ Store }
+
+func (credulous) StepStarted(context.Context, provision.OrderKey, string, provision.Step, int32) error {
+	return nil
+}
+
+func (credulous) UndoStarted(context.Context, provision.OrderKey, string, provision.Step, time.Duration) (time.Duration, error) {
+	return 0, nil
+}
+
+// fence switches the fences off, if that is what the trial is about.
+func (o off) fence(w *world) {
+	if o.fences != nil {
+		o.fences(w)
+	}
+}
+
+// accountOfAnotherOrder: the order has ended long ago, and its alias is in an account that another order holds by now.
+func accountOfAnotherOrder(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	require.NoError(tb, w.setUp(&d))
+	w.start = string(w.sim.Snapshot(accountID))
+	w.store.holder.ID = "order-2"
+	o.fence(w)
+	_, err := run(w, w.acts.RestoreAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	w.requireFailure(err, provision.CodeOrderNotInProgress)
+	w.requireRestored()
+}
+
+// lateAttempt: an attempt at a step begins after the step was undone.
+func lateAttempt(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	w.undo(d)
+	o.fence(w)
+	_, err := run(w, w.acts.SetAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	w.requireFailure(err, provision.CodeOrderNotInProgress)
+	w.requireRestored()
+}
+
+// attemptWasPaused: the process is stopped after the database has answered, and wakes up when the lease is over.
+func attemptWasPaused(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	clock := w.clock()
+	w.store.asked = func() { clock.pause(time.Minute) }
+	o.fence(w)
+	_, err := once(w, 1, w.acts.SetAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	w.requireFailure(err, provision.CodeAttemptEnded)
+	w.requireRestored()
+}
+
+// attemptWasGivenUp: the attempt waited for the process while Temporal gave it up.
+func attemptWasGivenUp(tb testing.TB, o off) {
+	tb.Helper()
+	w, d := begin(tb, o, nil)
+	w.heartbeat(time.Minute, func(int) error { return serviceerror.NewNotFound("no such activity") })
+	o.fence(w)
+	_, err := once(w, 1, w.acts.SetAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	require.Error(tb, err)
 	w.requireRestored()
 }
 

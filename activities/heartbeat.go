@@ -2,47 +2,159 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/temporal"
+
+	"quartermaster/internal/awscloud"
 )
 
-// Heartbeats beats for every activity that has a heartbeat time-out: so a dead worker is noticed within that time, and a
-// running attempt hears of a cancel. Hung work is not hidden by it: calls to AWS have their own time-outs, and the
-// attempt has StartToClose.
+// LeaseTime is how long an attempt may go on changing an account after its last accepted heartbeat. It is the heartbeat
+// timeout of the activities, so when Temporal gives an attempt up, its lease has expired.
+const LeaseTime = 15 * time.Second
+
+// Heartbeats surrounds every attempt that Temporal hands to this worker. An attempt heartbeats once before it begins: one
+// that was given up while it waited for a stopped process does nothing. Then it heartbeats until it returns, so that a dead
+// worker is noticed within the heartbeat timeout, and a running attempt hears of a cancel. Hung work is not hidden by it:
+// calls to AWS have their own timeouts, and the attempt has StartToClose.
+//
+// Each accepted heartbeat extends the attempt's lease (awscloud.Lease). A heartbeat that did not arrive does not.
 type Heartbeats struct {
 	interceptor.WorkerInterceptorBase
+	Client HeartbeatClient        // nil only in tests: then the SDK sends heartbeats, and does not tell which were accepted
+	Now    func() awscloud.Moment // the leases' clock; nil: awscloud.Now
+}
+
+// HeartbeatClient is the part of Temporal's client that sends a heartbeat and returns what the server says to it.
+type HeartbeatClient interface {
+	RecordActivityHeartbeat(ctx context.Context, taskToken []byte, details ...any) error
 }
 
 // InterceptActivity wraps one execution of an activity.
-func (*Heartbeats) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
-	return &heartbeatActivity{interceptor.ActivityInboundInterceptorBase{Next: next}}
+func (h *Heartbeats) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	return &leasedActivity{interceptor.ActivityInboundInterceptorBase{Next: next}, h}
 }
 
-type heartbeatActivity struct {
+type leasedActivity struct {
 	interceptor.ActivityInboundInterceptorBase
+	heartbeats *Heartbeats
 }
 
-// ExecuteActivity runs the activity and beats until it returns.
-func (h *heartbeatActivity) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+// ExecuteActivity runs the activity under a lease.
+func (a *leasedActivity) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	info := activity.GetInfo(ctx)
-	if info.IsLocalActivity || info.HeartbeatTimeout == 0 {
-		return h.Next.ExecuteActivity(ctx, in)
+	if info.IsLocalActivity {
+		return a.Next.ExecuteActivity(ctx, in)
 	}
-	stop := make(chan struct{})
-	defer close(stop)
+	clock, lasts := a.heartbeats.Now, LeaseTime
+	if clock == nil {
+		clock = awscloud.Now
+	}
+	if info.HeartbeatTimeout > 0 {
+		lasts = min(lasts, info.HeartbeatTimeout)
+	}
+	lease := awscloud.NewLease(lasts, time.Until(info.Deadline), clock)
+	ctx, stop := context.WithCancelCause(awscloud.WithLease(ctx, lease))
+	defer stop(nil)
+	if info.HeartbeatTimeout > 0 {
+		h := &heart{client: a.heartbeats.Client, info: info, lease: lease, lasts: lasts, stop: stop}
+		if err := h.beat(ctx); err != nil {
+			return nil, stopped(err)
+		}
+		defer h.keepBeating(ctx)()
+	}
+	result, err := a.Next.ExecuteActivity(ctx, in)
+	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = stopped(context.Cause(ctx))
+	}
+	return result, err
+}
+
+// heart sends the heartbeats of one attempt.
+type heart struct {
+	client   HeartbeatClient
+	info     activity.Info
+	lease    *awscloud.Lease
+	lasts    time.Duration
+	stop     context.CancelCauseFunc // of the attempt
+	accepted awscloud.Moment         // at least until then Temporal held the attempt for the current one
+}
+
+// keepBeating beats until the returned function is called, which returns after the last beat.
+func (h *heart) keepBeating(ctx context.Context) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
 	go func() {
-		tick := time.NewTicker(info.HeartbeatTimeout / 3)
+		defer close(ended)
+		tick := time.NewTicker(h.interval())
 		defer tick.Stop()
 		for {
 			select {
-			case <-stop:
+			case <-ctx.Done():
 				return
 			case <-tick.C:
-				activity.RecordHeartbeat(ctx)
+				_ = h.beat(ctx) // it stops the attempt where that is the answer
 			}
 		}
 	}()
-	return h.Next.ExecuteActivity(ctx, in)
+	return func() {
+		cancel()
+		<-ended
+	}
+}
+
+func (h *heart) interval() time.Duration { return h.info.HeartbeatTimeout / 3 }
+
+// beat sends one heartbeat. Where Temporal refuses it, or none was accepted for as long as a lease lasts, the attempt is stopped.
+func (h *heart) beat(ctx context.Context) error {
+	sent := h.lease.Now()
+	err := h.send(ctx)
+	switch {
+	case err == nil:
+		h.accepted = sent
+		h.lease.Renew(sent)
+	case superseded(err):
+		h.lease.End()
+		h.refuse(ctx, err)
+	case toldToStop(err):
+		h.refuse(ctx, err)
+	case ctx.Err() != nil: // the attempt ended while this was on its way
+	case h.lease.Now().Since(h.accepted) >= h.lasts:
+		h.stop(err)
+	}
+	return err
+}
+
+func (h *heart) send(ctx context.Context) error {
+	if h.client == nil {
+		activity.RecordHeartbeat(ctx)
+		return context.Cause(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, h.interval())
+	defer cancel()
+	return h.client.RecordActivityHeartbeat(ctx, h.info.TaskToken)
+}
+
+// refuse stops the attempt. The SDK must hear Temporal's answer as well, or it would not report a cancel as one.
+func (h *heart) refuse(ctx context.Context, answer error) {
+	activity.RecordHeartbeat(ctx)
+	h.stop(answer)
+}
+
+// superseded tells whether Temporal has answered that the attempt is not the current one any more: it took too long, or its
+// workflow was closed or reset. Another one may be at work.
+func superseded(err error) bool {
+	_, gone := errors.AsType[*serviceerror.NotFound](err)
+	_, noNamespace := errors.AsType[*serviceerror.NamespaceNotFound](err)
+	_, passive := errors.AsType[*serviceerror.NamespaceNotActive](err)
+	return gone || noNamespace || passive
+}
+
+// toldToStop tells whether Temporal has answered that the attempt is to end: its workflow or an operator wants it.
+func toldToStop(err error) bool {
+	return temporal.IsCanceledError(err) || errors.Is(err, activity.ErrActivityPaused) || errors.Is(err, activity.ErrActivityReset)
 }

@@ -93,16 +93,3 @@ func (a *Activities) refuseProtected(ctx context.Context, account provision.Acco
 	}
 	return nil
 }
-
-// undo runs the taking back of one step and keeps people posted. Unlike a step it records only its success: until then
-// the step's own record says best what the account still holds.
-func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step, work func(context.Context) ([]string, error)) (Undone, error) {
-	notes, err := work(ctx)
-	if err == nil {
-		err = a.Store.StepEnded(ctx, w.Order, w.Account.ID, step, provision.StepUndone, "")
-	}
-	if err != nil {
-		return Undone{}, report(ctx, err, step)
-	}
-	return Undone{Notes: notes}, nil
-}

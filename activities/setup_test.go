@@ -55,6 +55,12 @@ type world struct {
 
 	workers int // processes that were started
 
+	heartbeats       *Heartbeats
+	heartbeatTimeout time.Duration // of every activity; 0: none is asked for
+	takes            time.Duration // how long an attempt may take; 0: as long as the environment says
+	outages          *Outages
+	log              slog.Handler
+
 	watching sync.Mutex
 	watchers []func(operation, fault string)
 }
@@ -106,7 +112,7 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 	for _, change := range changes {
 		change(sc)
 	}
-	w := &world{t: tb}
+	w := &world{t: tb, heartbeats: &Heartbeats{}, outages: NewOutages(), log: slog.DiscardHandler}
 	sc.sim.Logger = slog.New(&witness{w: w})
 	sim := awssim.New(sc.sim)
 	require.NoError(tb, sim.Load(awssim.Seed{
@@ -123,7 +129,7 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 	require.NoError(tb, err)
 	ring, err := secrets.NewRing(secrets.Key{ID: "k1", Secret: key})
 	require.NoError(tb, err)
-	store := &memoryStore{passwords: map[string][]byte{}, steps: map[provision.Step]provision.StepState{}}
+	store := newMemoryStore(sc.w.Order)
 	w.sim, w.liar, w.cloud, w.store, w.w = sim, liar, sc.cloud, store, sc.w
 	w.start, w.other = string(sim.Snapshot(accountID)), string(sim.Snapshot(otherID))
 	w.acts = &Activities{Store: store, Sealer: ring, Timings: sc.timings}
@@ -140,6 +146,7 @@ func (w *world) startWorker() {
 	acts.Cloud, w.acts = cloud, &acts
 	w.workers++
 	w.alive, w.kill = context.WithCancel(w.t.Context())
+	w.store.caller = w.alive
 	w.t.Cleanup(w.kill)
 }
 
@@ -205,11 +212,7 @@ func once[In, Out any](w *world, attempt int32, fn func(context.Context, In) (Ou
 	if w.alive.Err() != nil {
 		w.startWorker()
 	}
-	var suite testsuite.WorkflowTestSuite
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	env := suite.NewTestActivityEnvironment()
-	env.SetTestTimeout(time.Minute)
-	env.SetWorkerOptions(worker.Options{BackgroundActivityContext: w.alive, Interceptors: []interceptor.WorkerInterceptor{&attemptNumber{attempt: attempt}}})
+	env := w.environment(attempt)
 	env.RegisterActivity(w.acts)
 	var value converter.EncodedValue
 	if value, err = env.ExecuteActivity(fn, in); err == nil {
@@ -218,33 +221,58 @@ func once[In, Out any](w *world, attempt int32, fn func(context.Context, In) (Ou
 	return out, err
 }
 
-// attemptNumber makes the environment, in which every attempt is the first, count them.
-type attemptNumber struct {
-	interceptor.WorkerInterceptorBase
-	attempt int32
+// environment runs activities as a worker does.
+func (w *world) environment(attempt int32) *testsuite.TestActivityEnvironment {
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(log.NewStructuredLogger(slog.New(w.log)))
+	env := suite.NewTestActivityEnvironment()
+	env.SetTestTimeout(time.Minute)
+	env.SetWorkerOptions(worker.Options{BackgroundActivityContext: w.alive, Interceptors: []interceptor.WorkerInterceptor{
+		&attemptInfo{attempt: attempt, heartbeatTimeout: w.heartbeatTimeout, takes: w.takes}, w.heartbeats, w.outages}})
+	return env
 }
 
-func (a *attemptNumber) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
-	return &attemptInbound{interceptor.ActivityInboundInterceptorBase{Next: next}, a.attempt}
+// inAttempt runs something that is no activity of ours as one.
+func inAttempt(w *world, work func(context.Context) error) error {
+	w.t.Helper()
+	env := w.environment(1)
+	env.RegisterActivityWithOptions(work, activity.RegisterOptions{Name: "work"})
+	_, err := env.ExecuteActivity("work")
+	return err
+}
+
+// attemptInfo makes the environment, in which every attempt is the first and none must heartbeat, say otherwise.
+type attemptInfo struct {
+	interceptor.WorkerInterceptorBase
+	attempt          int32
+	heartbeatTimeout time.Duration
+	takes            time.Duration
+}
+
+func (a *attemptInfo) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	return &attemptInbound{interceptor.ActivityInboundInterceptorBase{Next: next}, a}
 }
 
 type attemptInbound struct {
 	interceptor.ActivityInboundInterceptorBase
-	attempt int32
+	info *attemptInfo
 }
 
 func (a *attemptInbound) Init(next interceptor.ActivityOutboundInterceptor) error {
-	return a.Next.Init(&attemptOutbound{interceptor.ActivityOutboundInterceptorBase{Next: next}, a.attempt})
+	return a.Next.Init(&attemptOutbound{interceptor.ActivityOutboundInterceptorBase{Next: next}, a.info})
 }
 
 type attemptOutbound struct {
 	interceptor.ActivityOutboundInterceptorBase
-	attempt int32
+	info *attemptInfo
 }
 
 func (a *attemptOutbound) GetInfo(ctx context.Context) activity.Info {
 	info := a.Next.GetInfo(ctx)
-	info.Attempt = a.attempt
+	info.Attempt, info.HeartbeatTimeout = a.info.attempt, a.info.heartbeatTimeout
+	if a.info.takes > 0 {
+		info.Deadline = time.Now().Add(a.info.takes)
+	}
 	return info
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,9 +18,31 @@ type memoryStore struct {
 	mu        sync.Mutex
 	passwords map[string][]byte
 	steps     map[provision.Step]provision.StepState
+	open      map[provision.Step]int // attempts that have not said how they ended
 	problems  []string
 	protected string // provider/account id
 	broken    error  // every call fails with it
+
+	holder provision.OrderKey // the order that the account's row names
+	status provision.AccountStatus
+	state  provision.OrderState
+
+	asked   func()          // is called while the database answers whether the order holds the account; nil: nothing
+	caller  context.Context //nolint:containedctx // that of the worker process: a dead one calls nobody
+	patient time.Duration   // how long an undo is told to wait instead of a lease, when it must wait
+}
+
+func newMemoryStore(order provision.OrderKey) *memoryStore {
+	return &memoryStore{passwords: map[string][]byte{}, steps: map[provision.Step]provision.StepState{}, open: map[provision.Step]int{},
+		holder: order, status: provision.AccountProvisioning, state: provision.Provisioning, patient: time.Millisecond}
+}
+
+// anew forgets every step: the account is another order's, or the same one's for the first time.
+func (m *memoryStore) anew() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.steps)
+	clear(m.open)
 }
 
 func (m *memoryStore) protect(account string) {
@@ -35,14 +58,48 @@ func (m *memoryStore) IsProtected(ctx context.Context, provider, accountID strin
 	return provider+"/"+accountID == m.protected, m.refuses(ctx)
 }
 
-func (m *memoryStore) StepStarted(ctx context.Context, _ provision.OrderKey, _ string, step provision.Step, _ int32) error {
+// holds tells whether the order holds the account in one of the states.
+func (m *memoryStore) holds(key provision.OrderKey, account string, states ...provision.OrderState) bool {
+	if m.asked != nil {
+		m.asked()
+	}
+	return key == m.holder && account == accountID && m.status == provision.AccountProvisioning && slices.Contains(states, m.state)
+}
+
+var errNotInProgress = &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "the order does not hold the account in a state that this needs"}
+
+func (m *memoryStore) StepStarted(ctx context.Context, key provision.OrderKey, account string, step provision.Step, _ int32) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
 		return err
 	}
+	states := []provision.OrderState{provision.Provisioning, provision.ActionRequired}
+	if step == provision.StepVerify {
+		states = append(states, provision.Compensating)
+	}
+	if !m.holds(key, account, states...) || m.steps[step] == provision.StepUndoing || m.steps[step] == provision.StepUndone {
+		return errNotInProgress
+	}
 	m.steps[step] = provision.StepRunning
+	m.open[step]++
 	return nil
+}
+
+func (m *memoryStore) UndoStarted(ctx context.Context, key provision.OrderKey, account string, step provision.Step, lease time.Duration) (time.Duration, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.refuses(ctx); err != nil {
+		return 0, err
+	}
+	if !m.holds(key, account, provision.Provisioning, provision.ActionRequired, provision.Compensating) {
+		return 0, errNotInProgress
+	}
+	m.steps[step] = provision.StepUndoing
+	if m.open[step]++; m.open[step] == 1 {
+		return 0, nil
+	}
+	return min(lease, m.patient), nil
 }
 
 func (m *memoryStore) StepEnded(ctx context.Context, _ provision.OrderKey, _ string, step provision.Step, state provision.StepState, problem string) error {
@@ -51,15 +108,29 @@ func (m *memoryStore) StepEnded(ctx context.Context, _ provision.OrderKey, _ str
 	if err := m.refuses(ctx); err != nil {
 		return err
 	}
-	m.steps[step] = state
+	m.open[step]--
 	m.problems = append(m.problems, problem)
+	undo := state == provision.StepUndoing || state == provision.StepUndone
+	if fenced := m.steps[step] == provision.StepUndoing || m.steps[step] == provision.StepUndone; undo || !fenced {
+		m.steps[step] = state
+	}
 	return nil
+}
+
+// stepState is the state of the step's row.
+func (m *memoryStore) stepState(step provision.Step) provision.StepState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.steps[step]
 }
 
 // refuses: a database that is down, or a caller that is.
 func (m *memoryStore) refuses(ctx context.Context) error {
-	if m.broken != nil {
+	switch {
+	case m.broken != nil:
 		return m.broken
+	case m.caller != nil && m.caller.Err() != nil:
+		return m.caller.Err()
 	}
 	return ctx.Err()
 }

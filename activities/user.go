@@ -110,18 +110,7 @@ func (a *Activities) RemoveUser(ctx context.Context, in UserUndo) (Undone, error
 		if err != nil {
 			return nil, err
 		}
-		var user *iamtypes.User
-		seen, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
-			user, err = findUser(ctx, s, in.Request.IAMUserName)
-			return user != nil, err
-		})
-		if err != nil || !seen {
-			return nil, err
-		}
-		if !in.ours(user) {
-			return in.notOurs(), nil
-		}
-		return nil, a.deleteUser(ctx, s, in.Request.IAMUserName)
+		return a.deleteUser(ctx, s, in)
 	})
 }
 

@@ -2,42 +2,84 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
 
 	"quartermaster/internal/awscloud"
 )
 
-// deleteUser deletes a user of ours and everything that AWS wants gone first, ways to sign in before everything else.
-// The lists that it reads may be stale, so when AWS says that something still hangs on the user it starts over.
+// deleteUser deletes the user of the order and everything that AWS wants gone first, ways to sign in before everything else.
+// The lists that it reads may be stale, so when AWS says that something still hangs on the user it starts over. A user of the
+// name that is not the order's is left alone, which is what it returns then.
 // Source: IAM API Reference, DeleteUser.
-func (a *Activities) deleteUser(ctx context.Context, s *awscloud.Session, name string) error {
+func (a *Activities) deleteUser(ctx context.Context, s *awscloud.Session, in UserUndo) (notes []string, err error) {
 	deadline := time.Now().Add(a.Timings.VisibleFor)
 	for n := 0; ; n++ {
-		err := a.deleteUserOnce(ctx, s, name)
+		err := a.deleteUserOnce(ctx, s, &in)
 		switch {
+		case errors.Is(err, errNotOurUser):
+			return in.notOurs(), nil
 		case awscloud.IsAccessDenied(err):
-			return a.orGone(ctx, s, name, err)
+			return nil, a.orGone(ctx, s, in.Request.IAMUserName, err)
 		case awscloud.IsAmbiguous(err):
-			if there, lookErr := a.appears(ctx, 0, userThere(s, name)); lookErr != nil || !there {
-				return lookErr
+			if there, lookErr := a.appears(ctx, 0, userThere(s, in.Request.IAMUserName)); lookErr != nil || !there {
+				return nil, lookErr
 			}
 		case !awscloud.IsDeleteConflict(err):
-			return err
+			return nil, err
 		}
 		if time.Now().After(deadline) {
-			return err
+			return nil, err
 		}
 		if err := a.pause(ctx, n); err != nil {
-			return err
+			return nil, err
 		}
 	}
 }
 
-func (a *Activities) deleteUserOnce(ctx context.Context, s *awscloud.Session, name string) error {
+// deleteUserOnce looks twice whose the user is: AWS deletes by name, and while everything is taken from the user somebody may
+// delete it and give its name to another one.
+func (a *Activities) deleteUserOnce(ctx context.Context, s *awscloud.Session, in *UserUndo) error {
+	if there, err := a.ownUser(ctx, s, in); err != nil || !there {
+		return err
+	}
+	if err := a.stripUser(ctx, s, in.Request.IAMUserName); err != nil {
+		return err
+	}
+	if there, err := a.ownUser(ctx, s, in); err != nil || !there {
+		return err
+	}
+	_, err := s.IAM.DeleteUser(ctx, &iam.DeleteUserInput{UserName: aws.String(in.Request.IAMUserName)})
+	return awscloud.IgnoreNotFound(err)
+}
+
+var errNotOurUser = errors.New("the user is not the order's")
+
+// ownUser tells whether the order's user is there, and remembers its id: from then on only that one is. A user of the name
+// that is not the order's is errNotOurUser.
+func (a *Activities) ownUser(ctx context.Context, s *awscloud.Session, in *UserUndo) (there bool, err error) {
+	var user *iamtypes.User
+	there, err = a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
+		user, err = findUser(ctx, s, in.Request.IAMUserName)
+		return user != nil, err
+	})
+	if err != nil || !there {
+		return false, err
+	}
+	if !in.ours(user) {
+		return false, errNotOurUser
+	}
+	in.UserID = aws.ToString(user.UserId)
+	return true, nil
+}
+
+// stripUser deletes everything that hangs on the user.
+func (a *Activities) stripUser(ctx context.Context, s *awscloud.Session, name string) error {
 	for _, strip := range []func(context.Context, *awscloud.Session, string) error{
 		a.deleteLoginProfile, a.deleteAccessKeys, a.deleteMFADevices, a.deleteSigningCertificates, a.deleteSSHPublicKeys,
 		a.deleteServiceCredentials, a.leaveGroups, a.detachPolicies, a.deleteInlinePolicies,
@@ -47,8 +89,7 @@ func (a *Activities) deleteUserOnce(ctx context.Context, s *awscloud.Session, na
 			return err
 		}
 	}
-	_, err := s.IAM.DeleteUser(ctx, &iam.DeleteUserInput{UserName: aws.String(name)})
-	return awscloud.IgnoreNotFound(err)
+	return nil
 }
 
 // orGone is what a refused change of a user comes to. The role may change users under our path only, and of a user that

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -57,6 +58,58 @@ func TestUserReplacedMeanwhileIsLeftAlone(t *testing.T) {
 	require.Len(t, undone.Notes, 1)
 	require.Contains(t, w.account().Users, "alice")
 	require.Nil(t, w.account().Users["alice"].LoginProfile)
+}
+
+// replaceUserAt deletes the order's user and gives its name and its tags to another one, as tools do that copy, right before
+// the next call of the operation is answered.
+func (w *world) replaceUserAt(operation string) {
+	var once sync.Once
+	w.onRequest(func(called, _ string) {
+		if called == operation {
+			once.Do(func() {
+				w.edit(func(a *awssim.Account) {
+					a.Users["alice"] = awssim.User{ID: "AIDASOMEBODYELSE00000", Path: userPath, Tags: a.Users["alice"].Tags}
+				})
+			})
+		}
+	})
+}
+
+// TestUserReplacedWhileItIsDeletedIsLeftAlone: AWS deletes by name, so the name is looked at again, also when the order does not
+// know the id of its user because the answer was lost.
+func TestUserReplacedWhileItIsDeletedIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for name, known := range map[string]bool{"id known": true, "id lost": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			d := w.mustDo()
+			in := UserUndo{Assignment: w.w}
+			if known {
+				in.UserID = d.user.ID
+			}
+			w.replaceUserAt("DetachUserPolicy")
+			undone, err := run(w, w.acts.RemoveUser, in)
+			require.NoError(t, err)
+			require.Len(t, undone.Notes, 1)
+			require.Equal(t, "AIDASOMEBODYELSE00000", w.account().Users["alice"].ID)
+			require.Zero(t, w.effects("DeleteUser"))
+		})
+	}
+	t.Run("between two rounds", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		d := w.mustDo()
+		w.sim.Inject(awssim.Fault{Operation: "DeleteUser", Nth: 1, Kind: awssim.Error, Code: "DeleteConflict", Status: 409})
+		w.replaceUserAt("DeleteUser")
+		asked := len(w.sim.Requests())
+		undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
+		require.NoError(t, err)
+		require.Len(t, undone.Notes, 1)
+		require.Equal(t, "AIDASOMEBODYELSE00000", w.account().Users["alice"].ID)
+		operations := w.operations()[asked:]
+		require.Equal(t, []string{"DeleteUser", "GetUser"}, operations[len(operations)-2:], "nothing is taken from the other user")
+	})
 }
 
 // hangEverythingOnTheUser is what a customer may do with the user.

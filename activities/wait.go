@@ -20,7 +20,12 @@ import (
 func (a *Activities) pause(ctx context.Context, look int) error {
 	every := a.Timings.PollEvery
 	longest := every * time.Duration(min(look, 4)+1)
-	timer := time.NewTimer(every/2 + rand.N(longest/2+1)) //nolint:gosec // jitter, not a secret
+	return sleep(ctx, every/2+rand.N(longest/2+1)) //nolint:gosec // jitter, not a secret
+}
+
+// sleep waits, or returns the error of the context when that ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():

@@ -19,7 +19,17 @@ ALTER TABLE order_events ADD COLUMN action_id text NOT NULL DEFAULT '';
 COMMENT ON COLUMN order_events.action_id IS 'of the update that asked for what was done; empty = nothing can repeat it';
 CREATE UNIQUE INDEX order_events_action_once ON order_events (provider, order_id, action_id) WHERE action_id <> '';
 
+-- The head of a pool's queue for each model: '' are the orders that take any.
+CREATE INDEX orders_waiting_by_model ON orders (provider, marketplace, environment, COALESCE(model, ''), queue_position) WHERE state = 'waiting_for_account';
+-- added_at is never NULL. NULLS FIRST makes these the only indexes in the order that the claim asks for: with the others PostgreSQL
+-- would rather walk through all accounts, oldest first, in the hope of a Ready one.
+CREATE INDEX accounts_oldest_ready_of_model ON accounts (provider, marketplace, environment, model, added_at NULLS FIRST, added_seq) WHERE status = 'ready';
+DROP INDEX accounts_oldest_ready;
+CREATE INDEX accounts_oldest_ready ON accounts (provider, marketplace, environment, added_at NULLS FIRST, added_seq) WHERE status = 'ready';
+
 -- +goose Down
+DROP INDEX orders_waiting_by_model, accounts_oldest_ready_of_model, accounts_oldest_ready;
+CREATE INDEX accounts_oldest_ready ON accounts (provider, marketplace, environment, added_at, added_seq) WHERE status = 'ready';
 DROP INDEX order_events_action_once;
 ALTER TABLE order_events DROP COLUMN action_id;
 ALTER TABLE order_steps

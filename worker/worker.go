@@ -22,7 +22,7 @@ func New(c client.Client, acts *activities.Activities, onFatal func(error)) work
 	w := worker.New(c, workflows.TaskQueue, worker.Options{
 		WorkerStopTimeout: stopTimeout,
 		OnFatalError:      onFatal,
-		Interceptors:      []interceptor.WorkerInterceptor{&activities.Heartbeats{}},
+		Interceptors:      []interceptor.WorkerInterceptor{&activities.Heartbeats{Client: c}, activities.NewOutages()},
 	})
 	Register(w, acts)
 	return w

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"quartermaster/activities"
 	"quartermaster/internal/provision"
 )
 
@@ -17,21 +18,21 @@ var (
 	// inventory reads the account.
 	inventory = workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
-		HeartbeatTimeout:    15 * time.Second,
+		HeartbeatTimeout:    activities.LeaseTime,
 		WaitForCancellation: true,
 		RetryPolicy:         backOff(time.Second, time.Minute),
 	}
 	// cloud changes the account. An attempt waits out AWS's eventual consistency, which takes minutes on a bad day.
 	cloud = workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Minute,
-		HeartbeatTimeout:    15 * time.Second,
+		HeartbeatTimeout:    activities.LeaseTime,
 		WaitForCancellation: true, // an undo must not run while its step still does
 		RetryPolicy:         backOff(time.Second, time.Minute),
 	}
 	// cleanup puts the account back.
 	cleanup = workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Minute,
-		HeartbeatTimeout:    15 * time.Second,
+		HeartbeatTimeout:    activities.LeaseTime,
 		WaitForCancellation: true,
 		RetryPolicy:         backOff(time.Second, 5*time.Minute),
 	}
@@ -39,14 +40,14 @@ var (
 	auditing = workflow.ActivityOptions{
 		ScheduleToCloseTimeout: 4 * time.Minute,
 		StartToCloseTimeout:    2 * time.Minute,
-		HeartbeatTimeout:       15 * time.Second,
+		HeartbeatTimeout:       activities.LeaseTime,
 		RetryPolicy:            backOff(5*time.Second, time.Minute),
 	}
 	// verification reads an account that no order holds. When AWS cannot say in this time, the next sweep asks again.
 	verification = workflow.ActivityOptions{
 		ScheduleToCloseTimeout: 3 * time.Minute,
 		StartToCloseTimeout:    time.Minute,
-		HeartbeatTimeout:       15 * time.Second,
+		HeartbeatTimeout:       activities.LeaseTime,
 		WaitForCancellation:    true,
 		RetryPolicy:            backOff(time.Second, time.Minute),
 	}
@@ -59,14 +60,14 @@ var (
 	// delivering is one attempt to deliver a webhook, bounded by itself; how attempts follow each other stands in the database.
 	delivering = workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
-		HeartbeatTimeout:    15 * time.Second,
+		HeartbeatTimeout:    activities.LeaseTime,
 		RetryPolicy:         backOff(time.Second, time.Minute),
 	}
 	// sweeping wakes and purges. When it cannot be done in time, the next sweep does the same.
 	sweeping = workflow.ActivityOptions{
 		ScheduleToCloseTimeout: 5 * time.Minute,
 		StartToCloseTimeout:    2 * time.Minute,
-		HeartbeatTimeout:       15 * time.Second,
+		HeartbeatTimeout:       activities.LeaseTime,
 		RetryPolicy:            backOff(time.Second, time.Minute),
 	}
 	// database is our own PostgreSQL: a local activity, a fifth of the price of the others. Its budget fits into one workflow

@@ -145,3 +145,18 @@ func TestComposeMakesTheSearchAttributesOfTheWorkflows(t *testing.T) {
 	require.NotNil(t, match)
 	require.Equal(t, slices.Sorted(maps.Keys(workflows.SearchAttributes())), strings.Fields(string(match[1])))
 }
+
+func TestComposeHidesTheSameInTheWebUIAsTheDevelopmentServer(t *testing.T) {
+	t.Parallel()
+	source, err := os.ReadFile("../../dev/temporal-server/ui.go")
+	require.NoError(t, err)
+	hidden := map[string]string{}
+	for _, match := range regexp.MustCompile(`(?m)^\s+(\w+)Disabled:\s+true,`).FindAllSubmatch(source, -1) {
+		words := regexp.MustCompile(`([a-z])([A-Z])`).ReplaceAllString(string(match[1]), "${1}_${2}")
+		hidden["TEMPORAL_"+strings.ToUpper(words)+"_DISABLED"] = "true"
+	}
+	require.Contains(t, hidden, "TEMPORAL_WORKFLOW_RESET_DISABLED")
+	inCompose := maps.Clone(compose(t).Services["temporal-ui"].Environment)
+	maps.DeleteFunc(inCompose, func(name, _ string) bool { return !strings.HasSuffix(name, "_DISABLED") })
+	require.Equal(t, hidden, inCompose)
+}

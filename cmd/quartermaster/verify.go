@@ -5,9 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
-
 	"quartermaster/internal/audit"
 	"quartermaster/internal/audit/inaws"
 	"quartermaster/internal/awscloud"
@@ -17,13 +14,14 @@ import (
 // auditOptions say how long something may look wrong before it counts. Only a machine on which nothing is real has reasons to
 // change them: a run that is taken over while an attempt of the earlier one still works would be two at once.
 type auditOptions struct {
-	AuditGrace   time.Duration `help:"How long something may look wrong before it is a finding." env:"QM_AUDIT_GRACE" default:"1m" hidden:""`
-	AuditSettled time.Duration `help:"How long after the end of a workflow's run no attempt of it can be running; only then it is taken over." env:"QM_AUDIT_SETTLED" default:"6m" hidden:""`
+	AuditAccepted time.Duration `help:"How long an order may have no row, or be accepted and no more, before that is a finding." env:"QM_AUDIT_ACCEPTED" default:"5m" hidden:""`
+	AuditGrace    time.Duration `help:"How long something may look wrong before it is a finding." env:"QM_AUDIT_GRACE" default:"1m" hidden:""`
+	AuditSettled  time.Duration `help:"How long after the end of a workflow's run no attempt of it can be running; only then it is taken over." env:"QM_AUDIT_SETTLED" default:"6m" hidden:""`
 }
 
 func (o auditOptions) bounds() audit.Bounds {
 	bounds := audit.DefaultBounds()
-	bounds.Grace, bounds.Settled = o.AuditGrace, o.AuditSettled
+	bounds.Accepted, bounds.Grace, bounds.Settled = o.AuditAccepted, o.AuditGrace, o.AuditSettled
 	return bounds
 }
 
@@ -48,19 +46,20 @@ func (c *verifyCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	temporal, namespace, err := dialTemporal(e, nil) // it only reads what is not sealed
-	if err != nil {
-		return err
+	auditor := &audit.Auditor{Store: store, Bounds: c.bounds(), All: true}
+	temporal, namespace, failed := dialTemporal(e, nil) // it only reads what is not sealed
+	if failed == nil {
+		defer temporal.Close()
+		if auditor.Workflows, err = newOrderRuns(temporal, nil); err != nil {
+			return err
+		}
 	}
-	defer temporal.Close()
-	auditor, err := newAuditor(store, temporal, c.bounds())
-	if err != nil {
-		return err
+	findings, err := auditor.Find(e.ctx)
+	failed = errors.Join(failed, err)
+	if auditor.Workflows != nil {
+		aboutWorkers, err := audit.FindQueue(e.ctx, namespace)
+		findings, failed = append(findings, aboutWorkers...), errors.Join(failed, err)
 	}
-	auditor.All = true
-	findings, failed := auditor.Find(e.ctx)
-	aboutWorkers, err := audit.FindQueue(e.ctx, namespace)
-	findings, failed = append(findings, aboutWorkers...), errors.Join(failed, err)
 	if c.AWS {
 		more, err := c.findInAWS(e, store)
 		findings, failed = append(findings, more...), errors.Join(failed, err)
@@ -102,17 +101,4 @@ func (c *verifyCommand) findInAWS(e *env, store *postgres.Store) ([]audit.Findin
 		err = fmt.Errorf("AWS could not be checked: %w", err)
 	}
 	return findings, err
-}
-
-// newAuditor is the auditor of the worker and of verify.
-func newAuditor(store *postgres.Store, temporal client.Client, bounds audit.Bounds) (*audit.Auditor, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return nil, fmt.Errorf("the TEMPORAL_* variables: %w", err)
-	}
-	namespace := options.Namespace
-	if namespace == "" {
-		namespace = client.DefaultNamespace
-	}
-	return &audit.Auditor{Store: store, Workflows: orderRuns{client: temporal, namespace: namespace}, Bounds: bounds}, nil
 }

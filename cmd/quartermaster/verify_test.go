@@ -14,11 +14,15 @@ import (
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
+	failurepb "go.temporal.io/api/failure/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
+	updatepb "go.temporal.io/api/update/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -26,6 +30,7 @@ import (
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/secrets"
 	"quartermaster/workflows"
 )
 
@@ -35,13 +40,23 @@ type frontend struct {
 	workflowservice.UnimplementedWorkflowServiceServer
 	mu        sync.Mutex
 	newest    map[string]*workflowpb.WorkflowExecutionInfo
-	histories map[string][]enumspb.EventType // by run
+	histories map[string][]*historypb.HistoryEvent // by run
+	pending   []string                             // activities that every workflow waits for
 	queries   []string
 	starts    []*workflowservice.StartWorkflowExecutionRequest
 	resets    []*workflowservice.ResetWorkflowExecutionRequest
 	signals   []*workflowservice.SignalWithStartWorkflowExecutionRequest
-	reading   func() // called before a history is read
-	dead      bool   // no worker polls
+	dead      bool          // no worker polls
+	reading   func()        // called before a history is read
+	silent    chan struct{} // until it is closed nothing is answered; nil: everything is
+}
+
+// answer is what every call passes, but for the one that connects.
+func (f *frontend) answer(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	if f.silent != nil && !strings.HasSuffix(info.FullMethod, "GetSystemInfo") {
+		<-f.silent
+	}
+	return handle(ctx, request)
 }
 
 func (f *frontend) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
@@ -62,7 +77,8 @@ func (f *frontend) ListWorkflowExecutions(_ context.Context, r *workflowservice.
 	f.queries = append(f.queries, r.Query)
 	var ids []string
 	for id, info := range f.newest {
-		if strings.Contains(r.Query, "'"+info.Status.String()+"'") && id > string(r.NextPageToken) {
+		_, named, _ := strings.Cut(r.Query, "WorkflowId = ")
+		if strings.Contains(r.Query, "'"+info.Status.String()+"'") && id > string(r.NextPageToken) && (named == "" || named == "'"+id+"'") {
 			ids = append(ids, id)
 		}
 	}
@@ -84,7 +100,11 @@ func (f *frontend) DescribeWorkflowExecution(_ context.Context, r *workflowservi
 	if !ok {
 		return nil, serviceerror.ToStatus(serviceerror.NewNotFound("workflow not found")).Err()
 	}
-	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: info}, nil
+	answer := &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: info}
+	for _, name := range f.pending {
+		answer.PendingActivities = append(answer.PendingActivities, &workflowpb.PendingActivityInfo{ActivityType: &commonpb.ActivityType{Name: name}})
+	}
+	return answer, nil
 }
 
 func (f *frontend) StartWorkflowExecution(_ context.Context, r *workflowservice.StartWorkflowExecutionRequest) (*workflowservice.StartWorkflowExecutionResponse, error) {
@@ -109,7 +129,10 @@ func (f *frontend) GetWorkflowExecutionHistory(_ context.Context, r *workflowser
 	}
 	answer := &workflowservice.GetWorkflowExecutionHistoryResponse{History: &historypb.History{}}
 	for i, event := range history {
-		answer.History.Events = append(answer.History.Events, &historypb.HistoryEvent{EventId: int64(i) + 1, EventType: event})
+		event.EventId = int64(i) + 1
+		if last := i == len(history)-1; last || r.HistoryEventFilterType == enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT {
+			answer.History.Events = append(answer.History.Events, event)
+		}
 	}
 	return answer, nil
 }
@@ -138,10 +161,10 @@ var orderOne = provision.OrderKey{Provider: "acme", ID: "o-1"}
 
 func setupFrontend(t *testing.T) (f *frontend, address string) {
 	t.Helper()
-	f = &frontend{newest: map[string]*workflowpb.WorkflowExecutionInfo{}, histories: map[string][]enumspb.EventType{}}
+	f = &frontend{newest: map[string]*workflowpb.WorkflowExecutionInfo{}, histories: map[string][]*historypb.HistoryEvent{}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := grpc.NewServer()
+	server := grpc.NewServer(grpc.UnaryInterceptor(f.answer))
 	workflowservice.RegisterWorkflowServiceServer(server, f)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
@@ -154,7 +177,15 @@ func setupRuns(t *testing.T) (*frontend, orderRuns) {
 	c, err := client.Dial(client.Options{HostPort: address})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
-	return f, orderRuns{client: c, namespace: "shop"}
+	return f, orderRuns{client: c, namespace: "shop", timeout: callTimeout, payloads: converter.GetDefaultDataConverter(), failures: temporal.GetDefaultFailureConverter()}
+}
+
+// events are events that tell nothing but their types.
+func events(types ...enumspb.EventType) (history []*historypb.HistoryEvent) {
+	for _, kind := range types {
+		history = append(history, &historypb.HistoryEvent{EventType: kind})
+	}
+	return history
 }
 
 func TestOpenOrdersAreListedPageByPage(t *testing.T) {
@@ -168,16 +199,24 @@ func TestOpenOrdersAreListedPageByPage(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[provision.OrderKey]time.Time{orderOne: started, {Provider: "acme", ID: "o-2"}: started, {Provider: "other", ID: "o-1"}: started}, open)
 	require.Len(t, f.queries, 4)
-	require.Equal(t, "WorkflowType = 'ProvisionOrder' AND ExecutionStatus = 'Running'", f.queries[0])
+	require.Equal(t, "WorkflowType = 'ProvisionOrder' AND ExecutionStatus IN ('Running')", f.queries[0])
 
 	f.runs("order/acme/o-4", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
-	stopped, err := runs.Terminated(t.Context(), started)
+	closed, err := runs.Closed(t.Context(), started)
 	require.NoError(t, err)
-	require.Equal(t, []provision.OrderKey{{Provider: "acme", ID: "o-4"}}, stopped)
-	require.Equal(t, "WorkflowType = 'ProvisionOrder' AND ExecutionStatus = 'Terminated' AND CloseTime > '2026-11-22T10:00:00Z'", f.queries[4])
-	_, err = runs.Terminated(t.Context(), time.Time{})
+	require.Equal(t, map[provision.OrderKey]string{{Provider: "acme", ID: "o-3"}: "Completed", {Provider: "acme", ID: "o-4"}: "Terminated"}, closed)
+	const all = "WorkflowType = 'ProvisionOrder' AND ExecutionStatus IN ('Completed', 'Failed', 'Canceled', 'Terminated', 'TimedOut')"
+	require.Equal(t, all+" AND CloseTime > '2026-11-22T10:00:00Z'", f.queries[4])
+	_, err = runs.Closed(t.Context(), time.Time{})
 	require.NoError(t, err)
-	require.Equal(t, "WorkflowType = 'ProvisionOrder' AND ExecutionStatus = 'Terminated'", f.queries[5])
+	require.Equal(t, all, f.queries[6])
+
+	completed, err := runs.Completed(t.Context(), provision.OrderKey{Provider: "acme", ID: "o-3"})
+	require.NoError(t, err)
+	require.Equal(t, "run-1", completed.ID)
+	completed, err = runs.Completed(t.Context(), provision.OrderKey{Provider: "acme", ID: "o-4"})
+	require.NoError(t, err)
+	require.Zero(t, completed)
 }
 
 func TestTheNewestRunOfAnOrder(t *testing.T) {
@@ -190,10 +229,123 @@ func TestTheNewestRunOfAnOrder(t *testing.T) {
 	run, err = runs.Run(t.Context(), orderOne)
 	require.NoError(t, err)
 	require.Equal(t, audit.Run{ID: "run-1", Open: true, Status: "Running", Started: started}, run)
-	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+	f.pending = []string{"Inspect", "OpenOrder"}
 	run, err = runs.Run(t.Context(), orderOne)
 	require.NoError(t, err)
-	require.Equal(t, audit.Run{ID: "run-1", Status: "Terminated", Started: started, ClosedAt: started.Add(time.Hour)}, run)
+	require.True(t, run.Opening, "it writes its row by itself")
+	f.pending = nil
+	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+	f.newest["order/acme/o-1"].SearchAttributes = attributes(t, map[string]string{"AccountID": "000000000007", "Step": "action_required", "Reason": "AliasTaken"})
+	run, err = runs.Run(t.Context(), orderOne)
+	require.NoError(t, err)
+	require.Equal(t, audit.Run{ID: "run-1", Status: "Terminated", Started: started, ClosedAt: started.Add(time.Hour),
+		State: provision.ActionRequired, Reason: provision.CodeAliasTaken, Account: "000000000007"}, run)
+}
+
+func attributes(t *testing.T, values map[string]string) *commonpb.SearchAttributes {
+	t.Helper()
+	fields := map[string]*commonpb.Payload{}
+	for name, value := range values {
+		payload, err := converter.GetDefaultDataConverter().ToPayload(value)
+		require.NoError(t, err)
+		fields[name] = payload
+	}
+	return &commonpb.SearchAttributes{IndexedFields: fields}
+}
+
+// Why a run failed is read without the seal keys, however deep the failure is wrapped.
+func TestWhyARunFailedIsReadWithoutTheKeys(t *testing.T) {
+	t.Parallel()
+	f, runs := setupRuns(t)
+	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_FAILED)
+	own := &failurepb.Failure{FailureInfo: &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: "OrderIDReused"}}}
+	inActivity := &failurepb.Failure{FailureInfo: &failurepb.Failure_ActivityFailureInfo{ActivityFailureInfo: &failurepb.ActivityFailureInfo{}}, Cause: own}
+	late := &failurepb.Failure{FailureInfo: &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: &failurepb.TimeoutFailureInfo{}}}
+	for _, c := range []struct {
+		failure *failurepb.Failure
+		code    provision.Code
+	}{{own, provision.CodeIdempotencyConflict}, {inActivity, provision.CodeIdempotencyConflict}, {late, ""}} {
+		f.histories["run-1"] = append(events(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED), &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+			Attributes: &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{Failure: c.failure}}})
+		run, err := runs.Run(t.Context(), orderOne)
+		require.NoError(t, err)
+		require.Equal(t, c.code, run.Code)
+	}
+}
+
+func TestAHistoryTellsHowItsOrderWasPlacedCorrectedAndEnded(t *testing.T) {
+	t.Parallel()
+	f, runs := setupRuns(t)
+	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)
+	key := make([]byte, secrets.KeySize)
+	ring, err := secrets.NewRing(secrets.Key{ID: "k1", Secret: key})
+	require.NoError(t, err)
+	runs.payloads, runs.failures = secrets.Converters(ring)
+	seal := func(value any) *commonpb.Payloads {
+		t.Helper()
+		payloads, err := runs.payloads.ToPayloads(value)
+		require.NoError(t, err)
+		return payloads
+	}
+	placed := provision.Order{OrderKey: orderOne, AcceptedAt: started, Nonce: "n", Request: provision.Request{Marketplace: "north", ContactName: "Jane Roe", AccountAlias: "taken"}}
+	better := "better"
+	update := func(name string, input any) *historypb.HistoryEvent {
+		return &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
+			Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateAcceptedEventAttributes{WorkflowExecutionUpdateAcceptedEventAttributes: &historypb.WorkflowExecutionUpdateAcceptedEventAttributes{
+				AcceptedRequest: &updatepb.Request{Input: &updatepb.Input{Name: name, Args: seal(input)}}}}}
+	}
+	begun := []*historypb.HistoryEvent{
+		{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, Attributes: &historypb.HistoryEvent_WorkflowExecutionStartedEventAttributes{
+			WorkflowExecutionStartedEventAttributes: &historypb.WorkflowExecutionStartedEventAttributes{Input: seal(placed)}}},
+		update(workflows.UpdateRetry, provision.Action{Actor: "shop"}),
+		update(workflows.UpdateCorrect, workflows.Correction{Fields: provision.Correction{AccountAlias: &better}}),
+	}
+	corrected := placed.Request
+	corrected.AccountAlias = better
+	result := provision.Result{AccountID: "000000000007", AccountAlias: better}
+	f.histories["run-1"] = append(begun, &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+		Attributes: &historypb.HistoryEvent_WorkflowExecutionCompletedEventAttributes{WorkflowExecutionCompletedEventAttributes: &historypb.WorkflowExecutionCompletedEventAttributes{Result: seal(result)}}})
+	story, err := runs.Story(t.Context(), orderOne, audit.Run{ID: "run-1"})
+	require.NoError(t, err)
+	require.Equal(t, audit.Story{Order: placed, Request: corrected, Result: &result}, story)
+
+	why := provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}
+	failed := temporal.NewApplicationErrorWithOptions(why.Error(), string(why.Code), temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{why}})
+	f.histories["run-1"] = append(begun[:3:3], &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+		Attributes: &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{
+			Failure: runs.failures.ErrorToFailure(failed)}}})
+	story, err = runs.Story(t.Context(), orderOne, audit.Run{ID: "run-1"})
+	require.NoError(t, err)
+	require.Equal(t, audit.Story{Order: placed, Request: corrected, Failure: &why}, story)
+
+	key[0]++
+	other, err := secrets.NewRing(secrets.Key{ID: "k2", Secret: key})
+	require.NoError(t, err)
+	runs.payloads, runs.failures = secrets.Converters(other)
+	_, err = runs.Story(t.Context(), orderOne, audit.Run{ID: "run-1"})
+	require.ErrorIs(t, err, audit.ErrSealed)
+}
+
+// A Temporal that is frozen after the connection was made holds nothing up.
+func TestATemporalThatIsFrozenIsAnError(t *testing.T) {
+	t.Parallel()
+	f, runs := setupRuns(t)
+	runs.timeout, f.silent = 2*time.Second, make(chan struct{})
+	defer close(f.silent)
+	run := audit.Run{ID: "run-1"}
+	for name, ask := range map[string]func() error{
+		"open":      func() error { _, err := runs.Open(t.Context()); return err },
+		"closed":    func() error { _, err := runs.Closed(t.Context(), started); return err },
+		"completed": func() error { _, err := runs.Completed(t.Context(), orderOne); return err },
+		"run":       func() error { _, err := runs.Run(t.Context(), orderOne); return err },
+		"story":     func() error { _, err := runs.Story(t.Context(), orderOne, run); return err },
+		"restart":   func() error { _, err := runs.Restart(t.Context(), provision.Order{OrderKey: orderOne}); return err },
+		"continue":  func() error { _, err := runs.Continue(t.Context(), orderOne, run, ""); return err },
+	} {
+		began := time.Now()
+		require.Error(t, ask(), name)
+		require.Less(t, time.Since(began), 5*time.Second, name)
+	}
 }
 
 func TestAnOrderIsStartedAgainButNeverTwice(t *testing.T) {
@@ -223,12 +375,12 @@ func TestATerminatedRunGoesOnAtItsLastTask(t *testing.T) {
 	t.Parallel()
 	f, runs := setupRuns(t)
 	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
-	f.histories["run-1"] = []enumspb.EventType{
+	f.histories["run-1"] = events(
 		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
 		enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED, enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
 		enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
 		enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
-	}
+	)
 	run, err := runs.Run(t.Context(), orderOne)
 	require.NoError(t, err)
 	continued, err := runs.Continue(t.Context(), orderOne, run, "audit: terminated")
@@ -248,7 +400,7 @@ func TestATerminatedRunGoesOnAtItsLastTask(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, continued)
 	f.reading = nil
-	f.histories["run-3"] = []enumspb.EventType{enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED}
+	f.histories["run-3"] = events(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED)
 	for _, without := range []string{"run-3", "run-4"} {
 		f.runs("order/acme/o-1", without, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
 		continued, err = runs.Continue(t.Context(), orderOne, audit.Run{ID: without}, "audit: terminated")
@@ -301,7 +453,17 @@ func TestVerifyTellsByItsExitWhetherAllIsWell(t *testing.T) {
 	require.Equal(t, orderOne, finding.Order)
 	require.True(t, finding.Repairable)
 
-	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
-	_, err = verify()
-	require.ErrorContains(t, err, "connecting to Temporal")
+	// Without Temporal, and with one that never answers, what the database says is told all the same.
+	_, err = db.ExecContext(t.Context(), `BEGIN; SET LOCAL session_replication_role = replica; UPDATE orders SET state_since = now() - interval '1 day'; COMMIT`)
+	require.NoError(t, err)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = silent.Close() })
+	for _, address := range []string{"127.0.0.1:1", silent.Addr().String()} {
+		t.Setenv("TEMPORAL_ADDRESS", address)
+		out, err = verify()
+		require.ErrorContains(t, err, "connecting to Temporal")
+		require.ErrorContains(t, err, "1 findings")
+		require.Contains(t, out, "order_overdue")
+	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"quartermaster/activities"
 	"quartermaster/api"
+	"quartermaster/internal/audit"
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
@@ -70,10 +71,11 @@ func (c *workerCommand) Run(e *env) error {
 	if c.AWSEndpoint != "" {
 		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
 	}
-	auditor, err := newAuditor(store, temporal, c.bounds())
+	runs, err := newOrderRuns(temporal, ring)
 	if err != nil {
 		return err
 	}
+	auditor := &audit.Auditor{Store: store, Workflows: runs, Bounds: c.bounds()}
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
 		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor},
 		Protected: c.ProtectedAccounts}

@@ -2,6 +2,7 @@ package stack_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +22,7 @@ import (
 	"quartermaster/dev/stack"
 	"quartermaster/internal/audit"
 	"quartermaster/internal/awssim"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
 )
@@ -41,13 +44,15 @@ func fromEnv(t *testing.T, name string, usual int) int {
 	return n
 }
 
-// TestNothingIsLostWhenEverythingCrashes kills workers, API, Temporal and PostgreSQL, again and again, while orders come in,
-// each of them twice. In the end every order has an account of its own that looks as ordered, or waits in the queue.
+// TestNothingIsLostWhenEverythingCrashes kills workers, API, Temporal and PostgreSQL, slows, stalls and cuts the connections to the
+// last two, and pauses workers, again and again, while orders come in, each of them twice. In the end every order has an account
+// of its own that looks as ordered, or waits in the queue.
 func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	orders, seconds := fromEnv(t, "QM_CHAOS_ORDERS", chaosOrders), fromEnv(t, "QM_CHAOS_SECONDS", chaosSeconds)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(seconds)*time.Second+10*time.Minute)
 	defer cancel()
-	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond, Workers: 2, Restart: true, Env: []string{"QM_AUDIT_GRACE=10s"}})
+	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Program: playground.Program, Delay: 20 * time.Millisecond, Workers: 2, Restart: true, Proxies: true,
+		Env: []string{"QM_AUDIT_GRACE=10s"}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
@@ -56,24 +61,31 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	_, err = p.Stock(ctx, marketplace, provision.ModelSPAM, orders)
 	require.NoError(t, err)
 
-	crashing, calm := context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
+	stormy, calm := context.WithTimeout(ctx, time.Duration(seconds)*time.Second)
 	defer calm()
 	work, ctx := errgroup.WithContext(ctx)
-	crashes := map[string]int{}
+	troubles := map[string]int{}
 	work.Go(func() error {
-		parts := []string{stack.PartWorker, stack.PartAPI, stack.PartTemporal, stack.PartPostgres}
 		every := time.NewTicker(time.Second)
 		defer every.Stop()
+		crashes, slow := crashesOf(s), slownessOf(s)
 		for {
 			select {
-			case <-crashing.Done():
+			case <-stormy.Done():
 				return nil
 			case <-every.C:
-				name := parts[rand.N(len(parts))]
-				if err := s.Crash(ctx, name); err != nil {
-					return err
-				}
-				crashes[name]++
+			}
+			crash := crashes[rand.N(len(crashes))]
+			if err := crash.make(ctx); err != nil {
+				return err
+			}
+			troubles[crash.name]++
+			if trouble := slow[rand.N(len(slow))]; trouble.target.TryLock() { // else it has trouble already
+				troubles[trouble.name]++
+				work.Go(func() error {
+					defer trouble.target.Unlock()
+					return trouble.make(stormy)
+				})
 			}
 		}
 	})
@@ -87,8 +99,8 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	require.NoError(t, work.Wait())
 	ctx, cancel = context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	t.Logf("crashes: %v", crashes)
-	require.NotEmpty(t, crashes)
+	t.Logf("troubles: %v", troubles)
+	require.NotEmpty(t, troubles)
 	require.Eventually(t, func() bool { _, err := p.Client.Order(ctx, "chaos-000"); return err == nil }, time.Minute, 100*time.Millisecond, "the API comes back")
 
 	holder := map[string]string{}
@@ -106,6 +118,57 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 
 	requireTheLostAreFound(ctx, t, p, holder)
 }
+
+// trouble is something that goes wrong with a part of the stack.
+type trouble struct {
+	name   string
+	target *sync.Mutex                 // a target has one trouble at a time
+	make   func(context.Context) error // returns when the trouble is over, at the latest with the context
+}
+
+// crashesOf kill a part and start it again.
+func crashesOf(s *stack.Stack) (all []trouble) {
+	for _, name := range []string{stack.PartWorker, stack.PartAPI, stack.PartTemporal, stack.PartPostgres} {
+		all = append(all, trouble{name: name + " crashes", make: func(ctx context.Context) error { return s.Crash(ctx, name) }})
+	}
+	return all
+}
+
+// slownessOf makes connections slow, silent or broken, and pauses workers.
+func slownessOf(s *stack.Stack) (all []trouble) {
+	for name, proxy := range map[string]*pgtest.Proxy{stack.PartPostgres: s.DatabaseProxy, stack.PartTemporal: s.TemporalProxy} {
+		var target sync.Mutex
+		all = append(all,
+			trouble{name + " is slow", &target, func(ctx context.Context) error {
+				proxy.Delay(between(200*time.Millisecond, 2*time.Second))
+				_ = pause(ctx, between(2*time.Second, 6*time.Second))
+				proxy.Delay(0)
+				return nil
+			}},
+			trouble{name + " is silent", &target, func(ctx context.Context) error {
+				proxy.Stall()
+				_ = pause(ctx, between(2*time.Second, 12*time.Second))
+				proxy.Resume()
+				return nil
+			}},
+			trouble{name + " is cut off", &target, func(context.Context) error {
+				proxy.Cut()
+				return nil
+			}})
+	}
+	for nth := range 2 {
+		all = append(all, trouble{fmt.Sprintf("worker %d pauses", nth), new(sync.Mutex), func(ctx context.Context) error {
+			if err := s.Freeze(stack.PartWorker, nth); err != nil && !errors.Is(err, os.ErrProcessDone) { // it may just have ended by itself
+				return err
+			}
+			_ = pause(ctx, between(3*time.Second, 20*time.Second))
+			return s.Thaw(stack.PartWorker, nth)
+		}})
+	}
+	return all
+}
+
+func between(least, most time.Duration) time.Duration { return least + rand.N(most-least) }
 
 // requireTheLostAreFound is the negative control: an auditor that finds nothing must be one that would find something.
 func requireTheLostAreFound(ctx context.Context, t *testing.T, p *stack.Playground, holder map[string]string) {

@@ -29,12 +29,11 @@ import (
 
 // product is an API, and later a worker, on a database and a Temporal of their own.
 type product struct {
-	t             *testing.T
-	api           string // base URL
-	metrics       string // base URL of the API's metrics
-	workerMetrics string
-	temporal      string // host:port
-	env           []string
+	t        *testing.T
+	api      string // base URL
+	metrics  string // base URL of the API's metrics
+	temporal string // host:port
+	env      []string
 }
 
 func setupProduct(ctx context.Context, t *testing.T) (*product, *postgres.Store) {

@@ -2,8 +2,8 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"sync"
 
 	"quartermaster/dev/child"
@@ -21,6 +21,9 @@ const (
 type process interface {
 	Stop() error // in order
 	Kill() error // as a crash would
+	Freeze() error
+	Thaw() error
+	PID() int
 	Done() <-chan struct{}
 }
 
@@ -47,7 +50,7 @@ func (s *Stack) startPart(ctx context.Context, p *part) error {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.wanted = true
-		if err := p.running.Stop(); err != nil {
+		if err := errors.Join(p.running.Thaw(), p.running.Stop()); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		return nil
@@ -82,11 +85,10 @@ func (s *Stack) launch(ctx context.Context, p *part) error {
 
 // Crash kills a part as a crash would and starts it again, on what it left behind. Of several workers it takes the first.
 func (s *Stack) Crash(ctx context.Context, name string) error {
-	i := slices.IndexFunc(s.parts, func(p *part) bool { return p.name == name })
-	if i < 0 {
-		return fmt.Errorf("the stack has no part %q, or it is somebody else's", name)
+	p, err := s.part(name, 0)
+	if err != nil {
+		return err
 	}
-	p := s.parts[i]
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.wanted = true
@@ -97,6 +99,55 @@ func (s *Stack) Crash(ctx context.Context, name string) error {
 		return fmt.Errorf("starting %s again: %w", name, err)
 	}
 	return nil
+}
+
+// Freeze pauses a part (SIGSTOP), as a virtual machine is paused: its connections stay open, and it answers nothing until
+// Thaw. Of several workers, nth is the one that is meant, from 0. A crash ends the pause.
+func (s *Stack) Freeze(name string, nth int) error {
+	return s.signal(name, nth, process.Freeze)
+}
+
+// Thaw lets a frozen part go on. For one that is not frozen it does nothing.
+func (s *Stack) Thaw(name string, nth int) error {
+	return s.signal(name, nth, process.Thaw)
+}
+
+func (s *Stack) signal(name string, nth int, send func(process) error) error {
+	p, err := s.part(name, nth)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := send(p.running); err != nil {
+		return fmt.Errorf("%s, process %d: %w", name, p.running.PID(), err)
+	}
+	return nil
+}
+
+// PID is the process id of the nth part of the name, from 0.
+func (s *Stack) PID(name string, nth int) (int, error) {
+	p, err := s.part(name, nth)
+	if err != nil {
+		return 0, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.running.PID(), nil
+}
+
+// part is the nth part of the name, from 0.
+func (s *Stack) part(name string, nth int) (*part, error) {
+	for _, p := range s.parts {
+		if p.name != name {
+			continue
+		}
+		if nth == 0 {
+			return p, nil
+		}
+		nth--
+	}
+	return nil, fmt.Errorf("the stack has no such part %q, or it is not its own", name)
 }
 
 // program is a process of our own program.

@@ -14,18 +14,12 @@ import (
 // the stack gives it. Of several workers, index is the one that is meant, from 0. It returns when the part's process runs
 // again; of the API, when it serves.
 func (s *Stack) RestartWith(ctx context.Context, name string, index int, env ...string) error {
-	var p *part
-	nth := 0
-	for _, candidate := range s.parts {
-		if candidate.name == name {
-			if nth == index {
-				p = candidate
-			}
-			nth++
-		}
+	if name != PartAPI && name != PartWorker {
+		return fmt.Errorf("part %q takes no variables of its own", name)
 	}
-	if p == nil || name != PartAPI && name != PartWorker {
-		return fmt.Errorf("the stack has no part %q number %d that it could start with other variables", name, index)
+	p, err := s.part(name, index)
+	if err != nil {
+		return err
 	}
 	if err := s.restartWith(ctx, p, env); err != nil {
 		return fmt.Errorf("starting %s again: %w", name, err)

@@ -12,6 +12,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,22 +36,27 @@ type Options struct {
 	Delay       time.Duration // how long the simulated AWS hides what it was told from its readers
 	Workers     int           // how many worker processes; 0: one
 	Env         []string      // more variables of the program, as NAME=value
+	Program     string        // the program, as Stack.Program of another stack; empty: build it
 	Restart     bool          // start the API and the workers again when they end by themselves, as a platform does
+	Proxies     bool          // the program reaches PostgreSQL and Temporal through proxies, see Stack.DatabaseProxy
 }
 
 // Stack is the running product.
 type Stack struct {
-	API       string // base URL
-	WebUI     string // base URL; empty when Temporal is somebody else's
-	Temporal  string // host:port
-	Database  string // URL
-	AWS       string // base URL of the simulator
-	AWSAdmin  string // base URL of what the simulator shows
-	SealKeys  string // as QM_SEAL_KEYS
-	Dir       string // logs and data
-	Sim       *awssim.Sim
-	Store     *postgres.Store
-	program   string // the built quartermaster
+	API      string // base URL
+	WebUI    string // base URL; empty when Temporal is somebody else's
+	Temporal string // host:port
+	Database string // URL
+	AWS      string // base URL of the simulator
+	AWSAdmin string // base URL of what the simulator shows
+	SealKeys string // as QM_SEAL_KEYS
+	Dir      string // logs and data
+	Program  string // the built quartermaster
+	Sim      *awssim.Sim
+	Store    *postgres.Store
+	// Between the program and its servers, to make its network slow, silent or broken; nil without Options.Proxies.
+	DatabaseProxy, TemporalProxy *pgtest.Proxy
+
 	env       []string
 	parts     []*part
 	closers   []func() error // newest last
@@ -120,13 +126,16 @@ func (s *Stack) Stop() error {
 
 func (s *Stack) onStop(f func() error) { s.closers = append(s.closers, f) }
 
-func (s *Stack) buildProgram(ctx context.Context, _ Options) error {
+func (s *Stack) buildProgram(ctx context.Context, o Options) error {
+	if s.Program = o.Program; s.Program != "" {
+		return nil
+	}
 	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "quartermaster").Output()
 	if err != nil {
 		return fmt.Errorf("go list -m quartermaster: %w; run this inside the module quartermaster/dev", err)
 	}
-	s.program = filepath.Join(s.Dir, "quartermaster")
-	build := exec.CommandContext(ctx, "go", "build", "-o", s.program, "./cmd/quartermaster")
+	s.Program = filepath.Join(s.Dir, "quartermaster")
+	build := exec.CommandContext(ctx, "go", "build", "-o", s.Program, "./cmd/quartermaster")
 	build.Dir = strings.TrimSpace(string(root))
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build ./cmd/quartermaster: %w\n%s", err, out)
@@ -219,10 +228,16 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 			return err
 		}
 	}
+	temporalAddress, databaseURL := s.Temporal, s.Database
+	if o.Proxies {
+		if temporalAddress, databaseURL, err = s.startProxies(); err != nil {
+			return err
+		}
+	}
 	s.env = append(s.env,
-		"TEMPORAL_ADDRESS="+s.Temporal,
+		"TEMPORAL_ADDRESS="+temporalAddress,
 		"TEMPORAL_NAMESPACE="+namespace,
-		"QM_DATABASE_URL="+s.Database,
+		"QM_DATABASE_URL="+databaseURL,
 		"QM_SEAL_KEYS="+s.SealKeys,
 		"QM_AWS_ENDPOINT="+s.AWS,
 		"AWS_ACCESS_KEY_ID="+s.callerKey.AccessKeyID,
@@ -239,6 +254,24 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 	return nil
 }
 
+// startProxies puts a proxy before Temporal and one before PostgreSQL, and returns where the program finds them.
+func (s *Stack) startProxies() (temporalAddress, databaseURL string, err error) {
+	database, err := url.Parse(s.Database)
+	if err != nil {
+		return "", "", fmt.Errorf("the address of the database: %w", err)
+	}
+	if s.TemporalProxy, err = pgtest.NewProxy(s.Temporal); err != nil {
+		return "", "", err
+	}
+	s.onStop(s.TemporalProxy.Close)
+	if s.DatabaseProxy, err = pgtest.NewProxy(database.Host); err != nil {
+		return "", "", err
+	}
+	s.onStop(s.DatabaseProxy.Close)
+	database.Host = s.DatabaseProxy.Addr()
+	return s.TemporalProxy.Addr(), database.String(), nil
+}
+
 func (s *Stack) migrate(ctx context.Context, _ Options) error {
 	out, err := s.command(ctx, "migrate").CombinedOutput()
 	if err != nil {
@@ -247,9 +280,11 @@ func (s *Stack) migrate(ctx context.Context, _ Options) error {
 	return nil
 }
 
-// Verify runs `quartermaster verify`: an error tells what is stuck or contradicts itself.
-func (s *Stack) Verify(ctx context.Context) error {
-	out, err := s.command(ctx, "verify", "--aws").CombinedOutput()
+// Verify runs `quartermaster verify`, with more variables if need be: an error tells what is stuck or contradicts itself.
+func (s *Stack) Verify(ctx context.Context, env ...string) error {
+	verify := s.command(ctx, "verify", "--aws")
+	verify.Env = append(verify.Env, env...)
+	out, err := verify.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("quartermaster verify: %w\n%s", err, out)
 	}
@@ -278,8 +313,11 @@ func (s *Stack) startWorkers(ctx context.Context, o Options) error {
 	return nil
 }
 
+// AddWorker starts one more worker.
+func (s *Stack) AddWorker(ctx context.Context) error { return s.startProgram(ctx, PartWorker, false) }
+
 func (s *Stack) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, s.program, args...)
+	cmd := exec.CommandContext(ctx, s.Program, args...)
 	cmd.Env = append(os.Environ(), s.env...)
 	return cmd
 }

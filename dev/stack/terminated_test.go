@@ -24,7 +24,7 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	// Minutes are seconds here: no attempt of this test takes longer.
-	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond, Env: []string{"QM_AUDIT_GRACE=3s", "QM_AUDIT_SETTLED=8s"}})
+	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Program: playground.Program, Delay: 20 * time.Millisecond, Env: []string{"QM_AUDIT_GRACE=3s", "QM_AUDIT_SETTLED=8s"}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)

@@ -147,6 +147,10 @@ func TestServerServesTheWebUI(t *testing.T) {
 		DefaultNamespace          string
 		DisableNewsFetch          bool
 		WorkflowTerminateDisabled bool
+		WorkflowResetDisabled     bool
+		WorkflowUpdateDisabled    bool
+		StartWorkflowDisabled     bool
+		BatchActionsDisabled      bool
 		WorkflowCancelDisabled    bool
 		Codec                     struct{ Endpoint string }
 	}
@@ -154,7 +158,11 @@ func TestServerServesTheWebUI(t *testing.T) {
 	require.Equal(t, "paint", settings.DefaultNamespace)
 	require.True(t, settings.DisableNewsFetch, "the browser would ask the internet")
 	require.True(t, settings.WorkflowTerminateDisabled, "a terminated workflow runs no undo")
-	require.False(t, settings.WorkflowCancelDisabled)
+	require.True(t, settings.WorkflowResetDisabled, "a step back in an order is a decision for the runbook")
+	require.True(t, settings.WorkflowUpdateDisabled, "the API records who acts on an order and why")
+	require.True(t, settings.StartWorkflowDisabled, "the API checks and records what is ordered")
+	require.True(t, settings.BatchActionsDisabled, "one click would cancel every order")
+	require.False(t, settings.WorkflowCancelDisabled, "a cancelled order is undone")
 	require.Equal(t, "http://127.0.0.1:9/codec", settings.Codec.Endpoint)
 }
 

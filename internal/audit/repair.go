@@ -1,9 +1,11 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"quartermaster/internal/provision"
@@ -29,6 +31,7 @@ type way int
 
 const (
 	wake    way = iota // tell the order to look
+	rewrite            // write its row as its run has it
 	restart            // start its workflow from the beginning
 	carryOn            // let its closed workflow go on where it was
 )
@@ -37,40 +40,61 @@ const (
 type repair struct {
 	how       way
 	run       Run
+	lost      bool // the order's row is to be written from what the run knows
 	notBefore time.Time
 }
 
-// takeOver is how another run can take over an order that nobody works on; nil when there is no safe way.
-//
-// Only a terminated run, or one that is gone, left its order by no decision of its own. A run from the beginning reads the
-// account and puts back what it read, so it is safe only while nothing in the account was changed. A run that was terminated
-// in the middle goes on with all that it knew: Temporal's history has the journal of the account, and every step and undo may
-// be repeated. A state in which the undo has begun is never restarted: the new run would claim nothing and close the order.
-func takeOver(row Order, run Run) *repair {
-	gone := run.ID == ""
+// rank is when a repair has its turn. Accounts that were sold are the first that get their order back, then those in which
+// an order works: what is repaired afterwards can no longer take or fail them.
+func (r repair) rank() int {
 	switch {
-	case !gone && run.Status != terminated:
-		return nil
-	case !row.Touched && row.State != provision.Compensating:
-		return &repair{how: restart, run: run}
-	case gone:
-		return nil
+	case r.lost && r.run.ending() == sold:
+		return 0
+	case r.lost && r.run.ending() != decided && r.run.working():
+		return 1
 	}
-	return &repair{how: carryOn, run: run}
+	return 2
+}
+
+// takeOver is how an order in progress that nothing works on is put right; nil when there is no safe way.
+//
+// A run that ended by the decision of its order wrote the row first, so the row is that of an older backup and is made to say
+// the same. Every other run left its order by no decision of the order. A run from the beginning reads the account and puts
+// back what it read, so it is safe only while nothing in the account was changed. A run that was stopped in the middle goes
+// on with all that it knew: Temporal's history has the journal of the account, and every step and undo may be repeated. A run
+// that failed would fail again. A state in which the undo has begun is never restarted: the new run would claim nothing and
+// close the order.
+func takeOver(row Order, run Run) *repair {
+	ending := run.ending()
+	switch untouched := !row.Touched && row.State != provision.Compensating; {
+	case ending == decided:
+		return &repair{how: rewrite, run: run, lost: true}
+	case untouched && (ending == vanished || ending == stopped || ending == ours):
+		return &repair{how: restart, run: run}
+	case ending == stopped:
+		return &repair{how: carryOn, run: run}
+	}
+	return nil
 }
 
 // FindAndRepair lists everything that is wrong and puts right what is safe. Like Find, it returns what it knows beside an
 // error; what it did may be done again.
 func (a *Auditor) FindAndRepair(ctx context.Context) (Report, error) {
 	found, err := a.Find(ctx)
-	mended := map[provision.OrderKey]string{}
+	var repairs []*Finding
 	for i := range found {
-		f := &found[i]
-		if f.repair == nil || a.now().Before(f.repair.notBefore) {
-			continue
+		if r := found[i].repair; r != nil && !a.now().Before(r.notBefore) {
+			repairs = append(repairs, &found[i])
 		}
+	}
+	slices.SortStableFunc(repairs, func(x, y *Finding) int { return cmp.Compare(x.repair.rank(), y.repair.rank()) })
+	mended := map[provision.OrderKey]string{}
+	for _, f := range repairs {
 		done, mendErr := a.mend(ctx, *f)
-		if mendErr != nil {
+		switch {
+		case errors.Is(mendErr, ErrSealed): // the others must not wait for that
+			f.What += "; " + ErrSealed.Error()
+		case mendErr != nil:
 			err = errors.Join(err, fmt.Errorf("repairing order %s: %w", f.Order, mendErr))
 		}
 		if f.Repaired = done; done != "" && f.repair.how != wake {
@@ -93,30 +117,74 @@ func (a *Auditor) FindAndRepair(ctx context.Context) (Report, error) {
 	return report, err
 }
 
-// mend does the repair and says what was done; empty when things have changed meanwhile and nothing was to do.
+// mend does the repair and says what was done; empty when things have changed since and nothing was to do.
 func (a *Auditor) mend(ctx context.Context, f Finding) (done string, err error) {
+	defer func() {
+		if err != nil {
+			done = ""
+		}
+		if errors.Is(err, provision.ErrConflict) { // it has gone on, has ended, or cannot have its account back
+			err = nil
+		}
+	}()
+	run := f.repair.run
 	switch f.repair.how {
 	case wake:
 		return "the order was woken", a.Workflows.WakeOrders(ctx, []provision.OrderKey{f.Order})
+	case rewrite:
+		_, err := a.rewrite(ctx, f, func(story Story) provision.OrderStatus {
+			if run.Open {
+				return run.inProgress()
+			}
+			return run.ended(story)
+		})
+		return "its row was written from what its workflow knows", err
 	case restart:
-		order, err := a.Store.PrepareRestart(ctx, f.Order, Actor, f.What)
-		if errors.Is(err, provision.ErrConflict) {
-			return "", nil // it has gone on, or ended
-		}
-		if err != nil {
-			return "", err
-		}
-		started, err := a.Workflows.Restart(ctx, order)
-		if err != nil || !started {
-			return "", err
-		}
-		return "its workflow was started again", nil
+		return a.restart(ctx, f)
 	case carryOn:
-		continued, err := a.Workflows.Continue(ctx, f.Order, f.repair.run, Actor+": "+f.What)
+		if f.repair.lost { // first, so that the run finds its order
+			if _, err := a.rewrite(ctx, f, func(Story) provision.OrderStatus { return run.inProgress() }); err != nil {
+				return "", err
+			}
+		}
+		continued, err := a.Workflows.Continue(ctx, f.Order, run, Actor+": "+f.What)
 		if err != nil || !continued {
 			return "", err
 		}
 		return "its workflow goes on where it was", a.Store.NoteAction(ctx, f.Order, "continue", provision.Action{Actor: Actor, Reason: f.What})
 	}
 	return "", nil
+}
+
+func (a *Auditor) restart(ctx context.Context, f Finding) (done string, err error) {
+	var order provision.Order
+	if f.repair.lost {
+		order, err = a.rewrite(ctx, f, func(Story) provision.OrderStatus {
+			status := f.repair.run.inProgress()
+			if status.AccountID != "" { // what the order waited for is asked again by the new run
+				status.State, status.Failure = provision.Provisioning, nil
+			}
+			return status
+		})
+	} else {
+		order, err = a.Store.PrepareRestart(ctx, f.Order, Actor, f.What)
+	}
+	if err != nil {
+		return "", err
+	}
+	started, err := a.Workflows.Restart(ctx, order)
+	if err != nil || !started {
+		return "", err
+	}
+	return "its workflow was started again", nil
+}
+
+// rewrite writes the row of an order from the history of its run, and returns the order as it was placed.
+func (a *Auditor) rewrite(ctx context.Context, f Finding, status func(Story) provision.OrderStatus) (provision.Order, error) {
+	story, err := a.Workflows.Story(ctx, f.Order, f.repair.run)
+	if err != nil {
+		return provision.Order{}, err
+	}
+	lost := Lost{Order: story.Order, Request: story.Request, OrderStatus: status(story)}
+	return story.Order, a.Store.RestoreOrder(ctx, lost, Actor, f.What)
 }

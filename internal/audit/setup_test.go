@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -58,7 +59,8 @@ func setup(t *testing.T) *world {
 	ctx := t.Context()
 	db := pgtest.New(t)
 	store := postgres.New(db)
-	temporal := &temporalFake{open: map[provision.OrderKey]time.Time{}, runs: map[provision.OrderKey]audit.Run{}}
+	temporal := &temporalFake{open: map[provision.OrderKey]time.Time{}, runs: map[provision.OrderKey]audit.Run{},
+		earlier: map[provision.OrderKey]audit.Run{}, stories: map[provision.OrderKey]audit.Story{}, unread: map[provision.OrderKey]error{}}
 	w := &world{t: t, db: db, store: store, temporal: temporal,
 		Auditor: &audit.Auditor{Store: store, Workflows: temporal, Bounds: audit.DefaultBounds(), All: true}}
 	require.NoError(t, store.AddProvider(ctx, "acme", "Acme"))
@@ -99,9 +101,8 @@ func setup(t *testing.T) *world {
 	for _, id := range []string{"work", "asked", "undo", "waits", "fresh"} {
 		w.runs(id)
 	}
-	for _, id := range []string{"gone", "done"} {
-		w.closed(id, "Completed", time.Hour)
-	}
+	w.closed("gone", "Failed", time.Hour)
+	w.closed("done", "Completed", time.Hour)
 	return w
 }
 
@@ -169,8 +170,11 @@ func shorten(t *testing.T, findings []audit.Finding) (short []string) {
 type temporalFake struct {
 	open      map[provision.OrderKey]time.Time // visibility, which may lag
 	runs      map[provision.OrderKey]audit.Run // the truth
-	looking   func(provision.OrderKey)         // called before Run answers
+	earlier   map[provision.OrderKey]audit.Run // runs before the newest that completed
+	stories   map[provision.OrderKey]audit.Story
+	looking   func(provision.OrderKey) // called before Run answers
 	down      error
+	unread    map[provision.OrderKey]error // why Run does not answer
 	restarted []provision.Order
 	continued []string
 	woken     []provision.OrderKey
@@ -180,20 +184,33 @@ func (f *temporalFake) Open(context.Context) (map[provision.OrderKey]time.Time, 
 	return maps.Clone(f.open), f.down
 }
 
-func (f *temporalFake) Terminated(_ context.Context, after time.Time) (keys []provision.OrderKey, err error) {
+func (f *temporalFake) Closed(_ context.Context, after time.Time) (map[provision.OrderKey]string, error) {
+	closed := map[provision.OrderKey]string{}
 	for key, run := range f.runs {
-		if run.Status == "Terminated" && run.ClosedAt.After(after) {
-			keys = append(keys, key)
+		if run.ClosedAt.After(after) {
+			closed[key] = run.Status
 		}
 	}
-	return keys, f.down
+	return closed, f.down
 }
 
 func (f *temporalFake) Run(_ context.Context, key provision.OrderKey) (audit.Run, error) {
 	if f.looking != nil {
 		f.looking(key)
 	}
-	return f.runs[key], f.down
+	return f.runs[key], cmp.Or(f.unread[key], f.down)
+}
+
+func (f *temporalFake) Completed(_ context.Context, key provision.OrderKey) (audit.Run, error) {
+	return f.earlier[key], f.down
+}
+
+func (f *temporalFake) Story(_ context.Context, key provision.OrderKey, _ audit.Run) (audit.Story, error) {
+	story, told := f.stories[key]
+	if !told {
+		return story, audit.ErrSealed
+	}
+	return story, nil
 }
 
 // Restart refuses, as Temporal does, while a run is open.

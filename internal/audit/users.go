@@ -3,6 +3,8 @@ package audit
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +19,31 @@ type ExpectedUser struct {
 	Nonce   string   // tags what the order made
 	Names   []string // that the user may have: the order may have been corrected
 	Present bool
+	Wrote   Written // only when it is present
+}
+
+// Written is what an order writes into an account, besides what carries its tags. What is empty is not compared.
+type Written struct {
+	Alias       string
+	ContactName string
+	// Alternate contacts by their types.
+	Alternates map[string]provision.AlternateContact
+}
+
+// differs lists what is not in the account as it was written, without its content.
+func (w Written) differs(now Written) (kinds []Kind, what []string) {
+	if w.Alias != "" && w.Alias != now.Alias {
+		kinds, what = append(kinds, KindAliasDiffers), append(what, "the alias of the account is not that of its order")
+	}
+	if w.ContactName != "" && w.ContactName != now.ContactName {
+		kinds, what = append(kinds, KindContactDiffers), append(what, "the name in the primary contact is not that of the account's order")
+	}
+	for _, kind := range slices.Sorted(maps.Keys(w.Alternates)) {
+		if w.Alternates[kind] != now.Alternates[kind] {
+			kinds, what = append(kinds, KindContactDiffers), append(what, "the "+kind+" contact is not that of the account's order")
+		}
+	}
+	return kinds, what
 }
 
 // UserStore is what FindUsers needs of the database.
@@ -25,11 +52,14 @@ type UserStore interface {
 	ExpectedUsers(ctx context.Context, afterAccount, afterOrder string, limit int) ([]ExpectedUser, error)
 }
 
-// Cloud is what FindUsers needs of AWS. It only reads.
+// Cloud is what FindUsers needs of AWS. It only reads. A problem says in words without personal data why AWS did not let us
+// look; an error ends the whole check.
 type Cloud interface {
-	// HasUser tells whether the account has an IAM user of that name which the order made. The problem says in words without
-	// personal data why AWS did not let us look; an error ends the whole check.
+	// HasUser tells whether the account has an IAM user of that name which the order made.
 	HasUser(ctx context.Context, account provision.Account, name string, order provision.OrderKey, nonce string) (has bool, problem string, err error)
+	// Written reads what orders write into an account. Once the customer may have signed in as the user, the account is the
+	// customer's to change and is not read.
+	Written(ctx context.Context, account provision.Account, user string) (now Written, customers bool, problem string, err error)
 }
 
 const (
@@ -84,11 +114,42 @@ func compareUser(ctx context.Context, cloud Cloud, expected ExpectedUser, unread
 		there = there || has
 	}
 	switch {
-	case expected.Present && !there:
+	case expected.Present && there:
+		return compareWritten(ctx, cloud, expected)
+	case expected.Present:
 		return []Finding{New(KindUserMissing, expected.Order, a.ID, a.StatusSince, "the account is Allocated, but AWS shows no IAM user with the tags of its order")}, nil
-	case !expected.Present && there:
+	case there:
 		return []Finding{New(KindUserLeft, expected.Order, a.ID, a.StatusSince,
 			fmt.Sprintf("the account is %s, but the IAM user of an earlier order is still in it", a.Status.Label()))}, nil
 	}
 	return nil, nil
+}
+
+// compareWritten compares what the order wrote with what is there, until the customer has signed in. AWS may show an earlier
+// value for a while, and the customer may sign in between two calls, so a difference counts when a second look shows it too.
+func compareWritten(ctx context.Context, cloud Cloud, expected ExpectedUser) (found []Finding, err error) {
+	a := expected.Account
+	var kinds []Kind
+	var what []string
+	for range 2 {
+		now, customers, problem, err := cloud.Written(ctx, a, expected.Names[0])
+		switch {
+		case err != nil:
+			return nil, err
+		case problem != "":
+			return []Finding{New(KindAccountUnreadable, expected.Order, a.ID, a.StatusSince, problem)}, nil
+		case customers:
+			return nil, nil
+		}
+		if kinds, what = expected.Wrote.differs(now); len(kinds) == 0 {
+			return nil, nil
+		}
+	}
+	for i, kind := range kinds {
+		if a.RootAccess {
+			what[i] += "; the customer owns the root user and may have changed it"
+		}
+		found = append(found, New(kind, expected.Order, a.ID, a.StatusSince, what[i]))
+	}
+	return found, nil
 }

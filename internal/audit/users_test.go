@@ -19,6 +19,19 @@ type cloudFake struct {
 	problem map[string]string // by account
 	down    error
 	asked   []string
+	shows   []audit.Written // what one look after the other shows; the last one again and again
+	entered bool            // the customer has signed in
+}
+
+func (c *cloudFake) Written(context.Context, provision.Account, string) (now audit.Written, customers bool, problem string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.shows) == 0 {
+		return audit.Written{Alias: "alias-done", ContactName: "Jane Roe"}, c.entered, "", nil
+	}
+	now = c.shows[0]
+	c.shows = c.shows[min(1, len(c.shows)-1):]
+	return now, c.entered, "", nil
 }
 
 func (c *cloudFake) HasUser(_ context.Context, account provision.Account, name string, order provision.OrderKey, nonce string) (bool, string, error) {
@@ -63,6 +76,57 @@ func TestAccountsAreComparedWithAWS(t *testing.T) {
 	down := &cloudFake{down: errors.New("no route")}
 	_, err = audit.FindUsers(t.Context(), w.store, down)
 	require.ErrorIs(t, err, down.down)
+}
+
+// What an order wrote is compared until the customer has signed in. The findings say what differs and nothing of its content.
+func TestWhatAnOrderWroteIsComparedWithAWS(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.violate(`UPDATE orders SET result = result || '{"account_alias": "alias-done"}',
+		request = request || '{"aws_alternate_contact": {"name": "Bob", "email": "bob@customer.example", "phone": "+1 2", "title": "CFO"}}',
+		settings = '{"alternate_contact_types": ["BILLING", "SECURITY"]}' WHERE id = 'done'`)
+	bob := provision.AlternateContact{Name: "Bob", Email: "bob@customer.example", Phone: "+1 2", Title: "CFO"}
+	right := func() audit.Written {
+		return audit.Written{Alias: "alias-done", ContactName: "Jane Roe", Alternates: map[string]provision.AlternateContact{"BILLING": bob, "SECURITY": bob, "OPERATIONS": {Name: "Pool"}}}
+	}
+	wrong := func(change func(*audit.Written)) audit.Written {
+		now := right()
+		change(&now)
+		return now
+	}
+	users := map[string]bool{account(1) + "/customer/done": true}
+	otherAlias := wrong(func(now *audit.Written) { now.Alias = "eve-corp" })
+	for name, c := range map[string]struct {
+		shows   []audit.Written
+		entered bool
+		found   []string
+		what    string
+	}{
+		"as written":    {[]audit.Written{right()}, false, nil, ""},
+		"another alias": {[]audit.Written{otherAlias}, false, []string{"alias_differs done"}, "the alias of the account is not that of its order"},
+		"no alias":      {[]audit.Written{wrong(func(now *audit.Written) { now.Alias = "" })}, false, []string{"alias_differs done"}, "the alias"},
+		"another name":  {[]audit.Written{wrong(func(now *audit.Written) { now.ContactName = "Eve" })}, false, []string{"contact_differs done"}, "the name in the primary contact"},
+		"another title": {[]audit.Written{wrong(func(now *audit.Written) {
+			now.Alternates["SECURITY"] = provision.AlternateContact{Name: "Bob", Email: bob.Email, Phone: bob.Phone, Title: "CTO"}
+		})}, false, []string{"contact_differs done"}, "the SECURITY contact"},
+		"no contact":                 {[]audit.Written{wrong(func(now *audit.Written) { delete(now.Alternates, "BILLING") })}, false, []string{"contact_differs done"}, "the BILLING contact"},
+		"not shown yet":              {[]audit.Written{otherAlias, right()}, false, nil, ""},
+		"the customer has signed in": {[]audit.Written{otherAlias}, true, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found, err := audit.FindUsers(t.Context(), w.store, &cloudFake{users: users, shows: c.shows, entered: c.entered})
+			require.NoError(t, err)
+			require.Equal(t, c.found, shorten(t, found))
+			for _, f := range found {
+				require.Equal(t, audit.Broken, f.Severity)
+				require.Contains(t, f.What, c.what)
+				for _, secret := range []string{"eve-corp", "alias-done", "Eve", "Jane", "Bob", "CTO", "CFO"} {
+					require.NotContains(t, f.String(), secret)
+				}
+			}
+		})
+	}
 }
 
 // Several orders of one account on the border of a page: none is left out.

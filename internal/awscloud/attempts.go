@@ -64,6 +64,9 @@ type attempts struct {
 
 func (a *attempts) apiOptions() []func(*middleware.Stack) error {
 	return []func(*middleware.Stack) error{func(stack *middleware.Stack) error {
+		if err := stack.Finalize.Add(middleware.FinalizeMiddlewareFunc("QuartermasterLease", underLease), middleware.After); err != nil {
+			return err
+		}
 		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("QuartermasterAttempt", a.handle), "Retry", middleware.After)
 	}}
 }

@@ -198,7 +198,7 @@ func TestLostReplyOfAWrite(t *testing.T) {
 		s, err := cloud.Enter(t.Context(), pooled, "o")
 		require.NoError(t, err)
 		sim.Inject(awssim.Fault{Operation: "CreateUser", When: awssim.After, Kind: kind, Times: 1})
-		_, err = s.IAM.CreateUser(t.Context(), createAlice())
+		_, err = s.IAM.CreateUser(leased(t), createAlice())
 		require.Error(t, err)
 		require.True(t, awscloud.IsAmbiguous(err), "%s: %v", kind, err)
 		require.False(t, awscloud.IsAlreadyExists(err))
@@ -206,6 +206,14 @@ func TestLostReplyOfAWrite(t *testing.T) {
 		service, operation := awscloud.Operation(err)
 		require.Equal(t, "IAM CreateUser", service+" "+operation)
 	}
+}
+
+// leased is the context of an attempt that may change something.
+func leased(t *testing.T) context.Context {
+	t.Helper()
+	lease := awscloud.NewLease(time.Minute, time.Hour, awscloud.Now)
+	lease.Grant(lease.Now())
+	return awscloud.WithLease(t.Context(), lease)
 }
 
 func createAlice() *iam.CreateUserInput {
@@ -219,7 +227,7 @@ func TestRefusedWritesAreNotRepeated(t *testing.T) {
 	s, err := cloud.Enter(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	remove := sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Throttle})
-	_, err = s.IAM.CreateUser(t.Context(), createAlice())
+	_, err = s.IAM.CreateUser(leased(t), createAlice())
 	require.True(t, awscloud.IsThrottled(err))
 	require.False(t, awscloud.IsAmbiguous(err))
 	require.Equal(t, 1, count(sim, "CreateUser"))
@@ -249,7 +257,7 @@ func TestExpiredSession(t *testing.T) {
 	s, err := cloud.Enter(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "CreateUser", Times: 1, Kind: awssim.ExpiredToken})
-	_, err = s.IAM.CreateUser(t.Context(), createAlice())
+	_, err = s.IAM.CreateUser(leased(t), createAlice())
 	require.NoError(t, err)
 	require.Equal(t, 2, count(sim, "AssumeRole"))
 	require.Equal(t, 2, count(sim, "CreateUser"))
@@ -269,7 +277,7 @@ func TestCallTimeout(t *testing.T) {
 	s, err := cloud.Enter(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "CreateUser", When: awssim.After, Kind: awssim.Timeout})
-	_, err = s.IAM.CreateUser(t.Context(), createAlice())
+	_, err = s.IAM.CreateUser(leased(t), createAlice())
 	require.True(t, awscloud.IsAmbiguous(err), err)
 	require.NoError(t, t.Context().Err())
 	require.Equal(t, 1, count(sim, "CreateUser"))

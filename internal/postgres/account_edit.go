@@ -16,14 +16,11 @@ import (
 // provision.ErrStale.
 func (s *Store) change(ctx context.Context, actor, provider, id string, version int64, work func(*sqlx.Tx, provision.Account) error) (now provision.Account, woken []provision.OrderKey, err error) {
 	const readSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2`
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		var pool provision.Pool
-		if err := tx.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`, provider, id); err != nil {
-			return notFound(err, "account %s", id)
-		}
-		if err := lockPool(ctx, tx, pool); err != nil {
-			return err
-		}
+	var pool provision.Pool // of an account it never changes
+	if err := s.db.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`, provider, id); err != nil {
+		return now, nil, notFound(err, "account %s", id)
+	}
+	err = s.poolTx(ctx, actor, pool, lockPoolSQL, func(tx *sqlx.Tx) error {
 		if err := tx.GetContext(ctx, &now, readSQL+` FOR UPDATE OF a`, provider, id); err != nil {
 			return notFound(err, "account %s", id)
 		}

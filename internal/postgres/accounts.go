@@ -25,10 +25,7 @@ func (s *Store) AddAccount(ctx context.Context, a provision.Account, actor strin
 	if a.Status == provision.AccountReady {
 		status, reason = provision.AccountReady, ""
 	}
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		if err := lockPool(ctx, tx, a.Pool); err != nil {
-			return err
-		}
+	err = s.poolTx(ctx, actor, a.Pool, lockPoolSQL, func(tx *sqlx.Tx) error {
 		err := tx.GetContext(ctx, &added, addAccountSQL, a.ID, a.Provider, a.Marketplace, a.Environment, a.Model, a.Name, a.RootEmail, a.RoleARN, a.ExternalID, status, reason)
 		if err != nil {
 			return err

@@ -16,8 +16,8 @@ UPDATE orders SET state = 'action_required', step = $3, failure = $4 WHERE provi
 // RequireAction sets an order that holds an account to action_required: somebody must do what the failure asks for.
 func (s *Store) RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
 	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		state, err := lockOrder(ctx, tx, key)
-		if err != nil || state != provision.Provisioning && state != provision.ActionRequired {
+		o, err := lockOrder(ctx, tx, key)
+		if err != nil || o.State != provision.Provisioning && o.State != provision.ActionRequired {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, actionRequiredSQL, key.Provider, key.ID, why.Step, asJSON(why))
@@ -89,7 +89,7 @@ const endWaitingOrderSQL = `UPDATE orders SET state = $3, failure = $4 WHERE pro
 // ended or is being undone.
 func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Action) error {
 	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
-		state, err := lockOrder(ctx, tx, key)
+		o, err := lockOrder(ctx, tx, key)
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action st
 		if _, err := tx.ExecContext(ctx, setReasonSQL, by.Reason); err != nil {
 			return err
 		}
-		switch state {
+		switch o.State {
 		case provision.Accepted, provision.WaitingForAccount:
 			ended := provision.Failed
 			if why.Code == provision.CodeCancelled {
@@ -112,7 +112,7 @@ func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action st
 			_, err = tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(why))
 			return err
 		default: // the transaction ends with an error, so nothing is written down either
-			return &provision.Failure{Code: provision.CodeTooLate, Reason: fmt.Sprintf("the order is %s: it is too late to %s it", state, action)}
+			return &provision.Failure{Code: provision.CodeTooLate, Reason: fmt.Sprintf("the order is %s: it is too late to %s it", o.State, action)}
 		}
 	})
 }
@@ -122,8 +122,8 @@ const beginUndoSQL = `UPDATE orders SET state = 'compensating', step = 'verify_r
 // BeginUndo sets an order that holds an account to compensating. An order that holds none, or is already there, stays.
 func (s *Store) BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
 	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		state, err := lockOrder(ctx, tx, key)
-		if err != nil || state != provision.Provisioning && state != provision.ActionRequired {
+		o, err := lockOrder(ctx, tx, key)
+		if err != nil || o.State != provision.Provisioning && o.State != provision.ActionRequired {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(why))

@@ -47,9 +47,9 @@ func (s *Store) ProviderAPIKey(ctx context.Context, provider, id string) (provis
 	return providerKey(ctx, s.db, provider, id, "")
 }
 
-func providerKey(ctx context.Context, q sqlx.QueryerContext, provider, id, lock string) (provision.APIKey, error) {
+func providerKey(ctx context.Context, q queryer, provider, id, lock string) (provision.APIKey, error) {
 	var row apiKeyRow
-	err := sqlx.GetContext(ctx, q, &row, `SELECT `+apiKeyColumns+` FROM api_keys WHERE provider = $1 AND id = $2`+lock, provider, id)
+	err := q.GetContext(ctx, &row, `SELECT `+apiKeyColumns+` FROM api_keys WHERE provider = $1 AND id = $2`+lock, provider, id)
 	return row.key(), notFound(err, "API key %s", id)
 }
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -106,6 +107,17 @@ FROM order_passwords p JOIN orders o ON o.provider = p.provider AND o.id = p.ord
 WHERE p.sealed IS NOT NULL
   AND (o.state IN ('failed', 'cancelled') OR o.state = 'completed' AND p.account_id IS DISTINCT FROM o.result ->> 'account_id')`},
 
+	// A record of a step that is newer than the end of its order, in an account that was clean then: a late attempt was at work.
+	{kind: audit.KindStepOfEndedOrder, query: `
+SELECT o.provider, o.id, s.account_id AS account, GREATEST(s.started_at, s.finished_at) AS since,
+       format('the order is %s and account %s went back clean, but its step %s was %s after that', o.state, s.account_id, s.step, s.state) AS what
+FROM order_steps s
+JOIN orders o ON o.provider = s.provider AND o.id = s.order_id
+JOIN account_events back ON back.account_id = s.account_id AND back.provider = s.provider AND back.order_id = s.order_id
+                        AND back.from_status = 'provisioning' AND back.to_status = 'ready'
+WHERE o.state IN ('failed', 'cancelled') AND s.state IN ('running', 'retrying', 'done')
+  AND s.step NOT IN ('inspect_account', 'verify_restored') AND GREATEST(s.started_at, s.finished_at) > back.at`},
+
 	{kind: audit.KindQueuePositionTwice, query: `
 SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('place %s of the queue is taken %s times', o.queue_position, o.times) AS what
 FROM (SELECT *, count(*) OVER (PARTITION BY queue_position) AS times FROM orders WHERE queue_position IS NOT NULL) o
@@ -126,6 +138,14 @@ SELECT o.provider, o.id, a.id AS account, o.state_since AS since, 'the order got
 FROM orders o JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
 WHERE o.state = 'provisioning' AND o.state_since < now() - $1 * interval '1 second'
   AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id AND s.account_id = a.id)`},
+
+	// The worker that wrote the stop may have died before the order's workflow heard of it.
+	{kind: audit.KindStopNotHeard, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
+SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 'the order was stopped, but its undo has not begun' AS what
+FROM orders o LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
+WHERE o.state = 'compensating' AND o.state_since < now() - $1 * interval '1 second'
+  AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id
+                  AND GREATEST(s.started_at, s.finished_at, s.fenced_at) > o.state_since)`},
 }
 
 // Contradictions lists what is wrong within the database. Requests of orders that ended before requestsSince are not
@@ -233,9 +253,9 @@ WHERE (o.provider, o.id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, pq.
 	return found, nil
 }
 
-func auditedOrders(ctx context.Context, db sqlx.QueryerContext, query string, args ...any) ([]audit.Order, error) {
+func auditedOrders(ctx context.Context, db queryer, query string, args ...any) ([]audit.Order, error) {
 	var rows []auditedOrder
-	if err := sqlx.SelectContext(ctx, db, &rows, query, args...); err != nil {
+	if err := db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, err
 	}
 	orders := make([]audit.Order, len(rows))
@@ -245,14 +265,14 @@ func auditedOrders(ctx context.Context, db sqlx.QueryerContext, query string, ar
 	return orders, nil
 }
 
-const firstRequestSQL = `SELECT created_at, COALESCE(first_request, request) AS request FROM orders WHERE provider = $1 AND id = $2`
+const firstRequestSQL = `SELECT created_at, nonce, COALESCE(first_request, request) AS request FROM orders WHERE provider = $1 AND id = $2`
 
 // PrepareRestart makes an order ready for another run of its workflow and returns it as it was first placed: that is what its
 // hash belongs to. What the order waited for is asked again by the new run. Errors: provision.ErrConflict for an order that
 // has ended, is being undone, or has begun to change its account; provision.ErrNotFound.
 func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (order provision.Order, err error) {
 	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		state, err := lockOrder(ctx, tx, key)
+		o, err := lockOrder(ctx, tx, key)
 		if err != nil {
 			return err
 		}
@@ -260,8 +280,8 @@ func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, acto
 		if err != nil {
 			return err
 		}
-		if state.Ended() || state == provision.Compensating || now[0].Touched {
-			return fmt.Errorf("order %s is %s and cannot be started again from the beginning: %w", key, state, provision.ErrConflict)
+		if o.State.Ended() || o.State == provision.Compensating || now[0].Touched {
+			return fmt.Errorf("order %s is %s and cannot be started again from the beginning: %w", key, o.State, provision.ErrConflict)
 		}
 		if _, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID); err != nil {
 			return err
@@ -271,26 +291,31 @@ func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, acto
 		}
 		var row struct {
 			AcceptedAt time.Time `db:"created_at"`
+			Nonce      string    `db:"nonce"`
 			Request    []byte    `db:"request"`
 		}
 		if err := tx.GetContext(ctx, &row, firstRequestSQL, key.Provider, key.ID); err != nil {
 			return err
 		}
-		order = provision.Order{OrderKey: key, AcceptedAt: row.AcceptedAt.UTC()}
+		order = provision.Order{OrderKey: key, AcceptedAt: row.AcceptedAt.UTC(), Nonce: row.Nonce}
 		return json.Unmarshal(row.Request, &order.Request)
 	})
 	return order, err
 }
 
-// An Allocated account has the user of its order. A Ready account that an order held before has none of it: the account's
-// audit rows say which orders those were.
+// An Allocated account has the user of its order, and the alias and contacts that the order wrote. A Ready account that an
+// order held before has no user of it: the account's audit rows say which orders those were. Which alternate contacts an order
+// wrote is known from the settings that it kept.
 const expectedUsersSQL = `
-SELECT ` + accountColumns + `, o.id AS holder, o.nonce, true AS present, ARRAY[o.result ->> 'iam_user_name'] AS user_names
+SELECT ` + accountColumns + `, o.id AS holder, o.nonce, true AS present, ARRAY[o.result ->> 'iam_user_name'] AS user_names,
+       o.result ->> 'account_alias' AS alias, o.request ->> 'aws_contact_name' AS contact_name, o.request -> 'aws_alternate_contact' AS alternate,
+       ARRAY(SELECT jsonb_array_elements_text(NULLIF(o.settings -> 'alternate_contact_types', 'null'))) AS alternate_types
 FROM accounts a JOIN orders o ON o.provider = a.provider AND o.id = a.order_id
 WHERE a.status = 'allocated' AND o.state = 'completed' AND (a.id, o.id) > ($1, $2)
 UNION ALL
 SELECT ` + accountColumns + `, o.id AS holder, o.nonce, false AS present,
-       ARRAY[o.request ->> 'iam_user_name', COALESCE(o.first_request, o.request) ->> 'iam_user_name'] AS user_names
+       ARRAY[o.request ->> 'iam_user_name', COALESCE(o.first_request, o.request) ->> 'iam_user_name'] AS user_names,
+       NULL, NULL, NULL, NULL
 FROM accounts a
 JOIN (SELECT DISTINCT account_id, provider, order_id FROM account_events WHERE order_id IS NOT NULL) e ON e.account_id = a.id
 JOIN orders o ON o.provider = e.provider AND o.id = e.order_id
@@ -301,10 +326,14 @@ ORDER BY id, holder LIMIT $3`
 func (s *Store) ExpectedUsers(ctx context.Context, afterAccount, afterOrder string, limit int) ([]audit.ExpectedUser, error) {
 	var rows []struct {
 		provision.Account
-		Holder    string         `db:"holder"`
-		Nonce     string         `db:"nonce"`
-		Present   bool           `db:"present"`
-		UserNames pq.StringArray `db:"user_names"`
+		Holder         string         `db:"holder"`
+		Nonce          string         `db:"nonce"`
+		Present        bool           `db:"present"`
+		UserNames      pq.StringArray `db:"user_names"`
+		Alias          sql.NullString `db:"alias"`
+		ContactName    sql.NullString `db:"contact_name"`
+		Alternate      []byte         `db:"alternate"`
+		AlternateTypes pq.StringArray `db:"alternate_types"`
 	}
 	if err := s.db.SelectContext(ctx, &rows, expectedUsersSQL, afterAccount, afterOrder, limit); err != nil {
 		return nil, err
@@ -312,8 +341,19 @@ func (s *Store) ExpectedUsers(ctx context.Context, afterAccount, afterOrder stri
 	users := make([]audit.ExpectedUser, len(rows))
 	for i, row := range rows {
 		names := slices.Compact(slices.Sorted(slices.Values(row.UserNames)))
+		wrote := audit.Written{Alias: row.Alias.String, ContactName: row.ContactName.String}
+		if row.Alternate != nil {
+			var contact provision.AlternateContact
+			if err := json.Unmarshal(row.Alternate, &contact); err != nil {
+				return nil, fmt.Errorf("the alternate contact of order %s/%s: %w", row.Provider, row.Holder, err)
+			}
+			wrote.Alternates = map[string]provision.AlternateContact{}
+			for _, kind := range row.AlternateTypes {
+				wrote.Alternates[kind] = contact
+			}
+		}
 		users[i] = audit.ExpectedUser{Account: row.Account, Order: provision.OrderKey{Provider: row.Provider, ID: row.Holder}, Nonce: row.Nonce,
-			Names: names, Present: row.Present}
+			Names: names, Present: row.Present, Wrote: wrote}
 	}
 	return users, nil
 }

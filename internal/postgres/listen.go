@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -12,11 +13,14 @@ import (
 // Channel of the notifications that events cause; their payload is the provider.
 const eventsChannel = "quartermaster_events"
 
-const (
-	listenRetryFirst   = time.Second
-	listenRetryLongest = time.Minute
-	listenPing         = 90 * time.Second // a dead connection is noticed at the latest then
-)
+// listenTimes bound what the listening connection may do.
+type listenTimes struct {
+	ping                     time.Duration // how often it asks for a sign of life
+	silence                  time.Duration // how long nothing may arrive until it is taken for dead
+	firstRetry, longestRetry time.Duration
+}
+
+var usualListenTimes = listenTimes{ping: 30 * time.Second, silence: 45 * time.Second, firstRetry: time.Second, longestRetry: time.Minute}
 
 // EventHints tells subscribers that a provider may have new events. It is a hint only: notifications are lost while the connection
 // is down, so every subscriber looks by itself from time to time.
@@ -25,10 +29,16 @@ type EventHints struct {
 	subscribers map[chan string]string
 }
 
-// ListenEvents listens until the context ends, on a connection of its own. Behind a pooler the URL must be a direct one.
+// ListenEvents listens until the context ends, on a connection of its own, and connects again when that is lost or silent. Behind a
+// pooler the URL must be a direct one.
 func ListenEvents(ctx context.Context, databaseURL string, log *slog.Logger) *EventHints {
+	return listenEvents(ctx, databaseURL, log, usualListenTimes)
+}
+
+func listenEvents(ctx context.Context, databaseURL string, log *slog.Logger, times listenTimes) *EventHints {
 	hints := &EventHints{subscribers: map[chan string]string{}}
-	listener := pq.NewListener(databaseURL, listenRetryFirst, listenRetryLongest, func(event pq.ListenerEventType, err error) {
+	dialer := &attentiveDialer{net.Dialer{Timeout: connectLimit}, times.silence}
+	listener := pq.NewDialListener(dialer, databaseURL, times.firstRetry, times.longestRetry, func(event pq.ListenerEventType, err error) {
 		if err != nil && ctx.Err() == nil {
 			log.WarnContext(ctx, "listening for events: until it works again they are noticed by polling", "event", int(event), "error", err)
 		}
@@ -37,15 +47,15 @@ func ListenEvents(ctx context.Context, databaseURL string, log *slog.Logger) *Ev
 		<-ctx.Done()
 		_ = listener.Close()
 	}()
-	go hints.run(ctx, listener)
+	go hints.run(ctx, listener, times.ping)
 	return hints
 }
 
-func (h *EventHints) run(ctx context.Context, listener *pq.Listener) {
+func (h *EventHints) run(ctx context.Context, listener *pq.Listener, every time.Duration) {
 	if err := listener.Listen(eventsChannel); err != nil { // waits for the connection; it is closed when the context ends
 		return
 	}
-	ping := time.NewTicker(listenPing)
+	ping := time.NewTicker(every)
 	defer ping.Stop()
 	for {
 		select {
@@ -58,9 +68,42 @@ func (h *EventHints) run(ctx context.Context, listener *pq.Listener) {
 				h.tell(n.Extra)
 			}
 		case <-ping.C:
-			_ = listener.Ping() // an error makes it connect again
+			_ = listener.Ping() // whatever it says: without an answer the connection is silent, and ends
 		}
 	}
+}
+
+// attentiveDialer dials connections that end when nothing arrives for long.
+type attentiveDialer struct {
+	net.Dialer
+	silence time.Duration
+}
+
+// DialTimeout is never called: there is DialContext.
+func (d *attentiveDialer) DialTimeout(network, address string, _ time.Duration) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+// DialContext dials.
+func (d *attentiveDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	c, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return attentive{c, d.silence}, nil
+}
+
+type attentive struct {
+	net.Conn
+	silence time.Duration
+}
+
+// Read reads what arrives in time.
+func (c attentive) Read(into []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.silence)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(into)
 }
 
 func (h *EventHints) tell(provider string) {

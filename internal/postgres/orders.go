@@ -23,7 +23,7 @@ ON CONFLICT (provider, id) DO NOTHING`
 
 const openedSQL = `
 SELECT o.nonce, o.request, o.request_sha256, o.settings, ` + statusColumns + `, ` + poolSettingsColumns + `
-FROM orders o JOIN pools p USING (provider, marketplace, environment)` + holdsSQL + `
+FROM orders o JOIN pools p USING (provider, marketplace, environment)` + heldSQL + `
 WHERE o.provider = $1 AND o.id = $2`
 
 const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND id = $2`
@@ -73,10 +73,10 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 	return opened, err
 }
 
-// statusColumns and holdsSQL make a statusRow of an order.
+// statusColumns and heldSQL make a statusRow of an order.
 const statusColumns = `o.state, o.failure, o.result, COALESCE(a.id, '') AS account_id`
 
-const holdsSQL = `
+const heldSQL = `
 LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status IN ('provisioning', 'allocated')`
 
 type statusRow struct {
@@ -100,7 +100,7 @@ func decode(text []byte, into any) error {
 	return json.Unmarshal(text, into)
 }
 
-const orderStatusSQL = `SELECT ` + statusColumns + ` FROM orders o` + holdsSQL + ` WHERE o.provider = $1 AND o.id = $2`
+const orderStatusSQL = `SELECT ` + statusColumns + ` FROM orders o` + heldSQL + ` WHERE o.provider = $1 AND o.id = $2`
 
 // OrderStatus reads where the order stands, and nothing else of it. Errors: provision.ErrNotFound.
 func (s *Store) OrderStatus(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error) {

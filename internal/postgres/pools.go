@@ -113,9 +113,9 @@ func (s *Store) Pool(ctx context.Context, pool provision.Pool) (provision.PoolCo
 	return readPool(ctx, s.db, pool, onePoolSQL)
 }
 
-func readPool(ctx context.Context, q sqlx.QueryerContext, pool provision.Pool, query string) (provision.PoolConfig, error) {
+func readPool(ctx context.Context, q queryer, pool provision.Pool, query string) (provision.PoolConfig, error) {
 	var row poolRow
-	if err := sqlx.GetContext(ctx, q, &row, query, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
+	if err := q.GetContext(ctx, &row, query, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
 		return provision.PoolConfig{}, notFound(err, "pool %s", pool)
 	}
 	return row.config()

@@ -3,11 +3,15 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -17,10 +21,15 @@ import (
 )
 
 // Store is the database. Its methods are safe for concurrent use and safe to repeat.
-type Store struct{ db *sqlx.DB }
+type Store struct {
+	db database
+
+	mu    sync.Mutex
+	gates map[provision.Pool]chan struct{}
+}
 
 // New makes a Store of an open database.
-func New(db *sqlx.DB) *Store { return &Store{db} }
+func New(db *sqlx.DB) *Store { return &Store{db: database{db}} }
 
 const (
 	maxConns        = 16 // the best throughput of claims on two cores; 64 halve it
@@ -55,7 +64,11 @@ func open(ctx context.Context, databaseURL string, settings map[string]string) (
 		}
 	}
 	u.RawQuery = query.Encode()
-	connector, err := pq.NewConnector(u.String())
+	limit, err := callLimit(query.Get("statement_timeout"))
+	if err != nil {
+		return nil, fmt.Errorf("the database URL: %w", err)
+	}
+	connector, err := newBounded(u.String(), limit)
 	if err != nil {
 		return nil, fmt.Errorf("the database URL: %w", err)
 	}
@@ -63,11 +76,27 @@ func open(ctx context.Context, databaseURL string, settings map[string]string) (
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
 	db.SetConnMaxLifetime(connMaxLifetime)
-	if err := db.PingContext(ctx); err != nil {
+	if err := (database{db}).PingContext(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("connecting to PostgreSQL at %s: %w", u.Host, err)
 	}
 	return db, nil
+}
+
+var statementTimeout = regexp.MustCompile(`^ *([0-9]+) *(us|ms|s|min|h|d)? *$`)
+
+// callLimit is how long a call may take when PostgreSQL's statement_timeout is the given one; 0: as long as its context.
+func callLimit(setting string) (time.Duration, error) {
+	parts := statementTimeout.FindStringSubmatch(cmp.Or(setting, "0"))
+	if parts == nil {
+		return 0, fmt.Errorf("statement_timeout=%s is not a time such as 10s", setting)
+	}
+	unit := map[string]time.Duration{"us": time.Microsecond, "": time.Millisecond, "ms": time.Millisecond, "s": time.Second, "min": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[parts[2]]
+	count, err := strconv.Atoi(parts[1])
+	if err != nil || count == 0 {
+		return 0, err
+	}
+	return time.Duration(count)*unit + callMargin, nil
 }
 
 // Ping tells whether the database answers.
@@ -75,7 +104,11 @@ func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 
 // tx runs work in one transaction in the name of the actor, who stands in every audit row it causes.
 func (s *Store) tx(ctx context.Context, actor string, work func(*sqlx.Tx) error) error {
-	tx, err := s.db.BeginTxx(ctx, nil)
+	return judged(ctx, inTx(ctx, s.db, actor, work))
+}
+
+func inTx(ctx context.Context, db database, actor string, work func(*sqlx.Tx) error) error {
+	tx, err := db.BeginTxx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -89,19 +122,58 @@ func (s *Store) tx(ctx context.Context, actor string, work func(*sqlx.Tx) error)
 	return tx.Commit()
 }
 
-// lockPool makes the matching of one pool's stock and queue one thing at a time, until the transaction ends.
-func lockPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool) error {
-	_, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('pool ' || $1, 0))`, pool.String())
-	return err
+// The two locks of a pool, held until the transaction ends: one to match its stock to its queue, and a shared one to come
+// into the queue.
+const (
+	lockPoolSQL  = `SELECT pg_advisory_xact_lock(hashtextextended('pool ' || $1, 0))`
+	sharePoolSQL = `SELECT pg_advisory_xact_lock_shared(hashtextextended('pool ' || $1, 0))`
+)
+
+// callsOfPool is how many calls of this process hold a connection because of one pool's lock, or wait for one.
+const callsOfPool = 2
+
+// poolTx is tx with the pool locked. Calls that would only wait for the lock wait without a connection, so that the calls of a
+// busy pool leave the connections to everything else.
+func (s *Store) poolTx(ctx context.Context, actor string, pool provision.Pool, lock string, work func(*sqlx.Tx) error) error {
+	s.mu.Lock()
+	if s.gates == nil {
+		s.gates = map[provision.Pool]chan struct{}{}
+	}
+	gate := s.gates[pool]
+	if gate == nil {
+		gate = make(chan struct{}, callsOfPool)
+		s.gates[pool] = gate
+	}
+	s.mu.Unlock()
+	select {
+	case gate <- struct{}{}:
+	case <-ctx.Done():
+		return judged(ctx, fmt.Errorf("waiting for the lock of pool %s: %w", pool, ctx.Err()))
+	}
+	defer func() { <-gate }()
+	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, lock, pool.String()); err != nil {
+			return err
+		}
+		return work(tx)
+	})
 }
 
+// queuedOrder is an order in the queue of a pool.
+type queuedOrder struct {
+	provision.Pool
+	State provision.OrderState `db:"state"`
+}
+
+const queuedOrderSQL = `SELECT provider, marketplace, environment, state FROM orders WHERE provider = $1 AND id = $2`
+
 // The row is locked as an update of its state would lock it, which does not keep others from referring to it.
-const lockOrderSQL = `SELECT state FROM orders WHERE provider = $1 AND id = $2 FOR NO KEY UPDATE`
+const lockOrderSQL = queuedOrderSQL + ` FOR NO KEY UPDATE`
 
 // lockOrder locks the order until the transaction ends. What locks more takes the locks in this sequence: pool, order, account.
-func lockOrder(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey) (state provision.OrderState, err error) {
-	err = tx.GetContext(ctx, &state, lockOrderSQL, key.Provider, key.ID)
-	return state, notFound(err, "order %s", key)
+func lockOrder(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey) (o queuedOrder, err error) {
+	err = tx.GetContext(ctx, &o, lockOrderSQL, key.Provider, key.ID)
+	return o, notFound(err, "order %s", key)
 }
 
 // orderActor is how an order signs its audit rows.

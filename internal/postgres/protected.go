@@ -31,7 +31,7 @@ const protectSQL = `
 INSERT INTO protected_accounts AS p (provider, account_id, note, created_by) VALUES ($1, $2, $3, $4)
 ON CONFLICT (provider, account_id) DO UPDATE SET note = EXCLUDED.note WHERE p.note <> EXCLUDED.note`
 
-const heldSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2`
+const lockedAccountSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2 FOR UPDATE OF a`
 
 // ProtectAccount puts an account out of bounds: it enters no pool of the provider any more, and nothing is done in it. One that
 // is in stock becomes Invalid. A repeat changes the note. Errors: a *provision.StateError while an order works in the account.
@@ -59,15 +59,10 @@ func (s *Store) ProtectAccount(ctx context.Context, actor, provider, accountID, 
 	return protected, err
 }
 
-// lockedAccount reads an account of the provider, with its pool locked; nil when it is in none.
+// lockedAccount reads an account of the provider and locks it; nil when it is in no pool.
 func lockedAccount(ctx context.Context, tx *sqlx.Tx, provider, accountID string) (*provision.Account, error) {
 	var a provision.Account
-	err := tx.GetContext(ctx, &a, heldSQL, provider, accountID)
-	if err == nil {
-		if err = lockPool(ctx, tx, a.Pool); err == nil {
-			err = tx.GetContext(ctx, &a, heldSQL+` FOR UPDATE OF a`, provider, accountID)
-		}
-	}
+	err := tx.GetContext(ctx, &a, lockedAccountSQL, provider, accountID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

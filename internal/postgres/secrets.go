@@ -23,29 +23,42 @@ RETURNING p.sealed`
 func (s *Store) KeepPassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) (kept []byte, err error) {
 	err = s.db.GetContext(ctx, &kept, keepPasswordSQL, key.Provider, key.ID, accountID, sealed)
 	if errors.Is(err, sql.ErrNoRows) {
-		return nil, &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: provision.StepSignIn,
-			Reason: fmt.Sprintf("the order does not hold account %s any more and keeps no password for it", accountID)}
+		return nil, keepsNone(accountID)
 	}
 	return kept, err
 }
 
-const replacePasswordSQL = `
-UPDATE order_passwords SET sealed = $4 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND revealed_at IS NULL`
+func keepsNone(accountID string) error {
+	return &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: provision.StepSignIn,
+		Reason: fmt.Sprintf("the order does not hold account %s any more and keeps no password for it", accountID)}
+}
 
-// ReplacePassword overwrites the kept password.
+const replacePasswordSQL = `
+WITH held AS (
+    SELECT a.id FROM accounts a WHERE a.provider = $1 AND a.order_id = $2 AND a.id = $3 AND a.status = 'provisioning' FOR SHARE
+)
+UPDATE order_passwords p SET sealed = $4 FROM held WHERE p.provider = $1 AND p.order_id = $2 AND p.account_id = held.id`
+
+// ReplacePassword overwrites the kept password. An order that does not hold the account any more keeps what it has
+// (CodeOrderNotInProgress).
 func (s *Store) ReplacePassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error {
-	_, err := s.db.ExecContext(ctx, replacePasswordSQL, key.Provider, key.ID, accountID, sealed)
+	replaced, err := affected(s.db.ExecContext(ctx, replacePasswordSQL, key.Provider, key.ID, accountID, sealed))
+	if err == nil && !replaced {
+		err = keepsNone(accountID)
+	}
 	return err
 }
 
+// A customer's password is not an undo's to take.
 const withdrawPasswordSQL = `
-UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 AND account_id = $3`
+UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 AND account_id = $3
+  AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = $1 AND a.order_id = $2 AND a.id = $3 AND a.status = 'allocated')`
 
 // withdrawPasswordsSQL is for an order that ends without an account: whatever the undo in AWS could not do, nobody is to
 // learn a password any more.
 const withdrawPasswordsSQL = `UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 AND sealed IS NOT NULL`
 
-// WithdrawPassword forgets the kept password, if there is one.
+// WithdrawPassword forgets the kept password, if there is one, unless the account is the customer's.
 func (s *Store) WithdrawPassword(ctx context.Context, key provision.OrderKey, accountID string) error {
 	_, err := s.db.ExecContext(ctx, withdrawPasswordSQL, key.Provider, key.ID, accountID)
 	return err

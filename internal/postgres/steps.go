@@ -128,7 +128,7 @@ func (s *Store) whyNotInProgress(ctx context.Context, key provision.OrderKey, ac
 	refused := &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: step}
 	switch err := s.db.GetContext(ctx, &now, whyNotInProgressSQL, key.Provider, key.ID, accountID); {
 	case errors.Is(err, sql.ErrNoRows):
-		refused.Reason = "there is no such order"
+		return fmt.Errorf("order %s: %w", key, provision.ErrNotFound) // its row was lost: it is asked for again until it is back
 	case err != nil:
 		return err
 	case now.AccountID == "":

@@ -126,17 +126,32 @@ func TestAnAttemptForTheAccountOfAnotherOrderIsRefused(t *testing.T) {
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
 	claim(t, store, first)
 	claim(t, store, second)
-	for name, key := range map[string]provision.OrderKey{
-		"another order":    second,
-		"another provider": {Provider: "other", ID: "first"},
-		"no order":         {Provider: "acme", ID: "lost"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			refusedAs(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
-			_, err := store.UndoStarted(ctx, key, account1, provision.StepAlias, lease)
-			refusedAs(t, err, provision.CodeOrderNotInProgress)
-		})
+	refusedAs(t, store.StepStarted(ctx, second, account1, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
+	_, err := store.UndoStarted(ctx, second, account1, provision.StepAlias, lease)
+	refusedAs(t, err, provision.CodeOrderNotInProgress)
+
+	// An order whose row was lost is not refused for good: the reconciler writes the row back.
+	for _, key := range []provision.OrderKey{{Provider: "other", ID: "first"}, {Provider: "acme", ID: "lost"}} {
+		require.ErrorIs(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1), provision.ErrNotFound)
+		_, err := store.UndoStarted(ctx, key, account1, provision.StepAlias, lease)
+		require.ErrorIs(t, err, provision.ErrNotFound)
 	}
+}
+
+// A run that was reset to before its claim must learn which account the undo is about.
+func TestAnOrderThatIsBeingUndoneStillGetsTheAccountThatItHolds(t *testing.T) {
+	t.Parallel()
+	ctx, store, _ := setup(t)
+	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	key := open(t, store, "stopped", "")
+	held := claim(t, store, key).Account.ID
+	require.NoError(t, store.StopOrder(ctx, key, "cancel", provision.Failure{Code: provision.CodeCancelled, Reason: "x"}, provision.Action{Actor: "a", ID: "1"}))
+	require.Equal(t, held, claim(t, store, key).Account.ID)
+
+	_, err := store.RejectAccount(ctx, key, held, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"})
+	require.NoError(t, err)
+	_, err = store.ClaimAccount(ctx, key)
+	refusedAs(t, err, provision.CodeOrderNotInProgress)
 }
 
 func TestAStepWhoseUndoBeganNeverBeginsOrEndsAsDone(t *testing.T) {

@@ -63,7 +63,7 @@ func (s *Store) Stock(ctx context.Context, provider string) ([]provision.PoolSto
 }
 
 // readStock counts the stock of the pools of which the given parts are empty or equal, and tells the time.
-func readStock(ctx context.Context, q sqlx.QueryerContext, of provision.Pool) (stock []provision.PoolStock, now time.Time, err error) {
+func readStock(ctx context.Context, q queryer, of provision.Pool) (stock []provision.PoolStock, now time.Time, err error) {
 	var pools []struct {
 		provision.Pool
 		StockThreshold  *int       `db:"stock_threshold"`
@@ -72,11 +72,11 @@ func readStock(ctx context.Context, q sqlx.QueryerContext, of provision.Pool) (s
 		RenotifySeconds int64      `db:"renotify_seconds"`
 		Now             time.Time  `db:"now"`
 	}
-	if err := sqlx.SelectContext(ctx, q, &pools, stockPoolsSQL, of.Provider, of.Marketplace, of.Environment); err != nil {
+	if err := q.SelectContext(ctx, &pools, stockPoolsSQL, of.Provider, of.Marketplace, of.Environment); err != nil {
 		return nil, now, err
 	}
 	var facts []stockFact
-	err = sqlx.SelectContext(ctx, q, &facts, stockFactsSQL, of.Provider, of.Marketplace, of.Environment, provision.ForecastWindow.Seconds(), provision.ForecastHalfLife.Seconds())
+	err = q.SelectContext(ctx, &facts, stockFactsSQL, of.Provider, of.Marketplace, of.Environment, provision.ForecastWindow.Seconds(), provision.ForecastHalfLife.Seconds())
 	if err != nil {
 		return nil, now, err
 	}
@@ -85,7 +85,7 @@ func readStock(ctx context.Context, q sqlx.QueryerContext, of provision.Pool) (s
 		factsOf[f.Pool] = append(factsOf[f.Pool], f)
 	}
 	var alerts []provision.StockAlert
-	if err := sqlx.SelectContext(ctx, q, &alerts, openAlertsSQL, of.Provider, of.Marketplace, of.Environment); err != nil {
+	if err := q.SelectContext(ctx, &alerts, openAlertsSQL, of.Provider, of.Marketplace, of.Environment); err != nil {
 		return nil, now, err
 	}
 	alertOf := map[provision.Pool]*provision.StockAlert{}

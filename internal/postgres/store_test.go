@@ -648,3 +648,21 @@ func TestAllocateNeedsTheAccountAndAnOrderInProgress(t *testing.T) {
 	require.NoError(t, store.BeginUndo(ctx, other, why))
 	refusedAs(t, store.Allocate(ctx, other, account2, result), provision.CodeOrderNotInProgress)
 }
+
+func TestALateAttemptTouchesNoPasswordOfACustomer(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	key := open(t, store, "o", "")
+	claim(t, store, key)
+	_, err := store.KeepPassword(ctx, key, account1, []byte("first"))
+	require.NoError(t, err)
+	require.NoError(t, store.ReplacePassword(ctx, key, account1, []byte("second")))
+	require.NoError(t, store.Allocate(ctx, key, account1, provision.Result{AccountID: account1}))
+
+	refusedAs(t, store.ReplacePassword(ctx, key, account1, []byte("late")), provision.CodeOrderNotInProgress)
+	require.NoError(t, store.WithdrawPassword(ctx, key, account1))
+	var sealed []byte
+	require.NoError(t, db.GetContext(ctx, &sealed, `SELECT sealed FROM order_passwords`))
+	require.Equal(t, "second", string(sealed))
+}

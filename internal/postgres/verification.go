@@ -55,7 +55,7 @@ func (s *Store) ApplyVerifications(ctx context.Context, results []provision.Veri
 	}
 	slices.SortFunc(pools, func(a, b provision.Pool) int { return cmp.Compare(a.String(), b.String()) })
 	for _, pool := range pools {
-		err := s.tx(ctx, provision.VerificationActor, func(tx *sqlx.Tx) error {
+		err := s.poolTx(ctx, provision.VerificationActor, pool, lockPoolSQL, func(tx *sqlx.Tx) error {
 			more, err := applyToPool(ctx, tx, pool, results)
 			woken = append(woken, more...)
 			return err
@@ -104,9 +104,6 @@ const invalidateTwiceFailedSQL = `
 UPDATE accounts SET status = 'invalid', reason = 'verification failed ' || strikes || ' times: ' || finding WHERE id = $1 AND status = 'ready'`
 
 func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results []provision.Verified) ([]provision.OrderKey, error) {
-	if err := lockPool(ctx, tx, pool); err != nil {
-		return nil, err
-	}
 	var since time.Time
 	if err := tx.GetContext(ctx, &since, evidenceSinceSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyWindow.Seconds()); err != nil {
 		return nil, err

@@ -56,6 +56,7 @@ const (
 	CodeTooLate             Code = "TooLate"
 	CodeIdempotencyConflict Code = "OrderIDReused"
 	CodeDatabase            Code = "DatabaseUnavailable"
+	CodeAttemptEnded        Code = "AttemptEnded"
 	CodeInternal            Code = "Internal"
 )
 
@@ -95,6 +96,7 @@ var kindOf = map[Code]Kind{
 	CodeTooLate:             KindOrder,
 	CodeIdempotencyConflict: KindOrder,
 	CodeDatabase:            KindInternal,
+	CodeAttemptEnded:        KindInternal,
 	CodeInternal:            KindInternal,
 }
 

@@ -88,7 +88,7 @@ func (t *Temporal) cannotAdd(names []string, err error) error {
 	for _, name := range names {
 		commands = append(commands, fmt.Sprintf("temporal operator search-attribute create --namespace %s --name %s --type %s", t.namespace, name, workflows.SearchAttributes()[name]))
 	}
-	return &unusableError{cause: err, reason: fmt.Sprintf("namespace %q lacks search attributes that this process could not create: run `%s`",
+	return &unusableError{cause: err, reason: fmt.Sprintf("namespace %q lacks search attributes that this process could not create: run %#q",
 		t.namespace, strings.Join(commands, " && "))}
 }
 

@@ -6,8 +6,11 @@ import (
 	"errors"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/account"
+	accounttypes "github.com/aws/aws-sdk-go-v2/service/account/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
+	"quartermaster/internal/audit"
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/provision"
 )
@@ -48,6 +51,71 @@ func (c Cloud) HasUser(ctx context.Context, account provision.Account, name stri
 		tags[aws.ToString(tag.Key)] = aws.ToString(tag.Value)
 	}
 	return tags[tagOrder] == order.String() && tags[tagNonce] == nonce, "", nil
+}
+
+// Written reads what orders write into an account, unless the customer may have signed in as the user: the password was used, was
+// changed, or is gone.
+func (c Cloud) Written(ctx context.Context, acc provision.Account, user string) (now audit.Written, customers bool, problem string, err error) {
+	s, err := c.Sessions.Enter(ctx, acc, session)
+	if err != nil {
+		problem, err = problemOf(err, "the account cannot be entered")
+		return now, false, problem, err
+	}
+	if customers, err = signedIn(ctx, s, user); customers || err != nil {
+		problem, err = problemOf(err, "the account's IAM users cannot be read")
+		return now, customers, problem, err
+	}
+	if now, err = read(ctx, s); err != nil {
+		problem, err = problemOf(err, "the account's alias and contacts cannot be read")
+	}
+	return now, false, problem, err
+}
+
+func signedIn(ctx context.Context, s *awscloud.Session, name string) (bool, error) {
+	profile, err := s.IAM.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: aws.String(name)})
+	if awscloud.IsNotFound(err) {
+		return true, nil
+	}
+	if err != nil || !profile.LoginProfile.PasswordResetRequired {
+		return err == nil, err
+	}
+	user, err := s.IAM.GetUser(ctx, &iam.GetUserInput{UserName: aws.String(name)})
+	if err != nil {
+		return false, err
+	}
+	return user.User.PasswordLastUsed != nil, nil
+}
+
+func read(ctx context.Context, s *awscloud.Session) (now audit.Written, err error) {
+	aliases, err := s.IAM.ListAccountAliases(ctx, &iam.ListAccountAliasesInput{})
+	if err != nil {
+		return now, err
+	}
+	if len(aliases.AccountAliases) > 0 { // an account has at most one
+		now.Alias = aliases.AccountAliases[0]
+	}
+	primary, err := s.Account.GetContactInformation(ctx, &account.GetContactInformationInput{})
+	if err != nil {
+		return now, err
+	}
+	if primary.ContactInformation != nil {
+		now.ContactName = aws.ToString(primary.ContactInformation.FullName)
+	}
+	now.Alternates = map[string]provision.AlternateContact{}
+	for _, kind := range accounttypes.AlternateContactType("").Values() {
+		out, err := s.Account.GetAlternateContact(ctx, &account.GetAlternateContactInput{AlternateContactType: kind})
+		if awscloud.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return now, err
+		}
+		if contact := out.AlternateContact; contact != nil {
+			now.Alternates[string(kind)] = provision.AlternateContact{Name: aws.ToString(contact.Name), Email: aws.ToString(contact.EmailAddress),
+				Phone: aws.ToString(contact.PhoneNumber), Title: aws.ToString(contact.Title)}
+		}
+	}
+	return now, nil
 }
 
 // problemOf tells a problem of the account, in words without AWS's text, from an error.

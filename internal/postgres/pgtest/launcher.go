@@ -50,6 +50,8 @@ type Options struct {
 	// LogFile receives the server's log, emptied at the start. Empty: server.log in the data directory or, for a
 	// temporary one, beside it.
 	LogFile string
+	// Settings are more of the server's settings, such as "wal_level=replica".
+	Settings []string
 }
 
 // Server is a running PostgreSQL server that ends with this process at the latest.
@@ -166,7 +168,7 @@ func (s *Server) launch(ctx context.Context, bin binaries, who account, opts Opt
 	defer func() { _ = log.Close() }()
 
 	// Not CommandContext: the context bounds the start, not the server.
-	s.cmd = exec.Command(bin.postgres(), s.arguments(opts.Durable)...) //nolint:noctx // see above
+	s.cmd = exec.Command(bin.postgres(), s.arguments(opts)...) //nolint:noctx // see above
 	s.cmd.Dir, s.cmd.Env, s.cmd.SysProcAttr = s.dir, serverEnv(), who.attributes()
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	bindToParent(s.cmd)
@@ -210,7 +212,7 @@ func choosePort(ctx context.Context, want int) (int, error) {
 
 // arguments are the server's command line. Everything stands here and nothing in the data directory's configuration file,
 // so that a directory means the same to every release.
-func (s *Server) arguments(durable bool) []string {
+func (s *Server) arguments(opts Options) []string {
 	settings := []string{
 		"listen_addresses=" + loopback,
 		"port=" + strconv.Itoa(s.port),
@@ -224,7 +226,7 @@ func (s *Server) arguments(durable bool) []string {
 		"log_checkpoints=off",
 		"jit=off", // compiling takes longer than our statements run
 	}
-	if !durable {
+	if !opts.Durable {
 		settings = append(settings,
 			"fsync=off",
 			"full_page_writes=off",
@@ -232,7 +234,7 @@ func (s *Server) arguments(durable bool) []string {
 		)
 	}
 	args := []string{"-D", s.dir}
-	for _, setting := range settings {
+	for _, setting := range append(settings, opts.Settings...) { // of two the later one counts
 		args = append(args, "-c", setting)
 	}
 	return args

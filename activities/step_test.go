@@ -1,0 +1,264 @@
+package activities
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/temporal"
+
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+// inAccount are the activities that work in an order's account, each called once.
+func (w *world) inAccount(d done) map[string]func() error {
+	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
+	user := UserUndo{Assignment: w.w, UserID: d.user.ID}
+	return map[string]func() error{
+		"Inspect":         func() error { _, err := once(w, 1, w.acts.Inspect, w.w); return err },
+		"CreateUser":      func() error { _, err := once(w, 1, w.acts.CreateUser, w.w); return err },
+		"SetContacts":     func() error { _, err := once(w, 1, w.acts.SetContacts, restore); return err },
+		"SetAlias":        func() error { _, err := once(w, 1, w.acts.SetAlias, restore); return err },
+		"SetUpReport":     func() error { _, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w}); return err },
+		"EnableSignIn":    func() error { _, err := once(w, 1, w.acts.EnableSignIn, SignIn{w.w, d.user}); return err },
+		"DisableSignIn":   func() error { _, err := once(w, 1, w.acts.DisableSignIn, user); return err },
+		"RemoveUser":      func() error { _, err := once(w, 1, w.acts.RemoveUser, user); return err },
+		"RestoreContacts": func() error { _, err := once(w, 1, w.acts.RestoreContacts, restore); return err },
+		"RestoreAlias":    func() error { _, err := once(w, 1, w.acts.RestoreAlias, restore); return err },
+		"RemoveReport": func() error {
+			_, err := once(w, 1, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: d.report})
+			return err
+		},
+		"VerifyRestored": func() error { _, err := once(w, 1, w.acts.VerifyRestored, restore); return err },
+	}
+}
+
+// readers are those that change nothing.
+var readers = []string{"Inspect", "VerifyRestored"}
+
+// undos are those that take something back.
+var undos = []string{"DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport"}
+
+// halfDone is an account in which every activity has something to change: what is done can be undone, and what is to be done
+// has not been done by then.
+func halfDone(t *testing.T, name string) (*world, done) {
+	t.Helper()
+	w := setup(t, quick)
+	if slices.Contains(undos, name) {
+		return w, w.mustDo()
+	}
+	inspected, err := run(w, w.acts.Inspect, w.w)
+	require.NoError(t, err)
+	d := done{inspected: inspected}
+	if name == "EnableSignIn" {
+		d.user, err = run(w, w.acts.CreateUser, w.w)
+		require.NoError(t, err)
+	}
+	return w, d
+}
+
+// TestAPausedAttemptChangesNothing stops the process right after the database has said that the account is the order's. When it wakes
+// up, the account may be anybody's.
+func TestAPausedAttemptChangesNothing(t *testing.T) {
+	t.Parallel()
+	for name := range setup(t).inAccount(done{}) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, d := halfDone(t, name)
+			before := string(w.sim.Snapshot(accountID))
+			clock := w.clock()
+			w.store.asked = func() { clock.pause(time.Minute) }
+			err := w.inAccount(d)[name]()
+			require.Error(t, err)
+			requireStopped(t, err)
+			require.Equal(t, before, string(w.sim.Snapshot(accountID)))
+			require.Len(t, w.store.open, len(w.store.steps))
+
+			w.store.asked = nil
+			require.NoError(t, w.inAccount(d)[name](), "the next attempt does the work")
+			if !slices.Contains(readers, name) {
+				require.NotEqual(t, before, string(w.sim.Snapshot(accountID)), "there was nothing to change: this proves nothing")
+			}
+		})
+	}
+}
+
+// TestHeartbeatsKeepALease pauses the process between a look and the write that follows from it.
+func TestHeartbeatsKeepALease(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		paused time.Duration
+		answer error // to the heartbeats after the pause
+		takes  time.Duration
+		writes bool
+	}{
+		"not paused":                      {writes: true},
+		"paused, and a heartbeat":         {paused: time.Hour, takes: 24 * time.Hour, writes: true},
+		"paused, and no answer":           {paused: time.Hour, takes: 24 * time.Hour, answer: serviceerror.NewUnavailable("no route")},
+		"paused, and superseded":          {paused: time.Hour, takes: 24 * time.Hour, answer: serviceerror.NewNotFound("no such activity")},
+		"paused beyond the attempt's end": {paused: time.Hour, takes: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			w.takes = c.takes
+			clock := w.clock()
+			paused := make(chan struct{})
+			server := w.heartbeat(30*time.Millisecond, func(int) error {
+				select {
+				case <-paused:
+					return c.answer
+				default:
+					return nil
+				}
+			})
+			var pause sync.Once
+			w.onRequest(func(operation, _ string) {
+				if operation != "GetUser" {
+					return
+				}
+				pause.Do(func() {
+					clock.pause(c.paused)
+					close(paused)
+					next := server.heard() + 1
+					if c.answer == nil {
+						next++ // the first may have been on its way already
+					}
+					require.Eventually(t, func() bool { return server.heard() >= next }, time.Minute, time.Millisecond)
+				})
+			})
+			_, err := once(w, 1, w.acts.CreateUser, w.w)
+			if c.writes {
+				require.NoError(t, err)
+				require.NotEmpty(t, w.account().Users)
+				return
+			}
+			require.Error(t, err)
+			require.Empty(t, w.sim.Effects())
+		})
+	}
+}
+
+// TestACancelledStepIsStopped: the record is written although the context of the attempt is over.
+func TestACancelledStepIsStopped(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn", "Inspect", "VerifyRestored"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, d := halfDone(t, name)
+			w.clock()
+			clear(w.store.steps)
+			w.sim.Inject(awssim.Fault{AccountID: accountID, Kind: awssim.Timeout})
+			w.heartbeat(30*time.Millisecond, func(beat int) error {
+				if beat < 3 {
+					return nil
+				}
+				return temporal.NewCanceledError()
+			})
+			requireStopped(t, w.inAccount(d)[name]())
+			require.Len(t, w.store.steps, 1)
+			for step, state := range w.store.steps {
+				require.Equal(t, provision.StepStopped, state)
+				require.Zero(t, w.store.open[step])
+			}
+		})
+	}
+}
+
+// undoOfAlias is an alias to be taken back, and an attempt to set it that has never said how it ended.
+func undoOfAlias(t *testing.T) (*world, Restore) {
+	t.Helper()
+	w := setup(t, quick)
+	d := w.mustDo()
+	w.store.open[provision.StepAlias] = 1
+	return w, Restore{Assignment: w.w, Journal: d.inspected.Journal}
+}
+
+func TestAnUndoWaitsUntilNoLeaseOfItsStepCanLive(t *testing.T) {
+	t.Parallel()
+	w, in := undoOfAlias(t)
+	w.clock()
+	server := w.heartbeat(30*time.Millisecond, nil)
+	w.store.patient = 300 * time.Millisecond
+	var asked time.Time
+	w.store.asked = func() { asked = time.Now() }
+	var first time.Duration
+	beats := 0
+	w.onRequest(func(string, string) {
+		if first == 0 {
+			first, beats = time.Since(asked), server.heard()
+		}
+	})
+	_, err := once(w, 1, w.acts.RestoreAlias, in)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, first, w.store.patient)
+	require.Greater(t, beats, 2, "it heartbeats while it waits")
+	require.Equal(t, "old-alias", w.account().Alias)
+	require.Equal(t, provision.StepUndone, w.store.steps[provision.StepAlias])
+
+	w.store.patient = time.Hour
+	w.store.open[provision.StepAlias] = 0
+	_, err = once(w, 2, w.acts.RestoreAlias, in)
+	require.NoError(t, err, "every attempt has said how it ended: nothing is waited for")
+}
+
+// TestAnUndoThatIsStoppedWhileItWaits has not waited long enough, so the next one must wait as well.
+func TestAnUndoThatIsStoppedWhileItWaits(t *testing.T) {
+	t.Parallel()
+	w, in := undoOfAlias(t)
+	w.store.patient = time.Hour
+	w.heartbeat(30*time.Millisecond, func(beat int) error {
+		if beat < 3 {
+			return nil
+		}
+		return temporal.NewCanceledError()
+	})
+	asked := len(w.sim.Requests())
+	_, err := once(w, 1, w.acts.RestoreAlias, in)
+	requireStopped(t, err)
+	require.Len(t, w.sim.Requests(), asked)
+	require.Equal(t, provision.StepUndoing, w.store.steps[provision.StepAlias])
+	require.Equal(t, 2, w.store.open[provision.StepAlias])
+}
+
+// TestAnUndoThatFailsSaysSo: the next attempt need not wait for it.
+func TestAnUndoThatFailsSaysSo(t *testing.T) {
+	t.Parallel()
+	w, in := undoOfAlias(t)
+	w.store.open[provision.StepAlias] = 0
+	w.store.patient = time.Hour
+	remove := w.sim.Inject(awssim.Fault{Operation: "DeleteAccountAlias", Kind: awssim.Throttle})
+	_, err := once(w, 1, w.acts.RestoreAlias, in)
+	w.requireFailure(err, provision.CodeThrottled)
+	require.Equal(t, provision.StepUndoing, w.store.steps[provision.StepAlias])
+	require.Contains(t, w.store.problems[len(w.store.problems)-1], "iam:DeleteAccountAlias")
+	_, err = once(w, 2, w.acts.SetAlias, in)
+	w.requireFailure(err, provision.CodeOrderNotInProgress)
+	remove()
+	_, err = once(w, 2, w.acts.RestoreAlias, in)
+	require.NoError(t, err)
+	require.Equal(t, provision.StepUndone, w.store.steps[provision.StepAlias])
+	_, err = once(w, 2, w.acts.SetAlias, in)
+	w.requireFailure(err, provision.CodeOrderNotInProgress)
+}
+
+// TestAWriteThatNoCheckPrecedes: the lease of an attempt that heartbeats and has not asked the database permits nothing.
+func TestAWriteThatNoCheckPrecedes(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.heartbeat(time.Minute, nil)
+	s, err := w.acts.Cloud.Enter(t.Context(), w.w.Account, "order-1")
+	require.NoError(t, err)
+	err = inAttempt(w, func(ctx context.Context) error {
+		_, err := w.acts.ensureUser(ctx, s, w.w)
+		return report(ctx, err, provision.StepUser)
+	})
+	require.Error(t, err)
+	requireStopped(t, err)
+	require.Empty(t, w.sim.Effects())
+}

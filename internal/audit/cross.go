@@ -1,0 +1,280 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"quartermaster/internal/provision"
+)
+
+// suspect is an order whose row and workflow seem to contradict each other.
+type suspect struct {
+	key    provision.OrderKey
+	run    Run
+	row    Order // zero: there is none
+	looked bool  // the run was read
+	found  []Finding
+}
+
+func (s *suspect) hasRow() bool { return s.row.State != "" }
+
+// crossCheck compares the orders' rows with their workflows. The lists only raise suspicion: each suspect is asked for at
+// Temporal itself, and then its row is read again, because the order may have gone on. When something cannot be read, the
+// findings about the other orders come with the error.
+func (a *Auditor) crossCheck(ctx context.Context) (found []Finding, err error) {
+	suspects, err := a.suspects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = eachOf(ctx, suspects, func(ctx context.Context, s *suspect) (err error) {
+		s.run, err = a.Workflows.Run(ctx, s.key)
+		s.looked = err == nil
+		return err
+	})
+	suspects = slices.DeleteFunc(suspects, func(s *suspect) bool { return !s.looked })
+	keys := make([]provision.OrderKey, len(suspects))
+	for i, s := range suspects {
+		keys[i] = s.key
+	}
+	rows, rowsErr := a.Store.OrdersNow(ctx, keys)
+	if rowsErr != nil {
+		return nil, errors.Join(err, rowsErr)
+	}
+	err = errors.Join(err, eachOf(ctx, suspects, func(ctx context.Context, s *suspect) (err error) {
+		s.row = rows[s.key]
+		s.found, err = a.judge(ctx, *s)
+		return err
+	}))
+	for _, s := range suspects {
+		found = append(found, s.found...)
+	}
+	return found, err
+}
+
+// looksAtOnce is how many orders are looked at in parallel: after an outage there may be thousands.
+const looksAtOnce = 8
+
+// eachOf looks at the suspects in parallel. The first error ends it.
+func eachOf(ctx context.Context, suspects []*suspect, look func(context.Context, *suspect) error) error {
+	looking, ctx := errgroup.WithContext(ctx)
+	looking.SetLimit(looksAtOnce)
+	for _, s := range suspects {
+		looking.Go(func() error { return look(ctx, s) })
+	}
+	return looking.Wait()
+}
+
+// suspects are the orders that Temporal's visibility and the rows do not agree about.
+func (a *Auditor) suspects(ctx context.Context) (suspects []*suspect, err error) {
+	open, err := a.Workflows.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	closed, err := a.Workflows.Closed(ctx, a.closedSince())
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.Store.OrdersInProgress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	accuse := func(key provision.OrderKey) { suspects = append(suspects, &suspect{key: key}) }
+	inProgress := make(map[provision.OrderKey]bool, len(rows))
+	for _, row := range rows {
+		inProgress[row.OrderKey] = true
+		if _, runs := open[row.OrderKey]; !runs {
+			accuse(row.OrderKey)
+		}
+	}
+	for key := range open {
+		if !inProgress[key] {
+			accuse(key)
+		}
+		delete(closed, key) // an earlier run of it
+	}
+	var over []provision.OrderKey
+	for key := range closed {
+		if !inProgress[key] {
+			over = append(over, key)
+		}
+	}
+	ended, err := a.Store.OrdersNow(ctx, over)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range over {
+		row, hasRow := ended[key]
+		if !hasRow || (row.State == provision.Completed) != (closed[key] == completed) {
+			accuse(key)
+		}
+	}
+	return suspects, nil
+}
+
+// judge compares an order's row with its workflow. Before it says that an order's work was lost it looks for an earlier run
+// that completed: an account that was sold once is the customer's, whatever was started afterwards.
+func (a *Auditor) judge(ctx context.Context, s suspect) (found []Finding, err error) {
+	found = a.compare(s)
+	if len(found) > 0 && !s.row.State.Ended() && s.run.ending() != sold {
+		earlier, err := a.Workflows.Completed(ctx, s.key)
+		if err != nil {
+			return nil, err
+		}
+		if earlier.ID != "" {
+			s.run = earlier
+			found = a.compare(s)
+		}
+	}
+	for i := range found {
+		if found[i].Kind == KindCompletedOnlyInTemporal {
+			if err := a.lookAtSold(ctx, &found[i], s); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return found, nil
+}
+
+// compare holds an order's row, if there is one, against a run of its workflow.
+func (a *Auditor) compare(s suspect) []Finding {
+	ending := s.run.ending()
+	late := func(since time.Time) bool { return a.now().Sub(since) > a.Bounds.Grace }
+	switch {
+	case ending == sold && s.row.State != provision.Completed:
+		if late(s.run.ClosedAt) {
+			return []Finding{soldUnknown(s)}
+		}
+	case !s.hasRow() && ending == vanished: // the run was deleted after it was listed
+	case !s.hasRow() && ending == running:
+		if a.now().Sub(s.run.Started) > a.Bounds.Accepted {
+			return []Finding{a.withoutRow(s)}
+		}
+	case !s.hasRow():
+		if late(s.run.ClosedAt) {
+			return []Finding{a.withoutRow(s)}
+		}
+	case s.row.State.Ended() && ending == running:
+		if late(s.row.Since) {
+			return []Finding{New(KindWorkflowOfEndedOrder, s.key, "", s.row.Since, fmt.Sprintf("the order is %s, but its workflow still runs", s.row.State))}
+		}
+	case s.row.State == provision.Completed && (ending == decided || ending == ours || ending == stopped):
+		if late(s.run.ClosedAt) {
+			return []Finding{New(KindWorkflowEndedOtherwise, s.key, s.run.Account, s.run.ClosedAt,
+				"the order is completed, but the newest run of its workflow has closed as "+s.run.how())}
+		}
+	case s.row.State.Ended() || ending == running: // they agree
+	case ending == vanished && late(s.row.Active), ending != vanished && late(s.run.ClosedAt):
+		return a.deserted(s.row, s.run)
+	}
+	return nil
+}
+
+// withoutRow is about an order that Temporal knows and the database does not:
+//
+//	the newest run              why there is no row                     the row is written as              and the work
+//	is open, tries to write it  the database does not answer            -                                  goes on by itself
+//	is open                     it was lost                             the run last was                   goes on by itself
+//	Completed                   it was lost after the order was sold    completed: see soldUnknown         is over
+//	Canceled                    it was lost                             cancelled                          is over
+//	Failed, as an order fails   it was lost                             failed, for the same reason        is over
+//	Failed, refused by a row    that row was lost                       -: nobody knows how the order ended
+//	Failed otherwise            our own trouble, at any time            accepted                           begins again
+//	  while it had an account   it was lost                             provisioning                       begins again
+//	Terminated or TimedOut      it was never written, or lost           accepted                           begins again
+//	  while it had an account   it was lost                             the run last was                   goes on where it was
+//
+// An order that had an account gets it back when it is Ready, and does without it when it is not.
+func (a *Auditor) withoutRow(s suspect) Finding {
+	run := s.run
+	f := New(KindWorkflowWithoutOrder, s.key, "", run.ClosedAt, "the order was accepted, but has no row; its workflow has closed as "+run.how())
+	if run.working() {
+		f.Account = run.Account
+	}
+	settled := run.ClosedAt.Add(a.Bounds.Settled)
+	switch run.ending() {
+	case running:
+		f.Since, f.What = run.Started, "the order was accepted and its workflow runs, but it has no row"
+		if !run.Opening {
+			f.repair = &repair{how: rewrite}
+		}
+	case decided:
+		f.repair = &repair{how: rewrite}
+	case ours:
+		f.repair = &repair{how: restart, notBefore: settled}
+	case stopped:
+		f.repair = &repair{how: restart, notBefore: settled}
+		if run.working() {
+			f.repair.how = carryOn
+		}
+	}
+	if f.repair != nil {
+		f.Repairable, f.repair.run, f.repair.lost = true, run, true
+	}
+	return f
+}
+
+// soldUnknown is about an order that completed, by Temporal's word, and whose row does not say so: the row was lost, or is
+// that of an older backup. An order whose row says that it failed or was cancelled is for a human.
+func soldUnknown(s suspect) Finding {
+	what := "Temporal says that the order completed, but the database has no row of it"
+	if s.hasRow() {
+		what = fmt.Sprintf("Temporal says that the order completed, but its row says that it is %s", s.row.State)
+	}
+	f := New(KindCompletedOnlyInTemporal, s.key, s.run.Account, s.run.ClosedAt, what)
+	if !s.row.State.Ended() && (s.row.Account == "" || s.run.Account == "" || s.row.Account == s.run.Account) {
+		f.Repairable, f.repair = true, &repair{how: rewrite, run: s.run, lost: true}
+	}
+	return f
+}
+
+// lookAtSold says what the database knows of the account that was sold. When the order cannot have it back, nothing can be
+// repaired.
+func (a *Auditor) lookAtSold(ctx context.Context, f *Finding, s suspect) error {
+	if f.Account == "" {
+		return nil // the namespace has no search attributes: the history tells
+	}
+	account, err := a.Store.Account(ctx, s.key.Provider, f.Account)
+	switch {
+	case errors.Is(err, provision.ErrNotFound):
+		f.What += "; its account is in no pool"
+		f.Repairable, f.repair = false, nil
+	case err != nil:
+		return err
+	case account.OrderID == s.key.ID:
+	case account.OrderID != "":
+		f.What += fmt.Sprintf("; its account is %s, for order %s", account.Status.Label(), account.OrderID)
+		f.Repairable, f.repair = false, nil
+	default:
+		f.What += "; its account is " + account.Status.Label()
+		if account.Status != provision.AccountReady {
+			f.Repairable, f.repair = false, nil
+		}
+	}
+	return nil
+}
+
+// deserted says that nothing works on an order in progress, and on the account that it holds.
+func (a *Auditor) deserted(row Order, run Run) []Finding {
+	since, how := row.Active, "Temporal knows no workflow of it"
+	if run.ID != "" {
+		since, how = run.ClosedAt, "its workflow has closed as "+run.how()
+	}
+	f := New(KindOrderWithoutWorkflow, row.OrderKey, row.Account, since, fmt.Sprintf("the order is %s, but %s", row.State, how))
+	if f.repair = takeOver(row, run); f.repair != nil {
+		f.Repairable = true
+		if f.repair.how != rewrite {
+			f.repair.notBefore = since.Add(a.Bounds.Settled)
+		}
+	}
+	if row.Account == "" {
+		return []Finding{f}
+	}
+	held := New(KindAccountWithoutWorkflow, row.OrderKey, row.Account, since, "the account is in progress, but no workflow works in it")
+	held.Repairable = f.Repairable // with its order
+	return []Finding{held, f}
+}

@@ -1,0 +1,337 @@
+package postgres
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+// A call that waits for a server which does not answer ends when its context does: pq would wait on. Shortly after the end of the context,
+// so that a healthy server can still cancel the statement, or when the call takes longer than any statement may, its connection is
+// closed under it. Nothing else wakes a read from a connection whose other end is frozen or unreachable.
+const (
+	graceToCancel = 300 * time.Millisecond
+	cancelLimit   = time.Second      // of a cancel request, which has a connection of its own
+	connectLimit  = 10 * time.Second // of connecting, the handshake included
+	closeLimit    = time.Second      // of saying goodbye
+	callMargin    = 5 * time.Second  // how much longer than its statement a call may take
+)
+
+// A connection on which nothing arrives is probed, and given up after half a minute: one that is idle in the pool is then
+// known to be dead before it is used.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
+
+// bounded connects like pq, and bounds everything that is done with a connection.
+type bounded struct {
+	*pq.Connector
+	callLimit time.Duration // of one call; 0: as long as its context
+}
+
+func newBounded(dsn string, callLimit time.Duration) (*bounded, error) {
+	connector, err := pq.NewConnector(dsn)
+	if err != nil {
+		return nil, err
+	}
+	connector.Dialer(&dialer{net.Dialer{KeepAliveConfig: keepAlive}})
+	return &bounded{connector, callLimit}, nil
+}
+
+// Connect opens a connection.
+func (b *bounded) Connect(ctx context.Context) (driver.Conn, error) {
+	w := &wire{}
+	defer w.bound(ctx, 0, connectLimit)()
+	opened, err := b.Connector.Connect(context.WithValue(ctx, wireKey{}, w))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errConnect, err)
+	}
+	pqOpened, ok := opened.(pqConn)
+	if !ok {
+		return nil, fmt.Errorf("%w: lib/pq's connection is not what it was: %T", errConnect, opened)
+	}
+	return &conn{pqConn: pqOpened, wire: w, limit: b.callLimit}, nil
+}
+
+// wireKey leads pq's dialer to the wire of the connection that it dials for.
+type wireKey struct{}
+
+// wire is the network connection below a connection.
+type wire struct {
+	mu     sync.Mutex
+	conn   net.Conn
+	closed bool
+}
+
+// carry makes c what close closes. pq may try several hosts, one after the other.
+func (w *wire) carry(c net.Conn) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conn = c
+	if w.closed {
+		_ = c.Close()
+	}
+}
+
+func (w *wire) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	if w.conn != nil {
+		_ = w.conn.Close()
+	}
+}
+
+// bound closes the wire when the caller has not called done by the time that the context has ended and the grace is over, or
+// that the limit is reached; a limit of 0 is none.
+func (w *wire) bound(ctx context.Context, grace, limit time.Duration) (done func()) {
+	stopTimer := func() bool { return true }
+	if limit > 0 {
+		stopTimer = time.AfterFunc(limit, w.close).Stop
+	}
+	if ctx.Done() == nil {
+		return func() { stopTimer() }
+	}
+	over := make(chan struct{})
+	stopWatching := context.AfterFunc(ctx, func() {
+		patience := time.NewTimer(grace)
+		defer patience.Stop()
+		select {
+		case <-patience.C:
+			w.close()
+		case <-over:
+		}
+	})
+	return sync.OnceFunc(func() {
+		stopWatching()
+		stopTimer()
+		close(over)
+	})
+}
+
+// dialer dials for pq. What is not dialed for a connection is dialed for a cancel request.
+type dialer struct{ net.Dialer }
+
+// DialTimeout is never called: there is DialContext.
+func (d *dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+// DialContext dials.
+func (d *dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	w, isConnection := ctx.Value(wireKey{}).(*wire)
+	if !isConnection {
+		w = &wire{}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, cancelLimit)
+		defer cancel()
+	}
+	c, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	w.carry(c)
+	if !isConnection {
+		time.AfterFunc(cancelLimit, w.close)
+	}
+	return c, nil
+}
+
+// pqConn is what pq's connections can do.
+type pqConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.Pinger
+	driver.SessionResetter
+	driver.Validator
+	driver.NamedValueChecker
+}
+
+// conn is a connection of pq whose calls are bounded. It is used by one goroutine at a time.
+type conn struct {
+	pqConn
+	wire     *wire
+	limit    time.Duration
+	readOnly bool
+}
+
+func (c *conn) bound(ctx context.Context) (done func()) {
+	return c.wire.bound(ctx, graceToCancel, c.limit)
+}
+
+// errReadOnly is in the error of a server that does not let us write: after a failover it is a standby.
+var errReadOnly = errors.New("the server does not let us write")
+
+// seen looks at the error of a statement. A connection to a server that does not let us write is not used again: the next one leads to
+// where the database is now.
+func (c *conn) seen(err error, readOnlyToo ...pqerror.Code) error {
+	refusal := pq.As(err)
+	if refusal == nil || refusal.Code != "25006" && !slices.Contains(readOnlyToo, refusal.Code) {
+		return err
+	}
+	c.readOnly = true
+	return fmt.Errorf("%w: %w", errReadOnly, err)
+}
+
+// IsValid tells whether the connection may be used again.
+func (c *conn) IsValid() bool { return !c.readOnly && c.pqConn.IsValid() }
+
+// Close says goodbye and closes the connection.
+func (c *conn) Close() error {
+	defer c.wire.bound(context.Background(), 0, closeLimit)()
+	return c.pqConn.Close()
+}
+
+// Ping asks for a sign of life.
+func (c *conn) Ping(ctx context.Context) error {
+	defer c.bound(ctx)()
+	return c.pqConn.Ping(ctx)
+}
+
+// ExecContext runs a statement.
+func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
+	defer c.bound(ctx)()
+	result, err := c.pqConn.ExecContext(ctx, query, args)
+	return result, c.seen(err)
+}
+
+// QueryContext runs a query. Its rows are bounded by the same context.
+func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	defer c.bound(ctx)()
+	return c.rows(ctx)(c.pqConn.QueryContext(ctx, query, args))
+}
+
+// PrepareContext prepares a statement.
+func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
+	defer c.bound(ctx)()
+	prepared, err := c.pqConn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	pqPrepared, ok := prepared.(pqStmt)
+	if !ok {
+		return prepared, nil // COPY, which is bounded by its transaction
+	}
+	return &stmt{pqPrepared, c}, nil
+}
+
+// BeginTx begins a transaction, which is bounded by the context until its end.
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	done := c.bound(ctx)
+	begun, err := c.pqConn.BeginTx(ctx, opts)
+	done()
+	if err != nil {
+		return nil, c.seen(err, "0A000") // feature_not_supported, says a standby when a transaction is to write
+	}
+	return &tx{begun, c, c.wire.bound(ctx, graceToCancel, 0)}, nil
+}
+
+type tx struct {
+	driver.Tx
+	conn  *conn
+	ended func()
+}
+
+// Commit commits.
+func (t *tx) Commit() error {
+	defer t.ended()
+	defer t.conn.bound(context.Background())()
+	return t.Tx.Commit()
+}
+
+// Rollback rolls back.
+func (t *tx) Rollback() error {
+	defer t.ended()
+	defer t.conn.bound(context.Background())()
+	return t.Tx.Rollback()
+}
+
+// pqStmt is what pq's statements can do.
+type pqStmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+type stmt struct {
+	pqStmt
+	conn *conn
+}
+
+// Close forgets the statement.
+func (s *stmt) Close() error {
+	defer s.conn.bound(context.Background())()
+	return s.pqStmt.Close()
+}
+
+// ExecContext runs the statement.
+func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	defer s.conn.bound(ctx)()
+	return s.pqStmt.ExecContext(ctx, args)
+}
+
+// QueryContext runs the query.
+func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	defer s.conn.bound(ctx)()
+	return s.conn.rows(ctx)(s.pqStmt.QueryContext(ctx, args))
+}
+
+// pqRows is what pq's rows can do.
+type pqRows interface {
+	driver.RowsNextResultSet
+	driver.RowsColumnTypeDatabaseTypeName
+	driver.RowsColumnTypeLength
+	driver.RowsColumnTypePrecisionScale
+	driver.RowsColumnTypeScanType
+}
+
+type rows struct {
+	pqRows
+	conn   *conn
+	closed func()
+}
+
+// rows bounds what a query returns, until it is closed.
+func (c *conn) rows(ctx context.Context) func(driver.Rows, error) (driver.Rows, error) {
+	return func(found driver.Rows, err error) (driver.Rows, error) {
+		if err != nil {
+			return nil, c.seen(err)
+		}
+		pqFound, ok := found.(pqRows)
+		if !ok {
+			_ = found.Close()
+			return nil, fmt.Errorf("lib/pq's rows are not what they were: %T", found)
+		}
+		return &rows{pqFound, c, c.wire.bound(ctx, graceToCancel, 0)}, nil
+	}
+}
+
+// Next reads the next row.
+func (r *rows) Next(dest []driver.Value) error {
+	defer r.conn.bound(context.Background())()
+	return r.pqRows.Next(dest)
+}
+
+// NextResultSet goes on to the next result.
+func (r *rows) NextResultSet() error {
+	defer r.conn.bound(context.Background())()
+	return r.pqRows.NextResultSet()
+}
+
+// Close reads what is left.
+func (r *rows) Close() error {
+	defer r.closed()
+	defer r.conn.bound(context.Background())()
+	return r.pqRows.Close()
+}

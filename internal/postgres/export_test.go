@@ -1,0 +1,19 @@
+package postgres
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// What the tests of this package see of its inside.
+const QueueHeadSQL = queueHeadSQL
+
+// Judged is judged.
+var Judged = judged
+
+// ListenEventsImpatiently is ListenEvents with a connection that may be silent for a moment only.
+func ListenEventsImpatiently(ctx context.Context, databaseURL string, log *slog.Logger) *EventHints {
+	return listenEvents(ctx, databaseURL, log, listenTimes{ping: 100 * time.Millisecond, silence: 500 * time.Millisecond,
+		firstRetry: 50 * time.Millisecond, longestRetry: 100 * time.Millisecond})
+}
