@@ -33,30 +33,44 @@ func (r *rotation) restart(ctx context.Context, t *testing.T, part string, index
 	require.NoError(t, r.RestartWith(ctx, part, index, "QM_SEAL_KEYS="+strings.Join(keys, ",")))
 }
 
-// status is what `quartermaster keys status` says.
-func (r *rotation) status(ctx context.Context, t *testing.T) (state secrets.Rotation, byID map[string]secrets.KeyStatus) {
-	t.Helper()
+// ask runs `quartermaster keys status`.
+func (r *rotation) ask(ctx context.Context) (state secrets.Rotation, byID map[string]secrets.KeyStatus, err error) {
 	out, err := r.Run(ctx, "keys", "status", "--json")
-	require.NoError(t, err)
-	require.NoError(t, json.Unmarshal([]byte(out), &state))
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &state)
+	}
 	byID = map[string]secrets.KeyStatus{}
 	for _, k := range state.Keys {
 		byID[k.ID] = k
 	}
-	return state, byID
+	return state, byID, err
 }
 
-// until waits until `keys status` shows so many processes, of which so many have and seal with each of the keys.
+func (r *rotation) status(ctx context.Context, t *testing.T) map[string]secrets.KeyStatus {
+	t.Helper()
+	_, byID, err := r.ask(ctx)
+	require.NoError(t, err)
+	return byID
+}
+
+// until waits until `keys status` shows three processes, of which so many have and seal with each of the keys, and says what is next.
 func (r *rotation) until(ctx context.Context, t *testing.T, k1Has, k1Seals, k2Has, k2Seals int, next string) {
 	t.Helper()
-	var state secrets.Rotation
-	require.Eventually(t, func() bool {
-		var byID map[string]secrets.KeyStatus
-		state, byID = r.status(ctx, t)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for {
+		state, byID, err := r.ask(ctx)
 		k1, k2 := byID["k1"], byID["k2"]
-		return len(state.Processes) == 3 && k1.KnownBy == k1Has && len(k1.SealsIn) == k1Seals && k2.KnownBy == k2Has && len(k2.SealsIn) == k2Seals &&
-			strings.Contains(state.Next, next)
-	}, 20*time.Second, 300*time.Millisecond, "%d have k1, %d seal with it; %d have k2, %d seal with it: %s", k1Has, k1Seals, k2Has, k2Seals, next)
+		if err == nil && len(state.Processes) == 3 && k1.KnownBy == k1Has && len(k1.SealsIn) == k1Seals && k2.KnownBy == k2Has && len(k2.SealsIn) == k2Seals &&
+			strings.Contains(state.Next, next) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			require.FailNow(t, "the keys are not so", "wanted: %d have k1, %d seal with it, %d have k2, %d seal with it: %q\ngot: %v, %+v", k1Has, k1Seals, k2Has, k2Seals, next, err, state)
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // TestARollingRotationOfTheKeysLosesNothing rotates the key that seals, one process after the other, while orders come in: forward
@@ -139,12 +153,12 @@ func TestARollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	}
 
 	t.Log("without the old key")
-	_, byID := r.status(ctx, t)
+	byID := r.status(ctx, t)
 	require.NotZero(t, byID["k1"].Passwords)
 	require.Zero(t, byID["k1"].OpenOrders, "all are completed")
 	_, err = r.Run(ctx, "keys", "reseal", "--seal-keys="+r.k2+","+r.k1)
 	require.NoError(t, err)
-	_, byID = r.status(ctx, t)
+	byID = r.status(ctx, t)
 	require.Zero(t, byID["k1"].Passwords)
 	require.NotNil(t, byID["k1"].RemovableAfter)
 	require.True(t, byID["k1"].RemovableAfter.After(time.Now()), "Temporal keeps the closed workflows")
