@@ -153,7 +153,7 @@ var calls = map[string]func(ctx context.Context, db *sqlx.DB) (during func() err
 		return func() error { return tx.Rollback() }, err
 	},
 	"rows": func(ctx context.Context, db *sqlx.DB) (func() error, error) {
-		rows, err := db.QueryxContext(ctx, `SELECT repeat('x', 1000) FROM generate_series(1, 1000000)`) //nolint:sqlclosecheck // closed below
+		rows, err := db.QueryxContext(ctx, `SELECT repeat('x', 1000) FROM generate_series(1, 1000000)`)
 		return func() error {
 			read := 0
 			for rows.Next() {
