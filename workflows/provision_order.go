@@ -354,8 +354,8 @@ func (r *orderRun) claimAccount(ctx workflow.Context) (*held, error) {
 // the same order and wait, as a replay needs it.
 func (r *orderRun) jitter(wait time.Duration) time.Duration {
 	hash := fnv.New32a()
-	fmt.Fprint(hash, r.order.OrderKey, wait)
-	return time.Duration(uint64(hash.Sum32()) * uint64(wait/4) >> 32) //nolint:gosec // less than wait/4
+	_, _ = hash.Write([]byte(r.order.String() + wait.String())) // never fails
+	return time.Duration(uint64(hash.Sum32()) * uint64(wait/4) >> 32)
 }
 
 // waitOrSignal returns after the time, or when a signal came, or with the error of a cancel. The summary is what the Web UI shows.

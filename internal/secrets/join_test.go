@@ -97,7 +97,7 @@ func TestANewKeySealsWhenTheLastProcessHasIt(t *testing.T) {
 		require.Equal(t, fresh.Names()[0], fresh.Active())
 		require.Equal(t, fresh.Active(), w.live["me"].SealsWith, "it says so at once")
 		require.Contains(t, log.String(), "seals with another key")
-		require.Equal(t, 1, len(w.used))
+		require.Len(t, w.used, 1)
 		require.InDelta(t, 5, w.used["k1"].Seconds(), 1)
 
 		// A rollback: a process comes that has only the old key.
