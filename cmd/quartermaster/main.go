@@ -24,7 +24,7 @@ type cli struct {
 	Providers providersCommand `cmd:"" help:"Add a provider."`
 	Pools     poolsCommand     `cmd:"" help:"Add, list, show and set pools; protect accounts."`
 	Stock     stockCommand     `cmd:"" help:"What is in stock, how long it will last, and which alerts are open."`
-	Keys      keysCommand      `cmd:"" help:"Make, list, rotate and revoke API keys; make keys that seal."`
+	Keys      keysCommand      `cmd:"" help:"Make, list, rotate and revoke API keys; make and rotate keys that seal."`
 }
 
 // env is what every command gets: where to write, and a context that ends with SIGINT or SIGTERM.

@@ -218,11 +218,11 @@ func TestStrictConvertersPanicWithWhatTheyCannotRead(t *testing.T) {
 	require.NoError(t, ours.FromPayload(own, &text))
 	require.Equal(t, "text", text)
 	require.NoError(t, ours.FromPayloads(nil))
-	unsealed, err := converter.GetDefaultDataConverter().ToPayload("by hand")
+	readable, err := converter.GetDefaultDataConverter().ToPayload("by hand")
 	require.NoError(t, err)
-	require.NoError(t, ours.FromPayload(unsealed, &text))
+	require.NoError(t, ours.FromPayload(readable, &text))
 	require.Equal(t, "by hand", text)
-	require.Error(t, ours.FromPayload(unsealed, &into), "an error, no panic")
+	require.Error(t, ours.FromPayload(readable, &into), "an error, no panic")
 	both, _ := secrets.Strict(ring(t, k1, k2))
 	require.NoError(t, both.FromPayload(payload, &into))
 	require.Equal(t, "b", into["a"])
@@ -241,12 +241,12 @@ func TestTheUnsealedConverterReadsWhatIsSealedAsNothing(t *testing.T) {
 	var text string
 	require.NoError(t, open.FromPayload(sealed, &text))
 	require.Empty(t, text)
-	unsealed, err := open.ToPayload("summary")
+	readable, err := open.ToPayload("summary")
 	require.NoError(t, err)
-	require.Equal(t, `"summary"`, string(unsealed.GetData()))
-	require.NoError(t, open.FromPayload(unsealed, &text))
+	require.Equal(t, `"summary"`, string(readable.GetData()))
+	require.NoError(t, open.FromPayload(readable, &text))
 	require.Equal(t, "summary", text)
-	require.Error(t, open.FromPayload(unsealed, &map[string]string{}))
+	require.Error(t, open.FromPayload(readable, &map[string]string{}))
 }
 
 func TestCodecHandler(t *testing.T) {
