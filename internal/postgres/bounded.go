@@ -14,9 +14,9 @@ import (
 	"github.com/lib/pq/pqerror"
 )
 
-// A call that waits for a server which does not answer ends when its context does: pq would wait on. Shortly after the end of the context,
-// so that a healthy server can still cancel the statement, or when the call takes longer than any statement may, its connection is
-// closed under it. Nothing else wakes a read from a connection whose other end is frozen or unreachable.
+// lib/pq waits for a server that does not answer, even after the context of the call has ended. So the connection is closed under such
+// a call: shortly after its context has ended, which leaves a healthy server the time to cancel the statement, or when the call takes
+// longer than any statement may. Nothing else ends a read from a server that is frozen or unreachable.
 const (
 	graceToCancel = 300 * time.Millisecond
 	cancelLimit   = time.Second      // of a cancel request, which has a connection of its own
@@ -174,8 +174,8 @@ func (c *conn) bound(ctx context.Context) (done func()) {
 // errReadOnly is in the error of a server that does not let us write: after a failover it is a standby.
 var errReadOnly = errors.New("the server does not let us write")
 
-// seen looks at the error of a statement. A connection to a server that does not let us write is not used again: the next one leads to
-// where the database is now.
+// seen marks the connection as read-only when the error of a statement says so. Such a connection is not used again: a new one leads
+// to the server that is the primary now.
 func (c *conn) seen(err error, readOnlyToo ...pqerror.Code) error {
 	refusal := pq.As(err)
 	if refusal == nil || refusal.Code != "25006" && !slices.Contains(readOnlyToo, refusal.Code) {

@@ -138,7 +138,7 @@ func TestAClaimCostsTheSameHoweverManyOrdersWait(t *testing.T) {
 	require.LessOrEqual(t, cost(), float64(few), "nothing is in stock again")
 }
 
-// A pool whose lock is held for long keeps its own orders waiting, and nobody else: they would take all connections.
+// While the lock of one pool is held, its claims wait without connections, and the claims of another pool go through.
 func TestABusyPoolLeavesConnectionsToOthers(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
