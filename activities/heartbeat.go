@@ -65,7 +65,8 @@ func (a *leasedActivity) ExecuteActivity(ctx context.Context, in *interceptor.Ex
 		if err := h.beat(ctx); err != nil {
 			return nil, stopped(err)
 		}
-		defer h.keepBeating(ctx)()
+		end := h.keepBeating(ctx)
+		defer end()
 	}
 	result, err := a.Next.ExecuteActivity(ctx, in)
 	if err != nil && ctx.Err() != nil && errors.Is(err, context.Canceled) {

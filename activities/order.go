@@ -115,7 +115,15 @@ func (a *Activities) CloseOrder(ctx context.Context, in provision.Closing) (Woke
 	return Woken{woken}, report(ctx, err, provision.StepVerify)
 }
 
-// Allocate marks account and order in one transaction: the point of no return.
-func (a *Activities) Allocate(ctx context.Context, in Allocation) error {
-	return report(ctx, a.Store.Allocate(ctx, in.Order, in.AccountID, in.Result), provision.StepAllocate)
+// Allocate marks account and order in one transaction: the point of no return. It returns the result that the order has: a
+// repeat returns that of the first time.
+func (a *Activities) Allocate(ctx context.Context, in Allocation) (provision.Result, error) {
+	if err := a.Store.Allocate(ctx, in.Order, in.AccountID, in.Result); err != nil {
+		return provision.Result{}, report(ctx, err, provision.StepAllocate)
+	}
+	completed, err := a.Store.OrderStatus(ctx, in.Order)
+	if err != nil || completed.Result == nil {
+		return in.Result, report(ctx, err, provision.StepAllocate)
+	}
+	return *completed.Result, nil
 }

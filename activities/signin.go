@@ -126,6 +126,9 @@ func (a *Activities) replacePassword(ctx context.Context, s *awscloud.Session, w
 	if err != nil {
 		return "", err
 	}
+	if err := leased(ctx); err != nil { // AWS would not hear of the new password
+		return "", err
+	}
 	if err := a.Store.ReplacePassword(ctx, w.Order, w.Account.ID, sealed); err != nil {
 		return "", err
 	}
@@ -210,6 +213,9 @@ func (a *Activities) DisableSignIn(ctx context.Context, in UserUndo) (Undone, er
 			if err := a.orGone(ctx, s, in.Request.IAMUserName, err); err != nil {
 				return nil, err
 			}
+		}
+		if err := leased(ctx); err != nil {
+			return nil, err
 		}
 		// The removal of the user says when the user is not ours any more: once is enough.
 		return nil, a.Store.WithdrawPassword(ctx, in.Order, in.Account.ID)

@@ -88,10 +88,19 @@ const recordTime = 5 * time.Second
 // ended records how an attempt ended, also when it was stopped. An attempt whose lease has expired records nothing: another
 // one may be at work, and the row tells of that. An undo waits for those that have not said how they ended.
 func (a *Activities) ended(ctx context.Context, w Assignment, step provision.Step, state provision.StepState, problem string) error {
-	if awscloud.LeaseOf(ctx).Left() <= 0 {
-		return awscloud.ErrLeaseExpired
+	if err := leased(ctx); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
 	return a.Store.StepEnded(ctx, w.Order, w.Account.ID, step, state, problem)
+}
+
+// leased returns an error when the attempt's lease has expired. Calls to AWS are checked where they are sent; what an attempt writes
+// for its order elsewhere asks here.
+func leased(ctx context.Context) error {
+	if awscloud.LeaseOf(ctx).Left() <= 0 {
+		return awscloud.ErrLeaseExpired
+	}
+	return nil
 }

@@ -50,7 +50,8 @@ func halfDone(t *testing.T, name string) (*world, done) {
 	t.Helper()
 	w := setup(t, quick)
 	if slices.Contains(undos, name) {
-		return w, w.mustDo()
+		d := w.mustDo()
+		return w, d
 	}
 	inspected, err := run(w, w.acts.Inspect, w.w)
 	require.NoError(t, err)
@@ -142,6 +143,38 @@ func TestHeartbeatsKeepALease(t *testing.T) {
 			require.Empty(t, w.sim.Effects())
 		})
 	}
+}
+
+// TestAPausedAttemptLeavesThePasswordAlone: the kept password is the one that AWS knows, whoever has set it there meanwhile.
+func TestAPausedAttemptLeavesThePasswordAlone(t *testing.T) {
+	t.Parallel()
+	t.Run("replaced", func(t *testing.T) {
+		t.Parallel()
+		w, d := halfDone(t, "EnableSignIn")
+		clock := w.clock()
+		w.sim.Inject(awssim.Fault{Operation: "CreateLoginProfile", Kind: awssim.Error, Code: "PasswordPolicyViolation", Status: 400})
+		var kept string
+		w.onRequest(func(operation, _ string) {
+			if operation == "CreateLoginProfile" {
+				kept = w.password()
+				clock.pause(time.Minute)
+			}
+		})
+		requireStopped(t, w.inAccount(d)["EnableSignIn"]())
+		require.Equal(t, kept, w.password())
+	})
+	t.Run("withdrawn", func(t *testing.T) {
+		t.Parallel()
+		w, d := halfDone(t, "DisableSignIn")
+		clock := w.clock()
+		w.onRequest(func(operation, _ string) {
+			if operation == "DeleteLoginProfile" {
+				clock.pause(time.Minute)
+			}
+		})
+		requireStopped(t, w.inAccount(d)["DisableSignIn"]())
+		require.NotEmpty(t, w.password())
+	})
 }
 
 // TestACancelledStepIsStopped: the record is written although the context of the attempt is over.

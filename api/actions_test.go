@@ -321,7 +321,7 @@ func TestACancelNeedsNoReason(t *testing.T) {
 		w := setup(t)
 		w.orderIn(provision.Provisioning, "")
 		require.Equal(t, provision.Compensating, read[Order](t, send(w), http.StatusAccepted).State, name)
-		require.Equal(t, provision.Action{Actor: "key " + w.keyID()}, w.workflows.told[0].by, name)
+		require.Equal(t, provision.Action{Actor: "key " + w.keyID()}, w.told(t)[0].by, name)
 	}
 	w := setup(t)
 	w.orderIn(provision.Provisioning, "")
@@ -499,7 +499,7 @@ func TestWhatWasDoneIsNotSentAgainBecauseItCannotBeRead(t *testing.T) {
 	w.handler = handler
 	w.orderIn(provision.Provisioning, "")
 	p := readProblem(t, w.post("/v1/orders/MP-1/swap", said("swap", "because")), http.StatusServiceUnavailable, codeUnavailable)
-	require.Contains(t, p.Detail, `order "MP-1" did hear of it, but cannot be read at the moment: do not send this again`)
+	require.Contains(t, p.Detail, `order "MP-1" did receive the request, but cannot be read at the moment: do not send this again`)
 	require.Len(t, w.workflows.told, 1)
 	require.Contains(t, w.log.String(), "connection reset")
 }

@@ -1360,14 +1360,16 @@ type Step struct {
 	// StartedAt When the first attempt began.
 	StartedAt time.Time `json:"started_at"`
 
-	// State How far a step is.
+	// State How far a step is. `retrying`: an attempt failed, another one follows · `stopped`: the order was stopped in the middle of it ·
+	// `undoing`, `undone`: what it did is being taken back, or was.
 	State StepState `json:"state"`
 
 	// Step Which part of the work.
 	Step string `json:"step"`
 }
 
-// StepState How far a step is.
+// StepState How far a step is. `retrying`: an attempt failed, another one follows · `stopped`: the order was stopped in the middle of it ·
+// `undoing`, `undone`: what it did is being taken back, or was.
 type StepState = string
 
 // Stock The stock of all pools.

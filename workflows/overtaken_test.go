@@ -161,6 +161,22 @@ func TestAnAccountThatAnEarlierRunTouchedCompletesOrIsSetAside(t *testing.T) {
 	}
 }
 
+// Temporal tells a run that was reset to its beginning the cancel again, before it knows of any account.
+func TestAStopThatARunHearsAgainTakesBackWhatAnEarlierRunDid(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.touched = true
+	w.status = provision.OrderStatus{State: provision.Compensating, AccountID: "000000000001",
+		Failure: &provision.Failure{Code: provision.CodeCancelled, Reason: "the order was cancelled"}}
+	w.after["OpenOrder"] = func() { update(env, workflows.UpdateCancel, operator, func(err error) { require.NoError(t, err) }) }
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.True(t, temporal.IsCanceledError(env.GetWorkflowError()), "%v", env.GetWorkflowError())
+	require.Subset(t, w.calls, []string{"RemoveUser", "RemoveReport", "DisableSignIn", "VerifyRestored"})
+	require.NotContains(t, w.calls, "Inspect")
+	require.Equal(t, "000000000001", w.closing.AccountID)
+	require.Len(t, w.closing.Leftovers, 1, "the account does not go back to Ready")
+}
+
 // The worker that was told to stop the order died after it had written the row: the reconciler wakes the run.
 func TestARunThatWaitsForAnAnswerHearsOfAStopFromTheRow(t *testing.T) {
 	t.Parallel()

@@ -101,6 +101,9 @@ func (w *simWorld) held() *simAccount {
 // tx is one transaction: all of it or, when the database fails before its commit, nothing. That failure goes around the
 // activity, which would log it, and a log needs a real worker.
 func (w *simWorld) tx(ctx context.Context, change func() error) error {
+	if lost := attemptOf(ctx).lost; lost != nil { // the attempt is over
+		return lost
+	}
 	var err error
 	lost := attemptOf(ctx).write(func() {
 		if err = change(); err == nil && w.order != nil {

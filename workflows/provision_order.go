@@ -50,7 +50,7 @@ func (r *orderRun) provision(ctx workflow.Context) (provision.Result, error) {
 		working, stop := workflow.WithCancel(ctx) // what operators stop: the wait for an account, or the work in it
 		r.stopWork, r.leaving = stop, false
 		if r.stopped != nil { // before there was anything to stop
-			return r.close(ctx, "", ending{cause: r.stopped})
+			return r.leave(ctx, r.stopped)
 		}
 		account, err := r.claimAccount(working)
 		if workflow.IsContinueAsNewError(err) {
@@ -61,7 +61,10 @@ func (r *orderRun) provision(ctx workflow.Context) (provision.Result, error) {
 			if failureOf(cause).Code == provision.CodeOrderNotInProgress {
 				cause = r.overtaken(ctx, "")
 			}
-			return r.close(ctx, "", ending{cause: cause})
+			if errors.Is(cause, errAccountGone) { // it has got one since
+				continue
+			}
+			return r.leave(ctx, cause)
 		}
 		r.account = account
 
@@ -114,11 +117,42 @@ func (r *orderRun) provisionAccount(ctx workflow.Context) (result provision.Resu
 		return result, ending{cause: cause}
 	case len(work.undos) == 0 && !r.account.touched:
 		return result, ending{cause: cause} // nothing was changed
-	case len(work.undos) == 0: // by an earlier run, which knew more than this one
-		undos := r.undosIn(inspected.Journal, &made{})
-		work.add(undos.report, undos.user, undos.signIn)
+	case len(work.undos) == 0:
+		work = r.undosOfEarlierRun(inspected.Journal)
 	}
 	return result, r.undo(ctx, inspected.Journal, work, cause)
+}
+
+// undosOfEarlierRun take back what an earlier run may have done in the account, as far as this run can: what the alias and the
+// contacts were before that, only the earlier run knew.
+func (r *orderRun) undosOfEarlierRun(journal provision.Journal) *saga {
+	undos := r.undosIn(journal, &made{})
+	work := &saga{}
+	work.add(undos.report, undos.user, undos.signIn)
+	return work
+}
+
+// leave ends an order for which this run has not worked in any account. When its row names an account all the same, an earlier
+// run may have worked there, and that is taken back first.
+func (r *orderRun) leave(ctx workflow.Context, cause error) (provision.Result, error) {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	now, err := callDatabase(ctx, "Read order", acts.OrderStatus, r.order.OrderKey)
+	if err != nil {
+		return provision.Result{}, err
+	}
+	if now.State.Ended() || now.AccountID == "" {
+		return r.close(ctx, "", ending{cause: cause})
+	}
+	claim, err := callDatabase(ctx, "Claim account", acts.ClaimAccount, r.order.OrderKey)
+	if err != nil {
+		return provision.Result{}, err
+	}
+	wake(ctx, claim.Woken)
+	if claim.Account == nil || !claim.Touched {
+		return r.close(ctx, "", ending{cause: cause})
+	}
+	r.account = &held{*claim.Account, claim.Touched}
+	return r.close(ctx, r.account.ID, r.undo(ctx, provision.Journal{}, r.undosOfEarlierRun(provision.Journal{}), cause))
 }
 
 // setUp makes the account the customer's.
@@ -167,8 +201,8 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 	}
 	r.final = true
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	result = resultOf(r.assignment(), made.report, workflow.Now(ctx))
-	err = tellDatabase(ctx, "Allocate account "+r.account.ID, acts.Allocate, activities.Allocation{Order: r.order.OrderKey, AccountID: r.account.ID, Result: result})
+	result, err = callDatabase(ctx, "Allocate account "+r.account.ID, acts.Allocate, activities.Allocation{
+		Order: r.order.OrderKey, AccountID: r.account.ID, Result: resultOf(r.assignment(), made.report, workflow.Now(ctx))})
 	if err == nil {
 		announce(ctx, provision.Completed, "", "Account `"+r.account.ID+"` is the customer's.")
 	}
@@ -320,8 +354,8 @@ func (r *orderRun) claimAccount(ctx workflow.Context) (*held, error) {
 // the same order and wait, as a replay needs it.
 func (r *orderRun) jitter(wait time.Duration) time.Duration {
 	hash := fnv.New32a()
-	fmt.Fprint(hash, r.order.OrderKey, wait)
-	return time.Duration(uint64(hash.Sum32()) * uint64(wait/4) >> 32) //nolint:gosec // less than wait/4
+	_, _ = hash.Write([]byte(r.order.String() + wait.String())) // never fails
+	return time.Duration(uint64(hash.Sum32()) * uint64(wait/4) >> 32)
 }
 
 // waitOrSignal returns after the time, or when a signal came, or with the error of a cancel. The summary is what the Web UI shows.

@@ -132,12 +132,12 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.EnableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.SignIn) (struct{}, error) {
 		return struct{}{}, w.did("EnableSignIn")
 	})
-	env.OnActivity(a.Allocate, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Allocation) error {
+	env.OnActivity(a.Allocate, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Allocation) (provision.Result, error) {
 		if err := w.did("Allocate"); err != nil {
-			return err
+			return provision.Result{}, err
 		}
 		w.result = &in.Result
-		return nil
+		return in.Result, nil
 	})
 	env.OnActivity(a.DisableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.UserUndo) (activities.Undone, error) {
 		return activities.Undone{}, w.did("DisableSignIn")

@@ -193,7 +193,7 @@ func (r *orderRun) stopBecause(failure provision.Failure) {
 // catchUp stops the work when the order's row says that the order is being undone and this run does not know it: the worker
 // that was told to stop died after it had written the row.
 func (r *orderRun) catchUp(ctx workflow.Context) error {
-	if r.leaving || r.final || r.stopped != nil {
+	if knows := r.leaving || r.final || r.stopped != nil; knows {
 		return nil
 	}
 	now, err := callDatabase(ctx, "Read order", acts.OrderStatus, r.order.OrderKey)

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -41,6 +42,23 @@ func TestACorrectionResumesInPlace(t *testing.T) {
 		require.Len(t, slices.DeleteFunc(slices.Clone(w.calls), func(call string) bool { return call != once }), 1, "the steps beside it are not repeated")
 	}
 	require.Equal(t, "aws_account_alias", w.asked[0].Field)
+}
+
+func TestAnAnsweredQuestionLeavesNoTimerBehind(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["SetAlias"] = refused(provision.CodeAliasTaken)
+	timers := map[string]time.Duration{}
+	env.SetOnTimerScheduledListener(func(id string, duration time.Duration) { timers[id] = duration })
+	env.SetOnTimerCanceledListener(func(id string) { delete(timers, id) })
+	env.RegisterDelayedCallback(func() {
+		require.Contains(t, slices.Collect(maps.Values(timers)), 14*24*time.Hour, "the question has its deadline")
+		delete(w.fail, "SetAlias")
+		update(env, workflows.UpdateCorrect, alias("green-hill"), nil)
+	}, time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.NotContains(t, slices.Collect(maps.Values(timers)), 14*24*time.Hour)
 }
 
 func TestABadCorrectionIsRefusedAtOnce(t *testing.T) {

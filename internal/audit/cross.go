@@ -239,22 +239,24 @@ func (a *Auditor) lookAtSold(ctx context.Context, f *Finding, s suspect) error {
 		return nil // the namespace has no search attributes: the history tells
 	}
 	account, err := a.Store.Account(ctx, s.key.Provider, f.Account)
-	switch {
-	case errors.Is(err, provision.ErrNotFound):
-		f.What += "; its account is in no pool"
-		f.Repairable, f.repair = false, nil
-	case err != nil:
+	if err != nil && !errors.Is(err, provision.ErrNotFound) {
 		return err
-	case account.OrderID == s.key.ID:
-	case account.OrderID != "":
-		f.What += fmt.Sprintf("; its account is %s, for order %s", account.Status.Label(), account.OrderID)
-		f.Repairable, f.repair = false, nil
+	}
+	switch account.Status {
+	case "":
+		f.What += "; its account is in no pool"
+	case provision.AccountReady:
+		f.What += "; its account is Ready"
+		return nil
 	default:
-		f.What += "; its account is " + account.Status.Label()
-		if account.Status != provision.AccountReady {
-			f.Repairable, f.repair = false, nil
+		if f.What += "; its account is " + account.Status.Label(); account.OrderID != "" {
+			f.What += " (order " + account.OrderID + ")"
+		}
+		if account.OrderID == s.key.ID && (account.Status == provision.AccountProvisioning || account.Status == provision.AccountAllocated) {
+			return nil
 		}
 	}
+	f.Repairable, f.repair = false, nil
 	return nil
 }
 

@@ -89,11 +89,12 @@ func TestAnOrderWithoutARowIsFoundAndWrittenAgain(t *testing.T) {
 		"failed by our error, swapping":   {audit.Run{Status: "Failed", Code: ours, State: "compensating", Reason: provision.CodeSwappedByOperator, Account: ready}, without, begins, "provisioning " + ready},
 		"failed by our error, taken back": {audit.Run{Status: "Failed", Code: ours, State: "compensating", Reason: "OrderCancelled", Account: ready}, without, writes, "cancelled " + ready},
 
-		"terminated":          {audit.Run{Status: "Terminated"}, without, begins, "accepted "},
-		"terminated, waiting": {audit.Run{Status: "Terminated", State: "waiting_for_account"}, without, begins, "accepted "},
-		"terminated, at work": {audit.Run{Status: "Terminated", State: "provisioning", Account: ready}, without, goesOn, "provisioning " + ready},
-		"timed out":           {audit.Run{Status: "TimedOut"}, without, begins, "accepted "},
-		"timed out, at work":  {audit.Run{Status: "TimedOut", State: "compensating", Reason: "AliasTaken", Account: ready}, without, goesOn, "compensating " + ready},
+		"terminated":             {audit.Run{Status: "Terminated"}, without, begins, "accepted "},
+		"terminated, waiting":    {audit.Run{Status: "Terminated", State: "waiting_for_account"}, without, begins, "accepted "},
+		"terminated, at work":    {audit.Run{Status: "Terminated", State: "provisioning", Account: ready}, without, goesOn, "provisioning " + ready},
+		"terminated, at its end": {audit.Run{Status: "Terminated", State: "cancelled", Reason: "OrderCancelled"}, without, writes, "cancelled "},
+		"timed out":              {audit.Run{Status: "TimedOut"}, without, begins, "accepted "},
+		"timed out, at work":     {audit.Run{Status: "TimedOut", State: "compensating", Reason: "AliasTaken", Account: ready}, without, goesOn, "compensating " + ready},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

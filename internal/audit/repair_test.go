@@ -129,7 +129,7 @@ func TestWhatCannotBeTakenOverSafelyIsRaised(t *testing.T) {
 			w := setup(t)
 			lose(w)
 			w.violate(`UPDATE orders SET state_since = now() - interval '30 minutes' WHERE id IN ('work', 'undo');
-				UPDATE order_steps SET started_at = now() - interval '30 minutes', finished_at = NULL`)
+				UPDATE order_steps SET started_at = now() - interval '29 minutes', finished_at = NULL`)
 			report := w.repair()
 			require.Equal(t, []string{"account_without_workflow undo", "account_without_workflow work", "order_without_workflow undo", "order_without_workflow work"},
 				shorten(t, report.Findings))

@@ -54,7 +54,6 @@ const (
 )
 
 func (r Run) ending() ending {
-	onItsWayOut := r.State == provision.Failed || r.State == provision.Cancelled || r.State == provision.Compensating && !r.swaps()
 	switch {
 	case r.ID == "":
 		return vanished
@@ -62,13 +61,13 @@ func (r Run) ending() ending {
 		return running
 	case r.Status == completed:
 		return sold
-	case r.Status == "Canceled":
+	case r.Status == "Canceled" || r.State == provision.Failed || r.State == provision.Cancelled:
 		return decided
 	case r.Status != "Failed":
 		return stopped
 	case r.Code == provision.CodeIdempotencyConflict || r.Code == provision.CodeOrderNotInProgress:
 		return refused
-	case r.Code.Kind() == provision.KindOrder || onItsWayOut: // whatever went wrong then
+	case r.Code.Kind() == provision.KindOrder || r.State == provision.Compensating && !r.swaps(): // it was on its way out
 		return decided
 	}
 	return ours

@@ -13,7 +13,7 @@ import (
 const actionRequiredSQL = `
 UPDATE orders SET state = 'action_required', step = $3, failure = $4 WHERE provider = $1 AND id = $2`
 
-// RequireAction sets an order that holds an account to action_required: somebody must do what the failure asks for.
+// RequireAction sets an order that holds an account to action_required: the failure says what must be done.
 func (s *Store) RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
 	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)
@@ -41,14 +41,14 @@ INSERT INTO order_events (provider, order_id, actor, from_state, to_state, code,
 SELECT provider, id, $3, state, state, $4, $5, $6 FROM orders WHERE provider = $1 AND id = $2
 ON CONFLICT (provider, order_id, action_id) WHERE action_id <> '' DO NOTHING`
 
-// noteAction writes down what was done to an order, whose row the transaction has locked: the row of the action shows the
-// state in which it was done. It returns false when the action (by.ID) is written down already.
+// noteAction records an action on an order. The transaction has locked the order, so the row of the action shows the state in
+// which it was taken. noteAction returns false when the action (by.ID) is recorded already.
 func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action string, by provision.Action) (noted bool, err error) {
 	return affected(tx.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, by.Actor, action, by.Reason, by.ID))
 }
 
-// NoteAction writes down what somebody did to an order, and why. A repeat of the same action (by.ID) writes nothing. An order
-// that has no row yet has no history either.
+// NoteAction records an action on an order, with its actor and reason. A repeat of the same action (by.ID) records nothing. An
+// order that has no row yet has no history either.
 func (s *Store) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error {
 	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
 		if _, err := lockOrder(ctx, tx, key); errors.Is(err, provision.ErrNotFound) {
@@ -83,8 +83,8 @@ const setReasonSQL = `SELECT set_config('qm.reason', $1, true)`
 
 const endWaitingOrderSQL = `UPDATE orders SET state = $3, failure = $4 WHERE provider = $1 AND id = $2`
 
-// StopOrder writes down who ends an order and why, and does it, in one transaction. An order that holds no account fails, or is
-// cancelled when the failure says so; one that holds an account is compensating then, and its workflow undoes it. A repeat of
+// StopOrder records who ends an order and why, and ends it, in one transaction. An order that holds no account becomes failed, or
+// cancelled when the failure says so. An order that holds one becomes compensating, and its workflow undoes it. A repeat of
 // the same action (by.ID) changes nothing. Errors: provision.ErrNotFound; a *provision.Failure TooLate when the order has
 // ended or is being undone.
 func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Action) error {
@@ -111,7 +111,7 @@ func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action st
 		case provision.Provisioning, provision.ActionRequired:
 			_, err = tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(why))
 			return err
-		default: // the transaction ends with an error, so nothing is written down either
+		default: // the error rolls the action back too
 			return &provision.Failure{Code: provision.CodeTooLate, Reason: fmt.Sprintf("the order is %s: it is too late to %s it", o.State, action)}
 		}
 	})

@@ -14,9 +14,9 @@ import (
 	"github.com/lib/pq/pqerror"
 )
 
-// A call that waits for a server which does not answer ends when its context does: pq would wait on. Shortly after the end of the context,
-// so that a healthy server can still cancel the statement, or when the call takes longer than any statement may, its connection is
-// closed under it. Nothing else wakes a read from a connection whose other end is frozen or unreachable.
+// lib/pq waits for a server that does not answer, even after the context of the call has ended. So the connection is closed under such
+// a call: shortly after its context has ended, which leaves a healthy server the time to cancel the statement, or when the call takes
+// longer than any statement may. Nothing else ends a read from a server that is frozen or unreachable.
 const (
 	graceToCancel = 300 * time.Millisecond
 	cancelLimit   = time.Second      // of a cancel request, which has a connection of its own
@@ -47,7 +47,8 @@ func newBounded(dsn string, callLimit time.Duration) (*bounded, error) {
 // Connect opens a connection.
 func (b *bounded) Connect(ctx context.Context) (driver.Conn, error) {
 	w := &wire{}
-	defer w.bound(ctx, 0, connectLimit)()
+	done := w.bound(ctx, 0, connectLimit)
+	defer done()
 	opened, err := b.Connector.Connect(context.WithValue(ctx, wireKey{}, w))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errConnect, err)
@@ -173,8 +174,8 @@ func (c *conn) bound(ctx context.Context) (done func()) {
 // errReadOnly is in the error of a server that does not let us write: after a failover it is a standby.
 var errReadOnly = errors.New("the server does not let us write")
 
-// seen looks at the error of a statement. A connection to a server that does not let us write is not used again: the next one leads to
-// where the database is now.
+// seen marks the connection as read-only when the error of a statement says so. Such a connection is not used again: a new one leads
+// to the server that is the primary now.
 func (c *conn) seen(err error, readOnlyToo ...pqerror.Code) error {
 	refusal := pq.As(err)
 	if refusal == nil || refusal.Code != "25006" && !slices.Contains(readOnlyToo, refusal.Code) {
@@ -189,32 +190,37 @@ func (c *conn) IsValid() bool { return !c.readOnly && c.pqConn.IsValid() }
 
 // Close says goodbye and closes the connection.
 func (c *conn) Close() error {
-	defer c.wire.bound(context.Background(), 0, closeLimit)()
+	done := c.wire.bound(context.Background(), 0, closeLimit)
+	defer done()
 	return c.pqConn.Close()
 }
 
 // Ping asks for a sign of life.
 func (c *conn) Ping(ctx context.Context) error {
-	defer c.bound(ctx)()
+	done := c.bound(ctx)
+	defer done()
 	return c.pqConn.Ping(ctx)
 }
 
 // ExecContext runs a statement.
 func (c *conn) ExecContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Result, error) {
-	defer c.bound(ctx)()
+	done := c.bound(ctx)
+	defer done()
 	result, err := c.pqConn.ExecContext(ctx, query, args)
 	return result, c.seen(err)
 }
 
 // QueryContext runs a query. Its rows are bounded by the same context.
 func (c *conn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
-	defer c.bound(ctx)()
+	done := c.bound(ctx)
+	defer done()
 	return c.rows(ctx)(c.pqConn.QueryContext(ctx, query, args))
 }
 
 // PrepareContext prepares a statement.
 func (c *conn) PrepareContext(ctx context.Context, query string) (driver.Stmt, error) {
-	defer c.bound(ctx)()
+	done := c.bound(ctx)
+	defer done()
 	prepared, err := c.pqConn.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
@@ -246,14 +252,16 @@ type tx struct {
 // Commit commits.
 func (t *tx) Commit() error {
 	defer t.ended()
-	defer t.conn.bound(context.Background())()
+	done := t.conn.bound(context.Background())
+	defer done()
 	return t.Tx.Commit()
 }
 
 // Rollback rolls back.
 func (t *tx) Rollback() error {
 	defer t.ended()
-	defer t.conn.bound(context.Background())()
+	done := t.conn.bound(context.Background())
+	defer done()
 	return t.Tx.Rollback()
 }
 
@@ -271,19 +279,22 @@ type stmt struct {
 
 // Close forgets the statement.
 func (s *stmt) Close() error {
-	defer s.conn.bound(context.Background())()
+	done := s.conn.bound(context.Background())
+	defer done()
 	return s.pqStmt.Close()
 }
 
 // ExecContext runs the statement.
 func (s *stmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	defer s.conn.bound(ctx)()
+	done := s.conn.bound(ctx)
+	defer done()
 	return s.pqStmt.ExecContext(ctx, args)
 }
 
 // QueryContext runs the query.
 func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	defer s.conn.bound(ctx)()
+	done := s.conn.bound(ctx)
+	defer done()
 	return s.conn.rows(ctx)(s.pqStmt.QueryContext(ctx, args))
 }
 
@@ -319,19 +330,22 @@ func (c *conn) rows(ctx context.Context) func(driver.Rows, error) (driver.Rows, 
 
 // Next reads the next row.
 func (r *rows) Next(dest []driver.Value) error {
-	defer r.conn.bound(context.Background())()
+	done := r.conn.bound(context.Background())
+	defer done()
 	return r.pqRows.Next(dest)
 }
 
 // NextResultSet goes on to the next result.
 func (r *rows) NextResultSet() error {
-	defer r.conn.bound(context.Background())()
+	done := r.conn.bound(context.Background())
+	defer done()
 	return r.pqRows.NextResultSet()
 }
 
 // Close reads what is left.
 func (r *rows) Close() error {
 	defer r.closed()
-	defer r.conn.bound(context.Background())()
+	done := r.conn.bound(context.Background())
+	defer done()
 	return r.pqRows.Close()
 }

@@ -153,7 +153,7 @@ var calls = map[string]func(ctx context.Context, db *sqlx.DB) (during func() err
 		return func() error { return tx.Rollback() }, err
 	},
 	"rows": func(ctx context.Context, db *sqlx.DB) (func() error, error) {
-		rows, err := db.QueryxContext(ctx, `SELECT repeat('x', 1000) FROM generate_series(1, 1000000)`) //nolint:sqlclosecheck // closed below
+		rows, err := db.QueryxContext(ctx, `SELECT repeat('x', 1000) FROM generate_series(1, 1000000)`)
 		return func() error {
 			read := 0
 			for rows.Next() {
@@ -187,8 +187,8 @@ func judgement(err error) error {
 	return err
 }
 
-// Whatever a connection does, and whatever it is used for: the call ends when its caller has waited long enough, and the same pool of
-// connections works again when the stall is over.
+// For each kind of stall and each kind of call: the call ends soon after its context, and the same pool of connections works again
+// when the stall is over.
 func TestEveryCallEndsInTimeWhateverTheConnectionDoes(t *testing.T) {
 	t.Parallel()
 	for kind, prepare := range stalls {
@@ -280,7 +280,7 @@ func TestACallThatGetsNoConnectionEndsInTime(t *testing.T) {
 	works(t, db)
 }
 
-// A caller who gives up stops his statement in a server that is well.
+// In a healthy server the end of the context still cancels the statement.
 func TestAnEndedContextCancelsItsStatement(t *testing.T) {
 	t.Parallel()
 	db := openDB(t, pgtest.URL(t))

@@ -284,7 +284,7 @@ WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND expires_at IS NULL
 
 // Allocate hands the account to the customer: account and order change in one transaction, and there is no way back.
 // A repeat changes nothing. Errors: a *provision.Failure OrderNotInProgress when the order has ended otherwise, is being
-// undone, waits for somebody, or does not hold the account.
+// undone, requires an action, or does not hold the account.
 func (s *Store) Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error {
 	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)

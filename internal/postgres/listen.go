@@ -68,7 +68,7 @@ func (h *EventHints) run(ctx context.Context, listener *pq.Listener, every time.
 				h.tell(n.Extra)
 			}
 		case <-ping.C:
-			_ = listener.Ping() // whatever it says: without an answer the connection is silent, and ends
+			_ = listener.Ping() // its error does not matter: a connection without an answer is silent, and ends
 		}
 	}
 }

@@ -102,7 +102,7 @@ func decode(text []byte, into any) error {
 
 const orderStatusSQL = `SELECT ` + statusColumns + ` FROM orders o` + heldSQL + ` WHERE o.provider = $1 AND o.id = $2`
 
-// OrderStatus reads where the order stands, and nothing else of it. Errors: provision.ErrNotFound.
+// OrderStatus reads the order's state, account, failure and result. Errors: provision.ErrNotFound.
 func (s *Store) OrderStatus(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error) {
 	var row statusRow
 	if err := s.db.GetContext(ctx, &row, orderStatusSQL, key.Provider, key.ID); err != nil {

@@ -132,8 +132,8 @@ const (
 // callsOfPool is how many calls of this process hold a connection because of one pool's lock, or wait for one.
 const callsOfPool = 2
 
-// poolTx is tx with the pool locked. Calls that would only wait for the lock wait without a connection, so that the calls of a
-// busy pool leave the connections to everything else.
+// poolTx is tx with the pool locked. Only callsOfPool calls use a connection to wait for the lock; the others wait for them
+// without one, so that a busy pool does not take all connections of the process.
 func (s *Store) poolTx(ctx context.Context, actor string, pool provision.Pool, lock string, work func(*sqlx.Tx) error) error {
 	s.mu.Lock()
 	if s.gates == nil {
@@ -167,7 +167,8 @@ type queuedOrder struct {
 
 const queuedOrderSQL = `SELECT provider, marketplace, environment, state FROM orders WHERE provider = $1 AND id = $2`
 
-// The row is locked as an update of its state would lock it, which does not keep others from referring to it.
+// NO KEY UPDATE is the lock that an update of the state takes. FOR UPDATE would also block inserts that refer to the order, and
+// deadlock with those that have locked the account.
 const lockOrderSQL = queuedOrderSQL + ` FOR NO KEY UPDATE`
 
 // lockOrder locks the order until the transaction ends. What locks more takes the locks in this sequence: pool, order, account.

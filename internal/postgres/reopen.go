@@ -102,7 +102,7 @@ func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost audit.Lost, actor, reas
 	if holds && state != provision.Compensating {
 		run(beginSQL)
 	}
-	if holds && isNew {
+	if holds && isNew && !lost.State.Ended() {
 		run(unknownStepsSQL, account)
 	}
 	switch lost.State {

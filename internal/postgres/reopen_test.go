@@ -54,6 +54,7 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, view.State)
 	require.Equal(t, sold, view.AccountID)
+	require.Empty(t, view.Steps, "nothing is at work any more")
 	require.Equal(t, lost.Result, view.Result)
 	require.Equal(t, lost.Request, view.Request, "with its corrections")
 	require.Equal(t, lost.Order.Request.Hash(), view.RequestHash, "a repeated POST is compared with what was placed")

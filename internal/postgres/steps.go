@@ -10,9 +10,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// An attempt that may write in an account, or take something back there, asks here first. The statement that records the attempt
-// also finds out whether the order holds the account, and locks the order, then the account, as everything does that changes
-// who holds an account: an attempt begins entirely before such a change or not at all.
+// Every attempt at a step, and at an undo, asks here before it touches the account. The statement that records the attempt also
+// checks that the order holds the account. It locks the order, then the account, like every transaction that changes which order
+// holds an account: an attempt begins before such a change, or it is refused.
 
 // $6: the states in which the order may take the step.
 const stepStartedSQL = `
@@ -54,8 +54,9 @@ func (s *Store) StepStarted(ctx context.Context, key provision.OrderKey, account
 	return err
 }
 
-// An attempt's lease dies one lease after its last sign of life at the latest, and no attempt at the step gives one after fenced_at.
-// An undo that has not reported its end may have been alive until this one began: it belongs to another run, or Temporal would have waited for it.
+// An attempt writes for one lease after its last accepted heartbeat at most. No heartbeat of an attempt at the step is accepted after
+// fenced_at: its run waited for its end, or was replaced by the run that undoes the step. An earlier attempt at the undo that has not reported its
+// end may have been accepted until this one began, because an operator may have reset the run just now.
 const undoStartedSQL = `
 WITH ours AS (
     SELECT provider, id FROM orders WHERE provider = $1 AND id = $2 AND state = ANY($6) FOR SHARE
@@ -86,7 +87,7 @@ func (s *Store) UndoStarted(ctx context.Context, key provision.OrderKey, account
 	return time.Duration(seconds * float64(time.Second)), err
 }
 
-// An attempt that ends also reports when the row has gone on without it; then only its end counts.
+// An attempt may end after the row has moved on, to done or to its undo. Then the row only counts its end.
 const stepEndedSQL = `
 UPDATE order_steps SET
     attempts_open = GREATEST(attempts_open - 1, 0),

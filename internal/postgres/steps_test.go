@@ -44,7 +44,7 @@ func stepRow(t *testing.T, db *sqlx.DB, step provision.Step) (row struct {
 
 var why = provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Reason: "the alias is taken"}
 
-// Whatever wakes up late: it may work in an account only while its order holds it, in a state that the work needs.
+// An attempt that wakes up late begins only while its order holds the account and is in a state that the attempt needs.
 func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

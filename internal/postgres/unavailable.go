@@ -45,8 +45,8 @@ func (db database) PingContext(ctx context.Context) error {
 	return judged(ctx, db.DB.PingContext(ctx))
 }
 
-// judged makes an error that is the database's trouble, or the network's, a provision.ErrUnavailable too: what was asked may be
-// asked again as it is. A caller who gave up finds context.Canceled instead. Every other error stays as it is.
+// judged adds provision.ErrUnavailable to an error that says that the database, or the network, is in trouble: the call may be
+// repeated as it is. It adds context.Canceled instead when the caller gave up. Every other error stays as it is.
 func judged(ctx context.Context, err error) error {
 	switch {
 	case err == nil || !isTrouble(err) || errors.Is(err, provision.ErrUnavailable):
@@ -59,7 +59,7 @@ func judged(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", provision.ErrUnavailable, err)
 }
 
-// isTrouble tells whether an error is about the connection, the time or the server, and not about what was asked.
+// isTrouble reports whether an error is about the connection, the time or the server, and not about the statement.
 func isTrouble(err error) bool {
 	var broken net.Error
 	if errors.As(err, &broken) {
@@ -93,5 +93,5 @@ func isTrouble(err error) bool {
 	return false
 }
 
-// errConnect is in every error of connecting, whatever refused it: a password that was changed is our trouble too.
+// errConnect is in every error of connecting. A wrong password is our trouble too: it may just be rotated.
 var errConnect = errors.New("connecting to PostgreSQL")
