@@ -187,7 +187,7 @@ CREATE TABLE order_events (
     code       text NOT NULL DEFAULT '',
     reason     text NOT NULL DEFAULT ''
 );
-COMMENT ON COLUMN order_events.code IS 'why the state changed (a failure), or what somebody did without changing it (correct, retry, cancel, fail, swap; the auditor: restart, continue)';
+COMMENT ON COLUMN order_events.code IS 'why the state changed (a failure), or what somebody did without changing it (correct, retry, cancel, fail, swap; the auditor: restart, continue, restore)';
 CREATE INDEX order_events_of_order ON order_events (provider, order_id, seq);
 
 CREATE TABLE order_steps (
