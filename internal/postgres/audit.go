@@ -34,12 +34,14 @@ type violation struct {
 // invariants are what the schema promises, asked for without trusting the schema, and what it cannot promise: that things move.
 var invariants = []invariant{
 	// An order that is being undone may have found its account unusable: then it holds none until it is closed.
+	// An order that was stopped while its account was being rejected has none until its workflow closes it.
 	{kind: audit.KindOrderWithoutAccount, query: `
 SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('the order is %s, but no account is in progress for it', o.state) AS what
 FROM orders o
 WHERE o.state IN ('provisioning', 'action_required', 'compensating')
-  AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id
-                  AND (a.status = 'provisioning' OR a.status = 'invalid' AND o.state = 'compensating'))`},
+  AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning')
+  AND NOT (o.state = 'compensating' AND EXISTS (SELECT 1 FROM account_events e
+      WHERE e.provider = o.provider AND e.order_id = o.id AND e.from_status = 'provisioning' AND e.to_status = 'invalid' AND e.at >= o.state_since))`},
 
 	{kind: audit.KindOrderHoldsTwo, query: `
 SELECT a.provider, a.order_id AS id, min(a.id) AS account, max(a.status_since) AS since,
