@@ -91,9 +91,9 @@ func (s *Store) UndoStarted(ctx context.Context, key provision.OrderKey, account
 const stepEndedSQL = `
 UPDATE order_steps SET
     attempts_open = GREATEST(attempts_open - 1, 0),
-    state = CASE WHEN state IN ('running', 'retrying') THEN $5 ELSE state END,
-    problem = CASE WHEN state IN ('running', 'retrying') THEN $6 ELSE problem END,
-    finished_at = CASE WHEN state NOT IN ('running', 'retrying') THEN finished_at WHEN $5 <> 'retrying' THEN now() END
+    state = CASE WHEN state IN ('running', 'retrying', 'stopped') THEN $5 ELSE state END,
+    problem = CASE WHEN state IN ('running', 'retrying', 'stopped') THEN $6 ELSE problem END,
+    finished_at = CASE WHEN state NOT IN ('running', 'retrying', 'stopped') THEN finished_at WHEN $5 <> 'retrying' THEN now() END
 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
 
 const undoEndedSQL = `
