@@ -167,6 +167,17 @@ type Bucket struct {
 	Policy            string             `json:"policy,omitempty"`
 	PublicAccessBlock *PublicAccessBlock `json:"public_access_block,omitempty"`
 	Objects           map[string]int     `json:"objects,omitempty"` // key → size in bytes
+	// Versioning is empty, VersioningEnabled or VersioningSuspended. A bucket with versioning keeps Versions by key, the
+	// newest first, and Objects follows them; a key that only Objects has gets a version "null".
+	Versioning string                     `json:"versioning,omitempty"`
+	Versions   map[string][]ObjectVersion `json:"versions,omitempty"`
+}
+
+// ObjectVersion is a version of an object, or a delete marker, in a bucket with versioning.
+type ObjectVersion struct {
+	ID           string `json:"id"` // "null" when it was written without versioning
+	Size         int    `json:"size,omitempty"`
+	DeleteMarker bool   `json:"delete_marker,omitempty"`
 }
 
 // PublicAccessBlock is the public access block of a bucket.
@@ -225,6 +236,7 @@ func (b Bucket) clone() Bucket {
 	b.Tags = cloneMap(b.Tags, same)
 	b.PublicAccessBlock = clonePointer(b.PublicAccessBlock)
 	b.Objects = cloneMap(b.Objects, same)
+	b.Versions = cloneMap(b.Versions, func(list []ObjectVersion) []ObjectVersion { return cloneSlice(list) })
 	return b
 }
 

@@ -4,11 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/xml"
-	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -16,7 +14,6 @@ import (
 const (
 	s3Namespace      = "http://s3.amazonaws.com/doc/2006-03-01/"
 	maxBucketTags    = 50
-	maxObjectsAPage  = 1000
 	maxBucketPolicy  = 20 * 1024
 	bucketNameDenied = "The specified bucket is not valid."
 )
@@ -37,7 +34,8 @@ var bucketOperations = []operation{
 	{service: "s3", name: "PutPublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: putPublicAccessBlock},
 	{service: "s3", name: "DeletePublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: deletePublicAccessBlock},
 	{service: "s3", name: "ListObjectsV2", needs: s3Needs("s3:ListBucket"), do: listObjects},
-	{service: "s3", name: "DeleteObject", mutates: true, needs: s3Needs("s3:DeleteObject"), do: deleteObject},
+	{service: "s3", name: "ListObjectVersions", needs: s3Needs("s3:ListBucketVersions"), do: listObjectVersions},
+	{service: "s3", name: "DeleteObject", mutates: true, needs: needsDeleteObject, do: deleteObject},
 	// The permission for each key is asked for while the keys are deleted: a refused key does not refuse the others.
 	{service: "s3", name: "DeleteObjects", mutates: true, needs: func(*call) []question { return nil }, do: deleteObjects},
 }
@@ -266,7 +264,10 @@ func deleteBucket(c *call) (any, *apiError) {
 	if refused != nil {
 		return nil, refused
 	}
-	if len(bucket.Objects) > 0 {
+	switch {
+	case len(bucket.Versions) > 0:
+		return nil, refuse(http.StatusConflict, "BucketNotEmpty", "The bucket you tried to delete is not empty. You must delete all versions in the bucket.")
+	case len(bucket.Objects) > 0:
 		return nil, refuse(http.StatusConflict, "BucketNotEmpty", "The bucket you tried to delete is not empty")
 	}
 	delete(c.draft(owner).Buckets, c.s3.bucket)
@@ -410,102 +411,4 @@ func putPublicAccessBlock(c *call) (any, *apiError) {
 
 func deletePublicAccessBlock(c *call) (any, *apiError) {
 	return changeBucket(c, "public access block deleted", func(b *Bucket) *apiError { b.PublicAccessBlock = nil; return nil })
-}
-
-// listObjects lists what is there now: since 2020 S3 lists objects with strong consistency.
-func listObjects(c *call) (any, *apiError) {
-	type object struct {
-		Key, LastModified, ETag string
-		Size                    int
-		StorageClass            string
-	}
-	_, bucket, refused := c.open(false)
-	if refused != nil {
-		return nil, refused
-	}
-	query := c.s3.query
-	limit := maxObjectsAPage
-	if text := query.Get("max-keys"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 {
-			return nil, refuse(http.StatusBadRequest, "InvalidArgument", "Provided max-keys not an integer or within integer range")
-		}
-		limit = min(n, limit)
-	}
-	if query.Get("delimiter") != "" {
-		return nil, refuse(http.StatusBadRequest, "InvalidArgument", "The simulator lists objects without delimiters only")
-	}
-	after := max(query.Get("start-after"), query.Get("continuation-token"))
-	out := struct {
-		XMLName               xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListBucketResult"`
-		Name, Prefix          string
-		KeyCount, MaxKeys     int
-		IsTruncated           bool
-		NextContinuationToken string   `xml:",omitempty"`
-		Contents              []object `xml:"Contents"`
-	}{Name: c.s3.bucket, Prefix: query.Get("prefix"), MaxKeys: limit}
-	for _, key := range keys(bucket.Objects) {
-		if key <= after || !strings.HasPrefix(key, out.Prefix) {
-			continue
-		}
-		if out.KeyCount == limit {
-			out.IsTruncated = true
-			if limit > 0 {
-				out.NextContinuationToken = out.Contents[limit-1].Key
-			}
-			break
-		}
-		out.Contents = append(out.Contents, object{key, timestamp(bucket.Created), fmt.Sprintf(`"%032x"`, len(key)), bucket.Objects[key], "STANDARD"})
-		out.KeyCount++
-	}
-	return s3Reply{body: out}, nil
-}
-
-// deleteObject succeeds for a key that is not there, as S3 does.
-func deleteObject(c *call) (any, *apiError) {
-	owner, bucket, refused := c.open(false)
-	if refused != nil {
-		return nil, refused
-	}
-	if _, ok := bucket.Objects[c.s3.key]; ok {
-		delete(c.draft(owner).Buckets[c.s3.bucket].Objects, c.s3.key)
-		c.effectIn(owner, "object/"+c.s3.bucket+"/"+c.s3.key, "deleted")
-	}
-	return s3Reply{status: http.StatusNoContent}, nil
-}
-
-func deleteObjects(c *call) (any, *apiError) {
-	type keyXML struct{ Key string }
-	type errorXML struct{ Key, Code, Message string }
-	var in struct {
-		XMLName xml.Name `xml:"Delete"`
-		Objects []keyXML `xml:"Object"`
-		Quiet   bool
-	}
-	if err := xml.Unmarshal(c.body, &in); err != nil || len(in.Objects) == 0 || len(in.Objects) > maxObjectsAPage {
-		return nil, malformedXML()
-	}
-	owner, bucket, refused := c.open(false)
-	if refused != nil {
-		return nil, refused
-	}
-	out := struct {
-		XMLName xml.Name   `xml:"http://s3.amazonaws.com/doc/2006-03-01/ DeleteResult"`
-		Deleted []keyXML   `xml:"Deleted"`
-		Errors  []errorXML `xml:"Error"`
-	}{}
-	for _, o := range in.Objects {
-		if denied := c.allow(question{action: "s3:DeleteObject", resource: "arn:aws:s3:::" + c.s3.bucket + "/" + o.Key}); denied != nil {
-			out.Errors = append(out.Errors, errorXML{o.Key, denied.code, denied.message})
-			continue
-		}
-		if _, ok := bucket.Objects[o.Key]; ok {
-			delete(c.draft(owner).Buckets[c.s3.bucket].Objects, o.Key)
-			c.effectIn(owner, "object/"+c.s3.bucket+"/"+o.Key, "deleted")
-		}
-		if !in.Quiet {
-			out.Deleted = append(out.Deleted, o)
-		}
-	}
-	return s3Reply{body: out}, nil
 }

@@ -158,6 +158,9 @@ func (s *Sim) complete(a *Account) error {
 				return fmt.Errorf("account %s: buckets.%s.policy: %w", a.ID, name, err)
 			}
 		}
+		if err := b.completeVersions(); err != nil {
+			return fmt.Errorf("account %s: buckets.%s: %w", a.ID, name, err)
+		}
 		a.Buckets[name] = b
 	}
 	return nil
