@@ -2,11 +2,13 @@ package awssim
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/xml"
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,6 +16,7 @@ import (
 const (
 	s3Namespace      = "http://s3.amazonaws.com/doc/2006-03-01/"
 	maxBucketTags    = 50
+	maxBucketsAPage  = 10_000
 	maxBucketPolicy  = 20 * 1024
 	bucketNameDenied = "The specified bucket is not valid."
 )
@@ -230,17 +233,42 @@ func changeBucket(c *call, what string, f func(*Bucket) *apiError) (any, *apiErr
 	return s3Reply{status: http.StatusNoContent}, nil
 }
 
+// listBuckets lists the account's own buckets by name. Only a request that asks for pages gets one: without max-buckets
+// and a token S3 answers with all of them.
 func listBuckets(c *call) (any, *apiError) {
 	type entry struct{ Name, CreationDate, BucketRegion string }
+	query := c.s3.query
+	limit := maxBucketsAPage
+	if text := query.Get("max-buckets"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxBucketsAPage {
+			return nil, refuse(http.StatusBadRequest, "InvalidArgument", "Argument max-buckets must be an integer between 1 and "+itoa(maxBucketsAPage))
+		}
+		limit = n
+	}
+	after, err := base64.RawURLEncoding.DecodeString(query.Get("continuation-token"))
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "InvalidArgument", "The continuation token provided is incorrect")
+	}
 	out := struct {
-		XMLName xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListAllMyBucketsResult"`
-		Owner   struct{ ID string }
-		Buckets []entry `xml:"Buckets>Bucket"`
-	}{}
+		XMLName           xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListAllMyBucketsResult"`
+		Owner             struct{ ID string }
+		Buckets           []entry `xml:"Buckets>Bucket"`
+		Prefix            string  `xml:",omitempty"`
+		ContinuationToken string  `xml:",omitempty"`
+	}{Prefix: query.Get("prefix")}
 	out.Owner.ID = canonicalID(c.accountID)
 	view := c.view()
 	for _, name := range keys(view.Buckets) {
-		out.Buckets = append(out.Buckets, entry{name, timestamp(view.Buckets[name].Created), view.Buckets[name].Region})
+		bucket, region := view.Buckets[name], query.Get("bucket-region")
+		if name <= string(after) || !strings.HasPrefix(name, out.Prefix) || region != "" && region != bucket.Region {
+			continue
+		}
+		if len(out.Buckets) == limit {
+			out.ContinuationToken = base64.RawURLEncoding.EncodeToString([]byte(out.Buckets[limit-1].Name))
+			break
+		}
+		out.Buckets = append(out.Buckets, entry{name, timestamp(bucket.Created), bucket.Region})
 	}
 	return s3Reply{body: out}, nil
 }

@@ -65,7 +65,7 @@ func TestShippedRolePolicyAgainstTheOperations(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{
 		"cur:ModifyReportDefinition", "iam:CreateAccessKey", "iam:DeleteUserPermissionsBoundary", "iam:PutUserPermissionsBoundary",
-		"s3:DeleteBucketPolicy", "s3:ListAllMyBuckets",
+		"s3:DeleteBucketPolicy",
 	}, notGranted, "simulated, but not for the role to do")
 	require.ElementsMatch(t, []string{
 		"bcm-data-exports:ListTables", "s3:ListTagsForResource", "s3:PutBucketOwnershipControls", "s3:PutEncryptionConfiguration",
