@@ -35,6 +35,7 @@ type Account struct {
 	Reports           map[string]Report           `json:"reports,omitempty"`             // legacy CUR, by name
 	Exports           map[string]Export           `json:"exports,omitempty"`             // Data Exports, by name
 	Buckets           map[string]Bucket           `json:"buckets,omitempty"`             // by name
+	Quirks            Quirks                      `json:"quirks,omitzero"`
 }
 
 // Role is the role in the account that we assume.
