@@ -276,11 +276,16 @@ func sorted(list []string) []string {
 	return c
 }
 
-// user finds a user the way IAM does: names are not distinguished by case. It returns the name as it is stored.
+// user finds a user the way IAM does: names are not distinguished by case, unless the account has the quirk ExactCase. It
+// returns the name as it is stored.
 func (a *Account) user(name string) (string, User, bool) {
-	if u, ok := a.Users[name]; ok {
-		return name, u, true
+	if u, ok := a.Users[name]; ok || a.Quirks.ExactCase {
+		return name, u, ok
 	}
+	return a.userInAnyCase(name)
+}
+
+func (a *Account) userInAnyCase(name string) (string, User, bool) {
 	for stored, u := range a.Users {
 		if strings.EqualFold(stored, name) {
 			return stored, u, true

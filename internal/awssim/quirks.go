@@ -8,6 +8,11 @@ type Quirks struct {
 	// NormalizeContacts stores contacts in another form than they were written in: e-mail addresses in lower case, text
 	// without needless white space, phone numbers without spaces and with + for a leading 00.
 	NormalizeContacts bool `json:"normalize_contacts,omitempty"`
+	// ShortPages makes every list of IAM begin with an empty page and go on with pages of one element, however many the
+	// call asks for.
+	ShortPages bool `json:"short_pages,omitempty"`
+	// ExactCase finds a user only by the exact name, while CreateUser still refuses a name that differs only in case.
+	ExactCase bool `json:"exact_case,omitempty"`
 }
 
 // oneSpaced is a text without white space around it, and with single spaces inside.
