@@ -19,23 +19,25 @@ const (
 // Account is the whole state of one AWS account: a seed file describes it, Snapshot prints it, Edit changes it.
 // Every time is in UTC.
 type Account struct {
-	ID                string                      `json:"id"` // 12 digits
-	Name              string                      `json:"name,omitempty"`
-	Email             string                      `json:"email"`           // the root user's
-	State             string                      `json:"state,omitempty"` // ACTIVE when empty
-	Created           time.Time                   `json:"created,omitzero"`
-	Role              Role                        `json:"role"`
-	Alias             string                      `json:"alias,omitempty"`
-	Contact           *Contact                    `json:"contact,omitempty"`
-	AlternateContacts map[string]AlternateContact `json:"alternate_contacts,omitempty"`  // by BILLING, OPERATIONS, SECURITY
-	PasswordPolicy    *PasswordPolicy             `json:"password_policy,omitempty"`     // nil: AWS's default policy
-	Users             map[string]User             `json:"users,omitempty"`               // by name
-	VirtualMFADevices map[string]string           `json:"virtual_mfa_devices,omitempty"` // serial number → user it is active for
-	ManagedPolicies   []string                    `json:"managed_policies,omitempty"`    // ARNs of the account's own policies
-	Reports           map[string]Report           `json:"reports,omitempty"`             // legacy CUR, by name
-	Exports           map[string]Export           `json:"exports,omitempty"`             // Data Exports, by name
-	Buckets           map[string]Bucket           `json:"buckets,omitempty"`             // by name
-	Quirks            Quirks                      `json:"quirks,omitzero"`
+	ID                 string                      `json:"id"` // 12 digits
+	Name               string                      `json:"name,omitempty"`
+	Email              string                      `json:"email"`           // the root user's
+	State              string                      `json:"state,omitempty"` // ACTIVE when empty
+	Created            time.Time                   `json:"created,omitzero"`
+	Role               Role                        `json:"role"`
+	Alias              string                      `json:"alias,omitempty"`
+	Contact            *Contact                    `json:"contact,omitempty"`
+	AlternateContacts  map[string]AlternateContact `json:"alternate_contacts,omitempty"`   // by BILLING, OPERATIONS, SECURITY
+	PasswordPolicy     *PasswordPolicy             `json:"password_policy,omitempty"`      // nil: AWS's default policy
+	Users              map[string]User             `json:"users,omitempty"`                // by name
+	VirtualMFADevices  map[string]string           `json:"virtual_mfa_devices,omitempty"`  // serial number → user it is active for
+	ManagedPolicies    []string                    `json:"managed_policies,omitempty"`     // ARNs of the account's own policies
+	Reports            map[string]Report           `json:"reports,omitempty"`              // legacy CUR, by name
+	Exports            map[string]Export           `json:"exports,omitempty"`              // Data Exports, by name
+	Buckets            map[string]Bucket           `json:"buckets,omitempty"`              // by name
+	EnabledRegions     []string                    `json:"enabled_regions,omitempty"`      // opt-in regions that the account uses; nil: all
+	DisabledSTSRegions []string                    `json:"disabled_sts_regions,omitempty"` // where STS gives out no credentials of the account
+	Quirks             Quirks                      `json:"quirks,omitzero"`
 }
 
 // Role is the role in the account that we assume.
@@ -203,6 +205,7 @@ func (a *Account) clone() *Account {
 	c.Reports = cloneMap(a.Reports, Report.clone)
 	c.Exports = cloneMap(a.Exports, Export.clone)
 	c.Buckets = cloneMap(a.Buckets, Bucket.clone)
+	c.EnabledRegions, c.DisabledSTSRegions = sorted(a.EnabledRegions), sorted(a.DisabledSTSRegions)
 	return &c
 }
 

@@ -109,13 +109,16 @@ func createBucket(c *call) (any, *apiError) {
 		return nil, refuse(http.StatusBadRequest, "InvalidBucketName", bucketNameDenied)
 	}
 	region := in.LocationConstraint
-	if region == homeRegion {
+	if region == "EU" {
+		region = "eu-west-1" // its name from before there were others in Europe
+	}
+	if region == homeRegion || region != "" && !knownRegion(region) {
 		return nil, refuse(http.StatusBadRequest, "InvalidLocationConstraint", "The specified location-constraint is not valid")
 	}
 	if region == "" {
 		region = homeRegion
 	}
-	if c.region != homeRegion && c.region != region {
+	if c.region != homeRegion && c.region != region || !c.account().hasEnabled(region) {
 		return nil, refuse(http.StatusBadRequest, "IllegalLocationConstraintException", "The "+region+" location constraint is incompatible for the region specific endpoint this request was sent to.")
 	}
 	if refused := checkBucketTags(in.Tags); refused != nil {

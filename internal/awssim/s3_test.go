@@ -1,6 +1,7 @@
 package awssim_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -260,4 +261,30 @@ func TestListBucketsInPages(t *testing.T) {
 
 	_, err = setup(t, withPolicy(`{"Statement":{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*"}}`)).s3.ListBuckets(ctx, &s3.ListBucketsInput{})
 	require.Contains(t, requireCode(t, err, "AccessDenied"), "s3:ListAllMyBuckets")
+}
+
+func TestBucketsInRegions(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t, withPolicy(allPowers), withAccount(func(a *awssim.Account) { a.EnabledRegions = []string{"eu-south-1"} })), t.Context()
+	for region, code := range map[string]string{
+		"af-south-1": "IllegalLocationConstraintException", "eu-east-7": "InvalidLocationConstraint", "us-east-1": "InvalidLocationConstraint",
+		"eu-south-1": "", "eu-west-3": "", "EU": "",
+	} {
+		in := createBucketInput("in-" + strings.ToLower(region))
+		in.CreateBucketConfiguration.LocationConstraint = s3types.BucketLocationConstraint(region)
+		_, err := w.s3.CreateBucket(ctx, in)
+		if code == "" {
+			require.NoError(t, err, region)
+			continue
+		}
+		requireCode(t, err, code)
+		requireStatus(t, err, 400)
+	}
+	a, _ := w.sim.Account(accountID)
+	require.Equal(t, "eu-west-1", a.Buckets["in-eu"].Region)
+	w = setup(t, withPolicy(allPowers)) // which has every region
+	in := createBucketInput("in-africa")
+	in.CreateBucketConfiguration.LocationConstraint = s3types.BucketLocationConstraintAfSouth1
+	_, err := w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
 }
