@@ -162,6 +162,7 @@ type Export struct {
 	Compression         string                       `json:"compression"`
 	Overwrite           string                       `json:"overwrite"`
 	Created             time.Time                    `json:"created,omitzero"`
+	LastRefreshed       time.Time                    `json:"last_refreshed,omitzero"` // the last delivery
 	StatusCode          string                       `json:"status_code,omitempty"` // HEALTHY, UNHEALTHY; empty before the first refresh
 	StatusReason        string                       `json:"status_reason,omitempty"`
 	Tags                map[string]string            `json:"tags,omitempty"`
