@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,12 +76,30 @@ func (c *call) createConfiguration() (createConfiguration, *apiError) {
 func needsCreateBucket(c *call) []question {
 	in, _ := c.createConfiguration() // a body that is not XML is refused when it is carried out
 	resource, context := "arn:aws:s3:::"+c.s3.bucket, requestTags(in.Tags)
+	ownership := c.http.Header.Get(ownershipHeader)
+	if ownership != "" {
+		context["s3:x-amz-object-ownership"] = []string{ownership}
+	}
 	needs := []question{{action: "s3:CreateBucket", resource: resource, context: context}}
+	if ownership != "" {
+		needs = append(needs, question{action: "s3:PutBucketOwnershipControls", resource: resource, context: context})
+	}
 	if len(in.Tags) > 0 {
 		needs = append(needs, question{action: "s3:TagResource", resource: resource, context: context})
 	}
 	return needs
 }
+
+// ownershipHeader says with CreateBucket who owns the objects of the bucket.
+const ownershipHeader = "X-Amz-Object-Ownership"
+
+// objectOwnerships are the values of that header. A new bucket has the first one unless it says otherwise.
+var objectOwnerships = []string{"BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"}
+
+// DemandBucketOwnerEnforced is an Account.OrganizationPolicy that lets only buckets be created whose owner owns every object,
+// and only when the request says so.
+const DemandBucketOwnerEnforced = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
+	{"Effect":"Deny","Action":"s3:CreateBucket","Resource":"*","Condition":{"StringNotEquals":{"s3:x-amz-object-ownership":"BucketOwnerEnforced"}}}]}`
 
 func malformedXML() *apiError {
 	return refuse(http.StatusBadRequest, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
@@ -123,6 +142,13 @@ func createBucket(c *call) (any, *apiError) {
 	if refused := checkBucketTags(in.Tags); refused != nil {
 		return nil, refused
 	}
+	ownership := c.http.Header.Get(ownershipHeader)
+	if ownership == "" {
+		ownership = objectOwnerships[0]
+	}
+	if !slices.Contains(objectOwnerships, ownership) {
+		return nil, refuse(http.StatusBadRequest, "InvalidArgument", "Invalid x-amz-object-ownership header: "+ownership)
+	}
 	created := s3Reply{header: http.Header{"Location": {"/" + name}}}
 	switch owner := c.sim.buckets[name]; {
 	case owner == c.accountID && region == homeRegion && c.account().Buckets[name].Region == homeRegion:
@@ -132,7 +158,7 @@ func createBucket(c *call) (any, *apiError) {
 	case owner != "":
 		return nil, refuse(http.StatusConflict, "BucketAlreadyExists", "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.")
 	}
-	bucket := Bucket{Region: region, Created: c.sim.now().Truncate(time.Second)}
+	bucket := Bucket{Region: region, Created: c.sim.now().Truncate(time.Second), ObjectOwnership: ownership}
 	// Since 2023 a new bucket blocks public access from the start.
 	bucket.PublicAccessBlock = &PublicAccessBlock{true, true, true, true}
 	for _, t := range in.Tags {

@@ -1,6 +1,7 @@
 package awssim_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -286,5 +287,33 @@ func TestBucketsInRegions(t *testing.T) {
 	in := createBucketInput("in-africa")
 	in.CreateBucketConfiguration.LocationConstraint = s3types.BucketLocationConstraintAfSouth1
 	_, err := w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
+}
+
+func TestObjectOwnership(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t), t.Context()
+	in := createBucketInput(bucket)
+	_, err := w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
+	in.Bucket, in.ObjectOwnership = aws.String(bucket+"-2"), s3types.ObjectOwnershipObjectWriter
+	_, err = w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
+	a, _ := w.sim.Account(accountID)
+	require.Equal(t, "BucketOwnerEnforced", a.Buckets[bucket].ObjectOwnership, "the default since 2023")
+	require.Equal(t, "ObjectWriter", a.Buckets[bucket+"-2"].ObjectOwnership)
+	in.Bucket, in.ObjectOwnership = aws.String(bucket+"-3"), "Nobody"
+	_, err = w.s3.CreateBucket(ctx, in)
+	requireCode(t, err, "InvalidArgument")
+
+	policy := `{"Statement":{"Effect":"Allow","Action":["s3:CreateBucket","s3:TagResource"],"Resource":"*"}}`
+	in.ObjectOwnership = s3types.ObjectOwnershipBucketOwnerEnforced
+	_, err = setup(t, withPolicy(policy)).s3.CreateBucket(ctx, in)
+	require.Contains(t, requireCode(t, err, "AccessDenied"), "s3:PutBucketOwnershipControls")
+
+	w = setup(t, withAccount(func(a *awssim.Account) { a.OrganizationPolicy = json.RawMessage(awssim.DemandBucketOwnerEnforced) }))
+	_, err = w.s3.CreateBucket(ctx, createBucketInput(bucket))
+	require.Contains(t, requireCode(t, err, "AccessDenied"), "with an explicit deny in a service control policy")
+	_, err = w.s3.CreateBucket(ctx, in)
 	require.NoError(t, err)
 }
