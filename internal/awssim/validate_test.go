@@ -30,7 +30,7 @@ func TestEveryModelledOperationIsSimulated(t *testing.T) {
 // an action unnoticed.
 func TestShippedRolePolicyAgainstTheOperations(t *testing.T) {
 	t.Parallel()
-	shipped, err := parsePolicy(iam.RolePolicy("111122223333", ""))
+	shipped, err := parsePolicy(iam.RolePolicy(iam.Role{AccountID: "111122223333"}))
 	require.NoError(t, err)
 	granted := map[string]bool{}
 	for _, statement := range shipped.Statement {
