@@ -28,19 +28,19 @@ var bucketOperations = []operation{
 	{service: "s3", name: "DeleteBucket", mutates: true, needs: s3Needs("s3:DeleteBucket"), do: deleteBucket},
 	{service: "s3", name: "GetBucketLocation", needs: s3Needs("s3:GetBucketLocation"), do: getBucketLocation},
 	{service: "s3", name: "GetBucketTagging", needs: s3Needs("s3:GetBucketTagging"), do: getBucketTagging},
-	{service: "s3", name: "PutBucketTagging", mutates: true, needs: s3Needs("s3:PutBucketTagging"), do: putBucketTagging},
+	{service: "s3", name: "PutBucketTagging", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketTagging"), do: putBucketTagging},
 	{service: "s3", name: "DeleteBucketTagging", mutates: true, needs: s3Needs("s3:PutBucketTagging"), do: deleteBucketTagging},
 	{service: "s3", name: "GetBucketPolicy", needs: s3Needs("s3:GetBucketPolicy"), do: getBucketPolicy},
-	{service: "s3", name: "PutBucketPolicy", mutates: true, needs: s3Needs("s3:PutBucketPolicy"), do: putBucketPolicy},
+	{service: "s3", name: "PutBucketPolicy", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketPolicy"), do: putBucketPolicy},
 	{service: "s3", name: "DeleteBucketPolicy", mutates: true, needs: s3Needs("s3:DeleteBucketPolicy"), do: deleteBucketPolicy},
 	{service: "s3", name: "GetPublicAccessBlock", needs: s3Needs("s3:GetBucketPublicAccessBlock"), do: getPublicAccessBlock},
-	{service: "s3", name: "PutPublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: putPublicAccessBlock},
+	{service: "s3", name: "PutPublicAccessBlock", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: putPublicAccessBlock},
 	{service: "s3", name: "DeletePublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: deletePublicAccessBlock},
 	{service: "s3", name: "ListObjectsV2", needs: s3Needs("s3:ListBucket"), do: listObjects},
 	{service: "s3", name: "ListObjectVersions", needs: s3Needs("s3:ListBucketVersions"), do: listObjectVersions},
 	{service: "s3", name: "DeleteObject", mutates: true, needs: needsDeleteObject, do: deleteObject},
 	// The permission for each key is asked for while the keys are deleted: a refused key does not refuse the others.
-	{service: "s3", name: "DeleteObjects", mutates: true, needs: func(*call) []question { return nil }, do: deleteObjects},
+	{service: "s3", name: "DeleteObjects", mutates: true, checksum: true, needs: func(*call) []question { return nil }, do: deleteObjects},
 }
 
 // s3Needs asks about the bucket or object that the request addresses.
