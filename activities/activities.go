@@ -46,7 +46,8 @@ type Sealer interface {
 type Store interface {
 	OpenOrder(ctx context.Context, order provision.Order) (provision.Opened, error)
 	ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error)
-	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure) (woken []provision.OrderKey, err error)
+	// RejectAccount gives up the account that the order holds. setAside: it could not be entered, which may be our own fault.
+	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (provision.Rejected, error)
 	RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error
 	Resume(ctx context.Context, key provision.OrderKey) error
 	Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Action) error
