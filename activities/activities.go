@@ -50,7 +50,8 @@ type Store interface {
 	// RereadSettings reads the settings that the order's pool has now, and keeps them with the order. Errors: provision.ErrNotFound.
 	RereadSettings(ctx context.Context, key provision.OrderKey) (provision.PoolSettings, error)
 	ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error)
-	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure) (woken []provision.OrderKey, err error)
+	// RejectAccount gives up the account that the order holds. setAside: it could not be entered, which may be our own fault.
+	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (provision.Rejected, error)
 	RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error
 	Resume(ctx context.Context, key provision.OrderKey) error
 	Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Action) error

@@ -71,7 +71,7 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 			return err
 		}},
 		"with the next account": {until: func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error {
-			if _, err := store.RejectAccount(ctx, key, account1, why); err != nil {
+			if _, err := store.RejectAccount(ctx, key, account1, why, false); err != nil {
 				return err
 			}
 			_, err := store.ClaimAccount(ctx, key)
@@ -148,7 +148,7 @@ func TestAnOrderThatIsBeingUndoneStillGetsTheAccountThatItHolds(t *testing.T) {
 	require.NoError(t, store.StopOrder(ctx, key, "cancel", provision.Failure{Code: provision.CodeCancelled, Reason: "x"}, provision.Action{Actor: "a", ID: "1"}))
 	require.Equal(t, held, claim(t, store, key).Account.ID)
 
-	_, err := store.RejectAccount(ctx, key, held, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"})
+	_, err := store.RejectAccount(ctx, key, held, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"}, false)
 	require.NoError(t, err)
 	_, err = store.ClaimAccount(ctx, key)
 	refusedAs(t, err, provision.CodeOrderNotInProgress)
@@ -334,7 +334,7 @@ func TestAnOrderThatGetsAnAccountAgainDoesItsStepsAgain(t *testing.T) {
 	_, err := store.UndoStarted(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err)
 	require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
-	_, err = store.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeCannotEnter, Reason: "x"})
+	_, err = store.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeCannotEnter, Reason: "x"}, false)
 	require.NoError(t, err)
 	require.Nil(t, claim(t, store, key).Account)
 
