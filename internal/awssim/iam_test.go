@@ -221,7 +221,7 @@ func TestInlinePoliciesAndBoundary(t *testing.T) {
 
 func TestTagUserAndListUserTags(t *testing.T) {
 	t.Parallel()
-	w, ctx := setup(t), t.Context()
+	w, ctx := setup(t, withPolicy(allPowers)), t.Context()
 	w.mustUser(ctx)
 	_, err := w.iam.TagUser(ctx, &iam.TagUserInput{UserName: name, Tags: []iamtypes.Tag{{Key: aws.String("mp:step"), Value: aws.String("2")}}})
 	require.NoError(t, err)
@@ -296,7 +296,7 @@ func TestPasswordPolicies(t *testing.T) {
 func TestDeleteLadder(t *testing.T) {
 	t.Parallel()
 	const serial = "arn:aws:iam::" + accountID + ":mfa/alice-phone"
-	w, ctx := setup(t), t.Context()
+	w, ctx := setup(t, withPolicy(allPowers)), t.Context()
 	w.mustUser(ctx)
 	require.NoError(t, w.sim.Edit(accountID, func(a *awssim.Account) {
 		u := a.Users[userName]
