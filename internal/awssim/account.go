@@ -19,22 +19,25 @@ const (
 // Account is the whole state of one AWS account: a seed file describes it, Snapshot prints it, Edit changes it.
 // Every time is in UTC.
 type Account struct {
-	ID                string                      `json:"id"` // 12 digits
-	Name              string                      `json:"name,omitempty"`
-	Email             string                      `json:"email"`           // the root user's
-	State             string                      `json:"state,omitempty"` // ACTIVE when empty
-	Created           time.Time                   `json:"created,omitzero"`
-	Role              Role                        `json:"role"`
-	Alias             string                      `json:"alias,omitempty"`
-	Contact           *Contact                    `json:"contact,omitempty"`
-	AlternateContacts map[string]AlternateContact `json:"alternate_contacts,omitempty"`  // by BILLING, OPERATIONS, SECURITY
-	PasswordPolicy    *PasswordPolicy             `json:"password_policy,omitempty"`     // nil: AWS's default policy
-	Users             map[string]User             `json:"users,omitempty"`               // by name
-	VirtualMFADevices map[string]string           `json:"virtual_mfa_devices,omitempty"` // serial number → user it is active for
-	ManagedPolicies   []string                    `json:"managed_policies,omitempty"`    // ARNs of the account's own policies
-	Reports           map[string]Report           `json:"reports,omitempty"`             // legacy CUR, by name
-	Exports           map[string]Export           `json:"exports,omitempty"`             // Data Exports, by name
-	Buckets           map[string]Bucket           `json:"buckets,omitempty"`             // by name
+	ID                 string                      `json:"id"` // 12 digits
+	Name               string                      `json:"name,omitempty"`
+	Email              string                      `json:"email"`           // the root user's
+	State              string                      `json:"state,omitempty"` // ACTIVE when empty
+	Created            time.Time                   `json:"created,omitzero"`
+	Role               Role                        `json:"role"`
+	Alias              string                      `json:"alias,omitempty"`
+	Contact            *Contact                    `json:"contact,omitempty"`
+	AlternateContacts  map[string]AlternateContact `json:"alternate_contacts,omitempty"`   // by BILLING, OPERATIONS, SECURITY
+	PasswordPolicy     *PasswordPolicy             `json:"password_policy,omitempty"`      // nil: AWS's default policy
+	Users              map[string]User             `json:"users,omitempty"`                // by name
+	VirtualMFADevices  map[string]string           `json:"virtual_mfa_devices,omitempty"`  // serial number → user it is active for
+	ManagedPolicies    []string                    `json:"managed_policies,omitempty"`     // ARNs of the account's own policies
+	Reports            map[string]Report           `json:"reports,omitempty"`              // legacy CUR, by name
+	Exports            map[string]Export           `json:"exports,omitempty"`              // Data Exports, by name
+	Buckets            map[string]Bucket           `json:"buckets,omitempty"`              // by name
+	EnabledRegions     []string                    `json:"enabled_regions,omitempty"`      // opt-in regions that the account uses; nil: all
+	DisabledSTSRegions []string                    `json:"disabled_sts_regions,omitempty"` // where STS gives out no credentials of the account
+	Quirks             Quirks                      `json:"quirks,omitzero"`
 }
 
 // Role is the role in the account that we assume.
@@ -167,6 +170,17 @@ type Bucket struct {
 	Policy            string             `json:"policy,omitempty"`
 	PublicAccessBlock *PublicAccessBlock `json:"public_access_block,omitempty"`
 	Objects           map[string]int     `json:"objects,omitempty"` // key → size in bytes
+	// Versioning is empty, VersioningEnabled or VersioningSuspended. A bucket with versioning keeps Versions by key, the
+	// newest first, and Objects follows them; a key that only Objects has gets a version "null".
+	Versioning string                     `json:"versioning,omitempty"`
+	Versions   map[string][]ObjectVersion `json:"versions,omitempty"`
+}
+
+// ObjectVersion is a version of an object, or a delete marker, in a bucket with versioning.
+type ObjectVersion struct {
+	ID           string `json:"id"` // "null" when it was written without versioning
+	Size         int    `json:"size,omitempty"`
+	DeleteMarker bool   `json:"delete_marker,omitempty"`
 }
 
 // PublicAccessBlock is the public access block of a bucket.
@@ -191,6 +205,7 @@ func (a *Account) clone() *Account {
 	c.Reports = cloneMap(a.Reports, Report.clone)
 	c.Exports = cloneMap(a.Exports, Export.clone)
 	c.Buckets = cloneMap(a.Buckets, Bucket.clone)
+	c.EnabledRegions, c.DisabledSTSRegions = sorted(a.EnabledRegions), sorted(a.DisabledSTSRegions)
 	return &c
 }
 
@@ -225,6 +240,7 @@ func (b Bucket) clone() Bucket {
 	b.Tags = cloneMap(b.Tags, same)
 	b.PublicAccessBlock = clonePointer(b.PublicAccessBlock)
 	b.Objects = cloneMap(b.Objects, same)
+	b.Versions = cloneMap(b.Versions, func(list []ObjectVersion) []ObjectVersion { return cloneSlice(list) })
 	return b
 }
 
@@ -263,11 +279,16 @@ func sorted(list []string) []string {
 	return c
 }
 
-// user finds a user the way IAM does: names are not distinguished by case. It returns the name as it is stored.
+// user finds a user the way IAM does: names are not distinguished by case, unless the account has the quirk ExactCase. It
+// returns the name as it is stored.
 func (a *Account) user(name string) (string, User, bool) {
-	if u, ok := a.Users[name]; ok {
-		return name, u, true
+	if u, ok := a.Users[name]; ok || a.Quirks.ExactCase {
+		return name, u, ok
 	}
+	return a.userInAnyCase(name)
+}
+
+func (a *Account) userInAnyCase(name string) (string, User, bool) {
 	for stored, u := range a.Users {
 		if strings.EqualFold(stored, name) {
 			return stored, u, true

@@ -149,3 +149,30 @@ func TestAccountRateLimits(t *testing.T) {
 	require.NoError(t, put())
 	require.ErrorAs(t, put(), &throttled)
 }
+
+func TestAnAccountMayNormalizeContacts(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t, withAccount(func(a *awssim.Account) { a.Quirks.NormalizeContacts = true })), t.Context()
+	in := billing()
+	in.Name, in.EmailAddress, in.PhoneNumber = aws.String(" Bea  Bill "), aws.String(" Bea.Bill@Example.COM "), aws.String("0049 30 7654321")
+	_, err := w.account.PutAlternateContact(ctx, in)
+	require.NoError(t, err)
+	got, err := w.account.GetAlternateContact(ctx, &account.GetAlternateContactInput{AlternateContactType: in.AlternateContactType})
+	require.NoError(t, err)
+	require.Equal(t, "Bea Bill", *got.AlternateContact.Name)
+	require.Equal(t, "bea.bill@example.com", *got.AlternateContact.EmailAddress)
+	require.Equal(t, "+49307654321", *got.AlternateContact.PhoneNumber)
+	_, err = w.account.PutAlternateContact(ctx, in)
+	require.NoError(t, err)
+	require.Len(t, w.effects(), 1, "writing the same again changes nothing")
+
+	primary := contact()
+	primary.FullName = aws.String("Customer   GmbH ")
+	_, err = w.account.PutContactInformation(ctx, &account.PutContactInformationInput{ContactInformation: primary})
+	require.NoError(t, err)
+	read, err := w.account.GetContactInformation(ctx, &account.GetContactInformationInput{})
+	require.NoError(t, err)
+	want := contact()
+	want.PhoneNumber = aws.String("+49301234567")
+	require.Equal(t, want, read.ContactInformation)
+}

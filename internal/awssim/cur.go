@@ -161,7 +161,7 @@ func (c *call) dropTestObject(bucket string) {
 	owner := c.sim.buckets[bucket]
 	draft := c.draft(owner)
 	b := draft.Buckets[bucket]
-	put(&b.Objects, testObject, 0)
+	b.write(c.sim, testObject, 0)
 	draft.Buckets[bucket] = b
 	c.effectIn(owner, "object/"+bucket+"/"+testObject, "written by AWS")
 }

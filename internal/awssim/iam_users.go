@@ -151,7 +151,7 @@ func createUser(c *call) (any, *apiError) {
 	if refused := checkUserTags(tags); refused != nil {
 		return nil, refused
 	}
-	if _, _, taken := draft.user(name); taken {
+	if _, _, taken := draft.userInAnyCase(name); taken {
 		return nil, alreadyExists("User with name " + name + " already exists.")
 	}
 	if len(draft.Users) >= maxUsers {
@@ -412,7 +412,13 @@ type listXML struct {
 func page(c *call, element string, all []any) pageXML {
 	start, _ := strconv.Atoi(c.text("Marker")) // a marker that is not ours starts from the beginning
 	start = min(max(start, 0), len(all))
-	end := min(start+c.number("MaxItems", 100), len(all))
+	size := c.number("MaxItems", 100)
+	if short := c.view().Quirks.ShortPages; short && c.has("Marker") {
+		size = 1
+	} else if short {
+		size = 0
+	}
+	end := min(start+size, len(all))
 	out := pageXML{List: listXML{XMLName: xml.Name{Local: element}, Members: all[start:end]}, IsTruncated: end < len(all)}
 	if out.IsTruncated {
 		out.Marker = strconv.Itoa(end)

@@ -135,6 +135,9 @@ func (s *Sim) complete(a *Account) error {
 	if owner := s.aliases[a.Alias]; a.Alias != "" && owner != "" && owner != a.ID {
 		return fmt.Errorf("account %s: alias %q belongs to account %s", a.ID, a.Alias, owner)
 	}
+	if err := a.checkRegions(); err != nil {
+		return fmt.Errorf("account %s: %w", a.ID, err)
+	}
 	if err := s.completeUsers(a); err != nil {
 		return fmt.Errorf("account %s: %w", a.ID, err)
 	}
@@ -153,10 +156,16 @@ func (s *Sim) complete(a *Account) error {
 		if b.Region == "" {
 			b.Region = homeRegion
 		}
+		if !knownRegion(b.Region) {
+			return fmt.Errorf("account %s: buckets.%s.region %q is not a region of AWS", a.ID, name, b.Region)
+		}
 		if b.Policy != "" {
 			if _, err := s.policy(b.Policy); err != nil {
 				return fmt.Errorf("account %s: buckets.%s.policy: %w", a.ID, name, err)
 			}
+		}
+		if err := b.completeVersions(); err != nil {
+			return fmt.Errorf("account %s: buckets.%s: %w", a.ID, name, err)
 		}
 		a.Buckets[name] = b
 	}

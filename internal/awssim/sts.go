@@ -53,6 +53,9 @@ func assumeRole(c *call) (any, *apiError) {
 	if !c.trusted(l.current, tags) {
 		return nil, refused
 	}
+	if !l.current.hasSTS(c.region) {
+		return nil, refuse(http.StatusForbidden, "RegionDisabledException", "STS is not activated in this region for account:"+c.accountID+". Your account administrator can activate STS in this region using the IAM Console.")
+	}
 	seconds, e := c.sessionSeconds(l.current)
 	if e != nil {
 		return nil, e
