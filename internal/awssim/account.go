@@ -10,11 +10,16 @@ import (
 	"time"
 )
 
-// States of an account as account:GetAccountInformation names them.
+// States of an account as account:GetAccountInformation names them. A role can be assumed in an account that is pending
+// activation, but the services that bill or store refuse it; nobody can enter a suspended or closed account.
 const (
-	StateActive    = "ACTIVE"
-	StateSuspended = "SUSPENDED"
+	StatePendingActivation = "PENDING_ACTIVATION"
+	StateActive            = "ACTIVE"
+	StateSuspended         = "SUSPENDED"
+	StateClosed            = "CLOSED"
 )
+
+var accountStates = []string{StatePendingActivation, StateActive, StateSuspended, StateClosed}
 
 // Account is the whole state of one AWS account: a seed file describes it, Snapshot prints it, Edit changes it.
 // Every time is in UTC.
@@ -157,6 +162,7 @@ type Export struct {
 	Compression         string                       `json:"compression"`
 	Overwrite           string                       `json:"overwrite"`
 	Created             time.Time                    `json:"created,omitzero"`
+	LastRefreshed       time.Time                    `json:"last_refreshed,omitzero"` // the last delivery
 	StatusCode          string                       `json:"status_code,omitempty"` // HEALTHY, UNHEALTHY; empty before the first refresh
 	StatusReason        string                       `json:"status_reason,omitempty"`
 	Tags                map[string]string            `json:"tags,omitempty"`

@@ -119,6 +119,17 @@ func requestTags(tags []tag) map[string][]string {
 	return context
 }
 
+// signedUp refuses an account whose activation is pending to the services that bill or store. S3 has a code of its own.
+func (c *call) signedUp() *apiError {
+	if c.service != "cur" && c.service != "bcm-data-exports" && c.service != "s3" || c.account().State != StatePendingActivation {
+		return nil
+	}
+	if c.service == "s3" {
+		return refuse(http.StatusForbidden, "NotSignedUp", "Your account is not signed up for the Amazon S3 service. You must sign up before you can use Amazon S3.")
+	}
+	return refuse(http.StatusBadRequest, "SubscriptionRequiredException", "The AWS Access Key Id needs a subscription for the service")
+}
+
 // tokenBucket is one rate limit of the account API.
 type tokenBucket struct {
 	tokens float64

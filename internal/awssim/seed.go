@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -118,8 +119,8 @@ func (s *Sim) complete(a *Account) error {
 	if a.State == "" {
 		a.State = StateActive
 	}
-	if a.State != StateActive && a.State != StateSuspended {
-		return fmt.Errorf("account %s: state %q must be ACTIVE or SUSPENDED", a.ID, a.State)
+	if !slices.Contains(accountStates, a.State) {
+		return fmt.Errorf("account %s: state %q must be one of %s", a.ID, a.State, strings.Join(accountStates, ", "))
 	}
 	if a.Role.Name == "" {
 		return fmt.Errorf("account %s: role.name is missing: it is the role that is assumed", a.ID)

@@ -241,6 +241,9 @@ func (c *call) perform() (*response, *apiError) {
 	if refused := c.authorize(); refused != nil {
 		return nil, refused
 	}
+	if refused := c.signedUp(); refused != nil {
+		return nil, refused
+	}
 	if refused := c.limit(); refused != nil {
 		return nil, refused
 	}

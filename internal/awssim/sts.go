@@ -47,7 +47,7 @@ func assumeRole(c *call) (any, *apiError) {
 	// A missing role, a missing account, a closed one and an untrusted caller look the same: existence is not disclosed.
 	refused := c.wire.refusal(c, accessDenied, "User: "+c.caller.arn+" is not authorized to perform: sts:AssumeRole on resource: "+roleARN)
 	l, ok := c.sim.accounts[c.accountID]
-	if !ok || l.current.State != StateActive || roleARN != "arn:aws:iam::"+c.accountID+":role/"+l.current.Role.Name {
+	if !ok || l.current.State == StateSuspended || l.current.State == StateClosed || roleARN != "arn:aws:iam::"+c.accountID+":role/"+l.current.Role.Name {
 		return nil, refused
 	}
 	if !c.trusted(l.current, tags) {
