@@ -40,15 +40,16 @@ const (
 // world is a simulated AWS with one account of the pool and one of somebody else, and the activities that work in it
 // through the real SDK.
 type world struct {
-	t     testing.TB
-	sim   *awssim.Sim
-	liar  *liar // between us and AWS; it tells the truth unless it is told to lie
-	cloud awscloud.Options
-	acts  *Activities
-	store *memoryStore
-	w     Assignment
-	start string // the account's state before the order
-	other string // the state of somebody else's account
+	t      testing.TB
+	sim    *awssim.Sim
+	liar   *liar // between us and AWS; it tells the truth unless it is told to lie
+	cloud  awscloud.Options
+	acts   *Activities
+	store  *memoryStore
+	w      Assignment
+	start  string         // the account's state before the order
+	before awssim.Account // the same
+	other  string         // the state of somebody else's account
 
 	alive context.Context //nolint:containedctx // that of the worker process: it ends when the process is killed
 	kill  context.CancelFunc
@@ -132,6 +133,7 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 	store := newMemoryStore(sc.w.Order)
 	w.sim, w.liar, w.cloud, w.store, w.w = sim, liar, sc.cloud, store, sc.w
 	w.start, w.other = string(sim.Snapshot(accountID)), string(sim.Snapshot(otherID))
+	w.before = w.account()
 	w.acts = &Activities{Store: store, Sealer: ring, Timings: sc.timings}
 	w.startWorker()
 	return w
