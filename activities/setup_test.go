@@ -282,6 +282,7 @@ func (a *attemptOutbound) GetInfo(ctx context.Context) activity.Info {
 type done struct {
 	inspected Inspection
 	user      provision.User
+	written   *provision.WrittenContacts
 	report    provision.Report
 }
 
@@ -301,9 +302,11 @@ func (w *world) setUp(d *done) (err error) {
 	if d.user, err = run(w, w.acts.CreateUser, w.w); err != nil {
 		return err
 	}
-	if _, err = run(w, w.acts.SetContacts, restore); err != nil {
+	written, err := run(w, w.acts.SetContacts, restore)
+	if err != nil {
 		return err
 	}
+	d.written = &written
 	if _, err = run(w, w.acts.SetAlias, restore); err != nil {
 		return err
 	}
@@ -333,7 +336,7 @@ func (w *world) undo(d done) (notes []string, verified Verification) {
 // tryUndo runs every undo, newest first, and the verification, like the workflow: one that fails does not stop the rest.
 func (w *world) tryUndo(d done) (notes []string, verified Verification, failed error) {
 	w.t.Helper()
-	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
+	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written}
 	userUndo := UserUndo{Assignment: w.w, UserID: d.user.ID}
 	for _, undo := range []func() (Undone, error){
 		func() (Undone, error) { return run(w, w.acts.DisableSignIn, userUndo) },

@@ -224,6 +224,13 @@ type Journal struct {
 	AlternateContacts map[string]AlternateContact `json:"alternate_contacts,omitempty"` // by type; absent: there was none
 }
 
+// WrittenContacts is what AWS shows of an account's contacts after an order has written them. AWS may store another form than it was
+// sent, so this, and not what was sent, tells whose a value is.
+type WrittenContacts struct {
+	FullName   string                      `json:"full_name"`            // of the primary contact
+	Alternates map[string]AlternateContact `json:"alternates,omitempty"` // by type
+}
+
 // Report is the cost report that feeds the customer's usage.
 type Report struct {
 	Name     string     `json:"name"`
