@@ -24,35 +24,40 @@ var accountStates = []string{StatePendingActivation, StateActive, StateSuspended
 // Account is the whole state of one AWS account: a seed file describes it, Snapshot prints it, Edit changes it.
 // Every time is in UTC.
 type Account struct {
-	ID                 string                      `json:"id"` // 12 digits
-	Name               string                      `json:"name,omitempty"`
-	Email              string                      `json:"email"`           // the root user's
-	State              string                      `json:"state,omitempty"` // ACTIVE when empty
-	Created            time.Time                   `json:"created,omitzero"`
-	Role               Role                        `json:"role"`
-	Alias              string                      `json:"alias,omitempty"`
-	Contact            *Contact                    `json:"contact,omitempty"`
-	AlternateContacts  map[string]AlternateContact `json:"alternate_contacts,omitempty"`   // by BILLING, OPERATIONS, SECURITY
-	PasswordPolicy     *PasswordPolicy             `json:"password_policy,omitempty"`      // nil: AWS's default policy
-	Users              map[string]User             `json:"users,omitempty"`                // by name
-	VirtualMFADevices  map[string]string           `json:"virtual_mfa_devices,omitempty"`  // serial number → user it is active for
-	ManagedPolicies    []string                    `json:"managed_policies,omitempty"`     // ARNs of the account's own policies
-	Reports            map[string]Report           `json:"reports,omitempty"`              // legacy CUR, by name
-	Exports            map[string]Export           `json:"exports,omitempty"`              // Data Exports, by name
-	Buckets            map[string]Bucket           `json:"buckets,omitempty"`              // by name
-	EnabledRegions     []string                    `json:"enabled_regions,omitempty"`      // opt-in regions that the account uses; nil: all
-	DisabledSTSRegions []string                    `json:"disabled_sts_regions,omitempty"` // where STS gives out no credentials of the account
-	Quirks             Quirks                      `json:"quirks,omitzero"`
+	ID                string                      `json:"id"` // 12 digits
+	Name              string                      `json:"name,omitempty"`
+	Email             string                      `json:"email"`           // the root user's
+	State             string                      `json:"state,omitempty"` // ACTIVE when empty
+	Created           time.Time                   `json:"created,omitzero"`
+	Role              Role                        `json:"role"`
+	Alias             string                      `json:"alias,omitempty"`
+	Contact           *Contact                    `json:"contact,omitempty"`
+	AlternateContacts map[string]AlternateContact `json:"alternate_contacts,omitempty"`  // by BILLING, OPERATIONS, SECURITY
+	PasswordPolicy    *PasswordPolicy             `json:"password_policy,omitempty"`     // nil: AWS's default policy
+	Users             map[string]User             `json:"users,omitempty"`               // by name
+	VirtualMFADevices map[string]string           `json:"virtual_mfa_devices,omitempty"` // serial number → user it is active for
+	// ManagedPolicies are ARNs of policies of the account whose documents do not matter; PolicyDocuments are those with one.
+	ManagedPolicies []string          `json:"managed_policies,omitempty"`
+	PolicyDocuments map[string]string `json:"policy_documents,omitempty"` // by ARN
+	// OrganizationPolicy is the service control policy that the account's organization puts on it; empty: none.
+	OrganizationPolicy json.RawMessage   `json:"organization_policy,omitempty"`
+	Reports            map[string]Report `json:"reports,omitempty"`              // legacy CUR, by name
+	Exports            map[string]Export `json:"exports,omitempty"`              // Data Exports, by name
+	Buckets            map[string]Bucket `json:"buckets,omitempty"`              // by name
+	EnabledRegions     []string          `json:"enabled_regions,omitempty"`      // opt-in regions that the account uses; nil: all
+	DisabledSTSRegions []string          `json:"disabled_sts_regions,omitempty"` // where STS gives out no credentials of the account
+	Quirks             Quirks            `json:"quirks,omitzero"`
 }
 
 // Role is the role in the account that we assume.
 type Role struct {
-	Name              string          `json:"name"`
-	ExternalID        string          `json:"external_id,omitempty"`         // empty: the trust policy asks for none
-	TrustedPrincipal  string          `json:"trusted_principal,omitempty"`   // ARN that may assume the role
-	TrustPolicy       json.RawMessage `json:"trust_policy,omitempty"`        // empty: made of the two fields above
-	Policy            json.RawMessage `json:"policy,omitempty"`              // permissions; empty: the shipped role policy
-	MaxSessionSeconds int             `json:"max_session_seconds,omitempty"` // 3600 when 0
+	Name                string          `json:"name"`
+	ExternalID          string          `json:"external_id,omitempty"`          // empty: the trust policy asks for none
+	TrustedPrincipal    string          `json:"trusted_principal,omitempty"`    // ARN that may assume the role
+	TrustPolicy         json.RawMessage `json:"trust_policy,omitempty"`         // empty: made of the two fields above
+	Policy              json.RawMessage `json:"policy,omitempty"`               // permissions; empty: the shipped role policy
+	PermissionsBoundary string          `json:"permissions_boundary,omitempty"` // ARN of a managed policy
+	MaxSessionSeconds   int             `json:"max_session_seconds,omitempty"`  // 3600 when 0
 }
 
 // Contact is the primary contact of an account.
@@ -163,7 +168,7 @@ type Export struct {
 	Overwrite           string                       `json:"overwrite"`
 	Created             time.Time                    `json:"created,omitzero"`
 	LastRefreshed       time.Time                    `json:"last_refreshed,omitzero"` // the last delivery
-	StatusCode          string                       `json:"status_code,omitempty"` // HEALTHY, UNHEALTHY; empty before the first refresh
+	StatusCode          string                       `json:"status_code,omitempty"`   // HEALTHY, UNHEALTHY; empty before the first refresh
 	StatusReason        string                       `json:"status_reason,omitempty"`
 	Tags                map[string]string            `json:"tags,omitempty"`
 }
@@ -208,6 +213,8 @@ func (a *Account) clone() *Account {
 	c.Users = cloneMap(a.Users, User.clone)
 	c.VirtualMFADevices = cloneMap(a.VirtualMFADevices, same)
 	c.ManagedPolicies = sorted(a.ManagedPolicies)
+	c.PolicyDocuments = cloneMap(a.PolicyDocuments, same)
+	c.OrganizationPolicy = cloneSlice(a.OrganizationPolicy)
 	c.Reports = cloneMap(a.Reports, Report.clone)
 	c.Exports = cloneMap(a.Exports, Export.clone)
 	c.Buckets = cloneMap(a.Buckets, Bucket.clone)

@@ -137,10 +137,7 @@ func (c *call) mayDeliver(principal, bucket, region, source string, actions ...s
 	if !ok || state.Region != region || state.Policy == "" {
 		return false
 	}
-	p, err := c.sim.policy(state.Policy)
-	if err != nil {
-		return false
-	}
+	p := c.sim.mustPolicy(state.Policy)
 	for _, action := range actions {
 		resource := "arn:aws:s3:::" + bucket
 		if action == "s3:PutObject" {

@@ -188,8 +188,13 @@ func TestInlinePoliciesAndBoundary(t *testing.T) {
 	require.NoError(t, putPolicy(allPowers))
 	require.NoError(t, putPolicy(allPowers))
 	var malformed *iamtypes.MalformedPolicyDocumentException
-	require.ErrorAs(t, putPolicy("{}"), &malformed)
-	requireCode(t, putPolicy(`{"Statement":["`+strings.Repeat("x", 2048)+`"]}`), "LimitExceeded")
+	for _, document := range []string{
+		"{}", `{"Statement":[]}`, `{"Statement":{"Effect":"Maybe","Action":"*","Resource":"*"}}`, `{"Statement":{"Effect":"Allow","Action":"*"}}`,
+		`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Principal":"*"}}`, allPowers + allPowers,
+	} {
+		require.ErrorAs(t, putPolicy(document), &malformed, document)
+	}
+	requireCode(t, putPolicy(`{"Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::`+strings.Repeat("x", 2048)+`"}}`), "LimitExceeded")
 	list, err := w.iam.ListUserPolicies(ctx, &iam.ListUserPoliciesInput{UserName: name})
 	require.NoError(t, err)
 	require.Equal(t, []string{"p"}, list.PolicyNames)

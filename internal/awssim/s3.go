@@ -7,7 +7,6 @@ import (
 	"encoding/xml"
 	"net/http"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -204,19 +203,22 @@ func (c *call) open(read bool) (string, Bucket, *apiError) {
 // an Allow there too. Every request counts as made over TLS, because that is how AWS would be reached.
 func (c *call) bucketPolicyAllows(owner string, bucket Bucket) *apiError {
 	answer := silent
+	var asked question
 	if bucket.Policy != "" {
-		p, err := c.sim.policy(bucket.Policy)
-		if err != nil { // PutBucketPolicy, Load and Edit parse every policy before they accept it
-			panic("awssim: bucket " + c.s3.bucket + ": " + err.Error())
-		}
-		for _, q := range c.op.needs(c) {
-			q.caller = c.caller.arn
-			q.context = map[string][]string{"aws:securetransport": {"true"}}
-			answer = p.evaluate(q)
+		p := c.sim.mustPolicy(bucket.Policy)
+		for _, asked = range c.op.needs(c) {
+			asked.caller = c.caller.arn
+			asked.context = map[string][]string{"aws:securetransport": {"true"}}
+			if answer = p.evaluate(asked); answer == denied {
+				break
+			}
 		}
 	}
-	if answer == denied || answer == silent && owner != c.accountID {
-		return c.wire.refusal(c, accessDenied, "Access Denied")
+	switch {
+	case answer == denied && owner == c.accountID:
+		return c.deny(asked, denied, "resource-based policy")
+	case answer == denied || answer == silent && owner != c.accountID:
+		return c.wire.refusal(c, accessDenied, "Access Denied") // strangers are not told why
 	}
 	return nil
 }
@@ -377,19 +379,8 @@ func putBucketPolicy(c *call) (any, *apiError) {
 	if len(document) > maxBucketPolicy {
 		return nil, malformed("Policies must not be longer than 20 KB")
 	}
-	p, err := c.sim.policy(document)
-	if err != nil {
+	if _, err := c.sim.bucketPolicy(document, c.s3.bucket); err != nil {
 		return nil, malformed(err.Error())
-	}
-	for _, statement := range p.Statement {
-		if statement.Principal == nil {
-			return nil, malformed("Missing required field Principal")
-		}
-		for _, resource := range slices.Concat(statement.Resource, statement.NotResource) {
-			if rest, ok := strings.CutPrefix(resource, "arn:aws:s3:::"+c.s3.bucket); !ok || rest != "" && rest[0] != '/' {
-				return nil, malformed("Policy has invalid resource")
-			}
-		}
 	}
 	return changeBucket(c, "policy put", func(b *Bucket) *apiError { b.Policy = document; return nil })
 }

@@ -125,6 +125,9 @@ func (s *Sim) complete(a *Account) error {
 	if a.Role.Name == "" {
 		return fmt.Errorf("account %s: role.name is missing: it is the role that is assumed", a.ID)
 	}
+	if err := s.checkPolicyDocuments(a); err != nil {
+		return fmt.Errorf("account %s: %w", a.ID, err)
+	}
 	if err := s.completeRole(a); err != nil {
 		return fmt.Errorf("account %s: %w", a.ID, err)
 	}
@@ -161,7 +164,7 @@ func (s *Sim) complete(a *Account) error {
 			return fmt.Errorf("account %s: buckets.%s.region %q is not a region of AWS", a.ID, name, b.Region)
 		}
 		if b.Policy != "" {
-			if _, err := s.policy(b.Policy); err != nil {
+			if _, err := s.bucketPolicy(b.Policy, name); err != nil {
 				return fmt.Errorf("account %s: buckets.%s.policy: %w", a.ID, name, err)
 			}
 		}
@@ -183,11 +186,19 @@ func (s *Sim) completeRole(a *Account) error {
 	if len(a.Role.TrustPolicy) == 0 && !principalPattern.MatchString(a.Role.TrustedPrincipal) {
 		return fmt.Errorf("role.trusted_principal %q is not the ARN of a user or role: give it, or a trust_policy", a.Role.TrustedPrincipal)
 	}
-	if _, err := s.policy(trustDocument(a)); err != nil {
+	if _, err := s.trustPolicy(trustDocument(a)); err != nil {
 		return fmt.Errorf("role.trust_policy: %w", err)
 	}
-	if _, err := s.policy(roleDocument(a)); err != nil {
+	if _, err := s.identityPolicy(roleDocument(a)); err != nil {
 		return fmt.Errorf("role.policy: %w", err)
+	}
+	if _, ok := a.document(a.Role.PermissionsBoundary); a.Role.PermissionsBoundary != "" && !ok {
+		return fmt.Errorf("role.permissions_boundary %q is no policy of the account: list it in policy_documents", a.Role.PermissionsBoundary)
+	}
+	if len(a.OrganizationPolicy) > 0 {
+		if _, err := s.identityPolicy(string(a.OrganizationPolicy)); err != nil {
+			return fmt.Errorf("organization_policy: %w", err)
+		}
 	}
 	return nil
 }

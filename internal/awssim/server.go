@@ -37,7 +37,7 @@ type operation struct {
 }
 
 // operations are all operations by service and name.
-var operations = indexOperations(stsOperations, iamUserOperations, iamCredentialOperations, iamAccountOperations,
+var operations = indexOperations(stsOperations, iamUserOperations, iamCredentialOperations, iamAccountOperations, iamPolicyOperations,
 	accountOperations, curOperations, exportOperations, bucketOperations)
 
 func indexOperations(groups ...[]operation) map[string]map[string]*operation {
