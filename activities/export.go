@@ -77,6 +77,7 @@ func (w Assignment) newExport() *bcmdataexports.CreateExportInput {
 				"INCLUDE_RESOURCES":                     "TRUE",
 				"INCLUDE_SPLIT_COST_ALLOCATION_DATA":    "FALSE",
 				"INCLUDE_MANUAL_DISCOUNT_COMPATIBILITY": "FALSE",
+				"INCLUDE_CAPACITY_RESERVATION_DATA":     "TRUE",
 			}},
 		},
 		DestinationConfigurations: &bcmtypes.DestinationConfigurations{S3Destination: &bcmtypes.S3Destination{
@@ -160,11 +161,12 @@ func exportReport(ctx context.Context, s *awscloud.Session, export *bcmtypes.Exp
 }
 
 // usageColumns are the columns of the table COST_AND_USAGE_REPORT that exist without split cost allocation. AWS takes no
-// asterisk; line_item_resource_id needs INCLUDE_RESOURCES.
+// asterisk; line_item_resource_id needs INCLUDE_RESOURCES, and capacity_reservation_* need INCLUDE_CAPACITY_RESERVATION_DATA.
 // Source: AWS Data Exports User Guide, "Cost and Usage Report (CUR) 2.0: table dictionary".
 var usageColumns = []string{
 	"bill_bill_type", "bill_billing_entity", "bill_billing_period_end_date", "bill_billing_period_start_date", "bill_invoice_id",
 	"bill_invoicing_entity", "bill_payer_account_id", "bill_payer_account_name",
+	"capacity_reservation_capacity_reservation_arn", "capacity_reservation_capacity_reservation_status", "capacity_reservation_capacity_reservation_type",
 	"cost_category", "discount", "discount_bundled_discount", "discount_total_discount",
 	"identity_line_item_id", "identity_time_interval",
 	"line_item_availability_zone", "line_item_blended_cost", "line_item_blended_rate", "line_item_currency_code", "line_item_legal_entity",
@@ -172,6 +174,7 @@ var usageColumns = []string{
 	"line_item_normalization_factor", "line_item_normalized_usage_amount", "line_item_operation", "line_item_product_code",
 	"line_item_resource_id", "line_item_tax_type", "line_item_unblended_cost", "line_item_unblended_rate", "line_item_usage_account_id",
 	"line_item_usage_account_name", "line_item_usage_amount", "line_item_usage_end_date", "line_item_usage_start_date", "line_item_usage_type",
+	"line_item_user_identifier",
 	"pricing_currency", "pricing_lease_contract_length", "pricing_offering_class", "pricing_public_on_demand_cost",
 	"pricing_public_on_demand_rate", "pricing_purchase_option", "pricing_rate_code", "pricing_rate_id", "pricing_term", "pricing_unit",
 	"product", "product_comment", "product_fee_code", "product_fee_description", "product_from_location", "product_from_location_type",
