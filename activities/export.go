@@ -71,8 +71,8 @@ func (w Assignment) newExport() *bcmdataexports.CreateExportInput {
 		Name:        aws.String(w.reportName()),
 		Description: aws.String("Cost and usage of this account"),
 		DataQuery: &bcmtypes.DataQuery{
-			QueryStatement: aws.String("SELECT " + strings.Join(usageColumns, ", ") + " FROM COST_AND_USAGE_REPORT"),
-			TableConfigurations: map[string]map[string]string{"COST_AND_USAGE_REPORT": {
+			QueryStatement: aws.String("SELECT " + strings.Join(usageColumns, ", ") + " FROM " + usageTable),
+			TableConfigurations: map[string]map[string]string{usageTable: {
 				"TIME_GRANULARITY":                      "HOURLY",
 				"INCLUDE_RESOURCES":                     "TRUE",
 				"INCLUDE_SPLIT_COST_ALLOCATION_DATA":    "FALSE",
@@ -107,21 +107,10 @@ func (a *Activities) deleteExport(ctx context.Context, s *awscloud.Session, arn 
 	})
 }
 
-// findExport looks for a data export by its exact name; nil when there is none. AWS cannot filter, so it pages.
+// findExport looks for a data export by its exact name; nil when there is none.
 func findExport(ctx context.Context, s *awscloud.Session, name string) (*bcmtypes.ExportReference, error) {
-	pages := bcmdataexports.NewListExportsPaginator(s.Exports, &bcmdataexports.ListExportsInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, export := range page.Exports {
-			if aws.ToString(export.ExportName) == name {
-				return &export, nil
-			}
-		}
-	}
-	return nil, nil
+	found, _, err := lookForExport(ctx, s, name)
+	return found, err
 }
 
 func madeExport(ctx context.Context, s *awscloud.Session, w Assignment) (*made, error) {
@@ -152,13 +141,20 @@ func exportReport(ctx context.Context, s *awscloud.Session, export *bcmtypes.Exp
 	if err != nil {
 		return provision.Report{}, awscloud.IgnoreNotFound(err)
 	}
-	report := provision.Report{Name: aws.ToString(export.ExportName), Kind: provision.DataExport, ARN: aws.ToString(export.ExportArn)}
-	if e := out.Export; e != nil && e.DestinationConfigurations != nil && e.DestinationConfigurations.S3Destination != nil {
-		to := e.DestinationConfigurations.S3Destination
+	return exportReportOf(export, out.Export), nil
+}
+
+func exportReportOf(reference *bcmtypes.ExportReference, export *bcmtypes.Export) provision.Report {
+	report := provision.Report{Name: aws.ToString(reference.ExportName), Kind: provision.DataExport, ARN: aws.ToString(reference.ExportArn)}
+	if export != nil && export.DestinationConfigurations != nil && export.DestinationConfigurations.S3Destination != nil {
+		to := export.DestinationConfigurations.S3Destination
 		report.Bucket, report.Prefix, report.Region = aws.ToString(to.S3Bucket), aws.ToString(to.S3Prefix), aws.ToString(to.S3Region)
 	}
-	return report, nil
+	return report
 }
+
+// usageTable is the table of Data Exports that holds cost and usage (CUR 2.0).
+const usageTable = "COST_AND_USAGE_REPORT"
 
 // usageColumns are the columns of the table COST_AND_USAGE_REPORT that exist without split cost allocation. AWS takes no
 // asterisk; line_item_resource_id needs INCLUDE_RESOURCES, and capacity_reservation_* need INCLUDE_CAPACITY_RESERVATION_DATA.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/account"
 	accounttypes "github.com/aws/aws-sdk-go-v2/service/account/types"
-	bcmtypes "github.com/aws/aws-sdk-go-v2/service/bcmdataexports/types"
 
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/provision"
@@ -137,43 +136,4 @@ func contactProblem(c provision.Contact) string {
 		return "StateOrRegion is missing, which this country needs"
 	}
 	return ""
-}
-
-// findExistingReport looks the named report up, among the legacy reports first and then among the Data Exports: an account
-// of today may have either.
-func findExistingReport(ctx context.Context, s *awscloud.Session, w Assignment) (*provision.Report, error) {
-	name := w.Request.UseExistingCUR
-	refuse := func(code provision.Code, reason string) error {
-		return &provision.Failure{Code: code, Field: "use_existing_cur", Value: name, Reason: reason}
-	}
-	definition, err := findDefinition(ctx, s, name)
-	if err != nil {
-		return nil, err
-	}
-	export, err := findExport(ctx, s, name)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case definition == nil && export == nil:
-		return nil, refuse(provision.CodeReportNotFound, "the account has no cost report of this name, neither a legacy one nor a data export (names are case-sensitive): correct the name, or leave it out to create a new report")
-	case definition != nil && export != nil:
-		return nil, refuse(provision.CodeReportAmbiguous, "the account has a legacy report and a data export of this name: rename one of them or name another report")
-	case definition != nil:
-		if status := definition.ReportStatus; status != nil && strings.HasPrefix(string(status.LastStatus), "ERROR_") {
-			return nil, refuse(provision.CodeReportBroken, fmt.Sprintf("AWS could not deliver the report the last time (%s): repair it or name another one", status.LastStatus))
-		}
-		report := definitionReport(definition)
-		report.Existing = true
-		return &report, nil
-	}
-	if status := export.ExportStatus; status != nil && status.StatusCode == bcmtypes.ExportStatusCodeUnhealthy {
-		return nil, refuse(provision.CodeReportBroken, fmt.Sprintf("AWS calls the data export unhealthy (%s): repair it or name another one", status.StatusReason))
-	}
-	report, err := exportReport(ctx, s, export)
-	if err != nil {
-		return nil, err
-	}
-	report.Existing = true
-	return &report, nil
 }
