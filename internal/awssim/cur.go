@@ -137,10 +137,7 @@ func (c *call) mayDeliver(principal, bucket, region, source string, actions ...s
 	if !ok || state.Region != region || state.Policy == "" {
 		return false
 	}
-	p, err := c.sim.policy(state.Policy)
-	if err != nil {
-		return false
-	}
+	p := c.sim.mustPolicy(state.Policy)
 	for _, action := range actions {
 		resource := "arn:aws:s3:::" + bucket
 		if action == "s3:PutObject" {
@@ -161,7 +158,7 @@ func (c *call) dropTestObject(bucket string) {
 	owner := c.sim.buckets[bucket]
 	draft := c.draft(owner)
 	b := draft.Buckets[bucket]
-	put(&b.Objects, testObject, 0)
+	b.write(c.sim, testObject, 0)
 	draft.Buckets[bucket] = b
 	c.effectIn(owner, "object/"+bucket+"/"+testObject, "written by AWS")
 }

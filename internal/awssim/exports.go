@@ -10,10 +10,12 @@ import (
 	"time"
 )
 
-// maxExports is the quota of exports for one table.
+// maxExports is the quota of exports of CUR 2.0. Every table has a quota of its own.
+// Source: Data Exports User Guide, "Creating exports".
 const maxExports = 5
 
-// curTable is the table of CUR 2.0, the only one that the simulator knows.
+// curTable is the table of CUR 2.0, the only one whose columns the simulator knows. Exports of other tables, such as
+// FOCUS_1_0_AWS or CARBON_EMISSIONS, may be loaded; CreateExport makes none.
 const curTable = "COST_AND_USAGE_REPORT"
 
 //go:embed columns.txt
@@ -119,9 +121,9 @@ func createExport(c *call) (any, *apiError) {
 	if _, taken := draft.Exports[input.Name]; taken {
 		return nil, invalidInput("An export with the name " + input.Name + " already exists in the account")
 	}
-	if len(draft.Exports) >= maxExports {
+	if draft.exportsOf(curTable) >= maxExports {
 		e := refuse(http.StatusBadRequest, "ServiceQuotaExceededException", "The account has reached its limit of exports.")
-		e.detail = map[string]any{"ResourceId": input.Name, "ResourceType": "export", "QuotaCode": "L-exports", "ServiceCode": "bcm-data-exports"}
+		e.detail = map[string]any{"ResourceId": input.Name, "ResourceType": "export", "QuotaCode": "L-exports", "ServiceCode": "AWSBillingAndCostManagementDataExports"}
 		return nil, e
 	}
 	destination := input.DestinationConfigurations.S3Destination
@@ -149,6 +151,24 @@ func createExport(c *call) (any, *apiError) {
 }
 
 var queryPattern = regexp.MustCompile(`(?is)\A\s*SELECT\s+(.+?)\s+FROM\s+(\w+)\b`)
+
+// table is the table that an export reads, "" when its query names none.
+func (e Export) table() string {
+	query := queryPattern.FindStringSubmatch(e.QueryStatement)
+	if query == nil {
+		return ""
+	}
+	return strings.ToUpper(query[2])
+}
+
+func (a *Account) exportsOf(table string) (n int) {
+	for _, e := range a.Exports {
+		if e.table() == table {
+			n++
+		}
+	}
+	return n
+}
 
 // check refuses a query and settings that the table does not have, and outputs that do not go together.
 func (e exportInput) check() *apiError {
@@ -213,6 +233,9 @@ func (e Export) status() map[string]any {
 	status := map[string]any{}
 	if !e.Created.IsZero() {
 		status["CreatedAt"], status["LastUpdatedAt"] = timestamp(e.Created), timestamp(e.Created)
+	}
+	if !e.LastRefreshed.IsZero() {
+		status["LastRefreshedAt"] = timestamp(e.LastRefreshed)
 	}
 	if e.StatusCode != "" {
 		status["StatusCode"] = e.StatusCode

@@ -313,7 +313,9 @@ func TestExportsAreValidated(t *testing.T) {
 
 func TestExportQuotaAndPages(t *testing.T) {
 	t.Parallel()
-	w, ctx := setup(t, withReportBucket()), t.Context()
+	w, ctx := setup(t, withReportBucket(), withAccount(func(a *awssim.Account) {
+		a.Exports = map[string]awssim.Export{"focus": {QueryStatement: "SELECT BilledCost FROM FOCUS_1_0_AWS"}} // has a quota of its own
+	})), t.Context()
 	for i := range 6 {
 		in := exportInput()
 		in.Export.Name = aws.String(fmt.Sprintf("export-%d", i))
@@ -321,7 +323,7 @@ func TestExportQuotaAndPages(t *testing.T) {
 		if i == 5 {
 			var quota *bcmtypes.ServiceQuotaExceededException
 			require.ErrorAs(t, err, &quota)
-			require.Equal(t, "bcm-data-exports", *quota.ServiceCode)
+			require.Equal(t, "AWSBillingAndCostManagementDataExports", *quota.ServiceCode)
 		} else {
 			require.NoError(t, err)
 		}
@@ -335,5 +337,31 @@ func TestExportQuotaAndPages(t *testing.T) {
 			names = append(names, *e.ExportName)
 		}
 	}
-	require.Equal(t, []string{"export-0", "export-1", "export-2", "export-3", "export-4"}, names)
+	require.Equal(t, []string{"export-0", "export-1", "export-2", "export-3", "export-4", "focus"}, names)
+}
+
+func TestExportsOfOtherTablesAreShown(t *testing.T) {
+	t.Parallel()
+	created, refreshed := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 11, 19, 4, 0, 0, 0, time.UTC)
+	exports := map[string]awssim.Export{}
+	for name, table := range map[string]string{"focus": "FOCUS_1_0_AWS", "carbon": "CARBON_EMISSIONS", "advice": "COST_OPTIMIZATION_RECOMMENDATIONS"} {
+		exports[name] = awssim.Export{QueryStatement: "SELECT a FROM " + table, S3Bucket: "b", S3Prefix: "p", S3Region: "eu-west-1",
+			TableConfigurations: map[string]map[string]string{table: {"FILTER": "{}"}}, OutputType: "CUSTOM", Format: "PARQUET", Compression: "PARQUET",
+			Overwrite: "OVERWRITE_REPORT", Created: created, LastRefreshed: refreshed, StatusCode: "HEALTHY"}
+	}
+	w, ctx := setup(t, withAccount(func(a *awssim.Account) { a.Exports = exports })), t.Context()
+	list, err := w.exports.ListExports(ctx, &bcmdataexports.ListExportsInput{})
+	require.NoError(t, err)
+	require.Len(t, list.Exports, 3)
+	for _, reference := range list.Exports {
+		require.Equal(t, refreshed, *reference.ExportStatus.LastRefreshedAt)
+		got, err := w.exports.GetExport(ctx, &bcmdataexports.GetExportInput{ExportArn: reference.ExportArn})
+		require.NoError(t, err)
+		want := exports[*reference.ExportName]
+		require.Equal(t, want.QueryStatement, *got.Export.DataQuery.QueryStatement)
+		require.Equal(t, want.TableConfigurations, got.Export.DataQuery.TableConfigurations)
+		require.Equal(t, bcmtypes.ExportStatusCodeHealthy, got.ExportStatus.StatusCode)
+		require.Equal(t, created, *got.ExportStatus.CreatedAt)
+		require.Equal(t, refreshed, *got.ExportStatus.LastRefreshedAt)
+	}
 }

@@ -1,6 +1,7 @@
 package awssim_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -226,4 +227,64 @@ func TestBucketsAppearAfterTheDelay(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name})
 	require.NoError(t, err, "deleted, but still to be seen")
+}
+
+func TestListBucketsInPages(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t, withPolicy(allPowers), withAccount(func(a *awssim.Account) {
+		a.Buckets = map[string]awssim.Bucket{"mp-a": {}, "mp-b": {Region: "eu-west-1"}, "mp-c": {}, "other": {}}
+	})), t.Context()
+	list := func(in s3.ListBucketsInput) (names, regions []string, pages int) {
+		all := s3.NewListBucketsPaginator(w.s3, &in)
+		for ; all.HasMorePages(); pages++ {
+			page, err := all.NextPage(ctx)
+			require.NoError(t, err)
+			for _, b := range page.Buckets {
+				names, regions = append(names, *b.Name), append(regions, *b.BucketRegion)
+			}
+		}
+		return names, regions, pages
+	}
+	names, regions, pages := list(s3.ListBucketsInput{})
+	require.Equal(t, []string{"mp-a", "mp-b", "mp-c", "other"}, names, "and not the other account's")
+	require.Equal(t, []string{"us-east-1", "eu-west-1", "us-east-1", "us-east-1"}, regions)
+	require.Equal(t, 1, pages)
+	names, _, pages = list(s3.ListBucketsInput{MaxBuckets: aws.Int32(1), Prefix: aws.String("mp-")})
+	require.Equal(t, []string{"mp-a", "mp-b", "mp-c"}, names)
+	require.Equal(t, 3, pages)
+	names, _, _ = list(s3.ListBucketsInput{MaxBuckets: aws.Int32(2), BucketRegion: aws.String("us-east-1")})
+	require.Equal(t, []string{"mp-a", "mp-c", "other"}, names)
+	_, err := w.s3.ListBuckets(ctx, &s3.ListBucketsInput{MaxBuckets: aws.Int32(20_000)})
+	requireCode(t, err, "InvalidArgument")
+	_, err = w.s3.ListBuckets(ctx, &s3.ListBucketsInput{ContinuationToken: aws.String("?")})
+	requireCode(t, err, "InvalidArgument")
+
+	_, err = setup(t, withPolicy(`{"Statement":{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*"}}`)).s3.ListBuckets(ctx, &s3.ListBucketsInput{})
+	require.Contains(t, requireCode(t, err, "AccessDenied"), "s3:ListAllMyBuckets")
+}
+
+func TestBucketsInRegions(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t, withPolicy(allPowers), withAccount(func(a *awssim.Account) { a.EnabledRegions = []string{"eu-south-1"} })), t.Context()
+	for region, code := range map[string]string{
+		"af-south-1": "IllegalLocationConstraintException", "eu-east-7": "InvalidLocationConstraint", "us-east-1": "InvalidLocationConstraint",
+		"eu-south-1": "", "eu-west-3": "", "EU": "",
+	} {
+		in := createBucketInput("in-" + strings.ToLower(region))
+		in.CreateBucketConfiguration.LocationConstraint = s3types.BucketLocationConstraint(region)
+		_, err := w.s3.CreateBucket(ctx, in)
+		if code == "" {
+			require.NoError(t, err, region)
+			continue
+		}
+		requireCode(t, err, code)
+		requireStatus(t, err, 400)
+	}
+	a, _ := w.sim.Account(accountID)
+	require.Equal(t, "eu-west-1", a.Buckets["in-eu"].Region)
+	w = setup(t, withPolicy(allPowers)) // which has every region
+	in := createBucketInput("in-africa")
+	in.CreateBucketConfiguration.LocationConstraint = s3types.BucketLocationConstraintAfSouth1
+	_, err := w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
 }

@@ -37,7 +37,7 @@ type operation struct {
 }
 
 // operations are all operations by service and name.
-var operations = indexOperations(stsOperations, iamUserOperations, iamCredentialOperations, iamAccountOperations,
+var operations = indexOperations(stsOperations, iamUserOperations, iamCredentialOperations, iamAccountOperations, iamPolicyOperations,
 	accountOperations, curOperations, exportOperations, bucketOperations)
 
 func indexOperations(groups ...[]operation) map[string]map[string]*operation {
@@ -239,6 +239,9 @@ func (c *call) perform() (*response, *apiError) {
 		}
 	}
 	if refused := c.authorize(); refused != nil {
+		return nil, refused
+	}
+	if refused := c.signedUp(); refused != nil {
 		return nil, refused
 	}
 	if refused := c.limit(); refused != nil {
