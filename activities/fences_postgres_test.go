@@ -58,7 +58,7 @@ func inPostgres(t *testing.T, order provision.OrderKey, is situation) Store {
 		closeOrder(provision.Cancelled)
 		require.Equal(t, accountID, claim(open("order-2", "")).ID)
 	case rejected:
-		_, err := store.RejectAccount(ctx, order, accountID, provision.Failure{Code: provision.CodeCannotEnter, Reason: "the role cannot be assumed"})
+		_, err := store.RejectAccount(ctx, order, accountID, provision.Failure{Code: provision.CodeCannotEnter, Reason: "the role cannot be assumed"}, false)
 		require.NoError(t, err)
 	case compensating:
 		require.NoError(t, store.BeginUndo(ctx, order, provision.Failure{Code: provision.CodeCancelled, Reason: "it was cancelled"}))

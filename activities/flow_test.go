@@ -107,7 +107,7 @@ func TestUndoTwiceAndUndoOfNothing(t *testing.T) {
 // eventually makes every read lag behind the writes, each by another time.
 func eventually(sc *scene) {
 	sc.sim.Delay = 20 * time.Millisecond
-	sc.timings = Timings{VisibleFor: 5 * time.Second, AbsentFor: 60 * time.Millisecond, PollEvery: 2 * time.Millisecond}
+	sc.timings.VisibleFor, sc.timings.AbsentFor, sc.timings.PollEvery = 5*time.Second, 60*time.Millisecond, 2*time.Millisecond
 }
 
 func TestEventualConsistency(t *testing.T) {

@@ -156,7 +156,7 @@ func trial(tb testing.TB, part func(testing.TB)) string {
 
 // quick is for slices that meet refusals which do not pass: their patience is spent to the end.
 func quick(sc *scene) {
-	sc.timings = Timings{VisibleFor: 40 * time.Millisecond, AbsentFor: 2 * time.Millisecond, PollEvery: time.Millisecond}
+	sc.timings.VisibleFor, sc.timings.AbsentFor, sc.timings.PollEvery = 40*time.Millisecond, 2*time.Millisecond, time.Millisecond
 }
 
 // begin inspects the account, and what stands in it afterwards is what must be left.

@@ -3,6 +3,8 @@ package activities
 import (
 	"context"
 
+	"go.temporal.io/sdk/activity"
+
 	"quartermaster/internal/provision"
 )
 
@@ -19,6 +21,7 @@ type RejectedAccount struct {
 	Order     provision.OrderKey `json:"order"`
 	AccountID string             `json:"account_id"`
 	Failure   provision.Failure  `json:"failure"`
+	SetAside  bool               `json:"set_aside,omitempty"` // it could not be entered and nothing was written: that may be our own fault
 }
 
 // Allocation hands the account over for good.
@@ -45,10 +48,27 @@ func (a *Activities) ClaimAccount(ctx context.Context, key provision.OrderKey) (
 	return claim, report(ctx, err, provision.StepClaim)
 }
 
-// RejectAccount marks the account Invalid and puts the order back into the queue, at its old place.
-func (a *Activities) RejectAccount(ctx context.Context, in RejectedAccount) (Woken, error) {
-	woken, err := a.Store.RejectAccount(ctx, in.Order, in.AccountID, in.Failure)
-	return Woken{woken}, report(ctx, err, provision.StepInspect)
+// Rejected is what RejectAccount did: orders to wake, and whether accounts are due for verification now.
+type Rejected struct {
+	Woken
+	Verify bool `json:"verify,omitempty"`
+}
+
+// RejectAccount marks the account Invalid and puts the order back into the queue, at its old place. An account that is set aside is
+// due for verification at once.
+func (a *Activities) RejectAccount(ctx context.Context, in RejectedAccount) (Rejected, error) {
+	rejected, err := a.Store.RejectAccount(ctx, in.Order, in.AccountID, in.Failure, in.SetAside)
+	if rejected.Suspended != "" {
+		activity.GetLogger(ctx).Error("the claims of a pool are suspended until one of its accounts can be entered; check the service's own AWS identity and the roles of the accounts",
+			"order", in.Order.String(), "because", rejected.Suspended)
+	}
+	return Rejected{Woken{rejected.Woken}, rejected.Verify}, report(ctx, err, provision.StepInspect)
+}
+
+// RereadSettings reads the settings that the order's pool has now. From then on they are the order's.
+func (a *Activities) RereadSettings(ctx context.Context, key provision.OrderKey) (provision.PoolSettings, error) {
+	settings, err := a.Store.RereadSettings(ctx, key)
+	return settings, report(ctx, err, provision.StepInspect)
 }
 
 // Corrected is an order's request after a correction.

@@ -144,9 +144,9 @@ INSERT INTO account_transitions (from_status, to_status, meaning) VALUES
     ('provisioning',        'allocated',           'the order completed'),
     ('provisioning',        'ready',               'the order ended otherwise and the account is verified clean'),
     ('provisioning',        'provisioning_failed', 'the order ended otherwise and the account is not proven clean, or the pool parks'),
-    ('provisioning',        'invalid',             'the account itself is unusable; the order takes the next one'),
+    ('provisioning',        'invalid',             'the account itself is unusable, or set aside because it cannot be entered; the order takes the next one'),
     ('ready',               'invalid',             'verification failed twice, or an operator said so'),
-    ('invalid',             'ready',               'an operator, after verification'),
+    ('invalid',             'ready',               'verification passed: of an account that was added, was set aside, or that an operator wants back'),
     ('provisioning_failed', 'ready',               'an operator, after verification'),
     ('provisioning_failed', 'invalid',             'an operator');
 

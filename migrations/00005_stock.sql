@@ -50,7 +50,7 @@ CREATE TRIGGER pool_events_append_only BEFORE UPDATE OR DELETE ON pool_events FO
 CREATE FUNCTION pools_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     who text := COALESCE(NULLIF(current_setting('qm.actor', true), ''), 'database user ' || session_user);
-    not_settings text[] := '{version,created_at,verification_suspended_at}';
+    not_settings text[] := '{version,created_at,verification_suspended_at,claims_suspended_at,claims_suspended_because,claims_resumed_at}';
 BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO pool_events (provider, marketplace, environment, actor, what, new_value)

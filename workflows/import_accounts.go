@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -36,7 +35,7 @@ func ImportAccounts(ctx workflow.Context, key provision.ImportKey) (activities.I
 		}
 	}
 	if progress.Added > 0 && !progress.DryRun {
-		verifyAdded(ctx)
+		verifyDue(ctx)
 	}
 	return progress, nil
 }
@@ -56,19 +55,4 @@ func giveUp(ctx workflow.Context, key provision.ImportKey, cancelled error) erro
 		return err
 	}
 	return cancelled
-}
-
-// verifyAdded starts the verification of what is due, or tells the one that runs that there is more. It is a hint: the
-// schedule does so too.
-func verifyAdded(ctx workflow.Context) {
-	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID: VerifyAccountsID, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: "Verifies the accounts that are due",
-	})
-	err := workflow.ExecuteChildWorkflow(ctx, VerifyAccountsName).GetChildWorkflowExecution().Get(ctx, nil)
-	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
-		err = workflow.SignalExternalWorkflow(ctx, VerifyAccountsID, "", SignalAccountsDue, nil).Get(ctx, nil)
-	}
-	if err != nil {
-		workflow.GetLogger(ctx).Warn("the verification was not started; the schedule starts it in some minutes", "error", err)
-	}
 }

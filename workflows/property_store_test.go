@@ -116,12 +116,26 @@ func (w *simWorld) tx(ctx context.Context, change func() error) error {
 
 // match gives the order the oldest Ready account, if it waits.
 func (w *simWorld) match() {
-	if w.order.state != provision.WaitingForAccount || w.held() != nil {
+	if w.order.state != provision.WaitingForAccount || w.held() != nil || w.suspended {
 		return
 	}
 	if a := w.oldestReady(); a != nil {
 		w.setAccount(a, provision.AccountProvisioning, "")
 		w.setOrder(provision.Provisioning)
+	}
+}
+
+// verify is VerifyAccounts, which looks at set-aside accounts at once and, while the claims are suspended, at Ready ones: what can be entered
+// is Ready, and resumes the claims.
+func (w *simWorld) verify() {
+	for _, a := range w.accounts {
+		if a.row.Status == provision.AccountInvalid && a.setAside && !a.bad {
+			w.setAccount(a, provision.AccountReady, "verified")
+			a.setAside, w.suspended = false, false
+		}
+		if a.row.Status == provision.AccountReady && !a.bad {
+			w.suspended = false
+		}
 	}
 }
 
@@ -175,6 +189,7 @@ func (s simStore) ClaimAccount(ctx context.Context, _ provision.OrderKey) (claim
 				s.w.setAccount(next, provision.AccountProvisioning, "")
 			}
 		}
+		s.w.verify()
 		s.w.match()
 		claim = provision.Claim{}
 		if a := s.w.held(); a != nil {
@@ -190,11 +205,12 @@ func (s simStore) notInProgress(what string) error {
 	return &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "the order is " + string(s.w.order.state) + " and " + what}
 }
 
-func (s simStore) RejectAccount(ctx context.Context, _ provision.OrderKey, accountID string, why provision.Failure) ([]provision.OrderKey, error) {
-	return nil, s.w.tx(ctx, func() error {
+func (s simStore) RejectAccount(ctx context.Context, _ provision.OrderKey, accountID string, why provision.Failure, setAside bool) (rejected provision.Rejected, err error) {
+	err = s.w.tx(ctx, func() error {
 		if a := s.w.account(accountID); a.row.Status == provision.AccountProvisioning {
 			s.w.setAccount(a, provision.AccountInvalid, why.Error())
-			s.w.rejected++
+			a.setAside = setAside
+			s.w.refuse(accountID, setAside)
 			if s.w.order.state != provision.Compensating {
 				s.w.setOrder(provision.WaitingForAccount)
 				s.w.order.failure = nil
@@ -202,6 +218,20 @@ func (s simStore) RejectAccount(ctx context.Context, _ provision.OrderKey, accou
 		}
 		return nil
 	})
+	return provision.Rejected{Verify: setAside}, err
+}
+
+// refuse notes that an account was given up. Two that cannot be entered, one after the other, suspend the claims.
+func (w *simWorld) refuse(accountID string, setAside bool) {
+	switch {
+	case !setAside:
+		w.rejected++
+		w.refusedBy = ""
+	case w.refusedBy != "" && w.refusedBy != accountID:
+		w.refusedBy, w.suspended = "", true
+	default:
+		w.refusedBy = accountID
+	}
 }
 
 func (s simStore) RequireAction(ctx context.Context, _ provision.OrderKey, why provision.Failure) error {

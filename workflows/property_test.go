@@ -72,8 +72,10 @@ type simWorld struct {
 	aliasTaken map[string]bool
 	users      int
 	passwords  int
-	rejected   int // accounts
+	rejected   int // accounts that were judged unusable
 	pauses     int
+	refusedBy  string // the account that the order could not enter the last time
+	suspended  bool   // the pool's claims
 
 	seen        map[string]int // attempts by activity
 	refused     map[provision.Code]bool

@@ -44,6 +44,7 @@ type simAccount struct {
 	now       simAWS
 	changed   map[string]bool // what the customer changed
 	bad       bool            // its role cannot be assumed
+	setAside  bool            // it is Invalid until its verification passes
 	kept      string          // the sealed password that the database keeps
 	running   map[string]int  // steps that run in it now
 	wrote     map[string]bool // activities that changed something in it

@@ -182,9 +182,9 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.OrderStatus, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.OrderStatus, error) {
 		return w.status, w.did("OrderStatus")
 	})
-	env.OnActivity(a.RejectAccount, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RejectedAccount) (activities.Woken, error) {
+	env.OnActivity(a.RejectAccount, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RejectedAccount) (activities.Rejected, error) {
 		w.rejected = append(w.rejected, in)
-		return activities.Woken{}, w.did("RejectAccount")
+		return activities.Rejected{}, w.did("RejectAccount")
 	})
 	env.OnActivity(a.CloseOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in provision.Closing) (activities.Woken, error) {
 		w.closing = &in

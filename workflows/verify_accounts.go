@@ -5,6 +5,7 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"quartermaster/internal/provision"
@@ -83,10 +84,25 @@ func inconclusive(id string, err error) provision.Verified {
 	return provision.Verified{AccountID: id, Failure: &failure, Inconclusive: true}
 }
 
+// verifyDue starts the verification of what is due, or tells the one that runs that there is more. It is a hint: the
+// schedule does so too.
+func verifyDue(ctx workflow.Context) {
+	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID: VerifyAccountsID, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: "Verifies the accounts that are due",
+	})
+	err := workflow.ExecuteChildWorkflow(ctx, VerifyAccountsName).GetChildWorkflowExecution().Get(ctx, nil)
+	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+		err = workflow.SignalExternalWorkflow(ctx, VerifyAccountsID, "", SignalAccountsDue, nil).Get(ctx, nil)
+	}
+	if err != nil {
+		workflow.GetLogger(ctx).Warn("the verification was not started; the schedule starts it within two minutes", "error", err)
+	}
+}
+
 // verifyEvery is how often somebody looks which accounts are due. When each is due stands with the account.
 const (
-	verifyEvery  = 5 * time.Minute
-	verifyJitter = time.Minute
+	verifyEvery  = time.Minute
+	verifyJitter = 10 * time.Second
 )
 
 func verifySchedule() client.ScheduleOptions {

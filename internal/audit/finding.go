@@ -31,6 +31,7 @@ const (
 	KindStockNotGiven       Kind = "stock_not_given_out"       // an order waits beside a Ready account that fits
 	KindOrderNotWoken       Kind = "order_not_woken"           // an order got an account and has not begun with it
 	KindStopNotHeard        Kind = "stop_not_heard"            // an order was stopped, and its undo has not begun
+	KindClaimsSuspended     Kind = "claims_suspended"          // a pool gives out nothing, because accounts of it could not be entered
 	// Between the database and Temporal.
 	KindOrderWithoutWorkflow    Kind = "order_without_workflow"     // an order in progress that no workflow works on
 	KindAccountWithoutWorkflow  Kind = "account_without_workflow"   // an account in progress that no workflow works in
@@ -98,6 +99,8 @@ var meanings = map[Kind]meaning{
 	KindStockNotGiven:          {Stuck, "are the workers running? The order's workflow looks by itself within 15 minutes"},
 	KindStopNotHeard:           {Stuck, "are the workers running? The reconciler wakes the order's workflow, which then reads the row and begins the undo"},
 	KindOrderNotWoken:          {Warning, "are the workers running? The order's workflow looks by itself within 15 minutes"},
+	KindClaimsSuspended: {Stuck, "check the service's own AWS identity (may it still assume roles? quartermaster accounts role prints what it needs) and the roles of the accounts that " +
+		"are set aside. Claims go on by themselves when the verification of any account of the pool passes"},
 	KindOrderWithoutWorkflow:   {Stuck, resetIt},
 	KindAccountWithoutWorkflow: {Stuck, "see the finding about its order"},
 	KindWorkflowOfEndedOrder:   {Broken, "look at the workflow's pending activities in the Web UI; cancel it when it does not end by itself"},

@@ -48,6 +48,7 @@ var (
 	alertDesc     = describe("stock_alert_open", "1 while the pool has an open alert of this kind.", ofKind...)
 	waitingDesc   = describe("orders_waiting", "Orders that wait for an account of the pool.", ofPool...)
 	suspendedDesc = describe("verification_suspended", "1 while so many accounts of the pool fail their verification at once that none is made Invalid.", ofPool...)
+	claimsDesc    = describe("claims_suspended", "1 while orders get no account of the pool, because several accounts could not be entered.", ofPool...)
 	ordersDesc    = describe("orders", "Orders by state.", ofState...)
 	oldestDesc    = describe("order_oldest_seconds", "How long the order that is longest in this state is in it; only for states that end.", ofState...)
 )
@@ -94,7 +95,7 @@ func (c *collector) metrics() []prometheus.Metric {
 
 func ofDatabase(store Store, log *slog.Logger) *collector {
 	return &collector{
-		descs: []*prometheus.Desc{upDesc, accountsDesc, thresholdDesc, forecastDesc, alertDesc, waitingDesc, suspendedDesc, ordersDesc, oldestDesc},
+		descs: []*prometheus.Desc{upDesc, accountsDesc, thresholdDesc, forecastDesc, alertDesc, waitingDesc, suspendedDesc, claimsDesc, ordersDesc, oldestDesc},
 		read: func(ctx context.Context, now time.Time) []prometheus.Metric {
 			return fromDatabase(ctx, store, now, log)
 		},
@@ -127,6 +128,7 @@ func stockMetrics(p provision.PoolStock) (read []prometheus.Metric) {
 	}
 	add(waitingDesc, float64(p.OrdersWaiting))
 	add(suspendedDesc, truth(p.SuspendedAt != nil))
+	add(claimsDesc, truth(p.ClaimsSuspendedAt != nil))
 	for _, kind := range []provision.AlertKind{provision.AlertLow, provision.AlertEmpty} {
 		add(alertDesc, truth(p.Alert != nil && p.Alert.Kind == kind), string(kind))
 	}

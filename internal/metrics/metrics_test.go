@@ -79,7 +79,7 @@ func TestAScrapeTellsWhatTheDatabaseKnows(t *testing.T) {
 	}
 	db.MustExec(`UPDATE accounts SET status_since = now() - interval '7 days' WHERE status = 'allocated'`)
 	db.MustExec(`UPDATE orders SET state_since = now() - interval '1 hour' WHERE state = 'provisioning'`)
-	db.MustExec(`UPDATE pools SET verification_suspended_at = now()`)
+	db.MustExec(`UPDATE pools SET verification_suspended_at = now(), claims_suspended_at = now(), claims_suspended_because = 'x'`)
 	_, err := store.WatchStock(t.Context())
 	require.NoError(t, err)
 
@@ -104,6 +104,7 @@ func TestAScrapeTellsWhatTheDatabaseKnows(t *testing.T) {
 		`quartermaster_stock_alert_open{environment="production",kind="low",marketplace="north",` + ofNorth + `}`:   "0",
 		`quartermaster_orders_waiting{` + of + ofNorth + `}`:                                                        "0",
 		`quartermaster_verification_suspended{` + of + ofNorth + `}`:                                                "1",
+		`quartermaster_claims_suspended{` + of + ofNorth + `}`:                                                      "1",
 		`quartermaster_orders{` + of + ofNorth + `,state="completed"}`:                                              "3",
 		`quartermaster_orders{` + of + ofNorth + `,state="provisioning"}`:                                           "1",
 		`quartermaster_orders{` + of + ofNorth + `,state="failed"}`:                                                 "0",

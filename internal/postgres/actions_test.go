@@ -60,7 +60,7 @@ func TestAnOrderThatRequiresActionCanBeSwappedOrUndone(t *testing.T) {
 	claim(t, store, key)
 	why := provision.Failure{Code: provision.CodePermissionMissing, Reason: "denied"}
 	require.NoError(t, store.RequireAction(ctx, key, why))
-	_, err := store.RejectAccount(ctx, key, "000000000001", provision.Failure{Code: provision.CodeSwappedByOperator, Reason: "an operator swapped the account"})
+	_, err := store.RejectAccount(ctx, key, "000000000001", provision.Failure{Code: provision.CodeSwappedByOperator, Reason: "an operator swapped the account"}, false)
 	require.NoError(t, err)
 	require.Equal(t, "000000000002", claim(t, store, key).Account.ID)
 
@@ -234,7 +234,7 @@ func TestAnUnusableAccountOfAnOrderThatIsBeingUndoneIsInvalid(t *testing.T) {
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, store.StopOrder(ctx, key, "cancel", cancelled, by))
-	_, err := store.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "suspended"})
+	_, err := store.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "suspended"}, false)
 	require.NoError(t, err)
 	status, err := store.OrderStatus(ctx, key)
 	require.NoError(t, err)

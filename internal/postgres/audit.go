@@ -132,7 +132,9 @@ SELECT DISTINCT ON (o.provider, o.marketplace, o.environment) o.provider, o.id, 
 FROM orders o
 JOIN accounts a ON a.provider = o.provider AND a.marketplace = o.marketplace AND a.environment = o.environment
                AND a.status = 'ready' AND (o.model IS NULL OR a.model = o.model)
-WHERE o.state = 'waiting_for_account' AND GREATEST(o.state_since, a.status_since) < now() - $1 * interval '1 second'
+JOIN pools p ON p.provider = o.provider AND p.marketplace = o.marketplace AND p.environment = o.environment
+WHERE o.state = 'waiting_for_account' AND p.claims_suspended_at IS NULL
+  AND GREATEST(o.state_since, a.status_since, p.claims_resumed_at) < now() - $1 * interval '1 second'
 ORDER BY o.provider, o.marketplace, o.environment, o.queue_position`},
 
 	{kind: audit.KindOrderNotWoken, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
@@ -140,6 +142,21 @@ SELECT o.provider, o.id, a.id AS account, o.state_since AS since, 'the order got
 FROM orders o JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
 WHERE o.state = 'provisioning' AND o.state_since < now() - $1 * interval '1 second'
   AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id AND s.account_id = a.id)`},
+
+	// The signal with which the pool woke the order when its claims were resumed may have been lost.
+	{kind: audit.KindOrderNotWoken, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds(), string(provision.CodeCannotEnter)} }, query: `
+SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 'accounts of its pool can be entered again, but the order has not tried its own again' AS what
+FROM orders o
+JOIN pools p USING (provider, marketplace, environment)
+LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
+WHERE o.state = 'action_required' AND o.failure ->> 'code' = $2
+  AND p.claims_suspended_at IS NULL AND p.claims_resumed_at > o.state_since AND p.claims_resumed_at < now() - $1 * interval '1 second'`},
+
+	// It ends by itself when an account can be entered again. Until then somebody has to look why none can.
+	{kind: audit.KindClaimsSuspended, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
+SELECT p.provider, '' AS id, '' AS account, p.claims_suspended_at AS since,
+       format('no order gets an account of pool %s/%s/%s, because %s', p.provider, p.marketplace, p.environment, p.claims_suspended_because) AS what
+FROM pools p WHERE p.claims_suspended_at < now() - $1 * interval '1 second'`},
 
 	// The worker that wrote the stop may have died before the order's workflow heard of it.
 	{kind: audit.KindStopNotHeard, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `

@@ -80,8 +80,9 @@ func (s *Store) enqueue(ctx context.Context, pool provision.Pool, key provision.
 	})
 }
 
-// queueHeadSQL is the order that waits longest among those that some Ready account of the pool fits. It looks at the oldest order for each model
-// of which an account is Ready, and at the oldest that takes any (model ”): orders for other models cost nothing, however many they are.
+// queueHeadSQL is the order that waits longest among those that some Ready account of the pool fits; none while the claims of the pool are
+// suspended. It looks at the oldest order for each model of which an account is Ready, and at the oldest that takes any (model ”): orders for
+// other models cost nothing, however many they are.
 const queueHeadSQL = `
 WITH ready AS (
     SELECT m.id AS model FROM account_models m CROSS JOIN LATERAL (
@@ -89,6 +90,7 @@ WITH ready AS (
         WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3 AND a.status = 'ready' AND a.model = m.id
         ORDER BY a.added_at NULLS FIRST, a.added_seq LIMIT 1
     ) stock
+    WHERE NOT EXISTS (SELECT 1 FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3 AND p.claims_suspended_at IS NOT NULL)
 ), served AS (
     SELECT model FROM ready UNION ALL SELECT '' WHERE EXISTS (SELECT 1 FROM ready)
 )
@@ -179,47 +181,6 @@ func headOf(ctx context.Context, q queryer, pool provision.Pool) (*queueHead, er
 		return nil, fmt.Errorf("looking at the queue of pool %s: %w", pool, err)
 	}
 	return &head, nil
-}
-
-const rejectAccountSQL = `
-UPDATE accounts SET status = 'invalid', reason = $3
-WHERE id = $4 AND provider = $1 AND order_id = $2 AND status = 'provisioning'`
-
-const backToQueueSQL = `
-UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', failure = NULL WHERE provider = $1 AND id = $2`
-
-// RejectAccount marks the account that the order holds Invalid and puts the order back into the queue at its old place,
-// where it may get the next account at once; an order that is being undone stays so, without an account. Nothing happens when the
-// order does not hold that account any more.
-func (s *Store) RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure) (woken []provision.OrderKey, err error) {
-	var pool provision.Pool
-	err = s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		o, err := lockOrder(ctx, tx, key)
-		if err != nil {
-			return err
-		}
-		reason := why.Error()
-		if why.AWSCode != "" {
-			reason += " (AWS answered " + why.AWSCode + ")"
-		}
-		rejected, err := affected(tx.ExecContext(ctx, rejectAccountSQL, key.Provider, key.ID, reason, accountID))
-		if err != nil || !rejected {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, withdrawPasswordSQL, key.Provider, key.ID, accountID); err != nil {
-			return err
-		}
-		if o.State == provision.Compensating {
-			return nil // it was stopped, and takes no other account
-		}
-		pool = o.Pool
-		_, err = tx.ExecContext(ctx, backToQueueSQL, key.Provider, key.ID)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return s.matchStock(ctx, pool, key)
 }
 
 const releaseAccountSQL = `

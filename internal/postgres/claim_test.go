@@ -228,7 +228,7 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		}
 		switch rand.IntN(14) {
 		case 0:
-			_, err = store.RejectAccount(ctx, key, id, why)
+			_, err = store.RejectAccount(ctx, key, id, why, rand.IntN(2) == 0)
 		case 1:
 			_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Failed, Failure: why})
 		case 2:
@@ -265,7 +265,7 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 	require.NoError(t, err)
 	for _, finding := range found {
 		// No workflow runs here that could hear of its account, or of its stop.
-		require.Contains(t, []audit.Kind{audit.KindOrderNotWoken, audit.KindStopNotHeard}, finding.Kind, finding.What)
+		require.Contains(t, []audit.Kind{audit.KindOrderNotWoken, audit.KindStopNotHeard, audit.KindClaimsSuspended}, finding.Kind, finding.What)
 	}
 	var states []string
 	require.NoError(t, db.SelectContext(ctx, &states, `SELECT DISTINCT state FROM orders`))

@@ -29,7 +29,7 @@ WHERE o.provider = $1 AND o.id = $2`
 const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND id = $2`
 
 // OpenOrder writes the order's row, once, and returns what its workflow needs: with the settings that the pool had when the order
-// was opened, however often it is asked. A row of the same id that holds another request is never touched: CodeIdempotencyConflict.
+// was opened, or when RereadSettings read them last, however often it is asked. A row of the same id that holds another request is never touched: CodeIdempotencyConflict.
 func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened provision.Opened, err error) {
 	request := asJSON(order.Request)
 	hash := order.Request.Hash()
@@ -71,6 +71,25 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 		return err
 	})
 	return opened, err
+}
+
+const settingsNowSQL = `
+SELECT ` + poolSettingsColumns + ` FROM orders o JOIN pools p USING (provider, marketplace, environment) WHERE o.provider = $1 AND o.id = $2`
+
+// RereadSettings reads the settings that the order's pool has now, and keeps them with the order. Errors: provision.ErrNotFound.
+func (s *Store) RereadSettings(ctx context.Context, key provision.OrderKey) (settings provision.PoolSettings, err error) {
+	err = s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		var row poolSettingsRow
+		if err := tx.GetContext(ctx, &row, settingsNowSQL, key.Provider, key.ID); err != nil {
+			return notFound(err, "order %s", key)
+		}
+		if settings, err = row.settings(); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, keepSettingsSQL, key.Provider, key.ID, asJSON(settings))
+		return err
+	})
+	return settings, err
 }
 
 // statusColumns and heldSQL make a statusRow of an order.
@@ -240,9 +259,14 @@ func (s *Store) orderViews(ctx context.Context, provider, query string, args ...
 	if err != nil {
 		return nil, err
 	}
+	suspended, err := s.suspensionsOf(ctx, provider)
+	if err != nil {
+		return nil, err
+	}
 	for i := range views {
 		if view := &views[i]; view.State == provision.WaitingForAccount {
-			view.Waiting = &provision.Waiting{Place: rows[i].Place, Why: whyNone(stock[view.Pool()], view.Request.AccountModel)}
+			why := whyNone(stock[view.Pool()], view.Request.AccountModel, suspended[view.Pool()])
+			view.Waiting = &provision.Waiting{Place: rows[i].Place, Why: why}
 		}
 	}
 	return views, nil
@@ -252,12 +276,33 @@ type stockCount struct {
 	provision.Pool
 	Model  provision.Model         `db:"model"`
 	Status provision.AccountStatus `db:"status"`
+	Coming bool                    `db:"coming"` // Invalid until its verification passes
 	Count  int                     `db:"count"`
 }
 
 const stockSQL = `
-SELECT provider, marketplace, environment, model, status, count(*) FROM accounts
-WHERE provider = $1 GROUP BY provider, marketplace, environment, model, status`
+SELECT provider, marketplace, environment, model, status, status = 'invalid' AND ready_when_verified AS coming, count(*) FROM accounts
+WHERE provider = $1 GROUP BY provider, marketplace, environment, model, status, coming`
+
+const suspensionsSQL = `
+SELECT provider, marketplace, environment, claims_suspended_at, claims_suspended_because FROM pools WHERE provider = $1 AND claims_suspended_at IS NOT NULL`
+
+// suspensionsOf says why the claims of the provider's pools are suspended, of those where they are.
+func (s *Store) suspensionsOf(ctx context.Context, provider string) (map[provision.Pool]string, error) {
+	var rows []struct {
+		provision.Pool
+		Since   time.Time `db:"claims_suspended_at"`
+		Because string    `db:"claims_suspended_because"`
+	}
+	if err := s.db.SelectContext(ctx, &rows, suspensionsSQL, provider); err != nil {
+		return nil, err
+	}
+	suspended := map[provision.Pool]string{}
+	for _, row := range rows {
+		suspended[row.Pool] = provision.SuspensionMessage(row.Since, row.Because)
+	}
+	return suspended, nil
+}
 
 func (s *Store) stockOf(ctx context.Context, provider string) (map[provision.Pool][]stockCount, error) {
 	var counts []stockCount
@@ -271,9 +316,12 @@ func (s *Store) stockOf(ctx context.Context, provider string) (map[provision.Poo
 	return stock, nil
 }
 
-// whyNone says in numbers why no account of the pool is there for an order that waits.
-func whyNone(stock []stockCount, model provision.Model) string {
-	total, other, ahead := 0, 0, 0
+// whyNone says in numbers why no account of the pool is there for an order that waits; first of all, why its claims are suspended, if they are.
+func whyNone(stock []stockCount, model provision.Model, suspended string) string {
+	if suspended != "" {
+		return suspended
+	}
+	total, other, ahead, coming := 0, 0, 0, 0
 	byStatus := map[provision.AccountStatus]int{}
 	for _, c := range stock {
 		total += c.Count
@@ -282,6 +330,8 @@ func whyNone(stock []stockCount, model provision.Model) string {
 			other += c.Count
 		case c.Status == provision.AccountReady:
 			ahead += c.Count
+		case c.Coming:
+			coming += c.Count
 		default:
 			byStatus[c.Status] += c.Count
 		}
@@ -300,6 +350,9 @@ func whyNone(stock []stockCount, model provision.Model) string {
 		if n := byStatus[s.status]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, s.words))
 		}
+	}
+	if coming > 0 {
+		parts = append(parts, fmt.Sprintf("%d waiting for verification", coming))
 	}
 	if ahead > 0 {
 		parts = append(parts, fmt.Sprintf("%d about to be given out", ahead))

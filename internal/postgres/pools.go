@@ -64,6 +64,7 @@ const (
 
 const poolSQL = `
 SELECT p.provider, p.marketplace, p.environment, p.version, p.created_at, p.stock_threshold, p.model_thresholds, p.verification_suspended_at,
+       p.claims_suspended_at, p.claims_suspended_because,
        EXTRACT(EPOCH FROM p.renotify_every)::bigint AS renotify_seconds, ` + poolSettingsColumns + `
 FROM pools p WHERE p.provider = $1`
 
@@ -72,17 +73,20 @@ const onePoolSQL = poolSQL + ` AND p.marketplace = $2 AND p.environment = $3`
 type poolRow struct {
 	provision.Pool
 	poolSettingsRow
-	Version         int64      `db:"version"`
-	CreatedAt       time.Time  `db:"created_at"`
-	StockThreshold  *int       `db:"stock_threshold"`
-	ModelThresholds []byte     `db:"model_thresholds"`
-	SuspendedAt     *time.Time `db:"verification_suspended_at"`
-	RenotifySeconds int64      `db:"renotify_seconds"`
+	Version                int64      `db:"version"`
+	CreatedAt              time.Time  `db:"created_at"`
+	StockThreshold         *int       `db:"stock_threshold"`
+	ModelThresholds        []byte     `db:"model_thresholds"`
+	SuspendedAt            *time.Time `db:"verification_suspended_at"`
+	ClaimsSuspendedAt      *time.Time `db:"claims_suspended_at"`
+	ClaimsSuspendedBecause string     `db:"claims_suspended_because"`
+	RenotifySeconds        int64      `db:"renotify_seconds"`
 }
 
 func (r poolRow) config() (c provision.PoolConfig, err error) {
 	c = provision.PoolConfig{Pool: r.Pool, Version: r.Version, CreatedAt: r.CreatedAt, StockThreshold: r.StockThreshold,
-		RenotifyEvery: time.Duration(r.RenotifySeconds) * time.Second, SuspendedAt: r.SuspendedAt}
+		RenotifyEvery: time.Duration(r.RenotifySeconds) * time.Second, SuspendedAt: r.SuspendedAt,
+		ClaimsSuspendedAt: r.ClaimsSuspendedAt, ClaimsSuspendedBecause: r.ClaimsSuspendedBecause}
 	if c.Settings, err = r.settings(); err != nil {
 		return c, err
 	}

@@ -213,7 +213,7 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 	}
 	requireSound(t, store)
 	works := provision.OrderKey{Provider: "acme", ID: "works"}
-	_, err := store.RejectAccount(ctx, works, "000000000003", *failure)
+	_, err := store.RejectAccount(ctx, works, "000000000003", *failure, false)
 	require.NoError(t, err)
 	require.Equal(t, 2, place(t, store, works), "it goes on with the next account")
 	addAccounts(t, store, provision.ModelSPAM, 5, 5)

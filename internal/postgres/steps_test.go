@@ -71,7 +71,7 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 			return err
 		}},
 		"with the next account": {until: func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error {
-			if _, err := store.RejectAccount(ctx, key, account1, why); err != nil {
+			if _, err := store.RejectAccount(ctx, key, account1, why, false); err != nil {
 				return err
 			}
 			_, err := store.ClaimAccount(ctx, key)
@@ -148,7 +148,7 @@ func TestAnOrderThatIsBeingUndoneStillGetsTheAccountThatItHolds(t *testing.T) {
 	require.NoError(t, store.StopOrder(ctx, key, "cancel", provision.Failure{Code: provision.CodeCancelled, Reason: "x"}, provision.Action{Actor: "a", ID: "1"}))
 	require.Equal(t, held, claim(t, store, key).Account.ID)
 
-	_, err := store.RejectAccount(ctx, key, held, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"})
+	_, err := store.RejectAccount(ctx, key, held, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"}, false)
 	require.NoError(t, err)
 	_, err = store.ClaimAccount(ctx, key)
 	refusedAs(t, err, provision.CodeOrderNotInProgress)
@@ -334,7 +334,7 @@ func TestAnOrderThatGetsAnAccountAgainDoesItsStepsAgain(t *testing.T) {
 	_, err := store.UndoStarted(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err)
 	require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
-	_, err = store.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeCannotEnter, Reason: "x"})
+	_, err = store.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeCannotEnter, Reason: "x"}, false)
 	require.NoError(t, err)
 	require.Nil(t, claim(t, store, key).Account)
 
@@ -368,4 +368,49 @@ func TestAClaimSaysWhetherTheAccountIsTouched(t *testing.T) {
 	require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepContacts, provision.StepUndone, ""))
 	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepVerify, 1))
 	require.False(t, claim(t, store, key).Touched, "it is as it was")
+}
+
+// TestARefusalLastsFromAttemptToAttempt: it is told since when AWS gives the same answer. Another answer, or somebody who retries
+// the step, begins anew.
+func TestARefusalLastsFromAttemptToAttempt(t *testing.T) {
+	t.Parallel()
+	ctx, store, _ := setup(t)
+	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	key := open(t, store, "o", "")
+	claim(t, store, key)
+	refused := func(code provision.Code) time.Duration {
+		t.Helper()
+		lasting, err := store.StepRefused(ctx, key, account1, provision.StepUser, code)
+		require.NoError(t, err)
+		return lasting
+	}
+	begin := func(attempt int32) {
+		t.Helper()
+		require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepUser, attempt))
+	}
+	_, err := store.StepRefused(ctx, key, account1, provision.StepUser, provision.CodePermissionMissing)
+	require.ErrorIs(t, err, provision.ErrNotFound)
+
+	begin(1)
+	first := refused(provision.CodePermissionMissing)
+	begin(2)
+	second := refused(provision.CodePermissionMissing)
+	require.Less(t, first, second)
+	begin(3)
+	require.Less(t, refused(provision.CodeRefused), second)
+	third := refused(provision.CodeRefused)
+	begin(1)
+	fourth := refused(provision.CodeRefused)
+	require.Less(t, fourth, third)
+
+	undo := func() {
+		t.Helper()
+		_, err := store.UndoStarted(ctx, key, account1, provision.StepUser, lease)
+		require.NoError(t, err)
+	}
+	undo()
+	fifth := refused(provision.CodeRefused)
+	require.Less(t, fifth, fourth, "an undo begins anew")
+	undo()
+	require.Greater(t, refused(provision.CodeRefused), fifth, "once")
 }

@@ -14,6 +14,7 @@ import (
 
 const stockPoolsSQL = `
 SELECT p.provider, p.marketplace, p.environment, p.stock_threshold, p.model_thresholds, p.verification_suspended_at,
+       p.claims_suspended_at, p.claims_suspended_because,
        EXTRACT(EPOCH FROM p.renotify_every)::bigint AS renotify_seconds, now() AS now
 FROM pools p WHERE ($1 = '' OR p.provider = $1) AND ($2 = '' OR p.marketplace = $2) AND ($3 = '' OR p.environment = $3)
 ORDER BY p.provider, p.marketplace, p.environment`
@@ -66,11 +67,13 @@ func (s *Store) Stock(ctx context.Context, provider string) ([]provision.PoolSto
 func readStock(ctx context.Context, q queryer, of provision.Pool) (stock []provision.PoolStock, now time.Time, err error) {
 	var pools []struct {
 		provision.Pool
-		StockThreshold  *int       `db:"stock_threshold"`
-		ModelThresholds []byte     `db:"model_thresholds"`
-		SuspendedAt     *time.Time `db:"verification_suspended_at"`
-		RenotifySeconds int64      `db:"renotify_seconds"`
-		Now             time.Time  `db:"now"`
+		StockThreshold         *int       `db:"stock_threshold"`
+		ModelThresholds        []byte     `db:"model_thresholds"`
+		SuspendedAt            *time.Time `db:"verification_suspended_at"`
+		ClaimsSuspendedAt      *time.Time `db:"claims_suspended_at"`
+		ClaimsSuspendedBecause string     `db:"claims_suspended_because"`
+		RenotifySeconds        int64      `db:"renotify_seconds"`
+		Now                    time.Time  `db:"now"`
 	}
 	if err := q.SelectContext(ctx, &pools, stockPoolsSQL, of.Provider, of.Marketplace, of.Environment); err != nil {
 		return nil, now, err
@@ -99,7 +102,7 @@ func readStock(ctx context.Context, q queryer, of provision.Pool) (stock []provi
 			return nil, now, err
 		}
 		one := provision.PoolStock{Pool: p.Pool, Threshold: p.StockThreshold, RenotifyEvery: time.Duration(p.RenotifySeconds) * time.Second,
-			Alert: alertOf[p.Pool], SuspendedAt: p.SuspendedAt}
+			Alert: alertOf[p.Pool], SuspendedAt: p.SuspendedAt, ClaimsSuspendedAt: p.ClaimsSuspendedAt, ClaimsSuspendedBecause: p.ClaimsSuspendedBecause}
 		fill(&one, factsOf[p.Pool], thresholds, now)
 		stock = append(stock, one)
 	}

@@ -322,9 +322,9 @@ func TestAnUnusableAccountIsInvalidAndTheOrderKeepsItsPlace(t *testing.T) {
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
 	claim(t, store, first)
 	claim(t, store, second)
-	_, err := store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeCannotEnter, AWSCode: "AccessDenied", Reason: "the role cannot be assumed"})
+	_, err := store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeCannotEnter, AWSCode: "AccessDenied", Reason: "the role cannot be assumed"}, false)
 	require.NoError(t, err)
-	_, err = store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeCannotEnter, Reason: "AccessDenied"})
+	_, err = store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeCannotEnter, Reason: "AccessDenied"}, false)
 	require.NoError(t, err, "a repeat changes nothing")
 	require.Equal(t, 1, place(t, store, first), "the order is ahead of the one that came later")
 	require.Equal(t, []provision.OrderKey{first}, addAccounts(t, store, provision.ModelSPAM, 2, 2))
@@ -569,7 +569,7 @@ func TestNoPasswordIsKeptOfAnAccountThatWasNotHandedOver(t *testing.T) {
 	claim(t, store, key)
 	_, err := store.KeepPassword(ctx, key, "000000000001", []byte("sealed"))
 	require.NoError(t, err)
-	_, err = store.RejectAccount(ctx, key, "000000000001", failure)
+	_, err = store.RejectAccount(ctx, key, "000000000001", failure, false)
 	require.NoError(t, err)
 	refused(key, "000000000001") // an attempt that woke up late
 

@@ -42,7 +42,8 @@ SELECT DISTINCT a.provider, a.marketplace, a.environment FROM accounts a WHERE a
 
 // ApplyVerifications draws the consequences of verifications: what passes becomes or stays Ready, a Ready account that does
 // not pass twice becomes Invalid. When half of what was looked at in a pool fails at once, or nobody else in it could be
-// looked at, nothing in it becomes Invalid: AWS is suspected, or ourselves. It returns the orders that got an account. A
+// looked at, nothing in it becomes Invalid: AWS is suspected, or ourselves. Nor does anything while the claims of the pool are suspended; what
+// passes then, and was looked at since, resumes them. It returns the orders that got an account, or that may try theirs again. A
 // repeat changes nothing, because a result counts only for an account that is due, and only as the account was looked at.
 func (s *Store) ApplyVerifications(ctx context.Context, results []provision.Verified) (woken []provision.OrderKey, err error) {
 	ids := make([]string, len(results))
@@ -108,7 +109,12 @@ func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results 
 	if err := tx.GetContext(ctx, &since, evidenceSinceSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyWindow.Seconds()); err != nil {
 		return nil, err
 	}
+	var suspended *time.Time // since when the claims are
+	if err := tx.GetContext(ctx, &suspended, claimsSuspendedSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
+		return nil, err
+	}
 	var struck, condemned []string
+	entered := "" // an account that passed since
 	for _, r := range results {
 		if r.LookedAt == nil && !r.Inconclusive {
 			continue // nobody looked: it was gone, or an order held it
@@ -129,6 +135,9 @@ func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results 
 		case r.Inconclusive:
 			_, err = tx.ExecContext(ctx, inconclusiveSQL, r.AccountID, finding(r.Failure), provision.VerifyAgainAfter.Seconds())
 		case r.Failure == nil:
+			if suspended != nil && !r.LookedAt.Before(*suspended) {
+				entered = r.AccountID
+			}
 			_, err = tx.ExecContext(ctx, passedSQL, r.AccountID, provision.VerifyEvery.Seconds())
 		case now[0].Status == provision.AccountReady:
 			if now[0].Strikes > 0 {
@@ -150,7 +159,7 @@ func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results 
 	if err != nil {
 		return nil, err
 	}
-	if seen.suspicious() || !seen.comparable() {
+	if seen.suspicious() || !seen.comparable() || suspended != nil {
 		condemned = nil
 	}
 	for _, id := range condemned {
@@ -163,7 +172,51 @@ func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results 
 			return nil, err
 		}
 	}
-	return match(ctx, tx, pool, provision.OrderKey{})
+	var woken []provision.OrderKey
+	switch {
+	case suspended == nil:
+	case entered != "":
+		woken, err = resumeClaims(ctx, tx, pool, entered)
+	default:
+		_, err = tx.ExecContext(ctx, verifySoonSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifySuspended.Seconds())
+	}
+	if err != nil {
+		return nil, err
+	}
+	served, err := match(ctx, tx, pool, provision.OrderKey{})
+	return append(woken, served...), err
+}
+
+const claimsSuspendedSQL = `SELECT claims_suspended_at FROM pools WHERE provider = $1 AND marketplace = $2 AND environment = $3`
+
+// Every account that waits for its verification is looked at soon while claims are suspended: one that passes resumes them.
+const verifySoonSQL = `
+UPDATE accounts SET verify_at = now() + $4 * interval '1 second'
+WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'invalid' AND ready_when_verified AND verify_at > now() + $4 * interval '1 second'`
+
+const resumeClaimsSQL = `
+UPDATE pools SET claims_suspended_at = NULL, claims_suspended_because = '', claims_resumed_at = clock_timestamp()
+WHERE provider = $1 AND marketplace = $2 AND environment = $3`
+
+const emitResumedSQL = `
+SELECT emit_event($1, 'pool.claims_resumed', $2 || '/' || $3, jsonb_build_object('marketplace', $2::text, 'environment', $3::text, 'aws_account_id', $4::text))`
+
+// These hold an account that they could not enter, and wait for somebody.
+const cannotEnterSQL = `
+SELECT provider, id FROM orders
+WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND state = 'action_required' AND failure ->> 'code' = $4 ORDER BY state_since`
+
+// resumeClaims lets the pool serve orders again, because the account could be entered. It returns the orders that wait because they could not
+// enter the account that they hold: they try again.
+func resumeClaims(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, entered string) (woken []provision.OrderKey, err error) {
+	if _, err := tx.ExecContext(ctx, resumeClaimsSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
+		return nil, err
+	}
+	if _, err := tx.ExecContext(ctx, emitResumedSQL, pool.Provider, pool.Marketplace, pool.Environment, entered); err != nil {
+		return nil, err
+	}
+	err = tx.SelectContext(ctx, &woken, cannotEnterSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.CodeCannotEnter)
+	return woken, err
 }
 
 // finding is a failure as the account's row keeps it.

@@ -26,6 +26,9 @@ type PoolConfig struct {
 	ModelThresholds map[Model]int // the same by model
 	RenotifyEvery   time.Duration // an open alert that nobody acknowledged is told of again so often
 	SuspendedAt     *time.Time    // since when its verification makes nothing Invalid
+	// ClaimsSuspendedAt is since when orders get no account of it, because several could not be entered; nil: they do.
+	ClaimsSuspendedAt      *time.Time
+	ClaimsSuspendedBecause string
 }
 
 // DefaultPool is a pool whose settings nobody has set.

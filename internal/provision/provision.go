@@ -287,6 +287,15 @@ const (
 	StepVerify   Step = "verify_restored"
 )
 
+// Changes tells whether the step, or its undo, changes the account.
+func (s Step) Changes() bool {
+	switch s {
+	case StepUser, StepContacts, StepAlias, StepReport, StepSignIn:
+		return true
+	}
+	return false
+}
+
 // Steps lists the steps that an order goes through.
 var Steps = []Step{StepClaim, StepInspect, StepUser, StepContacts, StepAlias, StepReport, StepSignIn, StepAllocate}
 

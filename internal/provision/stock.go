@@ -18,6 +18,9 @@ type PoolStock struct {
 	Forecast      Forecast
 	Alert         *StockAlert // the open one
 	SuspendedAt   *time.Time  // since when its verification makes nothing Invalid
+	// ClaimsSuspendedAt is since when orders get no account of it, because several could not be entered; nil: they do.
+	ClaimsSuspendedAt      *time.Time
+	ClaimsSuspendedBecause string
 }
 
 // ModelStock is what a pool has of one account model.
@@ -108,6 +111,9 @@ func (a Allocations) Forecast(ready int, now time.Time) Forecast {
 // account is not in use yet: it is empty only when it has a threshold or an order waits.
 func (s PoolStock) Condition() (kind AlertKind, reason string) {
 	var empty, low []string
+	if s.ClaimsSuspendedAt != nil {
+		empty = append(empty, "no account is given out: "+SuspensionMessage(*s.ClaimsSuspendedAt, s.ClaimsSuspendedBecause))
+	}
 	if s.OrdersWaiting > 0 {
 		empty = append(empty, plural(s.OrdersWaiting, "order waits", "orders wait"))
 	}
@@ -133,6 +139,12 @@ func (s PoolStock) Condition() (kind AlertKind, reason string) {
 		return AlertLow, strings.Join(low, "; ")
 	}
 	return "", ""
+}
+
+// SuspensionMessage says since when and why the claims of a pool are suspended, and what to do.
+func SuspensionMessage(since time.Time, because string) string {
+	return fmt.Sprintf("the claims of the pool are suspended since %s, because %s; check the service's own AWS identity and the roles of the pool's accounts: claims go on by themselves when an account can be entered again",
+		since.UTC().Format(time.RFC3339), because)
 }
 
 func plural(n int, one, many string) string {

@@ -80,3 +80,20 @@ type AccountEvent struct {
 
 // AccountDeleted is the status in the last row of the audit of an account that was deleted.
 const AccountDeleted AccountStatus = "deleted"
+
+// Rejected is what became of an order that gave up its account.
+type Rejected struct {
+	Woken     []OrderKey // other orders that got an account in the same transaction
+	Verify    bool       // accounts of the pool are due for verification now
+	Suspended string     // why the claims of the pool were suspended by this; empty: they were not
+}
+
+// When the claims of a pool are suspended: so many accounts in a row refuse one order, or so many of those that were tried in the
+// pool refuse, and at least half of them.
+const (
+	ClaimsWindow   = 10 * time.Minute // what was tried before does not count
+	ClaimsRefusals = 2
+	// VerifySuspended is how long a set-aside account waits for its next verification at most while claims are suspended. The
+	// schedule of verifications adds a minute.
+	VerifySuspended = 4 * time.Minute
+)
