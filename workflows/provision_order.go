@@ -290,7 +290,8 @@ func (r *orderRun) undo(ctx workflow.Context, journal provision.Journal, work *s
 	return ended
 }
 
-// rejectAccount marks an unusable account Invalid; the order is back in the queue, at its old place.
+// rejectAccount marks an unusable account Invalid; the order is back in the queue, at its old place. An account that is only set
+// aside becomes Ready again when its verification passes.
 func (r *orderRun) rejectAccount(ctx workflow.Context, ended ending) error {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	r.leaving = true
@@ -299,10 +300,13 @@ func (r *orderRun) rejectAccount(ctx workflow.Context, ended ending) error {
 	for _, leftover := range ended.leftovers {
 		failure.Reason += "; left: " + leftover
 	}
-	woken, err := callDatabase(ctx, "Reject account "+r.account.ID, acts.RejectAccount,
-		activities.RejectedAccount{Order: r.order.OrderKey, AccountID: r.account.ID, Failure: failure})
+	rejected, err := callDatabase(ctx, "Reject account "+r.account.ID, acts.RejectAccount,
+		activities.RejectedAccount{Order: r.order.OrderKey, AccountID: r.account.ID, Failure: failure, SetAside: ended.setAside})
 	r.account = nil
-	wake(ctx, woken.Orders)
+	wake(ctx, rejected.Orders)
+	if rejected.Verify {
+		verifyDue(ctx)
+	}
 	return err
 }
 

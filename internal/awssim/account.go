@@ -181,6 +181,8 @@ type Bucket struct {
 	Policy            string             `json:"policy,omitempty"`
 	PublicAccessBlock *PublicAccessBlock `json:"public_access_block,omitempty"`
 	Objects           map[string]int     `json:"objects,omitempty"` // key → size in bytes
+	// ObjectOwnership is who owns what is written into the bucket, such as BucketOwnerEnforced.
+	ObjectOwnership string `json:"object_ownership,omitempty"`
 	// Versioning is empty, VersioningEnabled or VersioningSuspended. A bucket with versioning keeps Versions by key, the
 	// newest first, and Objects follows them; a key that only Objects has gets a version "null".
 	Versioning string                     `json:"versioning,omitempty"`

@@ -184,7 +184,7 @@ var accountRates = map[string]struct{ rate, burst float64 }{
 	"GetAlternateContact":    {3, 5},
 	"PutAlternateContact":    {1, 6},
 	"DeleteAlternateContact": {1, 6},
-	"GetAccountInformation":  {3, 5},
+	"GetAccountInformation":  {3, 3},
 }
 
 // limit takes a token from the account's bucket for the operation.

@@ -151,6 +151,12 @@ func TestAccountRateLimits(t *testing.T) {
 	w.clock.Advance(time.Second)
 	require.NoError(t, put())
 	require.ErrorAs(t, put(), &throttled)
+	for range 3 {
+		_, err = w.account.GetAccountInformation(ctx, &account.GetAccountInformationInput{})
+		require.NoError(t, err)
+	}
+	_, err = w.account.GetAccountInformation(ctx, &account.GetAccountInformationInput{})
+	require.ErrorAs(t, err, &throttled, "a burst of 3 and no more")
 }
 
 func TestAnAccountMayNormalizeContacts(t *testing.T) {

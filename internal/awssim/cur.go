@@ -41,9 +41,20 @@ func needsReport(c *call) []question {
 	if definition, ok := c.input["ReportDefinition"].(map[string]any); ok && name == "" {
 		name, _ = definition["ReportName"].(string)
 	}
-	return []question{{
-		action: "cur:" + c.name, resource: reportARN(c.accountID, name), context: requestTags(c.tags("Tags")),
-	}}
+	q := question{action: "cur:" + c.name, resource: reportARN(c.accountID, name), context: requestTags(c.tags("Tags"))}
+	if c.name == "PutReportDefinition" {
+		return append([]question{q}, tagsNeed("cur:TagResource", q)...)
+	}
+	return []question{q}
+}
+
+// tagsNeed is what a request that creates something with tags needs besides. AWS does not say whether its billing services
+// ask for it; IAM and S3 do, so the simulator does.
+func tagsNeed(action string, create question) []question {
+	if len(create.context) == 0 {
+		return nil
+	}
+	return []question{{action: action, resource: create.resource, context: create.context}}
 }
 
 func invalidInput(message string) *apiError {

@@ -89,11 +89,12 @@ func needsCreateExport(c *call) []question {
 	name, _ := export["Name"].(string)
 	context := requestTags(c.tags("ResourceTags"))
 	prefix := "arn:aws:bcm-data-exports:" + homeRegion + ":" + c.accountID + ":"
-	return []question{
+	needs := []question{
 		{action: "bcm-data-exports:CreateExport", resource: prefix + "export/" + name, context: context},
 		{action: "bcm-data-exports:CreateExport", resource: prefix + "table/" + curTable, context: context},
 		{action: "bcm-data-exports:CreateExport", resource: primaryView(c.accountID), context: context},
 	}
+	return append(needs, tagsNeed("bcm-data-exports:TagResource", needs[0])...)
 }
 
 func needsExport(c *call) []question {
@@ -170,6 +171,22 @@ func (a *Account) exportsOf(table string) (n int) {
 	return n
 }
 
+// settingOf is the table configuration that adds a column to the table, "" when the column is always there.
+// Source: Data Exports User Guide, "Cost and Usage Report (CUR) 2.0: table dictionary".
+func settingOf(column string) string {
+	switch {
+	case column == "line_item_resource_id":
+		return "INCLUDE_RESOURCES"
+	case column == "line_item_iam_principal":
+		return "INCLUDE_IAM_PRINCIPAL_DATA"
+	case strings.HasPrefix(column, "split_line_item_"):
+		return "INCLUDE_SPLIT_COST_ALLOCATION_DATA"
+	case strings.HasPrefix(column, "capacity_reservation_"):
+		return "INCLUDE_CAPACITY_RESERVATION_DATA"
+	}
+	return ""
+}
+
 // check refuses a query and settings that the table does not have, and outputs that do not go together.
 func (e exportInput) check() *apiError {
 	query := queryPattern.FindStringSubmatch(e.DataQuery.QueryStatement)
@@ -190,12 +207,12 @@ func (e exportInput) check() *apiError {
 			}
 		}
 	}
-	resources := e.DataQuery.TableConfigurations[curTable]["INCLUDE_RESOURCES"] == "TRUE"
+	settings := e.DataQuery.TableConfigurations[curTable]
 	for column := range strings.SplitSeq(query[1], ",") {
 		// A column may carry an alias, or a path into a map column.
 		name, _, _ := strings.Cut(strings.ToLower(strings.Join(strings.Fields(column), " ")), " ")
 		name, _, _ = strings.Cut(name, ".")
-		if !curColumns[name] || name == "line_item_resource_id" && !resources {
+		if setting := settingOf(name); !curColumns[name] || setting != "" && settings[setting] != "TRUE" {
 			return invalidInput("The columns in the query provided are not a subset of the table")
 		}
 	}

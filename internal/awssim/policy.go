@@ -108,12 +108,13 @@ func (s *Sim) mustPolicy(document string) *policy {
 	return p
 }
 
-// roleDocument is the permissions policy of the account's role: its own, or the one that we ship.
+// roleDocument is the permissions policy of the account's role: its own, or the one that we ship for a pool with the usual
+// policy for users.
 func roleDocument(a *Account) string {
 	if len(a.Role.Policy) > 0 {
 		return string(a.Role.Policy)
 	}
-	return iam.RolePolicy(a.ID, "")
+	return iam.RolePolicy(iam.Role{AccountID: a.ID, UserPolicyARNs: []string{awsPolicyPrefix + "ReadOnlyAccess"}})
 }
 
 // trustDocument is the trust policy of the account's role: its own, the one that we ship, or, for a role without

@@ -99,6 +99,8 @@ func (p s3Protocol) refusal(_ *call, kind refusalKind, message string) *apiError
 		return refuse(http.StatusBadRequest, "ExpiredToken", "The provided token has expired.")
 	case incompleteSignature, wrongScope:
 		return refuse(http.StatusBadRequest, "AuthorizationHeaderMalformed", message)
+	case skewedClock:
+		return refuse(http.StatusForbidden, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large.")
 	case throttled:
 		return refuse(http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 	case internalError:

@@ -281,7 +281,6 @@ func TestExportsAreValidated(t *testing.T) {
 		"regular expression": {func(e *bcmtypes.Export) { e.Name = aws.String("no.dots") }},
 		notASubset: {
 			query("SELECT * FROM COST_AND_USAGE_REPORT"), query("SELECT no_such_column FROM COST_AND_USAGE_REPORT"),
-			query("SELECT line_item_resource_id FROM COST_AND_USAGE_REPORT"), // needs INCLUDE_RESOURCES=TRUE
 		},
 		"does not exist":  {query("SELECT tags FROM NOWHERE")},
 		"not a valid SQL": {query("DROP TABLE x")},
@@ -363,5 +362,32 @@ func TestExportsOfOtherTablesAreShown(t *testing.T) {
 		require.Equal(t, bcmtypes.ExportStatusCodeHealthy, got.ExportStatus.StatusCode)
 		require.Equal(t, created, *got.ExportStatus.CreatedAt)
 		require.Equal(t, refreshed, *got.ExportStatus.LastRefreshedAt)
+	}
+}
+
+func TestSomeColumnsNeedTheirSetting(t *testing.T) {
+	t.Parallel()
+	for column, setting := range map[string]string{
+		"line_item_resource_id": "INCLUDE_RESOURCES", "line_item_iam_principal": "INCLUDE_IAM_PRINCIPAL_DATA",
+		"split_line_item_split_cost": "INCLUDE_SPLIT_COST_ALLOCATION_DATA", "capacity_reservation_capacity_reservation_arn": "INCLUDE_CAPACITY_RESERVATION_DATA",
+		"line_item_user_identifier": "",
+	} {
+		w, ctx := setup(t, withReportBucket()), t.Context()
+		in := exportInput()
+		in.Export.DataQuery.QueryStatement = aws.String("SELECT " + column + " FROM COST_AND_USAGE_REPORT")
+		if setting != "" {
+			for _, value := range []string{"", "FALSE"} {
+				settings := map[string]string{}
+				if value != "" {
+					settings[setting] = value
+				}
+				in.Export.DataQuery.TableConfigurations = map[string]map[string]string{"COST_AND_USAGE_REPORT": settings}
+				_, err := w.exports.CreateExport(ctx, in)
+				require.Contains(t, requireCode(t, err, "ValidationException"), "not a subset of the table", column)
+			}
+			in.Export.DataQuery.TableConfigurations["COST_AND_USAGE_REPORT"][setting] = "TRUE"
+		}
+		_, err := w.exports.CreateExport(ctx, in)
+		require.NoError(t, err, column)
 	}
 }

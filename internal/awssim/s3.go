@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,19 +28,19 @@ var bucketOperations = []operation{
 	{service: "s3", name: "DeleteBucket", mutates: true, needs: s3Needs("s3:DeleteBucket"), do: deleteBucket},
 	{service: "s3", name: "GetBucketLocation", needs: s3Needs("s3:GetBucketLocation"), do: getBucketLocation},
 	{service: "s3", name: "GetBucketTagging", needs: s3Needs("s3:GetBucketTagging"), do: getBucketTagging},
-	{service: "s3", name: "PutBucketTagging", mutates: true, needs: s3Needs("s3:PutBucketTagging"), do: putBucketTagging},
+	{service: "s3", name: "PutBucketTagging", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketTagging"), do: putBucketTagging},
 	{service: "s3", name: "DeleteBucketTagging", mutates: true, needs: s3Needs("s3:PutBucketTagging"), do: deleteBucketTagging},
 	{service: "s3", name: "GetBucketPolicy", needs: s3Needs("s3:GetBucketPolicy"), do: getBucketPolicy},
-	{service: "s3", name: "PutBucketPolicy", mutates: true, needs: s3Needs("s3:PutBucketPolicy"), do: putBucketPolicy},
+	{service: "s3", name: "PutBucketPolicy", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketPolicy"), do: putBucketPolicy},
 	{service: "s3", name: "DeleteBucketPolicy", mutates: true, needs: s3Needs("s3:DeleteBucketPolicy"), do: deleteBucketPolicy},
 	{service: "s3", name: "GetPublicAccessBlock", needs: s3Needs("s3:GetBucketPublicAccessBlock"), do: getPublicAccessBlock},
-	{service: "s3", name: "PutPublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: putPublicAccessBlock},
+	{service: "s3", name: "PutPublicAccessBlock", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: putPublicAccessBlock},
 	{service: "s3", name: "DeletePublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: deletePublicAccessBlock},
 	{service: "s3", name: "ListObjectsV2", needs: s3Needs("s3:ListBucket"), do: listObjects},
 	{service: "s3", name: "ListObjectVersions", needs: s3Needs("s3:ListBucketVersions"), do: listObjectVersions},
 	{service: "s3", name: "DeleteObject", mutates: true, needs: needsDeleteObject, do: deleteObject},
 	// The permission for each key is asked for while the keys are deleted: a refused key does not refuse the others.
-	{service: "s3", name: "DeleteObjects", mutates: true, needs: func(*call) []question { return nil }, do: deleteObjects},
+	{service: "s3", name: "DeleteObjects", mutates: true, checksum: true, needs: func(*call) []question { return nil }, do: deleteObjects},
 }
 
 // s3Needs asks about the bucket or object that the request addresses.
@@ -75,12 +76,30 @@ func (c *call) createConfiguration() (createConfiguration, *apiError) {
 func needsCreateBucket(c *call) []question {
 	in, _ := c.createConfiguration() // a body that is not XML is refused when it is carried out
 	resource, context := "arn:aws:s3:::"+c.s3.bucket, requestTags(in.Tags)
+	ownership := c.http.Header.Get(ownershipHeader)
+	if ownership != "" {
+		context["s3:x-amz-object-ownership"] = []string{ownership}
+	}
 	needs := []question{{action: "s3:CreateBucket", resource: resource, context: context}}
+	if ownership != "" {
+		needs = append(needs, question{action: "s3:PutBucketOwnershipControls", resource: resource, context: context})
+	}
 	if len(in.Tags) > 0 {
 		needs = append(needs, question{action: "s3:TagResource", resource: resource, context: context})
 	}
 	return needs
 }
+
+// ownershipHeader says with CreateBucket who owns the objects of the bucket.
+const ownershipHeader = "X-Amz-Object-Ownership"
+
+// objectOwnerships are the values of that header. A new bucket has the first one unless it says otherwise.
+var objectOwnerships = []string{"BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"}
+
+// DemandBucketOwnerEnforced is an Account.OrganizationPolicy that lets only buckets be created whose owner owns every object,
+// and only when the request says so.
+const DemandBucketOwnerEnforced = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
+	{"Effect":"Deny","Action":"s3:CreateBucket","Resource":"*","Condition":{"StringNotEquals":{"s3:x-amz-object-ownership":"BucketOwnerEnforced"}}}]}`
 
 func malformedXML() *apiError {
 	return refuse(http.StatusBadRequest, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
@@ -123,6 +142,13 @@ func createBucket(c *call) (any, *apiError) {
 	if refused := checkBucketTags(in.Tags); refused != nil {
 		return nil, refused
 	}
+	ownership := c.http.Header.Get(ownershipHeader)
+	if ownership == "" {
+		ownership = objectOwnerships[0]
+	}
+	if !slices.Contains(objectOwnerships, ownership) {
+		return nil, refuse(http.StatusBadRequest, "InvalidArgument", "Invalid x-amz-object-ownership header: "+ownership)
+	}
 	created := s3Reply{header: http.Header{"Location": {"/" + name}}}
 	switch owner := c.sim.buckets[name]; {
 	case owner == c.accountID && region == homeRegion && c.account().Buckets[name].Region == homeRegion:
@@ -132,7 +158,7 @@ func createBucket(c *call) (any, *apiError) {
 	case owner != "":
 		return nil, refuse(http.StatusConflict, "BucketAlreadyExists", "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.")
 	}
-	bucket := Bucket{Region: region, Created: c.sim.now().Truncate(time.Second)}
+	bucket := Bucket{Region: region, Created: c.sim.now().Truncate(time.Second), ObjectOwnership: ownership}
 	// Since 2023 a new bucket blocks public access from the start.
 	bucket.PublicAccessBlock = &PublicAccessBlock{true, true, true, true}
 	for _, t := range in.Tags {

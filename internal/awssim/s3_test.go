@@ -1,6 +1,9 @@
 package awssim_test
 
 import (
+	"context"
+	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -8,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/require"
 
 	shipped "quartermaster/deploy/iam"
@@ -287,4 +292,77 @@ func TestBucketsInRegions(t *testing.T) {
 	in.CreateBucketConfiguration.LocationConstraint = s3types.BucketLocationConstraintAfSouth1
 	_, err := w.s3.CreateBucket(ctx, in)
 	require.NoError(t, err)
+}
+
+func TestObjectOwnership(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t), t.Context()
+	in := createBucketInput(bucket)
+	_, err := w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
+	in.Bucket, in.ObjectOwnership = aws.String(bucket+"-2"), s3types.ObjectOwnershipObjectWriter
+	_, err = w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
+	a, _ := w.sim.Account(accountID)
+	require.Equal(t, "BucketOwnerEnforced", a.Buckets[bucket].ObjectOwnership, "the default since 2023")
+	require.Equal(t, "ObjectWriter", a.Buckets[bucket+"-2"].ObjectOwnership)
+	in.Bucket, in.ObjectOwnership = aws.String(bucket+"-3"), "Nobody"
+	_, err = w.s3.CreateBucket(ctx, in)
+	requireCode(t, err, "InvalidArgument")
+
+	policy := `{"Statement":{"Effect":"Allow","Action":["s3:CreateBucket","s3:TagResource"],"Resource":"*"}}`
+	in.ObjectOwnership = s3types.ObjectOwnershipBucketOwnerEnforced
+	_, err = setup(t, withPolicy(policy)).s3.CreateBucket(ctx, in)
+	require.Contains(t, requireCode(t, err, "AccessDenied"), "s3:PutBucketOwnershipControls")
+
+	w = setup(t, withAccount(func(a *awssim.Account) { a.OrganizationPolicy = json.RawMessage(awssim.DemandBucketOwnerEnforced) }))
+	_, err = w.s3.CreateBucket(ctx, createBucketInput(bucket))
+	require.Contains(t, requireCode(t, err, "AccessDenied"), "with an explicit deny in a service control policy")
+	_, err = w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
+}
+
+func TestSomeBodiesNeedAChecksum(t *testing.T) {
+	t.Parallel()
+	w, ctx, name := setup(t, withReportBucket(), withPolicy(allPowers)), t.Context(), aws.String(bucket)
+	// changed sends a request with its headers changed before it is signed.
+	changed := func(change func(http.Header)) func(*s3.Options) {
+		return s3.WithAPIOptions(func(stack *middleware.Stack) error {
+			return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("headers", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+				change(in.Request.(*smithyhttp.Request).Header)
+				return next.HandleFinalize(ctx, in)
+			}), "Signing", middleware.Before)
+		})
+	}
+	without := changed(func(h http.Header) { h.Del("X-Amz-Checksum-Crc32") })
+	wrong := changed(func(h http.Header) { h.Set("X-Amz-Checksum-Crc32", "AAAAAA==") })
+	md5 := changed(func(h http.Header) {
+		h.Del("X-Amz-Checksum-Crc32")
+		h.Set("Content-Md5", "AAAAAAAAAAAAAAAAAAAAAA==")
+	})
+	for operation, call := range map[string]func(...func(*s3.Options)) error{
+		"PutBucketPolicy": func(o ...func(*s3.Options)) error {
+			_, err := w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: name, Policy: aws.String(shipped.ReportBucketPolicy(bucket, accountID))}, o...)
+			return err
+		},
+		"PutPublicAccessBlock": func(o ...func(*s3.Options)) error {
+			_, err := w.s3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: name, PublicAccessBlockConfiguration: &s3types.PublicAccessBlockConfiguration{}}, o...)
+			return err
+		},
+		"PutBucketTagging": func(o ...func(*s3.Options)) error {
+			_, err := w.s3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{Bucket: name, Tagging: &s3types.Tagging{TagSet: orderTag()}}, o...)
+			return err
+		},
+		"DeleteObjects": func(o ...func(*s3.Options)) error {
+			_, err := w.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: name, Delete: &s3types.Delete{Objects: []s3types.ObjectIdentifier{{Key: aws.String("k")}}}}, o...)
+			return err
+		},
+	} {
+		before := w.sim.Snapshot(accountID)
+		requireCode(t, call(without), "InvalidRequest")
+		requireCode(t, call(wrong), "BadDigest")
+		requireCode(t, call(md5), "BadDigest")
+		require.Equal(t, string(before), string(w.sim.Snapshot(accountID)), operation)
+		require.NoError(t, call(), operation)
+	}
 }

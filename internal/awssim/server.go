@@ -30,6 +30,7 @@ var MutatingOperations = mutatingOperations()
 type operation struct {
 	service, name string
 	mutates       bool
+	checksum      bool // S3 demands a checksum of the body
 	// needs lists what the caller must be allowed to do. nil: no permission at all, like sts:GetCallerIdentity.
 	needs func(c *call) []question
 	// do carries it out. It changes only drafts, which are committed when it returns no error.
@@ -136,6 +137,7 @@ const (
 	accessDenied refusalKind = iota
 	unknownKey
 	badSignature
+	skewedClock
 	expiredToken
 	incompleteSignature
 	throttled
@@ -245,6 +247,9 @@ func (c *call) perform() (*response, *apiError) {
 		return nil, refused
 	}
 	if refused := c.limit(); refused != nil {
+		return nil, refused
+	}
+	if refused := c.checkBody(); refused != nil {
 		return nil, refused
 	}
 	out, refused := c.op.do(c)
