@@ -13,11 +13,14 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// justNow is when AWS has delivered the reports of others for the last time.
+var justNow = time.Now().UTC().Truncate(time.Second)
+
 func simReport(status string) awssim.Report {
 	r := awssim.Report{TimeUnit: "HOURLY", Format: "Parquet", Compression: "Parquet", AdditionalSchemaElements: []string{"RESOURCES"},
 		S3Bucket: "their-bucket", S3Prefix: "their/prefix", S3Region: "us-west-2", ReportVersioning: "OVERWRITE_REPORT", RefreshClosedReports: true}
 	if status != "" {
-		r.ReportStatus = &awssim.ReportStatus{LastDelivery: time.Now().UTC().Format("20060102T150405Z"), LastStatus: status}
+		r.ReportStatus = &awssim.ReportStatus{LastDelivery: justNow.Format("20060102T150405Z"), LastStatus: status}
 	}
 	return r
 }
@@ -27,7 +30,7 @@ func simExport(status string) awssim.Export {
 		TableConfigurations: map[string]map[string]string{"COST_AND_USAGE_REPORT": {"TIME_GRANULARITY": "HOURLY", "INCLUDE_RESOURCES": "TRUE"}}, S3Bucket: "their-bucket", S3Prefix: "their/prefix",
 		S3Region: "us-west-2", OutputType: "CUSTOM", Format: "PARQUET", Compression: "PARQUET", Overwrite: "OVERWRITE_REPORT", StatusCode: status}
 	if status != "" {
-		e.LastRefreshed = time.Now().UTC()
+		e.LastRefreshed = justNow
 	}
 	return e
 }
