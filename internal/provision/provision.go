@@ -257,6 +257,7 @@ type Result struct {
 	Instructions        string    `json:"instructions,omitempty"` // the pool's text for other models, if there is one
 	ManualSteps         []string  `json:"manual_steps,omitempty"` // what AWS has no API for
 	CompletedAt         time.Time `json:"completed_at"`           //
+	Warnings            []string  `json:"warnings,omitempty"`     // what a later reader of the report should know
 }
 
 // Step is a part of the work as operators see it.
