@@ -33,6 +33,8 @@ type Timings struct {
 	VisibleFor time.Duration // how long a written thing may stay unseen before the attempt gives up (a retry looks again)
 	AbsentFor  time.Duration // how long a thing that may have been written must stay unseen before an undo believes that it is not there; a quarter of VisibleFor when 0
 	PollEvery  time.Duration // pause between two looks
+	DeniedFor  time.Duration // how long AWS may deny a permission before an operator is asked; 2 minutes when 0
+	RefusedFor time.Duration // how long AWS may give any other answer that does not change; 10 minutes when 0
 }
 
 // Sealer encrypts passwords at rest. The purpose is authenticated, not stored: what was sealed for one purpose does not
@@ -45,6 +47,8 @@ type Sealer interface {
 // Store is what the activities need of the database.
 type Store interface {
 	OpenOrder(ctx context.Context, order provision.Order) (provision.Opened, error)
+	// RereadSettings reads the settings that the order's pool has now, and keeps them with the order. Errors: provision.ErrNotFound.
+	RereadSettings(ctx context.Context, key provision.OrderKey) (provision.PoolSettings, error)
 	ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error)
 	// RejectAccount gives up the account that the order holds. setAside: it could not be entered, which may be our own fault.
 	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (provision.Rejected, error)
@@ -85,6 +89,9 @@ type Store interface {
 	// StepEnded notes how an attempt at a step, or at its undo, ended. A step that is being undone or undone never becomes done.
 	StepEnded(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error
 
+	// StepRefused notes that AWS refuses the step, and tells for how long it has done so with this code, attempt after attempt.
+	StepRefused(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, code provision.Code) (lasting time.Duration, err error)
+
 	// KeepPassword stores the sealed password of the order unless one is kept already, and returns the kept one.
 	KeepPassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) (kept []byte, err error)
 	// ReplacePassword overwrites the kept password: AWS's password policy refused it.
@@ -100,6 +107,8 @@ type Assignment struct {
 	Request  provision.Request      `json:"request"`
 	Settings provision.PoolSettings `json:"settings"`
 	Account  provision.Account      `json:"account"`
+	// Until is how long an undo tries what AWS refuses; zero: this is no undo, or its time is over.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Inspection is what Inspect found before anything was changed.
@@ -121,6 +130,8 @@ type Restore struct {
 	Journal provision.Journal `json:"journal"`
 	// Earlier are the requests before each correction: what they ordered may have been written too.
 	Earlier []provision.Request `json:"earlier,omitempty"`
+	// Written is what AWS showed after SetContacts had written the contacts; nil when the step's answer was lost.
+	Written *provision.WrittenContacts `json:"written,omitempty"`
 }
 
 // SetUpReport asks for the report: the existing one is linked, else a new one is made.

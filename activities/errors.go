@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,10 +36,12 @@ func translate(err error, at provision.Step) error {
 		failure.Step = at
 	}
 	kind := failure.Code.Kind()
-	opts := temporal.ApplicationErrorOptions{
-		NonRetryable: kind == provision.KindInput || kind == provision.KindAccount || kind == provision.KindPermission || kind == provision.KindOrder,
-		Details:      []any{failure},
-	}
+	return raise(failure, kind == provision.KindInput || kind == provision.KindAccount || kind == provision.KindPermission || kind == provision.KindOrder)
+}
+
+// raise makes the error that carries the failure through Temporal. A final one is not repeated.
+func raise(failure provision.Failure, final bool) error {
+	opts := temporal.ApplicationErrorOptions{NonRetryable: final, Details: []any{failure}}
 	if failure.Code != provision.CodeInternal && failure.Code != provision.CodeUnavailable {
 		opts.Category = temporal.ApplicationErrorCategoryBenign // expected: an answer for somebody, not an alert; or report alerts
 	}
@@ -46,6 +49,50 @@ func translate(err error, at provision.Step) error {
 		opts.NextRetryDelay = throttleDelay
 	}
 	return temporal.NewApplicationErrorWithOptions(failure.Error(), string(failure.Code), opts)
+}
+
+// patience is how long an answer of AWS must last before it is believed; 0: the first one counts, or none ever does.
+func (t Timings) patience(failure provision.Failure) time.Duration {
+	switch failure.Code {
+	case provision.CodePermissionMissing:
+		if failure.AWSCode != "" {
+			return cmp.Or(t.DeniedFor, deniedFor)
+		}
+	case provision.CodeRefused, provision.CodeNotYetVisible, provision.CodeNotReady, provision.CodeCannotReenter:
+		return cmp.Or(t.RefusedFor, refusedFor)
+	}
+	return 0
+}
+
+// How long AWS may refuse a step before an operator is asked. A new permission takes up to minutes to hold everywhere.
+// Source: IAM User Guide, "Changes that I make are not always immediately visible".
+const (
+	deniedFor  = 2 * time.Minute
+	refusedFor = 10 * time.Minute
+)
+
+// tryAgain ends the reason of what is repeated without anybody's help.
+const tryAgain = "; it is tried again by itself"
+
+// believed is the failure for the operator, after AWS has given the same answer for so long.
+func believed(failure provision.Failure, patience time.Duration) provision.Failure {
+	if failure.Code.Kind() == provision.KindTransient {
+		failure.Code = provision.CodeRefused
+	}
+	reason, repeated := strings.CutSuffix(failure.Reason, tryAgain)
+	if repeated {
+		failure.Reason = fmt.Sprintf("%s, and has not for %s: look into the account, then retry the order, or take the next account", reason, patience)
+	}
+	return failure
+}
+
+// timeOver is the failure of an attempt whose time was over before AWS had answered, or shown everything.
+func timeOver(err error, step provision.Step) provision.Failure {
+	failure := provision.Failure{Code: provision.CodeUnavailable, Step: step, Reason: "AWS has not shown what was written before the attempt's time was over" + tryAgain}
+	if call := callName(err); call != "" {
+		failure.Reason = "AWS did not answer " + call + " before the attempt's time was over" + tryAgain
+	}
+	return failure
 }
 
 // report is translate for the end of an activity: what nobody foresaw goes into the log, with all that may stand there. The
@@ -110,14 +157,18 @@ func classify(err error, at provision.Step) provision.Failure {
 	case errors.Is(err, provision.ErrNotFound): // after a restore of the database: the row comes back
 		f.Code, f.Reason = provision.CodeDatabase, "the order's row is missing in the database; the order waits until the reconciler has written it again"
 	case awscloud.IsThrottled(err):
-		f.Code, f.Reason = provision.CodeThrottled, "AWS asks for a slower pace ("+call+"); it is tried again by itself"
+		f.Code, f.Reason = provision.CodeThrottled, "AWS asks for a slower pace ("+call+")"+tryAgain
 	case awscloud.IsBadCredentials(err):
 		f.Code, f.Reason = provision.CodeInternal, "AWS does not accept our own credentials ("+call+"): check the service's AWS configuration"
 	case awscloud.IsAccountProblem(err):
 		f.Code, f.Reason = provision.CodeAccountSuspended, "AWS does not serve the account ("+f.AWSCode+"): it is suspended, closed or not signed up"
-	case awscloud.IsAssumeRole(err) && (awscloud.IsAccessDenied(err) || awscloud.IsValidation(err)):
+	case awscloud.IsAssumeRole(err) && f.AWSCode != "" && !awscloud.IsAmbiguous(err) && !awscloud.IsExpiredToken(err):
 		f.Code = provision.CodeCannotEnter
-		f.Reason = "the role cannot be assumed: the role, its trust policy or the external id is wrong, or the account is suspended"
+		f.Reason = "the role cannot be assumed: the role, its trust policy or the external id is wrong, the service's own identity may not assume it, or the account is suspended"
+		if at.Changes() {
+			f.Code = provision.CodeCannotReenter
+			f.Reason = "the role could be assumed when the work began, and cannot be any more: look at the role, at its trust policy and at the service's own identity"
+		}
 	case awscloud.IsAccessDenied(err):
 		f.Code, f.Reason = provision.CodePermissionMissing, "the role in the account may not call "+call+": compare its policy with the one we ship"
 	case awscloud.IsQuota(err):
@@ -128,14 +179,16 @@ func classify(err error, at provision.Step) provision.Failure {
 	case awscloud.IsPasswordPolicyViolation(err):
 		f.Code, f.Reason = provision.CodePasswordRefused, "the account's password policy refuses the generated password: check the policy"
 	case awscloud.IsAmbiguous(err):
-		f.Code, f.Reason = provision.CodeUnavailable, "AWS did not answer, or answered with an error of its own ("+call+"); it is tried again by itself"
+		f.Code, f.Reason = provision.CodeUnavailable, "AWS did not answer, or answered with an error of its own ("+call+")"+tryAgain
 	case awscloud.IsConcurrentModification(err), awscloud.IsTemporarilyUnmodifiable(err), awscloud.IsDeleteConflict(err), awscloud.IsExpiredToken(err):
-		f.Code, f.Reason = provision.CodeUnavailable, "AWS is not ready for "+call+" yet; it is tried again by itself"
+		f.Code, f.Reason = provision.CodeNotReady, "AWS is not ready for "+call+" yet"+tryAgain
 	case awscloud.IsNotFound(err), awscloud.IsAlreadyExists(err):
 		// Answers, not failures: whoever asked looks again on the next attempt and decides by what is there then.
-		f.Code, f.Reason = provision.CodeNotYetVisible, "AWS does not show the result of an earlier call yet ("+call+"); it is tried again by itself"
+		f.Code, f.Reason = provision.CodeNotYetVisible, "AWS does not show the result of an earlier call yet ("+call+")"+tryAgain
 	case awscloud.IsValidation(err):
 		f.Code, f.Field, f.Reason = provision.CodeInputRefused, fieldOf[at], "AWS refuses the value ("+call+"): correct it"
+	case f.AWSCode != "":
+		f.Code, f.Reason = provision.CodeRefused, "AWS refuses "+call+" with an answer that is not foreseen"+tryAgain
 	default:
 		f.Code, f.Reason = provision.CodeInternal, "an unexpected error"
 		if call != "" {
@@ -171,7 +224,7 @@ func callName(err error) string {
 
 // notYet says that something that was written cannot be read back yet; the next attempt looks again.
 func notYet(what string) error {
-	return &provision.Failure{Code: provision.CodeNotYetVisible, Reason: "AWS does not show " + what + " yet; it is tried again by itself"}
+	return &provision.Failure{Code: provision.CodeNotYetVisible, Reason: "AWS does not show " + what + " yet" + tryAgain}
 }
 
 // withCause adds AWS's code and request id to a failure: what AWS Support asks for.

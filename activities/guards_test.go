@@ -156,7 +156,7 @@ func trial(tb testing.TB, part func(testing.TB)) string {
 
 // quick is for slices that meet refusals which do not pass: their patience is spent to the end.
 func quick(sc *scene) {
-	sc.timings = Timings{VisibleFor: 40 * time.Millisecond, AbsentFor: 2 * time.Millisecond, PollEvery: time.Millisecond}
+	sc.timings.VisibleFor, sc.timings.AbsentFor, sc.timings.PollEvery = 40*time.Millisecond, 2*time.Millisecond, time.Millisecond
 }
 
 // begin inspects the account, and what stands in it afterwards is what must be left.
@@ -305,7 +305,7 @@ func bucketWasUsed(tb testing.TB, o off) {
 // everyObjectIsTheTestObject also leads the deletion of the test object to whatever was listed as it.
 func everyObjectIsTheTestObject(w *world) lies {
 	return lies{
-		"ListObjectsV2": rewrite(func(body string) string { return keyXML.ReplaceAllString(body, "<Key>"+testObject+"</Key>") }),
+		"ListObjectVersions": rewrite(func(body string) string { return keyXML.ReplaceAllString(body, "<Key>"+testObject+"</Key>") }),
 		"DeleteObject": func(sim *awssim.Sim, _ func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 			if err := sim.Edit(accountID, func(a *awssim.Account) { clear(a.Buckets[w.w.bucketName()].Objects) }); err != nil {
 				panic(err)

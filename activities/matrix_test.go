@@ -234,6 +234,7 @@ func TestEveryDenialAtEveryWrite(t *testing.T) {
 				w := setup(t, inhabited, kind.change, quick)
 				d := w.mustDo()
 				mend := denied(w, at)
+				w.undoFor = -time.Second
 				_, verified, err := w.tryUndo(d)
 				w.requireFailure(err, provision.CodePermissionMissing)
 				require.NotEmpty(t, verified.Leftovers, "what is left is named")

@@ -65,6 +65,12 @@ func (a *Activities) RejectAccount(ctx context.Context, in RejectedAccount) (Rej
 	return Rejected{Woken{rejected.Woken}, rejected.Verify}, report(ctx, err, provision.StepInspect)
 }
 
+// RereadSettings reads the settings that the order's pool has now. From then on they are the order's.
+func (a *Activities) RereadSettings(ctx context.Context, key provision.OrderKey) (provision.PoolSettings, error) {
+	settings, err := a.Store.RereadSettings(ctx, key)
+	return settings, report(ctx, err, provision.StepInspect)
+}
+
 // Corrected is an order's request after a correction.
 type Corrected struct {
 	Order   provision.OrderKey `json:"order"`

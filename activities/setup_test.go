@@ -40,15 +40,16 @@ const (
 // world is a simulated AWS with one account of the pool and one of somebody else, and the activities that work in it
 // through the real SDK.
 type world struct {
-	t     testing.TB
-	sim   *awssim.Sim
-	liar  *liar // between us and AWS; it tells the truth unless it is told to lie
-	cloud awscloud.Options
-	acts  *Activities
-	store *memoryStore
-	w     Assignment
-	start string // the account's state before the order
-	other string // the state of somebody else's account
+	t      testing.TB
+	sim    *awssim.Sim
+	liar   *liar // between us and AWS; it tells the truth unless it is told to lie
+	cloud  awscloud.Options
+	acts   *Activities
+	store  *memoryStore
+	w      Assignment
+	start  string         // the account's state before the order
+	before awssim.Account // the same
+	other  string         // the state of somebody else's account
 
 	alive context.Context //nolint:containedctx // that of the worker process: it ends when the process is killed
 	kill  context.CancelFunc
@@ -58,6 +59,7 @@ type world struct {
 	heartbeats       *Heartbeats
 	heartbeatTimeout time.Duration // of every activity; 0: none is asked for
 	takes            time.Duration // how long an attempt may take; 0: as long as the environment says
+	undoFor          time.Duration // how long an undo tries what AWS refuses
 	outages          *Outages
 	log              slog.Handler
 
@@ -93,7 +95,8 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 			ID: otherID, Email: "other@example.com", Alias: "taken-alias",
 			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
 		},
-		timings: Timings{VisibleFor: 300 * time.Millisecond, AbsentFor: 5 * time.Millisecond, PollEvery: time.Millisecond},
+		timings: Timings{VisibleFor: 300 * time.Millisecond, AbsentFor: 5 * time.Millisecond, PollEvery: time.Millisecond,
+			DeniedFor: time.Nanosecond, RefusedFor: time.Minute},
 		w: Assignment{
 			Order: provision.OrderKey{Provider: "acme", ID: "order-1"},
 			Nonce: nonce,
@@ -112,7 +115,7 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 	for _, change := range changes {
 		change(sc)
 	}
-	w := &world{t: tb, heartbeats: &Heartbeats{}, outages: NewOutages(), log: slog.DiscardHandler}
+	w := &world{t: tb, undoFor: time.Minute, heartbeats: &Heartbeats{}, outages: NewOutages(), log: slog.DiscardHandler}
 	sc.sim.Logger = slog.New(&witness{w: w})
 	sim := awssim.New(sc.sim)
 	require.NoError(tb, sim.Load(awssim.Seed{
@@ -132,6 +135,7 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 	store := newMemoryStore(sc.w.Order)
 	w.sim, w.liar, w.cloud, w.store, w.w = sim, liar, sc.cloud, store, sc.w
 	w.start, w.other = string(sim.Snapshot(accountID)), string(sim.Snapshot(otherID))
+	w.before = w.account()
 	w.acts = &Activities{Store: store, Sealer: ring, Timings: sc.timings}
 	w.startWorker()
 	return w
@@ -280,6 +284,7 @@ func (a *attemptOutbound) GetInfo(ctx context.Context) activity.Info {
 type done struct {
 	inspected Inspection
 	user      provision.User
+	written   *provision.WrittenContacts
 	report    provision.Report
 }
 
@@ -299,9 +304,11 @@ func (w *world) setUp(d *done) (err error) {
 	if d.user, err = run(w, w.acts.CreateUser, w.w); err != nil {
 		return err
 	}
-	if _, err = run(w, w.acts.SetContacts, restore); err != nil {
+	written, err := run(w, w.acts.SetContacts, restore)
+	if err != nil {
 		return err
 	}
+	d.written = &written
 	if _, err = run(w, w.acts.SetAlias, restore); err != nil {
 		return err
 	}
@@ -331,15 +338,17 @@ func (w *world) undo(d done) (notes []string, verified Verification) {
 // tryUndo runs every undo, newest first, and the verification, like the workflow: one that fails does not stop the rest.
 func (w *world) tryUndo(d done) (notes []string, verified Verification, failed error) {
 	w.t.Helper()
-	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
-	userUndo := UserUndo{Assignment: w.w, UserID: d.user.ID}
+	assignment := w.w
+	assignment.Until = time.Now().Add(w.undoFor)
+	restore := Restore{Assignment: assignment, Journal: d.inspected.Journal, Written: d.written}
+	userUndo := UserUndo{Assignment: assignment, UserID: d.user.ID}
 	for _, undo := range []func() (Undone, error){
 		func() (Undone, error) { return run(w, w.acts.DisableSignIn, userUndo) },
 		func() (Undone, error) { return run(w, w.acts.RemoveUser, userUndo) },
 		func() (Undone, error) { return run(w, w.acts.RestoreContacts, restore) },
 		func() (Undone, error) { return run(w, w.acts.RestoreAlias, restore) },
 		func() (Undone, error) {
-			return run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: d.report})
+			return run(w, w.acts.RemoveReport, ReportUndo{Assignment: assignment, Report: d.report})
 		},
 	} {
 		undone, err := undo()
@@ -365,6 +374,13 @@ func (w *world) requireOthersUntouched() {
 // requireFailure wants a failure of the code, final or not as its kind says, that tells nothing of the customer.
 func (w *world) requireFailure(err error, code provision.Code) provision.Failure {
 	w.t.Helper()
+	kind := code.Kind()
+	return w.requireAnswer(err, code, kind != provision.KindTransient && kind != provision.KindInternal)
+}
+
+// requireAnswer wants a failure of the code that is final, or is not, and tells nothing of the customer.
+func (w *world) requireAnswer(err error, code provision.Code, final bool) provision.Failure {
+	w.t.Helper()
 	var app *temporal.ApplicationError
 	require.ErrorAs(w.t, err, &app)
 	var failure provision.Failure
@@ -373,8 +389,7 @@ func (w *world) requireFailure(err error, code provision.Code) provision.Failure
 	require.Equal(w.t, string(code), app.Type())
 	require.NotEmpty(w.t, failure.Reason)
 	require.NotEmpty(w.t, failure.Step)
-	kind := code.Kind()
-	require.Equal(w.t, kind != provision.KindTransient && kind != provision.KindInternal, app.NonRetryable())
+	require.Equal(w.t, final, app.NonRetryable())
 	for _, secret := range w.personal() {
 		require.NotContains(w.t, failure.Reason, secret)
 		require.NotContains(w.t, err.Error(), secret)

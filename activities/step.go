@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -24,16 +25,19 @@ func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step
 		return report(ctx, err, step)
 	}
 	lease.Grant(asked)
-	err := outcome(ctx, work(ctx), step)
+	err := attempt(ctx, step, work)
+	if err != nil && ctx.Err() == nil {
+		err = a.judge(ctx, w, step, err)
+	}
 	state, problem := provision.StepDone, ""
 	switch failure, final := failureOf(err); {
 	case err == nil:
 	case ctx.Err() != nil:
 		state = provision.StepStopped
 	case final:
-		state, problem = provision.StepFailed, failure.Error()
+		state, problem = provision.StepFailed, failure.Explained()
 	default:
-		state, problem = provision.StepRetrying, failure.Error()
+		state, problem = provision.StepRetrying, failure.Explained()
 	}
 	if recordErr := a.ended(ctx, w, step, state, problem); err == nil {
 		err = report(ctx, recordErr, step)
@@ -54,15 +58,21 @@ func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step
 	if err != nil { // not recorded as ended: the next attempt must wait as well
 		return Undone{}, report(ctx, err, step)
 	}
-	notes, err := work(ctx)
-	err = outcome(ctx, err, step)
+	var notes []string
+	err = attempt(ctx, step, func(ctx context.Context) (err error) {
+		notes, err = work(ctx)
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		err = a.judgeUndo(ctx, w, step, err)
+	}
 	state, problem := provision.StepUndone, ""
 	switch failure, _ := failureOf(err); {
 	case err == nil:
 	case ctx.Err() != nil:
 		state, problem = provision.StepUndoing, "the attempt was stopped"
 	default:
-		state, problem = provision.StepUndoing, failure.Error()
+		state, problem = provision.StepUndoing, failure.Explained()
 	}
 	if recordErr := a.ended(ctx, w, step, state, problem); err == nil {
 		err = report(ctx, recordErr, step)
@@ -73,13 +83,60 @@ func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step
 	return Undone{Notes: notes}, nil
 }
 
-// outcome is what the work of an attempt came to. Work that was stopped, or cut off by the attempt's deadline, ends with the
-// error of the context, whatever it ran into then.
-func outcome(ctx context.Context, err error, step provision.Step) error {
-	if err != nil && ctx.Err() != nil {
+// attempt does the work of one attempt. It ends the work a little before Temporal gives the attempt up, so that the attempt can
+// say what did not answer. Work that was stopped ends with the error of the context, whatever it ran into then.
+func attempt(ctx context.Context, step provision.Step, work func(context.Context) error) error {
+	deadline := activity.GetInfo(ctx).Deadline
+	inTime, cancel := context.WithDeadline(ctx, deadline.Add(-min(recordTime, time.Until(deadline)/4)))
+	defer cancel()
+	err := work(inTime)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
 		return ctx.Err()
+	case inTime.Err() != nil:
+		return raise(timeOver(err, step), false)
 	}
 	return report(ctx, err, step)
+}
+
+// judge decides whether the error of an attempt at a step is the last word. What AWS refuses may change: permissions take time
+// to spread, and somebody may mend the account. So a refusal is believed only after it has lasted for a while, attempt after
+// attempt (Timings). Then it is for an operator.
+func (a *Activities) judge(ctx context.Context, w Assignment, step provision.Step, err error) error {
+	failure, _ := failureOf(err)
+	if !w.Until.IsZero() {
+		return a.judgeUndo(ctx, w, step, err)
+	}
+	patience := a.Timings.patience(failure)
+	if patience == 0 {
+		return err
+	}
+	lasting, err := a.Store.StepRefused(ctx, w.Order, w.Account.ID, step, failure.Code)
+	switch {
+	case err != nil:
+		return report(ctx, err, step)
+	case lasting < patience:
+		return raise(failure, false)
+	}
+	return raise(believed(failure, patience), true)
+}
+
+// judgeUndo decides the same for an undo: what AWS refuses to take back is tried again until the undo's time is over, and is
+// left then. An answer that no attempt can change, and what is no refusal of AWS, is as final as it is elsewhere.
+func (a *Activities) judgeUndo(ctx context.Context, w Assignment, step provision.Step, err error) error {
+	failure, final := failureOf(err)
+	refused := final && failure.AWSCode != "" || failure.Code == provision.CodeNotYetVisible || failure.Code == provision.CodeNotReady
+	if !refused {
+		return err
+	}
+	// An outage may have used the time up: then too the first refusal after it is not the last word.
+	lasting, err := a.Store.StepRefused(ctx, w.Order, w.Account.ID, step, failure.Code)
+	if err != nil {
+		return report(ctx, err, step)
+	}
+	return raise(failure, !time.Now().Before(w.Until) && lasting >= cmp.Or(a.Timings.DeniedFor, deniedFor))
 }
 
 // recordTime bounds how long an attempt that was stopped tries to say so.

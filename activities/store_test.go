@@ -20,6 +20,7 @@ type memoryStore struct {
 	steps     map[provision.Step]provision.StepState
 	open      map[provision.Step]int // attempts that have not said how they ended
 	problems  []string
+	refused   map[provision.Step]refusal
 	protected string // provider/account id
 	broken    error  // every call fails with it
 
@@ -32,8 +33,14 @@ type memoryStore struct {
 	patient time.Duration   // how long an undo is told to wait instead of a lease, when it must wait
 }
 
+// refusal is what AWS refuses, and since when.
+type refusal struct {
+	code  provision.Code
+	since time.Time
+}
+
 func newMemoryStore(order provision.OrderKey) *memoryStore {
-	return &memoryStore{passwords: map[string][]byte{}, steps: map[provision.Step]provision.StepState{}, open: map[provision.Step]int{},
+	return &memoryStore{passwords: map[string][]byte{}, steps: map[provision.Step]provision.StepState{}, open: map[provision.Step]int{}, refused: map[provision.Step]refusal{},
 		holder: order, status: provision.AccountProvisioning, state: provision.Provisioning, patient: time.Millisecond}
 }
 
@@ -68,7 +75,7 @@ func (m *memoryStore) holds(key provision.OrderKey, account string, states ...pr
 
 var errNotInProgress = &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "the order does not hold the account in a state that this needs"}
 
-func (m *memoryStore) StepStarted(ctx context.Context, key provision.OrderKey, account string, step provision.Step, _ int32) error {
+func (m *memoryStore) StepStarted(ctx context.Context, key provision.OrderKey, account string, step provision.Step, attempt int32) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -83,7 +90,22 @@ func (m *memoryStore) StepStarted(ctx context.Context, key provision.OrderKey, a
 	}
 	m.steps[step] = provision.StepRunning
 	m.open[step]++
+	if attempt == 1 {
+		delete(m.refused, step)
+	}
 	return nil
+}
+
+func (m *memoryStore) StepRefused(ctx context.Context, _ provision.OrderKey, _ string, step provision.Step, code provision.Code) (time.Duration, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.refuses(ctx); err != nil {
+		return 0, err
+	}
+	if m.refused[step].code != code {
+		m.refused[step] = refusal{code, time.Now()}
+	}
+	return time.Since(m.refused[step].since), nil
 }
 
 func (m *memoryStore) UndoStarted(ctx context.Context, key provision.OrderKey, account string, step provision.Step, lease time.Duration) (time.Duration, error) {
@@ -94,6 +116,9 @@ func (m *memoryStore) UndoStarted(ctx context.Context, key provision.OrderKey, a
 	}
 	if !m.holds(key, account, provision.Provisioning, provision.ActionRequired, provision.Compensating) {
 		return 0, errNotInProgress
+	}
+	if m.steps[step] != provision.StepUndoing {
+		delete(m.refused, step)
 	}
 	m.steps[step] = provision.StepUndoing
 	if m.open[step]++; m.open[step] == 1 {
@@ -115,6 +140,20 @@ func (m *memoryStore) StepEnded(ctx context.Context, _ provision.OrderKey, _ str
 		m.steps[step] = state
 	}
 	return nil
+}
+
+// sinceRefusal sets the beginning of what AWS refuses back.
+func (m *memoryStore) sinceRefusal(step provision.Step, ago time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refused[step] = refusal{m.refused[step].code, time.Now().Add(-ago)}
+}
+
+// breakWith makes every call fail from now on.
+func (m *memoryStore) breakWith(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.broken = err
 }
 
 // stepState is the state of the step's row.

@@ -4,6 +4,9 @@ ALTER TABLE order_steps
     ADD COLUMN attempts_open integer NOT NULL DEFAULT 0,
     ADD COLUMN undos_open    integer NOT NULL DEFAULT 0,
     ADD COLUMN fenced_at     timestamptz,
+    ADD COLUMN refused       text NOT NULL DEFAULT '',
+    ADD COLUMN refused_since timestamptz,
+    ADD CONSTRAINT order_steps_refused_since_when CHECK ((refused = '') = (refused_since IS NULL)),
     ADD CONSTRAINT order_steps_open_not_negative CHECK (attempts_open >= 0 AND undos_open >= 0);
 UPDATE order_steps SET fenced_at = COALESCE(finished_at, started_at) WHERE state = 'undone';
 ALTER TABLE order_steps
@@ -12,6 +15,8 @@ ALTER TABLE order_steps
     ADD CONSTRAINT order_steps_fenced_while_undone CHECK ((state IN ('undoing', 'undone')) = (fenced_at IS NOT NULL));
 COMMENT ON COLUMN order_steps.attempts_open IS 'attempts that began and have not reported their end: each may live for one lease more';
 COMMENT ON COLUMN order_steps.undos_open IS 'the same for attempts at the undo';
+COMMENT ON COLUMN order_steps.refused IS 'the code with which AWS refuses the step, attempt after attempt; empty = it does not';
+COMMENT ON COLUMN order_steps.refused_since IS 'since when AWS refuses it with that code: a refusal that lasts becomes a question to an operator';
 COMMENT ON COLUMN order_steps.fenced_at IS 'when the undo first began: no attempt at the step begins after that';
 
 -- A repeat of an action is known by the id of the update that asked for it.
@@ -37,6 +42,9 @@ ALTER TABLE order_steps
     DROP CONSTRAINT order_steps_state_known,
     DROP COLUMN attempts_open,
     DROP COLUMN undos_open,
+    DROP CONSTRAINT order_steps_refused_since_when,
+    DROP COLUMN refused,
+    DROP COLUMN refused_since,
     DROP COLUMN fenced_at;
 UPDATE order_steps SET state = CASE state WHEN 'undoing' THEN 'failed' ELSE 'retrying' END WHERE state IN ('undoing', 'stopped');
 ALTER TABLE order_steps ADD CONSTRAINT order_steps_state_known CHECK (state IN ('running', 'retrying', 'done', 'failed', 'undone'));

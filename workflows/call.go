@@ -36,6 +36,14 @@ var (
 		WaitForCancellation: true,
 		RetryPolicy:         backOff(time.Second, 5*time.Minute),
 	}
+	// lastLook reads the account once more after somebody has ended its undo.
+	lastLook = workflow.ActivityOptions{
+		ScheduleToCloseTimeout: 2 * time.Minute,
+		StartToCloseTimeout:    time.Minute,
+		HeartbeatTimeout:       activities.LeaseTime,
+		WaitForCancellation:    true,
+		RetryPolicy:            backOff(time.Second, 10*time.Second),
+	}
 	// auditing reads everything of ours. An audit that cannot be finished fails, and the next one of the schedule sees the same.
 	auditing = workflow.ActivityOptions{
 		ScheduleToCloseTimeout: 4 * time.Minute,

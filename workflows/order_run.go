@@ -19,14 +19,17 @@ type orderRun struct {
 	earlier   []provision.Request // the order's request before each correction
 	nonce     string
 	settings  provision.PoolSettings
-	opened    bool  // the order's row is known, or that there can be none
-	account   *held // the account that the order holds
+	replaced  []provision.PoolSettings // the settings before each time they were read anew
+	opened    bool                     // the order's row is known, or that there can be none
+	account   *held                    // the account that the order holds
 	showing   workflow.Mutex
 	questions []*question // what somebody must answer before the work goes on
 	stopWork  workflow.CancelFunc
-	stopped   *stop // somebody stopped the work; nil: nobody did
-	leaving   bool  // the account is being undone or given back
-	final     bool  // the order completes or ends: too late for everything
+	stopped   *stop               // somebody stopped the work; nil: nobody did
+	leaving   bool                // the account is being undone or given back
+	final     bool                // the order completes or ends: too late for everything
+	undoUntil time.Time           // until when an undo tries what AWS refuses
+	endUndo   workflow.CancelFunc // ends the undo that runs; nil: none runs
 }
 
 // held is an account in the hands of the order.
@@ -60,7 +63,7 @@ type question struct {
 }
 
 func (r *orderRun) assignment() activities.Assignment {
-	return activities.Assignment{Order: r.order.OrderKey, Nonce: r.nonce, Request: r.order.Request, Settings: r.settings, Account: r.account.Account}
+	return activities.Assignment{Order: r.order.OrderKey, Nonce: r.nonce, Request: r.order.Request, Settings: r.settings, Account: r.account.Account, Until: r.undoUntil}
 }
 
 func (r *orderRun) restore(journal provision.Journal) activities.Restore {
@@ -177,8 +180,9 @@ func (r *orderRun) ask(ctx workflow.Context, failure provision.Failure) error {
 	return r.showQuestion(ctx)
 }
 
-// awaitAnswer returns true when the question was answered in time. The signal with which the reconciler wakes an order makes
-// the run read the order's row: it may have been stopped by a worker that died before this run heard of it.
+// awaitAnswer returns true when the question was answered in time. The signal with which an order is woken makes the run read
+// the order's row: it may have been stopped by a worker that died before this run heard of it. It also answers the question of
+// an account that cannot be entered any more: the accounts of the pool can be entered again.
 func (r *orderRun) awaitAnswer(ctx workflow.Context, q *question, patience time.Duration) (inTime bool, err error) {
 	ctx, stopTimer := workflow.WithCancel(ctx)
 	defer stopTimer() // an answered question leaves no timer behind
@@ -195,6 +199,7 @@ func (r *orderRun) awaitAnswer(ctx workflow.Context, q *question, patience time.
 			if err := r.catchUp(ctx); err != nil {
 				return false, err
 			}
+			q.answered = q.answered || q.failure.Code == provision.CodeCannotReenter
 		}
 	}
 	return true, nil
@@ -216,7 +221,7 @@ func (r *orderRun) showQuestion(ctx workflow.Context) error {
 	if failure.Field != "" {
 		field = "\n\n**Field** `" + failure.Field + "`, ordered: `" + failure.Value + "`"
 	}
-	announce(ctx, provision.ActionRequired, failure.Code, "**Action required** at step `"+string(failure.Step)+"`: "+failure.Reason+field)
+	announce(ctx, provision.ActionRequired, failure.Code, "**Action required** at step `"+string(failure.Step)+"`: "+failure.Cause()+field)
 	return tellDatabase(ctx, "Require action", acts.RequireAction, activities.OrderFailed{Order: r.order.OrderKey, Failure: failure})
 }
 

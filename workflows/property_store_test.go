@@ -234,6 +234,11 @@ func (w *simWorld) refuse(accountID string, setAside bool) {
 	}
 }
 
+func (s simStore) RereadSettings(ctx context.Context, _ provision.OrderKey) (settings provision.PoolSettings, err error) {
+	opened, err := s.OpenOrder(ctx, provision.Order{Request: s.w.order.request})
+	return opened.Settings, err
+}
+
 func (s simStore) RequireAction(ctx context.Context, _ provision.OrderKey, why provision.Failure) error {
 	return s.w.tx(ctx, func() error {
 		if s.w.order.state == provision.Provisioning || s.w.order.state == provision.ActionRequired {

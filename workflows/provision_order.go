@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/workflow"
@@ -81,6 +82,9 @@ func (r *orderRun) provision(ctx workflow.Context) (provision.Result, error) {
 		if err := r.rejectAccount(ctx, ended); err != nil {
 			return provision.Result{}, err
 		}
+		if ended.setAside {
+			continue // it may well be we who cannot enter
+		}
 		if unusable++; unusable == maxAccounts {
 			return r.close(ctx, "", ending{cause: accountsExhausted(ended.cause)})
 		}
@@ -93,6 +97,7 @@ type ending struct {
 	cause     error
 	leftovers []string
 	notes     []string
+	setAside  bool // the account could not be entered, and nothing was changed in it
 }
 
 // provisionAccount does the work in the account, or undoes it.
@@ -115,8 +120,8 @@ func (r *orderRun) provisionAccount(ctx workflow.Context) (result provision.Resu
 	switch {
 	case hasEnded(cause), errors.Is(cause, errAccountGone):
 		return result, ending{cause: cause}
-	case len(work.undos) == 0 && !r.account.touched:
-		return result, ending{cause: cause} // nothing was changed
+	case len(work.undos) == 0 && !r.account.touched: // nothing was changed
+		return result, ending{cause: cause, setAside: failureOf(cause).Code == provision.CodeCannotEnter}
 	case len(work.undos) == 0:
 		work = r.undosOfEarlierRun(inspected.Journal)
 	}
@@ -242,6 +247,9 @@ func (r *orderRun) undosIn(journal provision.Journal, made *made) undos {
 	}
 }
 
+// undoPatience is how long an undo tries what AWS refuses to take back. An outage of AWS is no refusal.
+const undoPatience = time.Hour
+
 // undo takes back what was done, on a context that a cancel does not reach, and compares the account with the journal.
 func (r *orderRun) undo(ctx workflow.Context, journal provision.Journal, work *saga, cause error) ending {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
@@ -253,16 +261,28 @@ func (r *orderRun) undo(ctx workflow.Context, journal provision.Journal, work *s
 			workflow.GetLogger(ctx).Error("the order could not be set to compensating; closing it will", "code", failureOf(err).Code)
 		}
 	}
-	notes, problems := work.unwind(ctx)
-	verified, err := call(ctx, cleanup, "Verify account "+r.account.ID, acts.VerifyRestored, r.restore(journal))
+	r.undoUntil = workflow.Now(ctx).Add(undoPatience)
+	undoing, end := workflow.WithCancel(ctx)
+	r.endUndo = end
+	notes, problems := work.unwind(undoing)
+	verified, err := call(undoing, cleanup, "Verify account "+r.account.ID, acts.VerifyRestored, r.restore(journal))
+	r.endUndo = nil
+	if undoing.Err() != nil { // somebody has ended the undo: one more look says what is left
+		r.undoUntil = time.Time{}
+		verified, err = call(ctx, lastLook, "Verify account "+r.account.ID, acts.VerifyRestored, r.restore(journal))
+	}
 	if failureOf(err).Code == provision.CodeOrderNotInProgress { // a later run has given the account back
 		if now := r.overtaken(ctx, r.account.ID); hasEnded(now) || errors.Is(now, errAccountGone) {
 			return ending{cause: now}
 		}
 	}
-	ended := ending{cause: cause, leftovers: verified.Leftovers, notes: notes}
-	if err != nil {
-		ended.leftovers = append(problems, "the account could not be verified: "+failureOf(err).Reason) //nolint:gocritic // what went wrong is all that is known
+	ended := ending{cause: cause, notes: notes}
+	failedToVerify := failureOf(err)
+	switch {
+	case err != nil:
+		ended.leftovers = append(problems, "the account could not be compared with what it was: "+failedToVerify.Cause()) //nolint:gocritic // what went wrong is all that is known
+	case len(verified.Leftovers) > 0:
+		ended.leftovers = slices.Concat(verified.Leftovers, problems) // what is left, and why
 	}
 	if r.account.touched {
 		ended.leftovers = append(ended.leftovers, "an earlier run of the workflow worked in the account, and what the account's alias and contacts were before that is not known: compare them by hand")
@@ -270,18 +290,23 @@ func (r *orderRun) undo(ctx workflow.Context, journal provision.Journal, work *s
 	return ended
 }
 
-// rejectAccount marks an unusable account Invalid; the order is back in the queue, at its old place.
+// rejectAccount marks an unusable account Invalid; the order is back in the queue, at its old place. An account that is only set
+// aside becomes Ready again when its verification passes.
 func (r *orderRun) rejectAccount(ctx workflow.Context, ended ending) error {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	r.leaving = true
+	r.undoUntil = time.Time{}
 	failure := failureOf(ended.cause)
 	for _, leftover := range ended.leftovers {
 		failure.Reason += "; left: " + leftover
 	}
-	woken, err := callDatabase(ctx, "Reject account "+r.account.ID, acts.RejectAccount,
-		activities.RejectedAccount{Order: r.order.OrderKey, AccountID: r.account.ID, Failure: failure})
+	rejected, err := callDatabase(ctx, "Reject account "+r.account.ID, acts.RejectAccount,
+		activities.RejectedAccount{Order: r.order.OrderKey, AccountID: r.account.ID, Failure: failure, SetAside: ended.setAside})
 	r.account = nil
-	wake(ctx, woken.Orders)
+	wake(ctx, rejected.Orders)
+	if rejected.Verify {
+		verifyDue(ctx)
+	}
 	return err
 }
 

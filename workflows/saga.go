@@ -19,15 +19,19 @@ type undo struct {
 
 func (s *saga) add(undos ...undo) { s.undos = append(s.undos, undos...) }
 
-// unwind runs the undos, newest first, all of them, whatever fails. The context must be one that a cancel does not reach.
+// unwind runs the undos, newest first, all of them, whatever fails. The context must be one that a cancel of the order does not
+// reach; when somebody ends the undo, what is not taken back by then is a problem.
 // It returns what was left alone on purpose, and what could not be undone.
 func (s *saga) unwind(ctx workflow.Context) (notes, problems []string) {
 	for i := len(s.undos) - 1; i >= 0; i-- {
 		undone, err := s.undos[i].run(ctx)
 		notes = append(notes, undone.Notes...)
-		if err != nil {
-			failure := failureOf(err)
-			problems = append(problems, s.undos[i].name+": "+failure.Reason)
+		switch failure := failureOf(err); {
+		case err == nil:
+		case ctx.Err() != nil:
+			problems = append(problems, s.undos[i].name+": somebody ended the undo before it was taken back")
+		default:
+			problems = append(problems, s.undos[i].name+": "+failure.Cause())
 		}
 	}
 	return notes, problems

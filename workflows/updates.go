@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"reflect"
 	"strings"
 
 	"go.temporal.io/sdk/workflow"
@@ -31,6 +32,7 @@ func (r *orderRun) listen(ctx workflow.Context) error {
 		{UpdateCancel, "Undo everything and end the order as cancelled.", r.checkStop, r.stop(UpdateCancel, provision.CodeCancelled, "the order was cancelled")},
 		{UpdateFail, "Undo everything and end the order as failed.", r.checkStop, r.stop(UpdateFail, provision.CodeFailedByOperator, "an operator ended the order")},
 		{UpdateSwap, "Undo everything, mark the account Invalid and go on with the next one.", r.checkSwap, r.swap},
+		{UpdateEndUndo, "End the undo now; what is not taken back by then is left.", r.checkEndUndo, r.endUndoNow},
 	} {
 		act := func(ctx workflow.Context, by provision.Action) error {
 			if err := r.awaitOpened(ctx); err != nil {
@@ -112,8 +114,23 @@ func (r *orderRun) retry(ctx workflow.Context, by provision.Action) error {
 	if err := r.note(ctx, UpdateRetry, by); err != nil {
 		return err
 	}
+	if err := r.readSettings(ctx); err != nil {
+		return err
+	}
 	for _, q := range r.questions {
 		q.answered = true
+	}
+	return nil
+}
+
+// readSettings reads the settings of the pool anew: what is tried again is tried with what somebody has mended.
+func (r *orderRun) readSettings(ctx workflow.Context) error {
+	settings, err := callDatabase(ctx, "Read the pool's settings", acts.RereadSettings, r.order.OrderKey)
+	if err != nil {
+		return err
+	}
+	if !reflect.DeepEqual(settings, r.settings) {
+		r.replaced, r.settings = append(r.replaced, r.settings), settings
 	}
 	return nil
 }
@@ -166,10 +183,31 @@ func (r *orderRun) swap(ctx workflow.Context, by provision.Action) error {
 	if err := r.note(ctx, UpdateSwap, by); err != nil {
 		return err
 	}
+	if err := r.readSettings(ctx); err != nil {
+		return err
+	}
 	if err := r.checkSwap(by); err != nil {
 		return err
 	}
 	r.stopBecause(stopFailure(provision.CodeSwappedByOperator, "an operator swapped the account", by))
+	return nil
+}
+
+func (r *orderRun) checkEndUndo(provision.Action) error {
+	if r.endUndo == nil {
+		return refuse(provision.CodeNotAsked, "", "the order is not being undone: there is nothing to end")
+	}
+	return nil
+}
+
+// endUndoNow ends the undo that runs, after it has been written down who wanted that.
+func (r *orderRun) endUndoNow(ctx workflow.Context, by provision.Action) error {
+	if err := r.note(ctx, UpdateEndUndo, by); err != nil {
+		return err
+	}
+	if r.endUndo != nil { // else it has ended by itself meanwhile
+		r.endUndo()
+	}
 	return nil
 }
 

@@ -10,11 +10,16 @@ import (
 	"time"
 )
 
-// States of an account as account:GetAccountInformation names them.
+// States of an account as account:GetAccountInformation names them. A role can be assumed in an account that is pending
+// activation, but the services that bill or store refuse it; nobody can enter a suspended or closed account.
 const (
-	StateActive    = "ACTIVE"
-	StateSuspended = "SUSPENDED"
+	StatePendingActivation = "PENDING_ACTIVATION"
+	StateActive            = "ACTIVE"
+	StateSuspended         = "SUSPENDED"
+	StateClosed            = "CLOSED"
 )
+
+var accountStates = []string{StatePendingActivation, StateActive, StateSuspended, StateClosed}
 
 // Account is the whole state of one AWS account: a seed file describes it, Snapshot prints it, Edit changes it.
 // Every time is in UTC.
@@ -31,20 +36,28 @@ type Account struct {
 	PasswordPolicy    *PasswordPolicy             `json:"password_policy,omitempty"`     // nil: AWS's default policy
 	Users             map[string]User             `json:"users,omitempty"`               // by name
 	VirtualMFADevices map[string]string           `json:"virtual_mfa_devices,omitempty"` // serial number → user it is active for
-	ManagedPolicies   []string                    `json:"managed_policies,omitempty"`    // ARNs of the account's own policies
-	Reports           map[string]Report           `json:"reports,omitempty"`             // legacy CUR, by name
-	Exports           map[string]Export           `json:"exports,omitempty"`             // Data Exports, by name
-	Buckets           map[string]Bucket           `json:"buckets,omitempty"`             // by name
+	// ManagedPolicies are ARNs of policies of the account whose documents do not matter; PolicyDocuments are those with one.
+	ManagedPolicies []string          `json:"managed_policies,omitempty"`
+	PolicyDocuments map[string]string `json:"policy_documents,omitempty"` // by ARN
+	// OrganizationPolicy is the service control policy that the account's organization puts on it; empty: none.
+	OrganizationPolicy json.RawMessage   `json:"organization_policy,omitempty"`
+	Reports            map[string]Report `json:"reports,omitempty"`              // legacy CUR, by name
+	Exports            map[string]Export `json:"exports,omitempty"`              // Data Exports, by name
+	Buckets            map[string]Bucket `json:"buckets,omitempty"`              // by name
+	EnabledRegions     []string          `json:"enabled_regions,omitempty"`      // opt-in regions that the account uses; nil: all
+	DisabledSTSRegions []string          `json:"disabled_sts_regions,omitempty"` // where STS gives out no credentials of the account
+	Quirks             Quirks            `json:"quirks,omitzero"`
 }
 
 // Role is the role in the account that we assume.
 type Role struct {
-	Name              string          `json:"name"`
-	ExternalID        string          `json:"external_id,omitempty"`         // empty: the trust policy asks for none
-	TrustedPrincipal  string          `json:"trusted_principal,omitempty"`   // ARN that may assume the role
-	TrustPolicy       json.RawMessage `json:"trust_policy,omitempty"`        // empty: made of the two fields above
-	Policy            json.RawMessage `json:"policy,omitempty"`              // permissions; empty: the shipped role policy
-	MaxSessionSeconds int             `json:"max_session_seconds,omitempty"` // 3600 when 0
+	Name                string          `json:"name"`
+	ExternalID          string          `json:"external_id,omitempty"`          // empty: the trust policy asks for none
+	TrustedPrincipal    string          `json:"trusted_principal,omitempty"`    // ARN that may assume the role
+	TrustPolicy         json.RawMessage `json:"trust_policy,omitempty"`         // empty: made of the two fields above
+	Policy              json.RawMessage `json:"policy,omitempty"`               // permissions; empty: the shipped role policy
+	PermissionsBoundary string          `json:"permissions_boundary,omitempty"` // ARN of a managed policy
+	MaxSessionSeconds   int             `json:"max_session_seconds,omitempty"`  // 3600 when 0
 }
 
 // Contact is the primary contact of an account.
@@ -154,7 +167,8 @@ type Export struct {
 	Compression         string                       `json:"compression"`
 	Overwrite           string                       `json:"overwrite"`
 	Created             time.Time                    `json:"created,omitzero"`
-	StatusCode          string                       `json:"status_code,omitempty"` // HEALTHY, UNHEALTHY; empty before the first refresh
+	LastRefreshed       time.Time                    `json:"last_refreshed,omitzero"` // the last delivery
+	StatusCode          string                       `json:"status_code,omitempty"`   // HEALTHY, UNHEALTHY; empty before the first refresh
 	StatusReason        string                       `json:"status_reason,omitempty"`
 	Tags                map[string]string            `json:"tags,omitempty"`
 }
@@ -167,6 +181,19 @@ type Bucket struct {
 	Policy            string             `json:"policy,omitempty"`
 	PublicAccessBlock *PublicAccessBlock `json:"public_access_block,omitempty"`
 	Objects           map[string]int     `json:"objects,omitempty"` // key → size in bytes
+	// ObjectOwnership is who owns what is written into the bucket, such as BucketOwnerEnforced.
+	ObjectOwnership string `json:"object_ownership,omitempty"`
+	// Versioning is empty, VersioningEnabled or VersioningSuspended. A bucket with versioning keeps Versions by key, the
+	// newest first, and Objects follows them; a key that only Objects has gets a version "null".
+	Versioning string                     `json:"versioning,omitempty"`
+	Versions   map[string][]ObjectVersion `json:"versions,omitempty"`
+}
+
+// ObjectVersion is a version of an object, or a delete marker, in a bucket with versioning.
+type ObjectVersion struct {
+	ID           string `json:"id"` // "null" when it was written without versioning
+	Size         int    `json:"size,omitempty"`
+	DeleteMarker bool   `json:"delete_marker,omitempty"`
 }
 
 // PublicAccessBlock is the public access block of a bucket.
@@ -188,9 +215,12 @@ func (a *Account) clone() *Account {
 	c.Users = cloneMap(a.Users, User.clone)
 	c.VirtualMFADevices = cloneMap(a.VirtualMFADevices, same)
 	c.ManagedPolicies = sorted(a.ManagedPolicies)
+	c.PolicyDocuments = cloneMap(a.PolicyDocuments, same)
+	c.OrganizationPolicy = cloneSlice(a.OrganizationPolicy)
 	c.Reports = cloneMap(a.Reports, Report.clone)
 	c.Exports = cloneMap(a.Exports, Export.clone)
 	c.Buckets = cloneMap(a.Buckets, Bucket.clone)
+	c.EnabledRegions, c.DisabledSTSRegions = sorted(a.EnabledRegions), sorted(a.DisabledSTSRegions)
 	return &c
 }
 
@@ -225,6 +255,7 @@ func (b Bucket) clone() Bucket {
 	b.Tags = cloneMap(b.Tags, same)
 	b.PublicAccessBlock = clonePointer(b.PublicAccessBlock)
 	b.Objects = cloneMap(b.Objects, same)
+	b.Versions = cloneMap(b.Versions, func(list []ObjectVersion) []ObjectVersion { return cloneSlice(list) })
 	return b
 }
 
@@ -263,11 +294,16 @@ func sorted(list []string) []string {
 	return c
 }
 
-// user finds a user the way IAM does: names are not distinguished by case. It returns the name as it is stored.
+// user finds a user the way IAM does: names are not distinguished by case, unless the account has the quirk ExactCase. It
+// returns the name as it is stored.
 func (a *Account) user(name string) (string, User, bool) {
-	if u, ok := a.Users[name]; ok {
-		return name, u, true
+	if u, ok := a.Users[name]; ok || a.Quirks.ExactCase {
+		return name, u, ok
 	}
+	return a.userInAnyCase(name)
+}
+
+func (a *Account) userInAnyCase(name string) (string, User, bool) {
 	for stored, u := range a.Users {
 		if strings.EqualFold(stored, name) {
 			return stored, u, true

@@ -169,7 +169,7 @@ func TestReadSeed(t *testing.T) {
 		`{} {}`:                                  `there is text after the JSON document`,
 		`{"accounts":[{"id":"1",` + role + `}]}`: `accounts[0]: id "1" must have 12 digits`,
 		`{"accounts":[{"id":"111122223333"}]}`:   `role.name is missing`,
-		`{"accounts":[{"id":"111122223333","state":"OPEN",` + role + `}]}`:                                                                       `state "OPEN" must be ACTIVE or SUSPENDED`,
+		`{"accounts":[{"id":"111122223333","state":"OPEN",` + role + `}]}`:                                                                       `state "OPEN" must be one of PENDING_ACTIVATION, ACTIVE, SUSPENDED, CLOSED`,
 		`{"accounts":[{"id":"111122223333","alternate_contacts":{"LEGAL":{}},` + role + `}]}`:                                                    `"LEGAL" must be BILLING, OPERATIONS or SECURITY`,
 		`{"accounts":[{"id":"111122223333","users":{"a":{},"A":{}},` + role + `}]}`:                                                              `are the same name to AWS`,
 		`{"accounts":[{"id":"111122223333","alias":"x",` + role + `},{"id":"444455556666","alias":"x",` + role + `}]}`:                           `accounts[1].alias "x" exists twice`,

@@ -1,7 +1,6 @@
 package awssim
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -36,7 +35,7 @@ func (c *call) authorize() *apiError {
 		if c.service == "sts" {
 			return nil // callers are there to assume roles; the role's trust policy decides
 		}
-		return c.deny(question{action: c.service + ":" + c.name, resource: "*"}, silent)
+		return c.deny(question{action: c.service + ":" + c.name, resource: "*"}, silent, identityBased)
 	}
 	for _, q := range c.op.needs(c) {
 		if refused := c.allow(q); refused != nil {
@@ -46,41 +45,82 @@ func (c *call) authorize() *apiError {
 	return nil
 }
 
-// allow asks the role's policy and, if there is one, the session's: the session can only narrow the role.
+// identityBased is the type of the policies of the caller itself in AWS's words.
+const identityBased = "identity-based policy"
+
+// layer is one type of policy: a request needs an Allow in every layer that there is, and no Deny in any.
+type layer struct {
+	policyType string // in AWS's words
+	documents  []string
+}
+
+// decide asks the layers. It returns the type of the policy that denies, or that does not allow: a Deny decides before all.
+func (s *Sim) decide(q question, layers []layer) (decision, string) {
+	silentType := ""
+	for _, l := range layers {
+		answer := silent
+		for _, document := range l.documents {
+			p, err := s.policy(document)
+			if err != nil {
+				continue // an inline policy that is older than today's rules: it allows nothing that could be understood
+			}
+			switch p.evaluate(q) {
+			case denied:
+				return denied, l.policyType
+			case allowed:
+				answer = allowed
+			}
+		}
+		if answer == silent && silentType == "" {
+			silentType = l.policyType
+		}
+	}
+	if silentType != "" {
+		return silent, silentType
+	}
+	return allowed, ""
+}
+
+// layers are what decides about an identity of the account, in the order in which AWS asks: the organization, the
+// identity's own policies, and its boundary.
+func (a *Account) layers(own []string, boundary string) (all []layer) {
+	if len(a.OrganizationPolicy) > 0 {
+		all = append(all, layer{"service control policy", []string{string(a.OrganizationPolicy)}})
+	}
+	all = append(all, layer{identityBased, own})
+	if boundary != "" {
+		all = append(all, layer{"permissions boundary", a.documents(boundary)})
+	}
+	return all
+}
+
+// allow asks the policies of the role, what caps them and, if there is one, the session's.
 func (c *call) allow(q question) *apiError {
 	session := c.caller.session
 	if session == nil {
-		return c.deny(q, silent)
+		return c.deny(q, silent, identityBased)
 	}
 	q.caller = c.caller.arn
-	documents := []string{roleDocument(c.sim.accounts[session.accountID].current)}
+	account := c.sim.accounts[session.accountID].current
+	layers := account.layers([]string{roleDocument(account)}, account.Role.PermissionsBoundary)
 	if session.policy != "" {
-		documents = append(documents, session.policy)
+		layers = append(layers, layer{"session policy", []string{session.policy}})
 	}
-	answer := allowed
-	for _, document := range documents {
-		p, err := c.sim.policy(document)
-		if err != nil { // Load, Edit and AssumeRole parse every policy before they accept it
-			panic(fmt.Sprintf("awssim: account %s: %v", session.accountID, err))
-		}
-		switch p.evaluate(q) {
-		case denied:
-			return c.deny(q, denied)
-		case silent:
-			answer = silent
-		}
-	}
-	if answer != allowed {
-		return c.deny(q, silent)
+	if answer, policyType := c.sim.decide(q, layers); answer != allowed {
+		return c.deny(q, answer, policyType)
 	}
 	return nil
 }
 
 // deny is AWS's refusal, in the words that it puts into the message since 2021.
-func (c *call) deny(q question, answer decision) *apiError {
-	because := "because no identity-based policy allows the " + q.action + " action"
+func (c *call) deny(q question, answer decision, policyType string) *apiError {
+	because := "because no " + policyType + " allows the " + q.action + " action"
 	if answer == denied {
-		because = "with an explicit deny in an identity-based policy"
+		article := "a "
+		if policyType == identityBased {
+			article = "an "
+		}
+		because = "with an explicit deny in " + article + policyType
 	}
 	return c.wire.refusal(c, accessDenied, "User: "+c.caller.arn+" is not authorized to perform: "+q.action+" on resource: "+q.resource+" "+because)
 }
@@ -119,6 +159,17 @@ func requestTags(tags []tag) map[string][]string {
 	return context
 }
 
+// signedUp refuses an account whose activation is pending to the services that bill or store. S3 has a code of its own.
+func (c *call) signedUp() *apiError {
+	if c.service != "cur" && c.service != "bcm-data-exports" && c.service != "s3" || c.account().State != StatePendingActivation {
+		return nil
+	}
+	if c.service == "s3" {
+		return refuse(http.StatusForbidden, "NotSignedUp", "Your account is not signed up for the Amazon S3 service. You must sign up before you can use Amazon S3.")
+	}
+	return refuse(http.StatusBadRequest, "SubscriptionRequiredException", "The AWS Access Key Id needs a subscription for the service")
+}
+
 // tokenBucket is one rate limit of the account API.
 type tokenBucket struct {
 	tokens float64
@@ -133,7 +184,7 @@ var accountRates = map[string]struct{ rate, burst float64 }{
 	"GetAlternateContact":    {3, 5},
 	"PutAlternateContact":    {1, 6},
 	"DeleteAlternateContact": {1, 6},
-	"GetAccountInformation":  {3, 5},
+	"GetAccountInformation":  {3, 3},
 }
 
 // limit takes a token from the account's bucket for the operation.

@@ -64,6 +64,9 @@ func putContactInformation(c *call) (any, *apiError) {
 		}})
 	}
 	draft := c.draft(c.accountID)
+	if draft.Quirks.NormalizeContacts {
+		contact = contact.normalized()
+	}
 	if draft.Contact == nil || *draft.Contact != contact {
 		draft.Contact = &contact
 		c.effect("contact/primary", "replaced")
@@ -89,6 +92,9 @@ func putAlternateContact(c *call) (any, *apiError) {
 		Name: c.text("Name"), Title: c.text("Title"), EmailAddress: c.text("EmailAddress"), PhoneNumber: c.text("PhoneNumber"),
 	}
 	draft := c.draft(c.accountID)
+	if draft.Quirks.NormalizeContacts {
+		contact = contact.normalized()
+	}
 	if old, ok := draft.AlternateContacts[kind]; !ok || old != contact {
 		put(&draft.AlternateContacts, kind, contact)
 		c.effect("contact/"+kind, "replaced")

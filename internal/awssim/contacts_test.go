@@ -8,6 +8,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/account"
 	accounttypes "github.com/aws/aws-sdk-go-v2/service/account/types"
+	"github.com/aws/aws-sdk-go-v2/service/bcmdataexports"
+	cur "github.com/aws/aws-sdk-go-v2/service/costandusagereportservice"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/internal/awssim"
@@ -148,4 +151,63 @@ func TestAccountRateLimits(t *testing.T) {
 	w.clock.Advance(time.Second)
 	require.NoError(t, put())
 	require.ErrorAs(t, put(), &throttled)
+	for range 3 {
+		_, err = w.account.GetAccountInformation(ctx, &account.GetAccountInformationInput{})
+		require.NoError(t, err)
+	}
+	_, err = w.account.GetAccountInformation(ctx, &account.GetAccountInformationInput{})
+	require.ErrorAs(t, err, &throttled, "a burst of 3 and no more")
+}
+
+func TestAnAccountMayNormalizeContacts(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t, withAccount(func(a *awssim.Account) { a.Quirks.NormalizeContacts = true })), t.Context()
+	in := billing()
+	in.Name, in.EmailAddress, in.PhoneNumber = aws.String(" Bea  Bill "), aws.String(" Bea.Bill@Example.COM "), aws.String("0049 30 7654321")
+	_, err := w.account.PutAlternateContact(ctx, in)
+	require.NoError(t, err)
+	got, err := w.account.GetAlternateContact(ctx, &account.GetAlternateContactInput{AlternateContactType: in.AlternateContactType})
+	require.NoError(t, err)
+	require.Equal(t, "Bea Bill", *got.AlternateContact.Name)
+	require.Equal(t, "bea.bill@example.com", *got.AlternateContact.EmailAddress)
+	require.Equal(t, "+49307654321", *got.AlternateContact.PhoneNumber)
+	_, err = w.account.PutAlternateContact(ctx, in)
+	require.NoError(t, err)
+	require.Len(t, w.effects(), 1, "writing the same again changes nothing")
+
+	primary := contact()
+	primary.FullName = aws.String("Customer   GmbH ")
+	_, err = w.account.PutContactInformation(ctx, &account.PutContactInformationInput{ContactInformation: primary})
+	require.NoError(t, err)
+	read, err := w.account.GetContactInformation(ctx, &account.GetContactInformationInput{})
+	require.NoError(t, err)
+	want := contact()
+	want.PhoneNumber = aws.String("+49301234567")
+	require.Equal(t, want, read.ContactInformation)
+}
+
+func TestAnAccountThatIsPendingActivationCannotBeBilled(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t, withReportBucket(), withAccount(func(a *awssim.Account) { a.State = awssim.StatePendingActivation })), t.Context()
+	info, err := w.account.GetAccountInformation(ctx, &account.GetAccountInformationInput{})
+	require.NoError(t, err)
+	require.Equal(t, accounttypes.AccountStatePendingActivation, info.AccountState)
+	_, err = w.iam.CreateUser(ctx, createUserInput(userName))
+	require.NoError(t, err, "IAM works")
+	_, err = w.cur.DescribeReportDefinitions(ctx, &cur.DescribeReportDefinitionsInput{})
+	requireCode(t, err, "SubscriptionRequiredException")
+	requireStatus(t, err, 400)
+	_, err = w.exports.ListExports(ctx, &bcmdataexports.ListExportsInput{})
+	requireCode(t, err, "SubscriptionRequiredException")
+	_, err = w.s3.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: aws.String(bucket)})
+	requireCode(t, err, "NotSignedUp")
+	requireStatus(t, err, 403)
+
+	require.NoError(t, w.sim.Edit(accountID, func(a *awssim.Account) { a.State = awssim.StateClosed }))
+	info, err = w.account.GetAccountInformation(ctx, &account.GetAccountInformationInput{})
+	require.NoError(t, err, "a session that was there before lives on")
+	require.Equal(t, accounttypes.AccountStateClosed, info.AccountState)
+	_, err = w.sts.AssumeRole(ctx, w.assumeInput(accountID))
+	requireCode(t, err, "AccessDenied")
+	require.ErrorContains(t, w.sim.Edit(accountID, func(a *awssim.Account) { a.State = "GONE" }), "CLOSED")
 }

@@ -41,9 +41,20 @@ func needsReport(c *call) []question {
 	if definition, ok := c.input["ReportDefinition"].(map[string]any); ok && name == "" {
 		name, _ = definition["ReportName"].(string)
 	}
-	return []question{{
-		action: "cur:" + c.name, resource: reportARN(c.accountID, name), context: requestTags(c.tags("Tags")),
-	}}
+	q := question{action: "cur:" + c.name, resource: reportARN(c.accountID, name), context: requestTags(c.tags("Tags"))}
+	if c.name == "PutReportDefinition" {
+		return append([]question{q}, tagsNeed("cur:TagResource", q)...)
+	}
+	return []question{q}
+}
+
+// tagsNeed is what a request that creates something with tags needs besides. AWS does not say whether its billing services
+// ask for it; IAM and S3 do, so the simulator does.
+func tagsNeed(action string, create question) []question {
+	if len(create.context) == 0 {
+		return nil
+	}
+	return []question{{action: action, resource: create.resource, context: create.context}}
 }
 
 func invalidInput(message string) *apiError {
@@ -137,10 +148,7 @@ func (c *call) mayDeliver(principal, bucket, region, source string, actions ...s
 	if !ok || state.Region != region || state.Policy == "" {
 		return false
 	}
-	p, err := c.sim.policy(state.Policy)
-	if err != nil {
-		return false
-	}
+	p := c.sim.mustPolicy(state.Policy)
 	for _, action := range actions {
 		resource := "arn:aws:s3:::" + bucket
 		if action == "s3:PutObject" {
@@ -161,7 +169,7 @@ func (c *call) dropTestObject(bucket string) {
 	owner := c.sim.buckets[bucket]
 	draft := c.draft(owner)
 	b := draft.Buckets[bucket]
-	put(&b.Objects, testObject, 0)
+	b.write(c.sim, testObject, 0)
 	draft.Buckets[bucket] = b
 	c.effectIn(owner, "object/"+bucket+"/"+testObject, "written by AWS")
 }

@@ -10,10 +10,12 @@ import (
 	"time"
 )
 
-// maxExports is the quota of exports for one table.
+// maxExports is the quota of exports of CUR 2.0. Every table has a quota of its own.
+// Source: Data Exports User Guide, "Creating exports".
 const maxExports = 5
 
-// curTable is the table of CUR 2.0, the only one that the simulator knows.
+// curTable is the table of CUR 2.0, the only one whose columns the simulator knows. Exports of other tables, such as
+// FOCUS_1_0_AWS or CARBON_EMISSIONS, may be loaded; CreateExport makes none.
 const curTable = "COST_AND_USAGE_REPORT"
 
 //go:embed columns.txt
@@ -87,11 +89,12 @@ func needsCreateExport(c *call) []question {
 	name, _ := export["Name"].(string)
 	context := requestTags(c.tags("ResourceTags"))
 	prefix := "arn:aws:bcm-data-exports:" + homeRegion + ":" + c.accountID + ":"
-	return []question{
+	needs := []question{
 		{action: "bcm-data-exports:CreateExport", resource: prefix + "export/" + name, context: context},
 		{action: "bcm-data-exports:CreateExport", resource: prefix + "table/" + curTable, context: context},
 		{action: "bcm-data-exports:CreateExport", resource: primaryView(c.accountID), context: context},
 	}
+	return append(needs, tagsNeed("bcm-data-exports:TagResource", needs[0])...)
 }
 
 func needsExport(c *call) []question {
@@ -119,9 +122,9 @@ func createExport(c *call) (any, *apiError) {
 	if _, taken := draft.Exports[input.Name]; taken {
 		return nil, invalidInput("An export with the name " + input.Name + " already exists in the account")
 	}
-	if len(draft.Exports) >= maxExports {
+	if draft.exportsOf(curTable) >= maxExports {
 		e := refuse(http.StatusBadRequest, "ServiceQuotaExceededException", "The account has reached its limit of exports.")
-		e.detail = map[string]any{"ResourceId": input.Name, "ResourceType": "export", "QuotaCode": "L-exports", "ServiceCode": "bcm-data-exports"}
+		e.detail = map[string]any{"ResourceId": input.Name, "ResourceType": "export", "QuotaCode": "L-exports", "ServiceCode": "AWSBillingAndCostManagementDataExports"}
 		return nil, e
 	}
 	destination := input.DestinationConfigurations.S3Destination
@@ -150,6 +153,40 @@ func createExport(c *call) (any, *apiError) {
 
 var queryPattern = regexp.MustCompile(`(?is)\A\s*SELECT\s+(.+?)\s+FROM\s+(\w+)\b`)
 
+// table is the table that an export reads, "" when its query names none.
+func (e Export) table() string {
+	query := queryPattern.FindStringSubmatch(e.QueryStatement)
+	if query == nil {
+		return ""
+	}
+	return strings.ToUpper(query[2])
+}
+
+func (a *Account) exportsOf(table string) (n int) {
+	for _, e := range a.Exports {
+		if e.table() == table {
+			n++
+		}
+	}
+	return n
+}
+
+// settingOf is the table configuration that adds a column to the table, "" when the column is always there.
+// Source: Data Exports User Guide, "Cost and Usage Report (CUR) 2.0: table dictionary".
+func settingOf(column string) string {
+	switch {
+	case column == "line_item_resource_id":
+		return "INCLUDE_RESOURCES"
+	case column == "line_item_iam_principal":
+		return "INCLUDE_IAM_PRINCIPAL_DATA"
+	case strings.HasPrefix(column, "split_line_item_"):
+		return "INCLUDE_SPLIT_COST_ALLOCATION_DATA"
+	case strings.HasPrefix(column, "capacity_reservation_"):
+		return "INCLUDE_CAPACITY_RESERVATION_DATA"
+	}
+	return ""
+}
+
 // check refuses a query and settings that the table does not have, and outputs that do not go together.
 func (e exportInput) check() *apiError {
 	query := queryPattern.FindStringSubmatch(e.DataQuery.QueryStatement)
@@ -170,12 +207,12 @@ func (e exportInput) check() *apiError {
 			}
 		}
 	}
-	resources := e.DataQuery.TableConfigurations[curTable]["INCLUDE_RESOURCES"] == "TRUE"
+	settings := e.DataQuery.TableConfigurations[curTable]
 	for column := range strings.SplitSeq(query[1], ",") {
 		// A column may carry an alias, or a path into a map column.
 		name, _, _ := strings.Cut(strings.ToLower(strings.Join(strings.Fields(column), " ")), " ")
 		name, _, _ = strings.Cut(name, ".")
-		if !curColumns[name] || name == "line_item_resource_id" && !resources {
+		if setting := settingOf(name); !curColumns[name] || setting != "" && settings[setting] != "TRUE" {
 			return invalidInput("The columns in the query provided are not a subset of the table")
 		}
 	}
@@ -213,6 +250,9 @@ func (e Export) status() map[string]any {
 	status := map[string]any{}
 	if !e.Created.IsZero() {
 		status["CreatedAt"], status["LastUpdatedAt"] = timestamp(e.Created), timestamp(e.Created)
+	}
+	if !e.LastRefreshed.IsZero() {
+		status["LastRefreshedAt"] = timestamp(e.LastRefreshed)
 	}
 	if e.StatusCode != "" {
 		status["StatusCode"] = e.StatusCode

@@ -331,14 +331,15 @@ func TestSignaturesCoverTheTimeAndTheBody(t *testing.T) {
 	w := setup(t)
 	const form = "Action=GetCallerIdentity&Version=2011-06-15"
 	for _, c := range []struct {
-		signed, sent string
-		at           time.Time
-		decision     string
+		service, signed, sent string
+		at                    time.Time
+		decision              string
 	}{
-		{form, form, time.Now(), "ok"},
-		{form, form, time.Now().Add(-16 * time.Minute), "SignatureDoesNotMatch"},
-		{form, form, time.Now().Add(16 * time.Minute), "SignatureDoesNotMatch"},
-		{form, form + "&More=1", time.Now(), "XAmzContentSHA256Mismatch"},
+		{"sts", form, form, time.Now(), "ok"},
+		{"sts", form, form, time.Now().Add(-16 * time.Minute), "SignatureDoesNotMatch"},
+		{"sts", form, form, time.Now().Add(16 * time.Minute), "SignatureDoesNotMatch"},
+		{"sts", form, form + "&More=1", time.Now(), "XAmzContentSHA256Mismatch"},
+		{"s3", "", "", time.Now().Add(-16 * time.Minute), "RequestTimeTooSkewed"},
 	} {
 		sum := sha256.Sum256([]byte(c.signed))
 		hash := hex.EncodeToString(sum[:])
@@ -346,7 +347,7 @@ func TestSignaturesCoverTheTimeAndTheBody(t *testing.T) {
 		require.NoError(t, err)
 		request.Header.Set("X-Amz-Content-Sha256", hash)
 		keys := aws.Credentials{AccessKeyID: "AKIAPROVISIONER00000", SecretAccessKey: "provisioner-secret"}
-		require.NoError(t, v4.NewSigner().SignHTTP(t.Context(), keys, request, hash, "sts", "us-east-1", c.at))
+		require.NoError(t, v4.NewSigner().SignHTTP(t.Context(), keys, request, hash, c.service, "us-east-1", c.at))
 		response, err := http.DefaultClient.Do(request)
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())

@@ -188,8 +188,13 @@ func TestInlinePoliciesAndBoundary(t *testing.T) {
 	require.NoError(t, putPolicy(allPowers))
 	require.NoError(t, putPolicy(allPowers))
 	var malformed *iamtypes.MalformedPolicyDocumentException
-	require.ErrorAs(t, putPolicy("{}"), &malformed)
-	requireCode(t, putPolicy(`{"Statement":["`+strings.Repeat("x", 2048)+`"]}`), "LimitExceeded")
+	for _, document := range []string{
+		"{}", `{"Statement":[]}`, `{"Statement":{"Effect":"Maybe","Action":"*","Resource":"*"}}`, `{"Statement":{"Effect":"Allow","Action":"*"}}`,
+		`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Principal":"*"}}`, allPowers + allPowers,
+	} {
+		require.ErrorAs(t, putPolicy(document), &malformed, document)
+	}
+	requireCode(t, putPolicy(`{"Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::`+strings.Repeat("x", 2048)+`"}}`), "LimitExceeded")
 	list, err := w.iam.ListUserPolicies(ctx, &iam.ListUserPoliciesInput{UserName: name})
 	require.NoError(t, err)
 	require.Equal(t, []string{"p"}, list.PolicyNames)
@@ -514,4 +519,47 @@ func TestChangesBySomebodyElseAreVisibleAtOnce(t *testing.T) {
 	require.ErrorContains(t, w.sim.Edit("000000000000", func(*awssim.Account) {}), "not in the simulator")
 	a, _ := w.sim.Account(accountID)
 	require.Equal(t, "by-the-customer", a.Alias, "a refused edit changes nothing")
+}
+
+func TestAnAccountMayListUsersInShortPages(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t, withAccount(func(a *awssim.Account) {
+		a.Quirks.ShortPages = true
+		a.Users = map[string]awssim.User{"alice": {Path: "/marketplace/"}, "bob": {}, "carol": {Path: "/marketplace/"}}
+	})), t.Context()
+	in := &iam.ListUsersInput{PathPrefix: aws.String("/marketplace/"), MaxItems: aws.Int32(100)}
+	first, err := w.iam.ListUsers(ctx, in)
+	require.NoError(t, err)
+	require.Empty(t, first.Users)
+	require.True(t, first.IsTruncated)
+	require.NotEmpty(t, *first.Marker)
+	var names []string
+	for pages := iam.NewListUsersPaginator(w.iam, in); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(page.Users), 1)
+		for _, u := range page.Users {
+			names = append(names, *u.UserName)
+		}
+	}
+	require.Equal(t, []string{"alice", "carol"}, names)
+}
+
+func TestAnAccountMayReadUsersByTheirExactName(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t, withAccount(func(a *awssim.Account) {
+		a.Quirks.ExactCase = true
+		a.Users = map[string]awssim.User{"Alice": {Path: "/marketplace/"}}
+	}), withPolicy(allPowers)), t.Context()
+	_, err := w.iam.GetUser(ctx, &iam.GetUserInput{UserName: aws.String("alice")})
+	requireCode(t, err, "NoSuchEntity")
+	_, err = w.iam.ListUserTags(ctx, &iam.ListUserTagsInput{UserName: aws.String("alice")})
+	requireCode(t, err, "NoSuchEntity")
+	_, err = w.iam.DeleteUser(ctx, &iam.DeleteUserInput{UserName: aws.String("alice")})
+	requireCode(t, err, "NoSuchEntity")
+	_, err = w.iam.CreateUser(ctx, createUserInput("alice"))
+	requireCode(t, err, "EntityAlreadyExists")
+	got, err := w.iam.GetUser(ctx, &iam.GetUserInput{UserName: aws.String("Alice")})
+	require.NoError(t, err)
+	require.Equal(t, "Alice", *got.User.UserName)
 }

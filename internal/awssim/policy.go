@@ -2,8 +2,6 @@ package awssim
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"strings"
 
 	"quartermaster/deploy/iam"
@@ -101,38 +99,22 @@ func (s *Sim) policy(document string) (*policy, error) {
 	return p, nil
 }
 
-func parsePolicy(document string) (*policy, error) {
-	var p policy
-	decoder := json.NewDecoder(strings.NewReader(document))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&p); err != nil {
-		return nil, fmt.Errorf("not a policy that the simulator can evaluate: %w", err)
+// mustPolicy parses a document that Load, Edit or an operation has parsed before it was accepted.
+func (s *Sim) mustPolicy(document string) *policy {
+	p, err := s.policy(document)
+	if err != nil {
+		panic("awssim: an accepted policy: " + err.Error())
 	}
-	if len(p.Statement) == 0 {
-		return nil, errors.New("the policy has no Statement")
-	}
-	for i, st := range p.Statement {
-		if st.Effect != "Allow" && st.Effect != "Deny" {
-			return nil, fmt.Errorf("statement %d: Effect %q must be Allow or Deny", i+1, st.Effect)
-		}
-		if len(st.Action)+len(st.NotAction) == 0 {
-			return nil, fmt.Errorf("statement %d has neither Action nor NotAction", i+1)
-		}
-		for operator := range st.Condition {
-			if _, _, _, ok := conditionOperator(operator); !ok {
-				return nil, fmt.Errorf("statement %d: the simulator does not evaluate the condition operator %s", i+1, operator)
-			}
-		}
-	}
-	return &p, nil
+	return p
 }
 
-// roleDocument is the permissions policy of the account's role: its own, or the one that we ship.
+// roleDocument is the permissions policy of the account's role: its own, or the one that we ship for a pool with the usual
+// policy for users.
 func roleDocument(a *Account) string {
 	if len(a.Role.Policy) > 0 {
 		return string(a.Role.Policy)
 	}
-	return iam.RolePolicy(a.ID, "")
+	return iam.RolePolicy(iam.Role{AccountID: a.ID, UserPolicyARNs: []string{awsPolicyPrefix + "ReadOnlyAccess"}})
 }
 
 // trustDocument is the trust policy of the account's role: its own, the one that we ship, or, for a role without
@@ -149,11 +131,32 @@ func trustDocument(a *Account) string {
 		`},"Action":["sts:AssumeRole","sts:SetSourceIdentity","sts:TagSession"]}}`
 }
 
+// userName is the policy variable for the name of a user, without the path.
+const userName = "${aws:username}"
+
+// resources fills in the policy variable. A request of somebody who is no user has no value for it and matches nothing.
+func (p *policy) resources(patterns []string, q question) []string {
+	if p.Version != variablesVersion {
+		return patterns // before that version variables were plain text
+	}
+	name := q.context["aws:username"]
+	filled := make([]string, 0, len(patterns))
+	for _, pattern := range patterns {
+		switch {
+		case !strings.Contains(pattern, userName):
+			filled = append(filled, pattern)
+		case len(name) == 1:
+			filled = append(filled, strings.ReplaceAll(pattern, userName, name[0]))
+		}
+	}
+	return filled
+}
+
 // evaluate answers a question by all statements: a Deny wins over an Allow.
 func (p *policy) evaluate(q question) decision {
 	answer := silent
 	for _, st := range p.Statement {
-		if !st.applies(q) {
+		if !st.applies(q, p) {
 			continue
 		}
 		if st.Effect == "Deny" {
@@ -164,7 +167,7 @@ func (p *policy) evaluate(q question) decision {
 	return answer
 }
 
-func (st *policyStatement) applies(q question) bool {
+func (st *policyStatement) applies(q question, p *policy) bool {
 	if st.Principal != nil && !st.Principal.match(q) {
 		return false
 	}
@@ -172,7 +175,8 @@ func (st *policyStatement) applies(q question) bool {
 	if len(st.Action) > 0 && !anyMatch(st.Action, action, true) || len(st.NotAction) > 0 && anyMatch(st.NotAction, action, true) {
 		return false
 	}
-	if len(st.Resource) > 0 && !anyMatch(st.Resource, q.resource, false) || len(st.NotResource) > 0 && anyMatch(st.NotResource, q.resource, false) {
+	if len(st.Resource) > 0 && !anyMatch(p.resources(st.Resource, q), q.resource, false) ||
+		len(st.NotResource) > 0 && anyMatch(p.resources(st.NotResource, q), q.resource, false) {
 		return false
 	}
 	for operator, conditions := range st.Condition {

@@ -28,7 +28,7 @@ type s3Reply struct {
 var bucketRoutes = map[string]map[string]string{
 	http.MethodGet: {
 		"location": "GetBucketLocation", "tagging": "GetBucketTagging", "policy": "GetBucketPolicy",
-		"publicAccessBlock": "GetPublicAccessBlock", "list-type": "ListObjectsV2",
+		"publicAccessBlock": "GetPublicAccessBlock", "list-type": "ListObjectsV2", "versions": "ListObjectVersions",
 	},
 	http.MethodPut: {
 		"": "CreateBucket", "tagging": "PutBucketTagging", "policy": "PutBucketPolicy", "publicAccessBlock": "PutPublicAccessBlock",
@@ -43,6 +43,7 @@ var bucketRoutes = map[string]map[string]string{
 // listParameters belong to an operation that another parameter, or none, has selected.
 var listParameters = map[string]bool{
 	"x-id": true, "prefix": true, "max-keys": true, "continuation-token": true, "start-after": true, "encoding-type": true, "fetch-owner": true, "delimiter": true,
+	"key-marker": true, "version-id-marker": true,
 }
 
 func (p s3Protocol) decode(c *call) *apiError {
@@ -98,6 +99,8 @@ func (p s3Protocol) refusal(_ *call, kind refusalKind, message string) *apiError
 		return refuse(http.StatusBadRequest, "ExpiredToken", "The provided token has expired.")
 	case incompleteSignature, wrongScope:
 		return refuse(http.StatusBadRequest, "AuthorizationHeaderMalformed", message)
+	case skewedClock:
+		return refuse(http.StatusForbidden, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large.")
 	case throttled:
 		return refuse(http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 	case internalError:

@@ -281,7 +281,6 @@ func TestExportsAreValidated(t *testing.T) {
 		"regular expression": {func(e *bcmtypes.Export) { e.Name = aws.String("no.dots") }},
 		notASubset: {
 			query("SELECT * FROM COST_AND_USAGE_REPORT"), query("SELECT no_such_column FROM COST_AND_USAGE_REPORT"),
-			query("SELECT line_item_resource_id FROM COST_AND_USAGE_REPORT"), // needs INCLUDE_RESOURCES=TRUE
 		},
 		"does not exist":  {query("SELECT tags FROM NOWHERE")},
 		"not a valid SQL": {query("DROP TABLE x")},
@@ -313,7 +312,9 @@ func TestExportsAreValidated(t *testing.T) {
 
 func TestExportQuotaAndPages(t *testing.T) {
 	t.Parallel()
-	w, ctx := setup(t, withReportBucket()), t.Context()
+	w, ctx := setup(t, withReportBucket(), withAccount(func(a *awssim.Account) {
+		a.Exports = map[string]awssim.Export{"focus": {QueryStatement: "SELECT BilledCost FROM FOCUS_1_0_AWS"}} // has a quota of its own
+	})), t.Context()
 	for i := range 6 {
 		in := exportInput()
 		in.Export.Name = aws.String(fmt.Sprintf("export-%d", i))
@@ -321,7 +322,7 @@ func TestExportQuotaAndPages(t *testing.T) {
 		if i == 5 {
 			var quota *bcmtypes.ServiceQuotaExceededException
 			require.ErrorAs(t, err, &quota)
-			require.Equal(t, "bcm-data-exports", *quota.ServiceCode)
+			require.Equal(t, "AWSBillingAndCostManagementDataExports", *quota.ServiceCode)
 		} else {
 			require.NoError(t, err)
 		}
@@ -335,5 +336,58 @@ func TestExportQuotaAndPages(t *testing.T) {
 			names = append(names, *e.ExportName)
 		}
 	}
-	require.Equal(t, []string{"export-0", "export-1", "export-2", "export-3", "export-4"}, names)
+	require.Equal(t, []string{"export-0", "export-1", "export-2", "export-3", "export-4", "focus"}, names)
+}
+
+func TestExportsOfOtherTablesAreShown(t *testing.T) {
+	t.Parallel()
+	created, refreshed := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 11, 19, 4, 0, 0, 0, time.UTC)
+	exports := map[string]awssim.Export{}
+	for name, table := range map[string]string{"focus": "FOCUS_1_0_AWS", "carbon": "CARBON_EMISSIONS", "advice": "COST_OPTIMIZATION_RECOMMENDATIONS"} {
+		exports[name] = awssim.Export{QueryStatement: "SELECT a FROM " + table, S3Bucket: "b", S3Prefix: "p", S3Region: "eu-west-1",
+			TableConfigurations: map[string]map[string]string{table: {"FILTER": "{}"}}, OutputType: "CUSTOM", Format: "PARQUET", Compression: "PARQUET",
+			Overwrite: "OVERWRITE_REPORT", Created: created, LastRefreshed: refreshed, StatusCode: "HEALTHY"}
+	}
+	w, ctx := setup(t, withAccount(func(a *awssim.Account) { a.Exports = exports })), t.Context()
+	list, err := w.exports.ListExports(ctx, &bcmdataexports.ListExportsInput{})
+	require.NoError(t, err)
+	require.Len(t, list.Exports, 3)
+	for _, reference := range list.Exports {
+		require.Equal(t, refreshed, *reference.ExportStatus.LastRefreshedAt)
+		got, err := w.exports.GetExport(ctx, &bcmdataexports.GetExportInput{ExportArn: reference.ExportArn})
+		require.NoError(t, err)
+		want := exports[*reference.ExportName]
+		require.Equal(t, want.QueryStatement, *got.Export.DataQuery.QueryStatement)
+		require.Equal(t, want.TableConfigurations, got.Export.DataQuery.TableConfigurations)
+		require.Equal(t, bcmtypes.ExportStatusCodeHealthy, got.ExportStatus.StatusCode)
+		require.Equal(t, created, *got.ExportStatus.CreatedAt)
+		require.Equal(t, refreshed, *got.ExportStatus.LastRefreshedAt)
+	}
+}
+
+func TestSomeColumnsNeedTheirSetting(t *testing.T) {
+	t.Parallel()
+	for column, setting := range map[string]string{
+		"line_item_resource_id": "INCLUDE_RESOURCES", "line_item_iam_principal": "INCLUDE_IAM_PRINCIPAL_DATA",
+		"split_line_item_split_cost": "INCLUDE_SPLIT_COST_ALLOCATION_DATA", "capacity_reservation_capacity_reservation_arn": "INCLUDE_CAPACITY_RESERVATION_DATA",
+		"line_item_user_identifier": "",
+	} {
+		w, ctx := setup(t, withReportBucket()), t.Context()
+		in := exportInput()
+		in.Export.DataQuery.QueryStatement = aws.String("SELECT " + column + " FROM COST_AND_USAGE_REPORT")
+		if setting != "" {
+			for _, value := range []string{"", "FALSE"} {
+				settings := map[string]string{}
+				if value != "" {
+					settings[setting] = value
+				}
+				in.Export.DataQuery.TableConfigurations = map[string]map[string]string{"COST_AND_USAGE_REPORT": settings}
+				_, err := w.exports.CreateExport(ctx, in)
+				require.Contains(t, requireCode(t, err, "ValidationException"), "not a subset of the table", column)
+			}
+			in.Export.DataQuery.TableConfigurations["COST_AND_USAGE_REPORT"][setting] = "TRUE"
+		}
+		_, err := w.exports.CreateExport(ctx, in)
+		require.NoError(t, err, column)
+	}
 }

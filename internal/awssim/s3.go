@@ -2,9 +2,9 @@ package awssim
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/xml"
-	"fmt"
 	"net/http"
 	"regexp"
 	"slices"
@@ -16,7 +16,7 @@ import (
 const (
 	s3Namespace      = "http://s3.amazonaws.com/doc/2006-03-01/"
 	maxBucketTags    = 50
-	maxObjectsAPage  = 1000
+	maxBucketsAPage  = 10_000
 	maxBucketPolicy  = 20 * 1024
 	bucketNameDenied = "The specified bucket is not valid."
 )
@@ -28,18 +28,19 @@ var bucketOperations = []operation{
 	{service: "s3", name: "DeleteBucket", mutates: true, needs: s3Needs("s3:DeleteBucket"), do: deleteBucket},
 	{service: "s3", name: "GetBucketLocation", needs: s3Needs("s3:GetBucketLocation"), do: getBucketLocation},
 	{service: "s3", name: "GetBucketTagging", needs: s3Needs("s3:GetBucketTagging"), do: getBucketTagging},
-	{service: "s3", name: "PutBucketTagging", mutates: true, needs: s3Needs("s3:PutBucketTagging"), do: putBucketTagging},
+	{service: "s3", name: "PutBucketTagging", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketTagging"), do: putBucketTagging},
 	{service: "s3", name: "DeleteBucketTagging", mutates: true, needs: s3Needs("s3:PutBucketTagging"), do: deleteBucketTagging},
 	{service: "s3", name: "GetBucketPolicy", needs: s3Needs("s3:GetBucketPolicy"), do: getBucketPolicy},
-	{service: "s3", name: "PutBucketPolicy", mutates: true, needs: s3Needs("s3:PutBucketPolicy"), do: putBucketPolicy},
+	{service: "s3", name: "PutBucketPolicy", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketPolicy"), do: putBucketPolicy},
 	{service: "s3", name: "DeleteBucketPolicy", mutates: true, needs: s3Needs("s3:DeleteBucketPolicy"), do: deleteBucketPolicy},
 	{service: "s3", name: "GetPublicAccessBlock", needs: s3Needs("s3:GetBucketPublicAccessBlock"), do: getPublicAccessBlock},
-	{service: "s3", name: "PutPublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: putPublicAccessBlock},
+	{service: "s3", name: "PutPublicAccessBlock", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: putPublicAccessBlock},
 	{service: "s3", name: "DeletePublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: deletePublicAccessBlock},
 	{service: "s3", name: "ListObjectsV2", needs: s3Needs("s3:ListBucket"), do: listObjects},
-	{service: "s3", name: "DeleteObject", mutates: true, needs: s3Needs("s3:DeleteObject"), do: deleteObject},
+	{service: "s3", name: "ListObjectVersions", needs: s3Needs("s3:ListBucketVersions"), do: listObjectVersions},
+	{service: "s3", name: "DeleteObject", mutates: true, needs: needsDeleteObject, do: deleteObject},
 	// The permission for each key is asked for while the keys are deleted: a refused key does not refuse the others.
-	{service: "s3", name: "DeleteObjects", mutates: true, needs: func(*call) []question { return nil }, do: deleteObjects},
+	{service: "s3", name: "DeleteObjects", mutates: true, checksum: true, needs: func(*call) []question { return nil }, do: deleteObjects},
 }
 
 // s3Needs asks about the bucket or object that the request addresses.
@@ -75,12 +76,30 @@ func (c *call) createConfiguration() (createConfiguration, *apiError) {
 func needsCreateBucket(c *call) []question {
 	in, _ := c.createConfiguration() // a body that is not XML is refused when it is carried out
 	resource, context := "arn:aws:s3:::"+c.s3.bucket, requestTags(in.Tags)
+	ownership := c.http.Header.Get(ownershipHeader)
+	if ownership != "" {
+		context["s3:x-amz-object-ownership"] = []string{ownership}
+	}
 	needs := []question{{action: "s3:CreateBucket", resource: resource, context: context}}
+	if ownership != "" {
+		needs = append(needs, question{action: "s3:PutBucketOwnershipControls", resource: resource, context: context})
+	}
 	if len(in.Tags) > 0 {
 		needs = append(needs, question{action: "s3:TagResource", resource: resource, context: context})
 	}
 	return needs
 }
+
+// ownershipHeader says with CreateBucket who owns the objects of the bucket.
+const ownershipHeader = "X-Amz-Object-Ownership"
+
+// objectOwnerships are the values of that header. A new bucket has the first one unless it says otherwise.
+var objectOwnerships = []string{"BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"}
+
+// DemandBucketOwnerEnforced is an Account.OrganizationPolicy that lets only buckets be created whose owner owns every object,
+// and only when the request says so.
+const DemandBucketOwnerEnforced = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
+	{"Effect":"Deny","Action":"s3:CreateBucket","Resource":"*","Condition":{"StringNotEquals":{"s3:x-amz-object-ownership":"BucketOwnerEnforced"}}}]}`
 
 func malformedXML() *apiError {
 	return refuse(http.StatusBadRequest, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
@@ -108,17 +127,27 @@ func createBucket(c *call) (any, *apiError) {
 		return nil, refuse(http.StatusBadRequest, "InvalidBucketName", bucketNameDenied)
 	}
 	region := in.LocationConstraint
-	if region == homeRegion {
+	if region == "EU" {
+		region = "eu-west-1" // its name from before there were others in Europe
+	}
+	if region == homeRegion || region != "" && !knownRegion(region) {
 		return nil, refuse(http.StatusBadRequest, "InvalidLocationConstraint", "The specified location-constraint is not valid")
 	}
 	if region == "" {
 		region = homeRegion
 	}
-	if c.region != homeRegion && c.region != region {
+	if c.region != homeRegion && c.region != region || !c.account().hasEnabled(region) {
 		return nil, refuse(http.StatusBadRequest, "IllegalLocationConstraintException", "The "+region+" location constraint is incompatible for the region specific endpoint this request was sent to.")
 	}
 	if refused := checkBucketTags(in.Tags); refused != nil {
 		return nil, refused
+	}
+	ownership := c.http.Header.Get(ownershipHeader)
+	if ownership == "" {
+		ownership = objectOwnerships[0]
+	}
+	if !slices.Contains(objectOwnerships, ownership) {
+		return nil, refuse(http.StatusBadRequest, "InvalidArgument", "Invalid x-amz-object-ownership header: "+ownership)
 	}
 	created := s3Reply{header: http.Header{"Location": {"/" + name}}}
 	switch owner := c.sim.buckets[name]; {
@@ -129,7 +158,7 @@ func createBucket(c *call) (any, *apiError) {
 	case owner != "":
 		return nil, refuse(http.StatusConflict, "BucketAlreadyExists", "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.")
 	}
-	bucket := Bucket{Region: region, Created: c.sim.now().Truncate(time.Second)}
+	bucket := Bucket{Region: region, Created: c.sim.now().Truncate(time.Second), ObjectOwnership: ownership}
 	// Since 2023 a new bucket blocks public access from the start.
 	bucket.PublicAccessBlock = &PublicAccessBlock{true, true, true, true}
 	for _, t := range in.Tags {
@@ -200,19 +229,22 @@ func (c *call) open(read bool) (string, Bucket, *apiError) {
 // an Allow there too. Every request counts as made over TLS, because that is how AWS would be reached.
 func (c *call) bucketPolicyAllows(owner string, bucket Bucket) *apiError {
 	answer := silent
+	var asked question
 	if bucket.Policy != "" {
-		p, err := c.sim.policy(bucket.Policy)
-		if err != nil { // PutBucketPolicy, Load and Edit parse every policy before they accept it
-			panic("awssim: bucket " + c.s3.bucket + ": " + err.Error())
-		}
-		for _, q := range c.op.needs(c) {
-			q.caller = c.caller.arn
-			q.context = map[string][]string{"aws:securetransport": {"true"}}
-			answer = p.evaluate(q)
+		p := c.sim.mustPolicy(bucket.Policy)
+		for _, asked = range c.op.needs(c) {
+			asked.caller = c.caller.arn
+			asked.context = map[string][]string{"aws:securetransport": {"true"}}
+			if answer = p.evaluate(asked); answer == denied {
+				break
+			}
 		}
 	}
-	if answer == denied || answer == silent && owner != c.accountID {
-		return c.wire.refusal(c, accessDenied, "Access Denied")
+	switch {
+	case answer == denied && owner == c.accountID:
+		return c.deny(asked, denied, "resource-based policy")
+	case answer == denied || answer == silent && owner != c.accountID:
+		return c.wire.refusal(c, accessDenied, "Access Denied") // strangers are not told why
 	}
 	return nil
 }
@@ -232,17 +264,42 @@ func changeBucket(c *call, what string, f func(*Bucket) *apiError) (any, *apiErr
 	return s3Reply{status: http.StatusNoContent}, nil
 }
 
+// listBuckets lists the account's own buckets by name. Only a request that asks for pages gets one: without max-buckets
+// and a token S3 answers with all of them.
 func listBuckets(c *call) (any, *apiError) {
 	type entry struct{ Name, CreationDate, BucketRegion string }
+	query := c.s3.query
+	limit := maxBucketsAPage
+	if text := query.Get("max-buckets"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxBucketsAPage {
+			return nil, refuse(http.StatusBadRequest, "InvalidArgument", "Argument max-buckets must be an integer between 1 and "+itoa(maxBucketsAPage))
+		}
+		limit = n
+	}
+	after, err := base64.RawURLEncoding.DecodeString(query.Get("continuation-token"))
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, "InvalidArgument", "The continuation token provided is incorrect")
+	}
 	out := struct {
-		XMLName xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListAllMyBucketsResult"`
-		Owner   struct{ ID string }
-		Buckets []entry `xml:"Buckets>Bucket"`
-	}{}
+		XMLName           xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListAllMyBucketsResult"`
+		Owner             struct{ ID string }
+		Buckets           []entry `xml:"Buckets>Bucket"`
+		Prefix            string  `xml:",omitempty"`
+		ContinuationToken string  `xml:",omitempty"`
+	}{Prefix: query.Get("prefix")}
 	out.Owner.ID = canonicalID(c.accountID)
 	view := c.view()
 	for _, name := range keys(view.Buckets) {
-		out.Buckets = append(out.Buckets, entry{name, timestamp(view.Buckets[name].Created), view.Buckets[name].Region})
+		bucket, region := view.Buckets[name], query.Get("bucket-region")
+		if name <= string(after) || !strings.HasPrefix(name, out.Prefix) || region != "" && region != bucket.Region {
+			continue
+		}
+		if len(out.Buckets) == limit {
+			out.ContinuationToken = base64.RawURLEncoding.EncodeToString([]byte(out.Buckets[limit-1].Name))
+			break
+		}
+		out.Buckets = append(out.Buckets, entry{name, timestamp(bucket.Created), bucket.Region})
 	}
 	return s3Reply{body: out}, nil
 }
@@ -266,7 +323,10 @@ func deleteBucket(c *call) (any, *apiError) {
 	if refused != nil {
 		return nil, refused
 	}
-	if len(bucket.Objects) > 0 {
+	switch {
+	case len(bucket.Versions) > 0:
+		return nil, refuse(http.StatusConflict, "BucketNotEmpty", "The bucket you tried to delete is not empty. You must delete all versions in the bucket.")
+	case len(bucket.Objects) > 0:
 		return nil, refuse(http.StatusConflict, "BucketNotEmpty", "The bucket you tried to delete is not empty")
 	}
 	delete(c.draft(owner).Buckets, c.s3.bucket)
@@ -345,19 +405,8 @@ func putBucketPolicy(c *call) (any, *apiError) {
 	if len(document) > maxBucketPolicy {
 		return nil, malformed("Policies must not be longer than 20 KB")
 	}
-	p, err := c.sim.policy(document)
-	if err != nil {
+	if _, err := c.sim.bucketPolicy(document, c.s3.bucket); err != nil {
 		return nil, malformed(err.Error())
-	}
-	for _, statement := range p.Statement {
-		if statement.Principal == nil {
-			return nil, malformed("Missing required field Principal")
-		}
-		for _, resource := range slices.Concat(statement.Resource, statement.NotResource) {
-			if rest, ok := strings.CutPrefix(resource, "arn:aws:s3:::"+c.s3.bucket); !ok || rest != "" && rest[0] != '/' {
-				return nil, malformed("Policy has invalid resource")
-			}
-		}
 	}
 	return changeBucket(c, "policy put", func(b *Bucket) *apiError { b.Policy = document; return nil })
 }
@@ -410,102 +459,4 @@ func putPublicAccessBlock(c *call) (any, *apiError) {
 
 func deletePublicAccessBlock(c *call) (any, *apiError) {
 	return changeBucket(c, "public access block deleted", func(b *Bucket) *apiError { b.PublicAccessBlock = nil; return nil })
-}
-
-// listObjects lists what is there now: since 2020 S3 lists objects with strong consistency.
-func listObjects(c *call) (any, *apiError) {
-	type object struct {
-		Key, LastModified, ETag string
-		Size                    int
-		StorageClass            string
-	}
-	_, bucket, refused := c.open(false)
-	if refused != nil {
-		return nil, refused
-	}
-	query := c.s3.query
-	limit := maxObjectsAPage
-	if text := query.Get("max-keys"); text != "" {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 {
-			return nil, refuse(http.StatusBadRequest, "InvalidArgument", "Provided max-keys not an integer or within integer range")
-		}
-		limit = min(n, limit)
-	}
-	if query.Get("delimiter") != "" {
-		return nil, refuse(http.StatusBadRequest, "InvalidArgument", "The simulator lists objects without delimiters only")
-	}
-	after := max(query.Get("start-after"), query.Get("continuation-token"))
-	out := struct {
-		XMLName               xml.Name `xml:"http://s3.amazonaws.com/doc/2006-03-01/ ListBucketResult"`
-		Name, Prefix          string
-		KeyCount, MaxKeys     int
-		IsTruncated           bool
-		NextContinuationToken string   `xml:",omitempty"`
-		Contents              []object `xml:"Contents"`
-	}{Name: c.s3.bucket, Prefix: query.Get("prefix"), MaxKeys: limit}
-	for _, key := range keys(bucket.Objects) {
-		if key <= after || !strings.HasPrefix(key, out.Prefix) {
-			continue
-		}
-		if out.KeyCount == limit {
-			out.IsTruncated = true
-			if limit > 0 {
-				out.NextContinuationToken = out.Contents[limit-1].Key
-			}
-			break
-		}
-		out.Contents = append(out.Contents, object{key, timestamp(bucket.Created), fmt.Sprintf(`"%032x"`, len(key)), bucket.Objects[key], "STANDARD"})
-		out.KeyCount++
-	}
-	return s3Reply{body: out}, nil
-}
-
-// deleteObject succeeds for a key that is not there, as S3 does.
-func deleteObject(c *call) (any, *apiError) {
-	owner, bucket, refused := c.open(false)
-	if refused != nil {
-		return nil, refused
-	}
-	if _, ok := bucket.Objects[c.s3.key]; ok {
-		delete(c.draft(owner).Buckets[c.s3.bucket].Objects, c.s3.key)
-		c.effectIn(owner, "object/"+c.s3.bucket+"/"+c.s3.key, "deleted")
-	}
-	return s3Reply{status: http.StatusNoContent}, nil
-}
-
-func deleteObjects(c *call) (any, *apiError) {
-	type keyXML struct{ Key string }
-	type errorXML struct{ Key, Code, Message string }
-	var in struct {
-		XMLName xml.Name `xml:"Delete"`
-		Objects []keyXML `xml:"Object"`
-		Quiet   bool
-	}
-	if err := xml.Unmarshal(c.body, &in); err != nil || len(in.Objects) == 0 || len(in.Objects) > maxObjectsAPage {
-		return nil, malformedXML()
-	}
-	owner, bucket, refused := c.open(false)
-	if refused != nil {
-		return nil, refused
-	}
-	out := struct {
-		XMLName xml.Name   `xml:"http://s3.amazonaws.com/doc/2006-03-01/ DeleteResult"`
-		Deleted []keyXML   `xml:"Deleted"`
-		Errors  []errorXML `xml:"Error"`
-	}{}
-	for _, o := range in.Objects {
-		if denied := c.allow(question{action: "s3:DeleteObject", resource: "arn:aws:s3:::" + c.s3.bucket + "/" + o.Key}); denied != nil {
-			out.Errors = append(out.Errors, errorXML{o.Key, denied.code, denied.message})
-			continue
-		}
-		if _, ok := bucket.Objects[o.Key]; ok {
-			delete(c.draft(owner).Buckets[c.s3.bucket].Objects, o.Key)
-			c.effectIn(owner, "object/"+c.s3.bucket+"/"+o.Key, "deleted")
-		}
-		if !in.Quiet {
-			out.Deleted = append(out.Deleted, o)
-		}
-	}
-	return s3Reply{body: out}, nil
 }

@@ -1,12 +1,18 @@
 package awssim_test
 
 import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	s3types "github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/stretchr/testify/require"
 
 	shipped "quartermaster/deploy/iam"
@@ -226,4 +232,137 @@ func TestBucketsAppearAfterTheDelay(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name})
 	require.NoError(t, err, "deleted, but still to be seen")
+}
+
+func TestListBucketsInPages(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t, withPolicy(allPowers), withAccount(func(a *awssim.Account) {
+		a.Buckets = map[string]awssim.Bucket{"mp-a": {}, "mp-b": {Region: "eu-west-1"}, "mp-c": {}, "other": {}}
+	})), t.Context()
+	list := func(in s3.ListBucketsInput) (names, regions []string, pages int) {
+		all := s3.NewListBucketsPaginator(w.s3, &in)
+		for ; all.HasMorePages(); pages++ {
+			page, err := all.NextPage(ctx)
+			require.NoError(t, err)
+			for _, b := range page.Buckets {
+				names, regions = append(names, *b.Name), append(regions, *b.BucketRegion)
+			}
+		}
+		return names, regions, pages
+	}
+	names, regions, pages := list(s3.ListBucketsInput{})
+	require.Equal(t, []string{"mp-a", "mp-b", "mp-c", "other"}, names, "and not the other account's")
+	require.Equal(t, []string{"us-east-1", "eu-west-1", "us-east-1", "us-east-1"}, regions)
+	require.Equal(t, 1, pages)
+	names, _, pages = list(s3.ListBucketsInput{MaxBuckets: aws.Int32(1), Prefix: aws.String("mp-")})
+	require.Equal(t, []string{"mp-a", "mp-b", "mp-c"}, names)
+	require.Equal(t, 3, pages)
+	names, _, _ = list(s3.ListBucketsInput{MaxBuckets: aws.Int32(2), BucketRegion: aws.String("us-east-1")})
+	require.Equal(t, []string{"mp-a", "mp-c", "other"}, names)
+	_, err := w.s3.ListBuckets(ctx, &s3.ListBucketsInput{MaxBuckets: aws.Int32(20_000)})
+	requireCode(t, err, "InvalidArgument")
+	_, err = w.s3.ListBuckets(ctx, &s3.ListBucketsInput{ContinuationToken: aws.String("?")})
+	requireCode(t, err, "InvalidArgument")
+
+	_, err = setup(t, withPolicy(`{"Statement":{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*"}}`)).s3.ListBuckets(ctx, &s3.ListBucketsInput{})
+	require.Contains(t, requireCode(t, err, "AccessDenied"), "s3:ListAllMyBuckets")
+}
+
+func TestBucketsInRegions(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t, withPolicy(allPowers), withAccount(func(a *awssim.Account) { a.EnabledRegions = []string{"eu-south-1"} })), t.Context()
+	for region, code := range map[string]string{
+		"af-south-1": "IllegalLocationConstraintException", "eu-east-7": "InvalidLocationConstraint", "us-east-1": "InvalidLocationConstraint",
+		"eu-south-1": "", "eu-west-3": "", "EU": "",
+	} {
+		in := createBucketInput("in-" + strings.ToLower(region))
+		in.CreateBucketConfiguration.LocationConstraint = s3types.BucketLocationConstraint(region)
+		_, err := w.s3.CreateBucket(ctx, in)
+		if code == "" {
+			require.NoError(t, err, region)
+			continue
+		}
+		requireCode(t, err, code)
+		requireStatus(t, err, 400)
+	}
+	a, _ := w.sim.Account(accountID)
+	require.Equal(t, "eu-west-1", a.Buckets["in-eu"].Region)
+	w = setup(t, withPolicy(allPowers)) // which has every region
+	in := createBucketInput("in-africa")
+	in.CreateBucketConfiguration.LocationConstraint = s3types.BucketLocationConstraintAfSouth1
+	_, err := w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
+}
+
+func TestObjectOwnership(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t), t.Context()
+	in := createBucketInput(bucket)
+	_, err := w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
+	in.Bucket, in.ObjectOwnership = aws.String(bucket+"-2"), s3types.ObjectOwnershipObjectWriter
+	_, err = w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
+	a, _ := w.sim.Account(accountID)
+	require.Equal(t, "BucketOwnerEnforced", a.Buckets[bucket].ObjectOwnership, "the default since 2023")
+	require.Equal(t, "ObjectWriter", a.Buckets[bucket+"-2"].ObjectOwnership)
+	in.Bucket, in.ObjectOwnership = aws.String(bucket+"-3"), "Nobody"
+	_, err = w.s3.CreateBucket(ctx, in)
+	requireCode(t, err, "InvalidArgument")
+
+	policy := `{"Statement":{"Effect":"Allow","Action":["s3:CreateBucket","s3:TagResource"],"Resource":"*"}}`
+	in.ObjectOwnership = s3types.ObjectOwnershipBucketOwnerEnforced
+	_, err = setup(t, withPolicy(policy)).s3.CreateBucket(ctx, in)
+	require.Contains(t, requireCode(t, err, "AccessDenied"), "s3:PutBucketOwnershipControls")
+
+	w = setup(t, withAccount(func(a *awssim.Account) { a.OrganizationPolicy = json.RawMessage(awssim.DemandBucketOwnerEnforced) }))
+	_, err = w.s3.CreateBucket(ctx, createBucketInput(bucket))
+	require.Contains(t, requireCode(t, err, "AccessDenied"), "with an explicit deny in a service control policy")
+	_, err = w.s3.CreateBucket(ctx, in)
+	require.NoError(t, err)
+}
+
+func TestSomeBodiesNeedAChecksum(t *testing.T) {
+	t.Parallel()
+	w, ctx, name := setup(t, withReportBucket(), withPolicy(allPowers)), t.Context(), aws.String(bucket)
+	// changed sends a request with its headers changed before it is signed.
+	changed := func(change func(http.Header)) func(*s3.Options) {
+		return s3.WithAPIOptions(func(stack *middleware.Stack) error {
+			return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("headers", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+				change(in.Request.(*smithyhttp.Request).Header)
+				return next.HandleFinalize(ctx, in)
+			}), "Signing", middleware.Before)
+		})
+	}
+	without := changed(func(h http.Header) { h.Del("X-Amz-Checksum-Crc32") })
+	wrong := changed(func(h http.Header) { h.Set("X-Amz-Checksum-Crc32", "AAAAAA==") })
+	md5 := changed(func(h http.Header) {
+		h.Del("X-Amz-Checksum-Crc32")
+		h.Set("Content-Md5", "AAAAAAAAAAAAAAAAAAAAAA==")
+	})
+	for operation, call := range map[string]func(...func(*s3.Options)) error{
+		"PutBucketPolicy": func(o ...func(*s3.Options)) error {
+			_, err := w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: name, Policy: aws.String(shipped.ReportBucketPolicy(bucket, accountID))}, o...)
+			return err
+		},
+		"PutPublicAccessBlock": func(o ...func(*s3.Options)) error {
+			_, err := w.s3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: name, PublicAccessBlockConfiguration: &s3types.PublicAccessBlockConfiguration{}}, o...)
+			return err
+		},
+		"PutBucketTagging": func(o ...func(*s3.Options)) error {
+			_, err := w.s3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{Bucket: name, Tagging: &s3types.Tagging{TagSet: orderTag()}}, o...)
+			return err
+		},
+		"DeleteObjects": func(o ...func(*s3.Options)) error {
+			_, err := w.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: name, Delete: &s3types.Delete{Objects: []s3types.ObjectIdentifier{{Key: aws.String("k")}}}}, o...)
+			return err
+		},
+	} {
+		before := w.sim.Snapshot(accountID)
+		requireCode(t, call(without), "InvalidRequest")
+		requireCode(t, call(wrong), "BadDigest")
+		requireCode(t, call(md5), "BadDigest")
+		require.Equal(t, string(before), string(w.sim.Snapshot(accountID)), operation)
+		require.NoError(t, call(), operation)
+	}
 }

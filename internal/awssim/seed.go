@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -118,11 +119,14 @@ func (s *Sim) complete(a *Account) error {
 	if a.State == "" {
 		a.State = StateActive
 	}
-	if a.State != StateActive && a.State != StateSuspended {
-		return fmt.Errorf("account %s: state %q must be ACTIVE or SUSPENDED", a.ID, a.State)
+	if !slices.Contains(accountStates, a.State) {
+		return fmt.Errorf("account %s: state %q must be one of %s", a.ID, a.State, strings.Join(accountStates, ", "))
 	}
 	if a.Role.Name == "" {
 		return fmt.Errorf("account %s: role.name is missing: it is the role that is assumed", a.ID)
+	}
+	if err := s.checkPolicyDocuments(a); err != nil {
+		return fmt.Errorf("account %s: %w", a.ID, err)
 	}
 	if err := s.completeRole(a); err != nil {
 		return fmt.Errorf("account %s: %w", a.ID, err)
@@ -134,6 +138,9 @@ func (s *Sim) complete(a *Account) error {
 	}
 	if owner := s.aliases[a.Alias]; a.Alias != "" && owner != "" && owner != a.ID {
 		return fmt.Errorf("account %s: alias %q belongs to account %s", a.ID, a.Alias, owner)
+	}
+	if err := a.checkRegions(); err != nil {
+		return fmt.Errorf("account %s: %w", a.ID, err)
 	}
 	if err := s.completeUsers(a); err != nil {
 		return fmt.Errorf("account %s: %w", a.ID, err)
@@ -153,10 +160,16 @@ func (s *Sim) complete(a *Account) error {
 		if b.Region == "" {
 			b.Region = homeRegion
 		}
+		if !knownRegion(b.Region) {
+			return fmt.Errorf("account %s: buckets.%s.region %q is not a region of AWS", a.ID, name, b.Region)
+		}
 		if b.Policy != "" {
-			if _, err := s.policy(b.Policy); err != nil {
+			if _, err := s.bucketPolicy(b.Policy, name); err != nil {
 				return fmt.Errorf("account %s: buckets.%s.policy: %w", a.ID, name, err)
 			}
+		}
+		if err := b.completeVersions(); err != nil {
+			return fmt.Errorf("account %s: buckets.%s: %w", a.ID, name, err)
 		}
 		a.Buckets[name] = b
 	}
@@ -173,11 +186,19 @@ func (s *Sim) completeRole(a *Account) error {
 	if len(a.Role.TrustPolicy) == 0 && !principalPattern.MatchString(a.Role.TrustedPrincipal) {
 		return fmt.Errorf("role.trusted_principal %q is not the ARN of a user or role: give it, or a trust_policy", a.Role.TrustedPrincipal)
 	}
-	if _, err := s.policy(trustDocument(a)); err != nil {
+	if _, err := s.trustPolicy(trustDocument(a)); err != nil {
 		return fmt.Errorf("role.trust_policy: %w", err)
 	}
-	if _, err := s.policy(roleDocument(a)); err != nil {
+	if _, err := s.identityPolicy(roleDocument(a)); err != nil {
 		return fmt.Errorf("role.policy: %w", err)
+	}
+	if _, ok := a.document(a.Role.PermissionsBoundary); a.Role.PermissionsBoundary != "" && !ok {
+		return fmt.Errorf("role.permissions_boundary %q is no policy of the account: list it in policy_documents", a.Role.PermissionsBoundary)
+	}
+	if len(a.OrganizationPolicy) > 0 {
+		if _, err := s.identityPolicy(string(a.OrganizationPolicy)); err != nil {
+			return fmt.Errorf("organization_policy: %w", err)
+		}
 	}
 	return nil
 }

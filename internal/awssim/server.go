@@ -30,6 +30,7 @@ var MutatingOperations = mutatingOperations()
 type operation struct {
 	service, name string
 	mutates       bool
+	checksum      bool // S3 demands a checksum of the body
 	// needs lists what the caller must be allowed to do. nil: no permission at all, like sts:GetCallerIdentity.
 	needs func(c *call) []question
 	// do carries it out. It changes only drafts, which are committed when it returns no error.
@@ -37,7 +38,7 @@ type operation struct {
 }
 
 // operations are all operations by service and name.
-var operations = indexOperations(stsOperations, iamUserOperations, iamCredentialOperations, iamAccountOperations,
+var operations = indexOperations(stsOperations, iamUserOperations, iamCredentialOperations, iamAccountOperations, iamPolicyOperations,
 	accountOperations, curOperations, exportOperations, bucketOperations)
 
 func indexOperations(groups ...[]operation) map[string]map[string]*operation {
@@ -136,6 +137,7 @@ const (
 	accessDenied refusalKind = iota
 	unknownKey
 	badSignature
+	skewedClock
 	expiredToken
 	incompleteSignature
 	throttled
@@ -241,7 +243,13 @@ func (c *call) perform() (*response, *apiError) {
 	if refused := c.authorize(); refused != nil {
 		return nil, refused
 	}
+	if refused := c.signedUp(); refused != nil {
+		return nil, refused
+	}
 	if refused := c.limit(); refused != nil {
+		return nil, refused
+	}
+	if refused := c.checkBody(); refused != nil {
 		return nil, refused
 	}
 	out, refused := c.op.do(c)

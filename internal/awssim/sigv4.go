@@ -77,7 +77,7 @@ func (c *call) authenticate(sig signature) *apiError {
 	}
 	// Freshness is judged by the machine's clock, because that is what the SDK signs with; Options.Now may be years away.
 	if skew := time.Since(signedAt).Abs(); skew > allowedSkew {
-		return c.wire.refusal(c, badSignature, "Signature expired: "+signedAt.Format(amzDateLayout)+" is too far from the server's time")
+		return c.wire.refusal(c, skewedClock, "Signature expired: "+signedAt.Format(amzDateLayout)+" is too far from the server's time")
 	}
 	if !slices.Contains(sig.signedHeaders, "host") || c.caller.session != nil && !slices.Contains(sig.signedHeaders, "x-amz-security-token") {
 		return c.wire.refusal(c, badSignature, "the headers host and, with temporary credentials, x-amz-security-token must be signed")

@@ -47,11 +47,14 @@ func assumeRole(c *call) (any, *apiError) {
 	// A missing role, a missing account, a closed one and an untrusted caller look the same: existence is not disclosed.
 	refused := c.wire.refusal(c, accessDenied, "User: "+c.caller.arn+" is not authorized to perform: sts:AssumeRole on resource: "+roleARN)
 	l, ok := c.sim.accounts[c.accountID]
-	if !ok || l.current.State != StateActive || roleARN != "arn:aws:iam::"+c.accountID+":role/"+l.current.Role.Name {
+	if !ok || l.current.State == StateSuspended || l.current.State == StateClosed || roleARN != "arn:aws:iam::"+c.accountID+":role/"+l.current.Role.Name {
 		return nil, refused
 	}
 	if !c.trusted(l.current, tags) {
 		return nil, refused
+	}
+	if !l.current.hasSTS(c.region) {
+		return nil, refuse(http.StatusForbidden, "RegionDisabledException", "STS is not activated in this region for account:"+c.accountID+". Your account administrator can activate STS in this region using the IAM Console.")
 	}
 	seconds, e := c.sessionSeconds(l.current)
 	if e != nil {
@@ -112,10 +115,7 @@ func (s *Sim) addSession(key string, made *session) {
 // trusted asks the role's trust policy about the assumption itself and about the tags and the source identity, which
 // need permissions of their own: without them the whole call is refused.
 func (c *call) trusted(account *Account, tags []tag) bool {
-	trust, err := c.sim.policy(trustDocument(account))
-	if err != nil { // Load and Edit parse every policy before they accept it
-		panic("awssim: account " + account.ID + ": " + err.Error())
-	}
+	trust := c.sim.mustPolicy(trustDocument(account))
 	context := requestTags(tags)
 	context["sts:rolesessionname"] = []string{c.text("RoleSessionName")}
 	for member, key := range map[string]string{"ExternalId": "sts:externalid", "SourceIdentity": "sts:sourceidentity"} {
@@ -160,7 +160,7 @@ func (c *call) sessionPolicy() (string, *apiError) {
 	if len(document) > maxSessionPolicy {
 		return "", refuse(http.StatusBadRequest, "PackedPolicyTooLarge", "The session policy is longer than 2048 characters.")
 	}
-	if _, err := c.sim.policy(document); err != nil {
+	if _, err := c.sim.identityPolicy(document); err != nil {
 		return "", refuse(http.StatusBadRequest, "MalformedPolicyDocument", err.Error())
 	}
 	return document, nil

@@ -225,3 +225,28 @@ func TestGlobalServicesAcceptOnlyTheirRegion(t *testing.T) {
 	_, err := regional.GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
 	require.NoError(t, err, "STS is regional")
 }
+
+func TestSTSCanBeSwitchedOffInARegion(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	require.NoError(t, w.sim.Edit(otherID, func(a *awssim.Account) {
+		a.DisabledSTSRegions, a.EnabledRegions = []string{"eu-west-1"}, []string{"eu-south-1"}
+	}))
+	assume := func(account, region string) error {
+		config := w.config("AKIAPROVISIONER00000", "provisioner-secret", "")
+		config.Region = region
+		_, err := sts.NewFromConfig(config).AssumeRole(t.Context(), w.assumeInput(account))
+		return err
+	}
+	for _, region := range []string{"eu-west-1", "af-south-1"} {
+		var disabled *ststypes.RegionDisabledException
+		require.ErrorAs(t, assume(otherID, region), &disabled)
+		requireStatus(t, assume(otherID, region), 403)
+		require.NoError(t, assume(accountID, region), "it is the account asked that counts")
+	}
+	for _, region := range []string{"us-east-1", "eu-central-1", "eu-south-1"} {
+		require.NoError(t, assume(otherID, region))
+	}
+	require.ErrorContains(t, w.sim.Edit(otherID, func(a *awssim.Account) { a.DisabledSTSRegions = []string{"us-east-1"} }), "cannot be switched off")
+	require.ErrorContains(t, w.sim.Edit(otherID, func(a *awssim.Account) { a.EnabledRegions = []string{"eu-east-7"} }), "eu-east-7")
+}

@@ -29,7 +29,7 @@ WHERE o.provider = $1 AND o.id = $2`
 const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND id = $2`
 
 // OpenOrder writes the order's row, once, and returns what its workflow needs: with the settings that the pool had when the order
-// was opened, however often it is asked. A row of the same id that holds another request is never touched: CodeIdempotencyConflict.
+// was opened, or when RereadSettings read them last, however often it is asked. A row of the same id that holds another request is never touched: CodeIdempotencyConflict.
 func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened provision.Opened, err error) {
 	request := asJSON(order.Request)
 	hash := order.Request.Hash()
@@ -71,6 +71,25 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 		return err
 	})
 	return opened, err
+}
+
+const settingsNowSQL = `
+SELECT ` + poolSettingsColumns + ` FROM orders o JOIN pools p USING (provider, marketplace, environment) WHERE o.provider = $1 AND o.id = $2`
+
+// RereadSettings reads the settings that the order's pool has now, and keeps them with the order. Errors: provision.ErrNotFound.
+func (s *Store) RereadSettings(ctx context.Context, key provision.OrderKey) (settings provision.PoolSettings, err error) {
+	err = s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		var row poolSettingsRow
+		if err := tx.GetContext(ctx, &row, settingsNowSQL, key.Provider, key.ID); err != nil {
+			return notFound(err, "order %s", key)
+		}
+		if settings, err = row.settings(); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, keepSettingsSQL, key.Provider, key.ID, asJSON(settings))
+		return err
+	})
+	return settings, err
 }
 
 // statusColumns and heldSQL make a statusRow of an order.

@@ -32,7 +32,9 @@ ON CONFLICT (provider, order_id, account_id, step) DO UPDATE SET
     attempts_open = s.attempts_open + 1,
     state = CASE s.state WHEN 'done' THEN 'done' ELSE 'running' END,
     attempt = CASE s.state WHEN 'done' THEN s.attempt ELSE EXCLUDED.attempt END,
-    finished_at = CASE s.state WHEN 'done' THEN s.finished_at END
+    finished_at = CASE s.state WHEN 'done' THEN s.finished_at END,
+    refused = CASE WHEN EXCLUDED.attempt > 1 THEN s.refused ELSE '' END,
+    refused_since = CASE WHEN EXCLUDED.attempt > 1 THEN s.refused_since END
 WHERE s.fenced_at IS NULL`
 
 var (
@@ -70,7 +72,9 @@ ON CONFLICT (provider, order_id, account_id, step) DO UPDATE SET
     undos_open = s.undos_open + 1,
     fenced_at = COALESCE(s.fenced_at, clock_timestamp()),
     state = 'undoing',
-    finished_at = NULL
+    finished_at = NULL,
+    refused = CASE WHEN s.fenced_at IS NULL THEN '' ELSE s.refused END,
+    refused_since = CASE WHEN s.fenced_at IS NOT NULL THEN s.refused_since END
 RETURNING GREATEST(
     CASE WHEN undos_open > 1 THEN $5::float8 ELSE 0 END,
     CASE WHEN attempts_open > 0 THEN $5::float8 - EXTRACT(EPOCH FROM clock_timestamp() - fenced_at)::float8 ELSE 0 END)`
@@ -114,6 +118,21 @@ func (s *Store) StepEnded(ctx context.Context, key provision.OrderKey, accountID
 	}
 	_, err := s.db.ExecContext(ctx, query, key.Provider, key.ID, accountID, step, state, problem)
 	return err
+}
+
+const stepRefusedSQL = `
+UPDATE order_steps SET
+    refused = $5,
+    refused_since = CASE refused WHEN $5 THEN refused_since ELSE clock_timestamp() END
+WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4
+RETURNING EXTRACT(EPOCH FROM clock_timestamp() - refused_since)::float8`
+
+// StepRefused notes that AWS refuses the step with this code, and returns for how long it has done so without another code between.
+// A first attempt begins anew: somebody has asked for it. Errors: provision.ErrNotFound when no attempt at the step has begun.
+func (s *Store) StepRefused(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, code provision.Code) (lasting time.Duration, err error) {
+	var seconds float64
+	err = s.db.GetContext(ctx, &seconds, stepRefusedSQL, key.Provider, key.ID, accountID, step, code)
+	return time.Duration(seconds * float64(time.Second)), notFound(err, "step %s of order %s", step, key)
 }
 
 const whyNotInProgressSQL = `

@@ -369,3 +369,48 @@ func TestAClaimSaysWhetherTheAccountIsTouched(t *testing.T) {
 	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepVerify, 1))
 	require.False(t, claim(t, store, key).Touched, "it is as it was")
 }
+
+// TestARefusalLastsFromAttemptToAttempt: it is told since when AWS gives the same answer. Another answer, or somebody who retries
+// the step, begins anew.
+func TestARefusalLastsFromAttemptToAttempt(t *testing.T) {
+	t.Parallel()
+	ctx, store, _ := setup(t)
+	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	key := open(t, store, "o", "")
+	claim(t, store, key)
+	refused := func(code provision.Code) time.Duration {
+		t.Helper()
+		lasting, err := store.StepRefused(ctx, key, account1, provision.StepUser, code)
+		require.NoError(t, err)
+		return lasting
+	}
+	begin := func(attempt int32) {
+		t.Helper()
+		require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepUser, attempt))
+	}
+	_, err := store.StepRefused(ctx, key, account1, provision.StepUser, provision.CodePermissionMissing)
+	require.ErrorIs(t, err, provision.ErrNotFound)
+
+	begin(1)
+	first := refused(provision.CodePermissionMissing)
+	begin(2)
+	second := refused(provision.CodePermissionMissing)
+	require.Less(t, first, second)
+	begin(3)
+	require.Less(t, refused(provision.CodeRefused), second)
+	third := refused(provision.CodeRefused)
+	begin(1)
+	fourth := refused(provision.CodeRefused)
+	require.Less(t, fourth, third)
+
+	undo := func() {
+		t.Helper()
+		_, err := store.UndoStarted(ctx, key, account1, provision.StepUser, lease)
+		require.NoError(t, err)
+	}
+	undo()
+	fifth := refused(provision.CodeRefused)
+	require.Less(t, fifth, fourth, "an undo begins anew")
+	undo()
+	require.Greater(t, refused(provision.CodeRefused), fifth, "once")
+}

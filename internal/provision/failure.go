@@ -44,6 +44,9 @@ const (
 	CodeThrottled           Code = "Throttled"
 	CodeUnavailable         Code = "AWSUnavailable"
 	CodeNotYetVisible       Code = "NotYetVisible"
+	CodeNotReady            Code = "AWSNotReady"
+	CodeRefused             Code = "AWSRefused"
+	CodeCannotReenter       Code = "AccountCannotBeReentered"
 	CodeNoAccountReady      Code = "NoAccountReady"
 	CodeWaitDeadline        Code = "WaitDeadlinePassed"
 	CodeAccountsExhausted   Code = "AccountsExhausted"
@@ -84,6 +87,9 @@ var kindOf = map[Code]Kind{
 	CodeThrottled:           KindTransient,
 	CodeUnavailable:         KindTransient,
 	CodeNotYetVisible:       KindTransient,
+	CodeNotReady:            KindTransient,
+	CodeRefused:             KindPermission,
+	CodeCannotReenter:       KindPermission,
 	CodeNoAccountReady:      KindTransient,
 	CodeWaitDeadline:        KindOrder,
 	CodeAccountsExhausted:   KindOrder,
@@ -122,6 +128,22 @@ type Failure struct {
 	AWSCode string `json:"aws_code,omitempty"`
 	// RequestID is AWS's id of the refused call: what AWS Support asks for.
 	RequestID string `json:"aws_request_id,omitempty"`
+}
+
+// Explained is the error together with AWS's code and request id, where AWS gave them.
+func (f *Failure) Explained() string { return f.Error() + f.answered() }
+
+// Cause is the reason together with AWS's code and request id, where AWS gave them.
+func (f *Failure) Cause() string { return f.Reason + f.answered() }
+
+func (f *Failure) answered() string {
+	switch {
+	case f.AWSCode == "":
+		return ""
+	case f.RequestID == "":
+		return fmt.Sprintf(" (AWS answered %s)", f.AWSCode)
+	}
+	return fmt.Sprintf(" (AWS answered %s, request id %s)", f.AWSCode, f.RequestID)
 }
 
 // Error is the failure without the customer's data.

@@ -1,0 +1,187 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+// TestARefusalIsBelievedWhenItLasts: one denial decides nothing, because permissions take time to spread; one that lasts does.
+func TestARefusalIsBelievedWhenItLasts(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault    awssim.Fault
+		patience func(*Timings) *time.Duration
+		first    provision.Code
+		last     provision.Code
+		mentions string
+	}{
+		"denied": {awssim.Fault{Kind: awssim.AccessDenied}, func(t *Timings) *time.Duration { return &t.DeniedFor },
+			provision.CodePermissionMissing, provision.CodePermissionMissing, "iam:CreateUser"},
+		"an answer never seen before": {awssim.Fault{Kind: awssim.Error, Code: "TeapotException", Status: 418, Message: "secret@example.com"}, func(t *Timings) *time.Duration { return &t.RefusedFor },
+			provision.CodeRefused, provision.CodeRefused, "iam:CreateUser"},
+		"never ready": {awssim.Fault{Kind: awssim.ConcurrentModification}, func(t *Timings) *time.Duration { return &t.RefusedFor },
+			provision.CodeNotReady, provision.CodeRefused, "and has not for 1h0m0s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			patience := c.patience(&w.acts.Timings)
+			*patience = time.Hour
+			c.fault.Operation = "CreateUser"
+			mend := w.sim.Inject(c.fault)
+			attempt := func(n int32) error {
+				_, err := once(w, n, w.acts.CreateUser, w.w)
+				return err
+			}
+			for n := int32(1); n <= 3; n++ {
+				w.requireAnswer(attempt(n), c.first, false)
+				require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepUser])
+			}
+			w.store.sinceRefusal(provision.StepUser, *patience)
+			failure := w.requireAnswer(attempt(4), c.last, true)
+			require.NotEmpty(t, failure.AWSCode)
+			require.NotEmpty(t, failure.RequestID)
+			require.Contains(t, failure.Reason, c.mentions)
+			require.Equal(t, provision.StepFailed, w.store.steps[provision.StepUser])
+			problem := w.store.problems[len(w.store.problems)-1]
+			require.Contains(t, problem, failure.AWSCode)
+			require.Contains(t, problem, failure.RequestID)
+			require.NotContains(t, problem, "secret@example.com")
+
+			w.requireAnswer(attempt(1), c.first, false) // somebody retries the step: it has as much time again
+			mend()
+			require.NoError(t, attempt(2))
+		})
+	}
+}
+
+// TestAnotherRefusalBeginsAnew: what AWS says now has not lasted yet.
+func TestAnotherRefusalBeginsAnew(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.acts.Timings.DeniedFor, w.acts.Timings.RefusedFor = time.Minute, time.Minute
+	refuse := func(n int32, kind awssim.Kind) error {
+		defer w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: kind})()
+		_, err := once(w, n, w.acts.CreateUser, w.w)
+		return err
+	}
+	w.requireAnswer(refuse(1, awssim.ConcurrentModification), provision.CodeNotReady, false)
+	w.store.sinceRefusal(provision.StepUser, time.Hour)
+	w.requireAnswer(refuse(2, awssim.AccessDenied), provision.CodePermissionMissing, false)
+	w.requireAnswer(refuse(3, awssim.Throttle), provision.CodeThrottled, false)
+	w.store.sinceRefusal(provision.StepUser, time.Hour)
+	w.requireAnswer(refuse(4, awssim.Unavailable), provision.CodeUnavailable, false) // an outage is no refusal
+	w.requireAnswer(refuse(5, awssim.AccessDenied), provision.CodePermissionMissing, true)
+}
+
+// TestTheDatabaseIsAwayWhenARefusalIsToBeNoted: what cannot be counted is not believed.
+func TestTheDatabaseIsAwayWhenARefusalIsToBeNoted(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.AccessDenied})
+	w.onRequest(func(operation, _ string) {
+		if operation == "CreateUser" {
+			w.store.breakWith(provision.ErrUnavailable)
+		}
+	})
+	_, err := once(w, 1, w.acts.CreateUser, w.w)
+	w.requireFailure(err, provision.CodeDatabase)
+}
+
+// TestAnUndoIsRefusedUntilItsTimeIsOver: AWS may let us later, but not after an hour.
+func TestAnUndoIsRefusedUntilItsTimeIsOver(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fault awssim.Fault
+		code  provision.Code
+	}{
+		"denied":                      {awssim.Fault{Kind: awssim.AccessDenied}, provision.CodePermissionMissing},
+		"an answer never seen before": {awssim.Fault{Kind: awssim.Error, Code: "TeapotException", Status: 418}, provision.CodeRefused},
+		"not signed up":               {awssim.Fault{Kind: awssim.Error, Code: "OptInRequired", Status: 403}, provision.CodeAccountSuspended},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			d := w.mustDo()
+			c.fault.Operation = "DeleteAccountAlias"
+			w.sim.Inject(c.fault)
+			undo := func(until time.Time, final bool) {
+				in := Restore{Assignment: w.w, Journal: d.inspected.Journal}
+				in.Until = until
+				_, err := once(w, 1, w.acts.RestoreAlias, in)
+				failure := w.requireAnswer(err, c.code, final)
+				require.NotEmpty(t, failure.AWSCode)
+				require.Equal(t, provision.StepUndoing, w.store.steps[provision.StepAlias])
+				require.Contains(t, w.store.problems[len(w.store.problems)-1], failure.RequestID, "meanwhile the order says what it tries and why it does not work")
+			}
+			undo(time.Now().Add(time.Hour), false)
+			undo(time.Now().Add(-time.Second), true)
+		})
+	}
+	t.Run("an outage has no end", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		d := w.mustDo()
+		for kind, code := range map[awssim.Kind]provision.Code{awssim.Throttle: provision.CodeThrottled, awssim.Unavailable: provision.CodeUnavailable,
+			awssim.InternalError: provision.CodeUnavailable, awssim.Reset: provision.CodeUnavailable} {
+			remove := w.sim.Inject(awssim.Fault{Operation: "DeleteAccountAlias", Kind: kind})
+			in := Restore{Assignment: w.w, Journal: d.inspected.Journal}
+			in.Until = time.Now().Add(-time.Hour)
+			_, err := once(w, 1, w.acts.RestoreAlias, in)
+			w.requireAnswer(err, code, false)
+			remove()
+		}
+	})
+	t.Run("the comparison with the journal", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		d := w.mustDo()
+		w.sim.Inject(awssim.Fault{Operation: "ListAccountAliases", Kind: awssim.AccessDenied})
+		in := Restore{Assignment: w.w, Journal: d.inspected.Journal}
+		in.Until = time.Now().Add(time.Hour)
+		_, err := once(w, 1, w.acts.VerifyRestored, in)
+		w.requireAnswer(err, provision.CodePermissionMissing, false)
+		in.Until = time.Now().Add(-time.Second)
+		_, err = once(w, 1, w.acts.VerifyRestored, in)
+		w.requireAnswer(err, provision.CodePermissionMissing, true)
+	})
+}
+
+// TestAnAttemptSaysWhatDidNotAnswer: AWS accepts the connection and says nothing, longer than the attempt may take.
+func TestAnAttemptSaysWhatDidNotAnswer(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.takes = 400 * time.Millisecond
+	w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Timeout})
+	_, err := once(w, 1, w.acts.CreateUser, w.w)
+	failure := w.requireFailure(err, provision.CodeUnavailable)
+	require.Contains(t, failure.Reason, "iam:CreateUser")
+	require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepUser])
+	require.Contains(t, w.store.problems[0], "AWS did not answer iam:CreateUser before the attempt's time was over")
+}
+
+// TestAnAttemptSaysThatAWSShowsNothing: what AWS never shows is no trouble of the database.
+func TestAnAttemptSaysThatAWSShowsNothing(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.takes = 400 * time.Millisecond
+	err := inAttempt(w, func(ctx context.Context) error {
+		err := attempt(ctx, provision.StepUser, func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		if err == nil {
+			return errors.New("the attempt had no end")
+		}
+		return err
+	})
+	failure := w.requireFailure(err, provision.CodeUnavailable)
+	require.Contains(t, failure.Reason, "has not shown")
+}
