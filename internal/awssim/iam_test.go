@@ -563,3 +563,21 @@ func TestAnAccountMayReadUsersByTheirExactName(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "Alice", *got.User.UserName)
 }
+
+func TestPermissionsTellWhatTheRoleNeeded(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t), t.Context()
+	for range 2 {
+		_, err := w.iam.ListUsers(ctx, &iam.ListUsersInput{})
+		require.NoError(t, err)
+	}
+	w.mustUser(ctx)
+	_, err := w.iam.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: name})
+	requireCode(t, err, "AccessDenied")
+	user := "arn:aws:iam::" + accountID + ":user/marketplace/" + userName
+	require.Equal(t, []awssim.Permission{
+		{Action: "iam:CreateAccessKey", Resource: user}, {Action: "iam:CreateUser", Resource: user, Allowed: true},
+		{Action: "iam:ListUsers", Resource: "*", Allowed: true}, {Action: "iam:TagUser", Resource: user, Allowed: true},
+	}, w.sim.Permissions(accountID))
+	require.Empty(t, w.sim.Permissions(otherID))
+}
