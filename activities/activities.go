@@ -130,6 +130,8 @@ type Restore struct {
 	Journal provision.Journal `json:"journal"`
 	// Earlier are the requests before each correction: what they ordered may have been written too.
 	Earlier []provision.Request `json:"earlier,omitempty"`
+	// Written is what AWS showed after SetContacts had written the contacts; nil when the step's answer was lost.
+	Written *provision.WrittenContacts `json:"written,omitempty"`
 }
 
 // SetUpReport asks for the report: the existing one is linked, else a new one is made.

@@ -114,13 +114,19 @@ func (a *Activities) giveAliasBack(ctx context.Context, s *awscloud.Session, ear
 		Reason: "the account's earlier alias was taken by another AWS account meanwhile and cannot be given back: the account has no alias now"}
 }
 
-// currentAlias is the account's alias; empty when it has none. An account has at most one.
+// currentAlias is the account's alias; empty when it has none. An account has at most one, but AWS may say so on a later page.
 func currentAlias(ctx context.Context, s *awscloud.Session) (string, error) {
-	out, err := s.IAM.ListAccountAliases(ctx, &iam.ListAccountAliasesInput{})
-	if err != nil || len(out.AccountAliases) == 0 {
-		return "", err
+	pages := iam.NewListAccountAliasesPaginator(s.IAM, &iam.ListAccountAliasesInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return "", err
+		}
+		if len(page.AccountAliases) > 0 {
+			return page.AccountAliases[0], nil
+		}
 	}
-	return out.AccountAliases[0], nil
+	return "", nil
 }
 
 func aliasIs(s *awscloud.Session, alias string) func(context.Context) (bool, error) {

@@ -5,8 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
-	"time"
+	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -32,16 +31,15 @@ const (
 	bucketDenied               // another account's, or the role may not look: AWS does not tell which
 )
 
-// lookAtBucket looks for the bucket of the order's report.
+// lookAtBucket looks for the bucket of the order's report. A HEAD that is refused is answered without a code, so then the tags are
+// asked for: their answer says why, and can be known although the role may not look into the bucket.
 func lookAtBucket(ctx context.Context, s *awscloud.Session, w Assignment) (bucketState, error) {
 	client := s.S3(w.reportRegion())
 	_, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(w.bucketName()), ExpectedBucketOwner: aws.String(w.Account.ID)})
 	switch {
 	case awscloud.IsNotFound(err):
 		return bucketAbsent, nil
-	case awscloud.IsAccessDenied(err):
-		return bucketDenied, nil
-	case err != nil:
+	case awscloud.IsThrottled(err) || awscloud.IsAmbiguous(err):
 		return bucketAbsent, err
 	}
 	out, err := client.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: aws.String(w.bucketName()), ExpectedBucketOwner: aws.String(w.Account.ID)})
@@ -50,8 +48,10 @@ func lookAtBucket(ctx context.Context, s *awscloud.Session, w Assignment) (bucke
 		return bucketAbsent, nil
 	case awscloud.IsNotFound(err):
 		return bucketUntagged, nil
+	case awscloud.IsAccessDenied(err):
+		return bucketDenied, nil
 	case err != nil:
-		return bucketAbsent, err
+		return bucketAbsent, bucketRefused(w, err)
 	case w.owns(tagsOf(out.TagSet, func(t s3types.Tag) (key, value *string) { return t.Key, t.Value })):
 		return bucketOurs, nil
 	}
@@ -73,11 +73,11 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 			return err
 		})
 		if err != nil && !awscloud.IsAlreadyExists(err) {
-			return err
+			return bucketRefused(w, err)
 		}
 	}
 	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
-		if state, err = lookAtBucket(ctx, s, w); err == nil && (state == bucketForeign || state == bucketDenied) {
+		if state, err = lookAtBucket(ctx, s, w); err == nil && state == bucketForeign {
 			err = bucketNotOurs(w)
 		}
 		return state == bucketOurs, err
@@ -85,13 +85,32 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 	switch {
 	case err != nil:
 		return err
-	case !seen && state == bucketUntagged:
+	case !seen && (state == bucketUntagged || state == bucketDenied):
 		return bucketNotOurs(w)
 	case !seen:
 		return notYet("the bucket of the cost report")
 	}
 	return a.ensureBucketPolicy(ctx, s, w)
 }
+
+// bucketRefused explains an answer of S3 that the pool's settings or the account are the reason for. In a region that the account has
+// not enabled, S3 does not know its credentials, which AWS has accepted a moment ago.
+func bucketRefused(w Assignment, err error) error {
+	unknown := awscloud.IsBadCredentials(err) && w.reportRegion() != awscloud.HomeRegion && !slices.Contains(ourOwnFault, awscloud.Code(err))
+	switch {
+	case awscloud.IsRegionRefused(err) || unknown:
+		return withCause(&provision.Failure{Code: provision.CodePoolSettings,
+			Reason: fmt.Sprintf("AWS makes no bucket in region %q, the report_region of the pool's settings, for account %s: enable the region in the account or change report_region, then retry the order",
+				w.reportRegion(), w.Account.ID)}, err)
+	case awscloud.IsBucketQuota(err):
+		return withCause(&provision.Failure{Code: provision.CodeQuotaReached,
+			Reason: "account " + w.Account.ID + " has as many S3 buckets as AWS allows: have the quota raised or delete buckets, then retry the order"}, err)
+	}
+	return err
+}
+
+// ourOwnFault are the answers about credentials that say nothing about a region: our signature or our clock is wrong.
+var ourOwnFault = []string{"SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "RequestInTheFuture"}
 
 func bucketNotOurs(w Assignment) error {
 	return &provision.Failure{Code: provision.CodeNotOurs,
@@ -111,7 +130,8 @@ func (w Assignment) newBucket() *s3.CreateBucketInput {
 	for _, t := range w.tags() {
 		configuration.Tags = append(configuration.Tags, s3types.Tag{Key: aws.String(t.key), Value: aws.String(t.value)})
 	}
-	return &s3.CreateBucketInput{Bucket: aws.String(w.bucketName()), CreateBucketConfiguration: configuration}
+	return &s3.CreateBucketInput{Bucket: aws.String(w.bucketName()), CreateBucketConfiguration: configuration,
+		ObjectOwnership: s3types.ObjectOwnershipBucketOwnerEnforced} // AWS's default, which some organizations demand to be said
 }
 
 // ensureBucketPolicy shuts the public out and lets AWS's billing services in. The policy is the last write, so where it
@@ -154,74 +174,4 @@ func (a *Activities) ensureBucketPolicy(ctx context.Context, s *awscloud.Session
 func sameJSON(a, b string) bool {
 	var left, right any
 	return json.Unmarshal([]byte(a), &left) == nil && json.Unmarshal([]byte(b), &right) == nil && reflect.DeepEqual(left, right)
-}
-
-// removeBucket deletes the bucket of the order's report, if it is ours and holds nothing but AWS's test object; else it
-// says why it is left.
-func (a *Activities) removeBucket(ctx context.Context, s *awscloud.Session, w Assignment) ([]string, error) {
-	var state bucketState
-	_, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
-		var err error
-		state, err = lookAtBucket(ctx, s, w)
-		return state != bucketAbsent, err
-	})
-	if err == nil && state == bucketDenied {
-		return []string{bucketUnknown(w)}, nil
-	}
-	if err != nil || state != bucketOurs {
-		return nil, err
-	}
-	deadline := time.Now().Add(a.Timings.VisibleFor)
-	for n := 0; ; n++ {
-		delivered, err := a.emptyBucket(ctx, s, w)
-		if isNoSuchBucket(err) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if delivered {
-			return []string{fmt.Sprintf("the bucket %s holds objects that this order did not write: it was left with them", w.bucketName())}, nil
-		}
-		err = a.remove(ctx, func(ctx context.Context) error {
-			_, err := s.S3(w.reportRegion()).DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: aws.String(w.bucketName()), ExpectedBucketOwner: aws.String(w.Account.ID)})
-			return err
-		})
-		if !awscloud.IsDeleteConflict(err) || time.Now().After(deadline) {
-			return nil, err
-		}
-		if err := a.pause(ctx, n); err != nil { // something is in it that the list did not show yet
-			return nil, err
-		}
-	}
-}
-
-// emptyBucket deletes AWS's test object, and nothing when there is any other object.
-func (a *Activities) emptyBucket(ctx context.Context, s *awscloud.Session, w Assignment) (delivered bool, err error) {
-	client := s.S3(w.reportRegion())
-	bucket, owner := aws.String(w.bucketName()), aws.String(w.Account.ID)
-	var tests []string
-	pages := s3.NewListObjectsV2Paginator(client, &s3.ListObjectsV2Input{Bucket: bucket, ExpectedBucketOwner: owner})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return false, err
-		}
-		for _, object := range page.Contents {
-			key := aws.ToString(object.Key)
-			if key != testObject && !strings.HasSuffix(key, "/"+testObject) {
-				return true, nil
-			}
-			tests = append(tests, key)
-		}
-	}
-	for _, key := range tests {
-		if err := a.remove(ctx, func(ctx context.Context) error {
-			_, err := client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: aws.String(key), ExpectedBucketOwner: owner})
-			return err
-		}); err != nil {
-			return false, err
-		}
-	}
-	return false, nil
 }

@@ -3,9 +3,8 @@ package activities
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/account"
@@ -17,9 +16,10 @@ import (
 
 // SetContacts writes the ordered name into the primary contact, whose other parts stay as they are, and the ordered
 // alternate contact into the types of the pool's settings. Writing the same again is harmless, so an unknown outcome is
-// simply written again.
-func (a *Activities) SetContacts(ctx context.Context, in Restore) (struct{}, error) {
-	return struct{}{}, a.step(ctx, in.Assignment, provision.StepContacts, func(ctx context.Context) error {
+// simply written again. It returns what AWS shows afterwards: AWS may store another form than it was sent, and an undo must
+// recognize it.
+func (a *Activities) SetContacts(ctx context.Context, in Restore) (written provision.WrittenContacts, err error) {
+	err = a.step(ctx, in.Assignment, provision.StepContacts, func(ctx context.Context) error {
 		s, err := a.enter(ctx, in.Assignment)
 		if err != nil {
 			return err
@@ -30,9 +30,10 @@ func (a *Activities) SetContacts(ctx context.Context, in Restore) (struct{}, err
 			return err
 		}
 		if current.FullName != in.Request.ContactName {
-			current.FullName = in.Request.ContactName
-			if err := writeContact(ctx, s, current); err != nil {
-				return contactRefused(err)
+			ordered := current
+			ordered.FullName = in.Request.ContactName
+			if err := writeContact(ctx, s, ordered); err != nil {
+				return contactRefused(ctx, s, current, err)
 			}
 		}
 		for _, kind := range in.alternateTypes() {
@@ -40,26 +41,57 @@ func (a *Activities) SetContacts(ctx context.Context, in Restore) (struct{}, err
 				return alternateRefused(err)
 			}
 		}
-		seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) { return in.contactsAre(ctx, s) })
-		if err == nil && !seen {
-			err = notYet("the account's contacts")
-		}
+		written, err = a.contactsWritten(ctx, s, in)
 		return err
 	})
+	return written, err
 }
 
-// contactsAre tells whether the account's contacts are the ordered ones.
-func (w Assignment) contactsAre(ctx context.Context, s *awscloud.Session) (bool, error) {
-	current, err := readContact(ctx, s)
-	if err != nil || current.FullName != w.Request.ContactName {
-		return false, err
-	}
-	for _, kind := range w.alternateTypes() {
-		if got, err := readAlternate(ctx, s, kind); err != nil || got == nil || *got != *w.Request.AlternateContact {
-			return false, err
+// contactsWritten waits until AWS shows what was written, twice in a row and in whatever form. A form that we do not recognize must
+// stay for a while, because it could be the result of an earlier write.
+func (a *Activities) contactsWritten(ctx context.Context, s *awscloud.Session, in Restore) (shown provision.WrittenContacts, err error) {
+	deadline := time.Now().Add(a.Timings.VisibleFor)
+	var before provision.WrittenContacts
+	var since time.Time
+	for n := 0; ; n++ {
+		if shown, err = in.contactsShown(ctx, s); err != nil {
+			return shown, err
+		}
+		now := time.Now()
+		if n == 0 || !sameWritten(shown, before) {
+			before, since = shown, now
+		} else if state := in.judge(shown); state == asOrdered || state == inAnotherForm && now.Sub(since) >= a.Timings.absentFor() {
+			return shown, nil
+		}
+		if n > 0 && now.After(deadline) {
+			return shown, notYet("the account's contacts")
+		}
+		if err := a.pause(ctx, n); err != nil {
+			return shown, err
 		}
 	}
-	return true, nil
+}
+
+// contactsShown reads the contacts that the order writes.
+func (w Assignment) contactsShown(ctx context.Context, s *awscloud.Session) (shown provision.WrittenContacts, err error) {
+	current, err := readContact(ctx, s)
+	if err != nil {
+		return shown, err
+	}
+	shown.FullName = current.FullName
+	for _, kind := range w.alternateTypes() {
+		got, err := readAlternate(ctx, s, kind)
+		if err != nil {
+			return shown, err
+		}
+		if got != nil {
+			if shown.Alternates == nil {
+				shown.Alternates = map[string]provision.AlternateContact{}
+			}
+			shown.Alternates[kind] = *got
+		}
+	}
+	return shown, nil
 }
 
 // alternateTypes are the alternate contacts that the order writes.
@@ -92,7 +124,7 @@ func (a *Activities) RestoreContacts(ctx context.Context, in Restore) (Undone, e
 		if found.ours() {
 			gone, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
 				now, err := in.contactsFound(ctx, s)
-				return err == nil && !now.ours(), err
+				return err == nil && !now.left(), err
 			})
 			if err == nil && !gone {
 				err = notYet("the account's earlier contacts")
@@ -103,69 +135,6 @@ func (a *Activities) RestoreContacts(ctx context.Context, in Restore) (Undone, e
 		}
 		return found.notes, nil
 	})
-}
-
-// contactsFound is what the account's contacts are, compared with what we wrote and with the journal.
-type contactsFound struct {
-	primary    *provision.Contact // what to write back; nil: nothing
-	alternates []string           // types that hold our value
-	notes      []string           // what somebody else changed
-}
-
-func (f contactsFound) ours() bool { return f.primary != nil || len(f.alternates) > 0 }
-
-func (r Restore) contactsFound(ctx context.Context, s *awscloud.Session) (found contactsFound, err error) {
-	current, err := readContact(ctx, s)
-	if err != nil {
-		return found, err
-	}
-	switch name := current.FullName; {
-	case name != r.Journal.Contact.FullName && r.ordered(func(o provision.Request) bool { return o.ContactName == name }):
-		current.FullName = r.Journal.Contact.FullName
-		found.primary = &current
-		fallthrough
-	case name == r.Journal.Contact.FullName:
-		if current != r.Journal.Contact {
-			found.notes = append(found.notes, "parts of the primary contact that this order does not write were changed by somebody else meanwhile: they were left as they are")
-		}
-	default:
-		found.notes = append(found.notes, "the name in the primary contact was changed by somebody else meanwhile: it was left as it is")
-	}
-	for _, contactType := range accounttypes.AlternateContactType("").Values() { // the account is to be as it was, also where the order wrote nothing
-		kind := string(contactType)
-		got, err := readAlternate(ctx, s, kind)
-		if err != nil {
-			return found, err
-		}
-		switch earlier := r.earlierAlternate(kind); {
-		case sameAlternate(got, earlier):
-		case slices.Contains(r.alternateTypes(), kind) && r.ordered(func(o provision.Request) bool { return got != nil && sameAlternate(got, o.AlternateContact) }):
-			found.alternates = append(found.alternates, kind)
-		default:
-			found.notes = append(found.notes, fmt.Sprintf("the %s contact was changed by somebody else meanwhile: it was left as it is", kind))
-		}
-	}
-	return found, nil
-}
-
-// ordered tells whether the order asks for it, or did before it was corrected.
-func (r Restore) ordered(asks func(provision.Request) bool) bool {
-	return asks(r.Request) || slices.ContainsFunc(r.Earlier, asks)
-}
-
-// earlierAlternate is the journal's alternate contact of the type; nil when there was none.
-func (r Restore) earlierAlternate(kind string) *provision.AlternateContact {
-	if earlier, ok := r.Journal.AlternateContacts[kind]; ok {
-		return &earlier
-	}
-	return nil
-}
-
-func sameAlternate(a, b *provision.AlternateContact) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return *a == *b
 }
 
 func (r Restore) putContactsBack(ctx context.Context, s *awscloud.Session, found contactsFound) error {
@@ -252,19 +221,31 @@ func refusedFields(err error) (names []string) {
 }
 
 // contactRefused explains why AWS refuses the primary contact. Only the name is the customer's; anything else of it is
-// the account's own, which today's checks of AWS do not let pass any more.
-func contactRefused(err error) error {
-	if !awscloud.IsValidation(err) {
-		return err
+// the account's own, which today's checks of AWS do not let pass any more. Where AWS names no field, the account's own contact is
+// written back unchanged: if AWS refuses that too, the name is not to blame.
+func contactRefused(ctx context.Context, s *awscloud.Session, own provision.Contact, refusal error) error {
+	if !awscloud.IsValidation(refusal) {
+		return refusal
 	}
-	for _, field := range refusedFields(err) {
+	fields := refusedFields(refusal)
+	for _, field := range fields {
 		if !strings.HasSuffix(field, "fullname") {
 			return withCause(&provision.Failure{Code: provision.CodeContactDataInvalid,
-				Reason: "AWS refuses the account's own contact data (" + field + "): correct the primary contact in the account"}, err)
+				Reason: "AWS refuses the account's own contact data (" + field + "): correct the primary contact in the account"}, refusal)
+		}
+	}
+	if len(fields) == 0 {
+		err := writeContact(ctx, s, own)
+		switch {
+		case awscloud.IsValidation(err):
+			return withCause(&provision.Failure{Code: provision.CodeContactDataInvalid,
+				Reason: "AWS refuses the account's own primary contact even unchanged, and does not say which part of it: correct it in the account, its phone number first"}, err)
+		case err != nil:
+			return err
 		}
 	}
 	return withCause(&provision.Failure{Code: provision.CodeContactRefused, Field: "aws_contact_name",
-		Reason: "AWS refuses the primary contact with this name: correct the name"}, err)
+		Reason: "AWS refuses the primary contact with this name: correct the name"}, refusal)
 }
 
 // alternateRefused explains why AWS refuses the alternate contact, all of which is the customer's.

@@ -137,6 +137,50 @@ func TestRefusedContacts(t *testing.T) {
 	}
 }
 
+// TestAnOldPhoneNumberThatAWSRefusesWithoutNamingIt: the customer is not asked for another name because of it.
+func TestAnOldPhoneNumberThatAWSRefusesWithoutNamingIt(t *testing.T) {
+	t.Parallel()
+	refusal := awssim.Fault{Operation: "PutContactInformation", Kind: awssim.Error, Code: "ValidationException", Status: 400}
+	t.Run("whatever the name is", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		inspected, err := run(w, w.acts.Inspect, w.w)
+		require.NoError(t, err)
+		w.sim.Inject(refusal)
+		_, err = run(w, w.acts.SetContacts, Restore{Assignment: w.w, Journal: inspected.Journal})
+		failure := w.requireFailure(err, provision.CodeContactDataInvalid)
+		require.Contains(t, failure.Reason, "even unchanged")
+		require.NotEmpty(t, failure.RequestID)
+		w.requireRestored()
+	})
+	t.Run("with this name only", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		inspected, err := run(w, w.acts.Inspect, w.w)
+		require.NoError(t, err)
+		first := refusal
+		first.Nth = 1
+		w.sim.Inject(first)
+		_, err = run(w, w.acts.SetContacts, Restore{Assignment: w.w, Journal: inspected.Journal})
+		failure := w.requireFailure(err, provision.CodeContactRefused)
+		require.Equal(t, "aws_contact_name", failure.Field)
+		require.NotEmpty(t, failure.RequestID)
+		w.requireRestored()
+	})
+	t.Run("AWS does not answer the question", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t)
+		inspected, err := run(w, w.acts.Inspect, w.w)
+		require.NoError(t, err)
+		first := refusal
+		first.Nth = 1
+		w.sim.Inject(first)
+		w.sim.Inject(awssim.Fault{Operation: "PutContactInformation", Kind: awssim.Throttle, Nth: 2})
+		_, err = once(w, 1, w.acts.SetContacts, Restore{Assignment: w.w, Journal: inspected.Journal})
+		w.requireFailure(err, provision.CodeThrottled)
+	})
+}
+
 // TestEarlierContactThatAWSRefusesNow is a leftover for a human, not a loop.
 func TestEarlierContactThatAWSRefusesNow(t *testing.T) {
 	t.Parallel()

@@ -71,12 +71,13 @@ func (w Assignment) newExport() *bcmdataexports.CreateExportInput {
 		Name:        aws.String(w.reportName()),
 		Description: aws.String("Cost and usage of this account"),
 		DataQuery: &bcmtypes.DataQuery{
-			QueryStatement: aws.String("SELECT " + strings.Join(usageColumns, ", ") + " FROM COST_AND_USAGE_REPORT"),
-			TableConfigurations: map[string]map[string]string{"COST_AND_USAGE_REPORT": {
+			QueryStatement: aws.String("SELECT " + strings.Join(usageColumns, ", ") + " FROM " + usageTable),
+			TableConfigurations: map[string]map[string]string{usageTable: {
 				"TIME_GRANULARITY":                      "HOURLY",
 				"INCLUDE_RESOURCES":                     "TRUE",
 				"INCLUDE_SPLIT_COST_ALLOCATION_DATA":    "FALSE",
 				"INCLUDE_MANUAL_DISCOUNT_COMPATIBILITY": "FALSE",
+				"INCLUDE_CAPACITY_RESERVATION_DATA":     "TRUE",
 			}},
 		},
 		DestinationConfigurations: &bcmtypes.DestinationConfigurations{S3Destination: &bcmtypes.S3Destination{
@@ -106,21 +107,10 @@ func (a *Activities) deleteExport(ctx context.Context, s *awscloud.Session, arn 
 	})
 }
 
-// findExport looks for a data export by its exact name; nil when there is none. AWS cannot filter, so it pages.
+// findExport looks for a data export by its exact name; nil when there is none.
 func findExport(ctx context.Context, s *awscloud.Session, name string) (*bcmtypes.ExportReference, error) {
-	pages := bcmdataexports.NewListExportsPaginator(s.Exports, &bcmdataexports.ListExportsInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, export := range page.Exports {
-			if aws.ToString(export.ExportName) == name {
-				return &export, nil
-			}
-		}
-	}
-	return nil, nil
+	found, _, err := lookForExport(ctx, s, name)
+	return found, err
 }
 
 func madeExport(ctx context.Context, s *awscloud.Session, w Assignment) (*made, error) {
@@ -151,20 +141,28 @@ func exportReport(ctx context.Context, s *awscloud.Session, export *bcmtypes.Exp
 	if err != nil {
 		return provision.Report{}, awscloud.IgnoreNotFound(err)
 	}
-	report := provision.Report{Name: aws.ToString(export.ExportName), Kind: provision.DataExport, ARN: aws.ToString(export.ExportArn)}
-	if e := out.Export; e != nil && e.DestinationConfigurations != nil && e.DestinationConfigurations.S3Destination != nil {
-		to := e.DestinationConfigurations.S3Destination
-		report.Bucket, report.Prefix, report.Region = aws.ToString(to.S3Bucket), aws.ToString(to.S3Prefix), aws.ToString(to.S3Region)
-	}
-	return report, nil
+	return exportReportOf(export, out.Export), nil
 }
 
+func exportReportOf(reference *bcmtypes.ExportReference, export *bcmtypes.Export) provision.Report {
+	report := provision.Report{Name: aws.ToString(reference.ExportName), Kind: provision.DataExport, ARN: aws.ToString(reference.ExportArn)}
+	if export != nil && export.DestinationConfigurations != nil && export.DestinationConfigurations.S3Destination != nil {
+		to := export.DestinationConfigurations.S3Destination
+		report.Bucket, report.Prefix, report.Region = aws.ToString(to.S3Bucket), aws.ToString(to.S3Prefix), aws.ToString(to.S3Region)
+	}
+	return report
+}
+
+// usageTable is the table of Data Exports that holds cost and usage (CUR 2.0).
+const usageTable = "COST_AND_USAGE_REPORT"
+
 // usageColumns are the columns of the table COST_AND_USAGE_REPORT that exist without split cost allocation. AWS takes no
-// asterisk; line_item_resource_id needs INCLUDE_RESOURCES.
+// asterisk; line_item_resource_id needs INCLUDE_RESOURCES, and capacity_reservation_* need INCLUDE_CAPACITY_RESERVATION_DATA.
 // Source: AWS Data Exports User Guide, "Cost and Usage Report (CUR) 2.0: table dictionary".
 var usageColumns = []string{
 	"bill_bill_type", "bill_billing_entity", "bill_billing_period_end_date", "bill_billing_period_start_date", "bill_invoice_id",
 	"bill_invoicing_entity", "bill_payer_account_id", "bill_payer_account_name",
+	"capacity_reservation_capacity_reservation_arn", "capacity_reservation_capacity_reservation_status", "capacity_reservation_capacity_reservation_type",
 	"cost_category", "discount", "discount_bundled_discount", "discount_total_discount",
 	"identity_line_item_id", "identity_time_interval",
 	"line_item_availability_zone", "line_item_blended_cost", "line_item_blended_rate", "line_item_currency_code", "line_item_legal_entity",
@@ -172,6 +170,7 @@ var usageColumns = []string{
 	"line_item_normalization_factor", "line_item_normalized_usage_amount", "line_item_operation", "line_item_product_code",
 	"line_item_resource_id", "line_item_tax_type", "line_item_unblended_cost", "line_item_unblended_rate", "line_item_usage_account_id",
 	"line_item_usage_account_name", "line_item_usage_amount", "line_item_usage_end_date", "line_item_usage_start_date", "line_item_usage_type",
+	"line_item_user_identifier",
 	"pricing_currency", "pricing_lease_contract_length", "pricing_offering_class", "pricing_public_on_demand_cost",
 	"pricing_public_on_demand_rate", "pricing_purchase_option", "pricing_rate_code", "pricing_rate_id", "pricing_term", "pricing_unit",
 	"product", "product_comment", "product_fee_code", "product_fee_description", "product_from_location", "product_from_location_type",

@@ -41,6 +41,11 @@ func TestTheWholeFlow(t *testing.T) {
 	require.Equal(t, export.ARN, d.report.ARN)
 	require.Equal(t, nonce, export.Tags["mp:step-nonce"])
 	require.Equal(t, "TRUE", export.TableConfigurations["COST_AND_USAGE_REPORT"]["INCLUDE_RESOURCES"])
+	require.Equal(t, "TRUE", export.TableConfigurations["COST_AND_USAGE_REPORT"]["INCLUDE_CAPACITY_RESERVATION_DATA"])
+	for _, column := range []string{"line_item_user_identifier", "capacity_reservation_capacity_reservation_arn",
+		"capacity_reservation_capacity_reservation_status", "capacity_reservation_capacity_reservation_type"} {
+		require.Contains(t, export.QueryStatement, " "+column+",")
+	}
 	bucket := a.Buckets[d.report.Bucket]
 	require.Equal(t, "eu-central-1", bucket.Region)
 	require.Equal(t, nonce, bucket.Tags["mp:step-nonce"])

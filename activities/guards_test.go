@@ -305,7 +305,7 @@ func bucketWasUsed(tb testing.TB, o off) {
 // everyObjectIsTheTestObject also leads the deletion of the test object to whatever was listed as it.
 func everyObjectIsTheTestObject(w *world) lies {
 	return lies{
-		"ListObjectsV2": rewrite(func(body string) string { return keyXML.ReplaceAllString(body, "<Key>"+testObject+"</Key>") }),
+		"ListObjectVersions": rewrite(func(body string) string { return keyXML.ReplaceAllString(body, "<Key>"+testObject+"</Key>") }),
 		"DeleteObject": func(sim *awssim.Sim, _ func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 			if err := sim.Edit(accountID, func(a *awssim.Account) { clear(a.Buckets[w.w.bucketName()].Objects) }); err != nil {
 				panic(err)

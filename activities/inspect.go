@@ -8,11 +8,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/account"
 	accounttypes "github.com/aws/aws-sdk-go-v2/service/account/types"
-	bcmtypes "github.com/aws/aws-sdk-go-v2/service/bcmdataexports/types"
-	cur "github.com/aws/aws-sdk-go-v2/service/costandusagereportservice"
 
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/provision"
@@ -35,20 +32,30 @@ func (a *Activities) Inspect(ctx context.Context, w Assignment) (found Inspectio
 		if err := checkContact(found.Journal.Contact); err != nil {
 			return err
 		}
-		user, err := findUser(ctx, s, w.Request.IAMUserName)
-		if err != nil {
+		if err := checkUserName(ctx, s, w); err != nil {
 			return err
 		}
-		if user != nil && !w.owns(userTags(user)) {
-			return userNameTaken(w)
-		}
 		if w.Request.UseExistingCUR == "" {
-			return checkReportQuota(ctx, s, w)
+			return checkReportRegion(w)
 		}
 		found.ExistingReport, err = findExistingReport(ctx, s, w)
 		return err
 	})
 	return found, err
+}
+
+// checkUserName refuses a user name that the account has already, in any letter case, unless the user is the order's own.
+func checkUserName(ctx context.Context, s *awscloud.Session, w Assignment) error {
+	user, err := findUser(ctx, s, w.Request.IAMUserName)
+	switch {
+	case err != nil:
+		return err
+	case user == nil:
+		return inAnotherCase(ctx, s, w)
+	case !w.owns(userTags(user)):
+		return userNameTaken(w)
+	}
+	return nil
 }
 
 // checkState refuses an account that AWS has suspended or closed. A role without this one permission is good enough for
@@ -129,72 +136,4 @@ func contactProblem(c provision.Contact) string {
 		return "StateOrRegion is missing, which this country needs"
 	}
 	return ""
-}
-
-// maxReports is how many legacy reports an account can have. Source: Cost and Usage Report API Reference,
-// ReportLimitReachedException. How many Data Exports it can have is not published for all accounts; AWS's answer counts.
-const maxReports = 5
-
-// checkReportQuota refuses an account that has no room for one more report.
-func checkReportQuota(ctx context.Context, s *awscloud.Session, w Assignment) error {
-	if err := checkReportRegion(w); err != nil || w.reportKind() != provision.LegacyCUR {
-		return err
-	}
-	others := 0
-	pages := cur.NewDescribeReportDefinitionsPaginator(s.CUR, &cur.DescribeReportDefinitionsInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		for _, definition := range page.ReportDefinitions {
-			if aws.ToString(definition.ReportName) != w.reportName() {
-				others++
-			}
-		}
-	}
-	if others >= maxReports {
-		return &provision.Failure{Code: provision.CodeReportQuota,
-			Reason: fmt.Sprintf("the account has %d cost reports and AWS allows %d: delete one or order with an existing one", others, maxReports)}
-	}
-	return nil
-}
-
-// findExistingReport looks the named report up, among the legacy reports first and then among the Data Exports: an account
-// of today may have either.
-func findExistingReport(ctx context.Context, s *awscloud.Session, w Assignment) (*provision.Report, error) {
-	name := w.Request.UseExistingCUR
-	refuse := func(code provision.Code, reason string) error {
-		return &provision.Failure{Code: code, Field: "use_existing_cur", Value: name, Reason: reason}
-	}
-	definition, err := findDefinition(ctx, s, name)
-	if err != nil {
-		return nil, err
-	}
-	export, err := findExport(ctx, s, name)
-	if err != nil {
-		return nil, err
-	}
-	switch {
-	case definition == nil && export == nil:
-		return nil, refuse(provision.CodeReportNotFound, "the account has no cost report of this name, neither a legacy one nor a data export (names are case-sensitive): correct the name, or leave it out to create a new report")
-	case definition != nil && export != nil:
-		return nil, refuse(provision.CodeReportAmbiguous, "the account has a legacy report and a data export of this name: rename one of them or name another report")
-	case definition != nil:
-		if status := definition.ReportStatus; status != nil && strings.HasPrefix(string(status.LastStatus), "ERROR_") {
-			return nil, refuse(provision.CodeReportBroken, fmt.Sprintf("AWS could not deliver the report the last time (%s): repair it or name another one", status.LastStatus))
-		}
-		report := definitionReport(definition)
-		report.Existing = true
-		return &report, nil
-	}
-	if status := export.ExportStatus; status != nil && status.StatusCode == bcmtypes.ExportStatusCodeUnhealthy {
-		return nil, refuse(provision.CodeReportBroken, fmt.Sprintf("AWS calls the data export unhealthy (%s): repair it or name another one", status.StatusReason))
-	}
-	report, err := exportReport(ctx, s, export)
-	if err != nil {
-		return nil, err
-	}
-	report.Existing = true
-	return &report, nil
 }

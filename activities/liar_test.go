@@ -76,8 +76,8 @@ func operationOf(r *http.Request, body []byte) string {
 		return strings.ToUpper(path[:1]) + path[1:]
 	case r.Method == http.MethodGet && r.URL.Query().Has("tagging"):
 		return "GetBucketTagging"
-	case r.Method == http.MethodGet && r.URL.Query().Has("list-type"):
-		return "ListObjectsV2"
+	case r.Method == http.MethodGet && r.URL.Query().Has("versions"):
+		return "ListObjectVersions"
 	case r.Method == http.MethodDelete && key != "":
 		return "DeleteObject"
 	}

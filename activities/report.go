@@ -244,21 +244,10 @@ func (a *Activities) deleteDefinition(ctx context.Context, s *awscloud.Session, 
 	return nil
 }
 
-// findDefinition looks for a legacy report by its exact name; nil when there is none. AWS cannot filter, so it pages.
+// findDefinition looks for a legacy report by its exact name; nil when there is none.
 func findDefinition(ctx context.Context, s *awscloud.Session, name string) (*curtypes.ReportDefinition, error) {
-	pages := cur.NewDescribeReportDefinitionsPaginator(s.CUR, &cur.DescribeReportDefinitionsInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, definition := range page.ReportDefinitions {
-			if aws.ToString(definition.ReportName) == name {
-				return &definition, nil
-			}
-		}
-	}
-	return nil, nil
+	found, _, err := lookForDefinition(ctx, s, name)
+	return found, err
 }
 
 func madeDefinition(ctx context.Context, s *awscloud.Session, w Assignment) (*made, error) {

@@ -2,7 +2,9 @@ package activities
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -11,18 +13,26 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// justNow is when AWS has delivered the reports of others for the last time.
+var justNow = time.Now().UTC().Truncate(time.Second)
+
 func simReport(status string) awssim.Report {
 	r := awssim.Report{TimeUnit: "HOURLY", Format: "Parquet", Compression: "Parquet", AdditionalSchemaElements: []string{"RESOURCES"},
-		S3Bucket: "their-bucket", S3Prefix: "their/prefix", S3Region: "us-west-2", ReportVersioning: "OVERWRITE_REPORT"}
+		S3Bucket: "their-bucket", S3Prefix: "their/prefix", S3Region: "us-west-2", ReportVersioning: "OVERWRITE_REPORT", RefreshClosedReports: true}
 	if status != "" {
-		r.ReportStatus = &awssim.ReportStatus{LastDelivery: "20260101T000000Z", LastStatus: status}
+		r.ReportStatus = &awssim.ReportStatus{LastDelivery: justNow.Format("20060102T150405Z"), LastStatus: status}
 	}
 	return r
 }
 
 func simExport(status string) awssim.Export {
-	return awssim.Export{QueryStatement: "SELECT line_item_usage_type FROM COST_AND_USAGE_REPORT", S3Bucket: "their-bucket", S3Prefix: "their/prefix",
+	e := awssim.Export{QueryStatement: "SELECT " + strings.Join(usageColumns, ", ") + " FROM COST_AND_USAGE_REPORT",
+		TableConfigurations: map[string]map[string]string{"COST_AND_USAGE_REPORT": {"TIME_GRANULARITY": "HOURLY", "INCLUDE_RESOURCES": "TRUE"}}, S3Bucket: "their-bucket", S3Prefix: "their/prefix",
 		S3Region: "us-west-2", OutputType: "CUSTOM", Format: "PARQUET", Compression: "PARQUET", Overwrite: "OVERWRITE_REPORT", StatusCode: status}
+	if status != "" {
+		e.LastRefreshed = justNow
+	}
+	return e
 }
 
 func TestLinkExistingReport(t *testing.T) {
@@ -37,6 +47,7 @@ func TestLinkExistingReport(t *testing.T) {
 		"legacy, not delivered yet":  {reports: map[string]awssim.Report{"Usage": simReport("")}, kind: provision.LegacyCUR},
 		"export":                     {exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, kind: provision.DataExport},
 		"export, not refreshed yet":  {exports: map[string]awssim.Export{"Usage": simExport("")}, kind: provision.DataExport},
+		"legacy and another export":  {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, exports: map[string]awssim.Export{"Usage": focus()}, kind: provision.LegacyCUR},
 		"neither":                    {code: provision.CodeReportNotFound},
 		"other case":                 {reports: map[string]awssim.Report{"usage": simReport("SUCCESS")}, code: provision.CodeReportNotFound},
 		"both":                       {reports: map[string]awssim.Report{"Usage": simReport("")}, exports: map[string]awssim.Export{"Usage": simExport("")}, code: provision.CodeReportAmbiguous},
@@ -48,7 +59,7 @@ func TestLinkExistingReport(t *testing.T) {
 			t.Parallel()
 			w := setup(t, func(sc *scene) {
 				sc.w.Request.UseExistingCUR = "Usage"
-				sc.account.Reports, sc.account.Exports = c.reports, c.exports
+				sc.account.Reports, sc.account.Exports, sc.account.Buckets = c.reports, c.exports, theirBucket()
 			})
 			inspected, err := run(w, w.acts.Inspect, w.w)
 			if c.code != "" {
@@ -64,6 +75,9 @@ func TestLinkExistingReport(t *testing.T) {
 			}
 			report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: inspected.ExistingReport})
 			require.NoError(t, err)
+			require.Equal(t, strings.Contains(name, "yet"), report.UsageFrom != nil)
+			require.Equal(t, strings.Contains(name, "yet"), len(report.Warnings) > 0)
+			report.UsageFrom, report.Warnings = nil, nil
 			require.Equal(t, want, report)
 			requests := len(w.sim.Requests())
 			undone, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: report})
@@ -83,6 +97,7 @@ func TestLinkExistingReportOnALaterPage(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(sc *scene) {
 		sc.w.Request.UseExistingCUR = "Usage"
+		sc.account.Buckets = theirBucket()
 		sc.account.Reports = map[string]awssim.Report{"Usage": simReport("SUCCESS")}
 		for i := range 12 {
 			sc.account.Reports[fmt.Sprintf("Another-%d", i)] = simReport("")
@@ -93,31 +108,24 @@ func TestLinkExistingReportOnALaterPage(t *testing.T) {
 	require.Equal(t, "Usage", inspected.ExistingReport.Name)
 }
 
+// TestReportQuota: how many reports an account may have, AWS decides, when one is made.
 func TestReportQuota(t *testing.T) {
 	t.Parallel()
-	full := map[string]awssim.Report{}
-	for i := range maxReports {
-		full[fmt.Sprintf("theirs-%d", i)] = simReport("")
+	for _, kind := range []func(*scene){legacyReport, func(*scene) {}} {
+		w := setup(t, kind, func(sc *scene) {
+			sc.account.Reports, sc.account.Exports = map[string]awssim.Report{}, map[string]awssim.Export{}
+			for i := range 5 {
+				sc.account.Reports[fmt.Sprintf("theirs-%d", i)] = simReport("")
+				sc.account.Exports[fmt.Sprintf("theirs-%d", i)] = simExport("")
+			}
+		})
+		inspected, err := run(w, w.acts.Inspect, w.w)
+		require.NoError(t, err, "we know no quota")
+		_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+		failure := w.requireFailure(err, provision.CodeReportQuota)
+		require.NotEmpty(t, failure.AWSCode)
+		w.requireUndone(done{inspected: inspected}, awssim.Fault{})
 	}
-	t.Run("seen by the inspection", func(t *testing.T) {
-		t.Parallel()
-		w := setup(t, legacyReport, func(sc *scene) { sc.account.Reports = full })
-		_, err := run(w, w.acts.Inspect, w.w)
-		w.requireFailure(err, provision.CodeReportQuota)
-	})
-	t.Run("met later", func(t *testing.T) {
-		t.Parallel()
-		for _, kind := range []func(*scene){legacyReport, func(*scene) {}} {
-			w := setup(t, kind)
-			inspected, err := run(w, w.acts.Inspect, w.w)
-			require.NoError(t, err)
-			w.sim.Inject(awssim.Fault{Operation: "PutReportDefinition", Kind: awssim.Error, Code: "ReportLimitReachedException", Status: 400})
-			w.sim.Inject(awssim.Fault{Operation: "CreateExport", Kind: awssim.Error, Code: "ServiceQuotaExceededException", Status: 400})
-			_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
-			w.requireFailure(err, provision.CodeReportQuota)
-			w.requireUndone(done{inspected: inspected}, awssim.Fault{})
-		}
-	})
 }
 
 func TestForeignReportAndBucketAreNeverTouched(t *testing.T) {

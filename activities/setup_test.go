@@ -40,15 +40,16 @@ const (
 // world is a simulated AWS with one account of the pool and one of somebody else, and the activities that work in it
 // through the real SDK.
 type world struct {
-	t     testing.TB
-	sim   *awssim.Sim
-	liar  *liar // between us and AWS; it tells the truth unless it is told to lie
-	cloud awscloud.Options
-	acts  *Activities
-	store *memoryStore
-	w     Assignment
-	start string // the account's state before the order
-	other string // the state of somebody else's account
+	t      testing.TB
+	sim    *awssim.Sim
+	liar   *liar // between us and AWS; it tells the truth unless it is told to lie
+	cloud  awscloud.Options
+	acts   *Activities
+	store  *memoryStore
+	w      Assignment
+	start  string         // the account's state before the order
+	before awssim.Account // the same
+	other  string         // the state of somebody else's account
 
 	alive context.Context //nolint:containedctx // that of the worker process: it ends when the process is killed
 	kill  context.CancelFunc
@@ -134,6 +135,7 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 	store := newMemoryStore(sc.w.Order)
 	w.sim, w.liar, w.cloud, w.store, w.w = sim, liar, sc.cloud, store, sc.w
 	w.start, w.other = string(sim.Snapshot(accountID)), string(sim.Snapshot(otherID))
+	w.before = w.account()
 	w.acts = &Activities{Store: store, Sealer: ring, Timings: sc.timings}
 	w.startWorker()
 	return w
@@ -282,6 +284,7 @@ func (a *attemptOutbound) GetInfo(ctx context.Context) activity.Info {
 type done struct {
 	inspected Inspection
 	user      provision.User
+	written   *provision.WrittenContacts
 	report    provision.Report
 }
 
@@ -301,9 +304,11 @@ func (w *world) setUp(d *done) (err error) {
 	if d.user, err = run(w, w.acts.CreateUser, w.w); err != nil {
 		return err
 	}
-	if _, err = run(w, w.acts.SetContacts, restore); err != nil {
+	written, err := run(w, w.acts.SetContacts, restore)
+	if err != nil {
 		return err
 	}
+	d.written = &written
 	if _, err = run(w, w.acts.SetAlias, restore); err != nil {
 		return err
 	}
@@ -335,7 +340,7 @@ func (w *world) tryUndo(d done) (notes []string, verified Verification, failed e
 	w.t.Helper()
 	assignment := w.w
 	assignment.Until = time.Now().Add(w.undoFor)
-	restore := Restore{Assignment: assignment, Journal: d.inspected.Journal}
+	restore := Restore{Assignment: assignment, Journal: d.inspected.Journal, Written: d.written}
 	userUndo := UserUndo{Assignment: assignment, UserID: d.user.ID}
 	for _, undo := range []func() (Undone, error){
 		func() (Undone, error) { return run(w, w.acts.DisableSignIn, userUndo) },

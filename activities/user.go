@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -35,13 +36,15 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 	if err != nil {
 		return provision.User{}, err
 	}
+	exists := false
 	if found == nil {
 		in := &iam.CreateUserInput{UserName: aws.String(name), Path: aws.String(userPath), Tags: iamTags(w)}
 		if w.Settings.PermissionsBoundary != "" {
 			in.PermissionsBoundary = aws.String(w.Settings.PermissionsBoundary)
 		}
 		// "Already exists" may be our own user, created by an attempt whose reply was lost: the look below tells.
-		if _, err := s.IAM.CreateUser(ctx, in); err != nil && !awscloud.IsAlreadyExists(err) {
+		_, err := s.IAM.CreateUser(ctx, in)
+		if exists = awscloud.IsAlreadyExists(err); err != nil && !exists {
 			return provision.User{}, boundaryRefused(w, err)
 		}
 	}
@@ -55,6 +58,12 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 		}
 		return true, nil
 	})
+	if err != nil {
+		return provision.User{}, err
+	}
+	if !seen && exists {
+		err = inAnotherCase(ctx, s, w)
+	}
 	if err != nil {
 		return provision.User{}, err
 	}
@@ -168,6 +177,27 @@ func userTags(user *iamtypes.User) []tag {
 func userNameTaken(w Assignment) error {
 	return &provision.Failure{Code: provision.CodeUserNameTaken, Step: provision.StepUser, Field: "iam_user_name", Value: w.Request.IAMUserName,
 		Reason: "the account has an IAM user of this name already (AWS does not distinguish case): choose another name"}
+}
+
+// inAnotherCase refuses a user name that the account has in another letter case: names are unique whatever their case is, but a
+// look for the name may find only the exact one.
+// Source: IAM API Reference, CreateUser.
+func inAnotherCase(ctx context.Context, s *awscloud.Session, w Assignment) error {
+	name := w.Request.IAMUserName
+	pages := iam.NewListUsersPaginator(s.IAM, &iam.ListUsersInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(page.Users, func(user iamtypes.User) bool {
+			other := aws.ToString(user.UserName)
+			return other != name && strings.EqualFold(other, name)
+		}) {
+			return userNameTaken(w)
+		}
+	}
+	return nil
 }
 
 // boundaryRefused explains the NoSuchEntity of a CreateUser: the only thing that it can miss is the permissions boundary.

@@ -41,6 +41,53 @@ func TestForeignUserIsNeverTouched(t *testing.T) {
 	}
 }
 
+// TestAUserNameInAnotherCase: where AWS finds users by their exact name only, the name is taken all the same, and it is the customer who
+// can help. AWS may show the users in pages, some of them empty.
+func TestAUserNameInAnotherCase(t *testing.T) {
+	t.Parallel()
+	exact := func(sc *scene) { sc.account.Quirks = awssim.Quirks{ExactCase: true, ShortPages: true} }
+	taken := func(a *awssim.Account) {
+		a.Users = map[string]awssim.User{"aaron": {}, "Alice": {}, "alicia": {}}
+	}
+	t.Run("before the order", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t, exact, func(sc *scene) { taken(&sc.account) })
+		_, err := run(w, w.acts.Inspect, w.w)
+		failure := w.requireFailure(err, provision.CodeUserNameTaken)
+		require.Equal(t, "iam_user_name", failure.Field)
+		require.Equal(t, "alice", failure.Value)
+		w.w.Request.IAMUserName = "bob"
+		_, err = run(w, w.acts.Inspect, w.w)
+		require.NoError(t, err)
+	})
+	t.Run("since the inspection", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t, exact, quick)
+		w.edit(taken)
+		w.start = string(w.sim.Snapshot(accountID))
+		_, err := run(w, w.acts.CreateUser, w.w)
+		failure := w.requireFailure(err, provision.CodeUserNameTaken)
+		require.Equal(t, "iam_user_name", failure.Field)
+		_, err = run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w})
+		require.NoError(t, err)
+		w.requireRestored()
+	})
+	t.Run("our own user is not in another case", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t, exact)
+		w.sim.Inject(awssim.Fault{Operation: "CreateUser", Nth: 1, When: awssim.After, Kind: awssim.Reset})
+		d := w.mustDo()
+		w.requireUndone(d, awssim.Fault{})
+	})
+	t.Run("AWS is not asked for more than it takes", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t, func(sc *scene) { taken(&sc.account) })
+		_, err := run(w, w.acts.Inspect, w.w)
+		w.requireFailure(err, provision.CodeUserNameTaken)
+		require.NotContains(t, w.operations(), "ListUsers", "AWS has found the user by itself")
+	})
+}
+
 func TestUserReplacedMeanwhileIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

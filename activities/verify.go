@@ -85,10 +85,10 @@ func (r Restore) contactsLeft(ctx context.Context, s *awscloud.Session) (left []
 	if err != nil {
 		return nil, err
 	}
-	if found.primary != nil {
+	if found.primaryLeft {
 		left = append(left, "the primary contact still has the ordered name")
 	}
-	for _, kind := range found.alternates {
+	for _, kind := range found.alternatesLeft {
 		left = append(left, fmt.Sprintf("the %s contact is still the ordered one", kind))
 	}
 	return append(left, found.notes...), nil

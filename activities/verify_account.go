@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
+	"quartermaster/internal/awscloud"
 	"quartermaster/internal/provision"
 )
 
@@ -81,13 +82,29 @@ func (a *Activities) lookAt(ctx context.Context, account provision.Account) erro
 	if err := checkContact(journal.Contact); err != nil {
 		return err
 	}
-	users, err := s.IAM.ListUsers(ctx, &iam.ListUsersInput{PathPrefix: aws.String(userPath), MaxItems: aws.Int32(1)})
+	left, err := userUnderOurPath(ctx, s)
 	if err != nil {
 		return err
 	}
-	if len(users.Users) > 0 {
+	if left {
 		return &provision.Failure{Code: provision.CodeNotClean,
 			Reason: fmt.Sprintf("the account has a user under the path %s, which belongs to an order: remove what the order left there", userPath)}
 	}
 	return nil
+}
+
+// userUnderOurPath tells whether there is any user under our path. A page without users may be followed by one with some.
+// Source: IAM API Reference, ListUsers, IsTruncated.
+func userUnderOurPath(ctx context.Context, s *awscloud.Session) (bool, error) {
+	pages := iam.NewListUsersPaginator(s.IAM, &iam.ListUsersInput{PathPrefix: aws.String(userPath)})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return false, err
+		}
+		if len(page.Users) > 0 {
+			return true, nil
+		}
+	}
+	return false, nil
 }

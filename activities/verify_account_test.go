@@ -36,6 +36,12 @@ func TestVerifyAccountFindsWhatMakesItUnusable(t *testing.T) {
 		"a user of ours": {func(w *world) {
 			w.edit(func(a *awssim.Account) { a.Users = map[string]awssim.User{"left": {ID: "AIDALEFT", Path: userPath}} })
 		}, provision.CodeNotClean, userPath},
+		"a user of ours on a later page": {func(w *world) {
+			w.edit(func(a *awssim.Account) {
+				a.Quirks.ShortPages = true
+				a.Users = map[string]awssim.User{"admin": {ID: "AIDAADMIN", Path: "/"}, "left": {ID: "AIDALEFT", Path: userPath}}
+			})
+		}, provision.CodeNotClean, userPath},
 		"a user of theirs": {func(w *world) {
 			w.edit(func(a *awssim.Account) { a.Users = map[string]awssim.User{"admin": {ID: "AIDAADMIN", Path: "/"}} })
 		}, "", ""},

@@ -107,7 +107,7 @@ func TestReportOfALostReplyIsAdopted(t *testing.T) {
 // TestACancelEndsTheWait: an undo must not wait for an attempt that nobody wants any more.
 func TestACancelEndsTheWait(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(sc *scene) { sc.timings.VisibleFor, sc.timings.PollEvery = time.Hour, time.Hour })
+	w := setup(t, func(sc *scene) { sc.timings = Timings{VisibleFor: time.Hour, PollEvery: time.Hour} })
 	ctx, cancel := context.WithCancel(t.Context())
 	looked := make(chan struct{})
 	ended := make(chan error)

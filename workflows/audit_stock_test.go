@@ -99,7 +99,7 @@ func TestEverySweepIsScheduled(t *testing.T) {
 		every    time.Duration
 	}{
 		"audit-stock":     {workflows.AuditStockName, 5 * time.Minute},
-		"verify-accounts": {workflows.VerifyAccountsName, 5 * time.Minute},
+		"verify-accounts": {workflows.VerifyAccountsName, time.Minute},
 		"watch-stock":     {workflows.WatchStockName, time.Minute},
 		"webhooks":        {workflows.SweepWebhooksName, time.Minute},
 	}

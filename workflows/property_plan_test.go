@@ -117,11 +117,11 @@ var (
 		"RemoveUser":      nil, "RemoveReport": nil, "DisableSignIn": nil, "VerifyRestored": nil,
 	}
 	// The database refuses nothing by chance: what it cannot do now it does later.
-	simDatabase = []string{"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder", "Allocate"}
+	simDatabase = []string{"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "RereadSettings", "BeginUndo", "CloseOrder", "Allocate"}
 	simCloud    = append(append([]string{"Inspect"}, simSteps...), "DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "VerifyRestored")
 	simDeeds    = [][]string{
 		{"customer alias", "customer name", "customer billing"},
-		{"cancel workflow", workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, workflows.UpdateRetry, workflows.UpdateCorrect},
+		{"cancel workflow", workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, workflows.UpdateRetry, workflows.UpdateCorrect, workflows.UpdateEndUndo},
 		{"stock", "stock unheard", "alias snatched"},
 	}
 	simAnswers = []string{workflows.UpdateCorrect, workflows.UpdateRetry, workflows.UpdateSwap, workflows.UpdateCancel, workflows.UpdateFail}

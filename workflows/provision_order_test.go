@@ -41,9 +41,13 @@ type world struct {
 	asked    []provision.Failure  // what RequireAction said
 	actions  []activities.ActionTaken
 	restores []activities.Restore
-	opened   provision.OrderStatus // what OpenOrder finds
-	status   provision.OrderStatus // what OrderStatus reads
-	touched  bool                  // an earlier run has worked in the account
+	opened   provision.OrderStatus  // what OpenOrder finds
+	status   provision.OrderStatus  // what OrderStatus reads
+	settings provision.PoolSettings // of the pool, as they are read anew
+	reports  []activities.SetUpReport
+	verify   bool        // a rejected account is due for verification
+	until    []time.Time // how long each undo was given
+	touched  bool        // an earlier run has worked in the account
 }
 
 func (w *world) did(name string) error {
@@ -82,6 +86,8 @@ var theOrder = provision.Order{
 		IAMUserName: "customer", ContactName: "Jane Roe", AccountAlias: "blue-sky"},
 }
 
+var settings = provision.PoolSettings{WaitDeadline: 24 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}
+
 func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	t.Helper()
 	suite := new(testsuite.WorkflowTestSuite)
@@ -91,11 +97,11 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
 	var a *activities.Activities
 	env.RegisterActivity(a)
-	w := &world{stock: 1, fail: map[string]error{}, after: map[string]func(){}}
+	w := &world{stock: 1, settings: settings, fail: map[string]error{}, after: map[string]func(){}}
 
 	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.Opened, error) {
 		return provision.Opened{Nonce: "nonce", Request: theOrder.Request, OrderStatus: w.opened,
-			Settings: provision.PoolSettings{WaitDeadline: 24 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}}, w.did("OpenOrder")
+			Settings: settings}, w.did("OpenOrder")
 	})
 	env.OnActivity(a.ClaimAccount, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.Claim, error) {
 		if err := w.did("ClaimAccount"); err != nil {
@@ -117,8 +123,8 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.CreateUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.Assignment) (provision.User, error) {
 		return provision.User{Name: "customer", ID: "AIDA1"}, w.did("CreateUser")
 	})
-	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (struct{}, error) {
-		return struct{}{}, w.did("SetContacts")
+	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (provision.WrittenContacts, error) {
+		return provision.WrittenContacts{FullName: "JANE ROE"}, w.did("SetContacts")
 	})
 	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (struct{}, error) {
 		w.mu.Lock()
@@ -126,7 +132,10 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		w.mu.Unlock()
 		return struct{}{}, w.did("SetAlias")
 	})
-	env.OnActivity(a.SetUpReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.SetUpReport) (provision.Report, error) {
+	env.OnActivity(a.SetUpReport, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.SetUpReport) (provision.Report, error) {
+		w.mu.Lock()
+		w.reports = append(w.reports, in)
+		w.mu.Unlock()
 		return provision.Report{Name: "mp-cur", Kind: provision.DataExport}, w.did("SetUpReport")
 	})
 	env.OnActivity(a.EnableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.SignIn) (struct{}, error) {
@@ -150,7 +159,8 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		w.restores = append(w.restores, in)
 		return activities.Undone{Notes: []string{"the customer changed the billing contact"}}, w.did("RestoreContacts")
 	})
-	env.OnActivity(a.RestoreAlias, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (activities.Undone, error) {
+	env.OnActivity(a.RestoreAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (activities.Undone, error) {
+		w.until = append(w.until, in.Until)
 		return activities.Undone{}, w.did("RestoreAlias")
 	})
 	env.OnActivity(a.RemoveReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.ReportUndo) (activities.Undone, error) {
@@ -172,6 +182,9 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		w.actions = append(w.actions, in)
 		return w.did("NoteAction")
 	})
+	env.OnActivity(a.RereadSettings, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.PoolSettings, error) {
+		return w.settings, w.did("RereadSettings")
+	})
 	env.OnActivity(a.StopOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.StoppedOrder) error {
 		if w.result != nil {
 			return refused(provision.CodeTooLate)
@@ -184,7 +197,7 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	})
 	env.OnActivity(a.RejectAccount, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RejectedAccount) (activities.Rejected, error) {
 		w.rejected = append(w.rejected, in)
-		return activities.Rejected{}, w.did("RejectAccount")
+		return activities.Rejected{Verify: w.verify}, w.did("RejectAccount")
 	})
 	env.OnActivity(a.CloseOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in provision.Closing) (activities.Woken, error) {
 		w.closing = &in
@@ -201,7 +214,7 @@ var (
 
 func (w *world) story() (story []string) {
 	for _, call := range w.calls {
-		if !slices.Contains(sideBySide, call) && call != "NoteAction" && call != "StopOrder" {
+		if !slices.Contains(sideBySide, call) && call != "NoteAction" && call != "StopOrder" && call != "RereadSettings" {
 			story = append(story, call)
 		}
 	}
@@ -301,7 +314,7 @@ func TestUndosGoOnWhenOneFailsAndTheLeftoversAreNamed(t *testing.T) {
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Error(t, env.GetWorkflowError())
 	require.Contains(t, w.calls, "RemoveReport", "the undos after the failed one ran")
-	require.Equal(t, w.left, w.closing.Leftovers)
+	require.Equal(t, []string{w.left[0], "account alias: refused for the test"}, w.closing.Leftovers, "what is left, and why")
 	require.Equal(t, provision.CodeAccountsExhausted, w.closing.Failure.Code, "the reason is the step's, not the undo's")
 }
 
@@ -314,7 +327,7 @@ func TestAnAccountThatCannotBeVerifiedIsNotClean(t *testing.T) {
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Len(t, w.closing.Leftovers, 2)
 	require.Contains(t, w.closing.Leftovers[0], "IAM user")
-	require.Contains(t, w.closing.Leftovers[1], "could not be verified")
+	require.Contains(t, w.closing.Leftovers[1], "could not be compared")
 }
 
 func TestCancelAtEveryStepUndoesEverything(t *testing.T) {
@@ -427,13 +440,65 @@ func TestFiveUnusableAccountsAreEnough(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
 	w.stock = 9
-	w.fail["Inspect"] = refused(provision.CodeCannotEnter)
+	w.fail["Inspect"] = refused(provision.CodeAccountSuspended)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	var app *temporal.ApplicationError
 	require.ErrorAs(t, env.GetWorkflowError(), &app)
 	require.Equal(t, string(provision.CodeAccountsExhausted), app.Type())
 	require.Len(t, w.rejected, 5)
+	require.False(t, w.rejected[0].SetAside)
 	require.Equal(t, provision.Failed, w.closing.State)
+}
+
+// TestAccountsThatCannotBeEnteredAreSetAside: it may be our own role that is broken, so however many refuse, they do not fail the order.
+func TestAccountsThatCannotBeEnteredAreSetAside(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock, w.verify = 8, true
+	verifications := 0
+	env.RegisterWorkflowWithOptions(func(workflow.Context) error { verifications++; return nil }, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
+	w.fail["Inspect"] = refused(provision.CodeCannotEnter)
+	w.after["RejectAccount"] = func() {
+		if len(w.rejected) == 7 {
+			delete(w.fail, "Inspect")
+		}
+	}
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, "000000000008", w.result.AccountID)
+	require.Len(t, w.rejected, 7)
+	for _, rejected := range w.rejected {
+		require.True(t, rejected.SetAside)
+	}
+	require.NotZero(t, verifications, "the accounts are verified at once")
+}
+
+// TestAnAccountInWhichTheOrderHasWorkedIsNotSetAside: it may not be clean.
+func TestAnAccountInWhichTheOrderHasWorkedIsNotSetAside(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.stock, w.touched = 2, true
+	w.fail["Inspect 000000000001"] = refused(provision.CodeCannotEnter)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Len(t, w.rejected, 1)
+	require.False(t, w.rejected[0].SetAside)
+	require.Contains(t, w.rejected[0].Failure.Reason, "; left: ")
+}
+
+// TestAnOrderThatCannotReenterItsAccountGoesOnWhenItIsWoken: the accounts of its pool can be entered again.
+func TestAnOrderThatCannotReenterItsAccountGoesOnWhenItIsWoken(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["SetAlias"] = refused(provision.CodeCannotReenter)
+	env.RegisterDelayedCallback(func() {
+		delete(w.fail, "SetAlias")
+		env.SignalWorkflow(workflows.SignalStock, nil)
+	}, time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Equal(t, "000000000001", w.result.AccountID)
+	require.Empty(t, w.actions, "nobody had to do anything")
 }
 
 func TestOrdersThatGotAnAccountAreWoken(t *testing.T) {

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/temporal"
@@ -21,8 +22,8 @@ var manualSteps = []string{
 	"Switch on PDF invoices by e-mail in the account's billing preferences, if the customer wants them.",
 }
 
-// resultOf is what the customer gets.
-func resultOf(w activities.Assignment, report provision.Report, now time.Time) provision.Result {
+// resultOf is what the customer gets. The warnings are those of the inspection; the report has some of its own.
+func resultOf(w activities.Assignment, report provision.Report, now time.Time, warnings ...string) provision.Result {
 	result := provision.Result{
 		AccountID:           w.Account.ID,
 		AccountModel:        w.Account.Model,
@@ -32,12 +33,16 @@ func resultOf(w activities.Assignment, report provision.Report, now time.Time) p
 		IAMUserName:         w.Request.IAMUserName,
 		Report:              report,
 		UsageAvailableFrom:  now,
-		OlderUsageAvailable: report.Existing,
+		OlderUsageAvailable: report.Existing && report.UsageFrom == nil,
 		ManualSteps:         manualSteps,
+		Warnings:            append(slices.Clone(report.Warnings), warnings...),
 		CompletedAt:         now,
 	}
-	if !report.Existing {
+	switch {
+	case !report.Existing:
 		result.UsageAvailableFrom = now.Add(firstDelivery)
+	case report.UsageFrom != nil && report.UsageFrom.After(now):
+		result.UsageAvailableFrom = *report.UsageFrom
 	}
 	return w.Settings.Instruct(w.Account, result)
 }

@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"quartermaster/activities"
@@ -29,7 +28,7 @@ func (s *saga) unwind(ctx workflow.Context) (notes, problems []string) {
 		notes = append(notes, undone.Notes...)
 		switch failure := failureOf(err); {
 		case err == nil:
-		case temporal.IsCanceledError(err):
+		case ctx.Err() != nil:
 			problems = append(problems, s.undos[i].name+": somebody ended the undo before it was taken back")
 		default:
 			problems = append(problems, s.undos[i].name+": "+failure.Cause())

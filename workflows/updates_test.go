@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
 
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
@@ -226,6 +227,7 @@ func TestTheUndoKnowsWhatWasOrderedBeforeTheCorrection(t *testing.T) {
 	require.Len(t, w.restores, 1)
 	require.Equal(t, "green-hill", w.restores[0].Request.AccountAlias)
 	require.Equal(t, "blue-sky", w.restores[0].Earlier[0].AccountAlias)
+	require.Equal(t, "JANE ROE", w.restores[0].Written.FullName, "whose a value is, is judged by what AWS showed")
 }
 
 func TestAStopIsNeverLost(t *testing.T) {
@@ -297,4 +299,66 @@ func TestAQuestionEndsWithItsAccount(t *testing.T) {
 	require.Equal(t, "000000000002", w.result.AccountID)
 	require.Len(t, w.rejected, 1)
 	require.Contains(t, w.calls, "Resume")
+}
+
+// TestARetryReadsThePoolsSettingsAnew: somebody has mended them, so the old ones must not be tried again.
+func TestARetryReadsThePoolsSettingsAnew(t *testing.T) {
+	t.Parallel()
+	for name, act := range map[string]func(*testsuite.TestWorkflowEnvironment){
+		"retry": func(env *testsuite.TestWorkflowEnvironment) { update(env, workflows.UpdateRetry, operator, nil) },
+		"swap":  func(env *testsuite.TestWorkflowEnvironment) { update(env, workflows.UpdateSwap, operator, nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			env, w := setup(t)
+			w.stock = 2
+			w.fail["SetUpReport"] = refused(provision.CodePoolSettings)
+			mended := settings
+			mended.ReportRegion = "eu-west-1"
+			env.RegisterDelayedCallback(func() {
+				w.settings = mended
+				delete(w.fail, "SetUpReport")
+				act(env)
+			}, time.Hour)
+			env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+			require.NoError(t, env.GetWorkflowError())
+			require.Len(t, w.reports, 2)
+			require.Equal(t, settings, w.reports[0].Settings)
+			require.Equal(t, mended, w.reports[1].Settings)
+		})
+	}
+}
+
+func TestAnUndoHasAnHour(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["EnableSignIn"] = refused(provision.CodeAccountsExhausted)
+	began := time.Time{}
+	w.after["BeginUndo"] = func() { began = env.Now() }
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.Error(t, env.GetWorkflowError())
+	require.WithinDuration(t, began.Add(time.Hour), w.until[0], time.Minute)
+}
+
+// TestAnOperatorEndsAnUndo that AWS refuses: what is not taken back by then is left, and named.
+func TestAnOperatorEndsAnUndo(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["EnableSignIn"] = refused(provision.CodeAccountsExhausted)
+	w.fail["RestoreContacts"] = refused(provision.CodePermissionMissing)
+	w.after["RestoreContacts"] = func() { update(env, workflows.UpdateEndUndo, operator, func(err error) { require.NoError(t, err) }) }
+	w.left = []string{"the primary contact still has the ordered name"}
+	var early error
+	w.after["Inspect"] = func() { update(env, workflows.UpdateEndUndo, operator, func(err error) { early = err }) }
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.Equal(t, string(provision.CodeNotAsked), codeOf(t, early), "nothing was being undone")
+	require.Equal(t, provision.Failed, w.closing.State)
+	require.Equal(t, w.left[0], w.closing.Leftovers[0])
+	require.Contains(t, w.closing.Leftovers, "contacts: refused for the test")
+	require.Contains(t, w.closing.Leftovers, "account alias: somebody ended the undo before it was taken back")
+	require.NotContains(t, w.calls, "RestoreAlias")
+	require.Contains(t, w.calls, "VerifyRestored", "one more look says what is left")
+	require.Len(t, w.actions, 1)
+	require.Equal(t, workflows.UpdateEndUndo, w.actions[0].Action)
+	require.Equal(t, operator.Reason, w.actions[0].By.Reason)
 }

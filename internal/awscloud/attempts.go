@@ -25,10 +25,11 @@ func IsRead(operation string) bool {
 	return false
 }
 
-// newRetryer is the SDK's standard retryer with two rules before its own: a write whose outcome is unknown is never sent
-// again, and credentials that expired are worth another attempt, because they were refused before anything happened.
+// newRetryer is the SDK's standard retryer with three rules before its own: a call that was not sent because the role could not
+// be assumed is not repeated, because AssumeRole itself has been; a write whose outcome is unknown is never sent again; and
+// credentials that expired are worth another attempt, because they were refused before anything happened.
 //
-// The first rule is the important one. Left alone the SDK repeats a CreateUser whose reply was lost, and the caller sees
+// The second rule is the important one. Left alone the SDK repeats a CreateUser whose reply was lost, and the caller sees
 // only EntityAlreadyExists, which looks like somebody else's user.
 func newRetryer(longestDelay time.Duration) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
@@ -36,7 +37,7 @@ func newRetryer(longestDelay time.Duration) aws.Retryer {
 		o.MaxBackoff = longestDelay
 		o.Retryables = append([]retry.IsErrorRetryable{
 			retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-				if errors.As(err, new(*writeError)) {
+				if errors.As(err, new(*credentialsError)) || errors.As(err, new(*writeError)) {
 					return aws.FalseTernary
 				}
 				return aws.UnknownTernary
@@ -58,7 +59,7 @@ func (e *writeError) Unwrap() error { return e.error }
 
 // attempts is what happens around every single attempt of a call to one account.
 type attempts struct {
-	credentials *aws.CredentialsCache
+	credentials *roleCredentials
 	pace        *pace
 }
 

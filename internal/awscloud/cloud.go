@@ -15,7 +15,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/account"
 	"github.com/aws/aws-sdk-go-v2/service/bcmdataexports"
 	cur "github.com/aws/aws-sdk-go-v2/service/costandusagereportservice"
@@ -39,6 +38,7 @@ const (
 	defaultSessionPrefix   = "ord-"
 	defaultSessionLifetime = 15 * time.Minute
 	defaultCallTimeout     = 10 * time.Second
+	defaultEnterTimeout    = 30 * time.Second
 	defaultRetryDelay      = 5 * time.Second
 )
 
@@ -63,6 +63,9 @@ type Options struct {
 	SourceIdentity bool
 	// CallTimeout bounds one HTTP exchange; default 10 s.
 	CallTimeout time.Duration
+	// EnterTimeout bounds how long it may take to enter an account, with all its repeats; default 30 s. It is well below the time
+	// of an attempt, so that the attempt can still say what did not answer.
+	EnterTimeout time.Duration
 	// RetryDelay is the longest pause before a read is repeated; default 5 s.
 	RetryDelay time.Duration
 	// Retryer decides which calls into an account are sent again, and when. Default: reads, three times; never a write.
@@ -78,7 +81,9 @@ type Options struct {
 type Cloud struct {
 	opts Options
 	http aws.HTTPClient
-	sts  *sts.Client
+
+	sts     *sts.Client // in the region nearest to us
+	stsHome *sts.Client // in the only region in which no account can switch STS off
 
 	mu    sync.Mutex
 	slots map[sessionKey]*slot
@@ -88,9 +93,9 @@ type Cloud struct {
 // sessionKey makes sure that two orders, or a role whose external id was changed, never share credentials.
 type sessionKey struct{ roleARN, externalID, orderID string }
 
-// slot is the place of one session in the cache. Whoever holds its turn may fill it.
+// slot is the place of one session in the cache. Whoever is in its gate may fill it.
 type slot struct {
-	turn    chan struct{}
+	gate    *gate
 	session *Session
 	until   time.Time
 }
@@ -108,6 +113,7 @@ func New(opts Options) (*Cloud, error) {
 	setDefault(&opts.SessionPrefix, defaultSessionPrefix)
 	setDefault(&opts.SessionLifetime, defaultSessionLifetime)
 	setDefault(&opts.CallTimeout, defaultCallTimeout)
+	setDefault(&opts.EnterTimeout, defaultEnterTimeout)
 	setDefault(&opts.RetryDelay, defaultRetryDelay)
 	if opts.SessionLifetime < 15*time.Minute || opts.SessionLifetime > time.Hour {
 		return nil, fmt.Errorf("session lifetime %s: AWS allows 15m to 1h for a role that is assumed from a role", opts.SessionLifetime)
@@ -124,13 +130,7 @@ func New(opts Options) (*Cloud, error) {
 		slots: map[sessionKey]*slot{},
 		pacer: newPacer(opts.Limits),
 	}
-	c.sts = sts.New(sts.Options{
-		Region:       c.callerRegion(),
-		Credentials:  opts.Config.Credentials,
-		BaseEndpoint: c.endpoint(),
-		HTTPClient:   c.http,
-		Retryer:      newRetryer(opts.RetryDelay), // assuming a role changes nothing: it may be sent again
-	})
+	c.sts, c.stsHome = c.callersSTS(c.callerRegion()), c.callersSTS(HomeRegion)
 	return c, nil
 }
 
@@ -165,6 +165,12 @@ func httpClient(timeout time.Duration) aws.HTTPClient {
 		})
 }
 
+// callersSTS returns the client with which roles are assumed in the region. To assume a role changes nothing: it may be sent again.
+func (c *Cloud) callersSTS(region string) *sts.Client {
+	return sts.New(sts.Options{Region: region, Credentials: c.opts.Config.Credentials, BaseEndpoint: c.endpoint(),
+		HTTPClient: c.http, Retryer: newRetryer(c.opts.RetryDelay)})
+}
+
 func (c *Cloud) endpoint() *string {
 	if c.opts.Endpoint == "" {
 		return nil
@@ -195,23 +201,22 @@ func (e *IdentityError) Error() string {
 //
 // Errors are AWS's, of AssumeRole or GetCallerIdentity, or *IdentityError.
 func (c *Cloud) Enter(ctx context.Context, account provision.Account, orderID string) (*Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.EnterTimeout)
+	defer cancel()
 	now := c.opts.Now()
 	s := c.slotOf(sessionKey{account.RoleARN, account.ExternalID, orderID}, now)
-	select { // the first one enters, the others of the same order wait for it
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if s.session != nil && now.Before(s.until) && s.session.AccountID == account.ID {
-		return s.session, nil
-	}
-	session, err := c.EnterAnew(ctx, account, orderID)
-	if err != nil {
-		return nil, err
-	}
-	s.session, s.until = session, now.Add(c.opts.SessionLifetime-sessionMargin)
-	return session, nil
+	var session *Session
+	err := s.gate.pass(ctx, func(ctx context.Context) (err error) { // the first one enters, the others of the same order wait for it
+		if s.session != nil && now.Before(s.until) && s.session.AccountID == account.ID {
+			session = s.session
+			return nil
+		}
+		if session, err = c.EnterAnew(ctx, account, orderID); err == nil {
+			s.session, s.until = session, now.Add(c.opts.SessionLifetime-sessionMargin)
+		}
+		return err
+	})
+	return session, err
 }
 
 // EnterAnew is Enter without the memory of an earlier session: it tells whether the account can be entered now. The purpose
@@ -220,8 +225,13 @@ func (c *Cloud) EnterAnew(ctx context.Context, account provision.Account, purpos
 	if got := account.Partition(); got != partition {
 		return nil, fmt.Errorf("account %s is in partition %q: only %q is supported", account.ID, got, partition)
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.opts.EnterTimeout)
+	defer cancel()
 	session := c.newSession(account, purpose)
-	identity, err := session.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if _, err := session.credentials.Retrieve(ctx); err != nil { // before the first call: no retry inside a retried call
+		return nil, err
+	}
+	identity, err := session.identity(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +244,9 @@ func (c *Cloud) EnterAnew(ctx context.Context, account provision.Account, purpos
 // EnterWithoutExternalID tries what a confused deputy would try: to assume the account's role without the external id.
 // It returns true when AWS lets it in, which makes the account unusable: anybody could talk us into entering it.
 func (c *Cloud) EnterWithoutExternalID(ctx context.Context, account provision.Account) (entered bool, err error) {
-	_, err = c.sts.AssumeRole(ctx, &sts.AssumeRoleInput{
+	ctx, cancel := context.WithTimeout(ctx, c.opts.EnterTimeout)
+	defer cancel()
+	_, _, err = c.assume(ctx, &sts.AssumeRoleInput{
 		RoleArn:         aws.String(account.RoleARN),
 		RoleSessionName: aws.String(c.sessionName("no-external-id")),
 		DurationSeconds: aws.Int32(900),
@@ -250,13 +262,13 @@ func (c *Cloud) slotOf(key sessionKey, now time.Time) *slot {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for other, s := range c.slots {
-		if other != key && len(s.turn) == 0 && !now.Before(s.until) {
+		if other != key && s.gate.idle() && !now.Before(s.until) {
 			delete(c.slots, other)
 		}
 	}
 	s, ok := c.slots[key]
 	if !ok {
-		s = &slot{turn: make(chan struct{}, 1)}
+		s = &slot{gate: newGate()}
 		c.slots[key] = s
 	}
 	return s
@@ -287,43 +299,59 @@ type Session struct {
 	CUR     *cur.Client
 	Exports *bcmdataexports.Client
 
-	sts    *sts.Client
-	bucket func(region string) *s3.Client
+	credentials *roleCredentials
+	sts         func(region string) *sts.Client
+	assumedIn   string // the region whose STS gave the credentials
+	bucket      func(region string) *s3.Client
 }
 
 // S3 returns a client for buckets of the region.
 func (s *Session) S3(region string) *s3.Client { return s.bucket(region) }
 
 func (c *Cloud) newSession(acc provision.Account, orderID string) *Session {
-	role := stscreds.NewAssumeRoleProvider(c.sts, acc.RoleARN, func(o *stscreds.AssumeRoleOptions) {
-		o.RoleSessionName = c.sessionName(orderID)
-		o.Duration = c.opts.SessionLifetime
-		o.ExternalID = aws.String(acc.ExternalID)
-		if c.opts.SourceIdentity {
-			o.SourceIdentity = aws.String(c.sourceIdentity(orderID))
-		}
+	in := &sts.AssumeRoleInput{
+		RoleArn:         aws.String(acc.RoleARN),
+		RoleSessionName: aws.String(c.sessionName(orderID)),
+		DurationSeconds: aws.Int32(int32(c.opts.SessionLifetime / time.Second)), //nolint:gosec // an hour at most
+		ExternalId:      aws.String(acc.ExternalID),
+	}
+	if c.opts.SourceIdentity {
+		in.SourceIdentity = aws.String(c.sourceIdentity(orderID))
+	}
+	session := &Session{AccountID: acc.ID, Partition: acc.Partition()}
+	creds := newRoleCredentials(c.opts.EnterTimeout, func(ctx context.Context) (creds aws.Credentials, err error) {
+		creds, session.assumedIn, err = c.assume(ctx, in)
+		return creds, err
 	})
-	creds := aws.NewCredentialsCache(role, func(o *aws.CredentialsCacheOptions) { o.ExpiryWindow = sessionMargin })
 	attempts := &attempts{credentials: creds, pace: c.pacer.of(acc.ID)}
 	retryer := c.opts.Retryer()
 	apiOptions := attempts.apiOptions()
 
-	return &Session{
-		AccountID: acc.ID,
-		Partition: acc.Partition(),
-		IAM: iam.New(iam.Options{Region: HomeRegion, Credentials: creds, BaseEndpoint: c.endpoint(),
-			HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions}),
-		Account: account.New(account.Options{Region: HomeRegion, Credentials: creds, BaseEndpoint: c.endpoint(),
-			HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions}),
-		CUR: cur.New(cur.Options{Region: HomeRegion, Credentials: creds, BaseEndpoint: c.endpoint(),
-			HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions}),
-		Exports: bcmdataexports.New(bcmdataexports.Options{Region: HomeRegion, Credentials: creds, BaseEndpoint: c.endpoint(),
-			HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions}),
-		sts: sts.New(sts.Options{Region: c.callerRegion(), Credentials: creds, BaseEndpoint: c.endpoint(),
-			HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions}),
-		bucket: func(region string) *s3.Client {
-			return s3.New(s3.Options{Region: region, Credentials: creds, BaseEndpoint: c.endpoint(),
-				UsePathStyle: c.opts.Endpoint != "", HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions})
-		},
+	session.credentials = creds
+	session.IAM = iam.New(iam.Options{Region: HomeRegion, Credentials: creds, BaseEndpoint: c.endpoint(),
+		HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions})
+	session.Account = account.New(account.Options{Region: HomeRegion, Credentials: creds, BaseEndpoint: c.endpoint(),
+		HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions})
+	session.CUR = cur.New(cur.Options{Region: HomeRegion, Credentials: creds, BaseEndpoint: c.endpoint(),
+		HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions})
+	session.Exports = bcmdataexports.New(bcmdataexports.Options{Region: HomeRegion, Credentials: creds, BaseEndpoint: c.endpoint(),
+		HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions})
+	session.sts = func(region string) *sts.Client {
+		return sts.New(sts.Options{Region: region, Credentials: creds, BaseEndpoint: c.endpoint(),
+			HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions})
 	}
+	session.bucket = func(region string) *s3.Client {
+		return s3.New(s3.Options{Region: region, Credentials: creds, BaseEndpoint: c.endpoint(),
+			UsePathStyle: c.opts.Endpoint != "", HTTPClient: c.http, Retryer: retryer, APIOptions: apiOptions})
+	}
+	return session
+}
+
+// identity asks AWS whose the credentials are, in the region that gave them. STS may be switched off there since.
+func (s *Session) identity(ctx context.Context) (*sts.GetCallerIdentityOutput, error) {
+	identity, err := s.sts(s.assumedIn).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	if IsRegionDisabled(err) && s.assumedIn != HomeRegion {
+		identity, err = s.sts(HomeRegion).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
+	}
+	return identity, err
 }

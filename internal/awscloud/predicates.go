@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -13,7 +14,7 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// The predicates match AWS's error codes, never its texts; the one exception is IsBucketNotVerified. A code means the
+// The predicates match AWS's error codes, never its texts; the exceptions are IsBucketNotVerified and DenyingPolicy. A code means the
 // same on every protocol, but its spelling differs between services, hence the lists.
 
 // Code is the error's code on the wire, such as EntityAlreadyExists; empty when AWS did not answer.
@@ -33,7 +34,8 @@ func RequestID(err error) string {
 }
 
 // Operation is the call that failed, such as "IAM", "CreateUser": the innermost one, so that the refusal to assume the
-// role is not mistaken for the call that needed the credentials. Both are empty when err is not an SDK's.
+// role is not mistaken for the call that needed the credentials. It also names the call that did not answer until the context's
+// deadline. Both are empty when err is not an SDK's.
 func Operation(err error) (service, operation string) {
 	for {
 		op, ok := errors.AsType[*smithy.OperationError](err)
@@ -47,7 +49,7 @@ func Operation(err error) (service, operation string) {
 // IsAssumeRole tells whether what failed was the way into the account.
 func IsAssumeRole(err error) bool {
 	_, operation := Operation(err)
-	return operation == "AssumeRole"
+	return operation == assumeRole
 }
 
 // IsNotFound reports that the thing is not there, or not yet, or not any more.
@@ -72,7 +74,8 @@ func IsAlreadyExists(err error) bool {
 // IsThrottled reports too many calls, by AWS's judgement or by our own limiter's. The call had no effect.
 func IsThrottled(err error) bool {
 	return errors.Is(err, ErrPaced) || is(err, "Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException",
-		"RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown")
+		"RequestLimitExceeded", "RequestThrottled", "RequestThrottledException", "SlowDown", "BandwidthLimitExceeded") ||
+		status(err) == http.StatusTooManyRequests
 }
 
 // IsAccessDenied reports that the credentials do not allow the call. HEAD requests of S3 are answered without a code.
@@ -85,9 +88,12 @@ func IsExpiredToken(err error) bool {
 	return is(err, "ExpiredToken", "ExpiredTokenException", "RequestExpired")
 }
 
-// IsBadCredentials reports that AWS does not know the key or the signature is wrong: the caller's own configuration is broken.
+// IsBadCredentials reports that AWS does not know the key, or that the signature or our clock is wrong: the caller's own configuration
+// is broken. S3 also answers like this in a region that the account has not enabled.
 func IsBadCredentials(err error) bool {
-	return is(err, "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "SignatureDoesNotMatch", "IncompleteSignature")
+	return is(err, "InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch",
+		"InvalidSignatureException", "IncompleteSignature", "IncompleteSignatureException", "MissingAuthenticationToken",
+		"MissingAuthenticationTokenException", "AuthFailure", "RequestTimeTooSkewed", "RequestInTheFuture")
 }
 
 // IsConcurrentModification reports that somebody else changes the same thing right now. The SDK does not retry it; it passes.
@@ -108,10 +114,23 @@ func IsQuota(err error) bool {
 	return is(err, "LimitExceeded", "ReportLimitReachedException", "ServiceQuotaExceededException", "TooManyBuckets")
 }
 
+// IsBucketQuota reports that the account has as many buckets as it may have.
+func IsBucketQuota(err error) bool { return is(err, "TooManyBuckets") }
+
+// IsRegionDisabled reports that STS is switched off in the region that was asked, for the account that was asked for.
+func IsRegionDisabled(err error) bool { return is(err, "RegionDisabledException", "RegionDisabled") }
+
+// IsRegionRefused reports that S3 cannot make a bucket in the region for this account: it has not enabled the region, or there is no
+// such region. Source: Amazon S3 API Reference, "Error responses".
+func IsRegionRefused(err error) bool {
+	return is(err, "IllegalLocationConstraintException", "InvalidLocationConstraint", "InvalidRegionName", "InvalidRegion",
+		"AuthorizationHeaderMalformed", "UnsupportedRegion", "RegionNotEnabled")
+}
+
 // IsValidation reports that AWS refuses what was sent. Sending it again changes nothing.
 func IsValidation(err error) bool {
 	return is(err, "ValidationError", "ValidationException", "InvalidInput", "InvalidParameterValue", "MalformedPolicyDocument", "MalformedPolicy",
-		"PolicyNotAttachable", "InvalidArgument", "InvalidRequest", "InvalidBucketName", "InvalidLocationConstraint", "InvalidTag")
+		"PolicyNotAttachable", "InvalidArgument", "InvalidRequest", "InvalidBucketName", "InvalidTag")
 }
 
 // IsPolicyNotAttachable reports that the policy exists, but cannot be attached to a user.
@@ -122,7 +141,8 @@ func IsPasswordPolicyViolation(err error) bool { return is(err, "PasswordPolicyV
 
 // IsAccountProblem reports that AWS does not serve the account: it is suspended, closed or not signed up.
 func IsAccountProblem(err error) bool {
-	return is(err, "OptInRequired", "AccountProblem", "AccountSuspended", "AllAccessDisabled", "NotSignedUp")
+	return is(err, "OptInRequired", "SubscriptionRequiredException", "PendingVerification", "AccountProblem", "AccountSuspended",
+		"AllAccessDisabled", "NotSignedUp")
 }
 
 // IsBucketNotVerified reports that the billing service could not see yet, or at all, that it may write into the report's bucket. AWS
@@ -132,13 +152,74 @@ func IsBucketNotVerified(err error) bool {
 	return ok && api.ErrorCode() == "ValidationException" && strings.Contains(strings.ToLower(api.ErrorMessage()), "failed to verify customer bucket permission")
 }
 
+// IsRefused reports an answer of AWS that no other predicate knows and that sending the call again does not change: a status of 4xx.
+func IsRefused(err error) bool {
+	code := status(err)
+	if code < http.StatusBadRequest || code >= http.StatusInternalServerError || code == http.StatusRequestTimeout || code == http.StatusTooEarly {
+		return false
+	}
+	for _, known := range []func(error) bool{IsNotFound, IsAlreadyExists, IsThrottled, IsAccessDenied, IsExpiredToken, IsBadCredentials,
+		IsConcurrentModification, IsTemporarilyUnmodifiable, IsDeleteConflict, IsQuota, IsRegionDisabled, IsRegionRefused, IsValidation,
+		IsPasswordPolicyViolation, IsAccountProblem, IsAmbiguous} {
+		if known(err) {
+			return false
+		}
+	}
+	return true
+}
+
+// status is the HTTP status of AWS's answer; 0 when there is none.
+func status(err error) int {
+	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		return response.HTTPStatusCode()
+	}
+	return 0
+}
+
+// The types of policy that can deny a call.
+const (
+	ServiceControlPolicy  = "service control policy"
+	ResourceControlPolicy = "resource control policy"
+	PermissionsBoundary   = "permissions boundary"
+	SessionPolicy         = "session policy"
+	ResourcePolicy        = "resource-based policy"
+	IdentityPolicy        = "identity-based policy"
+	EndpointPolicy        = "VPC endpoint policy"
+	TrustPolicy           = "role trust policy"
+)
+
+var denyingPolicies = []string{ServiceControlPolicy, ResourceControlPolicy, PermissionsBoundary, SessionPolicy, ResourcePolicy, IdentityPolicy,
+	EndpointPolicy, TrustPolicy}
+
+var denial = regexp.MustCompile(`(?i)(?:with an explicit deny in (?:an?|the)|because (?:no|the)) ([a-z -]+?policy|permissions boundary)\b`)
+
+// DenyingPolicy returns the type of policy that denies the call, one of the constants above, or nothing when AWS does not say it. It
+// never returns AWS's text, which can hold names of the account.
+// Source: IAM User Guide, "Troubleshoot access denied error messages".
+func DenyingPolicy(err error) string {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok || !IsAccessDenied(err) {
+		return ""
+	}
+	found := denial.FindStringSubmatch(api.ErrorMessage())
+	if found == nil {
+		return ""
+	}
+	for _, policy := range denyingPolicies {
+		if strings.EqualFold(policy, found[1]) {
+			return policy
+		}
+	}
+	return ""
+}
+
 // IsAmbiguous reports that nobody knows whether the call had its effect: no answer, an answer that cannot be read, or a server's
 // error. Look before you repeat it.
 func IsAmbiguous(err error) bool {
 	if err == nil || IsThrottled(err) {
 		return false
 	}
-	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && response.HTTPStatusCode() >= http.StatusInternalServerError {
+	if status(err) >= http.StatusInternalServerError || is(err, "RequestTimeout", "RequestTimeoutException") {
 		return true
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {

@@ -224,6 +224,13 @@ type Journal struct {
 	AlternateContacts map[string]AlternateContact `json:"alternate_contacts,omitempty"` // by type; absent: there was none
 }
 
+// WrittenContacts is what AWS shows of an account's contacts after an order has written them. AWS may store another form than it was
+// sent, so this, and not what was sent, tells whose a value is.
+type WrittenContacts struct {
+	FullName   string                      `json:"full_name"`            // of the primary contact
+	Alternates map[string]AlternateContact `json:"alternates,omitempty"` // by type
+}
+
 // Report is the cost report that feeds the customer's usage.
 type Report struct {
 	Name     string     `json:"name"`
@@ -233,6 +240,10 @@ type Report struct {
 	Bucket   string     `json:"bucket"`
 	Prefix   string     `json:"prefix"`
 	Region   string     `json:"region"`
+	// UsageFrom is when a linked report first holds usage; nil when it has delivered some already.
+	UsageFrom *time.Time `json:"usage_from,omitempty"`
+	// Warnings are what a later reader of a linked report needs to know.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // User is the IAM user made for the customer. The id (AIDA…) tells it from a later user of the same name.
@@ -256,6 +267,7 @@ type Result struct {
 	RootInstructions    string    `json:"root_access,omitempty"`  // only for models whose customer owns the root user
 	Instructions        string    `json:"instructions,omitempty"` // the pool's text for other models, if there is one
 	ManualSteps         []string  `json:"manual_steps,omitempty"` // what AWS has no API for
+	Warnings            []string  `json:"warnings,omitempty"`     // what the customer needs to know about the report and the sign-in
 	CompletedAt         time.Time `json:"completed_at"`           //
 }
 

@@ -1,0 +1,186 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode"
+
+	accounttypes "github.com/aws/aws-sdk-go-v2/service/account/types"
+
+	"quartermaster/internal/awscloud"
+	"quartermaster/internal/provision"
+)
+
+// AWS may show a contact in another form than it was sent: an e-mail address in lower case, a phone number without spaces. So two
+// values are alike when nothing but letter case, white space and the punctuation of phone numbers differs.
+
+func alike(a, b string) bool { return strings.EqualFold(squeezed(a), squeezed(b)) }
+
+func squeezed(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// alikePhones compares the digits of two phone numbers; a leading 00 is a +.
+func alikePhones(a, b string) bool { return digits(a) == digits(b) }
+
+func digits(phone string) string {
+	return strings.TrimPrefix(strings.Map(func(r rune) rune {
+		if r < '0' || r > '9' {
+			return -1
+		}
+		return r
+	}, phone), "00")
+}
+
+func alikeAlternates(a, b *provision.AlternateContact) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return alike(a.Name, b.Name) && alike(a.Email, b.Email) && alike(a.Title, b.Title) && alikePhones(a.Phone, b.Phone)
+}
+
+// alikeBesidesName compares what the order does not write of the primary contact.
+func alikeBesidesName(a, b provision.Contact) bool {
+	return alike(a.AddressLine1, b.AddressLine1) && alike(a.AddressLine2, b.AddressLine2) && alike(a.AddressLine3, b.AddressLine3) &&
+		alike(a.City, b.City) && alike(a.StateOrRegion, b.StateOrRegion) && alike(a.DistrictOrCounty, b.DistrictOrCounty) &&
+		alike(a.PostalCode, b.PostalCode) && alike(a.CountryCode, b.CountryCode) && alikePhones(a.PhoneNumber, b.PhoneNumber) &&
+		alike(a.CompanyName, b.CompanyName) && alike(a.WebsiteURL, b.WebsiteURL)
+}
+
+func sameWritten(a, b provision.WrittenContacts) bool {
+	return a.FullName == b.FullName && maps.Equal(a.Alternates, b.Alternates)
+}
+
+// shownAs is how AWS shows what the order has written.
+type shownAs int
+
+const (
+	notShown      shownAs = iota // as before the order, or before its correction
+	inAnotherForm                // as something that we do not recognize
+	asOrdered                    // letter for letter, or alike
+)
+
+// judge tells how AWS shows the contacts that the order writes: the worst of them counts.
+func (r Restore) judge(shown provision.WrittenContacts) shownAs {
+	worst := asOrdered
+	count := func(ordered, earlier bool) {
+		switch {
+		case ordered:
+		case earlier:
+			worst = notShown
+		default:
+			worst = min(worst, inAnotherForm)
+		}
+	}
+	name := shown.FullName
+	count(alike(name, r.Request.ContactName), name == r.Journal.Contact.FullName || slices.ContainsFunc(r.Earlier, func(o provision.Request) bool {
+		return alike(name, o.ContactName)
+	}))
+	for _, kind := range r.alternateTypes() {
+		got, ok := shown.Alternates[kind]
+		count(ok && alikeAlternates(&got, r.Request.AlternateContact), !ok || sameAlternate(&got, r.earlierAlternate(kind)) ||
+			slices.ContainsFunc(r.Earlier, func(o provision.Request) bool { return alikeAlternates(&got, o.AlternateContact) }))
+	}
+	return worst
+}
+
+// contactsFound is what the account's contacts are, compared with what we wrote and with the journal.
+type contactsFound struct {
+	primary    *provision.Contact // what to write back; nil: nothing
+	alternates []string           // types that hold our value
+	notes      []string           // what somebody else changed
+
+	primaryLeft    bool     // our name is there, and it is not even like the journal's
+	alternatesLeft []string // types of which the same is true
+}
+
+// ours tells whether anything is to be put back.
+func (f contactsFound) ours() bool { return f.primary != nil || len(f.alternates) > 0 }
+
+// left tells whether anything of the order is left. What is like the journal's is not: AWS may show the journal's value in another
+// form when it is written back, and then no write changes that.
+func (f contactsFound) left() bool { return f.primaryLeft || len(f.alternatesLeft) > 0 }
+
+func (r Restore) contactsFound(ctx context.Context, s *awscloud.Session) (found contactsFound, err error) {
+	current, err := readContact(ctx, s)
+	if err != nil {
+		return found, err
+	}
+	name, earlierName := current.FullName, r.Journal.Contact.FullName
+	asBefore := alikeBesidesName(current, r.Journal.Contact)
+	likeEarlier := alike(name, earlierName)
+	switch {
+	case name != earlierName && r.isOurName(name):
+		if current.FullName = earlierName; asBefore {
+			current = r.Journal.Contact
+		}
+		found.primary, found.primaryLeft = &current, !likeEarlier
+	case !likeEarlier:
+		found.notes = append(found.notes, "the name in the primary contact was changed by somebody else meanwhile: it was left as it is")
+	}
+	if !asBefore && (likeEarlier || found.primary != nil) {
+		found.notes = append(found.notes, "parts of the primary contact that this order does not write were changed by somebody else meanwhile: they were left as they are")
+	}
+	for _, contactType := range accounttypes.AlternateContactType("").Values() { // the account is to be as it was, also where the order wrote nothing
+		kind := string(contactType)
+		got, err := readAlternate(ctx, s, kind)
+		if err != nil {
+			return found, err
+		}
+		earlier := r.earlierAlternate(kind)
+		likeEarlier := alikeAlternates(got, earlier)
+		switch {
+		case got != nil && !sameAlternate(got, earlier) && r.isOurAlternate(kind, *got):
+			if found.alternates = append(found.alternates, kind); !likeEarlier {
+				found.alternatesLeft = append(found.alternatesLeft, kind)
+			}
+		case !likeEarlier:
+			found.notes = append(found.notes, fmt.Sprintf("the %s contact was changed by somebody else meanwhile: it was left as it is", kind))
+		}
+	}
+	return found, nil
+}
+
+// isOurName tells whether AWS showed the name after we had written it, or whether it is like one that was ordered.
+func (r Restore) isOurName(name string) bool {
+	return r.Written != nil && r.Written.FullName == name ||
+		r.ordered(func(o provision.Request) bool { return alike(o.ContactName, name) })
+}
+
+// isOurAlternate tells the same of an alternate contact. The pool's setting may have named other types when it was written.
+func (r Restore) isOurAlternate(kind string, got provision.AlternateContact) bool {
+	if r.Written != nil {
+		if written, ok := r.Written.Alternates[kind]; ok && written == got {
+			return true
+		}
+	}
+	return r.ordered(func(o provision.Request) bool { return alikeAlternates(&got, o.AlternateContact) })
+}
+
+// ordered tells whether the order asks for it, or did before it was corrected.
+func (r Restore) ordered(asks func(provision.Request) bool) bool {
+	return asks(r.Request) || slices.ContainsFunc(r.Earlier, asks)
+}
+
+// earlierAlternate is the journal's alternate contact of the type; nil when there was none.
+func (r Restore) earlierAlternate(kind string) *provision.AlternateContact {
+	if earlier, ok := r.Journal.AlternateContacts[kind]; ok {
+		return &earlier
+	}
+	return nil
+}
+
+func sameAlternate(a, b *provision.AlternateContact) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}
