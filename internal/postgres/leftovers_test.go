@@ -57,7 +57,12 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	refusedAs(t, store.StepStarted(ctx, key, id, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
 	_, _, err = store.ReturnAccount(ctx, "key desk", key.Provider, id, 0, "it is clean")
 	requireState(t, err, "is being removed")
-	_, err = db.ExecContext(ctx, `UPDATE accounts SET status = 'invalid', reason = 'x'`)
+	tx, err := db.BeginTxx(ctx, nil)
+	require.NoError(t, err)
+	_, err = tx.ExecContext(ctx, `SELECT set_config('qm.actor', 'x', true)`)
+	require.NoError(t, err)
+	_, err = tx.ExecContext(ctx, `UPDATE accounts SET status = 'invalid', reason = 'x'`)
+	require.NoError(t, tx.Rollback())
 	require.ErrorContains(t, err, "is being removed", "the schema says so too")
 
 	// Something is left still.
