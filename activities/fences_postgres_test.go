@@ -38,7 +38,7 @@ func inPostgres(t *testing.T, order provision.OrderKey, is situation) Store {
 		require.NoError(t, err)
 	}
 	_, _, err := store.AddAccount(ctx, provision.Account{ID: accountID, Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "account",
-		RootEmail: "root@example.com", RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
+		RootEmail: "root+" + accountID + "@example.com", RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
 	require.NoError(t, err)
 	if is == neverHeld {
 		require.Nil(t, claim(open(order.ID, provision.ModelECAM)))

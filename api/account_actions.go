@@ -108,6 +108,8 @@ func (s *server) changeAccount(ctx context.Context, id string, ifMatch *string, 
 		return account, stale("account "+id, err)
 	case errors.Is(err, provision.ErrUnknownModel):
 		return account, invalidFields(bodyField("model", "there is no such account model")).because(err)
+	case errors.Is(err, provision.ErrRootEmailTaken):
+		return account, invalidFields(bodyField("root_email", provision.RootEmailTaken)).because(err)
 	case errors.Is(err, provision.ErrNotFound):
 		return account, problem(codeNotFound, "there is no account %s", id).because(err)
 	case err != nil:

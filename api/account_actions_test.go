@@ -54,6 +54,16 @@ func TestWrongEditsAreRefusedByField(t *testing.T) {
 	require.Empty(t, w.store.history)
 }
 
+func TestARootEmailOfAnotherAccountIsRefused(t *testing.T) {
+	t.Parallel()
+	w := setupStocked(t, provision.AccountReady)
+	w.store.emailTaken = "theirs@provider.example"
+	email := map[string]any{"root_email": "Theirs@provider.example"}
+	want := map[string]string{"root_email": provision.RootEmailTaken}
+	require.Equal(t, want, fieldsOf(readProblem(t, w.post("/v1/accounts", accountForm("444455556667", email)), http.StatusUnprocessableEntity, codeInvalid)))
+	require.Equal(t, want, fieldsOf(readProblem(t, w.send(w.key, http.MethodPatch, stocked, asText(email), "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)))
+}
+
 func TestVerbsOnAccounts(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountReady)

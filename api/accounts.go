@@ -24,6 +24,8 @@ func (s *server) AddAccount(ctx context.Context, in AddAccountRequestObject) (Ad
 		return nil, problem(codeAccountExists,
 			"account %s is in a pool already: an AWS account is in stock once; if it is yours, read it with GET /v1/accounts/%s", account.ID, account.ID).
 			at(bodyField("id", fmt.Sprintf("account %s is in a pool already", account.ID))).because(err)
+	case errors.Is(err, provision.ErrRootEmailTaken):
+		return nil, invalidFields(bodyField("root_email", provision.RootEmailTaken)).because(err)
 	case errors.Is(err, provision.ErrProtected): // since it was checked
 		return nil, invalidFields(bodyField("id", provision.ProtectedMessage(account.ID))).because(err)
 	case errors.Is(err, provision.ErrNotFound): // the pool went away since it was checked, or the model is not in the database

@@ -83,7 +83,7 @@ func TestAccountsThatNeverEnterAPool(t *testing.T) {
 		"protected":               {"999999999999", nil, map[string]string{"id": "is protected"}},
 		"with another's role":     {"444455556666", map[string]any{"role_arn": "arn:aws:iam::111122223333:role/R"}, map[string]string{"role_arn": "the role is in account 111122223333"}},
 		"of no pool":              {"444455556666", map[string]any{"marketplace": "southern"}, map[string]string{"marketplace": "no pool", "environment": "no pool"}},
-		"with a name for a human": {"444455556666", map[string]any{"root_email": "Bob <bob@x.example>"}, map[string]string{"root_email": "regular expression"}},
+		"with a name for a human": {"444455556666", map[string]any{"root_email": "Bob <bob@x.example>"}, map[string]string{"root_email": "6 to 64 characters of ASCII"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -53,6 +53,15 @@ func (s *server) FailOrder(ctx context.Context, in FailOrderRequestObject) (Fail
 	return FailOrder202JSONResponse(order), nil
 }
 
+// EndUndo answers POST /v1/orders/{order_id}/end-undo.
+func (s *server) EndUndo(ctx context.Context, in EndUndoRequestObject) (EndUndoResponseObject, error) {
+	order, err := s.act(ctx, in.OrderID, workflows.UpdateEndUndo, actionOf(ctx, &in.Body.Reason))
+	if err != nil {
+		return nil, err
+	}
+	return EndUndo202JSONResponse(order), nil
+}
+
 // SwapOrder answers POST /v1/orders/{order_id}/swap.
 func (s *server) SwapOrder(ctx context.Context, in SwapOrderRequestObject) (SwapOrderResponseObject, error) {
 	by := actionOf(ctx, &in.Body.Reason)
@@ -98,14 +107,17 @@ func (s *server) wasTaken(ctx context.Context, key provision.OrderKey, by provis
 	return err == nil && taken
 }
 
-// tooLate refuses what the order's row rules out for good: its last states never change, and from being undone there is
-// only the way to the end.
+// tooLate refuses what the order's row rules out: its last states never change, from being undone there is only the way to the end,
+// and what is not being undone has no undo that could be ended. An account that is undone before the order takes the next one is no end of
+// the order: the order is provisioning then, and its undo ends with a cancel.
 func tooLate(view provision.OrderView, verb string) error {
 	switch {
 	case view.State.Ended():
 		return problem(provision.CodeTooLate, "order %q is %s: nothing can be done to it any more", view.ID, view.State)
 	case view.State == provision.Compensating && (verb == workflows.UpdateCancel || verb == workflows.UpdateFail || verb == workflows.UpdateSwap):
 		return problem(provision.CodeTooLate, "order %q is being undone already: read it until it has ended", view.ID)
+	case view.State != provision.Compensating && verb == workflows.UpdateEndUndo:
+		return problem(provision.CodeNotAsked, "order %q is %s: there is no undo that could be ended; cancel or fail the order first", view.ID, view.State)
 	}
 	return nil
 }

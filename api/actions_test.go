@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -58,6 +59,9 @@ func (w *memoryWorkflows) Act(_ context.Context, key provision.OrderKey, verb st
 			return nil
 		case verb == workflows.UpdateSwap && o.AccountID == "":
 			return &provision.Failure{Code: provision.CodeNotAsked, Reason: "the order holds no account that could be swapped"}
+		}
+		if verb == workflows.UpdateEndUndo { // the workflow ends the undo, and then the order
+			return nil
 		}
 		code := map[string]provision.Code{workflows.UpdateCancel: provision.CodeCancelled, workflows.UpdateFail: provision.CodeFailedByOperator,
 			workflows.UpdateSwap: provision.CodeSwappedByOperator}[verb]
@@ -403,6 +407,37 @@ func TestVerbsThatTheOrderDoesNotAskFor(t *testing.T) {
 	w.store.orders[0].AccountID = ""
 	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/swap", said("swap", "because")), http.StatusConflict, provision.CodeNotAsked).Detail, "holds no account")
 	require.Empty(t, w.workflows.told)
+}
+
+func TestAnUndoIsEndedOnlyWhileThereIsOne(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	const target = "/v1/orders/MP-1/end-undo"
+	because := map[string]any{"reason": "the bucket stays"}
+	for _, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning, provision.ActionRequired} {
+		w.orderIn(state, "aws_account_alias")
+		require.Contains(t, readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked).Detail, "no undo that could be ended; cancel or fail the order first", state)
+	}
+	for _, state := range []provision.OrderState{provision.Completed, provision.Failed, provision.Cancelled} {
+		w.orderIn(state, "")
+		readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeTooLate)
+	}
+	require.Zero(t, w.workflows.asked, "what the row rules out is answered without the workflow")
+
+	order := w.orderIn(provision.Compensating, "")
+	w.store.orders[0].Steps = []provision.StepView{{Step: provision.StepReport, AccountID: meant, State: string(provision.StepUndoing), Attempt: 1, Problem: "PermissionMissing: refused"}}
+	got := fieldsOf(readProblem(t, w.post(target, "{}"), http.StatusUnprocessableEntity, codeInvalid))
+	require.Equal(t, map[string]string{"reason": "is missing: it is required"}, got)
+	answer := w.post(target, because)
+	require.Equal(t, http.StatusAccepted, answer.Code, answer.Body)
+	var shown Order
+	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &shown))
+	require.Equal(t, string(provision.StepUndoing), shown.Steps[0].State)
+	require.Equal(t, "PermissionMissing: refused", *shown.Steps[0].Problem, "a step that is being undone says what keeps it")
+	require.Equal(t, []told{{key: order.OrderKey, verb: workflows.UpdateEndUndo, by: provision.Action{Actor: "key " + w.keyID(), Reason: "the bucket stays"}}}, w.told(t))
+
+	w.workflows.fail = &provision.Failure{Code: provision.CodeNotAsked, Reason: "nothing is being undone any more"}
+	readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked)
 }
 
 // An order that was accepted a moment ago has a workflow, if not a row.

@@ -377,6 +377,7 @@ func (s *server) rules() map[string]rule {
 		"cancelOrder":   reasonRules,
 		"retryOrder":    reasonRules,
 		"failOrder":     reasonRules,
+		"endUndo":       reasonRules,
 		"swapOrder":     reasonRules,
 		"addAccount":    s.accountRules,
 		"editAccount":   s.modelRules,

@@ -77,7 +77,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	for i, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountProvisioning, provision.AccountAllocated,
 		provision.AccountProvisioningFailed, provision.AccountInvalid} {
 		a := accountOf(NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
-			Model: provision.ModelSPAM, Name: "n", RootEmail: "a@b.example", RoleARN: fmt.Sprintf("arn:aws:iam::11112222333%d:role/Q", i)}, "acme")
+			Model: provision.ModelSPAM, Name: "n", RootEmail: fmt.Sprintf("a+%d@b.example", i), RoleARN: fmt.Sprintf("arn:aws:iam::11112222333%d:role/Q", i)}, "acme")
 		a.Status, a.ExternalID, a.AddedAt, a.StatusSince, a.Version = status, provision.NewExternalID(), now.Add(time.Duration(i)*time.Minute), now, 1
 		w.store.accounts = append(w.store.accounts, a)
 	}
@@ -439,6 +439,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"cancelOrder":   {202, 400, 401, 404, 409, 422},
 		"retryOrder":    {202, 400, 401, 403, 404, 409, 422},
 		"failOrder":     {202, 400, 401, 404, 409, 422},
+		"endUndo":       {202, 400, 401, 404, 409, 422},
 		"swapOrder":     {202, 400, 401, 404, 409, 422},
 		"addAccount":    {201, 400, 401, 409, 422},
 		"listAccounts":  {200, 400, 401},

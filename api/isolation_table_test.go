@@ -41,7 +41,7 @@ func (how walked) target(op *operation) string {
 func walkTable() map[string]walked {
 	const (
 		order   = `"marketplace":"nordic","order_mode":"new_account","iam_user_name":"anna","aws_contact_name":"Anna","aws_account_alias":"berg"`
-		account = `"marketplace":"nordic","model":"SPAM","name":"Pool 1","root_email":"a@b.example"`
+		account = `"marketplace":"nordic","model":"SPAM","name":"Pool 1","root_email":"a+{n}@b.example"`
 		reason  = `{"reason":"because"}`
 		newKey  = `{"name":"one more","role":"marketplace"}`
 	)
@@ -55,6 +55,7 @@ func walkTable() map[string]walked {
 		"cancelOrder":   {body: reason},
 		"retryOrder":    {body: reason},
 		"failOrder":     {body: reason},
+		"endUndo":       {body: reason, path: map[string]string{"order_id": "stopped_order"}},
 		"swapOrder":     {body: `{"account_id":"{held_account}","reason":"because"}`},
 
 		"addAccount": {
@@ -120,9 +121,11 @@ func walkTable() map[string]walked {
 // every other parameter that names it too, and whatever bodies and queries want to know of it. Nobody else may have a resource
 // of that name, or to find one would be no finding.
 var fixtures = map[string]func(*walk) map[string]string{
-	"order_id":   (*walk).order,
-	"account_id": (*walk).account,
-	"key_id":     (*walk).apiKey,
+	"order_id": (*walk).order,
+
+	"stopped_order": (*walk).stopped,
+	"account_id":    (*walk).account,
+	"key_id":        (*walk).apiKey,
 
 	"marketplace":       (*walk).pool,
 	"environment":       (*walk).pool,
@@ -163,7 +166,7 @@ func (w *walk) stock(status provision.AccountStatus) string {
 	n := w.next()
 	id := fmt.Sprintf("%012d", n)
 	_, _, err := w.database.AddAccount(w.t.Context(), provision.Account{ID: id, Pool: pools[0], Model: provision.ModelSPAM, Status: status,
-		Name: "mk-account", RootEmail: "mk-root@acme.example", RoleARN: "arn:aws:iam::" + id + ":role/mk-role", ExternalID: fmt.Sprintf("mk-external-of-%d-or-more", n)}, "test")
+		Name: "mk-account", RootEmail: fmt.Sprintf("mk-root+%d@acme.example", n), RoleARN: "arn:aws:iam::" + id + ":role/mk-role", ExternalID: fmt.Sprintf("mk-external-of-%d-or-more", n)}, "test")
 	require.NoError(w.t, err)
 	return id
 }
@@ -178,6 +181,13 @@ func (w *walk) order() map[string]string {
 	require.NoError(w.t, w.database.RequireAction(w.t.Context(), key,
 		provision.Failure{Code: provision.CodeAliasTaken, Field: "aws_account_alias", Value: "mk-alias", Reason: "taken"}))
 	return map[string]string{"order_id": key.ID, "held_account": account}
+}
+
+// stopped is an order of acme that is being undone.
+func (w *walk) stopped() map[string]string {
+	key, _ := w.claimed()
+	require.NoError(w.t, w.database.BeginUndo(w.t.Context(), key, provision.Failure{Code: provision.CodeCancelled, Reason: "stopped"}))
+	return map[string]string{"stopped_order": key.ID}
 }
 
 func (w *walk) claimed() (provision.OrderKey, string) {

@@ -114,7 +114,8 @@ type Account struct {
 	// OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
 	OrderID *OrderID `json:"order_id,omitempty"`
 
-	// ReadyWhenVerified It becomes Ready as soon as a verification passes.
+	// ReadyWhenVerified It becomes Ready as soon as a verification passes: it was added, an operator wants it back, or an order set it aside because it could
+	// not be entered.
 	ReadyWhenVerified bool `json:"ready_when_verified"`
 
 	// Reason Why it has this status.
@@ -158,7 +159,8 @@ type AccountEdit struct {
 	// RoleARN The role in this account that Quartermaster assumes.
 	RoleARN *string `json:"role_arn,omitempty"`
 
-	// RootEmail E-mail address of the root user.
+	// RootEmail E-mail address of the root user: its name at AWS. It belongs to this account only, whatever the case of its letters. The rules are those
+	// of AWS Organizations' CreateAccount.
 	RootEmail *string `json:"root_email,omitempty"`
 }
 
@@ -309,6 +311,13 @@ type CallbackSecret struct {
 // CallbackURL Where webhooks about this order go. https, without user and password.
 type CallbackURL = string
 
+// ClaimsSuspendedAt Since when orders get no account of the pool, because several accounts could not be entered, which points to the service's own
+// identity. It ends by itself when the verification of any account of the pool passes. Absent when orders get accounts.
+type ClaimsSuspendedAt = time.Time
+
+// ClaimsSuspendedBecause Why claims are suspended. Absent when they are not.
+type ClaimsSuspendedBecause = string
+
 // ContactName Full name of the account's primary contact ("AWS Contact Name"). The rest of that contact is kept. No control
 // characters, no space at either end.
 type ContactName = string
@@ -413,7 +422,7 @@ type EventPage struct {
 }
 
 // EventType A type of events, or a family of them that ends in `.*`: `order.<state>`, `pool.verification_suspended`, `pool.verification_resumed`,
-// `stock.low`, `stock.empty`, `stock.reminder`, `stock.acknowledged`, `stock.restocked`, `account_import.completed`, `webhook.disabled`, `webhook.test`; there
+// `pool.claims_suspended`, `pool.claims_resumed`, `stock.low`, `stock.empty`, `stock.reminder`, `stock.acknowledged`, `stock.restocked`, `account_import.completed`, `webhook.disabled`, `webhook.test`; there
 // will be more.
 type EventType = string
 
@@ -605,7 +614,8 @@ type NewAccount struct {
 	// RoleARN The role in this account that Quartermaster assumes.
 	RoleARN string `json:"role_arn"`
 
-	// RootEmail E-mail address of the root user.
+	// RootEmail E-mail address of the root user: its name at AWS. It belongs to this account only, whatever the case of its letters. The rules are those
+	// of AWS Organizations' CreateAccount.
 	RootEmail string `json:"root_email"`
 }
 
@@ -673,7 +683,10 @@ type NewPool struct {
 	// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
 	OnFailure *OnFailure `json:"on_failure,omitempty"`
 
-	// PermissionsBoundaryARN Permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool.
+	// PermissionsBoundaryARN Permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool, and it must allow
+	// `iam:ChangePassword` and `iam:GetAccountPasswordPolicy`: a boundary limits what the user may do, and a user who may not change
+	// the first password cannot sign in. AWS managed policies that are known not to allow both, such as PowerUserAccess or
+	// ReadOnlyAccess, are refused.
 	PermissionsBoundaryARN nullable.Nullable[string] `json:"permissions_boundary_arn,omitempty"`
 
 	// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
@@ -896,7 +909,9 @@ type OrderState = provision.OrderState
 
 // OtherEvent The message about something else. Readers must be tolerant of new types and members.
 type OtherEvent struct {
-	// Data `pool.verification_suspended|resumed`: `marketplace`, `environment` and how many accounts fail · `stock.low|empty|reminder|acknowledged|restocked`: `alert_id`,
+	// Data `pool.verification_suspended|resumed`: `marketplace`, `environment` and how many accounts fail ·
+	// `pool.claims_suspended`: `marketplace`, `environment`, `reason`, `refused`, `tried` · `pool.claims_resumed`: `marketplace`, `environment`,
+	// `aws_account_id` · `stock.low|empty|reminder|acknowledged|restocked`: `alert_id`,
 	// `marketplace`, `environment`, `kind`, `reason`, `ready`, `orders_waiting`, `opened_at`, `notifications`, and `acknowledged_by`, `note` ·
 	// `account_import.completed`: `import_id`, `rows`, `added`, `unchanged`, `faulty` · `webhook.disabled`: `webhook_id`, `kind`, `reason` ·
 	// `webhook.test`: `webhook_id`.
@@ -935,6 +950,13 @@ type Pool struct {
 
 	// AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
 	AlternateContactTypes AlternateContactTypes `json:"alternate_contact_types"`
+
+	// ClaimsSuspendedAt Since when orders get no account of the pool, because several accounts could not be entered, which points to the service's own
+	// identity. It ends by itself when the verification of any account of the pool passes. Absent when orders get accounts.
+	ClaimsSuspendedAt *ClaimsSuspendedAt `json:"claims_suspended_at,omitempty"`
+
+	// ClaimsSuspendedBecause Why claims are suspended. Absent when they are not.
+	ClaimsSuspendedBecause *ClaimsSuspendedBecause `json:"claims_suspended_because,omitempty"`
 
 	// CreatedAt When it was made.
 	CreatedAt time.Time `json:"created_at"`
@@ -985,6 +1007,9 @@ type Pool struct {
 
 	// WaitDeadlineSeconds How long an order waits for an account before it fails. Absent when for ever.
 	WaitDeadlineSeconds *int `json:"wait_deadline_seconds,omitempty"`
+
+	// Warnings What is allowed and still needs somebody's care, in sentences.
+	Warnings *[]string `json:"warnings,omitempty"`
 }
 
 // PoolEdit Settings to be changed. What is left out stays; a list replaces the whole list.
@@ -1005,7 +1030,10 @@ type PoolEdit struct {
 	// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
 	OnFailure *OnFailure `json:"on_failure,omitempty"`
 
-	// PermissionsBoundaryARN Permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool.
+	// PermissionsBoundaryARN Permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool, and it must allow
+	// `iam:ChangePassword` and `iam:GetAccountPasswordPolicy`: a boundary limits what the user may do, and a user who may not change
+	// the first password cannot sign in. AWS managed policies that are known not to allow both, such as PowerUserAccess or
+	// ReadOnlyAccess, are refused.
 	PermissionsBoundaryARN nullable.Nullable[string] `json:"permissions_boundary_arn,omitempty"`
 
 	// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
@@ -1077,6 +1105,13 @@ type PoolStock struct {
 
 	// Allocated They are customers'.
 	Allocated int `json:"allocated"`
+
+	// ClaimsSuspendedAt Since when orders get no account of the pool, because several accounts could not be entered, which points to the service's own
+	// identity. It ends by itself when the verification of any account of the pool passes. Absent when orders get accounts.
+	ClaimsSuspendedAt *ClaimsSuspendedAt `json:"claims_suspended_at,omitempty"`
+
+	// ClaimsSuspendedBecause Why claims are suspended. Absent when they are not.
+	ClaimsSuspendedBecause *ClaimsSuspendedBecause `json:"claims_suspended_because,omitempty"`
 
 	// Environment Real stock, or stock for trying things out.
 	Environment Environment `json:"environment"`
@@ -1271,6 +1306,9 @@ type Result struct {
 
 	// UsageAvailableFrom When the report first holds usage.
 	UsageAvailableFrom time.Time `json:"usage_available_from"`
+
+	// Warnings What whoever reads the report later should know, such as the content, format or delivery of a linked report. Absent when there is nothing.
+	Warnings *[]string `json:"warnings,omitempty"`
 }
 
 // RevealedPassword What the customer signs in with.
@@ -1354,7 +1392,8 @@ type Step struct {
 	// FinishedAt When it ended; absent while it runs.
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 
-	// Problem What went wrong in the latest attempt, in plain words.
+	// Problem What went wrong in the latest attempt, in plain words. A step that is being undone shows what keeps it from being taken back; what AWS still
+	// refuses an hour after the undo began becomes one of the order's `leftovers`, and `POST …/end-undo` ends the undo at once.
 	Problem *string `json:"problem,omitempty"`
 
 	// StartedAt When the first attempt began.
@@ -1395,7 +1434,7 @@ type StockAlert struct {
 	// ID Id of the alert.
 	ID string `json:"id"`
 
-	// Kind low: at or below a threshold; empty: no account is Ready, or an order waits.
+	// Kind low: at or below a threshold; empty: no account is Ready, an order waits, or claims are suspended.
 	Kind provision.AlertKind `json:"kind"`
 
 	// KindSince Since when it is of this kind.
@@ -1447,7 +1486,7 @@ type Waiting struct {
 	// Place Place in the queue, 1 = next.
 	Place int `json:"place"`
 
-	// Why Why no account matches.
+	// Why Why no account matches, or since when and why the claims of the pool are suspended and what to do.
 	Why string `json:"why"`
 }
 
@@ -1878,6 +1917,9 @@ type CorrectOrderJSONRequestBody = OrderCorrection
 // CancelOrderJSONRequestBody defines body for CancelOrder for application/json ContentType.
 type CancelOrderJSONRequestBody = OptionalReason
 
+// EndUndoJSONRequestBody defines body for EndUndo for application/json ContentType.
+type EndUndoJSONRequestBody = Reason
+
 // FailOrderJSONRequestBody defines body for FailOrder for application/json ContentType.
 type FailOrderJSONRequestBody = Reason
 
@@ -2009,6 +2051,9 @@ type ServerInterface interface {
 	// CancelOrder Cancel an order
 	// (POST /v1/orders/{order_id}/cancel)
 	CancelOrder(ctx echo.Context, orderID OrderIDInPath) error
+	// EndUndo End an undo that does not get on
+	// (POST /v1/orders/{order_id}/end-undo)
+	EndUndo(ctx echo.Context, orderID OrderIDInPath) error
 	// FailOrder Give an order up
 	// (POST /v1/orders/{order_id}/fail)
 	FailOrder(ctx echo.Context, orderID OrderIDInPath) error
@@ -2860,6 +2905,22 @@ func (w *ServerInterfaceWrapper) CancelOrder(ctx echo.Context) error {
 	return err
 }
 
+// EndUndo converts echo context to params.
+func (w *ServerInterfaceWrapper) EndUndo(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", ctx.Param("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.EndUndo(ctx, orderID)
+	return err
+}
+
 // FailOrder converts echo context to params.
 func (w *ServerInterfaceWrapper) FailOrder(ctx echo.Context) error {
 	var err error
@@ -3537,6 +3598,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/orders/:order_id", wrapper.GetOrder, options.OperationMiddlewares["getOrder"]...)
 	router.PATCH(options.BaseURL+"/v1/orders/:order_id", wrapper.CorrectOrder, options.OperationMiddlewares["correctOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/cancel", wrapper.CancelOrder, options.OperationMiddlewares["cancelOrder"]...)
+	router.POST(options.BaseURL+"/v1/orders/:order_id/end-undo", wrapper.EndUndo, options.OperationMiddlewares["endUndo"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/fail", wrapper.FailOrder, options.OperationMiddlewares["failOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/retry", wrapper.RetryOrder, options.OperationMiddlewares["retryOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/swap", wrapper.SwapOrder, options.OperationMiddlewares["swapOrder"]...)
@@ -4414,6 +4476,29 @@ func (response CancelOrder202JSONResponse) VisitCancelOrderResponse(w http.Respo
 	return err
 }
 
+type EndUndoRequestObject struct {
+	OrderID OrderIDInPath `json:"order_id"`
+	Body    *EndUndoJSONRequestBody
+}
+
+type EndUndoResponseObject interface {
+	VisitEndUndoResponse(w http.ResponseWriter) error
+}
+
+type EndUndo202JSONResponse Order
+
+func (response EndUndo202JSONResponse) VisitEndUndoResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type FailOrderRequestObject struct {
 	OrderID OrderIDInPath `json:"order_id"`
 	Body    *FailOrderJSONRequestBody
@@ -5140,6 +5225,9 @@ type StrictServerInterface interface {
 	// CancelOrder Cancel an order
 	// (POST /v1/orders/{order_id}/cancel)
 	CancelOrder(ctx context.Context, request CancelOrderRequestObject) (CancelOrderResponseObject, error)
+	// EndUndo End an undo that does not get on
+	// (POST /v1/orders/{order_id}/end-undo)
+	EndUndo(ctx context.Context, request EndUndoRequestObject) (EndUndoResponseObject, error)
 	// FailOrder Give an order up
 	// (POST /v1/orders/{order_id}/fail)
 	FailOrder(ctx context.Context, request FailOrderRequestObject) (FailOrderResponseObject, error)
@@ -6256,6 +6344,54 @@ func (sh *strictHandler) CancelOrder(ctx echo.Context, orderID OrderIDInPath) er
 		return err
 	} else if validResponse, ok := response.(CancelOrderResponseObject); ok {
 		return validResponse.VisitCancelOrderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// EndUndo operation middleware
+func (sh *strictHandler) EndUndo(ctx echo.Context, orderID OrderIDInPath) error {
+	var request EndUndoRequestObject
+
+	request.OrderID = orderID
+
+	var body EndUndoJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.EndUndo(ctx.Request().Context(), request.(EndUndoRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EndUndo")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(EndUndoResponseObject); ok {
+		return validResponse.VisitEndUndoResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -212,6 +212,7 @@ func (s *server) resultResource(r provision.Result, password *provision.Password
 		RootAccess:          optional(r.RootInstructions),
 		Instructions:        optional(r.Instructions),
 		ManualSteps:         append([]string{}, r.ManualSteps...),
+		Warnings:            optionalSlice(r.Warnings),
 		CompletedAt:         r.CompletedAt.UTC(),
 		Simulated:           s.Simulated,
 	}

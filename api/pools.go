@@ -284,7 +284,8 @@ func poolResource(c provision.PoolConfig) Pool {
 		UserPolicyArns: append(UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: onFailureReturn,
 		WaitDeadlineSeconds: optional(int(s.WaitDeadline.Seconds())), ActionDeadlineSeconds: int(s.ActionDeadline.Seconds()), ProvideRootUser: !s.WithoutRootAccess,
 		Instructions: Instructions{}, StockThreshold: c.StockThreshold, ModelThresholds: ModelThresholds{}, RenotifySeconds: int(c.RenotifyEvery.Seconds()),
-		VerificationSuspendedAt: utc(c.SuspendedAt),
+		VerificationSuspendedAt: utc(c.SuspendedAt), ClaimsSuspendedAt: utc(c.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(c.ClaimsSuspendedBecause),
+		Warnings: optionalSlice(c.Warnings()),
 	}
 	if s.Park {
 		p.OnFailure = onFailurePark

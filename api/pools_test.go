@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -59,6 +60,22 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 	require.Equal(t, "wait_deadline", last.What)
 	require.JSONEq(t, `"01:00:00"`, string(*last.From))
 	require.Nil(t, last.To)
+}
+
+func TestSettingsThatNeedCareComeWithWarnings(t *testing.T) {
+	t.Parallel()
+	w, _ := setupPools(t)
+	require.Nil(t, read[Pool](t, w.get(nordic), http.StatusOK).Warnings)
+	answer := w.send(w.key, http.MethodPatch, nordic, `{"report_region":"me-south-1","permissions_boundary_arn":"arn:aws:iam::111122223333:policy/B"}`, "If-Match", "*")
+	changed := read[Pool](t, answer, http.StatusOK)
+	require.Len(t, *changed.Warnings, 2)
+	require.Contains(t, (*changed.Warnings)[0], "enabled in every account of the pool")
+	require.Contains(t, (*changed.Warnings)[1], "must allow iam:ChangePassword")
+	require.Equal(t, changed, read[Pool](t, w.get(nordic), http.StatusOK))
+	for body, field := range map[string]string{`{"permissions_boundary_arn":"arn:aws:iam::aws:policy/PowerUserAccess"}`: "permissions_boundary_arn", `{"report_region":"eu-central-9"}`: "report_region",
+		`{"warnings":[]}`: "warnings"} {
+		require.Contains(t, fieldsOf(readProblem(t, w.send(w.key, http.MethodPatch, nordic, body, "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)), field)
+	}
 }
 
 func TestWrongSettingsAreRefusedWhereTheyStand(t *testing.T) {
@@ -141,6 +158,15 @@ func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 	require.Equal(t, provision.AlertEmpty, pool.Alert.Kind)
 	require.Equal(t, "open", pool.Alert.State)
 	require.Len(t, read[Stock](t, w.get("/v1/stock"), http.StatusOK).Items, 2)
+	require.Nil(t, pool.ClaimsSuspendedAt)
+	require.Nil(t, pool.ClaimsSuspendedBecause)
+	db.MustExec(`UPDATE pools SET claims_suspended_at = '2026-11-25 10:00:00Z', claims_suspended_because = 'no account can be entered' WHERE marketplace = 'nordic' AND environment = 'production'`)
+	pool = read[Stock](t, w.get("/v1/stock?environment=production"), http.StatusOK).Items[0]
+	require.Equal(t, "2026-11-25T10:00:00Z", pool.ClaimsSuspendedAt.Format(time.RFC3339))
+	require.Equal(t, "no account can be entered", *pool.ClaimsSuspendedBecause)
+	suspended := read[Pool](t, w.get(nordic), http.StatusOK)
+	require.Equal(t, pool.ClaimsSuspendedAt, suspended.ClaimsSuspendedAt)
+	require.Equal(t, pool.ClaimsSuspendedBecause, suspended.ClaimsSuspendedBecause)
 
 	first := read[StockAlertPage](t, w.get("/v1/stock-alerts?limit=1"), http.StatusOK)
 	require.Equal(t, "closed", first.Items[0].State)

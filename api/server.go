@@ -187,6 +187,7 @@ func (s *server) routes() (_ http.Handler, err error) {
 	v1(http.MethodPost, "/v1/orders/:order_id/cancel", op.CancelOrder)
 	v1(http.MethodPost, "/v1/orders/:order_id/retry", op.RetryOrder)
 	v1(http.MethodPost, "/v1/orders/:order_id/fail", op.FailOrder)
+	v1(http.MethodPost, "/v1/orders/:order_id/end-undo", op.EndUndo)
 	v1(http.MethodPost, "/v1/orders/:order_id/swap", op.SwapOrder)
 	v1(http.MethodPost, "/v1/accounts", op.AddAccount)
 	v1(http.MethodGet, "/v1/accounts", op.ListAccounts)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"quartermaster/internal/provision"
 )
@@ -42,6 +43,9 @@ const (
 )
 
 func (s *memoryStore) EditAccount(_ context.Context, actor, provider, id string, version int64, edit provision.AccountEdit) (provision.Account, []provision.OrderKey, error) {
+	if edit.RootEmail != nil && strings.EqualFold(*edit.RootEmail, s.emailTaken) {
+		return provision.Account{}, nil, provision.ErrRootEmailTaken
+	}
 	return s.change(provider, id, actor, version, []provision.AccountStatus{ready, invalid}, func(a *provision.Account) { *a, _ = edit.Apply(*a) })
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -247,6 +248,7 @@ func requestFixture() provision.Request {
 
 // memoryStore is Store in memory. What it does not keep itself goes to the database, in tests that give it one.
 type memoryStore struct {
+	emailTaken string // the root e-mail of an account in stock that is not in accounts
 	*postgres.Store
 	mu        sync.Mutex
 	fail      error // every call returns it when set
@@ -344,6 +346,9 @@ func (s *memoryStore) AddAccount(_ context.Context, a provision.Account, actor s
 	s.actor = actor
 	if slices.ContainsFunc(s.accounts, func(known provision.Account) bool { return known.ID == a.ID }) {
 		return a, nil, fmt.Errorf("account %s: %w", a.ID, provision.ErrConflict)
+	}
+	if s.emailTaken != "" && strings.EqualFold(a.RootEmail, s.emailTaken) {
+		return a, nil, provision.ErrRootEmailTaken
 	}
 	if !slices.Contains(s.pools, a.Pool) {
 		return a, nil, fmt.Errorf("pool %s: %w", a.Pool, provision.ErrNotFound)

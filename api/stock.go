@@ -78,6 +78,7 @@ func stockResource(p provision.PoolStock) PoolStock {
 		Marketplace: p.Marketplace, Environment: p.Environment,
 		Ready: p.Ready, InProgress: p.InProgress, Allocated: p.Allocated, Failed: p.Failed, Invalid: p.Invalid, WaitingForVerification: p.WaitingForVerification,
 		OrdersWaiting: p.OrdersWaiting, Threshold: p.Threshold, Forecast: forecastResource(p.Forecast), Models: make([]ModelStock, len(p.Models)),
+		ClaimsSuspendedAt: utc(p.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(p.ClaimsSuspendedBecause),
 	}
 	for i, m := range p.Models {
 		stock.Models[i] = ModelStock{

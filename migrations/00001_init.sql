@@ -127,6 +127,8 @@ CREATE TABLE accounts (
     CONSTRAINT accounts_unusable_says_why CHECK (status NOT IN ('provisioning_failed', 'invalid') OR reason <> '')
 );
 COMMENT ON COLUMN accounts.added_at IS 'the age of the account: the claim takes the oldest, by added_at, then added_seq; kept when it returns to Ready';
+-- The address names the root user at AWS, so no two accounts have one, whoever's they are.
+CREATE UNIQUE INDEX accounts_root_email_unique ON accounts (lower(root_email));
 -- One order never holds two accounts.
 CREATE UNIQUE INDEX accounts_one_per_order ON accounts (provider, order_id) WHERE status IN ('provisioning', 'allocated');
 -- The claim reads this and nothing else.

@@ -44,6 +44,7 @@ CREATE TABLE account_import_results (
     nth             integer NOT NULL,
     outcome         text NOT NULL,
     account_id      text NOT NULL DEFAULT '',
+    root_email      text NOT NULL DEFAULT '',
     column_name     text NOT NULL DEFAULT '',
     column_position integer NOT NULL DEFAULT 0,
     message         text NOT NULL DEFAULT '',
@@ -52,8 +53,10 @@ CREATE TABLE account_import_results (
     CONSTRAINT account_import_results_fault_says_where_and_why CHECK ((outcome = 'faulty') = (message <> '') AND (outcome = 'faulty') = (column_position > 0))
 );
 COMMENT ON COLUMN account_import_results.line IS 'the physical line of the file at which the row begins';
+COMMENT ON COLUMN account_import_results.root_email IS 'in lower case, to find an address that stands twice in one file; empty = the cell is wrong';
 COMMENT ON COLUMN account_import_results.nth IS 'a row has one entry, or one for each of its faults';
 CREATE INDEX account_import_results_of_account ON account_import_results (import_id, account_id) WHERE account_id <> '';
+CREATE INDEX account_import_results_of_root_email ON account_import_results (import_id, root_email) WHERE root_email <> '';
 
 -- +goose Down
 DROP TABLE account_import_results, account_imports;

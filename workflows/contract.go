@@ -44,7 +44,7 @@ const (
 	UpdateCancel  = "cancel"
 	UpdateFail    = "fail"
 	UpdateSwap    = "swap"
-	UpdateEndUndo = "end-undo"
+	UpdateEndUndo = "end-undo" // of an order that is being undone
 )
 
 // Memo keys of an order's workflow. Values are sealed, keys are not.

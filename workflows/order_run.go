@@ -21,7 +21,8 @@ type orderRun struct {
 	settings  provision.PoolSettings
 	replaced  []provision.PoolSettings // the settings before each time they were read anew
 	opened    bool                     // the order's row is known, or that there can be none
-	account   *held                    // the account that the order holds
+	made      made
+	account   *held // the account that the order holds
 	showing   workflow.Mutex
 	questions []*question // what somebody must answer before the work goes on
 	stopWork  workflow.CancelFunc
@@ -67,7 +68,7 @@ func (r *orderRun) assignment() activities.Assignment {
 }
 
 func (r *orderRun) restore(journal provision.Journal) activities.Restore {
-	return activities.Restore{Assignment: r.assignment(), Journal: journal, Earlier: r.earlier}
+	return activities.Restore{Assignment: r.assignment(), Journal: journal, Earlier: r.earlier, Written: r.made.contacts}
 }
 
 func (r *orderRun) reportSummary() string {

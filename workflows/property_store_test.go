@@ -8,6 +8,7 @@ import (
 
 	"quartermaster/activities"
 	"quartermaster/internal/provision"
+	"quartermaster/workflows"
 )
 
 // simStore is the database in memory: what internal/postgres promises, one transaction a method. Its tables of transitions
@@ -34,7 +35,7 @@ func transitions(table string) map[string]bool {
 	if err != nil {
 		panic(err)
 	}
-	rows := regexp.MustCompile(`(?s)INSERT INTO ` + table + ` [^;]*;`).Find(sql)
+	rows := regexp.MustCompile(`(?s)INSERT INTO ` + table + ` .*?;\n`).Find(sql)
 	found := map[string]bool{}
 	for _, pair := range regexp.MustCompile(`\('(\w+)',\s*'(\w+)'`).FindAllSubmatch(rows, -1) {
 		found[string(pair[1])+">"+string(pair[2])] = true
@@ -263,8 +264,11 @@ func (s simStore) Correct(ctx context.Context, _ provision.OrderKey, corrected p
 	return s.w.tx(ctx, func() error { s.w.order.request = corrected; return nil })
 }
 
-func (s simStore) NoteAction(ctx context.Context, _ provision.OrderKey, _ string, _ provision.Action) error {
-	return s.w.tx(ctx, func() error { return nil })
+func (s simStore) NoteAction(ctx context.Context, _ provision.OrderKey, action string, _ provision.Action) error {
+	return s.w.tx(ctx, func() error {
+		s.w.endedUndo = s.w.endedUndo || action == workflows.UpdateEndUndo
+		return nil
+	})
 }
 
 func (s simStore) StopOrder(ctx context.Context, _ provision.OrderKey, _ string, why provision.Failure, by provision.Action) error {

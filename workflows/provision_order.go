@@ -67,7 +67,7 @@ func (r *orderRun) provision(ctx workflow.Context) (provision.Result, error) {
 			}
 			return r.leave(ctx, cause)
 		}
-		r.account = account
+		r.account, r.made = account, made{}
 
 		result, ended := r.provisionAccount(working)
 		switch {
@@ -131,7 +131,7 @@ func (r *orderRun) provisionAccount(ctx workflow.Context) (result provision.Resu
 // undosOfEarlierRun take back what an earlier run may have done in the account, as far as this run can: what the alias and the
 // contacts were before that, only the earlier run knew.
 func (r *orderRun) undosOfEarlierRun(journal provision.Journal) *saga {
-	undos := r.undosIn(journal, &made{})
+	undos := r.undosIn(journal)
 	work := &saga{}
 	work.add(undos.report, undos.user, undos.signIn)
 	return work
@@ -162,8 +162,7 @@ func (r *orderRun) leave(ctx workflow.Context, cause error) (provision.Result, e
 
 // setUp makes the account the customer's.
 func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, work *saga) (result provision.Result, err error) {
-	var made made
-	undos := r.undosIn(inspected.Journal, &made)
+	undos := r.undosIn(inspected.Journal)
 	restore := func() activities.Restore { return r.restore(inspected.Journal) }
 
 	work.add(undos.report)
@@ -173,11 +172,14 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 	work.add(undos.user)
 	err = inParallel(ctx,
 		r.settled(func(ctx workflow.Context) (err error) {
-			made.user, err = call(ctx, cloud, "Create IAM user", acts.CreateUser, r.assignment())
+			r.made.user, err = call(ctx, cloud, "Create IAM user", acts.CreateUser, r.assignment())
 			return err
 		}),
 		r.settled(func(ctx workflow.Context) error {
-			_, err := call(ctx, cloud, "Set contacts", acts.SetContacts, restore())
+			written, err := call(ctx, cloud, "Set contacts", acts.SetContacts, restore())
+			if err == nil {
+				r.made.contacts = &written
+			}
 			return err
 		}),
 		r.settled(func(ctx workflow.Context) error {
@@ -185,7 +187,7 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 			return err
 		}),
 		r.settled(func(ctx workflow.Context) (err error) {
-			made.report, err = call(ctx, cloud, r.reportSummary(), acts.SetUpReport, activities.SetUpReport{Assignment: r.assignment(), Existing: inspected.ExistingReport})
+			r.made.report, err = call(ctx, cloud, r.reportSummary(), acts.SetUpReport, activities.SetUpReport{Assignment: r.assignment(), Existing: inspected.ExistingReport})
 			return err
 		}),
 	)
@@ -195,7 +197,7 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 
 	work.add(undos.signIn)
 	if err = r.settle(ctx, func(ctx workflow.Context) error {
-		_, err := call(ctx, cloud, "Enable sign-in", acts.EnableSignIn, activities.SignIn{Assignment: r.assignment(), User: made.user})
+		_, err := call(ctx, cloud, "Enable sign-in", acts.EnableSignIn, activities.SignIn{Assignment: r.assignment(), User: r.made.user})
 		return err
 	}); err != nil {
 		return result, err
@@ -207,30 +209,31 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 	r.final = true
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	result, err = callDatabase(ctx, "Allocate account "+r.account.ID, acts.Allocate, activities.Allocation{
-		Order: r.order.OrderKey, AccountID: r.account.ID, Result: resultOf(r.assignment(), made.report, workflow.Now(ctx))})
+		Order: r.order.OrderKey, AccountID: r.account.ID, Result: resultOf(r.assignment(), r.made.report, workflow.Now(ctx))})
 	if err == nil {
 		announce(ctx, provision.Completed, "", "Account `"+r.account.ID+"` is the customer's.")
 	}
 	return result, err
 }
 
-// made is what the steps are known to have made so far.
+// made is what the steps are known to have made in the account so far.
 type made struct {
-	user   provision.User
-	report provision.Report
+	user     provision.User
+	contacts *provision.WrittenContacts
+	report   provision.Report
 }
 
 // undos take back the steps of one account.
 type undos struct{ report, alias, contacts, user, signIn undo }
 
-func (r *orderRun) undosIn(journal provision.Journal, made *made) undos {
+func (r *orderRun) undosIn(journal provision.Journal) undos {
 	restore := func() activities.Restore { return r.restore(journal) }
 	userUndo := func() activities.UserUndo {
-		return activities.UserUndo{Assignment: r.assignment(), UserID: made.user.ID}
+		return activities.UserUndo{Assignment: r.assignment(), UserID: r.made.user.ID}
 	}
 	return undos{
 		report: undo{"cost report", func(ctx workflow.Context) (activities.Undone, error) {
-			return call(ctx, cleanup, "Remove cost report", acts.RemoveReport, activities.ReportUndo{Assignment: r.assignment(), Report: made.report})
+			return call(ctx, cleanup, "Remove cost report", acts.RemoveReport, activities.ReportUndo{Assignment: r.assignment(), Report: r.made.report})
 		}},
 		alias: undo{"account alias", func(ctx workflow.Context) (activities.Undone, error) {
 			return call(ctx, cleanup, "Restore account alias", acts.RestoreAlias, restore())

@@ -123,8 +123,8 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.CreateUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.Assignment) (provision.User, error) {
 		return provision.User{Name: "customer", ID: "AIDA1"}, w.did("CreateUser")
 	})
-	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (struct{}, error) {
-		return struct{}{}, w.did("SetContacts")
+	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (provision.WrittenContacts, error) {
+		return provision.WrittenContacts{FullName: "JANE ROE"}, w.did("SetContacts")
 	})
 	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (struct{}, error) {
 		w.mu.Lock()

@@ -227,6 +227,7 @@ func TestTheUndoKnowsWhatWasOrderedBeforeTheCorrection(t *testing.T) {
 	require.Len(t, w.restores, 1)
 	require.Equal(t, "green-hill", w.restores[0].Request.AccountAlias)
 	require.Equal(t, "blue-sky", w.restores[0].Earlier[0].AccountAlias)
+	require.Equal(t, "JANE ROE", w.restores[0].Written.FullName, "whose a value is, is judged by what AWS showed")
 }
 
 func TestAStopIsNeverLost(t *testing.T) {
@@ -348,7 +349,7 @@ func TestAnOperatorEndsAnUndo(t *testing.T) {
 	w.after["RestoreContacts"] = func() { update(env, workflows.UpdateEndUndo, operator, func(err error) { require.NoError(t, err) }) }
 	w.left = []string{"the primary contact still has the ordered name"}
 	var early error
-	w.after["EnableSignIn"] = func() { update(env, workflows.UpdateEndUndo, operator, func(err error) { early = err }) }
+	w.after["Inspect"] = func() { update(env, workflows.UpdateEndUndo, operator, func(err error) { early = err }) }
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Equal(t, string(provision.CodeNotAsked), codeOf(t, early), "nothing was being undone")
 	require.Equal(t, provision.Failed, w.closing.State)

@@ -93,7 +93,7 @@ var planted = []struct {
 	{"a name in Latin-1", "name", "not UTF-8 (byte 0xF6", in(4, "P\xf6l")},
 	{"a huge cell", "name", "the cell has 2000 bytes", in(4, strings.Repeat("n", 2000))},
 	{"no address", "root_email", "name@domain.tld", in(5, "root")},
-	{"a long address", "root_email", "at most 254", in(5, strings.Repeat("a", 250)+"@b.example")},
+	{"a long address", "root_email", "6 to 64 characters", in(5, strings.Repeat("a", 250)+"@b.example")},
 	{"no ARN", "role_arn", "is not a role", in(6, "quartermaster")},
 	{"a user's ARN", "role_arn", "is not a role", in(6, "arn:aws:iam::111122223333:user/q")},
 	{"no role", "role_arn", "is not a role", in(6, "")},

@@ -28,7 +28,7 @@ type poolSettingOptions struct {
 	ReportPrefix     *string                 `help:"Prefix of the objects of a new report."`
 	ContactTypes     []string                `help:"Where the alternate contact is written: BILLING, OPERATIONS, SECURITY."`
 	Policies         []string                `help:"ARNs of the policies of the IAM user; IAMUserChangePassword is always attached." placeholder:"ARN"`
-	Boundary         *string                 `help:"ARN of the IAM user's permissions boundary; empty for none." placeholder:"ARN"`
+	Boundary         *string                 `help:"ARN of the IAM user's permissions boundary, which must allow iam:ChangePassword and iam:GetAccountPasswordPolicy; empty for none." placeholder:"ARN"`
 	OnFailure        *string                 `help:"A verified clean account of a failed order becomes Ready again (return) or is kept out (park)." enum:"return,park" placeholder:"return|park"`
 	WaitDeadline     *time.Duration          `help:"How long an order waits for an account; 0 for ever."`
 	ActionDeadline   *time.Duration          `help:"How long an order waits for somebody to correct it."`
@@ -106,9 +106,12 @@ func (c *addPoolCommand) Run(e *env) error {
 	defer func() { _ = db.Close() }()
 	config := provision.DefaultPool(c.pool())
 	c.apply(&config)
-	if _, err = store.MakePool(e.ctx, cliActor(), config); errors.Is(err, provision.ErrConflict) {
+	made, err := store.MakePool(e.ctx, cliActor(), config)
+	if errors.Is(err, provision.ErrConflict) {
 		_, err = fmt.Fprintf(e.out, "pool %s is there already and stays as it is: change it with quartermaster pools set\n", config.Pool)
+		return err
 	}
+	warn(e, made)
 	return err
 }
 
@@ -129,7 +132,7 @@ func (c *listPoolsCommand) Run(e *env) error {
 	defer func() { _ = db.Close() }()
 	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 	if !c.JSON {
-		fmt.Fprintln(table, "MARKETPLACE\tENVIRONMENT\tREPORT\tREGION\tON FAILURE\tTHRESHOLD")
+		fmt.Fprintln(table, "MARKETPLACE\tENVIRONMENT\tREPORT\tREGION\tON FAILURE\tTHRESHOLD\tCLAIMS")
 	}
 	after := provision.Pool{Provider: c.Provider}
 	for {
@@ -148,12 +151,28 @@ func (c *listPoolsCommand) Run(e *env) error {
 			if p.Settings.Park {
 				onFailure = "park"
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, onFailure, number(p.StockThreshold))
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, onFailure, number(p.StockThreshold),
+				claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
 		}
 		if len(pools) < poolsPage {
 			return table.Flush()
 		}
 		after = pools[len(pools)-1].Pool
+	}
+}
+
+// claims says whether orders get accounts of a pool.
+func claims(suspendedAt *time.Time, because string) string {
+	if suspendedAt == nil {
+		return "-"
+	}
+	return fmt.Sprintf("suspended since %s: %s", suspendedAt.UTC().Format(time.RFC3339), because)
+}
+
+// warn prints what in the settings of the pool needs somebody's care. It goes to where logs go: the pool itself stays readable for programs.
+func warn(e *env, config provision.PoolConfig) {
+	for _, warning := range config.Warnings() {
+		fmt.Fprintln(e.logs, "warning:", warning)
 	}
 }
 
@@ -185,6 +204,7 @@ func (c *showPoolCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	warn(e, config)
 	return writeJSON(e, config)
 }
 
@@ -224,6 +244,7 @@ func (c *setPoolCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	warn(e, config)
 	return writeJSON(e, config)
 }
 

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
@@ -60,8 +63,42 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	mustCall("pools", "unprotect", "--provider=acme", "999988887777", database)
 	mustCall(append([]string{"accounts", "add", "--model=SPAM", "--name=N", "--root-email=r@acme.example", "999988887777", "--role-arn=arn:aws:iam::999988887777:role/q"}, north...)...)
 
+	db, err := postgres.Open(t.Context(), strings.TrimPrefix(database, "--database-url="))
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	db.MustExec(`UPDATE pools SET claims_suspended_at = '2026-11-25 10:00:00Z', claims_suspended_because = 'order o could enter neither'`)
+	require.Regexp(t, `cur +us-east-1 +park +3 +suspended since 2026-11-25T10:00:00Z: order o could enter neither`, mustCall("pools", "list", "--provider=acme", database))
+	require.Regexp(t, `0.0 days +- +suspended since 2026-11-25T10:00:00Z: order o could enter neither`, mustCall("stock", database))
+	db.MustExec(`UPDATE pools SET claims_suspended_at = NULL, claims_suspended_because = ''`)
+
 	stock := mustCall("stock", database)
 	require.Regexp(t, `acme/north/production +all +0 +3 +0 +0 +0 +0 +1 +0 +0.0 days +-`, stock)
 	require.Regexp(t, ` +SPAM +0 +1 `, stock)
 	require.Contains(t, mustCall("stock", "--provider=acme", "--json", database), `"WaitingForVerification":1`)
+}
+
+func TestSettingsThatNeedCareAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	database := "--database-url=" + pgtest.URL(t)
+	north := []string{"--provider=acme", "--marketplace=north", database}
+	run := func(args ...string) (out, logs string, err error) {
+		var written, logged bytes.Buffer
+		err = run(t.Context(), args, &written, &logged)
+		return written.String(), logged.String(), err
+	}
+	_, err := call(t, "providers", "add", "acme", database)
+	require.NoError(t, err)
+	_, logs, err := run(append([]string{"pools", "add"}, north...)...)
+	require.NoError(t, err)
+	require.NotContains(t, logs, "warning")
+	_, _, err = run(append([]string{"pools", "set", "--boundary=arn:aws:iam::aws:policy/PowerUserAccess"}, north...)...)
+	require.ErrorContains(t, err, "permissions_boundary_arn: ")
+	require.ErrorContains(t, err, "does not allow iam:ChangePassword")
+	for _, args := range [][]string{{"pools", "set", "--report-region=me-south-1", "--boundary=arn:aws:iam::111122223333:policy/B"}, {"pools", "show"}} {
+		out, logs, err := run(append(args, north...)...)
+		require.NoError(t, err)
+		require.Contains(t, logs, "warning: report_region: AWS does not enable the region me-south-1 by itself")
+		require.Contains(t, logs, "warning: permissions_boundary_arn: arn:aws:iam::111122223333:policy/B must allow iam:ChangePassword")
+		require.True(t, json.Valid([]byte(out)))
+	}
 }

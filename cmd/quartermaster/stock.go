@@ -33,15 +33,15 @@ func (c *stockCommand) Run(e *env) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "POOL\tMODEL\tREADY\tTHRESHOLD\tIN PROGRESS\tALLOCATED\tFAILED\tINVALID\tTO VERIFY\tORDERS WAIT\tLASTS\tALERT")
-	line := func(pool, model string, n provision.StockCount, threshold *int, waiting int, f provision.Forecast, alert string) {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\n", pool, model, n.Ready, number(threshold), n.InProgress, n.Allocated, n.Failed, n.Invalid,
-			n.WaitingForVerification, waiting, lasts(f), alert)
+	fmt.Fprintln(table, "POOL\tMODEL\tREADY\tTHRESHOLD\tIN PROGRESS\tALLOCATED\tFAILED\tINVALID\tTO VERIFY\tORDERS WAIT\tLASTS\tALERT\tCLAIMS")
+	line := func(pool, model string, n provision.StockCount, threshold *int, waiting int, f provision.Forecast, alert, claims string) {
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", pool, model, n.Ready, number(threshold), n.InProgress, n.Allocated, n.Failed, n.Invalid,
+			n.WaitingForVerification, waiting, lasts(f), alert, claims)
 	}
 	for _, p := range stock {
-		line(p.String(), "all", p.StockCount, p.Threshold, p.OrdersWaiting, p.Forecast, alertText(p.Alert))
+		line(p.String(), "all", p.StockCount, p.Threshold, p.OrdersWaiting, p.Forecast, alertText(p.Alert), claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
 		for _, m := range p.Models {
-			line("", string(m.Model), m.StockCount, m.Threshold, m.OrdersWaiting, m.Forecast, "")
+			line("", string(m.Model), m.StockCount, m.Threshold, m.OrdersWaiting, m.Forecast, "", "")
 		}
 	}
 	return table.Flush()

@@ -107,9 +107,9 @@ func TestServicePolicyAssumesOneRoleAndNothingMore(t *testing.T) {
 func TestTrustPolicyNamesPrincipalExternalIDAndSessions(t *testing.T) {
 	t.Parallel()
 	p := parse(t, iam.TrustPolicy("arn:aws:iam::999988887777:role/p", `quo"te`))
-	for _, statement := range p.Statement {
-		require.Equal(t, "arn:aws:iam::999988887777:role/p", statement.Principal.AWS)
-	}
+	require.Len(t, p.Statement, 1)
+	require.Equal(t, "arn:aws:iam::999988887777:role/p", p.Statement[0].Principal.AWS)
+	require.Equal(t, []string{"sts:AssumeRole"}, p.Statement[0].Action)
 	require.Equal(t, `quo"te`, p.Statement[0].Condition["StringEquals"]["sts:ExternalId"])
-	require.Equal(t, []any{"ord-*", "verify-*", "cli-*"}, p.Statement[0].Condition["StringLike"]["sts:RoleSessionName"])
+	require.Equal(t, []any{"ord-*", "verify-*"}, p.Statement[0].Condition["StringLike"]["sts:RoleSessionName"])
 }

@@ -93,12 +93,12 @@ var meanings = map[Kind]meaning{
 	KindQueuePositionTwice:  {Broken, byHand},
 	KindStepOfEndedOrder: {Broken, "a late attempt of the ended order may have written into the account, which another order may hold by now: run quartermaster verify --aws, " +
 		"compare the account with the order that holds it, and make it Invalid when it is Ready. Report the fault"},
-	KindRequestHash:            {Broken, "the request was changed outside of the product: compare the row with what the marketplace sent"},
-	KindPasswordKept:           {Broken, "look whether the account still has the order's IAM user; then set sealed to NULL in order_passwords"},
-	KindOrderOverdue:           {Warning, "read the order's steps and problem; are the workers running, is AWS answering?"},
-	KindStockNotGiven:          {Stuck, "are the workers running? The order's workflow looks by itself within 15 minutes"},
-	KindStopNotHeard:           {Stuck, "are the workers running? The reconciler wakes the order's workflow, which then reads the row and begins the undo"},
-	KindOrderNotWoken:          {Warning, "are the workers running? The order's workflow looks by itself within 15 minutes"},
+	KindRequestHash:   {Broken, "the request was changed outside of the product: compare the row with what the marketplace sent"},
+	KindPasswordKept:  {Broken, "look whether the account still has the order's IAM user; then set sealed to NULL in order_passwords"},
+	KindOrderOverdue:  {Warning, "read the order's steps and problem; are the workers running, is AWS answering?"},
+	KindStockNotGiven: {Stuck, "are the workers running? The order's workflow looks by itself within 15 minutes"},
+	KindStopNotHeard:  {Stuck, "are the workers running? The reconciler wakes the order's workflow, which then reads the row and begins the undo"},
+	KindOrderNotWoken: {Warning, "are the workers running? The order's workflow looks by itself within 15 minutes"},
 	KindClaimsSuspended: {Stuck, "check the service's own AWS identity (may it still assume roles? quartermaster accounts role prints what it needs) and the roles of the accounts that " +
 		"are set aside. Claims go on by themselves when the verification of any account of the pool passes"},
 	KindOrderWithoutWorkflow:   {Stuck, resetIt},

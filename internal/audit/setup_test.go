@@ -66,7 +66,7 @@ func setup(t *testing.T) *world {
 	require.NoError(t, store.AddProvider(ctx, "acme", "Acme"))
 	require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
 	for i := 1; i <= 5; i++ {
-		_, _, err := store.AddAccount(ctx, provision.Account{ID: account(i), Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "a", RootEmail: "root@acme.test",
+		_, _, err := store.AddAccount(ctx, provision.Account{ID: account(i), Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "a", RootEmail: account(i) + "@acme.test",
 			RoleARN: "arn:aws:iam::" + account(i) + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
 		require.NoError(t, err)
 	}

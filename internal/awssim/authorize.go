@@ -106,7 +106,9 @@ func (c *call) allow(q question) *apiError {
 	if session.policy != "" {
 		layers = append(layers, layer{"session policy", []string{session.policy}})
 	}
-	if answer, policyType := c.sim.decide(q, layers); answer != allowed {
+	answer, policyType := c.sim.decide(q, layers)
+	c.sim.need(session.accountID, Permission{q.action, q.resource, answer == allowed})
+	if answer != allowed {
 		return c.deny(q, answer, policyType)
 	}
 	return nil

@@ -221,7 +221,7 @@ func TestInlinePoliciesAndBoundary(t *testing.T) {
 
 func TestTagUserAndListUserTags(t *testing.T) {
 	t.Parallel()
-	w, ctx := setup(t), t.Context()
+	w, ctx := setup(t, withPolicy(allPowers)), t.Context()
 	w.mustUser(ctx)
 	_, err := w.iam.TagUser(ctx, &iam.TagUserInput{UserName: name, Tags: []iamtypes.Tag{{Key: aws.String("mp:step"), Value: aws.String("2")}}})
 	require.NoError(t, err)
@@ -296,7 +296,7 @@ func TestPasswordPolicies(t *testing.T) {
 func TestDeleteLadder(t *testing.T) {
 	t.Parallel()
 	const serial = "arn:aws:iam::" + accountID + ":mfa/alice-phone"
-	w, ctx := setup(t), t.Context()
+	w, ctx := setup(t, withPolicy(allPowers)), t.Context()
 	w.mustUser(ctx)
 	require.NoError(t, w.sim.Edit(accountID, func(a *awssim.Account) {
 		u := a.Users[userName]
@@ -562,4 +562,22 @@ func TestAnAccountMayReadUsersByTheirExactName(t *testing.T) {
 	got, err := w.iam.GetUser(ctx, &iam.GetUserInput{UserName: aws.String("Alice")})
 	require.NoError(t, err)
 	require.Equal(t, "Alice", *got.User.UserName)
+}
+
+func TestPermissionsTellWhatTheRoleNeeded(t *testing.T) {
+	t.Parallel()
+	w, ctx := setup(t), t.Context()
+	for range 2 {
+		_, err := w.iam.ListUsers(ctx, &iam.ListUsersInput{})
+		require.NoError(t, err)
+	}
+	w.mustUser(ctx)
+	_, err := w.iam.CreateAccessKey(ctx, &iam.CreateAccessKeyInput{UserName: name})
+	requireCode(t, err, "AccessDenied")
+	user := "arn:aws:iam::" + accountID + ":user/marketplace/" + userName
+	require.Equal(t, []awssim.Permission{
+		{Action: "iam:CreateAccessKey", Resource: user}, {Action: "iam:CreateUser", Resource: user, Allowed: true},
+		{Action: "iam:ListUsers", Resource: "*", Allowed: true}, {Action: "iam:TagUser", Resource: user, Allowed: true},
+	}, w.sim.Permissions(accountID))
+	require.Empty(t, w.sim.Permissions(otherID))
 }

@@ -1,6 +1,11 @@
 package awssim
 
-import "time"
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+)
 
 // keepEntries bounds both logs, so that a simulator that runs for days in development does not grow for ever. The older
 // half is dropped when it is reached; no test comes near it.
@@ -49,4 +54,31 @@ func appendBounded[T any](log []T, entry T) []T {
 		log = append([]T(nil), log[len(log)/2:]...)
 	}
 	return append(log, entry)
+}
+
+// Permission is something that the role of an account needed: an action, the resource that it was for, and whether the role
+// had it.
+type Permission struct {
+	Action   string
+	Resource string
+	Allowed  bool
+}
+
+// Permissions returns what the sessions of the account's role needed so far, each once, in order.
+func (s *Sim) Permissions(accountID string) []Permission {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(s.needed[accountID]), func(a, b Permission) int {
+		return cmp.Or(cmp.Compare(a.Action, b.Action), cmp.Compare(a.Resource, b.Resource))
+	})
+}
+
+// need remembers what a role was asked for, as far as the memory goes.
+func (s *Sim) need(accountID string, p Permission) {
+	if s.needed[accountID] == nil {
+		s.needed[accountID] = map[Permission]bool{}
+	}
+	if len(s.needed[accountID]) < keepEntries {
+		s.needed[accountID][p] = true
+	}
 }

@@ -19,7 +19,7 @@ import (
 
 const (
 	bucket     = "mp-cur-" + accountID + "-1"
-	reportName = "order-1"
+	reportName = "mp-cur-order-1"
 	testObject = "aws-programmatic-access-test-object"
 )
 
@@ -86,7 +86,7 @@ func TestReportLivesFromCreationToDeletion(t *testing.T) {
 
 	_, err = w.cur.TagResource(ctx, &cur.TagResourceInput{ReportName: aws.String(reportName), Tags: []curtypes.Tag{{Key: aws.String("a"), Value: aws.String("b")}}})
 	require.NoError(t, err)
-	_, err = w.cur.TagResource(ctx, &cur.TagResourceInput{ReportName: aws.String("none"), Tags: []curtypes.Tag{}})
+	_, err = w.cur.TagResource(ctx, &cur.TagResourceInput{ReportName: aws.String("mp-cur-none"), Tags: []curtypes.Tag{}})
 	var missing *curtypes.ResourceNotFoundException
 	require.ErrorAs(t, err, &missing)
 
@@ -175,7 +175,7 @@ func TestReportQuotaAndPages(t *testing.T) {
 	w, ctx := setup(t, withReportBucket()), t.Context()
 	for i := range 6 {
 		in := reportInput()
-		in.ReportDefinition.ReportName = aws.String(fmt.Sprintf("report-%d", i))
+		in.ReportDefinition.ReportName = aws.String(fmt.Sprintf("mp-cur-report-%d", i))
 		_, err := w.cur.PutReportDefinition(ctx, in)
 		if i == 5 {
 			var limit *curtypes.ReportLimitReachedException
@@ -185,7 +185,7 @@ func TestReportQuotaAndPages(t *testing.T) {
 		}
 	}
 	require.NoError(t, w.sim.Edit(accountID, func(a *awssim.Account) { // the quota has been higher, so old accounts may have more
-		a.Reports["report-5"], a.Reports["report-6"] = a.Reports["report-0"], a.Reports["report-0"]
+		a.Reports["mp-cur-report-5"], a.Reports["mp-cur-report-6"] = a.Reports["mp-cur-report-0"], a.Reports["mp-cur-report-0"]
 	}))
 	pages := cur.NewDescribeReportDefinitionsPaginator(w.cur, &cur.DescribeReportDefinitionsInput{MaxResults: aws.Int32(5)})
 	var names []string
@@ -197,7 +197,7 @@ func TestReportQuotaAndPages(t *testing.T) {
 			names = append(names, *d.ReportName)
 		}
 	}
-	require.Equal(t, []string{"report-0", "report-1", "report-2", "report-3", "report-4", "report-5", "report-6"}, names)
+	require.Equal(t, []string{"mp-cur-report-0", "mp-cur-report-1", "mp-cur-report-2", "mp-cur-report-3", "mp-cur-report-4", "mp-cur-report-5", "mp-cur-report-6"}, names)
 }
 
 func TestModifyReport(t *testing.T) {
@@ -236,7 +236,7 @@ func TestExportLivesFromCreationToDeletion(t *testing.T) {
 	w, ctx := setup(t, withReportBucket()), t.Context()
 	created, err := w.exports.CreateExport(ctx, exportInput())
 	require.NoError(t, err)
-	require.Regexp(t, `^arn:aws:bcm-data-exports:us-east-1:`+accountID+`:export/order-1-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, *created.ExportArn)
+	require.Regexp(t, `^arn:aws:bcm-data-exports:us-east-1:`+accountID+`:export/mp-cur-order-1-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, *created.ExportArn)
 	got, err := w.exports.GetExport(ctx, &bcmdataexports.GetExportInput{ExportArn: created.ExportArn})
 	require.NoError(t, err)
 	want := exportInput().Export
@@ -317,7 +317,7 @@ func TestExportQuotaAndPages(t *testing.T) {
 	})), t.Context()
 	for i := range 6 {
 		in := exportInput()
-		in.Export.Name = aws.String(fmt.Sprintf("export-%d", i))
+		in.Export.Name = aws.String(fmt.Sprintf("mp-cur-export-%d", i))
 		_, err := w.exports.CreateExport(ctx, in)
 		if i == 5 {
 			var quota *bcmtypes.ServiceQuotaExceededException
@@ -336,7 +336,7 @@ func TestExportQuotaAndPages(t *testing.T) {
 			names = append(names, *e.ExportName)
 		}
 	}
-	require.Equal(t, []string{"export-0", "export-1", "export-2", "export-3", "export-4", "focus"}, names)
+	require.Equal(t, []string{"focus", "mp-cur-export-0", "mp-cur-export-1", "mp-cur-export-2", "mp-cur-export-3", "mp-cur-export-4"}, names)
 }
 
 func TestExportsOfOtherTablesAreShown(t *testing.T) {

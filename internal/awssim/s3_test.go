@@ -29,7 +29,7 @@ func createBucketInput(name string) *s3.CreateBucketInput {
 
 func TestBucketLivesFromCreationToDeletion(t *testing.T) {
 	t.Parallel()
-	w, ctx, name := setup(t), t.Context(), aws.String(bucket)
+	w, ctx, name := setup(t, withPolicy(allPowers)), t.Context(), aws.String(bucket)
 	before := w.sim.Snapshot(accountID)
 	_, err := w.s3.CreateBucket(ctx, createBucketInput(bucket))
 	require.NoError(t, err)

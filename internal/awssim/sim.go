@@ -45,6 +45,7 @@ type Sim struct {
 	nextRule int
 	effects  []Effect
 	requests []Request
+	needed   map[string]map[Permission]bool // by account id
 }
 
 // New returns a simulator without accounts and callers; Load adds them.
@@ -65,6 +66,7 @@ func New(opts Options) *Sim {
 		buckets:  map[string]string{},
 		policies: map[string]*policy{},
 		limits:   map[string]*tokenBucket{},
+		needed:   map[string]map[Permission]bool{},
 	}
 }
 

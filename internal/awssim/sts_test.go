@@ -1,6 +1,7 @@
 package awssim_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -67,16 +68,34 @@ func TestAssumeRoleRefusesWithoutDisclosing(t *testing.T) {
 	}
 }
 
-func TestAssumeRoleTrustsVerificationCLIAndOrderTag(t *testing.T) {
+func TestAssumeRoleTrustsOrdersAndVerifications(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	for _, session := range []string{"ord-9", "verify-9", "cli-9"} {
+	for _, session := range []string{"ord-9", "verify-9"} {
 		in := w.assumeInput(accountID)
-		in.RoleSessionName, in.SourceIdentity = aws.String(session), aws.String("order-9")
-		in.Tags = []ststypes.Tag{{Key: aws.String("OrderId"), Value: aws.String("9")}}
-		out, err := w.sts.AssumeRole(t.Context(), in)
+		in.RoleSessionName = aws.String(session)
+		_, err := w.sts.AssumeRole(t.Context(), in)
 		require.NoError(t, err, session)
-		require.Equal(t, "order-9", *out.SourceIdentity)
+	}
+}
+
+func TestSourceIdentityAndTagsNeedATrustOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	tagged, named := w.assumeInput(accountID), w.assumeInput(accountID)
+	tagged.Tags = []ststypes.Tag{{Key: aws.String("OrderId"), Value: aws.String("9")}}
+	named.SourceIdentity = aws.String("order-9")
+	for _, in := range []*sts.AssumeRoleInput{tagged, named} {
+		_, err := w.sts.AssumeRole(t.Context(), in)
+		requireCode(t, err, "AccessDenied")
+	}
+	require.NoError(t, w.sim.Edit(accountID, func(a *awssim.Account) {
+		a.Role.TrustPolicy = json.RawMessage(`{"Statement":{"Effect":"Allow","Principal":{"AWS":"` + principalARN + `"},"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]}}`)
+	}))
+	for _, in := range []*sts.AssumeRoleInput{tagged, named} {
+		out, err := w.sts.AssumeRole(t.Context(), in)
+		require.NoError(t, err)
+		require.Equal(t, in.SourceIdentity, out.SourceIdentity)
 	}
 }
 

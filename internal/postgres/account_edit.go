@@ -68,7 +68,8 @@ UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = true,
 WHERE id = $1`
 
 // EditAccount changes fields of a Ready or Invalid account. A Ready one whose role is another now waits for its verification
-// before it may be drawn again. Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError.
+// before it may be drawn again. Errors: provision.ErrNotFound, provision.ErrStale, provision.ErrRootEmailTaken,
+// a *provision.StateError.
 func (s *Store) EditAccount(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountEdit) (provision.Account, []provision.OrderKey, error) {
 	now, woken, err := s.change(ctx, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "edited", provision.AccountReady, provision.AccountInvalid); err != nil {
@@ -90,8 +91,11 @@ func (s *Store) EditAccount(ctx context.Context, actor, provider, id string, ver
 		}
 		return nil
 	})
-	if violates(err, "accounts_model_fkey") {
+	switch {
+	case violates(err, "accounts_model_fkey"):
 		err = fmt.Errorf("account model %q: %w", *edit.Model, provision.ErrUnknownModel)
+	case violates(err, "accounts_root_email_unique"):
+		err = provision.ErrRootEmailTaken
 	}
 	return now, woken, err
 }

@@ -19,6 +19,7 @@ RETURNING ` + accountColumns
 
 // AddAccount adds an account to its pool. It is Invalid and due for verification, unless the caller says by its status that
 // it is Ready: then an order that waits may get it in the same transaction, and those orders are returned, to be woken. Errors: provision.ErrConflict when the account id or the external id is known already,
+// provision.ErrRootEmailTaken,
 // provision.ErrNotFound when the provider has no such pool or there is no such model, provision.ErrProtected.
 func (s *Store) AddAccount(ctx context.Context, a provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error) {
 	status, reason := provision.AccountInvalid, provision.AwaitsVerification
@@ -36,6 +37,8 @@ func (s *Store) AddAccount(ctx context.Context, a provision.Account, actor strin
 	switch {
 	case violates(err, "accounts_pkey"):
 		err = fmt.Errorf("account %s is in a pool already: %w", a.ID, provision.ErrConflict)
+	case violates(err, "accounts_root_email_unique"):
+		err = provision.ErrRootEmailTaken
 	case violates(err, "accounts_not_protected"):
 		err = fmt.Errorf("account %s is %w: a payer or one of the provider's own never enters a pool", a.ID, provision.ErrProtected)
 	case violates(err, "accounts_external_id_unique"):

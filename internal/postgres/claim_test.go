@@ -122,7 +122,7 @@ func TestAClaimCostsTheSameHoweverManyOrdersWait(t *testing.T) {
 	require.LessOrEqual(t, cost(), float64(few), "nothing is in stock")
 	db.MustExec(`SELECT set_config('qm.actor', 'test', false);
 		INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason)
-		SELECT to_char(i, 'FM000000000000'), 'acme', 'north', 'production', 'ECAM', '', '', 'arn:aws:iam::' || to_char(i, 'FM000000000000') || ':role/r', 'external-id-of-' || i, 'invalid', 'sold'
+		SELECT to_char(i, 'FM000000000000'), 'acme', 'north', 'production', 'ECAM', '', i || '@acme.test', 'arn:aws:iam::' || to_char(i, 'FM000000000000') || ':role/r', 'external-id-of-' || i, 'invalid', 'sold'
 		FROM generate_series(1001, 3000) i`)
 	addAccounts(t, store, provision.ModelSPAM, 1, 200)
 	db.MustExec(`ANALYZE`) // as PostgreSQL does by itself; until then it may look at every Ready account, but at no other

@@ -27,7 +27,7 @@ const importTries = 5
 func (s *Store) ImportBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult, err error) {
 	for range importTries {
 		now, faults, err = s.importBatch(ctx, key, protected)
-		if !violates(err, "accounts_pkey") && !violates(err, "accounts_provider_marketplace_environment_fkey") &&
+		if !violates(err, "accounts_pkey") && !violates(err, "accounts_root_email_unique") && !violates(err, "accounts_provider_marketplace_environment_fkey") &&
 			!violates(err, "accounts_not_protected") && !deadlocked(err) {
 			break
 		}
@@ -141,6 +141,7 @@ type batch struct {
 	protected []string
 	rows      []stockcsv.Row
 	ids       []string               // the account that each row names; empty: none
+	emails    []string               // the root e-mail of each row in lower case; empty: none that may stand there
 	outcomes  []provision.RowOutcome // of each row
 }
 
@@ -152,7 +153,7 @@ func (b *batch) read(left int) (last bool, err error) {
 			return false, err
 		}
 		row.Account.Provider = b.key.Provider
-		b.rows, b.ids = append(b.rows, row), append(b.ids, accountNamed(row))
+		b.rows, b.ids, b.emails = append(b.rows, row), append(b.ids, accountNamed(row)), append(b.emails, emailNamed(row))
 	}
 	return left <= importBatch, nil
 }
@@ -163,6 +164,19 @@ func (b *batch) fault(i int, column, format string, args ...any) {
 
 const earlierLinesSQL = `SELECT account_id, min(line) AS line FROM account_import_results WHERE import_id = $1 AND account_id = ANY($2) GROUP BY account_id`
 
+// earlierEmailsSQL: a row that names an address again for the same account is a second row of that account, and told of as that.
+const earlierEmailsSQL = `
+SELECT DISTINCT ON (root_email) root_email, account_id, line FROM account_import_results WHERE import_id = $1 AND root_email = ANY($2) ORDER BY root_email, line`
+
+const emailsInStockSQL = `SELECT lower(root_email) AS root_email, id AS account_id, 0 AS line FROM accounts WHERE lower(root_email) = ANY($1)`
+
+// emailUse is where a root e-mail stands already: in a line of the file, or with an account in stock (line 0).
+type emailUse struct {
+	Email     string `db:"root_email"`
+	AccountID string `db:"account_id"`
+	Line      int    `db:"line"`
+}
+
 // judge gives every row its outcome: what the file says of it is known, here comes what the database knows.
 func (b *batch) judge() error {
 	var earlier []struct {
@@ -172,7 +186,10 @@ func (b *batch) judge() error {
 	var existing []provision.Account
 	var pools []provision.Pool
 	var models []provision.Model
+	var inFile, inStock []emailUse
 	err := errors.Join(
+		b.tx.SelectContext(b.ctx, &inFile, earlierEmailsSQL, b.key.ID, pq.Array(b.emails)),
+		b.tx.SelectContext(b.ctx, &inStock, emailsInStockSQL, pq.Array(b.emails)),
 		b.tx.SelectContext(b.ctx, &earlier, earlierLinesSQL, b.key.ID, pq.Array(b.ids)),
 		b.tx.SelectContext(b.ctx, &existing, `SELECT `+accountColumns+` FROM accounts a WHERE a.id = ANY($1)`, pq.Array(b.ids)),
 		b.tx.SelectContext(b.ctx, &pools, `SELECT provider, marketplace, environment FROM pools WHERE provider = $1`, b.key.Provider),
@@ -188,13 +205,36 @@ func (b *batch) judge() error {
 	for _, a := range existing {
 		known[a.ID] = a
 	}
+	usedBy := map[string]emailUse{}
+	for _, use := range append(inStock, inFile...) { // the file's own line says more
+		usedBy[use.Email] = use
+	}
 	for i := range b.rows {
+		b.judgeEmail(i, usedBy)
 		b.outcomes = append(b.outcomes, b.judgeRow(i, lineOf, known, pools, models))
 		if id := b.ids[i]; id != "" && lineOf[id] == 0 {
 			lineOf[id] = b.rows[i].Line
 		}
 	}
 	return nil
+}
+
+// judgeEmail finds a root e-mail that is another account's, in the file or in stock. Whose that is stays unsaid.
+func (b *batch) judgeEmail(i int, usedBy map[string]emailUse) {
+	email := b.emails[i]
+	if email == "" {
+		return
+	}
+	use, used := usedBy[email]
+	switch {
+	case !used:
+		usedBy[email] = emailUse{email, b.ids[i], b.rows[i].Line}
+	case use.AccountID == b.ids[i] && use.AccountID != "":
+	case use.Line > 0:
+		b.fault(i, stockcsv.RootEmail, "this root e-mail stands in line %d of this file already: an address is the root user of one AWS account only, whatever the case of its letters; correct one of the two rows", use.Line)
+	default:
+		b.fault(i, stockcsv.RootEmail, "%s", provision.RootEmailTaken)
+	}
 }
 
 func (b *batch) judgeRow(i int, lineOf map[string]int, known map[string]provision.Account, pools []provision.Pool, models []provision.Model) provision.RowOutcome {
@@ -261,6 +301,14 @@ func accountNamed(row stockcsv.Row) string {
 	return row.Account.ID
 }
 
+// emailNamed is the root e-mail of the row in lower case; empty when it is none.
+func emailNamed(row stockcsv.Row) string {
+	if row.Broken || slices.ContainsFunc(row.Faults, func(f provision.RowFault) bool { return f.Column == stockcsv.RootEmail }) {
+		return ""
+	}
+	return strings.ToLower(row.Account.RootEmail)
+}
+
 // differences are the columns in which a row is not as the account is. An external id that the row leaves out does not differ.
 func differences(is, row provision.Account) (columns []string) {
 	for _, c := range []struct{ column, is, row string }{
@@ -319,29 +367,30 @@ func (b *batch) add() error {
 }
 
 const writeResultsSQL = `
-INSERT INTO account_import_results (import_id, line, nth, outcome, account_id, column_name, column_position, message)
-SELECT $1, * FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[])`
+INSERT INTO account_import_results (import_id, line, nth, outcome, account_id, column_name, column_position, message, root_email)
+SELECT $1, * FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::text[])`
 
 // write keeps what became of every row, and returns what is wrong with them.
 func (b *batch) write() (faults []provision.RowResult, err error) {
 	var lines, nths, positions []int64
-	var outcomes, ids, names, messages []string
-	keep := func(r provision.RowResult) {
+	var outcomes, ids, names, messages, emails []string
+	keep := func(r provision.RowResult, email string) {
+		emails = append(emails, email)
 		lines, nths, positions = append(lines, int64(r.Line)), append(nths, int64(r.Nth)), append(positions, int64(r.Position))
 		outcomes, ids, names, messages = append(outcomes, string(r.Outcome)), append(ids, r.AccountID), append(names, r.Column), append(messages, r.Message)
 	}
 	for i, row := range b.rows {
 		r := provision.RowResult{Line: row.Line, Outcome: b.outcomes[i], AccountID: b.ids[i]}
 		if len(row.Faults) == 0 {
-			keep(r)
+			keep(r, b.emails[i])
 		}
 		for nth, f := range row.Faults {
 			r.Nth, r.Column, r.Position, r.Message = nth, f.Column, f.Position, f.Message
-			keep(r)
+			keep(r, b.emails[i])
 			faults = append(faults, r)
 		}
 	}
-	_, err = b.tx.ExecContext(b.ctx, writeResultsSQL, b.key.ID, pq.Array(lines), pq.Array(nths), pq.Array(outcomes), pq.Array(ids), pq.Array(names), pq.Array(positions), pq.Array(messages))
+	_, err = b.tx.ExecContext(b.ctx, writeResultsSQL, b.key.ID, pq.Array(lines), pq.Array(nths), pq.Array(outcomes), pq.Array(ids), pq.Array(names), pq.Array(positions), pq.Array(messages), pq.Array(emails))
 	return faults, err
 }
 

@@ -147,6 +147,8 @@ func (v *fieldErrors) settings(s PoolSettings) {
 		v.add("report_region", "%q is not an AWS region: write it as eu-central-1", s.ReportRegion)
 	case otherPartition.MatchString(s.ReportRegion):
 		v.add("report_region", "%q is in a partition that is not supported: use a region of the partition %q", s.ReportRegion, supportedPartition)
+	case !slices.Contains(bucketRegions, s.ReportRegion):
+		v.add("report_region", "%q is not a region in which S3 makes buckets: use one of %s", s.ReportRegion, strings.Join(bucketRegions, ", "))
 	case s.ReportKind == LegacyCUR && !slices.Contains(legacyReportRegions, s.ReportRegion):
 		v.add("report_region", "AWS delivers no legacy report to %q: use report_kind export, or one of %s", s.ReportRegion, strings.Join(legacyReportRegions, ", "))
 	}
@@ -155,6 +157,10 @@ func (v *fieldErrors) settings(s PoolSettings) {
 	v.policies(s.UserPolicyARNs)
 	v.check("permissions_boundary_arn", s.PermissionsBoundary == "" || policyPattern.MatchString(s.PermissionsBoundary),
 		"%q is not a policy: write it as arn:aws:iam::aws:policy/<name> or arn:aws:iam::<account id>:policy/<name>, or leave it out for none", s.PermissionsBoundary)
+	if allows, known := BoundaryAllowsFirstSignIn(s.PermissionsBoundary); known && !allows {
+		v.add("permissions_boundary_arn", "%q does not allow iam:ChangePassword and iam:GetAccountPasswordPolicy: with it as boundary a customer cannot change the first password and so cannot sign in; "+
+			"use a policy that allows both, such as one of your own, or leave it out for none", s.PermissionsBoundary)
+	}
 	v.check("wait_deadline_seconds", s.WaitDeadline == 0 || between(s.WaitDeadline, shortestDeadline, longestDeadline),
 		"%d is not offered: use %d (a minute) to %d (a year), or none to let orders wait for ever", seconds(s.WaitDeadline), seconds(shortestDeadline), seconds(longestDeadline))
 	v.check("action_deadline_seconds", between(s.ActionDeadline, shortestDeadline, longestDeadline),

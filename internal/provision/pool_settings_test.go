@@ -18,12 +18,13 @@ func TestEverySettingOfAPoolHasItsRule(t *testing.T) {
 		change       func(*PoolConfig)
 		field, words string
 	}{
-		"contact type":       {func(c *PoolConfig) { c.Settings.AlternateContactTypes = []string{"LEGAL"} }, "alternate_contact_types", "BILLING, OPERATIONS, SECURITY"},
-		"contact type twice": {func(c *PoolConfig) { c.Settings.AlternateContactTypes = []string{"BILLING", "BILLING"} }, "alternate_contact_types", "each once"},
-		"no contact type":    {func(c *PoolConfig) { c.Settings.AlternateContactTypes = nil }, "alternate_contact_types", "one or more"},
-		"report kind":        {func(c *PoolConfig) { c.Settings.ReportKind = "focus" }, "report_kind", `"focus" is not a kind of report: use export`},
-		"region":             {func(c *PoolConfig) { c.Settings.ReportRegion = "Frankfurt" }, "report_region", "write it as eu-central-1"},
-		"China":              {func(c *PoolConfig) { c.Settings.ReportRegion = "cn-north-1" }, "report_region", "partition that is not supported"},
+		"contact type":               {func(c *PoolConfig) { c.Settings.AlternateContactTypes = []string{"LEGAL"} }, "alternate_contact_types", "BILLING, OPERATIONS, SECURITY"},
+		"contact type twice":         {func(c *PoolConfig) { c.Settings.AlternateContactTypes = []string{"BILLING", "BILLING"} }, "alternate_contact_types", "each once"},
+		"no contact type":            {func(c *PoolConfig) { c.Settings.AlternateContactTypes = nil }, "alternate_contact_types", "one or more"},
+		"report kind":                {func(c *PoolConfig) { c.Settings.ReportKind = "focus" }, "report_kind", `"focus" is not a kind of report: use export`},
+		"region":                     {func(c *PoolConfig) { c.Settings.ReportRegion = "Frankfurt" }, "report_region", "write it as eu-central-1"},
+		"China":                      {func(c *PoolConfig) { c.Settings.ReportRegion = "cn-north-1" }, "report_region", "partition that is not supported"},
+		"a region that is not there": {func(c *PoolConfig) { c.Settings.ReportRegion = "eu-central-9" }, "report_region", `"eu-central-9" is not a region in which S3 makes buckets: use one of af-south-1`},
 		"too new for legacy": {func(c *PoolConfig) {
 			c.Settings.ReportKind, c.Settings.ReportRegion = LegacyCUR, "il-central-1"
 		}, "report_region", "use report_kind export, or one of af-south-1"},
@@ -110,4 +111,32 @@ func TestSettingsInOldHistoriesMeanWhatTheyMeant(t *testing.T) {
 	again, err := json.Marshal(settings)
 	require.NoError(t, err)
 	require.JSONEq(t, old, string(again))
+}
+
+func TestABoundaryThatLocksTheCustomerOutIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"PowerUserAccess", "ReadOnlyAccess", "SecurityAudit", "job-function/ViewOnlyAccess", "job-function/Billing"} {
+		c := DefaultPool(Pool{Provider: "acme", Marketplace: "store", Environment: Test})
+		c.Settings.PermissionsBoundary = "arn:aws:iam::aws:policy/" + name
+		wrong := c.Validate(models)
+		require.Len(t, wrong, 1, name)
+		require.Equal(t, "permissions_boundary_arn", wrong[0].Field)
+		require.Contains(t, wrong[0].Message, `policy/`+name+`" does not allow iam:ChangePassword and iam:GetAccountPasswordPolicy`)
+		require.Contains(t, wrong[0].Message, "leave it out for none")
+	}
+	for boundary, warned := range map[string]bool{
+		"": false, "arn:aws:iam::aws:policy/AdministratorAccess": false,
+		"arn:aws:iam::111122223333:policy/PowerUserAccess": true, // the customer's own, of the same name
+		"arn:aws:iam::aws:policy/SomethingNew":             true,
+	} {
+		c := DefaultPool(Pool{Provider: "acme", Marketplace: "store", Environment: Test})
+		c.Settings.PermissionsBoundary = boundary
+		require.Empty(t, c.Validate(models), boundary)
+		if !warned {
+			require.Empty(t, c.Warnings(), boundary)
+			continue
+		}
+		require.Len(t, c.Warnings(), 1, boundary)
+		require.Contains(t, c.Warnings()[0], "permissions_boundary_arn: "+boundary+" must allow iam:ChangePassword and iam:GetAccountPasswordPolicy")
+	}
 }

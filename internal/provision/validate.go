@@ -2,7 +2,6 @@ package provision
 
 import (
 	"fmt"
-	"net/mail"
 	"net/url"
 	"regexp"
 	"strings"
@@ -19,7 +18,8 @@ type FieldError struct {
 const OrderModeNewAccount = "new_account"
 
 // Patterns and bounds: IAM API Reference (CreateUser, CreateAccountAlias), AWS Account Management API Reference
-// (PutContactInformation, PutAlternateContact), Cost and Usage Report API Reference (ReportDefinition).
+// (PutContactInformation, PutAlternateContact), AWS Organizations API Reference (CreateAccount: the address of a root user), Cost and Usage
+// Report API Reference (ReportDefinition).
 var (
 	orderIDPattern     = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
 	slugPattern        = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9])*$`)
@@ -29,6 +29,7 @@ var (
 	reportNamePattern  = regexp.MustCompile(`^[0-9A-Za-z!_.*'()-]{1,256}$`)
 	contactPhone       = regexp.MustCompile(`^[0-9 ()+-]{1,25}$`)
 	contactEmail       = regexp.MustCompile(`^[\w+=.#|!&-]+@[\w.-]+\.\w+$`)
+	rootEmail          = regexp.MustCompile("^[!#$*+/0-9=?A-Z^_`a-z{}~-][!#$*+./0-9=?A-Z^_`a-z{}~-]*@[0-9A-Za-z][0-9A-Za-z-]*[.][0-9A-Za-z.-]*[0-9A-Za-z]$")
 	roleARNPattern     = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/[\w+=,.@/-]{1,512}$`)
 	atLeastOneDigit    = regexp.MustCompile(`[0-9]`)
 	controlCharacters  = regexp.MustCompile(`[\x00-\x1f\x7f]`)
@@ -59,8 +60,7 @@ func (r Request) Validate() []FieldError {
 	v.text("aws_contact_name", r.ContactName, 50)
 	if c := r.AlternateContact; c != nil {
 		v.text("aws_alternate_contact.name", c.Name, 64)
-		_, err := mail.ParseAddress(c.Email)
-		v.check("aws_alternate_contact.email", err == nil && len(c.Email) <= 254 && contactEmail.MatchString(c.Email),
+		v.check("aws_alternate_contact.email", len(c.Email) <= 254 && contactEmail.MatchString(c.Email),
 			"not an e-mail address that AWS accepts: write it as name@domain.tld, at most 254 characters")
 		v.check("aws_alternate_contact.phone", contactPhone.MatchString(c.Phone) && atLeastOneDigit.MatchString(c.Phone),
 			"not a phone number that AWS accepts: use 1 to 25 digits, spaces and ( ) + -")
@@ -91,8 +91,8 @@ func ValidateAccount(a Account) []FieldError {
 		"%q is not an environment: use production or test", a.Environment)
 	v.text("model", string(a.Model), 40)
 	v.text("name", a.Name, 100)
-	_, err := mail.ParseAddress(a.RootEmail)
-	v.check("root_email", err == nil && len(a.RootEmail) <= 254, "not an e-mail address: write it as name@domain.tld, at most 254 characters")
+	v.check("root_email", len(a.RootEmail) >= 6 && len(a.RootEmail) <= 64 && rootEmail.MatchString(a.RootEmail),
+		"not an e-mail address that AWS accepts for a root user: write it as name@domain.tld, 6 to 64 characters of ASCII, the name without spaces and \" ' ( ) < > [ ] : ; , \\ | %% & and without a dot at its beginning")
 	m := roleARNPattern.FindStringSubmatch(a.RoleARN)
 	switch {
 	case m == nil:

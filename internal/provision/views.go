@@ -19,9 +19,14 @@ var (
 	ErrProtected = errors.New("protected")
 	// ErrUnavailable says that the database did not answer, or not in time: nothing is wrong with what was asked, ask again.
 	ErrUnavailable = errors.New("the database is not available")
+	// ErrRootEmailTaken says that the root e-mail is another account's, whoever's that is.
+	ErrRootEmailTaken = errors.New(RootEmailTaken)
 	// ErrUnknownModel says that there is no such account model.
 	ErrUnknownModel = errors.New("no such account model")
 )
+
+// RootEmailTaken says why a root e-mail is refused. It does not reveal whose the other account is.
+const RootEmailTaken = "another account in stock has this root e-mail: an address is the root user of one AWS account only, whatever the case of its letters; correct it"
 
 // StateError says that the state of a thing forbids what was asked, and which states would allow it.
 type StateError struct{ Reason string }
