@@ -121,6 +121,8 @@ type Assignment struct {
 type Inspection struct {
 	Journal        provision.Journal `json:"journal"`
 	ExistingReport *provision.Report `json:"existing_report,omitempty"` // the report that the order names
+	// Warnings are what the result must say about the account: nothing is wrong, or it cannot be known.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // UserUndo asks RemoveUser to take the user away. UserID is the id that the step recorded; empty when the step's answer
