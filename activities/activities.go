@@ -92,6 +92,12 @@ type Store interface {
 	// StepRefused notes that AWS refuses the step, and tells for how long it has done so with this code, attempt after attempt.
 	StepRefused(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, code provision.Code) (lasting time.Duration, err error)
 
+	// KeepUndo keeps what it takes to run the undo of an order again. KeptUndo reads it for the removal of what was left, and EndRemoval
+	// says how that went. Errors of KeptUndo: provision.ErrNotFound.
+	KeepUndo(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error
+	KeptUndo(ctx context.Context, provider, accountID string) (key provision.OrderKey, sealed []byte, err error)
+	EndRemoval(ctx context.Context, removed provision.LeftoversRemoved) error
+
 	// KeepPassword stores the sealed password of the order unless one is kept already, and returns the kept one.
 	KeepPassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) (kept []byte, err error)
 	// ReplacePassword overwrites the kept password: AWS's password policy refused it.
