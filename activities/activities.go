@@ -92,6 +92,12 @@ type Store interface {
 	// StepRefused notes that AWS refuses the step, and tells for how long it has done so with this code, attempt after attempt.
 	StepRefused(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, code provision.Code) (lasting time.Duration, err error)
 
+	// KeepUndo keeps what it takes to run the undo of an order again. KeptUndo reads it for the removal of what was left, and EndRemoval
+	// says how that went. Errors of KeptUndo: provision.ErrNotFound.
+	KeepUndo(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error
+	KeptUndo(ctx context.Context, provider, accountID string) (key provision.OrderKey, sealed []byte, err error)
+	EndRemoval(ctx context.Context, removed provision.LeftoversRemoved) error
+
 	// KeepPassword stores the sealed password of the order unless one is kept already, and returns the kept one.
 	KeepPassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) (kept []byte, err error)
 	// ReplacePassword overwrites the kept password: AWS's password policy refused it.
@@ -115,6 +121,8 @@ type Assignment struct {
 type Inspection struct {
 	Journal        provision.Journal `json:"journal"`
 	ExistingReport *provision.Report `json:"existing_report,omitempty"` // the report that the order names
+	// Warnings are what the result must say about the account: nothing is wrong, or it cannot be known.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // UserUndo asks RemoveUser to take the user away. UserID is the id that the step recorded; empty when the step's answer
@@ -132,18 +140,24 @@ type Restore struct {
 	Earlier []provision.Request `json:"earlier,omitempty"`
 	// Written is what AWS showed after SetContacts had written the contacts; nil when the step's answer was lost.
 	Written *provision.WrittenContacts `json:"written,omitempty"`
+	// EarlierSettings are as SetUpReport.Earlier: VerifyRestored looks for a report that was made under them.
+	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
 }
 
 // SetUpReport asks for the report: the existing one is linked, else a new one is made.
 type SetUpReport struct {
 	Assignment
 	Existing *provision.Report `json:"existing,omitempty"`
+	// Earlier are the settings of the pool before an operator changed them: under them an attempt may have made a report elsewhere.
+	Earlier []provision.PoolSettings `json:"earlier,omitempty"`
 }
 
 // ReportUndo asks RemoveReport to take the report away that the order created.
 type ReportUndo struct {
 	Assignment
 	Report provision.Report `json:"report"` // zero when the step's answer was lost
+	// Earlier are as in SetUpReport.
+	Earlier []provision.PoolSettings `json:"earlier,omitempty"`
 }
 
 // SignIn asks for the login profile of the user.

@@ -61,7 +61,7 @@ var steps = []provision.Step{provision.StepInspect, provision.StepUser, provisio
 
 // databaseOnly are the activities that work in no account. What they would write in AWS would be refused: nobody grants them a lease.
 var databaseOnly = []string{
-	"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder", "Allocate", "StopOrder", "OrderStatus", "RereadSettings",
+	"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder", "Allocate", "StopOrder", "OrderStatus", "RereadSettings", "KeepUndo", "OpenUndo", "EndRemoval",
 	"DueAccounts", "ApplyVerifications", "WatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver", "PurgeEvents", "AuditStock",
 }
 

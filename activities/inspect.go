@@ -35,6 +35,9 @@ func (a *Activities) Inspect(ctx context.Context, w Assignment) (found Inspectio
 		if err := checkUserName(ctx, s, w); err != nil {
 			return err
 		}
+		if found.Warnings, err = checkFirstSignIn(ctx, s, w); err != nil {
+			return err
+		}
 		if w.Request.UseExistingCUR == "" {
 			return checkReportRegion(w)
 		}

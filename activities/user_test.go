@@ -239,9 +239,10 @@ func TestBoundaryAndPoliciesOfThePool(t *testing.T) {
 	t.Parallel()
 	t.Run("boundary", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, func(sc *scene) { sc.w.Settings.PermissionsBoundary = readOnly })
+		const administrator = "arn:aws:iam::aws:policy/AdministratorAccess"
+		w := setup(t, func(sc *scene) { sc.w.Settings.PermissionsBoundary = administrator })
 		w.mustDo()
-		require.Equal(t, readOnly, w.account().Users["alice"].PermissionsBoundary)
+		require.Equal(t, administrator, w.account().Users["alice"].PermissionsBoundary)
 	})
 	for name, change := range map[string]func(*scene){
 		"unknown boundary": func(sc *scene) {
@@ -259,6 +260,14 @@ func TestBoundaryAndPoliciesOfThePool(t *testing.T) {
 			d, err := w.do()
 			failure := w.requireFailure(err, provision.CodePoolSettings)
 			require.Contains(t, failure.Reason, "does-not-exist")
+			if failure.Step == provision.StepInspect {
+				require.Empty(t, w.sim.Effects(), "it is known before anything is changed")
+				_, err = run(w, w.acts.CreateUser, w.w)
+				failure = w.requireFailure(err, provision.CodePoolSettings)
+				require.Contains(t, failure.Reason, "does-not-exist")
+				w.requireRestored()
+				return
+			}
 			w.requireUndone(d, awssim.Fault{})
 		})
 	}

@@ -37,6 +37,12 @@ func ImportWorkflowID(key provision.ImportKey) string { return "import/" + key.P
 // SignalImportKept tells an import's workflow that its file is in the database. It carries nothing and only saves a wait.
 const SignalImportKept = "import-kept"
 
+// RemoveLeftoversName is the workflow's name in Temporal.
+const RemoveLeftoversName = "RemoveLeftovers"
+
+// LeftoversWorkflowID is the id of the workflow that removes what an order left in an account: one at a time.
+func LeftoversWorkflowID(accountID string) string { return "leftovers/" + accountID }
+
 // Updates of a running order. Each is refused when the order's state forbids it.
 const (
 	UpdateCorrect = "correct" // input Correction

@@ -18,6 +18,12 @@ type simStore struct {
 	w                *simWorld
 }
 
+// plainSealer seals nothing: nothing in this world is secret.
+type plainSealer struct{}
+
+func (plainSealer) Seal(plain []byte, _ string) ([]byte, error)  { return plain, nil }
+func (plainSealer) Open(sealed []byte, _ string) ([]byte, error) { return sealed, nil }
+
 // simOrder is the order's row.
 type simOrder struct {
 	state     provision.OrderState
@@ -233,6 +239,10 @@ func (w *simWorld) refuse(accountID string, setAside bool) {
 	default:
 		w.refusedBy = accountID
 	}
+}
+
+func (s simStore) KeepUndo(ctx context.Context, _ provision.OrderKey, _ string, _ []byte) error {
+	return s.w.tx(ctx, func() error { return nil })
 }
 
 func (s simStore) RereadSettings(ctx context.Context, _ provision.OrderKey) (settings provision.PoolSettings, err error) {

@@ -128,6 +128,14 @@ func (r *orderRun) provisionAccount(ctx workflow.Context) (result provision.Resu
 	return result, r.undo(ctx, inspected.Journal, work, cause)
 }
 
+// allUndos take back everything that an order does in an account.
+func (r *orderRun) allUndos(journal provision.Journal) *saga {
+	undos := r.undosIn(journal)
+	work := &saga{}
+	work.add(undos.report, undos.alias, undos.contacts, undos.user, undos.signIn)
+	return work
+}
+
 // undosOfEarlierRun take back what an earlier run may have done in the account, as far as this run can: what the alias and the
 // contacts were before that, only the earlier run knew.
 func (r *orderRun) undosOfEarlierRun(journal provision.Journal) *saga {
@@ -209,7 +217,7 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 	r.final = true
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	result, err = callDatabase(ctx, "Allocate account "+r.account.ID, acts.Allocate, activities.Allocation{
-		Order: r.order.OrderKey, AccountID: r.account.ID, Result: resultOf(r.assignment(), r.made.report, workflow.Now(ctx))})
+		Order: r.order.OrderKey, AccountID: r.account.ID, Result: resultOf(r.assignment(), r.made.report, workflow.Now(ctx), inspected.Warnings...)})
 	if err == nil {
 		announce(ctx, provision.Completed, "", "Account `"+r.account.ID+"` is the customer's.")
 	}
@@ -264,8 +272,27 @@ func (r *orderRun) undo(ctx workflow.Context, journal provision.Journal, work *s
 			workflow.GetLogger(ctx).Error("the order could not be set to compensating; closing it will", "code", failureOf(err).Code)
 		}
 	}
+	ended, err := r.takeBack(ctx, journal, work)
+	ended.cause = cause
+	if failureOf(err).Code == provision.CodeOrderNotInProgress { // a later run has given the account back
+		if now := r.overtaken(ctx, r.account.ID); hasEnded(now) || errors.Is(now, errAccountGone) {
+			return ending{cause: now}
+		}
+	}
+	if r.account.touched {
+		ended.leftovers = append(ended.leftovers, journalUnknown)
+	}
+	if len(ended.leftovers) > 0 {
+		r.keepUndo(ctx, journal)
+	}
+	return ended
+}
+
+// takeBack runs the undos and says what is left. The error is that of the comparison with the journal.
+func (r *orderRun) takeBack(ctx workflow.Context, journal provision.Journal, work *saga) (ended ending, err error) {
 	r.undoUntil = workflow.Now(ctx).Add(undoPatience)
 	undoing, end := workflow.WithCancel(ctx)
+	defer end()
 	r.endUndo = end
 	notes, problems := work.unwind(undoing)
 	verified, err := call(undoing, cleanup, "Verify account "+r.account.ID, acts.VerifyRestored, r.restore(journal))
@@ -274,23 +301,15 @@ func (r *orderRun) undo(ctx workflow.Context, journal provision.Journal, work *s
 		r.undoUntil = time.Time{}
 		verified, err = call(ctx, lastLook, "Verify account "+r.account.ID, acts.VerifyRestored, r.restore(journal))
 	}
-	if failureOf(err).Code == provision.CodeOrderNotInProgress { // a later run has given the account back
-		if now := r.overtaken(ctx, r.account.ID); hasEnded(now) || errors.Is(now, errAccountGone) {
-			return ending{cause: now}
-		}
-	}
-	ended := ending{cause: cause, notes: notes}
-	failedToVerify := failureOf(err)
+	ended.notes = notes
+	failure := failureOf(err)
 	switch {
 	case err != nil:
-		ended.leftovers = append(problems, "the account could not be compared with what it was: "+failedToVerify.Cause()) //nolint:gocritic // what went wrong is all that is known
+		ended.leftovers = append(problems, "the account could not be compared with what it was: "+failure.Cause()) //nolint:gocritic // what went wrong is all that is known
 	case len(verified.Leftovers) > 0:
 		ended.leftovers = slices.Concat(verified.Leftovers, problems) // what is left, and why
 	}
-	if r.account.touched {
-		ended.leftovers = append(ended.leftovers, "an earlier run of the workflow worked in the account, and what the account's alias and contacts were before that is not known: compare them by hand")
-	}
-	return ended
+	return ended, err
 }
 
 // rejectAccount marks an unusable account Invalid; the order is back in the queue, at its old place. An account that is only set

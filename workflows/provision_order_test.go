@@ -45,6 +45,7 @@ type world struct {
 	status   provision.OrderStatus  // what OrderStatus reads
 	settings provision.PoolSettings // of the pool, as they are read anew
 	reports  []activities.SetUpReport
+	kept     *activities.KeptUndo
 	verify   bool        // a rejected account is due for verification
 	until    []time.Time // how long each undo was given
 	touched  bool        // an earlier run has worked in the account
@@ -185,6 +186,10 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.RereadSettings, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.PoolSettings, error) {
 		return w.settings, w.did("RereadSettings")
 	})
+	env.OnActivity(a.KeepUndo, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.KeptUndo) error {
+		w.kept = &in
+		return w.did("KeepUndo")
+	})
 	env.OnActivity(a.StopOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.StoppedOrder) error {
 		if w.result != nil {
 			return refused(provision.CodeTooLate)
@@ -214,7 +219,7 @@ var (
 
 func (w *world) story() (story []string) {
 	for _, call := range w.calls {
-		if !slices.Contains(sideBySide, call) && call != "NoteAction" && call != "StopOrder" && call != "RereadSettings" {
+		if !slices.Contains(sideBySide, call) && call != "NoteAction" && call != "StopOrder" && call != "RereadSettings" && call != "KeepUndo" {
 			story = append(story, call)
 		}
 	}

@@ -71,6 +71,7 @@ type accountsCommand struct {
 
 	Import   importAccountsCommand `cmd:"" help:"Add the accounts of a CSV file. Every faulty row is named; the same file may be imported again."`
 	Export   exportAccountsCommand `cmd:"" help:"Print accounts as CSV, with their external ids; what is exported can be imported."`
+	Role     accountRoleCommand    `cmd:"" help:"Print the policies of an account's role, filled in: what it may do, who may assume it, and what the workers' own identity needs."`
 	Template templateCommand       `cmd:"" help:"Print the header of a CSV file for an import."`
 }
 

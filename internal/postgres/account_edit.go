@@ -41,6 +41,9 @@ func (s *Store) change(ctx context.Context, actor, provider, id string, version 
 
 // forbidden says which statuses would have allowed it.
 func forbidden(a provision.Account, what string, allowed ...provision.AccountStatus) error {
+	if a.RemovingSince != nil {
+		return &provision.StateError{Reason: fmt.Sprintf("account %s: what order %s left there is being removed: wait until that has ended", a.ID, a.OrderID)}
+	}
 	if slices.Contains(allowed, a.Status) {
 		return nil
 	}

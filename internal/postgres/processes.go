@@ -75,12 +75,15 @@ WITH at_rest AS (
     SELECT sealed, true AS password FROM order_passwords WHERE sealed IS NOT NULL AND (expires_at IS NULL OR expires_at > now())
     UNION ALL
     SELECT sealed, false FROM webhook_secrets WHERE expires_at IS NULL OR expires_at > now()
+    UNION ALL
+    SELECT sealed, NULL FROM kept_undos
 ), counted AS (
     SELECT encode(substring(sealed FROM 1 FOR position('\x00'::bytea IN sealed) - 1), 'escape') AS key_id,
-           count(*) FILTER (WHERE password) AS passwords, count(*) FILTER (WHERE NOT password) AS webhook_secrets
+           count(*) FILTER (WHERE password) AS passwords, count(*) FILTER (WHERE NOT password) AS webhook_secrets, count(*) FILTER (WHERE password IS NULL) AS kept_undos
     FROM at_rest WHERE position('\x00'::bytea IN sealed) > 1 GROUP BY 1
 )
 SELECT key_id AS id, k.last_used_at, COALESCE(c.passwords, 0) AS passwords, COALESCE(c.webhook_secrets, 0) AS webhook_secrets,
+       COALESCE(c.kept_undos, 0) AS kept_undos,
        (SELECT count(*) FROM orders o WHERE o.state NOT IN ('completed', 'failed', 'cancelled') AND o.created_at < k.last_used_at + interval '1 minute') AS open_orders
 FROM seal_keys k FULL JOIN counted c USING (key_id) ORDER BY key_id`
 
@@ -126,9 +129,17 @@ WHERE (expires_at IS NULL OR expires_at > now()) AND substring(sealed FROM 1 FOR
 			return provision.WebhookSecretPurpose(key)
 		},
 	},
+	{
+		others: `SELECT id, provider, order_id, account_id, sealed FROM kept_undos
+WHERE substring(sealed FROM 1 FOR length($1::bytea)) <> $1::bytea AND id > $2 ORDER BY id LIMIT 100`,
+		replace: `UPDATE kept_undos SET sealed = $3 WHERE id = $1 AND sealed = $2`,
+		purpose: func(r sealedRow) string {
+			return provision.KeptUndoPurpose(provision.OrderKey{Provider: r.Provider, ID: r.OrderID}, r.AccountID)
+		},
+	},
 }
 
-// Reseal has again seal every password and webhook secret that is under another key than keyID, and returns how many it
+// Reseal has again seal everything at rest that is under another key than keyID, and returns how many it
 // replaced. It stops at the first error. What changes at the same moment is left as it then is.
 func (s *Store) Reseal(ctx context.Context, keyID string, again func(sealed []byte, purpose string) ([]byte, error)) (replaced int, err error) {
 	for _, table := range sealedTables {

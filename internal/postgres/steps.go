@@ -12,19 +12,21 @@ import (
 
 // Every attempt at a step, and at an undo, asks here before it touches the account. The statement that records the attempt also
 // checks that the order holds the account. It locks the order, then the account, like every transaction that changes which order
-// holds an account: an attempt begins before such a change, or it is refused.
+// holds an account: an attempt begins before such a change, or it is refused. An account from which what an order left is removed
+// (removing_since) counts as held by that order, but for undos and looks only.
 
 // $6: the states in which the order may take the step.
 const stepStartedSQL = `
 WITH ours AS (
     UPDATE orders o SET step = CASE WHEN state = 'provisioning' THEN $4 ELSE step END
-    WHERE provider = $1 AND id = $2 AND state = ANY($6)
-      AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = $3 AND a.provider = $1 AND a.order_id = $2 AND a.status = 'provisioning')
+    WHERE provider = $1 AND id = $2
+      AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = $3 AND a.provider = $1 AND a.order_id = $2
+          AND (a.status = 'provisioning' AND o.state = ANY($6) OR $4 = 'verify_restored' AND a.removing_since IS NOT NULL))
       AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = $1 AND s.order_id = $2 AND s.account_id = $3 AND s.step = $4 AND s.fenced_at IS NOT NULL)
     RETURNING provider, id
 ), held AS (
     SELECT a.id FROM accounts a JOIN ours ON ours.provider = a.provider AND ours.id = a.order_id
-    WHERE a.id = $3 AND a.status = 'provisioning' FOR SHARE OF a
+    WHERE a.id = $3 AND (a.status = 'provisioning' OR a.removing_since IS NOT NULL) FOR SHARE OF a
 )
 INSERT INTO order_steps AS s (provider, order_id, account_id, step, state, attempt, attempts_open)
 SELECT $1, $2, held.id, $4, 'running', $5, 1 FROM held
@@ -61,10 +63,10 @@ func (s *Store) StepStarted(ctx context.Context, key provision.OrderKey, account
 // end may have been accepted until this one began, because an operator may have reset the run just now.
 const undoStartedSQL = `
 WITH ours AS (
-    SELECT provider, id FROM orders WHERE provider = $1 AND id = $2 AND state = ANY($6) FOR SHARE
+    SELECT provider, id, state FROM orders WHERE provider = $1 AND id = $2 FOR SHARE
 ), held AS (
     SELECT a.id FROM accounts a JOIN ours ON ours.provider = a.provider AND ours.id = a.order_id
-    WHERE a.id = $3 AND a.status = 'provisioning' FOR SHARE OF a
+    WHERE a.id = $3 AND (a.status = 'provisioning' AND ours.state = ANY($6) OR a.removing_since IS NOT NULL) FOR SHARE OF a
 )
 INSERT INTO order_steps AS s (provider, order_id, account_id, step, state, attempt, undos_open, fenced_at)
 SELECT $1, $2, held.id, $4, 'undoing', 0, 1, clock_timestamp() FROM held

@@ -8,7 +8,7 @@ import "strings"
 var boundariesKnown = map[string]bool{
 	"AdministratorAccess":   true,
 	"IAMFullAccess":         true,
-	"IAMUserChangePassword": true,
+	"IAMUserChangePassword": false, // it covers no user with a path, and so none of ours
 
 	"AmazonEC2FullAccess":                false,
 	"AmazonEC2ReadOnlyAccess":            false,

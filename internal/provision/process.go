@@ -39,5 +39,6 @@ type SealKeyUse struct {
 	LastUsedAt     *time.Time `json:"last_used_at,omitempty" db:"last_used_at"` // when it sealed or signed last; nil: not that anyone noted
 	Passwords      int        `json:"passwords" db:"passwords"`                 // sealed with it, whose links still work
 	WebhookSecrets int        `json:"webhook_secrets" db:"webhook_secrets"`     // sealed with it
+	KeptUndos      int        `json:"kept_undos" db:"kept_undos"`               // sealed with it: what orders have left may be removed later
 	OpenOrders     int        `json:"open_orders" db:"open_orders"`             // accepted before it was used last
 }

@@ -16,6 +16,7 @@ type AccountVerification struct {
 	VerifiedAt        *time.Time `json:"verified_at,omitempty"         db:"verified_at"`         // when it last passed; nil: never
 	Finding           string     `json:"finding,omitempty"             db:"finding"`             // why it did not pass the last time
 	ReadyWhenVerified bool       `json:"ready_when_verified,omitempty" db:"ready_when_verified"` // a verification that passes makes it Ready
+	RemovingSince     *time.Time `json:"removing_since,omitempty"      db:"removing_since"`      // since when what an order left there is removed; nil: it is not
 }
 
 // Verified is how the verification of one account went.

@@ -29,7 +29,7 @@ func (k KeyStatus) Needed() string {
 	for _, n := range []struct {
 		count int
 		what  string
-	}{{k.Passwords, "password"}, {k.WebhookSecrets, "webhook secret"}, {k.OpenOrders, "open order"}, {k.OpenWorkflows, "other open workflow"}} {
+	}{{k.Passwords, "password"}, {k.WebhookSecrets, "webhook secret"}, {k.KeptUndos, "kept undo"}, {k.OpenOrders, "open order"}, {k.OpenWorkflows, "other open workflow"}} {
 		if n.count == 1 {
 			needs = append(needs, "1 "+n.what)
 		} else if n.count > 1 {
@@ -184,8 +184,8 @@ func (k KeyStatus) next(all int, now time.Time) string {
 			step += "later"
 		}
 		step += ": it is still needed by " + needed
-		if k.Passwords+k.WebhookSecrets > 0 {
-			step += " (run `quartermaster keys reseal` for passwords and webhook secrets)"
+		if k.Passwords+k.WebhookSecrets+k.KeptUndos > 0 {
+			step += " (run `quartermaster keys reseal` for what is at rest)"
 		}
 		return step + "."
 	case k.RemovableAfter.After(now):

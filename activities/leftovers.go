@@ -1,0 +1,57 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"quartermaster/internal/provision"
+)
+
+// The activities of this file touch only our own database. What an undo could not take back is removed later by the same
+// undos, in a workflow of its own.
+
+// KeptUndo is what it takes to undo an order in an account again.
+type KeptUndo struct {
+	Assignment
+	Journal  provision.Journal          `json:"journal"`
+	Earlier  []provision.Request        `json:"earlier,omitempty"`  // before each correction
+	Replaced []provision.PoolSettings   `json:"replaced,omitempty"` // before each time they were read anew
+	User     provision.User             `json:"user,omitzero"`
+	Contacts *provision.WrittenContacts `json:"contacts,omitempty"`
+	Report   provision.Report           `json:"report,omitzero"`
+	// Touched: the journal is not what the account was before the order, because an earlier run had worked there.
+	Touched bool `json:"touched,omitempty"`
+}
+
+// KeepUndo keeps the undo, sealed, because it has left something.
+func (a *Activities) KeepUndo(ctx context.Context, kept KeptUndo) error {
+	plain, err := json.Marshal(kept)
+	if err == nil {
+		var sealed []byte
+		if sealed, err = a.Sealer.Seal(plain, provision.KeptUndoPurpose(kept.Order, kept.Account.ID)); err == nil {
+			err = a.Store.KeepUndo(ctx, kept.Order, kept.Account.ID, sealed)
+		}
+	}
+	return report(ctx, err, provision.StepVerify)
+}
+
+// OpenUndo reads the undo that is kept of the account.
+func (a *Activities) OpenUndo(ctx context.Context, removal provision.LeftoverRemoval) (kept KeptUndo, err error) {
+	key, sealed, err := a.Store.KeptUndo(ctx, removal.Provider, removal.AccountID)
+	if errors.Is(err, provision.ErrNotFound) {
+		err = &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "nothing is kept of an undo in account " + removal.AccountID + ", or it is not to be removed any more"}
+	}
+	if err == nil {
+		var plain []byte
+		if plain, err = a.Sealer.Open(sealed, provision.KeptUndoPurpose(key, removal.AccountID)); err == nil {
+			err = json.Unmarshal(plain, &kept)
+		}
+	}
+	return kept, report(ctx, err, provision.StepVerify)
+}
+
+// EndRemoval says what is left after a removal.
+func (a *Activities) EndRemoval(ctx context.Context, removed provision.LeftoversRemoved) error {
+	return report(ctx, a.Store.EndRemoval(ctx, removed), provision.StepVerify)
+}

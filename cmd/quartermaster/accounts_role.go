@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"quartermaster/deploy/iam"
+	"quartermaster/internal/provision"
+)
+
+type accountRoleCommand struct {
+	databaseOptions
+	ID        string `arg:"" help:"AWS account id, 12 digits."`
+	Provider  string `help:"Provider id." required:""`
+	Principal string `help:"ARN of the role or user that the workers run as: the account's role trusts it. aws sts get-caller-identity tells it." env:"QM_AWS_PRINCIPAL" placeholder:"ARN"`
+	Only      string `help:"Print one policy alone, as AWS takes it: role (what the account's role may do), trust (who may assume it) or service (of the workers' own identity)." enum:"role,trust,service," default:"" placeholder:"role|trust|service"`
+}
+
+// rolePolicies are the policies for one account, filled in.
+type rolePolicies struct {
+	Role    json.RawMessage `json:"role"`
+	Trust   json.RawMessage `json:"trust"`
+	Service json.RawMessage `json:"service"`
+}
+
+// Run prints the policies. The trust policy holds the account's external id, which "accounts list --json" prints too.
+func (c *accountRoleCommand) Run(e *env) error {
+	store, db, err := c.open(e.ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	account, err := store.Account(e.ctx, c.Provider, c.ID)
+	if err != nil {
+		return err
+	}
+	pool, err := store.Pool(e.ctx, account.Pool)
+	if err != nil {
+		return err
+	}
+	principal, err := principalARN(c.Principal)
+	if err != nil && (c.Only == "" || c.Only == "trust") {
+		return err
+	}
+	policies := policiesOf(account, pool.Settings, principal)
+	switch c.Only {
+	case "role":
+		return writeIndented(e, policies.Role)
+	case "trust":
+		return writeIndented(e, policies.Trust)
+	case "service":
+		return writeIndented(e, policies.Service)
+	}
+	return writeIndented(e, policies)
+}
+
+func policiesOf(account provision.Account, settings provision.PoolSettings, principal string) rolePolicies {
+	_, role, _ := strings.Cut(account.RoleARN, ":role/")
+	return rolePolicies{
+		Role: json.RawMessage(iam.RolePolicy(iam.Role{AccountID: account.ID, UserPolicyARNs: settings.UserPolicyARNs,
+			PermissionsBoundary: settings.PermissionsBoundary})),
+		Trust:   json.RawMessage(iam.TrustPolicy(principal, account.ExternalID)),
+		Service: json.RawMessage(iam.ServicePolicy(role)),
+	}
+}
+
+// principalARN checks the identity that the account's role is to trust. A trust policy names a role, never a session of it.
+func principalARN(arn string) (string, error) {
+	parts := strings.SplitN(arn, ":", 6)
+	switch {
+	case arn == "":
+		return "", errors.New("--principal is missing: name the role or user that the workers run as; aws sts get-caller-identity tells it")
+	case len(parts) == 6 && parts[2] == "sts" && strings.HasPrefix(parts[5], "assumed-role/"):
+		name := strings.SplitN(parts[5], "/", 3)[1]
+		return "", errors.New("--principal is a session of a role: name the role itself, arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + name + ", with its path if it has one")
+	case len(parts) != 6 || parts[0] != "arn" || parts[1] != "aws" || parts[2] != "iam" || !strings.HasPrefix(parts[5], "role/") && !strings.HasPrefix(parts[5], "user/"):
+		return "", errors.New("--principal is no role or user: write it as arn:aws:iam::<account id>:role/<name>")
+	}
+	return arn, nil
+}
+
+func writeIndented(e *env, v any) error {
+	encoder := json.NewEncoder(e.out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
