@@ -140,18 +140,24 @@ type Restore struct {
 	Earlier []provision.Request `json:"earlier,omitempty"`
 	// Written is what AWS showed after SetContacts had written the contacts; nil when the step's answer was lost.
 	Written *provision.WrittenContacts `json:"written,omitempty"`
+	// EarlierSettings are as SetUpReport.Earlier: VerifyRestored looks for a report that was made under them.
+	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
 }
 
 // SetUpReport asks for the report: the existing one is linked, else a new one is made.
 type SetUpReport struct {
 	Assignment
 	Existing *provision.Report `json:"existing,omitempty"`
+	// Earlier are the settings of the pool before an operator changed them: under them an attempt may have made a report elsewhere.
+	Earlier []provision.PoolSettings `json:"earlier,omitempty"`
 }
 
 // ReportUndo asks RemoveReport to take the report away that the order created.
 type ReportUndo struct {
 	Assignment
 	Report provision.Report `json:"report"` // zero when the step's answer was lost
+	// Earlier are as in SetUpReport.
+	Earlier []provision.PoolSettings `json:"earlier,omitempty"`
 }
 
 // SignIn asks for the login profile of the user.

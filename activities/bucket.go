@@ -24,11 +24,12 @@ const testObject = "aws-programmatic-access-test-object"
 type bucketState int
 
 const (
-	bucketAbsent   bucketState = iota
-	bucketOurs                 // by its tags
-	bucketUntagged             // in this account; its tags may not be visible yet
-	bucketForeign              // another order's
-	bucketDenied               // another account's, or the role may not look: AWS does not tell which
+	bucketAbsent    bucketState = iota
+	bucketOurs                  // by its tags
+	bucketUntagged              // in this account; its tags may not be visible yet
+	bucketForeign               // another order's
+	bucketDenied                // another account's, or the role may not look: AWS does not tell which
+	bucketElsewhere             // in another region than the settings name
 )
 
 // lookAtBucket looks for the bucket of the order's report. A HEAD that is refused is answered without a code, so then the tags are
@@ -50,12 +51,20 @@ func lookAtBucket(ctx context.Context, s *awscloud.Session, w Assignment) (bucke
 		return bucketUntagged, nil
 	case awscloud.IsAccessDenied(err):
 		return bucketDenied, nil
+	case isElsewhere(err):
+		return bucketElsewhere, nil
 	case err != nil:
 		return bucketAbsent, bucketRefused(w, err)
 	case w.owns(tagsOf(out.TagSet, func(t s3types.Tag) (key, value *string) { return t.Key, t.Value })):
 		return bucketOurs, nil
 	}
 	return bucketForeign, nil
+}
+
+// isElsewhere reports that a bucket of the name exists in another region than the one that was asked.
+// Source: Amazon S3 API Reference, "Error responses".
+func isElsewhere(err error) bool {
+	return awscloud.Code(err) == "PermanentRedirect" || awscloud.Code(err) == "AuthorizationHeaderMalformed"
 }
 
 func isNoSuchBucket(err error) bool { return awscloud.Code(err) == "NoSuchBucket" }
@@ -87,6 +96,9 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 		return err
 	case !seen && (state == bucketUntagged || state == bucketDenied):
 		return bucketNotOurs(w)
+	case !seen && state == bucketElsewhere: // it may be ours, of an attempt under other settings, and just deleted
+		return &provision.Failure{Code: provision.CodeNotYetVisible,
+			Reason: fmt.Sprintf("AWS does not free the name of the bucket %s, which is in another region than %s, yet", w.bucketName(), w.reportRegion()) + tryAgain}
 	case !seen:
 		return notYet("the bucket of the cost report")
 	}

@@ -31,13 +31,7 @@ func (a *Activities) ensureExport(ctx context.Context, s *awscloud.Session, w As
 			}
 		}
 	}
-	return a.reportVisible(ctx, s, w, func(ctx context.Context) (provision.Report, error) {
-		export, err := findExport(ctx, s, w.reportName())
-		if err != nil || export == nil {
-			return none, err
-		}
-		return exportReport(ctx, s, export)
-	})
+	return a.reportVisible(ctx, s, w)
 }
 
 // adoptExport finds out whether a refusal means that an earlier attempt, whose reply was lost, has made the export: AWS

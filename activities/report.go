@@ -30,6 +30,9 @@ func (a *Activities) SetUpReport(ctx context.Context, in SetUpReport) (report pr
 		if err != nil {
 			return err
 		}
+		if err := a.clearEarlier(ctx, s, in.Assignment, in.Earlier); err != nil {
+			return err
+		}
 		if err := a.ensureBucket(ctx, s, in.Assignment); err != nil {
 			return err
 		}
@@ -55,22 +58,43 @@ func (a *Activities) RemoveReport(ctx context.Context, in ReportUndo) (Undone, e
 			return nil, err
 		}
 		// Nothing of it there, for a while: the step never happened, or it is undone.
+		tried := in.underSettings(in.Earlier)
 		something, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
-			made, err := madeReport(ctx, s, in.Assignment)
-			if err != nil || made != nil {
-				return made != nil, err
+			for _, w := range tried {
+				if there, err := somethingMade(ctx, s, w); there || err != nil {
+					return there, err
+				}
 			}
-			bucket, err := lookAtBucket(ctx, s, in.Assignment)
-			return bucket != bucketAbsent, err
+			return false, nil
 		})
 		if err != nil || !something {
 			return nil, err
 		}
-		if err := a.removeMadeReport(ctx, s, in.Assignment); err != nil {
-			return nil, err
+		for _, w := range tried {
+			if err := a.removeMadeReport(ctx, s, w); err != nil {
+				return nil, err
+			}
 		}
-		return a.removeBucket(ctx, s, in.Assignment)
+		var notes []string
+		for _, w := range tried {
+			more, err := a.removeBucket(ctx, s, w)
+			if err != nil {
+				return nil, err
+			}
+			notes = append(notes, more...)
+		}
+		return notes, nil
 	})
+}
+
+// somethingMade tells whether there is anything of the order's report, or that could be.
+func somethingMade(ctx context.Context, s *awscloud.Session, w Assignment) (bool, error) {
+	made, err := madeReport(ctx, s, w)
+	if err != nil || made != nil {
+		return made != nil, err
+	}
+	bucket, err := lookAtBucket(ctx, s, w)
+	return bucket != bucketAbsent, err
 }
 
 // reportKind is what a new report is; Data Exports are AWS's way today.
@@ -145,17 +169,11 @@ func (a *Activities) ensureDefinition(ctx context.Context, s *awscloud.Session, 
 			return none, reportRefused(w, err)
 		}
 	}
-	return a.reportVisible(ctx, s, w, func(ctx context.Context) (provision.Report, error) {
-		definition, err := findDefinition(ctx, s, w.reportName())
-		if err != nil || definition == nil {
-			return none, err
-		}
-		return definitionReport(definition), nil
-	})
+	return a.reportVisible(ctx, s, w)
 }
 
 // reportVisible waits until AWS shows the report as ours, twice in a row.
-func (a *Activities) reportVisible(ctx context.Context, s *awscloud.Session, w Assignment, read func(context.Context) (provision.Report, error)) (report provision.Report, err error) {
+func (a *Activities) reportVisible(ctx context.Context, s *awscloud.Session, w Assignment) (report provision.Report, err error) {
 	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
 		found, err := madeReport(ctx, s, w)
 		if err != nil || found == nil {
@@ -165,7 +183,7 @@ func (a *Activities) reportVisible(ctx context.Context, s *awscloud.Session, w A
 			return false, &provision.Failure{Code: provision.CodeNotOurs,
 				Reason: "the account has a cost report named " + w.reportName() + " that this order did not make: delete it or use another account"}
 		}
-		report, err = read(ctx)
+		report, err = w.shownReport(ctx, s)
 		return report.Name != "", err
 	})
 	if err == nil && !seen {

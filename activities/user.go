@@ -36,6 +36,13 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 	if err != nil {
 		return provision.User{}, err
 	}
+	if found != nil && w.owns(userTags(found)) && boundaryOf(found) != w.Settings.PermissionsBoundary {
+		// Of an attempt under other settings. Nobody can sign in as it yet, and the role may not change a boundary.
+		if err := a.deleteOutdated(ctx, s, w, found); err != nil {
+			return provision.User{}, err
+		}
+		found = nil
+	}
 	exists := false
 	if found == nil {
 		in := &iam.CreateUserInput{UserName: aws.String(name), Path: aws.String(userPath), Tags: iamTags(w)}
@@ -56,7 +63,7 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 		if !w.owns(userTags(user)) {
 			return false, userNameTaken(w)
 		}
-		return true, nil
+		return boundaryOf(user) == w.Settings.PermissionsBoundary, nil // else a stale read shows a user that is deleted
 	})
 	if err != nil {
 		return provision.User{}, err
@@ -73,11 +80,45 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 	return provision.User{Name: aws.ToString(user.UserName), ID: aws.ToString(user.UserId), ARN: aws.ToString(user.Arn)}, nil
 }
 
-// ensurePolicies attaches what is missing of the user's policies. Attaching twice is harmless.
+// deleteOutdated deletes the order's user that an attempt under other settings has made.
+func (a *Activities) deleteOutdated(ctx context.Context, s *awscloud.Session, w Assignment, user *iamtypes.User) error {
+	if user.PasswordLastUsed != nil {
+		return &provision.Failure{Code: provision.CodeNotOurs,
+			Reason: "somebody has already signed in as the user, which was made under other settings of the pool: it was left alone, look into the account"}
+	}
+	left, err := a.deleteUser(ctx, s, UserUndo{Assignment: w, UserID: aws.ToString(user.UserId)})
+	if err == nil && len(left) > 0 {
+		err = userNameTaken(w)
+	}
+	return err
+}
+
+func boundaryOf(user *iamtypes.User) string {
+	if user.PermissionsBoundary == nil {
+		return ""
+	}
+	return aws.ToString(user.PermissionsBoundary.PermissionsBoundaryArn)
+}
+
+// ensurePolicies attaches what is missing of the user's policies, and detaches what an attempt under other settings has attached.
+// Attaching twice is harmless.
 func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w Assignment) error {
 	attached, err := attachedPolicies(ctx, s, w.Request.IAMUserName)
 	if awscloud.IgnoreNotFound(err) != nil {
 		return err
+	}
+	var outdated []string
+	for _, arn := range attached {
+		if slices.Contains(w.policies(), arn) {
+			continue
+		}
+		outdated = append(outdated, arn)
+		if err := a.remove(ctx, func(ctx context.Context) error {
+			_, err := s.IAM.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: aws.String(w.Request.IAMUserName), PolicyArn: aws.String(arn)})
+			return err
+		}); err != nil {
+			return err
+		}
 	}
 	for _, arn := range w.policies() {
 		if slices.Contains(attached, arn) {
@@ -98,12 +139,11 @@ func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w 
 	}
 	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
 		attached, err := attachedPolicies(ctx, s, w.Request.IAMUserName)
-		for _, arn := range w.policies() {
-			if !slices.Contains(attached, arn) {
-				return false, awscloud.IgnoreNotFound(err)
-			}
+		if err != nil {
+			return false, awscloud.IgnoreNotFound(err)
 		}
-		return true, nil
+		has := func(arn string) bool { return slices.Contains(attached, arn) }
+		return !slices.ContainsFunc(outdated, has) && !slices.ContainsFunc(w.policies(), func(arn string) bool { return !has(arn) }), nil
 	})
 	if err == nil && !seen {
 		err = notYet("the policies of the IAM user")

@@ -98,19 +98,32 @@ func (r Restore) reportLeft(ctx context.Context, s *awscloud.Session) (left []st
 	if r.Request.UseExistingCUR != "" {
 		return nil, nil
 	}
-	report, err := madeReport(ctx, s, r.Assignment)
-	if err != nil {
-		return nil, err
+	tried, elsewhere := r.underSettings(r.EarlierSettings), 0
+	for _, w := range tried {
+		report, err := madeReport(ctx, s, w)
+		if err != nil {
+			return nil, err
+		}
+		if report != nil && report.ours {
+			left = append(left, fmt.Sprintf("the cost report %s of the order still exists", w.reportName()))
+		}
+		bucket, err := lookAtBucket(ctx, s, w)
+		switch bucket {
+		case bucketOurs:
+			left = append(left, fmt.Sprintf("the bucket %s of the order still exists", w.bucketName()))
+		case bucketDenied: // not proven clean
+			left = append(left, bucketUnknown(w))
+		}
+		if err != nil {
+			return nil, err
+		}
+		if bucket == bucketElsewhere {
+			elsewhere++
+		}
 	}
-	if report != nil && report.ours {
-		left = append(left, fmt.Sprintf("the cost report %s of the order still exists", r.reportName()))
+	if elsewhere == len(tried) {
+		left = append(left, fmt.Sprintf("the bucket %s exists in a region that the settings of the pool did not name", r.bucketName()))
 	}
-	bucket, err := lookAtBucket(ctx, s, r.Assignment)
-	switch bucket {
-	case bucketOurs:
-		left = append(left, fmt.Sprintf("the bucket %s of the order still exists", r.bucketName()))
-	case bucketDenied: // not proven clean
-		left = append(left, bucketUnknown(r.Assignment))
-	}
-	return left, err
+	slices.Sort(left)
+	return slices.Compact(left), nil
 }

@@ -1,0 +1,105 @@
+package activities
+
+import (
+	"context"
+	"slices"
+
+	"quartermaster/internal/awscloud"
+	"quartermaster/internal/provision"
+)
+
+// An operator may change the pool's settings while an order waits for an answer. Then an attempt may have made the report as another
+// kind, in another region or with another prefix. The names are the same, whatever the settings are.
+
+// underSettings is the assignment under its settings and under each of the earlier ones with which the report would be of another kind,
+// or in another region.
+func (w Assignment) underSettings(earlier []provision.PoolSettings) []Assignment {
+	all := []Assignment{w}
+	for _, settings := range earlier {
+		other := w
+		other.Settings = settings
+		if !slices.ContainsFunc(all, func(a Assignment) bool {
+			return a.reportKind() == other.reportKind() && a.reportRegion() == other.reportRegion()
+		}) {
+			all = append(all, other)
+		}
+	}
+	return all
+}
+
+// clearEarlier removes what attempts under earlier settings have made and what does not fit the settings of now.
+func (a *Activities) clearEarlier(ctx context.Context, s *awscloud.Session, w Assignment, earlier []provision.PoolSettings) error {
+	if len(earlier) == 0 {
+		return nil
+	}
+	tried := w.underSettings(earlier)
+	for _, other := range tried {
+		if fits, err := a.reportFits(ctx, s, w, other); fits || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if err := a.removeMadeReport(ctx, s, other); err != nil {
+			return err
+		}
+		gone, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+			found, err := madeReport(ctx, s, other)
+			return found == nil || !found.ours, err
+		})
+		if err == nil && !gone {
+			err = notYet("the end of the earlier cost report")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, other := range tried[1:] {
+		if other.reportRegion() == w.reportRegion() {
+			continue
+		}
+		left, err := a.removeBucket(ctx, s, other)
+		if err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			return &provision.Failure{Code: provision.CodeNotOurs,
+				Reason: left[0] + "; it was made in " + other.reportRegion() + " under earlier settings of the pool, and stands in the way: look into it, then retry the order, or use another account"}
+		}
+	}
+	return nil
+}
+
+// reportFits tells whether the report that was made under other settings may stay: there is none of ours, or it is what the settings of
+// now ask for.
+func (a *Activities) reportFits(ctx context.Context, s *awscloud.Session, w, other Assignment) (bool, error) {
+	var found *made
+	if _, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
+		var err error
+		found, err = madeReport(ctx, s, other)
+		return found != nil, err
+	}); err != nil || found == nil || !found.ours {
+		return true, err
+	}
+	if other.reportKind() != w.reportKind() {
+		return false, nil
+	}
+	report, err := other.shownReport(ctx, s)
+	return report.Region == w.reportRegion() && report.Prefix == w.reportPrefix() && report.Bucket == w.bucketName(), err
+}
+
+// shownReport reads the report that the order makes; the zero report when AWS does not show it.
+func (w Assignment) shownReport(ctx context.Context, s *awscloud.Session) (provision.Report, error) {
+	if w.reportKind() == provision.LegacyCUR {
+		definition, err := findDefinition(ctx, s, w.reportName())
+		if err != nil || definition == nil {
+			return provision.Report{}, err
+		}
+		return definitionReport(definition), nil
+	}
+	export, err := findExport(ctx, s, w.reportName())
+	if err != nil || export == nil {
+		return provision.Report{}, err
+	}
+	return exportReport(ctx, s, export)
+}

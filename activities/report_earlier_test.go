@@ -1,0 +1,184 @@
+package activities
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/awssim"
+	"quartermaster/internal/provision"
+)
+
+// TestTheReportUnderOtherSettings: an operator changes the pool's settings while an order waits, and retries it. What was made under the
+// earlier settings is gone then, and nothing of it is left when the order is undone.
+func TestTheReportUnderOtherSettings(t *testing.T) {
+	t.Parallel()
+	for name, become := range map[string]func(*provision.PoolSettings){
+		"another region":          func(s *provision.PoolSettings) { s.ReportRegion = "us-west-2" },
+		"another kind":            func(s *provision.PoolSettings) { s.ReportKind = provision.LegacyCUR },
+		"another prefix":          func(s *provision.PoolSettings) { s.ReportPrefix = "usage" },
+		"another region and kind": func(s *provision.PoolSettings) { s.ReportRegion, s.ReportKind = "us-east-1", provision.LegacyCUR },
+		"nothing of the report":   func(s *provision.PoolSettings) { s.UserPolicyARNs = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for lost, fault := range map[string]awssim.Fault{
+				"the answer of the report": {Operation: "CreateExport", Nth: 1, When: awssim.After, Kind: awssim.Error, Code: "TeapotException", Status: 418},
+				"the answer of the bucket": {Operation: "CreateBucket", Nth: 1, When: awssim.After, Kind: awssim.Error, Code: "TeapotException", Status: 418},
+				"nothing":                  {Operation: "CreateBucket", Nth: 1, Kind: awssim.Error, Code: "TeapotException", Status: 418},
+			} {
+				w := setup(t, quick, func(sc *scene) { sc.timings.RefusedFor = 1 })
+				inspected, err := run(w, w.acts.Inspect, w.w)
+				require.NoError(t, err)
+				w.sim.Inject(fault)
+				_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+				w.requireAnswer(err, provision.CodeRefused, true)
+
+				earlier := []provision.PoolSettings{w.w.Settings}
+				become(&w.w.Settings)
+				in := SetUpReport{Assignment: w.w, Earlier: earlier}
+				report, err := run(w, w.acts.SetUpReport, in)
+				require.NoError(t, err, lost)
+				require.Equal(t, w.w.reportKind(), report.Kind, lost)
+				require.Equal(t, w.w.reportRegion(), report.Region, lost)
+				require.Equal(t, w.w.reportPrefix(), report.Prefix, lost)
+				require.Equal(t, w.w.reportRegion(), w.account().Buckets[report.Bucket].Region, lost)
+				require.Len(t, w.account().Buckets, 1, lost)
+				require.Equal(t, 1, len(w.account().Reports)+len(w.account().Exports), lost)
+
+				effects := len(w.sim.Effects())
+				again, err := run(w, w.acts.SetUpReport, in)
+				require.NoError(t, err)
+				require.Equal(t, report, again)
+				require.Len(t, w.sim.Effects(), effects, "what fits the settings of now stays")
+
+				undone, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: report, Earlier: earlier})
+				require.NoError(t, err)
+				require.Empty(t, undone.Notes)
+				verified, err := run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: inspected.Journal, EarlierSettings: earlier})
+				require.NoError(t, err)
+				require.Empty(t, verified.Leftovers)
+				w.requireRestored()
+			}
+		})
+	}
+}
+
+// TestAReportOfEarlierSettingsIsUndone: the order is given up right after its settings were changed.
+func TestAReportOfEarlierSettingsIsUndone(t *testing.T) {
+	t.Parallel()
+	w := setup(t, quick)
+	d := w.mustDo()
+	earlier := []provision.PoolSettings{w.w.Settings}
+	w.w.Settings.ReportRegion, w.w.Settings.ReportKind = "us-west-2", provision.LegacyCUR
+
+	verified, err := run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written, EarlierSettings: earlier})
+	require.NoError(t, err)
+	require.Contains(t, verified.Leftovers, "the cost report "+w.w.reportName()+" of the order still exists")
+	require.Contains(t, verified.Leftovers, "the bucket "+w.w.bucketName()+" of the order still exists")
+	verified, err = run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written})
+	require.NoError(t, err)
+	require.Contains(t, verified.Leftovers, "the bucket "+w.w.bucketName()+" exists in a region that the settings of the pool did not name")
+
+	undone, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Earlier: earlier})
+	require.NoError(t, err)
+	require.Empty(t, undone.Notes)
+	w.w.Settings = earlier[0]
+	w.requireUndone(d, awssim.Fault{})
+}
+
+// TestAnEarlierBucketWithUsageStays: what AWS delivered is not ours to delete, so the name of the bucket is not free.
+func TestAnEarlierBucketWithUsageStays(t *testing.T) {
+	t.Parallel()
+	w := setup(t, quick)
+	d := w.mustDo()
+	w.edit(func(a *awssim.Account) { a.Buckets[d.report.Bucket].Objects["cur/usage.parquet"] = 4711 })
+	earlier := []provision.PoolSettings{w.w.Settings}
+	w.w.Settings.ReportRegion = "us-west-2"
+	_, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Earlier: earlier})
+	failure := w.requireFailure(err, provision.CodeNotOurs)
+	require.Contains(t, failure.Reason, "eu-central-1")
+	require.Equal(t, 4711, w.account().Buckets[d.report.Bucket].Objects["cur/usage.parquet"])
+}
+
+// TestThingsOfOthersStayUnderOtherSettings: only what carries the order's marks is removed.
+func TestThingsOfOthersStayUnderOtherSettings(t *testing.T) {
+	t.Parallel()
+	w := setup(t, quick, func(sc *scene) {
+		export := simExport("HEALTHY")
+		export.Tags = notOurTags
+		sc.account.Exports = map[string]awssim.Export{sc.w.reportName(): export}
+	})
+	earlier := []provision.PoolSettings{w.w.Settings}
+	w.w.Settings.ReportKind = provision.LegacyCUR
+	report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Earlier: earlier})
+	require.NoError(t, err)
+	require.Contains(t, w.account().Exports, w.w.reportName())
+	_, err = run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: report, Earlier: earlier})
+	require.NoError(t, err)
+	w.requireRestored()
+}
+
+// TestTheUserUnderOtherSettings: nobody can sign in as the user yet, so it is made as the settings of now ask for.
+func TestTheUserUnderOtherSettings(t *testing.T) {
+	t.Parallel()
+	const administrator = "arn:aws:iam::aws:policy/AdministratorAccess"
+	for name, become := range map[string]func(*provision.PoolSettings){
+		"a boundary":     func(s *provision.PoolSettings) { s.PermissionsBoundary = administrator },
+		"no policy":      func(s *provision.PoolSettings) { s.UserPolicyARNs = nil },
+		"both of them":   func(s *provision.PoolSettings) { s.PermissionsBoundary, s.UserPolicyARNs = administrator, nil },
+		"nothing of him": func(s *provision.PoolSettings) { s.ReportPrefix = "usage" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t, quick)
+			first, err := run(w, w.acts.CreateUser, w.w)
+			require.NoError(t, err)
+			before := w.w.Settings
+			become(&w.w.Settings)
+			second, err := run(w, w.acts.CreateUser, w.w)
+			require.NoError(t, err)
+			require.Equal(t, before.PermissionsBoundary == w.w.Settings.PermissionsBoundary, first == second, "a boundary cannot be changed: the user is made anew")
+			user := w.account().Users["alice"]
+			require.Equal(t, w.w.Settings.PermissionsBoundary, user.PermissionsBoundary)
+			require.ElementsMatch(t, w.w.policies(), user.AttachedPolicies)
+
+			w.w.Settings = before // and back
+			_, err = run(w, w.acts.CreateUser, w.w)
+			require.NoError(t, err)
+			require.Empty(t, w.account().Users["alice"].PermissionsBoundary)
+			_, err = run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w})
+			require.NoError(t, err)
+			w.requireRestored()
+		})
+	}
+	t.Run("somebody has signed in", func(t *testing.T) {
+		t.Parallel()
+		w := setup(t, quick)
+		first, err := run(w, w.acts.CreateUser, w.w)
+		require.NoError(t, err)
+		w.edit(func(a *awssim.Account) {
+			u := a.Users["alice"]
+			u.PasswordLastUsed = justNow
+			a.Users["alice"] = u
+		})
+		w.w.Settings.PermissionsBoundary = administrator
+		_, err = run(w, w.acts.CreateUser, w.w)
+		w.requireFailure(err, provision.CodeNotOurs)
+		require.Equal(t, first.ID, w.account().Users["alice"].ID)
+	})
+	t.Run("a lost reply", func(t *testing.T) {
+		t.Parallel()
+		for _, operation := range []string{"DeleteUser", "CreateUser", "DetachUserPolicy"} {
+			w := setup(t, quick)
+			_, err := run(w, w.acts.CreateUser, w.w)
+			require.NoError(t, err)
+			w.w.Settings.PermissionsBoundary = administrator
+			w.sim.Inject(awssim.Fault{Operation: operation, Nth: 1, When: awssim.After, Kind: awssim.Reset})
+			_, err = run(w, w.acts.CreateUser, w.w)
+			require.NoError(t, err, operation)
+			require.Equal(t, administrator, w.account().Users["alice"].PermissionsBoundary)
+			require.ElementsMatch(t, w.w.policies(), w.account().Users["alice"].AttachedPolicies)
+		}
+	})
+}
