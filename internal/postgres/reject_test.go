@@ -72,6 +72,9 @@ func TestAnAccountThatCannotBeEnteredIsSetAsideAndComesBackByItself(t *testing.T
 	require.Equal(t, "set aside: AccountCannotBeEntered: the role cannot be assumed (AWS answered AccessDenied); back to Ready when its verification passes", a.Reason)
 	require.True(t, a.ReadyWhenVerified)
 	require.Zero(t, v.holds(key), "it waits")
+	view, err := v.store.Order(v.ctx, key)
+	require.NoError(t, err)
+	require.Equal(t, "0 of 1 accounts match: 1 waiting for verification", view.Waiting.Why)
 	require.Empty(t, v.suspended(), "one account says nothing about us")
 
 	_, looked := v.sweep(dead, 1)
