@@ -28,8 +28,8 @@ func (w Assignment) firstSignIn() []iampolicy.Question {
 	}
 }
 
-// checkFirstSignIn refuses the settings of the pool when their permissions boundary or one of their policies locks the customer out. It
-// returns as warnings what may lock the customer out, or will after a while.
+// checkFirstSignIn refuses the settings of the pool when their permissions boundary or one of their policies locks the customer out, or when
+// nothing lets the customer in. It returns as warnings what may lock the customer out, or will after a while.
 func checkFirstSignIn(ctx context.Context, s *awscloud.Session, w Assignment) (warnings []string, err error) {
 	boundary, err := boundaryAnswer(ctx, s, w)
 	if err != nil {
@@ -59,8 +59,9 @@ func checkFirstSignIn(ctx context.Context, s *awscloud.Session, w Assignment) (w
 	case answer == iampolicy.Denied:
 		return nil, lockedOut(w, "the policies of the pool's settings deny iam:ChangePassword or iam:GetAccountPasswordPolicy")
 	case answer == iampolicy.NotAllowed:
-		warnings = append(warnings, "The customer cannot choose a password at the first sign-in: the policy IAMUserChangePassword does not cover a user with a path, "+
-			"and no other policy of the pool's settings allows it. Let users change their own password in the account's password policy.")
+		return nil, &provision.Failure{Code: provision.CodePoolSettings,
+			Reason: fmt.Sprintf("the customer could not choose a password at the first sign-in in account %s: no policy of the pool's settings allows iam:ChangePassword on a user under %s "+
+				"(AWS's IAMUserChangePassword covers only users without a path). Set AllowUsersToChangePassword in the account's password policy, or add a policy that allows it to the settings, then retry the order", w.Account.ID, userPath)}
 	case answer == iampolicy.Unknown:
 		warnings = append(warnings, "It is not known whether the customer can choose a password at the first sign-in: it depends on a condition in the policies of the pool's "+
 			"settings, or on one that cannot be read. They must allow iam:ChangePassword without multi-factor authentication.")

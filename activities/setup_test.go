@@ -87,6 +87,7 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
 			Contact: &awssim.Contact{FullName: "Pool Owner", AddressLine1: "1 Main St", AddressLine2: "Floor 2", City: "Seattle", StateOrRegion: "WA",
 				PostalCode: "98101", CountryCode: "US", PhoneNumber: "+1 206 555 0100", CompanyName: "Distributor Inc"},
+			PasswordPolicy: &awssim.PasswordPolicy{MinimumPasswordLength: 8, AllowUsersToChangePassword: true},
 			AlternateContacts: map[string]awssim.AlternateContact{
 				"BILLING": {Name: "Old Billing", Title: "Clerk", EmailAddress: "old-billing@example.com", PhoneNumber: "+1 206 555 0101"},
 			},

@@ -17,6 +17,8 @@ type accountActions interface {
 	InvalidateAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
 	ReturnAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
 	VerifyAccount(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error)
+	// BeginRemoval reserves the account for the removal of what an order left there. A repeat changes nothing.
+	BeginRemoval(ctx context.Context, actor, provider, id, reason string) (provision.Account, error)
 	// AccountEvents reads the history of an account after the given row, oldest first. Errors: provision.ErrNotFound.
 	AccountEvents(ctx context.Context, provider, id string, after int64, limit int) ([]provision.AccountEvent, error)
 }
@@ -78,6 +80,22 @@ func (s *server) ReturnAccount(ctx context.Context, in ReturnAccountRequestObjec
 	}
 	s.verifyDue(ctx)
 	return ReturnAccount202JSONResponse{Body: accountResource(account), Headers: ReturnAccount202ResponseHeaders{ETag: etag(account)}}, nil
+}
+
+// RemoveLeftovers answers POST /v1/accounts/{account_id}/remove-leftovers.
+func (s *server) RemoveLeftovers(ctx context.Context, in RemoveLeftoversRequestObject) (RemoveLeftoversResponseObject, error) {
+	by := actionOf(ctx, &in.Body.Reason)
+	account, err := s.changeAccount(ctx, in.AccountID, nil, false, func(actor, provider string, _ int64) (provision.Account, []provision.OrderKey, error) {
+		account, err := s.Store.BeginRemoval(ctx, actor, provider, in.AccountID, by.Reason)
+		return account, nil, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Workflows.RemoveLeftovers(ctx, provision.LeftoverRemoval{Provider: account.Provider, AccountID: account.ID, By: by}); err != nil {
+		return nil, problem(codeUnavailable, "account %s is reserved for the removal, and it is not known whether that has begun: send the same request again, that is safe", account.ID).because(err)
+	}
+	return RemoveLeftovers202JSONResponse{Body: accountResource(account), Headers: RemoveLeftovers202ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // VerifyAccount answers POST /v1/accounts/{account_id}/verify.

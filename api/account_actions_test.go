@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -108,4 +109,22 @@ func TestNobodyTouchesTheAccountsOfOthers(t *testing.T) {
 	}
 	require.Empty(t, w.store.history)
 	require.Zero(t, w.workflows.sweeps)
+}
+
+func TestWhatAnOrderLeftIsRemoved(t *testing.T) {
+	t.Parallel()
+	w := setupStocked(t, provision.AccountReady)
+	remove := func() *httptest.ResponseRecorder {
+		return w.send(w.key, http.MethodPost, stocked+"/remove-leftovers", `{"reason":"the policy is mended"}`)
+	}
+	readProblem(t, remove(), http.StatusConflict, codeAccountState)
+	w.store.accounts[0].Status = provision.AccountProvisioningFailed
+	account := read[Account](t, remove(), http.StatusAccepted)
+	require.NotNil(t, account.RemovingSince)
+	require.Equal(t, []provision.LeftoverRemoval{{Provider: "acme", AccountID: account.ID, By: provision.Action{Actor: "key " + w.keyID(), Reason: "the policy is mended"}}}, w.workflows.removals)
+
+	w.workflows.fail = ErrUnavailable
+	require.Contains(t, readProblem(t, remove(), http.StatusServiceUnavailable, codeUnavailable).Detail, "send the same request again")
+	w.workflows.fail = nil
+	read[Account](t, remove(), http.StatusAccepted)
 }

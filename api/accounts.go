@@ -135,6 +135,7 @@ func accountResource(a provision.Account) Account {
 		ReadyWhenVerified: a.ReadyWhenVerified,
 		VerifiedAt:        utc(a.VerifiedAt),
 		VerifyAt:          utc(a.VerifyAt),
+		RemovingSince:     utc(a.RemovingSince),
 		Finding:           optional(a.Finding),
 	}
 }

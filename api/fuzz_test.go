@@ -449,6 +449,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"deleteAccount":     {204, 400, 401, 404, 412, 428},
 		"invalidateAccount": {200, 400, 401, 404, 409, 422},
 		"returnAccount":     {202, 400, 401, 404, 409, 422},
+		"removeLeftovers":   {202, 400, 401, 404, 409, 422},
 		"verifyAccount":     {202, 400, 401, 404, 409},
 		"listAccountEvents": {200, 400, 401, 404},
 

@@ -68,6 +68,7 @@ func walkTable() map[string]walked {
 		"deleteAccount":     {header: ifMatch},
 		"invalidateAccount": {body: reason},
 		"returnAccount":     {body: reason},
+		"removeLeftovers":   {body: reason},
 		"verifyAccount":     {},
 		"listAccountEvents": {queries: []string{"limit=1"}},
 

@@ -68,6 +68,8 @@ func (w *toldWorkflows) ImportKept(context.Context, provision.ImportKey) error {
 
 func (w *toldWorkflows) VerifyDue(context.Context) error { return nil }
 
+func (w *toldWorkflows) RemoveLeftovers(context.Context, provision.LeftoverRemoval) error { return nil }
+
 func (w *toldWorkflows) WakeOrders(_ context.Context, keys []provision.OrderKey) error {
 	return w.tell(keys...)
 }

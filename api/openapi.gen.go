@@ -121,6 +121,9 @@ type Account struct {
 	// Reason Why it has this status.
 	Reason *string `json:"reason,omitempty"`
 
+	// RemovingSince Since when what an order left there is being removed.
+	RemovingSince *time.Time `json:"removing_since,omitempty"`
+
 	// RoleARN The role that Quartermaster assumes.
 	RoleARN string `json:"role_arn"`
 
@@ -1893,6 +1896,9 @@ type EditAccountJSONRequestBody = AccountEdit
 // InvalidateAccountJSONRequestBody defines body for InvalidateAccount for application/json ContentType.
 type InvalidateAccountJSONRequestBody = Reason
 
+// RemoveLeftoversJSONRequestBody defines body for RemoveLeftovers for application/json ContentType.
+type RemoveLeftoversJSONRequestBody = Reason
+
 // ReturnAccountJSONRequestBody defines body for ReturnAccount for application/json ContentType.
 type ReturnAccountJSONRequestBody = Reason
 
@@ -1997,6 +2003,9 @@ type ServerInterface interface {
 	// InvalidateAccount Make an account Invalid
 	// (POST /v1/accounts/{account_id}/invalidate)
 	InvalidateAccount(ctx echo.Context, accountID AccountIDInPath, params InvalidateAccountParams) error
+	// RemoveLeftovers Remove what an order left in an account
+	// (POST /v1/accounts/{account_id}/remove-leftovers)
+	RemoveLeftovers(ctx echo.Context, accountID AccountIDInPath) error
 	// ReturnAccount Return an account to Ready
 	// (POST /v1/accounts/{account_id}/return)
 	ReturnAccount(ctx echo.Context, accountID AccountIDInPath, params ReturnAccountParams) error
@@ -2500,6 +2509,22 @@ func (w *ServerInterfaceWrapper) InvalidateAccount(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.InvalidateAccount(ctx, accountID, params)
+	return err
+}
+
+// RemoveLeftovers converts echo context to params.
+func (w *ServerInterfaceWrapper) RemoveLeftovers(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "account_id" -------------
+	var accountID AccountIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "account_id", ctx.Param("account_id"), &accountID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RemoveLeftovers(ctx, accountID)
 	return err
 }
 
@@ -3580,6 +3605,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PATCH(options.BaseURL+"/v1/accounts/:account_id", wrapper.EditAccount, options.OperationMiddlewares["editAccount"]...)
 	router.GET(options.BaseURL+"/v1/accounts/:account_id/events", wrapper.ListAccountEvents, options.OperationMiddlewares["listAccountEvents"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/invalidate", wrapper.InvalidateAccount, options.OperationMiddlewares["invalidateAccount"]...)
+	router.POST(options.BaseURL+"/v1/accounts/:account_id/remove-leftovers", wrapper.RemoveLeftovers, options.OperationMiddlewares["removeLeftovers"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/return", wrapper.ReturnAccount, options.OperationMiddlewares["returnAccount"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/verify", wrapper.VerifyAccount, options.OperationMiddlewares["verifyAccount"]...)
 	router.GET(options.BaseURL+"/v1/accounts/export", wrapper.ExportAccounts, options.OperationMiddlewares["exportAccounts"]...)
@@ -3978,6 +4004,37 @@ func (response InvalidateAccount200JSONResponse) VisitInvalidateAccountResponse(
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveLeftoversRequestObject struct {
+	AccountID AccountIDInPath `json:"account_id"`
+	Body      *RemoveLeftoversJSONRequestBody
+}
+
+type RemoveLeftoversResponseObject interface {
+	VisitRemoveLeftoversResponse(w http.ResponseWriter) error
+}
+
+type RemoveLeftovers202ResponseHeaders struct {
+	ETag string
+}
+
+type RemoveLeftovers202JSONResponse struct {
+	Body    Account
+	Headers RemoveLeftovers202ResponseHeaders
+}
+
+func (response RemoveLeftovers202JSONResponse) VisitRemoveLeftoversResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -5171,6 +5228,9 @@ type StrictServerInterface interface {
 	// InvalidateAccount Make an account Invalid
 	// (POST /v1/accounts/{account_id}/invalidate)
 	InvalidateAccount(ctx context.Context, request InvalidateAccountRequestObject) (InvalidateAccountResponseObject, error)
+	// RemoveLeftovers Remove what an order left in an account
+	// (POST /v1/accounts/{account_id}/remove-leftovers)
+	RemoveLeftovers(ctx context.Context, request RemoveLeftoversRequestObject) (RemoveLeftoversResponseObject, error)
 	// ReturnAccount Return an account to Ready
 	// (POST /v1/accounts/{account_id}/return)
 	ReturnAccount(ctx context.Context, request ReturnAccountRequestObject) (ReturnAccountResponseObject, error)
@@ -5711,6 +5771,54 @@ func (sh *strictHandler) InvalidateAccount(ctx echo.Context, accountID AccountID
 		return err
 	} else if validResponse, ok := response.(InvalidateAccountResponseObject); ok {
 		return validResponse.VisitInvalidateAccountResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// RemoveLeftovers operation middleware
+func (sh *strictHandler) RemoveLeftovers(ctx echo.Context, accountID AccountIDInPath) error {
+	var request RemoveLeftoversRequestObject
+
+	request.AccountID = accountID
+
+	var body RemoveLeftoversJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveLeftovers(ctx.Request().Context(), request.(RemoveLeftoversRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveLeftovers")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(RemoveLeftoversResponseObject); ok {
+		return validResponse.VisitRemoveLeftoversResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

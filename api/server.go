@@ -69,6 +69,9 @@ type Workflows interface {
 	Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Action) error
 	// VerifyDue has the accounts verified that are due. It is a hint: the schedule does so too.
 	VerifyDue(ctx context.Context) error
+	// RemoveLeftovers starts the removal of what an order left in an account, unless it runs. Errors wrap ErrUnavailable when it is
+	// unknown whether it was started.
+	RemoveLeftovers(ctx context.Context, removal provision.LeftoverRemoval) error
 	// WakeWebhooks has webhooks send what they have to send. It is a hint: the schedule does so too.
 	WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error
 	// StartImport starts the workflow of an import whose file is about to be kept. Errors wrap ErrUnavailable when it is unknown
@@ -197,6 +200,7 @@ func (s *server) routes() (_ http.Handler, err error) {
 	v1(http.MethodDelete, "/v1/accounts/:account_id", op.DeleteAccount)
 	v1(http.MethodPost, "/v1/accounts/:account_id/invalidate", op.InvalidateAccount)
 	v1(http.MethodPost, "/v1/accounts/:account_id/return", op.ReturnAccount)
+	v1(http.MethodPost, "/v1/accounts/:account_id/remove-leftovers", op.RemoveLeftovers)
 	v1(http.MethodPost, "/v1/accounts/:account_id/verify", op.VerifyAccount)
 	v1(http.MethodGet, "/v1/accounts/:account_id/events", op.ListAccountEvents)
 	v1(http.MethodGet, "/v1/api-keys", op.ListAPIKeys)

@@ -65,6 +65,11 @@ func (s *memoryStore) ReturnAccount(_ context.Context, actor, provider, id strin
 	return s.change(provider, id, actor, version, []provision.AccountStatus{invalid, parked}, func(a *provision.Account) { a.ReadyWhenVerified, a.VerifyAt = true, &now })
 }
 
+func (s *memoryStore) BeginRemoval(_ context.Context, actor, provider, id, _ string) (provision.Account, error) {
+	account, _, err := s.change(provider, id, actor, 0, []provision.AccountStatus{invalid, parked}, func(a *provision.Account) { a.RemovingSince = &now })
+	return account, err
+}
+
 func (s *memoryStore) VerifyAccount(_ context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
 	return s.change(provider, id, actor, 0, []provision.AccountStatus{ready, invalid, parked}, func(a *provision.Account) { a.VerifyAt = &now })
 }

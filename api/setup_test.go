@@ -433,7 +433,8 @@ type memoryWorkflows struct {
 	asked     int                             // how often anything was wanted of an order, refusals included
 	told      []told                          // what was not refused
 	webhooks  []provision.WebhookKey          // that were woken
-	sweeps    int                             // how often the verification was started
+	removals  []provision.LeftoverRemoval
+	sweeps    int // how often the verification was started
 
 	imports     []provision.ImportKey // whose workflows were started
 	holdImports bool
@@ -474,6 +475,14 @@ func (w *memoryWorkflows) VerifyDue(context.Context) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sweeps++
+	return w.fail
+}
+
+func (w *memoryWorkflows) RemoveLeftovers(_ context.Context, removal provision.LeftoverRemoval) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	removal.By.ID = ""
+	w.removals = append(w.removals, removal)
 	return w.fail
 }
 

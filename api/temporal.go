@@ -168,6 +168,22 @@ func (t temporalWorkflows) VerifyDue(ctx context.Context) error {
 	return err
 }
 
+// RemoveLeftovers relies on the workflow's id: one removal of an account runs at a time.
+func (t temporalWorkflows) RemoveLeftovers(ctx context.Context, removal provision.LeftoverRemoval) error {
+	_, err := t.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                       workflows.LeftoversWorkflowID(removal.AccountID),
+		TaskQueue:                workflows.TaskQueue,
+		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		TypedSearchAttributes:    temporal.NewSearchAttributes(workflows.ProviderKey.ValueSet(removal.Provider), workflows.AccountIDKey.ValueSet(removal.AccountID)),
+		StaticSummary:            "Removes what an order left in account " + removal.AccountID,
+		Priority:                 temporal.Priority{FairnessKey: removal.Provider},
+	}, workflows.RemoveLeftoversName, removal)
+	if err != nil {
+		return unavailable(fmt.Errorf("starting the removal of what was left in account %s: %w", removal.AccountID, err))
+	}
+	return nil
+}
+
 // StartImport starts the workflow of an import.
 func (t temporalWorkflows) StartImport(ctx context.Context, key provision.ImportKey) error {
 	_, err := t.client.ExecuteWorkflow(ctx, client.StartWorkflowOptions{

@@ -217,7 +217,7 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 	r.final = true
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	result, err = callDatabase(ctx, "Allocate account "+r.account.ID, acts.Allocate, activities.Allocation{
-		Order: r.order.OrderKey, AccountID: r.account.ID, Result: resultOf(r.assignment(), r.made.report, workflow.Now(ctx))})
+		Order: r.order.OrderKey, AccountID: r.account.ID, Result: resultOf(r.assignment(), r.made.report, workflow.Now(ctx), inspected.Warnings...)})
 	if err == nil {
 		announce(ctx, provision.Completed, "", "Account `"+r.account.ID+"` is the customer's.")
 	}

@@ -146,7 +146,7 @@ func TestTenThousandRowsWithThirtySevenFaults(t *testing.T) {
 	for i, provider := range map[int]string{20_001: "acme", 20_002: "globex"} {
 		c := validCells(i)
 		_, _, err := store.AddAccount(t.Context(), provision.Account{ID: c[0], Pool: provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production},
-			Model: provision.ModelSPAM, Name: "Another", RootEmail: "another@acme.example", RoleARN: c[6], ExternalID: provision.NewExternalID()}, "test")
+			Model: provision.ModelSPAM, Name: "Another", RootEmail: "another+" + c[0] + "@acme.example", RoleARN: c[6], ExternalID: provision.NewExternalID()}, "test")
 		require.NoError(t, err)
 	}
 	name := filepath.Join(t.TempDir(), "accounts.csv")

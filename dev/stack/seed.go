@@ -162,6 +162,7 @@ func (s *Stack) Simulate(a provision.Account) error {
 		Role: awssim.Role{Name: roleName, ExternalID: a.ExternalID, TrustedPrincipal: s.callerKey.ARN},
 		Contact: &awssim.Contact{FullName: "Acme Distribution", AddressLine1: "1 Harbor Road", City: "Hamburg", StateOrRegion: "HH",
 			PostalCode: "20457", CountryCode: "DE", PhoneNumber: "+49 40 1234567", CompanyName: "Acme Distribution GmbH"},
+		PasswordPolicy: &awssim.PasswordPolicy{MinimumPasswordLength: 14, AllowUsersToChangePassword: true}, // or no customer gets past the first sign-in
 		AlternateContacts: map[string]awssim.AlternateContact{
 			"OPERATIONS": {Name: "Acme NOC", Title: "Operations", EmailAddress: "noc@acme.example", PhoneNumber: "+49 40 7654321"},
 		},
