@@ -188,7 +188,7 @@ func (p *Playground) failAndEndUndo(ctx context.Context, order api.Order) error 
 	if err := p.act("fail")(ctx, order); err != nil {
 		return err
 	}
-	refused := func(s api.Step) bool { return s.State == api.StepStateUndoing && s.Problem != nil }
+	refused := func(s api.Step) bool { return s.State == string(provision.StepUndoing) && s.Problem != nil }
 	if _, err := p.Until(ctx, order.ID, func(o api.Order) bool { return slices.ContainsFunc(o.Steps, refused) }); err != nil {
 		return err
 	}
