@@ -224,10 +224,7 @@ func finding(f *provision.Failure) string {
 	if f == nil {
 		return ""
 	}
-	if f.AWSCode != "" {
-		return f.Error() + " (AWS answered " + f.AWSCode + ")"
-	}
-	return f.Error()
+	return f.Explained()
 }
 
 const setSuspendedSQL = `
