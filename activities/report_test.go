@@ -128,6 +128,23 @@ func TestReportQuota(t *testing.T) {
 	}
 }
 
+// TestTheLastReportThatTheQuotaAllows is the order's own: the reply was lost, and reads do not show it yet.
+func TestTheLastReportThatTheQuotaAllows(t *testing.T) {
+	t.Parallel()
+	for operation, kind := range map[string]func(*scene){"PutReportDefinition": legacyReport, "CreateExport": func(*scene) {}} {
+		w := setup(t, eventually, kind, func(sc *scene) {
+			sc.account.Reports, sc.account.Exports = map[string]awssim.Report{}, map[string]awssim.Export{}
+			for i := range 4 {
+				sc.account.Reports[fmt.Sprintf("theirs-%d", i)] = simReport("")
+				sc.account.Exports[fmt.Sprintf("theirs-%d", i)] = simExport("")
+			}
+		})
+		w.sim.Inject(awssim.Fault{Operation: operation, Nth: 1, When: awssim.After, Kind: awssim.Reset})
+		d := w.mustDo()
+		w.requireUndone(d, awssim.Fault{Operation: operation})
+	}
+}
+
 func TestForeignReportAndBucketAreNeverTouched(t *testing.T) {
 	t.Parallel()
 	foreignTags := map[string]string{tagOrder: "acme/order-2", tagNonce: "another"}
