@@ -128,20 +128,24 @@ func TestReportQuota(t *testing.T) {
 	}
 }
 
-// TestTheLastReportThatTheQuotaAllows is the order's own: the reply was lost, and reads do not show it yet.
+// TestTheLastReportThatTheQuotaAllows is the order's own: the reply was lost, and reads do not show it yet when AWS says that there are
+// enough.
 func TestTheLastReportThatTheQuotaAllows(t *testing.T) {
 	t.Parallel()
-	for operation, kind := range map[string]func(*scene){"PutReportDefinition": legacyReport, "CreateExport": func(*scene) {}} {
-		w := setup(t, eventually, kind, func(sc *scene) {
-			sc.account.Reports, sc.account.Exports = map[string]awssim.Report{}, map[string]awssim.Export{}
-			for i := range 4 {
-				sc.account.Reports[fmt.Sprintf("theirs-%d", i)] = simReport("")
-				sc.account.Exports[fmt.Sprintf("theirs-%d", i)] = simExport("")
-			}
-		})
+	for operation, c := range map[string]struct {
+		kind func(*scene)
+		code string
+	}{
+		"PutReportDefinition": {legacyReport, "ReportLimitReachedException"},
+		"CreateExport":        {func(*scene) {}, "ServiceQuotaExceededException"},
+	} {
+		w := setup(t, eventually, c.kind, func(sc *scene) { sc.sim.Delay = 300 * time.Millisecond })
 		w.sim.Inject(awssim.Fault{Operation: operation, Nth: 1, When: awssim.After, Kind: awssim.Reset})
-		d := w.mustDo()
-		w.requireUndone(d, awssim.Fault{Operation: operation})
+		w.sim.Inject(awssim.Fault{Operation: operation, Nth: 2, Kind: awssim.Error, Code: c.code, Status: 400})
+		report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+		require.NoError(t, err)
+		require.Equal(t, w.w.reportName(), report.Name)
+		w.requireSpoilt(ways[0], awssim.Fault{Kind: awssim.Error}, awssim.Fault{Operation: operation, Nth: 2})
 	}
 }
 
