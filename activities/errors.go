@@ -170,10 +170,13 @@ func classify(err error, at provision.Step) provision.Failure {
 			f.Reason = "the role could be assumed when the work began, and cannot be any more: look at the role, at its trust policy and at the service's own identity"
 		}
 	case awscloud.IsAccessDenied(err):
-		f.Code, f.Reason = provision.CodePermissionMissing, "the role in the account may not call "+call+": compare its policy with the one we ship"
+		f.Code, f.Reason = provision.CodePermissionMissing, denied(call, awscloud.DenyingPolicy(err))
 	case awscloud.IsQuota(err):
 		f.Code, f.Reason = provision.CodeQuotaReached, "a quota of the account is used up ("+call+"): have it raised or make room"
-		if at == provision.StepReport {
+		switch {
+		case awscloud.IsBucketQuota(err):
+			f.Reason = "the account has as many buckets as AWS allows (" + call + "): have the quota of S3 raised, or delete a bucket"
+		case at == provision.StepReport:
 			f.Code, f.Reason = provision.CodeReportQuota, "the account has as many cost reports as AWS allows ("+call+"): delete one or order with an existing one"
 		}
 	case awscloud.IsPasswordPolicyViolation(err):
@@ -197,6 +200,19 @@ func classify(err error, at provision.Step) provision.Failure {
 		f.Reason += "; the log has the details, and it is tried again by itself"
 	}
 	return f
+}
+
+// denied says which policy denies the call, as far as AWS tells, and so who can allow it.
+func denied(call, policy string) string {
+	switch policy {
+	case awscloud.ServiceControlPolicy, awscloud.ResourceControlPolicy:
+		return "a " + policy + " of the account's organization denies " + call + ": whoever manages the organization must allow it to the role"
+	case awscloud.PermissionsBoundary:
+		return "the permissions boundary of the role in the account does not allow " + call + ": widen the boundary, or take it away"
+	case awscloud.ResourcePolicy, awscloud.EndpointPolicy, awscloud.SessionPolicy:
+		return "a " + policy + " denies " + call + ": correct that policy"
+	}
+	return "the role in the account may not call " + call + ": compare its policy with the one that `quartermaster accounts role` prints"
 }
 
 // fieldOf is the field of the order that a step writes to AWS and that may be corrected although the step has begun. The user and

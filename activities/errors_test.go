@@ -27,6 +27,10 @@ func TestTranslate(t *testing.T) {
 	assume := func(code string) error { // as it comes out of a call that needed the credentials
 		return &smithy.OperationError{ServiceID: "IAM", OperationName: "GetUser", Err: fmt.Errorf("get credentials: %w", api("STS", "AssumeRole", code))}
 	}
+	denial := func(why string) error {
+		return &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser", Err: &smithy.GenericAPIError{Code: "AccessDenied",
+			Message: "User: arn:aws:sts::123456789012:assumed-role/q/ord-1 is not authorized to perform: iam:CreateUser on resource: x " + why}}
+	}
 	for _, c := range []struct {
 		name     string
 		err      error
@@ -50,6 +54,10 @@ func TestTranslate(t *testing.T) {
 		{name: "suspended", err: api("IAM", "GetUser", "AccountProblem"), code: provision.CodeAccountSuspended, final: true, benign: true},
 		{name: "opt-in", err: api("S3", "CreateBucket", "OptInRequired"), code: provision.CodeAccountSuspended, final: true, benign: true},
 		{name: "denied", err: api("IAM", "CreateUser", "AccessDenied"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "iam:CreateUser"},
+		{name: "denied by the organization", err: denial("with an explicit deny in a service control policy: arn:aws:organizations::123456789012:policy/o-1/secret@example.com"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "service control policy of the account's organization denies iam:CreateUser"},
+		{name: "denied by a boundary", err: denial("because no permissions boundary allows the iam:CreateUser action"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "permissions boundary of the role"},
+		{name: "denied by the role", err: denial("because no identity-based policy allows the iam:CreateUser action"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "quartermaster accounts role"},
+		{name: "buckets", err: api("S3", "CreateBucket", "TooManyBuckets"), at: provision.StepReport, code: provision.CodeQuotaReached, final: true, benign: true, mentions: "as many buckets"},
 		{name: "denied, json", err: api("BCM Data Exports", "CreateExport", "AccessDeniedException"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "bcm-data-exports:CreateExport"},
 		{name: "denied, cur", err: api("Cost and Usage Report Service", "PutReportDefinition", "AccessDeniedException"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "cur:PutReportDefinition"},
 		{name: "quota", err: api("IAM", "CreateUser", "LimitExceeded"), at: provision.StepUser, code: provision.CodeQuotaReached, final: true, benign: true},

@@ -117,7 +117,7 @@ func TestWhatAnOrderLeftIsRemoved(t *testing.T) {
 	remove := func() *httptest.ResponseRecorder {
 		return w.send(w.key, http.MethodPost, stocked+"/remove-leftovers", `{"reason":"the policy is mended"}`)
 	}
-	readProblem(t, remove(), http.StatusConflict, codeAccountState)
+	readProblem(t, remove(), http.StatusConflict, codeConflict)
 	w.store.accounts[0].Status = provision.AccountProvisioningFailed
 	account := read[Account](t, remove(), http.StatusAccepted)
 	require.NotNil(t, account.RemovingSince)

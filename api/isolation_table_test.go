@@ -68,7 +68,7 @@ func walkTable() map[string]walked {
 		"deleteAccount":     {header: ifMatch},
 		"invalidateAccount": {body: reason},
 		"returnAccount":     {body: reason},
-		"removeLeftovers":   {body: reason},
+		"removeLeftovers":   {body: reason, path: map[string]string{"account_id": "left_account"}},
 		"verifyAccount":     {},
 		"listAccountEvents": {queries: []string{"limit=1"}},
 
@@ -126,6 +126,7 @@ var fixtures = map[string]func(*walk) map[string]string{
 
 	"stopped_order": (*walk).stopped,
 	"account_id":    (*walk).account,
+	"left_account":  (*walk).left,
 	"key_id":        (*walk).apiKey,
 
 	"marketplace":       (*walk).pool,
@@ -217,6 +218,17 @@ func (w *walk) completed() map[string]string {
 	require.NoError(w.t, w.db.GetContext(ctx, &id, `SELECT id FROM order_passwords WHERE order_id = $1`, key.ID))
 	token, _, _ := strings.Cut(w.server.revealToken(id), ".")
 	return map[string]string{"completed_order": key.ID, "allocated_account": account, "forged_token": token + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
+}
+
+// left is an account in which the undo of an order has left something.
+func (w *walk) left() map[string]string {
+	ctx := w.t.Context()
+	key, account := w.claimed()
+	require.NoError(w.t, w.database.KeepUndo(ctx, key, account, []byte("sealed")))
+	_, err := w.database.CloseOrder(ctx, provision.Closing{Order: key, AccountID: account, State: provision.Failed, Leftovers: []string{"the IAM user"},
+		Failure: provision.Failure{Code: provision.CodeFailedByOperator, Reason: "somebody ended it"}})
+	require.NoError(w.t, err)
+	return map[string]string{"left_account": account}
 }
 
 func (w *walk) apiKey() map[string]string {

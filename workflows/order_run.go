@@ -68,7 +68,7 @@ func (r *orderRun) assignment() activities.Assignment {
 }
 
 func (r *orderRun) restore(journal provision.Journal) activities.Restore {
-	return activities.Restore{Assignment: r.assignment(), Journal: journal, Earlier: r.earlier, Written: r.made.contacts}
+	return activities.Restore{Assignment: r.assignment(), Journal: journal, Earlier: r.earlier, Written: r.made.contacts, EarlierSettings: r.replaced}
 }
 
 func (r *orderRun) reportSummary() string {

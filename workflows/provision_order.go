@@ -195,7 +195,7 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 			return err
 		}),
 		r.settled(func(ctx workflow.Context) (err error) {
-			r.made.report, err = call(ctx, cloud, r.reportSummary(), acts.SetUpReport, activities.SetUpReport{Assignment: r.assignment(), Existing: inspected.ExistingReport})
+			r.made.report, err = call(ctx, cloud, r.reportSummary(), acts.SetUpReport, activities.SetUpReport{Assignment: r.assignment(), Existing: inspected.ExistingReport, Earlier: r.replaced})
 			return err
 		}),
 	)
@@ -241,7 +241,7 @@ func (r *orderRun) undosIn(journal provision.Journal) undos {
 	}
 	return undos{
 		report: undo{"cost report", func(ctx workflow.Context) (activities.Undone, error) {
-			return call(ctx, cleanup, "Remove cost report", acts.RemoveReport, activities.ReportUndo{Assignment: r.assignment(), Report: r.made.report})
+			return call(ctx, cleanup, "Remove cost report", acts.RemoveReport, activities.ReportUndo{Assignment: r.assignment(), Report: r.made.report, Earlier: r.replaced})
 		}},
 		alias: undo{"account alias", func(ctx workflow.Context) (activities.Undone, error) {
 			return call(ctx, cleanup, "Restore account alias", acts.RestoreAlias, restore())

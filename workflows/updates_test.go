@@ -325,6 +325,7 @@ func TestARetryReadsThePoolsSettingsAnew(t *testing.T) {
 			require.Len(t, w.reports, 2)
 			require.Equal(t, settings, w.reports[0].Settings)
 			require.Equal(t, mended, w.reports[1].Settings)
+			require.Equal(t, []provision.PoolSettings{settings}, w.reports[1].Earlier, "what was made under them is taken back")
 		})
 	}
 }

@@ -3,6 +3,7 @@ package stack_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,4 +156,49 @@ func TestAnOutageOverTheWholePoolInvalidatesNothing(t *testing.T) {
 		require.Equal(t, provision.AccountReady, a.Status)
 	}
 	require.Equal(t, []string{"pool.verification_suspended", "pool.verification_resumed"}, events())
+}
+
+// TestABrokenRoleOfOursCostsNoAccount: nothing lets us in. The order waits and says why, and goes on by itself, in the oldest account.
+func TestABrokenRoleOfOursCostsNoAccount(t *testing.T) {
+	ctx := setup(t)
+	const pool = "our-role"
+	ids, err := playground.Stock(ctx, pool, provision.ModelSPAM, 4)
+	require.NoError(t, err)
+	var over []func()
+	for _, id := range ids {
+		over = append(over, playground.Sim.Inject(awssim.Fault{Service: "sts", AccountID: id, Kind: awssim.AccessDenied}))
+	}
+	order := stack.NewOrder(pool, provision.ModelSPAM)
+	require.NoError(t, playground.Place(ctx, order))
+	require.Eventually(t, func() bool {
+		var shown api.Order
+		_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/orders/"+order.ID, nil, &shown)
+		require.NoError(t, err)
+		return shown.Waiting != nil && strings.Contains(shown.Waiting.Why, "claims of the pool are suspended since")
+	}, time.Minute, 20*time.Millisecond)
+	verify(ctx, t, ids[2:]...) // again, while claims are suspended
+	for _, id := range ids[2:] {
+		a := untilAccount(ctx, t, id, func(a api.Account) bool { return a.Finding != nil })
+		require.Equal(t, provision.AccountReady, a.Status)
+	}
+	for _, id := range ids[:2] {
+		a := account(ctx, t, id)
+		require.Equal(t, provision.AccountInvalid, a.Status)
+		require.Contains(t, *a.Reason, "set aside: ")
+		require.True(t, a.ReadyWhenVerified)
+	}
+
+	for _, heal := range over {
+		heal()
+	}
+	verify(ctx, t, ids[0])
+	ended, err := playground.Ended(ctx, order.ID)
+	require.NoError(t, err)
+	require.Equal(t, provision.Completed, ended.State)
+	require.Equal(t, ids[0], ended.Result.AccountID)
+	verify(ctx, t, ids[1])
+	untilAccount(ctx, t, ids[1], func(a api.Account) bool { return a.Status == provision.AccountReady })
+	for _, id := range ids[2:] {
+		require.Equal(t, provision.AccountReady, account(ctx, t, id).Status)
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/stretchr/testify/require"
 
+	shipped "quartermaster/deploy/iam"
 	"quartermaster/internal/awssim"
 )
 
@@ -185,4 +186,26 @@ func TestAccessDeniedNamesTheTypeOfPolicy(t *testing.T) {
 	} {
 		require.ErrorContains(t, w.sim.Edit(accountID, change), want)
 	}
+}
+
+// TestTheShippedPolicyCreatesUsersWithThePoolsBoundaryOnly: a pool with a boundary has a role that knows no other users.
+func TestTheShippedPolicyCreatesUsersWithThePoolsBoundaryOnly(t *testing.T) {
+	t.Parallel()
+	w := setup(t, withPolicy(shipped.RolePolicy(shipped.Role{AccountID: accountID, PermissionsBoundary: ownPolicy})), withAccount(func(a *awssim.Account) {
+		a.PolicyDocuments = map[string]string{ownPolicy: ownPassword}
+	}))
+	for boundary, code := range map[string]string{"": "AccessDenied", powerUser: "AccessDenied", ownPolicy: ""} {
+		in := createUserInput(userName)
+		if boundary != "" {
+			in.PermissionsBoundary = aws.String(boundary)
+		}
+		_, err := w.iam.CreateUser(t.Context(), in)
+		if code == "" {
+			require.NoError(t, err)
+		} else {
+			requireCode(t, err, code)
+		}
+	}
+	_, err := w.iam.AttachUserPolicy(t.Context(), &iam.AttachUserPolicyInput{UserName: aws.String(userName), PolicyArn: aws.String(readOnly)})
+	requireCode(t, err, "AccessDenied") // the pool does not name it
 }

@@ -157,10 +157,10 @@ func TestObjects(t *testing.T) {
 
 	_, err = w.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: name})
 	requireCode(t, err, "BucketNotEmpty")
-	_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String("cur/data one.parquet")})
+	_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String("cur/data one.parquet"), VersionId: aws.String("null")})
 	requireCode(t, err, "AccessDenied") // the shipped policy lets us delete the test object and nothing else
 	for range 2 {
-		_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String(testObject)})
+		_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String(testObject), VersionId: aws.String("null")})
 		require.NoError(t, err, "deleting what is not there succeeds")
 	}
 	require.Equal(t, []string{"account/" + accountID + ": changed by somebody else", "object/" + bucket + "/" + testObject + ": deleted"}, w.effects())
@@ -175,7 +175,7 @@ func TestDeleteObjectsRefusesKeyByKey(t *testing.T) {
 		a.Buckets[bucket] = b
 	}))
 	out, err := w.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: name, Delete: &s3types.Delete{Objects: []s3types.ObjectIdentifier{
-		{Key: aws.String(testObject)}, {Key: aws.String("data")},
+		{Key: aws.String(testObject), VersionId: aws.String("null")}, {Key: aws.String("data"), VersionId: aws.String("null")},
 	}}})
 	require.NoError(t, err)
 	require.Equal(t, testObject, *out.Deleted[0].Key)

@@ -35,7 +35,7 @@ func (w *world) versions(n int32) (list []string) {
 
 func TestDeletingInAVersionedBucketOnlyHides(t *testing.T) {
 	t.Parallel()
-	w, ctx, name := setup(t, withBucket(awssim.Bucket{Versioning: awssim.VersioningEnabled, Objects: map[string]int{testObject: 7}})), t.Context(), aws.String(bucket)
+	w, ctx, name := setup(t, withPolicy(allPowers), withBucket(awssim.Bucket{Versioning: awssim.VersioningEnabled, Objects: map[string]int{testObject: 7}})), t.Context(), aws.String(bucket)
 	require.Equal(t, []string{testObject + "@null"}, w.versions(1000), "an object from before versioning")
 
 	hidden, err := w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String(testObject)})
@@ -68,7 +68,7 @@ func TestDeletingInAVersionedBucketOnlyHides(t *testing.T) {
 
 func TestSuspendedVersioningReplacesTheNullVersion(t *testing.T) {
 	t.Parallel()
-	w, ctx := setup(t, withBucket(awssim.Bucket{Versioning: awssim.VersioningSuspended, Versions: map[string][]awssim.ObjectVersion{
+	w, ctx := setup(t, withPolicy(allPowers), withBucket(awssim.Bucket{Versioning: awssim.VersioningSuspended, Versions: map[string][]awssim.ObjectVersion{
 		testObject: {{ID: "null", Size: 2}, {ID: "older", Size: 1}},
 	}})), t.Context()
 	out, err := w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(testObject)})
@@ -112,7 +112,9 @@ func TestVersionsNeedPermissionsOfTheirOwn(t *testing.T) {
 	_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String(testObject), VersionId: aws.String("null")})
 	require.Contains(t, requireCode(t, err, "AccessDenied"), "s3:DeleteObjectVersion")
 
-	w = setup(t, withBucket(awssim.Bucket{Versioning: awssim.VersioningEnabled, Objects: objects}))
+	testObjectOnly := `{"Statement":[{"Effect":"Allow","Action":["s3:DeleteObject","s3:DeleteObjectVersion"],"Resource":"arn:aws:s3:::` + bucket + "/" + testObject + `"},
+		{"Effect":"Allow","Action":"s3:ListBucketVersions","Resource":"*"}]}`
+	w = setup(t, withBucket(awssim.Bucket{Versioning: awssim.VersioningEnabled, Objects: objects}), withPolicy(testObjectOnly))
 	out, err := w.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: name, Delete: &s3types.Delete{Objects: []s3types.ObjectIdentifier{
 		{Key: aws.String(testObject), VersionId: aws.String("null")}, {Key: aws.String(testObject)}, {Key: aws.String("data"), VersionId: aws.String("null")},
 	}}})

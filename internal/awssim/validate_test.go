@@ -65,7 +65,7 @@ func TestShippedRolePolicyAgainstTheOperations(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{
 		"cur:ModifyReportDefinition", "iam:CreateAccessKey", "iam:DeleteUserPermissionsBoundary", "iam:ListUserTags", "iam:ListVirtualMFADevices",
-		"iam:PutUserPermissionsBoundary", "iam:PutUserPolicy", "s3:DeleteBucketPolicy", "s3:GetBucketLocation", "s3:GetBucketPublicAccessBlock",
+		"iam:PutUserPermissionsBoundary", "iam:PutUserPolicy", "s3:DeleteBucketPolicy", "s3:DeleteObject", "s3:GetBucketLocation", "s3:GetBucketPublicAccessBlock",
 		"s3:PutBucketTagging",
 	}, notGranted, "simulated, but not for the role to do")
 	require.Empty(t, notSimulated, "granted, but the simulator never asks for it")

@@ -131,10 +131,7 @@ func (r refusals) because(key provision.OrderKey, accountID string, why provisio
 	default:
 		return ""
 	}
-	if why.AWSCode != "" {
-		reason += " (AWS answered " + why.AWSCode + ")"
-	}
-	return reason
+	return reason + strings.TrimPrefix(why.Cause(), why.Reason) // what AWS answered
 }
 
 const suspendClaimsSQL = `
