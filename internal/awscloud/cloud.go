@@ -312,7 +312,7 @@ func (c *Cloud) newSession(acc provision.Account, orderID string) *Session {
 	in := &sts.AssumeRoleInput{
 		RoleArn:         aws.String(acc.RoleARN),
 		RoleSessionName: aws.String(c.sessionName(orderID)),
-		DurationSeconds: aws.Int32(int32(c.opts.SessionLifetime / time.Second)), //nolint:gosec // an hour at most
+		DurationSeconds: aws.Int32(int32(c.opts.SessionLifetime / time.Second)),
 		ExternalId:      aws.String(acc.ExternalID),
 	}
 	if c.opts.SourceIdentity {
