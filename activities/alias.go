@@ -28,7 +28,7 @@ func (a *Activities) SetAlias(ctx context.Context, in Restore) (struct{}, error)
 			_, err := s.IAM.CreateAccountAlias(ctx, &iam.CreateAccountAliasInput{AccountAlias: aws.String(alias)})
 			switch {
 			case awscloud.IsAlreadyExists(err):
-				return a.aliasIsOurs(ctx, s, alias)
+				return a.aliasIsOurs(ctx, s, alias, err)
 			case err != nil:
 				return err
 			}
@@ -43,7 +43,7 @@ func (a *Activities) SetAlias(ctx context.Context, in Restore) (struct{}, error)
 
 // aliasIsOurs finds out what "already exists" means: the alias is somebody else's, or this account has it, by an attempt
 // whose reply was lost. Only a repeated attempt can have had a predecessor, so only then is it worth a long look.
-func (a *Activities) aliasIsOurs(ctx context.Context, s *awscloud.Session, alias string) error {
+func (a *Activities) aliasIsOurs(ctx context.Context, s *awscloud.Session, alias string, refusal error) error {
 	var unseenFor time.Duration
 	if repeated(ctx) {
 		unseenFor = a.Timings.VisibleFor
@@ -52,8 +52,8 @@ func (a *Activities) aliasIsOurs(ctx context.Context, s *awscloud.Session, alias
 	if err != nil || ours {
 		return err
 	}
-	return &provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: alias, AWSCode: "EntityAlreadyExists",
-		Reason: "the alias belongs to another AWS account (aliases are unique in all of AWS): choose another one"}
+	return withCause(&provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: alias,
+		Reason: "the alias belongs to another AWS account (aliases are unique in all of AWS): choose another one"}, refusal)
 }
 
 // RestoreAlias gives the account its earlier alias back. It begins with a deletion of the ordered alias, because a
@@ -106,12 +106,12 @@ func (a *Activities) giveAliasBack(ctx context.Context, s *awscloud.Session, ear
 	if !awscloud.IsAlreadyExists(err) {
 		return err
 	}
-	back, err := a.twice(ctx, aliasIs(s, earlier))
-	if err != nil || back {
-		return err
+	back, lookErr := a.twice(ctx, aliasIs(s, earlier))
+	if lookErr != nil || back {
+		return lookErr
 	}
-	return &provision.Failure{Code: provision.CodeNotOurs, Step: provision.StepAlias, AWSCode: "EntityAlreadyExists",
-		Reason: "the account's earlier alias was taken by another AWS account meanwhile and cannot be given back: the account has no alias now"}
+	return withCause(&provision.Failure{Code: provision.CodeNotOurs, Step: provision.StepAlias,
+		Reason: "the account's earlier alias was taken by another AWS account meanwhile and cannot be given back: the account has no alias now"}, err)
 }
 
 // currentAlias is the account's alias; empty when it has none. An account has at most one, but AWS may say so on a later page.

@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bcmdataexports"
@@ -26,35 +25,12 @@ func (a *Activities) ensureExport(ctx context.Context, s *awscloud.Session, w As
 			return err
 		})
 		if err != nil {
-			if err := a.adoptExport(ctx, s, w, err); err != nil {
+			if err := a.adoptReport(ctx, s, w, err); err != nil {
 				return none, err
 			}
 		}
 	}
 	return a.reportVisible(ctx, s, w)
-}
-
-// adoptExport finds out whether a refusal means that an earlier attempt, whose reply was lost, has made the export: AWS
-// has no code of its own for a name that exists.
-func (a *Activities) adoptExport(ctx context.Context, s *awscloud.Session, w Assignment, refusal error) error {
-	if !awscloud.IsValidation(refusal) || awscloud.IsBucketNotVerified(refusal) {
-		return reportRefused(w, refusal)
-	}
-	var unseenFor time.Duration
-	if repeated(ctx) {
-		unseenFor = a.Timings.VisibleFor
-	}
-	seen, err := a.appears(ctx, unseenFor, func(ctx context.Context) (bool, error) {
-		found, err := madeExport(ctx, s, w)
-		return found != nil, err
-	})
-	if err != nil {
-		return err
-	}
-	if !seen {
-		return reportRefused(w, refusal)
-	}
-	return nil
 }
 
 // newExport is the data export: every column of the cost and usage table, hourly, with resource ids, as Parquet that is

@@ -48,6 +48,7 @@ func TestTheWholeFlow(t *testing.T) {
 	}
 	bucket := a.Buckets[d.report.Bucket]
 	require.Equal(t, "eu-central-1", bucket.Region)
+	require.Equal(t, "BucketOwnerEnforced", bucket.ObjectOwnership)
 	require.Equal(t, nonce, bucket.Tags["mp:step-nonce"])
 	require.Equal(t, &awssim.PublicAccessBlock{BlockPublicAcls: true, IgnorePublicAcls: true, BlockPublicPolicy: true, RestrictPublicBuckets: true}, bucket.PublicAccessBlock)
 

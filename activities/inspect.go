@@ -82,7 +82,12 @@ func readJournal(ctx context.Context, s *awscloud.Session) (journal provision.Jo
 	if journal.Alias, err = currentAlias(ctx, s); err != nil {
 		return journal, err
 	}
-	if journal.Contact, err = readContact(ctx, s); err != nil {
+	journal.Contact, err = readContact(ctx, s)
+	if awscloud.IsNotFound(err) {
+		return journal, withCause(&provision.Failure{Code: provision.CodeContactDataInvalid,
+			Reason: "AWS has no primary contact of the account: enter one in the account"}, err)
+	}
+	if err != nil {
 		return journal, err
 	}
 	for _, kind := range accounttypes.AlternateContactType("").Values() {

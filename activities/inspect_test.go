@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -85,6 +86,25 @@ func TestInspectWithoutTheRightToSeeTheState(t *testing.T) {
 	w.sim.Inject(awssim.Fault{Operation: "GetAccountInformation", Kind: awssim.AccessDenied})
 	_, err := run(w, w.acts.Inspect, w.w)
 	require.NoError(t, err)
+}
+
+// TestAWSDoesNotAnswerAssumeRole: one attempt is enough to say what does not answer, and the tries of one call are not multiplied by
+// those of another.
+func TestAWSDoesNotAnswerAssumeRole(t *testing.T) {
+	t.Parallel()
+	w := setup(t, func(sc *scene) {
+		sc.cloud.CallTimeout, sc.cloud.EnterTimeout = 50*time.Millisecond, 170*time.Millisecond
+	})
+	w.sim.Inject(awssim.Fault{Operation: "AssumeRole", Kind: awssim.Timeout})
+	began := time.Now()
+	_, err := once(w, 1, w.acts.Inspect, w.w)
+	require.Less(t, time.Since(began), 10*time.Second)
+	failure := w.requireFailure(err, provision.CodeUnavailable)
+	require.Contains(t, failure.Reason, "sts:AssumeRole")
+	require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepInspect])
+	require.Contains(t, w.store.problems[len(w.store.problems)-1], "sts:AssumeRole")
+	asked := slices.DeleteFunc(w.operations(), func(operation string) bool { return operation != "AssumeRole" })
+	require.LessOrEqual(t, len(asked), 3)
 }
 
 func TestReadsAreRepeated(t *testing.T) {

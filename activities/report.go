@@ -166,10 +166,35 @@ func (a *Activities) ensureDefinition(ctx context.Context, s *awscloud.Session, 
 		})
 		// "Duplicate" may be our own report, of an attempt whose reply was lost: the look below tells.
 		if err != nil && !awscloud.IsAlreadyExists(err) {
-			return none, reportRefused(w, err)
+			if err := a.adoptReport(ctx, s, w, err); err != nil {
+				return none, err
+			}
 		}
 	}
 	return a.reportVisible(ctx, s, w)
+}
+
+// adoptReport finds out whether a refusal means that an earlier attempt, whose reply was lost, has made the report: Data Exports have no
+// code of their own for a name that exists, and the report may be the last one that the quota allows.
+func (a *Activities) adoptReport(ctx context.Context, s *awscloud.Session, w Assignment, refusal error) error {
+	if awscloud.IsBucketNotVerified(refusal) || !awscloud.IsValidation(refusal) && !awscloud.IsQuota(refusal) {
+		return reportRefused(w, refusal)
+	}
+	var unseenFor time.Duration
+	if repeated(ctx) {
+		unseenFor = a.Timings.VisibleFor
+	}
+	seen, err := a.appears(ctx, unseenFor, func(ctx context.Context) (bool, error) {
+		found, err := madeReport(ctx, s, w)
+		return found != nil, err
+	})
+	if err != nil {
+		return err
+	}
+	if !seen {
+		return reportRefused(w, refusal)
+	}
+	return nil
 }
 
 // reportVisible waits until AWS shows the report as ours, twice in a row.

@@ -128,6 +128,27 @@ func TestReportQuota(t *testing.T) {
 	}
 }
 
+// TestTheLastReportThatTheQuotaAllows is the order's own: the reply was lost, and reads do not show it yet when AWS says that there are
+// enough.
+func TestTheLastReportThatTheQuotaAllows(t *testing.T) {
+	t.Parallel()
+	for operation, c := range map[string]struct {
+		kind func(*scene)
+		code string
+	}{
+		"PutReportDefinition": {legacyReport, "ReportLimitReachedException"},
+		"CreateExport":        {func(*scene) {}, "ServiceQuotaExceededException"},
+	} {
+		w := setup(t, eventually, c.kind, func(sc *scene) { sc.sim.Delay = 300 * time.Millisecond })
+		w.sim.Inject(awssim.Fault{Operation: operation, Nth: 1, When: awssim.After, Kind: awssim.Reset})
+		w.sim.Inject(awssim.Fault{Operation: operation, Nth: 2, Kind: awssim.Error, Code: c.code, Status: 400})
+		report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
+		require.NoError(t, err)
+		require.Equal(t, w.w.reportName(), report.Name)
+		w.requireSpoilt(ways[0], awssim.Fault{Kind: awssim.Error}, awssim.Fault{Operation: operation, Nth: 2})
+	}
+}
+
 func TestForeignReportAndBucketAreNeverTouched(t *testing.T) {
 	t.Parallel()
 	foreignTags := map[string]string{tagOrder: "acme/order-2", tagNonce: "another"}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"go.temporal.io/sdk/activity"
 
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/provision"
@@ -52,8 +54,19 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 		answer.Failure = &failure
 		return answer, nil
 	}
+	// Nothing was written, so there is nothing that AWS could show later: what it answers now is the answer. Where it is busy, a few
+	// attempts tell.
+	if failure.Code == provision.CodeNotYetVisible || failure.Code == provision.CodeNotReady && activity.GetInfo(ctx).Attempt >= busyAttempts {
+		failure.Code = provision.CodeRefused
+		failure.Reason = strings.TrimSuffix(failure.Reason, tryAgain) + ": look into the account"
+		answer.Failure = &failure
+		return answer, nil
+	}
 	return answer, err
 }
+
+// busyAttempts is how often a verification asks AWS before "not ready" counts as an answer.
+const busyAttempts = 3
 
 // lookAt returns the first reason why the account cannot be given to an order.
 func (a *Activities) lookAt(ctx context.Context, account provision.Account) error {

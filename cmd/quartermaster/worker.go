@@ -30,6 +30,8 @@ type workerCommand struct {
 	auditOptions
 	VisibleFor        time.Duration `help:"How long one attempt waits for AWS to show what it was told, before a retry." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
 	AbsentFor         time.Duration `help:"How long a thing must stay unseen before an undo believes that it never was; 0 = a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
+	DeniedFor         time.Duration `help:"How long AWS may deny a permission before an operator is asked: a new one takes minutes to hold." env:"QM_AWS_DENIED_FOR" default:"2m"`
+	RefusedFor        time.Duration `help:"How long AWS may give any other answer that does not change, before an operator is asked." env:"QM_AWS_REFUSED_FOR" default:"10m"`
 	ProtectedAccounts []string      `help:"AWS account ids that nothing is ever done in: payers, our own. The same as the API's." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
 	VerifyPerSecond   float64       `help:"How many accounts this worker verifies a second at most; 0 = as fast as it can." env:"QM_VERIFY_PER_SECOND" default:"2"`
 	PollEvery         time.Duration `help:"Pause between two looks at AWS." env:"QM_AWS_POLL_EVERY" default:"1s"`
@@ -77,7 +79,7 @@ func (c *workerCommand) Run(e *env) error {
 	}
 	auditor := &audit.Auditor{Store: store, Workflows: runs, Bounds: c.bounds()}
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
-		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor},
+		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor, DeniedFor: c.DeniedFor, RefusedFor: c.RefusedFor},
 		Protected: c.ProtectedAccounts}
 	acts.Webhooks = activities.Webhooks{Store: store, Sender: c.sender(c.policy(c.AWSEndpoint != "")), Wake: api.NewWorkflows(temporal).WakeWebhooks}
 	if c.VerifyPerSecond > 0 {

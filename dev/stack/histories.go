@@ -61,6 +61,9 @@ func (p *Playground) Record(ctx context.Context, folder string, again bool) (rec
 			return recorded, err
 		}
 	}
+	if err := keep("remove-leftovers", func() ([]byte, error) { return p.removeLeftovers(ctx) }); err != nil {
+		return recorded, err
+	}
 	if err := p.stir(ctx); err != nil {
 		return recorded, fmt.Errorf("making the other workflows run: %w", err)
 	}
@@ -76,6 +79,26 @@ func (p *Playground) Record(ctx context.Context, folder string, again bool) (rec
 var otherWorkflows = map[string]string{
 	"audit-stock": workflows.AuditStockName, "verify-accounts": workflows.VerifyAccountsName, "watch-stock": workflows.WatchStockName,
 	"deliver-webhooks": workflows.DeliverWebhooksName, "sweep-webhooks": workflows.SweepWebhooksName, "import-accounts": workflows.ImportAccountsName,
+}
+
+// removeLeftovers has what an order left in its account removed, and returns the history of that.
+func (p *Playground) removeLeftovers(ctx context.Context) ([]byte, error) {
+	order := NewOrder("recorded-removal", provision.ModelECAM)
+	ended, err := p.simple(ctx, order, deny("CreateLoginProfile", "DeleteUser"), p.failAndEndUndo)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.RemoveLeftovers(ctx, *ended.AccountID); err != nil {
+		return nil, err
+	}
+	return p.history(ctx, workflows.LeftoversWorkflowID(*ended.AccountID), "")
+}
+
+// RemoveLeftovers lets AWS allow everything in the account again, and asks for what an order left there to be removed.
+func (p *Playground) RemoveLeftovers(ctx context.Context, accountID string) error {
+	p.Sim.ClearFaults(accountID)
+	_, err := p.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+accountID+"/remove-leftovers", map[string]string{"reason": "the role may do it now"}, &api.Account{})
+	return err
 }
 
 // stir makes every other workflow run: by a webhook that is tested, by an import, and by the schedules.

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"quartermaster/api"
@@ -119,7 +120,7 @@ var Scenarios = []Scenario{
 		return p.simple(ctx, order, nil, nil)
 	}},
 	{LeftSomething, provision.Failed, func(ctx context.Context, p *Playground) (api.Order, error) {
-		return p.simple(ctx, NewOrder(LeftSomething, provision.ModelECAM), deny("CreateLoginProfile", "DeleteUser"), p.act("fail"))
+		return p.simple(ctx, NewOrder(LeftSomething, provision.ModelECAM), deny("CreateLoginProfile", "DeleteUser"), p.failAndEndUndo)
 	}},
 	{"cancelled-in-question", provision.Cancelled, func(ctx context.Context, p *Playground) (api.Order, error) {
 		order := NewOrder("cancelled-in-question", provision.ModelSPAM)
@@ -180,6 +181,18 @@ var Scenarios = []Scenario{
 			return p.Ended(ctx, order.ID)
 		})
 	}},
+}
+
+// failAndEndUndo fails an order, and ends its undo when AWS has refused a part of it.
+func (p *Playground) failAndEndUndo(ctx context.Context, order api.Order) error {
+	if err := p.act("fail")(ctx, order); err != nil {
+		return err
+	}
+	refused := func(s api.Step) bool { return s.State == string(provision.StepUndoing) && s.Problem != nil }
+	if _, err := p.Until(ctx, order.ID, func(o api.Order) bool { return slices.ContainsFunc(o.Steps, refused) }); err != nil {
+		return err
+	}
+	return p.act("end-undo")(ctx, order)
 }
 
 // LeftSomething names the scenario whose undo cannot remove everything.

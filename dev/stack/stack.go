@@ -246,6 +246,7 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		"QM_AWS_POLL_EVERY=100ms", // the simulated AWS shows a write after milliseconds, the real one after seconds
 		"QM_AWS_VISIBLE_FOR=3s",
 		"QM_AWS_ABSENT_FOR=500ms",
+		"QM_AWS_DENIED_FOR=2s", // it knows at once who may do what, the real one after minutes
 		"QM_REQUESTS_PER_SECOND=1000",
 		fmt.Sprintf("QM_CODEC_LISTEN=127.0.0.1:%d", codec),
 		"QM_CODEC_ORIGIN="+s.WebUI,

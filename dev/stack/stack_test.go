@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -79,6 +80,27 @@ func TestEveryScenarioEndsAsItsNameSays(t *testing.T) {
 			require.Empty(t, order.Leftovers)
 		})
 	}
+}
+
+// TestWhatAnOrderLeftIsRemovedByOneVerb: AWS refuses to take a user back, an operator ends the undo, and later has it done after all.
+func TestWhatAnOrderLeftIsRemovedByOneVerb(t *testing.T) {
+	ctx := setup(t)
+	i := slices.IndexFunc(stack.Scenarios, func(s stack.Scenario) bool { return s.Name == stack.LeftSomething })
+	order := played(t, stack.Scenarios[i])
+	require.Len(t, order.Leftovers, 2, "everything else is taken back: %v", order.Leftovers)
+	require.Contains(t, strings.Join(order.Leftovers, "; "), "iam:DeleteUser", "it says why")
+	require.Contains(t, strings.Join(order.Leftovers, "; "), "AWS answered AccessDenied, request id ")
+	require.NoError(t, playground.RemoveLeftovers(ctx, *order.AccountID))
+	a := untilAccount(ctx, t, *order.AccountID, func(a api.Account) bool { return a.Status == provision.AccountReady })
+	require.Nil(t, a.RemovingSince)
+	account, ok := playground.Sim.Account(a.ID)
+	require.True(t, ok)
+	require.Empty(t, account.Users)
+	now, err := playground.Client.Order(ctx, order.ID)
+	require.NoError(t, err)
+	require.Empty(t, now.Leftovers)
+	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+a.ID+"/remove-leftovers", map[string]string{"reason": "once more"}, &api.Account{})
+	require.ErrorContains(t, err, "409")
 }
 
 // scenarioOrders are the orders of the scenarios that were played. Several tests look at them, and playing takes seconds.

@@ -132,7 +132,7 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 			[]string{"claims_suspended "}},
 		"an order that has not heard that its account may be entered again": {
 			`UPDATE pools SET claims_resumed_at = now() - interval '2 minutes';
-			 UPDATE orders SET state_since = now() - interval '3 minutes', failure = '{"code": "AccountCannotBeEntered"}' WHERE id = 'asked'`,
+			 UPDATE orders SET state_since = now() - interval '3 minutes', failure = '{"code": "AccountCannotBeReentered"}' WHERE id = 'asked'`,
 			[]string{"order_not_woken asked"}},
 		"an order that was stopped and does not know it": {
 			`UPDATE order_steps SET started_at = now() - interval '3 minutes' WHERE order_id = 'undo'; UPDATE orders SET state_since = now() - interval '2 minutes' WHERE id = 'undo'`,
@@ -158,7 +158,7 @@ func TestWhatIsWithinItsBoundsIsNotFound(t *testing.T) {
 		UPDATE orders SET created_at = now() - interval '179 minutes', state_since = now() - interval '179 minutes' WHERE id = 'waits';
 		UPDATE orders SET state_since = now() - interval '4 minutes' WHERE id = 'fresh';
 		UPDATE orders SET state_since = now() - interval '59 minutes' WHERE id IN ('work', 'undo');
-		UPDATE orders SET state_since = now() - interval '14 days', failure = '{"code": "AccountCannotBeEntered"}' WHERE id = 'asked';
+		UPDATE orders SET state_since = now() - interval '14 days', failure = '{"code": "AccountCannotBeReentered"}' WHERE id = 'asked';
 		UPDATE pools SET claims_suspended_at = now() - interval '50 seconds', claims_suspended_because = 'x', claims_resumed_at = now() - interval '1 hour';
 		UPDATE accounts SET status_since = now() - interval '50 seconds' WHERE id = '000000000005'`)
 	require.Empty(t, w.found())

@@ -72,8 +72,8 @@ func (a *attempts) apiOptions() []func(*middleware.Stack) error {
 	}}
 }
 
-// handle paces the attempt, drops credentials that AWS calls expired, so that the next attempt assumes the role anew,
-// and marks the failures of writes for the retryer.
+// handle paces the attempt, drops credentials that AWS calls expired or does not know any more, so that the next attempt assumes
+// the role anew, and marks the failures of writes for the retryer.
 func (a *attempts) handle(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
 	out middleware.FinalizeOutput, metadata middleware.Metadata, err error,
 ) {
@@ -88,7 +88,10 @@ func (a *attempts) handle(ctx context.Context, in middleware.FinalizeInput, next
 	case IsExpiredToken(err):
 		a.credentials.Invalidate()
 		return out, metadata, err
-	case !IsRead(operation):
+	case IsBadCredentials(err): // a role that is made anew ends its sessions
+		a.credentials.Invalidate()
+	}
+	if !IsRead(operation) {
 		return out, metadata, &writeError{err}
 	}
 	return out, metadata, err

@@ -53,7 +53,7 @@ type Options struct {
 	// Endpoint is empty for the real AWS. Otherwise every service is asked there, with path-style S3: it is a
 	// simulator's, and must be on the loopback interface.
 	Endpoint string
-	// SessionPrefix begins the name of every role session; the role's trust policy allows ord-, verify- and cli-.
+	// SessionPrefix begins the name of every role session; the role's trust policy allows ord- and verify-.
 	// Default "ord-".
 	SessionPrefix string
 	// SessionLifetime is how long assumed credentials live before they are renewed: 15 minutes (the default) to 1 hour.
@@ -312,7 +312,7 @@ func (c *Cloud) newSession(acc provision.Account, orderID string) *Session {
 	in := &sts.AssumeRoleInput{
 		RoleArn:         aws.String(acc.RoleARN),
 		RoleSessionName: aws.String(c.sessionName(orderID)),
-		DurationSeconds: aws.Int32(int32(c.opts.SessionLifetime / time.Second)), //nolint:gosec // an hour at most
+		DurationSeconds: aws.Int32(int32(c.opts.SessionLifetime / time.Second)),
 		ExternalId:      aws.String(acc.ExternalID),
 	}
 	if c.opts.SourceIdentity {

@@ -172,6 +172,21 @@ func TestARoleThatCannotBeAssumedAnyMoreIsNotAskedForAgainAndAgain(t *testing.T)
 	}
 }
 
+// TestASessionThatAWSDoesNotKnowAnyMore: the role was deleted and made anew. The call fails, and the next one assumes the new role.
+func TestASessionThatAWSDoesNotKnowAnyMore(t *testing.T) {
+	t.Parallel()
+	cloud, sim := setup(t, nil)
+	s, err := cloud.Enter(t.Context(), pooled, "one")
+	require.NoError(t, err)
+	sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Error, Code: "InvalidClientTokenId", Status: 403, Times: 1})
+	_, err = s.IAM.CreateUser(leased(t), createAlice())
+	require.True(t, awscloud.IsBadCredentials(err), "%v", err)
+	require.Equal(t, 1, count(sim, "CreateUser"), "a write is not repeated")
+	_, err = s.IAM.CreateUser(leased(t), createAlice())
+	require.NoError(t, err)
+	require.Equal(t, 2, count(sim, "AssumeRole"))
+}
+
 // TestOperationOfACallThatTheDeadlineEnds: the operator is told what did not answer.
 func TestOperationOfACallThatTheDeadlineEnds(t *testing.T) {
 	t.Parallel()

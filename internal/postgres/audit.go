@@ -144,7 +144,7 @@ WHERE o.state = 'provisioning' AND o.state_since < now() - $1 * interval '1 seco
   AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id AND s.account_id = a.id)`},
 
 	// The signal with which the pool woke the order when its claims were resumed may have been lost.
-	{kind: audit.KindOrderNotWoken, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds(), string(provision.CodeCannotEnter)} }, query: `
+	{kind: audit.KindOrderNotWoken, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds(), string(provision.CodeCannotReenter)} }, query: `
 SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 'accounts of its pool can be entered again, but the order has not tried its own again' AS what
 FROM orders o
 JOIN pools p USING (provider, marketplace, environment)

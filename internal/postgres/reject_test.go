@@ -311,7 +311,7 @@ func TestOrdersThatWaitBecauseTheyCannotEnterTheirAccountAreWokenToo(t *testing.
 	asks, other, unlucky := v.open("asks"), v.open("other"), v.open("unlucky")
 	require.Equal(t, 1, v.holds(asks))
 	require.Equal(t, 2, v.holds(other))
-	require.NoError(t, v.store.RequireAction(v.ctx, asks, *dead))
+	require.NoError(t, v.store.RequireAction(v.ctx, asks, provision.Failure{Code: provision.CodeCannotReenter, AWSCode: "AccessDenied", Reason: "x"}))
 	require.NoError(t, v.store.RequireAction(v.ctx, other, provision.Failure{Code: provision.CodeAliasTaken, Reason: "x"}))
 	for i := 3; i <= 4; i++ {
 		require.Equal(t, i, v.holds(unlucky))
