@@ -113,7 +113,7 @@ type Assignment struct {
 	Request  provision.Request      `json:"request"`
 	Settings provision.PoolSettings `json:"settings"`
 	Account  provision.Account      `json:"account"`
-	// Until is how long an undo tries what AWS refuses; zero: this is no undo, or its time is over.
+	// Until is how long an undo tries what AWS refuses; zero: this is no undo, or what is refused now is left.
 	Until time.Time `json:"until,omitzero"`
 }
 

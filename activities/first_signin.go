@@ -39,12 +39,12 @@ func checkFirstSignIn(ctx context.Context, s *awscloud.Session, w Assignment) (w
 		warnings = append(warnings, fmt.Sprintf("It is not known whether the permissions boundary %s lets the customer choose a password at the first sign-in: "+
 			"it must allow iam:ChangePassword and iam:GetAccountPasswordPolicy.", w.Settings.PermissionsBoundary))
 	}
-	out, err := s.IAM.GetAccountPasswordPolicy(ctx, &iam.GetAccountPasswordPolicyInput{})
-	if awscloud.IgnoreNotFound(err) != nil { // not found: AWS's default policy
-		return nil, err
+	out, noPolicy := s.IAM.GetAccountPasswordPolicy(ctx, &iam.GetAccountPasswordPolicyInput{})
+	if awscloud.IgnoreNotFound(noPolicy) != nil { // not found: AWS's default policy
+		return nil, noPolicy
 	}
 	account := &iamtypes.PasswordPolicy{}
-	if err == nil && out.PasswordPolicy != nil {
+	if noPolicy == nil && out.PasswordPolicy != nil {
 		account = out.PasswordPolicy
 	}
 	// Until it expires, a password can be replaced. Source: IAM API Reference, PasswordPolicy, HardExpiry.
@@ -59,9 +59,9 @@ func checkFirstSignIn(ctx context.Context, s *awscloud.Session, w Assignment) (w
 	case answer == iampolicy.Denied:
 		return nil, lockedOut(w, "the policies of the pool's settings deny iam:ChangePassword or iam:GetAccountPasswordPolicy")
 	case answer == iampolicy.NotAllowed:
-		return nil, &provision.Failure{Code: provision.CodePoolSettings,
+		return nil, withCause(&provision.Failure{Code: provision.CodePoolSettings,
 			Reason: fmt.Sprintf("the customer could not choose a password at the first sign-in in account %s: no policy of the pool's settings allows iam:ChangePassword on a user under %s "+
-				"(AWS's IAMUserChangePassword covers only users without a path). Set AllowUsersToChangePassword in the account's password policy, or add a policy that allows it to the settings, then retry the order", w.Account.ID, userPath)}
+				"(AWS's IAMUserChangePassword covers only users without a path). Set AllowUsersToChangePassword in the account's password policy, or add a policy that allows it to the settings, then retry the order", w.Account.ID, userPath)}, noPolicy)
 	case answer == iampolicy.Unknown:
 		warnings = append(warnings, "It is not known whether the customer can choose a password at the first sign-in: it depends on a condition in the policies of the pool's "+
 			"settings, or on one that cannot be read. They must allow iam:ChangePassword without multi-factor authentication.")

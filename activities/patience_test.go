@@ -68,7 +68,8 @@ func TestAnotherRefusalBeginsAnew(t *testing.T) {
 	w := setup(t)
 	w.acts.Timings.DeniedFor, w.acts.Timings.RefusedFor = time.Minute, time.Minute
 	refuse := func(n int32, kind awssim.Kind) error {
-		defer w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: kind})()
+		remove := w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: kind})
+		defer remove()
 		_, err := once(w, n, w.acts.CreateUser, w.w)
 		return err
 	}

@@ -106,7 +106,7 @@ func attempt(ctx context.Context, step provision.Step, work func(context.Context
 // attempt (Timings). Then it is for an operator.
 func (a *Activities) judge(ctx context.Context, w Assignment, step provision.Step, err error) error {
 	failure, _ := failureOf(err)
-	if !w.Until.IsZero() {
+	if step == provision.StepVerify {
 		return a.judgeUndo(ctx, w, step, err)
 	}
 	patience := a.Timings.patience(failure)
@@ -136,7 +136,8 @@ func (a *Activities) judgeUndo(ctx context.Context, w Assignment, step provision
 	if err != nil {
 		return report(ctx, err, step)
 	}
-	return raise(failure, !time.Now().Before(w.Until) && lasting >= cmp.Or(a.Timings.DeniedFor, deniedFor))
+	timeOver := !time.Now().Before(w.Until) && lasting >= cmp.Or(a.Timings.DeniedFor, deniedFor)
+	return raise(failure, w.Until.IsZero() || timeOver)
 }
 
 // recordTime bounds how long an attempt that was stopped tries to say so.

@@ -36,8 +36,8 @@ var (
 		WaitForCancellation: true,
 		RetryPolicy:         backOff(time.Second, 5*time.Minute),
 	}
-	// lastLook reads the account once more after somebody has ended its undo.
-	lastLook = workflow.ActivityOptions{
+	// lastCleanup is cleanup after somebody has ended the undo: AWS gets little time.
+	lastCleanup = workflow.ActivityOptions{
 		ScheduleToCloseTimeout: 2 * time.Minute,
 		StartToCloseTimeout:    time.Minute,
 		HeartbeatTimeout:       activities.LeaseTime,

@@ -241,21 +241,29 @@ func (r *orderRun) undosIn(journal provision.Journal) undos {
 	}
 	return undos{
 		report: undo{"cost report", func(ctx workflow.Context) (activities.Undone, error) {
-			return call(ctx, cleanup, "Remove cost report", acts.RemoveReport, activities.ReportUndo{Assignment: r.assignment(), Report: r.made.report, Earlier: r.replaced})
+			return call(ctx, r.cleanup(), "Remove cost report", acts.RemoveReport, activities.ReportUndo{Assignment: r.assignment(), Report: r.made.report, Earlier: r.replaced})
 		}},
 		alias: undo{"account alias", func(ctx workflow.Context) (activities.Undone, error) {
-			return call(ctx, cleanup, "Restore account alias", acts.RestoreAlias, restore())
+			return call(ctx, r.cleanup(), "Restore account alias", acts.RestoreAlias, restore())
 		}},
 		contacts: undo{"contacts", func(ctx workflow.Context) (activities.Undone, error) {
-			return call(ctx, cleanup, "Restore contacts", acts.RestoreContacts, restore())
+			return call(ctx, r.cleanup(), "Restore contacts", acts.RestoreContacts, restore())
 		}},
 		user: undo{"IAM user", func(ctx workflow.Context) (activities.Undone, error) {
-			return call(ctx, cleanup, "Remove IAM user", acts.RemoveUser, userUndo())
+			return call(ctx, r.cleanup(), "Remove IAM user", acts.RemoveUser, userUndo())
 		}},
 		signIn: undo{"sign-in", func(ctx workflow.Context) (activities.Undone, error) {
-			return call(ctx, cleanup, "Withdraw sign-in", acts.DisableSignIn, userUndo())
+			return call(ctx, r.cleanup(), "Withdraw sign-in", acts.DisableSignIn, userUndo())
 		}},
 	}
+}
+
+// cleanup is how the parts of an undo are run: patiently, or once more for the last time.
+func (r *orderRun) cleanup() workflow.ActivityOptions {
+	if r.undoUntil.IsZero() {
+		return lastCleanup
+	}
+	return cleanup
 }
 
 // undoPatience is how long an undo tries what AWS refuses to take back. An outage of AWS is no refusal.
@@ -293,13 +301,24 @@ func (r *orderRun) takeBack(ctx workflow.Context, journal provision.Journal, wor
 	r.undoUntil = workflow.Now(ctx).Add(undoPatience)
 	undoing, end := workflow.WithCancel(ctx)
 	defer end()
-	r.endUndo = end
-	notes, problems := work.unwind(undoing)
-	verified, err := call(undoing, cleanup, "Verify account "+r.account.ID, acts.VerifyRestored, r.restore(journal))
-	r.endUndo = nil
-	if undoing.Err() != nil { // somebody has ended the undo: one more look says what is left
+	r.endUndo = func() {
 		r.undoUntil = time.Time{}
-		verified, err = call(ctx, lastLook, "Verify account "+r.account.ID, acts.VerifyRestored, r.restore(journal))
+		end()
+	}
+	notes, problems := work.unwind(func(u undo) (activities.Undone, error) {
+		undone, err := u.run(undoing)
+		if undoing.Err() != nil { // somebody has ended the undo: each part is tried once more, and what is refused then is left
+			undone, err = u.run(ctx)
+		}
+		return undone, err
+	})
+	look := func(ctx workflow.Context) (activities.Verification, error) {
+		return call(ctx, r.cleanup(), "Verify account "+r.account.ID, acts.VerifyRestored, r.restore(journal))
+	}
+	verified, err := look(undoing)
+	r.endUndo = nil
+	if undoing.Err() != nil {
+		verified, err = look(ctx)
 	}
 	ended.notes = notes
 	failure := failureOf(err)

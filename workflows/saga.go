@@ -19,18 +19,14 @@ type undo struct {
 
 func (s *saga) add(undos ...undo) { s.undos = append(s.undos, undos...) }
 
-// unwind runs the undos, newest first, all of them, whatever fails. The context must be one that a cancel of the order does not
-// reach; when somebody ends the undo, what is not taken back by then is a problem.
+// unwind has the undos run, newest first, all of them, whatever fails.
 // It returns what was left alone on purpose, and what could not be undone.
-func (s *saga) unwind(ctx workflow.Context) (notes, problems []string) {
+func (s *saga) unwind(run func(undo) (activities.Undone, error)) (notes, problems []string) {
 	for i := len(s.undos) - 1; i >= 0; i-- {
-		undone, err := s.undos[i].run(ctx)
+		undone, err := run(s.undos[i])
 		notes = append(notes, undone.Notes...)
-		switch failure := failureOf(err); {
-		case err == nil:
-		case ctx.Err() != nil:
-			problems = append(problems, s.undos[i].name+": somebody ended the undo before it was taken back")
-		default:
+		if err != nil {
+			failure := failureOf(err)
 			problems = append(problems, s.undos[i].name+": "+failure.Cause())
 		}
 	}

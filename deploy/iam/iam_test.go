@@ -85,11 +85,11 @@ func TestRolePolicyListsThePoolsPolicies(t *testing.T) {
 func TestRolePolicyDemandsThePoolsBoundary(t *testing.T) {
 	t.Parallel()
 	with := parse(t, iam.RolePolicy(iam.Role{AccountID: account, PermissionsBoundary: boundary}))
-	require.Equal(t, []any{boundary}, with.condition("iam:CreateUser", "ArnEquals", "iam:PermissionsBoundary"))
+	require.Equal(t, []any{boundary}, with.condition("iam:CreateUser", "StringEquals", "iam:PermissionsBoundary"))
 	require.NotNil(t, with.condition("iam:CreateUser", "StringLike", "aws:RequestTag/mp:order-id"))
 
 	without := parse(t, iam.RolePolicy(iam.Role{AccountID: account}))
-	require.Nil(t, without.condition("iam:CreateUser", "ArnEquals", "iam:PermissionsBoundary"))
+	require.Nil(t, without.condition("iam:CreateUser", "StringEquals", "iam:PermissionsBoundary"))
 	require.NotNil(t, without.condition("iam:CreateUser", "StringLike", "aws:RequestTag/mp:order-id"))
 }
 

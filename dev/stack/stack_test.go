@@ -87,6 +87,7 @@ func TestWhatAnOrderLeftIsRemovedByOneVerb(t *testing.T) {
 	ctx := setup(t)
 	i := slices.IndexFunc(stack.Scenarios, func(s stack.Scenario) bool { return s.Name == stack.LeftSomething })
 	order := played(t, stack.Scenarios[i])
+	require.Len(t, order.Leftovers, 2, "everything else is taken back: %v", order.Leftovers)
 	require.Contains(t, strings.Join(order.Leftovers, "; "), "iam:DeleteUser", "it says why")
 	require.Contains(t, strings.Join(order.Leftovers, "; "), "AWS answered AccessDenied, request id ")
 	require.NoError(t, playground.RemoveLeftovers(ctx, *order.AccountID))

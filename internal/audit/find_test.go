@@ -164,6 +164,16 @@ func TestWhatIsWithinItsBoundsIsNotFound(t *testing.T) {
 	require.Empty(t, w.found())
 }
 
+// An order that has asked since its pool's claims were resumed has tried its account again: nobody needs to wake it.
+func TestAnOrderThatHasTriedItsAccountAgainIsNotFound(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	w.violate(`
+		UPDATE pools SET claims_resumed_at = now() - interval '3 minutes';
+		UPDATE orders SET state_since = now() - interval '2 minutes', failure = '{"code": "AccountCannotBeEntered"}' WHERE id = 'asked'`)
+	require.Empty(t, w.found())
+}
+
 // What an order that ended leaves behind in its records is no contradiction: steps that only read, steps of accounts that did
 // not go back clean, and steps that were taken back.
 func TestTheStepsOfAnOrderThatEndedAreNotAccused(t *testing.T) {

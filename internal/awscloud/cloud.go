@@ -53,7 +53,7 @@ type Options struct {
 	// Endpoint is empty for the real AWS. Otherwise every service is asked there, with path-style S3: it is a
 	// simulator's, and must be on the loopback interface.
 	Endpoint string
-	// SessionPrefix begins the name of every role session; the role's trust policy allows ord-, verify- and cli-.
+	// SessionPrefix begins the name of every role session; the role's trust policy allows ord- and verify-.
 	// Default "ord-".
 	SessionPrefix string
 	// SessionLifetime is how long assumed credentials live before they are renewed: 15 minutes (the default) to 1 hour.

@@ -255,7 +255,7 @@ func (b Bucket) clone() Bucket {
 	b.Tags = cloneMap(b.Tags, same)
 	b.PublicAccessBlock = clonePointer(b.PublicAccessBlock)
 	b.Objects = cloneMap(b.Objects, same)
-	b.Versions = cloneMap(b.Versions, func(list []ObjectVersion) []ObjectVersion { return cloneSlice(list) })
+	b.Versions = cloneMap(b.Versions, cloneSlice)
 	return b
 }
 

@@ -43,7 +43,7 @@ func TestManagedPoliciesCanBeRead(t *testing.T) {
 		a.ManagedPolicies = []string{"arn:aws:iam::" + accountID + ":policy/Bare"}
 		a.Users = map[string]awssim.User{"bob": {PermissionsBoundary: ownPolicy, AttachedPolicies: []string{ownPolicy}}}
 	}))
-	require.Equal(t, ownPassword, w.readPolicy(ownPolicy))
+	require.JSONEq(t, ownPassword, w.readPolicy(ownPolicy))
 	require.Contains(t, w.readPolicy(powerUser), "NotAction")
 	require.Contains(t, w.readPolicy(changePassword), "user/${aws:username}")
 	require.NotContains(t, w.readPolicy("arn:aws:iam::"+accountID+":policy/Bare"), "iam:")

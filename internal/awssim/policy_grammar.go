@@ -140,14 +140,14 @@ func (s *Sim) trustPolicy(document string) (*policy, error) {
 func (s *Sim) bucketPolicy(document, bucket string) (*policy, error) {
 	return s.each(document, func(st *policyStatement) error {
 		if st.Principal == nil {
-			return errors.New("Missing required field Principal")
+			return errors.New("a bucket policy must name a Principal")
 		}
 		if len(st.Resource)+len(st.NotResource) == 0 {
-			return errors.New("Missing required field Resource")
+			return errors.New("there must be a Resource or NotResource")
 		}
 		for _, resource := range slices.Concat(st.Resource, st.NotResource) {
 			if rest, ok := strings.CutPrefix(resource, "arn:aws:s3:::"+bucket); !ok || rest != "" && rest[0] != '/' {
-				return errors.New("Policy has invalid resource")
+				return fmt.Errorf("the resource %q is not the bucket %s or something in it", resource, bucket)
 			}
 		}
 		return nil

@@ -3,7 +3,7 @@ package awssim
 import "strings"
 
 // Quirks make an account behave in a way in which AWS may behave: what AWS does is not settled without a real account, or
-// differs from account to account. The zero value is the simulator's usual behaviour.
+// differs from account to account. The zero value is the simulator's usual behavior.
 type Quirks struct {
 	// NormalizeContacts stores contacts in another form than they were written in: e-mail addresses in lower case, text
 	// without needless white space, phone numbers without spaces and with + for a leading 00.

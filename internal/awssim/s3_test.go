@@ -329,7 +329,9 @@ func TestSomeBodiesNeedAChecksum(t *testing.T) {
 	changed := func(change func(http.Header)) func(*s3.Options) {
 		return s3.WithAPIOptions(func(stack *middleware.Stack) error {
 			return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("headers", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-				change(in.Request.(*smithyhttp.Request).Header)
+				request, ok := in.Request.(*smithyhttp.Request)
+				require.True(t, ok)
+				change(request.Header)
 				return next.HandleFinalize(ctx, in)
 			}), "Signing", middleware.Before)
 		})

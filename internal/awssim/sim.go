@@ -4,7 +4,7 @@
 //
 // It is made to be unkind in the ways in which AWS is: signatures, scopes and policies are really checked, reads lag
 // behind writes (Options.Delay), and a rule may replace or lose any reply before or after its effect (Inject). What it
-// does not do: deliver reports, check that a phone rings, evaluate AWS's managed policies, sign anybody in.
+// does not do: deliver reports, check that a phone rings, sign anybody in (MayChangePassword tells whether that would work).
 package awssim
 
 import (
