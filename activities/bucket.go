@@ -43,7 +43,7 @@ func lookAtBucket(ctx context.Context, s *awscloud.Session, w Assignment) (bucke
 	case awscloud.IsThrottled(err) || awscloud.IsAmbiguous(err):
 		return bucketAbsent, err
 	}
-	out, err := client.GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: aws.String(w.bucketName()), ExpectedBucketOwner: aws.String(w.Account.ID)})
+	tags, err := bucketTags(ctx, s, w)
 	switch {
 	case isNoSuchBucket(err):
 		return bucketAbsent, nil
@@ -55,10 +55,18 @@ func lookAtBucket(ctx context.Context, s *awscloud.Session, w Assignment) (bucke
 		return bucketElsewhere, nil
 	case err != nil:
 		return bucketAbsent, bucketRefused(w, err)
-	case w.owns(tagsOf(out.TagSet, func(t s3types.Tag) (key, value *string) { return t.Key, t.Value })):
+	case w.owns(tags):
 		return bucketOurs, nil
 	}
 	return bucketForeign, nil
+}
+
+func bucketTags(ctx context.Context, s *awscloud.Session, w Assignment) ([]tag, error) {
+	out, err := s.S3(w.reportRegion()).GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: aws.String(w.bucketName()), ExpectedBucketOwner: aws.String(w.Account.ID)})
+	if err != nil {
+		return nil, err
+	}
+	return tagsOf(out.TagSet, func(t s3types.Tag) (key, value *string) { return t.Key, t.Value }), nil
 }
 
 // isElsewhere reports that a bucket of the name exists in another region than the one that was asked.
@@ -75,14 +83,15 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 	if err != nil {
 		return err
 	}
+	var exists error
 	if state == bucketAbsent {
 		// Where the bucket is ours already AWS says so, or, in us-east-1, makes it again: the look below tells whose it is.
-		err := a.insist(ctx, busy, func(ctx context.Context) error {
+		exists = a.insist(ctx, busy, func(ctx context.Context) error {
 			_, err := s.S3(w.reportRegion()).CreateBucket(ctx, w.newBucket())
 			return err
 		})
-		if err != nil && !awscloud.IsAlreadyExists(err) {
-			return bucketRefused(w, err)
+		if exists != nil && !awscloud.IsAlreadyExists(exists) {
+			return bucketRefused(w, exists)
 		}
 	}
 	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
@@ -94,13 +103,18 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 	switch {
 	case err != nil:
 		return err
-	case !seen && (state == bucketUntagged || state == bucketDenied):
+	case !seen && state == bucketDenied:
+		if _, err = bucketTags(ctx, s, w); err == nil {
+			return notYet("the bucket of the cost report")
+		}
+		return withCause(bucketNotOurs(w), err)
+	case !seen && state == bucketUntagged:
 		return bucketNotOurs(w)
 	case !seen && state == bucketElsewhere: // it may be ours, of an attempt under other settings, and just deleted
 		return &provision.Failure{Code: provision.CodeNotYetVisible,
 			Reason: fmt.Sprintf("AWS does not free the name of the bucket %s, which is in another region than %s, yet", w.bucketName(), w.reportRegion()) + tryAgain}
 	case !seen:
-		return notYet("the bucket of the cost report")
+		return notYetAfter(exists, "the bucket of the cost report")
 	}
 	return a.ensureBucketPolicy(ctx, s, w)
 }
@@ -124,7 +138,7 @@ func bucketRefused(w Assignment, err error) error {
 // ourOwnFault are the answers about credentials that say nothing about a region: our signature or our clock is wrong.
 var ourOwnFault = []string{"SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "RequestInTheFuture"}
 
-func bucketNotOurs(w Assignment) error {
+func bucketNotOurs(w Assignment) *provision.Failure {
 	return &provision.Failure{Code: provision.CodeNotOurs,
 		Reason: fmt.Sprintf("the bucket %s exists and was not made by this order, or the role may not look at it: find out whose it is, or use another account", w.bucketName())}
 }

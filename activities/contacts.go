@@ -118,7 +118,8 @@ func (a *Activities) RestoreContacts(ctx context.Context, in Restore) (Undone, e
 		}); err != nil {
 			return nil, err
 		}
-		if err := in.putContactsBack(ctx, s, found); err != nil {
+		missing, err := in.putContactsBack(ctx, s, found)
+		if err != nil {
 			return nil, err
 		}
 		if found.ours() {
@@ -127,7 +128,7 @@ func (a *Activities) RestoreContacts(ctx context.Context, in Restore) (Undone, e
 				return err == nil && !now.left(), err
 			})
 			if err == nil && !gone {
-				err = notYet("the account's earlier contacts")
+				err = notYetAfter(missing, "the account's earlier contacts")
 			}
 			if err != nil {
 				return nil, err
@@ -137,25 +138,25 @@ func (a *Activities) RestoreContacts(ctx context.Context, in Restore) (Undone, e
 	})
 }
 
-func (r Restore) putContactsBack(ctx context.Context, s *awscloud.Session, found contactsFound) error {
+// putContactsBack writes the earlier contacts. It returns as missing what AWS said when it did not know a contact that was to be deleted:
+// that is as good as deleted, unless AWS goes on showing it.
+func (r Restore) putContactsBack(ctx context.Context, s *awscloud.Session, found contactsFound) (missing, err error) {
 	if found.primary != nil {
 		if err := writeContact(ctx, s, *found.primary); err != nil {
-			return earlierContactRefused(err, "primary")
+			return nil, earlierContactRefused(err, "primary")
 		}
 	}
 	for _, kind := range found.alternates {
-		var err error
 		if earlier := r.earlierAlternate(kind); earlier != nil {
 			err = writeAlternate(ctx, s, kind, *earlier)
-		} else {
-			_, err = s.Account.DeleteAlternateContact(ctx, &account.DeleteAlternateContactInput{AlternateContactType: accounttypes.AlternateContactType(kind)})
-			err = awscloud.IgnoreNotFound(err)
+		} else if _, err = s.Account.DeleteAlternateContact(ctx, &account.DeleteAlternateContactInput{AlternateContactType: accounttypes.AlternateContactType(kind)}); awscloud.IsNotFound(err) {
+			missing, err = err, nil
 		}
 		if err != nil {
-			return earlierContactRefused(err, kind)
+			return nil, earlierContactRefused(err, kind)
 		}
 	}
-	return nil
+	return missing, nil
 }
 
 func readContact(ctx context.Context, s *awscloud.Session) (provision.Contact, error) {

@@ -19,6 +19,7 @@ func (a *Activities) ensureExport(ctx context.Context, s *awscloud.Session, w As
 	if err != nil {
 		return none, err
 	}
+	var exists error
 	if found == nil {
 		err := a.insistFor(ctx, min(a.Timings.VisibleFor, bucketCheckTime), notReadyForReport, func(ctx context.Context) error {
 			_, err := s.Exports.CreateExport(ctx, w.newExport())
@@ -29,8 +30,9 @@ func (a *Activities) ensureExport(ctx context.Context, s *awscloud.Session, w As
 				return none, err
 			}
 		}
+		exists = err
 	}
-	return a.reportVisible(ctx, s, w)
+	return a.reportVisible(ctx, s, w, exists)
 }
 
 // newExport is the data export: every column of the cost and usage table, hourly, with resource ids, as Parquet that is

@@ -159,6 +159,7 @@ func (a *Activities) ensureDefinition(ctx context.Context, s *awscloud.Session, 
 	if err != nil {
 		return none, err
 	}
+	var exists error
 	if found == nil {
 		err := a.insistFor(ctx, min(a.Timings.VisibleFor, bucketCheckTime), notReadyForReport, func(ctx context.Context) error {
 			_, err := s.CUR.PutReportDefinition(ctx, w.newDefinition())
@@ -170,8 +171,9 @@ func (a *Activities) ensureDefinition(ctx context.Context, s *awscloud.Session, 
 				return none, err
 			}
 		}
+		exists = err
 	}
-	return a.reportVisible(ctx, s, w)
+	return a.reportVisible(ctx, s, w, exists)
 }
 
 // adoptReport finds out whether a refusal means that an earlier attempt, whose reply was lost, has made the report: Data Exports have no
@@ -197,8 +199,8 @@ func (a *Activities) adoptReport(ctx context.Context, s *awscloud.Session, w Ass
 	return nil
 }
 
-// reportVisible waits until AWS shows the report as ours, twice in a row.
-func (a *Activities) reportVisible(ctx context.Context, s *awscloud.Session, w Assignment) (report provision.Report, err error) {
+// reportVisible waits until AWS shows the report as ours, twice in a row. The answer is what AWS said when the report was to be made.
+func (a *Activities) reportVisible(ctx context.Context, s *awscloud.Session, w Assignment, answer error) (report provision.Report, err error) {
 	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
 		found, err := madeReport(ctx, s, w)
 		if err != nil || found == nil {
@@ -212,7 +214,7 @@ func (a *Activities) reportVisible(ctx context.Context, s *awscloud.Session, w A
 		return report.Name != "", err
 	})
 	if err == nil && !seen {
-		err = notYet("the cost report")
+		err = notYetAfter(answer, "the cost report")
 	}
 	return report, err
 }

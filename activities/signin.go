@@ -81,6 +81,7 @@ func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in Si
 	if !awscloud.IsAlreadyExists(err) {
 		return err
 	}
+	exists := err
 	var profile *iamtypes.LoginProfile
 	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
 		profile, err = loginProfile(ctx, s, in.User.Name)
@@ -90,7 +91,7 @@ func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in Si
 		return err
 	}
 	if !seen {
-		return notYet("the user's sign-in")
+		return notYetAfter(exists, "the user's sign-in")
 	}
 	used, err := findUser(ctx, s, in.User.Name)
 	if err != nil {

@@ -43,7 +43,7 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 		}
 		found = nil
 	}
-	exists := false
+	var exists error
 	if found == nil {
 		in := &iam.CreateUserInput{UserName: aws.String(name), Path: aws.String(userPath), Tags: iamTags(w)}
 		if w.Settings.PermissionsBoundary != "" {
@@ -51,9 +51,10 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 		}
 		// "Already exists" may be our own user, created by an attempt whose reply was lost: the look below tells.
 		_, err := s.IAM.CreateUser(ctx, in)
-		if exists = awscloud.IsAlreadyExists(err); err != nil && !exists {
+		if err != nil && !awscloud.IsAlreadyExists(err) {
 			return provision.User{}, boundaryRefused(w, err)
 		}
+		exists = err
 	}
 	var user *iamtypes.User
 	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
@@ -68,14 +69,14 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 	if err != nil {
 		return provision.User{}, err
 	}
-	if !seen && exists {
+	if !seen && exists != nil {
 		err = inAnotherCase(ctx, s, w)
 	}
 	if err != nil {
 		return provision.User{}, err
 	}
 	if !seen {
-		return provision.User{}, notYet("the IAM user")
+		return provision.User{}, notYetAfter(exists, "the IAM user")
 	}
 	return provision.User{Name: aws.ToString(user.UserName), ID: aws.ToString(user.UserId), ARN: aws.ToString(user.Arn)}, nil
 }

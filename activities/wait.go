@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"quartermaster/internal/awscloud"
+	"quartermaster/internal/provision"
 )
 
 // AWS is eventually consistent for whoever reads: what was written may be invisible for a while, and what was deleted may
@@ -121,3 +122,12 @@ func repeatable(err error) bool {
 
 // repeated tells whether an earlier attempt may have written something whose reply was lost.
 func repeated(ctx context.Context) bool { return activity.GetInfo(ctx).Attempt > 1 }
+
+// notYetAfter is notYet with the answer of AWS to the call that should have made the thing, where there was one.
+func notYetAfter(answer error, what string) error {
+	failure := &provision.Failure{Code: provision.CodeNotYetVisible, Reason: "AWS does not show " + what + " yet" + tryAgain}
+	if answer == nil {
+		return failure
+	}
+	return withCause(failure, answer)
+}
