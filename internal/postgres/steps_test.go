@@ -371,46 +371,44 @@ func TestAClaimSaysWhetherTheAccountIsTouched(t *testing.T) {
 }
 
 // TestARefusalLastsFromAttemptToAttempt: it is told since when AWS gives the same answer. Another answer, or somebody who retries
-// the step, begins anew.
+// the step, begins anew; so does its undo, once.
 func TestARefusalLastsFromAttemptToAttempt(t *testing.T) {
 	t.Parallel()
-	ctx, store, _ := setup(t)
+	ctx, store, db := setup(t)
 	addAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	refused := func(code provision.Code) time.Duration {
-		t.Helper()
-		lasting, err := store.StepRefused(ctx, key, account1, provision.StepUser, code)
-		require.NoError(t, err)
-		return lasting
-	}
-	begin := func(attempt int32) {
-		t.Helper()
-		require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepUser, attempt))
-	}
 	_, err := store.StepRefused(ctx, key, account1, provision.StepUser, provision.CodePermissionMissing)
 	require.ErrorIs(t, err, provision.ErrNotFound)
-
-	begin(1)
-	first := refused(provision.CodePermissionMissing)
-	begin(2)
-	second := refused(provision.CodePermissionMissing)
-	require.Less(t, first, second)
-	begin(3)
-	require.Less(t, refused(provision.CodeRefused), second)
-	third := refused(provision.CodeRefused)
-	begin(1)
-	fourth := refused(provision.CodeRefused)
-	require.Less(t, fourth, third)
-
+	attempt := func(n int32) {
+		t.Helper()
+		require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepUser, n))
+	}
 	undo := func() {
 		t.Helper()
 		_, err := store.UndoStarted(ctx, key, account1, provision.StepUser, lease)
 		require.NoError(t, err)
 	}
+	// refused tells whether AWS has refused the step with this code for an hour; an hour later it has.
+	refused := func(code provision.Code) (forAnHour bool) {
+		t.Helper()
+		lasting, err := store.StepRefused(ctx, key, account1, provision.StepUser, code)
+		require.NoError(t, err)
+		_, err = db.ExecContext(ctx, `UPDATE order_steps SET refused_since = refused_since - interval '1 hour'`)
+		require.NoError(t, err)
+		return lasting >= time.Hour
+	}
+	attempt(1)
+	require.False(t, refused(provision.CodePermissionMissing))
+	attempt(2)
+	require.True(t, refused(provision.CodePermissionMissing))
+	attempt(3)
+	require.False(t, refused(provision.CodeRefused), "another answer")
+	require.True(t, refused(provision.CodeRefused))
+	attempt(1)
+	require.False(t, refused(provision.CodeRefused), "somebody retries the step")
 	undo()
-	fifth := refused(provision.CodeRefused)
-	require.Less(t, fifth, fourth, "an undo begins anew")
+	require.False(t, refused(provision.CodeRefused), "the undo begins")
 	undo()
-	require.Greater(t, refused(provision.CodeRefused), fifth, "once")
+	require.True(t, refused(provision.CodeRefused), "it was tried before")
 }
