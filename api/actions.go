@@ -108,16 +108,16 @@ func (s *server) wasTaken(ctx context.Context, key provision.OrderKey, by provis
 }
 
 // tooLate refuses what the order's row rules out: its last states never change, from being undone there is only the way to the end,
-// and what is not being undone has no undo that could be ended. An account that is undone before the order takes the next one is no end of
-// the order: the order is provisioning then, and its undo ends with a cancel.
+// and an order that holds no account, or waits for an answer, has no undo that could be ended. One that is provisioning may have: it undoes
+// an account before it takes the next one.
 func tooLate(view provision.OrderView, verb string) error {
 	switch {
 	case view.State.Ended():
 		return problem(provision.CodeTooLate, "order %q is %s: nothing can be done to it any more", view.ID, view.State)
 	case view.State == provision.Compensating && (verb == workflows.UpdateCancel || verb == workflows.UpdateFail || verb == workflows.UpdateSwap):
 		return problem(provision.CodeTooLate, "order %q is being undone already: read it until it has ended", view.ID)
-	case view.State != provision.Compensating && verb == workflows.UpdateEndUndo:
-		return problem(provision.CodeNotAsked, "order %q is %s: there is no undo that could be ended; cancel or fail the order first", view.ID, view.State)
+	case verb == workflows.UpdateEndUndo && view.State != provision.Compensating && view.State != provision.Provisioning:
+		return problem(provision.CodeNotAsked, "order %q is %s: there is no undo that could be ended", view.ID, view.State)
 	}
 	return nil
 }

@@ -414,15 +414,19 @@ func TestAnUndoIsEndedOnlyWhileThereIsOne(t *testing.T) {
 	w := setup(t)
 	const target = "/v1/orders/MP-1/end-undo"
 	because := map[string]any{"reason": "the bucket stays"}
-	for _, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning, provision.ActionRequired} {
+	for _, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.ActionRequired} {
 		w.orderIn(state, "aws_account_alias")
-		require.Contains(t, readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked).Detail, "no undo that could be ended; cancel or fail the order first", state)
+		require.Contains(t, readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked).Detail, "no undo that could be ended", state)
 	}
 	for _, state := range []provision.OrderState{provision.Completed, provision.Failed, provision.Cancelled} {
 		w.orderIn(state, "")
 		readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeTooLate)
 	}
 	require.Zero(t, w.workflows.asked, "what the row rules out is answered without the workflow")
+
+	w.orderIn(provision.Provisioning, "")
+	require.Equal(t, http.StatusAccepted, w.post(target, because).Code, "it may undo an account before it takes the next one: its workflow knows")
+	w.workflows.told = nil
 
 	order := w.orderIn(provision.Compensating, "")
 	w.store.orders[0].Steps = []provision.StepView{{Step: provision.StepReport, AccountID: meant, State: string(provision.StepUndoing), Attempt: 1, Problem: "PermissionMissing: refused"}}
