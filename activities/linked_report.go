@@ -51,10 +51,16 @@ func findExistingReport(ctx context.Context, s *awscloud.Session, w Assignment) 
 			export = nil
 		}
 	}
+	switch w.Request.ExistingCURKind {
+	case provision.LegacyCUR:
+		export = nil
+	case provision.DataExport:
+		definition = nil
+	}
 	var report provision.Report
 	switch {
 	case definition != nil && export != nil:
-		return nil, linkRefused(w, provision.CodeReportAmbiguous, "the account has a legacy report and a data export of this name: rename one of them or name another report")
+		return nil, linkRefused(w, provision.CodeReportAmbiguous, "the account has a legacy report and a data export of this name: say by existing_cur_kind which one is meant (cur or export), or name another report")
 	case definition != nil:
 		report, err = linkDefinition(w, definition, time.Now())
 	case export != nil:

@@ -42,23 +42,27 @@ func TestLinkExistingReport(t *testing.T) {
 		exports map[string]awssim.Export
 		code    provision.Code // empty: found
 		kind    provision.ReportKind
+		meant   provision.ReportKind // the kind that the order names; empty: none
 	}{
-		"legacy":                     {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, kind: provision.LegacyCUR},
-		"legacy, not delivered yet":  {reports: map[string]awssim.Report{"Usage": simReport("")}, kind: provision.LegacyCUR},
-		"export":                     {exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, kind: provision.DataExport},
-		"export, not refreshed yet":  {exports: map[string]awssim.Export{"Usage": simExport("")}, kind: provision.DataExport},
-		"legacy and another export":  {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, exports: map[string]awssim.Export{"Usage": focus()}, kind: provision.LegacyCUR},
-		"neither":                    {code: provision.CodeReportNotFound},
-		"other case":                 {reports: map[string]awssim.Report{"usage": simReport("SUCCESS")}, code: provision.CodeReportNotFound},
-		"both":                       {reports: map[string]awssim.Report{"Usage": simReport("")}, exports: map[string]awssim.Export{"Usage": simExport("")}, code: provision.CodeReportAmbiguous},
-		"legacy without its bucket":  {reports: map[string]awssim.Report{"Usage": simReport("ERROR_NO_BUCKET")}, code: provision.CodeReportBroken},
-		"legacy without permissions": {reports: map[string]awssim.Report{"Usage": simReport("ERROR_PERMISSIONS")}, code: provision.CodeReportBroken},
-		"unhealthy export":           {exports: map[string]awssim.Export{"Usage": simExport("UNHEALTHY")}, code: provision.CodeReportBroken},
+		"legacy":                            {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, kind: provision.LegacyCUR},
+		"legacy, not delivered yet":         {reports: map[string]awssim.Report{"Usage": simReport("")}, kind: provision.LegacyCUR},
+		"export":                            {exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, kind: provision.DataExport},
+		"export, not refreshed yet":         {exports: map[string]awssim.Export{"Usage": simExport("")}, kind: provision.DataExport},
+		"legacy and another export":         {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, exports: map[string]awssim.Export{"Usage": focus()}, kind: provision.LegacyCUR},
+		"neither":                           {code: provision.CodeReportNotFound},
+		"other case":                        {reports: map[string]awssim.Report{"usage": simReport("SUCCESS")}, code: provision.CodeReportNotFound},
+		"both":                              {reports: map[string]awssim.Report{"Usage": simReport("")}, exports: map[string]awssim.Export{"Usage": simExport("")}, code: provision.CodeReportAmbiguous},
+		"both, and the legacy one is meant": {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, meant: provision.LegacyCUR, kind: provision.LegacyCUR},
+		"both, and the export is meant":     {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, meant: provision.DataExport, kind: provision.DataExport},
+		"only the other kind":               {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, meant: provision.DataExport, code: provision.CodeReportNotFound},
+		"legacy without its bucket":         {reports: map[string]awssim.Report{"Usage": simReport("ERROR_NO_BUCKET")}, code: provision.CodeReportBroken},
+		"legacy without permissions":        {reports: map[string]awssim.Report{"Usage": simReport("ERROR_PERMISSIONS")}, code: provision.CodeReportBroken},
+		"unhealthy export":                  {exports: map[string]awssim.Export{"Usage": simExport("UNHEALTHY")}, code: provision.CodeReportBroken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, func(sc *scene) {
-				sc.w.Request.UseExistingCUR = "Usage"
+				sc.w.Request.UseExistingCUR, sc.w.Request.ExistingCURKind = "Usage", c.meant
 				sc.account.Reports, sc.account.Exports, sc.account.Buckets = c.reports, c.exports, theirBucket()
 			})
 			inspected, err := run(w, w.acts.Inspect, w.w)

@@ -136,6 +136,7 @@ func correctionOf(form OrderCorrection) provision.Correction {
 		ContactName:      form.AWSContactName,
 		AlternateContact: form.AWSAlternateContact,
 		AccountAlias:     form.AWSAccountAlias,
+		ExistingCURKind:  form.ExistingCURKind,
 	}
 	if form.UseExistingCUR.IsSpecified() {
 		name, _ := form.UseExistingCUR.Get() // of null: empty, which is a new report

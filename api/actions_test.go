@@ -33,7 +33,7 @@ func (w *memoryWorkflows) Correct(_ context.Context, key provision.OrderKey, fie
 		}
 		asked := w.questions[key]
 		if asked == nil {
-			asked = []string{provision.TopField(o.Failure.Field)}
+			asked = provision.Asked(*o.Failure)
 		}
 		for _, name := range fields.Fields() {
 			if !slices.Contains(asked, name) {
@@ -157,6 +157,7 @@ func TestCorrectingAnOrderThatAsks(t *testing.T) {
 	t.Parallel()
 	text := func(s string) *string { return &s }
 	contact := provision.AlternateContact{Name: "Billing Desk", Email: "billing@berg.example", Phone: "+46 8 123 456", Title: "Accountant"}
+	export := provision.DataExport
 	for name, c := range map[string]struct {
 		asks string
 		body map[string]any
@@ -167,6 +168,7 @@ func TestCorrectingAnOrderThatAsks(t *testing.T) {
 		"the contact":         {"aws_contact_name", map[string]any{"aws_contact_name": "Änna Berg"}, provision.Correction{ContactName: text("Änna Berg")}},
 		"the other contact":   {"aws_alternate_contact.phone", map[string]any{"aws_alternate_contact": contact}, provision.Correction{AlternateContact: &contact}},
 		"another report":      {"use_existing_cur", map[string]any{"use_existing_cur": "weekly"}, provision.Correction{UseExistingCUR: text("weekly")}},
+		"which report":        {"use_existing_cur", map[string]any{"existing_cur_kind": "export"}, provision.Correction{ExistingCURKind: &export}},
 		"a new report":        {"use_existing_cur", map[string]any{"use_existing_cur": nil}, provision.Correction{UseExistingCUR: text("")}},
 		"a new report, empty": {"use_existing_cur", map[string]any{"use_existing_cur": ""}, provision.Correction{UseExistingCUR: text("")}},
 	} {
@@ -232,7 +234,7 @@ func TestACorrectionIsCheckedAsANewOrderIs(t *testing.T) {
 		})
 	}
 	for name, c := range map[string]struct{ body, field, message string }{
-		"nothing":           {`{}`, "", "send at least one of use_existing_cur, iam_user_name"},
+		"nothing":           {`{}`, "", "send at least one of use_existing_cur, existing_cur_kind, iam_user_name"},
 		"only a reason":     {`{"reason":"why not"}`, "", "send at least one of"},
 		"null":              {`{"iam_user_name":null}`, "iam_user_name", "not nullable"},
 		"fixed when placed": {`{"environment":"test"}`, "environment", "is not a field here"},

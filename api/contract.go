@@ -394,7 +394,7 @@ func (s *server) rules() map[string]rule {
 }
 
 // correctable lists the fields of an order that a correction may hold.
-const correctable = "use_existing_cur, iam_user_name, aws_contact_name, aws_alternate_contact or aws_account_alias"
+const correctable = "use_existing_cur, existing_cur_kind, iam_user_name, aws_contact_name, aws_alternate_contact or aws_account_alias"
 
 // correctionRules are those of a new order, for the fields that are sent. Whether the order asks for them only its workflow
 // knows.
@@ -405,7 +405,8 @@ func correctionRules(_ context.Context, body []byte) (broken []provision.FieldEr
 	}
 	_ = json.Unmarshal(body, &form) // fields of another type stay empty, and so does null: merge leaves them to the document's finding
 	given := form.Fields()
-	for _, wrong := range form.Apply(provision.Request{}).Validate() {
+	ordered := provision.Request{UseExistingCUR: "some-report"} // a kind alone corrects which of two reports is meant: only the workflow knows the name
+	for _, wrong := range form.Apply(ordered).Validate() {
 		if slices.Contains(given, provision.TopField(wrong.Field)) {
 			broken = append(broken, wrong)
 		}

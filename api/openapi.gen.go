@@ -432,6 +432,10 @@ type EventType = string
 // EventTypes What the endpoint hears of. Empty or left out is everything.
 type EventTypes = []EventType
 
+// ExistingCURKind Which report `use_existing_cur` means when the account has two of that name: `cur`, the legacy one, or `export`, the one of Data
+// Exports. Leave it out otherwise.
+type ExistingCURKind = provision.ReportKind
+
 // Failure Why the order cannot go on, in words for the person who can help.
 type Failure struct {
 	// Code One word for what happened.
@@ -645,6 +649,10 @@ type NewOrder struct {
 	// Environment Real stock, or stock for trying things out.
 	Environment Environment `json:"environment"`
 
+	// ExistingCURKind Which report `use_existing_cur` means when the account has two of that name: `cur`, the legacy one, or `export`, the one of Data
+	// Exports. Leave it out otherwise.
+	ExistingCURKind *ExistingCURKind `json:"existing_cur_kind,omitempty"`
+
 	// IAMUserName Name of the IAM user that is made for the customer ("IAM User Name").
 	IAMUserName IAMUserName `json:"iam_user_name"`
 
@@ -781,6 +789,10 @@ type Order struct {
 	// Environment Real stock, or stock for trying things out.
 	Environment Environment `json:"environment"`
 
+	// ExistingCURKind Which report `use_existing_cur` means when the account has two of that name: `cur`, the legacy one, or `export`, the one of Data
+	// Exports. Leave it out otherwise.
+	ExistingCURKind *ExistingCURKind `json:"existing_cur_kind,omitempty"`
+
 	// Failure Why the order cannot go on, in words for the person who can help.
 	Failure *Failure `json:"failure,omitempty"`
 
@@ -839,6 +851,10 @@ type OrderCorrection struct {
 	// AWSContactName Full name of the account's primary contact ("AWS Contact Name"). The rest of that contact is kept. No control
 	// characters, no space at either end.
 	AWSContactName *ContactName `json:"aws_contact_name,omitempty"`
+
+	// ExistingCURKind Which report `use_existing_cur` means when the account has two of that name: `cur`, the legacy one, or `export`, the one of Data
+	// Exports. Leave it out otherwise.
+	ExistingCURKind *ExistingCURKind `json:"existing_cur_kind,omitempty"`
 
 	// IAMUserName Name of the IAM user that is made for the customer ("IAM User Name").
 	IAMUserName *IAMUserName `json:"iam_user_name,omitempty"`

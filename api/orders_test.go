@@ -21,7 +21,7 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	contact := map[string]any{"name": "Billing Desk", "email": "billing@berg.example", "phone": "+46 8 123 456", "title": "Accountant"}
-	form := orderForm("MP-1", map[string]any{"account_model": "ECAM", "use_existing_cur": "monthly", "callback_url": "https://market.example/h",
+	form := orderForm("MP-1", map[string]any{"account_model": "ECAM", "use_existing_cur": "monthly", "existing_cur_kind": "cur", "callback_url": "https://market.example/h",
 		"aws_alternate_contact": contact})
 
 	answer := w.post("/v1/orders", form)
@@ -37,7 +37,7 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 	started := w.workflows.orders[provision.OrderKey{Provider: "acme", ID: "MP-1"}]
 	require.Equal(t, provision.Request{
 		Marketplace: "nordic", Environment: provision.Production, OrderMode: "new_account", AccountModel: provision.ModelECAM,
-		UseExistingCUR: "monthly", IAMUserName: "anna.berg", ContactName: "Anna Berg", AccountAlias: "berg-logistics",
+		UseExistingCUR: "monthly", ExistingCURKind: provision.LegacyCUR, IAMUserName: "anna.berg", ContactName: "Anna Berg", AccountAlias: "berg-logistics",
 		CallbackURL:      "https://market.example/h",
 		AlternateContact: &provision.AlternateContact{Name: "Billing Desk", Email: "billing@berg.example", Phone: "+46 8 123 456", Title: "Accountant"},
 	}, started.order.Request)

@@ -66,9 +66,11 @@ func (r *orderRun) checkCorrection(c Correction) error {
 	asked := map[string]bool{}
 	var names []string
 	for _, q := range r.questions {
-		if top := provision.TopField(q.failure.Field); top != "" && !asked[top] {
-			asked[top] = true
-			names = append(names, top)
+		for _, field := range provision.Asked(q.failure) {
+			if !asked[field] {
+				asked[field] = true
+				names = append(names, field)
+			}
 		}
 	}
 	if len(names) == 0 {

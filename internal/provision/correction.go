@@ -7,7 +7,8 @@ import (
 
 // Correction replaces fields of an order that waits for action. Absent fields stay.
 type Correction struct {
-	UseExistingCUR   *string           `json:"use_existing_cur,omitempty"` // empty: create a new report instead
+	UseExistingCUR   *string           `json:"use_existing_cur,omitempty"`  // empty: create a new report instead
+	ExistingCURKind  *ReportKind       `json:"existing_cur_kind,omitempty"` // dropped when another report is named without it
 	IAMUserName      *string           `json:"iam_user_name,omitempty"`
 	ContactName      *string           `json:"aws_contact_name,omitempty"`
 	AlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
@@ -21,6 +22,7 @@ func (c Correction) Fields() (names []string) {
 		given bool
 	}{
 		{"use_existing_cur", c.UseExistingCUR != nil},
+		{"existing_cur_kind", c.ExistingCURKind != nil},
 		{"iam_user_name", c.IAMUserName != nil},
 		{"aws_contact_name", c.ContactName != nil},
 		{"aws_alternate_contact", c.AlternateContact != nil},
@@ -40,7 +42,12 @@ func (c Correction) Apply(r Request) Request {
 			*field = *value
 		}
 	}
-	set(&r.UseExistingCUR, c.UseExistingCUR)
+	if c.UseExistingCUR != nil {
+		r.UseExistingCUR, r.ExistingCURKind = *c.UseExistingCUR, ""
+	}
+	if c.ExistingCURKind != nil {
+		r.ExistingCURKind = *c.ExistingCURKind
+	}
 	set(&r.IAMUserName, c.IAMUserName)
 	set(&r.ContactName, c.ContactName)
 	set(&r.AccountAlias, c.AccountAlias)
@@ -51,9 +58,21 @@ func (c Correction) Apply(r Request) Request {
 	return r
 }
 
-// Answers tells whether the correction replaces the field that the failure names.
+// Answers tells whether the correction replaces a field that the failure asks for.
 func (c Correction) Answers(f Failure) bool {
-	return f.Field != "" && slices.Contains(c.Fields(), TopField(f.Field))
+	return slices.ContainsFunc(Asked(f), func(field string) bool { return slices.Contains(c.Fields(), field) })
+}
+
+// Asked are the fields of the order that a failure asks for. A report has a name and, where that is not enough, a kind.
+func Asked(f Failure) []string {
+	switch top := TopField(f.Field); top {
+	case "":
+		return nil
+	case "use_existing_cur":
+		return []string{top, "existing_cur_kind"}
+	default:
+		return []string{top}
+	}
 }
 
 // TopField is the field of the order that holds a field: aws_alternate_contact for aws_alternate_contact.phone.

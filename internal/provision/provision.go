@@ -63,8 +63,9 @@ type Request struct {
 	Marketplace      string            `json:"marketplace"`
 	Environment      Environment       `json:"environment"`
 	OrderMode        string            `json:"order_mode"`
-	AccountModel     Model             `json:"account_model,omitempty"`    // empty: any
-	UseExistingCUR   string            `json:"use_existing_cur,omitempty"` // empty: create a new report
+	AccountModel     Model             `json:"account_model,omitempty"`     // empty: any
+	UseExistingCUR   string            `json:"use_existing_cur,omitempty"`  // empty: create a new report
+	ExistingCURKind  ReportKind        `json:"existing_cur_kind,omitempty"` // which one is meant when the account has both of that name; empty: the one there is
 	IAMUserName      string            `json:"iam_user_name"`
 	ContactName      string            `json:"aws_contact_name"`
 	AlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`

@@ -55,6 +55,10 @@ func (r Request) Validate() []FieldError {
 		"order mode %q is not offered: the only one is %q", r.OrderMode, OrderModeNewAccount)
 	v.check("use_existing_cur", r.UseExistingCUR == "" || reportNamePattern.MatchString(r.UseExistingCUR),
 		"%q is not a report name: use 1 to 256 characters of 0-9 A-Z a-z ! - _ . * ' ( ), or leave the field out to create a new report", r.UseExistingCUR)
+	v.check("existing_cur_kind", r.ExistingCURKind == "" || r.UseExistingCUR != "",
+		"%q says which of two reports use_existing_cur means: name the report, or leave this out to create a new one", r.ExistingCURKind)
+	v.check("existing_cur_kind", r.ExistingCURKind == "" || r.ExistingCURKind == LegacyCUR || r.ExistingCURKind == DataExport,
+		"%q is not a kind of report: use cur (legacy) or export (Data Exports), or leave it out", r.ExistingCURKind)
 	v.check("iam_user_name", userNamePattern.MatchString(r.IAMUserName),
 		"%q is not an IAM user name: use 1 to 64 characters of A-Z a-z 0-9 _ + = , . @ -", r.IAMUserName)
 	v.text("aws_contact_name", r.ContactName, 50)

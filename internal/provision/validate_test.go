@@ -63,3 +63,37 @@ func TestAContactEmailIsOneThatAWSAccepts(t *testing.T) {
 		require.False(t, accepted(email), "%q", email)
 	}
 }
+
+func TestTheKindOfAnExistingReport(t *testing.T) {
+	t.Parallel()
+	wrong := func(r Request) (messages []string) {
+		for _, f := range r.Validate() {
+			if f.Field == "existing_cur_kind" {
+				messages = append(messages, f.Message)
+			}
+		}
+		return messages
+	}
+	require.Empty(t, wrong(Request{}))
+	require.Empty(t, wrong(Request{UseExistingCUR: "usage", ExistingCURKind: LegacyCUR}))
+	require.Contains(t, wrong(Request{ExistingCURKind: DataExport})[0], "name the report")
+	require.Contains(t, wrong(Request{UseExistingCUR: "usage", ExistingCURKind: "focus"})[0], "use cur (legacy) or export")
+}
+
+// TestACorrectionOfTheReport: a report has a name and, where that is not enough, a kind. Another name has another kind.
+func TestACorrectionOfTheReport(t *testing.T) {
+	t.Parallel()
+	asked := Failure{Code: CodeReportAmbiguous, Field: "use_existing_cur"}
+	ordered := Request{UseExistingCUR: "usage"}
+	kind, name, none := DataExport, "weekly", ""
+	byKind := Correction{ExistingCURKind: &kind}
+	require.True(t, byKind.Answers(asked))
+	corrected := byKind.Apply(ordered)
+	require.Equal(t, Request{UseExistingCUR: "usage", ExistingCURKind: DataExport}, corrected)
+	for _, another := range []*string{&name, &none} {
+		byName := Correction{UseExistingCUR: another}
+		require.True(t, byName.Answers(asked))
+		require.Equal(t, Request{UseExistingCUR: *another}, byName.Apply(corrected))
+	}
+	require.False(t, byKind.Answers(Failure{Field: "iam_user_name"}))
+}
