@@ -1,7 +1,9 @@
 package activities
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 
 	"go.temporal.io/sdk/activity"
 
@@ -65,10 +67,32 @@ func (a *Activities) RejectAccount(ctx context.Context, in RejectedAccount) (Rej
 	return Rejected{Woken{rejected.Woken}, rejected.Verify}, report(ctx, err, provision.StepInspect)
 }
 
+// SettingsHad are the settings that the run of an order knows.
+type SettingsHad struct {
+	Order provision.OrderKey     `json:"order"`
+	Had   provision.PoolSettings `json:"had"`
+}
+
+// SettingsNow are the settings of an order's pool.
+type SettingsNow struct {
+	Settings provision.PoolSettings `json:"settings"`
+	Changed  bool                   `json:"changed,omitempty"` // they are not those that the run had
+}
+
 // RereadSettings reads the settings that the order's pool has now. From then on they are the order's.
-func (a *Activities) RereadSettings(ctx context.Context, key provision.OrderKey) (provision.PoolSettings, error) {
-	settings, err := a.Store.RereadSettings(ctx, key)
-	return settings, report(ctx, err, provision.StepInspect)
+func (a *Activities) RereadSettings(ctx context.Context, in SettingsHad) (now SettingsNow, err error) {
+	now.Settings, err = a.Store.RereadSettings(ctx, in.Order)
+	if err != nil {
+		return now, report(ctx, err, provision.StepInspect)
+	}
+	// As texts, because what is empty may be absent on one side.
+	before, err := json.Marshal(in.Had)
+	if err != nil {
+		return now, report(ctx, err, provision.StepInspect)
+	}
+	after, err := json.Marshal(now.Settings)
+	now.Changed = !bytes.Equal(before, after)
+	return now, report(ctx, err, provision.StepInspect)
 }
 
 // Corrected is an order's request after a correction.

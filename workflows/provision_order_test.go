@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -183,8 +184,8 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		w.actions = append(w.actions, in)
 		return w.did("NoteAction")
 	})
-	env.OnActivity(a.RereadSettings, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.PoolSettings, error) {
-		return w.settings, w.did("RereadSettings")
+	env.OnActivity(a.RereadSettings, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.SettingsHad) (activities.SettingsNow, error) {
+		return activities.SettingsNow{Settings: w.settings, Changed: !reflect.DeepEqual(in.Had, w.settings)}, w.did("RereadSettings")
 	})
 	env.OnActivity(a.KeepUndo, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.KeptUndo) error {
 		w.kept = &in

@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"reflect"
 	"strings"
 
 	"go.temporal.io/sdk/workflow"
@@ -127,14 +126,11 @@ func (r *orderRun) retry(ctx workflow.Context, by provision.Action) error {
 
 // readSettings reads the settings of the pool anew: what is tried again is tried with what somebody has mended.
 func (r *orderRun) readSettings(ctx workflow.Context) error {
-	settings, err := callDatabase(ctx, "Read the pool's settings", acts.RereadSettings, r.order.OrderKey)
-	if err != nil {
-		return err
+	now, err := callDatabase(ctx, "Read the pool's settings", acts.RereadSettings, activities.SettingsHad{Order: r.order.OrderKey, Had: r.settings})
+	if err == nil && now.Changed {
+		r.replaced, r.settings = append(r.replaced, r.settings), now.Settings
 	}
-	if !reflect.DeepEqual(settings, r.settings) {
-		r.replaced, r.settings = append(r.replaced, r.settings), settings
-	}
-	return nil
+	return err
 }
 
 // note writes down an action that changes no state by itself.

@@ -248,3 +248,25 @@ func TestAnUnusableAccountOfAnOrderThatIsBeingUndoneIsInvalid(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, a.Status)
 }
+
+// TestSettingsThatAreReadAnewAreTheOrders: whoever opens the order after that gets them too.
+func TestSettingsThatAreReadAnewAreTheOrders(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	key := open(t, store, "o", "")
+	before, err := store.RereadSettings(ctx, key)
+	require.NoError(t, err)
+	require.Equal(t, "us-east-1", before.ReportRegion)
+	_, err = db.ExecContext(ctx, `UPDATE pools SET report_region = 'eu-west-1'`)
+	require.NoError(t, err)
+	now, err := store.RereadSettings(ctx, key)
+	require.NoError(t, err)
+	require.Equal(t, "eu-west-1", now.ReportRegion)
+	_, err = db.ExecContext(ctx, `UPDATE pools SET report_region = 'eu-west-2'`)
+	require.NoError(t, err)
+	var kept []byte
+	require.NoError(t, db.GetContext(ctx, &kept, `SELECT settings FROM orders WHERE id = 'o'`))
+	require.Contains(t, string(kept), "eu-west-1", "only a retry reads them")
+	_, err = store.RereadSettings(ctx, provision.OrderKey{Provider: key.Provider, ID: "unknown"})
+	require.ErrorIs(t, err, provision.ErrNotFound)
+}

@@ -63,7 +63,7 @@ func TestTheNextSafeStepIsSaid(t *testing.T) {
 		"known by all since a moment": {running("k2,k1*", "k2,k1", "k2,k1*"), []secrets.KeyStatus{used("k1", 0), used("k2", 0)},
 			"k2 is known everywhere and seals within seconds.", "k1 k2"},
 		"at work, and the old one is needed": {running("k2,k1", "k2,k1"), []secrets.KeyStatus{used("k1", time.Hour, rows, open, others), used("k2", 0)},
-			"k2 is known everywhere and seals. k1 may be removed after 2026-12-02 12:00 UTC at the earliest: it is still needed by 3 passwords, 1 webhook secret, 12 open orders and 2 other open workflows (run `quartermaster keys reseal` for passwords and webhook secrets).", "k1 k2"},
+			"k2 is known everywhere and seals. k1 may be removed after 2026-12-02 12:00 UTC at the earliest: it is still needed by 3 passwords, 1 webhook secret, 12 open orders and 2 other open workflows (run `quartermaster keys reseal` for what is at rest).", "k1 k2"},
 		"only histories need it": {running("k2,k1", "k2,k1"), []secrets.KeyStatus{used("k1", 2*day, func(k *secrets.KeyStatus) { k.LastClosedAt = ago(day) }), used("k2", 0)},
 			"k2 is known everywhere and seals. k1 may be removed after 2026-12-01 12:00 UTC: until then links to passwords, and closed workflows that Temporal keeps, may need it.", "k1 k2"},
 		"nothing needs it": {running("k2,k1", "k2,k1"), []secrets.KeyStatus{used("k1", 8*day), used("k2", 0)},

@@ -1,0 +1,41 @@
+package activities
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+// poolStore is a database of which only the settings of the pool matter.
+type poolStore struct {
+	Store
+	settings provision.PoolSettings
+}
+
+func (s poolStore) RereadSettings(context.Context, provision.OrderKey) (provision.PoolSettings, error) {
+	return s.settings, nil
+}
+
+// TestSettingsAreComparedAsTheyAreWritten: what is empty on one side may be absent on the other, and that is no change.
+func TestSettingsAreComparedAsTheyAreWritten(t *testing.T) {
+	t.Parallel()
+	had := provision.PoolSettings{ReportKind: provision.DataExport, ReportRegion: "eu-central-1", ActionDeadline: time.Hour}
+	same, other := had, had
+	same.Instructions = map[provision.Model]string{}
+	other.ReportRegion = "eu-west-1"
+	for _, c := range []struct {
+		settings provision.PoolSettings
+		changed  bool
+	}{{had, false}, {same, false}, {other, true}} {
+		w := setup(t)
+		w.acts.Store = poolStore{settings: c.settings}
+		now, err := once(w, 1, w.acts.RereadSettings, SettingsHad{Order: w.w.Order, Had: had})
+		require.NoError(t, err)
+		require.Equal(t, c.changed, now.Changed)
+		require.Equal(t, c.settings.ReportRegion, now.Settings.ReportRegion)
+	}
+}
