@@ -27,6 +27,7 @@ type orderRun struct {
 	questions []*question // what somebody must answer before the work goes on
 	stopWork  workflow.CancelFunc
 	stopped   *stop               // somebody stopped the work; nil: nobody did
+	reentered bool                // the order has tried by itself to enter its account again
 	leaving   bool                // the account is being undone or given back
 	final     bool                // the order completes or ends: too late for everything
 	undoUntil time.Time           // until when an undo tries what AWS refuses
@@ -200,7 +201,9 @@ func (r *orderRun) awaitAnswer(ctx workflow.Context, q *question, patience time.
 			if err := r.catchUp(ctx); err != nil {
 				return false, err
 			}
-			q.answered = q.answered || q.failure.Code == provision.CodeCannotReenter
+			if q.failure.Code == provision.CodeCannotReenter && !r.reentered { // once: if that does not help, it is the account
+				r.reentered, q.answered = true, true
+			}
 		}
 	}
 	return true, nil

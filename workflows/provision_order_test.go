@@ -507,6 +507,24 @@ func TestAnOrderThatCannotReenterItsAccountGoesOnWhenItIsWoken(t *testing.T) {
 	require.Empty(t, w.actions, "nobody had to do anything")
 }
 
+// TestAnOrderTriesOnceByItselfToReenterItsAccount: when that does not help, it is the account, and an operator must look.
+func TestAnOrderTriesOnceByItselfToReenterItsAccount(t *testing.T) {
+	t.Parallel()
+	env, w := setup(t)
+	w.fail["SetAlias"] = refused(provision.CodeCannotReenter)
+	for n := range 5 {
+		env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.SignalStock, nil) }, time.Duration(n+1)*time.Hour)
+	}
+	env.RegisterDelayedCallback(func() {
+		delete(w.fail, "SetAlias")
+		update(env, workflows.UpdateRetry, operator, func(err error) { require.NoError(t, err) })
+	}, 10*time.Hour)
+	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
+	require.NoError(t, env.GetWorkflowError())
+	require.Len(t, w.asked, 2)
+	require.NotNil(t, w.result)
+}
+
 func TestOrdersThatGotAnAccountAreWoken(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)

@@ -13,15 +13,33 @@ import (
 const actionRequiredSQL = `
 UPDATE orders SET state = 'action_required', step = $3, failure = $4 WHERE provider = $1 AND id = $2`
 
-// RequireAction sets an order that holds an account to action_required: the failure says what must be done.
+// RequireAction sets an order that holds an account to action_required: the failure says what must be done. When it is the second order of
+// its pool that cannot enter its account any more, the claims of the pool are suspended: see RejectAccount.
 func (s *Store) RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
-	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
-		o, err := lockOrder(ctx, tx, key)
+	require := func(tx *sqlx.Tx) (o queuedOrder, required bool, err error) {
+		o, err = lockOrder(ctx, tx, key)
 		if err != nil || o.State != provision.Provisioning && o.State != provision.ActionRequired {
-			return err
+			return o, false, err
 		}
 		_, err = tx.ExecContext(ctx, actionRequiredSQL, key.Provider, key.ID, why.Step, asJSON(why))
-		return err
+		return o, err == nil, err
+	}
+	if why.Code != provision.CodeCannotReenter {
+		return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+			_, _, err := require(tx)
+			return err
+		})
+	}
+	var of queuedOrder
+	if err := s.db.GetContext(ctx, &of, queuedOrderSQL, key.Provider, key.ID); err != nil {
+		return notFound(err, "order %s", key)
+	}
+	return s.poolTx(ctx, orderActor(key), of.Pool, lockPoolSQL, func(tx *sqlx.Tx) error {
+		o, required, err := require(tx)
+		if err != nil || !required {
+			return err
+		}
+		return doubtReentry(ctx, tx, o.Pool)
 	})
 }
 

@@ -161,19 +161,44 @@ func doubt(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, key provision.
 	if because == "" {
 		return "", nil
 	}
+	return because, suspendClaims(ctx, tx, pool, because, seen.Refused, seen.Tried)
+}
+
+const cannotReenterSQL = `
+SELECT (SELECT count(*) FROM orders o WHERE o.provider = p.provider AND o.marketplace = p.marketplace AND o.environment = p.environment
+            AND o.state = 'action_required' AND o.failure ->> 'code' = $4) AS refused, p.claims_suspended_at IS NOT NULL AS suspended
+FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3`
+
+// doubtReentry suspends the claims of the pool when several of its orders cannot enter the accounts any more in which they have worked.
+func doubtReentry(ctx context.Context, tx *sqlx.Tx, pool provision.Pool) error {
+	var now struct {
+		Refused   int  `db:"refused"`
+		Suspended bool `db:"suspended"`
+	}
+	err := tx.GetContext(ctx, &now, cannotReenterSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.CodeCannotReenter)
+	if err != nil || now.Suspended || now.Refused < provision.ClaimsRefusals {
+		return err
+	}
+	because := fmt.Sprintf("%d orders cannot enter the accounts any more in which they have worked", now.Refused)
+	return suspendClaims(ctx, tx, pool, because, now.Refused, now.Refused)
+}
+
+// suspendClaims suspends the claims of the pool. Its set-aside accounts, and some that are Ready, are verified at once: one that passes
+// resumes the claims.
+func suspendClaims(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, because string, refused, tried int) error {
 	of := []any{pool.Provider, pool.Marketplace, pool.Environment}
 	for _, then := range []struct {
 		statement string
 		args      []any
 	}{
 		{suspendClaimsSQL, []any{because}},
-		{emitSuspendedSQL, []any{because, seen.Refused, seen.Tried}},
+		{emitSuspendedSQL, []any{because, refused, tried}},
 		{verifySetAsideSQL, []any{provision.VerifySuspended.Seconds()}},
 		{lookBesideSQL, []any{provision.VerifyBeside}},
 	} {
 		if _, err := tx.ExecContext(ctx, then.statement, append(of[:len(of):len(of)], then.args...)...); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return because, nil
+	return nil
 }

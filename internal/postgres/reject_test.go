@@ -321,6 +321,27 @@ func TestOrdersThatWaitBecauseTheyCannotEnterTheirAccountAreWokenToo(t *testing.
 	require.Equal(t, []provision.OrderKey{asks, unlucky}, woken)
 }
 
+// TestOrdersThatCannotReenterSuspendTheClaims: one such order may have a broken role; two make us suspect ourselves.
+func TestOrdersThatCannotReenterSuspendTheClaims(t *testing.T) {
+	t.Parallel()
+	v := setupVerifier(t)
+	v.ready(1, 3)
+	first, second, third := v.open("first"), v.open("second"), v.open("third")
+	require.Equal(t, 1, v.holds(first))
+	require.Equal(t, 2, v.holds(second))
+	refused := provision.Failure{Code: provision.CodeCannotReenter, AWSCode: "AccessDenied", Reason: "x"}
+	require.NoError(t, v.store.RequireAction(v.ctx, first, refused))
+	require.NoError(t, v.store.RequireAction(v.ctx, first, refused))
+	require.Empty(t, v.suspended(), "a repeat is no second order")
+	require.NoError(t, v.store.RequireAction(v.ctx, second, refused))
+	require.Equal(t, "2 orders cannot enter the accounts any more in which they have worked", v.suspended())
+	require.Zero(t, v.holds(third))
+	woken, _ := v.sweep(nil)
+	require.Equal(t, []provision.OrderKey{first, second, third}, woken)
+	require.Empty(t, v.suspended())
+	require.Equal(t, 3, v.holds(third))
+}
+
 func TestAStoppedOrderSetsItsAccountAsideAndTakesNoOther(t *testing.T) {
 	t.Parallel()
 	v := setupVerifier(t)
