@@ -126,6 +126,9 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 		"stock beside an order that waits for it": {
 			`UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits'; UPDATE accounts SET status_since = now() - interval '2 minutes' WHERE id = '000000000005'`,
 			[]string{"stock_not_given_out waits"}},
+		"a removal that does not end": {
+			`UPDATE accounts SET removing_since = now() - interval '3 hours' WHERE id = '000000000005'`,
+			[]string{"removal_overdue 000000000005"}},
 		"a pool that gives out nothing": {
 			`UPDATE pools SET claims_suspended_at = now() - interval '2 minutes', claims_suspended_because = 'x';
 			 UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits'; UPDATE accounts SET status_since = now() - interval '2 minutes' WHERE id = '000000000005'`,

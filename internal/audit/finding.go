@@ -32,6 +32,7 @@ const (
 	KindOrderNotWoken       Kind = "order_not_woken"           // an order got an account and has not begun with it
 	KindStopNotHeard        Kind = "stop_not_heard"            // an order was stopped, and its undo has not begun
 	KindClaimsSuspended     Kind = "claims_suspended"          // a pool gives out nothing, because accounts of it could not be entered
+	KindRemovalOverdue      Kind = "removal_overdue"           // an account is reserved for the removal of what was left there, for too long
 	// Between the database and Temporal.
 	KindOrderWithoutWorkflow    Kind = "order_without_workflow"     // an order in progress that no workflow works on
 	KindAccountWithoutWorkflow  Kind = "account_without_workflow"   // an account in progress that no workflow works in
@@ -101,6 +102,7 @@ var meanings = map[Kind]meaning{
 	KindOrderNotWoken: {Warning, "are the workers running? The order's workflow looks by itself within 15 minutes"},
 	KindClaimsSuspended: {Stuck, "check the service's own AWS identity (may it still assume roles? quartermaster accounts role prints what it needs) and the roles of the accounts that " +
 		"are set aside. Claims go on by themselves when the verification of any account of the pool passes"},
+	KindRemovalOverdue:         {Stuck, "look at the workflow leftovers/<account id> in the Web UI. When there is none that runs, send the request to remove the leftovers again: that is safe"},
 	KindOrderWithoutWorkflow:   {Stuck, resetIt},
 	KindAccountWithoutWorkflow: {Stuck, "see the finding about its order"},
 	KindWorkflowOfEndedOrder:   {Broken, "look at the workflow's pending activities in the Web UI; cancel it when it does not end by itself"},

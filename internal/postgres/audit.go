@@ -158,6 +158,11 @@ SELECT p.provider, '' AS id, '' AS account, p.claims_suspended_at AS since,
        format('no order gets an account of pool %s/%s/%s, because %s', p.provider, p.marketplace, p.environment, p.claims_suspended_because) AS what
 FROM pools p WHERE p.claims_suspended_at < now() - $1 * interval '1 second'`},
 
+	// An undo takes an hour at most, but for an outage of AWS. The workflow may never have been started.
+	{kind: audit.KindRemovalOverdue, query: `
+SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.removing_since AS since, 'what the order left in the account is being removed' AS what
+FROM accounts a WHERE a.removing_since < now() - interval '2 hours'`},
+
 	// The worker that wrote the stop may have died before the order's workflow heard of it.
 	{kind: audit.KindStopNotHeard, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
 SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 'the order was stopped, but its undo has not begun' AS what
