@@ -49,7 +49,7 @@ func enterSilent(t *testing.T, change func(*awscloud.Options)) (*awscloud.Cloud,
 	endpoint, asked := silent(t)
 	opts := awscloud.Options{
 		Config:   aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider(keyID, "not-a-secret", "")},
-		Endpoint: endpoint, RetryDelay: time.Millisecond, CallTimeout: 100 * time.Millisecond, EnterTimeout: 350 * time.Millisecond,
+		Endpoint: endpoint, RetryDelay: time.Millisecond, CallTimeout: 300 * time.Millisecond, EnterTimeout: time.Second,
 	}
 	if change != nil {
 		change(&opts)
@@ -76,7 +76,7 @@ func TestAWSAcceptsConnectionsAndNeverAnswers(t *testing.T) {
 		began := time.Now()
 		_, err := cloud.Enter(t.Context(), pooled, "one")
 		requireNoAnswer(t, err)
-		require.Less(t, time.Since(began), time.Second)
+		require.Less(t, time.Since(began), 10*time.Second)
 		require.LessOrEqual(t, asked.Load(), int32(3))
 	})
 	t.Run("the time of all tries together is bounded", func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestAWSAcceptsConnectionsAndNeverAnswers(t *testing.T) {
 			wg.Go(func() { _, errs[i] = cloud.Enter(t.Context(), pooled, "one") })
 		}
 		wg.Wait()
-		require.Less(t, time.Since(began), time.Second, "they wait for it once, not one after the other")
+		require.Less(t, time.Since(began), 3*time.Second, "they wait for it once, not one after the other")
 		for _, err := range errs {
 			requireNoAnswer(t, err)
 		}
@@ -158,7 +158,7 @@ func TestARoleThatCannotBeAssumedAnyMoreIsNotAskedForAgainAndAgain(t *testing.T)
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cloud, sim := setup(t, func(o *awscloud.Options) { o.CallTimeout = 100 * time.Millisecond })
+			cloud, sim := setup(t, func(o *awscloud.Options) { o.CallTimeout = time.Second })
 			s, err := cloud.Enter(t.Context(), pooled, "one")
 			require.NoError(t, err)
 			sim.Inject(awssim.Fault{Operation: "GetUser", Kind: awssim.ExpiredToken})
