@@ -252,12 +252,20 @@ func TestTwoHundredOrdersOverAHundredAccounts(t *testing.T) {
 	}
 	require.NoError(t, posts.Wait())
 
+	// An order that is about to be given an account waits as well, so it is looked at who waits when all the accounts are gone.
+	id := func(i int) string { return fmt.Sprintf("rush-%03d", i) }
+	gone := func(o api.Order) bool {
+		return o.State.Ended() || o.State == provision.WaitingForAccount && o.Waiting != nil && strings.HasPrefix(o.Waiting.Why, "0 of 100 accounts match: ") &&
+			!strings.Contains(o.Waiting.Why, "about to be given out")
+	}
+	for i := range 200 {
+		_, err := playground.Until(ctx, id(i), gone)
+		require.NoError(t, err)
+	}
 	holder := map[string]string{}
 	waiting := map[int]string{}
 	for i := range 200 {
-		order, err := playground.Until(ctx, fmt.Sprintf("rush-%03d", i), func(o api.Order) bool {
-			return o.State.Ended() || o.State == provision.WaitingForAccount && o.Waiting != nil && strings.HasPrefix(o.Waiting.Why, "0 of 100 accounts match: ")
-		})
+		order, err := playground.Until(ctx, id(i), gone)
 		require.NoError(t, err)
 		if order.State == provision.WaitingForAccount {
 			waiting[order.Waiting.Place] = order.ID
@@ -267,10 +275,15 @@ func TestTwoHundredOrdersOverAHundredAccounts(t *testing.T) {
 		require.NotContains(t, holder, order.Result.AccountID)
 		holder[order.Result.AccountID] = order.ID
 	}
-	require.Len(t, holder, 100)
 	for _, id := range oldest {
-		require.Contains(t, holder, id)
+		if _, held := holder[id]; !held {
+			var history struct{ Items []api.AccountEvent }
+			_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/events", nil, &history)
+			require.NoError(t, err)
+			require.Fail(t, "no order has the account", "%+v\n%+v", account(ctx, t, id), history.Items)
+		}
 	}
+	require.Len(t, holder, 100)
 	require.Len(t, waiting, 100, "a hundred orders wait, each at a place of its own")
 
 	// The next account goes to the one that waits first.
