@@ -123,14 +123,10 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 // not enabled, S3 does not know its credentials, which AWS has accepted a moment ago.
 func bucketRefused(w Assignment, err error) error {
 	unknown := awscloud.IsBadCredentials(err) && w.reportRegion() != awscloud.HomeRegion && !slices.Contains(ourOwnFault, awscloud.Code(err))
-	switch {
-	case awscloud.IsRegionRefused(err) || unknown:
+	if awscloud.IsRegionRefused(err) || unknown {
 		return withCause(&provision.Failure{Code: provision.CodePoolSettings,
 			Reason: fmt.Sprintf("AWS makes no bucket in region %q, the report_region of the pool's settings, for account %s: enable the region in the account or change report_region, then retry the order",
 				w.reportRegion(), w.Account.ID)}, err)
-	case awscloud.IsBucketQuota(err):
-		return withCause(&provision.Failure{Code: provision.CodeQuotaReached,
-			Reason: "account " + w.Account.ID + " has as many S3 buckets as AWS allows: have the quota raised or delete buckets, then retry the order"}, err)
 	}
 	return err
 }

@@ -175,7 +175,7 @@ func classify(err error, at provision.Step) provision.Failure {
 		f.Code, f.Reason = provision.CodeQuotaReached, "a quota of the account is used up ("+call+"): have it raised or make room"
 		switch {
 		case awscloud.IsBucketQuota(err):
-			f.Reason = "the account has as many buckets as AWS allows (" + call + "): have the quota of S3 raised, or delete a bucket"
+			f.Reason = "the account has as many S3 buckets as AWS allows (" + call + "): have the quota raised or delete buckets, then retry the order"
 		case at == provision.StepReport:
 			f.Code, f.Reason = provision.CodeReportQuota, "the account has as many cost reports as AWS allows ("+call+"): delete one or order with an existing one"
 		}
@@ -190,7 +190,7 @@ func classify(err error, at provision.Step) provision.Failure {
 		f.Code, f.Reason = provision.CodeNotYetVisible, "AWS does not show the result of an earlier call yet ("+call+")"+tryAgain
 	case awscloud.IsValidation(err):
 		f.Code, f.Field, f.Reason = provision.CodeInputRefused, fieldOf[at], "AWS refuses the value ("+call+"): correct it"
-	case f.AWSCode != "":
+	case f.AWSCode != "", awscloud.IsRefused(err): // a HEAD is refused without a code
 		f.Code, f.Reason = provision.CodeRefused, "AWS refuses "+call+" with an answer that is not foreseen"+tryAgain
 	default:
 		f.Code, f.Reason = provision.CodeInternal, "an unexpected error"

@@ -57,7 +57,7 @@ func TestTranslate(t *testing.T) {
 		{name: "denied by the organization", err: denial("with an explicit deny in a service control policy: arn:aws:organizations::123456789012:policy/o-1/secret@example.com"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "service control policy of the account's organization denies iam:CreateUser"},
 		{name: "denied by a boundary", err: denial("because no permissions boundary allows the iam:CreateUser action"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "permissions boundary of the role"},
 		{name: "denied by the role", err: denial("because no identity-based policy allows the iam:CreateUser action"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "quartermaster accounts role"},
-		{name: "buckets", err: api("S3", "CreateBucket", "TooManyBuckets"), at: provision.StepReport, code: provision.CodeQuotaReached, final: true, benign: true, mentions: "as many buckets"},
+		{name: "buckets", err: api("S3", "CreateBucket", "TooManyBuckets"), at: provision.StepReport, code: provision.CodeQuotaReached, final: true, benign: true, mentions: "as many S3 buckets"},
 		{name: "denied, json", err: api("BCM Data Exports", "CreateExport", "AccessDeniedException"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "bcm-data-exports:CreateExport"},
 		{name: "denied, cur", err: api("Cost and Usage Report Service", "PutReportDefinition", "AccessDeniedException"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "cur:PutReportDefinition"},
 		{name: "quota", err: api("IAM", "CreateUser", "LimitExceeded"), at: provision.StepUser, code: provision.CodeQuotaReached, final: true, benign: true},
@@ -84,6 +84,8 @@ func TestTranslate(t *testing.T) {
 		{name: "lease", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser", Err: fmt.Errorf("CreateUser: %w", awscloud.ErrLeaseExpired)}, code: provision.CodeAttemptEnded, benign: true, mentions: "changes nothing"},
 		{name: "store: down", err: errors.New("dial tcp: secret@example.com"), code: provision.CodeInternal},
 		{name: "unheard of", err: api("IAM", "CreateUser", "SomethingNew"), code: provision.CodeRefused, final: true, benign: true, mentions: "iam:CreateUser"},
+		{name: "unheard of, without a code", err: &smithy.OperationError{ServiceID: "S3", OperationName: "HeadBucket", Err: &smithyhttp.ResponseError{
+			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusBadRequest}}, Err: errors.New("?")}}, code: provision.CodeRefused, final: true, benign: true, mentions: "s3:HeadBucket"},
 		{name: "ours", err: fmt.Errorf("wrapped: %w", &provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}), code: provision.CodeAliasTaken, final: true, benign: true, mentions: "taken"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

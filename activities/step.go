@@ -127,7 +127,11 @@ func (a *Activities) judge(ctx context.Context, w Assignment, step provision.Ste
 // left then. An answer that no attempt can change, and what is no refusal of AWS, is as final as it is elsewhere.
 func (a *Activities) judgeUndo(ctx context.Context, w Assignment, step provision.Step, err error) error {
 	failure, final := failureOf(err)
-	refused := final && failure.AWSCode != "" || failure.Code == provision.CodeNotYetVisible || failure.Code == provision.CodeNotReady
+	refused := final && failure.AWSCode != ""
+	switch failure.Code {
+	case provision.CodeRefused, provision.CodeNotYetVisible, provision.CodeNotReady:
+		refused = true
+	}
 	if !refused {
 		return err
 	}

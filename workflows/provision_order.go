@@ -287,9 +287,6 @@ func (r *orderRun) undo(ctx workflow.Context, journal provision.Journal, work *s
 			return ending{cause: now}
 		}
 	}
-	if r.account.touched {
-		ended.leftovers = append(ended.leftovers, journalUnknown)
-	}
 	if len(ended.leftovers) > 0 {
 		r.keepUndo(ctx, journal)
 	}
@@ -299,6 +296,7 @@ func (r *orderRun) undo(ctx workflow.Context, journal provision.Journal, work *s
 // takeBack runs the undos and says what is left. The error is that of the comparison with the journal.
 func (r *orderRun) takeBack(ctx workflow.Context, journal provision.Journal, work *saga) (ended ending, err error) {
 	r.undoUntil = workflow.Now(ctx).Add(undoPatience)
+	defer func() { r.undoUntil = time.Time{} }() // what comes after it is no undo
 	undoing, end := workflow.WithCancel(ctx)
 	defer end()
 	r.endUndo = func() {
@@ -328,6 +326,9 @@ func (r *orderRun) takeBack(ctx workflow.Context, journal provision.Journal, wor
 	case len(verified.Leftovers) > 0:
 		ended.leftovers = slices.Concat(verified.Leftovers, problems) // what is left, and why
 	}
+	if r.account.touched {
+		ended.leftovers = append(ended.leftovers, journalUnknown)
+	}
 	return ended, err
 }
 
@@ -336,7 +337,6 @@ func (r *orderRun) takeBack(ctx workflow.Context, journal provision.Journal, wor
 func (r *orderRun) rejectAccount(ctx workflow.Context, ended ending) error {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	r.leaving = true
-	r.undoUntil = time.Time{}
 	failure := failureOf(ended.cause)
 	for _, leftover := range ended.leftovers {
 		failure.Reason += "; left: " + leftover

@@ -25,9 +25,6 @@ func RemoveLeftovers(ctx workflow.Context, removal provision.LeftoverRemoval) (p
 		work = r.allUndos(kept.Journal)
 	}
 	ended, _ := r.takeBack(ctx, kept.Journal, work) // what could not be compared is among the leftovers
-	if kept.Touched {
-		ended.leftovers = append(ended.leftovers, journalUnknown)
-	}
 	removed.Order, removed.Leftovers, removed.Notes, removed.Park = kept.Order, ended.leftovers, ended.notes, kept.Settings.Park
 	if err := tellDatabase(ctx, "Say what is left", acts.EndRemoval, removed); err != nil {
 		return removed, err
