@@ -14,10 +14,10 @@ import (
 
 // Activities are the activities of all workflows. Every method is an activity: registered by its name, safe to repeat.
 type Activities struct {
-	Store   Store
-	Cloud   *awscloud.Cloud
-	Sealer  Sealer
-	Auditor Auditor
+	Store      Store
+	Cloud      *awscloud.Cloud
+	Sealer     Sealer
+	Reconciler Reconciler
 	// Webhooks is what delivering events needs.
 	Webhooks Webhooks
 	Timings  Timings
@@ -140,7 +140,7 @@ type Restore struct {
 	Earlier []provision.Request `json:"earlier,omitempty"`
 	// Written is what AWS showed after SetContacts had written the contacts; nil when the step's answer was lost.
 	Written *provision.WrittenContacts `json:"written,omitempty"`
-	// EarlierSettings are as SetUpReport.Earlier: VerifyRestored looks for a report that was made under them.
+	// EarlierSettings are as SetUpReport.Earlier: CompareWithJournal looks for a report that was made under them.
 	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
 }
 

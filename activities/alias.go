@@ -15,7 +15,7 @@ import (
 // Source: AWS Account Management Reference Guide, "Create an account alias".
 func (a *Activities) SetAlias(ctx context.Context, in Restore) (struct{}, error) {
 	return struct{}{}, a.step(ctx, in.Assignment, provision.StepAlias, func(ctx context.Context) error {
-		s, err := a.enter(ctx, in.Assignment)
+		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func (a *Activities) SetAlias(ctx context.Context, in Restore) (struct{}, error)
 				return err
 			}
 		}
-		seen, err := a.twice(ctx, aliasIs(s, alias))
+		seen, err := a.waitStable(ctx, aliasIs(s, alias))
 		if err == nil && !seen {
 			err = notYet("the account's alias")
 		}
@@ -48,7 +48,7 @@ func (a *Activities) aliasIsOurs(ctx context.Context, s *awscloud.Session, alias
 	if repeated(ctx) {
 		unseenFor = a.Timings.VisibleFor
 	}
-	ours, err := a.appears(ctx, unseenFor, aliasIs(s, alias))
+	ours, err := a.waitVisible(ctx, unseenFor, aliasIs(s, alias))
 	if err != nil || ours {
 		return err
 	}
@@ -65,12 +65,12 @@ func (a *Activities) RestoreAlias(ctx context.Context, in Restore) (Undone, erro
 		if ordered == earlier {
 			return nil, nil
 		}
-		s, err := a.enter(ctx, in.Assignment)
+		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return nil, err
 		}
 		var deleted bool
-		err = a.insist(ctx, busy, func(ctx context.Context) error {
+		err = a.retryWhile(ctx, busy, func(ctx context.Context) error {
 			_, err := s.IAM.DeleteAccountAlias(ctx, &iam.DeleteAccountAliasInput{AccountAlias: aws.String(ordered)})
 			deleted = err == nil
 			return awscloud.IgnoreNotFound(err)
@@ -99,18 +99,18 @@ func (a *Activities) giveAliasBack(ctx context.Context, s *awscloud.Session, ear
 	if earlier == "" {
 		return nil
 	}
-	err := a.insist(ctx, busy, func(ctx context.Context) error {
+	err := a.retryWhile(ctx, busy, func(ctx context.Context) error {
 		_, err := s.IAM.CreateAccountAlias(ctx, &iam.CreateAccountAliasInput{AccountAlias: aws.String(earlier)})
 		return err
 	})
 	if !awscloud.IsAlreadyExists(err) {
 		return err
 	}
-	back, lookErr := a.twice(ctx, aliasIs(s, earlier))
+	back, lookErr := a.waitStable(ctx, aliasIs(s, earlier))
 	if lookErr != nil || back {
 		return lookErr
 	}
-	return withCause(&provision.Failure{Code: provision.CodeNotOurs, Step: provision.StepAlias,
+	return withCause(&provision.Failure{Code: provision.CodeResourceNotOurs, Step: provision.StepAlias,
 		Reason: "the account's earlier alias was taken by another AWS account meanwhile and cannot be given back: the account has no alias now"}, err)
 }
 

@@ -60,7 +60,7 @@ func TestRestoreAlias(t *testing.T) {
 				require.Len(t, undone.Notes, c.notes)
 				require.Equal(t, c.want, w.account().Alias)
 			}
-			verified, err := run(w, w.acts.VerifyRestored, restore)
+			verified, err := run(w, w.acts.CompareWithJournal, restore)
 			require.NoError(t, err)
 			if c.leftover == "" {
 				require.Empty(t, verified.Leftovers)
@@ -75,13 +75,13 @@ func TestEarlierAliasTakenMeanwhile(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	d := w.mustDo()
-	w.editOther(func(a *awssim.Account) { a.Alias = "old-alias" })
+	w.updateOther(func(a *awssim.Account) { a.Alias = "old-alias" })
 	_, err := run(w, w.acts.RestoreAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
-	failure := w.requireFailure(err, provision.CodeNotOurs)
+	failure := w.requireFailure(err, provision.CodeResourceNotOurs)
 	require.Contains(t, failure.Reason, "earlier alias")
 	require.Equal(t, 1, w.effects("DeleteAccountAlias"))
 	require.Empty(t, w.account().Alias)
-	verified, err := run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	verified, err := run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: d.inspected.Journal})
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the account has no alias, but had one before the order")
 }

@@ -86,7 +86,7 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 	var exists error
 	if state == bucketAbsent {
 		// Where the bucket is ours already AWS says so, or, in us-east-1, makes it again: the look below tells whose it is.
-		exists = a.insist(ctx, busy, func(ctx context.Context) error {
+		exists = a.retryWhile(ctx, busy, func(ctx context.Context) error {
 			_, err := s.S3(w.reportRegion()).CreateBucket(ctx, w.newBucket())
 			return err
 		})
@@ -94,7 +94,7 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 			return bucketRefused(w, exists)
 		}
 	}
-	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 		if state, err = lookAtBucket(ctx, s, w); err == nil && state == bucketForeign {
 			err = bucketNotOurs(w)
 		}
@@ -124,7 +124,7 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 func bucketRefused(w Assignment, err error) error {
 	unknown := awscloud.IsBadCredentials(err) && w.reportRegion() != awscloud.HomeRegion && !slices.Contains(ourOwnFault, awscloud.Code(err))
 	if awscloud.IsRegionRefused(err) || unknown {
-		return withCause(&provision.Failure{Code: provision.CodePoolSettings,
+		return withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
 			Reason: fmt.Sprintf("AWS makes no bucket in region %q, the report_region of the pool's settings, for account %s: enable the region in the account or change report_region, then retry the order",
 				w.reportRegion(), w.Account.ID)}, err)
 	}
@@ -135,7 +135,7 @@ func bucketRefused(w Assignment, err error) error {
 var ourOwnFault = []string{"SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "RequestInTheFuture"}
 
 func bucketNotOurs(w Assignment) *provision.Failure {
-	return &provision.Failure{Code: provision.CodeNotOurs,
+	return &provision.Failure{Code: provision.CodeResourceNotOurs,
 		Reason: fmt.Sprintf("the bucket %s exists and was not made by this order, or the role may not look at it: find out whose it is, or use another account", w.bucketName())}
 }
 
@@ -172,7 +172,7 @@ func (a *Activities) ensureBucketPolicy(ctx context.Context, s *awscloud.Session
 	if done, err := policyIs(ctx); done || err != nil {
 		return err
 	}
-	if err := a.insist(ctx, settling, func(ctx context.Context) error {
+	if err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
 		_, err := client.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: bucket, ExpectedBucketOwner: owner,
 			PublicAccessBlockConfiguration: &s3types.PublicAccessBlockConfiguration{
 				BlockPublicAcls: aws.Bool(true), IgnorePublicAcls: aws.Bool(true), BlockPublicPolicy: aws.Bool(true), RestrictPublicBuckets: aws.Bool(true)}})
@@ -180,13 +180,13 @@ func (a *Activities) ensureBucketPolicy(ctx context.Context, s *awscloud.Session
 	}); err != nil {
 		return err
 	}
-	if err := a.insist(ctx, settling, func(ctx context.Context) error {
+	if err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
 		_, err := client.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: bucket, ExpectedBucketOwner: owner, Policy: aws.String(want)})
 		return err
 	}); err != nil {
 		return err
 	}
-	seen, err := a.twice(ctx, policyIs)
+	seen, err := a.waitStable(ctx, policyIs)
 	if err == nil && !seen {
 		err = notYet("the policy of the bucket")
 	}

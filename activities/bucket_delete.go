@@ -18,7 +18,7 @@ import (
 func (a *Activities) removeBucket(ctx context.Context, s *awscloud.Session, w Assignment) ([]string, error) {
 	deadline := time.Now().Add(a.Timings.VisibleFor)
 	var state bucketState
-	_, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
+	_, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 		var err error
 		state, err = lookAtBucket(ctx, s, w)
 		return state != bucketAbsent, err

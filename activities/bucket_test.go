@@ -18,7 +18,7 @@ func TestTheAccountHasNotEnabledTheRegionOfTheReport(t *testing.T) {
 	requireQuestion := func(t *testing.T, w *world) {
 		t.Helper()
 		d, err := w.do()
-		failure := w.requireFailure(err, provision.CodePoolSettings)
+		failure := w.requireFailure(err, provision.CodePoolSettingsRefused)
 		require.Equal(t, provision.StepReport, failure.Step)
 		for _, word := range []string{`"eu-south-1"`, "report_region", accountID, "enable the region", "retry"} {
 			require.Contains(t, failure.Reason, word)
@@ -47,7 +47,7 @@ func TestTheAccountHasNotEnabledTheRegionOfTheReport(t *testing.T) {
 		t.Parallel()
 		w := setup(t, optIn, quick, func(sc *scene) { sc.account.EnabledRegions = []string{"af-south-1"} })
 		d, err := w.do()
-		w.requireFailure(err, provision.CodePoolSettings)
+		w.requireFailure(err, provision.CodePoolSettingsRefused)
 		w.requireUndone(d, awssim.Fault{})
 	})
 }

@@ -20,7 +20,7 @@ import (
 // recognize it.
 func (a *Activities) SetContacts(ctx context.Context, in Restore) (written provision.WrittenContacts, err error) {
 	err = a.step(ctx, in.Assignment, provision.StepContacts, func(ctx context.Context) error {
-		s, err := a.enter(ctx, in.Assignment)
+		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return err
 		}
@@ -106,13 +106,13 @@ func (w Assignment) alternateTypes() []string {
 // what holds the journal's value needs nothing, and anything else was changed by somebody and is left alone.
 func (a *Activities) RestoreContacts(ctx context.Context, in Restore) (Undone, error) {
 	return a.undo(ctx, in.Assignment, provision.StepContacts, func(ctx context.Context) ([]string, error) {
-		s, err := a.enter(ctx, in.Assignment)
+		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return nil, err
 		}
 		// A write whose reply was lost may not be shown yet, and no call of this API asks the truth: wait for it.
 		var found contactsFound
-		if _, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
+		if _, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 			found, err = in.contactsFound(ctx, s)
 			return found.ours(), err
 		}); err != nil {
@@ -123,7 +123,7 @@ func (a *Activities) RestoreContacts(ctx context.Context, in Restore) (Undone, e
 			return nil, err
 		}
 		if found.ours() {
-			gone, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+			gone, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 				now, err := in.contactsFound(ctx, s)
 				return err == nil && !now.left(), err
 			})
@@ -231,7 +231,7 @@ func contactRefused(ctx context.Context, s *awscloud.Session, own provision.Cont
 	fields := refusedFields(refusal)
 	for _, field := range fields {
 		if !strings.HasSuffix(field, "fullname") {
-			return withCause(&provision.Failure{Code: provision.CodeContactDataInvalid,
+			return withCause(&provision.Failure{Code: provision.CodeAccountContactInvalid,
 				Reason: "AWS refuses the account's own contact data (" + field + "): correct the primary contact in the account"}, refusal)
 		}
 	}
@@ -239,7 +239,7 @@ func contactRefused(ctx context.Context, s *awscloud.Session, own provision.Cont
 		err := writeContact(ctx, s, own)
 		switch {
 		case awscloud.IsValidation(err):
-			return withCause(&provision.Failure{Code: provision.CodeContactDataInvalid,
+			return withCause(&provision.Failure{Code: provision.CodeAccountContactInvalid,
 				Reason: "AWS refuses the account's own primary contact even unchanged, and does not say which part of it: correct it in the account, its phone number first"}, err)
 		case err != nil:
 			return err
@@ -278,6 +278,6 @@ func earlierContactRefused(err error, which string) error {
 	if !awscloud.IsValidation(err) {
 		return err
 	}
-	return withCause(&provision.Failure{Code: provision.CodeContactDataInvalid,
+	return withCause(&provision.Failure{Code: provision.CodeAccountContactInvalid,
 		Reason: "AWS refuses the account's earlier " + which + " contact, which it held before the order: put it back by hand"}, err)
 }

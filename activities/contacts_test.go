@@ -105,7 +105,7 @@ func TestOldContactDataMakesTheAccountUnusable(t *testing.T) {
 			t.Parallel()
 			w := setup(t, func(sc *scene) { spoil(sc.account.Contact) })
 			_, err := run(w, w.acts.Inspect, w.w)
-			failure := w.requireFailure(err, provision.CodeContactDataInvalid)
+			failure := w.requireFailure(err, provision.CodeAccountContactInvalid)
 			require.Contains(t, failure.Reason, name)
 
 			// Should it slip through, AWS says the same.
@@ -148,7 +148,7 @@ func TestAnOldPhoneNumberThatAWSRefusesWithoutNamingIt(t *testing.T) {
 		require.NoError(t, err)
 		w.sim.Inject(refusal)
 		_, err = run(w, w.acts.SetContacts, Restore{Assignment: w.w, Journal: inspected.Journal})
-		failure := w.requireFailure(err, provision.CodeContactDataInvalid)
+		failure := w.requireFailure(err, provision.CodeAccountContactInvalid)
 		require.Contains(t, failure.Reason, "even unchanged")
 		require.NotEmpty(t, failure.RequestID)
 		w.requireRestored()
@@ -188,9 +188,9 @@ func TestEarlierContactThatAWSRefusesNow(t *testing.T) {
 	d := w.mustDo()
 	w.sim.Inject(awssim.Fault{Operation: "PutAlternateContact", Kind: awssim.Error, Code: "ValidationException", Status: 400})
 	_, err := run(w, w.acts.RestoreContacts, Restore{Assignment: w.w, Journal: d.inspected.Journal})
-	failure := w.requireFailure(err, provision.CodeContactDataInvalid)
+	failure := w.requireFailure(err, provision.CodeAccountContactInvalid)
 	require.Contains(t, failure.Reason, "BILLING")
-	verified, err := run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	verified, err := run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: d.inspected.Journal})
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the BILLING contact is still the ordered one")
 }

@@ -42,7 +42,7 @@ func translate(err error, at provision.Step) error {
 // raise makes the error that carries the failure through Temporal. A final one is not repeated.
 func raise(failure provision.Failure, final bool) error {
 	opts := temporal.ApplicationErrorOptions{NonRetryable: final, Details: []any{failure}}
-	if failure.Code != provision.CodeInternal && failure.Code != provision.CodeUnavailable {
+	if failure.Code != provision.CodeInternal && failure.Code != provision.CodeAWSUnavailable {
 		opts.Category = temporal.ApplicationErrorCategoryBenign // expected: an answer for somebody, not an alert; or report alerts
 	}
 	if failure.Code == provision.CodeThrottled {
@@ -58,7 +58,7 @@ func (t Timings) patience(failure provision.Failure) time.Duration {
 		if failure.AWSCode != "" {
 			return cmp.Or(t.DeniedFor, deniedFor)
 		}
-	case provision.CodeRefused, provision.CodeNotYetVisible, provision.CodeNotReady, provision.CodeCannotReenter:
+	case provision.CodeAWSRefused, provision.CodeNotYetVisible, provision.CodeAWSNotReady, provision.CodeAccountCannotBeReentered:
 		return cmp.Or(t.RefusedFor, refusedFor)
 	}
 	return 0
@@ -77,7 +77,7 @@ const tryAgain = "; it is tried again by itself"
 // believed is the failure for the operator, after AWS has given the same answer for so long.
 func believed(failure provision.Failure, patience time.Duration) provision.Failure {
 	if failure.Code.Kind() == provision.KindTransient {
-		failure.Code = provision.CodeRefused
+		failure.Code = provision.CodeAWSRefused
 	}
 	reason, repeated := strings.CutSuffix(failure.Reason, tryAgain)
 	if repeated {
@@ -88,17 +88,17 @@ func believed(failure provision.Failure, patience time.Duration) provision.Failu
 
 // timeOver is the failure of an attempt whose time was over before AWS had answered, or shown everything.
 func timeOver(err error, step provision.Step) provision.Failure {
-	failure := provision.Failure{Code: provision.CodeUnavailable, Step: step, Reason: "AWS has not shown what was written before the attempt's time was over" + tryAgain}
+	failure := provision.Failure{Code: provision.CodeAWSUnavailable, Step: step, Reason: "AWS has not shown what was written before the attempt's time was over" + tryAgain}
 	if call := callName(err); call != "" {
 		failure.Reason = "AWS did not answer " + call + " before the attempt's time was over" + tryAgain
 	}
 	return failure
 }
 
-// report is translate for the end of an activity: what nobody foresaw goes into the log, with all that may stand there. The
+// conclude is translate for the end of an activity: what nobody foresaw goes into the log, with all that may stand there. The
 // texts of AWS may not, because they can quote the customer's input. That the database does not answer is said once a minute
 // (Outages). An attempt that was stopped ends with the error of its context, and what it ran into then is no news.
-func report(ctx context.Context, err error, at provision.Step) error {
+func conclude(ctx context.Context, err error, at provision.Step) error {
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
@@ -107,7 +107,7 @@ func report(ctx context.Context, err error, at provision.Step) error {
 		return nil
 	}
 	switch failure, _ := failureOf(translated); failure.Code {
-	case provision.CodeDatabase:
+	case provision.CodeDatabaseUnavailable:
 		sayOutage(ctx, failure.Reason, "step", at, "error", err.Error())
 	case provision.CodeInternal:
 		details := []any{"step", at, "error", err.Error()}
@@ -153,9 +153,9 @@ func classify(err error, at provision.Step) provision.Failure {
 		f.Code = provision.CodeAttemptEnded
 		f.Reason = "the attempt was paused, or did not reach Temporal, for so long that another one may be at work: it changes nothing any more"
 	case errors.Is(err, provision.ErrUnavailable), errors.Is(err, context.DeadlineExceeded) && call == "":
-		f.Code, f.Reason = provision.CodeDatabase, "the database does not answer; orders wait, none is lost"
+		f.Code, f.Reason = provision.CodeDatabaseUnavailable, "the database does not answer; orders wait, none is lost"
 	case errors.Is(err, provision.ErrNotFound): // after a restore of the database: the row comes back
-		f.Code, f.Reason = provision.CodeDatabase, "the order's row is missing in the database; the order waits until the reconciler has written it again"
+		f.Code, f.Reason = provision.CodeDatabaseUnavailable, "the order's row is missing in the database; the order waits until the reconciler has written it again"
 	case awscloud.IsThrottled(err):
 		f.Code, f.Reason = provision.CodeThrottled, "AWS asks for a slower pace ("+call+")"+tryAgain
 	case awscloud.IsBadCredentials(err):
@@ -163,10 +163,10 @@ func classify(err error, at provision.Step) provision.Failure {
 	case awscloud.IsAccountProblem(err):
 		f.Code, f.Reason = provision.CodeAccountSuspended, "AWS does not serve the account ("+f.AWSCode+"): it is suspended, closed or not signed up"
 	case awscloud.IsAssumeRole(err) && f.AWSCode != "" && !awscloud.IsAmbiguous(err) && !awscloud.IsExpiredToken(err):
-		f.Code = provision.CodeCannotEnter
+		f.Code = provision.CodeAccountCannotBeEntered
 		f.Reason = "the role cannot be assumed: the role, its trust policy or the external id is wrong, the service's own identity may not assume it, or the account is suspended"
 		if at.Changes() {
-			f.Code = provision.CodeCannotReenter
+			f.Code = provision.CodeAccountCannotBeReentered
 			f.Reason = "the role could be assumed when the work began, and cannot be any more: look at the role, at its trust policy and at the service's own identity"
 		}
 	case awscloud.IsAccessDenied(err):
@@ -177,21 +177,21 @@ func classify(err error, at provision.Step) provision.Failure {
 		case awscloud.IsBucketQuota(err):
 			f.Reason = "the account has as many S3 buckets as AWS allows (" + call + "): have the quota raised or delete buckets, then retry the order"
 		case at == provision.StepReport:
-			f.Code, f.Reason = provision.CodeReportQuota, "the account has as many cost reports as AWS allows ("+call+"): delete one or order with an existing one"
+			f.Code, f.Reason = provision.CodeReportQuotaReached, "the account has as many cost reports as AWS allows ("+call+"): delete one or order with an existing one"
 		}
 	case awscloud.IsPasswordPolicyViolation(err):
 		f.Code, f.Reason = provision.CodePasswordRefused, "the account's password policy refuses the generated password: check the policy"
 	case awscloud.IsAmbiguous(err):
-		f.Code, f.Reason = provision.CodeUnavailable, "AWS did not answer, or answered with an error of its own ("+call+")"+tryAgain
+		f.Code, f.Reason = provision.CodeAWSUnavailable, "AWS did not answer, or answered with an error of its own ("+call+")"+tryAgain
 	case awscloud.IsConcurrentModification(err), awscloud.IsTemporarilyUnmodifiable(err), awscloud.IsDeleteConflict(err), awscloud.IsExpiredToken(err):
-		f.Code, f.Reason = provision.CodeNotReady, "AWS is not ready for "+call+" yet"+tryAgain
+		f.Code, f.Reason = provision.CodeAWSNotReady, "AWS is not ready for "+call+" yet"+tryAgain
 	case awscloud.IsNotFound(err), awscloud.IsAlreadyExists(err):
 		// Answers, not failures: whoever asked looks again on the next attempt and decides by what is there then.
 		f.Code, f.Reason = provision.CodeNotYetVisible, "AWS does not show the result of an earlier call yet ("+call+")"+tryAgain
 	case awscloud.IsValidation(err):
 		f.Code, f.Field, f.Reason = provision.CodeInputRefused, fieldOf[at], "AWS refuses the value ("+call+"): correct it"
 	case f.AWSCode != "", awscloud.IsRefused(err): // a HEAD is refused without a code
-		f.Code, f.Reason = provision.CodeRefused, "AWS refuses "+call+" with an answer that is not foreseen"+tryAgain
+		f.Code, f.Reason = provision.CodeAWSRefused, "AWS refuses "+call+" with an answer that is not foreseen"+tryAgain
 	default:
 		f.Code, f.Reason = provision.CodeInternal, "an unexpected error"
 		if call != "" {

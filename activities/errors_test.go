@@ -44,10 +44,10 @@ func TestTranslate(t *testing.T) {
 		{name: "throttled", err: api("IAM", "CreateUser", "Throttling"), code: provision.CodeThrottled, benign: true, delayed: true, mentions: "iam:CreateUser"},
 		{name: "throttled, account", err: api("Account", "PutContactInformation", "TooManyRequestsException"), code: provision.CodeThrottled, benign: true, delayed: true, mentions: "account:PutContactInformation"},
 		{name: "our own limiter", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "GetUser", Err: awscloud.ErrPaced}, code: provision.CodeThrottled, benign: true, delayed: true},
-		{name: "role denied", err: assume("AccessDenied"), at: provision.StepInspect, code: provision.CodeCannotEnter, final: true, benign: true},
-		{name: "role denied later", err: assume("AccessDenied"), code: provision.CodeCannotReenter, final: true, benign: true},
-		{name: "role in a region that is off", err: assume("RegionDisabledException"), at: provision.StepInspect, code: provision.CodeCannotEnter, final: true, benign: true},
-		{name: "role malformed", err: assume("ValidationError"), at: provision.StepInspect, code: provision.CodeCannotEnter, final: true, benign: true},
+		{name: "role denied", err: assume("AccessDenied"), at: provision.StepInspect, code: provision.CodeAccountCannotBeEntered, final: true, benign: true},
+		{name: "role denied later", err: assume("AccessDenied"), code: provision.CodeAccountCannotBeReentered, final: true, benign: true},
+		{name: "role in a region that is off", err: assume("RegionDisabledException"), at: provision.StepInspect, code: provision.CodeAccountCannotBeEntered, final: true, benign: true},
+		{name: "role malformed", err: assume("ValidationError"), at: provision.StepInspect, code: provision.CodeAccountCannotBeEntered, final: true, benign: true},
 		{name: "our own keys", err: assume("InvalidClientTokenId"), code: provision.CodeInternal},
 		{name: "role throttled", err: assume("Throttling"), code: provision.CodeThrottled, benign: true, delayed: true, mentions: "sts:AssumeRole"},
 		{name: "wrong account", err: &awscloud.IdentityError{Want: "111122223333", Got: "444455556666"}, code: provision.CodeWrongAccount, final: true, benign: true, mentions: "444455556666"},
@@ -61,31 +61,31 @@ func TestTranslate(t *testing.T) {
 		{name: "denied, json", err: api("BCM Data Exports", "CreateExport", "AccessDeniedException"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "bcm-data-exports:CreateExport"},
 		{name: "denied, cur", err: api("Cost and Usage Report Service", "PutReportDefinition", "AccessDeniedException"), code: provision.CodePermissionMissing, final: true, benign: true, mentions: "cur:PutReportDefinition"},
 		{name: "quota", err: api("IAM", "CreateUser", "LimitExceeded"), at: provision.StepUser, code: provision.CodeQuotaReached, final: true, benign: true},
-		{name: "throttle that looks like a quota", err: api("IAM", "CreateUser", "LimitExceededException"), code: provision.CodeRefused, final: true, benign: true},
-		{name: "report quota", err: api("Cost and Usage Report Service", "PutReportDefinition", "ReportLimitReachedException"), at: provision.StepReport, code: provision.CodeReportQuota, final: true, benign: true},
+		{name: "throttle that looks like a quota", err: api("IAM", "CreateUser", "LimitExceededException"), code: provision.CodeAWSRefused, final: true, benign: true},
+		{name: "report quota", err: api("Cost and Usage Report Service", "PutReportDefinition", "ReportLimitReachedException"), at: provision.StepReport, code: provision.CodeReportQuotaReached, final: true, benign: true},
 		{name: "password", err: api("IAM", "CreateLoginProfile", "PasswordPolicyViolation"), code: provision.CodePasswordRefused, final: true, benign: true},
-		{name: "server's fault", err: &smithy.GenericAPIError{Code: "ServiceFailure", Fault: smithy.FaultServer}, code: provision.CodeUnavailable},
-		{name: "500", err: &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusInternalServerError}}, Err: errors.New("?")}, code: provision.CodeUnavailable},
-		{name: "no answer", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser", Err: &smithyhttp.RequestSendError{Err: io.EOF}}, code: provision.CodeUnavailable},
-		{name: "unreadable answer", err: &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}, code: provision.CodeUnavailable},
-		{name: "time-out of a call", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser", Err: context.DeadlineExceeded}, code: provision.CodeUnavailable},
-		{name: "concurrent", err: api("IAM", "CreateAccountAlias", "ConcurrentModification"), code: provision.CodeNotReady, benign: true},
-		{name: "busy", err: api("IAM", "DeleteLoginProfile", "EntityTemporarilyUnmodifiable"), code: provision.CodeNotReady, benign: true},
-		{name: "conflict", err: api("IAM", "DeleteUser", "DeleteConflict"), code: provision.CodeNotReady, benign: true},
-		{name: "S3 busy", err: api("S3", "CreateBucket", "OperationAborted"), code: provision.CodeNotReady, benign: true},
-		{name: "expired", err: api("IAM", "GetUser", "ExpiredToken"), code: provision.CodeNotReady, benign: true},
+		{name: "server's fault", err: &smithy.GenericAPIError{Code: "ServiceFailure", Fault: smithy.FaultServer}, code: provision.CodeAWSUnavailable},
+		{name: "500", err: &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusInternalServerError}}, Err: errors.New("?")}, code: provision.CodeAWSUnavailable},
+		{name: "no answer", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser", Err: &smithyhttp.RequestSendError{Err: io.EOF}}, code: provision.CodeAWSUnavailable},
+		{name: "unreadable answer", err: &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}, code: provision.CodeAWSUnavailable},
+		{name: "time-out of a call", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser", Err: context.DeadlineExceeded}, code: provision.CodeAWSUnavailable},
+		{name: "concurrent", err: api("IAM", "CreateAccountAlias", "ConcurrentModification"), code: provision.CodeAWSNotReady, benign: true},
+		{name: "busy", err: api("IAM", "DeleteLoginProfile", "EntityTemporarilyUnmodifiable"), code: provision.CodeAWSNotReady, benign: true},
+		{name: "conflict", err: api("IAM", "DeleteUser", "DeleteConflict"), code: provision.CodeAWSNotReady, benign: true},
+		{name: "S3 busy", err: api("S3", "CreateBucket", "OperationAborted"), code: provision.CodeAWSNotReady, benign: true},
+		{name: "expired", err: api("IAM", "GetUser", "ExpiredToken"), code: provision.CodeAWSNotReady, benign: true},
 		{name: "not found is not final", err: api("IAM", "AttachUserPolicy", "NoSuchEntity"), code: provision.CodeNotYetVisible, benign: true},
 		{name: "exists is not final", err: api("IAM", "CreateUser", "EntityAlreadyExists"), code: provision.CodeNotYetVisible, benign: true},
 		{name: "user name refused", err: api("IAM", "CreateUser", "ValidationError"), at: provision.StepUser, code: provision.CodeInputRefused, final: true, benign: true},
-		{name: "store: no row", err: fmt.Errorf("order x: %w", provision.ErrNotFound), code: provision.CodeDatabase, benign: true, mentions: "missing"},
-		{name: "store: no answer", err: fmt.Errorf("claim: %w: dial tcp: secret@example.com", provision.ErrUnavailable), code: provision.CodeDatabase, benign: true, mentions: "none is lost"},
-		{name: "store: no answer in time", err: fmt.Errorf("claim: %w", context.DeadlineExceeded), code: provision.CodeDatabase, benign: true, mentions: "none is lost"},
+		{name: "store: no row", err: fmt.Errorf("order x: %w", provision.ErrNotFound), code: provision.CodeDatabaseUnavailable, benign: true, mentions: "missing"},
+		{name: "store: no answer", err: fmt.Errorf("claim: %w: dial tcp: secret@example.com", provision.ErrUnavailable), code: provision.CodeDatabaseUnavailable, benign: true, mentions: "none is lost"},
+		{name: "store: no answer in time", err: fmt.Errorf("claim: %w", context.DeadlineExceeded), code: provision.CodeDatabaseUnavailable, benign: true, mentions: "none is lost"},
 		{name: "store: not the order's any more", err: &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "the order is cancelled"}, code: provision.CodeOrderNotInProgress, final: true, benign: true},
 		{name: "lease", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser", Err: fmt.Errorf("CreateUser: %w", awscloud.ErrLeaseExpired)}, code: provision.CodeAttemptEnded, benign: true, mentions: "changes nothing"},
 		{name: "store: down", err: errors.New("dial tcp: secret@example.com"), code: provision.CodeInternal},
-		{name: "unheard of", err: api("IAM", "CreateUser", "SomethingNew"), code: provision.CodeRefused, final: true, benign: true, mentions: "iam:CreateUser"},
+		{name: "unheard of", err: api("IAM", "CreateUser", "SomethingNew"), code: provision.CodeAWSRefused, final: true, benign: true, mentions: "iam:CreateUser"},
 		{name: "unheard of, without a code", err: &smithy.OperationError{ServiceID: "S3", OperationName: "HeadBucket", Err: &smithyhttp.ResponseError{
-			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusBadRequest}}, Err: errors.New("?")}}, code: provision.CodeRefused, final: true, benign: true, mentions: "s3:HeadBucket"},
+			Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusBadRequest}}, Err: errors.New("?")}}, code: provision.CodeAWSRefused, final: true, benign: true, mentions: "s3:HeadBucket"},
 		{name: "ours", err: fmt.Errorf("wrapped: %w", &provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}), code: provision.CodeAliasTaken, final: true, benign: true, mentions: "taken"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestAStoppedAttemptIsNoNews(t *testing.T) {
 					if stop {
 						cancel()
 					}
-					reported := report(ctx, err, provision.StepUser)
+					reported := conclude(ctx, err, provision.StepUser)
 					if stop {
 						require.Equal(t, context.Canceled, reported)
 						return nil
@@ -161,9 +161,9 @@ func TestADatabaseThatDoesNotAnswerIsSaidOnceAMinute(t *testing.T) {
 	w.store.broken = fmt.Errorf("%w: dial tcp 10.0.0.5:5432: connection refused", provision.ErrUnavailable)
 	attempt := func() {
 		_, err := once(w, 1, w.acts.CreateUser, w.w)
-		w.requireFailure(err, provision.CodeDatabase)
+		w.requireFailure(err, provision.CodeDatabaseUnavailable)
 		_, err = once(w, 1, w.acts.RemoveUser, UserUndo{Assignment: w.w})
-		w.requireFailure(err, provision.CodeDatabase)
+		w.requireFailure(err, provision.CodeDatabaseUnavailable)
 	}
 	for range 5 {
 		attempt()

@@ -21,7 +21,7 @@ func (a *Activities) ensureExport(ctx context.Context, s *awscloud.Session, w As
 	}
 	var exists error
 	if found == nil {
-		err := a.insistFor(ctx, min(a.Timings.VisibleFor, bucketCheckTime), notReadyForReport, func(ctx context.Context) error {
+		err := a.retryWhileFor(ctx, min(a.Timings.VisibleFor, bucketCheckTime), notReadyForReport, func(ctx context.Context) error {
 			_, err := s.Exports.CreateExport(ctx, w.newExport())
 			return err
 		})

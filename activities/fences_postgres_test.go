@@ -18,7 +18,7 @@ func inPostgres(t *testing.T, order provision.OrderKey, is situation) Store {
 	t.Helper()
 	ctx, store := t.Context(), postgres.New(pgtest.New(t))
 	pool := provision.Pool{Provider: order.Provider, Marketplace: "main", Environment: provision.Production}
-	require.NoError(t, store.AddProvider(ctx, order.Provider, "Acme"))
+	require.NoError(t, store.CreateProvider(ctx, order.Provider, "Acme"))
 	require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
 	open := func(id string, model provision.Model) provision.OrderKey {
 		key := provision.OrderKey{Provider: order.Provider, ID: id}
@@ -34,10 +34,10 @@ func inPostgres(t *testing.T, order provision.OrderKey, is situation) Store {
 	}
 	closeOrder := func(state provision.OrderState, leftovers ...string) {
 		_, err := store.CloseOrder(ctx, provision.Closing{Order: order, State: state, AccountID: accountID, Leftovers: leftovers,
-			Failure: provision.Failure{Code: provision.CodeCancelled, Reason: "it was cancelled"}})
+			Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "it was cancelled"}})
 		require.NoError(t, err)
 	}
-	_, _, err := store.AddAccount(ctx, provision.Account{ID: accountID, Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "account",
+	_, _, err := store.CreateAccount(ctx, provision.Account{ID: accountID, Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "account",
 		RootEmail: "root+" + accountID + "@example.com", RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
 	require.NoError(t, err)
 	if is == neverHeld {
@@ -58,10 +58,10 @@ func inPostgres(t *testing.T, order provision.OrderKey, is situation) Store {
 		closeOrder(provision.Cancelled)
 		require.Equal(t, accountID, claim(open("order-2", "")).ID)
 	case rejected:
-		_, err := store.RejectAccount(ctx, order, accountID, provision.Failure{Code: provision.CodeCannotEnter, Reason: "the role cannot be assumed"}, false)
+		_, err := store.RejectAccount(ctx, order, accountID, provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "the role cannot be assumed"}, false)
 		require.NoError(t, err)
 	case compensating:
-		require.NoError(t, store.BeginUndo(ctx, order, provision.Failure{Code: provision.CodeCancelled, Reason: "it was cancelled"}))
+		require.NoError(t, store.BeginUndo(ctx, order, provision.Failure{Code: provision.CodeOrderCancelled, Reason: "it was cancelled"}))
 	case undoBegun:
 		for _, step := range steps {
 			_, err := store.UndoStarted(ctx, order, accountID, step, LeaseTime)

@@ -59,7 +59,7 @@ func checkFirstSignIn(ctx context.Context, s *awscloud.Session, w Assignment) (w
 	case answer == iampolicy.Denied:
 		return nil, lockedOut(w, "the policies of the pool's settings deny iam:ChangePassword or iam:GetAccountPasswordPolicy")
 	case answer == iampolicy.NotAllowed:
-		return nil, withCause(&provision.Failure{Code: provision.CodePoolSettings,
+		return nil, withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
 			Reason: fmt.Sprintf("the customer could not choose a password at the first sign-in in account %s: no policy of the pool's settings allows iam:ChangePassword on a user under %s "+
 				"(AWS's IAMUserChangePassword covers only users without a path). Set AllowUsersToChangePassword in the account's password policy, or add a policy that allows it to the settings, then retry the order", w.Account.ID, userPath)}, noPolicy)
 	case answer == iampolicy.Unknown:
@@ -70,7 +70,7 @@ func checkFirstSignIn(ctx context.Context, s *awscloud.Session, w Assignment) (w
 }
 
 func lockedOut(w Assignment, why string) error {
-	return &provision.Failure{Code: provision.CodePoolSettings,
+	return &provision.Failure{Code: provision.CodePoolSettingsRefused,
 		Reason: fmt.Sprintf("%s in account %s, so the customer could not choose a password at the first sign-in: allow both, or change the settings of the pool, then retry the order", why, w.Account.ID)}
 }
 

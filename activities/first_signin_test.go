@@ -75,7 +75,7 @@ func TestTheFirstSignIn(t *testing.T) {
 			}
 			found, err := run(w, w.acts.Inspect, w.w)
 			if c.refuses != "" {
-				failure := w.requireFailure(err, provision.CodePoolSettings)
+				failure := w.requireFailure(err, provision.CodePoolSettingsRefused)
 				require.Contains(t, failure.Reason, c.refuses)
 				w.requireRestored()
 				return

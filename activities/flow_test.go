@@ -21,7 +21,7 @@ func TestTheWholeFlow(t *testing.T) {
 	user := a.Users["alice"]
 	require.Equal(t, provision.User{Name: "alice", ID: user.ID, ARN: "arn:aws:iam::" + accountID + ":user/marketplace/alice"}, d.user)
 	require.Equal(t, "/marketplace/", user.Path)
-	require.Equal(t, map[string]string{"mp:order-id": "acme/order-1", "mp:step-nonce": nonce, "mp:managed-by": "quartermaster"}, user.Tags)
+	require.Equal(t, map[string]string{"mp:order-id": "acme/order-1", "mp:order-nonce": nonce, "mp:managed-by": "quartermaster"}, user.Tags)
 	require.Equal(t, []string{changePassword, readOnly}, user.AttachedPolicies)
 	require.True(t, user.LoginProfile.ResetRequired)
 	require.Equal(t, awssim.HashPassword(w.password()), user.LoginProfile.PasswordSHA256)
@@ -39,7 +39,7 @@ func TestTheWholeFlow(t *testing.T) {
 	require.Equal(t, "mp-cur-"+accountID+d.report.Name[len("mp-cur"):], d.report.Bucket)
 	export := a.Exports[d.report.Name]
 	require.Equal(t, export.ARN, d.report.ARN)
-	require.Equal(t, nonce, export.Tags["mp:step-nonce"])
+	require.Equal(t, nonce, export.Tags["mp:order-nonce"])
 	require.Equal(t, "TRUE", export.TableConfigurations["COST_AND_USAGE_REPORT"]["INCLUDE_RESOURCES"])
 	require.Equal(t, "TRUE", export.TableConfigurations["COST_AND_USAGE_REPORT"]["INCLUDE_CAPACITY_RESERVATION_DATA"])
 	for _, column := range []string{"line_item_user_identifier", "capacity_reservation_capacity_reservation_arn",
@@ -49,7 +49,7 @@ func TestTheWholeFlow(t *testing.T) {
 	bucket := a.Buckets[d.report.Bucket]
 	require.Equal(t, "eu-central-1", bucket.Region)
 	require.Equal(t, "BucketOwnerEnforced", bucket.ObjectOwnership)
-	require.Equal(t, nonce, bucket.Tags["mp:step-nonce"])
+	require.Equal(t, nonce, bucket.Tags["mp:order-nonce"])
 	require.Equal(t, &awssim.PublicAccessBlock{BlockPublicAcls: true, IgnorePublicAcls: true, BlockPublicPolicy: true, RestrictPublicBuckets: true}, bucket.PublicAccessBlock)
 
 	require.Equal(t, "old-alias", d.inspected.Journal.Alias)
@@ -221,7 +221,7 @@ func TestNothingPersonalInMessages(t *testing.T) {
 				func() error { _, err := once(w, 1, w.acts.RestoreContacts, restore); return err },
 				func() error { _, err := once(w, 1, w.acts.SetAlias, restore); return err },
 				func() error { _, err := once(w, 1, w.acts.EnableSignIn, SignIn{w.w, d.user}); return err },
-				func() error { _, err := once(w, 1, w.acts.VerifyRestored, restore); return err },
+				func() error { _, err := once(w, 1, w.acts.CompareWithJournal, restore); return err },
 			} {
 				if err := call(); err != nil {
 					texts = append(texts, err.Error())

@@ -33,23 +33,23 @@ func put[T any](things *map[string]T, name string, thing T) {
 }
 
 var (
-	foreignExport = foreigner{name: "a data export", code: provision.CodeNotOurs, writes: 11, put: func(w *world, a *awssim.Account) {
+	foreignExport = foreigner{name: "a data export", code: provision.CodeResourceNotOurs, writes: 11, put: func(w *world, a *awssim.Account) {
 		e := simExport("HEALTHY")
 		e.Tags = notOurTags
 		put(&a.Exports, w.w.reportName(), e)
 	}}
-	foreignReport = foreigner{name: "a legacy report", code: provision.CodeNotOurs, writes: 11, changes: []func(*scene){legacyReport}, put: func(w *world, a *awssim.Account) {
+	foreignReport = foreigner{name: "a legacy report", code: provision.CodeResourceNotOurs, writes: 11, changes: []func(*scene){legacyReport}, put: func(w *world, a *awssim.Account) {
 		r := simReport("SUCCESS")
 		r.Tags = notOurTags
 		put(&a.Reports, w.w.reportName(), r)
 	}}
-	foreignBucket = foreigner{name: "a bucket", code: provision.CodeNotOurs, writes: 8, put: func(w *world, a *awssim.Account) {
+	foreignBucket = foreigner{name: "a bucket", code: provision.CodeResourceNotOurs, writes: 8, put: func(w *world, a *awssim.Account) {
 		put(&a.Buckets, w.w.bucketName(), awssim.Bucket{Region: "eu-central-1", Tags: notOurTags})
 	}}
 	foreigners = []foreigner{
 		{name: "a user", code: provision.CodeUserNameTaken, writes: 1, after: "GetUser", race: foreignUser},
 		{name: "an alias elsewhere", code: provision.CodeAliasTaken, writes: 8, elsewhere: func(w *world, a *awssim.Account) { a.Alias = w.w.Request.AccountAlias }},
-		{name: "a bucket elsewhere", code: provision.CodeNotOurs, writes: 8, unproven: 1, elsewhere: func(w *world, a *awssim.Account) {
+		{name: "a bucket elsewhere", code: provision.CodeResourceNotOurs, writes: 8, unproven: 1, elsewhere: func(w *world, a *awssim.Account) {
 			put(&a.Buckets, w.w.bucketName(), awssim.Bucket{Region: "eu-central-1"})
 		}},
 		foreignBucket, foreignExport, foreignReport,

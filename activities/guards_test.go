@@ -190,7 +190,7 @@ func meetsForeign(foreign foreigner) slice {
 	return func(tb testing.TB, o off) {
 		tb.Helper()
 		w, d := begin(tb, o, foreign.put, foreign.changes...)
-		w.requireFailure(w.setUp(&d), provision.CodeNotOurs)
+		w.requireFailure(w.setUp(&d), provision.CodeResourceNotOurs)
 		o.at(w, o.undoing)
 		w.undo(d)
 		w.requireRestored()
@@ -211,7 +211,7 @@ func userWasReplaced(tb testing.TB, o off) {
 	w.start = string(w.sim.Snapshot(accountID))
 	o.at(w, o.doing)
 	_, err = run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: d.user})
-	w.requireFailure(err, provision.CodeNotOurs)
+	w.requireFailure(err, provision.CodeResourceNotOurs)
 	o.at(w, o.undoing)
 	undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
 	require.NoError(tb, err)
@@ -246,7 +246,7 @@ func userHasSignedIn(tb testing.TB, o off) {
 	w.start = string(w.sim.Snapshot(accountID))
 	o.at(w, o.doing)
 	_, err := run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: d.user})
-	w.requireFailure(err, provision.CodeNotOurs)
+	w.requireFailure(err, provision.CodeResourceNotOurs)
 	w.requireRestored()
 }
 

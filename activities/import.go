@@ -30,10 +30,10 @@ func (a *Activities) ImportRows(ctx context.Context, key provision.ImportKey) (I
 	if errors.Is(err, provision.ErrNotFound) {
 		return ImportProgress{}, nil
 	}
-	return ImportProgress{now.State, now.DryRun, now.RowsTotal, now.RowsDone, now.Added, now.Unchanged, now.Faulty}, report(ctx, err, "")
+	return ImportProgress{now.State, now.DryRun, now.RowsTotal, now.RowsDone, now.Added, now.Unchanged, now.Faulty}, conclude(ctx, err, "")
 }
 
 // FailImport gives an import up. What was added stays.
 func (a *Activities) FailImport(ctx context.Context, in GivenUp) error {
-	return report(ctx, a.Store.FailImport(ctx, in.Import, in.Reason), "")
+	return conclude(ctx, a.Store.FailImport(ctx, in.Import, in.Reason), "")
 }

@@ -19,7 +19,7 @@ import (
 // makes the account unusable is reported before what the customer could correct: another account may do.
 func (a *Activities) Inspect(ctx context.Context, w Assignment) (found Inspection, err error) {
 	err = a.step(ctx, w, provision.StepInspect, func(ctx context.Context) error {
-		s, err := a.enter(ctx, w)
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func readJournal(ctx context.Context, s *awscloud.Session) (journal provision.Jo
 	}
 	journal.Contact, err = readContact(ctx, s)
 	if awscloud.IsNotFound(err) {
-		return journal, withCause(&provision.Failure{Code: provision.CodeContactDataInvalid,
+		return journal, withCause(&provision.Failure{Code: provision.CodeAccountContactInvalid,
 			Reason: "AWS has no primary contact of the account: enter one in the account"}, err)
 	}
 	if err != nil {
@@ -116,7 +116,7 @@ func checkContact(c provision.Contact) error {
 	if problem == "" {
 		return nil
 	}
-	return &provision.Failure{Code: provision.CodeContactDataInvalid,
+	return &provision.Failure{Code: provision.CodeAccountContactInvalid,
 		Reason: "AWS would refuse the account's own primary contact when its name is changed, because " + problem + ": correct it in the account"}
 }
 

@@ -17,10 +17,10 @@ func TestAccountsThatCannotBeUsed(t *testing.T) {
 		change func(*scene)
 		code   provision.Code
 	}{
-		"wrong external id":   {func(sc *scene) { sc.w.Account.ExternalID = "guessed" }, provision.CodeCannotEnter},
-		"no such role":        {func(sc *scene) { sc.w.Account.RoleARN = "arn:aws:iam::" + accountID + ":role/gone" }, provision.CodeCannotEnter},
-		"no such account":     {func(sc *scene) { sc.w.Account.RoleARN = "arn:aws:iam::999999999999:role/quartermaster" }, provision.CodeCannotEnter},
-		"suspended":           {func(sc *scene) { sc.account.State = awssim.StateSuspended }, provision.CodeCannotEnter},
+		"wrong external id":   {func(sc *scene) { sc.w.Account.ExternalID = "guessed" }, provision.CodeAccountCannotBeEntered},
+		"no such role":        {func(sc *scene) { sc.w.Account.RoleARN = "arn:aws:iam::" + accountID + ":role/gone" }, provision.CodeAccountCannotBeEntered},
+		"no such account":     {func(sc *scene) { sc.w.Account.RoleARN = "arn:aws:iam::999999999999:role/quartermaster" }, provision.CodeAccountCannotBeEntered},
+		"suspended":           {func(sc *scene) { sc.account.State = awssim.StateSuspended }, provision.CodeAccountCannotBeEntered},
 		"the role of another": {func(sc *scene) { sc.w.Account.RoleARN = "arn:aws:iam::" + otherID + ":role/quartermaster" }, provision.CodeWrongAccount},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -33,8 +33,8 @@ func TestAccountsThatCannotBeUsed(t *testing.T) {
 			// Nor does any other activity do anything there. Of an account that the order has entered before, an operator is asked.
 			w.acts.Timings.RefusedFor = time.Nanosecond
 			later := c.code
-			if later == provision.CodeCannotEnter {
-				later = provision.CodeCannotReenter
+			if later == provision.CodeAccountCannotBeEntered {
+				later = provision.CodeAccountCannotBeReentered
 			}
 			restore := Restore{Assignment: w.w}
 			for _, call := range []func() error{
@@ -51,7 +51,7 @@ func TestAccountsThatCannotBeUsed(t *testing.T) {
 			} {
 				w.requireFailure(call(), later)
 			}
-			_, err = run(w, w.acts.VerifyRestored, restore)
+			_, err = run(w, w.acts.CompareWithJournal, restore)
 			w.requireFailure(err, c.code)
 			require.Empty(t, w.sim.Effects())
 		})
@@ -99,7 +99,7 @@ func TestAWSDoesNotAnswerAssumeRole(t *testing.T) {
 	began := time.Now()
 	_, err := once(w, 1, w.acts.Inspect, w.w)
 	require.Less(t, time.Since(began), 10*time.Second)
-	failure := w.requireFailure(err, provision.CodeUnavailable)
+	failure := w.requireFailure(err, provision.CodeAWSUnavailable)
 	require.Contains(t, failure.Reason, "sts:AssumeRole")
 	require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepInspect])
 	require.Contains(t, w.store.problems[len(w.store.problems)-1], "sts:AssumeRole")

@@ -33,7 +33,7 @@ func (a *Activities) KeepUndo(ctx context.Context, kept KeptUndo) error {
 			err = a.Store.KeepUndo(ctx, kept.Order, kept.Account.ID, sealed)
 		}
 	}
-	return report(ctx, err, provision.StepVerify)
+	return conclude(ctx, err, provision.StepCompare)
 }
 
 // OpenUndo reads the undo that is kept of the account.
@@ -48,10 +48,10 @@ func (a *Activities) OpenUndo(ctx context.Context, removal provision.LeftoverRem
 			err = json.Unmarshal(plain, &kept)
 		}
 	}
-	return kept, report(ctx, err, provision.StepVerify)
+	return kept, conclude(ctx, err, provision.StepCompare)
 }
 
 // EndRemoval says what is left after a removal.
 func (a *Activities) EndRemoval(ctx context.Context, removed provision.LeftoversRemoved) error {
-	return report(ctx, a.Store.EndRemoval(ctx, removed), provision.StepVerify)
+	return conclude(ctx, a.Store.EndRemoval(ctx, removed), provision.StepCompare)
 }

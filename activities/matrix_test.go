@@ -255,7 +255,7 @@ func TestForeignThingsOfTheSameNamesAreNeverTouched(t *testing.T) {
 		t.Helper()
 		w, d := begin(t, off{}, foreign.put, append(slices.Clone(foreign.changes), changes...)...)
 		if foreign.elsewhere != nil {
-			w.editOther(func(a *awssim.Account) { foreign.elsewhere(w, a) })
+			w.updateOther(func(a *awssim.Account) { foreign.elsewhere(w, a) })
 		}
 		if foreign.after != "" {
 			w.appearsAfter(foreign)

@@ -41,13 +41,13 @@ type Woken struct {
 // OpenOrder writes the order's row, or finds it.
 func (a *Activities) OpenOrder(ctx context.Context, order provision.Order) (provision.Opened, error) {
 	opened, err := a.Store.OpenOrder(ctx, order)
-	return opened, report(ctx, err, provision.StepClaim)
+	return opened, conclude(ctx, err, provision.StepClaim)
 }
 
 // ClaimAccount gives the order the oldest Ready account of its pool, or the same one again, or a place in the queue.
 func (a *Activities) ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error) {
 	claim, err := a.Store.ClaimAccount(ctx, key)
-	return claim, report(ctx, err, provision.StepClaim)
+	return claim, conclude(ctx, err, provision.StepClaim)
 }
 
 // Rejected is what RejectAccount did: orders to wake, and whether accounts are due for verification now.
@@ -64,7 +64,7 @@ func (a *Activities) RejectAccount(ctx context.Context, in RejectedAccount) (Rej
 		activity.GetLogger(ctx).Error("the claims of a pool are suspended until one of its accounts can be entered; check the service's own AWS identity and the roles of the accounts",
 			"order", in.Order.String(), "because", rejected.Suspended)
 	}
-	return Rejected{Woken{rejected.Woken}, rejected.Verify}, report(ctx, err, provision.StepInspect)
+	return Rejected{Woken{rejected.Woken}, rejected.Verify}, conclude(ctx, err, provision.StepInspect)
 }
 
 // SettingsHad are the settings that the run of an order knows.
@@ -83,16 +83,16 @@ type SettingsNow struct {
 func (a *Activities) RereadSettings(ctx context.Context, in SettingsHad) (now SettingsNow, err error) {
 	now.Settings, err = a.Store.RereadSettings(ctx, in.Order)
 	if err != nil {
-		return now, report(ctx, err, provision.StepInspect)
+		return now, conclude(ctx, err, provision.StepInspect)
 	}
 	// As texts, because what is empty may be absent on one side.
 	before, err := json.Marshal(in.Had)
 	if err != nil {
-		return now, report(ctx, err, provision.StepInspect)
+		return now, conclude(ctx, err, provision.StepInspect)
 	}
 	after, err := json.Marshal(now.Settings)
 	now.Changed = !bytes.Equal(before, after)
-	return now, report(ctx, err, provision.StepInspect)
+	return now, conclude(ctx, err, provision.StepInspect)
 }
 
 // Corrected is an order's request after a correction.
@@ -111,17 +111,17 @@ type ActionTaken struct {
 
 // RequireAction sets the order to action_required and says what is asked for.
 func (a *Activities) RequireAction(ctx context.Context, in OrderFailed) error {
-	return report(ctx, a.Store.RequireAction(ctx, in.Order, in.Failure), in.Failure.Step)
+	return conclude(ctx, a.Store.RequireAction(ctx, in.Order, in.Failure), in.Failure.Step)
 }
 
 // Resume sets the order back to provisioning.
 func (a *Activities) Resume(ctx context.Context, key provision.OrderKey) error {
-	return report(ctx, a.Store.Resume(ctx, key), provision.StepInspect)
+	return conclude(ctx, a.Store.Resume(ctx, key), provision.StepInspect)
 }
 
 // Correct replaces the order's request by the corrected one.
 func (a *Activities) Correct(ctx context.Context, in Corrected) error {
-	return report(ctx, a.Store.Correct(ctx, in.Order, in.Request, in.By), provision.StepInspect)
+	return conclude(ctx, a.Store.Correct(ctx, in.Order, in.Request, in.By), provision.StepInspect)
 }
 
 // StoppedOrder says who stops an order, how and why.
@@ -134,40 +134,40 @@ type StoppedOrder struct {
 
 // StopOrder ends an order that holds no account, or begins the undo of one that does.
 func (a *Activities) StopOrder(ctx context.Context, in StoppedOrder) error {
-	return report(ctx, a.Store.StopOrder(ctx, in.Order, in.Action, in.Failure, in.By), provision.StepInspect)
+	return conclude(ctx, a.Store.StopOrder(ctx, in.Order, in.Action, in.Failure, in.By), provision.StepInspect)
 }
 
 // OrderStatus reads where the order stands.
 func (a *Activities) OrderStatus(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error) {
 	status, err := a.Store.OrderStatus(ctx, key)
-	return status, report(ctx, err, provision.StepClaim)
+	return status, conclude(ctx, err, provision.StepClaim)
 }
 
 // NoteAction writes down what somebody did to the order, and why.
 func (a *Activities) NoteAction(ctx context.Context, in ActionTaken) error {
-	return report(ctx, a.Store.NoteAction(ctx, in.Order, in.Action, in.By), provision.StepInspect)
+	return conclude(ctx, a.Store.NoteAction(ctx, in.Order, in.Action, in.By), provision.StepInspect)
 }
 
 // BeginUndo sets the order to compensating: from here on no attempt that wakes up late can claim for it.
 func (a *Activities) BeginUndo(ctx context.Context, in OrderFailed) error {
-	return report(ctx, a.Store.BeginUndo(ctx, in.Order, in.Failure), provision.StepVerify)
+	return conclude(ctx, a.Store.BeginUndo(ctx, in.Order, in.Failure), provision.StepCompare)
 }
 
 // CloseOrder ends the order and releases its account in one transaction.
 func (a *Activities) CloseOrder(ctx context.Context, in provision.Closing) (Woken, error) {
 	woken, err := a.Store.CloseOrder(ctx, in)
-	return Woken{woken}, report(ctx, err, provision.StepVerify)
+	return Woken{woken}, conclude(ctx, err, provision.StepCompare)
 }
 
 // Allocate marks account and order in one transaction: the point of no return. It returns the result that the order has: a
 // repeat returns that of the first time.
 func (a *Activities) Allocate(ctx context.Context, in Allocation) (provision.Result, error) {
 	if err := a.Store.Allocate(ctx, in.Order, in.AccountID, in.Result); err != nil {
-		return provision.Result{}, report(ctx, err, provision.StepAllocate)
+		return provision.Result{}, conclude(ctx, err, provision.StepAllocate)
 	}
 	completed, err := a.Store.OrderStatus(ctx, in.Order)
 	if err != nil || completed.Result == nil {
-		return in.Result, report(ctx, err, provision.StepAllocate)
+		return in.Result, conclude(ctx, err, provision.StepAllocate)
 	}
 	return *completed.Result, nil
 }

@@ -14,7 +14,7 @@ import (
 // is not ours, whatever its name is.
 const (
 	tagOrder     = "mp:order-id"
-	tagNonce     = "mp:step-nonce" // random, one for each order
+	tagNonce     = "mp:order-nonce" // random, one for each order
 	tagManagedBy = "mp:managed-by"
 	managedBy    = "quartermaster"
 )
@@ -72,7 +72,7 @@ func (w Assignment) policies() []string {
 }
 
 // enter returns a session in the order's account.
-func (a *Activities) enter(ctx context.Context, w Assignment) (*awscloud.Session, error) {
+func (a *Activities) openSession(ctx context.Context, w Assignment) (*awscloud.Session, error) {
 	if err := a.refuseProtected(ctx, w.Account); err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (a *Activities) refuseProtected(ctx context.Context, account provision.Acco
 		}
 	}
 	if protected {
-		return &provision.Failure{Code: provision.CodeProtected, Reason: "account " + account.ID + " is protected: it is a payer or our own and must not be in a pool"}
+		return &provision.Failure{Code: provision.CodeAccountProtected, Reason: "account " + account.ID + " is protected: it is a payer or our own and must not be in a pool"}
 	}
 	return nil
 }

@@ -25,9 +25,9 @@ func TestARefusalIsBelievedWhenItLasts(t *testing.T) {
 		"denied": {awssim.Fault{Kind: awssim.AccessDenied}, func(t *Timings) *time.Duration { return &t.DeniedFor },
 			provision.CodePermissionMissing, provision.CodePermissionMissing, "iam:CreateUser"},
 		"an answer never seen before": {awssim.Fault{Kind: awssim.Error, Code: "TeapotException", Status: 418, Message: "secret@example.com"}, func(t *Timings) *time.Duration { return &t.RefusedFor },
-			provision.CodeRefused, provision.CodeRefused, "iam:CreateUser"},
+			provision.CodeAWSRefused, provision.CodeAWSRefused, "iam:CreateUser"},
 		"never ready": {awssim.Fault{Kind: awssim.ConcurrentModification}, func(t *Timings) *time.Duration { return &t.RefusedFor },
-			provision.CodeNotReady, provision.CodeRefused, "and has not for 1h0m0s"},
+			provision.CodeAWSNotReady, provision.CodeAWSRefused, "and has not for 1h0m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -73,12 +73,12 @@ func TestAnotherRefusalBeginsAnew(t *testing.T) {
 		_, err := once(w, n, w.acts.CreateUser, w.w)
 		return err
 	}
-	w.requireAnswer(refuse(1, awssim.ConcurrentModification), provision.CodeNotReady, false)
+	w.requireAnswer(refuse(1, awssim.ConcurrentModification), provision.CodeAWSNotReady, false)
 	w.store.sinceRefusal(provision.StepUser, time.Hour)
 	w.requireAnswer(refuse(2, awssim.AccessDenied), provision.CodePermissionMissing, false)
 	w.requireAnswer(refuse(3, awssim.Throttle), provision.CodeThrottled, false)
 	w.store.sinceRefusal(provision.StepUser, time.Hour)
-	w.requireAnswer(refuse(4, awssim.Unavailable), provision.CodeUnavailable, false) // an outage is no refusal
+	w.requireAnswer(refuse(4, awssim.Unavailable), provision.CodeAWSUnavailable, false) // an outage is no refusal
 	w.requireAnswer(refuse(5, awssim.AccessDenied), provision.CodePermissionMissing, true)
 }
 
@@ -93,7 +93,7 @@ func TestTheDatabaseIsAwayWhenARefusalIsToBeNoted(t *testing.T) {
 		}
 	})
 	_, err := once(w, 1, w.acts.CreateUser, w.w)
-	w.requireFailure(err, provision.CodeDatabase)
+	w.requireFailure(err, provision.CodeDatabaseUnavailable)
 }
 
 // TestAnUndoIsRefusedUntilItsTimeIsOver: AWS may let us later, but not after an hour.
@@ -104,7 +104,7 @@ func TestAnUndoIsRefusedUntilItsTimeIsOver(t *testing.T) {
 		code  provision.Code
 	}{
 		"denied":                      {awssim.Fault{Kind: awssim.AccessDenied}, provision.CodePermissionMissing},
-		"an answer never seen before": {awssim.Fault{Kind: awssim.Error, Code: "TeapotException", Status: 418}, provision.CodeRefused},
+		"an answer never seen before": {awssim.Fault{Kind: awssim.Error, Code: "TeapotException", Status: 418}, provision.CodeAWSRefused},
 		"not signed up":               {awssim.Fault{Kind: awssim.Error, Code: "OptInRequired", Status: 403}, provision.CodeAccountSuspended},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -130,8 +130,8 @@ func TestAnUndoIsRefusedUntilItsTimeIsOver(t *testing.T) {
 		t.Parallel()
 		w := setup(t)
 		d := w.mustDo()
-		for kind, code := range map[awssim.Kind]provision.Code{awssim.Throttle: provision.CodeThrottled, awssim.Unavailable: provision.CodeUnavailable,
-			awssim.InternalError: provision.CodeUnavailable, awssim.Reset: provision.CodeUnavailable} {
+		for kind, code := range map[awssim.Kind]provision.Code{awssim.Throttle: provision.CodeThrottled, awssim.Unavailable: provision.CodeAWSUnavailable,
+			awssim.InternalError: provision.CodeAWSUnavailable, awssim.Reset: provision.CodeAWSUnavailable} {
 			remove := w.sim.Inject(awssim.Fault{Operation: "DeleteAccountAlias", Kind: kind})
 			in := Restore{Assignment: w.w, Journal: d.inspected.Journal}
 			in.Until = time.Now().Add(-time.Hour)
@@ -147,10 +147,10 @@ func TestAnUndoIsRefusedUntilItsTimeIsOver(t *testing.T) {
 		w.sim.Inject(awssim.Fault{Operation: "ListAccountAliases", Kind: awssim.AccessDenied})
 		in := Restore{Assignment: w.w, Journal: d.inspected.Journal}
 		in.Until = time.Now().Add(time.Hour)
-		_, err := once(w, 1, w.acts.VerifyRestored, in)
+		_, err := once(w, 1, w.acts.CompareWithJournal, in)
 		w.requireAnswer(err, provision.CodePermissionMissing, false)
 		in.Until = time.Now().Add(-time.Second)
-		_, err = once(w, 1, w.acts.VerifyRestored, in)
+		_, err = once(w, 1, w.acts.CompareWithJournal, in)
 		w.requireAnswer(err, provision.CodePermissionMissing, true)
 	})
 }
@@ -162,7 +162,7 @@ func TestAnAttemptSaysWhatDidNotAnswer(t *testing.T) {
 	w.takes = 4 * time.Second // enough to come so far on a busy machine
 	w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Timeout})
 	_, err := once(w, 1, w.acts.CreateUser, w.w)
-	failure := w.requireFailure(err, provision.CodeUnavailable)
+	failure := w.requireFailure(err, provision.CodeAWSUnavailable)
 	require.Contains(t, failure.Reason, "iam:CreateUser")
 	require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepUser])
 	require.Contains(t, w.store.problems[0], "AWS did not answer iam:CreateUser before the attempt's time was over")
@@ -183,6 +183,6 @@ func TestAnAttemptSaysThatAWSShowsNothing(t *testing.T) {
 		}
 		return err
 	})
-	failure := w.requireFailure(err, provision.CodeUnavailable)
+	failure := w.requireFailure(err, provision.CodeAWSUnavailable)
 	require.Contains(t, failure.Reason, "has not shown")
 }

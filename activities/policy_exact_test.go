@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/deploy/iam"
-	"quartermaster/internal/audit/inaws"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile/inaws"
 )
 
 // The role's policy that we ship is exact: the runs below are everything that is done in an account. Each action and each
@@ -112,12 +112,12 @@ func verifying(w *world) []string {
 	return []string{ending("verify", err), "found: " + string(code)}
 }
 
-// auditing compares what an order wrote with what it reads.
-func auditing(w *world) []string {
+// reconciling compares what an order wrote with what it reads.
+func reconciling(w *world) []string {
 	_, doErr := w.do()
-	auditor := inaws.Cloud{Sessions: w.acts.Cloud}
-	has, hasProblem, hasErr := auditor.HasUser(w.t.Context(), w.w.Account, "alice", w.w.Order, w.w.Nonce)
-	now, customers, readProblem, readErr := auditor.Written(w.t.Context(), w.w.Account, "alice")
+	reconciler := inaws.Cloud{Sessions: w.acts.Cloud}
+	has, hasProblem, hasErr := reconciler.HasUser(w.t.Context(), w.w.Account, "alice", w.w.Order, w.w.Nonce)
+	now, customers, readProblem, readErr := reconciler.Written(w.t.Context(), w.w.Account, "alice")
 	return []string{ending("do", doErr), ending("user", hasErr), ending("read", readErr), fmt.Sprint(has, hasProblem, now, customers, readProblem)}
 }
 
@@ -160,7 +160,7 @@ func policyRuns() map[string]policyRun {
 		"verification of an account that is not clean": {with(func(sc *scene) {
 			sc.account.Users = map[string]awssim.User{"left": {Path: userPath}}
 		}), verifying},
-		"audit": {nil, auditing},
+		"audit": {nil, reconciling},
 	}
 }
 

@@ -26,7 +26,7 @@ func (a *Activities) SetUpReport(ctx context.Context, in SetUpReport) (report pr
 			report.Existing = true
 			return nil
 		}
-		s, err := a.enter(ctx, in.Assignment)
+		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return err
 		}
@@ -53,13 +53,13 @@ func (a *Activities) RemoveReport(ctx context.Context, in ReportUndo) (Undone, e
 		if in.Request.UseExistingCUR != "" || in.Report.Existing {
 			return nil, nil
 		}
-		s, err := a.enter(ctx, in.Assignment)
+		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return nil, err
 		}
 		// Nothing of it there, for a while: the step never happened, or it is undone.
 		tried := in.underSettings(in.Earlier)
-		something, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
+		something, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 			for _, w := range tried {
 				if there, err := somethingMade(ctx, s, w); there || err != nil {
 					return there, err
@@ -138,7 +138,7 @@ func madeReport(ctx context.Context, s *awscloud.Session, w Assignment) (*made, 
 // removeMadeReport deletes the order's report and ignores one of the same name that is not ours.
 func (a *Activities) removeMadeReport(ctx context.Context, s *awscloud.Session, w Assignment) error {
 	var found *made
-	_, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
+	_, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 		var err error
 		found, err = madeReport(ctx, s, w)
 		return found != nil, err
@@ -161,7 +161,7 @@ func (a *Activities) ensureDefinition(ctx context.Context, s *awscloud.Session, 
 	}
 	var exists error
 	if found == nil {
-		err := a.insistFor(ctx, min(a.Timings.VisibleFor, bucketCheckTime), notReadyForReport, func(ctx context.Context) error {
+		err := a.retryWhileFor(ctx, min(a.Timings.VisibleFor, bucketCheckTime), notReadyForReport, func(ctx context.Context) error {
 			_, err := s.CUR.PutReportDefinition(ctx, w.newDefinition())
 			return err
 		})
@@ -186,7 +186,7 @@ func (a *Activities) adoptReport(ctx context.Context, s *awscloud.Session, w Ass
 	if repeated(ctx) {
 		unseenFor = a.Timings.VisibleFor
 	}
-	seen, err := a.appears(ctx, unseenFor, func(ctx context.Context) (bool, error) {
+	seen, err := a.waitVisible(ctx, unseenFor, func(ctx context.Context) (bool, error) {
 		found, err := madeReport(ctx, s, w)
 		return found != nil, err
 	})
@@ -201,13 +201,13 @@ func (a *Activities) adoptReport(ctx context.Context, s *awscloud.Session, w Ass
 
 // reportVisible waits until AWS shows the report as ours, twice in a row. The answer is what AWS said when the report was to be made.
 func (a *Activities) reportVisible(ctx context.Context, s *awscloud.Session, w Assignment, answer error) (report provision.Report, err error) {
-	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 		found, err := madeReport(ctx, s, w)
 		if err != nil || found == nil {
 			return false, err
 		}
 		if !found.ours {
-			return false, &provision.Failure{Code: provision.CodeNotOurs,
+			return false, &provision.Failure{Code: provision.CodeResourceNotOurs,
 				Reason: "the account has a cost report named " + w.reportName() + " that this order did not make: delete it or use another account"}
 		}
 		report, err = w.shownReport(ctx, s)
@@ -229,7 +229,7 @@ func reportRefused(w Assignment, err error) error {
 		return withCause(&provision.Failure{Code: provision.CodePermissionMissing,
 			Reason: fmt.Sprintf("AWS's billing services do not accept the policy of the bucket %s: look for an organization's policy that forbids it", w.bucketName())}, err)
 	case awscloud.IsValidation(err):
-		return withCause(&provision.Failure{Code: provision.CodePoolSettings,
+		return withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
 			Reason: fmt.Sprintf("AWS refuses a report of kind %q in region %q with prefix %q: correct the settings of the pool", w.reportKind(), w.reportRegion(), w.reportPrefix())}, err)
 	}
 	return err
@@ -262,7 +262,7 @@ func checkReportRegion(w Assignment) error {
 	if w.reportKind() != provision.LegacyCUR || slices.Contains(curtypes.AWSRegion("").Values(), curtypes.AWSRegion(w.reportRegion())) {
 		return nil
 	}
-	return &provision.Failure{Code: provision.CodePoolSettings,
+	return &provision.Failure{Code: provision.CodePoolSettingsRefused,
 		Reason: fmt.Sprintf("legacy cost reports cannot be delivered to region %q: correct the settings of the pool", w.reportRegion())}
 }
 
@@ -276,7 +276,7 @@ func (a *Activities) deleteDefinition(ctx context.Context, s *awscloud.Session, 
 	if !awscloud.IsValidation(err) {
 		return err
 	}
-	gone, lookErr := a.twice(ctx, func(ctx context.Context) (bool, error) {
+	gone, lookErr := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 		definition, err := findDefinition(ctx, s, w.reportName())
 		return definition == nil, err
 	})

@@ -43,7 +43,7 @@ func (a *Activities) clearEarlier(ctx context.Context, s *awscloud.Session, w As
 		if err := a.removeMadeReport(ctx, s, other); err != nil {
 			return err
 		}
-		gone, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+		gone, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 			found, err := madeReport(ctx, s, other)
 			return found == nil || !found.ours, err
 		})
@@ -63,7 +63,7 @@ func (a *Activities) clearEarlier(ctx context.Context, s *awscloud.Session, w As
 			return err
 		}
 		if len(left) > 0 {
-			return &provision.Failure{Code: provision.CodeNotOurs,
+			return &provision.Failure{Code: provision.CodeResourceNotOurs,
 				Reason: left[0] + "; it was made in " + other.reportRegion() + " under earlier settings of the pool, and stands in the way: look into it, then retry the order, or use another account"}
 		}
 	}
@@ -74,7 +74,7 @@ func (a *Activities) clearEarlier(ctx context.Context, s *awscloud.Session, w As
 // now ask for.
 func (a *Activities) reportFits(ctx context.Context, s *awscloud.Session, w, other Assignment) (bool, error) {
 	var found *made
-	if _, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
+	if _, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 		var err error
 		found, err = madeReport(ctx, s, other)
 		return found != nil, err

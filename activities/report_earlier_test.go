@@ -32,7 +32,7 @@ func TestTheReportUnderOtherSettings(t *testing.T) {
 				require.NoError(t, err)
 				w.sim.Inject(fault)
 				_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
-				w.requireAnswer(err, provision.CodeRefused, true)
+				w.requireAnswer(err, provision.CodeAWSRefused, true)
 
 				earlier := []provision.PoolSettings{w.w.Settings}
 				become(&w.w.Settings)
@@ -55,7 +55,7 @@ func TestTheReportUnderOtherSettings(t *testing.T) {
 				undone, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: report, Earlier: earlier})
 				require.NoError(t, err)
 				require.Empty(t, undone.Notes)
-				verified, err := run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: inspected.Journal, EarlierSettings: earlier})
+				verified, err := run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: inspected.Journal, EarlierSettings: earlier})
 				require.NoError(t, err)
 				require.Empty(t, verified.Leftovers)
 				w.requireRestored()
@@ -72,11 +72,11 @@ func TestAReportOfEarlierSettingsIsUndone(t *testing.T) {
 	earlier := []provision.PoolSettings{w.w.Settings}
 	w.w.Settings.ReportRegion, w.w.Settings.ReportKind = "us-west-2", provision.LegacyCUR
 
-	verified, err := run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written, EarlierSettings: earlier})
+	verified, err := run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written, EarlierSettings: earlier})
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the cost report "+w.w.reportName()+" of the order still exists")
 	require.Contains(t, verified.Leftovers, "the bucket "+w.w.bucketName()+" of the order still exists")
-	verified, err = run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written})
+	verified, err = run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written})
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the bucket "+w.w.bucketName()+" exists in a region that the settings of the pool did not name")
 
@@ -96,7 +96,7 @@ func TestAnEarlierBucketWithUsageStays(t *testing.T) {
 	earlier := []provision.PoolSettings{w.w.Settings}
 	w.w.Settings.ReportRegion = "us-west-2"
 	_, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Earlier: earlier})
-	failure := w.requireFailure(err, provision.CodeNotOurs)
+	failure := w.requireFailure(err, provision.CodeResourceNotOurs)
 	require.Contains(t, failure.Reason, "eu-central-1")
 	require.Equal(t, 4711, w.account().Buckets[d.report.Bucket].Objects["cur/usage.parquet"])
 }
@@ -164,7 +164,7 @@ func TestTheUserUnderOtherSettings(t *testing.T) {
 		})
 		w.w.Settings.PermissionsBoundary = administrator
 		_, err = run(w, w.acts.CreateUser, w.w)
-		w.requireFailure(err, provision.CodeNotOurs)
+		w.requireFailure(err, provision.CodeResourceNotOurs)
 		require.Equal(t, first.ID, w.account().Users["alice"].ID)
 	})
 	t.Run("a lost reply", func(t *testing.T) {

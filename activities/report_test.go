@@ -126,7 +126,7 @@ func TestReportQuota(t *testing.T) {
 		inspected, err := run(w, w.acts.Inspect, w.w)
 		require.NoError(t, err, "we know no quota")
 		_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
-		failure := w.requireFailure(err, provision.CodeReportQuota)
+		failure := w.requireFailure(err, provision.CodeReportQuotaReached)
 		require.NotEmpty(t, failure.AWSCode)
 		w.requireUndone(done{inspected: inspected}, awssim.Fault{})
 	}
@@ -189,14 +189,14 @@ func TestForeignReportAndBucketAreNeverTouched(t *testing.T) {
 					}
 				})
 				if c.other != nil {
-					w.editOther(func(a *awssim.Account) { c.other(a, w.w) })
+					w.updateOther(func(a *awssim.Account) { c.other(a, w.w) })
 				}
 				other := string(w.sim.Snapshot(otherID))
 				d, err := w.do()
 				sameKind := name != "the legacy report is another's" && name != "the export is another's" ||
 					(name == "the legacy report is another's") == (kind == provision.LegacyCUR)
 				if sameKind {
-					w.requireFailure(err, provision.CodeNotOurs)
+					w.requireFailure(err, provision.CodeResourceNotOurs)
 				} else {
 					require.NoError(t, err, "a name in the other service does not matter")
 				}
@@ -272,12 +272,12 @@ func TestReportSettingsThatAWSRefuses(t *testing.T) {
 	t.Parallel()
 	w := setup(t, legacyReport, func(sc *scene) { sc.w.Settings.ReportRegion = "il-central-1" }) // too new for legacy reports
 	_, err := run(w, w.acts.Inspect, w.w)
-	failure := w.requireFailure(err, provision.CodePoolSettings)
+	failure := w.requireFailure(err, provision.CodePoolSettingsRefused)
 	require.Contains(t, failure.Reason, "il-central-1")
 
 	w = setup(t, legacyReport, func(sc *scene) { sc.w.Settings.ReportPrefix = "no spaces, please" })
 	_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
-	failure = w.requireFailure(err, provision.CodePoolSettings)
+	failure = w.requireFailure(err, provision.CodePoolSettingsRefused)
 	require.Contains(t, failure.Reason, "no spaces, please")
 }
 

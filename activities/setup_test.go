@@ -170,8 +170,8 @@ func (w *world) edit(f func(*awssim.Account)) {
 	require.NoError(w.t, w.sim.Edit(accountID, f))
 }
 
-// editOther changes somebody else's account, which is to stay like that.
-func (w *world) editOther(f func(*awssim.Account)) {
+// updateOther changes somebody else's account, which is to stay like that.
+func (w *world) updateOther(f func(*awssim.Account)) {
 	w.t.Helper()
 	require.NoError(w.t, w.sim.Edit(otherID, f))
 	w.other = string(w.sim.Snapshot(otherID))
@@ -356,7 +356,7 @@ func (w *world) tryUndo(d done) (notes []string, verified Verification, failed e
 		failed = errors.Join(failed, err)
 		notes = append(notes, undone.Notes...)
 	}
-	verified, err := run(w, w.acts.VerifyRestored, restore)
+	verified, err := run(w, w.acts.CompareWithJournal, restore)
 	return notes, verified, errors.Join(failed, err)
 }
 

@@ -19,7 +19,7 @@ import (
 // before AWS hears of it: AWS never tells it again, so a repeat must know what an attempt whose reply was lost has set.
 func (a *Activities) EnableSignIn(ctx context.Context, in SignIn) (struct{}, error) {
 	return struct{}{}, a.step(ctx, in.Assignment, provision.StepSignIn, func(ctx context.Context) error {
-		s, err := a.enter(ctx, in.Assignment)
+		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return err
 		}
@@ -41,7 +41,7 @@ func (a *Activities) EnableSignIn(ctx context.Context, in SignIn) (struct{}, err
 		if err != nil {
 			return err
 		}
-		seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+		seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 			profile, err := loginProfile(ctx, s, in.User.Name)
 			return profile != nil, err
 		})
@@ -54,13 +54,13 @@ func (a *Activities) EnableSignIn(ctx context.Context, in SignIn) (struct{}, err
 
 // userIsOurs makes sure that the password goes to the user that the order created, and to no other of the same name.
 func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in SignIn) error {
-	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 		user, err := findUser(ctx, s, in.User.Name)
 		if err != nil || user == nil {
 			return false, err
 		}
 		if !in.owns(userTags(user)) || aws.ToString(user.UserId) != in.User.ID {
-			return false, &provision.Failure{Code: provision.CodeNotOurs,
+			return false, &provision.Failure{Code: provision.CodeResourceNotOurs,
 				Reason: "the IAM user was replaced or retagged by somebody else after this order made it: look into the account"}
 		}
 		return true, nil
@@ -74,7 +74,7 @@ func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in Sig
 // setPassword makes the login profile, or sets the password of the one that an earlier attempt made.
 func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in SignIn, password string) error {
 	user := aws.String(in.User.Name)
-	err := a.insist(ctx, settling, func(ctx context.Context) error {
+	err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
 		_, err := s.IAM.CreateLoginProfile(ctx, &iam.CreateLoginProfileInput{UserName: user, Password: aws.String(password), PasswordResetRequired: true})
 		return err
 	})
@@ -83,7 +83,7 @@ func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in Si
 	}
 	exists := err
 	var profile *iamtypes.LoginProfile
-	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 		profile, err = loginProfile(ctx, s, in.User.Name)
 		return profile != nil, err
 	})
@@ -98,10 +98,10 @@ func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in Si
 		return err
 	}
 	if !profile.PasswordResetRequired || (used != nil && used.PasswordLastUsed != nil) {
-		return &provision.Failure{Code: provision.CodeNotOurs,
+		return &provision.Failure{Code: provision.CodeResourceNotOurs,
 			Reason: "somebody has already signed in as the user or changed its password: it was left alone, look into the account"}
 	}
-	return a.insist(ctx, settling, func(ctx context.Context) error {
+	return a.retryWhile(ctx, propagating, func(ctx context.Context) error {
 		_, err := s.IAM.UpdateLoginProfile(ctx, &iam.UpdateLoginProfileInput{UserName: user, Password: aws.String(password), PasswordResetRequired: aws.Bool(true)})
 		return err
 	})
@@ -198,12 +198,12 @@ func hasEveryClass(password string) bool {
 // DisableSignIn takes the login profile of the order's user away and forgets the password.
 func (a *Activities) DisableSignIn(ctx context.Context, in UserUndo) (Undone, error) {
 	return a.undo(ctx, in.Assignment, provision.StepSignIn, func(ctx context.Context) ([]string, error) {
-		s, err := a.enter(ctx, in.Assignment)
+		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return nil, err
 		}
 		var user *iamtypes.User
-		if _, err := a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
+		if _, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 			user, err = findUser(ctx, s, in.Request.IAMUserName)
 			return user != nil, err
 		}); err != nil {

@@ -49,7 +49,7 @@ func TestPasswordPolicyTightenedMeanwhile(t *testing.T) {
 	// An attempt kept a password that the policy of today refuses.
 	w.sim.Inject(awssim.Fault{Operation: "CreateLoginProfile", Nth: 1, Kind: awssim.Reset})
 	_, err := once(w, 1, w.acts.EnableSignIn, in)
-	w.requireFailure(err, provision.CodeUnavailable)
+	w.requireFailure(err, provision.CodeAWSUnavailable)
 	first := w.password()
 	w.edit(func(a *awssim.Account) { a.PasswordPolicy = &awssim.PasswordPolicy{MinimumPasswordLength: 40} })
 	_, err = run(w, w.acts.EnableSignIn, in)
@@ -95,7 +95,7 @@ func TestSignInThatSomebodyUsesIsLeftAlone(t *testing.T) {
 				a.Users["alice"] = u
 			})
 			_, err := run(w, w.acts.EnableSignIn, in)
-			w.requireFailure(err, provision.CodeNotOurs)
+			w.requireFailure(err, provision.CodeResourceNotOurs)
 			require.Equal(t, awssim.HashPassword("customers-own"), w.account().Users["alice"].LoginProfile.PasswordSHA256)
 		})
 	}

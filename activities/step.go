@@ -22,7 +22,7 @@ func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step
 	lease := awscloud.LeaseOf(ctx)
 	asked := lease.Now()
 	if err := a.Store.StepStarted(ctx, w.Order, w.Account.ID, step, activity.GetInfo(ctx).Attempt); err != nil {
-		return report(ctx, err, step)
+		return conclude(ctx, err, step)
 	}
 	lease.Grant(asked)
 	err := attempt(ctx, step, work)
@@ -40,7 +40,7 @@ func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step
 		state, problem = provision.StepRetrying, failure.Explained()
 	}
 	if recordErr := a.ended(ctx, w, step, state, problem); err == nil {
-		err = report(ctx, recordErr, step)
+		err = conclude(ctx, recordErr, step)
 	}
 	return err
 }
@@ -56,7 +56,7 @@ func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step
 		err = sleep(ctx, wait)
 	}
 	if err != nil { // not recorded as ended: the next attempt must wait as well
-		return Undone{}, report(ctx, err, step)
+		return Undone{}, conclude(ctx, err, step)
 	}
 	var notes []string
 	err = attempt(ctx, step, func(ctx context.Context) (err error) {
@@ -75,7 +75,7 @@ func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step
 		state, problem = provision.StepUndoing, failure.Explained()
 	}
 	if recordErr := a.ended(ctx, w, step, state, problem); err == nil {
-		err = report(ctx, recordErr, step)
+		err = conclude(ctx, recordErr, step)
 	}
 	if err != nil {
 		return Undone{}, err
@@ -98,7 +98,7 @@ func attempt(ctx context.Context, step provision.Step, work func(context.Context
 	case inTime.Err() != nil:
 		return raise(timeOver(err, step), false)
 	}
-	return report(ctx, err, step)
+	return conclude(ctx, err, step)
 }
 
 // judge decides whether the error of an attempt at a step is the last word. What AWS refuses may change: permissions take time
@@ -106,7 +106,7 @@ func attempt(ctx context.Context, step provision.Step, work func(context.Context
 // attempt (Timings). Then it is for an operator.
 func (a *Activities) judge(ctx context.Context, w Assignment, step provision.Step, err error) error {
 	failure, _ := failureOf(err)
-	if step == provision.StepVerify {
+	if step == provision.StepCompare {
 		return a.judgeUndo(ctx, w, step, err)
 	}
 	patience := a.Timings.patience(failure)
@@ -116,7 +116,7 @@ func (a *Activities) judge(ctx context.Context, w Assignment, step provision.Ste
 	lasting, err := a.Store.StepRefused(ctx, w.Order, w.Account.ID, step, failure.Code)
 	switch {
 	case err != nil:
-		return report(ctx, err, step)
+		return conclude(ctx, err, step)
 	case lasting < patience:
 		return raise(failure, false)
 	}
@@ -129,7 +129,7 @@ func (a *Activities) judgeUndo(ctx context.Context, w Assignment, step provision
 	failure, final := failureOf(err)
 	refused := final && failure.AWSCode != ""
 	switch failure.Code {
-	case provision.CodeRefused, provision.CodeNotYetVisible, provision.CodeNotReady:
+	case provision.CodeAWSRefused, provision.CodeNotYetVisible, provision.CodeAWSNotReady:
 		refused = true
 	}
 	if !refused {
@@ -138,7 +138,7 @@ func (a *Activities) judgeUndo(ctx context.Context, w Assignment, step provision
 	// An outage may have used the time up: then too the first refusal after it is not the last word.
 	lasting, err := a.Store.StepRefused(ctx, w.Order, w.Account.ID, step, failure.Code)
 	if err != nil {
-		return report(ctx, err, step)
+		return conclude(ctx, err, step)
 	}
 	timeOver := !time.Now().Before(w.Until) && lasting >= cmp.Or(a.Timings.DeniedFor, deniedFor)
 	return raise(failure, w.Until.IsZero() || timeOver)

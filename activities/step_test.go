@@ -34,12 +34,12 @@ func (w *world) inAccount(d done) map[string]func() error {
 			_, err := once(w, 1, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: d.report})
 			return err
 		},
-		"VerifyRestored": func() error { _, err := once(w, 1, w.acts.VerifyRestored, restore); return err },
+		"CompareWithJournal": func() error { _, err := once(w, 1, w.acts.CompareWithJournal, restore); return err },
 	}
 }
 
 // readers are those that change nothing.
-var readers = []string{"Inspect", "VerifyRestored"}
+var readers = []string{"Inspect", "CompareWithJournal"}
 
 // undos are those that take something back.
 var undos = []string{"DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport"}
@@ -180,7 +180,7 @@ func TestAPausedAttemptLeavesThePasswordAlone(t *testing.T) {
 // TestACancelledStepIsStopped: the record is written although the context of the attempt is over.
 func TestACancelledStepIsStopped(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn", "Inspect", "VerifyRestored"} {
+	for _, name := range []string{"CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn", "Inspect", "CompareWithJournal"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, d := halfDone(t, name)
@@ -289,7 +289,7 @@ func TestAWriteThatNoCheckPrecedes(t *testing.T) {
 	require.NoError(t, err)
 	err = inAttempt(w, func(ctx context.Context) error {
 		_, err := w.acts.ensureUser(ctx, s, w.w)
-		return report(ctx, err, provision.StepUser)
+		return conclude(ctx, err, provision.StepUser)
 	})
 	require.Error(t, err)
 	requireStopped(t, err)

@@ -82,7 +82,7 @@ func (m *memoryStore) StepStarted(ctx context.Context, key provision.OrderKey, a
 		return err
 	}
 	states := []provision.OrderState{provision.Provisioning, provision.ActionRequired}
-	if step == provision.StepVerify {
+	if step == provision.StepCompare {
 		states = append(states, provision.Compensating)
 	}
 	if !m.holds(key, account, states...) || m.steps[step] == provision.StepUndoing || m.steps[step] == provision.StepUndone {

@@ -17,7 +17,7 @@ import (
 // CreateUser makes the customer's IAM user with its policies. Nobody can sign in as it before EnableSignIn.
 func (a *Activities) CreateUser(ctx context.Context, w Assignment) (user provision.User, err error) {
 	err = a.step(ctx, w, provision.StepUser, func(ctx context.Context) error {
-		s, err := a.enter(ctx, w)
+		s, err := a.openSession(ctx, w)
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,7 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 		exists = err
 	}
 	var user *iamtypes.User
-	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 		if user, err = findUser(ctx, s, name); err != nil || user == nil {
 			return false, err
 		}
@@ -84,7 +84,7 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 // deleteOutdated deletes the order's user that an attempt under other settings has made.
 func (a *Activities) deleteOutdated(ctx context.Context, s *awscloud.Session, w Assignment, user *iamtypes.User) error {
 	if user.PasswordLastUsed != nil {
-		return &provision.Failure{Code: provision.CodeNotOurs,
+		return &provision.Failure{Code: provision.CodeResourceNotOurs,
 			Reason: "somebody has already signed in as the user, which was made under other settings of the pool: it was left alone, look into the account"}
 	}
 	left, err := a.deleteUser(ctx, s, UserUndo{Assignment: w, UserID: aws.ToString(user.UserId)})
@@ -125,20 +125,20 @@ func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w 
 		if slices.Contains(attached, arn) {
 			continue
 		}
-		err := a.insist(ctx, settling, func(ctx context.Context) error {
+		err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
 			_, err := s.IAM.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: aws.String(w.Request.IAMUserName), PolicyArn: aws.String(arn)})
 			return err
 		})
 		if awscloud.IsNotFound(err) || awscloud.IsPolicyNotAttachable(err) {
 			// The user was seen twice, so it is the policy that AWS does not find.
-			return withCause(&provision.Failure{Code: provision.CodePoolSettings,
+			return withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
 				Reason: fmt.Sprintf("the policy %s of the pool's settings does not exist in account %s or cannot be attached: correct the settings", arn, w.Account.ID)}, err)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	seen, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 		attached, err := attachedPolicies(ctx, s, w.Request.IAMUserName)
 		if err != nil {
 			return false, awscloud.IgnoreNotFound(err)
@@ -156,7 +156,7 @@ func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w 
 // or has another id than the one that was recorded, is somebody else's and is left alone.
 func (a *Activities) RemoveUser(ctx context.Context, in UserUndo) (Undone, error) {
 	return a.undo(ctx, in.Assignment, provision.StepUser, func(ctx context.Context) ([]string, error) {
-		s, err := a.enter(ctx, in.Assignment)
+		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return nil, err
 		}
@@ -246,6 +246,6 @@ func boundaryRefused(w Assignment, err error) error {
 	if !awscloud.IsNotFound(err) || w.Settings.PermissionsBoundary == "" {
 		return err
 	}
-	return withCause(&provision.Failure{Code: provision.CodePoolSettings,
+	return withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
 		Reason: fmt.Sprintf("the permissions boundary %s of the pool's settings does not exist in account %s: correct the settings", w.Settings.PermissionsBoundary, w.Account.ID)}, err)
 }

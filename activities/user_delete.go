@@ -27,7 +27,7 @@ func (a *Activities) deleteUser(ctx context.Context, s *awscloud.Session, in Use
 		case awscloud.IsAccessDenied(err):
 			return nil, a.orGone(ctx, s, in.Request.IAMUserName, err)
 		case awscloud.IsAmbiguous(err):
-			if there, lookErr := a.appears(ctx, 0, userThere(s, in.Request.IAMUserName)); lookErr != nil || !there {
+			if there, lookErr := a.waitVisible(ctx, 0, userThere(s, in.Request.IAMUserName)); lookErr != nil || !there {
 				return nil, lookErr
 			}
 		case !awscloud.IsDeleteConflict(err):
@@ -64,7 +64,7 @@ var errNotOurUser = errors.New("the user is not the order's")
 // that is not the order's is errNotOurUser.
 func (a *Activities) ownUser(ctx context.Context, s *awscloud.Session, in *UserUndo) (there bool, err error) {
 	var user *iamtypes.User
-	there, err = a.appears(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
+	there, err = a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 		user, err = findUser(ctx, s, in.Request.IAMUserName)
 		return user != nil, err
 	})
@@ -99,7 +99,7 @@ func (a *Activities) orGone(ctx context.Context, s *awscloud.Session, name strin
 		return refusal
 	}
 	there := userThere(s, name)
-	gone, err := a.twice(ctx, func(ctx context.Context) (bool, error) {
+	gone, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 		seen, err := there(ctx)
 		return !seen, err
 	})
@@ -119,7 +119,7 @@ func userThere(s *awscloud.Session, name string) func(context.Context) (bool, er
 // remove deletes one thing for certain: it repeats the deletion while its outcome is unknown, and a thing that is not
 // there is deleted.
 func (a *Activities) remove(ctx context.Context, call func(context.Context) error) error {
-	return awscloud.IgnoreNotFound(a.insist(ctx, repeatable, call))
+	return awscloud.IgnoreNotFound(a.retryWhile(ctx, repeatable, call))
 }
 
 func (a *Activities) deleteLoginProfile(ctx context.Context, s *awscloud.Session, user string) error {

@@ -99,7 +99,7 @@ func TestUserReplacedMeanwhileIsLeftAlone(t *testing.T) {
 		a.Users["alice"] = u
 	})
 	_, err = run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: user})
-	w.requireFailure(err, provision.CodeNotOurs)
+	w.requireFailure(err, provision.CodeResourceNotOurs)
 	undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: user.ID})
 	require.NoError(t, err)
 	require.Len(t, undone.Notes, 1)
@@ -169,7 +169,7 @@ func (w *world) hangEverythingOnTheUser() {
 		u.SigningCertificates = []string{"TA7SMP42TDN5Z26OBPJE7EXAMPLE"}
 		u.SSHPublicKeys = []string{"APKAEIBAERJR2EXAMPLE"}
 		u.ServiceCredentials = []string{"ACCAEXAMPLE123EXAMPLE"}
-		u.Groups = []string{"admins", "auditors"}
+		u.Groups = []string{"admins", "reconcilers"}
 		u.InlinePolicies = map[string]string{"more": `{"Version":"2012-10-17","Statement":[]}`}
 		a.Users["alice"] = u
 	})
@@ -229,7 +229,7 @@ func TestRemoveUserWithEverythingOnIt(t *testing.T) {
 		_, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
 		failure := w.requireFailure(err, provision.CodePermissionMissing)
 		require.Contains(t, failure.Reason, "iam:DetachUserPolicy")
-		verified, err := run(w, w.acts.VerifyRestored, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+		verified, err := run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: d.inspected.Journal})
 		require.NoError(t, err)
 		require.Contains(t, verified.Leftovers, "the IAM user of the order still exists")
 	})
@@ -258,12 +258,12 @@ func TestBoundaryAndPoliciesOfThePool(t *testing.T) {
 			t.Parallel()
 			w := setup(t, change)
 			d, err := w.do()
-			failure := w.requireFailure(err, provision.CodePoolSettings)
+			failure := w.requireFailure(err, provision.CodePoolSettingsRefused)
 			require.Contains(t, failure.Reason, "does-not-exist")
 			if failure.Step == provision.StepInspect {
 				require.Empty(t, w.sim.Effects(), "it is known before anything is changed")
 				_, err = run(w, w.acts.CreateUser, w.w)
-				failure = w.requireFailure(err, provision.CodePoolSettings)
+				failure = w.requireFailure(err, provision.CodePoolSettingsRefused)
 				require.Contains(t, failure.Reason, "does-not-exist")
 				w.requireRestored()
 				return

@@ -19,13 +19,13 @@ import (
 // DueAccounts lists at most limit accounts whose verification is due.
 func (a *Activities) DueAccounts(ctx context.Context, limit int) ([]string, error) {
 	ids, err := a.Store.DueAccounts(ctx, limit)
-	return ids, report(ctx, err, provision.StepInspect)
+	return ids, conclude(ctx, err, provision.StepInspect)
 }
 
 // ApplyVerifications draws the consequences.
 func (a *Activities) ApplyVerifications(ctx context.Context, results []provision.Verified) (Woken, error) {
 	woken, err := a.Store.ApplyVerifications(ctx, results)
-	return Woken{woken}, report(ctx, err, provision.StepInspect)
+	return Woken{woken}, conclude(ctx, err, provision.StepInspect)
 }
 
 // VerifyAccount looks whether an account can be given to an order; it changes nothing in it. What passes by itself is an
@@ -34,7 +34,7 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 	answer := provision.Verified{AccountID: id}
 	if a.VerifyPace != nil {
 		if err := a.VerifyPace.Wait(ctx); err != nil {
-			return answer, report(ctx, err, provision.StepInspect)
+			return answer, conclude(ctx, err, provision.StepInspect)
 		}
 	}
 	account, now, err := a.Store.AccountToVerify(ctx, id)
@@ -45,7 +45,7 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 		answer.LookedAt, answer.Version = &now, account.Version
 		err = a.lookAt(ctx, account)
 	}
-	if err = report(ctx, err, provision.StepInspect); err == nil {
+	if err = conclude(ctx, err, provision.StepInspect); err == nil {
 		return answer, nil
 	}
 	failure, _ := failureOf(err)
@@ -56,8 +56,8 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 	}
 	// Nothing was written, so there is nothing that AWS could show later: what it answers now is the answer. Where it is busy, a few
 	// attempts tell.
-	if failure.Code == provision.CodeNotYetVisible || failure.Code == provision.CodeNotReady && activity.GetInfo(ctx).Attempt >= busyAttempts {
-		failure.Code = provision.CodeRefused
+	if failure.Code == provision.CodeNotYetVisible || failure.Code == provision.CodeAWSNotReady && activity.GetInfo(ctx).Attempt >= busyAttempts {
+		failure.Code = provision.CodeAWSRefused
 		failure.Reason = strings.TrimSuffix(failure.Reason, tryAgain) + ": look into the account"
 		answer.Failure = &failure
 		return answer, nil
@@ -82,7 +82,7 @@ func (a *Activities) lookAt(ctx context.Context, account provision.Account) erro
 		return err
 	}
 	if open {
-		return &provision.Failure{Code: provision.CodeExternalID,
+		return &provision.Failure{Code: provision.CodeExternalIDNotDemanded,
 			Reason: "the role can be assumed without the external id: its trust policy must demand it by sts:ExternalId"}
 	}
 	if err := checkState(ctx, s); err != nil {
@@ -100,7 +100,7 @@ func (a *Activities) lookAt(ctx context.Context, account provision.Account) erro
 		return err
 	}
 	if left {
-		return &provision.Failure{Code: provision.CodeNotClean,
+		return &provision.Failure{Code: provision.CodeAccountNotClean,
 			Reason: fmt.Sprintf("the account has a user under the path %s, which belongs to an order: remove what the order left there", userPath)}
 	}
 	return nil

@@ -28,20 +28,20 @@ func TestVerifyAccountFindsWhatMakesItUnusable(t *testing.T) {
 		reason string
 	}{
 		"nothing":             {func(*world) {}, "", ""},
-		"the role is gone":    {func(w *world) { w.edit(func(a *awssim.Account) { a.Role.Name = "another" }) }, provision.CodeCannotEnter, "the role cannot be assumed"},
-		"another external id": {func(w *world) { w.edit(func(a *awssim.Account) { a.Role.ExternalID = "another-external-id" }) }, provision.CodeCannotEnter, "external id"},
+		"the role is gone":    {func(w *world) { w.edit(func(a *awssim.Account) { a.Role.Name = "another" }) }, provision.CodeAccountCannotBeEntered, "the role cannot be assumed"},
+		"another external id": {func(w *world) { w.edit(func(a *awssim.Account) { a.Role.ExternalID = "another-external-id" }) }, provision.CodeAccountCannotBeEntered, "external id"},
 		"no external id demanded": {func(w *world) { w.edit(func(a *awssim.Account) { a.Role.ExternalID = "" }) },
-			provision.CodeExternalID, "without the external id"},
-		"old contact data": {func(w *world) { w.edit(func(a *awssim.Account) { a.Contact.PhoneNumber = "206 555" }) }, provision.CodeContactDataInvalid, "PhoneNumber"},
+			provision.CodeExternalIDNotDemanded, "without the external id"},
+		"old contact data": {func(w *world) { w.edit(func(a *awssim.Account) { a.Contact.PhoneNumber = "206 555" }) }, provision.CodeAccountContactInvalid, "PhoneNumber"},
 		"a user of ours": {func(w *world) {
 			w.edit(func(a *awssim.Account) { a.Users = map[string]awssim.User{"left": {ID: "AIDALEFT", Path: userPath}} })
-		}, provision.CodeNotClean, userPath},
+		}, provision.CodeAccountNotClean, userPath},
 		"a user of ours on a later page": {func(w *world) {
 			w.edit(func(a *awssim.Account) {
 				a.Quirks.ShortPages = true
 				a.Users = map[string]awssim.User{"admin": {ID: "AIDAADMIN", Path: "/"}, "left": {ID: "AIDALEFT", Path: userPath}}
 			})
-		}, provision.CodeNotClean, userPath},
+		}, provision.CodeAccountNotClean, userPath},
 		"a user of theirs": {func(w *world) {
 			w.edit(func(a *awssim.Account) { a.Users = map[string]awssim.User{"admin": {ID: "AIDAADMIN", Path: "/"}} })
 		}, "", ""},
@@ -50,8 +50,8 @@ func TestVerifyAccountFindsWhatMakesItUnusable(t *testing.T) {
 				a.Role.Policy = json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["account:Get*","iam:ListUsers"],"Resource":"*"}]}`)
 			})
 		}, provision.CodePermissionMissing, "iam:ListAccountAliases"},
-		"protected":                 {func(w *world) { w.acts.Protected = []string{accountID} }, provision.CodeProtected, "protected"},
-		"protected by its provider": {func(w *world) { w.store.protect(w.w.Account.Provider + "/" + accountID) }, provision.CodeProtected, "protected"},
+		"protected":                 {func(w *world) { w.acts.Protected = []string{accountID} }, provision.CodeAccountProtected, "protected"},
+		"protected by its provider": {func(w *world) { w.store.protect(w.w.Account.Provider + "/" + accountID) }, provision.CodeAccountProtected, "protected"},
 		"protected by another":      {func(w *world) { w.store.protect("another/" + accountID) }, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -104,14 +104,14 @@ func TestAProtectedAccountIsNeverTouched(t *testing.T) {
 	w := setup(t)
 	w.acts.Protected = []string{accountID}
 	_, err := run(w, w.acts.Inspect, w.w)
-	w.requireFailure(err, provision.CodeProtected)
+	w.requireFailure(err, provision.CodeAccountProtected)
 	_, err = run(w, w.acts.CreateUser, w.w)
-	w.requireFailure(err, provision.CodeProtected)
+	w.requireFailure(err, provision.CodeAccountProtected)
 	w.requireRestored()
 
 	w.acts.Protected = nil
 	w.store.protect(w.w.Account.Provider + "/" + accountID)
 	_, err = run(w, w.acts.CreateUser, w.w)
-	w.requireFailure(err, provision.CodeProtected)
+	w.requireFailure(err, provision.CodeAccountProtected)
 	w.requireRestored()
 }

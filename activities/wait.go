@@ -38,7 +38,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // twice looks until it sees the thing twice in a row. It returns false when that did not happen within VisibleFor; an
 // error of the look ends it.
-func (a *Activities) twice(ctx context.Context, look func(context.Context) (bool, error)) (bool, error) {
+func (a *Activities) waitStable(ctx context.Context, look func(context.Context) (bool, error)) (bool, error) {
 	deadline := time.Now().Add(a.Timings.VisibleFor)
 	for n, row := 0, 0; ; n++ {
 		seen, err := look(ctx)
@@ -62,7 +62,7 @@ func (a *Activities) twice(ctx context.Context, look func(context.Context) (bool
 
 // appears looks for a thing that may have been written a moment ago. It returns at once when the thing is there, and
 // believes that it is absent only when it stayed unseen for the given time, two looks at least.
-func (a *Activities) appears(ctx context.Context, unseenFor time.Duration, look func(context.Context) (bool, error)) (bool, error) {
+func (a *Activities) waitVisible(ctx context.Context, unseenFor time.Duration, look func(context.Context) (bool, error)) (bool, error) {
 	deadline := time.Now().Add(unseenFor)
 	for n := 0; ; n++ {
 		if seen, err := look(ctx); seen || err != nil {
@@ -86,12 +86,12 @@ func (t Timings) absentFor() time.Duration {
 }
 
 // insist repeats a call for as long as its error is one that passes, up to VisibleFor, and returns the last error.
-func (a *Activities) insist(ctx context.Context, passes func(error) bool, call func(context.Context) error) error {
-	return a.insistFor(ctx, a.Timings.VisibleFor, passes, call)
+func (a *Activities) retryWhile(ctx context.Context, passes func(error) bool, call func(context.Context) error) error {
+	return a.retryWhileFor(ctx, a.Timings.VisibleFor, passes, call)
 }
 
 // insistFor is insist with a patience of its own.
-func (a *Activities) insistFor(ctx context.Context, patience time.Duration, passes func(error) bool, call func(context.Context) error) error {
+func (a *Activities) retryWhileFor(ctx context.Context, patience time.Duration, passes func(error) bool, call func(context.Context) error) error {
 	deadline := time.Now().Add(patience)
 	for n := 0; ; n++ {
 		err := call(ctx)
@@ -111,7 +111,7 @@ func busy(err error) bool {
 
 // settling: a call that depends on what we wrote a moment ago may meet a part of AWS that has not heard of it: the thing
 // is not found, or the permission on it does not hold yet.
-func settling(err error) bool {
+func propagating(err error) bool {
 	return busy(err) || awscloud.IsNotFound(err) || awscloud.IsAccessDenied(err)
 }
 

@@ -88,7 +88,7 @@ func TestReportOfALostReplyIsAdopted(t *testing.T) {
 			w.sim.Inject(awssim.Fault{Operation: c.create, Nth: 1, When: awssim.After, Kind: awssim.Reset})
 			w.sim.Inject(awssim.Fault{Operation: c.list, Times: 3, Kind: awssim.StaleRead})
 			_, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
-			w.requireFailure(err, provision.CodeUnavailable)
+			w.requireFailure(err, provision.CodeAWSUnavailable)
 			report, err := once(w, 2, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
 			require.NoError(t, err)
 			require.Equal(t, w.w.reportName(), report.Name)
@@ -112,7 +112,7 @@ func TestACancelEndsTheWait(t *testing.T) {
 	looked := make(chan struct{})
 	ended := make(chan error)
 	go func() {
-		_, err := w.acts.twice(ctx, func(context.Context) (bool, error) { close(looked); return false, nil })
+		_, err := w.acts.waitStable(ctx, func(context.Context) (bool, error) { close(looked); return false, nil })
 		ended <- err
 	}()
 	<-looked

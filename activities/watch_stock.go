@@ -10,5 +10,5 @@ import (
 // is to be told of them are written together: a repeat tells nothing twice.
 func (a *Activities) WatchStock(ctx context.Context) (provision.StockWatch, error) {
 	watch, err := a.Store.WatchStock(ctx)
-	return watch, report(ctx, err, provision.StepClaim)
+	return watch, conclude(ctx, err, provision.StepClaim)
 }

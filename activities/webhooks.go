@@ -52,13 +52,13 @@ type Sent struct {
 // WakeWebhooks wakes every webhook that has something to send now, and returns how many.
 func (a *Activities) WakeWebhooks(ctx context.Context) (int, error) {
 	n, err := a.Webhooks.WakeDue(ctx, "")
-	return n, report(ctx, err, "")
+	return n, conclude(ctx, err, "")
 }
 
 // NextDelivery is what a webhook has to send next.
 func (a *Activities) NextDelivery(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error) {
 	next, err := a.Webhooks.Store.NextDelivery(ctx, key)
-	return next, report(ctx, err, "")
+	return next, conclude(ctx, err, "")
 }
 
 // Deliver makes one attempt and keeps what became of it. An attempt whose record was lost is made again: the receiver knows it by its
@@ -68,7 +68,7 @@ func (a *Activities) Deliver(ctx context.Context, d Delivery) (Sent, error) {
 	if errors.Is(err, provision.ErrNotFound) || errors.Is(err, provision.ErrConflict) {
 		return sent, nil // it was deleted or disabled meanwhile, or an attempt before this one had sent it
 	}
-	return sent, report(ctx, err, "")
+	return sent, conclude(ctx, err, "")
 }
 
 func (a *Activities) deliver(ctx context.Context, d Delivery) (Sent, error) {
@@ -102,5 +102,5 @@ const purgeBatch = 1000
 // PurgeEvents forgets some of the events and deliveries that are too old, and tells whether there may be more.
 func (a *Activities) PurgeEvents(ctx context.Context) (bool, error) {
 	more, err := a.Webhooks.Store.PurgeEvents(ctx, purgeBatch)
-	return more, report(ctx, err, "")
+	return more, conclude(ctx, err, "")
 }

@@ -12,20 +12,20 @@ import (
 // accountActions is what the handlers of this file need of the database. version is the one that the caller has seen; 0: any.
 // Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError when the status forbids it.
 type accountActions interface {
-	EditAccount(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountEdit) (provision.Account, []provision.OrderKey, error)
+	UpdateAccount(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error)
 	DeleteAccount(ctx context.Context, actor, provider, id string, version int64) error
 	InvalidateAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
 	ReturnAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
 	VerifyAccount(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error)
 	// BeginRemoval reserves the account for the removal of what an order left there. A repeat changes nothing.
 	BeginRemoval(ctx context.Context, actor, provider, id, reason string) (provision.Account, error)
-	// AccountEvents reads the history of an account after the given row, oldest first. Errors: provision.ErrNotFound.
-	AccountEvents(ctx context.Context, provider, id string, after int64, limit int) ([]provision.AccountEvent, error)
+	// AccountHistory reads the history of an account after the given row, oldest first. Errors: provision.ErrNotFound.
+	AccountHistory(ctx context.Context, provider, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error)
 }
 
-// EditAccount answers PATCH /v1/accounts/{account_id}.
-func (s *server) EditAccount(ctx context.Context, in EditAccountRequestObject) (EditAccountResponseObject, error) {
-	edit := provision.AccountEdit{Name: in.Body.Name, RootEmail: in.Body.RootEmail, RoleARN: in.Body.RoleARN, Model: in.Body.Model}
+// UpdateAccount answers PATCH /v1/accounts/{account_id}.
+func (s *server) UpdateAccount(ctx context.Context, in UpdateAccountRequestObject) (UpdateAccountResponseObject, error) {
+	edit := provision.AccountUpdate{Name: in.Body.Name, RootEmail: in.Body.RootEmail, RoleARN: in.Body.RoleARN, Model: in.Body.Model}
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
 		before, err := s.Store.Account(ctx, provider, in.AccountID)
 		if err != nil {
@@ -39,13 +39,13 @@ func (s *server) EditAccount(ctx context.Context, in EditAccountRequestObject) (
 		if len(wrong) > 0 {
 			return before, nil, invalidFields(wrong...)
 		}
-		return s.Store.EditAccount(ctx, actor, provider, in.AccountID, version, edit)
+		return s.Store.UpdateAccount(ctx, actor, provider, in.AccountID, version, edit)
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.verifyDue(ctx)
-	return EditAccount200JSONResponse{Body: accountResource(account), Headers: EditAccount200ResponseHeaders{ETag: etag(account)}}, nil
+	return UpdateAccount200JSONResponse{Body: accountResource(account), Headers: UpdateAccount200ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // DeleteAccount answers DELETE /v1/accounts/{account_id}.
@@ -137,14 +137,14 @@ func (s *server) changeAccount(ctx context.Context, id string, ifMatch *string, 
 	return account, nil
 }
 
-// ListAccountEvents answers GET /v1/accounts/{account_id}/events.
-func (s *server) ListAccountEvents(ctx context.Context, in ListAccountEventsRequestObject) (ListAccountEventsResponseObject, error) {
+// ListAccountHistory answers GET /v1/accounts/{account_id}/history.
+func (s *server) ListAccountHistory(ctx context.Context, in ListAccountHistoryRequestObject) (ListAccountHistoryResponseObject, error) {
 	after, err := decodeCursor(in.Params.Cursor, func(c eventCursor) bool { return c.Seq > 0 })
 	if err != nil {
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.AccountEvents(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, size+1)
+	found, err := s.Store.AccountHistory(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, size+1)
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, problem(codeNotFound, "there is no account %s", in.AccountID).because(err)
 	}
@@ -152,9 +152,9 @@ func (s *server) ListAccountEvents(ctx context.Context, in ListAccountEventsRequ
 		return nil, err
 	}
 	shown, more := page(found, size)
-	answer := ListAccountEvents200JSONResponse{Items: make([]AccountEvent, len(shown))}
+	answer := ListAccountHistory200JSONResponse{Items: make([]AccountHistoryEntry, len(shown))}
 	for i, e := range shown {
-		answer.Items[i] = AccountEvent{At: e.At.UTC(), Actor: e.Actor, FromStatus: optional(string(e.FromStatus)), ToStatus: string(e.ToStatus),
+		answer.Items[i] = AccountHistoryEntry{At: e.At.UTC(), Actor: e.Actor, FromStatus: optional(string(e.FromStatus)), ToStatus: string(e.ToStatus),
 			Reason: optional(e.Reason), OrderID: optional(e.OrderID)}
 	}
 	if more {
@@ -176,7 +176,7 @@ func etagOf(version int64) string { return strconv.Quote(strconv.FormatInt(versi
 // neededVersion reads If-Match where an edit without it is refused.
 func neededVersion(what string, ifMatch *string) (int64, error) {
 	if ifMatch == nil {
-		return 0, problem(codeIfMatchMissing, "send the ETag of the %s as you read it in the header If-Match", what)
+		return 0, problem(codePreconditionRequired, "send the ETag of the %s as you read it in the header If-Match", what)
 	}
 	return versionOf(ifMatch)
 }

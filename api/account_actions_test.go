@@ -29,13 +29,13 @@ func (w *world) withETag(t *testing.T, method, target, body, etag string) (statu
 func TestEditingAnAccountNeedsItsETag(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountReady)
-	readProblem(t, w.patch(stocked, map[string]any{"name": "x"}), http.StatusPreconditionRequired, codeIfMatchMissing)
-	readProblem(t, w.send(w.key, http.MethodDelete, stocked, ""), http.StatusPreconditionRequired, codeIfMatchMissing)
+	readProblem(t, w.patch(stocked, map[string]any{"name": "x"}), http.StatusPreconditionRequired, codePreconditionRequired)
+	readProblem(t, w.send(w.key, http.MethodDelete, stocked, ""), http.StatusPreconditionRequired, codePreconditionRequired)
 	etag := w.get(stocked).Header().Get("ETag")
 	answer := w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 7"}`, "If-Match", etag)
 	require.Equal(t, "Pool 7", read[Account](t, answer, http.StatusOK).Name)
 	require.NotEqual(t, etag, answer.Header().Get("ETag"))
-	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", etag), http.StatusPreconditionFailed, codeStale).Detail, "read it again")
+	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", etag), http.StatusPreconditionFailed, codePreconditionFailed).Detail, "read it again")
 	for _, rubbish := range []string{"7", `"x"`, `W/"7"`, `"0"`, `"-1"`, `""`} {
 		readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", rubbish), http.StatusBadRequest, codeInvalidParameter)
 	}
@@ -83,10 +83,10 @@ func TestVerbsOnAccounts(t *testing.T) {
 	require.Equal(t, 2, w.workflows.sweeps)
 	require.Equal(t, "key "+w.keyID(), w.store.actor)
 
-	first := read[AccountEventPage](t, w.get(stocked+"/events?limit=2"), http.StatusOK)
+	first := read[AccountHistoryPage](t, w.get(stocked+"/events?limit=2"), http.StatusOK)
 	require.Len(t, first.Items, 2)
 	require.Equal(t, "an abuse report", *first.Items[0].Reason)
-	require.Len(t, read[AccountEventPage](t, w.get(stocked+"/events?limit=2&cursor="+*first.NextCursor), http.StatusOK).Items, 1)
+	require.Len(t, read[AccountHistoryPage](t, w.get(stocked+"/events?limit=2&cursor="+*first.NextCursor), http.StatusOK).Items, 1)
 	readProblem(t, w.get(stocked+"/events?cursor=rubbish"), http.StatusBadRequest, codeInvalidParameter)
 	require.Equal(t, http.StatusNoContent, w.withETag(t, http.MethodDelete, stocked, "", `"4"`))
 	readProblem(t, w.get(stocked), http.StatusNotFound, codeNotFound)

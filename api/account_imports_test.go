@@ -90,7 +90,7 @@ func TestImportingAFile(t *testing.T) {
 	added, err := w.store.Store.Account(t.Context(), "acme", "444455556666")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, added.Status)
-	events, err := w.store.Store.AccountEvents(t.Context(), "acme", added.ID, 0, 5)
+	events, err := w.store.Store.AccountHistory(t.Context(), "acme", added.ID, 0, 5)
 	require.NoError(t, err)
 	require.Equal(t, "key "+w.keyID()+", import "+begun.ID, events[0].Actor)
 

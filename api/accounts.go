@@ -12,12 +12,12 @@ import (
 // wakeTimeout bounds the hints to waiting orders, which outlive a caller that hangs up.
 const wakeTimeout = 5 * time.Second
 
-// AddAccount answers POST /v1/accounts.
-func (s *server) AddAccount(ctx context.Context, in AddAccountRequestObject) (AddAccountResponseObject, error) {
+// CreateAccount answers POST /v1/accounts.
+func (s *server) CreateAccount(ctx context.Context, in CreateAccountRequestObject) (CreateAccountResponseObject, error) {
 	who := callerOf(ctx)
 	account := accountOf(*in.Body, who.Provider)
 	account.ExternalID = provision.NewExternalID()
-	added, woken, err := s.Store.AddAccount(ctx, account, who.Actor())
+	added, woken, err := s.Store.CreateAccount(ctx, account, who.Actor())
 	switch {
 	case errors.Is(err, provision.ErrConflict):
 		// Whose it is stays unsaid: it may be another provider's.
@@ -35,9 +35,9 @@ func (s *server) AddAccount(ctx context.Context, in AddAccountRequestObject) (Ad
 	}
 	s.wake(ctx, woken)
 	s.verifyDue(ctx)
-	return AddAccount201JSONResponse{
+	return CreateAccount201JSONResponse{
 		Body:    accountResource(added),
-		Headers: AddAccount201ResponseHeaders{Location: s.basePath + "/v1/accounts/" + added.ID, ETag: etag(added)},
+		Headers: CreateAccount201ResponseHeaders{Location: s.basePath + "/v1/accounts/" + added.ID, ETag: etag(added)},
 	}, nil
 }
 

@@ -63,8 +63,8 @@ func (w *memoryWorkflows) Act(_ context.Context, key provision.OrderKey, verb st
 		if verb == workflows.UpdateEndUndo { // the workflow ends the undo, and then the order
 			return nil
 		}
-		code := map[string]provision.Code{workflows.UpdateCancel: provision.CodeCancelled, workflows.UpdateFail: provision.CodeFailedByOperator,
-			workflows.UpdateSwap: provision.CodeSwappedByOperator}[verb]
+		code := map[string]provision.Code{workflows.UpdateCancel: provision.CodeOrderCancelled, workflows.UpdateFail: provision.CodeFailedByOperator,
+			workflows.UpdateSwap: provision.CodeAccountSwappedByOperator}[verb]
 		o.State, o.Since = provision.Compensating, now
 		o.Failure = &provision.Failure{Code: code, Reason: strings.TrimSuffix("stopped: "+by.Reason, ": ")}
 		return nil

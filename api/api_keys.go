@@ -21,7 +21,7 @@ type keyStore interface {
 	ProviderAPIKey(ctx context.Context, provider, id string) (provision.APIKey, error)
 	// APIKeys lists at most limit keys of the provider, newest first.
 	APIKeys(ctx context.Context, provider string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error)
-	AddAPIKey(ctx context.Context, actor string, key provision.APIKey) (provision.APIKey, error)
+	CreateAPIKey(ctx context.Context, actor string, key provision.APIKey) (provision.APIKey, error)
 	// RotateAPIKey puts successor in the place of a key, which lives beside it until then. Errors: provision.ErrNotFound, a
 	// *provision.StateError.
 	RotateAPIKey(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added, old provision.APIKey, err error)
@@ -74,7 +74,7 @@ func (s *server) CreateAPIKey(ctx context.Context, in CreateAPIKeyRequestObject)
 	if err := notBeyond(who.key, key, "make"); err != nil {
 		return nil, err
 	}
-	added, err := s.Store.AddAPIKey(ctx, who.Actor(), key)
+	added, err := s.Store.CreateAPIKey(ctx, who.Actor(), key)
 	if err != nil {
 		return nil, err
 	}

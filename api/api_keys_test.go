@@ -22,7 +22,7 @@ func setupStored(t *testing.T, change ...func(*Config)) (*world, *postgres.Store
 	store := database(t)
 	w := setup(t, append([]func(*Config){func(c *Config) { c.Store, c.Now = store, time.Now }}, change...)...)
 	for _, key := range w.store.keys {
-		_, err := store.AddAPIKey(t.Context(), "test", key)
+		_, err := store.CreateAPIKey(t.Context(), "test", key)
 		require.NoError(t, err)
 	}
 	return w, store

@@ -19,7 +19,7 @@ func TestKeysThatDoNotOpen(t *testing.T) {
 	require.True(t, ok)
 	_, otherSecret, _ := splitKey("Bearer " + w.otherKey)
 	aged := func(change func(*provision.APIKey)) string {
-		return "Bearer " + w.addKeyOf("acme", provision.RoleAdmin, change)
+		return "Bearer " + w.createKeyOf("acme", provision.RoleAdmin, change)
 	}
 	past, future := now.Add(-time.Second), now.Add(time.Second)
 	revoked := aged(func(k *provision.APIKey) { k.RevokedAt = &past })
@@ -71,7 +71,7 @@ func TestTheKeyComesFirst(t *testing.T) {
 func TestTwoKeysOfAProviderLiveAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	second := w.addKey("acme")
+	second := w.createKey("acme")
 	require.NotEqual(t, w.key, second)
 	read[Order](t, w.post("/v1/orders", orderForm("MP-1")), http.StatusAccepted)
 	read[Order](t, w.send(second, http.MethodGet, "/v1/orders/MP-1", ""), http.StatusOK)
@@ -93,7 +93,7 @@ func TestNewKeysAreOfTheDocumentedForm(t *testing.T) {
 func TestAKeyWithoutTheScopeIsToldWhoHasIt(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	store := w.addKeyOf("acme", provision.RoleMarketplace)
+	store := w.createKeyOf("acme", provision.RoleMarketplace)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
 	p := readProblem(t, w.send(store, http.MethodPost, "/v1/orders/MP-1/retry", `{"reason":"r"}`), http.StatusForbidden, codeForbidden)
 	require.Equal(t, "this needs the scope orders:operate; a key of role marketplace does not have that: use a key of role operator or admin", p.Detail)
@@ -103,13 +103,13 @@ func TestAKeyWithoutTheScopeIsToldWhoHasIt(t *testing.T) {
 	require.Contains(t, p.Detail, "accounts:read", "before anything is said about the account")
 	require.Zero(t, w.workflows.asked)
 	read[Order](t, w.send(store, http.MethodGet, "/v1/orders/MP-1", ""), http.StatusOK)
-	read[Order](t, w.send(w.addKeyOf("acme", provision.RoleOperator), http.MethodPost, "/v1/orders/MP-1/retry", `{"reason":"r"}`), http.StatusAccepted)
+	read[Order](t, w.send(w.createKeyOf("acme", provision.RoleOperator), http.MethodPost, "/v1/orders/MP-1/retry", `{"reason":"r"}`), http.StatusAccepted)
 }
 
 func TestAKeyOfFewerScopesThanItsRole(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	narrow := w.addKeyOf("acme", provision.RoleOperator, func(k *provision.APIKey) {
+	narrow := w.createKeyOf("acme", provision.RoleOperator, func(k *provision.APIKey) {
 		k.Scopes = []provision.Scope{provision.ScopeOrdersRead, provision.ScopeKeysWrite} // the role does not have the second one
 	})
 	id, _, _ := splitKey("Bearer " + narrow)
@@ -118,7 +118,7 @@ func TestAKeyOfFewerScopesThanItsRole(t *testing.T) {
 	require.Equal(t, "this needs the scope accounts:read; a key of role operator has that, but API key "+id+
 		" was made with fewer scopes: use a key of role viewer, operator or admin", p.Detail)
 	readProblem(t, w.send(narrow, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"admin"}`), http.StatusForbidden, codeForbidden)
-	unknown := w.addKeyOf("acme", "owner")
+	unknown := w.createKeyOf("acme", "owner")
 	readProblem(t, w.send(unknown, http.MethodGet, "/v1/orders", ""), http.StatusForbidden, codeForbidden)
 }
 
@@ -130,7 +130,7 @@ func TestOneScopeLeftOutClosesItsOperations(t *testing.T) {
 		if op.public {
 			continue
 		}
-		key := w.addKeyOf("acme", provision.RoleAdmin, func(k *provision.APIKey) {
+		key := w.createKeyOf("acme", provision.RoleAdmin, func(k *provision.APIKey) {
 			k.Scopes = slices.DeleteFunc(provision.RoleAdmin.Scopes(), func(s provision.Scope) bool { return s == op.scope })
 		})
 		p := readProblem(t, w.send(key, op.route.Method, op.route.Path, ""), http.StatusForbidden, codeForbidden)

@@ -379,12 +379,12 @@ func (s *server) rules() map[string]rule {
 		"failOrder":     reasonRules,
 		"endUndo":       reasonRules,
 		"swapOrder":     reasonRules,
-		"addAccount":    s.accountRules,
-		"editAccount":   s.modelRules,
+		"createAccount": s.accountRules,
+		"updateAccount": s.modelRules,
 		"createAPIKey":  s.keyRules,
 
 		"createWebhook":     s.webhookRules,
-		"editWebhook":       s.webhookRules,
+		"updateWebhook":     s.webhookRules,
 		"invalidateAccount": reasonRules,
 		"returnAccount":     reasonRules,
 
@@ -493,7 +493,7 @@ func (s *server) accountRules(ctx context.Context, body []byte) ([]provision.Fie
 
 // modelRules check an edited account's model; the rest depends on the account.
 func (s *server) modelRules(_ context.Context, body []byte) ([]provision.FieldError, error) {
-	var form AccountEdit
+	var form AccountUpdate
 	_ = json.Unmarshal(body, &form) // as above
 	if form.Model != nil && !s.modelKnown(*form.Model) {
 		return []provision.FieldError{s.unknownModel("model", *form.Model)}, nil

@@ -30,8 +30,8 @@ const (
 	codeMethodNotAllowed     provision.Code = "MethodNotAllowed"
 	codeConflict             provision.Code = "Conflict"
 	codeAccountExists        provision.Code = "AccountExists"
-	codeStale                provision.Code = "Stale"
-	codeIfMatchMissing       provision.Code = "IfMatchMissing"
+	codePreconditionFailed   provision.Code = "PreconditionFailed"
+	codePreconditionRequired provision.Code = "PreconditionRequired"
 	codeLinkUsedUp           provision.Code = "LinkUsedUp"
 	codeEventsGone           provision.Code = "EventsGone"
 	codeBodyTooLarge         provision.Code = "BodyTooLarge"
@@ -48,29 +48,29 @@ var problems = map[provision.Code]struct {
 	title      string
 	retryAfter int
 }{
-	codeBadRequest:                    {http.StatusBadRequest, "The request cannot be read", 0},
-	codeInvalidJSON:                   {http.StatusBadRequest, "The body is not JSON", 0},
-	codeInvalidParameter:              {http.StatusBadRequest, "A parameter is wrong", 0},
-	codeUnauthorized:                  {http.StatusUnauthorized, "A valid API key is needed", 0},
-	codeForbidden:                     {http.StatusForbidden, "The API key may not do that", 0},
-	codeNotFound:                      {http.StatusNotFound, "Not found", 0},
-	codeMethodNotAllowed:              {http.StatusMethodNotAllowed, "The method is not offered here", 0},
-	provision.CodeIdempotencyConflict: {http.StatusConflict, "The order id is taken", 0},
-	provision.CodeNotAsked:            {http.StatusConflict, "The order does not ask for that", 0},
-	provision.CodeTooLate:             {http.StatusConflict, "It is too late for that", 0},
-	codeAccountExists:                 {http.StatusConflict, "The account is in a pool already", 0},
-	codeConflict:                      {http.StatusConflict, "The state of the thing forbids it", 0},
-	codeStale:                         {http.StatusPreconditionFailed, "It was changed meanwhile", 0},
-	codeIfMatchMissing:                {http.StatusPreconditionRequired, "If-Match is needed", 0},
-	codeLinkUsedUp:                    {http.StatusGone, "The link is used up", 0},
-	codeEventsGone:                    {http.StatusGone, "Events are missing", 0},
-	codeBodyTooLarge:                  {http.StatusRequestEntityTooLarge, "The body is too large", 0},
-	codeUnsupportedMediaType:          {http.StatusUnsupportedMediaType, "The body is of another type", 0},
-	codeInvalid:                       {http.StatusUnprocessableEntity, "Fields are wrong", 0},
-	provision.CodeInputRefused:        {http.StatusUnprocessableEntity, "The order refuses the value", 0},
-	codeTooManyRequests:               {http.StatusTooManyRequests, "Too many requests", 1},
-	provision.CodeInternal:            {http.StatusInternalServerError, "Something went wrong here", 0},
-	codeUnavailable:                   {http.StatusServiceUnavailable, "Not available at the moment", 5},
+	codeBadRequest:              {http.StatusBadRequest, "The request cannot be read", 0},
+	codeInvalidJSON:             {http.StatusBadRequest, "The body is not JSON", 0},
+	codeInvalidParameter:        {http.StatusBadRequest, "A parameter is wrong", 0},
+	codeUnauthorized:            {http.StatusUnauthorized, "A valid API key is needed", 0},
+	codeForbidden:               {http.StatusForbidden, "The API key may not do that", 0},
+	codeNotFound:                {http.StatusNotFound, "Not found", 0},
+	codeMethodNotAllowed:        {http.StatusMethodNotAllowed, "The method is not offered here", 0},
+	provision.CodeOrderIDReused: {http.StatusConflict, "The order id is taken", 0},
+	provision.CodeNotAsked:      {http.StatusConflict, "The order does not ask for that", 0},
+	provision.CodeTooLate:       {http.StatusConflict, "It is too late for that", 0},
+	codeAccountExists:           {http.StatusConflict, "The account is in a pool already", 0},
+	codeConflict:                {http.StatusConflict, "The state of the thing forbids it", 0},
+	codePreconditionFailed:      {http.StatusPreconditionFailed, "It was changed meanwhile", 0},
+	codePreconditionRequired:    {http.StatusPreconditionRequired, "If-Match is needed", 0},
+	codeLinkUsedUp:              {http.StatusGone, "The link is used up", 0},
+	codeEventsGone:              {http.StatusGone, "Events are missing", 0},
+	codeBodyTooLarge:            {http.StatusRequestEntityTooLarge, "The body is too large", 0},
+	codeUnsupportedMediaType:    {http.StatusUnsupportedMediaType, "The body is of another type", 0},
+	codeInvalid:                 {http.StatusUnprocessableEntity, "Fields are wrong", 0},
+	provision.CodeInputRefused:  {http.StatusUnprocessableEntity, "The order refuses the value", 0},
+	codeTooManyRequests:         {http.StatusTooManyRequests, "Too many requests", 1},
+	provision.CodeInternal:      {http.StatusInternalServerError, "Something went wrong here", 0},
+	codeUnavailable:             {http.StatusServiceUnavailable, "Not available at the moment", 5},
 }
 
 // echoProblems says what Echo's own errors are called here, by their status.
@@ -124,7 +124,7 @@ func (p *problemError) at(fields ...FieldProblem) *problemError {
 
 // stale refuses an edit of something that is not any more as the editor saw it.
 func stale(what string, err error) error {
-	return problem(codeStale, "%s was changed since you read it: read it again and send its ETag", what).because(err)
+	return problem(codePreconditionFailed, "%s was changed since you read it: read it again and send its ETag", what).because(err)
 }
 
 // invalidFields refuses the body for its fields.

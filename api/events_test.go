@@ -31,7 +31,7 @@ func setupEvents(t *testing.T, change ...func(*Config)) (w *world, db *sqlx.DB, 
 	w = setup(t, change...)
 	w.store.Store = postgres.New(db)
 	for _, provider := range []string{"acme", "globex"} {
-		require.NoError(t, w.store.AddProvider(t.Context(), provider, provider))
+		require.NoError(t, w.store.CreateProvider(t.Context(), provider, provider))
 	}
 	server = httptest.NewUnstartedServer(w.handler)
 	// Far shorter than the streams: they must not be bound by them.

@@ -84,7 +84,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	keyIDs := []string{"000000000000"}
 	for range 3 { // one of them is sent twice at the most, so that every verb finds one that it may be used on
 		_, key := NewKey("acme", "to be found", provision.RoleViewer)
-		_, err := w.store.AddAPIKey(context.Background(), "test", key)
+		_, err := w.store.CreateAPIKey(context.Background(), "test", key)
 		require.NoError(t, err)
 		keyIDs = append(keyIDs, key.ID)
 	}
@@ -93,7 +93,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	f := &fuzzer{
 		contract: c,
 		names:    slices.Sorted(maps.Keys(c.operations)),
-		keys:     []string{w.key, w.key, w.key, w.key, w.key, w.otherKey, "", "qm_live_x_y", w.addKeyOf("acme", provision.RoleMarketplace), w.addKeyOf("acme", provision.RoleViewer)},
+		keys:     []string{w.key, w.key, w.key, w.key, w.key, w.otherKey, "", "qm_live_x_y", w.createKeyOf("acme", provision.RoleMarketplace), w.createKeyOf("acme", provision.RoleViewer)},
 		seen:     map[string]map[int]int{},
 		hints: map[string][]string{
 			"id": append([]string{"o-1", "n-1", "n-2"}, slices.Repeat([]string{"222233334444"}, 6)...), "order_id": {"o-0", "o-1", "o-2", "o-3", "o-3", "o-3", "done-1", "n-1", "nobody"},
@@ -137,7 +137,7 @@ func fuzzedWebhooks(t require.TestingT, store *postgres.Store) (hooks, deliverie
 	}
 	for i := range 3 {
 		key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
-		_, err := store.AddWebhook(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/"}, []byte("sealed"))
+		_, err := store.CreateWebhook(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/"}, []byte("sealed"))
 		require.NoError(t, err)
 		require.NoError(t, store.TestWebhook(ctx, "test", key))
 		hooks = append(hooks, key.ID, key.ID)
@@ -146,7 +146,7 @@ func fuzzedWebhooks(t require.TestingT, store *postgres.Store) (hooks, deliverie
 		deliveries = append(deliveries, next.ID)
 		if i == 2 { // a disabled one refuses most: it is drawn more often, with its delivery
 			hooks, deliveries = append(hooks, key.ID, key.ID), append(deliveries, next.ID, next.ID)
-			_, err := store.EditWebhook(ctx, "test", key, 0, provision.WebhookEdit{Enabled: &no})
+			_, err := store.UpdateWebhook(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &no})
 			require.NoError(t, err)
 		}
 	}
@@ -441,17 +441,17 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"failOrder":     {202, 400, 401, 404, 409, 422},
 		"endUndo":       {202, 400, 401, 404, 409, 422},
 		"swapOrder":     {202, 400, 401, 404, 409, 422},
-		"addAccount":    {201, 400, 401, 409, 422},
+		"createAccount": {201, 400, 401, 409, 422},
 		"listAccounts":  {200, 400, 401},
 		"getAccount":    {200, 400, 401, 404},
 
-		"editAccount":       {200, 400, 401, 404, 422, 428},
-		"deleteAccount":     {204, 400, 401, 404, 412, 428},
-		"invalidateAccount": {200, 400, 401, 404, 409, 422},
-		"returnAccount":     {202, 400, 401, 404, 409, 422},
-		"removeLeftovers":   {202, 400, 401, 404, 409, 422},
-		"verifyAccount":     {202, 400, 401, 404, 409},
-		"listAccountEvents": {200, 400, 401, 404},
+		"updateAccount":      {200, 400, 401, 404, 422, 428},
+		"deleteAccount":      {204, 400, 401, 404, 412, 428},
+		"invalidateAccount":  {200, 400, 401, 404, 409, 422},
+		"returnAccount":      {202, 400, 401, 404, 409, 422},
+		"removeLeftovers":    {202, 400, 401, 404, 409, 422},
+		"verifyAccount":      {202, 400, 401, 404, 409},
+		"listAccountHistory": {200, 400, 401, 404},
 
 		"listAPIKeys":              {200, 400, 401, 403},
 		"createAPIKey":             {201, 400, 401, 403, 422},
@@ -459,10 +459,10 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"rotateAPIKey":             {201, 401, 403, 404, 409, 422},
 		"revokeAPIKey":             {200, 401, 403, 404},
 		"listPools":                {200, 400, 401},
-		"makePool":                 {201, 401, 409, 422},
+		"createPool":               {201, 401, 409, 422},
 		"getPool":                  {200, 400, 401, 404},
-		"editPool":                 {200, 401, 404, 412, 422, 428},
-		"listPoolEvents":           {200, 400, 401, 404},
+		"updatePool":               {200, 401, 404, 412, 422, 428},
+		"listPoolHistory":          {200, 400, 401, 404},
 		"listProtectedAccounts":    {200, 400, 401},
 		"protectAccount":           {200, 400, 401, 422},
 		"unprotectAccount":         {204, 400, 401, 404},
@@ -472,7 +472,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		"createWebhook":            {201, 400, 401, 422},
 		"listWebhooks":             {200, 400, 401},
 		"getWebhook":               {200, 400, 401, 404},
-		"editWebhook":              {200, 400, 401, 404, 409, 412, 422, 428},
+		"updateWebhook":            {200, 400, 401, 404, 409, 412, 422, 428},
 		"deleteWebhook":            {204, 400, 401, 404, 409, 412, 428},
 		"rotateWebhookSecret":      {200, 400, 401, 404, 409, 422},
 		"testWebhook":              {202, 400, 401, 404, 409},

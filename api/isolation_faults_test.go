@@ -63,8 +63,8 @@ func (s notFoundButDone) InvalidateAccount(ctx context.Context, actor, _, id str
 	return provision.Account{}, nil, provision.ErrNotFound
 }
 
-func (s anybodysHistory) AccountEvents(ctx context.Context, _, id string, after int64, limit int) ([]provision.AccountEvent, error) {
-	return s.Store.AccountEvents(ctx, "acme", id, after, limit)
+func (s anybodysHistory) AccountHistory(ctx context.Context, _, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error) {
+	return s.Store.AccountHistory(ctx, "acme", id, after, limit)
 }
 
 // The walk finds every kind of mistake that it is there for, and finds it where it is.
@@ -88,10 +88,10 @@ func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 		"a list is everybody's":           {store(func(s Store) Store { return anybodysOrders{s} }), "listOrders", `another provider's marketplace was shown "mk-alias"`},
 		"an account is deleted by its id": {store(func(s Store) Store { return anybodysDeletion{s} }), "deleteAccount", "another provider's operator changed acme's rows in accounts"},
 		"a key is read by its id":         {store(func(s Store) Store { return anybodysKey{s} }), "getAPIKey", `another provider's admin was shown "mk-key"`},
-		"a key is revoked by its id":      {store(func(s Store) Store { return anybodysRevocation{s} }), "revokeAPIKey", "another provider's admin changed acme's rows in access_events"},
+		"a key is revoked by its id":      {store(func(s Store) Store { return anybodysRevocation{s} }), "revokeAPIKey", "another provider's admin changed acme's rows in access_history"},
 		"the keys are everybody's":        {store(func(s Store) Store { return anybodysKeys{s} }), "listAPIKeys", `another provider's admin was shown "acme"`},
-		"it is done, and then not found":  {store(func(s Store) Store { return notFoundButDone{s} }), "invalidateAccount", "another provider's operator changed acme's rows in account_events"},
-		"a history is read by its id":     {store(func(s Store) Store { return anybodysHistory{s} }), "listAccountEvents", "named what is acme's and was answered with 200"},
+		"it is done, and then not found":  {store(func(s Store) Store { return notFoundButDone{s} }), "invalidateAccount", "another provider's operator changed acme's rows in account_history"},
+		"a history is read by its id":     {store(func(s Store) Store { return anybodysHistory{s} }), "listAccountHistory", "named what is acme's and was answered with 200"},
 		"a door without a lock":           {fault{server: func(s *server) { s.contract.operations["GET /v1/accounts"].public = true }}, "listAccounts", "nobody was answered with 200"},
 		"a header tells": {fault{around: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -106,7 +106,7 @@ func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 				rw.WriteHeader(answer.Code)
 				_, _ = rw.Write([]byte(strings.ReplaceAll(answer.Body.String(), "there is no", "it is acme's:")))
 			})
-		}}, "editAccount", `was shown "acme": 404`},
+		}}, "updateAccount", `was shown "acme": 404`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -58,19 +58,19 @@ func walkTable() map[string]walked {
 		"endUndo":       {body: reason, path: map[string]string{"order_id": "stopped_order"}},
 		"swapOrder":     {body: `{"account_id":"{held_account}","reason":"because"}`},
 
-		"addAccount": {
+		"createAccount": {
 			body:    `{"id":"{new_account}","role_arn":"arn:aws:iam::{new_account}:role/Q","environment":"production",` + account + `}`,
 			foreign: []string{`{"id":"{account_id}","role_arn":"arn:aws:iam::{account_id}:role/Q","environment":"production",` + account + `}`},
 		},
-		"listAccounts":      {queries: []string{"status=provisioning", "marketplace=nordic", "limit=1"}},
-		"getAccount":        {},
-		"editAccount":       {body: `{"name":"Pool 2"}`, header: ifMatch},
-		"deleteAccount":     {header: ifMatch},
-		"invalidateAccount": {body: reason},
-		"returnAccount":     {body: reason},
-		"removeLeftovers":   {body: reason, path: map[string]string{"account_id": "left_account"}},
-		"verifyAccount":     {},
-		"listAccountEvents": {queries: []string{"limit=1"}},
+		"listAccounts":       {queries: []string{"status=provisioning", "marketplace=nordic", "limit=1"}},
+		"getAccount":         {},
+		"updateAccount":      {body: `{"name":"Pool 2"}`, header: ifMatch},
+		"deleteAccount":      {header: ifMatch},
+		"invalidateAccount":  {body: reason},
+		"returnAccount":      {body: reason},
+		"removeLeftovers":    {body: reason, path: map[string]string{"account_id": "left_account"}},
+		"verifyAccount":      {},
+		"listAccountHistory": {queries: []string{"limit=1"}},
 
 		"listAPIKeys":  {queries: []string{"limit=1"}},
 		"createAPIKey": {body: newKey},
@@ -79,10 +79,10 @@ func walkTable() map[string]walked {
 		"revokeAPIKey": {},
 
 		"listPools":             {queries: []string{"limit=1"}},
-		"makePool":              {body: `{"marketplace":"new-{n}","environment":"production"}`, free: true},
+		"createPool":            {body: `{"marketplace":"new-{n}","environment":"production"}`, free: true},
 		"getPool":               {},
-		"editPool":              {body: `{"stock_threshold":7}`, header: ifMatch},
-		"listPoolEvents":        {queries: []string{"limit=1"}},
+		"updatePool":            {body: `{"stock_threshold":7}`, header: ifMatch},
+		"listPoolHistory":       {queries: []string{"limit=1"}},
 		"listProtectedAccounts": {queries: []string{"limit=1"}},
 		"protectAccount":        {body: `{"note":"because"}`, free: true},
 		"unprotectAccount":      {path: map[string]string{"account_id": "protected_account"}},
@@ -93,7 +93,7 @@ func walkTable() map[string]walked {
 		"createWebhook":        {body: `{"url":"https://hooks.example.com/{n}"}`},
 		"listWebhooks":         {queries: []string{"limit=1"}},
 		"getWebhook":           {},
-		"editWebhook":          {body: `{"description":"another"}`, header: ifMatch},
+		"updateWebhook":        {body: `{"description":"another"}`, header: ifMatch},
 		"deleteWebhook":        {header: ifMatch},
 		"rotateWebhookSecret":  {body: `{"overlap_seconds":60}`},
 		"testWebhook":          {},
@@ -167,7 +167,7 @@ func (w *walk) next() int {
 func (w *walk) stock(status provision.AccountStatus) string {
 	n := w.next()
 	id := fmt.Sprintf("%012d", n)
-	_, _, err := w.database.AddAccount(w.t.Context(), provision.Account{ID: id, Pool: pools[0], Model: provision.ModelSPAM, Status: status,
+	_, _, err := w.database.CreateAccount(w.t.Context(), provision.Account{ID: id, Pool: pools[0], Model: provision.ModelSPAM, Status: status,
 		Name: "mk-account", RootEmail: fmt.Sprintf("mk-root+%d@acme.example", n), RoleARN: "arn:aws:iam::" + id + ":role/mk-role", ExternalID: fmt.Sprintf("mk-external-of-%d-or-more", n)}, "test")
 	require.NoError(w.t, err)
 	return id
@@ -188,7 +188,7 @@ func (w *walk) order() map[string]string {
 // stopped is an order of acme that is being undone.
 func (w *walk) stopped() map[string]string {
 	key, _ := w.claimed()
-	require.NoError(w.t, w.database.BeginUndo(w.t.Context(), key, provision.Failure{Code: provision.CodeCancelled, Reason: "stopped"}))
+	require.NoError(w.t, w.database.BeginUndo(w.t.Context(), key, provision.Failure{Code: provision.CodeOrderCancelled, Reason: "stopped"}))
 	return map[string]string{"stopped_order": key.ID}
 }
 
@@ -233,7 +233,7 @@ func (w *walk) left() map[string]string {
 
 func (w *walk) apiKey() map[string]string {
 	_, key := NewKey("acme", "mk-key", provision.RoleViewer)
-	_, err := w.database.AddAPIKey(w.t.Context(), "test", key)
+	_, err := w.database.CreateAPIKey(w.t.Context(), "test", key)
 	require.NoError(w.t, err)
 	return map[string]string{"key_id": key.ID}
 }
@@ -244,7 +244,7 @@ func (w *walk) pool() map[string]string {
 	config := provision.DefaultPool(pool)
 	config.Settings.Instructions = map[provision.Model]string{provision.ModelSPAM: "mk-text"}
 	config.StockThreshold = new(int) // so that an empty one has an alert
-	_, err := w.database.MakePool(w.t.Context(), "test", config)
+	_, err := w.database.CreatePool(w.t.Context(), "test", config)
 	require.NoError(w.t, err)
 	return map[string]string{"marketplace": pool.Marketplace, "environment": string(pool.Environment)}
 }
@@ -270,7 +270,7 @@ func (w *walk) alert() map[string]string {
 func (w *walk) webhook() map[string]string {
 	ctx := w.t.Context()
 	key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
-	_, err := w.database.AddWebhook(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/mk-hook"}, []byte("sealed"))
+	_, err := w.database.CreateWebhook(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/mk-hook"}, []byte("sealed"))
 	require.NoError(w.t, err)
 	require.NoError(w.t, w.database.TestWebhook(ctx, "test", key))
 	next, err := w.database.NextDelivery(ctx, key)

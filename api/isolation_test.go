@@ -111,7 +111,7 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	for provider := range w.keys {
 		for _, role := range provision.Roles {
 			text, key := NewKey(provider, provider+" "+string(role), role)
-			_, err := database.AddAPIKey(t.Context(), "test", key)
+			_, err := database.CreateAPIKey(t.Context(), "test", key)
 			require.NoError(t, err)
 			w.keys[provider][role] = text
 		}
@@ -377,7 +377,7 @@ func TestNobodyGetsPastHisScopesOrHisProvider(t *testing.T) {
 	for _, marker := range markers {
 		require.True(t, w.shown[marker], "no answer ever showed %s to acme itself, so it proves nothing that nobody else sees it", marker)
 	}
-	for _, name := range []string{"orders", "accounts", "api_keys", "account_events", "order_events", "order_passwords", "events", "access_events", "pools", "providers"} {
+	for _, name := range []string{"orders", "accounts", "api_keys", "account_history", "order_history", "order_passwords", "events", "access_history", "pools", "providers"} {
 		require.NotEmpty(t, w.rows("acme")[name], "acme has rows in %s", name)
 	}
 }

@@ -46,7 +46,7 @@ func TestAKeysOwnLimitHolds(t *testing.T) {
 	t.Parallel()
 	w, later := setupLimited(t)
 	limited := func(perSecond float64) string {
-		return w.addKeyOf("acme", provision.RoleViewer, func(k *provision.APIKey) { k.RateLimit = &perSecond })
+		return w.createKeyOf("acme", provision.RoleViewer, func(k *provision.APIKey) { k.RateLimit = &perSecond })
 	}
 	fast, slow := limited(10), limited(0.25)
 	id, _, _ := splitKey("Bearer " + slow)
@@ -95,7 +95,7 @@ func TestRefusalsDoNotLowerALimit(t *testing.T) {
 func TestTheBurstOfOneKeySlowsNoOther(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)
-	second := w.addKey("acme")
+	second := w.createKey("acme")
 	for range 50 {
 		w.get("/v1/orders")
 	}
@@ -112,7 +112,7 @@ func TestGuessingIsLimitedBeforeItCostsAQuery(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
 	id, _, _ := splitKey("Bearer " + w.key)
 	past := now.Add(-time.Hour)
-	expired := w.addKeyOf("acme", provision.RoleAdmin, func(k *provision.APIKey) { k.ExpiresAt = &past })
+	expired := w.createKeyOf("acme", provision.RoleAdmin, func(k *provision.APIKey) { k.ExpiresAt = &past })
 	asked := w.store.asked
 	guess := func(key string) int { return w.send(key, http.MethodGet, "/v1/orders", "").Code }
 	require.Equal(t, http.StatusUnauthorized, guess("qm_live_"+id+"_"+strings.Repeat("A", 43)), "a wrong secret of a key that is known here")
@@ -136,7 +136,7 @@ func TestKeysThatAreSeenForTheFirstTimeCostTheirAddressNothing(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)
 	for range 20 {
-		require.Equal(t, http.StatusOK, w.send(w.addKey("acme"), http.MethodGet, "/v1/orders", "").Code)
+		require.Equal(t, http.StatusOK, w.send(w.createKey("acme"), http.MethodGet, "/v1/orders", "").Code)
 	}
 	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/openapi.json", "").Code)
 }
@@ -145,7 +145,7 @@ func TestKeysThatAreSeenForTheFirstTimeCostTheirAddressNothing(t *testing.T) {
 func TestAKeyThatEndsIsKnownNoMore(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)
-	text := w.addKey("acme")
+	text := w.createKey("acme")
 	require.Equal(t, http.StatusOK, w.send(text, http.MethodGet, "/v1/orders", "").Code)
 	id, _, _ := splitKey("Bearer " + text)
 	key := w.store.keys[id]

@@ -150,25 +150,11 @@ type Account struct {
 // digits, single hyphens inside; not twelve digits.
 type AccountAlias = string
 
-// AccountEdit What is to be changed. What is left out stays.
-type AccountEdit struct {
-	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
-	// customer does). Not an enumeration: AWS renames and adds models.
-	Model *AccountModel `json:"model,omitempty"`
+// AccountFile Accounts as CSV (RFC 4180): a header, then one account a row.
+type AccountFile = string
 
-	// Name Name of the account, for people.
-	Name *string `json:"name,omitempty"`
-
-	// RoleARN The role in this account that Quartermaster assumes.
-	RoleARN *string `json:"role_arn,omitempty"`
-
-	// RootEmail E-mail address of the root user: its name at AWS. It belongs to this account only, whatever the case of its letters. The rules are those
-	// of AWS Organizations' CreateAccount.
-	RootEmail *string `json:"root_email,omitempty"`
-}
-
-// AccountEvent Something that happened to an account.
-type AccountEvent struct {
+// AccountHistoryEntry Something that happened to an account.
+type AccountHistoryEntry struct {
 	// Actor Who: an API key, an order, the verification, somebody at the command line.
 	Actor string `json:"actor"`
 
@@ -188,17 +174,14 @@ type AccountEvent struct {
 	ToStatus string `json:"to_status"`
 }
 
-// AccountEventPage A page of an account's history, oldest first.
-type AccountEventPage struct {
+// AccountHistoryPage A page of an account's history, oldest first.
+type AccountHistoryPage struct {
 	// Items What happened.
-	Items []AccountEvent `json:"items"`
+	Items []AccountHistoryEntry `json:"items"`
 
 	// NextCursor Send it as cursor for the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
-
-// AccountFile Accounts as CSV (RFC 4180): a header, then one account a row.
-type AccountFile = string
 
 // AccountID AWS account id, 12 digits. A string, because it may begin with 0.
 type AccountID = string
@@ -278,6 +261,23 @@ type AccountSwap struct {
 	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
 	// people.
 	Reason ReasonText `json:"reason"`
+}
+
+// AccountUpdate What is to be changed. What is left out stays.
+type AccountUpdate struct {
+	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
+	// customer does). Not an enumeration: AWS renames and adds models.
+	Model *AccountModel `json:"model,omitempty"`
+
+	// Name Name of the account, for people.
+	Name *string `json:"name,omitempty"`
+
+	// RoleARN The role in this account that Quartermaster assumes.
+	RoleARN *string `json:"role_arn,omitempty"`
+
+	// RootEmail E-mail address of the root user: its name at AWS. It belongs to this account only, whatever the case of its letters. The rules are those
+	// of AWS Organizations' CreateAccount.
+	RootEmail *string `json:"root_email,omitempty"`
 }
 
 // Acknowledgement What is being done about it.
@@ -1031,58 +1031,8 @@ type Pool struct {
 	Warnings *[]string `json:"warnings,omitempty"`
 }
 
-// PoolEdit Settings to be changed. What is left out stays; a list replaces the whole list.
-type PoolEdit struct {
-	// ActionDeadlineSeconds How long an order waits for somebody to correct it before it fails.
-	ActionDeadlineSeconds *ActionDeadline `json:"action_deadline_seconds,omitempty"`
-
-	// AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
-	AlternateContactTypes *AlternateContactTypes `json:"alternate_contact_types,omitempty"`
-
-	// Instructions What the result of an order tells the customer, by account model: for models whose customer owns the root user the
-	// root-access instructions (built in, unless set here), for others what you like (nothing, unless set here).
-	Instructions *Instructions `json:"instructions,omitempty"`
-
-	// ModelThresholds Thresholds by account model, besides the one of the pool. Models that are not named do not count by themselves.
-	ModelThresholds *ModelThresholds `json:"model_thresholds,omitempty"`
-
-	// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
-	OnFailure *OnFailure `json:"on_failure,omitempty"`
-
-	// PermissionsBoundaryARN Permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool, and it must allow
-	// `iam:ChangePassword` and `iam:GetAccountPasswordPolicy`: a boundary limits what the user may do, and a user who may not change
-	// the first password cannot sign in. AWS managed policies that are known not to allow both, such as PowerUserAccess or
-	// ReadOnlyAccess, are refused.
-	PermissionsBoundaryARN nullable.Nullable[string] `json:"permissions_boundary_arn,omitempty"`
-
-	// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
-	ProvideRootUser *ProvideRootUser `json:"provide_root_user,omitempty"`
-
-	// RenotifySeconds An open alert that nobody acknowledged is told of again so often.
-	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
-
-	// ReportKind What a new report is: `export`: CUR 2.0 of Data Exports; `cur`: legacy Cost and Usage Report.
-	ReportKind *ReportKind `json:"report_kind,omitempty"`
-
-	// ReportPrefix Prefix of the objects of a new report. Characters `0-9A-Za-z!-_.*'()`, single slashes inside.
-	ReportPrefix *ReportPrefix `json:"report_prefix,omitempty"`
-
-	// ReportRegion Region of the bucket of a new report. A legacy report can be delivered to older regions only.
-	ReportRegion *ReportRegion `json:"report_region,omitempty"`
-
-	// StockThreshold The stock is low when so many accounts of any model are Ready, or fewer; `null` for no threshold.
-	StockThreshold nullable.Nullable[int] `json:"stock_threshold,omitempty"`
-
-	// UserPolicyArns Policies of the IAM user. They must exist in every account of the pool, as those of AWS do. `IAMUserChangePassword` is
-	// always attached; with it there are at most 10.
-	UserPolicyArns *UserPolicies `json:"user_policy_arns,omitempty"`
-
-	// WaitDeadlineSeconds How long an order waits for an account before it fails; `null` for ever.
-	WaitDeadlineSeconds nullable.Nullable[int] `json:"wait_deadline_seconds,omitempty"`
-}
-
-// PoolEvent A change of a pool's settings.
-type PoolEvent struct {
+// PoolHistoryEntry A change of a pool's settings.
+type PoolHistoryEntry struct {
 	// Actor Who: an API key, somebody at the command line, a user of the database.
 	Actor string `json:"actor"`
 
@@ -1099,10 +1049,10 @@ type PoolEvent struct {
 	What string `json:"what"`
 }
 
-// PoolEventPage A page of a pool's history, oldest first.
-type PoolEventPage struct {
+// PoolHistoryPage A page of a pool's history, oldest first.
+type PoolHistoryPage struct {
 	// Items What was changed.
-	Items []PoolEvent `json:"items"`
+	Items []PoolHistoryEntry `json:"items"`
 
 	// NextCursor Send it as cursor for the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
@@ -1164,6 +1114,56 @@ type PoolStock struct {
 
 	// WaitingForVerification They become Ready once their verification passes.
 	WaitingForVerification int `json:"waiting_for_verification"`
+}
+
+// PoolUpdate Settings to be changed. What is left out stays; a list replaces the whole list.
+type PoolUpdate struct {
+	// ActionDeadlineSeconds How long an order waits for somebody to correct it before it fails.
+	ActionDeadlineSeconds *ActionDeadline `json:"action_deadline_seconds,omitempty"`
+
+	// AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
+	AlternateContactTypes *AlternateContactTypes `json:"alternate_contact_types,omitempty"`
+
+	// Instructions What the result of an order tells the customer, by account model: for models whose customer owns the root user the
+	// root-access instructions (built in, unless set here), for others what you like (nothing, unless set here).
+	Instructions *Instructions `json:"instructions,omitempty"`
+
+	// ModelThresholds Thresholds by account model, besides the one of the pool. Models that are not named do not count by themselves.
+	ModelThresholds *ModelThresholds `json:"model_thresholds,omitempty"`
+
+	// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
+	OnFailure *OnFailure `json:"on_failure,omitempty"`
+
+	// PermissionsBoundaryARN Permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool, and it must allow
+	// `iam:ChangePassword` and `iam:GetAccountPasswordPolicy`: a boundary limits what the user may do, and a user who may not change
+	// the first password cannot sign in. AWS managed policies that are known not to allow both, such as PowerUserAccess or
+	// ReadOnlyAccess, are refused.
+	PermissionsBoundaryARN nullable.Nullable[string] `json:"permissions_boundary_arn,omitempty"`
+
+	// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
+	ProvideRootUser *ProvideRootUser `json:"provide_root_user,omitempty"`
+
+	// RenotifySeconds An open alert that nobody acknowledged is told of again so often.
+	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
+
+	// ReportKind What a new report is: `export`: CUR 2.0 of Data Exports; `cur`: legacy Cost and Usage Report.
+	ReportKind *ReportKind `json:"report_kind,omitempty"`
+
+	// ReportPrefix Prefix of the objects of a new report. Characters `0-9A-Za-z!-_.*'()`, single slashes inside.
+	ReportPrefix *ReportPrefix `json:"report_prefix,omitempty"`
+
+	// ReportRegion Region of the bucket of a new report. A legacy report can be delivered to older regions only.
+	ReportRegion *ReportRegion `json:"report_region,omitempty"`
+
+	// StockThreshold The stock is low when so many accounts of any model are Ready, or fewer; `null` for no threshold.
+	StockThreshold nullable.Nullable[int] `json:"stock_threshold,omitempty"`
+
+	// UserPolicyArns Policies of the IAM user. They must exist in every account of the pool, as those of AWS do. `IAMUserChangePassword` is
+	// always attached; with it there are at most 10.
+	UserPolicyArns *UserPolicies `json:"user_policy_arns,omitempty"`
+
+	// WaitDeadlineSeconds How long an order waits for an account before it fails; `null` for ever.
+	WaitDeadlineSeconds nullable.Nullable[int] `json:"wait_deadline_seconds,omitempty"`
 }
 
 // Problem A problem as RFC 9457 has it. Decide by `code`.
@@ -1548,25 +1548,6 @@ type Webhook struct {
 // WebhookDescription For people: whose endpoint it is.
 type WebhookDescription = string
 
-// WebhookEdit What is to be changed. What is left out stays.
-type WebhookEdit struct {
-	// Description For people: whose endpoint it is.
-	Description *WebhookDescription `json:"description,omitempty"`
-
-	// Enabled Whether messages are sent. While they are not, they wait.
-	Enabled *bool `json:"enabled,omitempty"`
-
-	// EventTypes What the endpoint hears of. Empty or left out is everything.
-	EventTypes *EventTypes `json:"event_types,omitempty"`
-
-	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
-	// people.
-	Reason *ReasonText `json:"reason,omitempty"`
-
-	// URL Where messages go. https, a public name, the usual port, without user, password and fragment. Redirects are not followed.
-	URL *WebhookURL `json:"url,omitempty"`
-}
-
 // WebhookID Id of an endpoint.
 type WebhookID = string
 
@@ -1590,6 +1571,25 @@ type WebhookSecret struct {
 
 // WebhookURL Where messages go. https, a public name, the usual port, without user, password and fragment. Redirects are not followed.
 type WebhookURL = string
+
+// WebhookUpdate What is to be changed. What is left out stays.
+type WebhookUpdate struct {
+	// Description For people: whose endpoint it is.
+	Description *WebhookDescription `json:"description,omitempty"`
+
+	// Enabled Whether messages are sent. While they are not, they wait.
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// EventTypes What the endpoint hears of. Empty or left out is everything.
+	EventTypes *EventTypes `json:"event_types,omitempty"`
+
+	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
+	// people.
+	Reason *ReasonText `json:"reason,omitempty"`
+
+	// URL Where messages go. https, a public name, the usual port, without user, password and fragment. Redirects are not followed.
+	URL *WebhookURL `json:"url,omitempty"`
+}
 
 // WebhookWithSecret An endpoint and its secret.
 type WebhookWithSecret struct {
@@ -1708,14 +1708,14 @@ type DeleteAccountParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
-// EditAccountParams defines parameters for EditAccount.
-type EditAccountParams struct {
+// UpdateAccountParams defines parameters for UpdateAccount.
+type UpdateAccountParams struct {
 	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
-// ListAccountEventsParams defines parameters for ListAccountEvents.
-type ListAccountEventsParams struct {
+// ListAccountHistoryParams defines parameters for ListAccountHistory.
+type ListAccountHistoryParams struct {
 	// Limit How many at most on one page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1816,14 +1816,14 @@ type ListPoolsParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
-// EditPoolParams defines parameters for EditPool.
-type EditPoolParams struct {
+// UpdatePoolParams defines parameters for UpdatePool.
+type UpdatePoolParams struct {
 	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
-// ListPoolEventsParams defines parameters for ListPoolEvents.
-type ListPoolEventsParams struct {
+// ListPoolHistoryParams defines parameters for ListPoolHistory.
+type ListPoolHistoryParams struct {
 	// Limit How many at most on one page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -1885,8 +1885,8 @@ type DeleteWebhookParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
-// EditWebhookParams defines parameters for EditWebhook.
-type EditWebhookParams struct {
+// UpdateWebhookParams defines parameters for UpdateWebhook.
+type UpdateWebhookParams struct {
 	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
@@ -1903,11 +1903,11 @@ type ListDeliveriesParams struct {
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
-// AddAccountJSONRequestBody defines body for AddAccount for application/json ContentType.
-type AddAccountJSONRequestBody = NewAccount
+// CreateAccountJSONRequestBody defines body for CreateAccount for application/json ContentType.
+type CreateAccountJSONRequestBody = NewAccount
 
-// EditAccountJSONRequestBody defines body for EditAccount for application/json ContentType.
-type EditAccountJSONRequestBody = AccountEdit
+// UpdateAccountJSONRequestBody defines body for UpdateAccount for application/json ContentType.
+type UpdateAccountJSONRequestBody = AccountUpdate
 
 // InvalidateAccountJSONRequestBody defines body for InvalidateAccount for application/json ContentType.
 type InvalidateAccountJSONRequestBody = Reason
@@ -1954,11 +1954,11 @@ type SwapOrderJSONRequestBody = AccountSwap
 // RevealPasswordJSONRequestBody defines body for RevealPassword for application/json ContentType.
 type RevealPasswordJSONRequestBody = PasswordReveal
 
-// MakePoolJSONRequestBody defines body for MakePool for application/json ContentType.
-type MakePoolJSONRequestBody = NewPool
+// CreatePoolJSONRequestBody defines body for CreatePool for application/json ContentType.
+type CreatePoolJSONRequestBody = NewPool
 
-// EditPoolJSONRequestBody defines body for EditPool for application/json ContentType.
-type EditPoolJSONRequestBody = PoolEdit
+// UpdatePoolJSONRequestBody defines body for UpdatePool for application/json ContentType.
+type UpdatePoolJSONRequestBody = PoolUpdate
 
 // ProtectAccountJSONRequestBody defines body for ProtectAccount for application/json ContentType.
 type ProtectAccountJSONRequestBody = Protection
@@ -1969,8 +1969,8 @@ type AcknowledgeStockAlertJSONRequestBody = Acknowledgement
 // CreateWebhookJSONRequestBody defines body for CreateWebhook for application/json ContentType.
 type CreateWebhookJSONRequestBody = NewWebhook
 
-// EditWebhookJSONRequestBody defines body for EditWebhook for application/json ContentType.
-type EditWebhookJSONRequestBody = WebhookEdit
+// UpdateWebhookJSONRequestBody defines body for UpdateWebhook for application/json ContentType.
+type UpdateWebhookJSONRequestBody = WebhookUpdate
 
 // ReplayWebhookJSONRequestBody defines body for ReplayWebhook for application/json ContentType.
 type ReplayWebhookJSONRequestBody = Replay
@@ -1998,9 +1998,9 @@ type ServerInterface interface {
 	// ListAccounts List accounts, oldest first
 	// (GET /v1/accounts)
 	ListAccounts(ctx echo.Context, params ListAccountsParams) error
-	// AddAccount Add an account to the stock
+	// CreateAccount Add an account to the stock
 	// (POST /v1/accounts)
-	AddAccount(ctx echo.Context) error
+	CreateAccount(ctx echo.Context) error
 	// ExportAccounts Export accounts as CSV
 	// (GET /v1/accounts/export)
 	ExportAccounts(ctx echo.Context, params ExportAccountsParams) error
@@ -2010,12 +2010,12 @@ type ServerInterface interface {
 	// GetAccount Read an account
 	// (GET /v1/accounts/{account_id})
 	GetAccount(ctx echo.Context, accountID AccountIDInPath) error
-	// EditAccount Edit an account
+	// UpdateAccount Edit an account
 	// (PATCH /v1/accounts/{account_id})
-	EditAccount(ctx echo.Context, accountID AccountIDInPath, params EditAccountParams) error
-	// ListAccountEvents Read the history of an account
-	// (GET /v1/accounts/{account_id}/events)
-	ListAccountEvents(ctx echo.Context, accountID AccountIDInPath, params ListAccountEventsParams) error
+	UpdateAccount(ctx echo.Context, accountID AccountIDInPath, params UpdateAccountParams) error
+	// ListAccountHistory Read the history of an account
+	// (GET /v1/accounts/{account_id}/history)
+	ListAccountHistory(ctx echo.Context, accountID AccountIDInPath, params ListAccountHistoryParams) error
 	// InvalidateAccount Make an account Invalid
 	// (POST /v1/accounts/{account_id}/invalidate)
 	InvalidateAccount(ctx echo.Context, accountID AccountIDInPath, params InvalidateAccountParams) error
@@ -2094,18 +2094,18 @@ type ServerInterface interface {
 	// ListPools List the pools with their settings
 	// (GET /v1/pools)
 	ListPools(ctx echo.Context, params ListPoolsParams) error
-	// MakePool Make a pool
+	// CreatePool Make a pool
 	// (POST /v1/pools)
-	MakePool(ctx echo.Context) error
+	CreatePool(ctx echo.Context) error
 	// GetPool Read a pool
 	// (GET /v1/pools/{marketplace}/{environment})
 	GetPool(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath) error
-	// EditPool Change settings of a pool
+	// UpdatePool Change settings of a pool
 	// (PATCH /v1/pools/{marketplace}/{environment})
-	EditPool(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params EditPoolParams) error
-	// ListPoolEvents Read the history of a pool's settings
-	// (GET /v1/pools/{marketplace}/{environment}/events)
-	ListPoolEvents(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params ListPoolEventsParams) error
+	UpdatePool(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params UpdatePoolParams) error
+	// ListPoolHistory Read the history of a pool's settings
+	// (GET /v1/pools/{marketplace}/{environment}/history)
+	ListPoolHistory(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params ListPoolHistoryParams) error
 	// ListProtectedAccounts List the protected accounts
 	// (GET /v1/protected-accounts)
 	ListProtectedAccounts(ctx echo.Context, params ListProtectedAccountsParams) error
@@ -2136,9 +2136,9 @@ type ServerInterface interface {
 	// GetWebhook Read an endpoint
 	// (GET /v1/webhooks/{webhook_id})
 	GetWebhook(ctx echo.Context, webhookID WebhookIDInPath) error
-	// EditWebhook Edit, enable or disable an endpoint
+	// UpdateWebhook Edit, enable or disable an endpoint
 	// (PATCH /v1/webhooks/{webhook_id})
-	EditWebhook(ctx echo.Context, webhookID WebhookIDInPath, params EditWebhookParams) error
+	UpdateWebhook(ctx echo.Context, webhookID WebhookIDInPath, params UpdateWebhookParams) error
 	// ListDeliveries List what was sent to an endpoint
 	// (GET /v1/webhooks/{webhook_id}/deliveries)
 	ListDeliveries(ctx echo.Context, webhookID WebhookIDInPath, params ListDeliveriesParams) error
@@ -2324,12 +2324,12 @@ func (w *ServerInterfaceWrapper) ListAccounts(ctx echo.Context) error {
 	return err
 }
 
-// AddAccount converts echo context to params.
-func (w *ServerInterfaceWrapper) AddAccount(ctx echo.Context) error {
+// CreateAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateAccount(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.AddAccount(ctx)
+	err = w.Handler.CreateAccount(ctx)
 	return err
 }
 
@@ -2424,8 +2424,8 @@ func (w *ServerInterfaceWrapper) GetAccount(ctx echo.Context) error {
 	return err
 }
 
-// EditAccount converts echo context to params.
-func (w *ServerInterfaceWrapper) EditAccount(ctx echo.Context) error {
+// UpdateAccount converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateAccount(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "account_id" -------------
 	var accountID AccountIDInPath
@@ -2436,7 +2436,7 @@ func (w *ServerInterfaceWrapper) EditAccount(ctx echo.Context) error {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params EditAccountParams
+	var params UpdateAccountParams
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-Match" -------------
@@ -2456,12 +2456,12 @@ func (w *ServerInterfaceWrapper) EditAccount(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.EditAccount(ctx, accountID, params)
+	err = w.Handler.UpdateAccount(ctx, accountID, params)
 	return err
 }
 
-// ListAccountEvents converts echo context to params.
-func (w *ServerInterfaceWrapper) ListAccountEvents(ctx echo.Context) error {
+// ListAccountHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) ListAccountHistory(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "account_id" -------------
 	var accountID AccountIDInPath
@@ -2472,7 +2472,7 @@ func (w *ServerInterfaceWrapper) ListAccountEvents(ctx echo.Context) error {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params ListAccountEventsParams
+	var params ListAccountHistoryParams
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -2488,7 +2488,7 @@ func (w *ServerInterfaceWrapper) ListAccountEvents(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListAccountEvents(ctx, accountID, params)
+	err = w.Handler.ListAccountHistory(ctx, accountID, params)
 	return err
 }
 
@@ -3044,12 +3044,12 @@ func (w *ServerInterfaceWrapper) ListPools(ctx echo.Context) error {
 	return err
 }
 
-// MakePool converts echo context to params.
-func (w *ServerInterfaceWrapper) MakePool(ctx echo.Context) error {
+// CreatePool converts echo context to params.
+func (w *ServerInterfaceWrapper) CreatePool(ctx echo.Context) error {
 	var err error
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.MakePool(ctx)
+	err = w.Handler.CreatePool(ctx)
 	return err
 }
 
@@ -3077,8 +3077,8 @@ func (w *ServerInterfaceWrapper) GetPool(ctx echo.Context) error {
 	return err
 }
 
-// EditPool converts echo context to params.
-func (w *ServerInterfaceWrapper) EditPool(ctx echo.Context) error {
+// UpdatePool converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdatePool(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "marketplace" -------------
 	var marketplace MarketplaceInPath
@@ -3097,7 +3097,7 @@ func (w *ServerInterfaceWrapper) EditPool(ctx echo.Context) error {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params EditPoolParams
+	var params UpdatePoolParams
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-Match" -------------
@@ -3117,12 +3117,12 @@ func (w *ServerInterfaceWrapper) EditPool(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.EditPool(ctx, marketplace, environment, params)
+	err = w.Handler.UpdatePool(ctx, marketplace, environment, params)
 	return err
 }
 
-// ListPoolEvents converts echo context to params.
-func (w *ServerInterfaceWrapper) ListPoolEvents(ctx echo.Context) error {
+// ListPoolHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) ListPoolHistory(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "marketplace" -------------
 	var marketplace MarketplaceInPath
@@ -3141,7 +3141,7 @@ func (w *ServerInterfaceWrapper) ListPoolEvents(ctx echo.Context) error {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params ListPoolEventsParams
+	var params ListPoolHistoryParams
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
@@ -3157,7 +3157,7 @@ func (w *ServerInterfaceWrapper) ListPoolEvents(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListPoolEvents(ctx, marketplace, environment, params)
+	err = w.Handler.ListPoolHistory(ctx, marketplace, environment, params)
 	return err
 }
 
@@ -3391,8 +3391,8 @@ func (w *ServerInterfaceWrapper) GetWebhook(ctx echo.Context) error {
 	return err
 }
 
-// EditWebhook converts echo context to params.
-func (w *ServerInterfaceWrapper) EditWebhook(ctx echo.Context) error {
+// UpdateWebhook converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateWebhook(ctx echo.Context) error {
 	var err error
 	// ------------- Path parameter "webhook_id" -------------
 	var webhookID WebhookIDInPath
@@ -3403,7 +3403,7 @@ func (w *ServerInterfaceWrapper) EditWebhook(ctx echo.Context) error {
 	}
 
 	// Parameter object where we will unmarshal all parameters from the context
-	var params EditWebhookParams
+	var params UpdateWebhookParams
 
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-Match" -------------
@@ -3423,7 +3423,7 @@ func (w *ServerInterfaceWrapper) EditWebhook(ctx echo.Context) error {
 	}
 
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.EditWebhook(ctx, webhookID, params)
+	err = w.Handler.UpdateWebhook(ctx, webhookID, params)
 	return err
 }
 
@@ -3615,11 +3615,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/account-imports/:import_id/results", wrapper.ListAccountImportResults, options.OperationMiddlewares["listAccountImportResults"]...)
 	router.GET(options.BaseURL+"/v1/account-imports/template", wrapper.GetAccountImportTemplate, options.OperationMiddlewares["getAccountImportTemplate"]...)
 	router.GET(options.BaseURL+"/v1/accounts", wrapper.ListAccounts, options.OperationMiddlewares["listAccounts"]...)
-	router.POST(options.BaseURL+"/v1/accounts", wrapper.AddAccount, options.OperationMiddlewares["addAccount"]...)
+	router.POST(options.BaseURL+"/v1/accounts", wrapper.CreateAccount, options.OperationMiddlewares["createAccount"]...)
 	router.DELETE(options.BaseURL+"/v1/accounts/:account_id", wrapper.DeleteAccount, options.OperationMiddlewares["deleteAccount"]...)
 	router.GET(options.BaseURL+"/v1/accounts/:account_id", wrapper.GetAccount, options.OperationMiddlewares["getAccount"]...)
-	router.PATCH(options.BaseURL+"/v1/accounts/:account_id", wrapper.EditAccount, options.OperationMiddlewares["editAccount"]...)
-	router.GET(options.BaseURL+"/v1/accounts/:account_id/events", wrapper.ListAccountEvents, options.OperationMiddlewares["listAccountEvents"]...)
+	router.PATCH(options.BaseURL+"/v1/accounts/:account_id", wrapper.UpdateAccount, options.OperationMiddlewares["updateAccount"]...)
+	router.GET(options.BaseURL+"/v1/accounts/:account_id/history", wrapper.ListAccountHistory, options.OperationMiddlewares["listAccountHistory"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/invalidate", wrapper.InvalidateAccount, options.OperationMiddlewares["invalidateAccount"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/remove-leftovers", wrapper.RemoveLeftovers, options.OperationMiddlewares["removeLeftovers"]...)
 	router.POST(options.BaseURL+"/v1/accounts/:account_id/return", wrapper.ReturnAccount, options.OperationMiddlewares["returnAccount"]...)
@@ -3647,10 +3647,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/orders/validate", wrapper.ValidateOrder, options.OperationMiddlewares["validateOrder"]...)
 	router.POST(options.BaseURL+"/v1/password-reveals", wrapper.RevealPassword, options.OperationMiddlewares["revealPassword"]...)
 	router.GET(options.BaseURL+"/v1/pools", wrapper.ListPools, options.OperationMiddlewares["listPools"]...)
-	router.POST(options.BaseURL+"/v1/pools", wrapper.MakePool, options.OperationMiddlewares["makePool"]...)
+	router.POST(options.BaseURL+"/v1/pools", wrapper.CreatePool, options.OperationMiddlewares["createPool"]...)
 	router.GET(options.BaseURL+"/v1/pools/:marketplace/:environment", wrapper.GetPool, options.OperationMiddlewares["getPool"]...)
-	router.PATCH(options.BaseURL+"/v1/pools/:marketplace/:environment", wrapper.EditPool, options.OperationMiddlewares["editPool"]...)
-	router.GET(options.BaseURL+"/v1/pools/:marketplace/:environment/events", wrapper.ListPoolEvents, options.OperationMiddlewares["listPoolEvents"]...)
+	router.PATCH(options.BaseURL+"/v1/pools/:marketplace/:environment", wrapper.UpdatePool, options.OperationMiddlewares["updatePool"]...)
+	router.GET(options.BaseURL+"/v1/pools/:marketplace/:environment/history", wrapper.ListPoolHistory, options.OperationMiddlewares["listPoolHistory"]...)
 	router.GET(options.BaseURL+"/v1/protected-accounts", wrapper.ListProtectedAccounts, options.OperationMiddlewares["listProtectedAccounts"]...)
 	router.DELETE(options.BaseURL+"/v1/protected-accounts/:account_id", wrapper.UnprotectAccount, options.OperationMiddlewares["unprotectAccount"]...)
 	router.PUT(options.BaseURL+"/v1/protected-accounts/:account_id", wrapper.ProtectAccount, options.OperationMiddlewares["protectAccount"]...)
@@ -3661,7 +3661,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/webhooks", wrapper.CreateWebhook, options.OperationMiddlewares["createWebhook"]...)
 	router.DELETE(options.BaseURL+"/v1/webhooks/:webhook_id", wrapper.DeleteWebhook, options.OperationMiddlewares["deleteWebhook"]...)
 	router.GET(options.BaseURL+"/v1/webhooks/:webhook_id", wrapper.GetWebhook, options.OperationMiddlewares["getWebhook"]...)
-	router.PATCH(options.BaseURL+"/v1/webhooks/:webhook_id", wrapper.EditWebhook, options.OperationMiddlewares["editWebhook"]...)
+	router.PATCH(options.BaseURL+"/v1/webhooks/:webhook_id", wrapper.UpdateWebhook, options.OperationMiddlewares["updateWebhook"]...)
 	router.GET(options.BaseURL+"/v1/webhooks/:webhook_id/deliveries", wrapper.ListDeliveries, options.OperationMiddlewares["listDeliveries"]...)
 	router.GET(options.BaseURL+"/v1/webhooks/:webhook_id/deliveries/:delivery_id", wrapper.GetDelivery, options.OperationMiddlewares["getDelivery"]...)
 	router.POST(options.BaseURL+"/v1/webhooks/:webhook_id/deliveries/:delivery_id/resend", wrapper.ResendDelivery, options.OperationMiddlewares["resendDelivery"]...)
@@ -3824,25 +3824,25 @@ func (response ListAccounts200JSONResponse) VisitListAccountsResponse(w http.Res
 	return err
 }
 
-type AddAccountRequestObject struct {
-	Body *AddAccountJSONRequestBody
+type CreateAccountRequestObject struct {
+	Body *CreateAccountJSONRequestBody
 }
 
-type AddAccountResponseObject interface {
-	VisitAddAccountResponse(w http.ResponseWriter) error
+type CreateAccountResponseObject interface {
+	VisitCreateAccountResponse(w http.ResponseWriter) error
 }
 
-type AddAccount201ResponseHeaders struct {
+type CreateAccount201ResponseHeaders struct {
 	ETag     string
 	Location string
 }
 
-type AddAccount201JSONResponse struct {
+type CreateAccount201JSONResponse struct {
 	Body    Account
-	Headers AddAccount201ResponseHeaders
+	Headers CreateAccount201ResponseHeaders
 }
 
-func (response AddAccount201JSONResponse) VisitAddAccountResponse(w http.ResponseWriter) error {
+func (response CreateAccount201JSONResponse) VisitCreateAccountResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3937,26 +3937,26 @@ func (response GetAccount200JSONResponse) VisitGetAccountResponse(w http.Respons
 	return err
 }
 
-type EditAccountRequestObject struct {
+type UpdateAccountRequestObject struct {
 	AccountID AccountIDInPath `json:"account_id"`
-	Params    EditAccountParams
-	Body      *EditAccountJSONRequestBody
+	Params    UpdateAccountParams
+	Body      *UpdateAccountJSONRequestBody
 }
 
-type EditAccountResponseObject interface {
-	VisitEditAccountResponse(w http.ResponseWriter) error
+type UpdateAccountResponseObject interface {
+	VisitUpdateAccountResponse(w http.ResponseWriter) error
 }
 
-type EditAccount200ResponseHeaders struct {
+type UpdateAccount200ResponseHeaders struct {
 	ETag string
 }
 
-type EditAccount200JSONResponse struct {
+type UpdateAccount200JSONResponse struct {
 	Body    Account
-	Headers EditAccount200ResponseHeaders
+	Headers UpdateAccount200ResponseHeaders
 }
 
-func (response EditAccount200JSONResponse) VisitEditAccountResponse(w http.ResponseWriter) error {
+func (response UpdateAccount200JSONResponse) VisitUpdateAccountResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3969,18 +3969,18 @@ func (response EditAccount200JSONResponse) VisitEditAccountResponse(w http.Respo
 	return err
 }
 
-type ListAccountEventsRequestObject struct {
+type ListAccountHistoryRequestObject struct {
 	AccountID AccountIDInPath `json:"account_id"`
-	Params    ListAccountEventsParams
+	Params    ListAccountHistoryParams
 }
 
-type ListAccountEventsResponseObject interface {
-	VisitListAccountEventsResponse(w http.ResponseWriter) error
+type ListAccountHistoryResponseObject interface {
+	VisitListAccountHistoryResponse(w http.ResponseWriter) error
 }
 
-type ListAccountEvents200JSONResponse AccountEventPage
+type ListAccountHistory200JSONResponse AccountHistoryPage
 
-func (response ListAccountEvents200JSONResponse) VisitListAccountEventsResponse(w http.ResponseWriter) error {
+func (response ListAccountHistory200JSONResponse) VisitListAccountHistoryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -4685,25 +4685,25 @@ func (response ListPools200JSONResponse) VisitListPoolsResponse(w http.ResponseW
 	return err
 }
 
-type MakePoolRequestObject struct {
-	Body *MakePoolJSONRequestBody
+type CreatePoolRequestObject struct {
+	Body *CreatePoolJSONRequestBody
 }
 
-type MakePoolResponseObject interface {
-	VisitMakePoolResponse(w http.ResponseWriter) error
+type CreatePoolResponseObject interface {
+	VisitCreatePoolResponse(w http.ResponseWriter) error
 }
 
-type MakePool201ResponseHeaders struct {
+type CreatePool201ResponseHeaders struct {
 	ETag     string
 	Location string
 }
 
-type MakePool201JSONResponse struct {
+type CreatePool201JSONResponse struct {
 	Body    Pool
-	Headers MakePool201ResponseHeaders
+	Headers CreatePool201ResponseHeaders
 }
 
-func (response MakePool201JSONResponse) VisitMakePoolResponse(w http.ResponseWriter) error {
+func (response CreatePool201JSONResponse) VisitCreatePoolResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4748,27 +4748,27 @@ func (response GetPool200JSONResponse) VisitGetPoolResponse(w http.ResponseWrite
 	return err
 }
 
-type EditPoolRequestObject struct {
+type UpdatePoolRequestObject struct {
 	Marketplace MarketplaceInPath `json:"marketplace"`
 	Environment EnvironmentInPath `json:"environment"`
-	Params      EditPoolParams
-	Body        *EditPoolJSONRequestBody
+	Params      UpdatePoolParams
+	Body        *UpdatePoolJSONRequestBody
 }
 
-type EditPoolResponseObject interface {
-	VisitEditPoolResponse(w http.ResponseWriter) error
+type UpdatePoolResponseObject interface {
+	VisitUpdatePoolResponse(w http.ResponseWriter) error
 }
 
-type EditPool200ResponseHeaders struct {
+type UpdatePool200ResponseHeaders struct {
 	ETag string
 }
 
-type EditPool200JSONResponse struct {
+type UpdatePool200JSONResponse struct {
 	Body    Pool
-	Headers EditPool200ResponseHeaders
+	Headers UpdatePool200ResponseHeaders
 }
 
-func (response EditPool200JSONResponse) VisitEditPoolResponse(w http.ResponseWriter) error {
+func (response UpdatePool200JSONResponse) VisitUpdatePoolResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4781,19 +4781,19 @@ func (response EditPool200JSONResponse) VisitEditPoolResponse(w http.ResponseWri
 	return err
 }
 
-type ListPoolEventsRequestObject struct {
+type ListPoolHistoryRequestObject struct {
 	Marketplace MarketplaceInPath `json:"marketplace"`
 	Environment EnvironmentInPath `json:"environment"`
-	Params      ListPoolEventsParams
+	Params      ListPoolHistoryParams
 }
 
-type ListPoolEventsResponseObject interface {
-	VisitListPoolEventsResponse(w http.ResponseWriter) error
+type ListPoolHistoryResponseObject interface {
+	VisitListPoolHistoryResponse(w http.ResponseWriter) error
 }
 
-type ListPoolEvents200JSONResponse PoolEventPage
+type ListPoolHistory200JSONResponse PoolHistoryPage
 
-func (response ListPoolEvents200JSONResponse) VisitListPoolEventsResponse(w http.ResponseWriter) error {
+func (response ListPoolHistory200JSONResponse) VisitListPoolHistoryResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response); err != nil {
@@ -5034,26 +5034,26 @@ func (response GetWebhook200JSONResponse) VisitGetWebhookResponse(w http.Respons
 	return err
 }
 
-type EditWebhookRequestObject struct {
+type UpdateWebhookRequestObject struct {
 	WebhookID WebhookIDInPath `json:"webhook_id"`
-	Params    EditWebhookParams
-	Body      *EditWebhookJSONRequestBody
+	Params    UpdateWebhookParams
+	Body      *UpdateWebhookJSONRequestBody
 }
 
-type EditWebhookResponseObject interface {
-	VisitEditWebhookResponse(w http.ResponseWriter) error
+type UpdateWebhookResponseObject interface {
+	VisitUpdateWebhookResponse(w http.ResponseWriter) error
 }
 
-type EditWebhook200ResponseHeaders struct {
+type UpdateWebhook200ResponseHeaders struct {
 	ETag string
 }
 
-type EditWebhook200JSONResponse struct {
+type UpdateWebhook200JSONResponse struct {
 	Body    Webhook
-	Headers EditWebhook200ResponseHeaders
+	Headers UpdateWebhook200ResponseHeaders
 }
 
-func (response EditWebhook200JSONResponse) VisitEditWebhookResponse(w http.ResponseWriter) error {
+func (response UpdateWebhook200JSONResponse) VisitUpdateWebhookResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5223,9 +5223,9 @@ type StrictServerInterface interface {
 	// ListAccounts List accounts, oldest first
 	// (GET /v1/accounts)
 	ListAccounts(ctx context.Context, request ListAccountsRequestObject) (ListAccountsResponseObject, error)
-	// AddAccount Add an account to the stock
+	// CreateAccount Add an account to the stock
 	// (POST /v1/accounts)
-	AddAccount(ctx context.Context, request AddAccountRequestObject) (AddAccountResponseObject, error)
+	CreateAccount(ctx context.Context, request CreateAccountRequestObject) (CreateAccountResponseObject, error)
 	// ExportAccounts Export accounts as CSV
 	// (GET /v1/accounts/export)
 	ExportAccounts(ctx context.Context, request ExportAccountsRequestObject) (ExportAccountsResponseObject, error)
@@ -5235,12 +5235,12 @@ type StrictServerInterface interface {
 	// GetAccount Read an account
 	// (GET /v1/accounts/{account_id})
 	GetAccount(ctx context.Context, request GetAccountRequestObject) (GetAccountResponseObject, error)
-	// EditAccount Edit an account
+	// UpdateAccount Edit an account
 	// (PATCH /v1/accounts/{account_id})
-	EditAccount(ctx context.Context, request EditAccountRequestObject) (EditAccountResponseObject, error)
-	// ListAccountEvents Read the history of an account
-	// (GET /v1/accounts/{account_id}/events)
-	ListAccountEvents(ctx context.Context, request ListAccountEventsRequestObject) (ListAccountEventsResponseObject, error)
+	UpdateAccount(ctx context.Context, request UpdateAccountRequestObject) (UpdateAccountResponseObject, error)
+	// ListAccountHistory Read the history of an account
+	// (GET /v1/accounts/{account_id}/history)
+	ListAccountHistory(ctx context.Context, request ListAccountHistoryRequestObject) (ListAccountHistoryResponseObject, error)
 	// InvalidateAccount Make an account Invalid
 	// (POST /v1/accounts/{account_id}/invalidate)
 	InvalidateAccount(ctx context.Context, request InvalidateAccountRequestObject) (InvalidateAccountResponseObject, error)
@@ -5319,18 +5319,18 @@ type StrictServerInterface interface {
 	// ListPools List the pools with their settings
 	// (GET /v1/pools)
 	ListPools(ctx context.Context, request ListPoolsRequestObject) (ListPoolsResponseObject, error)
-	// MakePool Make a pool
+	// CreatePool Make a pool
 	// (POST /v1/pools)
-	MakePool(ctx context.Context, request MakePoolRequestObject) (MakePoolResponseObject, error)
+	CreatePool(ctx context.Context, request CreatePoolRequestObject) (CreatePoolResponseObject, error)
 	// GetPool Read a pool
 	// (GET /v1/pools/{marketplace}/{environment})
 	GetPool(ctx context.Context, request GetPoolRequestObject) (GetPoolResponseObject, error)
-	// EditPool Change settings of a pool
+	// UpdatePool Change settings of a pool
 	// (PATCH /v1/pools/{marketplace}/{environment})
-	EditPool(ctx context.Context, request EditPoolRequestObject) (EditPoolResponseObject, error)
-	// ListPoolEvents Read the history of a pool's settings
-	// (GET /v1/pools/{marketplace}/{environment}/events)
-	ListPoolEvents(ctx context.Context, request ListPoolEventsRequestObject) (ListPoolEventsResponseObject, error)
+	UpdatePool(ctx context.Context, request UpdatePoolRequestObject) (UpdatePoolResponseObject, error)
+	// ListPoolHistory Read the history of a pool's settings
+	// (GET /v1/pools/{marketplace}/{environment}/history)
+	ListPoolHistory(ctx context.Context, request ListPoolHistoryRequestObject) (ListPoolHistoryResponseObject, error)
 	// ListProtectedAccounts List the protected accounts
 	// (GET /v1/protected-accounts)
 	ListProtectedAccounts(ctx context.Context, request ListProtectedAccountsRequestObject) (ListProtectedAccountsResponseObject, error)
@@ -5361,9 +5361,9 @@ type StrictServerInterface interface {
 	// GetWebhook Read an endpoint
 	// (GET /v1/webhooks/{webhook_id})
 	GetWebhook(ctx context.Context, request GetWebhookRequestObject) (GetWebhookResponseObject, error)
-	// EditWebhook Edit, enable or disable an endpoint
+	// UpdateWebhook Edit, enable or disable an endpoint
 	// (PATCH /v1/webhooks/{webhook_id})
-	EditWebhook(ctx context.Context, request EditWebhookRequestObject) (EditWebhookResponseObject, error)
+	UpdateWebhook(ctx context.Context, request UpdateWebhookRequestObject) (UpdateWebhookResponseObject, error)
 	// ListDeliveries List what was sent to an endpoint
 	// (GET /v1/webhooks/{webhook_id}/deliveries)
 	ListDeliveries(ctx context.Context, request ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error)
@@ -5547,11 +5547,11 @@ func (sh *strictHandler) ListAccounts(ctx echo.Context, params ListAccountsParam
 	return nil
 }
 
-// AddAccount operation middleware
-func (sh *strictHandler) AddAccount(ctx echo.Context) error {
-	var request AddAccountRequestObject
+// CreateAccount operation middleware
+func (sh *strictHandler) CreateAccount(ctx echo.Context) error {
+	var request CreateAccountRequestObject
 
-	var body AddAccountJSONRequestBody
+	var body CreateAccountJSONRequestBody
 	var err error
 	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
 		// A request validator built on kin-openapi's openapi3filter with
@@ -5575,18 +5575,18 @@ func (sh *strictHandler) AddAccount(ctx echo.Context) error {
 	request.Body = &body
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.AddAccount(ctx.Request().Context(), request.(AddAccountRequestObject))
+		return sh.ssi.CreateAccount(ctx.Request().Context(), request.(CreateAccountRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "AddAccount")
+		handler = middleware(handler, "CreateAccount")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		return err
-	} else if validResponse, ok := response.(AddAccountResponseObject); ok {
-		return validResponse.VisitAddAccountResponse(ctx.Response())
+	} else if validResponse, ok := response.(CreateAccountResponseObject); ok {
+		return validResponse.VisitCreateAccountResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5669,14 +5669,14 @@ func (sh *strictHandler) GetAccount(ctx echo.Context, accountID AccountIDInPath)
 	return nil
 }
 
-// EditAccount operation middleware
-func (sh *strictHandler) EditAccount(ctx echo.Context, accountID AccountIDInPath, params EditAccountParams) error {
-	var request EditAccountRequestObject
+// UpdateAccount operation middleware
+func (sh *strictHandler) UpdateAccount(ctx echo.Context, accountID AccountIDInPath, params UpdateAccountParams) error {
+	var request UpdateAccountRequestObject
 
 	request.AccountID = accountID
 	request.Params = params
 
-	var body EditAccountJSONRequestBody
+	var body UpdateAccountJSONRequestBody
 	var err error
 	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
 		// A request validator built on kin-openapi's openapi3filter with
@@ -5700,44 +5700,44 @@ func (sh *strictHandler) EditAccount(ctx echo.Context, accountID AccountIDInPath
 	request.Body = &body
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.EditAccount(ctx.Request().Context(), request.(EditAccountRequestObject))
+		return sh.ssi.UpdateAccount(ctx.Request().Context(), request.(UpdateAccountRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "EditAccount")
+		handler = middleware(handler, "UpdateAccount")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		return err
-	} else if validResponse, ok := response.(EditAccountResponseObject); ok {
-		return validResponse.VisitEditAccountResponse(ctx.Response())
+	} else if validResponse, ok := response.(UpdateAccountResponseObject); ok {
+		return validResponse.VisitUpdateAccountResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
 	return nil
 }
 
-// ListAccountEvents operation middleware
-func (sh *strictHandler) ListAccountEvents(ctx echo.Context, accountID AccountIDInPath, params ListAccountEventsParams) error {
-	var request ListAccountEventsRequestObject
+// ListAccountHistory operation middleware
+func (sh *strictHandler) ListAccountHistory(ctx echo.Context, accountID AccountIDInPath, params ListAccountHistoryParams) error {
+	var request ListAccountHistoryRequestObject
 
 	request.AccountID = accountID
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.ListAccountEvents(ctx.Request().Context(), request.(ListAccountEventsRequestObject))
+		return sh.ssi.ListAccountHistory(ctx.Request().Context(), request.(ListAccountHistoryRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListAccountEvents")
+		handler = middleware(handler, "ListAccountHistory")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		return err
-	} else if validResponse, ok := response.(ListAccountEventsResponseObject); ok {
-		return validResponse.VisitListAccountEventsResponse(ctx.Response())
+	} else if validResponse, ok := response.(ListAccountHistoryResponseObject); ok {
+		return validResponse.VisitListAccountHistoryResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -6737,11 +6737,11 @@ func (sh *strictHandler) ListPools(ctx echo.Context, params ListPoolsParams) err
 	return nil
 }
 
-// MakePool operation middleware
-func (sh *strictHandler) MakePool(ctx echo.Context) error {
-	var request MakePoolRequestObject
+// CreatePool operation middleware
+func (sh *strictHandler) CreatePool(ctx echo.Context) error {
+	var request CreatePoolRequestObject
 
-	var body MakePoolJSONRequestBody
+	var body CreatePoolJSONRequestBody
 	var err error
 	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
 		// A request validator built on kin-openapi's openapi3filter with
@@ -6765,18 +6765,18 @@ func (sh *strictHandler) MakePool(ctx echo.Context) error {
 	request.Body = &body
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.MakePool(ctx.Request().Context(), request.(MakePoolRequestObject))
+		return sh.ssi.CreatePool(ctx.Request().Context(), request.(CreatePoolRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "MakePool")
+		handler = middleware(handler, "CreatePool")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		return err
-	} else if validResponse, ok := response.(MakePoolResponseObject); ok {
-		return validResponse.VisitMakePoolResponse(ctx.Response())
+	} else if validResponse, ok := response.(CreatePoolResponseObject); ok {
+		return validResponse.VisitCreatePoolResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -6809,15 +6809,15 @@ func (sh *strictHandler) GetPool(ctx echo.Context, marketplace MarketplaceInPath
 	return nil
 }
 
-// EditPool operation middleware
-func (sh *strictHandler) EditPool(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params EditPoolParams) error {
-	var request EditPoolRequestObject
+// UpdatePool operation middleware
+func (sh *strictHandler) UpdatePool(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params UpdatePoolParams) error {
+	var request UpdatePoolRequestObject
 
 	request.Marketplace = marketplace
 	request.Environment = environment
 	request.Params = params
 
-	var body EditPoolJSONRequestBody
+	var body UpdatePoolJSONRequestBody
 	var err error
 	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
 		// A request validator built on kin-openapi's openapi3filter with
@@ -6841,45 +6841,45 @@ func (sh *strictHandler) EditPool(ctx echo.Context, marketplace MarketplaceInPat
 	request.Body = &body
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.EditPool(ctx.Request().Context(), request.(EditPoolRequestObject))
+		return sh.ssi.UpdatePool(ctx.Request().Context(), request.(UpdatePoolRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "EditPool")
+		handler = middleware(handler, "UpdatePool")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		return err
-	} else if validResponse, ok := response.(EditPoolResponseObject); ok {
-		return validResponse.VisitEditPoolResponse(ctx.Response())
+	} else if validResponse, ok := response.(UpdatePoolResponseObject); ok {
+		return validResponse.VisitUpdatePoolResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
 	return nil
 }
 
-// ListPoolEvents operation middleware
-func (sh *strictHandler) ListPoolEvents(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params ListPoolEventsParams) error {
-	var request ListPoolEventsRequestObject
+// ListPoolHistory operation middleware
+func (sh *strictHandler) ListPoolHistory(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params ListPoolHistoryParams) error {
+	var request ListPoolHistoryRequestObject
 
 	request.Marketplace = marketplace
 	request.Environment = environment
 	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.ListPoolEvents(ctx.Request().Context(), request.(ListPoolEventsRequestObject))
+		return sh.ssi.ListPoolHistory(ctx.Request().Context(), request.(ListPoolHistoryRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "ListPoolEvents")
+		handler = middleware(handler, "ListPoolHistory")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		return err
-	} else if validResponse, ok := response.(ListPoolEventsResponseObject); ok {
-		return validResponse.VisitListPoolEventsResponse(ctx.Response())
+	} else if validResponse, ok := response.(ListPoolHistoryResponseObject); ok {
+		return validResponse.VisitListPoolHistoryResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -7204,14 +7204,14 @@ func (sh *strictHandler) GetWebhook(ctx echo.Context, webhookID WebhookIDInPath)
 	return nil
 }
 
-// EditWebhook operation middleware
-func (sh *strictHandler) EditWebhook(ctx echo.Context, webhookID WebhookIDInPath, params EditWebhookParams) error {
-	var request EditWebhookRequestObject
+// UpdateWebhook operation middleware
+func (sh *strictHandler) UpdateWebhook(ctx echo.Context, webhookID WebhookIDInPath, params UpdateWebhookParams) error {
+	var request UpdateWebhookRequestObject
 
 	request.WebhookID = webhookID
 	request.Params = params
 
-	var body EditWebhookJSONRequestBody
+	var body UpdateWebhookJSONRequestBody
 	var err error
 	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
 		// A request validator built on kin-openapi's openapi3filter with
@@ -7235,18 +7235,18 @@ func (sh *strictHandler) EditWebhook(ctx echo.Context, webhookID WebhookIDInPath
 	request.Body = &body
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.EditWebhook(ctx.Request().Context(), request.(EditWebhookRequestObject))
+		return sh.ssi.UpdateWebhook(ctx.Request().Context(), request.(UpdateWebhookRequestObject))
 	}
 	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "EditWebhook")
+		handler = middleware(handler, "UpdateWebhook")
 	}
 
 	response, err := handler(ctx, request)
 
 	if err != nil {
 		return err
-	} else if validResponse, ok := response.(EditWebhookResponseObject); ok {
-		return validResponse.VisitEditWebhookResponse(ctx.Response())
+	} else if validResponse, ok := response.(UpdateWebhookResponseObject); ok {
+		return validResponse.VisitUpdateWebhookResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -51,7 +51,7 @@ func (s *server) CreateOrder(ctx context.Context, in CreateOrderRequestObject) (
 // again answers an order that was sent before: the same one, or a refusal.
 func (s *server) again(existing provision.OrderView, existingHash, hash []byte) (CreateOrderResponseObject, error) {
 	if !bytes.Equal(existingHash, hash) {
-		return nil, problem(provision.CodeIdempotencyConflict,
+		return nil, problem(provision.CodeOrderIDReused,
 			"order %q exists with other content: give the new order an id of its own, or send the first content again", existing.ID).
 			at(bodyField("id", fmt.Sprintf("%q belongs to an order with other content", existing.ID)))
 	}

@@ -49,7 +49,7 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 	require.Equal(t, order, read[Order](t, again, http.StatusOK))
 	require.Equal(t, "/qm/v1/orders/MP-1", again.Header().Get("Location"))
 	// … and another content is refused.
-	p := readProblem(t, w.post("/v1/orders", orderForm("MP-1", map[string]any{"aws_account_alias": "other"})), http.StatusConflict, provision.CodeIdempotencyConflict)
+	p := readProblem(t, w.post("/v1/orders", orderForm("MP-1", map[string]any{"aws_account_alias": "other"})), http.StatusConflict, provision.CodeOrderIDReused)
 	require.Contains(t, p.Detail, `"MP-1"`)
 	require.Contains(t, fieldsOf(p), "id")
 	require.Equal(t, 1, w.workflows.starts)
@@ -61,7 +61,7 @@ func TestRowDecidesOnceItStands(t *testing.T) {
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
 	order := read[Order](t, w.post("/v1/orders", orderForm("done-1")), http.StatusOK)
 	require.Equal(t, provision.Completed, order.State)
-	readProblem(t, w.post("/v1/orders", orderForm("done-1", map[string]any{"environment": "test"})), http.StatusConflict, provision.CodeIdempotencyConflict)
+	readProblem(t, w.post("/v1/orders", orderForm("done-1", map[string]any{"environment": "test"})), http.StatusConflict, provision.CodeOrderIDReused)
 	require.Zero(t, w.workflows.starts, "Temporal's retention may be over: the row is the lasting guard")
 
 	// The id is the provider's own: another provider may use it too.

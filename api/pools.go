@@ -22,13 +22,13 @@ type poolStore interface {
 	Pools(ctx context.Context, after provision.Pool, limit int) ([]provision.PoolConfig, error)
 	// Pool reads one pool. Errors: provision.ErrNotFound.
 	Pool(ctx context.Context, pool provision.Pool) (provision.PoolConfig, error)
-	// MakePool makes a pool. Errors: provision.ErrConflict, a *provision.InvalidError.
-	MakePool(ctx context.Context, actor string, config provision.PoolConfig) (provision.PoolConfig, error)
-	// EditPool changes the settings of a pool; version is the one that the caller has seen, 0: any. Errors:
+	// CreatePool makes a pool. Errors: provision.ErrConflict, a *provision.InvalidError.
+	CreatePool(ctx context.Context, actor string, config provision.PoolConfig) (provision.PoolConfig, error)
+	// UpdatePool changes the settings of a pool; version is the one that the caller has seen, 0: any. Errors:
 	// provision.ErrNotFound, provision.ErrStale, a *provision.InvalidError.
-	EditPool(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (provision.PoolConfig, error)
-	// PoolEvents reads the history of a pool after the given row, oldest first. Errors: provision.ErrNotFound.
-	PoolEvents(ctx context.Context, pool provision.Pool, after int64, limit int) ([]provision.PoolEvent, error)
+	UpdatePool(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (provision.PoolConfig, error)
+	// PoolHistory reads the history of a pool after the given row, oldest first. Errors: provision.ErrNotFound.
+	PoolHistory(ctx context.Context, pool provision.Pool, after int64, limit int) ([]provision.PoolHistoryEntry, error)
 }
 
 // poolCursor is a place in the list of pools.
@@ -61,8 +61,8 @@ func (s *server) ListPools(ctx context.Context, in ListPoolsRequestObject) (List
 	return answer, nil
 }
 
-// MakePool answers POST /v1/pools.
-func (s *server) MakePool(ctx context.Context, in MakePoolRequestObject) (MakePoolResponseObject, error) {
+// CreatePool answers POST /v1/pools.
+func (s *server) CreatePool(ctx context.Context, in CreatePoolRequestObject) (CreatePoolResponseObject, error) {
 	who := callerOf(ctx)
 	config := provision.DefaultPool(provision.Pool{Provider: who.Provider, Marketplace: in.Body.Marketplace, Environment: in.Body.Environment})
 	form := settingsOf(*in.Body)
@@ -70,7 +70,7 @@ func (s *server) MakePool(ctx context.Context, in MakePoolRequestObject) (MakePo
 		return nil, invalidFields(wrong...)
 	}
 	form.apply(&config)
-	made, err := s.Store.MakePool(ctx, who.Actor(), config)
+	made, err := s.Store.CreatePool(ctx, who.Actor(), config)
 	address := "/v1/pools/" + config.Marketplace + "/" + string(config.Environment)
 	if errors.Is(err, provision.ErrConflict) {
 		return nil, problem(codeConflict, "there is a pool %s/%s already: change it with PATCH %s", config.Marketplace, config.Environment, address).because(err)
@@ -78,7 +78,7 @@ func (s *server) MakePool(ctx context.Context, in MakePoolRequestObject) (MakePo
 	if err != nil {
 		return nil, form.refused(err)
 	}
-	return MakePool201JSONResponse{Body: poolResource(made), Headers: MakePool201ResponseHeaders{Location: s.basePath + address, ETag: etagOf(made.Version)}}, nil
+	return CreatePool201JSONResponse{Body: poolResource(made), Headers: CreatePool201ResponseHeaders{Location: s.basePath + address, ETag: etagOf(made.Version)}}, nil
 }
 
 // GetPool answers GET /v1/pools/{marketplace}/{environment}.
@@ -93,8 +93,8 @@ func (s *server) GetPool(ctx context.Context, in GetPoolRequestObject) (GetPoolR
 	return GetPool200JSONResponse{Body: poolResource(config), Headers: GetPool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
 }
 
-// EditPool answers PATCH /v1/pools/{marketplace}/{environment}.
-func (s *server) EditPool(ctx context.Context, in EditPoolRequestObject) (EditPoolResponseObject, error) {
+// UpdatePool answers PATCH /v1/pools/{marketplace}/{environment}.
+func (s *server) UpdatePool(ctx context.Context, in UpdatePoolRequestObject) (UpdatePoolResponseObject, error) {
 	version, err := neededVersion("pool", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (s *server) EditPool(ctx context.Context, in EditPoolRequestObject) (EditPo
 		return nil, invalidFields(wrong...)
 	}
 	who := callerOf(ctx)
-	config, err := s.Store.EditPool(ctx, who.Actor(), provision.Pool{Provider: who.Provider, Marketplace: in.Marketplace, Environment: in.Environment}, version, form.apply)
+	config, err := s.Store.UpdatePool(ctx, who.Actor(), provision.Pool{Provider: who.Provider, Marketplace: in.Marketplace, Environment: in.Environment}, version, form.apply)
 	switch {
 	case errors.Is(err, provision.ErrNotFound):
 		return nil, noSuchPool(in.Marketplace, in.Environment, err)
@@ -113,17 +113,17 @@ func (s *server) EditPool(ctx context.Context, in EditPoolRequestObject) (EditPo
 	case err != nil:
 		return nil, form.refused(err)
 	}
-	return EditPool200JSONResponse{Body: poolResource(config), Headers: EditPool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
+	return UpdatePool200JSONResponse{Body: poolResource(config), Headers: UpdatePool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
 }
 
-// ListPoolEvents answers GET /v1/pools/{marketplace}/{environment}/events.
-func (s *server) ListPoolEvents(ctx context.Context, in ListPoolEventsRequestObject) (ListPoolEventsResponseObject, error) {
+// ListPoolHistory answers GET /v1/pools/{marketplace}/{environment}/history.
+func (s *server) ListPoolHistory(ctx context.Context, in ListPoolHistoryRequestObject) (ListPoolHistoryResponseObject, error) {
 	after, err := decodeCursor(in.Params.Cursor, func(c eventCursor) bool { return c.Seq > 0 })
 	if err != nil {
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.PoolEvents(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment}, value(after).Seq, size+1)
+	found, err := s.Store.PoolHistory(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment}, value(after).Seq, size+1)
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, noSuchPool(in.Marketplace, in.Environment, err)
 	}
@@ -131,9 +131,9 @@ func (s *server) ListPoolEvents(ctx context.Context, in ListPoolEventsRequestObj
 		return nil, err
 	}
 	shown, more := page(found, size)
-	answer := ListPoolEvents200JSONResponse{Items: make([]PoolEvent, len(shown))}
+	answer := ListPoolHistory200JSONResponse{Items: make([]PoolHistoryEntry, len(shown))}
 	for i, e := range shown {
-		answer.Items[i] = PoolEvent{At: e.At.UTC(), Actor: e.Actor, What: e.What, From: rawJSON(e.Old), To: rawJSON(e.New)}
+		answer.Items[i] = PoolHistoryEntry{At: e.At.UTC(), Actor: e.Actor, What: e.What, From: rawJSON(e.Old), To: rawJSON(e.New)}
 	}
 	if more {
 		answer.NextCursor = encodeCursor(eventCursor{shown[size-1].Seq})
@@ -153,10 +153,10 @@ func noSuchPool(marketplace string, environment provision.Environment, err error
 }
 
 // poolForm is settings as the API takes them.
-type poolForm struct{ PoolEdit }
+type poolForm struct{ PoolUpdate }
 
 func settingsOf(form NewPool) poolForm {
-	return poolForm{PoolEdit{
+	return poolForm{PoolUpdate{
 		ActionDeadlineSeconds: form.ActionDeadlineSeconds, AlternateContactTypes: form.AlternateContactTypes, Instructions: form.Instructions,
 		ModelThresholds: form.ModelThresholds, OnFailure: form.OnFailure, PermissionsBoundaryARN: form.PermissionsBoundaryARN, ProvideRootUser: form.ProvideRootUser,
 		RenotifySeconds: form.RenotifySeconds, ReportKind: form.ReportKind, ReportPrefix: form.ReportPrefix, ReportRegion: form.ReportRegion,

@@ -34,7 +34,7 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 	require.Nil(t, rest.NextCursor)
 
 	const address = "/v1/pools/baltic/test"
-	readProblem(t, w.patch(address, map[string]any{"stock_threshold": 5}), http.StatusPreconditionRequired, codeIfMatchMissing)
+	readProblem(t, w.patch(address, map[string]any{"stock_threshold": 5}), http.StatusPreconditionRequired, codePreconditionRequired)
 	answer = w.send(w.key, http.MethodPatch, address, `{"stock_threshold":null,"wait_deadline_seconds":3600,"permissions_boundary_arn":"arn:aws:iam::aws:policy/B","instructions":[]}`, "If-Match", `"1"`)
 	changed := read[Pool](t, answer, http.StatusOK)
 	require.Nil(t, changed.StockThreshold)
@@ -42,17 +42,17 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 	require.Empty(t, changed.Instructions)
 	require.Equal(t, "park", changed.OnFailure, "what is left out stays")
 	require.Equal(t, `"2"`, answer.Header().Get("ETag"))
-	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, address, `{"on_failure":"return"}`, "If-Match", `"1"`), http.StatusPreconditionFailed, codeStale).Detail, "read it again")
+	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, address, `{"on_failure":"return"}`, "If-Match", `"1"`), http.StatusPreconditionFailed, codePreconditionFailed).Detail, "read it again")
 	cleared := read[Pool](t, w.send(w.key, http.MethodPatch, address, `{"wait_deadline_seconds":null,"permissions_boundary_arn":null}`, "If-Match", "*"), http.StatusOK)
 	require.Nil(t, cleared.WaitDeadlineSeconds)
 	require.Nil(t, cleared.PermissionsBoundaryARN)
 
-	history := read[PoolEventPage](t, w.get(address+"/events?limit=3"), http.StatusOK)
+	history := read[PoolHistoryPage](t, w.get(address+"/events?limit=3"), http.StatusOK)
 	require.Equal(t, "made", history.Items[0].What)
 	require.Equal(t, "key "+w.keyID(), history.Items[1].Actor)
 	rows := len(history.Items)
 	for history.NextCursor != nil {
-		history = read[PoolEventPage](t, w.get(address+"/events?limit=3&cursor="+*history.NextCursor), http.StatusOK)
+		history = read[PoolHistoryPage](t, w.get(address+"/events?limit=3&cursor="+*history.NextCursor), http.StatusOK)
 		rows += len(history.Items)
 	}
 	require.Equal(t, 7, rows, "four settings changed, then two")

@@ -27,7 +27,7 @@ func (s *memoryStore) change(provider, id, actor string, version int64, allowed 
 				before := *a
 				do(a)
 				a.Version++
-				s.history = append(s.history, provision.AccountEvent{Seq: int64(len(s.history) + 1), At: now, Actor: actor, FromStatus: before.Status, ToStatus: a.Status, Reason: a.Reason})
+				s.history = append(s.history, provision.AccountHistoryEntry{Seq: int64(len(s.history) + 1), At: now, Actor: actor, FromStatus: before.Status, ToStatus: a.Status, Reason: a.Reason})
 				return *a, s.woken, s.fail
 			}
 		}
@@ -42,7 +42,7 @@ const (
 	parked  = provision.AccountProvisioningFailed
 )
 
-func (s *memoryStore) EditAccount(_ context.Context, actor, provider, id string, version int64, edit provision.AccountEdit) (provision.Account, []provision.OrderKey, error) {
+func (s *memoryStore) UpdateAccount(_ context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error) {
 	if edit.RootEmail != nil && strings.EqualFold(*edit.RootEmail, s.emailTaken) {
 		return provision.Account{}, nil, provision.ErrRootEmailTaken
 	}
@@ -74,14 +74,14 @@ func (s *memoryStore) VerifyAccount(_ context.Context, actor, provider, id strin
 	return s.change(provider, id, actor, 0, []provision.AccountStatus{ready, invalid, parked}, func(a *provision.Account) { a.VerifyAt = &now })
 }
 
-func (s *memoryStore) AccountEvents(_ context.Context, provider, id string, after int64, limit int) ([]provision.AccountEvent, error) {
+func (s *memoryStore) AccountHistory(_ context.Context, provider, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error) {
 	if _, err := s.Account(context.Background(), provider, id); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.limit = limit
-	var found []provision.AccountEvent
+	var found []provision.AccountHistoryEntry
 	for _, e := range s.history {
 		if e.Seq > after && len(found) < limit {
 			found = append(found, e)

@@ -34,11 +34,11 @@ func stockedStore(t *testing.T, db *sqlx.DB) *postgres.Store {
 	t.Helper()
 	ctx, store := t.Context(), postgres.New(db)
 	for _, pool := range pools {
-		require.NoError(t, store.AddProvider(ctx, pool.Provider, pool.Provider))
+		require.NoError(t, store.CreateProvider(ctx, pool.Provider, pool.Provider))
 		require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
 	}
 	for i, id := range []string{"333344445550", "333344445551"} {
-		_, _, err := store.AddAccount(ctx, provision.Account{ID: id, Pool: pools[i], Model: provision.ModelSPAM, Name: "n", RootEmail: "a+" + id + "@b.example",
+		_, _, err := store.CreateAccount(ctx, provision.Account{ID: id, Pool: pools[i], Model: provision.ModelSPAM, Name: "n", RootEmail: "a+" + id + "@b.example",
 			RoleARN: "arn:aws:iam::" + id + ":role/Q", ExternalID: provision.NewExternalID()}, "test")
 		require.NoError(t, err)
 	}

@@ -55,7 +55,7 @@ func openDatabase(t testing.TB) (*postgres.Store, *sqlx.DB) {
 	db := pgtest.New(t)
 	store := postgres.New(db)
 	for _, pool := range pools {
-		require.NoError(t, store.AddProvider(t.Context(), pool.Provider, pool.Provider))
+		require.NoError(t, store.CreateProvider(t.Context(), pool.Provider, pool.Provider))
 		require.NoError(t, store.AddPool(t.Context(), pool, provision.DataExport))
 	}
 	return store, db
@@ -82,7 +82,7 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 	}
 	w.workflows.store = w.store
 	w.store.pools = slices.Clone(pools)
-	w.key, w.otherKey = w.addKey("acme"), w.addKey("globex")
+	w.key, w.otherKey = w.createKey("acme"), w.createKey("globex")
 	cfg := Config{
 		Store:             w.store,
 		Workflows:         w.workflows,
@@ -114,12 +114,12 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 	return w
 }
 
-func (w *world) addKey(provider string) string {
-	return w.addKeyOf(provider, provision.RoleAdmin)
+func (w *world) createKey(provider string) string {
+	return w.createKeyOf(provider, provision.RoleAdmin)
 }
 
-// addKeyOf adds a key that is not all-powerful.
-func (w *world) addKeyOf(provider string, role provision.Role, change ...func(*provision.APIKey)) string {
+// createKeyOf adds a key that is not all-powerful.
+func (w *world) createKeyOf(provider string, role provision.Role, change ...func(*provision.APIKey)) string {
 	text, key := NewKey(provider, "test", role)
 	for _, c := range change {
 		c(&key)
@@ -263,7 +263,7 @@ type memoryStore struct {
 	actor     string
 	revealTo  string
 	limit     int // of the last list
-	history   []provision.AccountEvent
+	history   []provision.AccountHistoryEntry
 	taken     bool // every action was written down
 }
 
@@ -340,7 +340,7 @@ func (s *memoryStore) Orders(_ context.Context, provider string, f provision.Ord
 	return found[:min(len(found), f.Limit)], s.fail
 }
 
-func (s *memoryStore) AddAccount(_ context.Context, a provision.Account, actor string) (provision.Account, []provision.OrderKey, error) {
+func (s *memoryStore) CreateAccount(_ context.Context, a provision.Account, actor string) (provision.Account, []provision.OrderKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.actor = actor

@@ -15,10 +15,10 @@ import (
 // webhookStore is what the handlers of this file and of deliveries.go need of the database. version is the one that the caller has seen; 0: any.
 // Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError when the state forbids it.
 type webhookStore interface {
-	AddWebhook(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (provision.Webhook, error)
+	CreateWebhook(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (provision.Webhook, error)
 	Webhooks(ctx context.Context, provider string, after *provision.WebhookCursor, limit int) ([]provision.Webhook, error)
 	Webhook(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error)
-	EditWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookEdit) (provision.Webhook, error)
+	UpdateWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (provision.Webhook, error)
 	DeleteWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64) error
 	RotateWebhookSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error
 	CallbackSecret(ctx context.Context, provider string) (provision.WebhookSecretView, error)
@@ -44,7 +44,7 @@ func (s *server) CreateWebhook(ctx context.Context, in CreateWebhookRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	added, err := s.Store.AddWebhook(ctx, who.Actor(), w, sealed)
+	added, err := s.Store.CreateWebhook(ctx, who.Actor(), w, sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -111,21 +111,21 @@ func (s *server) GetWebhook(ctx context.Context, in GetWebhookRequestObject) (Ge
 	return GetWebhook200JSONResponse{Body: webhookResource(w), Headers: GetWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
 }
 
-// EditWebhook answers PATCH /v1/webhooks/{webhook_id}.
-func (s *server) EditWebhook(ctx context.Context, in EditWebhookRequestObject) (EditWebhookResponseObject, error) {
+// UpdateWebhook answers PATCH /v1/webhooks/{webhook_id}.
+func (s *server) UpdateWebhook(ctx context.Context, in UpdateWebhookRequestObject) (UpdateWebhookResponseObject, error) {
 	version, err := neededVersion("webhook", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
-	edit := provision.WebhookEdit{URL: in.Body.URL, EventTypes: in.Body.EventTypes, Description: in.Body.Description, Enabled: in.Body.Enabled, Reason: value(in.Body.Reason)}
-	w, err := s.Store.EditWebhook(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
+	edit := provision.WebhookUpdate{URL: in.Body.URL, EventTypes: in.Body.EventTypes, Description: in.Body.Description, Enabled: in.Body.Enabled, Reason: value(in.Body.Reason)}
+	w, err := s.Store.UpdateWebhook(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
 	if w.Enabled {
 		s.wakeWebhooks(ctx)
 	}
-	return EditWebhook200JSONResponse{Body: webhookResource(w), Headers: EditWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
+	return UpdateWebhook200JSONResponse{Body: webhookResource(w), Headers: UpdateWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
 }
 
 // DeleteWebhook answers DELETE /v1/webhooks/{webhook_id}.

@@ -89,7 +89,7 @@ CREATE TABLE orders (
     CONSTRAINT orders_failed_says_why CHECK (state NOT IN ('failed', 'action_required') OR failure IS NOT NULL)
 );
 COMMENT ON COLUMN orders.first_request IS 'the request as it was first placed, which request_sha256 belongs to; NULL = it was never corrected';
-COMMENT ON COLUMN orders.nonce IS 'tag mp:step-nonce of everything that this order creates in AWS: what carries it is ours';
+COMMENT ON COLUMN orders.nonce IS 'tag mp:order-nonce of everything that this order creates in AWS: what carries it is ours';
 COMMENT ON COLUMN orders.leftovers IS 'what the undo could not put back';
 COMMENT ON COLUMN orders.notes IS 'what the undo left alone on purpose, e.g. an alias that the customer changed meanwhile';
 CREATE SEQUENCE orders_queue;
@@ -152,7 +152,7 @@ INSERT INTO account_transitions (from_status, to_status, meaning) VALUES
     ('provisioning_failed', 'ready',               'an operator, after verification'),
     ('provisioning_failed', 'invalid',             'an operator');
 
-CREATE TABLE account_events (
+CREATE TABLE account_history (
     seq         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     account_id  text NOT NULL,
     at          timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -163,7 +163,7 @@ CREATE TABLE account_events (
     provider    text NOT NULL,
     order_id    text
 );
-CREATE INDEX account_events_of_account ON account_events (account_id, seq);
+CREATE INDEX account_history_of_account ON account_history (account_id, seq);
 
 CREATE TABLE order_transitions (
     from_state text NOT NULL,
@@ -178,7 +178,7 @@ INSERT INTO order_transitions (from_state, to_state) VALUES
     ('action_required', 'provisioning'), ('action_required', 'waiting_for_account'), ('action_required', 'compensating'),
     ('compensating', 'failed'), ('compensating', 'cancelled');
 
-CREATE TABLE order_events (
+CREATE TABLE order_history (
     seq        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     provider   text NOT NULL,
     order_id   text NOT NULL,
@@ -189,8 +189,8 @@ CREATE TABLE order_events (
     code       text NOT NULL DEFAULT '',
     reason     text NOT NULL DEFAULT ''
 );
-COMMENT ON COLUMN order_events.code IS 'why the state changed (a failure), or what somebody did without changing it (correct, retry, cancel, fail, swap; the auditor: restart, continue, restore)';
-CREATE INDEX order_events_of_order ON order_events (provider, order_id, seq);
+COMMENT ON COLUMN order_history.code IS 'why the state changed (a failure), or what somebody did without changing it (correct, retry, cancel, fail, swap; the reconciler: restart, continue, restore)';
+CREATE INDEX order_history_of_order ON order_history (provider, order_id, seq);
 
 CREATE TABLE order_steps (
     provider    text NOT NULL,
@@ -231,21 +231,21 @@ DECLARE
 BEGIN
     IF actor IS NULL OR actor = '' THEN
         RAISE EXCEPTION 'a change of status needs an actor: SELECT set_config(''qm.actor'', <who>, true) in the same transaction'
-            USING ERRCODE = 'check_violation', CONSTRAINT = 'audit_names_the_actor';
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'history_names_the_actor';
     END IF;
     RETURN actor;
 END $$;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
-CREATE FUNCTION accounts_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION accounts_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NEW.status NOT IN ('ready', 'invalid') THEN
             RAISE EXCEPTION 'account %: a new account is ready or invalid, not %', NEW.id, NEW.status
                 USING ERRCODE = 'check_violation', CONSTRAINT = 'accounts_transition_allowed';
         END IF;
-        INSERT INTO account_events (account_id, actor, from_status, to_status, reason, provider, order_id)
+        INSERT INTO account_history (account_id, actor, from_status, to_status, reason, provider, order_id)
         VALUES (NEW.id, qm_actor(), NULL, NEW.status, NEW.reason, NEW.provider, NEW.order_id);
         RETURN NEW;
     END IF;
@@ -265,12 +265,12 @@ BEGIN
             USING ERRCODE = 'check_violation', CONSTRAINT = 'accounts_transition_allowed';
     END IF;
     NEW.status_since := clock_timestamp();
-    INSERT INTO account_events (account_id, actor, from_status, to_status, reason, provider, order_id)
+    INSERT INTO account_history (account_id, actor, from_status, to_status, reason, provider, order_id)
     VALUES (NEW.id, qm_actor(), OLD.status, NEW.status, NEW.reason, NEW.provider, COALESCE(NEW.order_id, OLD.order_id));
     RETURN NEW;
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER accounts_audit BEFORE INSERT OR UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION accounts_audit();
+CREATE TRIGGER accounts_history BEFORE INSERT OR UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION accounts_history();
 
 -- +goose StatementBegin
 CREATE FUNCTION accounts_keep() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -285,7 +285,7 @@ END $$;
 CREATE TRIGGER accounts_keep BEFORE DELETE ON accounts FOR EACH ROW EXECUTE FUNCTION accounts_keep();
 
 -- +goose StatementBegin
-CREATE FUNCTION orders_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION orders_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NEW.state <> 'accepted' THEN
@@ -293,7 +293,7 @@ BEGIN
                 USING ERRCODE = 'check_violation', CONSTRAINT = 'orders_transition_allowed';
         END IF;
         IF TG_WHEN = 'AFTER' THEN -- a row that ON CONFLICT leaves out gets here only before, and was never written
-            INSERT INTO order_events (provider, order_id, actor, from_state, to_state) VALUES (NEW.provider, NEW.id, qm_actor(), NULL, NEW.state);
+            INSERT INTO order_history (provider, order_id, actor, from_state, to_state) VALUES (NEW.provider, NEW.id, qm_actor(), NULL, NEW.state);
         END IF;
         RETURN NEW;
     END IF;
@@ -310,24 +310,24 @@ BEGIN
     END IF;
     NEW.state_since := clock_timestamp();
     -- Who acts gives a reason of his own in the transaction-local setting qm.reason; else the failure says why.
-    INSERT INTO order_events (provider, order_id, actor, from_state, to_state, code, reason)
+    INSERT INTO order_history (provider, order_id, actor, from_state, to_state, code, reason)
     VALUES (NEW.provider, NEW.id, qm_actor(), OLD.state, NEW.state, COALESCE(NEW.failure ->> 'code', ''),
             COALESCE(NULLIF(current_setting('qm.reason', true), ''), NEW.failure ->> 'reason', ''));
     RETURN NEW;
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER orders_audit BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION orders_audit();
-CREATE TRIGGER orders_audit_new AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION orders_audit();
+CREATE TRIGGER orders_history BEFORE INSERT OR UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION orders_history();
+CREATE TRIGGER orders_history_new AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION orders_history();
 
 -- Audit rows are written once.
 -- +goose StatementBegin
-CREATE FUNCTION audit_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION history_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'check_violation', CONSTRAINT = 'audit_is_append_only';
+    RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'check_violation', CONSTRAINT = 'history_is_append_only';
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER account_events_append_only BEFORE UPDATE OR DELETE ON account_events FOR EACH ROW EXECUTE FUNCTION audit_is_append_only();
-CREATE TRIGGER order_events_append_only BEFORE UPDATE OR DELETE ON order_events FOR EACH ROW EXECUTE FUNCTION audit_is_append_only();
+CREATE TRIGGER account_history_append_only BEFORE UPDATE OR DELETE ON account_history FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
+CREATE TRIGGER order_history_append_only BEFORE UPDATE OR DELETE ON order_history FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
 
 -- An account and its order end together: when a transaction commits, an account in progress belongs to an order in
 -- progress, and a completed order holds exactly one allocated account.
@@ -376,6 +376,6 @@ CREATE CONSTRAINT TRIGGER order_and_account_agree AFTER INSERT OR UPDATE OF stat
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION order_and_account_agree();
 
 -- +goose Down
-DROP TABLE order_passwords, order_steps, order_events, order_transitions, account_events, account_transitions, accounts, orders, pools, account_models, api_keys, providers;
+DROP TABLE order_passwords, order_steps, order_history, order_transitions, account_history, account_transitions, accounts, orders, pools, account_models, api_keys, providers;
 DROP SEQUENCE orders_queue;
-DROP FUNCTION account_and_order_agree(), order_and_account_agree(), audit_is_append_only(), orders_audit(), accounts_keep(), accounts_audit(), qm_actor();
+DROP FUNCTION account_and_order_agree(), order_and_account_agree(), history_is_append_only(), orders_history(), accounts_keep(), accounts_history(), qm_actor();

@@ -18,7 +18,7 @@ COMMENT ON COLUMN events.subject IS 'what it is about: an order id, a pool as ma
 COMMENT ON COLUMN events.data IS 'no personal data: ids, states, codes and reasons in plain words';
 CREATE INDEX events_of_provider ON events (provider, seq);
 CREATE INDEX events_of_subject ON events (provider, subject, seq);
-CREATE TRIGGER events_append_only BEFORE UPDATE ON events FOR EACH ROW EXECUTE FUNCTION audit_is_append_only();
+CREATE TRIGGER events_append_only BEFORE UPDATE ON events FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
 
 -- +goose StatementBegin
 CREATE FUNCTION emit_event(of_provider text, of_type text, about text, content jsonb) RETURNS void LANGUAGE plpgsql AS $$

@@ -21,7 +21,7 @@ COMMENT ON COLUMN api_keys.last_used_at IS 'written at most once a minute';
 COMMENT ON COLUMN api_keys.replaced_by IS 'the key that took its place when it was rotated; it lives until expires_at beside that one';
 CREATE INDEX api_keys_newest_first ON api_keys (provider, created_at DESC, id DESC);
 
-CREATE TABLE access_events (
+CREATE TABLE access_history (
     seq      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     provider text NOT NULL,
     at       timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -31,13 +31,13 @@ CREATE TABLE access_events (
     detail   text NOT NULL DEFAULT '',
     CONSTRAINT access_events_what_known CHECK (what IN ('created', 'rotated', 'revoked'))
 );
-COMMENT ON TABLE access_events IS 'who made, rotated and revoked which API key; no secrets and no hashes';
-CREATE INDEX access_events_of_key ON access_events (provider, key_id, seq);
-CREATE TRIGGER access_events_append_only BEFORE UPDATE OR DELETE ON access_events FOR EACH ROW EXECUTE FUNCTION audit_is_append_only();
+COMMENT ON TABLE access_history IS 'who made, rotated and revoked which API key; no secrets and no hashes';
+CREATE INDEX access_history_of_key ON access_history (provider, key_id, seq);
+CREATE TRIGGER access_history_append_only BEFORE UPDATE OR DELETE ON access_history FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
 
 -- Whoever writes: what a key may do never changes, its end only comes nearer, and each step of its life is audited.
 -- +goose StatementBegin
-CREATE FUNCTION api_keys_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION api_keys_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
         RAISE EXCEPTION 'API key %: keys are revoked, never deleted: the audit names them', OLD.id
@@ -45,7 +45,7 @@ BEGIN
     END IF;
     IF TG_OP = 'INSERT' THEN
         NEW.created_by := qm_actor();
-        INSERT INTO access_events (provider, actor, what, key_id, detail)
+        INSERT INTO access_history (provider, actor, what, key_id, detail)
         VALUES (NEW.provider, qm_actor(), 'created', NEW.id, 'role ' || NEW.role || COALESCE(', only ' || array_to_string(NEW.scopes, ' '), ''));
         RETURN NEW;
     END IF;
@@ -61,22 +61,22 @@ BEGIN
             USING ERRCODE = 'check_violation', CONSTRAINT = 'api_keys_end_is_final';
     END IF;
     IF NEW.replaced_by IS DISTINCT FROM OLD.replaced_by THEN
-        INSERT INTO access_events (provider, actor, what, key_id, detail)
+        INSERT INTO access_history (provider, actor, what, key_id, detail)
         VALUES (NEW.provider, qm_actor(), 'rotated', NEW.id, 'replaced by ' || NEW.replaced_by || ', lives until '
             || COALESCE(to_char(NEW.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'), '-'));
     END IF;
     IF NEW.revoked_at IS DISTINCT FROM OLD.revoked_at THEN
-        INSERT INTO access_events (provider, actor, what, key_id) VALUES (NEW.provider, qm_actor(), 'revoked', NEW.id);
+        INSERT INTO access_history (provider, actor, what, key_id) VALUES (NEW.provider, qm_actor(), 'revoked', NEW.id);
     END IF;
     RETURN NEW;
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER api_keys_audit BEFORE INSERT OR UPDATE OR DELETE ON api_keys FOR EACH ROW EXECUTE FUNCTION api_keys_audit();
+CREATE TRIGGER api_keys_history BEFORE INSERT OR UPDATE OR DELETE ON api_keys FOR EACH ROW EXECUTE FUNCTION api_keys_history();
 
 -- +goose Down
-DROP TRIGGER api_keys_audit ON api_keys;
-DROP FUNCTION api_keys_audit();
-DROP TABLE access_events;
+DROP TRIGGER api_keys_history ON api_keys;
+DROP FUNCTION api_keys_history();
+DROP TABLE access_history;
 DROP INDEX api_keys_newest_first;
 ALTER TABLE api_keys DROP COLUMN role, DROP COLUMN scopes, DROP COLUMN requests_per_second, DROP COLUMN created_by, DROP COLUMN last_used_at,
     DROP COLUMN replaced_by;

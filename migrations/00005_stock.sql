@@ -30,7 +30,7 @@ ALTER TABLE orders ADD COLUMN settings jsonb;
 COMMENT ON COLUMN orders.settings IS 'of the pool, as they were when the order was opened; NULL = it was opened before they were kept';
 
 -- What was changed in the settings of a pool, by whom. Whoever writes without saying who he is stands there as the user of the database.
-CREATE TABLE pool_events (
+CREATE TABLE pool_history (
     seq         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     provider    text NOT NULL,
     marketplace text NOT NULL,
@@ -42,18 +42,18 @@ CREATE TABLE pool_events (
     new_value   jsonb,
     FOREIGN KEY (provider, marketplace, environment) REFERENCES pools
 );
-COMMENT ON COLUMN pool_events.what IS 'the setting, as the column of pools is called; made = the pool was made';
-CREATE INDEX pool_events_of_pool ON pool_events (provider, marketplace, environment, seq);
-CREATE TRIGGER pool_events_append_only BEFORE UPDATE OR DELETE ON pool_events FOR EACH ROW EXECUTE FUNCTION audit_is_append_only();
+COMMENT ON COLUMN pool_history.what IS 'the setting, as the column of pools is called; made = the pool was made';
+CREATE INDEX pool_history_of_pool ON pool_history (provider, marketplace, environment, seq);
+CREATE TRIGGER pool_history_append_only BEFORE UPDATE OR DELETE ON pool_history FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
 
 -- +goose StatementBegin
-CREATE FUNCTION pools_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION pools_history() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     who text := COALESCE(NULLIF(current_setting('qm.actor', true), ''), 'database user ' || session_user);
     not_settings text[] := '{version,created_at,verification_suspended_at,claims_suspended_at,claims_suspended_because,claims_resumed_at}';
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO pool_events (provider, marketplace, environment, actor, what, new_value)
+        INSERT INTO pool_history (provider, marketplace, environment, actor, what, new_value)
         VALUES (NEW.provider, NEW.marketplace, NEW.environment, who, 'made', to_jsonb(NEW) - not_settings - '{provider,marketplace,environment}'::text[]);
         RETURN NULL;
     END IF;
@@ -67,15 +67,15 @@ BEGIN
         END IF;
         RETURN NEW;
     END IF;
-    INSERT INTO pool_events (provider, marketplace, environment, actor, what, old_value, new_value)
+    INSERT INTO pool_history (provider, marketplace, environment, actor, what, old_value, new_value)
     SELECT NEW.provider, NEW.marketplace, NEW.environment, who, n.key, NULLIF(o.value, 'null'), NULLIF(n.value, 'null')
     FROM jsonb_each(to_jsonb(NEW) - not_settings) n JOIN jsonb_each(to_jsonb(OLD) - not_settings) o USING (key)
     WHERE n.value <> o.value ORDER BY n.key;
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER pools_change BEFORE UPDATE ON pools FOR EACH ROW EXECUTE FUNCTION pools_audit();
-CREATE TRIGGER pools_audit AFTER INSERT OR UPDATE ON pools FOR EACH ROW EXECUTE FUNCTION pools_audit();
+CREATE TRIGGER pools_change BEFORE UPDATE ON pools FOR EACH ROW EXECUTE FUNCTION pools_history();
+CREATE TRIGGER pools_history AFTER INSERT OR UPDATE ON pools FOR EACH ROW EXECUTE FUNCTION pools_history();
 
 -- Accounts that never enter a pool of the provider, and that nothing is ever done in: payers, the provider's own.
 CREATE TABLE protected_accounts (
@@ -87,7 +87,7 @@ CREATE TABLE protected_accounts (
     PRIMARY KEY (provider, account_id),
     CONSTRAINT protected_accounts_id_has_12_digits CHECK (account_id ~ '^[0-9]{12}$')
 );
-CREATE TABLE protected_account_events (
+CREATE TABLE protected_account_history (
     seq        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     provider   text NOT NULL,
     account_id text NOT NULL,
@@ -97,17 +97,17 @@ CREATE TABLE protected_account_events (
     note       text NOT NULL,
     CONSTRAINT protected_account_events_what_known CHECK (what IN ('protected', 'changed', 'released'))
 );
-CREATE TRIGGER protected_account_events_append_only BEFORE UPDATE OR DELETE ON protected_account_events FOR EACH ROW EXECUTE FUNCTION audit_is_append_only();
+CREATE TRIGGER protected_account_history_append_only BEFORE UPDATE OR DELETE ON protected_account_history FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
 
 -- +goose StatementBegin
-CREATE FUNCTION protected_accounts_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION protected_accounts_history() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     who text := COALESCE(NULLIF(current_setting('qm.actor', true), ''), 'database user ' || session_user);
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        INSERT INTO protected_account_events (provider, account_id, actor, what, note) VALUES (OLD.provider, OLD.account_id, who, 'released', OLD.note);
+        INSERT INTO protected_account_history (provider, account_id, actor, what, note) VALUES (OLD.provider, OLD.account_id, who, 'released', OLD.note);
     ELSE
-        INSERT INTO protected_account_events (provider, account_id, actor, what, note)
+        INSERT INTO protected_account_history (provider, account_id, actor, what, note)
         VALUES (NEW.provider, NEW.account_id, who, CASE TG_OP WHEN 'INSERT' THEN 'protected' ELSE 'changed' END, NEW.note);
     END IF;
     RETURN NULL;
@@ -122,7 +122,7 @@ BEGIN
 END $$;
 -- +goose StatementEnd
 CREATE TRIGGER protected_accounts_lock BEFORE INSERT ON protected_accounts FOR EACH ROW EXECUTE FUNCTION protected_accounts_lock();
-CREATE TRIGGER protected_accounts_audit AFTER INSERT OR UPDATE OR DELETE ON protected_accounts FOR EACH ROW EXECUTE FUNCTION protected_accounts_audit();
+CREATE TRIGGER protected_accounts_history AFTER INSERT OR UPDATE OR DELETE ON protected_accounts FOR EACH ROW EXECUTE FUNCTION protected_accounts_history();
 
 -- +goose StatementBegin
 CREATE FUNCTION accounts_not_protected() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -179,12 +179,12 @@ CREATE INDEX orders_by_state ON orders (provider, marketplace, environment, stat
 DROP INDEX accounts_by_status, orders_by_state;
 DROP TABLE stock_alerts;
 DROP TRIGGER accounts_not_protected ON accounts;
-DROP TABLE protected_account_events, protected_accounts;
-DROP FUNCTION accounts_not_protected(), protected_accounts_audit(), protected_accounts_lock();
-DROP TABLE pool_events;
+DROP TABLE protected_account_history, protected_accounts;
+DROP FUNCTION accounts_not_protected(), protected_accounts_history(), protected_accounts_lock();
+DROP TABLE pool_history;
 DROP TRIGGER pools_change ON pools;
-DROP TRIGGER pools_audit ON pools;
-DROP FUNCTION pools_audit();
+DROP TRIGGER pools_history ON pools;
+DROP FUNCTION pools_history();
 ALTER TABLE orders DROP COLUMN settings;
 ALTER TABLE pools ADD COLUMN root_instructions text;
 COMMENT ON COLUMN pools.root_instructions IS 'template of the root-access instructions; NULL = the built-in one';

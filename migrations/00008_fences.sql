@@ -20,9 +20,9 @@ COMMENT ON COLUMN order_steps.refused_since IS 'since when AWS refuses it with t
 COMMENT ON COLUMN order_steps.fenced_at IS 'when the undo first began: no attempt at the step begins after that';
 
 -- A repeat of an action is known by the id of the update that asked for it.
-ALTER TABLE order_events ADD COLUMN action_id text NOT NULL DEFAULT '';
-COMMENT ON COLUMN order_events.action_id IS 'of the update that asked for what was done; empty = nothing can repeat it';
-CREATE UNIQUE INDEX order_events_action_once ON order_events (provider, order_id, action_id) WHERE action_id <> '';
+ALTER TABLE order_history ADD COLUMN action_id text NOT NULL DEFAULT '';
+COMMENT ON COLUMN order_history.action_id IS 'of the update that asked for what was done; empty = nothing can repeat it';
+CREATE UNIQUE INDEX order_history_action_once ON order_history (provider, order_id, action_id) WHERE action_id <> '';
 
 -- The head of a pool's queue for each model: '' are the orders that take any.
 CREATE INDEX orders_waiting_by_model ON orders (provider, marketplace, environment, COALESCE(model, ''), queue_position) WHERE state = 'waiting_for_account';
@@ -35,8 +35,8 @@ CREATE INDEX accounts_oldest_ready ON accounts (provider, marketplace, environme
 -- +goose Down
 DROP INDEX orders_waiting_by_model, accounts_oldest_ready_of_model, accounts_oldest_ready;
 CREATE INDEX accounts_oldest_ready ON accounts (provider, marketplace, environment, added_at, added_seq) WHERE status = 'ready';
-DROP INDEX order_events_action_once;
-ALTER TABLE order_events DROP COLUMN action_id;
+DROP INDEX order_history_action_once;
+ALTER TABLE order_history DROP COLUMN action_id;
 ALTER TABLE order_steps
     DROP CONSTRAINT order_steps_fenced_while_undone,
     DROP CONSTRAINT order_steps_state_known,

@@ -44,8 +44,8 @@ var (
 		WaitForCancellation:    true,
 		RetryPolicy:            backOff(time.Second, 10*time.Second),
 	}
-	// auditing reads everything of ours. An audit that cannot be finished fails, and the next one of the schedule sees the same.
-	auditing = workflow.ActivityOptions{
+	// reconciling reads everything of ours. An audit that cannot be finished fails, and the next one of the schedule sees the same.
+	reconciling = workflow.ActivityOptions{
 		ScheduleToCloseTimeout: 4 * time.Minute,
 		StartToCloseTimeout:    2 * time.Minute,
 		HeartbeatTimeout:       activities.LeaseTime,
@@ -177,7 +177,7 @@ func failureOf(err error) provision.Failure {
 	case errors.As(err, &byHand):
 		return byHand.failure
 	case temporal.IsCanceledError(err):
-		return provision.Failure{Code: provision.CodeCancelled, Reason: "the order was cancelled"}
+		return provision.Failure{Code: provision.CodeOrderCancelled, Reason: "the order was cancelled"}
 	case errors.As(err, &app) && app.HasDetails() && app.Details(&failure) == nil && failure.Code != "":
 		return failure
 	}

@@ -52,7 +52,7 @@ func bare(err error) error {
 	switch {
 	case !errors.As(err, &byHand):
 		return err
-	case byHand.failure.Code == provision.CodeCancelled:
+	case byHand.failure.Code == provision.CodeOrderCancelled:
 		return temporal.NewCanceledError()
 	}
 	return failed(byHand.failure)
@@ -121,7 +121,7 @@ func (r *orderRun) overtaken(ctx workflow.Context, accountID string) error {
 	case now.State == provision.Compensating && now.Failure != nil:
 		return &stop{*now.Failure}
 	}
-	return &stop{provision.Failure{Code: provision.CodeSwappedByOperator, Reason: "an earlier run of the workflow had begun to give the account back"}}
+	return &stop{provision.Failure{Code: provision.CodeAccountSwappedByOperator, Reason: "an earlier run of the workflow had begun to give the account back"}}
 }
 
 // causeOf is why the work on the account really ended. Whoever stopped it says so, but an account that turned out to be
@@ -131,7 +131,7 @@ func (r *orderRun) causeOf(err error) error {
 		return err
 	}
 	stopped := r.stopped
-	if stopped.failure.Code == provision.CodeSwappedByOperator {
+	if stopped.failure.Code == provision.CodeAccountSwappedByOperator {
 		r.stopped = nil
 	}
 	if !temporal.IsCanceledError(err) && failureOf(err).Code.Kind() == provision.KindAccount {
@@ -201,7 +201,7 @@ func (r *orderRun) awaitAnswer(ctx workflow.Context, q *question, patience time.
 			if err := r.catchUp(ctx); err != nil {
 				return false, err
 			}
-			if q.failure.Code == provision.CodeCannotReenter && !r.reentered { // once: if that does not help, it is the account
+			if q.failure.Code == provision.CodeAccountCannotBeReentered && !r.reentered { // once: if that does not help, it is the account
 				r.reentered, q.answered = true, true
 			}
 		}
@@ -231,6 +231,6 @@ func (r *orderRun) showQuestion(ctx workflow.Context) error {
 
 func nobodyAnswered(failure provision.Failure, patience time.Duration) error {
 	failure.Reason = "nobody mended this within " + patience.String() + ": " + failure.Reason
-	failure.Code = provision.CodeActionDeadline
+	failure.Code = provision.CodeActionDeadlinePassed
 	return failed(failure)
 }

@@ -29,17 +29,17 @@ var ends = map[string]struct {
 		},
 	},
 	"cancelled": {
-		provision.OrderStatus{State: provision.Cancelled, Failure: &provision.Failure{Code: provision.CodeCancelled, Reason: "the order was cancelled"}},
+		provision.OrderStatus{State: provision.Cancelled, Failure: &provision.Failure{Code: provision.CodeOrderCancelled, Reason: "the order was cancelled"}},
 		func(t *testing.T, env *testsuite.TestWorkflowEnvironment) {
 			t.Helper()
 			require.True(t, temporal.IsCanceledError(env.GetWorkflowError()), "%v", env.GetWorkflowError())
 		},
 	},
 	"failed": {
-		provision.OrderStatus{State: provision.Failed, Failure: &provision.Failure{Code: provision.CodeActionDeadline, Reason: "no one answered"}},
+		provision.OrderStatus{State: provision.Failed, Failure: &provision.Failure{Code: provision.CodeActionDeadlinePassed, Reason: "no one answered"}},
 		func(t *testing.T, env *testsuite.TestWorkflowEnvironment) {
 			t.Helper()
-			require.Equal(t, string(provision.CodeActionDeadline), codeOf(t, env.GetWorkflowError()))
+			require.Equal(t, string(provision.CodeActionDeadlinePassed), codeOf(t, env.GetWorkflowError()))
 		},
 	},
 }
@@ -69,7 +69,7 @@ func TestARunThatLearnsThatTheOrderHasEndedUndoesNothing(t *testing.T) {
 				w.fail[refusedAt] = refused(provision.CodeOrderNotInProgress)
 				w.status = end.status
 				env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
-				for _, undo := range append(slices.Clone(undoFour), "DisableSignIn", "VerifyRestored", "BeginUndo", "RejectAccount", "CloseOrder") {
+				for _, undo := range append(slices.Clone(undoFour), "DisableSignIn", "CompareWithJournal", "BeginUndo", "RejectAccount", "CloseOrder") {
 					require.NotContains(t, w.calls, undo)
 				}
 				end.check(t, env)
@@ -86,7 +86,7 @@ func TestAnUndoOfAnEndedOrderClosesNothing(t *testing.T) {
 			t.Parallel()
 			env, w := setup(t)
 			w.fail["EnableSignIn"] = refused(provision.CodeAccountsExhausted)
-			for _, undo := range append(slices.Clone(undoFour), "DisableSignIn", "VerifyRestored") {
+			for _, undo := range append(slices.Clone(undoFour), "DisableSignIn", "CompareWithJournal") {
 				w.fail[undo] = refused(provision.CodeOrderNotInProgress)
 			}
 			w.status = end.status
@@ -120,7 +120,7 @@ func TestARunOfAnOrderThatIsBeingUndoneFinishesTheUndo(t *testing.T) {
 		Failure: &provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}}
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Equal(t, string(provision.CodeFailedByOperator), codeOf(t, env.GetWorkflowError()))
-	require.Equal(t, append([]string{"BeginUndo"}, append(slices.Clone(undoFour), "VerifyRestored", "CloseOrder")...), w.story()[4:])
+	require.Equal(t, append([]string{"BeginUndo"}, append(slices.Clone(undoFour), "CompareWithJournal", "CloseOrder")...), w.story()[4:])
 	require.Equal(t, provision.CodeFailedByOperator, w.closing.Failure.Code)
 	require.Empty(t, w.closing.Leftovers)
 }
@@ -135,7 +135,7 @@ func TestARunWhoseAccountIsBeingGivenBackGivesItBack(t *testing.T) {
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.NoError(t, env.GetWorkflowError())
 	require.Len(t, w.rejected, 1)
-	require.Equal(t, provision.CodeSwappedByOperator, w.rejected[0].Failure.Code)
+	require.Equal(t, provision.CodeAccountSwappedByOperator, w.rejected[0].Failure.Code)
 	require.Equal(t, "000000000002", w.result.AccountID)
 }
 
@@ -153,7 +153,7 @@ func TestAnAccountThatAnEarlierRunTouchedCompletesOrIsSetAside(t *testing.T) {
 		w.fail[failing] = refused(provision.CodeAccountsExhausted)
 		env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 		require.Error(t, env.GetWorkflowError())
-		require.Subset(t, w.calls, []string{"RemoveUser", "RemoveReport", "VerifyRestored"}, failing)
+		require.Subset(t, w.calls, []string{"RemoveUser", "RemoveReport", "CompareWithJournal"}, failing)
 		require.NotContains(t, w.calls, "RestoreAlias", "what the journal of this run holds may be the order's own")
 		require.NotContains(t, w.calls, "RestoreContacts")
 		require.Len(t, w.closing.Leftovers, 1)
@@ -167,11 +167,11 @@ func TestAStopThatARunHearsAgainTakesBackWhatAnEarlierRunDid(t *testing.T) {
 	env, w := setup(t)
 	w.touched = true
 	w.status = provision.OrderStatus{State: provision.Compensating, AccountID: "000000000001",
-		Failure: &provision.Failure{Code: provision.CodeCancelled, Reason: "the order was cancelled"}}
+		Failure: &provision.Failure{Code: provision.CodeOrderCancelled, Reason: "the order was cancelled"}}
 	w.after["OpenOrder"] = func() { update(env, workflows.UpdateCancel, operator, func(err error) { require.NoError(t, err) }) }
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.True(t, temporal.IsCanceledError(env.GetWorkflowError()), "%v", env.GetWorkflowError())
-	require.Subset(t, w.calls, []string{"RemoveUser", "RemoveReport", "DisableSignIn", "VerifyRestored"})
+	require.Subset(t, w.calls, []string{"RemoveUser", "RemoveReport", "DisableSignIn", "CompareWithJournal"})
 	require.NotContains(t, w.calls, "Inspect")
 	require.Equal(t, "000000000001", w.closing.AccountID)
 	require.Len(t, w.closing.Leftovers, 1, "the account does not go back to Ready")
@@ -188,7 +188,7 @@ func TestARunThatWaitsForAnAnswerHearsOfAStopFromTheRow(t *testing.T) {
 		require.Contains(t, w.calls, "OrderStatus")
 		require.NotContains(t, w.calls, "RestoreAlias", "nothing has changed")
 		w.status = provision.OrderStatus{State: provision.Compensating, AccountID: "000000000001",
-			Failure: &provision.Failure{Code: provision.CodeCancelled, Reason: "the order was cancelled"}}
+			Failure: &provision.Failure{Code: provision.CodeOrderCancelled, Reason: "the order was cancelled"}}
 		env.SignalWorkflow(workflows.SignalStock, nil)
 	}, 2*time.Hour)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
@@ -201,8 +201,8 @@ func TestARunThatWaitsForAnAnswerHearsOfAStopFromTheRow(t *testing.T) {
 // activity after ten attempts, so the database is away for minutes here; TestOurOwnTroubleHasNoLimit is about the rest.
 func TestADatabaseThatIsAwayDelaysAnOrder(t *testing.T) {
 	t.Parallel()
-	away := temporal.NewApplicationErrorWithOptions("the database does not answer", string(provision.CodeDatabase),
-		temporal.ApplicationErrorOptions{Details: []any{provision.Failure{Code: provision.CodeDatabase, Reason: "the database does not answer"}}})
+	away := temporal.NewApplicationErrorWithOptions("the database does not answer", string(provision.CodeDatabaseUnavailable),
+		temporal.ApplicationErrorOptions{Details: []any{provision.Failure{Code: provision.CodeDatabaseUnavailable, Reason: "the database does not answer"}}})
 	for _, c := range []struct {
 		call  string
 		fails func(w *world)

@@ -102,23 +102,23 @@ type simRefusal struct {
 }
 
 var (
-	ofAnyStep = []simRefusal{{code: provision.CodePermissionMissing}, {code: provision.CodeAccountSuspended}, {code: provision.CodeCannotEnter}, {code: provision.CodeQuotaReached}}
+	ofAnyStep = []simRefusal{{code: provision.CodePermissionMissing}, {code: provision.CodeAccountSuspended}, {code: provision.CodeAccountCannotBeEntered}, {code: provision.CodeQuotaReached}}
 	ofStep    = map[string][]simRefusal{
-		"Inspect": {{code: provision.CodeWrongAccount}, {code: provision.CodeContactDataInvalid}, {code: provision.CodeReportQuota},
+		"Inspect": {{code: provision.CodeWrongAccount}, {code: provision.CodeAccountContactInvalid}, {code: provision.CodeReportQuotaReached},
 			{provision.CodeUserNameTaken, "iam_user_name", true}, {provision.CodeReportBroken, "use_existing_cur", true}},
-		"CreateUser": {{provision.CodeUserNameTaken, "iam_user_name", true}, {provision.CodeInputRefused, "iam_user_name", true}, {code: provision.CodePoolSettings}},
+		"CreateUser": {{provision.CodeUserNameTaken, "iam_user_name", true}, {provision.CodeInputRefused, "iam_user_name", true}, {code: provision.CodePoolSettingsRefused}},
 		"SetContacts": {{provision.CodeContactRefused, "aws_alternate_contact.phone", false}, {provision.CodeContactRefused, "aws_contact_name", true},
-			{code: provision.CodeContactDataInvalid}},
+			{code: provision.CodeAccountContactInvalid}},
 		"SetAlias":        {{provision.CodeAliasTaken, "aws_account_alias", true}, {provision.CodeInputRefused, "aws_account_alias", true}},
-		"SetUpReport":     {{code: provision.CodeReportQuota}, {code: provision.CodeNotOurs}, {code: provision.CodePoolSettings}},
-		"EnableSignIn":    {{code: provision.CodeNotOurs}, {code: provision.CodePasswordRefused}},
-		"RestoreAlias":    {{code: provision.CodeNotOurs}},
-		"RestoreContacts": {{code: provision.CodeContactDataInvalid}},
-		"RemoveUser":      nil, "RemoveReport": nil, "DisableSignIn": nil, "VerifyRestored": nil,
+		"SetUpReport":     {{code: provision.CodeReportQuotaReached}, {code: provision.CodeResourceNotOurs}, {code: provision.CodePoolSettingsRefused}},
+		"EnableSignIn":    {{code: provision.CodeResourceNotOurs}, {code: provision.CodePasswordRefused}},
+		"RestoreAlias":    {{code: provision.CodeResourceNotOurs}},
+		"RestoreContacts": {{code: provision.CodeAccountContactInvalid}},
+		"RemoveUser":      nil, "RemoveReport": nil, "DisableSignIn": nil, "CompareWithJournal": nil,
 	}
 	// The database refuses nothing by chance: what it cannot do now it does later.
 	simDatabase = []string{"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "RereadSettings", "BeginUndo", "CloseOrder", "Allocate"}
-	simCloud    = append(append([]string{"Inspect"}, simSteps...), "DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "VerifyRestored")
+	simCloud    = append(append([]string{"Inspect"}, simSteps...), "DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "CompareWithJournal")
 	simDeeds    = [][]string{
 		{"customer alias", "customer name", "customer billing"},
 		{"cancel workflow", workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, workflows.UpdateRetry, workflows.UpdateCorrect, workflows.UpdateEndUndo},
@@ -137,7 +137,7 @@ var genFault = rapid.Custom(func(t *rapid.T) simFault {
 		Attempt:  rapid.IntRange(1, 2).Draw(t, "attempt"),
 		Write:    rapid.IntRange(0, 2).Draw(t, "write"),
 		Took:     rapid.Bool().Draw(t, "took"),
-		Code:     provision.CodeUnavailable,
+		Code:     provision.CodeAWSUnavailable,
 	}
 	if refusals, cloud := ofStep[f.Activity]; cloud && rapid.IntRange(0, 2).Draw(t, "for good") > 0 {
 		r := rapid.SampledFrom(append(slices.Clone(refusals), ofAnyStep...)).Draw(t, "refusal")
@@ -233,7 +233,7 @@ func (w *simWorld) happen(i int, e simEvent) {
 	case "cancel workflow":
 		w.env.CancelWorkflow()
 	case "stock", "stock unheard":
-		w.addAccount(false)
+		w.createAccount(false)
 		if w.order != nil {
 			w.match()
 			w.agree()
@@ -273,8 +273,8 @@ func (w *simWorld) customer(step, field string, change func(*simAccount)) {
 		if a.row.Status != provision.AccountProvisioning && a.row.Status != provision.AccountAllocated {
 			continue
 		}
-		looking := a.running[step] + a.running["Restore"+step[len("Set"):]] + a.running["VerifyRestored"]
-		if a.succeeded[step] && looking == 0 && !a.succeeded["VerifyRestored"] {
+		looking := a.running[step] + a.running["Restore"+step[len("Set"):]] + a.running["CompareWithJournal"]
+		if a.succeeded[step] && looking == 0 && !a.succeeded["CompareWithJournal"] {
 			change(a)
 			a.changed[field] = true
 		}

@@ -290,7 +290,7 @@ func (s simStore) StopOrder(ctx context.Context, _ provision.OrderKey, _ string,
 			return &provision.Failure{Code: provision.CodeTooLate, Reason: "the order is " + string(state)}
 		case s.w.held() != nil:
 			s.beginUndo(why)
-		case why.Code == provision.CodeCancelled:
+		case why.Code == provision.CodeOrderCancelled:
 			s.w.setOrder(provision.Cancelled)
 		default:
 			s.w.setOrder(provision.Failed)

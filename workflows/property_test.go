@@ -53,7 +53,7 @@ const (
 	bugAliasStays         simBug = "RestoreAlias does nothing"
 	bugForgetsCorrections simBug = "the undo does not know the requests before a correction"
 	bugOverwritesCustomer simBug = "RestoreAlias does not compare"
-	bugVerifiesNothing    simBug = "VerifyRestored does not look"
+	bugVerifiesNothing    simBug = "CompareWithJournal does not look"
 	bugClaimsTwice        simBug = "a repeated claim takes another account"
 )
 
@@ -119,7 +119,7 @@ func simulate(plan *simPlan, bug simBug, without map[int]bool) *simWorld {
 	w.wanted = w.ordered.Request
 	w.aliasTaken[w.ordered.Request.AccountAlias] = plan.AliasTaken
 	for n := range plan.Accounts {
-		w.addAccount(n < plan.Bad)
+		w.createAccount(n < plan.Bad)
 	}
 	suite := new(testsuite.WorkflowTestSuite)
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
@@ -176,15 +176,15 @@ func (w *simWorld) check() {
 func (w *simWorld) checkReason(code provision.Code) {
 	given := w.refused[code]
 	switch code {
-	case provision.CodeCancelled:
+	case provision.CodeOrderCancelled:
 		given = w.done[workflows.UpdateCancel] > 0 || w.cancelHeard
 	case provision.CodeFailedByOperator:
 		given = w.done[workflows.UpdateFail] > 0
 	case provision.CodeAccountsExhausted:
 		given = w.rejected == 5
-	case provision.CodeActionDeadline:
+	case provision.CodeActionDeadlinePassed:
 		given = w.seen["RequireAction"] > 0
-	case provision.CodeWaitDeadline:
+	case provision.CodeWaitDeadlinePassed:
 		given = slices.Contains(w.states, provision.WaitingForAccount)
 	}
 	if !given {
@@ -233,7 +233,7 @@ func (w *simWorld) checkAccount(a *simAccount) {
 	if a.kept != "" && !leftovers && !w.struck["DisableSignIn"] {
 		w.violate("account %s is %s, but the database still keeps its password", id, status)
 	}
-	undoFailed := slices.ContainsFunc([]string{"DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "VerifyRestored"}, func(undo string) bool { return w.struck[undo] })
+	undoFailed := slices.ContainsFunc([]string{"DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "CompareWithJournal"}, func(undo string) bool { return w.struck[undo] })
 	if leftovers && !undoFailed && len(a.changed) == 0 && !w.endedUndo {
 		w.violate("account %s is lost (%s: %v), although every undo could do its work", id, a.row.Reason, w.order.leftovers)
 	}

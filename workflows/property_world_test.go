@@ -55,7 +55,7 @@ const simNonce = "8d6a8c1e"
 
 var simReportName, simBucketName = "mp-cur-" + simNonce, "mp-cur-bucket-" + simNonce
 
-func (w *simWorld) addAccount(bad bool) *simAccount {
+func (w *simWorld) createAccount(bad bool) *simAccount {
 	n := len(w.accounts) + 1
 	a := &simAccount{bad: bad, changed: map[string]bool{}, running: map[string]int{}, succeeded: map[string]bool{}, wrote: map[string]bool{}}
 	a.row = provision.Account{ID: fmt.Sprintf("%012d", n), Pool: w.ordered.Pool(), Model: provision.ModelECAM, RootAccess: true, Status: provision.AccountReady}
@@ -114,7 +114,7 @@ func (s simActs) Inspect(ctx context.Context, in activities.Assignment) (found a
 	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
 	at.pause()
 	if a.bad {
-		return found, at.refuse(provision.Failure{Code: provision.CodeCannotEnter, Step: provision.StepInspect, Reason: "the role cannot be assumed"})
+		return found, at.refuse(provision.Failure{Code: provision.CodeAccountCannotBeEntered, Step: provision.StepInspect, Reason: "the role cannot be assumed"})
 	}
 	if user, taken := a.now.Users[in.Request.IAMUserName]; taken && user.Nonce != in.Nonce {
 		return found, at.refuse(userNameInUse)
@@ -288,7 +288,7 @@ func (s simActs) RestoreAlias(ctx context.Context, in activities.Restore) (activ
 		}
 	}
 	if s.w.aliasTaken[earlier] {
-		return activities.Undone{}, at.refuse(provision.Failure{Code: provision.CodeNotOurs, Step: provision.StepAlias, Reason: "the earlier alias was taken meanwhile"})
+		return activities.Undone{}, at.refuse(provision.Failure{Code: provision.CodeResourceNotOurs, Step: provision.StepAlias, Reason: "the earlier alias was taken meanwhile"})
 	}
 	return activities.Undone{}, at.touch(in.Assignment, func(a *simAccount) { a.now.Alias = earlier })
 }
@@ -327,7 +327,7 @@ func (s simActs) RemoveReport(ctx context.Context, in activities.ReportUndo) (ac
 	return activities.Undone{}, nil
 }
 
-func (s simActs) VerifyRestored(ctx context.Context, in activities.Restore) (verified activities.Verification, err error) {
+func (s simActs) CompareWithJournal(ctx context.Context, in activities.Restore) (verified activities.Verification, err error) {
 	attemptOf(ctx).pause()
 	if s.w.bug == bugVerifiesNothing {
 		return verified, nil
@@ -365,7 +365,7 @@ func (w *simWorld) begin(name string) {
 		return
 	}
 	a.running[name]++
-	if simUndo[name] == "" && name != "VerifyRestored" {
+	if simUndo[name] == "" && name != "CompareWithJournal" {
 		return
 	}
 	for _, step := range simSteps {

@@ -121,7 +121,7 @@ func (r *orderRun) provisionAccount(ctx workflow.Context) (result provision.Resu
 	case hasEnded(cause), errors.Is(cause, errAccountGone):
 		return result, ending{cause: cause}
 	case len(work.undos) == 0 && !r.account.touched: // nothing was changed
-		return result, ending{cause: cause, setAside: failureOf(cause).Code == provision.CodeCannotEnter}
+		return result, ending{cause: cause, setAside: failureOf(cause).Code == provision.CodeAccountCannotBeEntered}
 	case len(work.undos) == 0:
 		work = r.undosOfEarlierRun(inspected.Journal)
 	}
@@ -311,7 +311,7 @@ func (r *orderRun) takeBack(ctx workflow.Context, journal provision.Journal, wor
 		return undone, err
 	})
 	look := func(ctx workflow.Context) (activities.Verification, error) {
-		return call(ctx, r.cleanup(), "Verify account "+r.account.ID, acts.VerifyRestored, r.restore(journal))
+		return call(ctx, r.cleanup(), "Verify account "+r.account.ID, acts.CompareWithJournal, r.restore(journal))
 	}
 	verified, err := look(undoing)
 	r.endUndo = nil
@@ -362,7 +362,7 @@ func (r *orderRun) close(ctx workflow.Context, accountID string, ended ending) (
 	failure := failureOf(ended.cause)
 	closing := provision.Closing{Order: r.order.OrderKey, State: provision.Failed, Failure: failure, AccountID: accountID,
 		Leftovers: ended.leftovers, Notes: ended.notes, Park: r.settings.Park}
-	if failure.Code == provision.CodeCancelled {
+	if failure.Code == provision.CodeOrderCancelled {
 		closing.State = provision.Cancelled
 	}
 	woken, err := callDatabase(ctx, "Close order", acts.CloseOrder, closing)

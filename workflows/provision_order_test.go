@@ -35,7 +35,7 @@ type world struct {
 	closing  *provision.Closing
 	rejected []activities.RejectedAccount
 	result   *provision.Result
-	left     []string // what VerifyRestored finds
+	left     []string // what CompareWithJournal finds
 	after    map[string]func()
 	woken    []provision.OrderKey // orders that get the account when this one is closed
 	aliases  []string             // that SetAlias was asked for
@@ -168,8 +168,8 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.RemoveReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.ReportUndo) (activities.Undone, error) {
 		return activities.Undone{}, w.did("RemoveReport")
 	})
-	env.OnActivity(a.VerifyRestored, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (activities.Verification, error) {
-		return activities.Verification{Leftovers: w.left}, w.did("VerifyRestored")
+	env.OnActivity(a.CompareWithJournal, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (activities.Verification, error) {
+		return activities.Verification{Leftovers: w.left}, w.did("CompareWithJournal")
 	})
 	env.OnActivity(a.BeginUndo, mock.Anything, mock.Anything).Return(func(context.Context, activities.OrderFailed) error {
 		return w.did("BeginUndo")
@@ -248,7 +248,7 @@ func TestCompletes(t *testing.T) {
 
 func TestEveryFailingStepIsUndoneExactly(t *testing.T) {
 	t.Parallel()
-	undoParallel := append([]string{"BeginUndo"}, append(slices.Clone(undoFour), "VerifyRestored", "CloseOrder")...)
+	undoParallel := append([]string{"BeginUndo"}, append(slices.Clone(undoFour), "CompareWithJournal", "CloseOrder")...)
 	undoSignIn := slices.Insert(slices.Clone(undoParallel), 1, "DisableSignIn")
 	for step, undos := range map[string][]string{
 		"Inspect":      {"CloseOrder"}, // nothing was changed
@@ -289,7 +289,7 @@ func TestEveryFailingStepIsUndoneExactly(t *testing.T) {
 func TestAnOrderThatCannotBeOpenedTouchesNothing(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
-	w.fail["OpenOrder"] = refused(provision.CodeIdempotencyConflict)
+	w.fail["OpenOrder"] = refused(provision.CodeOrderIDReused)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Error(t, env.GetWorkflowError())
 	require.Equal(t, []string{"OpenOrder"}, w.calls)
@@ -329,7 +329,7 @@ func TestAnAccountThatCannotBeVerifiedIsNotClean(t *testing.T) {
 	env, w := setup(t)
 	w.fail["EnableSignIn"] = refused(provision.CodeAccountsExhausted)
 	w.fail["RemoveUser"] = refused(provision.CodePermissionMissing)
-	w.fail["VerifyRestored"] = refused(provision.CodePermissionMissing)
+	w.fail["CompareWithJournal"] = refused(provision.CodePermissionMissing)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Len(t, w.closing.Leftovers, 2)
 	require.Contains(t, w.closing.Leftovers[0], "IAM user")
@@ -351,7 +351,7 @@ func TestCancelAtEveryStepUndoesEverything(t *testing.T) {
 				require.Contains(t, w.calls, "DisableSignIn")
 			}
 			if step != "Inspect" {
-				require.Equal(t, append(slices.Clone(undoFour), "VerifyRestored", "CloseOrder"), w.calls[len(w.calls)-6:])
+				require.Equal(t, append(slices.Clone(undoFour), "CompareWithJournal", "CloseOrder"), w.calls[len(w.calls)-6:])
 			}
 		})
 	}
@@ -399,7 +399,7 @@ func TestTheWaitEndsAtThePoolsDeadline(t *testing.T) {
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	var app *temporal.ApplicationError
 	require.ErrorAs(t, env.GetWorkflowError(), &app)
-	require.Equal(t, string(provision.CodeWaitDeadline), app.Type())
+	require.Equal(t, string(provision.CodeWaitDeadlinePassed), app.Type())
 	require.Equal(t, theOrder.AcceptedAt.Add(24*time.Hour), env.Now().UTC())
 	require.Equal(t, provision.Failed, w.closing.State)
 }
@@ -419,13 +419,13 @@ func TestAnUnusableAccountIsSwapped(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
 	w.stock = 3
-	w.fail["Inspect 000000000001"] = refused(provision.CodeCannotEnter)
+	w.fail["Inspect 000000000001"] = refused(provision.CodeAccountCannotBeEntered)
 	w.fail["Inspect 000000000002"] = refused(provision.CodeAccountSuspended)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, "000000000003", w.result.AccountID)
 	require.Len(t, w.rejected, 2)
-	require.Equal(t, provision.CodeCannotEnter, w.rejected[0].Failure.Code)
+	require.Equal(t, provision.CodeAccountCannotBeEntered, w.rejected[0].Failure.Code)
 }
 
 func TestAnAccountThatDiesMidwayIsUndoneThenSwapped(t *testing.T) {
@@ -439,7 +439,7 @@ func TestAnAccountThatDiesMidwayIsUndoneThenSwapped(t *testing.T) {
 	require.Equal(t, "000000000002", w.result.AccountID)
 	require.NotContains(t, w.calls, "BeginUndo", "the order itself goes on")
 	story := strings.Join(w.story(), " ")
-	require.Contains(t, story, strings.Join(undoFour, " ")+" VerifyRestored RejectAccount ClaimAccount")
+	require.Contains(t, story, strings.Join(undoFour, " ")+" CompareWithJournal RejectAccount ClaimAccount")
 }
 
 func TestFiveUnusableAccountsAreEnough(t *testing.T) {
@@ -463,7 +463,7 @@ func TestAccountsThatCannotBeEnteredAreSetAside(t *testing.T) {
 	w.stock, w.verify = 8, true
 	verifications := 0
 	env.RegisterWorkflowWithOptions(func(workflow.Context) error { verifications++; return nil }, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
-	w.fail["Inspect"] = refused(provision.CodeCannotEnter)
+	w.fail["Inspect"] = refused(provision.CodeAccountCannotBeEntered)
 	w.after["RejectAccount"] = func() {
 		if len(w.rejected) == 7 {
 			delete(w.fail, "Inspect")
@@ -484,7 +484,7 @@ func TestAnAccountInWhichTheOrderHasWorkedIsNotSetAside(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
 	w.stock, w.touched = 2, true
-	w.fail["Inspect 000000000001"] = refused(provision.CodeCannotEnter)
+	w.fail["Inspect 000000000001"] = refused(provision.CodeAccountCannotBeEntered)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.NoError(t, env.GetWorkflowError())
 	require.Len(t, w.rejected, 1)
@@ -496,7 +496,7 @@ func TestAnAccountInWhichTheOrderHasWorkedIsNotSetAside(t *testing.T) {
 func TestAnOrderThatCannotReenterItsAccountGoesOnWhenItIsWoken(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
-	w.fail["SetAlias"] = refused(provision.CodeCannotReenter)
+	w.fail["SetAlias"] = refused(provision.CodeAccountCannotBeReentered)
 	env.RegisterDelayedCallback(func() {
 		delete(w.fail, "SetAlias")
 		env.SignalWorkflow(workflows.SignalStock, nil)
@@ -511,7 +511,7 @@ func TestAnOrderThatCannotReenterItsAccountGoesOnWhenItIsWoken(t *testing.T) {
 func TestAnOrderTriesOnceByItselfToReenterItsAccount(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
-	w.fail["SetAlias"] = refused(provision.CodeCannotReenter)
+	w.fail["SetAlias"] = refused(provision.CodeAccountCannotBeReentered)
 	for n := range 5 {
 		env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.SignalStock, nil) }, time.Duration(n+1)*time.Hour)
 	}

@@ -55,7 +55,7 @@ func failed(failure provision.Failure) error {
 }
 
 func waitedTooLong(patience time.Duration) error {
-	return failed(provision.Failure{Code: provision.CodeWaitDeadline, Step: provision.StepClaim,
+	return failed(provision.Failure{Code: provision.CodeWaitDeadlinePassed, Step: provision.StepClaim,
 		Reason: fmt.Sprintf("no account came within the %s that the pool lets an order wait: add accounts to the pool and place the order again under a new id", patience)})
 }
 

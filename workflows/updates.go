@@ -28,7 +28,7 @@ func (r *orderRun) listen(ctx workflow.Context) error {
 		act               func(workflow.Context, provision.Action) error
 	}{
 		{UpdateRetry, "Try again what the order waits for.", r.checkRetry, r.retry},
-		{UpdateCancel, "Undo everything and end the order as cancelled.", r.checkStop, r.stop(UpdateCancel, provision.CodeCancelled, "the order was cancelled")},
+		{UpdateCancel, "Undo everything and end the order as cancelled.", r.checkStop, r.stop(UpdateCancel, provision.CodeOrderCancelled, "the order was cancelled")},
 		{UpdateFail, "Undo everything and end the order as failed.", r.checkStop, r.stop(UpdateFail, provision.CodeFailedByOperator, "an operator ended the order")},
 		{UpdateSwap, "Undo everything, mark the account Invalid and go on with the next one.", r.checkSwap, r.swap},
 		{UpdateEndUndo, "End the undo now; what is not taken back by then is left.", r.checkEndUndo, r.endUndoNow},
@@ -187,7 +187,7 @@ func (r *orderRun) swap(ctx workflow.Context, by provision.Action) error {
 	if err := r.checkSwap(by); err != nil {
 		return err
 	}
-	r.stopBecause(stopFailure(provision.CodeSwappedByOperator, "an operator swapped the account", by))
+	r.stopBecause(stopFailure(provision.CodeAccountSwappedByOperator, "an operator swapped the account", by))
 	return nil
 }
 

@@ -128,7 +128,7 @@ func TestNobodyAnswers(t *testing.T) {
 	env, w := setup(t)
 	w.fail["CreateUser"] = refused(provision.CodeUserNameTaken)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
-	require.Equal(t, string(provision.CodeActionDeadline), codeOf(t, env.GetWorkflowError()))
+	require.Equal(t, string(provision.CodeActionDeadlinePassed), codeOf(t, env.GetWorkflowError()))
 	require.Equal(t, provision.Failed, w.closing.State)
 	require.Equal(t, "iam_user_name", w.closing.Failure.Field, "the reason still names what was wrong")
 	require.WithinDuration(t, theOrder.AcceptedAt.Add(14*24*time.Hour), env.Now().UTC(), time.Minute)
@@ -138,7 +138,7 @@ func TestNobodyAnswers(t *testing.T) {
 func TestAnOperatorMendsAndRetries(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
-	w.fail["SetUpReport"] = refused(provision.CodeReportQuota)
+	w.fail["SetUpReport"] = refused(provision.CodeReportQuotaReached)
 	env.RegisterDelayedCallback(func() {
 		update(env, workflows.UpdateCorrect, alias("green-hill"), func(err error) { require.Equal(t, string(provision.CodeNotAsked), codeOf(t, err)) })
 		delete(w.fail, "SetUpReport")
@@ -232,7 +232,7 @@ func TestTheUndoKnowsWhatWasOrderedBeforeTheCorrection(t *testing.T) {
 
 func TestAStopIsNeverLost(t *testing.T) {
 	t.Parallel()
-	for _, during := range []string{"OpenOrder", "ClaimAccount", "RejectAccount", "VerifyRestored"} {
+	for _, during := range []string{"OpenOrder", "ClaimAccount", "RejectAccount", "CompareWithJournal"} {
 		t.Run(during, func(t *testing.T) {
 			t.Parallel()
 			env, w := setup(t)
@@ -272,7 +272,7 @@ func TestACancelOfAnOrderThatIsBeingUndoneIsRefused(t *testing.T) {
 	env, w := setup(t)
 	w.fail["EnableSignIn"] = refused(provision.CodeAccountsExhausted)
 	var refusal error
-	w.after["VerifyRestored"] = func() { update(env, workflows.UpdateCancel, operator, func(err error) { refusal = err }) }
+	w.after["CompareWithJournal"] = func() { update(env, workflows.UpdateCancel, operator, func(err error) { refusal = err }) }
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.Equal(t, string(provision.CodeTooLate), codeOf(t, refusal))
 	require.Equal(t, provision.Failed, w.closing.State)
@@ -312,7 +312,7 @@ func TestARetryReadsThePoolsSettingsAnew(t *testing.T) {
 			t.Parallel()
 			env, w := setup(t)
 			w.stock = 2
-			w.fail["SetUpReport"] = refused(provision.CodePoolSettings)
+			w.fail["SetUpReport"] = refused(provision.CodePoolSettingsRefused)
 			mended := settings
 			mended.ReportRegion = "eu-west-1"
 			env.RegisterDelayedCallback(func() {

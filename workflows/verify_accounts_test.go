@@ -55,7 +55,7 @@ func setupSweep(t *testing.T, due int) (*testsuite.TestWorkflowEnvironment, *swe
 		s.most = max(s.most, s.running)
 		defer func() { s.running-- }()
 		if s.down[id] {
-			f := provision.Failure{Code: provision.CodeUnavailable, Reason: "AWS did not answer"}
+			f := provision.Failure{Code: provision.CodeAWSUnavailable, Reason: "AWS did not answer"}
 			return provision.Verified{}, temporal.NewApplicationError(f.Error(), string(f.Code), f)
 		}
 		return provision.Verified{AccountID: id}, nil
@@ -98,7 +98,7 @@ func TestAnAccountThatAWSDoesNotAnswerForIsInconclusive(t *testing.T) {
 	env.ExecuteWorkflow(workflows.VerifyAccounts)
 	require.NoError(t, env.GetWorkflowError())
 	require.True(t, s.judged["000000000001"].Inconclusive)
-	require.Equal(t, provision.CodeUnavailable, s.judged["000000000001"].Failure.Code)
+	require.Equal(t, provision.CodeAWSUnavailable, s.judged["000000000001"].Failure.Code)
 	require.False(t, s.judged["000000000002"].Inconclusive)
 }
 

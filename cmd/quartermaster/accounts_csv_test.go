@@ -40,7 +40,7 @@ func setupStock(t *testing.T) (url string, store *postgres.Store, db *sqlx.DB) {
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	store = postgres.New(db)
 	for _, provider := range []string{"acme", "globex"} {
-		require.NoError(t, store.AddProvider(t.Context(), provider, provider))
+		require.NoError(t, store.CreateProvider(t.Context(), provider, provider))
 		require.NoError(t, store.AddPool(t.Context(), provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production}, provision.DataExport))
 	}
 	return url, store, db
@@ -145,7 +145,7 @@ func TestTenThousandRowsWithThirtySevenFaults(t *testing.T) {
 	binary := program(t)
 	for i, provider := range map[int]string{20_001: "acme", 20_002: "globex"} {
 		c := validCells(i)
-		_, _, err := store.AddAccount(t.Context(), provision.Account{ID: c[0], Pool: provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production},
+		_, _, err := store.CreateAccount(t.Context(), provision.Account{ID: c[0], Pool: provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production},
 			Model: provision.ModelSPAM, Name: "Another", RootEmail: "another+" + c[0] + "@acme.example", RoleARN: c[6], ExternalID: provision.NewExternalID()}, "test")
 		require.NoError(t, err)
 	}

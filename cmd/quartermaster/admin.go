@@ -52,7 +52,7 @@ func (c *providersCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	return store.AddProvider(e.ctx, c.Add.ID, c.Add.Name)
+	return store.CreateProvider(e.ctx, c.Add.ID, c.Add.Name)
 }
 
 type poolOptions struct {
@@ -66,8 +66,8 @@ func (o poolOptions) pool() provision.Pool {
 }
 
 type accountsCommand struct {
-	Add  addAccountCommand   `cmd:"" help:"Add an account to a pool."`
-	List listAccountsCommand `cmd:"" help:"List the accounts of a provider, oldest first."`
+	Add  createAccountCommand `cmd:"" help:"Add an account to a pool."`
+	List listAccountsCommand  `cmd:"" help:"List the accounts of a provider, oldest first."`
 
 	Import   importAccountsCommand `cmd:"" help:"Add the accounts of a CSV file. Every faulty row is named; the same file may be imported again."`
 	Export   exportAccountsCommand `cmd:"" help:"Print accounts as CSV, with their external ids; what is exported can be imported."`
@@ -75,7 +75,7 @@ type accountsCommand struct {
 	Template templateCommand       `cmd:"" help:"Print the header of a CSV file for an import."`
 }
 
-type addAccountCommand struct {
+type createAccountCommand struct {
 	databaseOptions
 	poolOptions
 	ID         string          `arg:"" help:"AWS account id, 12 digits."`
@@ -89,7 +89,7 @@ type addAccountCommand struct {
 }
 
 // Run adds the account and prints it, with the external id that the role must demand.
-func (c *addAccountCommand) Run(e *env) error {
+func (c *createAccountCommand) Run(e *env) error {
 	store, db, err := c.open(e.ctx)
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (c *addAccountCommand) Run(e *env) error {
 	if account.ExternalID == "" {
 		account.ExternalID = provision.NewExternalID()
 	}
-	added, woken, err := store.AddAccount(e.ctx, account, cliActor())
+	added, woken, err := store.CreateAccount(e.ctx, account, cliActor())
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func (c *createKeyCommand) Run(e *env) error {
 	if wrong := provision.ValidateAPIKey(key, now); len(wrong) > 0 {
 		return &provision.InvalidError{Fields: wrong}
 	}
-	if _, err := store.AddAPIKey(e.ctx, cliActor(), key); err != nil {
+	if _, err := store.CreateAPIKey(e.ctx, cliActor(), key); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.out, text)

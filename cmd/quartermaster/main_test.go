@@ -12,9 +12,9 @@ import (
 	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 	"quartermaster/internal/secrets"
 )
 
@@ -163,10 +163,10 @@ func TestAStopIsNoError(t *testing.T) {
 
 func TestTheAuditsPatienceIsTheAuditors(t *testing.T) {
 	t.Parallel()
-	var options struct{ auditOptions }
+	var options struct{ reconcileOptions }
 	parser, err := kong.New(&options)
 	require.NoError(t, err)
 	_, err = parser.Parse(nil)
 	require.NoError(t, err)
-	require.Equal(t, audit.DefaultBounds(), options.bounds())
+	require.Equal(t, reconcile.DefaultBounds(), options.bounds())
 }

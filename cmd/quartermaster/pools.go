@@ -12,13 +12,13 @@ import (
 )
 
 type poolsCommand struct {
-	Add       addPoolCommand   `cmd:"" help:"Add a pool. One that is there stays as it is."`
-	List      listPoolsCommand `cmd:"" help:"List the pools of a provider."`
-	Show      showPoolCommand  `cmd:"" help:"Print the settings of a pool as JSON, or who changed them."`
-	Set       setPoolCommand   `cmd:"" help:"Change settings of a pool, for the orders that are placed from then on. What is not named stays."`
-	Protect   protectCommand   `cmd:"" help:"Keep AWS accounts out of every pool of a provider: payers, its own. Nothing is ever done in them."`
-	Unprotect unprotectCommand `cmd:"" help:"Take the protection of AWS accounts away."`
-	Protected protectedCommand `cmd:"" help:"List the protected accounts of a provider."`
+	Add       createPoolCommand `cmd:"" help:"Add a pool. One that is there stays as it is."`
+	List      listPoolsCommand  `cmd:"" help:"List the pools of a provider."`
+	Show      showPoolCommand   `cmd:"" help:"Print the settings of a pool as JSON, or who changed them."`
+	Set       updatePoolCommand `cmd:"" help:"Change settings of a pool, for the orders that are placed from then on. What is not named stays."`
+	Protect   protectCommand    `cmd:"" help:"Keep AWS accounts out of every pool of a provider: payers, its own. Nothing is ever done in them."`
+	Unprotect unprotectCommand  `cmd:"" help:"Take the protection of AWS accounts away."`
+	Protected protectedCommand  `cmd:"" help:"List the protected accounts of a provider."`
 }
 
 // poolSettingOptions are the settings; nil leaves one as it is.
@@ -91,14 +91,14 @@ func set[T any](field, to *T) {
 	}
 }
 
-type addPoolCommand struct {
+type createPoolCommand struct {
 	databaseOptions
 	poolOptions
 	poolSettingOptions
 }
 
 // Run adds the pool.
-func (c *addPoolCommand) Run(e *env) error {
+func (c *createPoolCommand) Run(e *env) error {
 	store, db, err := c.open(e.ctx)
 	if err != nil {
 		return err
@@ -106,7 +106,7 @@ func (c *addPoolCommand) Run(e *env) error {
 	defer func() { _ = db.Close() }()
 	config := provision.DefaultPool(c.pool())
 	c.apply(&config)
-	made, err := store.MakePool(e.ctx, cliActor(), config)
+	made, err := store.CreatePool(e.ctx, cliActor(), config)
 	if errors.Is(err, provision.ErrConflict) {
 		_, err = fmt.Fprintf(e.out, "pool %s is there already and stays as it is: change it with quartermaster pools set\n", config.Pool)
 		return err
@@ -213,7 +213,7 @@ func (c *showPoolCommand) history(e *env, store *postgres.Store) error {
 	fmt.Fprintln(table, "WHEN\tWHO\tWHAT\tFROM\tTO")
 	var after int64
 	for {
-		events, err := store.PoolEvents(e.ctx, c.pool(), after, poolsPage)
+		events, err := store.PoolHistory(e.ctx, c.pool(), after, poolsPage)
 		if err != nil {
 			return err
 		}
@@ -227,20 +227,20 @@ func (c *showPoolCommand) history(e *env, store *postgres.Store) error {
 	}
 }
 
-type setPoolCommand struct {
+type updatePoolCommand struct {
 	databaseOptions
 	poolOptions
 	poolSettingOptions
 }
 
 // Run changes the settings and prints the pool.
-func (c *setPoolCommand) Run(e *env) error {
+func (c *updatePoolCommand) Run(e *env) error {
 	store, db, err := c.open(e.ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	config, err := store.EditPool(e.ctx, cliActor(), c.pool(), 0, c.apply)
+	config, err := store.UpdatePool(e.ctx, cliActor(), c.pool(), 0, c.apply)
 	if err != nil {
 		return err
 	}

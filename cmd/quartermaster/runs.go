@@ -19,13 +19,13 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"quartermaster/api"
-	"quartermaster/internal/audit"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 	"quartermaster/internal/secrets"
 	"quartermaster/workflows"
 )
 
-// orderRuns is audit.Workflows on a Temporal client. Restart and Story need a client that seals: an order is read from a
+// orderRuns is reconcile.Workflows on a Temporal client. Restart and Story need a client that seals: an order is read from a
 // history, and written into a memo.
 type orderRuns struct {
 	client    client.Client
@@ -94,14 +94,14 @@ func (r orderRuns) Closed(ctx context.Context, after time.Time) (map[provision.O
 }
 
 // Completed reads the newest run of an order's workflow that completed; a Run without an id when none did.
-func (r orderRuns) Completed(ctx context.Context, key provision.OrderKey) (audit.Run, error) {
+func (r orderRuns) Completed(ctx context.Context, key provision.OrderKey) (reconcile.Run, error) {
 	newest, err := r.newest(ctx, ofOrders(enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)+" AND WorkflowId = '"+workflows.OrderWorkflowID(key)+"'")
 	return newest[key], err
 }
 
 // newest lists the newest run of each order among those that the query finds.
-func (r orderRuns) newest(ctx context.Context, query string) (map[provision.OrderKey]audit.Run, error) {
-	newest := map[provision.OrderKey]audit.Run{}
+func (r orderRuns) newest(ctx context.Context, query string) (map[provision.OrderKey]reconcile.Run, error) {
+	newest := map[provision.OrderKey]reconcile.Run{}
 	request := &workflowservice.ListWorkflowExecutionsRequest{Namespace: r.namespace, PageSize: 1000, Query: query}
 	for {
 		page, err := within(ctx, r.timeout, func(ctx context.Context) (*workflowservice.ListWorkflowExecutionsResponse, error) {
@@ -131,15 +131,15 @@ func within[T any](ctx context.Context, timeout time.Duration, call func(context
 }
 
 // Run reads the newest run of an order's workflow; a Run without an id when there is none.
-func (r orderRuns) Run(ctx context.Context, key provision.OrderKey) (run audit.Run, err error) {
+func (r orderRuns) Run(ctx context.Context, key provision.OrderKey) (run reconcile.Run, err error) {
 	described, err := within(ctx, r.timeout, func(ctx context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 		return r.client.DescribeWorkflowExecution(ctx, workflows.OrderWorkflowID(key), "")
 	})
 	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
-		return audit.Run{}, nil
+		return reconcile.Run{}, nil
 	}
 	if err != nil {
-		return audit.Run{}, fmt.Errorf("describing the workflow of order %s: %w", key, err)
+		return reconcile.Run{}, fmt.Errorf("describing the workflow of order %s: %w", key, err)
 	}
 	run = runOf(described.WorkflowExecutionInfo)
 	for _, pending := range described.PendingActivities {
@@ -154,12 +154,12 @@ func (r orderRuns) Run(ctx context.Context, key provision.OrderKey) (run audit.R
 // openOrder is the activity that writes an order's row.
 const openOrder = "OpenOrder"
 
-func runOf(info *workflowpb.WorkflowExecutionInfo) audit.Run {
+func runOf(info *workflowpb.WorkflowExecutionInfo) reconcile.Run {
 	attribute := func(key temporal.SearchAttributeKeyKeyword) (value string) {
 		_ = converter.GetDefaultDataConverter().FromPayload(info.GetSearchAttributes().GetIndexedFields()[key.GetName()], &value) // absent: empty
 		return value
 	}
-	run := audit.Run{
+	run := reconcile.Run{
 		ID:      info.Execution.RunId,
 		Open:    info.Status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING || info.Status == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED,
 		Status:  info.Status.String(),
@@ -175,7 +175,7 @@ func runOf(info *workflowpb.WorkflowExecutionInfo) audit.Run {
 }
 
 // failureCode reads why a run failed. The code of a failure is its type in Temporal, which is not sealed.
-func (r orderRuns) failureCode(ctx context.Context, key provision.OrderKey, run audit.Run) (code provision.Code, err error) {
+func (r orderRuns) failureCode(ctx context.Context, key provision.OrderKey, run reconcile.Run) (code provision.Code, err error) {
 	err = r.eachEvent(ctx, key, run, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT, func(event *historypb.HistoryEvent) error {
 		for failure := event.GetWorkflowExecutionFailedEventAttributes().GetFailure(); failure != nil && code == ""; failure = failure.GetCause() {
 			code = provision.Code(failure.GetApplicationFailureInfo().GetType())
@@ -186,7 +186,7 @@ func (r orderRuns) failureCode(ctx context.Context, key provision.OrderKey, run 
 }
 
 // eachEvent reads a run's history.
-func (r orderRuns) eachEvent(ctx context.Context, key provision.OrderKey, run audit.Run, filter enumspb.HistoryEventFilterType, read func(*historypb.HistoryEvent) error) error {
+func (r orderRuns) eachEvent(ctx context.Context, key provision.OrderKey, run reconcile.Run, filter enumspb.HistoryEventFilterType, read func(*historypb.HistoryEvent) error) error {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	history := r.client.GetWorkflowHistory(ctx, workflows.OrderWorkflowID(key), run.ID, false, filter)
@@ -203,10 +203,10 @@ func (r orderRuns) eachEvent(ctx context.Context, key provision.OrderKey, run au
 }
 
 // Story reads what the history of a run tells about its order: how it was placed, its corrections, and how it ended.
-func (r orderRuns) Story(ctx context.Context, key provision.OrderKey, run audit.Run) (story audit.Story, err error) {
+func (r orderRuns) Story(ctx context.Context, key provision.OrderKey, run reconcile.Run) (story reconcile.Story, err error) {
 	open := func(payloads *commonpb.Payloads, into any) error {
 		if err := r.payloads.FromPayloads(payloads, into); err != nil {
-			return fmt.Errorf("%w: %w", audit.ErrSealed, err)
+			return fmt.Errorf("%w: %w", reconcile.ErrSealed, err)
 		}
 		return nil
 	}
@@ -261,7 +261,7 @@ func (r orderRuns) WakeOrders(ctx context.Context, keys []provision.OrderKey) er
 
 // Continue resets the closed run to its last completed workflow task: what was decided before is kept, what was decided in it
 // is decided again. The reset is known by the run that it resets, so that a repeat is not a second one.
-func (r orderRuns) Continue(ctx context.Context, key provision.OrderKey, run audit.Run, reason string) (bool, error) {
+func (r orderRuns) Continue(ctx context.Context, key provision.OrderKey, run reconcile.Run, reason string) (bool, error) {
 	last, err := r.lastTask(ctx, key, run)
 	if err != nil || last == 0 {
 		return false, err
@@ -275,7 +275,7 @@ func (r orderRuns) Continue(ctx context.Context, key provision.OrderKey, run aud
 		WorkflowExecution:         &commonpb.WorkflowExecution{WorkflowId: workflows.OrderWorkflowID(key), RunId: run.ID},
 		Reason:                    reason,
 		WorkflowTaskFinishEventId: last,
-		RequestId:                 audit.Actor + "-" + run.ID,
+		RequestId:                 reconcile.Actor + "-" + run.ID,
 	}
 	if _, err := within(ctx, r.timeout, func(ctx context.Context) (*workflowservice.ResetWorkflowExecutionResponse, error) {
 		return r.client.ResetWorkflowExecution(ctx, reset)
@@ -286,7 +286,7 @@ func (r orderRuns) Continue(ctx context.Context, key provision.OrderKey, run aud
 }
 
 // lastTask is the event of the last completed workflow task; 0 when there is none, or no history any more.
-func (r orderRuns) lastTask(ctx context.Context, key provision.OrderKey, run audit.Run) (last int64, err error) {
+func (r orderRuns) lastTask(ctx context.Context, key provision.OrderKey, run reconcile.Run) (last int64, err error) {
 	err = r.eachEvent(ctx, key, run, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT, func(event *historypb.HistoryEvent) error {
 		if event.EventType == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
 			last = event.EventId

@@ -53,13 +53,13 @@ func TestKeysStatusAndReseal(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	store := postgres.New(db)
-	require.NoError(t, store.AddProvider(ctx, "acme", "Acme"))
+	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
 	k1, k2 := secrets.GenerateKey("k1"), secrets.GenerateKey("k2")
 	before, rotated := ringOf(t, k1), ringOf(t, k2+","+k1)
 	hook := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
 	sealed, err := before.Seal([]byte("a secret"), provision.WebhookSecretPurpose(hook))
 	require.NoError(t, err)
-	_, err = store.AddWebhook(ctx, "test", provision.Webhook{ID: hook.ID, Provider: "acme", URL: "https://receiver.example/"}, sealed)
+	_, err = store.CreateWebhook(ctx, "test", provision.Webhook{ID: hook.ID, Provider: "acme", URL: "https://receiver.example/"}, sealed)
 	require.NoError(t, err)
 
 	out, err := call(t, "keys", "status", "--database-url="+url)

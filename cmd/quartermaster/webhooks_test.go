@@ -83,7 +83,7 @@ type webhookWorld struct {
 func setupWebhookWorld(t *testing.T) *webhookWorld {
 	t.Helper()
 	store := postgres.New(pgtest.New(t))
-	require.NoError(t, store.AddProvider(t.Context(), "acme", "Acme"))
+	require.NoError(t, store.CreateProvider(t.Context(), "acme", "Acme"))
 	require.NoError(t, store.AddPool(t.Context(), provision.Pool{Provider: "acme", Marketplace: "nordic", Environment: provision.Test}, provision.DataExport))
 	ring, err := secrets.ParseRing(secrets.GenerateKey("k1"))
 	require.NoError(t, err)
@@ -123,7 +123,7 @@ func TestAReceiverThatRefusesGetsEverythingOnceItTakesIt(t *testing.T) {
 	key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
 	sealed, err := w.ring.Seal([]byte(r.secret), provision.WebhookSecretPurpose(key))
 	require.NoError(t, err)
-	_, err = w.store.AddWebhook(t.Context(), "test", provision.Webhook{ID: key.ID, Provider: "acme", URL: r.URL, EventTypes: []string{"order.*"}}, sealed)
+	_, err = w.store.CreateWebhook(t.Context(), "test", provision.Webhook{ID: key.ID, Provider: "acme", URL: r.URL, EventTypes: []string{"order.*"}}, sealed)
 	require.NoError(t, err)
 	for _, id := range []string{"o-1", "o-2", "o-3"} {
 		w.order(t, id, "")

@@ -10,11 +10,11 @@ import (
 
 	"quartermaster/activities"
 	"quartermaster/api"
-	"quartermaster/internal/audit"
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 	"quartermaster/internal/secrets"
 	"quartermaster/worker"
 	"quartermaster/workflows"
@@ -27,7 +27,7 @@ type workerCommand struct {
 	metricsOptions
 	webhookOptions
 	deliveryOptions
-	auditOptions
+	reconcileOptions
 	VisibleFor        time.Duration `help:"How long one attempt waits for AWS to show what it was told, before a retry." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
 	AbsentFor         time.Duration `help:"How long a thing must stay unseen before an undo believes that it never was; 0 = a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
 	DeniedFor         time.Duration `help:"How long AWS may deny a permission before an operator is asked: a new one takes minutes to hold." env:"QM_AWS_DENIED_FOR" default:"2m"`
@@ -77,8 +77,8 @@ func (c *workerCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	auditor := &audit.Auditor{Store: store, Workflows: runs, Bounds: c.bounds()}
-	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Auditor: auditor,
+	reconciler := &reconcile.Reconciler{Store: store, Workflows: runs, Bounds: c.bounds()}
+	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Reconciler: reconciler,
 		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor, DeniedFor: c.DeniedFor, RefusedFor: c.RefusedFor},
 		Protected: c.ProtectedAccounts}
 	acts.Webhooks = activities.Webhooks{Store: store, Sender: c.sender(c.policy(c.AWSEndpoint != "")), Wake: api.NewWorkflows(temporal).WakeWebhooks}

@@ -57,7 +57,7 @@ func RolePolicy(role Role) string {
 }
 
 // TrustPolicy returns the trust policy of that role: only principalARN may assume it, and only with the external id,
-// which is unique for every account, in the sessions of orders (ord-) and of the auditor (verify-). It allows no session
+// which is unique for every account, in the sessions of orders (ord-) and of the reconciler (verify-). It allows no session
 // tags and no source identity, which the service does not set; where awscloud.Options.SourceIdentity is switched on, add
 // a statement that allows principalARN sts:SetSourceIdentity, or AWS refuses every session.
 func TrustPolicy(principalARN, externalID string) string {

@@ -61,7 +61,7 @@ func TestACancelRightAfterThePostIsAnsweredTrulyAndWrittenDown(t *testing.T) {
 		require.Equal(t, want, ended.State, "%s: %+v", id(i), ended.Failure)
 		require.Empty(t, ended.Leftovers)
 		var actors []string
-		require.NoError(t, db.SelectContext(ctx, &actors, `SELECT actor FROM order_events WHERE provider = $1 AND order_id = $2 AND code = 'cancel' AND reason = $3`, stack.Provider, id(i), reason(i)))
+		require.NoError(t, db.SelectContext(ctx, &actors, `SELECT actor FROM order_history WHERE provider = $1 AND order_id = $2 AND code = 'cancel' AND reason = $3`, stack.Provider, id(i), reason(i)))
 		if cancelled[i] {
 			require.Len(t, actors, 1, "%s: the history says once who cancelled", id(i))
 			require.Regexp(t, `^key `, actors[0])
@@ -74,7 +74,7 @@ func TestACancelRightAfterThePostIsAnsweredTrulyAndWrittenDown(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, closed, run.WorkflowExecutionInfo.Status, "%s: a run ends as its order", id(i))
 	}
-	if err := playground.Verify(ctx, "QM_AUDIT_GRACE=0s"); err != nil {
+	if err := playground.Verify(ctx, "QM_RECONCILE_GRACE=0s"); err != nil {
 		require.NotContains(t, err.Error(), "/"+pool+"-")
 	}
 }

@@ -20,10 +20,10 @@ import (
 
 	"quartermaster/api"
 	"quartermaster/dev/stack"
-	"quartermaster/internal/audit"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 	"quartermaster/workflows"
 )
 
@@ -52,7 +52,7 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(seconds)*time.Second+10*time.Minute)
 	defer cancel()
 	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Program: playground.Program, Delay: 20 * time.Millisecond, Workers: 2, Restart: true, Proxies: true,
-		Env: []string{"QM_AUDIT_GRACE=10s"}})
+		Env: []string{"QM_RECONCILE_GRACE=10s"}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
@@ -114,7 +114,7 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 		requireAsOrderedOn(t, p, order)
 	}
 	require.Len(t, holder, orders)
-	require.Eventually(t, func() bool { err = p.Verify(ctx); return err == nil }, 30*time.Second, time.Second, "the auditor finds nothing")
+	require.Eventually(t, func() bool { err = p.Verify(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
 
 	requireTheLostAreFound(ctx, t, p, holder)
 }
@@ -170,13 +170,13 @@ func slownessOf(s *stack.Stack) (all []trouble) {
 
 func between(least, most time.Duration) time.Duration { return least + rand.N(most-least) }
 
-// requireTheLostAreFound is the negative control: an auditor that finds nothing must be one that would find something.
+// requireTheLostAreFound is the negative control: an reconciler that finds nothing must be one that would find something.
 func requireTheLostAreFound(ctx context.Context, t *testing.T, p *stack.Playground, holder map[string]string) {
 	t.Helper()
 	// The user of an Allocated account is lost.
 	robbed := slices.Min(slices.Collect(maps.Keys(holder)))
 	require.NoError(t, p.Sim.Edit(robbed, func(a *awssim.Account) { clear(a.Users) }))
-	require.ErrorContains(t, p.Verify(ctx), string(audit.KindUserMissing))
+	require.ErrorContains(t, p.Verify(ctx), string(reconcile.KindUserMissing))
 	require.ErrorContains(t, p.Verify(ctx), robbed)
 
 	// An order is lost in the middle of its work, and its account with it: nobody works on them any more.
@@ -190,8 +190,8 @@ func requireTheLostAreFound(ctx context.Context, t *testing.T, p *stack.Playgrou
 	require.NoError(t, p.Workflow.TerminateWorkflow(ctx, workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: lost}), "", "the negative control"))
 	require.Eventually(t, func() bool {
 		found := p.Verify(ctx)
-		return found != nil && strings.Contains(found.Error(), string(audit.KindOrderWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+lost) &&
-			strings.Contains(found.Error(), string(audit.KindAccountWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+lost+" account "+ids[0])
+		return found != nil && strings.Contains(found.Error(), string(reconcile.KindOrderWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+lost) &&
+			strings.Contains(found.Error(), string(reconcile.KindAccountWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+lost+" account "+ids[0])
 	}, time.Minute, time.Second)
 }
 

@@ -28,7 +28,7 @@ func account(ctx context.Context, t *testing.T, id string) (a api.Account) {
 func ordersOf(ctx context.Context, t *testing.T, id string) (ids []string) {
 	t.Helper()
 	var events struct {
-		Items []api.AccountEvent `json:"items"`
+		Items []api.AccountHistoryEntry `json:"items"`
 	}
 	_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/events", nil, &events)
 	require.NoError(t, err)

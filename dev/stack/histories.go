@@ -77,7 +77,7 @@ func (p *Playground) Record(ctx context.Context, folder string, again bool) (rec
 
 // otherWorkflows are those that no scenario of an order records, by the name of the history.
 var otherWorkflows = map[string]string{
-	"audit-stock": workflows.AuditStockName, "verify-accounts": workflows.VerifyAccountsName, "watch-stock": workflows.WatchStockName,
+	"reconcile": workflows.ReconcileName, "verify-accounts": workflows.VerifyAccountsName, "watch-stock": workflows.WatchStockName,
 	"deliver-webhooks": workflows.DeliverWebhooksName, "sweep-webhooks": workflows.SweepWebhooksName, "import-accounts": workflows.ImportAccountsName,
 }
 

@@ -14,10 +14,10 @@ import (
 
 	"quartermaster/api"
 	"quartermaster/dev/stack"
-	"quartermaster/internal/audit"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 	"quartermaster/workflows"
 )
 
@@ -28,7 +28,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	// Minutes are seconds here: no attempt of this test takes longer.
-	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond, Env: []string{"QM_AUDIT_ACCEPTED=2s", "QM_AUDIT_GRACE=1s", "QM_AUDIT_SETTLED=8s"}})
+	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond, Env: []string{"QM_RECONCILE_ACCEPTED=2s", "QM_RECONCILE_GRACE=1s", "QM_RECONCILE_SETTLED=8s"}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
@@ -96,14 +96,14 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	}
 	require.Eventually(t, func() bool {
 		err = p.Verify(ctx)
-		return err != nil && strings.Count(err.Error(), string(audit.KindWorkflowWithoutOrder)) == 4
+		return err != nil && strings.Count(err.Error(), string(reconcile.KindWorkflowWithoutOrder)) == 4
 	}, 30*time.Second, 200*time.Millisecond)
 	require.ErrorContains(t, err, "completed_only_in_temporal [broken] order "+stack.Provider+"/"+sold+" account "+account[sold])
 	require.ErrorContains(t, err, "its workflow has closed as Failed (FailedByOperator)")
 	require.ErrorContains(t, err, "exit status 1")
 
 	// What the schedule does every five minutes.
-	schedule := p.Workflow.ScheduleClient().GetHandle(ctx, audit.ScheduleID)
+	schedule := p.Workflow.ScheduleClient().GetHandle(ctx, reconcile.ScheduleID)
 	audits := time.NewTicker(time.Second)
 	defer audits.Stop()
 	for done := false; !done; {
@@ -158,9 +158,9 @@ func loseOrder(ctx context.Context, t *testing.T, db *sqlx.DB, id string) {
 	_, err = tx.ExecContext(ctx, `SET LOCAL session_replication_role = replica`) // no trigger, no foreign key
 	require.NoError(t, err)
 	for _, statement := range []string{
-		`UPDATE accounts SET status = 'ready', order_id = NULL, reason = '' WHERE id IN (SELECT account_id FROM account_events WHERE order_id = $1)`,
-		`DELETE FROM account_events WHERE order_id = $1`,
-		`DELETE FROM order_events WHERE order_id = $1`,
+		`UPDATE accounts SET status = 'ready', order_id = NULL, reason = '' WHERE id IN (SELECT account_id FROM account_history WHERE order_id = $1)`,
+		`DELETE FROM account_history WHERE order_id = $1`,
+		`DELETE FROM order_history WHERE order_id = $1`,
 		`DELETE FROM order_steps WHERE order_id = $1`,
 		`DELETE FROM order_passwords WHERE order_id = $1`,
 		`DELETE FROM orders WHERE id = $1`,

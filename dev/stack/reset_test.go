@@ -89,7 +89,7 @@ func worldOf(ctx context.Context, t *testing.T, order api.Order) (w world) {
 	db, err := postgres.Open(ctx, playground.Database)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
-	require.NoError(t, db.GetContext(ctx, &w.Events, `SELECT count(*) FROM order_events WHERE provider = $1 AND order_id = $2`, stack.Provider, order.ID))
+	require.NoError(t, db.GetContext(ctx, &w.Events, `SELECT count(*) FROM order_history WHERE provider = $1 AND order_id = $2`, stack.Provider, order.ID))
 	return w
 }
 

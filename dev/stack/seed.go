@@ -34,11 +34,11 @@ type Client struct {
 // Seed makes the provider, its two pools and an API key, and brings the stock to perModel Ready accounts per pool and
 // model. Every account goes in by the API, which makes its external id; the simulated role then demands that.
 func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
-	if err := s.Store.AddProvider(ctx, Provider, "Acme Distribution"); err != nil {
+	if err := s.Store.CreateProvider(ctx, Provider, "Acme Distribution"); err != nil {
 		return nil, err
 	}
 	text, key := api.NewKey(Provider, "development", provision.RoleAdmin)
-	if _, err := s.Store.AddAPIKey(ctx, "development", key); err != nil {
+	if _, err := s.Store.CreateAPIKey(ctx, "development", key); err != nil {
 		return nil, err
 	}
 	client := &Client{Base: s.API, Key: text}

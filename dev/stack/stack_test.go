@@ -277,7 +277,7 @@ func TestTwoHundredOrdersOverAHundredAccounts(t *testing.T) {
 	}
 	for _, id := range oldest {
 		if _, held := holder[id]; !held {
-			var history struct{ Items []api.AccountEvent }
+			var history struct{ Items []api.AccountHistoryEntry }
 			_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/events", nil, &history)
 			require.NoError(t, err)
 			require.Fail(t, "no order has the account", "%+v\n%+v", account(ctx, t, id), history.Items)

@@ -11,10 +11,10 @@ import (
 
 	"quartermaster/api"
 	"quartermaster/dev/stack"
-	"quartermaster/internal/audit"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 	"quartermaster/workflows"
 )
 
@@ -24,7 +24,7 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	// Minutes are seconds here: no attempt of this test takes longer.
-	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Program: playground.Program, Delay: 20 * time.Millisecond, Env: []string{"QM_AUDIT_GRACE=3s", "QM_AUDIT_SETTLED=8s"}})
+	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Program: playground.Program, Delay: 20 * time.Millisecond, Env: []string{"QM_RECONCILE_GRACE=3s", "QM_RECONCILE_SETTLED=8s"}})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
@@ -56,8 +56,8 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 			heal()
 
 			require.Eventually(t, func() bool { err = p.Verify(ctx); return err != nil }, 30*time.Second, 200*time.Millisecond)
-			require.ErrorContains(t, err, string(audit.KindOrderWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+c.id)
-			require.ErrorContains(t, err, string(audit.KindAccountWithoutWorkflow))
+			require.ErrorContains(t, err, string(reconcile.KindOrderWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+c.id)
+			require.ErrorContains(t, err, string(reconcile.KindAccountWithoutWorkflow))
 			require.ErrorContains(t, err, "its workflow has closed as Terminated, since ")
 			require.ErrorContains(t, err, "exit status 1")
 			stuck, err := p.Client.Order(ctx, c.id)
@@ -65,7 +65,7 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 			require.False(t, stuck.State.Ended())
 
 			// What the schedule does every five minutes.
-			schedule := p.Workflow.ScheduleClient().GetHandle(ctx, audit.ScheduleID)
+			schedule := p.Workflow.ScheduleClient().GetHandle(ctx, reconcile.ScheduleID)
 			audits := time.NewTicker(time.Second)
 			defer audits.Stop()
 			ended := stuck
@@ -100,12 +100,12 @@ func stepRetries(o api.Order) bool {
 	return false
 }
 
-// actionsOf are the audit rows of an order that the auditor has signed.
+// actionsOf are the audit rows of an order that the reconciler has signed.
 func actionsOf(ctx context.Context, t *testing.T, p *stack.Playground, order string) (actions []string) {
 	t.Helper()
 	db, err := postgres.Open(ctx, p.Database)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
-	require.NoError(t, db.SelectContext(ctx, &actions, `SELECT code FROM order_events WHERE order_id = $1 AND actor = $2 ORDER BY seq`, order, audit.Actor))
+	require.NoError(t, db.SelectContext(ctx, &actions, `SELECT code FROM order_history WHERE order_id = $1 AND actor = $2 ORDER BY seq`, order, reconcile.Actor))
 	return actions
 }

@@ -43,7 +43,7 @@ var rules = []rule{
 	{folder: "internal", never: []string{"quartermaster/api", "quartermaster/worker", "quartermaster/workflows", "quartermaster/activities", "quartermaster/cmd", echo},
 		why: "imports point down"},
 	{folder: "internal/provision", tests: true, never: []string{"quartermaster/", awsSDK, sqlx, pq, echo, temporal}, why: "the words stand on the standard library alone"},
-	{folder: "internal/stockcsv", never: []string{"quartermaster/internal/postgres", "quartermaster/internal/awscloud", "quartermaster/internal/secrets", "quartermaster/internal/audit", awsSDK, sqlx, pq, temporal, "net/http", "database/sql"},
+	{folder: "internal/stockcsv", never: []string{"quartermaster/internal/postgres", "quartermaster/internal/awscloud", "quartermaster/internal/secrets", "quartermaster/internal/reconcile", awsSDK, sqlx, pq, temporal, "net/http", "database/sql"},
 		why: "the file reader knows the words and the standard library"},
 	{folder: "internal/postgres", never: []string{awsSDK, temporal}, why: "the database knows neither AWS nor Temporal"},
 	{folder: "internal/awscloud", never: []string{sqlx, pq, temporal, "quartermaster/internal/postgres"}, why: "the cloud knows neither the database nor Temporal"},

@@ -29,11 +29,11 @@ func setup(t *testing.T) (*postgres.Store, *sqlx.DB) {
 	t.Helper()
 	ctx, db := t.Context(), pgtest.New(t)
 	store := postgres.New(db)
-	require.NoError(t, store.AddProvider(ctx, "acme", "Acme"))
+	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
 	config := provision.DefaultPool(pool)
 	two := 2
 	config.StockThreshold, config.ModelThresholds = &two, map[provision.Model]int{provision.ModelECAM: 1}
-	_, err := store.MakePool(ctx, "test", config)
+	_, err := store.CreatePool(ctx, "test", config)
 	require.NoError(t, err)
 	return store, db
 }
@@ -63,7 +63,7 @@ func TestAScrapeTellsWhatTheDatabaseKnows(t *testing.T) {
 	store, db := setup(t)
 	for i := range 6 {
 		id := fmt.Sprintf("%012d", i)
-		_, _, err := store.AddAccount(t.Context(), provision.Account{ID: id, Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: id, RootEmail: id + "@acme.test",
+		_, _, err := store.CreateAccount(t.Context(), provision.Account{ID: id, Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: id, RootEmail: id + "@acme.test",
 			RoleARN: "arn:aws:iam::" + id + ":role/q", ExternalID: provision.NewExternalID()}, "test")
 		require.NoError(t, err)
 	}

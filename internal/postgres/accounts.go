@@ -12,22 +12,22 @@ import (
 	"quartermaster/internal/provision"
 )
 
-const addAccountSQL = `
+const createAccountSQL = `
 INSERT INTO accounts AS a (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason, ready_because)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'added by ' || qm_actor())
 RETURNING ` + accountColumns
 
-// AddAccount adds an account to its pool. It is Invalid and due for verification, unless the caller says by its status that
+// CreateAccount adds an account to its pool. It is Invalid and due for verification, unless the caller says by its status that
 // it is Ready: then an order that waits may get it in the same transaction, and those orders are returned, to be woken. Errors: provision.ErrConflict when the account id or the external id is known already,
 // provision.ErrRootEmailTaken,
 // provision.ErrNotFound when the provider has no such pool or there is no such model, provision.ErrProtected.
-func (s *Store) AddAccount(ctx context.Context, a provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error) {
+func (s *Store) CreateAccount(ctx context.Context, a provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error) {
 	status, reason := provision.AccountInvalid, provision.AwaitsVerification
 	if a.Status == provision.AccountReady {
 		status, reason = provision.AccountReady, ""
 	}
 	err = s.poolTx(ctx, actor, a.Pool, lockPoolSQL, func(tx *sqlx.Tx) error {
-		err := tx.GetContext(ctx, &added, addAccountSQL, a.ID, a.Provider, a.Marketplace, a.Environment, a.Model, a.Name, a.RootEmail, a.RoleARN, a.ExternalID, status, reason)
+		err := tx.GetContext(ctx, &added, createAccountSQL, a.ID, a.Provider, a.Marketplace, a.Environment, a.Model, a.Name, a.RootEmail, a.RoleARN, a.ExternalID, status, reason)
 		if err != nil {
 			return err
 		}
@@ -82,8 +82,8 @@ func (s *Store) PoolExists(ctx context.Context, p provision.Pool) (exists bool, 
 	return exists, err
 }
 
-// AddProvider adds a provider, or changes its name.
-func (s *Store) AddProvider(ctx context.Context, id, name string) error {
+// CreateProvider adds a provider, or changes its name.
+func (s *Store) CreateProvider(ctx context.Context, id, name string) error {
 	_, err := s.db.ExecContext(ctx, `INSERT INTO providers (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name`, id, name)
 	if violates(err, "providers_id_is_a_slug") {
 		return fmt.Errorf("provider id %q: use lower-case letters, digits and single hyphens, at most 40", id)
@@ -92,11 +92,11 @@ func (s *Store) AddProvider(ctx context.Context, id, name string) error {
 }
 
 // AddPool makes a pool with the default settings and the given kind of new reports. One that is there stays as it is. Errors: as
-// MakePool, but for provision.ErrConflict.
+// CreatePool, but for provision.ErrConflict.
 func (s *Store) AddPool(ctx context.Context, p provision.Pool, kind provision.ReportKind) error {
 	config := provision.DefaultPool(p)
 	config.Settings.ReportKind = kind
-	_, err := s.MakePool(ctx, "setup", config)
+	_, err := s.CreatePool(ctx, "setup", config)
 	if errors.Is(err, provision.ErrConflict) {
 		return nil
 	}

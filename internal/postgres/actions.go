@@ -24,7 +24,7 @@ func (s *Store) RequireAction(ctx context.Context, key provision.OrderKey, why p
 		_, err = tx.ExecContext(ctx, actionRequiredSQL, key.Provider, key.ID, why.Step, asJSON(why))
 		return o, err == nil, err
 	}
-	if why.Code != provision.CodeCannotReenter {
+	if why.Code != provision.CodeAccountCannotBeReentered {
 		return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 			_, _, err := require(tx)
 			return err
@@ -55,7 +55,7 @@ func (s *Store) Resume(ctx context.Context, key provision.OrderKey) error {
 }
 
 const noteActionSQL = `
-INSERT INTO order_events (provider, order_id, actor, from_state, to_state, code, reason, action_id)
+INSERT INTO order_history (provider, order_id, actor, from_state, to_state, code, reason, action_id)
 SELECT provider, id, $3, state, state, $4, $5, $6 FROM orders WHERE provider = $1 AND id = $2
 ON CONFLICT (provider, order_id, action_id) WHERE action_id <> '' DO NOTHING`
 
@@ -121,7 +121,7 @@ func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action st
 		switch o.State {
 		case provision.Accepted, provision.WaitingForAccount:
 			ended := provision.Failed
-			if why.Code == provision.CodeCancelled {
+			if why.Code == provision.CodeOrderCancelled {
 				ended = provision.Cancelled
 			}
 			_, err = tx.ExecContext(ctx, endWaitingOrderSQL, key.Provider, key.ID, ended, asJSON(why))
@@ -135,7 +135,7 @@ func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action st
 	})
 }
 
-const beginUndoSQL = `UPDATE orders SET state = 'compensating', step = 'verify_restored', failure = $3 WHERE provider = $1 AND id = $2`
+const beginUndoSQL = `UPDATE orders SET state = 'compensating', step = 'compare_with_journal', failure = $3 WHERE provider = $1 AND id = $2`
 
 // BeginUndo sets an order that holds an account to compensating. An order that holds none, or is already there, stays.
 func (s *Store) BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error {

@@ -8,15 +8,15 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
 func TestActionRequiredKeepsTheClaimAndResumes(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	why := provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: "alias-o", Reason: "taken"}
@@ -46,7 +46,7 @@ func TestActionRequiredKeepsTheClaimAndResumes(t *testing.T) {
 	require.Equal(t, corrected, opened.Request, "and goes on with the corrected one")
 
 	var actions []struct{ Actor, Code, Reason string }
-	require.NoError(t, db.SelectContext(ctx, &actions, `SELECT actor, code, reason FROM order_events WHERE order_id = 'o' AND code IN ('correct', 'retry') ORDER BY seq`))
+	require.NoError(t, db.SelectContext(ctx, &actions, `SELECT actor, code, reason FROM order_history WHERE order_id = 'o' AND code IN ('correct', 'retry') ORDER BY seq`))
 	require.Len(t, actions, 2)
 	require.Equal(t, by.Actor, actions[0].Actor)
 	require.Equal(t, by.Reason, actions[1].Reason)
@@ -55,12 +55,12 @@ func TestActionRequiredKeepsTheClaimAndResumes(t *testing.T) {
 func TestAnOrderThatRequiresActionCanBeSwappedOrUndone(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	why := provision.Failure{Code: provision.CodePermissionMissing, Reason: "denied"}
 	require.NoError(t, store.RequireAction(ctx, key, why))
-	_, err := store.RejectAccount(ctx, key, "000000000001", provision.Failure{Code: provision.CodeSwappedByOperator, Reason: "an operator swapped the account"}, false)
+	_, err := store.RejectAccount(ctx, key, "000000000001", provision.Failure{Code: provision.CodeAccountSwappedByOperator, Reason: "an operator swapped the account"}, false)
 	require.NoError(t, err)
 	require.Equal(t, "000000000002", claim(t, store, key).Account.ID)
 
@@ -76,12 +76,12 @@ func TestAnOrderThatRequiresActionCanBeSwappedOrUndone(t *testing.T) {
 func history(t *testing.T, db *sqlx.DB) (rows []string) {
 	t.Helper()
 	require.NoError(t, db.SelectContext(t.Context(), &rows, `
-		SELECT format('%s: %s>%s %s (%s)', actor, from_state, to_state, code, reason) FROM order_events WHERE order_id = 'o' ORDER BY seq`))
+		SELECT format('%s: %s>%s %s (%s)', actor, from_state, to_state, code, reason) FROM order_history WHERE order_id = 'o' ORDER BY seq`))
 	return rows
 }
 
 var (
-	cancelled = provision.Failure{Code: provision.CodeCancelled, Reason: "the order was cancelled"}
+	cancelled = provision.Failure{Code: provision.CodeOrderCancelled, Reason: "the order was cancelled"}
 	ended     = provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}
 	by        = provision.Action{Actor: "key store", Reason: "the customer called", ID: "update-1"}
 )
@@ -101,12 +101,12 @@ func TestStopWritesWhoAndWhyWithTheChange(t *testing.T) {
 		}, cancelled, provision.Cancelled},
 		"fail, provisioning": {func(t *testing.T, store *postgres.Store, key provision.OrderKey) {
 			t.Helper()
-			addAccounts(t, store, provision.ModelSPAM, 1, 1)
+			createAccounts(t, store, provision.ModelSPAM, 1, 1)
 			claim(t, store, key)
 		}, ended, provision.Compensating},
 		"cancel, action required": {func(t *testing.T, store *postgres.Store, key provision.OrderKey) {
 			t.Helper()
-			addAccounts(t, store, provision.ModelSPAM, 1, 1)
+			createAccounts(t, store, provision.ModelSPAM, 1, 1)
 			claim(t, store, key)
 			require.NoError(t, store.RequireAction(t.Context(), key, why))
 		}, cancelled, provision.Compensating},
@@ -138,7 +138,7 @@ func TestStopWritesWhoAndWhyWithTheChange(t *testing.T) {
 			require.Len(t, history(t, db), rows+2, "what is refused is not written down")
 			refusedAs(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
 			if test.state != provision.Compensating {
-				addAccounts(t, store, provision.ModelSPAM, 2, 2)
+				createAccounts(t, store, provision.ModelSPAM, 2, 2)
 				_, err = store.ClaimAccount(ctx, key)
 				refusedAs(t, err, provision.CodeOrderNotInProgress)
 			}
@@ -151,7 +151,7 @@ func TestStopWritesWhoAndWhyWithTheChange(t *testing.T) {
 func TestACompletedOrderCannotBeStopped(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, store.Allocate(ctx, key, account1, provision.Result{AccountID: account1}))
@@ -164,7 +164,7 @@ func TestACompletedOrderCannotBeStopped(t *testing.T) {
 func TestARepeatedActionIsWrittenDownOnce(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, store.RequireAction(ctx, key, why))
@@ -230,7 +230,7 @@ func TestAnActionIsWrittenDownInItsPlace(t *testing.T) {
 func TestAnUnusableAccountOfAnOrderThatIsBeingUndoneIsInvalid(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, store.StopOrder(ctx, key, "cancel", cancelled, by))
@@ -239,7 +239,7 @@ func TestAnUnusableAccountOfAnOrderThatIsBeingUndoneIsInvalid(t *testing.T) {
 	status, err := store.OrderStatus(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, provision.OrderStatus{State: provision.Compensating, Failure: &cancelled}, status, "it takes no other account")
-	found, err := store.Contradictions(ctx, audit.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: time.Hour}, time.Time{})
+	found, err := store.Contradictions(ctx, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: time.Hour}, time.Time{})
 	require.NoError(t, err)
 	require.Empty(t, found)
 	_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Cancelled, Failure: cancelled})

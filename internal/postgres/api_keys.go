@@ -69,15 +69,15 @@ func (s *Store) APIKeys(ctx context.Context, provider string, limit int, after *
 	return keys, err
 }
 
-const addAPIKeySQL = `
+const createAPIKeySQL = `
 INSERT INTO api_keys (id, provider, name, secret_sha256, role, scopes, requests_per_second, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 RETURNING ` + apiKeyColumns
 
-// AddAPIKey adds a key of a provider and returns it as it is kept. Errors: provision.ErrNotFound when there is no such
+// CreateAPIKey adds a key of a provider and returns it as it is kept. Errors: provision.ErrNotFound when there is no such
 // provider.
-func (s *Store) AddAPIKey(ctx context.Context, actor string, key provision.APIKey) (added provision.APIKey, err error) {
+func (s *Store) CreateAPIKey(ctx context.Context, actor string, key provision.APIKey) (added provision.APIKey, err error) {
 	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		added, err = addKey(ctx, tx, key)
+		added, err = createKey(ctx, tx, key)
 		return err
 	})
 	if violates(err, "api_keys_provider_fkey") {
@@ -86,13 +86,13 @@ func (s *Store) AddAPIKey(ctx context.Context, actor string, key provision.APIKe
 	return added, err
 }
 
-func addKey(ctx context.Context, tx *sqlx.Tx, key provision.APIKey) (provision.APIKey, error) {
+func createKey(ctx context.Context, tx *sqlx.Tx, key provision.APIKey) (provision.APIKey, error) {
 	var scopes pq.StringArray // nil is NULL
 	for _, scope := range key.Scopes {
 		scopes = append(scopes, string(scope))
 	}
 	var row apiKeyRow
-	err := tx.GetContext(ctx, &row, addAPIKeySQL, key.ID, key.Provider, key.Name, key.SecretSHA256, key.Role, scopes, key.RateLimit, key.ExpiresAt)
+	err := tx.GetContext(ctx, &row, createAPIKeySQL, key.ID, key.Provider, key.Name, key.SecretSHA256, key.Role, scopes, key.RateLimit, key.ExpiresAt)
 	return row.key(), err
 }
 
@@ -121,7 +121,7 @@ func (s *Store) RotateAPIKey(ctx context.Context, actor, provider, id string, su
 			return &provision.StateError{Reason: "API key " + id + " was rotated already, its successor is " + old.ReplacedBy +
 				": rotate that one; if its text got lost, make a new key and revoke it"}
 		}
-		if added, err = addKey(ctx, tx, successor); err != nil {
+		if added, err = createKey(ctx, tx, successor); err != nil {
 			return err
 		}
 		var row apiKeyRow

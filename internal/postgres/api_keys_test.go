@@ -23,9 +23,9 @@ func apiKey(id string, role provision.Role, change ...func(*provision.APIKey)) p
 	return key
 }
 
-func addKey(t *testing.T, store *postgres.Store, key provision.APIKey) provision.APIKey {
+func createKey(t *testing.T, store *postgres.Store, key provision.APIKey) provision.APIKey {
 	t.Helper()
-	added, err := store.AddAPIKey(t.Context(), "test", key)
+	added, err := store.CreateAPIKey(t.Context(), "test", key)
 	require.NoError(t, err)
 	return added
 }
@@ -43,7 +43,7 @@ func TestAKeyIsKeptAsItIsMade(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	end, limit := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond), 2.5
-	added := addKey(t, store, apiKey("narrow", provision.RoleViewer, func(k *provision.APIKey) {
+	added := createKey(t, store, apiKey("narrow", provision.RoleViewer, func(k *provision.APIKey) {
 		k.Scopes, k.ExpiresAt, k.RateLimit = []provision.Scope{provision.ScopeOrdersRead}, &end, &limit
 	}))
 	require.Equal(t, "test", added.CreatedBy)
@@ -60,7 +60,7 @@ func TestAKeyIsKeptAsItIsMade(t *testing.T) {
 	require.Equal(t, added, read)
 	_, err = store.ProviderAPIKey(ctx, "other", "narrow")
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	_, err = store.AddAPIKey(ctx, "test", apiKey("x", provision.RoleAdmin, func(k *provision.APIKey) { k.Provider = "nobody" }))
+	_, err = store.CreateAPIKey(ctx, "test", apiKey("x", provision.RoleAdmin, func(k *provision.APIKey) { k.Provider = "nobody" }))
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
@@ -68,9 +68,9 @@ func TestKeysAreListedNewestFirst(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	for i := range 5 {
-		addKey(t, store, apiKey(fmt.Sprintf("k%d", i), provision.RoleViewer))
+		createKey(t, store, apiKey(fmt.Sprintf("k%d", i), provision.RoleViewer))
 	}
-	addKey(t, store, apiKey("theirs", provision.RoleViewer, func(k *provision.APIKey) { k.Provider = "other" }))
+	createKey(t, store, apiKey("theirs", provision.RoleViewer, func(k *provision.APIKey) { k.Provider = "other" }))
 	var ids []string
 	var after *provision.KeyCursor
 	for {
@@ -91,7 +91,7 @@ func TestKeysAreListedNewestFirst(t *testing.T) {
 func TestTheUseOfAKeyIsWrittenOnceAMinute(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addKey(t, store, apiKey("k", provision.RoleViewer))
+	createKey(t, store, apiKey("k", provision.RoleViewer))
 	used := func() (at time.Time, version string) {
 		require.NoError(t, store.APIKeyUsed(ctx, "k"))
 		row := db.QueryRowxContext(ctx, `SELECT last_used_at, xmin::text FROM api_keys WHERE id = 'k'`)
@@ -112,7 +112,7 @@ func TestTheUseOfAKeyIsWrittenOnceAMinute(t *testing.T) {
 func TestARotatedKeyLivesBesideItsSuccessorForAWhile(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addKey(t, store, apiKey("old", provision.RoleOperator))
+	createKey(t, store, apiKey("old", provision.RoleOperator))
 	until := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
 	added, old, err := store.RotateAPIKey(ctx, "key admin", "acme", "old", apiKey("new", provision.RoleOperator), until)
 	require.NoError(t, err)
@@ -132,12 +132,12 @@ func TestARotatedKeyLivesBesideItsSuccessorForAWhile(t *testing.T) {
 	}
 	refused("old", "was rotated already, its successor is new")
 	soon := time.Now().Add(time.Minute).UTC().Truncate(time.Microsecond)
-	addKey(t, store, apiKey("short", provision.RoleViewer, func(k *provision.APIKey) { k.ExpiresAt = &soon }))
+	createKey(t, store, apiKey("short", provision.RoleViewer, func(k *provision.APIKey) { k.ExpiresAt = &soon }))
 	_, short, err := store.RotateAPIKey(ctx, "key admin", "acme", "short", apiKey("longer", provision.RoleViewer), until)
 	require.NoError(t, err)
 	require.True(t, soon.Equal(*short.ExpiresAt), "an overlap lengthens no life")
 	past := time.Now().Add(-time.Minute)
-	addKey(t, store, apiKey("expired", provision.RoleViewer, func(k *provision.APIKey) { k.ExpiresAt = &past }))
+	createKey(t, store, apiKey("expired", provision.RoleViewer, func(k *provision.APIKey) { k.ExpiresAt = &past }))
 	refused("expired", "has expired")
 	_, err = store.RevokeAPIKey(ctx, "key admin", "acme", "new", true)
 	require.NoError(t, err)
@@ -149,7 +149,7 @@ func TestARotatedKeyLivesBesideItsSuccessorForAWhile(t *testing.T) {
 func TestOneOfManyRotationsAtOnceSucceeds(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addKey(t, store, apiKey("old", provision.RoleOperator))
+	createKey(t, store, apiKey("old", provision.RoleOperator))
 	var succeeded atomic.Int32
 	var race errgroup.Group
 	for i := range 8 {
@@ -171,11 +171,11 @@ func TestTheLastKeyThatMakesKeysIsNotRevoked(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	past := time.Now().Add(-time.Minute)
-	addKey(t, store, apiKey("a", provision.RoleAdmin))
-	addKey(t, store, apiKey("operator", provision.RoleOperator))
-	addKey(t, store, apiKey("narrow", provision.RoleAdmin, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeKeysRead} }))
-	addKey(t, store, apiKey("expired", provision.RoleAdmin, func(k *provision.APIKey) { k.ExpiresAt = &past }))
-	addKey(t, store, apiKey("theirs", provision.RoleAdmin, func(k *provision.APIKey) { k.Provider = "other" }))
+	createKey(t, store, apiKey("a", provision.RoleAdmin))
+	createKey(t, store, apiKey("operator", provision.RoleOperator))
+	createKey(t, store, apiKey("narrow", provision.RoleAdmin, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeKeysRead} }))
+	createKey(t, store, apiKey("expired", provision.RoleAdmin, func(k *provision.APIKey) { k.ExpiresAt = &past }))
+	createKey(t, store, apiKey("theirs", provision.RoleAdmin, func(k *provision.APIKey) { k.Provider = "other" }))
 	refused := func(id string) {
 		t.Helper()
 		_, err := store.RevokeAPIKey(ctx, "key "+id, "acme", id, true)
@@ -207,7 +207,7 @@ func TestTheLastTwoKeysDoNotRevokeEachOtherAtOnce(t *testing.T) {
 	for round := range 5 {
 		ids := []string{fmt.Sprintf("a%d", round), fmt.Sprintf("b%d", round)}
 		for _, id := range ids {
-			addKey(t, store, apiKey(id, provision.RoleAdmin))
+			createKey(t, store, apiKey(id, provision.RoleAdmin))
 		}
 		var race errgroup.Group
 		var refused atomic.Int32
@@ -231,7 +231,7 @@ func TestTheLastTwoKeysDoNotRevokeEachOtherAtOnce(t *testing.T) {
 func TestTheLifeOfAKeyIsAudited(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addKey(t, store, apiKey("a", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} }))
+	createKey(t, store, apiKey("a", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} }))
 	until := time.Date(2099, 11, 22, 10, 0, 0, 0, time.UTC)
 	_, _, err := store.RotateAPIKey(ctx, "key admin", "acme", "a", apiKey("b", provision.RoleViewer), until)
 	require.NoError(t, err)
@@ -241,16 +241,16 @@ func TestTheLifeOfAKeyIsAudited(t *testing.T) {
 	}
 	require.NoError(t, store.APIKeyUsed(ctx, "a"))
 	var events []string
-	require.NoError(t, db.SelectContext(ctx, &events, `SELECT provider || ': ' || actor || ' ' || what || ' ' || key_id || ' ' || detail FROM access_events ORDER BY seq`))
+	require.NoError(t, db.SelectContext(ctx, &events, `SELECT provider || ': ' || actor || ' ' || what || ' ' || key_id || ' ' || detail FROM access_history ORDER BY seq`))
 	require.Equal(t, []string{
 		"acme: test created a role viewer, only orders:read",
 		"acme: key admin created b role viewer",
 		"acme: key admin rotated a replaced by b, lives until 2099-11-22T10:00:00Z",
 		"acme: cli root revoked b ",
 	}, events)
-	for _, change := range []string{`UPDATE access_events SET actor = 'me'`, `DELETE FROM access_events`} {
+	for _, change := range []string{`UPDATE access_history SET actor = 'me'`, `DELETE FROM access_history`} {
 		_, err := db.ExecContext(ctx, change)
-		require.Equal(t, "audit_is_append_only", constraint(t, err))
+		require.Equal(t, "history_is_append_only", constraint(t, err))
 	}
 }
 
@@ -258,8 +258,8 @@ func TestTheLifeOfAKeyIsAudited(t *testing.T) {
 func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addKey(t, store, apiKey("a", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} }))
-	addKey(t, store, apiKey("b", provision.RoleViewer))
+	createKey(t, store, apiKey("a", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} }))
+	createKey(t, store, apiKey("b", provision.RoleViewer))
 	_, _, err := store.RotateAPIKey(ctx, "test", "acme", "a", apiKey("c", provision.RoleViewer), time.Now().Add(time.Hour))
 	require.NoError(t, err)
 	_, err = store.RevokeAPIKey(ctx, "test", "acme", "b", false)
@@ -276,14 +276,14 @@ func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 		`UPDATE api_keys SET replaced_by = NULL WHERE id = 'a'`:                              "api_keys_end_is_final",
 		`UPDATE api_keys SET replaced_by = 'b' WHERE id = 'a'`:                               "api_keys_end_is_final",
 		`DELETE FROM api_keys WHERE id = 'b'`:                                                "api_keys_stay",
-		`UPDATE api_keys SET revoked_at = now() WHERE id = 'c'`:                              "audit_names_the_actor",
-		`INSERT INTO api_keys (id, provider, name, secret_sha256, role) SELECT 'x', provider, name, secret_sha256, role FROM api_keys WHERE id = 'a'`: "audit_names_the_actor",
+		`UPDATE api_keys SET revoked_at = now() WHERE id = 'c'`:                              "history_names_the_actor",
+		`INSERT INTO api_keys (id, provider, name, secret_sha256, role) SELECT 'x', provider, name, secret_sha256, role FROM api_keys WHERE id = 'a'`: "history_names_the_actor",
 		`UPDATE api_keys SET replaced_by = 'b' WHERE id = 'c'`:                     "api_keys_replaced_ends",
 		`UPDATE api_keys SET replaced_by = 'c', expires_at = now() WHERE id = 'c'`: "api_keys_do_not_replace_themselves",
 	} {
 		tx, err := db.BeginTxx(ctx, nil)
 		require.NoError(t, err)
-		if name != "audit_names_the_actor" {
+		if name != "history_names_the_actor" {
 			_, err = tx.ExecContext(ctx, `SELECT set_config('qm.actor', 'psql', true)`)
 			require.NoError(t, err)
 		}
@@ -297,7 +297,7 @@ func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 		"api_keys_limit_is_one":        apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.RateLimit = new(float64) }),
 		"api_keys_sha256_has_32_bytes": apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.SecretSHA256 = []byte{1} }),
 	} {
-		_, err := store.AddAPIKey(ctx, "test", key)
+		_, err := store.CreateAPIKey(ctx, "test", key)
 		require.Equal(t, name, constraint(t, err))
 	}
 }

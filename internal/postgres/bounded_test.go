@@ -332,7 +332,7 @@ func TestListeningRecoversFromAStall(t *testing.T) {
 	ctx, address := t.Context(), pgtest.URL(t)
 	db := openDB(t, address)
 	store := postgres.New(db)
-	require.NoError(t, store.AddProvider(ctx, "acme", "Acme"))
+	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
 	proxy, err := pgtest.NewProxy(hostOf(t, address))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
@@ -381,9 +381,9 @@ func TestAConnectionToAServerThatDoesNotLetUsWriteIsGivenUp(t *testing.T) {
 	readOnly("on")
 	db := openDB(t, address)
 	store := postgres.New(db)
-	require.ErrorIs(t, store.AddProvider(ctx, "acme", "Acme"), provision.ErrUnavailable)
+	require.ErrorIs(t, store.CreateProvider(ctx, "acme", "Acme"), provision.ErrUnavailable)
 	readOnly("off")
-	require.NoError(t, store.AddProvider(ctx, "acme", "Acme"), "what the first connection leads to is a standby for good")
+	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"), "what the first connection leads to is a standby for good")
 }
 
 func TestAStandbyIsUnavailableUntilItIsPromoted(t *testing.T) {

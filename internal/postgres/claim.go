@@ -20,7 +20,7 @@ const accountColumns = `a.id, a.provider, a.marketplace, a.environment, a.model,
 const mineSQL = `
 SELECT ` + accountColumns + `,
        EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = $1 AND s.order_id = $2 AND s.account_id = a.id
-               AND s.step NOT IN ('claim_account', 'inspect_account', 'verify_restored') AND s.state <> 'undone') AS touched
+               AND s.step NOT IN ('claim_account', 'inspect_account', 'compare_with_journal') AND s.state <> 'undone') AS touched
 FROM accounts a
 WHERE a.provider = $1 AND a.order_id = $2 AND a.status = 'provisioning'`
 

@@ -37,7 +37,7 @@ func queue(tb testing.TB, db *sqlx.DB, prefix string, model provision.Model, cou
 func BenchmarkClaimWithoutStock(b *testing.B) {
 	ctx, db := b.Context(), pgtest.New(b)
 	store := postgres.New(db)
-	require.NoError(b, store.AddProvider(ctx, "acme", "Acme"))
+	require.NoError(b, store.CreateProvider(ctx, "acme", "Acme"))
 	require.NoError(b, store.AddPool(ctx, pool, provision.DataExport))
 	queue(b, db, "any", "", 5000)
 	var last atomic.Int32

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
 // sessionsWait waits until so many sessions of the test's database wait for a lock in a statement that begins like this.
@@ -35,7 +35,7 @@ func TestAPlaceThatWasDrawnEarlierIsServedEarlier(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	slow, err := db.BeginTxx(ctx, nil)
 	require.NoError(t, err)
 	defer func() { _ = slow.Rollback() }()
@@ -77,14 +77,14 @@ func TestNoOrderOvertakesWhileAllComeAtOnce(t *testing.T) {
 		})
 		if i%2 == 1 {
 			race.Go(func() error {
-				_, _, err := store.AddAccount(ctx, account(i, provision.ModelSPAM), "test")
+				_, _, err := store.CreateAccount(ctx, account(i, provision.ModelSPAM), "test")
 				return err
 			})
 		}
 	}
 	require.NoError(t, race.Wait())
 	var places []int64
-	require.NoError(t, db.SelectContext(ctx, &places, `SELECT o.queue_position FROM order_events e JOIN orders o ON o.provider = e.provider AND o.id = e.order_id
+	require.NoError(t, db.SelectContext(ctx, &places, `SELECT o.queue_position FROM order_history e JOIN orders o ON o.provider = e.provider AND o.id = e.order_id
 		WHERE e.to_state = 'provisioning' ORDER BY e.seq`))
 	require.Len(t, places, 30)
 	require.IsIncreasing(t, places)
@@ -124,7 +124,7 @@ func TestAClaimCostsTheSameHoweverManyOrdersWait(t *testing.T) {
 		INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason)
 		SELECT to_char(i, 'FM000000000000'), 'acme', 'north', 'production', 'ECAM', '', i || '@acme.test', 'arn:aws:iam::' || to_char(i, 'FM000000000000') || ':role/r', 'external-id-of-' || i, 'invalid', 'sold'
 		FROM generate_series(1001, 3000) i`)
-	addAccounts(t, store, provision.ModelSPAM, 1, 200)
+	createAccounts(t, store, provision.ModelSPAM, 1, 200)
 	db.MustExec(`ANALYZE`) // as PostgreSQL does by itself; until then it may look at every Ready account, but at no other
 	require.LessOrEqual(t, cost(), float64(few), "accounts are Ready, and all orders want another model")
 
@@ -209,7 +209,7 @@ func unexpected(err error) error {
 func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 6)
+	createAccounts(t, store, provision.ModelSPAM, 1, 6)
 	const orders = 12
 	work := func(i int) error {
 		o := order(fmt.Sprintf("o-%d", i%orders), "")
@@ -261,11 +261,11 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		race.Go(func() error { return work(i) })
 	}
 	require.NoError(t, race.Wait())
-	found, err := store.Contradictions(ctx, audit.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0}, time.Time{})
+	found, err := store.Contradictions(ctx, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0}, time.Time{})
 	require.NoError(t, err)
 	for _, finding := range found {
 		// No workflow runs here that could hear of its account, or of its stop.
-		require.Contains(t, []audit.Kind{audit.KindOrderNotWoken, audit.KindStopNotHeard, audit.KindClaimsSuspended}, finding.Kind, finding.What)
+		require.Contains(t, []reconcile.Kind{reconcile.KindOrderNotWoken, reconcile.KindStopNotHeard, reconcile.KindClaimsSuspended}, finding.Kind, finding.What)
 	}
 	var states []string
 	require.NoError(t, db.SelectContext(ctx, &states, `SELECT DISTINCT state FROM orders`))

@@ -336,7 +336,7 @@ func joinModels(models []provision.Model) string {
 }
 
 // The order of the file is the order of age: the claim takes the oldest first.
-const addAccountsSQL = `
+const createAccountsSQL = `
 INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason, ready_because)
 SELECT id, $1, marketplace, environment, model, name, root_email, role_arn, external_id, 'invalid', $2, 'added by ' || qm_actor()
 FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])
@@ -362,7 +362,7 @@ func (b *batch) add() error {
 	for _, column := range columns {
 		args = append(args, pq.Array(column))
 	}
-	_, err := b.tx.ExecContext(b.ctx, addAccountsSQL, args...)
+	_, err := b.tx.ExecContext(b.ctx, createAccountsSQL, args...)
 	return err
 }
 

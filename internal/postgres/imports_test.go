@@ -71,7 +71,7 @@ func importRows(t *testing.T, store *postgres.Store, rows string) (provision.Acc
 // dump is everything that an import could change.
 func dump(t *testing.T, db *sqlx.DB) (rows []string) {
 	t.Helper()
-	require.NoError(t, db.Select(&rows, `SELECT to_jsonb(a)::text FROM accounts a UNION ALL SELECT to_jsonb(e)::text FROM account_events e
+	require.NoError(t, db.Select(&rows, `SELECT to_jsonb(a)::text FROM accounts a UNION ALL SELECT to_jsonb(e)::text FROM account_history e
 		UNION ALL SELECT to_jsonb(o)::text FROM orders o UNION ALL SELECT to_jsonb(p)::text FROM pools p UNION ALL SELECT to_jsonb(v)::text FROM events v`))
 	return rows
 }
@@ -99,7 +99,7 @@ func TestAnImportAddsTheAccountsInTheOrderOfTheFile(t *testing.T) {
 		require.Equal(t, provision.AwaitsVerification, a.Reason)
 		require.True(t, a.ReadyWhenVerified)
 		external[a.ExternalID] = true
-		events, err := store.AccountEvents(ctx, "acme", a.ID, 0, 10)
+		events, err := store.AccountHistory(ctx, "acme", a.ID, 0, 10)
 		require.NoError(t, err)
 		require.Len(t, events, 1)
 		require.Equal(t, "key k1, import "+i.ID, events[0].Actor)
@@ -150,7 +150,7 @@ func TestWhatIsExportedIsUnchangedWhenItIsImported(t *testing.T) {
 			a := account(n, rapid.SampledFrom([]provision.Model{provision.ModelSPAM, provision.ModelECAM}).Draw(rt, "model"))
 			a.Name = names.Draw(rt, "name")
 			a.RootEmail = rapid.StringMatching(`[+=-]?[a-z]{1,8}`).Draw(rt, "user") + strconv.Itoa(n) + "@a.example" // no two accounts have the same
-			_, _, err := store.AddAccount(ctx, a, "test")
+			_, _, err := store.CreateAccount(ctx, a, "test")
 			require.NoError(rt, err)
 		}
 		accounts, err := store.Accounts(ctx, "acme", provision.AccountFilter{Limit: 1000})
@@ -175,7 +175,7 @@ func TestWhatIsExportedIsUnchangedWhenItIsImported(t *testing.T) {
 func TestADryRunWritesNothing(t *testing.T) {
 	t.Parallel()
 	_, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	before := dump(t, db)
 	i, messages := finish(t, store, createImport(t, store, csvRows(1, 3)+csvRow(3)+"x\n", true))
 	require.Equal(t, []int{2, 1, 2}, []int{i.Added, i.Unchanged, i.Faulty}, "what would become of it")
@@ -186,11 +186,11 @@ func TestADryRunWritesNothing(t *testing.T) {
 func TestAnImportNeverEditsAndNamesWhatDiffers(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	foreign := account(3, provision.ModelSPAM)
 	foreign.Provider = "other"
 	require.NoError(t, store.AddPool(ctx, foreign.Pool, provision.DataExport))
-	_, _, err := store.AddAccount(ctx, foreign, "test")
+	_, _, err := store.CreateAccount(ctx, foreign, "test")
 	require.NoError(t, err)
 	mine, err := store.Account(ctx, "acme", fmt.Sprintf("%012d", 2))
 	require.NoError(t, err)
@@ -250,7 +250,7 @@ func TestAnImportRefusesWhatTheProviderProtects(t *testing.T) {
 func TestExternalIDsAreMadeHere(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	mine, err := store.Account(ctx, "acme", fmt.Sprintf("%012d", 1))
 	require.NoError(t, err)
 	with := func(i int, externalID string) string { return strings.TrimSpace(csvRow(i)) + "," + externalID + "\n" }
@@ -286,7 +286,7 @@ func TestACrashInTheMiddleLosesAndDoublesNothing(t *testing.T) {
 	require.Positive(t, crashes)
 	require.Equal(t, provision.ImportCompleted, i.State)
 	require.Equal(t, []int{1602, 1600, 0, 2, 2}, []int{i.RowsDone, i.Added, i.Unchanged, i.Faulty, i.Messages})
-	for table, want := range map[string]int{"accounts": 1600, "account_events": 1600, "account_import_results": 1602} {
+	for table, want := range map[string]int{"accounts": 1600, "account_history": 1600, "account_import_results": 1602} {
 		var got int
 		require.NoError(t, db.Get(&got, `SELECT count(*) FROM `+table))
 		require.Equal(t, want, got, table)
@@ -317,7 +317,7 @@ func TestImportsAtTheSameTimeAddEachAccountOnce(t *testing.T) {
 	require.Equal(t, 1500, one.Added+other.Added)
 	require.Equal(t, 1500, one.Unchanged+other.Unchanged)
 	var events int
-	require.NoError(t, db.Get(&events, `SELECT count(*) FROM account_events`))
+	require.NoError(t, db.Get(&events, `SELECT count(*) FROM account_history`))
 	require.Equal(t, 1500, events)
 }
 

@@ -27,7 +27,7 @@ UPDATE accounts SET removing_since = COALESCE(removing_since, now()), ready_when
 )
 
 // BeginRemoval reserves an Invalid or failed account for the removal of what its order left there: until EndRemoval its status does not
-// change. A repeat changes nothing. Errors: as EditAccount; a *provision.StateError too when nothing is kept of an undo.
+// change. A repeat changes nothing. Errors: as UpdateAccount; a *provision.StateError too when nothing is kept of an undo.
 func (s *Store) BeginRemoval(ctx context.Context, actor, provider, id, reason string) (provision.Account, error) {
 	now, _, err := s.change(ctx, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
 		if a.RemovingSince != nil {

@@ -12,7 +12,7 @@ import (
 func TestLeftoversAreRemovedLater(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	id := claim(t, store, key).Account.ID
 	failure := provision.Failure{Code: provision.CodeFailedByOperator, Reason: "x"}
@@ -53,7 +53,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	_, err = store.UndoStarted(ctx, key, id, provision.StepUser, lease)
 	require.NoError(t, err)
 	require.NoError(t, store.StepEnded(ctx, key, id, provision.StepUser, provision.StepUndone, ""))
-	require.NoError(t, store.StepStarted(ctx, key, id, provision.StepVerify, 1))
+	require.NoError(t, store.StepStarted(ctx, key, id, provision.StepCompare, 1))
 	refusedAs(t, store.StepStarted(ctx, key, id, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
 	_, _, err = store.ReturnAccount(ctx, "key desk", key.Provider, id, 0, "it is clean")
 	requireState(t, err, "is being removed")
@@ -106,7 +106,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 func TestAParkedAccountStaysParked(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	id := claim(t, store, key).Account.ID
 	require.NoError(t, store.KeepUndo(ctx, key, id, []byte("k1\x00sealed")))

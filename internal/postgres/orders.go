@@ -29,7 +29,7 @@ WHERE o.provider = $1 AND o.id = $2`
 const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND id = $2`
 
 // OpenOrder writes the order's row, once, and returns what its workflow needs: with the settings that the pool had when the order
-// was opened, or when RereadSettings read them last, however often it is asked. A row of the same id that holds another request is never touched: CodeIdempotencyConflict.
+// was opened, or when RereadSettings read them last, however often it is asked. A row of the same id that holds another request is never touched: CodeOrderIDReused.
 func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened provision.Opened, err error) {
 	request := asJSON(order.Request)
 	hash := order.Request.Hash()
@@ -51,7 +51,7 @@ func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened pr
 			return err
 		}
 		if !bytes.Equal(row.Hash, hash) {
-			return &provision.Failure{Code: provision.CodeIdempotencyConflict, Field: "id",
+			return &provision.Failure{Code: provision.CodeOrderIDReused, Field: "id",
 				Reason: "an order of this id with other content exists: give the new order an id of its own"}
 		}
 		opened.Nonce = row.Nonce

@@ -125,19 +125,19 @@ func readPool(ctx context.Context, q queryer, pool provision.Pool, query string)
 	return row.config()
 }
 
-const makePoolSQL = `
+const createPoolSQL = `
 INSERT INTO pools (provider, marketplace, environment, alternate_contact_types, report_kind, report_region, report_prefix, user_policy_arns, permissions_boundary_arn,
     on_failure, wait_deadline, action_deadline, provide_root_user, instructions, stock_threshold, model_thresholds, renotify_every)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULLIF($9, ''), $10, NULLIF($11, 0) * interval '1 second', $12 * interval '1 second', $13, $14, $15, $16, $17 * interval '1 second')`
 
-// MakePool makes a pool. Errors: provision.ErrConflict when there is one, provision.ErrNotFound when there is no such
+// CreatePool makes a pool. Errors: provision.ErrConflict when there is one, provision.ErrNotFound when there is no such
 // provider, a *provision.InvalidError.
-func (s *Store) MakePool(ctx context.Context, actor string, c provision.PoolConfig) (made provision.PoolConfig, err error) {
+func (s *Store) CreatePool(ctx context.Context, actor string, c provision.PoolConfig) (made provision.PoolConfig, err error) {
 	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		if err := validatePool(ctx, tx, c); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, makePoolSQL, poolArgs(c)...); err != nil {
+		if _, err := tx.ExecContext(ctx, createPoolSQL, poolArgs(c)...); err != nil {
 			return err
 		}
 		made, err = readPool(ctx, tx, c.Pool, onePoolSQL)
@@ -152,16 +152,16 @@ func (s *Store) MakePool(ctx context.Context, actor string, c provision.PoolConf
 	return made, err
 }
 
-const editPoolSQL = `
+const updatePoolSQL = `
 UPDATE pools SET alternate_contact_types = $4, report_kind = $5, report_region = $6, report_prefix = $7, user_policy_arns = $8,
     permissions_boundary_arn = NULLIF($9, ''), on_failure = $10, wait_deadline = NULLIF($11, 0) * interval '1 second', action_deadline = $12 * interval '1 second',
     provide_root_user = $13, instructions = $14, stock_threshold = $15, model_thresholds = $16, renotify_every = $17 * interval '1 second'
 WHERE provider = $1 AND marketplace = $2 AND environment = $3`
 
-// EditPool changes the settings of a pool: edit gets them as they are now. version is the one that the editor has seen; 0:
+// UpdatePool changes the settings of a pool: edit gets them as they are now. version is the one that the editor has seen; 0:
 // any. Orders that were placed before keep the settings that they were placed under. Errors: provision.ErrNotFound,
 // provision.ErrStale, a *provision.InvalidError.
-func (s *Store) EditPool(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (now provision.PoolConfig, err error) {
+func (s *Store) UpdatePool(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (now provision.PoolConfig, err error) {
 	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		if now, err = readPool(ctx, tx, pool, onePoolSQL+` FOR NO KEY UPDATE`); err != nil {
 			return err
@@ -173,7 +173,7 @@ func (s *Store) EditPool(ctx context.Context, actor string, pool provision.Pool,
 		if err := validatePool(ctx, tx, now); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, editPoolSQL, poolArgs(now)...); err != nil {
+		if _, err := tx.ExecContext(ctx, updatePoolSQL, poolArgs(now)...); err != nil {
 			return err
 		}
 		now, err = readPool(ctx, tx, pool, onePoolSQL)
@@ -193,7 +193,7 @@ func validatePool(ctx context.Context, tx *sqlx.Tx, c provision.PoolConfig) erro
 	return nil
 }
 
-// poolArgs are the arguments of makePoolSQL and editPoolSQL.
+// poolArgs are the arguments of createPoolSQL and updatePoolSQL.
 func poolArgs(c provision.PoolConfig) []any {
 	s := c.Settings
 	onFailure := onFailureReturn
@@ -214,12 +214,12 @@ func asObject[V any](m map[provision.Model]V) []byte {
 }
 
 const poolEventsSQL = `
-SELECT seq, at, actor, what, old_value, new_value FROM pool_events
+SELECT seq, at, actor, what, old_value, new_value FROM pool_history
 WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND seq > $4 ORDER BY seq LIMIT $5`
 
-// PoolEvents reads what was changed in the settings of a pool, oldest first, after the given row, at most limit rows. Errors:
+// PoolHistory reads what was changed in the settings of a pool, oldest first, after the given row, at most limit rows. Errors:
 // provision.ErrNotFound.
-func (s *Store) PoolEvents(ctx context.Context, pool provision.Pool, after int64, limit int) (events []provision.PoolEvent, err error) {
+func (s *Store) PoolHistory(ctx context.Context, pool provision.Pool, after int64, limit int) (events []provision.PoolHistoryEntry, err error) {
 	if err := s.db.SelectContext(ctx, &events, poolEventsSQL, pool.Provider, pool.Marketplace, pool.Environment, after, limit); err != nil || len(events) > 0 {
 		return events, err
 	}

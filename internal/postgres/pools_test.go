@@ -14,7 +14,7 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	fresh := provision.DefaultPool(provision.Pool{Provider: "acme", Marketplace: "south", Environment: provision.Test})
-	made, err := store.MakePool(ctx, "key abc", fresh)
+	made, err := store.CreatePool(ctx, "key abc", fresh)
 	require.NoError(t, err)
 	fresh.Version, fresh.CreatedAt = 1, made.CreatedAt
 	require.Equal(t, fresh, made, "what is not set has the default")
@@ -22,10 +22,10 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 	require.NoError(t, err)
 	fresh.Pool, fresh.CreatedAt = pool, inherited.CreatedAt
 	require.Equal(t, fresh, inherited, "the defaults of the schema are those of the program")
-	_, err = store.MakePool(ctx, "key abc", made)
+	_, err = store.CreatePool(ctx, "key abc", made)
 	require.ErrorIs(t, err, provision.ErrConflict)
 	made.Provider = "nobody"
-	_, err = store.MakePool(ctx, "key abc", made)
+	_, err = store.CreatePool(ctx, "key abc", made)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 
 	everything := func(c *provision.PoolConfig) {
@@ -35,25 +35,25 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 			ActionDeadline: 2 * time.Hour, WithoutRootAccess: true, Instructions: map[provision.Model]string{"SPAM": "{alias}"}}
 		c.StockThreshold, c.ModelThresholds, c.RenotifyEvery = &three, map[provision.Model]int{"ECAM": 2}, 3*time.Hour
 	}
-	edited, err := store.EditPool(ctx, "key abc", pool, 1, everything)
+	edited, err := store.UpdatePool(ctx, "key abc", pool, 1, everything)
 	require.NoError(t, err)
 	want := inherited
 	everything(&want)
 	want.Version = 2
 	require.Equal(t, want, edited)
-	_, err = store.EditPool(ctx, "key abc", pool, 1, func(*provision.PoolConfig) { t.Error("somebody else was faster") })
+	_, err = store.UpdatePool(ctx, "key abc", pool, 1, func(*provision.PoolConfig) { t.Error("somebody else was faster") })
 	require.ErrorIs(t, err, provision.ErrStale)
-	same, err := store.EditPool(ctx, "key abc", pool, 2, everything)
+	same, err := store.UpdatePool(ctx, "key abc", pool, 2, everything)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, same.Version, "nothing was changed")
-	_, err = store.EditPool(ctx, "key abc", pool, 0, func(c *provision.PoolConfig) { c.Settings.ReportRegion = "mx-central-1" })
+	_, err = store.UpdatePool(ctx, "key abc", pool, 0, func(c *provision.PoolConfig) { c.Settings.ReportRegion = "mx-central-1" })
 	var invalid *provision.InvalidError
 	require.ErrorAs(t, err, &invalid)
 	require.Equal(t, "report_region", invalid.Fields[0].Field)
 
 	db.MustExec(`UPDATE pools SET on_failure = 'return' WHERE marketplace = 'north'`)
 	db.MustExec(`UPDATE pools SET verification_suspended_at = now() WHERE marketplace = 'north'`)
-	events, err := store.PoolEvents(ctx, pool, 0, 100)
+	events, err := store.PoolHistory(ctx, pool, 0, 100)
 	require.NoError(t, err)
 	changed := map[string]string{}
 	for _, e := range events[1 : len(events)-1] {
@@ -68,13 +68,13 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 	last := events[len(events)-1]
 	require.Equal(t, "on_failure", last.What)
 	require.Contains(t, last.Actor, "database user ", "who writes by hand stands there too")
-	_, err = db.ExecContext(ctx, `UPDATE pool_events SET actor = 'nobody'`)
+	_, err = db.ExecContext(ctx, `UPDATE pool_history SET actor = 'nobody'`)
 	require.ErrorContains(t, err, "append-only")
 
-	rest, err := store.PoolEvents(ctx, pool, last.Seq, 100)
+	rest, err := store.PoolHistory(ctx, pool, last.Seq, 100)
 	require.NoError(t, err)
 	require.Empty(t, rest)
-	_, err = store.PoolEvents(ctx, provision.Pool{Provider: "other", Marketplace: "north", Environment: provision.Production}, 0, 100)
+	_, err = store.PoolHistory(ctx, provision.Pool{Provider: "other", Marketplace: "north", Environment: provision.Production}, 0, 100)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 	list, err := store.Pools(ctx, provision.Pool{Provider: "acme"}, 10)
 	require.NoError(t, err)
@@ -94,7 +94,7 @@ func TestAnOrderKeepsTheSettingsItWasPlacedUnder(t *testing.T) {
 	o := order("early", "")
 	before, err := store.OpenOrder(ctx, o)
 	require.NoError(t, err)
-	_, err = store.EditPool(ctx, "test", pool, 0, func(c *provision.PoolConfig) {
+	_, err = store.UpdatePool(ctx, "test", pool, 0, func(c *provision.PoolConfig) {
 		c.Settings.Park, c.Settings.Instructions = true, map[provision.Model]string{"SPAM": "new"}
 	})
 	require.NoError(t, err)
@@ -116,7 +116,7 @@ func TestAProtectedAccountEntersNoPool(t *testing.T) {
 	require.Equal(t, "key abc", protected.CreatedBy)
 	for _, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountInvalid} {
 		payer.Status = status
-		_, _, err = store.AddAccount(ctx, payer, "test")
+		_, _, err = store.CreateAccount(ctx, payer, "test")
 		require.ErrorIs(t, err, provision.ErrProtected)
 		require.ErrorContains(t, err, "a payer or one of the provider's own")
 	}
@@ -135,20 +135,20 @@ func TestAProtectedAccountEntersNoPool(t *testing.T) {
 	require.NoError(t, store.ReleaseAccount(ctx, "key abc", "acme", payer.ID))
 	require.ErrorIs(t, store.ReleaseAccount(ctx, "key abc", "acme", payer.ID), provision.ErrNotFound)
 	payer.Status = provision.AccountReady
-	_, _, err = store.AddAccount(ctx, payer, "test")
+	_, _, err = store.CreateAccount(ctx, payer, "test")
 	require.NoError(t, err)
 	var history []string
-	require.NoError(t, db.Select(&history, `SELECT what || ' by ' || actor FROM protected_account_events ORDER BY seq`))
+	require.NoError(t, db.Select(&history, `SELECT what || ' by ' || actor FROM protected_account_history ORDER BY seq`))
 	require.Equal(t, []string{"protected by key abc", "changed by key def", "released by key abc"}, history)
 }
 
 func TestProtectingAnAccountThatIsInStockTakesItOut(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	waits := account(3, provision.ModelSPAM)
 	waits.Status = ""
-	_, _, err := store.AddAccount(ctx, waits, "test")
+	_, _, err := store.CreateAccount(ctx, waits, "test")
 	require.NoError(t, err)
 	held := claim(t, store, open(t, store, "o", "")).Account
 	_, err = store.ProtectAccount(ctx, "key abc", "acme", held.ID, "")
@@ -182,7 +182,7 @@ func TestAddingAndProtectingAnAccountRace(t *testing.T) {
 	race.SetLimit(12)
 	for i := range 40 {
 		a := account(100+i, provision.ModelSPAM)
-		race.Go(func() error { _, _, _ = store.AddAccount(ctx, a, "test"); return nil })
+		race.Go(func() error { _, _, _ = store.CreateAccount(ctx, a, "test"); return nil })
 		race.Go(func() error { _, err := store.ProtectAccount(ctx, "test", "acme", a.ID, ""); return err })
 	}
 	require.NoError(t, race.Wait())

@@ -92,7 +92,7 @@ func TestWhatNeedsAKeyIsCounted(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(-30*time.Minute), *keys()["k1"].LastUsedAt, time.Minute)
 
 	// An order from before, one from after, and one from before that has ended.
-	addAccounts(t, store, provision.ModelSPAM, 1, 3)
+	createAccounts(t, store, provision.ModelSPAM, 1, 3)
 	before, after, ended := open(t, store, "before", ""), open(t, store, "after", ""), open(t, store, "ended", "")
 	for _, key := range []provision.OrderKey{before, after, ended} {
 		require.NotNil(t, claim(t, store, key).Account)
@@ -106,7 +106,7 @@ func TestWhatNeedsAKeyIsCounted(t *testing.T) {
 	_, err = store.KeepPassword(ctx, ended, "000000000003", []byte("k1\x00sealed"))
 	require.NoError(t, err)
 	require.NoError(t, store.Allocate(ctx, ended, "000000000003", provision.Result{AccountID: "000000000003", CompletedAt: time.Now()}))
-	_, err = store.AddWebhook(ctx, "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/"}, []byte("k0\x00sealed"))
+	_, err = store.CreateWebhook(ctx, "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/"}, []byte("k0\x00sealed"))
 	require.NoError(t, err)
 
 	counts := keys()
@@ -141,7 +141,7 @@ func TestPasswordsAndSecretsAreSealedAgain(t *testing.T) {
 		}
 		return rotated.Seal(text, purpose)
 	}
-	addAccounts(t, store, provision.ModelSPAM, 1, 3)
+	createAccounts(t, store, provision.ModelSPAM, 1, 3)
 	purposes := map[string]string{}
 	for i, ring := range []*secrets.Ring{before, before, rotated} {
 		key := open(t, store, string(rune('a'+i)), "")
@@ -151,7 +151,7 @@ func TestPasswordsAndSecretsAreSealedAgain(t *testing.T) {
 		require.NoError(t, err)
 	}
 	hook := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
-	_, err = store.AddWebhook(ctx, "test", provision.Webhook{ID: hook.ID, Provider: "acme", URL: "https://receiver.example/"}, seal(before, "hook", provision.WebhookSecretPurpose(hook)))
+	_, err = store.CreateWebhook(ctx, "test", provision.Webhook{ID: hook.ID, Provider: "acme", URL: "https://receiver.example/"}, seal(before, "hook", provision.WebhookSecretPurpose(hook)))
 	require.NoError(t, err)
 	all := provision.WebhookKey{Provider: "acme", ID: provision.WebhookCallbacks}
 	require.NoError(t, store.RotateWebhookSecret(ctx, "test", all, seal(before, "all", provision.WebhookSecretPurpose(all)), 0))

@@ -44,7 +44,7 @@ func (s *Store) ProtectAccount(ctx context.Context, actor, provider, accountID, 
 		if _, err := tx.ExecContext(ctx, protectSQL, provider, accountID, note, actor); err != nil {
 			return err
 		}
-		if before == nil { // an AddAccount of this very moment is over now, or will see the row
+		if before == nil { // an CreateAccount of this very moment is over now, or will see the row
 			if before, err = lockedAccount(ctx, tx, provider, accountID); err != nil {
 				return err
 			}

@@ -175,7 +175,7 @@ func doubtReentry(ctx context.Context, tx *sqlx.Tx, pool provision.Pool) error {
 		Refused   int  `db:"refused"`
 		Suspended bool `db:"suspended"`
 	}
-	err := tx.GetContext(ctx, &now, cannotReenterSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.CodeCannotReenter)
+	err := tx.GetContext(ctx, &now, cannotReenterSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.CodeAccountCannotBeReentered)
 	if err != nil || now.Suspended || now.Refused < provision.ClaimsRefusals {
 		return err
 	}

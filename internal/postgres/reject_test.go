@@ -15,7 +15,7 @@ import (
 // ready adds accounts that orders may draw.
 func (v verifier) ready(from, to int) {
 	v.t.Helper()
-	addAccounts(v.t, v.store, provision.ModelSPAM, from, to)
+	createAccounts(v.t, v.store, provision.ModelSPAM, from, to)
 	v.sweep(nil)
 }
 
@@ -88,7 +88,7 @@ func TestAnAccountThatCannotBeEnteredIsSetAsideAndComesBackByItself(t *testing.T
 	woken, _ := v.sweep(nil)
 	require.Equal(t, []provision.OrderKey{key}, woken)
 	require.Equal(t, 1, v.holds(key), "a pool with one account gives the same one again")
-	events, err := v.store.AccountEvents(v.ctx, "acme", a.ID, 0, 10)
+	events, err := v.store.AccountHistory(v.ctx, "acme", a.ID, 0, 10)
 	require.NoError(t, err)
 	var reasons []string
 	for _, e := range events {
@@ -240,7 +240,7 @@ func TestRefusalsOfLongAgoDoNotSuspendTheClaims(t *testing.T) {
 	require.Empty(t, v.refuse(second, 2).Suspended)
 
 	require.Equal(t, 4, v.holds(second))
-	_, err := v.store.RejectAccount(v.ctx, second, account(4, "").ID, provision.Failure{Code: provision.CodeContactDataInvalid, Reason: "x"}, false)
+	_, err := v.store.RejectAccount(v.ctx, second, account(4, "").ID, provision.Failure{Code: provision.CodeAccountContactInvalid, Reason: "x"}, false)
 	require.NoError(t, err)
 	v.db.MustExec(`UPDATE accounts SET claimed_at = claimed_at - interval '11 minutes'`)
 	v.ready(5, 5)
@@ -295,7 +295,7 @@ func TestAccountsThatAreAddedMeanwhileResumeTheClaims(t *testing.T) {
 		v.refuse(key, i)
 	}
 	v.sweep(dead, 1, 2)
-	require.Empty(t, addAccounts(t, v.store, provision.ModelSPAM, 3, 3), "it is Ready, but claims are suspended")
+	require.Empty(t, createAccounts(t, v.store, provision.ModelSPAM, 3, 3), "it is Ready, but claims are suspended")
 	require.Zero(t, v.holds(key))
 	v.add(4, 4)
 	woken, _ := v.sweep(nil)
@@ -311,7 +311,7 @@ func TestOrdersThatWaitBecauseTheyCannotEnterTheirAccountAreWokenToo(t *testing.
 	asks, other, unlucky := v.open("asks"), v.open("other"), v.open("unlucky")
 	require.Equal(t, 1, v.holds(asks))
 	require.Equal(t, 2, v.holds(other))
-	require.NoError(t, v.store.RequireAction(v.ctx, asks, provision.Failure{Code: provision.CodeCannotReenter, AWSCode: "AccessDenied", Reason: "x"}))
+	require.NoError(t, v.store.RequireAction(v.ctx, asks, provision.Failure{Code: provision.CodeAccountCannotBeReentered, AWSCode: "AccessDenied", Reason: "x"}))
 	require.NoError(t, v.store.RequireAction(v.ctx, other, provision.Failure{Code: provision.CodeAliasTaken, Reason: "x"}))
 	for i := 3; i <= 4; i++ {
 		require.Equal(t, i, v.holds(unlucky))
@@ -329,7 +329,7 @@ func TestOrdersThatCannotReenterSuspendTheClaims(t *testing.T) {
 	first, second, third := v.open("first"), v.open("second"), v.open("third")
 	require.Equal(t, 1, v.holds(first))
 	require.Equal(t, 2, v.holds(second))
-	refused := provision.Failure{Code: provision.CodeCannotReenter, AWSCode: "AccessDenied", Reason: "x"}
+	refused := provision.Failure{Code: provision.CodeAccountCannotBeReentered, AWSCode: "AccessDenied", Reason: "x"}
 	require.NoError(t, v.store.RequireAction(v.ctx, first, refused))
 	require.NoError(t, v.store.RequireAction(v.ctx, first, refused))
 	require.Empty(t, v.suspended(), "a repeat is no second order")
@@ -348,7 +348,7 @@ func TestAStoppedOrderSetsItsAccountAsideAndTakesNoOther(t *testing.T) {
 	v.ready(1, 2)
 	key := v.open("o")
 	require.Equal(t, 1, v.holds(key))
-	require.NoError(t, v.store.BeginUndo(v.ctx, key, provision.Failure{Code: provision.CodeCancelled, Reason: "x"}))
+	require.NoError(t, v.store.BeginUndo(v.ctx, key, provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}))
 	v.refuse(key, 1)
 	require.True(t, v.account(1).ReadyWhenVerified)
 	require.Equal(t, provision.AccountReady, v.account(2).Status)

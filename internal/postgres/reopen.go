@@ -9,8 +9,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
 const restoreOrderSQL = `
@@ -55,7 +55,7 @@ const leftUnknown = "what the order left in the account is not known, because th
 //
 // Errors: provision.ErrConflict when the order has ended, when it is in progress and so is lost, when the row is another
 // order's, when the account that was sold is not to be had, or when there is no such pool.
-func (s *Store) RestoreOrder(ctx context.Context, lost audit.Lost, actor, reason string) error {
+func (s *Store) RestoreOrder(ctx context.Context, lost reconcile.Lost, actor, reason string) error {
 	err := s.poolTx(ctx, actor, lost.Order.Pool(), lockPoolSQL, func(tx *sqlx.Tx) error { return restoreOrder(ctx, tx, lost, actor, reason) })
 	for _, constraint := range []string{"orders_provider_marketplace_environment_fkey", "orders_model_fkey", "account_and_order_agree"} {
 		if violates(err, constraint) {
@@ -65,7 +65,7 @@ func (s *Store) RestoreOrder(ctx context.Context, lost audit.Lost, actor, reason
 	return err
 }
 
-func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost audit.Lost, actor, reason string) error {
+func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost, actor, reason string) error {
 	key := lost.Order.OrderKey
 	conflict := func(why string, args ...any) error {
 		return fmt.Errorf("order %s: %s: %w", key, fmt.Sprintf(why, args...), provision.ErrConflict)
@@ -135,7 +135,7 @@ func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost audit.Lost, actor, reas
 }
 
 // claimLost returns the account that the order holds, or gives it the one that it is to hold, if that is Ready.
-func claimLost(ctx context.Context, tx *sqlx.Tx, lost audit.Lost) (account string, status provision.AccountStatus, err error) {
+func claimLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (account string, status provision.AccountStatus, err error) {
 	key := lost.Order.OrderKey
 	var held struct {
 		ID     string                  `db:"id"`
@@ -152,7 +152,7 @@ func claimLost(ctx context.Context, tx *sqlx.Tx, lost audit.Lost) (account strin
 }
 
 // insertLost writes the row, unless there is one, and returns the state of the order; none when the row is another order's.
-func insertLost(ctx context.Context, tx *sqlx.Tx, lost audit.Lost) (isNew bool, state provision.OrderState, err error) {
+func insertLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (isNew bool, state provision.OrderState, err error) {
 	placed, hash := lost.Order, lost.Order.Request.Hash()
 	var first any // NULL: it was never corrected
 	if !bytes.Equal(lost.Request.Hash(), hash) {

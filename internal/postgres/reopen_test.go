@@ -8,19 +8,19 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
 const lostNonce = "0b1f8f0e-7d4f-4f6e-9c4e-1f6f3b7a9d21"
 
 // lostOrder is an order whose row is gone, as its workflow knows it.
-func lostOrder(id string, status provision.OrderStatus) audit.Lost {
+func lostOrder(id string, status provision.OrderStatus) reconcile.Lost {
 	placed := order(id, "")
 	placed.Nonce = lostNonce
 	placed.AcceptedAt = placed.AcceptedAt.Add(-time.Hour)
-	return audit.Lost{Order: placed, Request: placed.Request, OrderStatus: status}
+	return reconcile.Lost{Order: placed, Request: placed.Request, OrderStatus: status}
 }
 
 func soldWith(accountID string) provision.OrderStatus {
@@ -32,19 +32,19 @@ func endedAs(state provision.OrderState, accountID string, code provision.Code) 
 	return provision.OrderStatus{State: state, AccountID: accountID, Failure: &provision.Failure{Code: code, Reason: "it ended like this"}}
 }
 
-// auditRows lists the audit rows of the order, as "actor: from to".
-func auditRows(t *testing.T, db *sqlx.DB, id string) (rows []string) {
+// historyRows lists the audit rows of the order, as "actor: from to".
+func historyRows(t *testing.T, db *sqlx.DB, id string) (rows []string) {
 	t.Helper()
 	require.NoError(t, db.SelectContext(t.Context(), &rows, `SELECT actor || ': ' || COALESCE(from_state, '-') || ' ' || to_state ||
 		CASE WHEN code = '' THEN '' ELSE ' ' || code END || CASE WHEN reason = '' THEN '' ELSE ' (' || reason || ')' END
-		FROM order_events WHERE order_id = $1 ORDER BY seq`, id))
+		FROM order_history WHERE order_id = $1 ORDER BY seq`, id))
 	return rows
 }
 
 func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	const sold = "000000000002" // not the oldest: exactly the account that was sold
 	lost := lostOrder("lost", soldWith(sold))
 	lost.Request.ContactName = "Corrected Name"
@@ -65,8 +65,8 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	opened, err := store.OpenOrder(ctx, lost.Order)
 	require.NoError(t, err)
 	require.Equal(t, lostNonce, opened.Nonce, "what the order made in AWS is still its own")
-	require.Equal(t, []string{"audit: - accepted", "audit: accepted provisioning", "audit: provisioning completed", "audit: completed completed restore (its row was lost)"}, auditRows(t, db, "lost"))
-	events, err := store.AccountEvents(ctx, "acme", sold, 0, 10)
+	require.Equal(t, []string{"audit: - accepted", "audit: accepted provisioning", "audit: provisioning completed", "audit: completed completed restore (its row was lost)"}, historyRows(t, db, "lost"))
+	events, err := store.AccountHistory(ctx, "acme", sold, 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, []provision.AccountStatus{"ready", "provisioning", "allocated"}, []provision.AccountStatus{events[0].ToStatus, events[1].ToStatus, events[2].ToStatus})
 	require.Equal(t, "audit", events[2].Actor)
@@ -78,7 +78,7 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 func TestASoldAccountThatIsNotToBeHadIsTakenFromNoOrder(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	other := open(t, store, "other", "")
 	held := claim(t, store, other).Account.ID
 	_, _, err := store.InvalidateAccount(ctx, "test", "acme", "000000000002", 0, "closed")
@@ -88,7 +88,7 @@ func TestASoldAccountThatIsNotToBeHadIsTakenFromNoOrder(t *testing.T) {
 	}
 	_, err = store.Order(ctx, provision.OrderKey{Provider: "acme", ID: "lost"})
 	require.ErrorIs(t, err, provision.ErrNotFound, "half a repair is none")
-	require.Empty(t, auditRows(t, db, "lost"))
+	require.Empty(t, historyRows(t, db, "lost"))
 	require.Equal(t, held, claim(t, store, other).Account.ID)
 	requireSound(t, store)
 }
@@ -97,12 +97,12 @@ func TestASoldAccountThatIsNotToBeHadIsTakenFromNoOrder(t *testing.T) {
 func TestTheRowOfASoldOrderCatchesUp(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 4)
+	createAccounts(t, store, provision.ModelSPAM, 1, 4)
 	accepted := lostOrder("accepted", soldWith("000000000004"))
 	waiting := lostOrder("waiting", soldWith("000000000003"))
 	working := lostOrder("working", soldWith("000000000001"))
 	asking := lostOrder("asking", soldWith("000000000002"))
-	for _, lost := range []audit.Lost{accepted, waiting, working, asking} {
+	for _, lost := range []reconcile.Lost{accepted, waiting, working, asking} {
 		_, err := store.OpenOrder(ctx, lost.Order)
 		require.NoError(t, err)
 	}
@@ -116,7 +116,7 @@ func TestTheRowOfASoldOrderCatchesUp(t *testing.T) {
 	wrong := asking
 	wrong.OrderStatus = soldWith("000000000001")
 	require.ErrorIs(t, store.RestoreOrder(ctx, wrong, "audit", ""), provision.ErrConflict, "it holds another account")
-	for _, lost := range []audit.Lost{accepted, waiting, working, asking} {
+	for _, lost := range []reconcile.Lost{accepted, waiting, working, asking} {
 		require.NoError(t, store.RestoreOrder(ctx, lost, "audit", ""))
 		view, err := store.Order(ctx, lost.Order.OrderKey)
 		require.NoError(t, err)
@@ -129,22 +129,22 @@ func TestTheRowOfASoldOrderCatchesUp(t *testing.T) {
 func TestTheRowOfAnOrderThatEndedSaysHow(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 4)
+	createAccounts(t, store, provision.ModelSPAM, 1, 4)
 	for _, c := range []struct {
 		id      string
 		ended   provision.OrderStatus
-		prepare func(audit.Lost)
+		prepare func(reconcile.Lost)
 		account provision.AccountStatus // of the account that the workflow names
 	}{
-		{"cancelled", endedAs(provision.Cancelled, "", provision.CodeCancelled), nil, ""},
-		{"failed", endedAs(provision.Failed, "", provision.CodeWaitDeadline), nil, ""},
+		{"cancelled", endedAs(provision.Cancelled, "", provision.CodeOrderCancelled), nil, ""},
+		{"failed", endedAs(provision.Failed, "", provision.CodeWaitDeadlinePassed), nil, ""},
 		{"failed-in-account", endedAs(provision.Failed, "000000000003", provision.CodeFailedByOperator), nil, provision.AccountProvisioningFailed},
 		{"account-gone", endedAs(provision.Failed, "000000000009", provision.CodeFailedByOperator), nil, ""},
-		{"old-row-waits", endedAs(provision.Cancelled, "", provision.CodeCancelled), func(lost audit.Lost) {
+		{"old-row-waits", endedAs(provision.Cancelled, "", provision.CodeOrderCancelled), func(lost reconcile.Lost) {
 			around(t, db, `UPDATE orders SET state = 'waiting_for_account', queue_position = 9 WHERE id = '`+lost.Order.ID+`'`)
 		}, ""},
-		{"old-row-works", endedAs(provision.Failed, "000000000001", provision.CodeActionDeadline), func(lost audit.Lost) { claim(t, store, lost.Order.OrderKey) }, provision.AccountProvisioningFailed},
-		{"old-row-is-undone", endedAs(provision.Cancelled, "000000000002", provision.CodeCancelled), func(lost audit.Lost) {
+		{"old-row-works", endedAs(provision.Failed, "000000000001", provision.CodeActionDeadlinePassed), func(lost reconcile.Lost) { claim(t, store, lost.Order.OrderKey) }, provision.AccountProvisioningFailed},
+		{"old-row-is-undone", endedAs(provision.Cancelled, "000000000002", provision.CodeOrderCancelled), func(lost reconcile.Lost) {
 			claim(t, store, lost.Order.OrderKey)
 			require.NoError(t, store.BeginUndo(ctx, lost.Order.OrderKey, *lost.Failure))
 		}, provision.AccountProvisioningFailed},
@@ -179,7 +179,7 @@ func TestTheRowOfAnOrderThatEndedSaysHow(t *testing.T) {
 func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 4)
+	createAccounts(t, store, provision.ModelSPAM, 1, 4)
 	taken := claim(t, store, open(t, store, "other", "")).Account.ID
 	failure := &provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}
 	for _, c := range []struct {
@@ -216,14 +216,14 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 	_, err := store.RejectAccount(ctx, works, "000000000003", *failure, false)
 	require.NoError(t, err)
 	require.Equal(t, 2, place(t, store, works), "it goes on with the next account")
-	addAccounts(t, store, provision.ModelSPAM, 5, 5)
+	createAccounts(t, store, provision.ModelSPAM, 5, 5)
 	require.Equal(t, "000000000005", claim(t, store, provision.OrderKey{Provider: "acme", ID: "waits"}).Account.ID)
 }
 
 func TestARowIsNotWrittenOverThatOfAnotherOrder(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	open(t, store, "lost", "")
 	lost := lostOrder("lost", soldWith("000000000001"))
 	lost.Order.Request.ContactName = "Somebody Else"
@@ -240,7 +240,7 @@ func TestARowIsNotWrittenOverThatOfAnotherOrder(t *testing.T) {
 func TestAnAccountThatNamesALostOrderIsItsOwn(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	around(t, db, `UPDATE accounts SET status = 'allocated', order_id = 'sold' WHERE id = '000000000001';
 		UPDATE accounts SET status = 'provisioning', order_id = 'works' WHERE id = '000000000002'`)
 	require.NoError(t, store.RestoreOrder(ctx, lostOrder("sold", soldWith("000000000001")), "audit", ""))
@@ -258,10 +258,10 @@ func around(t *testing.T, db *sqlx.DB, statements string) {
 	require.NoError(t, err)
 }
 
-// requireSound asks the auditor whether the database contradicts itself.
+// requireSound asks the reconciler whether the database contradicts itself.
 func requireSound(t *testing.T, store *postgres.Store) {
 	t.Helper()
-	found, err := store.Contradictions(context.WithoutCancel(t.Context()), audit.DefaultBounds(), time.Time{})
+	found, err := store.Contradictions(context.WithoutCancel(t.Context()), reconcile.DefaultBounds(), time.Time{})
 	require.NoError(t, err)
 	require.Empty(t, found)
 }

@@ -17,26 +17,26 @@ func TestARootEmailBelongsToOneAccount(t *testing.T) {
 	foreign := account(1, provision.ModelSPAM)
 	foreign.Provider = "other"
 	require.NoError(t, store.AddPool(ctx, foreign.Pool, provision.DataExport))
-	_, _, err := store.AddAccount(ctx, foreign, "test")
+	_, _, err := store.CreateAccount(ctx, foreign, "test")
 	require.NoError(t, err)
-	addAccounts(t, store, provision.ModelSPAM, 2, 3)
+	createAccounts(t, store, provision.ModelSPAM, 2, 3)
 
 	for _, taken := range []string{account(1, "").RootEmail, strings.ToUpper(account(2, "").RootEmail)} {
 		a := account(4, provision.ModelSPAM)
 		a.RootEmail = taken
-		_, _, err := store.AddAccount(ctx, a, "test")
+		_, _, err := store.CreateAccount(ctx, a, "test")
 		require.ErrorIs(t, err, provision.ErrRootEmailTaken)
 		require.EqualError(t, err, provision.RootEmailTaken, "whose it is stays unsaid")
-		_, _, err = store.EditAccount(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountEdit{RootEmail: &taken})
+		_, _, err = store.UpdateAccount(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountUpdate{RootEmail: &taken})
 		require.ErrorIs(t, err, provision.ErrRootEmailTaken)
 	}
 	upper := strings.ToUpper(account(3, "").RootEmail)
-	now, _, err := store.EditAccount(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountEdit{RootEmail: &upper})
+	now, _, err := store.UpdateAccount(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountUpdate{RootEmail: &upper})
 	require.NoError(t, err, "its own, in other letters")
 	require.Equal(t, upper, now.RootEmail)
 	require.NoError(t, store.DeleteAccount(ctx, "test", "acme", account(2, "").ID, 0))
 	freed := account(2, "").RootEmail
-	_, _, err = store.EditAccount(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountEdit{RootEmail: &freed})
+	_, _, err = store.UpdateAccount(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountUpdate{RootEmail: &freed})
 	require.NoError(t, err, "the address of an account that was deleted is free")
 }
 
@@ -46,9 +46,9 @@ func TestAnImportFindsARootEmailThatIsAnotherAccounts(t *testing.T) {
 	foreign := account(1, provision.ModelSPAM)
 	foreign.Provider = "other"
 	require.NoError(t, store.AddPool(ctx, foreign.Pool, provision.DataExport))
-	_, _, err := store.AddAccount(ctx, foreign, "test")
+	_, _, err := store.CreateAccount(ctx, foreign, "test")
 	require.NoError(t, err)
-	addAccounts(t, store, provision.ModelSPAM, 2, 2)
+	createAccounts(t, store, provision.ModelSPAM, 2, 2)
 	// with is the row of an account with the address of another one.
 	with := func(i, address int, change func(string) string) string {
 		return strings.Replace(csvRow(i), account(i, "").RootEmail, change(account(address, "").RootEmail), 1)

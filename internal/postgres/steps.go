@@ -21,7 +21,7 @@ WITH ours AS (
     UPDATE orders o SET step = CASE WHEN state = 'provisioning' THEN $4 ELSE step END
     WHERE provider = $1 AND id = $2
       AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = $3 AND a.provider = $1 AND a.order_id = $2
-          AND (a.status = 'provisioning' AND o.state = ANY($6) OR $4 = 'verify_restored' AND a.removing_since IS NOT NULL))
+          AND (a.status = 'provisioning' AND o.state = ANY($6) OR $4 = 'compare_with_journal' AND a.removing_since IS NOT NULL))
       AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = $1 AND s.order_id = $2 AND s.account_id = $3 AND s.step = $4 AND s.fenced_at IS NOT NULL)
     RETURNING provider, id
 ), held AS (
@@ -48,7 +48,7 @@ var (
 // hold the account, is in a state in which it does not take the step, or has begun to undo the step.
 func (s *Store) StepStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error {
 	states := forward
-	if step == provision.StepVerify { // it only reads, to see what the undo has done
+	if step == provision.StepCompare { // it only reads, to see what the undo has done
 		states = back
 	}
 	began, err := affected(s.db.ExecContext(ctx, stepStartedSQL, key.Provider, key.ID, accountID, step, attempt, textArray(states)))

@@ -81,7 +81,7 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, store, db := setup(t)
-			addAccounts(t, store, provision.ModelSPAM, 1, 2)
+			createAccounts(t, store, provision.ModelSPAM, 1, 2)
 			key := open(t, store, "o", "")
 			claim(t, store, key)
 			require.NoError(t, test.until(ctx, store, key))
@@ -95,7 +95,7 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 				err  error
 			}{
 				{"undo", test.undo, undoErr},
-				{"look", test.look, store.StepStarted(ctx, key, account1, provision.StepVerify, 1)},
+				{"look", test.look, store.StepStarted(ctx, key, account1, provision.StepCompare, 1)},
 				{"step", test.step, store.StepStarted(ctx, key, account1, provision.StepAlias, 1)},
 			}
 			begun := 0
@@ -122,7 +122,7 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 func TestAnAttemptForTheAccountOfAnotherOrderIsRefused(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
 	claim(t, store, first)
 	claim(t, store, second)
@@ -142,10 +142,10 @@ func TestAnAttemptForTheAccountOfAnotherOrderIsRefused(t *testing.T) {
 func TestAnOrderThatIsBeingUndoneStillGetsTheAccountThatItHolds(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key := open(t, store, "stopped", "")
 	held := claim(t, store, key).Account.ID
-	require.NoError(t, store.StopOrder(ctx, key, "cancel", provision.Failure{Code: provision.CodeCancelled, Reason: "x"}, provision.Action{Actor: "a", ID: "1"}))
+	require.NoError(t, store.StopOrder(ctx, key, "cancel", provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}, provision.Action{Actor: "a", ID: "1"}))
 	require.Equal(t, held, claim(t, store, key).Account.ID)
 
 	_, err := store.RejectAccount(ctx, key, held, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"}, false)
@@ -157,7 +157,7 @@ func TestAnOrderThatIsBeingUndoneStillGetsTheAccountThatItHolds(t *testing.T) {
 func TestAStepWhoseUndoBeganNeverBeginsOrEndsAsDone(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1))
@@ -195,7 +195,7 @@ func TestAStepWhoseUndoBeganNeverBeginsOrEndsAsDone(t *testing.T) {
 func TestAnUndoneStepIsUndoneOnlyByAnUndo(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1))
@@ -231,7 +231,7 @@ func TestAnUndoWaitsForAttemptsThatHaveNotReportedTheirEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, store, _ := setup(t)
-			addAccounts(t, store, provision.ModelSPAM, 1, 1)
+			createAccounts(t, store, provision.ModelSPAM, 1, 1)
 			key := open(t, store, "o", "")
 			claim(t, store, key)
 			for _, event := range test.before {
@@ -260,7 +260,7 @@ func TestAnUndoWaitsForAttemptsThatHaveNotReportedTheirEnd(t *testing.T) {
 func TestARepeatedUndoWaitsOnlyForTheRestOfTheLease(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepUser, 1))
@@ -282,7 +282,7 @@ func TestARepeatedUndoWaitsOnlyForTheRestOfTheLease(t *testing.T) {
 func TestStepsAndUndosRace(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	steps := []provision.Step{provision.StepUser, provision.StepContacts, provision.StepAlias, provision.StepReport}
@@ -327,14 +327,14 @@ func ignoreRefusal(err error) error {
 func TestAnOrderThatGetsAnAccountAgainDoesItsStepsAgain(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1))
 	_, err := store.UndoStarted(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err)
 	require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
-	_, err = store.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeCannotEnter, Reason: "x"}, false)
+	_, err = store.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "x"}, false)
 	require.NoError(t, err)
 	require.Nil(t, claim(t, store, key).Account)
 
@@ -355,7 +355,7 @@ func TestAnOrderThatGetsAnAccountAgainDoesItsStepsAgain(t *testing.T) {
 func TestAClaimSaysWhetherTheAccountIsTouched(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	require.False(t, claim(t, store, key).Touched)
 	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepInspect, 1))
@@ -366,7 +366,7 @@ func TestAClaimSaysWhetherTheAccountIsTouched(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, claim(t, store, key).Touched)
 	require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepContacts, provision.StepUndone, ""))
-	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepVerify, 1))
+	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepCompare, 1))
 	require.False(t, claim(t, store, key).Touched, "it is as it was")
 }
 
@@ -375,7 +375,7 @@ func TestAClaimSaysWhetherTheAccountIsTouched(t *testing.T) {
 func TestARefusalLastsFromAttemptToAttempt(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	_, err := store.StepRefused(ctx, key, account1, provision.StepUser, provision.CodePermissionMissing)
@@ -403,12 +403,12 @@ func TestARefusalLastsFromAttemptToAttempt(t *testing.T) {
 	attempt(2)
 	require.True(t, refused(provision.CodePermissionMissing))
 	attempt(3)
-	require.False(t, refused(provision.CodeRefused), "another answer")
-	require.True(t, refused(provision.CodeRefused))
+	require.False(t, refused(provision.CodeAWSRefused), "another answer")
+	require.True(t, refused(provision.CodeAWSRefused))
 	attempt(1)
-	require.False(t, refused(provision.CodeRefused), "somebody retries the step")
+	require.False(t, refused(provision.CodeAWSRefused), "somebody retries the step")
 	undo()
-	require.False(t, refused(provision.CodeRefused), "the undo begins")
+	require.False(t, refused(provision.CodeAWSRefused), "the undo begins")
 	undo()
-	require.True(t, refused(provision.CodeRefused), "it was tried before")
+	require.True(t, refused(provision.CodeAWSRefused), "it was tried before")
 }

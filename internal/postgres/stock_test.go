@@ -18,9 +18,9 @@ func watched(t *testing.T, ready int) (*postgres.Store, *sqlx.DB) {
 	t.Helper()
 	_, store, db := setup(t)
 	threshold := 2
-	_, err := store.EditPool(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.StockThreshold = &threshold })
+	_, err := store.UpdatePool(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.StockThreshold = &threshold })
 	require.NoError(t, err)
-	addAccounts(t, store, provision.ModelSPAM, 1, ready)
+	createAccounts(t, store, provision.ModelSPAM, 1, ready)
 	return store, db
 }
 
@@ -129,7 +129,7 @@ func TestAnAlertIsRepeatedAtTheIntervalOfThePool(t *testing.T) {
 	t.Parallel()
 	store, db := watched(t, 1)
 	watch(t, store)
-	_, err := store.EditPool(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.RenotifyEvery = time.Hour })
+	_, err := store.UpdatePool(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.RenotifyEvery = time.Hour })
 	require.NoError(t, err)
 	pass(t, db, time.Hour-time.Minute)
 	require.Empty(t, watch(t, store))
@@ -188,7 +188,7 @@ func TestAPoolWithoutAThresholdIsOnlyEverEmpty(t *testing.T) {
 	t.Parallel()
 	_, store, db := setup(t)
 	require.Empty(t, watch(t, store), "it never held an account: not in use yet")
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	require.Empty(t, watch(t, store))
 	key := open(t, store, "wants-ecam", provision.ModelECAM)
 	require.Nil(t, claim(t, store, key).Account)
@@ -214,12 +214,12 @@ func TestAPoolWithoutAThresholdIsOnlyEverEmpty(t *testing.T) {
 func TestStockIsCountedByModelAndStatus(t *testing.T) {
 	t.Parallel()
 	_, store, db := setup(t)
-	_, err := store.EditPool(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.ModelThresholds = map[provision.Model]int{provision.ModelECAM: 1} })
+	_, err := store.UpdatePool(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.ModelThresholds = map[provision.Model]int{provision.ModelECAM: 1} })
 	require.NoError(t, err)
-	addAccounts(t, store, provision.ModelSPAM, 1, 6)
+	createAccounts(t, store, provision.ModelSPAM, 1, 6)
 	unverified := account(9, provision.ModelSPAM)
 	unverified.Status = ""
-	_, _, err = store.AddAccount(t.Context(), unverified, "test")
+	_, _, err = store.CreateAccount(t.Context(), unverified, "test")
 	require.NoError(t, err)
 	_, _, err = store.InvalidateAccount(t.Context(), "test", "acme", "000000000006", 0, "test")
 	require.NoError(t, err)

@@ -27,16 +27,16 @@ func setup(t *testing.T) (context.Context, *postgres.Store, *sqlx.DB) {
 	ctx := t.Context()
 	db := pgtest.New(t)
 	store := postgres.New(db)
-	require.NoError(t, store.AddProvider(ctx, "acme", "Acme"))
-	require.NoError(t, store.AddProvider(ctx, "other", "Other"))
+	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
+	require.NoError(t, store.CreateProvider(ctx, "other", "Other"))
 	require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
 	return ctx, store, db
 }
 
-func addAccounts(t *testing.T, store *postgres.Store, model provision.Model, from, to int) (woken []provision.OrderKey) {
+func createAccounts(t *testing.T, store *postgres.Store, model provision.Model, from, to int) (woken []provision.OrderKey) {
 	t.Helper()
 	for i := from; i <= to; i++ {
-		_, orders, err := store.AddAccount(t.Context(), account(i, model), "test")
+		_, orders, err := store.CreateAccount(t.Context(), account(i, model), "test")
 		require.NoError(t, err)
 		woken = append(woken, orders...)
 	}
@@ -85,8 +85,8 @@ func place(t *testing.T, store *postgres.Store, key provision.OrderKey) int {
 func TestClaimTakesTheOldestAndARepeatTheSame(t *testing.T) {
 	t.Parallel()
 	_, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
-	addAccounts(t, store, provision.ModelECAM, 3, 4)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelECAM, 3, 4)
 
 	whichever := open(t, store, "any", "")
 	require.Equal(t, "000000000001", claim(t, store, whichever).Account.ID)
@@ -102,8 +102,8 @@ func TestClaimTakesTheOldestAndARepeatTheSame(t *testing.T) {
 func TestTwoHundredOrdersRaceForAHundredAccounts(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelECAM, 1, 10) // older, but of the wrong model
-	addAccounts(t, store, provision.ModelSPAM, 101, 200)
+	createAccounts(t, store, provision.ModelECAM, 1, 10) // older, but of the wrong model
+	createAccounts(t, store, provision.ModelSPAM, 101, 200)
 
 	// Every order claims three times at once, as attempts do that do not know of each other.
 	var mu sync.Mutex
@@ -199,14 +199,14 @@ func TestFirstComeFirstServed(t *testing.T) {
 	require.Equal(t, 2, place(t, store, ecam))
 	require.Equal(t, 3, place(t, store, second))
 
-	woken := addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	woken := createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	require.Equal(t, []provision.OrderKey{first}, woken)
 	late := open(t, store, "late", "")
 	require.Equal(t, 3, place(t, store, late), "a newer order does not overtake")
 
-	woken = addAccounts(t, store, provision.ModelSPAM, 2, 2)
+	woken = createAccounts(t, store, provision.ModelSPAM, 2, 2)
 	require.Equal(t, []provision.OrderKey{second}, woken, "the order for another model waits on, those behind it do not")
-	woken = addAccounts(t, store, provision.ModelECAM, 3, 3)
+	woken = createAccounts(t, store, provision.ModelECAM, 3, 3)
 	require.Equal(t, []provision.OrderKey{ecam}, woken)
 	require.Equal(t, "000000000003", claim(t, store, ecam).Account.ID)
 }
@@ -220,7 +220,7 @@ func TestTheReasonOfWaitingIsInNumbers(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &provision.Waiting{Place: 1, Why: "the pool has no accounts"}, view.Waiting)
 
-	addAccounts(t, store, provision.ModelSPAM, 1, 3) // w0 takes the first
+	createAccounts(t, store, provision.ModelSPAM, 1, 3) // w0 takes the first
 	completed := open(t, store, "done", "")
 	accountID := claim(t, store, completed).Account.ID
 	require.NoError(t, store.Allocate(ctx, completed, accountID, provision.Result{AccountID: accountID}))
@@ -244,9 +244,9 @@ func TestAnEndedOrderClaimsNothing(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	key := open(t, store, "gone", "")
-	_, err := store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeCancelled, Reason: "x"}})
+	_, err := store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
 	require.NoError(t, err)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	_, err = store.ClaimAccount(ctx, key)
 	var failure *provision.Failure
 	require.ErrorAs(t, err, &failure)
@@ -259,7 +259,7 @@ func TestAnEndedOrderClaimsNothing(t *testing.T) {
 func TestReleaseGivesTheAccountToTheNextInTheQueue(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
 	claim(t, store, first)
 	claim(t, store, second)
@@ -272,14 +272,14 @@ func TestReleaseGivesTheAccountToTheNextInTheQueue(t *testing.T) {
 	require.NoError(t, err, "a repeat changes nothing")
 	require.Empty(t, woken)
 
-	events, err := store.AccountEvents(ctx, "acme", "000000000001", 0, 10)
+	events, err := store.AccountHistory(ctx, "acme", "000000000001", 0, 10)
 	require.NoError(t, err)
 	for i := range events {
 		require.Positive(t, events[i].Seq)
 		require.WithinDuration(t, time.Now(), events[i].At, time.Minute)
 		events[i].Seq, events[i].At = 0, time.Time{}
 	}
-	require.Equal(t, []provision.AccountEvent{
+	require.Equal(t, []provision.AccountHistoryEntry{
 		{Actor: "test", ToStatus: "ready"},
 		{Actor: "order acme/first", FromStatus: "ready", ToStatus: "provisioning", OrderID: "first"},
 		{Actor: "order acme/first", FromStatus: "provisioning", ToStatus: "ready", Reason: "returned clean by order first", OrderID: "first"},
@@ -296,7 +296,7 @@ func TestLeftoversAndParkingKeepTheAccountOutOfThePool(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ctx, store, _ := setup(t)
-			addAccounts(t, store, provision.ModelSPAM, 1, 1)
+			createAccounts(t, store, provision.ModelSPAM, 1, 1)
 			closing.Order, closing.State = open(t, store, "o", ""), provision.Failed
 			closing.Failure = provision.Failure{Code: provision.CodeQuotaReached, Reason: "five reports"}
 			claim(t, store, closing.Order)
@@ -318,16 +318,16 @@ func TestLeftoversAndParkingKeepTheAccountOutOfThePool(t *testing.T) {
 func TestAnUnusableAccountIsInvalidAndTheOrderKeepsItsPlace(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
 	claim(t, store, first)
 	claim(t, store, second)
-	_, err := store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeCannotEnter, AWSCode: "AccessDenied", Reason: "the role cannot be assumed"}, false)
+	_, err := store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeAccountCannotBeEntered, AWSCode: "AccessDenied", Reason: "the role cannot be assumed"}, false)
 	require.NoError(t, err)
-	_, err = store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeCannotEnter, Reason: "AccessDenied"}, false)
+	_, err = store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "AccessDenied"}, false)
 	require.NoError(t, err, "a repeat changes nothing")
 	require.Equal(t, 1, place(t, store, first), "the order is ahead of the one that came later")
-	require.Equal(t, []provision.OrderKey{first}, addAccounts(t, store, provision.ModelSPAM, 2, 2))
+	require.Equal(t, []provision.OrderKey{first}, createAccounts(t, store, provision.ModelSPAM, 2, 2))
 	a, err := store.Account(ctx, "acme", "000000000001")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, a.Status)
@@ -337,7 +337,7 @@ func TestAnUnusableAccountIsInvalidAndTheOrderKeepsItsPlace(t *testing.T) {
 func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelECAM, 1, 1)
+	createAccounts(t, store, provision.ModelECAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	sealed, err := store.KeepPassword(ctx, key, "000000000001", []byte("first"))
@@ -356,7 +356,7 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	require.Equal(t, &result, view.Result)
 	require.WithinDuration(t, time.Now().Add(provision.PasswordLifetime), view.Password.ExpiresAt, time.Minute)
 
-	_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeCancelled, Reason: "x"}})
+	_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
 	require.NoError(t, err)
 	view, err = store.Order(ctx, key)
 	require.NoError(t, err)
@@ -408,13 +408,13 @@ func TestOneIDOneRequest(t *testing.T) {
 	_, err = store.OpenOrder(ctx, o)
 	var failure *provision.Failure
 	require.ErrorAs(t, err, &failure)
-	require.Equal(t, provision.CodeIdempotencyConflict, failure.Code)
+	require.Equal(t, provision.CodeOrderIDReused, failure.Code)
 }
 
 func TestTheSchemaRefusesWhatTheTextForbids(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 3)
+	createAccounts(t, store, provision.ModelSPAM, 1, 3)
 	key := open(t, store, "o", "")
 	claim(t, store, key) // account 1
 	other := open(t, store, "p", "")
@@ -431,7 +431,7 @@ func TestTheSchemaRefusesWhatTheTextForbids(t *testing.T) {
 		"another age":                      {`UPDATE accounts SET added_at = now() - interval '1 year' WHERE id = '000000000003'`, "accounts_identity_is_fixed"},
 		"deleting an account in progress":  {`DELETE FROM accounts WHERE id = '000000000001'`, "accounts_transition_allowed"},
 		"another provider's order":         {`INSERT INTO pools (provider, marketplace, environment) VALUES ('other', 'north', 'production'); UPDATE accounts SET provider = 'other' WHERE id = '000000000003'`, "accounts_identity_is_fixed"},
-		"rewriting the audit":              {`UPDATE account_events SET actor = 'nobody'`, "audit_is_append_only"},
+		"rewriting the audit":              {`UPDATE account_history SET actor = 'nobody'`, "history_is_append_only"},
 		"failing an order without an undo": {`UPDATE orders SET state = 'failed', failure = '{}' WHERE id = 'o'`, "orders_transition_allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -451,13 +451,13 @@ func TestTheSchemaRefusesWhatTheTextForbids(t *testing.T) {
 	_, err := db.ExecContext(ctx, `UPDATE accounts SET status = 'invalid', reason = 'x' WHERE id = '000000000003'`)
 	refused := pq.As(err)
 	require.NotNil(t, refused)
-	require.Equal(t, "audit_names_the_actor", refused.Constraint)
+	require.Equal(t, "history_names_the_actor", refused.Constraint)
 }
 
 func TestProvidersSeeOnlyTheirOwn(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 
@@ -472,7 +472,7 @@ func TestProvidersSeeOnlyTheirOwn(t *testing.T) {
 	stolen := account(1, provision.ModelSPAM)
 	stolen.Provider = "other"
 	require.NoError(t, store.AddPool(ctx, stolen.Pool, provision.LegacyCUR))
-	_, _, err = store.AddAccount(ctx, stolen, "test")
+	_, _, err = store.CreateAccount(ctx, stolen, "test")
 	require.ErrorIs(t, err, provision.ErrConflict)
 
 	// The same order id of another provider is another order, and draws from another pool.
@@ -486,7 +486,7 @@ func TestProvidersSeeOnlyTheirOwn(t *testing.T) {
 func TestListsFilterAndPage(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 5)
+	createAccounts(t, store, provision.ModelSPAM, 1, 5)
 	for i := range 7 {
 		key := open(t, store, fmt.Sprintf("o%d", i), "")
 		claim(t, store, key)
@@ -528,7 +528,7 @@ func TestListsFilterAndPage(t *testing.T) {
 func TestStepsAreVisible(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, store.StepStarted(ctx, key, "000000000001", provision.StepAlias, 1))
@@ -551,12 +551,12 @@ func TestStepsAreVisible(t *testing.T) {
 func TestNoPasswordIsKeptOfAnAccountThatWasNotHandedOver(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	kept := func() (n int) {
 		require.NoError(t, db.GetContext(ctx, &n, `SELECT count(*) FROM order_passwords WHERE sealed IS NOT NULL`))
 		return n
 	}
-	failure := provision.Failure{Code: provision.CodeCannotEnter, Reason: "x"}
+	failure := provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "x"}
 	refused := func(key provision.OrderKey, account string) {
 		_, err := store.KeepPassword(ctx, key, account, []byte("late"))
 		var failure *provision.Failure
@@ -585,7 +585,7 @@ func TestNoPasswordIsKeptOfAnAccountThatWasNotHandedOver(t *testing.T) {
 func TestOpeningAnOrderSaysWhereItStands(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	o := order("o", "")
 	o.Nonce = "7f0d9c1e-5a34-4c58-9a53-2f1f7f0a9b11"
 	opened, err := store.OpenOrder(ctx, o)
@@ -621,7 +621,7 @@ func TestOpeningAnOrderSaysWhereItStands(t *testing.T) {
 
 	claim(t, store, other)
 	stands(other, provision.OrderStatus{State: provision.WaitingForAccount})
-	failure := provision.Failure{Code: provision.CodeWaitDeadline, Reason: "it waited too long"}
+	failure := provision.Failure{Code: provision.CodeWaitDeadlinePassed, Reason: "it waited too long"}
 	_, err = store.CloseOrder(ctx, provision.Closing{Order: other, State: provision.Failed, Failure: failure})
 	require.NoError(t, err)
 	stands(other, provision.OrderStatus{State: provision.Failed, Failure: &failure})
@@ -632,7 +632,7 @@ func TestOpeningAnOrderSaysWhereItStands(t *testing.T) {
 func TestAllocateNeedsTheAccountAndAnOrderInProgress(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key, other := open(t, store, "o", ""), open(t, store, "p", "")
 	result := provision.Result{AccountID: account1}
 	refusedAs(t, store.Allocate(ctx, key, account1, result), provision.CodeOrderNotInProgress)
@@ -652,7 +652,7 @@ func TestAllocateNeedsTheAccountAndAnOrderInProgress(t *testing.T) {
 func TestALateAttemptTouchesNoPasswordOfACustomer(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	addAccounts(t, store, provision.ModelSPAM, 1, 1)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	_, err := store.KeepPassword(ctx, key, account1, []byte("first"))

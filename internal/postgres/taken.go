@@ -6,7 +6,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-const actionTakenSQL = `SELECT EXISTS (SELECT 1 FROM order_events WHERE provider = $1 AND order_id = $2 AND action_id = $3)`
+const actionTakenSQL = `SELECT EXISTS (SELECT 1 FROM order_history WHERE provider = $1 AND order_id = $2 AND action_id = $3)`
 
 // ActionTaken reports whether what somebody did to an order was written down: the id is that of the action.
 func (s *Store) ActionTaken(ctx context.Context, key provision.OrderKey, actionID string) (taken bool, err error) {

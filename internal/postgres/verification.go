@@ -215,7 +215,7 @@ func resumeClaims(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, entered
 	if _, err := tx.ExecContext(ctx, emitResumedSQL, pool.Provider, pool.Marketplace, pool.Environment, entered); err != nil {
 		return nil, err
 	}
-	err = tx.SelectContext(ctx, &woken, cannotEnterSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.CodeCannotReenter)
+	err = tx.SelectContext(ctx, &woken, cannotEnterSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.CodeAccountCannotBeReentered)
 	return woken, err
 }
 

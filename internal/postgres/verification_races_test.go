@@ -45,7 +45,7 @@ func TestNobodyIsCondemnedAlone(t *testing.T) {
 	v := setupVerifier(t)
 	v.add(1, 3)
 	v.sweep(nil)
-	down := &provision.Failure{Code: provision.CodeUnavailable, Reason: "AWS did not answer"}
+	down := &provision.Failure{Code: provision.CodeAWSUnavailable, Reason: "AWS did not answer"}
 	judge := func(others func(provision.Verified) provision.Verified) {
 		for {
 			due, err := v.store.DueAccounts(v.ctx, 10)
@@ -122,7 +122,7 @@ func TestALookAtAnotherRoleDoesNotCount(t *testing.T) {
 	_, err := v.db.ExecContext(v.ctx, `UPDATE accounts SET verify_at = now() WHERE id = $1`, id)
 	require.NoError(t, err)
 	look := v.look(id)
-	_, _, err = v.store.EditAccount(v.ctx, "key op", "acme", id, 0, provision.AccountEdit{RoleARN: &role})
+	_, _, err = v.store.UpdateAccount(v.ctx, "key op", "acme", id, 0, provision.AccountUpdate{RoleARN: &role})
 	require.NoError(t, err)
 	_, err = v.db.ExecContext(v.ctx, `UPDATE accounts SET verify_at = $2 WHERE id = $1`, id, look.LookedAt.Add(-time.Second))
 	require.NoError(t, err)

@@ -32,7 +32,7 @@ func (v verifier) add(from, to int) {
 	for i := from; i <= to; i++ {
 		a := account(i, provision.ModelSPAM)
 		a.Status = ""
-		added, woken, err := v.store.AddAccount(v.ctx, a, "key k")
+		added, woken, err := v.store.CreateAccount(v.ctx, a, "key k")
 		require.NoError(v.t, err)
 		require.Empty(v.t, woken)
 		require.Equal(v.t, provision.AccountInvalid, added.Status)
@@ -47,7 +47,7 @@ func (v verifier) account(i int) provision.Account {
 	return a
 }
 
-var dead = &provision.Failure{Code: provision.CodeCannotEnter, AWSCode: "AccessDenied", Reason: "the role cannot be assumed"}
+var dead = &provision.Failure{Code: provision.CodeAccountCannotBeEntered, AWSCode: "AccessDenied", Reason: "the role cannot be assumed"}
 
 // sweep verifies what is due: those in dead do not pass.
 func (v verifier) sweep(fail *provision.Failure, failing ...int) (woken []provision.OrderKey, looked int) {
@@ -121,7 +121,7 @@ func TestAnAccountIsReadyOnlyWhenItIsVerified(t *testing.T) {
 	a = v.account(1)
 	require.Equal(t, provision.AccountProvisioning, a.Status)
 	require.Nil(t, a.VerifyAt, "nobody looks into an account that an order works in")
-	events, err := v.store.AccountEvents(v.ctx, "acme", a.ID, 0, 10)
+	events, err := v.store.AccountHistory(v.ctx, "acme", a.ID, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, events, 3)
 	require.Equal(t, "verified; added by key k", events[1].Reason)
@@ -237,7 +237,7 @@ func TestInconclusiveIsNoStrike(t *testing.T) {
 	for range 5 {
 		v.later(2 * provision.VerifyEvery)
 		_, err := v.store.ApplyVerifications(v.ctx, []provision.Verified{{AccountID: account(1, "").ID, Inconclusive: true,
-			Failure: &provision.Failure{Code: provision.CodeUnavailable, Reason: "AWS did not answer"}}})
+			Failure: &provision.Failure{Code: provision.CodeAWSUnavailable, Reason: "AWS did not answer"}}})
 		require.NoError(t, err)
 	}
 	a := v.account(1)
@@ -285,10 +285,10 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 	require.Equal(t, provision.AccountReady, v.account(1).Status)
 
 	role, name := "arn:aws:iam::"+id+":role/other", "renamed"
-	a, _, err = store.EditAccount(ctx, "key op", "acme", id, v.account(1).Version, provision.AccountEdit{Name: &name})
+	a, _, err = store.UpdateAccount(ctx, "key op", "acme", id, v.account(1).Version, provision.AccountUpdate{Name: &name})
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountReady, a.Status)
-	a, _, err = store.EditAccount(ctx, "key op", "acme", id, a.Version, provision.AccountEdit{RoleARN: &role})
+	a, _, err = store.UpdateAccount(ctx, "key op", "acme", id, a.Version, provision.AccountUpdate{RoleARN: &role})
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, a.Status, "another role is another way in: it is verified first")
 	v.sweep(nil)
@@ -300,7 +300,7 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 	require.NotNil(t, claim(t, store, key).Account)
 	for verb, do := range map[string]func() error{
 		"edited": func() error {
-			_, _, err := store.EditAccount(ctx, "k", "acme", id, 0, provision.AccountEdit{Name: &role})
+			_, _, err := store.UpdateAccount(ctx, "k", "acme", id, 0, provision.AccountUpdate{Name: &role})
 			return err
 		},
 		"deleted":           func() error { return store.DeleteAccount(ctx, "k", "acme", id, 0) },
@@ -327,12 +327,12 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 	require.NoError(t, store.DeleteAccount(ctx, "key op", "acme", id, a.Version))
 	_, err = store.Account(ctx, "acme", id)
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	events, err := store.AccountEvents(ctx, "acme", id, 0, 100)
+	events, err := store.AccountHistory(ctx, "acme", id, 0, 100)
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountDeleted, events[len(events)-1].ToStatus)
-	page, err := store.AccountEvents(ctx, "acme", id, events[2].Seq, 2)
+	page, err := store.AccountHistory(ctx, "acme", id, events[2].Seq, 2)
 	require.NoError(t, err)
 	require.Equal(t, events[3:5], page)
-	_, err = store.AccountEvents(ctx, "other", id, 0, 100)
+	_, err = store.AccountHistory(ctx, "other", id, 0, 100)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }

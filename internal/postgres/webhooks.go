@@ -26,19 +26,19 @@ func (r webhookRow) webhook() provision.Webhook {
 	return r.Webhook
 }
 
-const addWebhookSQL = `
+const createWebhookSQL = `
 INSERT INTO webhooks AS w (id, provider, url, event_types, description, position, created_by) VALUES ($1, $2, $3, $4, $5, events_settled(), $6)
 RETURNING ` + webhookColumns
 
-// AddWebhook adds an endpoint with its secret; it hears of what happens from now on.
-func (s *Store) AddWebhook(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (added provision.Webhook, err error) {
+// CreateWebhook adds an endpoint with its secret; it hears of what happens from now on.
+func (s *Store) CreateWebhook(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (added provision.Webhook, err error) {
 	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var row webhookRow
-		if err := tx.GetContext(ctx, &row, addWebhookSQL, w.ID, w.Provider, w.URL, textArray(w.EventTypes), w.Description, actor); err != nil {
+		if err := tx.GetContext(ctx, &row, createWebhookSQL, w.ID, w.Provider, w.URL, textArray(w.EventTypes), w.Description, actor); err != nil {
 			return err
 		}
 		added = row.webhook()
-		_, err := tx.ExecContext(ctx, addSecretSQL, w.Provider, w.ID, sealed)
+		_, err := tx.ExecContext(ctx, createSecretSQL, w.Provider, w.ID, sealed)
 		return err
 	})
 	return added, err
@@ -82,16 +82,16 @@ func lockWebhook(ctx context.Context, tx *sqlx.Tx, key provision.WebhookKey, ver
 	return row.webhook(), notFound(err, "webhook %s", key.ID)
 }
 
-const editWebhookSQL = `
+const updateWebhookSQL = `
 UPDATE webhooks AS w SET url = $2, event_types = $3, description = $4, enabled = $5, disabled_by = $6, disabled_because = $7,
     disabled_at = CASE WHEN $5 THEN NULL ELSE COALESCE(disabled_at, now()) END, failing_since = CASE WHEN $8 THEN NULL ELSE failing_since END, version = version + 1
 WHERE id = $1 RETURNING ` + webhookColumns
 
 const dueAtOnceSQL = `UPDATE webhook_deliveries SET attempts = 0, next_attempt_at = now() WHERE webhook_id = $1 AND state = 'pending'`
 
-// EditWebhook changes an endpoint, or enables or disables a callback. What waits for an endpoint that is enabled, or that gets
+// UpdateWebhook changes an endpoint, or enables or disables a callback. What waits for an endpoint that is enabled, or that gets
 // another address, is due at once. Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError.
-func (s *Store) EditWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookEdit) (now provision.Webhook, err error) {
+func (s *Store) UpdateWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (now provision.Webhook, err error) {
 	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, version)
 		if err != nil {
@@ -119,7 +119,7 @@ func (s *Store) EditWebhook(ctx context.Context, actor string, key provision.Web
 		}
 		anew := w.Enabled && (!before.Enabled || w.URL != before.URL)
 		var row webhookRow
-		if err := tx.GetContext(ctx, &row, editWebhookSQL, w.ID, w.URL, textArray(w.EventTypes), w.Description, w.Enabled, w.DisabledBy, w.DisabledBecause, anew); err != nil {
+		if err := tx.GetContext(ctx, &row, updateWebhookSQL, w.ID, w.URL, textArray(w.EventTypes), w.Description, w.Enabled, w.DisabledBy, w.DisabledBecause, anew); err != nil {
 			return err
 		}
 		now = row.webhook()
@@ -141,7 +141,7 @@ func set[T any](field, to *T) {
 	}
 }
 
-// DeleteWebhook deletes an endpoint with its secrets and deliveries. Errors: as EditWebhook.
+// DeleteWebhook deletes an endpoint with its secrets and deliveries. Errors: as UpdateWebhook.
 func (s *Store) DeleteWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64) error {
 	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, version)
@@ -156,7 +156,7 @@ func (s *Store) DeleteWebhook(ctx context.Context, actor string, key provision.W
 	})
 }
 
-const addSecretSQL = `INSERT INTO webhook_secrets (provider, webhook_id, sealed) VALUES ($1, $2, $3)`
+const createSecretSQL = `INSERT INTO webhook_secrets (provider, webhook_id, sealed) VALUES ($1, $2, $3)`
 
 // Of the secrets before, the newest signs for the overlap; one that is older still signs nothing any more.
 const retireSecretsSQL = `
@@ -188,7 +188,7 @@ func (s *Store) RotateWebhookSecret(ctx context.Context, actor string, key provi
 		if _, err := tx.ExecContext(ctx, overlapSecretSQL, key.Provider, id, int64(overlap.Seconds())); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, addSecretSQL, key.Provider, id, sealed)
+		_, err := tx.ExecContext(ctx, createSecretSQL, key.Provider, id, sealed)
 		return err
 	})
 }

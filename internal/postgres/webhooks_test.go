@@ -14,9 +14,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func addWebhook(t *testing.T, store *postgres.Store, types ...string) provision.WebhookKey {
+func createWebhook(t *testing.T, store *postgres.Store, types ...string) provision.WebhookKey {
 	t.Helper()
-	w, err := store.AddWebhook(t.Context(), "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/" + uuid.NewString(), EventTypes: types}, []byte("sealed"))
+	w, err := store.CreateWebhook(t.Context(), "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/" + uuid.NewString(), EventTypes: types}, []byte("sealed"))
 	require.NoError(t, err)
 	return provision.WebhookKey{Provider: "acme", ID: w.ID}
 }
@@ -58,7 +58,7 @@ func TestAnEndpointHearsOfItsTypesFromItsCreationOn(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	emit(t, db, "acme", "stock.low", "before")
-	all, stock, low := addWebhook(t, store), addWebhook(t, store, "stock.*"), addWebhook(t, store, "stock.low", "order.completed")
+	all, stock, low := createWebhook(t, store), createWebhook(t, store, "stock.*"), createWebhook(t, store, "stock.low", "order.completed")
 	emit(t, db, "acme", "stock.low", "1")
 	emit(t, db, "acme", "stock.empty", "2")
 	emit(t, db, "acme", "stocks.low", "3")
@@ -78,7 +78,7 @@ func TestAnEndpointHearsOfItsTypesFromItsCreationOn(t *testing.T) {
 func TestTheOldestUndeliveredEventBlocksTheOthers(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	key := addWebhook(t, store)
+	key := createWebhook(t, store)
 	for _, subject := range []string{"1", "2", "3"} {
 		emit(t, db, "acme", "stock.low", subject)
 	}
@@ -122,7 +122,7 @@ func TestTheOldestUndeliveredEventBlocksTheOthers(t *testing.T) {
 func TestAWebhookThatWantsNothingOrFailsForDaysIsDisabled(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	gone, dead, watcher := addWebhook(t, store, "stock.*"), addWebhook(t, store, "stock.*"), addWebhook(t, store, "webhook.*")
+	gone, dead, watcher := createWebhook(t, store, "stock.*"), createWebhook(t, store, "stock.*"), createWebhook(t, store, "webhook.*")
 	emit(t, db, "acme", "stock.low", "1")
 	emit(t, db, "acme", "stock.low", "2")
 	outcome := refused
@@ -147,7 +147,7 @@ func TestAWebhookThatWantsNothingOrFailsForDaysIsDisabled(t *testing.T) {
 	require.ErrorAs(t, store.TestWebhook(ctx, "test", gone), &forbidden)
 	emit(t, db, "acme", "stock.low", "3")
 	yes := true
-	_, err = store.EditWebhook(ctx, "test", gone, 0, provision.WebhookEdit{Enabled: &yes})
+	_, err = store.UpdateWebhook(ctx, "test", gone, 0, provision.WebhookUpdate{Enabled: &yes})
 	require.NoError(t, err)
 	record(t, store, gone, taken)
 	record(t, store, gone, taken)
@@ -197,7 +197,7 @@ func TestTheCallbackOfAnOrderHearsOfItsOrdersOnlyAndWaitsForTheSecret(t *testing
 	for next(t, store, key).ID != "" {
 		record(t, store, key, taken)
 	}
-	_, err = store.EditWebhook(ctx, "test", key, 0, provision.WebhookEdit{Enabled: &no})
+	_, err = store.UpdateWebhook(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &no})
 	require.NoError(t, err)
 	o := order("o-5", "")
 	o.Request.CallbackURL = callbacks[0].URL
@@ -208,7 +208,7 @@ func TestTheCallbackOfAnOrderHearsOfItsOrdersOnlyAndWaitsForTheSecret(t *testing
 		require.NoError(t, err)
 		require.NotContains(t, due, key)
 	}
-	_, err = store.EditWebhook(ctx, "test", key, 0, provision.WebhookEdit{Enabled: &yes})
+	_, err = store.UpdateWebhook(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &yes})
 	require.NoError(t, err)
 	due, err = store.DueWebhooks(ctx, "")
 	require.NoError(t, err)
@@ -219,7 +219,7 @@ func TestTheCallbackOfAnOrderHearsOfItsOrdersOnlyAndWaitsForTheSecret(t *testing
 func TestTwoSecretsSignAfterARotationAndNeverThree(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	key := addWebhook(t, store)
+	key := createWebhook(t, store)
 	emit(t, db, "acme", "stock.low", "1")
 	secrets := func() (texts []string) {
 		sending, err := store.Sending(ctx, key, next(t, store, key).ID)
@@ -242,7 +242,7 @@ func TestTwoSecretsSignAfterARotationAndNeverThree(t *testing.T) {
 func TestEndedDeliveriesAreForgottenInTime(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	key := addWebhook(t, store)
+	key := createWebhook(t, store)
 	for _, subject := range []string{"delivered", "failed", "pending"} {
 		emit(t, db, "acme", "stock.low", subject)
 	}
@@ -275,7 +275,7 @@ func TestAHintComesWithTheEvent(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	for _, provider := range []string{"acme", "other"} {
-		require.NoError(t, postgres.New(db).AddProvider(t.Context(), provider, provider))
+		require.NoError(t, postgres.New(db).CreateProvider(t.Context(), provider, provider))
 	}
 	hints := postgres.ListenEvents(t.Context(), url, slog.New(slog.DiscardHandler))
 	mine, cancel := hints.Subscribe("acme")
@@ -299,7 +299,7 @@ func TestAReplaySendsEverythingAgainSinceATime(t *testing.T) {
 	var since time.Time
 	emit(t, db, "acme", "stock.low", "before the endpoint")
 	require.NoError(t, db.Get(&since, `SELECT at FROM events WHERE subject = 'before the endpoint'`))
-	key := addWebhook(t, store, "stock.*")
+	key := createWebhook(t, store, "stock.*")
 	for _, subject := range []string{"delivered", "failed", "pending"} {
 		emit(t, db, "acme", "stock.low", subject)
 	}

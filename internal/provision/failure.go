@@ -21,89 +21,89 @@ type Code string
 
 // What can go wrong. The kind of each is in kindOf.
 const (
-	CodeAliasTaken          Code = "AliasTaken"
-	CodeUserNameTaken       Code = "UserNameTaken"
-	CodeReportNotFound      Code = "ReportNotFound"
-	CodeReportAmbiguous     Code = "ReportAmbiguous"
-	CodeReportBroken        Code = "ReportBroken"
-	CodeContactRefused      Code = "ContactRefused"
-	CodePasswordRefused     Code = "PasswordRefused"
-	CodeInputRefused        Code = "InputRefused"
-	CodeCannotEnter         Code = "AccountCannotBeEntered"
-	CodeWrongAccount        Code = "WrongAccount"
-	CodeAccountSuspended    Code = "AccountSuspended"
-	CodeContactDataInvalid  Code = "AccountContactInvalid"
-	CodeExternalID          Code = "ExternalIDNotDemanded"
-	CodeNotClean            Code = "AccountNotClean"
-	CodeProtected           Code = "AccountProtected"
-	CodePermissionMissing   Code = "PermissionMissing"
-	CodePoolSettings        Code = "PoolSettingsRefused"
-	CodeQuotaReached        Code = "QuotaReached"
-	CodeReportQuota         Code = "ReportQuotaReached"
-	CodeNotOurs             Code = "ResourceNotOurs"
-	CodeThrottled           Code = "Throttled"
-	CodeUnavailable         Code = "AWSUnavailable"
-	CodeNotYetVisible       Code = "NotYetVisible"
-	CodeNotReady            Code = "AWSNotReady"
-	CodeRefused             Code = "AWSRefused"
-	CodeCannotReenter       Code = "AccountCannotBeReentered"
-	CodeNoAccountReady      Code = "NoAccountReady"
-	CodeWaitDeadline        Code = "WaitDeadlinePassed"
-	CodeAccountsExhausted   Code = "AccountsExhausted"
-	CodeOrderNotInProgress  Code = "OrderNotInProgress"
-	CodeCancelled           Code = "OrderCancelled"
-	CodeActionDeadline      Code = "ActionDeadlinePassed"
-	CodeFailedByOperator    Code = "FailedByOperator"
-	CodeSwappedByOperator   Code = "AccountSwappedByOperator"
-	CodeNotAsked            Code = "NotAsked"
-	CodeTooLate             Code = "TooLate"
-	CodeIdempotencyConflict Code = "OrderIDReused"
-	CodeDatabase            Code = "DatabaseUnavailable"
-	CodeAttemptEnded        Code = "AttemptEnded"
-	CodeInternal            Code = "Internal"
+	CodeAliasTaken               Code = "AliasTaken"
+	CodeUserNameTaken            Code = "UserNameTaken"
+	CodeReportNotFound           Code = "ReportNotFound"
+	CodeReportAmbiguous          Code = "ReportAmbiguous"
+	CodeReportBroken             Code = "ReportBroken"
+	CodeContactRefused           Code = "ContactRefused"
+	CodePasswordRefused          Code = "PasswordRefused"
+	CodeInputRefused             Code = "InputRefused"
+	CodeAccountCannotBeEntered   Code = "AccountCannotBeEntered"
+	CodeWrongAccount             Code = "WrongAccount"
+	CodeAccountSuspended         Code = "AccountSuspended"
+	CodeAccountContactInvalid    Code = "AccountContactInvalid"
+	CodeExternalIDNotDemanded    Code = "ExternalIDNotDemanded"
+	CodeAccountNotClean          Code = "AccountNotClean"
+	CodeAccountProtected         Code = "AccountProtected"
+	CodePermissionMissing        Code = "PermissionMissing"
+	CodePoolSettingsRefused      Code = "PoolSettingsRefused"
+	CodeQuotaReached             Code = "QuotaReached"
+	CodeReportQuotaReached       Code = "ReportQuotaReached"
+	CodeResourceNotOurs          Code = "ResourceNotOurs"
+	CodeThrottled                Code = "Throttled"
+	CodeAWSUnavailable           Code = "AWSUnavailable"
+	CodeNotYetVisible            Code = "NotYetVisible"
+	CodeAWSNotReady              Code = "AWSNotReady"
+	CodeAWSRefused               Code = "AWSRefused"
+	CodeAccountCannotBeReentered Code = "AccountCannotBeReentered"
+	CodeNoAccountReady           Code = "NoAccountReady"
+	CodeWaitDeadlinePassed       Code = "WaitDeadlinePassed"
+	CodeAccountsExhausted        Code = "AccountsExhausted"
+	CodeOrderNotInProgress       Code = "OrderNotInProgress"
+	CodeOrderCancelled           Code = "OrderCancelled"
+	CodeActionDeadlinePassed     Code = "ActionDeadlinePassed"
+	CodeFailedByOperator         Code = "FailedByOperator"
+	CodeAccountSwappedByOperator Code = "AccountSwappedByOperator"
+	CodeNotAsked                 Code = "NotAsked"
+	CodeTooLate                  Code = "TooLate"
+	CodeOrderIDReused            Code = "OrderIDReused"
+	CodeDatabaseUnavailable      Code = "DatabaseUnavailable"
+	CodeAttemptEnded             Code = "AttemptEnded"
+	CodeInternal                 Code = "Internal"
 )
 
 var kindOf = map[Code]Kind{
-	CodeAliasTaken:          KindInput,
-	CodeUserNameTaken:       KindInput,
-	CodeReportNotFound:      KindInput,
-	CodeReportAmbiguous:     KindInput,
-	CodeReportBroken:        KindInput,
-	CodeContactRefused:      KindInput,
-	CodePasswordRefused:     KindInput,
-	CodeInputRefused:        KindInput,
-	CodeCannotEnter:         KindAccount,
-	CodeWrongAccount:        KindAccount,
-	CodeAccountSuspended:    KindAccount,
-	CodeContactDataInvalid:  KindAccount,
-	CodeExternalID:          KindAccount,
-	CodeNotClean:            KindAccount,
-	CodeProtected:           KindAccount,
-	CodePermissionMissing:   KindPermission,
-	CodePoolSettings:        KindPermission,
-	CodeQuotaReached:        KindPermission,
-	CodeReportQuota:         KindPermission,
-	CodeNotOurs:             KindPermission,
-	CodeThrottled:           KindTransient,
-	CodeUnavailable:         KindTransient,
-	CodeNotYetVisible:       KindTransient,
-	CodeNotReady:            KindTransient,
-	CodeRefused:             KindPermission,
-	CodeCannotReenter:       KindPermission,
-	CodeNoAccountReady:      KindTransient,
-	CodeWaitDeadline:        KindOrder,
-	CodeAccountsExhausted:   KindOrder,
-	CodeOrderNotInProgress:  KindOrder,
-	CodeCancelled:           KindOrder,
-	CodeActionDeadline:      KindOrder,
-	CodeFailedByOperator:    KindOrder,
-	CodeSwappedByOperator:   KindAccount,
-	CodeNotAsked:            KindOrder,
-	CodeTooLate:             KindOrder,
-	CodeIdempotencyConflict: KindOrder,
-	CodeDatabase:            KindInternal,
-	CodeAttemptEnded:        KindInternal,
-	CodeInternal:            KindInternal,
+	CodeAliasTaken:               KindInput,
+	CodeUserNameTaken:            KindInput,
+	CodeReportNotFound:           KindInput,
+	CodeReportAmbiguous:          KindInput,
+	CodeReportBroken:             KindInput,
+	CodeContactRefused:           KindInput,
+	CodePasswordRefused:          KindInput,
+	CodeInputRefused:             KindInput,
+	CodeAccountCannotBeEntered:   KindAccount,
+	CodeWrongAccount:             KindAccount,
+	CodeAccountSuspended:         KindAccount,
+	CodeAccountContactInvalid:    KindAccount,
+	CodeExternalIDNotDemanded:    KindAccount,
+	CodeAccountNotClean:          KindAccount,
+	CodeAccountProtected:         KindAccount,
+	CodePermissionMissing:        KindPermission,
+	CodePoolSettingsRefused:      KindPermission,
+	CodeQuotaReached:             KindPermission,
+	CodeReportQuotaReached:       KindPermission,
+	CodeResourceNotOurs:          KindPermission,
+	CodeThrottled:                KindTransient,
+	CodeAWSUnavailable:           KindTransient,
+	CodeNotYetVisible:            KindTransient,
+	CodeAWSNotReady:              KindTransient,
+	CodeAWSRefused:               KindPermission,
+	CodeAccountCannotBeReentered: KindPermission,
+	CodeNoAccountReady:           KindTransient,
+	CodeWaitDeadlinePassed:       KindOrder,
+	CodeAccountsExhausted:        KindOrder,
+	CodeOrderNotInProgress:       KindOrder,
+	CodeOrderCancelled:           KindOrder,
+	CodeActionDeadlinePassed:     KindOrder,
+	CodeFailedByOperator:         KindOrder,
+	CodeAccountSwappedByOperator: KindAccount,
+	CodeNotAsked:                 KindOrder,
+	CodeTooLate:                  KindOrder,
+	CodeOrderIDReused:            KindOrder,
+	CodeDatabaseUnavailable:      KindInternal,
+	CodeAttemptEnded:             KindInternal,
+	CodeInternal:                 KindInternal,
 }
 
 // Kind says who can help.

@@ -47,8 +47,8 @@ func DefaultPool(pool Pool) PoolConfig {
 	}
 }
 
-// PoolEvent is one row of a pool's audit.
-type PoolEvent struct {
+// PoolHistoryEntry is one row of a pool's audit.
+type PoolHistoryEntry struct {
 	Seq   int64     `db:"seq"`
 	At    time.Time `db:"at"`
 	Actor string    `db:"actor"`

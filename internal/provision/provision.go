@@ -285,7 +285,7 @@ const (
 	StepReport   Step = "cost_report"
 	StepSignIn   Step = "sign_in"
 	StepAllocate Step = "allocate"
-	StepVerify   Step = "verify_restored"
+	StepCompare  Step = "compare_with_journal"
 )
 
 // Changes tells whether the step, or its undo, changes the account.

@@ -45,8 +45,8 @@ const (
 // VerifyBeside is how many other accounts of the pool are looked at when one strikes: is it the account, or AWS?
 const VerifyBeside = 9
 
-// AccountEdit are the fields of an account that may be changed while it is Ready or Invalid; nil leaves one as it is.
-type AccountEdit struct {
+// AccountUpdate are the fields of an account that may be changed while it is Ready or Invalid; nil leaves one as it is.
+type AccountUpdate struct {
 	Name      *string
 	RootEmail *string
 	RoleARN   *string // the account is verified again before it may be drawn
@@ -54,7 +54,7 @@ type AccountEdit struct {
 }
 
 // Apply returns the account with the edit done, and the names of the fields that differ now.
-func (e AccountEdit) Apply(a Account) (edited Account, changed []string) {
+func (e AccountUpdate) Apply(a Account) (edited Account, changed []string) {
 	set := func(name string, to *string, field *string) {
 		if to != nil && *to != *field {
 			*field = *to
@@ -68,8 +68,8 @@ func (e AccountEdit) Apply(a Account) (edited Account, changed []string) {
 	return a, changed
 }
 
-// AccountEvent is one row of an account's audit.
-type AccountEvent struct {
+// AccountHistoryEntry is one row of an account's audit.
+type AccountHistoryEntry struct {
 	Seq        int64         `db:"seq"`
 	At         time.Time     `db:"at"`
 	Actor      string        `db:"actor"`

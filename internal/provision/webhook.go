@@ -63,8 +63,8 @@ type Webhook struct {
 	CreatedAt       time.Time  `db:"created_at"`
 }
 
-// WebhookEdit are the fields of an endpoint that may be changed; nil leaves one as it is.
-type WebhookEdit struct {
+// WebhookUpdate are the fields of an endpoint that may be changed; nil leaves one as it is.
+type WebhookUpdate struct {
 	URL         *string
 	EventTypes  *[]string
 	Description *string

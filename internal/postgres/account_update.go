@@ -56,7 +56,7 @@ func forbidden(a provision.Account, what string, allowed ...provision.AccountSta
 
 // noteSQL is an audit row of something that leaves the status as it is.
 const noteSQL = `
-INSERT INTO account_events (account_id, actor, from_status, to_status, reason, provider, order_id)
+INSERT INTO account_history (account_id, actor, from_status, to_status, reason, provider, order_id)
 VALUES ($1, qm_actor(), $2, $3, $4, $5, NULLIF($6, ''))`
 
 func note(ctx context.Context, tx *sqlx.Tx, a provision.Account, to provision.AccountStatus, what string) error {
@@ -64,16 +64,16 @@ func note(ctx context.Context, tx *sqlx.Tx, a provision.Account, to provision.Ac
 	return err
 }
 
-const editAccountSQL = `UPDATE accounts SET name = $2, root_email = $3, role_arn = $4, model = $5 WHERE id = $1`
+const updateAccountSQL = `UPDATE accounts SET name = $2, root_email = $3, role_arn = $4, model = $5 WHERE id = $1`
 
 const verifyFirstSQL = `
 UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = true, ready_because = 'edited by ' || qm_actor(), verify_at = now(), strikes = 0, finding = ''
 WHERE id = $1`
 
-// EditAccount changes fields of a Ready or Invalid account. A Ready one whose role is another now waits for its verification
+// UpdateAccount changes fields of a Ready or Invalid account. A Ready one whose role is another now waits for its verification
 // before it may be drawn again. Errors: provision.ErrNotFound, provision.ErrStale, provision.ErrRootEmailTaken,
 // a *provision.StateError.
-func (s *Store) EditAccount(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountEdit) (provision.Account, []provision.OrderKey, error) {
+func (s *Store) UpdateAccount(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error) {
 	now, woken, err := s.change(ctx, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "edited", provision.AccountReady, provision.AccountInvalid); err != nil {
 			return err
@@ -82,7 +82,7 @@ func (s *Store) EditAccount(ctx context.Context, actor, provider, id string, ver
 		if len(changed) == 0 {
 			return nil
 		}
-		if _, err := tx.ExecContext(ctx, editAccountSQL, id, edited.Name, edited.RootEmail, edited.RoleARN, edited.Model); err != nil {
+		if _, err := tx.ExecContext(ctx, updateAccountSQL, id, edited.Name, edited.RootEmail, edited.RoleARN, edited.Model); err != nil {
 			return err
 		}
 		if err := note(ctx, tx, a, a.Status, "edited: "+strings.Join(changed, ", ")); err != nil {
@@ -103,7 +103,7 @@ func (s *Store) EditAccount(ctx context.Context, actor, provider, id string, ver
 	return now, woken, err
 }
 
-// DeleteAccount takes a Ready or Invalid account out of the pool for good. Its audit stays. Errors: as EditAccount.
+// DeleteAccount takes a Ready or Invalid account out of the pool for good. Its audit stays. Errors: as UpdateAccount.
 func (s *Store) DeleteAccount(ctx context.Context, actor, provider, id string, version int64) error {
 	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var a provision.Account
@@ -128,7 +128,7 @@ const invalidateSQL = `
 UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = false, ready_because = '', verify_at = NULL WHERE id = $1`
 
 // InvalidateAccount makes an account Invalid because somebody says so; one that waits for its verification waits no more.
-// Errors: as EditAccount.
+// Errors: as UpdateAccount.
 func (s *Store) InvalidateAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
 	return s.change(ctx, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
 		if a.Status == provision.AccountInvalid && !a.ReadyWhenVerified {
@@ -151,7 +151,7 @@ const returnSQL = `
 UPDATE accounts SET ready_when_verified = true, ready_because = $2, verify_at = now(), strikes = 0, finding = '' WHERE id = $1`
 
 // ReturnAccount asks for an Invalid or failed account to become Ready; it does when its next verification passes. Errors: as
-// EditAccount.
+// UpdateAccount.
 func (s *Store) ReturnAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
 	return s.change(ctx, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "returned to Ready", provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
@@ -165,7 +165,7 @@ func (s *Store) ReturnAccount(ctx context.Context, actor, provider, id string, v
 	})
 }
 
-// VerifyAccount makes the account's verification due now. Errors: as EditAccount.
+// VerifyAccount makes the account's verification due now. Errors: as UpdateAccount.
 func (s *Store) VerifyAccount(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
 	return s.change(ctx, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "verified", provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
@@ -178,11 +178,11 @@ func (s *Store) VerifyAccount(ctx context.Context, actor, provider, id string) (
 
 const accountEventsSQL = `
 SELECT seq, at, actor, COALESCE(from_status, '') AS from_status, to_status, reason, COALESCE(order_id, '') AS order_id
-FROM account_events WHERE provider = $1 AND account_id = $2 AND seq > $3 ORDER BY seq LIMIT $4`
+FROM account_history WHERE provider = $1 AND account_id = $2 AND seq > $3 ORDER BY seq LIMIT $4`
 
-// AccountEvents reads the history of a provider's account, oldest first, after the given row, at most limit rows. That of a
+// AccountHistory reads the history of a provider's account, oldest first, after the given row, at most limit rows. That of a
 // deleted account stays readable. Errors: provision.ErrNotFound when there never was such an account.
-func (s *Store) AccountEvents(ctx context.Context, provider, id string, after int64, limit int) (events []provision.AccountEvent, err error) {
+func (s *Store) AccountHistory(ctx context.Context, provider, id string, after int64, limit int) (events []provision.AccountHistoryEntry, err error) {
 	err = s.db.SelectContext(ctx, &events, accountEventsSQL, provider, id, after, limit)
 	if err == nil && len(events) == 0 && after == 0 {
 		err = fmt.Errorf("account %s: %w", id, provision.ErrNotFound)

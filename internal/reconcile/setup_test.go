@@ -1,4 +1,4 @@
-package audit_test
+package reconcile_test
 
 import (
 	"cmp"
@@ -12,10 +12,10 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -37,7 +37,7 @@ func order(id string, model provision.Model) provision.Order {
 
 // world is a database with an order in every state, and what Temporal says about their workflows.
 type world struct {
-	*audit.Auditor
+	*reconcile.Reconciler
 	t        *testing.T
 	db       *sqlx.DB
 	store    *postgres.Store
@@ -59,14 +59,14 @@ func setup(t *testing.T) *world {
 	ctx := t.Context()
 	db := pgtest.New(t)
 	store := postgres.New(db)
-	temporal := &temporalFake{open: map[provision.OrderKey]time.Time{}, runs: map[provision.OrderKey]audit.Run{},
-		earlier: map[provision.OrderKey]audit.Run{}, stories: map[provision.OrderKey]audit.Story{}, unread: map[provision.OrderKey]error{}}
+	temporal := &temporalFake{open: map[provision.OrderKey]time.Time{}, runs: map[provision.OrderKey]reconcile.Run{},
+		earlier: map[provision.OrderKey]reconcile.Run{}, stories: map[provision.OrderKey]reconcile.Story{}, unread: map[provision.OrderKey]error{}}
 	w := &world{t: t, db: db, store: store, temporal: temporal,
-		Auditor: &audit.Auditor{Store: store, Workflows: temporal, Bounds: audit.DefaultBounds(), All: true}}
-	require.NoError(t, store.AddProvider(ctx, "acme", "Acme"))
+		Reconciler: &reconcile.Reconciler{Store: store, Workflows: temporal, Bounds: reconcile.DefaultBounds(), All: true}}
+	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
 	require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
 	for i := 1; i <= 5; i++ {
-		_, _, err := store.AddAccount(ctx, provision.Account{ID: account(i), Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "a", RootEmail: account(i) + "@acme.test",
+		_, _, err := store.CreateAccount(ctx, provision.Account{ID: account(i), Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "a", RootEmail: account(i) + "@acme.test",
 			RoleARN: "arn:aws:iam::" + account(i) + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
 		require.NoError(t, err)
 	}
@@ -119,13 +119,13 @@ func (w *world) place(id string, model provision.Model) {
 func (w *world) runs(id string) {
 	started := time.Now().Add(-2 * time.Hour)
 	w.temporal.open[key(id)] = started
-	w.temporal.runs[key(id)] = audit.Run{ID: "run of " + id, Open: true, Status: "Running", Started: started}
+	w.temporal.runs[key(id)] = reconcile.Run{ID: "run of " + id, Open: true, Status: "Running", Started: started}
 }
 
 // closed makes the newest run of the order's workflow one that closed some time ago.
 func (w *world) closed(id, status string, ago time.Duration) {
 	delete(w.temporal.open, key(id))
-	w.temporal.runs[key(id)] = audit.Run{ID: "run of " + id, Status: status, Started: time.Now().Add(-2 * time.Hour), ClosedAt: time.Now().Add(-ago)}
+	w.temporal.runs[key(id)] = reconcile.Run{ID: "run of " + id, Status: status, Started: time.Now().Add(-2 * time.Hour), ClosedAt: time.Now().Add(-ago)}
 }
 
 // forgotten makes Temporal know nothing of the order.
@@ -141,7 +141,7 @@ func (w *world) violate(statements string) {
 	require.NoError(w.t, err)
 }
 
-// found is what the auditor finds, as "kind whose".
+// found is what the reconciler finds, as "kind whose".
 func (w *world) found() (short []string) {
 	w.t.Helper()
 	findings, err := w.Find(w.t.Context())
@@ -149,7 +149,7 @@ func (w *world) found() (short []string) {
 	return shorten(w.t, findings)
 }
 
-func shorten(t *testing.T, findings []audit.Finding) (short []string) {
+func shorten(t *testing.T, findings []reconcile.Finding) (short []string) {
 	t.Helper()
 	for _, f := range findings {
 		whose := f.Order.ID
@@ -168,10 +168,10 @@ func shorten(t *testing.T, findings []audit.Finding) (short []string) {
 
 // temporalFake is Temporal's word about the workflows, and what was asked of it.
 type temporalFake struct {
-	open      map[provision.OrderKey]time.Time // visibility, which may lag
-	runs      map[provision.OrderKey]audit.Run // the truth
-	earlier   map[provision.OrderKey]audit.Run // runs before the newest that completed
-	stories   map[provision.OrderKey]audit.Story
+	open      map[provision.OrderKey]time.Time     // visibility, which may lag
+	runs      map[provision.OrderKey]reconcile.Run // the truth
+	earlier   map[provision.OrderKey]reconcile.Run // runs before the newest that completed
+	stories   map[provision.OrderKey]reconcile.Story
 	looking   func(provision.OrderKey) // called before Run answers
 	down      error
 	unread    map[provision.OrderKey]error // why Run does not answer
@@ -194,21 +194,21 @@ func (f *temporalFake) Closed(_ context.Context, after time.Time) (map[provision
 	return closed, f.down
 }
 
-func (f *temporalFake) Run(_ context.Context, key provision.OrderKey) (audit.Run, error) {
+func (f *temporalFake) Run(_ context.Context, key provision.OrderKey) (reconcile.Run, error) {
 	if f.looking != nil {
 		f.looking(key)
 	}
 	return f.runs[key], cmp.Or(f.unread[key], f.down)
 }
 
-func (f *temporalFake) Completed(_ context.Context, key provision.OrderKey) (audit.Run, error) {
+func (f *temporalFake) Completed(_ context.Context, key provision.OrderKey) (reconcile.Run, error) {
 	return f.earlier[key], f.down
 }
 
-func (f *temporalFake) Story(_ context.Context, key provision.OrderKey, _ audit.Run) (audit.Story, error) {
+func (f *temporalFake) Story(_ context.Context, key provision.OrderKey, _ reconcile.Run) (reconcile.Story, error) {
 	story, told := f.stories[key]
 	if !told {
-		return story, audit.ErrSealed
+		return story, reconcile.ErrSealed
 	}
 	return story, nil
 }
@@ -219,16 +219,16 @@ func (f *temporalFake) Restart(_ context.Context, order provision.Order) (bool, 
 		return false, nil
 	}
 	f.restarted = append(f.restarted, order)
-	f.runs[order.OrderKey] = audit.Run{ID: "second run of " + order.ID, Open: true, Status: "Running", Started: time.Now()}
+	f.runs[order.OrderKey] = reconcile.Run{ID: "second run of " + order.ID, Open: true, Status: "Running", Started: time.Now()}
 	return true, nil
 }
 
-func (f *temporalFake) Continue(_ context.Context, key provision.OrderKey, run audit.Run, _ string) (bool, error) {
+func (f *temporalFake) Continue(_ context.Context, key provision.OrderKey, run reconcile.Run, _ string) (bool, error) {
 	if f.runs[key] != run {
 		return false, nil
 	}
 	f.continued = append(f.continued, run.ID)
-	f.runs[key] = audit.Run{ID: "second run of " + key.ID, Open: true, Status: "Running", Started: time.Now()}
+	f.runs[key] = reconcile.Run{ID: "second run of " + key.ID, Open: true, Status: "Running", Started: time.Now()}
 	return true, nil
 }
 

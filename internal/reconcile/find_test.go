@@ -1,4 +1,4 @@
-package audit_test
+package reconcile_test
 
 import (
 	"errors"
@@ -7,8 +7,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
 func TestWhereEverythingIsRightNothingIsFound(t *testing.T) {
@@ -34,31 +34,31 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 	}{
 		"an order in progress without its account": {
 			`UPDATE accounts SET status = 'invalid', order_id = NULL, reason = 'x' WHERE id = '000000000002'`,
-			[]string{"account_audit_differs 000000000002", "order_without_account work"}},
+			[]string{"account_history_differs 000000000002", "order_without_account work"}},
 		"an order that waits for an answer without its account": {
 			`UPDATE accounts SET status = 'invalid', order_id = NULL, reason = 'x' WHERE id = '000000000003'`,
-			[]string{"account_audit_differs 000000000003", "order_without_account asked"}},
+			[]string{"account_history_differs 000000000003", "order_without_account asked"}},
 		"an order that is undone without its account": {
 			`UPDATE accounts SET status = 'ready', order_id = NULL WHERE id = '000000000004'`,
-			[]string{"account_audit_differs 000000000004", "order_without_account undo"}},
+			[]string{"account_history_differs 000000000004", "order_without_account undo"}},
 		"two accounts of one order": {
 			`DROP INDEX accounts_one_per_order; UPDATE accounts SET status = 'provisioning', order_id = 'work' WHERE id = '000000000005'`,
-			[]string{"account_audit_differs work", "order_holds_two_accounts work"}},
+			[]string{"account_history_differs work", "order_holds_two_accounts work"}},
 		"an account of a failed order": {
 			`UPDATE accounts SET status = 'provisioning', order_id = 'gone' WHERE id = '000000000005'`,
-			[]string{"account_audit_differs gone", "account_held_wrongly gone"}},
+			[]string{"account_history_differs gone", "account_held_wrongly gone"}},
 		"an account of a waiting order": {
 			`UPDATE accounts SET status = 'provisioning', order_id = 'waits', model = 'ECAM' WHERE id = '000000000005'`,
-			[]string{"account_audit_differs waits", "account_held_wrongly waits"}},
+			[]string{"account_history_differs waits", "account_held_wrongly waits"}},
 		"an account of an accepted order": {
 			`UPDATE accounts SET status = 'allocated', order_id = 'fresh' WHERE id = '000000000005'`,
-			[]string{"account_audit_differs fresh", "account_held_wrongly fresh"}},
+			[]string{"account_history_differs fresh", "account_held_wrongly fresh"}},
 		"an account of no order": {
 			`UPDATE accounts SET status = 'provisioning', order_id = 'nobody' WHERE id = '000000000005'`,
-			[]string{"account_audit_differs nobody", "account_held_wrongly nobody"}},
+			[]string{"account_history_differs nobody", "account_held_wrongly nobody"}},
 		"an allocated account of an order in progress": {
 			`UPDATE accounts SET status = 'allocated' WHERE id = '000000000002'`,
-			[]string{"account_audit_differs work", "account_held_wrongly work", "order_without_account work"}},
+			[]string{"account_history_differs work", "account_held_wrongly work", "order_without_account work"}},
 		"an account of another environment": {
 			`UPDATE accounts SET environment = 'test' WHERE id = '000000000002'`,
 			[]string{"account_of_other_pool work"}},
@@ -67,22 +67,22 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 			[]string{"account_of_other_pool work"}},
 		"a completed order without its account": {
 			`UPDATE accounts SET status = 'provisioning_failed', reason = 'x' WHERE id = '000000000001'`,
-			[]string{"account_audit_differs done", "completed_without_account done"}},
+			[]string{"account_history_differs done", "completed_without_account done"}},
 		"a completed order whose result names another account": {
 			`UPDATE orders SET result = result || '{"account_id": "000000000005"}' WHERE id = 'done'`,
 			[]string{"completed_without_account done", "password_kept done"}},
 		"a status without its audit row": {
 			`UPDATE accounts SET status = 'invalid', reason = 'x' WHERE id = '000000000005'`,
-			[]string{"account_audit_differs 000000000005"}},
+			[]string{"account_history_differs 000000000005"}},
 		"an account without any audit row": {
-			`DELETE FROM account_events WHERE account_id = '000000000005'`,
-			[]string{"account_audit_differs 000000000005"}},
+			`DELETE FROM account_history WHERE account_id = '000000000005'`,
+			[]string{"account_history_differs 000000000005"}},
 		"a state without its audit row": {
 			`UPDATE orders SET state = 'provisioning' WHERE id = 'asked'`,
-			[]string{"order_audit_differs asked"}},
+			[]string{"order_history_differs asked"}},
 		"an order without any audit row": {
-			`DELETE FROM order_events WHERE order_id = 'fresh'`,
-			[]string{"order_audit_differs fresh"}},
+			`DELETE FROM order_history WHERE order_id = 'fresh'`,
+			[]string{"order_history_differs fresh"}},
 		"accepted for too long": {
 			`UPDATE orders SET state_since = now() - interval '6 minutes' WHERE id = 'fresh'`,
 			[]string{"order_overdue fresh"}},
@@ -102,7 +102,7 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 			`UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'`,
 			[]string{"password_kept gone"}},
 		"a password of a cancelled order": {
-			`UPDATE orders SET state = 'cancelled' WHERE id = 'gone'; INSERT INTO order_events (provider, order_id, actor, to_state) VALUES ('acme', 'gone', 'test', 'cancelled');
+			`UPDATE orders SET state = 'cancelled' WHERE id = 'gone'; INSERT INTO order_history (provider, order_id, actor, to_state) VALUES ('acme', 'gone', 'test', 'cancelled');
 			 UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'`,
 			[]string{"password_kept gone"}},
 		"a step that is done after its order ended": {
@@ -185,7 +185,7 @@ func TestTheStepsOfAnOrderThatEndedAreNotAccused(t *testing.T) {
 	w.violate(`
 		INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, finished_at) VALUES
 			('acme', 'gone', '000000000001', 'inspect_account', 'done', 1, now() + interval '1 second'),
-			('acme', 'gone', '000000000001', 'verify_restored', 'done', 1, now() + interval '1 second'),
+			('acme', 'gone', '000000000001', 'compare_with_journal', 'done', 1, now() + interval '1 second'),
 			('acme', 'gone', '000000000001', 'iam_user', 'failed', 1, now() + interval '1 second'),
 			('acme', 'gone', '000000000001', 'contacts', 'running', 1, NULL),
 			('acme', 'gone', '000000000005', 'account_alias', 'done', 1, now() + interval '1 second');
@@ -238,7 +238,7 @@ func TestVisibilityThatLagsAccusesNobody(t *testing.T) {
 	delete(w.temporal.open, key("work"))        // runs, but is not listed yet
 	w.temporal.open[key("gone")] = time.Now()   // is closed, but still listed
 	w.temporal.open[key("unseen")] = time.Now() // has just been started and has no row yet
-	w.temporal.runs[key("unseen")] = audit.Run{ID: "r", Open: true, Started: time.Now()}
+	w.temporal.runs[key("unseen")] = reconcile.Run{ID: "r", Open: true, Started: time.Now()}
 	require.Empty(t, w.found())
 }
 
@@ -317,7 +317,7 @@ UPDATE orders SET state_since = now() - interval '20 days 5 minutes' WHERE id = 
 		"fresh": "has been accepted for 1 day 00:04:0", "asked": "has been action_required for 20 days 00:05:0",
 	}
 	for _, f := range findings {
-		if f.Kind == audit.KindOrderOverdue {
+		if f.Kind == reconcile.KindOrderOverdue {
 			require.Contains(t, f.String(), tells[f.Order.ID])
 			require.Contains(t, f.String(), ", since ")
 			delete(tells, f.Order.ID)

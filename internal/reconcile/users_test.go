@@ -1,4 +1,4 @@
-package audit_test
+package reconcile_test
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
 // cloudFake knows which users there are, as account/name/order.
@@ -19,15 +19,15 @@ type cloudFake struct {
 	problem map[string]string // by account
 	down    error
 	asked   []string
-	shows   []audit.Written // what one look after the other shows; the last one again and again
-	entered bool            // the customer has signed in
+	shows   []reconcile.Written // what one look after the other shows; the last one again and again
+	entered bool                // the customer has signed in
 }
 
-func (c *cloudFake) Written(context.Context, provision.Account, string) (now audit.Written, customers bool, problem string, err error) {
+func (c *cloudFake) Written(context.Context, provision.Account, string) (now reconcile.Written, customers bool, problem string, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.shows) == 0 {
-		return audit.Written{Alias: "alias-done", ContactName: "Jane Roe"}, c.entered, "", nil
+		return reconcile.Written{Alias: "alias-done", ContactName: "Jane Roe"}, c.entered, "", nil
 	}
 	now = c.shows[0]
 	c.shows = c.shows[min(1, len(c.shows)-1):]
@@ -59,7 +59,7 @@ func TestAccountsAreComparedWithAWS(t *testing.T) {
 
 	find := func(cloud *cloudFake) []string {
 		t.Helper()
-		found, err := audit.FindUsers(t.Context(), w.store, cloud)
+		found, err := reconcile.FindUsers(t.Context(), w.store, cloud)
 		require.NoError(t, err)
 		return shorten(t, found)
 	}
@@ -74,7 +74,7 @@ func TestAccountsAreComparedWithAWS(t *testing.T) {
 	require.Equal(t, []string{"account_cannot_be_checked done"}, find(&cloudFake{problem: map[string]string{account(1): "the account cannot be entered (AccessDenied)"}}))
 
 	down := &cloudFake{down: errors.New("no route")}
-	_, err = audit.FindUsers(t.Context(), w.store, down)
+	_, err = reconcile.FindUsers(t.Context(), w.store, down)
 	require.ErrorIs(t, err, down.down)
 }
 
@@ -86,40 +86,40 @@ func TestWhatAnOrderWroteIsComparedWithAWS(t *testing.T) {
 		request = request || '{"aws_alternate_contact": {"name": "Bob", "email": "bob@customer.example", "phone": "+1 2", "title": "CFO"}}',
 		settings = '{"alternate_contact_types": ["BILLING", "SECURITY"]}' WHERE id = 'done'`)
 	bob := provision.AlternateContact{Name: "Bob", Email: "bob@customer.example", Phone: "+1 2", Title: "CFO"}
-	right := func() audit.Written {
-		return audit.Written{Alias: "alias-done", ContactName: "Jane Roe", Alternates: map[string]provision.AlternateContact{"BILLING": bob, "SECURITY": bob, "OPERATIONS": {Name: "Pool"}}}
+	right := func() reconcile.Written {
+		return reconcile.Written{Alias: "alias-done", ContactName: "Jane Roe", Alternates: map[string]provision.AlternateContact{"BILLING": bob, "SECURITY": bob, "OPERATIONS": {Name: "Pool"}}}
 	}
-	wrong := func(change func(*audit.Written)) audit.Written {
+	wrong := func(change func(*reconcile.Written)) reconcile.Written {
 		now := right()
 		change(&now)
 		return now
 	}
 	users := map[string]bool{account(1) + "/customer/done": true}
-	otherAlias := wrong(func(now *audit.Written) { now.Alias = "eve-corp" })
+	otherAlias := wrong(func(now *reconcile.Written) { now.Alias = "eve-corp" })
 	for name, c := range map[string]struct {
-		shows   []audit.Written
+		shows   []reconcile.Written
 		entered bool
 		found   []string
 		what    string
 	}{
-		"as written":    {[]audit.Written{right()}, false, nil, ""},
-		"another alias": {[]audit.Written{otherAlias}, false, []string{"alias_differs done"}, "the alias of the account is not that of its order"},
-		"no alias":      {[]audit.Written{wrong(func(now *audit.Written) { now.Alias = "" })}, false, []string{"alias_differs done"}, "the alias"},
-		"another name":  {[]audit.Written{wrong(func(now *audit.Written) { now.ContactName = "Eve" })}, false, []string{"contact_differs done"}, "the name in the primary contact"},
-		"another title": {[]audit.Written{wrong(func(now *audit.Written) {
+		"as written":    {[]reconcile.Written{right()}, false, nil, ""},
+		"another alias": {[]reconcile.Written{otherAlias}, false, []string{"alias_differs done"}, "the alias of the account is not that of its order"},
+		"no alias":      {[]reconcile.Written{wrong(func(now *reconcile.Written) { now.Alias = "" })}, false, []string{"alias_differs done"}, "the alias"},
+		"another name":  {[]reconcile.Written{wrong(func(now *reconcile.Written) { now.ContactName = "Eve" })}, false, []string{"contact_differs done"}, "the name in the primary contact"},
+		"another title": {[]reconcile.Written{wrong(func(now *reconcile.Written) {
 			now.Alternates["SECURITY"] = provision.AlternateContact{Name: "Bob", Email: bob.Email, Phone: bob.Phone, Title: "CTO"}
 		})}, false, []string{"contact_differs done"}, "the SECURITY contact"},
-		"no contact":                 {[]audit.Written{wrong(func(now *audit.Written) { delete(now.Alternates, "BILLING") })}, false, []string{"contact_differs done"}, "the BILLING contact"},
-		"not shown yet":              {[]audit.Written{otherAlias, right()}, false, nil, ""},
-		"the customer has signed in": {[]audit.Written{otherAlias}, true, nil, ""},
+		"no contact":                 {[]reconcile.Written{wrong(func(now *reconcile.Written) { delete(now.Alternates, "BILLING") })}, false, []string{"contact_differs done"}, "the BILLING contact"},
+		"not shown yet":              {[]reconcile.Written{otherAlias, right()}, false, nil, ""},
+		"the customer has signed in": {[]reconcile.Written{otherAlias}, true, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			found, err := audit.FindUsers(t.Context(), w.store, &cloudFake{users: users, shows: c.shows, entered: c.entered})
+			found, err := reconcile.FindUsers(t.Context(), w.store, &cloudFake{users: users, shows: c.shows, entered: c.entered})
 			require.NoError(t, err)
 			require.Equal(t, c.found, shorten(t, found))
 			for _, f := range found {
-				require.Equal(t, audit.Broken, f.Severity)
+				require.Equal(t, reconcile.Broken, f.Severity)
 				require.Contains(t, f.What, c.what)
 				for _, secret := range []string{"eve-corp", "alias-done", "Eve", "Jane", "Bob", "CTO", "CFO"} {
 					require.NotContains(t, f.String(), secret)
@@ -140,7 +140,7 @@ func TestExpectedUsersArePagedByAccountAndOrder(t *testing.T) {
 		require.NoError(t, err)
 	}
 	var got []string
-	var after audit.ExpectedUser
+	var after reconcile.ExpectedUser
 	for {
 		page, err := w.store.ExpectedUsers(t.Context(), after.Account.ID, after.Order.ID, 1)
 		require.NoError(t, err)

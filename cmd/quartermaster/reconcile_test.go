@@ -26,10 +26,10 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 	"quartermaster/internal/secrets"
 	"quartermaster/workflows"
 )
@@ -228,7 +228,7 @@ func TestTheNewestRunOfAnOrder(t *testing.T) {
 	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
 	run, err = runs.Run(t.Context(), orderOne)
 	require.NoError(t, err)
-	require.Equal(t, audit.Run{ID: "run-1", Open: true, Status: "Running", Started: started}, run)
+	require.Equal(t, reconcile.Run{ID: "run-1", Open: true, Status: "Running", Started: started}, run)
 	f.pending = []string{"Inspect", "OpenOrder"}
 	run, err = runs.Run(t.Context(), orderOne)
 	require.NoError(t, err)
@@ -238,7 +238,7 @@ func TestTheNewestRunOfAnOrder(t *testing.T) {
 	f.newest["order/acme/o-1"].SearchAttributes = attributes(t, map[string]string{"AccountID": "000000000007", "Step": "action_required", "Reason": "AliasTaken"})
 	run, err = runs.Run(t.Context(), orderOne)
 	require.NoError(t, err)
-	require.Equal(t, audit.Run{ID: "run-1", Status: "Terminated", Started: started, ClosedAt: started.Add(time.Hour),
+	require.Equal(t, reconcile.Run{ID: "run-1", Status: "Terminated", Started: started, ClosedAt: started.Add(time.Hour),
 		State: provision.ActionRequired, Reason: provision.CodeAliasTaken, Account: "000000000007"}, run)
 }
 
@@ -264,7 +264,7 @@ func TestWhyARunFailedIsReadWithoutTheKeys(t *testing.T) {
 	for _, c := range []struct {
 		failure *failurepb.Failure
 		code    provision.Code
-	}{{own, provision.CodeIdempotencyConflict}, {inActivity, provision.CodeIdempotencyConflict}, {late, ""}} {
+	}{{own, provision.CodeOrderIDReused}, {inActivity, provision.CodeOrderIDReused}, {late, ""}} {
 		f.histories["run-1"] = append(events(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED), &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
 			Attributes: &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{Failure: c.failure}}})
 		run, err := runs.Run(t.Context(), orderOne)
@@ -305,25 +305,25 @@ func TestAHistoryTellsHowItsOrderWasPlacedCorrectedAndEnded(t *testing.T) {
 	result := provision.Result{AccountID: "000000000007", AccountAlias: better}
 	f.histories["run-1"] = append(begun, &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
 		Attributes: &historypb.HistoryEvent_WorkflowExecutionCompletedEventAttributes{WorkflowExecutionCompletedEventAttributes: &historypb.WorkflowExecutionCompletedEventAttributes{Result: seal(result)}}})
-	story, err := runs.Story(t.Context(), orderOne, audit.Run{ID: "run-1"})
+	story, err := runs.Story(t.Context(), orderOne, reconcile.Run{ID: "run-1"})
 	require.NoError(t, err)
-	require.Equal(t, audit.Story{Order: placed, Request: corrected, Result: &result}, story)
+	require.Equal(t, reconcile.Story{Order: placed, Request: corrected, Result: &result}, story)
 
 	why := provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}
 	failed := temporal.NewApplicationErrorWithOptions(why.Error(), string(why.Code), temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{why}})
 	f.histories["run-1"] = append(begun[:3:3], &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
 		Attributes: &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{
 			Failure: runs.failures.ErrorToFailure(failed)}}})
-	story, err = runs.Story(t.Context(), orderOne, audit.Run{ID: "run-1"})
+	story, err = runs.Story(t.Context(), orderOne, reconcile.Run{ID: "run-1"})
 	require.NoError(t, err)
-	require.Equal(t, audit.Story{Order: placed, Request: corrected, Failure: &why}, story)
+	require.Equal(t, reconcile.Story{Order: placed, Request: corrected, Failure: &why}, story)
 
 	key[0]++
 	other, err := secrets.NewRing(secrets.Key{ID: "k2", Secret: key})
 	require.NoError(t, err)
 	runs.payloads, runs.failures = secrets.Converters(other)
-	_, err = runs.Story(t.Context(), orderOne, audit.Run{ID: "run-1"})
-	require.ErrorIs(t, err, audit.ErrSealed)
+	_, err = runs.Story(t.Context(), orderOne, reconcile.Run{ID: "run-1"})
+	require.ErrorIs(t, err, reconcile.ErrSealed)
 }
 
 // A Temporal that is frozen after the connection was made holds nothing up.
@@ -332,7 +332,7 @@ func TestATemporalThatIsFrozenIsAnError(t *testing.T) {
 	f, runs := setupRuns(t)
 	runs.timeout, f.silent = 2*time.Second, make(chan struct{})
 	defer close(f.silent)
-	run := audit.Run{ID: "run-1"}
+	run := reconcile.Run{ID: "run-1"}
 	for name, ask := range map[string]func() error{
 		"open":      func() error { _, err := runs.Open(t.Context()); return err },
 		"closed":    func() error { _, err := runs.Closed(t.Context(), started); return err },
@@ -403,7 +403,7 @@ func TestATerminatedRunGoesOnAtItsLastTask(t *testing.T) {
 	f.histories["run-3"] = events(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED)
 	for _, without := range []string{"run-3", "run-4"} {
 		f.runs("order/acme/o-1", without, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
-		continued, err = runs.Continue(t.Context(), orderOne, audit.Run{ID: without}, "audit: terminated")
+		continued, err = runs.Continue(t.Context(), orderOne, reconcile.Run{ID: without}, "audit: terminated")
 		require.NoError(t, err)
 		require.False(t, continued, "no task, or no history")
 	}
@@ -420,7 +420,7 @@ func TestVerifyTellsByItsExitWhetherAllIsWell(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	store := postgres.New(db)
 	pool := provision.Pool{Provider: "acme", Marketplace: "north", Environment: provision.Production}
-	require.NoError(t, store.AddProvider(t.Context(), "acme", "Acme"))
+	require.NoError(t, store.CreateProvider(t.Context(), "acme", "Acme"))
 	require.NoError(t, store.AddPool(t.Context(), pool, provision.DataExport))
 	_, err = store.OpenOrder(t.Context(), provision.Order{OrderKey: orderOne, AcceptedAt: started,
 		Request: provision.Request{Marketplace: "north", Environment: provision.Production, ContactName: "Jane Roe", IAMUserName: "jane"}})
@@ -447,9 +447,9 @@ func TestVerifyTellsByItsExitWhetherAllIsWell(t *testing.T) {
 
 	out, err = verify("--json")
 	require.EqualError(t, err, "1 findings")
-	var finding audit.Finding
+	var finding reconcile.Finding
 	require.NoError(t, json.Unmarshal([]byte(out), &finding))
-	require.Equal(t, audit.KindOrderWithoutWorkflow, finding.Kind)
+	require.Equal(t, reconcile.KindOrderWithoutWorkflow, finding.Kind)
 	require.Equal(t, orderOne, finding.Order)
 	require.True(t, finding.Repairable)
 

@@ -12,16 +12,16 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
 // invariant is a query that finds what breaks it, in the columns of violation. One statement sees one moment, and the
 // invariants hold whenever a transaction commits: nothing that is only half done is found.
 type invariant struct {
-	kind  audit.Kind
+	kind  reconcile.Kind
 	query string
-	args  func(audit.Bounds) []any
+	args  func(reconcile.Bounds) []any
 }
 
 type violation struct {
@@ -35,27 +35,27 @@ type violation struct {
 var invariants = []invariant{
 	// An order that is being undone may have found its account unusable: then it holds none until it is closed.
 	// An order that was stopped while its account was being rejected has none until its workflow closes it.
-	{kind: audit.KindOrderWithoutAccount, query: `
+	{kind: reconcile.KindOrderWithoutAccount, query: `
 SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('the order is %s, but no account is in progress for it', o.state) AS what
 FROM orders o
 WHERE o.state IN ('provisioning', 'action_required', 'compensating')
   AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning')
-  AND NOT (o.state = 'compensating' AND EXISTS (SELECT 1 FROM account_events e
+  AND NOT (o.state = 'compensating' AND EXISTS (SELECT 1 FROM account_history e
       WHERE e.provider = o.provider AND e.order_id = o.id AND e.from_status = 'provisioning' AND e.to_status = 'invalid' AND e.at >= o.state_since))`},
 
-	{kind: audit.KindOrderHoldsTwo, query: `
+	{kind: reconcile.KindOrderHoldsTwo, query: `
 SELECT a.provider, a.order_id AS id, min(a.id) AS account, max(a.status_since) AS since,
        format('the order holds %s accounts: %s', count(*), string_agg(a.id, ', ' ORDER BY a.id)) AS what
 FROM accounts a WHERE a.status IN ('provisioning', 'allocated') GROUP BY a.provider, a.order_id HAVING count(*) > 1`},
 
-	{kind: audit.KindHeldWrongly, query: `
+	{kind: reconcile.KindHeldWrongly, query: `
 SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.status_since AS since,
        format('the account is %s, but its order is %s', a.status, COALESCE(o.state, 'missing')) AS what
 FROM accounts a LEFT JOIN orders o ON o.provider = a.provider AND o.id = a.order_id
 WHERE a.status = 'provisioning' AND COALESCE(o.state, '') NOT IN ('provisioning', 'action_required', 'compensating')
    OR a.status = 'allocated' AND COALESCE(o.state, '') <> 'completed'`},
 
-	{kind: audit.KindAccountOfOtherPool, query: `
+	{kind: reconcile.KindAccountOfOtherPool, query: `
 SELECT a.provider, o.id, a.id AS account, a.status_since AS since,
        format('the account is of pool %s/%s and model %s, the order of pool %s/%s and %s',
               a.marketplace, a.environment, a.model, o.marketplace, o.environment, COALESCE('model ' || o.model, 'any model')) AS what
@@ -63,29 +63,29 @@ FROM accounts a JOIN orders o ON o.provider = a.provider AND o.id = a.order_id
 WHERE a.status IN ('provisioning', 'allocated')
   AND ((a.marketplace, a.environment) <> (o.marketplace, o.environment) OR o.model <> a.model)`},
 
-	{kind: audit.KindCompletedWithout, query: `
+	{kind: reconcile.KindCompletedWithout, query: `
 SELECT o.provider, o.id, COALESCE(o.result ->> 'account_id', '') AS account, o.state_since AS since,
        'the order is completed, but the account of its result is not allocated to it' AS what
 FROM orders o
 WHERE o.state = 'completed' AND NOT EXISTS (
     SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id AND a.status = 'allocated' AND a.id = o.result ->> 'account_id')`},
 
-	{kind: audit.KindAccountAudit, query: `
+	{kind: reconcile.KindAccountHistory, query: `
 SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.status_since AS since,
        format('the account is %s, but its last audit row says %s', a.status, COALESCE(last.to_status, 'nothing')) AS what
 FROM accounts a
-LEFT JOIN LATERAL (SELECT e.to_status FROM account_events e WHERE e.account_id = a.id ORDER BY e.seq DESC LIMIT 1) last ON true
+LEFT JOIN LATERAL (SELECT e.to_status FROM account_history e WHERE e.account_id = a.id ORDER BY e.seq DESC LIMIT 1) last ON true
 WHERE last.to_status IS DISTINCT FROM a.status`},
 
-	{kind: audit.KindOrderAudit, query: `
+	{kind: reconcile.KindOrderHistory, query: `
 SELECT o.provider, o.id, '' AS account, o.state_since AS since,
        format('the order is %s, but its last audit row says %s', o.state, COALESCE(last.to_state, 'nothing')) AS what
 FROM orders o
-LEFT JOIN LATERAL (SELECT e.to_state FROM order_events e WHERE e.provider = o.provider AND e.order_id = o.id ORDER BY e.seq DESC LIMIT 1) last ON true
+LEFT JOIN LATERAL (SELECT e.to_state FROM order_history e WHERE e.provider = o.provider AND e.order_id = o.id ORDER BY e.seq DESC LIMIT 1) last ON true
 WHERE last.to_state IS DISTINCT FROM o.state`},
 
 	// The deadline of a wait counts from the acceptance of the order, that of a correction from the question.
-	{kind: audit.KindOrderOverdue, args: func(b audit.Bounds) []any {
+	{kind: reconcile.KindOrderOverdue, args: func(b reconcile.Bounds) []any {
 		return []any{b.Accepted.Seconds(), b.Provisioning.Seconds(), b.Compensating.Seconds(), b.Deadlines.Seconds()}
 	}, query: `
 SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since,
@@ -102,7 +102,7 @@ WHERE now() > CASE o.state
     WHEN 'action_required' THEN o.state_since + p.action_deadline + $4 * interval '1 second'
 END`},
 
-	{kind: audit.KindPasswordKept, query: `
+	{kind: reconcile.KindPasswordKept, query: `
 SELECT o.provider, o.id, p.account_id AS account, o.state_since AS since,
        format('the order is %s, but a password for account %s is kept', o.state, p.account_id) AS what
 FROM order_passwords p JOIN orders o ON o.provider = p.provider AND o.id = p.order_id
@@ -110,23 +110,23 @@ WHERE p.sealed IS NOT NULL
   AND (o.state IN ('failed', 'cancelled') OR o.state = 'completed' AND p.account_id IS DISTINCT FROM o.result ->> 'account_id')`},
 
 	// A record of a step that is newer than the end of its order, in an account that was clean then: a late attempt was at work.
-	{kind: audit.KindStepOfEndedOrder, query: `
+	{kind: reconcile.KindStepOfEndedOrder, query: `
 SELECT o.provider, o.id, s.account_id AS account, GREATEST(s.started_at, s.finished_at) AS since,
        format('the order is %s and account %s went back clean, but its step %s was %s after that', o.state, s.account_id, s.step, s.state) AS what
 FROM order_steps s
 JOIN orders o ON o.provider = s.provider AND o.id = s.order_id
-JOIN account_events back ON back.account_id = s.account_id AND back.provider = s.provider AND back.order_id = s.order_id
+JOIN account_history back ON back.account_id = s.account_id AND back.provider = s.provider AND back.order_id = s.order_id
                         AND back.from_status = 'provisioning' AND back.to_status = 'ready'
 WHERE o.state IN ('failed', 'cancelled') AND s.state IN ('running', 'retrying', 'done')
-  AND s.step NOT IN ('inspect_account', 'verify_restored') AND GREATEST(s.started_at, s.finished_at) > back.at`},
+  AND s.step NOT IN ('inspect_account', 'compare_with_journal') AND GREATEST(s.started_at, s.finished_at) > back.at`},
 
-	{kind: audit.KindQueuePositionTwice, query: `
+	{kind: reconcile.KindQueuePositionTwice, query: `
 SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('place %s of the queue is taken %s times', o.queue_position, o.times) AS what
 FROM (SELECT *, count(*) OVER (PARTITION BY queue_position) AS times FROM orders WHERE queue_position IS NOT NULL) o
 WHERE o.times > 1`},
 
 	// One order a pool: when it looks, the whole queue is matched to the stock.
-	{kind: audit.KindStockNotGiven, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
+	{kind: reconcile.KindStockNotGiven, args: func(b reconcile.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
 SELECT DISTINCT ON (o.provider, o.marketplace, o.environment) o.provider, o.id, '' AS account, o.state_since AS since,
        'the order waits, but its pool has a Ready account that fits' AS what
 FROM orders o
@@ -137,14 +137,16 @@ WHERE o.state = 'waiting_for_account' AND p.claims_suspended_at IS NULL
   AND GREATEST(o.state_since, a.status_since, p.claims_resumed_at) < now() - $1 * interval '1 second'
 ORDER BY o.provider, o.marketplace, o.environment, o.queue_position`},
 
-	{kind: audit.KindOrderNotWoken, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
+	{kind: reconcile.KindOrderNotWoken, args: func(b reconcile.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
 SELECT o.provider, o.id, a.id AS account, o.state_since AS since, 'the order got its account, but has not begun with it' AS what
 FROM orders o JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
 WHERE o.state = 'provisioning' AND o.state_since < now() - $1 * interval '1 second'
   AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id AND s.account_id = a.id)`},
 
 	// The signal with which the pool woke the order when its claims were resumed may have been lost.
-	{kind: audit.KindOrderNotWoken, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds(), string(provision.CodeCannotReenter)} }, query: `
+	{kind: reconcile.KindOrderNotWoken, args: func(b reconcile.Bounds) []any {
+		return []any{b.Grace.Seconds(), string(provision.CodeAccountCannotBeReentered)}
+	}, query: `
 SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 'accounts of its pool can be entered again, but the order has not tried its own again' AS what
 FROM orders o
 JOIN pools p USING (provider, marketplace, environment)
@@ -153,18 +155,18 @@ WHERE o.state = 'action_required' AND o.failure ->> 'code' = $2
   AND p.claims_suspended_at IS NULL AND p.claims_resumed_at > o.state_since AND p.claims_resumed_at < now() - $1 * interval '1 second'`},
 
 	// It ends by itself when an account can be entered again. Until then somebody has to look why none can.
-	{kind: audit.KindClaimsSuspended, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
+	{kind: reconcile.KindClaimsSuspended, args: func(b reconcile.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
 SELECT p.provider, '' AS id, '' AS account, p.claims_suspended_at AS since,
        format('no order gets an account of pool %s/%s/%s, because %s', p.provider, p.marketplace, p.environment, p.claims_suspended_because) AS what
 FROM pools p WHERE p.claims_suspended_at < now() - $1 * interval '1 second'`},
 
 	// An undo takes an hour at most, but for an outage of AWS. The workflow may never have been started.
-	{kind: audit.KindRemovalOverdue, query: `
+	{kind: reconcile.KindRemovalOverdue, query: `
 SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.removing_since AS since, 'what the order left in the account is being removed' AS what
 FROM accounts a WHERE a.removing_since < now() - interval '2 hours'`},
 
 	// The worker that wrote the stop may have died before the order's workflow heard of it.
-	{kind: audit.KindStopNotHeard, args: func(b audit.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
+	{kind: reconcile.KindStopNotHeard, args: func(b reconcile.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
 SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 'the order was stopped, but its undo has not begun' AS what
 FROM orders o LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
 WHERE o.state = 'compensating' AND o.state_since < now() - $1 * interval '1 second'
@@ -174,7 +176,7 @@ WHERE o.state = 'compensating' AND o.state_since < now() - $1 * interval '1 seco
 
 // Contradictions lists what is wrong within the database. Requests of orders that ended before requestsSince are not
 // compared with their hash.
-func (s *Store) Contradictions(ctx context.Context, bounds audit.Bounds, requestsSince time.Time) (found []audit.Finding, err error) {
+func (s *Store) Contradictions(ctx context.Context, bounds reconcile.Bounds, requestsSince time.Time) (found []reconcile.Finding, err error) {
 	for _, check := range invariants {
 		var args []any
 		if check.args != nil {
@@ -185,7 +187,7 @@ func (s *Store) Contradictions(ctx context.Context, bounds audit.Bounds, request
 			return found, fmt.Errorf("%s: %w", check.kind, err)
 		}
 		for _, v := range violations {
-			found = append(found, audit.New(check.kind, v.key(), v.Account, v.Since, v.What))
+			found = append(found, reconcile.New(check.kind, v.key(), v.Account, v.Since, v.What))
 		}
 	}
 	wrong, err := s.requestsThatDiffer(ctx, requestsSince)
@@ -208,7 +210,7 @@ SELECT provider, id, state_since, COALESCE(first_request, request) AS request, r
 WHERE (provider, id) > ($1, $2) AND (state NOT IN ('completed', 'failed', 'cancelled') OR state_since >= $3)
 ORDER BY provider, id LIMIT $4`
 
-func (s *Store) requestsThatDiffer(ctx context.Context, since time.Time) (found []audit.Finding, err error) {
+func (s *Store) requestsThatDiffer(ctx context.Context, since time.Time) (found []reconcile.Finding, err error) {
 	var last provision.OrderKey
 	for {
 		var rows []struct {
@@ -218,12 +220,12 @@ func (s *Store) requestsThatDiffer(ctx context.Context, since time.Time) (found 
 			Hash    []byte    `db:"request_sha256"`
 		}
 		if err := s.db.SelectContext(ctx, &rows, requestsSQL, last.Provider, last.ID, since, requestsPage); err != nil {
-			return found, fmt.Errorf("%s: %w", audit.KindRequestHash, err)
+			return found, fmt.Errorf("%s: %w", reconcile.KindRequestHash, err)
 		}
 		for _, row := range rows {
 			var request provision.Request
 			if err := json.Unmarshal(row.Request, &request); err != nil || !bytes.Equal(request.Hash(), row.Hash) {
-				found = append(found, audit.New(audit.KindRequestHash, row.OrderKey, "", row.Since, "the request of the order is not the one that was accepted"))
+				found = append(found, reconcile.New(reconcile.KindRequestHash, row.OrderKey, "", row.Since, "the request of the order is not the one that was accepted"))
 			}
 		}
 		if len(rows) < requestsPage {
@@ -234,7 +236,7 @@ func (s *Store) requestsThatDiffer(ctx context.Context, since time.Time) (found 
 }
 
 // A step that only reads leaves the account as it was.
-const auditedOrderSQL = `
+const reconciledOrderSQL = `
 SELECT o.provider, o.id, o.state, o.state_since, COALESCE(a.id, '') AS account,
        EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id AND s.account_id = a.id AND s.step <> 'inspect_account') AS touched,
        GREATEST(o.state_since, (SELECT max(GREATEST(s.started_at, s.finished_at)) FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id)) AS active
@@ -243,7 +245,7 @@ LEFT JOIN LATERAL (
     SELECT id FROM accounts WHERE provider = o.provider AND order_id = o.id AND status IN ('provisioning', 'allocated') ORDER BY id LIMIT 1
 ) a ON true`
 
-type auditedOrder struct {
+type reconciledOrder struct {
 	provision.OrderKey
 	State   provision.OrderState `db:"state"`
 	Since   time.Time            `db:"state_since"`
@@ -252,20 +254,20 @@ type auditedOrder struct {
 	Active  time.Time            `db:"active"`
 }
 
-// OrdersInProgress lists the orders that have not ended, for the auditor.
-func (s *Store) OrdersInProgress(ctx context.Context) ([]audit.Order, error) {
-	return auditedOrders(ctx, s.db, auditedOrderSQL+` WHERE o.state NOT IN ('completed', 'failed', 'cancelled') ORDER BY o.provider, o.id`)
+// OrdersInProgress lists the orders that have not ended, for the reconciler.
+func (s *Store) OrdersInProgress(ctx context.Context) ([]reconcile.Order, error) {
+	return reconciledOrders(ctx, s.db, reconciledOrderSQL+` WHERE o.state NOT IN ('completed', 'failed', 'cancelled') ORDER BY o.provider, o.id`)
 }
 
 // OrdersNow reads the given orders again; those without a row are missing.
-func (s *Store) OrdersNow(ctx context.Context, keys []provision.OrderKey) (map[provision.OrderKey]audit.Order, error) {
-	found := make(map[provision.OrderKey]audit.Order, len(keys))
+func (s *Store) OrdersNow(ctx context.Context, keys []provision.OrderKey) (map[provision.OrderKey]reconcile.Order, error) {
+	found := make(map[provision.OrderKey]reconcile.Order, len(keys))
 	for some := range slices.Chunk(keys, requestsPage) {
 		var providers, ids []string
 		for _, key := range some {
 			providers, ids = append(providers, key.Provider), append(ids, key.ID)
 		}
-		orders, err := auditedOrders(ctx, s.db, auditedOrderSQL+`
+		orders, err := reconciledOrders(ctx, s.db, reconciledOrderSQL+`
 WHERE (o.provider, o.id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, pq.Array(providers), pq.Array(ids))
 		if err != nil {
 			return nil, err
@@ -277,14 +279,14 @@ WHERE (o.provider, o.id) IN (SELECT * FROM unnest($1::text[], $2::text[]))`, pq.
 	return found, nil
 }
 
-func auditedOrders(ctx context.Context, db queryer, query string, args ...any) ([]audit.Order, error) {
-	var rows []auditedOrder
+func reconciledOrders(ctx context.Context, db queryer, query string, args ...any) ([]reconcile.Order, error) {
+	var rows []reconciledOrder
 	if err := db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, err
 	}
-	orders := make([]audit.Order, len(rows))
+	orders := make([]reconcile.Order, len(rows))
 	for i, row := range rows {
-		orders[i] = audit.Order(row)
+		orders[i] = reconcile.Order(row)
 	}
 	return orders, nil
 }
@@ -300,7 +302,7 @@ func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, acto
 		if err != nil {
 			return err
 		}
-		now, err := auditedOrders(ctx, tx, auditedOrderSQL+` WHERE o.provider = $1 AND o.id = $2`, key.Provider, key.ID)
+		now, err := reconciledOrders(ctx, tx, reconciledOrderSQL+` WHERE o.provider = $1 AND o.id = $2`, key.Provider, key.ID)
 		if err != nil {
 			return err
 		}
@@ -341,13 +343,13 @@ SELECT ` + accountColumns + `, o.id AS holder, o.nonce, false AS present,
        ARRAY[o.request ->> 'iam_user_name', COALESCE(o.first_request, o.request) ->> 'iam_user_name'] AS user_names,
        NULL, NULL, NULL, NULL
 FROM accounts a
-JOIN (SELECT DISTINCT account_id, provider, order_id FROM account_events WHERE order_id IS NOT NULL) e ON e.account_id = a.id
+JOIN (SELECT DISTINCT account_id, provider, order_id FROM account_history WHERE order_id IS NOT NULL) e ON e.account_id = a.id
 JOIN orders o ON o.provider = e.provider AND o.id = e.order_id
 WHERE a.status = 'ready' AND (a.id, o.id) > ($1, $2)
 ORDER BY id, holder LIMIT $3`
 
 // ExpectedUsers lists which IAM users of ours must or must not be in AWS, by account and order, after the given ones.
-func (s *Store) ExpectedUsers(ctx context.Context, afterAccount, afterOrder string, limit int) ([]audit.ExpectedUser, error) {
+func (s *Store) ExpectedUsers(ctx context.Context, afterAccount, afterOrder string, limit int) ([]reconcile.ExpectedUser, error) {
 	var rows []struct {
 		provision.Account
 		Holder         string         `db:"holder"`
@@ -362,10 +364,10 @@ func (s *Store) ExpectedUsers(ctx context.Context, afterAccount, afterOrder stri
 	if err := s.db.SelectContext(ctx, &rows, expectedUsersSQL, afterAccount, afterOrder, limit); err != nil {
 		return nil, err
 	}
-	users := make([]audit.ExpectedUser, len(rows))
+	users := make([]reconcile.ExpectedUser, len(rows))
 	for i, row := range rows {
 		names := slices.Compact(slices.Sorted(slices.Values(row.UserNames)))
-		wrote := audit.Written{Alias: row.Alias.String, ContactName: row.ContactName.String}
+		wrote := reconcile.Written{Alias: row.Alias.String, ContactName: row.ContactName.String}
 		if row.Alternate != nil {
 			var contact provision.AlternateContact
 			if err := json.Unmarshal(row.Alternate, &contact); err != nil {
@@ -376,7 +378,7 @@ func (s *Store) ExpectedUsers(ctx context.Context, afterAccount, afterOrder stri
 				wrote.Alternates[kind] = contact
 			}
 		}
-		users[i] = audit.ExpectedUser{Account: row.Account, Order: provision.OrderKey{Provider: row.Provider, ID: row.Holder}, Nonce: row.Nonce,
+		users[i] = reconcile.ExpectedUser{Account: row.Account, Order: provision.OrderKey{Provider: row.Provider, ID: row.Holder}, Nonce: row.Nonce,
 			Names: names, Present: row.Present, Wrote: wrote}
 	}
 	return users, nil

@@ -1,4 +1,4 @@
-package audit_test
+package reconcile_test
 
 import (
 	"context"
@@ -7,19 +7,19 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
 // actions lists what was noted of an order without changing its state.
 func (w *world) actions(id string) (actions []string) {
 	w.t.Helper()
 	require.NoError(w.t, w.db.SelectContext(w.t.Context(), &actions,
-		`SELECT actor || ': ' || code FROM order_events WHERE order_id = $1 AND from_state = to_state ORDER BY seq`, id))
+		`SELECT actor || ': ' || code FROM order_history WHERE order_id = $1 AND from_state = to_state ORDER BY seq`, id))
 	return actions
 }
 
-func (w *world) repair() audit.Report {
+func (w *world) repair() reconcile.Report {
 	w.t.Helper()
 	report, err := w.FindAndRepair(w.t.Context())
 	require.NoError(w.t, err)
@@ -33,7 +33,7 @@ func TestATerminatedOrderThatTouchedNothingIsStartedAgain(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
-			w.closed(id, "Terminated", audit.Settled+time.Minute)
+			w.closed(id, "Terminated", reconcile.Settled+time.Minute)
 			report := w.repair()
 			require.Zero(t, report.Raised, report)
 			require.Len(t, w.temporal.restarted, 1)
@@ -86,7 +86,7 @@ func TestATerminatedOrderThatTouchedItsAccountGoesOnWhereItWas(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
-			w.closed(id, "Terminated", audit.Settled+time.Minute)
+			w.closed(id, "Terminated", reconcile.Settled+time.Minute)
 			report := w.repair()
 			require.Equal(t, 2, report.Repaired, report)
 			require.Zero(t, report.Raised)
@@ -102,7 +102,7 @@ func TestNothingIsTakenOverWhileAnAttemptMayStillRun(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for _, id := range []string{"fresh", "work", "undo"} {
-		w.closed(id, "Terminated", audit.Settled-time.Minute)
+		w.closed(id, "Terminated", reconcile.Settled-time.Minute)
 	}
 	report := w.repair()
 	require.Zero(t, report.Repaired)
@@ -194,7 +194,7 @@ func TestOrdersThatCouldGoOnAreWoken(t *testing.T) {
 
 // touching changes something between the look and the repair.
 type touching struct {
-	audit.Store
+	reconcile.Store
 	before func()
 }
 

@@ -11,29 +11,31 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 
-	"quartermaster/internal/audit"
-	"quartermaster/internal/audit/inaws"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
+	"quartermaster/internal/reconcile/inaws"
 )
 
-type auditorFake struct {
-	report audit.Report
+type reconcilerFake struct {
+	report reconcile.Report
 	err    error
 }
 
-func (a auditorFake) FindAndRepair(context.Context) (audit.Report, error) { return a.report, a.err }
+func (a reconcilerFake) FindAndRepair(context.Context) (reconcile.Report, error) {
+	return a.report, a.err
+}
 
 // audited runs the activity and returns what it answered and logged.
-func audited(t *testing.T, auditor Auditor) (report audit.Report, findings, others []map[string]any, err error) {
+func audited(t *testing.T, reconciler Reconciler) (report reconcile.Report, findings, others []map[string]any, err error) {
 	t.Helper()
 	var lines logged
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(lines.handler())))
 	env := suite.NewTestActivityEnvironment()
-	acts := &Activities{Auditor: auditor}
+	acts := &Activities{Reconciler: reconciler}
 	env.RegisterActivity(acts)
-	value, err := env.ExecuteActivity(acts.AuditStock)
+	value, err := env.ExecuteActivity(acts.Reconcile)
 	if err == nil {
 		require.NoError(t, value.Get(&report))
 	}
@@ -49,12 +51,12 @@ func audited(t *testing.T, auditor Auditor) (report audit.Report, findings, othe
 
 func TestWhatAnAuditCouldNotRepairIsLoggedAsAnError(t *testing.T) {
 	t.Parallel()
-	repaired := audit.New(audit.KindStockNotGiven, provision.OrderKey{Provider: "acme", ID: "o-1"}, "", time.Now(), "the order waits, but its pool has a Ready account that fits")
+	repaired := reconcile.New(reconcile.KindStockNotGiven, provision.OrderKey{Provider: "acme", ID: "o-1"}, "", time.Now(), "the order waits, but its pool has a Ready account that fits")
 	repaired.Repaired = "the order was woken"
-	raised := audit.New(audit.KindAccountAudit, provision.OrderKey{}, accountID, time.Now(), "the account is ready, but its last audit row says invalid")
-	want := audit.Report{Repaired: 1, Raised: 1, Findings: []audit.Finding{repaired, raised}}
+	raised := reconcile.New(reconcile.KindAccountHistory, provision.OrderKey{}, accountID, time.Now(), "the account is ready, but its last audit row says invalid")
+	want := reconcile.Report{Repaired: 1, Raised: 1, Findings: []reconcile.Finding{repaired, raised}}
 
-	report, logged, others, err := audited(t, auditorFake{report: want})
+	report, logged, others, err := audited(t, reconcilerFake{report: want})
 	require.NoError(t, err)
 	require.Empty(t, others)
 	require.Len(t, report.Findings, 2)
@@ -63,11 +65,11 @@ func TestWhatAnAuditCouldNotRepairIsLoggedAsAnError(t *testing.T) {
 	require.Equal(t, "the order was woken", logged[0]["repaired"])
 	require.Equal(t, "acme/o-1", logged[0]["order"])
 	require.Equal(t, "ERROR", logged[1]["level"])
-	require.Equal(t, "account_audit_differs", logged[1]["kind"])
+	require.Equal(t, "account_history_differs", logged[1]["kind"])
 	require.Equal(t, accountID, logged[1]["account"])
 	require.Empty(t, logged[1]["order"])
 
-	_, logged, others, err = audited(t, auditorFake{report: want, err: errors.New("no route")})
+	_, logged, others, err = audited(t, reconcilerFake{report: want, err: errors.New("no route")})
 	require.Error(t, err, "what could not be checked is tried again")
 	require.Len(t, logged, 2, "what is known is said all the same")
 	require.NotEmpty(t, others)
@@ -75,23 +77,23 @@ func TestWhatAnAuditCouldNotRepairIsLoggedAsAnError(t *testing.T) {
 	require.Equal(t, "no route", others[0]["error"], "the log has the details of what nobody foresaw")
 }
 
-// expectation is what the auditor expects of the world's order.
-type expectation struct{ audit.ExpectedUser }
+// expectation is what the reconciler expects of the world's order.
+type expectation struct{ reconcile.ExpectedUser }
 
-func (e expectation) ExpectedUsers(_ context.Context, afterAccount, _ string, _ int) ([]audit.ExpectedUser, error) {
+func (e expectation) ExpectedUsers(_ context.Context, afterAccount, _ string, _ int) ([]reconcile.ExpectedUser, error) {
 	if afterAccount != "" {
 		return nil, nil
 	}
-	return []audit.ExpectedUser{e.ExpectedUser}, nil
+	return []reconcile.ExpectedUser{e.ExpectedUser}, nil
 }
 
-// The auditor and the activities must mean the same user: its tags are written here and read there.
+// The reconciler and the activities must mean the same user: its tags are written here and read there.
 func TestTheAuditorKnowsTheUserThatAnOrderMade(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	find := func(present bool, names ...string) (kinds []audit.Kind) {
+	find := func(present bool, names ...string) (kinds []reconcile.Kind) {
 		t.Helper()
-		found, err := audit.FindUsers(t.Context(), expectation{audit.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: names, Present: present}},
+		found, err := reconcile.FindUsers(t.Context(), expectation{reconcile.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: names, Present: present}},
 			inaws.Cloud{Sessions: w.acts.Cloud})
 		require.NoError(t, err)
 		for _, f := range found {
@@ -100,15 +102,15 @@ func TestTheAuditorKnowsTheUserThatAnOrderMade(t *testing.T) {
 		}
 		return kinds
 	}
-	require.Equal(t, []audit.Kind{audit.KindUserMissing}, find(true, "alice"))
+	require.Equal(t, []reconcile.Kind{reconcile.KindUserMissing}, find(true, "alice"))
 	require.Empty(t, find(false, "alice"))
 	d := w.mustDo()
 	require.Empty(t, find(true, "alice"))
 	require.Empty(t, find(true, "earlier-name", "alice"), "one of the names")
-	require.Equal(t, []audit.Kind{audit.KindUserLeft}, find(false, "earlier-name", "alice"))
+	require.Equal(t, []reconcile.Kind{reconcile.KindUserLeft}, find(false, "earlier-name", "alice"))
 
 	w.edit(func(a *awssim.Account) { a.Users["alice"].Tags[tagNonce] = "another order's" })
-	require.Equal(t, []audit.Kind{audit.KindUserMissing}, find(true, "alice"), "another order's user of that name")
+	require.Equal(t, []reconcile.Kind{reconcile.KindUserMissing}, find(true, "alice"), "another order's user of that name")
 	require.Empty(t, find(false, "alice"))
 	w.edit(func(a *awssim.Account) { a.Users["alice"].Tags[tagNonce] = nonce })
 	w.undo(d)
@@ -122,13 +124,13 @@ func TestTheAuditorComparesWhatAnOrderWroteUntilTheCustomerSignsIn(t *testing.T)
 	w := setup(t)
 	w.mustDo()
 	request := w.w.Request
-	wrote := audit.Written{Alias: request.AccountAlias, ContactName: request.ContactName, Alternates: map[string]provision.AlternateContact{}}
+	wrote := reconcile.Written{Alias: request.AccountAlias, ContactName: request.ContactName, Alternates: map[string]provision.AlternateContact{}}
 	for _, kind := range w.w.Settings.AlternateContactTypes {
 		wrote.Alternates[kind] = *request.AlternateContact
 	}
-	find := func() (kinds []audit.Kind) {
+	find := func() (kinds []reconcile.Kind) {
 		t.Helper()
-		found, err := audit.FindUsers(t.Context(), expectation{audit.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: []string{"alice"}, Present: true, Wrote: wrote}},
+		found, err := reconcile.FindUsers(t.Context(), expectation{reconcile.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: []string{"alice"}, Present: true, Wrote: wrote}},
 			inaws.Cloud{Sessions: w.acts.Cloud})
 		require.NoError(t, err)
 		for _, f := range found {
@@ -142,7 +144,7 @@ func TestTheAuditorComparesWhatAnOrderWroteUntilTheCustomerSignsIn(t *testing.T)
 		delete(a.AlternateContacts, "SECURITY")
 	})
 	effects := len(w.sim.Effects())
-	differs := []audit.Kind{audit.KindAliasDiffers, audit.KindContactDiffers, audit.KindContactDiffers}
+	differs := []reconcile.Kind{reconcile.KindAliasDiffers, reconcile.KindContactDiffers, reconcile.KindContactDiffers}
 	require.Equal(t, differs, find())
 	require.Len(t, w.sim.Effects(), effects, "it only reads")
 
@@ -169,10 +171,10 @@ func TestTheAuditorComparesWhatAnOrderWroteUntilTheCustomerSignsIn(t *testing.T)
 func TestAnAccountThatCannotBeLookedIntoIsOneFinding(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(sc *scene) { sc.w.Account.ExternalID = "guessed" })
-	found, err := audit.FindUsers(t.Context(), expectation{audit.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: []string{"a", "b"}, Present: true}},
+	found, err := reconcile.FindUsers(t.Context(), expectation{reconcile.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: []string{"a", "b"}, Present: true}},
 		inaws.Cloud{Sessions: w.acts.Cloud})
 	require.NoError(t, err)
 	require.Len(t, found, 1)
-	require.Equal(t, audit.KindAccountUnreadable, found[0].Kind)
+	require.Equal(t, reconcile.KindAccountUnreadable, found[0].Kind)
 	require.Equal(t, "the account cannot be entered (AccessDenied)", found[0].What)
 }

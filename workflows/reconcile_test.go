@@ -18,61 +18,61 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"quartermaster/activities"
-	"quartermaster/internal/audit"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 	"quartermaster/workflows"
 )
 
-func setupAudit(t *testing.T, audited func() (audit.Report, error)) *testsuite.TestWorkflowEnvironment {
+func setupReconcile(t *testing.T, audited func() (reconcile.Report, error)) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
 	suite := new(testsuite.WorkflowTestSuite)
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
-	env.RegisterWorkflowWithOptions(workflows.AuditStock, workflow.RegisterOptions{Name: workflows.AuditStockName})
+	env.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: workflows.ReconcileName})
 	var a *activities.Activities
 	env.RegisterActivity(a)
-	env.OnActivity(a.AuditStock, mock.Anything).Return(func(context.Context) (audit.Report, error) { return audited() })
+	env.OnActivity(a.Reconcile, mock.Anything).Return(func(context.Context) (reconcile.Report, error) { return audited() })
 	return env
 }
 
 func TestAnAuditShowsWhatItFoundAndDid(t *testing.T) {
 	t.Parallel()
-	stuck := audit.New(audit.KindOrderWithoutWorkflow, provision.OrderKey{Provider: "acme", ID: "o-1"}, "", time.Now().UTC(), "the order is waiting_for_account, but its workflow has closed as Terminated")
+	stuck := reconcile.New(reconcile.KindOrderWithoutWorkflow, provision.OrderKey{Provider: "acme", ID: "o-1"}, "", time.Now().UTC(), "the order is waiting_for_account, but its workflow has closed as Terminated")
 	stuck.Repaired = "its workflow was started again"
-	raised := audit.New(audit.KindPasswordKept, provision.OrderKey{Provider: "acme", ID: "o-2"}, "000000000002", time.Now().UTC(), "the order is failed, but a password is kept")
-	report := audit.Report{Repaired: 1, Raised: 1, Findings: []audit.Finding{stuck, raised}, More: 3}
-	env := setupAudit(t, func() (audit.Report, error) { return report, nil })
-	env.ExecuteWorkflow(workflows.AuditStockName)
+	raised := reconcile.New(reconcile.KindPasswordKept, provision.OrderKey{Provider: "acme", ID: "o-2"}, "000000000002", time.Now().UTC(), "the order is failed, but a password is kept")
+	report := reconcile.Report{Repaired: 1, Raised: 1, Findings: []reconcile.Finding{stuck, raised}, More: 3}
+	env := setupReconcile(t, func() (reconcile.Report, error) { return report, nil })
+	env.ExecuteWorkflow(workflows.ReconcileName)
 	require.NoError(t, env.GetWorkflowError())
-	var got audit.Report
+	var got reconcile.Report
 	require.NoError(t, env.GetWorkflowResult(&got))
 	require.Equal(t, report, got)
 
-	shown := workflows.AuditDetails(report)
+	shown := workflows.ReconcileDetails(report)
 	require.Contains(t, shown, "**1 findings need somebody**, 1 were repaired.")
 	require.Contains(t, shown, "order acme/o-1: the order is waiting_for_account")
 	require.Contains(t, shown, "repaired: its workflow was started again")
 	require.Contains(t, shown, "password_kept [broken] order acme/o-2 account 000000000002")
 	require.Contains(t, shown, "and 3 more")
-	require.Equal(t, "Nothing is stuck and nothing contradicts itself.", workflows.AuditDetails(audit.Report{}))
+	require.Equal(t, "Nothing is stuck and nothing contradicts itself.", workflows.ReconcileDetails(reconcile.Report{}))
 }
 
 func TestAnAuditIsTriedAgainAndGivesUpBeforeTheNext(t *testing.T) {
 	t.Parallel()
 	tries := 0
-	env := setupAudit(t, func() (audit.Report, error) {
+	env := setupReconcile(t, func() (reconcile.Report, error) {
 		if tries++; tries < 3 {
-			return audit.Report{}, errors.New("the database is down")
+			return reconcile.Report{}, errors.New("the database is down")
 		}
-		return audit.Report{}, nil
+		return reconcile.Report{}, nil
 	})
-	env.ExecuteWorkflow(workflows.AuditStockName)
+	env.ExecuteWorkflow(workflows.ReconcileName)
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, 3, tries)
 
-	env = setupAudit(t, func() (audit.Report, error) { return audit.Report{}, errors.New("the database is down") })
+	env = setupReconcile(t, func() (reconcile.Report, error) { return reconcile.Report{}, errors.New("the database is down") })
 	started := env.Now()
-	env.ExecuteWorkflow(workflows.AuditStockName)
+	env.ExecuteWorkflow(workflows.ReconcileName)
 	require.Error(t, env.GetWorkflowError(), "the Web UI shows it red")
 	require.LessOrEqual(t, env.Now().Sub(started), 5*time.Minute)
 }
@@ -98,7 +98,7 @@ func TestEverySweepIsScheduled(t *testing.T) {
 		workflow string
 		every    time.Duration
 	}{
-		"audit-stock":     {workflows.AuditStockName, 5 * time.Minute},
+		"reconcile":       {workflows.ReconcileName, 5 * time.Minute},
 		"verify-accounts": {workflows.VerifyAccountsName, time.Minute},
 		"watch-stock":     {workflows.WatchStockName, time.Minute},
 		"webhooks":        {workflows.SweepWebhooksName, time.Minute},
@@ -118,10 +118,10 @@ func TestEverySweepIsScheduled(t *testing.T) {
 func TestAScheduleThatIsThereIsBroughtUpToDateAndStaysPaused(t *testing.T) {
 	t.Parallel()
 	schedules, handle := mocks.NewScheduleClient(t), mocks.NewScheduleHandle(t)
-	isAudit := func(options client.ScheduleOptions) bool { return options.ID == "audit-stock" }
+	isAudit := func(options client.ScheduleOptions) bool { return options.ID == "reconcile" }
 	schedules.On("Create", mock.Anything, mock.MatchedBy(isAudit)).Return(nil, temporal.ErrScheduleAlreadyRunning)
 	schedules.On("Create", mock.Anything, mock.Anything).Return(mocks.NewScheduleHandle(t), nil)
-	schedules.On("GetHandle", mock.Anything, "audit-stock").Return(handle)
+	schedules.On("GetHandle", mock.Anything, "reconcile").Return(handle)
 	var updated *client.ScheduleUpdate
 	handle.On("Update", mock.Anything, mock.Anything).Return(func(_ context.Context, options client.ScheduleUpdateOptions) (err error) {
 		updated, err = options.DoUpdate(client.ScheduleUpdateInput{Description: client.ScheduleDescription{Schedule: client.Schedule{
@@ -135,7 +135,7 @@ func TestAScheduleThatIsThereIsBroughtUpToDateAndStaysPaused(t *testing.T) {
 	require.NoError(t, workflows.EnsureSchedules(t.Context(), schedules))
 	require.Equal(t, 5*time.Minute, updated.Schedule.Spec.Intervals[0].Every)
 	require.Equal(t, enumspb.SCHEDULE_OVERLAP_POLICY_SKIP, updated.Schedule.Policy.Overlap)
-	require.Equal(t, workflows.AuditStockName, actionOf(t, updated.Schedule.Action).Workflow)
+	require.Equal(t, workflows.ReconcileName, actionOf(t, updated.Schedule.Action).Workflow)
 	require.Equal(t, &client.ScheduleState{Paused: true, Note: "maintenance"}, updated.Schedule.State)
 
 	broken := mocks.NewScheduleClient(t)
@@ -149,7 +149,7 @@ func TestTheOrderOfAWorkflow(t *testing.T) {
 	got, ok := workflows.OrderKeyOf(workflows.OrderWorkflowID(order))
 	require.True(t, ok)
 	require.Equal(t, order, got)
-	for _, other := range []string{"audit-stock", "order/", "order/acme", "webhook/acme/o-1"} {
+	for _, other := range []string{"reconcile", "order/", "order/acme", "webhook/acme/o-1"} {
 		_, ok := workflows.OrderKeyOf(other)
 		require.False(t, ok, other)
 	}

@@ -5,19 +5,19 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
-// Auditor finds what contradicts itself and repairs what is safe to repair. It returns what it knows beside an error.
-type Auditor interface {
-	FindAndRepair(ctx context.Context) (audit.Report, error)
+// Reconciler finds what contradicts itself and repairs what is safe to repair. It returns what it knows beside an error.
+type Reconciler interface {
+	FindAndRepair(ctx context.Context) (reconcile.Report, error)
 }
 
-// AuditStock runs the auditor once. What it could not repair is logged as an error, for an alert to be made of it; the
+// Reconcile runs the reconciler once. What it could not repair is logged as an error, for an alert to be made of it; the
 // findings hold no personal data.
-func (a *Activities) AuditStock(ctx context.Context) (audit.Report, error) {
-	found, err := a.Auditor.FindAndRepair(ctx)
+func (a *Activities) Reconcile(ctx context.Context) (reconcile.Report, error) {
+	found, err := a.Reconciler.FindAndRepair(ctx)
 	log := activity.GetLogger(ctx)
 	for _, f := range found.Findings {
 		fields := []any{"kind", f.Kind, "severity", f.Severity, "order", orderOf(f), "account", f.Account, "what", f.What, "since", f.Since, "do", f.Do}
@@ -28,10 +28,10 @@ func (a *Activities) AuditStock(ctx context.Context) (audit.Report, error) {
 			log.Error("an audit finding", fields...)
 		}
 	}
-	return found, report(ctx, err, "")
+	return found, conclude(ctx, err, "")
 }
 
-func orderOf(f audit.Finding) string {
+func orderOf(f reconcile.Finding) string {
 	if f.Order == (provision.OrderKey{}) {
 		return ""
 	}

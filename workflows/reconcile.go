@@ -12,31 +12,31 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"quartermaster/internal/audit"
+	"quartermaster/internal/reconcile"
 )
 
-// AuditStockName is the workflow's name in Temporal.
-const AuditStockName = "AuditStock"
+// ReconcileName is the workflow's name in Temporal.
+const ReconcileName = "Reconcile"
 
 // How often the stock is audited. The jitter keeps the audits of several namespaces apart.
 const (
-	auditEvery  = 5 * time.Minute
-	auditJitter = 30 * time.Second
+	reconcileEvery  = 5 * time.Minute
+	reconcileJitter = 30 * time.Second
 )
 
-// AuditStock finds what is stuck or contradicts itself and repairs what is safe to repair. Its result is the list, which the
+// Reconcile finds what is stuck or contradicts itself and repairs what is safe to repair. Its result is the list, which the
 // Web UI shows; what was not repaired is in the log too.
-func AuditStock(ctx workflow.Context) (audit.Report, error) {
-	report, err := ask(ctx, auditing, "Audit orders, accounts and workflows", acts.AuditStock)
+func Reconcile(ctx workflow.Context) (reconcile.Report, error) {
+	report, err := ask(ctx, reconciling, "Audit orders, accounts and workflows", acts.Reconcile)
 	if err != nil {
 		return report, err
 	}
-	workflow.SetCurrentDetails(ctx, AuditDetails(report))
+	workflow.SetCurrentDetails(ctx, ReconcileDetails(report))
 	return report, nil
 }
 
-// AuditDetails is the report in Markdown, as the Web UI shows it.
-func AuditDetails(report audit.Report) string {
+// ReconcileDetails is the report in Markdown, as the Web UI shows it.
+func ReconcileDetails(report reconcile.Report) string {
 	if report.Raised+report.Repaired == 0 {
 		return "Nothing is stuck and nothing contradicts itself."
 	}
@@ -53,7 +53,7 @@ func AuditDetails(report audit.Report) string {
 // EnsureSchedules makes the schedules of the product, or brings them to this version's form. A schedule that somebody paused
 // stays paused. Every worker calls it when it starts: a repeat changes nothing.
 func EnsureSchedules(ctx context.Context, schedules client.ScheduleClient) error {
-	for _, wanted := range []client.ScheduleOptions{auditSchedule(), verifySchedule(), watchSchedule(), webhooksSchedule()} {
+	for _, wanted := range []client.ScheduleOptions{reconcileSchedule(), verifySchedule(), watchSchedule(), webhooksSchedule()} {
 		if err := ensureSchedule(ctx, schedules, wanted); err != nil {
 			return fmt.Errorf("schedule %s: %w", wanted.ID, err)
 		}
@@ -75,16 +75,16 @@ func ensureSchedule(ctx context.Context, schedules client.ScheduleClient, wanted
 		}})
 }
 
-// auditSchedule: an audit that is late is left out, the next one sees the same.
-func auditSchedule() client.ScheduleOptions {
+// reconcileSchedule: an audit that is late is left out, the next one sees the same.
+func reconcileSchedule() client.ScheduleOptions {
 	return client.ScheduleOptions{
-		ID:            audit.ScheduleID,
-		Spec:          client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: auditEvery}}, Jitter: auditJitter},
+		ID:            reconcile.ScheduleID,
+		Spec:          client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: reconcileEvery}}, Jitter: reconcileJitter},
 		Overlap:       enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
 		CatchupWindow: time.Minute,
 		Action: &client.ScheduleWorkflowAction{
-			ID:            audit.ScheduleID,
-			Workflow:      AuditStockName,
+			ID:            reconcile.ScheduleID,
+			Workflow:      ReconcileName,
 			TaskQueue:     TaskQueue,
 			StaticSummary: "Finds what is stuck, repairs what is safe",
 		},

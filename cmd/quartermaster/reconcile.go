@@ -5,30 +5,30 @@ import (
 	"fmt"
 	"time"
 
-	"quartermaster/internal/audit"
-	"quartermaster/internal/audit/inaws"
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/postgres"
+	"quartermaster/internal/reconcile"
+	"quartermaster/internal/reconcile/inaws"
 )
 
-// auditOptions say how long something may look wrong before it counts. Only a machine on which nothing is real has reasons to
+// reconcileOptions say how long something may look wrong before it counts. Only a machine on which nothing is real has reasons to
 // change them: a run that is taken over while an attempt of the earlier one still works would be two at once.
-type auditOptions struct {
-	AuditAccepted time.Duration `help:"How long an order may have no row, or be accepted and no more, before that is a finding." env:"QM_AUDIT_ACCEPTED" default:"5m" hidden:""`
-	AuditGrace    time.Duration `help:"How long something may look wrong before it is a finding." env:"QM_AUDIT_GRACE" default:"1m" hidden:""`
-	AuditSettled  time.Duration `help:"How long after the end of a workflow's run no attempt of it can be running; only then it is taken over." env:"QM_AUDIT_SETTLED" default:"6m" hidden:""`
+type reconcileOptions struct {
+	ReconcileAccepted time.Duration `help:"How long an order may have no row, or be accepted and no more, before that is a finding." env:"QM_RECONCILE_ACCEPTED" default:"5m" hidden:""`
+	ReconcileGrace    time.Duration `help:"How long something may look wrong before it is a finding." env:"QM_RECONCILE_GRACE" default:"1m" hidden:""`
+	ReconcileSettled  time.Duration `help:"How long after the end of a workflow's run no attempt of it can be running; only then it is taken over." env:"QM_RECONCILE_SETTLED" default:"6m" hidden:""`
 }
 
-func (o auditOptions) bounds() audit.Bounds {
-	bounds := audit.DefaultBounds()
-	bounds.Accepted, bounds.Grace, bounds.Settled = o.AuditAccepted, o.AuditGrace, o.AuditSettled
+func (o reconcileOptions) bounds() reconcile.Bounds {
+	bounds := reconcile.DefaultBounds()
+	bounds.Accepted, bounds.Grace, bounds.Settled = o.ReconcileAccepted, o.ReconcileGrace, o.ReconcileSettled
 	return bounds
 }
 
 type verifyCommand struct {
 	databaseOptions
 	awsOptions
-	auditOptions
+	reconcileOptions
 	AWS  bool `name:"aws" help:"Also look into AWS: Allocated accounts have their order's IAM user, Ready accounts have none of ours. Only reads."`
 	JSON bool `help:"Print findings as JSON, one a line."`
 }
@@ -46,18 +46,18 @@ func (c *verifyCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	auditor := &audit.Auditor{Store: store, Bounds: c.bounds(), All: true}
+	reconciler := &reconcile.Reconciler{Store: store, Bounds: c.bounds(), All: true}
 	temporal, namespace, failed := dialTemporal(e, nil) // it only reads what is not sealed
 	if failed == nil {
 		defer temporal.Close()
-		if auditor.Workflows, err = newOrderRuns(temporal, nil); err != nil {
+		if reconciler.Workflows, err = newOrderRuns(temporal, nil); err != nil {
 			return err
 		}
 	}
-	findings, err := auditor.Find(e.ctx)
+	findings, err := reconciler.Find(e.ctx)
 	failed = errors.Join(failed, err)
-	if auditor.Workflows != nil {
-		aboutWorkers, err := audit.FindQueue(e.ctx, namespace)
+	if reconciler.Workflows != nil {
+		aboutWorkers, err := reconcile.FindQueue(e.ctx, namespace)
 		findings, failed = append(findings, aboutWorkers...), errors.Join(failed, err)
 	}
 	if c.AWS {
@@ -68,7 +68,7 @@ func (c *verifyCommand) Run(e *env) error {
 }
 
 // tell prints the findings and turns them into an error.
-func (c *verifyCommand) tell(e *env, findings []audit.Finding, failed error) error {
+func (c *verifyCommand) tell(e *env, findings []reconcile.Finding, failed error) error {
 	for _, f := range findings {
 		if c.JSON {
 			if err := writeJSON(e, f); err != nil {
@@ -87,7 +87,7 @@ func (c *verifyCommand) tell(e *env, findings []audit.Finding, failed error) err
 	return failed
 }
 
-func (c *verifyCommand) findInAWS(e *env, store *postgres.Store) ([]audit.Finding, error) {
+func (c *verifyCommand) findInAWS(e *env, store *postgres.Store) ([]reconcile.Finding, error) {
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (c *verifyCommand) findInAWS(e *env, store *postgres.Store) ([]audit.Findin
 	if err != nil {
 		return nil, err
 	}
-	findings, err := audit.FindUsers(e.ctx, store, inaws.Cloud{Sessions: cloud})
+	findings, err := reconcile.FindUsers(e.ctx, store, inaws.Cloud{Sessions: cloud})
 	if err != nil {
 		err = fmt.Errorf("AWS could not be checked: %w", err)
 	}

@@ -1,4 +1,4 @@
-package audit
+package reconcile
 
 import (
 	"cmp"
@@ -11,7 +11,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Actor signs the audit rows of what the auditor does.
+// Actor signs the audit rows of what the reconciler does.
 const Actor = "audit"
 
 // maxFindings bounds a report: it is the result of an activity, which Temporal keeps.
@@ -79,7 +79,7 @@ func takeOver(row Order, run Run) *repair {
 
 // FindAndRepair lists everything that is wrong and puts right what is safe. Like Find, it returns what it knows beside an
 // error; what it did may be done again.
-func (a *Auditor) FindAndRepair(ctx context.Context) (Report, error) {
+func (a *Reconciler) FindAndRepair(ctx context.Context) (Report, error) {
 	found, err := a.Find(ctx)
 	var repairs []*Finding
 	for i := range found {
@@ -118,7 +118,7 @@ func (a *Auditor) FindAndRepair(ctx context.Context) (Report, error) {
 }
 
 // mend does the repair and says what was done; empty when things have changed since and nothing was to do.
-func (a *Auditor) mend(ctx context.Context, f Finding) (done string, err error) {
+func (a *Reconciler) mend(ctx context.Context, f Finding) (done string, err error) {
 	defer func() {
 		if err != nil {
 			done = ""
@@ -156,7 +156,7 @@ func (a *Auditor) mend(ctx context.Context, f Finding) (done string, err error) 
 	return "", nil
 }
 
-func (a *Auditor) restart(ctx context.Context, f Finding) (done string, err error) {
+func (a *Reconciler) restart(ctx context.Context, f Finding) (done string, err error) {
 	var order provision.Order
 	if f.repair.lost {
 		order, err = a.rewrite(ctx, f, func(Story) provision.OrderStatus {
@@ -180,7 +180,7 @@ func (a *Auditor) restart(ctx context.Context, f Finding) (done string, err erro
 }
 
 // rewrite writes the row of an order from the history of its run, and returns the order as it was placed.
-func (a *Auditor) rewrite(ctx context.Context, f Finding, status func(Story) provision.OrderStatus) (provision.Order, error) {
+func (a *Reconciler) rewrite(ctx context.Context, f Finding, status func(Story) provision.OrderStatus) (provision.Order, error) {
 	story, err := a.Workflows.Story(ctx, f.Order, f.repair.run)
 	if err != nil {
 		return provision.Order{}, err

@@ -1,4 +1,4 @@
-package audit_test
+package reconcile_test
 
 import (
 	"context"
@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
 // queue is Temporal's word about the workers and the orders that wait for them.
@@ -31,7 +31,7 @@ func (q *queue) OrdersNotStarted(_ context.Context, most int) (int, map[provisio
 func TestWorkersThatRunAreNoFinding(t *testing.T) {
 	t.Parallel()
 	q := &queue{queues: []provision.TaskQueue{{Type: "workflow", Pollers: 1, Backlog: 1000}, {Type: "activity", Pollers: 2}}}
-	found, err := audit.FindQueue(t.Context(), q)
+	found, err := reconcile.FindQueue(t.Context(), q)
 	require.NoError(t, err)
 	require.Empty(t, found)
 }
@@ -44,19 +44,19 @@ func TestDeadWorkersAndTheOrdersThatWaitForThemAreFound(t *testing.T) {
 		total:    500,
 		accepted: map[provision.OrderKey]time.Time{key("second"): noon, key("first"): noon.Add(-time.Minute)},
 	}
-	found, err := audit.FindQueue(t.Context(), q)
+	found, err := reconcile.FindQueue(t.Context(), q)
 	require.NoError(t, err)
 	require.Len(t, found, 5)
-	require.Equal(t, audit.KindNoWorkers, found[0].Kind)
-	require.Equal(t, audit.Stuck, found[0].Severity)
+	require.Equal(t, reconcile.KindNoWorkers, found[0].Kind)
+	require.Equal(t, reconcile.Stuck, found[0].Severity)
 	require.Equal(t, "no worker asks for workflow tasks; about 12 wait", found[0].What)
 	require.WithinDuration(t, time.Now().Add(-time.Hour), found[0].Since, time.Minute)
 	require.Contains(t, found[0].Do, "start `quartermaster worker`")
 	require.Equal(t, "no worker asks for activity tasks", found[1].What)
 	for i, id := range []string{"first", "second"} {
 		f := found[2+i]
-		require.Equal(t, audit.KindOrderNotStarted, f.Kind)
-		require.Equal(t, audit.Stuck, f.Severity)
+		require.Equal(t, reconcile.KindOrderNotStarted, f.Kind)
+		require.Equal(t, reconcile.Stuck, f.Severity)
 		require.Equal(t, key(id), f.Order)
 		require.Equal(t, q.accepted[key(id)], f.Since)
 		require.Contains(t, f.Do, "The order is safe in Temporal")
@@ -68,10 +68,10 @@ func TestDeadWorkersAndTheOrdersThatWaitForThemAreFound(t *testing.T) {
 func TestWhatCanBeCheckedOfTheQueueIsFoundBesideAnError(t *testing.T) {
 	t.Parallel()
 	down, blind := errors.New("down"), errors.New("no visibility")
-	found, err := audit.FindQueue(t.Context(), &queue{queues: []provision.TaskQueue{{Type: "workflow"}}, blind: blind})
+	found, err := reconcile.FindQueue(t.Context(), &queue{queues: []provision.TaskQueue{{Type: "workflow"}}, blind: blind})
 	require.ErrorIs(t, err, blind)
 	require.Len(t, found, 1)
-	found, err = audit.FindQueue(t.Context(), &queue{down: down, total: 1, accepted: map[provision.OrderKey]time.Time{key("one"): time.Now()}})
+	found, err = reconcile.FindQueue(t.Context(), &queue{down: down, total: 1, accepted: map[provision.OrderKey]time.Time{key("one"): time.Now()}})
 	require.ErrorIs(t, err, down)
 	require.Len(t, found, 1)
 }

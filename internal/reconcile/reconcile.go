@@ -1,4 +1,4 @@
-package audit
+package reconcile
 
 import (
 	"cmp"
@@ -38,7 +38,7 @@ func DefaultBounds() Bounds {
 	return Bounds{Accepted: 5 * time.Minute, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: Grace, Settled: Settled}
 }
 
-// Order is an order as the auditor sees it.
+// Order is an order as the reconciler sees it.
 type Order struct {
 	provision.OrderKey
 	State   provision.OrderState
@@ -48,7 +48,7 @@ type Order struct {
 	Active  time.Time // when something last happened: the state, or a step of it
 }
 
-// Store is what the auditor needs of the database.
+// Store is what the reconciler needs of the database.
 type Store interface {
 	// Contradictions lists what is wrong within the database, as of one moment for each invariant. Requests of orders that
 	// ended before requestsSince are not compared with their hash.
@@ -69,7 +69,7 @@ type Store interface {
 	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error
 }
 
-// Workflows is what the auditor needs of Temporal.
+// Workflows is what the reconciler needs of Temporal.
 type Workflows interface {
 	// Open lists the open workflows of orders and when they started, from Temporal's visibility, which lags.
 	Open(ctx context.Context) (map[provision.OrderKey]time.Time, error)
@@ -90,8 +90,8 @@ type Workflows interface {
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
 }
 
-// Auditor finds what is wrong, and repairs what is safe to repair.
-type Auditor struct {
+// Reconciler finds what is wrong, and repairs what is safe to repair.
+type Reconciler struct {
 	Store     Store
 	Workflows Workflows // nil: the database is not compared with Temporal
 	Bounds    Bounds
@@ -105,7 +105,7 @@ type Auditor struct {
 // recently is how far back closed runs and ended orders are looked at, unless all of them are.
 const recently = 24 * time.Hour
 
-func (a *Auditor) now() time.Time {
+func (a *Reconciler) now() time.Time {
 	if a.Now != nil {
 		return a.Now()
 	}
@@ -114,7 +114,7 @@ func (a *Auditor) now() time.Time {
 
 // closedSince is how far back closed runs are looked at. All of them are at first and then once a day: after a restore of
 // the database from an older backup, lost orders may have ended long ago.
-func (a *Auditor) closedSince() time.Time {
+func (a *Reconciler) closedSince() time.Time {
 	last := time.Unix(a.lookedBack.Load(), 0)
 	if !a.All && a.now().Sub(last) < recently {
 		return a.now().Add(-recently)
@@ -125,7 +125,7 @@ func (a *Auditor) closedSince() time.Time {
 
 // Find lists everything that is wrong; nothing is changed. When a part cannot be checked the findings of the others come
 // with the error.
-func (a *Auditor) Find(ctx context.Context) ([]Finding, error) {
+func (a *Reconciler) Find(ctx context.Context) ([]Finding, error) {
 	var requestsSince time.Time
 	if !a.All {
 		requestsSince = a.now().Add(-recently)

@@ -1,4 +1,4 @@
-package audit
+package reconcile
 
 import (
 	"context"
@@ -26,7 +26,7 @@ func (s *suspect) hasRow() bool { return s.row.State != "" }
 // crossCheck compares the orders' rows with their workflows. The lists only raise suspicion: each suspect is asked for at
 // Temporal itself, and then its row is read again, because the order may have gone on. When something cannot be read, the
 // findings about the other orders come with the error.
-func (a *Auditor) crossCheck(ctx context.Context) (found []Finding, err error) {
+func (a *Reconciler) crossCheck(ctx context.Context) (found []Finding, err error) {
 	suspects, err := a.suspects(ctx)
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func eachOf(ctx context.Context, suspects []*suspect, look func(context.Context,
 }
 
 // suspects are the orders that Temporal's visibility and the rows do not agree about.
-func (a *Auditor) suspects(ctx context.Context) (suspects []*suspect, err error) {
+func (a *Reconciler) suspects(ctx context.Context) (suspects []*suspect, err error) {
 	open, err := a.Workflows.Open(ctx)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (a *Auditor) suspects(ctx context.Context) (suspects []*suspect, err error)
 
 // judge compares an order's row with its workflow. Before it says that an order's work was lost it looks for an earlier run
 // that completed: an account that was sold once is the customer's, whatever was started afterwards.
-func (a *Auditor) judge(ctx context.Context, s suspect) (found []Finding, err error) {
+func (a *Reconciler) judge(ctx context.Context, s suspect) (found []Finding, err error) {
 	found = a.compare(s)
 	if len(found) > 0 && !s.row.State.Ended() && s.run.ending() != sold {
 		earlier, err := a.Workflows.Completed(ctx, s.key)
@@ -141,7 +141,7 @@ func (a *Auditor) judge(ctx context.Context, s suspect) (found []Finding, err er
 }
 
 // compare holds an order's row, if there is one, against a run of its workflow.
-func (a *Auditor) compare(s suspect) []Finding {
+func (a *Reconciler) compare(s suspect) []Finding {
 	ending := s.run.ending()
 	late := func(since time.Time) bool { return a.now().Sub(since) > a.Bounds.Grace }
 	switch {
@@ -189,7 +189,7 @@ func (a *Auditor) compare(s suspect) []Finding {
 //	  while it had an account   it was lost                             the run last was                   goes on where it was
 //
 // An order that had an account gets it back when it is Ready, and does without it when it is not.
-func (a *Auditor) withoutRow(s suspect) Finding {
+func (a *Reconciler) withoutRow(s suspect) Finding {
 	run := s.run
 	f := New(KindWorkflowWithoutOrder, s.key, "", run.ClosedAt, "the order was accepted, but has no row; its workflow has closed as "+run.how())
 	if run.working() {
@@ -234,7 +234,7 @@ func soldUnknown(s suspect) Finding {
 
 // lookAtSold says what the database knows of the account that was sold. When the order cannot have it back, nothing can be
 // repaired.
-func (a *Auditor) lookAtSold(ctx context.Context, f *Finding, s suspect) error {
+func (a *Reconciler) lookAtSold(ctx context.Context, f *Finding, s suspect) error {
 	if f.Account == "" {
 		return nil // the namespace has no search attributes: the history tells
 	}
@@ -261,7 +261,7 @@ func (a *Auditor) lookAtSold(ctx context.Context, f *Finding, s suspect) error {
 }
 
 // deserted says that nothing works on an order in progress, and on the account that it holds.
-func (a *Auditor) deserted(row Order, run Run) []Finding {
+func (a *Reconciler) deserted(row Order, run Run) []Finding {
 	since, how := row.Active, "Temporal knows no workflow of it"
 	if run.ID != "" {
 		since, how = run.ClosedAt, "its workflow has closed as "+run.how()

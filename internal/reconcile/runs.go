@@ -1,4 +1,4 @@
-package audit
+package reconcile
 
 import (
 	"errors"
@@ -65,7 +65,7 @@ func (r Run) ending() ending {
 		return decided
 	case r.Status != "Failed":
 		return stopped
-	case r.Code == provision.CodeIdempotencyConflict || r.Code == provision.CodeOrderNotInProgress:
+	case r.Code == provision.CodeOrderIDReused || r.Code == provision.CodeOrderNotInProgress:
 		return refused
 	case r.Code.Kind() == provision.KindOrder || r.State == provision.Compensating && !r.swaps(): // it was on its way out
 		return decided
@@ -117,7 +117,7 @@ func (r Run) ended(story Story) provision.OrderStatus {
 	failure := provision.Failure{Code: r.Reason}
 	switch {
 	case r.Status == "Canceled":
-		failure.Code = provision.CodeCancelled
+		failure.Code = provision.CodeOrderCancelled
 	case story.Failure != nil && story.Failure.Code.Kind() != provision.KindInternal:
 		failure = *story.Failure
 	case r.Code.Kind() == provision.KindOrder:
@@ -129,7 +129,7 @@ func (r Run) ended(story Story) provision.OrderStatus {
 		failure.Reason = "the order ended like this before its row was lost and written again"
 	}
 	status := provision.OrderStatus{State: provision.Failed, AccountID: r.Account, Failure: &failure}
-	if failure.Code == provision.CodeCancelled {
+	if failure.Code == provision.CodeOrderCancelled {
 		status.State, failure.Reason = provision.Cancelled, "the order was cancelled"
 	}
 	return status

@@ -1,7 +1,7 @@
 // Package audit holds the invariants of the product against what is really there: the database against itself, the
 // database against Temporal, and, when asked, against AWS. What contradicts itself is a Finding; what can be put right
 // without a doubt is repaired, everything else is raised.
-package audit
+package reconcile
 
 import (
 	"fmt"
@@ -21,8 +21,8 @@ const (
 	KindHeldWrongly         Kind = "account_held_wrongly"      // an account is held by an order whose state forbids it
 	KindAccountOfOtherPool  Kind = "account_of_other_pool"     // pool or model of account and order differ
 	KindCompletedWithout    Kind = "completed_without_account" // a completed order has no Allocated account
-	KindAccountAudit        Kind = "account_audit_differs"     // the last audit row says another status
-	KindOrderAudit          Kind = "order_audit_differs"       // the last audit row says another state
+	KindAccountHistory      Kind = "account_history_differs"   // the last audit row says another status
+	KindOrderHistory        Kind = "order_history_differs"     // the last audit row says another state
 	KindOrderOverdue        Kind = "order_overdue"             // longer in a state than it may take
 	KindPasswordKept        Kind = "password_kept"             // a password is kept for an order that ended without completion
 	KindStepOfEndedOrder    Kind = "step_of_ended_order"       // a step was recorded after its order had ended and the account was clean
@@ -65,7 +65,7 @@ type meaning struct {
 }
 
 // byHand is the way out of a contradiction in the data: nobody can say from here which side is right.
-const byHand = "somebody wrote around the checks of the schema, or the schema was changed: compare order_events and account_events, " +
+const byHand = "somebody wrote around the checks of the schema, or the schema was changed: compare order_history and account_history, " +
 	"look into the account, and correct the wrong row by hand in one transaction with an actor"
 
 // resetIt is the way out when a run ended in the middle of its work: a new run from the order's request would not know what
@@ -89,8 +89,8 @@ var meanings = map[Kind]meaning{
 	KindHeldWrongly:         {Broken, byHand},
 	KindAccountOfOtherPool:  {Broken, byHand},
 	KindCompletedWithout:    {Broken, byHand},
-	KindAccountAudit:        {Broken, byHand},
-	KindOrderAudit:          {Broken, byHand},
+	KindAccountHistory:      {Broken, byHand},
+	KindOrderHistory:        {Broken, byHand},
 	KindQueuePositionTwice:  {Broken, byHand},
 	KindStepOfEndedOrder: {Broken, "a late attempt of the ended order may have written into the account, which another order may hold by now: run quartermaster verify --aws, " +
 		"compare the account with the order that holds it, and make it Invalid when it is Ready. Report the fault"},
@@ -131,7 +131,7 @@ type Finding struct {
 	What     string             `json:"what"`
 	Since    time.Time          `json:"since,omitzero"` // zero: not known
 	Do       string             `json:"do"`
-	// Repairable says that the auditor can put it right: AuditStock does, verify only tells.
+	// Repairable says that the reconciler can put it right: Reconcile does, verify only tells.
 	Repairable bool `json:"repairable,omitempty"`
 	// Repaired says what was done about it; empty: nothing.
 	Repaired string `json:"repaired,omitempty"`
@@ -168,4 +168,4 @@ func (f Finding) String() string {
 }
 
 // ScheduleID is the Temporal schedule that audits and repairs.
-const ScheduleID = "audit-stock"
+const ScheduleID = "reconcile"

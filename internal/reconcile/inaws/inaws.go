@@ -1,4 +1,4 @@
-// Package inaws looks into the accounts for the auditor. It only reads.
+// Package inaws looks into the accounts for the reconciler. It only reads.
 package inaws
 
 import (
@@ -10,12 +10,12 @@ import (
 	accounttypes "github.com/aws/aws-sdk-go-v2/service/account/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 
-	"quartermaster/internal/audit"
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
 )
 
-// SessionPrefix begins the names of the auditor's role sessions; the trust policy that we ship allows it.
+// SessionPrefix begins the names of the reconciler's role sessions; the trust policy that we ship allows it.
 const SessionPrefix = "verify-"
 
 // session is the rest of that name: what stands in the account's CloudTrail.
@@ -24,10 +24,10 @@ const session = "audit"
 // The tags of what an order makes (activities: ours.go; a test there holds the two together).
 const (
 	tagOrder = "mp:order-id"
-	tagNonce = "mp:step-nonce"
+	tagNonce = "mp:order-nonce"
 )
 
-// Cloud is audit.Cloud on AWS. Sessions must enter accounts with SessionPrefix.
+// Cloud is reconcile.Cloud on AWS. Sessions must enter accounts with SessionPrefix.
 type Cloud struct{ Sessions *awscloud.Cloud }
 
 // HasUser tells whether the account has an IAM user of that name which the order made. What AWS refuses for this account is
@@ -55,7 +55,7 @@ func (c Cloud) HasUser(ctx context.Context, account provision.Account, name stri
 
 // Written reads what orders write into an account, unless the customer may have signed in as the user: the password was used, was
 // changed, or is gone.
-func (c Cloud) Written(ctx context.Context, acc provision.Account, user string) (now audit.Written, customers bool, problem string, err error) {
+func (c Cloud) Written(ctx context.Context, acc provision.Account, user string) (now reconcile.Written, customers bool, problem string, err error) {
 	s, err := c.Sessions.Enter(ctx, acc, session)
 	if err != nil {
 		problem, err = problemOf(err, "the account cannot be entered")
@@ -86,7 +86,7 @@ func signedIn(ctx context.Context, s *awscloud.Session, name string) (bool, erro
 	return user.User.PasswordLastUsed != nil, nil
 }
 
-func read(ctx context.Context, s *awscloud.Session) (now audit.Written, err error) {
+func read(ctx context.Context, s *awscloud.Session) (now reconcile.Written, err error) {
 	aliases, err := s.IAM.ListAccountAliases(ctx, &iam.ListAccountAliasesInput{})
 	if err != nil {
 		return now, err

@@ -10,12 +10,12 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// VerifyRestored reads the account and compares it with the journal. What it returns is what an operator has to look at
+// CompareWithJournal reads the account and compares it with the journal. What it returns is what an operator has to look at
 // before the account may be used again; nothing means that the account is as it was. Because reads lag behind, it wants
 // two equal looks in a row, and looks for a while when something seems to be left.
-func (a *Activities) VerifyRestored(ctx context.Context, in Restore) (verified Verification, err error) {
-	err = a.step(ctx, in.Assignment, provision.StepVerify, func(ctx context.Context) error {
-		s, err := a.enter(ctx, in.Assignment)
+func (a *Activities) CompareWithJournal(ctx context.Context, in Restore) (verified Verification, err error) {
+	err = a.step(ctx, in.Assignment, provision.StepCompare, func(ctx context.Context) error {
+		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return err
 		}
