@@ -1,13 +1,10 @@
 package main
 
 import (
-	"fmt"
-	"net"
-	"net/http"
-
 	"golang.org/x/sync/errgroup"
 
 	"quartermaster/api"
+	"quartermaster/internal/httpserver"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
@@ -79,23 +76,15 @@ func (c *apiCommand) Run(e *env) error {
 		}
 		return nil
 	})
-	listen := func(name, address string, handler http.Handler) error {
-		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		e.log.Info("serving", "what", name, "address", listener.Addr().String())
-		serving.Go(func() error { return api.Run(ctx, listener, handler, e.log) })
-		return nil
-	}
-	if err := listen("API", c.Listen, handler); err != nil {
+	if err := (httpserver.Server{Name: "API", Address: c.Listen, Handler: handler}).Start(ctx, serving, e.log); err != nil {
 		return err
 	}
 	if c.CodecListen != "" {
 		if loopback("QM_CODEC_LISTEN", c.CodecListen) != nil && c.CodecToken == "" {
 			e.log.Warn("the codec endpoint is not on a loopback address and demands no token: who reaches it reads every payload that he holds")
 		}
-		if err := listen("codec", c.CodecListen, secrets.CodecHandler(ring, c.CodecOrigin, c.CodecToken)); err != nil {
+		codec := httpserver.Server{Name: "codec", Address: c.CodecListen, Handler: secrets.CodecHandler(ring, c.CodecOrigin, c.CodecToken)}
+		if err := codec.Start(ctx, serving, e.log); err != nil {
 			return err
 		}
 	}

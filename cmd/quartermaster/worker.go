@@ -11,6 +11,7 @@ import (
 	"quartermaster/activities"
 	"quartermaster/api"
 	"quartermaster/internal/awscloud"
+	"quartermaster/internal/httpserver"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
@@ -86,7 +87,7 @@ func (c *workerCommand) Run(e *env) error {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}
 	running, ctx := errgroup.WithContext(e.ctx)
-	if err := c.serve(ctx, e, running, metrics.New(store, e.log), metrics.Need{Name: "Temporal", Ask: namespace.Ready}, metrics.Need{Name: "the database", Ask: store.Ping}); err != nil {
+	if err := c.serve(ctx, e, running, metrics.New(store, e.log), httpserver.Dependency{Name: "Temporal", Check: namespace.Ready}, httpserver.Dependency{Name: "the database", Check: store.Ping}); err != nil {
 		return err
 	}
 	go wakeOnEvents(e, postgres.ListenEvents(ctx, c.DatabaseURL, e.log), acts.Webhooks)
