@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"time"
 
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/provision"
 )
 
@@ -69,7 +70,7 @@ func (s *server) GetAPIKey(ctx context.Context, in GetAPIKeyRequestObject) (GetA
 // CreateAPIKey answers POST /v1/api-keys.
 func (s *server) CreateAPIKey(ctx context.Context, in CreateAPIKeyRequestObject) (CreateAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
-	text, key := NewKey(who.Provider, in.Body.Name, in.Body.Role)
+	text, key := apikey.New(who.Provider, in.Body.Name, in.Body.Role)
 	key.Scopes, key.ExpiresAt, key.RateLimit = value(in.Body.Scopes), in.Body.ExpiresAt, in.Body.RequestsPerSecond
 	if err := notBeyond(who.key, key, "make"); err != nil {
 		return nil, err
@@ -98,7 +99,7 @@ func (s *server) RotateAPIKey(ctx context.Context, in RotateAPIKeyRequestObject)
 	if hours := value(in.Body).OverlapHours; hours != nil {
 		overlap = time.Duration(*hours) * time.Hour
 	}
-	text, successor := Successor(old, s.Now())
+	text, successor := apikey.Successor(old, s.Now())
 	added, old, err := s.Store.RotateAPIKey(ctx, who.Actor(), who.Provider, in.KeyID, successor, s.Now().Add(overlap))
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)

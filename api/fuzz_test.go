@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -83,7 +84,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	}
 	keyIDs := []string{"000000000000"}
 	for range 3 { // one of them is sent twice at the most, so that every verb finds one that it may be used on
-		_, key := NewKey("acme", "to be found", provision.RoleViewer)
+		_, key := apikey.New("acme", "to be found", provision.RoleViewer)
 		_, err := w.store.CreateAPIKey(context.Background(), "test", key)
 		require.NoError(t, err)
 		keyIDs = append(keyIDs, key.ID)

@@ -18,6 +18,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
@@ -110,7 +111,7 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	require.NoError(t, err)
 	for provider := range w.keys {
 		for _, role := range provision.Roles {
-			text, key := NewKey(provider, provider+" "+string(role), role)
+			text, key := apikey.New(provider, provider+" "+string(role), role)
 			_, err := database.CreateAPIKey(t.Context(), "test", key)
 			require.NoError(t, err)
 			w.keys[provider][role] = text

@@ -21,6 +21,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -120,7 +121,7 @@ func (w *world) createKey(provider string) string {
 
 // createKeyOf adds a key that is not all-powerful.
 func (w *world) createKeyOf(provider string, role provision.Role, change ...func(*provision.APIKey)) string {
-	text, key := NewKey(provider, "test", role)
+	text, key := apikey.New(provider, "test", role)
 	for _, c := range change {
 		c(&key)
 	}

@@ -5,7 +5,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"quartermaster/api"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 )
@@ -38,7 +38,7 @@ func (c *createKeyCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	text, key := api.NewKey(c.Provider, c.Name, c.Role)
+	text, key := apikey.New(c.Provider, c.Name, c.Role)
 	key.Scopes = c.Scope
 	now := time.Now()
 	if c.Expires != 0 {
@@ -145,7 +145,7 @@ func (c *rotateKeyCommand) Run(e *env) error {
 		return err
 	}
 	now := time.Now()
-	text, successor := api.Successor(old, now)
+	text, successor := apikey.Successor(old, now)
 	_, old, err = store.RotateAPIKey(e.ctx, cliActor(), c.Provider, c.ID, successor, now.Add(c.Overlap))
 	if err != nil {
 		return err

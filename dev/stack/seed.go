@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quartermaster/api"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 )
@@ -37,7 +38,7 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 	if err := s.Store.CreateProvider(ctx, Provider, "Acme Distribution"); err != nil {
 		return nil, err
 	}
-	text, key := api.NewKey(Provider, "development", provision.RoleAdmin)
+	text, key := apikey.New(Provider, "development", provision.RoleAdmin)
 	if _, err := s.Store.CreateAPIKey(ctx, "development", key); err != nil {
 		return nil, err
 	}
