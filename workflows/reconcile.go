@@ -45,7 +45,7 @@ func ReconcileDetails(report reconcile.Report) string {
 		lines = append(lines, "- "+f.String())
 	}
 	if report.More > 0 {
-		lines = append(lines, fmt.Sprintf("- and %d more: run `quartermaster verify`", report.More))
+		lines = append(lines, fmt.Sprintf("- and %d more: run `quartermaster reconcile`", report.More))
 	}
 	return strings.Join(lines, "\n")
 }

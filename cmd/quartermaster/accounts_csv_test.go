@@ -192,7 +192,7 @@ func TestTenThousandRowsWithThirtySevenFaults(t *testing.T) {
 	check(out)
 	require.Len(t, out, 38, "37 messages and the summary")
 	require.Equal(t, 1, exit)
-	require.Contains(t, out[37], "9963 would be added, 0 are in the pool as they are, 37 are faulty")
+	require.Contains(t, out[37], "9963 would be added, 0 exist unchanged, and 37 are faulty")
 	var count int
 	require.NoError(t, db.Get(&count, `SELECT count(*) FROM accounts`))
 	require.Equal(t, 2, count)
@@ -294,7 +294,7 @@ func TestAnImportThatIsInterruptedSaysSoAndIsGivenUp(t *testing.T) {
 	defer interrupt()
 	var out bytes.Buffer
 	err := run(ctx, []string{"accounts", "import", name, "--provider=acme", "--database-url=" + url}, &out, onWrite{interrupt})
-	require.ErrorContains(t, err, "it broke off after 500 of 10000 rows, because it was interrupted")
+	require.ErrorContains(t, err, "the import stopped after 500 of 10000 rows, because it was interrupted")
 	imports, err := store.Imports(t.Context(), "acme", 5, nil)
 	require.NoError(t, err)
 	require.Len(t, imports, 1)

@@ -27,17 +27,8 @@ type apiCommand struct {
 }
 
 // Run serves until it is told to stop.
-func (c *apiCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	ring, err := c.ring()
-	if err != nil {
-		return err
-	}
-	leave, err := joinOthers(e, store, ring, provision.ProcessAPI)
+func (c *apiCommand) Run(e *env, store *postgres.Store, ring *secrets.Ring) error {
+	leave, err := ring.Join(e.ctx, store, secrets.ThisProcess(provision.ProcessAPI, programVersion()), e.log)
 	if err != nil {
 		return err
 	}
@@ -71,7 +62,7 @@ func (c *apiCommand) Run(e *env) error {
 	serving, ctx := errgroup.WithContext(e.ctx)
 	serving.Go(func() error {
 		if namespace.AwaitUsable(ctx, e.log) == nil {
-			go alarmMissingKeys(ctx, e, store, namespace, ring)
+			go ring.LogMissing(ctx, store, namespace, e.log)
 			namespace.WatchWorkers(ctx, e.log)
 		}
 		return nil

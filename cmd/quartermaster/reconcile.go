@@ -11,12 +11,12 @@ import (
 	"quartermaster/internal/reconcile/inaws"
 )
 
-// reconcileOptions say how long something may look wrong before it counts. Only a machine on which nothing is real has reasons to
-// change them: a run that is taken over while an attempt of the earlier one still works would be two at once.
+// reconcileOptions say how long something may look wrong before it is a finding. They exist for tests, in which minutes are
+// seconds: if a run were taken over while an attempt of the earlier run still worked, two would work at once.
 type reconcileOptions struct {
-	ReconcileAccepted time.Duration `help:"How long an order may have no row, or be accepted and no more, before that is a finding." env:"QM_RECONCILE_ACCEPTED" default:"5m" hidden:""`
+	ReconcileAccepted time.Duration `help:"How long an order may have no row, or only be accepted, before that is a finding." env:"QM_RECONCILE_ACCEPTED" default:"5m" hidden:""`
 	ReconcileGrace    time.Duration `help:"How long something may look wrong before it is a finding." env:"QM_RECONCILE_GRACE" default:"1m" hidden:""`
-	ReconcileSettled  time.Duration `help:"How long after the end of a workflow's run no attempt of it can be running; only then it is taken over." env:"QM_RECONCILE_SETTLED" default:"6m" hidden:""`
+	ReconcileSettled  time.Duration `help:"How long after the end of a workflow run none of its attempts can still be running, so that the run can be taken over." env:"QM_RECONCILE_SETTLED" default:"6m" hidden:""`
 }
 
 func (o reconcileOptions) bounds() reconcile.Bounds {
@@ -25,34 +25,31 @@ func (o reconcileOptions) bounds() reconcile.Bounds {
 	return bounds
 }
 
-type verifyCommand struct {
+type reconcileCommand struct {
 	databaseOptions
 	awsOptions
 	reconcileOptions
-	AWS  bool `name:"aws" help:"Also look into AWS: Allocated accounts have their order's IAM user, Ready accounts have none of ours. Only reads."`
-	JSON bool `help:"Print findings as JSON, one a line."`
+	AWS  bool `name:"aws" help:"Also read the AWS accounts: Allocated accounts must have their order's IAM user, and Ready accounts must have none of ours."`
+	JSON bool `help:"Print one JSON object a finding."`
 }
 
 // Help says what the exit code means.
-func (verifyCommand) Help() string {
-	return "Checks that nothing is stuck and nothing contradicts itself: orders, accounts and audit rows against each other, and against " +
-		"Temporal's workflows. It changes nothing. A line per finding; the exit code is 1 when there is a finding, or when something could not be checked."
+func (reconcileCommand) Help() string {
+	return "Compares orders, accounts and their histories with each other and with Temporal's workflows. It changes nothing. It prints one line " +
+		"for each finding. The exit code is 1 when there is a finding, or when something could not be checked."
 }
 
 // Run checks everything and fails when something is wrong.
-func (c *verifyCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+func (c *reconcileCommand) Run(e *env, store *postgres.Store) error {
 	reconciler := &reconcile.Reconciler{Store: store, Bounds: c.bounds(), All: true}
-	temporal, namespace, failed := dialTemporal(e, nil) // it only reads what is not sealed
+	temporal, namespace, failed := dialTemporal(e, nil) // it reads only what is not sealed
 	if failed == nil {
 		defer temporal.Close()
-		if reconciler.Workflows, err = newOrderRuns(temporal, nil); err != nil {
+		runs, err := newOrderRuns(temporal, nil)
+		if err != nil {
 			return err
 		}
+		reconciler.Workflows = runs
 	}
 	findings, err := reconciler.Find(e.ctx)
 	failed = errors.Join(failed, err)
@@ -64,11 +61,11 @@ func (c *verifyCommand) Run(e *env) error {
 		more, err := c.findInAWS(e, store)
 		findings, failed = append(findings, more...), errors.Join(failed, err)
 	}
-	return c.tell(e, findings, failed)
+	return c.report(e, findings, failed)
 }
 
-// tell prints the findings and turns them into an error.
-func (c *verifyCommand) tell(e *env, findings []reconcile.Finding, failed error) error {
+// report prints the findings and returns an error when there are any, or when a check failed.
+func (c *reconcileCommand) report(e *env, findings []reconcile.Finding, failed error) error {
 	for _, f := range findings {
 		if c.JSON {
 			if err := writeJSON(e, f); err != nil {
@@ -87,7 +84,7 @@ func (c *verifyCommand) tell(e *env, findings []reconcile.Finding, failed error)
 	return failed
 }
 
-func (c *verifyCommand) findInAWS(e *env, store *postgres.Store) ([]reconcile.Finding, error) {
+func (c *reconcileCommand) findInAWS(e *env, store *postgres.Store) ([]reconcile.Finding, error) {
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
 		return nil, err

@@ -38,17 +38,17 @@ import (
 // reset it.
 type frontend struct {
 	workflowservice.UnimplementedWorkflowServiceServer
-	mu        sync.Mutex
-	newest    map[string]*workflowpb.WorkflowExecutionInfo
-	histories map[string][]*historypb.HistoryEvent // by run
-	pending   []string                             // activities that every workflow waits for
-	queries   []string
-	starts    []*workflowservice.StartWorkflowExecutionRequest
-	resets    []*workflowservice.ResetWorkflowExecutionRequest
-	signals   []*workflowservice.SignalWithStartWorkflowExecutionRequest
-	dead      bool          // no worker polls
-	reading   func()        // called before a history is read
-	silent    chan struct{} // until it is closed nothing is answered; nil: everything is
+	mu             sync.Mutex
+	newest         map[string]*workflowpb.WorkflowExecutionInfo
+	histories      map[string][]*historypb.HistoryEvent // by run
+	pending        []string                             // activities that every workflow waits for
+	queries        []string
+	starts         []*workflowservice.StartWorkflowExecutionRequest
+	resets         []*workflowservice.ResetWorkflowExecutionRequest
+	signals        []*workflowservice.SignalWithStartWorkflowExecutionRequest
+	workersStopped bool          // no worker polls
+	reading        func()        // called before a history is read
+	silent         chan struct{} // until it is closed nothing is answered; nil: everything is
 }
 
 // answer is what every call passes, but for the one that connects.
@@ -430,7 +430,7 @@ func TestVerifyTellsByItsExitWhetherAllIsWell(t *testing.T) {
 	verify := func(args ...string) (string, error) {
 		t.Helper()
 		var out, logs bytes.Buffer
-		err := run(t.Context(), append([]string{"verify", "--database-url=" + url}, args...), &out, &logs)
+		err := run(t.Context(), append([]string{"reconcile", "--database-url=" + url}, args...), &out, &logs)
 		require.NotContains(t, out.String()+logs.String(), "Jane")
 		return out.String(), err
 	}

@@ -17,6 +17,7 @@ import (
 	"quartermaster/internal/provision"
 	"quartermaster/internal/reconcile"
 	"quartermaster/internal/secrets"
+	"quartermaster/internal/webhooks"
 	"quartermaster/worker"
 	"quartermaster/workflows"
 )
@@ -39,17 +40,8 @@ type workerCommand struct {
 }
 
 // Run works until it is told to stop.
-func (c *workerCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	ring, err := c.ring()
-	if err != nil {
-		return err
-	}
-	leave, err := joinOthers(e, store, ring, provision.ProcessWorker)
+func (c *workerCommand) Run(e *env, store *postgres.Store, ring *secrets.Ring) error {
+	leave, err := ring.Join(e.ctx, store, secrets.ThisProcess(provision.ProcessWorker, programVersion()), e.log)
 	if err != nil {
 		return err
 	}
@@ -90,13 +82,18 @@ func (c *workerCommand) Run(e *env) error {
 	if err := c.serve(ctx, e, running, metrics.New(store, e.log), httpserver.Dependency{Name: "Temporal", Check: namespace.Ready}, httpserver.Dependency{Name: "the database", Check: store.Ping}); err != nil {
 		return err
 	}
-	go wakeOnEvents(e, postgres.ListenEvents(ctx, c.DatabaseURL, e.log), acts.Webhooks)
+	hints, unsubscribe := postgres.ListenEvents(ctx, c.DatabaseURL, e.log).Subscribe("")
+	defer unsubscribe()
+	go webhooks.WakeOnHints(ctx, hints, func(ctx context.Context, provider string) error {
+		_, err := acts.Webhooks.WakeDue(ctx, provider)
+		return err
+	}, e.log)
 	running.Go(func() error {
 		schedules := func(ctx context.Context) error { return ensureSchedules(ctx, e, temporal) }
 		if err := namespace.AwaitUsable(ctx, e.log, schedules); err != nil {
 			return err
 		}
-		go alarmMissingKeys(ctx, e, store, namespace, ring)
+		go ring.LogMissing(ctx, store, namespace, e.log)
 		data, failures := secrets.Strict(ring)
 		strict, err := shareConnection(ctx, e, temporal, data, failures)
 		if err != nil {

@@ -7,17 +7,14 @@ import (
 	"fmt"
 	"net"
 	"net/url"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/jmoiron/sqlx"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/converter"
 	temporallog "go.temporal.io/sdk/log"
 
-	"quartermaster/api"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
@@ -25,38 +22,48 @@ import (
 	"quartermaster/workflows/control"
 )
 
-// secretVariables may also be given as files.
-var secretVariables = []string{"QM_DATABASE_URL", "QM_SEAL_KEYS", "QM_CODEC_TOKEN"}
-
-// databaseOptions are the database's.
+// databaseOptions name the database. A command that embeds them may ask for a *postgres.Store.
 type databaseOptions struct {
 	DatabaseURL string `help:"PostgreSQL, as postgres://user:password@host:port/name?sslmode=…" env:"QM_DATABASE_URL,DATABASE_URL" required:"" placeholder:"URL"`
 }
 
-// open connects, and refuses a schema of another version: half-migrated is worse than down.
-func (o databaseOptions) open(ctx context.Context) (*postgres.Store, *sqlx.DB, error) {
-	db, err := postgres.Open(ctx, o.DatabaseURL)
+// ProvideStore opens the database for the command. It refuses a schema of another version, which the program would misread.
+func (o databaseOptions) ProvideStore(e *env) (*postgres.Store, error) {
+	db, err := postgres.Open(e.ctx, o.DatabaseURL)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if err := migrations.Check(ctx, db.DB); err != nil {
-		_ = db.Close()
-		return nil, nil, err
+	e.onClose(db.Close)
+	if err := migrations.Check(e.ctx, db.DB); err != nil {
+		return nil, err
 	}
-	return postgres.New(db), db, nil
+	return postgres.New(db), nil
 }
 
-// sealOptions are the keys that seal Temporal's payloads and the passwords.
+// sealOptions hold the keys that seal Temporal's payloads and the passwords. A command that embeds them may ask for a
+// *secrets.Ring.
 type sealOptions struct {
-	SealKeys string `help:"Keys that seal payloads and passwords, as id:base64,id:base64: the first one seals, all open. Make one with: quartermaster keys seal." env:"QM_SEAL_KEYS" required:"" placeholder:"KEYS"`
+	SealKeys string `help:"Keys that seal payloads and passwords, as id:base64,id:base64: the first one seals, all can open. Create one with: quartermaster keys seal." env:"QM_SEAL_KEYS" required:"" placeholder:"KEYS"`
 }
 
-func (o sealOptions) ring() (*secrets.Ring, error) {
+// ProvideRing reads the seal keys for the command.
+func (o sealOptions) ProvideRing() (*secrets.Ring, error) {
 	ring, err := secrets.ParseRing(o.SealKeys)
 	if err != nil {
 		return nil, fmt.Errorf("QM_SEAL_KEYS: %w", err)
 	}
 	return ring, nil
+}
+
+// poolOptions name a pool.
+type poolOptions struct {
+	Provider    string                `help:"Provider id." required:""`
+	Marketplace string                `help:"Marketplace id." required:""`
+	Environment provision.Environment `help:"production or test." enum:"production,test" default:"production"`
+}
+
+func (o poolOptions) pool() provision.Pool {
+	return provision.Pool{Provider: o.Provider, Marketplace: o.Marketplace, Environment: o.Environment}
 }
 
 // temporalOptions are those of the TEMPORAL_* variables (address, namespace, TLS, API key). Without a ring the client can only send
@@ -146,28 +153,4 @@ func loopback(name, hostPort string) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %q is not on this machine: only a loopback address is allowed", name, hostPort)
-}
-
-// wake tells the waiting orders that got one of the new accounts. When Temporal cannot be reached they find out by
-// themselves within 15 minutes, so that is no error.
-func wake(e *env, orders []provision.OrderKey) {
-	if len(orders) == 0 {
-		return
-	}
-	err := tellTemporal(e, func(ctx context.Context, workflows api.Workflows) error { return workflows.WakeOrders(ctx, orders) })
-	if err != nil {
-		e.log.Warn("waiting orders got an account and could not be told; they look by themselves within 15 minutes", "orders", len(orders), "error", err)
-	}
-}
-
-// tellTemporal sends what carries no payload, in some seconds or not at all, even when the command was told to stop.
-func tellTemporal(e *env, what func(context.Context, api.Workflows) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 10*time.Second)
-	defer cancel()
-	temporal, _, err := dialTemporal(&env{ctx: ctx, out: e.out, log: e.log}, nil)
-	if err != nil {
-		return err
-	}
-	defer temporal.Close()
-	return what(ctx, api.NewWorkflows(temporal))
 }
