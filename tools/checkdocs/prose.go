@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -76,9 +77,12 @@ func checkProse(files []source) (problems []problem) {
 		case ".md":
 			text = blank(text, inlineCode)
 		}
+		var found []problem
 		for _, r := range rules {
-			problems = append(problems, r.find(f.name, text)...)
+			found = append(found, r.find(f.name, text)...)
 		}
+		slices.SortStableFunc(found, func(a, b problem) int { return a.line - b.line })
+		problems = append(problems, found...)
 	}
 	return problems
 }
