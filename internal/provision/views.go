@@ -17,8 +17,9 @@ var (
 	ErrStale = errors.New("changed meanwhile")
 	// ErrProtected says that the account is protected: it is a payer or the provider's own.
 	ErrProtected = errors.New("protected")
-	// ErrUnavailable says that the database did not answer, or not in time: nothing is wrong with what was asked, ask again.
-	ErrUnavailable = errors.New("the database is not available")
+	// ErrUnavailable says that PostgreSQL or Temporal did not answer, or not in time. The call may have taken effect. Nothing is
+	// wrong with the call: repeat it.
+	ErrUnavailable = errors.New("unavailable")
 	// ErrRootEmailTaken says that the root e-mail is another account's, whoever's that is.
 	ErrRootEmailTaken = errors.New(RootEmailTaken)
 	// ErrUnknownModel says that there is no such account model.
