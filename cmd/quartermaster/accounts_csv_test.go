@@ -21,6 +21,7 @@ import (
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
+	"quartermaster/workflows/control/controltest"
 )
 
 // program is the program itself, built once.
@@ -93,7 +94,7 @@ var planted = []struct {
 	{"a name in Latin-1", "name", "not UTF-8 (byte 0xF6", in(4, "P\xf6l")},
 	{"a huge cell", "name", "the cell has 2000 bytes", in(4, strings.Repeat("n", 2000))},
 	{"no address", "root_email", "name@domain.tld", in(5, "root")},
-	{"a long address", "root_email", "6 to 64 characters", in(5, strings.Repeat("a", 250)+"@b.example")},
+	{"a long address", "root_email", "6 to 64 ASCII characters", in(5, strings.Repeat("a", 250)+"@b.example")},
 	{"no ARN", "role_arn", "is not a role", in(6, "quartermaster")},
 	{"a user's ARN", "role_arn", "is not a role", in(6, "arn:aws:iam::111122223333:user/q")},
 	{"no role", "role_arn", "is not a role", in(6, "")},
@@ -305,7 +306,7 @@ func TestAnImportThatIsInterruptedSaysSoAndIsGivenUp(t *testing.T) {
 
 // Not parallel: Temporal's address comes from the environment, which is the process's.
 func TestAnImportHasItsAccountsVerifiedWhereTemporalIsKnown(t *testing.T) {
-	f, address := setupFrontend(t)
+	f, address := controltest.Serve(t)
 	url, _, _ := setupStock(t)
 	template, err := call(t, "accounts", "template")
 	require.NoError(t, err)
@@ -325,9 +326,9 @@ func TestAnImportHasItsAccountsVerifiedWhereTemporalIsKnown(t *testing.T) {
 	require.NotContains(t, load("--dry-run"), "verified")
 	require.Contains(t, load(), "the new accounts are being verified\n")
 	require.NotContains(t, load(), "verified", "there is nothing new")
-	require.Len(t, f.signals, 1)
-	require.Equal(t, workflows.VerifyAccountsID, f.signals[0].WorkflowId)
-	require.Equal(t, workflows.SignalAccountsDue, f.signals[0].SignalName)
+	require.Len(t, f.SignalsWithStart, 1)
+	require.Equal(t, workflows.VerifyAccountsID, f.SignalsWithStart[0].WorkflowId)
+	require.Equal(t, workflows.SignalAccountsDue, f.SignalsWithStart[0].SignalName)
 
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 	write(2)

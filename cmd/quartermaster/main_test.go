@@ -9,12 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/alecthomas/kong"
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
-	"quartermaster/internal/reconcile"
 	"quartermaster/internal/secrets"
 )
 
@@ -88,7 +86,7 @@ func TestKeysByCommandLine(t *testing.T) {
 	require.NotContains(t, list, store)
 
 	for flag, message := range map[string]string{
-		"--scope=keys:write": "the role marketplace does not have keys:write, which only admin has",
+		"--scope=keys:write": "the role marketplace does not have keys:write, only admin has it",
 		"--scope=all":        `"all" is not a scope`,
 		"--rate=-1":          "-1 is not a limit",
 		"--expires=-1h":      "is past",
@@ -159,14 +157,4 @@ func TestAStopIsNoError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.NoError(t, run(ctx, []string{"migrate", "--database-url=" + pgtest.URL(t)}, &bytes.Buffer{}, &bytes.Buffer{}))
-}
-
-func TestTheAuditsPatienceIsTheAuditors(t *testing.T) {
-	t.Parallel()
-	var options struct{ reconcileOptions }
-	parser, err := kong.New(&options)
-	require.NoError(t, err)
-	_, err = parser.Parse(nil)
-	require.NoError(t, err)
-	require.Equal(t, reconcile.DefaultBounds(), options.bounds())
 }

@@ -10,13 +10,15 @@ import (
 	"quartermaster/internal/metrics"
 )
 
-// metricsOptions say where Prometheus reads.
+// metricsOptions say where the process serves its metrics and probes.
 type metricsOptions struct {
-	MetricsListen string `help:"Address of /metrics for Prometheus, of /livez and, in a worker, of /readyz; best one that only Prometheus and the platform reach. Unset: there is none." env:"QM_METRICS_LISTEN" placeholder:"HOST:PORT"`
+	MetricsListen string `help:"Address of /metrics for Prometheus, /livez and, in a worker, /readyz. Only Prometheus and the platform should reach it. Unset: no endpoint." env:"QM_METRICS_LISTEN" placeholder:"HOST:PORT"`
 }
 
 // serve serves the metrics and the probes until the context ends. It does nothing when no address is given.
-func (o metricsOptions) serve(ctx context.Context, e *env, serving *errgroup.Group, registry *prometheus.Registry, dependencies ...httpserver.Dependency) error {
+func (o metricsOptions) serve(ctx context.Context, e *env, serving *errgroup.Group, registry *prometheus.Registry,
+	dependencies ...httpserver.Dependency,
+) error {
 	if o.MetricsListen == "" {
 		return nil
 	}

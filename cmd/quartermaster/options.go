@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,16 +9,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
-	"go.temporal.io/sdk/converter"
-	temporallog "go.temporal.io/sdk/log"
 
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/migrations"
-	"quartermaster/workflows/control"
 )
 
 // databaseOptions name the database. A command that embeds them may ask for a *postgres.Store.
@@ -47,8 +41,10 @@ type sealOptions struct {
 }
 
 // ProvideRing reads the seal keys for the command.
-func (o sealOptions) ProvideRing() (*secrets.Ring, error) {
-	ring, err := secrets.ParseRing(o.SealKeys)
+func (o sealOptions) ProvideRing() (*secrets.Ring, error) { return parseRing(o.SealKeys) }
+
+func parseRing(keys string) (*secrets.Ring, error) {
+	ring, err := secrets.ParseRing(keys)
 	if err != nil {
 		return nil, fmt.Errorf("QM_SEAL_KEYS: %w", err)
 	}
@@ -66,64 +62,12 @@ func (o poolOptions) pool() provision.Pool {
 	return provision.Pool{Provider: o.Provider, Marketplace: o.Marketplace, Environment: o.Environment}
 }
 
-// temporalOptions are those of the TEMPORAL_* variables (address, namespace, TLS, API key). Without a ring the client can only send
-// what carries no payload.
-func temporalOptions(e *env, ring *secrets.Ring) (client.Options, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return options, fmt.Errorf("the TEMPORAL_* variables: %w", err)
-	}
-	options.Namespace = cmp.Or(options.Namespace, client.DefaultNamespace)
-	if ring != nil {
-		options.DataConverter, options.FailureConverter = secrets.Converters(ring)
-	}
-	options.Logger = temporallog.NewStructuredLogger(e.log)
-	return options, nil
-}
-
-// dialTemporal connects, for a command that cannot do its work without Temporal.
-func dialTemporal(e *env, ring *secrets.Ring) (client.Client, *control.Temporal, error) {
-	options, err := temporalOptions(e, ring)
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := client.DialContext(e.ctx, options)
-	if err != nil {
-		return nil, nil, fmt.Errorf("connecting to Temporal: %w", err)
-	}
-	return c, control.New(c, options.Namespace), nil
-}
-
-// lazyTemporal connects with the first call, for a server that starts without Temporal and uses it as soon as it is there.
-func lazyTemporal(e *env, ring *secrets.Ring) (client.Client, *control.Temporal, error) {
-	options, err := temporalOptions(e, ring)
-	if err != nil {
-		return nil, nil, err
-	}
-	c, err := client.NewLazyClient(options)
-	if err != nil {
-		return nil, nil, fmt.Errorf("the TEMPORAL_* variables: %w", err)
-	}
-	return c, control.New(c, options.Namespace), nil
-}
-
-// shareConnection returns a client that has converters of its own and uses the connection of another client, which it makes if
-// need be. No failure converter: the SDK's own.
-func shareConnection(ctx context.Context, e *env, c client.Client, data converter.DataConverter, failures converter.FailureConverter) (client.Client, error) {
-	options, err := temporalOptions(e, nil)
-	if err != nil {
-		return nil, err
-	}
-	options.DataConverter, options.FailureConverter = data, failures
-	return client.NewClientFromExistingWithContext(ctx, c, options)
-}
-
-// awsOptions say which AWS.
+// awsOptions say which AWS is used.
 type awsOptions struct {
-	AWSEndpoint string `name:"aws-endpoint" help:"Address of an AWS simulator on this machine, for trying things out. Unset: AWS itself." env:"QM_AWS_ENDPOINT" placeholder:"URL"`
+	AWSEndpoint string `name:"aws-endpoint" help:"Address of an AWS simulator on this machine, for trials. Unset: AWS itself." env:"QM_AWS_ENDPOINT" placeholder:"URL"`
 }
 
-// Validate refuses a simulator that is not on this machine: credentials must never go astray.
+// Validate refuses a simulator that is not on this machine, so that credentials are never sent elsewhere.
 func (o awsOptions) Validate() error {
 	if o.AWSEndpoint == "" {
 		return nil
@@ -135,15 +79,19 @@ func (o awsOptions) Validate() error {
 	return loopback("QM_AWS_ENDPOINT", u.Host)
 }
 
-// callerConfig is the service's own identity in AWS, by the SDK's usual chain.
+// simulated reports whether AWS is a simulator.
+func (o awsOptions) simulated() bool { return o.AWSEndpoint != "" }
+
+// callerConfig returns the service's own identity in AWS, from the SDK's usual chain of credentials.
 func (o awsOptions) callerConfig(ctx context.Context) (aws.Config, error) {
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion("us-east-1"))
 	if err != nil {
-		return cfg, fmt.Errorf("the AWS credentials of the service: %w", err)
+		return cfg, fmt.Errorf("reading the AWS credentials of the service: %w", err)
 	}
 	return cfg, nil
 }
 
+// loopback refuses an address that is not on this machine.
 func loopback(name, hostPort string) error {
 	host, _, err := net.SplitHostPort(hostPort)
 	if err != nil {

@@ -50,7 +50,7 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	require.Equal(t, set, shown)
 	_, err := call(t, append([]string{"pools", "update", "--report-region=il-central-1", "--action-deadline=1s"}, north...)...)
 	require.ErrorContains(t, err, "report_region: AWS delivers no legacy report")
-	require.ErrorContains(t, err, "action_deadline_seconds: 1 is not offered", "every wrong one at once")
+	require.ErrorContains(t, err, "action_deadline_seconds: 1 is out of range", "every wrong one at once")
 
 	require.Regexp(t, `north +production +cur +us-east-1 +park +3`, mustCall("pools", "list", "--provider=acme", database))
 	history := mustCall(append([]string{"pools", "show", "--history"}, north...)...)
@@ -97,7 +97,7 @@ func TestSettingsThatNeedCareAreWarnedOf(t *testing.T) {
 	for _, args := range [][]string{{"pools", "update", "--report-region=me-south-1", "--boundary=arn:aws:iam::111122223333:policy/B"}, {"pools", "show"}} {
 		out, logs, err := run(append(args, north...)...)
 		require.NoError(t, err)
-		require.Contains(t, logs, "warning: report_region: AWS does not enable the region me-south-1 by itself")
+		require.Contains(t, logs, "warning: report_region: AWS does not enable the region me-south-1 automatically")
 		require.Contains(t, logs, "warning: permissions_boundary_arn: arn:aws:iam::111122223333:policy/B must allow iam:ChangePassword")
 		require.True(t, json.Valid([]byte(out)))
 	}

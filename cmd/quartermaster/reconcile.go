@@ -9,6 +9,7 @@ import (
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/reconcile"
 	"quartermaster/internal/reconcile/inaws"
+	"quartermaster/internal/secrets"
 )
 
 // reconcileOptions say how long something may look wrong before it is a finding. They exist for tests, in which minutes are
@@ -29,33 +30,38 @@ type reconcileCommand struct {
 	databaseOptions
 	awsOptions
 	reconcileOptions
-	AWS  bool `name:"aws" help:"Also read the AWS accounts: Allocated accounts must have their order's IAM user, and Ready accounts must have none of ours."`
-	JSON bool `help:"Print one JSON object a finding."`
+	Repair   bool   `help:"Also repair what is safe to repair, exactly as the schedule \"reconcile\" does every few minutes. Needs the seal keys of the workers."`
+	SealKeys string `help:"Seal keys of the workers, for --repair." env:"QM_SEAL_KEYS" placeholder:"KEYS"`
+	AWS      bool   `name:"aws" help:"Also read the AWS accounts: Allocated accounts must have their order's IAM user, and Ready accounts must have none of ours."`
+	JSON     bool   `help:"Print one JSON object a finding."`
 }
 
-// Help says what the exit code means.
+// Help says what the command changes and what its exit code means.
 func (reconcileCommand) Help() string {
-	return "Compares orders, accounts and their histories with each other and with Temporal's workflows. It changes nothing. It prints one line " +
-		"for each finding. The exit code is 1 when there is a finding, or when something could not be checked."
+	return "Compares orders, accounts and their histories with each other and with Temporal's workflows. It changes nothing, unless --repair is given. " +
+		"It prints one line for each finding. The exit code is 1 when a finding is left that was not repaired, or when something could not be checked."
 }
 
 // Run checks everything and fails when something is wrong.
 func (c *reconcileCommand) Run(e *env, store *postgres.Store) error {
-	reconciler := &reconcile.Reconciler{Store: store, Bounds: c.bounds(), All: true}
-	temporal, namespace, failed := dialTemporal(e, nil) // it reads only what is not sealed
-	if failed == nil {
-		defer temporal.Close()
-		runs, err := newOrderRuns(temporal, nil)
-		if err != nil {
-			return err
-		}
-		reconciler.Workflows = runs
+	ring, err := c.ring(e, store)
+	if err != nil {
+		return err
 	}
-	findings, err := reconciler.Find(e.ctx)
-	failed = errors.Join(failed, err)
-	if reconciler.Workflows != nil {
-		aboutWorkers, err := reconcile.FindQueue(e.ctx, namespace)
-		findings, failed = append(findings, aboutWorkers...), errors.Join(failed, err)
+	reconciler := &reconcile.Reconciler{Store: store, Bounds: c.bounds(), All: true}
+	var findings []reconcile.Finding
+	temporal, failed := dialTemporal(e, ring)
+	if failed == nil {
+		reconciler.Workflows = temporal.Runs()
+		findings, err = reconcile.FindQueue(e.ctx, temporal)
+		failed = errors.Join(failed, err)
+	}
+	if c.Repair && reconciler.Workflows != nil {
+		report, err := reconciler.FindAndRepair(e.ctx)
+		findings, failed = append(report.Findings, findings...), errors.Join(failed, err)
+	} else {
+		found, err := reconciler.Find(e.ctx)
+		findings, failed = append(found, findings...), errors.Join(failed, err)
 	}
 	if c.AWS {
 		more, err := c.findInAWS(e, store)
@@ -64,9 +70,26 @@ func (c *reconcileCommand) Run(e *env, store *postgres.Store) error {
 	return c.report(e, findings, failed)
 }
 
-// report prints the findings and returns an error when there are any, or when a check failed.
+// ring returns the ring that a repair needs, to read the histories of orders and to start their workflows; nil without
+// --repair, because the checks read only what is not sealed.
+func (c *reconcileCommand) ring(e *env, store *postgres.Store) (*secrets.Ring, error) {
+	if !c.Repair {
+		return nil, nil //nolint:nilnil // no ring is needed
+	}
+	ring, err := parseRing(c.SealKeys)
+	if err != nil {
+		return nil, err
+	}
+	return ring, followProcesses(e, store, ring)
+}
+
+// report prints the findings. It returns an error when one of them was not repaired, or when a check failed.
 func (c *reconcileCommand) report(e *env, findings []reconcile.Finding, failed error) error {
+	left := 0
 	for _, f := range findings {
+		if f.Repaired == "" {
+			left++
+		}
 		if c.JSON {
 			if err := writeJSON(e, f); err != nil {
 				return err
@@ -75,10 +98,10 @@ func (c *reconcileCommand) report(e *env, findings []reconcile.Finding, failed e
 		}
 		fmt.Fprintln(e.out, f)
 	}
-	if len(findings) > 0 {
-		failed = errors.Join(failed, fmt.Errorf("%d findings", len(findings)))
-	}
-	if failed == nil && !c.JSON {
+	switch {
+	case left > 0:
+		failed = errors.Join(failed, fmt.Errorf("findings: %d", left))
+	case failed == nil && len(findings) == 0 && !c.JSON:
 		fmt.Fprintln(e.out, "nothing is stuck and nothing contradicts itself")
 	}
 	return failed

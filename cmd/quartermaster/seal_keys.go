@@ -35,11 +35,10 @@ func (sealKeysStatusCommand) Help() string {
 
 // Run prints how far the rotation of the keys is.
 func (c *sealKeysStatusCommand) Run(e *env, store *postgres.Store) error {
-	client, temporal, err := dialTemporal(e, nil)
+	temporal, err := dialTemporal(e, nil)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
 	processes, err := store.LiveProcesses(e.ctx)
 	if err != nil {
 		return err
@@ -79,12 +78,8 @@ type resealCommand struct {
 
 // Run seals passwords and webhook secrets again, with the key that the running processes seal with.
 func (c *resealCommand) Run(e *env, store *postgres.Store, ring *secrets.Ring) error {
-	processes, err := store.LiveProcesses(e.ctx)
-	if err != nil {
+	if err := followProcesses(e, store, ring); err != nil {
 		return err
-	}
-	if !ring.Follow(secrets.KeysOf(processes)) {
-		return errors.New("no key of QM_SEAL_KEYS is known to every running process: `quartermaster keys status` shows which process lacks which key")
 	}
 	key := ring.ActiveID()
 	n, err := store.Reseal(e.ctx, key, func(sealed []byte, purpose string) ([]byte, error) {
@@ -96,4 +91,16 @@ func (c *resealCommand) Run(e *env, store *postgres.Store, ring *secrets.Ring) e
 	})
 	fmt.Fprintf(e.out, "%d passwords and webhook secrets are sealed with %s now\n", n, key)
 	return err
+}
+
+// followProcesses makes the ring seal with a key that every running process can open.
+func followProcesses(e *env, store *postgres.Store, ring *secrets.Ring) error {
+	processes, err := store.LiveProcesses(e.ctx)
+	if err != nil {
+		return err
+	}
+	if !ring.Follow(secrets.KeysOf(processes)) {
+		return errors.New("no key of QM_SEAL_KEYS is known to every running process: `quartermaster keys status` shows which process lacks which key")
+	}
+	return nil
 }

@@ -4,12 +4,10 @@ import (
 	"context"
 	"time"
 
-	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"quartermaster/activities"
-	"quartermaster/api"
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/httpserver"
 	"quartermaster/internal/metrics"
@@ -30,56 +28,34 @@ type workerCommand struct {
 	webhookOptions
 	deliveryOptions
 	reconcileOptions
-	VisibleFor        time.Duration `help:"How long one attempt waits for AWS to show what it was told, before a retry." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
-	AbsentFor         time.Duration `help:"How long a thing must stay unseen before an undo believes that it never was; 0 = a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
-	DeniedFor         time.Duration `help:"How long AWS may deny a permission before an operator is asked: a new one takes minutes to hold." env:"QM_AWS_DENIED_FOR" default:"2m"`
-	RefusedFor        time.Duration `help:"How long AWS may give any other answer that does not change, before an operator is asked." env:"QM_AWS_REFUSED_FOR" default:"10m"`
-	ProtectedAccounts []string      `help:"AWS account ids that nothing is ever done in: payers, our own. The same as the API's." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
-	VerifyPerSecond   float64       `help:"How many accounts this worker verifies a second at most; 0 = as fast as it can." env:"QM_VERIFY_PER_SECOND" default:"2"`
-	PollEvery         time.Duration `help:"Pause between two looks at AWS." env:"QM_AWS_POLL_EVERY" default:"1s"`
+	protectedOptions
+	VisibleFor      time.Duration `help:"How long one attempt waits for AWS to show a change, before it is retried." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
+	AbsentFor       time.Duration `help:"How long AWS must not show a resource before an undo concludes that it does not exist. 0: a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
+	DeniedFor       time.Duration `help:"How long AWS may deny a permission before an operator is asked, because new permissions take minutes to propagate." env:"QM_AWS_DENIED_FOR" default:"2m"`
+	RefusedFor      time.Duration `help:"How long AWS may give any other answer that does not change, before an operator is asked." env:"QM_AWS_REFUSED_FOR" default:"10m"`
+	VerifyPerSecond float64       `help:"How many accounts this worker verifies a second at most. 0: no limit." env:"QM_VERIFY_PER_SECOND" default:"2"`
+	PollEvery       time.Duration `help:"Pause between two reads while waiting for AWS to show a change." env:"QM_AWS_POLL_EVERY" default:"1s"`
 }
 
-// Run works until it is told to stop.
+// Run runs workflows and activities until the process is told to stop.
 func (c *workerCommand) Run(e *env, store *postgres.Store, ring *secrets.Ring) error {
 	leave, err := ring.Join(e.ctx, store, secrets.ThisProcess(provision.ProcessWorker, programVersion()), e.log)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	temporal, namespace, err := lazyTemporal(e, ring)
+	temporal, err := lazyTemporal(e, ring)
 	if err != nil {
 		return err
 	}
-	defer temporal.Close()
-	caller, err := c.callerConfig(e.ctx)
+	acts, err := c.activities(e, store, ring, temporal)
 	if err != nil {
 		return err
-	}
-	limits := awscloud.DefaultLimits()
-	if c.AWSEndpoint != "" {
-		limits = awscloud.Limits{} // nobody else's account to spare
-	}
-	cloud, err := awscloud.New(awscloud.Options{Config: caller, Endpoint: c.AWSEndpoint, Limits: limits})
-	if err != nil {
-		return err
-	}
-	if c.AWSEndpoint != "" {
-		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
-	}
-	runs, err := newOrderRuns(temporal, ring)
-	if err != nil {
-		return err
-	}
-	reconciler := &reconcile.Reconciler{Store: store, Workflows: runs, Bounds: c.bounds()}
-	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Reconciler: reconciler,
-		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor, DeniedFor: c.DeniedFor, RefusedFor: c.RefusedFor},
-		Protected: c.ProtectedAccounts}
-	acts.Webhooks = activities.Webhooks{Store: store, Sender: c.sender(c.policy(c.AWSEndpoint != "")), Wake: api.NewWorkflows(temporal).WakeWebhooks}
-	if c.VerifyPerSecond > 0 {
-		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}
 	running, ctx := errgroup.WithContext(e.ctx)
-	if err := c.serve(ctx, e, running, metrics.New(store, e.log), httpserver.Dependency{Name: "Temporal", Check: namespace.Ready}, httpserver.Dependency{Name: "the database", Check: store.Ping}); err != nil {
+	err = c.serve(ctx, e, running, metrics.New(store, e.log),
+		httpserver.Dependency{Name: "Temporal", Check: temporal.Ready}, httpserver.Dependency{Name: "the database", Check: store.Ping})
+	if err != nil {
 		return err
 	}
 	hints, unsubscribe := postgres.ListenEvents(ctx, c.DatabaseURL, e.log).Subscribe("")
@@ -89,31 +65,67 @@ func (c *workerCommand) Run(e *env, store *postgres.Store, ring *secrets.Ring) e
 		return err
 	}, e.log)
 	running.Go(func() error {
-		schedules := func(ctx context.Context) error { return ensureSchedules(ctx, e, temporal) }
-		if err := namespace.AwaitUsable(ctx, e.log, schedules); err != nil {
+		schedules := func(ctx context.Context) error { return ensureSchedules(ctx, temporal) }
+		if err := temporal.AwaitUsable(ctx, e.log, schedules); err != nil {
 			return err
 		}
-		go ring.LogMissing(ctx, store, namespace, e.log)
-		data, failures := secrets.Strict(ring)
-		strict, err := shareConnection(ctx, e, temporal, data, failures)
-		if err != nil {
-			return err
-		}
-		defer strict.Close()
-		stop := make(chan any)
-		defer context.AfterFunc(ctx, func() { close(stop) })()
-		return worker.Run(strict, acts, stop)
+		go ring.LogMissing(ctx, store, temporal, e.log)
+		return work(ctx, temporal, ring, acts)
 	})
 	return running.Wait()
 }
 
-// ensureSchedules makes the schedules with a client that seals nothing, so that every worker can read them, whatever keys it
-// has.
-func ensureSchedules(ctx context.Context, e *env, temporal client.Client) error {
-	open, err := shareConnection(ctx, e, temporal, secrets.Unsealed(), nil)
+// activities wires the activities with the database, AWS, the keys and Temporal.
+func (c *workerCommand) activities(e *env, store *postgres.Store, ring *secrets.Ring, temporal temporalConnection) (*activities.Activities, error) {
+	caller, err := c.callerConfig(e.ctx)
+	if err != nil {
+		return nil, err
+	}
+	limits := awscloud.DefaultLimits()
+	if c.simulated() {
+		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
+		limits = awscloud.Limits{} // a simulator needs no protection
+	}
+	cloud, err := awscloud.New(awscloud.Options{Config: caller, Endpoint: c.AWSEndpoint, Limits: limits})
+	if err != nil {
+		return nil, err
+	}
+	acts := &activities.Activities{
+		Store:      store,
+		Cloud:      cloud,
+		Sealer:     ring,
+		Reconciler: &reconcile.Reconciler{Store: store, Workflows: temporal.Runs(), Bounds: c.bounds()},
+		Timings: activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor, DeniedFor: c.DeniedFor,
+			RefusedFor: c.RefusedFor},
+		Protected: c.ProtectedAccounts,
+		Webhooks:  activities.Webhooks{Store: store, Sender: c.sender(c.policy(c.simulated())), Wake: temporal.WakeWebhooks},
+	}
+	if c.VerifyPerSecond > 0 {
+		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
+	}
+	return acts, nil
+}
+
+// work runs the worker until ctx ends. Its client never ends a workflow because of a payload that this process cannot read.
+func work(ctx context.Context, temporal temporalConnection, ring *secrets.Ring, acts *activities.Activities) error {
+	data, failures := secrets.Strict(ring)
+	strict, err := temporal.share(ctx, data, failures)
 	if err != nil {
 		return err
 	}
-	defer open.Close()
-	return workflows.EnsureSchedules(ctx, open.ScheduleClient())
+	defer strict.Close()
+	stop := make(chan any)
+	defer context.AfterFunc(ctx, func() { close(stop) })()
+	return worker.Run(strict, acts, stop)
+}
+
+// ensureSchedules creates the schedules with a client that seals nothing, so that every worker can read them with its own
+// keys.
+func ensureSchedules(ctx context.Context, temporal temporalConnection) error {
+	unsealed, err := temporal.share(ctx, secrets.Unsealed(), nil)
+	if err != nil {
+		return err
+	}
+	defer unsealed.Close()
+	return workflows.EnsureSchedules(ctx, unsealed.ScheduleClient())
 }
