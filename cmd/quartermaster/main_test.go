@@ -89,7 +89,7 @@ func TestKeysByCommandLine(t *testing.T) {
 		"--scope=keys:write": "the role marketplace does not have keys:write, only admin has it",
 		"--scope=all":        `"all" is not a scope`,
 		"--rate=-1":          "-1 is not a limit",
-		"--expires=-1h":      "is past",
+		"--expires=-1h":      "is in the past",
 		"--role=owner":       "--role must be one of",
 		"--name=":            "needs 1 to 100 characters",
 	} {
