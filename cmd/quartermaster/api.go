@@ -27,7 +27,7 @@ type apiCommand struct {
 }
 
 // Run serves until the process is told to stop.
-func (c *apiCommand) Run(e *env, store *postgres.Store, ring *secrets.Ring) error {
+func (c *apiCommand) Run(e *env, store *postgres.DB, ring *secrets.Ring) error {
 	leave, err := ring.Join(e.ctx, store, secrets.ThisProcess(provision.ProcessAPI, programVersion()), e.log)
 	if err != nil {
 		return err

@@ -16,13 +16,13 @@ import (
 	"quartermaster/migrations"
 )
 
-// databaseOptions name the database. A command that embeds them may ask for a *postgres.Store.
+// databaseOptions name the database. A command that embeds them may ask for a *postgres.DB.
 type databaseOptions struct {
 	DatabaseURL string `help:"PostgreSQL, as postgres://user:password@host:port/name?sslmode=…" env:"QM_DATABASE_URL,DATABASE_URL" required:"" placeholder:"URL"`
 }
 
 // ProvideStore opens the database for the command. It refuses a schema of another version, which the program would misread.
-func (o databaseOptions) ProvideStore(e *env) (*postgres.Store, error) {
+func (o databaseOptions) ProvideStore(e *env) (*postgres.DB, error) {
 	db, err := postgres.Open(e.ctx, o.DatabaseURL)
 	if err != nil {
 		return nil, err

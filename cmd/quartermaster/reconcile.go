@@ -43,7 +43,7 @@ func (reconcileCommand) Help() string {
 }
 
 // Run checks everything and fails when something is wrong.
-func (c *reconcileCommand) Run(e *env, store *postgres.Store) error {
+func (c *reconcileCommand) Run(e *env, store *postgres.DB) error {
 	ring, err := c.ring(e, store)
 	if err != nil {
 		return err
@@ -72,7 +72,7 @@ func (c *reconcileCommand) Run(e *env, store *postgres.Store) error {
 
 // ring returns the ring that a repair needs, to read the histories of orders and to start their workflows; nil without
 // --repair, because the checks read only what is not sealed.
-func (c *reconcileCommand) ring(e *env, store *postgres.Store) (*secrets.Ring, error) {
+func (c *reconcileCommand) ring(e *env, store *postgres.DB) (*secrets.Ring, error) {
 	if !c.Repair {
 		return nil, nil //nolint:nilnil // no ring is needed
 	}
@@ -107,7 +107,7 @@ func (c *reconcileCommand) report(e *env, findings []reconcile.Finding, failed e
 	return failed
 }
 
-func (c *reconcileCommand) findInAWS(e *env, store *postgres.Store) ([]reconcile.Finding, error) {
+func (c *reconcileCommand) findInAWS(e *env, store *postgres.DB) ([]reconcile.Finding, error) {
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
 		return nil, err

@@ -38,7 +38,7 @@ type workerCommand struct {
 }
 
 // Run runs workflows and activities until the process is told to stop.
-func (c *workerCommand) Run(e *env, store *postgres.Store, ring *secrets.Ring) error {
+func (c *workerCommand) Run(e *env, store *postgres.DB, ring *secrets.Ring) error {
 	leave, err := ring.Join(e.ctx, store, secrets.ThisProcess(provision.ProcessWorker, programVersion()), e.log)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (c *workerCommand) Run(e *env, store *postgres.Store, ring *secrets.Ring) e
 }
 
 // activities wires the activities with the database, AWS, the keys and Temporal.
-func (c *workerCommand) activities(e *env, store *postgres.Store, ring *secrets.Ring, temporal temporalConnection) (*activities.Activities, error) {
+func (c *workerCommand) activities(e *env, store *postgres.DB, ring *secrets.Ring, temporal temporalConnection) (*activities.Activities, error) {
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
 		return nil, err
