@@ -22,7 +22,7 @@ type Database struct {
 // Orders are the rows of the orders.
 type Orders interface {
 	// Open writes the order's row, unless there is one, and returns what its workflow needs.
-	Open(ctx context.Context, order provision.Order) (provision.Opened, error)
+	Open(ctx context.Context, order provision.Order) (provision.OpenedOrder, error)
 	// RereadSettings reads the settings that the order's pool has now, and keeps them with the order. Errors: provision.ErrNotFound.
 	RereadSettings(ctx context.Context, key provision.OrderKey) (provision.PoolSettings, error)
 	// Status reads the order's state, account, failure and result. Errors: provision.ErrNotFound.
@@ -30,24 +30,24 @@ type Orders interface {
 	// Claim assigns the oldest Ready account of the pool to the order. A repeat returns the same account.
 	Claim(ctx context.Context, key provision.OrderKey) (provision.Claim, error)
 	// RejectAccount takes the account away from the order. With setAside the account could not be entered, which may be our own fault.
-	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (provision.Rejected, error)
+	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (provision.Rejection, error)
 	// RequireAction sets an order that holds an account to action_required.
 	RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error
 	// Resume sets an order back from action_required to provisioning.
 	Resume(ctx context.Context, key provision.OrderKey) error
 	// Correct replaces the order's request by a corrected one.
-	Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Action) error
+	Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Intervention) error
 	// NoteAction records what an operator did to an order, without changing the order's state. A repeat of the same action (by.ID) records
 	// nothing.
-	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error
+	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error
 	// Stop ends an order that holds no account, and sets one that holds an account to compensating. In the same transaction it records who
 	// did that and why. A repeat of the same action (by.ID) changes nothing. Errors: a *provision.Failure TooLate when the order has ended or
 	// is being undone.
-	Stop(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Action) error
+	Stop(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Intervention) error
 	// BeginUndo sets an order that holds an account to compensating.
 	BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error
 	// Close ends an order that did not complete, and releases its account. It returns the orders that got an account because of that.
-	Close(ctx context.Context, closing provision.Closing) (woken []provision.OrderKey, err error)
+	Close(ctx context.Context, closing provision.OrderClosing) (woken []provision.OrderKey, err error)
 	// Allocate completes the order: the account belongs to the customer.
 	Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error
 }
@@ -95,7 +95,7 @@ type Verifications interface {
 	Account(ctx context.Context, id string) (account provision.Account, now time.Time, err error)
 	// Apply records the results of verifications and changes the accounts' statuses. It returns the orders that got an account, or that may
 	// try theirs again.
-	Apply(ctx context.Context, results []provision.Verified) (woken []provision.OrderKey, err error)
+	Apply(ctx context.Context, results []provision.VerificationResult) (woken []provision.OrderKey, err error)
 }
 
 // ProtectedAccounts are the accounts that the providers protect.
@@ -125,9 +125,9 @@ type Deliveries interface {
 	// Next returns the oldest delivery that the webhook has not received.
 	Next(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error)
 	// Sending reads what an attempt needs. Errors: provision.ErrNotFound; provision.ErrConflict when nothing should be sent now.
-	Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (provision.Sending, error)
+	Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (provision.DeliveryJob, error)
 	// RecordAttempt keeps an attempt and its consequences. Errors: provision.ErrNotFound.
-	RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.AttemptOutcome) error
+	RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.DeliveryOutcome) error
 }
 
 // Events are what subscribers are told.

@@ -96,7 +96,7 @@ func noImport(id string, err error) error {
 
 // ListAccountImportResults answers GET /v1/account-imports/{import_id}/results.
 func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImportResultsRequestObject) (ListAccountImportResultsResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c provision.ResultCursor) bool {
+	after, err := decodeCursor(in.Params.Cursor, func(c provision.ImportResultCursor) bool {
 		return c.Line > 0 && c.Line <= stockcsv.MaxBytes && c.Nth >= 0 && c.Nth <= stockcsv.MaxRow
 	})
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImp
 	}
 	size := pageSize(in.Params.Limit)
 	key := provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID}
-	found, err := s.Imports.Results(ctx, key, provision.ResultFilter{Outcomes: value(in.Params.Outcome), Limit: size + 1, After: after})
+	found, err := s.Imports.Results(ctx, key, provision.ImportResultFilter{Outcomes: value(in.Params.Outcome), Limit: size + 1, After: after})
 	if err != nil {
 		return nil, noImport(in.ImportID, err)
 	}
@@ -116,7 +116,7 @@ func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImp
 	}
 	if more {
 		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.ResultCursor{Line: last.Line, Nth: last.Nth})
+		answer.NextCursor = encodeCursor(provision.ImportResultCursor{Line: last.Line, Nth: last.Nth})
 	}
 	return answer, nil
 }

@@ -69,7 +69,7 @@ type Leftovers interface {
 type Passwords interface {
 	// Reveal passes a sealed password to open, once, and records who got it. An error of open leaves the password where it is, and is
 	// returned. Errors: provision.ErrNotFound, provision.ErrGone.
-	Reveal(ctx context.Context, id, to string, open func(provision.Revealed) error) error
+	Reveal(ctx context.Context, id, to string, open func(provision.RevealedPassword) error) error
 }
 
 // Pools are the pools and their settings.
@@ -128,7 +128,7 @@ type Deliveries interface {
 	// DueWebhooks lists the webhooks of a provider that have something to send now.
 	DueWebhooks(ctx context.Context, provider string) ([]provision.WebhookKey, error)
 	List(ctx context.Context, key provision.WebhookKey, filter provision.DeliveryFilter) ([]provision.Delivery, error)
-	Get(ctx context.Context, key provision.WebhookKey, id string) (provision.Delivery, []provision.Attempt, error)
+	Get(ctx context.Context, key provision.WebhookKey, id string) (provision.Delivery, []provision.DeliveryAttempt, error)
 	Replay(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error
 	Resend(ctx context.Context, actor string, key provision.WebhookKey, id string) (provision.Delivery, error)
 }
@@ -149,7 +149,7 @@ type Imports interface {
 	// List lists at most limit imports of the provider, newest first.
 	List(ctx context.Context, provider string, limit int, after *provision.ImportCursor) ([]provision.AccountImport, error)
 	// Results lists at most filter.Limit results, in the order of the file.
-	Results(ctx context.Context, key provision.ImportKey, filter provision.ResultFilter) ([]provision.RowResult, error)
+	Results(ctx context.Context, key provision.ImportKey, filter provision.ImportResultFilter) ([]provision.RowResult, error)
 }
 
 // APIKeys are the keys of the API.

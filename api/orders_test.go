@@ -292,7 +292,7 @@ func TestReadingAnOrder(t *testing.T) {
 
 	waiting := completedOrder("waits")
 	waiting.State, waiting.Result, waiting.Password = provision.WaitingForAccount, nil, nil
-	waiting.Waiting = &provision.Waiting{Place: 2, Why: "0 of 14 accounts match: 9 allocated, 3 invalid, 2 other model"}
+	waiting.Waiting = &provision.QueuePlace{Place: 2, Why: "0 of 14 accounts match: 9 allocated, 3 invalid, 2 other model"}
 	stuck := completedOrder("stuck")
 	stuck.State, stuck.Result, stuck.Password = provision.ActionRequired, nil, nil
 	stuck.Failure = &provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: "berg",

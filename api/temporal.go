@@ -107,12 +107,12 @@ func (t temporalWorkflows) describe(ctx context.Context, key provision.OrderKey)
 const updateTimeout = requestTimeout - 5*time.Second
 
 // Correct sends the correction to the order's workflow.
-func (t temporalWorkflows) Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Action) error {
+func (t temporalWorkflows) Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Intervention) error {
 	return t.update(ctx, key, workflows.UpdateCorrect, by.ID, workflows.Correction{Fields: fields, By: by})
 }
 
 // Act sends the verb to the order's workflow.
-func (t temporalWorkflows) Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Action) error {
+func (t temporalWorkflows) Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Intervention) error {
 	return t.update(ctx, key, verb, by.ID, by)
 }
 

@@ -80,7 +80,7 @@ func setupRunning(t *testing.T) (*frontend, Workflows) {
 	return f, temporal
 }
 
-var because = provision.Action{Actor: "key k1", Reason: "Anna Berg called"}
+var because = provision.Intervention{Actor: "key k1", Reason: "Anna Berg called"}
 
 func TestUpdatesReachTheWorkflowSealed(t *testing.T) {
 	t.Parallel()
@@ -111,7 +111,7 @@ func TestUpdatesReachTheWorkflowSealed(t *testing.T) {
 		var correction workflows.Correction
 		require.NoError(t, f.data.FromPayloads(f.updates[0].Request.Input.Args, &correction))
 		require.Equal(t, workflows.Correction{Fields: provision.Correction{AccountAlias: &alias}, By: because}, correction)
-		var action provision.Action
+		var action provision.Intervention
 		require.NoError(t, f.data.FromPayloads(f.updates[1].Request.Input.Args, &action))
 		require.Equal(t, because, action)
 	}
@@ -217,7 +217,7 @@ func TestVerbsOverHTTPAndTemporal(t *testing.T) {
 	require.Empty(t, *correction.Fields.UseExistingCUR, "null arrives as: a new report")
 	require.Equal(t, f.updates[0].Request.Meta.UpdateId, correction.By.ID, "the workflow writes it down under the id of the update")
 	correction.By.ID = ""
-	require.Equal(t, provision.Action{Actor: "key " + w.keyID()}, correction.By)
+	require.Equal(t, provision.Intervention{Actor: "key " + w.keyID()}, correction.By)
 	for _, verb := range verbs {
 		read[Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
 	}

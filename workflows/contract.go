@@ -46,7 +46,7 @@ func LeftoversWorkflowID(accountID string) string { return "leftovers/" + accoun
 // Updates of a running order. Each is refused when the order's state forbids it.
 const (
 	UpdateCorrect = "correct" // input Correction
-	UpdateRetry   = "retry"   // input provision.Action, like those below
+	UpdateRetry   = "retry"   // input provision.Intervention, like those below
 	UpdateCancel  = "cancel"
 	UpdateFail    = "fail"
 	UpdateSwap    = "swap"

@@ -156,7 +156,7 @@ func (s simActs) RemoveUser(ctx context.Context, in activities.UserUndo) (activi
 	return activities.Undone{}, at.touch(in.Assignment, func(a *simAccount) { delete(a.now.Users, name) })
 }
 
-func (s simActs) EnableSignIn(ctx context.Context, in activities.SignIn) (struct{}, error) {
+func (s simActs) EnableSignIn(ctx context.Context, in activities.EnableSignIn) (struct{}, error) {
 	at := attemptOf(ctx)
 	if err := at.write(func() {
 		if a := s.w.account(in.Account.ID); a.kept == "" {
@@ -311,7 +311,7 @@ func (s simActs) SetUpReport(ctx context.Context, in activities.SetUpReport) (pr
 	return provision.Report{Name: simReportName, Bucket: simBucketName}, nil
 }
 
-func (s simActs) RemoveReport(ctx context.Context, in activities.ReportUndo) (activities.Undone, error) {
+func (s simActs) RemoveReport(ctx context.Context, in activities.RemoveReport) (activities.Undone, error) {
 	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
 	if in.Request.UseExistingCUR != "" || in.Report.Existing {
 		return activities.Undone{}, nil
@@ -327,7 +327,7 @@ func (s simActs) RemoveReport(ctx context.Context, in activities.ReportUndo) (ac
 	return activities.Undone{}, nil
 }
 
-func (s simActs) CompareWithJournal(ctx context.Context, in activities.Restore) (verified activities.Verification, err error) {
+func (s simActs) CompareWithJournal(ctx context.Context, in activities.Restore) (verified activities.Comparison, err error) {
 	attemptOf(ctx).pause()
 	if s.w.bug == bugVerifiesNothing {
 		return verified, nil

@@ -205,7 +205,7 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 
 	work.add(undos.signIn)
 	if err = r.settle(ctx, func(ctx workflow.Context) error {
-		_, err := call(ctx, cloud, "Enable sign-in", acts.EnableSignIn, activities.SignIn{Assignment: r.assignment(), User: r.made.user})
+		_, err := call(ctx, cloud, "Enable sign-in", acts.EnableSignIn, activities.EnableSignIn{Assignment: r.assignment(), User: r.made.user})
 		return err
 	}); err != nil {
 		return result, err
@@ -241,7 +241,7 @@ func (r *orderRun) undosIn(journal provision.Journal) undos {
 	}
 	return undos{
 		report: undo{"cost report", func(ctx workflow.Context) (activities.Undone, error) {
-			return call(ctx, r.cleanup(), "Remove cost report", acts.RemoveReport, activities.ReportUndo{Assignment: r.assignment(), Report: r.made.report, Earlier: r.replaced})
+			return call(ctx, r.cleanup(), "Remove cost report", acts.RemoveReport, activities.RemoveReport{Assignment: r.assignment(), Report: r.made.report, Earlier: r.replaced})
 		}},
 		alias: undo{"account alias", func(ctx workflow.Context) (activities.Undone, error) {
 			return call(ctx, r.cleanup(), "Restore account alias", acts.RestoreAlias, restore())
@@ -310,7 +310,7 @@ func (r *orderRun) takeBack(ctx workflow.Context, journal provision.Journal, wor
 		}
 		return undone, err
 	})
-	look := func(ctx workflow.Context) (activities.Verification, error) {
+	look := func(ctx workflow.Context) (activities.Comparison, error) {
 		return call(ctx, r.cleanup(), "Verify account "+r.account.ID, acts.CompareWithJournal, r.restore(journal))
 	}
 	verified, err := look(undoing)
@@ -360,7 +360,7 @@ func (r *orderRun) close(ctx workflow.Context, accountID string, ended ending) (
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	r.final = true
 	failure := failureOf(ended.cause)
-	closing := provision.Closing{Order: r.order.OrderKey, State: provision.Failed, Failure: failure, AccountID: accountID,
+	closing := provision.OrderClosing{Order: r.order.OrderKey, State: provision.Failed, Failure: failure, AccountID: accountID,
 		Leftovers: ended.leftovers, Notes: ended.notes, Park: r.settings.Park}
 	if failure.Code == provision.CodeOrderCancelled {
 		closing.State = provision.Cancelled

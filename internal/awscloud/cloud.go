@@ -38,7 +38,7 @@ const (
 	defaultSessionPrefix   = "ord-"
 	defaultSessionLifetime = 15 * time.Minute
 	defaultCallTimeout     = 10 * time.Second
-	defaultEnterTimeout    = 30 * time.Second
+	defaultOpenTimeout    = 30 * time.Second
 	defaultRetryDelay      = 5 * time.Second
 )
 
@@ -63,9 +63,9 @@ type Options struct {
 	SourceIdentity bool
 	// CallTimeout bounds one HTTP exchange; default 10 s.
 	CallTimeout time.Duration
-	// EnterTimeout bounds how long it may take to enter an account, with all its repeats; default 30 s. It is well below the time
+	// OpenTimeout bounds how long it may take to enter an account, with all its repeats; default 30 s. It is well below the time
 	// of an attempt, so that the attempt can still say what did not answer.
-	EnterTimeout time.Duration
+	OpenTimeout time.Duration
 	// RetryDelay is the longest pause before a read is repeated; default 5 s.
 	RetryDelay time.Duration
 	// Retryer decides which calls into an account are sent again, and when. Default: reads, three times; never a write.
@@ -113,7 +113,7 @@ func New(opts Options) (*Cloud, error) {
 	setDefault(&opts.SessionPrefix, defaultSessionPrefix)
 	setDefault(&opts.SessionLifetime, defaultSessionLifetime)
 	setDefault(&opts.CallTimeout, defaultCallTimeout)
-	setDefault(&opts.EnterTimeout, defaultEnterTimeout)
+	setDefault(&opts.OpenTimeout, defaultOpenTimeout)
 	setDefault(&opts.RetryDelay, defaultRetryDelay)
 	if opts.SessionLifetime < 15*time.Minute || opts.SessionLifetime > time.Hour {
 		return nil, fmt.Errorf("session lifetime %s: AWS allows 15m to 1h for a role that is assumed from a role", opts.SessionLifetime)
@@ -200,8 +200,8 @@ func (e *IdentityError) Error() string {
 // that it is that account. The session is kept until it expires: entering again costs nothing.
 //
 // Errors are AWS's, of AssumeRole or GetCallerIdentity, or *IdentityError.
-func (c *Cloud) Enter(ctx context.Context, account provision.Account, orderID string) (*Session, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.EnterTimeout)
+func (c *Cloud) OpenSession(ctx context.Context, account provision.Account, orderID string) (*Session, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.OpenTimeout)
 	defer cancel()
 	now := c.opts.Now()
 	s := c.slotOf(sessionKey{account.RoleARN, account.ExternalID, orderID}, now)
@@ -211,7 +211,7 @@ func (c *Cloud) Enter(ctx context.Context, account provision.Account, orderID st
 			session = s.session
 			return nil
 		}
-		if session, err = c.EnterAnew(ctx, account, orderID); err == nil {
+		if session, err = c.OpenFreshSession(ctx, account, orderID); err == nil {
 			s.session, s.until = session, now.Add(c.opts.SessionLifetime-sessionMargin)
 		}
 		return err
@@ -219,13 +219,13 @@ func (c *Cloud) Enter(ctx context.Context, account provision.Account, orderID st
 	return session, err
 }
 
-// EnterAnew is Enter without the memory of an earlier session: it tells whether the account can be entered now. The purpose
+// OpenFreshSession is Enter without the memory of an earlier session: it tells whether the account can be entered now. The purpose
 // stands in AWS's own log, as the id of an order does.
-func (c *Cloud) EnterAnew(ctx context.Context, account provision.Account, purpose string) (*Session, error) {
+func (c *Cloud) OpenFreshSession(ctx context.Context, account provision.Account, purpose string) (*Session, error) {
 	if got := account.Partition(); got != partition {
 		return nil, fmt.Errorf("account %s is in partition %q: only %q is supported", account.ID, got, partition)
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.opts.EnterTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.opts.OpenTimeout)
 	defer cancel()
 	session := c.newSession(account, purpose)
 	if _, err := session.credentials.Retrieve(ctx); err != nil { // before the first call: no retry inside a retried call
@@ -241,10 +241,10 @@ func (c *Cloud) EnterAnew(ctx context.Context, account provision.Account, purpos
 	return session, nil
 }
 
-// EnterWithoutExternalID tries what a confused deputy would try: to assume the account's role without the external id.
+// AssumableWithoutExternalID tries what a confused deputy would try: to assume the account's role without the external id.
 // It returns true when AWS lets it in, which makes the account unusable: anybody could talk us into entering it.
-func (c *Cloud) EnterWithoutExternalID(ctx context.Context, account provision.Account) (entered bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.EnterTimeout)
+func (c *Cloud) AssumableWithoutExternalID(ctx context.Context, account provision.Account) (entered bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.opts.OpenTimeout)
 	defer cancel()
 	_, _, err = c.assume(ctx, &sts.AssumeRoleInput{
 		RoleArn:         aws.String(account.RoleARN),
@@ -319,7 +319,7 @@ func (c *Cloud) newSession(acc provision.Account, orderID string) *Session {
 		in.SourceIdentity = aws.String(c.sourceIdentity(orderID))
 	}
 	session := &Session{AccountID: acc.ID, Partition: acc.Partition()}
-	creds := newRoleCredentials(c.opts.EnterTimeout, func(ctx context.Context) (creds aws.Credentials, err error) {
+	creds := newRoleCredentials(c.opts.OpenTimeout, func(ctx context.Context) (creds aws.Credentials, err error) {
 		creds, session.assumedIn, err = c.assume(ctx, in)
 		return creds, err
 	})

@@ -72,7 +72,7 @@ func count(sim *awssim.Sim, operation string) (n int) {
 func TestEnter(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
-	s, err := cloud.Enter(t.Context(), pooled, "order/1: ä")
+	s, err := cloud.OpenSession(t.Context(), pooled, "order/1: ä")
 	require.NoError(t, err)
 	require.Equal(t, accountID, s.AccountID)
 	require.Equal(t, "aws", s.Partition)
@@ -108,27 +108,27 @@ func TestSessionsAreKept(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, 10)
 	for i := range errs {
-		wg.Go(func() { _, errs[i] = cloud.Enter(t.Context(), pooled, "one") })
+		wg.Go(func() { _, errs[i] = cloud.OpenSession(t.Context(), pooled, "one") })
 	}
 	wg.Wait()
 	require.NoError(t, errors.Join(errs...))
 	require.Equal(t, 1, count(sim, "AssumeRole"), "the steps of an order share a session")
 	require.Equal(t, 1, count(sim, "GetCallerIdentity"))
 
-	_, err := cloud.Enter(t.Context(), pooled, "two")
+	_, err := cloud.OpenSession(t.Context(), pooled, "two")
 	require.NoError(t, err)
 	require.Equal(t, 2, count(sim, "AssumeRole"), "orders do not")
 
 	mu.Lock()
 	now = now.Add(15 * time.Minute)
 	mu.Unlock()
-	_, err = cloud.Enter(t.Context(), pooled, "one")
+	_, err = cloud.OpenSession(t.Context(), pooled, "one")
 	require.NoError(t, err)
 	require.Equal(t, 3, count(sim, "AssumeRole"), "an expired session is entered anew")
 
 	changed := pooled
 	changed.ExternalID = "guessed"
-	_, err = cloud.Enter(t.Context(), changed, "one")
+	_, err = cloud.OpenSession(t.Context(), changed, "one")
 	require.True(t, awscloud.IsAccessDenied(err), "a session is not kept beyond a change of the external id")
 }
 
@@ -138,11 +138,11 @@ func TestEnterRefuses(t *testing.T) {
 
 	wrong := pooled
 	wrong.ID = otherID
-	_, err := cloud.Enter(t.Context(), wrong, "o")
+	_, err := cloud.OpenSession(t.Context(), wrong, "o")
 	var identity *awscloud.IdentityError
 	require.ErrorAs(t, err, &identity)
 	require.Equal(t, &awscloud.IdentityError{Want: otherID, Got: accountID}, identity)
-	_, err = cloud.Enter(t.Context(), wrong, "o")
+	_, err = cloud.OpenSession(t.Context(), wrong, "o")
 	require.ErrorAs(t, err, &identity, "it is asked again each time")
 
 	for name, change := range map[string]func(*provision.Account){
@@ -151,7 +151,7 @@ func TestEnterRefuses(t *testing.T) {
 	} {
 		a := pooled
 		change(&a)
-		_, err := cloud.Enter(t.Context(), a, "o")
+		_, err := cloud.OpenSession(t.Context(), a, "o")
 		require.True(t, awscloud.IsAccessDenied(err), name)
 		require.True(t, awscloud.IsAssumeRole(err), name)
 	}
@@ -159,20 +159,20 @@ func TestEnterRefuses(t *testing.T) {
 	china := pooled
 	china.RoleARN = "arn:aws-cn:iam::" + accountID + ":role/quartermaster"
 	requests := len(sim.Requests())
-	_, err = cloud.Enter(t.Context(), china, "o")
+	_, err = cloud.OpenSession(t.Context(), china, "o")
 	require.ErrorContains(t, err, `"aws-cn"`)
 	require.Len(t, sim.Requests(), requests, "nothing is sent")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = cloud.Enter(ctx, pooled, "new")
+	_, err = cloud.OpenSession(ctx, pooled, "new")
 	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestEnterWithoutExternalID(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, func(o *awscloud.Options) { o.SessionPrefix = "verify-" })
-	entered, err := cloud.EnterWithoutExternalID(t.Context(), pooled)
+	entered, err := cloud.AssumableWithoutExternalID(t.Context(), pooled)
 	require.NoError(t, err)
 	require.False(t, entered)
 
@@ -180,12 +180,12 @@ func TestEnterWithoutExternalID(t *testing.T) {
 		a.Role.ExternalID, a.Role.TrustPolicy = "", []byte(
 			`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"`+principalARN+`"},"Action":"sts:AssumeRole"}}`)
 	}))
-	entered, err = cloud.EnterWithoutExternalID(t.Context(), pooled)
+	entered, err = cloud.AssumableWithoutExternalID(t.Context(), pooled)
 	require.NoError(t, err)
 	require.True(t, entered, "a trust policy without the external id lets a confused deputy in")
 
 	sim.Inject(awssim.Fault{Operation: "AssumeRole", Kind: awssim.Unavailable})
-	_, err = cloud.EnterWithoutExternalID(t.Context(), pooled)
+	_, err = cloud.AssumableWithoutExternalID(t.Context(), pooled)
 	require.Error(t, err, "an outage is no answer")
 }
 
@@ -195,7 +195,7 @@ func TestLostReplyOfAWrite(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []awssim.Kind{awssim.Reset, awssim.InternalError, awssim.MalformedBody} {
 		cloud, sim := setup(t, nil)
-		s, err := cloud.Enter(t.Context(), pooled, "o")
+		s, err := cloud.OpenSession(t.Context(), pooled, "o")
 		require.NoError(t, err)
 		sim.Inject(awssim.Fault{Operation: "CreateUser", When: awssim.After, Kind: kind, Times: 1})
 		_, err = s.IAM.CreateUser(leased(t), createAlice())
@@ -224,7 +224,7 @@ func createAlice() *iam.CreateUserInput {
 func TestRefusedWritesAreNotRepeated(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	remove := sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Throttle})
 	_, err = s.IAM.CreateUser(leased(t), createAlice())
@@ -237,7 +237,7 @@ func TestRefusedWritesAreNotRepeated(t *testing.T) {
 func TestReadsAreRepeated(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "ListAccountAliases", Times: 2, Kind: awssim.Reset})
 	_, err = s.IAM.ListAccountAliases(t.Context(), &iam.ListAccountAliasesInput{})
@@ -254,7 +254,7 @@ func TestReadsAreRepeated(t *testing.T) {
 func TestExpiredSession(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "CreateUser", Times: 1, Kind: awssim.ExpiredToken})
 	_, err = s.IAM.CreateUser(leased(t), createAlice())
@@ -274,7 +274,7 @@ func TestExpiredSession(t *testing.T) {
 func TestCallTimeout(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, func(o *awscloud.Options) { o.CallTimeout = 200 * time.Millisecond })
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "CreateUser", When: awssim.After, Kind: awssim.Timeout})
 	_, err = s.IAM.CreateUser(leased(t), createAlice())
@@ -290,7 +290,7 @@ func TestPace(t *testing.T) {
 	})
 	start := time.Now()
 	for _, order := range []string{"one", "two"} { // the limit is the account's, not the session's
-		s, err := cloud.Enter(t.Context(), pooled, order)
+		s, err := cloud.OpenSession(t.Context(), pooled, order)
 		require.NoError(t, err)
 		for range 3 {
 			_, err = s.IAM.ListAccountAliases(t.Context(), &iam.ListAccountAliasesInput{})
@@ -299,7 +299,7 @@ func TestPace(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, time.Since(start), 5*time.Second/20)
 
-	s, err := cloud.Enter(t.Context(), pooled, "one")
+	s, err := cloud.OpenSession(t.Context(), pooled, "one")
 	require.NoError(t, err)
 	_, err = s.Account.GetContactInformation(t.Context(), &account.GetContactInformationInput{})
 	require.NoError(t, err)

@@ -103,7 +103,7 @@ func TestTheClocksRun(t *testing.T) {
 func leasedWorld(t *testing.T, change func(*awscloud.Options)) (*awscloud.Session, *awssim.Sim, *fakeClock, context.Context) {
 	t.Helper()
 	cloud, sim := setup(t, change)
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	clock := newFakeClock()
 	lease := awscloud.NewLease(lasts, time.Hour, clock.Now)
@@ -171,7 +171,7 @@ func TestTheSDKsRepeatsAreCheckedToo(t *testing.T) {
 func TestACallEndsWithTheLease(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Timeout})
 	lease := awscloud.NewLease(200*time.Millisecond, time.Hour, awscloud.Now)
@@ -188,7 +188,7 @@ func TestACallEndsWithTheLease(t *testing.T) {
 func TestACallOutlivesTheLeaseThatIsRenewed(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, func(o *awscloud.Options) { o.CallTimeout = 300 * time.Millisecond })
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Timeout})
 	lease := awscloud.NewLease(50*time.Millisecond, time.Hour, newFakeClock().Now)

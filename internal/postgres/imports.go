@@ -78,7 +78,7 @@ func (s Imports) List(ctx context.Context, provider string, limit int, after *pr
 }
 
 // Results lists what became of the rows of an import, in the order of the file. Errors: provision.ErrNotFound.
-func (s Imports) Results(ctx context.Context, key provision.ImportKey, f provision.ResultFilter) (results []provision.RowResult, err error) {
+func (s Imports) Results(ctx context.Context, key provision.ImportKey, f provision.ImportResultFilter) (results []provision.RowResult, err error) {
 	if _, err := s.Get(ctx, key); err != nil {
 		return nil, err
 	}

@@ -231,9 +231,9 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		case 0:
 			_, err = store.Orders.RejectAccount(ctx, key, id, why, rand.IntN(2) == 0)
 		case 1:
-			_, err = store.Orders.Close(ctx, provision.Closing{Order: key, State: provision.Failed, Failure: why})
+			_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why})
 		case 2:
-			err = store.Orders.Stop(ctx, key, "cancel", cancelled, provision.Action{Actor: "test", Reason: "why not"})
+			err = store.Orders.Stop(ctx, key, "cancel", cancelled, provision.Intervention{Actor: "test", Reason: "why not"})
 		case 3:
 			_, err = store.Steps.BeginUndo(ctx, key, id, provision.StepAlias, lease)
 		case 4:
@@ -244,7 +244,7 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 			_, _, err = store.Accounts.Return(ctx, "operator", "acme", id, 0, "why not")
 		case 8, 9:
 			now := time.Now()
-			_, err = store.Verifications.Apply(ctx, []provision.Verified{{AccountID: id, LookedAt: &now}})
+			_, err = store.Verifications.Apply(ctx, []provision.VerificationResult{{AccountID: id, LookedAt: &now}})
 		case 10:
 			err = store.Orders.RequireAction(ctx, key, why)
 		case 11:

@@ -315,7 +315,7 @@ func (s Reconciliation) PrepareRestart(ctx context.Context, key provision.OrderK
 		if _, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID); err != nil {
 			return err
 		}
-		if _, err := noteAction(ctx, tx, key, "restart", provision.Action{Actor: actor, Reason: reason}); err != nil {
+		if _, err := noteAction(ctx, tx, key, "restart", provision.Intervention{Actor: actor, Reason: reason}); err != nil {
 			return err
 		}
 		var row struct {

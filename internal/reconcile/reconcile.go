@@ -74,7 +74,7 @@ type Accounts interface {
 // Orders writes to the history of orders.
 type Orders interface {
 	// NoteAction records what was done to an order, and why.
-	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error
+	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error
 }
 
 // Workflows is what the reconciler needs of Temporal.

@@ -81,7 +81,7 @@ func setup(t *testing.T) *world {
 	_, err = store.Passwords.Keep(ctx, key("gone"), account(1), []byte("sealed"))
 	require.NoError(t, err)
 	require.NoError(t, store.Passwords.Withdraw(ctx, key("gone"), account(1)))
-	_, err = store.Orders.Close(ctx, provision.Closing{Order: key("gone"), State: provision.Failed, Failure: failure, AccountID: account(1)})
+	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key("gone"), State: provision.Failed, Failure: failure, AccountID: account(1)})
 	require.NoError(t, err)
 	w.place("done", "")
 	_, err = store.Passwords.Keep(ctx, key("done"), account(1), []byte("sealed"))

@@ -49,7 +49,7 @@ func enterSilent(t *testing.T, change func(*awscloud.Options)) (*awscloud.Cloud,
 	endpoint, asked := silent(t)
 	opts := awscloud.Options{
 		Config:   aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider(keyID, "not-a-secret", "")},
-		Endpoint: endpoint, RetryDelay: time.Millisecond, CallTimeout: 300 * time.Millisecond, EnterTimeout: time.Second,
+		Endpoint: endpoint, RetryDelay: time.Millisecond, CallTimeout: 300 * time.Millisecond, OpenTimeout: time.Second,
 	}
 	if change != nil {
 		change(&opts)
@@ -74,26 +74,26 @@ func TestAWSAcceptsConnectionsAndNeverAnswers(t *testing.T) {
 		t.Parallel()
 		cloud, asked := enterSilent(t, nil)
 		began := time.Now()
-		_, err := cloud.Enter(t.Context(), pooled, "one")
+		_, err := cloud.OpenSession(t.Context(), pooled, "one")
 		requireNoAnswer(t, err)
 		require.Less(t, time.Since(began), 10*time.Second)
 		require.LessOrEqual(t, asked.Load(), int32(3))
 	})
 	t.Run("the time of all tries together is bounded", func(t *testing.T) {
 		t.Parallel()
-		cloud, asked := enterSilent(t, func(o *awscloud.Options) { o.CallTimeout, o.EnterTimeout = time.Minute, 100*time.Millisecond })
+		cloud, asked := enterSilent(t, func(o *awscloud.Options) { o.CallTimeout, o.OpenTimeout = time.Minute, 100*time.Millisecond })
 		began := time.Now()
-		_, err := cloud.Enter(t.Context(), pooled, "one")
+		_, err := cloud.OpenSession(t.Context(), pooled, "one")
 		requireNoAnswer(t, err)
 		require.Less(t, time.Since(began), 10*time.Second)
 		require.Equal(t, int32(1), asked.Load())
 	})
 	t.Run("the attempt ends first", func(t *testing.T) {
 		t.Parallel()
-		cloud, _ := enterSilent(t, func(o *awscloud.Options) { o.CallTimeout, o.EnterTimeout = time.Minute, time.Minute })
+		cloud, _ := enterSilent(t, func(o *awscloud.Options) { o.CallTimeout, o.OpenTimeout = time.Minute, time.Minute })
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		_, err := cloud.Enter(ctx, pooled, "one")
+		_, err := cloud.OpenSession(ctx, pooled, "one")
 		requireNoAnswer(t, err)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 	})
@@ -104,7 +104,7 @@ func TestAWSAcceptsConnectionsAndNeverAnswers(t *testing.T) {
 		var wg sync.WaitGroup
 		began := time.Now()
 		for i := range errs {
-			wg.Go(func() { _, errs[i] = cloud.Enter(t.Context(), pooled, "one") })
+			wg.Go(func() { _, errs[i] = cloud.OpenSession(t.Context(), pooled, "one") })
 		}
 		wg.Wait()
 		require.Less(t, time.Since(began), 3*time.Second, "they wait for it once, not one after the other")
@@ -116,7 +116,7 @@ func TestAWSAcceptsConnectionsAndNeverAnswers(t *testing.T) {
 	t.Run("without the external id", func(t *testing.T) {
 		t.Parallel()
 		cloud, asked := enterSilent(t, nil)
-		_, err := cloud.EnterWithoutExternalID(t.Context(), pooled)
+		_, err := cloud.AssumableWithoutExternalID(t.Context(), pooled)
 		requireNoAnswer(t, err)
 		require.LessOrEqual(t, asked.Load(), int32(3))
 	})
@@ -130,13 +130,13 @@ func TestTheCallerWhoGoesAwaySaysNothingAboutTheAccount(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	first := make(chan error, 1)
 	go func() {
-		_, err := cloud.Enter(ctx, pooled, "one")
+		_, err := cloud.OpenSession(ctx, pooled, "one")
 		first <- err
 	}()
 	require.Eventually(t, func() bool { return count(sim, "AssumeRole") == 1 }, 10*time.Second, time.Millisecond)
 	second := make(chan error, 1)
 	go func() {
-		_, err := cloud.Enter(t.Context(), pooled, "one")
+		_, err := cloud.OpenSession(t.Context(), pooled, "one")
 		second <- err
 	}()
 	cancel()
@@ -159,7 +159,7 @@ func TestARoleThatCannotBeAssumedAnyMoreIsNotAskedForAgainAndAgain(t *testing.T)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cloud, sim := setup(t, func(o *awscloud.Options) { o.CallTimeout = time.Second })
-			s, err := cloud.Enter(t.Context(), pooled, "one")
+			s, err := cloud.OpenSession(t.Context(), pooled, "one")
 			require.NoError(t, err)
 			sim.Inject(awssim.Fault{Operation: "GetUser", Kind: awssim.ExpiredToken})
 			c.fault.Operation = "AssumeRole"
@@ -176,7 +176,7 @@ func TestARoleThatCannotBeAssumedAnyMoreIsNotAskedForAgainAndAgain(t *testing.T)
 func TestASessionThatAWSDoesNotKnowAnyMore(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
-	s, err := cloud.Enter(t.Context(), pooled, "one")
+	s, err := cloud.OpenSession(t.Context(), pooled, "one")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Error, Code: "InvalidClientTokenId", Status: 403, Times: 1})
 	_, err = s.IAM.CreateUser(leased(t), createAlice())
@@ -194,7 +194,7 @@ func TestOperationOfACallThatTheDeadlineEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cloud, sim := setup(t, func(o *awscloud.Options) { o.RetryDelay = time.Hour })
-			s, err := cloud.Enter(t.Context(), pooled, "one")
+			s, err := cloud.OpenSession(t.Context(), pooled, "one")
 			require.NoError(t, err)
 			fault.Operation = "GetUser"
 			sim.Inject(fault)
@@ -218,7 +218,7 @@ func TestSTSIsSwitchedOffInOurRegion(t *testing.T) {
 		refused := off
 		refused.Operation, refused.Nth = "AssumeRole", 1
 		sim.Inject(refused)
-		_, err := cloud.Enter(t.Context(), pooled, "one")
+		_, err := cloud.OpenSession(t.Context(), pooled, "one")
 		require.NoError(t, err)
 		require.Equal(t, []string{"eu-west-1", "us-east-1", "us-east-1"}, asked(), "the identity is asked for where it works")
 	})
@@ -228,7 +228,7 @@ func TestSTSIsSwitchedOffInOurRegion(t *testing.T) {
 		refused := off
 		refused.Operation, refused.Nth = "GetCallerIdentity", 1
 		sim.Inject(refused)
-		_, err := cloud.Enter(t.Context(), pooled, "one")
+		_, err := cloud.OpenSession(t.Context(), pooled, "one")
 		require.NoError(t, err)
 		require.Equal(t, []string{"eu-west-1", "eu-west-1", "us-east-1"}, asked())
 	})
@@ -238,7 +238,7 @@ func TestSTSIsSwitchedOffInOurRegion(t *testing.T) {
 		refused := off
 		refused.Operation = "AssumeRole"
 		sim.Inject(refused)
-		_, err := cloud.Enter(t.Context(), pooled, "one")
+		_, err := cloud.OpenSession(t.Context(), pooled, "one")
 		require.True(t, awscloud.IsRegionDisabled(err) && awscloud.IsAssumeRole(err), "%v", err)
 		require.Equal(t, 2, count(sim, "AssumeRole"))
 	})
@@ -248,7 +248,7 @@ func TestSTSIsSwitchedOffInOurRegion(t *testing.T) {
 		refused := off
 		refused.Operation, refused.Nth = "AssumeRole", 1
 		sim.Inject(refused)
-		entered, err := cloud.EnterWithoutExternalID(t.Context(), pooled)
+		entered, err := cloud.AssumableWithoutExternalID(t.Context(), pooled)
 		require.NoError(t, err)
 		require.False(t, entered)
 	})
