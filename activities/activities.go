@@ -22,7 +22,7 @@ type Activities struct {
 	Webhooks Webhooks
 	Timings  Timings
 	// Protected are AWS account ids that nothing is ever done in, whoever's they are: payers and our own. Each provider protects
-	// more of them (Store.IsProtected).
+	// more of them (Store.ProtectedAccounts.Contains).
 	Protected []string
 	// VerifyPace bounds how many verifications a second this process begins; nil: as fast as they come.
 	VerifyPace *rate.Limiter

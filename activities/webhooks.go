@@ -30,7 +30,7 @@ type Webhooks struct {
 
 // WakeDue wakes the webhooks that have something to send now, of one provider or, for "", of all, and returns how many.
 func (w Webhooks) WakeDue(ctx context.Context, provider string) (int, error) {
-	due, err := w.Store.DueWebhooks(ctx, provider)
+	due, err := w.Deliveries.DueWebhooks(ctx, provider)
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
@@ -57,7 +57,7 @@ func (a *Activities) WakeWebhooks(ctx context.Context) (int, error) {
 
 // NextDelivery is what a webhook has to send next.
 func (a *Activities) NextDelivery(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error) {
-	next, err := a.Webhooks.Store.NextDelivery(ctx, key)
+	next, err := a.Webhooks.Deliveries.Next(ctx, key)
 	return next, conclude(ctx, err, "")
 }
 
@@ -72,7 +72,7 @@ func (a *Activities) Deliver(ctx context.Context, d Delivery) (Sent, error) {
 }
 
 func (a *Activities) deliver(ctx context.Context, d Delivery) (Sent, error) {
-	sending, err := a.Webhooks.Store.Sending(ctx, d.Webhook, d.ID)
+	sending, err := a.Webhooks.Deliveries.Sending(ctx, d.Webhook, d.ID)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -93,7 +93,7 @@ func (a *Activities) deliver(ctx context.Context, d Delivery) (Sent, error) {
 		return Sent{}, err
 	}
 	sent := Sent{StatusCode: outcome.StatusCode, Delivered: outcome.Error == ""}
-	return sent, a.Webhooks.Store.RecordAttempt(ctx, d.Webhook, d.ID, outcome)
+	return sent, a.Webhooks.Deliveries.RecordAttempt(ctx, d.Webhook, d.ID, outcome)
 }
 
 // purgeBatch is how much is forgotten in one statement.
@@ -101,6 +101,6 @@ const purgeBatch = 1000
 
 // PurgeEvents forgets some of the events and deliveries that are too old, and tells whether there may be more.
 func (a *Activities) PurgeEvents(ctx context.Context) (bool, error) {
-	more, err := a.Webhooks.Store.PurgeEvents(ctx, purgeBatch)
+	more, err := a.Webhooks.Events.Purge(ctx, purgeBatch)
 	return more, conclude(ctx, err, "")
 }

@@ -27,7 +27,7 @@ type accountActions interface {
 func (s *server) UpdateAccount(ctx context.Context, in UpdateAccountRequestObject) (UpdateAccountResponseObject, error) {
 	edit := provision.AccountUpdate{Name: in.Body.Name, RootEmail: in.Body.RootEmail, RoleARN: in.Body.RoleARN, Model: in.Body.Model}
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
-		before, err := s.Store.Account(ctx, provider, in.AccountID)
+		before, err := s.Accounts.Get(ctx, provider, in.AccountID)
 		if err != nil {
 			return before, nil, err
 		}
@@ -39,7 +39,7 @@ func (s *server) UpdateAccount(ctx context.Context, in UpdateAccountRequestObjec
 		if len(wrong) > 0 {
 			return before, nil, invalidFields(wrong...)
 		}
-		return s.Store.UpdateAccount(ctx, actor, provider, in.AccountID, version, edit)
+		return s.Accounts.Update(ctx, actor, provider, in.AccountID, version, edit)
 	})
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (s *server) UpdateAccount(ctx context.Context, in UpdateAccountRequestObjec
 // DeleteAccount answers DELETE /v1/accounts/{account_id}.
 func (s *server) DeleteAccount(ctx context.Context, in DeleteAccountRequestObject) (DeleteAccountResponseObject, error) {
 	_, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true, func(actor, provider string, version int64) (none provision.Account, _ []provision.OrderKey, _ error) {
-		return none, nil, s.Store.DeleteAccount(ctx, actor, provider, in.AccountID, version)
+		return none, nil, s.Accounts.Delete(ctx, actor, provider, in.AccountID, version)
 	})
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func (s *server) DeleteAccount(ctx context.Context, in DeleteAccountRequestObjec
 // InvalidateAccount answers POST /v1/accounts/{account_id}/invalidate.
 func (s *server) InvalidateAccount(ctx context.Context, in InvalidateAccountRequestObject) (InvalidateAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
-		return s.Store.InvalidateAccount(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
+		return s.Accounts.Invalidate(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
 	})
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func (s *server) InvalidateAccount(ctx context.Context, in InvalidateAccountRequ
 // ReturnAccount answers POST /v1/accounts/{account_id}/return.
 func (s *server) ReturnAccount(ctx context.Context, in ReturnAccountRequestObject) (ReturnAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
-		return s.Store.ReturnAccount(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
+		return s.Accounts.Return(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
 	})
 	if err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (s *server) ReturnAccount(ctx context.Context, in ReturnAccountRequestObjec
 func (s *server) RemoveLeftovers(ctx context.Context, in RemoveLeftoversRequestObject) (RemoveLeftoversResponseObject, error) {
 	by := actionOf(ctx, &in.Body.Reason)
 	account, err := s.changeAccount(ctx, in.AccountID, nil, false, func(actor, provider string, _ int64) (provision.Account, []provision.OrderKey, error) {
-		account, err := s.Store.BeginRemoval(ctx, actor, provider, in.AccountID, by.Reason)
+		account, err := s.Leftovers.BeginRemoval(ctx, actor, provider, in.AccountID, by.Reason)
 		return account, nil, err
 	})
 	if err != nil {
@@ -101,7 +101,7 @@ func (s *server) RemoveLeftovers(ctx context.Context, in RemoveLeftoversRequestO
 // VerifyAccount answers POST /v1/accounts/{account_id}/verify.
 func (s *server) VerifyAccount(ctx context.Context, in VerifyAccountRequestObject) (VerifyAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, _ int64) (provision.Account, []provision.OrderKey, error) {
-		return s.Store.VerifyAccount(ctx, actor, provider, in.AccountID)
+		return s.Accounts.Verify(ctx, actor, provider, in.AccountID)
 	})
 	if err != nil {
 		return nil, err
@@ -144,7 +144,7 @@ func (s *server) ListAccountHistory(ctx context.Context, in ListAccountHistoryRe
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.AccountHistory(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, size+1)
+	found, err := s.Accounts.History(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, size+1)
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, problem(codeNotFound, "there is no account %s", in.AccountID).because(err)
 	}

@@ -43,7 +43,7 @@ func (s *server) ImportAccounts(ctx context.Context, in ImportAccountsRequestObj
 	if err := s.Workflows.StartImport(ctx, key); err != nil {
 		return nil, err
 	}
-	kept, err := s.Store.CreateImport(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun), ByWorkflow: true,
+	kept, err := s.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun), ByWorkflow: true,
 		File: file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (s *server) ListAccountImports(ctx context.Context, in ListAccountImportsRe
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.Imports(ctx, callerOf(ctx).Provider, size+1, after)
+	found, err := s.Imports.List(ctx, callerOf(ctx).Provider, size+1, after)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (s *server) ListAccountImports(ctx context.Context, in ListAccountImportsRe
 
 // GetAccountImport answers GET /v1/account-imports/{import_id}.
 func (s *server) GetAccountImport(ctx context.Context, in GetAccountImportRequestObject) (GetAccountImportResponseObject, error) {
-	found, err := s.Store.Import(ctx, provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID})
+	found, err := s.Imports.Get(ctx, provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID})
 	if err != nil {
 		return nil, noImport(in.ImportID, err)
 	}
@@ -115,7 +115,7 @@ func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImp
 	}
 	size := pageSize(in.Params.Limit)
 	key := provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID}
-	found, err := s.Store.ImportResults(ctx, key, provision.ImportResultFilter{Outcomes: value(in.Params.Outcome), Limit: size + 1, After: after})
+	found, err := s.Imports.Results(ctx, key, provision.ImportResultFilter{Outcomes: value(in.Params.Outcome), Limit: size + 1, After: after})
 	if err != nil {
 		return nil, noImport(in.ImportID, err)
 	}

@@ -39,7 +39,7 @@ func (s *server) ListAPIKeys(ctx context.Context, in ListAPIKeysRequestObject) (
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.APIKeys(ctx, callerOf(ctx).Provider, size+1, after)
+	found, err := s.APIKeys.List(ctx, callerOf(ctx).Provider, size+1, after)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ var keyCursorPattern = regexp.MustCompile(`^[0-9A-Za-z-]{1,40}$`)
 
 // GetAPIKey answers GET /v1/api-keys/{key_id}.
 func (s *server) GetAPIKey(ctx context.Context, in GetAPIKeyRequestObject) (GetAPIKeyResponseObject, error) {
-	key, err := s.Store.ProviderAPIKey(ctx, callerOf(ctx).Provider, in.KeyID)
+	key, err := s.APIKeys.Get(ctx, callerOf(ctx).Provider, in.KeyID)
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
@@ -74,7 +74,7 @@ func (s *server) CreateAPIKey(ctx context.Context, in CreateAPIKeyRequestObject)
 	if err := notBeyond(who.key, key, "make"); err != nil {
 		return nil, err
 	}
-	added, err := s.Store.CreateAPIKey(ctx, who.Actor(), key)
+	added, err := s.APIKeys.Create(ctx, who.Actor(), key)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (s *server) CreateAPIKey(ctx context.Context, in CreateAPIKeyRequestObject)
 // RotateAPIKey answers POST /v1/api-keys/{key_id}/rotate.
 func (s *server) RotateAPIKey(ctx context.Context, in RotateAPIKeyRequestObject) (RotateAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
-	old, err := s.Store.ProviderAPIKey(ctx, who.Provider, in.KeyID)
+	old, err := s.APIKeys.Get(ctx, who.Provider, in.KeyID)
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
@@ -99,7 +99,7 @@ func (s *server) RotateAPIKey(ctx context.Context, in RotateAPIKeyRequestObject)
 		overlap = time.Duration(*hours) * time.Hour
 	}
 	text, successor := Successor(old, s.Now())
-	added, old, err := s.Store.RotateAPIKey(ctx, who.Actor(), who.Provider, in.KeyID, successor, s.Now().Add(overlap))
+	added, old, err := s.APIKeys.Rotate(ctx, who.Actor(), who.Provider, in.KeyID, successor, s.Now().Add(overlap))
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
@@ -112,7 +112,7 @@ func (s *server) RotateAPIKey(ctx context.Context, in RotateAPIKeyRequestObject)
 // RevokeAPIKey answers POST /v1/api-keys/{key_id}/revoke.
 func (s *server) RevokeAPIKey(ctx context.Context, in RevokeAPIKeyRequestObject) (RevokeAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
-	key, err := s.Store.RevokeAPIKey(ctx, who.Actor(), who.Provider, in.KeyID, true)
+	key, err := s.APIKeys.Revoke(ctx, who.Actor(), who.Provider, in.KeyID, true)
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}

@@ -53,7 +53,7 @@ func (s *server) ListEvents(ctx context.Context, in ListEventsRequestObject) (Li
 	if err != nil {
 		return nil, err
 	}
-	events, upTo, err := s.Store.Events(ctx, callerOf(ctx).Provider, eventFilter(ctx, in.Params.OrderID, in.Params.Type, value(after).Seq, pageSize(in.Params.Limit)))
+	events, upTo, err := s.Events.List(ctx, callerOf(ctx).Provider, eventFilter(ctx, in.Params.OrderID, in.Params.Type, value(after).Seq, pageSize(in.Params.Limit)))
 	if err != nil {
 		return nil, eventsProblem(err)
 	}
@@ -117,9 +117,9 @@ func (s *server) StreamEvents(ctx context.Context, in StreamEventsRequestObject)
 	defer cancel()
 	if last != nil {
 		stream.filter.After = last.Seq
-		stream.next, stream.upTo, err = s.Store.Events(first, who.Provider, stream.filter)
+		stream.next, stream.upTo, err = s.Events.List(first, who.Provider, stream.filter)
 	} else {
-		stream.upTo, err = s.Store.EventsNow(first)
+		stream.upTo, err = s.Events.Now(first)
 	}
 	if err != nil {
 		return nil, eventsProblem(err)
@@ -225,7 +225,7 @@ func (st *eventStream) over(lifetime <-chan time.Time) bool {
 func (st *eventStream) read() bool {
 	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
 	defer cancel()
-	events, upTo, err := st.server.Store.Events(ctx, st.who.Provider, st.filter)
+	events, upTo, err := st.server.Events.List(ctx, st.who.Provider, st.filter)
 	switch {
 	case err == nil:
 		st.next, st.upTo = events, upTo
@@ -241,7 +241,7 @@ func (st *eventStream) read() bool {
 func (st *eventStream) keyIsValid() bool {
 	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
 	defer cancel()
-	key, err := st.server.Store.APIKey(ctx, st.who.KeyID)
+	key, err := st.server.APIKeys.Find(ctx, st.who.KeyID)
 	if err != nil {
 		return !errors.Is(err, provision.ErrNotFound)
 	}

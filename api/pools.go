@@ -46,7 +46,7 @@ func (s *server) ListPools(ctx context.Context, in ListPoolsRequestObject) (List
 		return nil, err
 	}
 	size, from := pageSize(in.Params.Limit), value(after)
-	found, err := s.Store.Pools(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: from.Marketplace, Environment: from.Environment}, size+1)
+	found, err := s.Pools.List(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: from.Marketplace, Environment: from.Environment}, size+1)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (s *server) CreatePool(ctx context.Context, in CreatePoolRequestObject) (Cr
 		return nil, invalidFields(wrong...)
 	}
 	form.apply(&config)
-	made, err := s.Store.CreatePool(ctx, who.Actor(), config)
+	made, err := s.Pools.Create(ctx, who.Actor(), config)
 	address := "/v1/pools/" + config.Marketplace + "/" + string(config.Environment)
 	if errors.Is(err, provision.ErrConflict) {
 		return nil, problem(codeConflict, "there is a pool %s/%s already: change it with PATCH %s", config.Marketplace, config.Environment, address).because(err)
@@ -83,7 +83,7 @@ func (s *server) CreatePool(ctx context.Context, in CreatePoolRequestObject) (Cr
 
 // GetPool answers GET /v1/pools/{marketplace}/{environment}.
 func (s *server) GetPool(ctx context.Context, in GetPoolRequestObject) (GetPoolResponseObject, error) {
-	config, err := s.Store.Pool(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment})
+	config, err := s.Pools.Get(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment})
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, noSuchPool(in.Marketplace, in.Environment, err)
 	}
@@ -104,7 +104,7 @@ func (s *server) UpdatePool(ctx context.Context, in UpdatePoolRequestObject) (Up
 		return nil, invalidFields(wrong...)
 	}
 	who := callerOf(ctx)
-	config, err := s.Store.UpdatePool(ctx, who.Actor(), provision.Pool{Provider: who.Provider, Marketplace: in.Marketplace, Environment: in.Environment}, version, form.apply)
+	config, err := s.Pools.Update(ctx, who.Actor(), provision.Pool{Provider: who.Provider, Marketplace: in.Marketplace, Environment: in.Environment}, version, form.apply)
 	switch {
 	case errors.Is(err, provision.ErrNotFound):
 		return nil, noSuchPool(in.Marketplace, in.Environment, err)
@@ -123,7 +123,7 @@ func (s *server) ListPoolHistory(ctx context.Context, in ListPoolHistoryRequestO
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.PoolHistory(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment}, value(after).Seq, size+1)
+	found, err := s.Pools.History(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment}, value(after).Seq, size+1)
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, noSuchPool(in.Marketplace, in.Environment, err)
 	}

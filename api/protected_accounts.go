@@ -28,7 +28,7 @@ func (s *server) protected(ctx context.Context, accountID string) (bool, error) 
 	if !accountIDPattern.MatchString(accountID) {
 		return false, nil
 	}
-	return s.Store.IsProtected(ctx, callerOf(ctx).Provider, accountID)
+	return s.ProtectedAccounts.Contains(ctx, callerOf(ctx).Provider, accountID)
 }
 
 // protectedCursor is a place in the list of protected accounts.
@@ -43,7 +43,7 @@ func (s *server) ListProtectedAccounts(ctx context.Context, in ListProtectedAcco
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.ProtectedAccounts(ctx, callerOf(ctx).Provider, value(after).ID, size+1)
+	found, err := s.ProtectedAccounts.List(ctx, callerOf(ctx).Provider, value(after).ID, size+1)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func (s *server) ListProtectedAccounts(ctx context.Context, in ListProtectedAcco
 // ProtectAccount answers PUT /v1/protected-accounts/{account_id}.
 func (s *server) ProtectAccount(ctx context.Context, in ProtectAccountRequestObject) (ProtectAccountResponseObject, error) {
 	who := callerOf(ctx)
-	protected, err := s.Store.ProtectAccount(ctx, who.Actor(), who.Provider, in.AccountID, in.Body.Note)
+	protected, err := s.ProtectedAccounts.Protect(ctx, who.Actor(), who.Provider, in.AccountID, in.Body.Note)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (s *server) ProtectAccount(ctx context.Context, in ProtectAccountRequestObj
 // UnprotectAccount answers DELETE /v1/protected-accounts/{account_id}.
 func (s *server) UnprotectAccount(ctx context.Context, in UnprotectAccountRequestObject) (UnprotectAccountResponseObject, error) {
 	who := callerOf(ctx)
-	err := s.Store.ReleaseAccount(ctx, who.Actor(), who.Provider, in.AccountID)
+	err := s.ProtectedAccounts.Release(ctx, who.Actor(), who.Provider, in.AccountID)
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, problem(codeNotFound, "account %s is not among your protected accounts", in.AccountID).because(err)
 	}

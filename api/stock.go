@@ -19,7 +19,7 @@ type stockStore interface {
 
 // GetStock answers GET /v1/stock.
 func (s *server) GetStock(ctx context.Context, in GetStockRequestObject) (GetStockResponseObject, error) {
-	stock, err := s.Store.Stock(ctx, callerOf(ctx).Provider)
+	stock, err := s.Stock.Count(ctx, callerOf(ctx).Provider)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (s *server) ListStockAlerts(ctx context.Context, in ListStockAlertsRequestO
 		open := string(*in.Params.State) == alertOpen
 		filter.Open = &open
 	}
-	found, err := s.Store.StockAlerts(ctx, callerOf(ctx).Provider, filter)
+	found, err := s.Stock.Alerts(ctx, callerOf(ctx).Provider, filter)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (s *server) ListStockAlerts(ctx context.Context, in ListStockAlertsRequestO
 // AcknowledgeStockAlert answers POST /v1/stock-alerts/{alert_id}/acknowledge.
 func (s *server) AcknowledgeStockAlert(ctx context.Context, in AcknowledgeStockAlertRequestObject) (AcknowledgeStockAlertResponseObject, error) {
 	who := callerOf(ctx)
-	alert, err := s.Store.AcknowledgeAlert(ctx, who.Actor(), who.Provider, in.AlertID, in.Body.Note)
+	alert, err := s.Stock.AcknowledgeAlert(ctx, who.Actor(), who.Provider, in.AlertID, in.Body.Note)
 	switch {
 	case errors.Is(err, provision.ErrNotFound):
 		return nil, problem(codeNotFound, "there is no alert %s", in.AlertID).because(err)

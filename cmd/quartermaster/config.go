@@ -33,7 +33,7 @@ type databaseOptions struct {
 }
 
 // open connects, and refuses a schema of another version: half-migrated is worse than down.
-func (o databaseOptions) open(ctx context.Context) (*postgres.Store, *sqlx.DB, error) {
+func (o databaseOptions) open(ctx context.Context) (*postgres.DB, *sqlx.DB, error) {
 	db, err := postgres.Open(ctx, o.DatabaseURL)
 	if err != nil {
 		return nil, nil, err

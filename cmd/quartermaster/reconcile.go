@@ -85,7 +85,7 @@ func (c *verifyCommand) tell(e *env, findings []reconcile.Finding, failed error)
 	return failed
 }
 
-func (c *verifyCommand) findInAWS(e *env, store *postgres.Store) ([]reconcile.Finding, error) {
+func (c *verifyCommand) findInAWS(e *env, store *postgres.DB) ([]reconcile.Finding, error) {
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
 		return nil, err

@@ -29,9 +29,9 @@ func TestVerifyTellsByItsExitWhetherAllIsWell(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	store := postgres.New(db)
 	pool := provision.Pool{Provider: "acme", Marketplace: "north", Environment: provision.Production}
-	require.NoError(t, store.CreateProvider(t.Context(), "acme", "Acme"))
+	require.NoError(t, store.Providers.Create(t.Context(), "acme", "Acme"))
 	require.NoError(t, store.AddPool(t.Context(), pool, provision.DataExport))
-	_, err = store.OpenOrder(t.Context(), provision.Order{OrderKey: orderOne, AcceptedAt: controltest.StartedAt,
+	_, err = store.Orders.Open(t.Context(), provision.Order{OrderKey: orderOne, AcceptedAt: controltest.StartedAt,
 		Request: provision.Request{Marketplace: "north", Environment: provision.Production, ContactName: "Jane Roe", IAMUserName: "jane"}})
 	require.NoError(t, err)
 	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)

@@ -36,7 +36,7 @@ type product struct {
 	env      []string
 }
 
-func setupProduct(ctx context.Context, t *testing.T) (*product, *postgres.Store) {
+func setupProduct(ctx context.Context, t *testing.T) (*product, *postgres.DB) {
 	t.Helper()
 	database, err := pgtest.Start(ctx, pgtest.Options{Dir: pgtest.Dir(t)})
 	require.NoError(t, err)

@@ -105,10 +105,10 @@ func ofDatabase(store Store, log *slog.Logger) *collector {
 
 // fromDatabase reads everything, or tells that it cannot: old numbers would look as if all were well.
 func fromDatabase(ctx context.Context, store Store, now time.Time, log *slog.Logger) []prometheus.Metric {
-	stock, err := store.Stock(ctx, "")
+	stock, err := store.Stock.Count(ctx, "")
 	var orders []provision.OrderCount
 	if err == nil {
-		orders, err = store.OrderCounts(ctx)
+		orders, err = store.Orders.Count(ctx)
 	}
 	if err != nil {
 		log.Warn("the metrics of stock and orders cannot be read", "error", err)

@@ -168,13 +168,13 @@ var calls = map[string]func(ctx context.Context, db *sqlx.DB) (during func() err
 	},
 	"store": func(ctx context.Context, db *sqlx.DB) (func() error, error) {
 		return func() error {
-			_, err := postgres.New(db).OrderStatus(ctx, provision.OrderKey{Provider: "acme", ID: "o"})
+			_, err := postgres.New(db).Orders.Status(ctx, provision.OrderKey{Provider: "acme", ID: "o"})
 			return judgement(err)
 		}, nil
 	},
 	"store, in a transaction": func(ctx context.Context, db *sqlx.DB) (func() error, error) {
 		return func() error {
-			return judgement(postgres.New(db).BeginUndo(ctx, provision.OrderKey{Provider: "acme", ID: "o"}, provision.Failure{}))
+			return judgement(postgres.New(db).Orders.BeginUndo(ctx, provision.OrderKey{Provider: "acme", ID: "o"}, provision.Failure{}))
 		}, nil
 	},
 }
@@ -332,7 +332,7 @@ func TestListeningRecoversFromAStall(t *testing.T) {
 	ctx, address := t.Context(), pgtest.URL(t)
 	db := openDB(t, address)
 	store := postgres.New(db)
-	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
+	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"))
 	proxy, err := pgtest.NewProxy(hostOf(t, address))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
@@ -381,9 +381,9 @@ func TestAConnectionToAServerThatDoesNotLetUsWriteIsGivenUp(t *testing.T) {
 	readOnly("on")
 	db := openDB(t, address)
 	store := postgres.New(db)
-	require.ErrorIs(t, store.CreateProvider(ctx, "acme", "Acme"), provision.ErrUnavailable)
+	require.ErrorIs(t, store.Providers.Create(ctx, "acme", "Acme"), provision.ErrUnavailable)
 	readOnly("off")
-	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"), "what the first connection leads to is a standby for good")
+	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"), "what the first connection leads to is a standby for good")
 }
 
 func TestAStandbyIsUnavailableUntilItIsPromoted(t *testing.T) {
@@ -397,12 +397,12 @@ func TestAStandbyIsUnavailableUntilItIsPromoted(t *testing.T) {
 	db := openDB(t, server.URL("postgres"))
 	store := postgres.New(db)
 	require.NoError(t, store.Ping(ctx))
-	require.ErrorIs(t, store.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable)
+	require.ErrorIs(t, store.Orders.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable)
 	_, err := db.ExecContext(ctx, `CREATE TABLE x ()`)
 	require.ErrorIs(t, postgres.Judged(ctx, err), provision.ErrUnavailable)
 	_, err = db.ExecContext(ctx, `SELECT pg_promote()`)
 	require.NoError(t, err)
 	_, err = db.ExecContext(ctx, `CREATE TABLE x ()`)
 	require.NoError(t, err)
-	require.NotErrorIs(t, store.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable, "there are no tables, but it lets us write")
+	require.NotErrorIs(t, store.Orders.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable, "there are no tables, but it lets us write")
 }

@@ -130,7 +130,7 @@ func (a *Reconciler) Find(ctx context.Context) ([]Finding, error) {
 	if !a.All {
 		requestsSince = a.now().Add(-recently)
 	}
-	found, err := a.Store.Contradictions(ctx, a.Bounds, requestsSince)
+	found, err := a.Reconciliation.Contradictions(ctx, a.Bounds, requestsSince)
 	if err != nil {
 		err = fmt.Errorf("the database could not be checked: %w", err)
 	}

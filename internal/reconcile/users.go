@@ -71,7 +71,7 @@ const (
 func FindUsers(ctx context.Context, store UserStore, cloud Cloud) (found []Finding, err error) {
 	var account, order string
 	for {
-		page, err := store.ExpectedUsers(ctx, account, order, usersPage)
+		page, err := store.Reconciliation.ExpectedUsers(ctx, account, order, usersPage)
 		if err != nil {
 			return found, err
 		}

@@ -52,8 +52,8 @@ func TestAccountsAreComparedWithAWS(t *testing.T) {
 	w.place("renamed", "")
 	corrected := order("renamed", "").Request
 	corrected.IAMUserName = "customer-2"
-	require.NoError(t, w.store.Correct(t.Context(), key("renamed"), corrected, provision.Intervention{Actor: "shop"}))
-	_, err := w.store.CloseOrder(t.Context(), provision.OrderClosing{Order: key("renamed"), State: provision.Failed,
+	require.NoError(t, w.store.Orders.Correct(t.Context(), key("renamed"), corrected, provision.Intervention{Actor: "shop"}))
+	_, err := w.store.Orders.Close(t.Context(), provision.OrderClosing{Order: key("renamed"), State: provision.Failed,
 		Failure: provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}, AccountID: account(5)})
 	require.NoError(t, err)
 
@@ -135,14 +135,14 @@ func TestExpectedUsersArePagedByAccountAndOrder(t *testing.T) {
 	w := setup(t)
 	for _, id := range []string{"a", "b", "c"} {
 		w.place(id, "") // each takes account 5
-		_, err := w.store.CloseOrder(t.Context(), provision.OrderClosing{Order: key(id), State: provision.Failed,
+		_, err := w.store.Orders.Close(t.Context(), provision.OrderClosing{Order: key(id), State: provision.Failed,
 			Failure: provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}, AccountID: account(5)})
 		require.NoError(t, err)
 	}
 	var got []string
 	var after reconcile.ExpectedUser
 	for {
-		page, err := w.store.ExpectedUsers(t.Context(), after.Account.ID, after.Order.ID, 1)
+		page, err := w.store.Reconciliation.ExpectedUsers(t.Context(), after.Account.ID, after.Order.ID, 1)
 		require.NoError(t, err)
 		if len(page) == 0 {
 			break
