@@ -58,7 +58,7 @@ func (c *apiCommand) Run(e *env) error {
 			Leftovers: store.Leftovers, Orders: store.Orders, Passwords: store.Passwords, Pools: store.Pools,
 			ProtectedAccounts: store.ProtectedAccounts, Stock: store.Stock, Webhooks: store.Webhooks, Ping: store.Ping,
 		},
-		Workflows:         api.NewWorkflows(temporal),
+		Workflows:         namespace,
 		TemporalUsable:    namespace.Usable,
 		Opener:            ring,
 		Sealer:            ring,

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"quartermaster/activities"
-	"quartermaster/api"
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
@@ -73,12 +72,8 @@ func (c *workerCommand) Run(e *env) error {
 	if c.AWSEndpoint != "" {
 		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
 	}
-	runs, err := newOrderRuns(temporal, ring)
-	if err != nil {
-		return err
-	}
 	reconciler := &reconcile.Reconciler{Reconciliation: store.Reconciliation, Accounts: store.Accounts, Orders: store.Orders,
-		Workflows: runs, Bounds: c.bounds()}
+		Workflows: namespace.Runs(), Bounds: c.bounds()}
 	acts := &activities.Activities{
 		Database: activities.Database{
 			Orders: store.Orders, Steps: store.Steps, Passwords: store.Passwords, Leftovers: store.Leftovers, Verifications: store.Verifications,
@@ -88,7 +83,7 @@ func (c *workerCommand) Run(e *env) error {
 		Timings:      activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor, DeniedFor: c.DeniedFor, RefusedFor: c.RefusedFor},
 		ProtectedIDs: c.ProtectedAccounts,
 	}
-	acts.Webhooks = activities.Webhooks{Deliveries: store.Deliveries, Events: store.Events, Sender: c.sender(c.policy(c.AWSEndpoint != "")), Wake: api.NewWorkflows(temporal).WakeWebhooks}
+	acts.Webhooks = activities.Webhooks{Deliveries: store.Deliveries, Events: store.Events, Sender: c.sender(c.policy(c.AWSEndpoint != "")), Wake: namespace.WakeWebhooks}
 	if c.VerifyPerSecond > 0 {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}

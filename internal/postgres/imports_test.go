@@ -210,7 +210,7 @@ func TestAnImportNeverEditsAndNamesWhatDiffers(t *testing.T) {
 		"4:account_id:1: account 000000000003 is in a pool already and cannot be added: an AWS account is in stock once; remove the row",
 		`5:marketplace:2: there is no pool for marketplace "south" in environment "production": correct one of them, or have that pool opened first`,
 		`6:model:4: "GCP" is not an account model: use SPAM or ECAM`,
-		"7:account_id:1: account 999999999999 is protected: a payer or one of the provider's own never enters a pool; remove the row",
+		"7:account_id:1: account 999999999999 is protected: a payer account or one of the provider's own accounts cannot be in a pool; remove the row",
 		"9:account_id:1: account 000000000006 stands in line 8 of this file already: keep one of the two rows",
 	}, messages)
 	require.Equal(t, []int{2, 1, 6}, []int{i.Added, i.Unchanged, i.Faulty})

@@ -149,7 +149,7 @@ func TestTwoRefusalsInARowSuspendTheClaimsUntilAnAccountCanBeEntered(t *testing.
 
 	view, err := v.store.Orders.Get(v.ctx, next)
 	require.NoError(t, err)
-	require.Contains(t, view.Waiting.Why, "claims of the pool are suspended since ")
+	require.Contains(t, view.Waiting.Why, "claims of the pool have been suspended since ")
 	require.Contains(t, view.Waiting.Why, want)
 	require.Contains(t, view.Waiting.Why, "check the service's own AWS identity and the roles of the pool's accounts")
 
@@ -375,6 +375,6 @@ func TestSettingsOfAPoolDoNotChangeWhenItsClaimsAreSuspended(t *testing.T) {
 	require.NoError(t, err)
 	kind, reason := stock[0].Condition()
 	require.Equal(t, provision.AlertEmpty, kind)
-	require.Contains(t, reason, "no account is given out")
+	require.Contains(t, reason, "orders get no account: ")
 	require.Contains(t, reason, "neither account")
 }
