@@ -14,12 +14,15 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 // inPostgres is the database of the product, brought into the situation as the workflow does it.
-func inPostgres(t *testing.T, order provision.OrderKey, is situation) Store {
+func inPostgres(t *testing.T, order provision.OrderKey, is situation) Database {
 	t.Helper()
 	ctx, store := t.Context(), postgres.New(pgtest.New(t))
 	pool := provision.Pool{Provider: order.Provider, Marketplace: "main", Environment: provision.Production}
 	require.NoError(t, store.Providers.Create(ctx, order.Provider, "Acme"))
-	require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
+	require.NoError(t, err)
+	all := Database{Orders: store.Orders, Steps: store.Steps, Passwords: store.Passwords, Leftovers: store.Leftovers, Verifications: store.Verifications,
+		ProtectedAccounts: store.ProtectedAccounts, Stock: store.Stock, Imports: store.Imports}
 	open := func(id string, model provision.Model) provision.OrderKey {
 		key := provision.OrderKey{Provider: order.Provider, ID: id}
 		_, err := store.Orders.Open(ctx, provision.Order{OrderKey: key, AcceptedAt: time.Now(), Request: provision.Request{Marketplace: pool.Marketplace,
@@ -37,12 +40,12 @@ func inPostgres(t *testing.T, order provision.OrderKey, is situation) Store {
 			Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "it was cancelled"}})
 		require.NoError(t, err)
 	}
-	_, _, err := store.Accounts.Create(ctx, provision.Account{ID: accountID, Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "account",
+	_, _, err = store.Accounts.Create(ctx, provision.Account{ID: accountID, Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "account",
 		RootEmail: "root+" + accountID + "@example.com", RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
 	require.NoError(t, err)
 	if is == neverHeld {
 		require.Nil(t, claim(open(order.ID, provision.ModelECAM)))
-		return store
+		return all
 	}
 	open(order.ID, "")
 	require.Equal(t, accountID, claim(order).ID)
@@ -70,5 +73,5 @@ func inPostgres(t *testing.T, order provision.OrderKey, is situation) Store {
 	default:
 		t.Fatalf("nothing makes the situation %q", is)
 	}
-	return store
+	return all
 }

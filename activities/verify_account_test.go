@@ -13,7 +13,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func (m *memoryStore) AccountToVerify(_ context.Context, id string) (provision.Account, time.Time, error) {
+func (m *memoryStore) Account(_ context.Context, id string) (provision.Account, time.Time, error) {
 	if id != accountID {
 		return provision.Account{}, time.Time{}, fmt.Errorf("account %s: %w", id, provision.ErrNotFound)
 	}

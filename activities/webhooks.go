@@ -8,22 +8,11 @@ import (
 	"quartermaster/internal/webhooks"
 )
 
-// WebhookStore is what the activities of this file need of the database.
-type WebhookStore interface {
-	// DueWebhooks lists the webhooks that have something to send now, of one provider or, for "", of all.
-	DueWebhooks(ctx context.Context, provider string) ([]provision.WebhookKey, error)
-	NextDelivery(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error)
-	// Sending reads what an attempt needs. Errors: provision.ErrNotFound, provision.ErrConflict when nothing is to be sent now.
-	Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (provision.DeliveryJob, error)
-	// RecordAttempt keeps an attempt and what follows from it. Errors: provision.ErrNotFound.
-	RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.DeliveryOutcome) error
-	PurgeEvents(ctx context.Context, limit int) (more bool, err error)
-}
-
 // Webhooks is what the activities of this file work with.
 type Webhooks struct {
-	Store  WebhookStore
-	Sender *webhooks.Sender
+	Deliveries Deliveries
+	Events     Events
+	Sender     *webhooks.Sender
 	// Wake starts or signals the workflows of webhooks.
 	Wake func(ctx context.Context, keys []provision.WebhookKey) error
 }

@@ -36,7 +36,7 @@ type createAccountCommand struct {
 }
 
 // Run creates the account and prints it, with the external id that the trust policy of its role must require.
-func (c *createAccountCommand) Run(e *env, store *postgres.DB) error {
+func (c *createAccountCommand) Run(e *env, db *postgres.DB) error {
 	account := provision.Account{ID: c.ID, Pool: c.pool(), Model: c.Model, Name: c.Name, RootEmail: c.RootEmail, RoleARN: c.RoleARN,
 		ExternalID: c.ExternalID}
 	wrong := provision.ValidateAccount(account)
@@ -49,7 +49,7 @@ func (c *createAccountCommand) Run(e *env, store *postgres.DB) error {
 	if account.ExternalID == "" {
 		account.ExternalID = provision.NewExternalID()
 	}
-	created, woken, err := store.Accounts.Create(e.ctx, account, cliActor())
+	created, woken, err := db.Accounts.Create(e.ctx, account, cliActor())
 	if err != nil {
 		return err
 	}
@@ -67,11 +67,11 @@ type listAccountsCommand struct {
 }
 
 // Run prints the accounts.
-func (c *listAccountsCommand) Run(e *env, store *postgres.DB) error {
+func (c *listAccountsCommand) Run(e *env, db *postgres.DB) error {
 	filter := provision.AccountFilter{Marketplace: c.Marketplace, Statuses: c.Status, Limit: pageSize}
 	return list[provision.Account]{
 		read: func(last *provision.Account) ([]provision.Account, error) {
-			return accountsAfter(e, store, c.Provider, filter, last)
+			return accountsAfter(e, db, c.Provider, filter, last)
 		},
 		headings: []string{"ACCOUNT", "MODEL", "MARKETPLACE", "ENVIRONMENT", "STATUS", "ADDED", "ORDER", "REASON"},
 		cells: func(a provision.Account) []any {
@@ -82,11 +82,11 @@ func (c *listAccountsCommand) Run(e *env, store *postgres.DB) error {
 }
 
 // accountsAfter reads the page of accounts after the last one; nil: the first page.
-func accountsAfter(e *env, store *postgres.DB, provider string, filter provision.AccountFilter, last *provision.Account) ([]provision.Account, error) {
+func accountsAfter(e *env, db *postgres.DB, provider string, filter provision.AccountFilter, last *provision.Account) ([]provision.Account, error) {
 	if last != nil {
 		filter.After = &provision.AccountCursor{AddedAt: last.AddedAt, ID: last.ID}
 	}
-	return store.Accounts.List(e.ctx, provider, filter)
+	return db.Accounts.List(e.ctx, provider, filter)
 }
 
 // cliActor is the actor that history rows name for what a command does.

@@ -34,12 +34,12 @@ type exportAccountsCommand struct {
 }
 
 // Run prints the accounts as CSV, one page at a time.
-func (c *exportAccountsCommand) Run(e *env, store *postgres.DB) error {
+func (c *exportAccountsCommand) Run(e *env, db *postgres.DB) error {
 	out := stockcsv.NewWriter(e.out)
 	filter := provision.AccountFilter{Marketplace: c.Marketplace, Environment: c.Environment, Model: c.Model, Statuses: c.Status, Limit: pageSize}
 	var last *provision.Account
 	for {
-		accounts, err := accountsAfter(e, store, c.Provider, filter, last)
+		accounts, err := accountsAfter(e, db, c.Provider, filter, last)
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ type importAccountsCommand struct {
 }
 
 // Run imports the file in batches, as the workflow of an import does, and prints every fault.
-func (c *importAccountsCommand) Run(e *env, store *postgres.DB) error {
+func (c *importAccountsCommand) Run(e *env, db *postgres.DB) error {
 	file, name, err := c.read()
 	if err != nil {
 		return err
@@ -75,12 +75,12 @@ func (c *importAccountsCommand) Run(e *env, store *postgres.DB) error {
 	if err != nil {
 		return err
 	}
-	started, err := store.Imports.Create(e.ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: c.Provider, ID: uuid.NewString()}, Actor: cliActor(),
+	started, err := db.Imports.Create(e.ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: c.Provider, ID: uuid.NewString()}, Actor: cliActor(),
 		DryRun: c.DryRun, File: file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 	if err != nil {
 		return err
 	}
-	ended, err := c.importRows(e, store, started, name)
+	ended, err := c.importRows(e, db, started, name)
 	if ended.Added > 0 && !c.DryRun { // even when the import was interrupted
 		fmt.Fprintln(e.out, verifyDue(e))
 	}
@@ -106,13 +106,13 @@ func (c *importAccountsCommand) read() (file []byte, name string, err error) {
 
 // importRows imports the rows in batches. An import that is interrupted is marked as failed: the same file can be imported
 // again.
-func (c *importAccountsCommand) importRows(e *env, store *postgres.DB, now provision.AccountImport, name string) (provision.AccountImport, error) {
+func (c *importAccountsCommand) importRows(e *env, db *postgres.DB, now provision.AccountImport, name string) (provision.AccountImport, error) {
 	shown := progress{out: e.logs, live: isTerminal(e.logs)}
 	for now.State == provision.ImportRunning {
-		next, faults, err := store.Imports.RunBatch(e.ctx, now.ImportKey, c.ProtectedAccounts)
+		next, faults, err := db.Imports.RunBatch(e.ctx, now.ImportKey, c.ProtectedAccounts)
 		if err != nil {
 			shown.clear()
-			return now, c.giveUp(e, store, now, err)
+			return now, c.giveUp(e, db, now, err)
 		}
 		now = next
 		shown.clear()
@@ -134,7 +134,7 @@ func (c *importAccountsCommand) importRows(e *env, store *postgres.DB, now provi
 }
 
 // giveUp marks an interrupted import as failed and returns an error that says how to go on.
-func (c *importAccountsCommand) giveUp(e *env, store *postgres.DB, now provision.AccountImport, why error) error {
+func (c *importAccountsCommand) giveUp(e *env, db *postgres.DB, now provision.AccountImport, why error) error {
 	what := fmt.Sprintf("the import stopped after %d of %d rows", now.RowsDone, now.RowsTotal)
 	stopped := fmt.Errorf("%s; import the file again, nothing is added twice: %w", what, why)
 	if e.ctx.Err() != nil {
@@ -142,7 +142,7 @@ func (c *importAccountsCommand) giveUp(e *env, store *postgres.DB, now provision
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 5*time.Second)
 	defer cancel()
-	return errors.Join(stopped, store.Imports.Fail(ctx, now.ImportKey, what))
+	return errors.Join(stopped, db.Imports.Fail(ctx, now.ImportKey, what))
 }
 
 // summary says in one line what an import did.

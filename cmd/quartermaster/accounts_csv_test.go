@@ -36,13 +36,14 @@ func program(t *testing.T) string {
 func setupStock(t *testing.T) (url string, store *postgres.DB, db *sqlx.DB) {
 	t.Helper()
 	url = pgtest.URL(t)
-	db, err := postgres.Open(t.Context(), url)
+	store, err := postgres.Open(t.Context(), url)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	store = postgres.New(db)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	db = store.SQL()
 	for _, provider := range []string{"acme", "globex"} {
 		require.NoError(t, store.Providers.Create(t.Context(), provider, provider))
-		require.NoError(t, store.AddPool(t.Context(), provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production}, provision.DataExport))
+		_, err := store.Pools.Create(t.Context(), "test", provision.DefaultPool(provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production}))
+		require.NoError(t, err)
 	}
 	return url, store, db
 }

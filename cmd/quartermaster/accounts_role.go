@@ -26,12 +26,12 @@ type rolePolicies struct {
 }
 
 // Run prints the policies. The trust policy holds the account's external id, which "accounts list --json" prints too.
-func (c *accountRoleCommand) Run(e *env, store *postgres.DB) error {
-	account, err := store.Accounts.Get(e.ctx, c.Provider, c.ID)
+func (c *accountRoleCommand) Run(e *env, db *postgres.DB) error {
+	account, err := db.Accounts.Get(e.ctx, c.Provider, c.ID)
 	if err != nil {
 		return err
 	}
-	pool, err := store.Pools.Get(e.ctx, account.Pool)
+	pool, err := db.Pools.Get(e.ctx, account.Pool)
 	if err != nil {
 		return err
 	}

@@ -27,8 +27,8 @@ type apiCommand struct {
 }
 
 // Run serves until the process is told to stop.
-func (c *apiCommand) Run(e *env, store *postgres.DB, ring *secrets.Ring) error {
-	leave, err := ring.Join(e.ctx, store, secrets.ThisProcess(provision.ProcessAPI, programVersion()), e.log)
+func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
+	leave, err := ring.Join(e.ctx, db.Processes, secrets.ThisProcess(provision.ProcessAPI, programVersion()), e.log)
 	if err != nil {
 		return err
 	}
@@ -37,10 +37,14 @@ func (c *apiCommand) Run(e *env, store *postgres.DB, ring *secrets.Ring) error {
 	if err != nil {
 		return err
 	}
-	registry := metrics.New(store, e.log)
+	registry := metrics.New(db.Stock, db.Orders, e.log)
 	registry.MustRegister(metrics.OfTemporal(temporal, e.log))
 	handler, err := api.New(api.Config{
-		Store:             store,
+		Database: api.Database{
+			Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, Imports: db.Imports,
+			Leftovers: db.Leftovers, Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools,
+			ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
+		},
 		Workflows:         temporal,
 		TemporalUsable:    temporal.Usable,
 		Opener:            ring,
@@ -50,7 +54,7 @@ func (c *apiCommand) Run(e *env, store *postgres.DB, ring *secrets.Ring) error {
 		EventHints:        postgres.ListenEvents(e.ctx, c.DatabaseURL, e.log),
 		Log:               e.log,
 		PublicURL:         c.PublicURL,
-		ProtectedAccounts: c.ProtectedAccounts,
+		ProtectedIDs:      c.ProtectedAccounts,
 		RequestsPerSecond: c.RequestsPerSecond,
 		Metrics:           registry,
 		Simulated:         c.simulated(),
@@ -61,7 +65,7 @@ func (c *apiCommand) Run(e *env, store *postgres.DB, ring *secrets.Ring) error {
 	serving, ctx := errgroup.WithContext(e.ctx)
 	serving.Go(func() error {
 		if temporal.AwaitUsable(ctx, e.log) == nil {
-			go ring.LogMissing(ctx, store, temporal, e.log)
+			go ring.LogMissing(ctx, db.SealKeys, temporal, e.log)
 			temporal.WatchWorkers(ctx, e.log)
 		}
 		return nil

@@ -31,7 +31,7 @@ type createKeyCommand struct {
 }
 
 // Run creates the key and prints it.
-func (c *createKeyCommand) Run(e *env, store *postgres.DB) error {
+func (c *createKeyCommand) Run(e *env, db *postgres.DB) error {
 	text, key := apikey.New(c.Provider, c.Name, c.Role)
 	key.Scopes = c.Scope
 	now := time.Now()
@@ -45,7 +45,7 @@ func (c *createKeyCommand) Run(e *env, store *postgres.DB) error {
 	if wrong := provision.ValidateAPIKey(key, now); len(wrong) > 0 {
 		return &provision.InvalidError{Fields: wrong}
 	}
-	if _, err := store.APIKeys.Create(e.ctx, cliActor(), key); err != nil {
+	if _, err := db.APIKeys.Create(e.ctx, cliActor(), key); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(e.out, text)
@@ -60,7 +60,7 @@ type listKeysCommand struct {
 }
 
 // Run prints the keys.
-func (c *listKeysCommand) Run(e *env, store *postgres.DB) error {
+func (c *listKeysCommand) Run(e *env, db *postgres.DB) error {
 	now := time.Now()
 	return list[provision.APIKey]{
 		read: func(last *provision.APIKey) ([]provision.APIKey, error) {
@@ -68,7 +68,7 @@ func (c *listKeysCommand) Run(e *env, store *postgres.DB) error {
 			if last != nil {
 				after = &provision.KeyCursor{CreatedAt: last.CreatedAt, ID: last.ID}
 			}
-			return store.APIKeys.List(e.ctx, c.Provider, pageSize, after)
+			return db.APIKeys.List(e.ctx, c.Provider, pageSize, after)
 		},
 		keep:     func(k provision.APIKey) bool { return c.All || k.Live(now) },
 		headings: []string{"KEY", "NAME", "ROLE", "SCOPES", "RATE", "CREATED", "BY", "EXPIRES", "LAST USED", "STATE"},
@@ -107,18 +107,18 @@ type rotateKeyCommand struct {
 }
 
 // Run creates the new key and prints it.
-func (c *rotateKeyCommand) Run(e *env, store *postgres.DB) error {
+func (c *rotateKeyCommand) Run(e *env, db *postgres.DB) error {
 	if c.Overlap < provision.KeyOverlapShortest || c.Overlap > provision.KeyOverlapLongest {
 		return fmt.Errorf("--overlap is %s: use %s to %s, or revoke the old key to end it sooner", c.Overlap,
 			provision.KeyOverlapShortest, provision.KeyOverlapLongest)
 	}
-	old, err := store.APIKeys.Get(e.ctx, c.Provider, c.ID)
+	old, err := db.APIKeys.Get(e.ctx, c.Provider, c.ID)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
 	text, successor := apikey.Successor(old, now)
-	_, old, err = store.APIKeys.Rotate(e.ctx, cliActor(), c.Provider, c.ID, successor, now.Add(c.Overlap))
+	_, old, err = db.APIKeys.Rotate(e.ctx, cliActor(), c.Provider, c.ID, successor, now.Add(c.Overlap))
 	if err != nil {
 		return err
 	}
@@ -134,8 +134,8 @@ type revokeKeyCommand struct {
 }
 
 // Run revokes the key, even when it is the last admin key: the command line can always create another one.
-func (c *revokeKeyCommand) Run(e *env, store *postgres.DB) error {
-	key, err := store.APIKeys.Revoke(e.ctx, cliActor(), c.Provider, c.ID, false)
+func (c *revokeKeyCommand) Run(e *env, db *postgres.DB) error {
+	key, err := db.APIKeys.Revoke(e.ctx, cliActor(), c.Provider, c.ID, false)
 	if err != nil {
 		return err
 	}

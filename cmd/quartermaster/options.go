@@ -21,17 +21,14 @@ type databaseOptions struct {
 	DatabaseURL string `help:"PostgreSQL, as postgres://user:password@host:port/name?sslmode=…" env:"QM_DATABASE_URL,DATABASE_URL" required:"" placeholder:"URL"`
 }
 
-// ProvideStore opens the database for the command. It refuses a schema of another version, which the program would misread.
-func (o databaseOptions) ProvideStore(e *env) (*postgres.DB, error) {
+// ProvideDB opens the database for the command. It refuses a schema of another version, which the program would misread.
+func (o databaseOptions) ProvideDB(e *env) (*postgres.DB, error) {
 	db, err := postgres.Open(e.ctx, o.DatabaseURL)
 	if err != nil {
 		return nil, err
 	}
 	e.onClose(db.Close)
-	if err := migrations.Check(e.ctx, db.DB); err != nil {
-		return nil, err
-	}
-	return postgres.New(db), nil
+	return db, migrations.Check(e.ctx, db.SQL().DB)
 }
 
 // sealOptions hold the keys that seal Temporal's payloads and the passwords. A command that embeds them may ask for a

@@ -98,10 +98,10 @@ type createPoolCommand struct {
 }
 
 // Run creates the pool.
-func (c *createPoolCommand) Run(e *env, store *postgres.DB) error {
+func (c *createPoolCommand) Run(e *env, db *postgres.DB) error {
 	config := provision.DefaultPool(c.pool())
 	c.apply(&config)
-	created, err := store.Pools.Create(e.ctx, cliActor(), config)
+	created, err := db.Pools.Create(e.ctx, cliActor(), config)
 	if errors.Is(err, provision.ErrConflict) {
 		_, err = fmt.Fprintf(e.out, "pool %s exists and stays as it is: change it with quartermaster pools update\n", config.Pool)
 		return err
@@ -117,14 +117,14 @@ type listPoolsCommand struct {
 }
 
 // Run prints the pools.
-func (c *listPoolsCommand) Run(e *env, store *postgres.DB) error {
+func (c *listPoolsCommand) Run(e *env, db *postgres.DB) error {
 	return list[provision.PoolConfig]{
 		read: func(last *provision.PoolConfig) ([]provision.PoolConfig, error) {
 			after := provision.Pool{Provider: c.Provider}
 			if last != nil {
 				after = last.Pool
 			}
-			return store.Pools.List(e.ctx, after, pageSize)
+			return db.Pools.List(e.ctx, after, pageSize)
 		},
 		headings: []string{"MARKETPLACE", "ENVIRONMENT", "REPORT", "REGION", "ON FAILURE", "THRESHOLD", "CLAIMS"},
 		cells: func(p provision.PoolConfig) []any {
@@ -162,11 +162,11 @@ type showPoolCommand struct {
 }
 
 // Run prints the pool as JSON.
-func (c *showPoolCommand) Run(e *env, store *postgres.DB) error {
+func (c *showPoolCommand) Run(e *env, db *postgres.DB) error {
 	if c.History {
-		return c.history(e, store)
+		return c.history(e, db)
 	}
-	config, err := store.Pools.Get(e.ctx, c.pool())
+	config, err := db.Pools.Get(e.ctx, c.pool())
 	if err != nil {
 		return err
 	}
@@ -174,14 +174,14 @@ func (c *showPoolCommand) Run(e *env, store *postgres.DB) error {
 	return writeJSON(e, config)
 }
 
-func (c *showPoolCommand) history(e *env, store *postgres.DB) error {
+func (c *showPoolCommand) history(e *env, db *postgres.DB) error {
 	return list[provision.PoolHistoryEntry]{
 		read: func(last *provision.PoolHistoryEntry) ([]provision.PoolHistoryEntry, error) {
 			var after int64
 			if last != nil {
 				after = last.Seq
 			}
-			return store.Pools.History(e.ctx, c.pool(), after, pageSize)
+			return db.Pools.History(e.ctx, c.pool(), after, pageSize)
 		},
 		headings: []string{"WHEN", "WHO", "WHAT", "FROM", "TO"},
 		cells: func(h provision.PoolHistoryEntry) []any {
@@ -197,8 +197,8 @@ type updatePoolCommand struct {
 }
 
 // Run changes the settings and prints the pool as JSON.
-func (c *updatePoolCommand) Run(e *env, store *postgres.DB) error {
-	config, err := store.Pools.Update(e.ctx, cliActor(), c.pool(), 0, c.apply)
+func (c *updatePoolCommand) Run(e *env, db *postgres.DB) error {
+	config, err := db.Pools.Update(e.ctx, cliActor(), c.pool(), 0, c.apply)
 	if err != nil {
 		return err
 	}
@@ -214,12 +214,12 @@ type protectCommand struct {
 }
 
 // Run protects the accounts.
-func (c *protectCommand) Run(e *env, store *postgres.DB) error {
+func (c *protectCommand) Run(e *env, db *postgres.DB) error {
 	if strings.TrimSpace(c.Note) == "" {
 		return errors.New("--note is empty: say why the accounts are protected")
 	}
 	for _, id := range c.Accounts {
-		if _, err := store.ProtectedAccounts.Protect(e.ctx, cliActor(), c.Provider, id, c.Note); err != nil {
+		if _, err := db.ProtectedAccounts.Protect(e.ctx, cliActor(), c.Provider, id, c.Note); err != nil {
 			return err
 		}
 	}
@@ -233,9 +233,9 @@ type unprotectCommand struct {
 }
 
 // Run removes the protection.
-func (c *unprotectCommand) Run(e *env, store *postgres.DB) error {
+func (c *unprotectCommand) Run(e *env, db *postgres.DB) error {
 	for _, id := range c.Accounts {
-		if err := store.ProtectedAccounts.Release(e.ctx, cliActor(), c.Provider, id); err != nil {
+		if err := db.ProtectedAccounts.Release(e.ctx, cliActor(), c.Provider, id); err != nil {
 			return err
 		}
 	}
@@ -249,14 +249,14 @@ type protectedAccountsCommand struct {
 }
 
 // Run lists the protected accounts.
-func (c *protectedAccountsCommand) Run(e *env, store *postgres.DB) error {
+func (c *protectedAccountsCommand) Run(e *env, db *postgres.DB) error {
 	return list[provision.ProtectedAccount]{
 		read: func(last *provision.ProtectedAccount) ([]provision.ProtectedAccount, error) {
 			after := ""
 			if last != nil {
 				after = last.AccountID
 			}
-			return store.ProtectedAccounts.List(e.ctx, c.Provider, after, pageSize)
+			return db.ProtectedAccounts.List(e.ctx, c.Provider, after, pageSize)
 		},
 		headings: []string{"ACCOUNT", "SINCE", "BY", "NOTE"},
 		cells: func(a provision.ProtectedAccount) []any {

@@ -13,6 +13,6 @@ type createProviderCommand struct {
 }
 
 // Run creates the provider.
-func (c *createProviderCommand) Run(e *env, store *postgres.DB) error {
-	return store.Providers.Create(e.ctx, c.ID, c.Name)
+func (c *createProviderCommand) Run(e *env, db *postgres.DB) error {
+	return db.Providers.Create(e.ctx, c.ID, c.Name)
 }

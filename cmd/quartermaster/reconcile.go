@@ -43,12 +43,12 @@ func (reconcileCommand) Help() string {
 }
 
 // Run checks everything and fails when something is wrong.
-func (c *reconcileCommand) Run(e *env, store *postgres.DB) error {
-	ring, err := c.ring(e, store)
+func (c *reconcileCommand) Run(e *env, db *postgres.DB) error {
+	ring, err := c.ring(e, db)
 	if err != nil {
 		return err
 	}
-	reconciler := &reconcile.Reconciler{Store: store, Bounds: c.bounds(), All: true}
+	reconciler := &reconcile.Reconciler{Reconciliation: db.Reconciliation, Accounts: db.Accounts, Orders: db.Orders, Bounds: c.bounds(), All: true}
 	var findings []reconcile.Finding
 	temporal, failed := dialTemporal(e, ring)
 	if failed == nil {
@@ -64,7 +64,7 @@ func (c *reconcileCommand) Run(e *env, store *postgres.DB) error {
 		findings, failed = append(found, findings...), errors.Join(failed, err)
 	}
 	if c.AWS {
-		more, err := c.findInAWS(e, store)
+		more, err := c.findInAWS(e, db)
 		findings, failed = append(findings, more...), errors.Join(failed, err)
 	}
 	return c.report(e, findings, failed)
@@ -72,7 +72,7 @@ func (c *reconcileCommand) Run(e *env, store *postgres.DB) error {
 
 // ring returns the ring that a repair needs, to read the histories of orders and to start their workflows; nil without
 // --repair, because the checks read only what is not sealed.
-func (c *reconcileCommand) ring(e *env, store *postgres.DB) (*secrets.Ring, error) {
+func (c *reconcileCommand) ring(e *env, db *postgres.DB) (*secrets.Ring, error) {
 	if !c.Repair {
 		return nil, nil //nolint:nilnil // no ring is needed
 	}
@@ -80,7 +80,7 @@ func (c *reconcileCommand) ring(e *env, store *postgres.DB) (*secrets.Ring, erro
 	if err != nil {
 		return nil, err
 	}
-	return ring, followProcesses(e, store, ring)
+	return ring, followProcesses(e, db, ring)
 }
 
 // report prints the findings. It returns an error when one of them was not repaired, or when a check failed.
@@ -107,7 +107,7 @@ func (c *reconcileCommand) report(e *env, findings []reconcile.Finding, failed e
 	return failed
 }
 
-func (c *reconcileCommand) findInAWS(e *env, store *postgres.DB) ([]reconcile.Finding, error) {
+func (c *reconcileCommand) findInAWS(e *env, db *postgres.DB) ([]reconcile.Finding, error) {
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (c *reconcileCommand) findInAWS(e *env, store *postgres.DB) ([]reconcile.Fi
 	if err != nil {
 		return nil, err
 	}
-	findings, err := reconcile.FindUsers(e.ctx, store, inaws.Cloud{Sessions: cloud})
+	findings, err := reconcile.FindUsers(e.ctx, db.Reconciliation, inaws.Cloud{Sessions: cloud})
 	if err != nil {
 		err = fmt.Errorf("AWS could not be checked: %w", err)
 	}

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
-	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
 
@@ -25,7 +24,7 @@ var orderOne = provision.OrderKey{Provider: "acme", ID: "o-1"}
 
 // setupAcceptedOrder makes a database with one accepted order, orderOne, and a Temporal frontend in which its workflow runs.
 // The test cannot be parallel: Temporal's address comes from the environment of the process.
-func setupAcceptedOrder(t *testing.T) (f *controltest.Frontend, url string, db *sqlx.DB) {
+func setupAcceptedOrder(t *testing.T) (f *controltest.Frontend, url string, db *postgres.DB) {
 	t.Helper()
 	f, address := controltest.Serve(t)
 	t.Setenv("TEMPORAL_ADDRESS", address)
@@ -33,11 +32,11 @@ func setupAcceptedOrder(t *testing.T) (f *controltest.Frontend, url string, db *
 	db, err := postgres.Open(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	store := postgres.New(db)
+	require.NoError(t, db.Providers.Create(t.Context(), "acme", "Acme"))
 	pool := provision.Pool{Provider: "acme", Marketplace: "north", Environment: provision.Production}
-	require.NoError(t, store.Providers.Create(t.Context(), "acme", "Acme"))
-	require.NoError(t, store.AddPool(t.Context(), pool, provision.DataExport))
-	_, err = store.Orders.Open(t.Context(), provision.Order{OrderKey: orderOne, AcceptedAt: controltest.StartedAt,
+	_, err = db.Pools.Create(t.Context(), "test", provision.DefaultPool(pool))
+	require.NoError(t, err)
+	_, err = db.Orders.Open(t.Context(), provision.Order{OrderKey: orderOne, AcceptedAt: controltest.StartedAt,
 		Request: provision.Request{Marketplace: "north", Environment: provision.Production, ContactName: "Jane Roe", IAMUserName: "jane"}})
 	require.NoError(t, err)
 	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
@@ -82,7 +81,7 @@ func TestReconcileRepairsWithTheKeysOfTheWorkers(t *testing.T) {
 	_, err := reconcileNow(t, url, "--repair")
 	require.ErrorContains(t, err, "QM_SEAL_KEYS")
 	k1, k2 := secrets.GenerateKey("k1"), secrets.GenerateKey("k2")
-	announce(t, postgres.New(db), provision.ProcessWorker, "b", ringOf(t, k1), nil)
+	announce(t, db, provision.ProcessWorker, "b", ringOf(t, k1), nil)
 	_, err = reconcileNow(t, url, "--repair", "--seal-keys="+k2)
 	require.ErrorContains(t, err, "no key of QM_SEAL_KEYS is known to every running process")
 	require.Empty(t, f.Starts)
@@ -99,7 +98,7 @@ func TestReconcileRepairsWithTheKeysOfTheWorkers(t *testing.T) {
 
 func TestReconcileChecksTheDatabaseWhenTemporalDoesNotAnswer(t *testing.T) {
 	_, url, db := setupAcceptedOrder(t)
-	_, err := db.ExecContext(t.Context(), `BEGIN; SET LOCAL session_replication_role = replica;
+	_, err := db.SQL().ExecContext(t.Context(), `BEGIN; SET LOCAL session_replication_role = replica;
 		UPDATE orders SET state_since = now() - interval '1 day'; COMMIT`)
 	require.NoError(t, err)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")

@@ -34,16 +34,16 @@ func (sealKeysStatusCommand) Help() string {
 }
 
 // Run prints how far the rotation of the keys is.
-func (c *sealKeysStatusCommand) Run(e *env, store *postgres.DB) error {
+func (c *sealKeysStatusCommand) Run(e *env, db *postgres.DB) error {
 	temporal, err := dialTemporal(e, nil)
 	if err != nil {
 		return err
 	}
-	processes, err := store.Processes.List(e.ctx)
+	processes, err := db.Processes.List(e.ctx)
 	if err != nil {
 		return err
 	}
-	keys, err := secrets.Statuses(e.ctx, store, temporal)
+	keys, err := secrets.Statuses(e.ctx, db.SealKeys, temporal)
 	if err != nil {
 		return err
 	}
@@ -77,12 +77,12 @@ type resealCommand struct {
 }
 
 // Run seals passwords and webhook secrets again, with the key that the running processes seal with.
-func (c *resealCommand) Run(e *env, store *postgres.DB, ring *secrets.Ring) error {
-	if err := followProcesses(e, store, ring); err != nil {
+func (c *resealCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
+	if err := followProcesses(e, db, ring); err != nil {
 		return err
 	}
 	key := ring.ActiveID()
-	n, err := store.SealKeys.Reseal(e.ctx, key, func(sealed []byte, purpose string) ([]byte, error) {
+	n, err := db.SealKeys.Reseal(e.ctx, key, func(sealed []byte, purpose string) ([]byte, error) {
 		text, err := ring.Open(sealed, purpose)
 		if err != nil {
 			return nil, err
@@ -94,8 +94,8 @@ func (c *resealCommand) Run(e *env, store *postgres.DB, ring *secrets.Ring) erro
 }
 
 // followProcesses makes the ring seal with a key that every running process can open.
-func followProcesses(e *env, store *postgres.DB, ring *secrets.Ring) error {
-	processes, err := store.Processes.List(e.ctx)
+func followProcesses(e *env, db *postgres.DB, ring *secrets.Ring) error {
+	processes, err := db.Processes.List(e.ctx)
 	if err != nil {
 		return err
 	}

@@ -42,10 +42,10 @@ func TestKeysStatusShowsARotationAndResealFollowsIt(t *testing.T) {
 	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
 	f.AddRun("import/acme/i-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING).Type.Name = workflows.ImportAccountsName
 	ctx, url := t.Context(), pgtest.URL(t)
-	db, err := postgres.Open(ctx, url)
+	store, err := postgres.Open(ctx, url)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	store := postgres.New(db)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	db := store.SQL()
 	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"))
 	k1, k2 := secrets.GenerateKey("k1"), secrets.GenerateKey("k2")
 	before, rotated := ringOf(t, k1), ringOf(t, k2+","+k1)

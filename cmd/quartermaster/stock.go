@@ -14,8 +14,8 @@ type stockCommand struct {
 }
 
 // Run prints the stock: a line for each pool, a line for each of its account models, and the open alerts.
-func (c *stockCommand) Run(e *env, store *postgres.DB) error {
-	stock, err := store.Stock.Count(e.ctx, c.Provider)
+func (c *stockCommand) Run(e *env, db *postgres.DB) error {
+	stock, err := db.Stock.Count(e.ctx, c.Provider)
 	if err != nil {
 		return err
 	}

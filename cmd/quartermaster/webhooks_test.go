@@ -84,11 +84,12 @@ func setupWebhookWorld(t *testing.T) *webhookWorld {
 	t.Helper()
 	store := postgres.New(pgtest.New(t))
 	require.NoError(t, store.Providers.Create(t.Context(), "acme", "Acme"))
-	require.NoError(t, store.AddPool(t.Context(), provision.Pool{Provider: "acme", Marketplace: "nordic", Environment: provision.Test}, provision.DataExport))
+	_, err := store.Pools.Create(t.Context(), "test", provision.DefaultPool(provision.Pool{Provider: "acme", Marketplace: "nordic", Environment: provision.Test}))
+	require.NoError(t, err)
 	ring, err := secrets.ParseRing(secrets.GenerateKey("k1"))
 	require.NoError(t, err)
 	sender := deliveryOptions{WebhookRetries: []time.Duration{20 * time.Millisecond, 20 * time.Millisecond}}.sender(webhooks.Policy{Loopback: true})
-	return &webhookWorld{store: store, ring: ring, acts: &activities.Activities{Sealer: ring, Webhooks: activities.Webhooks{Store: store, Sender: sender}}}
+	return &webhookWorld{store: store, ring: ring, acts: &activities.Activities{Sealer: ring, Webhooks: activities.Webhooks{Deliveries: store.Deliveries, Events: store.Events, Sender: sender}}}
 }
 
 func (w *webhookWorld) order(t *testing.T, id, callback string) {

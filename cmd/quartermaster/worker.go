@@ -38,8 +38,8 @@ type workerCommand struct {
 }
 
 // Run runs workflows and activities until the process is told to stop.
-func (c *workerCommand) Run(e *env, store *postgres.DB, ring *secrets.Ring) error {
-	leave, err := ring.Join(e.ctx, store, secrets.ThisProcess(provision.ProcessWorker, programVersion()), e.log)
+func (c *workerCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
+	leave, err := ring.Join(e.ctx, db.Processes, secrets.ThisProcess(provision.ProcessWorker, programVersion()), e.log)
 	if err != nil {
 		return err
 	}
@@ -48,13 +48,13 @@ func (c *workerCommand) Run(e *env, store *postgres.DB, ring *secrets.Ring) erro
 	if err != nil {
 		return err
 	}
-	acts, err := c.activities(e, store, ring, temporal)
+	acts, err := c.activities(e, db, ring, temporal)
 	if err != nil {
 		return err
 	}
 	running, ctx := errgroup.WithContext(e.ctx)
-	err = c.serve(ctx, e, running, metrics.New(store, e.log),
-		httpserver.Dependency{Name: "Temporal", Check: temporal.Ready}, httpserver.Dependency{Name: "the database", Check: store.Ping})
+	err = c.serve(ctx, e, running, metrics.New(db.Stock, db.Orders, e.log),
+		httpserver.Dependency{Name: "Temporal", Check: temporal.Ready}, httpserver.Dependency{Name: "the database", Check: db.Ping})
 	if err != nil {
 		return err
 	}
@@ -69,14 +69,14 @@ func (c *workerCommand) Run(e *env, store *postgres.DB, ring *secrets.Ring) erro
 		if err := temporal.AwaitUsable(ctx, e.log, schedules); err != nil {
 			return err
 		}
-		go ring.LogMissing(ctx, store, temporal, e.log)
+		go ring.LogMissing(ctx, db.SealKeys, temporal, e.log)
 		return work(ctx, temporal, ring, acts)
 	})
 	return running.Wait()
 }
 
 // activities wires the activities with the database, AWS, the keys and Temporal.
-func (c *workerCommand) activities(e *env, store *postgres.DB, ring *secrets.Ring, temporal temporalConnection) (*activities.Activities, error) {
+func (c *workerCommand) activities(e *env, db *postgres.DB, ring *secrets.Ring, temporal temporalConnection) (*activities.Activities, error) {
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
 		return nil, err
@@ -90,15 +90,21 @@ func (c *workerCommand) activities(e *env, store *postgres.DB, ring *secrets.Rin
 	if err != nil {
 		return nil, err
 	}
+	reconciler := &reconcile.Reconciler{Reconciliation: db.Reconciliation, Accounts: db.Accounts, Orders: db.Orders,
+		Workflows: temporal.Runs(), Bounds: c.bounds()}
 	acts := &activities.Activities{
-		Store:      store,
+		Database: activities.Database{
+			Orders: db.Orders, Steps: db.Steps, Passwords: db.Passwords, Leftovers: db.Leftovers, Verifications: db.Verifications,
+			ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Imports: db.Imports,
+		},
 		Cloud:      cloud,
 		Sealer:     ring,
-		Reconciler: &reconcile.Reconciler{Store: store, Workflows: temporal.Runs(), Bounds: c.bounds()},
+		Reconciler: reconciler,
 		Timings: activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor, DeniedFor: c.DeniedFor,
 			RefusedFor: c.RefusedFor},
-		Protected: c.ProtectedAccounts,
-		Webhooks:  activities.Webhooks{Store: store, Sender: c.sender(c.policy(c.simulated())), Wake: temporal.WakeWebhooks},
+		ProtectedIDs: c.ProtectedAccounts,
+		Webhooks: activities.Webhooks{Deliveries: db.Deliveries, Events: db.Events, Sender: c.sender(c.policy(c.simulated())),
+			Wake: temporal.WakeWebhooks},
 	}
 	if c.VerifyPerSecond > 0 {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)

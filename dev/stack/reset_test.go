@@ -87,9 +87,10 @@ func worldOf(ctx context.Context, t *testing.T, order api.Order) (w world) {
 	for _, a := range accounts {
 		w.Accounts = append(w.Accounts, fmt.Sprintf("%s is %s since %s, order %q: %s\n%s", a.ID, a.Status, a.StatusSince, a.OrderID, a.Reason, playground.Sim.Snapshot(a.ID)))
 	}
-	db, err := postgres.Open(ctx, playground.Database)
+	opened, err := postgres.Open(ctx, playground.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 	require.NoError(t, db.GetContext(ctx, &w.Events, `SELECT count(*) FROM order_history WHERE provider = $1 AND order_id = $2`, stack.Provider, order.ID))
 	return w
 }

@@ -50,7 +50,7 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 	var wanted []Stocked
 	for marketplace, kind := range map[string]provision.ReportKind{NewReports: provision.DataExport, ExistingReports: provision.LegacyCUR} {
 		pool := provision.Pool{Provider: Provider, Marketplace: marketplace, Environment: provision.Production}
-		if err := s.Store.AddPool(ctx, pool, kind); err != nil {
+		if err := s.createPool(ctx, pool, kind); err != nil {
 			return nil, err
 		}
 		for _, model := range []provision.Model{provision.ModelSPAM, provision.ModelECAM} {
@@ -240,4 +240,15 @@ func seedReport(account *awssim.Account) {
 		S3Bucket: bucket, S3Prefix: "usage", S3Region: "us-east-1", ReportVersioning: "OVERWRITE_REPORT", AdditionalArtifacts: []string{"ATHENA"},
 		ReportStatus: &awssim.ReportStatus{LastDelivery: "20261121T040000Z", LastStatus: "SUCCESS"},
 	}}
+}
+
+// createPool creates a pool with the default settings and this kind of report, unless it exists.
+func (s *Stack) createPool(ctx context.Context, pool provision.Pool, kind provision.ReportKind) error {
+	config := provision.DefaultPool(pool)
+	config.Settings.ReportKind = kind
+	_, err := s.Store.Pools.Create(ctx, "setup", config)
+	if errors.Is(err, provision.ErrConflict) {
+		return nil
+	}
+	return err
 }

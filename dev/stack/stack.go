@@ -176,7 +176,7 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 		return err
 	}
 	s.onStop(db.Close)
-	s.Store = postgres.New(db)
+	s.Store = db
 	return nil
 }
 

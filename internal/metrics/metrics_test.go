@@ -54,8 +54,8 @@ func scrape(t *testing.T, handler http.Handler) map[string]string {
 	return values
 }
 
-func handlerOf(store Store) http.Handler {
-	return Handler(New(store, slog.New(slog.DiscardHandler)))
+func handlerOf(stock Stock, orders Orders) http.Handler {
+	return Handler(New(stock, orders, slog.New(slog.DiscardHandler)))
 }
 
 func TestAScrapeTellsWhatTheDatabaseKnows(t *testing.T) {
@@ -83,7 +83,7 @@ func TestAScrapeTellsWhatTheDatabaseKnows(t *testing.T) {
 	_, err := store.Stock.Watch(t.Context())
 	require.NoError(t, err)
 
-	got := scrape(t, handlerOf(store))
+	got := scrape(t, handlerOf(store.Stock, store.Orders))
 	var rows []struct {
 		Model, Status string
 		Count         int
@@ -120,27 +120,27 @@ func TestAScrapeTellsWhatTheDatabaseKnows(t *testing.T) {
 	}
 }
 
-// counting is a store that counts how often it is read, and may be down.
-type counting struct {
-	Store
+// countedStock counts how often the stock is read. With err it fails.
+type countedStock struct {
+	Stock
 	reads int
 	err   error
 }
 
-func (s *counting) Stock(ctx context.Context, provider string) ([]provision.PoolStock, error) {
+func (s *countedStock) Count(ctx context.Context, provider string) ([]provision.PoolStock, error) {
 	s.reads++
 	if s.err != nil {
 		return nil, s.err
 	}
-	return s.Store.Stock.Count(ctx, provider)
+	return s.Stock.Count(ctx, provider)
 }
 
 func TestScrapesAreAnsweredFromAShortCacheAndNeverWithOldNumbers(t *testing.T) {
 	t.Parallel()
 	store, _ := setup(t)
-	counted := &counting{Store: store}
+	counted := &countedStock{Stock: store.Stock}
 	now := time.Now()
-	c := ofDatabase(counted, slog.New(slog.DiscardHandler))
+	c := ofDatabase(counted, store.Orders, slog.New(slog.DiscardHandler))
 	c.now = func() time.Time { return now }
 	healthy := len(c.metrics())
 	c.metrics()
@@ -152,7 +152,7 @@ func TestScrapesAreAnsweredFromAShortCacheAndNeverWithOldNumbers(t *testing.T) {
 	require.Len(t, c.metrics(), healthy)
 	now = now.Add(cacheFor)
 	require.Len(t, c.metrics(), 1, "nothing but that the database is down")
-	got := scrape(t, handlerOf(counted))
+	got := scrape(t, handlerOf(counted, store.Orders))
 	require.Equal(t, "0", got["quartermaster_database_up"])
 	require.Contains(t, got, "go_goroutines", "the rest goes on")
 }

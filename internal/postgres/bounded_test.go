@@ -54,7 +54,7 @@ func openDB(t *testing.T, address string) *sqlx.DB {
 	db, err := postgres.Open(t.Context(), address)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return db
+	return db.SQL()
 }
 
 func proxied(t *testing.T) (*pgtest.Proxy, *sqlx.DB) {
@@ -182,7 +182,7 @@ var calls = map[string]func(ctx context.Context, db *sqlx.DB) (during func() err
 // judgement is a store's error, which has to say by itself that the database is not available.
 func judgement(err error) error {
 	if err != nil && !errors.Is(err, provision.ErrUnavailable) {
-		return fmt.Errorf("not judged: %v", err) //nolint:errorlint // or the test would judge it
+		return fmt.Errorf("not classify: %v", err) //nolint:errorlint // or the test would judge it
 	}
 	return err
 }
@@ -206,7 +206,7 @@ func TestEveryCallEndsInTimeWhateverTheConnectionDoes(t *testing.T) {
 				cancel()
 				require.Error(t, err, what)
 				require.Less(t, took, atTheLatest, "%s: %v", what, err)
-				require.ErrorIs(t, postgres.Judged(t.Context(), err), provision.ErrUnavailable, what)
+				require.ErrorIs(t, postgres.Classify(t.Context(), err), provision.ErrUnavailable, what)
 				s.resume(t)
 				works(t, s.db)
 			}
@@ -271,7 +271,7 @@ func TestACallThatGetsNoConnectionEndsInTime(t *testing.T) {
 		began := time.Now()
 		err = during()
 		cancel()
-		require.ErrorIs(t, postgres.Judged(t.Context(), err), provision.ErrUnavailable, what)
+		require.ErrorIs(t, postgres.Classify(t.Context(), err), provision.ErrUnavailable, what)
 		require.Less(t, time.Since(began), atTheLatest, what)
 	}
 	for _, c := range held {
@@ -287,7 +287,7 @@ func TestAnEndedContextCancelsItsStatement(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err := db.ExecContext(ctx, `SELECT pg_sleep(60)`)
-	require.ErrorIs(t, postgres.Judged(ctx, err), provision.ErrUnavailable)
+	require.ErrorIs(t, postgres.Classify(ctx, err), provision.ErrUnavailable)
 	require.Eventually(t, func() bool {
 		var running bool
 		require.NoError(t, db.GetContext(t.Context(), &running, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'SELECT pg_sleep%')`))
@@ -399,7 +399,7 @@ func TestAStandbyIsUnavailableUntilItIsPromoted(t *testing.T) {
 	require.NoError(t, store.Ping(ctx))
 	require.ErrorIs(t, store.Orders.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable)
 	_, err := db.ExecContext(ctx, `CREATE TABLE x ()`)
-	require.ErrorIs(t, postgres.Judged(ctx, err), provision.ErrUnavailable)
+	require.ErrorIs(t, postgres.Classify(ctx, err), provision.ErrUnavailable)
 	_, err = db.ExecContext(ctx, `SELECT pg_promote()`)
 	require.NoError(t, err)
 	_, err = db.ExecContext(ctx, `CREATE TABLE x ()`)

@@ -189,8 +189,9 @@ func TestAnImportNeverEditsAndNamesWhatDiffers(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	foreign := account(3, provision.ModelSPAM)
 	foreign.Provider = "other"
-	require.NoError(t, store.AddPool(ctx, foreign.Pool, provision.DataExport))
-	_, _, err := store.Accounts.Create(ctx, foreign, "test")
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(foreign.Pool))
+	require.NoError(t, err)
+	_, _, err = store.Accounts.Create(ctx, foreign, "test")
 	require.NoError(t, err)
 	mine, err := store.Accounts.Get(ctx, "acme", fmt.Sprintf("%012d", 2))
 	require.NoError(t, err)

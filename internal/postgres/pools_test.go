@@ -18,7 +18,7 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 	require.NoError(t, err)
 	fresh.Version, fresh.CreatedAt = 1, made.CreatedAt
 	require.Equal(t, fresh, made, "what is not set has the default")
-	inherited, err := store.Pools.Get(ctx, pool) // made by AddPool, which sets nothing
+	inherited, err := store.Pools.Get(ctx, pool) // setup created it with the default settings
 	require.NoError(t, err)
 	fresh.Pool, fresh.CreatedAt = pool, inherited.CreatedAt
 	require.Equal(t, fresh, inherited, "the defaults of the schema are those of the program")

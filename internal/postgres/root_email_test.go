@@ -16,8 +16,9 @@ func TestARootEmailBelongsToOneAccount(t *testing.T) {
 	ctx, store, _ := setup(t)
 	foreign := account(1, provision.ModelSPAM)
 	foreign.Provider = "other"
-	require.NoError(t, store.AddPool(ctx, foreign.Pool, provision.DataExport))
-	_, _, err := store.Accounts.Create(ctx, foreign, "test")
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(foreign.Pool))
+	require.NoError(t, err)
+	_, _, err = store.Accounts.Create(ctx, foreign, "test")
 	require.NoError(t, err)
 	createAccounts(t, store, provision.ModelSPAM, 2, 3)
 
@@ -45,8 +46,9 @@ func TestAnImportFindsARootEmailThatIsAnotherAccounts(t *testing.T) {
 	ctx, store, db := setup(t)
 	foreign := account(1, provision.ModelSPAM)
 	foreign.Provider = "other"
-	require.NoError(t, store.AddPool(ctx, foreign.Pool, provision.DataExport))
-	_, _, err := store.Accounts.Create(ctx, foreign, "test")
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(foreign.Pool))
+	require.NoError(t, err)
+	_, _, err = store.Accounts.Create(ctx, foreign, "test")
 	require.NoError(t, err)
 	createAccounts(t, store, provision.ModelSPAM, 2, 2)
 	// with is the row of an account with the address of another one.

@@ -29,7 +29,8 @@ func setup(t *testing.T) (context.Context, *postgres.DB, *sqlx.DB) {
 	store := postgres.New(db)
 	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"))
 	require.NoError(t, store.Providers.Create(ctx, "other", "Other"))
-	require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
+	require.NoError(t, err)
 	return ctx, store, db
 }
 
@@ -471,7 +472,8 @@ func TestProvidersSeeOnlyTheirOwn(t *testing.T) {
 
 	stolen := account(1, provision.ModelSPAM)
 	stolen.Provider = "other"
-	require.NoError(t, store.AddPool(ctx, stolen.Pool, provision.LegacyCUR))
+	_, err = store.Pools.Create(ctx, "test", provision.DefaultPool(stolen.Pool))
+	require.NoError(t, err)
 	_, _, err = store.Accounts.Create(ctx, stolen, "test")
 	require.ErrorIs(t, err, provision.ErrConflict)
 

@@ -275,19 +275,19 @@ func TestAHintComesWithTheEvent(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	for _, provider := range []string{"acme", "other"} {
-		require.NoError(t, postgres.New(db).Providers.Create(t.Context(), provider, provider))
+		require.NoError(t, db.Providers.Create(t.Context(), provider, provider))
 	}
 	hints := postgres.ListenEvents(t.Context(), url, slog.New(slog.DiscardHandler))
 	mine, cancel := hints.Subscribe("acme")
 	all, cancelAll := hints.Subscribe("")
 	require.Eventually(t, func() bool { // until it listens
-		emit(t, db, "acme", "stock.low", "1")
+		emit(t, db.SQL(), "acme", "stock.low", "1")
 		return len(mine) == 1 && len(all) > 0
 	}, 20*time.Second, 10*time.Millisecond)
 	cancelAll()
 	require.Equal(t, "acme", <-mine)
-	emit(t, db, "other", "stock.low", "1")
-	emit(t, db, "acme", "stock.low", "1")
+	emit(t, db.SQL(), "other", "stock.low", "1")
+	emit(t, db.SQL(), "acme", "stock.low", "1")
 	require.Equal(t, "acme", <-mine)
 	cancel()
 }

@@ -168,7 +168,7 @@ func TestAnOrderThatChangesUnderTheRepairIsLeftAlone(t *testing.T) {
 
 	// Found while nothing was touched, and touched before the repair.
 	w.closed("asked", "Terminated", time.Hour)
-	w.Store = touching{w.store, func() {
+	w.Reconciliation = changedBeforeRestart{w.store.Reconciliation, func() {
 		require.NoError(t, w.store.Steps.Begin(t.Context(), key("asked"), account(3), provision.StepUser, 1))
 	}}
 	report := w.repair()
@@ -192,13 +192,13 @@ func TestOrdersThatCouldGoOnAreWoken(t *testing.T) {
 	require.Equal(t, account(5), claim.Account.ID)
 }
 
-// touching changes something between the look and the repair.
-type touching struct {
-	reconcile.Store
-	before func()
+// changedBeforeRestart changes something after the reconciler has looked and before it restarts an order.
+type changedBeforeRestart struct {
+	reconcile.Reconciliation
+	change func()
 }
 
-func (s touching) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (provision.Order, error) {
-	s.before()
+func (s changedBeforeRestart) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (provision.Order, error) {
+	s.change()
 	return s.Reconciliation.PrepareRestart(ctx, key, actor, reason)
 }

@@ -62,9 +62,11 @@ func setup(t *testing.T) *world {
 	temporal := &temporalFake{open: map[provision.OrderKey]time.Time{}, runs: map[provision.OrderKey]reconcile.Run{},
 		earlier: map[provision.OrderKey]reconcile.Run{}, stories: map[provision.OrderKey]reconcile.Story{}, unread: map[provision.OrderKey]error{}}
 	w := &world{t: t, db: db, store: store, temporal: temporal,
-		Reconciler: &reconcile.Reconciler{Store: store, Workflows: temporal, Bounds: reconcile.DefaultBounds(), All: true}}
+		Reconciler: &reconcile.Reconciler{Reconciliation: store.Reconciliation, Accounts: store.Accounts, Orders: store.Orders,
+			Workflows: temporal, Bounds: reconcile.DefaultBounds(), All: true}}
 	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"))
-	require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
+	require.NoError(t, err)
 	for i := 1; i <= 5; i++ {
 		_, _, err := store.Accounts.Create(ctx, provision.Account{ID: account(i), Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "a", RootEmail: account(i) + "@acme.test",
 			RoleARN: "arn:aws:iam::" + account(i) + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
@@ -76,7 +78,7 @@ func setup(t *testing.T) *world {
 	failure := provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Reason: "taken"}
 
 	w.place("gone", "")
-	_, err := store.Passwords.Keep(ctx, key("gone"), account(1), []byte("sealed"))
+	_, err = store.Passwords.Keep(ctx, key("gone"), account(1), []byte("sealed"))
 	require.NoError(t, err)
 	require.NoError(t, store.Passwords.Withdraw(ctx, key("gone"), account(1)))
 	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key("gone"), State: provision.Failed, Failure: failure, AccountID: account(1)})

@@ -59,7 +59,7 @@ func TestAccountsAreComparedWithAWS(t *testing.T) {
 
 	find := func(cloud *cloudFake) []string {
 		t.Helper()
-		found, err := reconcile.FindUsers(t.Context(), w.store, cloud)
+		found, err := reconcile.FindUsers(t.Context(), w.store.Reconciliation, cloud)
 		require.NoError(t, err)
 		return shorten(t, found)
 	}
@@ -74,7 +74,7 @@ func TestAccountsAreComparedWithAWS(t *testing.T) {
 	require.Equal(t, []string{"account_cannot_be_checked done"}, find(&cloudFake{problem: map[string]string{account(1): "the account cannot be entered (AccessDenied)"}}))
 
 	down := &cloudFake{down: errors.New("no route")}
-	_, err = reconcile.FindUsers(t.Context(), w.store, down)
+	_, err = reconcile.FindUsers(t.Context(), w.store.Reconciliation, down)
 	require.ErrorIs(t, err, down.down)
 }
 
@@ -115,7 +115,7 @@ func TestWhatAnOrderWroteIsComparedWithAWS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			found, err := reconcile.FindUsers(t.Context(), w.store, &cloudFake{users: users, shows: c.shows, entered: c.entered})
+			found, err := reconcile.FindUsers(t.Context(), w.store.Reconciliation, &cloudFake{users: users, shows: c.shows, entered: c.entered})
 			require.NoError(t, err)
 			require.Equal(t, c.found, shorten(t, found))
 			for _, f := range found {

@@ -13,8 +13,8 @@ import (
 
 // Uses is what the status of the keys needs of the database.
 type Uses interface {
-	// SealKeys lists what the database knows about each key that has sealed something.
-	SealKeys(ctx context.Context) ([]provision.SealKeyUse, error)
+	// List lists what the database knows about each key that has sealed something.
+	List(ctx context.Context) ([]provision.SealKeyUse, error)
 }
 
 // Workflows is what the status of the keys needs of Temporal.
@@ -25,7 +25,7 @@ type Workflows interface {
 
 // Statuses reads what needs each key that has sealed something. RotationOf fills in the other fields.
 func Statuses(ctx context.Context, uses Uses, workflows Workflows) (keys []KeyStatus, err error) {
-	used, err := uses.SealKeys(ctx)
+	used, err := uses.List(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ import (
 // uses are the keys that the database knows.
 type uses []provision.SealKeyUse
 
-func (u uses) SealKeys(context.Context) ([]provision.SealKeyUse, error) { return u, nil }
+func (u uses) List(context.Context) ([]provision.SealKeyUse, error) { return u, nil }
 
 // startedWorkflows is what Temporal answers for every time before now.
 type startedWorkflows struct {

@@ -143,7 +143,8 @@ func TestABusyPoolLeavesConnectionsToOthers(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	quiet := provision.Pool{Provider: "acme", Marketplace: "south", Environment: provision.Production}
-	require.NoError(t, store.AddPool(ctx, quiet, provision.DataExport))
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(quiet))
+	require.NoError(t, err)
 	const crowd = 40
 	keys := make([]provision.OrderKey, crowd)
 	for i := range keys {

@@ -192,7 +192,7 @@ func TestABrokenRoleOfOursCostsNoAccount(t *testing.T) {
 		}
 		v.later(provision.VerifyAgainAfter)
 	}
-	require.Equal(t, provision.AccountReady, v.account(3).Status, "it failed more than twice, but nothing is judged while claims are suspended")
+	require.Equal(t, provision.AccountReady, v.account(3).Status, "it failed more than twice, but nothing is classify while claims are suspended")
 	require.NotEmpty(t, v.suspended())
 	woken, _ := v.sweep(nil)
 	require.Equal(t, []provision.OrderKey{key}, woken)

@@ -38,7 +38,8 @@ func BenchmarkClaimWithoutStock(b *testing.B) {
 	ctx, db := b.Context(), pgtest.New(b)
 	store := postgres.New(db)
 	require.NoError(b, store.Providers.Create(ctx, "acme", "Acme"))
-	require.NoError(b, store.AddPool(ctx, pool, provision.DataExport))
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
+	require.NoError(b, err)
 	queue(b, db, "any", "", 5000)
 	var last atomic.Int32
 	b.Run("first", func(b *testing.B) {
