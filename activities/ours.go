@@ -76,7 +76,7 @@ func (a *Activities) openSession(ctx context.Context, w Assignment) (*awscloud.S
 	if err := a.refuseProtected(ctx, w.Account); err != nil {
 		return nil, err
 	}
-	return a.Cloud.Enter(ctx, w.Account, w.Order.ID)
+	return a.Cloud.OpenSession(ctx, w.Account, w.Order.ID)
 }
 
 // refuseProtected keeps us out of the accounts that must never be touched, whatever the pool says.

@@ -73,11 +73,11 @@ func (a *Activities) lookAt(ctx context.Context, account provision.Account) erro
 	if err := a.refuseProtected(ctx, account); err != nil {
 		return err
 	}
-	s, err := a.Cloud.EnterAnew(ctx, account, "verify-"+strconv.FormatInt(time.Now().UnixMilli(), 36))
+	s, err := a.Cloud.OpenFreshSession(ctx, account, "verify-"+strconv.FormatInt(time.Now().UnixMilli(), 36))
 	if err != nil {
 		return err
 	}
-	open, err := a.Cloud.EnterWithoutExternalID(ctx, account)
+	open, err := a.Cloud.AssumableWithoutExternalID(ctx, account)
 	if err != nil {
 		return err
 	}
