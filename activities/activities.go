@@ -46,31 +46,31 @@ type Sealer interface {
 
 // Store is what the activities need of the database.
 type Store interface {
-	OpenOrder(ctx context.Context, order provision.Order) (provision.Opened, error)
+	OpenOrder(ctx context.Context, order provision.Order) (provision.OpenedOrder, error)
 	// RereadSettings reads the settings that the order's pool has now, and keeps them with the order. Errors: provision.ErrNotFound.
 	RereadSettings(ctx context.Context, key provision.OrderKey) (provision.PoolSettings, error)
 	ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error)
 	// RejectAccount gives up the account that the order holds. setAside: it could not be entered, which may be our own fault.
-	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (provision.Rejected, error)
+	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (provision.Rejection, error)
 	RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error
 	Resume(ctx context.Context, key provision.OrderKey) error
-	Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Action) error
+	Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Intervention) error
 	// NoteAction writes down what somebody did to an order without changing its state. A repeat of the same action (by.ID) writes nothing.
-	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error
+	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error
 	// StopOrder ends an order that holds no account, or sets one that does to compensating, and writes down who did that and
 	// why, in one transaction. A repeat of the same action (by.ID) changes nothing. Errors: a *provision.Failure TooLate when
 	// the order has ended or is being undone.
-	StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Action) error
+	StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Intervention) error
 	// OrderStatus reads where the order stands. Errors: provision.ErrNotFound.
 	OrderStatus(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error)
 	BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error
-	CloseOrder(ctx context.Context, closing provision.Closing) (woken []provision.OrderKey, err error)
+	CloseOrder(ctx context.Context, closing provision.OrderClosing) (woken []provision.OrderKey, err error)
 	Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error
 
 	DueAccounts(ctx context.Context, limit int) ([]string, error)
 	// AccountToVerify reads an account that no order holds, and the time. Errors: provision.ErrNotFound.
 	AccountToVerify(ctx context.Context, id string) (account provision.Account, now time.Time, err error)
-	ApplyVerifications(ctx context.Context, results []provision.Verified) (woken []provision.OrderKey, err error)
+	ApplyVerifications(ctx context.Context, results []provision.VerificationResult) (woken []provision.OrderKey, err error)
 	// IsProtected tells whether the provider protects the account.
 	IsProtected(ctx context.Context, provider, accountID string) (bool, error)
 	WatchStock(ctx context.Context) (provision.StockWatch, error)

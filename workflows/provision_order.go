@@ -362,7 +362,7 @@ func (r *orderRun) close(ctx workflow.Context, accountID string, ended ending) (
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	r.final = true
 	failure := failureOf(ended.cause)
-	closing := provision.Closing{Order: r.order.OrderKey, State: provision.Failed, Failure: failure, AccountID: accountID,
+	closing := provision.OrderClosing{Order: r.order.OrderKey, State: provision.Failed, Failure: failure, AccountID: accountID,
 		Leftovers: ended.leftovers, Notes: ended.notes, Park: r.settings.Park}
 	if failure.Code == provision.CodeOrderCancelled {
 		closing.State = provision.Cancelled

@@ -32,7 +32,7 @@ type world struct {
 	fail     map[string]error // by activity
 	stock    int              // accounts that ClaimAccount can give
 	claimed  int
-	closing  *provision.Closing
+	closing  *provision.OrderClosing
 	rejected []activities.RejectedAccount
 	result   *provision.Result
 	left     []string // what CompareWithJournal finds
@@ -71,7 +71,7 @@ func update(env *testsuite.TestWorkflowEnvironment, name string, in any, answere
 	env.UpdateWorkflow(name, rand.Text(), &testsuite.TestUpdateCallback{OnReject: answered, OnAccept: func() {}, OnComplete: func(_ any, err error) { answered(err) }}, in)
 }
 
-var operator = provision.Action{Actor: "operator", Reason: "asked by phone"}
+var operator = provision.Intervention{Actor: "operator", Reason: "asked by phone"}
 
 // refused is an activity's error that no retry mends.
 func refused(code provision.Code) error {
@@ -101,8 +101,8 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.RegisterActivity(a)
 	w := &world{stock: 1, settings: settings, fail: map[string]error{}, after: map[string]func(){}}
 
-	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.Opened, error) {
-		return provision.Opened{Nonce: "nonce", Request: theOrder.Request, OrderStatus: w.opened,
+	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.OpenedOrder, error) {
+		return provision.OpenedOrder{Nonce: "nonce", Request: theOrder.Request, OrderStatus: w.opened,
 			Settings: settings}, w.did("OpenOrder")
 	})
 	env.OnActivity(a.ClaimAccount, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.Claim, error) {
@@ -205,7 +205,7 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		w.rejected = append(w.rejected, in)
 		return activities.Rejected{Verify: w.verify}, w.did("RejectAccount")
 	})
-	env.OnActivity(a.CloseOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in provision.Closing) (activities.Woken, error) {
+	env.OnActivity(a.CloseOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in provision.OrderClosing) (activities.Woken, error) {
 		w.closing = &in
 		return activities.Woken{Orders: w.woken}, w.did("CloseOrder")
 	})

@@ -22,7 +22,7 @@ func codeOf(t *testing.T, err error) string {
 }
 
 func alias(value string) workflows.Correction {
-	return workflows.Correction{Fields: provision.Correction{AccountAlias: &value}, By: provision.Action{Actor: "key store"}}
+	return workflows.Correction{Fields: provision.Correction{AccountAlias: &value}, By: provision.Intervention{Actor: "key store"}}
 }
 
 func TestACorrectionResumesInPlace(t *testing.T) {
