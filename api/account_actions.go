@@ -9,25 +9,11 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// accountActions is what the handlers of this file need of the database. version is the one that the caller has seen; 0: any.
-// Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError when the status forbids it.
-type accountActions interface {
-	UpdateAccount(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error)
-	DeleteAccount(ctx context.Context, actor, provider, id string, version int64) error
-	InvalidateAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
-	ReturnAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
-	VerifyAccount(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error)
-	// BeginRemoval reserves the account for the removal of what an order left there. A repeat changes nothing.
-	BeginRemoval(ctx context.Context, actor, provider, id, reason string) (provision.Account, error)
-	// AccountHistory reads the history of an account after the given row, oldest first. Errors: provision.ErrNotFound.
-	AccountHistory(ctx context.Context, provider, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error)
-}
-
 // UpdateAccount answers PATCH /v1/accounts/{account_id}.
 func (s *server) UpdateAccount(ctx context.Context, in UpdateAccountRequestObject) (UpdateAccountResponseObject, error) {
 	edit := provision.AccountUpdate{Name: in.Body.Name, RootEmail: in.Body.RootEmail, RoleARN: in.Body.RoleARN, Model: in.Body.Model}
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
-		before, err := s.Store.Account(ctx, provider, in.AccountID)
+		before, err := s.Accounts.Get(ctx, provider, in.AccountID)
 		if err != nil {
 			return before, nil, err
 		}
@@ -39,7 +25,7 @@ func (s *server) UpdateAccount(ctx context.Context, in UpdateAccountRequestObjec
 		if len(wrong) > 0 {
 			return before, nil, invalidFields(wrong...)
 		}
-		return s.Store.UpdateAccount(ctx, actor, provider, in.AccountID, version, edit)
+		return s.Accounts.Update(ctx, actor, provider, in.AccountID, version, edit)
 	})
 	if err != nil {
 		return nil, err
@@ -51,7 +37,7 @@ func (s *server) UpdateAccount(ctx context.Context, in UpdateAccountRequestObjec
 // DeleteAccount answers DELETE /v1/accounts/{account_id}.
 func (s *server) DeleteAccount(ctx context.Context, in DeleteAccountRequestObject) (DeleteAccountResponseObject, error) {
 	_, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true, func(actor, provider string, version int64) (none provision.Account, _ []provision.OrderKey, _ error) {
-		return none, nil, s.Store.DeleteAccount(ctx, actor, provider, in.AccountID, version)
+		return none, nil, s.Accounts.Delete(ctx, actor, provider, in.AccountID, version)
 	})
 	if err != nil {
 		return nil, err
@@ -62,7 +48,7 @@ func (s *server) DeleteAccount(ctx context.Context, in DeleteAccountRequestObjec
 // InvalidateAccount answers POST /v1/accounts/{account_id}/invalidate.
 func (s *server) InvalidateAccount(ctx context.Context, in InvalidateAccountRequestObject) (InvalidateAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
-		return s.Store.InvalidateAccount(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
+		return s.Accounts.Invalidate(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
 	})
 	if err != nil {
 		return nil, err
@@ -73,7 +59,7 @@ func (s *server) InvalidateAccount(ctx context.Context, in InvalidateAccountRequ
 // ReturnAccount answers POST /v1/accounts/{account_id}/return.
 func (s *server) ReturnAccount(ctx context.Context, in ReturnAccountRequestObject) (ReturnAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
-		return s.Store.ReturnAccount(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
+		return s.Accounts.Return(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
 	})
 	if err != nil {
 		return nil, err
@@ -86,7 +72,7 @@ func (s *server) ReturnAccount(ctx context.Context, in ReturnAccountRequestObjec
 func (s *server) RemoveLeftovers(ctx context.Context, in RemoveLeftoversRequestObject) (RemoveLeftoversResponseObject, error) {
 	by := actionOf(ctx, &in.Body.Reason)
 	account, err := s.changeAccount(ctx, in.AccountID, nil, false, func(actor, provider string, _ int64) (provision.Account, []provision.OrderKey, error) {
-		account, err := s.Store.BeginRemoval(ctx, actor, provider, in.AccountID, by.Reason)
+		account, err := s.Leftovers.BeginRemoval(ctx, actor, provider, in.AccountID, by.Reason)
 		return account, nil, err
 	})
 	if err != nil {
@@ -101,7 +87,7 @@ func (s *server) RemoveLeftovers(ctx context.Context, in RemoveLeftoversRequestO
 // VerifyAccount answers POST /v1/accounts/{account_id}/verify.
 func (s *server) VerifyAccount(ctx context.Context, in VerifyAccountRequestObject) (VerifyAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, _ int64) (provision.Account, []provision.OrderKey, error) {
-		return s.Store.VerifyAccount(ctx, actor, provider, in.AccountID)
+		return s.Accounts.Verify(ctx, actor, provider, in.AccountID)
 	})
 	if err != nil {
 		return nil, err
@@ -144,7 +130,7 @@ func (s *server) ListAccountHistory(ctx context.Context, in ListAccountHistoryRe
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.AccountHistory(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, size+1)
+	found, err := s.Accounts.History(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, size+1)
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, problem(codeNotFound, "there is no account %s", in.AccountID).because(err)
 	}

@@ -12,17 +12,6 @@ import (
 	"quartermaster/internal/stockcsv"
 )
 
-// accountImports is what the handlers of this file need of the database. Errors: provision.ErrNotFound.
-type accountImports interface {
-	// CreateImport keeps a file until it is imported.
-	CreateImport(ctx context.Context, n provision.NewImport) (provision.AccountImport, error)
-	Import(ctx context.Context, key provision.ImportKey) (provision.AccountImport, error)
-	// Imports lists at most limit imports of the provider, newest first.
-	Imports(ctx context.Context, provider string, limit int, after *provision.ImportCursor) ([]provision.AccountImport, error)
-	// ImportResults lists at most filter.Limit results, in the order of the file.
-	ImportResults(ctx context.Context, key provision.ImportKey, filter provision.ImportResultFilter) ([]provision.RowResult, error)
-}
-
 // ImportAccounts answers POST /v1/account-imports. The workflow is started before the file is kept: so no kept file is without
 // one, and a workflow that finds no file ends.
 func (s *server) ImportAccounts(ctx context.Context, in ImportAccountsRequestObject) (ImportAccountsResponseObject, error) {
@@ -43,7 +32,7 @@ func (s *server) ImportAccounts(ctx context.Context, in ImportAccountsRequestObj
 	if err := s.Workflows.StartImport(ctx, key); err != nil {
 		return nil, err
 	}
-	kept, err := s.Store.CreateImport(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun), ByWorkflow: true,
+	kept, err := s.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun), ByWorkflow: true,
 		File: file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 	if err != nil {
 		return nil, err
@@ -72,7 +61,7 @@ func (s *server) ListAccountImports(ctx context.Context, in ListAccountImportsRe
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.Imports(ctx, callerOf(ctx).Provider, size+1, after)
+	found, err := s.Imports.List(ctx, callerOf(ctx).Provider, size+1, after)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +79,7 @@ func (s *server) ListAccountImports(ctx context.Context, in ListAccountImportsRe
 
 // GetAccountImport answers GET /v1/account-imports/{import_id}.
 func (s *server) GetAccountImport(ctx context.Context, in GetAccountImportRequestObject) (GetAccountImportResponseObject, error) {
-	found, err := s.Store.Import(ctx, provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID})
+	found, err := s.Imports.Get(ctx, provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID})
 	if err != nil {
 		return nil, noImport(in.ImportID, err)
 	}
@@ -115,7 +104,7 @@ func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImp
 	}
 	size := pageSize(in.Params.Limit)
 	key := provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID}
-	found, err := s.Store.ImportResults(ctx, key, provision.ImportResultFilter{Outcomes: value(in.Params.Outcome), Limit: size + 1, After: after})
+	found, err := s.Imports.Results(ctx, key, provision.ImportResultFilter{Outcomes: value(in.Params.Outcome), Limit: size + 1, After: after})
 	if err != nil {
 		return nil, noImport(in.ImportID, err)
 	}

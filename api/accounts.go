@@ -17,7 +17,7 @@ func (s *server) CreateAccount(ctx context.Context, in CreateAccountRequestObjec
 	who := callerOf(ctx)
 	account := accountOf(*in.Body, who.Provider)
 	account.ExternalID = provision.NewExternalID()
-	added, woken, err := s.Store.CreateAccount(ctx, account, who.Actor())
+	added, woken, err := s.Accounts.Create(ctx, account, who.Actor())
 	switch {
 	case errors.Is(err, provision.ErrConflict):
 		// Whose it is stays unsaid: it may be another provider's.
@@ -64,7 +64,7 @@ func (s *server) verifyDue(ctx context.Context) {
 
 // GetAccount answers GET /v1/accounts/{account_id}.
 func (s *server) GetAccount(ctx context.Context, in GetAccountRequestObject) (GetAccountResponseObject, error) {
-	account, err := s.Store.Account(ctx, callerOf(ctx).Provider, in.AccountID)
+	account, err := s.Accounts.Get(ctx, callerOf(ctx).Provider, in.AccountID)
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, problem(codeNotFound, "there is no account %s", in.AccountID).because(err)
 	}
@@ -81,7 +81,7 @@ func (s *server) ListAccounts(ctx context.Context, in ListAccountsRequestObject)
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.Accounts(ctx, callerOf(ctx).Provider, provision.AccountFilter{
+	found, err := s.Accounts.List(ctx, callerOf(ctx).Provider, provision.AccountFilter{
 		Statuses:    value(in.Params.Status),
 		Marketplace: value(in.Params.Marketplace),
 		Environment: value(in.Params.Environment),

@@ -103,7 +103,7 @@ func (s *server) tell(ctx context.Context, id, verb string, by provision.Interve
 
 // wasTaken reports whether the action is known to have been taken. When that cannot be found out, it is not known.
 func (s *server) wasTaken(ctx context.Context, key provision.OrderKey, by provision.Intervention) bool {
-	taken, err := s.Store.ActionTaken(ctx, key, by.ID)
+	taken, err := s.Orders.ActionNoted(ctx, key, by.ID)
 	return err == nil && taken
 }
 

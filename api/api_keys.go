@@ -11,25 +11,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// keyStore is what authentication and the handlers of this file need of the database.
-type keyStore interface {
-	// APIKey reads a key by its public id, whoever's it is. Errors: provision.ErrNotFound.
-	APIKey(ctx context.Context, id string) (provision.APIKey, error)
-	// APIKeyUsed notes that the key was used, at most once a minute.
-	APIKeyUsed(ctx context.Context, id string) error
-	// ProviderAPIKey reads a key of the provider. Errors: provision.ErrNotFound.
-	ProviderAPIKey(ctx context.Context, provider, id string) (provision.APIKey, error)
-	// APIKeys lists at most limit keys of the provider, newest first.
-	APIKeys(ctx context.Context, provider string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error)
-	CreateAPIKey(ctx context.Context, actor string, key provision.APIKey) (provision.APIKey, error)
-	// RotateAPIKey puts successor in the place of a key, which lives beside it until then. Errors: provision.ErrNotFound, a
-	// *provision.StateError.
-	RotateAPIKey(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added, old provision.APIKey, err error)
-	// RevokeAPIKey ends a key at once; with keepOne it refuses to end the last one that may make keys. Errors:
-	// provision.ErrNotFound, a *provision.StateError.
-	RevokeAPIKey(ctx context.Context, actor, provider, id string, keepOne bool) (provision.APIKey, error)
-}
-
 // ListAPIKeys answers GET /v1/api-keys.
 func (s *server) ListAPIKeys(ctx context.Context, in ListAPIKeysRequestObject) (ListAPIKeysResponseObject, error) {
 	after, err := decodeCursor(in.Params.Cursor, func(c provision.KeyCursor) bool {
@@ -39,7 +20,7 @@ func (s *server) ListAPIKeys(ctx context.Context, in ListAPIKeysRequestObject) (
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.APIKeys(ctx, callerOf(ctx).Provider, size+1, after)
+	found, err := s.APIKeys.List(ctx, callerOf(ctx).Provider, size+1, after)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +40,7 @@ var keyCursorPattern = regexp.MustCompile(`^[0-9A-Za-z-]{1,40}$`)
 
 // GetAPIKey answers GET /v1/api-keys/{key_id}.
 func (s *server) GetAPIKey(ctx context.Context, in GetAPIKeyRequestObject) (GetAPIKeyResponseObject, error) {
-	key, err := s.Store.ProviderAPIKey(ctx, callerOf(ctx).Provider, in.KeyID)
+	key, err := s.APIKeys.Get(ctx, callerOf(ctx).Provider, in.KeyID)
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
@@ -74,7 +55,7 @@ func (s *server) CreateAPIKey(ctx context.Context, in CreateAPIKeyRequestObject)
 	if err := notBeyond(who.key, key, "make"); err != nil {
 		return nil, err
 	}
-	added, err := s.Store.CreateAPIKey(ctx, who.Actor(), key)
+	added, err := s.APIKeys.Create(ctx, who.Actor(), key)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +68,7 @@ func (s *server) CreateAPIKey(ctx context.Context, in CreateAPIKeyRequestObject)
 // RotateAPIKey answers POST /v1/api-keys/{key_id}/rotate.
 func (s *server) RotateAPIKey(ctx context.Context, in RotateAPIKeyRequestObject) (RotateAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
-	old, err := s.Store.ProviderAPIKey(ctx, who.Provider, in.KeyID)
+	old, err := s.APIKeys.Get(ctx, who.Provider, in.KeyID)
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
@@ -99,7 +80,7 @@ func (s *server) RotateAPIKey(ctx context.Context, in RotateAPIKeyRequestObject)
 		overlap = time.Duration(*hours) * time.Hour
 	}
 	text, successor := Successor(old, s.Now())
-	added, old, err := s.Store.RotateAPIKey(ctx, who.Actor(), who.Provider, in.KeyID, successor, s.Now().Add(overlap))
+	added, old, err := s.APIKeys.Rotate(ctx, who.Actor(), who.Provider, in.KeyID, successor, s.Now().Add(overlap))
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
@@ -112,7 +93,7 @@ func (s *server) RotateAPIKey(ctx context.Context, in RotateAPIKeyRequestObject)
 // RevokeAPIKey answers POST /v1/api-keys/{key_id}/revoke.
 func (s *server) RevokeAPIKey(ctx context.Context, in RevokeAPIKeyRequestObject) (RevokeAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
-	key, err := s.Store.RevokeAPIKey(ctx, who.Actor(), who.Provider, in.KeyID, true)
+	key, err := s.APIKeys.Revoke(ctx, who.Actor(), who.Provider, in.KeyID, true)
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}

@@ -515,7 +515,7 @@ func (s *server) poolRule(ctx context.Context, marketplace string, environment p
 		return broken, nil
 	}
 	pool := provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: marketplace, Environment: environment}
-	exists, err := s.Store.PoolExists(ctx, pool)
+	exists, err := s.Pools.Exists(ctx, pool)
 	if err != nil || exists {
 		return broken, err
 	}

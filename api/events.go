@@ -12,14 +12,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// eventStore is what the handlers of this file need of the database.
-type eventStore interface {
-	// Events reads the events of a provider after filter.After, oldest first, and how far that read. Errors: provision.ErrGone.
-	Events(ctx context.Context, provider string, filter provision.EventFilter) (events []provision.Event, upTo int64, err error)
-	// EventsNow is the place behind everything that has happened until now.
-	EventsNow(ctx context.Context) (int64, error)
-}
-
 // EventHints tells that a provider may have new events. It is only a hint.
 type EventHints interface {
 	Subscribe(provider string) (hints <-chan string, cancel func())
@@ -53,7 +45,7 @@ func (s *server) ListEvents(ctx context.Context, in ListEventsRequestObject) (Li
 	if err != nil {
 		return nil, err
 	}
-	events, upTo, err := s.Store.Events(ctx, callerOf(ctx).Provider, eventFilter(ctx, in.Params.OrderID, in.Params.Type, value(after).Seq, pageSize(in.Params.Limit)))
+	events, upTo, err := s.Events.List(ctx, callerOf(ctx).Provider, eventFilter(ctx, in.Params.OrderID, in.Params.Type, value(after).Seq, pageSize(in.Params.Limit)))
 	if err != nil {
 		return nil, eventsProblem(err)
 	}
@@ -117,9 +109,9 @@ func (s *server) StreamEvents(ctx context.Context, in StreamEventsRequestObject)
 	defer cancel()
 	if last != nil {
 		stream.filter.After = last.Seq
-		stream.next, stream.upTo, err = s.Store.Events(first, who.Provider, stream.filter)
+		stream.next, stream.upTo, err = s.Events.List(first, who.Provider, stream.filter)
 	} else {
-		stream.upTo, err = s.Store.EventsNow(first)
+		stream.upTo, err = s.Events.Now(first)
 	}
 	if err != nil {
 		return nil, eventsProblem(err)
@@ -225,7 +217,7 @@ func (st *eventStream) over(lifetime <-chan time.Time) bool {
 func (st *eventStream) read() bool {
 	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
 	defer cancel()
-	events, upTo, err := st.server.Store.Events(ctx, st.who.Provider, st.filter)
+	events, upTo, err := st.server.Events.List(ctx, st.who.Provider, st.filter)
 	switch {
 	case err == nil:
 		st.next, st.upTo = events, upTo
@@ -241,7 +233,7 @@ func (st *eventStream) read() bool {
 func (st *eventStream) keyIsValid() bool {
 	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
 	defer cancel()
-	key, err := st.server.Store.APIKey(ctx, st.who.KeyID)
+	key, err := st.server.APIKeys.Find(ctx, st.who.KeyID)
 	if err != nil {
 		return !errors.Is(err, provision.ErrNotFound)
 	}

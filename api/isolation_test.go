@@ -27,7 +27,7 @@ import (
 type walk struct {
 	*world
 	t         *testing.T
-	database  *postgres.Store
+	database  *postgres.DB
 	db        *sqlx.DB
 	told      *toldWorkflows
 	contract  *contract // read apart from the server's: a server that errs about a scope must not err with it
@@ -81,9 +81,9 @@ func (w *toldWorkflows) tell(keys ...provision.OrderKey) error {
 
 // fault is something that the walk must find: how the server, or the store behind it, is broken.
 type fault struct {
-	store  func(Store) Store
-	server func(*server)
-	around func(http.Handler) http.Handler
+	database func(*Database)
+	server   func(*server)
+	around   func(http.Handler) http.Handler
 }
 
 func setupWalk(t *testing.T, broken fault) *walk {
@@ -92,9 +92,9 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	w := &walk{t: t, database: database, db: db, told: &toldWorkflows{}, table: walkTable(), shown: map[string]bool{}, shared: map[string]string{},
 		keys: map[string]map[provision.Role]string{"acme": {}, "globex": {}}}
 	w.world = setup(t, func(c *Config) {
-		c.Store, c.Workflows, c.Now = database, w.told, time.Now
-		if broken.store != nil {
-			c.Store = broken.store(database)
+		c.Database, c.Workflows, c.Now = databaseOf(database), w.told, time.Now
+		if broken.database != nil {
+			broken.database(&c.Database)
 		}
 	})
 	if broken.server != nil {
@@ -111,7 +111,7 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	for provider := range w.keys {
 		for _, role := range provision.Roles {
 			text, key := NewKey(provider, provider+" "+string(role), role)
-			_, err := database.CreateAPIKey(t.Context(), "test", key)
+			_, err := database.APIKeys.Create(t.Context(), "test", key)
 			require.NoError(t, err)
 			w.keys[provider][role] = text
 		}

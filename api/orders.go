@@ -24,7 +24,7 @@ func (s *server) CreateOrder(ctx context.Context, in CreateOrderRequestObject) (
 	}
 	hash := order.Request.Hash()
 
-	stored, err := s.Store.Order(ctx, order.OrderKey)
+	stored, err := s.Orders.Get(ctx, order.OrderKey)
 	if err == nil {
 		return s.again(stored, stored.RequestHash, hash)
 	}
@@ -79,7 +79,7 @@ func (s *server) GetOrder(ctx context.Context, in GetOrderRequestObject) (GetOrd
 // knows it then. Errors: a problem 404.
 func (s *server) order(ctx context.Context, id string) (provision.OrderView, error) {
 	key := provision.OrderKey{Provider: callerOf(ctx).Provider, ID: id}
-	view, err := s.Store.Order(ctx, key)
+	view, err := s.Orders.Get(ctx, key)
 	if errors.Is(err, provision.ErrNotFound) {
 		var order *provision.Order
 		if order, err = s.Workflows.OrderNotYetStored(ctx, key); err == nil {
@@ -99,7 +99,7 @@ func (s *server) ListOrders(ctx context.Context, in ListOrdersRequestObject) (Li
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.Orders(ctx, callerOf(ctx).Provider, provision.OrderFilter{
+	found, err := s.Orders.List(ctx, callerOf(ctx).Provider, provision.OrderFilter{
 		States:        value(in.Params.State),
 		Marketplace:   value(in.Params.Marketplace),
 		Environment:   value(in.Params.Environment),

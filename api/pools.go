@@ -16,21 +16,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// poolStore is what the handlers of this file need of the database.
-type poolStore interface {
-	// Pools lists at most limit pools of after.Provider, by marketplace and environment, after the given one.
-	Pools(ctx context.Context, after provision.Pool, limit int) ([]provision.PoolConfig, error)
-	// Pool reads one pool. Errors: provision.ErrNotFound.
-	Pool(ctx context.Context, pool provision.Pool) (provision.PoolConfig, error)
-	// CreatePool makes a pool. Errors: provision.ErrConflict, a *provision.InvalidError.
-	CreatePool(ctx context.Context, actor string, config provision.PoolConfig) (provision.PoolConfig, error)
-	// UpdatePool changes the settings of a pool; version is the one that the caller has seen, 0: any. Errors:
-	// provision.ErrNotFound, provision.ErrStale, a *provision.InvalidError.
-	UpdatePool(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (provision.PoolConfig, error)
-	// PoolHistory reads the history of a pool after the given row, oldest first. Errors: provision.ErrNotFound.
-	PoolHistory(ctx context.Context, pool provision.Pool, after int64, limit int) ([]provision.PoolHistoryEntry, error)
-}
-
 // poolCursor is a place in the list of pools.
 type poolCursor struct {
 	Marketplace string                `json:"m"`
@@ -46,7 +31,7 @@ func (s *server) ListPools(ctx context.Context, in ListPoolsRequestObject) (List
 		return nil, err
 	}
 	size, from := pageSize(in.Params.Limit), value(after)
-	found, err := s.Store.Pools(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: from.Marketplace, Environment: from.Environment}, size+1)
+	found, err := s.Pools.List(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: from.Marketplace, Environment: from.Environment}, size+1)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +55,7 @@ func (s *server) CreatePool(ctx context.Context, in CreatePoolRequestObject) (Cr
 		return nil, invalidFields(wrong...)
 	}
 	form.apply(&config)
-	made, err := s.Store.CreatePool(ctx, who.Actor(), config)
+	made, err := s.Pools.Create(ctx, who.Actor(), config)
 	address := "/v1/pools/" + config.Marketplace + "/" + string(config.Environment)
 	if errors.Is(err, provision.ErrConflict) {
 		return nil, problem(codeConflict, "there is a pool %s/%s already: change it with PATCH %s", config.Marketplace, config.Environment, address).because(err)
@@ -83,7 +68,7 @@ func (s *server) CreatePool(ctx context.Context, in CreatePoolRequestObject) (Cr
 
 // GetPool answers GET /v1/pools/{marketplace}/{environment}.
 func (s *server) GetPool(ctx context.Context, in GetPoolRequestObject) (GetPoolResponseObject, error) {
-	config, err := s.Store.Pool(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment})
+	config, err := s.Pools.Get(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment})
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, noSuchPool(in.Marketplace, in.Environment, err)
 	}
@@ -104,7 +89,7 @@ func (s *server) UpdatePool(ctx context.Context, in UpdatePoolRequestObject) (Up
 		return nil, invalidFields(wrong...)
 	}
 	who := callerOf(ctx)
-	config, err := s.Store.UpdatePool(ctx, who.Actor(), provision.Pool{Provider: who.Provider, Marketplace: in.Marketplace, Environment: in.Environment}, version, form.apply)
+	config, err := s.Pools.Update(ctx, who.Actor(), provision.Pool{Provider: who.Provider, Marketplace: in.Marketplace, Environment: in.Environment}, version, form.apply)
 	switch {
 	case errors.Is(err, provision.ErrNotFound):
 		return nil, noSuchPool(in.Marketplace, in.Environment, err)
@@ -123,7 +108,7 @@ func (s *server) ListPoolHistory(ctx context.Context, in ListPoolHistoryRequestO
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.PoolHistory(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment}, value(after).Seq, size+1)
+	found, err := s.Pools.History(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment}, value(after).Seq, size+1)
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, noSuchPool(in.Marketplace, in.Environment, err)
 	}

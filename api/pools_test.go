@@ -110,7 +110,7 @@ func TestWrongSettingsAreRefusedWhereTheyStand(t *testing.T) {
 func TestAnotherProvidersPoolsAndAlertsAreNotFound(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
-	open := alertIDs(t, w.store.Store)[0]
+	open := alertIDs(t, w.store.db)[0]
 	read[ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/777788889999", `{"note":"payer"}`), http.StatusOK)
 	for _, c := range []struct{ method, target, body string }{
 		{http.MethodGet, "/v1/pools/nordic/test", ""}, {http.MethodPatch, "/v1/pools/nordic/test", `{"stock_threshold":1}`}, {http.MethodGet, "/v1/pools/nordic/test/history", ""},

@@ -8,27 +8,15 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// protectedStore is what the handlers of this file need of the database.
-type protectedStore interface {
-	// IsProtected tells whether the provider protects the account.
-	IsProtected(ctx context.Context, provider, accountID string) (bool, error)
-	// ProtectedAccounts lists at most limit accounts that the provider protects, by their ids, after the given one.
-	ProtectedAccounts(ctx context.Context, provider, after string, limit int) ([]provision.ProtectedAccount, error)
-	// ProtectAccount protects an account. Errors: a *provision.StateError while an order works in it.
-	ProtectAccount(ctx context.Context, actor, provider, accountID, note string) (provision.ProtectedAccount, error)
-	// ReleaseAccount ends that. Errors: provision.ErrNotFound.
-	ReleaseAccount(ctx context.Context, actor, provider, accountID string) error
-}
-
 // protected tells whether the account never enters a pool of the caller.
 func (s *server) protected(ctx context.Context, accountID string) (bool, error) {
-	if slices.Contains(s.ProtectedAccounts, accountID) {
+	if slices.Contains(s.ProtectedIDs, accountID) {
 		return true, nil
 	}
 	if !accountIDPattern.MatchString(accountID) {
 		return false, nil
 	}
-	return s.Store.IsProtected(ctx, callerOf(ctx).Provider, accountID)
+	return s.ProtectedAccounts.Contains(ctx, callerOf(ctx).Provider, accountID)
 }
 
 // protectedCursor is a place in the list of protected accounts.
@@ -43,7 +31,7 @@ func (s *server) ListProtectedAccounts(ctx context.Context, in ListProtectedAcco
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.ProtectedAccounts(ctx, callerOf(ctx).Provider, value(after).ID, size+1)
+	found, err := s.ProtectedAccounts.List(ctx, callerOf(ctx).Provider, value(after).ID, size+1)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +49,7 @@ func (s *server) ListProtectedAccounts(ctx context.Context, in ListProtectedAcco
 // ProtectAccount answers PUT /v1/protected-accounts/{account_id}.
 func (s *server) ProtectAccount(ctx context.Context, in ProtectAccountRequestObject) (ProtectAccountResponseObject, error) {
 	who := callerOf(ctx)
-	protected, err := s.Store.ProtectAccount(ctx, who.Actor(), who.Provider, in.AccountID, in.Body.Note)
+	protected, err := s.ProtectedAccounts.Protect(ctx, who.Actor(), who.Provider, in.AccountID, in.Body.Note)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +59,7 @@ func (s *server) ProtectAccount(ctx context.Context, in ProtectAccountRequestObj
 // UnprotectAccount answers DELETE /v1/protected-accounts/{account_id}.
 func (s *server) UnprotectAccount(ctx context.Context, in UnprotectAccountRequestObject) (UnprotectAccountResponseObject, error) {
 	who := callerOf(ctx)
-	err := s.Store.ReleaseAccount(ctx, who.Actor(), who.Provider, in.AccountID)
+	err := s.ProtectedAccounts.Release(ctx, who.Actor(), who.Provider, in.AccountID)
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, problem(codeNotFound, "account %s is not among your protected accounts", in.AccountID).because(err)
 	}

@@ -7,19 +7,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// stockStore is what the handlers of this file need of the database.
-type stockStore interface {
-	// Stock counts the stock of every pool of the provider.
-	Stock(ctx context.Context, provider string) ([]provision.PoolStock, error)
-	// StockAlerts lists at most filter.Limit alerts of the provider, newest first.
-	StockAlerts(ctx context.Context, provider string, filter provision.AlertFilter) ([]provision.StockAlert, error)
-	// AcknowledgeAlert says that somebody cares for an alert. Errors: provision.ErrNotFound, a *provision.StateError when it is closed.
-	AcknowledgeAlert(ctx context.Context, actor, provider, id, note string) (provision.StockAlert, error)
-}
-
 // GetStock answers GET /v1/stock.
 func (s *server) GetStock(ctx context.Context, in GetStockRequestObject) (GetStockResponseObject, error) {
-	stock, err := s.Store.Stock(ctx, callerOf(ctx).Provider)
+	stock, err := s.Stock.Count(ctx, callerOf(ctx).Provider)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +35,7 @@ func (s *server) ListStockAlerts(ctx context.Context, in ListStockAlertsRequestO
 		open := string(*in.Params.State) == alertOpen
 		filter.Open = &open
 	}
-	found, err := s.Store.StockAlerts(ctx, callerOf(ctx).Provider, filter)
+	found, err := s.Stock.Alerts(ctx, callerOf(ctx).Provider, filter)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +53,7 @@ func (s *server) ListStockAlerts(ctx context.Context, in ListStockAlertsRequestO
 // AcknowledgeStockAlert answers POST /v1/stock-alerts/{alert_id}/acknowledge.
 func (s *server) AcknowledgeStockAlert(ctx context.Context, in AcknowledgeStockAlertRequestObject) (AcknowledgeStockAlertResponseObject, error) {
 	who := callerOf(ctx)
-	alert, err := s.Store.AcknowledgeAlert(ctx, who.Actor(), who.Provider, in.AlertID, in.Body.Note)
+	alert, err := s.Stock.AcknowledgeAlert(ctx, who.Actor(), who.Provider, in.AlertID, in.Body.Note)
 	switch {
 	case errors.Is(err, provision.ErrNotFound):
 		return nil, problem(codeNotFound, "there is no alert %s", in.AlertID).because(err)

@@ -12,25 +12,6 @@ import (
 	"quartermaster/internal/webhooks"
 )
 
-// webhookStore is what the handlers of this file and of deliveries.go need of the database. version is the one that the caller has seen; 0: any.
-// Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError when the state forbids it.
-type webhookStore interface {
-	CreateWebhook(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (provision.Webhook, error)
-	Webhooks(ctx context.Context, provider string, after *provision.WebhookCursor, limit int) ([]provision.Webhook, error)
-	Webhook(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error)
-	UpdateWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (provision.Webhook, error)
-	DeleteWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64) error
-	RotateWebhookSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error
-	CallbackSecret(ctx context.Context, provider string) (provision.WebhookSecretView, error)
-	TestWebhook(ctx context.Context, actor string, key provision.WebhookKey) error
-	// DueWebhooks lists the webhooks of a provider that have something to send now.
-	DueWebhooks(ctx context.Context, provider string) ([]provision.WebhookKey, error)
-	Deliveries(ctx context.Context, key provision.WebhookKey, filter provision.DeliveryFilter) ([]provision.Delivery, error)
-	Delivery(ctx context.Context, key provision.WebhookKey, id string) (provision.Delivery, []provision.DeliveryAttempt, error)
-	ReplayWebhook(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error
-	ResendDelivery(ctx context.Context, actor string, key provision.WebhookKey, id string) (provision.Delivery, error)
-}
-
 // Sealer seals a secret for a purpose; for another purpose it does not open.
 type Sealer interface {
 	Seal(plaintext []byte, purpose string) ([]byte, error)
@@ -44,7 +25,7 @@ func (s *server) CreateWebhook(ctx context.Context, in CreateWebhookRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	added, err := s.Store.CreateWebhook(ctx, who.Actor(), w, sealed)
+	added, err := s.Webhooks.Create(ctx, who.Actor(), w, sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +68,7 @@ func (s *server) ListWebhooks(ctx context.Context, in ListWebhooksRequestObject)
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.Webhooks(ctx, callerOf(ctx).Provider, after, size+1)
+	found, err := s.Webhooks.List(ctx, callerOf(ctx).Provider, after, size+1)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +85,7 @@ func (s *server) ListWebhooks(ctx context.Context, in ListWebhooksRequestObject)
 
 // GetWebhook answers GET /v1/webhooks/{webhook_id}.
 func (s *server) GetWebhook(ctx context.Context, in GetWebhookRequestObject) (GetWebhookResponseObject, error) {
-	w, err := s.Store.Webhook(ctx, webhookKey(ctx, in.WebhookID))
+	w, err := s.Webhooks.Get(ctx, webhookKey(ctx, in.WebhookID))
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
@@ -118,7 +99,7 @@ func (s *server) UpdateWebhook(ctx context.Context, in UpdateWebhookRequestObjec
 		return nil, err
 	}
 	edit := provision.WebhookUpdate{URL: in.Body.URL, EventTypes: in.Body.EventTypes, Description: in.Body.Description, Enabled: in.Body.Enabled, Reason: value(in.Body.Reason)}
-	w, err := s.Store.UpdateWebhook(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
+	w, err := s.Webhooks.Update(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
@@ -134,7 +115,7 @@ func (s *server) DeleteWebhook(ctx context.Context, in DeleteWebhookRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Store.DeleteWebhook(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version); err != nil {
+	if err := s.Webhooks.Delete(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version); err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
 	return DeleteWebhook204Response{}, nil
@@ -155,7 +136,7 @@ func (s *server) rotate(ctx context.Context, key provision.WebhookKey, form *Sec
 	if err != nil {
 		return answer, err
 	}
-	if err := s.Store.RotateWebhookSecret(ctx, callerOf(ctx).Actor(), key, sealed, overlap); err != nil {
+	if err := s.Webhooks.RotateSecret(ctx, callerOf(ctx).Actor(), key, sealed, overlap); err != nil {
 		return answer, webhookProblem(err, key.ID)
 	}
 	answer.Secret = secret
@@ -167,7 +148,7 @@ func (s *server) rotate(ctx context.Context, key provision.WebhookKey, form *Sec
 
 // GetCallbackSecret answers GET /v1/callback-secret.
 func (s *server) GetCallbackSecret(ctx context.Context, _ GetCallbackSecretRequestObject) (GetCallbackSecretResponseObject, error) {
-	view, err := s.Store.CallbackSecret(ctx, callerOf(ctx).Provider)
+	view, err := s.Webhooks.CallbackSecret(ctx, callerOf(ctx).Provider)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +158,7 @@ func (s *server) GetCallbackSecret(ctx context.Context, _ GetCallbackSecretReque
 // RotateCallbackSecret answers POST /v1/callback-secret/rotate.
 func (s *server) RotateCallbackSecret(ctx context.Context, in RotateCallbackSecretRequestObject) (RotateCallbackSecretResponseObject, error) {
 	provider := callerOf(ctx).Provider
-	before, err := s.Store.CallbackSecret(ctx, provider)
+	before, err := s.Webhooks.CallbackSecret(ctx, provider)
 	if err != nil {
 		return nil, err
 	}
@@ -194,14 +175,14 @@ func (s *server) RotateCallbackSecret(ctx context.Context, in RotateCallbackSecr
 
 // TestWebhook answers POST /v1/webhooks/{webhook_id}/test.
 func (s *server) TestWebhook(ctx context.Context, in TestWebhookRequestObject) (TestWebhookResponseObject, error) {
-	w, err := s.have(ctx, in.WebhookID, s.Store.TestWebhook)
+	w, err := s.have(ctx, in.WebhookID, s.Webhooks.Test)
 	return TestWebhook202JSONResponse(w), err
 }
 
 // ReplayWebhook answers POST /v1/webhooks/{webhook_id}/replay.
 func (s *server) ReplayWebhook(ctx context.Context, in ReplayWebhookRequestObject) (ReplayWebhookResponseObject, error) {
 	w, err := s.have(ctx, in.WebhookID, func(ctx context.Context, actor string, key provision.WebhookKey) error {
-		return s.Store.ReplayWebhook(ctx, actor, key, in.Body.Since)
+		return s.Deliveries.Replay(ctx, actor, key, in.Body.Since)
 	})
 	return ReplayWebhook202JSONResponse(w), err
 }
@@ -212,7 +193,7 @@ func (s *server) have(ctx context.Context, id string, send func(ctx context.Cont
 	if err := send(ctx, callerOf(ctx).Actor(), key); err != nil {
 		return Webhook{}, webhookProblem(err, id)
 	}
-	w, err := s.Store.Webhook(ctx, key)
+	w, err := s.Webhooks.Get(ctx, key)
 	if err != nil {
 		return Webhook{}, webhookProblem(err, id)
 	}
@@ -225,7 +206,7 @@ func (s *server) wakeWebhooks(ctx context.Context) {
 	provider := callerOf(ctx).Provider
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
 	defer cancel()
-	due, err := s.Store.DueWebhooks(ctx, provider)
+	due, err := s.Deliveries.DueWebhooks(ctx, provider)
 	if err == nil && len(due) > 0 {
 		err = s.Workflows.WakeWebhooks(ctx, due)
 	}
@@ -277,7 +258,7 @@ func (s *server) ListDeliveries(ctx context.Context, in ListDeliveriesRequestObj
 		return nil, err
 	}
 	size := pageSize(in.Params.Limit)
-	found, err := s.Store.Deliveries(ctx, webhookKey(ctx, in.WebhookID), provision.DeliveryFilter{State: value(in.Params.State), Before: value(after).Seq, Limit: size + 1})
+	found, err := s.Deliveries.List(ctx, webhookKey(ctx, in.WebhookID), provision.DeliveryFilter{State: value(in.Params.State), Before: value(after).Seq, Limit: size + 1})
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
@@ -294,7 +275,7 @@ func (s *server) ListDeliveries(ctx context.Context, in ListDeliveriesRequestObj
 
 // GetDelivery answers GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}.
 func (s *server) GetDelivery(ctx context.Context, in GetDeliveryRequestObject) (GetDeliveryResponseObject, error) {
-	d, attempts, err := s.Store.Delivery(ctx, webhookKey(ctx, in.WebhookID), in.DeliveryID)
+	d, attempts, err := s.Deliveries.Get(ctx, webhookKey(ctx, in.WebhookID), in.DeliveryID)
 	if err != nil {
 		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
 	}
@@ -307,7 +288,7 @@ func (s *server) GetDelivery(ctx context.Context, in GetDeliveryRequestObject) (
 
 // ResendDelivery answers POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend.
 func (s *server) ResendDelivery(ctx context.Context, in ResendDeliveryRequestObject) (ResendDeliveryResponseObject, error) {
-	d, err := s.Store.ResendDelivery(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), in.DeliveryID)
+	d, err := s.Deliveries.Resend(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), in.DeliveryID)
 	if err != nil {
 		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
 	}

@@ -53,7 +53,7 @@ type Stack struct {
 	Dir      string // logs and data
 	Program  string // the built quartermaster
 	Sim      *awssim.Sim
-	Store    *postgres.Store
+	Store    *postgres.DB
 	// Between the program and its servers, to make its network slow, silent or broken; nil without Options.Proxies.
 	DatabaseProxy, TemporalProxy *pgtest.Proxy
 
@@ -176,7 +176,7 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 		return err
 	}
 	s.onStop(db.Close)
-	s.Store = postgres.New(db)
+	s.Store = db
 	return nil
 }
 

@@ -103,9 +103,10 @@ func stepRetries(o api.Order) bool {
 // actionsOf are the audit rows of an order that the reconciler has signed.
 func actionsOf(ctx context.Context, t *testing.T, p *stack.Playground, order string) (actions []string) {
 	t.Helper()
-	db, err := postgres.Open(ctx, p.Database)
+	opened, err := postgres.Open(ctx, p.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 	require.NoError(t, db.SelectContext(ctx, &actions, `SELECT code FROM order_history WHERE order_id = $1 AND actor = $2 ORDER BY seq`, order, reconcile.Actor))
 	return actions
 }

@@ -54,7 +54,7 @@ func openDB(t *testing.T, address string) *sqlx.DB {
 	db, err := postgres.Open(t.Context(), address)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return db
+	return db.SQL()
 }
 
 func proxied(t *testing.T) (*pgtest.Proxy, *sqlx.DB) {
@@ -168,13 +168,13 @@ var calls = map[string]func(ctx context.Context, db *sqlx.DB) (during func() err
 	},
 	"store": func(ctx context.Context, db *sqlx.DB) (func() error, error) {
 		return func() error {
-			_, err := postgres.New(db).OrderStatus(ctx, provision.OrderKey{Provider: "acme", ID: "o"})
+			_, err := postgres.New(db).Orders.Status(ctx, provision.OrderKey{Provider: "acme", ID: "o"})
 			return judgement(err)
 		}, nil
 	},
 	"store, in a transaction": func(ctx context.Context, db *sqlx.DB) (func() error, error) {
 		return func() error {
-			return judgement(postgres.New(db).BeginUndo(ctx, provision.OrderKey{Provider: "acme", ID: "o"}, provision.Failure{}))
+			return judgement(postgres.New(db).Orders.BeginUndo(ctx, provision.OrderKey{Provider: "acme", ID: "o"}, provision.Failure{}))
 		}, nil
 	},
 }
@@ -182,7 +182,7 @@ var calls = map[string]func(ctx context.Context, db *sqlx.DB) (during func() err
 // judgement is a store's error, which has to say by itself that the database is not available.
 func judgement(err error) error {
 	if err != nil && !errors.Is(err, provision.ErrUnavailable) {
-		return fmt.Errorf("not judged: %v", err) //nolint:errorlint // or the test would judge it
+		return fmt.Errorf("not classify: %v", err) //nolint:errorlint // or the test would judge it
 	}
 	return err
 }
@@ -206,7 +206,7 @@ func TestEveryCallEndsInTimeWhateverTheConnectionDoes(t *testing.T) {
 				cancel()
 				require.Error(t, err, what)
 				require.Less(t, took, atTheLatest, "%s: %v", what, err)
-				require.ErrorIs(t, postgres.Judged(t.Context(), err), provision.ErrUnavailable, what)
+				require.ErrorIs(t, postgres.Classify(t.Context(), err), provision.ErrUnavailable, what)
 				s.resume(t)
 				works(t, s.db)
 			}
@@ -271,7 +271,7 @@ func TestACallThatGetsNoConnectionEndsInTime(t *testing.T) {
 		began := time.Now()
 		err = during()
 		cancel()
-		require.ErrorIs(t, postgres.Judged(t.Context(), err), provision.ErrUnavailable, what)
+		require.ErrorIs(t, postgres.Classify(t.Context(), err), provision.ErrUnavailable, what)
 		require.Less(t, time.Since(began), atTheLatest, what)
 	}
 	for _, c := range held {
@@ -287,7 +287,7 @@ func TestAnEndedContextCancelsItsStatement(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err := db.ExecContext(ctx, `SELECT pg_sleep(60)`)
-	require.ErrorIs(t, postgres.Judged(ctx, err), provision.ErrUnavailable)
+	require.ErrorIs(t, postgres.Classify(ctx, err), provision.ErrUnavailable)
 	require.Eventually(t, func() bool {
 		var running bool
 		require.NoError(t, db.GetContext(t.Context(), &running, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'SELECT pg_sleep%')`))
@@ -332,7 +332,7 @@ func TestListeningRecoversFromAStall(t *testing.T) {
 	ctx, address := t.Context(), pgtest.URL(t)
 	db := openDB(t, address)
 	store := postgres.New(db)
-	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
+	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"))
 	proxy, err := pgtest.NewProxy(hostOf(t, address))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
@@ -381,9 +381,9 @@ func TestAConnectionToAServerThatDoesNotLetUsWriteIsGivenUp(t *testing.T) {
 	readOnly("on")
 	db := openDB(t, address)
 	store := postgres.New(db)
-	require.ErrorIs(t, store.CreateProvider(ctx, "acme", "Acme"), provision.ErrUnavailable)
+	require.ErrorIs(t, store.Providers.Create(ctx, "acme", "Acme"), provision.ErrUnavailable)
 	readOnly("off")
-	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"), "what the first connection leads to is a standby for good")
+	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"), "what the first connection leads to is a standby for good")
 }
 
 func TestAStandbyIsUnavailableUntilItIsPromoted(t *testing.T) {
@@ -397,12 +397,12 @@ func TestAStandbyIsUnavailableUntilItIsPromoted(t *testing.T) {
 	db := openDB(t, server.URL("postgres"))
 	store := postgres.New(db)
 	require.NoError(t, store.Ping(ctx))
-	require.ErrorIs(t, store.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable)
+	require.ErrorIs(t, store.Orders.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable)
 	_, err := db.ExecContext(ctx, `CREATE TABLE x ()`)
-	require.ErrorIs(t, postgres.Judged(ctx, err), provision.ErrUnavailable)
+	require.ErrorIs(t, postgres.Classify(ctx, err), provision.ErrUnavailable)
 	_, err = db.ExecContext(ctx, `SELECT pg_promote()`)
 	require.NoError(t, err)
 	_, err = db.ExecContext(ctx, `CREATE TABLE x ()`)
 	require.NoError(t, err)
-	require.NotErrorIs(t, store.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable, "there are no tables, but it lets us write")
+	require.NotErrorIs(t, store.Orders.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable, "there are no tables, but it lets us write")
 }

@@ -48,9 +48,9 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	const sold = "000000000002" // not the oldest: exactly the account that was sold
 	lost := lostOrder("lost", soldWith(sold))
 	lost.Request.ContactName = "Corrected Name"
-	require.NoError(t, store.RestoreOrder(ctx, lost, "audit", "its row was lost"))
+	require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", "its row was lost"))
 
-	view, err := store.Order(ctx, lost.Order.OrderKey)
+	view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, view.State)
 	require.Equal(t, sold, view.AccountID)
@@ -59,19 +59,19 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	require.Equal(t, lost.Request, view.Request, "with its corrections")
 	require.Equal(t, lost.Order.Request.Hash(), view.RequestHash, "a repeated POST is compared with what was placed")
 	require.Equal(t, lost.Order.AcceptedAt, view.AcceptedAt.UTC())
-	got, err := store.Account(ctx, "acme", sold)
+	got, err := store.Accounts.Get(ctx, "acme", sold)
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountAllocated, got.Status)
-	opened, err := store.OpenOrder(ctx, lost.Order)
+	opened, err := store.Orders.Open(ctx, lost.Order)
 	require.NoError(t, err)
 	require.Equal(t, lostNonce, opened.Nonce, "what the order made in AWS is still its own")
 	require.Equal(t, []string{"audit: - accepted", "audit: accepted provisioning", "audit: provisioning completed", "audit: completed completed restore (its row was lost)"}, historyRows(t, db, "lost"))
-	events, err := store.AccountHistory(ctx, "acme", sold, 0, 10)
+	events, err := store.Accounts.History(ctx, "acme", sold, 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, []provision.AccountStatus{"ready", "provisioning", "allocated"}, []provision.AccountStatus{events[0].ToStatus, events[1].ToStatus, events[2].ToStatus})
 	require.Equal(t, "audit", events[2].Actor)
 
-	require.ErrorIs(t, store.RestoreOrder(ctx, lost, "audit", "again"), provision.ErrConflict, "it has ended")
+	require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", "again"), provision.ErrConflict, "it has ended")
 	requireSound(t, store)
 }
 
@@ -81,12 +81,12 @@ func TestASoldAccountThatIsNotToBeHadIsTakenFromNoOrder(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	other := open(t, store, "other", "")
 	held := claim(t, store, other).Account.ID
-	_, _, err := store.InvalidateAccount(ctx, "test", "acme", "000000000002", 0, "closed")
+	_, _, err := store.Accounts.Invalidate(ctx, "test", "acme", "000000000002", 0, "closed")
 	require.NoError(t, err)
 	for _, sold := range []string{held, "000000000002", "000000000009"} {
-		require.ErrorIs(t, store.RestoreOrder(ctx, lostOrder("lost", soldWith(sold)), "audit", ""), provision.ErrConflict, sold)
+		require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, lostOrder("lost", soldWith(sold)), "audit", ""), provision.ErrConflict, sold)
 	}
-	_, err = store.Order(ctx, provision.OrderKey{Provider: "acme", ID: "lost"})
+	_, err = store.Orders.Get(ctx, provision.OrderKey{Provider: "acme", ID: "lost"})
 	require.ErrorIs(t, err, provision.ErrNotFound, "half a repair is none")
 	require.Empty(t, historyRows(t, db, "lost"))
 	require.Equal(t, held, claim(t, store, other).Account.ID)
@@ -103,22 +103,22 @@ func TestTheRowOfASoldOrderCatchesUp(t *testing.T) {
 	working := lostOrder("working", soldWith("000000000001"))
 	asking := lostOrder("asking", soldWith("000000000002"))
 	for _, lost := range []reconcile.Lost{accepted, waiting, working, asking} {
-		_, err := store.OpenOrder(ctx, lost.Order)
+		_, err := store.Orders.Open(ctx, lost.Order)
 		require.NoError(t, err)
 	}
 	claim(t, store, working.Order.OrderKey)
 	claim(t, store, asking.Order.OrderKey)
-	require.NoError(t, store.RequireAction(ctx, asking.Order.OrderKey, provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}))
+	require.NoError(t, store.Orders.RequireAction(ctx, asking.Order.OrderKey, provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}))
 	around(t, db, `UPDATE orders SET state = 'waiting_for_account', queue_position = 7 WHERE id = 'waiting'`)
-	_, err := store.KeepPassword(ctx, working.Order.OrderKey, "000000000001", []byte("sealed"))
+	_, err := store.Passwords.Keep(ctx, working.Order.OrderKey, "000000000001", []byte("sealed"))
 	require.NoError(t, err)
 
 	wrong := asking
 	wrong.OrderStatus = soldWith("000000000001")
-	require.ErrorIs(t, store.RestoreOrder(ctx, wrong, "audit", ""), provision.ErrConflict, "it holds another account")
+	require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, wrong, "audit", ""), provision.ErrConflict, "it holds another account")
 	for _, lost := range []reconcile.Lost{accepted, waiting, working, asking} {
-		require.NoError(t, store.RestoreOrder(ctx, lost, "audit", ""))
-		view, err := store.Order(ctx, lost.Order.OrderKey)
+		require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", ""))
+		view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 		require.NoError(t, err)
 		require.Equal(t, provision.Completed, view.State)
 		require.Equal(t, lost.Result.AccountID, view.AccountID)
@@ -146,18 +146,18 @@ func TestTheRowOfAnOrderThatEndedSaysHow(t *testing.T) {
 		{"old-row-works", endedAs(provision.Failed, "000000000001", provision.CodeActionDeadlinePassed), func(lost reconcile.Lost) { claim(t, store, lost.Order.OrderKey) }, provision.AccountProvisioningFailed},
 		{"old-row-is-undone", endedAs(provision.Cancelled, "000000000002", provision.CodeOrderCancelled), func(lost reconcile.Lost) {
 			claim(t, store, lost.Order.OrderKey)
-			require.NoError(t, store.BeginUndo(ctx, lost.Order.OrderKey, *lost.Failure))
+			require.NoError(t, store.Orders.BeginUndo(ctx, lost.Order.OrderKey, *lost.Failure))
 		}, provision.AccountProvisioningFailed},
 	} {
 		t.Run(c.id, func(t *testing.T) {
 			lost := lostOrder(c.id, c.ended)
 			if c.prepare != nil {
-				_, err := store.OpenOrder(ctx, lost.Order)
+				_, err := store.Orders.Open(ctx, lost.Order)
 				require.NoError(t, err)
 				c.prepare(lost)
 			}
-			require.NoError(t, store.RestoreOrder(ctx, lost, "audit", ""))
-			view, err := store.Order(ctx, lost.Order.OrderKey)
+			require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", ""))
+			view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 			require.NoError(t, err)
 			require.Equal(t, c.ended.State, view.State)
 			require.Equal(t, c.ended.Failure, view.Failure)
@@ -168,7 +168,7 @@ func TestTheRowOfAnOrderThatEndedSaysHow(t *testing.T) {
 			}
 			require.Equal(t, c.ended.AccountID, view.AccountID)
 			require.Len(t, view.Leftovers, 1, "what it left is not known")
-			got, err := store.Account(ctx, "acme", c.ended.AccountID)
+			got, err := store.Accounts.Get(ctx, "acme", c.ended.AccountID)
 			require.NoError(t, err)
 			require.Equal(t, c.account, got.Status, "never drawn again by itself")
 		})
@@ -196,9 +196,9 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 	} {
 		t.Run(c.id, func(t *testing.T) {
 			lost := lostOrder(c.id, c.was)
-			require.NoError(t, store.RestoreOrder(ctx, lost, "audit", ""))
-			require.ErrorIs(t, store.RestoreOrder(ctx, lost, "audit", ""), provision.ErrConflict, "it has a row")
-			view, err := store.Order(ctx, lost.Order.OrderKey)
+			require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", ""))
+			require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", ""), provision.ErrConflict, "it has a row")
+			view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 			require.NoError(t, err)
 			require.Equal(t, c.then, view.State)
 			if c.then == provision.Accepted || c.then == provision.WaitingForAccount {
@@ -206,14 +206,14 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 				return
 			}
 			require.Equal(t, c.was.AccountID, view.AccountID)
-			orders, err := store.OrdersNow(ctx, []provision.OrderKey{lost.Order.OrderKey})
+			orders, err := store.Reconciliation.OrdersNow(ctx, []provision.OrderKey{lost.Order.OrderKey})
 			require.NoError(t, err)
 			require.True(t, orders[lost.Order.OrderKey].Touched, "nobody knows what was changed in the account: no run may begin from the beginning")
 		})
 	}
 	requireSound(t, store)
 	works := provision.OrderKey{Provider: "acme", ID: "works"}
-	_, err := store.RejectAccount(ctx, works, "000000000003", *failure, false)
+	_, err := store.Orders.RejectAccount(ctx, works, "000000000003", *failure, false)
 	require.NoError(t, err)
 	require.Equal(t, 2, place(t, store, works), "it goes on with the next account")
 	createAccounts(t, store, provision.ModelSPAM, 5, 5)
@@ -227,13 +227,13 @@ func TestARowIsNotWrittenOverThatOfAnotherOrder(t *testing.T) {
 	open(t, store, "lost", "")
 	lost := lostOrder("lost", soldWith("000000000001"))
 	lost.Order.Request.ContactName = "Somebody Else"
-	require.ErrorIs(t, store.RestoreOrder(ctx, lost, "audit", ""), provision.ErrConflict)
+	require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", ""), provision.ErrConflict)
 	elsewhere := lostOrder("elsewhere", provision.OrderStatus{State: provision.Accepted})
 	elsewhere.Order.Request.Marketplace = "gone"
-	require.ErrorIs(t, store.RestoreOrder(ctx, elsewhere, "audit", ""), provision.ErrConflict, "there is no such pool")
+	require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, elsewhere, "audit", ""), provision.ErrConflict, "there is no such pool")
 	foreign := lostOrder("foreign", soldWith("000000000001"))
 	foreign.Order.Request.AccountModel = provision.ModelECAM
-	require.ErrorIs(t, store.RestoreOrder(ctx, foreign, "audit", ""), provision.ErrConflict, "the account does not fit the order")
+	require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, foreign, "audit", ""), provision.ErrConflict, "the account does not fit the order")
 }
 
 // Somebody deleted the row of an order by hand, and its account still names it.
@@ -243,9 +243,9 @@ func TestAnAccountThatNamesALostOrderIsItsOwn(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	around(t, db, `UPDATE accounts SET status = 'allocated', order_id = 'sold' WHERE id = '000000000001';
 		UPDATE accounts SET status = 'provisioning', order_id = 'works' WHERE id = '000000000002'`)
-	require.NoError(t, store.RestoreOrder(ctx, lostOrder("sold", soldWith("000000000001")), "audit", ""))
-	require.NoError(t, store.RestoreOrder(ctx, lostOrder("works", provision.OrderStatus{State: provision.Accepted}), "audit", ""))
-	view, err := store.Order(ctx, provision.OrderKey{Provider: "acme", ID: "works"})
+	require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lostOrder("sold", soldWith("000000000001")), "audit", ""))
+	require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lostOrder("works", provision.OrderStatus{State: provision.Accepted}), "audit", ""))
+	view, err := store.Orders.Get(ctx, provision.OrderKey{Provider: "acme", ID: "works"})
 	require.NoError(t, err)
 	require.Equal(t, provision.Provisioning, view.State)
 	require.Equal(t, "000000000002", view.AccountID)
@@ -259,9 +259,9 @@ func around(t *testing.T, db *sqlx.DB, statements string) {
 }
 
 // requireSound asks the reconciler whether the database contradicts itself.
-func requireSound(t *testing.T, store *postgres.Store) {
+func requireSound(t *testing.T, store *postgres.DB) {
 	t.Helper()
-	found, err := store.Contradictions(context.WithoutCancel(t.Context()), reconcile.DefaultBounds(), time.Time{})
+	found, err := store.Reconciliation.Contradictions(context.WithoutCancel(t.Context()), reconcile.DefaultBounds(), time.Time{})
 	require.NoError(t, err)
 	require.Empty(t, found)
 }

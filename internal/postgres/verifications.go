@@ -12,6 +12,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Verifications are the checks whether accounts are fit to be drawn.
+type Verifications struct{ db *database }
+
 // verifiable are the statuses that a verification may look at: nobody else works in the account.
 const verifiable = `a.status IN ('ready', 'invalid', 'provisioning_failed')`
 
@@ -19,16 +22,16 @@ const dueAccountsSQL = `
 SELECT a.id FROM accounts a WHERE a.verify_at <= now() AND ` + verifiable + `
 ORDER BY a.ready_when_verified DESC, a.added_at, a.added_seq LIMIT $1`
 
-// DueAccounts lists at most limit accounts, of all pools, whose verification is due: those first that an order may be
+// Due lists at most limit accounts, of all pools, whose verification is due: those first that an order may be
 // waiting for, the oldest of them first.
-func (s *Store) DueAccounts(ctx context.Context, limit int) (ids []string, err error) {
+func (s Verifications) Due(ctx context.Context, limit int) (ids []string, err error) {
 	err = s.db.SelectContext(ctx, &ids, dueAccountsSQL, limit)
 	return ids, err
 }
 
-// AccountToVerify reads an account by its AWS id alone, for the verification, and the time by the database's clock. Errors:
+// Account reads an account by its AWS id alone, for the verification, and the time by the database's clock. Errors:
 // provision.ErrNotFound when it is gone or an order holds it.
-func (s *Store) AccountToVerify(ctx context.Context, id string) (provision.Account, time.Time, error) {
+func (s Verifications) Account(ctx context.Context, id string) (provision.Account, time.Time, error) {
 	var row struct {
 		provision.Account
 		Now time.Time `db:"now"`
@@ -40,12 +43,12 @@ func (s *Store) AccountToVerify(ctx context.Context, id string) (provision.Accou
 const poolsOfAccountsSQL = `
 SELECT DISTINCT a.provider, a.marketplace, a.environment FROM accounts a WHERE a.id = ANY($1)`
 
-// ApplyVerifications draws the consequences of verifications: what passes becomes or stays Ready, a Ready account that does
+// Apply draws the consequences of verifications: what passes becomes or stays Ready, a Ready account that does
 // not pass twice becomes Invalid. When half of what was looked at in a pool fails at once, or nobody else in it could be
 // looked at, nothing in it becomes Invalid: AWS is suspected, or ourselves. Nor does anything while the claims of the pool are suspended; what
 // passes then, and was looked at since, resumes them. It returns the orders that got an account, or that may try theirs again. A
 // repeat changes nothing, because a result counts only for an account that is due, and only as the account was looked at.
-func (s *Store) ApplyVerifications(ctx context.Context, results []provision.VerificationResult) (woken []provision.OrderKey, err error) {
+func (s Verifications) Apply(ctx context.Context, results []provision.VerificationResult) (woken []provision.OrderKey, err error) {
 	ids := make([]string, len(results))
 	for i, r := range results {
 		ids[i] = r.AccountID
@@ -56,7 +59,7 @@ func (s *Store) ApplyVerifications(ctx context.Context, results []provision.Veri
 	}
 	slices.SortFunc(pools, func(a, b provision.Pool) int { return cmp.Compare(a.String(), b.String()) })
 	for _, pool := range pools {
-		err := s.poolTx(ctx, provision.VerificationActor, pool, lockPoolSQL, func(tx *sqlx.Tx) error {
+		err := s.db.poolTx(ctx, provision.VerificationActor, pool, func(tx *sqlx.Tx) error {
 			more, err := applyToPool(ctx, tx, pool, results)
 			woken = append(woken, more...)
 			return err
@@ -128,7 +131,7 @@ func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results 
 			return nil, err
 		}
 		if len(now) == 0 {
-			continue // of another pool, held by an order, deleted, edited or judged by another sweep meanwhile, or to be looked at again
+			continue // of another pool, held by an order, deleted, edited or classify by another sweep meanwhile, or to be looked at again
 		}
 		var err error
 		switch {

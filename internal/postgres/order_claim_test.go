@@ -45,7 +45,7 @@ func TestAPlaceThatWasDrawnEarlierIsServedEarlier(t *testing.T) {
 	claims := map[provision.OrderKey]chan provision.Claim{first: make(chan provision.Claim, 1), second: make(chan provision.Claim, 1)}
 	begin := func(key provision.OrderKey) {
 		go func() {
-			claim, err := store.ClaimAccount(ctx, key)
+			claim, err := store.Orders.Claim(ctx, key)
 			if err != nil {
 				t.Error(err)
 			}
@@ -69,15 +69,15 @@ func TestNoOrderOvertakesWhileAllComeAtOnce(t *testing.T) {
 	for i := range 60 {
 		o := order(fmt.Sprintf("o-%d", i), "")
 		race.Go(func() error {
-			if _, err := store.OpenOrder(ctx, o); err != nil {
+			if _, err := store.Orders.Open(ctx, o); err != nil {
 				return err
 			}
-			_, err := store.ClaimAccount(ctx, o.OrderKey)
+			_, err := store.Orders.Claim(ctx, o.OrderKey)
 			return err
 		})
 		if i%2 == 1 {
 			race.Go(func() error {
-				_, _, err := store.CreateAccount(ctx, account(i, provision.ModelSPAM), "test")
+				_, _, err := store.Accounts.Create(ctx, account(i, provision.ModelSPAM), "test")
 				return err
 			})
 		}
@@ -143,7 +143,8 @@ func TestABusyPoolLeavesConnectionsToOthers(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	quiet := provision.Pool{Provider: "acme", Marketplace: "south", Environment: provision.Production}
-	require.NoError(t, store.AddPool(ctx, quiet, provision.DataExport))
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(quiet))
+	require.NoError(t, err)
 	const crowd = 40
 	keys := make([]provision.OrderKey, crowd)
 	for i := range keys {
@@ -153,7 +154,7 @@ func TestABusyPoolLeavesConnectionsToOthers(t *testing.T) {
 	for i := range others {
 		o := order(fmt.Sprintf("quiet-%d", i), "")
 		o.Request.Marketplace = quiet.Marketplace
-		_, err := store.OpenOrder(ctx, o)
+		_, err := store.Orders.Open(ctx, o)
 		require.NoError(t, err)
 		others[i] = o.OrderKey
 	}
@@ -172,7 +173,7 @@ func TestABusyPoolLeavesConnectionsToOthers(t *testing.T) {
 			ctx = impatient
 		}
 		go func() {
-			_, err := store.ClaimAccount(ctx, key)
+			_, err := store.Orders.Claim(ctx, key)
 			results <- err
 		}()
 	}
@@ -180,7 +181,7 @@ func TestABusyPoolLeavesConnectionsToOthers(t *testing.T) {
 	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for _, key := range others {
-		_, err := store.ClaimAccount(soon, key)
+		_, err := store.Orders.Claim(soon, key)
 		require.NoError(t, err)
 	}
 	require.LessOrEqual(t, db.Stats().InUse, 3, "the holder, and two that wait")
@@ -215,11 +216,11 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		o := order(fmt.Sprintf("o-%d", i%orders), "")
 		o.AcceptedAt = time.Unix(1, 0).UTC()
 		key := o.OrderKey
-		if _, err := store.OpenOrder(ctx, o); err != nil {
+		if _, err := store.Orders.Open(ctx, o); err != nil {
 			return err
 		}
 		id := account(1+rand.IntN(6), "").ID
-		claimed, err := store.ClaimAccount(ctx, key)
+		claimed, err := store.Orders.Claim(ctx, key)
 		if claimed.Account != nil {
 			id = claimed.Account.ID
 		}
@@ -228,30 +229,30 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		}
 		switch rand.IntN(14) {
 		case 0:
-			_, err = store.RejectAccount(ctx, key, id, why, rand.IntN(2) == 0)
+			_, err = store.Orders.RejectAccount(ctx, key, id, why, rand.IntN(2) == 0)
 		case 1:
-			_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why})
+			_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why})
 		case 2:
-			err = store.StopOrder(ctx, key, "cancel", cancelled, provision.Intervention{Actor: "test", Reason: "why not"})
+			err = store.Orders.Stop(ctx, key, "cancel", cancelled, provision.Intervention{Actor: "test", Reason: "why not"})
 		case 3:
-			_, err = store.UndoStarted(ctx, key, id, provision.StepAlias, lease)
+			_, err = store.Steps.BeginUndo(ctx, key, id, provision.StepAlias, lease)
 		case 4:
-			_, err = store.KeepPassword(ctx, key, id, []byte("sealed"))
+			_, err = store.Passwords.Keep(ctx, key, id, []byte("sealed"))
 		case 5:
-			_, _, err = store.InvalidateAccount(ctx, "operator", "acme", id, 0, "why not")
+			_, _, err = store.Accounts.Invalidate(ctx, "operator", "acme", id, 0, "why not")
 		case 6, 7:
-			_, _, err = store.ReturnAccount(ctx, "operator", "acme", id, 0, "why not")
+			_, _, err = store.Accounts.Return(ctx, "operator", "acme", id, 0, "why not")
 		case 8, 9:
 			now := time.Now()
-			_, err = store.ApplyVerifications(ctx, []provision.VerificationResult{{AccountID: id, LookedAt: &now}})
+			_, err = store.Verifications.Apply(ctx, []provision.VerificationResult{{AccountID: id, LookedAt: &now}})
 		case 10:
-			err = store.RequireAction(ctx, key, why)
+			err = store.Orders.RequireAction(ctx, key, why)
 		case 11:
-			err = store.Resume(ctx, key)
+			err = store.Orders.Resume(ctx, key)
 		case 12:
-			_, _, err = store.VerifyAccount(ctx, "operator", "acme", id)
+			_, _, err = store.Accounts.Verify(ctx, "operator", "acme", id)
 		default:
-			err = store.StepStarted(ctx, key, id, provision.StepAlias, 1)
+			err = store.Steps.Begin(ctx, key, id, provision.StepAlias, 1)
 		}
 		return unexpected(err)
 	}
@@ -261,7 +262,7 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		race.Go(func() error { return work(i) })
 	}
 	require.NoError(t, race.Wait())
-	found, err := store.Contradictions(ctx, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0}, time.Time{})
+	found, err := store.Reconciliation.Contradictions(ctx, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0}, time.Time{})
 	require.NoError(t, err)
 	for _, finding := range found {
 		// No workflow runs here that could hear of its account, or of its stop.

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -28,13 +27,13 @@ const enqueueSQL = `
 UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', queue_position = nextval('orders_queue')
 WHERE provider = $1 AND id = $2 AND state = 'accepted'`
 
-// ClaimAccount gives the order the oldest Ready account of its pool that fits, unless an older order waits for it. A
+// Claim gives the order the oldest Ready account of its pool that fits, unless an older order waits for it. A
 // repeat returns the same account. Without stock the order keeps its place in the queue: Claim.Account is nil. A released or
 // ended order claims nothing (CodeOrderNotInProgress): an attempt that wakes up late leaks no account. An order that is being
 // undone still gets the account that it holds: a run that does not know it has to give it back.
 //
 // A claim without stock costs the same however many orders wait, and does not wait for the pool's other claims.
-func (s *Store) ClaimAccount(ctx context.Context, key provision.OrderKey) (claim provision.Claim, err error) {
+func (s Orders) Claim(ctx context.Context, key provision.OrderKey) (claim provision.Claim, err error) {
 	var o queuedOrder
 	if err := s.db.GetContext(ctx, &o, queuedOrderSQL, key.Provider, key.ID); err != nil {
 		return claim, notFound(err, "order %s", key)
@@ -73,8 +72,8 @@ func noClaim(state provision.OrderState) error {
 
 // enqueue gives an accepted order its place in the queue. Orders that come at the same time do not wait for each other, but
 // the stock is matched before or after all of them: no place that was drawn earlier appears later.
-func (s *Store) enqueue(ctx context.Context, pool provision.Pool, key provision.OrderKey) error {
-	return s.poolTx(ctx, orderActor(key), pool, sharePoolSQL, func(tx *sqlx.Tx) error {
+func (s Orders) enqueue(ctx context.Context, pool provision.Pool, key provision.OrderKey) error {
+	return s.db.sharedPoolTx(ctx, orderActor(key), pool, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, enqueueSQL, key.Provider, key.ID)
 		return err
 	})
@@ -129,14 +128,14 @@ SELECT EXISTS (SELECT 1 FROM head) AS waited, EXISTS (SELECT 1 FROM served) AS s
 
 // matchStock matches the stock of the pool to its queue, if there is anything to match: to see that takes no lock. It returns
 // the orders that got an account, but for the caller's own.
-func (s *Store) matchStock(ctx context.Context, pool provision.Pool, self provision.OrderKey) (woken []provision.OrderKey, err error) {
+func (s Orders) matchStock(ctx context.Context, pool provision.Pool, self provision.OrderKey) (woken []provision.OrderKey, err error) {
 	switch head, err := headOf(ctx, s.db, pool); {
 	case err != nil:
 		return nil, err
 	case head == nil:
 		return nil, nil
 	}
-	err = s.poolTx(ctx, orderActor(self), pool, lockPoolSQL, func(tx *sqlx.Tx) (err error) {
+	err = s.db.poolTx(ctx, orderActor(self), pool, func(tx *sqlx.Tx) (err error) {
 		woken, err = match(ctx, tx, pool, self)
 		return err
 	})
@@ -190,10 +189,10 @@ WHERE provider = $1 AND order_id = $2 AND status = 'provisioning'`
 const closeOrderSQL = `
 UPDATE orders SET state = $3, failure = $4, leftovers = $5, notes = $6 WHERE provider = $1 AND id = $2`
 
-// CloseOrder ends an order that did not complete and releases its account in the same transaction: verified clean it
+// Close ends an order that did not complete and releases its account in the same transaction: verified clean it
 // goes back to Ready and keeps its age, else it is Provisioning failed and says what is left. An order that has ended
 // stays as it is. What became Ready is matched to the queue afterwards, by a repeat too.
-func (s *Store) CloseOrder(ctx context.Context, c provision.OrderClosing) (woken []provision.OrderKey, err error) {
+func (s Orders) Close(ctx context.Context, c provision.OrderClosing) (woken []provision.OrderKey, err error) {
 	key := c.Order
 	status, reason := provision.AccountReady, "returned clean by order "+key.ID
 	switch {
@@ -203,7 +202,7 @@ func (s *Store) CloseOrder(ctx context.Context, c provision.OrderClosing) (woken
 		status, reason = provision.AccountProvisioningFailed, "clean, but the pool parks the accounts of failed orders (order "+key.ID+")"
 	}
 	var pool provision.Pool
-	err = s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+	err = s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)
 		pool = o.Pool
 		if err != nil || o.State.Ended() {
@@ -246,8 +245,8 @@ WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND expires_at IS NULL
 // Allocate hands the account to the customer: account and order change in one transaction, and there is no way back.
 // A repeat changes nothing. Errors: a *provision.Failure OrderNotInProgress when the order has ended otherwise, is being
 // undone, requires an action, or does not hold the account.
-func (s *Store) Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error {
-	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+func (s Orders) Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error {
+	return s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)
 		if err != nil {
 			return err
@@ -272,21 +271,4 @@ func (s *Store) Allocate(ctx context.Context, key provision.OrderKey, accountID 
 		_, err = tx.ExecContext(ctx, startPasswordClockSQL, key.Provider, key.ID, accountID, provision.PasswordLifetime.Seconds())
 		return err
 	})
-}
-
-func affected(result sql.Result, err error) (bool, error) {
-	if err != nil {
-		return false, err
-	}
-	n, err := result.RowsAffected()
-	return n > 0, err
-}
-
-// asJSON encodes one of provision's types, which all encode.
-func asJSON(v any) []byte {
-	text, err := json.Marshal(v)
-	if err != nil {
-		panic(fmt.Sprintf("encoding %T: %v", v, err))
-	}
-	return text
 }

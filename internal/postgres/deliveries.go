@@ -13,6 +13,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Deliveries are the events on their way to webhooks, and the attempts to deliver them.
+type Deliveries struct{ db *database }
+
 // deriveBatch is how many events are looked at in one transaction.
 const deriveBatch = 500
 
@@ -41,8 +44,8 @@ SELECT count(*) AS seen, COALESCE(max(seq), 0) AS last FROM seen`
 
 // derive writes the deliveries of the next batch of events for a webhook and moves its position. It tells whether there may
 // be more events to look at. A repeat changes nothing.
-func (s *Store) derive(ctx context.Context, key provision.WebhookKey) (more bool, err error) {
-	err = s.tx(ctx, "deliveries", func(tx *sqlx.Tx) error {
+func (s Deliveries) derive(ctx context.Context, key provision.WebhookKey) (more bool, err error) {
+	err = s.db.tx(ctx, "deliveries", func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
 		if err != nil || !w.Enabled {
 			return err
@@ -78,9 +81,9 @@ SELECT d.id, d.event_seq > w.position AS ahead, GREATEST(EXTRACT(EPOCH FROM d.ne
 FROM webhooks w JOIN webhook_deliveries d ON d.webhook_id = w.id AND d.state = 'pending'
 WHERE w.provider = $1 AND w.id = $2 AND w.enabled AND ` + hasSecret + ` ORDER BY d.event_seq LIMIT 1`
 
-// NextDelivery is the oldest event that a webhook has not got yet: nothing newer is sent before it. It is empty when there is none, and when
+// Next is the oldest event that a webhook has not got yet: nothing newer is sent before it. It is empty when there is none, and when
 // nothing may be sent: the webhook is gone, disabled, or has no secret yet.
-func (s *Store) NextDelivery(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error) {
+func (s Deliveries) Next(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error) {
 	for more := true; ; {
 		var head struct {
 			ID      string
@@ -119,7 +122,7 @@ INSERT INTO callback_looks AS l (provider, through) VALUES ($1, $3)
 ON CONFLICT (provider) DO UPDATE SET through = EXCLUDED.through WHERE l.through = $2 AND l.through < EXCLUDED.through`
 
 // catchUp writes the deliveries of everything of a provider that has happened.
-func (s *Store) catchUp(ctx context.Context, provider string) error {
+func (s Deliveries) catchUp(ctx context.Context, provider string) error {
 	var at struct{ Settled, Looked int64 }
 	if err := s.db.GetContext(ctx, &at, `SELECT events_settled() AS settled, COALESCE((SELECT through FROM callback_looks WHERE provider = $1), 0) AS looked`, provider); err != nil {
 		return err
@@ -156,7 +159,7 @@ SELECT w.provider, w.id FROM webhooks w JOIN (
 WHERE w.enabled AND ($1 = '' OR w.provider = $1) AND head.next_attempt_at <= clock_timestamp() AND ` + hasSecret + ` ORDER BY w.provider, w.id`
 
 // DueWebhooks lists the webhooks that have something to send now, of one provider or, for "", of all.
-func (s *Store) DueWebhooks(ctx context.Context, provider string) (due []provision.WebhookKey, err error) {
+func (s Deliveries) DueWebhooks(ctx context.Context, provider string) (due []provision.WebhookKey, err error) {
 	providers := []string{provider}
 	if provider == "" {
 		if err := s.db.SelectContext(ctx, &providers, `SELECT id FROM providers ORDER BY id`); err != nil {
@@ -184,7 +187,7 @@ ORDER BY expires_at NULLS FIRST`
 
 // Sending reads what an attempt needs. Errors: provision.ErrNotFound when the delivery is gone, provision.ErrConflict when nothing is to be sent
 // now: it was sent already, is not due yet, or the webhook is disabled or has no secret.
-func (s *Store) Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (sending provision.DeliveryJob, err error) {
+func (s Deliveries) Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (sending provision.DeliveryJob, err error) {
 	var row struct {
 		webhookRow
 		Attempts     int       `db:"attempts"`
@@ -228,8 +231,8 @@ RETURNING COALESCE(failing_since <= now() - $3 * interval '1 second', false)`
 
 // RecordAttempt keeps an attempt and what follows from it. A webhook that is gone, or fails for days, is disabled. Errors:
 // provision.ErrNotFound when the delivery or its webhook is gone.
-func (s *Store) RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.DeliveryOutcome) error {
-	return s.tx(ctx, "deliveries", func(tx *sqlx.Tx) error {
+func (s Deliveries) RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.DeliveryOutcome) error {
+	return s.db.tx(ctx, "deliveries", func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
 		if err != nil {
 			return err
@@ -290,9 +293,9 @@ const deliveriesSQL = `
 SELECT ` + deliveryColumns + ` FROM webhook_deliveries d JOIN events e ON e.seq = d.event_seq
 WHERE d.webhook_id = $1 AND ($2 = '' OR d.state = $2) AND ($3 = 0 OR d.event_seq < $3) ORDER BY d.event_seq DESC LIMIT $4`
 
-// Deliveries lists the deliveries of a webhook, newest event first. Errors: provision.ErrNotFound.
-func (s *Store) Deliveries(ctx context.Context, key provision.WebhookKey, filter provision.DeliveryFilter) (found []provision.Delivery, err error) {
-	if _, err := s.Webhook(ctx, key); err != nil {
+// List lists the deliveries of a webhook, newest event first. Errors: provision.ErrNotFound.
+func (s Deliveries) List(ctx context.Context, key provision.WebhookKey, filter provision.DeliveryFilter) (found []provision.Delivery, err error) {
+	if _, err := readWebhook(ctx, s.db, key); err != nil {
 		return nil, err
 	}
 	err = s.db.SelectContext(ctx, &found, deliveriesSQL, key.ID, filter.State, filter.Before, filter.Limit)
@@ -306,8 +309,8 @@ WHERE w.provider = $1 AND w.id = $2 AND d.id = $3`
 const attemptsSQL = `
 SELECT at, COALESCE(status_code, 0) AS status_code, error, answer, took_ms FROM webhook_attempts WHERE delivery_id = $1 ORDER BY seq`
 
-// Delivery reads a delivery and its attempts, oldest first. Errors: provision.ErrNotFound.
-func (s *Store) Delivery(ctx context.Context, key provision.WebhookKey, id string) (d provision.Delivery, attempts []provision.DeliveryAttempt, err error) {
+// Get reads a delivery and its attempts, oldest first. Errors: provision.ErrNotFound.
+func (s Deliveries) Get(ctx context.Context, key provision.WebhookKey, id string) (d provision.Delivery, attempts []provision.DeliveryAttempt, err error) {
 	if err := s.db.GetContext(ctx, &d, deliverySQL, key.Provider, key.ID, id); err != nil {
 		return d, nil, notFound(err, "delivery %s", id)
 	}
@@ -317,9 +320,9 @@ func (s *Store) Delivery(ctx context.Context, key provision.WebhookKey, id strin
 
 const resendSQL = `UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL WHERE webhook_id = $1 AND id = $2`
 
-// ResendDelivery makes a delivery due now, whatever became of it. Errors: provision.ErrNotFound, a *provision.StateError.
-func (s *Store) ResendDelivery(ctx context.Context, actor string, key provision.WebhookKey, id string) (d provision.Delivery, err error) {
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+// Resend makes a delivery due now, whatever became of it. Errors: provision.ErrNotFound, a *provision.StateError.
+func (s Deliveries) Resend(ctx context.Context, actor string, key provision.WebhookKey, id string) (d provision.Delivery, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
 		if err != nil {
 			return err
@@ -346,10 +349,10 @@ const replayDeliveriesSQL = `
 UPDATE webhook_deliveries d SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL
 FROM events e WHERE e.seq = d.event_seq AND d.webhook_id = $1 AND e.at >= $2 AND d.state <> 'pending'`
 
-// ReplayWebhook has a webhook sent again, in order, all that happened since a time: what was delivered, what has failed, and what happened
+// Replay has a webhook sent again, in order, all that happened since a time: what was delivered, what has failed, and what happened
 // before it was made. Errors: provision.ErrNotFound, a *provision.StateError.
-func (s *Store) ReplayWebhook(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error {
-	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+func (s Deliveries) Replay(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error {
+	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
 		if err != nil {
 			return err

@@ -34,7 +34,7 @@ func (v verifier) holds(key provision.OrderKey) int {
 // refuse says that the order could not enter the account.
 func (v verifier) refuse(key provision.OrderKey, i int) provision.Rejection {
 	v.t.Helper()
-	rejected, err := v.store.RejectAccount(v.ctx, key, account(i, "").ID, *dead, true)
+	rejected, err := v.store.Orders.RejectAccount(v.ctx, key, account(i, "").ID, *dead, true)
 	require.NoError(v.t, err)
 	return rejected
 }
@@ -42,8 +42,8 @@ func (v verifier) refuse(key provision.OrderKey, i int) provision.Rejection {
 // enter says that the order could enter the account that it holds.
 func (v verifier) enter(key provision.OrderKey, i int) {
 	v.t.Helper()
-	require.NoError(v.t, v.store.StepStarted(v.ctx, key, account(i, "").ID, provision.StepInspect, 1))
-	require.NoError(v.t, v.store.StepEnded(v.ctx, key, account(i, "").ID, provision.StepInspect, provision.StepDone, ""))
+	require.NoError(v.t, v.store.Steps.Begin(v.ctx, key, account(i, "").ID, provision.StepInspect, 1))
+	require.NoError(v.t, v.store.Steps.End(v.ctx, key, account(i, "").ID, provision.StepInspect, provision.StepDone, ""))
 }
 
 func (v verifier) suspended() (because string) {
@@ -72,7 +72,7 @@ func TestAnAccountThatCannotBeEnteredIsSetAsideAndComesBackByItself(t *testing.T
 	require.Equal(t, "set aside: AccountCannotBeEntered: the role cannot be assumed (AWS answered AccessDenied); back to Ready when its verification passes", a.Reason)
 	require.True(t, a.ReadyWhenVerified)
 	require.Zero(t, v.holds(key), "it waits")
-	view, err := v.store.Order(v.ctx, key)
+	view, err := v.store.Orders.Get(v.ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, "0 of 1 accounts match: 1 waiting for verification", view.Waiting.Why)
 	require.Empty(t, v.suspended(), "one account says nothing about us")
@@ -88,7 +88,7 @@ func TestAnAccountThatCannotBeEnteredIsSetAsideAndComesBackByItself(t *testing.T
 	woken, _ := v.sweep(nil)
 	require.Equal(t, []provision.OrderKey{key}, woken)
 	require.Equal(t, 1, v.holds(key), "a pool with one account gives the same one again")
-	events, err := v.store.AccountHistory(v.ctx, "acme", a.ID, 0, 10)
+	events, err := v.store.Accounts.History(v.ctx, "acme", a.ID, 0, 10)
 	require.NoError(t, err)
 	var reasons []string
 	for _, e := range events {
@@ -122,7 +122,7 @@ func TestAnAccountThatOnlyOrdersCannotEnterIsTriedLessAndLessOften(t *testing.T)
 	v.later(provision.VerifySuspended)
 	v.sweep(nil)
 	require.Equal(t, 1, v.holds(unlucky), "the oldest")
-	_, err := v.store.RejectAccount(v.ctx, unlucky, account(1, "").ID, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"}, false)
+	_, err := v.store.Orders.RejectAccount(v.ctx, unlucky, account(1, "").ID, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"}, false)
 	require.NoError(t, err)
 	var count int
 	require.NoError(t, v.db.GetContext(v.ctx, &count, `SELECT set_aside_count FROM accounts WHERE id = '000000000001'`))
@@ -147,7 +147,7 @@ func TestTwoRefusalsInARowSuspendTheClaimsUntilAnAccountCanBeEntered(t *testing.
 	require.Zero(t, v.holds(next), "account 3 is Ready, and nobody gets it")
 	require.Equal(t, provision.AccountReady, v.account(3).Status)
 
-	view, err := v.store.Order(v.ctx, next)
+	view, err := v.store.Orders.Get(v.ctx, next)
 	require.NoError(t, err)
 	require.Contains(t, view.Waiting.Why, "claims of the pool have been suspended since ")
 	require.Contains(t, view.Waiting.Why, want)
@@ -155,7 +155,7 @@ func TestTwoRefusalsInARowSuspendTheClaimsUntilAnAccountCanBeEntered(t *testing.
 
 	before := v.look(account(3, "").ID) // a look that began before says nothing about now
 	v.db.MustExec(`UPDATE pools SET claims_suspended_at = clock_timestamp() + interval '1 millisecond'`)
-	_, err = v.store.ApplyVerifications(v.ctx, []provision.VerificationResult{before})
+	_, err = v.store.Verifications.Apply(v.ctx, []provision.VerificationResult{before})
 	require.NoError(t, err)
 	require.NotEmpty(t, v.suspended())
 	v.db.MustExec(`UPDATE pools SET claims_suspended_at = now(); UPDATE accounts SET verify_at = now() WHERE status = 'ready'`)
@@ -192,7 +192,7 @@ func TestABrokenRoleOfOursCostsNoAccount(t *testing.T) {
 		}
 		v.later(provision.VerifyAgainAfter)
 	}
-	require.Equal(t, provision.AccountReady, v.account(3).Status, "it failed more than twice, but nothing is judged while claims are suspended")
+	require.Equal(t, provision.AccountReady, v.account(3).Status, "it failed more than twice, but nothing is classify while claims are suspended")
 	require.NotEmpty(t, v.suspended())
 	woken, _ := v.sweep(nil)
 	require.Equal(t, []provision.OrderKey{key}, woken)
@@ -240,7 +240,7 @@ func TestRefusalsOfLongAgoDoNotSuspendTheClaims(t *testing.T) {
 	require.Empty(t, v.refuse(second, 2).Suspended)
 
 	require.Equal(t, 4, v.holds(second))
-	_, err := v.store.RejectAccount(v.ctx, second, account(4, "").ID, provision.Failure{Code: provision.CodeAccountContactInvalid, Reason: "x"}, false)
+	_, err := v.store.Orders.RejectAccount(v.ctx, second, account(4, "").ID, provision.Failure{Code: provision.CodeAccountContactInvalid, Reason: "x"}, false)
 	require.NoError(t, err)
 	v.db.MustExec(`UPDATE accounts SET claimed_at = claimed_at - interval '11 minutes'`)
 	v.ready(5, 5)
@@ -263,7 +263,7 @@ func TestOrdersThatAreRefusedAtOnceSuspendTheClaimsOnce(t *testing.T) {
 	var race errgroup.Group
 	for i, key := range keys {
 		race.Go(func() error {
-			rejected, err := v.store.RejectAccount(v.ctx, key, account(i+1, "").ID, *dead, true)
+			rejected, err := v.store.Orders.RejectAccount(v.ctx, key, account(i+1, "").ID, *dead, true)
 			suspended[i] = rejected.Suspended
 			return err
 		})
@@ -311,8 +311,8 @@ func TestOrdersThatWaitBecauseTheyCannotEnterTheirAccountAreWokenToo(t *testing.
 	asks, other, unlucky := v.open("asks"), v.open("other"), v.open("unlucky")
 	require.Equal(t, 1, v.holds(asks))
 	require.Equal(t, 2, v.holds(other))
-	require.NoError(t, v.store.RequireAction(v.ctx, asks, provision.Failure{Code: provision.CodeAccountCannotBeReentered, AWSCode: "AccessDenied", Reason: "x"}))
-	require.NoError(t, v.store.RequireAction(v.ctx, other, provision.Failure{Code: provision.CodeAliasTaken, Reason: "x"}))
+	require.NoError(t, v.store.Orders.RequireAction(v.ctx, asks, provision.Failure{Code: provision.CodeAccountCannotBeReentered, AWSCode: "AccessDenied", Reason: "x"}))
+	require.NoError(t, v.store.Orders.RequireAction(v.ctx, other, provision.Failure{Code: provision.CodeAliasTaken, Reason: "x"}))
 	for i := 3; i <= 4; i++ {
 		require.Equal(t, i, v.holds(unlucky))
 		v.refuse(unlucky, i)
@@ -330,10 +330,10 @@ func TestOrdersThatCannotReenterSuspendTheClaims(t *testing.T) {
 	require.Equal(t, 1, v.holds(first))
 	require.Equal(t, 2, v.holds(second))
 	refused := provision.Failure{Code: provision.CodeAccountCannotBeReentered, AWSCode: "AccessDenied", Reason: "x"}
-	require.NoError(t, v.store.RequireAction(v.ctx, first, refused))
-	require.NoError(t, v.store.RequireAction(v.ctx, first, refused))
+	require.NoError(t, v.store.Orders.RequireAction(v.ctx, first, refused))
+	require.NoError(t, v.store.Orders.RequireAction(v.ctx, first, refused))
 	require.Empty(t, v.suspended(), "a repeat is no second order")
-	require.NoError(t, v.store.RequireAction(v.ctx, second, refused))
+	require.NoError(t, v.store.Orders.RequireAction(v.ctx, second, refused))
 	require.Equal(t, "2 orders cannot enter the accounts any more in which they have worked", v.suspended())
 	require.Zero(t, v.holds(third))
 	woken, _ := v.sweep(nil)
@@ -348,7 +348,7 @@ func TestAStoppedOrderSetsItsAccountAsideAndTakesNoOther(t *testing.T) {
 	v.ready(1, 2)
 	key := v.open("o")
 	require.Equal(t, 1, v.holds(key))
-	require.NoError(t, v.store.BeginUndo(v.ctx, key, provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}))
+	require.NoError(t, v.store.Orders.BeginUndo(v.ctx, key, provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}))
 	v.refuse(key, 1)
 	require.True(t, v.account(1).ReadyWhenVerified)
 	require.Equal(t, provision.AccountReady, v.account(2).Status)
@@ -357,7 +357,7 @@ func TestAStoppedOrderSetsItsAccountAsideAndTakesNoOther(t *testing.T) {
 func TestSettingsOfAPoolDoNotChangeWhenItsClaimsAreSuspended(t *testing.T) {
 	t.Parallel()
 	v := setupVerifier(t)
-	before, err := v.store.Pool(v.ctx, pool)
+	before, err := v.store.Pools.Get(v.ctx, pool)
 	require.NoError(t, err)
 	v.ready(1, 2)
 	key := v.open("o")
@@ -365,13 +365,13 @@ func TestSettingsOfAPoolDoNotChangeWhenItsClaimsAreSuspended(t *testing.T) {
 		require.Equal(t, i, v.holds(key))
 		v.refuse(key, i)
 	}
-	now, err := v.store.Pool(v.ctx, pool)
+	now, err := v.store.Pools.Get(v.ctx, pool)
 	require.NoError(t, err)
 	require.NotNil(t, now.ClaimsSuspendedAt)
 	require.Contains(t, now.ClaimsSuspendedBecause, "neither account")
 	now.ClaimsSuspendedAt, now.ClaimsSuspendedBecause = nil, ""
 	require.Equal(t, before, now, "its version above all: whoever edits it meanwhile is not refused")
-	stock, err := v.store.Stock(v.ctx, "acme")
+	stock, err := v.store.Stock.Count(v.ctx, "acme")
 	require.NoError(t, err)
 	kind, reason := stock[0].Condition()
 	require.Equal(t, provision.AlertEmpty, kind)

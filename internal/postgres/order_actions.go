@@ -15,7 +15,7 @@ UPDATE orders SET state = 'action_required', step = $3, failure = $4 WHERE provi
 
 // RequireAction sets an order that holds an account to action_required: the failure says what must be done. When it is the second order of
 // its pool that cannot enter its account any more, the claims of the pool are suspended: see RejectAccount.
-func (s *Store) RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
+func (s Orders) RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
 	require := func(tx *sqlx.Tx) (o queuedOrder, required bool, err error) {
 		o, err = lockOrder(ctx, tx, key)
 		if err != nil || o.State != provision.Provisioning && o.State != provision.ActionRequired {
@@ -25,7 +25,7 @@ func (s *Store) RequireAction(ctx context.Context, key provision.OrderKey, why p
 		return o, err == nil, err
 	}
 	if why.Code != provision.CodeAccountCannotBeReentered {
-		return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		return s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 			_, _, err := require(tx)
 			return err
 		})
@@ -34,7 +34,7 @@ func (s *Store) RequireAction(ctx context.Context, key provision.OrderKey, why p
 	if err := s.db.GetContext(ctx, &of, queuedOrderSQL, key.Provider, key.ID); err != nil {
 		return notFound(err, "order %s", key)
 	}
-	return s.poolTx(ctx, orderActor(key), of.Pool, lockPoolSQL, func(tx *sqlx.Tx) error {
+	return s.db.poolTx(ctx, orderActor(key), of.Pool, func(tx *sqlx.Tx) error {
 		o, required, err := require(tx)
 		if err != nil || !required {
 			return err
@@ -47,8 +47,8 @@ const resumeSQL = `
 UPDATE orders SET state = 'provisioning', failure = NULL WHERE provider = $1 AND id = $2 AND state = 'action_required'`
 
 // Resume sets an order back to provisioning: what it waited for was done.
-func (s *Store) Resume(ctx context.Context, key provision.OrderKey) error {
-	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+func (s Orders) Resume(ctx context.Context, key provision.OrderKey) error {
+	return s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID)
 		return err
 	})
@@ -67,8 +67,8 @@ func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action
 
 // NoteAction records an action on an order, with its actor and reason. A repeat of the same action (by.ID) records nothing. An
 // order that has no row yet has no history either.
-func (s *Store) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error {
-	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
+func (s Orders) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error {
+	return s.db.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
 		if _, err := lockOrder(ctx, tx, key); errors.Is(err, provision.ErrNotFound) {
 			return nil
 		} else if err != nil {
@@ -79,13 +79,24 @@ func (s *Store) NoteAction(ctx context.Context, key provision.OrderKey, action s
 	})
 }
 
+const actionTakenSQL = `SELECT EXISTS (SELECT 1 FROM order_history WHERE provider = $1 AND order_id = $2 AND action_id = $3)`
+
+// ActionNoted reports whether what somebody did to an order was written down: the id is that of the action.
+func (s Orders) ActionNoted(ctx context.Context, key provision.OrderKey, actionID string) (taken bool, err error) {
+	if actionID == "" {
+		return false, nil
+	}
+	err = s.db.GetContext(ctx, &taken, actionTakenSQL, key.Provider, key.ID, actionID)
+	return taken, err
+}
+
 const correctSQL = `UPDATE orders SET first_request = COALESCE(first_request, request), request = $3 WHERE provider = $1 AND id = $2`
 
 // Correct replaces the order's request by the corrected one and notes who did it. The hash of the request stays that of the
 // first one: it is what a repeated POST is compared with. A repeat of the same action (by.ID) changes nothing. Errors:
 // provision.ErrNotFound.
-func (s *Store) Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Intervention) error {
-	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
+func (s Orders) Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Intervention) error {
+	return s.db.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
 		if _, err := lockOrder(ctx, tx, key); err != nil {
 			return err
 		}
@@ -101,12 +112,12 @@ const setReasonSQL = `SELECT set_config('qm.reason', $1, true)`
 
 const endWaitingOrderSQL = `UPDATE orders SET state = $3, failure = $4 WHERE provider = $1 AND id = $2`
 
-// StopOrder records who ends an order and why, and ends it, in one transaction. An order that holds no account becomes failed, or
+// Stop records who ends an order and why, and ends it, in one transaction. An order that holds no account becomes failed, or
 // cancelled when the failure says so. An order that holds one becomes compensating, and its workflow undoes it. A repeat of
 // the same action (by.ID) changes nothing. Errors: provision.ErrNotFound; a *provision.Failure TooLate when the order has
 // ended or is being undone.
-func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Intervention) error {
-	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
+func (s Orders) Stop(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Intervention) error {
+	return s.db.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)
 		if err != nil {
 			return err
@@ -138,8 +149,8 @@ func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action st
 const beginUndoSQL = `UPDATE orders SET state = 'compensating', step = 'compare_with_journal', failure = $3 WHERE provider = $1 AND id = $2`
 
 // BeginUndo sets an order that holds an account to compensating. An order that holds none, or is already there, stays.
-func (s *Store) BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
-	return s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+func (s Orders) BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
+	return s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)
 		if err != nil || o.State != provision.Provisioning && o.State != provision.ActionRequired {
 			return err

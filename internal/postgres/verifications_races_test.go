@@ -48,7 +48,7 @@ func TestNobodyIsCondemnedAlone(t *testing.T) {
 	down := &provision.Failure{Code: provision.CodeAWSUnavailable, Reason: "AWS did not answer"}
 	judge := func(others func(provision.VerificationResult) provision.VerificationResult) {
 		for {
-			due, err := v.store.DueAccounts(v.ctx, 10)
+			due, err := v.store.Verifications.Due(v.ctx, 10)
 			require.NoError(t, err)
 			if len(due) == 0 {
 				return
@@ -63,7 +63,7 @@ func TestNobodyIsCondemnedAlone(t *testing.T) {
 				}
 				results = append(results, r)
 			}
-			_, err = v.store.ApplyVerifications(v.ctx, results)
+			_, err = v.store.Verifications.Apply(v.ctx, results)
 			require.NoError(t, err)
 		}
 	}
@@ -106,7 +106,7 @@ func TestWhatNobodyLookedAtIsNotVerified(t *testing.T) {
 	v := setupVerifier(t)
 	v.add(1, 1)
 	id := account(1, "").ID
-	_, err := v.store.ApplyVerifications(v.ctx, []provision.VerificationResult{{AccountID: id}})
+	_, err := v.store.Verifications.Apply(v.ctx, []provision.VerificationResult{{AccountID: id}})
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, v.account(1).Status)
 	require.Nil(t, v.account(1).VerifiedAt)
@@ -122,11 +122,11 @@ func TestALookAtAnotherRoleDoesNotCount(t *testing.T) {
 	_, err := v.db.ExecContext(v.ctx, `UPDATE accounts SET verify_at = now() WHERE id = $1`, id)
 	require.NoError(t, err)
 	look := v.look(id)
-	_, _, err = v.store.UpdateAccount(v.ctx, "key op", "acme", id, 0, provision.AccountUpdate{RoleARN: &role})
+	_, _, err = v.store.Accounts.Update(v.ctx, "key op", "acme", id, 0, provision.AccountUpdate{RoleARN: &role})
 	require.NoError(t, err)
 	_, err = v.db.ExecContext(v.ctx, `UPDATE accounts SET verify_at = $2 WHERE id = $1`, id, look.LookedAt.Add(-time.Second))
 	require.NoError(t, err)
-	_, err = v.store.ApplyVerifications(v.ctx, []provision.VerificationResult{look})
+	_, err = v.store.Verifications.Apply(v.ctx, []provision.VerificationResult{look})
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, v.account(1).Status, "the other role was not looked at")
 	v.sweep(nil)

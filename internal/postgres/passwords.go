@@ -11,6 +11,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Passwords are the sealed sign-in passwords of orders.
+type Passwords struct{ db *database }
+
 const keepPasswordSQL = `
 INSERT INTO order_passwords AS p (provider, order_id, account_id, sealed)
 SELECT a.provider, a.order_id, a.id, $4 FROM accounts a
@@ -18,9 +21,9 @@ WHERE a.provider = $1 AND a.order_id = $2 AND a.id = $3 AND a.status = 'provisio
 ON CONFLICT (provider, order_id, account_id) DO UPDATE SET sealed = COALESCE(p.sealed, EXCLUDED.sealed)
 RETURNING p.sealed`
 
-// KeepPassword keeps the sealed password, unless one is kept already, and returns the kept one. An order that does not hold
+// Keep keeps the sealed password, unless one is kept already, and returns the kept one. An order that does not hold
 // the account any more keeps none (CodeOrderNotInProgress): an attempt that wakes up late leaves no password behind.
-func (s *Store) KeepPassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) (kept []byte, err error) {
+func (s Passwords) Keep(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) (kept []byte, err error) {
 	err = s.db.GetContext(ctx, &kept, keepPasswordSQL, key.Provider, key.ID, accountID, sealed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, keepsNone(accountID)
@@ -39,9 +42,9 @@ WITH held AS (
 )
 UPDATE order_passwords p SET sealed = $4 FROM held WHERE p.provider = $1 AND p.order_id = $2 AND p.account_id = held.id`
 
-// ReplacePassword overwrites the kept password. An order that does not hold the account any more keeps what it has
+// Replace overwrites the kept password. An order that does not hold the account any more keeps what it has
 // (CodeOrderNotInProgress).
-func (s *Store) ReplacePassword(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error {
+func (s Passwords) Replace(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error {
 	replaced, err := affected(s.db.ExecContext(ctx, replacePasswordSQL, key.Provider, key.ID, accountID, sealed))
 	if err == nil && !replaced {
 		err = keepsNone(accountID)
@@ -58,8 +61,8 @@ UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 A
 // learn a password any more.
 const withdrawPasswordsSQL = `UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 AND sealed IS NOT NULL`
 
-// WithdrawPassword forgets the kept password, if there is one, unless the account is the customer's.
-func (s *Store) WithdrawPassword(ctx context.Context, key provision.OrderKey, accountID string) error {
+// Withdraw forgets the kept password, if there is one, unless the account is the customer's.
+func (s Passwords) Withdraw(ctx context.Context, key provision.OrderKey, accountID string) error {
 	_, err := s.db.ExecContext(ctx, withdrawPasswordSQL, key.Provider, key.ID, accountID)
 	return err
 }
@@ -78,12 +81,12 @@ SELECT used.provider, used.order_id, used.account_id, used.sealed,
        o.result ->> 'iam_user_name' AS user_name, o.result ->> 'sign_in_url' AS sign_in_url
 FROM used JOIN orders o ON o.provider = used.provider AND o.id = used.order_id AND o.state = 'completed'`
 
-// RevealPassword takes the sealed password of a completed order out of the database, once, and notes to whom (an IP
+// Reveal takes the sealed password of a completed order out of the database, once, and notes to whom (an IP
 // address). The password is gone only when open has succeeded: an error of open leaves everything as it was and is
 // returned. Other errors: provision.ErrNotFound for an id that never was, provision.ErrGone when it was revealed before,
 // withdrawn or is too old.
-func (s *Store) RevealPassword(ctx context.Context, id, to string, open func(provision.RevealedPassword) error) error {
-	return s.tx(ctx, "reveal "+to, func(tx *sqlx.Tx) error { return reveal(ctx, tx, id, to, open) })
+func (s Passwords) Reveal(ctx context.Context, id, to string, open func(provision.RevealedPassword) error) error {
+	return s.db.tx(ctx, "reveal "+to, func(tx *sqlx.Tx) error { return reveal(ctx, tx, id, to, open) })
 }
 
 func reveal(ctx context.Context, tx *sqlx.Tx, id, to string, open func(provision.RevealedPassword) error) error {

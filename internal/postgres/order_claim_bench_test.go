@@ -37,27 +37,28 @@ func queue(tb testing.TB, db *sqlx.DB, prefix string, model provision.Model, cou
 func BenchmarkClaimWithoutStock(b *testing.B) {
 	ctx, db := b.Context(), pgtest.New(b)
 	store := postgres.New(db)
-	require.NoError(b, store.CreateProvider(ctx, "acme", "Acme"))
-	require.NoError(b, store.AddPool(ctx, pool, provision.DataExport))
+	require.NoError(b, store.Providers.Create(ctx, "acme", "Acme"))
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
+	require.NoError(b, err)
 	queue(b, db, "any", "", 5000)
 	var last atomic.Int32
 	b.Run("first", func(b *testing.B) {
 		keys := make([]provision.OrderKey, b.N)
 		for i := range keys {
 			o := order(fmt.Sprintf("new-%d", last.Add(1)), "")
-			_, err := store.OpenOrder(ctx, o)
+			_, err := store.Orders.Open(ctx, o)
 			require.NoError(b, err)
 			keys[i] = o.OrderKey
 		}
 		b.ResetTimer()
 		for _, key := range keys {
-			_, err := store.ClaimAccount(ctx, key)
+			_, err := store.Orders.Claim(ctx, key)
 			require.NoError(b, err)
 		}
 	})
 	b.Run("repeat", func(b *testing.B) {
 		for i := range b.N {
-			_, err := store.ClaimAccount(ctx, provision.OrderKey{Provider: "acme", ID: fmt.Sprintf("any-%d", 1+i%5000)})
+			_, err := store.Orders.Claim(ctx, provision.OrderKey{Provider: "acme", ID: fmt.Sprintf("any-%d", 1+i%5000)})
 			require.NoError(b, err)
 		}
 	})
@@ -65,7 +66,7 @@ func BenchmarkClaimWithoutStock(b *testing.B) {
 		b.SetParallelism(4)
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				_, err := store.ClaimAccount(ctx, provision.OrderKey{Provider: "acme", ID: fmt.Sprintf("any-%d", 1+last.Add(1)%5000)})
+				_, err := store.Orders.Claim(ctx, provision.OrderKey{Provider: "acme", ID: fmt.Sprintf("any-%d", 1+last.Add(1)%5000)})
 				if err != nil {
 					b.Error(err)
 					return

@@ -32,12 +32,12 @@ UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', failure
 // With setAside the account could not be entered and nothing was written into it. That may be the account's fault or ours, so the account
 // becomes Ready by itself when its verification passes. When several accounts refuse, the claims of the pool are suspended (see doubt): then no
 // order of the pool gets an account until one of them can be entered again.
-func (s *Store) RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (rejected provision.Rejection, err error) {
+func (s Orders) RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (rejected provision.Rejection, err error) {
 	var of queuedOrder
 	if err := s.db.GetContext(ctx, &of, queuedOrderSQL, key.Provider, key.ID); err != nil {
 		return rejected, notFound(err, "order %s", key)
 	}
-	err = s.poolTx(ctx, orderActor(key), of.Pool, lockPoolSQL, func(tx *sqlx.Tx) error {
+	err = s.db.poolTx(ctx, orderActor(key), of.Pool, func(tx *sqlx.Tx) error {
 		rejected = provision.Rejection{}
 		o, err := lockOrder(ctx, tx, key)
 		if err != nil {

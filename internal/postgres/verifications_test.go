@@ -16,7 +16,7 @@ import (
 type verifier struct {
 	t     *testing.T
 	ctx   context.Context
-	store *postgres.Store
+	store *postgres.DB
 	db    *sqlx.DB
 }
 
@@ -32,7 +32,7 @@ func (v verifier) add(from, to int) {
 	for i := from; i <= to; i++ {
 		a := account(i, provision.ModelSPAM)
 		a.Status = ""
-		added, woken, err := v.store.CreateAccount(v.ctx, a, "key k")
+		added, woken, err := v.store.Accounts.Create(v.ctx, a, "key k")
 		require.NoError(v.t, err)
 		require.Empty(v.t, woken)
 		require.Equal(v.t, provision.AccountInvalid, added.Status)
@@ -42,7 +42,7 @@ func (v verifier) add(from, to int) {
 
 func (v verifier) account(i int) provision.Account {
 	v.t.Helper()
-	a, err := v.store.Account(v.ctx, "acme", account(i, "").ID)
+	a, err := v.store.Accounts.Get(v.ctx, "acme", account(i, "").ID)
 	require.NoError(v.t, err)
 	return a
 }
@@ -57,7 +57,7 @@ func (v verifier) sweep(fail *provision.Failure, failing ...int) (woken []provis
 		ids[account(i, "").ID] = true
 	}
 	for {
-		due, err := v.store.DueAccounts(v.ctx, 3)
+		due, err := v.store.Verifications.Due(v.ctx, 3)
 		require.NoError(v.t, err)
 		if len(due) == 0 {
 			return woken, looked
@@ -72,7 +72,7 @@ func (v verifier) sweep(fail *provision.Failure, failing ...int) (woken []provis
 			results = append(results, r)
 		}
 		for range 2 { // two sweeps at once: the second one's results do not count
-			more, err := v.store.ApplyVerifications(v.ctx, results)
+			more, err := v.store.Verifications.Apply(v.ctx, results)
 			require.NoError(v.t, err)
 			woken = append(woken, more...)
 		}
@@ -82,7 +82,7 @@ func (v verifier) sweep(fail *provision.Failure, failing ...int) (woken []provis
 // look is what the activity does before it asks AWS.
 func (v verifier) look(id string) provision.VerificationResult {
 	v.t.Helper()
-	a, now, err := v.store.AccountToVerify(v.ctx, id)
+	a, now, err := v.store.Verifications.Account(v.ctx, id)
 	require.NoError(v.t, err)
 	return provision.VerificationResult{AccountID: id, LookedAt: &now, Version: a.Version}
 }
@@ -121,7 +121,7 @@ func TestAnAccountIsReadyOnlyWhenItIsVerified(t *testing.T) {
 	a = v.account(1)
 	require.Equal(t, provision.AccountProvisioning, a.Status)
 	require.Nil(t, a.VerifyAt, "nobody looks into an account that an order works in")
-	events, err := v.store.AccountHistory(v.ctx, "acme", a.ID, 0, 10)
+	events, err := v.store.Accounts.History(v.ctx, "acme", a.ID, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, events, 3)
 	require.Equal(t, "verified; added by key k", events[1].Reason)
@@ -217,13 +217,13 @@ func TestALookThatBeganBeforeItWasAskedForDoesNotCount(t *testing.T) {
 	v := setupVerifier(t)
 	v.add(1, 1)
 	id := account(1, "").ID
-	_, looked, err := v.store.AccountToVerify(v.ctx, id)
+	_, looked, err := v.store.Verifications.Account(v.ctx, id)
 	require.NoError(t, err)
-	_, _, err = v.store.VerifyAccount(v.ctx, "key op", "acme", id) // the role stands now: look
+	_, _, err = v.store.Accounts.Verify(v.ctx, "key op", "acme", id) // the role stands now: look
 	require.NoError(t, err)
-	_, err = v.store.ApplyVerifications(v.ctx, []provision.VerificationResult{{AccountID: id, Failure: dead, LookedAt: &looked}})
+	_, err = v.store.Verifications.Apply(v.ctx, []provision.VerificationResult{{AccountID: id, Failure: dead, LookedAt: &looked}})
 	require.NoError(t, err)
-	due, err := v.store.DueAccounts(v.ctx, 10)
+	due, err := v.store.Verifications.Due(v.ctx, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{id}, due)
 	require.Empty(t, v.account(1).Finding)
@@ -236,7 +236,7 @@ func TestInconclusiveIsNoStrike(t *testing.T) {
 	v.sweep(nil)
 	for range 5 {
 		v.later(2 * provision.VerifyEvery)
-		_, err := v.store.ApplyVerifications(v.ctx, []provision.VerificationResult{{AccountID: account(1, "").ID, Inconclusive: true,
+		_, err := v.store.Verifications.Apply(v.ctx, []provision.VerificationResult{{AccountID: account(1, "").ID, Inconclusive: true,
 			Failure: &provision.Failure{Code: provision.CodeAWSUnavailable, Reason: "AWS did not answer"}}})
 		require.NoError(t, err)
 	}
@@ -254,15 +254,15 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 	ctx, store := v.ctx, v.store
 	var forbidden *provision.StateError
 
-	_, _, err := store.ReturnAccount(ctx, "key op", "acme", id, 0, "why")
+	_, _, err := store.Accounts.Return(ctx, "key op", "acme", id, 0, "why")
 	require.ErrorAs(t, err, &forbidden)
 	require.Contains(t, forbidden.Reason, "is Ready: only an account that is Invalid or Provisioning failed can be returned to Ready")
 
-	a, _, err := store.InvalidateAccount(ctx, "key op", "acme", id, 0, "an abuse report")
+	a, _, err := store.Accounts.Invalidate(ctx, "key op", "acme", id, 0, "an abuse report")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, a.Status)
 	require.Equal(t, "an abuse report", a.Reason)
-	_, _, err = store.InvalidateAccount(ctx, "key op", "acme", id, 0, "again")
+	_, _, err = store.Accounts.Invalidate(ctx, "key op", "acme", id, 0, "again")
 	require.ErrorAs(t, err, &forbidden)
 	conn, err := v.db.Connx(ctx)
 	require.NoError(t, err)
@@ -273,10 +273,10 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 	require.ErrorContains(t, err, "only by a verification that passes", "the database does not take anybody's word")
 
 	stale := a.Version
-	a, _, err = store.ReturnAccount(ctx, "key op", "acme", id, stale, "the report is closed")
+	a, _, err = store.Accounts.Return(ctx, "key op", "acme", id, stale, "the report is closed")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, a.Status, "not before it is verified")
-	_, _, err = store.ReturnAccount(ctx, "key op", "acme", id, stale, "twice")
+	_, _, err = store.Accounts.Return(ctx, "key op", "acme", id, stale, "twice")
 	require.ErrorIs(t, err, provision.ErrStale)
 	v.sweep(dead, 1)
 	require.Equal(t, provision.AccountInvalid, v.account(1).Status)
@@ -285,10 +285,10 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 	require.Equal(t, provision.AccountReady, v.account(1).Status)
 
 	role, name := "arn:aws:iam::"+id+":role/other", "renamed"
-	a, _, err = store.UpdateAccount(ctx, "key op", "acme", id, v.account(1).Version, provision.AccountUpdate{Name: &name})
+	a, _, err = store.Accounts.Update(ctx, "key op", "acme", id, v.account(1).Version, provision.AccountUpdate{Name: &name})
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountReady, a.Status)
-	a, _, err = store.UpdateAccount(ctx, "key op", "acme", id, a.Version, provision.AccountUpdate{RoleARN: &role})
+	a, _, err = store.Accounts.Update(ctx, "key op", "acme", id, a.Version, provision.AccountUpdate{RoleARN: &role})
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, a.Status, "another role is another way in: it is verified first")
 	v.sweep(nil)
@@ -300,39 +300,39 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 	require.NotNil(t, claim(t, store, key).Account)
 	for verb, do := range map[string]func() error{
 		"edited": func() error {
-			_, _, err := store.UpdateAccount(ctx, "k", "acme", id, 0, provision.AccountUpdate{Name: &role})
+			_, _, err := store.Accounts.Update(ctx, "k", "acme", id, 0, provision.AccountUpdate{Name: &role})
 			return err
 		},
-		"deleted":           func() error { return store.DeleteAccount(ctx, "k", "acme", id, 0) },
-		"made Invalid":      func() error { _, _, err := store.InvalidateAccount(ctx, "k", "acme", id, 0, "x"); return err },
-		"returned to Ready": func() error { _, _, err := store.ReturnAccount(ctx, "k", "acme", id, 0, "x"); return err },
-		"verified":          func() error { _, _, err := store.VerifyAccount(ctx, "k", "acme", id); return err },
+		"deleted":           func() error { return store.Accounts.Delete(ctx, "k", "acme", id, 0) },
+		"made Invalid":      func() error { _, _, err := store.Accounts.Invalidate(ctx, "k", "acme", id, 0, "x"); return err },
+		"returned to Ready": func() error { _, _, err := store.Accounts.Return(ctx, "k", "acme", id, 0, "x"); return err },
+		"verified":          func() error { _, _, err := store.Accounts.Verify(ctx, "k", "acme", id); return err },
 	} {
 		err := do()
 		require.ErrorAs(t, err, &forbidden, verb)
 		require.Contains(t, forbidden.Reason, "is Provisioning in progress: only an account that is")
 		require.Contains(t, forbidden.Reason, verb)
 	}
-	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: *dead, AccountID: id, Leftovers: []string{"a user"}})
+	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: *dead, AccountID: id, Leftovers: []string{"a user"}})
 	require.NoError(t, err)
-	_, _, err = store.ReturnAccount(ctx, "key op", "acme", id, 0, "cleaned by hand")
+	_, _, err = store.Accounts.Return(ctx, "key op", "acme", id, 0, "cleaned by hand")
 	require.NoError(t, err)
 	v.sweep(nil)
 	a = v.account(1)
 	require.Equal(t, provision.AccountReady, a.Status)
 	require.Empty(t, a.OrderID)
 
-	require.ErrorIs(t, store.DeleteAccount(ctx, "key op", "other", id, 0), provision.ErrNotFound)
-	require.ErrorIs(t, store.DeleteAccount(ctx, "key op", "acme", id, 1), provision.ErrStale)
-	require.NoError(t, store.DeleteAccount(ctx, "key op", "acme", id, a.Version))
-	_, err = store.Account(ctx, "acme", id)
+	require.ErrorIs(t, store.Accounts.Delete(ctx, "key op", "other", id, 0), provision.ErrNotFound)
+	require.ErrorIs(t, store.Accounts.Delete(ctx, "key op", "acme", id, 1), provision.ErrStale)
+	require.NoError(t, store.Accounts.Delete(ctx, "key op", "acme", id, a.Version))
+	_, err = store.Accounts.Get(ctx, "acme", id)
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	events, err := store.AccountHistory(ctx, "acme", id, 0, 100)
+	events, err := store.Accounts.History(ctx, "acme", id, 0, 100)
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountDeleted, events[len(events)-1].ToStatus)
-	page, err := store.AccountHistory(ctx, "acme", id, events[2].Seq, 2)
+	page, err := store.Accounts.History(ctx, "acme", id, events[2].Seq, 2)
 	require.NoError(t, err)
 	require.Equal(t, events[3:5], page)
-	_, err = store.AccountHistory(ctx, "other", id, 0, 100)
+	_, err = store.Accounts.History(ctx, "other", id, 0, 100)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }

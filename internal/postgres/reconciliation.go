@@ -16,6 +16,9 @@ import (
 	"quartermaster/internal/reconcile"
 )
 
+// Reconciliation is what the reconciler reads and repairs.
+type Reconciliation struct{ db *database }
+
 // invariant is a query that finds what breaks it, in the columns of violation. One statement sees one moment, and the
 // invariants hold whenever a transaction commits: nothing that is only half done is found.
 type invariant struct {
@@ -176,7 +179,7 @@ WHERE o.state = 'compensating' AND o.state_since < now() - $1 * interval '1 seco
 
 // Contradictions lists what is wrong within the database. Requests of orders that ended before requestsSince are not
 // compared with their hash.
-func (s *Store) Contradictions(ctx context.Context, bounds reconcile.Bounds, requestsSince time.Time) (found []reconcile.Finding, err error) {
+func (s Reconciliation) Contradictions(ctx context.Context, bounds reconcile.Bounds, requestsSince time.Time) (found []reconcile.Finding, err error) {
 	for _, check := range invariants {
 		var args []any
 		if check.args != nil {
@@ -210,7 +213,7 @@ SELECT provider, id, state_since, COALESCE(first_request, request) AS request, r
 WHERE (provider, id) > ($1, $2) AND (state NOT IN ('completed', 'failed', 'cancelled') OR state_since >= $3)
 ORDER BY provider, id LIMIT $4`
 
-func (s *Store) requestsThatDiffer(ctx context.Context, since time.Time) (found []reconcile.Finding, err error) {
+func (s Reconciliation) requestsThatDiffer(ctx context.Context, since time.Time) (found []reconcile.Finding, err error) {
 	var last provision.OrderKey
 	for {
 		var rows []struct {
@@ -255,12 +258,12 @@ type reconciledOrder struct {
 }
 
 // OrdersInProgress lists the orders that have not ended, for the reconciler.
-func (s *Store) OrdersInProgress(ctx context.Context) ([]reconcile.Order, error) {
+func (s Reconciliation) OrdersInProgress(ctx context.Context) ([]reconcile.Order, error) {
 	return reconciledOrders(ctx, s.db, reconciledOrderSQL+` WHERE o.state NOT IN ('completed', 'failed', 'cancelled') ORDER BY o.provider, o.id`)
 }
 
 // OrdersNow reads the given orders again; those without a row are missing.
-func (s *Store) OrdersNow(ctx context.Context, keys []provision.OrderKey) (map[provision.OrderKey]reconcile.Order, error) {
+func (s Reconciliation) OrdersNow(ctx context.Context, keys []provision.OrderKey) (map[provision.OrderKey]reconcile.Order, error) {
 	found := make(map[provision.OrderKey]reconcile.Order, len(keys))
 	for some := range slices.Chunk(keys, requestsPage) {
 		var providers, ids []string
@@ -296,8 +299,8 @@ const firstRequestSQL = `SELECT created_at, nonce, COALESCE(first_request, reque
 // PrepareRestart makes an order ready for another run of its workflow and returns it as it was first placed: that is what its
 // hash belongs to. What the order waited for is asked again by the new run. Errors: provision.ErrConflict for an order that
 // has ended, is being undone, or has begun to change its account; provision.ErrNotFound.
-func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (order provision.Order, err error) {
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+func (s Reconciliation) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (order provision.Order, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)
 		if err != nil {
 			return err
@@ -349,7 +352,7 @@ WHERE a.status = 'ready' AND (a.id, o.id) > ($1, $2)
 ORDER BY id, holder LIMIT $3`
 
 // ExpectedUsers lists which IAM users of ours must or must not be in AWS, by account and order, after the given ones.
-func (s *Store) ExpectedUsers(ctx context.Context, afterAccount, afterOrder string, limit int) ([]reconcile.ExpectedUser, error) {
+func (s Reconciliation) ExpectedUsers(ctx context.Context, afterAccount, afterOrder string, limit int) ([]reconcile.ExpectedUser, error) {
 	var rows []struct {
 		provision.Account
 		Holder         string         `db:"holder"`

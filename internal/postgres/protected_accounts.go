@@ -11,18 +11,21 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// ProtectedAccounts are the accounts that a provider protects: they enter no pool, and nothing is changed in them.
+type ProtectedAccounts struct{ db *database }
+
 const isProtectedSQL = `SELECT EXISTS (SELECT 1 FROM protected_accounts WHERE provider = $1 AND account_id = $2)`
 
-// IsProtected tells whether the account is one that the provider protects.
-func (s *Store) IsProtected(ctx context.Context, provider, accountID string) (protected bool, err error) {
+// Contains tells whether the account is one that the provider protects.
+func (s ProtectedAccounts) Contains(ctx context.Context, provider, accountID string) (protected bool, err error) {
 	err = s.db.GetContext(ctx, &protected, isProtectedSQL, provider, accountID)
 	return protected, err
 }
 
 const protectedColumns = `SELECT account_id, note, created_at, created_by FROM protected_accounts`
 
-// ProtectedAccounts lists at most limit accounts that the provider protects, by their ids, after the given one.
-func (s *Store) ProtectedAccounts(ctx context.Context, provider, after string, limit int) (accounts []provision.ProtectedAccount, err error) {
+// List lists at most limit accounts that the provider protects, by their ids, after the given one.
+func (s ProtectedAccounts) List(ctx context.Context, provider, after string, limit int) (accounts []provision.ProtectedAccount, err error) {
 	err = s.db.SelectContext(ctx, &accounts, protectedColumns+` WHERE provider = $1 AND account_id > $2 ORDER BY account_id LIMIT $3`, provider, after, limit)
 	return accounts, err
 }
@@ -33,10 +36,10 @@ ON CONFLICT (provider, account_id) DO UPDATE SET note = EXCLUDED.note WHERE p.no
 
 const lockedAccountSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2 FOR UPDATE OF a`
 
-// ProtectAccount puts an account out of bounds: it enters no pool of the provider any more, and nothing is done in it. One that
+// Protect puts an account out of bounds: it enters no pool of the provider any more, and nothing is done in it. One that
 // is in stock becomes Invalid. A repeat changes the note. Errors: a *provision.StateError while an order works in the account.
-func (s *Store) ProtectAccount(ctx context.Context, actor, provider, accountID, note string) (protected provision.ProtectedAccount, err error) {
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+func (s ProtectedAccounts) Protect(ctx context.Context, actor, provider, accountID, note string) (protected provision.ProtectedAccount, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		before, err := lockedAccount(ctx, tx, provider, accountID)
 		if err != nil {
 			return err
@@ -87,9 +90,9 @@ func keepOut(ctx context.Context, tx *sqlx.Tx, a provision.Account) error {
 	return nil
 }
 
-// ReleaseAccount takes the protection of an account away. Errors: provision.ErrNotFound.
-func (s *Store) ReleaseAccount(ctx context.Context, actor, provider, accountID string) error {
-	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+// Release takes the protection of an account away. Errors: provision.ErrNotFound.
+func (s ProtectedAccounts) Release(ctx context.Context, actor, provider, accountID string) error {
+	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		released, err := affected(tx.ExecContext(ctx, `DELETE FROM protected_accounts WHERE provider = $1 AND account_id = $2`, provider, accountID))
 		if err == nil && !released {
 			err = fmt.Errorf("protected account %s: %w", accountID, provision.ErrNotFound)

@@ -20,9 +20,9 @@ func TestActionRequiredKeepsTheClaimAndResumes(t *testing.T) {
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	why := provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: "alias-o", Reason: "taken"}
-	require.NoError(t, store.RequireAction(ctx, key, why))
-	require.NoError(t, store.RequireAction(ctx, key, why), "a repeat changes nothing")
-	view, err := store.Order(ctx, key)
+	require.NoError(t, store.Orders.RequireAction(ctx, key, why))
+	require.NoError(t, store.Orders.RequireAction(ctx, key, why), "a repeat changes nothing")
+	view, err := store.Orders.Get(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, provision.ActionRequired, view.State)
 	require.Equal(t, &why, view.Failure)
@@ -31,17 +31,17 @@ func TestActionRequiredKeepsTheClaimAndResumes(t *testing.T) {
 	by := provision.Intervention{Actor: "key store", Reason: "the customer called"}
 	corrected := order("o", "").Request
 	corrected.AccountAlias = "another-alias"
-	require.NoError(t, store.Correct(ctx, key, corrected, by))
-	require.NoError(t, store.NoteAction(ctx, key, "retry", by))
-	require.NoError(t, store.Resume(ctx, key))
-	view, err = store.Order(ctx, key)
+	require.NoError(t, store.Orders.Correct(ctx, key, corrected, by))
+	require.NoError(t, store.Orders.NoteAction(ctx, key, "retry", by))
+	require.NoError(t, store.Orders.Resume(ctx, key))
+	view, err = store.Orders.Get(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, provision.Provisioning, view.State)
 	require.Nil(t, view.Failure)
 	require.Equal(t, corrected, view.Request)
 	require.Equal(t, order("o", "").Request.Hash(), view.RequestHash, "a repeated POST is compared with what was placed")
 
-	opened, err := store.OpenOrder(ctx, order("o", ""))
+	opened, err := store.Orders.Open(ctx, order("o", ""))
 	require.NoError(t, err, "a workflow that starts anew has the first request in its hands")
 	require.Equal(t, corrected, opened.Request, "and goes on with the corrected one")
 
@@ -59,15 +59,15 @@ func TestAnOrderThatRequiresActionCanBeSwappedOrUndone(t *testing.T) {
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	why := provision.Failure{Code: provision.CodePermissionMissing, Reason: "denied"}
-	require.NoError(t, store.RequireAction(ctx, key, why))
-	_, err := store.RejectAccount(ctx, key, "000000000001", provision.Failure{Code: provision.CodeAccountSwappedByOperator, Reason: "an operator swapped the account"}, false)
+	require.NoError(t, store.Orders.RequireAction(ctx, key, why))
+	_, err := store.Orders.RejectAccount(ctx, key, "000000000001", provision.Failure{Code: provision.CodeAccountSwappedByOperator, Reason: "an operator swapped the account"}, false)
 	require.NoError(t, err)
 	require.Equal(t, "000000000002", claim(t, store, key).Account.ID)
 
-	require.NoError(t, store.RequireAction(ctx, key, why))
-	require.NoError(t, store.BeginUndo(ctx, key, provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}))
-	require.NoError(t, store.RequireAction(ctx, key, why), "an attempt that wakes up late does not bring it back")
-	view, err := store.Order(ctx, key)
+	require.NoError(t, store.Orders.RequireAction(ctx, key, why))
+	require.NoError(t, store.Orders.BeginUndo(ctx, key, provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}))
+	require.NoError(t, store.Orders.RequireAction(ctx, key, why), "an attempt that wakes up late does not bring it back")
+	view, err := store.Orders.Get(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, provision.Compensating, view.State)
 }
@@ -89,26 +89,26 @@ var (
 func TestStopWritesWhoAndWhyWithTheChange(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		reach func(t *testing.T, store *postgres.Store, key provision.OrderKey)
+		reach func(t *testing.T, store *postgres.DB, key provision.OrderKey)
 		why   provision.Failure
 		state provision.OrderState
 	}{
-		"cancel, accepted": {func(*testing.T, *postgres.Store, provision.OrderKey) {}, cancelled, provision.Cancelled},
-		"fail, accepted":   {func(*testing.T, *postgres.Store, provision.OrderKey) {}, ended, provision.Failed},
-		"cancel, waiting": {func(t *testing.T, store *postgres.Store, key provision.OrderKey) {
+		"cancel, accepted": {func(*testing.T, *postgres.DB, provision.OrderKey) {}, cancelled, provision.Cancelled},
+		"fail, accepted":   {func(*testing.T, *postgres.DB, provision.OrderKey) {}, ended, provision.Failed},
+		"cancel, waiting": {func(t *testing.T, store *postgres.DB, key provision.OrderKey) {
 			t.Helper()
 			require.Nil(t, claim(t, store, key).Account)
 		}, cancelled, provision.Cancelled},
-		"fail, provisioning": {func(t *testing.T, store *postgres.Store, key provision.OrderKey) {
+		"fail, provisioning": {func(t *testing.T, store *postgres.DB, key provision.OrderKey) {
 			t.Helper()
 			createAccounts(t, store, provision.ModelSPAM, 1, 1)
 			claim(t, store, key)
 		}, ended, provision.Compensating},
-		"cancel, action required": {func(t *testing.T, store *postgres.Store, key provision.OrderKey) {
+		"cancel, action required": {func(t *testing.T, store *postgres.DB, key provision.OrderKey) {
 			t.Helper()
 			createAccounts(t, store, provision.ModelSPAM, 1, 1)
 			claim(t, store, key)
-			require.NoError(t, store.RequireAction(t.Context(), key, why))
+			require.NoError(t, store.Orders.RequireAction(t.Context(), key, why))
 		}, cancelled, provision.Compensating},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -116,13 +116,13 @@ func TestStopWritesWhoAndWhyWithTheChange(t *testing.T) {
 			ctx, store, db := setup(t)
 			key := open(t, store, "o", "")
 			test.reach(t, store, key)
-			before, err := store.OrderStatus(ctx, key)
+			before, err := store.Orders.Status(ctx, key)
 			require.NoError(t, err)
 			rows := len(history(t, db))
 
-			require.NoError(t, store.StopOrder(ctx, key, "stop", test.why, by))
-			require.NoError(t, store.StopOrder(ctx, key, "stop", test.why, by), "a repeat of the same action")
-			status, err := store.OrderStatus(ctx, key)
+			require.NoError(t, store.Orders.Stop(ctx, key, "stop", test.why, by))
+			require.NoError(t, store.Orders.Stop(ctx, key, "stop", test.why, by), "a repeat of the same action")
+			status, err := store.Orders.Status(ctx, key)
 			require.NoError(t, err)
 			require.Equal(t, provision.OrderStatus{State: test.state, AccountID: before.AccountID, Failure: &test.why}, status)
 			require.Equal(t, []string{
@@ -132,17 +132,17 @@ func TestStopWritesWhoAndWhyWithTheChange(t *testing.T) {
 
 			another := by
 			another.ID = "update-2"
-			refusedAs(t, store.StopOrder(ctx, key, "stop", test.why, another), provision.CodeTooLate)
+			refusedAs(t, store.Orders.Stop(ctx, key, "stop", test.why, another), provision.CodeTooLate)
 			another.ID = ""
-			refusedAs(t, store.StopOrder(ctx, key, "stop", test.why, another), provision.CodeTooLate)
+			refusedAs(t, store.Orders.Stop(ctx, key, "stop", test.why, another), provision.CodeTooLate)
 			require.Len(t, history(t, db), rows+2, "what is refused is not written down")
-			refusedAs(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
+			refusedAs(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
 			if test.state != provision.Compensating {
 				createAccounts(t, store, provision.ModelSPAM, 2, 2)
-				_, err = store.ClaimAccount(ctx, key)
+				_, err = store.Orders.Claim(ctx, key)
 				refusedAs(t, err, provision.CodeOrderNotInProgress)
 			}
-			_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: test.why})
+			_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: test.why})
 			require.NoError(t, err, "the workflow ends it, if it has not ended")
 		})
 	}
@@ -154,11 +154,11 @@ func TestACompletedOrderCannotBeStopped(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.Allocate(ctx, key, account1, provision.Result{AccountID: account1}))
+	require.NoError(t, store.Orders.Allocate(ctx, key, account1, provision.Result{AccountID: account1}))
 	rows := history(t, db)
-	refusedAs(t, store.StopOrder(ctx, key, "cancel", cancelled, by), provision.CodeTooLate)
+	refusedAs(t, store.Orders.Stop(ctx, key, "cancel", cancelled, by), provision.CodeTooLate)
 	require.Equal(t, rows, history(t, db))
-	require.ErrorIs(t, store.StopOrder(ctx, provision.OrderKey{Provider: "acme", ID: "lost"}, "cancel", cancelled, by), provision.ErrNotFound)
+	require.ErrorIs(t, store.Orders.Stop(ctx, provision.OrderKey{Provider: "acme", ID: "lost"}, "cancel", cancelled, by), provision.ErrNotFound)
 }
 
 func TestARepeatedActionIsWrittenDownOnce(t *testing.T) {
@@ -167,28 +167,28 @@ func TestARepeatedActionIsWrittenDownOnce(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.RequireAction(ctx, key, why))
+	require.NoError(t, store.Orders.RequireAction(ctx, key, why))
 	rows := len(history(t, db))
 	corrected := order("o", "").Request
 	corrected.AccountAlias = "first"
-	require.NoError(t, store.Correct(ctx, key, corrected, by))
+	require.NoError(t, store.Orders.Correct(ctx, key, corrected, by))
 	corrected.AccountAlias = "second"
 	another := by
 	another.ID = "update-2"
-	require.NoError(t, store.Correct(ctx, key, corrected, another))
+	require.NoError(t, store.Orders.Correct(ctx, key, corrected, another))
 	stale := corrected
 	stale.AccountAlias = "first"
-	require.NoError(t, store.Correct(ctx, key, stale, by), "the answer to the first got lost, so it comes again")
-	view, err := store.Order(ctx, key)
+	require.NoError(t, store.Orders.Correct(ctx, key, stale, by), "the answer to the first got lost, so it comes again")
+	view, err := store.Orders.Get(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, corrected, view.Request)
 
 	retry := provision.Intervention{Actor: "operator", Reason: "AWS was ill", ID: "update-3"}
-	require.NoError(t, store.NoteAction(ctx, key, "retry", retry))
-	require.NoError(t, store.NoteAction(ctx, key, "retry", retry))
+	require.NoError(t, store.Orders.NoteAction(ctx, key, "retry", retry))
+	require.NoError(t, store.Orders.NoteAction(ctx, key, "retry", retry))
 	unnamed := provision.Intervention{Actor: "operator", Reason: "again"}
-	require.NoError(t, store.NoteAction(ctx, key, "retry", unnamed))
-	require.NoError(t, store.NoteAction(ctx, key, "retry", unnamed))
+	require.NoError(t, store.Orders.NoteAction(ctx, key, "retry", unnamed))
+	require.NoError(t, store.Orders.NoteAction(ctx, key, "retry", unnamed))
 	require.Equal(t, []string{
 		"key store: action_required>action_required correct (the customer called)",
 		"key store: action_required>action_required correct (the customer called)",
@@ -197,8 +197,8 @@ func TestARepeatedActionIsWrittenDownOnce(t *testing.T) {
 		"operator: action_required>action_required retry (again)",
 	}, history(t, db)[rows:])
 	lost := provision.OrderKey{Provider: "acme", ID: "lost"}
-	require.NoError(t, store.NoteAction(ctx, lost, "retry", retry), "the reconciler notes what it did to an order that has no row yet")
-	require.ErrorIs(t, store.Correct(ctx, lost, corrected, retry), provision.ErrNotFound)
+	require.NoError(t, store.Orders.NoteAction(ctx, lost, "retry", retry), "the reconciler notes what it did to an order that has no row yet")
+	require.ErrorIs(t, store.Orders.Correct(ctx, lost, corrected, retry), provision.ErrNotFound)
 }
 
 // An action that comes while the state changes shows the state after it: its row never comes last with an old state.
@@ -215,7 +215,7 @@ func TestAnActionIsWrittenDownInItsPlace(t *testing.T) {
 	require.NoError(t, err)
 
 	noted := make(chan error, 1)
-	go func() { noted <- store.NoteAction(ctx, key, "retry", by) }()
+	go func() { noted <- store.Orders.NoteAction(ctx, key, "retry", by) }()
 	require.Eventually(t, func() bool {
 		var waiting bool
 		require.NoError(t, db.GetContext(ctx, &waiting, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`))
@@ -233,18 +233,18 @@ func TestAnUnusableAccountOfAnOrderThatIsBeingUndoneIsInvalid(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.StopOrder(ctx, key, "cancel", cancelled, by))
-	_, err := store.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "suspended"}, false)
+	require.NoError(t, store.Orders.Stop(ctx, key, "cancel", cancelled, by))
+	_, err := store.Orders.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "suspended"}, false)
 	require.NoError(t, err)
-	status, err := store.OrderStatus(ctx, key)
+	status, err := store.Orders.Status(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, provision.OrderStatus{State: provision.Compensating, Failure: &cancelled}, status, "it takes no other account")
-	found, err := store.Contradictions(ctx, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: time.Hour}, time.Time{})
+	found, err := store.Reconciliation.Contradictions(ctx, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: time.Hour}, time.Time{})
 	require.NoError(t, err)
 	require.Empty(t, found)
-	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: cancelled})
+	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: cancelled})
 	require.NoError(t, err)
-	a, err := store.Account(ctx, "acme", account1)
+	a, err := store.Accounts.Get(ctx, "acme", account1)
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, a.Status)
 }
@@ -254,12 +254,12 @@ func TestSettingsThatAreReadAnewAreTheOrders(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	key := open(t, store, "o", "")
-	before, err := store.RereadSettings(ctx, key)
+	before, err := store.Orders.RereadSettings(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, "us-east-1", before.ReportRegion)
 	_, err = db.ExecContext(ctx, `UPDATE pools SET report_region = 'eu-west-1'`)
 	require.NoError(t, err)
-	now, err := store.RereadSettings(ctx, key)
+	now, err := store.Orders.RereadSettings(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, "eu-west-1", now.ReportRegion)
 	_, err = db.ExecContext(ctx, `UPDATE pools SET report_region = 'eu-west-2'`)
@@ -267,6 +267,6 @@ func TestSettingsThatAreReadAnewAreTheOrders(t *testing.T) {
 	var kept []byte
 	require.NoError(t, db.GetContext(ctx, &kept, `SELECT settings FROM orders WHERE id = 'o'`))
 	require.Contains(t, string(kept), "eu-west-1", "only a retry reads them")
-	_, err = store.RereadSettings(ctx, provision.OrderKey{Provider: key.Provider, ID: "unknown"})
+	_, err = store.Orders.RereadSettings(ctx, provision.OrderKey{Provider: key.Provider, ID: "unknown"})
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }

@@ -55,8 +55,8 @@ const leftUnknown = "what the order left in the account is not known, because th
 //
 // Errors: provision.ErrConflict when the order has ended, when it is in progress and so is lost, when the row is another
 // order's, when the account that was sold is not to be had, or when there is no such pool.
-func (s *Store) RestoreOrder(ctx context.Context, lost reconcile.Lost, actor, reason string) error {
-	err := s.poolTx(ctx, actor, lost.Order.Pool(), lockPoolSQL, func(tx *sqlx.Tx) error { return restoreOrder(ctx, tx, lost, actor, reason) })
+func (s Reconciliation) RestoreOrder(ctx context.Context, lost reconcile.Lost, actor, reason string) error {
+	err := s.db.poolTx(ctx, actor, lost.Order.Pool(), func(tx *sqlx.Tx) error { return restoreOrder(ctx, tx, lost, actor, reason) })
 	for _, constraint := range []string{"orders_provider_marketplace_environment_fkey", "orders_model_fkey", "account_and_order_agree"} {
 		if violates(err, constraint) {
 			return fmt.Errorf("order %s does not fit into the database (%s): %w", lost.Order.OrderKey, constraint, provision.ErrConflict)
