@@ -52,7 +52,7 @@ type PoolHistoryEntry struct {
 	Seq   int64     `db:"seq"`
 	At    time.Time `db:"at"`
 	Actor string    `db:"actor"`
-	What  string    `db:"what"`      // the setting; made: the pool was made
+	What  string    `db:"what"`      // the setting; created: the pool was created
 	Old   []byte    `db:"old_value"` // JSON; nil: none
 	New   []byte    `db:"new_value"`
 }
