@@ -83,11 +83,11 @@ func TestVerbsOnAccounts(t *testing.T) {
 	require.Equal(t, 2, w.workflows.sweeps)
 	require.Equal(t, "key "+w.keyID(), w.store.actor)
 
-	first := read[AccountHistoryPage](t, w.get(stocked+"/events?limit=2"), http.StatusOK)
+	first := read[AccountHistoryPage](t, w.get(stocked+"/history?limit=2"), http.StatusOK)
 	require.Len(t, first.Items, 2)
 	require.Equal(t, "an abuse report", *first.Items[0].Reason)
-	require.Len(t, read[AccountHistoryPage](t, w.get(stocked+"/events?limit=2&cursor="+*first.NextCursor), http.StatusOK).Items, 1)
-	readProblem(t, w.get(stocked+"/events?cursor=rubbish"), http.StatusBadRequest, codeInvalidParameter)
+	require.Len(t, read[AccountHistoryPage](t, w.get(stocked+"/history?limit=2&cursor="+*first.NextCursor), http.StatusOK).Items, 1)
+	readProblem(t, w.get(stocked+"/history?cursor=rubbish"), http.StatusBadRequest, codeInvalidParameter)
 	require.Equal(t, http.StatusNoContent, w.withETag(t, http.MethodDelete, stocked, "", `"4"`))
 	readProblem(t, w.get(stocked), http.StatusNotFound, codeNotFound)
 }
@@ -96,7 +96,7 @@ func TestNobodyTouchesTheAccountsOfOthers(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountInvalid)
 	for _, id := range []string{"444455556666", "777788889999"} {
-		for method, targets := range map[string][]string{http.MethodPatch: {""}, http.MethodDelete: {""}, http.MethodGet: {"/events"}, http.MethodPost: {"/invalidate", "/return", "/verify"}} {
+		for method, targets := range map[string][]string{http.MethodPatch: {""}, http.MethodDelete: {""}, http.MethodGet: {"/history"}, http.MethodPost: {"/invalidate", "/return", "/verify"}} {
 			for _, target := range targets {
 				body := map[string]string{http.MethodPatch: `{"name":"mine"}`, http.MethodPost: `{"reason":"r"}`}[method]
 				if target == "/verify" {
@@ -121,9 +121,9 @@ func TestWhatAnOrderLeftIsRemoved(t *testing.T) {
 	w.store.accounts[0].Status = provision.AccountProvisioningFailed
 	account := read[Account](t, remove(), http.StatusAccepted)
 	require.NotNil(t, account.RemovingSince)
-	require.Equal(t, []provision.LeftoverRemoval{{Provider: "acme", AccountID: account.ID, By: provision.Action{Actor: "key " + w.keyID(), Reason: "the policy is mended"}}}, w.workflows.removals)
+	require.Equal(t, []provision.LeftoverRemoval{{Provider: "acme", AccountID: account.ID, By: provision.Intervention{Actor: "key " + w.keyID(), Reason: "the policy is mended"}}}, w.workflows.removals)
 
-	w.workflows.fail = ErrUnavailable
+	w.workflows.fail = provision.ErrUnavailable
 	require.Contains(t, readProblem(t, remove(), http.StatusServiceUnavailable, codeUnavailable).Detail, "send the same request again")
 	w.workflows.fail = nil
 	read[Account](t, remove(), http.StatusAccepted)

@@ -47,12 +47,12 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 	require.Nil(t, cleared.WaitDeadlineSeconds)
 	require.Nil(t, cleared.PermissionsBoundaryARN)
 
-	history := read[PoolHistoryPage](t, w.get(address+"/events?limit=3"), http.StatusOK)
+	history := read[PoolHistoryPage](t, w.get(address+"/history?limit=3"), http.StatusOK)
 	require.Equal(t, "created", history.Items[0].What)
 	require.Equal(t, "key "+w.keyID(), history.Items[1].Actor)
 	rows := len(history.Items)
 	for history.NextCursor != nil {
-		history = read[PoolHistoryPage](t, w.get(address+"/events?limit=3&cursor="+*history.NextCursor), http.StatusOK)
+		history = read[PoolHistoryPage](t, w.get(address+"/history?limit=3&cursor="+*history.NextCursor), http.StatusOK)
 		rows += len(history.Items)
 	}
 	require.Equal(t, 7, rows, "four settings changed, then two")
@@ -95,7 +95,7 @@ func TestWrongSettingsAreRefusedWhereTheyStand(t *testing.T) {
 	require.Len(t, found, 4)
 	require.Contains(t, found["/report_region"], "use report_kind export, or one of")
 	require.Contains(t, found["/report_prefix"], "single slashes inside")
-	require.Contains(t, found["/instructions/1/text"], "unknown placeholder {acount_id}: the known ones are {account_id}")
+	require.Contains(t, found["/instructions/1/text"], "unknown placeholder {acount_id}: the known placeholders are {account_id}")
 	require.Contains(t, found["/model_thresholds"], "use SPAM or ECAM")
 	require.Contains(t, pointers(`{"model_thresholds":[{"model":"SPAM","threshold":1},{"model":"SPAM","threshold":2}]}`)["/model_thresholds/1/model"], "stands there twice")
 	require.Contains(t, pointers(`{"user_policy_arns":["arn:aws:iam::aws:role/R"]}`), "/user_policy_arns/0")
@@ -113,7 +113,7 @@ func TestAnotherProvidersPoolsAndAlertsAreNotFound(t *testing.T) {
 	open := alertIDs(t, w.store.Store)[0]
 	read[ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/777788889999", `{"note":"payer"}`), http.StatusOK)
 	for _, c := range []struct{ method, target, body string }{
-		{http.MethodGet, "/v1/pools/nordic/test", ""}, {http.MethodPatch, "/v1/pools/nordic/test", `{"stock_threshold":1}`}, {http.MethodGet, "/v1/pools/nordic/test/events", ""},
+		{http.MethodGet, "/v1/pools/nordic/test", ""}, {http.MethodPatch, "/v1/pools/nordic/test", `{"stock_threshold":1}`}, {http.MethodGet, "/v1/pools/nordic/test/history", ""},
 		{http.MethodPost, "/v1/stock-alerts/" + open + "/acknowledge", `{"note":"n"}`}, {http.MethodDelete, "/v1/protected-accounts/777788889999", ""},
 	} {
 		readProblem(t, w.send(w.otherKey, c.method, c.target, c.body, "If-Match", "*"), http.StatusNotFound, codeNotFound)
