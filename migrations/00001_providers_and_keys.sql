@@ -25,7 +25,8 @@ CREATE TABLE providers (
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT providers_id_is_a_slug CHECK (id ~ '^[a-z0-9](-?[a-z0-9])*$' AND length(id) <= 40)
 );
-COMMENT ON TABLE providers IS 'the tenants: every row that belongs to one of them carries its id in the column provider; written by operators';
+COMMENT ON TABLE providers IS
+    'the tenants: every row that belongs to one of them carries its id in the column provider; written by operators';
 
 -- +goose StatementBegin
 CREATE FUNCTION qm_actor() RETURNS text LANGUAGE plpgsql STABLE AS $$
@@ -44,7 +45,8 @@ COMMENT ON FUNCTION qm_actor() IS 'the actor of this transaction (setting qm.act
 CREATE FUNCTION qm_actor_or_user() RETURNS text LANGUAGE sql STABLE AS $$
     SELECT COALESCE(NULLIF(current_setting('qm.actor', true), ''), 'database user ' || session_user)
 $$;
-COMMENT ON FUNCTION qm_actor_or_user() IS 'the actor of this transaction, or else the database user, for tables that operators may change by hand';
+COMMENT ON FUNCTION qm_actor_or_user() IS
+    'the actor of this transaction, or else the database user, for tables that operators may change by hand';
 
 -- +goose StatementBegin
 CREATE FUNCTION history_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -95,7 +97,9 @@ CREATE TABLE access_history (
     detail   text NOT NULL DEFAULT '',
     CONSTRAINT access_history_what_known CHECK (what IN ('created', 'rotated', 'revoked'))
 );
-COMMENT ON TABLE access_history IS 'who created, rotated and revoked which API key; holds no secrets and no hashes; written by a trigger of api_keys';
+COMMENT ON TABLE access_history IS
+    'who created, rotated and revoked which API key; holds no secrets and no hashes; written by a trigger of '
+    'api_keys';
 -- Reads the life of one key, oldest entry first.
 CREATE INDEX access_history_of_key ON access_history (provider, key_id, seq);
 CREATE TRIGGER access_history_append_only BEFORE UPDATE OR DELETE ON access_history
@@ -141,13 +145,15 @@ CREATE FUNCTION api_keys_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO access_history (provider, actor, what, key_id, detail)
-        VALUES (NEW.provider, qm_actor(), 'created', NEW.id, 'role ' || NEW.role || COALESCE(', only ' || array_to_string(NEW.scopes, ' '), ''));
+        VALUES (NEW.provider, qm_actor(), 'created', NEW.id,
+                'role ' || NEW.role || COALESCE(', only ' || array_to_string(NEW.scopes, ' '), ''));
         RETURN NULL;
     END IF;
     IF NEW.replaced_by IS DISTINCT FROM OLD.replaced_by THEN
         INSERT INTO access_history (provider, actor, what, key_id, detail)
-        VALUES (NEW.provider, qm_actor(), 'rotated', NEW.id, 'replaced by ' || NEW.replaced_by || ', lives until '
-            || to_char(NEW.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
+        VALUES (NEW.provider, qm_actor(), 'rotated', NEW.id,
+                'replaced by ' || NEW.replaced_by || ', lives until '
+                || to_char(NEW.expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'));
     END IF;
     IF NEW.revoked_at IS DISTINCT FROM OLD.revoked_at THEN
         INSERT INTO access_history (provider, actor, what, key_id) VALUES (NEW.provider, qm_actor(), 'revoked', NEW.id);

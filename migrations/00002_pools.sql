@@ -9,8 +9,11 @@ CREATE TABLE account_models (
     created_by  text NOT NULL DEFAULT qm_actor_or_user(),
     CONSTRAINT account_models_id_characters CHECK (id ~ '^[A-Za-z0-9][A-Za-z0-9 ._-]{0,39}$')
 );
-COMMENT ON TABLE account_models IS 'account models of the AWS Solution Provider Program; data and not code, because AWS adds and renames them; written by operators';
-COMMENT ON COLUMN account_models.root_access IS 'the customer owns the root user, so the result of an order carries the root-access instructions';
+COMMENT ON TABLE account_models IS
+    'account models of the AWS Solution Provider Program; data and not code, because AWS adds and renames them; '
+    'written by operators';
+COMMENT ON COLUMN account_models.root_access IS
+    'the customer owns the root user, so the result of an order carries the root-access instructions';
 INSERT INTO account_models (id, title, root_access, created_by) VALUES
     ('SPAM', 'Solution Provider Account Model', false, 'Quartermaster'),
     ('ECAM', 'End Customer Account Model', true, 'Quartermaster');
@@ -26,7 +29,8 @@ CREATE TABLE pools (
     report_kind               text NOT NULL DEFAULT 'export',
     report_region             text NOT NULL DEFAULT 'us-east-1',
     report_prefix             text NOT NULL DEFAULT 'cur',
-    user_policy_arns          text[] NOT NULL DEFAULT '{arn:aws:iam::aws:policy/ReadOnlyAccess,arn:aws:iam::aws:policy/IAMUserChangePassword}',
+    user_policy_arns          text[] NOT NULL
+        DEFAULT '{arn:aws:iam::aws:policy/ReadOnlyAccess,arn:aws:iam::aws:policy/IAMUserChangePassword}',
     permissions_boundary_arn  text,
     -- How an order waits and fails.
     on_failure                text NOT NULL DEFAULT 'return',
@@ -61,22 +65,36 @@ CREATE TABLE pools (
     CONSTRAINT pools_renotify_not_a_flood CHECK (renotify_every >= interval '1 minute'),
     CONSTRAINT pools_suspended_says_why CHECK ((claims_suspended_at IS NOT NULL) = (claims_suspended_because <> ''))
 );
-COMMENT ON TABLE pools IS 'settings of each pool, written by providers and operators; and what the worker found out about its accounts as a whole';
+COMMENT ON TABLE pools IS
+    'settings of each pool, written by providers and operators; and what the worker found out about its accounts as '
+    'a whole';
 COMMENT ON COLUMN pools.version IS 'counts the changes of settings: the ETag of the pool';
 COMMENT ON COLUMN pools.alternate_contact_types IS 'the alternate contacts of the account that an order sets';
-COMMENT ON COLUMN pools.report_kind IS 'kind of the cost report that an order creates: cur = legacy Cost and Usage Report, export = CUR 2.0 of BCM Data Exports';
+COMMENT ON COLUMN pools.report_kind IS
+    'kind of the cost report that an order creates: cur = legacy Cost and Usage Report, export = CUR 2.0 of BCM '
+    'Data Exports';
 COMMENT ON COLUMN pools.user_policy_arns IS 'managed policies of the customer''s IAM user; AWS allows ten by default';
 COMMENT ON COLUMN pools.permissions_boundary_arn IS 'permissions boundary of the customer''s IAM user; NULL = none';
-COMMENT ON COLUMN pools.on_failure IS 'what happens to an account that is verified clean after a failed order: return = it becomes ready, park = it becomes provisioning_failed';
+COMMENT ON COLUMN pools.on_failure IS
+    'what happens to an account that is verified clean after a failed order: return = it becomes ready, park = it '
+    'becomes provisioning_failed';
 COMMENT ON COLUMN pools.wait_deadline IS 'how long an order waits for an account before it fails; NULL = without limit';
 COMMENT ON COLUMN pools.action_deadline IS 'how long an order waits for a correction before it fails';
-COMMENT ON COLUMN pools.provide_root_user IS 'the results of orders hold the root-access instructions, for models whose customer owns the root user';
-COMMENT ON COLUMN pools.instructions IS 'account model -> template of the instructions; without one, a model with root access has the built-in text and any other model has none';
-COMMENT ON COLUMN pools.stock_threshold IS 'the stock is low when this many accounts of any model are ready, or fewer; NULL = no threshold';
+COMMENT ON COLUMN pools.provide_root_user IS
+    'the results of orders hold the root-access instructions, for models whose customer owns the root user';
+COMMENT ON COLUMN pools.instructions IS
+    'account model -> template of the instructions; without one, a model with root access has the built-in text and '
+    'any other model has none';
+COMMENT ON COLUMN pools.stock_threshold IS
+    'the stock is low when this many accounts of any model are ready, or fewer; NULL = no threshold';
 COMMENT ON COLUMN pools.model_thresholds IS 'account model -> threshold of that model alone';
 COMMENT ON COLUMN pools.renotify_every IS 'an open stock alert that no one acknowledged is repeated at this interval';
-COMMENT ON COLUMN pools.verification_suspended_at IS 'since when so many accounts of the pool fail their verification together that none becomes invalid, because the cause is probably AWS or Quartermaster; NULL = not suspended';
-COMMENT ON COLUMN pools.claims_suspended_at IS 'since when orders get no account of the pool, because Quartermaster could not open a session in several of them; NULL = not suspended';
+COMMENT ON COLUMN pools.verification_suspended_at IS
+    'since when so many accounts of the pool fail their verification together that none becomes invalid, because '
+    'the cause is probably AWS or Quartermaster; NULL = not suspended';
+COMMENT ON COLUMN pools.claims_suspended_at IS
+    'since when orders get no account of the pool, because Quartermaster could not open a session in several of '
+    'them; NULL = not suspended';
 COMMENT ON COLUMN pools.claims_resumed_at IS 'when the last suspension of claims ended: failures before it no longer count';
 
 CREATE TABLE pool_history (
@@ -91,17 +109,21 @@ CREATE TABLE pool_history (
     new_value   jsonb,
     FOREIGN KEY (provider, marketplace, environment) REFERENCES pools
 );
-COMMENT ON TABLE pool_history IS 'who changed which setting of a pool, with the old and the new value; written by a trigger of pools';
-COMMENT ON COLUMN pool_history.what IS 'the setting: a column of pools; created = the pool was created, and new_value holds all its settings';
+COMMENT ON TABLE pool_history IS
+    'who changed which setting of a pool, with the old and the new value; written by a trigger of pools';
+COMMENT ON COLUMN pool_history.what IS
+    'the setting: a column of pools; created = the pool was created, and new_value holds all its settings';
 -- Reads the changes of one pool by page, oldest first.
 CREATE INDEX pool_history_of_pool ON pool_history (provider, marketplace, environment, seq);
 CREATE TRIGGER pool_history_append_only BEFORE UPDATE OR DELETE ON pool_history
     FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
 
 CREATE FUNCTION pool_settings(pool pools) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT to_jsonb(pool) - '{provider,marketplace,environment,version,created_at,verification_suspended_at,claims_suspended_at,claims_suspended_because,claims_resumed_at}'::text[]
+    SELECT to_jsonb(pool) - '{provider,marketplace,environment,version,created_at,'
+        'verification_suspended_at,claims_suspended_at,claims_suspended_because,claims_resumed_at}'::text[]
 $$;
-COMMENT ON FUNCTION pool_settings(pools) IS 'the columns of a pool that are settings; the triggers count and record the changes of these alone';
+COMMENT ON FUNCTION pool_settings(pools) IS
+    'the columns of a pool that are settings; the triggers count and record the changes of these alone';
 
 -- +goose StatementBegin
 CREATE FUNCTION pools_identity_is_fixed() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -150,7 +172,9 @@ CREATE TABLE protected_accounts (
     PRIMARY KEY (provider, account_id),
     CONSTRAINT protected_accounts_id_has_12_digits CHECK (account_id ~ '^[0-9]{12}$')
 );
-COMMENT ON TABLE protected_accounts IS 'AWS accounts, such as payers and the provider''s own, that never enter a pool and that Quartermaster never modifies; written by operators';
+COMMENT ON TABLE protected_accounts IS
+    'AWS accounts, such as payers and the provider''s own, that never enter a pool and that Quartermaster never '
+    'modifies; written by operators';
 COMMENT ON COLUMN protected_accounts.note IS 'why it is protected';
 
 CREATE TABLE protected_account_history (
@@ -163,7 +187,8 @@ CREATE TABLE protected_account_history (
     note       text NOT NULL,
     CONSTRAINT protected_account_history_what_known CHECK (what IN ('protected', 'changed', 'unprotected'))
 );
-COMMENT ON TABLE protected_account_history IS 'who protected and unprotected which account; written by a trigger of protected_accounts';
+COMMENT ON TABLE protected_account_history IS
+    'who protected and unprotected which account; written by a trigger of protected_accounts';
 CREATE TRIGGER protected_account_history_append_only BEFORE UPDATE OR DELETE ON protected_account_history
     FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
 
@@ -186,7 +211,9 @@ CREATE TRIGGER protected_accounts_history AFTER INSERT OR UPDATE OR DELETE ON pr
 CREATE FUNCTION lock_account(account_id text) RETURNS void LANGUAGE sql AS $$
     SELECT pg_advisory_xact_lock(hashtextextended('account ' || account_id, 0))
 $$;
-COMMENT ON FUNCTION lock_account(text) IS 'until the end of the transaction, keeps others from adding the account to a pool and from protecting it: without the lock, two transactions could do both at once';
+COMMENT ON FUNCTION lock_account(text) IS
+    'until the end of the transaction, keeps others from adding the account to a pool and from protecting it: '
+    'without the lock, two transactions could do both at once';
 
 -- +goose StatementBegin
 CREATE FUNCTION protected_accounts_lock() RETURNS trigger LANGUAGE plpgsql AS $$

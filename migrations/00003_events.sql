@@ -14,10 +14,14 @@ CREATE TABLE events (
     CONSTRAINT events_id_unique UNIQUE (id),
     CONSTRAINT events_type_is_dotted CHECK (type ~ '^[a-z_]+(\.[a-z_]+)+$')
 );
-COMMENT ON TABLE events IS 'what happened, for subscribers; written by emit_event() only, because readers lose what is inserted without its lock; purged after the retention of events';
+COMMENT ON TABLE events IS
+    'what happened, for subscribers; written by emit_event() only, because readers lose what is inserted without '
+    'its lock; purged after the retention of events';
 COMMENT ON COLUMN events.tx IS 'the transaction that wrote it, for troubleshooting';
 COMMENT ON COLUMN events.id IS 'receivers recognize a repeated delivery by it';
-COMMENT ON COLUMN events.subject IS 'what the event is about: the id of an order, webhook, import or AWS account, or a pool as marketplace/environment';
+COMMENT ON COLUMN events.subject IS
+    'what the event is about: the id of an order, webhook, import or AWS account, or a pool as '
+    'marketplace/environment';
 COMMENT ON COLUMN events.data IS 'ids, states, codes and reasons in plain words; no personal data';
 -- Reads the events of a provider after a position, for webhooks and streams.
 CREATE INDEX events_of_provider ON events (provider, seq);
@@ -32,7 +36,9 @@ CREATE TABLE event_purges (
     provider text PRIMARY KEY REFERENCES providers (id),
     through  bigint NOT NULL
 );
-COMMENT ON TABLE event_purges IS 'how far events were purged, so that a reader who stopped before that learns that it missed some; written by the purge';
+COMMENT ON TABLE event_purges IS
+    'how far events were purged, so that a reader who stopped before that learns that it missed some; written by '
+    'the purge';
 COMMENT ON COLUMN event_purges.through IS 'events of the provider up to this seq may be gone';
 
 -- Readers go by seq, because it keeps the order of events about one thing: a transaction draws the seq while it holds the
@@ -75,7 +81,9 @@ BEGIN
     RETURN LEAST(drawn, open_after);
 END $$;
 -- +goose StatementEnd
-COMMENT ON FUNCTION events_settled() IS 'the highest seq up to which no event can appear any more, for statements that begin after the call; readers stop there';
+COMMENT ON FUNCTION events_settled() IS
+    'the highest seq up to which no event can appear any more, for statements that begin after the call; readers '
+    'stop there';
 
 -- +goose Down
 DROP FUNCTION events_settled(), emit_event(text, text, text, jsonb);

@@ -32,15 +32,25 @@ CREATE TABLE orders (
     CONSTRAINT orders_result_iff_completed CHECK ((state = 'completed') = (result IS NOT NULL)),
     CONSTRAINT orders_failed_says_why CHECK (state NOT IN ('failed', 'action_required') OR failure IS NOT NULL)
 );
-COMMENT ON TABLE orders IS 'what was ordered and how far it is; written by the worker, and by the API for cancel, fail, retry, swap and correct';
+COMMENT ON TABLE orders IS
+    'what was ordered and how far it is; written by the worker, and by the API for cancel, fail, retry, swap and '
+    'correct';
 COMMENT ON COLUMN orders.model IS 'the account model that the order asks for; NULL = any';
-COMMENT ON COLUMN orders.nonce IS 'value of the tag mp:order-nonce on everything that the order creates in AWS; what carries it belongs to the order';
+COMMENT ON COLUMN orders.nonce IS
+    'value of the tag mp:order-nonce on everything that the order creates in AWS; what carries it belongs to the '
+    'order';
 COMMENT ON COLUMN orders.created_at IS 'when the API accepted the order';
 COMMENT ON COLUMN orders.first_request IS 'the request before its first correction; NULL = never corrected';
-COMMENT ON COLUMN orders.request_sha256 IS 'SHA-256 of the first request: tells a repeated order from another order with the same id';
-COMMENT ON COLUMN orders.settings IS 'settings of the pool when the order was opened, which it keeps however long it runs; NULL = not opened yet, as after a row was restored';
-COMMENT ON COLUMN orders.queue_position IS 'place in the queue of the pool, drawn from orders_queue; kept when the order comes back to the queue';
-COMMENT ON COLUMN orders.refused_at IS 'when Quartermaster last could not open a session in the account that the order had claimed; NULL = it could, or none was claimed';
+COMMENT ON COLUMN orders.request_sha256 IS
+    'SHA-256 of the first request: distinguishes a repeated order from another order with the same id';
+COMMENT ON COLUMN orders.settings IS
+    'settings of the pool when the order was opened, which it keeps however long it runs; NULL = not opened yet, as '
+    'after a row was restored';
+COMMENT ON COLUMN orders.queue_position IS
+    'place in the queue of the pool, drawn from orders_queue; kept when the order comes back to the queue';
+COMMENT ON COLUMN orders.refused_at IS
+    'when Quartermaster last could not open a session in the account that the order had claimed; NULL = it could, '
+    'or none was claimed';
 COMMENT ON COLUMN orders.refused_by IS 'the id of that account';
 COMMENT ON COLUMN orders.failure IS 'code, field and reason of the failure, or of the question in state action_required';
 COMMENT ON COLUMN orders.result IS 'what the customer gets: account, IAM user, alias, report, instructions; never a password';
@@ -52,7 +62,7 @@ COMMENT ON SEQUENCE orders_queue IS 'places in the queues of all pools';
 CREATE UNIQUE INDEX orders_queue_position ON orders (queue_position) WHERE queue_position IS NOT NULL;
 -- Counts the orders ahead in the queue of a pool.
 CREATE INDEX orders_waiting ON orders (provider, marketplace, environment, queue_position) WHERE state = 'waiting_for_account';
--- The claim finds the head of a pool's queue for each model; '' stands for the orders that accept any model.
+-- The claim finds the head of a pool's queue for each model; '' means the orders that accept any model.
 CREATE INDEX orders_waiting_by_model ON orders (provider, marketplace, environment, COALESCE(model, ''), queue_position)
     WHERE state = 'waiting_for_account';
 -- Lists the orders of a provider by page.
@@ -67,7 +77,8 @@ CREATE TABLE order_transitions (
     to_state   text NOT NULL,
     PRIMARY KEY (from_state, to_state)
 );
-COMMENT ON TABLE order_transitions IS 'the state machine of orders (docs/states.md); a trigger of orders refuses every other change';
+COMMENT ON TABLE order_transitions IS
+    'the state machine of orders (docs/states.md); a trigger of orders refuses every other change';
 INSERT INTO order_transitions (from_state, to_state) VALUES
     ('accepted',            'waiting_for_account'),
     ('accepted',            'provisioning'),
@@ -98,10 +109,14 @@ CREATE TABLE order_history (
     reason     text NOT NULL DEFAULT '',
     action_id  text NOT NULL DEFAULT ''
 );
-COMMENT ON TABLE order_history IS 'every change of state, written by a trigger of orders, and every action of an operator, written by the program';
+COMMENT ON TABLE order_history IS
+    'every change of state, written by a trigger of orders, and every action of an operator, written by the program';
 COMMENT ON COLUMN order_history.from_state IS 'NULL = the order was created';
-COMMENT ON COLUMN order_history.code IS 'the failure that changed the state, or the action that did not change it: correct, retry, cancel, fail, swap; by the reconciler: restart, continue, restore';
-COMMENT ON COLUMN order_history.action_id IS 'the update that asked for the action, by which a repeat is recognized; empty = it cannot be repeated';
+COMMENT ON COLUMN order_history.code IS
+    'the failure that changed the state, or the action that did not change it: correct, retry, cancel, fail, swap; '
+    'by the reconciler: restart, continue, restore';
+COMMENT ON COLUMN order_history.action_id IS
+    'the update that asked for the action, by which a repeat is recognized; empty = it cannot be repeated';
 -- Reads the history of one order, and its newest entry.
 CREATE INDEX order_history_of_order ON order_history (provider, order_id, seq);
 -- A repeated action is recorded once.
@@ -131,13 +146,18 @@ CREATE TABLE order_steps (
     CONSTRAINT order_steps_open_not_negative CHECK (attempts_open >= 0 AND undos_open >= 0),
     CONSTRAINT order_steps_refused_since_when CHECK ((refused = '') = (refused_since IS NULL))
 );
-COMMENT ON TABLE order_steps IS 'each step of an order in an account, and which of its attempts may still write there; written by the worker before and after each attempt';
+COMMENT ON TABLE order_steps IS
+    'each step of an order in an account, and which of its attempts may still write there; written by the worker '
+    'before and after each attempt';
 COMMENT ON COLUMN order_steps.problem IS 'why the last attempt failed; empty = it did not';
 COMMENT ON COLUMN order_steps.refused IS 'the code with which AWS refuses the step, attempt after attempt; empty = it does not';
-COMMENT ON COLUMN order_steps.refused_since IS 'since when AWS refuses it with that code: a refusal that lasts becomes a question to an operator';
-COMMENT ON COLUMN order_steps.attempts_open IS 'attempts that began and have not reported their end: each may live for one more lease';
+COMMENT ON COLUMN order_steps.refused_since IS
+    'since when AWS refuses it with that code: a refusal that lasts becomes a question to an operator';
+COMMENT ON COLUMN order_steps.attempts_open IS
+    'attempts that began and have not reported their end: each may live for one more lease';
 COMMENT ON COLUMN order_steps.undos_open IS 'the same for attempts at the undo';
-COMMENT ON COLUMN order_steps.fenced_at IS 'when the undo first began: no attempt at the step begins after it; NULL = it has not begun';
+COMMENT ON COLUMN order_steps.fenced_at IS
+    'when the undo first began: no attempt at the step begins after it; NULL = it has not begun';
 
 CREATE TABLE order_passwords (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -153,7 +173,9 @@ CREATE TABLE order_passwords (
     FOREIGN KEY (provider, order_id) REFERENCES orders (provider, id),
     CONSTRAINT order_passwords_revealed_is_gone CHECK (revealed_at IS NULL OR sealed IS NULL)
 );
-COMMENT ON TABLE order_passwords IS 'the first password of the customer''s IAM user, until it is revealed once; written by the worker, emptied by the API';
+COMMENT ON TABLE order_passwords IS
+    'the first password of the customer''s IAM user, until it is revealed once; written by the worker, emptied by '
+    'the API';
 COMMENT ON COLUMN order_passwords.id IS 'part of the URL at which the password can be revealed';
 COMMENT ON COLUMN order_passwords.sealed IS 'stored before AWS gets the password; NULL once it is revealed or withdrawn';
 COMMENT ON COLUMN order_passwords.expires_at IS 'until when it can be revealed; NULL = the order is not completed';

@@ -45,12 +45,17 @@ CREATE TABLE accounts (
         ELSE order_id IS NOT NULL END),
     CONSTRAINT accounts_unusable_says_why CHECK (status NOT IN ('provisioning_failed', 'invalid') OR reason <> '')
 );
-COMMENT ON TABLE accounts IS 'every account that is or was in a pool; added and corrected by operators and imports, claimed and verified by the worker';
+COMMENT ON TABLE accounts IS
+    'every account that is or was in a pool; added and corrected by operators and imports, claimed and verified by '
+    'the worker';
 COMMENT ON COLUMN accounts.root_email IS 'address of the root user';
 COMMENT ON COLUMN accounts.role_arn IS 'the role that Quartermaster assumes in the account';
-COMMENT ON COLUMN accounts.external_id IS 'the secret that the role demands; 16 to 1,224 characters, of which AWS sets the upper limit';
+COMMENT ON COLUMN accounts.external_id IS
+    'the secret that the role demands; 16 to 1,224 characters, of which AWS sets the upper limit';
 COMMENT ON COLUMN accounts.version IS 'counts the changes that an editor sees: the ETag of the account';
-COMMENT ON COLUMN accounts.added_at IS 'age of the account in the stock, kept when it becomes ready again; a claim takes the oldest, by added_at, then added_seq';
+COMMENT ON COLUMN accounts.added_at IS
+    'age of the account in the stock, kept when it becomes ready again; a claim takes the oldest, by added_at, then '
+    'added_seq';
 COMMENT ON COLUMN accounts.reason IS 'why it has its status';
 COMMENT ON COLUMN accounts.order_id IS 'the order that holds it, or that made it unusable';
 COMMENT ON COLUMN accounts.claimed_at IS 'when an order last claimed it';
@@ -59,10 +64,14 @@ COMMENT ON COLUMN accounts.checked_at IS 'when a verification last had a clear a
 COMMENT ON COLUMN accounts.verified_at IS 'when it last passed';
 COMMENT ON COLUMN accounts.strikes IS 'how often in a row it did not pass; throttling, 5xx responses and timeouts do not count';
 COMMENT ON COLUMN accounts.finding IS 'why it did not pass the last time';
-COMMENT ON COLUMN accounts.ready_when_verified IS 'the next verification that passes makes it ready: it was added or set aside, or an operator wants it back';
+COMMENT ON COLUMN accounts.ready_when_verified IS
+    'the next verification that passes makes it ready: it was added or set aside, or an operator wants it back';
 COMMENT ON COLUMN accounts.ready_because IS 'who wants it ready and why, for the history';
-COMMENT ON COLUMN accounts.set_aside_at IS 'when an order last set it aside because no session could be opened in it; NULL = never, or a later order could use it';
-COMMENT ON COLUMN accounts.set_aside_count IS 'how many orders in a row set it aside, although its verification passed in between';
+COMMENT ON COLUMN accounts.set_aside_at IS
+    'when an order last set it aside because no session could be opened in it; NULL = never, or a later order could '
+    'use it';
+COMMENT ON COLUMN accounts.set_aside_count IS
+    'how many orders in a row set it aside, although its verification passed in between';
 COMMENT ON COLUMN accounts.removing_since IS 'since when a workflow removes what an order left in it; NULL = none does';
 -- The address identifies the root user throughout AWS, so no two accounts of any providers share one.
 CREATE UNIQUE INDEX accounts_root_email_unique ON accounts (lower(root_email));
@@ -90,16 +99,17 @@ CREATE TABLE account_transitions (
     meaning     text NOT NULL,
     PRIMARY KEY (from_status, to_status)
 );
-COMMENT ON TABLE account_transitions IS 'the state machine of accounts (docs/states.md); a trigger of accounts refuses every other change';
+COMMENT ON TABLE account_transitions IS
+    'the state machine of accounts (docs/states.md); a trigger of accounts refuses every other change';
 INSERT INTO account_transitions (from_status, to_status, meaning) VALUES
     ('ready',               'provisioning',        'an order claimed it'),
     ('provisioning',        'allocated',           'the order completed'),
     ('provisioning',        'ready',               'the order ended otherwise, and the account is verified clean'),
     ('provisioning',        'provisioning_failed', 'the order ended otherwise, and the account is not proven clean or the pool parks it'),
-    ('provisioning',        'invalid',             'the account is unusable, or set aside because no session can be opened in it; the order takes the next one'),
+    ('provisioning',        'invalid',             'the account is unusable, or no session can be opened in it; the order takes the next one'),
     ('ready',               'invalid',             'its verification failed twice, or an operator invalidated it'),
-    ('invalid',             'ready',               'its verification passed, after it was added or set aside, or when an operator wanted it back'),
-    ('provisioning_failed', 'ready',               'its verification passed, and an operator wanted it back'),
+    ('invalid',             'ready',               'its verification passed; it was added or set aside, or an operator wanted it back'),
+    ('provisioning_failed', 'ready',               'its verification passed; an operator wanted it back'),
     ('provisioning_failed', 'invalid',             'an operator invalidated it');
 
 CREATE TABLE account_history (
@@ -113,7 +123,9 @@ CREATE TABLE account_history (
     provider    text NOT NULL,
     order_id    text
 );
-COMMENT ON TABLE account_history IS 'every change of status, written by a trigger of accounts, and every correction of an account, written by the program';
+COMMENT ON TABLE account_history IS
+    'every change of status, written by a trigger of accounts, and every correction of an account, written by the '
+    'program';
 COMMENT ON COLUMN account_history.from_status IS 'NULL = the account was added';
 COMMENT ON COLUMN account_history.order_id IS 'the order that held the account before or after the change';
 -- Reads the history of one account, and its newest entry.
@@ -131,8 +143,11 @@ CREATE TABLE kept_undos (
     FOREIGN KEY (provider, order_id) REFERENCES orders (provider, id),
     CONSTRAINT kept_undos_one_per_account UNIQUE (account_id)
 );
-COMMENT ON TABLE kept_undos IS 'undos that left something in an account, so that it can be removed later; written by the worker, deleted when nothing is left, or when the account becomes ready or allocated';
-COMMENT ON COLUMN kept_undos.sealed IS 'what the account looked like before the order and what the order wrote; sealed because it holds contacts';
+COMMENT ON TABLE kept_undos IS
+    'undos that left something in an account, so that it can be removed later; written by the worker, deleted when '
+    'nothing is left, or when the account becomes ready or allocated';
+COMMENT ON COLUMN kept_undos.sealed IS
+    'what the account looked like before the order and what the order wrote; sealed because it holds contacts';
 
 -- The rules of an account's row.
 
@@ -229,9 +244,11 @@ BEGIN
         NEW.ready_when_verified := NEW.status = 'invalid';
         RETURN NEW;
     END IF;
-    IF (NEW.name, NEW.root_email, NEW.role_arn, NEW.marketplace, NEW.environment, NEW.model, NEW.status, NEW.reason, NEW.ready_when_verified)
+    IF (NEW.name, NEW.root_email, NEW.role_arn, NEW.marketplace, NEW.environment, NEW.model,
+        NEW.status, NEW.reason, NEW.ready_when_verified)
         IS DISTINCT FROM
-        (OLD.name, OLD.root_email, OLD.role_arn, OLD.marketplace, OLD.environment, OLD.model, OLD.status, OLD.reason, OLD.ready_when_verified)
+       (OLD.name, OLD.root_email, OLD.role_arn, OLD.marketplace, OLD.environment, OLD.model,
+        OLD.status, OLD.reason, OLD.ready_when_verified)
     THEN
         NEW.version := OLD.version + 1;
     END IF;

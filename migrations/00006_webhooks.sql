@@ -20,13 +20,19 @@ CREATE TABLE webhooks (
     CONSTRAINT webhooks_kind_known CHECK (kind IN ('endpoint', 'callback')),
     CONSTRAINT webhooks_url_length CHECK (length(url) BETWEEN 1 AND 2048),
     CONSTRAINT webhooks_callback_has_no_filter CHECK (kind = 'endpoint' OR event_types = '{}'),
-    CONSTRAINT webhooks_disabled_says_why CHECK (enabled = (disabled_at IS NULL) AND (enabled OR disabled_by <> '' AND disabled_because <> ''))
+    CONSTRAINT webhooks_disabled_says_why CHECK (enabled = (disabled_at IS NULL)
+        AND (enabled OR disabled_by <> '' AND disabled_because <> ''))
 );
-COMMENT ON TABLE webhooks IS 'where events are sent; endpoints are written through the API, callbacks by a trigger of orders, and the worker disables what fails for too long';
-COMMENT ON COLUMN webhooks.kind IS 'endpoint = created through the API; callback = the callback_url of orders, receives the events of those orders only';
+COMMENT ON TABLE webhooks IS
+    'where events are sent; endpoints are written through the API, callbacks by a trigger of orders, and the worker '
+    'disables what fails for too long';
+COMMENT ON COLUMN webhooks.kind IS
+    'endpoint = created through the API; callback = the callback_url of orders, receives the events of those orders '
+    'only';
 COMMENT ON COLUMN webhooks.event_types IS 'types, or families such as order.*; empty = all';
 COMMENT ON COLUMN webhooks.version IS 'counts the changes: the ETag of the webhook';
-COMMENT ON COLUMN webhooks.failing_since IS 'when the first of the attempts failed that have failed without a success since; NULL = the last one succeeded';
+COMMENT ON COLUMN webhooks.failing_since IS
+    'when the first of the attempts failed that have failed without a success since; NULL = the last one succeeded';
 COMMENT ON COLUMN webhooks.position IS 'seq of the last event that was considered for it: later ones have no delivery yet';
 -- Orders with the same callback URL share one webhook.
 CREATE UNIQUE INDEX webhooks_one_callback_per_url ON webhooks (provider, url) WHERE kind = 'callback';
@@ -37,7 +43,9 @@ CREATE TABLE callback_positions (
     provider text PRIMARY KEY REFERENCES providers (id),
     through  bigint NOT NULL
 );
-COMMENT ON TABLE callback_positions IS 'how far events were considered for callbacks: a provider may have one per order, so the worker goes from new events to their callbacks instead of asking each callback';
+COMMENT ON TABLE callback_positions IS
+    'how far events were considered for callbacks: a provider may have one per order, so the worker goes from new '
+    'events to their callbacks instead of asking each callback';
 COMMENT ON COLUMN callback_positions.through IS 'events of the provider up to this seq were considered for its enabled callbacks';
 
 CREATE TABLE webhook_secrets (
@@ -51,7 +59,8 @@ CREATE TABLE webhook_secrets (
 COMMENT ON TABLE webhook_secrets IS 'secrets that sign deliveries; written when a webhook is created or its secret is rotated';
 COMMENT ON COLUMN webhook_secrets.webhook_id IS 'the endpoint; NULL = all callbacks of the provider';
 COMMENT ON COLUMN webhook_secrets.sealed IS 'the secret, which was shown once';
-COMMENT ON COLUMN webhook_secrets.expires_at IS 'until when the secret before the last rotation still signs; NULL = the current secret';
+COMMENT ON COLUMN webhook_secrets.expires_at IS
+    'until when the secret before the last rotation still signs; NULL = the current secret';
 -- At most one current secret, and one older secret that still signs.
 CREATE UNIQUE INDEX webhook_secrets_one_newest ON webhook_secrets (provider, webhook_id) NULLS NOT DISTINCT WHERE expires_at IS NULL;
 CREATE UNIQUE INDEX webhook_secrets_one_older ON webhook_secrets (provider, webhook_id) NULLS NOT DISTINCT WHERE expires_at IS NOT NULL;
@@ -67,7 +76,8 @@ CREATE TABLE webhook_deliveries (
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT webhook_deliveries_one_per_event UNIQUE (webhook_id, event_seq),
     CONSTRAINT webhook_deliveries_state_known CHECK (state IN ('pending', 'delivered', 'failed')),
-    CONSTRAINT webhook_deliveries_pending_has_a_time CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL) AND (state = 'pending') = (ended_at IS NULL))
+    CONSTRAINT webhook_deliveries_pending_has_a_time CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL)
+        AND (state = 'pending') = (ended_at IS NULL))
 );
 COMMENT ON TABLE webhook_deliveries IS 'one event for one webhook; written by the worker; purged some time after it ended';
 COMMENT ON COLUMN webhook_deliveries.attempts IS 'since the delivery was created or last sent again by an operator';
@@ -75,7 +85,7 @@ COMMENT ON COLUMN webhook_deliveries.attempts IS 'since the delivery was created
 CREATE INDEX webhook_deliveries_head ON webhook_deliveries (webhook_id, event_seq) WHERE state = 'pending';
 -- Finds what is old enough to purge.
 CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (ended_at) WHERE ended_at IS NOT NULL;
--- Tells whether an event may be purged: it must have no delivery.
+-- Finds the deliveries of an event, which may be purged only when it has none.
 CREATE INDEX webhook_deliveries_of_event ON webhook_deliveries (event_seq);
 
 CREATE TABLE webhook_attempts (
@@ -88,7 +98,8 @@ CREATE TABLE webhook_attempts (
     took_ms     integer NOT NULL,
     CONSTRAINT webhook_attempts_answer_is_short CHECK (length(answer) <= 1024)
 );
-COMMENT ON TABLE webhook_attempts IS 'every request that was sent for a delivery; written by the worker, purged with the delivery';
+COMMENT ON TABLE webhook_attempts IS
+    'every request that was sent for a delivery; written by the worker, purged with the delivery';
 COMMENT ON COLUMN webhook_attempts.status_code IS 'NULL = there was no response';
 COMMENT ON COLUMN webhook_attempts.answer IS 'the first 1,024 characters of the response body, unless the attempt succeeded';
 -- Reads the attempts of a delivery, and finds them when it is purged.

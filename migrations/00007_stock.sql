@@ -26,11 +26,14 @@ CREATE TABLE stock_alerts (
     CONSTRAINT stock_alerts_kind_known CHECK (kind IN ('low', 'empty')),
     CONSTRAINT stock_alerts_acknowledged_names_the_actor CHECK ((acknowledged_at IS NOT NULL) = (acknowledged_by <> ''))
 );
-COMMENT ON TABLE stock_alerts IS 'an alert opens when a pool runs low, becomes worse and better with the stock, and closes automatically; written by the worker, and by the API when it is acknowledged';
+COMMENT ON TABLE stock_alerts IS
+    'an alert opens when a pool runs low, becomes worse and better with the stock, and closes automatically; '
+    'written by the worker, and by the API when it is acknowledged';
 COMMENT ON COLUMN stock_alerts.ready IS 'ready accounts when the alert was last written';
 COMMENT ON COLUMN stock_alerts.notified_at IS 'when it was last raised as an event; it is repeated every pools.renotify_every';
 COMMENT ON COLUMN stock_alerts.not_empty_since IS 'since when the stock has not been empty, without a break; NULL = it is empty';
-COMMENT ON COLUMN stock_alerts.not_low_since IS 'since when the stock has been above every threshold, without a break; NULL = it is not';
+COMMENT ON COLUMN stock_alerts.not_low_since IS
+    'since when the stock has been above every threshold, without a break; NULL = it is not';
 COMMENT ON COLUMN stock_alerts.acknowledged_at IS 'an acknowledged alert is not repeated; NULL again when it becomes worse';
 COMMENT ON COLUMN stock_alerts.closed_at IS 'NULL = open';
 -- A pool has one open alert at most. Also finds it.
@@ -68,8 +71,11 @@ CREATE TABLE account_imports (
     CONSTRAINT account_imports_every_row_has_an_outcome CHECK (rows_done = added + unchanged + faulty AND rows_done <= rows_total),
     CONSTRAINT account_imports_completed_is_complete CHECK (state <> 'completed' OR rows_done = rows_total)
 );
-COMMENT ON TABLE account_imports IS 'bulk imports of accounts from CSV files; one transaction adds a batch of rows and advances the import, so that a crash neither loses nor repeats a row';
-COMMENT ON COLUMN account_imports.by_workflow IS 'a Temporal workflow does the work; false = a command does, and no one continues when it dies';
+COMMENT ON TABLE account_imports IS
+    'bulk imports of accounts from CSV files; one transaction adds a batch of rows and advances the import, so that '
+    'a crash neither loses nor repeats a row';
+COMMENT ON COLUMN account_imports.by_workflow IS
+    'a Temporal workflow does the work; false = a command does, and no one continues when it dies';
 COMMENT ON COLUMN account_imports.progressed_at IS 'when the last batch was done: an import that stops for too long is failed';
 COMMENT ON COLUMN account_imports.file IS 'the CSV file, deleted when the import ends';
 COMMENT ON COLUMN account_imports.next_offset IS 'byte of the file at which the next row begins';
@@ -95,9 +101,11 @@ CREATE TABLE account_import_results (
     message         text NOT NULL DEFAULT '',
     PRIMARY KEY (import_id, line, nth),
     CONSTRAINT account_import_results_outcome_known CHECK (outcome IN ('added', 'unchanged', 'faulty')),
-    CONSTRAINT account_import_results_fault_says_where_and_why CHECK ((outcome = 'faulty') = (message <> '') AND (outcome = 'faulty') = (column_position > 0))
+    CONSTRAINT account_import_results_fault_says_where_and_why CHECK ((outcome = 'faulty') = (message <> '')
+        AND (outcome = 'faulty') = (column_position > 0))
 );
-COMMENT ON TABLE account_import_results IS 'what became of each row of an imported file; written with the batch, deleted with the import';
+COMMENT ON TABLE account_import_results IS
+    'what became of each row of an imported file; written with the batch, deleted with the import';
 COMMENT ON COLUMN account_import_results.line IS 'physical line of the file at which the row begins';
 COMMENT ON COLUMN account_import_results.nth IS '0; of a faulty row, one entry for each fault, counted from 0';
 COMMENT ON COLUMN account_import_results.account_id IS 'empty = the cell is wrong';

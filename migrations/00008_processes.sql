@@ -18,13 +18,15 @@ CREATE TABLE processes (
 COMMENT ON TABLE processes IS 'the APIs and workers that run; each writes its own row, and deletes rows that are a day old';
 COMMENT ON COLUMN processes.key_names IS 'id:fingerprint of each key, the preferred one first; no secret';
 COMMENT ON COLUMN processes.seals_with IS 'the key that it seals with now';
-COMMENT ON COLUMN processes.seen_at IS 'written every few seconds; a process that has not written it for 30 seconds counts as gone';
+COMMENT ON COLUMN processes.seen_at IS
+    'written every few seconds; a process that has not written it for 30 seconds counts as gone';
 
 CREATE TABLE seal_keys (
     key_id       text PRIMARY KEY,
     last_used_at timestamptz NOT NULL
 );
-COMMENT ON TABLE seal_keys IS 'the keys that were used, so that operators learn when one can be deleted; written by the APIs and workers';
+COMMENT ON TABLE seal_keys IS
+    'the keys that were used, so that operators learn when one can be deleted; written by the APIs and workers';
 COMMENT ON COLUMN seal_keys.last_used_at IS 'when it last sealed or signed: nothing newer needs it';
 
 -- +goose Down

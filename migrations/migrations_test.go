@@ -134,7 +134,8 @@ func TestFilesAreNumberedWithoutGaps(t *testing.T) {
 const schemaSQL = `
 SELECT format('%s %s.%s %s not null %s default %s', c.relkind, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
               pg_get_expr(d.adbin, d.adrelid))
-FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
 WHERE c.relnamespace = 'public'::regnamespace AND c.relname NOT LIKE 'goose_db_version%'
 UNION ALL SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
 WHERE connamespace = 'public'::regnamespace AND conname NOT LIKE 'goose_db_version%'
@@ -167,8 +168,10 @@ func TestEveryFileCanBeTakenBack(t *testing.T) {
 func TestEveryTableSaysWhatItIsFor(t *testing.T) {
 	t.Parallel()
 	var silent []string
-	require.NoError(t, pgtest.New(t).Select(&silent, `SELECT relname FROM pg_class
-		WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'goose_db_version' AND obj_description(oid, 'pg_class') IS NULL`))
+	require.NoError(t, pgtest.New(t).Select(&silent, `
+		SELECT relname FROM pg_class
+		WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND relname <> 'goose_db_version'
+		  AND obj_description(oid, 'pg_class') IS NULL`))
 	require.Empty(t, silent, "write a COMMENT ON TABLE: what it is for, and who writes it")
 }
 
@@ -176,7 +179,9 @@ func TestCreatingAKeyNeedsAnActor(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
 	db.MustExec(`INSERT INTO providers (id, name) VALUES ('acme', 'Acme')`)
-	const key = `INSERT INTO api_keys (id, provider, name, secret_sha256, role) VALUES ('k', 'acme', 'k', decode(repeat('07', 32), 'hex'), 'viewer')`
+	const key = `
+		INSERT INTO api_keys (id, provider, name, secret_sha256, role)
+		VALUES ('k', 'acme', 'k', decode(repeat('07', 32), 'hex'), 'viewer')`
 	_, err := db.Exec(key)
 	require.ErrorContains(t, err, "this change needs an actor")
 	tx := db.MustBegin()

@@ -35,7 +35,8 @@ func findPrograms(ctx context.Context) (string, error) {
 	if dir := os.Getenv("PG_BINDIR"); dir != "" {
 		found, major := inspect(ctx, dir)
 		if major < minimumMajor {
-			return "", fmt.Errorf("PG_BINDIR is %q, which holds no initdb and postgres of version %d or newer: correct or unset it", dir, minimumMajor)
+			return "", fmt.Errorf("PG_BINDIR is %q, which holds no initdb and postgres of version %d or newer: correct or unset it",
+				dir, minimumMajor)
 		}
 		return found, nil
 	}

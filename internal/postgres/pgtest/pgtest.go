@@ -151,7 +151,8 @@ func prepareShared(ctx context.Context, address string) (err error) {
 		address = shared.server.URL("postgres")
 	}
 	if shared.url, err = url.Parse(address); err != nil || shared.url.Host == "" {
-		return fmt.Errorf("%s is not a URL such as postgres://user:password@127.0.0.1:5432/postgres?sslmode=disable", EnvURL) // which may hold a password
+		// The error does not repeat the address, which may hold a password.
+		return fmt.Errorf("%s is not a URL such as postgres://user:password@127.0.0.1:5432/postgres?sslmode=disable", EnvURL)
 	}
 	if shared.admin, err = sql.Open("postgres", address); err != nil {
 		return fmt.Errorf("open the test server: %w", err)

@@ -35,7 +35,8 @@ func TestNewIsolatesParallelTests(t *testing.T) {
 	for _, name := range names {
 		require.NotEmpty(t, name)
 		var exists bool
-		require.NoError(t, shared.admin.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists))
+		query := shared.admin.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name)
+		require.NoError(t, query.Scan(&exists))
 		require.False(t, exists, "database %s outlived its test", name)
 	}
 }

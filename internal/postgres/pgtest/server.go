@@ -158,7 +158,10 @@ func (c *cluster) runAs(file string, names ...string) error {
 		}
 		uid, uidErr := strconv.Atoi(found.Uid)
 		gid, gidErr := strconv.Atoi(found.Gid)
-		c.attr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}} // #nosec G115 -- ids are small
+		c.attr = &syscall.SysProcAttr{
+			Setpgid:    true,
+			Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, // #nosec G115 -- ids are small
+		}
 		return errors.Join(uidErr, gidErr, os.Chown(c.data(), uid, gid), os.Chown(file, uid, gid))
 	}
 	return fmt.Errorf("PostgreSQL does not run as root, and none of the users %q exists: create one, or run as another user", names)

@@ -153,7 +153,8 @@ func TestServerEndsWithItsProcess(t *testing.T) {
 	require.NoError(t, helper.Process.Kill())
 	require.Error(t, helper.Wait())
 	requireGone(t, pid)
-	require.Eventually(t, func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) }, 20*time.Second, 10*time.Millisecond, "its data is removed")
+	removed := func() bool { _, err := os.Stat(dir); return os.IsNotExist(err) }
+	require.Eventually(t, removed, 20*time.Second, 10*time.Millisecond, "its data is removed")
 }
 
 func TestStartQuotesTheServersLog(t *testing.T) {
