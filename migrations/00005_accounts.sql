@@ -106,7 +106,7 @@ INSERT INTO account_transitions (from_status, to_status, meaning) VALUES
     ('provisioning',        'allocated',           'the order completed'),
     ('provisioning',        'ready',               'the order ended otherwise, and the account is verified clean'),
     ('provisioning',        'provisioning_failed', 'the order ended otherwise, and the account is not proven clean or the pool parks it'),
-    ('provisioning',        'invalid',             'the account is unusable, or no session can be opened in it; the order takes the next one'),
+    ('provisioning',        'invalid',             'it is unusable, or no session can be opened in it; the order takes another one'),
     ('ready',               'invalid',             'its verification failed twice, or an operator invalidated it'),
     ('invalid',             'ready',               'its verification passed; it was added or set aside, or an operator wanted it back'),
     ('provisioning_failed', 'ready',               'its verification passed; an operator wanted it back'),

@@ -118,9 +118,9 @@ func (p *Proxy) forward(to, from net.Conn) {
 
 // pass returns when the delay is over and the proxy is not stalled.
 func (p *Proxy) pass() {
-	time.Sleep(time.Duration(p.delay.Load()))
+	<-time.After(time.Duration(p.delay.Load()))
 	p.gate.RLock()
-	p.gate.RUnlock() //nolint:staticcheck // there is nothing to protect, only to wait for
+	p.gate.RUnlock() //nolint:staticcheck,gocritic // it only waits, and protects nothing
 }
 
 func (p *Proxy) track(conn net.Conn) {

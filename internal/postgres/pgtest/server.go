@@ -34,7 +34,7 @@ const (
 
 // Options say what kind of server [Start] launches. The zero value is a fast one.
 type Options struct {
-	// Durable makes commits survive a crash of the machine. Without it fsync is off. A crash of the server's processes loses no
+	// Durable makes commits survive a crash of the machine, and keeps autovacuum on. A crash of the processes alone loses no
 	// acknowledged commit either way, because synchronous_commit stays on.
 	Durable bool
 	// LogFile receives the server's log. Empty: it is removed with the data.
@@ -115,7 +115,10 @@ func (s *Server) Restart(ctx context.Context) (*Server, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	next := &Server{cluster: s.cluster}
-	return next, next.launch(ctx)
+	if err := next.launch(ctx); err != nil {
+		return nil, err
+	}
+	return next, nil
 }
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
