@@ -125,53 +125,7 @@ type Inspection struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// UserUndo asks RemoveUser to take the user away. UserID is the id that the step recorded; empty when the step's answer
-// was lost: then the tags alone say whose the user is.
-type UserUndo struct {
-	Assignment
-	UserID string `json:"user_id,omitempty"`
-}
-
-// Restore asks for what the journal holds to be put back.
-type Restore struct {
-	Assignment
-	Journal provision.Journal `json:"journal"`
-	// Earlier are the requests before each correction: what they ordered may have been written too.
-	Earlier []provision.Request `json:"earlier,omitempty"`
-	// Written is what AWS showed after SetContacts had written the contacts; nil when the step's answer was lost.
-	Written *provision.WrittenContacts `json:"written,omitempty"`
-	// EarlierSettings are as SetUpReport.Earlier: CompareWithJournal looks for a report that was made under them.
-	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
-}
-
-// SetUpReport asks for the report: the existing one is linked, else a new one is made.
-type SetUpReport struct {
-	Assignment
-	Existing *provision.Report `json:"existing,omitempty"`
-	// Earlier are the settings of the pool before an operator changed them: under them an attempt may have made a report elsewhere.
-	Earlier []provision.PoolSettings `json:"earlier,omitempty"`
-}
-
-// ReportUndo asks RemoveReport to take the report away that the order created.
-type ReportUndo struct {
-	Assignment
-	Report provision.Report `json:"report"` // zero when the step's answer was lost
-	// Earlier are as in SetUpReport.
-	Earlier []provision.PoolSettings `json:"earlier,omitempty"`
-}
-
-// SignIn asks for the login profile of the user.
-type SignIn struct {
-	Assignment
-	User provision.User `json:"user"`
-}
-
-// Undone is what an undo has to say: what it left alone because somebody else changed it meanwhile.
+// Undone is the result of an undo. The notes name what the undo left alone because someone else had changed it.
 type Undone struct {
 	Notes []string `json:"notes,omitempty"`
-}
-
-// Verification is the comparison of the account with the journal: empty when nothing of the order is left.
-type Verification struct {
-	Leftovers []string `json:"leftovers,omitempty"`
 }

@@ -123,7 +123,7 @@ func TestWhatAnOrderLeftIsRemoved(t *testing.T) {
 	require.NotNil(t, account.RemovingSince)
 	require.Equal(t, []provision.LeftoverRemoval{{Provider: "acme", AccountID: account.ID, By: provision.Intervention{Actor: "key " + w.keyID(), Reason: "the policy is mended"}}}, w.workflows.removals)
 
-	w.workflows.fail = ErrUnavailable
+	w.workflows.fail = provision.ErrUnavailable
 	require.Contains(t, readProblem(t, remove(), http.StatusServiceUnavailable, codeUnavailable).Detail, "send the same request again")
 	w.workflows.fail = nil
 	read[Account](t, remove(), http.StatusAccepted)

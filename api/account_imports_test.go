@@ -185,7 +185,7 @@ func TestAFileHasALimitOfItsOwn(t *testing.T) {
 func TestAnImportWithoutTemporalKeepsNothing(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
-	w.workflows.fail = fmt.Errorf("no Temporal: %w", ErrUnavailable)
+	w.workflows.fail = fmt.Errorf("no Temporal: %w", provision.ErrUnavailable)
 	readProblem(t, w.upload(w.key, "", csvFile("444455556666")), http.StatusServiceUnavailable, codeUnavailable)
 	require.Empty(t, read[AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
 }

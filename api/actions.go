@@ -90,7 +90,7 @@ func (s *server) tell(ctx context.Context, id, verb string, by provision.Interve
 	// The answer of the workflow may be lost although the action was taken: the workflow may have ended in the same moment. The
 	// row of the action is written with what it does, so it knows.
 	if err := do(view.OrderKey); err != nil && !s.wasTaken(ctx, view.OrderKey, by) {
-		if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		if errors.Is(err, provision.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 			return Order{}, problem(codeUnavailable, "could not confirm that order %q received the request: %s", id, wayOut).because(err)
 		}
 		return Order{}, err

@@ -478,7 +478,7 @@ func TestNobodyTouchesTheOrdersOfOthers(t *testing.T) {
 func TestTheAnswerOfAVerbGotLost(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
-		"unavailable": fmt.Errorf("update: %w", ErrUnavailable),
+		"unavailable": fmt.Errorf("update: %w", provision.ErrUnavailable),
 		"too late":    fmt.Errorf("update: %w", context.DeadlineExceeded),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -502,7 +502,7 @@ func TestTheAnswerOfAVerbGotLost(t *testing.T) {
 func TestAnActionThatIsWrittenDownWasTakenWhateverTheAnswer(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
-		"unavailable": fmt.Errorf("update: %w", ErrUnavailable),
+		"unavailable": fmt.Errorf("update: %w", provision.ErrUnavailable),
 		"closed":      &provision.Failure{Code: provision.CodeTooLate, Reason: "the work on the order is over"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -569,7 +569,7 @@ func TestTheLogHoldsNothingOfACorrection(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "Zenobia--Quux", "reason": "Zenobia\ncalled"}).Code)
 	w.workflows.fail = &provision.Failure{Code: provision.CodeInputRefused, Field: "aws_alternate_contact.name", Reason: `"Zenobia Quux" is refused`}
 	require.Equal(t, http.StatusUnprocessableEntity, w.patch("/v1/orders/MP-1", correction).Code)
-	w.workflows.fail = fmt.Errorf("update: %w", ErrUnavailable)
+	w.workflows.fail = fmt.Errorf("update: %w", provision.ErrUnavailable)
 	require.Equal(t, http.StatusServiceUnavailable, w.patch("/v1/orders/MP-1", correction).Code)
 	w.workflows.fail = nil
 	require.Equal(t, http.StatusOK, w.patch("/v1/orders/MP-1", correction).Code)

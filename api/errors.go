@@ -16,9 +16,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// ErrUnavailable says that something this service needs does not answer, and that the effect of the call is unknown.
-var ErrUnavailable = errors.New("unavailable")
-
 // The codes of problems that only HTTP knows. The others are provision's.
 const (
 	codeBadRequest           provision.Code = "BadRequest"
@@ -168,7 +165,7 @@ func asProblem(err error) *problemError {
 		return refused(*refusal)
 	case errors.As(err, &tooLarge):
 		return problem(codeBodyTooLarge, "the file may have at most %d bytes: split it", tooLarge.Limit).because(err)
-	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+	case errors.Is(err, provision.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
 		errors.Is(err, driver.ErrBadConn), errors.As(err, &network):
 		return problem(codeUnavailable, "something that this service needs does not answer in time: send the same request again in a moment").because(err)
 	case errors.As(err, &fromEcho):

@@ -248,7 +248,7 @@ func TestUnreadableBodies(t *testing.T) {
 func TestTemporalDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
-		"unavailable": fmt.Errorf("starting: %w", ErrUnavailable),
+		"unavailable": fmt.Errorf("starting: %w", provision.ErrUnavailable),
 		"too late":    fmt.Errorf("starting: %w", context.DeadlineExceeded),
 	} {
 		t.Run(name, func(t *testing.T) {

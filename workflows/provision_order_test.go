@@ -41,7 +41,7 @@ type world struct {
 	aliases  []string             // that SetAlias was asked for
 	asked    []provision.Failure  // what RequireAction said
 	actions  []activities.ActionTaken
-	restores []activities.Restore
+	restores []activities.RestoreContacts
 	opened   provision.OrderStatus  // what OpenOrder finds
 	status   provision.OrderStatus  // what OrderStatus reads
 	settings provision.PoolSettings // of the pool, as they are read anew
@@ -125,10 +125,10 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.CreateUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.Assignment) (provision.User, error) {
 		return provision.User{Name: "customer", ID: "AIDA1"}, w.did("CreateUser")
 	})
-	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (provision.WrittenContacts, error) {
+	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context, activities.SetContacts) (provision.WrittenContacts, error) {
 		return provision.WrittenContacts{FullName: "JANE ROE"}, w.did("SetContacts")
 	})
-	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (struct{}, error) {
+	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Assignment) (struct{}, error) {
 		w.mu.Lock()
 		w.aliases = append(w.aliases, in.Request.AccountAlias)
 		w.mu.Unlock()
@@ -140,7 +140,7 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		w.mu.Unlock()
 		return provision.Report{Name: "mp-cur", Kind: provision.DataExport}, w.did("SetUpReport")
 	})
-	env.OnActivity(a.EnableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.SignIn) (struct{}, error) {
+	env.OnActivity(a.EnableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.EnableSignIn) (struct{}, error) {
 		return struct{}{}, w.did("EnableSignIn")
 	})
 	env.OnActivity(a.Allocate, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Allocation) (provision.Result, error) {
@@ -156,20 +156,20 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.RemoveUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.UserUndo) (activities.Undone, error) {
 		return activities.Undone{}, w.did("RemoveUser")
 	})
-	env.OnActivity(a.RestoreContacts, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (activities.Undone, error) {
+	env.OnActivity(a.RestoreContacts, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RestoreContacts) (activities.Undone, error) {
 		require.Equal(t, "before", in.Journal.Alias, "an undo gets the journal")
 		w.restores = append(w.restores, in)
 		return activities.Undone{Notes: []string{"the customer changed the billing contact"}}, w.did("RestoreContacts")
 	})
-	env.OnActivity(a.RestoreAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (activities.Undone, error) {
+	env.OnActivity(a.RestoreAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RestoreAlias) (activities.Undone, error) {
 		w.until = append(w.until, in.Until)
 		return activities.Undone{}, w.did("RestoreAlias")
 	})
-	env.OnActivity(a.RemoveReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.ReportUndo) (activities.Undone, error) {
+	env.OnActivity(a.RemoveReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.RemoveReport) (activities.Undone, error) {
 		return activities.Undone{}, w.did("RemoveReport")
 	})
-	env.OnActivity(a.CompareWithJournal, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (activities.Verification, error) {
-		return activities.Verification{Leftovers: w.left}, w.did("CompareWithJournal")
+	env.OnActivity(a.CompareWithJournal, mock.Anything, mock.Anything).Return(func(context.Context, activities.CompareWithJournal) (activities.Comparison, error) {
+		return activities.Comparison{Leftovers: w.left}, w.did("CompareWithJournal")
 	})
 	env.OnActivity(a.BeginUndo, mock.Anything, mock.Anything).Return(func(context.Context, activities.OrderFailed) error {
 		return w.did("BeginUndo")

@@ -14,8 +14,9 @@ var (
 	ErrStale = errors.New("changed since it was read")
 	// ErrProtected says that the account is protected: it is a payer account or one of the provider's own.
 	ErrProtected = errors.New("protected")
-	// ErrUnavailable says that the database did not answer in time. The request may be valid: send it again.
-	ErrUnavailable = errors.New("the database is not available")
+	// ErrUnavailable says that PostgreSQL or Temporal did not answer, or not in time. The call may have taken effect. Nothing is
+	// wrong with the call: repeat it.
+	ErrUnavailable = errors.New("unavailable")
 	// ErrRootEmailTaken says that another account has the root e-mail. It does not reveal which provider owns that account.
 	ErrRootEmailTaken = errors.New(RootEmailTaken)
 	// ErrUnknownModel says that the account model does not exist.

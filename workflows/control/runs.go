@@ -1,4 +1,4 @@
-package main
+package control
 
 import (
 	"context"
@@ -14,54 +14,35 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
-	"quartermaster/api"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/reconcile"
-	"quartermaster/internal/secrets"
 	"quartermaster/workflows"
 )
 
-// orderRuns is reconcile.Workflows on a Temporal client. Restart and Story need a client that seals: an order is read from a
-// history, and written into a memo.
-type orderRuns struct {
-	client    client.Client
-	namespace string
-	timeout   time.Duration // of each question to Temporal, whatever the connection does
-	payloads  converter.DataConverter
-	failures  converter.FailureConverter
+// Runs reads the runs of orders' workflows, and starts or resets them again. It is what reconcile.Reconciler needs of Temporal.
+// Restart and Story need a client that seals: Story reads an order from a history, and Restart writes one into a memo.
+type Runs struct {
+	*Temporal
+	timeout time.Duration // of each call to Temporal, whatever the connection does
 }
 
-// newOrderRuns makes orderRuns on a client that was dialed with the ring; without a ring it reads only what is not sealed.
-func newOrderRuns(c client.Client, ring *secrets.Ring) (orderRuns, error) {
-	options, err := envconfig.LoadDefaultClientOptions()
-	if err != nil {
-		return orderRuns{}, fmt.Errorf("the TEMPORAL_* variables: %w", err)
-	}
-	runs := orderRuns{client: c, namespace: options.Namespace, timeout: callTimeout, payloads: converter.GetDefaultDataConverter(), failures: temporal.GetDefaultFailureConverter()}
-	if runs.namespace == "" {
-		runs.namespace = client.DefaultNamespace
-	}
-	if ring != nil {
-		runs.payloads, runs.failures = secrets.Converters(ring)
-	}
-	return runs, nil
-}
+// Runs returns the runs of the orders of the namespace.
+func (t *Temporal) Runs() Runs { return Runs{t, callTimeout} }
 
-// callTimeout is twice what the SDK then gives one attempt.
+// callTimeout is twice what the SDK gives one attempt.
 const callTimeout = 20 * time.Second
 
-// The ways in which a workflow closes for good; a run that was continued as new has not.
+// closedStatuses are the ways in which a workflow closes for good. A run that was continued as new has not closed for good.
 var closedStatuses = []enumspb.WorkflowExecutionStatus{
 	enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED,
 	enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT,
 }
 
-// ofOrders is the query for workflows of orders in one of those statuses.
-func ofOrders(statuses ...enumspb.WorkflowExecutionStatus) string {
+// ordersIn is the query for the workflows of orders that have one of the statuses.
+func ordersIn(statuses ...enumspb.WorkflowExecutionStatus) string {
 	names := make([]string, len(statuses))
 	for i, status := range statuses {
 		names[i] = "'" + status.String() + "'"
@@ -70,18 +51,18 @@ func ofOrders(statuses ...enumspb.WorkflowExecutionStatus) string {
 }
 
 // Open lists the open workflows of orders and when they started.
-func (r orderRuns) Open(ctx context.Context) (map[provision.OrderKey]time.Time, error) {
+func (r Runs) Open(ctx context.Context) (map[provision.OrderKey]time.Time, error) {
 	started := map[provision.OrderKey]time.Time{}
-	newest, err := r.newest(ctx, ofOrders(enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING))
+	newest, err := r.newest(ctx, ordersIn(enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING))
 	for key, run := range newest {
 		started[key] = run.Started
 	}
 	return started, err
 }
 
-// Closed lists how the newest run of each order closed that closed after that time.
-func (r orderRuns) Closed(ctx context.Context, after time.Time) (map[provision.OrderKey]string, error) {
-	query := ofOrders(closedStatuses...)
+// Closed lists how the newest run of each order closed, of those runs that closed after the given time.
+func (r Runs) Closed(ctx context.Context, after time.Time) (map[provision.OrderKey]string, error) {
+	query := ordersIn(closedStatuses...)
 	if !after.IsZero() {
 		query += " AND CloseTime > '" + after.UTC().Format(time.RFC3339) + "'"
 	}
@@ -93,14 +74,14 @@ func (r orderRuns) Closed(ctx context.Context, after time.Time) (map[provision.O
 	return status, err
 }
 
-// Completed reads the newest run of an order's workflow that completed; a Run without an id when none did.
-func (r orderRuns) Completed(ctx context.Context, key provision.OrderKey) (reconcile.Run, error) {
-	newest, err := r.newest(ctx, ofOrders(enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)+" AND WorkflowId = '"+workflows.OrderWorkflowID(key)+"'")
+// Completed reads the newest completed run of an order's workflow. The Run has no id when none completed.
+func (r Runs) Completed(ctx context.Context, key provision.OrderKey) (reconcile.Run, error) {
+	newest, err := r.newest(ctx, ordersIn(enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)+" AND WorkflowId = '"+workflows.OrderWorkflowID(key)+"'")
 	return newest[key], err
 }
 
 // newest lists the newest run of each order among those that the query finds.
-func (r orderRuns) newest(ctx context.Context, query string) (map[provision.OrderKey]reconcile.Run, error) {
+func (r Runs) newest(ctx context.Context, query string) (map[provision.OrderKey]reconcile.Run, error) {
 	newest := map[provision.OrderKey]reconcile.Run{}
 	request := &workflowservice.ListWorkflowExecutionsRequest{Namespace: r.namespace, PageSize: 1000, Query: query}
 	for {
@@ -123,19 +104,19 @@ func (r orderRuns) newest(ctx context.Context, query string) (map[provision.Orde
 	}
 }
 
-// within makes a call that ends in time.
+// within makes a call with a timeout.
 func within[T any](ctx context.Context, timeout time.Duration, call func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return call(ctx)
 }
 
-// Run reads the newest run of an order's workflow; a Run without an id when there is none.
-func (r orderRuns) Run(ctx context.Context, key provision.OrderKey) (run reconcile.Run, err error) {
+// Run reads the newest run of an order's workflow. The Run has no id when there is none.
+func (r Runs) Run(ctx context.Context, key provision.OrderKey) (run reconcile.Run, err error) {
 	described, err := within(ctx, r.timeout, func(ctx context.Context) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 		return r.client.DescribeWorkflowExecution(ctx, workflows.OrderWorkflowID(key), "")
 	})
-	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
+	if isNotFound(err) {
 		return reconcile.Run{}, nil
 	}
 	if err != nil {
@@ -143,16 +124,13 @@ func (r orderRuns) Run(ctx context.Context, key provision.OrderKey) (run reconci
 	}
 	run = runOf(described.WorkflowExecutionInfo)
 	for _, pending := range described.PendingActivities {
-		run.Opening = run.Opening || pending.ActivityType.GetName() == openOrder
+		run.Opening = run.Opening || pending.ActivityType.GetName() == workflows.OpenOrderName
 	}
 	if described.WorkflowExecutionInfo.Status == enumspb.WORKFLOW_EXECUTION_STATUS_FAILED {
 		run.Code, err = r.failureCode(ctx, key, run)
 	}
 	return run, err
 }
-
-// openOrder is the activity that writes an order's row.
-const openOrder = "OpenOrder"
 
 func runOf(info *workflowpb.WorkflowExecutionInfo) reconcile.Run {
 	attribute := func(key temporal.SearchAttributeKeyKeyword) (value string) {
@@ -175,7 +153,7 @@ func runOf(info *workflowpb.WorkflowExecutionInfo) reconcile.Run {
 }
 
 // failureCode reads why a run failed. The code of a failure is its type in Temporal, which is not sealed.
-func (r orderRuns) failureCode(ctx context.Context, key provision.OrderKey, run reconcile.Run) (code provision.Code, err error) {
+func (r Runs) failureCode(ctx context.Context, key provision.OrderKey, run reconcile.Run) (code provision.Code, err error) {
 	err = r.eachEvent(ctx, key, run, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT, func(event *historypb.HistoryEvent) error {
 		for failure := event.GetWorkflowExecutionFailedEventAttributes().GetFailure(); failure != nil && code == ""; failure = failure.GetCause() {
 			code = provision.Code(failure.GetApplicationFailureInfo().GetType())
@@ -185,8 +163,10 @@ func (r orderRuns) failureCode(ctx context.Context, key provision.OrderKey, run 
 	return code, err
 }
 
-// eachEvent reads a run's history.
-func (r orderRuns) eachEvent(ctx context.Context, key provision.OrderKey, run reconcile.Run, filter enumspb.HistoryEventFilterType, read func(*historypb.HistoryEvent) error) error {
+// eachEvent calls read with every event of a run's history that the filter lets through.
+func (r Runs) eachEvent(ctx context.Context, key provision.OrderKey, run reconcile.Run, filter enumspb.HistoryEventFilterType,
+	read func(*historypb.HistoryEvent) error,
+) error {
 	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	history := r.client.GetWorkflowHistory(ctx, workflows.OrderWorkflowID(key), run.ID, false, filter)
@@ -202,50 +182,58 @@ func (r orderRuns) eachEvent(ctx context.Context, key provision.OrderKey, run re
 	return nil
 }
 
-// Story reads what the history of a run tells about its order: how it was placed, its corrections, and how it ended.
-func (r orderRuns) Story(ctx context.Context, key provision.OrderKey, run reconcile.Run) (story reconcile.Story, err error) {
-	open := func(payloads *commonpb.Payloads, into any) error {
-		if err := r.payloads.FromPayloads(payloads, into); err != nil {
-			return fmt.Errorf("%w: %w", reconcile.ErrSealed, err)
-		}
-		return nil
-	}
+// Story reads from the history of a run how its order was placed and corrected, and how it ended. Errors: reconcile.ErrSealed
+// when this process lacks the key that sealed the history.
+func (r Runs) Story(ctx context.Context, key provision.OrderKey, run reconcile.Run) (story reconcile.Story, err error) {
 	err = r.eachEvent(ctx, key, run, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT, func(event *historypb.HistoryEvent) error {
-		switch event.EventType {
-		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
-			err := open(event.GetWorkflowExecutionStartedEventAttributes().GetInput(), &story.Order)
-			story.Request = story.Order.Request
-			return err
-		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
-			update := event.GetWorkflowExecutionUpdateAcceptedEventAttributes().GetAcceptedRequest().GetInput()
-			if update.GetName() != workflows.UpdateCorrect {
-				return nil
-			}
-			var correction workflows.Correction
-			err := open(update.GetArgs(), &correction)
-			story.Request = correction.Fields.Apply(story.Request)
-			return err
-		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
-			story.Result = &provision.Result{}
-			return open(event.GetWorkflowExecutionCompletedEventAttributes().GetResult(), story.Result)
-		case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
-			var failure provision.Failure
-			failed := r.failures.FailureToError(event.GetWorkflowExecutionFailedEventAttributes().GetFailure())
-			if told, ok := errors.AsType[*temporal.ApplicationError](failed); ok && told.HasDetails() && told.Details(&failure) == nil && failure.Code != "" {
-				story.Failure = &failure
-			}
-		}
-		return nil
+		return r.addTo(&story, event)
 	})
 	return story, err
 }
 
-// Restart starts the workflow of an order again. Temporal itself refuses it while a run is open.
-func (r orderRuns) Restart(ctx context.Context, order provision.Order) (bool, error) {
+// addTo adds to the story what an event says about the order.
+func (r Runs) addTo(story *reconcile.Story, event *historypb.HistoryEvent) error {
+	switch event.EventType {
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED:
+		err := r.open(event.GetWorkflowExecutionStartedEventAttributes().GetInput(), &story.Order)
+		story.Request = story.Order.Request
+		return err
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED:
+		update := event.GetWorkflowExecutionUpdateAcceptedEventAttributes().GetAcceptedRequest().GetInput()
+		if update.GetName() != workflows.UpdateCorrect {
+			return nil
+		}
+		var correction workflows.Correction
+		err := r.open(update.GetArgs(), &correction)
+		story.Request = correction.Fields.Apply(story.Request)
+		return err
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED:
+		story.Result = &provision.Result{}
+		return r.open(event.GetWorkflowExecutionCompletedEventAttributes().GetResult(), story.Result)
+	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
+		var failure provision.Failure
+		failed := r.failures.FailureToError(event.GetWorkflowExecutionFailedEventAttributes().GetFailure())
+		if app, ok := errors.AsType[*temporal.ApplicationError](failed); ok && app.HasDetails() && app.Details(&failure) == nil && failure.Code != "" {
+			story.Failure = &failure
+		}
+	}
+	return nil
+}
+
+func (r Runs) open(payloads *commonpb.Payloads, into any) error {
+	if err := r.payloads.FromPayloads(payloads, into); err != nil {
+		return fmt.Errorf("%w: %w", reconcile.ErrSealed, err)
+	}
+	return nil
+}
+
+// Restart starts the workflow of an order again, from the beginning. It returns false when a run is open: Temporal refuses the
+// start then.
+func (r Runs) Restart(ctx context.Context, order provision.Order) (bool, error) {
 	_, err := within(ctx, r.timeout, func(ctx context.Context) (client.WorkflowRun, error) {
-		return r.client.ExecuteWorkflow(ctx, api.RestartOptions(order), workflows.ProvisionOrderName, order)
+		return r.client.ExecuteWorkflow(ctx, RestartOptions(order), workflows.ProvisionOrderName, order)
 	})
-	if _, taken := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); taken {
+	if is[*serviceerror.WorkflowExecutionAlreadyStarted](err) {
 		return false, nil
 	}
 	if err != nil {
@@ -254,19 +242,14 @@ func (r orderRuns) Restart(ctx context.Context, order provision.Order) (bool, er
 	return true, nil
 }
 
-// WakeOrders signals the orders.
-func (r orderRuns) WakeOrders(ctx context.Context, keys []provision.OrderKey) error {
-	return api.NewWorkflows(r.client).WakeOrders(ctx, keys)
-}
-
-// Continue resets the closed run to its last completed workflow task: what was decided before is kept, what was decided in it
-// is decided again. The reset is known by the run that it resets, so that a repeat is not a second one.
-func (r orderRuns) Continue(ctx context.Context, key provision.OrderKey, run reconcile.Run, reason string) (bool, error) {
+// Continue resets a closed run to its last completed workflow task: the new run keeps what was decided before that task and
+// decides again what was decided in it. The id of the closed run identifies the reset, so a repeat is not a second reset.
+func (r Runs) Continue(ctx context.Context, key provision.OrderKey, run reconcile.Run, reason string) (bool, error) {
 	last, err := r.lastTask(ctx, key, run)
 	if err != nil || last == 0 {
 		return false, err
 	}
-	// A reset ends the newest run, whichever that is, so look once more: somebody may have reset it meanwhile.
+	// A reset ends the newest run of the workflow, so make sure that no one has reset it since.
 	if now, err := r.Run(ctx, key); err != nil || now.ID != run.ID || now.Open {
 		return false, err
 	}
@@ -285,15 +268,15 @@ func (r orderRuns) Continue(ctx context.Context, key provision.OrderKey, run rec
 	return true, nil
 }
 
-// lastTask is the event of the last completed workflow task; 0 when there is none, or no history any more.
-func (r orderRuns) lastTask(ctx context.Context, key provision.OrderKey, run reconcile.Run) (last int64, err error) {
+// lastTask returns the id of the event of the last completed workflow task; 0 when there is none, or the history is gone.
+func (r Runs) lastTask(ctx context.Context, key provision.OrderKey, run reconcile.Run) (last int64, err error) {
 	err = r.eachEvent(ctx, key, run, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT, func(event *historypb.HistoryEvent) error {
 		if event.EventType == enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED {
 			last = event.EventId
 		}
 		return nil
 	})
-	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
+	if isNotFound(err) {
 		return 0, nil
 	}
 	return last, err
