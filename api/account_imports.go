@@ -20,7 +20,7 @@ type accountImports interface {
 	// Imports lists at most limit imports of the provider, newest first.
 	Imports(ctx context.Context, provider string, limit int, after *provision.ImportCursor) ([]provision.AccountImport, error)
 	// ImportResults lists at most filter.Limit results, in the order of the file.
-	ImportResults(ctx context.Context, key provision.ImportKey, filter provision.ResultFilter) ([]provision.RowResult, error)
+	ImportResults(ctx context.Context, key provision.ImportKey, filter provision.ImportResultFilter) ([]provision.RowResult, error)
 }
 
 // ImportAccounts answers POST /v1/account-imports. The workflow is started before the file is kept: so no kept file is without
@@ -107,7 +107,7 @@ func noImport(id string, err error) error {
 
 // ListAccountImportResults answers GET /v1/account-imports/{import_id}/results.
 func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImportResultsRequestObject) (ListAccountImportResultsResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c provision.ResultCursor) bool {
+	after, err := decodeCursor(in.Params.Cursor, func(c provision.ImportResultCursor) bool {
 		return c.Line > 0 && c.Line <= stockcsv.MaxBytes && c.Nth >= 0 && c.Nth <= stockcsv.MaxRow
 	})
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImp
 	}
 	size := pageSize(in.Params.Limit)
 	key := provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID}
-	found, err := s.Store.ImportResults(ctx, key, provision.ResultFilter{Outcomes: value(in.Params.Outcome), Limit: size + 1, After: after})
+	found, err := s.Store.ImportResults(ctx, key, provision.ImportResultFilter{Outcomes: value(in.Params.Outcome), Limit: size + 1, After: after})
 	if err != nil {
 		return nil, noImport(in.ImportID, err)
 	}
@@ -127,7 +127,7 @@ func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImp
 	}
 	if more {
 		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.ResultCursor{Line: last.Line, Nth: last.Nth})
+		answer.NextCursor = encodeCursor(provision.ImportResultCursor{Line: last.Line, Nth: last.Nth})
 	}
 	return answer, nil
 }

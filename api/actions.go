@@ -74,12 +74,12 @@ func (s *server) SwapOrder(ctx context.Context, in SwapOrderRequestObject) (Swap
 }
 
 // act tells an order's workflow a verb that needs nothing but who and why.
-func (s *server) act(ctx context.Context, id, verb string, by provision.Action) (Order, error) {
+func (s *server) act(ctx context.Context, id, verb string, by provision.Intervention) (Order, error) {
 	return s.tell(ctx, id, verb, by, func(key provision.OrderKey) error { return s.Workflows.Act(ctx, key, verb, by) })
 }
 
 // tell does something to the caller's order and returns the order as it stands then.
-func (s *server) tell(ctx context.Context, id, verb string, by provision.Action, do func(provision.OrderKey) error) (Order, error) {
+func (s *server) tell(ctx context.Context, id, verb string, by provision.Intervention, do func(provision.OrderKey) error) (Order, error) {
 	view, err := s.order(ctx, id)
 	if err != nil {
 		return Order{}, err
@@ -102,7 +102,7 @@ func (s *server) tell(ctx context.Context, id, verb string, by provision.Action,
 }
 
 // wasTaken reports whether the action is known to have been taken. When that cannot be found out, it is not known.
-func (s *server) wasTaken(ctx context.Context, key provision.OrderKey, by provision.Action) bool {
+func (s *server) wasTaken(ctx context.Context, key provision.OrderKey, by provision.Intervention) bool {
 	taken, err := s.Store.ActionTaken(ctx, key, by.ID)
 	return err == nil && taken
 }
@@ -126,8 +126,8 @@ func tooLate(view provision.OrderView, verb string) error {
 const wayOut = "send the same request again, that is safe; a 409 then means that the first one arrived, or that the order has ended"
 
 // actionOf is who acts, and why, with an id by which a repeat is known.
-func actionOf(ctx context.Context, reason *string) provision.Action {
-	return provision.Action{Actor: callerOf(ctx).Actor(), Reason: value(reason), ID: uuid.NewString()}
+func actionOf(ctx context.Context, reason *string) provision.Intervention {
+	return provision.Intervention{Actor: callerOf(ctx).Actor(), Reason: value(reason), ID: uuid.NewString()}
 }
 
 func correctionOf(form OrderCorrection) provision.Correction {

@@ -22,18 +22,18 @@ type told struct {
 	key    provision.OrderKey
 	verb   string
 	fields provision.Correction
-	by     provision.Action
+	by     provision.Intervention
 }
 
 // Correct has the rules of the real workflow's validator, on the row instead of the workflow's own state.
-func (w *memoryWorkflows) Correct(_ context.Context, key provision.OrderKey, fields provision.Correction, by provision.Action) error {
+func (w *memoryWorkflows) Correct(_ context.Context, key provision.OrderKey, fields provision.Correction, by provision.Intervention) error {
 	return w.tell(told{key, workflows.UpdateCorrect, fields, by}, func(o *provision.OrderView) *provision.Failure {
 		if o.State != provision.ActionRequired {
 			return &provision.Failure{Code: provision.CodeNotAsked, Reason: "the order does not wait for a correction"}
 		}
 		asked := w.questions[key]
 		if asked == nil {
-			asked = provision.Asked(*o.Failure)
+			asked = provision.AskedFields(*o.Failure)
 		}
 		for _, name := range fields.Fields() {
 			if !slices.Contains(asked, name) {
@@ -49,7 +49,7 @@ func (w *memoryWorkflows) Correct(_ context.Context, key provision.OrderKey, fie
 }
 
 // Act has the rules of the real workflow's validators, on the row instead of the workflow's own state.
-func (w *memoryWorkflows) Act(_ context.Context, key provision.OrderKey, verb string, by provision.Action) error {
+func (w *memoryWorkflows) Act(_ context.Context, key provision.OrderKey, verb string, by provision.Intervention) error {
 	return w.tell(told{key: key, verb: verb, by: by}, func(o *provision.OrderView) *provision.Failure {
 		switch {
 		case verb == workflows.UpdateRetry && o.State != provision.ActionRequired:
@@ -185,7 +185,7 @@ func TestCorrectingAnOrderThatAsks(t *testing.T) {
 					body["reason"] = reason
 				}
 				order := read[Order](t, w.patch("/v1/orders/MP-1", body), http.StatusOK)
-				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Action{Actor: "key " + w.keyID(), Reason: reason}}}, w.told(t))
+				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Intervention{Actor: "key " + w.keyID(), Reason: reason}}}, w.told(t))
 				require.Equal(t, provision.Provisioning, order.State, "as it stands afterwards")
 				require.Nil(t, order.Failure)
 				after := before
@@ -298,7 +298,7 @@ func TestVerbsReachTheWorkflow(t *testing.T) {
 			before := w.orderIn(provision.ActionRequired, "aws_account_alias")
 			order := read[Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, reason)), http.StatusAccepted)
 			require.Equal(t, after[verb], order.State, "the order as it stands afterwards")
-			by := provision.Action{Actor: "key " + w.keyID(), Reason: reason}
+			by := provision.Intervention{Actor: "key " + w.keyID(), Reason: reason}
 			if verb == workflows.UpdateSwap {
 				by.AccountID = meant
 			}
@@ -327,7 +327,7 @@ func TestACancelNeedsNoReason(t *testing.T) {
 		w := setup(t)
 		w.orderIn(provision.Provisioning, "")
 		require.Equal(t, provision.Compensating, read[Order](t, send(w), http.StatusAccepted).State, name)
-		require.Equal(t, provision.Action{Actor: "key " + w.keyID()}, w.told(t)[0].by, name)
+		require.Equal(t, provision.Intervention{Actor: "key " + w.keyID()}, w.told(t)[0].by, name)
 	}
 	w := setup(t)
 	w.orderIn(provision.Provisioning, "")
@@ -440,7 +440,7 @@ func TestAnUndoIsEndedOnlyWhileThereIsOne(t *testing.T) {
 	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &shown))
 	require.Equal(t, string(provision.StepUndoing), shown.Steps[0].State)
 	require.Equal(t, "PermissionMissing: refused", *shown.Steps[0].Problem, "a step that is being undone says what keeps it")
-	require.Equal(t, []told{{key: order.OrderKey, verb: workflows.UpdateEndUndo, by: provision.Action{Actor: "key " + w.keyID(), Reason: "the bucket stays"}}}, w.told(t))
+	require.Equal(t, []told{{key: order.OrderKey, verb: workflows.UpdateEndUndo, by: provision.Intervention{Actor: "key " + w.keyID(), Reason: "the bucket stays"}}}, w.told(t))
 
 	w.workflows.fail = &provision.Failure{Code: provision.CodeNotAsked, Reason: "nothing is being undone any more"}
 	readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked)

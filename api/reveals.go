@@ -76,7 +76,7 @@ func (s *server) RevealPassword(ctx context.Context, in RevealPasswordRequestObj
 		return nil, problem(codeNotFound, "this is not a password link of ours: copy the whole link, up to its last character")
 	}
 	var answer RevealPassword200JSONResponse
-	err := s.Store.RevealPassword(ctx, id.String(), callerOf(ctx).IP, func(r provision.Revealed) error {
+	err := s.Store.RevealPassword(ctx, id.String(), callerOf(ctx).IP, func(r provision.RevealedPassword) error {
 		password, err := s.Opener.Open(r.Sealed, provision.PasswordPurpose(r.OrderKey, r.AccountID))
 		if errors.Is(err, secrets.ErrUnknownKey) {
 			return problem(codeUnavailable, "the password cannot be opened at the moment; the link stays good: try again in a minute").

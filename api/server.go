@@ -49,7 +49,7 @@ type Store interface {
 	accountImports
 	// RevealPassword hands a sealed password to open, once, and notes to whom. An error of open leaves the password where it
 	// is, and is returned. Errors: provision.ErrNotFound, provision.ErrGone.
-	RevealPassword(ctx context.Context, id, to string, open func(provision.Revealed) error) error
+	RevealPassword(ctx context.Context, id, to string, open func(provision.RevealedPassword) error) error
 	Ping(ctx context.Context) error
 }
 
@@ -63,10 +63,10 @@ type Workflows interface {
 	// Correct replaces fields of an order that asks for them, and returns when that is done. Errors: a *provision.Failure when
 	// the order refuses (NotAsked, InputRefused) or has ended (TooLate); provision.ErrUnavailable when it is unknown whether the order
 	// heard of it.
-	Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Action) error
+	Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Intervention) error
 	// Act does one of workflows.UpdateRetry, UpdateCancel, UpdateFail, UpdateSwap to an order. It returns when the order has
 	// taken note, not when everything is undone. Errors: as Correct.
-	Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Action) error
+	Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Intervention) error
 	// VerifyDue has the accounts verified that are due. It is a hint: the schedule does so too.
 	VerifyDue(ctx context.Context) error
 	// RemoveLeftovers starts the removal of what an order left in an account, unless it runs. Errors wrap provision.ErrUnavailable when it is

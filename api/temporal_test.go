@@ -91,7 +91,7 @@ func TestVerbsOverHTTPAndTemporal(t *testing.T) {
 	require.Empty(t, *correction.Fields.UseExistingCUR, "null arrives as: a new report")
 	require.Equal(t, f.Updates[0].Request.Meta.UpdateId, correction.By.ID, "the workflow writes it down under the id of the update")
 	correction.By.ID = ""
-	require.Equal(t, provision.Action{Actor: "key " + w.keyID()}, correction.By)
+	require.Equal(t, provision.Intervention{Actor: "key " + w.keyID()}, correction.By)
 	for _, verb := range verbs {
 		read[Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
 	}

@@ -68,7 +68,7 @@ const (
 // Updates of a running order. The order refuses each that its state forbids.
 const (
 	UpdateCorrect = "correct" // input Correction
-	UpdateRetry   = "retry"   // input provision.Action, as of those below
+	UpdateRetry   = "retry"   // input provision.Intervention, as of those below
 	UpdateCancel  = "cancel"
 	UpdateFail    = "fail"
 	UpdateSwap    = "swap"
@@ -78,7 +78,7 @@ const (
 // Correction is the input of UpdateCorrect.
 type Correction struct {
 	Fields provision.Correction `json:"fields"`
-	By     provision.Action     `json:"by"`
+	By     provision.Intervention     `json:"by"`
 }
 
 // Memo keys of an order's workflow. Their values are sealed; the keys are not.

@@ -42,8 +42,8 @@ func VerifyAccounts(ctx workflow.Context) error {
 }
 
 // verifyAll verifies the accounts, a few at a time. An account that could not be verified has an inconclusive result.
-func verifyAll(ctx workflow.Context, ids []string) []provision.Verified {
-	results := make([]provision.Verified, len(ids))
+func verifyAll(ctx workflow.Context, ids []string) []provision.VerificationResult {
+	results := make([]provision.VerificationResult, len(ids))
 	free := workflow.NewSemaphore(ctx, verifyAtOnce)
 	running := workflow.NewWaitGroup(ctx)
 	for i, id := range ids {
@@ -66,9 +66,9 @@ func verifyAll(ctx workflow.Context, ids []string) []provision.Verified {
 	return results
 }
 
-func inconclusive(id string, err error) provision.Verified {
+func inconclusive(id string, err error) provision.VerificationResult {
 	failure := failureOf(err)
-	return provision.Verified{AccountID: id, Failure: &failure, Inconclusive: true}
+	return provision.VerificationResult{AccountID: id, Failure: &failure, Inconclusive: true}
 }
 
 // verifyDue starts the verification of the accounts that are due, or signals the running one that more accounts are due. It is a hint:

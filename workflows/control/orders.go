@@ -106,13 +106,13 @@ const UpdateTimeout = 10 * time.Second
 // Correct sends a correction to the workflow of an order and returns when the workflow has recorded it. Errors: a
 // *provision.Failure when the order refuses the correction (NotAsked, InputRefused) or has ended (TooLate);
 // provision.ErrUnavailable when the order may or may not have received it.
-func (t *Temporal) Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Action) error {
+func (t *Temporal) Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Intervention) error {
 	return t.update(ctx, key, workflows.UpdateCorrect, by.ID, workflows.Correction{Fields: fields, By: by})
 }
 
 // Act sends an update that carries nothing but a reason (workflows.UpdateCancel, for example) to the workflow of an order. It
 // returns when the workflow has recorded the update, not when everything is undone. Errors: as Correct.
-func (t *Temporal) Act(ctx context.Context, key provision.OrderKey, update string, by provision.Action) error {
+func (t *Temporal) Act(ctx context.Context, key provision.OrderKey, update string, by provision.Intervention) error {
 	return t.update(ctx, key, update, by.ID, by)
 }
 

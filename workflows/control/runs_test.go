@@ -141,7 +141,7 @@ func TestAHistoryTellsHowItsOrderWasPlacedCorrectedAndEnded(t *testing.T) {
 	begun := []*historypb.HistoryEvent{
 		{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, Attributes: &historypb.HistoryEvent_WorkflowExecutionStartedEventAttributes{
 			WorkflowExecutionStartedEventAttributes: &historypb.WorkflowExecutionStartedEventAttributes{Input: seal(placed)}}},
-		update(workflows.UpdateRetry, provision.Action{Actor: "shop"}),
+		update(workflows.UpdateRetry, provision.Intervention{Actor: "shop"}),
 		update(workflows.UpdateCorrect, workflows.Correction{Fields: provision.Correction{AccountAlias: &better}}),
 	}
 	corrected := placed.Request

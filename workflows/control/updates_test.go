@@ -40,7 +40,7 @@ func setupRunning(t *testing.T) (*frontend, *Temporal) {
 // verbs are the updates that carry nothing but a reason.
 var verbs = []string{workflows.UpdateCancel, workflows.UpdateRetry, workflows.UpdateFail, workflows.UpdateSwap}
 
-var because = provision.Action{Actor: "key k1", Reason: "Anna Berg called"}
+var because = provision.Intervention{Actor: "key k1", Reason: "Anna Berg called"}
 
 func TestUpdatesReachTheWorkflowSealed(t *testing.T) {
 	t.Parallel()
@@ -71,7 +71,7 @@ func TestUpdatesReachTheWorkflowSealed(t *testing.T) {
 		var correction workflows.Correction
 		require.NoError(t, f.data.FromPayloads(f.Updates[0].Request.Input.Args, &correction))
 		require.Equal(t, workflows.Correction{Fields: provision.Correction{AccountAlias: &alias}, By: because}, correction)
-		var action provision.Action
+		var action provision.Intervention
 		require.NoError(t, f.data.FromPayloads(f.Updates[1].Request.Input.Args, &action))
 		require.Equal(t, because, action)
 	}

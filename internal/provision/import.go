@@ -8,32 +8,32 @@ type ImportKey struct {
 	ID       string `json:"id"       db:"id"` // uuid
 }
 
-// String is the key as logs write it: provider/id.
+// String returns the key as logs show it: provider/id.
 func (k ImportKey) String() string { return k.Provider + "/" + k.ID }
 
-// ImportState is where an import stands.
+// ImportState is the state of an import.
 type ImportState string
 
 // The states of an import.
 const (
 	ImportRunning   ImportState = "running"
-	ImportCompleted ImportState = "completed" // every row has an outcome, faulty ones included
-	ImportFailed    ImportState = "failed"    // it was given up; what was added until then stays
+	ImportCompleted ImportState = "completed" // every row has an outcome, which may be "faulty"
+	ImportFailed    ImportState = "failed"    // it ended before every row had an outcome; accounts added until then stay
 )
 
-// NewImport is a file that is to be imported.
+// NewImport is a file that is about to be imported.
 type NewImport struct {
 	ImportKey
 	Actor      string
 	DryRun     bool // check every row and change nothing
-	ByWorkflow bool // a workflow does the work; false: the caller
+	ByWorkflow bool // a workflow processes the rows; false: the caller does
 	File       []byte
 	Rows       int   // of the file
 	NextOffset int64 // the byte at which the first row begins
 	NextLine   int   // the line of that byte
 }
 
-// AccountImport is an import and how far it is.
+// AccountImport is an import and its progress.
 type AccountImport struct {
 	ImportKey
 	Actor      string      `json:"actor"                 db:"actor"`
@@ -50,49 +50,49 @@ type AccountImport struct {
 	FinishedAt *time.Time  `json:"finished_at,omitempty" db:"finished_at"`
 }
 
-// RowOutcome is what became of a row of an import.
+// RowOutcome is the outcome of one row of an import.
 type RowOutcome string
 
-// The outcomes. In a dry run they say what would become of it.
+// The outcomes of a row. In a dry run they say what the outcome would be.
 const (
 	RowAdded     RowOutcome = "added"
 	RowUnchanged RowOutcome = "unchanged" // the account is in the pool with the same data
 	RowFaulty    RowOutcome = "faulty"
 )
 
-// RowFault is one thing that is wrong with a row of a file: where, the rule, and the way out.
+// RowFault is one thing that is wrong with a row of a file: where it is, the rule, and how to correct it.
 type RowFault struct {
-	Line     int    // physical line at which the row begins, from 1
-	Column   string // name of the column as the header has it; empty: the header has none there
+	Line     int    // line of the file at which the row begins, from 1
+	Column   string // name of the column in the header; empty: the header has no such column
 	Position int    // of the column, from 1
 	Message  string
 }
 
-// RowResult is what became of a row. A row with several faults has several.
+// RowResult is one result of a row. A row with several faults has several results.
 type RowResult struct {
 	Line      int        `db:"line"`
-	Nth       int        `db:"nth"` // 0 for the first of the row
+	Nth       int        `db:"nth"` // 0 for the row's first result
 	Outcome   RowOutcome `db:"outcome"`
-	AccountID string     `db:"account_id"` // empty when the row names none
+	AccountID string     `db:"account_id"` // empty when the row names no account
 	Column    string     `db:"column_name"`
 	Position  int        `db:"column_position"`
 	Message   string     `db:"message"`
 }
 
-// ResultFilter selects results of an import in the order of the file. Zero fields do not filter.
-type ResultFilter struct {
+// ImportResultFilter selects results of an import, in the order of the file. Zero fields do not filter.
+type ImportResultFilter struct {
 	Outcomes []RowOutcome
 	Limit    int
-	After    *ResultCursor
+	After    *ImportResultCursor // the last result of the previous page
 }
 
-// ResultCursor is a place in the list of results.
-type ResultCursor struct {
+// ImportResultCursor is a position in the list of results.
+type ImportResultCursor struct {
 	Line int `json:"l"`
 	Nth  int `json:"n"`
 }
 
-// ImportCursor is a place in the list of imports, newest first.
+// ImportCursor is a position in the list of imports, newest first.
 type ImportCursor struct {
 	StartedAt time.Time `json:"t"`
 	ID        string    `json:"u"`
