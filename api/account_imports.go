@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/stockcsv"
 )
@@ -25,7 +27,7 @@ type accountImports interface {
 
 // ImportAccounts answers POST /v1/account-imports. The workflow is started before the file is kept: so no kept file is without
 // one, and a workflow that finds no file ends.
-func (s *server) ImportAccounts(ctx context.Context, in ImportAccountsRequestObject) (ImportAccountsResponseObject, error) {
+func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRequestObject) (server.ImportAccountsResponseObject, error) {
 	file, err := readBody(ctx, in.Body)
 	if err != nil {
 		return nil, err
@@ -34,7 +36,7 @@ func (s *server) ImportAccounts(ctx context.Context, in ImportAccountsRequestObj
 	var refused *stockcsv.FileError
 	switch {
 	case errors.As(err, &refused):
-		return nil, invalidFields(FieldProblem{In: "body", Field: optional(refused.Column), Message: refused.Error()})
+		return nil, invalidFields(openapi.FieldProblem{In: "body", Field: optional(refused.Column), Message: refused.Error()})
 	case err != nil:
 		return nil, err
 	}
@@ -49,12 +51,12 @@ func (s *server) ImportAccounts(ctx context.Context, in ImportAccountsRequestObj
 		return nil, err
 	}
 	s.importKept(ctx, key)
-	return ImportAccounts202JSONResponse{Body: importResource(kept),
-		Headers: ImportAccounts202ResponseHeaders{Location: s.basePath + "/v1/account-imports/" + key.ID}}, nil
+	return server.ImportAccounts202JSONResponse{Body: importResource(kept),
+		Headers: server.ImportAccounts202ResponseHeaders{Location: s.basePath + "/v1/account-imports/" + key.ID}}, nil
 }
 
 // importKept is a hint: the workflow looks for its file by itself within a minute.
-func (s *server) importKept(ctx context.Context, key provision.ImportKey) {
+func (s *service) importKept(ctx context.Context, key provision.ImportKey) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
 	defer cancel()
 	if err := s.Workflows.ImportKept(ctx, key); err != nil {
@@ -63,7 +65,7 @@ func (s *server) importKept(ctx context.Context, key provision.ImportKey) {
 }
 
 // ListAccountImports answers GET /v1/account-imports.
-func (s *server) ListAccountImports(ctx context.Context, in ListAccountImportsRequestObject) (ListAccountImportsResponseObject, error) {
+func (s *service) ListAccountImports(ctx context.Context, in server.ListAccountImportsRequestObject) (server.ListAccountImportsResponseObject, error) {
 	after, err := decodeCursor(in.Params.Cursor, func(c provision.ImportCursor) bool {
 		_, wrong := uuid.Parse(c.ID)
 		return plausible(c.StartedAt) && wrong == nil
@@ -77,7 +79,7 @@ func (s *server) ListAccountImports(ctx context.Context, in ListAccountImportsRe
 		return nil, err
 	}
 	shown, more := page(found, size)
-	answer := ListAccountImports200JSONResponse{Items: make([]AccountImport, len(shown))}
+	answer := server.ListAccountImports200JSONResponse{Items: make([]openapi.AccountImport, len(shown))}
 	for i, one := range shown {
 		answer.Items[i] = importResource(one)
 	}
@@ -89,12 +91,12 @@ func (s *server) ListAccountImports(ctx context.Context, in ListAccountImportsRe
 }
 
 // GetAccountImport answers GET /v1/account-imports/{import_id}.
-func (s *server) GetAccountImport(ctx context.Context, in GetAccountImportRequestObject) (GetAccountImportResponseObject, error) {
+func (s *service) GetAccountImport(ctx context.Context, in server.GetAccountImportRequestObject) (server.GetAccountImportResponseObject, error) {
 	found, err := s.Store.Import(ctx, provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID})
 	if err != nil {
 		return nil, noImport(in.ImportID, err)
 	}
-	return GetAccountImport200JSONResponse(importResource(found)), nil
+	return server.GetAccountImport200JSONResponse(importResource(found)), nil
 }
 
 // noImport is what an error of reading an import says to the caller.
@@ -106,7 +108,7 @@ func noImport(id string, err error) error {
 }
 
 // ListAccountImportResults answers GET /v1/account-imports/{import_id}/results.
-func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImportResultsRequestObject) (ListAccountImportResultsResponseObject, error) {
+func (s *service) ListAccountImportResults(ctx context.Context, in server.ListAccountImportResultsRequestObject) (server.ListAccountImportResultsResponseObject, error) {
 	after, err := decodeCursor(in.Params.Cursor, func(c provision.ResultCursor) bool {
 		return c.Line > 0 && c.Line <= stockcsv.MaxBytes && c.Nth >= 0 && c.Nth <= stockcsv.MaxRow
 	})
@@ -120,9 +122,9 @@ func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImp
 		return nil, noImport(in.ImportID, err)
 	}
 	shown, more := page(found, size)
-	answer := ListAccountImportResults200JSONResponse{Items: make([]RowResult, len(shown))}
+	answer := server.ListAccountImportResults200JSONResponse{Items: make([]openapi.RowResult, len(shown))}
 	for i, r := range shown {
-		answer.Items[i] = RowResult{Line: r.Line, Outcome: r.Outcome, AccountID: optional(r.AccountID), Column: optional(r.Column),
+		answer.Items[i] = openapi.RowResult{Line: r.Line, Outcome: r.Outcome, AccountID: optional(r.AccountID), Column: optional(r.Column),
 			ColumnPosition: optional(r.Position), Message: optional(r.Message)}
 	}
 	if more {
@@ -133,13 +135,13 @@ func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImp
 }
 
 // GetAccountImportTemplate answers GET /v1/account-imports/template.
-func (s *server) GetAccountImportTemplate(context.Context, GetAccountImportTemplateRequestObject) (GetAccountImportTemplateResponseObject, error) {
-	return GetAccountImportTemplate200TextCsvResponse{Body: strings.NewReader(stockcsv.Template()),
-		Headers: GetAccountImportTemplate200ResponseHeaders{ContentDisposition: `attachment; filename="accounts-template.csv"`}}, nil
+func (s *service) GetAccountImportTemplate(context.Context, server.GetAccountImportTemplateRequestObject) (server.GetAccountImportTemplateResponseObject, error) {
+	return server.GetAccountImportTemplate200TextCsvResponse{Body: strings.NewReader(stockcsv.Template()),
+		Headers: server.GetAccountImportTemplate200ResponseHeaders{ContentDisposition: `attachment; filename="accounts-template.csv"`}}, nil
 }
 
-func importResource(i provision.AccountImport) AccountImport {
-	return AccountImport{
+func importResource(i provision.AccountImport) openapi.AccountImport {
+	return openapi.AccountImport{
 		ID: i.ID, State: i.State, Reason: optional(i.Reason), DryRun: i.DryRun, By: i.Actor,
 		RowsTotal: i.RowsTotal, RowsDone: i.RowsDone, Added: i.Added, Unchanged: i.Unchanged, Faulty: i.Faulty, Messages: i.Messages,
 		StartedAt: i.StartedAt.UTC(), FinishedAt: utc(i.FinishedAt),

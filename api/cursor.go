@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"time"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
@@ -58,7 +59,7 @@ func decodeCursor[T any](text *string, ok func(T) bool) (*T, error) {
 			}
 		}
 	}
-	return nil, invalidParameters(FieldProblem{In: "query", Field: optional("cursor"),
+	return nil, invalidParameters(openapi.FieldProblem{In: "query", Field: optional("cursor"),
 		Message: "not a cursor of this list: send next_cursor of the page before as it was, or leave it out for the first page"})
 }
 

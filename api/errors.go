@@ -13,6 +13,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
@@ -91,7 +92,7 @@ var echoProblems = map[int]struct {
 type problemError struct {
 	code       provision.Code
 	detail     string
-	fields     []FieldProblem
+	fields     []openapi.FieldProblem
 	cause      error // for the log, never for the caller
 	retryAfter int   // seconds; 0: as the table says
 }
@@ -117,7 +118,7 @@ func (p *problemError) because(err error) *problemError {
 	return p
 }
 
-func (p *problemError) at(fields ...FieldProblem) *problemError {
+func (p *problemError) at(fields ...openapi.FieldProblem) *problemError {
 	p.fields = fields
 	return p
 }
@@ -128,16 +129,16 @@ func stale(what string, err error) error {
 }
 
 // invalidFields refuses the body for its fields.
-func invalidFields(fields ...FieldProblem) *problemError {
+func invalidFields(fields ...openapi.FieldProblem) *problemError {
 	return problem(codeInvalid, "%s", countOf(fields, "field")).at(fields...)
 }
 
 // invalidParameters refuses the address for its parameters.
-func invalidParameters(fields ...FieldProblem) *problemError {
+func invalidParameters(fields ...openapi.FieldProblem) *problemError {
 	return problem(codeInvalidParameter, "%s", countOf(fields, "parameter")).at(fields...)
 }
 
-func countOf(fields []FieldProblem, what string) string {
+func countOf(fields []openapi.FieldProblem, what string) string {
 	if len(fields) == 1 {
 		return "1 " + what + " is wrong"
 	}
@@ -145,12 +146,12 @@ func countOf(fields []FieldProblem, what string) string {
 }
 
 // bodyField is a wrong field of the body; field is its dotted name, empty for the body as a whole.
-func bodyField(field, message string) FieldProblem {
+func bodyField(field, message string) openapi.FieldProblem {
 	pointer := ""
 	if field != "" {
 		pointer = "/" + strings.ReplaceAll(field, ".", "/") // no field of ours holds a dot, a slash or a tilde
 	}
-	return FieldProblem{In: "body", Pointer: &pointer, Field: optional(field), Message: message}
+	return openapi.FieldProblem{In: "body", Pointer: &pointer, Field: optional(field), Message: message}
 }
 
 // asProblem says what the caller is told about an error. What nobody foresaw is a fault of ours.
@@ -212,7 +213,7 @@ const (
 )
 
 // writeProblem is Echo's error handler: the only place that writes a problem.
-func (s *server) writeProblem(err error, c echo.Context) {
+func (s *service) writeProblem(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
@@ -234,7 +235,7 @@ func (s *server) writeProblem(err error, c echo.Context) {
 		err = c.NoContent(row.status)
 	} else {
 		var body []byte
-		body, err = json.Marshal(Problem{
+		body, err = json.Marshal(openapi.Problem{
 			Type:      "urn:quartermaster:problem:" + string(p.code),
 			Title:     row.title,
 			Status:    row.status,

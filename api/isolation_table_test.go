@@ -216,7 +216,7 @@ func (w *walk) completed() map[string]string {
 		IAMUserName: "mk-user", Report: provision.Report{Name: "mk-result", Kind: provision.DataExport}, CompletedAt: time.Now().UTC()}))
 	var id uuid.UUID
 	require.NoError(w.t, w.db.GetContext(ctx, &id, `SELECT id FROM order_passwords WHERE order_id = $1`, key.ID))
-	token, _, _ := strings.Cut(w.server.revealToken(id), ".")
+	token, _, _ := strings.Cut(w.service.revealToken(id), ".")
 	return map[string]string{"completed_order": key.ID, "allocated_account": account, "forged_token": token + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
 }
 

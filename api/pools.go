@@ -13,6 +13,8 @@ import (
 
 	"github.com/oapi-codegen/nullable"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 )
 
@@ -38,7 +40,7 @@ type poolCursor struct {
 }
 
 // ListPools answers GET /v1/pools.
-func (s *server) ListPools(ctx context.Context, in ListPoolsRequestObject) (ListPoolsResponseObject, error) {
+func (s *service) ListPools(ctx context.Context, in server.ListPoolsRequestObject) (server.ListPoolsResponseObject, error) {
 	after, err := decodeCursor(in.Params.Cursor, func(c poolCursor) bool {
 		return c.Marketplace != "" && !strings.ContainsRune(c.Marketplace+string(c.Environment), 0)
 	})
@@ -51,7 +53,7 @@ func (s *server) ListPools(ctx context.Context, in ListPoolsRequestObject) (List
 		return nil, err
 	}
 	shown, more := page(found, size)
-	answer := ListPools200JSONResponse{Items: make([]Pool, len(shown))}
+	answer := server.ListPools200JSONResponse{Items: make([]openapi.Pool, len(shown))}
 	for i, c := range shown {
 		answer.Items[i] = poolResource(c)
 	}
@@ -62,7 +64,7 @@ func (s *server) ListPools(ctx context.Context, in ListPoolsRequestObject) (List
 }
 
 // CreatePool answers POST /v1/pools.
-func (s *server) CreatePool(ctx context.Context, in CreatePoolRequestObject) (CreatePoolResponseObject, error) {
+func (s *service) CreatePool(ctx context.Context, in server.CreatePoolRequestObject) (server.CreatePoolResponseObject, error) {
 	who := callerOf(ctx)
 	config := provision.DefaultPool(provision.Pool{Provider: who.Provider, Marketplace: in.Body.Marketplace, Environment: in.Body.Environment})
 	form := settingsOf(*in.Body)
@@ -78,11 +80,11 @@ func (s *server) CreatePool(ctx context.Context, in CreatePoolRequestObject) (Cr
 	if err != nil {
 		return nil, form.refused(err)
 	}
-	return CreatePool201JSONResponse{Body: poolResource(made), Headers: CreatePool201ResponseHeaders{Location: s.basePath + address, ETag: etagOf(made.Version)}}, nil
+	return server.CreatePool201JSONResponse{Body: poolResource(made), Headers: server.CreatePool201ResponseHeaders{Location: s.basePath + address, ETag: etagOf(made.Version)}}, nil
 }
 
 // GetPool answers GET /v1/pools/{marketplace}/{environment}.
-func (s *server) GetPool(ctx context.Context, in GetPoolRequestObject) (GetPoolResponseObject, error) {
+func (s *service) GetPool(ctx context.Context, in server.GetPoolRequestObject) (server.GetPoolResponseObject, error) {
 	config, err := s.Store.Pool(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment})
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, noSuchPool(in.Marketplace, in.Environment, err)
@@ -90,11 +92,11 @@ func (s *server) GetPool(ctx context.Context, in GetPoolRequestObject) (GetPoolR
 	if err != nil {
 		return nil, err
 	}
-	return GetPool200JSONResponse{Body: poolResource(config), Headers: GetPool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
+	return server.GetPool200JSONResponse{Body: poolResource(config), Headers: server.GetPool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
 }
 
 // UpdatePool answers PATCH /v1/pools/{marketplace}/{environment}.
-func (s *server) UpdatePool(ctx context.Context, in UpdatePoolRequestObject) (UpdatePoolResponseObject, error) {
+func (s *service) UpdatePool(ctx context.Context, in server.UpdatePoolRequestObject) (server.UpdatePoolResponseObject, error) {
 	version, err := neededVersion("pool", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
@@ -113,11 +115,11 @@ func (s *server) UpdatePool(ctx context.Context, in UpdatePoolRequestObject) (Up
 	case err != nil:
 		return nil, form.refused(err)
 	}
-	return UpdatePool200JSONResponse{Body: poolResource(config), Headers: UpdatePool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
+	return server.UpdatePool200JSONResponse{Body: poolResource(config), Headers: server.UpdatePool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
 }
 
 // ListPoolHistory answers GET /v1/pools/{marketplace}/{environment}/history.
-func (s *server) ListPoolHistory(ctx context.Context, in ListPoolHistoryRequestObject) (ListPoolHistoryResponseObject, error) {
+func (s *service) ListPoolHistory(ctx context.Context, in server.ListPoolHistoryRequestObject) (server.ListPoolHistoryResponseObject, error) {
 	after, err := decodeCursor(in.Params.Cursor, func(c eventCursor) bool { return c.Seq > 0 })
 	if err != nil {
 		return nil, err
@@ -131,9 +133,9 @@ func (s *server) ListPoolHistory(ctx context.Context, in ListPoolHistoryRequestO
 		return nil, err
 	}
 	shown, more := page(found, size)
-	answer := ListPoolHistory200JSONResponse{Items: make([]PoolHistoryEntry, len(shown))}
+	answer := server.ListPoolHistory200JSONResponse{Items: make([]openapi.PoolHistoryEntry, len(shown))}
 	for i, e := range shown {
-		answer.Items[i] = PoolHistoryEntry{At: e.At.UTC(), Actor: e.Actor, What: e.What, From: rawJSON(e.Old), To: rawJSON(e.New)}
+		answer.Items[i] = openapi.PoolHistoryEntry{At: e.At.UTC(), Actor: e.Actor, What: e.What, From: rawJSON(e.Old), To: rawJSON(e.New)}
 	}
 	if more {
 		answer.NextCursor = encodeCursor(eventCursor{shown[size-1].Seq})
@@ -153,10 +155,10 @@ func noSuchPool(marketplace string, environment provision.Environment, err error
 }
 
 // poolForm is settings as the API takes them.
-type poolForm struct{ PoolUpdate }
+type poolForm struct{ openapi.PoolUpdate }
 
-func settingsOf(form NewPool) poolForm {
-	return poolForm{PoolUpdate{
+func settingsOf(form openapi.NewPool) poolForm {
+	return poolForm{openapi.PoolUpdate{
 		ActionDeadlineSeconds: form.ActionDeadlineSeconds, AlternateContactTypes: form.AlternateContactTypes, Instructions: form.Instructions,
 		ModelThresholds: form.ModelThresholds, OnFailure: form.OnFailure, PermissionsBoundaryARN: form.PermissionsBoundaryARN, ProvideRootUser: form.ProvideRootUser,
 		RenotifySeconds: form.RenotifySeconds, ReportKind: form.ReportKind, ReportPrefix: form.ReportPrefix, ReportRegion: form.ReportRegion,
@@ -245,7 +247,7 @@ func (f poolForm) models(field string) (named []provision.Model) {
 }
 
 // twice finds the account models that a list names more than once.
-func (f poolForm) twice() (wrong []FieldProblem) {
+func (f poolForm) twice() (wrong []openapi.FieldProblem) {
 	for _, field := range []string{provision.InstructionsField, provision.ThresholdsField} {
 		seen := map[provision.Model]bool{}
 		for i, model := range f.models(field) {
@@ -265,7 +267,7 @@ func (f poolForm) refused(err error) error {
 		return err
 	}
 	members := map[string]string{provision.InstructionsField: "text", provision.ThresholdsField: "threshold"}
-	wrong := make([]FieldProblem, len(invalid.Fields))
+	wrong := make([]openapi.FieldProblem, len(invalid.Fields))
 	for i, broken := range invalid.Fields {
 		list, model, _ := strings.Cut(broken.Field, ".")
 		if place := slices.Index(f.models(list), provision.Model(model)); place >= 0 {
@@ -276,14 +278,14 @@ func (f poolForm) refused(err error) error {
 	return invalidFields(wrong...)
 }
 
-func poolResource(c provision.PoolConfig) Pool {
+func poolResource(c provision.PoolConfig) openapi.Pool {
 	s := c.Settings
-	p := Pool{
+	p := openapi.Pool{
 		Marketplace: c.Marketplace, Environment: c.Environment, CreatedAt: c.CreatedAt.UTC(),
-		AlternateContactTypes: append(AlternateContactTypes{}, s.AlternateContactTypes...), ReportKind: s.ReportKind, ReportRegion: s.ReportRegion, ReportPrefix: s.ReportPrefix,
-		UserPolicyArns: append(UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: onFailureReturn,
+		AlternateContactTypes: append(openapi.AlternateContactTypes{}, s.AlternateContactTypes...), ReportKind: s.ReportKind, ReportRegion: s.ReportRegion, ReportPrefix: s.ReportPrefix,
+		UserPolicyArns: append(openapi.UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: onFailureReturn,
 		WaitDeadlineSeconds: optional(int(s.WaitDeadline.Seconds())), ActionDeadlineSeconds: int(s.ActionDeadline.Seconds()), ProvideRootUser: !s.WithoutRootAccess,
-		Instructions: Instructions{}, StockThreshold: c.StockThreshold, ModelThresholds: ModelThresholds{}, RenotifySeconds: int(c.RenotifyEvery.Seconds()),
+		Instructions: openapi.Instructions{}, StockThreshold: c.StockThreshold, ModelThresholds: openapi.ModelThresholds{}, RenotifySeconds: int(c.RenotifyEvery.Seconds()),
 		VerificationSuspendedAt: utc(c.SuspendedAt), ClaimsSuspendedAt: utc(c.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(c.ClaimsSuspendedBecause),
 		Warnings: optionalSlice(c.Warnings()),
 	}
@@ -291,10 +293,10 @@ func poolResource(c provision.PoolConfig) Pool {
 		p.OnFailure = onFailurePark
 	}
 	for _, model := range slices.Sorted(maps.Keys(s.Instructions)) {
-		p.Instructions = append(p.Instructions, InstructionsOfModel{Model: model, Text: s.Instructions[model]})
+		p.Instructions = append(p.Instructions, openapi.InstructionsOfModel{Model: model, Text: s.Instructions[model]})
 	}
 	for _, model := range slices.Sorted(maps.Keys(c.ModelThresholds)) {
-		p.ModelThresholds = append(p.ModelThresholds, ModelThreshold{Model: model, Threshold: c.ModelThresholds[model]})
+		p.ModelThresholds = append(p.ModelThresholds, openapi.ModelThreshold{Model: model, Threshold: c.ModelThresholds[model]})
 	}
 	return p
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 )
 
@@ -21,7 +23,7 @@ type protectedStore interface {
 }
 
 // protected tells whether the account never enters a pool of the caller.
-func (s *server) protected(ctx context.Context, accountID string) (bool, error) {
+func (s *service) protected(ctx context.Context, accountID string) (bool, error) {
 	if slices.Contains(s.ProtectedAccounts, accountID) {
 		return true, nil
 	}
@@ -37,7 +39,7 @@ type protectedCursor struct {
 }
 
 // ListProtectedAccounts answers GET /v1/protected-accounts.
-func (s *server) ListProtectedAccounts(ctx context.Context, in ListProtectedAccountsRequestObject) (ListProtectedAccountsResponseObject, error) {
+func (s *service) ListProtectedAccounts(ctx context.Context, in server.ListProtectedAccountsRequestObject) (server.ListProtectedAccountsResponseObject, error) {
 	after, err := decodeCursor(in.Params.Cursor, func(c protectedCursor) bool { return accountIDPattern.MatchString(c.ID) })
 	if err != nil {
 		return nil, err
@@ -48,7 +50,7 @@ func (s *server) ListProtectedAccounts(ctx context.Context, in ListProtectedAcco
 		return nil, err
 	}
 	shown, more := page(found, size)
-	answer := ListProtectedAccounts200JSONResponse{Items: make([]ProtectedAccount, len(shown))}
+	answer := server.ListProtectedAccounts200JSONResponse{Items: make([]openapi.ProtectedAccount, len(shown))}
 	for i, p := range shown {
 		answer.Items[i] = protectedResource(p)
 	}
@@ -59,17 +61,17 @@ func (s *server) ListProtectedAccounts(ctx context.Context, in ListProtectedAcco
 }
 
 // ProtectAccount answers PUT /v1/protected-accounts/{account_id}.
-func (s *server) ProtectAccount(ctx context.Context, in ProtectAccountRequestObject) (ProtectAccountResponseObject, error) {
+func (s *service) ProtectAccount(ctx context.Context, in server.ProtectAccountRequestObject) (server.ProtectAccountResponseObject, error) {
 	who := callerOf(ctx)
 	protected, err := s.Store.ProtectAccount(ctx, who.Actor(), who.Provider, in.AccountID, in.Body.Note)
 	if err != nil {
 		return nil, err
 	}
-	return ProtectAccount200JSONResponse(protectedResource(protected)), nil
+	return server.ProtectAccount200JSONResponse(protectedResource(protected)), nil
 }
 
 // UnprotectAccount answers DELETE /v1/protected-accounts/{account_id}.
-func (s *server) UnprotectAccount(ctx context.Context, in UnprotectAccountRequestObject) (UnprotectAccountResponseObject, error) {
+func (s *service) UnprotectAccount(ctx context.Context, in server.UnprotectAccountRequestObject) (server.UnprotectAccountResponseObject, error) {
 	who := callerOf(ctx)
 	err := s.Store.ReleaseAccount(ctx, who.Actor(), who.Provider, in.AccountID)
 	if errors.Is(err, provision.ErrNotFound) {
@@ -78,9 +80,9 @@ func (s *server) UnprotectAccount(ctx context.Context, in UnprotectAccountReques
 	if err != nil {
 		return nil, err
 	}
-	return UnprotectAccount204Response{}, nil
+	return server.UnprotectAccount204Response{}, nil
 }
 
-func protectedResource(p provision.ProtectedAccount) ProtectedAccount {
-	return ProtectedAccount{AccountID: p.AccountID, Note: p.Note, CreatedAt: p.CreatedAt.UTC(), CreatedBy: p.CreatedBy}
+func protectedResource(p provision.ProtectedAccount) openapi.ProtectedAccount {
+	return openapi.ProtectedAccount{AccountID: p.AccountID, Note: p.Note, CreatedAt: p.CreatedAt.UTC(), CreatedBy: p.CreatedBy}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -66,7 +67,7 @@ type world struct {
 	store     *memoryStore
 	workflows *memoryWorkflows
 	log       *syncBuffer
-	server    *server
+	service   *service
 	handler   http.Handler
 	key       string // of provider "acme", with pools nordic/production and nordic/test
 	otherKey  string // of provider "globex", with pool nordic/production
@@ -109,7 +110,7 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 	}
 	w.handler, err = New(cfg)
 	require.NoError(t, err)
-	w.server, err = newServer(cfg) // for its tokens; the handler has its own
+	w.service, err = newService(cfg) // for its tokens; the handler has its own
 	require.NoError(t, err)
 	return w
 }
@@ -128,7 +129,7 @@ func (w *world) createKeyOf(provider string, role provision.Role, change ...func
 	return text
 }
 
-func (w *world) token() string { return w.server.revealToken(uuid.MustParse(passwordID)) }
+func (w *world) token() string { return w.service.revealToken(uuid.MustParse(passwordID)) }
 
 // send is one request with the key; extra headers are pairs of name and value.
 func (w *world) send(key, method, target, body string, headers ...string) *httptest.ResponseRecorder {
@@ -201,8 +202,8 @@ func read[T any](t require.TestingT, answer *httptest.ResponseRecorder, status i
 }
 
 // readProblem requires a problem document of the status and the code.
-func readProblem(t require.TestingT, answer *httptest.ResponseRecorder, status int, code provision.Code) Problem {
-	p := read[Problem](t, answer, status)
+func readProblem(t require.TestingT, answer *httptest.ResponseRecorder, status int, code provision.Code) openapi.Problem {
+	p := read[openapi.Problem](t, answer, status)
 	require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
 	require.Equal(t, code, p.Code)
 	require.Equal(t, status, p.Status)
@@ -212,7 +213,7 @@ func readProblem(t require.TestingT, answer *httptest.ResponseRecorder, status i
 }
 
 // fieldsOf are the names of the wrong fields with their messages.
-func fieldsOf(p Problem) map[string]string {
+func fieldsOf(p openapi.Problem) map[string]string {
 	fields := map[string]string{}
 	for _, f := range value(p.Errors) {
 		fields[value(f.Field)] = f.Message

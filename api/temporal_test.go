@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/workflows"
@@ -213,7 +214,7 @@ func TestFiftyIdenticalOrdersAtOnceAreOneWorkflow(t *testing.T) {
 	require.Equal(t, map[int]int{http.StatusAccepted: 1, http.StatusOK: 49}, counts)
 	require.Len(t, f.started, 1)
 	readProblem(t, w.post("/v1/orders", orderForm("MP-50", map[string]any{"aws_account_alias": "other"})), http.StatusConflict, provision.CodeOrderIDReused)
-	require.Equal(t, provision.Accepted, read[Order](t, w.get("/v1/orders/MP-50"), http.StatusOK).State)
+	require.Equal(t, provision.Accepted, read[openapi.Order](t, w.get("/v1/orders/MP-50"), http.StatusOK).State)
 }
 
 func TestTemporalIsDown(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"google.golang.org/protobuf/proto"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
 )
@@ -211,7 +212,7 @@ func TestVerbsOverHTTPAndTemporal(t *testing.T) {
 	f, temporal := setupRunning(t)
 	w := setup(t, func(c *Config) { c.Workflows = temporal })
 	w.orderIn(provision.ActionRequired, "use_existing_cur")
-	read[Order](t, w.patch("/v1/orders/MP-1", map[string]any{"use_existing_cur": nil}), http.StatusOK)
+	read[openapi.Order](t, w.patch("/v1/orders/MP-1", map[string]any{"use_existing_cur": nil}), http.StatusOK)
 	var correction workflows.Correction
 	require.NoError(t, f.data.FromPayloads(f.updates[0].Request.Input.Args, &correction))
 	require.Empty(t, *correction.Fields.UseExistingCUR, "null arrives as: a new report")
@@ -219,7 +220,7 @@ func TestVerbsOverHTTPAndTemporal(t *testing.T) {
 	correction.By.ID = ""
 	require.Equal(t, provision.Action{Actor: "key " + w.keyID()}, correction.By)
 	for _, verb := range verbs {
-		read[Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
+		read[openapi.Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
 	}
 	require.Len(t, f.updates, 1+len(verbs))
 
