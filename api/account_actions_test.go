@@ -84,11 +84,11 @@ func TestVerbsOnAccounts(t *testing.T) {
 	require.Equal(t, 2, w.workflows.sweeps)
 	require.Equal(t, "key "+w.keyID(), w.store.actor)
 
-	first := read[openapi.AccountHistoryPage](t, w.get(stocked+"/events?limit=2"), http.StatusOK)
+	first := read[openapi.AccountHistoryPage](t, w.get(stocked+"/history?limit=2"), http.StatusOK)
 	require.Len(t, first.Items, 2)
 	require.Equal(t, "an abuse report", *first.Items[0].Reason)
-	require.Len(t, read[openapi.AccountHistoryPage](t, w.get(stocked+"/events?limit=2&cursor="+*first.NextCursor), http.StatusOK).Items, 1)
-	readProblem(t, w.get(stocked+"/events?cursor=rubbish"), http.StatusBadRequest, codeInvalidParameter)
+	require.Len(t, read[openapi.AccountHistoryPage](t, w.get(stocked+"/history?limit=2&cursor="+*first.NextCursor), http.StatusOK).Items, 1)
+	readProblem(t, w.get(stocked+"/history?cursor=rubbish"), http.StatusBadRequest, codeInvalidParameter)
 	require.Equal(t, http.StatusNoContent, w.withETag(t, http.MethodDelete, stocked, "", `"4"`))
 	readProblem(t, w.get(stocked), http.StatusNotFound, codeNotFound)
 }
@@ -97,7 +97,7 @@ func TestNobodyTouchesTheAccountsOfOthers(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountInvalid)
 	for _, id := range []string{"444455556666", "777788889999"} {
-		for method, targets := range map[string][]string{http.MethodPatch: {""}, http.MethodDelete: {""}, http.MethodGet: {"/events"}, http.MethodPost: {"/invalidate", "/return", "/verify"}} {
+		for method, targets := range map[string][]string{http.MethodPatch: {""}, http.MethodDelete: {""}, http.MethodGet: {"/history"}, http.MethodPost: {"/invalidate", "/return", "/verify"}} {
 			for _, target := range targets {
 				body := map[string]string{http.MethodPatch: `{"name":"mine"}`, http.MethodPost: `{"reason":"r"}`}[method]
 				if target == "/verify" {

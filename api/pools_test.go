@@ -48,12 +48,12 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 	require.Nil(t, cleared.WaitDeadlineSeconds)
 	require.Nil(t, cleared.PermissionsBoundaryARN)
 
-	history := read[openapi.PoolHistoryPage](t, w.get(address+"/events?limit=3"), http.StatusOK)
+	history := read[openapi.PoolHistoryPage](t, w.get(address+"/history?limit=3"), http.StatusOK)
 	require.Equal(t, "made", history.Items[0].What)
 	require.Equal(t, "key "+w.keyID(), history.Items[1].Actor)
 	rows := len(history.Items)
 	for history.NextCursor != nil {
-		history = read[openapi.PoolHistoryPage](t, w.get(address+"/events?limit=3&cursor="+*history.NextCursor), http.StatusOK)
+		history = read[openapi.PoolHistoryPage](t, w.get(address+"/history?limit=3&cursor="+*history.NextCursor), http.StatusOK)
 		rows += len(history.Items)
 	}
 	require.Equal(t, 7, rows, "four settings changed, then two")
@@ -114,7 +114,7 @@ func TestAnotherProvidersPoolsAndAlertsAreNotFound(t *testing.T) {
 	open := alertIDs(t, w.store.Store)[0]
 	read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/777788889999", `{"note":"payer"}`), http.StatusOK)
 	for _, c := range []struct{ method, target, body string }{
-		{http.MethodGet, "/v1/pools/nordic/test", ""}, {http.MethodPatch, "/v1/pools/nordic/test", `{"stock_threshold":1}`}, {http.MethodGet, "/v1/pools/nordic/test/events", ""},
+		{http.MethodGet, "/v1/pools/nordic/test", ""}, {http.MethodPatch, "/v1/pools/nordic/test", `{"stock_threshold":1}`}, {http.MethodGet, "/v1/pools/nordic/test/history", ""},
 		{http.MethodPost, "/v1/stock-alerts/" + open + "/acknowledge", `{"note":"n"}`}, {http.MethodDelete, "/v1/protected-accounts/777788889999", ""},
 	} {
 		readProblem(t, w.send(w.otherKey, c.method, c.target, c.body, "If-Match", "*"), http.StatusNotFound, codeNotFound)

@@ -30,7 +30,7 @@ func ordersOf(ctx context.Context, t *testing.T, id string) (ids []string) {
 	var events struct {
 		Items []openapi.AccountHistoryEntry `json:"items"`
 	}
-	_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/events", nil, &events)
+	_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/history", nil, &events)
 	require.NoError(t, err)
 	require.NotEmpty(t, events.Items)
 	for _, e := range events.Items {

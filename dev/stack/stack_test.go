@@ -278,7 +278,7 @@ func TestTwoHundredOrdersOverAHundredAccounts(t *testing.T) {
 	for _, id := range oldest {
 		if _, held := holder[id]; !held {
 			var history struct{ Items []openapi.AccountHistoryEntry }
-			_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/events", nil, &history)
+			_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/history", nil, &history)
 			require.NoError(t, err)
 			require.Fail(t, "no order has the account", "%+v\n%+v", account(ctx, t, id), history.Items)
 		}
