@@ -123,51 +123,50 @@ func (s *service) changeAccount(ctx context.Context, id string, ifMatch *string,
 		return provision.Account{}, err
 	}
 	account, woken, err := do(who.Actor(), who.Provider, version)
-	switch {
-	case errors.Is(err, provision.ErrStale):
-		return account, stale("account "+id, err)
-	case errors.Is(err, provision.ErrUnknownModel):
-		return account, invalidFields(bodyField("model", "there is no such account model")).because(err)
-	case errors.Is(err, provision.ErrRootEmailTaken):
-		return account, invalidFields(bodyField("root_email", provision.RootEmailTaken)).because(err)
-	case errors.Is(err, provision.ErrNotFound):
-		return account, problem(codeNotFound, "there is no account %s", id).because(err)
-	case err != nil:
-		return account, err
+	if err != nil {
+		return account, accountProblem(id, err)
 	}
 	s.wake(ctx, woken)
 	return account, nil
 }
 
-// ListAccountHistory answers GET /v1/accounts/{account_id}/history.
-func (s *service) ListAccountHistory(ctx context.Context, in server.ListAccountHistoryRequestObject) (server.ListAccountHistoryResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c eventCursor) bool { return c.Seq > 0 })
-	if err != nil {
-		return nil, err
+// accountProblem turns an error about an account into what the caller is told.
+func accountProblem(id string, err error) error {
+	switch {
+	case errors.Is(err, provision.ErrStale):
+		return stale("account "+id, err)
+	case errors.Is(err, provision.ErrUnknownModel):
+		return invalidFields(bodyField("model", "unknown account model")).because(err)
+	case errors.Is(err, provision.ErrRootEmailTaken):
+		return invalidFields(bodyField("root_email", provision.RootEmailTaken)).because(err)
+	case errors.Is(err, provision.ErrNotFound):
+		return notFound("account "+id, err)
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Store.AccountHistory(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, size+1)
-	if errors.Is(err, provision.ErrNotFound) {
-		return nil, problem(codeNotFound, "there is no account %s", in.AccountID).because(err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := server.ListAccountHistory200JSONResponse{Items: make([]openapi.AccountHistoryEntry, len(shown))}
-	for i, e := range shown {
-		answer.Items[i] = openapi.AccountHistoryEntry{At: e.At.UTC(), Actor: e.Actor, FromStatus: optional(string(e.FromStatus)), ToStatus: string(e.ToStatus),
-			Reason: optional(e.Reason), OrderID: optional(e.OrderID)}
-	}
-	if more {
-		answer.NextCursor = encodeCursor(eventCursor{shown[size-1].Seq})
-	}
-	return answer, nil
+	return err
 }
 
-// eventCursor is a place in a history.
-type eventCursor struct {
-	Seq int64 `json:"s"`
+// ListAccountHistory answers GET /v1/accounts/{account_id}/history.
+func (s *service) ListAccountHistory(
+	ctx context.Context, in server.ListAccountHistoryRequestObject,
+) (server.ListAccountHistoryResponseObject, error) {
+	entries, next, err := list[seqCursor, provision.AccountHistoryEntry, openapi.AccountHistoryEntry]{
+		valid: seqCursor.valid,
+		read: func(after *seqCursor, limit int) ([]provision.AccountHistoryEntry, error) {
+			found, err := s.Store.AccountHistory(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, limit)
+			return found, accountProblem(in.AccountID, err)
+		},
+		show: func(e provision.AccountHistoryEntry) openapi.AccountHistoryEntry {
+			return openapi.AccountHistoryEntry{
+				At: e.At.UTC(), Actor: e.Actor, FromStatus: optional(string(e.FromStatus)), ToStatus: string(e.ToStatus),
+				Reason: optional(e.Reason), OrderID: optional(e.OrderID),
+			}
+		},
+		place: func(e provision.AccountHistoryEntry) seqCursor { return seqCursor{e.Seq} },
+	}.page(in.Params.Cursor, in.Params.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return server.ListAccountHistory200JSONResponse{Items: entries, NextCursor: next}, nil
 }
 
 // etag is a strong validator: it changes with everything that an editor sees. Source: RFC 9110, section 8.8.3.

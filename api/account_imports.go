@@ -65,73 +65,69 @@ func (s *service) importKept(ctx context.Context, key provision.ImportKey) {
 }
 
 // ListAccountImports answers GET /v1/account-imports.
-func (s *service) ListAccountImports(ctx context.Context, in server.ListAccountImportsRequestObject) (server.ListAccountImportsResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c provision.ImportCursor) bool {
-		_, wrong := uuid.Parse(c.ID)
-		return plausible(c.StartedAt) && wrong == nil
-	})
+func (s *service) ListAccountImports(
+	ctx context.Context, in server.ListAccountImportsRequestObject,
+) (server.ListAccountImportsResponseObject, error) {
+	imports, next, err := list[provision.ImportCursor, provision.AccountImport, openapi.AccountImport]{
+		valid: func(c provision.ImportCursor) bool { return plausible(c.StartedAt) && uuid.Validate(c.ID) == nil },
+		read: func(after *provision.ImportCursor, limit int) ([]provision.AccountImport, error) {
+			return s.Store.Imports(ctx, callerOf(ctx).Provider, limit, after)
+		},
+		show: importResource,
+		place: func(i provision.AccountImport) provision.ImportCursor {
+			return provision.ImportCursor{StartedAt: i.StartedAt.UTC(), ID: i.ID}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Store.Imports(ctx, callerOf(ctx).Provider, size+1, after)
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := server.ListAccountImports200JSONResponse{Items: make([]openapi.AccountImport, len(shown))}
-	for i, one := range shown {
-		answer.Items[i] = importResource(one)
-	}
-	if more {
-		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.ImportCursor{StartedAt: last.StartedAt.UTC(), ID: last.ID})
-	}
-	return answer, nil
+	return server.ListAccountImports200JSONResponse{Items: imports, NextCursor: next}, nil
 }
 
 // GetAccountImport answers GET /v1/account-imports/{import_id}.
 func (s *service) GetAccountImport(ctx context.Context, in server.GetAccountImportRequestObject) (server.GetAccountImportResponseObject, error) {
 	found, err := s.Store.Import(ctx, provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID})
 	if err != nil {
-		return nil, noImport(in.ImportID, err)
+		return nil, importProblem(in.ImportID, err)
 	}
 	return server.GetAccountImport200JSONResponse(importResource(found)), nil
 }
 
-// noImport is what an error of reading an import says to the caller.
-func noImport(id string, err error) error {
+// importProblem turns an error about an import into what the caller is told.
+func importProblem(id string, err error) error {
 	if errors.Is(err, provision.ErrNotFound) {
-		return problem(codeNotFound, "there is no import %s", id).because(err)
+		return notFound("import "+id, err)
 	}
 	return err
 }
 
 // ListAccountImportResults answers GET /v1/account-imports/{import_id}/results.
-func (s *service) ListAccountImportResults(ctx context.Context, in server.ListAccountImportResultsRequestObject) (server.ListAccountImportResultsResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c provision.ResultCursor) bool {
-		return c.Line > 0 && c.Line <= stockcsv.MaxBytes && c.Nth >= 0 && c.Nth <= stockcsv.MaxRow
-	})
+func (s *service) ListAccountImportResults(
+	ctx context.Context, in server.ListAccountImportResultsRequestObject,
+) (server.ListAccountImportResultsResponseObject, error) {
+	key := provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID}
+	results, next, err := list[provision.ResultCursor, provision.RowResult, openapi.RowResult]{
+		valid: func(c provision.ResultCursor) bool {
+			return c.Line > 0 && c.Line <= stockcsv.MaxBytes && c.Nth >= 0 && c.Nth <= stockcsv.MaxRow
+		},
+		read: func(after *provision.ResultCursor, limit int) ([]provision.RowResult, error) {
+			found, err := s.Store.ImportResults(ctx, key, provision.ResultFilter{Outcomes: value(in.Params.Outcome), Limit: limit, After: after})
+			return found, importProblem(in.ImportID, err)
+		},
+		show: func(r provision.RowResult) openapi.RowResult {
+			return openapi.RowResult{
+				Line: r.Line, Outcome: r.Outcome, AccountID: optional(r.AccountID),
+				Column: optional(r.Column), ColumnPosition: optional(r.Position), Message: optional(r.Message),
+			}
+		},
+		place: func(r provision.RowResult) provision.ResultCursor {
+			return provision.ResultCursor{Line: r.Line, Nth: r.Nth}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	key := provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID}
-	found, err := s.Store.ImportResults(ctx, key, provision.ResultFilter{Outcomes: value(in.Params.Outcome), Limit: size + 1, After: after})
-	if err != nil {
-		return nil, noImport(in.ImportID, err)
-	}
-	shown, more := page(found, size)
-	answer := server.ListAccountImportResults200JSONResponse{Items: make([]openapi.RowResult, len(shown))}
-	for i, r := range shown {
-		answer.Items[i] = openapi.RowResult{Line: r.Line, Outcome: r.Outcome, AccountID: optional(r.AccountID), Column: optional(r.Column),
-			ColumnPosition: optional(r.Position), Message: optional(r.Message)}
-	}
-	if more {
-		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.ResultCursor{Line: last.Line, Nth: last.Nth})
-	}
-	return answer, nil
+	return server.ListAccountImportResults200JSONResponse{Items: results, NextCursor: next}, nil
 }
 
 // GetAccountImportTemplate answers GET /v1/account-imports/template.

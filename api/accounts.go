@@ -67,43 +67,39 @@ func (s *service) verifyDue(ctx context.Context) {
 // GetAccount answers GET /v1/accounts/{account_id}.
 func (s *service) GetAccount(ctx context.Context, in server.GetAccountRequestObject) (server.GetAccountResponseObject, error) {
 	account, err := s.Store.Account(ctx, callerOf(ctx).Provider, in.AccountID)
-	if errors.Is(err, provision.ErrNotFound) {
-		return nil, problem(codeNotFound, "there is no account %s", in.AccountID).because(err)
-	}
 	if err != nil {
-		return nil, err
+		return nil, accountProblem(in.AccountID, err)
 	}
 	return server.GetAccount200JSONResponse{Body: accountResource(account), Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // ListAccounts answers GET /v1/accounts.
 func (s *service) ListAccounts(ctx context.Context, in server.ListAccountsRequestObject) (server.ListAccountsResponseObject, error) {
-	after, err := accountCursor(in.Params.Cursor)
+	accounts, next, err := list[provision.AccountCursor, provision.Account, openapi.Account]{
+		valid: validAccountCursor,
+		read: func(after *provision.AccountCursor, limit int) ([]provision.Account, error) {
+			return s.Store.Accounts(ctx, callerOf(ctx).Provider, provision.AccountFilter{
+				Statuses:    value(in.Params.Status),
+				Marketplace: value(in.Params.Marketplace),
+				Environment: value(in.Params.Environment),
+				Model:       value(in.Params.Model),
+				Limit:       limit,
+				After:       after,
+			})
+		},
+		show: accountResource,
+		place: func(a provision.Account) provision.AccountCursor {
+			return provision.AccountCursor{AddedAt: a.AddedAt.UTC(), ID: a.ID}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Store.Accounts(ctx, callerOf(ctx).Provider, provision.AccountFilter{
-		Statuses:    value(in.Params.Status),
-		Marketplace: value(in.Params.Marketplace),
-		Environment: value(in.Params.Environment),
-		Model:       value(in.Params.Model),
-		Limit:       size + 1,
-		After:       after,
-	})
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := server.ListAccounts200JSONResponse{Items: make([]openapi.Account, len(shown))}
-	for i, account := range shown {
-		answer.Items[i] = accountResource(account)
-	}
-	if more {
-		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.AccountCursor{AddedAt: last.AddedAt.UTC(), ID: last.ID})
-	}
-	return answer, nil
+	return server.ListAccounts200JSONResponse{Items: accounts, NextCursor: next}, nil
+}
+
+func validAccountCursor(c provision.AccountCursor) bool {
+	return plausible(c.AddedAt) && accountIDPattern.MatchString(c.ID)
 }
 
 func accountOf(form openapi.NewAccount, provider string) provision.Account {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
 	"quartermaster/api/openapi"
@@ -34,30 +33,21 @@ type keyStore interface {
 
 // ListAPIKeys answers GET /v1/api-keys.
 func (s *service) ListAPIKeys(ctx context.Context, in server.ListAPIKeysRequestObject) (server.ListAPIKeysResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c provision.KeyCursor) bool {
-		return plausible(c.CreatedAt) && keyCursorPattern.MatchString(c.ID)
-	})
+	keys, next, err := list[provision.KeyCursor, provision.APIKey, openapi.APIKey]{
+		valid: func(c provision.KeyCursor) bool { return plausible(c.CreatedAt) && keyIDPattern.MatchString(c.ID) },
+		read: func(after *provision.KeyCursor, limit int) ([]provision.APIKey, error) {
+			return s.Store.APIKeys(ctx, callerOf(ctx).Provider, limit, after)
+		},
+		show: keyResource,
+		place: func(k provision.APIKey) provision.KeyCursor {
+			return provision.KeyCursor{CreatedAt: k.CreatedAt.UTC(), ID: k.ID}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Store.APIKeys(ctx, callerOf(ctx).Provider, size+1, after)
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := server.ListAPIKeys200JSONResponse{Items: make([]openapi.APIKey, len(shown))}
-	for i, key := range shown {
-		answer.Items[i] = keyResource(key)
-	}
-	if more {
-		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.KeyCursor{CreatedAt: last.CreatedAt.UTC(), ID: last.ID})
-	}
-	return answer, nil
+	return server.ListAPIKeys200JSONResponse{Items: keys, NextCursor: next}, nil
 }
-
-var keyCursorPattern = regexp.MustCompile(`^[0-9A-Za-z-]{1,40}$`)
 
 // GetAPIKey answers GET /v1/api-keys/{key_id}.
 func (s *service) GetAPIKey(ctx context.Context, in server.GetAPIKeyRequestObject) (server.GetAPIKeyResponseObject, error) {

@@ -47,16 +47,17 @@ func walkTable() map[string]walked {
 	)
 	ifMatch := []string{"If-Match", "*"}
 	return map[string]walked{
-		"createOrder":   {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
-		"listOrders":    {queries: []string{"account_id={held_account}", "marketplace=nordic", "limit=1", "state=completed"}},
-		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
-		"getOrder":      {},
-		"correctOrder":  {body: `{"aws_account_alias":"berg-2"}`},
-		"cancelOrder":   {body: reason},
-		"retryOrder":    {body: reason},
-		"failOrder":     {body: reason},
-		"endUndo":       {body: reason, path: map[string]string{"order_id": "stopped_order"}},
-		"swapOrder":     {body: `{"account_id":"{held_account}","reason":"because"}`},
+		"createOrder":      {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"listOrders":       {queries: []string{"account_id={held_account}", "marketplace=nordic", "limit=1", "state=completed"}},
+		"validateOrder":    {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"getOrder":         {},
+		"listOrderHistory": {queries: []string{"limit=1"}},
+		"correctOrder":     {body: `{"aws_account_alias":"berg-2"}`},
+		"cancelOrder":      {body: reason},
+		"retryOrder":       {body: reason},
+		"failOrder":        {body: reason},
+		"endUndo":          {body: reason, path: map[string]string{"order_id": "stopped_order"}},
+		"swapOrder":        {body: `{"account_id":"{held_account}","reason":"because"}`},
 
 		"createAccount": {
 			body:    `{"id":"{new_account}","role_arn":"arn:aws:iam::{new_account}:role/Q","environment":"production",` + account + `}`,

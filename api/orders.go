@@ -96,35 +96,34 @@ func (s *service) order(ctx context.Context, id string) (provision.OrderView, er
 
 // ListOrders answers GET /v1/orders.
 func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObject) (server.ListOrdersResponseObject, error) {
-	after, err := orderCursor(in.Params.Cursor)
+	orders, next, err := list[provision.OrderCursor, provision.OrderView, openapi.Order]{
+		valid: validOrderCursor,
+		read: func(after *provision.OrderCursor, limit int) ([]provision.OrderView, error) {
+			return s.Store.Orders(ctx, callerOf(ctx).Provider, provision.OrderFilter{
+				States:        value(in.Params.State),
+				Marketplace:   value(in.Params.Marketplace),
+				Environment:   value(in.Params.Environment),
+				Model:         value(in.Params.Model),
+				AccountID:     value(in.Params.AccountID),
+				CreatedAfter:  value(in.Params.CreatedAfter),
+				CreatedBefore: value(in.Params.CreatedBefore),
+				Limit:         limit,
+				After:         after,
+			})
+		},
+		show: s.orderResource,
+		place: func(v provision.OrderView) provision.OrderCursor {
+			return provision.OrderCursor{CreatedAt: v.AcceptedAt.UTC(), ID: v.ID}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Store.Orders(ctx, callerOf(ctx).Provider, provision.OrderFilter{
-		States:        value(in.Params.State),
-		Marketplace:   value(in.Params.Marketplace),
-		Environment:   value(in.Params.Environment),
-		Model:         value(in.Params.Model),
-		AccountID:     value(in.Params.AccountID),
-		CreatedAfter:  value(in.Params.CreatedAfter),
-		CreatedBefore: value(in.Params.CreatedBefore),
-		Limit:         size + 1,
-		After:         after,
-	})
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := server.ListOrders200JSONResponse{Items: make([]openapi.Order, len(shown))}
-	for i, view := range shown {
-		answer.Items[i] = s.orderResource(view)
-	}
-	if more {
-		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.OrderCursor{CreatedAt: last.AcceptedAt.UTC(), ID: last.ID})
-	}
-	return answer, nil
+	return server.ListOrders200JSONResponse{Items: orders, NextCursor: next}, nil
+}
+
+func validOrderCursor(c provision.OrderCursor) bool {
+	return plausible(c.CreatedAt) && len(provision.ValidateOrderID(c.ID)) == 0
 }
 
 func requestOf(form openapi.NewOrder) provision.Request {

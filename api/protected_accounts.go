@@ -39,25 +39,21 @@ type protectedCursor struct {
 }
 
 // ListProtectedAccounts answers GET /v1/protected-accounts.
-func (s *service) ListProtectedAccounts(ctx context.Context, in server.ListProtectedAccountsRequestObject) (server.ListProtectedAccountsResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c protectedCursor) bool { return accountIDPattern.MatchString(c.ID) })
+func (s *service) ListProtectedAccounts(
+	ctx context.Context, in server.ListProtectedAccountsRequestObject,
+) (server.ListProtectedAccountsResponseObject, error) {
+	accounts, next, err := list[protectedCursor, provision.ProtectedAccount, openapi.ProtectedAccount]{
+		valid: func(c protectedCursor) bool { return accountIDPattern.MatchString(c.ID) },
+		read: func(after *protectedCursor, limit int) ([]provision.ProtectedAccount, error) {
+			return s.Store.ProtectedAccounts(ctx, callerOf(ctx).Provider, value(after).ID, limit)
+		},
+		show:  protectedResource,
+		place: func(p provision.ProtectedAccount) protectedCursor { return protectedCursor{p.AccountID} },
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Store.ProtectedAccounts(ctx, callerOf(ctx).Provider, value(after).ID, size+1)
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := server.ListProtectedAccounts200JSONResponse{Items: make([]openapi.ProtectedAccount, len(shown))}
-	for i, p := range shown {
-		answer.Items[i] = protectedResource(p)
-	}
-	if more {
-		answer.NextCursor = encodeCursor(protectedCursor{shown[size-1].AccountID})
-	}
-	return answer, nil
+	return server.ListProtectedAccounts200JSONResponse{Items: accounts, NextCursor: next}, nil
 }
 
 // ProtectAccount answers PUT /v1/protected-accounts/{account_id}.

@@ -32,6 +32,8 @@ type Store interface {
 	Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error)
 	// Orders lists at most filter.Limit orders of the provider, newest first.
 	Orders(ctx context.Context, provider string, filter provision.OrderFilter) ([]provision.OrderView, error)
+	// OrderHistory reads the history of an order after the given row, oldest first. Errors: provision.ErrNotFound.
+	OrderHistory(ctx context.Context, key provision.OrderKey, after int64, limit int) ([]provision.OrderHistoryEntry, error)
 	// ActionTaken tells whether what somebody did to an order was written down: the id is that of the action.
 	ActionTaken(ctx context.Context, key provision.OrderKey, actionID string) (bool, error)
 	// CreateAccount adds an account, which waits for its verification, and returns the orders that it woke. Errors: provision.ErrConflict when the account
@@ -187,6 +189,7 @@ func (s *service) routes() (_ http.Handler, err error) {
 	v1(http.MethodGet, "/v1/orders", op.ListOrders)
 	v1(http.MethodPost, "/v1/orders/validate", op.ValidateOrder)
 	v1(http.MethodGet, "/v1/orders/:order_id", op.GetOrder)
+	v1(http.MethodGet, "/v1/orders/:order_id/history", op.ListOrderHistory)
 	v1(http.MethodPatch, "/v1/orders/:order_id", op.CorrectOrder)
 	v1(http.MethodPost, "/v1/orders/:order_id/cancel", op.CancelOrder)
 	v1(http.MethodPost, "/v1/orders/:order_id/retry", op.RetryOrder)

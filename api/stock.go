@@ -37,29 +37,24 @@ func (s *service) GetStock(ctx context.Context, in server.GetStockRequestObject)
 
 // ListStockAlerts answers GET /v1/stock-alerts.
 func (s *service) ListStockAlerts(ctx context.Context, in server.ListStockAlertsRequestObject) (server.ListStockAlertsResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c eventCursor) bool { return c.Seq > 0 })
-	if err != nil {
-		return nil, err
-	}
-	size := pageSize(in.Params.Limit)
-	filter := provision.AlertFilter{Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment), Limit: size + 1, Before: value(after).Seq}
+	filter := provision.AlertFilter{Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment)}
 	if in.Params.State != nil {
 		open := string(*in.Params.State) == alertOpen
 		filter.Open = &open
 	}
-	found, err := s.Store.StockAlerts(ctx, callerOf(ctx).Provider, filter)
+	alerts, next, err := list[seqCursor, provision.StockAlert, openapi.StockAlert]{
+		valid: seqCursor.valid,
+		read: func(after *seqCursor, limit int) ([]provision.StockAlert, error) {
+			filter.Before, filter.Limit = value(after).Seq, limit
+			return s.Store.StockAlerts(ctx, callerOf(ctx).Provider, filter)
+		},
+		show:  alertResource,
+		place: func(a provision.StockAlert) seqCursor { return seqCursor{a.Seq} },
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	shown, more := page(found, size)
-	answer := server.ListStockAlerts200JSONResponse{Items: make([]openapi.StockAlert, len(shown))}
-	for i, alert := range shown {
-		answer.Items[i] = alertResource(alert)
-	}
-	if more {
-		answer.NextCursor = encodeCursor(eventCursor{shown[size-1].Seq})
-	}
-	return answer, nil
+	return server.ListStockAlerts200JSONResponse{Items: alerts, NextCursor: next}, nil
 }
 
 // AcknowledgeStockAlert answers POST /v1/stock-alerts/{alert_id}/acknowledge.

@@ -84,24 +84,20 @@ func (s *service) webhookRules(_ context.Context, body []byte) (broken []provisi
 
 // ListWebhooks answers GET /v1/webhooks.
 func (s *service) ListWebhooks(ctx context.Context, in server.ListWebhooksRequestObject) (server.ListWebhooksResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c provision.WebhookCursor) bool { return plausible(c.CreatedAt) && uuid.Validate(c.ID) == nil })
+	endpoints, next, err := list[provision.WebhookCursor, provision.Webhook, openapi.Webhook]{
+		valid: func(c provision.WebhookCursor) bool { return plausible(c.CreatedAt) && uuid.Validate(c.ID) == nil },
+		read: func(after *provision.WebhookCursor, limit int) ([]provision.Webhook, error) {
+			return s.Store.Webhooks(ctx, callerOf(ctx).Provider, after, limit)
+		},
+		show: webhookResource,
+		place: func(w provision.Webhook) provision.WebhookCursor {
+			return provision.WebhookCursor{CreatedAt: w.CreatedAt.UTC(), ID: w.ID}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Store.Webhooks(ctx, callerOf(ctx).Provider, after, size+1)
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := server.ListWebhooks200JSONResponse{Items: make([]openapi.Webhook, len(shown))}
-	for i, w := range shown {
-		answer.Items[i] = webhookResource(w)
-	}
-	if more {
-		answer.NextCursor = encodeCursor(provision.WebhookCursor{CreatedAt: shown[size-1].CreatedAt.UTC(), ID: shown[size-1].ID})
-	}
-	return answer, nil
+	return server.ListWebhooks200JSONResponse{Items: endpoints, NextCursor: next}, nil
 }
 
 // GetWebhook answers GET /v1/webhooks/{webhook_id}.
@@ -274,24 +270,20 @@ type deliveryCursor struct {
 
 // ListDeliveries answers GET /v1/webhooks/{webhook_id}/deliveries.
 func (s *service) ListDeliveries(ctx context.Context, in server.ListDeliveriesRequestObject) (server.ListDeliveriesResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c deliveryCursor) bool { return c.Seq > 0 })
+	deliveries, next, err := list[deliveryCursor, provision.Delivery, openapi.Delivery]{
+		valid: func(c deliveryCursor) bool { return c.Seq > 0 },
+		read: func(after *deliveryCursor, limit int) ([]provision.Delivery, error) {
+			filter := provision.DeliveryFilter{State: value(in.Params.State), Before: value(after).Seq, Limit: limit}
+			found, err := s.Store.Deliveries(ctx, webhookKey(ctx, in.WebhookID), filter)
+			return found, webhookProblem(err, in.WebhookID)
+		},
+		show:  deliveryResource,
+		place: func(d provision.Delivery) deliveryCursor { return deliveryCursor{d.EventSeq} },
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Store.Deliveries(ctx, webhookKey(ctx, in.WebhookID), provision.DeliveryFilter{State: value(in.Params.State), Before: value(after).Seq, Limit: size + 1})
-	if err != nil {
-		return nil, webhookProblem(err, in.WebhookID)
-	}
-	shown, more := page(found, size)
-	answer := server.ListDeliveries200JSONResponse{Items: make([]openapi.Delivery, len(shown))}
-	for i, d := range shown {
-		answer.Items[i] = deliveryResource(d)
-	}
-	if more {
-		answer.NextCursor = encodeCursor(deliveryCursor{shown[size-1].EventSeq})
-	}
-	return answer, nil
+	return server.ListDeliveries200JSONResponse{Items: deliveries, NextCursor: next}, nil
 }
 
 // GetDelivery answers GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}.

@@ -38,40 +38,40 @@ func (e ListStockAlertsParamsState) Valid() bool {
 	}
 }
 
-// APIKey An API key, without its text.
+// APIKey An API key without its text.
 type APIKey struct {
-	// CreatedAt When it was made.
+	// CreatedAt When it was created.
 	CreatedAt time.Time `json:"created_at"`
 
-	// CreatedBy Who made it: an API key, or somebody at the command line. Absent when it is older than these records.
+	// CreatedBy Who created the key: an API key, or a user of the command line. Absent if that was not recorded.
 	CreatedBy *string `json:"created_by,omitempty"`
 
-	// ExpiresAt When it ends by itself, or ended. Absent: never.
+	// ExpiresAt When the key expires or expired. Absent if it does not expire.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 
-	// ID The public part of an API key; audits name it.
+	// ID The public part of an API key, which appears in histories and logs.
 	ID KeyID `json:"id"`
 
-	// LastUsedAt When it was last used, to the minute. Absent: never.
+	// LastUsedAt When the key was last used, to the minute. Absent if it never was.
 	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
 
-	// Name What it is for.
+	// Name What the key is for.
 	Name string `json:"name"`
 
-	// ReplacedBy The key that took its place when it was rotated.
+	// ReplacedBy The key that replaced it when it was rotated.
 	ReplacedBy *string `json:"replaced_by,omitempty"`
 
-	// RequestsPerSecond Its own limit. Absent: the server's holds.
+	// RequestsPerSecond The key's own limit. If absent, the server's limit applies.
 	RequestsPerSecond *float64 `json:"requests_per_second,omitempty"`
 
-	// RevokedAt When somebody ended it. Absent when nobody did.
+	// RevokedAt When the key was revoked. Absent if it was not.
 	RevokedAt *time.Time `json:"revoked_at,omitempty"`
 
-	// Role `marketplace`: places orders and follows them · `viewer`: looks at everything but the keys · `operator`: keeps the stock
-	// and mends orders · `admin`: everything, keys and settings included.
+	// Role `marketplace`: places and follows orders · `viewer`: reads everything except keys · `operator`: manages the
+	// stock and fixes orders · `admin`: everything, including keys and settings.
 	Role Role `json:"role"`
 
-	// Scopes What it may do.
+	// Scopes The scopes of the key.
 	Scopes []Scope `json:"scopes"`
 }
 
@@ -80,151 +80,154 @@ type APIKeyPage struct {
 	// Items The keys.
 	Items []APIKey `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// Account An AWS account of the stock.
+// Account An AWS account in a pool.
 type Account struct {
-	// AddedAt The age of the account: the oldest is drawn first.
+	// AddedAt When the account was added. Orders take the oldest account first.
 	AddedAt time.Time `json:"added_at"`
 
-	// Environment Real stock, or stock for trying things out.
+	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
-	// ExternalID What the trust policy of the role must demand: condition StringEquals on sts:ExternalId.
+	// ExternalID The value that the role's trust policy must require: a StringEquals condition on sts:ExternalId.
 	ExternalID string `json:"external_id"`
 
-	// Finding Why its verification did not pass the last time.
+	// Finding Why the last verification failed.
 	Finding *string `json:"finding,omitempty"`
 
-	// ID AWS account id, 12 digits. A string, because it may begin with 0.
+	// ID An AWS account id of 12 digits. It is a string because it may begin with 0.
 	ID AccountID `json:"id"`
 
-	// Marketplace Id of a marketplace of this provider.
+	// Marketplace The id of one of the provider's marketplaces.
 	Marketplace MarketplaceID `json:"marketplace"`
 
-	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
-	// customer does). Not an enumeration: AWS renames and adds models.
+	// Model The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model AccountModel `json:"model"`
 
-	// Name Name of the account, for people.
+	// Name A name for people.
 	Name string `json:"name"`
 
-	// OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
+	// OrderID The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
+	// are not allowed.
 	OrderID *OrderID `json:"order_id,omitempty"`
 
-	// ReadyWhenVerified It becomes Ready as soon as a verification passes: it was added, an operator wants it back, or an order set it aside because it could
-	// not be entered.
+	// ReadyWhenVerified Whether the account becomes Ready as soon as a verification passes: it was just added, an operator
+	// returned it, or an order set it aside because Quartermaster could not open a session in it.
 	ReadyWhenVerified bool `json:"ready_when_verified"`
 
-	// Reason Why it has this status.
+	// Reason Why the account has this status.
 	Reason *string `json:"reason,omitempty"`
 
-	// RemovingSince Since when what an order left there is being removed.
+	// RemovingSince When the removal of an order's leftovers started. Absent if none is running.
 	RemovingSince *time.Time `json:"removing_since,omitempty"`
 
 	// RoleARN The role that Quartermaster assumes.
 	RoleARN string `json:"role_arn"`
 
-	// RootEmail E-mail address of the root user.
+	// RootEmail The e-mail address of the root user.
 	RootEmail string `json:"root_email"`
 
-	// Status What may be done with the account; only a ready one is drawn.
+	// Status The status of the account. Orders take only `ready` accounts.
 	Status AccountStatus `json:"status"`
 
-	// StatusLabel The status in the words that operators know.
+	// StatusLabel The status in the operators' words.
 	StatusLabel string `json:"status_label"`
 
-	// StatusSince Since when it has this status.
+	// StatusSince When the account got this status.
 	StatusSince time.Time `json:"status_since"`
 
-	// VerifiedAt When its verification last passed. Absent when it never did.
+	// VerifiedAt When verification last passed. Absent if it never has.
 	VerifiedAt *time.Time `json:"verified_at,omitempty"`
 
-	// VerifyAt When it is verified next. Absent when it is not by itself.
+	// VerifyAt When Quartermaster verifies the account next. Absent if no verification is scheduled.
 	VerifyAt *time.Time `json:"verify_at,omitempty"`
 }
 
-// AccountAlias Alias of the account ("AWS Account Alias"), part of the sign-in address, unique in all of AWS: lower-case letters,
-// digits, single hyphens inside; not twelve digits.
+// AccountAlias The alias of the account ("AWS Account Alias"). It is part of the sign-in URL and unique across AWS.
+// Lower-case letters, digits, and single hyphens inside; not twelve digits.
 type AccountAlias = string
 
-// AccountFile Accounts as CSV (RFC 4180): a header, then one account a row.
+// AccountFile Accounts as CSV (RFC 4180): a header, then one account per row.
 type AccountFile = string
 
 // AccountHistoryEntry Something that happened to an account.
 type AccountHistoryEntry struct {
-	// Actor Who: an API key, an order, the verification, somebody at the command line.
+	// Actor Who did it: an API key, an order, the verification, or a user of the command line.
 	Actor string `json:"actor"`
 
-	// At When.
+	// At When it happened.
 	At time.Time `json:"at"`
 
-	// FromStatus The status before. Absent when it was added.
+	// FromStatus The status before. Absent for the entry that added the account.
 	FromStatus *string `json:"from_status,omitempty"`
 
-	// OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
+	// OrderID The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
+	// are not allowed.
 	OrderID *OrderID `json:"order_id,omitempty"`
 
-	// Reason Why.
+	// Reason The reason.
 	Reason *string `json:"reason,omitempty"`
 
-	// ToStatus The status after; the same as before when it was edited or asked for something; `deleted` at the end.
+	// ToStatus The status after. It equals the status before if the account was only updated; it is `deleted` in the last entry of a deleted account.
 	ToStatus string `json:"to_status"`
 }
 
 // AccountHistoryPage A page of an account's history, oldest first.
 type AccountHistoryPage struct {
-	// Items What happened.
+	// Items The entries.
 	Items []AccountHistoryEntry `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// AccountID AWS account id, 12 digits. A string, because it may begin with 0.
+// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 type AccountID = string
 
-// AccountImport An import of accounts and how far it is.
+// AccountImport An import of accounts and its progress.
 type AccountImport struct {
-	// Added Accounts that were added; in a dry run, that would be.
+	// Added The number of accounts that were added, or that a dry run would add.
 	Added int `json:"added"`
 
-	// By Who: an API key, somebody at the command line.
+	// By Who started it: an API key, or a user of the command line.
 	By string `json:"by"`
 
-	// DryRun Rows are judged and nothing is changed.
+	// DryRun Whether the rows are only checked and nothing changes.
 	DryRun bool `json:"dry_run"`
 
-	// Faulty Rows that are wrong.
+	// Faulty The number of faulty rows.
 	Faulty int `json:"faulty"`
 
-	// FinishedAt When it was completed or given up.
+	// FinishedAt When the import completed or was given up.
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 
-	// ID Made here.
+	// ID The id of an import, which Quartermaster generates.
 	ID ImportID `json:"id"`
 
-	// Messages Faults of the faulty rows, one or more each.
+	// Messages The number of faults in the faulty rows, at least one in each.
 	Messages int `json:"messages"`
 
-	// Reason Why it failed.
+	// Reason Why the import failed.
 	Reason *string `json:"reason,omitempty"`
 
-	// RowsDone Rows that have an outcome: added, unchanged and faulty ones.
+	// RowsDone The number of rows with an outcome: added, unchanged or faulty.
 	RowsDone int `json:"rows_done"`
 
-	// RowsTotal Rows of the file.
+	// RowsTotal The number of rows in the file.
 	RowsTotal int `json:"rows_total"`
 
-	// StartedAt When the file was kept.
+	// StartedAt When the file was stored.
 	StartedAt time.Time `json:"started_at"`
 
-	// State `completed`: every row has an outcome. `failed`: it was given up; what was added until then stays.
+	// State `completed`: every row has an outcome. `failed`: the import was given up; accounts that were already added stay.
 	State provision.ImportState `json:"state"`
 
-	// Unchanged Accounts that are in their pool as the row says.
+	// Unchanged The number of accounts that were already in their pool with the same data.
 	Unchanged int `json:"unchanged"`
 }
 
@@ -233,12 +236,13 @@ type AccountImportPage struct {
 	// Items The imports.
 	Items []AccountImport `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// AccountModel Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
-// customer does). Not an enumeration: AWS renames and adds models.
+// AccountModel The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+// adds models. A model that the service does not know is refused with the list of those that it knows.
 type AccountModel = provision.Model
 
 // AccountPage A page of accounts, oldest first.
@@ -246,134 +250,136 @@ type AccountPage struct {
 	// Items The accounts.
 	Items []Account `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// AccountStatus What may be done with the account; only a ready one is drawn.
+// AccountStatus The status of the account. Orders take only `ready` accounts.
 type AccountStatus = provision.AccountStatus
 
-// AccountSwap Which account is to be swapped, and why.
+// AccountSwap Which account to swap, and why.
 type AccountSwap struct {
-	// AccountID AWS account id, 12 digits. A string, because it may begin with 0.
+	// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 	AccountID AccountID `json:"account_id"`
 
-	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
-	// people.
+	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
+	// Do not name people.
 	Reason ReasonText `json:"reason"`
 }
 
-// AccountUpdate What is to be changed. What is left out stays.
+// AccountUpdate The fields to change. Fields that you leave out stay as they are.
 type AccountUpdate struct {
-	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
-	// customer does). Not an enumeration: AWS renames and adds models.
+	// Model The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model *AccountModel `json:"model,omitempty"`
 
-	// Name Name of the account, for people.
+	// Name A name for people.
 	Name *string `json:"name,omitempty"`
 
-	// RoleARN The role in this account that Quartermaster assumes.
+	// RoleARN The role in this account for Quartermaster to assume.
 	RoleARN *string `json:"role_arn,omitempty"`
 
-	// RootEmail E-mail address of the root user: its name at AWS. It belongs to this account only, whatever the case of its letters. The rules are those
-	// of AWS Organizations' CreateAccount.
+	// RootEmail The e-mail address of the root user, which is its name in AWS. No other account may use it, in upper or lower
+	// case. The rules are those of AWS Organizations' CreateAccount.
 	RootEmail *string `json:"root_email,omitempty"`
 }
 
-// Acknowledgement What is being done about it.
+// Acknowledgement What is being done about the alert.
 type Acknowledgement struct {
-	// Note Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
-	// people.
+	// Note Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
+	// Do not name people.
 	Note ReasonText `json:"note"`
 }
 
-// ActionDeadline How long an order waits for somebody to correct it before it fails.
+// ActionDeadline How many seconds an order waits for the answer to a question before it fails.
 type ActionDeadline = int
 
-// AlternateContact "AWS Alternate Contact": for mail about billing, operations and security. All four fields or none of them.
+// AlternateContact The "AWS Alternate Contact" for mail about billing, operations and security. Send all four fields or none.
 type AlternateContact = provision.AlternateContact
 
-// AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
+// AlternateContactTypes The alternate contact types of the account that get the ordered contact.
 type AlternateContactTypes = []string
 
-// CallbackSecret What is known of the secret of callbacks.
+// CallbackSecret The state of the callback secret.
 type CallbackSecret struct {
-	// CreatedAt When it was made.
+	// CreatedAt When it was created.
 	CreatedAt *time.Time `json:"created_at,omitempty"`
 
-	// Exists Whether there is one.
+	// Exists Whether the secret exists.
 	Exists bool `json:"exists"`
 
-	// Held How many messages wait for the first secret.
+	// Held How many messages wait for the secret to be created.
 	Held int `json:"held"`
 
-	// OlderSignsUntil Until when the one before signs too. Absent when it does not.
+	// OlderSignsUntil Until when the previous secret signs as well. Absent if it does not.
 	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
 }
 
-// CallbackURL Where webhooks about this order go. https, without user and password.
+// CallbackURL Where to send webhooks about this order. https, without user and password.
 type CallbackURL = string
 
-// ClaimsSuspendedAt Since when orders get no account of the pool, because several accounts could not be entered, which points to the service's own
-// identity. It ends by itself when the verification of any account of the pool passes. Absent when orders get accounts.
+// ClaimsSuspendedAt Since when orders get no account from the pool, because Quartermaster could not open a session in several
+// accounts, which points to its own identity. Claims resume automatically when any account of the pool passes
+// verification. Absent if claims are not suspended.
 type ClaimsSuspendedAt = time.Time
 
-// ClaimsSuspendedBecause Why claims are suspended. Absent when they are not.
+// ClaimsSuspendedBecause Why claims are suspended. Absent if they are not.
 type ClaimsSuspendedBecause = string
 
-// ContactName Full name of the account's primary contact ("AWS Contact Name"). The rest of that contact is kept. No control
-// characters, no space at either end.
+// ContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
+// No control characters, and no space at either end.
 type ContactName = string
 
 // Delivery An event on its way to an endpoint.
 type Delivery struct {
-	// AttemptsMade How many attempts were made since it was last sent by hand.
+	// AttemptsMade The number of attempts since the delivery was last requested manually.
 	AttemptsMade int `json:"attempts_made"`
 
-	// EndedAt When it was delivered or failed.
+	// EndedAt When the message was delivered
 	EndedAt *time.Time `json:"ended_at,omitempty"`
 
-	// EventAt When it happened.
+	// EventAt When the event happened.
 	EventAt time.Time `json:"event_at"`
 
-	// EventID The webhook-id of the message. The same for every attempt.
+	// EventID The webhook-id of the message; it is the same for every attempt.
 	EventID string `json:"event_id"`
 
-	// EventType What happened.
+	// EventType The type of the event.
 	EventType string `json:"event_type"`
 
-	// ID Id of a delivery.
+	// ID The id of a delivery.
 	ID DeliveryID `json:"id"`
 
-	// NextAttemptAt When it is tried next, if nothing older waits. Absent when it is not.
+	// NextAttemptAt When the next attempt is due, if no older message waits. Absent if there is none.
 	NextAttemptAt *time.Time `json:"next_attempt_at,omitempty"`
 
-	// State `pending`: waits for its turn or its next attempt; `failed`: not tried any more by itself.
+	// State `pending`: waits for earlier messages or for its next attempt; `failed`: no longer retried automatically.
 	State DeliveryState `json:"state"`
 
-	// Subject What it happened to: an order id, a pool, an endpoint.
+	// Subject What the event is about: an order id, a pool or an endpoint.
 	Subject string `json:"subject"`
 }
 
-// DeliveryAttempt One try.
+// DeliveryAttempt One attempt to deliver a message.
 type DeliveryAttempt struct {
-	// Answer How the body of the answer began.
+	// Answer The beginning of the answer's body.
 	Answer *string `json:"answer,omitempty"`
 
-	// At When.
+	// At When the attempt was made.
 	At time.Time `json:"at"`
 
-	// Error Why it was no success. Absent when it was.
+	// Error Why the attempt failed. Absent if it succeeded.
 	Error *string `json:"error,omitempty"`
 
-	// StatusCode What the receiver answered. Absent when it did not.
+	// StatusCode The status of the receiver's answer. Absent if there was no answer.
 	StatusCode *int `json:"status_code,omitempty"`
 
-	// TookMs How long it took.
+	// TookMs How many milliseconds the attempt took.
 	TookMs int `json:"took_ms"`
 }
 
-// DeliveryID Id of a delivery.
+// DeliveryID The id of a delivery.
 type DeliveryID = string
 
 // DeliveryPage A page of deliveries, newest event first.
@@ -381,364 +387,379 @@ type DeliveryPage struct {
 	// Items The deliveries.
 	Items []Delivery `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// DeliveryState `pending`: waits for its turn or its next attempt; `failed`: not tried any more by itself.
+// DeliveryState `pending`: waits for earlier messages or for its next attempt; `failed`: no longer retried automatically.
 type DeliveryState = provision.DeliveryState
 
 // DeliveryWithAttempts A delivery and its attempts.
 type DeliveryWithAttempts struct {
-	// Attempts Oldest first.
+	// Attempts The attempts, oldest first.
 	Attempts []DeliveryAttempt `json:"attempts"`
 
 	// Delivery An event on its way to an endpoint.
 	Delivery Delivery `json:"delivery"`
 }
 
-// Environment Real stock, or stock for trying things out.
+// Environment `production` is real stock; `test` is stock for trials.
 type Environment = provision.Environment
 
 // Event Something that happened.
 type Event struct {
-	// Data What it is about, by type: see the webhooks of this document.
+	// Data The content of the event, which depends on its type: see the webhooks of this document.
 	Data map[string]interface{} `json:"data"`
 
-	// ID Its id; the webhook-id of a message about it.
+	// ID The id of the event
 	ID string `json:"id"`
 
-	// Timestamp When.
+	// Timestamp When the event happened.
 	Timestamp time.Time `json:"timestamp"`
 
-	// Type What happened.
+	// Type The type of the event.
 	Type string `json:"type"`
 }
 
 // EventPage A page of events, oldest first.
 type EventPage struct {
-	// Items What happened.
+	// Items The events.
 	Items []Event `json:"items"`
 
-	// NextCursor Send it as cursor to go on. Always there.
+	// NextCursor The cursor to continue from. Always present.
 	NextCursor string `json:"next_cursor"`
 }
 
-// EventType A type of events, or a family of them that ends in `.*`: `order.<state>`, `pool.verification_suspended`, `pool.verification_resumed`,
-// `pool.claims_suspended`, `pool.claims_resumed`, `stock.low`, `stock.empty`, `stock.reminder`, `stock.acknowledged`, `stock.restocked`, `account_import.completed`, `webhook.disabled`, `webhook.test`; there
-// will be more.
+// EventType A type of event, or a family of types that ends in `.*`: `order.<state>`, `pool.verification_suspended`,
+// `pool.verification_resumed`, `pool.claims_suspended`, `pool.claims_resumed`, `stock.low`, `stock.empty`,
+// `stock.reminder`, `stock.acknowledged`, `stock.restocked`, `account_import.completed`, `webhook.disabled` and
+// `webhook.test`. Later releases may add types.
 type EventType = string
 
-// EventTypes What the endpoint hears of. Empty or left out is everything.
+// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 type EventTypes = []EventType
 
-// ExistingCURKind Which report `use_existing_cur` means when the account has two of that name: `cur`, the legacy one, or `export`, the one of Data
-// Exports. Leave it out otherwise.
+// ExistingCURKind Which report `use_existing_cur` means if the account has two with that name: `cur`, the legacy Cost and Usage
+// Report, or `export`, the Data Export. Leave it out otherwise.
 type ExistingCURKind = provision.ReportKind
 
-// Failure Why the order cannot go on, in words for the person who can help.
+// Failure Why the order cannot continue, written for the person who can help.
 type Failure struct {
-	// Code One word for what happened.
+	// Code A code for programs.
 	Code string `json:"code"`
 
-	// Field The field of the order to correct, if one is at fault.
+	// Field The field of the order to correct, if a field is the cause.
 	Field *string `json:"field,omitempty"`
 
 	// Reason What happened and what to do.
 	Reason string `json:"reason"`
 
-	// Step The step that could not go on.
+	// Step The step that could not continue.
 	Step *string `json:"step,omitempty"`
 
-	// Value The refused value.
+	// Value The value that was refused.
 	Value *string `json:"value,omitempty"`
 }
 
-// FieldProblem One wrong field or parameter.
+// FieldProblem An invalid field or parameter.
 type FieldProblem struct {
-	// Field Its name, dotted; absent when the body as a whole is wrong.
+	// Field The dotted name of the field. Absent if the whole body is invalid.
 	Field *string `json:"field,omitempty"`
 
-	// In Where it stands.
+	// In Which part of the request contains it.
 	In string `json:"in"`
 
-	// Message What is wrong with it, the rule, and the way out.
+	// Message What is wrong with it, the rule, and what to do.
 	Message string `json:"message"`
 
-	// Pointer JSON Pointer (RFC 6901) into the body; absent for a parameter.
+	// Pointer A JSON Pointer (RFC 6901) into the body. Absent for a parameter.
 	Pointer *string `json:"pointer,omitempty"`
 }
 
 // Forecast How long the Ready accounts will last.
 type Forecast struct {
-	// AllocationsPerDay What it reckons with.
+	// AllocationsPerDay The rate that the forecast is based on.
 	AllocationsPerDay *float64 `json:"allocations_per_day,omitempty"`
 
-	// Days In days. Absent when there is too little to go by.
+	// Days The number of days. Absent if there is no forecast.
 	Days *float64 `json:"days,omitempty"`
 
 	// Reason Why there is no forecast.
 	Reason *string `json:"reason,omitempty"`
 }
 
-// IAMUserName Name of the IAM user that is made for the customer ("IAM User Name").
+// IAMUserName The name of the IAM user to create for the customer ("IAM User Name").
 type IAMUserName = string
 
-// ImportID Made here.
+// ImportID The id of an import, which Quartermaster generates.
 type ImportID = string
 
-// Instructions What the result of an order tells the customer, by account model: for models whose customer owns the root user the
-// root-access instructions (built in, unless set here), for others what you like (nothing, unless set here).
+// Instructions What the result of an order tells the customer, by account model. For a model whose customer owns the root
+// user these are the root-access instructions; a built-in text is used if you set none. For other models you can
+// set any text; there is none by default.
 type Instructions = []InstructionsOfModel
 
-// InstructionsOfModel The text of one account model.
+// InstructionsOfModel The text for one account model.
 type InstructionsOfModel struct {
-	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
-	// customer does). Not an enumeration: AWS renames and adds models.
+	// Model The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model AccountModel `json:"model"`
 
-	// Text Plain text with the placeholders `{account_id}` `{alias}` `{iam_user_name}` `{sign_in_url}` `{sign_in_url_by_id}`, and,
-	// where the customer owns the root user, `{root_email}`. Any other is refused.
+	// Text Plain text with the placeholders `{account_id}`, `{alias}`, `{iam_user_name}`, `{sign_in_url}`,
+	// `{sign_in_url_by_id}` and, for models whose customer owns the root user, `{root_email}`. Other
+	// placeholders are refused.
 	Text string `json:"text"`
 }
 
-// KeyID The public part of an API key; audits name it.
+// KeyID The public part of an API key, which appears in histories and logs.
 type KeyID = string
 
-// KeyLimit How many requests a second the key may send; twice that at the same moment. Absent: the server's limit. At most the limit of
-// the key that makes it.
+// KeyLimit The number of requests per second that the key may send, with bursts of twice that number. If absent, the
+// server's limit applies. It must not exceed the limit of the key that creates it.
 type KeyLimit = float64
 
-// KeyName What the key is for, for people. No space at either end, no control characters. Name no people.
+// KeyName What the key is for. No space at either end, and no control characters. Do not name people.
 type KeyName = string
 
-// KeyRotation How the old key makes way.
+// KeyRotation How long the old key stays valid.
 type KeyRotation struct {
-	// OverlapHours How many hours the old key lives beside the new one, if it does not end sooner.
+	// OverlapHours The number of hours for which both keys are valid, unless the old key ends sooner.
 	OverlapHours *int `json:"overlap_hours,omitempty"`
 }
 
-// KeySecret The key's text. It is not kept here and never shown again.
+// KeySecret The text of the key. It is not stored and cannot be shown again.
 type KeySecret = string
 
-// MarketplaceID Id of a marketplace of this provider.
+// MarketplaceID The id of one of the provider's marketplaces.
 type MarketplaceID = string
 
-// ModelStock What a pool has of one account model.
+// ModelStock The stock of one account model in a pool.
 type ModelStock struct {
-	// Allocated They are customers'.
+	// Allocated Accounts that belong to customers.
 	Allocated int `json:"allocated"`
 
-	// Failed Provisioning failed.
+	// Failed Accounts whose provisioning failed.
 	Failed int `json:"failed"`
 
 	// Forecast How long the Ready accounts will last.
 	Forecast Forecast `json:"forecast"`
 
-	// InProgress An order holds them.
+	// InProgress Accounts that an order holds.
 	InProgress int `json:"in_progress"`
 
-	// Invalid Not usable.
+	// Invalid Accounts that cannot be used.
 	Invalid int `json:"invalid"`
 
-	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
-	// customer does). Not an enumeration: AWS renames and adds models.
+	// Model The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model AccountModel `json:"model"`
 
-	// OrdersWaiting Orders that wait for such an account.
+	// OrdersWaiting Orders that wait for an account of this model.
 	OrdersWaiting int `json:"orders_waiting"`
 
-	// Ready May be drawn.
+	// Ready Accounts that orders can take.
 	Ready int `json:"ready"`
 
-	// Threshold The threshold of this model. Absent when there is none.
+	// Threshold The threshold of this model. Absent if there is none.
 	Threshold *int `json:"threshold,omitempty"`
 
-	// WaitingForVerification They become Ready once their verification passes.
+	// WaitingForVerification Invalid accounts that become Ready when verification passes.
 	WaitingForVerification int `json:"waiting_for_verification"`
 }
 
-// ModelThreshold The threshold of one account model.
+// ModelThreshold The threshold for one account model.
 type ModelThreshold struct {
-	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
-	// customer does). Not an enumeration: AWS renames and adds models.
+	// Model The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model AccountModel `json:"model"`
 
-	// Threshold The stock is low when so many of them are Ready or fewer.
+	// Threshold Stock is low when this many accounts of the model are Ready, or fewer.
 	Threshold int `json:"threshold"`
 }
 
-// ModelThresholds Thresholds by account model, besides the one of the pool. Models that are not named do not count by themselves.
+// ModelThresholds Thresholds for single account models, in addition to the pool's threshold. Models that are not listed have
+// none of their own.
 type ModelThresholds = []ModelThreshold
 
-// NewAPIKey An API key to be made.
+// NewAPIKey An API key to create.
 type NewAPIKey struct {
-	// ExpiresAt When it ends by itself. Absent: it lives until it is revoked.
+	// ExpiresAt When the key expires. If absent, it is valid until it is revoked.
 	ExpiresAt *time.Time `json:"expires_at,omitempty"`
 
-	// Name What the key is for, for people. No space at either end, no control characters. Name no people.
+	// Name What the key is for. No space at either end, and no control characters. Do not name people.
 	Name KeyName `json:"name"`
 
-	// RequestsPerSecond How many requests a second the key may send; twice that at the same moment. Absent: the server's limit. At most the limit of
-	// the key that makes it.
+	// RequestsPerSecond The number of requests per second that the key may send, with bursts of twice that number. If absent, the
+	// server's limit applies. It must not exceed the limit of the key that creates it.
 	RequestsPerSecond *KeyLimit `json:"requests_per_second,omitempty"`
 
-	// Role `marketplace`: places orders and follows them · `viewer`: looks at everything but the keys · `operator`: keeps the stock
-	// and mends orders · `admin`: everything, keys and settings included.
+	// Role `marketplace`: places and follows orders · `viewer`: reads everything except keys · `operator`: manages the
+	// stock and fixes orders · `admin`: everything, including keys and settings.
 	Role Role `json:"role"`
 
-	// Scopes What the key may do of what its role may do. Absent: all of that, also what a later release adds.
+	// Scopes The scopes of the key, out of those of its role. If absent, the key has all scopes of its role, including those that a later release adds.
 	Scopes *[]Scope `json:"scopes,omitempty"`
 }
 
-// NewAPIKeyText A new API key, and its text.
+// NewAPIKeyText A new API key and its text.
 type NewAPIKeyText struct {
-	// APIKey An API key, without its text.
+	// APIKey An API key without its text.
 	APIKey APIKey `json:"api_key"`
 
-	// Secret The key's text. It is not kept here and never shown again.
+	// Secret The text of the key. It is not stored and cannot be shown again.
 	Secret KeySecret `json:"secret"`
 }
 
-// NewAccount An AWS account that was created and onboarded to the Solution Provider Program.
+// NewAccount An AWS account that has been created and onboarded to the Solution Provider Program.
 type NewAccount struct {
-	// Environment Real stock, or stock for trying things out.
+	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
-	// ID AWS account id, 12 digits. A string, because it may begin with 0.
+	// ID An AWS account id of 12 digits. It is a string because it may begin with 0.
 	ID AccountID `json:"id"`
 
-	// Marketplace Id of a marketplace of this provider.
+	// Marketplace The id of one of the provider's marketplaces.
 	Marketplace MarketplaceID `json:"marketplace"`
 
-	// Model Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
-	// customer does). Not an enumeration: AWS renames and adds models.
+	// Model The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model AccountModel `json:"model"`
 
-	// Name Name of the account, for people.
+	// Name A name for people.
 	Name string `json:"name"`
 
-	// RoleARN The role in this account that Quartermaster assumes.
+	// RoleARN The role in this account for Quartermaster to assume.
 	RoleARN string `json:"role_arn"`
 
-	// RootEmail E-mail address of the root user: its name at AWS. It belongs to this account only, whatever the case of its letters. The rules are those
-	// of AWS Organizations' CreateAccount.
+	// RootEmail The e-mail address of the root user, which is its name in AWS. No other account may use it, in upper or lower
+	// case. The rules are those of AWS Organizations' CreateAccount.
 	RootEmail string `json:"root_email"`
 }
 
-// NewOrder An order form, filled in. The provider comes from the API key.
+// NewOrder A completed order form. The provider is the one that the API key belongs to.
 type NewOrder struct {
-	// AccountModel Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
-	// customer does). Not an enumeration: AWS renames and adds models.
+	// AccountModel The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	AccountModel *AccountModel `json:"account_model,omitempty"`
 
-	// AWSAccountAlias Alias of the account ("AWS Account Alias"), part of the sign-in address, unique in all of AWS: lower-case letters,
-	// digits, single hyphens inside; not twelve digits.
+	// AWSAccountAlias The alias of the account ("AWS Account Alias"). It is part of the sign-in URL and unique across AWS.
+	// Lower-case letters, digits, and single hyphens inside; not twelve digits.
 	AWSAccountAlias AccountAlias `json:"aws_account_alias"`
 
-	// AWSAlternateContact "AWS Alternate Contact": for mail about billing, operations and security. All four fields or none of them.
+	// AWSAlternateContact The "AWS Alternate Contact" for mail about billing, operations and security. Send all four fields or none.
 	AWSAlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
 
-	// AWSContactName Full name of the account's primary contact ("AWS Contact Name"). The rest of that contact is kept. No control
-	// characters, no space at either end.
+	// AWSContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
+	// No control characters, and no space at either end.
 	AWSContactName ContactName `json:"aws_contact_name"`
 
-	// CallbackURL Where webhooks about this order go. https, without user and password.
+	// CallbackURL Where to send webhooks about this order. https, without user and password.
 	CallbackURL *CallbackURL `json:"callback_url,omitempty"`
 
-	// Environment Real stock, or stock for trying things out.
+	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
-	// ExistingCURKind Which report `use_existing_cur` means when the account has two of that name: `cur`, the legacy one, or `export`, the one of Data
-	// Exports. Leave it out otherwise.
+	// ExistingCURKind Which report `use_existing_cur` means if the account has two with that name: `cur`, the legacy Cost and Usage
+	// Report, or `export`, the Data Export. Leave it out otherwise.
 	ExistingCURKind *ExistingCURKind `json:"existing_cur_kind,omitempty"`
 
-	// IAMUserName Name of the IAM user that is made for the customer ("IAM User Name").
+	// IAMUserName The name of the IAM user to create for the customer ("IAM User Name").
 	IAMUserName IAMUserName `json:"iam_user_name"`
 
-	// ID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
+	// ID The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
+	// are not allowed.
 	ID OrderID `json:"id"`
 
-	// Marketplace Id of a marketplace of this provider.
+	// Marketplace The id of one of the provider's marketplaces.
 	Marketplace MarketplaceID `json:"marketplace"`
 
-	// OrderMode What is ordered ("Order Mode"). There is only one mode.
+	// OrderMode What to order ("Order Mode"). There is only one mode.
 	OrderMode string `json:"order_mode"`
 
-	// UseExistingCUR Name of an existing Cost and Usage Report or Data Export to link ("Use Existing CUR"). Case-sensitive. Leave it out
-	// to have a new one made; usage from before is then not available.
+	// UseExistingCUR The name of an existing Cost and Usage Report or Data Export to link ("Use Existing CUR"). Case-sensitive. If
+	// you leave it out, Quartermaster creates a new report, and earlier usage is not available.
 	UseExistingCUR *ReportName `json:"use_existing_cur,omitempty"`
 }
 
-// NewPool A pool to be made. Settings that are left out have their defaults.
+// NewPool A pool to create. Settings that you leave out get their defaults.
 type NewPool struct {
-	// ActionDeadlineSeconds How long an order waits for somebody to correct it before it fails.
+	// ActionDeadlineSeconds How many seconds an order waits for the answer to a question before it fails.
 	ActionDeadlineSeconds *ActionDeadline `json:"action_deadline_seconds,omitempty"`
 
-	// AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
+	// AlternateContactTypes The alternate contact types of the account that get the ordered contact.
 	AlternateContactTypes *AlternateContactTypes `json:"alternate_contact_types,omitempty"`
 
-	// Environment Real stock, or stock for trying things out.
+	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
-	// Instructions What the result of an order tells the customer, by account model: for models whose customer owns the root user the
-	// root-access instructions (built in, unless set here), for others what you like (nothing, unless set here).
+	// Instructions What the result of an order tells the customer, by account model. For a model whose customer owns the root
+	// user these are the root-access instructions; a built-in text is used if you set none. For other models you can
+	// set any text; there is none by default.
 	Instructions *Instructions `json:"instructions,omitempty"`
 
-	// Marketplace Id of a marketplace of this provider.
+	// Marketplace The id of one of the provider's marketplaces.
 	Marketplace MarketplaceID `json:"marketplace"`
 
-	// ModelThresholds Thresholds by account model, besides the one of the pool. Models that are not named do not count by themselves.
+	// ModelThresholds Thresholds for single account models, in addition to the pool's threshold. Models that are not listed have
+	// none of their own.
 	ModelThresholds *ModelThresholds `json:"model_thresholds,omitempty"`
 
-	// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
+	// OnFailure What to do with an account that is clean after its order failed: make it Ready again (`return`), or keep it
+	// out (`park`).
 	OnFailure *OnFailure `json:"on_failure,omitempty"`
 
-	// PermissionsBoundaryARN Permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool, and it must allow
-	// `iam:ChangePassword` and `iam:GetAccountPasswordPolicy`: a boundary limits what the user may do, and a user who may not change
-	// the first password cannot sign in. AWS managed policies that are known not to allow both, such as PowerUserAccess or
-	// ReadOnlyAccess, are refused.
+	// PermissionsBoundaryARN The permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool, and it must
+	// allow `iam:ChangePassword` and `iam:GetAccountPasswordPolicy`, because a user who cannot change the first password
+	// cannot sign in. AWS managed policies that are known not to allow both, such as PowerUserAccess and ReadOnlyAccess,
+	// are refused.
 	PermissionsBoundaryARN nullable.Nullable[string] `json:"permissions_boundary_arn,omitempty"`
 
-	// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
+	// ProvideRootUser Whether the results of orders include the root-access instructions, for models whose customer owns the root
+	// user (such as ECAM).
 	ProvideRootUser *ProvideRootUser `json:"provide_root_user,omitempty"`
 
-	// RenotifySeconds An open alert that nobody acknowledged is told of again so often.
+	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
 
-	// ReportKind What a new report is: `export`: CUR 2.0 of Data Exports; `cur`: legacy Cost and Usage Report.
+	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind *ReportKind `json:"report_kind,omitempty"`
 
-	// ReportPrefix Prefix of the objects of a new report. Characters `0-9A-Za-z!-_.*'()`, single slashes inside.
+	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
 	ReportPrefix *ReportPrefix `json:"report_prefix,omitempty"`
 
-	// ReportRegion Region of the bucket of a new report. A legacy report can be delivered to older regions only.
+	// ReportRegion The region of a new report's bucket. A legacy report can be delivered only to older regions.
 	ReportRegion *ReportRegion `json:"report_region,omitempty"`
 
-	// StockThreshold The stock is low when so many accounts of any model are Ready, or fewer; `null` for no threshold.
+	// StockThreshold Stock is low when this many accounts of any model are Ready, or fewer; `null` for no threshold.
 	StockThreshold nullable.Nullable[int] `json:"stock_threshold,omitempty"`
 
-	// UserPolicyArns Policies of the IAM user. They must exist in every account of the pool, as those of AWS do. `IAMUserChangePassword` is
-	// always attached; with it there are at most 10.
+	// UserPolicyArns The policies of the IAM user. They must exist in every account of the pool, as AWS managed policies do.
+	// `IAMUserChangePassword` is always attached and counts towards the limit of 10.
 	UserPolicyArns *UserPolicies `json:"user_policy_arns,omitempty"`
 
-	// WaitDeadlineSeconds How long an order waits for an account before it fails; `null` for ever.
+	// WaitDeadlineSeconds How many seconds an order waits for an account before it fails; `null` for no limit.
 	WaitDeadlineSeconds nullable.Nullable[int] `json:"wait_deadline_seconds,omitempty"`
 }
 
-// NewWebhook An endpoint to be made.
+// NewWebhook An endpoint to create.
 type NewWebhook struct {
-	// Description For people: whose endpoint it is.
+	// Description A description for people, such as the owner of the endpoint.
 	Description *WebhookDescription `json:"description,omitempty"`
 
-	// EventTypes What the endpoint hears of. Empty or left out is everything.
+	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 	EventTypes *EventTypes `json:"event_types,omitempty"`
 
-	// URL Where messages go. https, a public name, the usual port, without user, password and fragment. Redirects are not followed.
+	// URL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
 	URL WebhookURL `json:"url"`
 }
 
-// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
+// OnFailure What to do with an account that is clean after its order failed: make it Ready again (`return`), or keep it
+// out (`park`).
 type OnFailure = string
 
 // OpenAPIDocument An OpenAPI document.
@@ -746,170 +767,205 @@ type OpenAPIDocument struct {
 	// Info About this API.
 	Info map[string]interface{} `json:"info"`
 
-	// Openapi Version of the specification.
+	// Openapi The version of the OpenAPI specification.
 	Openapi string `json:"openapi"`
 
-	// Paths Its operations.
+	// Paths The operations of this API.
 	Paths map[string]interface{} `json:"paths"`
 }
 
-// OptionalReason Why it is done, if you want to say so.
+// OptionalReason The reason for the change, if you want to give one.
 type OptionalReason struct {
-	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
-	// people.
+	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
+	// Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
 }
 
-// Order An order and what became of it.
+// Order An order and its progress.
 type Order struct {
-	// AccountID AWS account id, 12 digits. A string, because it may begin with 0.
+	// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 	AccountID *AccountID `json:"account_id,omitempty"`
 
-	// AccountModel Account model of the AWS Solution Provider Program: `SPAM` (the provider owns the root user) or `ECAM` (the end
-	// customer does). Not an enumeration: AWS renames and adds models.
+	// AccountModel The account model of the AWS Solution Provider Program, for example `SPAM` (the provider owns the root user)
+	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
+	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	AccountModel *AccountModel `json:"account_model,omitempty"`
 
-	// AWSAccountAlias Alias of the account ("AWS Account Alias"), part of the sign-in address, unique in all of AWS: lower-case letters,
-	// digits, single hyphens inside; not twelve digits.
+	// AWSAccountAlias The alias of the account ("AWS Account Alias"). It is part of the sign-in URL and unique across AWS.
+	// Lower-case letters, digits, and single hyphens inside; not twelve digits.
 	AWSAccountAlias AccountAlias `json:"aws_account_alias"`
 
-	// AWSAlternateContact "AWS Alternate Contact": for mail about billing, operations and security. All four fields or none of them.
+	// AWSAlternateContact The "AWS Alternate Contact" for mail about billing, operations and security. Send all four fields or none.
 	AWSAlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
 
-	// AWSContactName Full name of the account's primary contact ("AWS Contact Name"). The rest of that contact is kept. No control
-	// characters, no space at either end.
+	// AWSContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
+	// No control characters, and no space at either end.
 	AWSContactName ContactName `json:"aws_contact_name"`
 
-	// CallbackURL Where webhooks about this order go. https, without user and password.
+	// CallbackURL Where to send webhooks about this order. https, without user and password.
 	CallbackURL *CallbackURL `json:"callback_url,omitempty"`
 
 	// CreatedAt When the order was accepted.
 	CreatedAt time.Time `json:"created_at"`
 
-	// Environment Real stock, or stock for trying things out.
+	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
-	// ExistingCURKind Which report `use_existing_cur` means when the account has two of that name: `cur`, the legacy one, or `export`, the one of Data
-	// Exports. Leave it out otherwise.
+	// ExistingCURKind Which report `use_existing_cur` means if the account has two with that name: `cur`, the legacy Cost and Usage
+	// Report, or `export`, the Data Export. Leave it out otherwise.
 	ExistingCURKind *ExistingCURKind `json:"existing_cur_kind,omitempty"`
 
-	// Failure Why the order cannot go on, in words for the person who can help.
+	// Failure Why the order cannot continue, written for the person who can help.
 	Failure *Failure `json:"failure,omitempty"`
 
-	// IAMUserName Name of the IAM user that is made for the customer ("IAM User Name").
+	// IAMUserName The name of the IAM user to create for the customer ("IAM User Name").
 	IAMUserName IAMUserName `json:"iam_user_name"`
 
-	// ID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
+	// ID The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
+	// are not allowed.
 	ID OrderID `json:"id"`
 
-	// Leftovers What the undo could not put back. Empty when everything was.
+	// Leftovers What the undo could not restore. Empty if it restored everything.
 	Leftovers []string `json:"leftovers"`
 
-	// Marketplace Id of a marketplace of this provider.
+	// Marketplace The id of one of the provider's marketplaces.
 	Marketplace MarketplaceID `json:"marketplace"`
 
-	// Notes What the undo left alone on purpose, because somebody else changed it meanwhile.
+	// Notes What the undo deliberately did not restore, because someone else had changed it.
 	Notes []string `json:"notes"`
 
-	// OrderMode As ordered.
+	// OrderMode The order mode that was ordered.
 	OrderMode string `json:"order_mode"`
 
-	// Result What the customer gets. Only in the state completed.
+	// Result What the customer receives. Present only in the state `completed`.
 	Result *Result `json:"result,omitempty"`
 
-	// Since Since when it is in this state.
+	// Since When the order entered this state.
 	Since time.Time `json:"since"`
 
-	// State `accepted`: safely kept · `waiting_for_account`: no account matches yet · `provisioning`: being worked on ·
-	// `action_required`: somebody must correct something, see `failure` · `compensating`: being undone ·
-	// `completed`, `failed`, `cancelled`: final.
+	// State `accepted`: stored durably · `waiting_for_account`: no account matches yet · `provisioning`: in progress ·
+	// `action_required`: the order asks a question, see `failure` · `compensating`: being undone · `completed`,
+	// `failed` and `cancelled` are final.
 	State OrderState `json:"state"`
 
-	// Step The part of the work that was begun last.
+	// Step The step that started last.
 	Step *string `json:"step,omitempty"`
 
-	// Steps Every part of the work that was begun.
+	// Steps Every step that has started.
 	Steps []Step `json:"steps"`
 
-	// UseExistingCUR Name of an existing Cost and Usage Report or Data Export to link ("Use Existing CUR"). Case-sensitive. Leave it out
-	// to have a new one made; usage from before is then not available.
+	// UseExistingCUR The name of an existing Cost and Usage Report or Data Export to link ("Use Existing CUR"). Case-sensitive. If
+	// you leave it out, Quartermaster creates a new report, and earlier usage is not available.
 	UseExistingCUR *ReportName `json:"use_existing_cur,omitempty"`
 
-	// Waiting Why the order waits; only in the state waiting_for_account.
+	// Waiting Why the order waits. Present only in the state `waiting_for_account`.
 	Waiting *Waiting `json:"waiting,omitempty"`
 }
 
-// OrderCorrection New values of fields that the order asks for; at least one. `reason` alone corrects nothing.
+// OrderCorrection New values for the fields that the order asks for, at least one. `reason` alone corrects nothing.
 type OrderCorrection struct {
-	// AWSAccountAlias Alias of the account ("AWS Account Alias"), part of the sign-in address, unique in all of AWS: lower-case letters,
-	// digits, single hyphens inside; not twelve digits.
+	// AWSAccountAlias The alias of the account ("AWS Account Alias"). It is part of the sign-in URL and unique across AWS.
+	// Lower-case letters, digits, and single hyphens inside; not twelve digits.
 	AWSAccountAlias *AccountAlias `json:"aws_account_alias,omitempty"`
 
-	// AWSAlternateContact "AWS Alternate Contact": for mail about billing, operations and security. All four fields or none of them.
+	// AWSAlternateContact The "AWS Alternate Contact" for mail about billing, operations and security. Send all four fields or none.
 	AWSAlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
 
-	// AWSContactName Full name of the account's primary contact ("AWS Contact Name"). The rest of that contact is kept. No control
-	// characters, no space at either end.
+	// AWSContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
+	// No control characters, and no space at either end.
 	AWSContactName *ContactName `json:"aws_contact_name,omitempty"`
 
-	// ExistingCURKind Which report `use_existing_cur` means when the account has two of that name: `cur`, the legacy one, or `export`, the one of Data
-	// Exports. Leave it out otherwise.
+	// ExistingCURKind Which report `use_existing_cur` means if the account has two with that name: `cur`, the legacy Cost and Usage
+	// Report, or `export`, the Data Export. Leave it out otherwise.
 	ExistingCURKind *ExistingCURKind `json:"existing_cur_kind,omitempty"`
 
-	// IAMUserName Name of the IAM user that is made for the customer ("IAM User Name").
+	// IAMUserName The name of the IAM user to create for the customer ("IAM User Name").
 	IAMUserName *IAMUserName `json:"iam_user_name,omitempty"`
 
-	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
-	// people.
+	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
+	// Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
 
-	// UseExistingCUR Name of an existing Cost and Usage Report or Data Export to link. Case-sensitive. `null` or empty: have a new one
-	// made instead; usage from before is then not available.
+	// UseExistingCUR The name of an existing Cost and Usage Report or Data Export to link. Case-sensitive. If it is `null` or
+	// empty, Quartermaster creates a new report, and earlier usage is not available.
 	UseExistingCUR nullable.Nullable[string] `json:"use_existing_cur,omitempty"`
 }
 
-// OrderEvent The message about an order. Readers must be tolerant of new members.
+// OrderEvent A message about an order. Clients must tolerate new members.
 type OrderEvent struct {
-	// Data The order, without anything personal. Read it for the rest.
+	// Data The order without personal data. Read the order for the rest.
 	Data struct {
-		// AWSAccountID AWS account id, 12 digits. A string, because it may begin with 0.
+		// AWSAccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 		AWSAccountID *AccountID `json:"aws_account_id,omitempty"`
 
-		// Code Why, for programs, when it asks, failed or was cancelled.
+		// Code A code for programs, if the order asks a question, failed or was cancelled.
 		Code *string `json:"code,omitempty"`
 
-		// Environment Real stock, or stock for trying things out.
+		// Environment `production` is real stock; `test` is stock for trials.
 		Environment Environment `json:"environment"`
 
-		// Field The field that the order asks for.
+		// Field The field that the order asks for
 		Field *string `json:"field,omitempty"`
 
-		// Marketplace Id of a marketplace of this provider.
+		// Marketplace The id of one of the provider's marketplaces.
 		Marketplace MarketplaceID `json:"marketplace"`
 
-		// OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
+		// OrderID The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
+		// are not allowed.
 		OrderID OrderID `json:"order_id"`
 
-		// Reason Why, for people.
+		// Reason The reason, for people.
 		Reason *string `json:"reason,omitempty"`
 
-		// Since Since when it is in that state.
+		// Since When the order entered that state.
 		Since time.Time `json:"since"`
 
-		// State `accepted`: safely kept · `waiting_for_account`: no account matches yet · `provisioning`: being worked on ·
-		// `action_required`: somebody must correct something, see `failure` · `compensating`: being undone ·
-		// `completed`, `failed`, `cancelled`: final.
+		// State `accepted`: stored durably · `waiting_for_account`: no account matches yet · `provisioning`: in progress ·
+		// `action_required`: the order asks a question, see `failure` · `compensating`: being undone · `completed`,
+		// `failed` and `cancelled` are final.
 		State OrderState `json:"state"`
 	} `json:"data"`
 
 	// Timestamp When it happened.
 	Timestamp time.Time `json:"timestamp"`
 
-	// Type `order.` and the state.
+	// Type `order.` followed by the state.
 	Type string `json:"type"`
 }
 
-// OrderID The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
+// OrderHistoryEntry Something that happened to an order.
+type OrderHistoryEntry struct {
+	// Actor Who did it: an API key, the order's own workflow, the reconciler, or a user of the command line.
+	Actor string `json:"actor"`
+
+	// At When it happened.
+	At time.Time `json:"at"`
+
+	// Code The failure that caused the change, or what someone asked for, such as `correct`, `retry`, `swap`, `cancel` or
+	// `fail`. Absent if there is neither.
+	Code *string `json:"code,omitempty"`
+
+	// FromState The state before. Absent for the entry that accepted the order.
+	FromState *string `json:"from_state,omitempty"`
+
+	// Reason The reason.
+	Reason *string `json:"reason,omitempty"`
+
+	// ToState The state after. It equals the state before if the entry is a request that did not change the state at once.
+	ToState string `json:"to_state"`
+}
+
+// OrderHistoryPage A page of an order's history, oldest first.
+type OrderHistoryPage struct {
+	// Items The entries.
+	Items []OrderHistoryEntry `json:"items"`
+
+	// NextCursor The cursor of the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// OrderID The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
+// are not allowed.
 type OrderID = string
 
 // OrderPage A page of orders, newest first.
@@ -917,16 +973,16 @@ type OrderPage struct {
 	// Items The orders.
 	Items []Order `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// OrderState `accepted`: safely kept · `waiting_for_account`: no account matches yet · `provisioning`: being worked on ·
-// `action_required`: somebody must correct something, see `failure` · `compensating`: being undone ·
-// `completed`, `failed`, `cancelled`: final.
+// OrderState `accepted`: stored durably · `waiting_for_account`: no account matches yet · `provisioning`: in progress ·
+// `action_required`: the order asks a question, see `failure` · `compensating`: being undone · `completed`,
+// `failed` and `cancelled` are final.
 type OrderState = provision.OrderState
 
-// OtherEvent The message about something else. Readers must be tolerant of new types and members.
+// OtherEvent A message about something other than an order. Clients must tolerate new types and members.
 type OtherEvent struct {
 	// Data `pool.verification_suspended|resumed`: `marketplace`, `environment` and how many accounts fail ·
 	// `pool.claims_suspended`: `marketplace`, `environment`, `reason`, `refused`, `tried` · `pool.claims_resumed`: `marketplace`, `environment`,
@@ -939,122 +995,128 @@ type OtherEvent struct {
 	// Timestamp When it happened.
 	Timestamp time.Time `json:"timestamp"`
 
-	// Type What happened.
+	// Type The type of the event.
 	Type string `json:"type"`
 }
 
-// PasswordLink The customer's first password, behind a link that works once. The link's secret stands behind the `#`, so it reaches
-// no server log. Pass it on; do not open it.
+// PasswordLink A link to the customer's first password. It works once. The secret follows the `#`, so it appears in no server
+// log. Pass the link on; do not open it.
 type PasswordLink struct {
-	// ExpiresAt Until when the link works, 72 hours after completion.
+	// ExpiresAt When the link expires, 72 hours after the order completed.
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// RevealedAt When the password was taken; absent before.
+	// RevealedAt When the password was read. Absent until then.
 	RevealedAt *time.Time `json:"revealed_at,omitempty"`
 
-	// URL The link. Absent once it was used or has expired.
+	// URL The link. Absent after it has been used or has expired.
 	URL *string `json:"url,omitempty"`
 }
 
 // PasswordReveal The secret of a password link.
 type PasswordReveal struct {
-	// Token What stands behind the
+	// Token The part of the link that follows the #.
 	Token string `json:"token"`
 }
 
-// Pool A pool and how its accounts are provisioned.
+// Pool A pool and the settings by which its accounts are provisioned.
 type Pool struct {
-	// ActionDeadlineSeconds How long an order waits for somebody to correct it before it fails.
+	// ActionDeadlineSeconds How many seconds an order waits for the answer to a question before it fails.
 	ActionDeadlineSeconds ActionDeadline `json:"action_deadline_seconds"`
 
-	// AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
+	// AlternateContactTypes The alternate contact types of the account that get the ordered contact.
 	AlternateContactTypes AlternateContactTypes `json:"alternate_contact_types"`
 
-	// ClaimsSuspendedAt Since when orders get no account of the pool, because several accounts could not be entered, which points to the service's own
-	// identity. It ends by itself when the verification of any account of the pool passes. Absent when orders get accounts.
+	// ClaimsSuspendedAt Since when orders get no account from the pool, because Quartermaster could not open a session in several
+	// accounts, which points to its own identity. Claims resume automatically when any account of the pool passes
+	// verification. Absent if claims are not suspended.
 	ClaimsSuspendedAt *ClaimsSuspendedAt `json:"claims_suspended_at,omitempty"`
 
-	// ClaimsSuspendedBecause Why claims are suspended. Absent when they are not.
+	// ClaimsSuspendedBecause Why claims are suspended. Absent if they are not.
 	ClaimsSuspendedBecause *ClaimsSuspendedBecause `json:"claims_suspended_because,omitempty"`
 
-	// CreatedAt When it was made.
+	// CreatedAt When it was created.
 	CreatedAt time.Time `json:"created_at"`
 
-	// Environment Real stock, or stock for trying things out.
+	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
-	// Instructions What the result of an order tells the customer, by account model: for models whose customer owns the root user the
-	// root-access instructions (built in, unless set here), for others what you like (nothing, unless set here).
+	// Instructions What the result of an order tells the customer, by account model. For a model whose customer owns the root
+	// user these are the root-access instructions; a built-in text is used if you set none. For other models you can
+	// set any text; there is none by default.
 	Instructions Instructions `json:"instructions"`
 
-	// Marketplace Id of a marketplace of this provider.
+	// Marketplace The id of one of the provider's marketplaces.
 	Marketplace MarketplaceID `json:"marketplace"`
 
-	// ModelThresholds Thresholds by account model, besides the one of the pool. Models that are not named do not count by themselves.
+	// ModelThresholds Thresholds for single account models, in addition to the pool's threshold. Models that are not listed have
+	// none of their own.
 	ModelThresholds ModelThresholds `json:"model_thresholds"`
 
-	// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
+	// OnFailure What to do with an account that is clean after its order failed: make it Ready again (`return`), or keep it
+	// out (`park`).
 	OnFailure OnFailure `json:"on_failure"`
 
-	// PermissionsBoundaryARN Permissions boundary of the IAM user. Absent when there is none.
+	// PermissionsBoundaryARN The permissions boundary of the IAM user. Absent if there is none.
 	PermissionsBoundaryARN *string `json:"permissions_boundary_arn,omitempty"`
 
-	// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
+	// ProvideRootUser Whether the results of orders include the root-access instructions, for models whose customer owns the root
+	// user (such as ECAM).
 	ProvideRootUser ProvideRootUser `json:"provide_root_user"`
 
-	// RenotifySeconds An open alert that nobody acknowledged is told of again so often.
+	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds Renotify `json:"renotify_seconds"`
 
-	// ReportKind What a new report is: `export`: CUR 2.0 of Data Exports; `cur`: legacy Cost and Usage Report.
+	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind ReportKind `json:"report_kind"`
 
-	// ReportPrefix Prefix of the objects of a new report. Characters `0-9A-Za-z!-_.*'()`, single slashes inside.
+	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
 	ReportPrefix ReportPrefix `json:"report_prefix"`
 
-	// ReportRegion Region of the bucket of a new report. A legacy report can be delivered to older regions only.
+	// ReportRegion The region of a new report's bucket. A legacy report can be delivered only to older regions.
 	ReportRegion ReportRegion `json:"report_region"`
 
-	// StockThreshold The stock is low when so many accounts of any model are Ready. Absent when there is none.
+	// StockThreshold Stock is low when this many accounts of any model are Ready, or fewer. Absent if there is no threshold.
 	StockThreshold *int `json:"stock_threshold,omitempty"`
 
-	// UserPolicyArns Policies of the IAM user. They must exist in every account of the pool, as those of AWS do. `IAMUserChangePassword` is
-	// always attached; with it there are at most 10.
+	// UserPolicyArns The policies of the IAM user. They must exist in every account of the pool, as AWS managed policies do.
+	// `IAMUserChangePassword` is always attached and counts towards the limit of 10.
 	UserPolicyArns UserPolicies `json:"user_policy_arns"`
 
-	// VerificationSuspendedAt Since when so many of its accounts fail their verification at once that none is made Invalid. Absent when not.
+	// VerificationSuspendedAt Since when so many accounts of the pool have failed verification together that none of them is made
+	// Invalid. Absent if verification is not suspended.
 	VerificationSuspendedAt *time.Time `json:"verification_suspended_at,omitempty"`
 
-	// WaitDeadlineSeconds How long an order waits for an account before it fails. Absent when for ever.
+	// WaitDeadlineSeconds How many seconds an order waits for an account before it fails. Absent if there is no limit.
 	WaitDeadlineSeconds *int `json:"wait_deadline_seconds,omitempty"`
 
-	// Warnings What is allowed and still needs somebody's care, in sentences.
+	// Warnings Settings that are allowed but need attention.
 	Warnings *[]string `json:"warnings,omitempty"`
 }
 
 // PoolHistoryEntry A change of a pool's settings.
 type PoolHistoryEntry struct {
-	// Actor Who: an API key, somebody at the command line, a user of the database.
+	// Actor Who did it: an API key, a user of the command line, or a user of the database.
 	Actor string `json:"actor"`
 
-	// At When.
+	// At When it happened.
 	At time.Time `json:"at"`
 
-	// From What it was; absent when there was nothing.
+	// From The value before. Absent if there was none.
 	From *json.RawMessage `json:"from,omitempty"`
 
-	// To What it became; absent when it was taken away.
+	// To The value after. Absent if the setting was removed.
 	To *json.RawMessage `json:"to,omitempty"`
 
-	// What The setting as the database calls it; `made`: the pool was made.
+	// What The setting, by its name in the database; `created`: the pool was created.
 	What string `json:"what"`
 }
 
 // PoolHistoryPage A page of a pool's history, oldest first.
 type PoolHistoryPage struct {
-	// Items What was changed.
+	// Items The entries.
 	Items []PoolHistoryEntry `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
@@ -1063,121 +1125,126 @@ type PoolPage struct {
 	// Items The pools.
 	Items []Pool `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
 // PoolStock The stock of one pool.
 type PoolStock struct {
-	// Alert The stock of a pool needs somebody.
+	// Alert An alert about the stock of a pool.
 	Alert *StockAlert `json:"alert,omitempty"`
 
-	// Allocated They are customers'.
+	// Allocated Accounts that belong to customers.
 	Allocated int `json:"allocated"`
 
-	// ClaimsSuspendedAt Since when orders get no account of the pool, because several accounts could not be entered, which points to the service's own
-	// identity. It ends by itself when the verification of any account of the pool passes. Absent when orders get accounts.
+	// ClaimsSuspendedAt Since when orders get no account from the pool, because Quartermaster could not open a session in several
+	// accounts, which points to its own identity. Claims resume automatically when any account of the pool passes
+	// verification. Absent if claims are not suspended.
 	ClaimsSuspendedAt *ClaimsSuspendedAt `json:"claims_suspended_at,omitempty"`
 
-	// ClaimsSuspendedBecause Why claims are suspended. Absent when they are not.
+	// ClaimsSuspendedBecause Why claims are suspended. Absent if they are not.
 	ClaimsSuspendedBecause *ClaimsSuspendedBecause `json:"claims_suspended_because,omitempty"`
 
-	// Environment Real stock, or stock for trying things out.
+	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
-	// Failed Provisioning failed.
+	// Failed Accounts whose provisioning failed.
 	Failed int `json:"failed"`
 
 	// Forecast How long the Ready accounts will last.
 	Forecast Forecast `json:"forecast"`
 
-	// InProgress An order holds them.
+	// InProgress Accounts that an order holds.
 	InProgress int `json:"in_progress"`
 
-	// Invalid Not usable.
+	// Invalid Accounts that cannot be used.
 	Invalid int `json:"invalid"`
 
-	// Marketplace Id of a marketplace of this provider.
+	// Marketplace The id of one of the provider's marketplaces.
 	Marketplace MarketplaceID `json:"marketplace"`
 
-	// Models By account model.
+	// Models The stock of each account model.
 	Models []ModelStock `json:"models"`
 
-	// OrdersWaiting Orders that wait for such an account.
+	// OrdersWaiting Orders that wait for an account of this pool.
 	OrdersWaiting int `json:"orders_waiting"`
 
-	// Ready May be drawn.
+	// Ready Accounts that orders can take.
 	Ready int `json:"ready"`
 
-	// Threshold The threshold of the pool as a whole. Absent when there is none.
+	// Threshold The threshold of the whole pool. Absent if there is none.
 	Threshold *int `json:"threshold,omitempty"`
 
-	// WaitingForVerification They become Ready once their verification passes.
+	// WaitingForVerification Invalid accounts that become Ready when verification passes.
 	WaitingForVerification int `json:"waiting_for_verification"`
 }
 
-// PoolUpdate Settings to be changed. What is left out stays; a list replaces the whole list.
+// PoolUpdate The settings to change. Settings that you leave out stay as they are; a list replaces the whole list.
 type PoolUpdate struct {
-	// ActionDeadlineSeconds How long an order waits for somebody to correct it before it fails.
+	// ActionDeadlineSeconds How many seconds an order waits for the answer to a question before it fails.
 	ActionDeadlineSeconds *ActionDeadline `json:"action_deadline_seconds,omitempty"`
 
-	// AlternateContactTypes To which contacts of the account the ordered alternate contact is written.
+	// AlternateContactTypes The alternate contact types of the account that get the ordered contact.
 	AlternateContactTypes *AlternateContactTypes `json:"alternate_contact_types,omitempty"`
 
-	// Instructions What the result of an order tells the customer, by account model: for models whose customer owns the root user the
-	// root-access instructions (built in, unless set here), for others what you like (nothing, unless set here).
+	// Instructions What the result of an order tells the customer, by account model. For a model whose customer owns the root
+	// user these are the root-access instructions; a built-in text is used if you set none. For other models you can
+	// set any text; there is none by default.
 	Instructions *Instructions `json:"instructions,omitempty"`
 
-	// ModelThresholds Thresholds by account model, besides the one of the pool. Models that are not named do not count by themselves.
+	// ModelThresholds Thresholds for single account models, in addition to the pool's threshold. Models that are not listed have
+	// none of their own.
 	ModelThresholds *ModelThresholds `json:"model_thresholds,omitempty"`
 
-	// OnFailure What becomes of an account that is verified clean after its order failed: Ready again (`return`), or kept out (`park`).
+	// OnFailure What to do with an account that is clean after its order failed: make it Ready again (`return`), or keep it
+	// out (`park`).
 	OnFailure *OnFailure `json:"on_failure,omitempty"`
 
-	// PermissionsBoundaryARN Permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool, and it must allow
-	// `iam:ChangePassword` and `iam:GetAccountPasswordPolicy`: a boundary limits what the user may do, and a user who may not change
-	// the first password cannot sign in. AWS managed policies that are known not to allow both, such as PowerUserAccess or
-	// ReadOnlyAccess, are refused.
+	// PermissionsBoundaryARN The permissions boundary of the IAM user; `null` for none. It must exist in every account of the pool, and it must
+	// allow `iam:ChangePassword` and `iam:GetAccountPasswordPolicy`, because a user who cannot change the first password
+	// cannot sign in. AWS managed policies that are known not to allow both, such as PowerUserAccess and ReadOnlyAccess,
+	// are refused.
 	PermissionsBoundaryARN nullable.Nullable[string] `json:"permissions_boundary_arn,omitempty"`
 
-	// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
+	// ProvideRootUser Whether the results of orders include the root-access instructions, for models whose customer owns the root
+	// user (such as ECAM).
 	ProvideRootUser *ProvideRootUser `json:"provide_root_user,omitempty"`
 
-	// RenotifySeconds An open alert that nobody acknowledged is told of again so often.
+	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
 
-	// ReportKind What a new report is: `export`: CUR 2.0 of Data Exports; `cur`: legacy Cost and Usage Report.
+	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind *ReportKind `json:"report_kind,omitempty"`
 
-	// ReportPrefix Prefix of the objects of a new report. Characters `0-9A-Za-z!-_.*'()`, single slashes inside.
+	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
 	ReportPrefix *ReportPrefix `json:"report_prefix,omitempty"`
 
-	// ReportRegion Region of the bucket of a new report. A legacy report can be delivered to older regions only.
+	// ReportRegion The region of a new report's bucket. A legacy report can be delivered only to older regions.
 	ReportRegion *ReportRegion `json:"report_region,omitempty"`
 
-	// StockThreshold The stock is low when so many accounts of any model are Ready, or fewer; `null` for no threshold.
+	// StockThreshold Stock is low when this many accounts of any model are Ready, or fewer; `null` for no threshold.
 	StockThreshold nullable.Nullable[int] `json:"stock_threshold,omitempty"`
 
-	// UserPolicyArns Policies of the IAM user. They must exist in every account of the pool, as those of AWS do. `IAMUserChangePassword` is
-	// always attached; with it there are at most 10.
+	// UserPolicyArns The policies of the IAM user. They must exist in every account of the pool, as AWS managed policies do.
+	// `IAMUserChangePassword` is always attached and counts towards the limit of 10.
 	UserPolicyArns *UserPolicies `json:"user_policy_arns,omitempty"`
 
-	// WaitDeadlineSeconds How long an order waits for an account before it fails; `null` for ever.
+	// WaitDeadlineSeconds How many seconds an order waits for an account before it fails; `null` for no limit.
 	WaitDeadlineSeconds nullable.Nullable[int] `json:"wait_deadline_seconds,omitempty"`
 }
 
-// Problem A problem as RFC 9457 has it. Decide by `code`.
+// Problem A problem document as defined by RFC 9457. Programs should branch on `code`.
 type Problem struct {
-	// Code One word for the kind of problem, for programs.
+	// Code The kind of problem, for programs.
 	Code provision.Code `json:"code"`
 
-	// Detail What is wrong this time and what to do about it.
+	// Detail What is wrong in this case and what to do about it.
 	Detail string `json:"detail"`
 
-	// Errors Every wrong field or parameter.
+	// Errors Every invalid field or parameter.
 	Errors *[]FieldProblem `json:"errors,omitempty"`
 
-	// RequestID What to quote when asking for help.
+	// RequestID The id to quote when you ask for help.
 	RequestID string `json:"request_id"`
 
 	// Status The HTTP status.
@@ -1186,22 +1253,22 @@ type Problem struct {
 	// Title The kind of problem in a few words.
 	Title string `json:"title"`
 
-	// Type URI of the kind of problem.
+	// Type The URI of this kind of problem.
 	Type string `json:"type"`
 }
 
-// ProtectedAccount An AWS account that nothing is ever done in.
+// ProtectedAccount An AWS account in which Quartermaster must never do anything.
 type ProtectedAccount struct {
-	// AccountID AWS account id, 12 digits. A string, because it may begin with 0.
+	// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 	AccountID AccountID `json:"account_id"`
 
-	// CreatedAt Since when.
+	// CreatedAt When the account was protected.
 	CreatedAt time.Time `json:"created_at"`
 
-	// CreatedBy By whom.
+	// CreatedBy Who protected it.
 	CreatedBy string `json:"created_by"`
 
-	// Note Why.
+	// Note Why the account is protected.
 	Note string `json:"note"`
 }
 
@@ -1210,129 +1277,130 @@ type ProtectedAccountPage struct {
 	// Items The accounts.
 	Items []ProtectedAccount `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
 // Protection Why the account is protected.
 type Protection struct {
-	// Note Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
-	// people.
+	// Note Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
+	// Do not name people.
 	Note ReasonText `json:"note"`
 }
 
-// ProvideRootUser Whether the results of orders hold the root-access instructions, for models whose customer owns the root user (ECAM).
+// ProvideRootUser Whether the results of orders include the root-access instructions, for models whose customer owns the root
+// user (such as ECAM).
 type ProvideRootUser = bool
 
-// Reason Why it is done.
+// Reason The reason for the change.
 type Reason struct {
-	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
-	// people.
+	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
+	// Do not name people.
 	Reason ReasonText `json:"reason"`
 }
 
-// ReasonText Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
-// people.
+// ReasonText Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
+// Do not name people.
 type ReasonText = string
 
-// Renotify An open alert that nobody acknowledged is told of again so often.
+// Renotify How many seconds pass between reminders of an open alert that no one has acknowledged.
 type Renotify = int
 
-// Replay From when on events are sent again.
+// Replay From when on to send events again.
 type Replay struct {
-	// Since Events that happened at this time or later.
+	// Since Send events that happened at this time or later.
 	Since time.Time `json:"since"`
 }
 
-// Report The cost report that feeds the customer's usage.
+// Report The cost report that contains the customer's usage.
 type Report struct {
-	// Bucket S3 bucket that the report is delivered to.
+	// Bucket The S3 bucket that AWS delivers the report to.
 	Bucket string `json:"bucket"`
 
-	// Existing true: an existing report was linked; false: it was made for this order.
+	// Existing true: an existing report was linked; false: the report was created for this order.
 	Existing bool `json:"existing"`
 
-	// Kind cur: legacy Cost and Usage Report; export: CUR 2.0 of Data Exports.
+	// Kind `cur`: a legacy Cost and Usage Report; `export`: CUR 2.0 from Data Exports.
 	Kind provision.ReportKind `json:"kind"`
 
-	// Name Name of the report.
+	// Name The name of the report.
 	Name string `json:"name"`
 
-	// Prefix Prefix of its objects.
+	// Prefix The prefix of the report's objects.
 	Prefix string `json:"prefix"`
 
-	// Region Region of the bucket.
+	// Region The region of the bucket.
 	Region string `json:"region"`
 }
 
-// ReportKind What a new report is: `export`: CUR 2.0 of Data Exports; `cur`: legacy Cost and Usage Report.
+// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 type ReportKind = provision.ReportKind
 
-// ReportName Name of an existing Cost and Usage Report or Data Export to link ("Use Existing CUR"). Case-sensitive. Leave it out
-// to have a new one made; usage from before is then not available.
+// ReportName The name of an existing Cost and Usage Report or Data Export to link ("Use Existing CUR"). Case-sensitive. If
+// you leave it out, Quartermaster creates a new report, and earlier usage is not available.
 type ReportName = string
 
-// ReportPrefix Prefix of the objects of a new report. Characters `0-9A-Za-z!-_.*'()`, single slashes inside.
+// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
 type ReportPrefix = string
 
-// ReportRegion Region of the bucket of a new report. A legacy report can be delivered to older regions only.
+// ReportRegion The region of a new report's bucket. A legacy report can be delivered only to older regions.
 type ReportRegion = string
 
-// Result What the customer gets. Only in the state completed.
+// Result What the customer receives. Present only in the state `completed`.
 type Result struct {
-	// AccountID AWS account id, 12 digits. A string, because it may begin with 0.
+	// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 	AccountID AccountID `json:"account_id"`
 
-	// Alias Alias of the account.
+	// Alias The alias of the account.
 	Alias string `json:"alias"`
 
 	// CompletedAt When the order completed.
 	CompletedAt time.Time `json:"completed_at"`
 
-	// IAMUserName User to sign in as.
+	// IAMUserName The user to sign in as.
 	IAMUserName string `json:"iam_user_name"`
 
-	// Instructions What the pool tells the customers of other models, if anything.
+	// Instructions The pool's instructions for customers of other models, if there are any.
 	Instructions *string `json:"instructions,omitempty"`
 
-	// ManualSteps What AWS has no API for and a person must do.
+	// ManualSteps Steps that a person must do because AWS has no API for them.
 	ManualSteps []string `json:"manual_steps"`
 
-	// Model Model of the account.
+	// Model The model of the account.
 	Model string `json:"model"`
 
-	// OlderUsageAvailable false for a new report: what was used before it existed is not in it.
+	// OlderUsageAvailable false for a new report, which does not contain usage from before it was created.
 	OlderUsageAvailable bool `json:"older_usage_available"`
 
-	// Password The customer's first password, behind a link that works once. The link's secret stands behind the `#`, so it reaches
-	// no server log. Pass it on; do not open it.
+	// Password A link to the customer's first password. It works once. The secret follows the `#`, so it appears in no server
+	// log. Pass the link on; do not open it.
 	Password *PasswordLink `json:"password,omitempty"`
 
-	// Report The cost report that feeds the customer's usage.
+	// Report The cost report that contains the customer's usage.
 	Report Report `json:"report"`
 
-	// RootAccess How the customer takes over the root user. Only for models whose customer owns it (ECAM), unless the pool keeps it to itself.
+	// RootAccess How the customer takes over the root user. Present only for models whose customer owns the root user (such as ECAM), unless the pool withholds it.
 	RootAccess *string `json:"root_access,omitempty"`
 
-	// SignInURL Sign-in address by alias.
+	// SignInURL The sign-in URL with the alias.
 	SignInURL string `json:"sign_in_url"`
 
-	// SignInURLByID Sign-in address by account id; it still works when the alias changes.
+	// SignInURLByID The sign-in URL with the account id. It still works after the alias has changed.
 	SignInURLByID string `json:"sign_in_url_by_id"`
 
-	// Simulated true: this service runs against a simulator; there is no such account at AWS.
+	// Simulated true: this service runs against a simulator, and the account does not exist in AWS.
 	Simulated bool `json:"simulated"`
 
-	// UsageAvailableFrom When the report first holds usage.
+	// UsageAvailableFrom From when the report contains usage.
 	UsageAvailableFrom time.Time `json:"usage_available_from"`
 
-	// Warnings What whoever reads the report later should know, such as the content, format or delivery of a linked report. Absent when there is nothing.
+	// Warnings What readers of the report should know, such as the content, format or delivery of a linked report. Absent if there is nothing to know.
 	Warnings *[]string `json:"warnings,omitempty"`
 }
 
-// RevealedPassword What the customer signs in with.
+// RevealedPassword The customer's sign-in data.
 type RevealedPassword struct {
-	// IAMUserName As whom.
+	// IAMUserName The user to sign in as.
 	IAMUserName string `json:"iam_user_name"`
 
 	// Password The first password. AWS asks for a new one at the first sign-in.
@@ -1342,43 +1410,43 @@ type RevealedPassword struct {
 	SignInURL string `json:"sign_in_url"`
 }
 
-// Role `marketplace`: places orders and follows them · `viewer`: looks at everything but the keys · `operator`: keeps the stock
-// and mends orders · `admin`: everything, keys and settings included.
+// Role `marketplace`: places and follows orders · `viewer`: reads everything except keys · `operator`: manages the
+// stock and fixes orders · `admin`: everything, including keys and settings.
 type Role = provision.Role
 
-// RotatedAPIKey A new API key with its text, and the one whose place it takes.
+// RotatedAPIKey A new API key with its text, and the key that it replaces.
 type RotatedAPIKey struct {
-	// APIKey An API key, without its text.
+	// APIKey An API key without its text.
 	APIKey APIKey `json:"api_key"`
 
-	// Replaced An API key, without its text.
+	// Replaced An API key without its text.
 	Replaced APIKey `json:"replaced"`
 
-	// Secret The key's text. It is not kept here and never shown again.
+	// Secret The text of the key. It is not stored and cannot be shown again.
 	Secret KeySecret `json:"secret"`
 }
 
-// RowOutcome What became of a row; in a dry run, what would.
+// RowOutcome The outcome of a row, or the outcome that a dry run predicts.
 type RowOutcome = provision.RowOutcome
 
-// RowResult What became of a row, or one fault of it.
+// RowResult The outcome of a row, or one of its faults.
 type RowResult struct {
-	// AccountID The account that the row names. Absent when it names none.
+	// AccountID The account that the row names. Absent if it names none.
 	AccountID *string `json:"account_id,omitempty"`
 
-	// Column The column of the fault. Absent when the header has none there.
+	// Column The column of the fault. Absent if the header has no column there.
 	Column *string `json:"column,omitempty"`
 
-	// ColumnPosition Its position, from 1.
+	// ColumnPosition The position of the column, starting at 1.
 	ColumnPosition *int `json:"column_position,omitempty"`
 
-	// Line The line of the file at which the row begins.
+	// Line The line of the file on which the row begins.
 	Line int `json:"line"`
 
-	// Message What is wrong, the rule, and the way out.
+	// Message What is wrong, the rule, and what to do.
 	Message *string `json:"message,omitempty"`
 
-	// Outcome What became of a row; in a dry run, what would.
+	// Outcome The outcome of a row, or the outcome that a dry run predicts.
 	Outcome RowOutcome `json:"outcome"`
 }
 
@@ -1387,47 +1455,48 @@ type RowResultPage struct {
 	// Items The results.
 	Items []RowResult `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// Scope One thing that a key may do.
+// Scope One permission of a key.
 type Scope = provision.Scope
 
-// SecretRotation How the secrets follow each other.
+// SecretRotation How long both secrets are used.
 type SecretRotation struct {
-	// OverlapSeconds How long the secret before signs too. 0 when it has leaked.
+	// OverlapSeconds For how many seconds the previous secret signs as well. Use 0 if it has leaked.
 	OverlapSeconds *int `json:"overlap_seconds,omitempty"`
 }
 
-// Step One part of the work, on one account. A second try with another account adds steps of its own.
+// Step One part of the work in one account. If the order takes another account, it adds new steps.
 type Step struct {
-	// AccountID The AWS account worked on; empty before one is claimed.
+	// AccountID The AWS account that the step works in; empty before the order holds one.
 	AccountID string `json:"account_id"`
 
-	// Attempt Number of the latest attempt, from 1.
+	// Attempt The number of the latest attempt, starting at 1.
 	Attempt int `json:"attempt"`
 
-	// FinishedAt When it ended; absent while it runs.
+	// FinishedAt When the step ended. Absent while it runs.
 	FinishedAt *time.Time `json:"finished_at,omitempty"`
 
-	// Problem What went wrong in the latest attempt, in plain words. A step that is being undone shows what keeps it from being taken back; what AWS still
-	// refuses an hour after the undo began becomes one of the order's `leftovers`, and `POST …/end-undo` ends the undo at once.
+	// Problem What went wrong in the latest attempt, in plain words. For a step that is being undone, this is why it
+	// cannot be undone yet. What AWS still refuses an hour after the undo began becomes one of the order's
+	// `leftovers`; `POST …/end-undo` ends the undo at once.
 	Problem *string `json:"problem,omitempty"`
 
-	// StartedAt When the first attempt began.
+	// StartedAt When the first attempt started.
 	StartedAt time.Time `json:"started_at"`
 
-	// State How far a step is. `retrying`: an attempt failed, another one follows · `stopped`: the order was stopped in the middle of it ·
-	// `undoing`, `undone`: what it did is being taken back, or was.
+	// State The state of a step. `retrying`: an attempt failed, and another one follows · `stopped`: the order was stopped
+	// during the step · `undoing`, `undone`: what the step did is being undone, or has been undone.
 	State StepState `json:"state"`
 
-	// Step Which part of the work.
+	// Step The name of the step.
 	Step string `json:"step"`
 }
 
-// StepState How far a step is. `retrying`: an attempt failed, another one follows · `stopped`: the order was stopped in the middle of it ·
-// `undoing`, `undone`: what it did is being taken back, or was.
+// StepState The state of a step. `retrying`: an attempt failed, and another one follows · `stopped`: the order was stopped
+// during the step · `undoing`, `undone`: what the step did is being undone, or has been undone.
 type StepState = string
 
 // Stock The stock of all pools.
@@ -1436,54 +1505,54 @@ type Stock struct {
 	Items []PoolStock `json:"items"`
 }
 
-// StockAlert The stock of a pool needs somebody.
+// StockAlert An alert about the stock of a pool.
 type StockAlert struct {
-	// AcknowledgedAt When somebody acknowledged it.
+	// AcknowledgedAt When the alert was acknowledged.
 	AcknowledgedAt *time.Time `json:"acknowledged_at,omitempty"`
 
-	// AcknowledgedBy Who did.
+	// AcknowledgedBy Who acknowledged the alert.
 	AcknowledgedBy *string `json:"acknowledged_by,omitempty"`
 
-	// ClosedAt When it closed itself.
+	// ClosedAt When the alert closed.
 	ClosedAt *time.Time `json:"closed_at,omitempty"`
 
-	// Environment Real stock, or stock for trying things out.
+	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
-	// ID Id of the alert.
+	// ID The id of the alert.
 	ID string `json:"id"`
 
-	// Kind low: at or below a threshold; empty: no account is Ready, an order waits, or claims are suspended.
+	// Kind `low`: at or below a threshold; `empty`: no account is Ready, an order waits, or claims are suspended.
 	Kind provision.AlertKind `json:"kind"`
 
-	// KindSince Since when it is of this kind.
+	// KindSince When the alert became this kind.
 	KindSince time.Time `json:"kind_since"`
 
-	// Marketplace Id of a marketplace of this provider.
+	// Marketplace The id of one of the provider's marketplaces.
 	Marketplace MarketplaceID `json:"marketplace"`
 
-	// Note What he wrote.
+	// Note The note of the person who acknowledged it.
 	Note *string `json:"note,omitempty"`
 
-	// Notifications How often it was told of.
+	// Notifications How many events about the alert were sent.
 	Notifications int `json:"notifications"`
 
-	// NotifiedAt When it was last told of.
+	// NotifiedAt When the last event about the alert was sent.
 	NotifiedAt time.Time `json:"notified_at"`
 
-	// OpenedAt When it opened.
+	// OpenedAt When the alert opened.
 	OpenedAt time.Time `json:"opened_at"`
 
-	// OrdersWaiting Orders that waited then.
+	// OrdersWaiting The number of waiting orders at the last check.
 	OrdersWaiting int `json:"orders_waiting"`
 
-	// Ready Ready accounts when it was last looked at.
+	// Ready The number of Ready accounts at the last check.
 	Ready int `json:"ready"`
 
-	// Reason What is wrong.
+	// Reason Why the alert is open.
 	Reason string `json:"reason"`
 
-	// State Where it stands.
+	// State The state of the alert.
 	State string `json:"state"`
 }
 
@@ -1492,63 +1561,63 @@ type StockAlertPage struct {
 	// Items The alerts.
 	Items []StockAlert `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
-// UserPolicies Policies of the IAM user. They must exist in every account of the pool, as those of AWS do. `IAMUserChangePassword` is
-// always attached; with it there are at most 10.
+// UserPolicies The policies of the IAM user. They must exist in every account of the pool, as AWS managed policies do.
+// `IAMUserChangePassword` is always attached and counts towards the limit of 10.
 type UserPolicies = []string
 
-// Waiting Why the order waits; only in the state waiting_for_account.
+// Waiting Why the order waits. Present only in the state `waiting_for_account`.
 type Waiting struct {
-	// Place Place in the queue, 1 = next.
+	// Place The place in the queue; 1 is next.
 	Place int `json:"place"`
 
-	// Why Why no account matches, or since when and why the claims of the pool are suspended and what to do.
+	// Why Why no account matches, or since when and why claims are suspended for the pool, and what to do about it.
 	Why string `json:"why"`
 }
 
-// Webhook An endpoint.
+// Webhook A webhook endpoint.
 type Webhook struct {
-	// CreatedAt When it was made.
+	// CreatedAt When it was created.
 	CreatedAt time.Time `json:"created_at"`
 
-	// Description For people.
+	// Description A description for people.
 	Description string `json:"description"`
 
-	// DisabledAt When.
+	// DisabledAt When the endpoint was disabled.
 	DisabledAt *time.Time `json:"disabled_at,omitempty"`
 
-	// DisabledBecause Why.
+	// DisabledBecause Why the endpoint was disabled.
 	DisabledBecause *string `json:"disabled_because,omitempty"`
 
-	// DisabledBy Who disabled it; `deliveries` is the service itself.
+	// DisabledBy Who disabled the endpoint; `deliveries` is the service itself.
 	DisabledBy *string `json:"disabled_by,omitempty"`
 
 	// Enabled Whether messages are sent.
 	Enabled bool `json:"enabled"`
 
-	// EventTypes What the endpoint hears of. Empty or left out is everything.
+	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 	EventTypes EventTypes `json:"event_types"`
 
-	// FailingSince When the attempts that fail without one that succeeds began. Absent when the last one was taken.
+	// FailingSince When the current series of failed attempts began. Absent if the last attempt succeeded.
 	FailingSince *time.Time `json:"failing_since,omitempty"`
 
-	// ID Id of an endpoint.
+	// ID The id of an endpoint.
 	ID WebhookID `json:"id"`
 
-	// Kind `endpoint`: made here; `callback`: the callback_url of orders, hears of those orders only.
+	// Kind `endpoint`: created through the API; `callback`: the callback_url of orders, which receives events of those orders only.
 	Kind string `json:"kind"`
 
-	// URL Where messages go.
+	// URL Where messages are sent.
 	URL string `json:"url"`
 }
 
-// WebhookDescription For people: whose endpoint it is.
+// WebhookDescription A description for people, such as the owner of the endpoint.
 type WebhookDescription = string
 
-// WebhookID Id of an endpoint.
+// WebhookID The id of an endpoint.
 type WebhookID = string
 
 // WebhookPage A page of endpoints, oldest first.
@@ -1556,51 +1625,51 @@ type WebhookPage struct {
 	// Items The endpoints.
 	Items []Webhook `json:"items"`
 
-	// NextCursor Send it as cursor for the next page. Absent on the last page.
+	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
 // WebhookSecret A new secret.
 type WebhookSecret struct {
-	// OlderSignsUntil Until when the secret before signs too. Absent when it does not.
+	// OlderSignsUntil Until when the previous secret signs as well. Absent if it does not.
 	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
 
-	// Secret What signs messages from now on, as `whsec_<base64>`. Shown once.
+	// Secret The secret that signs messages from now on, as `whsec_<base64>`. Shown once.
 	Secret string `json:"secret"`
 }
 
-// WebhookURL Where messages go. https, a public name, the usual port, without user, password and fragment. Redirects are not followed.
+// WebhookURL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
 type WebhookURL = string
 
-// WebhookUpdate What is to be changed. What is left out stays.
+// WebhookUpdate The fields to change. Fields that you leave out stay as they are.
 type WebhookUpdate struct {
-	// Description For people: whose endpoint it is.
+	// Description A description for people, such as the owner of the endpoint.
 	Description *WebhookDescription `json:"description,omitempty"`
 
-	// Enabled Whether messages are sent. While they are not, they wait.
+	// Enabled Whether messages are sent. While the endpoint is disabled, messages wait.
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// EventTypes What the endpoint hears of. Empty or left out is everything.
+	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 	EventTypes *EventTypes `json:"event_types,omitempty"`
 
-	// Reason Why, in your words, for whoever reads the order's history later. No control characters and not only spaces. Name no
-	// people.
+	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
+	// Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
 
-	// URL Where messages go. https, a public name, the usual port, without user, password and fragment. Redirects are not followed.
+	// URL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
 	URL *WebhookURL `json:"url,omitempty"`
 }
 
 // WebhookWithSecret An endpoint and its secret.
 type WebhookWithSecret struct {
-	// Secret What signs its messages, as `whsec_<base64>`. Shown once.
+	// Secret The secret that signs the messages, as `whsec_<base64>`. Shown once.
 	Secret string `json:"secret"`
 
-	// Webhook An endpoint.
+	// Webhook A webhook endpoint.
 	Webhook Webhook `json:"webhook"`
 }
 
-// AccountIDInPath AWS account id, 12 digits. A string, because it may begin with 0.
+// AccountIDInPath An AWS account id of 12 digits. It is a string because it may begin with 0.
 type AccountIDInPath = AccountID
 
 // AlertIDInPath defines model for AlertIDInPath.
@@ -1609,93 +1678,94 @@ type AlertIDInPath = string
 // Cursor defines model for Cursor.
 type Cursor = string
 
-// DeliveryIDInPath Id of a delivery.
+// DeliveryIDInPath The id of a delivery.
 type DeliveryIDInPath = DeliveryID
 
-// EnvironmentInPath Real stock, or stock for trying things out.
+// EnvironmentInPath `production` is real stock; `test` is stock for trials.
 type EnvironmentInPath = Environment
 
 // IfMatch defines model for IfMatch.
 type IfMatch = string
 
-// ImportIDInPath Made here.
+// ImportIDInPath The id of an import, which Quartermaster generates.
 type ImportIDInPath = ImportID
 
-// KeyIDInPath The public part of an API key; audits name it.
+// KeyIDInPath The public part of an API key, which appears in histories and logs.
 type KeyIDInPath = KeyID
 
 // Limit defines model for Limit.
 type Limit = int
 
-// Marketplace Id of a marketplace of this provider.
+// Marketplace The id of one of the provider's marketplaces.
 type Marketplace = MarketplaceID
 
-// MarketplaceInPath Id of a marketplace of this provider.
+// MarketplaceInPath The id of one of the provider's marketplaces.
 type MarketplaceInPath = MarketplaceID
 
-// OrderIDInPath The marketplace's request id, unique within a provider; the idempotency key. Not `.` and not `..`.
+// OrderIDInPath The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
+// are not allowed.
 type OrderIDInPath = OrderID
 
-// WebhookIDInPath Id of an endpoint.
+// WebhookIDInPath The id of an endpoint.
 type WebhookIDInPath = WebhookID
 
 // ListAccountImportsParams defines parameters for ListAccountImports.
 type ListAccountImportsParams struct {
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ImportAccountsParams defines parameters for ImportAccounts.
 type ImportAccountsParams struct {
-	// DryRun Judge the rows and change nothing.
+	// DryRun Check the rows and change nothing.
 	DryRun *bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
 }
 
 // ListAccountImportResultsParams defines parameters for ListAccountImportResults.
 type ListAccountImportResultsParams struct {
-	// Outcome Only rows with this outcome. Repeat the parameter for several.
+	// Outcome Only rows with this outcome. Repeat the parameter to match several outcomes.
 	Outcome *[]RowOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
 
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListAccountsParams defines parameters for ListAccounts.
 type ListAccountsParams struct {
-	// Status Only accounts of this status. Repeat the parameter for several.
+	// Status Only accounts with this status. Repeat the parameter to match several statuses.
 	Status *[]AccountStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// Marketplace Only of this marketplace.
+	// Marketplace Only results of this marketplace.
 	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
 
-	// Environment Only of this environment.
+	// Environment Only results of this environment.
 	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
 
 	// Model Only accounts of this model.
 	Model *AccountModel `form:"model,omitempty" json:"model,omitempty"`
 
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ExportAccountsParams defines parameters for ExportAccounts.
 type ExportAccountsParams struct {
-	// Status Only accounts of this status. Repeat the parameter for several.
+	// Status Only accounts with this status. Repeat the parameter to match several statuses.
 	Status *[]AccountStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// Marketplace Only of this marketplace.
+	// Marketplace Only results of this marketplace.
 	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
 
-	// Environment Only of this environment.
+	// Environment Only results of this environment.
 	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
 
 	// Model Only accounts of this model.
@@ -1704,166 +1774,175 @@ type ExportAccountsParams struct {
 
 // DeleteAccountParams defines parameters for DeleteAccount.
 type DeleteAccountParams struct {
-	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateAccountParams defines parameters for UpdateAccount.
 type UpdateAccountParams struct {
-	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListAccountHistoryParams defines parameters for ListAccountHistory.
 type ListAccountHistoryParams struct {
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // InvalidateAccountParams defines parameters for InvalidateAccount.
 type InvalidateAccountParams struct {
-	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ReturnAccountParams defines parameters for ReturnAccount.
 type ReturnAccountParams struct {
-	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // VerifyAccountParams defines parameters for VerifyAccount.
 type VerifyAccountParams struct {
-	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListAPIKeysParams defines parameters for ListAPIKeys.
 type ListAPIKeysParams struct {
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
-	// OrderID Only of this order.
+	// OrderID Only events of this order.
 	OrderID *OrderID `form:"order_id,omitempty" json:"order_id,omitempty"`
 
-	// Type Only of this type, or of this family of types.
+	// Type Only events of this type or family of types.
 	Type *EventType `form:"type,omitempty" json:"type,omitempty"`
 
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // StreamEventsParams defines parameters for StreamEvents.
 type StreamEventsParams struct {
-	// OrderID Only of this order.
+	// OrderID Only events of this order.
 	OrderID *OrderID `form:"order_id,omitempty" json:"order_id,omitempty"`
 
-	// Type Only of this type, or of this family of types.
+	// Type Only events of this type or family of types.
 	Type *EventType `form:"type,omitempty" json:"type,omitempty"`
 
-	// LastEventID The last `id` that was seen.
+	// LastEventID The last `id` that the client saw.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
 // ListOrdersParams defines parameters for ListOrders.
 type ListOrdersParams struct {
-	// State Only orders in this state. Repeat the parameter for several states.
+	// State Only orders in this state. Repeat the parameter to match several states.
 	State *[]OrderState `form:"state,omitempty" json:"state,omitempty"`
 
-	// Marketplace Only of this marketplace.
+	// Marketplace Only results of this marketplace.
 	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
 
-	// Environment Only of this environment.
+	// Environment Only results of this environment.
 	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
 
 	// Model Only orders that asked for this account model.
 	Model *AccountModel `form:"model,omitempty" json:"model,omitempty"`
 
-	// AccountID Only the order that holds or got this AWS account.
+	// AccountID Only the order that holds or received this AWS account.
 	AccountID *AccountID `form:"account_id,omitempty" json:"account_id,omitempty"`
 
-	// CreatedAfter Only orders created at this time or later. In a query, write the + of a time zone as %2B.
+	// CreatedAfter Only orders created at this time or later. In a query string, write the `+` of a time zone as `%2B`.
 	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
 
 	// CreatedBefore Only orders created before this time.
 	CreatedBefore *time.Time `form:"created_before,omitempty" json:"created_before,omitempty"`
 
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// ListOrderHistoryParams defines parameters for ListOrderHistory.
+type ListOrderHistoryParams struct {
+	// Limit The maximum number of items on a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListPoolsParams defines parameters for ListPools.
 type ListPoolsParams struct {
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // UpdatePoolParams defines parameters for UpdatePool.
 type UpdatePoolParams struct {
-	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListPoolHistoryParams defines parameters for ListPoolHistory.
 type ListPoolHistoryParams struct {
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListProtectedAccountsParams defines parameters for ListProtectedAccounts.
 type ListProtectedAccountsParams struct {
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // GetStockParams defines parameters for GetStock.
 type GetStockParams struct {
-	// Marketplace Only of this marketplace.
+	// Marketplace Only results of this marketplace.
 	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
 
-	// Environment Only of this environment.
+	// Environment Only results of this environment.
 	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
 }
 
 // ListStockAlertsParams defines parameters for ListStockAlerts.
 type ListStockAlertsParams struct {
-	// State Only open or only closed ones.
+	// State Only open alerts, or only closed ones.
 	State *ListStockAlertsParamsState `form:"state,omitempty" json:"state,omitempty"`
 
-	// Marketplace Only of this marketplace.
+	// Marketplace Only results of this marketplace.
 	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
 
-	// Environment Only of this environment.
+	// Environment Only results of this environment.
 	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
 
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
@@ -1872,34 +1951,34 @@ type ListStockAlertsParamsState string
 
 // ListWebhooksParams defines parameters for ListWebhooks.
 type ListWebhooksParams struct {
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // DeleteWebhookParams defines parameters for DeleteWebhook.
 type DeleteWebhookParams struct {
-	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateWebhookParams defines parameters for UpdateWebhook.
 type UpdateWebhookParams struct {
-	// IfMatch The ETag of the thing as you saw it; when it was changed meanwhile the answer is 412. `*` stands for any.
+	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ListDeliveriesParams defines parameters for ListDeliveries.
 type ListDeliveriesParams struct {
-	// State Only in this state.
+	// State Only deliveries in this state.
 	State *DeliveryState `form:"state,omitempty" json:"state,omitempty"`
 
-	// Limit How many at most on one page.
+	// Limit The maximum number of items on a page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. Opaque; do not make or change one.
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
@@ -2054,83 +2133,90 @@ type ClientInterface interface {
 
 	// ListAccountImports List imports, newest first
 	//
-	// Imports of accounts, those by the command line included. They are kept for 90 days.
+	// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
+	// days.
 	//
 	// Corresponds with GET /v1/account-imports (the `ListAccountImports` operationId).
 	ListAccountImports(ctx context.Context, params *ListAccountImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ImportAccountsWithBody Import accounts from a CSV file
 	//
-	// The file has a header with `account_id`, `marketplace`, `environment`, `model`, `name`, `root_email` and `role_arn`, each
-	// once, in any order and in exactly these letters. The further columns of an export may stand there too and are ignored,
-	// but for `external_id`: external ids are made here. UTF-8, with or without byte order mark; lines end with LF or CR LF;
-	// the cells are separated by commas, semicolons or tabs, whichever the header has; quoting as in RFC 4180. At most 10,000
-	// rows and 5 MiB. The template has the header.
+	// The file has a header with `account_id`, `marketplace`, `environment`, `model`, `name`, `root_email` and
+	// `role_arn`, each exactly once, in any order and in lower case. It may also contain the other columns of an
+	// export; they are ignored, including `external_id`, because Quartermaster generates external ids. The file is
+	// UTF-8, with or without a byte order mark. Lines end with LF or CR LF. Cells are separated by commas,
+	// semicolons or tabs, as in the header, and quoted as in RFC 4180. A file may have at most 10,000 rows and 5
+	// MiB. The template contains the header.
 	//
-	// Answers as soon as the file is safely kept: **202**. Read the import to follow it, and its results for what became of
-	// each row. A wrong row is named with its line and column and stops no other. An account that is in its pool with the
-	// same data is `unchanged`, so the same file may be sent again; an import never edits. With `dry_run` every row is
-	// judged and nothing is changed.
+	// Answers **202** as soon as the file is stored durably. Read the import to follow its progress, and its results
+	// to see the outcome of each row. A faulty row is reported with its line and column and does not stop the
+	// others. An account that is already in its pool with the same data is `unchanged`, so you can send the same
+	// file again; an import never updates an account. With `dry_run`, every row is checked and nothing changes.
 	//
-	// New accounts are `invalid` until their verification passes, as those that are added one by one. Export them to read
-	// their external ids. A file that cannot be read at all is refused: **422**. On **503** repeat the same request.
+	// New accounts are `invalid` until their verification passes, like accounts that are added one by one. Export
+	// the accounts to read their external ids. A file that cannot be read at all is refused with **422**. If the
+	// answer is **503**, repeat the same request.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/account-imports (the `ImportAccounts` operationId).
 	ImportAccountsWithBody(ctx context.Context, params *ImportAccountsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetAccountImportTemplate Download an empty file for an import
+	// GetAccountImportTemplate Download a template for an import
 	//
-	// The header of an import, to fill in below it.
+	// Returns a CSV file that contains only the header.
 	//
 	// Corresponds with GET /v1/account-imports/template (the `GetAccountImportTemplate` operationId).
 	GetAccountImportTemplate(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetAccountImport Read an import
 	//
-	// How far it is. `state` is `completed` when every row has an outcome, faulty ones included.
+	// Shows the progress of an import. `state` is `completed` when every row has an outcome, faulty rows included.
 	//
 	// Corresponds with GET /v1/account-imports/{import_id} (the `GetAccountImport` operationId).
 	GetAccountImport(ctx context.Context, importID ImportIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListAccountImportResults Read what became of the rows
+	// ListAccountImportResults List the results of an import
 	//
-	// In the order of the file, one entry a row; a row with several faults has one for each. While the import runs, the rows
-	// that are done are there.
+	// Results are listed in the order of the file, one for each row; a row with several faults has one for each
+	// fault. While the import is running, the list contains the rows that are done.
 	//
 	// Corresponds with GET /v1/account-imports/{import_id}/results (the `ListAccountImportResults` operationId).
 	ListAccountImportResults(ctx context.Context, importID ImportIDInPath, params *ListAccountImportResultsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAccounts List accounts, oldest first
 	//
-	// The order of the list is the order in which Ready accounts are drawn.
+	// Accounts are listed in the order in which orders take the Ready ones.
 	//
 	// Corresponds with GET /v1/accounts (the `ListAccounts` operationId).
 	ListAccounts(ctx context.Context, params *ListAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateAccountWithBody Add an account to the stock
+	// CreateAccountWithBody Add an account to a pool
 	//
-	// The answer holds the `external_id` that the trust policy of the role must demand (`sts:ExternalId`); it is made here
-	// and never changes. The account is `invalid` until its verification passes, which is tried at once and then again and
-	// again, so there is time to deploy the role; then it is Ready and may go to the order that waits longest. `finding`
-	// says what is still wrong.
+	// The answer contains the `external_id` that the role's trust policy must require (`sts:ExternalId`).
+	// Quartermaster generates it, and it never changes. The account is `invalid` until its verification passes.
+	// Quartermaster verifies it at once and then repeatedly, so you have time to deploy the role. As soon as
+	// verification passes, the account is Ready, and the order that has waited longest may take it. Until then
+	// `finding` says what is wrong.
 	//
-	// When the answer got lost, the repeat says 409: read the account by its id, the external id is there.
+	// If you lose the answer, a repeated request is answered with 409: read the account by its id to get the
+	// external id.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/accounts (the `CreateAccount` operationId).
 	CreateAccountWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateAccount Add an account to the stock
+	// CreateAccount Add an account to a pool
 	//
-	// The answer holds the `external_id` that the trust policy of the role must demand (`sts:ExternalId`); it is made here
-	// and never changes. The account is `invalid` until its verification passes, which is tried at once and then again and
-	// again, so there is time to deploy the role; then it is Ready and may go to the order that waits longest. `finding`
-	// says what is still wrong.
+	// The answer contains the `external_id` that the role's trust policy must require (`sts:ExternalId`).
+	// Quartermaster generates it, and it never changes. The account is `invalid` until its verification passes.
+	// Quartermaster verifies it at once and then repeatedly, so you have time to deploy the role. As soon as
+	// verification passes, the account is Ready, and the order that has waited longest may take it. Until then
+	// `finding` says what is wrong.
 	//
-	// When the answer got lost, the repeat says 409: read the account by its id, the external id is there.
+	// If you lose the answer, a repeated request is answered with 409: read the account by its id to get the
+	// external id.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2139,45 +2225,47 @@ type ClientInterface interface {
 
 	// ExportAccounts Export accounts as CSV
 	//
-	// All accounts that the filters leave, oldest first: the columns of an import, then `external_id`, `status`, `reason`,
-	// `finding`, `order_id`, `added_at`, `verified_at`. RFC 4180, UTF-8. A value that a spreadsheet would calculate (it begins
-	// with `=` `+` `-` `@`, a tab or a line break) has an apostrophe before it, which an import takes off again: importing
-	// an exported file changes nothing.
+	// Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
+	// `external_id`, `status`, `reason`, `finding`, `order_id`, `added_at` and `verified_at`. The file is RFC 4180
+	// CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that begins with `=`, `+`, `-`, `@`,
+	// a tab or a line break) is prefixed with an apostrophe, and an import removes that apostrophe: importing an
+	// exported file changes nothing.
 	//
-	// After an import this is where the external ids of the new accounts are, for the trust policies of their roles. When the
-	// connection ends before the last line, the answer was cut off: ask again.
+	// After an import, use this file to read the external ids of the new accounts for the trust policies of their
+	// roles. If the connection breaks before the last line, the file is incomplete: request it again.
 	//
 	// Corresponds with GET /v1/accounts/export (the `ExportAccounts` operationId).
 	ExportAccounts(ctx context.Context, params *ExportAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DeleteAccount Take an account out of the stock
+	// DeleteAccount Remove an account from its pool
 	//
-	// Only while it is Ready or Invalid. Nothing is done in AWS. Its history stays readable.
+	// Works only while the account is Ready or Invalid. Nothing changes in AWS. The account's history stays
+	// readable.
 	//
 	// Corresponds with DELETE /v1/accounts/{account_id} (the `DeleteAccount` operationId).
 	DeleteAccount(ctx context.Context, accountID AccountIDInPath, params *DeleteAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetAccount Read an account
 	//
-	// Accounts of other providers are not found.
+	// An account of another provider is answered with 404.
 	//
 	// Corresponds with GET /v1/accounts/{account_id} (the `GetAccount` operationId).
 	GetAccount(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateAccountWithBody Edit an account
+	// UpdateAccountWithBody Update an account
 	//
-	// Only while it is Ready or Invalid. Send the `ETag` of the account as you saw it in `If-Match`. A Ready account that
-	// gets another role waits for its verification before it may be drawn again.
+	// Works only while the account is Ready or Invalid. Send the `ETag` of the account that you read in `If-Match`.
+	// If a Ready account gets a different role, it must pass verification again before an order can take it.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /v1/accounts/{account_id} (the `UpdateAccount` operationId).
 	UpdateAccountWithBody(ctx context.Context, accountID AccountIDInPath, params *UpdateAccountParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateAccount Edit an account
+	// UpdateAccount Update an account
 	//
-	// Only while it is Ready or Invalid. Send the `ETag` of the account as you saw it in `If-Match`. A Ready account that
-	// gets another role waits for its verification before it may be drawn again.
+	// Works only while the account is Ready or Invalid. Send the `ETag` of the account that you read in `If-Match`.
+	// If a Ready account gets a different role, it must pass verification again before an order can take it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2186,15 +2274,16 @@ type ClientInterface interface {
 
 	// ListAccountHistory Read the history of an account
 	//
-	// Oldest first; who did what to it, when and why. That of a deleted account stays.
+	// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
+	// readable.
 	//
 	// Corresponds with GET /v1/accounts/{account_id}/history (the `ListAccountHistory` operationId).
 	ListAccountHistory(ctx context.Context, accountID AccountIDInPath, params *ListAccountHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// InvalidateAccountWithBody Make an account Invalid
 	//
-	// It is not drawn any more and does not come back by itself. Only while it is Ready or Provisioning failed, or waits for
-	// its verification.
+	// Orders no longer take the account, and it does not become Ready again automatically. Works only while the
+	// account is Ready, Provisioning failed, or waiting for its verification.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2203,8 +2292,8 @@ type ClientInterface interface {
 
 	// InvalidateAccount Make an account Invalid
 	//
-	// It is not drawn any more and does not come back by itself. Only while it is Ready or Provisioning failed, or waits for
-	// its verification.
+	// Orders no longer take the account, and it does not become Ready again automatically. Works only while the
+	// account is Ready, Provisioning failed, or waiting for its verification.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2213,12 +2302,14 @@ type ClientInterface interface {
 
 	// RemoveLeftoversWithBody Remove what an order left in an account
 	//
-	// For an Invalid account, or one whose provisioning failed, where the undo of an order has left something: AWS refused to take it
-	// back, or somebody ended the undo. The same undo runs again, for an hour at most; `removing_since` says since when, and meanwhile
-	// nothing else can be done to the account. Then the order's `leftovers` and the account's `reason` say what is left still. When it is
-	// nothing, the account becomes Ready as soon as a verification passes, unless its pool parks it.
+	// For an Invalid account, or one with the status Provisioning failed, in which the undo of an order left
+	// something: AWS refused to take it back, or an operator ended the undo. Quartermaster runs the same undo again
+	// for at most an hour. `removing_since` says when it started, and nothing else can be done to the account while
+	// it runs. Afterwards the order's `leftovers` and the account's `reason` say what is still there. If nothing is
+	// left, the account becomes Ready when verification passes, unless the pool parks such accounts.
 	//
-	// It is safe to repeat. 409 when no undo is known that has left something there: look into the account, and return it when it is clean.
+	// The request is safe to repeat. **409** means that Quartermaster knows of no undo that left something in the
+	// account: inspect the account yourself, and return it once it is clean.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2227,12 +2318,14 @@ type ClientInterface interface {
 
 	// RemoveLeftovers Remove what an order left in an account
 	//
-	// For an Invalid account, or one whose provisioning failed, where the undo of an order has left something: AWS refused to take it
-	// back, or somebody ended the undo. The same undo runs again, for an hour at most; `removing_since` says since when, and meanwhile
-	// nothing else can be done to the account. Then the order's `leftovers` and the account's `reason` say what is left still. When it is
-	// nothing, the account becomes Ready as soon as a verification passes, unless its pool parks it.
+	// For an Invalid account, or one with the status Provisioning failed, in which the undo of an order left
+	// something: AWS refused to take it back, or an operator ended the undo. Quartermaster runs the same undo again
+	// for at most an hour. `removing_since` says when it started, and nothing else can be done to the account while
+	// it runs. Afterwards the order's `leftovers` and the account's `reason` say what is still there. If nothing is
+	// left, the account becomes Ready when verification passes, unless the pool parks such accounts.
 	//
-	// It is safe to repeat. 409 when no undo is known that has left something there: look into the account, and return it when it is clean.
+	// The request is safe to repeat. **409** means that Quartermaster knows of no undo that left something in the
+	// account: inspect the account yourself, and return it once it is clean.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2241,8 +2334,9 @@ type ClientInterface interface {
 
 	// ReturnAccountWithBody Return an account to Ready
 	//
-	// For an Invalid account, or one whose provisioning failed, after somebody has put it right. It becomes Ready, at its old
-	// place, as soon as a verification passes, which begins at once; `finding` says what is still wrong.
+	// For an Invalid account, or one with the status Provisioning failed, after an operator has fixed it.
+	// Verification starts at once. When it passes, the account becomes Ready and keeps its place in the order of
+	// accounts. Until then `finding` says what is wrong.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2251,8 +2345,9 @@ type ClientInterface interface {
 
 	// ReturnAccount Return an account to Ready
 	//
-	// For an Invalid account, or one whose provisioning failed, after somebody has put it right. It becomes Ready, at its old
-	// place, as soon as a verification passes, which begins at once; `finding` says what is still wrong.
+	// For an Invalid account, or one with the status Provisioning failed, after an operator has fixed it.
+	// Verification starts at once. When it passes, the account becomes Ready and keeps its place in the order of
+	// accounts. Until then `finding` says what is wrong.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2261,37 +2356,40 @@ type ClientInterface interface {
 
 	// VerifyAccount Verify an account now
 	//
-	// Looks whether the account can be given to an order and changes nothing in it. `verified_at` or `finding` tells how it
-	// went. Not while an order holds it.
+	// Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
+	// the result. Not possible while an order holds the account.
 	//
 	// Corresponds with POST /v1/accounts/{account_id}/verify (the `VerifyAccount` operationId).
 	VerifyAccount(ctx context.Context, accountID AccountIDInPath, params *VerifyAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAPIKeys List API keys, newest first
 	//
-	// Live ones, expired ones and revoked ones, with who made them. What a key reads as text is not kept and never shown again.
+	// Lists active, expired and revoked keys, and who created them. The text of a key is not stored and cannot be
+	// shown again.
 	//
 	// Corresponds with GET /v1/api-keys (the `ListAPIKeys` operationId).
 	ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateAPIKeyWithBody Make an API key
+	// CreateAPIKeyWithBody Create an API key
 	//
-	// The answer holds the key's text, `secret`, this once and never again. A key can only make keys that may do no more than
-	// itself: **403**.
+	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
+	// may do no more than it may itself; anything else is refused with **403**.
 	//
-	// On **503** it is unknown whether the key was made. List the keys, and revoke the one whose text you did not get.
+	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
+	// text you did not receive.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
 	CreateAPIKeyWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateAPIKey Make an API key
+	// CreateAPIKey Create an API key
 	//
-	// The answer holds the key's text, `secret`, this once and never again. A key can only make keys that may do no more than
-	// itself: **403**.
+	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
+	// may do no more than it may itself; anything else is refused with **403**.
 	//
-	// On **503** it is unknown whether the key was made. List the keys, and revoke the one whose text you did not get.
+	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
+	// text you did not receive.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2300,118 +2398,131 @@ type ClientInterface interface {
 
 	// GetAPIKey Read an API key
 	//
-	// What it may do, who made it, when it was last used, when it ends or ended. Not its text.
+	// Returns what the key may do, who created it, when it was last used, and when it expires or ended. Its text is
+	// not included.
 	//
 	// Corresponds with GET /v1/api-keys/{key_id} (the `GetAPIKey` operationId).
 	GetAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevokeAPIKey End an API key at once
+	// RevokeAPIKey Revoke an API key
 	//
-	// The next request with it is answered with 401. Safe to repeat: a key that is revoked stays as it is. The last live key
-	// that may make keys cannot be revoked, **409**: make another one first, and revoke this one with that. A key that was
-	// rotated does not count as one, because it ends soon.
+	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+	// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
 	RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RotateAPIKeyWithBody Replace an API key by a new one
+	// RotateAPIKeyWithBody Replace an API key with a new one
 	//
-	// Makes a key of the same name, role, scopes and limit, which lives as long as the old one was made for, and lets the old
-	// one live beside it for `overlap_hours`: put the new one in place meanwhile. To end the old one sooner, revoke it. A key
-	// may rotate itself, if it may make keys at all, and no key that may do more than itself: **403**.
+	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
+	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
+	// **403**.
 	//
-	// A key is rotated once: **409** the second time, also when it is revoked or has expired. On **503** it is unknown whether
-	// it was: read the key; when it has a `replaced_by` whose text you did not get, make a new key and revoke that one.
+	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
+	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
+	// whose text you did not receive, create a new key and revoke that one.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
 	RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RotateAPIKey Replace an API key by a new one
+	// RotateAPIKey Replace an API key with a new one
 	//
-	// Makes a key of the same name, role, scopes and limit, which lives as long as the old one was made for, and lets the old
-	// one live beside it for `overlap_hours`: put the new one in place meanwhile. To end the old one sooner, revoke it. A key
-	// may rotate itself, if it may make keys at all, and no key that may do more than itself: **403**.
+	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
+	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
+	// **403**.
 	//
-	// A key is rotated once: **409** the second time, also when it is revoked or has expired. On **503** it is unknown whether
-	// it was: read the key; when it has a `replaced_by` whose text you did not get, make a new key and revoke that one.
+	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
+	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
+	// whose text you did not receive, create a new key and revoke that one.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
 	RotateAPIKey(ctx context.Context, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetCallbackSecret Is there a secret for callbacks?
+	// GetCallbackSecret Read the state of the callback secret
 	//
-	// Events about an order with a `callback_url` go there, signed with the provider's callback secret. Nothing leaves unsigned: until the secret is
-	// made, by rotating it the first time, callbacks wait, and then come in order.
+	// Events about an order with a `callback_url` are sent to that URL and signed with the provider's callback
+	// secret. Quartermaster sends no unsigned message: until you create the secret by rotating it for the first
+	// time, callbacks wait, and they are then delivered in order.
 	//
 	// Corresponds with GET /v1/callback-secret (the `GetCallbackSecret` operationId).
 	GetCallbackSecret(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RotateCallbackSecretWithBody Make a new secret for callbacks
+	// RotateCallbackSecretWithBody Replace the callback secret
 	//
-	// The first time it makes the secret, and the callbacks that waited are sent. For the overlap the secret before signs too. The secret is shown
-	// here and never again. A body is not needed.
+	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
+	// secret signs as well. The secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
 	RotateCallbackSecretWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RotateCallbackSecret Make a new secret for callbacks
+	// RotateCallbackSecret Replace the callback secret
 	//
-	// The first time it makes the secret, and the callbacks that waited are sent. For the overlap the secret before signs too. The secret is shown
-	// here and never again. A body is not needed.
+	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
+	// secret signs as well. The secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
 	RotateCallbackSecret(ctx context.Context, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListEvents List what happened, oldest first
+	// ListEvents List events, oldest first
 	//
-	// An event is shown as soon as no earlier one can appear any more, so a reader who goes on by `next_cursor` misses none. `next_cursor` is
-	// always there: at the end it leads to what will come. Without the scope `stock:read` only events of orders are shown. Events are kept for 90 days; when
-	// some after the cursor are gone the answer is **410**.
+	// An event is listed once no earlier event can still appear, so a client that continues from `next_cursor`
+	// misses nothing. `next_cursor` is always present: on the last page it points to the events to come. A key
+	// without the scope `stock:read` sees only events of orders. Events are kept for 90 days; if events after the
+	// cursor are no longer kept, the answer is **410**.
 	//
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// StreamEvents Follow what happens
+	// StreamEvents Follow events
 	//
-	// [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): `event` is the type, `data` the JSON that a webhook gets, `id` an
-	// opaque place. It begins with what happens from now on, or, with `Last-Event-ID`, exactly behind that place: who always reconnects with the last `id` that he
-	// saw gets every event once, in order. The stream may end at any time; a comment comes every 15 seconds. At most 8 streams a key.
+	// A stream of [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): `event` is
+	// the type, `data` the JSON that a webhook receives, and `id` an opaque position. The stream starts with events
+	// that happen from now on, or, with `Last-Event-ID`, directly after that position. A client that always
+	// reconnects with the last `id` that it saw receives every event once and in order. The stream may end at any
+	// time. A comment is sent every 15 seconds. A key can have at most 8 streams open.
 	//
-	// **410** when events behind that place are gone: read the things themselves, and begin without `Last-Event-ID`.
+	// **410** means that events after that position are no longer kept: read the current state of your orders, and
+	// then connect without `Last-Event-ID`.
 	//
 	// Corresponds with GET /v1/events/stream (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOpenAPI Read this document
 	//
-	// The document that requests are checked against, as JSON. Needs no API key.
+	// Returns the document that requests are checked against, as JSON. Needs no API key.
 	//
 	// Corresponds with GET /v1/openapi.json (the `GetOpenAPI` operationId).
 	GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOrders List orders, newest first
 	//
-	// Filters narrow the list together. For the next page send the same filters and `cursor` = `next_cursor` of the page
-	// before; a page without `next_cursor` is the last one. Orders that come in meanwhile do not shift the pages. An order
-	// accepted a moment ago may be missing here for a second; reading it by its id finds it at once.
+	// An order must match all filters. To get the next page, send the same filters and set `cursor` to the
+	// `next_cursor` of the previous page; the last page has no `next_cursor`. Orders that arrive in the meantime do
+	// not shift the pages. An order that was accepted a moment ago may be missing from the list for about a second;
+	// reading it by its id works at once.
 	//
 	// Corresponds with GET /v1/orders (the `ListOrders` operationId).
 	ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CreateOrderWithBody Order an account
 	//
-	// Answers as soon as the order is safely kept: **202** for a new order, **200** for one that was sent before with the
-	// same content. Many identical requests at once make one order. The same `id` with other content is refused: **409**.
+	// Answers as soon as the order is stored durably: **202** for a new order, **200** if you sent the same order
+	// before. Many identical requests at the same time create one order. The same `id` with different content is
+	// refused with **409**.
 	//
-	// On **503** it is unknown whether the order was kept. Repeat the same request: it cannot be ordered twice.
+	// If the answer is **503**, the order may or may not have been stored. Send the same request again; it never
+	// creates a second order.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2420,10 +2531,12 @@ type ClientInterface interface {
 
 	// CreateOrder Order an account
 	//
-	// Answers as soon as the order is safely kept: **202** for a new order, **200** for one that was sent before with the
-	// same content. Many identical requests at once make one order. The same `id` with other content is refused: **409**.
+	// Answers as soon as the order is stored durably: **202** for a new order, **200** if you sent the same order
+	// before. Many identical requests at the same time create one order. The same `id` with different content is
+	// refused with **409**.
 	//
-	// On **503** it is unknown whether the order was kept. Repeat the same request: it cannot be ordered twice.
+	// If the answer is **503**, the order may or may not have been stored. Send the same request again; it never
+	// creates a second order.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2432,9 +2545,10 @@ type ClientInterface interface {
 
 	// ValidateOrderWithBody Check an order without placing it
 	//
-	// Checks what `POST /v1/orders` checks and creates nothing. A refusal names every wrong field at once, so that a form
-	// can show them all. Whether AWS likes the values (alias or user name taken, report not found) shows only when the
-	// order runs; such an order waits in the state `action_required`.
+	// Runs the checks of `POST /v1/orders` and stores nothing. The answer names every invalid field at once, so that
+	// a form can show all errors together. Some problems appear only when the order runs, because only AWS can find
+	// them: an alias or user name that is taken, or a report that does not exist. Such an order waits in the state
+	// `action_required`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2443,9 +2557,10 @@ type ClientInterface interface {
 
 	// ValidateOrder Check an order without placing it
 	//
-	// Checks what `POST /v1/orders` checks and creates nothing. A refusal names every wrong field at once, so that a form
-	// can show them all. Whether AWS likes the values (alias or user name taken, report not found) shows only when the
-	// order runs; such an order waits in the state `action_required`.
+	// Runs the checks of `POST /v1/orders` and stores nothing. The answer names every invalid field at once, so that
+	// a form can show all errors together. Some problems appear only when the order runs, because only AWS can find
+	// them: an alias or user name that is taken, or a report that does not exist. Such an order waits in the state
+	// `action_required`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2454,43 +2569,45 @@ type ClientInterface interface {
 
 	// GetOrder Read an order
 	//
-	// What becomes of the order, and, once it is completed, what the customer gets.
+	// Returns the current state of the order and, once it is completed, what the customer receives.
 	//
 	// Corresponds with GET /v1/orders/{order_id} (the `GetOrder` operationId).
 	GetOrder(ctx context.Context, orderID OrderIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CorrectOrderWithBody Correct an order that asks
+	// CorrectOrderWithBody Answer an order's question
 	//
-	// Only in the state `action_required`, and only fields that the order asks for: the one that `failure.field` names (for
-	// `aws_alternate_contact.phone` the whole `aws_alternate_contact`), and that of any other step that waits beside it.
-	// Fields that are left out stay as they are. The account is kept, and the work goes on where it stopped; when AWS
-	// refuses the new value too, the order asks again.
+	// Corrects fields of an order in the state `action_required`. Send only fields that the order asks for: the
+	// field in `failure.field` (for `aws_alternate_contact.phone`, send the whole `aws_alternate_contact`), and the
+	// fields of other steps that are waiting at the same time. Fields that you leave out keep their values. The
+	// order keeps its account, and the work continues where it stopped. If AWS refuses the new value as well, the
+	// order asks again.
 	//
-	// The values are checked as those of a new order are, and every wrong one is named: **422**. When the order does not
-	// ask, or not for that field: **409** `NotAsked`. When it has ended: **409** `TooLate`.
+	// Values are checked like those of a new order; **422** names every invalid field. **409** `NotAsked` means that
+	// the order asks no question, or asks for another field. **409** `TooLate` means that the order has ended.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same correction again: it cannot do harm; **409**
-	// `NotAsked` then means that the first one arrived. The order stays the one that you placed: a repeated
-	// `POST /v1/orders` is compared with the content that you sent first.
+	// If the answer is **503**, the order may or may not have received the correction. Send the same correction
+	// again; it does no harm, and **409** `NotAsked` then means that the first one arrived. The correction does not
+	// change the order that you placed: a repeated `POST /v1/orders` is still compared with what you sent first.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /v1/orders/{order_id} (the `CorrectOrder` operationId).
 	CorrectOrderWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CorrectOrder Correct an order that asks
+	// CorrectOrder Answer an order's question
 	//
-	// Only in the state `action_required`, and only fields that the order asks for: the one that `failure.field` names (for
-	// `aws_alternate_contact.phone` the whole `aws_alternate_contact`), and that of any other step that waits beside it.
-	// Fields that are left out stay as they are. The account is kept, and the work goes on where it stopped; when AWS
-	// refuses the new value too, the order asks again.
+	// Corrects fields of an order in the state `action_required`. Send only fields that the order asks for: the
+	// field in `failure.field` (for `aws_alternate_contact.phone`, send the whole `aws_alternate_contact`), and the
+	// fields of other steps that are waiting at the same time. Fields that you leave out keep their values. The
+	// order keeps its account, and the work continues where it stopped. If AWS refuses the new value as well, the
+	// order asks again.
 	//
-	// The values are checked as those of a new order are, and every wrong one is named: **422**. When the order does not
-	// ask, or not for that field: **409** `NotAsked`. When it has ended: **409** `TooLate`.
+	// Values are checked like those of a new order; **422** names every invalid field. **409** `NotAsked` means that
+	// the order asks no question, or asks for another field. **409** `TooLate` means that the order has ended.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same correction again: it cannot do harm; **409**
-	// `NotAsked` then means that the first one arrived. The order stays the one that you placed: a repeated
-	// `POST /v1/orders` is compared with the content that you sent first.
+	// If the answer is **503**, the order may or may not have received the correction. Send the same correction
+	// again; it does no harm, and **409** `NotAsked` then means that the first one arrived. The correction does not
+	// change the order that you placed: a repeated `POST /v1/orders` is still compared with what you sent first.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2499,15 +2616,15 @@ type ClientInterface interface {
 
 	// CancelOrderWithBody Cancel an order
 	//
-	// Everything that was done in the account is undone, and the order ends as `cancelled`; the account goes back to the
-	// stock when it is proven clean. The answer does not wait for that: read the order until `state` is `cancelled`, and
-	// see `leftovers` then.
+	// Undoes everything that was done in the account and ends the order as `cancelled`. The account returns to the
+	// stock once Quartermaster has proven that it is clean. The answer does not wait for that: read the order until
+	// `state` is `cancelled`, and then look at `leftovers`.
 	//
-	// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-	// when it is being undone already. A body is not needed.
+	// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+	// this moment, or that the order is already being undone. The body is optional.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same request again: an order is cancelled once;
-	// **409** `TooLate` then means that it was, or that it has ended: read it.
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// order is cancelled once.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2516,155 +2633,189 @@ type ClientInterface interface {
 
 	// CancelOrder Cancel an order
 	//
-	// Everything that was done in the account is undone, and the order ends as `cancelled`; the account goes back to the
-	// stock when it is proven clean. The answer does not wait for that: read the order until `state` is `cancelled`, and
-	// see `leftovers` then.
+	// Undoes everything that was done in the account and ends the order as `cancelled`. The account returns to the
+	// stock once Quartermaster has proven that it is clean. The answer does not wait for that: read the order until
+	// `state` is `cancelled`, and then look at `leftovers`.
 	//
-	// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-	// when it is being undone already. A body is not needed.
+	// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+	// this moment, or that the order is already being undone. The body is optional.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same request again: an order is cancelled once;
-	// **409** `TooLate` then means that it was, or that it has ended: read it.
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// order is cancelled once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/cancel (the `CancelOrder` operationId).
 	CancelOrder(ctx context.Context, orderID OrderIDInPath, body CancelOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// EndUndoWithBody End an undo that does not get on
+	// EndUndoWithBody End an undo that makes no progress
 	//
-	// For operators, while the order is `compensating`, or undoes an account before it takes the next one. A step that AWS refuses to take back is tried for up to an hour; its `problem` says
-	// why. When you know that it will not work, this ends the undo at once: each part is tried once more, and what is refused then is listed
-	// in the order's `leftovers`; the account becomes Provisioning failed. `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
+	// For operators, while the order is `compensating`, or while it undoes one account before it takes the next.
+	// When AWS refuses to take back a step, Quartermaster retries for up to an hour, and the step's `problem` says
+	// why it fails. If you know that it cannot succeed, end the undo now: Quartermaster tries each part once more,
+	// lists what AWS still refuses in the order's `leftovers`, and gives the account the status Provisioning failed.
+	// `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
 	//
-	// **409** `NotAsked` when the order is not being undone, `TooLate` when it has ended. On **503** it is unknown whether the order heard
-	// of it. Send the same request again: an undo ends once.
+	// **409** `NotAsked` means that the order is not being undone; `TooLate` means that it has ended.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// undo ends once.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/end-undo (the `EndUndo` operationId).
 	EndUndoWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// EndUndo End an undo that does not get on
+	// EndUndo End an undo that makes no progress
 	//
-	// For operators, while the order is `compensating`, or undoes an account before it takes the next one. A step that AWS refuses to take back is tried for up to an hour; its `problem` says
-	// why. When you know that it will not work, this ends the undo at once: each part is tried once more, and what is refused then is listed
-	// in the order's `leftovers`; the account becomes Provisioning failed. `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
+	// For operators, while the order is `compensating`, or while it undoes one account before it takes the next.
+	// When AWS refuses to take back a step, Quartermaster retries for up to an hour, and the step's `problem` says
+	// why it fails. If you know that it cannot succeed, end the undo now: Quartermaster tries each part once more,
+	// lists what AWS still refuses in the order's `leftovers`, and gives the account the status Provisioning failed.
+	// `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
 	//
-	// **409** `NotAsked` when the order is not being undone, `TooLate` when it has ended. On **503** it is unknown whether the order heard
-	// of it. Send the same request again: an undo ends once.
+	// **409** `NotAsked` means that the order is not being undone; `TooLate` means that it has ended.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// undo ends once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/end-undo (the `EndUndo` operationId).
 	EndUndo(ctx context.Context, orderID OrderIDInPath, body EndUndoJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// FailOrderWithBody Give an order up
+	// FailOrderWithBody Give up an order
 	//
-	// For operators. As cancelling, but the order ends as `failed`, because it is the provider who gives it up: everything
-	// that was done in the account is undone, and the reason stands in the order's `failure`. Write it for whoever reads the
-	// order.
+	// For operators. Works like cancelling, but the order ends as `failed`, because the provider gives it up:
+	// Quartermaster undoes everything that was done in the account, and the order's `failure` shows the reason.
+	// Write the reason for the people who will read the order.
 	//
-	// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-	// when it is being undone already. On **503** it is unknown whether the order heard of it. Send the same request again:
-	// an order fails once.
+	// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+	// this moment, or that the order is already being undone.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// order fails once.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/fail (the `FailOrder` operationId).
 	FailOrderWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// FailOrder Give an order up
+	// FailOrder Give up an order
 	//
-	// For operators. As cancelling, but the order ends as `failed`, because it is the provider who gives it up: everything
-	// that was done in the account is undone, and the reason stands in the order's `failure`. Write it for whoever reads the
-	// order.
+	// For operators. Works like cancelling, but the order ends as `failed`, because the provider gives it up:
+	// Quartermaster undoes everything that was done in the account, and the order's `failure` shows the reason.
+	// Write the reason for the people who will read the order.
 	//
-	// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-	// when it is being undone already. On **503** it is unknown whether the order heard of it. Send the same request again:
-	// an order fails once.
+	// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+	// this moment, or that the order is already being undone.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// order fails once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/fail (the `FailOrder` operationId).
 	FailOrder(ctx context.Context, orderID OrderIDInPath, body FailOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RetryOrderWithBody Try again what the order waits for
+	// ListOrderHistory Read the history of an order
 	//
-	// For operators, who mended something outside of the order: a permission, a quota, a name that was set free. Only in
-	// the state `action_required`. Every step that waits is tried again with the values that the order has.
+	// Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
+	// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
 	//
-	// **409** `NotAsked` when the order waits for nothing that could be tried again, `TooLate` when it has ended. On **503**
-	// it is unknown whether the order heard of it. Send the same request again: trying twice does no harm.
+	// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
+	ListOrderHistory(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RetryOrderWithBody Retry the steps that an order waits for
+	//
+	// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
+	// again. Works only in the state `action_required`. Quartermaster retries every waiting step with the values
+	// that the order has.
+	//
+	// **409** `NotAsked` means that the order waits for nothing that could be retried; `TooLate` means that it has
+	// ended.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: a
+	// second retry does no harm.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/retry (the `RetryOrder` operationId).
 	RetryOrderWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RetryOrder Try again what the order waits for
+	// RetryOrder Retry the steps that an order waits for
 	//
-	// For operators, who mended something outside of the order: a permission, a quota, a name that was set free. Only in
-	// the state `action_required`. Every step that waits is tried again with the values that the order has.
+	// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
+	// again. Works only in the state `action_required`. Quartermaster retries every waiting step with the values
+	// that the order has.
 	//
-	// **409** `NotAsked` when the order waits for nothing that could be tried again, `TooLate` when it has ended. On **503**
-	// it is unknown whether the order heard of it. Send the same request again: trying twice does no harm.
+	// **409** `NotAsked` means that the order waits for nothing that could be retried; `TooLate` means that it has
+	// ended.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: a
+	// second retry does no harm.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/retry (the `RetryOrder` operationId).
 	RetryOrder(ctx context.Context, orderID OrderIDInPath, body RetryOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SwapOrderWithBody Go on with another account
+	// SwapOrderWithBody Continue an order with another account
 	//
-	// For operators who see that the account is no good. Everything that was done in it is undone, the account becomes
-	// Invalid with this reason, and the order goes on with the oldest ready account, at its old place in the queue.
+	// For operators who see that the account cannot be used. Quartermaster undoes everything that was done in it and
+	// makes it Invalid with this reason. The order then continues with the oldest Ready account and keeps its place
+	// in the queue.
 	//
-	// `account_id` says which account you mean, so a repeat never swaps the next one too.
+	// `account_id` says which account you mean, so that a repeated request never swaps the next account as well.
 	//
-	// **409** `NotAsked` when the order holds no account or another one than you mean, `TooLate` when it has ended, when its
-	// account is being handed over to the customer at this moment, or when it is being undone already.
+	// **409** `NotAsked` means that the order holds no account, or a different one. `TooLate` means that the order
+	// has ended, that its account is being handed over to the customer at this moment, or that the order is already
+	// being undone.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same request again: that is safe.
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: it
+	// swaps the account once.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/swap (the `SwapOrder` operationId).
 	SwapOrderWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SwapOrder Go on with another account
+	// SwapOrder Continue an order with another account
 	//
-	// For operators who see that the account is no good. Everything that was done in it is undone, the account becomes
-	// Invalid with this reason, and the order goes on with the oldest ready account, at its old place in the queue.
+	// For operators who see that the account cannot be used. Quartermaster undoes everything that was done in it and
+	// makes it Invalid with this reason. The order then continues with the oldest Ready account and keeps its place
+	// in the queue.
 	//
-	// `account_id` says which account you mean, so a repeat never swaps the next one too.
+	// `account_id` says which account you mean, so that a repeated request never swaps the next account as well.
 	//
-	// **409** `NotAsked` when the order holds no account or another one than you mean, `TooLate` when it has ended, when its
-	// account is being handed over to the customer at this moment, or when it is being undone already.
+	// **409** `NotAsked` means that the order holds no account, or a different one. `TooLate` means that the order
+	// has ended, that its account is being handed over to the customer at this moment, or that the order is already
+	// being undone.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same request again: that is safe.
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: it
+	// swaps the account once.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/orders/{order_id}/swap (the `SwapOrder` operationId).
 	SwapOrder(ctx context.Context, orderID OrderIDInPath, body SwapOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevealPasswordWithBody Take the first password, once
+	// RevealPasswordWithBody Read the first password, once
 	//
-	// Needs no API key: the token is the credential. It stands behind the `#` of the link in the order's result. The first
-	// call answers with the password and forgets it; every later one is 410. AWS asks for a new password at the first
-	// sign-in.
+	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
+	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
+	// password at the first sign-in.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/password-reveals (the `RevealPassword` operationId).
 	RevealPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevealPassword Take the first password, once
+	// RevealPassword Read the first password, once
 	//
-	// Needs no API key: the token is the credential. It stands behind the `#` of the link in the order's result. The first
-	// call answers with the password and forgets it; every later one is 410. AWS asks for a new password at the first
-	// sign-in.
+	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
+	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
+	// password at the first sign-in.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2673,25 +2824,25 @@ type ClientInterface interface {
 
 	// ListPools List the pools with their settings
 	//
-	// All pools of the provider, by marketplace and environment.
+	// Lists all pools of the provider, sorted by marketplace and environment.
 	//
 	// Corresponds with GET /v1/pools (the `ListPools` operationId).
 	ListPools(ctx context.Context, params *ListPoolsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreatePoolWithBody Make a pool
+	// CreatePoolWithBody Create a pool
 	//
-	// A pool is the stock of one marketplace in one environment. Settings that are left out have their defaults. A pool
-	// is never deleted, because orders and accounts belong to it.
+	// A pool is the stock of one marketplace in one environment. Settings that you leave out get their defaults. A
+	// pool cannot be deleted, because orders and accounts belong to it.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/pools (the `CreatePool` operationId).
 	CreatePoolWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreatePool Make a pool
+	// CreatePool Create a pool
 	//
-	// A pool is the stock of one marketplace in one environment. Settings that are left out have their defaults. A pool
-	// is never deleted, because orders and accounts belong to it.
+	// A pool is the stock of one marketplace in one environment. Settings that you leave out get their defaults. A
+	// pool cannot be deleted, because orders and accounts belong to it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2700,27 +2851,27 @@ type ClientInterface interface {
 
 	// GetPool Read a pool
 	//
-	// The settings of a pool.
+	// Returns the settings of a pool.
 	//
 	// Corresponds with GET /v1/pools/{marketplace}/{environment} (the `GetPool` operationId).
 	GetPool(ctx context.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdatePoolWithBody Change settings of a pool
+	// UpdatePoolWithBody Update the settings of a pool
 	//
-	// What is left out stays; a list replaces the whole list; `null` takes a setting away. Send the `ETag` of the pool as
-	// you saw it in `If-Match`. Orders that were placed before keep the settings that they were placed under. Who changed
-	// what stands in the history of the pool.
+	// Settings that you leave out stay as they are; a list replaces the whole list; `null` removes a setting. Send
+	// the `ETag` of the pool that you read in `If-Match`. Orders that were placed earlier keep the settings that
+	// were in effect at that time. The pool's history shows who changed what.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /v1/pools/{marketplace}/{environment} (the `UpdatePool` operationId).
 	UpdatePoolWithBody(ctx context.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params *UpdatePoolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdatePool Change settings of a pool
+	// UpdatePool Update the settings of a pool
 	//
-	// What is left out stays; a list replaces the whole list; `null` takes a setting away. Send the `ETag` of the pool as
-	// you saw it in `If-Match`. Orders that were placed before keep the settings that they were placed under. Who changed
-	// what stands in the history of the pool.
+	// Settings that you leave out stay as they are; a list replaces the whole list; `null` removes a setting. Send
+	// the `ETag` of the pool that you read in `If-Match`. Orders that were placed earlier keep the settings that
+	// were in effect at that time. The pool's history shows who changed what.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2729,30 +2880,31 @@ type ClientInterface interface {
 
 	// ListPoolHistory Read the history of a pool's settings
 	//
-	// Oldest first; who changed which setting from what to what.
+	// Shows who changed which setting from what to what, oldest first.
 	//
 	// Corresponds with GET /v1/pools/{marketplace}/{environment}/history (the `ListPoolHistory` operationId).
 	ListPoolHistory(ctx context.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params *ListPoolHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListProtectedAccounts List the protected accounts
 	//
-	// AWS accounts that enter no pool of this provider and that nothing is ever done in: payers, the provider's own. The
-	// service may protect more by its configuration.
+	// Lists the AWS accounts that this provider protects, such as payer accounts and its own. Quartermaster refuses
+	// to add, verify or modify a protected account. The service's configuration may protect further accounts.
 	//
 	// Corresponds with GET /v1/protected-accounts (the `ListProtectedAccounts` operationId).
 	ListProtectedAccounts(ctx context.Context, params *ListProtectedAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UnprotectAccount Take the protection of an account away
+	// UnprotectAccount Remove the protection of an account
 	//
-	// It may be added to a pool again. One that became Invalid by the protection stays so until it is returned.
+	// The account can be added to a pool again. An account that became Invalid when it was protected stays Invalid
+	// until an operator returns it.
 	//
 	// Corresponds with DELETE /v1/protected-accounts/{account_id} (the `UnprotectAccount` operationId).
 	UnprotectAccount(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ProtectAccountWithBody Protect an account
 	//
-	// It need not be known here. One that is in stock becomes Invalid at once. **409** while an order works in it. A repeat
-	// changes the note.
+	// The account does not have to be in a pool. If it is, it becomes Invalid at once. **409** means that an order
+	// is working in it. Repeating the request replaces the note.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2761,8 +2913,8 @@ type ClientInterface interface {
 
 	// ProtectAccount Protect an account
 	//
-	// It need not be known here. One that is in stock becomes Invalid at once. **409** while an order works in it. A repeat
-	// changes the note.
+	// The account does not have to be in a pool. If it is, it becomes Invalid at once. **409** means that an order
+	// is working in it. Repeating the request replaces the note.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2771,158 +2923,170 @@ type ClientInterface interface {
 
 	// GetStock Read the stock
 	//
-	// Every pool with its accounts by model and status, the orders that wait, the alert that is open, and how long the
-	// Ready accounts will last: `forecast.days` = Ready accounts ÷ allocations a day. Allocations a day are reckoned from
-	// those of the last 30 days, of which one of 7 days ago counts half of one of today, one of 14 days ago a quarter. There
-	// is no forecast from fewer than 3 allocations, nor when the first one is less than 3 days ago; `reason` says so.
+	// Returns every pool with its accounts by model and status, the orders that wait, the open alert, and how long
+	// the Ready accounts will last: `forecast.days` is the number of Ready accounts divided by the allocations per
+	// day. The allocations per day are a weighted average of the last 30 days: an allocation 7 days ago counts half
+	// as much as one today, and one 14 days ago counts a quarter. There is no forecast if there were fewer than 3
+	// allocations, or if the first one is less than 3 days old; `reason` then says so.
 	//
 	// Corresponds with GET /v1/stock (the `GetStock` operationId).
 	GetStock(ctx context.Context, params *GetStockParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListStockAlerts List alerts about the stock, newest first
+	// ListStockAlerts List stock alerts, newest first
 	//
-	// Open ones and past ones. A pool has one open alert at most.
+	// Lists open and closed alerts. A pool has at most one open alert.
 	//
 	// Corresponds with GET /v1/stock-alerts (the `ListStockAlerts` operationId).
 	ListStockAlerts(ctx context.Context, params *ListStockAlertsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// AcknowledgeStockAlertWithBody Say that somebody cares for an alert
+	// AcknowledgeStockAlertWithBody Acknowledge a stock alert
 	//
-	// It stays open, but is not told of again until it gets worse. An alert closes by itself when stock has come. One that is
-	// acknowledged already stays as it is. **409** when it is closed.
+	// Tells others that someone is taking care of the alert. The alert stays open but sends no more reminders unless
+	// it gets worse. It closes automatically when the pool is restocked. An alert that is already acknowledged does
+	// not change. **409** means that the alert is closed.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/stock-alerts/{alert_id}/acknowledge (the `AcknowledgeStockAlert` operationId).
 	AcknowledgeStockAlertWithBody(ctx context.Context, alertID AlertIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// AcknowledgeStockAlert Say that somebody cares for an alert
+	// AcknowledgeStockAlert Acknowledge a stock alert
 	//
-	// It stays open, but is not told of again until it gets worse. An alert closes by itself when stock has come. One that is
-	// acknowledged already stays as it is. **409** when it is closed.
+	// Tells others that someone is taking care of the alert. The alert stays open but sends no more reminders unless
+	// it gets worse. It closes automatically when the pool is restocked. An alert that is already acknowledged does
+	// not change. **409** means that the alert is closed.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/stock-alerts/{alert_id}/acknowledge (the `AcknowledgeStockAlert` operationId).
 	AcknowledgeStockAlert(ctx context.Context, alertID AlertIDInPath, body AcknowledgeStockAlertJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListWebhooks List endpoints, oldest first
+	// ListWebhooks List webhook endpoints, oldest first
 	//
-	// Callbacks of orders are among them: `kind` is `callback`.
+	// Includes the callbacks of orders; their `kind` is `callback`.
 	//
 	// Corresponds with GET /v1/webhooks (the `ListWebhooks` operationId).
 	ListWebhooks(ctx context.Context, params *ListWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateWebhookWithBody Add an endpoint
+	// CreateWebhookWithBody Create a webhook endpoint
 	//
-	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 says, and come in the order of the events. The endpoint
-	// hears of what happens from now on. `secret` is shown here and never again.
+	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
+	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
+	// answer.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
 	CreateWebhookWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateWebhook Add an endpoint
+	// CreateWebhook Create a webhook endpoint
 	//
-	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 says, and come in the order of the events. The endpoint
-	// hears of what happens from now on. `secret` is shown here and never again.
+	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
+	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
+	// answer.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
 	CreateWebhook(ctx context.Context, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DeleteWebhook Delete an endpoint
+	// DeleteWebhook Delete a webhook endpoint
 	//
-	// Its secret and its deliveries go with it. A callback of orders cannot be deleted: disable it.
+	// Deletes its secret and its deliveries as well. A callback of orders cannot be deleted; disable it instead.
 	//
 	// Corresponds with DELETE /v1/webhooks/{webhook_id} (the `DeleteWebhook` operationId).
 	DeleteWebhook(ctx context.Context, webhookID WebhookIDInPath, params *DeleteWebhookParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetWebhook Read an endpoint
+	// GetWebhook Read a webhook endpoint
 	//
-	// Without its secret, which is shown only when it is made.
+	// The secret is not included; it is shown only when it is created.
 	//
 	// Corresponds with GET /v1/webhooks/{webhook_id} (the `GetWebhook` operationId).
 	GetWebhook(ctx context.Context, webhookID WebhookIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateWebhookWithBody Edit, enable or disable an endpoint
+	// UpdateWebhookWithBody Update, enable or disable a webhook endpoint
 	//
-	// While an endpoint is disabled nothing is lost: what happens meanwhile comes, in order, when it is enabled again. What waits for an endpoint
-	// that is enabled, or that gets another URL, is sent at once. Of a callback only `enabled` can be changed.
+	// Events are not lost while an endpoint is disabled: they are delivered in order when it is enabled again. When
+	// an endpoint is enabled or gets a different URL, waiting messages are sent at once. For a callback, only
+	// `enabled` can be changed.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PATCH /v1/webhooks/{webhook_id} (the `UpdateWebhook` operationId).
 	UpdateWebhookWithBody(ctx context.Context, webhookID WebhookIDInPath, params *UpdateWebhookParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// UpdateWebhook Edit, enable or disable an endpoint
+	// UpdateWebhook Update, enable or disable a webhook endpoint
 	//
-	// While an endpoint is disabled nothing is lost: what happens meanwhile comes, in order, when it is enabled again. What waits for an endpoint
-	// that is enabled, or that gets another URL, is sent at once. Of a callback only `enabled` can be changed.
+	// Events are not lost while an endpoint is disabled: they are delivered in order when it is enabled again. When
+	// an endpoint is enabled or gets a different URL, waiting messages are sent at once. For a callback, only
+	// `enabled` can be changed.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /v1/webhooks/{webhook_id} (the `UpdateWebhook` operationId).
 	UpdateWebhook(ctx context.Context, webhookID WebhookIDInPath, params *UpdateWebhookParams, body UpdateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListDeliveries List what was sent to an endpoint
+	// ListDeliveries List the deliveries to an endpoint
 	//
-	// Newest event first. Delivered ones are kept for 30 days, failed ones for 90.
+	// Newest event first. Delivered messages are kept for 30 days, failed ones for 90.
 	//
 	// Corresponds with GET /v1/webhooks/{webhook_id}/deliveries (the `ListDeliveries` operationId).
 	ListDeliveries(ctx context.Context, webhookID WebhookIDInPath, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetDelivery Read a delivery with its attempts
 	//
-	// Every attempt is listed, with what the receiver answered.
+	// Returns every attempt and the receiver's answer to it.
 	//
 	// Corresponds with GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id} (the `GetDelivery` operationId).
 	GetDelivery(ctx context.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ResendDelivery Send an event again, or now
+	// ResendDelivery Send an event again, or immediately
 	//
-	// Whatever became of it. One that waits for its next attempt is tried at once, one that has failed or was delivered is sent again, under the
-	// same `webhook-id`. Its attempts begin anew, and while it is not taken, newer events wait behind it.
+	// Works in every state of the delivery. A delivery that waits for its next attempt is tried at once. A failed or
+	// delivered one is sent again under the same `webhook-id`. The attempts are counted from the start again, and
+	// newer events wait until this one is delivered.
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend (the `ResendDelivery` operationId).
 	ResendDelivery(ctx context.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ReplayWebhookWithBody Send everything again since a time
+	// ReplayWebhookWithBody Send all events since a point in time again
 	//
-	// All that happened since then and that the endpoint's types let through comes again, in order, each under its old `webhook-id`: also what was
-	// delivered, and what happened before the endpoint was made. Events are kept for 90 days.
+	// Sends every event since then that matches the endpoint's event types, in order and under its original
+	// `webhook-id`. This includes events that were delivered and events from before the endpoint was created. Events
+	// are kept for 90 days.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/replay (the `ReplayWebhook` operationId).
 	ReplayWebhookWithBody(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ReplayWebhook Send everything again since a time
+	// ReplayWebhook Send all events since a point in time again
 	//
-	// All that happened since then and that the endpoint's types let through comes again, in order, each under its old `webhook-id`: also what was
-	// delivered, and what happened before the endpoint was made. Events are kept for 90 days.
+	// Sends every event since then that matches the endpoint's event types, in order and under its original
+	// `webhook-id`. This includes events that were delivered and events from before the endpoint was created. Events
+	// are kept for 90 days.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/replay (the `ReplayWebhook` operationId).
 	ReplayWebhook(ctx context.Context, webhookID WebhookIDInPath, body ReplayWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RotateWebhookSecretWithBody Make a new secret
+	// RotateWebhookSecretWithBody Replace the secret of an endpoint
 	//
-	// For the overlap every message carries two signatures, of the new secret and of the one before, so that the receiver can change over
-	// whenever it likes. The secret is shown here and never again. A body is not needed.
+	// During the overlap every message carries two signatures, one with the new secret and one with the previous
+	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
+	// optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
 	RotateWebhookSecretWithBody(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RotateWebhookSecret Make a new secret
+	// RotateWebhookSecret Replace the secret of an endpoint
 	//
-	// For the overlap every message carries two signatures, of the new secret and of the one before, so that the receiver can change over
-	// whenever it likes. The secret is shown here and never again. A body is not needed.
+	// During the overlap every message carries two signatures, one with the new secret and one with the previous
+	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
+	// optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2931,8 +3095,8 @@ type ClientInterface interface {
 
 	// TestWebhook Send a test event
 	//
-	// An event of the type `webhook.test` goes to this endpoint and to no other. It takes its turn behind what waits already; see how it went in
-	// the deliveries.
+	// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
+	// wait. The deliveries show the result.
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/test (the `TestWebhook` operationId).
 	TestWebhook(ctx context.Context, webhookID WebhookIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2940,7 +3104,8 @@ type ClientInterface interface {
 
 // ListAccountImports List imports, newest first
 //
-// Imports of accounts, those by the command line included. They are kept for 90 days.
+// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
+// days.
 //
 // Corresponds with GET /v1/account-imports (the `ListAccountImports` operationId).
 func (c *Client) ListAccountImports(ctx context.Context, params *ListAccountImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2957,19 +3122,21 @@ func (c *Client) ListAccountImports(ctx context.Context, params *ListAccountImpo
 
 // ImportAccountsWithBody Import accounts from a CSV file
 //
-// The file has a header with `account_id`, `marketplace`, `environment`, `model`, `name`, `root_email` and `role_arn`, each
-// once, in any order and in exactly these letters. The further columns of an export may stand there too and are ignored,
-// but for `external_id`: external ids are made here. UTF-8, with or without byte order mark; lines end with LF or CR LF;
-// the cells are separated by commas, semicolons or tabs, whichever the header has; quoting as in RFC 4180. At most 10,000
-// rows and 5 MiB. The template has the header.
+// The file has a header with `account_id`, `marketplace`, `environment`, `model`, `name`, `root_email` and
+// `role_arn`, each exactly once, in any order and in lower case. It may also contain the other columns of an
+// export; they are ignored, including `external_id`, because Quartermaster generates external ids. The file is
+// UTF-8, with or without a byte order mark. Lines end with LF or CR LF. Cells are separated by commas,
+// semicolons or tabs, as in the header, and quoted as in RFC 4180. A file may have at most 10,000 rows and 5
+// MiB. The template contains the header.
 //
-// Answers as soon as the file is safely kept: **202**. Read the import to follow it, and its results for what became of
-// each row. A wrong row is named with its line and column and stops no other. An account that is in its pool with the
-// same data is `unchanged`, so the same file may be sent again; an import never edits. With `dry_run` every row is
-// judged and nothing is changed.
+// Answers **202** as soon as the file is stored durably. Read the import to follow its progress, and its results
+// to see the outcome of each row. A faulty row is reported with its line and column and does not stop the
+// others. An account that is already in its pool with the same data is `unchanged`, so you can send the same
+// file again; an import never updates an account. With `dry_run`, every row is checked and nothing changes.
 //
-// New accounts are `invalid` until their verification passes, as those that are added one by one. Export them to read
-// their external ids. A file that cannot be read at all is refused: **422**. On **503** repeat the same request.
+// New accounts are `invalid` until their verification passes, like accounts that are added one by one. Export
+// the accounts to read their external ids. A file that cannot be read at all is refused with **422**. If the
+// answer is **503**, repeat the same request.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2986,9 +3153,9 @@ func (c *Client) ImportAccountsWithBody(ctx context.Context, params *ImportAccou
 	return c.Client.Do(req)
 }
 
-// GetAccountImportTemplate Download an empty file for an import
+// GetAccountImportTemplate Download a template for an import
 //
-// The header of an import, to fill in below it.
+// Returns a CSV file that contains only the header.
 //
 // Corresponds with GET /v1/account-imports/template (the `GetAccountImportTemplate` operationId).
 func (c *Client) GetAccountImportTemplate(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3005,7 +3172,7 @@ func (c *Client) GetAccountImportTemplate(ctx context.Context, reqEditors ...Req
 
 // GetAccountImport Read an import
 //
-// How far it is. `state` is `completed` when every row has an outcome, faulty ones included.
+// Shows the progress of an import. `state` is `completed` when every row has an outcome, faulty rows included.
 //
 // Corresponds with GET /v1/account-imports/{import_id} (the `GetAccountImport` operationId).
 func (c *Client) GetAccountImport(ctx context.Context, importID ImportIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3020,10 +3187,10 @@ func (c *Client) GetAccountImport(ctx context.Context, importID ImportIDInPath, 
 	return c.Client.Do(req)
 }
 
-// ListAccountImportResults Read what became of the rows
+// ListAccountImportResults List the results of an import
 //
-// In the order of the file, one entry a row; a row with several faults has one for each. While the import runs, the rows
-// that are done are there.
+// Results are listed in the order of the file, one for each row; a row with several faults has one for each
+// fault. While the import is running, the list contains the rows that are done.
 //
 // Corresponds with GET /v1/account-imports/{import_id}/results (the `ListAccountImportResults` operationId).
 func (c *Client) ListAccountImportResults(ctx context.Context, importID ImportIDInPath, params *ListAccountImportResultsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3040,7 +3207,7 @@ func (c *Client) ListAccountImportResults(ctx context.Context, importID ImportID
 
 // ListAccounts List accounts, oldest first
 //
-// The order of the list is the order in which Ready accounts are drawn.
+// Accounts are listed in the order in which orders take the Ready ones.
 //
 // Corresponds with GET /v1/accounts (the `ListAccounts` operationId).
 func (c *Client) ListAccounts(ctx context.Context, params *ListAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3055,14 +3222,16 @@ func (c *Client) ListAccounts(ctx context.Context, params *ListAccountsParams, r
 	return c.Client.Do(req)
 }
 
-// CreateAccountWithBody Add an account to the stock
+// CreateAccountWithBody Add an account to a pool
 //
-// The answer holds the `external_id` that the trust policy of the role must demand (`sts:ExternalId`); it is made here
-// and never changes. The account is `invalid` until its verification passes, which is tried at once and then again and
-// again, so there is time to deploy the role; then it is Ready and may go to the order that waits longest. `finding`
-// says what is still wrong.
+// The answer contains the `external_id` that the role's trust policy must require (`sts:ExternalId`).
+// Quartermaster generates it, and it never changes. The account is `invalid` until its verification passes.
+// Quartermaster verifies it at once and then repeatedly, so you have time to deploy the role. As soon as
+// verification passes, the account is Ready, and the order that has waited longest may take it. Until then
+// `finding` says what is wrong.
 //
-// When the answer got lost, the repeat says 409: read the account by its id, the external id is there.
+// If you lose the answer, a repeated request is answered with 409: read the account by its id to get the
+// external id.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3079,14 +3248,16 @@ func (c *Client) CreateAccountWithBody(ctx context.Context, contentType string, 
 	return c.Client.Do(req)
 }
 
-// CreateAccount Add an account to the stock
+// CreateAccount Add an account to a pool
 //
-// The answer holds the `external_id` that the trust policy of the role must demand (`sts:ExternalId`); it is made here
-// and never changes. The account is `invalid` until its verification passes, which is tried at once and then again and
-// again, so there is time to deploy the role; then it is Ready and may go to the order that waits longest. `finding`
-// says what is still wrong.
+// The answer contains the `external_id` that the role's trust policy must require (`sts:ExternalId`).
+// Quartermaster generates it, and it never changes. The account is `invalid` until its verification passes.
+// Quartermaster verifies it at once and then repeatedly, so you have time to deploy the role. As soon as
+// verification passes, the account is Ready, and the order that has waited longest may take it. Until then
+// `finding` says what is wrong.
 //
-// When the answer got lost, the repeat says 409: read the account by its id, the external id is there.
+// If you lose the answer, a repeated request is answered with 409: read the account by its id to get the
+// external id.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3105,13 +3276,14 @@ func (c *Client) CreateAccount(ctx context.Context, body CreateAccountJSONReques
 
 // ExportAccounts Export accounts as CSV
 //
-// All accounts that the filters leave, oldest first: the columns of an import, then `external_id`, `status`, `reason`,
-// `finding`, `order_id`, `added_at`, `verified_at`. RFC 4180, UTF-8. A value that a spreadsheet would calculate (it begins
-// with `=` `+` `-` `@`, a tab or a line break) has an apostrophe before it, which an import takes off again: importing
-// an exported file changes nothing.
+// Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
+// `external_id`, `status`, `reason`, `finding`, `order_id`, `added_at` and `verified_at`. The file is RFC 4180
+// CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that begins with `=`, `+`, `-`, `@`,
+// a tab or a line break) is prefixed with an apostrophe, and an import removes that apostrophe: importing an
+// exported file changes nothing.
 //
-// After an import this is where the external ids of the new accounts are, for the trust policies of their roles. When the
-// connection ends before the last line, the answer was cut off: ask again.
+// After an import, use this file to read the external ids of the new accounts for the trust policies of their
+// roles. If the connection breaks before the last line, the file is incomplete: request it again.
 //
 // Corresponds with GET /v1/accounts/export (the `ExportAccounts` operationId).
 func (c *Client) ExportAccounts(ctx context.Context, params *ExportAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3126,9 +3298,10 @@ func (c *Client) ExportAccounts(ctx context.Context, params *ExportAccountsParam
 	return c.Client.Do(req)
 }
 
-// DeleteAccount Take an account out of the stock
+// DeleteAccount Remove an account from its pool
 //
-// Only while it is Ready or Invalid. Nothing is done in AWS. Its history stays readable.
+// Works only while the account is Ready or Invalid. Nothing changes in AWS. The account's history stays
+// readable.
 //
 // Corresponds with DELETE /v1/accounts/{account_id} (the `DeleteAccount` operationId).
 func (c *Client) DeleteAccount(ctx context.Context, accountID AccountIDInPath, params *DeleteAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3145,7 +3318,7 @@ func (c *Client) DeleteAccount(ctx context.Context, accountID AccountIDInPath, p
 
 // GetAccount Read an account
 //
-// Accounts of other providers are not found.
+// An account of another provider is answered with 404.
 //
 // Corresponds with GET /v1/accounts/{account_id} (the `GetAccount` operationId).
 func (c *Client) GetAccount(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3160,10 +3333,10 @@ func (c *Client) GetAccount(ctx context.Context, accountID AccountIDInPath, reqE
 	return c.Client.Do(req)
 }
 
-// UpdateAccountWithBody Edit an account
+// UpdateAccountWithBody Update an account
 //
-// Only while it is Ready or Invalid. Send the `ETag` of the account as you saw it in `If-Match`. A Ready account that
-// gets another role waits for its verification before it may be drawn again.
+// Works only while the account is Ready or Invalid. Send the `ETag` of the account that you read in `If-Match`.
+// If a Ready account gets a different role, it must pass verification again before an order can take it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3180,10 +3353,10 @@ func (c *Client) UpdateAccountWithBody(ctx context.Context, accountID AccountIDI
 	return c.Client.Do(req)
 }
 
-// UpdateAccount Edit an account
+// UpdateAccount Update an account
 //
-// Only while it is Ready or Invalid. Send the `ETag` of the account as you saw it in `If-Match`. A Ready account that
-// gets another role waits for its verification before it may be drawn again.
+// Works only while the account is Ready or Invalid. Send the `ETag` of the account that you read in `If-Match`.
+// If a Ready account gets a different role, it must pass verification again before an order can take it.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3202,7 +3375,8 @@ func (c *Client) UpdateAccount(ctx context.Context, accountID AccountIDInPath, p
 
 // ListAccountHistory Read the history of an account
 //
-// Oldest first; who did what to it, when and why. That of a deleted account stays.
+// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
+// readable.
 //
 // Corresponds with GET /v1/accounts/{account_id}/history (the `ListAccountHistory` operationId).
 func (c *Client) ListAccountHistory(ctx context.Context, accountID AccountIDInPath, params *ListAccountHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3219,8 +3393,8 @@ func (c *Client) ListAccountHistory(ctx context.Context, accountID AccountIDInPa
 
 // InvalidateAccountWithBody Make an account Invalid
 //
-// It is not drawn any more and does not come back by itself. Only while it is Ready or Provisioning failed, or waits for
-// its verification.
+// Orders no longer take the account, and it does not become Ready again automatically. Works only while the
+// account is Ready, Provisioning failed, or waiting for its verification.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3239,8 +3413,8 @@ func (c *Client) InvalidateAccountWithBody(ctx context.Context, accountID Accoun
 
 // InvalidateAccount Make an account Invalid
 //
-// It is not drawn any more and does not come back by itself. Only while it is Ready or Provisioning failed, or waits for
-// its verification.
+// Orders no longer take the account, and it does not become Ready again automatically. Works only while the
+// account is Ready, Provisioning failed, or waiting for its verification.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3259,12 +3433,14 @@ func (c *Client) InvalidateAccount(ctx context.Context, accountID AccountIDInPat
 
 // RemoveLeftoversWithBody Remove what an order left in an account
 //
-// For an Invalid account, or one whose provisioning failed, where the undo of an order has left something: AWS refused to take it
-// back, or somebody ended the undo. The same undo runs again, for an hour at most; `removing_since` says since when, and meanwhile
-// nothing else can be done to the account. Then the order's `leftovers` and the account's `reason` say what is left still. When it is
-// nothing, the account becomes Ready as soon as a verification passes, unless its pool parks it.
+// For an Invalid account, or one with the status Provisioning failed, in which the undo of an order left
+// something: AWS refused to take it back, or an operator ended the undo. Quartermaster runs the same undo again
+// for at most an hour. `removing_since` says when it started, and nothing else can be done to the account while
+// it runs. Afterwards the order's `leftovers` and the account's `reason` say what is still there. If nothing is
+// left, the account becomes Ready when verification passes, unless the pool parks such accounts.
 //
-// It is safe to repeat. 409 when no undo is known that has left something there: look into the account, and return it when it is clean.
+// The request is safe to repeat. **409** means that Quartermaster knows of no undo that left something in the
+// account: inspect the account yourself, and return it once it is clean.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3283,12 +3459,14 @@ func (c *Client) RemoveLeftoversWithBody(ctx context.Context, accountID AccountI
 
 // RemoveLeftovers Remove what an order left in an account
 //
-// For an Invalid account, or one whose provisioning failed, where the undo of an order has left something: AWS refused to take it
-// back, or somebody ended the undo. The same undo runs again, for an hour at most; `removing_since` says since when, and meanwhile
-// nothing else can be done to the account. Then the order's `leftovers` and the account's `reason` say what is left still. When it is
-// nothing, the account becomes Ready as soon as a verification passes, unless its pool parks it.
+// For an Invalid account, or one with the status Provisioning failed, in which the undo of an order left
+// something: AWS refused to take it back, or an operator ended the undo. Quartermaster runs the same undo again
+// for at most an hour. `removing_since` says when it started, and nothing else can be done to the account while
+// it runs. Afterwards the order's `leftovers` and the account's `reason` say what is still there. If nothing is
+// left, the account becomes Ready when verification passes, unless the pool parks such accounts.
 //
-// It is safe to repeat. 409 when no undo is known that has left something there: look into the account, and return it when it is clean.
+// The request is safe to repeat. **409** means that Quartermaster knows of no undo that left something in the
+// account: inspect the account yourself, and return it once it is clean.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3307,8 +3485,9 @@ func (c *Client) RemoveLeftovers(ctx context.Context, accountID AccountIDInPath,
 
 // ReturnAccountWithBody Return an account to Ready
 //
-// For an Invalid account, or one whose provisioning failed, after somebody has put it right. It becomes Ready, at its old
-// place, as soon as a verification passes, which begins at once; `finding` says what is still wrong.
+// For an Invalid account, or one with the status Provisioning failed, after an operator has fixed it.
+// Verification starts at once. When it passes, the account becomes Ready and keeps its place in the order of
+// accounts. Until then `finding` says what is wrong.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3327,8 +3506,9 @@ func (c *Client) ReturnAccountWithBody(ctx context.Context, accountID AccountIDI
 
 // ReturnAccount Return an account to Ready
 //
-// For an Invalid account, or one whose provisioning failed, after somebody has put it right. It becomes Ready, at its old
-// place, as soon as a verification passes, which begins at once; `finding` says what is still wrong.
+// For an Invalid account, or one with the status Provisioning failed, after an operator has fixed it.
+// Verification starts at once. When it passes, the account becomes Ready and keeps its place in the order of
+// accounts. Until then `finding` says what is wrong.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3347,8 +3527,8 @@ func (c *Client) ReturnAccount(ctx context.Context, accountID AccountIDInPath, p
 
 // VerifyAccount Verify an account now
 //
-// Looks whether the account can be given to an order and changes nothing in it. `verified_at` or `finding` tells how it
-// went. Not while an order holds it.
+// Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
+// the result. Not possible while an order holds the account.
 //
 // Corresponds with POST /v1/accounts/{account_id}/verify (the `VerifyAccount` operationId).
 func (c *Client) VerifyAccount(ctx context.Context, accountID AccountIDInPath, params *VerifyAccountParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3365,7 +3545,8 @@ func (c *Client) VerifyAccount(ctx context.Context, accountID AccountIDInPath, p
 
 // ListAPIKeys List API keys, newest first
 //
-// Live ones, expired ones and revoked ones, with who made them. What a key reads as text is not kept and never shown again.
+// Lists active, expired and revoked keys, and who created them. The text of a key is not stored and cannot be
+// shown again.
 //
 // Corresponds with GET /v1/api-keys (the `ListAPIKeys` operationId).
 func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3380,12 +3561,13 @@ func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, req
 	return c.Client.Do(req)
 }
 
-// CreateAPIKeyWithBody Make an API key
+// CreateAPIKeyWithBody Create an API key
 //
-// The answer holds the key's text, `secret`, this once and never again. A key can only make keys that may do no more than
-// itself: **403**.
+// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
+// may do no more than it may itself; anything else is refused with **403**.
 //
-// On **503** it is unknown whether the key was made. List the keys, and revoke the one whose text you did not get.
+// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
+// text you did not receive.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3402,12 +3584,13 @@ func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, b
 	return c.Client.Do(req)
 }
 
-// CreateAPIKey Make an API key
+// CreateAPIKey Create an API key
 //
-// The answer holds the key's text, `secret`, this once and never again. A key can only make keys that may do no more than
-// itself: **403**.
+// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
+// may do no more than it may itself; anything else is refused with **403**.
 //
-// On **503** it is unknown whether the key was made. List the keys, and revoke the one whose text you did not get.
+// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
+// text you did not receive.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3426,7 +3609,8 @@ func (c *Client) CreateAPIKey(ctx context.Context, body CreateAPIKeyJSONRequestB
 
 // GetAPIKey Read an API key
 //
-// What it may do, who made it, when it was last used, when it ends or ended. Not its text.
+// Returns what the key may do, who created it, when it was last used, and when it expires or ended. Its text is
+// not included.
 //
 // Corresponds with GET /v1/api-keys/{key_id} (the `GetAPIKey` operationId).
 func (c *Client) GetAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3441,11 +3625,11 @@ func (c *Client) GetAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ..
 	return c.Client.Do(req)
 }
 
-// RevokeAPIKey End an API key at once
+// RevokeAPIKey Revoke an API key
 //
-// The next request with it is answered with 401. Safe to repeat: a key that is revoked stays as it is. The last live key
-// that may make keys cannot be revoked, **409**: make another one first, and revoke this one with that. A key that was
-// rotated does not count as one, because it ends soon.
+// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
 // Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
 func (c *Client) RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3460,14 +3644,16 @@ func (c *Client) RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors
 	return c.Client.Do(req)
 }
 
-// RotateAPIKeyWithBody Replace an API key by a new one
+// RotateAPIKeyWithBody Replace an API key with a new one
 //
-// Makes a key of the same name, role, scopes and limit, which lives as long as the old one was made for, and lets the old
-// one live beside it for `overlap_hours`: put the new one in place meanwhile. To end the old one sooner, revoke it. A key
-// may rotate itself, if it may make keys at all, and no key that may do more than itself: **403**.
+// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
+// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
+// **403**.
 //
-// A key is rotated once: **409** the second time, also when it is revoked or has expired. On **503** it is unknown whether
-// it was: read the key; when it has a `replaced_by` whose text you did not get, make a new key and revoke that one.
+// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
+// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
+// whose text you did not receive, create a new key and revoke that one.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3484,14 +3670,16 @@ func (c *Client) RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, co
 	return c.Client.Do(req)
 }
 
-// RotateAPIKey Replace an API key by a new one
+// RotateAPIKey Replace an API key with a new one
 //
-// Makes a key of the same name, role, scopes and limit, which lives as long as the old one was made for, and lets the old
-// one live beside it for `overlap_hours`: put the new one in place meanwhile. To end the old one sooner, revoke it. A key
-// may rotate itself, if it may make keys at all, and no key that may do more than itself: **403**.
+// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
+// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
+// **403**.
 //
-// A key is rotated once: **409** the second time, also when it is revoked or has expired. On **503** it is unknown whether
-// it was: read the key; when it has a `replaced_by` whose text you did not get, make a new key and revoke that one.
+// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
+// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
+// whose text you did not receive, create a new key and revoke that one.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3508,10 +3696,11 @@ func (c *Client) RotateAPIKey(ctx context.Context, keyID KeyIDInPath, body Rotat
 	return c.Client.Do(req)
 }
 
-// GetCallbackSecret Is there a secret for callbacks?
+// GetCallbackSecret Read the state of the callback secret
 //
-// Events about an order with a `callback_url` go there, signed with the provider's callback secret. Nothing leaves unsigned: until the secret is
-// made, by rotating it the first time, callbacks wait, and then come in order.
+// Events about an order with a `callback_url` are sent to that URL and signed with the provider's callback
+// secret. Quartermaster sends no unsigned message: until you create the secret by rotating it for the first
+// time, callbacks wait, and they are then delivered in order.
 //
 // Corresponds with GET /v1/callback-secret (the `GetCallbackSecret` operationId).
 func (c *Client) GetCallbackSecret(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3526,10 +3715,10 @@ func (c *Client) GetCallbackSecret(ctx context.Context, reqEditors ...RequestEdi
 	return c.Client.Do(req)
 }
 
-// RotateCallbackSecretWithBody Make a new secret for callbacks
+// RotateCallbackSecretWithBody Replace the callback secret
 //
-// The first time it makes the secret, and the callbacks that waited are sent. For the overlap the secret before signs too. The secret is shown
-// here and never again. A body is not needed.
+// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
+// secret signs as well. The secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3546,10 +3735,10 @@ func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, contentType s
 	return c.Client.Do(req)
 }
 
-// RotateCallbackSecret Make a new secret for callbacks
+// RotateCallbackSecret Replace the callback secret
 //
-// The first time it makes the secret, and the callbacks that waited are sent. For the overlap the secret before signs too. The secret is shown
-// here and never again. A body is not needed.
+// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
+// secret signs as well. The secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3566,11 +3755,12 @@ func (c *Client) RotateCallbackSecret(ctx context.Context, body RotateCallbackSe
 	return c.Client.Do(req)
 }
 
-// ListEvents List what happened, oldest first
+// ListEvents List events, oldest first
 //
-// An event is shown as soon as no earlier one can appear any more, so a reader who goes on by `next_cursor` misses none. `next_cursor` is
-// always there: at the end it leads to what will come. Without the scope `stock:read` only events of orders are shown. Events are kept for 90 days; when
-// some after the cursor are gone the answer is **410**.
+// An event is listed once no earlier event can still appear, so a client that continues from `next_cursor`
+// misses nothing. `next_cursor` is always present: on the last page it points to the events to come. A key
+// without the scope `stock:read` sees only events of orders. Events are kept for 90 days; if events after the
+// cursor are no longer kept, the answer is **410**.
 //
 // Corresponds with GET /v1/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3585,13 +3775,16 @@ func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEd
 	return c.Client.Do(req)
 }
 
-// StreamEvents Follow what happens
+// StreamEvents Follow events
 //
-// [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): `event` is the type, `data` the JSON that a webhook gets, `id` an
-// opaque place. It begins with what happens from now on, or, with `Last-Event-ID`, exactly behind that place: who always reconnects with the last `id` that he
-// saw gets every event once, in order. The stream may end at any time; a comment comes every 15 seconds. At most 8 streams a key.
+// A stream of [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): `event` is
+// the type, `data` the JSON that a webhook receives, and `id` an opaque position. The stream starts with events
+// that happen from now on, or, with `Last-Event-ID`, directly after that position. A client that always
+// reconnects with the last `id` that it saw receives every event once and in order. The stream may end at any
+// time. A comment is sent every 15 seconds. A key can have at most 8 streams open.
 //
-// **410** when events behind that place are gone: read the things themselves, and begin without `Last-Event-ID`.
+// **410** means that events after that position are no longer kept: read the current state of your orders, and
+// then connect without `Last-Event-ID`.
 //
 // Corresponds with GET /v1/events/stream (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3608,7 +3801,7 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 
 // GetOpenAPI Read this document
 //
-// The document that requests are checked against, as JSON. Needs no API key.
+// Returns the document that requests are checked against, as JSON. Needs no API key.
 //
 // Corresponds with GET /v1/openapi.json (the `GetOpenAPI` operationId).
 func (c *Client) GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3625,9 +3818,10 @@ func (c *Client) GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) 
 
 // ListOrders List orders, newest first
 //
-// Filters narrow the list together. For the next page send the same filters and `cursor` = `next_cursor` of the page
-// before; a page without `next_cursor` is the last one. Orders that come in meanwhile do not shift the pages. An order
-// accepted a moment ago may be missing here for a second; reading it by its id finds it at once.
+// An order must match all filters. To get the next page, send the same filters and set `cursor` to the
+// `next_cursor` of the previous page; the last page has no `next_cursor`. Orders that arrive in the meantime do
+// not shift the pages. An order that was accepted a moment ago may be missing from the list for about a second;
+// reading it by its id works at once.
 //
 // Corresponds with GET /v1/orders (the `ListOrders` operationId).
 func (c *Client) ListOrders(ctx context.Context, params *ListOrdersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3644,10 +3838,12 @@ func (c *Client) ListOrders(ctx context.Context, params *ListOrdersParams, reqEd
 
 // CreateOrderWithBody Order an account
 //
-// Answers as soon as the order is safely kept: **202** for a new order, **200** for one that was sent before with the
-// same content. Many identical requests at once make one order. The same `id` with other content is refused: **409**.
+// Answers as soon as the order is stored durably: **202** for a new order, **200** if you sent the same order
+// before. Many identical requests at the same time create one order. The same `id` with different content is
+// refused with **409**.
 //
-// On **503** it is unknown whether the order was kept. Repeat the same request: it cannot be ordered twice.
+// If the answer is **503**, the order may or may not have been stored. Send the same request again; it never
+// creates a second order.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3666,10 +3862,12 @@ func (c *Client) CreateOrderWithBody(ctx context.Context, contentType string, bo
 
 // CreateOrder Order an account
 //
-// Answers as soon as the order is safely kept: **202** for a new order, **200** for one that was sent before with the
-// same content. Many identical requests at once make one order. The same `id` with other content is refused: **409**.
+// Answers as soon as the order is stored durably: **202** for a new order, **200** if you sent the same order
+// before. Many identical requests at the same time create one order. The same `id` with different content is
+// refused with **409**.
 //
-// On **503** it is unknown whether the order was kept. Repeat the same request: it cannot be ordered twice.
+// If the answer is **503**, the order may or may not have been stored. Send the same request again; it never
+// creates a second order.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3688,9 +3886,10 @@ func (c *Client) CreateOrder(ctx context.Context, body CreateOrderJSONRequestBod
 
 // ValidateOrderWithBody Check an order without placing it
 //
-// Checks what `POST /v1/orders` checks and creates nothing. A refusal names every wrong field at once, so that a form
-// can show them all. Whether AWS likes the values (alias or user name taken, report not found) shows only when the
-// order runs; such an order waits in the state `action_required`.
+// Runs the checks of `POST /v1/orders` and stores nothing. The answer names every invalid field at once, so that
+// a form can show all errors together. Some problems appear only when the order runs, because only AWS can find
+// them: an alias or user name that is taken, or a report that does not exist. Such an order waits in the state
+// `action_required`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3709,9 +3908,10 @@ func (c *Client) ValidateOrderWithBody(ctx context.Context, contentType string, 
 
 // ValidateOrder Check an order without placing it
 //
-// Checks what `POST /v1/orders` checks and creates nothing. A refusal names every wrong field at once, so that a form
-// can show them all. Whether AWS likes the values (alias or user name taken, report not found) shows only when the
-// order runs; such an order waits in the state `action_required`.
+// Runs the checks of `POST /v1/orders` and stores nothing. The answer names every invalid field at once, so that
+// a form can show all errors together. Some problems appear only when the order runs, because only AWS can find
+// them: an alias or user name that is taken, or a report that does not exist. Such an order waits in the state
+// `action_required`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3730,7 +3930,7 @@ func (c *Client) ValidateOrder(ctx context.Context, body ValidateOrderJSONReques
 
 // GetOrder Read an order
 //
-// What becomes of the order, and, once it is completed, what the customer gets.
+// Returns the current state of the order and, once it is completed, what the customer receives.
 //
 // Corresponds with GET /v1/orders/{order_id} (the `GetOrder` operationId).
 func (c *Client) GetOrder(ctx context.Context, orderID OrderIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3745,19 +3945,20 @@ func (c *Client) GetOrder(ctx context.Context, orderID OrderIDInPath, reqEditors
 	return c.Client.Do(req)
 }
 
-// CorrectOrderWithBody Correct an order that asks
+// CorrectOrderWithBody Answer an order's question
 //
-// Only in the state `action_required`, and only fields that the order asks for: the one that `failure.field` names (for
-// `aws_alternate_contact.phone` the whole `aws_alternate_contact`), and that of any other step that waits beside it.
-// Fields that are left out stay as they are. The account is kept, and the work goes on where it stopped; when AWS
-// refuses the new value too, the order asks again.
+// Corrects fields of an order in the state `action_required`. Send only fields that the order asks for: the
+// field in `failure.field` (for `aws_alternate_contact.phone`, send the whole `aws_alternate_contact`), and the
+// fields of other steps that are waiting at the same time. Fields that you leave out keep their values. The
+// order keeps its account, and the work continues where it stopped. If AWS refuses the new value as well, the
+// order asks again.
 //
-// The values are checked as those of a new order are, and every wrong one is named: **422**. When the order does not
-// ask, or not for that field: **409** `NotAsked`. When it has ended: **409** `TooLate`.
+// Values are checked like those of a new order; **422** names every invalid field. **409** `NotAsked` means that
+// the order asks no question, or asks for another field. **409** `TooLate` means that the order has ended.
 //
-// On **503** it is unknown whether the order heard of it. Send the same correction again: it cannot do harm; **409**
-// `NotAsked` then means that the first one arrived. The order stays the one that you placed: a repeated
-// `POST /v1/orders` is compared with the content that you sent first.
+// If the answer is **503**, the order may or may not have received the correction. Send the same correction
+// again; it does no harm, and **409** `NotAsked` then means that the first one arrived. The correction does not
+// change the order that you placed: a repeated `POST /v1/orders` is still compared with what you sent first.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3774,19 +3975,20 @@ func (c *Client) CorrectOrderWithBody(ctx context.Context, orderID OrderIDInPath
 	return c.Client.Do(req)
 }
 
-// CorrectOrder Correct an order that asks
+// CorrectOrder Answer an order's question
 //
-// Only in the state `action_required`, and only fields that the order asks for: the one that `failure.field` names (for
-// `aws_alternate_contact.phone` the whole `aws_alternate_contact`), and that of any other step that waits beside it.
-// Fields that are left out stay as they are. The account is kept, and the work goes on where it stopped; when AWS
-// refuses the new value too, the order asks again.
+// Corrects fields of an order in the state `action_required`. Send only fields that the order asks for: the
+// field in `failure.field` (for `aws_alternate_contact.phone`, send the whole `aws_alternate_contact`), and the
+// fields of other steps that are waiting at the same time. Fields that you leave out keep their values. The
+// order keeps its account, and the work continues where it stopped. If AWS refuses the new value as well, the
+// order asks again.
 //
-// The values are checked as those of a new order are, and every wrong one is named: **422**. When the order does not
-// ask, or not for that field: **409** `NotAsked`. When it has ended: **409** `TooLate`.
+// Values are checked like those of a new order; **422** names every invalid field. **409** `NotAsked` means that
+// the order asks no question, or asks for another field. **409** `TooLate` means that the order has ended.
 //
-// On **503** it is unknown whether the order heard of it. Send the same correction again: it cannot do harm; **409**
-// `NotAsked` then means that the first one arrived. The order stays the one that you placed: a repeated
-// `POST /v1/orders` is compared with the content that you sent first.
+// If the answer is **503**, the order may or may not have received the correction. Send the same correction
+// again; it does no harm, and **409** `NotAsked` then means that the first one arrived. The correction does not
+// change the order that you placed: a repeated `POST /v1/orders` is still compared with what you sent first.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3805,15 +4007,15 @@ func (c *Client) CorrectOrder(ctx context.Context, orderID OrderIDInPath, body C
 
 // CancelOrderWithBody Cancel an order
 //
-// Everything that was done in the account is undone, and the order ends as `cancelled`; the account goes back to the
-// stock when it is proven clean. The answer does not wait for that: read the order until `state` is `cancelled`, and
-// see `leftovers` then.
+// Undoes everything that was done in the account and ends the order as `cancelled`. The account returns to the
+// stock once Quartermaster has proven that it is clean. The answer does not wait for that: read the order until
+// `state` is `cancelled`, and then look at `leftovers`.
 //
-// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-// when it is being undone already. A body is not needed.
+// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+// this moment, or that the order is already being undone. The body is optional.
 //
-// On **503** it is unknown whether the order heard of it. Send the same request again: an order is cancelled once;
-// **409** `TooLate` then means that it was, or that it has ended: read it.
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// order is cancelled once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3832,15 +4034,15 @@ func (c *Client) CancelOrderWithBody(ctx context.Context, orderID OrderIDInPath,
 
 // CancelOrder Cancel an order
 //
-// Everything that was done in the account is undone, and the order ends as `cancelled`; the account goes back to the
-// stock when it is proven clean. The answer does not wait for that: read the order until `state` is `cancelled`, and
-// see `leftovers` then.
+// Undoes everything that was done in the account and ends the order as `cancelled`. The account returns to the
+// stock once Quartermaster has proven that it is clean. The answer does not wait for that: read the order until
+// `state` is `cancelled`, and then look at `leftovers`.
 //
-// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-// when it is being undone already. A body is not needed.
+// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+// this moment, or that the order is already being undone. The body is optional.
 //
-// On **503** it is unknown whether the order heard of it. Send the same request again: an order is cancelled once;
-// **409** `TooLate` then means that it was, or that it has ended: read it.
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// order is cancelled once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3857,14 +4059,18 @@ func (c *Client) CancelOrder(ctx context.Context, orderID OrderIDInPath, body Ca
 	return c.Client.Do(req)
 }
 
-// EndUndoWithBody End an undo that does not get on
+// EndUndoWithBody End an undo that makes no progress
 //
-// For operators, while the order is `compensating`, or undoes an account before it takes the next one. A step that AWS refuses to take back is tried for up to an hour; its `problem` says
-// why. When you know that it will not work, this ends the undo at once: each part is tried once more, and what is refused then is listed
-// in the order's `leftovers`; the account becomes Provisioning failed. `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
+// For operators, while the order is `compensating`, or while it undoes one account before it takes the next.
+// When AWS refuses to take back a step, Quartermaster retries for up to an hour, and the step's `problem` says
+// why it fails. If you know that it cannot succeed, end the undo now: Quartermaster tries each part once more,
+// lists what AWS still refuses in the order's `leftovers`, and gives the account the status Provisioning failed.
+// `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
 //
-// **409** `NotAsked` when the order is not being undone, `TooLate` when it has ended. On **503** it is unknown whether the order heard
-// of it. Send the same request again: an undo ends once.
+// **409** `NotAsked` means that the order is not being undone; `TooLate` means that it has ended.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// undo ends once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3881,14 +4087,18 @@ func (c *Client) EndUndoWithBody(ctx context.Context, orderID OrderIDInPath, con
 	return c.Client.Do(req)
 }
 
-// EndUndo End an undo that does not get on
+// EndUndo End an undo that makes no progress
 //
-// For operators, while the order is `compensating`, or undoes an account before it takes the next one. A step that AWS refuses to take back is tried for up to an hour; its `problem` says
-// why. When you know that it will not work, this ends the undo at once: each part is tried once more, and what is refused then is listed
-// in the order's `leftovers`; the account becomes Provisioning failed. `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
+// For operators, while the order is `compensating`, or while it undoes one account before it takes the next.
+// When AWS refuses to take back a step, Quartermaster retries for up to an hour, and the step's `problem` says
+// why it fails. If you know that it cannot succeed, end the undo now: Quartermaster tries each part once more,
+// lists what AWS still refuses in the order's `leftovers`, and gives the account the status Provisioning failed.
+// `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
 //
-// **409** `NotAsked` when the order is not being undone, `TooLate` when it has ended. On **503** it is unknown whether the order heard
-// of it. Send the same request again: an undo ends once.
+// **409** `NotAsked` means that the order is not being undone; `TooLate` means that it has ended.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// undo ends once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3905,15 +4115,17 @@ func (c *Client) EndUndo(ctx context.Context, orderID OrderIDInPath, body EndUnd
 	return c.Client.Do(req)
 }
 
-// FailOrderWithBody Give an order up
+// FailOrderWithBody Give up an order
 //
-// For operators. As cancelling, but the order ends as `failed`, because it is the provider who gives it up: everything
-// that was done in the account is undone, and the reason stands in the order's `failure`. Write it for whoever reads the
-// order.
+// For operators. Works like cancelling, but the order ends as `failed`, because the provider gives it up:
+// Quartermaster undoes everything that was done in the account, and the order's `failure` shows the reason.
+// Write the reason for the people who will read the order.
 //
-// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-// when it is being undone already. On **503** it is unknown whether the order heard of it. Send the same request again:
-// an order fails once.
+// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+// this moment, or that the order is already being undone.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// order fails once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3930,15 +4142,17 @@ func (c *Client) FailOrderWithBody(ctx context.Context, orderID OrderIDInPath, c
 	return c.Client.Do(req)
 }
 
-// FailOrder Give an order up
+// FailOrder Give up an order
 //
-// For operators. As cancelling, but the order ends as `failed`, because it is the provider who gives it up: everything
-// that was done in the account is undone, and the reason stands in the order's `failure`. Write it for whoever reads the
-// order.
+// For operators. Works like cancelling, but the order ends as `failed`, because the provider gives it up:
+// Quartermaster undoes everything that was done in the account, and the order's `failure` shows the reason.
+// Write the reason for the people who will read the order.
 //
-// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-// when it is being undone already. On **503** it is unknown whether the order heard of it. Send the same request again:
-// an order fails once.
+// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+// this moment, or that the order is already being undone.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// order fails once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3955,13 +4169,35 @@ func (c *Client) FailOrder(ctx context.Context, orderID OrderIDInPath, body Fail
 	return c.Client.Do(req)
 }
 
-// RetryOrderWithBody Try again what the order waits for
+// ListOrderHistory Read the history of an order
 //
-// For operators, who mended something outside of the order: a permission, a quota, a name that was set free. Only in
-// the state `action_required`. Every step that waits is tried again with the values that the order has.
+// Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
+// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
 //
-// **409** `NotAsked` when the order waits for nothing that could be tried again, `TooLate` when it has ended. On **503**
-// it is unknown whether the order heard of it. Send the same request again: trying twice does no harm.
+// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
+func (c *Client) ListOrderHistory(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOrderHistoryRequest(c.Server, orderID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RetryOrderWithBody Retry the steps that an order waits for
+//
+// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
+// again. Works only in the state `action_required`. Quartermaster retries every waiting step with the values
+// that the order has.
+//
+// **409** `NotAsked` means that the order waits for nothing that could be retried; `TooLate` means that it has
+// ended.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: a
+// second retry does no harm.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3978,13 +4214,17 @@ func (c *Client) RetryOrderWithBody(ctx context.Context, orderID OrderIDInPath, 
 	return c.Client.Do(req)
 }
 
-// RetryOrder Try again what the order waits for
+// RetryOrder Retry the steps that an order waits for
 //
-// For operators, who mended something outside of the order: a permission, a quota, a name that was set free. Only in
-// the state `action_required`. Every step that waits is tried again with the values that the order has.
+// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
+// again. Works only in the state `action_required`. Quartermaster retries every waiting step with the values
+// that the order has.
 //
-// **409** `NotAsked` when the order waits for nothing that could be tried again, `TooLate` when it has ended. On **503**
-// it is unknown whether the order heard of it. Send the same request again: trying twice does no harm.
+// **409** `NotAsked` means that the order waits for nothing that could be retried; `TooLate` means that it has
+// ended.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: a
+// second retry does no harm.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4001,17 +4241,20 @@ func (c *Client) RetryOrder(ctx context.Context, orderID OrderIDInPath, body Ret
 	return c.Client.Do(req)
 }
 
-// SwapOrderWithBody Go on with another account
+// SwapOrderWithBody Continue an order with another account
 //
-// For operators who see that the account is no good. Everything that was done in it is undone, the account becomes
-// Invalid with this reason, and the order goes on with the oldest ready account, at its old place in the queue.
+// For operators who see that the account cannot be used. Quartermaster undoes everything that was done in it and
+// makes it Invalid with this reason. The order then continues with the oldest Ready account and keeps its place
+// in the queue.
 //
-// `account_id` says which account you mean, so a repeat never swaps the next one too.
+// `account_id` says which account you mean, so that a repeated request never swaps the next account as well.
 //
-// **409** `NotAsked` when the order holds no account or another one than you mean, `TooLate` when it has ended, when its
-// account is being handed over to the customer at this moment, or when it is being undone already.
+// **409** `NotAsked` means that the order holds no account, or a different one. `TooLate` means that the order
+// has ended, that its account is being handed over to the customer at this moment, or that the order is already
+// being undone.
 //
-// On **503** it is unknown whether the order heard of it. Send the same request again: that is safe.
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: it
+// swaps the account once.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4028,17 +4271,20 @@ func (c *Client) SwapOrderWithBody(ctx context.Context, orderID OrderIDInPath, c
 	return c.Client.Do(req)
 }
 
-// SwapOrder Go on with another account
+// SwapOrder Continue an order with another account
 //
-// For operators who see that the account is no good. Everything that was done in it is undone, the account becomes
-// Invalid with this reason, and the order goes on with the oldest ready account, at its old place in the queue.
+// For operators who see that the account cannot be used. Quartermaster undoes everything that was done in it and
+// makes it Invalid with this reason. The order then continues with the oldest Ready account and keeps its place
+// in the queue.
 //
-// `account_id` says which account you mean, so a repeat never swaps the next one too.
+// `account_id` says which account you mean, so that a repeated request never swaps the next account as well.
 //
-// **409** `NotAsked` when the order holds no account or another one than you mean, `TooLate` when it has ended, when its
-// account is being handed over to the customer at this moment, or when it is being undone already.
+// **409** `NotAsked` means that the order holds no account, or a different one. `TooLate` means that the order
+// has ended, that its account is being handed over to the customer at this moment, or that the order is already
+// being undone.
 //
-// On **503** it is unknown whether the order heard of it. Send the same request again: that is safe.
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: it
+// swaps the account once.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4055,11 +4301,11 @@ func (c *Client) SwapOrder(ctx context.Context, orderID OrderIDInPath, body Swap
 	return c.Client.Do(req)
 }
 
-// RevealPasswordWithBody Take the first password, once
+// RevealPasswordWithBody Read the first password, once
 //
-// Needs no API key: the token is the credential. It stands behind the `#` of the link in the order's result. The first
-// call answers with the password and forgets it; every later one is 410. AWS asks for a new password at the first
-// sign-in.
+// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
+// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
+// password at the first sign-in.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4076,11 +4322,11 @@ func (c *Client) RevealPasswordWithBody(ctx context.Context, contentType string,
 	return c.Client.Do(req)
 }
 
-// RevealPassword Take the first password, once
+// RevealPassword Read the first password, once
 //
-// Needs no API key: the token is the credential. It stands behind the `#` of the link in the order's result. The first
-// call answers with the password and forgets it; every later one is 410. AWS asks for a new password at the first
-// sign-in.
+// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
+// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
+// password at the first sign-in.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4099,7 +4345,7 @@ func (c *Client) RevealPassword(ctx context.Context, body RevealPasswordJSONRequ
 
 // ListPools List the pools with their settings
 //
-// All pools of the provider, by marketplace and environment.
+// Lists all pools of the provider, sorted by marketplace and environment.
 //
 // Corresponds with GET /v1/pools (the `ListPools` operationId).
 func (c *Client) ListPools(ctx context.Context, params *ListPoolsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4114,10 +4360,10 @@ func (c *Client) ListPools(ctx context.Context, params *ListPoolsParams, reqEdit
 	return c.Client.Do(req)
 }
 
-// CreatePoolWithBody Make a pool
+// CreatePoolWithBody Create a pool
 //
-// A pool is the stock of one marketplace in one environment. Settings that are left out have their defaults. A pool
-// is never deleted, because orders and accounts belong to it.
+// A pool is the stock of one marketplace in one environment. Settings that you leave out get their defaults. A
+// pool cannot be deleted, because orders and accounts belong to it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4134,10 +4380,10 @@ func (c *Client) CreatePoolWithBody(ctx context.Context, contentType string, bod
 	return c.Client.Do(req)
 }
 
-// CreatePool Make a pool
+// CreatePool Create a pool
 //
-// A pool is the stock of one marketplace in one environment. Settings that are left out have their defaults. A pool
-// is never deleted, because orders and accounts belong to it.
+// A pool is the stock of one marketplace in one environment. Settings that you leave out get their defaults. A
+// pool cannot be deleted, because orders and accounts belong to it.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4156,7 +4402,7 @@ func (c *Client) CreatePool(ctx context.Context, body CreatePoolJSONRequestBody,
 
 // GetPool Read a pool
 //
-// The settings of a pool.
+// Returns the settings of a pool.
 //
 // Corresponds with GET /v1/pools/{marketplace}/{environment} (the `GetPool` operationId).
 func (c *Client) GetPool(ctx context.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4171,11 +4417,11 @@ func (c *Client) GetPool(ctx context.Context, marketplace MarketplaceInPath, env
 	return c.Client.Do(req)
 }
 
-// UpdatePoolWithBody Change settings of a pool
+// UpdatePoolWithBody Update the settings of a pool
 //
-// What is left out stays; a list replaces the whole list; `null` takes a setting away. Send the `ETag` of the pool as
-// you saw it in `If-Match`. Orders that were placed before keep the settings that they were placed under. Who changed
-// what stands in the history of the pool.
+// Settings that you leave out stay as they are; a list replaces the whole list; `null` removes a setting. Send
+// the `ETag` of the pool that you read in `If-Match`. Orders that were placed earlier keep the settings that
+// were in effect at that time. The pool's history shows who changed what.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4192,11 +4438,11 @@ func (c *Client) UpdatePoolWithBody(ctx context.Context, marketplace Marketplace
 	return c.Client.Do(req)
 }
 
-// UpdatePool Change settings of a pool
+// UpdatePool Update the settings of a pool
 //
-// What is left out stays; a list replaces the whole list; `null` takes a setting away. Send the `ETag` of the pool as
-// you saw it in `If-Match`. Orders that were placed before keep the settings that they were placed under. Who changed
-// what stands in the history of the pool.
+// Settings that you leave out stay as they are; a list replaces the whole list; `null` removes a setting. Send
+// the `ETag` of the pool that you read in `If-Match`. Orders that were placed earlier keep the settings that
+// were in effect at that time. The pool's history shows who changed what.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4215,7 +4461,7 @@ func (c *Client) UpdatePool(ctx context.Context, marketplace MarketplaceInPath, 
 
 // ListPoolHistory Read the history of a pool's settings
 //
-// Oldest first; who changed which setting from what to what.
+// Shows who changed which setting from what to what, oldest first.
 //
 // Corresponds with GET /v1/pools/{marketplace}/{environment}/history (the `ListPoolHistory` operationId).
 func (c *Client) ListPoolHistory(ctx context.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params *ListPoolHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4232,8 +4478,8 @@ func (c *Client) ListPoolHistory(ctx context.Context, marketplace MarketplaceInP
 
 // ListProtectedAccounts List the protected accounts
 //
-// AWS accounts that enter no pool of this provider and that nothing is ever done in: payers, the provider's own. The
-// service may protect more by its configuration.
+// Lists the AWS accounts that this provider protects, such as payer accounts and its own. Quartermaster refuses
+// to add, verify or modify a protected account. The service's configuration may protect further accounts.
 //
 // Corresponds with GET /v1/protected-accounts (the `ListProtectedAccounts` operationId).
 func (c *Client) ListProtectedAccounts(ctx context.Context, params *ListProtectedAccountsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4248,9 +4494,10 @@ func (c *Client) ListProtectedAccounts(ctx context.Context, params *ListProtecte
 	return c.Client.Do(req)
 }
 
-// UnprotectAccount Take the protection of an account away
+// UnprotectAccount Remove the protection of an account
 //
-// It may be added to a pool again. One that became Invalid by the protection stays so until it is returned.
+// The account can be added to a pool again. An account that became Invalid when it was protected stays Invalid
+// until an operator returns it.
 //
 // Corresponds with DELETE /v1/protected-accounts/{account_id} (the `UnprotectAccount` operationId).
 func (c *Client) UnprotectAccount(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4267,8 +4514,8 @@ func (c *Client) UnprotectAccount(ctx context.Context, accountID AccountIDInPath
 
 // ProtectAccountWithBody Protect an account
 //
-// It need not be known here. One that is in stock becomes Invalid at once. **409** while an order works in it. A repeat
-// changes the note.
+// The account does not have to be in a pool. If it is, it becomes Invalid at once. **409** means that an order
+// is working in it. Repeating the request replaces the note.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4287,8 +4534,8 @@ func (c *Client) ProtectAccountWithBody(ctx context.Context, accountID AccountID
 
 // ProtectAccount Protect an account
 //
-// It need not be known here. One that is in stock becomes Invalid at once. **409** while an order works in it. A repeat
-// changes the note.
+// The account does not have to be in a pool. If it is, it becomes Invalid at once. **409** means that an order
+// is working in it. Repeating the request replaces the note.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4307,10 +4554,11 @@ func (c *Client) ProtectAccount(ctx context.Context, accountID AccountIDInPath, 
 
 // GetStock Read the stock
 //
-// Every pool with its accounts by model and status, the orders that wait, the alert that is open, and how long the
-// Ready accounts will last: `forecast.days` = Ready accounts ÷ allocations a day. Allocations a day are reckoned from
-// those of the last 30 days, of which one of 7 days ago counts half of one of today, one of 14 days ago a quarter. There
-// is no forecast from fewer than 3 allocations, nor when the first one is less than 3 days ago; `reason` says so.
+// Returns every pool with its accounts by model and status, the orders that wait, the open alert, and how long
+// the Ready accounts will last: `forecast.days` is the number of Ready accounts divided by the allocations per
+// day. The allocations per day are a weighted average of the last 30 days: an allocation 7 days ago counts half
+// as much as one today, and one 14 days ago counts a quarter. There is no forecast if there were fewer than 3
+// allocations, or if the first one is less than 3 days old; `reason` then says so.
 //
 // Corresponds with GET /v1/stock (the `GetStock` operationId).
 func (c *Client) GetStock(ctx context.Context, params *GetStockParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4325,9 +4573,9 @@ func (c *Client) GetStock(ctx context.Context, params *GetStockParams, reqEditor
 	return c.Client.Do(req)
 }
 
-// ListStockAlerts List alerts about the stock, newest first
+// ListStockAlerts List stock alerts, newest first
 //
-// Open ones and past ones. A pool has one open alert at most.
+// Lists open and closed alerts. A pool has at most one open alert.
 //
 // Corresponds with GET /v1/stock-alerts (the `ListStockAlerts` operationId).
 func (c *Client) ListStockAlerts(ctx context.Context, params *ListStockAlertsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4342,10 +4590,11 @@ func (c *Client) ListStockAlerts(ctx context.Context, params *ListStockAlertsPar
 	return c.Client.Do(req)
 }
 
-// AcknowledgeStockAlertWithBody Say that somebody cares for an alert
+// AcknowledgeStockAlertWithBody Acknowledge a stock alert
 //
-// It stays open, but is not told of again until it gets worse. An alert closes by itself when stock has come. One that is
-// acknowledged already stays as it is. **409** when it is closed.
+// Tells others that someone is taking care of the alert. The alert stays open but sends no more reminders unless
+// it gets worse. It closes automatically when the pool is restocked. An alert that is already acknowledged does
+// not change. **409** means that the alert is closed.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4362,10 +4611,11 @@ func (c *Client) AcknowledgeStockAlertWithBody(ctx context.Context, alertID Aler
 	return c.Client.Do(req)
 }
 
-// AcknowledgeStockAlert Say that somebody cares for an alert
+// AcknowledgeStockAlert Acknowledge a stock alert
 //
-// It stays open, but is not told of again until it gets worse. An alert closes by itself when stock has come. One that is
-// acknowledged already stays as it is. **409** when it is closed.
+// Tells others that someone is taking care of the alert. The alert stays open but sends no more reminders unless
+// it gets worse. It closes automatically when the pool is restocked. An alert that is already acknowledged does
+// not change. **409** means that the alert is closed.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4382,9 +4632,9 @@ func (c *Client) AcknowledgeStockAlert(ctx context.Context, alertID AlertIDInPat
 	return c.Client.Do(req)
 }
 
-// ListWebhooks List endpoints, oldest first
+// ListWebhooks List webhook endpoints, oldest first
 //
-// Callbacks of orders are among them: `kind` is `callback`.
+// Includes the callbacks of orders; their `kind` is `callback`.
 //
 // Corresponds with GET /v1/webhooks (the `ListWebhooks` operationId).
 func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4399,10 +4649,11 @@ func (c *Client) ListWebhooks(ctx context.Context, params *ListWebhooksParams, r
 	return c.Client.Do(req)
 }
 
-// CreateWebhookWithBody Add an endpoint
+// CreateWebhookWithBody Create a webhook endpoint
 //
-// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 says, and come in the order of the events. The endpoint
-// hears of what happens from now on. `secret` is shown here and never again.
+// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
+// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
+// answer.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4419,10 +4670,11 @@ func (c *Client) CreateWebhookWithBody(ctx context.Context, contentType string, 
 	return c.Client.Do(req)
 }
 
-// CreateWebhook Add an endpoint
+// CreateWebhook Create a webhook endpoint
 //
-// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 says, and come in the order of the events. The endpoint
-// hears of what happens from now on. `secret` is shown here and never again.
+// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
+// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
+// answer.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4439,9 +4691,9 @@ func (c *Client) CreateWebhook(ctx context.Context, body CreateWebhookJSONReques
 	return c.Client.Do(req)
 }
 
-// DeleteWebhook Delete an endpoint
+// DeleteWebhook Delete a webhook endpoint
 //
-// Its secret and its deliveries go with it. A callback of orders cannot be deleted: disable it.
+// Deletes its secret and its deliveries as well. A callback of orders cannot be deleted; disable it instead.
 //
 // Corresponds with DELETE /v1/webhooks/{webhook_id} (the `DeleteWebhook` operationId).
 func (c *Client) DeleteWebhook(ctx context.Context, webhookID WebhookIDInPath, params *DeleteWebhookParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4456,9 +4708,9 @@ func (c *Client) DeleteWebhook(ctx context.Context, webhookID WebhookIDInPath, p
 	return c.Client.Do(req)
 }
 
-// GetWebhook Read an endpoint
+// GetWebhook Read a webhook endpoint
 //
-// Without its secret, which is shown only when it is made.
+// The secret is not included; it is shown only when it is created.
 //
 // Corresponds with GET /v1/webhooks/{webhook_id} (the `GetWebhook` operationId).
 func (c *Client) GetWebhook(ctx context.Context, webhookID WebhookIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4473,10 +4725,11 @@ func (c *Client) GetWebhook(ctx context.Context, webhookID WebhookIDInPath, reqE
 	return c.Client.Do(req)
 }
 
-// UpdateWebhookWithBody Edit, enable or disable an endpoint
+// UpdateWebhookWithBody Update, enable or disable a webhook endpoint
 //
-// While an endpoint is disabled nothing is lost: what happens meanwhile comes, in order, when it is enabled again. What waits for an endpoint
-// that is enabled, or that gets another URL, is sent at once. Of a callback only `enabled` can be changed.
+// Events are not lost while an endpoint is disabled: they are delivered in order when it is enabled again. When
+// an endpoint is enabled or gets a different URL, waiting messages are sent at once. For a callback, only
+// `enabled` can be changed.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4493,10 +4746,11 @@ func (c *Client) UpdateWebhookWithBody(ctx context.Context, webhookID WebhookIDI
 	return c.Client.Do(req)
 }
 
-// UpdateWebhook Edit, enable or disable an endpoint
+// UpdateWebhook Update, enable or disable a webhook endpoint
 //
-// While an endpoint is disabled nothing is lost: what happens meanwhile comes, in order, when it is enabled again. What waits for an endpoint
-// that is enabled, or that gets another URL, is sent at once. Of a callback only `enabled` can be changed.
+// Events are not lost while an endpoint is disabled: they are delivered in order when it is enabled again. When
+// an endpoint is enabled or gets a different URL, waiting messages are sent at once. For a callback, only
+// `enabled` can be changed.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4513,9 +4767,9 @@ func (c *Client) UpdateWebhook(ctx context.Context, webhookID WebhookIDInPath, p
 	return c.Client.Do(req)
 }
 
-// ListDeliveries List what was sent to an endpoint
+// ListDeliveries List the deliveries to an endpoint
 //
-// Newest event first. Delivered ones are kept for 30 days, failed ones for 90.
+// Newest event first. Delivered messages are kept for 30 days, failed ones for 90.
 //
 // Corresponds with GET /v1/webhooks/{webhook_id}/deliveries (the `ListDeliveries` operationId).
 func (c *Client) ListDeliveries(ctx context.Context, webhookID WebhookIDInPath, params *ListDeliveriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4532,7 +4786,7 @@ func (c *Client) ListDeliveries(ctx context.Context, webhookID WebhookIDInPath, 
 
 // GetDelivery Read a delivery with its attempts
 //
-// Every attempt is listed, with what the receiver answered.
+// Returns every attempt and the receiver's answer to it.
 //
 // Corresponds with GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id} (the `GetDelivery` operationId).
 func (c *Client) GetDelivery(ctx context.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4547,10 +4801,11 @@ func (c *Client) GetDelivery(ctx context.Context, webhookID WebhookIDInPath, del
 	return c.Client.Do(req)
 }
 
-// ResendDelivery Send an event again, or now
+// ResendDelivery Send an event again, or immediately
 //
-// Whatever became of it. One that waits for its next attempt is tried at once, one that has failed or was delivered is sent again, under the
-// same `webhook-id`. Its attempts begin anew, and while it is not taken, newer events wait behind it.
+// Works in every state of the delivery. A delivery that waits for its next attempt is tried at once. A failed or
+// delivered one is sent again under the same `webhook-id`. The attempts are counted from the start again, and
+// newer events wait until this one is delivered.
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend (the `ResendDelivery` operationId).
 func (c *Client) ResendDelivery(ctx context.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4565,10 +4820,11 @@ func (c *Client) ResendDelivery(ctx context.Context, webhookID WebhookIDInPath, 
 	return c.Client.Do(req)
 }
 
-// ReplayWebhookWithBody Send everything again since a time
+// ReplayWebhookWithBody Send all events since a point in time again
 //
-// All that happened since then and that the endpoint's types let through comes again, in order, each under its old `webhook-id`: also what was
-// delivered, and what happened before the endpoint was made. Events are kept for 90 days.
+// Sends every event since then that matches the endpoint's event types, in order and under its original
+// `webhook-id`. This includes events that were delivered and events from before the endpoint was created. Events
+// are kept for 90 days.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4585,10 +4841,11 @@ func (c *Client) ReplayWebhookWithBody(ctx context.Context, webhookID WebhookIDI
 	return c.Client.Do(req)
 }
 
-// ReplayWebhook Send everything again since a time
+// ReplayWebhook Send all events since a point in time again
 //
-// All that happened since then and that the endpoint's types let through comes again, in order, each under its old `webhook-id`: also what was
-// delivered, and what happened before the endpoint was made. Events are kept for 90 days.
+// Sends every event since then that matches the endpoint's event types, in order and under its original
+// `webhook-id`. This includes events that were delivered and events from before the endpoint was created. Events
+// are kept for 90 days.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4605,10 +4862,11 @@ func (c *Client) ReplayWebhook(ctx context.Context, webhookID WebhookIDInPath, b
 	return c.Client.Do(req)
 }
 
-// RotateWebhookSecretWithBody Make a new secret
+// RotateWebhookSecretWithBody Replace the secret of an endpoint
 //
-// For the overlap every message carries two signatures, of the new secret and of the one before, so that the receiver can change over
-// whenever it likes. The secret is shown here and never again. A body is not needed.
+// During the overlap every message carries two signatures, one with the new secret and one with the previous
+// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
+// optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4625,10 +4883,11 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, webhookID Webh
 	return c.Client.Do(req)
 }
 
-// RotateWebhookSecret Make a new secret
+// RotateWebhookSecret Replace the secret of an endpoint
 //
-// For the overlap every message carries two signatures, of the new secret and of the one before, so that the receiver can change over
-// whenever it likes. The secret is shown here and never again. A body is not needed.
+// During the overlap every message carries two signatures, one with the new secret and one with the previous
+// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
+// optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4647,8 +4906,8 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, webhookID WebhookIDInP
 
 // TestWebhook Send a test event
 //
-// An event of the type `webhook.test` goes to this endpoint and to no other. It takes its turn behind what waits already; see how it went in
-// the deliveries.
+// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
+// wait. The deliveries show the result.
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/test (the `TestWebhook` operationId).
 func (c *Client) TestWebhook(ctx context.Context, webhookID WebhookIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6551,6 +6810,79 @@ func NewFailOrderRequestWithBody(server string, orderID OrderIDInPath, contentTy
 	return req, nil
 }
 
+// NewListOrderHistoryRequest constructs an http.Request for the ListOrderHistory method
+func NewListOrderHistoryRequest(server string, orderID OrderIDInPath, params *ListOrderHistoryParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "order_id", orderID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/orders/%s/history", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewRetryOrderRequest calls the generic RetryOrder builder with application/json body
 func NewRetryOrderRequest(server string, orderID OrderIDInPath, body RetryOrderJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -7935,7 +8267,8 @@ type ClientWithResponsesInterface interface {
 
 	// ListAccountImportsWithResponse List imports, newest first
 	//
-	// Imports of accounts, those by the command line included. They are kept for 90 days.
+	// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
+	// days.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7944,28 +8277,30 @@ type ClientWithResponsesInterface interface {
 
 	// ImportAccountsWithBodyWithResponse Import accounts from a CSV file
 	//
-	// The file has a header with `account_id`, `marketplace`, `environment`, `model`, `name`, `root_email` and `role_arn`, each
-	// once, in any order and in exactly these letters. The further columns of an export may stand there too and are ignored,
-	// but for `external_id`: external ids are made here. UTF-8, with or without byte order mark; lines end with LF or CR LF;
-	// the cells are separated by commas, semicolons or tabs, whichever the header has; quoting as in RFC 4180. At most 10,000
-	// rows and 5 MiB. The template has the header.
+	// The file has a header with `account_id`, `marketplace`, `environment`, `model`, `name`, `root_email` and
+	// `role_arn`, each exactly once, in any order and in lower case. It may also contain the other columns of an
+	// export; they are ignored, including `external_id`, because Quartermaster generates external ids. The file is
+	// UTF-8, with or without a byte order mark. Lines end with LF or CR LF. Cells are separated by commas,
+	// semicolons or tabs, as in the header, and quoted as in RFC 4180. A file may have at most 10,000 rows and 5
+	// MiB. The template contains the header.
 	//
-	// Answers as soon as the file is safely kept: **202**. Read the import to follow it, and its results for what became of
-	// each row. A wrong row is named with its line and column and stops no other. An account that is in its pool with the
-	// same data is `unchanged`, so the same file may be sent again; an import never edits. With `dry_run` every row is
-	// judged and nothing is changed.
+	// Answers **202** as soon as the file is stored durably. Read the import to follow its progress, and its results
+	// to see the outcome of each row. A faulty row is reported with its line and column and does not stop the
+	// others. An account that is already in its pool with the same data is `unchanged`, so you can send the same
+	// file again; an import never updates an account. With `dry_run`, every row is checked and nothing changes.
 	//
-	// New accounts are `invalid` until their verification passes, as those that are added one by one. Export them to read
-	// their external ids. A file that cannot be read at all is refused: **422**. On **503** repeat the same request.
+	// New accounts are `invalid` until their verification passes, like accounts that are added one by one. Export
+	// the accounts to read their external ids. A file that cannot be read at all is refused with **422**. If the
+	// answer is **503**, repeat the same request.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/account-imports (the `ImportAccounts` operationId).
 	ImportAccountsWithBodyWithResponse(ctx context.Context, params *ImportAccountsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportAccountsResponse, error)
 
-	// GetAccountImportTemplateWithResponse Download an empty file for an import
+	// GetAccountImportTemplateWithResponse Download a template for an import
 	//
-	// The header of an import, to fill in below it.
+	// Returns a CSV file that contains only the header.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7974,17 +8309,17 @@ type ClientWithResponsesInterface interface {
 
 	// GetAccountImportWithResponse Read an import
 	//
-	// How far it is. `state` is `completed` when every row has an outcome, faulty ones included.
+	// Shows the progress of an import. `state` is `completed` when every row has an outcome, faulty rows included.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/account-imports/{import_id} (the `GetAccountImport` operationId).
 	GetAccountImportWithResponse(ctx context.Context, importID ImportIDInPath, reqEditors ...RequestEditorFn) (*GetAccountImportResponse, error)
 
-	// ListAccountImportResultsWithResponse Read what became of the rows
+	// ListAccountImportResultsWithResponse List the results of an import
 	//
-	// In the order of the file, one entry a row; a row with several faults has one for each. While the import runs, the rows
-	// that are done are there.
+	// Results are listed in the order of the file, one for each row; a row with several faults has one for each
+	// fault. While the import is running, the list contains the rows that are done.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7993,35 +8328,39 @@ type ClientWithResponsesInterface interface {
 
 	// ListAccountsWithResponse List accounts, oldest first
 	//
-	// The order of the list is the order in which Ready accounts are drawn.
+	// Accounts are listed in the order in which orders take the Ready ones.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/accounts (the `ListAccounts` operationId).
 	ListAccountsWithResponse(ctx context.Context, params *ListAccountsParams, reqEditors ...RequestEditorFn) (*ListAccountsResponse, error)
 
-	// CreateAccountWithBodyWithResponse Add an account to the stock
+	// CreateAccountWithBodyWithResponse Add an account to a pool
 	//
-	// The answer holds the `external_id` that the trust policy of the role must demand (`sts:ExternalId`); it is made here
-	// and never changes. The account is `invalid` until its verification passes, which is tried at once and then again and
-	// again, so there is time to deploy the role; then it is Ready and may go to the order that waits longest. `finding`
-	// says what is still wrong.
+	// The answer contains the `external_id` that the role's trust policy must require (`sts:ExternalId`).
+	// Quartermaster generates it, and it never changes. The account is `invalid` until its verification passes.
+	// Quartermaster verifies it at once and then repeatedly, so you have time to deploy the role. As soon as
+	// verification passes, the account is Ready, and the order that has waited longest may take it. Until then
+	// `finding` says what is wrong.
 	//
-	// When the answer got lost, the repeat says 409: read the account by its id, the external id is there.
+	// If you lose the answer, a repeated request is answered with 409: read the account by its id to get the
+	// external id.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/accounts (the `CreateAccount` operationId).
 	CreateAccountWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAccountResponse, error)
 
-	// CreateAccountWithResponse Add an account to the stock
+	// CreateAccountWithResponse Add an account to a pool
 	//
-	// The answer holds the `external_id` that the trust policy of the role must demand (`sts:ExternalId`); it is made here
-	// and never changes. The account is `invalid` until its verification passes, which is tried at once and then again and
-	// again, so there is time to deploy the role; then it is Ready and may go to the order that waits longest. `finding`
-	// says what is still wrong.
+	// The answer contains the `external_id` that the role's trust policy must require (`sts:ExternalId`).
+	// Quartermaster generates it, and it never changes. The account is `invalid` until its verification passes.
+	// Quartermaster verifies it at once and then repeatedly, so you have time to deploy the role. As soon as
+	// verification passes, the account is Ready, and the order that has waited longest may take it. Until then
+	// `finding` says what is wrong.
 	//
-	// When the answer got lost, the repeat says 409: read the account by its id, the external id is there.
+	// If you lose the answer, a repeated request is answered with 409: read the account by its id to get the
+	// external id.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8030,22 +8369,24 @@ type ClientWithResponsesInterface interface {
 
 	// ExportAccountsWithResponse Export accounts as CSV
 	//
-	// All accounts that the filters leave, oldest first: the columns of an import, then `external_id`, `status`, `reason`,
-	// `finding`, `order_id`, `added_at`, `verified_at`. RFC 4180, UTF-8. A value that a spreadsheet would calculate (it begins
-	// with `=` `+` `-` `@`, a tab or a line break) has an apostrophe before it, which an import takes off again: importing
-	// an exported file changes nothing.
+	// Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
+	// `external_id`, `status`, `reason`, `finding`, `order_id`, `added_at` and `verified_at`. The file is RFC 4180
+	// CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that begins with `=`, `+`, `-`, `@`,
+	// a tab or a line break) is prefixed with an apostrophe, and an import removes that apostrophe: importing an
+	// exported file changes nothing.
 	//
-	// After an import this is where the external ids of the new accounts are, for the trust policies of their roles. When the
-	// connection ends before the last line, the answer was cut off: ask again.
+	// After an import, use this file to read the external ids of the new accounts for the trust policies of their
+	// roles. If the connection breaks before the last line, the file is incomplete: request it again.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/accounts/export (the `ExportAccounts` operationId).
 	ExportAccountsWithResponse(ctx context.Context, params *ExportAccountsParams, reqEditors ...RequestEditorFn) (*ExportAccountsResponse, error)
 
-	// DeleteAccountWithResponse Take an account out of the stock
+	// DeleteAccountWithResponse Remove an account from its pool
 	//
-	// Only while it is Ready or Invalid. Nothing is done in AWS. Its history stays readable.
+	// Works only while the account is Ready or Invalid. Nothing changes in AWS. The account's history stays
+	// readable.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8054,27 +8395,27 @@ type ClientWithResponsesInterface interface {
 
 	// GetAccountWithResponse Read an account
 	//
-	// Accounts of other providers are not found.
+	// An account of another provider is answered with 404.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/accounts/{account_id} (the `GetAccount` operationId).
 	GetAccountWithResponse(ctx context.Context, accountID AccountIDInPath, reqEditors ...RequestEditorFn) (*GetAccountResponse, error)
 
-	// UpdateAccountWithBodyWithResponse Edit an account
+	// UpdateAccountWithBodyWithResponse Update an account
 	//
-	// Only while it is Ready or Invalid. Send the `ETag` of the account as you saw it in `If-Match`. A Ready account that
-	// gets another role waits for its verification before it may be drawn again.
+	// Works only while the account is Ready or Invalid. Send the `ETag` of the account that you read in `If-Match`.
+	// If a Ready account gets a different role, it must pass verification again before an order can take it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/accounts/{account_id} (the `UpdateAccount` operationId).
 	UpdateAccountWithBodyWithResponse(ctx context.Context, accountID AccountIDInPath, params *UpdateAccountParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateAccountResponse, error)
 
-	// UpdateAccountWithResponse Edit an account
+	// UpdateAccountWithResponse Update an account
 	//
-	// Only while it is Ready or Invalid. Send the `ETag` of the account as you saw it in `If-Match`. A Ready account that
-	// gets another role waits for its verification before it may be drawn again.
+	// Works only while the account is Ready or Invalid. Send the `ETag` of the account that you read in `If-Match`.
+	// If a Ready account gets a different role, it must pass verification again before an order can take it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8083,7 +8424,8 @@ type ClientWithResponsesInterface interface {
 
 	// ListAccountHistoryWithResponse Read the history of an account
 	//
-	// Oldest first; who did what to it, when and why. That of a deleted account stays.
+	// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
+	// readable.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8092,8 +8434,8 @@ type ClientWithResponsesInterface interface {
 
 	// InvalidateAccountWithBodyWithResponse Make an account Invalid
 	//
-	// It is not drawn any more and does not come back by itself. Only while it is Ready or Provisioning failed, or waits for
-	// its verification.
+	// Orders no longer take the account, and it does not become Ready again automatically. Works only while the
+	// account is Ready, Provisioning failed, or waiting for its verification.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8102,8 +8444,8 @@ type ClientWithResponsesInterface interface {
 
 	// InvalidateAccountWithResponse Make an account Invalid
 	//
-	// It is not drawn any more and does not come back by itself. Only while it is Ready or Provisioning failed, or waits for
-	// its verification.
+	// Orders no longer take the account, and it does not become Ready again automatically. Works only while the
+	// account is Ready, Provisioning failed, or waiting for its verification.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8112,12 +8454,14 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveLeftoversWithBodyWithResponse Remove what an order left in an account
 	//
-	// For an Invalid account, or one whose provisioning failed, where the undo of an order has left something: AWS refused to take it
-	// back, or somebody ended the undo. The same undo runs again, for an hour at most; `removing_since` says since when, and meanwhile
-	// nothing else can be done to the account. Then the order's `leftovers` and the account's `reason` say what is left still. When it is
-	// nothing, the account becomes Ready as soon as a verification passes, unless its pool parks it.
+	// For an Invalid account, or one with the status Provisioning failed, in which the undo of an order left
+	// something: AWS refused to take it back, or an operator ended the undo. Quartermaster runs the same undo again
+	// for at most an hour. `removing_since` says when it started, and nothing else can be done to the account while
+	// it runs. Afterwards the order's `leftovers` and the account's `reason` say what is still there. If nothing is
+	// left, the account becomes Ready when verification passes, unless the pool parks such accounts.
 	//
-	// It is safe to repeat. 409 when no undo is known that has left something there: look into the account, and return it when it is clean.
+	// The request is safe to repeat. **409** means that Quartermaster knows of no undo that left something in the
+	// account: inspect the account yourself, and return it once it is clean.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8126,12 +8470,14 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveLeftoversWithResponse Remove what an order left in an account
 	//
-	// For an Invalid account, or one whose provisioning failed, where the undo of an order has left something: AWS refused to take it
-	// back, or somebody ended the undo. The same undo runs again, for an hour at most; `removing_since` says since when, and meanwhile
-	// nothing else can be done to the account. Then the order's `leftovers` and the account's `reason` say what is left still. When it is
-	// nothing, the account becomes Ready as soon as a verification passes, unless its pool parks it.
+	// For an Invalid account, or one with the status Provisioning failed, in which the undo of an order left
+	// something: AWS refused to take it back, or an operator ended the undo. Quartermaster runs the same undo again
+	// for at most an hour. `removing_since` says when it started, and nothing else can be done to the account while
+	// it runs. Afterwards the order's `leftovers` and the account's `reason` say what is still there. If nothing is
+	// left, the account becomes Ready when verification passes, unless the pool parks such accounts.
 	//
-	// It is safe to repeat. 409 when no undo is known that has left something there: look into the account, and return it when it is clean.
+	// The request is safe to repeat. **409** means that Quartermaster knows of no undo that left something in the
+	// account: inspect the account yourself, and return it once it is clean.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8140,8 +8486,9 @@ type ClientWithResponsesInterface interface {
 
 	// ReturnAccountWithBodyWithResponse Return an account to Ready
 	//
-	// For an Invalid account, or one whose provisioning failed, after somebody has put it right. It becomes Ready, at its old
-	// place, as soon as a verification passes, which begins at once; `finding` says what is still wrong.
+	// For an Invalid account, or one with the status Provisioning failed, after an operator has fixed it.
+	// Verification starts at once. When it passes, the account becomes Ready and keeps its place in the order of
+	// accounts. Until then `finding` says what is wrong.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8150,8 +8497,9 @@ type ClientWithResponsesInterface interface {
 
 	// ReturnAccountWithResponse Return an account to Ready
 	//
-	// For an Invalid account, or one whose provisioning failed, after somebody has put it right. It becomes Ready, at its old
-	// place, as soon as a verification passes, which begins at once; `finding` says what is still wrong.
+	// For an Invalid account, or one with the status Provisioning failed, after an operator has fixed it.
+	// Verification starts at once. When it passes, the account becomes Ready and keeps its place in the order of
+	// accounts. Until then `finding` says what is wrong.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8160,8 +8508,8 @@ type ClientWithResponsesInterface interface {
 
 	// VerifyAccountWithResponse Verify an account now
 	//
-	// Looks whether the account can be given to an order and changes nothing in it. `verified_at` or `finding` tells how it
-	// went. Not while an order holds it.
+	// Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
+	// the result. Not possible while an order holds the account.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8170,31 +8518,34 @@ type ClientWithResponsesInterface interface {
 
 	// ListAPIKeysWithResponse List API keys, newest first
 	//
-	// Live ones, expired ones and revoked ones, with who made them. What a key reads as text is not kept and never shown again.
+	// Lists active, expired and revoked keys, and who created them. The text of a key is not stored and cannot be
+	// shown again.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/api-keys (the `ListAPIKeys` operationId).
 	ListAPIKeysWithResponse(ctx context.Context, params *ListAPIKeysParams, reqEditors ...RequestEditorFn) (*ListAPIKeysResponse, error)
 
-	// CreateAPIKeyWithBodyWithResponse Make an API key
+	// CreateAPIKeyWithBodyWithResponse Create an API key
 	//
-	// The answer holds the key's text, `secret`, this once and never again. A key can only make keys that may do no more than
-	// itself: **403**.
+	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
+	// may do no more than it may itself; anything else is refused with **403**.
 	//
-	// On **503** it is unknown whether the key was made. List the keys, and revoke the one whose text you did not get.
+	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
+	// text you did not receive.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys (the `CreateAPIKey` operationId).
 	CreateAPIKeyWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateAPIKeyResponse, error)
 
-	// CreateAPIKeyWithResponse Make an API key
+	// CreateAPIKeyWithResponse Create an API key
 	//
-	// The answer holds the key's text, `secret`, this once and never again. A key can only make keys that may do no more than
-	// itself: **403**.
+	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
+	// may do no more than it may itself; anything else is refused with **403**.
 	//
-	// On **503** it is unknown whether the key was made. List the keys, and revoke the one whose text you did not get.
+	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
+	// text you did not receive.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8203,100 +8554,110 @@ type ClientWithResponsesInterface interface {
 
 	// GetAPIKeyWithResponse Read an API key
 	//
-	// What it may do, who made it, when it was last used, when it ends or ended. Not its text.
+	// Returns what the key may do, who created it, when it was last used, and when it expires or ended. Its text is
+	// not included.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/api-keys/{key_id} (the `GetAPIKey` operationId).
 	GetAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*GetAPIKeyResponse, error)
 
-	// RevokeAPIKeyWithResponse End an API key at once
+	// RevokeAPIKeyWithResponse Revoke an API key
 	//
-	// The next request with it is answered with 401. Safe to repeat: a key that is revoked stays as it is. The last live key
-	// that may make keys cannot be revoked, **409**: make another one first, and revoke this one with that. A key that was
-	// rotated does not count as one, because it ends soon.
+	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+	// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
 	RevokeAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, reqEditors ...RequestEditorFn) (*RevokeAPIKeyResponse, error)
 
-	// RotateAPIKeyWithBodyWithResponse Replace an API key by a new one
+	// RotateAPIKeyWithBodyWithResponse Replace an API key with a new one
 	//
-	// Makes a key of the same name, role, scopes and limit, which lives as long as the old one was made for, and lets the old
-	// one live beside it for `overlap_hours`: put the new one in place meanwhile. To end the old one sooner, revoke it. A key
-	// may rotate itself, if it may make keys at all, and no key that may do more than itself: **403**.
+	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
+	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
+	// **403**.
 	//
-	// A key is rotated once: **409** the second time, also when it is revoked or has expired. On **503** it is unknown whether
-	// it was: read the key; when it has a `replaced_by` whose text you did not get, make a new key and revoke that one.
+	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
+	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
+	// whose text you did not receive, create a new key and revoke that one.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
 	RotateAPIKeyWithBodyWithResponse(ctx context.Context, keyID KeyIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
 
-	// RotateAPIKeyWithResponse Replace an API key by a new one
+	// RotateAPIKeyWithResponse Replace an API key with a new one
 	//
-	// Makes a key of the same name, role, scopes and limit, which lives as long as the old one was made for, and lets the old
-	// one live beside it for `overlap_hours`: put the new one in place meanwhile. To end the old one sooner, revoke it. A key
-	// may rotate itself, if it may make keys at all, and no key that may do more than itself: **403**.
+	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
+	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
+	// **403**.
 	//
-	// A key is rotated once: **409** the second time, also when it is revoked or has expired. On **503** it is unknown whether
-	// it was: read the key; when it has a `replaced_by` whose text you did not get, make a new key and revoke that one.
+	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
+	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
+	// whose text you did not receive, create a new key and revoke that one.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/rotate (the `RotateAPIKey` operationId).
 	RotateAPIKeyWithResponse(ctx context.Context, keyID KeyIDInPath, body RotateAPIKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateAPIKeyResponse, error)
 
-	// GetCallbackSecretWithResponse Is there a secret for callbacks?
+	// GetCallbackSecretWithResponse Read the state of the callback secret
 	//
-	// Events about an order with a `callback_url` go there, signed with the provider's callback secret. Nothing leaves unsigned: until the secret is
-	// made, by rotating it the first time, callbacks wait, and then come in order.
+	// Events about an order with a `callback_url` are sent to that URL and signed with the provider's callback
+	// secret. Quartermaster sends no unsigned message: until you create the secret by rotating it for the first
+	// time, callbacks wait, and they are then delivered in order.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/callback-secret (the `GetCallbackSecret` operationId).
 	GetCallbackSecretWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetCallbackSecretResponse, error)
 
-	// RotateCallbackSecretWithBodyWithResponse Make a new secret for callbacks
+	// RotateCallbackSecretWithBodyWithResponse Replace the callback secret
 	//
-	// The first time it makes the secret, and the callbacks that waited are sent. For the overlap the secret before signs too. The secret is shown
-	// here and never again. A body is not needed.
+	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
+	// secret signs as well. The secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
 	RotateCallbackSecretWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error)
 
-	// RotateCallbackSecretWithResponse Make a new secret for callbacks
+	// RotateCallbackSecretWithResponse Replace the callback secret
 	//
-	// The first time it makes the secret, and the callbacks that waited are sent. For the overlap the secret before signs too. The secret is shown
-	// here and never again. A body is not needed.
+	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
+	// secret signs as well. The secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/callback-secret/rotate (the `RotateCallbackSecret` operationId).
 	RotateCallbackSecretWithResponse(ctx context.Context, body RotateCallbackSecretJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateCallbackSecretResponse, error)
 
-	// ListEventsWithResponse List what happened, oldest first
+	// ListEventsWithResponse List events, oldest first
 	//
-	// An event is shown as soon as no earlier one can appear any more, so a reader who goes on by `next_cursor` misses none. `next_cursor` is
-	// always there: at the end it leads to what will come. Without the scope `stock:read` only events of orders are shown. Events are kept for 90 days; when
-	// some after the cursor are gone the answer is **410**.
+	// An event is listed once no earlier event can still appear, so a client that continues from `next_cursor`
+	// misses nothing. `next_cursor` is always present: on the last page it points to the events to come. A key
+	// without the scope `stock:read` sees only events of orders. Events are kept for 90 days; if events after the
+	// cursor are no longer kept, the answer is **410**.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
 
-	// StreamEventsWithResponse Follow what happens
+	// StreamEventsWithResponse Follow events
 	//
-	// [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): `event` is the type, `data` the JSON that a webhook gets, `id` an
-	// opaque place. It begins with what happens from now on, or, with `Last-Event-ID`, exactly behind that place: who always reconnects with the last `id` that he
-	// saw gets every event once, in order. The stream may end at any time; a comment comes every 15 seconds. At most 8 streams a key.
+	// A stream of [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): `event` is
+	// the type, `data` the JSON that a webhook receives, and `id` an opaque position. The stream starts with events
+	// that happen from now on, or, with `Last-Event-ID`, directly after that position. A client that always
+	// reconnects with the last `id` that it saw receives every event once and in order. The stream may end at any
+	// time. A comment is sent every 15 seconds. A key can have at most 8 streams open.
 	//
-	// **410** when events behind that place are gone: read the things themselves, and begin without `Last-Event-ID`.
+	// **410** means that events after that position are no longer kept: read the current state of your orders, and
+	// then connect without `Last-Event-ID`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8305,7 +8666,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOpenAPIWithResponse Read this document
 	//
-	// The document that requests are checked against, as JSON. Needs no API key.
+	// Returns the document that requests are checked against, as JSON. Needs no API key.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8314,9 +8675,10 @@ type ClientWithResponsesInterface interface {
 
 	// ListOrdersWithResponse List orders, newest first
 	//
-	// Filters narrow the list together. For the next page send the same filters and `cursor` = `next_cursor` of the page
-	// before; a page without `next_cursor` is the last one. Orders that come in meanwhile do not shift the pages. An order
-	// accepted a moment ago may be missing here for a second; reading it by its id finds it at once.
+	// An order must match all filters. To get the next page, send the same filters and set `cursor` to the
+	// `next_cursor` of the previous page; the last page has no `next_cursor`. Orders that arrive in the meantime do
+	// not shift the pages. An order that was accepted a moment ago may be missing from the list for about a second;
+	// reading it by its id works at once.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8325,10 +8687,12 @@ type ClientWithResponsesInterface interface {
 
 	// CreateOrderWithBodyWithResponse Order an account
 	//
-	// Answers as soon as the order is safely kept: **202** for a new order, **200** for one that was sent before with the
-	// same content. Many identical requests at once make one order. The same `id` with other content is refused: **409**.
+	// Answers as soon as the order is stored durably: **202** for a new order, **200** if you sent the same order
+	// before. Many identical requests at the same time create one order. The same `id` with different content is
+	// refused with **409**.
 	//
-	// On **503** it is unknown whether the order was kept. Repeat the same request: it cannot be ordered twice.
+	// If the answer is **503**, the order may or may not have been stored. Send the same request again; it never
+	// creates a second order.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8337,10 +8701,12 @@ type ClientWithResponsesInterface interface {
 
 	// CreateOrderWithResponse Order an account
 	//
-	// Answers as soon as the order is safely kept: **202** for a new order, **200** for one that was sent before with the
-	// same content. Many identical requests at once make one order. The same `id` with other content is refused: **409**.
+	// Answers as soon as the order is stored durably: **202** for a new order, **200** if you sent the same order
+	// before. Many identical requests at the same time create one order. The same `id` with different content is
+	// refused with **409**.
 	//
-	// On **503** it is unknown whether the order was kept. Repeat the same request: it cannot be ordered twice.
+	// If the answer is **503**, the order may or may not have been stored. Send the same request again; it never
+	// creates a second order.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8349,9 +8715,10 @@ type ClientWithResponsesInterface interface {
 
 	// ValidateOrderWithBodyWithResponse Check an order without placing it
 	//
-	// Checks what `POST /v1/orders` checks and creates nothing. A refusal names every wrong field at once, so that a form
-	// can show them all. Whether AWS likes the values (alias or user name taken, report not found) shows only when the
-	// order runs; such an order waits in the state `action_required`.
+	// Runs the checks of `POST /v1/orders` and stores nothing. The answer names every invalid field at once, so that
+	// a form can show all errors together. Some problems appear only when the order runs, because only AWS can find
+	// them: an alias or user name that is taken, or a report that does not exist. Such an order waits in the state
+	// `action_required`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8360,9 +8727,10 @@ type ClientWithResponsesInterface interface {
 
 	// ValidateOrderWithResponse Check an order without placing it
 	//
-	// Checks what `POST /v1/orders` checks and creates nothing. A refusal names every wrong field at once, so that a form
-	// can show them all. Whether AWS likes the values (alias or user name taken, report not found) shows only when the
-	// order runs; such an order waits in the state `action_required`.
+	// Runs the checks of `POST /v1/orders` and stores nothing. The answer names every invalid field at once, so that
+	// a form can show all errors together. Some problems appear only when the order runs, because only AWS can find
+	// them: an alias or user name that is taken, or a report that does not exist. Such an order waits in the state
+	// `action_required`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8371,45 +8739,47 @@ type ClientWithResponsesInterface interface {
 
 	// GetOrderWithResponse Read an order
 	//
-	// What becomes of the order, and, once it is completed, what the customer gets.
+	// Returns the current state of the order and, once it is completed, what the customer receives.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/orders/{order_id} (the `GetOrder` operationId).
 	GetOrderWithResponse(ctx context.Context, orderID OrderIDInPath, reqEditors ...RequestEditorFn) (*GetOrderResponse, error)
 
-	// CorrectOrderWithBodyWithResponse Correct an order that asks
+	// CorrectOrderWithBodyWithResponse Answer an order's question
 	//
-	// Only in the state `action_required`, and only fields that the order asks for: the one that `failure.field` names (for
-	// `aws_alternate_contact.phone` the whole `aws_alternate_contact`), and that of any other step that waits beside it.
-	// Fields that are left out stay as they are. The account is kept, and the work goes on where it stopped; when AWS
-	// refuses the new value too, the order asks again.
+	// Corrects fields of an order in the state `action_required`. Send only fields that the order asks for: the
+	// field in `failure.field` (for `aws_alternate_contact.phone`, send the whole `aws_alternate_contact`), and the
+	// fields of other steps that are waiting at the same time. Fields that you leave out keep their values. The
+	// order keeps its account, and the work continues where it stopped. If AWS refuses the new value as well, the
+	// order asks again.
 	//
-	// The values are checked as those of a new order are, and every wrong one is named: **422**. When the order does not
-	// ask, or not for that field: **409** `NotAsked`. When it has ended: **409** `TooLate`.
+	// Values are checked like those of a new order; **422** names every invalid field. **409** `NotAsked` means that
+	// the order asks no question, or asks for another field. **409** `TooLate` means that the order has ended.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same correction again: it cannot do harm; **409**
-	// `NotAsked` then means that the first one arrived. The order stays the one that you placed: a repeated
-	// `POST /v1/orders` is compared with the content that you sent first.
+	// If the answer is **503**, the order may or may not have received the correction. Send the same correction
+	// again; it does no harm, and **409** `NotAsked` then means that the first one arrived. The correction does not
+	// change the order that you placed: a repeated `POST /v1/orders` is still compared with what you sent first.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/orders/{order_id} (the `CorrectOrder` operationId).
 	CorrectOrderWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CorrectOrderResponse, error)
 
-	// CorrectOrderWithResponse Correct an order that asks
+	// CorrectOrderWithResponse Answer an order's question
 	//
-	// Only in the state `action_required`, and only fields that the order asks for: the one that `failure.field` names (for
-	// `aws_alternate_contact.phone` the whole `aws_alternate_contact`), and that of any other step that waits beside it.
-	// Fields that are left out stay as they are. The account is kept, and the work goes on where it stopped; when AWS
-	// refuses the new value too, the order asks again.
+	// Corrects fields of an order in the state `action_required`. Send only fields that the order asks for: the
+	// field in `failure.field` (for `aws_alternate_contact.phone`, send the whole `aws_alternate_contact`), and the
+	// fields of other steps that are waiting at the same time. Fields that you leave out keep their values. The
+	// order keeps its account, and the work continues where it stopped. If AWS refuses the new value as well, the
+	// order asks again.
 	//
-	// The values are checked as those of a new order are, and every wrong one is named: **422**. When the order does not
-	// ask, or not for that field: **409** `NotAsked`. When it has ended: **409** `TooLate`.
+	// Values are checked like those of a new order; **422** names every invalid field. **409** `NotAsked` means that
+	// the order asks no question, or asks for another field. **409** `TooLate` means that the order has ended.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same correction again: it cannot do harm; **409**
-	// `NotAsked` then means that the first one arrived. The order stays the one that you placed: a repeated
-	// `POST /v1/orders` is compared with the content that you sent first.
+	// If the answer is **503**, the order may or may not have received the correction. Send the same correction
+	// again; it does no harm, and **409** `NotAsked` then means that the first one arrived. The correction does not
+	// change the order that you placed: a repeated `POST /v1/orders` is still compared with what you sent first.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8418,15 +8788,15 @@ type ClientWithResponsesInterface interface {
 
 	// CancelOrderWithBodyWithResponse Cancel an order
 	//
-	// Everything that was done in the account is undone, and the order ends as `cancelled`; the account goes back to the
-	// stock when it is proven clean. The answer does not wait for that: read the order until `state` is `cancelled`, and
-	// see `leftovers` then.
+	// Undoes everything that was done in the account and ends the order as `cancelled`. The account returns to the
+	// stock once Quartermaster has proven that it is clean. The answer does not wait for that: read the order until
+	// `state` is `cancelled`, and then look at `leftovers`.
 	//
-	// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-	// when it is being undone already. A body is not needed.
+	// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+	// this moment, or that the order is already being undone. The body is optional.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same request again: an order is cancelled once;
-	// **409** `TooLate` then means that it was, or that it has ended: read it.
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// order is cancelled once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8435,155 +8805,191 @@ type ClientWithResponsesInterface interface {
 
 	// CancelOrderWithResponse Cancel an order
 	//
-	// Everything that was done in the account is undone, and the order ends as `cancelled`; the account goes back to the
-	// stock when it is proven clean. The answer does not wait for that: read the order until `state` is `cancelled`, and
-	// see `leftovers` then.
+	// Undoes everything that was done in the account and ends the order as `cancelled`. The account returns to the
+	// stock once Quartermaster has proven that it is clean. The answer does not wait for that: read the order until
+	// `state` is `cancelled`, and then look at `leftovers`.
 	//
-	// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-	// when it is being undone already. A body is not needed.
+	// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+	// this moment, or that the order is already being undone. The body is optional.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same request again: an order is cancelled once;
-	// **409** `TooLate` then means that it was, or that it has ended: read it.
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// order is cancelled once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/cancel (the `CancelOrder` operationId).
 	CancelOrderWithResponse(ctx context.Context, orderID OrderIDInPath, body CancelOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*CancelOrderResponse, error)
 
-	// EndUndoWithBodyWithResponse End an undo that does not get on
+	// EndUndoWithBodyWithResponse End an undo that makes no progress
 	//
-	// For operators, while the order is `compensating`, or undoes an account before it takes the next one. A step that AWS refuses to take back is tried for up to an hour; its `problem` says
-	// why. When you know that it will not work, this ends the undo at once: each part is tried once more, and what is refused then is listed
-	// in the order's `leftovers`; the account becomes Provisioning failed. `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
+	// For operators, while the order is `compensating`, or while it undoes one account before it takes the next.
+	// When AWS refuses to take back a step, Quartermaster retries for up to an hour, and the step's `problem` says
+	// why it fails. If you know that it cannot succeed, end the undo now: Quartermaster tries each part once more,
+	// lists what AWS still refuses in the order's `leftovers`, and gives the account the status Provisioning failed.
+	// `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
 	//
-	// **409** `NotAsked` when the order is not being undone, `TooLate` when it has ended. On **503** it is unknown whether the order heard
-	// of it. Send the same request again: an undo ends once.
+	// **409** `NotAsked` means that the order is not being undone; `TooLate` means that it has ended.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// undo ends once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/end-undo (the `EndUndo` operationId).
 	EndUndoWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*EndUndoResponse, error)
 
-	// EndUndoWithResponse End an undo that does not get on
+	// EndUndoWithResponse End an undo that makes no progress
 	//
-	// For operators, while the order is `compensating`, or undoes an account before it takes the next one. A step that AWS refuses to take back is tried for up to an hour; its `problem` says
-	// why. When you know that it will not work, this ends the undo at once: each part is tried once more, and what is refused then is listed
-	// in the order's `leftovers`; the account becomes Provisioning failed. `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
+	// For operators, while the order is `compensating`, or while it undoes one account before it takes the next.
+	// When AWS refuses to take back a step, Quartermaster retries for up to an hour, and the step's `problem` says
+	// why it fails. If you know that it cannot succeed, end the undo now: Quartermaster tries each part once more,
+	// lists what AWS still refuses in the order's `leftovers`, and gives the account the status Provisioning failed.
+	// `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
 	//
-	// **409** `NotAsked` when the order is not being undone, `TooLate` when it has ended. On **503** it is unknown whether the order heard
-	// of it. Send the same request again: an undo ends once.
+	// **409** `NotAsked` means that the order is not being undone; `TooLate` means that it has ended.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// undo ends once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/end-undo (the `EndUndo` operationId).
 	EndUndoWithResponse(ctx context.Context, orderID OrderIDInPath, body EndUndoJSONRequestBody, reqEditors ...RequestEditorFn) (*EndUndoResponse, error)
 
-	// FailOrderWithBodyWithResponse Give an order up
+	// FailOrderWithBodyWithResponse Give up an order
 	//
-	// For operators. As cancelling, but the order ends as `failed`, because it is the provider who gives it up: everything
-	// that was done in the account is undone, and the reason stands in the order's `failure`. Write it for whoever reads the
-	// order.
+	// For operators. Works like cancelling, but the order ends as `failed`, because the provider gives it up:
+	// Quartermaster undoes everything that was done in the account, and the order's `failure` shows the reason.
+	// Write the reason for the people who will read the order.
 	//
-	// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-	// when it is being undone already. On **503** it is unknown whether the order heard of it. Send the same request again:
-	// an order fails once.
+	// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+	// this moment, or that the order is already being undone.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// order fails once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/fail (the `FailOrder` operationId).
 	FailOrderWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*FailOrderResponse, error)
 
-	// FailOrderWithResponse Give an order up
+	// FailOrderWithResponse Give up an order
 	//
-	// For operators. As cancelling, but the order ends as `failed`, because it is the provider who gives it up: everything
-	// that was done in the account is undone, and the reason stands in the order's `failure`. Write it for whoever reads the
-	// order.
+	// For operators. Works like cancelling, but the order ends as `failed`, because the provider gives it up:
+	// Quartermaster undoes everything that was done in the account, and the order's `failure` shows the reason.
+	// Write the reason for the people who will read the order.
 	//
-	// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-	// when it is being undone already. On **503** it is unknown whether the order heard of it. Send the same request again:
-	// an order fails once.
+	// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+	// this moment, or that the order is already being undone.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+	// order fails once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/fail (the `FailOrder` operationId).
 	FailOrderWithResponse(ctx context.Context, orderID OrderIDInPath, body FailOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*FailOrderResponse, error)
 
-	// RetryOrderWithBodyWithResponse Try again what the order waits for
+	// ListOrderHistoryWithResponse Read the history of an order
 	//
-	// For operators, who mended something outside of the order: a permission, a quota, a name that was set free. Only in
-	// the state `action_required`. Every step that waits is tried again with the values that the order has.
+	// Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
+	// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
 	//
-	// **409** `NotAsked` when the order waits for nothing that could be tried again, `TooLate` when it has ended. On **503**
-	// it is unknown whether the order heard of it. Send the same request again: trying twice does no harm.
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
+	ListOrderHistoryWithResponse(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*ListOrderHistoryResponse, error)
+
+	// RetryOrderWithBodyWithResponse Retry the steps that an order waits for
+	//
+	// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
+	// again. Works only in the state `action_required`. Quartermaster retries every waiting step with the values
+	// that the order has.
+	//
+	// **409** `NotAsked` means that the order waits for nothing that could be retried; `TooLate` means that it has
+	// ended.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: a
+	// second retry does no harm.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/retry (the `RetryOrder` operationId).
 	RetryOrderWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryOrderResponse, error)
 
-	// RetryOrderWithResponse Try again what the order waits for
+	// RetryOrderWithResponse Retry the steps that an order waits for
 	//
-	// For operators, who mended something outside of the order: a permission, a quota, a name that was set free. Only in
-	// the state `action_required`. Every step that waits is tried again with the values that the order has.
+	// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
+	// again. Works only in the state `action_required`. Quartermaster retries every waiting step with the values
+	// that the order has.
 	//
-	// **409** `NotAsked` when the order waits for nothing that could be tried again, `TooLate` when it has ended. On **503**
-	// it is unknown whether the order heard of it. Send the same request again: trying twice does no harm.
+	// **409** `NotAsked` means that the order waits for nothing that could be retried; `TooLate` means that it has
+	// ended.
+	//
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: a
+	// second retry does no harm.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/retry (the `RetryOrder` operationId).
 	RetryOrderWithResponse(ctx context.Context, orderID OrderIDInPath, body RetryOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryOrderResponse, error)
 
-	// SwapOrderWithBodyWithResponse Go on with another account
+	// SwapOrderWithBodyWithResponse Continue an order with another account
 	//
-	// For operators who see that the account is no good. Everything that was done in it is undone, the account becomes
-	// Invalid with this reason, and the order goes on with the oldest ready account, at its old place in the queue.
+	// For operators who see that the account cannot be used. Quartermaster undoes everything that was done in it and
+	// makes it Invalid with this reason. The order then continues with the oldest Ready account and keeps its place
+	// in the queue.
 	//
-	// `account_id` says which account you mean, so a repeat never swaps the next one too.
+	// `account_id` says which account you mean, so that a repeated request never swaps the next account as well.
 	//
-	// **409** `NotAsked` when the order holds no account or another one than you mean, `TooLate` when it has ended, when its
-	// account is being handed over to the customer at this moment, or when it is being undone already.
+	// **409** `NotAsked` means that the order holds no account, or a different one. `TooLate` means that the order
+	// has ended, that its account is being handed over to the customer at this moment, or that the order is already
+	// being undone.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same request again: that is safe.
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: it
+	// swaps the account once.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/swap (the `SwapOrder` operationId).
 	SwapOrderWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SwapOrderResponse, error)
 
-	// SwapOrderWithResponse Go on with another account
+	// SwapOrderWithResponse Continue an order with another account
 	//
-	// For operators who see that the account is no good. Everything that was done in it is undone, the account becomes
-	// Invalid with this reason, and the order goes on with the oldest ready account, at its old place in the queue.
+	// For operators who see that the account cannot be used. Quartermaster undoes everything that was done in it and
+	// makes it Invalid with this reason. The order then continues with the oldest Ready account and keeps its place
+	// in the queue.
 	//
-	// `account_id` says which account you mean, so a repeat never swaps the next one too.
+	// `account_id` says which account you mean, so that a repeated request never swaps the next account as well.
 	//
-	// **409** `NotAsked` when the order holds no account or another one than you mean, `TooLate` when it has ended, when its
-	// account is being handed over to the customer at this moment, or when it is being undone already.
+	// **409** `NotAsked` means that the order holds no account, or a different one. `TooLate` means that the order
+	// has ended, that its account is being handed over to the customer at this moment, or that the order is already
+	// being undone.
 	//
-	// On **503** it is unknown whether the order heard of it. Send the same request again: that is safe.
+	// If the answer is **503**, the order may or may not have received the request. Send the same request again: it
+	// swaps the account once.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/orders/{order_id}/swap (the `SwapOrder` operationId).
 	SwapOrderWithResponse(ctx context.Context, orderID OrderIDInPath, body SwapOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*SwapOrderResponse, error)
 
-	// RevealPasswordWithBodyWithResponse Take the first password, once
+	// RevealPasswordWithBodyWithResponse Read the first password, once
 	//
-	// Needs no API key: the token is the credential. It stands behind the `#` of the link in the order's result. The first
-	// call answers with the password and forgets it; every later one is 410. AWS asks for a new password at the first
-	// sign-in.
+	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
+	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
+	// password at the first sign-in.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/password-reveals (the `RevealPassword` operationId).
 	RevealPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevealPasswordResponse, error)
 
-	// RevealPasswordWithResponse Take the first password, once
+	// RevealPasswordWithResponse Read the first password, once
 	//
-	// Needs no API key: the token is the credential. It stands behind the `#` of the link in the order's result. The first
-	// call answers with the password and forgets it; every later one is 410. AWS asks for a new password at the first
-	// sign-in.
+	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
+	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
+	// password at the first sign-in.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8592,27 +8998,27 @@ type ClientWithResponsesInterface interface {
 
 	// ListPoolsWithResponse List the pools with their settings
 	//
-	// All pools of the provider, by marketplace and environment.
+	// Lists all pools of the provider, sorted by marketplace and environment.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/pools (the `ListPools` operationId).
 	ListPoolsWithResponse(ctx context.Context, params *ListPoolsParams, reqEditors ...RequestEditorFn) (*ListPoolsResponse, error)
 
-	// CreatePoolWithBodyWithResponse Make a pool
+	// CreatePoolWithBodyWithResponse Create a pool
 	//
-	// A pool is the stock of one marketplace in one environment. Settings that are left out have their defaults. A pool
-	// is never deleted, because orders and accounts belong to it.
+	// A pool is the stock of one marketplace in one environment. Settings that you leave out get their defaults. A
+	// pool cannot be deleted, because orders and accounts belong to it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/pools (the `CreatePool` operationId).
 	CreatePoolWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreatePoolResponse, error)
 
-	// CreatePoolWithResponse Make a pool
+	// CreatePoolWithResponse Create a pool
 	//
-	// A pool is the stock of one marketplace in one environment. Settings that are left out have their defaults. A pool
-	// is never deleted, because orders and accounts belong to it.
+	// A pool is the stock of one marketplace in one environment. Settings that you leave out get their defaults. A
+	// pool cannot be deleted, because orders and accounts belong to it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8621,29 +9027,29 @@ type ClientWithResponsesInterface interface {
 
 	// GetPoolWithResponse Read a pool
 	//
-	// The settings of a pool.
+	// Returns the settings of a pool.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/pools/{marketplace}/{environment} (the `GetPool` operationId).
 	GetPoolWithResponse(ctx context.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, reqEditors ...RequestEditorFn) (*GetPoolResponse, error)
 
-	// UpdatePoolWithBodyWithResponse Change settings of a pool
+	// UpdatePoolWithBodyWithResponse Update the settings of a pool
 	//
-	// What is left out stays; a list replaces the whole list; `null` takes a setting away. Send the `ETag` of the pool as
-	// you saw it in `If-Match`. Orders that were placed before keep the settings that they were placed under. Who changed
-	// what stands in the history of the pool.
+	// Settings that you leave out stay as they are; a list replaces the whole list; `null` removes a setting. Send
+	// the `ETag` of the pool that you read in `If-Match`. Orders that were placed earlier keep the settings that
+	// were in effect at that time. The pool's history shows who changed what.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/pools/{marketplace}/{environment} (the `UpdatePool` operationId).
 	UpdatePoolWithBodyWithResponse(ctx context.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params *UpdatePoolParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdatePoolResponse, error)
 
-	// UpdatePoolWithResponse Change settings of a pool
+	// UpdatePoolWithResponse Update the settings of a pool
 	//
-	// What is left out stays; a list replaces the whole list; `null` takes a setting away. Send the `ETag` of the pool as
-	// you saw it in `If-Match`. Orders that were placed before keep the settings that they were placed under. Who changed
-	// what stands in the history of the pool.
+	// Settings that you leave out stay as they are; a list replaces the whole list; `null` removes a setting. Send
+	// the `ETag` of the pool that you read in `If-Match`. Orders that were placed earlier keep the settings that
+	// were in effect at that time. The pool's history shows who changed what.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8652,7 +9058,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListPoolHistoryWithResponse Read the history of a pool's settings
 	//
-	// Oldest first; who changed which setting from what to what.
+	// Shows who changed which setting from what to what, oldest first.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8661,17 +9067,18 @@ type ClientWithResponsesInterface interface {
 
 	// ListProtectedAccountsWithResponse List the protected accounts
 	//
-	// AWS accounts that enter no pool of this provider and that nothing is ever done in: payers, the provider's own. The
-	// service may protect more by its configuration.
+	// Lists the AWS accounts that this provider protects, such as payer accounts and its own. Quartermaster refuses
+	// to add, verify or modify a protected account. The service's configuration may protect further accounts.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/protected-accounts (the `ListProtectedAccounts` operationId).
 	ListProtectedAccountsWithResponse(ctx context.Context, params *ListProtectedAccountsParams, reqEditors ...RequestEditorFn) (*ListProtectedAccountsResponse, error)
 
-	// UnprotectAccountWithResponse Take the protection of an account away
+	// UnprotectAccountWithResponse Remove the protection of an account
 	//
-	// It may be added to a pool again. One that became Invalid by the protection stays so until it is returned.
+	// The account can be added to a pool again. An account that became Invalid when it was protected stays Invalid
+	// until an operator returns it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8680,8 +9087,8 @@ type ClientWithResponsesInterface interface {
 
 	// ProtectAccountWithBodyWithResponse Protect an account
 	//
-	// It need not be known here. One that is in stock becomes Invalid at once. **409** while an order works in it. A repeat
-	// changes the note.
+	// The account does not have to be in a pool. If it is, it becomes Invalid at once. **409** means that an order
+	// is working in it. Repeating the request replaces the note.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8690,8 +9097,8 @@ type ClientWithResponsesInterface interface {
 
 	// ProtectAccountWithResponse Protect an account
 	//
-	// It need not be known here. One that is in stock becomes Invalid at once. **409** while an order works in it. A repeat
-	// changes the note.
+	// The account does not have to be in a pool. If it is, it becomes Invalid at once. **409** means that an order
+	// is working in it. Repeating the request replaces the note.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8700,115 +9107,122 @@ type ClientWithResponsesInterface interface {
 
 	// GetStockWithResponse Read the stock
 	//
-	// Every pool with its accounts by model and status, the orders that wait, the alert that is open, and how long the
-	// Ready accounts will last: `forecast.days` = Ready accounts ÷ allocations a day. Allocations a day are reckoned from
-	// those of the last 30 days, of which one of 7 days ago counts half of one of today, one of 14 days ago a quarter. There
-	// is no forecast from fewer than 3 allocations, nor when the first one is less than 3 days ago; `reason` says so.
+	// Returns every pool with its accounts by model and status, the orders that wait, the open alert, and how long
+	// the Ready accounts will last: `forecast.days` is the number of Ready accounts divided by the allocations per
+	// day. The allocations per day are a weighted average of the last 30 days: an allocation 7 days ago counts half
+	// as much as one today, and one 14 days ago counts a quarter. There is no forecast if there were fewer than 3
+	// allocations, or if the first one is less than 3 days old; `reason` then says so.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/stock (the `GetStock` operationId).
 	GetStockWithResponse(ctx context.Context, params *GetStockParams, reqEditors ...RequestEditorFn) (*GetStockResponse, error)
 
-	// ListStockAlertsWithResponse List alerts about the stock, newest first
+	// ListStockAlertsWithResponse List stock alerts, newest first
 	//
-	// Open ones and past ones. A pool has one open alert at most.
+	// Lists open and closed alerts. A pool has at most one open alert.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/stock-alerts (the `ListStockAlerts` operationId).
 	ListStockAlertsWithResponse(ctx context.Context, params *ListStockAlertsParams, reqEditors ...RequestEditorFn) (*ListStockAlertsResponse, error)
 
-	// AcknowledgeStockAlertWithBodyWithResponse Say that somebody cares for an alert
+	// AcknowledgeStockAlertWithBodyWithResponse Acknowledge a stock alert
 	//
-	// It stays open, but is not told of again until it gets worse. An alert closes by itself when stock has come. One that is
-	// acknowledged already stays as it is. **409** when it is closed.
+	// Tells others that someone is taking care of the alert. The alert stays open but sends no more reminders unless
+	// it gets worse. It closes automatically when the pool is restocked. An alert that is already acknowledged does
+	// not change. **409** means that the alert is closed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/stock-alerts/{alert_id}/acknowledge (the `AcknowledgeStockAlert` operationId).
 	AcknowledgeStockAlertWithBodyWithResponse(ctx context.Context, alertID AlertIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AcknowledgeStockAlertResponse, error)
 
-	// AcknowledgeStockAlertWithResponse Say that somebody cares for an alert
+	// AcknowledgeStockAlertWithResponse Acknowledge a stock alert
 	//
-	// It stays open, but is not told of again until it gets worse. An alert closes by itself when stock has come. One that is
-	// acknowledged already stays as it is. **409** when it is closed.
+	// Tells others that someone is taking care of the alert. The alert stays open but sends no more reminders unless
+	// it gets worse. It closes automatically when the pool is restocked. An alert that is already acknowledged does
+	// not change. **409** means that the alert is closed.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/stock-alerts/{alert_id}/acknowledge (the `AcknowledgeStockAlert` operationId).
 	AcknowledgeStockAlertWithResponse(ctx context.Context, alertID AlertIDInPath, body AcknowledgeStockAlertJSONRequestBody, reqEditors ...RequestEditorFn) (*AcknowledgeStockAlertResponse, error)
 
-	// ListWebhooksWithResponse List endpoints, oldest first
+	// ListWebhooksWithResponse List webhook endpoints, oldest first
 	//
-	// Callbacks of orders are among them: `kind` is `callback`.
+	// Includes the callbacks of orders; their `kind` is `callback`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/webhooks (the `ListWebhooks` operationId).
 	ListWebhooksWithResponse(ctx context.Context, params *ListWebhooksParams, reqEditors ...RequestEditorFn) (*ListWebhooksResponse, error)
 
-	// CreateWebhookWithBodyWithResponse Add an endpoint
+	// CreateWebhookWithBodyWithResponse Create a webhook endpoint
 	//
-	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 says, and come in the order of the events. The endpoint
-	// hears of what happens from now on. `secret` is shown here and never again.
+	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
+	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
+	// answer.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
 	CreateWebhookWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error)
 
-	// CreateWebhookWithResponse Add an endpoint
+	// CreateWebhookWithResponse Create a webhook endpoint
 	//
-	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 says, and come in the order of the events. The endpoint
-	// hears of what happens from now on. `secret` is shown here and never again.
+	// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
+	// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
+	// answer.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks (the `CreateWebhook` operationId).
 	CreateWebhookWithResponse(ctx context.Context, body CreateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateWebhookResponse, error)
 
-	// DeleteWebhookWithResponse Delete an endpoint
+	// DeleteWebhookWithResponse Delete a webhook endpoint
 	//
-	// Its secret and its deliveries go with it. A callback of orders cannot be deleted: disable it.
+	// Deletes its secret and its deliveries as well. A callback of orders cannot be deleted; disable it instead.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/webhooks/{webhook_id} (the `DeleteWebhook` operationId).
 	DeleteWebhookWithResponse(ctx context.Context, webhookID WebhookIDInPath, params *DeleteWebhookParams, reqEditors ...RequestEditorFn) (*DeleteWebhookResponse, error)
 
-	// GetWebhookWithResponse Read an endpoint
+	// GetWebhookWithResponse Read a webhook endpoint
 	//
-	// Without its secret, which is shown only when it is made.
+	// The secret is not included; it is shown only when it is created.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/webhooks/{webhook_id} (the `GetWebhook` operationId).
 	GetWebhookWithResponse(ctx context.Context, webhookID WebhookIDInPath, reqEditors ...RequestEditorFn) (*GetWebhookResponse, error)
 
-	// UpdateWebhookWithBodyWithResponse Edit, enable or disable an endpoint
+	// UpdateWebhookWithBodyWithResponse Update, enable or disable a webhook endpoint
 	//
-	// While an endpoint is disabled nothing is lost: what happens meanwhile comes, in order, when it is enabled again. What waits for an endpoint
-	// that is enabled, or that gets another URL, is sent at once. Of a callback only `enabled` can be changed.
+	// Events are not lost while an endpoint is disabled: they are delivered in order when it is enabled again. When
+	// an endpoint is enabled or gets a different URL, waiting messages are sent at once. For a callback, only
+	// `enabled` can be changed.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/webhooks/{webhook_id} (the `UpdateWebhook` operationId).
 	UpdateWebhookWithBodyWithResponse(ctx context.Context, webhookID WebhookIDInPath, params *UpdateWebhookParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateWebhookResponse, error)
 
-	// UpdateWebhookWithResponse Edit, enable or disable an endpoint
+	// UpdateWebhookWithResponse Update, enable or disable a webhook endpoint
 	//
-	// While an endpoint is disabled nothing is lost: what happens meanwhile comes, in order, when it is enabled again. What waits for an endpoint
-	// that is enabled, or that gets another URL, is sent at once. Of a callback only `enabled` can be changed.
+	// Events are not lost while an endpoint is disabled: they are delivered in order when it is enabled again. When
+	// an endpoint is enabled or gets a different URL, waiting messages are sent at once. For a callback, only
+	// `enabled` can be changed.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /v1/webhooks/{webhook_id} (the `UpdateWebhook` operationId).
 	UpdateWebhookWithResponse(ctx context.Context, webhookID WebhookIDInPath, params *UpdateWebhookParams, body UpdateWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateWebhookResponse, error)
 
-	// ListDeliveriesWithResponse List what was sent to an endpoint
+	// ListDeliveriesWithResponse List the deliveries to an endpoint
 	//
-	// Newest event first. Delivered ones are kept for 30 days, failed ones for 90.
+	// Newest event first. Delivered messages are kept for 30 days, failed ones for 90.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8817,57 +9231,62 @@ type ClientWithResponsesInterface interface {
 
 	// GetDeliveryWithResponse Read a delivery with its attempts
 	//
-	// Every attempt is listed, with what the receiver answered.
+	// Returns every attempt and the receiver's answer to it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id} (the `GetDelivery` operationId).
 	GetDeliveryWithResponse(ctx context.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath, reqEditors ...RequestEditorFn) (*GetDeliveryResponse, error)
 
-	// ResendDeliveryWithResponse Send an event again, or now
+	// ResendDeliveryWithResponse Send an event again, or immediately
 	//
-	// Whatever became of it. One that waits for its next attempt is tried at once, one that has failed or was delivered is sent again, under the
-	// same `webhook-id`. Its attempts begin anew, and while it is not taken, newer events wait behind it.
+	// Works in every state of the delivery. A delivery that waits for its next attempt is tried at once. A failed or
+	// delivered one is sent again under the same `webhook-id`. The attempts are counted from the start again, and
+	// newer events wait until this one is delivered.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend (the `ResendDelivery` operationId).
 	ResendDeliveryWithResponse(ctx context.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath, reqEditors ...RequestEditorFn) (*ResendDeliveryResponse, error)
 
-	// ReplayWebhookWithBodyWithResponse Send everything again since a time
+	// ReplayWebhookWithBodyWithResponse Send all events since a point in time again
 	//
-	// All that happened since then and that the endpoint's types let through comes again, in order, each under its old `webhook-id`: also what was
-	// delivered, and what happened before the endpoint was made. Events are kept for 90 days.
+	// Sends every event since then that matches the endpoint's event types, in order and under its original
+	// `webhook-id`. This includes events that were delivered and events from before the endpoint was created. Events
+	// are kept for 90 days.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/replay (the `ReplayWebhook` operationId).
 	ReplayWebhookWithBodyWithResponse(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReplayWebhookResponse, error)
 
-	// ReplayWebhookWithResponse Send everything again since a time
+	// ReplayWebhookWithResponse Send all events since a point in time again
 	//
-	// All that happened since then and that the endpoint's types let through comes again, in order, each under its old `webhook-id`: also what was
-	// delivered, and what happened before the endpoint was made. Events are kept for 90 days.
+	// Sends every event since then that matches the endpoint's event types, in order and under its original
+	// `webhook-id`. This includes events that were delivered and events from before the endpoint was created. Events
+	// are kept for 90 days.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/replay (the `ReplayWebhook` operationId).
 	ReplayWebhookWithResponse(ctx context.Context, webhookID WebhookIDInPath, body ReplayWebhookJSONRequestBody, reqEditors ...RequestEditorFn) (*ReplayWebhookResponse, error)
 
-	// RotateWebhookSecretWithBodyWithResponse Make a new secret
+	// RotateWebhookSecretWithBodyWithResponse Replace the secret of an endpoint
 	//
-	// For the overlap every message carries two signatures, of the new secret and of the one before, so that the receiver can change over
-	// whenever it likes. The secret is shown here and never again. A body is not needed.
+	// During the overlap every message carries two signatures, one with the new secret and one with the previous
+	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
+	// optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/rotate-secret (the `RotateWebhookSecret` operationId).
 	RotateWebhookSecretWithBodyWithResponse(ctx context.Context, webhookID WebhookIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateWebhookSecretResponse, error)
 
-	// RotateWebhookSecretWithResponse Make a new secret
+	// RotateWebhookSecretWithResponse Replace the secret of an endpoint
 	//
-	// For the overlap every message carries two signatures, of the new secret and of the one before, so that the receiver can change over
-	// whenever it likes. The secret is shown here and never again. A body is not needed.
+	// During the overlap every message carries two signatures, one with the new secret and one with the previous
+	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
+	// optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8876,8 +9295,8 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Send a test event
 	//
-	// An event of the type `webhook.test` goes to this endpoint and to no other. It takes its turn behind what waits already; see how it went in
-	// the deliveries.
+	// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
+	// wait. The deliveries show the result.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10116,14 +10535,14 @@ type ValidateOrderResponse struct {
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *struct {
-		// Valid Always true: what is not valid is answered with 422.
+		// Valid Always true: an invalid order is answered with 422.
 		Valid bool `json:"valid"`
 	}
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
 func (r ValidateOrderResponse) GetJSON200() *struct {
-	// Valid Always true: what is not valid is answered with 422.
+	// Valid Always true: an invalid order is answered with 422.
 	Valid bool `json:"valid"`
 } {
 	return r.JSON200
@@ -10357,6 +10776,47 @@ func (r FailOrderResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r FailOrderResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListOrderHistoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OrderHistoryPage
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOrderHistoryResponse) GetJSON200() *OrderHistoryPage {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOrderHistoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOrderHistoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOrderHistoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOrderHistoryResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11420,7 +11880,8 @@ func (r TestWebhookResponse) ContentType() string {
 
 // ListAccountImportsWithResponse List imports, newest first
 //
-// Imports of accounts, those by the command line included. They are kept for 90 days.
+// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
+// days.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11435,19 +11896,21 @@ func (c *ClientWithResponses) ListAccountImportsWithResponse(ctx context.Context
 
 // ImportAccountsWithBodyWithResponse Import accounts from a CSV file
 //
-// The file has a header with `account_id`, `marketplace`, `environment`, `model`, `name`, `root_email` and `role_arn`, each
-// once, in any order and in exactly these letters. The further columns of an export may stand there too and are ignored,
-// but for `external_id`: external ids are made here. UTF-8, with or without byte order mark; lines end with LF or CR LF;
-// the cells are separated by commas, semicolons or tabs, whichever the header has; quoting as in RFC 4180. At most 10,000
-// rows and 5 MiB. The template has the header.
+// The file has a header with `account_id`, `marketplace`, `environment`, `model`, `name`, `root_email` and
+// `role_arn`, each exactly once, in any order and in lower case. It may also contain the other columns of an
+// export; they are ignored, including `external_id`, because Quartermaster generates external ids. The file is
+// UTF-8, with or without a byte order mark. Lines end with LF or CR LF. Cells are separated by commas,
+// semicolons or tabs, as in the header, and quoted as in RFC 4180. A file may have at most 10,000 rows and 5
+// MiB. The template contains the header.
 //
-// Answers as soon as the file is safely kept: **202**. Read the import to follow it, and its results for what became of
-// each row. A wrong row is named with its line and column and stops no other. An account that is in its pool with the
-// same data is `unchanged`, so the same file may be sent again; an import never edits. With `dry_run` every row is
-// judged and nothing is changed.
+// Answers **202** as soon as the file is stored durably. Read the import to follow its progress, and its results
+// to see the outcome of each row. A faulty row is reported with its line and column and does not stop the
+// others. An account that is already in its pool with the same data is `unchanged`, so you can send the same
+// file again; an import never updates an account. With `dry_run`, every row is checked and nothing changes.
 //
-// New accounts are `invalid` until their verification passes, as those that are added one by one. Export them to read
-// their external ids. A file that cannot be read at all is refused: **422**. On **503** repeat the same request.
+// New accounts are `invalid` until their verification passes, like accounts that are added one by one. Export
+// the accounts to read their external ids. A file that cannot be read at all is refused with **422**. If the
+// answer is **503**, repeat the same request.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11460,9 +11923,9 @@ func (c *ClientWithResponses) ImportAccountsWithBodyWithResponse(ctx context.Con
 	return ParseImportAccountsResponse(rsp)
 }
 
-// GetAccountImportTemplateWithResponse Download an empty file for an import
+// GetAccountImportTemplateWithResponse Download a template for an import
 //
-// The header of an import, to fill in below it.
+// Returns a CSV file that contains only the header.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11477,7 +11940,7 @@ func (c *ClientWithResponses) GetAccountImportTemplateWithResponse(ctx context.C
 
 // GetAccountImportWithResponse Read an import
 //
-// How far it is. `state` is `completed` when every row has an outcome, faulty ones included.
+// Shows the progress of an import. `state` is `completed` when every row has an outcome, faulty rows included.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11490,10 +11953,10 @@ func (c *ClientWithResponses) GetAccountImportWithResponse(ctx context.Context, 
 	return ParseGetAccountImportResponse(rsp)
 }
 
-// ListAccountImportResultsWithResponse Read what became of the rows
+// ListAccountImportResultsWithResponse List the results of an import
 //
-// In the order of the file, one entry a row; a row with several faults has one for each. While the import runs, the rows
-// that are done are there.
+// Results are listed in the order of the file, one for each row; a row with several faults has one for each
+// fault. While the import is running, the list contains the rows that are done.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11508,7 +11971,7 @@ func (c *ClientWithResponses) ListAccountImportResultsWithResponse(ctx context.C
 
 // ListAccountsWithResponse List accounts, oldest first
 //
-// The order of the list is the order in which Ready accounts are drawn.
+// Accounts are listed in the order in which orders take the Ready ones.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11521,14 +11984,16 @@ func (c *ClientWithResponses) ListAccountsWithResponse(ctx context.Context, para
 	return ParseListAccountsResponse(rsp)
 }
 
-// CreateAccountWithBodyWithResponse Add an account to the stock
+// CreateAccountWithBodyWithResponse Add an account to a pool
 //
-// The answer holds the `external_id` that the trust policy of the role must demand (`sts:ExternalId`); it is made here
-// and never changes. The account is `invalid` until its verification passes, which is tried at once and then again and
-// again, so there is time to deploy the role; then it is Ready and may go to the order that waits longest. `finding`
-// says what is still wrong.
+// The answer contains the `external_id` that the role's trust policy must require (`sts:ExternalId`).
+// Quartermaster generates it, and it never changes. The account is `invalid` until its verification passes.
+// Quartermaster verifies it at once and then repeatedly, so you have time to deploy the role. As soon as
+// verification passes, the account is Ready, and the order that has waited longest may take it. Until then
+// `finding` says what is wrong.
 //
-// When the answer got lost, the repeat says 409: read the account by its id, the external id is there.
+// If you lose the answer, a repeated request is answered with 409: read the account by its id to get the
+// external id.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11541,14 +12006,16 @@ func (c *ClientWithResponses) CreateAccountWithBodyWithResponse(ctx context.Cont
 	return ParseCreateAccountResponse(rsp)
 }
 
-// CreateAccountWithResponse Add an account to the stock
+// CreateAccountWithResponse Add an account to a pool
 //
-// The answer holds the `external_id` that the trust policy of the role must demand (`sts:ExternalId`); it is made here
-// and never changes. The account is `invalid` until its verification passes, which is tried at once and then again and
-// again, so there is time to deploy the role; then it is Ready and may go to the order that waits longest. `finding`
-// says what is still wrong.
+// The answer contains the `external_id` that the role's trust policy must require (`sts:ExternalId`).
+// Quartermaster generates it, and it never changes. The account is `invalid` until its verification passes.
+// Quartermaster verifies it at once and then repeatedly, so you have time to deploy the role. As soon as
+// verification passes, the account is Ready, and the order that has waited longest may take it. Until then
+// `finding` says what is wrong.
 //
-// When the answer got lost, the repeat says 409: read the account by its id, the external id is there.
+// If you lose the answer, a repeated request is answered with 409: read the account by its id to get the
+// external id.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11563,13 +12030,14 @@ func (c *ClientWithResponses) CreateAccountWithResponse(ctx context.Context, bod
 
 // ExportAccountsWithResponse Export accounts as CSV
 //
-// All accounts that the filters leave, oldest first: the columns of an import, then `external_id`, `status`, `reason`,
-// `finding`, `order_id`, `added_at`, `verified_at`. RFC 4180, UTF-8. A value that a spreadsheet would calculate (it begins
-// with `=` `+` `-` `@`, a tab or a line break) has an apostrophe before it, which an import takes off again: importing
-// an exported file changes nothing.
+// Returns all accounts that match the filters, oldest first. The columns are those of an import, followed by
+// `external_id`, `status`, `reason`, `finding`, `order_id`, `added_at` and `verified_at`. The file is RFC 4180
+// CSV in UTF-8. A value that a spreadsheet would evaluate as a formula (one that begins with `=`, `+`, `-`, `@`,
+// a tab or a line break) is prefixed with an apostrophe, and an import removes that apostrophe: importing an
+// exported file changes nothing.
 //
-// After an import this is where the external ids of the new accounts are, for the trust policies of their roles. When the
-// connection ends before the last line, the answer was cut off: ask again.
+// After an import, use this file to read the external ids of the new accounts for the trust policies of their
+// roles. If the connection breaks before the last line, the file is incomplete: request it again.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11582,9 +12050,10 @@ func (c *ClientWithResponses) ExportAccountsWithResponse(ctx context.Context, pa
 	return ParseExportAccountsResponse(rsp)
 }
 
-// DeleteAccountWithResponse Take an account out of the stock
+// DeleteAccountWithResponse Remove an account from its pool
 //
-// Only while it is Ready or Invalid. Nothing is done in AWS. Its history stays readable.
+// Works only while the account is Ready or Invalid. Nothing changes in AWS. The account's history stays
+// readable.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11599,7 +12068,7 @@ func (c *ClientWithResponses) DeleteAccountWithResponse(ctx context.Context, acc
 
 // GetAccountWithResponse Read an account
 //
-// Accounts of other providers are not found.
+// An account of another provider is answered with 404.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11612,10 +12081,10 @@ func (c *ClientWithResponses) GetAccountWithResponse(ctx context.Context, accoun
 	return ParseGetAccountResponse(rsp)
 }
 
-// UpdateAccountWithBodyWithResponse Edit an account
+// UpdateAccountWithBodyWithResponse Update an account
 //
-// Only while it is Ready or Invalid. Send the `ETag` of the account as you saw it in `If-Match`. A Ready account that
-// gets another role waits for its verification before it may be drawn again.
+// Works only while the account is Ready or Invalid. Send the `ETag` of the account that you read in `If-Match`.
+// If a Ready account gets a different role, it must pass verification again before an order can take it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11628,10 +12097,10 @@ func (c *ClientWithResponses) UpdateAccountWithBodyWithResponse(ctx context.Cont
 	return ParseUpdateAccountResponse(rsp)
 }
 
-// UpdateAccountWithResponse Edit an account
+// UpdateAccountWithResponse Update an account
 //
-// Only while it is Ready or Invalid. Send the `ETag` of the account as you saw it in `If-Match`. A Ready account that
-// gets another role waits for its verification before it may be drawn again.
+// Works only while the account is Ready or Invalid. Send the `ETag` of the account that you read in `If-Match`.
+// If a Ready account gets a different role, it must pass verification again before an order can take it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11646,7 +12115,8 @@ func (c *ClientWithResponses) UpdateAccountWithResponse(ctx context.Context, acc
 
 // ListAccountHistoryWithResponse Read the history of an account
 //
-// Oldest first; who did what to it, when and why. That of a deleted account stays.
+// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
+// readable.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11661,8 +12131,8 @@ func (c *ClientWithResponses) ListAccountHistoryWithResponse(ctx context.Context
 
 // InvalidateAccountWithBodyWithResponse Make an account Invalid
 //
-// It is not drawn any more and does not come back by itself. Only while it is Ready or Provisioning failed, or waits for
-// its verification.
+// Orders no longer take the account, and it does not become Ready again automatically. Works only while the
+// account is Ready, Provisioning failed, or waiting for its verification.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11677,8 +12147,8 @@ func (c *ClientWithResponses) InvalidateAccountWithBodyWithResponse(ctx context.
 
 // InvalidateAccountWithResponse Make an account Invalid
 //
-// It is not drawn any more and does not come back by itself. Only while it is Ready or Provisioning failed, or waits for
-// its verification.
+// Orders no longer take the account, and it does not become Ready again automatically. Works only while the
+// account is Ready, Provisioning failed, or waiting for its verification.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11693,12 +12163,14 @@ func (c *ClientWithResponses) InvalidateAccountWithResponse(ctx context.Context,
 
 // RemoveLeftoversWithBodyWithResponse Remove what an order left in an account
 //
-// For an Invalid account, or one whose provisioning failed, where the undo of an order has left something: AWS refused to take it
-// back, or somebody ended the undo. The same undo runs again, for an hour at most; `removing_since` says since when, and meanwhile
-// nothing else can be done to the account. Then the order's `leftovers` and the account's `reason` say what is left still. When it is
-// nothing, the account becomes Ready as soon as a verification passes, unless its pool parks it.
+// For an Invalid account, or one with the status Provisioning failed, in which the undo of an order left
+// something: AWS refused to take it back, or an operator ended the undo. Quartermaster runs the same undo again
+// for at most an hour. `removing_since` says when it started, and nothing else can be done to the account while
+// it runs. Afterwards the order's `leftovers` and the account's `reason` say what is still there. If nothing is
+// left, the account becomes Ready when verification passes, unless the pool parks such accounts.
 //
-// It is safe to repeat. 409 when no undo is known that has left something there: look into the account, and return it when it is clean.
+// The request is safe to repeat. **409** means that Quartermaster knows of no undo that left something in the
+// account: inspect the account yourself, and return it once it is clean.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11713,12 +12185,14 @@ func (c *ClientWithResponses) RemoveLeftoversWithBodyWithResponse(ctx context.Co
 
 // RemoveLeftoversWithResponse Remove what an order left in an account
 //
-// For an Invalid account, or one whose provisioning failed, where the undo of an order has left something: AWS refused to take it
-// back, or somebody ended the undo. The same undo runs again, for an hour at most; `removing_since` says since when, and meanwhile
-// nothing else can be done to the account. Then the order's `leftovers` and the account's `reason` say what is left still. When it is
-// nothing, the account becomes Ready as soon as a verification passes, unless its pool parks it.
+// For an Invalid account, or one with the status Provisioning failed, in which the undo of an order left
+// something: AWS refused to take it back, or an operator ended the undo. Quartermaster runs the same undo again
+// for at most an hour. `removing_since` says when it started, and nothing else can be done to the account while
+// it runs. Afterwards the order's `leftovers` and the account's `reason` say what is still there. If nothing is
+// left, the account becomes Ready when verification passes, unless the pool parks such accounts.
 //
-// It is safe to repeat. 409 when no undo is known that has left something there: look into the account, and return it when it is clean.
+// The request is safe to repeat. **409** means that Quartermaster knows of no undo that left something in the
+// account: inspect the account yourself, and return it once it is clean.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11733,8 +12207,9 @@ func (c *ClientWithResponses) RemoveLeftoversWithResponse(ctx context.Context, a
 
 // ReturnAccountWithBodyWithResponse Return an account to Ready
 //
-// For an Invalid account, or one whose provisioning failed, after somebody has put it right. It becomes Ready, at its old
-// place, as soon as a verification passes, which begins at once; `finding` says what is still wrong.
+// For an Invalid account, or one with the status Provisioning failed, after an operator has fixed it.
+// Verification starts at once. When it passes, the account becomes Ready and keeps its place in the order of
+// accounts. Until then `finding` says what is wrong.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11749,8 +12224,9 @@ func (c *ClientWithResponses) ReturnAccountWithBodyWithResponse(ctx context.Cont
 
 // ReturnAccountWithResponse Return an account to Ready
 //
-// For an Invalid account, or one whose provisioning failed, after somebody has put it right. It becomes Ready, at its old
-// place, as soon as a verification passes, which begins at once; `finding` says what is still wrong.
+// For an Invalid account, or one with the status Provisioning failed, after an operator has fixed it.
+// Verification starts at once. When it passes, the account becomes Ready and keeps its place in the order of
+// accounts. Until then `finding` says what is wrong.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11765,8 +12241,8 @@ func (c *ClientWithResponses) ReturnAccountWithResponse(ctx context.Context, acc
 
 // VerifyAccountWithResponse Verify an account now
 //
-// Looks whether the account can be given to an order and changes nothing in it. `verified_at` or `finding` tells how it
-// went. Not while an order holds it.
+// Checks that the account can be given to an order, and changes nothing in it. `verified_at` or `finding` shows
+// the result. Not possible while an order holds the account.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11781,7 +12257,8 @@ func (c *ClientWithResponses) VerifyAccountWithResponse(ctx context.Context, acc
 
 // ListAPIKeysWithResponse List API keys, newest first
 //
-// Live ones, expired ones and revoked ones, with who made them. What a key reads as text is not kept and never shown again.
+// Lists active, expired and revoked keys, and who created them. The text of a key is not stored and cannot be
+// shown again.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11794,12 +12271,13 @@ func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, param
 	return ParseListAPIKeysResponse(rsp)
 }
 
-// CreateAPIKeyWithBodyWithResponse Make an API key
+// CreateAPIKeyWithBodyWithResponse Create an API key
 //
-// The answer holds the key's text, `secret`, this once and never again. A key can only make keys that may do no more than
-// itself: **403**.
+// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
+// may do no more than it may itself; anything else is refused with **403**.
 //
-// On **503** it is unknown whether the key was made. List the keys, and revoke the one whose text you did not get.
+// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
+// text you did not receive.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11812,12 +12290,13 @@ func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Conte
 	return ParseCreateAPIKeyResponse(rsp)
 }
 
-// CreateAPIKeyWithResponse Make an API key
+// CreateAPIKeyWithResponse Create an API key
 //
-// The answer holds the key's text, `secret`, this once and never again. A key can only make keys that may do no more than
-// itself: **403**.
+// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
+// may do no more than it may itself; anything else is refused with **403**.
 //
-// On **503** it is unknown whether the key was made. List the keys, and revoke the one whose text you did not get.
+// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
+// text you did not receive.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11832,7 +12311,8 @@ func (c *ClientWithResponses) CreateAPIKeyWithResponse(ctx context.Context, body
 
 // GetAPIKeyWithResponse Read an API key
 //
-// What it may do, who made it, when it was last used, when it ends or ended. Not its text.
+// Returns what the key may do, who created it, when it was last used, and when it expires or ended. Its text is
+// not included.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11845,11 +12325,11 @@ func (c *ClientWithResponses) GetAPIKeyWithResponse(ctx context.Context, keyID K
 	return ParseGetAPIKeyResponse(rsp)
 }
 
-// RevokeAPIKeyWithResponse End an API key at once
+// RevokeAPIKeyWithResponse Revoke an API key
 //
-// The next request with it is answered with 401. Safe to repeat: a key that is revoked stays as it is. The last live key
-// that may make keys cannot be revoked, **409**: make another one first, and revoke this one with that. A key that was
-// rotated does not count as one, because it ends soon.
+// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
+// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11862,14 +12342,16 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, keyI
 	return ParseRevokeAPIKeyResponse(rsp)
 }
 
-// RotateAPIKeyWithBodyWithResponse Replace an API key by a new one
+// RotateAPIKeyWithBodyWithResponse Replace an API key with a new one
 //
-// Makes a key of the same name, role, scopes and limit, which lives as long as the old one was made for, and lets the old
-// one live beside it for `overlap_hours`: put the new one in place meanwhile. To end the old one sooner, revoke it. A key
-// may rotate itself, if it may make keys at all, and no key that may do more than itself: **403**.
+// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
+// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
+// **403**.
 //
-// A key is rotated once: **409** the second time, also when it is revoked or has expired. On **503** it is unknown whether
-// it was: read the key; when it has a `replaced_by` whose text you did not get, make a new key and revoke that one.
+// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
+// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
+// whose text you did not receive, create a new key and revoke that one.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11882,14 +12364,16 @@ func (c *ClientWithResponses) RotateAPIKeyWithBodyWithResponse(ctx context.Conte
 	return ParseRotateAPIKeyResponse(rsp)
 }
 
-// RotateAPIKeyWithResponse Replace an API key by a new one
+// RotateAPIKeyWithResponse Replace an API key with a new one
 //
-// Makes a key of the same name, role, scopes and limit, which lives as long as the old one was made for, and lets the old
-// one live beside it for `overlap_hours`: put the new one in place meanwhile. To end the old one sooner, revoke it. A key
-// may rotate itself, if it may make keys at all, and no key that may do more than itself: **403**.
+// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
+// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
+// **403**.
 //
-// A key is rotated once: **409** the second time, also when it is revoked or has expired. On **503** it is unknown whether
-// it was: read the key; when it has a `replaced_by` whose text you did not get, make a new key and revoke that one.
+// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
+// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
+// whose text you did not receive, create a new key and revoke that one.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11902,10 +12386,11 @@ func (c *ClientWithResponses) RotateAPIKeyWithResponse(ctx context.Context, keyI
 	return ParseRotateAPIKeyResponse(rsp)
 }
 
-// GetCallbackSecretWithResponse Is there a secret for callbacks?
+// GetCallbackSecretWithResponse Read the state of the callback secret
 //
-// Events about an order with a `callback_url` go there, signed with the provider's callback secret. Nothing leaves unsigned: until the secret is
-// made, by rotating it the first time, callbacks wait, and then come in order.
+// Events about an order with a `callback_url` are sent to that URL and signed with the provider's callback
+// secret. Quartermaster sends no unsigned message: until you create the secret by rotating it for the first
+// time, callbacks wait, and they are then delivered in order.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11918,10 +12403,10 @@ func (c *ClientWithResponses) GetCallbackSecretWithResponse(ctx context.Context,
 	return ParseGetCallbackSecretResponse(rsp)
 }
 
-// RotateCallbackSecretWithBodyWithResponse Make a new secret for callbacks
+// RotateCallbackSecretWithBodyWithResponse Replace the callback secret
 //
-// The first time it makes the secret, and the callbacks that waited are sent. For the overlap the secret before signs too. The secret is shown
-// here and never again. A body is not needed.
+// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
+// secret signs as well. The secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11934,10 +12419,10 @@ func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx conte
 	return ParseRotateCallbackSecretResponse(rsp)
 }
 
-// RotateCallbackSecretWithResponse Make a new secret for callbacks
+// RotateCallbackSecretWithResponse Replace the callback secret
 //
-// The first time it makes the secret, and the callbacks that waited are sent. For the overlap the secret before signs too. The secret is shown
-// here and never again. A body is not needed.
+// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
+// secret signs as well. The secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -11950,11 +12435,12 @@ func (c *ClientWithResponses) RotateCallbackSecretWithResponse(ctx context.Conte
 	return ParseRotateCallbackSecretResponse(rsp)
 }
 
-// ListEventsWithResponse List what happened, oldest first
+// ListEventsWithResponse List events, oldest first
 //
-// An event is shown as soon as no earlier one can appear any more, so a reader who goes on by `next_cursor` misses none. `next_cursor` is
-// always there: at the end it leads to what will come. Without the scope `stock:read` only events of orders are shown. Events are kept for 90 days; when
-// some after the cursor are gone the answer is **410**.
+// An event is listed once no earlier event can still appear, so a client that continues from `next_cursor`
+// misses nothing. `next_cursor` is always present: on the last page it points to the events to come. A key
+// without the scope `stock:read` sees only events of orders. Events are kept for 90 days; if events after the
+// cursor are no longer kept, the answer is **410**.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11967,13 +12453,16 @@ func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params
 	return ParseListEventsResponse(rsp)
 }
 
-// StreamEventsWithResponse Follow what happens
+// StreamEventsWithResponse Follow events
 //
-// [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): `event` is the type, `data` the JSON that a webhook gets, `id` an
-// opaque place. It begins with what happens from now on, or, with `Last-Event-ID`, exactly behind that place: who always reconnects with the last `id` that he
-// saw gets every event once, in order. The stream may end at any time; a comment comes every 15 seconds. At most 8 streams a key.
+// A stream of [Server-Sent Events](https://html.spec.whatwg.org/multipage/server-sent-events.html): `event` is
+// the type, `data` the JSON that a webhook receives, and `id` an opaque position. The stream starts with events
+// that happen from now on, or, with `Last-Event-ID`, directly after that position. A client that always
+// reconnects with the last `id` that it saw receives every event once and in order. The stream may end at any
+// time. A comment is sent every 15 seconds. A key can have at most 8 streams open.
 //
-// **410** when events behind that place are gone: read the things themselves, and begin without `Last-Event-ID`.
+// **410** means that events after that position are no longer kept: read the current state of your orders, and
+// then connect without `Last-Event-ID`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -11988,7 +12477,7 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 
 // GetOpenAPIWithResponse Read this document
 //
-// The document that requests are checked against, as JSON. Needs no API key.
+// Returns the document that requests are checked against, as JSON. Needs no API key.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12003,9 +12492,10 @@ func (c *ClientWithResponses) GetOpenAPIWithResponse(ctx context.Context, reqEdi
 
 // ListOrdersWithResponse List orders, newest first
 //
-// Filters narrow the list together. For the next page send the same filters and `cursor` = `next_cursor` of the page
-// before; a page without `next_cursor` is the last one. Orders that come in meanwhile do not shift the pages. An order
-// accepted a moment ago may be missing here for a second; reading it by its id finds it at once.
+// An order must match all filters. To get the next page, send the same filters and set `cursor` to the
+// `next_cursor` of the previous page; the last page has no `next_cursor`. Orders that arrive in the meantime do
+// not shift the pages. An order that was accepted a moment ago may be missing from the list for about a second;
+// reading it by its id works at once.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12020,10 +12510,12 @@ func (c *ClientWithResponses) ListOrdersWithResponse(ctx context.Context, params
 
 // CreateOrderWithBodyWithResponse Order an account
 //
-// Answers as soon as the order is safely kept: **202** for a new order, **200** for one that was sent before with the
-// same content. Many identical requests at once make one order. The same `id` with other content is refused: **409**.
+// Answers as soon as the order is stored durably: **202** for a new order, **200** if you sent the same order
+// before. Many identical requests at the same time create one order. The same `id` with different content is
+// refused with **409**.
 //
-// On **503** it is unknown whether the order was kept. Repeat the same request: it cannot be ordered twice.
+// If the answer is **503**, the order may or may not have been stored. Send the same request again; it never
+// creates a second order.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12038,10 +12530,12 @@ func (c *ClientWithResponses) CreateOrderWithBodyWithResponse(ctx context.Contex
 
 // CreateOrderWithResponse Order an account
 //
-// Answers as soon as the order is safely kept: **202** for a new order, **200** for one that was sent before with the
-// same content. Many identical requests at once make one order. The same `id` with other content is refused: **409**.
+// Answers as soon as the order is stored durably: **202** for a new order, **200** if you sent the same order
+// before. Many identical requests at the same time create one order. The same `id` with different content is
+// refused with **409**.
 //
-// On **503** it is unknown whether the order was kept. Repeat the same request: it cannot be ordered twice.
+// If the answer is **503**, the order may or may not have been stored. Send the same request again; it never
+// creates a second order.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12056,9 +12550,10 @@ func (c *ClientWithResponses) CreateOrderWithResponse(ctx context.Context, body 
 
 // ValidateOrderWithBodyWithResponse Check an order without placing it
 //
-// Checks what `POST /v1/orders` checks and creates nothing. A refusal names every wrong field at once, so that a form
-// can show them all. Whether AWS likes the values (alias or user name taken, report not found) shows only when the
-// order runs; such an order waits in the state `action_required`.
+// Runs the checks of `POST /v1/orders` and stores nothing. The answer names every invalid field at once, so that
+// a form can show all errors together. Some problems appear only when the order runs, because only AWS can find
+// them: an alias or user name that is taken, or a report that does not exist. Such an order waits in the state
+// `action_required`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12073,9 +12568,10 @@ func (c *ClientWithResponses) ValidateOrderWithBodyWithResponse(ctx context.Cont
 
 // ValidateOrderWithResponse Check an order without placing it
 //
-// Checks what `POST /v1/orders` checks and creates nothing. A refusal names every wrong field at once, so that a form
-// can show them all. Whether AWS likes the values (alias or user name taken, report not found) shows only when the
-// order runs; such an order waits in the state `action_required`.
+// Runs the checks of `POST /v1/orders` and stores nothing. The answer names every invalid field at once, so that
+// a form can show all errors together. Some problems appear only when the order runs, because only AWS can find
+// them: an alias or user name that is taken, or a report that does not exist. Such an order waits in the state
+// `action_required`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12090,7 +12586,7 @@ func (c *ClientWithResponses) ValidateOrderWithResponse(ctx context.Context, bod
 
 // GetOrderWithResponse Read an order
 //
-// What becomes of the order, and, once it is completed, what the customer gets.
+// Returns the current state of the order and, once it is completed, what the customer receives.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12103,19 +12599,20 @@ func (c *ClientWithResponses) GetOrderWithResponse(ctx context.Context, orderID 
 	return ParseGetOrderResponse(rsp)
 }
 
-// CorrectOrderWithBodyWithResponse Correct an order that asks
+// CorrectOrderWithBodyWithResponse Answer an order's question
 //
-// Only in the state `action_required`, and only fields that the order asks for: the one that `failure.field` names (for
-// `aws_alternate_contact.phone` the whole `aws_alternate_contact`), and that of any other step that waits beside it.
-// Fields that are left out stay as they are. The account is kept, and the work goes on where it stopped; when AWS
-// refuses the new value too, the order asks again.
+// Corrects fields of an order in the state `action_required`. Send only fields that the order asks for: the
+// field in `failure.field` (for `aws_alternate_contact.phone`, send the whole `aws_alternate_contact`), and the
+// fields of other steps that are waiting at the same time. Fields that you leave out keep their values. The
+// order keeps its account, and the work continues where it stopped. If AWS refuses the new value as well, the
+// order asks again.
 //
-// The values are checked as those of a new order are, and every wrong one is named: **422**. When the order does not
-// ask, or not for that field: **409** `NotAsked`. When it has ended: **409** `TooLate`.
+// Values are checked like those of a new order; **422** names every invalid field. **409** `NotAsked` means that
+// the order asks no question, or asks for another field. **409** `TooLate` means that the order has ended.
 //
-// On **503** it is unknown whether the order heard of it. Send the same correction again: it cannot do harm; **409**
-// `NotAsked` then means that the first one arrived. The order stays the one that you placed: a repeated
-// `POST /v1/orders` is compared with the content that you sent first.
+// If the answer is **503**, the order may or may not have received the correction. Send the same correction
+// again; it does no harm, and **409** `NotAsked` then means that the first one arrived. The correction does not
+// change the order that you placed: a repeated `POST /v1/orders` is still compared with what you sent first.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12128,19 +12625,20 @@ func (c *ClientWithResponses) CorrectOrderWithBodyWithResponse(ctx context.Conte
 	return ParseCorrectOrderResponse(rsp)
 }
 
-// CorrectOrderWithResponse Correct an order that asks
+// CorrectOrderWithResponse Answer an order's question
 //
-// Only in the state `action_required`, and only fields that the order asks for: the one that `failure.field` names (for
-// `aws_alternate_contact.phone` the whole `aws_alternate_contact`), and that of any other step that waits beside it.
-// Fields that are left out stay as they are. The account is kept, and the work goes on where it stopped; when AWS
-// refuses the new value too, the order asks again.
+// Corrects fields of an order in the state `action_required`. Send only fields that the order asks for: the
+// field in `failure.field` (for `aws_alternate_contact.phone`, send the whole `aws_alternate_contact`), and the
+// fields of other steps that are waiting at the same time. Fields that you leave out keep their values. The
+// order keeps its account, and the work continues where it stopped. If AWS refuses the new value as well, the
+// order asks again.
 //
-// The values are checked as those of a new order are, and every wrong one is named: **422**. When the order does not
-// ask, or not for that field: **409** `NotAsked`. When it has ended: **409** `TooLate`.
+// Values are checked like those of a new order; **422** names every invalid field. **409** `NotAsked` means that
+// the order asks no question, or asks for another field. **409** `TooLate` means that the order has ended.
 //
-// On **503** it is unknown whether the order heard of it. Send the same correction again: it cannot do harm; **409**
-// `NotAsked` then means that the first one arrived. The order stays the one that you placed: a repeated
-// `POST /v1/orders` is compared with the content that you sent first.
+// If the answer is **503**, the order may or may not have received the correction. Send the same correction
+// again; it does no harm, and **409** `NotAsked` then means that the first one arrived. The correction does not
+// change the order that you placed: a repeated `POST /v1/orders` is still compared with what you sent first.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12155,15 +12653,15 @@ func (c *ClientWithResponses) CorrectOrderWithResponse(ctx context.Context, orde
 
 // CancelOrderWithBodyWithResponse Cancel an order
 //
-// Everything that was done in the account is undone, and the order ends as `cancelled`; the account goes back to the
-// stock when it is proven clean. The answer does not wait for that: read the order until `state` is `cancelled`, and
-// see `leftovers` then.
+// Undoes everything that was done in the account and ends the order as `cancelled`. The account returns to the
+// stock once Quartermaster has proven that it is clean. The answer does not wait for that: read the order until
+// `state` is `cancelled`, and then look at `leftovers`.
 //
-// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-// when it is being undone already. A body is not needed.
+// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+// this moment, or that the order is already being undone. The body is optional.
 //
-// On **503** it is unknown whether the order heard of it. Send the same request again: an order is cancelled once;
-// **409** `TooLate` then means that it was, or that it has ended: read it.
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// order is cancelled once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12178,15 +12676,15 @@ func (c *ClientWithResponses) CancelOrderWithBodyWithResponse(ctx context.Contex
 
 // CancelOrderWithResponse Cancel an order
 //
-// Everything that was done in the account is undone, and the order ends as `cancelled`; the account goes back to the
-// stock when it is proven clean. The answer does not wait for that: read the order until `state` is `cancelled`, and
-// see `leftovers` then.
+// Undoes everything that was done in the account and ends the order as `cancelled`. The account returns to the
+// stock once Quartermaster has proven that it is clean. The answer does not wait for that: read the order until
+// `state` is `cancelled`, and then look at `leftovers`.
 //
-// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-// when it is being undone already. A body is not needed.
+// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+// this moment, or that the order is already being undone. The body is optional.
 //
-// On **503** it is unknown whether the order heard of it. Send the same request again: an order is cancelled once;
-// **409** `TooLate` then means that it was, or that it has ended: read it.
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// order is cancelled once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12199,14 +12697,18 @@ func (c *ClientWithResponses) CancelOrderWithResponse(ctx context.Context, order
 	return ParseCancelOrderResponse(rsp)
 }
 
-// EndUndoWithBodyWithResponse End an undo that does not get on
+// EndUndoWithBodyWithResponse End an undo that makes no progress
 //
-// For operators, while the order is `compensating`, or undoes an account before it takes the next one. A step that AWS refuses to take back is tried for up to an hour; its `problem` says
-// why. When you know that it will not work, this ends the undo at once: each part is tried once more, and what is refused then is listed
-// in the order's `leftovers`; the account becomes Provisioning failed. `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
+// For operators, while the order is `compensating`, or while it undoes one account before it takes the next.
+// When AWS refuses to take back a step, Quartermaster retries for up to an hour, and the step's `problem` says
+// why it fails. If you know that it cannot succeed, end the undo now: Quartermaster tries each part once more,
+// lists what AWS still refuses in the order's `leftovers`, and gives the account the status Provisioning failed.
+// `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
 //
-// **409** `NotAsked` when the order is not being undone, `TooLate` when it has ended. On **503** it is unknown whether the order heard
-// of it. Send the same request again: an undo ends once.
+// **409** `NotAsked` means that the order is not being undone; `TooLate` means that it has ended.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// undo ends once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12219,14 +12721,18 @@ func (c *ClientWithResponses) EndUndoWithBodyWithResponse(ctx context.Context, o
 	return ParseEndUndoResponse(rsp)
 }
 
-// EndUndoWithResponse End an undo that does not get on
+// EndUndoWithResponse End an undo that makes no progress
 //
-// For operators, while the order is `compensating`, or undoes an account before it takes the next one. A step that AWS refuses to take back is tried for up to an hour; its `problem` says
-// why. When you know that it will not work, this ends the undo at once: each part is tried once more, and what is refused then is listed
-// in the order's `leftovers`; the account becomes Provisioning failed. `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
+// For operators, while the order is `compensating`, or while it undoes one account before it takes the next.
+// When AWS refuses to take back a step, Quartermaster retries for up to an hour, and the step's `problem` says
+// why it fails. If you know that it cannot succeed, end the undo now: Quartermaster tries each part once more,
+// lists what AWS still refuses in the order's `leftovers`, and gives the account the status Provisioning failed.
+// `POST /v1/accounts/{account_id}/remove-leftovers` tries again later.
 //
-// **409** `NotAsked` when the order is not being undone, `TooLate` when it has ended. On **503** it is unknown whether the order heard
-// of it. Send the same request again: an undo ends once.
+// **409** `NotAsked` means that the order is not being undone; `TooLate` means that it has ended.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// undo ends once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12239,15 +12745,17 @@ func (c *ClientWithResponses) EndUndoWithResponse(ctx context.Context, orderID O
 	return ParseEndUndoResponse(rsp)
 }
 
-// FailOrderWithBodyWithResponse Give an order up
+// FailOrderWithBodyWithResponse Give up an order
 //
-// For operators. As cancelling, but the order ends as `failed`, because it is the provider who gives it up: everything
-// that was done in the account is undone, and the reason stands in the order's `failure`. Write it for whoever reads the
-// order.
+// For operators. Works like cancelling, but the order ends as `failed`, because the provider gives it up:
+// Quartermaster undoes everything that was done in the account, and the order's `failure` shows the reason.
+// Write the reason for the people who will read the order.
 //
-// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-// when it is being undone already. On **503** it is unknown whether the order heard of it. Send the same request again:
-// an order fails once.
+// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+// this moment, or that the order is already being undone.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// order fails once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12260,15 +12768,17 @@ func (c *ClientWithResponses) FailOrderWithBodyWithResponse(ctx context.Context,
 	return ParseFailOrderResponse(rsp)
 }
 
-// FailOrderWithResponse Give an order up
+// FailOrderWithResponse Give up an order
 //
-// For operators. As cancelling, but the order ends as `failed`, because it is the provider who gives it up: everything
-// that was done in the account is undone, and the reason stands in the order's `failure`. Write it for whoever reads the
-// order.
+// For operators. Works like cancelling, but the order ends as `failed`, because the provider gives it up:
+// Quartermaster undoes everything that was done in the account, and the order's `failure` shows the reason.
+// Write the reason for the people who will read the order.
 //
-// **409** `TooLate` when the order has ended, when its account is being handed over to the customer at this moment, or
-// when it is being undone already. On **503** it is unknown whether the order heard of it. Send the same request again:
-// an order fails once.
+// **409** `TooLate` means that the order has ended, that its account is being handed over to the customer at
+// this moment, or that the order is already being undone.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: the
+// order fails once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12281,13 +12791,33 @@ func (c *ClientWithResponses) FailOrderWithResponse(ctx context.Context, orderID
 	return ParseFailOrderResponse(rsp)
 }
 
-// RetryOrderWithBodyWithResponse Try again what the order waits for
+// ListOrderHistoryWithResponse Read the history of an order
 //
-// For operators, who mended something outside of the order: a permission, a quota, a name that was set free. Only in
-// the state `action_required`. Every step that waits is tried again with the values that the order has.
+// Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
+// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
 //
-// **409** `NotAsked` when the order waits for nothing that could be tried again, `TooLate` when it has ended. On **503**
-// it is unknown whether the order heard of it. Send the same request again: trying twice does no harm.
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
+func (c *ClientWithResponses) ListOrderHistoryWithResponse(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*ListOrderHistoryResponse, error) {
+	rsp, err := c.ListOrderHistory(ctx, orderID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOrderHistoryResponse(rsp)
+}
+
+// RetryOrderWithBodyWithResponse Retry the steps that an order waits for
+//
+// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
+// again. Works only in the state `action_required`. Quartermaster retries every waiting step with the values
+// that the order has.
+//
+// **409** `NotAsked` means that the order waits for nothing that could be retried; `TooLate` means that it has
+// ended.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: a
+// second retry does no harm.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12300,13 +12830,17 @@ func (c *ClientWithResponses) RetryOrderWithBodyWithResponse(ctx context.Context
 	return ParseRetryOrderResponse(rsp)
 }
 
-// RetryOrderWithResponse Try again what the order waits for
+// RetryOrderWithResponse Retry the steps that an order waits for
 //
-// For operators, who mended something outside of the order: a permission, a quota, a name that was set free. Only in
-// the state `action_required`. Every step that waits is tried again with the values that the order has.
+// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
+// again. Works only in the state `action_required`. Quartermaster retries every waiting step with the values
+// that the order has.
 //
-// **409** `NotAsked` when the order waits for nothing that could be tried again, `TooLate` when it has ended. On **503**
-// it is unknown whether the order heard of it. Send the same request again: trying twice does no harm.
+// **409** `NotAsked` means that the order waits for nothing that could be retried; `TooLate` means that it has
+// ended.
+//
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: a
+// second retry does no harm.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12319,17 +12853,20 @@ func (c *ClientWithResponses) RetryOrderWithResponse(ctx context.Context, orderI
 	return ParseRetryOrderResponse(rsp)
 }
 
-// SwapOrderWithBodyWithResponse Go on with another account
+// SwapOrderWithBodyWithResponse Continue an order with another account
 //
-// For operators who see that the account is no good. Everything that was done in it is undone, the account becomes
-// Invalid with this reason, and the order goes on with the oldest ready account, at its old place in the queue.
+// For operators who see that the account cannot be used. Quartermaster undoes everything that was done in it and
+// makes it Invalid with this reason. The order then continues with the oldest Ready account and keeps its place
+// in the queue.
 //
-// `account_id` says which account you mean, so a repeat never swaps the next one too.
+// `account_id` says which account you mean, so that a repeated request never swaps the next account as well.
 //
-// **409** `NotAsked` when the order holds no account or another one than you mean, `TooLate` when it has ended, when its
-// account is being handed over to the customer at this moment, or when it is being undone already.
+// **409** `NotAsked` means that the order holds no account, or a different one. `TooLate` means that the order
+// has ended, that its account is being handed over to the customer at this moment, or that the order is already
+// being undone.
 //
-// On **503** it is unknown whether the order heard of it. Send the same request again: that is safe.
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: it
+// swaps the account once.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12342,17 +12879,20 @@ func (c *ClientWithResponses) SwapOrderWithBodyWithResponse(ctx context.Context,
 	return ParseSwapOrderResponse(rsp)
 }
 
-// SwapOrderWithResponse Go on with another account
+// SwapOrderWithResponse Continue an order with another account
 //
-// For operators who see that the account is no good. Everything that was done in it is undone, the account becomes
-// Invalid with this reason, and the order goes on with the oldest ready account, at its old place in the queue.
+// For operators who see that the account cannot be used. Quartermaster undoes everything that was done in it and
+// makes it Invalid with this reason. The order then continues with the oldest Ready account and keeps its place
+// in the queue.
 //
-// `account_id` says which account you mean, so a repeat never swaps the next one too.
+// `account_id` says which account you mean, so that a repeated request never swaps the next account as well.
 //
-// **409** `NotAsked` when the order holds no account or another one than you mean, `TooLate` when it has ended, when its
-// account is being handed over to the customer at this moment, or when it is being undone already.
+// **409** `NotAsked` means that the order holds no account, or a different one. `TooLate` means that the order
+// has ended, that its account is being handed over to the customer at this moment, or that the order is already
+// being undone.
 //
-// On **503** it is unknown whether the order heard of it. Send the same request again: that is safe.
+// If the answer is **503**, the order may or may not have received the request. Send the same request again: it
+// swaps the account once.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12365,11 +12905,11 @@ func (c *ClientWithResponses) SwapOrderWithResponse(ctx context.Context, orderID
 	return ParseSwapOrderResponse(rsp)
 }
 
-// RevealPasswordWithBodyWithResponse Take the first password, once
+// RevealPasswordWithBodyWithResponse Read the first password, once
 //
-// Needs no API key: the token is the credential. It stands behind the `#` of the link in the order's result. The first
-// call answers with the password and forgets it; every later one is 410. AWS asks for a new password at the first
-// sign-in.
+// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
+// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
+// password at the first sign-in.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12382,11 +12922,11 @@ func (c *ClientWithResponses) RevealPasswordWithBodyWithResponse(ctx context.Con
 	return ParseRevealPasswordResponse(rsp)
 }
 
-// RevealPasswordWithResponse Take the first password, once
+// RevealPasswordWithResponse Read the first password, once
 //
-// Needs no API key: the token is the credential. It stands behind the `#` of the link in the order's result. The first
-// call answers with the password and forgets it; every later one is 410. AWS asks for a new password at the first
-// sign-in.
+// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
+// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
+// password at the first sign-in.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12401,7 +12941,7 @@ func (c *ClientWithResponses) RevealPasswordWithResponse(ctx context.Context, bo
 
 // ListPoolsWithResponse List the pools with their settings
 //
-// All pools of the provider, by marketplace and environment.
+// Lists all pools of the provider, sorted by marketplace and environment.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12414,10 +12954,10 @@ func (c *ClientWithResponses) ListPoolsWithResponse(ctx context.Context, params 
 	return ParseListPoolsResponse(rsp)
 }
 
-// CreatePoolWithBodyWithResponse Make a pool
+// CreatePoolWithBodyWithResponse Create a pool
 //
-// A pool is the stock of one marketplace in one environment. Settings that are left out have their defaults. A pool
-// is never deleted, because orders and accounts belong to it.
+// A pool is the stock of one marketplace in one environment. Settings that you leave out get their defaults. A
+// pool cannot be deleted, because orders and accounts belong to it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12430,10 +12970,10 @@ func (c *ClientWithResponses) CreatePoolWithBodyWithResponse(ctx context.Context
 	return ParseCreatePoolResponse(rsp)
 }
 
-// CreatePoolWithResponse Make a pool
+// CreatePoolWithResponse Create a pool
 //
-// A pool is the stock of one marketplace in one environment. Settings that are left out have their defaults. A pool
-// is never deleted, because orders and accounts belong to it.
+// A pool is the stock of one marketplace in one environment. Settings that you leave out get their defaults. A
+// pool cannot be deleted, because orders and accounts belong to it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12448,7 +12988,7 @@ func (c *ClientWithResponses) CreatePoolWithResponse(ctx context.Context, body C
 
 // GetPoolWithResponse Read a pool
 //
-// The settings of a pool.
+// Returns the settings of a pool.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12461,11 +13001,11 @@ func (c *ClientWithResponses) GetPoolWithResponse(ctx context.Context, marketpla
 	return ParseGetPoolResponse(rsp)
 }
 
-// UpdatePoolWithBodyWithResponse Change settings of a pool
+// UpdatePoolWithBodyWithResponse Update the settings of a pool
 //
-// What is left out stays; a list replaces the whole list; `null` takes a setting away. Send the `ETag` of the pool as
-// you saw it in `If-Match`. Orders that were placed before keep the settings that they were placed under. Who changed
-// what stands in the history of the pool.
+// Settings that you leave out stay as they are; a list replaces the whole list; `null` removes a setting. Send
+// the `ETag` of the pool that you read in `If-Match`. Orders that were placed earlier keep the settings that
+// were in effect at that time. The pool's history shows who changed what.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12478,11 +13018,11 @@ func (c *ClientWithResponses) UpdatePoolWithBodyWithResponse(ctx context.Context
 	return ParseUpdatePoolResponse(rsp)
 }
 
-// UpdatePoolWithResponse Change settings of a pool
+// UpdatePoolWithResponse Update the settings of a pool
 //
-// What is left out stays; a list replaces the whole list; `null` takes a setting away. Send the `ETag` of the pool as
-// you saw it in `If-Match`. Orders that were placed before keep the settings that they were placed under. Who changed
-// what stands in the history of the pool.
+// Settings that you leave out stay as they are; a list replaces the whole list; `null` removes a setting. Send
+// the `ETag` of the pool that you read in `If-Match`. Orders that were placed earlier keep the settings that
+// were in effect at that time. The pool's history shows who changed what.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12497,7 +13037,7 @@ func (c *ClientWithResponses) UpdatePoolWithResponse(ctx context.Context, market
 
 // ListPoolHistoryWithResponse Read the history of a pool's settings
 //
-// Oldest first; who changed which setting from what to what.
+// Shows who changed which setting from what to what, oldest first.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12512,8 +13052,8 @@ func (c *ClientWithResponses) ListPoolHistoryWithResponse(ctx context.Context, m
 
 // ListProtectedAccountsWithResponse List the protected accounts
 //
-// AWS accounts that enter no pool of this provider and that nothing is ever done in: payers, the provider's own. The
-// service may protect more by its configuration.
+// Lists the AWS accounts that this provider protects, such as payer accounts and its own. Quartermaster refuses
+// to add, verify or modify a protected account. The service's configuration may protect further accounts.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12526,9 +13066,10 @@ func (c *ClientWithResponses) ListProtectedAccountsWithResponse(ctx context.Cont
 	return ParseListProtectedAccountsResponse(rsp)
 }
 
-// UnprotectAccountWithResponse Take the protection of an account away
+// UnprotectAccountWithResponse Remove the protection of an account
 //
-// It may be added to a pool again. One that became Invalid by the protection stays so until it is returned.
+// The account can be added to a pool again. An account that became Invalid when it was protected stays Invalid
+// until an operator returns it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12543,8 +13084,8 @@ func (c *ClientWithResponses) UnprotectAccountWithResponse(ctx context.Context, 
 
 // ProtectAccountWithBodyWithResponse Protect an account
 //
-// It need not be known here. One that is in stock becomes Invalid at once. **409** while an order works in it. A repeat
-// changes the note.
+// The account does not have to be in a pool. If it is, it becomes Invalid at once. **409** means that an order
+// is working in it. Repeating the request replaces the note.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12559,8 +13100,8 @@ func (c *ClientWithResponses) ProtectAccountWithBodyWithResponse(ctx context.Con
 
 // ProtectAccountWithResponse Protect an account
 //
-// It need not be known here. One that is in stock becomes Invalid at once. **409** while an order works in it. A repeat
-// changes the note.
+// The account does not have to be in a pool. If it is, it becomes Invalid at once. **409** means that an order
+// is working in it. Repeating the request replaces the note.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12575,10 +13116,11 @@ func (c *ClientWithResponses) ProtectAccountWithResponse(ctx context.Context, ac
 
 // GetStockWithResponse Read the stock
 //
-// Every pool with its accounts by model and status, the orders that wait, the alert that is open, and how long the
-// Ready accounts will last: `forecast.days` = Ready accounts ÷ allocations a day. Allocations a day are reckoned from
-// those of the last 30 days, of which one of 7 days ago counts half of one of today, one of 14 days ago a quarter. There
-// is no forecast from fewer than 3 allocations, nor when the first one is less than 3 days ago; `reason` says so.
+// Returns every pool with its accounts by model and status, the orders that wait, the open alert, and how long
+// the Ready accounts will last: `forecast.days` is the number of Ready accounts divided by the allocations per
+// day. The allocations per day are a weighted average of the last 30 days: an allocation 7 days ago counts half
+// as much as one today, and one 14 days ago counts a quarter. There is no forecast if there were fewer than 3
+// allocations, or if the first one is less than 3 days old; `reason` then says so.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12591,9 +13133,9 @@ func (c *ClientWithResponses) GetStockWithResponse(ctx context.Context, params *
 	return ParseGetStockResponse(rsp)
 }
 
-// ListStockAlertsWithResponse List alerts about the stock, newest first
+// ListStockAlertsWithResponse List stock alerts, newest first
 //
-// Open ones and past ones. A pool has one open alert at most.
+// Lists open and closed alerts. A pool has at most one open alert.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12606,10 +13148,11 @@ func (c *ClientWithResponses) ListStockAlertsWithResponse(ctx context.Context, p
 	return ParseListStockAlertsResponse(rsp)
 }
 
-// AcknowledgeStockAlertWithBodyWithResponse Say that somebody cares for an alert
+// AcknowledgeStockAlertWithBodyWithResponse Acknowledge a stock alert
 //
-// It stays open, but is not told of again until it gets worse. An alert closes by itself when stock has come. One that is
-// acknowledged already stays as it is. **409** when it is closed.
+// Tells others that someone is taking care of the alert. The alert stays open but sends no more reminders unless
+// it gets worse. It closes automatically when the pool is restocked. An alert that is already acknowledged does
+// not change. **409** means that the alert is closed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12622,10 +13165,11 @@ func (c *ClientWithResponses) AcknowledgeStockAlertWithBodyWithResponse(ctx cont
 	return ParseAcknowledgeStockAlertResponse(rsp)
 }
 
-// AcknowledgeStockAlertWithResponse Say that somebody cares for an alert
+// AcknowledgeStockAlertWithResponse Acknowledge a stock alert
 //
-// It stays open, but is not told of again until it gets worse. An alert closes by itself when stock has come. One that is
-// acknowledged already stays as it is. **409** when it is closed.
+// Tells others that someone is taking care of the alert. The alert stays open but sends no more reminders unless
+// it gets worse. It closes automatically when the pool is restocked. An alert that is already acknowledged does
+// not change. **409** means that the alert is closed.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12638,9 +13182,9 @@ func (c *ClientWithResponses) AcknowledgeStockAlertWithResponse(ctx context.Cont
 	return ParseAcknowledgeStockAlertResponse(rsp)
 }
 
-// ListWebhooksWithResponse List endpoints, oldest first
+// ListWebhooksWithResponse List webhook endpoints, oldest first
 //
-// Callbacks of orders are among them: `kind` is `callback`.
+// Includes the callbacks of orders; their `kind` is `callback`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12653,10 +13197,11 @@ func (c *ClientWithResponses) ListWebhooksWithResponse(ctx context.Context, para
 	return ParseListWebhooksResponse(rsp)
 }
 
-// CreateWebhookWithBodyWithResponse Add an endpoint
+// CreateWebhookWithBodyWithResponse Create a webhook endpoint
 //
-// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 says, and come in the order of the events. The endpoint
-// hears of what happens from now on. `secret` is shown here and never again.
+// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
+// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
+// answer.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12669,10 +13214,11 @@ func (c *ClientWithResponses) CreateWebhookWithBodyWithResponse(ctx context.Cont
 	return ParseCreateWebhookResponse(rsp)
 }
 
-// CreateWebhookWithResponse Add an endpoint
+// CreateWebhookWithResponse Create a webhook endpoint
 //
-// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 says, and come in the order of the events. The endpoint
-// hears of what happens from now on. `secret` is shown here and never again.
+// Messages are signed as [Standard Webhooks](https://www.standardwebhooks.com) 1.0.0 specifies and arrive in the
+// order of the events. The endpoint receives events that happen from now on. `secret` is shown only in this
+// answer.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12685,9 +13231,9 @@ func (c *ClientWithResponses) CreateWebhookWithResponse(ctx context.Context, bod
 	return ParseCreateWebhookResponse(rsp)
 }
 
-// DeleteWebhookWithResponse Delete an endpoint
+// DeleteWebhookWithResponse Delete a webhook endpoint
 //
-// Its secret and its deliveries go with it. A callback of orders cannot be deleted: disable it.
+// Deletes its secret and its deliveries as well. A callback of orders cannot be deleted; disable it instead.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12700,9 +13246,9 @@ func (c *ClientWithResponses) DeleteWebhookWithResponse(ctx context.Context, web
 	return ParseDeleteWebhookResponse(rsp)
 }
 
-// GetWebhookWithResponse Read an endpoint
+// GetWebhookWithResponse Read a webhook endpoint
 //
-// Without its secret, which is shown only when it is made.
+// The secret is not included; it is shown only when it is created.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12715,10 +13261,11 @@ func (c *ClientWithResponses) GetWebhookWithResponse(ctx context.Context, webhoo
 	return ParseGetWebhookResponse(rsp)
 }
 
-// UpdateWebhookWithBodyWithResponse Edit, enable or disable an endpoint
+// UpdateWebhookWithBodyWithResponse Update, enable or disable a webhook endpoint
 //
-// While an endpoint is disabled nothing is lost: what happens meanwhile comes, in order, when it is enabled again. What waits for an endpoint
-// that is enabled, or that gets another URL, is sent at once. Of a callback only `enabled` can be changed.
+// Events are not lost while an endpoint is disabled: they are delivered in order when it is enabled again. When
+// an endpoint is enabled or gets a different URL, waiting messages are sent at once. For a callback, only
+// `enabled` can be changed.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12731,10 +13278,11 @@ func (c *ClientWithResponses) UpdateWebhookWithBodyWithResponse(ctx context.Cont
 	return ParseUpdateWebhookResponse(rsp)
 }
 
-// UpdateWebhookWithResponse Edit, enable or disable an endpoint
+// UpdateWebhookWithResponse Update, enable or disable a webhook endpoint
 //
-// While an endpoint is disabled nothing is lost: what happens meanwhile comes, in order, when it is enabled again. What waits for an endpoint
-// that is enabled, or that gets another URL, is sent at once. Of a callback only `enabled` can be changed.
+// Events are not lost while an endpoint is disabled: they are delivered in order when it is enabled again. When
+// an endpoint is enabled or gets a different URL, waiting messages are sent at once. For a callback, only
+// `enabled` can be changed.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12747,9 +13295,9 @@ func (c *ClientWithResponses) UpdateWebhookWithResponse(ctx context.Context, web
 	return ParseUpdateWebhookResponse(rsp)
 }
 
-// ListDeliveriesWithResponse List what was sent to an endpoint
+// ListDeliveriesWithResponse List the deliveries to an endpoint
 //
-// Newest event first. Delivered ones are kept for 30 days, failed ones for 90.
+// Newest event first. Delivered messages are kept for 30 days, failed ones for 90.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12764,7 +13312,7 @@ func (c *ClientWithResponses) ListDeliveriesWithResponse(ctx context.Context, we
 
 // GetDeliveryWithResponse Read a delivery with its attempts
 //
-// Every attempt is listed, with what the receiver answered.
+// Returns every attempt and the receiver's answer to it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12777,10 +13325,11 @@ func (c *ClientWithResponses) GetDeliveryWithResponse(ctx context.Context, webho
 	return ParseGetDeliveryResponse(rsp)
 }
 
-// ResendDeliveryWithResponse Send an event again, or now
+// ResendDeliveryWithResponse Send an event again, or immediately
 //
-// Whatever became of it. One that waits for its next attempt is tried at once, one that has failed or was delivered is sent again, under the
-// same `webhook-id`. Its attempts begin anew, and while it is not taken, newer events wait behind it.
+// Works in every state of the delivery. A delivery that waits for its next attempt is tried at once. A failed or
+// delivered one is sent again under the same `webhook-id`. The attempts are counted from the start again, and
+// newer events wait until this one is delivered.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12793,10 +13342,11 @@ func (c *ClientWithResponses) ResendDeliveryWithResponse(ctx context.Context, we
 	return ParseResendDeliveryResponse(rsp)
 }
 
-// ReplayWebhookWithBodyWithResponse Send everything again since a time
+// ReplayWebhookWithBodyWithResponse Send all events since a point in time again
 //
-// All that happened since then and that the endpoint's types let through comes again, in order, each under its old `webhook-id`: also what was
-// delivered, and what happened before the endpoint was made. Events are kept for 90 days.
+// Sends every event since then that matches the endpoint's event types, in order and under its original
+// `webhook-id`. This includes events that were delivered and events from before the endpoint was created. Events
+// are kept for 90 days.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12809,10 +13359,11 @@ func (c *ClientWithResponses) ReplayWebhookWithBodyWithResponse(ctx context.Cont
 	return ParseReplayWebhookResponse(rsp)
 }
 
-// ReplayWebhookWithResponse Send everything again since a time
+// ReplayWebhookWithResponse Send all events since a point in time again
 //
-// All that happened since then and that the endpoint's types let through comes again, in order, each under its old `webhook-id`: also what was
-// delivered, and what happened before the endpoint was made. Events are kept for 90 days.
+// Sends every event since then that matches the endpoint's event types, in order and under its original
+// `webhook-id`. This includes events that were delivered and events from before the endpoint was created. Events
+// are kept for 90 days.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12825,10 +13376,11 @@ func (c *ClientWithResponses) ReplayWebhookWithResponse(ctx context.Context, web
 	return ParseReplayWebhookResponse(rsp)
 }
 
-// RotateWebhookSecretWithBodyWithResponse Make a new secret
+// RotateWebhookSecretWithBodyWithResponse Replace the secret of an endpoint
 //
-// For the overlap every message carries two signatures, of the new secret and of the one before, so that the receiver can change over
-// whenever it likes. The secret is shown here and never again. A body is not needed.
+// During the overlap every message carries two signatures, one with the new secret and one with the previous
+// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
+// optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12841,10 +13393,11 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 	return ParseRotateWebhookSecretResponse(rsp)
 }
 
-// RotateWebhookSecretWithResponse Make a new secret
+// RotateWebhookSecretWithResponse Replace the secret of an endpoint
 //
-// For the overlap every message carries two signatures, of the new secret and of the one before, so that the receiver can change over
-// whenever it likes. The secret is shown here and never again. A body is not needed.
+// During the overlap every message carries two signatures, one with the new secret and one with the previous
+// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
+// optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12859,8 +13412,8 @@ func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Send a test event
 //
-// An event of the type `webhook.test` goes to this endpoint and to no other. It takes its turn behind what waits already; see how it went in
-// the deliveries.
+// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
+// wait. The deliveries show the result.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13770,7 +14323,7 @@ func ParseValidateOrderResponse(rsp *http.Response) (*ValidateOrderResponse, err
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest struct {
-			// Valid Always true: what is not valid is answered with 422.
+			// Valid Always true: an invalid order is answered with 422.
 			Valid bool `json:"valid"`
 		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -13907,6 +14460,32 @@ func ParseFailOrderResponse(rsp *http.Response) (*FailOrderResponse, error) {
 			return nil, err
 		}
 		response.JSON202 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListOrderHistoryResponse parses an HTTP response from a ListOrderHistoryWithResponse call
+func ParseListOrderHistoryResponse(rsp *http.Response) (*ListOrderHistoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOrderHistoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OrderHistoryPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	}
 

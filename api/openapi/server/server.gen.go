@@ -26,31 +26,31 @@ type ServerInterface interface {
 	// ImportAccounts Import accounts from a CSV file
 	// (POST /v1/account-imports)
 	ImportAccounts(ctx echo.Context, params ImportAccountsParams) error
-	// GetAccountImportTemplate Download an empty file for an import
+	// GetAccountImportTemplate Download a template for an import
 	// (GET /v1/account-imports/template)
 	GetAccountImportTemplate(ctx echo.Context) error
 	// GetAccountImport Read an import
 	// (GET /v1/account-imports/{import_id})
 	GetAccountImport(ctx echo.Context, importID ImportIDInPath) error
-	// ListAccountImportResults Read what became of the rows
+	// ListAccountImportResults List the results of an import
 	// (GET /v1/account-imports/{import_id}/results)
 	ListAccountImportResults(ctx echo.Context, importID ImportIDInPath, params ListAccountImportResultsParams) error
 	// ListAccounts List accounts, oldest first
 	// (GET /v1/accounts)
 	ListAccounts(ctx echo.Context, params ListAccountsParams) error
-	// CreateAccount Add an account to the stock
+	// CreateAccount Add an account to a pool
 	// (POST /v1/accounts)
 	CreateAccount(ctx echo.Context) error
 	// ExportAccounts Export accounts as CSV
 	// (GET /v1/accounts/export)
 	ExportAccounts(ctx echo.Context, params ExportAccountsParams) error
-	// DeleteAccount Take an account out of the stock
+	// DeleteAccount Remove an account from its pool
 	// (DELETE /v1/accounts/{account_id})
 	DeleteAccount(ctx echo.Context, accountID AccountIDInPath, params DeleteAccountParams) error
 	// GetAccount Read an account
 	// (GET /v1/accounts/{account_id})
 	GetAccount(ctx echo.Context, accountID AccountIDInPath) error
-	// UpdateAccount Edit an account
+	// UpdateAccount Update an account
 	// (PATCH /v1/accounts/{account_id})
 	UpdateAccount(ctx echo.Context, accountID AccountIDInPath, params UpdateAccountParams) error
 	// ListAccountHistory Read the history of an account
@@ -71,28 +71,28 @@ type ServerInterface interface {
 	// ListAPIKeys List API keys, newest first
 	// (GET /v1/api-keys)
 	ListAPIKeys(ctx echo.Context, params ListAPIKeysParams) error
-	// CreateAPIKey Make an API key
+	// CreateAPIKey Create an API key
 	// (POST /v1/api-keys)
 	CreateAPIKey(ctx echo.Context) error
 	// GetAPIKey Read an API key
 	// (GET /v1/api-keys/{key_id})
 	GetAPIKey(ctx echo.Context, keyID KeyIDInPath) error
-	// RevokeAPIKey End an API key at once
+	// RevokeAPIKey Revoke an API key
 	// (POST /v1/api-keys/{key_id}/revoke)
 	RevokeAPIKey(ctx echo.Context, keyID KeyIDInPath) error
-	// RotateAPIKey Replace an API key by a new one
+	// RotateAPIKey Replace an API key with a new one
 	// (POST /v1/api-keys/{key_id}/rotate)
 	RotateAPIKey(ctx echo.Context, keyID KeyIDInPath) error
-	// GetCallbackSecret Is there a secret for callbacks?
+	// GetCallbackSecret Read the state of the callback secret
 	// (GET /v1/callback-secret)
 	GetCallbackSecret(ctx echo.Context) error
-	// RotateCallbackSecret Make a new secret for callbacks
+	// RotateCallbackSecret Replace the callback secret
 	// (POST /v1/callback-secret/rotate)
 	RotateCallbackSecret(ctx echo.Context) error
-	// ListEvents List what happened, oldest first
+	// ListEvents List events, oldest first
 	// (GET /v1/events)
 	ListEvents(ctx echo.Context, params ListEventsParams) error
-	// StreamEvents Follow what happens
+	// StreamEvents Follow events
 	// (GET /v1/events/stream)
 	StreamEvents(ctx echo.Context, params StreamEventsParams) error
 	// GetOpenAPI Read this document
@@ -110,37 +110,40 @@ type ServerInterface interface {
 	// GetOrder Read an order
 	// (GET /v1/orders/{order_id})
 	GetOrder(ctx echo.Context, orderID OrderIDInPath) error
-	// CorrectOrder Correct an order that asks
+	// CorrectOrder Answer an order's question
 	// (PATCH /v1/orders/{order_id})
 	CorrectOrder(ctx echo.Context, orderID OrderIDInPath) error
 	// CancelOrder Cancel an order
 	// (POST /v1/orders/{order_id}/cancel)
 	CancelOrder(ctx echo.Context, orderID OrderIDInPath) error
-	// EndUndo End an undo that does not get on
+	// EndUndo End an undo that makes no progress
 	// (POST /v1/orders/{order_id}/end-undo)
 	EndUndo(ctx echo.Context, orderID OrderIDInPath) error
-	// FailOrder Give an order up
+	// FailOrder Give up an order
 	// (POST /v1/orders/{order_id}/fail)
 	FailOrder(ctx echo.Context, orderID OrderIDInPath) error
-	// RetryOrder Try again what the order waits for
+	// ListOrderHistory Read the history of an order
+	// (GET /v1/orders/{order_id}/history)
+	ListOrderHistory(ctx echo.Context, orderID OrderIDInPath, params ListOrderHistoryParams) error
+	// RetryOrder Retry the steps that an order waits for
 	// (POST /v1/orders/{order_id}/retry)
 	RetryOrder(ctx echo.Context, orderID OrderIDInPath) error
-	// SwapOrder Go on with another account
+	// SwapOrder Continue an order with another account
 	// (POST /v1/orders/{order_id}/swap)
 	SwapOrder(ctx echo.Context, orderID OrderIDInPath) error
-	// RevealPassword Take the first password, once
+	// RevealPassword Read the first password, once
 	// (POST /v1/password-reveals)
 	RevealPassword(ctx echo.Context) error
 	// ListPools List the pools with their settings
 	// (GET /v1/pools)
 	ListPools(ctx echo.Context, params ListPoolsParams) error
-	// CreatePool Make a pool
+	// CreatePool Create a pool
 	// (POST /v1/pools)
 	CreatePool(ctx echo.Context) error
 	// GetPool Read a pool
 	// (GET /v1/pools/{marketplace}/{environment})
 	GetPool(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath) error
-	// UpdatePool Change settings of a pool
+	// UpdatePool Update the settings of a pool
 	// (PATCH /v1/pools/{marketplace}/{environment})
 	UpdatePool(ctx echo.Context, marketplace MarketplaceInPath, environment EnvironmentInPath, params UpdatePoolParams) error
 	// ListPoolHistory Read the history of a pool's settings
@@ -149,7 +152,7 @@ type ServerInterface interface {
 	// ListProtectedAccounts List the protected accounts
 	// (GET /v1/protected-accounts)
 	ListProtectedAccounts(ctx echo.Context, params ListProtectedAccountsParams) error
-	// UnprotectAccount Take the protection of an account away
+	// UnprotectAccount Remove the protection of an account
 	// (DELETE /v1/protected-accounts/{account_id})
 	UnprotectAccount(ctx echo.Context, accountID AccountIDInPath) error
 	// ProtectAccount Protect an account
@@ -158,40 +161,40 @@ type ServerInterface interface {
 	// GetStock Read the stock
 	// (GET /v1/stock)
 	GetStock(ctx echo.Context, params GetStockParams) error
-	// ListStockAlerts List alerts about the stock, newest first
+	// ListStockAlerts List stock alerts, newest first
 	// (GET /v1/stock-alerts)
 	ListStockAlerts(ctx echo.Context, params ListStockAlertsParams) error
-	// AcknowledgeStockAlert Say that somebody cares for an alert
+	// AcknowledgeStockAlert Acknowledge a stock alert
 	// (POST /v1/stock-alerts/{alert_id}/acknowledge)
 	AcknowledgeStockAlert(ctx echo.Context, alertID AlertIDInPath) error
-	// ListWebhooks List endpoints, oldest first
+	// ListWebhooks List webhook endpoints, oldest first
 	// (GET /v1/webhooks)
 	ListWebhooks(ctx echo.Context, params ListWebhooksParams) error
-	// CreateWebhook Add an endpoint
+	// CreateWebhook Create a webhook endpoint
 	// (POST /v1/webhooks)
 	CreateWebhook(ctx echo.Context) error
-	// DeleteWebhook Delete an endpoint
+	// DeleteWebhook Delete a webhook endpoint
 	// (DELETE /v1/webhooks/{webhook_id})
 	DeleteWebhook(ctx echo.Context, webhookID WebhookIDInPath, params DeleteWebhookParams) error
-	// GetWebhook Read an endpoint
+	// GetWebhook Read a webhook endpoint
 	// (GET /v1/webhooks/{webhook_id})
 	GetWebhook(ctx echo.Context, webhookID WebhookIDInPath) error
-	// UpdateWebhook Edit, enable or disable an endpoint
+	// UpdateWebhook Update, enable or disable a webhook endpoint
 	// (PATCH /v1/webhooks/{webhook_id})
 	UpdateWebhook(ctx echo.Context, webhookID WebhookIDInPath, params UpdateWebhookParams) error
-	// ListDeliveries List what was sent to an endpoint
+	// ListDeliveries List the deliveries to an endpoint
 	// (GET /v1/webhooks/{webhook_id}/deliveries)
 	ListDeliveries(ctx echo.Context, webhookID WebhookIDInPath, params ListDeliveriesParams) error
 	// GetDelivery Read a delivery with its attempts
 	// (GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id})
 	GetDelivery(ctx echo.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath) error
-	// ResendDelivery Send an event again, or now
+	// ResendDelivery Send an event again, or immediately
 	// (POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend)
 	ResendDelivery(ctx echo.Context, webhookID WebhookIDInPath, deliveryID DeliveryIDInPath) error
-	// ReplayWebhook Send everything again since a time
+	// ReplayWebhook Send all events since a point in time again
 	// (POST /v1/webhooks/{webhook_id}/replay)
 	ReplayWebhook(ctx echo.Context, webhookID WebhookIDInPath) error
-	// RotateWebhookSecret Make a new secret
+	// RotateWebhookSecret Replace the secret of an endpoint
 	// (POST /v1/webhooks/{webhook_id}/rotate-secret)
 	RotateWebhookSecret(ctx echo.Context, webhookID WebhookIDInPath) error
 	// TestWebhook Send a test event
@@ -1018,6 +1021,38 @@ func (w *ServerInterfaceWrapper) FailOrder(ctx echo.Context) error {
 	return err
 }
 
+// ListOrderHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) ListOrderHistory(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", ctx.Param("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListOrderHistoryParams
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListOrderHistory(ctx, orderID, params)
+	return err
+}
+
 // RetryOrder converts echo context to params.
 func (w *ServerInterfaceWrapper) RetryOrder(ctx echo.Context) error {
 	var err error
@@ -1682,6 +1717,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/orders/:order_id/cancel", wrapper.CancelOrder, options.OperationMiddlewares["cancelOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/end-undo", wrapper.EndUndo, options.OperationMiddlewares["endUndo"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/fail", wrapper.FailOrder, options.OperationMiddlewares["failOrder"]...)
+	router.GET(options.BaseURL+"/v1/orders/:order_id/history", wrapper.ListOrderHistory, options.OperationMiddlewares["listOrderHistory"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/retry", wrapper.RetryOrder, options.OperationMiddlewares["retryOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/swap", wrapper.SwapOrder, options.OperationMiddlewares["swapOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/validate", wrapper.ValidateOrder, options.OperationMiddlewares["validateOrder"]...)
@@ -2505,7 +2541,7 @@ type ValidateOrderResponseObject interface {
 }
 
 type ValidateOrder200JSONResponse struct {
-	// Valid Always true: what is not valid is answered with 422.
+	// Valid Always true: an invalid order is answered with 422.
 	Valid bool `json:"valid"`
 }
 
@@ -2631,6 +2667,29 @@ func (response FailOrder202JSONResponse) VisitFailOrderResponse(w http.ResponseW
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOrderHistoryRequestObject struct {
+	OrderID OrderIDInPath `json:"order_id"`
+	Params  ListOrderHistoryParams
+}
+
+type ListOrderHistoryResponseObject interface {
+	VisitListOrderHistoryResponse(w http.ResponseWriter) error
+}
+
+type ListOrderHistory200JSONResponse OrderHistoryPage
+
+func (response ListOrderHistory200JSONResponse) VisitListOrderHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3251,31 +3310,31 @@ type StrictServerInterface interface {
 	// ImportAccounts Import accounts from a CSV file
 	// (POST /v1/account-imports)
 	ImportAccounts(ctx context.Context, request ImportAccountsRequestObject) (ImportAccountsResponseObject, error)
-	// GetAccountImportTemplate Download an empty file for an import
+	// GetAccountImportTemplate Download a template for an import
 	// (GET /v1/account-imports/template)
 	GetAccountImportTemplate(ctx context.Context, request GetAccountImportTemplateRequestObject) (GetAccountImportTemplateResponseObject, error)
 	// GetAccountImport Read an import
 	// (GET /v1/account-imports/{import_id})
 	GetAccountImport(ctx context.Context, request GetAccountImportRequestObject) (GetAccountImportResponseObject, error)
-	// ListAccountImportResults Read what became of the rows
+	// ListAccountImportResults List the results of an import
 	// (GET /v1/account-imports/{import_id}/results)
 	ListAccountImportResults(ctx context.Context, request ListAccountImportResultsRequestObject) (ListAccountImportResultsResponseObject, error)
 	// ListAccounts List accounts, oldest first
 	// (GET /v1/accounts)
 	ListAccounts(ctx context.Context, request ListAccountsRequestObject) (ListAccountsResponseObject, error)
-	// CreateAccount Add an account to the stock
+	// CreateAccount Add an account to a pool
 	// (POST /v1/accounts)
 	CreateAccount(ctx context.Context, request CreateAccountRequestObject) (CreateAccountResponseObject, error)
 	// ExportAccounts Export accounts as CSV
 	// (GET /v1/accounts/export)
 	ExportAccounts(ctx context.Context, request ExportAccountsRequestObject) (ExportAccountsResponseObject, error)
-	// DeleteAccount Take an account out of the stock
+	// DeleteAccount Remove an account from its pool
 	// (DELETE /v1/accounts/{account_id})
 	DeleteAccount(ctx context.Context, request DeleteAccountRequestObject) (DeleteAccountResponseObject, error)
 	// GetAccount Read an account
 	// (GET /v1/accounts/{account_id})
 	GetAccount(ctx context.Context, request GetAccountRequestObject) (GetAccountResponseObject, error)
-	// UpdateAccount Edit an account
+	// UpdateAccount Update an account
 	// (PATCH /v1/accounts/{account_id})
 	UpdateAccount(ctx context.Context, request UpdateAccountRequestObject) (UpdateAccountResponseObject, error)
 	// ListAccountHistory Read the history of an account
@@ -3296,28 +3355,28 @@ type StrictServerInterface interface {
 	// ListAPIKeys List API keys, newest first
 	// (GET /v1/api-keys)
 	ListAPIKeys(ctx context.Context, request ListAPIKeysRequestObject) (ListAPIKeysResponseObject, error)
-	// CreateAPIKey Make an API key
+	// CreateAPIKey Create an API key
 	// (POST /v1/api-keys)
 	CreateAPIKey(ctx context.Context, request CreateAPIKeyRequestObject) (CreateAPIKeyResponseObject, error)
 	// GetAPIKey Read an API key
 	// (GET /v1/api-keys/{key_id})
 	GetAPIKey(ctx context.Context, request GetAPIKeyRequestObject) (GetAPIKeyResponseObject, error)
-	// RevokeAPIKey End an API key at once
+	// RevokeAPIKey Revoke an API key
 	// (POST /v1/api-keys/{key_id}/revoke)
 	RevokeAPIKey(ctx context.Context, request RevokeAPIKeyRequestObject) (RevokeAPIKeyResponseObject, error)
-	// RotateAPIKey Replace an API key by a new one
+	// RotateAPIKey Replace an API key with a new one
 	// (POST /v1/api-keys/{key_id}/rotate)
 	RotateAPIKey(ctx context.Context, request RotateAPIKeyRequestObject) (RotateAPIKeyResponseObject, error)
-	// GetCallbackSecret Is there a secret for callbacks?
+	// GetCallbackSecret Read the state of the callback secret
 	// (GET /v1/callback-secret)
 	GetCallbackSecret(ctx context.Context, request GetCallbackSecretRequestObject) (GetCallbackSecretResponseObject, error)
-	// RotateCallbackSecret Make a new secret for callbacks
+	// RotateCallbackSecret Replace the callback secret
 	// (POST /v1/callback-secret/rotate)
 	RotateCallbackSecret(ctx context.Context, request RotateCallbackSecretRequestObject) (RotateCallbackSecretResponseObject, error)
-	// ListEvents List what happened, oldest first
+	// ListEvents List events, oldest first
 	// (GET /v1/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
-	// StreamEvents Follow what happens
+	// StreamEvents Follow events
 	// (GET /v1/events/stream)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
 	// GetOpenAPI Read this document
@@ -3335,37 +3394,40 @@ type StrictServerInterface interface {
 	// GetOrder Read an order
 	// (GET /v1/orders/{order_id})
 	GetOrder(ctx context.Context, request GetOrderRequestObject) (GetOrderResponseObject, error)
-	// CorrectOrder Correct an order that asks
+	// CorrectOrder Answer an order's question
 	// (PATCH /v1/orders/{order_id})
 	CorrectOrder(ctx context.Context, request CorrectOrderRequestObject) (CorrectOrderResponseObject, error)
 	// CancelOrder Cancel an order
 	// (POST /v1/orders/{order_id}/cancel)
 	CancelOrder(ctx context.Context, request CancelOrderRequestObject) (CancelOrderResponseObject, error)
-	// EndUndo End an undo that does not get on
+	// EndUndo End an undo that makes no progress
 	// (POST /v1/orders/{order_id}/end-undo)
 	EndUndo(ctx context.Context, request EndUndoRequestObject) (EndUndoResponseObject, error)
-	// FailOrder Give an order up
+	// FailOrder Give up an order
 	// (POST /v1/orders/{order_id}/fail)
 	FailOrder(ctx context.Context, request FailOrderRequestObject) (FailOrderResponseObject, error)
-	// RetryOrder Try again what the order waits for
+	// ListOrderHistory Read the history of an order
+	// (GET /v1/orders/{order_id}/history)
+	ListOrderHistory(ctx context.Context, request ListOrderHistoryRequestObject) (ListOrderHistoryResponseObject, error)
+	// RetryOrder Retry the steps that an order waits for
 	// (POST /v1/orders/{order_id}/retry)
 	RetryOrder(ctx context.Context, request RetryOrderRequestObject) (RetryOrderResponseObject, error)
-	// SwapOrder Go on with another account
+	// SwapOrder Continue an order with another account
 	// (POST /v1/orders/{order_id}/swap)
 	SwapOrder(ctx context.Context, request SwapOrderRequestObject) (SwapOrderResponseObject, error)
-	// RevealPassword Take the first password, once
+	// RevealPassword Read the first password, once
 	// (POST /v1/password-reveals)
 	RevealPassword(ctx context.Context, request RevealPasswordRequestObject) (RevealPasswordResponseObject, error)
 	// ListPools List the pools with their settings
 	// (GET /v1/pools)
 	ListPools(ctx context.Context, request ListPoolsRequestObject) (ListPoolsResponseObject, error)
-	// CreatePool Make a pool
+	// CreatePool Create a pool
 	// (POST /v1/pools)
 	CreatePool(ctx context.Context, request CreatePoolRequestObject) (CreatePoolResponseObject, error)
 	// GetPool Read a pool
 	// (GET /v1/pools/{marketplace}/{environment})
 	GetPool(ctx context.Context, request GetPoolRequestObject) (GetPoolResponseObject, error)
-	// UpdatePool Change settings of a pool
+	// UpdatePool Update the settings of a pool
 	// (PATCH /v1/pools/{marketplace}/{environment})
 	UpdatePool(ctx context.Context, request UpdatePoolRequestObject) (UpdatePoolResponseObject, error)
 	// ListPoolHistory Read the history of a pool's settings
@@ -3374,7 +3436,7 @@ type StrictServerInterface interface {
 	// ListProtectedAccounts List the protected accounts
 	// (GET /v1/protected-accounts)
 	ListProtectedAccounts(ctx context.Context, request ListProtectedAccountsRequestObject) (ListProtectedAccountsResponseObject, error)
-	// UnprotectAccount Take the protection of an account away
+	// UnprotectAccount Remove the protection of an account
 	// (DELETE /v1/protected-accounts/{account_id})
 	UnprotectAccount(ctx context.Context, request UnprotectAccountRequestObject) (UnprotectAccountResponseObject, error)
 	// ProtectAccount Protect an account
@@ -3383,40 +3445,40 @@ type StrictServerInterface interface {
 	// GetStock Read the stock
 	// (GET /v1/stock)
 	GetStock(ctx context.Context, request GetStockRequestObject) (GetStockResponseObject, error)
-	// ListStockAlerts List alerts about the stock, newest first
+	// ListStockAlerts List stock alerts, newest first
 	// (GET /v1/stock-alerts)
 	ListStockAlerts(ctx context.Context, request ListStockAlertsRequestObject) (ListStockAlertsResponseObject, error)
-	// AcknowledgeStockAlert Say that somebody cares for an alert
+	// AcknowledgeStockAlert Acknowledge a stock alert
 	// (POST /v1/stock-alerts/{alert_id}/acknowledge)
 	AcknowledgeStockAlert(ctx context.Context, request AcknowledgeStockAlertRequestObject) (AcknowledgeStockAlertResponseObject, error)
-	// ListWebhooks List endpoints, oldest first
+	// ListWebhooks List webhook endpoints, oldest first
 	// (GET /v1/webhooks)
 	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
-	// CreateWebhook Add an endpoint
+	// CreateWebhook Create a webhook endpoint
 	// (POST /v1/webhooks)
 	CreateWebhook(ctx context.Context, request CreateWebhookRequestObject) (CreateWebhookResponseObject, error)
-	// DeleteWebhook Delete an endpoint
+	// DeleteWebhook Delete a webhook endpoint
 	// (DELETE /v1/webhooks/{webhook_id})
 	DeleteWebhook(ctx context.Context, request DeleteWebhookRequestObject) (DeleteWebhookResponseObject, error)
-	// GetWebhook Read an endpoint
+	// GetWebhook Read a webhook endpoint
 	// (GET /v1/webhooks/{webhook_id})
 	GetWebhook(ctx context.Context, request GetWebhookRequestObject) (GetWebhookResponseObject, error)
-	// UpdateWebhook Edit, enable or disable an endpoint
+	// UpdateWebhook Update, enable or disable a webhook endpoint
 	// (PATCH /v1/webhooks/{webhook_id})
 	UpdateWebhook(ctx context.Context, request UpdateWebhookRequestObject) (UpdateWebhookResponseObject, error)
-	// ListDeliveries List what was sent to an endpoint
+	// ListDeliveries List the deliveries to an endpoint
 	// (GET /v1/webhooks/{webhook_id}/deliveries)
 	ListDeliveries(ctx context.Context, request ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error)
 	// GetDelivery Read a delivery with its attempts
 	// (GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id})
 	GetDelivery(ctx context.Context, request GetDeliveryRequestObject) (GetDeliveryResponseObject, error)
-	// ResendDelivery Send an event again, or now
+	// ResendDelivery Send an event again, or immediately
 	// (POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend)
 	ResendDelivery(ctx context.Context, request ResendDeliveryRequestObject) (ResendDeliveryResponseObject, error)
-	// ReplayWebhook Send everything again since a time
+	// ReplayWebhook Send all events since a point in time again
 	// (POST /v1/webhooks/{webhook_id}/replay)
 	ReplayWebhook(ctx context.Context, request ReplayWebhookRequestObject) (ReplayWebhookResponseObject, error)
-	// RotateWebhookSecret Make a new secret
+	// RotateWebhookSecret Replace the secret of an endpoint
 	// (POST /v1/webhooks/{webhook_id}/rotate-secret)
 	RotateWebhookSecret(ctx context.Context, request RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error)
 	// TestWebhook Send a test event
@@ -4604,6 +4666,32 @@ func (sh *strictHandler) FailOrder(ctx echo.Context, orderID OrderIDInPath) erro
 		return err
 	} else if validResponse, ok := response.(FailOrderResponseObject); ok {
 		return validResponse.VisitFailOrderResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListOrderHistory operation middleware
+func (sh *strictHandler) ListOrderHistory(ctx echo.Context, orderID OrderIDInPath, params ListOrderHistoryParams) error {
+	var request ListOrderHistoryRequestObject
+
+	request.OrderID = orderID
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOrderHistory(ctx.Request().Context(), request.(ListOrderHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOrderHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListOrderHistoryResponseObject); ok {
+		return validResponse.VisitListOrderHistoryResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
