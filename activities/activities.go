@@ -46,31 +46,31 @@ type Sealer interface {
 
 // Store is what the activities need of the database.
 type Store interface {
-	OpenOrder(ctx context.Context, order provision.Order) (provision.Opened, error)
+	OpenOrder(ctx context.Context, order provision.Order) (provision.OpenedOrder, error)
 	// RereadSettings reads the settings that the order's pool has now, and keeps them with the order. Errors: provision.ErrNotFound.
 	RereadSettings(ctx context.Context, key provision.OrderKey) (provision.PoolSettings, error)
 	ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error)
 	// RejectAccount gives up the account that the order holds. setAside: it could not be entered, which may be our own fault.
-	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (provision.Rejected, error)
+	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (provision.Rejection, error)
 	RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error
 	Resume(ctx context.Context, key provision.OrderKey) error
-	Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Action) error
+	Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Intervention) error
 	// NoteAction writes down what somebody did to an order without changing its state. A repeat of the same action (by.ID) writes nothing.
-	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error
+	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error
 	// StopOrder ends an order that holds no account, or sets one that does to compensating, and writes down who did that and
 	// why, in one transaction. A repeat of the same action (by.ID) changes nothing. Errors: a *provision.Failure TooLate when
 	// the order has ended or is being undone.
-	StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Action) error
+	StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Intervention) error
 	// OrderStatus reads where the order stands. Errors: provision.ErrNotFound.
 	OrderStatus(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error)
 	BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error
-	CloseOrder(ctx context.Context, closing provision.Closing) (woken []provision.OrderKey, err error)
+	CloseOrder(ctx context.Context, closing provision.OrderClosing) (woken []provision.OrderKey, err error)
 	Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error
 
 	DueAccounts(ctx context.Context, limit int) ([]string, error)
 	// AccountToVerify reads an account that no order holds, and the time. Errors: provision.ErrNotFound.
 	AccountToVerify(ctx context.Context, id string) (account provision.Account, now time.Time, err error)
-	ApplyVerifications(ctx context.Context, results []provision.Verified) (woken []provision.OrderKey, err error)
+	ApplyVerifications(ctx context.Context, results []provision.VerificationResult) (woken []provision.OrderKey, err error)
 	// IsProtected tells whether the provider protects the account.
 	IsProtected(ctx context.Context, provider, accountID string) (bool, error)
 	WatchStock(ctx context.Context) (provision.StockWatch, error)
@@ -125,53 +125,7 @@ type Inspection struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// UserUndo asks RemoveUser to take the user away. UserID is the id that the step recorded; empty when the step's answer
-// was lost: then the tags alone say whose the user is.
-type UserUndo struct {
-	Assignment
-	UserID string `json:"user_id,omitempty"`
-}
-
-// Restore asks for what the journal holds to be put back.
-type Restore struct {
-	Assignment
-	Journal provision.Journal `json:"journal"`
-	// Earlier are the requests before each correction: what they ordered may have been written too.
-	Earlier []provision.Request `json:"earlier,omitempty"`
-	// Written is what AWS showed after SetContacts had written the contacts; nil when the step's answer was lost.
-	Written *provision.WrittenContacts `json:"written,omitempty"`
-	// EarlierSettings are as SetUpReport.Earlier: CompareWithJournal looks for a report that was made under them.
-	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
-}
-
-// SetUpReport asks for the report: the existing one is linked, else a new one is made.
-type SetUpReport struct {
-	Assignment
-	Existing *provision.Report `json:"existing,omitempty"`
-	// Earlier are the settings of the pool before an operator changed them: under them an attempt may have made a report elsewhere.
-	Earlier []provision.PoolSettings `json:"earlier,omitempty"`
-}
-
-// ReportUndo asks RemoveReport to take the report away that the order created.
-type ReportUndo struct {
-	Assignment
-	Report provision.Report `json:"report"` // zero when the step's answer was lost
-	// Earlier are as in SetUpReport.
-	Earlier []provision.PoolSettings `json:"earlier,omitempty"`
-}
-
-// SignIn asks for the login profile of the user.
-type SignIn struct {
-	Assignment
-	User provision.User `json:"user"`
-}
-
-// Undone is what an undo has to say: what it left alone because somebody else changed it meanwhile.
+// Undone is the result of an undo. The notes name what the undo left alone because someone else had changed it.
 type Undone struct {
 	Notes []string `json:"notes,omitempty"`
-}
-
-// Verification is the comparison of the account with the journal: empty when nothing of the order is left.
-type Verification struct {
-	Leftovers []string `json:"leftovers,omitempty"`
 }

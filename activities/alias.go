@@ -13,9 +13,9 @@ import (
 
 // SetAlias gives the account the ordered alias. AWS replaces the earlier one without a word; the journal has it.
 // Source: AWS Account Management Reference Guide, "Create an account alias".
-func (a *Activities) SetAlias(ctx context.Context, in Restore) (struct{}, error) {
-	return struct{}{}, a.step(ctx, in.Assignment, provision.StepAlias, func(ctx context.Context) error {
-		s, err := a.openSession(ctx, in.Assignment)
+func (a *Activities) SetAlias(ctx context.Context, in Assignment) (struct{}, error) {
+	return struct{}{}, a.step(ctx, in, provision.StepAlias, func(ctx context.Context) error {
+		s, err := a.openSession(ctx, in)
 		if err != nil {
 			return err
 		}
@@ -56,12 +56,18 @@ func (a *Activities) aliasIsOurs(ctx context.Context, s *awscloud.Session, alias
 		Reason: "the alias belongs to another AWS account (aliases are unique in all of AWS): choose another one"}, refusal)
 }
 
+// RestoreAlias is the input of the activity RestoreAlias.
+type RestoreAlias struct {
+	Assignment
+	Alias string `json:"alias,omitempty"` // the account's alias before the order; empty: it had none
+}
+
 // RestoreAlias gives the account its earlier alias back. It begins with a deletion of the ordered alias, because a
 // deletion names the alias and so asks the truth, which a list may not show yet: it succeeds only when the account still
 // has the alias that we gave it.
-func (a *Activities) RestoreAlias(ctx context.Context, in Restore) (Undone, error) {
+func (a *Activities) RestoreAlias(ctx context.Context, in RestoreAlias) (Undone, error) {
 	return a.undo(ctx, in.Assignment, provision.StepAlias, func(ctx context.Context) ([]string, error) {
-		ordered, earlier := in.Request.AccountAlias, in.Journal.Alias
+		ordered, earlier := in.Request.AccountAlias, in.Alias
 		if ordered == earlier {
 			return nil, nil
 		}

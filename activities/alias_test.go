@@ -13,12 +13,12 @@ func TestAliasTaken(t *testing.T) {
 	t.Parallel()
 	for _, attempt := range []int32{1, 2} {
 		w := setup(t, func(sc *scene) { sc.w.Request.AccountAlias = "taken-alias" })
-		_, err := once(w, attempt, w.acts.SetAlias, Restore{Assignment: w.w, Journal: provision.Journal{Alias: "old-alias"}})
+		_, err := once(w, attempt, w.acts.SetAlias, w.w)
 		failure := w.requireFailure(err, provision.CodeAliasTaken)
 		require.Equal(t, "aws_account_alias", failure.Field)
 		require.Equal(t, "taken-alias", failure.Value)
 		require.Equal(t, "EntityAlreadyExists", failure.AWSCode)
-		undone, err := run(w, w.acts.RestoreAlias, Restore{Assignment: w.w, Journal: provision.Journal{Alias: "old-alias"}})
+		undone, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.w, "old-alias"})
 		require.NoError(t, err)
 		require.Empty(t, undone.Notes)
 		w.requireRestored()
@@ -49,18 +49,18 @@ func TestRestoreAlias(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, func(sc *scene) { sc.account.Alias = c.before })
-			restore := Restore{Assignment: w.w, Journal: provision.Journal{Alias: c.before, Contact: provision.Contact{
+			journal := provision.Journal{Alias: c.before, Contact: provision.Contact{
 				FullName: "Pool Owner", AddressLine1: "1 Main St", AddressLine2: "Floor 2", City: "Seattle", StateOrRegion: "WA",
 				PostalCode: "98101", CountryCode: "US", PhoneNumber: "+1 206 555 0100", CompanyName: "Distributor Inc"},
-				AlternateContacts: map[string]provision.AlternateContact{"BILLING": {Name: "Old Billing", Title: "Clerk", Email: "old-billing@example.com", Phone: "+1 206 555 0101"}}}}
+				AlternateContacts: map[string]provision.AlternateContact{"BILLING": {Name: "Old Billing", Title: "Clerk", Email: "old-billing@example.com", Phone: "+1 206 555 0101"}}}
 			w.edit(func(a *awssim.Account) { a.Alias = c.now })
 			for range 2 {
-				undone, err := run(w, w.acts.RestoreAlias, restore)
+				undone, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.w, journal.Alias})
 				require.NoError(t, err)
 				require.Len(t, undone.Notes, c.notes)
 				require.Equal(t, c.want, w.account().Alias)
 			}
-			verified, err := run(w, w.acts.CompareWithJournal, restore)
+			verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: journal})
 			require.NoError(t, err)
 			if c.leftover == "" {
 				require.Empty(t, verified.Leftovers)
@@ -76,12 +76,12 @@ func TestEarlierAliasTakenMeanwhile(t *testing.T) {
 	w := setup(t)
 	d := w.mustDo()
 	w.updateOther(func(a *awssim.Account) { a.Alias = "old-alias" })
-	_, err := run(w, w.acts.RestoreAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	_, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.w, d.inspected.Journal.Alias})
 	failure := w.requireFailure(err, provision.CodeResourceNotOurs)
 	require.Contains(t, failure.Reason, "earlier alias")
 	require.Equal(t, 1, w.effects("DeleteAccountAlias"))
 	require.Empty(t, w.account().Alias)
-	verified, err := run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal})
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the account has no alias, but had one before the order")
 }

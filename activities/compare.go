@@ -10,10 +10,26 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// CompareWithJournal is the input of the activity CompareWithJournal.
+type CompareWithJournal struct {
+	Assignment
+	Journal provision.Journal `json:"journal"`
+	// EarlierRequests and Written are as in RestoreContacts.
+	EarlierRequests []provision.Request        `json:"earlier_requests,omitempty"`
+	Written         *provision.WrittenContacts `json:"written,omitempty"`
+	// EarlierSettings are as in SetUpReport.
+	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
+}
+
+// Comparison is the result of CompareWithJournal.
+type Comparison struct {
+	Leftovers []string `json:"leftovers,omitempty"` // how the account differs from the journal; empty when nothing of the order is left
+}
+
 // CompareWithJournal reads the account and compares it with the journal. What it returns is what an operator has to look at
 // before the account may be used again; nothing means that the account is as it was. Because reads lag behind, it wants
 // two equal looks in a row, and looks for a while when something seems to be left.
-func (a *Activities) CompareWithJournal(ctx context.Context, in Restore) (verified Verification, err error) {
+func (a *Activities) CompareWithJournal(ctx context.Context, in CompareWithJournal) (compared Comparison, err error) {
 	err = a.step(ctx, in.Assignment, provision.StepCompare, func(ctx context.Context) error {
 		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
@@ -33,18 +49,18 @@ func (a *Activities) CompareWithJournal(ctx context.Context, in Restore) (verifi
 				return err
 			}
 			if slices.Equal(before, now) && (len(now) == 0 || time.Now().After(deadline)) {
-				verified.Leftovers = now
+				compared.Leftovers = now
 				return nil
 			}
 			before = now
 		}
 	})
-	return verified, err
+	return compared, err
 }
 
 // leftovers says in plain sentences, without personal data, how the account differs from what it was.
-func (r Restore) leftovers(ctx context.Context, s *awscloud.Session) (left []string, err error) {
-	for _, look := range []func(context.Context, *awscloud.Session) ([]string, error){r.userLeft, r.aliasLeft, r.contactsLeft, r.reportLeft} {
+func (in CompareWithJournal) leftovers(ctx context.Context, s *awscloud.Session) (left []string, err error) {
+	for _, look := range []func(context.Context, *awscloud.Session) ([]string, error){in.userLeft, in.aliasLeft, in.contactsLeft, in.reportLeft} {
 		more, err := look(ctx, s)
 		if err != nil {
 			return nil, err
@@ -54,25 +70,25 @@ func (r Restore) leftovers(ctx context.Context, s *awscloud.Session) (left []str
 	return left, nil
 }
 
-func (r Restore) userLeft(ctx context.Context, s *awscloud.Session) ([]string, error) {
-	user, err := findUser(ctx, s, r.Request.IAMUserName)
-	if err != nil || user == nil || !r.owns(userTags(user)) {
+func (in CompareWithJournal) userLeft(ctx context.Context, s *awscloud.Session) ([]string, error) {
+	user, err := findUser(ctx, s, in.Request.IAMUserName)
+	if err != nil || user == nil || !in.owns(userTags(user)) {
 		return nil, err
 	}
 	left := []string{"the IAM user of the order still exists"}
-	profile, err := loginProfile(ctx, s, r.Request.IAMUserName)
+	profile, err := loginProfile(ctx, s, in.Request.IAMUserName)
 	if profile != nil {
 		left = append(left, "the IAM user of the order can still sign in")
 	}
 	return left, err
 }
 
-func (r Restore) aliasLeft(ctx context.Context, s *awscloud.Session) ([]string, error) {
+func (in CompareWithJournal) aliasLeft(ctx context.Context, s *awscloud.Session) ([]string, error) {
 	current, err := currentAlias(ctx, s)
 	switch {
-	case err != nil || current == r.Journal.Alias:
+	case err != nil || current == in.Journal.Alias:
 		return nil, err
-	case current == r.Request.AccountAlias:
+	case current == in.Request.AccountAlias:
 		return []string{"the account still has the ordered alias"}, nil
 	case current == "":
 		return []string{"the account has no alias, but had one before the order"}, nil
@@ -80,8 +96,8 @@ func (r Restore) aliasLeft(ctx context.Context, s *awscloud.Session) ([]string, 
 	return []string{"the account has an alias that is neither the earlier one nor the ordered one"}, nil
 }
 
-func (r Restore) contactsLeft(ctx context.Context, s *awscloud.Session) (left []string, err error) {
-	found, err := r.contactsFound(ctx, s)
+func (in CompareWithJournal) contactsLeft(ctx context.Context, s *awscloud.Session) (left []string, err error) {
+	found, err := RestoreContacts{in.Assignment, in.Journal, in.EarlierRequests, in.Written}.contactsFound(ctx, s)
 	if err != nil {
 		return nil, err
 	}
@@ -94,11 +110,11 @@ func (r Restore) contactsLeft(ctx context.Context, s *awscloud.Session) (left []
 	return append(left, found.notes...), nil
 }
 
-func (r Restore) reportLeft(ctx context.Context, s *awscloud.Session) (left []string, err error) {
-	if r.Request.UseExistingCUR != "" {
+func (in CompareWithJournal) reportLeft(ctx context.Context, s *awscloud.Session) (left []string, err error) {
+	if in.Request.UseExistingCUR != "" {
 		return nil, nil
 	}
-	tried, elsewhere := r.underSettings(r.EarlierSettings), 0
+	tried, elsewhere := in.underSettings(in.EarlierSettings), 0
 	for _, w := range tried {
 		report, err := madeReport(ctx, s, w)
 		if err != nil {
@@ -122,7 +138,7 @@ func (r Restore) reportLeft(ctx context.Context, s *awscloud.Session) (left []st
 		}
 	}
 	if elsewhere == len(tried) {
-		left = append(left, fmt.Sprintf("the bucket %s exists in a region that the settings of the pool did not name", r.bucketName()))
+		left = append(left, fmt.Sprintf("the bucket %s exists in a region that the settings of the pool did not name", in.bucketName()))
 	}
 	slices.Sort(left)
 	return slices.Compact(left), nil

@@ -14,11 +14,40 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// SetContacts is the input of the activity SetContacts. NewSetContacts makes it.
+type SetContacts struct {
+	Assignment
+	// Replaced are the contacts that the ordered ones replace. AWS may still show them for a while after the write.
+	Replaced []provision.WrittenContacts `json:"replaced,omitempty"`
+}
+
+// NewSetContacts returns the input of SetContacts. Of the account's contacts before the order (the journal) and of the order's
+// requests before each correction it keeps only the values that SetContacts writes over.
+func NewSetContacts(w Assignment, journal provision.Journal, earlier []provision.Request) SetContacts {
+	before := provision.WrittenContacts{FullName: journal.Contact.FullName}
+	for _, kind := range w.alternateTypes() {
+		if c, ok := journal.AlternateContacts[kind]; ok {
+			setAlternate(&before, kind, c)
+		}
+	}
+	replaced := []provision.WrittenContacts{before}
+	for _, request := range earlier {
+		written := provision.WrittenContacts{FullName: request.ContactName}
+		if request.AlternateContact != nil {
+			for _, kind := range w.alternateTypes() {
+				setAlternate(&written, kind, *request.AlternateContact)
+			}
+		}
+		replaced = append(replaced, written)
+	}
+	return SetContacts{Assignment: w, Replaced: replaced}
+}
+
 // SetContacts writes the ordered name into the primary contact, whose other parts stay as they are, and the ordered
 // alternate contact into the types of the pool's settings. Writing the same again is harmless, so an unknown outcome is
 // simply written again. It returns what AWS shows afterwards: AWS may store another form than it was sent, and an undo must
 // recognize it.
-func (a *Activities) SetContacts(ctx context.Context, in Restore) (written provision.WrittenContacts, err error) {
+func (a *Activities) SetContacts(ctx context.Context, in SetContacts) (written provision.WrittenContacts, err error) {
 	err = a.step(ctx, in.Assignment, provision.StepContacts, func(ctx context.Context) error {
 		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
@@ -49,7 +78,7 @@ func (a *Activities) SetContacts(ctx context.Context, in Restore) (written provi
 
 // contactsWritten waits until AWS shows what was written, twice in a row and in whatever form. A form that we do not recognize must
 // stay for a while, because it could be the result of an earlier write.
-func (a *Activities) contactsWritten(ctx context.Context, s *awscloud.Session, in Restore) (shown provision.WrittenContacts, err error) {
+func (a *Activities) contactsWritten(ctx context.Context, s *awscloud.Session, in SetContacts) (shown provision.WrittenContacts, err error) {
 	deadline := time.Now().Add(a.Timings.VisibleFor)
 	var before provision.WrittenContacts
 	var since time.Time
@@ -85,13 +114,17 @@ func (w Assignment) contactsShown(ctx context.Context, s *awscloud.Session) (sho
 			return shown, err
 		}
 		if got != nil {
-			if shown.Alternates == nil {
-				shown.Alternates = map[string]provision.AlternateContact{}
-			}
-			shown.Alternates[kind] = *got
+			setAlternate(&shown, kind, *got)
 		}
 	}
 	return shown, nil
+}
+
+func setAlternate(contacts *provision.WrittenContacts, kind string, c provision.AlternateContact) {
+	if contacts.Alternates == nil {
+		contacts.Alternates = map[string]provision.AlternateContact{}
+	}
+	contacts.Alternates[kind] = c
 }
 
 // alternateTypes are the alternate contacts that the order writes.
@@ -102,9 +135,19 @@ func (w Assignment) alternateTypes() []string {
 	return w.Settings.AlternateContactTypes
 }
 
+// RestoreContacts is the input of the activity RestoreContacts.
+type RestoreContacts struct {
+	Assignment
+	Journal provision.Journal `json:"journal"`
+	// EarlierRequests are the order's requests before each correction: their contacts may have been written too.
+	EarlierRequests []provision.Request `json:"earlier_requests,omitempty"`
+	// Written is what SetContacts returned; nil when its answer was lost.
+	Written *provision.WrittenContacts `json:"written,omitempty"`
+}
+
 // RestoreContacts puts back what the journal has, value by value: what holds the ordered value is ours and is restored,
 // what holds the journal's value needs nothing, and anything else was changed by somebody and is left alone.
-func (a *Activities) RestoreContacts(ctx context.Context, in Restore) (Undone, error) {
+func (a *Activities) RestoreContacts(ctx context.Context, in RestoreContacts) (Undone, error) {
 	return a.undo(ctx, in.Assignment, provision.StepContacts, func(ctx context.Context) ([]string, error) {
 		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
@@ -140,14 +183,14 @@ func (a *Activities) RestoreContacts(ctx context.Context, in Restore) (Undone, e
 
 // putContactsBack writes the earlier contacts. It returns as missing what AWS said when it did not know a contact that was to be deleted:
 // that is as good as deleted, unless AWS goes on showing it.
-func (r Restore) putContactsBack(ctx context.Context, s *awscloud.Session, found contactsFound) (missing, err error) {
+func (in RestoreContacts) putContactsBack(ctx context.Context, s *awscloud.Session, found contactsFound) (missing, err error) {
 	if found.primary != nil {
 		if err := writeContact(ctx, s, *found.primary); err != nil {
 			return nil, earlierContactRefused(err, "primary")
 		}
 	}
 	for _, kind := range found.alternates {
-		if earlier := r.earlierAlternate(kind); earlier != nil {
+		if earlier := in.earlierAlternate(kind); earlier != nil {
 			err = writeAlternate(ctx, s, kind, *earlier)
 		} else if _, err = s.Account.DeleteAlternateContact(ctx, &account.DeleteAlternateContactInput{AlternateContactType: accounttypes.AlternateContactType(kind)}); awscloud.IsNotFound(err) {
 			missing, err = err, nil

@@ -68,26 +68,27 @@ const (
 	asOrdered                    // letter for letter, or alike
 )
 
-// judge tells how AWS shows the contacts that the order writes: the worst of them counts.
-func (r Restore) judge(shown provision.WrittenContacts) shownAs {
+// judge returns how AWS shows the contacts that the order writes: the worst of them counts.
+func (in SetContacts) judge(shown provision.WrittenContacts) shownAs {
 	worst := asOrdered
-	count := func(ordered, earlier bool) {
+	count := func(ordered, replaced bool) {
 		switch {
 		case ordered:
-		case earlier:
+		case replaced:
 			worst = notShown
 		default:
 			worst = min(worst, inAnotherForm)
 		}
 	}
-	name := shown.FullName
-	count(alike(name, r.Request.ContactName), name == r.Journal.Contact.FullName || slices.ContainsFunc(r.Earlier, func(o provision.Request) bool {
-		return alike(name, o.ContactName)
+	count(alike(shown.FullName, in.Request.ContactName), slices.ContainsFunc(in.Replaced, func(c provision.WrittenContacts) bool {
+		return alike(shown.FullName, c.FullName)
 	}))
-	for _, kind := range r.alternateTypes() {
+	for _, kind := range in.alternateTypes() {
 		got, ok := shown.Alternates[kind]
-		count(ok && alikeAlternates(&got, r.Request.AlternateContact), !ok || sameAlternate(&got, r.earlierAlternate(kind)) ||
-			slices.ContainsFunc(r.Earlier, func(o provision.Request) bool { return alikeAlternates(&got, o.AlternateContact) }))
+		count(ok && alikeAlternates(&got, in.Request.AlternateContact), !ok || slices.ContainsFunc(in.Replaced, func(c provision.WrittenContacts) bool {
+			replaced, had := c.Alternates[kind]
+			return had && alikeAlternates(&got, &replaced)
+		}))
 	}
 	return worst
 }
@@ -109,18 +110,18 @@ func (f contactsFound) ours() bool { return f.primary != nil || len(f.alternates
 // form when it is written back, and then no write changes that.
 func (f contactsFound) left() bool { return f.primaryLeft || len(f.alternatesLeft) > 0 }
 
-func (r Restore) contactsFound(ctx context.Context, s *awscloud.Session) (found contactsFound, err error) {
+func (in RestoreContacts) contactsFound(ctx context.Context, s *awscloud.Session) (found contactsFound, err error) {
 	current, err := readContact(ctx, s)
 	if err != nil {
 		return found, err
 	}
-	name, earlierName := current.FullName, r.Journal.Contact.FullName
-	asBefore := alikeBesidesName(current, r.Journal.Contact)
+	name, earlierName := current.FullName, in.Journal.Contact.FullName
+	asBefore := alikeBesidesName(current, in.Journal.Contact)
 	likeEarlier := alike(name, earlierName)
 	switch {
-	case name != earlierName && r.isOurName(name):
+	case name != earlierName && in.isOurName(name):
 		if current.FullName = earlierName; asBefore {
-			current = r.Journal.Contact
+			current = in.Journal.Contact
 		}
 		found.primary, found.primaryLeft = &current, !likeEarlier
 	case !likeEarlier:
@@ -135,10 +136,10 @@ func (r Restore) contactsFound(ctx context.Context, s *awscloud.Session) (found 
 		if err != nil {
 			return found, err
 		}
-		earlier := r.earlierAlternate(kind)
+		earlier := in.earlierAlternate(kind)
 		likeEarlier := alikeAlternates(got, earlier)
 		switch {
-		case got != nil && !sameAlternate(got, earlier) && r.isOurAlternate(kind, *got):
+		case got != nil && !sameAlternate(got, earlier) && in.isOurAlternate(kind, *got):
 			if found.alternates = append(found.alternates, kind); !likeEarlier {
 				found.alternatesLeft = append(found.alternatesLeft, kind)
 			}
@@ -150,29 +151,29 @@ func (r Restore) contactsFound(ctx context.Context, s *awscloud.Session) (found 
 }
 
 // isOurName tells whether AWS showed the name after we had written it, or whether it is like one that was ordered.
-func (r Restore) isOurName(name string) bool {
-	return r.Written != nil && r.Written.FullName == name ||
-		r.ordered(func(o provision.Request) bool { return alike(o.ContactName, name) })
+func (in RestoreContacts) isOurName(name string) bool {
+	return in.Written != nil && in.Written.FullName == name ||
+		in.ordered(func(o provision.Request) bool { return alike(o.ContactName, name) })
 }
 
 // isOurAlternate tells the same of an alternate contact. The pool's setting may have named other types when it was written.
-func (r Restore) isOurAlternate(kind string, got provision.AlternateContact) bool {
-	if r.Written != nil {
-		if written, ok := r.Written.Alternates[kind]; ok && written == got {
+func (in RestoreContacts) isOurAlternate(kind string, got provision.AlternateContact) bool {
+	if in.Written != nil {
+		if written, ok := in.Written.Alternates[kind]; ok && written == got {
 			return true
 		}
 	}
-	return r.ordered(func(o provision.Request) bool { return alikeAlternates(&got, o.AlternateContact) })
+	return in.ordered(func(o provision.Request) bool { return alikeAlternates(&got, o.AlternateContact) })
 }
 
 // ordered tells whether the order asks for it, or did before it was corrected.
-func (r Restore) ordered(asks func(provision.Request) bool) bool {
-	return asks(r.Request) || slices.ContainsFunc(r.Earlier, asks)
+func (in RestoreContacts) ordered(asks func(provision.Request) bool) bool {
+	return asks(in.Request) || slices.ContainsFunc(in.EarlierRequests, asks)
 }
 
 // earlierAlternate is the journal's alternate contact of the type; nil when there was none.
-func (r Restore) earlierAlternate(kind string) *provision.AlternateContact {
-	if earlier, ok := r.Journal.AlternateContacts[kind]; ok {
+func (in RestoreContacts) earlierAlternate(kind string) *provision.AlternateContact {
+	if earlier, ok := in.Journal.AlternateContacts[kind]; ok {
 		return &earlier
 	}
 	return nil

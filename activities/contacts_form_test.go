@@ -89,11 +89,11 @@ func TestContactsThatAWSStoresInAnotherForm(t *testing.T) {
 		t.Parallel()
 		w := setup(t, normalizing)
 		d := w.mustDo()
-		corrected := Restore{Assignment: w.w, Journal: d.inspected.Journal, Earlier: []provision.Request{w.w.Request}}
+		corrected, earlier := w.w, []provision.Request{w.w.Request}
 		corrected.Request.ContactName, corrected.Request.AlternateContact = "Alice B. Customer", nil
-		_, err := run(w, w.acts.SetContacts, corrected)
+		_, err := run(w, w.acts.SetContacts, NewSetContacts(corrected, d.inspected.Journal, earlier))
 		require.NoError(t, err)
-		undone, err := run(w, w.acts.RestoreContacts, corrected)
+		undone, err := run(w, w.acts.RestoreContacts, RestoreContacts{Assignment: corrected, Journal: d.inspected.Journal, EarlierRequests: earlier})
 		require.NoError(t, err)
 		require.Empty(t, undone.Notes)
 		d.written = nil
@@ -137,9 +137,9 @@ func TestContactsInAFormThatWeDoNotKnow(t *testing.T) {
 		d := w.mustDo()
 		stale := lies{"GetContactInformation": rewrite(func(body string) string { return strings.ReplaceAll(body, "Alice Corrected", "Alice Müller") })}
 		w.liar.tell(stale)
-		corrected := Restore{Assignment: w.w, Journal: d.inspected.Journal, Earlier: []provision.Request{w.w.Request}}
+		corrected := w.w
 		corrected.Request.ContactName = "Alice Corrected"
-		_, err := once(w, 1, w.acts.SetContacts, corrected)
+		_, err := once(w, 1, w.acts.SetContacts, NewSetContacts(corrected, d.inspected.Journal, []provision.Request{w.w.Request}))
 		w.requireFailure(err, provision.CodeNotYetVisible)
 	})
 	t.Run("nor is what was there before", func(t *testing.T) {
@@ -148,7 +148,7 @@ func TestContactsInAFormThatWeDoNotKnow(t *testing.T) {
 		inspected, err := run(w, w.acts.Inspect, w.w)
 		require.NoError(t, err)
 		w.liar.tell(lies{"GetContactInformation": rewrite(func(body string) string { return strings.ReplaceAll(body, "Alice Müller", "Pool Owner") })})
-		_, err = once(w, 1, w.acts.SetContacts, Restore{Assignment: w.w, Journal: inspected.Journal})
+		_, err = once(w, 1, w.acts.SetContacts, NewSetContacts(w.w, inspected.Journal, nil))
 		w.requireFailure(err, provision.CodeNotYetVisible)
 	})
 }

@@ -109,7 +109,7 @@ func TestOldContactDataMakesTheAccountUnusable(t *testing.T) {
 			require.Contains(t, failure.Reason, name)
 
 			// Should it slip through, AWS says the same.
-			_, err = run(w, w.acts.SetContacts, Restore{Assignment: w.w})
+			_, err = run(w, w.acts.SetContacts, SetContacts{Assignment: w.w})
 			require.Error(t, err)
 			w.requireRestored()
 		})
@@ -129,7 +129,7 @@ func TestRefusedContacts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, c.change)
-			_, err := run(w, w.acts.SetContacts, Restore{Assignment: w.w})
+			_, err := run(w, w.acts.SetContacts, SetContacts{Assignment: w.w})
 			failure := w.requireFailure(err, provision.CodeContactRefused)
 			require.Contains(t, failure.Field, c.field)
 			require.Empty(t, failure.Value, "contact data is not repeated")
@@ -147,7 +147,7 @@ func TestAnOldPhoneNumberThatAWSRefusesWithoutNamingIt(t *testing.T) {
 		inspected, err := run(w, w.acts.Inspect, w.w)
 		require.NoError(t, err)
 		w.sim.Inject(refusal)
-		_, err = run(w, w.acts.SetContacts, Restore{Assignment: w.w, Journal: inspected.Journal})
+		_, err = run(w, w.acts.SetContacts, NewSetContacts(w.w, inspected.Journal, nil))
 		failure := w.requireFailure(err, provision.CodeAccountContactInvalid)
 		require.Contains(t, failure.Reason, "even unchanged")
 		require.NotEmpty(t, failure.RequestID)
@@ -161,7 +161,7 @@ func TestAnOldPhoneNumberThatAWSRefusesWithoutNamingIt(t *testing.T) {
 		first := refusal
 		first.Nth = 1
 		w.sim.Inject(first)
-		_, err = run(w, w.acts.SetContacts, Restore{Assignment: w.w, Journal: inspected.Journal})
+		_, err = run(w, w.acts.SetContacts, NewSetContacts(w.w, inspected.Journal, nil))
 		failure := w.requireFailure(err, provision.CodeContactRefused)
 		require.Equal(t, "aws_contact_name", failure.Field)
 		require.NotEmpty(t, failure.RequestID)
@@ -176,7 +176,7 @@ func TestAnOldPhoneNumberThatAWSRefusesWithoutNamingIt(t *testing.T) {
 		first.Nth = 1
 		w.sim.Inject(first)
 		w.sim.Inject(awssim.Fault{Operation: "PutContactInformation", Kind: awssim.Throttle, Nth: 2})
-		_, err = once(w, 1, w.acts.SetContacts, Restore{Assignment: w.w, Journal: inspected.Journal})
+		_, err = once(w, 1, w.acts.SetContacts, NewSetContacts(w.w, inspected.Journal, nil))
 		w.requireFailure(err, provision.CodeThrottled)
 	})
 }
@@ -187,10 +187,10 @@ func TestEarlierContactThatAWSRefusesNow(t *testing.T) {
 	w := setup(t)
 	d := w.mustDo()
 	w.sim.Inject(awssim.Fault{Operation: "PutAlternateContact", Kind: awssim.Error, Code: "ValidationException", Status: 400})
-	_, err := run(w, w.acts.RestoreContacts, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	_, err := run(w, w.acts.RestoreContacts, RestoreContacts{Assignment: w.w, Journal: d.inspected.Journal})
 	failure := w.requireFailure(err, provision.CodeAccountContactInvalid)
 	require.Contains(t, failure.Reason, "BILLING")
-	verified, err := run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal})
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the BILLING contact is still the ordered one")
 }
@@ -205,13 +205,13 @@ func TestContactsOfACorrectedOrder(t *testing.T) {
 	contact := *w.w.Request.AlternateContact
 	contact.Phone = "+1 206 555 0199"
 	corrected.Request.AlternateContact = &contact
-	undo := Restore{Assignment: corrected, Journal: d.inspected.Journal}
+	undo := RestoreContacts{Assignment: corrected, Journal: d.inspected.Journal}
 
 	undone, err := run(w, w.acts.RestoreContacts, undo)
 	require.NoError(t, err)
 	require.NotEmpty(t, undone.Notes, "without knowing the earlier request it looks like somebody else's")
 
-	undo.Earlier = append(undo.Earlier, w.w.Request)
+	undo.EarlierRequests = append(undo.EarlierRequests, w.w.Request)
 	undone, err = run(w, w.acts.RestoreContacts, undo)
 	require.NoError(t, err)
 	require.Empty(t, undone.Notes)

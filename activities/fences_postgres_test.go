@@ -33,7 +33,7 @@ func inPostgres(t *testing.T, order provision.OrderKey, is situation) Store {
 		return got.Account
 	}
 	closeOrder := func(state provision.OrderState, leftovers ...string) {
-		_, err := store.CloseOrder(ctx, provision.Closing{Order: order, State: state, AccountID: accountID, Leftovers: leftovers,
+		_, err := store.CloseOrder(ctx, provision.OrderClosing{Order: order, State: state, AccountID: accountID, Leftovers: leftovers,
 			Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "it was cancelled"}})
 		require.NoError(t, err)
 	}

@@ -207,7 +207,6 @@ func TestNothingPersonalInMessages(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	d := w.mustDo()
-	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
 	texts := []string{w.password()}
 	for _, kind := range []awssim.Fault{{Kind: awssim.AccessDenied}, {Kind: awssim.Throttle},
 		{Kind: awssim.Error, Code: "ValidationException", Status: 400, Message: "bob@customer.example +49 30 1234 Alice Customer " + texts[0]}} {
@@ -217,11 +216,11 @@ func TestNothingPersonalInMessages(t *testing.T) {
 			remove := w.sim.Inject(f)
 			for _, call := range []func() error{
 				func() error { _, err := once(w, 1, w.acts.Inspect, w.w); return err },
-				func() error { _, err := once(w, 1, w.acts.SetContacts, restore); return err },
-				func() error { _, err := once(w, 1, w.acts.RestoreContacts, restore); return err },
-				func() error { _, err := once(w, 1, w.acts.SetAlias, restore); return err },
-				func() error { _, err := once(w, 1, w.acts.EnableSignIn, SignIn{w.w, d.user}); return err },
-				func() error { _, err := once(w, 1, w.acts.CompareWithJournal, restore); return err },
+				func() error { _, err := once(w, 1, w.acts.SetContacts, d.setContacts(w.w)); return err },
+				func() error { _, err := once(w, 1, w.acts.RestoreContacts, d.restoreContacts(w.w)); return err },
+				func() error { _, err := once(w, 1, w.acts.SetAlias, w.w); return err },
+				func() error { _, err := once(w, 1, w.acts.EnableSignIn, EnableSignIn{w.w, d.user}); return err },
+				func() error { _, err := once(w, 1, w.acts.CompareWithJournal, d.compare(w.w)); return err },
 			} {
 				if err := call(); err != nil {
 					texts = append(texts, err.Error())

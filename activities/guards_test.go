@@ -25,8 +25,8 @@ import (
 // off says how a guard is switched off: what is told while the order is carried out, and while it is undone.
 type off struct {
 	inspecting, doing, undoing func(w *world) lies
-	forget                     func(*ReportUndo) // what the undo of the report is not told
-	fences                     func(w *world)    // makes the database or the clock lie instead of AWS
+	forget                     func(*RemoveReport) // what the undo of the report is not told
+	fences                     func(w *world)      // makes the database or the clock lie instead of AWS
 }
 
 func (o off) at(w *world, phase func(*world) lies) {
@@ -98,7 +98,7 @@ func guards() []guard {
 		{"restore the alternate contact", undoneInFull, off{undoing: only("PutAlternateContact", answer("{}"))}},
 		{"delete the alternate contacts that were not there", undoneInFull, off{undoing: only("DeleteAlternateContact", answer("{}"))}},
 		{"never delete a bucket with objects of others", bucketWasUsed, off{undoing: everyObjectIsTheTestObject}},
-		{"never delete a linked report", linkedReportLooksLikeOurs, off{forget: func(in *ReportUndo) {
+		{"never delete a linked report", linkedReportLooksLikeOurs, off{forget: func(in *RemoveReport) {
 			in.Request.UseExistingCUR, in.Report.Existing = "", false
 		}}},
 		{"ask whether the order holds the account", accountOfAnotherOrder, off{fences: func(w *world) { w.acts.Store = credulous{w.store} }}},
@@ -210,7 +210,7 @@ func userWasReplaced(tb testing.TB, o off) {
 	d.user.ID = recordedUser
 	w.start = string(w.sim.Snapshot(accountID))
 	o.at(w, o.doing)
-	_, err = run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: d.user})
+	_, err = run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: d.user})
 	w.requireFailure(err, provision.CodeResourceNotOurs)
 	o.at(w, o.undoing)
 	undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
@@ -245,7 +245,7 @@ func userHasSignedIn(tb testing.TB, o off) {
 	})
 	w.start = string(w.sim.Snapshot(accountID))
 	o.at(w, o.doing)
-	_, err := run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: d.user})
+	_, err := run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: d.user})
 	w.requireFailure(err, provision.CodeResourceNotOurs)
 	w.requireRestored()
 }
@@ -327,7 +327,7 @@ func linkedReportLooksLikeOurs(tb testing.TB, o off) {
 	d.report, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: found.ExistingReport})
 	require.NoError(tb, err)
 	w.start = string(w.sim.Snapshot(accountID))
-	in := ReportUndo{Assignment: w.w, Report: d.report}
+	in := RemoveReport{Assignment: w.w, Report: d.report}
 	if o.forget != nil {
 		o.forget(&in)
 	}
@@ -362,7 +362,7 @@ func accountOfAnotherOrder(tb testing.TB, o off) {
 	w.start = string(w.sim.Snapshot(accountID))
 	w.store.holder.ID = "order-2"
 	o.fence(w)
-	_, err := run(w, w.acts.RestoreAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	_, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.w, d.inspected.Journal.Alias})
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 	w.requireRestored()
 }
@@ -373,7 +373,7 @@ func lateAttempt(tb testing.TB, o off) {
 	w, d := begin(tb, o, nil)
 	w.undo(d)
 	o.fence(w)
-	_, err := run(w, w.acts.SetAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	_, err := run(w, w.acts.SetAlias, w.w)
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 	w.requireRestored()
 }
@@ -381,11 +381,11 @@ func lateAttempt(tb testing.TB, o off) {
 // attemptWasPaused: the process is stopped after the database has answered, and wakes up when the lease is over.
 func attemptWasPaused(tb testing.TB, o off) {
 	tb.Helper()
-	w, d := begin(tb, o, nil)
+	w, _ := begin(tb, o, nil)
 	clock := w.clock()
 	w.store.asked = func() { clock.pause(time.Minute) }
 	o.fence(w)
-	_, err := once(w, 1, w.acts.SetAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	_, err := once(w, 1, w.acts.SetAlias, w.w)
 	w.requireFailure(err, provision.CodeAttemptEnded)
 	w.requireRestored()
 }
@@ -393,10 +393,10 @@ func attemptWasPaused(tb testing.TB, o off) {
 // attemptWasGivenUp: the attempt waited for the process while Temporal gave it up.
 func attemptWasGivenUp(tb testing.TB, o off) {
 	tb.Helper()
-	w, d := begin(tb, o, nil)
+	w, _ := begin(tb, o, nil)
 	w.heartbeat(time.Minute, func(int) error { return serviceerror.NewNotFound("no such activity") })
 	o.fence(w)
-	_, err := once(w, 1, w.acts.SetAlias, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+	_, err := once(w, 1, w.acts.SetAlias, w.w)
 	require.Error(tb, err)
 	w.requireRestored()
 }
@@ -413,7 +413,7 @@ func roleLeadsElsewhere(tb testing.TB, o off) {
 	o.at(w, o.inspecting)
 	_, err := run(w, w.acts.CreateUser, w.w)
 	w.requireFailure(err, provision.CodeWrongAccount)
-	_, err = run(w, w.acts.SetAlias, Restore{Assignment: w.w})
+	_, err = run(w, w.acts.SetAlias, w.w)
 	w.requireFailure(err, provision.CodeWrongAccount)
 	w.requireRestored()
 }

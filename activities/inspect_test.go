@@ -36,22 +36,21 @@ func TestAccountsThatCannotBeUsed(t *testing.T) {
 			if later == provision.CodeAccountCannotBeEntered {
 				later = provision.CodeAccountCannotBeReentered
 			}
-			restore := Restore{Assignment: w.w}
 			for _, call := range []func() error{
 				func() error { _, err := run(w, w.acts.CreateUser, w.w); return err },
 				func() error { _, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w}); return err },
-				func() error { _, err := run(w, w.acts.SetContacts, restore); return err },
-				func() error { _, err := run(w, w.acts.RestoreContacts, restore); return err },
-				func() error { _, err := run(w, w.acts.SetAlias, restore); return err },
-				func() error { _, err := run(w, w.acts.RestoreAlias, restore); return err },
+				func() error { _, err := run(w, w.acts.SetContacts, SetContacts{Assignment: w.w}); return err },
+				func() error { _, err := run(w, w.acts.RestoreContacts, RestoreContacts{Assignment: w.w}); return err },
+				func() error { _, err := run(w, w.acts.SetAlias, w.w); return err },
+				func() error { _, err := run(w, w.acts.RestoreAlias, RestoreAlias{Assignment: w.w}); return err },
 				func() error { _, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w}); return err },
-				func() error { _, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w}); return err },
-				func() error { _, err := run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w}); return err },
+				func() error { _, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w}); return err },
+				func() error { _, err := run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w}); return err },
 				func() error { _, err := run(w, w.acts.DisableSignIn, UserUndo{Assignment: w.w}); return err },
 			} {
 				w.requireFailure(call(), later)
 			}
-			_, err = run(w, w.acts.CompareWithJournal, restore)
+			_, err = run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w})
 			w.requireFailure(err, c.code)
 			require.Empty(t, w.sim.Effects())
 		})

@@ -14,12 +14,13 @@ import (
 // KeptUndo is what it takes to undo an order in an account again.
 type KeptUndo struct {
 	Assignment
-	Journal  provision.Journal          `json:"journal"`
-	Earlier  []provision.Request        `json:"earlier,omitempty"`  // before each correction
-	Replaced []provision.PoolSettings   `json:"replaced,omitempty"` // before each time they were read anew
-	User     provision.User             `json:"user,omitzero"`
-	Contacts *provision.WrittenContacts `json:"contacts,omitempty"`
-	Report   provision.Report           `json:"report,omitzero"`
+	Journal provision.Journal `json:"journal"`
+	// EarlierRequests and Written are as in RestoreContacts, EarlierSettings as in SetUpReport.
+	EarlierRequests []provision.Request        `json:"earlier_requests,omitempty"`
+	Written         *provision.WrittenContacts `json:"written,omitempty"`
+	EarlierSettings []provision.PoolSettings   `json:"earlier_settings,omitempty"`
+	User            provision.User             `json:"user,omitzero"`
+	Report          provision.Report           `json:"report,omitzero"`
 	// Touched: the journal is not what the account was before the order, because an earlier run had worked there.
 	Touched bool `json:"touched,omitempty"`
 }

@@ -106,7 +106,7 @@ func TestEveryAnswerThatNeverChanges(t *testing.T) {
 					d, err := w.do()
 					if err != nil {
 						failure := w.requireAnswered(at, err, !lied)
-						require.Contains(t, []provision.Kind{provision.KindInput, provision.KindAccount, provision.KindPermission}, failure.Code.Kind(), failure.Explained())
+						require.Contains(t, []provision.FailureKind{provision.KindInput, provision.KindAccount, provision.KindPermission}, failure.Code.Kind(), failure.Explained())
 					}
 					w.sim.ClearFaults(accountID)
 					if err != nil && d.written == nil && d.user.ID == "" && len(w.sim.Effects()) == 0 {

@@ -336,14 +336,13 @@ func (w *world) spoil(by way, f, at awssim.Fault) {
 // setUpUntilFault runs one attempt of each step and stops at the first that fails, as a cancel does.
 func (w *world) setUpUntilFault(d *done) {
 	w.t.Helper()
-	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
 	var err error
 	for _, step := range []func(){
 		func() { d.user, err = once(w, 1, w.acts.CreateUser, w.w) },
-		func() { _, err = once(w, 1, w.acts.SetContacts, restore) },
-		func() { _, err = once(w, 1, w.acts.SetAlias, restore) },
+		func() { _, err = once(w, 1, w.acts.SetContacts, d.setContacts(w.w)) },
+		func() { _, err = once(w, 1, w.acts.SetAlias, w.w) },
 		func() { d.report, err = once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w}) },
-		func() { _, err = once(w, 1, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: d.user}) },
+		func() { _, err = once(w, 1, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: d.user}) },
 	} {
 		if step(); err != nil {
 			return

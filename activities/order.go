@@ -39,7 +39,7 @@ type Woken struct {
 }
 
 // OpenOrder writes the order's row, or finds it.
-func (a *Activities) OpenOrder(ctx context.Context, order provision.Order) (provision.Opened, error) {
+func (a *Activities) OpenOrder(ctx context.Context, order provision.Order) (provision.OpenedOrder, error) {
 	opened, err := a.Store.OpenOrder(ctx, order)
 	return opened, conclude(ctx, err, provision.StepClaim)
 }
@@ -99,14 +99,14 @@ func (a *Activities) RereadSettings(ctx context.Context, in SettingsHad) (now Se
 type Corrected struct {
 	Order   provision.OrderKey `json:"order"`
 	Request provision.Request  `json:"request"`
-	By      provision.Action   `json:"by"`
+	By      provision.Intervention   `json:"by"`
 }
 
 // ActionTaken is what somebody did to an order: retry, cancel, fail, swap.
 type ActionTaken struct {
 	Order  provision.OrderKey `json:"order"`
 	Action string             `json:"action"`
-	By     provision.Action   `json:"by"`
+	By     provision.Intervention   `json:"by"`
 }
 
 // RequireAction sets the order to action_required and says what is asked for.
@@ -129,7 +129,7 @@ type StoppedOrder struct {
 	Order   provision.OrderKey `json:"order"`
 	Action  string             `json:"action"` // cancel or fail
 	Failure provision.Failure  `json:"failure"`
-	By      provision.Action   `json:"by"`
+	By      provision.Intervention   `json:"by"`
 }
 
 // StopOrder ends an order that holds no account, or begins the undo of one that does.
@@ -154,7 +154,7 @@ func (a *Activities) BeginUndo(ctx context.Context, in OrderFailed) error {
 }
 
 // CloseOrder ends the order and releases its account in one transaction.
-func (a *Activities) CloseOrder(ctx context.Context, in provision.Closing) (Woken, error) {
+func (a *Activities) CloseOrder(ctx context.Context, in provision.OrderClosing) (Woken, error) {
 	woken, err := a.Store.CloseOrder(ctx, in)
 	return Woken{woken}, conclude(ctx, err, provision.StepCompare)
 }

@@ -114,7 +114,7 @@ func TestAnUndoIsRefusedUntilItsTimeIsOver(t *testing.T) {
 			c.fault.Operation = "DeleteAccountAlias"
 			w.sim.Inject(c.fault)
 			undo := func(until time.Time, final bool) {
-				in := Restore{Assignment: w.w, Journal: d.inspected.Journal}
+				in := d.restoreAlias(w.w)
 				in.Until = until
 				_, err := once(w, 1, w.acts.RestoreAlias, in)
 				failure := w.requireAnswer(err, c.code, final)
@@ -133,7 +133,7 @@ func TestAnUndoIsRefusedUntilItsTimeIsOver(t *testing.T) {
 		for kind, code := range map[awssim.Kind]provision.Code{awssim.Throttle: provision.CodeThrottled, awssim.Unavailable: provision.CodeAWSUnavailable,
 			awssim.InternalError: provision.CodeAWSUnavailable, awssim.Reset: provision.CodeAWSUnavailable} {
 			remove := w.sim.Inject(awssim.Fault{Operation: "DeleteAccountAlias", Kind: kind})
-			in := Restore{Assignment: w.w, Journal: d.inspected.Journal}
+			in := d.restoreAlias(w.w)
 			in.Until = time.Now().Add(-time.Hour)
 			_, err := once(w, 1, w.acts.RestoreAlias, in)
 			w.requireAnswer(err, code, false)
@@ -145,7 +145,7 @@ func TestAnUndoIsRefusedUntilItsTimeIsOver(t *testing.T) {
 		w := setup(t)
 		d := w.mustDo()
 		w.sim.Inject(awssim.Fault{Operation: "ListAccountAliases", Kind: awssim.AccessDenied})
-		in := Restore{Assignment: w.w, Journal: d.inspected.Journal}
+		in := d.compare(w.w)
 		in.Until = time.Now().Add(time.Hour)
 		_, err := once(w, 1, w.acts.CompareWithJournal, in)
 		w.requireAnswer(err, provision.CodePermissionMissing, false)

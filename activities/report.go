@@ -17,6 +17,14 @@ import (
 // bucketCheckTime is how long AWS's billing services may need to see a new bucket policy.
 const bucketCheckTime = time.Minute
 
+// SetUpReport is the input of the activity SetUpReport.
+type SetUpReport struct {
+	Assignment
+	Existing *provision.Report `json:"existing,omitempty"` // the report to link; nil: a new one is created
+	// EarlierSettings are the pool's settings before an operator changed them: an attempt may have created a report elsewhere under them.
+	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
+}
+
 // SetUpReport links the existing report, for which nothing is written, or makes a new one: first its bucket and the
 // bucket's policy, which AWS checks before it accepts the report.
 func (a *Activities) SetUpReport(ctx context.Context, in SetUpReport) (report provision.Report, err error) {
@@ -30,7 +38,7 @@ func (a *Activities) SetUpReport(ctx context.Context, in SetUpReport) (report pr
 		if err != nil {
 			return err
 		}
-		if err := a.clearEarlier(ctx, s, in.Assignment, in.Earlier); err != nil {
+		if err := a.clearEarlier(ctx, s, in.Assignment, in.EarlierSettings); err != nil {
 			return err
 		}
 		if err := a.ensureBucket(ctx, s, in.Assignment); err != nil {
@@ -46,9 +54,17 @@ func (a *Activities) SetUpReport(ctx context.Context, in SetUpReport) (report pr
 	return report, err
 }
 
+// RemoveReport is the input of the activity RemoveReport.
+type RemoveReport struct {
+	Assignment
+	Report provision.Report `json:"report"` // zero when the answer of SetUpReport was lost
+	// EarlierSettings are as in SetUpReport.
+	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
+}
+
 // RemoveReport takes away the report that the order made and then its bucket. A linked report is never touched, nor is
 // anything without the order's nonce, nor an object that AWS delivered.
-func (a *Activities) RemoveReport(ctx context.Context, in ReportUndo) (Undone, error) {
+func (a *Activities) RemoveReport(ctx context.Context, in RemoveReport) (Undone, error) {
 	return a.undo(ctx, in.Assignment, provision.StepReport, func(ctx context.Context) ([]string, error) {
 		if in.Request.UseExistingCUR != "" || in.Report.Existing {
 			return nil, nil
@@ -58,7 +74,7 @@ func (a *Activities) RemoveReport(ctx context.Context, in ReportUndo) (Undone, e
 			return nil, err
 		}
 		// Nothing of it there, for a while: the step never happened, or it is undone.
-		tried := in.underSettings(in.Earlier)
+		tried := in.underSettings(in.EarlierSettings)
 		something, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 			for _, w := range tried {
 				if there, err := somethingMade(ctx, s, w); there || err != nil {

@@ -36,7 +36,7 @@ func TestTheReportUnderOtherSettings(t *testing.T) {
 
 				earlier := []provision.PoolSettings{w.w.Settings}
 				become(&w.w.Settings)
-				in := SetUpReport{Assignment: w.w, Earlier: earlier}
+				in := SetUpReport{Assignment: w.w, EarlierSettings: earlier}
 				report, err := run(w, w.acts.SetUpReport, in)
 				require.NoError(t, err, lost)
 				require.Equal(t, w.w.reportKind(), report.Kind, lost)
@@ -52,10 +52,10 @@ func TestTheReportUnderOtherSettings(t *testing.T) {
 				require.Equal(t, report, again)
 				require.Len(t, w.sim.Effects(), effects, "what fits the settings of now stays")
 
-				undone, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: report, Earlier: earlier})
+				undone, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: report, EarlierSettings: earlier})
 				require.NoError(t, err)
 				require.Empty(t, undone.Notes)
-				verified, err := run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: inspected.Journal, EarlierSettings: earlier})
+				verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: inspected.Journal, EarlierSettings: earlier})
 				require.NoError(t, err)
 				require.Empty(t, verified.Leftovers)
 				w.requireRestored()
@@ -72,15 +72,15 @@ func TestAReportOfEarlierSettingsIsUndone(t *testing.T) {
 	earlier := []provision.PoolSettings{w.w.Settings}
 	w.w.Settings.ReportRegion, w.w.Settings.ReportKind = "us-west-2", provision.LegacyCUR
 
-	verified, err := run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written, EarlierSettings: earlier})
+	verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written, EarlierSettings: earlier})
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the cost report "+w.w.reportName()+" of the order still exists")
 	require.Contains(t, verified.Leftovers, "the bucket "+w.w.bucketName()+" of the order still exists")
-	verified, err = run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written})
+	verified, err = run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written})
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the bucket "+w.w.bucketName()+" exists in a region that the settings of the pool did not name")
 
-	undone, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Earlier: earlier})
+	undone, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, EarlierSettings: earlier})
 	require.NoError(t, err)
 	require.Empty(t, undone.Notes)
 	w.w.Settings = earlier[0]
@@ -95,7 +95,7 @@ func TestAnEarlierBucketWithUsageStays(t *testing.T) {
 	w.edit(func(a *awssim.Account) { a.Buckets[d.report.Bucket].Objects["cur/usage.parquet"] = 4711 })
 	earlier := []provision.PoolSettings{w.w.Settings}
 	w.w.Settings.ReportRegion = "us-west-2"
-	_, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Earlier: earlier})
+	_, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, EarlierSettings: earlier})
 	failure := w.requireFailure(err, provision.CodeResourceNotOurs)
 	require.Contains(t, failure.Reason, "eu-central-1")
 	require.Equal(t, 4711, w.account().Buckets[d.report.Bucket].Objects["cur/usage.parquet"])
@@ -111,10 +111,10 @@ func TestThingsOfOthersStayUnderOtherSettings(t *testing.T) {
 	})
 	earlier := []provision.PoolSettings{w.w.Settings}
 	w.w.Settings.ReportKind = provision.LegacyCUR
-	report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Earlier: earlier})
+	report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, EarlierSettings: earlier})
 	require.NoError(t, err)
 	require.Contains(t, w.account().Exports, w.w.reportName())
-	_, err = run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: report, Earlier: earlier})
+	_, err = run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: report, EarlierSettings: earlier})
 	require.NoError(t, err)
 	w.requireRestored()
 }

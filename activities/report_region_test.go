@@ -11,14 +11,24 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func TestTheRegionsOfLegacyReportsAreThoseThatTheSDKKnows(t *testing.T) {
+// A pool accepts the regions of legacy reports that the SDK knows, and no others.
+func TestLegacyReportRegionsAreThoseOfTheSDK(t *testing.T) {
 	t.Parallel()
-	var wanted []string
+	var known []string
 	for _, region := range curtypes.AWSRegion("").Values() {
 		if !strings.HasPrefix(string(region), "cn-") { // another partition
-			wanted = append(wanted, string(region))
+			known = append(known, string(region))
 		}
 	}
-	slices.Sort(wanted)
-	require.Equal(t, wanted, provision.LegacyReportRegions(), "a pool takes what AWS takes, and AWS has changed it")
+	slices.Sort(known)
+	config := provision.DefaultPool(provision.Pool{Provider: "acme", Marketplace: "store", Environment: provision.Test})
+	config.Settings.ReportKind = provision.LegacyCUR
+	for _, region := range known {
+		config.Settings.ReportRegion = region
+		require.Empty(t, config.Validate(nil), region)
+	}
+	config.Settings.ReportRegion = "il-central-1"
+	wrong := config.Validate(nil)
+	require.Len(t, wrong, 1)
+	require.Contains(t, wrong[0].Message, "or one of "+strings.Join(known, ", "))
 }

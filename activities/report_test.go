@@ -84,10 +84,10 @@ func TestLinkExistingReport(t *testing.T) {
 			report.UsageFrom, report.Warnings = nil, nil
 			require.Equal(t, want, report)
 			requests := len(w.sim.Requests())
-			undone, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: report})
+			undone, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: report})
 			require.NoError(t, err)
 			require.Empty(t, undone.Notes)
-			_, err = run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w}) // the step's answer was lost
+			_, err = run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w}) // the step's answer was lost
 			require.NoError(t, err)
 			require.Empty(t, w.sim.Effects(), "a linked report is only read")
 			require.Len(t, w.sim.Requests(), requests, "and there is nothing to undo, not even to look for")
@@ -292,7 +292,7 @@ func TestDeleteOfAReportThatIsGone(t *testing.T) {
 	w = setup(t, legacyReport)
 	d = w.mustDo()
 	w.sim.Inject(awssim.Fault{Operation: "DeleteReportDefinition", Kind: awssim.Error, Code: "ValidationException", Status: 400})
-	_, err := run(w, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: d.report})
+	_, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: d.report})
 	w.requireFailure(err, provision.CodeInputRefused)
 	require.Contains(t, w.account().Buckets, d.report.Bucket, "the bucket outlives the report")
 }

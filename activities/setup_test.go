@@ -299,24 +299,40 @@ func (w *world) do() (d done, err error) {
 	return d, err
 }
 
+// setContacts, restoreContacts, restoreAlias and compare are the inputs of these activities after what was done.
+func (d done) setContacts(w Assignment) SetContacts {
+	return NewSetContacts(w, d.inspected.Journal, nil)
+}
+
+func (d done) restoreContacts(w Assignment) RestoreContacts {
+	return RestoreContacts{Assignment: w, Journal: d.inspected.Journal, Written: d.written}
+}
+
+func (d done) restoreAlias(w Assignment) RestoreAlias {
+	return RestoreAlias{w, d.inspected.Journal.Alias}
+}
+
+func (d done) compare(w Assignment) CompareWithJournal {
+	return CompareWithJournal{Assignment: w, Journal: d.inspected.Journal, Written: d.written}
+}
+
 func (w *world) setUp(d *done) (err error) {
 	w.t.Helper()
-	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
 	if d.user, err = run(w, w.acts.CreateUser, w.w); err != nil {
 		return err
 	}
-	written, err := run(w, w.acts.SetContacts, restore)
+	written, err := run(w, w.acts.SetContacts, d.setContacts(w.w))
 	if err != nil {
 		return err
 	}
 	d.written = &written
-	if _, err = run(w, w.acts.SetAlias, restore); err != nil {
+	if _, err = run(w, w.acts.SetAlias, w.w); err != nil {
 		return err
 	}
 	if d.report, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: d.inspected.ExistingReport}); err != nil {
 		return err
 	}
-	_, err = run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: d.user})
+	_, err = run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: d.user})
 	return err
 }
 
@@ -329,7 +345,7 @@ func (w *world) mustDo() done {
 }
 
 // undo runs every undo and wants them all to succeed.
-func (w *world) undo(d done) (notes []string, verified Verification) {
+func (w *world) undo(d done) (notes []string, verified Comparison) {
 	w.t.Helper()
 	notes, verified, err := w.tryUndo(d)
 	require.NoError(w.t, err)
@@ -337,26 +353,25 @@ func (w *world) undo(d done) (notes []string, verified Verification) {
 }
 
 // tryUndo runs every undo, newest first, and the verification, like the workflow: one that fails does not stop the rest.
-func (w *world) tryUndo(d done) (notes []string, verified Verification, failed error) {
+func (w *world) tryUndo(d done) (notes []string, verified Comparison, failed error) {
 	w.t.Helper()
 	assignment := w.w
 	assignment.Until = time.Now().Add(w.undoFor)
-	restore := Restore{Assignment: assignment, Journal: d.inspected.Journal, Written: d.written}
 	userUndo := UserUndo{Assignment: assignment, UserID: d.user.ID}
 	for _, undo := range []func() (Undone, error){
 		func() (Undone, error) { return run(w, w.acts.DisableSignIn, userUndo) },
 		func() (Undone, error) { return run(w, w.acts.RemoveUser, userUndo) },
-		func() (Undone, error) { return run(w, w.acts.RestoreContacts, restore) },
-		func() (Undone, error) { return run(w, w.acts.RestoreAlias, restore) },
+		func() (Undone, error) { return run(w, w.acts.RestoreContacts, d.restoreContacts(assignment)) },
+		func() (Undone, error) { return run(w, w.acts.RestoreAlias, d.restoreAlias(assignment)) },
 		func() (Undone, error) {
-			return run(w, w.acts.RemoveReport, ReportUndo{Assignment: assignment, Report: d.report})
+			return run(w, w.acts.RemoveReport, RemoveReport{Assignment: assignment, Report: d.report})
 		},
 	} {
 		undone, err := undo()
 		failed = errors.Join(failed, err)
 		notes = append(notes, undone.Notes...)
 	}
-	verified, err := run(w, w.acts.CompareWithJournal, restore)
+	verified, err := run(w, w.acts.CompareWithJournal, d.compare(assignment))
 	return notes, verified, errors.Join(failed, err)
 }
 

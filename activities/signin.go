@@ -15,9 +15,15 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// EnableSignIn is the input of the activity EnableSignIn.
+type EnableSignIn struct {
+	Assignment
+	User provision.User `json:"user"`
+}
+
 // EnableSignIn gives the user a password that must be changed at the first sign-in. The password is sealed and stored
 // before AWS hears of it: AWS never tells it again, so a repeat must know what an attempt whose reply was lost has set.
-func (a *Activities) EnableSignIn(ctx context.Context, in SignIn) (struct{}, error) {
+func (a *Activities) EnableSignIn(ctx context.Context, in EnableSignIn) (struct{}, error) {
 	return struct{}{}, a.step(ctx, in.Assignment, provision.StepSignIn, func(ctx context.Context) error {
 		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
@@ -53,7 +59,7 @@ func (a *Activities) EnableSignIn(ctx context.Context, in SignIn) (struct{}, err
 }
 
 // userIsOurs makes sure that the password goes to the user that the order created, and to no other of the same name.
-func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in SignIn) error {
+func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in EnableSignIn) error {
 	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 		user, err := findUser(ctx, s, in.User.Name)
 		if err != nil || user == nil {
@@ -72,7 +78,7 @@ func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in Sig
 }
 
 // setPassword makes the login profile, or sets the password of the one that an earlier attempt made.
-func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in SignIn, password string) error {
+func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in EnableSignIn, password string) error {
 	user := aws.String(in.User.Name)
 	err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
 		_, err := s.IAM.CreateLoginProfile(ctx, &iam.CreateLoginProfileInput{UserName: user, Password: aws.String(password), PasswordResetRequired: true})

@@ -12,12 +12,12 @@ import (
 )
 
 // readyForSignIn has a user that cannot sign in yet.
-func readyForSignIn(t *testing.T, changes ...func(*scene)) (*world, SignIn) {
+func readyForSignIn(t *testing.T, changes ...func(*scene)) (*world, EnableSignIn) {
 	t.Helper()
 	w := setup(t, changes...)
 	user, err := run(w, w.acts.CreateUser, w.w)
 	require.NoError(t, err)
-	return w, SignIn{Assignment: w.w, User: user}
+	return w, EnableSignIn{Assignment: w.w, User: user}
 }
 
 func (w *world) requirePasswordSet() {

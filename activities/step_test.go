@@ -17,24 +17,23 @@ import (
 
 // inAccount are the activities that work in an order's account, each called once.
 func (w *world) inAccount(d done) map[string]func() error {
-	restore := Restore{Assignment: w.w, Journal: d.inspected.Journal}
 	user := UserUndo{Assignment: w.w, UserID: d.user.ID}
 	return map[string]func() error{
 		"Inspect":         func() error { _, err := once(w, 1, w.acts.Inspect, w.w); return err },
 		"CreateUser":      func() error { _, err := once(w, 1, w.acts.CreateUser, w.w); return err },
-		"SetContacts":     func() error { _, err := once(w, 1, w.acts.SetContacts, restore); return err },
-		"SetAlias":        func() error { _, err := once(w, 1, w.acts.SetAlias, restore); return err },
+		"SetContacts":     func() error { _, err := once(w, 1, w.acts.SetContacts, d.setContacts(w.w)); return err },
+		"SetAlias":        func() error { _, err := once(w, 1, w.acts.SetAlias, w.w); return err },
 		"SetUpReport":     func() error { _, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w}); return err },
-		"EnableSignIn":    func() error { _, err := once(w, 1, w.acts.EnableSignIn, SignIn{w.w, d.user}); return err },
+		"EnableSignIn":    func() error { _, err := once(w, 1, w.acts.EnableSignIn, EnableSignIn{w.w, d.user}); return err },
 		"DisableSignIn":   func() error { _, err := once(w, 1, w.acts.DisableSignIn, user); return err },
 		"RemoveUser":      func() error { _, err := once(w, 1, w.acts.RemoveUser, user); return err },
-		"RestoreContacts": func() error { _, err := once(w, 1, w.acts.RestoreContacts, restore); return err },
-		"RestoreAlias":    func() error { _, err := once(w, 1, w.acts.RestoreAlias, restore); return err },
+		"RestoreContacts": func() error { _, err := once(w, 1, w.acts.RestoreContacts, d.restoreContacts(w.w)); return err },
+		"RestoreAlias":    func() error { _, err := once(w, 1, w.acts.RestoreAlias, d.restoreAlias(w.w)); return err },
 		"RemoveReport": func() error {
-			_, err := once(w, 1, w.acts.RemoveReport, ReportUndo{Assignment: w.w, Report: d.report})
+			_, err := once(w, 1, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: d.report})
 			return err
 		},
-		"CompareWithJournal": func() error { _, err := once(w, 1, w.acts.CompareWithJournal, restore); return err },
+		"CompareWithJournal": func() error { _, err := once(w, 1, w.acts.CompareWithJournal, d.compare(w.w)); return err },
 	}
 }
 
@@ -204,12 +203,12 @@ func TestACancelledStepIsStopped(t *testing.T) {
 }
 
 // undoOfAlias is an alias to be taken back, and an attempt to set it that has never said how it ended.
-func undoOfAlias(t *testing.T) (*world, Restore) {
+func undoOfAlias(t *testing.T) (*world, RestoreAlias) {
 	t.Helper()
 	w := setup(t, quick)
 	d := w.mustDo()
 	w.store.open[provision.StepAlias] = 1
-	return w, Restore{Assignment: w.w, Journal: d.inspected.Journal}
+	return w, d.restoreAlias(w.w)
 }
 
 func TestAnUndoWaitsUntilNoLeaseOfItsStepCanLive(t *testing.T) {
@@ -270,13 +269,13 @@ func TestAnUndoThatFailsSaysSo(t *testing.T) {
 	w.requireFailure(err, provision.CodeThrottled)
 	require.Equal(t, provision.StepUndoing, w.store.steps[provision.StepAlias])
 	require.Contains(t, w.store.problems[len(w.store.problems)-1], "iam:DeleteAccountAlias")
-	_, err = once(w, 2, w.acts.SetAlias, in)
+	_, err = once(w, 2, w.acts.SetAlias, in.Assignment)
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 	remove()
 	_, err = once(w, 2, w.acts.RestoreAlias, in)
 	require.NoError(t, err)
 	require.Equal(t, provision.StepUndone, w.store.steps[provision.StepAlias])
-	_, err = once(w, 2, w.acts.SetAlias, in)
+	_, err = once(w, 2, w.acts.SetAlias, in.Assignment)
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 }
 

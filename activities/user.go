@@ -152,6 +152,13 @@ func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w 
 	return err
 }
 
+// UserUndo is the input of RemoveUser and of DisableSignIn.
+type UserUndo struct {
+	Assignment
+	// UserID is the id that CreateUser returned. It is empty when that answer was lost; then only the tags show whose the user is.
+	UserID string `json:"user_id,omitempty"`
+}
+
 // RemoveUser takes the order's user away, with everything that hangs on it. A user that does not carry the order's nonce,
 // or has another id than the one that was recorded, is somebody else's and is left alone.
 func (a *Activities) RemoveUser(ctx context.Context, in UserUndo) (Undone, error) {

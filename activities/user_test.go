@@ -98,7 +98,7 @@ func TestUserReplacedMeanwhileIsLeftAlone(t *testing.T) {
 		u.ID = "AIDASOMEBODYELSE00000"
 		a.Users["alice"] = u
 	})
-	_, err = run(w, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: user})
+	_, err = run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: user})
 	w.requireFailure(err, provision.CodeResourceNotOurs)
 	undone, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: user.ID})
 	require.NoError(t, err)
@@ -229,7 +229,7 @@ func TestRemoveUserWithEverythingOnIt(t *testing.T) {
 		_, err := run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w, UserID: d.user.ID})
 		failure := w.requireFailure(err, provision.CodePermissionMissing)
 		require.Contains(t, failure.Reason, "iam:DetachUserPolicy")
-		verified, err := run(w, w.acts.CompareWithJournal, Restore{Assignment: w.w, Journal: d.inspected.Journal})
+		verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal})
 		require.NoError(t, err)
 		require.Contains(t, verified.Leftovers, "the IAM user of the order still exists")
 	})

@@ -23,15 +23,15 @@ func (a *Activities) DueAccounts(ctx context.Context, limit int) ([]string, erro
 }
 
 // ApplyVerifications draws the consequences.
-func (a *Activities) ApplyVerifications(ctx context.Context, results []provision.Verified) (Woken, error) {
+func (a *Activities) ApplyVerifications(ctx context.Context, results []provision.VerificationResult) (Woken, error) {
 	woken, err := a.Store.ApplyVerifications(ctx, results)
 	return Woken{woken}, conclude(ctx, err, provision.StepInspect)
 }
 
 // VerifyAccount looks whether an account can be given to an order; it changes nothing in it. What passes by itself is an
 // error and tried again; everything else is the answer.
-func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Verified, error) {
-	answer := provision.Verified{AccountID: id}
+func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.VerificationResult, error) {
+	answer := provision.VerificationResult{AccountID: id}
 	if a.VerifyPace != nil {
 		if err := a.VerifyPace.Wait(ctx); err != nil {
 			return answer, conclude(ctx, err, provision.StepInspect)

@@ -65,7 +65,7 @@ func TestWhatSettlesIsWaitedFor(t *testing.T) {
 				require.NoError(t, err)
 				_, err = once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
 				require.NoError(t, err)
-				_, err = once(w, 1, w.acts.EnableSignIn, SignIn{Assignment: w.w, User: user})
+				_, err = once(w, 1, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: user})
 				require.NoError(t, err)
 			})
 		}

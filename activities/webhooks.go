@@ -14,9 +14,9 @@ type WebhookStore interface {
 	DueWebhooks(ctx context.Context, provider string) ([]provision.WebhookKey, error)
 	NextDelivery(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error)
 	// Sending reads what an attempt needs. Errors: provision.ErrNotFound, provision.ErrConflict when nothing is to be sent now.
-	Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (provision.Sending, error)
+	Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (provision.DeliveryJob, error)
 	// RecordAttempt keeps an attempt and what follows from it. Errors: provision.ErrNotFound.
-	RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.AttemptOutcome) error
+	RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.DeliveryOutcome) error
 	PurgeEvents(ctx context.Context, limit int) (more bool, err error)
 }
 

@@ -122,9 +122,9 @@ func TestWhatAnOrderLeftIsRemoved(t *testing.T) {
 	w.store.accounts[0].Status = provision.AccountProvisioningFailed
 	account := read[openapi.Account](t, remove(), http.StatusAccepted)
 	require.NotNil(t, account.RemovingSince)
-	require.Equal(t, []provision.LeftoverRemoval{{Provider: "acme", AccountID: account.ID, By: provision.Action{Actor: "key " + w.keyID(), Reason: "the policy is mended"}}}, w.workflows.removals)
+	require.Equal(t, []provision.LeftoverRemoval{{Provider: "acme", AccountID: account.ID, By: provision.Intervention{Actor: "key " + w.keyID(), Reason: "the policy is mended"}}}, w.workflows.removals)
 
-	w.workflows.fail = ErrUnavailable
+	w.workflows.fail = provision.ErrUnavailable
 	require.Contains(t, readProblem(t, remove(), http.StatusServiceUnavailable, codeUnavailable).Detail, "send the same request again")
 	w.workflows.fail = nil
 	read[openapi.Account](t, remove(), http.StatusAccepted)

@@ -22,7 +22,7 @@ type accountImports interface {
 	// Imports lists at most limit imports of the provider, newest first.
 	Imports(ctx context.Context, provider string, limit int, after *provision.ImportCursor) ([]provision.AccountImport, error)
 	// ImportResults lists at most filter.Limit results, in the order of the file.
-	ImportResults(ctx context.Context, key provision.ImportKey, filter provision.ResultFilter) ([]provision.RowResult, error)
+	ImportResults(ctx context.Context, key provision.ImportKey, filter provision.ImportResultFilter) ([]provision.RowResult, error)
 }
 
 // ImportAccounts answers POST /v1/account-imports. The workflow is started before the file is kept: so no kept file is without
@@ -106,12 +106,12 @@ func (s *service) ListAccountImportResults(
 	ctx context.Context, in server.ListAccountImportResultsRequestObject,
 ) (server.ListAccountImportResultsResponseObject, error) {
 	key := provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID}
-	results, next, err := list[provision.ResultCursor, provision.RowResult, openapi.RowResult]{
-		valid: func(c provision.ResultCursor) bool {
+	results, next, err := list[provision.ImportResultCursor, provision.RowResult, openapi.RowResult]{
+		valid: func(c provision.ImportResultCursor) bool {
 			return c.Line > 0 && c.Line <= stockcsv.MaxBytes && c.Nth >= 0 && c.Nth <= stockcsv.MaxRow
 		},
-		read: func(after *provision.ResultCursor, limit int) ([]provision.RowResult, error) {
-			found, err := s.Store.ImportResults(ctx, key, provision.ResultFilter{Outcomes: value(in.Params.Outcome), Limit: limit, After: after})
+		read: func(after *provision.ImportResultCursor, limit int) ([]provision.RowResult, error) {
+			found, err := s.Store.ImportResults(ctx, key, provision.ImportResultFilter{Outcomes: value(in.Params.Outcome), Limit: limit, After: after})
 			return found, importProblem(in.ImportID, err)
 		},
 		show: func(r provision.RowResult) openapi.RowResult {
@@ -120,8 +120,8 @@ func (s *service) ListAccountImportResults(
 				Column: optional(r.Column), ColumnPosition: optional(r.Position), Message: optional(r.Message),
 			}
 		},
-		place: func(r provision.RowResult) provision.ResultCursor {
-			return provision.ResultCursor{Line: r.Line, Nth: r.Nth}
+		place: func(r provision.RowResult) provision.ImportResultCursor {
+			return provision.ImportResultCursor{Line: r.Line, Nth: r.Nth}
 		},
 	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {

@@ -76,12 +76,12 @@ func (s *service) SwapOrder(ctx context.Context, in server.SwapOrderRequestObjec
 }
 
 // act tells an order's workflow a verb that needs nothing but who and why.
-func (s *service) act(ctx context.Context, id, verb string, by provision.Action) (openapi.Order, error) {
+func (s *service) act(ctx context.Context, id, verb string, by provision.Intervention) (openapi.Order, error) {
 	return s.tell(ctx, id, verb, by, func(key provision.OrderKey) error { return s.Workflows.Act(ctx, key, verb, by) })
 }
 
 // tell does something to the caller's order and returns the order as it stands then.
-func (s *service) tell(ctx context.Context, id, verb string, by provision.Action, do func(provision.OrderKey) error) (openapi.Order, error) {
+func (s *service) tell(ctx context.Context, id, verb string, by provision.Intervention, do func(provision.OrderKey) error) (openapi.Order, error) {
 	view, err := s.order(ctx, id)
 	if err != nil {
 		return openapi.Order{}, err
@@ -92,7 +92,7 @@ func (s *service) tell(ctx context.Context, id, verb string, by provision.Action
 	// The answer of the workflow may be lost although the action was taken: the workflow may have ended in the same moment. The
 	// row of the action is written with what it does, so it knows.
 	if err := do(view.OrderKey); err != nil && !s.wasTaken(ctx, view.OrderKey, by) {
-		if errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		if errors.Is(err, provision.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 			return openapi.Order{}, problem(codeUnavailable, "could not confirm that order %q received the request: %s", id, wayOut).because(err)
 		}
 		return openapi.Order{}, err
@@ -104,7 +104,7 @@ func (s *service) tell(ctx context.Context, id, verb string, by provision.Action
 }
 
 // wasTaken reports whether the action is known to have been taken. When that cannot be found out, it is not known.
-func (s *service) wasTaken(ctx context.Context, key provision.OrderKey, by provision.Action) bool {
+func (s *service) wasTaken(ctx context.Context, key provision.OrderKey, by provision.Intervention) bool {
 	taken, err := s.Store.ActionTaken(ctx, key, by.ID)
 	return err == nil && taken
 }
@@ -128,8 +128,8 @@ func tooLate(view provision.OrderView, verb string) error {
 const wayOut = "send the same request again, that is safe; a 409 then means that the first one arrived, or that the order has ended"
 
 // actionOf is who acts, and why, with an id by which a repeat is known.
-func actionOf(ctx context.Context, reason *string) provision.Action {
-	return provision.Action{Actor: callerOf(ctx).Actor(), Reason: value(reason), ID: uuid.NewString()}
+func actionOf(ctx context.Context, reason *string) provision.Intervention {
+	return provision.Intervention{Actor: callerOf(ctx).Actor(), Reason: value(reason), ID: uuid.NewString()}
 }
 
 func correctionOf(form openapi.OrderCorrection) provision.Correction {

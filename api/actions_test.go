@@ -23,18 +23,18 @@ type told struct {
 	key    provision.OrderKey
 	verb   string
 	fields provision.Correction
-	by     provision.Action
+	by     provision.Intervention
 }
 
 // Correct has the rules of the real workflow's validator, on the row instead of the workflow's own state.
-func (w *memoryWorkflows) Correct(_ context.Context, key provision.OrderKey, fields provision.Correction, by provision.Action) error {
+func (w *memoryWorkflows) Correct(_ context.Context, key provision.OrderKey, fields provision.Correction, by provision.Intervention) error {
 	return w.tell(told{key, workflows.UpdateCorrect, fields, by}, func(o *provision.OrderView) *provision.Failure {
 		if o.State != provision.ActionRequired {
 			return &provision.Failure{Code: provision.CodeNotAsked, Reason: "the order does not wait for a correction"}
 		}
 		asked := w.questions[key]
 		if asked == nil {
-			asked = provision.Asked(*o.Failure)
+			asked = provision.AskedFields(*o.Failure)
 		}
 		for _, name := range fields.Fields() {
 			if !slices.Contains(asked, name) {
@@ -50,7 +50,7 @@ func (w *memoryWorkflows) Correct(_ context.Context, key provision.OrderKey, fie
 }
 
 // Act has the rules of the real workflow's validators, on the row instead of the workflow's own state.
-func (w *memoryWorkflows) Act(_ context.Context, key provision.OrderKey, verb string, by provision.Action) error {
+func (w *memoryWorkflows) Act(_ context.Context, key provision.OrderKey, verb string, by provision.Intervention) error {
 	return w.tell(told{key: key, verb: verb, by: by}, func(o *provision.OrderView) *provision.Failure {
 		switch {
 		case verb == workflows.UpdateRetry && o.State != provision.ActionRequired:
@@ -186,7 +186,7 @@ func TestCorrectingAnOrderThatAsks(t *testing.T) {
 					body["reason"] = reason
 				}
 				order := read[openapi.Order](t, w.patch("/v1/orders/MP-1", body), http.StatusOK)
-				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Action{Actor: "key " + w.keyID(), Reason: reason}}}, w.told(t))
+				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Intervention{Actor: "key " + w.keyID(), Reason: reason}}}, w.told(t))
 				require.Equal(t, provision.Provisioning, order.State, "as it stands afterwards")
 				require.Nil(t, order.Failure)
 				after := before
@@ -299,7 +299,7 @@ func TestVerbsReachTheWorkflow(t *testing.T) {
 			before := w.orderIn(provision.ActionRequired, "aws_account_alias")
 			order := read[openapi.Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, reason)), http.StatusAccepted)
 			require.Equal(t, after[verb], order.State, "the order as it stands afterwards")
-			by := provision.Action{Actor: "key " + w.keyID(), Reason: reason}
+			by := provision.Intervention{Actor: "key " + w.keyID(), Reason: reason}
 			if verb == workflows.UpdateSwap {
 				by.AccountID = meant
 			}
@@ -328,7 +328,7 @@ func TestACancelNeedsNoReason(t *testing.T) {
 		w := setup(t)
 		w.orderIn(provision.Provisioning, "")
 		require.Equal(t, provision.Compensating, read[openapi.Order](t, send(w), http.StatusAccepted).State, name)
-		require.Equal(t, provision.Action{Actor: "key " + w.keyID()}, w.told(t)[0].by, name)
+		require.Equal(t, provision.Intervention{Actor: "key " + w.keyID()}, w.told(t)[0].by, name)
 	}
 	w := setup(t)
 	w.orderIn(provision.Provisioning, "")
@@ -441,7 +441,7 @@ func TestAnUndoIsEndedOnlyWhileThereIsOne(t *testing.T) {
 	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &shown))
 	require.Equal(t, string(provision.StepUndoing), shown.Steps[0].State)
 	require.Equal(t, "PermissionMissing: refused", *shown.Steps[0].Problem, "a step that is being undone says what keeps it")
-	require.Equal(t, []told{{key: order.OrderKey, verb: workflows.UpdateEndUndo, by: provision.Action{Actor: "key " + w.keyID(), Reason: "the bucket stays"}}}, w.told(t))
+	require.Equal(t, []told{{key: order.OrderKey, verb: workflows.UpdateEndUndo, by: provision.Intervention{Actor: "key " + w.keyID(), Reason: "the bucket stays"}}}, w.told(t))
 
 	w.workflows.fail = &provision.Failure{Code: provision.CodeNotAsked, Reason: "nothing is being undone any more"}
 	readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked)
@@ -479,7 +479,7 @@ func TestNobodyTouchesTheOrdersOfOthers(t *testing.T) {
 func TestTheAnswerOfAVerbGotLost(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
-		"unavailable": fmt.Errorf("update: %w", ErrUnavailable),
+		"unavailable": fmt.Errorf("update: %w", provision.ErrUnavailable),
 		"too late":    fmt.Errorf("update: %w", context.DeadlineExceeded),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -503,7 +503,7 @@ func TestTheAnswerOfAVerbGotLost(t *testing.T) {
 func TestAnActionThatIsWrittenDownWasTakenWhateverTheAnswer(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
-		"unavailable": fmt.Errorf("update: %w", ErrUnavailable),
+		"unavailable": fmt.Errorf("update: %w", provision.ErrUnavailable),
 		"closed":      &provision.Failure{Code: provision.CodeTooLate, Reason: "the work on the order is over"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -570,7 +570,7 @@ func TestTheLogHoldsNothingOfACorrection(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "Zenobia--Quux", "reason": "Zenobia\ncalled"}).Code)
 	w.workflows.fail = &provision.Failure{Code: provision.CodeInputRefused, Field: "aws_alternate_contact.name", Reason: `"Zenobia Quux" is refused`}
 	require.Equal(t, http.StatusUnprocessableEntity, w.patch("/v1/orders/MP-1", correction).Code)
-	w.workflows.fail = fmt.Errorf("update: %w", ErrUnavailable)
+	w.workflows.fail = fmt.Errorf("update: %w", provision.ErrUnavailable)
 	require.Equal(t, http.StatusServiceUnavailable, w.patch("/v1/orders/MP-1", correction).Code)
 	w.workflows.fail = nil
 	require.Equal(t, http.StatusOK, w.patch("/v1/orders/MP-1", correction).Code)

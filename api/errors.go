@@ -17,9 +17,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// ErrUnavailable says that something this service needs does not answer, and that the effect of the call is unknown.
-var ErrUnavailable = errors.New("unavailable")
-
 // Codes of problems that exist only over HTTP. The other codes are provision's.
 const (
 	codeBadRequest           provision.Code = "BadRequest"
@@ -199,7 +196,7 @@ func internal(err error) *problemError {
 // noAnswer reports whether the database or Temporal did not answer, so that repeating the request may help.
 func noAnswer(err error) bool {
 	_, network := errors.AsType[net.Error](err)
-	return network || errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
+	return network || errors.Is(err, provision.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, context.Canceled) || errors.Is(err, driver.ErrBadConn)
 }
 

@@ -27,7 +27,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		{wrap(provision.ErrNotFound), http.StatusNotFound, codeNotFound},
 		{wrap(provision.ErrConflict), http.StatusConflict, codeConflict},
 		{wrap(provision.ErrGone), http.StatusGone, codeLinkUsedUp},
-		{wrap(ErrUnavailable), http.StatusServiceUnavailable, codeUnavailable},
+		{wrap(provision.ErrUnavailable), http.StatusServiceUnavailable, codeUnavailable},
 		{wrap(context.DeadlineExceeded), http.StatusServiceUnavailable, codeUnavailable},
 		{wrap(context.Canceled), http.StatusServiceUnavailable, codeUnavailable},
 		{wrap(driver.ErrBadConn), http.StatusServiceUnavailable, codeUnavailable},

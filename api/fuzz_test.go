@@ -69,7 +69,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 		provision.ActionRequired, provision.Compensating, provision.Failed, provision.Cancelled} {
 		o := completedOrder(fmt.Sprintf("o-%d", i))
 		o.State, o.Result, o.Password, o.AcceptedAt = state, nil, nil, now.Add(-time.Duration(i)*time.Minute)
-		o.Waiting = &provision.Waiting{Place: 1, Why: "0 of 0 accounts match"}
+		o.Waiting = &provision.QueuePlace{Place: 1, Why: "0 of 0 accounts match"}
 		o.Failure = &provision.Failure{Code: provision.CodeAliasTaken, Field: "aws_account_alias", Reason: "taken"}
 		w.store.orders = append(w.store.orders, o)
 	}
@@ -108,7 +108,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 			"note": {"because", strings.Repeat("n", 500)}, "text": {"Account {account_id}"}, "report_prefix": {"cur"}, "report_region": {"eu-north-1", "us-east-1"},
 			"import_id": {fuzzedImport.ID, fuzzedImport.ID, fuzzedImport.ID, "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c12"}, "dry_run": {"true", "false"},
 			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"}),
-				*encodeCursor(provision.ResultCursor{Line: 2}), *encodeCursor(provision.ImportCursor{StartedAt: now, ID: fuzzedImport.ID}),
+				*encodeCursor(provision.ImportResultCursor{Line: 2}), *encodeCursor(provision.ImportCursor{StartedAt: now, ID: fuzzedImport.ID}),
 				*encodeCursor(provision.WebhookCursor{CreatedAt: now, ID: hooks[0]}), *encodeCursor(deliveryCursor{7}), *encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
 		},
 	}

@@ -226,7 +226,7 @@ func (w *walk) left() map[string]string {
 	ctx := w.t.Context()
 	key, account := w.claimed()
 	require.NoError(w.t, w.database.KeepUndo(ctx, key, account, []byte("sealed")))
-	_, err := w.database.CloseOrder(ctx, provision.Closing{Order: key, AccountID: account, State: provision.Failed, Leftovers: []string{"the IAM user"},
+	_, err := w.database.CloseOrder(ctx, provision.OrderClosing{Order: key, AccountID: account, State: provision.Failed, Leftovers: []string{"the IAM user"},
 		Failure: provision.Failure{Code: provision.CodeFailedByOperator, Reason: "somebody ended it"}})
 	require.NoError(w.t, err)
 	return map[string]string{"left_account": account}

@@ -53,11 +53,11 @@ func (w *toldWorkflows) OrderNotYetStored(context.Context, provision.OrderKey) (
 	return nil, provision.ErrNotFound
 }
 
-func (w *toldWorkflows) Correct(_ context.Context, key provision.OrderKey, _ provision.Correction, _ provision.Action) error {
+func (w *toldWorkflows) Correct(_ context.Context, key provision.OrderKey, _ provision.Correction, _ provision.Intervention) error {
 	return w.tell(key)
 }
 
-func (w *toldWorkflows) Act(_ context.Context, key provision.OrderKey, _ string, _ provision.Action) error {
+func (w *toldWorkflows) Act(_ context.Context, key provision.OrderKey, _ string, _ provision.Intervention) error {
 	return w.tell(key)
 }
 

@@ -203,7 +203,7 @@ func TestAUseThatIsNotNotedFailsNothing(t *testing.T) {
 type brokenKeys struct{ Store }
 
 func (brokenKeys) APIKey(context.Context, string) (provision.APIKey, error) {
-	return provision.APIKey{}, ErrUnavailable
+	return provision.APIKey{}, provision.ErrUnavailable
 }
 
 // usesFail cannot write that a key was used.

@@ -35,7 +35,7 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 	}
 	started, existing, existingHash, err := s.Workflows.StartOrder(ctx, order, hash)
 	switch {
-	case errors.Is(err, ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, provision.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		return nil, problem(codeUnavailable, "could not confirm that order %q was accepted: send the same request again, it cannot be ordered twice", order.ID).because(err)
 	case err != nil:
 		return nil, err

@@ -114,7 +114,7 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 		"id":                          `"no spaces please" is not an order id: use 1 to 64 characters of A-Z a-z 0-9 . _ : -`,
 		"marketplace":                 "is not a marketplace id",
 		"environment":                 "use production or test",
-		"order_mode":                  `order mode "existing_account" is not offered: the only one is "new_account"`,
+		"order_mode":                  `"existing_account" is not an order mode: use "new_account"`,
 		"account_model":               `"GCP" is not an account model: use SPAM or ECAM`,
 		"use_existing_cur":            "is not a report name",
 		"iam_user_name":               "is not an IAM user name",
@@ -249,7 +249,7 @@ func TestUnreadableBodies(t *testing.T) {
 func TestTemporalDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
-		"unavailable": fmt.Errorf("starting: %w", ErrUnavailable),
+		"unavailable": fmt.Errorf("starting: %w", provision.ErrUnavailable),
 		"too late":    fmt.Errorf("starting: %w", context.DeadlineExceeded),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -293,7 +293,7 @@ func TestReadingAnOrder(t *testing.T) {
 
 	waiting := completedOrder("waits")
 	waiting.State, waiting.Result, waiting.Password = provision.WaitingForAccount, nil, nil
-	waiting.Waiting = &provision.Waiting{Place: 2, Why: "0 of 14 accounts match: 9 allocated, 3 invalid, 2 other model"}
+	waiting.Waiting = &provision.QueuePlace{Place: 2, Why: "0 of 14 accounts match: 9 allocated, 3 invalid, 2 other model"}
 	stuck := completedOrder("stuck")
 	stuck.State, stuck.Result, stuck.Password = provision.ActionRequired, nil, nil
 	stuck.Failure = &provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: "berg",

@@ -52,32 +52,32 @@ type Store interface {
 	accountImports
 	// RevealPassword hands a sealed password to open, once, and notes to whom. An error of open leaves the password where it
 	// is, and is returned. Errors: provision.ErrNotFound, provision.ErrGone.
-	RevealPassword(ctx context.Context, id, to string, open func(provision.Revealed) error) error
+	RevealPassword(ctx context.Context, id, to string, open func(provision.RevealedPassword) error) error
 	Ping(ctx context.Context) error
 }
 
 // Workflows is what the API needs of Temporal.
 type Workflows interface {
 	// StartOrder starts the order's workflow, once. When there is one already, it returns that one's order and the hash of
-	// its request. Errors wrap ErrUnavailable when it is unknown whether the workflow was started.
+	// its request. Errors wrap provision.ErrUnavailable when it is unknown whether the workflow was started.
 	StartOrder(ctx context.Context, order provision.Order, hash []byte) (started bool, existing *provision.Order, existingHash []byte, err error)
 	// OrderNotYetStored reads an order that was started and has no row yet. Errors: provision.ErrNotFound.
 	OrderNotYetStored(ctx context.Context, key provision.OrderKey) (*provision.Order, error)
 	// Correct replaces fields of an order that asks for them, and returns when that is done. Errors: a *provision.Failure when
-	// the order refuses (NotAsked, InputRefused) or has ended (TooLate); ErrUnavailable when it is unknown whether the order
+	// the order refuses (NotAsked, InputRefused) or has ended (TooLate); provision.ErrUnavailable when it is unknown whether the order
 	// heard of it.
-	Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Action) error
+	Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Intervention) error
 	// Act does one of workflows.UpdateRetry, UpdateCancel, UpdateFail, UpdateSwap to an order. It returns when the order has
 	// taken note, not when everything is undone. Errors: as Correct.
-	Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Action) error
+	Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Intervention) error
 	// VerifyDue has the accounts verified that are due. It is a hint: the schedule does so too.
 	VerifyDue(ctx context.Context) error
-	// RemoveLeftovers starts the removal of what an order left in an account, unless it runs. Errors wrap ErrUnavailable when it is
+	// RemoveLeftovers starts the removal of what an order left in an account, unless it runs. Errors wrap provision.ErrUnavailable when it is
 	// unknown whether it was started.
 	RemoveLeftovers(ctx context.Context, removal provision.LeftoverRemoval) error
 	// WakeWebhooks has webhooks send what they have to send. It is a hint: the schedule does so too.
 	WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error
-	// StartImport starts the workflow of an import whose file is about to be kept. Errors wrap ErrUnavailable when it is unknown
+	// StartImport starts the workflow of an import whose file is about to be kept. Errors wrap provision.ErrUnavailable when it is unknown
 	// whether it was started.
 	StartImport(ctx context.Context, key provision.ImportKey) error
 	// ImportKept tells the workflow of an import that its file is kept. It is a hint: the workflow looks by itself.

@@ -16,6 +16,8 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
 )
 
 // newChunked is a request whose length is not known beforehand.
@@ -91,7 +93,7 @@ func TestTheAPIIsNotReadyBeforeTemporalWasUsable(t *testing.T) {
 	require.Equal(t, unusable.Error(), readProblem(t, w.send("", http.MethodGet, "/readyz", ""), http.StatusServiceUnavailable, codeUnavailable).Detail)
 	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/livez", "").Code)
 	unusable = nil
-	w.workflows.fail = ErrUnavailable // Temporal went away again
+	w.workflows.fail = provision.ErrUnavailable // Temporal went away again
 	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/readyz", "").Code)
 }
 

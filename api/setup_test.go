@@ -103,7 +103,7 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 	require.NoError(t, err)
 	w.store.passwords[passwordID] = &memoryPassword{
 		expires: now.Add(provision.PasswordLifetime),
-		revealed: provision.Revealed{
+		revealed: provision.RevealedPassword{
 			OrderKey: provision.OrderKey{Provider: "acme", ID: "done-1"}, AccountID: "111122223333", Sealed: sealed,
 			UserName: "anna.berg", SignInURL: provision.SignInURL("berg-logistics"),
 		},
@@ -271,7 +271,7 @@ type memoryStore struct {
 type memoryPassword struct {
 	expires  time.Time
 	used     bool
-	revealed provision.Revealed
+	revealed provision.RevealedPassword
 }
 
 func (s *memoryStore) APIKey(_ context.Context, id string) (provision.APIKey, error) {
@@ -395,7 +395,7 @@ func comparePlace(t1 time.Time, id1 string, t2 time.Time, id2 string) int {
 	return cmp.Or(t1.Compare(t2), cmp.Compare(id1, id2))
 }
 
-func (s *memoryStore) RevealPassword(_ context.Context, id, to string, open func(provision.Revealed) error) error {
+func (s *memoryStore) RevealPassword(_ context.Context, id, to string, open func(provision.RevealedPassword) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {

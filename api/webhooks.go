@@ -28,7 +28,7 @@ type webhookStore interface {
 	// DueWebhooks lists the webhooks of a provider that have something to send now.
 	DueWebhooks(ctx context.Context, provider string) ([]provision.WebhookKey, error)
 	Deliveries(ctx context.Context, key provision.WebhookKey, filter provision.DeliveryFilter) ([]provision.Delivery, error)
-	Delivery(ctx context.Context, key provision.WebhookKey, id string) (provision.Delivery, []provision.Attempt, error)
+	Delivery(ctx context.Context, key provision.WebhookKey, id string) (provision.Delivery, []provision.DeliveryAttempt, error)
 	ReplayWebhook(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error
 	ResendDelivery(ctx context.Context, actor string, key provision.WebhookKey, id string) (provision.Delivery, error)
 }

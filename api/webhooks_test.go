@@ -118,7 +118,7 @@ func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
 	}
 	next, err := w.store.NextDelivery(t.Context(), key)
 	require.NoError(t, err)
-	require.NoError(t, w.store.RecordAttempt(t.Context(), key, next.ID, provision.AttemptOutcome{Attempt: provision.Attempt{At: now, StatusCode: 502, Error: "bad", Answer: "oops", TookMS: 7}}))
+	require.NoError(t, w.store.RecordAttempt(t.Context(), key, next.ID, provision.DeliveryOutcome{DeliveryAttempt: provision.DeliveryAttempt{At: now, StatusCode: 502, Error: "bad", Answer: "oops", TookMS: 7}}))
 	first := read[openapi.DeliveryPage](t, w.get(at+"?limit=2"), http.StatusOK)
 	require.Len(t, first.Items, 2)
 	second := read[openapi.DeliveryPage](t, w.get(at+"?limit=2&cursor="+*first.NextCursor), http.StatusOK)

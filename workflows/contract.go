@@ -14,6 +14,9 @@ const TaskQueue = "quartermaster"
 // ProvisionOrderName is the workflow's name in Temporal.
 const ProvisionOrderName = "ProvisionOrder"
 
+// OpenOrderName is the name of the activity that writes an order's row.
+const OpenOrderName = "OpenOrder"
+
 // OrderWorkflowID is the id of the workflow of an order: one order, one workflow.
 func OrderWorkflowID(key provision.OrderKey) string { return "order/" + key.Provider + "/" + key.ID }
 
@@ -46,7 +49,7 @@ func LeftoversWorkflowID(accountID string) string { return "leftovers/" + accoun
 // Updates of a running order. Each is refused when the order's state forbids it.
 const (
 	UpdateCorrect = "correct" // input Correction
-	UpdateRetry   = "retry"   // input provision.Action, like those below
+	UpdateRetry   = "retry"   // input provision.Intervention, like those below
 	UpdateCancel  = "cancel"
 	UpdateFail    = "fail"
 	UpdateSwap    = "swap"

@@ -68,10 +68,6 @@ func (r *orderRun) assignment() activities.Assignment {
 	return activities.Assignment{Order: r.order.OrderKey, Nonce: r.nonce, Request: r.order.Request, Settings: r.settings, Account: r.account.Account, Until: r.undoUntil}
 }
 
-func (r *orderRun) restore(journal provision.Journal) activities.Restore {
-	return activities.Restore{Assignment: r.assignment(), Journal: journal, Earlier: r.earlier, Written: r.made.contacts, EarlierSettings: r.replaced}
-}
-
 func (r *orderRun) reportSummary() string {
 	if r.order.Request.UseExistingCUR != "" {
 		return "Link existing cost report"

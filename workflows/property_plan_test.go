@@ -228,7 +228,7 @@ func (w *simWorld) moment(activity string, attempt int, late bool) {
 }
 
 func (w *simWorld) happen(i int, e simEvent) {
-	by := provision.Action{Actor: "somebody", Reason: "drawn"}
+	by := provision.Intervention{Actor: "somebody", Reason: "drawn"}
 	switch e.Do {
 	case "cancel workflow":
 		w.env.CancelWorkflow()

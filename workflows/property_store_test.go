@@ -155,12 +155,12 @@ func (w *simWorld) oldestReady() *simAccount {
 	return nil
 }
 
-func (s simStore) OpenOrder(ctx context.Context, order provision.Order) (opened provision.Opened, err error) {
+func (s simStore) OpenOrder(ctx context.Context, order provision.Order) (opened provision.OpenedOrder, err error) {
 	err = s.w.tx(ctx, func() error {
 		if s.w.order == nil {
 			s.w.order = &simOrder{state: provision.Accepted, request: order.Request, actions: map[string]bool{}}
 		}
-		opened = provision.Opened{Nonce: simNonce, Settings: s.w.settings, Request: s.w.order.request, OrderStatus: s.w.status()}
+		opened = provision.OpenedOrder{Nonce: simNonce, Settings: s.w.settings, Request: s.w.order.request, OrderStatus: s.w.status()}
 		return nil
 	})
 	return opened, err
@@ -212,7 +212,7 @@ func (s simStore) notInProgress(what string) error {
 	return &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "the order is " + string(s.w.order.state) + " and " + what}
 }
 
-func (s simStore) RejectAccount(ctx context.Context, _ provision.OrderKey, accountID string, why provision.Failure, setAside bool) (rejected provision.Rejected, err error) {
+func (s simStore) RejectAccount(ctx context.Context, _ provision.OrderKey, accountID string, why provision.Failure, setAside bool) (rejected provision.Rejection, err error) {
 	err = s.w.tx(ctx, func() error {
 		if a := s.w.account(accountID); a.row.Status == provision.AccountProvisioning {
 			s.w.setAccount(a, provision.AccountInvalid, why.Error())
@@ -225,7 +225,7 @@ func (s simStore) RejectAccount(ctx context.Context, _ provision.OrderKey, accou
 		}
 		return nil
 	})
-	return provision.Rejected{Verify: setAside}, err
+	return provision.Rejection{Verify: setAside}, err
 }
 
 // refuse notes that an account was given up. Two that cannot be entered, one after the other, suspend the claims.
@@ -270,18 +270,18 @@ func (s simStore) Resume(ctx context.Context, _ provision.OrderKey) error {
 	})
 }
 
-func (s simStore) Correct(ctx context.Context, _ provision.OrderKey, corrected provision.Request, _ provision.Action) error {
+func (s simStore) Correct(ctx context.Context, _ provision.OrderKey, corrected provision.Request, _ provision.Intervention) error {
 	return s.w.tx(ctx, func() error { s.w.order.request = corrected; return nil })
 }
 
-func (s simStore) NoteAction(ctx context.Context, _ provision.OrderKey, action string, _ provision.Action) error {
+func (s simStore) NoteAction(ctx context.Context, _ provision.OrderKey, action string, _ provision.Intervention) error {
 	return s.w.tx(ctx, func() error {
 		s.w.endedUndo = s.w.endedUndo || action == workflows.UpdateEndUndo
 		return nil
 	})
 }
 
-func (s simStore) StopOrder(ctx context.Context, _ provision.OrderKey, _ string, why provision.Failure, by provision.Action) error {
+func (s simStore) StopOrder(ctx context.Context, _ provision.OrderKey, _ string, why provision.Failure, by provision.Intervention) error {
 	return s.w.tx(ctx, func() error {
 		switch state := s.w.order.state; {
 		case s.w.order.actions[by.ID]:
@@ -312,7 +312,7 @@ func (s simStore) beginUndo(why provision.Failure) {
 	}
 }
 
-func (s simStore) CloseOrder(ctx context.Context, c provision.Closing) ([]provision.OrderKey, error) {
+func (s simStore) CloseOrder(ctx context.Context, c provision.OrderClosing) ([]provision.OrderKey, error) {
 	return nil, s.w.tx(ctx, func() error {
 		if s.w.order.state.Ended() {
 			return nil

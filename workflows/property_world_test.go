@@ -156,7 +156,7 @@ func (s simActs) RemoveUser(ctx context.Context, in activities.UserUndo) (activi
 	return activities.Undone{}, at.touch(in.Assignment, func(a *simAccount) { delete(a.now.Users, name) })
 }
 
-func (s simActs) EnableSignIn(ctx context.Context, in activities.SignIn) (struct{}, error) {
+func (s simActs) EnableSignIn(ctx context.Context, in activities.EnableSignIn) (struct{}, error) {
 	at := attemptOf(ctx)
 	if err := at.write(func() {
 		if a := s.w.account(in.Account.ID); a.kept == "" {
@@ -186,7 +186,7 @@ func (s simActs) DisableSignIn(ctx context.Context, in activities.UserUndo) (act
 	return activities.Undone{}, at.write(func() { a.kept = "" })
 }
 
-func (s simActs) SetContacts(ctx context.Context, in activities.Restore) (struct{}, error) {
+func (s simActs) SetContacts(ctx context.Context, in activities.SetContacts) (struct{}, error) {
 	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
 	if a.now.Contact.FullName != in.Request.ContactName {
 		if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Contact.FullName = in.Request.ContactName }); err != nil {
@@ -204,11 +204,11 @@ func (s simActs) SetContacts(ctx context.Context, in activities.Restore) (struct
 }
 
 // contactsFound is what of the contacts is ours, and what somebody else changed.
-func (s simActs) contactsFound(in activities.Restore) (primary bool, alternates, notes []string) {
+func (s simActs) contactsFound(in activities.RestoreContacts) (primary bool, alternates, notes []string) {
 	now := s.w.account(in.Account.ID).now
 	written := []provision.Request{in.Request}
 	if s.w.bug != bugForgetsCorrections {
-		written = append(written, in.Earlier...)
+		written = append(written, in.EarlierRequests...)
 	}
 	switch name := now.Contact.FullName; {
 	case name == in.Journal.Contact.FullName:
@@ -234,7 +234,7 @@ func (s simActs) contactsFound(in activities.Restore) (primary bool, alternates,
 	return primary, alternates, notes
 }
 
-func (s simActs) RestoreContacts(ctx context.Context, in activities.Restore) (activities.Undone, error) {
+func (s simActs) RestoreContacts(ctx context.Context, in activities.RestoreContacts) (activities.Undone, error) {
 	at := attemptOf(ctx)
 	primary, alternates, notes := s.contactsFound(in)
 	if primary {
@@ -256,7 +256,7 @@ func (s simActs) RestoreContacts(ctx context.Context, in activities.Restore) (ac
 	return activities.Undone{Notes: notes}, nil
 }
 
-func (s simActs) SetAlias(ctx context.Context, in activities.Restore) (struct{}, error) {
+func (s simActs) SetAlias(ctx context.Context, in activities.Assignment) (struct{}, error) {
 	at, a, alias := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.AccountAlias
 	if a.now.Alias == alias {
 		return struct{}{}, nil
@@ -264,12 +264,12 @@ func (s simActs) SetAlias(ctx context.Context, in activities.Restore) (struct{},
 	if s.w.aliasTaken[alias] {
 		return struct{}{}, at.refuse(provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: alias, Reason: "the alias is taken"})
 	}
-	return struct{}{}, at.touch(in.Assignment, func(a *simAccount) { a.now.Alias = alias })
+	return struct{}{}, at.touch(in, func(a *simAccount) { a.now.Alias = alias })
 }
 
-func (s simActs) RestoreAlias(ctx context.Context, in activities.Restore) (activities.Undone, error) {
+func (s simActs) RestoreAlias(ctx context.Context, in activities.RestoreAlias) (activities.Undone, error) {
 	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
-	ordered, earlier := in.Request.AccountAlias, in.Journal.Alias
+	ordered, earlier := in.Request.AccountAlias, in.Alias
 	if ordered == earlier || s.w.bug == bugAliasStays {
 		return activities.Undone{}, nil
 	}
@@ -311,7 +311,7 @@ func (s simActs) SetUpReport(ctx context.Context, in activities.SetUpReport) (pr
 	return provision.Report{Name: simReportName, Bucket: simBucketName}, nil
 }
 
-func (s simActs) RemoveReport(ctx context.Context, in activities.ReportUndo) (activities.Undone, error) {
+func (s simActs) RemoveReport(ctx context.Context, in activities.RemoveReport) (activities.Undone, error) {
 	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
 	if in.Request.UseExistingCUR != "" || in.Report.Existing {
 		return activities.Undone{}, nil
@@ -327,30 +327,30 @@ func (s simActs) RemoveReport(ctx context.Context, in activities.ReportUndo) (ac
 	return activities.Undone{}, nil
 }
 
-func (s simActs) CompareWithJournal(ctx context.Context, in activities.Restore) (verified activities.Verification, err error) {
+func (s simActs) CompareWithJournal(ctx context.Context, in activities.CompareWithJournal) (compared activities.Comparison, err error) {
 	attemptOf(ctx).pause()
 	if s.w.bug == bugVerifiesNothing {
-		return verified, nil
+		return compared, nil
 	}
 	now := s.w.account(in.Account.ID).now
 	left := func(is bool, what string) {
 		if is {
-			verified.Leftovers = append(verified.Leftovers, what)
+			compared.Leftovers = append(compared.Leftovers, what)
 		}
 	}
 	left(now.Users[in.Request.IAMUserName].Nonce == in.Nonce, "the IAM user of the order still exists")
 	left(now.Alias != in.Journal.Alias, "the alias is not the earlier one")
-	primary, alternates, notes := s.contactsFound(in)
+	primary, alternates, notes := s.contactsFound(activities.RestoreContacts{Assignment: in.Assignment, Journal: in.Journal, EarlierRequests: in.EarlierRequests, Written: in.Written})
 	left(primary, "the primary contact still has the ordered name")
 	for _, kind := range alternates {
 		left(true, "the "+kind+" contact is still the ordered one")
 	}
-	verified.Leftovers = append(verified.Leftovers, notes...)
+	compared.Leftovers = append(compared.Leftovers, notes...)
 	if in.Request.UseExistingCUR == "" {
 		left(now.Reports[simReportName] == in.Nonce, "the cost report of the order still exists")
 		left(now.Buckets[simBucketName] == in.Nonce, "the bucket of the order still exists")
 	}
-	return verified, nil
+	return compared, nil
 }
 
 // simUndo says which undo belongs to which step.

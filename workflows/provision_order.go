@@ -171,7 +171,6 @@ func (r *orderRun) leave(ctx workflow.Context, cause error) (provision.Result, e
 // setUp makes the account the customer's.
 func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, work *saga) (result provision.Result, err error) {
 	undos := r.undosIn(inspected.Journal)
-	restore := func() activities.Restore { return r.restore(inspected.Journal) }
 
 	work.add(undos.report)
 	if !r.account.touched { // else the journal shows what an earlier run has written
@@ -184,18 +183,19 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 			return err
 		}),
 		r.settled(func(ctx workflow.Context) error {
-			written, err := call(ctx, cloud, "Set contacts", acts.SetContacts, restore())
+			written, err := call(ctx, cloud, "Set contacts", acts.SetContacts, activities.NewSetContacts(r.assignment(), inspected.Journal, r.earlier))
 			if err == nil {
 				r.made.contacts = &written
 			}
 			return err
 		}),
 		r.settled(func(ctx workflow.Context) error {
-			_, err := call(ctx, cloud, "Set account alias", acts.SetAlias, restore())
+			_, err := call(ctx, cloud, "Set account alias", acts.SetAlias, r.assignment())
 			return err
 		}),
 		r.settled(func(ctx workflow.Context) (err error) {
-			r.made.report, err = call(ctx, cloud, r.reportSummary(), acts.SetUpReport, activities.SetUpReport{Assignment: r.assignment(), Existing: inspected.ExistingReport, Earlier: r.replaced})
+			r.made.report, err = call(ctx, cloud, r.reportSummary(), acts.SetUpReport, activities.SetUpReport{
+				Assignment: r.assignment(), Existing: inspected.ExistingReport, EarlierSettings: r.replaced})
 			return err
 		}),
 	)
@@ -205,7 +205,7 @@ func (r *orderRun) setUp(ctx workflow.Context, inspected activities.Inspection, 
 
 	work.add(undos.signIn)
 	if err = r.settle(ctx, func(ctx workflow.Context) error {
-		_, err := call(ctx, cloud, "Enable sign-in", acts.EnableSignIn, activities.SignIn{Assignment: r.assignment(), User: r.made.user})
+		_, err := call(ctx, cloud, "Enable sign-in", acts.EnableSignIn, activities.EnableSignIn{Assignment: r.assignment(), User: r.made.user})
 		return err
 	}); err != nil {
 		return result, err
@@ -235,19 +235,20 @@ type made struct {
 type undos struct{ report, alias, contacts, user, signIn undo }
 
 func (r *orderRun) undosIn(journal provision.Journal) undos {
-	restore := func() activities.Restore { return r.restore(journal) }
 	userUndo := func() activities.UserUndo {
 		return activities.UserUndo{Assignment: r.assignment(), UserID: r.made.user.ID}
 	}
 	return undos{
 		report: undo{"cost report", func(ctx workflow.Context) (activities.Undone, error) {
-			return call(ctx, r.cleanup(), "Remove cost report", acts.RemoveReport, activities.ReportUndo{Assignment: r.assignment(), Report: r.made.report, Earlier: r.replaced})
+			return call(ctx, r.cleanup(), "Remove cost report", acts.RemoveReport, activities.RemoveReport{
+				Assignment: r.assignment(), Report: r.made.report, EarlierSettings: r.replaced})
 		}},
 		alias: undo{"account alias", func(ctx workflow.Context) (activities.Undone, error) {
-			return call(ctx, r.cleanup(), "Restore account alias", acts.RestoreAlias, restore())
+			return call(ctx, r.cleanup(), "Restore account alias", acts.RestoreAlias, activities.RestoreAlias{Assignment: r.assignment(), Alias: journal.Alias})
 		}},
 		contacts: undo{"contacts", func(ctx workflow.Context) (activities.Undone, error) {
-			return call(ctx, r.cleanup(), "Restore contacts", acts.RestoreContacts, restore())
+			return call(ctx, r.cleanup(), "Restore contacts", acts.RestoreContacts, activities.RestoreContacts{
+				Assignment: r.assignment(), Journal: journal, EarlierRequests: r.earlier, Written: r.made.contacts})
 		}},
 		user: undo{"IAM user", func(ctx workflow.Context) (activities.Undone, error) {
 			return call(ctx, r.cleanup(), "Remove IAM user", acts.RemoveUser, userUndo())
@@ -310,21 +311,22 @@ func (r *orderRun) takeBack(ctx workflow.Context, journal provision.Journal, wor
 		}
 		return undone, err
 	})
-	look := func(ctx workflow.Context) (activities.Verification, error) {
-		return call(ctx, r.cleanup(), "Verify account "+r.account.ID, acts.CompareWithJournal, r.restore(journal))
+	look := func(ctx workflow.Context) (activities.Comparison, error) {
+		return call(ctx, r.cleanup(), "Compare account "+r.account.ID+" with the journal", acts.CompareWithJournal, activities.CompareWithJournal{
+			Assignment: r.assignment(), Journal: journal, EarlierRequests: r.earlier, Written: r.made.contacts, EarlierSettings: r.replaced})
 	}
-	verified, err := look(undoing)
+	compared, err := look(undoing)
 	r.endUndo = nil
 	if undoing.Err() != nil {
-		verified, err = look(ctx)
+		compared, err = look(ctx)
 	}
 	ended.notes = notes
 	failure := failureOf(err)
 	switch {
 	case err != nil:
 		ended.leftovers = append(problems, "the account could not be compared with what it was: "+failure.Cause()) //nolint:gocritic // what went wrong is all that is known
-	case len(verified.Leftovers) > 0:
-		ended.leftovers = slices.Concat(verified.Leftovers, problems) // what is left, and why
+	case len(compared.Leftovers) > 0:
+		ended.leftovers = slices.Concat(compared.Leftovers, problems) // what is left, and why
 	}
 	if r.account.touched {
 		ended.leftovers = append(ended.leftovers, journalUnknown)
@@ -360,7 +362,7 @@ func (r *orderRun) close(ctx workflow.Context, accountID string, ended ending) (
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	r.final = true
 	failure := failureOf(ended.cause)
-	closing := provision.Closing{Order: r.order.OrderKey, State: provision.Failed, Failure: failure, AccountID: accountID,
+	closing := provision.OrderClosing{Order: r.order.OrderKey, State: provision.Failed, Failure: failure, AccountID: accountID,
 		Leftovers: ended.leftovers, Notes: ended.notes, Park: r.settings.Park}
 	if failure.Code == provision.CodeOrderCancelled {
 		closing.State = provision.Cancelled

@@ -32,7 +32,7 @@ type world struct {
 	fail     map[string]error // by activity
 	stock    int              // accounts that ClaimAccount can give
 	claimed  int
-	closing  *provision.Closing
+	closing  *provision.OrderClosing
 	rejected []activities.RejectedAccount
 	result   *provision.Result
 	left     []string // what CompareWithJournal finds
@@ -41,7 +41,7 @@ type world struct {
 	aliases  []string             // that SetAlias was asked for
 	asked    []provision.Failure  // what RequireAction said
 	actions  []activities.ActionTaken
-	restores []activities.Restore
+	restores []activities.RestoreContacts
 	opened   provision.OrderStatus  // what OpenOrder finds
 	status   provision.OrderStatus  // what OrderStatus reads
 	settings provision.PoolSettings // of the pool, as they are read anew
@@ -71,7 +71,7 @@ func update(env *testsuite.TestWorkflowEnvironment, name string, in any, answere
 	env.UpdateWorkflow(name, rand.Text(), &testsuite.TestUpdateCallback{OnReject: answered, OnAccept: func() {}, OnComplete: func(_ any, err error) { answered(err) }}, in)
 }
 
-var operator = provision.Action{Actor: "operator", Reason: "asked by phone"}
+var operator = provision.Intervention{Actor: "operator", Reason: "asked by phone"}
 
 // refused is an activity's error that no retry mends.
 func refused(code provision.Code) error {
@@ -101,8 +101,8 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.RegisterActivity(a)
 	w := &world{stock: 1, settings: settings, fail: map[string]error{}, after: map[string]func(){}}
 
-	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.Opened, error) {
-		return provision.Opened{Nonce: "nonce", Request: theOrder.Request, OrderStatus: w.opened,
+	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.OpenedOrder, error) {
+		return provision.OpenedOrder{Nonce: "nonce", Request: theOrder.Request, OrderStatus: w.opened,
 			Settings: settings}, w.did("OpenOrder")
 	})
 	env.OnActivity(a.ClaimAccount, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.Claim, error) {
@@ -125,10 +125,10 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.CreateUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.Assignment) (provision.User, error) {
 		return provision.User{Name: "customer", ID: "AIDA1"}, w.did("CreateUser")
 	})
-	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (provision.WrittenContacts, error) {
+	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context, activities.SetContacts) (provision.WrittenContacts, error) {
 		return provision.WrittenContacts{FullName: "JANE ROE"}, w.did("SetContacts")
 	})
-	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (struct{}, error) {
+	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Assignment) (struct{}, error) {
 		w.mu.Lock()
 		w.aliases = append(w.aliases, in.Request.AccountAlias)
 		w.mu.Unlock()
@@ -140,7 +140,7 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		w.mu.Unlock()
 		return provision.Report{Name: "mp-cur", Kind: provision.DataExport}, w.did("SetUpReport")
 	})
-	env.OnActivity(a.EnableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.SignIn) (struct{}, error) {
+	env.OnActivity(a.EnableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.EnableSignIn) (struct{}, error) {
 		return struct{}{}, w.did("EnableSignIn")
 	})
 	env.OnActivity(a.Allocate, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Allocation) (provision.Result, error) {
@@ -156,20 +156,20 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.RemoveUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.UserUndo) (activities.Undone, error) {
 		return activities.Undone{}, w.did("RemoveUser")
 	})
-	env.OnActivity(a.RestoreContacts, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (activities.Undone, error) {
+	env.OnActivity(a.RestoreContacts, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RestoreContacts) (activities.Undone, error) {
 		require.Equal(t, "before", in.Journal.Alias, "an undo gets the journal")
 		w.restores = append(w.restores, in)
 		return activities.Undone{Notes: []string{"the customer changed the billing contact"}}, w.did("RestoreContacts")
 	})
-	env.OnActivity(a.RestoreAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Restore) (activities.Undone, error) {
+	env.OnActivity(a.RestoreAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RestoreAlias) (activities.Undone, error) {
 		w.until = append(w.until, in.Until)
 		return activities.Undone{}, w.did("RestoreAlias")
 	})
-	env.OnActivity(a.RemoveReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.ReportUndo) (activities.Undone, error) {
+	env.OnActivity(a.RemoveReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.RemoveReport) (activities.Undone, error) {
 		return activities.Undone{}, w.did("RemoveReport")
 	})
-	env.OnActivity(a.CompareWithJournal, mock.Anything, mock.Anything).Return(func(context.Context, activities.Restore) (activities.Verification, error) {
-		return activities.Verification{Leftovers: w.left}, w.did("CompareWithJournal")
+	env.OnActivity(a.CompareWithJournal, mock.Anything, mock.Anything).Return(func(context.Context, activities.CompareWithJournal) (activities.Comparison, error) {
+		return activities.Comparison{Leftovers: w.left}, w.did("CompareWithJournal")
 	})
 	env.OnActivity(a.BeginUndo, mock.Anything, mock.Anything).Return(func(context.Context, activities.OrderFailed) error {
 		return w.did("BeginUndo")
@@ -205,7 +205,7 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		w.rejected = append(w.rejected, in)
 		return activities.Rejected{Verify: w.verify}, w.did("RejectAccount")
 	})
-	env.OnActivity(a.CloseOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in provision.Closing) (activities.Woken, error) {
+	env.OnActivity(a.CloseOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in provision.OrderClosing) (activities.Woken, error) {
 		w.closing = &in
 		return activities.Woken{Orders: w.woken}, w.did("CloseOrder")
 	})

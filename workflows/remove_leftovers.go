@@ -16,9 +16,9 @@ func RemoveLeftovers(ctx workflow.Context, removal provision.LeftoverRemoval) (p
 		return removed, err
 	}
 	r := &orderRun{
-		order: provision.Order{OrderKey: kept.Order, Request: kept.Request, Nonce: kept.Nonce}, earlier: kept.Earlier,
-		nonce: kept.Nonce, settings: kept.Settings, replaced: kept.Replaced,
-		account: &held{kept.Account, kept.Touched}, made: made{user: kept.User, contacts: kept.Contacts, report: kept.Report},
+		order: provision.Order{OrderKey: kept.Order, Request: kept.Request, Nonce: kept.Nonce}, earlier: kept.EarlierRequests,
+		nonce: kept.Nonce, settings: kept.Settings, replaced: kept.EarlierSettings,
+		account: &held{kept.Account, kept.Touched}, made: made{user: kept.User, contacts: kept.Written, report: kept.Report},
 	}
 	work := r.undosOfEarlierRun(kept.Journal)
 	if !kept.Touched {
@@ -40,8 +40,8 @@ const journalUnknown = "an earlier run of the workflow worked in the account, an
 
 // keepUndo keeps what RemoveLeftovers needs.
 func (r *orderRun) keepUndo(ctx workflow.Context, journal provision.Journal) {
-	kept := activities.KeptUndo{Assignment: r.assignment(), Journal: journal, Earlier: r.earlier, Replaced: r.replaced,
-		User: r.made.user, Contacts: r.made.contacts, Report: r.made.report, Touched: r.account.touched}
+	kept := activities.KeptUndo{Assignment: r.assignment(), Journal: journal, EarlierRequests: r.earlier, EarlierSettings: r.replaced,
+		User: r.made.user, Written: r.made.contacts, Report: r.made.report, Touched: r.account.touched}
 	if err := tellDatabase(ctx, "Keep the undo", acts.KeepUndo, kept); err != nil {
 		workflow.GetLogger(ctx).Error("what is left in the account cannot be removed by a verb later", "account", r.account.ID, "code", failureOf(err).Code)
 	}

@@ -15,7 +15,7 @@ import (
 	"quartermaster/workflows"
 )
 
-var removal = provision.LeftoverRemoval{Provider: "acme", AccountID: "000000000001", By: provision.Action{Actor: "key desk", Reason: "the policy is mended"}}
+var removal = provision.LeftoverRemoval{Provider: "acme", AccountID: "000000000001", By: provision.Intervention{Actor: "key desk", Reason: "the policy is mended"}}
 
 // kept is the undo that an order has left, as it would be kept.
 func kept(t *testing.T) activities.KeptUndo {

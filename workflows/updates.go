@@ -12,7 +12,7 @@ import (
 // Correction is the input of UpdateCorrect.
 type Correction struct {
 	Fields provision.Correction `json:"fields"`
-	By     provision.Action     `json:"by"`
+	By     provision.Intervention     `json:"by"`
 }
 
 // listen registers what people may do to a running order. Each is an update with a validator: what the order's state
@@ -24,8 +24,8 @@ func (r *orderRun) listen(ctx workflow.Context) error {
 	}
 	for _, verb := range []struct {
 		name, description string
-		check             func(provision.Action) error
-		act               func(workflow.Context, provision.Action) error
+		check             func(provision.Intervention) error
+		act               func(workflow.Context, provision.Intervention) error
 	}{
 		{UpdateRetry, "Try again what the order waits for.", r.checkRetry, r.retry},
 		{UpdateCancel, "Undo everything and end the order as cancelled.", r.checkStop, r.stop(UpdateCancel, provision.CodeOrderCancelled, "the order was cancelled")},
@@ -33,7 +33,7 @@ func (r *orderRun) listen(ctx workflow.Context) error {
 		{UpdateSwap, "Undo everything, mark the account Invalid and go on with the next one.", r.checkSwap, r.swap},
 		{UpdateEndUndo, "End the undo now; what is not taken back by then is left.", r.checkEndUndo, r.endUndoNow},
 	} {
-		act := func(ctx workflow.Context, by provision.Action) error {
+		act := func(ctx workflow.Context, by provision.Intervention) error {
 			if err := r.awaitOpened(ctx); err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ func (r *orderRun) checkCorrection(c Correction) error {
 	asked := map[string]bool{}
 	var names []string
 	for _, q := range r.questions {
-		for _, field := range provision.Asked(q.failure) {
+		for _, field := range provision.AskedFields(q.failure) {
 			if !asked[field] {
 				asked[field] = true
 				names = append(names, field)
@@ -104,14 +104,14 @@ func (r *orderRun) correct(ctx workflow.Context, c Correction) error {
 	return nil
 }
 
-func (r *orderRun) checkRetry(provision.Action) error {
+func (r *orderRun) checkRetry(provision.Intervention) error {
 	if len(r.questions) == 0 {
 		return refuse(provision.CodeNotAsked, "", "the order waits for nothing that could be tried again")
 	}
 	return nil
 }
 
-func (r *orderRun) retry(ctx workflow.Context, by provision.Action) error {
+func (r *orderRun) retry(ctx workflow.Context, by provision.Intervention) error {
 	if err := r.note(ctx, UpdateRetry, by); err != nil {
 		return err
 	}
@@ -134,11 +134,11 @@ func (r *orderRun) readSettings(ctx workflow.Context) error {
 }
 
 // note writes down an action that changes no state by itself.
-func (r *orderRun) note(ctx workflow.Context, verb string, by provision.Action) error {
+func (r *orderRun) note(ctx workflow.Context, verb string, by provision.Intervention) error {
 	return tellDatabase(ctx, "Note "+verb, acts.NoteAction, activities.ActionTaken{Order: r.order.OrderKey, Action: verb, By: by})
 }
 
-func (r *orderRun) checkStop(provision.Action) error {
+func (r *orderRun) checkStop(provision.Intervention) error {
 	switch {
 	case r.final:
 		return refuse(provision.CodeTooLate, "", "the order has ended, or its account is being handed over: there is no way back")
@@ -148,7 +148,7 @@ func (r *orderRun) checkStop(provision.Action) error {
 	return nil
 }
 
-func (r *orderRun) checkSwap(by provision.Action) error {
+func (r *orderRun) checkSwap(by provision.Intervention) error {
 	if r.account == nil || r.leaving {
 		return refuse(provision.CodeNotAsked, "", "the order holds no account that could be swapped")
 	}
@@ -160,8 +160,8 @@ func (r *orderRun) checkSwap(by provision.Action) error {
 
 // stop ends the order. The database decides, in the transaction that changes the order's state and writes down who did that
 // and why: an account that is being handed over at this moment is the customer's. The story then takes back what was done.
-func (r *orderRun) stop(verb string, code provision.Code, what string) func(workflow.Context, provision.Action) error {
-	return func(ctx workflow.Context, by provision.Action) error {
+func (r *orderRun) stop(verb string, code provision.Code, what string) func(workflow.Context, provision.Intervention) error {
+	return func(ctx workflow.Context, by provision.Intervention) error {
 		failure := stopFailure(code, what, by)
 		err := tellDatabase(ctx, "Stop order: "+verb, acts.StopOrder, activities.StoppedOrder{Order: r.order.OrderKey, Action: verb, Failure: failure, By: by})
 		switch {
@@ -177,7 +177,7 @@ func (r *orderRun) stop(verb string, code provision.Code, what string) func(work
 }
 
 // swap gives the account back as Invalid; the story then goes on with the next one.
-func (r *orderRun) swap(ctx workflow.Context, by provision.Action) error {
+func (r *orderRun) swap(ctx workflow.Context, by provision.Intervention) error {
 	if err := r.note(ctx, UpdateSwap, by); err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func (r *orderRun) swap(ctx workflow.Context, by provision.Action) error {
 	return nil
 }
 
-func (r *orderRun) checkEndUndo(provision.Action) error {
+func (r *orderRun) checkEndUndo(provision.Intervention) error {
 	if r.endUndo == nil {
 		return refuse(provision.CodeNotAsked, "", "the order is not being undone: there is nothing to end")
 	}
@@ -199,7 +199,7 @@ func (r *orderRun) checkEndUndo(provision.Action) error {
 }
 
 // endUndoNow ends the undo that runs, after it has been written down who wanted that.
-func (r *orderRun) endUndoNow(ctx workflow.Context, by provision.Action) error {
+func (r *orderRun) endUndoNow(ctx workflow.Context, by provision.Intervention) error {
 	if err := r.note(ctx, UpdateEndUndo, by); err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (r *orderRun) endUndoNow(ctx workflow.Context, by provision.Action) error {
 	return nil
 }
 
-func stopFailure(code provision.Code, what string, by provision.Action) provision.Failure {
+func stopFailure(code provision.Code, what string, by provision.Intervention) provision.Failure {
 	if by.Reason != "" {
 		what += ": " + by.Reason
 	}

@@ -22,7 +22,7 @@ func codeOf(t *testing.T, err error) string {
 }
 
 func alias(value string) workflows.Correction {
-	return workflows.Correction{Fields: provision.Correction{AccountAlias: &value}, By: provision.Action{Actor: "key store"}}
+	return workflows.Correction{Fields: provision.Correction{AccountAlias: &value}, By: provision.Intervention{Actor: "key store"}}
 }
 
 func TestACorrectionResumesInPlace(t *testing.T) {
@@ -226,7 +226,7 @@ func TestTheUndoKnowsWhatWasOrderedBeforeTheCorrection(t *testing.T) {
 	require.Equal(t, provision.Cancelled, w.closing.State)
 	require.Len(t, w.restores, 1)
 	require.Equal(t, "green-hill", w.restores[0].Request.AccountAlias)
-	require.Equal(t, "blue-sky", w.restores[0].Earlier[0].AccountAlias)
+	require.Equal(t, "blue-sky", w.restores[0].EarlierRequests[0].AccountAlias)
 	require.Equal(t, "JANE ROE", w.restores[0].Written.FullName, "whose a value is, is judged by what AWS showed")
 }
 
@@ -325,7 +325,7 @@ func TestARetryReadsThePoolsSettingsAnew(t *testing.T) {
 			require.Len(t, w.reports, 2)
 			require.Equal(t, settings, w.reports[0].Settings)
 			require.Equal(t, mended, w.reports[1].Settings)
-			require.Equal(t, []provision.PoolSettings{settings}, w.reports[1].Earlier, "what was made under them is taken back")
+			require.Equal(t, []provision.PoolSettings{settings}, w.reports[1].EarlierSettings, "what was made under them is taken back")
 		})
 	}
 }

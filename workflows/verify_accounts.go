@@ -55,8 +55,8 @@ func VerifyAccounts(ctx workflow.Context) error {
 }
 
 // verifyAll looks at the accounts, a few at once. One that cannot be looked at in time has an inconclusive result.
-func verifyAll(ctx workflow.Context, ids []string) []provision.Verified {
-	results := make([]provision.Verified, len(ids))
+func verifyAll(ctx workflow.Context, ids []string) []provision.VerificationResult {
+	results := make([]provision.VerificationResult, len(ids))
 	slots := workflow.NewSemaphore(ctx, verifyAtOnce)
 	running := workflow.NewWaitGroup(ctx)
 	for i, id := range ids {
@@ -79,9 +79,9 @@ func verifyAll(ctx workflow.Context, ids []string) []provision.Verified {
 	return results
 }
 
-func inconclusive(id string, err error) provision.Verified {
+func inconclusive(id string, err error) provision.VerificationResult {
 	failure := failureOf(err)
-	return provision.Verified{AccountID: id, Failure: &failure, Inconclusive: true}
+	return provision.VerificationResult{AccountID: id, Failure: &failure, Inconclusive: true}
 }
 
 // verifyDue starts the verification of what is due, or tells the one that runs that there is more. It is a hint: the

@@ -24,7 +24,7 @@ type sweep struct {
 	mu      sync.Mutex
 	due     []string
 	down    map[string]bool // AWS does not answer for it
-	judged  map[string]provision.Verified
+	judged  map[string]provision.VerificationResult
 	running int
 	most    int // at once
 	batches int
@@ -37,7 +37,7 @@ func setupSweep(t *testing.T, due int) (*testsuite.TestWorkflowEnvironment, *swe
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(time.Minute)
-	s := &sweep{down: map[string]bool{}, judged: map[string]provision.Verified{}}
+	s := &sweep{down: map[string]bool{}, judged: map[string]provision.VerificationResult{}}
 	for i := range due {
 		s.due = append(s.due, fmt.Sprintf("%012d", i))
 	}
@@ -48,7 +48,7 @@ func setupSweep(t *testing.T, due int) (*testsuite.TestWorkflowEnvironment, *swe
 		defer s.mu.Unlock()
 		return s.due[:min(limit, len(s.due))], nil
 	})
-	env.OnActivity(a.VerifyAccount, mock.Anything, mock.Anything).Return(func(_ context.Context, id string) (provision.Verified, error) {
+	env.OnActivity(a.VerifyAccount, mock.Anything, mock.Anything).Return(func(_ context.Context, id string) (provision.VerificationResult, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.running++
@@ -56,11 +56,11 @@ func setupSweep(t *testing.T, due int) (*testsuite.TestWorkflowEnvironment, *swe
 		defer func() { s.running-- }()
 		if s.down[id] {
 			f := provision.Failure{Code: provision.CodeAWSUnavailable, Reason: "AWS did not answer"}
-			return provision.Verified{}, temporal.NewApplicationError(f.Error(), string(f.Code), f)
+			return provision.VerificationResult{}, temporal.NewApplicationError(f.Error(), string(f.Code), f)
 		}
-		return provision.Verified{AccountID: id}, nil
+		return provision.VerificationResult{AccountID: id}, nil
 	})
-	env.OnActivity(a.ApplyVerifications, mock.Anything, mock.Anything).Return(func(_ context.Context, results []provision.Verified) (activities.Woken, error) {
+	env.OnActivity(a.ApplyVerifications, mock.Anything, mock.Anything).Return(func(_ context.Context, results []provision.VerificationResult) (activities.Woken, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.batches++

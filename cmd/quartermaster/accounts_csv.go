@@ -12,10 +12,10 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/contrib/envconfig"
 
-	"quartermaster/api"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/stockcsv"
+	"quartermaster/workflows/control"
 )
 
 type templateCommand struct{}
@@ -208,7 +208,7 @@ func verifyDue(e *env) string {
 	if options, err := envconfig.LoadDefaultClientOptions(); err != nil || options.HostPort == "" {
 		return later
 	}
-	if err := tellTemporal(e, func(ctx context.Context, workflows api.Workflows) error { return workflows.VerifyDue(ctx) }); err != nil {
+	if err := tellTemporal(e, func(ctx context.Context, temporal *control.Temporal) error { return temporal.VerifyDue(ctx) }); err != nil {
 		e.log.Warn("the verification was not started; the schedule starts it within 5 minutes", "error", err)
 		return later
 	}

@@ -21,6 +21,7 @@ import (
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
+	"quartermaster/workflows/control/controltest"
 )
 
 // program is the program itself, built once.
@@ -305,7 +306,7 @@ func TestAnImportThatIsInterruptedSaysSoAndIsGivenUp(t *testing.T) {
 
 // Not parallel: Temporal's address comes from the environment, which is the process's.
 func TestAnImportHasItsAccountsVerifiedWhereTemporalIsKnown(t *testing.T) {
-	f, address := setupFrontend(t)
+	f, address := controltest.Serve(t)
 	url, _, _ := setupStock(t)
 	template, err := call(t, "accounts", "template")
 	require.NoError(t, err)
@@ -325,9 +326,9 @@ func TestAnImportHasItsAccountsVerifiedWhereTemporalIsKnown(t *testing.T) {
 	require.NotContains(t, load("--dry-run"), "verified")
 	require.Contains(t, load(), "the new accounts are being verified\n")
 	require.NotContains(t, load(), "verified", "there is nothing new")
-	require.Len(t, f.signals, 1)
-	require.Equal(t, workflows.VerifyAccountsID, f.signals[0].WorkflowId)
-	require.Equal(t, workflows.SignalAccountsDue, f.signals[0].SignalName)
+	require.Len(t, f.SignalsWithStart, 1)
+	require.Equal(t, workflows.VerifyAccountsID, f.SignalsWithStart[0].WorkflowId)
+	require.Equal(t, workflows.SignalAccountsDue, f.SignalsWithStart[0].SignalName)
 
 	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
 	write(2)

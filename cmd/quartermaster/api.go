@@ -54,7 +54,7 @@ func (c *apiCommand) Run(e *env) error {
 	registry.MustRegister(metrics.OfTemporal(namespace, e.log))
 	handler, err := api.New(api.Config{
 		Store:             store,
-		Workflows:         api.NewWorkflows(temporal),
+		Workflows:         namespace,
 		TemporalUsable:    namespace.Usable,
 		Opener:            ring,
 		Sealer:            ring,

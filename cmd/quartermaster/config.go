@@ -17,7 +17,6 @@ import (
 	"go.temporal.io/sdk/converter"
 	temporallog "go.temporal.io/sdk/log"
 
-	"quartermaster/api"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
@@ -84,7 +83,7 @@ func dialTemporal(e *env, ring *secrets.Ring) (client.Client, *control.Temporal,
 	if err != nil {
 		return nil, nil, fmt.Errorf("connecting to Temporal: %w", err)
 	}
-	return c, control.New(c, options.Namespace), nil
+	return c, control.New(c, options), nil
 }
 
 // lazyTemporal connects with the first call, for a server that starts without Temporal and uses it as soon as it is there.
@@ -97,7 +96,7 @@ func lazyTemporal(e *env, ring *secrets.Ring) (client.Client, *control.Temporal,
 	if err != nil {
 		return nil, nil, fmt.Errorf("the TEMPORAL_* variables: %w", err)
 	}
-	return c, control.New(c, options.Namespace), nil
+	return c, control.New(c, options), nil
 }
 
 // shareConnection returns a client that has converters of its own and uses the connection of another client, which it makes if
@@ -154,20 +153,20 @@ func wake(e *env, orders []provision.OrderKey) {
 	if len(orders) == 0 {
 		return
 	}
-	err := tellTemporal(e, func(ctx context.Context, workflows api.Workflows) error { return workflows.WakeOrders(ctx, orders) })
+	err := tellTemporal(e, func(ctx context.Context, temporal *control.Temporal) error { return temporal.WakeOrders(ctx, orders) })
 	if err != nil {
 		e.log.Warn("waiting orders got an account and could not be told; they look by themselves within 15 minutes", "orders", len(orders), "error", err)
 	}
 }
 
 // tellTemporal sends what carries no payload, in some seconds or not at all, even when the command was told to stop.
-func tellTemporal(e *env, what func(context.Context, api.Workflows) error) error {
+func tellTemporal(e *env, what func(context.Context, *control.Temporal) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 10*time.Second)
 	defer cancel()
-	temporal, _, err := dialTemporal(&env{ctx: ctx, out: e.out, log: e.log}, nil)
+	connection, temporal, err := dialTemporal(&env{ctx: ctx, out: e.out, log: e.log}, nil)
 	if err != nil {
 		return err
 	}
-	defer temporal.Close()
-	return what(ctx, api.NewWorkflows(temporal))
+	defer connection.Close()
+	return what(ctx, temporal)
 }

@@ -50,7 +50,7 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	require.Equal(t, set, shown)
 	_, err := call(t, append([]string{"pools", "set", "--report-region=il-central-1", "--action-deadline=1s"}, north...)...)
 	require.ErrorContains(t, err, "report_region: AWS delivers no legacy report")
-	require.ErrorContains(t, err, "action_deadline_seconds: 1 is not offered", "every wrong one at once")
+	require.ErrorContains(t, err, "action_deadline_seconds: 1 is out of range", "every wrong one at once")
 
 	require.Regexp(t, `north +production +cur +us-east-1 +park +3`, mustCall("pools", "list", "--provider=acme", database))
 	history := mustCall(append([]string{"pools", "show", "--history"}, north...)...)

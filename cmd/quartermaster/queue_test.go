@@ -2,45 +2,24 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
-	taskqueuepb "go.temporal.io/api/taskqueue/v1"
-	"go.temporal.io/api/workflowservice/v1"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"quartermaster/internal/postgres/pgtest"
+	"quartermaster/internal/provision"
+	"quartermaster/workflows"
+	"quartermaster/workflows/control/controltest"
 )
-
-// DescribeTaskQueue has a worker for each type of task, unless all are dead.
-func (f *frontend) DescribeTaskQueue(context.Context, *workflowservice.DescribeTaskQueueRequest) (*workflowservice.DescribeTaskQueueResponse, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	answer := &workflowservice.DescribeTaskQueueResponse{Stats: &taskqueuepb.TaskQueueStats{}}
-	if !f.dead {
-		answer.Pollers = []*taskqueuepb.PollerInfo{{LastAccessTime: timestamppb.Now()}}
-	}
-	return answer, nil
-}
-
-// CountWorkflowExecutions counts the orders that have not started: all of them when the workers are dead.
-func (f *frontend) CountWorkflowExecutions(context.Context, *workflowservice.CountWorkflowExecutionsRequest) (*workflowservice.CountWorkflowExecutionsResponse, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.dead {
-		return &workflowservice.CountWorkflowExecutionsResponse{}, nil
-	}
-	return &workflowservice.CountWorkflowExecutionsResponse{Count: int64(len(f.newest))}, nil
-}
 
 // Not parallel: Temporal's address comes from the environment, which is the process's.
 func TestVerifyReportsDeadWorkersAndTheOrdersThatWaitForThem(t *testing.T) {
-	f, address := setupFrontend(t)
+	f, address := controltest.Serve(t)
 	t.Setenv("TEMPORAL_ADDRESS", address)
-	f.dead = true
-	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
+	f.Queues[enumspb.TASK_QUEUE_TYPE_WORKFLOW], f.Queues[enumspb.TASK_QUEUE_TYPE_ACTIVITY] = controltest.Queue(), controltest.Queue()
+	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING).SearchAttributes =
+		controltest.Attributes(t, map[string]string{workflows.StepKey.GetName(): string(provision.Accepted)})
 	var out, logs bytes.Buffer
 	require.Error(t, run(t.Context(), []string{"verify", "--database-url=" + pgtest.URL(t)}, &out, &logs))
 	require.Contains(t, out.String(), "no_workers [stuck]: no worker asks for workflow tasks -- start `quartermaster worker`")

@@ -50,9 +50,7 @@ func (c *verifyCommand) Run(e *env) error {
 	temporal, namespace, failed := dialTemporal(e, nil) // it only reads what is not sealed
 	if failed == nil {
 		defer temporal.Close()
-		if reconciler.Workflows, err = newOrderRuns(temporal, nil); err != nil {
-			return err
-		}
+		reconciler.Workflows = namespace.Runs()
 	}
 	findings, err := reconciler.Find(e.ctx)
 	failed = errors.Join(failed, err)

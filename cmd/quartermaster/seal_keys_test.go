@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"log/slog"
 	"testing"
@@ -11,20 +10,14 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
-	namespacepb "go.temporal.io/api/namespace/v1"
-	"go.temporal.io/api/workflowservice/v1"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
+	"quartermaster/workflows"
+	"quartermaster/workflows/control/controltest"
 )
-
-// DescribeNamespace keeps closed workflows for a week.
-func (f *frontend) DescribeNamespace(context.Context, *workflowservice.DescribeNamespaceRequest) (*workflowservice.DescribeNamespaceResponse, error) {
-	return &workflowservice.DescribeNamespaceResponse{Config: &namespacepb.NamespaceConfig{WorkflowExecutionRetentionTtl: durationpb.New(7 * 24 * time.Hour)}}, nil
-}
 
 func ringOf(t *testing.T, keys string) *secrets.Ring {
 	t.Helper()
@@ -44,10 +37,10 @@ func announced(t *testing.T, store *postgres.Store, kind provision.ProcessKind, 
 
 // Not parallel: Temporal's address comes from the environment, which is the process's.
 func TestKeysStatusAndReseal(t *testing.T) {
-	f, address := setupFrontend(t)
+	f, address := controltest.Serve(t)
 	t.Setenv("TEMPORAL_ADDRESS", address)
-	f.dead = true // the frontend counts its workflows
-	f.runs("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
+	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
+	f.AddRun("import/acme/i-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING).Type.Name = workflows.ImportAccountsName
 	ctx, url := t.Context(), pgtest.URL(t)
 	db, err := postgres.Open(ctx, url)
 	require.NoError(t, err)
@@ -76,7 +69,7 @@ func TestKeysStatusAndReseal(t *testing.T) {
 	require.Regexp(t, `(?m)^k1 +2 of 2 +2 of 2 +20\S+Z +1 webhook secret, 1 open order and 1 other open workflow +-$`, out)
 	require.Regexp(t, `(?m)^k2 +1 of 2, not worker b/1 +0 of 2 +never +- +-$`, out)
 	require.Contains(t, out, "k2 is known by 1 of 2 processes and seals nothing yet: put it in front of QM_SEAL_KEYS of worker b/1 and restart them")
-	require.Contains(t, f.queries[len(f.queries)-1], "ExecutionStatus != 'Running'")
+	require.Contains(t, f.VisibilityQueries[len(f.VisibilityQueries)-1], "ExecutionStatus != 'Running'")
 	out, err = call(t, "keys", "reseal", "--seal-keys="+k2+","+k1, "--database-url="+url)
 	require.NoError(t, err)
 	require.Equal(t, "0 passwords and webhook secrets are sealed with k1 now\n", out, "as the processes do")
@@ -99,7 +92,7 @@ func TestKeysStatusAndReseal(t *testing.T) {
 	require.Len(t, state.Keys, 2)
 	require.Zero(t, state.Keys[0].WebhookSecrets)
 	require.Equal(t, 1, state.Keys[1].WebhookSecrets)
-	require.WithinDuration(t, time.Now().Add(7*24*time.Hour), *state.Keys[0].RemovableAfter, time.Minute)
+	require.WithinDuration(t, time.Now().Add(controltest.Retention), *state.Keys[0].RemovableAfter, time.Minute)
 	require.Contains(t, state.Next, "k2 is known everywhere and seals. k1 may be removed after ")
 
 	// A process that starts without the old key says so.

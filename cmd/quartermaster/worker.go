@@ -9,7 +9,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"quartermaster/activities"
-	"quartermaster/api"
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
@@ -73,15 +72,11 @@ func (c *workerCommand) Run(e *env) error {
 	if c.AWSEndpoint != "" {
 		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
 	}
-	runs, err := newOrderRuns(temporal, ring)
-	if err != nil {
-		return err
-	}
-	reconciler := &reconcile.Reconciler{Store: store, Workflows: runs, Bounds: c.bounds()}
+	reconciler := &reconcile.Reconciler{Store: store, Workflows: namespace.Runs(), Bounds: c.bounds()}
 	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Reconciler: reconciler,
 		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor, DeniedFor: c.DeniedFor, RefusedFor: c.RefusedFor},
 		Protected: c.ProtectedAccounts}
-	acts.Webhooks = activities.Webhooks{Store: store, Sender: c.sender(c.policy(c.AWSEndpoint != "")), Wake: api.NewWorkflows(temporal).WakeWebhooks}
+	acts.Webhooks = activities.Webhooks{Store: store, Sender: c.sender(c.policy(c.AWSEndpoint != "")), Wake: namespace.WakeWebhooks}
 	if c.VerifyPerSecond > 0 {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}

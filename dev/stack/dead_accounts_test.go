@@ -174,7 +174,7 @@ func TestABrokenRoleOfOursCostsNoAccount(t *testing.T) {
 		var shown openapi.Order
 		_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/orders/"+order.ID, nil, &shown)
 		require.NoError(t, err)
-		return shown.Waiting != nil && strings.Contains(shown.Waiting.Why, "claims of the pool are suspended since")
+		return shown.Waiting != nil && strings.Contains(shown.Waiting.Why, "claims of the pool have been suspended since")
 	}, time.Minute, 20*time.Millisecond)
 	verify(ctx, t, ids[2:]...) // again, while claims are suspended
 	for _, id := range ids[2:] {

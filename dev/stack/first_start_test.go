@@ -150,7 +150,7 @@ func TestAProductThatStartsBeforeEverythingItNeeds(t *testing.T) {
 	p.until(ctx, p.api+"/readyz", http.StatusNoContent, "")
 
 	// No worker runs. The order is safe, the API is ready, and everyone is told.
-	namespace := control.New(operator, "shop")
+	namespace := control.New(operator, client.Options{Namespace: "shop"})
 	require.Eventually(t, func() bool {
 		queues, err := namespace.TaskQueues(ctx)
 		return err == nil && queues[0].Backlog == 1

@@ -14,13 +14,13 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
-	"quartermaster/api"
 	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
+	"quartermaster/workflows/control"
 )
 
 // resetsOfEach is how many points in the history of an order are tried; `make test-resets` tries them all.
@@ -163,7 +163,7 @@ func startAgain(ctx context.Context, t *testing.T, id string) string {
 	require.NoError(t, err)
 	var order provision.Order
 	require.NoError(t, described.GetMemoValue(workflows.MemoOrder, &order))
-	options := api.RestartOptions(order)
+	options := control.RestartOptions(order)
 	options.WorkflowIDReusePolicy = enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE
 	run, err := playground.Workflow.ExecuteWorkflow(ctx, options, workflows.ProvisionOrderName, order)
 	require.NoError(t, err)

@@ -52,12 +52,12 @@ var rules = []rule{
 	{folder: "workflows", never: []string{prom}, why: "a replay would count twice"},
 	{folder: "internal/webhooks", never: []string{sqlx, pq, temporal, awsSDK, "quartermaster/internal/postgres", "quartermaster/internal/secrets"}, why: "a sender knows receivers, neither the database nor the keys"},
 	{folder: "internal/awssim", never: []string{"quartermaster/internal/awscloud", "quartermaster/internal/provision", temporal, sqlx, pq}, why: "the simulator knows AWS, not us"},
-	{folder: "", never: []string{"quartermaster/internal/awssim", "quartermaster/internal/postgres/pgtest", "quartermaster/dev", "github.com/stretchr/testify", "pgregory.net/rapid"},
+	{folder: "", never: []string{"quartermaster/internal/awssim", "quartermaster/internal/postgres/pgtest", "quartermaster/workflows/control/controltest", "quartermaster/dev", "github.com/stretchr/testify", "pgregory.net/rapid"},
 		why: "only tests and dev/ run simulators and test databases"},
 }
 
 // testTools are the folders that exist for tests: the last rule does not hold for them.
-var testTools = []string{"internal/awssim", "internal/postgres/pgtest"}
+var testTools = []string{"internal/awssim", "internal/postgres/pgtest", "workflows/control/controltest"}
 
 type file struct {
 	path    string // from the root, with slashes

@@ -61,13 +61,13 @@ ON CONFLICT (provider, order_id, action_id) WHERE action_id <> '' DO NOTHING`
 
 // noteAction records an action on an order. The transaction has locked the order, so the row of the action shows the state in
 // which it was taken. noteAction returns false when the action (by.ID) is recorded already.
-func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action string, by provision.Action) (noted bool, err error) {
+func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action string, by provision.Intervention) (noted bool, err error) {
 	return affected(tx.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, by.Actor, action, by.Reason, by.ID))
 }
 
 // NoteAction records an action on an order, with its actor and reason. A repeat of the same action (by.ID) records nothing. An
 // order that has no row yet has no history either.
-func (s *Store) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error {
+func (s *Store) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error {
 	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
 		if _, err := lockOrder(ctx, tx, key); errors.Is(err, provision.ErrNotFound) {
 			return nil
@@ -84,7 +84,7 @@ const correctSQL = `UPDATE orders SET first_request = COALESCE(first_request, re
 // Correct replaces the order's request by the corrected one and notes who did it. The hash of the request stays that of the
 // first one: it is what a repeated POST is compared with. A repeat of the same action (by.ID) changes nothing. Errors:
 // provision.ErrNotFound.
-func (s *Store) Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Action) error {
+func (s *Store) Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Intervention) error {
 	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
 		if _, err := lockOrder(ctx, tx, key); err != nil {
 			return err
@@ -105,7 +105,7 @@ const endWaitingOrderSQL = `UPDATE orders SET state = $3, failure = $4 WHERE pro
 // cancelled when the failure says so. An order that holds one becomes compensating, and its workflow undoes it. A repeat of
 // the same action (by.ID) changes nothing. Errors: provision.ErrNotFound; a *provision.Failure TooLate when the order has
 // ended or is being undone.
-func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Action) error {
+func (s *Store) StopOrder(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Intervention) error {
 	return s.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)
 		if err != nil {

@@ -28,7 +28,7 @@ func TestActionRequiredKeepsTheClaimAndResumes(t *testing.T) {
 	require.Equal(t, &why, view.Failure)
 	require.Equal(t, "000000000001", claim(t, store, key).Account.ID, "the claim is kept")
 
-	by := provision.Action{Actor: "key store", Reason: "the customer called"}
+	by := provision.Intervention{Actor: "key store", Reason: "the customer called"}
 	corrected := order("o", "").Request
 	corrected.AccountAlias = "another-alias"
 	require.NoError(t, store.Correct(ctx, key, corrected, by))
@@ -83,7 +83,7 @@ func history(t *testing.T, db *sqlx.DB) (rows []string) {
 var (
 	cancelled = provision.Failure{Code: provision.CodeOrderCancelled, Reason: "the order was cancelled"}
 	ended     = provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}
-	by        = provision.Action{Actor: "key store", Reason: "the customer called", ID: "update-1"}
+	by        = provision.Intervention{Actor: "key store", Reason: "the customer called", ID: "update-1"}
 )
 
 func TestStopWritesWhoAndWhyWithTheChange(t *testing.T) {
@@ -142,7 +142,7 @@ func TestStopWritesWhoAndWhyWithTheChange(t *testing.T) {
 				_, err = store.ClaimAccount(ctx, key)
 				refusedAs(t, err, provision.CodeOrderNotInProgress)
 			}
-			_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Cancelled, Failure: test.why})
+			_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: test.why})
 			require.NoError(t, err, "the workflow ends it, if it has not ended")
 		})
 	}
@@ -183,10 +183,10 @@ func TestARepeatedActionIsWrittenDownOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, corrected, view.Request)
 
-	retry := provision.Action{Actor: "operator", Reason: "AWS was ill", ID: "update-3"}
+	retry := provision.Intervention{Actor: "operator", Reason: "AWS was ill", ID: "update-3"}
 	require.NoError(t, store.NoteAction(ctx, key, "retry", retry))
 	require.NoError(t, store.NoteAction(ctx, key, "retry", retry))
-	unnamed := provision.Action{Actor: "operator", Reason: "again"}
+	unnamed := provision.Intervention{Actor: "operator", Reason: "again"}
 	require.NoError(t, store.NoteAction(ctx, key, "retry", unnamed))
 	require.NoError(t, store.NoteAction(ctx, key, "retry", unnamed))
 	require.Equal(t, []string{
@@ -242,7 +242,7 @@ func TestAnUnusableAccountOfAnOrderThatIsBeingUndoneIsInvalid(t *testing.T) {
 	found, err := store.Contradictions(ctx, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: time.Hour}, time.Time{})
 	require.NoError(t, err)
 	require.Empty(t, found)
-	_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Cancelled, Failure: cancelled})
+	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: cancelled})
 	require.NoError(t, err)
 	a, err := store.Account(ctx, "acme", account1)
 	require.NoError(t, err)

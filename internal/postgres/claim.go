@@ -193,7 +193,7 @@ UPDATE orders SET state = $3, failure = $4, leftovers = $5, notes = $6 WHERE pro
 // CloseOrder ends an order that did not complete and releases its account in the same transaction: verified clean it
 // goes back to Ready and keeps its age, else it is Provisioning failed and says what is left. An order that has ended
 // stays as it is. What became Ready is matched to the queue afterwards, by a repeat too.
-func (s *Store) CloseOrder(ctx context.Context, c provision.Closing) (woken []provision.OrderKey, err error) {
+func (s *Store) CloseOrder(ctx context.Context, c provision.OrderClosing) (woken []provision.OrderKey, err error) {
 	key := c.Order
 	status, reason := provision.AccountReady, "returned clean by order "+key.ID
 	switch {

@@ -230,9 +230,9 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		case 0:
 			_, err = store.RejectAccount(ctx, key, id, why, rand.IntN(2) == 0)
 		case 1:
-			_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Failed, Failure: why})
+			_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why})
 		case 2:
-			err = store.StopOrder(ctx, key, "cancel", cancelled, provision.Action{Actor: "test", Reason: "why not"})
+			err = store.StopOrder(ctx, key, "cancel", cancelled, provision.Intervention{Actor: "test", Reason: "why not"})
 		case 3:
 			_, err = store.UndoStarted(ctx, key, id, provision.StepAlias, lease)
 		case 4:
@@ -243,7 +243,7 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 			_, _, err = store.ReturnAccount(ctx, "operator", "acme", id, 0, "why not")
 		case 8, 9:
 			now := time.Now()
-			_, err = store.ApplyVerifications(ctx, []provision.Verified{{AccountID: id, LookedAt: &now}})
+			_, err = store.ApplyVerifications(ctx, []provision.VerificationResult{{AccountID: id, LookedAt: &now}})
 		case 10:
 			err = store.RequireAction(ctx, key, why)
 		case 11:

@@ -231,7 +231,7 @@ func (b *batch) judgeEmail(i int, usedBy map[string]emailUse) {
 		usedBy[email] = emailUse{email, b.ids[i], b.rows[i].Line}
 	case use.AccountID == b.ids[i] && use.AccountID != "":
 	case use.Line > 0:
-		b.fault(i, stockcsv.RootEmail, "this root e-mail stands in line %d of this file already: an address is the root user of one AWS account only, whatever the case of its letters; correct one of the two rows", use.Line)
+		b.fault(i, stockcsv.RootEmail, "this root e-mail stands in line %d of this file already: AWS uses an address for the root user of one account only, regardless of case; correct one of the two rows", use.Line)
 	default:
 		b.fault(i, stockcsv.RootEmail, "%s", provision.RootEmailTaken)
 	}

@@ -75,7 +75,7 @@ func (s *Store) Imports(ctx context.Context, provider string, limit int, after *
 }
 
 // ImportResults lists what became of the rows of an import, in the order of the file. Errors: provision.ErrNotFound.
-func (s *Store) ImportResults(ctx context.Context, key provision.ImportKey, f provision.ResultFilter) (results []provision.RowResult, err error) {
+func (s *Store) ImportResults(ctx context.Context, key provision.ImportKey, f provision.ImportResultFilter) (results []provision.RowResult, err error) {
 	if _, err := s.Import(ctx, key); err != nil {
 		return nil, err
 	}

@@ -209,15 +209,15 @@ func TestAnImportNeverEditsAndNamesWhatDiffers(t *testing.T) {
 		"4:account_id:1: account 000000000003 is in a pool already and cannot be added: an AWS account is in stock once; remove the row",
 		`5:marketplace:2: there is no pool for marketplace "south" in environment "production": correct one of them, or have that pool opened first`,
 		`6:model:4: "GCP" is not an account model: use SPAM or ECAM`,
-		"7:account_id:1: account 999999999999 is protected: a payer or one of the provider's own never enters a pool; remove the row",
+		"7:account_id:1: account 999999999999 is protected: a payer account or one of the provider's own accounts cannot be in a pool; remove the row",
 		"9:account_id:1: account 000000000006 stands in line 8 of this file already: keep one of the two rows",
 	}, messages)
 	require.Equal(t, []int{2, 1, 6}, []int{i.Added, i.Unchanged, i.Faulty})
-	results, err := store.ImportResults(ctx, i.ImportKey, provision.ResultFilter{Limit: 4, After: &provision.ResultCursor{Line: 6}})
+	results, err := store.ImportResults(ctx, i.ImportKey, provision.ImportResultFilter{Limit: 4, After: &provision.ImportResultCursor{Line: 6}})
 	require.NoError(t, err)
 	require.Equal(t, []provision.RowOutcome{"faulty", "added", "faulty", "added"}, []provision.RowOutcome{results[0].Outcome, results[1].Outcome, results[2].Outcome, results[3].Outcome})
 	require.Equal(t, fmt.Sprintf("%012d", 6), results[1].AccountID)
-	faulty, err := store.ImportResults(ctx, i.ImportKey, provision.ResultFilter{Outcomes: []provision.RowOutcome{provision.RowFaulty}, Limit: 100})
+	faulty, err := store.ImportResults(ctx, i.ImportKey, provision.ImportResultFilter{Outcomes: []provision.RowOutcome{provision.RowFaulty}, Limit: 100})
 	require.NoError(t, err)
 	require.Len(t, faulty, 6)
 	after, err := store.Account(ctx, "acme", mine.ID)
@@ -228,7 +228,7 @@ func TestAnImportNeverEditsAndNamesWhatDiffers(t *testing.T) {
 	require.Equal(t, foreign.Name, still.Name)
 	_, err = store.Import(ctx, provision.ImportKey{Provider: "other", ID: i.ID})
 	require.ErrorIs(t, err, provision.ErrNotFound, "the imports of others are not found")
-	_, err = store.ImportResults(ctx, provision.ImportKey{Provider: "other", ID: i.ID}, provision.ResultFilter{Limit: 1})
+	_, err = store.ImportResults(ctx, provision.ImportKey{Provider: "other", ID: i.ID}, provision.ImportResultFilter{Limit: 1})
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 

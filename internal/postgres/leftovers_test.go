@@ -16,7 +16,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	key := open(t, store, "o", "")
 	id := claim(t, store, key).Account.ID
 	failure := provision.Failure{Code: provision.CodeFailedByOperator, Reason: "x"}
-	removal := provision.LeftoverRemoval{Provider: key.Provider, AccountID: id, By: provision.Action{Actor: "key desk"}}
+	removal := provision.LeftoverRemoval{Provider: key.Provider, AccountID: id, By: provision.Intervention{Actor: "key desk"}}
 
 	require.NoError(t, store.StepStarted(ctx, key, id, provision.StepUser, 1))
 	require.NoError(t, store.BeginUndo(ctx, key, failure))
@@ -25,7 +25,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	requireState(t, err, "only an account that is Invalid or Provisioning failed")
 	require.NoError(t, store.KeepUndo(ctx, key, id, []byte("k1\x00first")))
 	require.NoError(t, store.KeepUndo(ctx, key, id, []byte("k1\x00sealed")))
-	_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Failed, Failure: failure, AccountID: id, Leftovers: []string{"the IAM user"}})
+	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: failure, AccountID: id, Leftovers: []string{"the IAM user"}})
 	require.NoError(t, err)
 
 	_, _, err = store.KeptUndo(ctx, key.Provider, id)
@@ -95,7 +95,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	require.Equal(t, []string{id}, due)
 	account, now, err := store.AccountToVerify(ctx, id)
 	require.NoError(t, err)
-	_, err = store.ApplyVerifications(ctx, []provision.Verified{{AccountID: id, LookedAt: &now, Version: account.Version}})
+	_, err = store.ApplyVerifications(ctx, []provision.VerificationResult{{AccountID: id, LookedAt: &now, Version: account.Version}})
 	require.NoError(t, err)
 	account, err = store.Account(ctx, key.Provider, id)
 	require.NoError(t, err)
@@ -115,7 +115,7 @@ func TestAParkedAccountStaysParked(t *testing.T) {
 	_, err = store.BeginRemoval(ctx, "key desk", key.Provider, id, "mended")
 	require.NoError(t, err)
 	require.NoError(t, store.EndRemoval(ctx, provision.LeftoversRemoved{Order: key, Park: true,
-		Removal: provision.LeftoverRemoval{Provider: key.Provider, AccountID: id, By: provision.Action{Actor: "key desk"}}}))
+		Removal: provision.LeftoverRemoval{Provider: key.Provider, AccountID: id, By: provision.Intervention{Actor: "key desk"}}}))
 	account, err := store.Account(ctx, key.Provider, id)
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, account.Status)

@@ -30,7 +30,7 @@ const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND
 
 // OpenOrder writes the order's row, once, and returns what its workflow needs: with the settings that the pool had when the order
 // was opened, or when RereadSettings read them last, however often it is asked. A row of the same id that holds another request is never touched: CodeOrderIDReused.
-func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened provision.Opened, err error) {
+func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened provision.OpenedOrder, err error) {
 	request := asJSON(order.Request)
 	hash := order.Request.Hash()
 	err = s.tx(ctx, orderActor(order.OrderKey), func(tx *sqlx.Tx) error {
@@ -266,7 +266,7 @@ func (s *Store) orderViews(ctx context.Context, provider, query string, args ...
 	for i := range views {
 		if view := &views[i]; view.State == provision.WaitingForAccount {
 			why := whyNone(stock[view.Pool()], view.Request.AccountModel, suspended[view.Pool()])
-			view.Waiting = &provision.Waiting{Place: rows[i].Place, Why: why}
+			view.Waiting = &provision.QueuePlace{Place: rows[i].Place, Why: why}
 		}
 	}
 	return views, nil

@@ -312,7 +312,7 @@ func (s *Store) PrepareRestart(ctx context.Context, key provision.OrderKey, acto
 		if _, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID); err != nil {
 			return err
 		}
-		if _, err := noteAction(ctx, tx, key, "restart", provision.Action{Actor: actor, Reason: reason}); err != nil {
+		if _, err := noteAction(ctx, tx, key, "restart", provision.Intervention{Actor: actor, Reason: reason}); err != nil {
 			return err
 		}
 		var row struct {

@@ -32,13 +32,13 @@ UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', failure
 // With setAside the account could not be entered and nothing was written into it. That may be the account's fault or ours, so the account
 // becomes Ready by itself when its verification passes. When several accounts refuse, the claims of the pool are suspended (see doubt): then no
 // order of the pool gets an account until one of them can be entered again.
-func (s *Store) RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (rejected provision.Rejected, err error) {
+func (s *Store) RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (rejected provision.Rejection, err error) {
 	var of queuedOrder
 	if err := s.db.GetContext(ctx, &of, queuedOrderSQL, key.Provider, key.ID); err != nil {
 		return rejected, notFound(err, "order %s", key)
 	}
 	err = s.poolTx(ctx, orderActor(key), of.Pool, lockPoolSQL, func(tx *sqlx.Tx) error {
-		rejected = provision.Rejected{}
+		rejected = provision.Rejection{}
 		o, err := lockOrder(ctx, tx, key)
 		if err != nil {
 			return err
@@ -194,7 +194,7 @@ func suspendClaims(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, becaus
 		{suspendClaimsSQL, []any{because}},
 		{emitSuspendedSQL, []any{because, refused, tried}},
 		{verifySetAsideSQL, []any{provision.VerifySuspended.Seconds()}},
-		{lookBesideSQL, []any{provision.VerifyBeside}},
+		{lookBesideSQL, []any{provision.VerifyNeighbors}},
 	} {
 		if _, err := tx.ExecContext(ctx, then.statement, append(of[:len(of):len(of)], then.args...)...); err != nil {
 			return err

@@ -32,7 +32,7 @@ func (v verifier) holds(key provision.OrderKey) int {
 }
 
 // refuse says that the order could not enter the account.
-func (v verifier) refuse(key provision.OrderKey, i int) provision.Rejected {
+func (v verifier) refuse(key provision.OrderKey, i int) provision.Rejection {
 	v.t.Helper()
 	rejected, err := v.store.RejectAccount(v.ctx, key, account(i, "").ID, *dead, true)
 	require.NoError(v.t, err)
@@ -65,7 +65,7 @@ func TestAnAccountThatCannotBeEnteredIsSetAsideAndComesBackByItself(t *testing.T
 	require.Equal(t, 1, v.holds(key))
 	for range 2 { // a repeat changes nothing and answers the same
 		rejected := v.refuse(key, 1)
-		require.Equal(t, provision.Rejected{Verify: true}, rejected)
+		require.Equal(t, provision.Rejection{Verify: true}, rejected)
 	}
 	a := v.account(1)
 	require.Equal(t, provision.AccountInvalid, a.Status)
@@ -139,8 +139,8 @@ func TestTwoRefusalsInARowSuspendTheClaimsUntilAnAccountCanBeEntered(t *testing.
 	require.Empty(t, v.refuse(unlucky, 1).Suspended)
 	require.Equal(t, 2, v.holds(unlucky), "one refusal: the order takes the next account")
 	want := "order unlucky could enter neither account 000000000001 nor account 000000000002 (AWS answered AccessDenied)"
-	require.Equal(t, provision.Rejected{Verify: true, Suspended: want}, v.refuse(unlucky, 2))
-	require.Equal(t, provision.Rejected{Verify: true}, v.refuse(unlucky, 2), "a repeat is told of what is due, and changes nothing")
+	require.Equal(t, provision.Rejection{Verify: true, Suspended: want}, v.refuse(unlucky, 2))
+	require.Equal(t, provision.Rejection{Verify: true}, v.refuse(unlucky, 2), "a repeat is told of what is due, and changes nothing")
 	require.Equal(t, want, v.suspended())
 	require.Equal(t, []string{"pool.claims_suspended"}, v.events(), "somebody is told, once")
 	require.Zero(t, v.holds(unlucky))
@@ -149,13 +149,13 @@ func TestTwoRefusalsInARowSuspendTheClaimsUntilAnAccountCanBeEntered(t *testing.
 
 	view, err := v.store.Order(v.ctx, next)
 	require.NoError(t, err)
-	require.Contains(t, view.Waiting.Why, "claims of the pool are suspended since ")
+	require.Contains(t, view.Waiting.Why, "claims of the pool have been suspended since ")
 	require.Contains(t, view.Waiting.Why, want)
 	require.Contains(t, view.Waiting.Why, "check the service's own AWS identity and the roles of the pool's accounts")
 
 	before := v.look(account(3, "").ID) // a look that began before says nothing about now
 	v.db.MustExec(`UPDATE pools SET claims_suspended_at = clock_timestamp() + interval '1 millisecond'`)
-	_, err = v.store.ApplyVerifications(v.ctx, []provision.Verified{before})
+	_, err = v.store.ApplyVerifications(v.ctx, []provision.VerificationResult{before})
 	require.NoError(t, err)
 	require.NotEmpty(t, v.suspended())
 	v.db.MustExec(`UPDATE pools SET claims_suspended_at = now(); UPDATE accounts SET verify_at = now() WHERE status = 'ready'`)
@@ -375,6 +375,6 @@ func TestSettingsOfAPoolDoNotChangeWhenItsClaimsAreSuspended(t *testing.T) {
 	require.NoError(t, err)
 	kind, reason := stock[0].Condition()
 	require.Equal(t, provision.AlertEmpty, kind)
-	require.Contains(t, reason, "no account is given out")
+	require.Contains(t, reason, "orders get no account: ")
 	require.Contains(t, reason, "neither account")
 }

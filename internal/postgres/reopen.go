@@ -129,7 +129,7 @@ func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost, actor, 
 		}
 	}
 	if failed == nil {
-		_, failed = noteAction(ctx, tx, key, "restore", provision.Action{Actor: actor, Reason: reason})
+		_, failed = noteAction(ctx, tx, key, "restore", provision.Intervention{Actor: actor, Reason: reason})
 	}
 	return failed
 }

@@ -82,11 +82,11 @@ FROM used JOIN orders o ON o.provider = used.provider AND o.id = used.order_id A
 // address). The password is gone only when open has succeeded: an error of open leaves everything as it was and is
 // returned. Other errors: provision.ErrNotFound for an id that never was, provision.ErrGone when it was revealed before,
 // withdrawn or is too old.
-func (s *Store) RevealPassword(ctx context.Context, id, to string, open func(provision.Revealed) error) error {
+func (s *Store) RevealPassword(ctx context.Context, id, to string, open func(provision.RevealedPassword) error) error {
 	return s.tx(ctx, "reveal "+to, func(tx *sqlx.Tx) error { return reveal(ctx, tx, id, to, open) })
 }
 
-func reveal(ctx context.Context, tx *sqlx.Tx, id, to string, open func(provision.Revealed) error) error {
+func reveal(ctx context.Context, tx *sqlx.Tx, id, to string, open func(provision.RevealedPassword) error) error {
 	var rows []struct {
 		Provider  string `db:"provider"`
 		OrderID   string `db:"order_id"`
@@ -100,7 +100,7 @@ func reveal(ctx context.Context, tx *sqlx.Tx, id, to string, open func(provision
 	}
 	if len(rows) == 1 {
 		r := rows[0]
-		return open(provision.Revealed{
+		return open(provision.RevealedPassword{
 			OrderKey:  provision.OrderKey{Provider: r.Provider, ID: r.OrderID},
 			AccountID: r.AccountID,
 			Sealed:    r.Sealed,

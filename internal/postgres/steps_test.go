@@ -63,11 +63,11 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 			return store.Allocate(ctx, key, account1, provision.Result{AccountID: account1})
 		}},
 		"failed": {until: func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error {
-			_, err := store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Failed, Failure: why})
+			_, err := store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why})
 			return err
 		}},
 		"failed with leftovers": {until: func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error {
-			_, err := store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Failed, Failure: why, Leftovers: []string{"a user"}})
+			_, err := store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why, Leftovers: []string{"a user"}})
 			return err
 		}},
 		"with the next account": {until: func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error {
@@ -145,7 +145,7 @@ func TestAnOrderThatIsBeingUndoneStillGetsTheAccountThatItHolds(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key := open(t, store, "stopped", "")
 	held := claim(t, store, key).Account.ID
-	require.NoError(t, store.StopOrder(ctx, key, "cancel", provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}, provision.Action{Actor: "a", ID: "1"}))
+	require.NoError(t, store.StopOrder(ctx, key, "cancel", provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}, provision.Intervention{Actor: "a", ID: "1"}))
 	require.Equal(t, held, claim(t, store, key).Account.ID)
 
 	_, err := store.RejectAccount(ctx, key, held, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"}, false)
@@ -342,7 +342,7 @@ func TestAnOrderThatGetsAnAccountAgainDoesItsStepsAgain(t *testing.T) {
 	require.NoError(t, err)
 	now := time.Now()
 	db.MustExec(`UPDATE accounts SET verify_at = $1`, now)
-	woken, err := store.ApplyVerifications(ctx, []provision.Verified{{AccountID: account1, LookedAt: &now}})
+	woken, err := store.ApplyVerifications(ctx, []provision.VerificationResult{{AccountID: account1, LookedAt: &now}})
 	require.NoError(t, err)
 	require.Equal(t, []provision.OrderKey{key}, woken)
 	again := claim(t, store, key)

@@ -218,7 +218,7 @@ func TestTheReasonOfWaitingIsInNumbers(t *testing.T) {
 	claim(t, store, key)
 	view, err := store.Order(ctx, key)
 	require.NoError(t, err)
-	require.Equal(t, &provision.Waiting{Place: 1, Why: "the pool has no accounts"}, view.Waiting)
+	require.Equal(t, &provision.QueuePlace{Place: 1, Why: "the pool has no accounts"}, view.Waiting)
 
 	createAccounts(t, store, provision.ModelSPAM, 1, 3) // w0 takes the first
 	completed := open(t, store, "done", "")
@@ -244,7 +244,7 @@ func TestAnEndedOrderClaimsNothing(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	key := open(t, store, "gone", "")
-	_, err := store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
+	_, err := store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
 	require.NoError(t, err)
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	_, err = store.ClaimAccount(ctx, key)
@@ -263,7 +263,7 @@ func TestReleaseGivesTheAccountToTheNextInTheQueue(t *testing.T) {
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
 	claim(t, store, first)
 	claim(t, store, second)
-	closing := provision.Closing{Order: first, State: provision.Failed, AccountID: "000000000001",
+	closing := provision.OrderClosing{Order: first, State: provision.Failed, AccountID: "000000000001",
 		Failure: provision.Failure{Code: provision.CodeAliasTaken, Field: "aws_account_alias", Value: "alias-first", Reason: "taken"}}
 	woken, err := store.CloseOrder(ctx, closing)
 	require.NoError(t, err)
@@ -289,7 +289,7 @@ func TestReleaseGivesTheAccountToTheNextInTheQueue(t *testing.T) {
 
 func TestLeftoversAndParkingKeepTheAccountOutOfThePool(t *testing.T) {
 	t.Parallel()
-	for name, closing := range map[string]provision.Closing{
+	for name, closing := range map[string]provision.OrderClosing{
 		"leftovers": {Leftovers: []string{"the IAM user is still there"}},
 		"park":      {Park: true},
 	} {
@@ -356,7 +356,7 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	require.Equal(t, &result, view.Result)
 	require.WithinDuration(t, time.Now().Add(provision.PasswordLifetime), view.Password.ExpiresAt, time.Minute)
 
-	_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
+	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
 	require.NoError(t, err)
 	view, err = store.Order(ctx, key)
 	require.NoError(t, err)
@@ -364,7 +364,7 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 
 	// What cannot be opened is not used up.
 	broken := errors.New("no such key")
-	require.ErrorIs(t, store.RevealPassword(ctx, view.Password.ID, "x", func(provision.Revealed) error { return broken }), broken)
+	require.ErrorIs(t, store.RevealPassword(ctx, view.Password.ID, "x", func(provision.RevealedPassword) error { return broken }), broken)
 
 	// Many readers at once: one gets the password.
 	var mu sync.Mutex
@@ -372,8 +372,8 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	var race errgroup.Group
 	for range 8 {
 		race.Go(func() error {
-			var secret provision.Revealed
-			err := store.RevealPassword(ctx, view.Password.ID, "192.0.2.1", func(r provision.Revealed) error { secret = r; return nil })
+			var secret provision.RevealedPassword
+			err := store.RevealPassword(ctx, view.Password.ID, "192.0.2.1", func(r provision.RevealedPassword) error { secret = r; return nil })
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -390,7 +390,7 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	require.NoError(t, race.Wait())
 	require.Equal(t, 1, revealed)
 	require.Equal(t, 7, gone)
-	never := func(provision.Revealed) error { return errors.New("opened") }
+	never := func(provision.RevealedPassword) error { return errors.New("opened") }
 	require.ErrorIs(t, store.RevealPassword(ctx, view.Password.ID, "x", never), provision.ErrGone)
 	require.ErrorIs(t, store.RevealPassword(ctx, "00000000-0000-0000-0000-000000000000", "x", never), provision.ErrNotFound)
 }
@@ -577,7 +577,7 @@ func TestNoPasswordIsKeptOfAnAccountThatWasNotHandedOver(t *testing.T) {
 	_, err = store.KeepPassword(ctx, key, "000000000002", []byte("sealed"))
 	require.NoError(t, err)
 	require.Equal(t, 1, kept())
-	_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Failed, Failure: failure, AccountID: "000000000002"})
+	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: failure, AccountID: "000000000002"})
 	require.NoError(t, err)
 	refused(key, "000000000002")
 }
@@ -622,7 +622,7 @@ func TestOpeningAnOrderSaysWhereItStands(t *testing.T) {
 	claim(t, store, other)
 	stands(other, provision.OrderStatus{State: provision.WaitingForAccount})
 	failure := provision.Failure{Code: provision.CodeWaitDeadlinePassed, Reason: "it waited too long"}
-	_, err = store.CloseOrder(ctx, provision.Closing{Order: other, State: provision.Failed, Failure: failure})
+	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: other, State: provision.Failed, Failure: failure})
 	require.NoError(t, err)
 	stands(other, provision.OrderStatus{State: provision.Failed, Failure: &failure})
 	_, err = store.OrderStatus(ctx, provision.OrderKey{Provider: "other", ID: "o"})

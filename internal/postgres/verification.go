@@ -45,7 +45,7 @@ SELECT DISTINCT a.provider, a.marketplace, a.environment FROM accounts a WHERE a
 // looked at, nothing in it becomes Invalid: AWS is suspected, or ourselves. Nor does anything while the claims of the pool are suspended; what
 // passes then, and was looked at since, resumes them. It returns the orders that got an account, or that may try theirs again. A
 // repeat changes nothing, because a result counts only for an account that is due, and only as the account was looked at.
-func (s *Store) ApplyVerifications(ctx context.Context, results []provision.Verified) (woken []provision.OrderKey, err error) {
+func (s *Store) ApplyVerifications(ctx context.Context, results []provision.VerificationResult) (woken []provision.OrderKey, err error) {
 	ids := make([]string, len(results))
 	for i, r := range results {
 		ids[i] = r.AccountID
@@ -104,7 +104,7 @@ WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'read
 const invalidateTwiceFailedSQL = `
 UPDATE accounts SET status = 'invalid', reason = 'verification failed ' || strikes || ' times: ' || finding WHERE id = $1 AND status = 'ready'`
 
-func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results []provision.Verified) ([]provision.OrderKey, error) {
+func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results []provision.VerificationResult) ([]provision.OrderKey, error) {
 	var since time.Time
 	if err := tx.GetContext(ctx, &since, evidenceSinceSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyWindow.Seconds()); err != nil {
 		return nil, err
@@ -168,7 +168,7 @@ func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, results 
 		}
 	}
 	if len(struck) > len(condemned) { // is it the account, or AWS? The others will tell
-		if _, err := tx.ExecContext(ctx, lookBesideSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyBeside); err != nil {
+		if _, err := tx.ExecContext(ctx, lookBesideSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyNeighbors); err != nil {
 			return nil, err
 		}
 	}
@@ -248,7 +248,7 @@ func (e evidence) suspicious() bool { return e.Failing >= 2 && 2*e.Failing >= e.
 func (e evidence) comparable() bool { return e.Checked > e.Failing || e.Ready == e.Failing }
 
 // enough: as many were looked at as a strike has looked at.
-func (e evidence) enough() bool { return e.Checked >= min(e.Ready, 1+provision.VerifyBeside) }
+func (e evidence) enough() bool { return e.Checked >= min(e.Ready, 1+provision.VerifyNeighbors) }
 
 // judge reads the evidence, and says once when it begins or ceases to be suspicious.
 func judge(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, since time.Time) (seen evidence, err error) {

@@ -46,14 +46,14 @@ func TestNobodyIsCondemnedAlone(t *testing.T) {
 	v.add(1, 3)
 	v.sweep(nil)
 	down := &provision.Failure{Code: provision.CodeAWSUnavailable, Reason: "AWS did not answer"}
-	judge := func(others func(provision.Verified) provision.Verified) {
+	judge := func(others func(provision.VerificationResult) provision.VerificationResult) {
 		for {
 			due, err := v.store.DueAccounts(v.ctx, 10)
 			require.NoError(t, err)
 			if len(due) == 0 {
 				return
 			}
-			var results []provision.Verified
+			var results []provision.VerificationResult
 			for _, id := range due {
 				r := v.look(id)
 				if id == account(2, "").ID {
@@ -69,14 +69,14 @@ func TestNobodyIsCondemnedAlone(t *testing.T) {
 	}
 	for range 4 {
 		v.later(2 * provision.VerifyEvery)
-		judge(func(r provision.Verified) provision.Verified {
-			return provision.Verified{AccountID: r.AccountID, Failure: down, Inconclusive: true}
+		judge(func(r provision.VerificationResult) provision.VerificationResult {
+			return provision.VerificationResult{AccountID: r.AccountID, Failure: down, Inconclusive: true}
 		})
 		require.Equal(t, provision.AccountReady, v.account(2).Status)
 	}
 	for range 2 {
 		v.later(provision.VerifyAgainAfter + time.Second)
-		judge(func(r provision.Verified) provision.Verified { return r })
+		judge(func(r provision.VerificationResult) provision.VerificationResult { return r })
 	}
 	require.Equal(t, provision.AccountInvalid, v.account(2).Status)
 	require.Equal(t, provision.AccountReady, v.account(1).Status)
@@ -106,7 +106,7 @@ func TestWhatNobodyLookedAtIsNotVerified(t *testing.T) {
 	v := setupVerifier(t)
 	v.add(1, 1)
 	id := account(1, "").ID
-	_, err := v.store.ApplyVerifications(v.ctx, []provision.Verified{{AccountID: id}})
+	_, err := v.store.ApplyVerifications(v.ctx, []provision.VerificationResult{{AccountID: id}})
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, v.account(1).Status)
 	require.Nil(t, v.account(1).VerifiedAt)
@@ -126,7 +126,7 @@ func TestALookAtAnotherRoleDoesNotCount(t *testing.T) {
 	require.NoError(t, err)
 	_, err = v.db.ExecContext(v.ctx, `UPDATE accounts SET verify_at = $2 WHERE id = $1`, id, look.LookedAt.Add(-time.Second))
 	require.NoError(t, err)
-	_, err = v.store.ApplyVerifications(v.ctx, []provision.Verified{look})
+	_, err = v.store.ApplyVerifications(v.ctx, []provision.VerificationResult{look})
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, v.account(1).Status, "the other role was not looked at")
 	v.sweep(nil)

@@ -63,7 +63,7 @@ func (v verifier) sweep(fail *provision.Failure, failing ...int) (woken []provis
 			return woken, looked
 		}
 		looked += len(due)
-		var results []provision.Verified
+		var results []provision.VerificationResult
 		for _, id := range due {
 			r := v.look(id)
 			if ids[id] {
@@ -80,11 +80,11 @@ func (v verifier) sweep(fail *provision.Failure, failing ...int) (woken []provis
 }
 
 // look is what the activity does before it asks AWS.
-func (v verifier) look(id string) provision.Verified {
+func (v verifier) look(id string) provision.VerificationResult {
 	v.t.Helper()
 	a, now, err := v.store.AccountToVerify(v.ctx, id)
 	require.NoError(v.t, err)
-	return provision.Verified{AccountID: id, LookedAt: &now, Version: a.Version}
+	return provision.VerificationResult{AccountID: id, LookedAt: &now, Version: a.Version}
 }
 
 // later lets time pass, as far as verification is concerned.
@@ -221,7 +221,7 @@ func TestALookThatBeganBeforeItWasAskedForDoesNotCount(t *testing.T) {
 	require.NoError(t, err)
 	_, _, err = v.store.VerifyAccount(v.ctx, "key op", "acme", id) // the role stands now: look
 	require.NoError(t, err)
-	_, err = v.store.ApplyVerifications(v.ctx, []provision.Verified{{AccountID: id, Failure: dead, LookedAt: &looked}})
+	_, err = v.store.ApplyVerifications(v.ctx, []provision.VerificationResult{{AccountID: id, Failure: dead, LookedAt: &looked}})
 	require.NoError(t, err)
 	due, err := v.store.DueAccounts(v.ctx, 10)
 	require.NoError(t, err)
@@ -236,7 +236,7 @@ func TestInconclusiveIsNoStrike(t *testing.T) {
 	v.sweep(nil)
 	for range 5 {
 		v.later(2 * provision.VerifyEvery)
-		_, err := v.store.ApplyVerifications(v.ctx, []provision.Verified{{AccountID: account(1, "").ID, Inconclusive: true,
+		_, err := v.store.ApplyVerifications(v.ctx, []provision.VerificationResult{{AccountID: account(1, "").ID, Inconclusive: true,
 			Failure: &provision.Failure{Code: provision.CodeAWSUnavailable, Reason: "AWS did not answer"}}})
 		require.NoError(t, err)
 	}
@@ -313,7 +313,7 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 		require.Contains(t, forbidden.Reason, "is Provisioning in progress: only an account that is")
 		require.Contains(t, forbidden.Reason, verb)
 	}
-	_, err = store.CloseOrder(ctx, provision.Closing{Order: key, State: provision.Failed, Failure: *dead, AccountID: id, Leftovers: []string{"a user"}})
+	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: *dead, AccountID: id, Leftovers: []string{"a user"}})
 	require.NoError(t, err)
 	_, _, err = store.ReturnAccount(ctx, "key op", "acme", id, 0, "cleaned by hand")
 	require.NoError(t, err)

@@ -184,7 +184,7 @@ ORDER BY expires_at NULLS FIRST`
 
 // Sending reads what an attempt needs. Errors: provision.ErrNotFound when the delivery is gone, provision.ErrConflict when nothing is to be sent
 // now: it was sent already, is not due yet, or the webhook is disabled or has no secret.
-func (s *Store) Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (sending provision.Sending, err error) {
+func (s *Store) Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (sending provision.DeliveryJob, err error) {
 	var row struct {
 		webhookRow
 		Attempts     int       `db:"attempts"`
@@ -228,7 +228,7 @@ RETURNING COALESCE(failing_since <= now() - $3 * interval '1 second', false)`
 
 // RecordAttempt keeps an attempt and what follows from it. A webhook that is gone, or fails for days, is disabled. Errors:
 // provision.ErrNotFound when the delivery or its webhook is gone.
-func (s *Store) RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.AttemptOutcome) error {
+func (s *Store) RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.DeliveryOutcome) error {
 	return s.tx(ctx, "deliveries", func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
 		if err != nil {
@@ -307,7 +307,7 @@ const attemptsSQL = `
 SELECT at, COALESCE(status_code, 0) AS status_code, error, answer, took_ms FROM webhook_attempts WHERE delivery_id = $1 ORDER BY seq`
 
 // Delivery reads a delivery and its attempts, oldest first. Errors: provision.ErrNotFound.
-func (s *Store) Delivery(ctx context.Context, key provision.WebhookKey, id string) (d provision.Delivery, attempts []provision.Attempt, err error) {
+func (s *Store) Delivery(ctx context.Context, key provision.WebhookKey, id string) (d provision.Delivery, attempts []provision.DeliveryAttempt, err error) {
 	if err := s.db.GetContext(ctx, &d, deliverySQL, key.Provider, key.ID, id); err != nil {
 		return d, nil, notFound(err, "delivery %s", id)
 	}

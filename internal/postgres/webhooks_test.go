@@ -40,13 +40,13 @@ func next(t *testing.T, store *postgres.Store, key provision.WebhookKey) provisi
 }
 
 var (
-	taken   = provision.AttemptOutcome{Attempt: provision.Attempt{At: time.Now(), StatusCode: 204, TookMS: 3}}
-	refused = provision.AttemptOutcome{Attempt: provision.Attempt{At: time.Now(), StatusCode: 500, Error: "500"}}
+	taken   = provision.DeliveryOutcome{DeliveryAttempt: provision.DeliveryAttempt{At: time.Now(), StatusCode: 204, TookMS: 3}}
+	refused = provision.DeliveryOutcome{DeliveryAttempt: provision.DeliveryAttempt{At: time.Now(), StatusCode: 500, Error: "500"}}
 )
 
-func retried(in time.Duration) provision.AttemptOutcome { o := refused; o.RetryIn = &in; return o }
+func retried(in time.Duration) provision.DeliveryOutcome { o := refused; o.RetryIn = &in; return o }
 
-func record(t *testing.T, store *postgres.Store, key provision.WebhookKey, outcome provision.AttemptOutcome) string {
+func record(t *testing.T, store *postgres.Store, key provision.WebhookKey, outcome provision.DeliveryOutcome) string {
 	t.Helper()
 	id := next(t, store, key).ID
 	require.NotEmpty(t, id)

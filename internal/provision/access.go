@@ -2,36 +2,36 @@ package provision
 
 import "slices"
 
-// Scope is one thing that an API key may do. The operations of the API name the scope that they need (openapi.yaml).
+// Scope is a permission of an API key. Each operation of the API names the scope that it needs (openapi.yaml).
 type Scope string
 
 // The scopes.
 const (
 	ScopeOrdersRead    Scope = "orders:read"
-	ScopeOrdersWrite   Scope = "orders:write"   // place, check, correct, cancel
-	ScopeOrdersOperate Scope = "orders:operate" // retry, fail, swap the account
+	ScopeOrdersWrite   Scope = "orders:write"   // place, check, correct and cancel
+	ScopeOrdersOperate Scope = "orders:operate" // retry, fail and swap the account
 	ScopeAccountsRead  Scope = "accounts:read"
-	ScopeAccountsWrite Scope = "accounts:write" // add, import, edit, delete, invalidate, return, verify
+	ScopeAccountsWrite Scope = "accounts:write" // create, import, update, delete, invalidate, return and verify
 	ScopeStockRead     Scope = "stock:read"
 	ScopeStockWrite    Scope = "stock:write" // acknowledge alerts
 	ScopePoolsRead     Scope = "pools:read"
 	ScopePoolsWrite    Scope = "pools:write" // settings
-	ScopeEventsRead    Scope = "events:read" // without stock:read only those of orders
+	ScopeEventsRead    Scope = "events:read" // without stock:read only events about orders
 	ScopeWebhooksRead  Scope = "webhooks:read"
 	ScopeWebhooksWrite Scope = "webhooks:write"
 	ScopeKeysRead      Scope = "keys:read"
 	ScopeKeysWrite     Scope = "keys:write"
 )
 
-// Role is what the owner of an API key is to the provider.
+// Role is the role that an API key gives its owner.
 type Role string
 
 // The roles.
 const (
-	RoleMarketplace Role = "marketplace" // sells: places orders and follows them
-	RoleViewer      Role = "viewer"      // looks at everything but the keys
-	RoleOperator    Role = "operator"    // keeps the stock, mends orders
-	RoleAdmin       Role = "admin"       // everything, keys and settings included
+	RoleMarketplace Role = "marketplace" // places orders and follows them
+	RoleViewer      Role = "viewer"      // reads everything except API keys
+	RoleOperator    Role = "operator"    // manages the stock and resolves problems of orders
+	RoleAdmin       Role = "admin"       // everything, including API keys and settings
 )
 
 // Roles lists the roles.
@@ -48,19 +48,19 @@ var rights = func() map[Role][]Scope {
 	}
 }()
 
-// Scopes are what the role may do; none for a role that there is not.
+// Scopes returns the scopes of the role; none for an unknown role.
 func (r Role) Scopes() []Scope { return slices.Clone(rights[r]) }
 
-// Allows tells whether the role has the scope.
+// Allows reports whether the role has the scope.
 func (r Role) Allows(scope Scope) bool { return slices.Contains(rights[r], scope) }
 
-// Known tells whether there is such a role.
+// Known reports whether the role exists.
 func (r Role) Known() bool { return slices.Contains(Roles, r) }
 
-// Known tells whether there is such a scope: the admin has every one.
+// Known reports whether the scope exists. The admin has every scope.
 func (s Scope) Known() bool { return RoleAdmin.Allows(s) }
 
-// Roles are those that have the scope.
+// Roles returns the roles that have the scope.
 func (s Scope) Roles() []Role {
 	return slices.DeleteFunc(slices.Clone(Roles), func(r Role) bool { return !r.Allows(s) })
 }

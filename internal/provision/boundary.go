@@ -2,13 +2,13 @@ package provision
 
 import "strings"
 
-// boundariesKnown says of AWS managed policies whether they allow iam:ChangePassword and iam:GetAccountPasswordPolicy, by what stands
-// behind arn:aws:iam::aws:policy/.
+// boundariesKnown says which AWS managed policies allow iam:ChangePassword and iam:GetAccountPasswordPolicy. The keys are the
+// part of the ARN after arn:aws:iam::aws:policy/.
 // Source: AWS Managed Policy Reference Guide.
 var boundariesKnown = map[string]bool{
 	"AdministratorAccess":   true,
 	"IAMFullAccess":         true,
-	"IAMUserChangePassword": false, // it covers no user with a path, and so none of ours
+	"IAMUserChangePassword": false, // it covers no user with a path, and all our users have one
 
 	"AmazonEC2FullAccess":                false,
 	"AmazonEC2ReadOnlyAccess":            false,
@@ -30,9 +30,9 @@ var boundariesKnown = map[string]bool{
 	"job-function/ViewOnlyAccess":        false,
 }
 
-// BoundaryAllowsFirstSignIn tells whether a user with that permissions boundary can change the first password: the boundary must allow
-// iam:ChangePassword, and iam:GetAccountPasswordPolicy, by which the console shows what the new password needs. No boundary allows
-// everything. It is not known of a policy that the customer manages, nor of every one that AWS manages.
+// BoundaryAllowsFirstSignIn reports whether a user with that permissions boundary can change the first password. The boundary must
+// allow iam:ChangePassword, and iam:GetAccountPasswordPolicy, with which the console shows the rules for the new password. An empty
+// ARN is no boundary, which allows everything. The answer is not known for customer managed policies and for some AWS managed ones.
 func BoundaryAllowsFirstSignIn(arn string) (allows, known bool) {
 	if arn == "" {
 		return true, true

@@ -2,24 +2,24 @@ package provision
 
 import "fmt"
 
-// Kind says who can help when something went wrong: spec "Provisioning one order", the table of what goes wrong.
-type Kind string
+// FailureKind says who can resolve a failure.
+type FailureKind string
 
 // The kinds of failure.
 const (
-	KindTransient  Kind = "transient"  // AWS will do it later: retry
-	KindInput      Kind = "input"      // the customer's input: somebody must correct it
-	KindAccount    Kind = "account"    // the account itself is unusable: take the next one
-	KindPermission Kind = "permission" // permission or quota in the account: an operator must help
-	KindOrder      Kind = "order"      // the order itself: it ended, or was told to; nothing is left to mend
-	KindInternal   Kind = "internal"   // ours: retry, compensate nothing
+	KindTransient  FailureKind = "transient"  // AWS will succeed later: retry
+	KindInput      FailureKind = "input"      // the customer's input is wrong: the marketplace or an operator corrects it
+	KindAccount    FailureKind = "account"    // the account is unusable: take the next one
+	KindPermission FailureKind = "permission" // a permission or quota is missing in the account: an operator provides it
+	KindOrder      FailureKind = "order"      // the order has ended, or is ending on request: there is nothing to correct
+	KindInternal   FailureKind = "internal"   // Quartermaster's own fault: retry, undo nothing
 )
 
-// Code names one thing that can go wrong. Codes are public: they stand in the API, in search attributes and as error
-// types in workflow histories, which are not encrypted, so a code never carries data.
+// Code identifies a failure. Codes are public: the API, search attributes and the error types in workflow histories contain
+// them, and none of these is encrypted, so a code never carries data.
 type Code string
 
-// What can go wrong. The kind of each is in kindOf.
+// The codes of failures. kindOf gives the kind of each.
 const (
 	CodeAliasTaken               Code = "AliasTaken"
 	CodeUserNameTaken            Code = "UserNameTaken"
@@ -63,7 +63,7 @@ const (
 	CodeInternal                 Code = "Internal"
 )
 
-var kindOf = map[Code]Kind{
+var kindOf = map[Code]FailureKind{
 	CodeAliasTaken:               KindInput,
 	CodeUserNameTaken:            KindInput,
 	CodeReportNotFound:           KindInput,
@@ -106,34 +106,34 @@ var kindOf = map[Code]Kind{
 	CodeInternal:                 KindInternal,
 }
 
-// Kind says who can help.
-func (c Code) Kind() Kind {
+// Kind returns who can resolve a failure of that code.
+func (c Code) Kind() FailureKind {
 	if k, ok := kindOf[c]; ok {
 		return k
 	}
 	return KindInternal
 }
 
-// Failure is why an order, or a step of it, cannot go on, in words for the person who can help.
+// Failure says why an order, or one of its steps, cannot go on, in words for the person who can resolve it.
 //
-// Reason never holds the customer's data, so that it may be logged; Value holds the refused value, when there is one,
-// and is shown only to those who may read the order.
+// Reason never contains the customer's data, so that it may be logged. Value contains the refused value, if there is one;
+// only readers of the order see it.
 type Failure struct {
 	Code   Code   `json:"code"`
 	Step   Step   `json:"step,omitempty"`
 	Field  string `json:"field,omitempty"` // of the order, as the API names it
 	Value  string `json:"value,omitempty"`
 	Reason string `json:"reason"` // what happened and what to do, in one or two sentences
-	// AWSCode is the error code on the wire, e.g. EntityAlreadyExists.
+	// AWSCode is AWS's error code, e.g. EntityAlreadyExists.
 	AWSCode string `json:"aws_code,omitempty"`
-	// RequestID is AWS's id of the refused call: what AWS Support asks for.
+	// RequestID is AWS's id of the refused request. AWS Support asks for it.
 	RequestID string `json:"aws_request_id,omitempty"`
 }
 
-// Explained is the error together with AWS's code and request id, where AWS gave them.
+// Explained returns the error with AWS's code and request id, if AWS gave them.
 func (f *Failure) Explained() string { return f.Error() + f.answered() }
 
-// Cause is the reason together with AWS's code and request id, where AWS gave them.
+// Cause returns the reason with AWS's code and request id, if AWS gave them.
 func (f *Failure) Cause() string { return f.Reason + f.answered() }
 
 func (f *Failure) answered() string {
@@ -146,7 +146,7 @@ func (f *Failure) answered() string {
 	return fmt.Sprintf(" (AWS answered %s, request id %s)", f.AWSCode, f.RequestID)
 }
 
-// Error is the failure without the customer's data.
+// Error returns the code and the reason, without the customer's data.
 func (f *Failure) Error() string {
 	s := string(f.Code)
 	if f.Field != "" {

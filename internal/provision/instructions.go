@@ -12,10 +12,10 @@ const rootInstructions = `You own the root user of AWS account {account_id}. To 
 5. Sign in and switch on multi-factor authentication (MFA) for the root user at once.
 Do not create access keys for the root user, and use it only for tasks that need it.`
 
-// rootEmailPlaceholder is known only where the customer owns the root user: elsewhere the address is the provider's business.
+// rootEmailPlaceholder is allowed only where the customer owns the root user; elsewhere the customer must not see the address.
 const rootEmailPlaceholder = "{root_email}"
 
-// placeholderNames lists what a template of the model may hold.
+// placeholderNames returns the placeholders that a template for the model may contain.
 func placeholderNames(model AccountModel) []string {
 	names := []string{"{account_id}", "{alias}", "{iam_user_name}", "{sign_in_url}", "{sign_in_url_by_id}"}
 	if model.RootAccess {
@@ -24,8 +24,8 @@ func placeholderNames(model AccountModel) []string {
 	return names
 }
 
-// Instruct fills in what the result of an order tells the customer: how to take over the root user, for a model whose customer
-// owns it, unless the pool keeps that to itself, and for other models the pool's text, if there is one.
+// Instruct adds the instructions for the customer to the result of an order. For a model whose customer owns the root user they
+// say how to take it over, unless the pool leaves that out; for other models they are the pool's text, if it has one.
 func (s PoolSettings) Instruct(account Account, result Result) Result {
 	template := s.Instructions[account.Model]
 	if account.RootAccess && template == "" {
@@ -38,8 +38,14 @@ func (s PoolSettings) Instruct(account Account, result Result) Result {
 	if account.RootAccess {
 		rootEmail = account.RootEmail
 	}
-	text := strings.NewReplacer("{account_id}", account.ID, "{alias}", result.AccountAlias, "{iam_user_name}", result.IAMUserName,
-		"{sign_in_url}", result.SignInURL, "{sign_in_url_by_id}", result.SignInURLByID, rootEmailPlaceholder, rootEmail).Replace(template)
+	text := strings.NewReplacer(
+		"{account_id}", account.ID,
+		"{alias}", result.AccountAlias,
+		"{iam_user_name}", result.IAMUserName,
+		"{sign_in_url}", result.SignInURL,
+		"{sign_in_url_by_id}", result.SignInURLByID,
+		rootEmailPlaceholder, rootEmail,
+	).Replace(template)
 	switch {
 	case !account.RootAccess:
 		result.Instructions = text

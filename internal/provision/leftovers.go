@@ -1,22 +1,22 @@
 package provision
 
-// LeftoverRemoval asks for what an order left in an account to be removed.
+// LeftoverRemoval asks for the removal of what an order left in an account.
 type LeftoverRemoval struct {
-	Provider  string `json:"provider"`
-	AccountID string `json:"account_id"`
-	By        Action `json:"by"`
+	Provider  string       `json:"provider"`
+	AccountID string       `json:"account_id"`
+	By        Intervention `json:"by"`
 }
 
-// LeftoversRemoved is how the removal went.
+// LeftoversRemoved is the outcome of a removal.
 type LeftoversRemoved struct {
 	Removal   LeftoverRemoval `json:"removal"`
-	Order     OrderKey        `json:"order"`               // that had left them
-	Leftovers []string        `json:"leftovers,omitempty"` // what is left still; empty: the account is as it was before the order
+	Order     OrderKey        `json:"order"`               // that left them
+	Leftovers []string        `json:"leftovers,omitempty"` // what is still there; empty: the account is as it was before the order
 	Notes     []string        `json:"notes,omitempty"`     // what was left alone on purpose
-	Park      bool            `json:"park,omitempty"`      // keep even a clean account out of the pool
+	Park      bool            `json:"park,omitempty"`      // keep the account out of the pool, even a clean one
 }
 
-// KeptUndoPurpose is what the undo that left something in an account is sealed for.
+// KeptUndoPurpose binds the sealed undo of an order's leftovers to this order and account.
 func KeptUndoPurpose(order OrderKey, accountID string) string {
 	return "kept-undo/" + order.String() + "/" + accountID
 }

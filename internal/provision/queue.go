@@ -2,10 +2,10 @@ package provision
 
 import "time"
 
-// TaskQueue is what Temporal reports about one type of task and the workers that ask for it.
+// TaskQueue is what Temporal reports about one type of task and the workers that poll for it.
 type TaskQueue struct {
 	Type       string        // workflow or activity
-	Pollers    int           // worker processes that asked for such tasks lately
-	Backlog    int64         // tasks that wait for a worker, approximately
-	BacklogAge time.Duration // how long the oldest of them has waited, approximately
+	Pollers    int           // worker processes that polled for such tasks recently
+	Backlog    int64         // approximate number of tasks that wait for a worker
+	BacklogAge time.Duration // approximate time that the oldest of them has waited
 }

@@ -2,7 +2,7 @@ package provision
 
 import "time"
 
-// AlertKind says how bad the stock is.
+// AlertKind is the severity of a stock alert.
 type AlertKind string
 
 // The kinds of alerts.
@@ -11,42 +11,33 @@ const (
 	AlertEmpty AlertKind = "empty"
 )
 
-// Types of the events about stock.
-const (
-	EventStockLow          = "stock.low"
-	EventStockEmpty        = "stock.empty"
-	EventStockReminder     = "stock.reminder"
-	EventStockRestocked    = "stock.restocked"
-	EventStockAcknowledged = "stock.acknowledged"
-)
-
-// StockSettles is how long the stock must be better without a break before an alert believes it.
+// StockSettles is how long the stock must have been better without interruption before an alert falls or closes.
 const StockSettles = 10 * time.Minute
 
-// StockAlert says that the stock of a pool needs somebody. A pool has one open at most.
+// StockAlert says that the stock of a pool needs an operator. A pool has at most one open alert.
 type StockAlert struct {
 	ID  string `db:"id"` // uuid
 	Seq int64  `db:"seq"`
 	Pool
 	Kind           AlertKind  `db:"kind"`
 	Reason         string     `db:"reason"`
-	Ready          int        `db:"ready"`          // when it was last looked at
-	OrdersWaiting  int        `db:"orders_waiting"` // likewise
+	Ready          int        `db:"ready"`          // at the last check
+	OrdersWaiting  int        `db:"orders_waiting"` // at the last check
 	OpenedAt       time.Time  `db:"opened_at"`
 	KindSince      time.Time  `db:"kind_since"`
 	NotifiedAt     time.Time  `db:"notified_at"`
 	Notifications  int        `db:"notifications"`
-	NotEmptySince  *time.Time `db:"not_empty_since"` // nil: it is empty
-	NotLowSince    *time.Time `db:"not_low_since"`   // nil: it is low or empty
+	NotEmptySince  *time.Time `db:"not_empty_since"` // nil: the stock is empty
+	NotLowSince    *time.Time `db:"not_low_since"`   // nil: the stock is low or empty
 	AcknowledgedAt *time.Time `db:"acknowledged_at"`
 	AcknowledgedBy string     `db:"acknowledged_by"`
 	Note           string     `db:"note"`
 	ClosedAt       *time.Time `db:"closed_at"`
 }
 
-// NextAlert says what becomes of a pool's open alert (nil: there is none) when the stock is looked at, and which event that is
-// (empty: none). An alert opens and rises at once; it falls and closes only when the stock was better for StockSettles without
-// a break, so that stock which moves around a threshold is one alert.
+// NextAlert returns what a check of the stock makes of a pool's open alert (nil: there is none), and the type of the event to
+// emit (empty: none). An alert opens and rises immediately; it falls and closes only when the stock has been better for
+// StockSettles without interruption, so that stock which moves around a threshold causes one alert.
 func NextAlert(open *StockAlert, stock PoolStock, now time.Time) (next *StockAlert, event string) {
 	kind, reason := stock.Condition()
 	if open == nil {
@@ -70,7 +61,7 @@ func NextAlert(open *StockAlert, stock PoolStock, now time.Time) (next *StockAle
 		return &a, EventStockRestocked
 	case kind == AlertEmpty && a.Kind == AlertLow:
 		a.Kind, a.KindSince = AlertEmpty, now
-		a.AcknowledgedAt, a.AcknowledgedBy, a.Note = nil, "", "" // that was of something better
+		a.AcknowledgedAt, a.AcknowledgedBy, a.Note = nil, "", "" // the acknowledgment was of a milder alert
 		event = EventStockEmpty
 	case a.Kind == AlertEmpty && settled(a.NotEmptySince, now):
 		a.Kind, a.KindSince = AlertLow, now
@@ -90,7 +81,7 @@ func eventOf(kind AlertKind) string {
 	return EventStockLow
 }
 
-// since is since when something holds.
+// since returns since when a condition has held without interruption; nil: it does not hold.
 func since(before *time.Time, holds bool, now time.Time) *time.Time {
 	switch {
 	case !holds:
@@ -111,5 +102,19 @@ type AlertFilter struct {
 	Marketplace string
 	Environment Environment
 	Limit       int
-	Before      int64 // only those before this Seq; 0: from the newest
+	Before      int64 // Seq of the last alert of the previous page
+}
+
+// StockWatch is the outcome of one check of the stock of all pools.
+type StockWatch struct {
+	Pools  int          `json:"pools"`            // number of pools
+	Open   int          `json:"open"`             // number of open alerts
+	Events []StockEvent `json:"events,omitempty"` // the events that the check emitted
+}
+
+// StockEvent is an event about the stock of a pool.
+type StockEvent struct {
+	Pool   Pool   `json:"pool"`
+	Type   string `json:"type"`
+	Reason string `json:"reason"`
 }

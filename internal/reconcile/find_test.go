@@ -20,7 +20,7 @@ func TestWhereEverythingIsRightNothingIsFound(t *testing.T) {
 	corrected := order("asked", "").Request
 	for _, alias := range []string{"better-alias", "best-alias"} {
 		corrected.AccountAlias = alias
-		require.NoError(t, w.store.Correct(t.Context(), key("asked"), corrected, provision.Action{Actor: "test"}))
+		require.NoError(t, w.store.Correct(t.Context(), key("asked"), corrected, provision.Intervention{Actor: "test"}))
 	}
 	require.Empty(t, w.found())
 }
@@ -46,19 +46,19 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 			[]string{"account_history_differs work", "order_holds_two_accounts work"}},
 		"an account of a failed order": {
 			`UPDATE accounts SET status = 'provisioning', order_id = 'gone' WHERE id = '000000000005'`,
-			[]string{"account_history_differs gone", "account_held_wrongly gone"}},
+			[]string{"account_held_wrongly gone", "account_history_differs gone"}},
 		"an account of a waiting order": {
 			`UPDATE accounts SET status = 'provisioning', order_id = 'waits', model = 'ECAM' WHERE id = '000000000005'`,
-			[]string{"account_history_differs waits", "account_held_wrongly waits"}},
+			[]string{"account_held_wrongly waits", "account_history_differs waits"}},
 		"an account of an accepted order": {
 			`UPDATE accounts SET status = 'allocated', order_id = 'fresh' WHERE id = '000000000005'`,
-			[]string{"account_history_differs fresh", "account_held_wrongly fresh"}},
+			[]string{"account_held_wrongly fresh", "account_history_differs fresh"}},
 		"an account of no order": {
 			`UPDATE accounts SET status = 'provisioning', order_id = 'nobody' WHERE id = '000000000005'`,
-			[]string{"account_history_differs nobody", "account_held_wrongly nobody"}},
+			[]string{"account_held_wrongly nobody", "account_history_differs nobody"}},
 		"an allocated account of an order in progress": {
 			`UPDATE accounts SET status = 'allocated' WHERE id = '000000000002'`,
-			[]string{"account_history_differs work", "account_held_wrongly work", "order_without_account work"}},
+			[]string{"account_held_wrongly work", "account_history_differs work", "order_without_account work"}},
 		"an account of another environment": {
 			`UPDATE accounts SET environment = 'test' WHERE id = '000000000002'`,
 			[]string{"account_of_other_pool work"}},
@@ -248,7 +248,7 @@ func TestAnOrderThatEndsWhileWeLookAccusesNobody(t *testing.T) {
 	w.closed("undo", "Failed", 2*time.Minute)
 	require.Equal(t, []string{"account_without_workflow undo", "order_without_workflow undo"}, w.found())
 	w.temporal.looking = func(k provision.OrderKey) {
-		_, err := w.store.CloseOrder(t.Context(), provision.Closing{Order: k, State: provision.Failed,
+		_, err := w.store.CloseOrder(t.Context(), provision.OrderClosing{Order: k, State: provision.Failed,
 			Failure: provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}, AccountID: account(4)})
 		require.NoError(t, err)
 	}

@@ -66,7 +66,7 @@ type Store interface {
 	// provision.ErrConflict, an order that has ended or whose account was touched.
 	PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (provision.Order, error)
 	// NoteAction writes down what was done to an order, and why.
-	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Action) error
+	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error
 }
 
 // Workflows is what the reconciler needs of Temporal.

@@ -151,7 +151,7 @@ func (a *Reconciler) mend(ctx context.Context, f Finding) (done string, err erro
 		if err != nil || !continued {
 			return "", err
 		}
-		return "its workflow goes on where it was", a.Store.NoteAction(ctx, f.Order, "continue", provision.Action{Actor: Actor, Reason: f.What})
+		return "its workflow goes on where it was", a.Store.NoteAction(ctx, f.Order, "continue", provision.Intervention{Actor: Actor, Reason: f.What})
 	}
 	return "", nil
 }

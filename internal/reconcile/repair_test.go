@@ -59,7 +59,7 @@ func TestACorrectedOrderIsStartedAgainAsItWasFirstPlaced(t *testing.T) {
 	corrected := first
 	for _, alias := range []string{"better-alias", "best-alias"} {
 		corrected.AccountAlias = alias
-		require.NoError(t, w.store.Correct(t.Context(), key("asked"), corrected, provision.Action{Actor: "shop"}))
+		require.NoError(t, w.store.Correct(t.Context(), key("asked"), corrected, provision.Intervention{Actor: "shop"}))
 	}
 	w.closed("asked", "Terminated", time.Hour)
 	require.Equal(t, 2, w.repair().Repaired, "the order and its account")

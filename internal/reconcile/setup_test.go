@@ -79,7 +79,7 @@ func setup(t *testing.T) *world {
 	_, err := store.KeepPassword(ctx, key("gone"), account(1), []byte("sealed"))
 	require.NoError(t, err)
 	require.NoError(t, store.WithdrawPassword(ctx, key("gone"), account(1)))
-	_, err = store.CloseOrder(ctx, provision.Closing{Order: key("gone"), State: provision.Failed, Failure: failure, AccountID: account(1)})
+	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key("gone"), State: provision.Failed, Failure: failure, AccountID: account(1)})
 	require.NoError(t, err)
 	w.place("done", "")
 	_, err = store.KeepPassword(ctx, key("done"), account(1), []byte("sealed"))

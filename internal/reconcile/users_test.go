@@ -52,8 +52,8 @@ func TestAccountsAreComparedWithAWS(t *testing.T) {
 	w.place("renamed", "")
 	corrected := order("renamed", "").Request
 	corrected.IAMUserName = "customer-2"
-	require.NoError(t, w.store.Correct(t.Context(), key("renamed"), corrected, provision.Action{Actor: "shop"}))
-	_, err := w.store.CloseOrder(t.Context(), provision.Closing{Order: key("renamed"), State: provision.Failed,
+	require.NoError(t, w.store.Correct(t.Context(), key("renamed"), corrected, provision.Intervention{Actor: "shop"}))
+	_, err := w.store.CloseOrder(t.Context(), provision.OrderClosing{Order: key("renamed"), State: provision.Failed,
 		Failure: provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}, AccountID: account(5)})
 	require.NoError(t, err)
 
@@ -135,7 +135,7 @@ func TestExpectedUsersArePagedByAccountAndOrder(t *testing.T) {
 	w := setup(t)
 	for _, id := range []string{"a", "b", "c"} {
 		w.place(id, "") // each takes account 5
-		_, err := w.store.CloseOrder(t.Context(), provision.Closing{Order: key(id), State: provision.Failed,
+		_, err := w.store.CloseOrder(t.Context(), provision.OrderClosing{Order: key(id), State: provision.Failed,
 			Failure: provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}, AccountID: account(5)})
 		require.NoError(t, err)
 	}

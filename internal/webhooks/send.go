@@ -47,8 +47,8 @@ func NewSender(policy Policy, schedule []time.Duration, jitter func() float64) *
 }
 
 // Send makes one attempt, signed with every secret, and says what follows from it. Its error is one of ours: nothing was sent.
-func (s *Sender) Send(ctx context.Context, sending provision.Sending, secrets []string) (provision.AttemptOutcome, error) {
-	var outcome provision.AttemptOutcome
+func (s *Sender) Send(ctx context.Context, sending provision.DeliveryJob, secrets []string) (provision.DeliveryOutcome, error) {
+	var outcome provision.DeliveryOutcome
 	body, err := sending.Event.Body()
 	if err != nil {
 		return outcome, err
@@ -99,7 +99,7 @@ func sign(header http.Header, id string, at time.Time, body []byte, secrets []st
 	return nil
 }
 
-func (s *Sender) post(request *http.Request, outcome *provision.AttemptOutcome) {
+func (s *Sender) post(request *http.Request, outcome *provision.DeliveryOutcome) {
 	answer, err := s.client.Do(request)
 	if err != nil {
 		outcome.Error = inWords(err)

@@ -17,12 +17,12 @@ import (
 var event = provision.Event{ID: "0b9c5c1e-5b1f-4d2b-9d07-3f6a3f0e6f0a", Type: "order.completed", At: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), Data: []byte(`{"order_id":"o-1"}`)}
 
 // send makes one attempt at a receiver.
-func send(t *testing.T, attempts int, secrets []string, receiver http.HandlerFunc) provision.AttemptOutcome {
+func send(t *testing.T, attempts int, secrets []string, receiver http.HandlerFunc) provision.DeliveryOutcome {
 	t.Helper()
 	server := httptest.NewServer(receiver)
 	defer server.Close()
 	sender := NewSender(Policy{Loopback: true}, []time.Duration{time.Second, time.Minute}, func() float64 { return 0.5 })
-	outcome, err := sender.Send(t.Context(), provision.Sending{Webhook: provision.Webhook{URL: server.URL + "/x?token=hush"}, Event: event, Attempts: attempts}, secrets)
+	outcome, err := sender.Send(t.Context(), provision.DeliveryJob{Webhook: provision.Webhook{URL: server.URL + "/x?token=hush"}, Event: event, Attempts: attempts}, secrets)
 	require.NoError(t, err)
 	require.NotContains(t, outcome.Error, "hush")
 	return outcome
@@ -87,21 +87,21 @@ func TestWhereNobodyMayGoNothingIsSent(t *testing.T) {
 	t.Parallel()
 	sender := NewSender(Policy{}, nil, func() float64 { return 0 })
 	for url, wanted := range map[string]string{"https://127.0.0.1:1/": "not a public one", "https://[::1]/": "not a public one"} {
-		outcome, err := sender.Send(t.Context(), provision.Sending{Webhook: provision.Webhook{URL: url}, Event: event}, []string{NewSecret()})
+		outcome, err := sender.Send(t.Context(), provision.DeliveryJob{Webhook: provision.Webhook{URL: url}, Event: event}, []string{NewSecret()})
 		require.NoError(t, err)
 		require.Contains(t, outcome.Error, wanted, url)
 		require.Zero(t, outcome.StatusCode)
 	}
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
-	outcome, err := NewSender(Policy{Loopback: true}, nil, func() float64 { return 0 }).Send(t.Context(), provision.Sending{Webhook: provision.Webhook{URL: closed.URL}, Event: event}, []string{NewSecret()})
+	outcome, err := NewSender(Policy{Loopback: true}, nil, func() float64 { return 0 }).Send(t.Context(), provision.DeliveryJob{Webhook: provision.Webhook{URL: closed.URL}, Event: event}, []string{NewSecret()})
 	require.NoError(t, err)
 	require.Contains(t, outcome.Error, "no connection could be made")
 }
 
 func TestASecretThatIsNoneIsOurFault(t *testing.T) {
 	t.Parallel()
-	_, err := NewSender(Policy{Loopback: true}, nil, nil).Send(t.Context(), provision.Sending{Webhook: provision.Webhook{URL: "http://127.0.0.1:1"}, Event: event}, []string{"whsec_%%hush"})
+	_, err := NewSender(Policy{Loopback: true}, nil, nil).Send(t.Context(), provision.DeliveryJob{Webhook: provision.Webhook{URL: "http://127.0.0.1:1"}, Event: event}, []string{"whsec_%%hush"})
 	require.ErrorContains(t, err, "whsec_<base64>")
 	require.NotContains(t, err.Error(), "hush")
 }

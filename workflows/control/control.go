@@ -3,6 +3,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 )
 
 const (
@@ -22,12 +25,21 @@ const (
 type Temporal struct {
 	client    client.Client
 	namespace string
+	payloads  converter.DataConverter
+	failures  converter.FailureConverter
 	unusable  atomic.Pointer[string] // why it cannot be used; nil: it could be used once
 }
 
-// New returns the namespace that the client uses. The client may be a lazy one: nothing is asked of Temporal yet.
-func New(c client.Client, namespace string) *Temporal {
-	t := &Temporal{client: c, namespace: namespace}
+// New returns the namespace that a client uses. The options are those with which the client was made; its data converter must seal,
+// because the memo of a workflow holds the order. The client may be a lazy one: New sends nothing to Temporal.
+func New(c client.Client, options client.Options) *Temporal {
+	t := &Temporal{client: c, namespace: cmp.Or(options.Namespace, client.DefaultNamespace), payloads: options.DataConverter, failures: options.FailureConverter}
+	if t.payloads == nil {
+		t.payloads = converter.GetDefaultDataConverter()
+	}
+	if t.failures == nil {
+		t.failures = temporal.GetDefaultFailureConverter()
+	}
 	t.because("Temporal was not asked yet")
 	return t
 }

@@ -1,0 +1,88 @@
+package provision
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// APIKey is a credential of a provider as it is stored: only its owner knows the secret.
+type APIKey struct {
+	ID           string     `db:"id"`
+	Provider     string     `db:"provider"`
+	Name         string     `db:"name"`
+	SecretSHA256 []byte     `db:"secret_sha256"`
+	Role         Role       `db:"role"`
+	Scopes       []Scope    `db:"-"`                   // restricts the key to some of its role's scopes; empty: all of them
+	RateLimit    *float64   `db:"requests_per_second"` // the key's own limit; nil: the server's default
+	CreatedAt    time.Time  `db:"created_at"`
+	CreatedBy    string     `db:"created_by"` // an actor; empty: unknown
+	ExpiresAt    *time.Time `db:"expires_at"` // nil: never
+	RevokedAt    *time.Time `db:"revoked_at"`
+	LastUsedAt   *time.Time `db:"last_used_at"` // rounded to minutes
+	ReplacedBy   string     `db:"replaced_by"`  // the id of the key that replaced it; empty: it was not rotated
+}
+
+// Rights returns the scopes that the key has.
+func (k APIKey) Rights() []Scope {
+	return slices.DeleteFunc(k.Role.Scopes(), func(s Scope) bool { return len(k.Scopes) > 0 && !slices.Contains(k.Scopes, s) })
+}
+
+// May reports whether the key has the scope.
+func (k APIKey) May(scope Scope) bool { return slices.Contains(k.Rights(), scope) }
+
+// Beyond returns the scopes that the other key has and this one does not.
+func (k APIKey) Beyond(other APIKey) []Scope {
+	return slices.DeleteFunc(other.Rights(), k.May)
+}
+
+// Live reports whether the key is valid at that time.
+func (k APIKey) Live(at time.Time) bool {
+	return k.RevokedAt == nil && (k.ExpiresAt == nil || at.Before(*k.ExpiresAt))
+}
+
+// Bounds of API keys.
+const (
+	KeyOverlapDefault  = 24 * time.Hour      // how long a rotated key stays valid next to the new one
+	KeyOverlapShortest = time.Hour           // a caller who did not receive the answer must not be locked out
+	KeyOverlapLongest  = 30 * 24 * time.Hour // a rotation must end
+	KeyLimitLowest     = 0.1                 // requests per second
+	KeyLimitHighest    = 100_000             // requests per second
+	mostOfKeyName      = 100                 // characters
+)
+
+// ValidateAPIKey checks a new key and reports every invalid field.
+func ValidateAPIKey(k APIKey, now time.Time) []FieldError {
+	var v fieldErrors
+	length := utf8.RuneCountInString(k.Name)
+	v.check("name", length > 0 && length <= mostOfKeyName && strings.TrimSpace(k.Name) == k.Name && !strings.ContainsFunc(k.Name, unicode.IsControl),
+		"needs 1 to %d characters, no space at either end and no control characters; it has %d", mostOfKeyName, length)
+	v.check("role", k.Role.Known(), "%q is not a role: use %s", k.Role, JoinWords(Roles, "or"))
+	for i, scope := range k.Scopes {
+		field := fmt.Sprintf("scopes.%d", i)
+		v.check(field, scope.Known(), "%q is not a scope: the scopes are %s", scope, JoinWords(RoleAdmin.Scopes(), "and"))
+		v.check(field, !scope.Known() || !k.Role.Known() || k.Role.Allows(scope),
+			"the role %s does not have %s, only %s has it: choose another role, or leave the scope out",
+			k.Role, scope, JoinWords(scope.Roles(), "or"))
+		v.check(field, !slices.Contains(k.Scopes[:i], scope), "%s is named twice: name it once", scope)
+	}
+	if k.ExpiresAt != nil {
+		v.check("expires_at", now.Before(*k.ExpiresAt) && k.ExpiresAt.Year() < 10000,
+			"%s is in the past or too far in the future: use a later or earlier time, or leave it out for a key that is valid until it is revoked",
+			k.ExpiresAt.UTC().Format(time.RFC3339))
+	}
+	if k.RateLimit != nil {
+		v.check("requests_per_second", *k.RateLimit >= KeyLimitLowest && *k.RateLimit <= KeyLimitHighest,
+			"%g is not a limit: use %g to %d, or leave it out for the server's limit", *k.RateLimit, KeyLimitLowest, KeyLimitHighest)
+	}
+	return v
+}
+
+// KeyCursor is a position in the list of API keys.
+type KeyCursor struct {
+	CreatedAt time.Time `json:"t"`
+	ID        string    `json:"k"`
+}

@@ -1,0 +1,59 @@
+package provision
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// FieldError says what is wrong with one field of a request and how to correct it.
+type FieldError struct {
+	Field   string // path as in the API, e.g. aws_alternate_contact.phone
+	Message string // names the rule and what to do
+}
+
+// InvalidError lists every invalid field of something that was refused.
+type InvalidError struct{ Fields []FieldError }
+
+// Error names every invalid field, one on each line.
+func (e *InvalidError) Error() string {
+	lines := make([]string, len(e.Fields))
+	for i, f := range e.Fields {
+		lines[i] = f.Field + ": " + f.Message
+	}
+	return strings.Join(lines, "\n")
+}
+
+var (
+	slugPattern       = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9])*$`)
+	controlCharacters = regexp.MustCompile(`[\x00-\x1f\x7f]`)
+)
+
+// fieldErrors collects what is wrong with the fields of one request.
+type fieldErrors []FieldError
+
+func (v *fieldErrors) add(field, format string, args ...any) {
+	*v = append(*v, FieldError{field, fmt.Sprintf(format, args...)})
+}
+
+func (v *fieldErrors) check(field string, ok bool, format string, args ...any) {
+	if !ok {
+		v.add(field, format, args...)
+	}
+}
+
+// text checks a line of free text of 1 to most characters.
+func (v *fieldErrors) text(field, s string, most int) {
+	n := utf8.RuneCountInString(s)
+	v.check(field, n >= 1 && n <= most && utf8.ValidString(s) && strings.TrimSpace(s) == s && !controlCharacters.MatchString(s),
+		"needs 1 to %d characters, no control characters and no space at either end; it has %d", most, n)
+}
+
+// pool checks the names of a pool.
+func (v *fieldErrors) pool(p Pool) {
+	v.check("marketplace", slugPattern.MatchString(p.Marketplace) && len(p.Marketplace) <= 40,
+		"%q is not a marketplace id: use lower-case letters, digits and single hyphens, at most 40", p.Marketplace)
+	v.check("environment", p.Environment == Production || p.Environment == Test,
+		"%q is not an environment: use production or test", p.Environment)
+}
