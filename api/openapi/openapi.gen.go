@@ -336,7 +336,7 @@ type Delivery struct {
 	// AttemptsMade The number of attempts since the delivery was last requested manually.
 	AttemptsMade int `json:"attempts_made"`
 
-	// EndedAt When the message was delivered
+	// EndedAt When the message was delivered, or when delivery failed for good.
 	EndedAt *time.Time `json:"ended_at,omitempty"`
 
 	// EventAt When the event happened.
@@ -411,7 +411,7 @@ type Event struct {
 	// Data The content of the event, which depends on its type: see the webhooks of this document.
 	Data map[string]interface{} `json:"data"`
 
-	// ID The id of the event
+	// ID The id of the event, which is the webhook-id of its messages.
 	ID string `json:"id"`
 
 	// Timestamp When the event happened.
@@ -904,7 +904,7 @@ type OrderEvent struct {
 		// Environment `production` is real stock; `test` is stock for trials.
 		Environment Environment `json:"environment"`
 
-		// Field The field that the order asks for
+		// Field The field that the order asks for, if any.
 		Field *string `json:"field,omitempty"`
 
 		// Marketplace The id of one of the provider's marketplaces.
