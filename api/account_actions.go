@@ -29,7 +29,7 @@ type accountActions interface {
 func (s *service) UpdateAccount(ctx context.Context, in server.UpdateAccountRequestObject) (server.UpdateAccountResponseObject, error) {
 	edit := provision.AccountUpdate{Name: in.Body.Name, RootEmail: in.Body.RootEmail, RoleARN: in.Body.RoleARN, Model: in.Body.Model}
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
-		before, err := s.Store.Account(ctx, provider, in.AccountID)
+		before, err := s.Accounts.Get(ctx, provider, in.AccountID)
 		if err != nil {
 			return before, nil, err
 		}
@@ -41,7 +41,7 @@ func (s *service) UpdateAccount(ctx context.Context, in server.UpdateAccountRequ
 		if len(wrong) > 0 {
 			return before, nil, invalidFields(wrong...)
 		}
-		return s.Store.UpdateAccount(ctx, actor, provider, in.AccountID, version, edit)
+		return s.Accounts.Update(ctx, actor, provider, in.AccountID, version, edit)
 	})
 	if err != nil {
 		return nil, err
@@ -53,7 +53,7 @@ func (s *service) UpdateAccount(ctx context.Context, in server.UpdateAccountRequ
 // DeleteAccount answers DELETE /v1/accounts/{account_id}.
 func (s *service) DeleteAccount(ctx context.Context, in server.DeleteAccountRequestObject) (server.DeleteAccountResponseObject, error) {
 	_, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true, func(actor, provider string, version int64) (none provision.Account, _ []provision.OrderKey, _ error) {
-		return none, nil, s.Store.DeleteAccount(ctx, actor, provider, in.AccountID, version)
+		return none, nil, s.Accounts.Delete(ctx, actor, provider, in.AccountID, version)
 	})
 	if err != nil {
 		return nil, err
@@ -64,7 +64,7 @@ func (s *service) DeleteAccount(ctx context.Context, in server.DeleteAccountRequ
 // InvalidateAccount answers POST /v1/accounts/{account_id}/invalidate.
 func (s *service) InvalidateAccount(ctx context.Context, in server.InvalidateAccountRequestObject) (server.InvalidateAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
-		return s.Store.InvalidateAccount(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
+		return s.Accounts.Invalidate(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
 	})
 	if err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (s *service) InvalidateAccount(ctx context.Context, in server.InvalidateAcc
 // ReturnAccount answers POST /v1/accounts/{account_id}/return.
 func (s *service) ReturnAccount(ctx context.Context, in server.ReturnAccountRequestObject) (server.ReturnAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
-		return s.Store.ReturnAccount(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
+		return s.Accounts.Return(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
 	})
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (s *service) ReturnAccount(ctx context.Context, in server.ReturnAccountRequ
 func (s *service) RemoveLeftovers(ctx context.Context, in server.RemoveLeftoversRequestObject) (server.RemoveLeftoversResponseObject, error) {
 	by := actionOf(ctx, &in.Body.Reason)
 	account, err := s.changeAccount(ctx, in.AccountID, nil, false, func(actor, provider string, _ int64) (provision.Account, []provision.OrderKey, error) {
-		account, err := s.Store.BeginRemoval(ctx, actor, provider, in.AccountID, by.Reason)
+		account, err := s.Leftovers.BeginRemoval(ctx, actor, provider, in.AccountID, by.Reason)
 		return account, nil, err
 	})
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *service) RemoveLeftovers(ctx context.Context, in server.RemoveLeftovers
 // VerifyAccount answers POST /v1/accounts/{account_id}/verify.
 func (s *service) VerifyAccount(ctx context.Context, in server.VerifyAccountRequestObject) (server.VerifyAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, _ int64) (provision.Account, []provision.OrderKey, error) {
-		return s.Store.VerifyAccount(ctx, actor, provider, in.AccountID)
+		return s.Accounts.Verify(ctx, actor, provider, in.AccountID)
 	})
 	if err != nil {
 		return nil, err
@@ -152,7 +152,7 @@ func (s *service) ListAccountHistory(
 	entries, next, err := list[seqCursor, provision.AccountHistoryEntry, openapi.AccountHistoryEntry]{
 		valid: seqCursor.valid,
 		read: func(after *seqCursor, limit int) ([]provision.AccountHistoryEntry, error) {
-			found, err := s.Store.AccountHistory(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, limit)
+			found, err := s.Accounts.History(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, limit)
 			return found, accountProblem(in.AccountID, err)
 		},
 		show: func(e provision.AccountHistoryEntry) openapi.AccountHistoryEntry {

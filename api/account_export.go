@@ -35,7 +35,7 @@ type accountExport struct {
 
 // read gets the next page.
 func (e *accountExport) read() (err error) {
-	e.page, err = e.service.Store.Accounts(e.ctx, e.provider, e.filter)
+	e.page, err = e.service.Accounts.List(e.ctx, e.provider, e.filter)
 	return err
 }
 

@@ -45,7 +45,7 @@ func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRe
 	if err := s.Workflows.StartImport(ctx, key); err != nil {
 		return nil, err
 	}
-	kept, err := s.Store.CreateImport(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun), ByWorkflow: true,
+	kept, err := s.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun), ByWorkflow: true,
 		File: file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 	if err != nil {
 		return nil, err
@@ -71,7 +71,7 @@ func (s *service) ListAccountImports(
 	imports, next, err := list[provision.ImportCursor, provision.AccountImport, openapi.AccountImport]{
 		valid: func(c provision.ImportCursor) bool { return plausible(c.StartedAt) && uuid.Validate(c.ID) == nil },
 		read: func(after *provision.ImportCursor, limit int) ([]provision.AccountImport, error) {
-			return s.Store.Imports(ctx, callerOf(ctx).Provider, limit, after)
+			return s.Imports.List(ctx, callerOf(ctx).Provider, limit, after)
 		},
 		show: importResource,
 		place: func(i provision.AccountImport) provision.ImportCursor {
@@ -86,7 +86,7 @@ func (s *service) ListAccountImports(
 
 // GetAccountImport answers GET /v1/account-imports/{import_id}.
 func (s *service) GetAccountImport(ctx context.Context, in server.GetAccountImportRequestObject) (server.GetAccountImportResponseObject, error) {
-	found, err := s.Store.Import(ctx, provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID})
+	found, err := s.Imports.Get(ctx, provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID})
 	if err != nil {
 		return nil, importProblem(in.ImportID, err)
 	}
@@ -111,7 +111,7 @@ func (s *service) ListAccountImportResults(
 			return c.Line > 0 && c.Line <= stockcsv.MaxBytes && c.Nth >= 0 && c.Nth <= stockcsv.MaxRow
 		},
 		read: func(after *provision.ImportResultCursor, limit int) ([]provision.RowResult, error) {
-			found, err := s.Store.ImportResults(ctx, key, provision.ImportResultFilter{Outcomes: value(in.Params.Outcome), Limit: limit, After: after})
+			found, err := s.Imports.Results(ctx, key, provision.ImportResultFilter{Outcomes: value(in.Params.Outcome), Limit: limit, After: after})
 			return found, importProblem(in.ImportID, err)
 		},
 		show: func(r provision.RowResult) openapi.RowResult {

@@ -88,10 +88,10 @@ func TestImportingAFile(t *testing.T) {
 	require.Len(t, w.results(t, begun.ID, "&outcome=added&outcome=faulty"), 6)
 	require.Empty(t, w.results(t, begun.ID, "&outcome=unchanged"))
 
-	added, err := w.store.Store.Account(t.Context(), "acme", "444455556666")
+	added, err := w.store.Store.Accounts.Get(t.Context(), "acme", "444455556666")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, added.Status)
-	events, err := w.store.Store.AccountHistory(t.Context(), "acme", added.ID, 0, 5)
+	events, err := w.store.Store.Accounts.History(t.Context(), "acme", added.ID, 0, 5)
 	require.NoError(t, err)
 	require.Equal(t, "key "+w.keyID()+", import "+begun.ID, events[0].Actor)
 
@@ -115,7 +115,7 @@ func TestProgressShowsWhileAnImportRuns(t *testing.T) {
 		file += csvLine(fmt.Sprintf("5555%08d", i))
 	}
 	begun := read[openapi.AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
-	_, _, err := w.store.ImportBatch(t.Context(), provision.ImportKey{Provider: "acme", ID: begun.ID}, nil)
+	_, _, err := w.store.Imports.RunBatch(t.Context(), provision.ImportKey{Provider: "acme", ID: begun.ID}, nil)
 	require.NoError(t, err)
 	half := read[openapi.AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
 	require.Equal(t, provision.ImportRunning, half.State)
@@ -131,7 +131,7 @@ func TestADryRunOfAnImportAddsNothing(t *testing.T) {
 	ended := read[openapi.AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
 	require.True(t, ended.DryRun)
 	require.Equal(t, []int{1, 1}, []int{ended.Added, ended.Faulty})
-	_, err := w.store.Store.Account(t.Context(), "acme", "444455556666")
+	_, err := w.store.Store.Accounts.Get(t.Context(), "acme", "444455556666")
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
@@ -240,7 +240,7 @@ func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testin
 	lines := strings.Split(answer.Body.String(), "\r\n")
 	require.Len(t, lines, 1+1203+1)
 	require.Contains(t, lines[1], "555500000000,nordic,production,SPAM,'=Pool 555500000000,")
-	stored, err := w.store.Store.Account(t.Context(), "acme", "555500000000")
+	stored, err := w.store.Store.Accounts.Get(t.Context(), "acme", "555500000000")
 	require.NoError(t, err)
 	require.Contains(t, lines[1], ","+stored.ExternalID+",invalid,waits for its verification,")
 	require.NotContains(t, answer.Body.String(), "666600000001")
@@ -256,7 +256,7 @@ func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testin
 
 // everything is the database for all but the keys.
 type everything struct {
-	*postgres.Store
+	*postgres.DB
 	memory *memoryStore
 }
 

@@ -19,7 +19,7 @@ func (s *service) CreateAccount(ctx context.Context, in server.CreateAccountRequ
 	who := callerOf(ctx)
 	account := accountOf(*in.Body, who.Provider)
 	account.ExternalID = provision.NewExternalID()
-	added, woken, err := s.Store.CreateAccount(ctx, account, who.Actor())
+	added, woken, err := s.Accounts.Create(ctx, account, who.Actor())
 	switch {
 	case errors.Is(err, provision.ErrConflict):
 		// Whose it is stays unsaid: it may be another provider's.
@@ -66,7 +66,7 @@ func (s *service) verifyDue(ctx context.Context) {
 
 // GetAccount answers GET /v1/accounts/{account_id}.
 func (s *service) GetAccount(ctx context.Context, in server.GetAccountRequestObject) (server.GetAccountResponseObject, error) {
-	account, err := s.Store.Account(ctx, callerOf(ctx).Provider, in.AccountID)
+	account, err := s.Accounts.Get(ctx, callerOf(ctx).Provider, in.AccountID)
 	if err != nil {
 		return nil, accountProblem(in.AccountID, err)
 	}
@@ -78,7 +78,7 @@ func (s *service) ListAccounts(ctx context.Context, in server.ListAccountsReques
 	accounts, next, err := list[provision.AccountCursor, provision.Account, openapi.Account]{
 		valid: validAccountCursor,
 		read: func(after *provision.AccountCursor, limit int) ([]provision.Account, error) {
-			return s.Store.Accounts(ctx, callerOf(ctx).Provider, provision.AccountFilter{
+			return s.Accounts.List(ctx, callerOf(ctx).Provider, provision.AccountFilter{
 				Statuses:    value(in.Params.Status),
 				Marketplace: value(in.Params.Marketplace),
 				Environment: value(in.Params.Environment),

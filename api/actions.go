@@ -105,7 +105,7 @@ func (s *service) tell(ctx context.Context, id, verb string, by provision.Interv
 
 // wasTaken reports whether the action is known to have been taken. When that cannot be found out, it is not known.
 func (s *service) wasTaken(ctx context.Context, key provision.OrderKey, by provision.Intervention) bool {
-	taken, err := s.Store.ActionTaken(ctx, key, by.ID)
+	taken, err := s.Orders.ActionNoted(ctx, key, by.ID)
 	return err == nil && taken
 }
 

@@ -36,7 +36,7 @@ func (s *service) ListAPIKeys(ctx context.Context, in server.ListAPIKeysRequestO
 	keys, next, err := list[provision.KeyCursor, provision.APIKey, openapi.APIKey]{
 		valid: func(c provision.KeyCursor) bool { return plausible(c.CreatedAt) && keyIDPattern.MatchString(c.ID) },
 		read: func(after *provision.KeyCursor, limit int) ([]provision.APIKey, error) {
-			return s.Store.APIKeys(ctx, callerOf(ctx).Provider, limit, after)
+			return s.APIKeys.List(ctx, callerOf(ctx).Provider, limit, after)
 		},
 		show: keyResource,
 		place: func(k provision.APIKey) provision.KeyCursor {
@@ -51,7 +51,7 @@ func (s *service) ListAPIKeys(ctx context.Context, in server.ListAPIKeysRequestO
 
 // GetAPIKey answers GET /v1/api-keys/{key_id}.
 func (s *service) GetAPIKey(ctx context.Context, in server.GetAPIKeyRequestObject) (server.GetAPIKeyResponseObject, error) {
-	key, err := s.Store.ProviderAPIKey(ctx, callerOf(ctx).Provider, in.KeyID)
+	key, err := s.APIKeys.Get(ctx, callerOf(ctx).Provider, in.KeyID)
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
@@ -66,7 +66,7 @@ func (s *service) CreateAPIKey(ctx context.Context, in server.CreateAPIKeyReques
 	if err := notBeyond(who.key, key, "make"); err != nil {
 		return nil, err
 	}
-	added, err := s.Store.CreateAPIKey(ctx, who.Actor(), key)
+	added, err := s.APIKeys.Create(ctx, who.Actor(), key)
 	if err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (s *service) CreateAPIKey(ctx context.Context, in server.CreateAPIKeyReques
 // RotateAPIKey answers POST /v1/api-keys/{key_id}/rotate.
 func (s *service) RotateAPIKey(ctx context.Context, in server.RotateAPIKeyRequestObject) (server.RotateAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
-	old, err := s.Store.ProviderAPIKey(ctx, who.Provider, in.KeyID)
+	old, err := s.APIKeys.Get(ctx, who.Provider, in.KeyID)
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
@@ -91,7 +91,7 @@ func (s *service) RotateAPIKey(ctx context.Context, in server.RotateAPIKeyReques
 		overlap = time.Duration(*hours) * time.Hour
 	}
 	text, successor := Successor(old, s.Now())
-	added, old, err := s.Store.RotateAPIKey(ctx, who.Actor(), who.Provider, in.KeyID, successor, s.Now().Add(overlap))
+	added, old, err := s.APIKeys.Rotate(ctx, who.Actor(), who.Provider, in.KeyID, successor, s.Now().Add(overlap))
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
@@ -104,7 +104,7 @@ func (s *service) RotateAPIKey(ctx context.Context, in server.RotateAPIKeyReques
 // RevokeAPIKey answers POST /v1/api-keys/{key_id}/revoke.
 func (s *service) RevokeAPIKey(ctx context.Context, in server.RevokeAPIKeyRequestObject) (server.RevokeAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
-	key, err := s.Store.RevokeAPIKey(ctx, who.Actor(), who.Provider, in.KeyID, true)
+	key, err := s.APIKeys.Revoke(ctx, who.Actor(), who.Provider, in.KeyID, true)
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}

@@ -18,12 +18,12 @@ import (
 )
 
 // setupStored is an API over PostgreSQL, whose keys are those of setup: w.key and w.otherKey are admins.
-func setupStored(t *testing.T, change ...func(*Config)) (*world, *postgres.Store) {
+func setupStored(t *testing.T, change ...func(*Config)) (*world, *postgres.DB) {
 	t.Helper()
 	store := database(t)
 	w := setup(t, append([]func(*Config){func(c *Config) { c.Store, c.Now = store, time.Now }}, change...)...)
 	for _, key := range w.store.keys {
-		_, err := store.CreateAPIKey(t.Context(), "test", key)
+		_, err := store.APIKeys.Create(t.Context(), "test", key)
 		require.NoError(t, err)
 	}
 	return w, store

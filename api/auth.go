@@ -127,7 +127,7 @@ func (s *service) apiKey(ctx context.Context, ip, header string) (provision.APIK
 	if !ok {
 		return provision.APIKey{}, problem(codeUnauthorized, howToAuthenticate)
 	}
-	key, err := s.Store.APIKey(ctx, id)
+	key, err := s.APIKeys.Find(ctx, id)
 	switch {
 	case err == nil:
 		err = s.opens(key, sum)
@@ -166,7 +166,7 @@ func (s *service) noteUse(ctx context.Context, key provision.APIKey) {
 	if key.LastUsedAt != nil && s.Now().Sub(*key.LastUsedAt) < useEvery {
 		return
 	}
-	if err := s.Store.APIKeyUsed(ctx, key.ID); err != nil {
+	if err := s.APIKeys.NoteUse(ctx, key.ID); err != nil {
 		s.Log.WarnContext(ctx, "the use of an API key was not noted", "key", key.ID, "error", err)
 	}
 }

@@ -512,7 +512,7 @@ func (s *service) poolRule(ctx context.Context, marketplace string, environment 
 		return broken, nil
 	}
 	pool := provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: marketplace, Environment: environment}
-	exists, err := s.Store.PoolExists(ctx, pool)
+	exists, err := s.Pools.Exists(ctx, pool)
 	if err != nil || exists {
 		return broken, err
 	}

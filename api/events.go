@@ -55,7 +55,7 @@ func (s *service) ListEvents(ctx context.Context, in server.ListEventsRequestObj
 	if err != nil {
 		return nil, err
 	}
-	events, upTo, err := s.Store.Events(ctx, callerOf(ctx).Provider, eventFilter(ctx, in.Params.OrderID, in.Params.Type, value(after).Seq, pageSize(in.Params.Limit)))
+	events, upTo, err := s.Events.List(ctx, callerOf(ctx).Provider, eventFilter(ctx, in.Params.OrderID, in.Params.Type, value(after).Seq, pageSize(in.Params.Limit)))
 	if err != nil {
 		return nil, eventsProblem(err)
 	}
@@ -119,9 +119,9 @@ func (s *service) StreamEvents(ctx context.Context, in server.StreamEventsReques
 	defer cancel()
 	if last != nil {
 		stream.filter.After = last.Seq
-		stream.next, stream.upTo, err = s.Store.Events(first, who.Provider, stream.filter)
+		stream.next, stream.upTo, err = s.Events.List(first, who.Provider, stream.filter)
 	} else {
-		stream.upTo, err = s.Store.EventsNow(first)
+		stream.upTo, err = s.Events.Now(first)
 	}
 	if err != nil {
 		return nil, eventsProblem(err)
@@ -227,7 +227,7 @@ func (st *eventStream) over(lifetime <-chan time.Time) bool {
 func (st *eventStream) read() bool {
 	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
 	defer cancel()
-	events, upTo, err := st.service.Store.Events(ctx, st.who.Provider, st.filter)
+	events, upTo, err := st.service.Events.List(ctx, st.who.Provider, st.filter)
 	switch {
 	case err == nil:
 		st.next, st.upTo = events, upTo
@@ -243,7 +243,7 @@ func (st *eventStream) read() bool {
 func (st *eventStream) keyIsValid() bool {
 	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
 	defer cancel()
-	key, err := st.service.Store.APIKey(ctx, st.who.KeyID)
+	key, err := st.service.APIKeys.Find(ctx, st.who.KeyID)
 	if err != nil {
 		return !errors.Is(err, provision.ErrNotFound)
 	}

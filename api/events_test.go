@@ -32,7 +32,7 @@ func setupEvents(t *testing.T, change ...func(*Config)) (w *world, db *sqlx.DB, 
 	w = setup(t, change...)
 	w.store.Store = postgres.New(db)
 	for _, provider := range []string{"acme", "globex"} {
-		require.NoError(t, w.store.CreateProvider(t.Context(), provider, provider))
+		require.NoError(t, w.store.Providers.Create(t.Context(), provider, provider))
 	}
 	server = httptest.NewUnstartedServer(w.handler)
 	// Far shorter than the streams: they must not be bound by them.
@@ -273,7 +273,7 @@ func TestASlowReaderIsDisconnected(t *testing.T) {
 	t.Parallel()
 	w, db, _ := setupEvents(t)
 	emit(t, db, "acme", "stock.low", "1")
-	events, upTo, err := w.store.Events(t.Context(), "acme", provision.EventFilter{Limit: 1})
+	events, upTo, err := w.store.Events.List(t.Context(), "acme", provision.EventFilter{Limit: 1})
 	require.NoError(t, err)
 	slow := &slowWriter{ResponseRecorder: httptest.NewRecorder()}
 	require.True(t, w.service.streams.enter("k"))

@@ -85,7 +85,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	keyIDs := []string{"000000000000"}
 	for range 3 { // one of them is sent twice at the most, so that every verb finds one that it may be used on
 		_, key := NewKey("acme", "to be found", provision.RoleViewer)
-		_, err := w.store.CreateAPIKey(context.Background(), "test", key)
+		_, err := w.store.APIKeys.Create(context.Background(), "test", key)
 		require.NoError(t, err)
 		keyIDs = append(keyIDs, key.ID)
 	}
@@ -123,35 +123,35 @@ func init() {
 }
 
 // fuzzedWebhooks makes endpoints in several states, each with a delivery, and returns their ids.
-func fuzzedWebhooks(t require.TestingT, store *postgres.Store) (hooks, deliveries []string) {
+func fuzzedWebhooks(t require.TestingT, store *postgres.DB) (hooks, deliveries []string) {
 	ctx, no := context.Background(), false
 	order := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "with-callback"}, AcceptedAt: now, Request: requestFixture()}
 	order.Request.CallbackURL = "https://hooks.example.com/callback"
-	_, err := store.OpenOrder(ctx, order)
+	_, err := store.Orders.Open(ctx, order)
 	require.NoError(t, err)
-	earlier, err := store.Webhooks(ctx, "acme", nil, 100)
+	earlier, err := store.Webhooks.List(ctx, "acme", nil, 100)
 	require.NoError(t, err)
 	for _, w := range earlier { // those of an earlier world would only take time
 		if w.Kind != provision.WebhookCallback {
-			require.NoError(t, store.DeleteWebhook(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0))
+			require.NoError(t, store.Webhooks.Delete(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0))
 		}
 	}
 	for i := range 3 {
 		key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
-		_, err := store.CreateWebhook(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/"}, []byte("sealed"))
+		_, err := store.Webhooks.Create(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/"}, []byte("sealed"))
 		require.NoError(t, err)
-		require.NoError(t, store.TestWebhook(ctx, "test", key))
+		require.NoError(t, store.Webhooks.Test(ctx, "test", key))
 		hooks = append(hooks, key.ID, key.ID)
-		next, err := store.NextDelivery(ctx, key)
+		next, err := store.Deliveries.Next(ctx, key)
 		require.NoError(t, err)
 		deliveries = append(deliveries, next.ID)
 		if i == 2 { // a disabled one refuses most: it is drawn more often, with its delivery
 			hooks, deliveries = append(hooks, key.ID, key.ID), append(deliveries, next.ID, next.ID)
-			_, err := store.UpdateWebhook(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &no})
+			_, err := store.Webhooks.Update(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &no})
 			require.NoError(t, err)
 		}
 	}
-	found, err := store.Webhooks(ctx, "acme", nil, 1)
+	found, err := store.Webhooks.List(ctx, "acme", nil, 1)
 	require.NoError(t, err)
 	return append(hooks, found[0].ID, found[0].ID, found[0].ID, uuid.NewString()), append(deliveries, uuid.NewString())
 }

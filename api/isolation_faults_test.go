@@ -29,43 +29,43 @@ type (
 )
 
 func (s everyKeyIsAdmin) APIKey(ctx context.Context, id string) (provision.APIKey, error) {
-	key, err := s.Store.APIKey(ctx, id)
+	key, err := s.APIKeys.Find(ctx, id)
 	key.Role = provision.RoleAdmin
 	return key, err
 }
 
 func (s anybodysOrder) Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
 	key.Provider = "acme"
-	return s.Store.Order(ctx, key)
+	return s.Orders.Get(ctx, key)
 }
 
 func (s anybodysOrders) Orders(ctx context.Context, _ string, filter provision.OrderFilter) ([]provision.OrderView, error) {
-	return s.Store.Orders(ctx, "acme", filter)
+	return s.Orders.List(ctx, "acme", filter)
 }
 
 func (s anybodysDeletion) DeleteAccount(ctx context.Context, actor, _, id string, version int64) error {
-	return s.Store.DeleteAccount(ctx, actor, "acme", id, version)
+	return s.Accounts.Delete(ctx, actor, "acme", id, version)
 }
 
 func (s anybodysKey) ProviderAPIKey(ctx context.Context, _, id string) (provision.APIKey, error) {
-	return s.Store.ProviderAPIKey(ctx, "acme", id)
+	return s.APIKeys.Get(ctx, "acme", id)
 }
 
 func (s anybodysRevocation) RevokeAPIKey(ctx context.Context, actor, _, id string, keepOne bool) (provision.APIKey, error) {
-	return s.Store.RevokeAPIKey(ctx, actor, "acme", id, keepOne)
+	return s.APIKeys.Revoke(ctx, actor, "acme", id, keepOne)
 }
 
 func (s anybodysKeys) APIKeys(ctx context.Context, _ string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error) {
-	return s.Store.APIKeys(ctx, "acme", limit, after)
+	return s.APIKeys.List(ctx, "acme", limit, after)
 }
 
 func (s notFoundButDone) InvalidateAccount(ctx context.Context, actor, _, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
-	_, _, _ = s.Store.InvalidateAccount(ctx, actor, "acme", id, version, reason)
+	_, _, _ = s.Accounts.Invalidate(ctx, actor, "acme", id, version, reason)
 	return provision.Account{}, nil, provision.ErrNotFound
 }
 
 func (s anybodysHistory) AccountHistory(ctx context.Context, _, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error) {
-	return s.Store.AccountHistory(ctx, "acme", id, after, limit)
+	return s.Accounts.History(ctx, "acme", id, after, limit)
 }
 
 // The walk finds every kind of mistake that it is there for, and finds it where it is.

@@ -28,7 +28,7 @@ import (
 type walk struct {
 	*world
 	t         *testing.T
-	database  *postgres.Store
+	database  *postgres.DB
 	db        *sqlx.DB
 	told      *toldWorkflows
 	contract  *contract // read apart from the server's: a server that errs about a scope must not err with it
@@ -112,7 +112,7 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	for provider := range w.keys {
 		for _, role := range provision.Roles {
 			text, key := NewKey(provider, provider+" "+string(role), role)
-			_, err := database.CreateAPIKey(t.Context(), "test", key)
+			_, err := database.APIKeys.Create(t.Context(), "test", key)
 			require.NoError(t, err)
 			w.keys[provider][role] = text
 		}

@@ -17,7 +17,7 @@ func (s *service) ListOrderHistory(
 	entries, next, err := list[seqCursor, provision.OrderHistoryEntry, openapi.OrderHistoryEntry]{
 		valid: seqCursor.valid,
 		read: func(after *seqCursor, limit int) ([]provision.OrderHistoryEntry, error) {
-			found, err := s.Store.OrderHistory(ctx, key, value(after).Seq, limit)
+			found, err := s.Orders.History(ctx, key, value(after).Seq, limit)
 			if errors.Is(err, provision.ErrNotFound) { // it may have been accepted a moment ago, and have no row yet
 				_, err = s.order(ctx, in.OrderID)
 			}

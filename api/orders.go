@@ -26,7 +26,7 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 	}
 	hash := order.Request.Hash()
 
-	stored, err := s.Store.Order(ctx, order.OrderKey)
+	stored, err := s.Orders.Get(ctx, order.OrderKey)
 	if err == nil {
 		return s.again(stored, stored.RequestHash, hash)
 	}
@@ -81,7 +81,7 @@ func (s *service) GetOrder(ctx context.Context, in server.GetOrderRequestObject)
 // knows it then. Errors: a problem 404.
 func (s *service) order(ctx context.Context, id string) (provision.OrderView, error) {
 	key := provision.OrderKey{Provider: callerOf(ctx).Provider, ID: id}
-	view, err := s.Store.Order(ctx, key)
+	view, err := s.Orders.Get(ctx, key)
 	if errors.Is(err, provision.ErrNotFound) {
 		var order *provision.Order
 		if order, err = s.Workflows.OrderNotYetStored(ctx, key); err == nil {
@@ -99,7 +99,7 @@ func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObj
 	orders, next, err := list[provision.OrderCursor, provision.OrderView, openapi.Order]{
 		valid: validOrderCursor,
 		read: func(after *provision.OrderCursor, limit int) ([]provision.OrderView, error) {
-			return s.Store.Orders(ctx, callerOf(ctx).Provider, provision.OrderFilter{
+			return s.Orders.List(ctx, callerOf(ctx).Provider, provision.OrderFilter{
 				States:        value(in.Params.State),
 				Marketplace:   value(in.Params.Marketplace),
 				Environment:   value(in.Params.Environment),

@@ -47,7 +47,7 @@ func (s *service) ListPools(ctx context.Context, in server.ListPoolsRequestObjec
 		},
 		read: func(after *poolCursor, limit int) ([]provision.PoolConfig, error) {
 			place := value(after)
-			return s.Store.Pools(ctx, poolOf(ctx, place.Marketplace, place.Environment), limit)
+			return s.Pools.List(ctx, poolOf(ctx, place.Marketplace, place.Environment), limit)
 		},
 		show:  poolResource,
 		place: func(c provision.PoolConfig) poolCursor { return poolCursor{c.Marketplace, c.Environment} },
@@ -71,7 +71,7 @@ func (s *service) CreatePool(ctx context.Context, in server.CreatePoolRequestObj
 		return nil, invalidFields(repeated...)
 	}
 	form.apply(&config)
-	created, err := s.Store.CreatePool(ctx, callerOf(ctx).Actor(), config)
+	created, err := s.Pools.Create(ctx, callerOf(ctx).Actor(), config)
 	path := "/v1/pools/" + config.Marketplace + "/" + string(config.Environment)
 	if errors.Is(err, provision.ErrConflict) {
 		return nil, problem(codeConflict, "pool %s/%s already exists: update it with PATCH %s", config.Marketplace, config.Environment, path).because(err)
@@ -88,7 +88,7 @@ func (s *service) CreatePool(ctx context.Context, in server.CreatePoolRequestObj
 // GetPool answers GET /v1/pools/{marketplace}/{environment}.
 func (s *service) GetPool(ctx context.Context, in server.GetPoolRequestObject) (server.GetPoolResponseObject, error) {
 	pool := poolOf(ctx, in.Marketplace, in.Environment)
-	config, err := s.Store.Pool(ctx, pool)
+	config, err := s.Pools.Get(ctx, pool)
 	if err != nil {
 		return nil, poolProblem(pool, err)
 	}
@@ -106,7 +106,7 @@ func (s *service) UpdatePool(ctx context.Context, in server.UpdatePoolRequestObj
 		return nil, invalidFields(repeated...)
 	}
 	pool := poolOf(ctx, in.Marketplace, in.Environment)
-	config, err := s.Store.UpdatePool(ctx, callerOf(ctx).Actor(), pool, version, form.apply)
+	config, err := s.Pools.Update(ctx, callerOf(ctx).Actor(), pool, version, form.apply)
 	if err != nil {
 		return nil, poolProblem(pool, form.problem(err))
 	}
@@ -121,7 +121,7 @@ func (s *service) ListPoolHistory(ctx context.Context, in server.ListPoolHistory
 	entries, next, err := list[seqCursor, provision.PoolHistoryEntry, openapi.PoolHistoryEntry]{
 		valid: seqCursor.valid,
 		read: func(after *seqCursor, limit int) ([]provision.PoolHistoryEntry, error) {
-			found, err := s.Store.PoolHistory(ctx, pool, value(after).Seq, limit)
+			found, err := s.Pools.History(ctx, pool, value(after).Seq, limit)
 			return found, poolProblem(pool, err)
 		},
 		show: func(e provision.PoolHistoryEntry) openapi.PoolHistoryEntry {

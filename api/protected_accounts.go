@@ -30,7 +30,7 @@ func (s *service) protected(ctx context.Context, accountID string) (bool, error)
 	if !accountIDPattern.MatchString(accountID) {
 		return false, nil
 	}
-	return s.Store.IsProtected(ctx, callerOf(ctx).Provider, accountID)
+	return s.ProtectedAccounts.Contains(ctx, callerOf(ctx).Provider, accountID)
 }
 
 // protectedCursor is a place in the list of protected accounts.
@@ -45,7 +45,7 @@ func (s *service) ListProtectedAccounts(
 	accounts, next, err := list[protectedCursor, provision.ProtectedAccount, openapi.ProtectedAccount]{
 		valid: func(c protectedCursor) bool { return accountIDPattern.MatchString(c.ID) },
 		read: func(after *protectedCursor, limit int) ([]provision.ProtectedAccount, error) {
-			return s.Store.ProtectedAccounts(ctx, callerOf(ctx).Provider, value(after).ID, limit)
+			return s.ProtectedAccounts.List(ctx, callerOf(ctx).Provider, value(after).ID, limit)
 		},
 		show:  protectedResource,
 		place: func(p provision.ProtectedAccount) protectedCursor { return protectedCursor{p.AccountID} },
@@ -59,7 +59,7 @@ func (s *service) ListProtectedAccounts(
 // ProtectAccount answers PUT /v1/protected-accounts/{account_id}.
 func (s *service) ProtectAccount(ctx context.Context, in server.ProtectAccountRequestObject) (server.ProtectAccountResponseObject, error) {
 	who := callerOf(ctx)
-	protected, err := s.Store.ProtectAccount(ctx, who.Actor(), who.Provider, in.AccountID, in.Body.Note)
+	protected, err := s.ProtectedAccounts.Protect(ctx, who.Actor(), who.Provider, in.AccountID, in.Body.Note)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (s *service) ProtectAccount(ctx context.Context, in server.ProtectAccountRe
 // UnprotectAccount answers DELETE /v1/protected-accounts/{account_id}.
 func (s *service) UnprotectAccount(ctx context.Context, in server.UnprotectAccountRequestObject) (server.UnprotectAccountResponseObject, error) {
 	who := callerOf(ctx)
-	err := s.Store.ReleaseAccount(ctx, who.Actor(), who.Provider, in.AccountID)
+	err := s.ProtectedAccounts.Release(ctx, who.Actor(), who.Provider, in.AccountID)
 	if errors.Is(err, provision.ErrNotFound) {
 		return nil, problem(codeNotFound, "account %s is not among your protected accounts", in.AccountID).because(err)
 	}

@@ -78,7 +78,7 @@ func (s *service) RevealPassword(ctx context.Context, in server.RevealPasswordRe
 		return nil, problem(codeNotFound, "this is not a password link of ours: copy the whole link, up to its last character")
 	}
 	var answer server.RevealPassword200JSONResponse
-	err := s.Store.RevealPassword(ctx, id.String(), callerOf(ctx).IP, func(r provision.RevealedPassword) error {
+	err := s.Passwords.Reveal(ctx, id.String(), callerOf(ctx).IP, func(r provision.RevealedPassword) error {
 		password, err := s.Opener.Open(r.Sealed, provision.PasswordPurpose(r.OrderKey, r.AccountID))
 		if errors.Is(err, secrets.ErrUnknownKey) {
 			return problem(codeUnavailable, "the password cannot be opened at the moment; the link stays good: try again in a minute").

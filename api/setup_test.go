@@ -45,18 +45,18 @@ var pools = []provision.Pool{
 }
 
 // database is a PostgreSQL with the two providers and their pools, for what the store in memory does not keep.
-func database(t testing.TB) *postgres.Store {
+func database(t testing.TB) *postgres.DB {
 	t.Helper()
 	store, _ := openDatabase(t)
 	return store
 }
 
-func openDatabase(t testing.TB) (*postgres.Store, *sqlx.DB) {
+func openDatabase(t testing.TB) (*postgres.DB, *sqlx.DB) {
 	t.Helper()
 	db := pgtest.New(t)
 	store := postgres.New(db)
 	for _, pool := range pools {
-		require.NoError(t, store.CreateProvider(t.Context(), pool.Provider, pool.Provider))
+		require.NoError(t, store.Providers.Create(t.Context(), pool.Provider, pool.Provider))
 		require.NoError(t, store.AddPool(t.Context(), pool, provision.DataExport))
 	}
 	return store, db
@@ -250,7 +250,7 @@ func requestFixture() provision.Request {
 // memoryStore is Store in memory. What it does not keep itself goes to the database, in tests that give it one.
 type memoryStore struct {
 	emailTaken string // the root e-mail of an account in stock that is not in accounts
-	*postgres.Store
+	*postgres.DB
 	mu        sync.Mutex
 	fail      error // every call returns it when set
 	keys      map[string]provision.APIKey

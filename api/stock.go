@@ -21,7 +21,7 @@ type stockStore interface {
 
 // GetStock answers GET /v1/stock.
 func (s *service) GetStock(ctx context.Context, in server.GetStockRequestObject) (server.GetStockResponseObject, error) {
-	stock, err := s.Store.Stock(ctx, callerOf(ctx).Provider)
+	stock, err := s.Stock.Count(ctx, callerOf(ctx).Provider)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (s *service) ListStockAlerts(ctx context.Context, in server.ListStockAlerts
 		valid: seqCursor.valid,
 		read: func(after *seqCursor, limit int) ([]provision.StockAlert, error) {
 			filter.Before, filter.Limit = value(after).Seq, limit
-			return s.Store.StockAlerts(ctx, callerOf(ctx).Provider, filter)
+			return s.Stock.Alerts(ctx, callerOf(ctx).Provider, filter)
 		},
 		show:  alertResource,
 		place: func(a provision.StockAlert) seqCursor { return seqCursor{a.Seq} },
@@ -60,7 +60,7 @@ func (s *service) ListStockAlerts(ctx context.Context, in server.ListStockAlerts
 // AcknowledgeStockAlert answers POST /v1/stock-alerts/{alert_id}/acknowledge.
 func (s *service) AcknowledgeStockAlert(ctx context.Context, in server.AcknowledgeStockAlertRequestObject) (server.AcknowledgeStockAlertResponseObject, error) {
 	who := callerOf(ctx)
-	alert, err := s.Store.AcknowledgeAlert(ctx, who.Actor(), who.Provider, in.AlertID, in.Body.Note)
+	alert, err := s.Stock.AcknowledgeAlert(ctx, who.Actor(), who.Provider, in.AlertID, in.Body.Note)
 	switch {
 	case errors.Is(err, provision.ErrNotFound):
 		return nil, problem(codeNotFound, "there is no alert %s", in.AlertID).because(err)

@@ -46,7 +46,7 @@ func (s *service) CreateWebhook(ctx context.Context, in server.CreateWebhookRequ
 	if err != nil {
 		return nil, err
 	}
-	added, err := s.Store.CreateWebhook(ctx, who.Actor(), w, sealed)
+	added, err := s.Webhooks.Create(ctx, who.Actor(), w, sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (s *service) ListWebhooks(ctx context.Context, in server.ListWebhooksReques
 	endpoints, next, err := list[provision.WebhookCursor, provision.Webhook, openapi.Webhook]{
 		valid: func(c provision.WebhookCursor) bool { return plausible(c.CreatedAt) && uuid.Validate(c.ID) == nil },
 		read: func(after *provision.WebhookCursor, limit int) ([]provision.Webhook, error) {
-			return s.Store.Webhooks(ctx, callerOf(ctx).Provider, after, limit)
+			return s.Webhooks.List(ctx, callerOf(ctx).Provider, after, limit)
 		},
 		show: webhookResource,
 		place: func(w provision.Webhook) provision.WebhookCursor {
@@ -102,7 +102,7 @@ func (s *service) ListWebhooks(ctx context.Context, in server.ListWebhooksReques
 
 // GetWebhook answers GET /v1/webhooks/{webhook_id}.
 func (s *service) GetWebhook(ctx context.Context, in server.GetWebhookRequestObject) (server.GetWebhookResponseObject, error) {
-	w, err := s.Store.Webhook(ctx, webhookKey(ctx, in.WebhookID))
+	w, err := s.Webhooks.Get(ctx, webhookKey(ctx, in.WebhookID))
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
@@ -116,7 +116,7 @@ func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequ
 		return nil, err
 	}
 	edit := provision.WebhookUpdate{URL: in.Body.URL, EventTypes: in.Body.EventTypes, Description: in.Body.Description, Enabled: in.Body.Enabled, Reason: value(in.Body.Reason)}
-	w, err := s.Store.UpdateWebhook(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
+	w, err := s.Webhooks.Update(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
@@ -132,7 +132,7 @@ func (s *service) DeleteWebhook(ctx context.Context, in server.DeleteWebhookRequ
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Store.DeleteWebhook(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version); err != nil {
+	if err := s.Webhooks.Delete(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version); err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
 	return server.DeleteWebhook204Response{}, nil
@@ -153,7 +153,7 @@ func (s *service) rotate(ctx context.Context, key provision.WebhookKey, form *op
 	if err != nil {
 		return answer, err
 	}
-	if err := s.Store.RotateWebhookSecret(ctx, callerOf(ctx).Actor(), key, sealed, overlap); err != nil {
+	if err := s.Webhooks.RotateSecret(ctx, callerOf(ctx).Actor(), key, sealed, overlap); err != nil {
 		return answer, webhookProblem(err, key.ID)
 	}
 	answer.Secret = secret
@@ -165,7 +165,7 @@ func (s *service) rotate(ctx context.Context, key provision.WebhookKey, form *op
 
 // GetCallbackSecret answers GET /v1/callback-secret.
 func (s *service) GetCallbackSecret(ctx context.Context, _ server.GetCallbackSecretRequestObject) (server.GetCallbackSecretResponseObject, error) {
-	view, err := s.Store.CallbackSecret(ctx, callerOf(ctx).Provider)
+	view, err := s.Webhooks.CallbackSecret(ctx, callerOf(ctx).Provider)
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +175,7 @@ func (s *service) GetCallbackSecret(ctx context.Context, _ server.GetCallbackSec
 // RotateCallbackSecret answers POST /v1/callback-secret/rotate.
 func (s *service) RotateCallbackSecret(ctx context.Context, in server.RotateCallbackSecretRequestObject) (server.RotateCallbackSecretResponseObject, error) {
 	provider := callerOf(ctx).Provider
-	before, err := s.Store.CallbackSecret(ctx, provider)
+	before, err := s.Webhooks.CallbackSecret(ctx, provider)
 	if err != nil {
 		return nil, err
 	}
@@ -192,14 +192,14 @@ func (s *service) RotateCallbackSecret(ctx context.Context, in server.RotateCall
 
 // TestWebhook answers POST /v1/webhooks/{webhook_id}/test.
 func (s *service) TestWebhook(ctx context.Context, in server.TestWebhookRequestObject) (server.TestWebhookResponseObject, error) {
-	w, err := s.have(ctx, in.WebhookID, s.Store.TestWebhook)
+	w, err := s.have(ctx, in.WebhookID, s.Webhooks.Test)
 	return server.TestWebhook202JSONResponse(w), err
 }
 
 // ReplayWebhook answers POST /v1/webhooks/{webhook_id}/replay.
 func (s *service) ReplayWebhook(ctx context.Context, in server.ReplayWebhookRequestObject) (server.ReplayWebhookResponseObject, error) {
 	w, err := s.have(ctx, in.WebhookID, func(ctx context.Context, actor string, key provision.WebhookKey) error {
-		return s.Store.ReplayWebhook(ctx, actor, key, in.Body.Since)
+		return s.Deliveries.Replay(ctx, actor, key, in.Body.Since)
 	})
 	return server.ReplayWebhook202JSONResponse(w), err
 }
@@ -210,7 +210,7 @@ func (s *service) have(ctx context.Context, id string, send func(ctx context.Con
 	if err := send(ctx, callerOf(ctx).Actor(), key); err != nil {
 		return openapi.Webhook{}, webhookProblem(err, id)
 	}
-	w, err := s.Store.Webhook(ctx, key)
+	w, err := s.Webhooks.Get(ctx, key)
 	if err != nil {
 		return openapi.Webhook{}, webhookProblem(err, id)
 	}
@@ -223,7 +223,7 @@ func (s *service) wakeWebhooks(ctx context.Context) {
 	provider := callerOf(ctx).Provider
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
 	defer cancel()
-	due, err := s.Store.DueWebhooks(ctx, provider)
+	due, err := s.Deliveries.DueWebhooks(ctx, provider)
 	if err == nil && len(due) > 0 {
 		err = s.Workflows.WakeWebhooks(ctx, due)
 	}
@@ -274,7 +274,7 @@ func (s *service) ListDeliveries(ctx context.Context, in server.ListDeliveriesRe
 		valid: func(c deliveryCursor) bool { return c.Seq > 0 },
 		read: func(after *deliveryCursor, limit int) ([]provision.Delivery, error) {
 			filter := provision.DeliveryFilter{State: value(in.Params.State), Before: value(after).Seq, Limit: limit}
-			found, err := s.Store.Deliveries(ctx, webhookKey(ctx, in.WebhookID), filter)
+			found, err := s.Deliveries.List(ctx, webhookKey(ctx, in.WebhookID), filter)
 			return found, webhookProblem(err, in.WebhookID)
 		},
 		show:  deliveryResource,
@@ -288,7 +288,7 @@ func (s *service) ListDeliveries(ctx context.Context, in server.ListDeliveriesRe
 
 // GetDelivery answers GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}.
 func (s *service) GetDelivery(ctx context.Context, in server.GetDeliveryRequestObject) (server.GetDeliveryResponseObject, error) {
-	d, attempts, err := s.Store.Delivery(ctx, webhookKey(ctx, in.WebhookID), in.DeliveryID)
+	d, attempts, err := s.Deliveries.Get(ctx, webhookKey(ctx, in.WebhookID), in.DeliveryID)
 	if err != nil {
 		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
 	}
@@ -301,7 +301,7 @@ func (s *service) GetDelivery(ctx context.Context, in server.GetDeliveryRequestO
 
 // ResendDelivery answers POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend.
 func (s *service) ResendDelivery(ctx context.Context, in server.ResendDeliveryRequestObject) (server.ResendDeliveryResponseObject, error) {
-	d, err := s.Store.ResendDelivery(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), in.DeliveryID)
+	d, err := s.Deliveries.Resend(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), in.DeliveryID)
 	if err != nil {
 		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
 	}
