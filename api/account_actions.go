@@ -11,20 +11,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// accountActions is what the handlers of this file need of the database. version is the one that the caller has seen; 0: any.
-// Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError when the status forbids it.
-type accountActions interface {
-	UpdateAccount(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error)
-	DeleteAccount(ctx context.Context, actor, provider, id string, version int64) error
-	InvalidateAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
-	ReturnAccount(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
-	VerifyAccount(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error)
-	// BeginRemoval reserves the account for the removal of what an order left there. A repeat changes nothing.
-	BeginRemoval(ctx context.Context, actor, provider, id, reason string) (provision.Account, error)
-	// AccountHistory reads the history of an account after the given row, oldest first. Errors: provision.ErrNotFound.
-	AccountHistory(ctx context.Context, provider, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error)
-}
-
 // UpdateAccount answers PATCH /v1/accounts/{account_id}.
 func (s *service) UpdateAccount(ctx context.Context, in server.UpdateAccountRequestObject) (server.UpdateAccountResponseObject, error) {
 	edit := provision.AccountUpdate{Name: in.Body.Name, RootEmail: in.Body.RootEmail, RoleARN: in.Body.RoleARN, Model: in.Body.Model}

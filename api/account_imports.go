@@ -14,17 +14,6 @@ import (
 	"quartermaster/internal/stockcsv"
 )
 
-// accountImports is what the handlers of this file need of the database. Errors: provision.ErrNotFound.
-type accountImports interface {
-	// CreateImport keeps a file until it is imported.
-	CreateImport(ctx context.Context, n provision.NewImport) (provision.AccountImport, error)
-	Import(ctx context.Context, key provision.ImportKey) (provision.AccountImport, error)
-	// Imports lists at most limit imports of the provider, newest first.
-	Imports(ctx context.Context, provider string, limit int, after *provision.ImportCursor) ([]provision.AccountImport, error)
-	// ImportResults lists at most filter.Limit results, in the order of the file.
-	ImportResults(ctx context.Context, key provision.ImportKey, filter provision.ImportResultFilter) ([]provision.RowResult, error)
-}
-
 // ImportAccounts answers POST /v1/account-imports. The workflow is started before the file is kept: so no kept file is without
 // one, and a workflow that finds no file ends.
 func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRequestObject) (server.ImportAccountsResponseObject, error) {

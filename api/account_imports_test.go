@@ -2,7 +2,6 @@ package api
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api/openapi"
-	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/stockcsv"
 )
@@ -39,7 +37,7 @@ func csvFile(ids ...string) string {
 func setupImports(t *testing.T) *world {
 	t.Helper()
 	w := setup(t)
-	w.store.Store = database(t)
+	w.use(t, database(t))
 	return w
 }
 
@@ -88,10 +86,10 @@ func TestImportingAFile(t *testing.T) {
 	require.Len(t, w.results(t, begun.ID, "&outcome=added&outcome=faulty"), 6)
 	require.Empty(t, w.results(t, begun.ID, "&outcome=unchanged"))
 
-	added, err := w.store.Store.Accounts.Get(t.Context(), "acme", "444455556666")
+	added, err := w.store.db.Accounts.Get(t.Context(), "acme", "444455556666")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, added.Status)
-	events, err := w.store.Store.Accounts.History(t.Context(), "acme", added.ID, 0, 5)
+	events, err := w.store.db.Accounts.History(t.Context(), "acme", added.ID, 0, 5)
 	require.NoError(t, err)
 	require.Equal(t, "key "+w.keyID()+", import "+begun.ID, events[0].Actor)
 
@@ -115,7 +113,7 @@ func TestProgressShowsWhileAnImportRuns(t *testing.T) {
 		file += csvLine(fmt.Sprintf("5555%08d", i))
 	}
 	begun := read[openapi.AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
-	_, _, err := w.store.Imports.RunBatch(t.Context(), provision.ImportKey{Provider: "acme", ID: begun.ID}, nil)
+	_, _, err := w.store.db.Imports.RunBatch(t.Context(), provision.ImportKey{Provider: "acme", ID: begun.ID}, nil)
 	require.NoError(t, err)
 	half := read[openapi.AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
 	require.Equal(t, provision.ImportRunning, half.State)
@@ -131,7 +129,7 @@ func TestADryRunOfAnImportAddsNothing(t *testing.T) {
 	ended := read[openapi.AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
 	require.True(t, ended.DryRun)
 	require.Equal(t, []int{1, 1}, []int{ended.Added, ended.Faulty})
-	_, err := w.store.Store.Accounts.Get(t.Context(), "acme", "444455556666")
+	_, err := w.store.db.Accounts.Get(t.Context(), "acme", "444455556666")
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
@@ -230,9 +228,10 @@ func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testin
 	}
 	read[openapi.AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
 	read[openapi.AccountImport](t, w.upload(w.otherKey, "", csvFile("666600000001")), http.StatusAccepted)
-	handler, err := New(Config{Store: everything{w.store.Store, w.store}, Workflows: w.workflows, Opener: w.service.Opener, Sealer: w.service.Sealer, Signer: w.service.Signer, PublicURL: "https://a.example", RequestsPerSecond: 1e6, Log: w.service.Log})
-	require.NoError(t, err)
-	w.handler = handler
+	cfg := w.service.Config
+	cfg.Database = databaseOf(w.store.db)
+	cfg.APIKeys, cfg.PublicURL, cfg.Now = memoryKeys{w.store, w.store.db.APIKeys}, "https://a.example", nil
+	w.serve(t, cfg)
 
 	answer := w.get("/v1/accounts/export")
 	require.Equal(t, http.StatusOK, answer.Code)
@@ -240,7 +239,7 @@ func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testin
 	lines := strings.Split(answer.Body.String(), "\r\n")
 	require.Len(t, lines, 1+1203+1)
 	require.Contains(t, lines[1], "555500000000,nordic,production,SPAM,'=Pool 555500000000,")
-	stored, err := w.store.Store.Accounts.Get(t.Context(), "acme", "555500000000")
+	stored, err := w.store.db.Accounts.Get(t.Context(), "acme", "555500000000")
 	require.NoError(t, err)
 	require.Contains(t, lines[1], ","+stored.ExternalID+",invalid,waits for its verification,")
 	require.NotContains(t, answer.Body.String(), "666600000001")
@@ -252,16 +251,6 @@ func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testin
 	require.Len(t, strings.Split(w.get("/v1/accounts/export?status=ready").Body.String(), "\r\n"), 2, "the header alone")
 	require.Len(t, strings.Split(w.get("/v1/accounts/export?model=SPAM&environment=production&marketplace=nordic&status=invalid").Body.String(), "\r\n"), 1205)
 	readProblem(t, w.get("/v1/accounts/export?status=old"), http.StatusBadRequest, codeInvalidParameter)
-}
-
-// everything is the database for all but the keys.
-type everything struct {
-	*postgres.DB
-	memory *memoryStore
-}
-
-func (s everything) APIKey(ctx context.Context, id string) (provision.APIKey, error) {
-	return s.memory.APIKey(ctx, id)
 }
 
 func TestAnExportThatBreaksOffIsNoWholeFile(t *testing.T) {

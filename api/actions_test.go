@@ -518,24 +518,24 @@ func TestAnActionThatIsWrittenDownWasTakenWhateverTheAnswer(t *testing.T) {
 	}
 }
 
-// forgetsAfterwards is a store that breaks once the workflow was told.
-type forgetsAfterwards struct {
-	*memoryStore
+// ordersThatBreak cannot be read once a workflow was told something.
+type ordersThatBreak struct {
+	Orders
 	workflows *memoryWorkflows
 }
 
-func (s forgetsAfterwards) Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
+func (s ordersThatBreak) Get(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
 	if len(s.workflows.told) > 0 {
 		return provision.OrderView{}, errors.New("connection reset")
 	}
-	return s.memoryStore.Order(ctx, key)
+	return s.Orders.Get(ctx, key)
 }
 
 func TestWhatWasDoneIsNotSentAgainBecauseItCannotBeRead(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	cfg := w.service.Config
-	cfg.Store = forgetsAfterwards{w.store, w.workflows}
+	cfg.Orders = ordersThatBreak{cfg.Orders, w.workflows}
 	handler, err := New(cfg)
 	require.NoError(t, err)
 	w.handler = handler

@@ -12,25 +12,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// keyStore is what authentication and the handlers of this file need of the database.
-type keyStore interface {
-	// APIKey reads a key by its public id, whoever's it is. Errors: provision.ErrNotFound.
-	APIKey(ctx context.Context, id string) (provision.APIKey, error)
-	// APIKeyUsed notes that the key was used, at most once a minute.
-	APIKeyUsed(ctx context.Context, id string) error
-	// ProviderAPIKey reads a key of the provider. Errors: provision.ErrNotFound.
-	ProviderAPIKey(ctx context.Context, provider, id string) (provision.APIKey, error)
-	// APIKeys lists at most limit keys of the provider, newest first.
-	APIKeys(ctx context.Context, provider string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error)
-	CreateAPIKey(ctx context.Context, actor string, key provision.APIKey) (provision.APIKey, error)
-	// RotateAPIKey puts successor in the place of a key, which lives beside it until then. Errors: provision.ErrNotFound, a
-	// *provision.StateError.
-	RotateAPIKey(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added, old provision.APIKey, err error)
-	// RevokeAPIKey ends a key at once; with keepOne it refuses to end the last one that may make keys. Errors:
-	// provision.ErrNotFound, a *provision.StateError.
-	RevokeAPIKey(ctx context.Context, actor, provider, id string, keepOne bool) (provision.APIKey, error)
-}
-
 // ListAPIKeys answers GET /v1/api-keys.
 func (s *service) ListAPIKeys(ctx context.Context, in server.ListAPIKeysRequestObject) (server.ListAPIKeysResponseObject, error) {
 	keys, next, err := list[provision.KeyCursor, provision.APIKey, openapi.APIKey]{

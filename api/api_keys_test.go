@@ -21,7 +21,7 @@ import (
 func setupStored(t *testing.T, change ...func(*Config)) (*world, *postgres.DB) {
 	t.Helper()
 	store := database(t)
-	w := setup(t, append([]func(*Config){func(c *Config) { c.Store, c.Now = store, time.Now }}, change...)...)
+	w := setup(t, append([]func(*Config){func(c *Config) { c.Database, c.Now = databaseOf(store), time.Now }}, change...)...)
 	for _, key := range w.store.keys {
 		_, err := store.APIKeys.Create(t.Context(), "test", key)
 		require.NoError(t, err)

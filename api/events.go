@@ -14,14 +14,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// eventStore is what the handlers of this file need of the database.
-type eventStore interface {
-	// Events reads the events of a provider after filter.After, oldest first, and how far that read. Errors: provision.ErrGone.
-	Events(ctx context.Context, provider string, filter provision.EventFilter) (events []provision.Event, upTo int64, err error)
-	// EventsNow is the place behind everything that has happened until now.
-	EventsNow(ctx context.Context) (int64, error)
-}
-
 // EventHints tells that a provider may have new events. It is only a hint.
 type EventHints interface {
 	Subscribe(provider string) (hints <-chan string, cancel func())

@@ -30,9 +30,9 @@ func setupEvents(t *testing.T, change ...func(*Config)) (w *world, db *sqlx.DB, 
 	t.Helper()
 	db = pgtest.New(t)
 	w = setup(t, change...)
-	w.store.Store = postgres.New(db)
+	w.use(t, postgres.New(db))
 	for _, provider := range []string{"acme", "globex"} {
-		require.NoError(t, w.store.Providers.Create(t.Context(), provider, provider))
+		require.NoError(t, w.store.db.Providers.Create(t.Context(), provider, provider))
 	}
 	server = httptest.NewUnstartedServer(w.handler)
 	// Far shorter than the streams: they must not be bound by them.
@@ -273,7 +273,7 @@ func TestASlowReaderIsDisconnected(t *testing.T) {
 	t.Parallel()
 	w, db, _ := setupEvents(t)
 	emit(t, db, "acme", "stock.low", "1")
-	events, upTo, err := w.store.Events.List(t.Context(), "acme", provision.EventFilter{Limit: 1})
+	events, upTo, err := w.store.db.Events.List(t.Context(), "acme", provision.EventFilter{Limit: 1})
 	require.NoError(t, err)
 	slow := &slowWriter{ResponseRecorder: httptest.NewRecorder()}
 	require.True(t, w.service.streams.enter("k"))

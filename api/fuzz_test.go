@@ -85,11 +85,11 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	keyIDs := []string{"000000000000"}
 	for range 3 { // one of them is sent twice at the most, so that every verb finds one that it may be used on
 		_, key := NewKey("acme", "to be found", provision.RoleViewer)
-		_, err := w.store.APIKeys.Create(context.Background(), "test", key)
+		_, err := w.store.db.APIKeys.Create(context.Background(), "test", key)
 		require.NoError(t, err)
 		keyIDs = append(keyIDs, key.ID)
 	}
-	hooks, deliveries := fuzzedWebhooks(t, w.store.Store)
+	hooks, deliveries := fuzzedWebhooks(t, w.store.db)
 	keepFuzzedImport(t, w)
 	f := &fuzzer{
 		contract: c,
@@ -412,7 +412,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 	alerts := alertIDs(t, stored)
 	world := func(rt *rapid.T) (operations int) {
 		w := setup(rt, briefStreams)
-		w.store.Store = stored
+		w.use(rt, stored)
 		f := newFuzzer(rt, w)
 		f.seen, f.hints["alert_id"] = seen, alerts
 		for range 150 {
@@ -539,7 +539,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, briefStreams)
-			w.store.Store = database(t)
+			w.use(t, database(t))
 			f := newFuzzer(t, w)
 			broken := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				answer := httptest.NewRecorder()
@@ -565,7 +565,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 func TestTheFuzzerFindsNothingWhereNothingIsWrong(t *testing.T) {
 	t.Parallel()
 	w := setup(t, briefStreams)
-	w.store.Store = database(t)
+	w.use(t, database(t))
 	f := newFuzzer(t, w)
 	calls := f.calls()
 	for seed := range 500 {

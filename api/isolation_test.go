@@ -82,9 +82,9 @@ func (w *toldWorkflows) tell(keys ...provision.OrderKey) error {
 
 // fault is something that the walk must find: how the server, or the store behind it, is broken.
 type fault struct {
-	store  func(Store) Store
-	server func(*service)
-	around func(http.Handler) http.Handler
+	database func(*Database)
+	server   func(*service)
+	around   func(http.Handler) http.Handler
 }
 
 func setupWalk(t *testing.T, broken fault) *walk {
@@ -93,9 +93,9 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	w := &walk{t: t, database: database, db: db, told: &toldWorkflows{}, table: walkTable(), shown: map[string]bool{}, shared: map[string]string{},
 		keys: map[string]map[provision.Role]string{"acme": {}, "globex": {}}}
 	w.world = setup(t, func(c *Config) {
-		c.Store, c.Workflows, c.Now = database, w.told, time.Now
-		if broken.store != nil {
-			c.Store = broken.store(database)
+		c.Database, c.Workflows, c.Now = databaseOf(database), w.told, time.Now
+		if broken.database != nil {
+			broken.database(&c.Database)
 		}
 	})
 	if broken.server != nil {

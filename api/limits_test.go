@@ -162,7 +162,7 @@ func TestAKeyThatEndsIsKnownNoMore(t *testing.T) {
 func TestADatabaseThatIsDownIsNoGuess(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)
-	w.service.Store = brokenKeys{w.store}
+	w.service.APIKeys = brokenKeys{w.service.APIKeys}
 	handler, err := w.service.routes()
 	require.NoError(t, err)
 	w.handler = handler
@@ -191,7 +191,7 @@ func TestFullBudgetsAreForgotten(t *testing.T) {
 func TestAUseThatIsNotNotedFailsNothing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.service.Store = usesFail{w.store}
+	w.service.APIKeys = usesFail{w.service.APIKeys}
 	handler, err := w.service.routes()
 	require.NoError(t, err)
 	w.handler = handler
@@ -200,13 +200,13 @@ func TestAUseThatIsNotNotedFailsNothing(t *testing.T) {
 }
 
 // brokenKeys finds no key, because the database does not answer.
-type brokenKeys struct{ Store }
+type brokenKeys struct{ APIKeys }
 
-func (brokenKeys) APIKey(context.Context, string) (provision.APIKey, error) {
+func (brokenKeys) Find(context.Context, string) (provision.APIKey, error) {
 	return provision.APIKey{}, provision.ErrUnavailable
 }
 
 // usesFail cannot write that a key was used.
-type usesFail struct{ Store }
+type usesFail struct{ APIKeys }
 
-func (usesFail) APIKeyUsed(context.Context, string) error { return errors.New("disk full") }
+func (usesFail) NoteUse(context.Context, string) error { return errors.New("disk full") }

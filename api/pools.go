@@ -18,21 +18,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// poolStore is the part of the database that pools need.
-type poolStore interface {
-	// Pools lists at most limit pools of after.Provider, by marketplace and environment, after the given one.
-	Pools(ctx context.Context, after provision.Pool, limit int) ([]provision.PoolConfig, error)
-	// Pool reads one pool. Errors: provision.ErrNotFound.
-	Pool(ctx context.Context, pool provision.Pool) (provision.PoolConfig, error)
-	// CreatePool makes a pool. Errors: provision.ErrConflict, a *provision.InvalidError.
-	CreatePool(ctx context.Context, actor string, config provision.PoolConfig) (provision.PoolConfig, error)
-	// UpdatePool changes the settings of a pool; version is the one that the caller has seen, 0: any. Errors:
-	// provision.ErrNotFound, provision.ErrStale, a *provision.InvalidError.
-	UpdatePool(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (provision.PoolConfig, error)
-	// PoolHistory reads the history of a pool after the given row, oldest first. Errors: provision.ErrNotFound.
-	PoolHistory(ctx context.Context, pool provision.Pool, after int64, limit int) ([]provision.PoolHistoryEntry, error)
-}
-
 // poolCursor is a place in the list of pools.
 type poolCursor struct {
 	Marketplace string                `json:"m"`

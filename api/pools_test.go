@@ -49,7 +49,7 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 	require.Nil(t, cleared.PermissionsBoundaryARN)
 
 	history := read[openapi.PoolHistoryPage](t, w.get(address+"/history?limit=3"), http.StatusOK)
-	require.Equal(t, "made", history.Items[0].What)
+	require.Equal(t, "created", history.Items[0].What)
 	require.Equal(t, "key "+w.keyID(), history.Items[1].Actor)
 	rows := len(history.Items)
 	for history.NextCursor != nil {
@@ -111,7 +111,7 @@ func TestWrongSettingsAreRefusedWhereTheyStand(t *testing.T) {
 func TestAnotherProvidersPoolsAndAlertsAreNotFound(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
-	open := alertIDs(t, w.store.Store)[0]
+	open := alertIDs(t, w.store.db)[0]
 	read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/777788889999", `{"note":"payer"}`), http.StatusOK)
 	for _, c := range []struct{ method, target, body string }{
 		{http.MethodGet, "/v1/pools/nordic/test", ""}, {http.MethodPatch, "/v1/pools/nordic/test", `{"stock_threshold":1}`}, {http.MethodGet, "/v1/pools/nordic/test/history", ""},

@@ -10,21 +10,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// protectedStore is what the handlers of this file need of the database.
-type protectedStore interface {
-	// IsProtected tells whether the provider protects the account.
-	IsProtected(ctx context.Context, provider, accountID string) (bool, error)
-	// ProtectedAccounts lists at most limit accounts that the provider protects, by their ids, after the given one.
-	ProtectedAccounts(ctx context.Context, provider, after string, limit int) ([]provision.ProtectedAccount, error)
-	// ProtectAccount protects an account. Errors: a *provision.StateError while an order works in it.
-	ProtectAccount(ctx context.Context, actor, provider, accountID, note string) (provision.ProtectedAccount, error)
-	// ReleaseAccount ends that. Errors: provision.ErrNotFound.
-	ReleaseAccount(ctx context.Context, actor, provider, accountID string) error
-}
-
 // protected tells whether the account never enters a pool of the caller.
 func (s *service) protected(ctx context.Context, accountID string) (bool, error) {
-	if slices.Contains(s.ProtectedAccounts, accountID) {
+	if slices.Contains(s.ProtectedIDs, accountID) {
 		return true, nil
 	}
 	if !accountIDPattern.MatchString(accountID) {

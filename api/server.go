@@ -24,38 +24,6 @@ import (
 	"quartermaster/internal/webhooks"
 )
 
-// Store is what the API needs of the database.
-type Store interface {
-	keyStore
-	PoolExists(ctx context.Context, pool provision.Pool) (bool, error)
-	// Order reads one order. Errors: provision.ErrNotFound.
-	Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error)
-	// Orders lists at most filter.Limit orders of the provider, newest first.
-	Orders(ctx context.Context, provider string, filter provision.OrderFilter) ([]provision.OrderView, error)
-	// OrderHistory reads the history of an order after the given row, oldest first. Errors: provision.ErrNotFound.
-	OrderHistory(ctx context.Context, key provision.OrderKey, after int64, limit int) ([]provision.OrderHistoryEntry, error)
-	// ActionTaken tells whether what somebody did to an order was written down: the id is that of the action.
-	ActionTaken(ctx context.Context, key provision.OrderKey, actionID string) (bool, error)
-	// CreateAccount adds an account, which waits for its verification, and returns the orders that it woke. Errors: provision.ErrConflict when the account
-	// is in a pool already, provision.ErrNotFound when there is no such pool or model.
-	CreateAccount(ctx context.Context, account provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error)
-	// Account reads one account of the provider. Errors: provision.ErrNotFound.
-	Account(ctx context.Context, provider, id string) (provision.Account, error)
-	// Accounts lists at most filter.Limit accounts of the provider, oldest first.
-	Accounts(ctx context.Context, provider string, filter provision.AccountFilter) ([]provision.Account, error)
-	accountActions
-	poolStore
-	protectedStore
-	stockStore
-	webhookStore
-	eventStore
-	accountImports
-	// RevealPassword hands a sealed password to open, once, and notes to whom. An error of open leaves the password where it
-	// is, and is returned. Errors: provision.ErrNotFound, provision.ErrGone.
-	RevealPassword(ctx context.Context, id, to string, open func(provision.RevealedPassword) error) error
-	Ping(ctx context.Context) error
-}
-
 // Workflows is what the API needs of Temporal.
 type Workflows interface {
 	// StartOrder starts the order's workflow, once. When there is one already, it returns that one's order and the hash of
@@ -97,9 +65,9 @@ type Signer interface {
 	Verify(message, signature []byte, purpose string) bool
 }
 
-// Config is what the API is made of. Store, Workflows, Opener, Sealer, Signer and PublicURL are required.
+// Config is what the API is made of. Database, Workflows, Opener, Sealer, Signer and PublicURL are required.
 type Config struct {
-	Store     Store
+	Database
 	Workflows Workflows
 	Opener    Opener
 	Sealer    Sealer
@@ -112,8 +80,9 @@ type Config struct {
 	PublicURL string
 	// Models are the account models that may be named. Default: SPAM and ECAM.
 	Models []provision.Model
-	// ProtectedAccounts are AWS account ids that never enter a pool, whoever's: payers and our own. Providers protect more of them.
-	ProtectedAccounts []string
+	// ProtectedIDs are AWS account ids that enter no pool of any provider: payers and our own. Each provider protects more of them: see
+	// ProtectedAccounts.
+	ProtectedIDs []string
 	// RequestsPerSecond is the limit of each API key that has none of its own, and of each address for requests without a valid
 	// key. Default 50.
 	RequestsPerSecond float64
@@ -260,8 +229,8 @@ func (s *service) routes() (_ http.Handler, err error) {
 }
 
 func newService(cfg Config) (*service, error) {
-	if cfg.Store == nil || cfg.Workflows == nil || cfg.Opener == nil || cfg.Sealer == nil || cfg.Signer == nil {
-		return nil, errors.New("Store, Workflows, Opener, Sealer and Signer are needed")
+	if !cfg.complete() || cfg.Workflows == nil || cfg.Opener == nil || cfg.Sealer == nil || cfg.Signer == nil {
+		return nil, errors.New("Database, Workflows, Opener, Sealer and Signer are needed")
 	}
 	public, err := url.Parse(cfg.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" || public.RawQuery != "" || public.Fragment != "" || public.User != nil {
@@ -416,7 +385,7 @@ func (s *service) live(c echo.Context) error { return c.NoContent(http.StatusNoC
 func (s *service) ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
 	defer cancel()
-	if err := s.Store.Ping(ctx); err != nil {
+	if err := s.Ping(ctx); err != nil {
 		return problem(codeUnavailable, "the database does not answer").because(err)
 	}
 	if err := s.TemporalUsable(); err != nil {

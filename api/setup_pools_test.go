@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -12,19 +11,11 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// IsProtected asks the database, in tests that have one.
-func (s *memoryStore) IsProtected(ctx context.Context, provider, accountID string) (bool, error) {
-	if s.Store == nil {
-		return false, nil
-	}
-	return s.ProtectedAccounts.Contains(ctx, provider, accountID)
-}
-
 // setupPools is an API over a database with the providers and their pools, and that database.
 func setupPools(t *testing.T) (*world, *sqlx.DB) {
 	t.Helper()
 	w, db := setup(t), pgtest.New(t)
-	w.store.Store = stockedStore(t, db)
+	w.use(t, stockedStore(t, db))
 	return w, db
 }
 
@@ -35,7 +26,8 @@ func stockedStore(t *testing.T, db *sqlx.DB) *postgres.DB {
 	ctx, store := t.Context(), postgres.New(db)
 	for _, pool := range pools {
 		require.NoError(t, store.Providers.Create(ctx, pool.Provider, pool.Provider))
-		require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
+		_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
+		require.NoError(t, err)
 	}
 	for i, id := range []string{"333344445550", "333344445551"} {
 		_, _, err := store.Accounts.Create(ctx, provision.Account{ID: id, Pool: pools[i], Model: provision.ModelSPAM, Name: "n", RootEmail: "a+" + id + "@b.example",

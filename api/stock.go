@@ -9,16 +9,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// stockStore is what the handlers of this file need of the database.
-type stockStore interface {
-	// Stock counts the stock of every pool of the provider.
-	Stock(ctx context.Context, provider string) ([]provision.PoolStock, error)
-	// StockAlerts lists at most filter.Limit alerts of the provider, newest first.
-	StockAlerts(ctx context.Context, provider string, filter provision.AlertFilter) ([]provision.StockAlert, error)
-	// AcknowledgeAlert says that somebody cares for an alert. Errors: provision.ErrNotFound, a *provision.StateError when it is closed.
-	AcknowledgeAlert(ctx context.Context, actor, provider, id, note string) (provision.StockAlert, error)
-}
-
 // GetStock answers GET /v1/stock.
 func (s *service) GetStock(ctx context.Context, in server.GetStockRequestObject) (server.GetStockResponseObject, error) {
 	stock, err := s.Stock.Count(ctx, callerOf(ctx).Provider)

@@ -14,25 +14,6 @@ import (
 	"quartermaster/internal/webhooks"
 )
 
-// webhookStore is what the handlers of this file and of deliveries.go need of the database. version is the one that the caller has seen; 0: any.
-// Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError when the state forbids it.
-type webhookStore interface {
-	CreateWebhook(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (provision.Webhook, error)
-	Webhooks(ctx context.Context, provider string, after *provision.WebhookCursor, limit int) ([]provision.Webhook, error)
-	Webhook(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error)
-	UpdateWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (provision.Webhook, error)
-	DeleteWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64) error
-	RotateWebhookSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error
-	CallbackSecret(ctx context.Context, provider string) (provision.WebhookSecretView, error)
-	TestWebhook(ctx context.Context, actor string, key provision.WebhookKey) error
-	// DueWebhooks lists the webhooks of a provider that have something to send now.
-	DueWebhooks(ctx context.Context, provider string) ([]provision.WebhookKey, error)
-	Deliveries(ctx context.Context, key provision.WebhookKey, filter provision.DeliveryFilter) ([]provision.Delivery, error)
-	Delivery(ctx context.Context, key provision.WebhookKey, id string) (provision.Delivery, []provision.DeliveryAttempt, error)
-	ReplayWebhook(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error
-	ResendDelivery(ctx context.Context, actor string, key provision.WebhookKey, id string) (provision.Delivery, error)
-}
-
 // Sealer seals a secret for a purpose; for another purpose it does not open.
 type Sealer interface {
 	Seal(plaintext []byte, purpose string) ([]byte, error)

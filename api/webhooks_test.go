@@ -17,7 +17,7 @@ import (
 func setupWebhooks(t *testing.T, change ...func(*Config)) *world {
 	t.Helper()
 	w := setup(t, change...)
-	w.store.Store = database(t)
+	w.use(t, database(t))
 	return w
 }
 
@@ -50,9 +50,9 @@ func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 	read[openapi.Webhook](t, w.send(w.key, http.MethodPost, at+"/test", ""), http.StatusAccepted)
 	key := provision.WebhookKey{Provider: "acme", ID: made.Webhook.ID}
 	require.Equal(t, []provision.WebhookKey{key}, w.workflows.webhooks)
-	next, err := w.store.Deliveries.Next(t.Context(), key)
+	next, err := w.store.db.Deliveries.Next(t.Context(), key)
 	require.NoError(t, err)
-	sending, err := w.store.Deliveries.Sending(t.Context(), key, next.ID)
+	sending, err := w.store.db.Deliveries.Sending(t.Context(), key, next.ID)
 	require.NoError(t, err)
 	require.Len(t, sending.Sealed, 2)
 	for i, wanted := range []string{rotated.Secret, made.Secret} {
@@ -114,11 +114,11 @@ func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
 	made := w.createWebhook(t, hookForm).Webhook
 	key, at := provision.WebhookKey{Provider: "acme", ID: made.ID}, "/v1/webhooks/"+made.ID+"/deliveries"
 	for range 3 {
-		require.NoError(t, w.store.Webhooks.Test(t.Context(), "test", key))
+		require.NoError(t, w.store.db.Webhooks.Test(t.Context(), "test", key))
 	}
-	next, err := w.store.Deliveries.Next(t.Context(), key)
+	next, err := w.store.db.Deliveries.Next(t.Context(), key)
 	require.NoError(t, err)
-	require.NoError(t, w.store.Deliveries.RecordAttempt(t.Context(), key, next.ID, provision.DeliveryOutcome{DeliveryAttempt: provision.DeliveryAttempt{At: now, StatusCode: 502, Error: "bad", Answer: "oops", TookMS: 7}}))
+	require.NoError(t, w.store.db.Deliveries.RecordAttempt(t.Context(), key, next.ID, provision.DeliveryOutcome{DeliveryAttempt: provision.DeliveryAttempt{At: now, StatusCode: 502, Error: "bad", Answer: "oops", TookMS: 7}}))
 	first := read[openapi.DeliveryPage](t, w.get(at+"?limit=2"), http.StatusOK)
 	require.Len(t, first.Items, 2)
 	second := read[openapi.DeliveryPage](t, w.get(at+"?limit=2&cursor="+*first.NextCursor), http.StatusOK)
@@ -141,9 +141,9 @@ func TestCallbacksWaitForTheirFirstSecret(t *testing.T) {
 	w := setupWebhooks(t)
 	order := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "o-1"}, AcceptedAt: now, Request: requestFixture()}
 	order.Request.CallbackURL = "https://hooks.example.com/callback"
-	_, err := w.store.Orders.Open(t.Context(), order)
+	_, err := w.store.db.Orders.Open(t.Context(), order)
 	require.NoError(t, err)
-	_, err = w.store.Deliveries.DueWebhooks(t.Context(), "")
+	_, err = w.store.db.Deliveries.DueWebhooks(t.Context(), "")
 	require.NoError(t, err)
 	require.Equal(t, openapi.CallbackSecret{Held: 1}, read[openapi.CallbackSecret](t, w.get("/v1/callback-secret"), http.StatusOK))
 	first := read[openapi.WebhookSecret](t, w.send(w.key, http.MethodPost, "/v1/callback-secret/rotate", ""), http.StatusOK)
@@ -165,8 +165,8 @@ func TestNobodyTouchesTheEndpointsOfOthers(t *testing.T) {
 	w := setupWebhooks(t)
 	made := w.createWebhook(t, hookForm).Webhook
 	key, at := provision.WebhookKey{Provider: "acme", ID: made.ID}, "/v1/webhooks/"+made.ID
-	require.NoError(t, w.store.Webhooks.Test(t.Context(), "test", key))
-	next, err := w.store.Deliveries.Next(t.Context(), key)
+	require.NoError(t, w.store.db.Webhooks.Test(t.Context(), "test", key))
+	next, err := w.store.db.Deliveries.Next(t.Context(), key)
 	require.NoError(t, err)
 	for target, method := range map[string]string{"": http.MethodGet, "/deliveries": http.MethodGet, "/deliveries/" + next.ID: http.MethodGet,
 		"/test": http.MethodPost, "/rotate-secret": http.MethodPost, "/deliveries/" + next.ID + "/resend": http.MethodPost} {

@@ -24,9 +24,10 @@ func TestACancelRightAfterThePostIsAnsweredTrulyAndWrittenDown(t *testing.T) {
 	const pool, orders = "hasty", 48
 	_, err := playground.Stock(ctx, pool, provision.ModelSPAM, orders/2) // the others wait, and are cancelled then
 	require.NoError(t, err)
-	db, err := postgres.Open(ctx, playground.Database)
+	opened, err := postgres.Open(ctx, playground.Database)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	t.Cleanup(func() { require.NoError(t, opened.Close()) })
+	db := opened.SQL()
 
 	id := func(i int) string { return fmt.Sprintf("%s-%02d", pool, i) }
 	reason := func(i int) string { return fmt.Sprintf("the customer changed his mind after %d ms", i) }

@@ -119,9 +119,10 @@ func TestAnOutageOverTheWholePoolInvalidatesNothing(t *testing.T) {
 	const pool = "outage"
 	ids, err := playground.Stock(ctx, pool, provision.ModelSPAM, 4)
 	require.NoError(t, err)
-	db, err := postgres.Open(ctx, playground.Database)
+	opened, err := postgres.Open(ctx, playground.Database)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	t.Cleanup(func() { require.NoError(t, opened.Close()) })
+	db := opened.SQL()
 	events := func() (types []string) {
 		require.NoError(t, db.SelectContext(ctx, &types, `SELECT type FROM events WHERE provider = $1 AND subject = $2 AND type LIKE 'pool.verification%' ORDER BY seq`,
 			stack.Provider, pool+"/production"))

@@ -36,9 +36,9 @@ type product struct {
 	env      []string
 }
 
-func setupProduct(ctx context.Context, t *testing.T) (*product, *postgres.Store) {
+func setupProduct(ctx context.Context, t *testing.T) (*product, *postgres.DB) {
 	t.Helper()
-	database, err := pgtest.Start(ctx, pgtest.Options{Dir: pgtest.Dir(t)})
+	database, err := pgtest.Start(ctx, pgtest.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Stop()) })
 	address := func() string {
@@ -55,7 +55,7 @@ func setupProduct(ctx context.Context, t *testing.T) (*product, *postgres.Store)
 	db, err := postgres.Open(ctx, database.URL("postgres"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return p, postgres.New(db)
+	return p, db
 }
 
 // run runs a command of the program to its end.

@@ -55,9 +55,10 @@ func TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow(t *testing.T) {
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
 	require.NoError(t, err)
-	db, err := postgres.Open(ctx, p.Database)
+	opened, err := postgres.Open(ctx, p.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 	pool := provision.Pool{Provider: stack.Provider, Marketplace: "rush", Environment: provision.Production}
 	require.NoError(t, p.Pool(ctx, pool.Marketplace, provision.DataExport))
 	began := time.Now()
@@ -141,9 +142,10 @@ func TestASlowLockFailsNoOrder(t *testing.T) {
 	pool := provision.Pool{Provider: stack.Provider, Marketplace: marketplace, Environment: provision.Production}
 	ids, err := playground.Stock(ctx, marketplace, provision.ModelECAM, 4)
 	require.NoError(t, err)
-	db, err := postgres.Open(ctx, playground.Database)
+	opened, err := postgres.Open(ctx, playground.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 	place := func(i int) {
 		order := stack.NewOrder(fmt.Sprintf("%s-%d", marketplace, i), provision.ModelECAM)
 		order.Marketplace = marketplace

@@ -33,9 +33,10 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
 	require.NoError(t, err)
-	db, err := postgres.Open(ctx, p.Database)
+	opened, err := postgres.Open(ctx, p.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 
 	const sold, waiting, terminated, failed, cancelled = "lost-sold", "lost-waiting", "lost-terminated", "lost-failed", "lost-cancelled"
 	hang := map[string]awssim.Fault{
@@ -103,7 +104,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	require.ErrorContains(t, err, "exit status 1")
 
 	// What the schedule does every five minutes.
-	schedule := p.Workflow.ScheduleClient().GetHandle(ctx, reconcile.ScheduleID)
+	schedule := p.Workflow.ScheduleClient().GetHandle(ctx, workflows.ReconcileID)
 	audits := time.NewTicker(time.Second)
 	defer audits.Stop()
 	for done := false; !done; {

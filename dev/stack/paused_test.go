@@ -154,9 +154,10 @@ func TestAPausedWorkerWritesNothingIntoTheNextOrdersAccount(t *testing.T) {
 	require.NoError(t, s.Thaw(stack.PartWorker, 0))
 	requireWorks(ctx, t, p, 0)
 
-	db, err := postgres.Open(ctx, p.Database)
+	opened, err := postgres.Open(ctx, p.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 	for _, h := range all {
 		t.Run(h.id, func(t *testing.T) {
 			for _, r := range p.Sim.Requests() {

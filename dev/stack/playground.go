@@ -74,7 +74,7 @@ func (p *Playground) Stock(ctx context.Context, marketplace string, model provis
 
 // Pool makes a pool. Every scenario has one of its own, named like it, so that none draws another's accounts.
 func (p *Playground) Pool(ctx context.Context, marketplace string, kind provision.ReportKind) error {
-	return p.Store.AddPool(ctx, pool(marketplace), kind)
+	return p.createPool(ctx, pool(marketplace), kind)
 }
 
 // NewOrder is an order that asks for nothing special, from the pool that is named like it.

@@ -82,14 +82,15 @@ func worldOf(ctx context.Context, t *testing.T, order openapi.Order) (w world) {
 	var err error
 	w.Order, err = playground.Client.Order(ctx, order.ID)
 	require.NoError(t, err)
-	accounts, err := playground.Store.Accounts(ctx, stack.Provider, provision.AccountFilter{Marketplace: order.Marketplace, Limit: 100})
+	accounts, err := playground.Store.Accounts.List(ctx, stack.Provider, provision.AccountFilter{Marketplace: order.Marketplace, Limit: 100})
 	require.NoError(t, err)
 	for _, a := range accounts {
 		w.Accounts = append(w.Accounts, fmt.Sprintf("%s is %s since %s, order %q: %s\n%s", a.ID, a.Status, a.StatusSince, a.OrderID, a.Reason, playground.Sim.Snapshot(a.ID)))
 	}
-	db, err := postgres.Open(ctx, playground.Database)
+	opened, err := postgres.Open(ctx, playground.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 	require.NoError(t, db.GetContext(ctx, &w.Events, `SELECT count(*) FROM order_history WHERE provider = $1 AND order_id = $2`, stack.Provider, order.ID))
 	return w
 }
@@ -270,7 +271,7 @@ func fired(accountID string) (n int) {
 // stock is as it was.
 func requireOneAccountAtMost(ctx context.Context, t *testing.T, order openapi.Order, before map[string]string) {
 	t.Helper()
-	accounts, err := playground.Store.Accounts(ctx, stack.Provider, provision.AccountFilter{Marketplace: order.Marketplace, Limit: 100})
+	accounts, err := playground.Store.Accounts.List(ctx, stack.Provider, provision.AccountFilter{Marketplace: order.Marketplace, Limit: 100})
 	require.NoError(t, err)
 	mine := 0
 	for _, a := range accounts {
@@ -289,7 +290,7 @@ func requireOneAccountAtMost(ctx context.Context, t *testing.T, order openapi.Or
 
 func resultOf(ctx context.Context, t *testing.T, order openapi.Order) (result provision.Result) {
 	t.Helper()
-	view, err := playground.Store.Order(ctx, provision.OrderKey{Provider: stack.Provider, ID: order.ID})
+	view, err := playground.Store.Orders.Get(ctx, provision.OrderKey{Provider: stack.Provider, ID: order.ID})
 	require.NoError(t, err)
 	if view.Result != nil {
 		result = *view.Result

@@ -35,11 +35,11 @@ type Client struct {
 // Seed makes the provider, its two pools and an API key, and brings the stock to perModel Ready accounts per pool and
 // model. Every account goes in by the API, which makes its external id; the simulated role then demands that.
 func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
-	if err := s.Store.CreateProvider(ctx, Provider, "Acme Distribution"); err != nil {
+	if err := s.Store.Providers.Create(ctx, Provider, "Acme Distribution"); err != nil {
 		return nil, err
 	}
 	text, key := api.NewKey(Provider, "development", provision.RoleAdmin)
-	if _, err := s.Store.CreateAPIKey(ctx, "development", key); err != nil {
+	if _, err := s.Store.APIKeys.Create(ctx, "development", key); err != nil {
 		return nil, err
 	}
 	client := &Client{Base: s.API, Key: text}
@@ -50,11 +50,11 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 	var wanted []Stocked
 	for marketplace, kind := range map[string]provision.ReportKind{NewReports: provision.DataExport, ExistingReports: provision.LegacyCUR} {
 		pool := provision.Pool{Provider: Provider, Marketplace: marketplace, Environment: provision.Production}
-		if err := s.Store.AddPool(ctx, pool, kind); err != nil {
+		if err := s.createPool(ctx, pool, kind); err != nil {
 			return nil, err
 		}
 		for _, model := range []provision.Model{provision.ModelSPAM, provision.ModelECAM} {
-			ready, err := s.Store.Accounts(ctx, Provider, provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountReady},
+			ready, err := s.Store.Accounts.List(ctx, Provider, provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountReady},
 				Marketplace: marketplace, Environment: provision.Production, Model: model, Limit: perModel})
 			if err != nil {
 				return nil, err
@@ -72,7 +72,7 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 func (s *Stack) adopt(ctx context.Context) (highest int, err error) {
 	filter := provision.AccountFilter{Limit: 500}
 	for {
-		accounts, err := s.Store.Accounts(ctx, Provider, filter)
+		accounts, err := s.Store.Accounts.List(ctx, Provider, filter)
 		if err != nil {
 			return 0, err
 		}
@@ -240,4 +240,15 @@ func seedReport(account *awssim.Account) {
 		S3Bucket: bucket, S3Prefix: "usage", S3Region: "us-east-1", ReportVersioning: "OVERWRITE_REPORT", AdditionalArtifacts: []string{"ATHENA"},
 		ReportStatus: &awssim.ReportStatus{LastDelivery: "20261121T040000Z", LastStatus: "SUCCESS"},
 	}}
+}
+
+// createPool creates a pool with the default settings and this kind of report, unless it exists.
+func (s *Stack) createPool(ctx context.Context, pool provision.Pool, kind provision.ReportKind) error {
+	config := provision.DefaultPool(pool)
+	config.Settings.ReportKind = kind
+	_, err := s.Store.Pools.Create(ctx, "setup", config)
+	if errors.Is(err, provision.ErrConflict) {
+		return nil
+	}
+	return err
 }

@@ -172,7 +172,7 @@ func requireStatus(t *testing.T, accountID string, status provision.AccountStatu
 
 func requireStatusOn(t *testing.T, p *stack.Playground, accountID string, status provision.AccountStatus) {
 	t.Helper()
-	account, err := p.Store.Account(t.Context(), stack.Provider, accountID)
+	account, err := p.Store.Accounts.Get(t.Context(), stack.Provider, accountID)
 	require.NoError(t, err)
 	require.Equal(t, status, account.Status, account.Reason)
 }
@@ -223,7 +223,7 @@ func TestFiftyIdenticalPostsAreOneWorkflowAndOneAccount(t *testing.T) {
 	ended, err := playground.Ended(ctx, order.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, ended.State)
-	ready, err := playground.Store.Accounts(ctx, stack.Provider, provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountReady},
+	ready, err := playground.Store.Accounts.List(ctx, stack.Provider, provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountReady},
 		Marketplace: order.Marketplace, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, ready, 1, "one of the two accounts is still there")

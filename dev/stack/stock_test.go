@@ -43,7 +43,7 @@ func TestAnEmptyPoolIsToldOfAndItsTextsReachTheCustomer(t *testing.T) {
 	ended, err := playground.Ended(ctx, order.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, ended.State)
-	account, err := playground.Store.Account(ctx, stack.Provider, ids[0])
+	account, err := playground.Store.Accounts.Get(ctx, stack.Provider, ids[0])
 	require.NoError(t, err)
 	require.Equal(t, "Account "+ids[0]+" ("+order.AWSAccountAlias+"): ask "+account.RootEmail+".", *ended.Result.RootAccess)
 	var stock openapi.Stock

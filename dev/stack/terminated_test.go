@@ -65,7 +65,7 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 			require.False(t, stuck.State.Ended())
 
 			// What the schedule does every five minutes.
-			schedule := p.Workflow.ScheduleClient().GetHandle(ctx, reconcile.ScheduleID)
+			schedule := p.Workflow.ScheduleClient().GetHandle(ctx, workflows.ReconcileID)
 			audits := time.NewTicker(time.Second)
 			defer audits.Stop()
 			ended := stuck
@@ -103,9 +103,10 @@ func stepRetries(o openapi.Order) bool {
 // actionsOf are the audit rows of an order that the reconciler has signed.
 func actionsOf(ctx context.Context, t *testing.T, p *stack.Playground, order string) (actions []string) {
 	t.Helper()
-	db, err := postgres.Open(ctx, p.Database)
+	opened, err := postgres.Open(ctx, p.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 	require.NoError(t, db.SelectContext(ctx, &actions, `SELECT code FROM order_history WHERE order_id = $1 AND actor = $2 ORDER BY seq`, order, reconcile.Actor))
 	return actions
 }
