@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
@@ -77,7 +78,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	w.workflows.questions = map[provision.OrderKey][]string{{Provider: "acme", ID: "o-3"}: slices.Sorted(maps.Keys(c.doc.Components.Schemas["OrderCorrection"].Value.Properties))}
 	for i, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountProvisioning, provision.AccountAllocated,
 		provision.AccountProvisioningFailed, provision.AccountInvalid} {
-		a := accountOf(NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
+		a := accountOf(openapi.NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
 			Model: provision.ModelSPAM, Name: "n", RootEmail: fmt.Sprintf("a+%d@b.example", i), RoleARN: fmt.Sprintf("arn:aws:iam::11112222333%d:role/Q", i)}, "acme")
 		a.Status, a.ExternalID, a.AddedAt, a.StatusSince, a.Version = status, provision.NewExternalID(), now.Add(time.Duration(i)*time.Minute), now, 1
 		w.store.accounts = append(w.store.accounts, a)

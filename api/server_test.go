@@ -47,12 +47,12 @@ func TestConfigMustBeComplete(t *testing.T) {
 		"a fragment":       {func(c *Config) { c.PublicURL = "https://a.example/#x" }, "write it as https://host"},
 		"another protocol": {func(c *Config) { c.PublicURL = "ftp://a.example" }, "write it as https://host"},
 	} {
-		cfg := w.server.Config
+		cfg := w.service.Config
 		c.change(&cfg)
 		_, err := New(cfg)
 		require.ErrorContains(t, err, c.message, name)
 	}
-	_, err := New(Config{Database: w.store.database(), Workflows: w.workflows, Opener: w.server.Opener, Sealer: w.server.Sealer, Signer: w.server.Signer, PublicURL: "http://127.0.0.1:8080/"})
+	_, err := New(Config{Database: w.store.database(), Workflows: w.workflows, Opener: w.service.Opener, Sealer: w.service.Sealer, Signer: w.service.Signer, PublicURL: "http://127.0.0.1:8080/"})
 	require.NoError(t, err, "the rest has defaults")
 }
 
@@ -164,7 +164,7 @@ func TestTheLogHoldsNoSecrets(t *testing.T) {
 func TestRequestsHaveADeadline(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	e := w.server.echo()
+	e := w.service.echo()
 	e.GET("/slow", func(c echo.Context) error {
 		deadline, ok := c.Request().Context().Deadline()
 		require.True(t, ok)

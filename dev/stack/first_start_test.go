@@ -17,7 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/child"
 	"quartermaster/dev/stack"
 	"quartermaster/dev/temporal"
@@ -180,7 +180,7 @@ func TestAProductThatStartsBeforeEverythingItNeeds(t *testing.T) {
 	require.NoError(t, server.Kill())
 	p.until(ctx, "http://"+worker+"/readyz", http.StatusServiceUnavailable, "Temporal is not ready")
 	p.until(ctx, p.api+"/readyz", http.StatusNoContent, "")
-	var read api.Order
+	var read openapi.Order
 	status, err = shop.Do(ctx, http.MethodGet, "/v1/orders/early", nil, &read)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, status, "what is stored can be read without Temporal")

@@ -50,6 +50,9 @@ func Successor(old provision.APIKey, now time.Time) (text string, key provision.
 // idPattern keeps malformed ids away from the database.
 var idPattern = regexp.MustCompile(`^[0-9A-Za-z-]{1,40}$`)
 
+// ValidID reports whether the text has the form of a key's id.
+func ValidID(text string) bool { return idPattern.MatchString(text) }
+
 // Parse splits the text of a key into its id and its secret. It returns false when the text does not have the form of a key.
 func Parse(text string) (id, secret string, ok bool) {
 	text, found := strings.CutPrefix(strings.TrimSpace(text), prefix)
@@ -57,5 +60,5 @@ func Parse(text string) (id, secret string, ok bool) {
 		return "", "", false
 	}
 	id, secret, found = strings.Cut(text, "_")
-	return id, secret, found && idPattern.MatchString(id) && secret != ""
+	return id, secret, found && ValidID(id) && secret != ""
 }
