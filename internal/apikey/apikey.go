@@ -50,8 +50,8 @@ func Successor(old provision.APIKey, now time.Time) (text string, key provision.
 // idPattern keeps malformed ids away from the database.
 var idPattern = regexp.MustCompile(`^[0-9A-Za-z-]{1,40}$`)
 
-// ValidID reports whether the text has the form of a key's id.
-func ValidID(text string) bool { return idPattern.MatchString(text) }
+// ValidID reports whether the text has the form of the id of a key.
+func ValidID(id string) bool { return idPattern.MatchString(id) }
 
 // Parse splits the text of a key into its id and its secret. It returns false when the text does not have the form of a key.
 func Parse(text string) (id, secret string, ok bool) {
