@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"quartermaster/api"
 	"quartermaster/api/openapi"
 	"quartermaster/internal/apikey"
 	"quartermaster/internal/awssim"
