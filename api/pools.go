@@ -160,7 +160,7 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 		c.Settings.PermissionsBoundary = orZero(f.PermissionsBoundaryARN)
 	}
 	if f.OnFailure != nil {
-		c.Settings.Park = *f.OnFailure == onFailurePark
+		c.Settings.OnFailure = provision.OnFailure(*f.OnFailure)
 	}
 	if f.WaitDeadlineSeconds.IsSpecified() {
 		c.Settings.WaitDeadline = seconds(orZero(f.WaitDeadlineSeconds))
@@ -193,12 +193,6 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 		c.RenotifyEvery = seconds(*f.RenotifySeconds)
 	}
 }
-
-// Values of on_failure.
-const (
-	onFailureReturn = "return"
-	onFailurePark   = "park"
-)
 
 func set[T any](field, to *T) {
 	if to != nil {
@@ -266,14 +260,11 @@ func poolResource(c provision.PoolConfig) Pool {
 	p := Pool{
 		Marketplace: c.Marketplace, Environment: c.Environment, CreatedAt: c.CreatedAt.UTC(),
 		AlternateContactTypes: append(AlternateContactTypes{}, s.AlternateContactTypes...), ReportKind: s.ReportKind, ReportRegion: s.ReportRegion, ReportPrefix: s.ReportPrefix,
-		UserPolicyArns: append(UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: onFailureReturn,
+		UserPolicyArns: append(UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: string(s.OnFailure),
 		WaitDeadlineSeconds: optional(int(s.WaitDeadline.Seconds())), ActionDeadlineSeconds: int(s.ActionDeadline.Seconds()), ProvideRootUser: !s.WithoutRootAccess,
 		Instructions: Instructions{}, StockThreshold: c.StockThreshold, ModelThresholds: ModelThresholds{}, RenotifySeconds: int(c.RenotifyEvery.Seconds()),
 		VerificationSuspendedAt: utc(c.SuspendedAt), ClaimsSuspendedAt: utc(c.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(c.ClaimsSuspendedBecause),
 		Warnings: optionalSlice(c.Warnings()),
-	}
-	if s.Park {
-		p.OnFailure = onFailurePark
 	}
 	for _, model := range slices.Sorted(maps.Keys(s.Instructions)) {
 		p.Instructions = append(p.Instructions, InstructionsOfModel{Model: model, Text: s.Instructions[model]})

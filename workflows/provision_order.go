@@ -363,7 +363,7 @@ func (r *orderRun) close(ctx workflow.Context, accountID string, ended ending) (
 	r.final = true
 	failure := failureOf(ended.cause)
 	closing := provision.OrderClosing{Order: r.order.OrderKey, State: provision.Failed, Failure: failure, AccountID: accountID,
-		Leftovers: ended.leftovers, Notes: ended.notes, Park: r.settings.Park}
+		Leftovers: ended.leftovers, Notes: ended.notes, OnFailure: r.settings.OnFailure}
 	if failure.Code == provision.CodeOrderCancelled {
 		closing.State = provision.Cancelled
 	}

@@ -25,11 +25,11 @@ func RemoveLeftovers(ctx workflow.Context, removal provision.LeftoverRemoval) (p
 		work = r.allUndos(kept.Journal)
 	}
 	ended, _ := r.takeBack(ctx, kept.Journal, work) // what could not be compared is among the leftovers
-	removed.Order, removed.Leftovers, removed.Notes, removed.Park = kept.Order, ended.leftovers, ended.notes, kept.Settings.Park
+	removed.Order, removed.Leftovers, removed.Notes, removed.OnFailure = kept.Order, ended.leftovers, ended.notes, kept.Settings.OnFailure
 	if err := tellDatabase(ctx, "Say what is left", acts.EndRemoval, removed); err != nil {
 		return removed, err
 	}
-	if len(removed.Leftovers) == 0 && !removed.Park {
+	if len(removed.Leftovers) == 0 && removed.OnFailure != provision.OnFailurePark {
 		verifyDue(ctx)
 	}
 	return removed, nil

@@ -29,7 +29,7 @@ type poolSettingOptions struct {
 	ContactTypes     []string                `help:"Where the alternate contact is written: BILLING, OPERATIONS, SECURITY."`
 	Policies         []string                `help:"ARNs of the policies of the IAM user; IAMUserChangePassword is always attached." placeholder:"ARN"`
 	Boundary         *string                 `help:"ARN of the IAM user's permissions boundary, which must allow iam:ChangePassword and iam:GetAccountPasswordPolicy; empty for none." placeholder:"ARN"`
-	OnFailure        *string                 `help:"A verified clean account of a failed order becomes Ready again (return) or is kept out (park)." enum:"return,park" placeholder:"return|park"`
+	OnFailure        *provision.OnFailure    `help:"A verified clean account of a failed order becomes Ready again (return) or is kept out (park)." enum:"return,park" placeholder:"return|park"`
 	WaitDeadline     *time.Duration          `help:"How long an order waits for an account; 0 for ever."`
 	ActionDeadline   *time.Duration          `help:"How long an order waits for somebody to correct it."`
 	ProvideRootUser  *bool                   `help:"Whether results hold the root-access instructions." negatable:""`
@@ -54,9 +54,7 @@ func (o poolSettingOptions) apply(c *provision.PoolConfig) {
 	if o.Policies != nil {
 		c.Settings.UserPolicyARNs = o.Policies
 	}
-	if o.OnFailure != nil {
-		c.Settings.Park = *o.OnFailure == "park"
-	}
+	set(&c.Settings.OnFailure, o.OnFailure)
 	if o.ProvideRootUser != nil {
 		c.Settings.WithoutRootAccess = !*o.ProvideRootUser
 	}
@@ -147,11 +145,7 @@ func (c *listPoolsCommand) Run(e *env) error {
 				}
 				continue
 			}
-			onFailure := "return"
-			if p.Settings.Park {
-				onFailure = "park"
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, onFailure, number(p.StockThreshold),
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, p.Settings.OnFailure, number(p.StockThreshold),
 				claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
 		}
 		if len(pools) < poolsPage {

@@ -35,7 +35,7 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	require.Equal(t, map[provision.Model]int{"ECAM": 2, "SPAM": 1}, set.ModelThresholds)
 	require.Equal(t, 48*time.Hour, set.Settings.WaitDeadline)
 	require.True(t, set.Settings.WithoutRootAccess)
-	require.True(t, set.Settings.Park)
+	require.Equal(t, provision.OnFailurePark, set.Settings.OnFailure)
 	require.Equal(t, []string{"BILLING", "SECURITY"}, set.Settings.AlternateContactTypes)
 	require.Equal(t, "Sign in, as {iam_user_name}; ask us.", set.Settings.Instructions["SPAM"])
 	require.Equal(t, provision.LegacyCUR, set.Settings.ReportKind, "what is not named stays")

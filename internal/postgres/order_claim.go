@@ -198,7 +198,7 @@ func (s Orders) Close(ctx context.Context, c provision.OrderClosing) (woken []pr
 	switch {
 	case len(c.Leftovers) > 0:
 		status, reason = provision.AccountProvisioningFailed, "left by order "+key.ID+": "+joinSentences(c.Leftovers)
-	case c.Park:
+	case c.OnFailure == provision.OnFailurePark:
 		status, reason = provision.AccountProvisioningFailed, "clean, but the pool parks the accounts of failed orders (order "+key.ID+")"
 	}
 	var pool provision.Pool

@@ -31,7 +31,7 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 	everything := func(c *provision.PoolConfig) {
 		three := 3
 		c.Settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING"}, ReportKind: provision.LegacyCUR, ReportRegion: "eu-west-1", ReportPrefix: "a/b",
-			UserPolicyARNs: []string{"arn:aws:iam::aws:policy/Billing"}, PermissionsBoundary: "arn:aws:iam::111122223333:policy/B", Park: true, WaitDeadline: time.Hour,
+			UserPolicyARNs: []string{"arn:aws:iam::aws:policy/Billing"}, PermissionsBoundary: "arn:aws:iam::111122223333:policy/B", OnFailure: provision.OnFailurePark, WaitDeadline: time.Hour,
 			ActionDeadline: 2 * time.Hour, WithoutRootAccess: true, Instructions: map[provision.Model]string{"SPAM": "{alias}"}}
 		c.StockThreshold, c.ModelThresholds, c.RenotifyEvery = &three, map[provision.Model]int{"ECAM": 2}, 3*time.Hour
 	}
@@ -95,7 +95,7 @@ func TestAnOrderKeepsTheSettingsItWasPlacedUnder(t *testing.T) {
 	before, err := store.Orders.Open(ctx, o)
 	require.NoError(t, err)
 	_, err = store.Pools.Update(ctx, "test", pool, 0, func(c *provision.PoolConfig) {
-		c.Settings.Park, c.Settings.Instructions = true, map[provision.Model]string{"SPAM": "new"}
+		c.Settings.OnFailure, c.Settings.Instructions = provision.OnFailurePark, map[provision.Model]string{"SPAM": "new"}
 	})
 	require.NoError(t, err)
 	again, err := store.Orders.Open(ctx, o) // its workflow starts anew
@@ -103,7 +103,7 @@ func TestAnOrderKeepsTheSettingsItWasPlacedUnder(t *testing.T) {
 	require.Equal(t, before, again)
 	late, err := store.Orders.Open(ctx, order("late", ""))
 	require.NoError(t, err)
-	require.True(t, late.Settings.Park)
+	require.Equal(t, provision.OnFailurePark, late.Settings.OnFailure)
 	require.Equal(t, "new", late.Settings.Instructions["SPAM"])
 }
 

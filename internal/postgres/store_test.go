@@ -292,7 +292,7 @@ func TestLeftoversAndParkingKeepTheAccountOutOfThePool(t *testing.T) {
 	t.Parallel()
 	for name, closing := range map[string]provision.OrderClosing{
 		"leftovers": {Leftovers: []string{"the IAM user is still there"}},
-		"park":      {Park: true},
+		"park":      {OnFailure: provision.OnFailurePark},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -38,6 +38,7 @@ func TestPoolSettingsAreValidated(t *testing.T) {
 		"ten policies and the one for passwords": {func(c *PoolConfig) { c.Settings.UserPolicyARNs = policies(10) }, "user_policy_arns", "11 policies: AWS attaches at most 10"},
 		"boundary":                               {func(c *PoolConfig) { c.Settings.PermissionsBoundary = "Boundary" }, "permissions_boundary_arn", "or leave it out"},
 		"wait deadline":                          {func(c *PoolConfig) { c.Settings.WaitDeadline = time.Second }, "wait_deadline_seconds", "1 is out of range: use 60"},
+		"on failure":                             {func(c *PoolConfig) { c.Settings.OnFailure = "keep" }, "on_failure", "use return or park"},
 		"action deadline":                        {func(c *PoolConfig) { c.Settings.ActionDeadline = 0 }, "action_deadline_seconds", "use 60 (a minute) to 31536000"},
 		"reminders":                              {func(c *PoolConfig) { c.RenotifyEvery = time.Minute }, "renotify_seconds", "use 300 (5 minutes)"},
 		"threshold":                              {func(c *PoolConfig) { c.StockThreshold = &minus }, "stock_threshold", "use 0 to 1000000"},
