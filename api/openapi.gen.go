@@ -1045,7 +1045,7 @@ type PoolHistoryEntry struct {
 	// To What it became; absent when it was taken away.
 	To *json.RawMessage `json:"to,omitempty"`
 
-	// What The setting as the database calls it; `made`: the pool was made.
+	// What The setting as the database calls it; `created`: the pool was created.
 	What string `json:"what"`
 }
 

@@ -48,7 +48,7 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 	require.Nil(t, cleared.PermissionsBoundaryARN)
 
 	history := read[PoolHistoryPage](t, w.get(address+"/history?limit=3"), http.StatusOK)
-	require.Equal(t, "made", history.Items[0].What)
+	require.Equal(t, "created", history.Items[0].What)
 	require.Equal(t, "key "+w.keyID(), history.Items[1].Actor)
 	rows := len(history.Items)
 	for history.NextCursor != nil {

@@ -104,8 +104,8 @@ func call[In, Out any](ctx workflow.Context, opts workflow.ActivityOptions, summ
 	return out, err
 }
 
-// ask is call for an activity without an input.
-func ask[Out any](ctx workflow.Context, opts workflow.ActivityOptions, summary string, activity func(context.Context) (Out, error)) (out Out, err error) {
+// callWithoutInput is call for an activity without an input.
+func callWithoutInput[Out any](ctx workflow.Context, opts workflow.ActivityOptions, summary string, activity func(context.Context) (Out, error)) (out Out, err error) {
 	opts.Summary = summary
 	err = workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, opts), activity).Get(ctx, &out)
 	return out, err
@@ -123,8 +123,8 @@ func callDatabase[In, Out any](ctx workflow.Context, summary string, activity fu
 	return call(ctx, patient, summary, activity, in)
 }
 
-// tellDatabase is callDatabase for an activity without an answer.
-func tellDatabase[In any](ctx workflow.Context, summary string, activity func(context.Context, In) error, in In) error {
+// execDatabase is callDatabase for an activity without an answer.
+func execDatabase[In any](ctx workflow.Context, summary string, activity func(context.Context, In) error, in In) error {
 	local, ordinary := database, patient
 	local.Summary, ordinary.Summary = summary, summary
 	err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, local), activity, in).Get(ctx, nil)
@@ -140,8 +140,8 @@ func isFinal(err error) bool {
 	return temporal.IsCanceledError(err) || errors.As(err, &app) && app.NonRetryable()
 }
 
-// askLocal runs a local activity without an input, within the given limits.
-func askLocal[Out any](ctx workflow.Context, opts workflow.LocalActivityOptions, summary string, activity func(context.Context) (Out, error)) (out Out, err error) {
+// callLocal runs a local activity without an input, within the given limits.
+func callLocal[Out any](ctx workflow.Context, opts workflow.LocalActivityOptions, summary string, activity func(context.Context) (Out, error)) (out Out, err error) {
 	opts.Summary = summary
 	err = workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, opts), activity).Get(ctx, &out)
 	return out, err

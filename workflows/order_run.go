@@ -214,7 +214,7 @@ func (r *orderRun) showQuestion(ctx workflow.Context) error {
 	defer r.showing.Unlock()
 	if len(r.questions) == 0 {
 		announce(ctx, provision.Provisioning, "", "Provisioning account `"+r.account.ID+"`.")
-		return tellDatabase(ctx, "Resume", acts.Resume, r.order.OrderKey)
+		return execDatabase(ctx, "Resume", acts.Resume, r.order.OrderKey)
 	}
 	failure := r.questions[0].failure
 	field := ""
@@ -222,7 +222,7 @@ func (r *orderRun) showQuestion(ctx workflow.Context) error {
 		field = "\n\n**Field** `" + failure.Field + "`, ordered: `" + failure.Value + "`"
 	}
 	announce(ctx, provision.ActionRequired, failure.Code, "**Action required** at step `"+string(failure.Step)+"`: "+failure.Cause()+field)
-	return tellDatabase(ctx, "Require action", acts.RequireAction, activities.OrderFailed{Order: r.order.OrderKey, Failure: failure})
+	return execDatabase(ctx, "Require action", acts.RequireAction, activities.OrderFailed{Order: r.order.OrderKey, Failure: failure})
 }
 
 func nobodyAnswered(failure provision.Failure, patience time.Duration) error {

@@ -277,7 +277,7 @@ func (r *orderRun) undo(ctx workflow.Context, journal provision.Journal, work *s
 	r.leaving, r.final = true, failure.Code.Kind() != provision.KindAccount
 	announce(ctx, provision.Compensating, failure.Code, "Undoing everything in account `"+r.account.ID+"`, because: "+failure.Reason)
 	if failure.Code.Kind() != provision.KindAccount {
-		if err := tellDatabase(ctx, "Begin undo", acts.BeginUndo, activities.OrderFailed{Order: r.order.OrderKey, Failure: failure}); err != nil {
+		if err := execDatabase(ctx, "Begin undo", acts.BeginUndo, activities.OrderFailed{Order: r.order.OrderKey, Failure: failure}); err != nil {
 			workflow.GetLogger(ctx).Error("the order could not be set to compensating; closing it will", "code", failureOf(err).Code)
 		}
 	}

@@ -26,7 +26,7 @@ func RemoveLeftovers(ctx workflow.Context, removal provision.LeftoverRemoval) (p
 	}
 	ended, _ := r.takeBack(ctx, kept.Journal, work) // what could not be compared is among the leftovers
 	removed.Order, removed.Leftovers, removed.Notes, removed.OnFailure = kept.Order, ended.leftovers, ended.notes, kept.Settings.OnFailure
-	if err := tellDatabase(ctx, "Say what is left", acts.EndRemoval, removed); err != nil {
+	if err := execDatabase(ctx, "Say what is left", acts.EndRemoval, removed); err != nil {
 		return removed, err
 	}
 	if len(removed.Leftovers) == 0 && removed.OnFailure != provision.OnFailurePark {
@@ -42,7 +42,7 @@ const journalUnknown = "an earlier run of the workflow worked in the account, an
 func (r *orderRun) keepUndo(ctx workflow.Context, journal provision.Journal) {
 	kept := activities.KeptUndo{Assignment: r.assignment(), Journal: journal, EarlierRequests: r.earlier, EarlierSettings: r.replaced,
 		User: r.made.user, Written: r.made.contacts, Report: r.made.report, Touched: r.account.touched}
-	if err := tellDatabase(ctx, "Keep the undo", acts.KeepUndo, kept); err != nil {
+	if err := execDatabase(ctx, "Keep the undo", acts.KeepUndo, kept); err != nil {
 		workflow.GetLogger(ctx).Error("what is left in the account cannot be removed by a verb later", "account", r.account.ID, "code", failureOf(err).Code)
 	}
 }

@@ -9,12 +9,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Correction is the input of UpdateCorrect.
-type Correction struct {
-	Fields provision.Correction `json:"fields"`
-	By     provision.Intervention     `json:"by"`
-}
-
 // listen registers what people may do to a running order. Each is an update with a validator: what the order's state
 // forbids is refused at once, and leaves no trace in the history.
 func (r *orderRun) listen(ctx workflow.Context) error {
@@ -95,7 +89,7 @@ func (r *orderRun) correct(ctx workflow.Context, c Correction) error {
 	r.order.Request = c.Fields.Apply(r.order.Request)
 	c.By.ID = workflow.GetCurrentUpdateInfo(ctx).ID
 	corrected := activities.Corrected{Order: r.order.OrderKey, Request: r.order.Request, By: c.By}
-	if err := tellDatabase(ctx, "Correct order", acts.Correct, corrected); err != nil {
+	if err := execDatabase(ctx, "Correct order", acts.Correct, corrected); err != nil {
 		return err
 	}
 	for _, q := range r.questions {
@@ -135,7 +129,7 @@ func (r *orderRun) readSettings(ctx workflow.Context) error {
 
 // note writes down an action that changes no state by itself.
 func (r *orderRun) note(ctx workflow.Context, verb string, by provision.Intervention) error {
-	return tellDatabase(ctx, "Note "+verb, acts.NoteAction, activities.ActionTaken{Order: r.order.OrderKey, Action: verb, By: by})
+	return execDatabase(ctx, "Note "+verb, acts.NoteAction, activities.ActionTaken{Order: r.order.OrderKey, Action: verb, By: by})
 }
 
 func (r *orderRun) checkStop(provision.Intervention) error {
@@ -163,7 +157,7 @@ func (r *orderRun) checkSwap(by provision.Intervention) error {
 func (r *orderRun) stop(verb string, code provision.Code, what string) func(workflow.Context, provision.Intervention) error {
 	return func(ctx workflow.Context, by provision.Intervention) error {
 		failure := stopFailure(code, what, by)
-		err := tellDatabase(ctx, "Stop order: "+verb, acts.StopOrder, activities.StoppedOrder{Order: r.order.OrderKey, Action: verb, Failure: failure, By: by})
+		err := execDatabase(ctx, "Stop order: "+verb, acts.StopOrder, activities.StoppedOrder{Order: r.order.OrderKey, Action: verb, Failure: failure, By: by})
 		switch {
 		case err == nil:
 			r.stopBecause(failure)

@@ -32,7 +32,7 @@ func (c *migrateCommand) Run(e *env) error {
 		fmt.Fprintln(e.out, "the schema is up to date")
 	}
 	for _, migration := range applied {
-		fmt.Fprintln(e.out, "applied", migration.Name)
+		fmt.Fprintln(e.out, "applied", migration)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ type product struct {
 
 func setupProduct(ctx context.Context, t *testing.T) (*product, *postgres.DB) {
 	t.Helper()
-	database, err := pgtest.Start(ctx, pgtest.Options{Dir: pgtest.Dir(t)})
+	database, err := pgtest.Start(ctx, pgtest.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Stop()) })
 	address := func() string {

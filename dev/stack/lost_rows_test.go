@@ -104,7 +104,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	require.ErrorContains(t, err, "exit status 1")
 
 	// What the schedule does every five minutes.
-	schedule := p.Workflow.ScheduleClient().GetHandle(ctx, reconcile.ScheduleID)
+	schedule := p.Workflow.ScheduleClient().GetHandle(ctx, workflows.ReconcileID)
 	audits := time.NewTicker(time.Second)
 	defer audits.Stop()
 	for done := false; !done; {

@@ -65,7 +65,7 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 			require.False(t, stuck.State.Ended())
 
 			// What the schedule does every five minutes.
-			schedule := p.Workflow.ScheduleClient().GetHandle(ctx, reconcile.ScheduleID)
+			schedule := p.Workflow.ScheduleClient().GetHandle(ctx, workflows.ReconcileID)
 			audits := time.NewTicker(time.Second)
 			defer audits.Stop()
 			ended := stuck

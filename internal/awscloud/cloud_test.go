@@ -41,7 +41,12 @@ func setup(t *testing.T, change func(*awscloud.Options)) (*awscloud.Cloud, *awss
 	require.NoError(t, sim.Load(awssim.Seed{
 		Callers: []awssim.Caller{{AccessKeyID: keyID, SecretAccessKey: "not-a-secret", ARN: principalARN}},
 		Accounts: []awssim.Account{
-			{ID: accountID, Email: "a@example.com", Role: role, Contact: &awssim.Contact{FullName: "A", AddressLine1: "B", City: "C", PostalCode: "D", CountryCode: "FR", PhoneNumber: "+33 1"}},
+			{
+				ID:      accountID,
+				Email:   "a@example.com",
+				Role:    role,
+				Contact: &awssim.Contact{FullName: "A", AddressLine1: "B", City: "C", PostalCode: "D", CountryCode: "FR", PhoneNumber: "+33 1"},
+			},
 			{ID: otherID, Email: "b@example.com", Role: role},
 		},
 	}))
@@ -69,16 +74,15 @@ func count(sim *awssim.Sim, operation string) (n int) {
 	return n
 }
 
-func TestEnter(t *testing.T) {
+func TestEveryServiceIsCalledInItsRegion(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
 	s, err := cloud.OpenSession(t.Context(), pooled, "order/1: ä")
 	require.NoError(t, err)
 	require.Equal(t, accountID, s.AccountID)
-	require.Equal(t, "aws", s.Partition)
 
-	// The caller's region is eu-west-1, and still every service is asked and signed for where it lives: the simulator
-	// refuses anything else.
+	// The service's own region is eu-west-1, but every request is sent to and signed for the region of its AWS service: the
+	// simulator refuses anything else.
 	ctx := t.Context()
 	_, err = s.IAM.ListAccountAliases(ctx, &iam.ListAccountAliasesInput{})
 	require.NoError(t, err)
@@ -94,11 +98,19 @@ func TestEnter(t *testing.T) {
 	for _, r := range sim.Requests()[1:] {
 		require.Equal(t, "arn:aws:sts::"+accountID+":assumed-role/quartermaster/ord-order-1---", r.CallerARN)
 	}
-	require.Equal(t, []string{"AssumeRole", "GetCallerIdentity", "ListAccountAliases"},
-		[]string{sim.Requests()[0].Operation, sim.Requests()[1].Operation, sim.Requests()[2].Operation}, "the identity is proved before anything else")
+	require.Equal(
+		t,
+		[]string{"AssumeRole", "GetCallerIdentity", "ListAccountAliases"},
+		[]string{
+			sim.Requests()[0].Operation,
+			sim.Requests()[1].Operation,
+			sim.Requests()[2].Operation,
+		},
+		"the account is confirmed before any other call",
+	)
 }
 
-func TestSessionsAreKept(t *testing.T) {
+func TestSessionsAreCached(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	now := time.Now()
@@ -117,22 +129,22 @@ func TestSessionsAreKept(t *testing.T) {
 
 	_, err := cloud.OpenSession(t.Context(), pooled, "two")
 	require.NoError(t, err)
-	require.Equal(t, 2, count(sim, "AssumeRole"), "orders do not")
+	require.Equal(t, 2, count(sim, "AssumeRole"), "two orders do not")
 
 	mu.Lock()
 	now = now.Add(15 * time.Minute)
 	mu.Unlock()
 	_, err = cloud.OpenSession(t.Context(), pooled, "one")
 	require.NoError(t, err)
-	require.Equal(t, 3, count(sim, "AssumeRole"), "an expired session is entered anew")
+	require.Equal(t, 3, count(sim, "AssumeRole"), "an expired session is opened again")
 
 	changed := pooled
 	changed.ExternalID = "guessed"
 	_, err = cloud.OpenSession(t.Context(), changed, "one")
-	require.True(t, awscloud.IsAccessDenied(err), "a session is not kept beyond a change of the external id")
+	require.True(t, awscloud.IsAccessDenied(err), "a cached session is not used after the external id has changed")
 }
 
-func TestEnterRefuses(t *testing.T) {
+func TestOpenSessionRefusesWrongAccountsAndPartitions(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
 
@@ -143,7 +155,7 @@ func TestEnterRefuses(t *testing.T) {
 	require.ErrorAs(t, err, &identity)
 	require.Equal(t, &awscloud.IdentityError{Want: otherID, Got: accountID}, identity)
 	_, err = cloud.OpenSession(t.Context(), wrong, "o")
-	require.ErrorAs(t, err, &identity, "it is asked again each time")
+	require.ErrorAs(t, err, &identity, "the failure is not cached")
 
 	for name, change := range map[string]func(*provision.Account){
 		"external id": func(a *provision.Account) { a.ExternalID = "guessed" },
@@ -169,29 +181,28 @@ func TestEnterRefuses(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestEnterWithoutExternalID(t *testing.T) {
+func TestAssumableWithoutExternalID(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, func(o *awscloud.Options) { o.SessionPrefix = "verify-" })
-	entered, err := cloud.AssumableWithoutExternalID(t.Context(), pooled)
+	assumable, err := cloud.AssumableWithoutExternalID(t.Context(), pooled)
 	require.NoError(t, err)
-	require.False(t, entered)
+	require.False(t, assumable)
 
 	require.NoError(t, sim.Edit(accountID, func(a *awssim.Account) {
 		a.Role.ExternalID, a.Role.TrustPolicy = "", []byte(
 			`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"`+principalARN+`"},"Action":"sts:AssumeRole"}}`)
 	}))
-	entered, err = cloud.AssumableWithoutExternalID(t.Context(), pooled)
+	assumable, err = cloud.AssumableWithoutExternalID(t.Context(), pooled)
 	require.NoError(t, err)
-	require.True(t, entered, "a trust policy without the external id lets a confused deputy in")
+	require.True(t, assumable, "the trust policy does not demand the external id")
 
 	sim.Inject(awssim.Fault{Operation: "AssumeRole", Kind: awssim.Unavailable})
 	_, err = cloud.AssumableWithoutExternalID(t.Context(), pooled)
-	require.Error(t, err, "an outage is no answer")
+	require.Error(t, err, "an outage does not answer the question")
 }
 
-// TestLostReplyOfAWrite is the trap: sent again, the call would answer EntityAlreadyExists, as if the user were
-// somebody else's.
-func TestLostReplyOfAWrite(t *testing.T) {
+// If the SDK sent the call again, the answer would be EntityAlreadyExists, as if the user were someone else's.
+func TestAWriteWhoseReplyIsLostIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []awssim.Kind{awssim.Reset, awssim.InternalError, awssim.MalformedBody} {
 		cloud, sim := setup(t, nil)
@@ -208,7 +219,7 @@ func TestLostReplyOfAWrite(t *testing.T) {
 	}
 }
 
-// leased is the context of an attempt that may change something.
+// leased returns the context of an attempt that may write.
 func leased(t *testing.T) context.Context {
 	t.Helper()
 	lease := awscloud.NewLease(time.Minute, time.Hour, awscloud.Now)
@@ -250,8 +261,8 @@ func TestReadsAreRepeated(t *testing.T) {
 	require.Equal(t, 6, count(sim, "ListAccountAliases"), "three attempts, not more")
 }
 
-// TestExpiredSession: whatever says so first, a read or a write, the role is assumed anew and the call goes through.
-func TestExpiredSession(t *testing.T) {
+// Whether AWS rejects a read or a write first, the role is assumed again and the call succeeds.
+func TestExpiredCredentialsAreRenewed(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
 	s, err := cloud.OpenSession(t.Context(), pooled, "o")
@@ -268,10 +279,10 @@ func TestExpiredSession(t *testing.T) {
 
 	sim.Inject(awssim.Fault{Operation: "GetUser", Kind: awssim.ExpiredToken})
 	_, err = s.IAM.GetUser(t.Context(), &iam.GetUserInput{UserName: aws.String("alice")})
-	require.True(t, awscloud.IsExpiredToken(err), "and not for ever")
+	require.True(t, awscloud.IsExpiredToken(err), "a call that is rejected every time fails in the end")
 }
 
-func TestCallTimeout(t *testing.T) {
+func TestACallThatTimesOutIsAmbiguous(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, func(o *awscloud.Options) { o.CallTimeout = 200 * time.Millisecond })
 	s, err := cloud.OpenSession(t.Context(), pooled, "o")
@@ -283,13 +294,13 @@ func TestCallTimeout(t *testing.T) {
 	require.Equal(t, 1, count(sim, "CreateUser"))
 }
 
-func TestPace(t *testing.T) {
+func TestCallsToAnAccountArePaced(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, func(o *awscloud.Options) {
 		o.Limits = awscloud.Limits{IAM: awscloud.Limit{PerSecond: 20, Burst: 1}, ContactReads: awscloud.Limit{PerSecond: 0.001, Burst: 1}}
 	})
 	start := time.Now()
-	for _, order := range []string{"one", "two"} { // the limit is the account's, not the session's
+	for _, order := range []string{"one", "two"} { // all sessions of an account share the limit
 		s, err := cloud.OpenSession(t.Context(), pooled, order)
 		require.NoError(t, err)
 		for range 3 {
@@ -308,10 +319,10 @@ func TestPace(t *testing.T) {
 	_, err = s.Account.GetContactInformation(ctx, &account.GetContactInformationInput{})
 	require.ErrorIs(t, err, awscloud.ErrPaced)
 	require.True(t, awscloud.IsThrottled(err))
-	require.Equal(t, 1, count(sim, "GetContactInformation"), "what our own limiter stops is not sent")
+	require.Equal(t, 1, count(sim, "GetContactInformation"), "a call that our own limiter rejects is not sent")
 }
 
-func TestOptionsThatAreRefused(t *testing.T) {
+func TestNewRefusesBadOptions(t *testing.T) {
 	t.Parallel()
 	creds := aws.Config{Credentials: credentials.NewStaticCredentialsProvider(keyID, "not-a-secret", "")}
 	for says, opts := range map[string]awscloud.Options{

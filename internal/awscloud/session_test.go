@@ -23,8 +23,8 @@ import (
 	"quartermaster/internal/awssim"
 )
 
-// silent accepts connections and never answers. It counts the AssumeRole requests that it was sent.
-func silent(t *testing.T) (endpoint string, asked *atomic.Int32) {
+// silentServer starts a server that accepts connections and never answers. It counts the AssumeRole requests.
+func silentServer(t *testing.T) (endpoint string, asked *atomic.Int32) {
 	t.Helper()
 	asked = &atomic.Int32{}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -44,9 +44,9 @@ func silent(t *testing.T) (endpoint string, asked *atomic.Int32) {
 	return "http://" + listener.Addr().String(), asked
 }
 
-func enterSilent(t *testing.T, change func(*awscloud.Options)) (*awscloud.Cloud, *atomic.Int32) {
+func silentCloud(t *testing.T, change func(*awscloud.Options)) (*awscloud.Cloud, *atomic.Int32) {
 	t.Helper()
-	endpoint, asked := silent(t)
+	endpoint, asked := silentServer(t)
 	opts := awscloud.Options{
 		Config:   aws.Config{Region: "eu-west-1", Credentials: credentials.NewStaticCredentialsProvider(keyID, "not-a-secret", "")},
 		Endpoint: endpoint, RetryDelay: time.Millisecond, CallTimeout: 300 * time.Millisecond, OpenTimeout: time.Second,
@@ -59,8 +59,7 @@ func enterSilent(t *testing.T, change func(*awscloud.Options)) (*awscloud.Cloud,
 	return cloud, asked
 }
 
-// TestAWSAcceptsConnectionsAndNeverAnswers: who waits for the way into an account learns soon that it is AssumeRole that does not
-// answer, and no retry multiplies another one.
+// A caller that opens a session soon learns that AssumeRole does not answer, and no retry multiplies another one.
 func TestAWSAcceptsConnectionsAndNeverAnswers(t *testing.T) {
 	t.Parallel()
 	requireNoAnswer := func(t *testing.T, err error) {
@@ -70,18 +69,18 @@ func TestAWSAcceptsConnectionsAndNeverAnswers(t *testing.T) {
 		require.Equal(t, "STS AssumeRole", service+" "+operation, "%v", err)
 		require.True(t, awscloud.IsAmbiguous(err), "%v", err)
 	}
-	t.Run("one", func(t *testing.T) {
+	t.Run("one caller", func(t *testing.T) {
 		t.Parallel()
-		cloud, asked := enterSilent(t, nil)
+		cloud, asked := silentCloud(t, nil)
 		began := time.Now()
 		_, err := cloud.OpenSession(t.Context(), pooled, "one")
 		requireNoAnswer(t, err)
 		require.Less(t, time.Since(began), 10*time.Second)
 		require.LessOrEqual(t, asked.Load(), int32(3))
 	})
-	t.Run("the time of all tries together is bounded", func(t *testing.T) {
+	t.Run("all retries together are bounded", func(t *testing.T) {
 		t.Parallel()
-		cloud, asked := enterSilent(t, func(o *awscloud.Options) { o.CallTimeout, o.OpenTimeout = time.Minute, 100*time.Millisecond })
+		cloud, asked := silentCloud(t, func(o *awscloud.Options) { o.CallTimeout, o.OpenTimeout = time.Minute, 100*time.Millisecond })
 		began := time.Now()
 		_, err := cloud.OpenSession(t.Context(), pooled, "one")
 		requireNoAnswer(t, err)
@@ -90,7 +89,7 @@ func TestAWSAcceptsConnectionsAndNeverAnswers(t *testing.T) {
 	})
 	t.Run("the attempt ends first", func(t *testing.T) {
 		t.Parallel()
-		cloud, _ := enterSilent(t, func(o *awscloud.Options) { o.CallTimeout, o.OpenTimeout = time.Minute, time.Minute })
+		cloud, _ := silentCloud(t, func(o *awscloud.Options) { o.CallTimeout, o.OpenTimeout = time.Minute, time.Minute })
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		_, err := cloud.OpenSession(ctx, pooled, "one")
@@ -99,7 +98,7 @@ func TestAWSAcceptsConnectionsAndNeverAnswers(t *testing.T) {
 	})
 	t.Run("the steps of an order together", func(t *testing.T) {
 		t.Parallel()
-		cloud, asked := enterSilent(t, nil)
+		cloud, asked := silentCloud(t, nil)
 		errs := make([]error, 4)
 		var wg sync.WaitGroup
 		began := time.Now()
@@ -107,7 +106,7 @@ func TestAWSAcceptsConnectionsAndNeverAnswers(t *testing.T) {
 			wg.Go(func() { _, errs[i] = cloud.OpenSession(t.Context(), pooled, "one") })
 		}
 		wg.Wait()
-		require.Less(t, time.Since(began), 3*time.Second, "they wait for it once, not one after the other")
+		require.Less(t, time.Since(began), 3*time.Second, "they wait for one timeout together")
 		for _, err := range errs {
 			requireNoAnswer(t, err)
 		}
@@ -115,15 +114,15 @@ func TestAWSAcceptsConnectionsAndNeverAnswers(t *testing.T) {
 	})
 	t.Run("without the external id", func(t *testing.T) {
 		t.Parallel()
-		cloud, asked := enterSilent(t, nil)
+		cloud, asked := silentCloud(t, nil)
 		_, err := cloud.AssumableWithoutExternalID(t.Context(), pooled)
 		requireNoAnswer(t, err)
 		require.LessOrEqual(t, asked.Load(), int32(3))
 	})
 }
 
-// TestTheCallerWhoGoesAwaySaysNothingAboutTheAccount: the next one asks AWS itself.
-func TestTheCallerWhoGoesAwaySaysNothingAboutTheAccount(t *testing.T) {
+// The next caller asks AWS itself.
+func TestACanceledCallerDoesNotFailTheOthers(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
 	sim.Inject(awssim.Fault{Operation: "AssumeRole", Kind: awssim.Timeout, Times: 1})
@@ -144,9 +143,9 @@ func TestTheCallerWhoGoesAwaySaysNothingAboutTheAccount(t *testing.T) {
 	require.NoError(t, <-second)
 }
 
-// TestARoleThatCannotBeAssumedAnyMoreIsNotAskedForAgainAndAgain: the session's credentials have expired in the middle of the work. The
-// call that needs new ones is not repeated by its own retries, and says what did not work.
-func TestARoleThatCannotBeAssumedAnyMoreIsNotAskedForAgainAndAgain(t *testing.T) {
+// The session's credentials expire in the middle of the work. The call that needs new ones does not repeat AssumeRole's retries, and its
+// error names AssumeRole.
+func TestACallIsNotRepeatedWhenItsRoleCannotBeAssumed(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault awssim.Fault
@@ -172,8 +171,8 @@ func TestARoleThatCannotBeAssumedAnyMoreIsNotAskedForAgainAndAgain(t *testing.T)
 	}
 }
 
-// TestASessionThatAWSDoesNotKnowAnyMore: the role was deleted and made anew. The call fails, and the next one assumes the new role.
-func TestASessionThatAWSDoesNotKnowAnyMore(t *testing.T) {
+// The role was deleted and created again, which ends its sessions. The call fails, and the next one assumes the new role.
+func TestCredentialsThatAWSDoesNotKnowAreReplaced(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
 	s, err := cloud.OpenSession(t.Context(), pooled, "one")
@@ -187,10 +186,10 @@ func TestASessionThatAWSDoesNotKnowAnyMore(t *testing.T) {
 	require.Equal(t, 2, count(sim, "AssumeRole"))
 }
 
-// TestOperationOfACallThatTheDeadlineEnds: the operator is told what did not answer.
-func TestOperationOfACallThatTheDeadlineEnds(t *testing.T) {
+// The error tells the operator which call did not answer.
+func TestOperationNamesTheCallThatTheDeadlineEnded(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]awssim.Fault{"no answer": {Kind: awssim.Timeout}, "between two tries": {Kind: awssim.Unavailable}} {
+	for name, fault := range map[string]awssim.Fault{"no answer": {Kind: awssim.Timeout}, "between two attempts": {Kind: awssim.Unavailable}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cloud, sim := setup(t, func(o *awscloud.Options) { o.RetryDelay = time.Hour })
@@ -208,8 +207,8 @@ func TestOperationOfACallThatTheDeadlineEnds(t *testing.T) {
 	}
 }
 
-// TestSTSIsSwitchedOffInOurRegion: the account's owner may switch it off in every region but us-east-1.
-func TestSTSIsSwitchedOffInOurRegion(t *testing.T) {
+// An account can deactivate STS in every region except us-east-1.
+func TestSTSIsDeactivatedInOurRegion(t *testing.T) {
 	t.Parallel()
 	off := awssim.Fault{Kind: awssim.Error, Code: "RegionDisabledException", Status: 403}
 	t.Run("AssumeRole", func(t *testing.T) {
@@ -220,7 +219,12 @@ func TestSTSIsSwitchedOffInOurRegion(t *testing.T) {
 		sim.Inject(refused)
 		_, err := cloud.OpenSession(t.Context(), pooled, "one")
 		require.NoError(t, err)
-		require.Equal(t, []string{"eu-west-1", "us-east-1", "us-east-1"}, asked(), "the identity is asked for where it works")
+		require.Equal(
+			t,
+			[]string{"eu-west-1", "us-east-1", "us-east-1"},
+			asked(),
+			"GetCallerIdentity is sent to the region that issued the credentials",
+		)
 	})
 	t.Run("GetCallerIdentity", func(t *testing.T) {
 		t.Parallel()
@@ -242,21 +246,21 @@ func TestSTSIsSwitchedOffInOurRegion(t *testing.T) {
 		require.True(t, awscloud.IsRegionDisabled(err) && awscloud.IsAssumeRole(err), "%v", err)
 		require.Equal(t, 2, count(sim, "AssumeRole"))
 	})
-	t.Run("in the test without the external id", func(t *testing.T) {
+	t.Run("without the external id", func(t *testing.T) {
 		t.Parallel()
 		cloud, sim := setup(t, nil)
 		refused := off
 		refused.Operation, refused.Nth = "AssumeRole", 1
 		sim.Inject(refused)
-		entered, err := cloud.AssumableWithoutExternalID(t.Context(), pooled)
+		assumable, err := cloud.AssumableWithoutExternalID(t.Context(), pooled)
 		require.NoError(t, err)
-		require.False(t, entered)
+		require.False(t, assumable)
 	})
 }
 
 var scope = regexp.MustCompile(`Credential=[^/]+/[0-9]+/([^/]+)/`)
 
-// setupRegions is setup with the regions that the requests were signed for.
+// setupRegions is setup, plus a function that returns the regions for which the requests were signed.
 func setupRegions(t *testing.T) (cloud *awscloud.Cloud, sim *awssim.Sim, asked func() []string) {
 	t.Helper()
 	var mu sync.Mutex

@@ -9,51 +9,52 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// gate lets one caller at a time into an account. The others wait for it, use what it brought, and share its failure: when AWS
-// does not answer, four steps of an order wait for it once and not one after the other.
-type gate struct {
-	turn chan struct{}
+// single lets one caller at a time ask AWS for credentials. The others wait, use its result, and share its failure: when AWS does
+// not answer, four steps of an order wait for one timeout and not for four in a row.
+type single struct {
+	token chan struct{}
 
-	mu     sync.Mutex
-	failed error
-	ended  time.Time // when it failed
+	mu       sync.Mutex
+	failure  error
+	failedAt time.Time
 }
 
-func newGate() *gate { return &gate{turn: make(chan struct{}, 1)} }
+func newSingle() *single { return &single{token: make(chan struct{}, 1)} }
 
-// idle tells whether nobody is in the gate.
-func (g *gate) idle() bool { return len(g.turn) == 0 }
+// idle reports whether no caller is at work.
+func (s *single) idle() bool { return len(s.token) == 0 }
 
-// pass calls work when it is the caller's turn.
-func (g *gate) pass(ctx context.Context, work func(context.Context) error) error {
+// do waits until no other caller is at work, then calls work. If another caller's work failed after do was called, it returns that
+// failure instead.
+func (s *single) do(ctx context.Context, work func(context.Context) error) error {
 	began := time.Now()
 	if ctx.Err() != nil {
-		return enteringEnded(ctx)
+		return timedOut(ctx)
 	}
 	select {
-	case g.turn <- struct{}{}:
-		defer func() { <-g.turn }()
+	case s.token <- struct{}{}:
+		defer func() { <-s.token }()
 	case <-ctx.Done():
-		return enteringEnded(ctx)
+		return timedOut(ctx)
 	}
-	g.mu.Lock()
-	failed, ended := g.failed, g.ended
-	g.mu.Unlock()
-	if failed != nil && ended.After(began) {
-		return failed
+	s.mu.Lock()
+	failure, failedAt := s.failure, s.failedAt
+	s.mu.Unlock()
+	if failure != nil && failedAt.After(began) {
+		return failure
 	}
 	err := work(ctx)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.failed, g.ended = err, time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure, s.failedAt = err, time.Now()
 	if errors.Is(ctx.Err(), context.Canceled) {
-		g.failed = nil // the caller has gone away, which says nothing about the account
+		s.failure = nil // the caller was canceled, which says nothing about AWS
 	}
 	return err
 }
 
-// enteringEnded is the error of a caller whose time is over while another one asks AWS for the way in.
-func enteringEnded(ctx context.Context) error {
+// timedOut returns the error of a caller whose context ended while another caller waited for AWS's answer to AssumeRole.
+func timedOut(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &smithy.OperationError{ServiceID: "STS", OperationName: assumeRole, Err: ctx.Err()}
 	}

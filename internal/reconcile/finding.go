@@ -162,10 +162,7 @@ func (f Finding) String() string {
 	case f.Repaired != "":
 		return line + " -- repaired: " + f.Repaired
 	case f.Repairable:
-		return line + " -- the schedule " + ScheduleID + " repairs this by itself; else: " + f.Do
+		return line + " -- the schedule reconcile repairs this automatically; else: " + f.Do
 	}
 	return line + " -- " + f.Do
 }
-
-// ScheduleID is the Temporal schedule that audits and repairs.
-const ScheduleID = "reconcile"
