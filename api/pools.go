@@ -162,7 +162,7 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 		c.Settings.PermissionsBoundary = orZero(f.PermissionsBoundaryARN)
 	}
 	if f.OnFailure != nil {
-		c.Settings.Park = *f.OnFailure == onFailurePark
+		c.Settings.OnFailure = provision.OnFailure(*f.OnFailure)
 	}
 	if f.WaitDeadlineSeconds.IsSpecified() {
 		c.Settings.WaitDeadline = seconds(orZero(f.WaitDeadlineSeconds))
@@ -195,12 +195,6 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 		c.RenotifyEvery = seconds(*f.RenotifySeconds)
 	}
 }
-
-// Values of on_failure.
-const (
-	onFailureReturn = "return"
-	onFailurePark   = "park"
-)
 
 func set[T any](field, to *T) {
 	if to != nil {

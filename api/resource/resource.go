@@ -41,14 +41,11 @@ func Pool(c provision.PoolConfig) openapi.Pool {
 	p := openapi.Pool{
 		Marketplace: c.Marketplace, Environment: c.Environment, CreatedAt: c.CreatedAt.UTC(),
 		AlternateContactTypes: append(openapi.AlternateContactTypes{}, s.AlternateContactTypes...), ReportKind: s.ReportKind, ReportRegion: s.ReportRegion, ReportPrefix: s.ReportPrefix,
-		UserPolicyArns: append(openapi.UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: "return",
+		UserPolicyArns: append(openapi.UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: string(s.OnFailure),
 		WaitDeadlineSeconds: optional(int(s.WaitDeadline.Seconds())), ActionDeadlineSeconds: int(s.ActionDeadline.Seconds()), ProvideRootUser: !s.WithoutRootAccess,
 		Instructions: openapi.Instructions{}, StockThreshold: c.StockThreshold, ModelThresholds: openapi.ModelThresholds{}, RenotifySeconds: int(c.RenotifyEvery.Seconds()),
 		VerificationSuspendedAt: utc(c.SuspendedAt), ClaimsSuspendedAt: utc(c.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(c.ClaimsSuspendedBecause),
 		Warnings: optionalSlice(c.Warnings()),
-	}
-	if s.Park {
-		p.OnFailure = "park"
 	}
 	for _, model := range slices.Sorted(maps.Keys(s.Instructions)) {
 		p.Instructions = append(p.Instructions, openapi.InstructionsOfModel{Model: model, Text: s.Instructions[model]})

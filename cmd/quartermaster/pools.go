@@ -29,7 +29,7 @@ type poolSettingOptions struct {
 	ContactTypes     []string                `help:"Types of the alternate contact that are written: BILLING, OPERATIONS, SECURITY."`
 	Policies         []string                `help:"ARNs of the policies of the IAM user; IAMUserChangePassword is always attached." placeholder:"ARN"`
 	Boundary         *string                 `help:"ARN of the IAM user's permissions boundary, which must allow iam:ChangePassword and iam:GetAccountPasswordPolicy. Empty: none." placeholder:"ARN"`
-	OnFailure        *string                 `help:"What happens to the verified clean account of a failed order: it becomes Ready again (return), or is never used again (park)." enum:"return,park" placeholder:"return|park"`
+	OnFailure        *provision.OnFailure    `help:"What happens to the verified clean account of a failed order: it becomes Ready again (return), or is never used again (park)." enum:"return,park" placeholder:"return|park"`
 	WaitDeadline     *time.Duration          `help:"How long an order waits for an account. 0: without limit."`
 	ActionDeadline   *time.Duration          `help:"How long an order waits for a correction."`
 	ProvideRootUser  *bool                   `help:"Whether results contain the root-access instructions." negatable:""`
@@ -54,9 +54,7 @@ func (o poolSettingOptions) apply(c *provision.PoolConfig) {
 	if o.Policies != nil {
 		c.Settings.UserPolicyARNs = o.Policies
 	}
-	if o.OnFailure != nil {
-		c.Settings.Park = *o.OnFailure == "park"
-	}
+	setIfNamed(&c.Settings.OnFailure, o.OnFailure)
 	if o.ProvideRootUser != nil {
 		c.Settings.WithoutRootAccess = !*o.ProvideRootUser
 	}
@@ -129,11 +127,7 @@ func (c *listPoolsCommand) Run(e *env, db *postgres.DB) error {
 		},
 		headings: []string{"MARKETPLACE", "ENVIRONMENT", "REPORT", "REGION", "ON FAILURE", "THRESHOLD", "CLAIMS"},
 		cells: func(p provision.PoolConfig) []any {
-			onFailure := "return"
-			if p.Settings.Park {
-				onFailure = "park"
-			}
-			return []any{p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, onFailure, numberOrDash(p.StockThreshold),
+			return []any{p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, p.Settings.OnFailure, numberOrDash(p.StockThreshold),
 				claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause)}
 		},
 		json: func(p provision.PoolConfig) any { return resource.Pool(p) },
