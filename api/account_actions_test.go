@@ -104,7 +104,7 @@ func TestNobodyTouchesTheAccountsOfOthers(t *testing.T) {
 					body = ""
 				}
 				p := readProblem(t, w.send(w.otherKey, method, "/v1/accounts/"+id+target, body, "If-Match", "*"), http.StatusNotFound, codeNotFound)
-				require.Equal(t, "there is no account "+id, p.Detail)
+				require.Equal(t, "account "+id+" not found", p.Detail)
 			}
 		}
 	}

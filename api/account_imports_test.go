@@ -196,7 +196,7 @@ func TestNobodySeesTheImportsOfOthers(t *testing.T) {
 	for _, id := range []string{mine.ID, "00000000-0000-0000-0000-000000000000"} {
 		for _, target := range []string{"", "/results"} {
 			p := readProblem(t, w.send(w.otherKey, http.MethodGet, importsPath+"/"+id+target, ""), http.StatusNotFound, codeNotFound)
-			require.Equal(t, "there is no import "+id, p.Detail)
+			require.Equal(t, "import "+id+" not found", p.Detail)
 		}
 	}
 	require.Empty(t, read[openapi.AccountImportPage](t, w.send(w.otherKey, http.MethodGet, importsPath, ""), http.StatusOK).Items)

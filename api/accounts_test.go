@@ -103,8 +103,8 @@ func TestAccountsOfOthersAreNotFound(t *testing.T) {
 	w := setup(t)
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	foreign := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/accounts/444455556666", ""), http.StatusNotFound, codeNotFound)
-	require.Equal(t, "there is no account 444455556666", foreign.Detail)
-	require.Equal(t, "there is no account 777788889999", readProblem(t, w.get("/v1/accounts/777788889999"), http.StatusNotFound, codeNotFound).Detail)
+	require.Equal(t, "account 444455556666 not found", foreign.Detail)
+	require.Equal(t, "account 777788889999 not found", readProblem(t, w.get("/v1/accounts/777788889999"), http.StatusNotFound, codeNotFound).Detail)
 	require.Empty(t, read[openapi.AccountPage](t, w.send(w.otherKey, http.MethodGet, "/v1/accounts", ""), http.StatusOK).Items)
 	readProblem(t, w.get("/v1/accounts/44445555666"), http.StatusBadRequest, codeInvalidParameter)
 }

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -145,4 +147,30 @@ func correctionOf(form openapi.OrderCorrection) provision.Correction {
 		correction.UseExistingCUR = &name
 	}
 	return correction
+}
+
+// correctable lists the fields that a correction may contain.
+const correctable = "use_existing_cur, existing_cur_kind, iam_user_name, aws_contact_name, aws_alternate_contact or aws_account_alias"
+
+// correctionRules checks the fields that are sent with the rules of a new order. Only the workflow knows whether the order asks
+// for them.
+func correctionRules(_ context.Context, body []byte) (broken []provision.FieldError, _ error) {
+	var form struct {
+		provision.Correction
+		Reason *string `json:"reason"`
+	}
+	_ = json.Unmarshal(body, &form) // fields of another type stay empty, and so does null; the document's findings cover them
+	given := form.Fields()
+	ordered := provision.Request{UseExistingCUR: "some-report"} // a kind alone says which of two reports is meant; only the workflow knows their name
+	for _, wrong := range form.Apply(ordered).Validate() {
+		if slices.Contains(given, provision.TopField(wrong.Field)) {
+			broken = append(broken, wrong)
+		}
+	}
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(body, &members) // as above
+	if delete(members, "reason"); len(members) == 0 {
+		broken = append(broken, provision.FieldError{Message: "corrects nothing: send at least one of " + correctable})
+	}
+	return append(broken, wrongReason(form.Reason)...), nil
 }

@@ -469,7 +469,7 @@ func TestNobodyTouchesTheOrdersOfOthers(t *testing.T) {
 				method, target, body = http.MethodPatch, "/v1/orders/"+id, `{"aws_account_alias":"berg-eu"}`
 			}
 			p := readProblem(t, w.send(w.otherKey, method, target, body), http.StatusNotFound, codeNotFound)
-			require.Equal(t, fmt.Sprintf("there is no order %q", id), p.Detail, "the same words for foreign and unknown")
+			require.Equal(t, fmt.Sprintf("order %q not found", id), p.Detail, "the same words for foreign and unknown")
 			readProblem(t, w.send("", method, target, body), http.StatusUnauthorized, codeUnauthorized)
 		}
 	}

@@ -16,6 +16,7 @@ type Database struct {
 	Events            Events
 	Imports           Imports
 	Leftovers         Leftovers
+	Models            Models
 	Orders            Orders
 	Passwords         Passwords
 	Pools             Pools
@@ -27,7 +28,7 @@ type Database struct {
 }
 
 func (d Database) complete() bool {
-	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.Imports != nil && d.Leftovers != nil && d.Orders != nil &&
+	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.Imports != nil && d.Leftovers != nil && d.Models != nil && d.Orders != nil &&
 		d.Passwords != nil && d.Pools != nil && d.ProtectedAccounts != nil && d.Stock != nil && d.Webhooks != nil && d.Ping != nil
 }
 

@@ -105,7 +105,7 @@ func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 				answer := httptest.NewRecorder()
 				next.ServeHTTP(answer, r)
 				rw.WriteHeader(answer.Code)
-				_, _ = rw.Write([]byte(strings.ReplaceAll(answer.Body.String(), "there is no", "it is acme's:")))
+				_, _ = rw.Write([]byte(strings.ReplaceAll(answer.Body.String(), "not found", "is acme's")))
 			})
 		}}, "updateAccount", `was shown "acme": 404`},
 	} {

@@ -129,7 +129,7 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 	}
 	for _, target := range []string{"/v1/orders", "/v1/orders/validate"} {
 		p := readProblem(t, w.post(target, form), http.StatusUnprocessableEntity, codeInvalid)
-		require.Equal(t, fmt.Sprintf("%d fields are wrong", len(want)), p.Detail)
+		require.Equal(t, fmt.Sprintf("%d fields are invalid", len(want)), p.Detail)
 		require.Len(t, *p.Errors, len(want), "each field once: %v", fieldsOf(p))
 		got := fieldsOf(p)
 		for field, message := range want {
@@ -169,7 +169,7 @@ func TestOneWrongField(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := readProblem(t, w.post("/v1/orders/validate", orderForm("MP-1", c.change)), http.StatusUnprocessableEntity, codeInvalid)
-			require.Equal(t, "1 field is wrong", p.Detail, fieldsOf(p))
+			require.Equal(t, "1 field is invalid", p.Detail, fieldsOf(p))
 			require.Contains(t, fieldsOf(p)[c.field], c.message)
 		})
 	}
@@ -313,7 +313,7 @@ func TestOrdersOfOthersAreNotFound(t *testing.T) {
 	w.post("/v1/orders", orderForm("MP-1"))
 	for _, id := range []string{"done-1", "MP-1", "nobody"} {
 		p := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/orders/"+id, ""), http.StatusNotFound, codeNotFound)
-		require.Equal(t, fmt.Sprintf("there is no order %q", id), p.Detail, "the same words for foreign and unknown")
+		require.Equal(t, fmt.Sprintf("order %q not found", id), p.Detail, "the same words for foreign and unknown")
 	}
 	require.Empty(t, read[openapi.OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders", ""), http.StatusOK).Items)
 	require.Empty(t, read[openapi.OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders?account_id=111122223333", ""), http.StatusOK).Items)

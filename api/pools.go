@@ -286,3 +286,25 @@ func poolResource(c provision.PoolConfig) openapi.Pool {
 	}
 	return p
 }
+
+// poolRule checks that the pool exists, unless its name is already invalid.
+func (s *service) poolRule(
+	ctx context.Context, marketplace string, environment provision.Environment, broken []provision.FieldError,
+) ([]provision.FieldError, error) {
+	if slices.ContainsFunc(broken, func(e provision.FieldError) bool { return e.Field == "marketplace" || e.Field == "environment" }) {
+		return broken, nil
+	}
+	pool := provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: marketplace, Environment: environment}
+	exists, err := s.Pools.Exists(ctx, pool)
+	if err != nil || exists {
+		return broken, err
+	}
+	return append(broken, noPool(pool)...), nil
+}
+
+// noPool is the finding for an unknown pool. It names both fields, because either may be the wrong one.
+func noPool(pool provision.Pool) []provision.FieldError {
+	message := fmt.Sprintf("there is no pool for marketplace %q and environment %q: correct one of them, or ask the provider to create the pool",
+		pool.Marketplace, pool.Environment)
+	return []provision.FieldError{{Field: "marketplace", Message: message}, {Field: "environment", Message: message}}
+}
