@@ -238,7 +238,7 @@ func TestACorrectionIsCheckedAsANewOrderIs(t *testing.T) {
 		"nothing":           {`{}`, "", "send at least one of use_existing_cur, existing_cur_kind, iam_user_name"},
 		"only a reason":     {`{"reason":"why not"}`, "", "send at least one of"},
 		"null":              {`{"iam_user_name":null}`, "iam_user_name", "not nullable"},
-		"fixed when placed": {`{"environment":"test"}`, "environment", "is not a field here"},
+		"fixed when placed": {`{"environment":"test"}`, "environment", "unknown field"},
 		"a list":            {`[]`, "", "must be JSON object"},
 		"number for report": {`{"use_existing_cur":1}`, "use_existing_cur", "must be JSON string or null"},
 		"blank reason":      {`{"aws_account_alias":"berg-eu","reason":"  "}`, "reason", "not only spaces"},
@@ -356,7 +356,7 @@ func TestReasonsThatAreNone(t *testing.T) {
 			require.Contains(t, got["reason"], message, body)
 		}
 		got := fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, meaning(verb, `"reason":"ok","force":true`)), http.StatusUnprocessableEntity, codeInvalid))
-		require.Equal(t, map[string]string{"force": "is not a field here: remove it, or check its spelling"}, got)
+		require.Equal(t, map[string]string{"force": "unknown field: remove it, or check its spelling"}, got)
 		if verb == workflows.UpdateCancel {
 			continue
 		}

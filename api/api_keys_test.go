@@ -102,10 +102,10 @@ func TestWrongKeysAreRefusedByField(t *testing.T) {
 		`{"name":"x","role":"viewer","scopes":["orders:read","orders:read"]}`: {"scopes.1": "named twice"},
 		`{"name":"x","role":"viewer","scopes":["everything"]}`:                {"scopes.0": `"everything" is not a scope`},
 		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "minimum number of items is 1"},
-		`{"name":"x","role":"viewer","expires_at":"2020-01-01T00:00:00Z"}`:    {"expires_at": "is past"},
+		`{"name":"x","role":"viewer","expires_at":"2020-01-01T00:00:00Z"}`:    {"expires_at": "is in the past"},
 		`{"name":"x","role":"viewer","requests_per_second":0.01}`:             {"requests_per_second": "is not a limit"},
 		`{"name":"x","role":"viewer","requests_per_second":51}`:               {"requests_per_second": "more than the 50 of your own key"},
-		`{"name":"x","role":"viewer","secret":"qm_live_my_own"}`:              {"secret": "is not a field here"},
+		`{"name":"x","role":"viewer","secret":"qm_live_my_own"}`:              {"secret": "unknown field"},
 	} {
 		got := fieldsOf(readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys", form), http.StatusUnprocessableEntity, codeInvalid))
 		require.ElementsMatch(t, slices.Collect(maps.Keys(wrong)), slices.Collect(maps.Keys(got)), form)

@@ -54,6 +54,6 @@ func (s *service) unknownModel(ctx context.Context, field string, model provisio
 		return nil, err
 	}
 	return []provision.FieldError{{
-		Field: field, Message: fmt.Sprintf("%q is not a known account model: use %s", model, provision.JoinWords(known, "or")),
+		Field: field, Message: fmt.Sprintf("%q is not an account model: use %s", model, provision.JoinWords(known, "or")),
 	}}, nil
 }

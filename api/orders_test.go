@@ -125,7 +125,7 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 		"aws_alternate_contact.phone": "not a phone number",
 		"aws_alternate_contact.title": "is missing: it is required",
 		"callback_url":                "use https://",
-		"coupon":                      "is not a field here",
+		"coupon":                      "unknown field",
 	}
 	for _, target := range []string{"/v1/orders", "/v1/orders/validate"} {
 		p := readProblem(t, w.post(target, form), http.StatusUnprocessableEntity, codeInvalid)
@@ -153,7 +153,7 @@ func TestOneWrongField(t *testing.T) {
 		field   string
 		message string
 	}{
-		"a folder for an id":          {map[string]any{"id": ".."}, "id", "means a folder in an address"},
+		"a folder for an id":          {map[string]any{"id": ".."}, "id", "has a special meaning in URLs"},
 		"missing":                     {map[string]any{"iam_user_name": nil}, "iam_user_name", "is missing: it is required"},
 		"of another type":             {map[string]any{"aws_account_alias": 12}, "aws_account_alias", "must be JSON string"},
 		"a list for an object":        {map[string]any{"aws_alternate_contact": []int{1}}, "aws_alternate_contact", "must be JSON object"},
@@ -163,8 +163,8 @@ func TestOneWrongField(t *testing.T) {
 		"phone without a digit":       {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example", "phone": "( )", "title": "t"}}, "aws_alternate_contact.phone", "not a phone number"},
 		"password in the callback":    {map[string]any{"callback_url": "https://u:p@market.example"}, "callback_url", "without a password in it"},
 		"nothing where none may be":   {map[string]any{"use_existing_cur": ""}, "use_existing_cur", "regular expression"},
-		"a field in capitals":         {map[string]any{"Account_Model": "SPAM"}, "Account_Model", "is not a field here"},
-		"unknown field in the middle": {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example", "phone": "1", "title": "t", "fax": "1"}}, "aws_alternate_contact.fax", "is not a field here"},
+		"a field in capitals":         {map[string]any{"Account_Model": "SPAM"}, "Account_Model", "unknown field"},
+		"unknown field in the middle": {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example", "phone": "1", "title": "t", "fax": "1"}}, "aws_alternate_contact.fax", "unknown field"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -408,7 +408,7 @@ func TestWrongParameters(t *testing.T) {
 		"limit=ten":                       {"limit": `"ten" is not of type integer`},
 		"limit=1&limit=2":                 {"limit": "is given 2 times: give it once"},
 		"state=done":                      {"state": `"done": value is not one of the allowed values`},
-		"stat=failed":                     {"stat": "is not a parameter here"},
+		"stat=failed":                     {"stat": "unknown parameter"},
 		"account_id=1":                    {"account_id": `"1": string doesn't match`},
 		"created_after=yesterday":         {"created_after": `write the + of a time zone as %2B`},
 		"environment=staging&limit=0&x=1": {"environment": "not one of the allowed values", "limit": "at least 1", "x": "is not a parameter"},

@@ -98,7 +98,7 @@ func TestWrongSettingsAreRefusedWhereTheyStand(t *testing.T) {
 	require.Contains(t, found["/report_prefix"], "single slashes inside")
 	require.Contains(t, found["/instructions/1/text"], "unknown placeholder {acount_id}: the known placeholders are {account_id}")
 	require.Contains(t, found["/model_thresholds"], "use SPAM or ECAM")
-	require.Contains(t, pointers(`{"model_thresholds":[{"model":"SPAM","threshold":1},{"model":"SPAM","threshold":2}]}`)["/model_thresholds/1/model"], "stands there twice")
+	require.Contains(t, pointers(`{"model_thresholds":[{"model":"SPAM","threshold":1},{"model":"SPAM","threshold":2}]}`)["/model_thresholds/1/model"], "is listed twice")
 	require.Contains(t, pointers(`{"user_policy_arns":["arn:aws:iam::aws:role/R"]}`), "/user_policy_arns/0")
 	require.Contains(t, pointers(`{"action_deadline_seconds":1}`), "/action_deadline_seconds")
 	require.Contains(t, pointers(`{"renotify_seconds":null}`), "/renotify_seconds")

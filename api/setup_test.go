@@ -308,9 +308,16 @@ type noneProtected struct{ ProtectedAccounts }
 
 func (noneProtected) Contains(context.Context, string, string) (bool, error) { return false, nil }
 
+// twoModels is a database with the models of the migrations.
+type twoModels struct{}
+
+func (twoModels) List(context.Context) ([]provision.AccountModel, error) {
+	return []provision.AccountModel{{ID: provision.ModelSPAM}, {ID: provision.ModelECAM}}, nil
+}
+
 // databaseOf is the whole database.
 func databaseOf(db *postgres.DB) Database {
-	return Database{Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, Imports: db.Imports, Leftovers: db.Leftovers,
+	return Database{Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, Imports: db.Imports, Leftovers: db.Leftovers, Models: db.Models,
 		Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools, ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Webhooks: db.Webhooks,
 		Ping: db.Ping}
 }
@@ -319,6 +326,7 @@ func databaseOf(db *postgres.DB) Database {
 func (s *memoryStore) database() Database {
 	rest := databaseOf(postgres.New(nil))
 	rest.ProtectedAccounts = noneProtected{}
+	rest.Models = twoModels{}
 	if s.db != nil {
 		rest = databaseOf(s.db)
 	}

@@ -194,8 +194,8 @@ func (s Pools) Update(ctx context.Context, actor string, pool provision.Pool, ve
 }
 
 func validatePool(ctx context.Context, tx *sqlx.Tx, c provision.PoolConfig) error {
-	var models []provision.AccountModel
-	if err := tx.SelectContext(ctx, &models, `SELECT id, root_access FROM account_models ORDER BY id DESC`); err != nil {
+	models, err := readModels(ctx, tx)
+	if err != nil {
 		return err
 	}
 	if wrong := c.Validate(models); len(wrong) > 0 {

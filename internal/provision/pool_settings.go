@@ -131,7 +131,7 @@ func (v *fieldErrors) instructions(texts map[Model]string, models []AccountModel
 		field, text := InstructionsField+"."+string(id), texts[id]
 		model := findModel(id, models)
 		if model == nil {
-			v.add(InstructionsField, "%s", UnknownModelMessage(id, modelIDs(models)))
+			v.add(InstructionsField, "%s", UnknownModelMessage(id, ModelIDs(models)))
 			continue
 		}
 		length := utf8.RuneCountInString(text)
@@ -155,7 +155,7 @@ func (v *fieldErrors) thresholds(c PoolConfig, models []AccountModel) {
 	for _, id := range slices.Sorted(maps.Keys(c.ModelThresholds)) {
 		t := c.ModelThresholds[id]
 		if findModel(id, models) == nil {
-			v.add(ThresholdsField, "%s", UnknownModelMessage(id, modelIDs(models)))
+			v.add(ThresholdsField, "%s", UnknownModelMessage(id, ModelIDs(models)))
 			continue
 		}
 		v.check(ThresholdsField+"."+string(id), t >= 0 && t <= maxThreshold, rule, t, maxThreshold)
