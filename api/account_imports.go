@@ -33,8 +33,9 @@ func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRe
 	if err := s.Workflows.StartImport(ctx, key); err != nil {
 		return nil, err
 	}
-	kept, err := s.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun), ByWorkflow: true,
-		File: file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
+	kept, err := s.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun),
+		ByWorkflow: true,
+		File:       file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,9 @@ func (s *service) ListAccountImports(
 }
 
 // GetAccountImport answers GET /v1/account-imports/{import_id}.
-func (s *service) GetAccountImport(ctx context.Context, in server.GetAccountImportRequestObject) (server.GetAccountImportResponseObject, error) {
+func (s *service) GetAccountImport(
+	ctx context.Context, in server.GetAccountImportRequestObject,
+) (server.GetAccountImportResponseObject, error) {
 	found, err := s.Imports.Get(ctx, provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID})
 	if err != nil {
 		return nil, importProblem(in.ImportID, err)
@@ -119,7 +122,9 @@ func (s *service) ListAccountImportResults(
 }
 
 // GetAccountImportTemplate answers GET /v1/account-imports/template.
-func (s *service) GetAccountImportTemplate(context.Context, server.GetAccountImportTemplateRequestObject) (server.GetAccountImportTemplateResponseObject, error) {
+func (s *service) GetAccountImportTemplate(
+	context.Context, server.GetAccountImportTemplateRequestObject,
+) (server.GetAccountImportTemplateResponseObject, error) {
 	return server.GetAccountImportTemplate200TextCsvResponse{Body: strings.NewReader(stockcsv.Template()),
 		Headers: server.GetAccountImportTemplate200ResponseHeaders{ContentDisposition: `attachment; filename="accounts-template.csv"`}}, nil
 }

@@ -51,7 +51,8 @@ func (w *world) results(t *testing.T, id, query string) (lines []string) {
 	for cursor := ""; ; {
 		page := read[openapi.RowResultPage](t, w.get(importsPath+"/"+id+"/results?limit=2"+query+cursor), http.StatusOK)
 		for _, r := range page.Items {
-			lines = append(lines, fmt.Sprintf("%d:%s:%d %s %s %s", r.Line, value(r.Column), value(r.ColumnPosition), r.Outcome, value(r.AccountID), value(r.Message)))
+			lines = append(lines, fmt.Sprintf("%d:%s:%d %s %s %s", r.Line, value(r.Column), value(r.ColumnPosition), r.Outcome,
+				value(r.AccountID), value(r.Message)))
 		}
 		if page.NextCursor == nil {
 			return lines
@@ -137,11 +138,12 @@ func TestAFileThatIsNoneIsRefused(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	for name, c := range map[string]struct{ file, field, message string }{
-		"empty":               {"", "", "line 1: the file is empty"},
-		"JSON":                {`{"id":1}`, "", "line 1: the header has a broken quote"},
-		"a misspelled column": {strings.Replace(csvFile("444455556666"), "role_arn", "role", 1), "role", `unknown: "role" (column 7); missing: role_arn`},
-		"UTF-16":              {"\xff\xfea\x00", "", "line 1: the file is UTF-16"},
-		"too many rows":       {stockcsv.Template() + strings.Repeat("x\n", 10_001), "", "line 10002: the file has more than 10000 rows"},
+		"empty": {"", "", "line 1: the file is empty"},
+		"JSON":  {`{"id":1}`, "", "line 1: the header has a broken quote"},
+		"a misspelled column": {strings.Replace(csvFile("444455556666"), "role_arn", "role", 1), "role",
+			`unknown: "role" (column 7); missing: role_arn`},
+		"UTF-16":        {"\xff\xfea\x00", "", "line 1: the file is UTF-16"},
+		"too many rows": {stockcsv.Template() + strings.Repeat("x\n", 10_001), "", "line 10002: the file has more than 10000 rows"},
 	} {
 		p := readProblem(t, w.upload(w.key, "", c.file), http.StatusUnprocessableEntity, codeInvalid)
 		require.Len(t, *p.Errors, 1, name)
@@ -150,7 +152,8 @@ func TestAFileThatIsNoneIsRefused(t *testing.T) {
 		require.Equal(t, c.field, value((*p.Errors)[0].Field), name)
 	}
 	for _, contentType := range []string{"application/json", "text/plain", "", "text/csv; charset=iso-8859-1", "text/csv;;"} {
-		p := readProblem(t, w.send(w.key, http.MethodPost, importsPath, csvFile("444455556666"), "Content-Type", contentType), http.StatusUnsupportedMediaType, codeUnsupportedMediaType)
+		p := readProblem(t, w.send(w.key, http.MethodPost, importsPath, csvFile("444455556666"), "Content-Type", contentType),
+			http.StatusUnsupportedMediaType, codeUnsupportedMediaType)
 		require.Contains(t, p.Detail, "send ", contentType)
 	}
 	readProblem(t, w.upload(w.key, "?dry_run=perhaps", csvFile()), http.StatusBadRequest, codeInvalidParameter)
@@ -163,20 +166,25 @@ func TestAFileHasALimitOfItsOwn(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	large := csvFile("444455556666") + strings.Repeat("\n", 1<<20) // more than other bodies may have
-	read[openapi.AccountImport](t, w.send(w.key, http.MethodPost, importsPath, large, "Content-Type", "text/csv; charset=UTF-8"), http.StatusAccepted)
+	read[openapi.AccountImport](t, w.send(w.key, http.MethodPost, importsPath, large, "Content-Type", "text/csv; charset=UTF-8"),
+		http.StatusAccepted)
 	tooLarge := []byte(csvFile() + strings.Repeat("\n", stockcsv.MaxBytes))
-	for _, r := range []*http.Request{httptest.NewRequest(http.MethodPost, importsPath, bytes.NewReader(tooLarge)), newChunked(http.MethodPost, importsPath, tooLarge)} {
+	for _, r := range []*http.Request{httptest.NewRequest(http.MethodPost, importsPath, bytes.NewReader(tooLarge)),
+		newChunked(http.MethodPost, importsPath, tooLarge)} {
 		r.Header.Set("Content-Type", "text/csv")
 		r.Header.Set("Authorization", "Bearer "+w.key)
-		require.Contains(t, readProblem(t, serve(w.handler, r), http.StatusRequestEntityTooLarge, codeBodyTooLarge).Detail, "at most 5242880 bytes")
+		require.Contains(t, readProblem(t, serve(w.handler, r), http.StatusRequestEntityTooLarge, codeBodyTooLarge).Detail,
+			"at most 5242880 bytes")
 	}
-	require.Equal(t, float64(stockcsv.MaxBytes), w.service.contract.operations["POST "+importsPath].RequestBody.Value.Extensions["x-max-bytes"])
+	require.Equal(t, float64(stockcsv.MaxBytes),
+		w.service.contract.operations["POST "+importsPath].RequestBody.Value.Extensions["x-max-bytes"])
 	r := newChunked(http.MethodPost, importsPath, nil)
 	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("account_id"), iotest.ErrReader(io.ErrUnexpectedEOF)))
 	r.Header.Set("Content-Type", "text/csv")
 	r.Header.Set("Authorization", "Bearer "+w.key)
 	require.Contains(t, readProblem(t, serve(w.handler, r), http.StatusBadRequest, codeBadRequest).Detail, "ended too early")
-	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/accounts", strings.Repeat(" ", 70<<10)), http.StatusRequestEntityTooLarge, codeBodyTooLarge)
+	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/accounts", strings.Repeat(" ", 70<<10)),
+		http.StatusRequestEntityTooLarge, codeBodyTooLarge)
 	require.Contains(t, p.Detail, "64 KiB", "the others keep theirs")
 	readProblem(t, w.upload("", "", "x"), http.StatusUnauthorized, codeUnauthorized)
 }
@@ -201,10 +209,12 @@ func TestNobodySeesTheImportsOfOthers(t *testing.T) {
 	}
 	require.Empty(t, read[openapi.AccountImportPage](t, w.send(w.otherKey, http.MethodGet, importsPath, ""), http.StatusOK).Items)
 	theirs := read[openapi.AccountImport](t, w.upload(w.otherKey, "", csvFile("444455556666")), http.StatusAccepted)
-	result := read[openapi.RowResultPage](t, w.send(w.otherKey, http.MethodGet, importsPath+"/"+theirs.ID+"/results", ""), http.StatusOK).Items[0]
+	result := read[openapi.RowResultPage](t, w.send(w.otherKey, http.MethodGet, importsPath+"/"+theirs.ID+"/results", ""),
+		http.StatusOK).Items[0]
 	require.NotContains(t, *result.Message, "acme", "whose it is stays unsaid")
 	require.Contains(t, *result.Message, "is in a pool already")
-	for _, bad := range []string{"/x", "/" + strings.ToUpper("6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c1f"), "/" + mine.ID + "/results?cursor=x", "?cursor=x"} {
+	for _, bad := range []string{"/x", "/" + strings.ToUpper("6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c1f"),
+		"/" + mine.ID + "/results?cursor=x", "?cursor=x"} {
 		readProblem(t, w.get(importsPath+bad), http.StatusBadRequest, codeInvalidParameter)
 	}
 }

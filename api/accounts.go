@@ -71,7 +71,9 @@ func (s *service) GetAccount(ctx context.Context, in server.GetAccountRequestObj
 	if err != nil {
 		return nil, accountProblem(in.AccountID, err)
 	}
-	return server.GetAccount200JSONResponse{Body: accountResource(account), Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)}}, nil
+	return server.GetAccount200JSONResponse{
+		Body: accountResource(account), Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)},
+	}, nil
 }
 
 // ListAccounts answers GET /v1/accounts.

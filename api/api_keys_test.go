@@ -44,7 +44,8 @@ func (w *world) verb(key, id, verb, body string) (status int, text string) {
 func TestANewKeyIsShownOnce(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t)
-	answer := w.send(w.key, http.MethodPost, "/v1/api-keys", `{"name":"nordic store","role":"marketplace","requests_per_second":5,"expires_at":"2099-01-01T00:00:00Z"}`)
+	answer := w.send(w.key, http.MethodPost, "/v1/api-keys",
+		`{"name":"nordic store","role":"marketplace","requests_per_second":5,"expires_at":"2099-01-01T00:00:00Z"}`)
 	made := read[openapi.NewAPIKeyText](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/api-keys/"+made.APIKey.ID, answer.Header().Get("Location"))
 	require.Equal(t, provision.RoleMarketplace.Scopes(), made.APIKey.Scopes)
@@ -88,7 +89,8 @@ func TestPagesOfKeys(t *testing.T) {
 		cursor = "&cursor=" + *page.NextCursor
 	}
 	require.Equal(t, want, got)
-	readProblem(t, w.get("/v1/api-keys?cursor="+*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o"})), http.StatusBadRequest, codeInvalidParameter)
+	readProblem(t, w.get("/v1/api-keys?cursor="+*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o"})),
+		http.StatusBadRequest, codeInvalidParameter)
 }
 
 func TestWrongKeysAreRefusedByField(t *testing.T) {
@@ -120,16 +122,19 @@ func TestAKeyMakesAndRotatesNoneThatMayDoMore(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t)
 	keeper, _ := w.create(t, `{"name":"keeper of keys","role":"admin","scopes":["keys:read","keys:write","orders:read","events:read"]}`)
-	p := readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace"}`), http.StatusForbidden, codeForbidden)
+	p := readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace"}`), http.StatusForbidden,
+		codeForbidden)
 	require.Contains(t, p.Detail, "it does not have orders:write")
 	readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"admin"}`), http.StatusForbidden, codeForbidden)
-	made := read[openapi.NewAPIKeyText](t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace","scopes":["orders:read"]}`), http.StatusCreated)
+	made := read[openapi.NewAPIKeyText](t, w.send(keeper, http.MethodPost, "/v1/api-keys",
+		`{"name":"x","role":"marketplace","scopes":["orders:read"]}`), http.StatusCreated)
 	require.Equal(t, []provision.Scope{provision.ScopeOrdersRead}, made.APIKey.Scopes)
 
 	p = readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/rotate", ""), http.StatusForbidden, codeForbidden)
 	require.Contains(t, p.Detail, "cannot rotate one that may do more than itself")
 	require.NotContains(t, p.Detail, "keys:read")
-	rotated := read[openapi.RotatedAPIKey](t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+made.APIKey.ID+"/rotate", ""), http.StatusCreated)
+	rotated := read[openapi.RotatedAPIKey](t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+made.APIKey.ID+"/rotate", ""),
+		http.StatusCreated)
 	require.Equal(t, made.APIKey.Scopes, rotated.APIKey.Scopes)
 	require.Len(t, read[openapi.APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 4)
 }
@@ -138,7 +143,9 @@ func TestTwoKeysLiveWhileOneIsRotated(t *testing.T) {
 	t.Parallel()
 	clock := time.Now().UTC()
 	w, _ := setupStored(t, func(c *Config) { c.Now = func() time.Time { return clock } })
-	old, key := w.create(t, fmt.Sprintf(`{"name":"store","role":"viewer","scopes":["orders:read"],"requests_per_second":7,"expires_at":%q}`, clock.Add(90*24*time.Hour).Format(time.RFC3339)))
+	old, key := w.create(t,
+		fmt.Sprintf(`{"name":"store","role":"viewer","scopes":["orders:read"],"requests_per_second":7,"expires_at":%q}`,
+			clock.Add(90*24*time.Hour).Format(time.RFC3339)))
 	answer := w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/rotate", `{"overlap_hours":48}`)
 	rotated := read[openapi.RotatedAPIKey](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/api-keys/"+rotated.APIKey.ID, answer.Header().Get("Location"))
@@ -172,8 +179,10 @@ func TestARevokedKeyOpensNothingFromThenOn(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 	first := read[openapi.APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""), http.StatusOK)
 	require.NotNil(t, first.RevokedAt)
-	require.Contains(t, readProblem(t, w.send(text, http.MethodGet, "/v1/orders", ""), http.StatusUnauthorized, codeUnauthorized).Detail, "is revoked")
-	require.Equal(t, first, read[openapi.APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""), http.StatusOK), "safe to repeat")
+	require.Contains(t, readProblem(t, w.send(text, http.MethodGet, "/v1/orders", ""), http.StatusUnauthorized,
+		codeUnauthorized).Detail, "is revoked")
+	require.Equal(t, first, read[openapi.APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""),
+		http.StatusOK), "safe to repeat")
 	status, _ = w.verb(w.key, key.ID, "rotate", "")
 	require.Equal(t, http.StatusConflict, status)
 }

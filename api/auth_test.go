@@ -53,7 +53,8 @@ func TestKeysThatDoNotOpen(t *testing.T) {
 		})
 	}
 	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/orders", "", "Authorization", living).Code)
-	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/orders", "", "Authorization", "bearer "+w.key).Code, "schemes have no case: RFC 9110")
+	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/orders", "", "Authorization", "bearer "+w.key).Code,
+		"schemes have no case: RFC 9110")
 }
 
 // Without a key nothing is read: not even whether the body is right.
@@ -84,14 +85,15 @@ func TestAKeyWithoutTheScopeIsToldWhoHasIt(t *testing.T) {
 	store := w.createKeyOf("acme", provision.RoleMarketplace)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
 	p := readProblem(t, w.send(store, http.MethodPost, "/v1/orders/MP-1/retry", `{"reason":"r"}`), http.StatusForbidden, codeForbidden)
-	require.Equal(t, "this needs the scope orders:operate; a key of role marketplace does not have that: use a key of role operator or admin", p.Detail)
+	require.Equal(t, "this requires the scope orders:operate, which a key of role marketplace does not have: use a key of role operator or admin", p.Detail)
 	p = readProblem(t, w.send(store, http.MethodPost, "/v1/accounts", "{"), http.StatusForbidden, codeForbidden)
 	require.Contains(t, p.Detail, "accounts:write", "before anything is said about the body")
 	p = readProblem(t, w.send(store, http.MethodGet, "/v1/accounts/111122223333", ""), http.StatusForbidden, codeForbidden)
 	require.Contains(t, p.Detail, "accounts:read", "before anything is said about the account")
 	require.Zero(t, w.workflows.asked)
 	read[openapi.Order](t, w.send(store, http.MethodGet, "/v1/orders/MP-1", ""), http.StatusOK)
-	read[openapi.Order](t, w.send(w.createKeyOf("acme", provision.RoleOperator), http.MethodPost, "/v1/orders/MP-1/retry", `{"reason":"r"}`), http.StatusAccepted)
+	read[openapi.Order](t, w.send(w.createKeyOf("acme", provision.RoleOperator), http.MethodPost, "/v1/orders/MP-1/retry",
+		`{"reason":"r"}`), http.StatusAccepted)
 }
 
 func TestAKeyOfFewerScopesThanItsRole(t *testing.T) {

@@ -21,7 +21,8 @@ import (
 type Workflows interface {
 	// StartOrder starts the order's workflow once. If the workflow exists, it returns that workflow's order and the hash of its
 	// request. Errors wrap provision.ErrUnavailable when it is not known whether the workflow was started.
-	StartOrder(ctx context.Context, order provision.Order, hash []byte) (started bool, existing *provision.Order, existingHash []byte, err error)
+	StartOrder(ctx context.Context, order provision.Order, hash []byte) (started bool, existing *provision.Order,
+		existingHash []byte, err error)
 	// OrderNotYetStored reads an order whose workflow has started and that has no row yet. Errors: provision.ErrNotFound.
 	OrderNotYetStored(ctx context.Context, key provision.OrderKey) (*provision.Order, error)
 	// Correct answers the question of an order by replacing fields, and returns when that is done. Errors: a *provision.Failure when

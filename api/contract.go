@@ -14,7 +14,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// contract is openapi.yaml, loaded: what requests are checked against, and what the routes are compared with.
+// contract is the loaded openapi.yaml. Requests are checked against it, and routes are compared with it.
 type contract struct {
 	doc        *openapi3.T
 	json       []byte
@@ -40,10 +40,10 @@ func loadContract() (*contract, error) {
 	return contractOf(read)
 }
 
-// ourDocument is read once: nobody changes it, and it is large.
+// ourDocument is read only once, because it is large and never changes.
 var ourDocument = sync.OnceValues(func() (document, error) { return readDocument(openapi.Document) })
 
-// document is an OpenAPI document, and what it is as JSON.
+// document is an OpenAPI document and its JSON.
 type document struct {
 	doc  *openapi3.T
 	json []byte
@@ -70,7 +70,7 @@ func contractOf(read document) (_ *contract, err error) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			checked := *op
-			checked.Security = nil // authenticate and authorize see to it
+			checked.Security = nil // authenticate and authorize check that
 			scope, problem := scopeOf(op)
 			if problem != nil {
 				err = errors.Join(err, fmt.Errorf("openapi.yaml: %s %s: %w", method, path, problem))
@@ -95,7 +95,7 @@ func echoPath(path string) string {
 	return strings.NewReplacer("{", ":", "}", "").Replace(path)
 }
 
-// claim is the operation of a route, or nil.
+// claim returns the operation of a route, or nil.
 func (c *contract) claim(method, path string) *operation {
 	op := c.operations[method+" "+path]
 	if op != nil {
@@ -104,7 +104,7 @@ func (c *contract) claim(method, path string) *operation {
 	return op
 }
 
-// unclaimed lists the operations that have no route.
+// unclaimed lists the operations without a route.
 func (c *contract) unclaimed() (names []string) {
 	for name, op := range c.operations {
 		if !op.claimed {

@@ -52,7 +52,9 @@ func emit(t require.TestingT, db sqlx.Execer, provider, eventType, subject strin
 type streamed struct{ id, event, subject string }
 
 // stream opens a stream; events come out of the channel until it ends.
-func stream(t *testing.T, ctx context.Context, server *httptest.Server, key, query, lastID string) (status int, began string, events <-chan streamed) {
+func stream(
+	t *testing.T, ctx context.Context, server *httptest.Server, key, query, lastID string,
+) (status int, began string, events <-chan streamed) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/events/stream"+query, nil)
 	require.NoError(t, err)
@@ -193,8 +195,10 @@ func TestWhoCannotGoOnIsTold(t *testing.T) {
 	require.Equal(t, "2", rest.Items[0].Data["n"])
 	require.Empty(t, read[openapi.EventPage](t, w.get("/v1/events?cursor="+rest.NextCursor), http.StatusOK).Items)
 	db.MustExec(`INSERT INTO event_purges (provider, through) SELECT 'acme', max(seq) FROM events`)
-	require.Contains(t, readProblem(t, w.get("/v1/events?cursor="+page.NextCursor), http.StatusGone, codeEventsGone).Detail, "read the orders themselves")
-	for lastID, wanted := range map[string]int{page.NextCursor: http.StatusGone, *encodeCursor(streamPosition{1 << 40}): http.StatusGone, "rubbish": http.StatusBadRequest, rest.NextCursor: http.StatusOK} {
+	require.Contains(t, readProblem(t, w.get("/v1/events?cursor="+page.NextCursor), http.StatusGone, codeEventsGone).Detail,
+		"read the orders themselves")
+	for lastID, wanted := range map[string]int{page.NextCursor: http.StatusGone,
+		*encodeCursor(streamPosition{1 << 40}): http.StatusGone, "rubbish": http.StatusBadRequest, rest.NextCursor: http.StatusOK} {
 		ctx, hangUp := context.WithCancel(t.Context())
 		status, _, _ := stream(t, ctx, server, w.key, "", lastID)
 		require.Equal(t, wanted, status, lastID)
@@ -277,12 +281,13 @@ func TestASlowReaderIsDisconnected(t *testing.T) {
 	events, upTo, err := w.store.db.Events.List(t.Context(), "acme", provision.EventFilter{Limit: 1})
 	require.NoError(t, err)
 	slow := &slowWriter{ResponseRecorder: httptest.NewRecorder()}
-	require.True(t, w.service.streams.enter("k"))
-	answer := &eventStream{service: w.service, ctx: t.Context(), who: caller{Provider: "acme", KeyID: "k"}, filter: provision.EventFilter{Limit: 1}, next: events, upTo: upTo}
+	require.True(t, w.service.streams.open("k"))
+	answer := &eventStream{service: w.service, ctx: t.Context(), who: caller{Provider: "acme", KeyID: "k"},
+		filter: provision.EventFilter{Limit: 1}, next: events, upTo: upTo}
 	began := time.Now()
 	require.NoError(t, answer.VisitStreamEventsResponse(slow))
 	require.WithinRange(t, slow.deadline, began.Add(streamWrite-time.Second), time.Now().Add(streamWrite))
-	require.Empty(t, w.service.streams.open)
+	require.Empty(t, w.service.streams.counts)
 }
 
 // slowWriter takes the beginning and then, as a connection does at its deadline, nothing more.

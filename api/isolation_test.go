@@ -91,8 +91,9 @@ type fault struct {
 func setupWalk(t *testing.T, broken fault) *walk {
 	t.Helper()
 	database, db := openDatabase(t)
-	w := &walk{t: t, database: database, db: db, told: &toldWorkflows{}, table: walkTable(), shown: map[string]bool{}, shared: map[string]string{},
-		keys: map[string]map[provision.Role]string{"acme": {}, "globex": {}}}
+	w := &walk{t: t, database: database, db: db, told: &toldWorkflows{}, table: walkTable(), shown: map[string]bool{},
+		shared: map[string]string{},
+		keys:   map[string]map[provision.Role]string{"acme": {}, "globex": {}}}
 	w.world = setup(t, func(c *Config) {
 		c.Database, c.Workflows, c.Now = databaseOf(database), w.told, time.Now
 		if broken.database != nil {
@@ -334,7 +335,8 @@ SELECT t.table_name, EXISTS (SELECT 1 FROM information_schema.columns c WHERE c.
 FROM information_schema.tables t WHERE t.table_schema = 'public' AND t.table_type = 'BASE TABLE' ORDER BY 1`
 
 const rowsSQL = `
-SELECT '%[1]s' AS name, COALESCE(string_agg((to_jsonb(r) - 'last_used_at')::text, E'\n' ORDER BY (to_jsonb(r) - 'last_used_at')::text), '') AS rows
+SELECT '%[1]s' AS name, COALESCE(string_agg((to_jsonb(r) - 'last_used_at')::text,
+	E'\n' ORDER BY (to_jsonb(r) - 'last_used_at')::text), '') AS rows
 FROM %[1]s r WHERE %[2]s`
 
 // rows are all rows of a provider, table by table; the schema says which tables there are. When a key was last used is not
@@ -379,7 +381,8 @@ func TestNobodyGetsPastHisScopesOrHisProvider(t *testing.T) {
 	for _, marker := range markers {
 		require.True(t, w.shown[marker], "no answer ever showed %s to acme itself, so it proves nothing that nobody else sees it", marker)
 	}
-	for _, name := range []string{"orders", "accounts", "api_keys", "account_history", "order_history", "order_passwords", "events", "access_history", "pools", "providers"} {
+	for _, name := range []string{"orders", "accounts", "api_keys", "account_history", "order_history", "order_passwords",
+		"events", "access_history", "pools", "providers"} {
 		require.NotEmpty(t, w.rows("acme")[name], "acme has rows in %s", name)
 	}
 }

@@ -29,11 +29,13 @@ func TestAModelAddedToTheDatabaseWorksWithoutARestart(t *testing.T) {
 
 	accepted := read[openapi.Order](t, w.post("/v1/orders", order), http.StatusAccepted)
 	require.Equal(t, provision.Model("SPTM"), *accepted.AccountModel)
-	account := read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666", map[string]any{"model": "SPTM"})), http.StatusCreated)
+	account := read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666", map[string]any{"model": "SPTM"})),
+		http.StatusCreated)
 	require.Equal(t, provision.Model("SPTM"), account.Model)
 	pool := read[openapi.Pool](t, w.send(w.key, http.MethodPatch, "/v1/pools/nordic/production",
 		`{"model_thresholds":[{"model":"SPTM","threshold":2}]}`, "If-Match", "*"), http.StatusOK)
 	require.Equal(t, openapi.ModelThresholds{{Model: "SPTM", Threshold: 2}}, pool.ModelThresholds)
-	imported := read[openapi.AccountImport](t, w.upload(w.key, "", strings.ReplaceAll(csvFile("555566667777"), "SPAM", "SPTM")), http.StatusAccepted)
+	imported := read[openapi.AccountImport](t, w.upload(w.key, "", strings.ReplaceAll(csvFile("555566667777"), "SPAM", "SPTM")),
+		http.StatusAccepted)
 	require.Equal(t, 1, read[openapi.AccountImport](t, w.get(importsPath+"/"+imported.ID), http.StatusOK).Added)
 }

@@ -16,7 +16,8 @@ func TestTheHistoryOfAnOrderSaysWhoDidWhatAndWhy(t *testing.T) {
 	db := database(t)
 	w := setup(t, func(c *Config) { c.Orders = db.Orders })
 	key := provision.OrderKey{Provider: "acme", ID: "MP-1"}
-	_, err := db.Orders.Open(t.Context(), provision.Order{OrderKey: key, Request: requestFixture(), AcceptedAt: now.Truncate(time.Microsecond)})
+	_, err := db.Orders.Open(t.Context(), provision.Order{OrderKey: key, Request: requestFixture(),
+		AcceptedAt: now.Truncate(time.Microsecond)})
 	require.NoError(t, err)
 	by := provision.Intervention{Actor: "key 5f1c90aa0b3e", Reason: "The customer withdrew.", ID: "7f9c0f0e-4a51-4f6e-9d0b-2f8c8a2f6b10"}
 	require.NoError(t, db.Orders.NoteAction(t.Context(), key, "cancel", by))

@@ -38,7 +38,8 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 	started, existing, existingHash, err := s.Workflows.StartOrder(ctx, order, hash)
 	switch {
 	case errors.Is(err, provision.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return nil, problem(codeUnavailable, "could not confirm that order %q was accepted: send the same request again, it never creates a second order", order.ID).because(err)
+		return nil, problem(codeUnavailable,
+			"could not confirm that order %q was accepted: send the same request again, it never creates a second order", order.ID).because(err)
 	case err != nil:
 		return nil, err
 	case started:
@@ -239,7 +240,7 @@ func (s *service) orderRules(ctx context.Context, body []byte) ([]provision.Fiel
 	broken := slices.Concat(provision.ValidateOrderID(form.ID), request.Validate())
 	if form.ID == "." || form.ID == ".." {
 		broken = append(broken, provision.FieldError{Field: "id",
-			Message: fmt.Sprintf("%q has a special meaning in URLs, so the order could not be read: use at least one character that is not a dot", form.ID)})
+			Message: fmt.Sprintf("%q has a special meaning in URLs: use at least one character that is not a dot", form.ID)})
 	}
 	wrongCallback := slices.ContainsFunc(broken, func(e provision.FieldError) bool { return e.Field == "callback_url" })
 	if request.CallbackURL != "" && !wrongCallback {

@@ -30,8 +30,9 @@ func stockedStore(t *testing.T, db *sqlx.DB) *postgres.DB {
 		require.NoError(t, err)
 	}
 	for i, id := range []string{"333344445550", "333344445551"} {
-		_, _, err := store.Accounts.Create(ctx, provision.Account{ID: id, Pool: pools[i], Model: provision.ModelSPAM, Name: "n", RootEmail: "a+" + id + "@b.example",
-			RoleARN: "arn:aws:iam::" + id + ":role/Q", ExternalID: provision.NewExternalID()}, "test")
+		_, _, err := store.Accounts.Create(ctx, provision.Account{ID: id, Pool: pools[i], Model: provision.ModelSPAM, Name: "n",
+			RootEmail: "a+" + id + "@b.example",
+			RoleARN:   "arn:aws:iam::" + id + ":role/Q", ExternalID: provision.NewExternalID()}, "test")
 		require.NoError(t, err)
 	}
 	watch, err := store.Stock.Watch(ctx)

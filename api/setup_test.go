@@ -317,9 +317,11 @@ func (twoModels) List(context.Context) ([]provision.AccountModel, error) {
 
 // databaseOf is the whole database.
 func databaseOf(db *postgres.DB) Database {
-	return Database{Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, Imports: db.Imports, Leftovers: db.Leftovers, Models: db.Models,
-		Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools, ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Webhooks: db.Webhooks,
-		Ping: db.Ping}
+	return Database{Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, Imports: db.Imports,
+		Leftovers: db.Leftovers, Models: db.Models,
+		Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools, ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock,
+		Webhooks: db.Webhooks,
+		Ping:     db.Ping}
 }
 
 // database is what the store keeps in memory and, for the rest, its database. Without a database the rest answers nothing.
@@ -330,7 +332,8 @@ func (s *memoryStore) database() Database {
 	if s.db != nil {
 		rest = databaseOf(s.db)
 	}
-	rest.Accounts, rest.Leftovers, rest.Orders, rest.Passwords = memoryAccounts{s}, memoryLeftovers{s}, memoryOrders{s, rest.Orders}, memoryPasswords{s}
+	rest.Accounts, rest.Leftovers, rest.Orders, rest.Passwords = memoryAccounts{s}, memoryLeftovers{s}, memoryOrders{s,
+		rest.Orders}, memoryPasswords{s}
 	rest.APIKeys, rest.Pools, rest.Ping = memoryKeys{s, rest.APIKeys}, memoryPools{s, rest.Pools}, s.Ping
 	return rest
 }

@@ -17,7 +17,8 @@ func (s *service) GetStock(ctx context.Context, in server.GetStockRequestObject)
 	}
 	answer := server.GetStock200JSONResponse{Items: []openapi.PoolStock{}}
 	for _, pool := range stock {
-		if in.Params.Marketplace != nil && *in.Params.Marketplace != pool.Marketplace || in.Params.Environment != nil && *in.Params.Environment != pool.Environment {
+		if in.Params.Marketplace != nil && *in.Params.Marketplace != pool.Marketplace || in.Params.Environment != nil &&
+			*in.Params.Environment != pool.Environment {
 			continue
 		}
 		answer.Items = append(answer.Items, stockResource(pool))
@@ -26,7 +27,9 @@ func (s *service) GetStock(ctx context.Context, in server.GetStockRequestObject)
 }
 
 // ListStockAlerts answers GET /v1/stock-alerts.
-func (s *service) ListStockAlerts(ctx context.Context, in server.ListStockAlertsRequestObject) (server.ListStockAlertsResponseObject, error) {
+func (s *service) ListStockAlerts(
+	ctx context.Context, in server.ListStockAlertsRequestObject,
+) (server.ListStockAlertsResponseObject, error) {
 	filter := provision.AlertFilter{Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment)}
 	if in.Params.State != nil {
 		open := string(*in.Params.State) == alertOpen
@@ -48,12 +51,14 @@ func (s *service) ListStockAlerts(ctx context.Context, in server.ListStockAlerts
 }
 
 // AcknowledgeStockAlert answers POST /v1/stock-alerts/{alert_id}/acknowledge.
-func (s *service) AcknowledgeStockAlert(ctx context.Context, in server.AcknowledgeStockAlertRequestObject) (server.AcknowledgeStockAlertResponseObject, error) {
+func (s *service) AcknowledgeStockAlert(
+	ctx context.Context, in server.AcknowledgeStockAlertRequestObject,
+) (server.AcknowledgeStockAlertResponseObject, error) {
 	who := callerOf(ctx)
 	alert, err := s.Stock.AcknowledgeAlert(ctx, who.Actor(), who.Provider, in.AlertID, in.Body.Note)
 	switch {
 	case errors.Is(err, provision.ErrNotFound):
-		return nil, problem(codeNotFound, "there is no alert %s", in.AlertID).because(err)
+		return nil, notFound("alert "+in.AlertID, err)
 	case err != nil:
 		return nil, err
 	}
@@ -63,15 +68,18 @@ func (s *service) AcknowledgeStockAlert(ctx context.Context, in server.Acknowled
 func stockResource(p provision.PoolStock) openapi.PoolStock {
 	stock := openapi.PoolStock{
 		Marketplace: p.Marketplace, Environment: p.Environment,
-		Ready: p.Ready, InProgress: p.InProgress, Allocated: p.Allocated, Failed: p.Failed, Invalid: p.Invalid, WaitingForVerification: p.WaitingForVerification,
-		OrdersWaiting: p.OrdersWaiting, Threshold: p.Threshold, Forecast: forecastResource(p.Forecast), Models: make([]openapi.ModelStock, len(p.Models)),
+		Ready: p.Ready, InProgress: p.InProgress, Allocated: p.Allocated, Failed: p.Failed, Invalid: p.Invalid,
+		WaitingForVerification: p.WaitingForVerification,
+		OrdersWaiting:          p.OrdersWaiting, Threshold: p.Threshold, Forecast: forecastResource(p.Forecast),
+		Models:            make([]openapi.ModelStock, len(p.Models)),
 		ClaimsSuspendedAt: utc(p.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(p.ClaimsSuspendedBecause),
 	}
 	for i, m := range p.Models {
 		stock.Models[i] = openapi.ModelStock{
 			Model: m.Model,
-			Ready: m.Ready, InProgress: m.InProgress, Allocated: m.Allocated, Failed: m.Failed, Invalid: m.Invalid, WaitingForVerification: m.WaitingForVerification,
-			OrdersWaiting: m.OrdersWaiting, Threshold: m.Threshold, Forecast: forecastResource(m.Forecast),
+			Ready: m.Ready, InProgress: m.InProgress, Allocated: m.Allocated, Failed: m.Failed, Invalid: m.Invalid,
+			WaitingForVerification: m.WaitingForVerification,
+			OrdersWaiting:          m.OrdersWaiting, Threshold: m.Threshold, Forecast: forecastResource(m.Forecast),
 		}
 	}
 	if p.Alert != nil {
@@ -101,7 +109,8 @@ func alertResource(a provision.StockAlert) openapi.StockAlert {
 		state = alertAcknowledged
 	}
 	return openapi.StockAlert{
-		ID: a.ID, Marketplace: a.Marketplace, Environment: a.Environment, Kind: a.Kind, State: state, Reason: a.Reason, Ready: a.Ready, OrdersWaiting: a.OrdersWaiting,
+		ID: a.ID, Marketplace: a.Marketplace, Environment: a.Environment, Kind: a.Kind, State: state, Reason: a.Reason,
+		Ready: a.Ready, OrdersWaiting: a.OrdersWaiting,
 		OpenedAt: a.OpenedAt.UTC(), KindSince: a.KindSince.UTC(), NotifiedAt: a.NotifiedAt.UTC(), Notifications: a.Notifications,
 		AcknowledgedAt: utc(a.AcknowledgedAt), AcknowledgedBy: optional(a.AcknowledgedBy), Note: optional(a.Note), ClosedAt: utc(a.ClosedAt),
 	}

@@ -51,7 +51,8 @@ func TestFiftyIdenticalOrdersAtOnceAreOneWorkflow(t *testing.T) {
 	}
 	require.Equal(t, map[int]int{http.StatusAccepted: 1, http.StatusOK: 49}, counts)
 	require.Len(t, f.Newest, 1)
-	readProblem(t, w.post("/v1/orders", orderForm("MP-50", map[string]any{"aws_account_alias": "other"})), http.StatusConflict, provision.CodeOrderIDReused)
+	readProblem(t, w.post("/v1/orders", orderForm("MP-50", map[string]any{"aws_account_alias": "other"})), http.StatusConflict,
+		provision.CodeOrderIDReused)
 	require.Equal(t, provision.Accepted, read[openapi.Order](t, w.get("/v1/orders/MP-50"), http.StatusOK).State)
 }
 
