@@ -34,19 +34,19 @@ func csvFile(ids ...string) string {
 }
 
 // setupImports is an API over a PostgreSQL, the accounts included.
-func setupImports(t *testing.T) *world {
+func setupImports(t *testing.T) *testAPI {
 	t.Helper()
 	w := setup(t)
 	w.use(t, database(t))
 	return w
 }
 
-func (w *world) upload(key, query, file string) *httptest.ResponseRecorder {
+func (w *testAPI) upload(key, query, file string) *httptest.ResponseRecorder {
 	return w.send(key, http.MethodPost, importsPath+query, file, "Content-Type", "text/csv")
 }
 
 // results are those of an import on every page, as line:column:position outcome account: message.
-func (w *world) results(t *testing.T, id, query string) (lines []string) {
+func (w *testAPI) results(t *testing.T, id, query string) (lines []string) {
 	t.Helper()
 	for cursor := ""; ; {
 		page := read[openapi.RowResultPage](t, w.get(importsPath+"/"+id+"/results?limit=2"+query+cursor), http.StatusOK)
@@ -134,7 +134,7 @@ func TestADryRunOfAnImportAddsNothing(t *testing.T) {
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
-func TestAFileThatIsNoneIsRefused(t *testing.T) {
+func TestAFileThatCannotBeReadIsRefused(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	for name, c := range map[string]struct{ file, field, message string }{
@@ -162,7 +162,7 @@ func TestAFileThatIsNoneIsRefused(t *testing.T) {
 	require.Empty(t, read[openapi.AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
 }
 
-func TestAFileHasALimitOfItsOwn(t *testing.T) {
+func TestAFileHasItsOwnSizeLimit(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	large := csvFile("444455556666") + strings.Repeat("\n", 1<<20) // more than other bodies may have
@@ -189,7 +189,7 @@ func TestAFileHasALimitOfItsOwn(t *testing.T) {
 	readProblem(t, w.upload("", "", "x"), http.StatusUnauthorized, codeUnauthorized)
 }
 
-func TestAnImportWithoutTemporalKeepsNothing(t *testing.T) {
+func TestAnImportIsNotStoredWhenTemporalIsDown(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	w.workflows.fail = fmt.Errorf("no Temporal: %w", provision.ErrUnavailable)
@@ -197,7 +197,7 @@ func TestAnImportWithoutTemporalKeepsNothing(t *testing.T) {
 	require.Empty(t, read[openapi.AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
 }
 
-func TestNobodySeesTheImportsOfOthers(t *testing.T) {
+func TestImportsOfOtherProvidersAreNotFound(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	mine := read[openapi.AccountImport](t, w.upload(w.key, "", csvFile("444455556666")), http.StatusAccepted)
@@ -229,7 +229,7 @@ func TestTheTemplateIsTheHeader(t *testing.T) {
 	require.Equal(t, "text/csv", answer.Header().Get("Content-Type"))
 }
 
-func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testing.T) {
+func TestAnExportHasEveryMatchingAccountAndImportsUnchanged(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	file := stockcsv.Template()
@@ -263,7 +263,7 @@ func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testin
 	readProblem(t, w.get("/v1/accounts/export?status=old"), http.StatusBadRequest, codeInvalidParameter)
 }
 
-func TestAnExportThatBreaksOffIsNoWholeFile(t *testing.T) {
+func TestAnExportThatFailsAbortsTheConnection(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.fail = errors.New("connection refused")

@@ -13,7 +13,7 @@ import (
 
 const stocked = "/v1/accounts/444455556666"
 
-func setupStocked(t *testing.T, status provision.AccountStatus) *world {
+func setupStocked(t *testing.T, status provision.AccountStatus) *testAPI {
 	t.Helper()
 	w := setup(t)
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
@@ -22,12 +22,12 @@ func setupStocked(t *testing.T, status provision.AccountStatus) *world {
 	return w
 }
 
-func (w *world) withETag(t *testing.T, method, target, body, etag string) (status int) {
+func (w *testAPI) withETag(t *testing.T, method, target, body, etag string) (status int) {
 	t.Helper()
 	return w.send(w.key, method, target, body, "If-Match", etag).Code
 }
 
-func TestEditingAnAccountNeedsItsETag(t *testing.T) {
+func TestUpdatingAnAccountRequiresItsETag(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountReady)
 	readProblem(t, w.patch(stocked, map[string]any{"name": "x"}), http.StatusPreconditionRequired, codePreconditionRequired)
@@ -46,7 +46,7 @@ func TestEditingAnAccountNeedsItsETag(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.withETag(t, http.MethodPatch, stocked, `{"name":"Pool 9"}`, "*"))
 }
 
-func TestWrongEditsAreRefusedByField(t *testing.T) {
+func TestInvalidUpdatesOfAccountsAreRefusedByField(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountReady)
 	p := readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"role_arn":"arn:aws:iam::111122223333:role/R"}`, "If-Match",
@@ -101,7 +101,7 @@ func TestVerbsOnAccounts(t *testing.T) {
 	readProblem(t, w.get(stocked), http.StatusNotFound, codeNotFound)
 }
 
-func TestNobodyTouchesTheAccountsOfOthers(t *testing.T) {
+func TestAccountsOfOtherProvidersCannotBeChanged(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountInvalid)
 	for _, id := range []string{"444455556666", "777788889999"} {
@@ -121,7 +121,7 @@ func TestNobodyTouchesTheAccountsOfOthers(t *testing.T) {
 	require.Zero(t, w.workflows.sweeps)
 }
 
-func TestWhatAnOrderLeftIsRemoved(t *testing.T) {
+func TestLeftoversOfAnOrderAreRemoved(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountReady)
 	remove := func() *httptest.ResponseRecorder {

@@ -13,7 +13,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func TestAddingAnAccount(t *testing.T) {
+func TestCreatingAnAccount(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.woken = []provision.OrderKey{{Provider: "acme", ID: "waits"}}
@@ -36,7 +36,7 @@ func TestAddingAnAccount(t *testing.T) {
 	require.Equal(t, account, read[openapi.Account](t, w.get("/v1/accounts/444455556666"), http.StatusOK))
 }
 
-func TestAnAccountIsInStockOnce(t *testing.T) {
+func TestAnAccountIsInOnePoolOnly(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
@@ -47,7 +47,7 @@ func TestAnAccountIsInStockOnce(t *testing.T) {
 	require.Len(t, w.store.accounts, 1)
 }
 
-func TestHintsThatFailDoNotFailTheAccount(t *testing.T) {
+func TestAFailedHintDoesNotFailTheRequest(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.woken = []provision.OrderKey{{Provider: "acme", ID: "waits"}}
@@ -57,7 +57,7 @@ func TestHintsThatFailDoNotFailTheAccount(t *testing.T) {
 	require.Contains(t, w.log.String(), "the verification was not started")
 }
 
-func TestWrongAccountsAreRefusedWithEveryField(t *testing.T) {
+func TestAnInvalidAccountIsRefusedWithEveryField(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	p := readProblem(t, w.post("/v1/accounts", map[string]any{
@@ -103,7 +103,7 @@ func TestAccountsThatNeverEnterAPool(t *testing.T) {
 	require.Empty(t, w.store.accounts)
 }
 
-func TestAccountsOfOthersAreNotFound(t *testing.T) {
+func TestAccountsOfOtherProvidersAreNotFound(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
@@ -142,7 +142,7 @@ func TestPagesOfAccountsOldestFirst(t *testing.T) {
 }
 
 // accountIDs reads every page.
-func accountIDs(t *testing.T, w *world, query string) (ids []string) {
+func accountIDs(t *testing.T, w *testAPI, query string) (ids []string) {
 	for cursor := ""; ; {
 		page := read[openapi.AccountPage](t, w.get("/v1/accounts?"+query+cursor), http.StatusOK)
 		for _, a := range page.Items {

@@ -18,7 +18,7 @@ import (
 )
 
 // setupStored is an API over PostgreSQL, whose keys are those of setup: w.key and w.otherKey are admins.
-func setupStored(t *testing.T, change ...func(*Config)) (*world, *postgres.DB) {
+func setupStored(t *testing.T, change ...func(*Config)) (*testAPI, *postgres.DB) {
 	t.Helper()
 	store := database(t)
 	w := setup(t, append([]func(*Config){func(c *Config) { c.Database, c.Now = databaseOf(store), time.Now }}, change...)...)
@@ -30,13 +30,13 @@ func setupStored(t *testing.T, change ...func(*Config)) (*world, *postgres.DB) {
 }
 
 // create makes a key with the key of an admin and returns its text.
-func (w *world) create(t *testing.T, form string) (text string, key openapi.APIKey) {
+func (w *testAPI) create(t *testing.T, form string) (text string, key openapi.APIKey) {
 	t.Helper()
 	made := read[openapi.NewAPIKeyText](t, w.send(w.key, http.MethodPost, "/v1/api-keys", form), http.StatusCreated)
 	return made.Secret, made.APIKey
 }
 
-func (w *world) verb(key, id, verb, body string) (status int, text string) {
+func (w *testAPI) verb(key, id, verb, body string) (status int, text string) {
 	answer := w.send(key, http.MethodPost, "/v1/api-keys/"+id+"/"+verb, body)
 	return answer.Code, answer.Body.String()
 }
@@ -93,7 +93,7 @@ func TestPagesOfKeys(t *testing.T) {
 		http.StatusBadRequest, codeInvalidParameter)
 }
 
-func TestWrongKeysAreRefusedByField(t *testing.T) {
+func TestInvalidKeysAreRefusedByField(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t, func(c *Config) { c.RequestsPerSecond = 50 })
 	for form, wrong := range map[string]map[string]string{
@@ -118,7 +118,7 @@ func TestWrongKeysAreRefusedByField(t *testing.T) {
 	require.Len(t, read[openapi.APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 1)
 }
 
-func TestAKeyMakesAndRotatesNoneThatMayDoMore(t *testing.T) {
+func TestAKeyCannotCreateOrRotateAKeyThatMayDoMore(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t)
 	keeper, _ := w.create(t, `{"name":"keeper of keys","role":"admin","scopes":["keys:read","keys:write","orders:read","events:read"]}`)
@@ -139,7 +139,7 @@ func TestAKeyMakesAndRotatesNoneThatMayDoMore(t *testing.T) {
 	require.Len(t, read[openapi.APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 4)
 }
 
-func TestTwoKeysLiveWhileOneIsRotated(t *testing.T) {
+func TestBothKeysAreValidDuringARotation(t *testing.T) {
 	t.Parallel()
 	clock := time.Now().UTC()
 	w, _ := setupStored(t, func(c *Config) { c.Now = func() time.Time { return clock } })
@@ -170,7 +170,7 @@ func TestTwoKeysLiveWhileOneIsRotated(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 }
 
-func TestARevokedKeyOpensNothingFromThenOn(t *testing.T) {
+func TestARevokedKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t)
 	text, key := w.create(t, `{"name":"x","role":"viewer"}`)
@@ -197,7 +197,7 @@ func TestTheLastAdminCannotLockEverybodyOut(t *testing.T) {
 	readProblem(t, w.get("/v1/api-keys"), http.StatusUnauthorized, codeUnauthorized)
 }
 
-func TestTheUseOfAKeyIsNotWrittenWithEveryRequest(t *testing.T) {
+func TestTheUseOfAKeyIsRecordedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	clock := now
 	w := setup(t, func(c *Config) { c.Now = func() time.Time { return clock } })
@@ -213,7 +213,7 @@ func TestTheUseOfAKeyIsNotWrittenWithEveryRequest(t *testing.T) {
 }
 
 // Roles and scopes stand in the code once; what people read says the same.
-func TestTheDocumentsTellTheRolesAsTheyAre(t *testing.T) {
+func TestTheDocumentListsTheScopesOfEachRole(t *testing.T) {
 	t.Parallel()
 	c, err := loadContract()
 	require.NoError(t, err)

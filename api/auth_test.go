@@ -13,7 +13,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func TestKeysThatDoNotOpen(t *testing.T) {
+func TestInvalidKeysAreUnauthorized(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	id, secret, ok := splitKey("Bearer " + w.key)
@@ -58,7 +58,7 @@ func TestKeysThatDoNotOpen(t *testing.T) {
 }
 
 // Without a key nothing is read: not even whether the body is right.
-func TestTheKeyComesFirst(t *testing.T) {
+func TestTheKeyIsCheckedFirst(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for _, target := range []string{"/v1/orders", "/v1/orders/validate", "/v1/accounts"} {
@@ -70,7 +70,7 @@ func TestTheKeyComesFirst(t *testing.T) {
 	}
 }
 
-func TestTwoKeysOfAProviderLiveAtTheSameTime(t *testing.T) {
+func TestTwoKeysOfAProviderAreValidAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	second := w.createKey("acme")
@@ -79,7 +79,7 @@ func TestTwoKeysOfAProviderLiveAtTheSameTime(t *testing.T) {
 	read[openapi.Order](t, w.send(second, http.MethodGet, "/v1/orders/MP-1", ""), http.StatusOK)
 }
 
-func TestAKeyWithoutTheScopeIsToldWhoHasIt(t *testing.T) {
+func TestARefusalNamesTheRolesThatHaveTheScope(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	store := w.createKeyOf("acme", provision.RoleMarketplace)
@@ -96,7 +96,7 @@ func TestAKeyWithoutTheScopeIsToldWhoHasIt(t *testing.T) {
 		`{"reason":"r"}`), http.StatusAccepted)
 }
 
-func TestAKeyOfFewerScopesThanItsRole(t *testing.T) {
+func TestAKeyMayHaveFewerScopesThanItsRole(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	narrow := w.createKeyOf("acme", provision.RoleOperator, func(k *provision.APIKey) {
@@ -113,7 +113,7 @@ func TestAKeyOfFewerScopesThanItsRole(t *testing.T) {
 }
 
 // Whatever else a key may do, it does not make up for the one scope that an operation needs.
-func TestOneScopeLeftOutClosesItsOperations(t *testing.T) {
+func TestAMissingScopeForbidsItsOperations(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for _, op := range w.service.contract.operations {

@@ -145,7 +145,7 @@ func TestEveryOperationNamesOneScope(t *testing.T) {
 	require.ElementsMatch(t, []string{"revealPassword", "getOpenAPI"}, public)
 }
 
-func TestDocumentIsServedToEverybody(t *testing.T) {
+func TestTheDocumentNeedsNoKey(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	answer := w.send("", http.MethodGet, "/v1/openapi.json", "")

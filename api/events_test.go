@@ -27,7 +27,7 @@ import (
 )
 
 // setupEvents is an API that is served, over a database that the test writes events into.
-func setupEvents(t *testing.T, change ...func(*Config)) (w *world, db *sqlx.DB, server *httptest.Server) {
+func setupEvents(t *testing.T, change ...func(*Config)) (w *testAPI, db *sqlx.DB, server *httptest.Server) {
 	t.Helper()
 	db = pgtest.New(t)
 	w = setup(t, change...)
@@ -121,7 +121,7 @@ func receive(t *testing.T, events <-chan streamed) streamed {
 	}
 }
 
-func TestAStreamTellsWhatHappensFromNowOn(t *testing.T) {
+func TestAStreamStartsWithNewEvents(t *testing.T) {
 	t.Parallel()
 	w, db, server := setupEvents(t)
 	emit(t, db, "acme", "order.accepted", "before")
@@ -144,7 +144,7 @@ func TestAStreamTellsWhatHappensFromNowOn(t *testing.T) {
 }
 
 // A client is cut off again and again while events come in, from transactions that commit out of order.
-func TestWhoReconnectsWithTheLastIDGetsEveryEventOnceInOrder(t *testing.T) {
+func TestReconnectingWithTheLastIDYieldsEveryEventOnceInOrder(t *testing.T) {
 	t.Parallel()
 	w, db, server := setupEvents(t)
 	const pairs = 60
@@ -183,7 +183,7 @@ func TestWhoReconnectsWithTheLastIDGetsEveryEventOnceInOrder(t *testing.T) {
 	require.Positive(t, cuts)
 }
 
-func TestWhoCannotGoOnIsTold(t *testing.T) {
+func TestAnUnknownPositionIsRefused(t *testing.T) {
 	t.Parallel()
 	w, db, server := setupEvents(t)
 	emit(t, db, "acme", "stock.low", "1")
@@ -215,7 +215,7 @@ func TestAStreamOutlivesTheTimeoutsOfRequests(t *testing.T) {
 	require.Equal(t, "late", receive(t, events).subject)
 }
 
-func TestHintsMakeAStreamFast(t *testing.T) {
+func TestAHintDeliversAnEventAtOnce(t *testing.T) {
 	t.Parallel()
 	hints := hintsOf(make(chan string, 1))
 	w, db, server := setupEvents(t, func(c *Config) { c.EventHints = hints })
@@ -231,7 +231,7 @@ type hintsOf chan string
 
 func (h hintsOf) Subscribe(string) (<-chan string, func()) { return h, func() {} }
 
-func TestAKeyHasABoundedNumberOfStreams(t *testing.T) {
+func TestTheNumberOfStreamsOfAKeyIsLimited(t *testing.T) {
 	t.Parallel()
 	w, _, server := setupEvents(t)
 	ctx, hangUp := context.WithCancel(t.Context())

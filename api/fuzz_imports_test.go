@@ -19,7 +19,7 @@ import (
 var fuzzedImport = provision.ImportKey{Provider: "acme", ID: "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c11"}
 
 // keepFuzzedImport makes that import, once in a database.
-func keepFuzzedImport(t require.TestingT, w *world) {
+func keepFuzzedImport(t require.TestingT, w *testAPI) {
 	ctx := context.Background()
 	if _, err := w.store.db.Imports.Get(ctx, fuzzedImport); !errors.Is(err, provision.ErrNotFound) {
 		require.NoError(t, err)

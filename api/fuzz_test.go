@@ -63,7 +63,7 @@ type fuzzer struct {
 	seen     map[string]map[int]int // answers by operation and status
 }
 
-func newFuzzer(t require.TestingT, w *world) *fuzzer {
+func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 	c, err := loadContract()
 	require.NoError(t, err)
 	for i, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning,
@@ -143,7 +143,7 @@ func fuzzedWebhooks(t require.TestingT, store *postgres.DB) (hooks, deliveries [
 	require.NoError(t, err)
 	earlier, err := store.Webhooks.List(ctx, "acme", nil, 100)
 	require.NoError(t, err)
-	for _, w := range earlier { // those of an earlier world would only take time
+	for _, w := range earlier { // those of an earlier API would only take time
 		if w.Kind != provision.WebhookCallback {
 			require.NoError(t, store.Webhooks.Delete(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0))
 		}
@@ -428,7 +428,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 	seen := map[string]map[int]int{}
 	stored := stockedStore(t, pgtest.New(t))
 	alerts := alertIDs(t, stored)
-	world := func(rt *rapid.T) (operations int) {
+	runOnce := func(rt *rapid.T) (operations int) {
 		w := setup(rt, briefStreams)
 		w.use(rt, stored)
 		f := newFuzzer(rt, w)
@@ -444,8 +444,8 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		return len(f.names)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		for left := world(rt); left > 20; left -= 20 { // fresh worlds, in proportion to what there is to reach
-			world(rt)
+		for left := runOnce(rt); left > 20; left -= 20 { // fresh APIs, in proportion to what there is to reach
+			runOnce(rt)
 		}
 	})
 	// The fuzzer must have reached what it is there for, or it proves nothing.
@@ -520,7 +520,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 }
 
 // The fuzzer finds bugs of each kind that it claims to find.
-func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
+func TestTheFuzzerFindsInjectedFaults(t *testing.T) {
 	t.Parallel()
 	for name, bug := range map[string]func(*httptest.ResponseRecorder){
 		"a 422 that became a 500": func(answer *httptest.ResponseRecorder) {
@@ -580,7 +580,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 }
 
 // The same requests find nothing when nothing is wrong, so that a finding above is the bug's.
-func TestTheFuzzerFindsNothingWhereNothingIsWrong(t *testing.T) {
+func TestTheFuzzerFindsNothingWithoutFaults(t *testing.T) {
 	t.Parallel()
 	w := setup(t, briefStreams)
 	w.use(t, database(t))

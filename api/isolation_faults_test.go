@@ -71,7 +71,7 @@ func (s anybodysHistory) History(ctx context.Context, _, id string, after int64,
 }
 
 // The walk finds every kind of mistake that it is there for, and finds it where it is.
-func TestTheWalkFindsWhatIsBroken(t *testing.T) {
+func TestTheWalkFindsInjectedFaults(t *testing.T) {
 	t.Parallel()
 	database := func(spoil func(*Database)) fault { return fault{database: spoil} }
 	scope := func(operation string, scope provision.Scope) fault {
@@ -134,7 +134,7 @@ func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 	}
 }
 
-func TestTheWalkWantsEveryOperationAndEveryTable(t *testing.T) {
+func TestTheWalkRequiresEveryOperationAndEveryTable(t *testing.T) {
 	t.Parallel()
 	w := setupWalk(t, fault{})
 	delete(w.table, "getAccount")

@@ -101,7 +101,7 @@ func (w *memoryWorkflows) tell(what told, do func(*provision.OrderView) *provisi
 }
 
 // told is what the workflow was told, each with an id, which is left out here.
-func (w *world) told(t *testing.T) []told {
+func (w *testAPI) told(t *testing.T) []told {
 	t.Helper()
 	all := slices.Clone(w.workflows.told)
 	for i := range all {
@@ -112,7 +112,7 @@ func (w *world) told(t *testing.T) []told {
 }
 
 // orderIn puts an order of acme into the store, in that state; one that is action_required asks for the field.
-func (w *world) orderIn(state provision.OrderState, field string) provision.OrderView {
+func (w *testAPI) orderIn(state provision.OrderState, field string) provision.OrderView {
 	o := completedOrder("MP-1")
 	o.State, o.Result, o.Password = state, nil, nil
 	o.Request.UseExistingCUR = "monthly"
@@ -123,12 +123,12 @@ func (w *world) orderIn(state provision.OrderState, field string) provision.Orde
 	return o
 }
 
-func (w *world) patch(target string, body any) *httptest.ResponseRecorder {
+func (w *testAPI) patch(target string, body any) *httptest.ResponseRecorder {
 	return w.send(w.key, http.MethodPatch, target, asText(body))
 }
 
 // keyID is the public part of the key that w.post and w.patch send.
-func (w *world) keyID() string {
+func (w *testAPI) keyID() string {
 	id, _, _ := splitKey("Bearer " + w.key)
 	return id
 }
@@ -156,7 +156,7 @@ func said(verb, why string) map[string]any {
 
 var verbs = []string{workflows.UpdateCancel, workflows.UpdateRetry, workflows.UpdateFail, workflows.UpdateSwap}
 
-func TestCorrectingAnOrderThatAsks(t *testing.T) {
+func TestCorrectingAnOrder(t *testing.T) {
 	t.Parallel()
 	text := func(s string) *string { return &s }
 	contact := provision.AlternateContact{Name: "Billing Desk", Email: "billing@berg.example", Phone: "+46 8 123 456", Title: "Accountant"}
@@ -218,7 +218,7 @@ func TestCorrectingSeveralFieldsAtOnce(t *testing.T) {
 }
 
 // A value that a new order is refused for is refused in the same words, before the workflow is asked.
-func TestACorrectionIsCheckedAsANewOrderIs(t *testing.T) {
+func TestACorrectionIsCheckedLikeANewOrder(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
@@ -263,7 +263,7 @@ func TestACorrectionIsCheckedAsANewOrderIs(t *testing.T) {
 	t.Cleanup(func() { require.Zero(t, w.workflows.asked, "no workflow was asked") })
 }
 
-func TestACorrectionThatIsNotAskedForIsRefused(t *testing.T) {
+func TestACorrectionOfAnotherFieldIsRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	before := w.orderIn(provision.ActionRequired, "aws_account_alias")
@@ -325,16 +325,16 @@ func TestVerbsReachTheWorkflow(t *testing.T) {
 
 func TestACancelNeedsNoReason(t *testing.T) {
 	t.Parallel()
-	for name, send := range map[string]func(*world) *httptest.ResponseRecorder{
-		"no body": func(w *world) *httptest.ResponseRecorder {
+	for name, send := range map[string]func(*testAPI) *httptest.ResponseRecorder{
+		"no body": func(w *testAPI) *httptest.ResponseRecorder {
 			return w.send(w.key, http.MethodPost, "/v1/orders/MP-1/cancel", "")
 		},
-		"no body, but a type": func(w *world) *httptest.ResponseRecorder {
+		"no body, but a type": func(w *testAPI) *httptest.ResponseRecorder {
 			return w.send(w.key, http.MethodPost, "/v1/orders/MP-1/cancel", "", "Content-Type", "text/plain")
 		},
-		"a blank body":    func(w *world) *httptest.ResponseRecorder { return w.post("/v1/orders/MP-1/cancel", " \n") },
-		"an empty object": func(w *world) *httptest.ResponseRecorder { return w.post("/v1/orders/MP-1/cancel", "{}") },
-		"a body of no chunks": func(w *world) *httptest.ResponseRecorder {
+		"a blank body":    func(w *testAPI) *httptest.ResponseRecorder { return w.post("/v1/orders/MP-1/cancel", " \n") },
+		"an empty object": func(w *testAPI) *httptest.ResponseRecorder { return w.post("/v1/orders/MP-1/cancel", "{}") },
+		"a body of no chunks": func(w *testAPI) *httptest.ResponseRecorder {
 			r := newChunked(http.MethodPost, "/v1/orders/MP-1/cancel", nil)
 			r.Header.Set("Authorization", "Bearer "+w.key)
 			return serve(w.handler, r)
@@ -353,7 +353,7 @@ func TestACancelNeedsNoReason(t *testing.T) {
 	require.Zero(t, w.workflows.asked)
 }
 
-func TestReasonsThatAreNone(t *testing.T) {
+func TestInvalidReasonsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
@@ -386,7 +386,7 @@ func TestReasonsThatAreNone(t *testing.T) {
 }
 
 // What the row says for certain is answered without asking the workflow, which may be gone long since.
-func TestItIsTooLateForAnOrderThatIsOver(t *testing.T) {
+func TestItIsTooLateForAnOrderThatHasEnded(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	send := map[string]func() *httptest.ResponseRecorder{"correct": func() *httptest.ResponseRecorder {
@@ -418,7 +418,7 @@ func TestItIsTooLateForAnOrderThatIsOver(t *testing.T) {
 	}
 }
 
-func TestVerbsThatTheOrderDoesNotAskFor(t *testing.T) {
+func TestVerbsThatTheOrderHasNotAskedFor(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	because := map[string]any{"reason": "because"}
@@ -432,7 +432,7 @@ func TestVerbsThatTheOrderDoesNotAskFor(t *testing.T) {
 	require.Empty(t, w.workflows.told)
 }
 
-func TestAnUndoIsEndedOnlyWhileThereIsOne(t *testing.T) {
+func TestOnlyARunningUndoCanBeEnded(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	const target = "/v1/orders/MP-1/end-undo"
@@ -481,7 +481,7 @@ func TestAnOrderWithoutARowCanBeCancelled(t *testing.T) {
 	readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"}), http.StatusConflict, provision.CodeNotAsked)
 }
 
-func TestNobodyTouchesTheOrdersOfOthers(t *testing.T) {
+func TestOrdersOfOtherProvidersCannotBeChanged(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
@@ -500,7 +500,7 @@ func TestNobodyTouchesTheOrdersOfOthers(t *testing.T) {
 	require.Zero(t, w.workflows.asked, "nothing was sent")
 }
 
-func TestTheAnswerOfAVerbGotLost(t *testing.T) {
+func TestALostAnswerIsReportedAsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
 		"unavailable": fmt.Errorf("update: %w", provision.ErrUnavailable),
@@ -525,7 +525,7 @@ func TestTheAnswerOfAVerbGotLost(t *testing.T) {
 }
 
 // The workflow did what it was told and ended before it could say so.
-func TestAnActionThatIsWrittenDownWasTakenWhateverTheAnswer(t *testing.T) {
+func TestAnActionInTheHistorySucceedsEvenIfItsAnswerWasLost(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
 		"unavailable": fmt.Errorf("update: %w", provision.ErrUnavailable),
@@ -556,7 +556,7 @@ func (s ordersThatBreak) Get(ctx context.Context, key provision.OrderKey) (provi
 	return s.Orders.Get(ctx, key)
 }
 
-func TestWhatWasDoneIsNotSentAgainBecauseItCannotBeRead(t *testing.T) {
+func TestAnOrderThatCannotBeReadAfterAVerbIsNotSentTheVerbAgain(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	cfg := w.service.Config
@@ -585,7 +585,7 @@ func TestVerbsOnOrdersWhoseIDsAreWords(t *testing.T) {
 }
 
 // Neither the customer's data nor what people write about them stands in the log, whatever becomes of the request.
-func TestTheLogHoldsNothingOfACorrection(t *testing.T) {
+func TestTheLogContainsNothingOfACorrection(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	order := w.orderIn(provision.ActionRequired, "aws_alternate_contact.phone")

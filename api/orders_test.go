@@ -60,7 +60,7 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 	require.Equal(t, 1, w.workflows.starts)
 }
 
-func TestRowDecidesOnceItStands(t *testing.T) {
+func TestTheRowDecidesOnceItExists(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
@@ -106,7 +106,7 @@ func TestRequestHashNeverChanges(t *testing.T) {
 	require.NotEqual(t, requestFixture().Hash(), other.Hash())
 }
 
-func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
+func TestEveryInvalidFieldIsNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	form := map[string]any{
@@ -150,7 +150,7 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 	require.Zero(t, w.workflows.starts)
 }
 
-func TestOneWrongField(t *testing.T) {
+func TestOneInvalidField(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for name, c := range map[string]struct {
@@ -182,7 +182,7 @@ func TestOneWrongField(t *testing.T) {
 	}
 }
 
-func TestAThousandUnknownFieldsAreRefusedShortly(t *testing.T) {
+func TestAThousandUnknownFieldsGetAShortAnswer(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	form := orderForm("MP-1")
@@ -192,7 +192,7 @@ func TestAThousandUnknownFieldsAreRefusedShortly(t *testing.T) {
 	require.Len(t, *readProblem(t, w.post("/v1/orders", form), http.StatusUnprocessableEntity, codeInvalid).Errors, mostFindings)
 }
 
-func TestPoolMustBeTheProviders(t *testing.T) {
+func TestThePoolMustBelongToTheProvider(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	// acme has a test pool, globex has not.
@@ -209,7 +209,7 @@ func TestPoolMustBeTheProviders(t *testing.T) {
 	require.Zero(t, w.workflows.starts)
 }
 
-func TestValidateCreatesNothing(t *testing.T) {
+func TestValidatingAnOrderStoresNothing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	require.JSONEq(t, `{"valid":true}`, w.post("/v1/orders/validate", orderForm("MP-1")).Body.String())
@@ -257,7 +257,7 @@ func TestUnreadableBodies(t *testing.T) {
 	}
 }
 
-func TestTemporalDoesNotAnswer(t *testing.T) {
+func TestAnOrderIsUnconfirmedWhenTemporalDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
 		"unavailable": fmt.Errorf("starting: %w", provision.ErrUnavailable),
@@ -318,7 +318,7 @@ func TestReadingAnOrder(t *testing.T) {
 	require.Equal(t, "account_alias", *failure.Step)
 }
 
-func TestOrdersOfOthersAreNotFound(t *testing.T) {
+func TestOrdersOfOtherProvidersAreNotFound(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
@@ -332,7 +332,7 @@ func TestOrdersOfOthersAreNotFound(t *testing.T) {
 		http.StatusOK).Items)
 }
 
-func TestOrderIDsInAddresses(t *testing.T) {
+func TestOrderIDsInPaths(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for _, id := range []string{"a:b", "validate", "a.b_c-d"} {
@@ -346,7 +346,7 @@ func TestOrderIDsInAddresses(t *testing.T) {
 }
 
 // manyOrders gives acme 7 orders, two of them accepted at the same moment.
-func manyOrders(w *world) (newestFirst []string) {
+func manyOrders(w *testAPI) (newestFirst []string) {
 	for i := range 7 {
 		o := completedOrder(fmt.Sprintf("o-%d", i))
 		o.AcceptedAt = now.Add(time.Duration(i/2) * time.Minute)
@@ -412,7 +412,7 @@ func TestFiltersOfOrders(t *testing.T) {
 	}
 }
 
-func TestWrongParameters(t *testing.T) {
+func TestInvalidParametersAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for query, want := range map[string]map[string]string{
@@ -440,7 +440,7 @@ func TestWrongParameters(t *testing.T) {
 	}
 }
 
-func TestAResultTellsWhatItsReaderShouldKnow(t *testing.T) {
+func TestAResultContainsItsWarnings(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	o := completedOrder("MP-1")

@@ -5,15 +5,18 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api/openapi"
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
 const nordic = "/v1/pools/nordic/production"
 
-func TestAPoolIsMadeReadAndChanged(t *testing.T) {
+func TestAPoolIsCreatedReadAndUpdated(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
 	answer := w.post("/v1/pools", map[string]any{"marketplace": "baltic", "environment": "test", "stock_threshold": 0,
@@ -67,7 +70,7 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 	require.Nil(t, last.To)
 }
 
-func TestSettingsThatNeedCareComeWithWarnings(t *testing.T) {
+func TestSettingsThatNeedAttentionHaveWarnings(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
 	require.Nil(t, read[openapi.Pool](t, w.get(nordic), http.StatusOK).Warnings)
@@ -85,7 +88,7 @@ func TestSettingsThatNeedCareComeWithWarnings(t *testing.T) {
 	}
 }
 
-func TestWrongSettingsAreRefusedWhereTheyStand(t *testing.T) {
+func TestInvalidSettingsAreRefusedByField(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
 	before := read[openapi.Pool](t, w.get(nordic), http.StatusOK)
@@ -136,7 +139,7 @@ func TestAnotherProvidersPoolsAndAlertsAreNotFound(t *testing.T) {
 	require.Zero(t, stock.Items[0].Invalid+stock.Items[0].WaitingForVerification)
 }
 
-func TestProtectedAccountsAreKeptAndRefused(t *testing.T) {
+func TestProtectedAccountsAreListedAndRefused(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
 	const address = "/v1/protected-accounts/444455556666"
@@ -204,4 +207,47 @@ func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 	require.Equal(t, 1, told)
 	require.Contains(t, fieldsOf(readProblem(t, w.post(open, map[string]any{"note": "\u0000"}), http.StatusUnprocessableEntity,
 		codeInvalid)), "note")
+}
+
+// setupPools is an API over a database with the providers and their pools, and that database.
+func setupPools(t *testing.T) (*testAPI, *sqlx.DB) {
+	t.Helper()
+	w, db := setup(t), pgtest.New(t)
+	w.use(t, stockedStore(t, db))
+	return w, db
+}
+
+// stockedStore fills a database with the providers and their pools, one account that is not Ready in each pool of acme, and so
+// an open alert in nordic/production and one in nordic/test that has closed.
+func stockedStore(t *testing.T, db *sqlx.DB) *postgres.DB {
+	t.Helper()
+	ctx, store := t.Context(), postgres.New(db)
+	for _, pool := range pools {
+		require.NoError(t, store.Providers.Create(ctx, pool.Provider, pool.Provider))
+		_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
+		require.NoError(t, err)
+	}
+	for i, id := range []string{"333344445550", "333344445551"} {
+		_, _, err := store.Accounts.Create(ctx, provision.Account{ID: id, Pool: pools[i], Model: provision.ModelSPAM, Name: "n",
+			RootEmail: "a+" + id + "@b.example",
+			RoleARN:   "arn:aws:iam::" + id + ":role/Q", ExternalID: provision.NewExternalID()}, "test")
+		require.NoError(t, err)
+	}
+	watch, err := store.Stock.Watch(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 2, watch.Open)
+	db.MustExecContext(ctx, `UPDATE stock_alerts SET closed_at = now() WHERE environment = 'test'`)
+	return store
+}
+
+// alertIDs are those of acme, the open one first.
+func alertIDs(t *testing.T, store *postgres.DB) (ids []string) {
+	t.Helper()
+	for _, open := range []bool{true, false} {
+		alerts, err := store.Stock.Alerts(t.Context(), "acme", provision.AlertFilter{Open: &open, Limit: 1})
+		require.NoError(t, err)
+		require.Len(t, alerts, 1)
+		ids = append(ids, alerts[0].ID)
+	}
+	return ids
 }

@@ -19,7 +19,7 @@ import (
 
 func revealForm(token string) map[string]any { return map[string]any{"token": token} }
 
-func TestPasswordIsShownOnce(t *testing.T) {
+func TestAPasswordIsShownOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
@@ -41,7 +41,7 @@ func TestPasswordIsShownOnce(t *testing.T) {
 	require.Contains(t, again.Detail, "72 hours")
 }
 
-func TestLinkIsShownOnlyWhileItWorks(t *testing.T) {
+func TestALinkIsShownOnlyWhileItWorks(t *testing.T) {
 	t.Parallel()
 	clock := now
 	w := setup(t, func(c *Config) { c.Now = func() time.Time { return clock } })
@@ -61,7 +61,7 @@ func TestLinkIsShownOnlyWhileItWorks(t *testing.T) {
 	require.Equal(t, at, *password().RevealedAt)
 }
 
-func TestTokensThatAreNotOurs(t *testing.T) {
+func TestForgedTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	token := w.token()
@@ -97,11 +97,11 @@ func ringOf(t *testing.T, keys ...string) *secrets.Ring {
 func TestLinksOutliveARotation(t *testing.T) {
 	t.Parallel()
 	k1, k2 := secrets.GenerateKey("k1"), secrets.GenerateKey("k2")
-	with := func(ring *secrets.Ring) *world { return setup(t, func(c *Config) { c.Signer = ring }) }
+	with := func(ring *secrets.Ring) *testAPI { return setup(t, func(c *Config) { c.Signer = ring }) }
 	rotated := ringOf(t, k2, k1)
 	before := with(ringOf(t, k1)).token()
 	require.True(t, rotated.Follow([][]string{ringOf(t, k1).Names()}))
-	for _, w := range []*world{with(ringOf(t, k1)), with(rotated)} {
+	for _, w := range []*testAPI{with(ringOf(t, k1)), with(rotated)} {
 		for _, token := range []string{before, with(rotated).token()} {
 			id, ok := w.service.openRevealToken(token)
 			require.True(t, ok)
@@ -137,7 +137,7 @@ func TestPasswordOpensOnlyForItsOrder(t *testing.T) {
 	require.Contains(t, w.log.String(), "password of order acme/done-2")
 }
 
-func TestDatabaseFailsDuringReveal(t *testing.T) {
+func TestAPasswordStaysWhenTheDatabaseFails(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.fail = errors.New("broken")

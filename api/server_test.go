@@ -108,7 +108,7 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-func TestOnlyNamedProxiesAreBelieved(t *testing.T) {
+func TestOnlyTrustedProxiesAreBelieved(t *testing.T) {
 	t.Parallel()
 	address := func(trusted []netip.Prefix, peer string) string {
 		w := setup(t, func(c *Config) { c.TrustedProxies = trusted })
@@ -126,7 +126,7 @@ func TestOnlyNamedProxiesAreBelieved(t *testing.T) {
 }
 
 // Neither secrets nor the customer's data stand in the log, whatever becomes of the request.
-func TestTheLogHoldsNoSecrets(t *testing.T) {
+func TestTheLogContainsNoSecrets(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	token, contact := w.token(), "Zenobia Quux"

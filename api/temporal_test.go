@@ -23,7 +23,7 @@ import (
 )
 
 // setupWithTemporal is setup with a Temporal frontend, whose client seals with the ring.
-func setupWithTemporal(t *testing.T) (*world, *controltest.Frontend, *secrets.Ring) {
+func setupWithTemporal(t *testing.T) (*testAPI, *controltest.Frontend, *secrets.Ring) {
 	t.Helper()
 	f, address := controltest.Serve(t)
 	ring := ringOf(t, secrets.GenerateKey("k1"))

@@ -14,14 +14,14 @@ import (
 	"quartermaster/internal/webhooks"
 )
 
-func setupWebhooks(t *testing.T, change ...func(*Config)) *world {
+func setupWebhooks(t *testing.T, change ...func(*Config)) *testAPI {
 	t.Helper()
 	w := setup(t, change...)
 	w.use(t, database(t))
 	return w
 }
 
-func (w *world) createWebhook(t *testing.T, form map[string]any) openapi.WebhookWithSecret {
+func (w *testAPI) createWebhook(t *testing.T, form map[string]any) openapi.WebhookWithSecret {
 	t.Helper()
 	return read[openapi.WebhookWithSecret](t, w.post("/v1/webhooks", form), http.StatusCreated)
 }
@@ -65,7 +65,7 @@ func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 	}
 }
 
-func TestEndpointsAreEditedByWhoHasSeenThem(t *testing.T) {
+func TestUpdatingAnEndpointRequiresItsETag(t *testing.T) {
 	t.Parallel()
 	w := setupWebhooks(t)
 	at := "/v1/webhooks/" + w.createWebhook(t, hookForm).Webhook.ID
@@ -89,7 +89,7 @@ func TestEndpointsAreEditedByWhoHasSeenThem(t *testing.T) {
 	readProblem(t, w.get(at), http.StatusNotFound, codeNotFound)
 }
 
-func TestURLsThatLeadInsideAreRefusedWhenTheyAreGiven(t *testing.T) {
+func TestInternalURLsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setupWebhooks(t)
 	for url, wanted := range map[string]string{
@@ -144,7 +144,7 @@ func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
 	require.Equal(t, []provision.WebhookKey{key}, w.workflows.webhooks)
 }
 
-func TestCallbacksWaitForTheirFirstSecret(t *testing.T) {
+func TestCallbacksWaitForTheSecret(t *testing.T) {
 	t.Parallel()
 	w := setupWebhooks(t)
 	order := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "o-1"}, AcceptedAt: now, Request: requestFixture()}
@@ -169,7 +169,7 @@ func TestCallbacksWaitForTheirFirstSecret(t *testing.T) {
 		`{"url":"https://x.example.com"}`, "If-Match", "*"), http.StatusConflict, codeConflict).Detail, "enabled and disabled")
 }
 
-func TestNobodyTouchesTheEndpointsOfOthers(t *testing.T) {
+func TestEndpointsOfOtherProvidersCannotBeChanged(t *testing.T) {
 	t.Parallel()
 	w := setupWebhooks(t)
 	made := w.createWebhook(t, hookForm).Webhook
