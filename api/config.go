@@ -26,8 +26,8 @@ type Workflows interface {
 	// OrderNotYetStored reads an order whose workflow has started and that has no row yet. Errors: provision.ErrNotFound.
 	OrderNotYetStored(ctx context.Context, key provision.OrderKey) (*provision.Order, error)
 	// Correct answers the question of an order by replacing fields, and returns when that is done. Errors: a *provision.Failure when
-	// the order refuses (NotAsked, InputRefused) or has ended (TooLate); provision.ErrUnavailable when it is unknown whether the order
-	// heard of it.
+	// the order refuses (NotAsked, InputRefused) or has ended (TooLate); provision.ErrUnavailable when it is not known whether the
+	// order received it.
 	Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Intervention) error
 	// Act does one of workflows.UpdateRetry, UpdateCancel, UpdateFail, UpdateSwap to an order. It returns when the order has
 	// recorded the request, not when everything is undone. Errors: as Correct.
@@ -35,7 +35,7 @@ type Workflows interface {
 	// VerifyDue starts the verification of the accounts that are due. It is a hint: the schedule does the same.
 	VerifyDue(ctx context.Context) error
 	// RemoveLeftovers starts the removal of what an order left in an account, unless it runs. Errors wrap provision.ErrUnavailable when it is
-	// unknown whether it was started.
+	// not known whether it was started.
 	RemoveLeftovers(ctx context.Context, removal provision.LeftoverRemoval) error
 	// WakeWebhooks starts the delivery of what waits for the webhooks. It is a hint: the schedule does the same.
 	WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error

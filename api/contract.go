@@ -65,7 +65,7 @@ func contractOf(read document) (_ *contract, err error) {
 	doc := read.doc
 	c := &contract{doc: doc, json: read.json, operations: map[string]*operation{}}
 	// The document needs no keyword that only JSON Schema 2020-12 has (a test sees to it), and kin-openapi's own validator,
-	// which it keeps for OpenAPI 3.0, names every wrong field by itself. The other one compiles the schema for each request.
+	// which it keeps for OpenAPI 3.0, names every invalid field. The other one compiles the schema for each request.
 	checkedAs := &openapi3.T{OpenAPI: "3.0.3"}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
