@@ -105,28 +105,28 @@ func TestWhatALinkedReportIsNot(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		change func(*awssim.Account)
-		says   string // empty: nothing
+		says   string // empty: no warning
 	}{
 		"an export as ours":        {export(func(*awssim.Export) {}), ""},
 		"a legacy report as ours":  {legacy(func(*awssim.Report) {}), ""},
 		"daily export":             {setting("TIME_GRANULARITY", "DAILY"), "daily usage"},
 		"export without settings":  {export(func(e *awssim.Export) { e.TableConfigurations = nil }), "does not say"},
 		"export without resources": {setting("INCLUDE_RESOURCES", "FALSE"), "no resource ids"},
-		"export with split costs":  {setting("INCLUDE_SPLIT_COST_ALLOCATION_DATA", "TRUE"), "containers"},
+		"export with split costs":  {setting("INCLUDE_SPLIT_COST_ALLOCATION_DATA", "TRUE"), "twice"},
 		"the primary billing view": {setting("BILLING_VIEW_ARN", "arn:aws:billing::"+accountID+":billingview/primary"), ""},
 		"another billing view":     {setting("BILLING_VIEW_ARN", "arn:aws:billing::"+accountID+":billingview/custom-1"), "billing view"},
 		"export as text":           {export(func(e *awssim.Export) { e.Format, e.Compression = "TEXT_OR_CSV", "GZIP" }), "TEXT_OR_CSV with GZIP"},
 		"export of every version":  {export(func(e *awssim.Export) { e.Overwrite = "CREATE_NEW_REPORT" }), "the last one only"},
 		"export of few columns": {export(func(e *awssim.Export) {
 			e.QueryStatement = "SELECT line_item_usage_type AS usage, product.region, \"resource_tags\" FROM COST_AND_USAGE_REPORT"
-		}), "leaves out"},
+		}), "lacks"},
 		"export of some rows":      {export(func(e *awssim.Export) { e.QueryStatement += " WHERE line_item_product_code = 'AmazonEC2'" }), "some of the rows"},
 		"export that stopped":      {export(func(e *awssim.Export) { e.LastRefreshed = time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC) }), "2020-01-02"},
 		"monthly legacy report":    {legacy(func(r *awssim.Report) { r.TimeUnit = "MONTHLY" }), "monthly usage"},
 		"legacy without resources": {legacy(func(r *awssim.Report) { r.AdditionalSchemaElements = nil }), "no resource ids"},
 		"legacy with split costs": {legacy(func(r *awssim.Report) {
 			r.AdditionalSchemaElements = append(r.AdditionalSchemaElements, "SPLIT_COST_ALLOCATION_DATA")
-		}), "containers"},
+		}), "twice"},
 		"legacy as text":               {legacy(func(r *awssim.Report) { r.Format, r.Compression = "textORcsv", "ZIP" }), "textORcsv with ZIP"},
 		"legacy of every version":      {legacy(func(r *awssim.Report) { r.ReportVersioning = "CREATE_NEW_REPORT" }), "the last one only"},
 		"legacy without corrections":   {legacy(func(r *awssim.Report) { r.RefreshClosedReports = false }), "corrections"},
@@ -149,20 +149,20 @@ func TestWhatALinkedReportIsNot(t *testing.T) {
 	}
 }
 
-// TestWhenALinkedReportHoldsUsage: one that has never delivered holds no usage now.
-func TestWhenALinkedReportHoldsUsage(t *testing.T) {
+// A report that has never been delivered holds no usage yet.
+func TestUsageFromOfALinkedReport(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 10, 12, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		created, delivered time.Time
-		from               time.Time // zero: it does already
+		from               time.Time // zero: it already holds usage
 		says               string
 	}{
-		"delivered":             {created: now.AddDate(0, -1, 0), delivered: now.Add(-time.Hour)},
-		"made an hour ago":      {created: now.Add(-time.Hour), from: now.Add(23 * time.Hour), says: "not delivered the report yet"},
-		"made three days ago":   {created: now.AddDate(0, 0, -3), from: now.Add(24 * time.Hour), says: "never delivered the report, although it was made on 2026-03-07"},
-		"nobody knows when":     {from: now.Add(24 * time.Hour), says: "not delivered the report yet"},
-		"delivered a while ago": {created: now.AddDate(0, -1, 0), delivered: now.AddDate(0, 0, -3), says: "2026-03-07"},
+		"delivered":              {created: now.AddDate(0, -1, 0), delivered: now.Add(-time.Hour)},
+		"created an hour ago":    {created: now.Add(-time.Hour), from: now.Add(23 * time.Hour), says: "not delivered the report yet"},
+		"created three days ago": {created: now.AddDate(0, 0, -3), from: now.Add(24 * time.Hour), says: "never delivered the report, which was created on 2026-03-07"},
+		"date unknown":           {from: now.Add(24 * time.Hour), says: "not delivered the report yet"},
+		"delivered a while ago":  {created: now.AddDate(0, -1, 0), delivered: now.AddDate(0, 0, -3), says: "2026-03-07"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
