@@ -41,9 +41,9 @@ func TestRestoreAlias(t *testing.T) {
 		"never set, none before":          {before: "", now: "", want: ""},
 		"it was the account's own before": {before: "alice-corp", now: "alice-corp", want: "alice-corp"},
 		"half undone":                     {before: "old-alias", now: "", want: "old-alias"},
-		"somebody changed it": {before: "old-alias", now: "customers-own", want: "customers-own", notes: 1,
+		"someone else changed it": {before: "old-alias", now: "customers-own", want: "customers-own", notes: 1,
 			leftover: "the account has an alias that is neither the earlier one nor the ordered one"},
-		"somebody gave it one": {before: "", now: "customers-own", want: "customers-own", notes: 1,
+		"someone else gave it one": {before: "", now: "customers-own", want: "customers-own", notes: 1,
 			leftover: "the account has an alias that is neither the earlier one nor the ordered one"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,12 +16,12 @@ func TestContactsThatSomeoneElseChangedAreLeftAlone(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit     func(*awssim.Account)
 		want     func(*awssim.Account) // changes to the account as it was before the order
-		notes    []string              // in each of which one of these words stands
+		notes    []string              // each of which contains one of these words
 		leftover int
 	}{
 		"another name": {
-			edit:  func(a *awssim.Account) { a.Contact.FullName = "Somebody Else" },
-			want:  func(a *awssim.Account) { a.Contact.FullName = "Somebody Else" },
+			edit:  func(a *awssim.Account) { a.Contact.FullName = "Someone Else" },
+			want:  func(a *awssim.Account) { a.Contact.FullName = "Someone Else" },
 			notes: []string{"name in the primary contact"}, leftover: 1,
 		},
 		"another address": {
@@ -55,7 +55,7 @@ func TestContactsThatSomeoneElseChangedAreLeftAlone(t *testing.T) {
 			for i, word := range c.notes {
 				require.Contains(t, notes[i], word)
 				require.NotContains(t, notes[i], "Carol")
-				require.NotContains(t, notes[i], "Somebody Else")
+				require.NotContains(t, notes[i], "Someone Else")
 			}
 			require.Len(t, verified.Leftovers, c.leftover)
 			c.want(&before)
@@ -123,7 +123,7 @@ func TestRefusedContactsNameTheField(t *testing.T) {
 		field  string
 	}{
 		"name":  {func(from *initialState) { from.w.Request.ContactName = strings.Repeat("x", 51) }, "aws_contact_name"},
-		"email": {func(from *initialState) { from.w.Request.AlternateContact.Email = "nobody" }, "aws_alternate_contact"},
+		"email": {func(from *initialState) { from.w.Request.AlternateContact.Email = "no address" }, "aws_alternate_contact"},
 		"phone": {func(from *initialState) { from.w.Request.AlternateContact.Phone = "call me" }, "aws_alternate_contact"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -209,7 +209,7 @@ func TestContactsFromBeforeACorrectionAreRestored(t *testing.T) {
 
 	undone, err := run(w, w.acts.RestoreContacts, undo)
 	require.NoError(t, err)
-	require.NotEmpty(t, undone.Notes, "without knowing the earlier request it looks like somebody else's")
+	require.NotEmpty(t, undone.Notes, "without the earlier request, the contacts look like someone else's")
 
 	undo.EarlierRequests = append(undo.EarlierRequests, w.w.Request)
 	undone, err = run(w, w.acts.RestoreContacts, undo)

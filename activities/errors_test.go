@@ -73,7 +73,7 @@ func TestEachErrorHasItsCode(t *testing.T) {
 		{name: "denied by the role", err: denial("because no identity-based policy allows the iam:CreateUser action"),
 			code: provision.CodePermissionMissing, final: true, benign: true, mentions: "quartermaster accounts role"},
 		{name: "buckets", err: api("S3", "CreateBucket", "TooManyBuckets"), at: provision.StepReport, code: provision.CodeQuotaReached,
-			final: true, benign: true, mentions: "as many S3 buckets"},
+			final: true, benign: true, mentions: "quota of S3 buckets"},
 		{name: "denied, json", err: api("BCM Data Exports", "CreateExport", "AccessDeniedException"), code: provision.CodePermissionMissing,
 			final: true, benign: true, mentions: "bcm-data-exports:CreateExport"},
 		{name: "denied, cur", err: api("Cost and Usage Report Service", "PutReportDefinition", "AccessDeniedException"),
@@ -92,7 +92,7 @@ func TestEachErrorHasItsCode(t *testing.T) {
 		{name: "no answer", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser",
 			Err: &smithyhttp.RequestSendError{Err: io.EOF}}, code: provision.CodeAWSUnavailable},
 		{name: "unreadable answer", err: &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}, code: provision.CodeAWSUnavailable},
-		{name: "time-out of a call", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser",
+		{name: "timeout of a call", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser",
 			Err: context.DeadlineExceeded}, code: provision.CodeAWSUnavailable},
 		{name: "concurrent", err: api("IAM", "CreateAccountAlias", "ConcurrentModification"), code: provision.CodeAWSNotReady, benign: true},
 		{name: "busy", err: api("IAM", "DeleteLoginProfile", "EntityTemporarilyUnmodifiable"), code: provision.CodeAWSNotReady, benign: true},
@@ -113,7 +113,7 @@ func TestEachErrorHasItsCode(t *testing.T) {
 			Reason: "the order is cancelled"}, code: provision.CodeOrderNotInProgress, final: true, benign: true},
 		{name: "lease", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser",
 			Err: fmt.Errorf("CreateUser: %w", awscloud.ErrLeaseExpired)}, code: provision.CodeAttemptEnded, benign: true,
-			mentions: "changes nothing"},
+			mentions: "writes nothing more"},
 		{name: "store: down", err: errors.New("dial tcp: secret@example.com"), code: provision.CodeInternal},
 		{name: "unheard of", err: api("IAM", "CreateUser", "SomethingNew"), code: provision.CodeAWSRefused, final: true, benign: true,
 			mentions: "iam:CreateUser"},
@@ -206,7 +206,7 @@ func TestADatabaseOutageIsLoggedOnceAMinute(t *testing.T) {
 	}
 	said := lines.errors(t)
 	require.Len(t, said, 1)
-	require.Equal(t, "the database does not answer; orders wait, none is lost", said[0]["msg"])
+	require.Equal(t, "the database does not answer; orders wait, and none is lost", said[0]["msg"])
 	require.Contains(t, said[0]["error"], "connection refused")
 	require.Empty(t, w.sim.Requests())
 

@@ -66,7 +66,7 @@ func TestAllStepsAndAllUndos(t *testing.T) {
 		require.Equal(t, provision.StepDone, w.store.steps[step], step)
 	}
 
-	// The customer can sign in only when everything else stands.
+	// The customer can sign in only after everything else.
 	effects := w.sim.Effects()
 	require.Equal(t, "CreateLoginProfile", effects[len(effects)-1].Operation)
 }
@@ -146,7 +146,7 @@ func TestStepsAndUndosWaitForPropagation(t *testing.T) {
 	})
 }
 
-// The repeat cannot see what the first attempt did, so only AWS's refusal tells.
+// The repeat cannot see what the first attempt did, so AWS's refusal is the only sign.
 func TestLostRepliesDuringPropagation(t *testing.T) {
 	t.Parallel()
 	for name, kind := range map[string]func(*initialState){"data export": func(*initialState) {}, "legacy report": legacyReport} {
@@ -207,7 +207,7 @@ func TestStepsRecordHowTheyEnd(t *testing.T) {
 	w.store.broken = errors.New("the database is down")
 	_, err = once(w, 3, w.acts.CreateUser, w.w)
 	w.requireFailure(err, provision.CodeInternal)
-	require.Empty(t, w.account().Users, "nothing is done that nobody can see")
+	require.Empty(t, w.account().Users, "nothing is done without a record")
 }
 
 // TestErrorsContainNoPersonalData drives every step into every kind of refusal and reads all that was said.

@@ -71,7 +71,7 @@ func guards() []guard {
 		{"remove the bucket by its tags", meetsForeign(foreignBucket), off{undoing: buckets}},
 		{"compare the user's id before it gets a password", userWasReplaced, off{doing: sameID}},
 		{"compare the user's id before it is removed", userWasReplaced, off{undoing: sameID}},
-		{"compare the user's id again right before it is deleted", userIsReplacedMeanwhile, off{undoing: func(w *fixture) alterations {
+		{"compare the user's id again right before it is deleted", userIsReplacedDuringUndo, off{undoing: func(w *fixture) alterations {
 			id := w.account().Users["alice"].ID
 			return alterations{"GetUser": rewrite(func(body string) string { return userIDXML.ReplaceAllString(body, "<UserId>"+id+"</UserId>") })}
 		}}},
@@ -165,7 +165,7 @@ func quick(from *initialState) {
 	from.timings.VisibleFor, from.timings.AbsentFor, from.timings.PollEvery = 40*time.Millisecond, 2*time.Millisecond, time.Millisecond
 }
 
-// begin inspects the account, and what stands in it afterwards is what must be left.
+// begin inspects the account, and what is in it afterwards must be left alone.
 func begin(tb testing.TB, o off, foreign func(w *fixture, a *awssim.Account), changes ...func(*initialState)) (*fixture, done) {
 	tb.Helper()
 	w := setup(tb, append(changes, quick)...)
@@ -180,7 +180,7 @@ func begin(tb testing.TB, o off, foreign func(w *fixture, a *awssim.Account), ch
 	return w, done{inspected: inspected}
 }
 
-// meetsForeignUser: somebody makes a user of the ordered name after the account was inspected.
+// meetsForeignUser: someone creates a user of the ordered name after the account was inspected.
 func meetsForeignUser(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, foreignUser)
@@ -191,7 +191,7 @@ func meetsForeignUser(tb testing.TB, o off) {
 	w.requireRestored()
 }
 
-// meetsForeign: what the order is to make for its report stands there already and is somebody else's.
+// meetsForeign: the resources of the order's report already exist and are someone else's.
 func meetsForeign(foreign foreigner) slice {
 	return func(tb testing.TB, o off) {
 		tb.Helper()
@@ -205,7 +205,7 @@ func meetsForeign(foreign foreigner) slice {
 
 const recordedUser = "AIDARECORDEDBYTHEORDER"
 
-// userWasReplaced: the ordered user was made, deleted by somebody and made again, with all its tags, as tools do that copy.
+// userWasReplaced: someone deleted the order's user and created it again with all its tags, as tools do that copy users.
 func userWasReplaced(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, nil)
@@ -225,8 +225,8 @@ func userWasReplaced(tb testing.TB, o off) {
 	w.requireRestored()
 }
 
-// userIsReplacedMeanwhile: the ordered user is deleted by somebody and made again while the order takes it away.
-func userIsReplacedMeanwhile(tb testing.TB, o off) {
+// userIsReplacedDuringUndo: someone deletes the order's user and creates it again while the undo deletes it.
+func userIsReplacedDuringUndo(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, nil)
 	require.NoError(tb, w.setUp(&d))
@@ -411,7 +411,7 @@ func identityIs(id string) func(*fixture) alterations {
 	return only("GetCallerIdentity", rewrite(func(body string) string { return strings.ReplaceAll(body, otherID, id) }))
 }
 
-// roleLeadsElsewhere: the role of the pool's account is one in somebody else's account, and lets us in.
+// roleLeadsElsewhere: the role ARN of the pool's account names a role in someone else's account, which can be assumed.
 func roleLeadsElsewhere(tb testing.TB, o off) {
 	tb.Helper()
 	w := setup(tb, quick)

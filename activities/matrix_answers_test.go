@@ -15,7 +15,7 @@ import (
 )
 
 // The fault matrix, the other dimension: an answer of AWS that never changes, to every call of the order, of its undo and of a
-// verification. Whatever AWS says, it ends: in a question for somebody, in an account that is not used, or in a leftover.
+// verification. No answer is retried without end: it becomes a question, an unusable account, or a leftover.
 
 // answersForGood are answers that no attempt changes. Services spell them differently.
 var answersForGood = []struct {
@@ -95,7 +95,7 @@ func TestEveryPermanentAnswerToAnOrderEnds(t *testing.T) {
 		d := clean.mustDo()
 		doing := called(clean.sim.Requests(), flow.services)
 		before := len(clean.sim.Requests())
-		clean.startWorker() // the role is assumed anew
+		clean.startWorker() // the role is assumed again
 		clean.undo(d)
 		undoing := called(clean.sim.Requests()[before:], flow.services)
 		require.Greater(t, len(doing), 1)
@@ -175,13 +175,13 @@ func TestEveryPermanentAnswerToAVerificationIsItsResult(t *testing.T) {
 	}
 }
 
-// answer makes AWS give one answer to a call from now on, with a text that nobody may repeat.
+// answer makes AWS give one answer to a call from now on, with a message that must not be copied.
 func (w *fixture) answer(at awssim.Fault, status int, code string) {
 	w.sim.Inject(awssim.Fault{Service: at.Service, Operation: at.Operation, AccountID: accountID, Kind: awssim.Error, Code: code,
 		Status: status, Message: "secret " + w.w.Request.ContactName})
 }
 
-// requireAnswered wants an error that ends the attempts, and that tells an operator what AWS said. Where AWS says that a thing is not
+// requireAnswered requires an error that ends the attempts and shows an operator AWS's answer. Where AWS says that a thing is not
 // there when we look for it, that is no refusal, and has no code.
 func (w *fixture) requireAnswered(at awssim.Fault, err error, refused bool) provision.Failure {
 	w.t.Helper()
@@ -189,7 +189,7 @@ func (w *fixture) requireAnswered(at awssim.Fault, err error, refused bool) prov
 	require.ErrorAs(w.t, err, &app, at.Operation)
 	var failure provision.Failure
 	require.NoError(w.t, app.Details(&failure))
-	require.True(w.t, app.NonRetryable(), "%s is tried for ever: %s", at.Operation, failure.Explained())
+	require.True(w.t, app.NonRetryable(), "%s is retried without end: %s", at.Operation, failure.Explained())
 	require.NotEmpty(w.t, failure.Step)
 	require.NotContains(w.t, err.Error(), "secret")
 	for _, secret := range w.personal() {

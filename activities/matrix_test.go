@@ -42,7 +42,7 @@ var ways = []way{
 		{When: awssim.Before, Kind: awssim.ConcurrentModification},
 		{When: awssim.Before, Kind: awssim.EntityTemporarilyUnmodifiable},
 	}},
-	{name: "our retry after a time-out", change: func(from *initialState) { from.cloud.CallTimeout = 150 * time.Millisecond },
+	{name: "our retry after a timeout", change: func(from *initialState) { from.cloud.CallTimeout = 150 * time.Millisecond },
 		faults: []awssim.Fault{
 			{When: awssim.After, Kind: awssim.Timeout},
 			{When: awssim.Before, Kind: awssim.Timeout},
@@ -250,7 +250,7 @@ func TestEveryDenialAtEveryWrite(t *testing.T) {
 	}
 }
 
-// TestResourcesOfOthersWithTheSameNamesAreNeverTouched puts a thing of somebody else in the order's way, with exactly the name that
+// TestResourcesOfOthersWithTheSameNamesAreNeverTouched creates a resource of someone else with exactly the name that
 // the order gives. With every call up to there spoilt, the order stops with the right question and its undo leaves that
 // thing, and everything else, byte for byte as it was.
 func TestResourcesOfOthersWithTheSameNamesAreNeverTouched(t *testing.T) {
@@ -276,7 +276,7 @@ func TestResourcesOfOthersWithTheSameNamesAreNeverTouched(t *testing.T) {
 		for _, by := range ways {
 			for _, f := range by.faults {
 				if f.When != awssim.After || f.Kind != awssim.Reset && f.Kind != awssim.Timeout {
-					continue // only where the outcome is unknown may a thing of somebody else be taken for one of ours
+					continue // only where the outcome is unknown may a resource of someone else be taken for the order's
 				}
 				t.Run(fmt.Sprintf("%s/%s/%s %s", foreign.name, by.name, f.When, f.Kind), func(t *testing.T) {
 					t.Parallel()
@@ -389,13 +389,13 @@ func (w *fixture) requireSpoilt(by way, f, at awssim.Fault) {
 	}
 }
 
-// foreigner is a thing of somebody else, with the very name that the order gives to a thing of its own.
+// foreigner is a resource of someone else with the same name as a resource of the order.
 type foreigner struct {
 	name      string
 	code      provision.Code                      // the question that the order ends with
 	writes    int                                 // how many changing calls it makes until then
 	put       func(w *fixture, a *awssim.Account) // into the order's account, after its inspection
-	elsewhere func(w *fixture, a *awssim.Account) // into somebody else's
+	elsewhere func(w *fixture, a *awssim.Account) // into the other account
 	after     string                              // race happens right after a call of this operation
 	race      func(w *fixture, a *awssim.Account) // as put
 	changes   []func(*initialState)

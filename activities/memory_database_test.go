@@ -31,7 +31,7 @@ type memoryDatabase struct {
 	state  provision.OrderState
 
 	asked   func()          // is called while the database answers whether the order holds the account; nil: nothing
-	caller  context.Context //nolint:containedctx // that of the worker process: a dead one calls nobody
+	caller  context.Context //nolint:containedctx // the context of the worker process: a dead one calls no database
 	patient time.Duration   // how long an undo is told to wait instead of a lease, when it must wait
 }
 
@@ -52,7 +52,7 @@ func (m *memoryDatabase) database() Database {
 	return Database{Steps: m, Passwords: m, ProtectedAccounts: m, Verifications: m}
 }
 
-// anew forgets every step: the account is another order's, or the same one's for the first time.
+// forgetSteps deletes every step: the account is another order's, or the same one's for the first time.
 func (m *memoryDatabase) forgetSteps() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -73,7 +73,7 @@ func (m *memoryDatabase) Contains(ctx context.Context, provider, accountID strin
 	return provider+"/"+accountID == m.protected, m.refuses(ctx)
 }
 
-// holds tells whether the order holds the account in one of the states.
+// holds reports whether the order holds the account in one of the states.
 func (m *memoryDatabase) holds(key provision.OrderKey, account string, states ...provision.OrderState) bool {
 	if m.asked != nil {
 		m.asked()

@@ -61,7 +61,7 @@ func inMemory(_ *testing.T, order provision.OrderKey, is situation) Database {
 var steps = []provision.Step{provision.StepInspect, provision.StepUser, provision.StepContacts, provision.StepAlias,
 	provision.StepReport, provision.StepSignIn}
 
-// databaseOnly are the activities that work in no account. What they would write in AWS would be refused: nobody grants them a lease.
+// databaseOnly are the activities that work in no account. Writes to AWS would be refused, because they have no lease.
 var databaseOnly = []string{
 	"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder",
 	"Allocate", "StopOrder", "OrderStatus", "RereadSettings", "KeepUndo", "OpenUndo", "EndRemoval",

@@ -28,7 +28,7 @@ func TestARefusalIsFinalWhenItLasts(t *testing.T) {
 			func(t *Timings) *time.Duration { return &t.RefusedFor },
 			provision.CodeAWSRefused, provision.CodeAWSRefused, "iam:CreateUser"},
 		"never ready": {awssim.Fault{Kind: awssim.ConcurrentModification}, func(t *Timings) *time.Duration { return &t.RefusedFor },
-			provision.CodeAWSNotReady, provision.CodeAWSRefused, "and has not for 1h0m0s"},
+			provision.CodeAWSNotReady, provision.CodeAWSRefused, "and this has lasted for 1h0m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,7 +56,7 @@ func TestARefusalIsFinalWhenItLasts(t *testing.T) {
 			require.Contains(t, problem, failure.RequestID)
 			require.NotContains(t, problem, "secret@example.com")
 
-			w.requireAnswer(attempt(1), c.first, false) // somebody retries the step: it has as much time again
+			w.requireAnswer(attempt(1), c.first, false) // an operator retries the step, which has the whole time again
 			mend()
 			require.NoError(t, attempt(2))
 		})
@@ -122,7 +122,7 @@ func TestAnUndoRetriesRefusalsUntilItsTimeIsOver(t *testing.T) {
 				require.NotEmpty(t, failure.AWSCode)
 				require.Equal(t, provision.StepUndoing, w.store.steps[provision.StepAlias])
 				require.Contains(t, w.store.problems[len(w.store.problems)-1], failure.RequestID,
-					"meanwhile the order says what it tries and why it does not work")
+					"until then the order shows what is retried and why it fails")
 			}
 			undo(time.Now().Add(time.Hour), false)
 			undo(time.Now().Add(-time.Second), true)
@@ -168,7 +168,7 @@ func TestAnAttemptNamesTheCallThatDidNotAnswer(t *testing.T) {
 	failure := w.requireFailure(err, provision.CodeAWSUnavailable)
 	require.Contains(t, failure.Reason, "iam:CreateUser")
 	require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepUser])
-	require.Contains(t, w.store.problems[0], "AWS did not answer iam:CreateUser before the attempt's time was over")
+	require.Contains(t, w.store.problems[0], "AWS did not answer iam:CreateUser before the timeout of the attempt")
 }
 
 // What AWS never shows is no trouble of the database.

@@ -79,7 +79,7 @@ func ending(what string, err error) string {
 	return what + ": " + string(failure.Code)
 }
 
-// wholeFlow sets everything up, lets somebody change it, and takes it back.
+// wholeFlow sets everything up, changes it as someone else would, and undoes it.
 func wholeFlow(change func(*fixture)) func(w *fixture) []string {
 	return func(w *fixture) []string {
 		w.undoFor = -time.Second // what is refused is left
@@ -163,7 +163,7 @@ func policyRuns() map[string]policyRun {
 		"verification of an account that is not clean": {with(func(from *initialState) {
 			from.account.Users = map[string]awssim.User{"left": {Path: userPath}}
 		}), verifying},
-		"audit": {nil, reconciling},
+		"reconcile": {nil, reconciling},
 	}
 }
 
@@ -183,7 +183,7 @@ func inAccountWith(t *testing.T, policy rolePolicy, r policyRun) (ended string, 
 		from.timings.VisibleFor = 30 * time.Millisecond
 	}}, r.scene...)...)
 	ended = strings.Join(r.do(w), "\n")
-	require.Empty(t, w.sim.Permissions(otherID), "somebody else's account was entered")
+	require.Empty(t, w.sim.Permissions(otherID), "a session was opened in someone else's account")
 	return ended, w.sim.Permissions(accountID)
 }
 

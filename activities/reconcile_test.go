@@ -26,8 +26,8 @@ func (a reconcilerFake) FindAndRepair(context.Context) (reconcile.Report, error)
 	return a.report, a.err
 }
 
-// audited runs the activity and returns what it answered and logged.
-func audited(t *testing.T, reconciler Reconciler) (report reconcile.Report, findings, others []map[string]any, err error) {
+// runReconcile runs the activity and returns what it answered and logged.
+func runReconcile(t *testing.T, reconciler Reconciler) (report reconcile.Report, findings, others []map[string]any, err error) {
 	t.Helper()
 	var lines logged
 	var suite testsuite.WorkflowTestSuite
@@ -55,10 +55,10 @@ func TestFindingsThatAreNotRepairedAreLoggedAsErrors(t *testing.T) {
 		"the order waits, but its pool has a Ready account that fits")
 	repaired.Repaired = "the order was woken"
 	raised := reconcile.New(reconcile.KindAccountHistory, provision.OrderKey{}, accountID, time.Now(),
-		"the account is ready, but its last audit row says invalid")
+		"the account is ready, but its last history row says invalid")
 	want := reconcile.Report{Repaired: 1, Raised: 1, Findings: []reconcile.Finding{repaired, raised}}
 
-	report, logged, others, err := audited(t, reconcilerFake{report: want})
+	report, logged, others, err := runReconcile(t, reconcilerFake{report: want})
 	require.NoError(t, err)
 	require.Empty(t, others)
 	require.Len(t, report.Findings, 2)
@@ -71,12 +71,12 @@ func TestFindingsThatAreNotRepairedAreLoggedAsErrors(t *testing.T) {
 	require.Equal(t, accountID, logged[1]["account"])
 	require.Empty(t, logged[1]["order"])
 
-	_, logged, others, err = audited(t, reconcilerFake{report: want, err: errors.New("no route")})
+	_, logged, others, err = runReconcile(t, reconcilerFake{report: want, err: errors.New("no route")})
 	require.Error(t, err, "what could not be checked is tried again")
 	require.Len(t, logged, 2, "what is known is said all the same")
 	require.NotEmpty(t, others)
 	require.Equal(t, "ERROR", others[0]["level"])
-	require.Equal(t, "no route", others[0]["error"], "the log has the details of what nobody foresaw")
+	require.Equal(t, "no route", others[0]["error"], "the log has the details of an unexpected error")
 }
 
 // expectation is what the reconciler expects of the world's order.
@@ -145,7 +145,7 @@ func TestTheReconcilerComparesAnAccountUntilTheCustomerSignsIn(t *testing.T) {
 	}
 	require.Empty(t, find())
 	w.edit(func(a *awssim.Account) {
-		a.Alias, a.Contact.FullName = "", "Somebody Else"
+		a.Alias, a.Contact.FullName = "", "Someone Else"
 		delete(a.AlternateContacts, "SECURITY")
 	})
 	effects := len(w.sim.Effects())

@@ -123,7 +123,7 @@ func TestResourcesOfOthersAreLeftAloneWhenTheSettingsChange(t *testing.T) {
 	w.requireRestored()
 }
 
-// Nobody can sign in as the user yet, so it is made as the settings of now ask for.
+// No one can sign in as the user yet, so it is created again under the current settings.
 func TestAUserIsUpdatedWhenTheSettingsChange(t *testing.T) {
 	t.Parallel()
 	const administrator = "arn:aws:iam::aws:policy/AdministratorAccess"
@@ -143,7 +143,7 @@ func TestAUserIsUpdatedWhenTheSettingsChange(t *testing.T) {
 			second, err := run(w, w.acts.CreateUser, w.w)
 			require.NoError(t, err)
 			require.Equal(t, before.PermissionsBoundary == w.w.Settings.PermissionsBoundary, first == second,
-				"a boundary cannot be changed: the user is made anew")
+				"a boundary cannot be changed: the user is created again")
 			user := w.account().Users["alice"]
 			require.Equal(t, w.w.Settings.PermissionsBoundary, user.PermissionsBoundary)
 			require.ElementsMatch(t, w.w.policies(), user.AttachedPolicies)
@@ -157,7 +157,7 @@ func TestAUserIsUpdatedWhenTheSettingsChange(t *testing.T) {
 			w.requireRestored()
 		})
 	}
-	t.Run("somebody has signed in", func(t *testing.T) {
+	t.Run("someone has signed in", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t, quick)
 		first, err := run(w, w.acts.CreateUser, w.w)

@@ -90,7 +90,7 @@ func TestReportsThatCannotBeLinked(t *testing.T) {
 	})
 }
 
-// What its name does not tell stands in the result.
+// The result says what the name does not.
 func TestWarningsAboutALinkedReport(t *testing.T) {
 	t.Parallel()
 	export := func(change func(*awssim.Export)) func(*awssim.Account) {
@@ -119,7 +119,7 @@ func TestWarningsAboutALinkedReport(t *testing.T) {
 		"the primary billing view": {setting("BILLING_VIEW_ARN", "arn:aws:billing::"+accountID+":billingview/primary"), ""},
 		"another billing view":     {setting("BILLING_VIEW_ARN", "arn:aws:billing::"+accountID+":billingview/custom-1"), "billing view"},
 		"export as text":           {export(func(e *awssim.Export) { e.Format, e.Compression = "TEXT_OR_CSV", "GZIP" }), "TEXT_OR_CSV with GZIP"},
-		"export of every version":  {export(func(e *awssim.Export) { e.Overwrite = "CREATE_NEW_REPORT" }), "the last one only"},
+		"export of every version":  {export(func(e *awssim.Export) { e.Overwrite = "CREATE_NEW_REPORT" }), "only the last one"},
 		"export of few columns": {export(func(e *awssim.Export) {
 			e.QueryStatement = "SELECT line_item_usage_type AS usage, product.region, \"resource_tags\" FROM COST_AND_USAGE_REPORT"
 		}), "lacks"},
@@ -133,7 +133,7 @@ func TestWarningsAboutALinkedReport(t *testing.T) {
 			r.AdditionalSchemaElements = append(r.AdditionalSchemaElements, "SPLIT_COST_ALLOCATION_DATA")
 		}), "twice"},
 		"legacy as text":             {legacy(func(r *awssim.Report) { r.Format, r.Compression = "textORcsv", "ZIP" }), "textORcsv with ZIP"},
-		"legacy of every version":    {legacy(func(r *awssim.Report) { r.ReportVersioning = "CREATE_NEW_REPORT" }), "the last one only"},
+		"legacy of every version":    {legacy(func(r *awssim.Report) { r.ReportVersioning = "CREATE_NEW_REPORT" }), "only the last one"},
 		"legacy without corrections": {legacy(func(r *awssim.Report) { r.RefreshClosedReports = false }), "corrections"},
 		"legacy with a view": {legacy(func(r *awssim.Report) {
 			r.BillingViewArn = "arn:aws:billing::" + accountID +

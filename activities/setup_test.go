@@ -390,14 +390,14 @@ func (w *fixture) requireOthersUntouched() {
 	require.Equal(w.t, w.other, string(w.sim.Snapshot(otherID)), "the account of someone else")
 }
 
-// requireFailure wants a failure of the code, final or not as its kind says, that tells nothing of the customer.
+// requireFailure requires a failure with the code, final or not by its kind, without data of the customer.
 func (w *fixture) requireFailure(err error, code provision.Code) provision.Failure {
 	w.t.Helper()
 	kind := code.Kind()
 	return w.requireAnswer(err, code, kind != provision.KindTransient && kind != provision.KindInternal)
 }
 
-// requireAnswer wants a failure of the code that is final, or is not, and tells nothing of the customer.
+// requireAnswer requires a failure with the code, final or not, without data of the customer.
 func (w *fixture) requireAnswer(err error, code provision.Code, final bool) provision.Failure {
 	w.t.Helper()
 	var app *temporal.ApplicationError
@@ -416,7 +416,7 @@ func (w *fixture) requireAnswer(err error, code provision.Code, final bool) prov
 	return failure
 }
 
-// personal is the data that must never stand in a message: the contacts' and the order's.
+// personal is the data that no message may contain: that of the contacts and of the order.
 func (w *fixture) personal() (values []string) {
 	c := w.w.Request.AlternateContact
 	values = append(values, w.w.Request.ContactName, c.Name, c.Email, c.Phone, "Pool Owner", "1 Main St", "555 0100")

@@ -101,7 +101,7 @@ func TestASignInThatSomeoneUsesIsLeftAlone(t *testing.T) {
 	}
 }
 
-// AWS never tells a password, so the kept one is written over what a lost attempt set.
+// AWS never returns a password, so the stored one overwrites what a lost attempt has set.
 func TestAPasswordWhoseReplyWasLostIsSetAgain(t *testing.T) {
 	t.Parallel()
 	w, in := readyForSignIn(t)

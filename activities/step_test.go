@@ -43,7 +43,7 @@ var readers = []string{"Inspect", "CompareWithJournal"}
 // undos are those that take something back.
 var undos = []string{"DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport"}
 
-// halfDone is an account in which every activity has something to change: what is done can be undone, and what is to be done
+// halfDone is an account in which every activity has something to change: what is done can be undone, and what is missing
 // has not been done by then.
 func halfDone(t *testing.T, name string) (*fixture, done) {
 	t.Helper()
@@ -144,7 +144,7 @@ func TestHeartbeatsKeepALease(t *testing.T) {
 	}
 }
 
-// TestAPausedAttemptLeavesThePasswordAlone: the kept password is the one that AWS knows, whoever has set it there meanwhile.
+// The stored password is the one that AWS has, no matter which attempt has set it.
 func TestAPausedAttemptLeavesThePasswordAlone(t *testing.T) {
 	t.Parallel()
 	t.Run("replaced", func(t *testing.T) {

@@ -37,10 +37,10 @@ func TestVerificationFindsUnusableAccounts(t *testing.T) {
 			provision.CodeExternalIDNotDemanded, "without the external id"},
 		"old contact data": {func(w *fixture) { w.edit(func(a *awssim.Account) { a.Contact.PhoneNumber = "206 555" }) },
 			provision.CodeAccountContactInvalid, "PhoneNumber"},
-		"a user of ours": {func(w *fixture) {
+		"an order's user": {func(w *fixture) {
 			w.edit(func(a *awssim.Account) { a.Users = map[string]awssim.User{"left": {ID: "AIDALEFT", Path: userPath}} })
 		}, provision.CodeAccountNotClean, userPath},
-		"a user of ours on a later page": {func(w *fixture) {
+		"an order's user on a later page": {func(w *fixture) {
 			w.edit(func(a *awssim.Account) {
 				a.Quirks.ShortPages = true
 				a.Users = map[string]awssim.User{"admin": {ID: "AIDAADMIN", Path: "/"}, "left": {ID: "AIDALEFT", Path: userPath}}
@@ -102,7 +102,7 @@ func TestADeletedAccountNeedsNoVerification(t *testing.T) {
 	got, err := run(w, w.acts.VerifyAccount, "999999999999")
 	require.NoError(t, err)
 	require.Nil(t, got.Failure)
-	require.Nil(t, got.LookedAt, "nobody looked, so it is no pass either")
+	require.Nil(t, got.LookedAt, "the account was not checked, so the result is no pass")
 }
 
 func TestAProtectedAccountIsNeverTouched(t *testing.T) {

@@ -104,7 +104,7 @@ func TestAReportWhoseReplyWasLostIsAdopted(t *testing.T) {
 	}
 }
 
-// TestACancelEndsTheWait: an undo must not wait for an attempt that nobody wants any more.
+// An undo must not wait for a canceled attempt.
 func TestACancelEndsTheWait(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(from *initialState) { from.timings = Timings{VisibleFor: time.Hour, PollEvery: time.Hour} })

@@ -129,7 +129,7 @@ func (s *Sim) ClearFaults(accountID string) {
 	s.faults = slices.DeleteFunc(s.faults, func(r *rule) bool { return r.fault.AccountID == accountID })
 }
 
-// removeFault takes a rule away and tells whether it was there.
+// removeFault removes a rule and reports whether it existed.
 func (s *Sim) removeFault(id int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +165,7 @@ func (f *Fault) kind() Kind {
 	return f.Kind
 }
 
-// replaces tells whether the fault stands in the place of the answer; slow and stale answers stay right.
+// replaces reports whether the fault replaces the answer; slow and stale answers are real ones.
 func (f *Fault) replaces() bool { return f.Kind != Slow && f.Kind != StaleRead }
 
 // faulty makes the answer of a fault. Kinds that only spoil the delivery keep an empty one.

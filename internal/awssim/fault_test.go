@@ -194,7 +194,7 @@ func TestStaleReadsShowTheStateBeforeTheLastWrite(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The SDK's own retries turn a lost reply into "already exists": nobody who sees that code knows whether the user is
+// The SDK's own retries turn a lost reply into "already exists": that code does not show whether the user is
 // his own.
 func TestTheSDKTurnsALostReplyIntoAlreadyExists(t *testing.T) {
 	t.Parallel()

@@ -433,11 +433,11 @@ func TestShippedPolicyDeniesWhatTheFlowDoesNotNeed(t *testing.T) {
 			_, err := w.iam.CreateUser(ctx, in)
 			return err
 		},
-		"somebody else's user": func() error {
+		"someone else's user": func() error {
 			_, err := w.iam.DeleteUser(ctx, &iam.DeleteUserInput{UserName: aws.String("root-path-user")})
 			return err
 		},
-		"somebody else's sign-in": func() error {
+		"someone else's sign-in": func() error {
 			in := loginInput()
 			in.UserName = aws.String("root-path-user")
 			_, err := w.iam.CreateLoginProfile(ctx, in)

@@ -63,7 +63,7 @@ func TestManagedPoliciesCanBeRead(t *testing.T) {
 	_, err = w.iam.GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(ownPolicy), VersionId: aws.String("latest")})
 	requireCode(t, err, "ValidationError")
 	_, err = w.iam.AttachUserPolicy(t.Context(), &iam.AttachUserPolicyInput{UserName: aws.String("bob"), PolicyArn: aws.String(ownPolicy)})
-	requireCode(t, err, "AccessDenied") // bob is nobody of ours
+	requireCode(t, err, "AccessDenied") // bob is not under our path
 
 	refused := w.sim.Edit(accountID, func(a *awssim.Account) { a.PolicyDocuments[ownPolicy] = `{"Statement":{"Effect":"Maybe"}}` })
 	require.ErrorContains(t, refused, "policy_documents")
@@ -137,7 +137,7 @@ func TestMayChangePassword(t *testing.T) {
 			a.Users = map[string]awssim.User{userName: u}
 		}))
 		require.Equal(t, c.want, w.sim.MayChangePassword(accountID, userName), name)
-		require.False(t, w.sim.MayChangePassword(accountID, "nobody"))
+		require.False(t, w.sim.MayChangePassword(accountID, "unknown"))
 	}
 	require.False(t, setup(t).sim.MayChangePassword("000000000000", userName))
 }

@@ -166,7 +166,7 @@ func TestObjects(t *testing.T) {
 		_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String(testObject), VersionId: aws.String("null")})
 		require.NoError(t, err, "deleting what is not there succeeds")
 	}
-	require.Equal(t, []string{"account/" + accountID + ": changed by somebody else", "object/" + bucket + "/" + testObject + ": deleted"},
+	require.Equal(t, []string{"account/" + accountID + ": changed by someone else", "object/" + bucket + "/" + testObject + ": deleted"},
 		w.effects())
 }
 
@@ -312,7 +312,7 @@ func TestObjectOwnership(t *testing.T) {
 	a, _ := w.sim.Account(accountID)
 	require.Equal(t, "BucketOwnerEnforced", a.Buckets[bucket].ObjectOwnership, "the default since 2023")
 	require.Equal(t, "ObjectWriter", a.Buckets[bucket+"-2"].ObjectOwnership)
-	in.Bucket, in.ObjectOwnership = aws.String(bucket+"-3"), "Nobody"
+	in.Bucket, in.ObjectOwnership = aws.String(bucket+"-3"), "Unknown"
 	_, err = w.s3.CreateBucket(ctx, in)
 	requireCode(t, err, "InvalidArgument")
 

@@ -98,7 +98,7 @@ func TestVersionsComeInPages(t *testing.T) {
 	after, err := w.s3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: aws.String(bucket), KeyMarker: aws.String("a"),
 		VersionIdMarker: aws.String("deleted")})
 	require.NoError(t, err)
-	require.Len(t, after.Versions, 4, "a marker that was deleted meanwhile loses nothing")
+	require.Len(t, after.Versions, 4, "no version is missed when the marker's version is deleted")
 	after, err = w.s3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: aws.String(bucket), KeyMarker: aws.String("a")})
 	require.NoError(t, err)
 	require.Len(t, after.Versions, 2, "a key alone is passed over")

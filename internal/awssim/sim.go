@@ -186,7 +186,7 @@ func (s *Sim) Edit(accountID string, f func(*Account)) error {
 	}
 	s.commit(l, next, "")
 	s.effects = appendBounded(s.effects, Effect{Time: s.now(), AccountID: accountID, Service: "edit", Operation: "Edit",
-		Resource: "account/" + accountID, What: "changed by somebody else"})
+		Resource: "account/" + accountID, What: "changed by someone else"})
 	return nil
 }
 

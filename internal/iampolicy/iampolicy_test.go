@@ -54,7 +54,7 @@ func TestAnswer(t *testing.T) {
 			iampolicy.Allowed},
 		"denied on a condition": {`[` + all + `,{"Effect":"Deny","Action":"iam:*","Resource":"*",
 		"Condition":{"BoolIfExists":{"aws:MultiFactorAuthPresent":"false"}}}]`, iampolicy.Unknown},
-		"denied on a condition what nobody allows": {`[{"Effect":"Allow","Action":"s3:*","Resource":"*"},{"Effect":"Deny",
+		"denied on a condition, and not allowed": {`[{"Effect":"Allow","Action":"s3:*","Resource":"*"},{"Effect":"Deny",
 		"Action":"iam:*","Resource":"*","Condition":{"Bool":{"a:b":"c"}}}]`,
 			iampolicy.NotAllowed},
 	} {
