@@ -8,63 +8,88 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// TaskQueue is where the workers listen.
+// TaskQueue is the task queue that the workers poll.
 const TaskQueue = "quartermaster"
 
-// ProvisionOrderName is the workflow's name in Temporal.
-const ProvisionOrderName = "ProvisionOrder"
+// Names of the workflows in Temporal.
+const (
+	ProvisionOrderName  = "ProvisionOrder"
+	RemoveLeftoversName = "RemoveLeftovers"
+	ImportAccountsName  = "ImportAccounts"
+	VerifyAccountsName  = "VerifyAccounts"
+	WatchStockName      = "WatchStock"
+	ReconcileName       = "Reconcile"
+	DeliverWebhooksName = "DeliverWebhooks"
+	SweepWebhooksName   = "SweepWebhooks"
+)
 
-// OpenOrderName is the name of the activity that writes an order's row.
+// OpenOrderName is the name in Temporal of the activity that writes an order's row.
 const OpenOrderName = "OpenOrder"
 
-// OrderWorkflowID is the id of the workflow of an order: one order, one workflow.
+// Ids of the schedules, and of the workflows of which one runs at a time.
+const (
+	ReconcileID      = "reconcile"
+	VerifyAccountsID = "verify-accounts" // of the schedule, and of the workflow that SignalAccountsDue starts
+	WatchStockID     = "watch-stock"
+	SweepWebhooksID  = "sweep-webhooks"
+)
+
+// OrderWorkflowID returns the id of the workflow of an order: one order has one workflow.
 func OrderWorkflowID(key provision.OrderKey) string { return "order/" + key.Provider + "/" + key.ID }
 
-// OrderKeyOf is the order whose workflow has that id; false for an id of another workflow.
+// OrderKeyOf returns the order whose workflow has the id; false for the id of another workflow.
 func OrderKeyOf(workflowID string) (key provision.OrderKey, ok bool) {
 	rest, isOrder := strings.CutPrefix(workflowID, "order/")
 	provider, id, both := strings.Cut(rest, "/")
 	return provision.OrderKey{Provider: provider, ID: id}, isOrder && both
 }
 
-// SignalStock tells a waiting order that an account may be there for it. It carries nothing: the row in the database is
-// the truth, the signal only saves the wait for the next look.
-const SignalStock = "stock-changed"
-
-// ImportAccountsName is the workflow's name in Temporal.
-const ImportAccountsName = "ImportAccounts"
-
-// ImportWorkflowID is the id of the workflow of an import.
-func ImportWorkflowID(key provision.ImportKey) string { return "import/" + key.Provider + "/" + key.ID }
-
-// SignalImportKept tells an import's workflow that its file is in the database. It carries nothing and only saves a wait.
-const SignalImportKept = "import-kept"
-
-// RemoveLeftoversName is the workflow's name in Temporal.
-const RemoveLeftoversName = "RemoveLeftovers"
-
-// LeftoversWorkflowID is the id of the workflow that removes what an order left in an account: one at a time.
+// LeftoversWorkflowID returns the id of the workflow that removes what an order left in an account: one at a time.
 func LeftoversWorkflowID(accountID string) string { return "leftovers/" + accountID }
 
-// Updates of a running order. Each is refused when the order's state forbids it.
+// ImportWorkflowID returns the id of the workflow of an import.
+func ImportWorkflowID(key provision.ImportKey) string { return "import/" + key.Provider + "/" + key.ID }
+
+// WebhookWorkflowID returns the id of the workflow of a webhook: one webhook has one workflow, which sends one message at a time.
+func WebhookWorkflowID(key provision.WebhookKey) string { return "webhook/" + key.String() }
+
+// Signals. They carry nothing: the rows in the database are the truth, and a signal only saves the wait for the next look at them.
+const (
+	// SignalStock makes a waiting order look for an account.
+	SignalStock = "stock-changed"
+	// SignalImportKept makes an import look for its file in the database.
+	SignalImportKept = "import-kept"
+	// SignalAccountsDue makes VerifyAccounts look for accounts that are due.
+	SignalAccountsDue = "accounts-due"
+	// SignalDeliver makes the workflow of a webhook look for messages to send.
+	SignalDeliver = "deliver"
+)
+
+// Updates of a running order. The order refuses each that its state forbids.
 const (
 	UpdateCorrect = "correct" // input Correction
-	UpdateRetry   = "retry"   // input provision.Intervention, like those below
+	UpdateRetry   = "retry"   // input provision.Intervention, as of those below
 	UpdateCancel  = "cancel"
 	UpdateFail    = "fail"
 	UpdateSwap    = "swap"
-	UpdateEndUndo = "end-undo" // of an order that is being undone
+	UpdateEndUndo = "end-undo" // while an account is being undone
 )
 
-// Memo keys of an order's workflow. Values are sealed, keys are not.
+// Correction is the input of UpdateCorrect.
+type Correction struct {
+	Fields provision.Correction   `json:"fields"`
+	By     provision.Intervention `json:"by"`
+}
+
+// Memo keys of an order's workflow. Their values are sealed; the keys are not.
 const (
-	// MemoRequestHash is the SHA-256 of the canonical request: what a repeated POST is compared with before the row exists.
+	// MemoRequestHash is the SHA-256 of the canonical request. A repeated POST is compared with it until the order has a row.
 	MemoRequestHash = "request_sha256"
-	// MemoOrder is the accepted order itself, for a GET that comes before the row.
+	// MemoOrder is the accepted order. A GET reads it until the order has a row.
 	MemoOrder = "order"
 )
 
-// Search attributes of an order's workflow. They are not encrypted: opaque ids and coarse words only.
+// Search attributes. They are not encrypted, so they hold opaque ids and coarse words only.
 var (
 	OrderIDKey     = temporal.NewSearchAttributeKeyKeyword("OrderID")
 	AccountIDKey   = temporal.NewSearchAttributeKeyKeyword("AccountID")
@@ -75,7 +100,7 @@ var (
 	ReasonKey      = temporal.NewSearchAttributeKeyKeyword("Reason")
 )
 
-// SearchAttributes lists the names and types that the namespace needs before a worker starts.
+// SearchAttributes returns the names and types of the search attributes that the namespace must have before a worker starts.
 func SearchAttributes() map[string]string {
 	types := map[string]string{}
 	for _, key := range []temporal.SearchAttributeKeyKeyword{OrderIDKey, AccountIDKey, ProviderKey, MarketplaceKey, ModelKey, StepKey, ReasonKey} {

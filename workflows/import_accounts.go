@@ -11,12 +11,13 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// importKeptWithin is how long an import waits to hear that its file is kept. It looks then anyway: the workflow is started
-// before the file is kept, so that no kept file is ever without one, and when nothing was kept there is nothing to do.
+// importKeptWithin is how long an import waits for the signal that its file is stored; it looks for the file then anyway. The API
+// starts the workflow before it stores the file, so that every stored file has a workflow. If the API stored nothing after all, there
+// is nothing to do.
 const importKeptWithin = time.Minute
 
-// ImportAccounts imports a file of accounts, some rows at a time; how far it is stands in the database, written with the rows.
-// Then it has the new accounts verified.
+// ImportAccounts imports a file of accounts, a batch of rows at a time. The database knows how far the import is, because each batch
+// writes that with its rows. At the end the new accounts are verified.
 func ImportAccounts(ctx workflow.Context, key provision.ImportKey) (activities.ImportProgress, error) {
 	_, _ = workflow.GetSignalChannel(ctx, SignalImportKept).ReceiveWithTimeout(ctx, importKeptWithin, nil)
 	var progress activities.ImportProgress
@@ -40,18 +41,19 @@ func ImportAccounts(ctx workflow.Context, key provision.ImportKey) (activities.I
 	return progress, nil
 }
 
-// ImportDetails is the progress in Markdown, as the Web UI shows it.
+// ImportDetails returns the progress in Markdown, as the Web UI shows it.
 func ImportDetails(p activities.ImportProgress) string {
 	if p.State == "" {
-		return "No file was kept: there is nothing to import."
+		return "No file was stored: there is nothing to import."
 	}
 	return fmt.Sprintf("**%s**: %d of %d rows, %d added, %d unchanged, %d faulty.", p.State, p.RowsDone, p.RowsTotal, p.Added, p.Unchanged, p.Faulty)
 }
 
-// giveUp ends an import that somebody cancelled. It returns the cancel.
+// giveUp records that an import was cancelled, and returns the cancellation.
 func giveUp(ctx workflow.Context, key provision.ImportKey, cancelled error) error {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	if err := tellDatabase(ctx, "Give the import up", acts.FailImport, activities.GivenUp{Import: key, Reason: "it was cancelled; what was added until then stays"}); err != nil {
+	given := activities.GivenUp{Import: key, Reason: "it was cancelled; the accounts added until then stay"}
+	if err := execDatabase(ctx, "Give up the import", acts.FailImport, given); err != nil {
 		return err
 	}
 	return cancelled

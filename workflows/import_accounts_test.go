@@ -106,7 +106,7 @@ func TestACancelledImportIsGivenUp(t *testing.T) {
 	env.RegisterDelayedCallback(env.CancelWorkflow, time.Second)
 	env.ExecuteWorkflow(workflows.ImportAccounts, importKey)
 	require.Error(t, env.GetWorkflowError())
-	require.Equal(t, []string{"it was cancelled; what was added until then stays"}, s.givenUp)
+	require.Equal(t, []string{"it was cancelled; the accounts added until then stay"}, s.givenUp)
 	require.Zero(t, s.verified)
 }
 
@@ -114,5 +114,5 @@ func TestTheWebUISaysHowFarAnImportIs(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "**completed**: 9 of 9 rows, 5 added, 3 unchanged, 1 faulty.",
 		workflows.ImportDetails(activities.ImportProgress{State: provision.ImportCompleted, RowsTotal: 9, RowsDone: 9, Added: 5, Unchanged: 3, Faulty: 1}))
-	require.Equal(t, "No file was kept: there is nothing to import.", workflows.ImportDetails(activities.ImportProgress{}))
+	require.Equal(t, "No file was stored: there is nothing to import.", workflows.ImportDetails(activities.ImportProgress{}))
 }

@@ -36,9 +36,9 @@ type simOrder struct {
 	actions   map[string]bool // by the id of the update
 }
 
-// transitions of a table in the migration, as "from>to".
-func transitions(table string) map[string]bool {
-	sql, err := os.ReadFile("../migrations/00001_init.sql")
+// transitions are the rows of a table of transitions, as "from>to".
+func transitions(file, table string) map[string]bool {
+	sql, err := os.ReadFile("../migrations/" + file)
 	if err != nil {
 		panic(err)
 	}
@@ -50,7 +50,7 @@ func transitions(table string) map[string]bool {
 	return found
 }
 
-var orderTransitions, accountTransitions = transitions("order_transitions"), transitions("account_transitions")
+var orderTransitions, accountTransitions = transitions("00004_orders.sql", "order_transitions"), transitions("00005_accounts.sql", "account_transitions")
 
 func (w *simWorld) setOrder(state provision.OrderState) {
 	if from := w.order.state; from != state && !orderTransitions[string(from)+">"+string(state)] {

@@ -146,26 +146,17 @@ func (s *Stack) buildProgram(ctx context.Context, o Options) error {
 func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 	s.Database = o.DatabaseURL
 	if s.Database == "" {
-		// The server may run as another user, who has to pass through to its data.
-		dir, err := os.MkdirTemp("", "quartermaster-dev-postgres-")
-		if err != nil {
-			return err
-		}
-		s.onStop(func() error { return os.RemoveAll(dir) })
-		if err := os.Chmod(dir, 0o711); err != nil { // #nosec G302 -- see above
-			return err
-		}
-		port, err := freePort(ctx, 0, false)
-		if err != nil {
-			return err
-		}
-		options := pgtest.Options{Durable: true, Dir: filepath.Join(dir, "data"), Port: port, LogFile: s.logFile(PartPostgres)}
-		if err := s.startPart(ctx, &part{name: PartPostgres, start: func(ctx context.Context) (process, error) {
-			server, err := pgtest.Start(ctx, options)
+		var server *pgtest.Server
+		if err := s.startPart(ctx, &part{name: PartPostgres, start: func(ctx context.Context) (_ process, err error) {
+			if server == nil {
+				server, err = pgtest.Start(ctx, pgtest.Options{Durable: true, LogFile: s.logFile(PartPostgres)})
+			} else {
+				server, err = server.Restart(ctx) // after a crash, at the same address
+			}
 			if err != nil {
 				return nil, err
 			}
-			s.Database = server.URL("postgres") // the same again after a crash
+			s.Database = server.URL("postgres")
 			return server, nil
 		}}); err != nil {
 			return err
@@ -281,13 +272,13 @@ func (s *Stack) migrate(ctx context.Context, _ Options) error {
 	return nil
 }
 
-// Verify runs `quartermaster verify`, with more variables if need be: an error tells what is stuck or contradicts itself.
-func (s *Stack) Verify(ctx context.Context, env ...string) error {
-	verify := s.command(ctx, "verify", "--aws")
-	verify.Env = append(verify.Env, env...)
-	out, err := verify.CombinedOutput()
+// Reconcile runs `quartermaster reconcile --aws`, with additional variables. Its error contains the findings.
+func (s *Stack) Reconcile(ctx context.Context, env ...string) error {
+	command := s.command(ctx, "reconcile", "--aws")
+	command.Env = append(command.Env, env...)
+	out, err := command.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("quartermaster verify: %w\n%s", err, out)
+		return fmt.Errorf("quartermaster reconcile: %w\n%s", err, out)
 	}
 	return nil
 }

@@ -75,6 +75,14 @@ func ownServer(t *testing.T, options pgtest.Options) *pgtest.Server {
 	return server
 }
 
+// restarted is a server that has ended, and was started again on the same data and port.
+func restarted(t *testing.T, server *pgtest.Server) *pgtest.Server {
+	t.Helper()
+	server, err := server.Restart(t.Context())
+	require.NoError(t, err)
+	return server
+}
+
 // stalls are the ways in which a database does not answer.
 var stalls = map[string]func(t *testing.T) stalled{
 	"frozen server": func(t *testing.T) stalled {
@@ -99,13 +107,11 @@ var stalls = map[string]func(t *testing.T) stalled{
 	},
 	"connections refused": func(t *testing.T) stalled {
 		t.Helper()
-		options := pgtest.Options{Dir: pgtest.Dir(t)}
-		server := ownServer(t, options)
-		options.Port = server.Port()
+		server := ownServer(t, pgtest.Options{})
 		return stalled{
 			db:     openDB(t, server.URL("postgres")),
 			stall:  func(t *testing.T) { t.Helper(); require.NoError(t, server.Kill()) },
-			resume: func(t *testing.T) { t.Helper(); server = ownServer(t, options) },
+			resume: func(t *testing.T) { t.Helper(); server = restarted(t, server) },
 		}
 	},
 }
@@ -389,11 +395,10 @@ func TestAConnectionToAServerThatDoesNotLetUsWriteIsGivenUp(t *testing.T) {
 func TestAStandbyIsUnavailableUntilItIsPromoted(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	options := pgtest.Options{Dir: pgtest.Dir(t), Settings: []string{"wal_level=replica"}}
-	server := ownServer(t, options)
-	require.NoError(t, server.Stop())
-	require.NoError(t, os.WriteFile(filepath.Join(options.Dir, "standby.signal"), nil, 0o644)) // #nosec G306 -- the server's user reads it
-	server = ownServer(t, options)
+	server := ownServer(t, pgtest.Options{Settings: []string{"wal_level=replica"}})
+	require.NoError(t, server.Kill())
+	require.NoError(t, os.WriteFile(filepath.Join(server.DataDir(), "standby.signal"), nil, 0o644)) // #nosec G306 -- the server's user reads it
+	server = restarted(t, server)
 	db := openDB(t, server.URL("postgres"))
 	store := postgres.New(db)
 	require.NoError(t, store.Ping(ctx))

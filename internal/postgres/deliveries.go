@@ -118,13 +118,13 @@ WHERE e.provider = $1 AND e.seq > $2 AND e.seq <= $3 AND starts_with(e.type, 'or
 
 // Only from where this look began: a callback that was enabled meanwhile has set it back.
 const lookedSQL = `
-INSERT INTO callback_looks AS l (provider, through) VALUES ($1, $3)
+INSERT INTO callback_positions AS l (provider, through) VALUES ($1, $3)
 ON CONFLICT (provider) DO UPDATE SET through = EXCLUDED.through WHERE l.through = $2 AND l.through < EXCLUDED.through`
 
 // catchUp writes the deliveries of everything of a provider that has happened.
 func (s Deliveries) catchUp(ctx context.Context, provider string) error {
 	var at struct{ Settled, Looked int64 }
-	if err := s.db.GetContext(ctx, &at, `SELECT events_settled() AS settled, COALESCE((SELECT through FROM callback_looks WHERE provider = $1), 0) AS looked`, provider); err != nil {
+	if err := s.db.GetContext(ctx, &at, `SELECT events_settled() AS settled, COALESCE((SELECT through FROM callback_positions WHERE provider = $1), 0) AS looked`, provider); err != nil {
 		return err
 	}
 	var behind, callbacks []provision.WebhookKey
@@ -149,7 +149,7 @@ func (s Deliveries) catchUp(ctx context.Context, provider string) error {
 // setBackSQL has callbacks looked at again from before the position of a webhook: it always changes the row, so that a look which began
 // before it keeps nothing.
 const setBackSQL = `
-INSERT INTO callback_looks AS l (provider, through) SELECT w.provider, -1 FROM webhooks w WHERE w.id = $1 AND w.kind = 'callback'
+INSERT INTO callback_positions AS l (provider, through) SELECT w.provider, -1 FROM webhooks w WHERE w.id = $1 AND w.kind = 'callback'
 ON CONFLICT (provider) DO UPDATE SET through = LEAST(l.through, (SELECT position FROM webhooks WHERE id = $1)) - 1`
 
 const dueWebhooksSQL = `

@@ -64,7 +64,7 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 	require.Equal(t, `"us-east-1" → "eu-west-1"`, changed["report_region"])
 	require.Equal(t, ` → 3`, changed["stock_threshold"])
 	require.Equal(t, `{} → {"SPAM": "{alias}"}`, changed["instructions"])
-	require.Equal(t, "made", events[0].What)
+	require.Equal(t, "created", events[0].What)
 	last := events[len(events)-1]
 	require.Equal(t, "on_failure", last.What)
 	require.Contains(t, last.Actor, "database user ", "who writes by hand stands there too")
@@ -139,7 +139,7 @@ func TestAProtectedAccountEntersNoPool(t *testing.T) {
 	require.NoError(t, err)
 	var history []string
 	require.NoError(t, db.Select(&history, `SELECT what || ' by ' || actor FROM protected_account_history ORDER BY seq`))
-	require.Equal(t, []string{"protected by key abc", "changed by key def", "released by key abc"}, history)
+	require.Equal(t, []string{"protected by key abc", "changed by key def", "unprotected by key abc"}, history)
 }
 
 func TestProtectingAnAccountThatIsInStockTakesItOut(t *testing.T) {
