@@ -18,7 +18,7 @@ import (
 	"quartermaster/workflows"
 )
 
-// Playground is a stack with a client and Temporal at hand.
+// Playground is a stack with an API client and a Temporal client.
 type Playground struct {
 	*Stack
 	Client   *Client
@@ -26,7 +26,7 @@ type Playground struct {
 	numbers  int
 }
 
-// NewPlayground prepares a running stack for scenarios: no stock yet, each scenario brings its own.
+// NewPlayground prepares a running stack for scenarios. There is no stock yet; each scenario adds its own.
 func NewPlayground(ctx context.Context, s *Stack) (*Playground, error) {
 	c, err := s.Seed(ctx, 0)
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *Stack) DialTemporal(ctx context.Context) (client.Client, error) {
 	return c, nil
 }
 
-// quiet is the logger of tools whose output is for people.
+// quiet returns a logger that logs nothing, for tools whose output people read.
 func quiet() log.Logger { return log.NewStructuredLogger(slog.New(slog.DiscardHandler)) }
 
 // Stock adds n accounts to a pool, which it makes if need be, and returns their ids, oldest first.

@@ -65,7 +65,7 @@ func (p *probe) look(ctx context.Context) error {
 	return p.reachUI(ctx)
 }
 
-// reachUI connects to the Web UI, if there is to be one.
+// reachUI connects to the Web UI, if the options ask for one.
 func (p *probe) reachUI(ctx context.Context) error {
 	if p.options.UIPort < 0 {
 		return nil
