@@ -42,7 +42,7 @@ test-load: postgres ## place 10,000 orders on an empty pool, freeze the database
 
 .PHONY: test-resets
 test-resets: postgres ## reset orders at every workflow task of every history
-	@QM_RESETS=all go -C dev test -run TestAReset -count=1 -v -timeout 60m ./stack
+	@QM_RESETS=all go -C dev test -run TestReset -count=1 -v -timeout 60m ./stack
 
 .PHONY: lint
 lint: ## run all static checks: linters, formatting, dead code, tidy modules, generated code, documents, secrets, vulnerabilities

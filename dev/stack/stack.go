@@ -172,7 +172,7 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 // startSimulator serves the simulated AWS and, on another port, what it shows of its state.
 func (s *Stack) startSimulator(ctx context.Context, o Options) error {
 	s.Sim = awssim.New(awssim.Options{Delay: o.Delay, Seed: uint64(time.Now().UnixNano()), Logger: slog.New(slog.DiscardHandler)})
-	// Drawn anew each time, in the shape of AWS's keys: nothing that could be taken for a leaked one stands in the source.
+	// Generated each time, in the shape of AWS's keys, so that the source contains nothing that looks like a leaked key.
 	s.callerKey = awssim.Caller{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14], ARN: "arn:aws:iam::000000000000:role/marketplace-provisioner-svc"}
 	if err := s.Sim.Load(awssim.Seed{Callers: []awssim.Caller{s.callerKey}}); err != nil {
 		return err
@@ -270,7 +270,7 @@ func (s *Stack) migrate(ctx context.Context, _ Options) error {
 	return nil
 }
 
-// Verify runs `quartermaster verify`, with more variables if need be: an error tells what is stuck or contradicts itself.
+// Verify runs `quartermaster verify`, with more variables if need be: an error lists what is stuck or inconsistent.
 func (s *Stack) Verify(ctx context.Context, env ...string) error {
 	verify := s.command(ctx, "verify", "--aws")
 	verify.Env = append(verify.Env, env...)

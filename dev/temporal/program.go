@@ -210,8 +210,8 @@ func (k keeper) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// prune removes what earlier sources and aborted builds left behind and nobody has touched for a long time. That it
-// cannot is no error: it only costs disk.
+// prune removes programs of earlier sources and aborted builds that have not been used for a long time. A failure is not an error:
+// it only costs disk space.
 func (k keeper) prune(keep string) {
 	for _, prefix := range []string{keptPrefix, compilingPrefix} {
 		paths, _ := filepath.Glob(filepath.Join(k.dir, prefix+"*"))
