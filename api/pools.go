@@ -153,11 +153,11 @@ func poolFormOf(form openapi.NewPool) poolForm {
 
 // apply changes the settings that the form contains.
 func (f poolForm) apply(c *provision.PoolConfig) {
-	set(&c.Settings.AlternateContactTypes, f.AlternateContactTypes)
-	set(&c.Settings.ReportKind, f.ReportKind)
-	set(&c.Settings.ReportRegion, f.ReportRegion)
-	set(&c.Settings.ReportPrefix, f.ReportPrefix)
-	set(&c.Settings.UserPolicyARNs, f.UserPolicyArns)
+	provision.SetIfGiven(&c.Settings.AlternateContactTypes, f.AlternateContactTypes)
+	provision.SetIfGiven(&c.Settings.ReportKind, f.ReportKind)
+	provision.SetIfGiven(&c.Settings.ReportRegion, f.ReportRegion)
+	provision.SetIfGiven(&c.Settings.ReportPrefix, f.ReportPrefix)
+	provision.SetIfGiven(&c.Settings.UserPolicyARNs, f.UserPolicyArns)
 	if f.PermissionsBoundaryARN.IsSpecified() {
 		c.Settings.PermissionsBoundary = orZero(f.PermissionsBoundaryARN)
 	}
@@ -201,12 +201,6 @@ const (
 	onFailureReturn = "return"
 	onFailurePark   = "park"
 )
-
-func set[T any](field, to *T) {
-	if to != nil {
-		*field = *to
-	}
-}
 
 // orZero is the value, or the zero value for null.
 func orZero[T any](n nullable.Nullable[T]) T {

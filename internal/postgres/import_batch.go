@@ -257,7 +257,7 @@ func (b *batch) judgeRow(i int, lineOf map[string]int, known map[string]provisio
 		b.fault(i, stockcsv.Marketplace, "there is no pool for marketplace %q in environment %q: correct one of them, or have that pool opened first", a.Marketplace, a.Environment)
 	}
 	if !wrong(stockcsv.Model) && !slices.Contains(models, a.Model) {
-		b.fault(i, stockcsv.Model, "%q is not an account model: use %s", a.Model, joinModels(models))
+		b.fault(i, stockcsv.Model, "%s", provision.UnknownModelMessage(a.Model, models))
 	}
 	if len(row.Faults) > 0 {
 		slices.SortStableFunc(row.Faults, func(x, y provision.RowFault) int { return x.Position - y.Position })
@@ -325,14 +325,6 @@ func differences(is, row provision.Account) (columns []string) {
 		}
 	}
 	return columns
-}
-
-func joinModels(models []provision.Model) string {
-	names := make([]string, len(models))
-	for i, m := range models {
-		names[i] = string(m)
-	}
-	return strings.Join(names, " or ")
 }
 
 // The order of the file is the order of age: the claim takes the oldest first.
