@@ -22,9 +22,9 @@ func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRe
 		return nil, err
 	}
 	rows, first, err := stockcsv.Scan(bytes.NewReader(file))
-	var refused *stockcsv.FileError
+	refused, isRefused := errors.AsType[*stockcsv.FileError](err)
 	switch {
-	case errors.As(err, &refused):
+	case isRefused:
 		return nil, invalidFields(openapi.FieldProblem{In: "body", Field: optional(refused.Column), Message: refused.Error()})
 	case err != nil:
 		return nil, err

@@ -59,7 +59,7 @@ func readJSON(r *http.Request, required bool) ([]byte, error) {
 	var document json.RawMessage
 	if err := json.Unmarshal(body, &document); err != nil {
 		where := ""
-		if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			where = fmt.Sprintf(" at byte %d", syntax.Offset)
 		}
 		return nil, problem(codeInvalidJSON, "the body is not JSON%s: %s", where, err)
@@ -76,9 +76,9 @@ func readBody(ctx context.Context, body io.Reader) ([]byte, error) {
 	if err == nil {
 		return text, nil
 	}
-	var tooLarge *echo.HTTPError
-	var fileTooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) || errors.As(err, &fileTooLarge) || ctx.Err() != nil {
+	_, tooLarge := errors.AsType[*echo.HTTPError](err)
+	_, fileTooLarge := errors.AsType[*http.MaxBytesError](err)
+	if tooLarge || fileTooLarge || ctx.Err() != nil {
 		return nil, err
 	}
 	return nil, problem(codeBadRequest, "the body ended too early: send it again").because(err)

@@ -281,13 +281,13 @@ func pointer(tokens []string) string {
 
 func wrongParameter(e *openapi3filter.RequestError) openapi.FieldProblem {
 	field := openapi.FieldProblem{In: e.Parameter.In, Field: optional(e.Parameter.Name), Message: "cannot be read"}
-	var parse *openapi3filter.ParseError
+	parse, isParse := errors.AsType[*openapi3filter.ParseError](e.Err)
 	switch {
 	case errors.Is(e.Err, openapi3filter.ErrInvalidRequired):
 		field.Message = "is missing: it is required"
 	case errors.Is(e.Err, openapi3filter.ErrInvalidEmptyValue):
 		field.Message = "is empty: give it a value or leave it out"
-	case errors.As(e.Err, &parse):
+	case isParse:
 		field.Message = fmt.Sprintf("%q is not of type %s", fmt.Sprint(parse.Value), strings.Join(e.Parameter.Schema.Value.Type.Slice(), " or "))
 	default:
 		var reasons []string
