@@ -1,7 +1,9 @@
-# What CI runs is what you run: each target works from a clean clone with Go, git and make.
+# CI runs these targets too. Each works from a clean clone with Go, git and make.
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# The version that `quartermaster --version` prints.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 MAKEFLAGS += --no-print-directory
 
 .PHONY: help
@@ -9,41 +11,41 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
-demo: postgres ## run one order through the whole system, here, with a simulated AWS
+demo: postgres ## run two orders through the whole system on this machine, with a simulated AWS
 	@go build -C dev -o ../.build/bin/quartermaster-dev ./cmd/dev && cd dev && exec ../.build/bin/quartermaster-dev demo
 
 .PHONY: dev
-dev: postgres ## everything in one terminal: database, Temporal with Web UI, simulated AWS, API, worker (ctrl-C ends it)
+dev: postgres ## start everything in one terminal: database, Temporal with its Web UI, simulated AWS, API and worker; Ctrl-C stops it
 	@go build -C dev -o ../.build/bin/quartermaster-dev ./cmd/dev && cd dev && exec ../.build/bin/quartermaster-dev up
 
 .PHONY: build
 build: ## compile the programs into .build/bin
 	@mkdir -p .build/bin
-	go build -o .build/bin/ ./cmd/...
+	go build -ldflags '-X main.version=$(VERSION)' -o .build/bin/ ./cmd/...
 	go build -C dev -o ../.build/bin/quartermaster-dev ./cmd/dev
 
 .PHONY: test
-test: ## run all tests of all modules; closes with "N passed, N failed"
+test: ## run all tests of all modules; the last line is "N passed, N failed"
 	@tools/test.sh -timeout=20m
 
 .PHONY: test-race
-test-race: ## the same with the race detector, which takes several times as long
+test-race: ## run all tests with the race detector, which takes several times as long
 	@tools/test.sh -timeout=60m -race
 
 .PHONY: test-chaos
-test-chaos: postgres ## kill, slow, stall and pause everything for two minutes while 200 orders run
+test-chaos: postgres ## kill, slow down, stall and pause every part for two minutes while 200 orders run
 	@QM_CHAOS_ORDERS=200 QM_CHAOS_SECONDS=120 go -C dev test -run TestNothingIsLost -count=1 -v -timeout 30m ./stack
 
 .PHONY: test-load
-test-load: postgres ## 10,000 orders on an empty pool, a database that freezes for a minute, then 2,000 accounts
+test-load: postgres ## place 10,000 orders on an empty pool, freeze the database for a minute, then add 2,000 accounts
 	@QM_LOAD_ORDERS=10000 QM_LOAD_FREEZE_SECONDS=60 QM_LOAD_ACCOUNTS=2000 go -C dev test -run TestNoAcknowledgedOrderIsLost -count=1 -v -timeout 90m ./stack
 
 .PHONY: test-resets
 test-resets: postgres ## reset orders at every workflow task of every history
-	@QM_RESETS=all go -C dev test -run TestAReset -count=1 -v -timeout 60m ./stack
+	@QM_RESETS=all go -C dev test -run TestReset -count=1 -v -timeout 60m ./stack
 
 .PHONY: lint
-lint: ## all static checks: linters, formatting, tidy modules, generated code, secrets, known vulnerabilities
+lint: ## run all static checks: linters, formatting, dead code, tidy modules, generated code, documents, secrets, vulnerabilities
 	@tools/lint.sh
 
 .PHONY: fmt
@@ -51,25 +53,25 @@ fmt: ## format all Go files
 	@gofmt -w $$(git ls-files --cached --others --exclude-standard -- '*.go')
 
 .PHONY: generate
-generate: ## run the code generators again, after a change of the API document for one
+generate: ## run the code generators, for example after a change of the API document
 	@tools/generate.sh
 
 .PHONY: histories
-histories: postgres ## record the workflow histories that are missing; AGAIN=1 overwrites them all, before the first release only
+histories: postgres ## record missing workflow histories; AGAIN=1 records all of them again, before the first release only
 	@go -C dev run ./cmd/dev histories $(if $(AGAIN),--again)
 
 .PHONY: screenshots
-screenshots: postgres ## take the pictures of Temporal's Web UI that the documents show; needs Chromium
+screenshots: postgres ## take the pictures of Temporal's Web UI for the documents; needs Chromium
 	@go -C dev run ./cmd/dev screenshots
 
 .PHONY: migrate
-migrate: ## bring the database of QM_DATABASE_URL to the newest schema
+migrate: ## migrate the database of QM_DATABASE_URL to the newest schema
 	@go run ./cmd/quartermaster migrate
 
 .PHONY: postgres
-postgres: ## make sure that PostgreSQL's programs are installed; every other target does so by itself
+postgres: ## install PostgreSQL's programs if they are missing; the other targets do so automatically
 	@tools/ensure-postgres.sh
 
 .PHONY: clean
-clean: ## remove what was built here
+clean: ## remove everything that was built
 	rm -rf .build

@@ -159,11 +159,11 @@ func poolFormOf(form openapi.NewPool) poolForm {
 
 // apply changes the settings that the form contains.
 func (f poolForm) apply(c *provision.PoolConfig) {
-	set(&c.Settings.AlternateContactTypes, f.AlternateContactTypes)
-	set(&c.Settings.ReportKind, f.ReportKind)
-	set(&c.Settings.ReportRegion, f.ReportRegion)
-	set(&c.Settings.ReportPrefix, f.ReportPrefix)
-	set(&c.Settings.UserPolicyARNs, f.UserPolicyArns)
+	provision.SetIfGiven(&c.Settings.AlternateContactTypes, f.AlternateContactTypes)
+	provision.SetIfGiven(&c.Settings.ReportKind, f.ReportKind)
+	provision.SetIfGiven(&c.Settings.ReportRegion, f.ReportRegion)
+	provision.SetIfGiven(&c.Settings.ReportPrefix, f.ReportPrefix)
+	provision.SetIfGiven(&c.Settings.UserPolicyARNs, f.UserPolicyArns)
 	if f.PermissionsBoundaryARN.IsSpecified() {
 		c.Settings.PermissionsBoundary = orZero(f.PermissionsBoundaryARN)
 	}
@@ -199,12 +199,6 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 	}
 	if f.RenotifySeconds != nil {
 		c.RenotifyEvery = seconds(*f.RenotifySeconds)
-	}
-}
-
-func set[T any](field, to *T) {
-	if to != nil {
-		*field = *to
 	}
 }
 

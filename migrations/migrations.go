@@ -79,8 +79,7 @@ func up(ctx context.Context, db *sql.DB, fsys fs.FS) (applied []string, err erro
 		return nil, err
 	}
 	results, err := p.Up(ctx)
-	var partial *goose.PartialError
-	if errors.As(err, &partial) {
+	if partial, ok := errors.AsType[*goose.PartialError](err); ok {
 		results = partial.Applied
 		err = fmt.Errorf("migration %s: %w", path.Base(partial.Failed.Source.Path), partial.Err)
 	} else if err != nil {

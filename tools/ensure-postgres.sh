@@ -7,7 +7,7 @@ set -euo pipefail
 readonly minimum=15
 readonly how="PostgreSQL $minimum or newer is needed: run \`apt-get install postgresql\`, \`dnf install postgresql-server\` or \`brew install postgresql@17\`, or set PG_BINDIR to the folder that holds initdb and postgres."
 
-# usable DIR: DIR holds a server of a supported version. Links are followed, as initdb lies beside the real program.
+# usable DIR succeeds when DIR holds a server of a supported version. It follows links, because initdb is next to the real program.
 usable() {
 	local program version
 	program=$(readlink -f -- "$1/postgres" 2>/dev/null) && [[ -x $program && -x ${program%/*}/initdb ]] || return 1
@@ -29,7 +29,7 @@ present() {
 	return 1
 }
 
-# as_root COMMAND…: never asks for a password, because nobody may be there to type one.
+# as_root COMMAND… runs a command as root. It never asks for a password, because no one may be there to type it.
 as_root() {
 	if ((EUID == 0)); then
 		"$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the go:generate lines of every module.
+# Runs `go generate` in every module.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/modules.sh"
 for module in $(modules); do

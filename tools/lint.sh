@@ -13,7 +13,7 @@ check() {
 	if ! "$@"; then red+=("$name"); fi
 }
 
-# sources lists Go files with git where there is a repository, so that what is ignored stays unread.
+# sources lists the Go files that git does not ignore.
 sources() { git ls-files --cached --others --exclude-standard -- '*.go' | while read -r file; do if [[ -f $file ]]; then echo "$file"; fi; done; }
 
 formatted() {
@@ -25,8 +25,8 @@ formatted() {
 	fi
 }
 
-# generated runs the generators and compares the result with what was there: a developer who has not committed yet is not
-# bothered, and CI, which has a fresh clone, compares with the commit.
+# generated runs the generators and compares the result with the files that were there before. A developer need not commit first;
+# CI, which has a fresh clone, compares with the commit.
 generated() {
 	local before after
 	before=$(checksums)
@@ -49,8 +49,8 @@ tidy() { (cd "$1" && go mod tidy -diff); }
 vet() { (cd "$1" && go vet ./...); }
 golangci() { (cd "$1" && "$golangci" run --config "$root/.golangci.yml" ./...); }
 
-# vulnerable reports known vulnerabilities that our code reaches. The database is on the network; where that cannot be
-# reached the check says that it did not run.
+# vulnerable reports known vulnerabilities that our code reaches. Where the database on the network cannot be reached, the check
+# says that it was skipped.
 vulnerable() {
 	local out status=0
 	out=$(cd "$1" && "$govulncheck" ./... 2>&1) || status=$?
@@ -71,9 +71,22 @@ vulnerable() {
 	esac
 }
 
+# dead reports exported code that nothing uses, or that only tests and the packages that exist for tests use.
+test_packages=quartermaster/dev,quartermaster/internal/awssim,quartermaster/internal/postgres/pgtest,quartermaster/workflows/control/controltest
+dead() {
+	local work status=0
+	work=$(mktemp -d)
+	(cd "$work" && go work init "$root" "$root/dev")
+	GOWORK=$work/go.work "$deadcode" -allow tools/deadcode/allowed.txt \
+		-tests "$test_packages" ./... ./dev/... || status=$?
+	rm -rf "$work"
+	return "$status"
+}
+
 golangci=$(tool tools github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
 workflowcheck=$(tool tools go.temporal.io/sdk/contrib/tools/workflowcheck)
 govulncheck=$(tool tools golang.org/x/vuln/cmd/govulncheck)
+deadcode=$(tool tools quartermaster/tools/deadcode)
 checkdocs=$(tool tools quartermaster/tools/checkdocs)
 gitleaks=$(tool tools/gitleaks github.com/zricethezav/gitleaks/v8 gitleaks)
 
@@ -84,11 +97,13 @@ for module in $(modules); do
 	check "go vet in $module" vet "$module"
 	check "golangci-lint in $module" golangci "$module"
 done
-# Tests may do what workflows must not: the simulated world of the property test is no workflow.
+check 'dead code' dead
+# Tests may do what workflows must not: the simulation of the property test is not a workflow.
 check workflowcheck "$workflowcheck" -test=false ./workflows/...
 check gitleaks "$gitleaks" dir --no-banner --redact --verbose --log-level=warn --config .gitleaks.toml .
 check 'govulncheck in .' vulnerable .
 check 'documents: links and style' "$checkdocs" markdown .
+check 'documents, comments and messages: words' "$checkdocs" prose .
 
 if ((${#red[@]} > 0)); then
 	printf '\nred:\n'

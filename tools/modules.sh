@@ -1,9 +1,9 @@
-# Sourced by the scripts beside it: the repository's folder, its Go modules and the tools that are built from tools/go.mod.
+# The other scripts source this one: the repository's folder, its Go modules and the tools that are built from tools/go.mod.
 # shellcheck shell=bash
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 bin=$root/.build/bin
 
-# modules prints the folder of every Go module with code of ours. tools/gitleaks only pins a program.
+# modules prints the folder of every Go module that has code. tools/gitleaks only pins a program.
 modules() {
 	local file
 	for file in go.mod dev/go.mod dev/temporal-server/go.mod tools/go.mod; do
@@ -11,7 +11,7 @@ modules() {
 	done
 }
 
-# tool MODULE PACKAGE [NAME] builds a pinned program, which takes no time when it is built already, and prints its path.
+# tool MODULE PACKAGE [NAME] builds a pinned program, unless it is up to date, and prints its path.
 tool() {
 	local name=${3:-${2##*/}}
 	mkdir -p "$bin"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of every module, with the arguments handed on to `go test`, and closes with one line: "N passed, N failed".
-# The same line is kept in .build/test/count. Red when a test or a package fails, or when nothing ran.
+# Runs the tests of every module with the given arguments for `go test`. The last line is "N passed, N failed"; .build/test/count
+# keeps it. The exit status is not 0 when a test or a package failed, or when nothing ran.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/modules.sh"
 

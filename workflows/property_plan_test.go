@@ -327,11 +327,11 @@ func (w *simWorld) update(i int, name string, in any) {
 		},
 		OnComplete: func(_ any, err error) {
 			w.answered[name]++
-			var app *temporal.ApplicationError
+			app, isApp := errors.AsType[*temporal.ApplicationError](err)
 			switch {
 			case err == nil:
 				w.done[name]++
-			case errors.As(err, &app) && (app.Type() == string(provision.CodeTooLate) || app.Type() == string(provision.CodeNotAsked)):
+			case isApp && (app.Type() == string(provision.CodeTooLate) || app.Type() == string(provision.CodeNotAsked)):
 				// the database, or an update that came before it, decided otherwise, and the answer says so
 			case !w.cancelHeard:
 				w.violate("update %s was accepted and then failed: %v", name, err)

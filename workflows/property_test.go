@@ -155,12 +155,12 @@ func (w *simWorld) check() {
 	if !maps.Equal(w.accepted, w.answered) {
 		w.violate("updates were accepted %v and answered %v", w.accepted, w.answered)
 	}
-	var app *temporal.ApplicationError
+	app, isApp := errors.AsType[*temporal.ApplicationError](w.err)
 	switch state := w.order.state; {
 	case state == provision.Completed && w.err == nil:
 		w.checkResult()
 	case state == provision.Cancelled && temporal.IsCanceledError(w.err):
-	case state == provision.Failed && errors.As(w.err, &app) && app.Type() == string(w.order.failure.Code):
+	case state == provision.Failed && isApp && app.Type() == string(w.order.failure.Code):
 	default:
 		w.violate("the order is %s and the workflow ended with %v", state, w.err)
 	}

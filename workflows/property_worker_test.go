@@ -115,11 +115,11 @@ func (w *simWorld) attempts(ctx workflow.Context, c simCall) (*commonpb.Payloads
 			return nil, temporal.NewCanceledError()
 		}
 		result, err := w.attempt(ctx, c)
-		var app *temporal.ApplicationError
+		app, isApp := errors.AsType[*temporal.ApplicationError](err)
 		switch {
 		case err == nil || temporal.IsCanceledError(err):
 			return result, err
-		case !errors.As(err, &app):
+		case !isApp:
 			panic(fmt.Sprintf("%s returned an error that is not translated: %v", c.name, err))
 		case app.NonRetryable():
 			return nil, err

@@ -1,4 +1,3 @@
-// Package child runs other programs that must never outlive this one.
 package child
 
 import (
@@ -20,13 +19,13 @@ type Process struct {
 
 	mu    sync.Mutex
 	ended bool
-	asked bool  // whether Stop or Kill came before the end
+	asked bool  // Stop or Kill was called before the end
 	fate  error // how it ended; nil is exit status 0
 }
 
-// Start starts the program. It runs until it ends by itself, Stop, Kill, the end of the command's context, or, on Linux,
-// the end of this process, however that comes. A Ctrl-C in the terminal does not reach it: who started it stops it, in
-// order. The closers, such as the log that it writes to, are closed when it has ended, or when it cannot be started.
+// Start starts the program. It runs until it exits, until Stop or Kill, until the command's context ends, or, on Linux, until
+// this process ends for any reason. A Ctrl-C in the terminal does not reach it; the caller stops it. Start closes the closers, such
+// as the log that the program writes to, when the program has ended or cannot be started.
 func Start(cmd *exec.Cmd, closers ...io.Closer) (*Process, error) {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -34,8 +33,8 @@ func Start(cmd *exec.Cmd, closers ...io.Closer) (*Process, error) {
 	bindToParent(cmd.SysProcAttr)
 	p := &Process{cmd: cmd, done: make(chan struct{})}
 	started := make(chan error, 1)
-	// Linux kills the child when the *thread* that started it ends, not the process, and Go ends threads as it likes. So
-	// one goroutine keeps its thread to itself from the child's start to its end.
+	// Linux kills the child when the *thread* that started it ends, not the process, and Go may end a thread at any time. So one
+	// goroutine locks its thread from the child's start to its end.
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
@@ -45,7 +44,7 @@ func Start(cmd *exec.Cmd, closers ...io.Closer) (*Process, error) {
 			err = cmd.Wait()
 		}
 		for _, closer := range closers {
-			_ = closer.Close() // the program wrote to it by itself
+			_ = closer.Close() // this process wrote nothing to it
 		}
 		p.end(err)
 	}()
@@ -56,7 +55,7 @@ func Start(cmd *exec.Cmd, closers ...io.Closer) (*Process, error) {
 	return p, nil
 }
 
-// Run runs the program to its end and returns how that was: nil for exit status 0.
+// Run runs the program to its end. It returns nil for exit status 0.
 func Run(cmd *exec.Cmd) error {
 	p, err := Start(cmd)
 	if err != nil {
@@ -65,7 +64,7 @@ func Run(cmd *exec.Cmd) error {
 	return p.Wait()
 }
 
-// PID is the id of the process.
+// PID returns the id of the process.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
 // Running reports whether the program has not ended yet.
@@ -75,16 +74,16 @@ func (p *Process) Running() bool {
 	return !p.ended
 }
 
-// Done is closed when the program has ended, for whatever reason.
+// Done returns a channel that is closed when the program has ended for any reason.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Wait waits until the program has ended and returns how that was: nil for exit status 0.
+// Wait waits until the program has ended. It returns nil for exit status 0.
 func (p *Process) Wait() error {
 	<-p.done
 	return p.fate
 }
 
-// Err says how the program ended if nobody asked it to; exit status 0 is an error then, too. It is nil while the program
+// Err returns how the program ended without Stop or Kill; exit status 0 is an error then, too. It returns nil while the program
 // runs and after Stop and Kill.
 func (p *Process) Err() error {
 	p.mu.Lock()
@@ -98,14 +97,14 @@ func (p *Process) Err() error {
 	return p.fate
 }
 
-// Stop asks the program to end (SIGTERM), waits for as long as the grace, then kills it, which is an error, as is a bad
-// exit status. Stopping a program that has ended does nothing.
+// Stop asks the program to end (SIGTERM), waits for the grace period, then kills it. Having to kill it is an error, and so is an
+// exit status other than 0. Stopping a program that has ended does nothing.
 func (p *Process) Stop(grace time.Duration) error {
 	if !p.ask() {
 		return nil
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return errors.Join(fmt.Errorf("cannot be asked to stop and was killed: %w", err), p.Kill())
+		return errors.Join(fmt.Errorf("could not be asked to stop and was killed: %w", err), p.Kill())
 	}
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
@@ -120,7 +119,7 @@ func (p *Process) Stop(grace time.Duration) error {
 	return nil
 }
 
-// Kill ends the program at once (SIGKILL), as a crash would, and returns when it is gone.
+// Kill ends the program immediately (SIGKILL), as a crash would, and returns when it has ended.
 func (p *Process) Kill() error {
 	p.ask()
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -130,7 +129,7 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// ask notes that the end of the program is wanted, and reports whether it is still to come.
+// ask records that the end of the program is intended, and reports whether it still runs.
 func (p *Process) ask() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

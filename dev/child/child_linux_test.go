@@ -26,7 +26,7 @@ func TestChildDoesNotOutliveAParentThatIsKilled(t *testing.T) {
 	require.Eventually(t, func() bool { return gone(pid) }, grace, 10*time.Millisecond)
 }
 
-// The system's parent of a child is a thread. If that were the one on which Start is called, the child would die with it.
+// For Linux the parent of a child is a thread. If it were the thread that calls Start, the child would die with that thread.
 func TestChildOutlivesTheThreadThatAskedForIt(t *testing.T) {
 	t.Parallel()
 	cmd := command(t.Context(), obeys)
@@ -62,9 +62,9 @@ func TestChildOutlivesTheThreadThatAskedForIt(t *testing.T) {
 	}, grace, 10*time.Millisecond, "the thread ends")
 
 	_, err = bufio.NewReader(output).ReadString('\n')
-	require.NoError(t, err, "it lives to be ready")
+	require.NoError(t, err, "it lives until it is ready")
 	require.NoError(t, r.process.Stop(grace))
-	require.NoError(t, r.process.Wait(), "nobody killed it")
+	require.NoError(t, r.process.Wait(), "it was not killed")
 }
 
 func TestChildHasAProcessGroupOfItsOwn(t *testing.T) {
@@ -75,7 +75,7 @@ func TestChildHasAProcessGroupOfItsOwn(t *testing.T) {
 	require.Equal(t, p.PID(), group, "a Ctrl-C in the terminal goes to another group")
 }
 
-// gone reports whether a process has ended. It may be a zombie for ever, where nobody reaps orphans.
+// gone reports whether a process has ended. It may remain a zombie where no process reaps orphans.
 func gone(pid int) bool {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	return err != nil || strings.Contains(string(status), "State:\tZ")

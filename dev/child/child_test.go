@@ -21,12 +21,12 @@ const (
 	obeys    = "obeys"    // ends with exit status 0 on SIGTERM
 	grumbles = "grumbles" // ends with exit status 3 on SIGTERM
 	defies   = "defies"   // ignores SIGTERM
-	succeeds = "succeeds" // ends by itself with exit status 0
-	fails    = "fails"    // ends by itself with exit status 3
+	succeeds = "succeeds" // ends at once with exit status 0
+	fails    = "fails"    // ends at once with exit status 3
 	parents  = "parents"  // starts a child that defies, prints its process id, and waits
 )
 
-// grace is long enough for every program that means to end.
+// grace is long enough for every program that ends on request.
 const grace = 20 * time.Second
 
 func TestMain(m *testing.M) {
@@ -87,7 +87,7 @@ func setup(t *testing.T, role string) (p *Process, line string) {
 	return p, line
 }
 
-// closer remembers that it was closed.
+// closer records that it was closed.
 type closer struct{ closed bool }
 
 func (c *closer) Close() error { c.closed = true; return nil }
@@ -117,7 +117,7 @@ func TestStopReportsABadExitStatus(t *testing.T) {
 	require.NoError(t, p.Err(), "its end was asked for")
 }
 
-func TestStopKillsWhatDoesNotStop(t *testing.T) {
+func TestStopKillsAProgramThatDoesNotStop(t *testing.T) {
 	t.Parallel()
 	p, _ := setup(t, defies)
 
@@ -138,7 +138,7 @@ func TestKillReturnsWhenTheProgramIsGone(t *testing.T) {
 	require.NoError(t, p.Kill(), "killing twice is no error")
 }
 
-func TestErrTellsAnEndThatNobodyAskedFor(t *testing.T) {
+func TestErrReportsAnUnexpectedEnd(t *testing.T) {
 	t.Parallel()
 	for role, want := range map[string]string{succeeds: "exit status 0", fails: "exit status 3"} {
 		p, err := Start(command(t.Context(), role))
@@ -157,7 +157,7 @@ func TestRunReturnsHowTheProgramEnded(t *testing.T) {
 	require.ErrorIs(t, Run(exec.CommandContext(t.Context(), "no-such-program")), exec.ErrNotFound)
 }
 
-func TestStartClosesWhatTheProgramWroteTo(t *testing.T) {
+func TestStartClosesItsClosers(t *testing.T) {
 	t.Parallel()
 	log := &closer{}
 	p, err := Start(command(t.Context(), succeeds), log)

@@ -17,9 +17,9 @@ import (
 	"quartermaster/workflows"
 )
 
-// TestACancelRightAfterThePostIsAnsweredTrulyAndWrittenDown cancels orders within 50 ms after they were placed, at another moment
-// each. The answer is true, the history says once who cancelled and why, and the run ends as its order.
-func TestACancelRightAfterThePostIsAnsweredTrulyAndWrittenDown(t *testing.T) {
+// TestCancelRightAfterThePostIsRecordedOnce cancels orders within 50 ms after they were placed, each at another
+// moment. The response is correct, the history says once who cancelled and why, and the run ends like its order.
+func TestCancelRightAfterThePostIsRecordedOnce(t *testing.T) {
 	ctx := setup(t)
 	const pool, orders = "hasty", 48
 	_, err := playground.Stock(ctx, pool, provision.ModelSPAM, orders/2) // the others wait, and are cancelled then

@@ -27,7 +27,7 @@ import (
 	"quartermaster/workflows"
 )
 
-// How hard the chaos test tries. `make test-chaos` raises both by the environment.
+// The size of the chaos test. `make test-chaos` raises both values through the environment.
 const (
 	chaosOrders  = 60
 	chaosSeconds = 60
@@ -45,8 +45,8 @@ func fromEnv(t *testing.T, name string, usual int) int {
 }
 
 // TestNothingIsLostWhenEverythingCrashes kills workers, API, Temporal and PostgreSQL, slows, stalls and cuts the connections to the
-// last two, and pauses workers, again and again, while orders come in, each of them twice. In the end every order has an account
-// of its own that looks as ordered, or waits in the queue.
+// last two, and pauses workers repeatedly, while every order is placed twice. In the end every order has its own account, which looks
+// as ordered, or waits in the queue.
 func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	orders, seconds := fromEnv(t, "QM_CHAOS_ORDERS", chaosOrders), fromEnv(t, "QM_CHAOS_SECONDS", chaosSeconds)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(seconds)*time.Second+10*time.Minute)
@@ -119,14 +119,14 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	requireTheLostAreFound(ctx, t, p, holder)
 }
 
-// trouble is something that goes wrong with a part of the stack.
+// trouble is a fault of a part of the stack.
 type trouble struct {
 	name   string
 	target *sync.Mutex                 // a target has one trouble at a time
 	make   func(context.Context) error // returns when the trouble is over, at the latest with the context
 }
 
-// crashesOf kill a part and start it again.
+// crashesOf returns troubles that kill a part and start it again.
 func crashesOf(s *stack.Stack) (all []trouble) {
 	for _, name := range []string{stack.PartWorker, stack.PartAPI, stack.PartTemporal, stack.PartPostgres} {
 		all = append(all, trouble{name: name + " crashes", make: func(ctx context.Context) error { return s.Crash(ctx, name) }})
@@ -134,7 +134,7 @@ func crashesOf(s *stack.Stack) (all []trouble) {
 	return all
 }
 
-// slownessOf makes connections slow, silent or broken, and pauses workers.
+// slownessOf returns troubles that make connections slow, silent or broken, and that pause workers.
 func slownessOf(s *stack.Stack) (all []trouble) {
 	for name, proxy := range map[string]*pgtest.Proxy{stack.PartPostgres: s.DatabaseProxy, stack.PartTemporal: s.TemporalProxy} {
 		var target sync.Mutex
@@ -170,7 +170,7 @@ func slownessOf(s *stack.Stack) (all []trouble) {
 
 func between(least, most time.Duration) time.Duration { return least + rand.N(most-least) }
 
-// requireTheLostAreFound is the negative control: an reconciler that finds nothing must be one that would find something.
+// requireTheLostAreFound is the negative control: it checks that the reconciler finds inconsistencies when there are some.
 func requireTheLostAreFound(ctx context.Context, t *testing.T, p *stack.Playground, holder map[string]string) {
 	t.Helper()
 	// The user of an Allocated account is lost.
@@ -179,7 +179,7 @@ func requireTheLostAreFound(ctx context.Context, t *testing.T, p *stack.Playgrou
 	require.ErrorContains(t, p.Reconcile(ctx), string(reconcile.KindUserMissing))
 	require.ErrorContains(t, p.Reconcile(ctx), robbed)
 
-	// An order is lost in the middle of its work, and its account with it: nobody works on them any more.
+	// An order is lost in the middle of its work, together with its account: nothing works on them any more.
 	const lost = "chaos-lost"
 	ids, err := p.Stock(ctx, lost, provision.ModelSPAM, 1)
 	require.NoError(t, err)
@@ -195,7 +195,7 @@ func requireTheLostAreFound(ctx context.Context, t *testing.T, p *stack.Playgrou
 	}, time.Minute, time.Second)
 }
 
-// placeInChaos does what a marketplace does: it sends the order until it gets an answer.
+// placeInChaos sends an order until it gets a response, as a marketplace does.
 func placeInChaos(ctx context.Context, p *stack.Playground, order openapi.NewOrder) error {
 	for {
 		status, _, err := p.Client.PlaceOrder(ctx, order)

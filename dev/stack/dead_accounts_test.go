@@ -16,7 +16,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// account reads an account as everybody can: by the API.
+// account reads an account through the API.
 func account(ctx context.Context, t *testing.T, id string) (a openapi.Account) {
 	t.Helper()
 	_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id, nil, &a)
@@ -63,7 +63,7 @@ func passedAfter(before time.Time) func(openapi.Account) bool {
 	return func(a openapi.Account) bool { return a.VerifiedAt != nil && a.VerifiedAt.After(before) }
 }
 
-func TestAPoolWithTwoDeadOldestAccounts(t *testing.T) {
+func TestOrderPassesOverTwoDeadAccounts(t *testing.T) {
 	ctx := setup(t)
 	const pool = "two-dead"
 	ids, err := playground.Stock(ctx, pool, provision.ModelECAM, 3)
@@ -85,8 +85,8 @@ func TestAPoolWithTwoDeadOldestAccounts(t *testing.T) {
 	}
 }
 
-// TestADeadRoleIsInvalidBeforeAnOrderMeetsIt: the sweep finds it, so the order never has it and swaps nothing.
-func TestADeadRoleIsInvalidBeforeAnOrderMeetsIt(t *testing.T) {
+// TestAccountWithADeadRoleBecomesInvalidBeforeAnOrderClaimsIt: the schedule of verifications finds it, so the order need not swap.
+func TestAccountWithADeadRoleBecomesInvalidBeforeAnOrderClaimsIt(t *testing.T) {
 	ctx := setup(t)
 	const pool = "dead-role"
 	ids, err := playground.Stock(ctx, pool, provision.ModelSPAM, 3)
@@ -113,8 +113,8 @@ func TestADeadRoleIsInvalidBeforeAnOrderMeetsIt(t *testing.T) {
 	require.Empty(t, ordersOf(ctx, t, ids[0]), "no order ever had the dead account")
 }
 
-// TestAnOutageOverTheWholePoolInvalidatesNothing: every account fails, again and again; that cannot be the accounts.
-func TestAnOutageOverTheWholePoolInvalidatesNothing(t *testing.T) {
+// TestOutageOfAWholePoolInvalidatesNoAccount: every account fails repeatedly, so the accounts are not the cause.
+func TestOutageOfAWholePoolInvalidatesNoAccount(t *testing.T) {
 	ctx := setup(t)
 	const pool = "outage"
 	ids, err := playground.Stock(ctx, pool, provision.ModelSPAM, 4)
@@ -145,7 +145,7 @@ func TestAnOutageOverTheWholePoolInvalidatesNothing(t *testing.T) {
 		require.Equal(t, provision.AccountReady, a.Status, a.Reason)
 		require.NotNil(t, a.Finding)
 	}
-	require.Equal(t, []string{"pool.verification_suspended"}, events(), "somebody is told, once")
+	require.Equal(t, []string{"pool.verification_suspended"}, events(), "one event, once")
 
 	for _, heal := range over {
 		heal()
@@ -159,8 +159,9 @@ func TestAnOutageOverTheWholePoolInvalidatesNothing(t *testing.T) {
 	require.Equal(t, []string{"pool.verification_suspended", "pool.verification_resumed"}, events())
 }
 
-// TestABrokenRoleOfOursCostsNoAccount: nothing lets us in. The order waits and says why, and goes on by itself, in the oldest account.
-func TestABrokenRoleOfOursCostsNoAccount(t *testing.T) {
+// TestBrokenServiceRoleInvalidatesNoAccount: no account can be accessed. The order waits, says why, and resumes automatically in the
+// oldest account.
+func TestBrokenServiceRoleInvalidatesNoAccount(t *testing.T) {
 	ctx := setup(t)
 	const pool = "our-role"
 	ids, err := playground.Stock(ctx, pool, provision.ModelSPAM, 4)

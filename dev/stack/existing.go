@@ -9,8 +9,8 @@ import (
 	"quartermaster/internal/secrets"
 )
 
-// sealKeys are new ones for a stack that begins empty. Servers that exist hold what earlier stacks sealed, so for them the
-// keys are kept, in the user's cache directory.
+// sealKeys returns new keys for a stack that starts its own servers. Existing servers contain data that earlier stacks sealed, so
+// for them the keys are kept in the user's cache directory.
 func sealKeys(o Options) (string, error) {
 	if o.SealKeys != "" {
 		return o.SealKeys, nil

@@ -14,7 +14,7 @@ import (
 	"quartermaster/internal/secrets"
 )
 
-// DATABASE_URL and TEMPORAL_ADDRESS: two stacks, one after the other, on servers that were there before and stay.
+// Two stacks, one after the other, use the servers that DATABASE_URL and TEMPORAL_ADDRESS name, and leave them running.
 func TestExistingServersAreUsedAndKept(t *testing.T) {
 	ctx := setup(t)
 	keys := secrets.GenerateKey("existing")

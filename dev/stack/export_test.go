@@ -5,10 +5,10 @@ import (
 	"os/exec"
 )
 
-// Command is the program with the stack's environment.
+// Command returns a command of quartermaster with the environment of the stack.
 func (s *Stack) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return s.command(ctx, args...)
 }
 
-// FreePort is a port of the loopback that no one listens on.
+// FreePort returns a loopback port that no one listens on.
 func FreePort(ctx context.Context) (int, error) { return freePort(ctx, 0, false) }

@@ -27,7 +27,7 @@ import (
 	"quartermaster/workflows/control"
 )
 
-// product is an API, and later a worker, on a database and a Temporal of their own.
+// product is an API, and later a worker, with their own database and Temporal.
 type product struct {
 	t        *testing.T
 	api      string // base URL
@@ -84,7 +84,7 @@ func (p *product) start(ctx context.Context, command string, env ...string) {
 	})
 }
 
-// get reads an address; status 0 says that no one listens yet.
+// get reads an address; status 0 means that no one listens yet.
 func (p *product) get(ctx context.Context, address string) (status int, body string) {
 	p.t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
@@ -99,7 +99,7 @@ func (p *product) get(ctx context.Context, address string) (status int, body str
 	return response.StatusCode, string(bytes.TrimSpace(text))
 }
 
-// until reads an address until its answer is that one.
+// until reads an address until the response is the expected one.
 func (p *product) until(ctx context.Context, address string, status int, text string) {
 	p.t.Helper()
 	var got int
@@ -110,9 +110,9 @@ func (p *product) until(ctx context.Context, address string, status int, text st
 	}, 20*time.Second, 50*time.Millisecond, "%s: %d %s", address, got, body)
 }
 
-// TestAProductThatStartsBeforeEverythingItNeeds starts the API first, then Temporal, then creates the namespace, then starts a worker. No
-// request is answered with 500, no order is lost, and each step says what is missing.
-func TestAProductThatStartsBeforeEverythingItNeeds(t *testing.T) {
+// TestStartBeforeItsDependencies starts the API first, then Temporal, then creates the namespace, then starts a worker. No request gets
+// a 500, no order is lost, and each step says what is missing.
+func TestStartBeforeItsDependencies(t *testing.T) {
 	ctx := setup(t)
 	p, store := setupProduct(ctx, t)
 	p.start(ctx, "api")

@@ -27,9 +27,9 @@ import (
 	"quartermaster/workflows"
 )
 
-// Record plays every scenario whose history is not kept yet and keeps it, as JSON that people can read: nothing in it is
-// real, so the payloads are opened. Then it does the same for a run of every other workflow. A history that is there stands for
-// runs in progress and is recorded again only when again says so: before the first release.
+// Record runs every scenario that has no recorded history and writes its history as readable JSON: the data is invented, so the
+// payloads are decrypted. Then it does the same for every other workflow. An existing history represents runs in progress; it is
+// recorded again only when again is set, which is for the time before the first release.
 func (p *Playground) Record(ctx context.Context, folder string, again bool) (recorded []string, err error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (p *Playground) Record(ctx context.Context, folder string, again bool) (rec
 		return recorded, err
 	}
 	if err := p.stir(ctx); err != nil {
-		return recorded, fmt.Errorf("making the other workflows run: %w", err)
+		return recorded, fmt.Errorf("start the other workflows: %w", err)
 	}
 	for name, workflow := range otherWorkflows {
 		if err := keep(name, func() ([]byte, error) { return p.lastRun(ctx, workflow) }); err != nil {
@@ -75,13 +75,13 @@ func (p *Playground) Record(ctx context.Context, folder string, again bool) (rec
 	return recorded, nil
 }
 
-// otherWorkflows are those that no scenario of an order records, by the name of the history.
+// otherWorkflows are the workflows that no scenario records, by the name of the history.
 var otherWorkflows = map[string]string{
 	"reconcile": workflows.ReconcileName, "verify-accounts": workflows.VerifyAccountsName, "watch-stock": workflows.WatchStockName,
 	"deliver-webhooks": workflows.DeliverWebhooksName, "sweep-webhooks": workflows.SweepWebhooksName, "import-accounts": workflows.ImportAccountsName,
 }
 
-// removeLeftovers has what an order left in its account removed, and returns the history of that.
+// removeLeftovers has the leftovers of an order removed and returns the history of the removal.
 func (p *Playground) removeLeftovers(ctx context.Context) ([]byte, error) {
 	order := NewOrder("recorded-removal", provision.ModelECAM)
 	ended, err := p.simple(ctx, order, deny("CreateLoginProfile", "DeleteUser"), p.failAndEndUndo)
@@ -94,14 +94,14 @@ func (p *Playground) removeLeftovers(ctx context.Context) ([]byte, error) {
 	return p.history(ctx, workflows.LeftoversWorkflowID(*ended.AccountID), "")
 }
 
-// RemoveLeftovers lets AWS allow everything in the account again, and asks for what an order left there to be removed.
+// RemoveLeftovers lets the simulated AWS allow everything in the account again, and requests the removal of leftovers.
 func (p *Playground) RemoveLeftovers(ctx context.Context, accountID string) error {
 	p.Sim.ClearFaults(accountID)
 	_, err := p.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+accountID+"/remove-leftovers", map[string]string{"reason": "the role may do it now"}, &openapi.Account{})
 	return err
 }
 
-// stir makes every other workflow run: by a webhook that is tested, by an import, and by the schedules.
+// stir starts every other workflow: it tests a webhook, imports an account and triggers the schedules.
 func (p *Playground) stir(ctx context.Context) error {
 	address, err := p.serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }), 0, false)
 	if err != nil {
@@ -139,7 +139,7 @@ func (p *Playground) stir(ctx context.Context) error {
 	return nil
 }
 
-// lastRun is the history of the longest completed run of a workflow, when there is one.
+// lastRun waits for a completed run of a workflow and returns the history of the longest one.
 func (p *Playground) lastRun(ctx context.Context, workflow string) ([]byte, error) {
 	query := fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Completed'", workflow)
 	for {
@@ -159,10 +159,10 @@ func (p *Playground) lastRun(ctx context.Context, workflow string) ([]byte, erro
 	}
 }
 
-// history reads the history of a run to its end and opens its payloads.
+// history reads the history of a run to its end and decrypts its payloads.
 func (p *Playground) history(ctx context.Context, id, run string) ([]byte, error) {
-	// The row says that an order ended a moment before its workflow does.
-	_ = p.Workflow.GetWorkflow(ctx, id, run).Get(ctx, nil) // how it ended is the scenario's business
+	// The row of an order ends a moment before its workflow does.
+	_ = p.Workflow.GetWorkflow(ctx, id, run).Get(ctx, nil) // the scenario checks how it ended
 	history := &historypb.History{}
 	events := p.Workflow.GetWorkflowHistory(ctx, id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {

@@ -17,7 +17,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// send is a request to the API whose body or answer is a file.
+// send sends a request to the API whose body or response is a file.
 func send(t *testing.T, method, path, contentType, body string, status int) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, playground.Client.Base+path, strings.NewReader(body))
@@ -35,8 +35,9 @@ func send(t *testing.T, method, path, contentType, body string, status int) stri
 	return string(text)
 }
 
-// The way of an operator: template, import, export for the external ids, roles, verification; and of the orders that wait.
-func TestAnImportOfThreeAccountsReleasesTheThreeOldestOrders(t *testing.T) {
+// The operator gets the template, imports accounts, exports their external ids, creates roles and verifies; three waiting orders
+// complete.
+func TestImportOfThreeAccountsServesTheThreeOldestOrders(t *testing.T) {
 	ctx := setup(t)
 	const marketplace, waiting = "bulk", 6
 	require.NoError(t, playground.Pool(ctx, marketplace, provision.DataExport))
@@ -78,7 +79,7 @@ func TestAnImportOfThreeAccountsReleasesTheThreeOldestOrders(t *testing.T) {
 	require.Len(t, faults.Items, 1)
 	require.Equal(t, 5, faults.Items[0].Line)
 
-	// The import has the accounts verified; nothing is drawn before that passes, which it does not before the roles stand.
+	// The import has the accounts verified. No order draws one before it passes, and it cannot pass before its role exists.
 	for _, id := range ids {
 		require.Eventually(t, func() bool {
 			var account openapi.Account

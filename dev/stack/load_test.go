@@ -28,7 +28,7 @@ import (
 	"quartermaster/workflows"
 )
 
-// How hard the load test tries. `make test-load` raises all three by the environment.
+// The size of the load test. `make test-load` raises all three values through the environment.
 const (
 	loadOrders        = 2000
 	loadFreezeSeconds = 15
@@ -41,9 +41,9 @@ const (
 	mostEvents   = 50               // that an outage may add to the history of an order
 )
 
-// TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow sends orders to an empty pool as fast as they are taken, while the database
-// is frozen for a while, and then imports accounts. The orders that came first get them, and all the others wait: none has failed,
-// none is forgotten, no account is held by an order that has ended, and the outage has hardly been noted in any history.
+// TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow sends orders to an empty pool as fast as they are accepted, freezes the database
+// for some time, and then imports accounts. The oldest orders get them and all others wait: none has failed or is lost, no ended
+// order holds an account, and the outage added hardly any events to the workflow histories.
 func TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow(t *testing.T) {
 	orders, accounts := fromEnv(t, "QM_LOAD_ORDERS", loadOrders), fromEnv(t, "QM_LOAD_ACCOUNTS", loadAccounts)
 	freeze := time.Duration(fromEnv(t, "QM_LOAD_FREEZE_SECONDS", loadFreezeSeconds)) * time.Second
@@ -134,9 +134,9 @@ func TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow(t *testing.T) {
 	note("nothing is lost")
 }
 
-// TestASlowLockFailsNoOrder holds the lock of a pool for longer than an attempt at the database may take, while two orders work in
+// TestSlowLockFailsNoOrder holds the lock of a pool for longer than an attempt at the database may take, while two orders work in
 // their accounts and two come in.
-func TestASlowLockFailsNoOrder(t *testing.T) {
+func TestSlowLockFailsNoOrder(t *testing.T) {
 	ctx := setup(t)
 	const marketplace, held = "slow-lock", 18 * time.Second
 	pool := provision.Pool{Provider: stack.Provider, Marketplace: marketplace, Environment: provision.Production}
@@ -172,7 +172,7 @@ func TestASlowLockFailsNoOrder(t *testing.T) {
 		var waiting int
 		err := db.GetContext(ctx, &waiting, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted`)
 		return err == nil && waiting > 0
-	}, held, 20*time.Millisecond, "somebody waits for the lock")
+	}, held, 20*time.Millisecond, "an attempt waits for the lock")
 	<-over
 	require.NoError(t, lock.Rollback())
 	for i := range ids {
@@ -182,7 +182,7 @@ func TestASlowLockFailsNoOrder(t *testing.T) {
 	}
 }
 
-// outage freezes the database when some orders are acknowledged.
+// outage freezes the database after some orders were acknowledged.
 type outage struct {
 	stack   *stack.Stack
 	after   int64 // orders
@@ -212,7 +212,7 @@ func (o *outage) run(ctx context.Context) error {
 	return o.stack.Thaw(stack.PartPostgres, 0)
 }
 
-// send does what a marketplace does: it sends the order until it is acknowledged. Every request gets an answer in time.
+// send sends an order until it is acknowledged, as a marketplace does. Every request gets a response in time.
 func (o *outage) send(ctx context.Context, p *stack.Playground, order openapi.NewOrder) error {
 	for {
 		began := time.Now()
@@ -242,7 +242,7 @@ func (o *outage) send(ctx context.Context, p *stack.Playground, order openapi.Ne
 	}
 }
 
-// historyLengths are those of the n orders that have waited longest, by order.
+// historyLengths returns the lengths of the histories of the n orders that have waited longest.
 func historyLengths(ctx context.Context, t *testing.T, p *stack.Playground, db *sqlx.DB, n int) map[string]int64 {
 	var ids []string
 	if err := db.SelectContext(ctx, &ids, `SELECT id FROM orders WHERE state = 'waiting_for_account' ORDER BY queue_position LIMIT $1`, n); err != nil {
@@ -260,7 +260,7 @@ func historyLengths(ctx context.Context, t *testing.T, p *stack.Playground, db *
 	return lengths
 }
 
-// awaitStates waits until so many orders are in each state, and none is in another one.
+// awaitStates waits until that many orders are in each state and no order is in another one.
 func awaitStates(ctx context.Context, t *testing.T, p *stack.Playground, db *sqlx.DB, want map[provision.OrderState]int) {
 	t.Helper()
 	for {
@@ -297,7 +297,7 @@ func countRuns(ctx context.Context, t *testing.T, p *stack.Playground, status en
 	return int(counted.Count)
 }
 
-// importStock imports accounts whose roles stand already: each demands an external id, and takes the one that the import makes.
+// importStock imports accounts whose roles already exist. Each role demands the external id that the import generated.
 func importStock(ctx context.Context, t *testing.T, p *stack.Playground, pool provision.Pool, n int) {
 	t.Helper()
 	var file strings.Builder

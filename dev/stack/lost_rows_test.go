@@ -21,10 +21,10 @@ import (
 	"quartermaster/workflows"
 )
 
-// TestOrdersThatTheDatabaseHasLostComeBack deletes the rows of orders, as a restore of an older backup does: of one that was sold, of
+// TestOrdersThatTheDatabaseLostAreRestored deletes the rows of orders, as a restore of an older backup does: of one that completed, of
 // one that failed, of one that was cancelled, and of one whose workflow was terminated in the middle of its work. `quartermaster
-// verify` reports them, the schedule repairs, and each stands where its workflow left it.
-func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
+// reconcile` reports them, the schedule repairs them, and each is in the state in which its workflow left it.
+func TestOrdersThatTheDatabaseLostAreRestored(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	// Minutes are seconds here: no attempt of this test takes longer.
@@ -82,7 +82,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	act(failed, "fail")
 	heal[failed]()
 	until(terminated, stack.StepDone(provision.StepAlias))
-	require.NoError(t, p.Workflow.TerminateWorkflow(ctx, workflow(terminated), "", "somebody's mistake"))
+	require.NoError(t, p.Workflow.TerminateWorkflow(ctx, workflow(terminated), "", "an operator's mistake"))
 	heal[terminated]()
 	before, err := p.Ended(ctx, sold)
 	require.NoError(t, err)
@@ -150,7 +150,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	}
 }
 
-// loseOrder makes the database forget an order, as if it had been replaced by a backup that is older than the order.
+// loseOrder deletes an order from the database, as the restore of a backup that is older than the order does.
 func loseOrder(ctx context.Context, t *testing.T, db *sqlx.DB, id string) {
 	t.Helper()
 	tx, err := db.BeginTxx(ctx, nil)

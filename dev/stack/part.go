@@ -17,9 +17,9 @@ const (
 	PartWorker   = "worker"
 )
 
-// process is a server that runs.
+// process is a running server.
 type process interface {
-	Stop() error // in order
+	Stop() error // cleanly
 	Kill() error // as a crash would
 	Freeze() error
 	Thaw() error
@@ -27,18 +27,18 @@ type process interface {
 	Done() <-chan struct{}
 }
 
-// part is a process of the stack, and how to start it again where it was.
+// part is a process of the stack and how to start it again on the same data and ports.
 type part struct {
 	name    string
 	start   func(context.Context) (process, error)
-	restart bool // start it again when it ends by itself, as a platform does
+	restart bool // start it again when it ends unexpectedly, as a platform does
 
 	mu      sync.Mutex
 	running process
-	wanted  bool // is the end of the running one wanted?
+	wanted  bool // the end of the running process is intended
 }
 
-// startPart starts a part, stops it with the stack, and reports when it ends while nobody wants that.
+// startPart starts a part, stops it with the stack, and reports when it ends unexpectedly.
 func (s *Stack) startPart(ctx context.Context, p *part) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -58,7 +58,7 @@ func (s *Stack) startPart(ctx context.Context, p *part) error {
 	return nil
 }
 
-// launch starts the part's process and looks after it. The part must be locked.
+// launch starts the part's process and watches it. The caller has locked the part.
 func (s *Stack) launch(ctx context.Context, p *part) error {
 	running, err := p.start(ctx)
 	if err != nil {
@@ -72,7 +72,7 @@ func (s *Stack) launch(ctx context.Context, p *part) error {
 		if p.wanted || p.running != running {
 			return
 		}
-		err := fmt.Errorf("%s ended by itself; its log is %s", p.name, s.logFile(p.name))
+		err := fmt.Errorf("%s ended unexpectedly; its log is %s", p.name, s.logFile(p.name))
 		if p.restart {
 			err = s.launch(ctx, p)
 		}
@@ -83,7 +83,7 @@ func (s *Stack) launch(ctx context.Context, p *part) error {
 	return nil
 }
 
-// Crash kills a part as a crash would and starts it again, on what it left behind. Of several workers it takes the first.
+// Crash kills a part and starts it again on the data that it left. Of several workers it crashes the first.
 func (s *Stack) Crash(ctx context.Context, name string) error {
 	p, err := s.part(name, 0)
 	if err != nil {
@@ -101,13 +101,13 @@ func (s *Stack) Crash(ctx context.Context, name string) error {
 	return nil
 }
 
-// Freeze pauses a part (SIGSTOP), as a virtual machine is paused: its connections stay open, and it answers nothing until
-// Thaw. Of several workers, nth is the one that is meant, from 0. A crash ends the pause.
+// Freeze pauses a part (SIGSTOP), like a paused virtual machine: its connections stay open, and it does not answer until Thaw.
+// nth selects one of several workers, from 0. A crash ends the pause.
 func (s *Stack) Freeze(name string, nth int) error {
 	return s.signal(name, nth, process.Freeze)
 }
 
-// Thaw lets a frozen part go on. For one that is not frozen it does nothing.
+// Thaw resumes a frozen part. It does nothing when the part is not frozen.
 func (s *Stack) Thaw(name string, nth int) error {
 	return s.signal(name, nth, process.Thaw)
 }
@@ -125,7 +125,7 @@ func (s *Stack) signal(name string, nth int, send func(process) error) error {
 	return nil
 }
 
-// PID is the process id of the nth part of the name, from 0.
+// PID returns the process id of the nth part of that name, from 0.
 func (s *Stack) PID(name string, nth int) (int, error) {
 	p, err := s.part(name, nth)
 	if err != nil {
@@ -136,7 +136,7 @@ func (s *Stack) PID(name string, nth int) (int, error) {
 	return p.running.PID(), nil
 }
 
-// part is the nth part of the name, from 0.
+// part returns the nth part of that name, from 0.
 func (s *Stack) part(name string, nth int) (*part, error) {
 	for _, p := range s.parts {
 		if p.name != name {
@@ -147,16 +147,16 @@ func (s *Stack) part(name string, nth int) (*part, error) {
 		}
 		nth--
 	}
-	return nil, fmt.Errorf("the stack has no such part %q, or it is not its own", name)
+	return nil, fmt.Errorf("the stack did not start a part %q", name)
 }
 
-// program is a process of our own program.
+// program is a process of quartermaster.
 type program struct{ *child.Process }
 
-// Stop asks the program to end and gives it the time that it gives its activities.
+// Stop asks the program to end and waits as long as the worker waits for its activities.
 func (p program) Stop() error { return p.Process.Stop(stopGrace) }
 
-// startProgram starts the program with one of its commands, in the background.
+// startProgram starts a command of quartermaster as a part.
 func (s *Stack) startProgram(ctx context.Context, name string, restart bool) error {
 	return s.startPart(ctx, &part{name: name, restart: restart, start: s.starter(name)})
 }

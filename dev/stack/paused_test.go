@@ -22,7 +22,7 @@ import (
 	"quartermaster/workflows"
 )
 
-// held is an order whose worker is paused while it has an attempt in hand, and the order that gets the account next.
+// held is an order whose worker is paused during an attempt, and the order that gets the account next.
 type held struct {
 	id        string
 	spoils    awssim.Fault // keeps the order where the pause is to meet it
@@ -33,12 +33,12 @@ type held struct {
 	next      openapi.NewOrder
 }
 
-// workflow is the id of the order's workflow.
+// workflow returns the id of the order's workflow.
 func (h *held) workflow() string {
 	return workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: h.id})
 }
 
-// inHand tells whether a worker has an attempt at the activity. So it says of one that is paused.
+// inHand reports whether a worker, possibly a paused one, has an attempt of the activity.
 func (h *held) inHand(ctx context.Context, p *stack.Playground) bool {
 	described, err := p.Workflow.DescribeWorkflowExecution(ctx, h.workflow(), "")
 	if err != nil {
@@ -52,7 +52,7 @@ func (h *held) inHand(ctx context.Context, p *stack.Playground) bool {
 	return false
 }
 
-// cancel cancels the order as a marketplace does: it asks again when it is not told.
+// cancel cancels the order as a marketplace does: it repeats the request until it gets a response.
 func (h *held) cancel(ctx context.Context, p *stack.Playground) error {
 	for {
 		status, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+h.id+"/cancel", map[string]string{"reason": "the customer withdrew"}, &openapi.Order{})
@@ -74,15 +74,15 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// spoiled tells whether the simulator has spoiled a call of the order.
+// spoiled reports whether a fault of the simulator hit a call of the order.
 func (h *held) spoiled(p *stack.Playground) bool {
 	return slices.ContainsFunc(p.Sim.Faults(), func(f awssim.ActiveFault) bool { return f.Fault == h.spoils && f.Fired > 0 })
 }
 
-// TestAPausedWorkerWritesNothingIntoTheNextOrdersAccount pauses a worker that has attempts in hand: two tasks that wait in its
+// TestPausedWorkerWritesNothingIntoTheNextOrdersAccount pauses a worker that has attempts in hand: two tasks that wait in its
 // socket, and two attempts between two calls to AWS; of each kind one at a step and one at an undo. The orders are cancelled and
 // undone by another worker, the accounts go to other orders, which complete. Then the worker wakes up.
-func TestAPausedWorkerWritesNothingIntoTheNextOrdersAccount(t *testing.T) {
+func TestPausedWorkerWritesNothingIntoTheNextOrdersAccount(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	// An attempt repeats what AWS is too busy for until the pause is over.
@@ -175,7 +175,7 @@ func TestAPausedWorkerWritesNothingIntoTheNextOrdersAccount(t *testing.T) {
 	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
 }
 
-// arrange brings the order to where the pause is to meet it, and has the next order wait for the account.
+// arrange brings the order to the point of the pause, and lets the next order wait for the account.
 func (h *held) arrange(ctx context.Context, p *stack.Playground) error {
 	if h.cancelled { // it must not complete before
 		p.Sim.Inject(awssim.Fault{Service: "account", Operation: "PutContactInformation", AccountID: h.account, Kind: awssim.Throttle})
@@ -213,7 +213,7 @@ func (h *held) arrange(ctx context.Context, p *stack.Playground) error {
 	return err
 }
 
-// requireWorks returns when the nth worker has done some of the work on a new order: whatever it had in hand before is done.
+// requireWorks returns when the nth worker has worked on a new order, and so has finished what it had before.
 func requireWorks(ctx context.Context, t *testing.T, p *stack.Playground, nth int) {
 	t.Helper()
 	pid, err := p.PID(stack.PartWorker, nth)
@@ -239,7 +239,7 @@ func requireWorks(ctx context.Context, t *testing.T, p *stack.Playground, nth in
 	}
 }
 
-// changes tells whether a request changes something in AWS.
+// changes reports whether a request changes something in AWS.
 func changes(r awssim.Request) bool {
 	return !slices.ContainsFunc([]string{"Get", "List", "Head", "Describe", "AssumeRole"}, func(reads string) bool { return strings.HasPrefix(r.Operation, reads) })
 }

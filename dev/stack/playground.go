@@ -18,7 +18,7 @@ import (
 	"quartermaster/workflows"
 )
 
-// Playground is a stack with a client and Temporal at hand.
+// Playground is a stack with an API client and a Temporal client.
 type Playground struct {
 	*Stack
 	Client   *Client
@@ -26,7 +26,7 @@ type Playground struct {
 	numbers  int
 }
 
-// NewPlayground prepares a running stack for scenarios: no stock yet, each scenario brings its own.
+// NewPlayground prepares a running stack for scenarios. There is no stock yet; each scenario adds its own.
 func NewPlayground(ctx context.Context, s *Stack) (*Playground, error) {
 	c, err := s.Seed(ctx, 0)
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *Stack) DialTemporal(ctx context.Context) (client.Client, error) {
 	return c, nil
 }
 
-// quiet is the logger of tools whose output is for people.
+// quiet returns a logger that logs nothing, for tools whose output people read.
 func quiet() log.Logger { return log.NewStructuredLogger(slog.New(slog.DiscardHandler)) }
 
 // Stock adds n accounts to a pool, which it makes if need be, and returns their ids, oldest first.
@@ -168,7 +168,7 @@ func (p *Playground) correct(fields map[string]any) func(context.Context, openap
 	}
 }
 
-// act is the answer of an operator: retry, fail, swap or cancel.
+// act returns what an operator does with an order: retry, fail, swap or cancel.
 func (p *Playground) act(verb string) func(context.Context, openapi.Order) error {
 	return func(ctx context.Context, order openapi.Order) error {
 		body := map[string]string{"reason": "a scenario asks for it"}
@@ -180,13 +180,13 @@ func (p *Playground) act(verb string) func(context.Context, openapi.Order) error
 	}
 }
 
-// aliasElsewhere makes an account of somebody else that has the alias.
+// aliasElsewhere adds another company's account that has the alias.
 func (p *Playground) aliasElsewhere(accountID, alias string) error {
 	return p.Sim.Load(awssim.Seed{Accounts: []awssim.Account{{ID: accountID, Email: "root@elsewhere.example", Alias: alias,
 		Role: awssim.Role{Name: "theirs", TrustedPrincipal: p.callerKey.ARN}}}})
 }
 
-// StepDone tells whether a step of an order is done.
+// StepDone returns a condition: the step of the order is done.
 func StepDone(step provision.Step) func(openapi.Order) bool {
 	return func(o openapi.Order) bool {
 		return slices.ContainsFunc(o.Steps, func(s openapi.Step) bool { return s.Step == string(step) && s.State == "done" })
@@ -197,7 +197,7 @@ func pool(marketplace string) provision.Pool {
 	return provision.Pool{Provider: Provider, Marketplace: marketplace, Environment: provision.Production}
 }
 
-// asBefore checks that an order that ended without completing and without leftovers left the account byte for byte as it was.
+// asBefore checks that an order that ended without completing and without leftovers left the account exactly as it was.
 func (p *Playground) asBefore(accountID string, play func() (openapi.Order, error)) (openapi.Order, error) {
 	before := string(p.Sim.Snapshot(accountID))
 	order, err := play()
@@ -207,7 +207,7 @@ func (p *Playground) asBefore(accountID string, play func() (openapi.Order, erro
 	return order, err
 }
 
-// deny makes calls of IAM fail with AccessDenied for as long as the order runs.
+// deny returns faults that make IAM operations fail with AccessDenied.
 func deny(operations ...string) (faults []awssim.Fault) {
 	for _, operation := range operations {
 		faults = append(faults, awssim.Fault{Service: "iam", Operation: operation, Kind: awssim.AccessDenied})
@@ -215,7 +215,7 @@ func deny(operations ...string) (faults []awssim.Fault) {
 	return faults
 }
 
-// wait places an order that finds no stock, and returns when it waits.
+// wait places an order for an empty pool, and returns when the order waits.
 func (p *Playground) wait(ctx context.Context, order openapi.NewOrder) error {
 	if err := p.Pool(ctx, order.Marketplace, provision.DataExport); err != nil {
 		return err

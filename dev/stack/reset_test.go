@@ -23,7 +23,7 @@ import (
 	"quartermaster/workflows/control"
 )
 
-// resetsOfEach is how many points in the history of an order are tried; `make test-resets` tries them all.
+// resetsOfEach is the number of points at which each order is reset; `make test-resets` tries all of them.
 func resetsOfEach() int {
 	if os.Getenv("QM_RESETS") == "all" {
 		return 1000
@@ -31,17 +31,17 @@ func resetsOfEach() int {
 	return 3
 }
 
-// closedAs is how the run of an order that has ended is closed.
+// closedAs is the final status of the run of an ended order.
 var closedAs = map[provision.OrderState]enumspb.WorkflowExecutionStatus{
 	provision.Completed: enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED,
 	provision.Failed:    enumspb.WORKFLOW_EXECUTION_STATUS_FAILED,
 	provision.Cancelled: enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED,
 }
 
-// TestAResetOfAnEndedOrderChangesNothing resets orders that have ended, in every way in which one can, and starts their workflows
-// again. Nothing changes, in AWS and in the database, and every run ends as its order did. A completed order is reset at every
-// workflow task of its history.
-func TestAResetOfAnEndedOrderChangesNothing(t *testing.T) {
+// TestResetOfAnEndedOrderChangesNothing resets orders that have ended in each possible way, and starts their workflows again.
+// Nothing changes in AWS or in the database, and every run ends like its order. A completed order is reset at every workflow task of
+// its history.
+func TestResetOfAnEndedOrderChangesNothing(t *testing.T) {
 	for _, scenario := range stack.Scenarios {
 		points := resetsOfEach()
 		if scenario.Name == "completed-new-report" {
@@ -112,7 +112,7 @@ func workflowOf(order string) string {
 	return workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: order})
 }
 
-// firstRun is the newest run of an order that was not reset yet.
+// firstRun returns the newest run of an order that was not reset yet.
 func firstRun(ctx context.Context, t *testing.T, order string) string {
 	t.Helper()
 	described, err := playground.Workflow.DescribeWorkflowExecution(ctx, workflowOf(order), "")
@@ -120,7 +120,7 @@ func firstRun(ctx context.Context, t *testing.T, order string) string {
 	return described.WorkflowExecutionInfo.Execution.RunId
 }
 
-// resetPoints are the events that a run can be reset at.
+// resetPoints returns the events at which a run can be reset.
 func resetPoints(ctx context.Context, t *testing.T, order, run string) (ids []int64) {
 	t.Helper()
 	events := playground.Workflow.GetWorkflowHistory(ctx, workflowOf(order), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
@@ -135,7 +135,7 @@ func resetPoints(ctx context.Context, t *testing.T, order, run string) (ids []in
 	return ids
 }
 
-// spread picks n of the points, the first and the last among them.
+// spread picks n of the points, including the first and the last.
 func spread(points []int64, n int) (picked []int64) {
 	if n >= len(points) {
 		return points
@@ -157,7 +157,7 @@ func resetAt(ctx context.Context, t *testing.T, order, run string, event int64) 
 	return reset.RunId
 }
 
-// startAgain starts the workflow of an order again with what it was started with, and returns the new run.
+// startAgain starts the workflow of an order again with the same input, and returns the new run.
 func startAgain(ctx context.Context, t *testing.T, id string) string {
 	t.Helper()
 	described, err := playground.Workflow.DescribeWorkflow(ctx, workflowOf(id), "")
@@ -171,9 +171,9 @@ func startAgain(ctx context.Context, t *testing.T, id string) string {
 	return run.GetRunID()
 }
 
-// TestAResetOrderStillEndsAsOrdered resets orders in the middle of their lives, each at another workflow task of its history. They
-// end as they would have, with one account.
-func TestAResetOrderStillEndsAsOrdered(t *testing.T) {
+// TestResetOfARunningOrderStillEndsAsOrdered resets running orders, each at another workflow task of its history. They end
+// as they would have without the reset, with one account.
+func TestResetOfARunningOrderStillEndsAsOrdered(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		holds   []awssim.Fault
@@ -195,7 +195,7 @@ func TestAResetOrderStillEndsAsOrdered(t *testing.T) {
 				return err
 			}},
 		{name: "asking", ends: provision.Completed, stock: 2,
-			arrange: func(_ context.Context, order openapi.NewOrder, ids []string) error { // somebody else has the alias
+			arrange: func(_ context.Context, order openapi.NewOrder, ids []string) error { // another account has the alias
 				return playground.Sim.Edit(ids[1], func(a *awssim.Account) { a.Alias = order.AWSAccountAlias })
 			},
 			until: func(o openapi.Order) bool { return o.State == provision.ActionRequired },
@@ -257,7 +257,7 @@ func TestAResetOrderStillEndsAsOrdered(t *testing.T) {
 	}
 }
 
-// fired counts the faults of an account that have spoiled a call.
+// fired counts the faults of an account that hit a call.
 func fired(accountID string) (n int) {
 	for _, f := range playground.Sim.Faults() {
 		if f.Fault.AccountID == accountID && f.Fired > 0 {
@@ -267,7 +267,7 @@ func fired(accountID string) (n int) {
 	return n
 }
 
-// requireOneAccountAtMost looks at the accounts of the order's pool: it has changed none but its own, and one that is back in the
+// requireOneAccountAtMost checks the accounts of the order's pool: the order changed only its own, and an account that is back in
 // stock is as it was.
 func requireOneAccountAtMost(ctx context.Context, t *testing.T, order openapi.Order, before map[string]string) {
 	t.Helper()
@@ -298,7 +298,7 @@ func resultOf(ctx context.Context, t *testing.T, order openapi.Order) (result pr
 	return result
 }
 
-// untilTaken sends a request until the order's workflow takes it: one that was reset has to come to where it was first.
+// untilTaken repeats a request until the order's workflow accepts it: a reset run must first get back to where it was.
 func untilTaken(ctx context.Context, method, path string, body any) error {
 	for {
 		_, err := playground.Client.Do(ctx, method, path, body, &openapi.Order{})

@@ -10,12 +10,11 @@ import (
 	"quartermaster/dev/child"
 )
 
-// RestartWith stops a part in order and starts it again with more variables, as NAME=value, which take the place of those that
-// the stack gives it. Of several workers, index is the one that is meant, from 0. It returns when the part's process runs
-// again; of the API, when it serves.
+// RestartWith stops a part cleanly and starts it again with more variables, as NAME=value, which override those of the stack. index
+// selects one of several workers, from 0. It returns when the part's process runs again, or, for the API, when it serves.
 func (s *Stack) RestartWith(ctx context.Context, name string, index int, env ...string) error {
 	if name != PartAPI && name != PartWorker {
-		return fmt.Errorf("part %q takes no variables of its own", name)
+		return fmt.Errorf("part %q cannot be restarted with variables", name)
 	}
 	p, err := s.part(name, index)
 	if err != nil {

@@ -54,7 +54,7 @@ func (r *rotation) status(ctx context.Context, t *testing.T) map[string]secrets.
 	return byID
 }
 
-// until waits until `keys status` shows three processes, of which so many have and seal with each of the keys, and says what is next.
+// until waits until `keys status` shows three processes, of which that many have and seal with each key, and names the next step.
 func (r *rotation) until(ctx context.Context, t *testing.T, k1Has, k1Seals, k2Has, k2Seals int, next string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -74,9 +74,9 @@ func (r *rotation) until(ctx context.Context, t *testing.T, k1Has, k1Seals, k2Ha
 	}
 }
 
-// TestARollingRotationOfTheKeysLosesNothing rotates the key that seals, one process after the other, while orders come in: forward
-// with the API first, back to the old key alone, forward with the workers first, and at last without the old key.
-func TestARollingRotationOfTheKeysLosesNothing(t *testing.T) {
+// TestRollingRotationOfTheKeysLosesNothing rotates the sealing key, one process after the other, while orders come in: first the
+// API, then back to the old key, then the workers first, and finally without the old key.
+func TestRollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	r := &rotation{k1: secrets.GenerateKey("k1"), k2: secrets.GenerateKey("k2")}
@@ -198,7 +198,7 @@ func TestARollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	require.Eventually(t, func() bool { err = r.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing: %v", err)
 }
 
-// wait places an order for an empty pool and returns when it waits.
+// wait places an order for an empty pool, and returns when the order waits.
 func (r *rotation) wait(ctx context.Context, id string) error {
 	if err := r.Pool(ctx, id, provision.DataExport); err != nil {
 		return err

@@ -14,11 +14,11 @@ import (
 type Scenario struct {
 	Name string
 	Ends provision.OrderState
-	// Run makes the world and places the order; it returns the order when it has ended.
+	// Run sets up pools, accounts and faults, and places the order. It returns the order when it has ended.
 	Run func(ctx context.Context, p *Playground) (openapi.Order, error)
 }
 
-// Scenarios are the ways of an order.
+// Scenarios lists the ways that an order can go.
 var Scenarios = []Scenario{
 	{"completed-new-report", provision.Completed, func(ctx context.Context, p *Playground) (openapi.Order, error) {
 		return p.simple(ctx, NewOrder("completed-new-report", provision.ModelECAM), nil, nil)
@@ -60,7 +60,7 @@ var Scenarios = []Scenario{
 		if err != nil {
 			return openapi.Order{}, err
 		}
-		// They die after they were verified: AWS suspends the one, somebody deletes the role of the other.
+		// They fail after their verification: AWS suspends the first, and the role of the second is deleted.
 		for i, die := range []func(*awssim.Account){
 			func(a *awssim.Account) { a.State = awssim.StateSuspended },
 			func(a *awssim.Account) { a.Role.Name = "deleted-and-made-again-under-another-name" },
@@ -87,7 +87,7 @@ var Scenarios = []Scenario{
 		return p.simple(ctx, order, nil, p.correct(map[string]any{"aws_account_alias": "corrected-at-last"}))
 	}},
 	{"retried-by-operator", provision.Completed, func(ctx context.Context, p *Playground) (openapi.Order, error) {
-		// The simulated role lacks the right until the operator has mended it.
+		// The simulated role lacks the permission until the operator has added it.
 		return p.simple(ctx, NewOrder("retried-by-operator", provision.ModelECAM), deny("CreateLoginProfile"), func(ctx context.Context, order openapi.Order) error {
 			p.Sim.ClearFaults(*order.AccountID)
 			return p.act("retry")(ctx, order)
@@ -136,7 +136,7 @@ var Scenarios = []Scenario{
 		if err != nil {
 			return openapi.Order{}, err
 		}
-		// The contacts hang in the worker that crashes.
+		// Writing the contacts hangs in the worker that crashes.
 		heal := p.Sim.Inject(awssim.Fault{Service: "account", Operation: "PutContactInformation", AccountID: ids[0], Times: 1, When: awssim.After, Kind: awssim.Timeout})
 		defer heal()
 		if err := p.Place(ctx, order); err != nil {
@@ -167,7 +167,7 @@ var Scenarios = []Scenario{
 			return openapi.Order{}, err
 		}
 		return p.asBefore(ids[0], func() (openapi.Order, error) {
-			// The contacts are throttled again and again: the cancel meets one step that is being retried and others that are done.
+			// The contacts are throttled repeatedly, so the cancel finds one step that is being retried and others that are done.
 			heal := p.Sim.Inject(awssim.Fault{Service: "account", Operation: "PutContactInformation", AccountID: ids[0], Kind: awssim.Throttle})
 			defer heal()
 			if err := p.Place(ctx, order); err != nil {
@@ -184,7 +184,7 @@ var Scenarios = []Scenario{
 	}},
 }
 
-// failAndEndUndo fails an order, and ends its undo when AWS has refused a part of it.
+// failAndEndUndo fails an order, and ends its undo after AWS has refused a part of it.
 func (p *Playground) failAndEndUndo(ctx context.Context, order openapi.Order) error {
 	if err := p.act("fail")(ctx, order); err != nil {
 		return err

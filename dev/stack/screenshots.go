@@ -16,7 +16,7 @@ import (
 	"quartermaster/workflows"
 )
 
-// How large the window of the browser is, in CSS pixels; its frame takes some of the height.
+// The size of the browser window in CSS pixels; its frame takes some of the height.
 const (
 	pictureWidth  = 1400
 	pictureHeight = 1150
@@ -60,7 +60,7 @@ func (p *Playground) picturedWaiting(ctx context.Context) (openapi.Order, error)
 	return openapi.Order{ID: order.ID}, p.wait(ctx, order)
 }
 
-// picturedRunning is an order whose contacts are throttled again and again, while the other steps are done.
+// picturedRunning places an order whose contacts are throttled repeatedly, while the other steps complete.
 func (p *Playground) picturedRunning(ctx context.Context) (openapi.Order, error) {
 	order := NewOrder("mp-2026-000117", provision.ModelSPAM)
 	order.Marketplace = "baltic"
@@ -83,7 +83,7 @@ func (p *Playground) picturedFailed(ctx context.Context) (openapi.Order, error) 
 
 const pageTimeout = 20 * time.Second
 
-// photograph opens the workflow's page and waits for its words: the page polls for as long as it is open, so it is never idle.
+// photograph opens the workflow's page and waits for a text: the page polls as long as it is open, so it is never idle.
 func (p *Playground) photograph(ctx context.Context, orderID, page, text, file string) error {
 	id := workflows.OrderWorkflowID(provision.OrderKey{Provider: Provider, ID: orderID})
 	described, err := p.Workflow.DescribeWorkflowExecution(ctx, id, "")
@@ -104,7 +104,7 @@ func (p *Playground) photograph(ctx context.Context, orderID, page, text, file s
 		chromedp.Sleep(4*time.Second), // the timeline is drawn, and the details come in a frame of their own
 	)
 	if err != nil {
-		return fmt.Errorf("the page of workflow %s, which is to show %q: %w", id, text, err)
+		return fmt.Errorf("the page of workflow %s should show %q: %w", id, text, err)
 	}
 	shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {

@@ -18,9 +18,8 @@ import (
 	"quartermaster/workflows"
 )
 
-// What a customer told us in confidence stands nowhere in clear: not in what Temporal stores, whether the order completes
-// or fails, and in no log.
-func TestNothingOfTheCustomerStandsInClear(t *testing.T) {
+// Confidential data of a customer is neither in what Temporal stores, whether the order completes or fails, nor in any log.
+func TestCustomerDataIsNeverStoredOrLoggedInClear(t *testing.T) {
 	ctx := setup(t)
 	order := stack.NewOrder("sealed", provision.ModelSPAM)
 	order.AWSContactName = "Zebulon Quixote"

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheKeysForExistingServersAreKept(t *testing.T) {
+func TestKeysForExistingServersAreKept(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	existing := Options{DatabaseURL: "postgres://somewhere"}
 	first, err := sealKeys(existing)

@@ -17,12 +17,12 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// The stock of a demonstration: a provider that sells through two marketplaces.
+// The stock of the demonstration: a provider that sells through two marketplaces.
 const (
 	Provider        = "acme"
-	NewReports      = "cloud-store"   // its pool makes CUR 2.0 exports
-	ExistingReports = "partner-hub"   // its pool makes legacy reports
-	ExistingReport  = "company-usage" // every SPAM account has one of this name already
+	NewReports      = "cloud-store"   // its pool creates CUR 2.0 exports
+	ExistingReports = "partner-hub"   // its pool creates legacy reports
+	ExistingReport  = "company-usage" // every SPAM account already has a report of this name
 	roleName        = "quartermaster"
 )
 
@@ -68,7 +68,7 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 	return client, s.AddAccounts(ctx, client, wanted...)
 }
 
-// adopt tells the simulator of the accounts that an existing database knows, and returns the highest number in use.
+// adopt adds the accounts of an existing database to the simulator, and returns the highest number in use.
 func (s *Stack) adopt(ctx context.Context) (highest int, err error) {
 	filter := provision.AccountFilter{Limit: 500}
 	for {
@@ -93,14 +93,14 @@ func (s *Stack) adopt(ctx context.Context) (highest int, err error) {
 	}
 }
 
-// Stocked is an account that a pool is to get. The number makes its id.
+// Stocked is an account to add to a pool. Its id contains the number.
 type Stocked struct {
 	Marketplace string
 	Model       provision.Model
 	Number      int
 }
 
-// ID is the AWS account id.
+// ID returns the AWS account id.
 func (a Stocked) ID() string { return fmt.Sprintf("1110%08d", a.Number) }
 
 // AddAccounts adds the accounts to their pools by the API, and to the simulated AWS, and returns when all of them are Ready:
@@ -124,7 +124,7 @@ func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Sto
 	}
 	for _, a := range accounts {
 		status, err := client.Do(ctx, http.MethodPost, "/v1/accounts/"+a.ID()+"/verify", nil, &openapi.Account{})
-		if err != nil && status != http.StatusConflict { // an order has it already, so it did pass
+		if err != nil && status != http.StatusConflict { // an order has it already, so it passed
 			return err
 		}
 	}
@@ -136,7 +136,7 @@ func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Sto
 	return nil
 }
 
-// verified returns when the account has passed its verification: an order may have it already.
+// verified waits until the account has passed its verification. An order may hold it by then.
 func (s *Stack) verified(ctx context.Context, client *Client, id string) error {
 	for {
 		var account openapi.Account
@@ -156,14 +156,14 @@ func (s *Stack) verified(ctx context.Context, client *Client, id string) error {
 	}
 }
 
-// Simulate makes the account in the simulated AWS, with a role that demands its external id.
+// Simulate adds the account to the simulated AWS, with a role that demands its external id.
 func (s *Stack) Simulate(a provision.Account) error {
 	account := awssim.Account{
 		ID: a.ID, Email: a.RootEmail,
 		Role: awssim.Role{Name: roleName, ExternalID: a.ExternalID, TrustedPrincipal: s.callerKey.ARN},
 		Contact: &awssim.Contact{FullName: "Acme Distribution", AddressLine1: "1 Harbor Road", City: "Hamburg", StateOrRegion: "HH",
 			PostalCode: "20457", CountryCode: "DE", PhoneNumber: "+49 40 1234567", CompanyName: "Acme Distribution GmbH"},
-		PasswordPolicy: &awssim.PasswordPolicy{MinimumPasswordLength: 14, AllowUsersToChangePassword: true}, // or no customer gets past the first sign-in
+		PasswordPolicy: &awssim.PasswordPolicy{MinimumPasswordLength: 14, AllowUsersToChangePassword: true}, // customers must be able to change the first password
 		AlternateContacts: map[string]awssim.AlternateContact{
 			"OPERATIONS": {Name: "Acme NOC", Title: "Operations", EmailAddress: "noc@acme.example", PhoneNumber: "+49 40 7654321"},
 		},
@@ -175,7 +175,7 @@ func (s *Stack) Simulate(a provision.Account) error {
 	return s.Sim.Load(awssim.Seed{Accounts: []awssim.Account{account}})
 }
 
-// Do calls the API and decodes a 2xx answer into out; any other answer becomes an error with the problem's words.
+// Do calls the API and decodes a 2xx response into out; any other response becomes an error with its body.
 func (c *Client) Do(ctx context.Context, method, path string, in, out any) (status int, err error) {
 	var body io.Reader
 	if in != nil {
@@ -219,19 +219,19 @@ func (c *Client) send(ctx context.Context, method, path, contentType string, bod
 	return response.StatusCode, text, nil
 }
 
-// PlaceOrder orders an account.
+// PlaceOrder places an order.
 func (c *Client) PlaceOrder(ctx context.Context, order openapi.NewOrder) (status int, placed openapi.Order, err error) {
 	status, err = c.Do(ctx, http.MethodPost, "/v1/orders", order, &placed)
 	return status, placed, err
 }
 
-// Order reads an order.
+// Order returns an order.
 func (c *Client) Order(ctx context.Context, id string) (order openapi.Order, err error) {
 	_, err = c.Do(ctx, http.MethodGet, "/v1/orders/"+id, nil, &order)
 	return order, err
 }
 
-// seedReport gives the account a legacy report that has been delivering for a while.
+// seedReport gives the account a legacy report that has delivered for some time.
 func seedReport(account *awssim.Account) {
 	bucket := "acme-usage-" + account.ID
 	account.Buckets = map[string]awssim.Bucket{bucket: {Region: "us-east-1", Objects: map[string]int{"usage/" + ExistingReport + "/20261101-20261201/manifest.json": 1834}}}

@@ -1,5 +1,3 @@
-// Package stack runs the whole product on one machine: PostgreSQL, Temporal with its Web UI, an AWS simulator, and the
-// real program (quartermaster migrate, api, worker). What exists already is used instead: DATABASE_URL, TEMPORAL_ADDRESS.
 package stack
 
 import (
@@ -28,33 +26,33 @@ import (
 
 // Options say how to run the product.
 type Options struct {
-	Progress    io.Writer     // hears what is being done; nil: nobody
+	Progress    io.Writer     // receives what is being done; nil: nothing is printed
 	DatabaseURL string        // an existing PostgreSQL; empty: start one
 	TemporalURL string        // host:port of an existing Temporal; empty: start one
-	SealKeys    string        // as QM_SEAL_KEYS; empty: new ones, or those that were kept for existing servers
-	KnownPorts  bool          // use the well-known ports where they are free, else any
-	Delay       time.Duration // how long the simulated AWS hides what it was told from its readers
+	SealKeys    string        // as QM_SEAL_KEYS; empty: new keys, or the kept ones for existing servers
+	KnownPorts  bool          // use the well-known ports if they are free
+	Delay       time.Duration // delay until reads of the simulated AWS see a write
 	Workers     int           // how many worker processes; 0: one
 	Env         []string      // more variables of the program, as NAME=value
 	Program     string        // the program, as Stack.Program of another stack; empty: build it
-	Restart     bool          // start the API and the workers again when they end by themselves, as a platform does
+	Restart     bool          // start the API and the workers again when they end unexpectedly, as a platform does
 	Proxies     bool          // the program reaches PostgreSQL and Temporal through proxies, see Stack.DatabaseProxy
 }
 
 // Stack is the running product.
 type Stack struct {
 	API      string // base URL
-	WebUI    string // base URL; empty when Temporal is somebody else's
+	WebUI    string // base URL; empty for an existing Temporal
 	Temporal string // host:port
 	Database string // URL
 	AWS      string // base URL of the simulator
-	AWSAdmin string // base URL of what the simulator shows
+	AWSAdmin string // base URL of the simulator's admin API
 	SealKeys string // as QM_SEAL_KEYS
 	Dir      string // logs and data
 	Program  string // the built quartermaster
 	Sim      *awssim.Sim
 	Store    *postgres.DB
-	// Between the program and its servers, to make its network slow, silent or broken; nil without Options.Proxies.
+	// The proxies between the program and its servers make its network slow, silent or broken; nil without Options.Proxies.
 	DatabaseProxy, TemporalProxy *pgtest.Proxy
 
 	env       []string
@@ -71,7 +69,7 @@ const (
 	startBudget = 60 * time.Second
 )
 
-// Start starts everything, in the order in which it needs each other, or nothing.
+// Start starts all parts in the order of their dependencies. When one cannot start, it stops the others.
 func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	if o.Progress == nil {
 		o.Progress = io.Discard
@@ -111,10 +109,10 @@ func Start(ctx context.Context, o Options) (_ *Stack, err error) {
 	return s, nil
 }
 
-// Failed receives an error when a part ends that should not have.
+// Failed returns a channel that receives an error when a part ends unexpectedly.
 func (s *Stack) Failed() <-chan error { return s.failed }
 
-// Stop stops everything, in the reverse order, and leaves nothing running.
+// Stop stops all parts in reverse order and leaves nothing running.
 func (s *Stack) Stop() error {
 	var errs []error
 	for i := len(s.closers) - 1; i >= 0; i-- {
@@ -174,7 +172,7 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 // startSimulator serves the simulated AWS and, on another port, what it shows of its state.
 func (s *Stack) startSimulator(ctx context.Context, o Options) error {
 	s.Sim = awssim.New(awssim.Options{Delay: o.Delay, Seed: uint64(time.Now().UnixNano()), Logger: slog.New(slog.DiscardHandler)})
-	// Drawn anew each time, in the shape of AWS's keys: nothing that could be taken for a leaked one stands in the source.
+	// Generated each time, in the shape of AWS's keys, so that the source contains nothing that looks like a leaked key.
 	s.callerKey = awssim.Caller{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14], ARN: "arn:aws:iam::000000000000:role/marketplace-provisioner-svc"}
 	if err := s.Sim.Load(awssim.Seed{Callers: []awssim.Caller{s.callerKey}}); err != nil {
 		return err
@@ -246,7 +244,7 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 	return nil
 }
 
-// startProxies puts a proxy before Temporal and one before PostgreSQL, and returns where the program finds them.
+// startProxies puts a proxy in front of Temporal and one in front of PostgreSQL, and returns the addresses for the program.
 func (s *Stack) startProxies() (temporalAddress, databaseURL string, err error) {
 	database, err := url.Parse(s.Database)
 	if err != nil {
@@ -339,7 +337,7 @@ func (s *Stack) awaitReady(ctx context.Context) error {
 	}
 }
 
-// logTail is the end of a part's log: the log itself goes when the stack stops.
+// logTail returns the end of a part's log. The log is deleted when the stack stops.
 func (s *Stack) logTail(name string) string {
 	const most = 4096
 	text, err := os.ReadFile(s.logFile(name))
@@ -366,8 +364,8 @@ func (s *Stack) serve(ctx context.Context, handler http.Handler, port int, known
 	return "http://" + listener.Addr().String(), nil
 }
 
-// freePort is the wanted port, if known ports are asked for and it is free, else any free one: not from the range that the
-// system gives to outgoing connections, or one of those could take it while its server is down.
+// freePort returns the wanted port if it is known and free, and otherwise any free port. It avoids the range of ports of outgoing
+// connections, one of which could take the port while its server is down.
 func freePort(ctx context.Context, wanted int, known bool) (int, error) {
 	for attempt := range 100 {
 		port := 20000 + mathrand.N(10000)

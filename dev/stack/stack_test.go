@@ -20,7 +20,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// One stack serves every test of the package: starting it costs seconds.
+// All tests of the package share one stack, because starting it takes seconds.
 var (
 	playground      *stack.Playground
 	temporalProgram string
@@ -61,7 +61,7 @@ func setup(t *testing.T) context.Context {
 	return ctx
 }
 
-func TestEveryScenarioEndsAsItsNameSays(t *testing.T) {
+func TestScenariosEndAsTheirNamesSay(t *testing.T) {
 	for _, scenario := range stack.Scenarios {
 		t.Run(scenario.Name, func(t *testing.T) {
 			order := played(t, scenario)
@@ -82,8 +82,8 @@ func TestEveryScenarioEndsAsItsNameSays(t *testing.T) {
 	}
 }
 
-// TestWhatAnOrderLeftIsRemovedByOneVerb: AWS refuses to take a user back, an operator ends the undo, and later has it done after all.
-func TestWhatAnOrderLeftIsRemovedByOneVerb(t *testing.T) {
+// TestLeftoversAreRemovedOnRequest: AWS refuses to delete a user, an operator ends the undo, and later has the user removed.
+func TestLeftoversAreRemovedOnRequest(t *testing.T) {
 	ctx := setup(t)
 	i := slices.IndexFunc(stack.Scenarios, func(s stack.Scenario) bool { return s.Name == stack.LeftSomething })
 	order := played(t, stack.Scenarios[i])
@@ -103,10 +103,10 @@ func TestWhatAnOrderLeftIsRemovedByOneVerb(t *testing.T) {
 	require.ErrorContains(t, err, "409")
 }
 
-// scenarioOrders are the orders of the scenarios that were played. Several tests look at them, and playing takes seconds.
+// scenarioOrders caches the orders of scenarios: several tests use them, and running a scenario takes seconds.
 var scenarioOrders = map[string]openapi.Order{}
 
-// played is the order of a scenario, which is played if it was not yet.
+// played returns the order of a scenario, and runs the scenario the first time.
 func played(t *testing.T, scenario stack.Scenario) openapi.Order {
 	t.Helper()
 	order, before := scenarioOrders[scenario.Name]
@@ -177,7 +177,7 @@ func requireStatusOn(t *testing.T, p *stack.Playground, accountID string, status
 	require.Equal(t, status, account.Status, account.Reason)
 }
 
-func TestThePasswordIsRevealedOnceAndOpensTheAccount(t *testing.T) {
+func TestPasswordIsRevealedOnceAndSignsIn(t *testing.T) {
 	ctx := setup(t)
 	_, err := playground.Stock(ctx, "password", provision.ModelECAM, 1)
 	require.NoError(t, err)
@@ -203,7 +203,7 @@ func TestThePasswordIsRevealedOnceAndOpensTheAccount(t *testing.T) {
 	require.NotNil(t, after.Result.Password.RevealedAt)
 }
 
-func TestFiftyIdenticalPostsAreOneWorkflowAndOneAccount(t *testing.T) {
+func TestFiftyIdenticalPostsStartOneWorkflow(t *testing.T) {
 	ctx := setup(t)
 	_, err := playground.Stock(ctx, "fifty", provision.ModelSPAM, 2)
 	require.NoError(t, err)
@@ -228,13 +228,13 @@ func TestFiftyIdenticalPostsAreOneWorkflowAndOneAccount(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, ready, 1, "one of the two accounts is still there")
 
-	order.AWSContactName = "Somebody Else"
+	order.AWSContactName = "Someone Else"
 	status, _, err := playground.Client.PlaceOrder(ctx, order)
 	require.Error(t, err)
 	require.Equal(t, http.StatusConflict, status)
 }
 
-func TestTwoHundredOrdersOverAHundredAccounts(t *testing.T) {
+func TestTwoHundredOrdersForAHundredAccounts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	const marketplace = "rush"

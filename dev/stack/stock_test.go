@@ -14,8 +14,8 @@ import (
 	"quartermaster/workflows"
 )
 
-// The stock of a pool runs out, somebody is told, stock comes, and the customer reads what the pool has to tell.
-func TestAnEmptyPoolIsToldOfAndItsTextsReachTheCustomer(t *testing.T) {
+// The stock of a pool runs out, which raises an event; new accounts arrive, and the customer gets the pool's instructions.
+func TestEmptyPoolRaisesAnAlertAndItsInstructionsReachTheCustomer(t *testing.T) {
 	ctx := setup(t)
 	order := stack.NewOrder("watched", provision.ModelECAM)
 	threshold := 3

@@ -18,9 +18,9 @@ import (
 	"quartermaster/workflows"
 )
 
-// TestATerminatedOrderIsFoundAndEndsAsOrdered terminates the workflows of two orders, of one in the middle of its work and of one
-// that has changed nothing yet. `quartermaster reconcile` reports it, the schedule repairs, and both end as ordered.
-func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
+// TestTerminatedOrderIsRepairedAndEndsAsOrdered terminates the workflows of two orders, of one in the middle of its work and of one
+// that has changed nothing yet. `quartermaster reconcile` reports them, the schedule repairs them, and both end as ordered.
+func TestTerminatedOrderIsRepairedAndEndsAsOrdered(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	// Minutes are seconds here: no attempt of this test takes longer.
@@ -52,7 +52,7 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 			workflow := workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: c.id})
 			was, err := p.Workflow.DescribeWorkflowExecution(ctx, workflow, "")
 			require.NoError(t, err)
-			require.NoError(t, p.Workflow.TerminateWorkflow(ctx, workflow, "", "somebody's mistake"))
+			require.NoError(t, p.Workflow.TerminateWorkflow(ctx, workflow, "", "an operator's mistake"))
 			heal()
 
 			require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err != nil }, 30*time.Second, 200*time.Millisecond)
@@ -85,12 +85,12 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 			require.NoError(t, err)
 			require.NotEqual(t, was.WorkflowExecutionInfo.Execution.RunId, now.WorkflowExecutionInfo.Execution.RunId)
 			require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, 200*time.Millisecond)
-			require.Equal(t, []string{c.repaired}, actionsOf(ctx, t, p, c.id), "the audit says what was done, and why")
+			require.Equal(t, []string{c.repaired}, actionsOf(ctx, t, p, c.id), "the history says what was done, and why")
 		})
 	}
 }
 
-// stepRetries: the order has claimed its account and tries to look into it.
+// stepRetries reports that the order has claimed its account and retries a step.
 func stepRetries(o openapi.Order) bool {
 	for _, step := range o.Steps {
 		if step.State == string(provision.StepRetrying) {
@@ -100,7 +100,7 @@ func stepRetries(o openapi.Order) bool {
 	return false
 }
 
-// actionsOf are the audit rows of an order that the reconciler has signed.
+// actionsOf returns the history entries of an order whose actor is the reconciler.
 func actionsOf(ctx context.Context, t *testing.T, p *stack.Playground, order string) (actions []string) {
 	t.Helper()
 	opened, err := postgres.Open(ctx, p.Database)

@@ -63,7 +63,7 @@ func readUpdate(ctx workflow.Context) (said string, err error) {
 	return said, workflow.Await(ctx, func() bool { return said != "" && workflow.AllHandlersFinished(ctx) })
 }
 
-// elsewhere runs activities in a worker of their own.
+// elsewhere runs activities in a separate worker.
 func elsewhere(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: workflow.GetInfo(ctx).TaskQueueName + "-activities", StartToCloseTimeout: 10 * time.Second,
 		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 1}})
@@ -116,7 +116,7 @@ func dialWith(t *testing.T, data converter.DataConverter, failures converter.Fai
 	return c
 }
 
-// work runs a worker as the product does, of workflows or of activities, until stop is called.
+// work runs a worker of workflows or of activities, configured as in the product, until stop is called.
 func (r *rotating) work(t *testing.T, ring *secrets.Ring, activities bool) (stop func()) {
 	t.Helper()
 	data, failures := secrets.Strict(ring)
@@ -137,7 +137,7 @@ func (r *rotating) work(t *testing.T, ring *secrets.Ring, activities bool) (stop
 	return w.Stop
 }
 
-// start starts a workflow whose input the ring seals.
+// start starts a workflow whose input the key ring seals.
 func (r *rotating) start(ctx context.Context, t *testing.T, ring *secrets.Ring, story any, input ...any) (client.Client, client.WorkflowRun) {
 	t.Helper()
 	data, failures := secrets.Converters(ring)
@@ -160,9 +160,9 @@ func requireEvent(ctx context.Context, t *testing.T, c client.Client, id string,
 	require.FailNow(t, "the workflow ended before", wanted.String())
 }
 
-// TestWhatAWorkerCannotReadWaitsForOneThatCan: a worker without the key fails the task, not the workflow, whatever kind of
-// payload it is; one that has the key then reads it.
-func TestWhatAWorkerCannotReadWaitsForOneThatCan(t *testing.T) {
+// TestUnreadablePayloadsWaitForAWorkerWithTheKey: a worker without the key fails the task, not the workflow, for every kind of
+// payload; a worker that has the key then reads it.
+func TestUnreadablePayloadsWaitForAWorkerWithTheKey(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		story    any
@@ -269,9 +269,9 @@ func TestWhatAWorkerCannotReadWaitsForOneThatCan(t *testing.T) {
 	})
 }
 
-// TestASchedulesSealPreventsNoStart seals the summary of a schedule, as earlier versions did, with a key that no worker has. A worker
-// starts all the same, and writes it in clear; a schedule that was paused stays paused.
-func TestASchedulesSealPreventsNoStart(t *testing.T) {
+// TestSealedScheduleDoesNotPreventTheStart seals the summary of a schedule, as earlier versions did, with a key that no worker has. A worker
+// starts anyway and writes the summary in clear; a paused schedule stays paused.
+func TestSealedScheduleDoesNotPreventTheStart(t *testing.T) {
 	ctx := setup(t)
 	ring, err := secrets.ParseRing(secrets.GenerateKey("gone"))
 	require.NoError(t, err)
@@ -295,7 +295,7 @@ func TestASchedulesSealPreventsNoStart(t *testing.T) {
 	require.NoError(t, plain.Unpause(ctx, client.ScheduleUnpauseOptions{}))
 }
 
-// requireBlocked waits until a task of the workflow has failed, and sees that the workflow has not.
+// requireBlocked waits until a task of the workflow has failed, and checks that the workflow has not.
 func (r *rotating) requireBlocked(ctx context.Context, t *testing.T) {
 	t.Helper()
 	requireEvent(ctx, t, playground.Workflow, r.queue, enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED)

@@ -19,7 +19,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// inbox is a marketplace's receiver: it verifies by the reference library and keeps each message once.
+// inbox is a marketplace's receiver: it verifies messages with the reference library and keeps each message once.
 type inbox struct {
 	mu       sync.Mutex
 	secret   string
@@ -62,9 +62,9 @@ func (b *inbox) received() []string {
 	return append([]string{}, b.ids...)
 }
 
-// A receiver is down while orders run, then answers with errors, then takes one message after the other, and the worker is killed in the
-// middle of that. In the end it has every event, in order.
-func TestAReceiverThatWasDownGetsEveryEventInOrder(t *testing.T) {
+// A receiver is down while orders run, then responds with errors, then accepts messages, and the worker is killed during that. In the
+// end the receiver has every event, in order.
+func TestReceiverThatWasDownGetsEveryEventInOrder(t *testing.T) {
 	ctx := setup(t)
 	const marketplace, orders = "webhooks", 3
 	_, err := playground.Stock(ctx, marketplace, provision.ModelSPAM, orders+1)
@@ -121,7 +121,7 @@ func TestAReceiverThatWasDownGetsEveryEventInOrder(t *testing.T) {
 	t.Logf("%d messages, %d came twice", len(wanted), box.repeats)
 }
 
-// headHasFailed tells whether the oldest delivery has a failed attempt, and nothing behind it has any.
+// headHasFailed reports whether the oldest delivery has a failed attempt and no later delivery has an attempt.
 func headHasFailed(t *testing.T, ctx context.Context, deliveries string) bool {
 	t.Helper()
 	var page openapi.DeliveryPage

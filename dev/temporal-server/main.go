@@ -1,10 +1,10 @@
 // Command temporal-server is a Temporal server and its Web UI in one process, for development and tests.
 //
 // It answers to the same command line as the Temporal CLI's development server, `temporal server start-dev …`, so that
-// the two are interchangeable, also for the Go SDK's testsuite.StartDevServer. It differs from the CLI in what it does
-// when nobody says otherwise: see defaults in dynamicconfig.go and webUI in ui.go.
+// the two are interchangeable, also for the Go SDK's testsuite.StartDevServer. Its defaults differ from the CLI's: see defaults in
+// dynamicconfig.go and webUI in ui.go.
 //
-// Its tests are those of dev/temporal, which run the program: a test binary here would have to link the server.
+// The tests of dev/temporal run this program: a test binary here would have to link the server.
 package main
 
 import (
@@ -35,7 +35,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:]))
 }
 
-// run carries out one command line and returns the exit code: 0 after a clean stop, 1 otherwise.
+// run executes one command line and returns the exit code: 0 after a clean stop, 1 otherwise.
 func run(ctx context.Context, args []string) int {
 	parser, err := newParser(ctx)
 	if err != nil {
@@ -60,7 +60,7 @@ func newParser(ctx context.Context) (*kong.Kong, error) {
 	)
 }
 
-// versions is what --version prints.
+// versions returns what --version prints.
 func versions() string {
 	return fmt.Sprintf("temporal-server (Server %s, UI %s)", headers.ServerVersion, uiversion.UIVersion)
 }

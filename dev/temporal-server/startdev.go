@@ -54,7 +54,7 @@ func (c *startDev) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// A signal that comes during the start is heeded after it, at the end of this function: it is no failure of a step.
+	// A signal during the start takes effect after it, at the end of this function; it does not make a step fail.
 	start := context.WithoutCancel(ctx)
 	if err := c.checkPorts(start); err != nil {
 		return err

@@ -32,12 +32,12 @@ import (
 	_ "modernc.org/sqlite" // the "sqlite" driver of database/sql
 )
 
-// retention is how long a closed workflow is kept. SQLite namespaces get a day when nobody says otherwise: an order that
-// failed on Friday would be gone on Monday.
+// retention is how long a closed workflow is kept. The default of SQLite namespaces is a day: an order that failed on Friday would
+// be gone on Monday.
 const retention = 30 * 24 * time.Hour
 
-// serverFiles is the mode of the files that the server creates. They are made for the user alone: histories may hold
-// what no codec has sealed.
+// serverFiles is the mode of the files that the server creates. Only the user may read them: histories may contain data that no
+// codec has sealed.
 const serverFiles os.FileMode = 0o600
 
 // store is the SQLite database that the server keeps everything in.
@@ -87,7 +87,7 @@ func openStore(ctx context.Context, file string, pragmas []string) (*store, erro
 	return s, nil
 }
 
-// close gives the file free for another server.
+// close releases the file for another server.
 func (s *store) close() {
 	if s.lock != nil {
 		_ = s.lock.Close()
@@ -95,7 +95,7 @@ func (s *store) close() {
 }
 
 // createSchema writes Temporal's tables into a database that has none. It does so in one transaction, so that a process
-// that is killed meanwhile leaves an empty file and not half a schema that no later start can use.
+// that is killed while it does so leaves an empty file and not half a schema that no later start can use.
 func createSchema(ctx context.Context, path string) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, serverFiles)
 	if err != nil {
@@ -142,7 +142,7 @@ func (w schemaWriter) Exec(statement string, arguments ...any) error {
 	return w.exec(statement, arguments...)
 }
 
-// createNamespaces makes the namespaces that are not there yet and sees to it that each has the wanted search attributes.
+// createNamespaces creates missing namespaces and adds missing search attributes.
 // It writes to the database before the server starts, so that the server never sees them missing.
 func (s *store) createNamespaces(ctx context.Context, names []string, wanted map[string]enumspb.IndexedValueType) error {
 	db, err := temporalsql.NewSQLDB(sqlplugin.DbKindUnknown, s.config, resolver.NewNoopResolver(), log.NewNoopLogger(), metrics.NoopMetricsHandler)

@@ -25,7 +25,7 @@ const (
 	logEvery      = 15 * time.Second
 )
 
-// build compiles the program and puts it at path in one step, so that nobody ever sees half of it.
+// build compiles the program and moves it to path atomically, so that no process ever sees an incomplete file.
 func (k keeper) build(ctx context.Context, path string) error {
 	began := time.Now()
 	fmt.Fprintln(k.progress, "The Temporal server is not compiled yet; counting what there is to do …")
@@ -40,7 +40,7 @@ func (k keeper) build(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("no place to keep the Temporal server: %w", err)
 	}
-	defer func() { _ = os.Remove(temporary.Name()) }() // it is not there any more when all went well
+	defer func() { _ = os.Remove(temporary.Name()) }() // it does not exist any more when everything succeeded
 	if err := temporary.Close(); err != nil {
 		return fmt.Errorf("no place to keep the Temporal server: %w", err)
 	}
@@ -76,7 +76,7 @@ func (k keeper) toCompile(ctx context.Context) (int, error) {
 	return strings.Count(listed.String(), "stale"), nil
 }
 
-// goTool runs the go command in the server's module. log receives what it says on standard error.
+// goTool runs the go command in the server's module. log receives its standard error.
 func (k keeper) goTool(ctx context.Context, log *buildLog, arguments ...string) error {
 	cmd := exec.CommandContext(ctx, "go", arguments...)
 	cmd.Dir = k.source
@@ -97,7 +97,7 @@ func (k keeper) goTool(ctx context.Context, log *buildLog, arguments ...string) 
 	return err
 }
 
-// show writes how far a go command is, again and again, until the returned function is called.
+// show writes the progress of a go command repeatedly until the returned function is called.
 func (k keeper) show(log *buildLog, total int) (stop func()) {
 	every, format, end := logEvery, "%s\n", ""
 	if terminal(k.progress) {
@@ -123,7 +123,7 @@ func (k keeper) show(log *buildLog, total int) (stop func()) {
 	return func() { close(done); <-stopped }
 }
 
-// terminal reports whether w shows lines to a person and can rewrite them.
+// terminal reports whether w is a terminal, on which lines can be rewritten.
 func terminal(w any) bool {
 	file, ok := w.(*os.File)
 	if !ok {
@@ -133,7 +133,7 @@ func terminal(w any) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// estimate says how long compiling so many packages takes on so many cores, to the precision that it deserves.
+// estimate returns roughly how long that many packages take to compile on that many cores.
 func estimate(packages, cores int) string {
 	d := linkTime + time.Duration(packages)*cpuPerPackage/time.Duration(max(cores, 1))
 	if d < 2*time.Minute {
@@ -142,8 +142,8 @@ func estimate(packages, cores int) string {
 	return fmt.Sprintf("%d minutes", int(d.Round(time.Minute).Minutes()))
 }
 
-// buildLog understands what the go command says on standard error: modules that it downloads, packages that it has
-// compiled (`go build -v`), and the rest, which are errors.
+// buildLog reads what the go command writes to standard error: modules that it downloads, packages that it has compiled
+// (`go build -v`), and other lines, which are errors.
 type buildLog struct {
 	output *bytes.Buffer // standard output of the command; nil to drop it
 
@@ -154,7 +154,7 @@ type buildLog struct {
 	downloaded int
 }
 
-// Write takes in lines as they come.
+// Write adds output of the command.
 func (l *buildLog) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -180,7 +180,7 @@ func (l *buildLog) line(line string) {
 	}
 }
 
-// state says how far the command is; "" while there is nothing to say.
+// state describes the progress of the command; "" while there is none.
 func (l *buildLog) state(total int) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -195,7 +195,7 @@ func (l *buildLog) state(total int) string {
 	return ""
 }
 
-// rest is what the command said that is not progress.
+// rest returns the output that is not progress.
 func (l *buildLog) rest() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,9 +2,8 @@
 
 package temporal
 
-// Freeze stops the server where it is (SIGSTOP), as a machine that is paused does. Kill ends a frozen server, Stop needs a
-// Thaw first.
+// Freeze pauses the server (SIGSTOP), like a paused virtual machine. Kill ends a frozen server; Stop needs a Thaw first.
 func (s *Server) Freeze() error { return s.process.Freeze() }
 
-// Thaw lets a frozen server go on. For one that is not frozen, or has ended, it does nothing.
+// Thaw resumes a frozen server. It does nothing when the server is not frozen or has ended.
 func (s *Server) Thaw() error { return s.process.Thaw() }

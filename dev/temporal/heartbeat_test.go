@@ -22,7 +22,7 @@ import (
 	"quartermaster/activities"
 )
 
-// The heartbeats of the product against a real server: what the SDK does with its answers is not in any interface.
+// These tests send the heartbeats of the product to a real server, because no interface shows what the SDK does with the responses.
 
 // attempt is one attempt at an activity that works until it is stopped.
 type attempt struct {
@@ -43,7 +43,7 @@ func working(ctx workflow.Context) error {
 		WaitForCancellation: true, RetryPolicy: &sdktemporal.RetryPolicy{MaximumAttempts: 1}}), "Work").Get(ctx, nil)
 }
 
-// held keeps an attempt from beginning, as a stopped process does.
+// held keeps an attempt from beginning, like a paused process.
 type held struct {
 	interceptor.WorkerInterceptorBase
 	arrived, released chan struct{}
@@ -85,8 +85,8 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// startWorking runs the workflow on a worker that has the product's heartbeats. Nothing but heartbeats tells a worker of a cancel:
-// that the server also pushes it (dev/temporal-server/dynamicconfig.go) is switched off.
+// startWorking runs the workflow on a worker that has the product's heartbeats. The worker learns of a cancel only through
+// heartbeats: the server's commands to workers (dev/temporal-server/dynamicconfig.go) are switched off.
 func startWorking(t *testing.T, more ...interceptor.WorkerInterceptor) (client.Client, client.WorkflowRun, *attempt, *lines) {
 	t.Helper()
 	o, err := Options{IP: "127.0.0.1"}.drawPorts(t.Context())
@@ -115,7 +115,7 @@ func startWorking(t *testing.T, more ...interceptor.WorkerInterceptor) (client.C
 	return c, run, a, &errors
 }
 
-func TestACancelReachesAnAttemptThroughItsHeartbeats(t *testing.T) {
+func TestCancelReachesAnAttemptThroughHeartbeats(t *testing.T) {
 	t.Parallel()
 	c, run, a, errors := startWorking(t)
 	<-a.began
@@ -123,11 +123,11 @@ func TestACancelReachesAnAttemptThroughItsHeartbeats(t *testing.T) {
 	<-a.ended
 	require.True(t, sdktemporal.IsCanceledError(a.cause), "%v", a.cause)
 	var cancelled *sdktemporal.CanceledError
-	require.ErrorAs(t, run.Get(t.Context(), nil), &cancelled, "the workflow hears of a cancel, not of a failure")
+	require.ErrorAs(t, run.Get(t.Context(), nil), &cancelled, "the workflow sees a cancel, not a failure")
 	require.Empty(t, errors.String(), "a cancel is no error")
 }
 
-func TestAnAttemptWhoseWorkflowIsClosedIsStopped(t *testing.T) {
+func TestAttemptOfAClosedWorkflowIsStopped(t *testing.T) {
 	t.Parallel()
 	c, run, a, errors := startWorking(t)
 	<-a.began
@@ -137,7 +137,7 @@ func TestAnAttemptWhoseWorkflowIsClosedIsStopped(t *testing.T) {
 	require.Empty(t, errors.String())
 }
 
-func TestAnAttemptThatWasGivenUpWhileItWaitedDoesNothing(t *testing.T) {
+func TestAttemptThatWasAbandonedBeforeItBeganDoesNothing(t *testing.T) {
 	t.Parallel()
 	h := &held{arrived: make(chan struct{}), released: make(chan struct{}), ended: make(chan error, 1)}
 	c, run, a, errors := startWorking(t, h)

@@ -53,7 +53,7 @@ func TestServerDoesNotOutliveItsParent(t *testing.T) {
 	require.Error(t, launcher.Wait())
 }
 
-// gone reports whether a process has ended. It may be a zombie for ever, where nobody reaps orphans.
+// gone reports whether a process has ended. It may remain a zombie where no process reaps orphans.
 func gone(pid int) bool {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	return err != nil || strings.Contains(string(status), "State:\tZ")

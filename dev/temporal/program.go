@@ -1,7 +1,3 @@
-// Package temporal runs a Temporal server as a child process, for development and for end-to-end tests.
-//
-// The server is a program of its own (dev/temporal-server, or a Temporal CLI) and not a library in this module, because
-// linking it takes a quarter of a minute and 150 MB a test binary.
 package temporal
 
 import (
@@ -29,7 +25,7 @@ const sourceModule = "quartermaster/dev/temporal-server"
 
 // Program finds the program that serves Temporal: the one that $TEMPORAL_CLI names, else a `temporal` CLI on the PATH,
 // else the server of dev/temporal-server. That one is compiled once, which takes minutes, and kept in the user's cache
-// directory for every checkout that has the same sources. What happens meanwhile is written to progress.
+// directory for every checkout that has the same sources. Program writes to progress what it does.
 func Program(ctx context.Context, progress io.Writer) (path string, err error) {
 	return find(os.Getenv, exec.LookPath, func() (string, error) {
 		source, err := sourceDir()
@@ -40,7 +36,7 @@ func Program(ctx context.Context, progress io.Writer) (path string, err error) {
 	})
 }
 
-// find decides between the three programs.
+// find chooses one of the three programs.
 func find(getenv func(string) string, lookPath func(string) (string, error), compile func() (string, error)) (string, error) {
 	if named := getenv(ProgramVariable); named != "" {
 		path, err := lookPath(named)
@@ -56,7 +52,7 @@ func find(getenv func(string) string, lookPath func(string) (string, error), com
 	return compile()
 }
 
-// compiled is the kept program of the server in source.
+// compiled returns the kept program of the server in source.
 func compiled(ctx context.Context, source string, progress io.Writer) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -108,7 +104,7 @@ const (
 	keptPrefix = "temporal-server-"
 	// compilingPrefix starts the name of a program that is being written.
 	compilingPrefix = ".compiling-"
-	// unusedFor is how long a kept program that nobody started stays; each has 150 MB.
+	// unusedFor is how long an unused program is kept; each takes 150 MB.
 	unusedFor = 30 * 24 * time.Hour
 	// lockPoll is how often a process that waits for another one's build looks again.
 	lockPoll = 200 * time.Millisecond
@@ -172,7 +168,7 @@ func (k keeper) hash() (string, error) {
 	return hex.EncodeToString(sum.Sum(nil))[:16], nil
 }
 
-// used reports whether a program is there and, if so, notes that it was wanted today, which keeps it from prune.
+// used reports whether a program exists and, if so, marks it as used now, which keeps prune from deleting it.
 func used(path string) bool {
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
@@ -183,7 +179,7 @@ func used(path string) bool {
 	return true
 }
 
-// lock waits for its turn to compile: two builds side by side would take twice as long and all of the memory.
+// lock waits until no other process compiles: two builds at the same time would take twice as long and all of the memory.
 func (k keeper) lock(ctx context.Context) (unlock func(), err error) {
 	path := filepath.Join(k.dir, "build.lock")
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -214,8 +210,8 @@ func (k keeper) lock(ctx context.Context) (unlock func(), err error) {
 	}
 }
 
-// prune removes what earlier sources and aborted builds left behind and nobody has touched for a long time. That it
-// cannot is no error: it only costs disk.
+// prune removes programs of earlier sources and aborted builds that have not been used for a long time. A failure is not an error:
+// it only costs disk space.
 func (k keeper) prune(keep string) {
 	for _, prefix := range []string{keptPrefix, compilingPrefix} {
 		paths, _ := filepath.Glob(filepath.Join(k.dir, prefix+"*"))

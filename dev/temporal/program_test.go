@@ -14,11 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// progress is what a build tells, safe to read while it goes on.
+// progress collects the messages of a build; it can be read while the build goes on.
 type progress struct {
 	mu   sync.Mutex
 	text bytes.Buffer
-	seen chan struct{} // closed at the first word
+	seen chan struct{} // closed at the first message
 	once sync.Once
 }
 
@@ -37,7 +37,7 @@ func (p *progress) String() string {
 	return p.text.String()
 }
 
-// setupKeeper is a keeper of a small program that says hello, so that building takes a second and not minutes.
+// setupKeeper returns a keeper of a small program that prints hello, so that building takes a second and not minutes.
 func setupKeeper(t *testing.T) (keeper, *progress) {
 	t.Helper()
 	source := t.TempDir()
@@ -84,7 +84,7 @@ func TestKeeperBuildsOnce(t *testing.T) {
 	second, err := k.program(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, first, second)
-	require.Empty(t, again.String(), "a kept program is not worth a word")
+	require.Empty(t, again.String(), "using a kept program prints nothing")
 }
 
 func TestKeeperRebuildsWhenTheSourceChanges(t *testing.T) {
@@ -108,7 +108,7 @@ func TestKeeperRebuildsWhenTheSourceChanges(t *testing.T) {
 	require.FileExists(t, before, "another checkout may still use the old one")
 }
 
-func TestKeeperForgetsWhatNobodyUses(t *testing.T) {
+func TestKeeperDeletesUnusedPrograms(t *testing.T) {
 	t.Parallel()
 	k, _ := setupKeeper(t)
 	require.NoError(t, os.MkdirAll(k.dir, 0o700))
@@ -162,14 +162,14 @@ func TestKeeperNeverBuildsTwiceAtOnce(t *testing.T) {
 	hash, err := k.hash()
 	require.NoError(t, err)
 	made := filepath.Join(k.dir, keptPrefix+hash)
-	write(t, made, "made by the other process")
+	write(t, made, "built by the other process")
 	unlock()
 
 	require.Equal(t, made, <-paths)
-	require.NotContains(t, waiting.String(), "Compiling", "what the other process made is taken")
+	require.NotContains(t, waiting.String(), "Compiling", "the program that the other process built is used")
 }
 
-func TestKeeperStopsWaitingWhenTold(t *testing.T) {
+func TestKeeperStopsWaitingWhenCancelled(t *testing.T) {
 	t.Parallel()
 	k, told := setupKeeper(t)
 	require.NoError(t, os.MkdirAll(k.dir, 0o700))
@@ -185,7 +185,7 @@ func TestKeeperStopsWaitingWhenTold(t *testing.T) {
 	require.ErrorContains(t, err, "gave up waiting for another process")
 }
 
-func TestKeeperStopsBuildingWhenTold(t *testing.T) {
+func TestKeeperStopsBuildingWhenCancelled(t *testing.T) {
 	t.Parallel()
 	k, told := setupKeeper(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -208,10 +208,10 @@ func TestFind(t *testing.T) {
 		want     string
 		wantErr  string
 	}{
-		"the variable wins":             {variable: "/opt/mine", there: []string{"/opt/mine", "temporal"}, want: "/opt/mine"},
-		"then a CLI on the PATH":        {there: []string{"temporal"}, want: "temporal"},
-		"then our own":                  {want: "compiled"},
-		"a wrong variable is no excuse": {variable: "/opt/mine", there: []string{"temporal"}, wantErr: `TEMPORAL_CLI "/opt/mine" cannot be run: not there`},
+		"the variable wins":            {variable: "/opt/mine", there: []string{"/opt/mine", "temporal"}, want: "/opt/mine"},
+		"then a CLI on the PATH":       {there: []string{"temporal"}, want: "temporal"},
+		"then the compiled one":        {want: "compiled"},
+		"a wrong variable is an error": {variable: "/opt/mine", there: []string{"temporal"}, wantErr: `TEMPORAL_CLI "/opt/mine" cannot be run: not there`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestSourceAround(t *testing.T) {
 	require.NoError(t, os.MkdirAll(source, 0o700))
 	require.NoError(t, os.MkdirAll(inside, 0o700))
 
-	write(t, filepath.Join(source, "go.mod"), "module somebody/else\n")
+	write(t, filepath.Join(source, "go.mod"), "module example.com/another\n")
 	_, found := sourceAround(inside)
 	require.False(t, found, "another module of that name is not ours")
 

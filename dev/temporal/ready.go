@@ -18,13 +18,13 @@ import (
 	"go.temporal.io/sdk/log"
 )
 
-// lookTimeout bounds one look at a server that may not answer yet.
+// lookTimeout bounds one probe of a server that may not answer yet.
 const lookTimeout = 2 * time.Second
 
-// errMismatch marks what waiting does not mend.
+// errMismatch marks errors that waiting does not resolve.
 var errMismatch = errors.New("the database holds something else than was asked for")
 
-// probe looks whether a server serves what Options ask for.
+// probe checks whether a server serves what Options ask for.
 type probe struct {
 	client  client.Client
 	options Options
@@ -65,7 +65,7 @@ func (p *probe) look(ctx context.Context) error {
 	return p.reachUI(ctx)
 }
 
-// reachUI connects to the Web UI, if there is to be one.
+// reachUI connects to the Web UI, if the options ask for one.
 func (p *probe) reachUI(ctx context.Context) error {
 	if p.options.UIPort < 0 {
 		return nil
@@ -78,8 +78,8 @@ func (p *probe) reachUI(ctx context.Context) error {
 	return conn.Close()
 }
 
-// addMissingAttributes adds what the server did not: a Temporal CLI gives search attributes only to a namespace that it
-// creates, and a DBFile may hold one from before.
+// addMissingAttributes adds the search attributes that are missing: a Temporal CLI adds them only to a namespace that it creates,
+// and a DBFile may contain an older namespace.
 func (p *probe) addMissingAttributes(ctx context.Context) error {
 	if len(p.options.SearchAttributes) == 0 {
 		return nil
@@ -115,8 +115,7 @@ func (p *probe) addMissingAttributes(ctx context.Context) error {
 	return nil
 }
 
-// useAttributes asks for workflows by every search attribute: one that was added a moment ago is in the list before
-// queries know it.
+// useAttributes queries workflows by every search attribute: the list shows a new attribute before queries accept it.
 func (p *probe) useAttributes(ctx context.Context) error {
 	var conditions []string
 	for _, name := range slices.Sorted(maps.Keys(p.options.SearchAttributes)) {

@@ -25,13 +25,13 @@ const (
 	stopTimeout = 10 * time.Second
 	// readyPoll is how often Start looks whether the server serves.
 	readyPoll = 25 * time.Millisecond
-	// starts is how often Start tries when somebody else takes the ports that it drew.
+	// starts is how often Start tries when other programs take the ports that it chose.
 	starts = 3
 )
 
-// Options say what server to start. The zero value is one in memory on free ports of the loopback interface.
+// Options describe the server to start. The zero value is a server in memory on free ports of the loopback interface.
 type Options struct {
-	// Namespace to create beside "default"; "" = "default" alone.
+	// Namespace to create in addition to "default"; "" = only "default".
 	Namespace string
 	// DBFile is the SQLite file that keeps everything; its directory is created. "" = memory.
 	DBFile string
@@ -45,12 +45,12 @@ type Options struct {
 	CodecEndpoint string
 	// SearchAttributes of the namespace: name → Text, Keyword, Int, Double, Bool, Datetime or KeywordList.
 	SearchAttributes map[string]string
-	// LogFile receives what the program prints, after what is there already; "" = nowhere.
+	// LogFile is appended the output of the program; "" = no file.
 	LogFile string
 }
 
-// tuning goes to every program, so that a Temporal CLI, whose defaults are others, behaves like dev/temporal-server;
-// there each value's reason stands (dynamicconfig.go). Server 1.29, in CLI 1.5.1, knows all of these keys.
+// tuning is passed to every program, so that a Temporal CLI, which has other defaults, behaves like dev/temporal-server.
+// dynamicconfig.go gives the reason of each value. Server 1.29, in CLI 1.5.1, knows all of these keys.
 var tuning = []string{
 	"history.transferProcessorMaxPollRPS=1000",
 	"history.timerProcessorMaxPollRPS=1000",
@@ -70,8 +70,8 @@ type Server struct {
 	output  *tail
 }
 
-// Start runs program, which is what Program found, and returns when it serves, with the namespace and all search
-// attributes there. ctx bounds the start only: the server then runs until Stop, Kill, or the end of this process.
+// Start runs program, which Program returned, and returns when it serves and has the namespace and all search attributes. ctx
+// bounds only the start: the server then runs until Stop, Kill, or the end of this process.
 func Start(ctx context.Context, program string, o Options) (*Server, error) {
 	given, err := o.complete(ctx)
 	if err != nil {
@@ -86,7 +86,7 @@ func Start(ctx context.Context, program string, o Options) (*Server, error) {
 		if err == nil {
 			return s, nil
 		}
-		// Between drawing a port and listening on it somebody else may have taken it.
+		// Another program may have taken a port after Start chose it.
 		if attempt == starts || ctx.Err() != nil || !given.drawnPortTaken(ctx, o) {
 			return nil, err
 		}
@@ -145,10 +145,10 @@ func (s *Server) ready(ctx context.Context) error {
 	}
 }
 
-// Address is the host and port of the frontend, as a Temporal client takes it.
+// Address returns the host and port of the frontend for a Temporal client.
 func (s *Server) Address() string { return s.options.reach(s.options.Port) }
 
-// WebURL is the address of the Web UI; "" when there is none.
+// WebURL returns the address of the Web UI; "" when there is none.
 func (s *Server) WebURL() string {
 	if s.options.UIPort < 0 {
 		return ""
@@ -156,14 +156,14 @@ func (s *Server) WebURL() string {
 	return "http://" + s.options.reach(s.options.UIPort)
 }
 
-// PID is the id of the server's process.
+// PID returns the id of the server's process.
 func (s *Server) PID() int { return s.process.PID() }
 
-// Done is closed when the server's process has ended, for whatever reason.
+// Done returns a channel that is closed when the server's process has ended for any reason.
 func (s *Server) Done() <-chan struct{} { return s.process.Done() }
 
-// Err says how the server's process ended and what it said last, if it ended without being asked to. It is nil while
-// the server runs and after Stop and Kill.
+// Err returns how the server's process ended and its last output, if it ended without Stop or Kill. It returns nil while the
+// server runs and after Stop and Kill.
 func (s *Server) Err() error {
 	if err := s.process.Err(); err != nil {
 		return fmt.Errorf("the Temporal server ended: %w", s.said(err))
@@ -189,7 +189,7 @@ func (s *Server) Kill() error {
 	return nil
 }
 
-// said adds the server's last words to an error.
+// said adds the server's last output to an error.
 func (s *Server) said(err error) error {
 	if words := s.output.String(); words != "" {
 		return fmt.Errorf("%w: %s", err, words)
@@ -197,7 +197,7 @@ func (s *Server) said(err error) error {
 	return err
 }
 
-// complete fills in what was left out and refuses what cannot work.
+// complete sets defaults and refuses invalid options.
 func (o Options) complete(ctx context.Context) (Options, error) {
 	if o.IP == "" {
 		o.IP = "127.0.0.1"
@@ -220,7 +220,7 @@ func (o Options) complete(ctx context.Context) (Options, error) {
 		if given.port == 0 || given.field == "UIPort" && given.port < 0 {
 			continue
 		}
-		// Without this, a server that has the port already would be taken for ours.
+		// Otherwise Start would mistake another server on that port for its own.
 		if err := free(ctx, o.IP, given.port); err != nil {
 			return o, fmt.Errorf("%s %d cannot be used (%w): stop what listens there, or set another %s", given.field, given.port, err, given.field)
 		}
@@ -254,7 +254,7 @@ func (o Options) drawnPortTaken(ctx context.Context, drawn Options) bool {
 	return o.Port == 0 && free(ctx, o.IP, drawn.Port) != nil || o.UIPort == 0 && free(ctx, o.IP, drawn.UIPort) != nil
 }
 
-// arguments is the command line of the program. Temporal CLI 1.5.1 understands all of it.
+// arguments returns the command line of the program. Temporal CLI 1.5.1 understands all of it.
 func (o Options) arguments() []string {
 	arguments := []string{"server", "start-dev", "--ip", o.IP, "--port", strconv.Itoa(o.Port), "--namespace", o.Namespace}
 	if o.UIPort < 0 {
@@ -277,7 +277,7 @@ func (o Options) arguments() []string {
 	return arguments
 }
 
-// reach is the address at which a port is dialed: 0.0.0.0 says where to listen, not where to dial.
+// reach returns the address to dial for a port: 0.0.0.0 is an address to listen on, not to dial.
 func (o Options) reach(port int) string {
 	host := o.IP
 	if ip := net.ParseIP(host); ip.IsUnspecified() {
@@ -289,7 +289,7 @@ func (o Options) reach(port int) string {
 	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
-// free is nil when nothing listens on the port.
+// free returns nil when nothing listens on the port.
 func free(ctx context.Context, ip string, port int) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 	if err != nil {
@@ -312,7 +312,7 @@ func draw(ctx context.Context, ip string) (int, error) {
 	return 0, fmt.Errorf("no free port on %s in %d tries: %w", ip, tries, last)
 }
 
-// tail keeps the end of what a program says.
+// tail keeps the end of the output of a program.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
@@ -321,7 +321,7 @@ type tail struct {
 // tailSize is how many bytes a tail keeps: a stack trace, not a log.
 const tailSize = 4096
 
-// Write takes in what comes and forgets what is too long ago.
+// Write appends output and drops what is too old.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -332,7 +332,7 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String is the end of what was said.
+// String returns the end of the output.
 func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

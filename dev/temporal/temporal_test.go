@@ -219,7 +219,7 @@ func TestServerStops(t *testing.T) {
 	require.Contains(t, string(logged), "Stopping …")
 }
 
-func TestServerTellsWhyItEnded(t *testing.T) {
+func TestServerReportsWhyItEnded(t *testing.T) {
 	t.Parallel()
 	s := setup(t, Options{UIPort: -1})
 	process, err := os.FindProcess(s.PID())
@@ -242,7 +242,7 @@ func TestStartRefusesAPortInUse(t *testing.T) {
 	require.ErrorContains(t, err, "UIPort "+strconv.Itoa(taken)+" cannot be used")
 }
 
-func TestStartRefusesWhatCannotWork(t *testing.T) {
+func TestStartRefusesInvalidOptions(t *testing.T) {
 	t.Parallel()
 	path := program(t)
 	silent := filepath.Join(t.TempDir(), "silent")
@@ -282,7 +282,7 @@ func TestStartEndsWithItsContext(t *testing.T) {
 	require.ErrorContains(t, err, "does not serve on 127.0.0.1:")
 }
 
-// TestProgramRefuses runs the program as a person would: one clear sentence, that names the flag, and exit code 1.
+// TestProgramRefuses runs the program from a command line. It prints one sentence that names the flag, and exits with 1.
 func TestProgramRefuses(t *testing.T) {
 	t.Parallel()
 	taken := strconv.Itoa(listen(t))

@@ -39,7 +39,9 @@ func newRetryer(longestDelay time.Duration) aws.Retryer {
 		o.MaxBackoff = longestDelay
 		o.Retryables = append([]retry.IsErrorRetryable{
 			retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-				if errors.As(err, new(*credentialsError)) || errors.As(err, new(*writeError)) {
+				_, isCredentials := errors.AsType[*credentialsError](err)
+				_, isWrite := errors.AsType[*writeError](err)
+				if isCredentials || isWrite {
 					return aws.FalseTernary
 				}
 				return aws.UnknownTernary

@@ -117,7 +117,7 @@ func forbidden(a provision.Account, what string, allowed ...provision.AccountSta
 	for i, status := range allowed {
 		labels[i] = status.Label()
 	}
-	return &provision.StateError{Reason: fmt.Sprintf("account %s is %s: only an account that is %s can be %s", a.ID, a.Status.Label(), strings.Join(labels, " or "), what)}
+	return &provision.StateError{Reason: fmt.Sprintf("account %s is %s: only an account that is %s can be %s", a.ID, a.Status.Label(), provision.JoinWords(labels, "or"), what)}
 }
 
 // noteSQL is an audit row of something that leaves the status as it is.

@@ -199,9 +199,9 @@ func TestABusyPoolLeavesConnectionsToOthers(t *testing.T) {
 
 // unexpected is an error that does not only say that something may not be done now.
 func unexpected(err error) error {
-	var failure *provision.Failure
-	var forbidden *provision.StateError
-	if errors.As(err, &failure) || errors.As(err, &forbidden) {
+	_, isFailure := errors.AsType[*provision.Failure](err)
+	_, isForbidden := errors.AsType[*provision.StateError](err)
+	if isFailure || isForbidden {
 		return nil
 	}
 	return err

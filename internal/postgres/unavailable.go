@@ -30,8 +30,7 @@ func classify(ctx context.Context, err error) error {
 
 // isTrouble reports whether an error is about the connection, the time or the server, and not about the statement.
 func isTrouble(err error) bool {
-	var broken net.Error
-	if errors.As(err, &broken) {
+	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
 	for _, trouble := range []error{context.DeadlineExceeded, context.Canceled, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, io.EOF, io.ErrUnexpectedEOF, errConnect, errReadOnly} {

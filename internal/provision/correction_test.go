@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A correction may name another report, or the kind that tells two reports of one name apart. Naming another report clears the kind.
+// A correction may name another report, or the kind, when two reports share a name. Naming another report clears the kind.
 func TestCorrectionsOfTheReport(t *testing.T) {
 	t.Parallel()
 	asked := Failure{Code: CodeReportAmbiguous, Field: "use_existing_cur"}

@@ -18,9 +18,6 @@ const (
 	StepCompare  Step = "compare_with_journal"
 )
 
-// Steps lists the steps of an order that nothing goes wrong with.
-var Steps = []Step{StepClaim, StepInspect, StepUser, StepContacts, StepAlias, StepReport, StepSignIn, StepAllocate}
-
 // Changes reports whether the step and its undo change the account.
 func (s Step) Changes() bool {
 	switch s {

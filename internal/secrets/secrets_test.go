@@ -198,9 +198,8 @@ func TestStrictConvertersPanicWithWhatTheyCannotRead(t *testing.T) {
 		"payloads":              func() { _ = ours.FromPayloads(payloads, &into) },
 		"the text of a failure": func() { _ = ourFailures.FailureToError(proto.CloneOf(failure)) },
 		"details of a failure": func() {
-			var app *temporal.ApplicationError
 			var text string
-			if errors.As(ourFailures.FailureToError(proto.CloneOf(details)), &app) {
+			if app, ok := errors.AsType[*temporal.ApplicationError](ourFailures.FailureToError(proto.CloneOf(details))); ok {
 				_ = app.Details(&text)
 			}
 		},

@@ -144,7 +144,7 @@ func (r *Reader) restart() {
 func (r *Reader) record() (cells []string, row Row, err error) {
 	r.lines.begin()
 	cells, err = r.csv.Read()
-	var syntax *csv.ParseError
+	syntax, isSyntax := errors.AsType[*csv.ParseError](err)
 	message := ""
 	switch {
 	case len(r.lines.row) == 0 && err != nil: // the end, or an error of the file's
@@ -153,11 +153,11 @@ func (r *Reader) record() (cells []string, row Row, err error) {
 		cells, message = nil, fmt.Sprintf("the row has more than %d bytes: is a line break missing?", MaxRow)
 	case errors.Is(err, errRowTooLong):
 		cells, message = cells[:len(cells)-1], unclosed // the last one is the open one
-	case errors.As(err, &syntax) && errors.Is(syntax.Err, csv.ErrBareQuote):
+	case isSyntax && errors.Is(syntax.Err, csv.ErrBareQuote):
 		message = `a quote stands inside the cell: put the whole cell in quotes and write the quote inside twice ("")`
-	case errors.As(err, &syntax) && (len(r.lines.row) > 1 || endsInQuotes(r.lines.row[0].text)):
+	case isSyntax && (len(r.lines.row) > 1 || endsInQuotes(r.lines.row[0].text)):
 		message = unclosed
-	case errors.As(err, &syntax):
+	case isSyntax:
 		message = `the cell goes on behind its closing quote: write a quote inside a quoted cell twice ("")`
 	case err != nil:
 		return nil, row, err

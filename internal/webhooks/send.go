@@ -137,19 +137,19 @@ func readable(text []byte) string {
 
 // inWords is an error of an attempt for people. The texts of net/http hold the URL, which may hold a token, so they are not kept.
 func inWords(err error) string {
-	var dns *net.DNSError
-	var network net.Error
-	var op *net.OpError
+	_, isDNS := errors.AsType[*net.DNSError](err)
+	network, isNetwork := errors.AsType[net.Error](err)
+	op, isOp := errors.AsType[*net.OpError](err)
 	switch {
 	case errors.Is(err, ErrForbidden):
 		return "the address that the name resolves to is not a public one, or its port is not allowed: webhooks do not go there"
-	case errors.As(err, &dns):
+	case isDNS:
 		return "the name of the receiver cannot be resolved"
-	case errors.As(err, &network) && network.Timeout():
+	case isNetwork && network.Timeout():
 		return fmt.Sprintf("no answer within %s", attemptTimeout)
 	case strings.Contains(err.Error(), "tls:"), strings.Contains(err.Error(), "x509:"):
 		return "no TLS connection could be made: check the certificate of the receiver"
-	case errors.As(err, &op) && op.Op == "dial":
+	case isOp && op.Op == "dial":
 		return "no connection could be made: the receiver refuses it or cannot be reached"
 	}
 	return "the connection ended before there was an answer"

@@ -1,10 +1,10 @@
-// Command testcount adds up the results of several `go test -json` runs and closes with one line: "12 passed, 0 failed".
+// Command testcount adds up the results of several `go test -json` runs. Its last line is "12 passed, 0 failed".
 //
 //	testcount [-status N] FILE…
 //
-// Tests and subtests count alike. A test that began and never ended counts as failed, and so does a package that failed
-// without a failed test, because it did not build or its process died, and a run that left no result at all. The exit
-// status is 1 when something failed or nothing ran.
+// Tests and subtests count the same. A test that began and never ended counts as failed. So does a package that failed without a
+// failed test, because it did not build or its process died, and a run without any result. The exit status is 1 when something
+// failed or nothing ran.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 	}
 }
 
-// event is the part of test2json's output that is counted; see `go doc cmd/test2json`.
+// event holds the fields of test2json's output that matter here; see `go doc cmd/test2json`.
 type event struct {
 	Action  string
 	Package string
@@ -68,7 +68,7 @@ func read(r io.Reader) run {
 		}
 		switch e.Action {
 		case "run", "pass", "fail", "skip":
-		default: // start, output, pause, cont, bench, build-output and build-fail say nothing of a result
+		default: // start, output, pause, cont, bench, build-output and build-fail are not results
 			continue
 		}
 		if e.Test == "" {
@@ -82,7 +82,7 @@ func read(r io.Reader) run {
 // counts is the sum over all runs.
 type counts struct {
 	passed, failed, skipped int
-	notes                   []string // what the plain numbers do not tell
+	notes                   []string // what the numbers do not show
 }
 
 func (c *counts) add(name string, r run) {
@@ -118,7 +118,7 @@ func (c *counts) add(name string, r run) {
 	}
 }
 
-// report writes the notes and the closing line, and tells whether all is well.
+// report writes the notes and the last line, and reports whether every test passed.
 func (c *counts) report(w io.Writer, status int) bool {
 	if status != 0 && c.failed == 0 {
 		c.failed = 1

@@ -19,16 +19,15 @@ import (
 	"quartermaster/internal/awssim"
 )
 
-// shutdownTimeout is how long running requests may take once a signal has come. A request that a fault holds open is
-// cut off after it.
+// shutdownTimeout is how long running requests may take after a signal. Then requests that a fault holds open are cut off.
 const shutdownTimeout = 3 * time.Second
 
 type options struct {
 	Listen     string        `help:"Loopback address of the AWS wire; port 0 takes a free one." default:"127.0.0.1:4600" env:"AWS_SIM_LISTEN"`
 	Admin      string        `help:"Loopback address of the admin API (/_sim/...)." default:"127.0.0.1:4601" env:"AWS_SIM_ADMIN"`
-	Seed       string        `help:"JSON file with the callers and accounts to begin with." type:"existingfile" required:"" env:"AWS_SIM_SEED"`
+	Seed       string        `help:"JSON file with the initial callers and accounts." type:"existingfile" required:"" env:"AWS_SIM_SEED"`
 	Delay      time.Duration `help:"Reads see a write only this long after it (±50 %)." default:"200ms" env:"AWS_SIM_DELAY"`
-	IDs        uint64        `name:"ids" help:"Number from which ids and jitter are made: the same number and calls give the same ids." default:"1"`
+	IDs        uint64        `name:"ids" help:"Seed of ids and jitter: the same seed and calls give the same ids." default:"1"`
 	RateLimits bool          `help:"Throttle the account API as AWS does (PutContactInformation: 1 per second)." negatable:"" default:"true"`
 	Verbose    bool          `help:"Log every request." short:"v"`
 }
@@ -45,7 +44,7 @@ func main() {
 	}
 }
 
-// run serves until ctx is done. It prints where to on out.
+// run serves until ctx is done. It prints its addresses to out.
 func run(ctx context.Context, opts options, out io.Writer) error {
 	if opts.Delay < 0 {
 		return fmt.Errorf("--delay %v is negative: give 0 or more", opts.Delay)
@@ -70,14 +69,14 @@ func run(ctx context.Context, opts options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = wire.Close() }() // closed already when it has served
+	defer func() { _ = wire.Close() }() // serving has closed it already
 	admin, err := listenLoopback(ctx, "--admin", opts.Admin)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = admin.Close() }()
 
-	_, err = fmt.Fprintf(out, "AWS SIMULATOR: nothing here is AWS, nothing is billed, nothing is kept.\n  AWS endpoint  http://%s  (sts, iam, account, cur, bcm-data-exports, s3 path-style)\n  admin API     http://%s/_sim/accounts\n  %d accounts, %d callers, reads lag %v behind writes\n",
+	_, err = fmt.Fprintf(out, "AWS SIMULATOR: this is not AWS; nothing is billed and nothing is kept.\n  AWS endpoint  http://%s  (sts, iam, account, cur, bcm-data-exports, s3 path-style)\n  admin API     http://%s/_sim/accounts\n  %d accounts, %d callers, reads lag %v behind writes\n",
 		wire.Addr(), admin.Addr(), len(seed.Accounts), len(seed.Callers), opts.Delay)
 	if err != nil {
 		return fmt.Errorf("print the addresses: %w", err)
@@ -125,7 +124,7 @@ func readSeed(path string) (awssim.Seed, error) {
 	return seed, nil
 }
 
-// listenLoopback listens on an address of this machine only: the simulator hands out credentials to whoever asks.
+// listenLoopback listens on a loopback address only: the simulator gives credentials to anyone who asks.
 func listenLoopback(ctx context.Context, flag, address string) (net.Listener, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -20,7 +20,7 @@ const (
 	pollEvery  = 150 * time.Millisecond
 )
 
-// demoOrders are the two that the demonstration places: a new report on an ECAM account, an existing one on a SPAM account.
+// demoOrders returns the two orders of the demonstration: a new report on an ECAM account, and an existing one on a SPAM account.
 func demoOrders(now time.Time) []openapi.NewOrder {
 	stamp := now.UTC().Format("20060102-150405")
 	ecam, spam := provision.ModelECAM, provision.ModelSPAM

@@ -1,5 +1,5 @@
-// Command dev runs the whole product on this machine, on real parts: `dev up` for working on it, `dev demo` to watch two
-// orders being provisioned.
+// Command dev runs the whole product on this machine. `dev up` starts it for development; `dev demo` provisions two orders while you
+// watch.
 package main
 
 import (
@@ -18,7 +18,7 @@ import (
 
 const (
 	perPoolAndModel = 3                      // 2 pools × 2 models × 3 = 12 accounts
-	hiddenFor       = 200 * time.Millisecond // how long the simulated AWS hides a write from its readers
+	hiddenFor       = 200 * time.Millisecond // delay until reads of the simulated AWS see a write
 )
 
 type options struct {
@@ -33,12 +33,12 @@ type cli struct {
 	Demo struct{} `cmd:"" help:"Start everything, place two orders and follow them."`
 
 	Histories struct {
-		Folder string `arg:"" help:"Where they are kept." default:"../workflows/testdata/histories" type:"path"`
-		Again  bool   `help:"Also record those that are kept: only before the first release."`
-	} `cmd:"" help:"Record the workflow histories that are not kept yet, for the replay tests."`
+		Folder string `arg:"" help:"Folder of the histories." default:"../workflows/testdata/histories" type:"path"`
+		Again  bool   `help:"Record existing histories again; before the first release only."`
+	} `cmd:"" help:"Record the missing workflow histories of the replay tests."`
 
 	Screenshots struct {
-		Folder string `arg:"" help:"Where they are kept." default:"../docs/images" type:"path"`
+		Folder string `arg:"" help:"Folder of the pictures." default:"../docs/images" type:"path"`
 	} `cmd:"" help:"Take pictures of orders in Temporal's Web UI, for the documents. Needs Chromium."`
 }
 
@@ -96,7 +96,7 @@ func run(ctx context.Context, o options, demo bool) (err error) {
 	}
 }
 
-// playground does something on a stack of its own.
+// playground starts a stack, calls do and stops the stack.
 func playground(ctx context.Context, do func(*stack.Playground) error) (err error) {
 	s, err := stack.Start(ctx, stack.Options{Progress: os.Stdout, Delay: 20 * time.Millisecond})
 	if err != nil {
@@ -110,14 +110,14 @@ func playground(ctx context.Context, do func(*stack.Playground) error) (err erro
 	return do(p)
 }
 
-// record keeps the histories of the scenarios.
+// record records the missing histories, or all of them again.
 func record(ctx context.Context, p *stack.Playground, folder string, again bool) error {
 	recorded, err := p.Record(ctx, folder, again)
 	for _, name := range recorded {
 		fmt.Println("recorded", name)
 	}
 	if err == nil && len(recorded) == 0 {
-		fmt.Println("every history is there already; one that is there is recorded again only with --again, before the first release")
+		fmt.Println("all histories exist; --again records them again, before the first release only")
 	}
 	return err
 }

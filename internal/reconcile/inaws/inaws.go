@@ -123,9 +123,9 @@ func read(ctx context.Context, s *awscloud.Session) (now reconcile.Written, err 
 
 // problemOf distinguishes a problem of the account from an error. It describes the problem without AWS's text.
 func problemOf(err error, what string) (string, error) {
-	var wrong *awscloud.IdentityError
+	_, isWrong := errors.AsType[*awscloud.IdentityError](err)
 	switch {
-	case errors.As(err, &wrong):
+	case isWrong:
 		return what + ": its role leads into another account", nil
 	case awscloud.IsBadCredentials(err):
 		return "", err
