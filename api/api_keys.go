@@ -9,13 +9,14 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/provision"
 )
 
 // ListAPIKeys answers GET /v1/api-keys.
 func (s *service) ListAPIKeys(ctx context.Context, in server.ListAPIKeysRequestObject) (server.ListAPIKeysResponseObject, error) {
 	keys, next, err := list[provision.KeyCursor, provision.APIKey, openapi.APIKey]{
-		valid: func(c provision.KeyCursor) bool { return plausible(c.CreatedAt) && keyIDPattern.MatchString(c.ID) },
+		valid: func(c provision.KeyCursor) bool { return plausible(c.CreatedAt) && apikey.ValidID(c.ID) },
 		read: func(after *provision.KeyCursor, limit int) ([]provision.APIKey, error) {
 			return s.APIKeys.List(ctx, callerOf(ctx).Provider, limit, after)
 		},
@@ -42,7 +43,7 @@ func (s *service) GetAPIKey(ctx context.Context, in server.GetAPIKeyRequestObjec
 // CreateAPIKey answers POST /v1/api-keys.
 func (s *service) CreateAPIKey(ctx context.Context, in server.CreateAPIKeyRequestObject) (server.CreateAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
-	text, key := NewKey(who.Provider, in.Body.Name, in.Body.Role)
+	text, key := apikey.New(who.Provider, in.Body.Name, in.Body.Role)
 	key.Scopes, key.ExpiresAt, key.RateLimit = value(in.Body.Scopes), in.Body.ExpiresAt, in.Body.RequestsPerSecond
 	if err := notBeyond(who.key, key, "make"); err != nil {
 		return nil, err
@@ -71,7 +72,7 @@ func (s *service) RotateAPIKey(ctx context.Context, in server.RotateAPIKeyReques
 	if hours := value(in.Body).OverlapHours; hours != nil {
 		overlap = time.Duration(*hours) * time.Hour
 	}
-	text, successor := Successor(old, s.Now())
+	text, successor := apikey.Successor(old, s.Now())
 	added, old, err := s.APIKeys.Rotate(ctx, who.Actor(), who.Provider, in.KeyID, successor, s.Now().Add(overlap))
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
