@@ -118,7 +118,7 @@ func (c *counts) add(name string, r run) {
 	}
 }
 
-// report writes the notes and the closing line, and tells whether all is well.
+// report writes the notes and the closing line, and reports whether everything passed.
 func (c *counts) report(w io.Writer, status int) bool {
 	if status != 0 && c.failed == 0 {
 		c.failed = 1
