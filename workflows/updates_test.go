@@ -341,7 +341,7 @@ func TestAnUndoHasAnHour(t *testing.T) {
 	require.WithinDuration(t, began.Add(time.Hour), w.until[0], time.Minute)
 }
 
-// TestAnOperatorEndsAnUndo that AWS refuses: what is not taken back by then is left, and named.
+// When an operator ends an undo that AWS refuses, what is not undone by then is left, and named.
 func TestAnOperatorEndsAnUndo(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
@@ -349,7 +349,9 @@ func TestAnOperatorEndsAnUndo(t *testing.T) {
 	w.fail["RestoreContacts"] = refused(provision.CodePermissionMissing)
 	w.after["RestoreContacts"] = func() {
 		delete(w.after, "RestoreContacts")
-		update(env, workflows.UpdateEndUndo, operator, func(err error) { require.NoError(t, err) })
+		ended := make(chan error)
+		update(env, workflows.UpdateEndUndo, operator, func(err error) { ended <- err })
+		require.NoError(t, <-ended)
 	}
 	w.left = []string{"the primary contact still has the ordered name"}
 	var early error
@@ -359,7 +361,7 @@ func TestAnOperatorEndsAnUndo(t *testing.T) {
 	require.Equal(t, provision.Failed, w.closing.State)
 	require.Equal(t, w.left[0], w.closing.Leftovers[0])
 	require.Equal(t, []string{w.left[0], "contacts: refused for the test"}, w.closing.Leftovers)
-	require.Equal(t, []time.Time{{}}, w.until, "the other parts are taken back all the same, but without patience")
+	require.Equal(t, []time.Time{{}}, w.until, "the other parts are undone all the same, but without patience")
 	require.Contains(t, w.calls, "RemoveReport")
 	require.Len(t, w.actions, 1)
 	require.Equal(t, workflows.UpdateEndUndo, w.actions[0].Action)
