@@ -29,9 +29,9 @@ const (
 var onlyForward = []situation{compensating, undoBegun}
 
 // databases make a database in which the order, and the account, are in a situation.
-var databases = map[string]func(t *testing.T, order provision.OrderKey, is situation) Store{"in memory": inMemory, "in PostgreSQL": inPostgres}
+var databases = map[string]func(t *testing.T, order provision.OrderKey, is situation) Database{"in memory": inMemory, "in PostgreSQL": inPostgres}
 
-func inMemory(_ *testing.T, order provision.OrderKey, is situation) Store {
+func inMemory(_ *testing.T, order provision.OrderKey, is situation) Database {
 	m := newMemoryStore(order)
 	switch is {
 	case cancelled:
@@ -53,7 +53,7 @@ func inMemory(_ *testing.T, order provision.OrderKey, is situation) Store {
 			m.steps[step] = provision.StepUndoing
 		}
 	}
-	return m
+	return m.database()
 }
 
 // steps are those that have, or could have, an undo.
@@ -80,7 +80,7 @@ func TestNothingIsDoneInAnAccountThatTheOrderDoesNotHold(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", database, is), func(t *testing.T) {
 				t.Parallel()
 				w := setup(t, quick)
-				w.acts.Store = become(t, w.w.Order, is)
+				w.acts.Database = become(t, w.w.Order, is)
 				for name, call := range w.inAccount(done{user: provision.User{Name: "alice", ID: recordedUser}}) {
 					if slices.Contains(onlyForward, is) && (slices.Contains(undos, name) || name == "CompareWithJournal") {
 						continue

@@ -101,8 +101,8 @@ func guards() []guard {
 		{"never delete a linked report", linkedReportLooksLikeOurs, off{forget: func(in *RemoveReport) {
 			in.Request.UseExistingCUR, in.Report.Existing = "", false
 		}}},
-		{"ask whether the order holds the account", accountOfAnotherOrder, off{fences: func(w *world) { w.acts.Store = credulous{w.store} }}},
-		{"ask whether the undo has begun", lateAttempt, off{fences: func(w *world) { w.acts.Store = credulous{w.store} }}},
+		{"ask whether the order holds the account", accountOfAnotherOrder, off{fences: func(w *world) { w.acts.Steps = credulous{w.store} }}},
+		{"ask whether the undo has begun", lateAttempt, off{fences: func(w *world) { w.acts.Steps = credulous{w.store} }}},
 		{"write only while the lease lives", attemptWasPaused, off{fences: func(w *world) { w.heartbeats.Now = awscloud.Now }}},
 		{"heartbeat before anything else", attemptWasGivenUp, off{fences: func(w *world) { w.heartbeatTimeout = 0 }}},
 		{"know the account before the first write", roleLeadsElsewhere, off{inspecting: identityIs(accountID), doing: identityIs(accountID)}},
@@ -336,14 +336,14 @@ func linkedReportLooksLikeOurs(tb testing.TB, o off) {
 	w.requireRestored()
 }
 
-// credulous is a database that believes every attempt that it may begin.
-type credulous struct{ Store }
+// credulous lets every attempt at a step or an undo begin.
+type credulous struct{ Steps }
 
-func (credulous) StepStarted(context.Context, provision.OrderKey, string, provision.Step, int32) error {
+func (credulous) Begin(context.Context, provision.OrderKey, string, provision.Step, int32) error {
 	return nil
 }
 
-func (credulous) UndoStarted(context.Context, provision.OrderKey, string, provision.Step, time.Duration) (time.Duration, error) {
+func (credulous) BeginUndo(context.Context, provision.OrderKey, string, provision.Step, time.Duration) (time.Duration, error) {
 	return 0, nil
 }
 

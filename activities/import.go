@@ -26,7 +26,7 @@ type GivenUp struct {
 
 // ImportRows imports the next rows of an import.
 func (a *Activities) ImportRows(ctx context.Context, key provision.ImportKey) (ImportProgress, error) {
-	now, _, err := a.Store.ImportBatch(ctx, key, a.Protected)
+	now, _, err := a.Imports.RunBatch(ctx, key, a.ProtectedIDs)
 	if errors.Is(err, provision.ErrNotFound) {
 		return ImportProgress{}, nil
 	}
@@ -35,5 +35,5 @@ func (a *Activities) ImportRows(ctx context.Context, key provision.ImportKey) (I
 
 // FailImport gives an import up. What was added stays.
 func (a *Activities) FailImport(ctx context.Context, in GivenUp) error {
-	return conclude(ctx, a.Store.FailImport(ctx, in.Import, in.Reason), "")
+	return conclude(ctx, a.Imports.Fail(ctx, in.Import, in.Reason), "")
 }

@@ -92,7 +92,7 @@ func TestInspectWithoutTheRightToSeeTheState(t *testing.T) {
 func TestAWSDoesNotAnswerAssumeRole(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(sc *scene) {
-		sc.cloud.CallTimeout, sc.cloud.EnterTimeout = 50*time.Millisecond, 170*time.Millisecond
+		sc.cloud.CallTimeout, sc.cloud.OpenTimeout = 50*time.Millisecond, 170*time.Millisecond
 	})
 	w.sim.Inject(awssim.Fault{Operation: "AssumeRole", Kind: awssim.Timeout})
 	began := time.Now()

@@ -31,7 +31,7 @@ func (a *Activities) KeepUndo(ctx context.Context, kept KeptUndo) error {
 	if err == nil {
 		var sealed []byte
 		if sealed, err = a.Sealer.Seal(plain, provision.KeptUndoPurpose(kept.Order, kept.Account.ID)); err == nil {
-			err = a.Store.KeepUndo(ctx, kept.Order, kept.Account.ID, sealed)
+			err = a.Leftovers.KeepUndo(ctx, kept.Order, kept.Account.ID, sealed)
 		}
 	}
 	return conclude(ctx, err, provision.StepCompare)
@@ -39,7 +39,7 @@ func (a *Activities) KeepUndo(ctx context.Context, kept KeptUndo) error {
 
 // OpenUndo reads the undo that is kept of the account.
 func (a *Activities) OpenUndo(ctx context.Context, removal provision.LeftoverRemoval) (kept KeptUndo, err error) {
-	key, sealed, err := a.Store.KeptUndo(ctx, removal.Provider, removal.AccountID)
+	key, sealed, err := a.Leftovers.KeptUndo(ctx, removal.Provider, removal.AccountID)
 	if errors.Is(err, provision.ErrNotFound) {
 		err = &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "nothing is kept of an undo in account " + removal.AccountID + ", or it is not to be removed any more"}
 	}
@@ -54,5 +54,5 @@ func (a *Activities) OpenUndo(ctx context.Context, removal provision.LeftoverRem
 
 // EndRemoval says what is left after a removal.
 func (a *Activities) EndRemoval(ctx context.Context, removed provision.LeftoversRemoved) error {
-	return conclude(ctx, a.Store.EndRemoval(ctx, removed), provision.StepCompare)
+	return conclude(ctx, a.Leftovers.EndRemoval(ctx, removed), provision.StepCompare)
 }

@@ -40,13 +40,13 @@ type Woken struct {
 
 // OpenOrder writes the order's row, or finds it.
 func (a *Activities) OpenOrder(ctx context.Context, order provision.Order) (provision.OpenedOrder, error) {
-	opened, err := a.Store.OpenOrder(ctx, order)
+	opened, err := a.Orders.Open(ctx, order)
 	return opened, conclude(ctx, err, provision.StepClaim)
 }
 
 // ClaimAccount gives the order the oldest Ready account of its pool, or the same one again, or a place in the queue.
 func (a *Activities) ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error) {
-	claim, err := a.Store.ClaimAccount(ctx, key)
+	claim, err := a.Orders.Claim(ctx, key)
 	return claim, conclude(ctx, err, provision.StepClaim)
 }
 
@@ -59,7 +59,7 @@ type Rejected struct {
 // RejectAccount marks the account Invalid and puts the order back into the queue, at its old place. An account that is set aside is
 // due for verification at once.
 func (a *Activities) RejectAccount(ctx context.Context, in RejectedAccount) (Rejected, error) {
-	rejected, err := a.Store.RejectAccount(ctx, in.Order, in.AccountID, in.Failure, in.SetAside)
+	rejected, err := a.Orders.RejectAccount(ctx, in.Order, in.AccountID, in.Failure, in.SetAside)
 	if rejected.Suspended != "" {
 		activity.GetLogger(ctx).Error("the claims of a pool are suspended until one of its accounts can be entered; check the service's own AWS identity and the roles of the accounts",
 			"order", in.Order.String(), "because", rejected.Suspended)
@@ -81,7 +81,7 @@ type SettingsNow struct {
 
 // RereadSettings reads the settings that the order's pool has now. From then on they are the order's.
 func (a *Activities) RereadSettings(ctx context.Context, in SettingsHad) (now SettingsNow, err error) {
-	now.Settings, err = a.Store.RereadSettings(ctx, in.Order)
+	now.Settings, err = a.Orders.RereadSettings(ctx, in.Order)
 	if err != nil {
 		return now, conclude(ctx, err, provision.StepInspect)
 	}
@@ -111,17 +111,17 @@ type ActionTaken struct {
 
 // RequireAction sets the order to action_required and says what is asked for.
 func (a *Activities) RequireAction(ctx context.Context, in OrderFailed) error {
-	return conclude(ctx, a.Store.RequireAction(ctx, in.Order, in.Failure), in.Failure.Step)
+	return conclude(ctx, a.Orders.RequireAction(ctx, in.Order, in.Failure), in.Failure.Step)
 }
 
 // Resume sets the order back to provisioning.
 func (a *Activities) Resume(ctx context.Context, key provision.OrderKey) error {
-	return conclude(ctx, a.Store.Resume(ctx, key), provision.StepInspect)
+	return conclude(ctx, a.Orders.Resume(ctx, key), provision.StepInspect)
 }
 
 // Correct replaces the order's request by the corrected one.
 func (a *Activities) Correct(ctx context.Context, in Corrected) error {
-	return conclude(ctx, a.Store.Correct(ctx, in.Order, in.Request, in.By), provision.StepInspect)
+	return conclude(ctx, a.Orders.Correct(ctx, in.Order, in.Request, in.By), provision.StepInspect)
 }
 
 // StoppedOrder says who stops an order, how and why.
@@ -134,38 +134,38 @@ type StoppedOrder struct {
 
 // StopOrder ends an order that holds no account, or begins the undo of one that does.
 func (a *Activities) StopOrder(ctx context.Context, in StoppedOrder) error {
-	return conclude(ctx, a.Store.StopOrder(ctx, in.Order, in.Action, in.Failure, in.By), provision.StepInspect)
+	return conclude(ctx, a.Orders.Stop(ctx, in.Order, in.Action, in.Failure, in.By), provision.StepInspect)
 }
 
 // OrderStatus reads where the order stands.
 func (a *Activities) OrderStatus(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error) {
-	status, err := a.Store.OrderStatus(ctx, key)
+	status, err := a.Orders.Status(ctx, key)
 	return status, conclude(ctx, err, provision.StepClaim)
 }
 
 // NoteAction writes down what somebody did to the order, and why.
 func (a *Activities) NoteAction(ctx context.Context, in ActionTaken) error {
-	return conclude(ctx, a.Store.NoteAction(ctx, in.Order, in.Action, in.By), provision.StepInspect)
+	return conclude(ctx, a.Orders.NoteAction(ctx, in.Order, in.Action, in.By), provision.StepInspect)
 }
 
 // BeginUndo sets the order to compensating: from here on no attempt that wakes up late can claim for it.
 func (a *Activities) BeginUndo(ctx context.Context, in OrderFailed) error {
-	return conclude(ctx, a.Store.BeginUndo(ctx, in.Order, in.Failure), provision.StepCompare)
+	return conclude(ctx, a.Orders.BeginUndo(ctx, in.Order, in.Failure), provision.StepCompare)
 }
 
 // CloseOrder ends the order and releases its account in one transaction.
 func (a *Activities) CloseOrder(ctx context.Context, in provision.OrderClosing) (Woken, error) {
-	woken, err := a.Store.CloseOrder(ctx, in)
+	woken, err := a.Orders.Close(ctx, in)
 	return Woken{woken}, conclude(ctx, err, provision.StepCompare)
 }
 
 // Allocate marks account and order in one transaction: the point of no return. It returns the result that the order has: a
 // repeat returns that of the first time.
 func (a *Activities) Allocate(ctx context.Context, in Allocation) (provision.Result, error) {
-	if err := a.Store.Allocate(ctx, in.Order, in.AccountID, in.Result); err != nil {
+	if err := a.Orders.Allocate(ctx, in.Order, in.AccountID, in.Result); err != nil {
 		return provision.Result{}, conclude(ctx, err, provision.StepAllocate)
 	}
-	completed, err := a.Store.OrderStatus(ctx, in.Order)
+	completed, err := a.Orders.Status(ctx, in.Order)
 	if err != nil || completed.Result == nil {
 		return in.Result, conclude(ctx, err, provision.StepAllocate)
 	}

@@ -10,13 +10,13 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// poolStore is a database of which only the settings of the pool matter.
-type poolStore struct {
-	Store
+// ordersOfPool are orders whose pool has these settings now.
+type ordersOfPool struct {
+	Orders
 	settings provision.PoolSettings
 }
 
-func (s poolStore) RereadSettings(context.Context, provision.OrderKey) (provision.PoolSettings, error) {
+func (s ordersOfPool) RereadSettings(context.Context, provision.OrderKey) (provision.PoolSettings, error) {
 	return s.settings, nil
 }
 
@@ -32,7 +32,7 @@ func TestSettingsAreComparedAsTheyAreWritten(t *testing.T) {
 		changed  bool
 	}{{had, false}, {same, false}, {other, true}} {
 		w := setup(t)
-		w.acts.Store = poolStore{settings: c.settings}
+		w.acts.Orders = ordersOfPool{settings: c.settings}
 		now, err := once(w, 1, w.acts.RereadSettings, SettingsHad{Order: w.w.Order, Had: had})
 		require.NoError(t, err)
 		require.Equal(t, c.changed, now.Changed)

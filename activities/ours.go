@@ -76,15 +76,15 @@ func (a *Activities) openSession(ctx context.Context, w Assignment) (*awscloud.S
 	if err := a.refuseProtected(ctx, w.Account); err != nil {
 		return nil, err
 	}
-	return a.Cloud.Enter(ctx, w.Account, w.Order.ID)
+	return a.Cloud.OpenSession(ctx, w.Account, w.Order.ID)
 }
 
 // refuseProtected keeps us out of the accounts that must never be touched, whatever the pool says.
 func (a *Activities) refuseProtected(ctx context.Context, account provision.Account) error {
-	protected := slices.Contains(a.Protected, account.ID)
+	protected := slices.Contains(a.ProtectedIDs, account.ID)
 	if !protected {
 		var err error
-		if protected, err = a.Store.IsProtected(ctx, account.Provider, account.ID); err != nil {
+		if protected, err = a.ProtectedAccounts.Contains(ctx, account.Provider, account.ID); err != nil {
 			return err
 		}
 	}

@@ -137,7 +137,7 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 	w.sim, w.liar, w.cloud, w.store, w.w = sim, liar, sc.cloud, store, sc.w
 	w.start, w.other = string(sim.Snapshot(accountID)), string(sim.Snapshot(otherID))
 	w.before = w.account()
-	w.acts = &Activities{Store: store, Sealer: ring, Timings: sc.timings}
+	w.acts = &Activities{Database: store.database(), Sealer: ring, Timings: sc.timings}
 	w.startWorker()
 	return w
 }

@@ -119,7 +119,7 @@ func (a *Activities) keptPassword(ctx context.Context, s *awscloud.Session, w As
 	if err != nil {
 		return "", err
 	}
-	kept, err := a.Store.KeepPassword(ctx, w.Order, w.Account.ID, sealed)
+	kept, err := a.Passwords.Keep(ctx, w.Order, w.Account.ID, sealed)
 	if err != nil {
 		return "", err
 	}
@@ -136,7 +136,7 @@ func (a *Activities) replacePassword(ctx context.Context, s *awscloud.Session, w
 	if err := leased(ctx); err != nil { // AWS would not hear of the new password
 		return "", err
 	}
-	if err := a.Store.ReplacePassword(ctx, w.Order, w.Account.ID, sealed); err != nil {
+	if err := a.Passwords.Replace(ctx, w.Order, w.Account.ID, sealed); err != nil {
 		return "", err
 	}
 	opened, err := a.Sealer.Open(sealed, provision.PasswordPurpose(w.Order, w.Account.ID))
@@ -225,7 +225,7 @@ func (a *Activities) DisableSignIn(ctx context.Context, in UserUndo) (Undone, er
 			return nil, err
 		}
 		// The removal of the user says when the user is not ours any more: once is enough.
-		return nil, a.Store.WithdrawPassword(ctx, in.Order, in.Account.ID)
+		return nil, a.Passwords.Withdraw(ctx, in.Order, in.Account.ID)
 	})
 }
 

@@ -21,7 +21,7 @@ import (
 func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step, work func(context.Context) error) error {
 	lease := awscloud.LeaseOf(ctx)
 	asked := lease.Now()
-	if err := a.Store.StepStarted(ctx, w.Order, w.Account.ID, step, activity.GetInfo(ctx).Attempt); err != nil {
+	if err := a.Steps.Begin(ctx, w.Order, w.Account.ID, step, activity.GetInfo(ctx).Attempt); err != nil {
 		return conclude(ctx, err, step)
 	}
 	lease.Grant(asked)
@@ -50,7 +50,7 @@ func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step
 func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step, work func(context.Context) ([]string, error)) (Undone, error) {
 	lease := awscloud.LeaseOf(ctx)
 	asked := lease.Now()
-	wait, err := a.Store.UndoStarted(ctx, w.Order, w.Account.ID, step, LeaseTime)
+	wait, err := a.Steps.BeginUndo(ctx, w.Order, w.Account.ID, step, LeaseTime)
 	if err == nil {
 		lease.Grant(asked)
 		err = sleep(ctx, wait)
@@ -113,7 +113,7 @@ func (a *Activities) judge(ctx context.Context, w Assignment, step provision.Ste
 	if patience == 0 {
 		return err
 	}
-	lasting, err := a.Store.StepRefused(ctx, w.Order, w.Account.ID, step, failure.Code)
+	lasting, err := a.Steps.NoteRefusal(ctx, w.Order, w.Account.ID, step, failure.Code)
 	switch {
 	case err != nil:
 		return conclude(ctx, err, step)
@@ -136,7 +136,7 @@ func (a *Activities) judgeUndo(ctx context.Context, w Assignment, step provision
 		return err
 	}
 	// An outage may have used the time up: then too the first refusal after it is not the last word.
-	lasting, err := a.Store.StepRefused(ctx, w.Order, w.Account.ID, step, failure.Code)
+	lasting, err := a.Steps.NoteRefusal(ctx, w.Order, w.Account.ID, step, failure.Code)
 	if err != nil {
 		return conclude(ctx, err, step)
 	}
@@ -155,7 +155,7 @@ func (a *Activities) ended(ctx context.Context, w Assignment, step provision.Ste
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
 	defer cancel()
-	return a.Store.StepEnded(ctx, w.Order, w.Account.ID, step, state, problem)
+	return a.Steps.End(ctx, w.Order, w.Account.ID, step, state, problem)
 }
 
 // leased returns an error when the attempt's lease has expired. Calls to AWS are checked where they are sent; what an attempt writes

@@ -284,7 +284,7 @@ func TestAWriteThatNoCheckPrecedes(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.heartbeat(time.Minute, nil)
-	s, err := w.acts.Cloud.Enter(t.Context(), w.w.Account, "order-1")
+	s, err := w.acts.Cloud.OpenSession(t.Context(), w.w.Account, "order-1")
 	require.NoError(t, err)
 	err = inAttempt(w, func(ctx context.Context) error {
 		_, err := w.acts.ensureUser(ctx, s, w.w)

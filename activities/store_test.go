@@ -12,9 +12,10 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// memoryStore is the part of the database that these activities use. Everything else is not called here, and panics.
+// memoryStore is the part of the database that these activities use: Steps, Passwords, ProtectedAccounts and the reading of Verifications. The
+// tests call nothing else of Verifications; it would panic.
 type memoryStore struct {
-	Store
+	Verifications
 	mu        sync.Mutex
 	passwords map[string][]byte
 	steps     map[provision.Step]provision.StepState
@@ -44,6 +45,11 @@ func newMemoryStore(order provision.OrderKey) *memoryStore {
 		holder: order, status: provision.AccountProvisioning, state: provision.Provisioning, patient: time.Millisecond}
 }
 
+// database is a Database that consists of m.
+func (m *memoryStore) database() Database {
+	return Database{Steps: m, Passwords: m, ProtectedAccounts: m, Verifications: m}
+}
+
 // anew forgets every step: the account is another order's, or the same one's for the first time.
 func (m *memoryStore) anew() {
 	m.mu.Lock()
@@ -58,8 +64,8 @@ func (m *memoryStore) protect(account string) {
 	m.protected = account
 }
 
-// IsProtected knows one account of the provider that no configuration names.
-func (m *memoryStore) IsProtected(ctx context.Context, provider, accountID string) (bool, error) {
+// Contains knows one account of the provider that no configuration names.
+func (m *memoryStore) Contains(ctx context.Context, provider, accountID string) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return provider+"/"+accountID == m.protected, m.refuses(ctx)
@@ -75,7 +81,7 @@ func (m *memoryStore) holds(key provision.OrderKey, account string, states ...pr
 
 var errNotInProgress = &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "the order does not hold the account in a state that this needs"}
 
-func (m *memoryStore) StepStarted(ctx context.Context, key provision.OrderKey, account string, step provision.Step, attempt int32) error {
+func (m *memoryStore) Begin(ctx context.Context, key provision.OrderKey, account string, step provision.Step, attempt int32) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -96,7 +102,7 @@ func (m *memoryStore) StepStarted(ctx context.Context, key provision.OrderKey, a
 	return nil
 }
 
-func (m *memoryStore) StepRefused(ctx context.Context, _ provision.OrderKey, _ string, step provision.Step, code provision.Code) (time.Duration, error) {
+func (m *memoryStore) NoteRefusal(ctx context.Context, _ provision.OrderKey, _ string, step provision.Step, code provision.Code) (time.Duration, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -108,7 +114,7 @@ func (m *memoryStore) StepRefused(ctx context.Context, _ provision.OrderKey, _ s
 	return time.Since(m.refused[step].since), nil
 }
 
-func (m *memoryStore) UndoStarted(ctx context.Context, key provision.OrderKey, account string, step provision.Step, lease time.Duration) (time.Duration, error) {
+func (m *memoryStore) BeginUndo(ctx context.Context, key provision.OrderKey, account string, step provision.Step, lease time.Duration) (time.Duration, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -127,7 +133,7 @@ func (m *memoryStore) UndoStarted(ctx context.Context, key provision.OrderKey, a
 	return min(lease, m.patient), nil
 }
 
-func (m *memoryStore) StepEnded(ctx context.Context, _ provision.OrderKey, _ string, step provision.Step, state provision.StepState, problem string) error {
+func (m *memoryStore) End(ctx context.Context, _ provision.OrderKey, _ string, step provision.Step, state provision.StepState, problem string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -174,7 +180,7 @@ func (m *memoryStore) refuses(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (m *memoryStore) KeepPassword(ctx context.Context, key provision.OrderKey, account string, sealed []byte) ([]byte, error) {
+func (m *memoryStore) Keep(ctx context.Context, key provision.OrderKey, account string, sealed []byte) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -186,7 +192,7 @@ func (m *memoryStore) KeepPassword(ctx context.Context, key provision.OrderKey, 
 	return m.passwords[key.String()+account], nil
 }
 
-func (m *memoryStore) ReplacePassword(ctx context.Context, key provision.OrderKey, account string, sealed []byte) error {
+func (m *memoryStore) Replace(ctx context.Context, key provision.OrderKey, account string, sealed []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -199,7 +205,7 @@ func (m *memoryStore) ReplacePassword(ctx context.Context, key provision.OrderKe
 	return nil
 }
 
-func (m *memoryStore) WithdrawPassword(ctx context.Context, key provision.OrderKey, account string) error {
+func (m *memoryStore) Withdraw(ctx context.Context, key provision.OrderKey, account string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {

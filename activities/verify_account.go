@@ -18,13 +18,13 @@ import (
 
 // DueAccounts lists at most limit accounts whose verification is due.
 func (a *Activities) DueAccounts(ctx context.Context, limit int) ([]string, error) {
-	ids, err := a.Store.DueAccounts(ctx, limit)
+	ids, err := a.Verifications.Due(ctx, limit)
 	return ids, conclude(ctx, err, provision.StepInspect)
 }
 
 // ApplyVerifications draws the consequences.
 func (a *Activities) ApplyVerifications(ctx context.Context, results []provision.VerificationResult) (Woken, error) {
-	woken, err := a.Store.ApplyVerifications(ctx, results)
+	woken, err := a.Verifications.Apply(ctx, results)
 	return Woken{woken}, conclude(ctx, err, provision.StepInspect)
 }
 
@@ -37,7 +37,7 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 			return answer, conclude(ctx, err, provision.StepInspect)
 		}
 	}
-	account, now, err := a.Store.AccountToVerify(ctx, id)
+	account, now, err := a.Verifications.Account(ctx, id)
 	if errors.Is(err, provision.ErrNotFound) {
 		return answer, nil // it is gone, or an order holds it: nobody looked
 	}
@@ -73,11 +73,11 @@ func (a *Activities) lookAt(ctx context.Context, account provision.Account) erro
 	if err := a.refuseProtected(ctx, account); err != nil {
 		return err
 	}
-	s, err := a.Cloud.EnterAnew(ctx, account, "verify-"+strconv.FormatInt(time.Now().UnixMilli(), 36))
+	s, err := a.Cloud.OpenFreshSession(ctx, account, "verify-"+strconv.FormatInt(time.Now().UnixMilli(), 36))
 	if err != nil {
 		return err
 	}
-	open, err := a.Cloud.EnterWithoutExternalID(ctx, account)
+	open, err := a.Cloud.AssumableWithoutExternalID(ctx, account)
 	if err != nil {
 		return err
 	}

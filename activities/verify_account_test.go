@@ -13,7 +13,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func (m *memoryStore) AccountToVerify(_ context.Context, id string) (provision.Account, time.Time, error) {
+func (m *memoryStore) Account(_ context.Context, id string) (provision.Account, time.Time, error) {
 	if id != accountID {
 		return provision.Account{}, time.Time{}, fmt.Errorf("account %s: %w", id, provision.ErrNotFound)
 	}
@@ -50,7 +50,7 @@ func TestVerifyAccountFindsWhatMakesItUnusable(t *testing.T) {
 				a.Role.Policy = json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["account:Get*","iam:ListUsers"],"Resource":"*"}]}`)
 			})
 		}, provision.CodePermissionMissing, "iam:ListAccountAliases"},
-		"protected":                 {func(w *world) { w.acts.Protected = []string{accountID} }, provision.CodeAccountProtected, "protected"},
+		"protected":                 {func(w *world) { w.acts.ProtectedIDs = []string{accountID} }, provision.CodeAccountProtected, "protected"},
 		"protected by its provider": {func(w *world) { w.store.protect(w.w.Account.Provider + "/" + accountID) }, provision.CodeAccountProtected, "protected"},
 		"protected by another":      {func(w *world) { w.store.protect("another/" + accountID) }, "", ""},
 	} {
@@ -102,14 +102,14 @@ func TestAnAccountThatIsGoneNeedsNoVerification(t *testing.T) {
 func TestAProtectedAccountIsNeverTouched(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.acts.Protected = []string{accountID}
+	w.acts.ProtectedIDs = []string{accountID}
 	_, err := run(w, w.acts.Inspect, w.w)
 	w.requireFailure(err, provision.CodeAccountProtected)
 	_, err = run(w, w.acts.CreateUser, w.w)
 	w.requireFailure(err, provision.CodeAccountProtected)
 	w.requireRestored()
 
-	w.acts.Protected = nil
+	w.acts.ProtectedIDs = nil
 	w.store.protect(w.w.Account.Provider + "/" + accountID)
 	_, err = run(w, w.acts.CreateUser, w.w)
 	w.requireFailure(err, provision.CodeAccountProtected)

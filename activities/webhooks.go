@@ -8,29 +8,18 @@ import (
 	"quartermaster/internal/webhooks"
 )
 
-// WebhookStore is what the activities of this file need of the database.
-type WebhookStore interface {
-	// DueWebhooks lists the webhooks that have something to send now, of one provider or, for "", of all.
-	DueWebhooks(ctx context.Context, provider string) ([]provision.WebhookKey, error)
-	NextDelivery(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error)
-	// Sending reads what an attempt needs. Errors: provision.ErrNotFound, provision.ErrConflict when nothing is to be sent now.
-	Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (provision.DeliveryJob, error)
-	// RecordAttempt keeps an attempt and what follows from it. Errors: provision.ErrNotFound.
-	RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.DeliveryOutcome) error
-	PurgeEvents(ctx context.Context, limit int) (more bool, err error)
-}
-
 // Webhooks is what the activities of this file work with.
 type Webhooks struct {
-	Store  WebhookStore
-	Sender *webhooks.Sender
+	Deliveries Deliveries
+	Events     Events
+	Sender     *webhooks.Sender
 	// Wake starts or signals the workflows of webhooks.
 	Wake func(ctx context.Context, keys []provision.WebhookKey) error
 }
 
 // WakeDue wakes the webhooks that have something to send now, of one provider or, for "", of all, and returns how many.
 func (w Webhooks) WakeDue(ctx context.Context, provider string) (int, error) {
-	due, err := w.Store.DueWebhooks(ctx, provider)
+	due, err := w.Deliveries.DueWebhooks(ctx, provider)
 	if err != nil || len(due) == 0 {
 		return 0, err
 	}
@@ -57,7 +46,7 @@ func (a *Activities) WakeWebhooks(ctx context.Context) (int, error) {
 
 // NextDelivery is what a webhook has to send next.
 func (a *Activities) NextDelivery(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error) {
-	next, err := a.Webhooks.Store.NextDelivery(ctx, key)
+	next, err := a.Webhooks.Deliveries.Next(ctx, key)
 	return next, conclude(ctx, err, "")
 }
 
@@ -72,7 +61,7 @@ func (a *Activities) Deliver(ctx context.Context, d Delivery) (Sent, error) {
 }
 
 func (a *Activities) deliver(ctx context.Context, d Delivery) (Sent, error) {
-	sending, err := a.Webhooks.Store.Sending(ctx, d.Webhook, d.ID)
+	sending, err := a.Webhooks.Deliveries.Sending(ctx, d.Webhook, d.ID)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -93,7 +82,7 @@ func (a *Activities) deliver(ctx context.Context, d Delivery) (Sent, error) {
 		return Sent{}, err
 	}
 	sent := Sent{StatusCode: outcome.StatusCode, Delivered: outcome.Error == ""}
-	return sent, a.Webhooks.Store.RecordAttempt(ctx, d.Webhook, d.ID, outcome)
+	return sent, a.Webhooks.Deliveries.RecordAttempt(ctx, d.Webhook, d.ID, outcome)
 }
 
 // purgeBatch is how much is forgotten in one statement.
@@ -101,6 +90,6 @@ const purgeBatch = 1000
 
 // PurgeEvents forgets some of the events and deliveries that are too old, and tells whether there may be more.
 func (a *Activities) PurgeEvents(ctx context.Context) (bool, error) {
-	more, err := a.Webhooks.Store.PurgeEvents(ctx, purgeBatch)
+	more, err := a.Webhooks.Events.Purge(ctx, purgeBatch)
 	return more, conclude(ctx, err, "")
 }

@@ -92,7 +92,7 @@ func splitKey(header string) (id, secret string, ok bool) {
 const howToAuthenticate = `send the header "Authorization: Bearer qm_live_…" with a key that is neither expired nor revoked`
 
 // authenticate puts the caller into the request's context; an operation that needs a key is refused without a valid one.
-func (s *server) authenticate(op *operation) echo.MiddlewareFunc {
+func (s *service) authenticate(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			ctx := c.Request().Context()
@@ -114,7 +114,7 @@ func (s *server) authenticate(op *operation) echo.MiddlewareFunc {
 // apiKey is the valid key that the header holds. Only who knows the secret learns that the key has expired. What is not a
 // valid key counts against the address, so that guessing soon costs no query any more; a key that this process knows to be
 // valid is let through to the query however much is guessed beside it.
-func (s *server) apiKey(ctx context.Context, ip, header string) (provision.APIKey, error) {
+func (s *service) apiKey(ctx context.Context, ip, header string) (provision.APIKey, error) {
 	id, secret, ok := splitKey(header)
 	sum := sha256.Sum256([]byte(secret))
 	giveBack := func() {}
@@ -127,7 +127,7 @@ func (s *server) apiKey(ctx context.Context, ip, header string) (provision.APIKe
 	if !ok {
 		return provision.APIKey{}, problem(codeUnauthorized, howToAuthenticate)
 	}
-	key, err := s.Store.APIKey(ctx, id)
+	key, err := s.APIKeys.Find(ctx, id)
 	switch {
 	case err == nil:
 		err = s.opens(key, sum)
@@ -147,7 +147,7 @@ func (s *server) apiKey(ctx context.Context, ip, header string) (provision.APIKe
 }
 
 // opens refuses a secret that is not the key's, and a key that has ended.
-func (s *server) opens(key provision.APIKey, sum [sha256.Size]byte) error {
+func (s *service) opens(key provision.APIKey, sum [sha256.Size]byte) error {
 	switch {
 	case subtle.ConstantTimeCompare(sum[:], key.SecretSHA256) != 1:
 		return problem(codeUnauthorized, howToAuthenticate)
@@ -162,11 +162,11 @@ func (s *server) opens(key provision.APIKey, sum [sha256.Size]byte) error {
 const useEvery = time.Minute // at most, the use of a key is written
 
 // noteUse writes that the key is used. A request is not refused because that fails.
-func (s *server) noteUse(ctx context.Context, key provision.APIKey) {
+func (s *service) noteUse(ctx context.Context, key provision.APIKey) {
 	if key.LastUsedAt != nil && s.Now().Sub(*key.LastUsedAt) < useEvery {
 		return
 	}
-	if err := s.Store.APIKeyUsed(ctx, key.ID); err != nil {
+	if err := s.APIKeys.NoteUse(ctx, key.ID); err != nil {
 		s.Log.WarnContext(ctx, "the use of an API key was not noted", "key", key.ID, "error", err)
 	}
 }
@@ -193,7 +193,7 @@ func scopeOf(op *openapi3.Operation) (provision.Scope, error) {
 }
 
 // authorize refuses a key that does not have the scope of the operation.
-func (s *server) authorize(op *operation) echo.MiddlewareFunc {
+func (s *service) authorize(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			if who := callerOf(c.Request().Context()); !op.public && !who.May(op.scope) {

@@ -21,12 +21,12 @@ var fuzzedImport = provision.ImportKey{Provider: "acme", ID: "6f0a9a0e-5f0c-4a43
 // keepFuzzedImport makes that import, once in a database.
 func keepFuzzedImport(t require.TestingT, w *world) {
 	ctx := context.Background()
-	if _, err := w.store.Import(ctx, fuzzedImport); !errors.Is(err, provision.ErrNotFound) {
+	if _, err := w.store.db.Imports.Get(ctx, fuzzedImport); !errors.Is(err, provision.ErrNotFound) {
 		require.NoError(t, err)
 		return
 	}
 	file := csvFile("777788880001", "777788880002") + "x\n"
-	_, err := w.store.CreateImport(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file), Rows: 3, NextOffset: int64(len(stockcsv.Template())), NextLine: 2})
+	_, err := w.store.db.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file), Rows: 3, NextOffset: int64(len(stockcsv.Template())), NextLine: 2})
 	require.NoError(t, err)
 	require.NoError(t, w.workflows.ImportKept(ctx, fuzzedImport))
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -76,7 +77,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	w.workflows.questions = map[provision.OrderKey][]string{{Provider: "acme", ID: "o-3"}: slices.Sorted(maps.Keys(c.doc.Components.Schemas["OrderCorrection"].Value.Properties))}
 	for i, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountProvisioning, provision.AccountAllocated,
 		provision.AccountProvisioningFailed, provision.AccountInvalid} {
-		a := accountOf(NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
+		a := accountOf(openapi.NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
 			Model: provision.ModelSPAM, Name: "n", RootEmail: fmt.Sprintf("a+%d@b.example", i), RoleARN: fmt.Sprintf("arn:aws:iam::11112222333%d:role/Q", i)}, "acme")
 		a.Status, a.ExternalID, a.AddedAt, a.StatusSince, a.Version = status, provision.NewExternalID(), now.Add(time.Duration(i)*time.Minute), now, 1
 		w.store.accounts = append(w.store.accounts, a)
@@ -84,11 +85,11 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	keyIDs := []string{"000000000000"}
 	for range 3 { // one of them is sent twice at the most, so that every verb finds one that it may be used on
 		_, key := NewKey("acme", "to be found", provision.RoleViewer)
-		_, err := w.store.CreateAPIKey(context.Background(), "test", key)
+		_, err := w.store.db.APIKeys.Create(context.Background(), "test", key)
 		require.NoError(t, err)
 		keyIDs = append(keyIDs, key.ID)
 	}
-	hooks, deliveries := fuzzedWebhooks(t, w.store.Store)
+	hooks, deliveries := fuzzedWebhooks(t, w.store.db)
 	keepFuzzedImport(t, w)
 	f := &fuzzer{
 		contract: c,
@@ -122,35 +123,35 @@ func init() {
 }
 
 // fuzzedWebhooks makes endpoints in several states, each with a delivery, and returns their ids.
-func fuzzedWebhooks(t require.TestingT, store *postgres.Store) (hooks, deliveries []string) {
+func fuzzedWebhooks(t require.TestingT, store *postgres.DB) (hooks, deliveries []string) {
 	ctx, no := context.Background(), false
 	order := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "with-callback"}, AcceptedAt: now, Request: requestFixture()}
 	order.Request.CallbackURL = "https://hooks.example.com/callback"
-	_, err := store.OpenOrder(ctx, order)
+	_, err := store.Orders.Open(ctx, order)
 	require.NoError(t, err)
-	earlier, err := store.Webhooks(ctx, "acme", nil, 100)
+	earlier, err := store.Webhooks.List(ctx, "acme", nil, 100)
 	require.NoError(t, err)
 	for _, w := range earlier { // those of an earlier world would only take time
 		if w.Kind != provision.WebhookCallback {
-			require.NoError(t, store.DeleteWebhook(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0))
+			require.NoError(t, store.Webhooks.Delete(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0))
 		}
 	}
 	for i := range 3 {
 		key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
-		_, err := store.CreateWebhook(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/"}, []byte("sealed"))
+		_, err := store.Webhooks.Create(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/"}, []byte("sealed"))
 		require.NoError(t, err)
-		require.NoError(t, store.TestWebhook(ctx, "test", key))
+		require.NoError(t, store.Webhooks.Test(ctx, "test", key))
 		hooks = append(hooks, key.ID, key.ID)
-		next, err := store.NextDelivery(ctx, key)
+		next, err := store.Deliveries.Next(ctx, key)
 		require.NoError(t, err)
 		deliveries = append(deliveries, next.ID)
 		if i == 2 { // a disabled one refuses most: it is drawn more often, with its delivery
 			hooks, deliveries = append(hooks, key.ID, key.ID), append(deliveries, next.ID, next.ID)
-			_, err := store.UpdateWebhook(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &no})
+			_, err := store.Webhooks.Update(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &no})
 			require.NoError(t, err)
 		}
 	}
-	found, err := store.Webhooks(ctx, "acme", nil, 1)
+	found, err := store.Webhooks.List(ctx, "acme", nil, 1)
 	require.NoError(t, err)
 	return append(hooks, found[0].ID, found[0].ID, found[0].ID, uuid.NewString()), append(deliveries, uuid.NewString())
 }
@@ -411,7 +412,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 	alerts := alertIDs(t, stored)
 	world := func(rt *rapid.T) (operations int) {
 		w := setup(rt, briefStreams)
-		w.store.Store = stored
+		w.use(rt, stored)
 		f := newFuzzer(rt, w)
 		f.seen, f.hints["alert_id"] = seen, alerts
 		for range 150 {
@@ -538,7 +539,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, briefStreams)
-			w.store.Store = database(t)
+			w.use(t, database(t))
 			f := newFuzzer(t, w)
 			broken := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				answer := httptest.NewRecorder()
@@ -564,7 +565,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 func TestTheFuzzerFindsNothingWhereNothingIsWrong(t *testing.T) {
 	t.Parallel()
 	w := setup(t, briefStreams)
-	w.store.Store = database(t)
+	w.use(t, database(t))
 	f := newFuzzer(t, w)
 	calls := f.calls()
 	for seed := range 500 {

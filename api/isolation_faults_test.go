@@ -11,68 +11,69 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
-// Stores with one mistake each: they forget for once whose the thing is, or say less than the truth.
+// Aggregates with one mistake each: they forget for once whose the thing is, or say less than the truth.
 type (
-	everyKeyIsAdmin    struct{ Store }
-	anybodysOrder      struct{ Store }
-	anybodysOrders     struct{ Store }
-	anybodysDeletion   struct{ Store }
-	anybodysKey        struct{ Store }
-	anybodysRevocation struct{ Store }
-	anybodysKeys       struct{ Store }
-	notFoundButDone    struct{ Store }
-	anybodysHistory    struct{ Store }
+	everyKeyIsAdmin    struct{ APIKeys }
+	anybodysOrder      struct{ Orders }
+	anybodysOrders     struct{ Orders }
+	anybodysDeletion   struct{ Accounts }
+	anybodysKey        struct{ APIKeys }
+	anybodysRevocation struct{ APIKeys }
+	anybodysKeys       struct{ APIKeys }
+	notFoundButDone    struct{ Accounts }
+	anybodysHistory    struct{ Accounts }
 )
 
-func (s everyKeyIsAdmin) APIKey(ctx context.Context, id string) (provision.APIKey, error) {
-	key, err := s.Store.APIKey(ctx, id)
+func (s everyKeyIsAdmin) Find(ctx context.Context, id string) (provision.APIKey, error) {
+	key, err := s.APIKeys.Find(ctx, id)
 	key.Role = provision.RoleAdmin
 	return key, err
 }
 
-func (s anybodysOrder) Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
+func (s anybodysOrder) Get(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
 	key.Provider = "acme"
-	return s.Store.Order(ctx, key)
+	return s.Orders.Get(ctx, key)
 }
 
-func (s anybodysOrders) Orders(ctx context.Context, _ string, filter provision.OrderFilter) ([]provision.OrderView, error) {
-	return s.Store.Orders(ctx, "acme", filter)
+func (s anybodysOrders) List(ctx context.Context, _ string, filter provision.OrderFilter) ([]provision.OrderView, error) {
+	return s.Orders.List(ctx, "acme", filter)
 }
 
-func (s anybodysDeletion) DeleteAccount(ctx context.Context, actor, _, id string, version int64) error {
-	return s.Store.DeleteAccount(ctx, actor, "acme", id, version)
+func (s anybodysDeletion) Delete(ctx context.Context, actor, _, id string, version int64) error {
+	return s.Accounts.Delete(ctx, actor, "acme", id, version)
 }
 
-func (s anybodysKey) ProviderAPIKey(ctx context.Context, _, id string) (provision.APIKey, error) {
-	return s.Store.ProviderAPIKey(ctx, "acme", id)
+func (s anybodysKey) Get(ctx context.Context, _, id string) (provision.APIKey, error) {
+	return s.APIKeys.Get(ctx, "acme", id)
 }
 
-func (s anybodysRevocation) RevokeAPIKey(ctx context.Context, actor, _, id string, keepOne bool) (provision.APIKey, error) {
-	return s.Store.RevokeAPIKey(ctx, actor, "acme", id, keepOne)
+func (s anybodysRevocation) Revoke(ctx context.Context, actor, _, id string, keepOne bool) (provision.APIKey, error) {
+	return s.APIKeys.Revoke(ctx, actor, "acme", id, keepOne)
 }
 
-func (s anybodysKeys) APIKeys(ctx context.Context, _ string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error) {
-	return s.Store.APIKeys(ctx, "acme", limit, after)
+func (s anybodysKeys) List(ctx context.Context, _ string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error) {
+	return s.APIKeys.List(ctx, "acme", limit, after)
 }
 
-func (s notFoundButDone) InvalidateAccount(ctx context.Context, actor, _, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
-	_, _, _ = s.Store.InvalidateAccount(ctx, actor, "acme", id, version, reason)
+func (s notFoundButDone) Invalidate(ctx context.Context, actor, _, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
+	_, _, _ = s.Accounts.Invalidate(ctx, actor, "acme", id, version, reason)
 	return provision.Account{}, nil, provision.ErrNotFound
 }
 
-func (s anybodysHistory) AccountHistory(ctx context.Context, _, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error) {
-	return s.Store.AccountHistory(ctx, "acme", id, after, limit)
+func (s anybodysHistory) History(ctx context.Context, _, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error) {
+	return s.Accounts.History(ctx, "acme", id, after, limit)
 }
 
 // The walk finds every kind of mistake that it is there for, and finds it where it is.
 func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
-	store := func(wrap func(Store) Store) fault { return fault{store: wrap} }
+	database := func(spoil func(*Database)) fault { return fault{database: spoil} }
 	scope := func(operation string, scope provision.Scope) fault {
-		return fault{server: func(s *server) { s.contract.operations[operation].scope = scope }}
+		return fault{server: func(s *service) { s.contract.operations[operation].scope = scope }}
 	}
 	for name, c := range map[string]struct {
 		fault     fault
@@ -82,17 +83,17 @@ func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 		"a lesser scope is asked for":     {scope("POST /v1/orders/:order_id/retry", provision.ScopeOrdersRead), "retryOrder", "acme's viewer has no scope orders:operate"},
 		"keys are shown to all roles":     {scope("GET /v1/api-keys", provision.ScopeOrdersRead), "listAPIKeys", "acme's marketplace has no scope keys:read"},
 		"a scope that nobody needs":       {scope("GET /v1/orders", provision.ScopeKeysWrite), "listOrders", "acme's viewer was answered with 403"},
-		"every key is an admin's":         {store(func(s Store) Store { return everyKeyIsAdmin{s} }), "deleteAccount", "acme's marketplace changed acme's rows in accounts"},
-		"an order is read by its id":      {store(func(s Store) Store { return anybodysOrder{s} }), "getOrder", `another provider's viewer was shown "mk-contact"`},
-		"an order is told by its id":      {store(func(s Store) Store { return anybodysOrder{s} }), "cancelOrder", "another provider's operator reached a workflow of acme's"},
-		"a list is everybody's":           {store(func(s Store) Store { return anybodysOrders{s} }), "listOrders", `another provider's marketplace was shown "mk-alias"`},
-		"an account is deleted by its id": {store(func(s Store) Store { return anybodysDeletion{s} }), "deleteAccount", "another provider's operator changed acme's rows in accounts"},
-		"a key is read by its id":         {store(func(s Store) Store { return anybodysKey{s} }), "getAPIKey", `another provider's admin was shown "mk-key"`},
-		"a key is revoked by its id":      {store(func(s Store) Store { return anybodysRevocation{s} }), "revokeAPIKey", "another provider's admin changed acme's rows in access_history"},
-		"the keys are everybody's":        {store(func(s Store) Store { return anybodysKeys{s} }), "listAPIKeys", `another provider's admin was shown "acme"`},
-		"it is done, and then not found":  {store(func(s Store) Store { return notFoundButDone{s} }), "invalidateAccount", "another provider's operator changed acme's rows in account_history"},
-		"a history is read by its id":     {store(func(s Store) Store { return anybodysHistory{s} }), "listAccountHistory", "named what is acme's and was answered with 200"},
-		"a door without a lock":           {fault{server: func(s *server) { s.contract.operations["GET /v1/accounts"].public = true }}, "listAccounts", "nobody was answered with 200"},
+		"every key is an admin's":         {database(func(d *Database) { d.APIKeys = everyKeyIsAdmin{d.APIKeys} }), "deleteAccount", "acme's marketplace changed acme's rows in accounts"},
+		"an order is read by its id":      {database(func(d *Database) { d.Orders = anybodysOrder{d.Orders} }), "getOrder", `another provider's viewer was shown "mk-contact"`},
+		"an order is told by its id":      {database(func(d *Database) { d.Orders = anybodysOrder{d.Orders} }), "cancelOrder", "another provider's operator reached a workflow of acme's"},
+		"a list is everybody's":           {database(func(d *Database) { d.Orders = anybodysOrders{d.Orders} }), "listOrders", `another provider's marketplace was shown "mk-alias"`},
+		"an account is deleted by its id": {database(func(d *Database) { d.Accounts = anybodysDeletion{d.Accounts} }), "deleteAccount", "another provider's operator changed acme's rows in accounts"},
+		"a key is read by its id":         {database(func(d *Database) { d.APIKeys = anybodysKey{d.APIKeys} }), "getAPIKey", `another provider's admin was shown "mk-key"`},
+		"a key is revoked by its id":      {database(func(d *Database) { d.APIKeys = anybodysRevocation{d.APIKeys} }), "revokeAPIKey", "another provider's admin changed acme's rows in access_history"},
+		"the keys are everybody's":        {database(func(d *Database) { d.APIKeys = anybodysKeys{d.APIKeys} }), "listAPIKeys", `another provider's admin was shown "acme"`},
+		"it is done, and then not found":  {database(func(d *Database) { d.Accounts = notFoundButDone{d.Accounts} }), "invalidateAccount", "another provider's operator changed acme's rows in account_history"},
+		"a history is read by its id":     {database(func(d *Database) { d.Accounts = anybodysHistory{d.Accounts} }), "listAccountHistory", "named what is acme's and was answered with 200"},
+		"a door without a lock":           {fault{server: func(s *service) { s.contract.operations["GET /v1/accounts"].public = true }}, "listAccounts", "nobody was answered with 200"},
 		"a header tells": {fault{around: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				rw.Header().Set("X-Looked-At", "mk-root@acme.example")
@@ -126,7 +127,7 @@ func TestTheWalkWantsEveryOperationAndEveryTable(t *testing.T) {
 		"sellAccount is no operation of the document: take its line out of walkTable"}, w.run("getAccount"))
 
 	w.findings = nil
-	apart, err := readDocument(openapiYAML) // the document itself is everybody's
+	apart, err := readDocument(openapi.Document) // the document itself is everybody's
 	require.NoError(t, err)
 	w.contract, err = contractOf(apart)
 	require.NoError(t, err)

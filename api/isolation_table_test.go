@@ -47,16 +47,17 @@ func walkTable() map[string]walked {
 	)
 	ifMatch := []string{"If-Match", "*"}
 	return map[string]walked{
-		"createOrder":   {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
-		"listOrders":    {queries: []string{"account_id={held_account}", "marketplace=nordic", "limit=1", "state=completed"}},
-		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
-		"getOrder":      {},
-		"correctOrder":  {body: `{"aws_account_alias":"berg-2"}`},
-		"cancelOrder":   {body: reason},
-		"retryOrder":    {body: reason},
-		"failOrder":     {body: reason},
-		"endUndo":       {body: reason, path: map[string]string{"order_id": "stopped_order"}},
-		"swapOrder":     {body: `{"account_id":"{held_account}","reason":"because"}`},
+		"createOrder":      {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"listOrders":       {queries: []string{"account_id={held_account}", "marketplace=nordic", "limit=1", "state=completed"}},
+		"validateOrder":    {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"getOrder":         {},
+		"listOrderHistory": {queries: []string{"limit=1"}},
+		"correctOrder":     {body: `{"aws_account_alias":"berg-2"}`},
+		"cancelOrder":      {body: reason},
+		"retryOrder":       {body: reason},
+		"failOrder":        {body: reason},
+		"endUndo":          {body: reason, path: map[string]string{"order_id": "stopped_order"}},
+		"swapOrder":        {body: `{"account_id":"{held_account}","reason":"because"}`},
 
 		"createAccount": {
 			body:    `{"id":"{new_account}","role_arn":"arn:aws:iam::{new_account}:role/Q","environment":"production",` + account + `}`,
@@ -167,7 +168,7 @@ func (w *walk) next() int {
 func (w *walk) stock(status provision.AccountStatus) string {
 	n := w.next()
 	id := fmt.Sprintf("%012d", n)
-	_, _, err := w.database.CreateAccount(w.t.Context(), provision.Account{ID: id, Pool: pools[0], Model: provision.ModelSPAM, Status: status,
+	_, _, err := w.database.Accounts.Create(w.t.Context(), provision.Account{ID: id, Pool: pools[0], Model: provision.ModelSPAM, Status: status,
 		Name: "mk-account", RootEmail: fmt.Sprintf("mk-root+%d@acme.example", n), RoleARN: "arn:aws:iam::" + id + ":role/mk-role", ExternalID: fmt.Sprintf("mk-external-of-%d-or-more", n)}, "test")
 	require.NoError(w.t, err)
 	return id
@@ -180,7 +181,7 @@ func (w *walk) account() map[string]string {
 // order is an order of acme that asks for another alias and holds an account.
 func (w *walk) order() map[string]string {
 	key, account := w.claimed()
-	require.NoError(w.t, w.database.RequireAction(w.t.Context(), key,
+	require.NoError(w.t, w.database.Orders.RequireAction(w.t.Context(), key,
 		provision.Failure{Code: provision.CodeAliasTaken, Field: "aws_account_alias", Value: "mk-alias", Reason: "taken"}))
 	return map[string]string{"order_id": key.ID, "held_account": account}
 }
@@ -188,7 +189,7 @@ func (w *walk) order() map[string]string {
 // stopped is an order of acme that is being undone.
 func (w *walk) stopped() map[string]string {
 	key, _ := w.claimed()
-	require.NoError(w.t, w.database.BeginUndo(w.t.Context(), key, provision.Failure{Code: provision.CodeOrderCancelled, Reason: "stopped"}))
+	require.NoError(w.t, w.database.Orders.BeginUndo(w.t.Context(), key, provision.Failure{Code: provision.CodeOrderCancelled, Reason: "stopped"}))
 	return map[string]string{"stopped_order": key.ID}
 }
 
@@ -196,11 +197,11 @@ func (w *walk) claimed() (provision.OrderKey, string) {
 	ctx := w.t.Context()
 	account := w.stock(provision.AccountReady)
 	key := provision.OrderKey{Provider: "acme", ID: fmt.Sprintf("mk-order-%d", w.next())}
-	_, err := w.database.OpenOrder(ctx, provision.Order{OrderKey: key, AcceptedAt: time.Now().UTC().Truncate(time.Microsecond), Request: provision.Request{
+	_, err := w.database.Orders.Open(ctx, provision.Order{OrderKey: key, AcceptedAt: time.Now().UTC().Truncate(time.Microsecond), Request: provision.Request{
 		Marketplace: "nordic", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, IAMUserName: "mk-user", ContactName: "mk-contact",
 		AccountAlias: "mk-alias", AlternateContact: &provision.AlternateContact{Name: "mk-contact", Email: "mk-mail@acme.example", Phone: "+46 8 1", Title: "t"}}})
 	require.NoError(w.t, err)
-	claim, err := w.database.ClaimAccount(ctx, key)
+	claim, err := w.database.Orders.Claim(ctx, key)
 	require.NoError(w.t, err)
 	require.Equal(w.t, account, claim.Account.ID)
 	return key, account
@@ -210,13 +211,13 @@ func (w *walk) claimed() (provision.OrderKey, string) {
 func (w *walk) completed() map[string]string {
 	ctx := w.t.Context()
 	key, account := w.claimed()
-	_, err := w.database.KeepPassword(ctx, key, account, []byte("sealed"))
+	_, err := w.database.Passwords.Keep(ctx, key, account, []byte("sealed"))
 	require.NoError(w.t, err)
-	require.NoError(w.t, w.database.Allocate(ctx, key, account, provision.Result{AccountID: account, AccountModel: provision.ModelSPAM, AccountAlias: "mk-alias",
+	require.NoError(w.t, w.database.Orders.Allocate(ctx, key, account, provision.Result{AccountID: account, AccountModel: provision.ModelSPAM, AccountAlias: "mk-alias",
 		IAMUserName: "mk-user", Report: provision.Report{Name: "mk-result", Kind: provision.DataExport}, CompletedAt: time.Now().UTC()}))
 	var id uuid.UUID
 	require.NoError(w.t, w.db.GetContext(ctx, &id, `SELECT id FROM order_passwords WHERE order_id = $1`, key.ID))
-	token, _, _ := strings.Cut(w.server.revealToken(id), ".")
+	token, _, _ := strings.Cut(w.service.revealToken(id), ".")
 	return map[string]string{"completed_order": key.ID, "allocated_account": account, "forged_token": token + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
 }
 
@@ -224,8 +225,8 @@ func (w *walk) completed() map[string]string {
 func (w *walk) left() map[string]string {
 	ctx := w.t.Context()
 	key, account := w.claimed()
-	require.NoError(w.t, w.database.KeepUndo(ctx, key, account, []byte("sealed")))
-	_, err := w.database.CloseOrder(ctx, provision.OrderClosing{Order: key, AccountID: account, State: provision.Failed, Leftovers: []string{"the IAM user"},
+	require.NoError(w.t, w.database.Leftovers.KeepUndo(ctx, key, account, []byte("sealed")))
+	_, err := w.database.Orders.Close(ctx, provision.OrderClosing{Order: key, AccountID: account, State: provision.Failed, Leftovers: []string{"the IAM user"},
 		Failure: provision.Failure{Code: provision.CodeFailedByOperator, Reason: "somebody ended it"}})
 	require.NoError(w.t, err)
 	return map[string]string{"left_account": account}
@@ -233,7 +234,7 @@ func (w *walk) left() map[string]string {
 
 func (w *walk) apiKey() map[string]string {
 	_, key := NewKey("acme", "mk-key", provision.RoleViewer)
-	_, err := w.database.CreateAPIKey(w.t.Context(), "test", key)
+	_, err := w.database.APIKeys.Create(w.t.Context(), "test", key)
 	require.NoError(w.t, err)
 	return map[string]string{"key_id": key.ID}
 }
@@ -244,14 +245,14 @@ func (w *walk) pool() map[string]string {
 	config := provision.DefaultPool(pool)
 	config.Settings.Instructions = map[provision.Model]string{provision.ModelSPAM: "mk-text"}
 	config.StockThreshold = new(int) // so that an empty one has an alert
-	_, err := w.database.CreatePool(w.t.Context(), "test", config)
+	_, err := w.database.Pools.Create(w.t.Context(), "test", config)
 	require.NoError(w.t, err)
 	return map[string]string{"marketplace": pool.Marketplace, "environment": string(pool.Environment)}
 }
 
 func (w *walk) protectedAccount() map[string]string {
 	id := fmt.Sprintf("8%011d", w.next())
-	_, err := w.database.ProtectAccount(w.t.Context(), "test", "acme", id, "mk-note")
+	_, err := w.database.ProtectedAccounts.Protect(w.t.Context(), "test", "acme", id, "mk-note")
 	require.NoError(w.t, err)
 	return map[string]string{"protected_account": id}
 }
@@ -259,7 +260,7 @@ func (w *walk) protectedAccount() map[string]string {
 // alert is an alert of a pool of acme's that is empty.
 func (w *walk) alert() map[string]string {
 	pool := w.pool()
-	_, err := w.database.WatchStock(w.t.Context())
+	_, err := w.database.Stock.Watch(w.t.Context())
 	require.NoError(w.t, err)
 	var id string
 	require.NoError(w.t, w.db.GetContext(w.t.Context(), &id, `SELECT id FROM stock_alerts WHERE provider = 'acme' AND marketplace = $1`, pool["marketplace"]))
@@ -270,10 +271,10 @@ func (w *walk) alert() map[string]string {
 func (w *walk) webhook() map[string]string {
 	ctx := w.t.Context()
 	key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
-	_, err := w.database.CreateWebhook(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/mk-hook"}, []byte("sealed"))
+	_, err := w.database.Webhooks.Create(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/mk-hook"}, []byte("sealed"))
 	require.NoError(w.t, err)
-	require.NoError(w.t, w.database.TestWebhook(ctx, "test", key))
-	next, err := w.database.NextDelivery(ctx, key)
+	require.NoError(w.t, w.database.Webhooks.Test(ctx, "test", key))
+	next, err := w.database.Deliveries.Next(ctx, key)
 	require.NoError(w.t, err)
 	return map[string]string{"webhook_id": key.ID, "delivery_id": next.ID}
 }
@@ -285,9 +286,9 @@ func (w *walk) accountImport() map[string]string {
 	file := csvFile(fmt.Sprintf("7%011d", w.next())) + "mk-row\n"
 	_, first, err := stockcsv.Scan(strings.NewReader(file))
 	require.NoError(w.t, err)
-	_, err = w.database.CreateImport(ctx, provision.NewImport{ImportKey: key, Actor: "test", File: []byte(file), Rows: 2, NextOffset: first.Offset, NextLine: first.Line})
+	_, err = w.database.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: "test", File: []byte(file), Rows: 2, NextOffset: first.Offset, NextLine: first.Line})
 	require.NoError(w.t, err)
-	done, _, err := w.database.ImportBatch(ctx, key, nil)
+	done, _, err := w.database.Imports.RunBatch(ctx, key, nil)
 	require.NoError(w.t, err)
 	require.Equal(w.t, provision.ImportCompleted, done.State)
 	return map[string]string{"import_id": key.ID}

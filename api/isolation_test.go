@@ -18,6 +18,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
@@ -27,7 +28,7 @@ import (
 type walk struct {
 	*world
 	t         *testing.T
-	database  *postgres.Store
+	database  *postgres.DB
 	db        *sqlx.DB
 	told      *toldWorkflows
 	contract  *contract // read apart from the server's: a server that errs about a scope must not err with it
@@ -81,9 +82,9 @@ func (w *toldWorkflows) tell(keys ...provision.OrderKey) error {
 
 // fault is something that the walk must find: how the server, or the store behind it, is broken.
 type fault struct {
-	store  func(Store) Store
-	server func(*server)
-	around func(http.Handler) http.Handler
+	database func(*Database)
+	server   func(*service)
+	around   func(http.Handler) http.Handler
 }
 
 func setupWalk(t *testing.T, broken fault) *walk {
@@ -92,16 +93,16 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	w := &walk{t: t, database: database, db: db, told: &toldWorkflows{}, table: walkTable(), shown: map[string]bool{}, shared: map[string]string{},
 		keys: map[string]map[provision.Role]string{"acme": {}, "globex": {}}}
 	w.world = setup(t, func(c *Config) {
-		c.Store, c.Workflows, c.Now = database, w.told, time.Now
-		if broken.store != nil {
-			c.Store = broken.store(database)
+		c.Database, c.Workflows, c.Now = databaseOf(database), w.told, time.Now
+		if broken.database != nil {
+			broken.database(&c.Database)
 		}
 	})
 	if broken.server != nil {
-		broken.server(w.server)
+		broken.server(w.service)
 	}
 	var err error
-	w.around, err = w.server.routes()
+	w.around, err = w.service.routes()
 	require.NoError(t, err)
 	if broken.around != nil {
 		w.around = broken.around(w.around)
@@ -111,7 +112,7 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	for provider := range w.keys {
 		for _, role := range provision.Roles {
 			text, key := NewKey(provider, provider+" "+string(role), role)
-			_, err := database.CreateAPIKey(t.Context(), "test", key)
+			_, err := database.APIKeys.Create(t.Context(), "test", key)
 			require.NoError(t, err)
 			w.keys[provider][role] = text
 		}
@@ -266,7 +267,7 @@ func (w *walk) public(op *operation, how walked) {
 
 // refused finds an answer that does not say which scope is missing.
 func (w *walk) refused(op *operation, answer *httptest.ResponseRecorder, who string) {
-	var p Problem
+	var p openapi.Problem
 	_ = json.Unmarshal(answer.Body.Bytes(), &p) // what is no problem has no code
 	if answer.Code != http.StatusForbidden || p.Code != codeForbidden || !strings.Contains(p.Detail, string(op.scope)) {
 		w.find("%s: %s has no scope %s and was answered with %d %s", op.OperationID, who, op.scope, answer.Code, answer.Body)

@@ -40,21 +40,21 @@ func TestConfigMustBeComplete(t *testing.T) {
 		change  func(*Config)
 		message string
 	}{
-		"no store":         {func(c *Config) { c.Store = nil }, "Store, Workflows, Opener, Sealer and Signer are needed"},
-		"no workflows":     {func(c *Config) { c.Workflows = nil }, "Store, Workflows, Opener, Sealer and Signer are needed"},
-		"no opener":        {func(c *Config) { c.Opener = nil }, "Store, Workflows, Opener, Sealer and Signer are needed"},
-		"no signer":        {func(c *Config) { c.Signer = nil }, "Store, Workflows, Opener, Sealer and Signer are needed"},
+		"no database":      {func(c *Config) { c.Orders = nil }, "Database, Workflows, Opener, Sealer and Signer are needed"},
+		"no workflows":     {func(c *Config) { c.Workflows = nil }, "Database, Workflows, Opener, Sealer and Signer are needed"},
+		"no opener":        {func(c *Config) { c.Opener = nil }, "Database, Workflows, Opener, Sealer and Signer are needed"},
+		"no signer":        {func(c *Config) { c.Signer = nil }, "Database, Workflows, Opener, Sealer and Signer are needed"},
 		"no address":       {func(c *Config) { c.PublicURL = "" }, "write it as https://host"},
 		"a path only":      {func(c *Config) { c.PublicURL = "/reveal" }, "write it as https://host"},
 		"a fragment":       {func(c *Config) { c.PublicURL = "https://a.example/#x" }, "write it as https://host"},
 		"another protocol": {func(c *Config) { c.PublicURL = "ftp://a.example" }, "write it as https://host"},
 	} {
-		cfg := w.server.Config
+		cfg := w.service.Config
 		c.change(&cfg)
 		_, err := New(cfg)
 		require.ErrorContains(t, err, c.message, name)
 	}
-	_, err := New(Config{Store: w.store, Workflows: w.workflows, Opener: w.server.Opener, Sealer: w.server.Sealer, Signer: w.server.Signer, PublicURL: "http://127.0.0.1:8080/"})
+	_, err := New(Config{Database: w.store.database(), Workflows: w.workflows, Opener: w.service.Opener, Sealer: w.service.Sealer, Signer: w.service.Signer, PublicURL: "http://127.0.0.1:8080/"})
 	require.NoError(t, err, "the rest has defaults")
 }
 
@@ -166,7 +166,7 @@ func TestTheLogHoldsNoSecrets(t *testing.T) {
 func TestRequestsHaveADeadline(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	e := w.server.echo()
+	e := w.service.echo()
 	e.GET("/slow", func(c echo.Context) error {
 		deadline, ok := c.Request().Context().Deadline()
 		require.True(t, ok)

@@ -42,14 +42,14 @@ const (
 	parked  = provision.AccountProvisioningFailed
 )
 
-func (s *memoryStore) UpdateAccount(_ context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error) {
+func (s memoryAccounts) Update(_ context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error) {
 	if edit.RootEmail != nil && strings.EqualFold(*edit.RootEmail, s.emailTaken) {
 		return provision.Account{}, nil, provision.ErrRootEmailTaken
 	}
 	return s.change(provider, id, actor, version, []provision.AccountStatus{ready, invalid}, func(a *provision.Account) { *a, _ = edit.Apply(*a) })
 }
 
-func (s *memoryStore) DeleteAccount(_ context.Context, actor, provider, id string, version int64) error {
+func (s memoryAccounts) Delete(_ context.Context, actor, provider, id string, version int64) error {
 	_, _, err := s.change(provider, id, actor, version, []provision.AccountStatus{ready, invalid}, func(a *provision.Account) { a.Status = provision.AccountDeleted })
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,25 +57,25 @@ func (s *memoryStore) DeleteAccount(_ context.Context, actor, provider, id strin
 	return err
 }
 
-func (s *memoryStore) InvalidateAccount(_ context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
+func (s memoryAccounts) Invalidate(_ context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
 	return s.change(provider, id, actor, version, []provision.AccountStatus{ready, parked}, func(a *provision.Account) { a.Status, a.Reason = invalid, reason })
 }
 
-func (s *memoryStore) ReturnAccount(_ context.Context, actor, provider, id string, version int64, _ string) (provision.Account, []provision.OrderKey, error) {
+func (s memoryAccounts) Return(_ context.Context, actor, provider, id string, version int64, _ string) (provision.Account, []provision.OrderKey, error) {
 	return s.change(provider, id, actor, version, []provision.AccountStatus{invalid, parked}, func(a *provision.Account) { a.ReadyWhenVerified, a.VerifyAt = true, &now })
 }
 
-func (s *memoryStore) BeginRemoval(_ context.Context, actor, provider, id, _ string) (provision.Account, error) {
+func (s memoryLeftovers) BeginRemoval(_ context.Context, actor, provider, id, _ string) (provision.Account, error) {
 	account, _, err := s.change(provider, id, actor, 0, []provision.AccountStatus{invalid, parked}, func(a *provision.Account) { a.RemovingSince = &now })
 	return account, err
 }
 
-func (s *memoryStore) VerifyAccount(_ context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
+func (s memoryAccounts) Verify(_ context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
 	return s.change(provider, id, actor, 0, []provision.AccountStatus{ready, invalid, parked}, func(a *provision.Account) { a.VerifyAt = &now })
 }
 
-func (s *memoryStore) AccountHistory(_ context.Context, provider, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error) {
-	if _, err := s.Account(context.Background(), provider, id); err != nil {
+func (s memoryAccounts) History(_ context.Context, provider, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error) {
+	if _, err := s.Get(context.Background(), provider, id); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()

@@ -24,7 +24,7 @@ func (w *memoryWorkflows) ImportKept(ctx context.Context, key provision.ImportKe
 		return w.fail
 	}
 	for {
-		if now, _, err := w.store.ImportBatch(ctx, key, []string{"999999999999"}); err != nil || now.State != provision.ImportRunning {
+		if now, _, err := w.store.db.Imports.RunBatch(ctx, key, []string{"999999999999"}); err != nil || now.State != provision.ImportRunning {
 			return err
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -44,19 +45,20 @@ var pools = []provision.Pool{
 }
 
 // database is a PostgreSQL with the two providers and their pools, for what the store in memory does not keep.
-func database(t testing.TB) *postgres.Store {
+func database(t testing.TB) *postgres.DB {
 	t.Helper()
 	store, _ := openDatabase(t)
 	return store
 }
 
-func openDatabase(t testing.TB) (*postgres.Store, *sqlx.DB) {
+func openDatabase(t testing.TB) (*postgres.DB, *sqlx.DB) {
 	t.Helper()
 	db := pgtest.New(t)
 	store := postgres.New(db)
 	for _, pool := range pools {
-		require.NoError(t, store.CreateProvider(t.Context(), pool.Provider, pool.Provider))
-		require.NoError(t, store.AddPool(t.Context(), pool, provision.DataExport))
+		require.NoError(t, store.Providers.Create(t.Context(), pool.Provider, pool.Provider))
+		_, err := store.Pools.Create(t.Context(), "test", provision.DefaultPool(pool))
+		require.NoError(t, err)
 	}
 	return store, db
 }
@@ -66,7 +68,7 @@ type world struct {
 	store     *memoryStore
 	workflows *memoryWorkflows
 	log       *syncBuffer
-	server    *server
+	service   *service
 	handler   http.Handler
 	key       string // of provider "acme", with pools nordic/production and nordic/test
 	otherKey  string // of provider "globex", with pool nordic/production
@@ -84,14 +86,14 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 	w.store.pools = slices.Clone(pools)
 	w.key, w.otherKey = w.createKey("acme"), w.createKey("globex")
 	cfg := Config{
-		Store:             w.store,
+		Database:          w.store.database(),
 		Workflows:         w.workflows,
 		Opener:            ring,
 		Sealer:            ring,
 		Signer:            ring,
 		Log:               slog.New(slog.NewJSONHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		PublicURL:         "https://aws.provider.example/qm",
-		ProtectedAccounts: []string{"999999999999"},
+		ProtectedIDs:      []string{"999999999999"},
 		RequestsPerSecond: 1e6,
 		Now:               func() time.Time { return now },
 	}
@@ -107,11 +109,25 @@ func setup(t require.TestingT, change ...func(*Config)) *world {
 			UserName: "anna.berg", SignInURL: provision.SignInURL("berg-logistics"),
 		},
 	}
+	w.serve(t, cfg)
+	return w
+}
+
+// serve builds the API.
+func (w *world) serve(t require.TestingT, cfg Config) {
+	var err error
 	w.handler, err = New(cfg)
 	require.NoError(t, err)
-	w.server, err = newServer(cfg) // for its tokens; the handler has its own
+	w.service, err = newService(cfg) // for its tokens; the handler has its own
 	require.NoError(t, err)
-	return w
+}
+
+// use gives the API a database for everything that its store does not keep in memory.
+func (w *world) use(t require.TestingT, db *postgres.DB) {
+	w.store.db = db
+	cfg := w.service.Config
+	cfg.Database = w.store.database()
+	w.serve(t, cfg)
 }
 
 func (w *world) createKey(provider string) string {
@@ -128,7 +144,7 @@ func (w *world) createKeyOf(provider string, role provision.Role, change ...func
 	return text
 }
 
-func (w *world) token() string { return w.server.revealToken(uuid.MustParse(passwordID)) }
+func (w *world) token() string { return w.service.revealToken(uuid.MustParse(passwordID)) }
 
 // send is one request with the key; extra headers are pairs of name and value.
 func (w *world) send(key, method, target, body string, headers ...string) *httptest.ResponseRecorder {
@@ -201,8 +217,8 @@ func read[T any](t require.TestingT, answer *httptest.ResponseRecorder, status i
 }
 
 // readProblem requires a problem document of the status and the code.
-func readProblem(t require.TestingT, answer *httptest.ResponseRecorder, status int, code provision.Code) Problem {
-	p := read[Problem](t, answer, status)
+func readProblem(t require.TestingT, answer *httptest.ResponseRecorder, status int, code provision.Code) openapi.Problem {
+	p := read[openapi.Problem](t, answer, status)
 	require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
 	require.Equal(t, code, p.Code)
 	require.Equal(t, status, p.Status)
@@ -212,7 +228,7 @@ func readProblem(t require.TestingT, answer *httptest.ResponseRecorder, status i
 }
 
 // fieldsOf are the names of the wrong fields with their messages.
-func fieldsOf(p Problem) map[string]string {
+func fieldsOf(p openapi.Problem) map[string]string {
 	fields := map[string]string{}
 	for _, f := range value(p.Errors) {
 		fields[value(f.Field)] = f.Message
@@ -246,25 +262,68 @@ func requestFixture() provision.Request {
 	}
 }
 
-// memoryStore is Store in memory. What it does not keep itself goes to the database, in tests that give it one.
+// memoryStore keeps keys, orders, accounts, pools and passwords in memory. Everything else is in the database, in tests that use one.
 type memoryStore struct {
 	emailTaken string // the root e-mail of an account in stock that is not in accounts
-	*postgres.Store
-	mu        sync.Mutex
-	fail      error // every call returns it when set
-	keys      map[string]provision.APIKey
-	asked     int // how often a key was looked for
-	uses      int // how often the use of a key was written
-	pools     []provision.Pool
-	orders    []provision.OrderView
-	accounts  []provision.Account
-	passwords map[string]*memoryPassword
-	woken     []provision.OrderKey
-	actor     string
-	revealTo  string
-	limit     int // of the last list
-	history   []provision.AccountHistoryEntry
-	taken     bool // every action was written down
+	db         *postgres.DB
+	mu         sync.Mutex
+	fail       error // every call returns it when set
+	keys       map[string]provision.APIKey
+	asked      int // how often a key was looked for
+	uses       int // how often the use of a key was written
+	pools      []provision.Pool
+	orders     []provision.OrderView
+	accounts   []provision.Account
+	passwords  map[string]*memoryPassword
+	woken      []provision.OrderKey
+	actor      string
+	revealTo   string
+	limit      int // of the last list
+	history    []provision.AccountHistoryEntry
+	taken      bool // every action was written down
+}
+
+// The aggregates of a memoryStore. What is not in memory is the database's.
+type (
+	memoryKeys struct {
+		*memoryStore
+		APIKeys
+	}
+	memoryPools struct {
+		*memoryStore
+		Pools
+	}
+	memoryOrders struct {
+		*memoryStore
+		Orders
+	}
+	memoryAccounts  struct{ *memoryStore }
+	memoryLeftovers struct{ *memoryStore }
+	memoryPasswords struct{ *memoryStore }
+)
+
+// noneProtected is a database without protected accounts.
+type noneProtected struct{ ProtectedAccounts }
+
+func (noneProtected) Contains(context.Context, string, string) (bool, error) { return false, nil }
+
+// databaseOf is the whole database.
+func databaseOf(db *postgres.DB) Database {
+	return Database{Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, Imports: db.Imports, Leftovers: db.Leftovers,
+		Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools, ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Webhooks: db.Webhooks,
+		Ping: db.Ping}
+}
+
+// database is what the store keeps in memory and, for the rest, its database. Without a database the rest answers nothing.
+func (s *memoryStore) database() Database {
+	rest := databaseOf(postgres.New(nil))
+	rest.ProtectedAccounts = noneProtected{}
+	if s.db != nil {
+		rest = databaseOf(s.db)
+	}
+	rest.Accounts, rest.Leftovers, rest.Orders, rest.Passwords = memoryAccounts{s}, memoryLeftovers{s}, memoryOrders{s, rest.Orders}, memoryPasswords{s}
+	rest.APIKeys, rest.Pools, rest.Ping = memoryKeys{s, rest.APIKeys}, memoryPools{s, rest.Pools}, s.Ping
+	return rest
 }
 
 type memoryPassword struct {
@@ -273,7 +332,7 @@ type memoryPassword struct {
 	revealed provision.RevealedPassword
 }
 
-func (s *memoryStore) APIKey(_ context.Context, id string) (provision.APIKey, error) {
+func (s memoryKeys) Find(_ context.Context, id string) (provision.APIKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked++
@@ -284,7 +343,7 @@ func (s *memoryStore) APIKey(_ context.Context, id string) (provision.APIKey, er
 	return key, nil
 }
 
-func (s *memoryStore) APIKeyUsed(_ context.Context, id string) error {
+func (s memoryKeys) NoteUse(_ context.Context, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := s.keys[id]
@@ -294,13 +353,13 @@ func (s *memoryStore) APIKeyUsed(_ context.Context, id string) error {
 	return nil
 }
 
-func (s *memoryStore) PoolExists(_ context.Context, p provision.Pool) (bool, error) {
+func (s memoryPools) Exists(_ context.Context, p provision.Pool) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Contains(s.pools, p), s.fail
 }
 
-func (s *memoryStore) Order(_ context.Context, key provision.OrderKey) (provision.OrderView, error) {
+func (s memoryOrders) Get(_ context.Context, key provision.OrderKey) (provision.OrderView, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, o := range s.orders {
@@ -311,13 +370,13 @@ func (s *memoryStore) Order(_ context.Context, key provision.OrderKey) (provisio
 	return provision.OrderView{}, cmp.Or(s.fail, fmt.Errorf("order %s: %w", key, provision.ErrNotFound))
 }
 
-func (s *memoryStore) ActionTaken(_ context.Context, _ provision.OrderKey, id string) (bool, error) {
+func (s memoryOrders) ActionNoted(_ context.Context, _ provision.OrderKey, id string) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.taken && id != "", s.fail
 }
 
-func (s *memoryStore) Orders(_ context.Context, provider string, f provision.OrderFilter) (found []provision.OrderView, err error) {
+func (s memoryOrders) List(_ context.Context, provider string, f provision.OrderFilter) (found []provision.OrderView, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.limit = f.Limit
@@ -340,7 +399,7 @@ func (s *memoryStore) Orders(_ context.Context, provider string, f provision.Ord
 	return found[:min(len(found), f.Limit)], s.fail
 }
 
-func (s *memoryStore) CreateAccount(_ context.Context, a provision.Account, actor string) (provision.Account, []provision.OrderKey, error) {
+func (s memoryAccounts) Create(_ context.Context, a provision.Account, actor string) (provision.Account, []provision.OrderKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.actor = actor
@@ -359,7 +418,7 @@ func (s *memoryStore) CreateAccount(_ context.Context, a provision.Account, acto
 	return a, s.woken, s.fail
 }
 
-func (s *memoryStore) Account(_ context.Context, provider, id string) (provision.Account, error) {
+func (s memoryAccounts) Get(_ context.Context, provider, id string) (provision.Account, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, a := range s.accounts {
@@ -370,7 +429,7 @@ func (s *memoryStore) Account(_ context.Context, provider, id string) (provision
 	return provision.Account{}, cmp.Or(s.fail, fmt.Errorf("account %s: %w", id, provision.ErrNotFound))
 }
 
-func (s *memoryStore) Accounts(_ context.Context, provider string, f provision.AccountFilter) (found []provision.Account, err error) {
+func (s memoryAccounts) List(_ context.Context, provider string, f provision.AccountFilter) (found []provision.Account, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.limit = f.Limit
@@ -394,7 +453,7 @@ func comparePlace(t1 time.Time, id1 string, t2 time.Time, id2 string) int {
 	return cmp.Or(t1.Compare(t2), cmp.Compare(id1, id2))
 }
 
-func (s *memoryStore) RevealPassword(_ context.Context, id, to string, open func(provision.RevealedPassword) error) error {
+func (s memoryPasswords) Reveal(_ context.Context, id, to string, open func(provision.RevealedPassword) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail != nil {

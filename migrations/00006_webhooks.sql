@@ -1,47 +1,5 @@
 -- +goose Up
--- Webhooks: endpoints, their secrets, what is to be delivered to them, and every attempt. What is delivered is derived from `events`.
-
--- A reader of events goes by seq, which keeps the order of what happened to one thing: it is drawn while the thing is locked. But seq is
--- drawn before the commit, and neither seq nor the number of the transaction tells what may still appear in between: a transaction with
--- an older number may draw a later seq. So whoever emits announces it first, by an advisory lock that lasts until his transaction is over and
--- whose key is the last seq that was drawn before: every seq of his is greater. events_settled() reads these keys.
--- Key: 0x514D ("QM") in the upper 16 bits, the seq in the lower 48.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION emit_event(of_provider text, of_type text, about text, content jsonb) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    IF current_setting('qm.announced', true) IS DISTINCT FROM pg_current_xact_id()::text THEN -- once in a transaction is enough: the first seq is the lowest
-        PERFORM pg_advisory_xact_lock_shared((x'514D'::bigint << 48) | (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM events_seq_seq));
-        PERFORM set_config('qm.announced', pg_current_xact_id()::text, true);
-    END IF;
-    INSERT INTO events (provider, type, subject, data) VALUES (of_provider, of_type, about, content);
-    PERFORM pg_notify('quartermaster_events', of_provider); -- a hint; whoever misses it looks again later
-END $$;
--- +goose StatementEnd
-COMMENT ON TABLE events IS 'written by emit_event() only: a reader would lose what is inserted without its lock';
-COMMENT ON COLUMN events.tx IS 'the transaction that wrote it';
-
--- events_settled is the last seq up to which nothing can appear any more: readers stop there. What it says holds for statements that begin after it.
--- The sequence is read before the locks: who announces himself after the look at the locks draws a seq after the look at the sequence.
--- +goose StatementBegin
-CREATE FUNCTION events_settled() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
-DECLARE
-    drawn bigint;
-    open_after bigint;
-BEGIN
-    SELECT CASE WHEN is_called THEN last_value ELSE 0 END INTO drawn FROM events_seq_seq;
-    SELECT min(((classid::bigint & 65535) << 32) | objid::bigint) INTO open_after FROM pg_locks
-    WHERE locktype = 'advisory' AND objsubid = 1 AND classid::bigint >> 16 = x'514D'::bigint AND database = (SELECT oid FROM pg_database WHERE datname = current_database());
-    RETURN LEAST(drawn, open_after);
-END $$;
--- +goose StatementEnd
-
--- What was purged: a reader who stopped before it must be told that he missed something.
-CREATE TABLE event_purges (
-    provider text PRIMARY KEY REFERENCES providers (id),
-    through  bigint NOT NULL
-);
-COMMENT ON COLUMN event_purges.through IS 'events of the provider up to this seq may be gone';
-CREATE INDEX events_oldest ON events (at);
+-- Webhooks: the endpoints, their secrets, what they are due to receive, and every attempt. Deliveries are derived from events.
 
 CREATE TABLE webhooks (
     id               uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -50,34 +8,45 @@ CREATE TABLE webhooks (
     url              text NOT NULL,
     event_types      text[] NOT NULL DEFAULT '{}',
     description      text NOT NULL DEFAULT '',
+    version          bigint NOT NULL DEFAULT 1,
+    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_by       text NOT NULL,
     enabled          boolean NOT NULL DEFAULT true,
+    disabled_at      timestamptz,
     disabled_by      text NOT NULL DEFAULT '',
     disabled_because text NOT NULL DEFAULT '',
-    disabled_at      timestamptz,
     failing_since    timestamptz,
     position         bigint NOT NULL,
-    version          bigint NOT NULL DEFAULT 1,
-    created_by       text NOT NULL,
-    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT webhooks_kind_known CHECK (kind IN ('endpoint', 'callback')),
     CONSTRAINT webhooks_url_length CHECK (length(url) BETWEEN 1 AND 2048),
     CONSTRAINT webhooks_callback_has_no_filter CHECK (kind = 'endpoint' OR event_types = '{}'),
-    CONSTRAINT webhooks_disabled_says_why CHECK (enabled = (disabled_at IS NULL) AND (enabled OR disabled_by <> '' AND disabled_because <> ''))
+    CONSTRAINT webhooks_disabled_says_why CHECK (enabled = (disabled_at IS NULL)
+        AND (enabled OR disabled_by <> '' AND disabled_because <> ''))
 );
-COMMENT ON COLUMN webhooks.kind IS 'endpoint: made by the API; callback: the callback_url of orders, hears of those orders only';
+COMMENT ON TABLE webhooks IS
+    'where events are sent; endpoints are written through the API, callbacks by a trigger of orders, and the worker '
+    'disables what fails for too long';
+COMMENT ON COLUMN webhooks.kind IS
+    'endpoint = created through the API; callback = the callback_url of orders, receives the events of those orders '
+    'only';
 COMMENT ON COLUMN webhooks.event_types IS 'types, or families such as order.*; empty = all';
-COMMENT ON COLUMN webhooks.failing_since IS 'when the attempts that fail without one that succeeds began';
-COMMENT ON COLUMN webhooks.position IS 'seq of the last event that was looked at for it: what came later has no delivery yet';
+COMMENT ON COLUMN webhooks.version IS 'counts the changes: the ETag of the webhook';
+COMMENT ON COLUMN webhooks.failing_since IS
+    'when the first of the attempts failed that have failed without a success since; NULL = the last one succeeded';
+COMMENT ON COLUMN webhooks.position IS 'seq of the last event that was considered for it: later ones have no delivery yet';
+-- Orders with the same callback URL share one webhook.
 CREATE UNIQUE INDEX webhooks_one_callback_per_url ON webhooks (provider, url) WHERE kind = 'callback';
+-- Lists the webhooks of a provider by page.
 CREATE INDEX webhooks_of_provider ON webhooks (provider, created_at, id);
-CREATE INDEX orders_of_callback ON orders (provider, (request ->> 'callback_url')) WHERE request ->> 'callback_url' IS NOT NULL;
 
--- Marketplaces may give every order a callback of its own, so callbacks are not looked at one by one: what is new leads to them.
-CREATE TABLE callback_looks (
+CREATE TABLE callback_positions (
     provider text PRIMARY KEY REFERENCES providers (id),
     through  bigint NOT NULL
 );
-COMMENT ON COLUMN callback_looks.through IS 'events of the provider up to this seq were looked at for its callbacks that are enabled';
+COMMENT ON TABLE callback_positions IS
+    'how far events were considered for callbacks: a provider may have one per order, so the worker goes from new '
+    'events to their callbacks instead of asking each callback';
+COMMENT ON COLUMN callback_positions.through IS 'events of the provider up to this seq were considered for its enabled callbacks';
 
 CREATE TABLE webhook_secrets (
     id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -87,9 +56,12 @@ CREATE TABLE webhook_secrets (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     expires_at timestamptz
 );
-COMMENT ON COLUMN webhook_secrets.webhook_id IS 'whose it is; NULL = that of all callbacks of the provider';
-COMMENT ON COLUMN webhook_secrets.sealed IS 'AES-256-GCM; the text was shown once';
-COMMENT ON COLUMN webhook_secrets.expires_at IS 'until when the one before the last rotation still signs; NULL = the newest';
+COMMENT ON TABLE webhook_secrets IS 'secrets that sign deliveries; written when a webhook is created or its secret is rotated';
+COMMENT ON COLUMN webhook_secrets.webhook_id IS 'the endpoint; NULL = all callbacks of the provider';
+COMMENT ON COLUMN webhook_secrets.sealed IS 'the secret, which was shown once';
+COMMENT ON COLUMN webhook_secrets.expires_at IS
+    'until when the secret before the last rotation still signs; NULL = the current secret';
+-- At most one current secret, and one older secret that still signs.
 CREATE UNIQUE INDEX webhook_secrets_one_newest ON webhook_secrets (provider, webhook_id) NULLS NOT DISTINCT WHERE expires_at IS NULL;
 CREATE UNIQUE INDEX webhook_secrets_one_older ON webhook_secrets (provider, webhook_id) NULLS NOT DISTINCT WHERE expires_at IS NOT NULL;
 
@@ -102,13 +74,18 @@ CREATE TABLE webhook_deliveries (
     next_attempt_at timestamptz DEFAULT now(),
     ended_at        timestamptz,
     created_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT webhook_deliveries_once UNIQUE (webhook_id, event_seq),
+    CONSTRAINT webhook_deliveries_one_per_event UNIQUE (webhook_id, event_seq),
     CONSTRAINT webhook_deliveries_state_known CHECK (state IN ('pending', 'delivered', 'failed')),
-    CONSTRAINT webhook_deliveries_pending_has_a_time CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL) AND (state = 'pending') = (ended_at IS NULL))
+    CONSTRAINT webhook_deliveries_pending_has_a_time CHECK ((state = 'pending') = (next_attempt_at IS NOT NULL)
+        AND (state = 'pending') = (ended_at IS NULL))
 );
-COMMENT ON COLUMN webhook_deliveries.attempts IS 'of this round: a resend begins at 0 again';
+COMMENT ON TABLE webhook_deliveries IS 'one event for one webhook; written by the worker; purged some time after it ended';
+COMMENT ON COLUMN webhook_deliveries.attempts IS 'since the delivery was created or last sent again by an operator';
+-- Finds the oldest pending delivery of a webhook, which is sent before all others.
 CREATE INDEX webhook_deliveries_head ON webhook_deliveries (webhook_id, event_seq) WHERE state = 'pending';
+-- Finds what is old enough to purge.
 CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (ended_at) WHERE ended_at IS NOT NULL;
+-- Finds the deliveries of an event, which may be purged only when it has none.
 CREATE INDEX webhook_deliveries_of_event ON webhook_deliveries (event_seq);
 
 CREATE TABLE webhook_attempts (
@@ -121,12 +98,15 @@ CREATE TABLE webhook_attempts (
     took_ms     integer NOT NULL,
     CONSTRAINT webhook_attempts_answer_is_short CHECK (length(answer) <= 1024)
 );
-COMMENT ON COLUMN webhook_attempts.status_code IS 'NULL = there was no answer';
-COMMENT ON COLUMN webhook_attempts.answer IS 'how the body of the answer began, when it was no success';
+COMMENT ON TABLE webhook_attempts IS
+    'every request that was sent for a delivery; written by the worker, purged with the delivery';
+COMMENT ON COLUMN webhook_attempts.status_code IS 'NULL = there was no response';
+COMMENT ON COLUMN webhook_attempts.answer IS 'the first 1,024 characters of the response body, unless the attempt succeeded';
+-- Reads the attempts of a delivery, and finds them when it is purged.
 CREATE INDEX webhook_attempts_of_delivery ON webhook_attempts (delivery_id, seq);
 
--- The callback of an order is an endpoint of its own, made with the order's row. By its name this runs before orders_emit, so that the
--- order's first event comes after its position.
+-- The callback of an order is a webhook that is created with the order's row. Triggers fire in the order of their names, so this
+-- one fires before orders_emit_of_insert: the first event of the order comes after the callback's position.
 -- +goose StatementBegin
 CREATE FUNCTION orders_callback() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -136,23 +116,10 @@ BEGIN
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
-CREATE TRIGGER orders_callback AFTER INSERT ON orders FOR EACH ROW WHEN (NEW.request ->> 'callback_url' IS NOT NULL) EXECUTE FUNCTION orders_callback();
-INSERT INTO webhooks (provider, kind, url, position, created_by)
-SELECT DISTINCT ON (provider, request ->> 'callback_url') provider, 'callback', request ->> 'callback_url', (SELECT COALESCE(max(seq), 0) FROM events), 'order ' || id
-FROM orders WHERE request ->> 'callback_url' IS NOT NULL;
+CREATE TRIGGER orders_callback AFTER INSERT ON orders FOR EACH ROW
+    WHEN (NEW.request ->> 'callback_url' IS NOT NULL) EXECUTE FUNCTION orders_callback();
 
 -- +goose Down
 DROP TRIGGER orders_callback ON orders;
 DROP FUNCTION orders_callback();
-DROP TABLE webhook_attempts, webhook_deliveries, webhook_secrets, callback_looks, webhooks, event_purges;
-DROP INDEX orders_of_callback, events_oldest;
-DROP FUNCTION events_settled();
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION emit_event(of_provider text, of_type text, about text, content jsonb) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO events (provider, type, subject, data) VALUES (of_provider, of_type, about, content);
-    PERFORM pg_notify('quartermaster_events', of_provider); -- a hint; whoever misses it looks again later
-END $$;
--- +goose StatementEnd
-COMMENT ON TABLE events IS NULL;
-COMMENT ON COLUMN events.tx IS 'the transaction that wrote it: seq is drawn before the commit, so a reader that goes by seq stops before the oldest transaction that is still open';
+DROP TABLE webhook_attempts, webhook_deliveries, webhook_secrets, callback_positions, webhooks;

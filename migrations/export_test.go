@@ -1,4 +1,7 @@
 package migrations
 
-// UpFS is Up with other files, for what the released ones never do.
-var UpFS = up
+// Files are the SQL files, and UpFS is Up with other files, which may do what the released ones never do.
+var (
+	Files = files
+	UpFS  = up
+)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that PostgreSQL's server programs, 15 or newer, are on this machine, and installs them if it may. Tests and the
 # dev environment start their own servers from them: no service is needed, and none that runs is touched.
-# The places are those of internal/postgres/pgtest/binaries.go.
+# The places are those of internal/postgres/pgtest/install.go.
 set -euo pipefail
 
 readonly minimum=15

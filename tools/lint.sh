@@ -74,6 +74,7 @@ vulnerable() {
 golangci=$(tool tools github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
 workflowcheck=$(tool tools go.temporal.io/sdk/contrib/tools/workflowcheck)
 govulncheck=$(tool tools golang.org/x/vuln/cmd/govulncheck)
+checkdocs=$(tool tools quartermaster/tools/checkdocs)
 gitleaks=$(tool tools/gitleaks github.com/zricethezav/gitleaks/v8 gitleaks)
 
 check gofmt formatted
@@ -87,6 +88,7 @@ done
 check workflowcheck "$workflowcheck" -test=false ./workflows/...
 check gitleaks "$gitleaks" dir --no-banner --redact --verbose --log-level=warn --config .gitleaks.toml .
 check 'govulncheck in .' vulnerable .
+check 'documents: links and style' "$checkdocs" markdown .
 
 if ((${#red[@]} > 0)); then
 	printf '\nred:\n'

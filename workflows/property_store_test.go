@@ -14,8 +14,9 @@ import (
 // simStore is the database in memory: what internal/postgres promises, one transaction a method. Its tables of transitions
 // are read from the migration, so that they cannot differ from the real ones.
 type simStore struct {
-	activities.Store // nil: the activities of this world write no step rows
-	w                *simWorld
+	activities.Orders
+	activities.Leftovers // nil: the tests of this file call KeepUndo only
+	w                    *simWorld
 }
 
 // plainSealer seals nothing: nothing in this world is secret.
@@ -35,9 +36,9 @@ type simOrder struct {
 	actions   map[string]bool // by the id of the update
 }
 
-// transitions of a table in the migration, as "from>to".
-func transitions(table string) map[string]bool {
-	sql, err := os.ReadFile("../migrations/00001_init.sql")
+// transitions are the rows of a table of transitions, as "from>to".
+func transitions(file, table string) map[string]bool {
+	sql, err := os.ReadFile("../migrations/" + file)
 	if err != nil {
 		panic(err)
 	}
@@ -49,7 +50,7 @@ func transitions(table string) map[string]bool {
 	return found
 }
 
-var orderTransitions, accountTransitions = transitions("order_transitions"), transitions("account_transitions")
+var orderTransitions, accountTransitions = transitions("00004_orders.sql", "order_transitions"), transitions("00005_accounts.sql", "account_transitions")
 
 func (w *simWorld) setOrder(state provision.OrderState) {
 	if from := w.order.state; from != state && !orderTransitions[string(from)+">"+string(state)] {
@@ -155,7 +156,7 @@ func (w *simWorld) oldestReady() *simAccount {
 	return nil
 }
 
-func (s simStore) OpenOrder(ctx context.Context, order provision.Order) (opened provision.OpenedOrder, err error) {
+func (s simStore) Open(ctx context.Context, order provision.Order) (opened provision.OpenedOrder, err error) {
 	err = s.w.tx(ctx, func() error {
 		if s.w.order == nil {
 			s.w.order = &simOrder{state: provision.Accepted, request: order.Request, actions: map[string]bool{}}
@@ -175,12 +176,12 @@ func (w *simWorld) status() provision.OrderStatus {
 	return status
 }
 
-func (s simStore) OrderStatus(ctx context.Context, _ provision.OrderKey) (status provision.OrderStatus, err error) {
+func (s simStore) Status(ctx context.Context, _ provision.OrderKey) (status provision.OrderStatus, err error) {
 	err = s.w.tx(ctx, func() error { status = s.w.status(); return nil })
 	return status, err
 }
 
-func (s simStore) ClaimAccount(ctx context.Context, _ provision.OrderKey) (claim provision.Claim, err error) {
+func (s simStore) Claim(ctx context.Context, _ provision.OrderKey) (claim provision.Claim, err error) {
 	err = s.w.tx(ctx, func() error {
 		switch s.w.order.state {
 		case provision.Accepted:
@@ -246,7 +247,7 @@ func (s simStore) KeepUndo(ctx context.Context, _ provision.OrderKey, _ string, 
 }
 
 func (s simStore) RereadSettings(ctx context.Context, _ provision.OrderKey) (settings provision.PoolSettings, err error) {
-	opened, err := s.OpenOrder(ctx, provision.Order{Request: s.w.order.request})
+	opened, err := s.Open(ctx, provision.Order{Request: s.w.order.request})
 	return opened.Settings, err
 }
 
@@ -281,7 +282,7 @@ func (s simStore) NoteAction(ctx context.Context, _ provision.OrderKey, action s
 	})
 }
 
-func (s simStore) StopOrder(ctx context.Context, _ provision.OrderKey, _ string, why provision.Failure, by provision.Intervention) error {
+func (s simStore) Stop(ctx context.Context, _ provision.OrderKey, _ string, why provision.Failure, by provision.Intervention) error {
 	return s.w.tx(ctx, func() error {
 		switch state := s.w.order.state; {
 		case s.w.order.actions[by.ID]:
@@ -312,7 +313,7 @@ func (s simStore) beginUndo(why provision.Failure) {
 	}
 }
 
-func (s simStore) CloseOrder(ctx context.Context, c provision.OrderClosing) ([]provision.OrderKey, error) {
+func (s simStore) Close(ctx context.Context, c provision.OrderClosing) ([]provision.OrderKey, error) {
 	return nil, s.w.tx(ctx, func() error {
 		if s.w.order.state.Ended() {
 			return nil

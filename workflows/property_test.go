@@ -104,7 +104,7 @@ func (w *simWorld) account(id string) *simAccount {
 func simulate(plan *simPlan, bug simBug, without map[int]bool) *simWorld {
 	w := &simWorld{plan: plan, bug: bug, without: without, aliasTaken: map[string]bool{}, seen: map[string]int{}, refused: map[provision.Code]bool{},
 		struck: map[string]bool{}, accepted: map[string]int{}, done: map[string]int{}, answered: map[string]int{}}
-	w.acts = simActs{&activities.Activities{Store: simStore{w: w}, Sealer: plainSealer{}}, w}
+	w.acts = simActs{&activities.Activities{Database: activities.Database{Orders: simStore{w: w}, Leftovers: simStore{w: w}}, Sealer: plainSealer{}}, w}
 	w.settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING", "SECURITY"}, Park: plan.Park,
 		WaitDeadline: 2 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}
 	w.ordered = provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "o-1"}, AcceptedAt: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),

@@ -45,7 +45,7 @@ func (c *exportAccountsCommand) Run(e *env) error {
 	out := stockcsv.NewWriter(e.out)
 	filter := provision.AccountFilter{Marketplace: c.Marketplace, Environment: c.Environment, Model: c.Model, Statuses: c.Status, Limit: accountsPage}
 	for {
-		accounts, err := store.Accounts(e.ctx, c.Provider, filter)
+		accounts, err := store.Accounts.List(e.ctx, c.Provider, filter)
 		if err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func (c *importAccountsCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	now, err := store.CreateImport(e.ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: c.Provider, ID: uuid.NewString()}, Actor: cliActor(),
+	now, err := store.Imports.Create(e.ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: c.Provider, ID: uuid.NewString()}, Actor: cliActor(),
 		DryRun: c.DryRun, File: file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 	if err != nil {
 		return err
@@ -118,10 +118,10 @@ func (c *importAccountsCommand) read() (file []byte, name string, err error) {
 }
 
 // work imports the rows. An import that breaks off is given up: the same file can be imported again.
-func (c *importAccountsCommand) work(e *env, store *postgres.Store, now provision.AccountImport, name string) (provision.AccountImport, error) {
+func (c *importAccountsCommand) work(e *env, store *postgres.DB, now provision.AccountImport, name string) (provision.AccountImport, error) {
 	shown := progress{out: e.logs, live: isTerminal(e.logs)}
 	for now.State == provision.ImportRunning {
-		next, faults, err := store.ImportBatch(e.ctx, now.ImportKey, c.ProtectedAccounts)
+		next, faults, err := store.Imports.RunBatch(e.ctx, now.ImportKey, c.ProtectedAccounts)
 		if err != nil {
 			shown.clear()
 			return now, c.giveUp(e, store, now, err)
@@ -145,7 +145,7 @@ func (c *importAccountsCommand) work(e *env, store *postgres.Store, now provisio
 }
 
 // giveUp ends an import that broke off, and says how to go on.
-func (c *importAccountsCommand) giveUp(e *env, store *postgres.Store, now provision.AccountImport, why error) error {
+func (c *importAccountsCommand) giveUp(e *env, store *postgres.DB, now provision.AccountImport, why error) error {
 	what := fmt.Sprintf("it broke off after %d of %d rows", now.RowsDone, now.RowsTotal)
 	broke := fmt.Errorf("%s; import the file again, nothing is added twice: %w", what, why)
 	if e.ctx.Err() != nil {
@@ -153,7 +153,7 @@ func (c *importAccountsCommand) giveUp(e *env, store *postgres.Store, now provis
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 5*time.Second)
 	defer cancel()
-	return errors.Join(broke, store.FailImport(ctx, now.ImportKey, what))
+	return errors.Join(broke, store.Imports.Fail(ctx, now.ImportKey, what))
 }
 
 func summary(i provision.AccountImport) string {

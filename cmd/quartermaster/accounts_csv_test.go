@@ -33,16 +33,17 @@ func program(t *testing.T) string {
 	return path
 }
 
-func setupStock(t *testing.T) (url string, store *postgres.Store, db *sqlx.DB) {
+func setupStock(t *testing.T) (url string, store *postgres.DB, db *sqlx.DB) {
 	t.Helper()
 	url = pgtest.URL(t)
-	db, err := postgres.Open(t.Context(), url)
+	store, err := postgres.Open(t.Context(), url)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	store = postgres.New(db)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	db = store.SQL()
 	for _, provider := range []string{"acme", "globex"} {
-		require.NoError(t, store.CreateProvider(t.Context(), provider, provider))
-		require.NoError(t, store.AddPool(t.Context(), provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production}, provision.DataExport))
+		require.NoError(t, store.Providers.Create(t.Context(), provider, provider))
+		_, err := store.Pools.Create(t.Context(), "test", provision.DefaultPool(provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production}))
+		require.NoError(t, err)
 	}
 	return url, store, db
 }
@@ -146,7 +147,7 @@ func TestTenThousandRowsWithThirtySevenFaults(t *testing.T) {
 	binary := program(t)
 	for i, provider := range map[int]string{20_001: "acme", 20_002: "globex"} {
 		c := validCells(i)
-		_, _, err := store.CreateAccount(t.Context(), provision.Account{ID: c[0], Pool: provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production},
+		_, _, err := store.Accounts.Create(t.Context(), provision.Account{ID: c[0], Pool: provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production},
 			Model: provision.ModelSPAM, Name: "Another", RootEmail: "another+" + c[0] + "@acme.example", RoleARN: c[6], ExternalID: provision.NewExternalID()}, "test")
 		require.NoError(t, err)
 	}
@@ -296,7 +297,7 @@ func TestAnImportThatIsInterruptedSaysSoAndIsGivenUp(t *testing.T) {
 	var out bytes.Buffer
 	err := run(ctx, []string{"accounts", "import", name, "--provider=acme", "--database-url=" + url}, &out, onWrite{interrupt})
 	require.ErrorContains(t, err, "it broke off after 500 of 10000 rows, because it was interrupted")
-	imports, err := store.Imports(t.Context(), "acme", 5, nil)
+	imports, err := store.Imports.List(t.Context(), "acme", 5, nil)
 	require.NoError(t, err)
 	require.Len(t, imports, 1)
 	require.Equal(t, provision.ImportFailed, imports[0].State)

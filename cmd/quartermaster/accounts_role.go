@@ -31,11 +31,11 @@ func (c *accountRoleCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	account, err := store.Account(e.ctx, c.Provider, c.ID)
+	account, err := store.Accounts.Get(e.ctx, c.Provider, c.ID)
 	if err != nil {
 		return err
 	}
-	pool, err := store.Pool(e.ctx, account.Pool)
+	pool, err := store.Pools.Get(e.ctx, account.Pool)
 	if err != nil {
 		return err
 	}

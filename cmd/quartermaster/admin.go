@@ -32,7 +32,7 @@ func (c *migrateCommand) Run(e *env) error {
 		fmt.Fprintln(e.out, "the schema is up to date")
 	}
 	for _, migration := range applied {
-		fmt.Fprintln(e.out, "applied", migration.Name)
+		fmt.Fprintln(e.out, "applied", migration)
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func (c *providersCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	return store.CreateProvider(e.ctx, c.Add.ID, c.Add.Name)
+	return store.Providers.Create(e.ctx, c.Add.ID, c.Add.Name)
 }
 
 type poolOptions struct {
@@ -106,7 +106,7 @@ func (c *createAccountCommand) Run(e *env) error {
 	if account.ExternalID == "" {
 		account.ExternalID = provision.NewExternalID()
 	}
-	added, woken, err := store.CreateAccount(e.ctx, account, cliActor())
+	added, woken, err := store.Accounts.Create(e.ctx, account, cliActor())
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (c *listAccountsCommand) Run(e *env) error {
 	}
 	filter := provision.AccountFilter{Marketplace: c.Marketplace, Statuses: c.Status, Limit: accountsPage}
 	for {
-		accounts, err := store.Accounts(e.ctx, c.Provider, filter)
+		accounts, err := store.Accounts.List(e.ctx, c.Provider, filter)
 		if err != nil {
 			return err
 		}

@@ -50,10 +50,14 @@ func (c *apiCommand) Run(e *env) error {
 		return err
 	}
 	defer temporal.Close()
-	registry := metrics.New(store, e.log)
+	registry := metrics.New(store.Stock, store.Orders, e.log)
 	registry.MustRegister(metrics.OfTemporal(namespace, e.log))
 	handler, err := api.New(api.Config{
-		Store:             store,
+		Database: api.Database{
+			Accounts: store.Accounts, APIKeys: store.APIKeys, Deliveries: store.Deliveries, Events: store.Events, Imports: store.Imports,
+			Leftovers: store.Leftovers, Orders: store.Orders, Passwords: store.Passwords, Pools: store.Pools,
+			ProtectedAccounts: store.ProtectedAccounts, Stock: store.Stock, Webhooks: store.Webhooks, Ping: store.Ping,
+		},
 		Workflows:         namespace,
 		TemporalUsable:    namespace.Usable,
 		Opener:            ring,
@@ -63,7 +67,7 @@ func (c *apiCommand) Run(e *env) error {
 		EventHints:        postgres.ListenEvents(e.ctx, c.DatabaseURL, e.log),
 		Log:               e.log,
 		PublicURL:         c.PublicURL,
-		ProtectedAccounts: c.ProtectedAccounts,
+		ProtectedIDs:      c.ProtectedAccounts,
 		RequestsPerSecond: c.RequestsPerSecond,
 		Metrics:           registry,
 		Simulated:         c.AWSEndpoint != "",

@@ -33,16 +33,16 @@ type databaseOptions struct {
 }
 
 // open connects, and refuses a schema of another version: half-migrated is worse than down.
-func (o databaseOptions) open(ctx context.Context) (*postgres.Store, *sqlx.DB, error) {
+func (o databaseOptions) open(ctx context.Context) (*postgres.DB, *sqlx.DB, error) {
 	db, err := postgres.Open(ctx, o.DatabaseURL)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := migrations.Check(ctx, db.DB); err != nil {
+	if err := migrations.Check(ctx, db.SQL().DB); err != nil {
 		_ = db.Close()
 		return nil, nil, err
 	}
-	return postgres.New(db), db, nil
+	return db, db.SQL(), nil
 }
 
 // sealOptions are the keys that seal Temporal's payloads and the passwords.

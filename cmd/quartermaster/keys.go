@@ -51,7 +51,7 @@ func (c *createKeyCommand) Run(e *env) error {
 	if wrong := provision.ValidateAPIKey(key, now); len(wrong) > 0 {
 		return &provision.InvalidError{Fields: wrong}
 	}
-	if _, err := store.CreateAPIKey(e.ctx, cliActor(), key); err != nil {
+	if _, err := store.APIKeys.Create(e.ctx, cliActor(), key); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.out, text)
@@ -77,7 +77,7 @@ func (c *listKeysCommand) Run(e *env) error {
 	fmt.Fprintln(table, "KEY\tNAME\tROLE\tSCOPES\tRATE\tCREATED\tBY\tEXPIRES\tLAST USED\tSTATE")
 	var after *provision.KeyCursor
 	for {
-		keys, err := store.APIKeys(e.ctx, c.Provider, keysPage, after)
+		keys, err := store.APIKeys.List(e.ctx, c.Provider, keysPage, after)
 		if err != nil {
 			return err
 		}
@@ -140,13 +140,13 @@ func (c *rotateKeyCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	old, err := store.ProviderAPIKey(e.ctx, c.Provider, c.ID)
+	old, err := store.APIKeys.Get(e.ctx, c.Provider, c.ID)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
 	text, successor := api.Successor(old, now)
-	_, old, err = store.RotateAPIKey(e.ctx, cliActor(), c.Provider, c.ID, successor, now.Add(c.Overlap))
+	_, old, err = store.APIKeys.Rotate(e.ctx, cliActor(), c.Provider, c.ID, successor, now.Add(c.Overlap))
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func (c *revokeKeyCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	key, err := store.RevokeAPIKey(e.ctx, cliActor(), c.Provider, c.ID, false)
+	key, err := store.APIKeys.Revoke(e.ctx, cliActor(), c.Provider, c.ID, false)
 	if err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (c *createPoolCommand) Run(e *env) error {
 	defer func() { _ = db.Close() }()
 	config := provision.DefaultPool(c.pool())
 	c.apply(&config)
-	made, err := store.CreatePool(e.ctx, cliActor(), config)
+	made, err := store.Pools.Create(e.ctx, cliActor(), config)
 	if errors.Is(err, provision.ErrConflict) {
 		_, err = fmt.Fprintf(e.out, "pool %s is there already and stays as it is: change it with quartermaster pools set\n", config.Pool)
 		return err
@@ -136,7 +136,7 @@ func (c *listPoolsCommand) Run(e *env) error {
 	}
 	after := provision.Pool{Provider: c.Provider}
 	for {
-		pools, err := store.Pools(e.ctx, after, poolsPage)
+		pools, err := store.Pools.List(e.ctx, after, poolsPage)
 		if err != nil {
 			return err
 		}
@@ -200,7 +200,7 @@ func (c *showPoolCommand) Run(e *env) error {
 	if c.History {
 		return c.history(e, store)
 	}
-	config, err := store.Pool(e.ctx, c.pool())
+	config, err := store.Pools.Get(e.ctx, c.pool())
 	if err != nil {
 		return err
 	}
@@ -208,12 +208,12 @@ func (c *showPoolCommand) Run(e *env) error {
 	return writeJSON(e, config)
 }
 
-func (c *showPoolCommand) history(e *env, store *postgres.Store) error {
+func (c *showPoolCommand) history(e *env, store *postgres.DB) error {
 	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "WHEN\tWHO\tWHAT\tFROM\tTO")
 	var after int64
 	for {
-		events, err := store.PoolHistory(e.ctx, c.pool(), after, poolsPage)
+		events, err := store.Pools.History(e.ctx, c.pool(), after, poolsPage)
 		if err != nil {
 			return err
 		}
@@ -240,7 +240,7 @@ func (c *updatePoolCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	config, err := store.UpdatePool(e.ctx, cliActor(), c.pool(), 0, c.apply)
+	config, err := store.Pools.Update(e.ctx, cliActor(), c.pool(), 0, c.apply)
 	if err != nil {
 		return err
 	}
@@ -266,7 +266,7 @@ func (c *protectCommand) Run(e *env) error {
 		return errors.New("--note: say why, for whoever reads it later")
 	}
 	for _, id := range c.Accounts {
-		if _, err := store.ProtectAccount(e.ctx, cliActor(), c.Provider, id, c.Note); err != nil {
+		if _, err := store.ProtectedAccounts.Protect(e.ctx, cliActor(), c.Provider, id, c.Note); err != nil {
 			return err
 		}
 	}
@@ -287,7 +287,7 @@ func (c *unprotectCommand) Run(e *env) error {
 	}
 	defer func() { _ = db.Close() }()
 	for _, id := range c.Accounts {
-		if err := store.ReleaseAccount(e.ctx, cliActor(), c.Provider, id); err != nil {
+		if err := store.ProtectedAccounts.Release(e.ctx, cliActor(), c.Provider, id); err != nil {
 			return err
 		}
 	}
@@ -309,7 +309,7 @@ func (c *protectedCommand) Run(e *env) error {
 	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ACCOUNT\tSINCE\tBY\tNOTE")
 	for after := ""; ; {
-		accounts, err := store.ProtectedAccounts(e.ctx, c.Provider, after, accountsPage)
+		accounts, err := store.ProtectedAccounts.List(e.ctx, c.Provider, after, accountsPage)
 		if err != nil {
 			return err
 		}

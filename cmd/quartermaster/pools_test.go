@@ -66,10 +66,10 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	db, err := postgres.Open(t.Context(), strings.TrimPrefix(database, "--database-url="))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	db.MustExec(`UPDATE pools SET claims_suspended_at = '2026-11-25 10:00:00Z', claims_suspended_because = 'order o could enter neither'`)
+	db.SQL().MustExec(`UPDATE pools SET claims_suspended_at = '2026-11-25 10:00:00Z', claims_suspended_because = 'order o could enter neither'`)
 	require.Regexp(t, `cur +us-east-1 +park +3 +suspended since 2026-11-25T10:00:00Z: order o could enter neither`, mustCall("pools", "list", "--provider=acme", database))
 	require.Regexp(t, `0.0 days +- +suspended since 2026-11-25T10:00:00Z: order o could enter neither`, mustCall("stock", database))
-	db.MustExec(`UPDATE pools SET claims_suspended_at = NULL, claims_suspended_because = ''`)
+	db.SQL().MustExec(`UPDATE pools SET claims_suspended_at = NULL, claims_suspended_because = ''`)
 
 	stock := mustCall("stock", database)
 	require.Regexp(t, `acme/north/production +all +0 +3 +0 +0 +0 +0 +1 +0 +0.0 days +-`, stock)

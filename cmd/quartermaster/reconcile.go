@@ -46,7 +46,7 @@ func (c *verifyCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	reconciler := &reconcile.Reconciler{Store: store, Bounds: c.bounds(), All: true}
+	reconciler := &reconcile.Reconciler{Reconciliation: store.Reconciliation, Accounts: store.Accounts, Orders: store.Orders, Bounds: c.bounds(), All: true}
 	temporal, namespace, failed := dialTemporal(e, nil) // it only reads what is not sealed
 	if failed == nil {
 		defer temporal.Close()
@@ -85,7 +85,7 @@ func (c *verifyCommand) tell(e *env, findings []reconcile.Finding, failed error)
 	return failed
 }
 
-func (c *verifyCommand) findInAWS(e *env, store *postgres.Store) ([]reconcile.Finding, error) {
+func (c *verifyCommand) findInAWS(e *env, store *postgres.DB) ([]reconcile.Finding, error) {
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (c *verifyCommand) findInAWS(e *env, store *postgres.Store) ([]reconcile.Fi
 	if err != nil {
 		return nil, err
 	}
-	findings, err := reconcile.FindUsers(e.ctx, store, inaws.Cloud{Sessions: cloud})
+	findings, err := reconcile.FindUsers(e.ctx, store.Reconciliation, inaws.Cloud{Sessions: cloud})
 	if err != nil {
 		err = fmt.Errorf("AWS could not be checked: %w", err)
 	}

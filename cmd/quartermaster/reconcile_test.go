@@ -24,14 +24,15 @@ func TestVerifyTellsByItsExitWhetherAllIsWell(t *testing.T) {
 	f, address := controltest.Serve(t)
 	t.Setenv("TEMPORAL_ADDRESS", address)
 	url := pgtest.URL(t)
-	db, err := postgres.Open(t.Context(), url)
+	store, err := postgres.Open(t.Context(), url)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	store := postgres.New(db)
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	db := store.SQL()
 	pool := provision.Pool{Provider: "acme", Marketplace: "north", Environment: provision.Production}
-	require.NoError(t, store.CreateProvider(t.Context(), "acme", "Acme"))
-	require.NoError(t, store.AddPool(t.Context(), pool, provision.DataExport))
-	_, err = store.OpenOrder(t.Context(), provision.Order{OrderKey: orderOne, AcceptedAt: controltest.StartedAt,
+	require.NoError(t, store.Providers.Create(t.Context(), "acme", "Acme"))
+	_, err = store.Pools.Create(t.Context(), "test", provision.DefaultPool(pool))
+	require.NoError(t, err)
+	_, err = store.Orders.Open(t.Context(), provision.Order{OrderKey: orderOne, AcceptedAt: controltest.StartedAt,
 		Request: provision.Request{Marketplace: "north", Environment: provision.Production, ContactName: "Jane Roe", IAMUserName: "jane"}})
 	require.NoError(t, err)
 	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)

@@ -19,13 +19,13 @@ import (
 )
 
 // joinOthers announces this process to the others, so that its ring seals only with what all of them can open, until leave is called.
-func joinOthers(e *env, store *postgres.Store, ring *secrets.Ring, kind provision.ProcessKind) (leave func(), err error) {
+func joinOthers(e *env, store *postgres.DB, ring *secrets.Ring, kind provision.ProcessKind) (leave func(), err error) {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
 	self := provision.Process{ID: uuid.NewString(), Kind: kind, Host: host, PID: os.Getpid(), Version: buildVersion()}
-	return ring.Join(e.ctx, store, self, e.log)
+	return ring.Join(e.ctx, store.Processes, self, e.log)
 }
 
 // buildVersion is the commit that the program was built from; empty when it is not known.
@@ -43,8 +43,8 @@ func buildVersion() string {
 }
 
 // keyStatuses reads what needs each key that has sealed something. Its other fields are for secrets.RotationOf.
-func keyStatuses(ctx context.Context, store *postgres.Store, temporal *control.Temporal) (keys []secrets.KeyStatus, err error) {
-	uses, err := store.SealKeys(ctx)
+func keyStatuses(ctx context.Context, store *postgres.DB, temporal *control.Temporal) (keys []secrets.KeyStatus, err error) {
+	uses, err := store.SealKeys.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func keyStatuses(ctx context.Context, store *postgres.Store, temporal *control.T
 
 // alarmMissingKeys logs an error for each key that this process lacks although something needs it. The process runs all the same: a
 // rollback must be possible, and what it cannot open waits.
-func alarmMissingKeys(ctx context.Context, e *env, store *postgres.Store, temporal *control.Temporal, ring *secrets.Ring) {
+func alarmMissingKeys(ctx context.Context, e *env, store *postgres.DB, temporal *control.Temporal, ring *secrets.Ring) {
 	asking, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	keys, err := keyStatuses(asking, store, temporal)
@@ -107,7 +107,7 @@ func (c *keysStatusCommand) Run(e *env) error {
 		return err
 	}
 	defer client.Close()
-	processes, err := store.LiveProcesses(e.ctx)
+	processes, err := store.Processes.List(e.ctx)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (c *resealCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	processes, err := store.LiveProcesses(e.ctx)
+	processes, err := store.Processes.List(e.ctx)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (c *resealCommand) Run(e *env) error {
 		return errors.New("no key of QM_SEAL_KEYS is known to every running process: `quartermaster keys status` says who lacks what")
 	}
 	key := ring.ActiveID()
-	n, err := store.Reseal(e.ctx, key, func(sealed []byte, purpose string) ([]byte, error) {
+	n, err := store.SealKeys.Reseal(e.ctx, key, func(sealed []byte, purpose string) ([]byte, error) {
 		text, err := ring.Open(sealed, purpose)
 		if err != nil {
 			return nil, err

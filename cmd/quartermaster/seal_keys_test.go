@@ -27,10 +27,10 @@ func ringOf(t *testing.T, keys string) *secrets.Ring {
 }
 
 // announced is a process that runs with these keys.
-func announced(t *testing.T, store *postgres.Store, kind provision.ProcessKind, host string, ring *secrets.Ring, used map[string]time.Duration) provision.Process {
+func announced(t *testing.T, store *postgres.DB, kind provision.ProcessKind, host string, ring *secrets.Ring, used map[string]time.Duration) provision.Process {
 	t.Helper()
 	p := provision.Process{ID: uuid.NewString(), Kind: kind, Host: host, PID: 1, Keys: ring.Names(), SealsWith: ring.Active()}
-	_, err := store.AnnounceProcess(t.Context(), p, used)
+	_, err := store.Processes.Announce(t.Context(), p, used)
 	require.NoError(t, err)
 	return p
 }
@@ -42,17 +42,17 @@ func TestKeysStatusAndReseal(t *testing.T) {
 	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
 	f.AddRun("import/acme/i-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING).Type.Name = workflows.ImportAccountsName
 	ctx, url := t.Context(), pgtest.URL(t)
-	db, err := postgres.Open(ctx, url)
+	store, err := postgres.Open(ctx, url)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	store := postgres.New(db)
-	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
+	t.Cleanup(func() { require.NoError(t, store.Close()) })
+	db := store.SQL()
+	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"))
 	k1, k2 := secrets.GenerateKey("k1"), secrets.GenerateKey("k2")
 	before, rotated := ringOf(t, k1), ringOf(t, k2+","+k1)
 	hook := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
 	sealed, err := before.Seal([]byte("a secret"), provision.WebhookSecretPurpose(hook))
 	require.NoError(t, err)
-	_, err = store.CreateWebhook(ctx, "test", provision.Webhook{ID: hook.ID, Provider: "acme", URL: "https://receiver.example/"}, sealed)
+	_, err = store.Webhooks.Create(ctx, "test", provision.Webhook{ID: hook.ID, Provider: "acme", URL: "https://receiver.example/"}, sealed)
 	require.NoError(t, err)
 
 	out, err := call(t, "keys", "status", "--database-url="+url)
@@ -75,7 +75,7 @@ func TestKeysStatusAndReseal(t *testing.T) {
 	require.Equal(t, "0 passwords and webhook secrets are sealed with k1 now\n", out, "as the processes do")
 
 	// The worker has it too.
-	require.NoError(t, store.RemoveProcess(ctx, worker.ID))
+	require.NoError(t, store.Processes.Remove(ctx, worker.ID))
 	rotated.Follow(nil)
 	_, err = db.ExecContext(ctx, `DELETE FROM processes`)
 	require.NoError(t, err)

@@ -20,7 +20,7 @@ func (c *stockCommand) Run(e *env) error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	stock, err := store.Stock(e.ctx, c.Provider)
+	stock, err := store.Stock.Count(e.ctx, c.Provider)
 	if err != nil {
 		return err
 	}

@@ -75,7 +75,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 }
 
 type webhookWorld struct {
-	store *postgres.Store
+	store *postgres.DB
 	acts  *activities.Activities
 	ring  *secrets.Ring
 }
@@ -83,17 +83,18 @@ type webhookWorld struct {
 func setupWebhookWorld(t *testing.T) *webhookWorld {
 	t.Helper()
 	store := postgres.New(pgtest.New(t))
-	require.NoError(t, store.CreateProvider(t.Context(), "acme", "Acme"))
-	require.NoError(t, store.AddPool(t.Context(), provision.Pool{Provider: "acme", Marketplace: "nordic", Environment: provision.Test}, provision.DataExport))
+	require.NoError(t, store.Providers.Create(t.Context(), "acme", "Acme"))
+	_, err := store.Pools.Create(t.Context(), "test", provision.DefaultPool(provision.Pool{Provider: "acme", Marketplace: "nordic", Environment: provision.Test}))
+	require.NoError(t, err)
 	ring, err := secrets.ParseRing(secrets.GenerateKey("k1"))
 	require.NoError(t, err)
 	sender := deliveryOptions{WebhookRetries: []time.Duration{20 * time.Millisecond, 20 * time.Millisecond}}.sender(webhooks.Policy{Loopback: true})
-	return &webhookWorld{store: store, ring: ring, acts: &activities.Activities{Sealer: ring, Webhooks: activities.Webhooks{Store: store, Sender: sender}}}
+	return &webhookWorld{store: store, ring: ring, acts: &activities.Activities{Sealer: ring, Webhooks: activities.Webhooks{Deliveries: store.Deliveries, Events: store.Events, Sender: sender}}}
 }
 
 func (w *webhookWorld) order(t *testing.T, id, callback string) {
 	t.Helper()
-	_, err := w.store.OpenOrder(t.Context(), provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: id}, AcceptedAt: time.Now(), Request: provision.Request{
+	_, err := w.store.Orders.Open(t.Context(), provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: id}, AcceptedAt: time.Now(), Request: provision.Request{
 		Marketplace: "nordic", Environment: provision.Test, OrderMode: provision.OrderModeNewAccount, IAMUserName: "u", ContactName: "c", AccountAlias: "a-" + id, CallbackURL: callback}})
 	require.NoError(t, err)
 }
@@ -123,7 +124,7 @@ func TestAReceiverThatRefusesGetsEverythingOnceItTakesIt(t *testing.T) {
 	key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
 	sealed, err := w.ring.Seal([]byte(r.secret), provision.WebhookSecretPurpose(key))
 	require.NoError(t, err)
-	_, err = w.store.CreateWebhook(t.Context(), "test", provision.Webhook{ID: key.ID, Provider: "acme", URL: r.URL, EventTypes: []string{"order.*"}}, sealed)
+	_, err = w.store.Webhooks.Create(t.Context(), "test", provision.Webhook{ID: key.ID, Provider: "acme", URL: r.URL, EventTypes: []string{"order.*"}}, sealed)
 	require.NoError(t, err)
 	for _, id := range []string{"o-1", "o-2", "o-3"} {
 		w.order(t, id, "")
@@ -139,16 +140,16 @@ func TestAReceiverThatRefusesGetsEverythingOnceItTakesIt(t *testing.T) {
 	require.Equal(t, "order.accepted o-5", r.types[3], "the fourth failed for good and the fifth came")
 	require.Zero(t, r.forgery)
 	require.Len(t, r.ids, 5, "every attempt has the id of its event")
-	failed, err := w.store.Deliveries(t.Context(), key, provision.DeliveryFilter{State: provision.DeliveryFailed, Limit: 10})
+	failed, err := w.store.Deliveries.List(t.Context(), key, provision.DeliveryFilter{State: provision.DeliveryFailed, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, failed, 1)
 	require.Equal(t, 3, r.ids[failed[0].EventID])
 
-	_, err = w.store.ResendDelivery(t.Context(), "test", key, failed[0].ID)
+	_, err = w.store.Deliveries.Resend(t.Context(), "test", key, failed[0].ID)
 	require.NoError(t, err)
 	w.deliver(t)
 	require.Equal(t, "order.accepted o-4", r.types[4])
-	_, attempts, err := w.store.Delivery(t.Context(), key, failed[0].ID)
+	_, attempts, err := w.store.Deliveries.Get(t.Context(), key, failed[0].ID)
 	require.NoError(t, err)
 	require.Len(t, attempts, 4)
 	require.Contains(t, attempts[1].Error, "redirects are not followed")
@@ -168,7 +169,7 @@ func TestCallbacksAreSignedWithTheSecretOfTheProvider(t *testing.T) {
 	all := provision.WebhookKey{Provider: "acme", ID: provision.WebhookCallbacks}
 	sealed, err := w.ring.Seal([]byte(r.secret), provision.WebhookSecretPurpose(all))
 	require.NoError(t, err)
-	require.NoError(t, w.store.RotateWebhookSecret(t.Context(), "test", all, sealed, 0))
+	require.NoError(t, w.store.Webhooks.RotateSecret(t.Context(), "test", all, sealed, 0))
 	w.deliver(t)
 	require.Equal(t, []string{"order.accepted o-1"}, r.types)
 	require.Zero(t, r.forgery)

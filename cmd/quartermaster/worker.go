@@ -72,16 +72,23 @@ func (c *workerCommand) Run(e *env) error {
 	if c.AWSEndpoint != "" {
 		e.log.Warn("this worker talks to an AWS simulator, not to AWS", "endpoint", c.AWSEndpoint)
 	}
-	reconciler := &reconcile.Reconciler{Store: store, Workflows: namespace.Runs(), Bounds: c.bounds()}
-	acts := &activities.Activities{Store: store, Cloud: cloud, Sealer: ring, Reconciler: reconciler,
-		Timings:   activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor, DeniedFor: c.DeniedFor, RefusedFor: c.RefusedFor},
-		Protected: c.ProtectedAccounts}
-	acts.Webhooks = activities.Webhooks{Store: store, Sender: c.sender(c.policy(c.AWSEndpoint != "")), Wake: namespace.WakeWebhooks}
+	reconciler := &reconcile.Reconciler{Reconciliation: store.Reconciliation, Accounts: store.Accounts, Orders: store.Orders,
+		Workflows: namespace.Runs(), Bounds: c.bounds()}
+	acts := &activities.Activities{
+		Database: activities.Database{
+			Orders: store.Orders, Steps: store.Steps, Passwords: store.Passwords, Leftovers: store.Leftovers, Verifications: store.Verifications,
+			ProtectedAccounts: store.ProtectedAccounts, Stock: store.Stock, Imports: store.Imports,
+		},
+		Cloud: cloud, Sealer: ring, Reconciler: reconciler,
+		Timings:      activities.Timings{VisibleFor: c.VisibleFor, PollEvery: c.PollEvery, AbsentFor: c.AbsentFor, DeniedFor: c.DeniedFor, RefusedFor: c.RefusedFor},
+		ProtectedIDs: c.ProtectedAccounts,
+	}
+	acts.Webhooks = activities.Webhooks{Deliveries: store.Deliveries, Events: store.Events, Sender: c.sender(c.policy(c.AWSEndpoint != "")), Wake: namespace.WakeWebhooks}
 	if c.VerifyPerSecond > 0 {
 		acts.VerifyPace = rate.NewLimiter(rate.Limit(c.VerifyPerSecond), 1)
 	}
 	running, ctx := errgroup.WithContext(e.ctx)
-	if err := c.serve(ctx, e, running, metrics.New(store, e.log), metrics.Need{Name: "Temporal", Ask: namespace.Ready}, metrics.Need{Name: "the database", Ask: store.Ping}); err != nil {
+	if err := c.serve(ctx, e, running, metrics.New(store.Stock, store.Orders, e.log), metrics.Need{Name: "Temporal", Ask: namespace.Ready}, metrics.Need{Name: "the database", Ask: store.Ping}); err != nil {
 		return err
 	}
 	go wakeOnEvents(e, postgres.ListenEvents(ctx, c.DatabaseURL, e.log), acts.Webhooks)

@@ -10,7 +10,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"golang.org/x/sync/errgroup"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
@@ -24,9 +24,10 @@ func TestACancelRightAfterThePostIsAnsweredTrulyAndWrittenDown(t *testing.T) {
 	const pool, orders = "hasty", 48
 	_, err := playground.Stock(ctx, pool, provision.ModelSPAM, orders/2) // the others wait, and are cancelled then
 	require.NoError(t, err)
-	db, err := postgres.Open(ctx, playground.Database)
+	opened, err := postgres.Open(ctx, playground.Database)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, db.Close()) })
+	t.Cleanup(func() { require.NoError(t, opened.Close()) })
+	db := opened.SQL()
 
 	id := func(i int) string { return fmt.Sprintf("%s-%02d", pool, i) }
 	reason := func(i int) string { return fmt.Sprintf("the customer changed his mind after %d ms", i) }
@@ -43,7 +44,7 @@ func TestACancelRightAfterThePostIsAnsweredTrulyAndWrittenDown(t *testing.T) {
 			if err := pause(ctx, time.Duration(i)*time.Millisecond); err != nil {
 				return err
 			}
-			status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/orders/"+order.ID+"/cancel", map[string]string{"reason": reason(i)}, &api.Order{})
+			status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/orders/"+order.ID+"/cancel", map[string]string{"reason": reason(i)}, &openapi.Order{})
 			if cancelled[i] = status == http.StatusAccepted; !cancelled[i] && status != http.StatusConflict {
 				return fmt.Errorf("order %s: status %d: %w", order.ID, status, err)
 			}

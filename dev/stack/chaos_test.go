@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres/pgtest"
@@ -196,7 +196,7 @@ func requireTheLostAreFound(ctx context.Context, t *testing.T, p *stack.Playgrou
 }
 
 // placeInChaos does what a marketplace does: it sends the order until it gets an answer.
-func placeInChaos(ctx context.Context, p *stack.Playground, order api.NewOrder) error {
+func placeInChaos(ctx context.Context, p *stack.Playground, order openapi.NewOrder) error {
 	for {
 		status, _, err := p.Client.PlaceOrder(ctx, order)
 		switch {

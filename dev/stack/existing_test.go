@@ -18,7 +18,7 @@ import (
 func TestExistingServersAreUsedAndKept(t *testing.T) {
 	ctx := setup(t)
 	keys := secrets.GenerateKey("existing")
-	database, err := pgtest.Start(ctx, pgtest.Options{Dir: pgtest.Dir(t)})
+	database, err := pgtest.Start(ctx, pgtest.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Stop()) })
 	server, err := temporal.Start(ctx, temporalProgram, temporal.Options{IP: "127.0.0.1", UIPort: -1})

@@ -17,7 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/child"
 	"quartermaster/dev/stack"
 	"quartermaster/dev/temporal"
@@ -36,9 +36,9 @@ type product struct {
 	env      []string
 }
 
-func setupProduct(ctx context.Context, t *testing.T) (*product, *postgres.Store) {
+func setupProduct(ctx context.Context, t *testing.T) (*product, *postgres.DB) {
 	t.Helper()
-	database, err := pgtest.Start(ctx, pgtest.Options{Dir: pgtest.Dir(t)})
+	database, err := pgtest.Start(ctx, pgtest.Options{})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, database.Stop()) })
 	address := func() string {
@@ -55,7 +55,7 @@ func setupProduct(ctx context.Context, t *testing.T) (*product, *postgres.Store)
 	db, err := postgres.Open(ctx, database.URL("postgres"))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return p, postgres.New(db)
+	return p, db
 }
 
 // run runs a command of the program to its end.
@@ -180,7 +180,7 @@ func TestAProductThatStartsBeforeEverythingItNeeds(t *testing.T) {
 	require.NoError(t, server.Kill())
 	p.until(ctx, "http://"+worker+"/readyz", http.StatusServiceUnavailable, "Temporal is not ready")
 	p.until(ctx, p.api+"/readyz", http.StatusNoContent, "")
-	var read api.Order
+	var read openapi.Order
 	status, err = shop.Do(ctx, http.MethodGet, "/v1/orders/early", nil, &read)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, status, "what is stored can be read without Temporal")

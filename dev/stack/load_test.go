@@ -19,7 +19,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"golang.org/x/sync/errgroup"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/deploy/iam"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
@@ -55,9 +55,10 @@ func TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow(t *testing.T) {
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
 	require.NoError(t, err)
-	db, err := postgres.Open(ctx, p.Database)
+	opened, err := postgres.Open(ctx, p.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 	pool := provision.Pool{Provider: stack.Provider, Marketplace: "rush", Environment: provision.Production}
 	require.NoError(t, p.Pool(ctx, pool.Marketplace, provision.DataExport))
 	began := time.Now()
@@ -141,9 +142,10 @@ func TestASlowLockFailsNoOrder(t *testing.T) {
 	pool := provision.Pool{Provider: stack.Provider, Marketplace: marketplace, Environment: provision.Production}
 	ids, err := playground.Stock(ctx, marketplace, provision.ModelECAM, 4)
 	require.NoError(t, err)
-	db, err := postgres.Open(ctx, playground.Database)
+	opened, err := postgres.Open(ctx, playground.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 	place := func(i int) {
 		order := stack.NewOrder(fmt.Sprintf("%s-%d", marketplace, i), provision.ModelECAM)
 		order.Marketplace = marketplace
@@ -211,7 +213,7 @@ func (o *outage) run(ctx context.Context) error {
 }
 
 // send does what a marketplace does: it sends the order until it is acknowledged. Every request gets an answer in time.
-func (o *outage) send(ctx context.Context, p *stack.Playground, order api.NewOrder) error {
+func (o *outage) send(ctx context.Context, p *stack.Playground, order openapi.NewOrder) error {
 	for {
 		began := time.Now()
 		status, err := func() (int, error) {
@@ -317,10 +319,10 @@ func importStock(ctx context.Context, t *testing.T, p *stack.Playground, pool pr
 	require.NoError(t, err)
 	defer func() { _ = answer.Body.Close() }()
 	require.Equal(t, http.StatusAccepted, answer.StatusCode)
-	var begun api.AccountImport
+	var begun openapi.AccountImport
 	require.NoError(t, json.NewDecoder(answer.Body).Decode(&begun))
 	require.Eventually(t, func() bool {
-		var now api.AccountImport
+		var now openapi.AccountImport
 		_, err := p.Client.Do(ctx, http.MethodGet, "/v1/account-imports/"+begun.ID, nil, &now)
 		return err == nil && now.State == provision.ImportCompleted && now.Added == n
 	}, 2*time.Minute, 100*time.Millisecond, "%d accounts are added", n)

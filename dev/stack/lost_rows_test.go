@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
@@ -33,9 +33,10 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
 	require.NoError(t, err)
-	db, err := postgres.Open(ctx, p.Database)
+	opened, err := postgres.Open(ctx, p.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 
 	const sold, waiting, terminated, failed, cancelled = "lost-sold", "lost-waiting", "lost-terminated", "lost-failed", "lost-cancelled"
 	hang := map[string]awssim.Fault{
@@ -61,19 +62,19 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	workflow := func(id string) string {
 		return workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: id})
 	}
-	until := func(id string, holds func(api.Order) bool) {
+	until := func(id string, holds func(openapi.Order) bool) {
 		t.Helper()
 		_, err := p.Until(ctx, id, holds)
 		require.NoError(t, err)
 	}
 	act := func(id, verb string) {
 		t.Helper()
-		_, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+id+"/"+verb, map[string]string{"reason": "the test asks for it"}, &api.Order{})
+		_, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+id+"/"+verb, map[string]string{"reason": "the test asks for it"}, &openapi.Order{})
 		require.NoError(t, err)
 		_, err = p.Ended(ctx, id)
 		require.NoError(t, err)
 	}
-	waits := func(o api.Order) bool { return o.State == provision.WaitingForAccount }
+	waits := func(o openapi.Order) bool { return o.State == provision.WaitingForAccount }
 	until(waiting, waits)
 	until(cancelled, waits)
 	act(cancelled, "cancel")
@@ -120,7 +121,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 			done = done && (order.State.Ended() || waits(order))
 		}
 	}
-	after := map[string]api.Order{}
+	after := map[string]openapi.Order{}
 	for _, id := range []string{sold, waiting, terminated, failed, cancelled} {
 		after[id], err = p.Client.Order(ctx, id)
 		require.NoError(t, err)

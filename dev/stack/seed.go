@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 )
@@ -34,11 +35,11 @@ type Client struct {
 // Seed makes the provider, its two pools and an API key, and brings the stock to perModel Ready accounts per pool and
 // model. Every account goes in by the API, which makes its external id; the simulated role then demands that.
 func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
-	if err := s.Store.CreateProvider(ctx, Provider, "Acme Distribution"); err != nil {
+	if err := s.Store.Providers.Create(ctx, Provider, "Acme Distribution"); err != nil {
 		return nil, err
 	}
 	text, key := api.NewKey(Provider, "development", provision.RoleAdmin)
-	if _, err := s.Store.CreateAPIKey(ctx, "development", key); err != nil {
+	if _, err := s.Store.APIKeys.Create(ctx, "development", key); err != nil {
 		return nil, err
 	}
 	client := &Client{Base: s.API, Key: text}
@@ -49,11 +50,11 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 	var wanted []Stocked
 	for marketplace, kind := range map[string]provision.ReportKind{NewReports: provision.DataExport, ExistingReports: provision.LegacyCUR} {
 		pool := provision.Pool{Provider: Provider, Marketplace: marketplace, Environment: provision.Production}
-		if err := s.Store.AddPool(ctx, pool, kind); err != nil {
+		if err := s.createPool(ctx, pool, kind); err != nil {
 			return nil, err
 		}
 		for _, model := range []provision.Model{provision.ModelSPAM, provision.ModelECAM} {
-			ready, err := s.Store.Accounts(ctx, Provider, provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountReady},
+			ready, err := s.Store.Accounts.List(ctx, Provider, provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountReady},
 				Marketplace: marketplace, Environment: provision.Production, Model: model, Limit: perModel})
 			if err != nil {
 				return nil, err
@@ -71,7 +72,7 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 func (s *Stack) adopt(ctx context.Context) (highest int, err error) {
 	filter := provision.AccountFilter{Limit: 500}
 	for {
-		accounts, err := s.Store.Accounts(ctx, Provider, filter)
+		accounts, err := s.Store.Accounts.List(ctx, Provider, filter)
 		if err != nil {
 			return 0, err
 		}
@@ -106,8 +107,8 @@ func (a Stocked) ID() string { return fmt.Sprintf("1110%08d", a.Number) }
 // the role in each demands the external id that the API has made, so an account passes its verification only after that.
 func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Stocked) error {
 	for _, a := range accounts {
-		var added api.Account
-		status, err := client.Do(ctx, http.MethodPost, "/v1/accounts", api.NewAccount{
+		var added openapi.Account
+		status, err := client.Do(ctx, http.MethodPost, "/v1/accounts", openapi.NewAccount{
 			ID: a.ID(), Marketplace: a.Marketplace, Environment: provision.Production, Model: a.Model,
 			Name: fmt.Sprintf("Stock %s %d", a.Model, a.Number), RootEmail: "aws+" + a.ID() + "@acme.example", RoleARN: "arn:aws:iam::" + a.ID() + ":role/" + roleName,
 		}, &added)
@@ -122,7 +123,7 @@ func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Sto
 		}
 	}
 	for _, a := range accounts {
-		status, err := client.Do(ctx, http.MethodPost, "/v1/accounts/"+a.ID()+"/verify", nil, &api.Account{})
+		status, err := client.Do(ctx, http.MethodPost, "/v1/accounts/"+a.ID()+"/verify", nil, &openapi.Account{})
 		if err != nil && status != http.StatusConflict { // an order has it already, so it did pass
 			return err
 		}
@@ -138,7 +139,7 @@ func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Sto
 // verified returns when the account has passed its verification: an order may have it already.
 func (s *Stack) verified(ctx context.Context, client *Client, id string) error {
 	for {
-		var account api.Account
+		var account openapi.Account
 		if _, err := client.Do(ctx, http.MethodGet, "/v1/accounts/"+id, nil, &account); err != nil {
 			return err
 		}
@@ -219,13 +220,13 @@ func (c *Client) send(ctx context.Context, method, path, contentType string, bod
 }
 
 // PlaceOrder orders an account.
-func (c *Client) PlaceOrder(ctx context.Context, order api.NewOrder) (status int, placed api.Order, err error) {
+func (c *Client) PlaceOrder(ctx context.Context, order openapi.NewOrder) (status int, placed openapi.Order, err error) {
 	status, err = c.Do(ctx, http.MethodPost, "/v1/orders", order, &placed)
 	return status, placed, err
 }
 
 // Order reads an order.
-func (c *Client) Order(ctx context.Context, id string) (order api.Order, err error) {
+func (c *Client) Order(ctx context.Context, id string) (order openapi.Order, err error) {
 	_, err = c.Do(ctx, http.MethodGet, "/v1/orders/"+id, nil, &order)
 	return order, err
 }
@@ -239,4 +240,15 @@ func seedReport(account *awssim.Account) {
 		S3Bucket: bucket, S3Prefix: "usage", S3Region: "us-east-1", ReportVersioning: "OVERWRITE_REPORT", AdditionalArtifacts: []string{"ATHENA"},
 		ReportStatus: &awssim.ReportStatus{LastDelivery: "20261121T040000Z", LastStatus: "SUCCESS"},
 	}}
+}
+
+// createPool creates a pool with the default settings and this kind of report, unless it exists.
+func (s *Stack) createPool(ctx context.Context, pool provision.Pool, kind provision.ReportKind) error {
+	config := provision.DefaultPool(pool)
+	config.Settings.ReportKind = kind
+	_, err := s.Store.Pools.Create(ctx, "setup", config)
+	if errors.Is(err, provision.ErrConflict) {
+		return nil
+	}
+	return err
 }

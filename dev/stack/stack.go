@@ -53,7 +53,7 @@ type Stack struct {
 	Dir      string // logs and data
 	Program  string // the built quartermaster
 	Sim      *awssim.Sim
-	Store    *postgres.Store
+	Store    *postgres.DB
 	// Between the program and its servers, to make its network slow, silent or broken; nil without Options.Proxies.
 	DatabaseProxy, TemporalProxy *pgtest.Proxy
 
@@ -146,26 +146,17 @@ func (s *Stack) buildProgram(ctx context.Context, o Options) error {
 func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 	s.Database = o.DatabaseURL
 	if s.Database == "" {
-		// The server may run as another user, who has to pass through to its data.
-		dir, err := os.MkdirTemp("", "quartermaster-dev-postgres-")
-		if err != nil {
-			return err
-		}
-		s.onStop(func() error { return os.RemoveAll(dir) })
-		if err := os.Chmod(dir, 0o711); err != nil { // #nosec G302 -- see above
-			return err
-		}
-		port, err := freePort(ctx, 0, false)
-		if err != nil {
-			return err
-		}
-		options := pgtest.Options{Durable: true, Dir: filepath.Join(dir, "data"), Port: port, LogFile: s.logFile(PartPostgres)}
-		if err := s.startPart(ctx, &part{name: PartPostgres, start: func(ctx context.Context) (process, error) {
-			server, err := pgtest.Start(ctx, options)
+		var server *pgtest.Server
+		if err := s.startPart(ctx, &part{name: PartPostgres, start: func(ctx context.Context) (_ process, err error) {
+			if server == nil {
+				server, err = pgtest.Start(ctx, pgtest.Options{Durable: true, LogFile: s.logFile(PartPostgres)})
+			} else {
+				server, err = server.Restart(ctx) // after a crash, at the same address
+			}
 			if err != nil {
 				return nil, err
 			}
-			s.Database = server.URL("postgres") // the same again after a crash
+			s.Database = server.URL("postgres")
 			return server, nil
 		}}); err != nil {
 			return err
@@ -176,7 +167,7 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 		return err
 	}
 	s.onStop(db.Close)
-	s.Store = postgres.New(db)
+	s.Store = db
 	return nil
 }
 

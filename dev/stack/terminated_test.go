@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
@@ -33,7 +33,7 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 	for _, c := range []struct {
 		id       string
 		hangs    awssim.Fault // keeps the order where it is
-		until    func(api.Order) bool
+		until    func(openapi.Order) bool
 		repaired string
 	}{
 		{"terminated-in-the-middle", awssim.Fault{Service: "account", Operation: "PutContactInformation", Kind: awssim.Throttle}, stack.StepDone(provision.StepAlias), "continue"},
@@ -91,7 +91,7 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 }
 
 // stepRetries: the order has claimed its account and tries to look into it.
-func stepRetries(o api.Order) bool {
+func stepRetries(o openapi.Order) bool {
 	for _, step := range o.Steps {
 		if step.State == string(provision.StepRetrying) {
 			return true
@@ -103,9 +103,10 @@ func stepRetries(o api.Order) bool {
 // actionsOf are the audit rows of an order that the reconciler has signed.
 func actionsOf(ctx context.Context, t *testing.T, p *stack.Playground, order string) (actions []string) {
 	t.Helper()
-	db, err := postgres.Open(ctx, p.Database)
+	opened, err := postgres.Open(ctx, p.Database)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, db.Close()) }()
+	defer func() { require.NoError(t, opened.Close()) }()
+	db := opened.SQL()
 	require.NoError(t, db.SelectContext(ctx, &actions, `SELECT code FROM order_history WHERE order_id = $1 AND actor = $2 ORDER BY seq`, order, reconcile.Actor))
 	return actions
 }

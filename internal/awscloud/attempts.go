@@ -12,10 +12,10 @@ import (
 	"github.com/aws/smithy-go/middleware"
 )
 
-// readAttempts is how often a read is sent before its failure is reported.
+// readAttempts is how many times a read is sent before its failure is returned.
 const readAttempts = 3
 
-// IsRead tells from an operation's name whether it changes nothing, so that sending it again is harmless.
+// IsRead reports whether the operation, judged by its name, only reads. Sending it again is harmless.
 func IsRead(operation string) bool {
 	for _, verb := range []string{"Get", "List", "Describe", "Head"} {
 		if strings.HasPrefix(operation, verb) {
@@ -25,12 +25,14 @@ func IsRead(operation string) bool {
 	return false
 }
 
-// newRetryer is the SDK's standard retryer with three rules before its own: a call that was not sent because the role could not
-// be assumed is not repeated, because AssumeRole itself has been; a write whose outcome is unknown is never sent again; and
-// credentials that expired are worth another attempt, because they were refused before anything happened.
+// newRetryer returns the SDK's standard retryer with three rules before its own:
 //
-// The second rule is the important one. Left alone the SDK repeats a CreateUser whose reply was lost, and the caller sees
-// only EntityAlreadyExists, which looks like somebody else's user.
+//   - A call that was not sent because the role could not be assumed is not repeated: AssumeRole has its own retries.
+//   - A write whose outcome is unknown is never sent again.
+//   - A call that was rejected because the credentials had expired is sent again: it had no effect.
+//
+// The second rule is the important one. By default the SDK repeats a CreateUser whose reply was lost, and the caller sees
+// only EntityAlreadyExists, as if the user were someone else's.
 func newRetryer(longestDelay time.Duration) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = readAttempts
@@ -57,7 +59,7 @@ type writeError struct{ error }
 
 func (e *writeError) Unwrap() error { return e.error }
 
-// attempts is what happens around every single attempt of a call to one account.
+// attempts is the middleware around each attempt of each call in one session.
 type attempts struct {
 	credentials *roleCredentials
 	pace        *pace
@@ -72,8 +74,8 @@ func (a *attempts) apiOptions() []func(*middleware.Stack) error {
 	}}
 }
 
-// handle paces the attempt, drops credentials that AWS calls expired or does not know any more, so that the next attempt assumes
-// the role anew, and marks the failures of writes for the retryer.
+// handle paces the attempt, discards credentials that AWS rejects, so that the next attempt assumes the role again, and marks the
+// failures of writes for the retryer.
 func (a *attempts) handle(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
 	out middleware.FinalizeOutput, metadata middleware.Metadata, err error,
 ) {
@@ -88,7 +90,7 @@ func (a *attempts) handle(ctx context.Context, in middleware.FinalizeInput, next
 	case IsExpiredToken(err):
 		a.credentials.Invalidate()
 		return out, metadata, err
-	case IsBadCredentials(err): // a role that is made anew ends its sessions
+	case IsBadCredentials(err): // deleting and creating the role again ends its sessions
 		a.credentials.Invalidate()
 	}
 	if !IsRead(operation) {

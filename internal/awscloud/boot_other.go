@@ -6,5 +6,5 @@ import "time"
 
 var started = time.Now()
 
-// sinceBoot stands still while the machine sleeps, where Go knows no better clock: then the wall clock decides.
+// sinceBoot does not count the time the machine was asleep: Go has no clock here that does. Since then uses the wall clock.
 func sinceBoot() time.Duration { return time.Since(started) }

@@ -41,7 +41,12 @@ func setup(t *testing.T, change func(*awscloud.Options)) (*awscloud.Cloud, *awss
 	require.NoError(t, sim.Load(awssim.Seed{
 		Callers: []awssim.Caller{{AccessKeyID: keyID, SecretAccessKey: "not-a-secret", ARN: principalARN}},
 		Accounts: []awssim.Account{
-			{ID: accountID, Email: "a@example.com", Role: role, Contact: &awssim.Contact{FullName: "A", AddressLine1: "B", City: "C", PostalCode: "D", CountryCode: "FR", PhoneNumber: "+33 1"}},
+			{
+				ID:      accountID,
+				Email:   "a@example.com",
+				Role:    role,
+				Contact: &awssim.Contact{FullName: "A", AddressLine1: "B", City: "C", PostalCode: "D", CountryCode: "FR", PhoneNumber: "+33 1"},
+			},
 			{ID: otherID, Email: "b@example.com", Role: role},
 		},
 	}))
@@ -69,16 +74,15 @@ func count(sim *awssim.Sim, operation string) (n int) {
 	return n
 }
 
-func TestEnter(t *testing.T) {
+func TestEveryServiceIsCalledInItsRegion(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
-	s, err := cloud.Enter(t.Context(), pooled, "order/1: ä")
+	s, err := cloud.OpenSession(t.Context(), pooled, "order/1: ä")
 	require.NoError(t, err)
 	require.Equal(t, accountID, s.AccountID)
-	require.Equal(t, "aws", s.Partition)
 
-	// The caller's region is eu-west-1, and still every service is asked and signed for where it lives: the simulator
-	// refuses anything else.
+	// The service's own region is eu-west-1, but every request is sent to and signed for the region of its AWS service: the
+	// simulator refuses anything else.
 	ctx := t.Context()
 	_, err = s.IAM.ListAccountAliases(ctx, &iam.ListAccountAliasesInput{})
 	require.NoError(t, err)
@@ -94,11 +98,19 @@ func TestEnter(t *testing.T) {
 	for _, r := range sim.Requests()[1:] {
 		require.Equal(t, "arn:aws:sts::"+accountID+":assumed-role/quartermaster/ord-order-1---", r.CallerARN)
 	}
-	require.Equal(t, []string{"AssumeRole", "GetCallerIdentity", "ListAccountAliases"},
-		[]string{sim.Requests()[0].Operation, sim.Requests()[1].Operation, sim.Requests()[2].Operation}, "the identity is proved before anything else")
+	require.Equal(
+		t,
+		[]string{"AssumeRole", "GetCallerIdentity", "ListAccountAliases"},
+		[]string{
+			sim.Requests()[0].Operation,
+			sim.Requests()[1].Operation,
+			sim.Requests()[2].Operation,
+		},
+		"the account is confirmed before any other call",
+	)
 }
 
-func TestSessionsAreKept(t *testing.T) {
+func TestSessionsAreCached(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	now := time.Now()
@@ -108,42 +120,42 @@ func TestSessionsAreKept(t *testing.T) {
 	var wg sync.WaitGroup
 	errs := make([]error, 10)
 	for i := range errs {
-		wg.Go(func() { _, errs[i] = cloud.Enter(t.Context(), pooled, "one") })
+		wg.Go(func() { _, errs[i] = cloud.OpenSession(t.Context(), pooled, "one") })
 	}
 	wg.Wait()
 	require.NoError(t, errors.Join(errs...))
 	require.Equal(t, 1, count(sim, "AssumeRole"), "the steps of an order share a session")
 	require.Equal(t, 1, count(sim, "GetCallerIdentity"))
 
-	_, err := cloud.Enter(t.Context(), pooled, "two")
+	_, err := cloud.OpenSession(t.Context(), pooled, "two")
 	require.NoError(t, err)
-	require.Equal(t, 2, count(sim, "AssumeRole"), "orders do not")
+	require.Equal(t, 2, count(sim, "AssumeRole"), "two orders do not")
 
 	mu.Lock()
 	now = now.Add(15 * time.Minute)
 	mu.Unlock()
-	_, err = cloud.Enter(t.Context(), pooled, "one")
+	_, err = cloud.OpenSession(t.Context(), pooled, "one")
 	require.NoError(t, err)
-	require.Equal(t, 3, count(sim, "AssumeRole"), "an expired session is entered anew")
+	require.Equal(t, 3, count(sim, "AssumeRole"), "an expired session is opened again")
 
 	changed := pooled
 	changed.ExternalID = "guessed"
-	_, err = cloud.Enter(t.Context(), changed, "one")
-	require.True(t, awscloud.IsAccessDenied(err), "a session is not kept beyond a change of the external id")
+	_, err = cloud.OpenSession(t.Context(), changed, "one")
+	require.True(t, awscloud.IsAccessDenied(err), "a cached session is not used after the external id has changed")
 }
 
-func TestEnterRefuses(t *testing.T) {
+func TestOpenSessionRefusesWrongAccountsAndPartitions(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
 
 	wrong := pooled
 	wrong.ID = otherID
-	_, err := cloud.Enter(t.Context(), wrong, "o")
+	_, err := cloud.OpenSession(t.Context(), wrong, "o")
 	var identity *awscloud.IdentityError
 	require.ErrorAs(t, err, &identity)
 	require.Equal(t, &awscloud.IdentityError{Want: otherID, Got: accountID}, identity)
-	_, err = cloud.Enter(t.Context(), wrong, "o")
-	require.ErrorAs(t, err, &identity, "it is asked again each time")
+	_, err = cloud.OpenSession(t.Context(), wrong, "o")
+	require.ErrorAs(t, err, &identity, "the failure is not cached")
 
 	for name, change := range map[string]func(*provision.Account){
 		"external id": func(a *provision.Account) { a.ExternalID = "guessed" },
@@ -151,7 +163,7 @@ func TestEnterRefuses(t *testing.T) {
 	} {
 		a := pooled
 		change(&a)
-		_, err := cloud.Enter(t.Context(), a, "o")
+		_, err := cloud.OpenSession(t.Context(), a, "o")
 		require.True(t, awscloud.IsAccessDenied(err), name)
 		require.True(t, awscloud.IsAssumeRole(err), name)
 	}
@@ -159,43 +171,42 @@ func TestEnterRefuses(t *testing.T) {
 	china := pooled
 	china.RoleARN = "arn:aws-cn:iam::" + accountID + ":role/quartermaster"
 	requests := len(sim.Requests())
-	_, err = cloud.Enter(t.Context(), china, "o")
+	_, err = cloud.OpenSession(t.Context(), china, "o")
 	require.ErrorContains(t, err, `"aws-cn"`)
 	require.Len(t, sim.Requests(), requests, "nothing is sent")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = cloud.Enter(ctx, pooled, "new")
+	_, err = cloud.OpenSession(ctx, pooled, "new")
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestEnterWithoutExternalID(t *testing.T) {
+func TestAssumableWithoutExternalID(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, func(o *awscloud.Options) { o.SessionPrefix = "verify-" })
-	entered, err := cloud.EnterWithoutExternalID(t.Context(), pooled)
+	assumable, err := cloud.AssumableWithoutExternalID(t.Context(), pooled)
 	require.NoError(t, err)
-	require.False(t, entered)
+	require.False(t, assumable)
 
 	require.NoError(t, sim.Edit(accountID, func(a *awssim.Account) {
 		a.Role.ExternalID, a.Role.TrustPolicy = "", []byte(
 			`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"`+principalARN+`"},"Action":"sts:AssumeRole"}}`)
 	}))
-	entered, err = cloud.EnterWithoutExternalID(t.Context(), pooled)
+	assumable, err = cloud.AssumableWithoutExternalID(t.Context(), pooled)
 	require.NoError(t, err)
-	require.True(t, entered, "a trust policy without the external id lets a confused deputy in")
+	require.True(t, assumable, "the trust policy does not demand the external id")
 
 	sim.Inject(awssim.Fault{Operation: "AssumeRole", Kind: awssim.Unavailable})
-	_, err = cloud.EnterWithoutExternalID(t.Context(), pooled)
-	require.Error(t, err, "an outage is no answer")
+	_, err = cloud.AssumableWithoutExternalID(t.Context(), pooled)
+	require.Error(t, err, "an outage does not answer the question")
 }
 
-// TestLostReplyOfAWrite is the trap: sent again, the call would answer EntityAlreadyExists, as if the user were
-// somebody else's.
-func TestLostReplyOfAWrite(t *testing.T) {
+// If the SDK sent the call again, the answer would be EntityAlreadyExists, as if the user were someone else's.
+func TestAWriteWhoseReplyIsLostIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []awssim.Kind{awssim.Reset, awssim.InternalError, awssim.MalformedBody} {
 		cloud, sim := setup(t, nil)
-		s, err := cloud.Enter(t.Context(), pooled, "o")
+		s, err := cloud.OpenSession(t.Context(), pooled, "o")
 		require.NoError(t, err)
 		sim.Inject(awssim.Fault{Operation: "CreateUser", When: awssim.After, Kind: kind, Times: 1})
 		_, err = s.IAM.CreateUser(leased(t), createAlice())
@@ -208,7 +219,7 @@ func TestLostReplyOfAWrite(t *testing.T) {
 	}
 }
 
-// leased is the context of an attempt that may change something.
+// leased returns the context of an attempt that may write.
 func leased(t *testing.T) context.Context {
 	t.Helper()
 	lease := awscloud.NewLease(time.Minute, time.Hour, awscloud.Now)
@@ -224,7 +235,7 @@ func createAlice() *iam.CreateUserInput {
 func TestRefusedWritesAreNotRepeated(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	remove := sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Throttle})
 	_, err = s.IAM.CreateUser(leased(t), createAlice())
@@ -237,7 +248,7 @@ func TestRefusedWritesAreNotRepeated(t *testing.T) {
 func TestReadsAreRepeated(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "ListAccountAliases", Times: 2, Kind: awssim.Reset})
 	_, err = s.IAM.ListAccountAliases(t.Context(), &iam.ListAccountAliasesInput{})
@@ -250,11 +261,11 @@ func TestReadsAreRepeated(t *testing.T) {
 	require.Equal(t, 6, count(sim, "ListAccountAliases"), "three attempts, not more")
 }
 
-// TestExpiredSession: whatever says so first, a read or a write, the role is assumed anew and the call goes through.
-func TestExpiredSession(t *testing.T) {
+// Whether AWS rejects a read or a write first, the role is assumed again and the call succeeds.
+func TestExpiredCredentialsAreRenewed(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "CreateUser", Times: 1, Kind: awssim.ExpiredToken})
 	_, err = s.IAM.CreateUser(leased(t), createAlice())
@@ -268,13 +279,13 @@ func TestExpiredSession(t *testing.T) {
 
 	sim.Inject(awssim.Fault{Operation: "GetUser", Kind: awssim.ExpiredToken})
 	_, err = s.IAM.GetUser(t.Context(), &iam.GetUserInput{UserName: aws.String("alice")})
-	require.True(t, awscloud.IsExpiredToken(err), "and not for ever")
+	require.True(t, awscloud.IsExpiredToken(err), "a call that is rejected every time fails in the end")
 }
 
-func TestCallTimeout(t *testing.T) {
+func TestACallThatTimesOutIsAmbiguous(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, func(o *awscloud.Options) { o.CallTimeout = 200 * time.Millisecond })
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "CreateUser", When: awssim.After, Kind: awssim.Timeout})
 	_, err = s.IAM.CreateUser(leased(t), createAlice())
@@ -283,14 +294,14 @@ func TestCallTimeout(t *testing.T) {
 	require.Equal(t, 1, count(sim, "CreateUser"))
 }
 
-func TestPace(t *testing.T) {
+func TestCallsToAnAccountArePaced(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, func(o *awscloud.Options) {
 		o.Limits = awscloud.Limits{IAM: awscloud.Limit{PerSecond: 20, Burst: 1}, ContactReads: awscloud.Limit{PerSecond: 0.001, Burst: 1}}
 	})
 	start := time.Now()
-	for _, order := range []string{"one", "two"} { // the limit is the account's, not the session's
-		s, err := cloud.Enter(t.Context(), pooled, order)
+	for _, order := range []string{"one", "two"} { // all sessions of an account share the limit
+		s, err := cloud.OpenSession(t.Context(), pooled, order)
 		require.NoError(t, err)
 		for range 3 {
 			_, err = s.IAM.ListAccountAliases(t.Context(), &iam.ListAccountAliasesInput{})
@@ -299,7 +310,7 @@ func TestPace(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, time.Since(start), 5*time.Second/20)
 
-	s, err := cloud.Enter(t.Context(), pooled, "one")
+	s, err := cloud.OpenSession(t.Context(), pooled, "one")
 	require.NoError(t, err)
 	_, err = s.Account.GetContactInformation(t.Context(), &account.GetContactInformationInput{})
 	require.NoError(t, err)
@@ -308,10 +319,10 @@ func TestPace(t *testing.T) {
 	_, err = s.Account.GetContactInformation(ctx, &account.GetContactInformationInput{})
 	require.ErrorIs(t, err, awscloud.ErrPaced)
 	require.True(t, awscloud.IsThrottled(err))
-	require.Equal(t, 1, count(sim, "GetContactInformation"), "what our own limiter stops is not sent")
+	require.Equal(t, 1, count(sim, "GetContactInformation"), "a call that our own limiter rejects is not sent")
 }
 
-func TestOptionsThatAreRefused(t *testing.T) {
+func TestNewRefusesBadOptions(t *testing.T) {
 	t.Parallel()
 	creds := aws.Config{Credentials: credentials.NewStaticCredentialsProvider(keyID, "not-a-secret", "")}
 	for says, opts := range map[string]awscloud.Options{

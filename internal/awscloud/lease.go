@@ -13,30 +13,30 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// ErrLeaseExpired says that a call that changes something was not sent, or was cut off, because the attempt that makes it
-// does not know any more that the account is its own. Nothing is wrong with the call: the next attempt makes it.
+// ErrLeaseExpired reports that a write was not sent, or was cut off, because the attempt can no longer be sure that it is the only
+// one that works in the account. The call itself is fine: the next attempt makes it.
 var ErrLeaseExpired = errors.New("the attempt holds no lease on the account")
 
-// Moment is a point in time on two clocks that run on while the process is stopped.
+// Moment is a point in time on two clocks that keep running while the process is stopped.
 type Moment struct {
-	Boot time.Duration // since the machine was started, its sleep included
+	Boot time.Duration // since the boot, including the time the machine was asleep
 	Wall time.Time
 }
 
 // Now reads both clocks.
 func Now() Moment {
-	return Moment{Boot: sinceBoot(), Wall: time.Now().Round(0)} // Round drops Go's own clock, which stands still while the machine sleeps
+	return Moment{Boot: sinceBoot(), Wall: time.Now().Round(0)} // Round drops the monotonic clock, which stops while the machine is asleep
 }
 
-// Since returns the time that has passed since an earlier moment: by the clock that ran further, because a machine that was
-// frozen by its host finds only one of them set right.
+// Since returns the time since an earlier moment, by the clock that advanced more: after a host has frozen the machine, only one
+// of the two may be right.
 func (m Moment) Since(earlier Moment) time.Duration {
 	return max(m.Boot-earlier.Boot, m.Wall.Sub(earlier.Wall))
 }
 
-// Lease is the permission of one attempt at an activity to change something in an account. The database grants it, accepted
-// heartbeats extend it, and without either it ends by itself, before anyone else may work in the account. It travels in
-// the context. A call that changes something without a lease is refused.
+// Lease is the permission of one attempt of an activity to write in an account. The database grants it and accepted heartbeats
+// extend it; without them it expires before another attempt may work in the account. It is passed in the context. A write
+// without a live lease is refused.
 type Lease struct {
 	now   func() Moment
 	lasts time.Duration
@@ -49,15 +49,15 @@ type Lease struct {
 	ended   bool
 }
 
-// NewLease makes a lease that lasts for the given time after each renewal, and for limit in all. It is not granted yet.
+// NewLease returns a lease that lives for lasts after each renewal, and for limit in total. It is not granted yet.
 func NewLease(lasts, limit time.Duration, now func() Moment) *Lease {
 	return &Lease{now: now, lasts: lasts, began: now(), limit: limit}
 }
 
-// Now reads the lease's clock. A renewal counts from the moment before the question was sent that is its reason.
+// Now reads the lease's clock. A renewal counts from the moment before the request that justifies it was sent.
 func (l *Lease) Now() Moment { return l.now() }
 
-// Renew extends the lease: at that moment or later the attempt was the one that works in the account.
+// Renew extends the lease: at the moment since or later, this attempt was the current one.
 func (l *Lease) Renew(since Moment) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,7 +66,7 @@ func (l *Lease) Renew(since Moment) {
 	}
 }
 
-// Grant extends the lease, and permits changes: at that moment or later the database said that the account is the order's.
+// Grant extends the lease and permits writes: at the moment since or later, the database confirmed that the order holds the account.
 func (l *Lease) Grant(since Moment) {
 	l.Renew(since)
 	l.mu.Lock()
@@ -74,14 +74,14 @@ func (l *Lease) Grant(since Moment) {
 	l.granted = true
 }
 
-// End takes the lease away for good: the attempt is not the one that works in the account.
+// End ends the lease permanently: the attempt is no longer the current one.
 func (l *Lease) End() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ended = true
 }
 
-// Left returns how long the lease lives unless it is renewed; zero or less when it has expired or was never granted.
+// Left returns how long the lease lives unless it is renewed. It is zero or less when the lease has expired or was never granted.
 func (l *Lease) Left() time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,12 +94,12 @@ func (l *Lease) Left() time.Duration {
 
 type leaseKey struct{}
 
-// WithLease returns a context whose calls may change something while the lease lives.
+// WithLease returns a context whose calls may write while the lease lives.
 func WithLease(ctx context.Context, lease *Lease) context.Context {
 	return context.WithValue(ctx, leaseKey{}, lease)
 }
 
-// LeaseOf returns the context's lease. Without one it returns a lease that nobody holds: it permits nothing.
+// LeaseOf returns the context's lease, or, if there is none, an ended lease, which permits no write.
 func LeaseOf(ctx context.Context) *Lease {
 	if lease, ok := ctx.Value(leaseKey{}).(*Lease); ok {
 		return lease
@@ -107,17 +107,17 @@ func LeaseOf(ctx context.Context) *Lease {
 	return &Lease{now: Now, ended: true}
 }
 
-// changes tells whether a call changes something in the account. What is not known to be harmless does.
-func changes(ctx context.Context) bool {
-	return !IsRead(awsmiddleware.GetOperationName(ctx)) && awsmiddleware.GetServiceID(ctx) != "STS" // an identity, or a way in
+// isWrite reports whether a call may change something in the account: every call does that is not a read or a call of STS.
+func isWrite(ctx context.Context) bool {
+	return !IsRead(awsmiddleware.GetOperationName(ctx)) && awsmiddleware.GetServiceID(ctx) != "STS"
 }
 
-// underLease sends a call that changes something only while the lease lives, and cuts it off when the lease ends. It comes
-// after everything that takes time: waiting for the pace, assuming the role, signing.
+// underLease sends a write only while the lease lives, and cuts it off when the lease ends. It is the last middleware, after
+// everything that takes time: pacing, assuming the role, and signing.
 func underLease(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
 	out middleware.FinalizeOutput, metadata middleware.Metadata, err error,
 ) {
-	if !changes(ctx) {
+	if !isWrite(ctx) {
 		return next.HandleFinalize(ctx, in)
 	}
 	refused := func() error { return fmt.Errorf("%s: %w", awsmiddleware.GetOperationName(ctx), ErrLeaseExpired) }
@@ -143,7 +143,7 @@ func underLease(ctx context.Context, in middleware.FinalizeInput, next middlewar
 func (l *Lease) hold(ctx context.Context) (held context.Context, release func()) {
 	held, end := context.WithCancelCause(ctx)
 	go func() {
-		for left := l.Left(); left > 0; left = l.Left() { // it may have been renewed
+		for left := l.Left(); left > 0; left = l.Left() { // it may have been renewed since
 			select {
 			case <-held.Done():
 				return
@@ -155,14 +155,14 @@ func (l *Lease) hold(ctx context.Context) (held context.Context, release func())
 	return held, func() { end(nil) }
 }
 
-// leasedBody looks at the lease once more when the request's body is read. That is when the connection stands, which may
-// have taken a while: a request without its body has no effect.
+// leasedBody checks the lease once more when the request's body is read, which happens after the connection is made and may be
+// much later. A request without its body has no effect.
 type leasedBody struct {
 	io.Reader
 	lease *Lease
 }
 
-// Read reads the body while the lease lives.
+// Read reads from the body while the lease lives.
 func (b leasedBody) Read(p []byte) (int, error) {
 	if b.lease.Left() <= 0 {
 		return 0, ErrLeaseExpired

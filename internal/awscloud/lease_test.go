@@ -17,7 +17,7 @@ import (
 	"quartermaster/internal/awssim"
 )
 
-// fakeClock is both clocks of a machine that can be paused.
+// fakeClock is the two clocks of a machine that can be paused.
 type fakeClock struct {
 	mu  sync.Mutex
 	now awscloud.Moment
@@ -33,7 +33,7 @@ func (c *fakeClock) Now() awscloud.Moment {
 	return c.now
 }
 
-// pause lets time pass, by either clock.
+// pause advances the two clocks.
 func (c *fakeClock) pause(boot, wall time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,33 +42,33 @@ func (c *fakeClock) pause(boot, wall time.Duration) {
 
 const lasts = 15 * time.Second
 
-func TestLeaseEndsByItself(t *testing.T) {
+func TestLeaseExpires(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		happens func(clock *fakeClock, lease *awscloud.Lease)
 		left    time.Duration
 	}{
-		"just granted":          {func(*fakeClock, *awscloud.Lease) {}, lasts},
-		"a while later":         {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(4*time.Second, 4*time.Second) }, 11 * time.Second},
-		"at its end":            {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(lasts, lasts) }, 0},
-		"stopped":               {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(time.Minute, time.Minute) }, -45 * time.Second},
-		"frozen, wall clock":    {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(0, time.Minute) }, -45 * time.Second},
-		"frozen, boot clock":    {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(time.Minute, 0) }, -45 * time.Second},
-		"wall clock set back":   {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(4*time.Second, -time.Hour) }, 11 * time.Second},
-		"taken away":            {func(_ *fakeClock, lease *awscloud.Lease) { lease.End() }, 0},
-		"taken away for good":   {func(_ *fakeClock, lease *awscloud.Lease) { lease.End(); lease.Grant(lease.Now()) }, 0},
-		"the attempt's own end": {func(clock *fakeClock, lease *awscloud.Lease) { clock.pause(time.Minute, 0); lease.Renew(lease.Now()) }, 0},
+		"just granted":           {func(*fakeClock, *awscloud.Lease) {}, lasts},
+		"a while later":          {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(4*time.Second, 4*time.Second) }, 11 * time.Second},
+		"at its end":             {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(lasts, lasts) }, 0},
+		"stopped":                {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(time.Minute, time.Minute) }, -45 * time.Second},
+		"frozen, wall clock":     {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(0, time.Minute) }, -45 * time.Second},
+		"frozen, boot clock":     {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(time.Minute, 0) }, -45 * time.Second},
+		"wall clock set back":    {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(4*time.Second, -time.Hour) }, 11 * time.Second},
+		"ended":                  {func(_ *fakeClock, lease *awscloud.Lease) { lease.End() }, 0},
+		"granted after its end":  {func(_ *fakeClock, lease *awscloud.Lease) { lease.End(); lease.Grant(lease.Now()) }, 0},
+		"the end of the attempt": {func(clock *fakeClock, lease *awscloud.Lease) { clock.pause(time.Minute, 0); lease.Renew(lease.Now()) }, 0},
 		"renewed": {func(clock *fakeClock, lease *awscloud.Lease) {
 			clock.pause(10*time.Second, 0)
 			lease.Renew(lease.Now())
 			clock.pause(10*time.Second, 0)
 		}, 5 * time.Second},
-		"a beat that took long": {func(clock *fakeClock, lease *awscloud.Lease) {
+		"a slow heartbeat": {func(clock *fakeClock, lease *awscloud.Lease) {
 			sent := lease.Now()
 			clock.pause(10*time.Second, 10*time.Second)
 			lease.Renew(sent)
 		}, 5 * time.Second},
-		"beats that overtake each other": {func(clock *fakeClock, lease *awscloud.Lease) {
+		"heartbeats answered out of order": {func(clock *fakeClock, lease *awscloud.Lease) {
 			first := lease.Now()
 			clock.pause(10*time.Second, 10*time.Second)
 			lease.Renew(lease.Now())
@@ -79,7 +79,7 @@ func TestLeaseEndsByItself(t *testing.T) {
 			t.Parallel()
 			clock := newFakeClock()
 			lease := awscloud.NewLease(lasts, time.Minute, clock.Now)
-			require.LessOrEqual(t, lease.Left(), time.Duration(0), "nobody has granted it")
+			require.LessOrEqual(t, lease.Left(), time.Duration(0), "it was never granted")
 			lease.Renew(lease.Now())
 			require.LessOrEqual(t, lease.Left(), time.Duration(0), "a heartbeat grants nothing")
 			lease.Grant(lease.Now())
@@ -99,11 +99,11 @@ func TestTheClocksRun(t *testing.T) {
 	require.Equal(t, before.Wall, before.Wall.Round(0), "Go's own clock would be compared instead of the wall clock")
 }
 
-// leasedWorld is a session in an account, and an attempt whose lease has been granted.
-func leasedWorld(t *testing.T, change func(*awscloud.Options)) (*awscloud.Session, *awssim.Sim, *fakeClock, context.Context) {
+// setupLease returns a session in an account and an attempt whose lease has been granted.
+func setupLease(t *testing.T, change func(*awscloud.Options)) (*awscloud.Session, *awssim.Sim, *fakeClock, context.Context) {
 	t.Helper()
 	cloud, sim := setup(t, change)
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	clock := newFakeClock()
 	lease := awscloud.NewLease(lasts, time.Hour, clock.Now)
@@ -111,9 +111,9 @@ func leasedWorld(t *testing.T, change func(*awscloud.Options)) (*awscloud.Sessio
 	return s, sim, clock, awscloud.WithLease(t.Context(), lease)
 }
 
-func TestWithoutALeaseNothingIsChanged(t *testing.T) {
+func TestWithoutALeaseNothingIsWritten(t *testing.T) {
 	t.Parallel()
-	s, sim, clock, ctx := leasedWorld(t, nil)
+	s, sim, clock, ctx := setupLease(t, nil)
 	bucket := aws.String("mp-cur-" + accountID + "-none")
 	clock.pause(0, time.Minute)
 	for name, ctx := range map[string]context.Context{"none": t.Context(), "expired": ctx} {
@@ -132,8 +132,8 @@ func TestWithoutALeaseNothingIsChanged(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestEveryChangingOperationNeedsALease: the names alone tell, so a new operation of the simulator is asked about here.
-func TestEveryChangingOperationNeedsALease(t *testing.T) {
+// IsRead judges operations by their names alone, so every operation of the simulator is checked here.
+func TestEveryWriteNeedsALease(t *testing.T) {
 	t.Parallel()
 	require.NotEmpty(t, awssim.MutatingOperations)
 	for _, operation := range awssim.MutatingOperations {
@@ -141,20 +141,23 @@ func TestEveryChangingOperationNeedsALease(t *testing.T) {
 	}
 }
 
-// TestAPauseBetweenTheCheckAndTheWrite stops the process at the last moment: the call was allowed, and the connection stands.
+// The process is paused at the last moment: the call was allowed and the connection is made.
 func TestAPauseBetweenTheCheckAndTheWrite(t *testing.T) {
 	t.Parallel()
-	s, sim, clock, ctx := leasedWorld(t, nil)
-	paused := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { clock.pause(time.Minute, time.Minute) }})
+	s, sim, clock, ctx := setupLease(t, nil)
+	paused := httptrace.WithClientTrace(
+		ctx,
+		&httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { clock.pause(time.Minute, time.Minute) }},
+	)
 	_, err := s.IAM.CreateUser(paused, createAlice())
 	require.ErrorIs(t, err, awscloud.ErrLeaseExpired)
 	require.Empty(t, sim.Effects())
 }
 
-// TestTheSDKsRepeatsAreCheckedToo: the lease expires while the first attempt of a call is under way.
-func TestTheSDKsRepeatsAreCheckedToo(t *testing.T) {
+// The lease expires during the first attempt of a call.
+func TestARetryOfTheSDKNeedsALeaseToo(t *testing.T) {
 	t.Parallel()
-	s, sim, clock, ctx := leasedWorld(t, func(o *awscloud.Options) {
+	s, sim, clock, ctx := setupLease(t, func(o *awscloud.Options) {
 		o.Retryer = func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 3, time.Millisecond })
 		}
@@ -167,11 +170,11 @@ func TestTheSDKsRepeatsAreCheckedToo(t *testing.T) {
 	require.Empty(t, sim.Effects())
 }
 
-// TestACallEndsWithTheLease: AWS takes its time, and the lease is not renewed.
-func TestACallEndsWithTheLease(t *testing.T) {
+// AWS is slow, and the lease is not renewed.
+func TestACallIsCutOffWhenItsLeaseExpires(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, nil)
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Timeout})
 	lease := awscloud.NewLease(200*time.Millisecond, time.Hour, awscloud.Now)
@@ -179,16 +182,15 @@ func TestACallEndsWithTheLease(t *testing.T) {
 	start := time.Now()
 	_, err = s.IAM.CreateUser(awscloud.WithLease(t.Context(), lease), createAlice())
 	require.ErrorIs(t, err, awscloud.ErrLeaseExpired)
-	require.NotErrorIs(t, err, context.Canceled, "nobody has cancelled the attempt")
+	require.NotErrorIs(t, err, context.Canceled, "the attempt was not canceled")
 	require.Less(t, time.Since(start), 5*time.Second, "the call's own timeout is later")
 }
 
-// TestACallOutlivesTheLeaseThatIsRenewed: a slow answer of AWS is no reason to give up while heartbeats are accepted. A lease on
-// a clock that stands still is one that is renewed all the time.
-func TestACallOutlivesTheLeaseThatIsRenewed(t *testing.T) {
+// AWS may be slow as long as heartbeats are accepted. The test's clock does not move, which has the effect of constant renewals.
+func TestACallGoesOnWhileItsLeaseIsRenewed(t *testing.T) {
 	t.Parallel()
 	cloud, sim := setup(t, func(o *awscloud.Options) { o.CallTimeout = 300 * time.Millisecond })
-	s, err := cloud.Enter(t.Context(), pooled, "o")
+	s, err := cloud.OpenSession(t.Context(), pooled, "o")
 	require.NoError(t, err)
 	sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Timeout})
 	lease := awscloud.NewLease(50*time.Millisecond, time.Hour, newFakeClock().Now)

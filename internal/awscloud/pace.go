@@ -10,21 +10,21 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Limit is how many calls a second one account is asked for, and how many may come at once. Zero calls a second: no limit.
+// Limit is the rate of calls to one account, and how many calls may be sent at once. A rate of zero means no limit.
 type Limit struct {
 	PerSecond float64
 	Burst     int
 }
 
-// Limits pace the calls to one account, so that AWS's own limits are rarely met.
+// Limits pace the calls to one account, so that AWS rarely throttles them.
 type Limits struct {
 	IAM           Limit // every call of IAM
 	ContactWrites Limit // Put and Delete of account management
 	ContactReads  Limit // Get of account management
 }
 
-// DefaultLimits stay below the limits of AWS: the account management quotas are published (PutContactInformation 1 per
-// second, burst 2; Get 3 per second), those of IAM are not, and 5 per second has proved harmless.
+// DefaultLimits returns limits below AWS's own. The quotas of Account Management are published (PutContactInformation: 1 per
+// second, burst 2; GetContactInformation: 3 per second). Those of IAM are not; 5 per second has proved harmless.
 // Source: AWS Account Management Reference Guide, "Quotas".
 func DefaultLimits() Limits {
 	return Limits{
@@ -34,22 +34,22 @@ func DefaultLimits() Limits {
 	}
 }
 
-// ErrPaced says that a call was not sent, because our own limiter would have let it through only after its deadline.
-var ErrPaced = errors.New("not sent: too many calls to this account at once")
+// ErrPaced reports that a call was not sent, because our own limiter would have allowed it only after its deadline.
+var ErrPaced = errors.New("not sent: too many calls to this account in a short time")
 
-// pacer keeps one pace for every account that was called lately.
+// pacer keeps one pace for each account that was called recently.
 type pacer struct {
 	limits Limits
 	mu     sync.Mutex
 	paces  map[string]*pace
 }
 
-// idlePace is how long an unused pace is kept: far longer than it takes for its buckets to be full again.
+// idlePace is how long an unused pace is kept. Its token buckets are full again long before.
 const idlePace = 10 * time.Minute
 
 func newPacer(limits Limits) *pacer { return &pacer{limits: limits, paces: map[string]*pace{}} }
 
-// of returns the pace of the account: all its sessions share it.
+// of returns the pace of the account, which all its sessions share.
 func (p *pacer) of(accountID string) *pace {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -61,7 +61,9 @@ func (p *pacer) of(accountID string) *pace {
 	}
 	own, ok := p.paces[accountID]
 	if !ok {
-		own = &pace{iam: limiter(p.limits.IAM), contactWrites: limiter(p.limits.ContactWrites), contactReads: limiter(p.limits.ContactReads), used: now}
+		own = &pace{
+			iam: limiter(p.limits.IAM), contactWrites: limiter(p.limits.ContactWrites), contactReads: limiter(p.limits.ContactReads), used: now,
+		}
 		p.paces[accountID] = own
 	}
 	return own

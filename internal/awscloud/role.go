@@ -11,40 +11,40 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// assumeRole is the operation with which an account is entered.
+// assumeRole is the STS operation that opens a session in an account.
 const assumeRole = "AssumeRole"
 
-// roleCredentials are the credentials of one session. They are renewed before they expire, and after AWS has called them
+// roleCredentials are the credentials of one session. They are renewed before they expire, and after AWS has rejected them as
 // expired.
 type roleCredentials struct {
 	assume func(context.Context) (aws.Credentials, error)
 	within time.Duration // how long a renewal may take
-	gate   *gate
+	single *single
 
-	mu   sync.Mutex
-	held aws.Credentials
+	mu      sync.Mutex
+	current aws.Credentials
 }
 
 func newRoleCredentials(within time.Duration, assume func(context.Context) (aws.Credentials, error)) *roleCredentials {
-	return &roleCredentials{assume: assume, within: within, gate: newGate()}
+	return &roleCredentials{assume: assume, within: within, single: newSingle()}
 }
 
-// Retrieve returns the credentials that are held, or new ones. Its failure is a credentialsError: AssumeRole has been tried often
-// enough, so a call that needed the credentials must not be repeated because of it.
+// Retrieve returns the current credentials, or new ones when those expire soon. Its error is a *credentialsError: AssumeRole has its
+// own retries, so a call that needed the credentials must not be repeated because of it.
 func (c *roleCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	if held, ok := c.current(); ok {
-		return held, nil
+	if valid, ok := c.valid(); ok {
+		return valid, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.within)
 	defer cancel()
 	var got aws.Credentials
-	err := c.gate.pass(ctx, func(ctx context.Context) (err error) {
+	err := c.single.do(ctx, func(ctx context.Context) (err error) {
 		var ok bool
-		if got, ok = c.current(); ok { // another call has renewed them
+		if got, ok = c.valid(); ok { // another call has renewed them
 			return nil
 		}
 		if got, err = c.assume(ctx); err == nil {
-			c.hold(got)
+			c.set(got)
 		}
 		return err
 	})
@@ -54,29 +54,29 @@ func (c *roleCredentials) Retrieve(ctx context.Context) (aws.Credentials, error)
 	return got, nil
 }
 
-// current returns the credentials that are held, unless they expire soon.
-func (c *roleCredentials) current() (held aws.Credentials, ok bool) {
+// valid returns the current credentials, and whether they are still valid for a while.
+func (c *roleCredentials) valid() (creds aws.Credentials, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.held, time.Until(c.held.Expires) > sessionMargin
+	return c.current, time.Until(c.current.Expires) > sessionMargin
 }
 
-func (c *roleCredentials) hold(creds aws.Credentials) {
+func (c *roleCredentials) set(creds aws.Credentials) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.held = creds
+	c.current = creds
 }
 
-// Invalidate forgets the credentials.
-func (c *roleCredentials) Invalidate() { c.hold(aws.Credentials{}) }
+// Invalidate discards the credentials.
+func (c *roleCredentials) Invalidate() { c.set(aws.Credentials{}) }
 
-// credentialsError says that a call was not sent because the role could not be assumed.
+// credentialsError reports that a call was not sent because the role could not be assumed.
 type credentialsError struct{ error }
 
 func (e *credentialsError) Unwrap() error { return e.error }
 
-// assume assumes a role and returns its credentials, and the region whose STS gave them. STS can be switched off for an account in
-// every region but us-east-1, so that is asked when the nearest one refuses.
+// assume assumes a role and returns its credentials and the region whose STS issued them. An account can deactivate STS in every
+// region except us-east-1, so assume asks there when the nearest region refuses.
 // Source: AWS STS API Reference, AssumeRole, RegionDisabledException.
 func (c *Cloud) assume(ctx context.Context, in *sts.AssumeRoleInput) (creds aws.Credentials, region string, err error) {
 	client, region := c.sts, c.callerRegion()
@@ -90,10 +90,12 @@ func (c *Cloud) assume(ctx context.Context, in *sts.AssumeRoleInput) (creds aws.
 	}
 	if out.Credentials == nil {
 		return creds, region, &smithy.OperationError{ServiceID: sts.ServiceID, OperationName: assumeRole,
-			Err: &smithy.DeserializationError{Err: errors.New("the answer holds no credentials")}}
+			Err: &smithy.DeserializationError{Err: errors.New("the response has no credentials")}}
 	}
 	return aws.Credentials{
 		AccessKeyID: aws.ToString(out.Credentials.AccessKeyId), SecretAccessKey: aws.ToString(out.Credentials.SecretAccessKey),
-		SessionToken: aws.ToString(out.Credentials.SessionToken), CanExpire: true, Expires: aws.ToTime(out.Credentials.Expiration), Source: assumeRole,
+		SessionToken: aws.ToString(
+			out.Credentials.SessionToken,
+		), CanExpire: true, Expires: aws.ToTime(out.Credentials.Expiration), Source: assumeRole,
 	}, region, nil
 }

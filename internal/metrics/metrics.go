@@ -14,12 +14,16 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Store is what the metrics need of the database.
-type Store interface {
-	// Stock counts the stock of every pool of a provider; of all providers when it is empty.
-	Stock(ctx context.Context, provider string) ([]provision.PoolStock, error)
-	// OrderCounts counts the orders of all pools by their state.
-	OrderCounts(ctx context.Context) ([]provision.OrderCount, error)
+// Stock counts the accounts of pools.
+type Stock interface {
+	// Count counts the stock of every pool of a provider. An empty provider means all of them.
+	Count(ctx context.Context, provider string) ([]provision.PoolStock, error)
+}
+
+// Orders counts orders.
+type Orders interface {
+	// Count counts the orders of all pools by their state.
+	Count(ctx context.Context) ([]provision.OrderCount, error)
 }
 
 const (
@@ -28,9 +32,9 @@ const (
 )
 
 // New makes a registry with the Go runtime, the process, and what the database knows.
-func New(store Store, log *slog.Logger) *prometheus.Registry {
+func New(stock Stock, orders Orders, log *slog.Logger) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), ofDatabase(store, log))
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), ofDatabase(stock, orders, log))
 	return registry
 }
 
@@ -93,32 +97,32 @@ func (c *collector) metrics() []prometheus.Metric {
 	return c.known
 }
 
-func ofDatabase(store Store, log *slog.Logger) *collector {
+func ofDatabase(stock Stock, orders Orders, log *slog.Logger) *collector {
 	return &collector{
 		descs: []*prometheus.Desc{upDesc, accountsDesc, thresholdDesc, forecastDesc, alertDesc, waitingDesc, suspendedDesc, claimsDesc, ordersDesc, oldestDesc},
 		read: func(ctx context.Context, now time.Time) []prometheus.Metric {
-			return fromDatabase(ctx, store, now, log)
+			return fromDatabase(ctx, stock, orders, now, log)
 		},
 		now: time.Now,
 	}
 }
 
 // fromDatabase reads everything, or tells that it cannot: old numbers would look as if all were well.
-func fromDatabase(ctx context.Context, store Store, now time.Time, log *slog.Logger) []prometheus.Metric {
-	stock, err := store.Stock(ctx, "")
-	var orders []provision.OrderCount
+func fromDatabase(ctx context.Context, stock Stock, orders Orders, now time.Time, log *slog.Logger) []prometheus.Metric {
+	pools, err := stock.Count(ctx, "")
+	var states []provision.OrderCount
 	if err == nil {
-		orders, err = store.OrderCounts(ctx)
+		states, err = orders.Count(ctx)
 	}
 	if err != nil {
 		log.Warn("the metrics of stock and orders cannot be read", "error", err)
 		return []prometheus.Metric{gauge(upDesc, 0)}
 	}
 	read := []prometheus.Metric{gauge(upDesc, 1)}
-	for _, pool := range stock {
+	for _, pool := range pools {
 		read = append(read, stockMetrics(pool)...)
 	}
-	return append(read, orderMetrics(stock, orders, now)...)
+	return append(read, orderMetrics(pools, states, now)...)
 }
 
 func stockMetrics(p provision.PoolStock) (read []prometheus.Metric) {

@@ -25,15 +25,15 @@ var pool = provision.Pool{Provider: "acme", Marketplace: "north", Environment: p
 
 const ofNorth = `provider="acme"`
 
-func setup(t *testing.T) (*postgres.Store, *sqlx.DB) {
+func setup(t *testing.T) (*postgres.DB, *sqlx.DB) {
 	t.Helper()
 	ctx, db := t.Context(), pgtest.New(t)
 	store := postgres.New(db)
-	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
+	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"))
 	config := provision.DefaultPool(pool)
 	two := 2
 	config.StockThreshold, config.ModelThresholds = &two, map[provision.Model]int{provision.ModelECAM: 1}
-	_, err := store.CreatePool(ctx, "test", config)
+	_, err := store.Pools.Create(ctx, "test", config)
 	require.NoError(t, err)
 	return store, db
 }
@@ -54,8 +54,8 @@ func scrape(t *testing.T, handler http.Handler) map[string]string {
 	return values
 }
 
-func handlerOf(store Store) http.Handler {
-	return Handler(New(store, slog.New(slog.DiscardHandler)))
+func handlerOf(stock Stock, orders Orders) http.Handler {
+	return Handler(New(stock, orders, slog.New(slog.DiscardHandler)))
 }
 
 func TestAScrapeTellsWhatTheDatabaseKnows(t *testing.T) {
@@ -63,27 +63,27 @@ func TestAScrapeTellsWhatTheDatabaseKnows(t *testing.T) {
 	store, db := setup(t)
 	for i := range 6 {
 		id := fmt.Sprintf("%012d", i)
-		_, _, err := store.CreateAccount(t.Context(), provision.Account{ID: id, Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: id, RootEmail: id + "@acme.test",
+		_, _, err := store.Accounts.Create(t.Context(), provision.Account{ID: id, Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: id, RootEmail: id + "@acme.test",
 			RoleARN: "arn:aws:iam::" + id + ":role/q", ExternalID: provision.NewExternalID()}, "test")
 		require.NoError(t, err)
 	}
 	for _, id := range []string{"a", "b", "c", "d"} {
 		o := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: id}, AcceptedAt: time.Now(), Request: provision.Request{Marketplace: "north", Environment: provision.Production}}
-		_, err := store.OpenOrder(t.Context(), o)
+		_, err := store.Orders.Open(t.Context(), o)
 		require.NoError(t, err)
-		claim, err := store.ClaimAccount(t.Context(), o.OrderKey)
+		claim, err := store.Orders.Claim(t.Context(), o.OrderKey)
 		require.NoError(t, err)
 		if id != "d" {
-			require.NoError(t, store.Allocate(t.Context(), o.OrderKey, claim.Account.ID, provision.Result{}))
+			require.NoError(t, store.Orders.Allocate(t.Context(), o.OrderKey, claim.Account.ID, provision.Result{}))
 		}
 	}
 	db.MustExec(`UPDATE accounts SET status_since = now() - interval '7 days' WHERE status = 'allocated'`)
 	db.MustExec(`UPDATE orders SET state_since = now() - interval '1 hour' WHERE state = 'provisioning'`)
 	db.MustExec(`UPDATE pools SET verification_suspended_at = now(), claims_suspended_at = now(), claims_suspended_because = 'x'`)
-	_, err := store.WatchStock(t.Context())
+	_, err := store.Stock.Watch(t.Context())
 	require.NoError(t, err)
 
-	got := scrape(t, handlerOf(store))
+	got := scrape(t, handlerOf(store.Stock, store.Orders))
 	var rows []struct {
 		Model, Status string
 		Count         int
@@ -120,27 +120,27 @@ func TestAScrapeTellsWhatTheDatabaseKnows(t *testing.T) {
 	}
 }
 
-// counting is a store that counts how often it is read, and may be down.
-type counting struct {
-	Store
+// countedStock counts how often the stock is read. With err it fails.
+type countedStock struct {
+	Stock
 	reads int
 	err   error
 }
 
-func (s *counting) Stock(ctx context.Context, provider string) ([]provision.PoolStock, error) {
+func (s *countedStock) Count(ctx context.Context, provider string) ([]provision.PoolStock, error) {
 	s.reads++
 	if s.err != nil {
 		return nil, s.err
 	}
-	return s.Store.Stock(ctx, provider)
+	return s.Stock.Count(ctx, provider)
 }
 
 func TestScrapesAreAnsweredFromAShortCacheAndNeverWithOldNumbers(t *testing.T) {
 	t.Parallel()
 	store, _ := setup(t)
-	counted := &counting{Store: store}
+	counted := &countedStock{Stock: store.Stock}
 	now := time.Now()
-	c := ofDatabase(counted, slog.New(slog.DiscardHandler))
+	c := ofDatabase(counted, store.Orders, slog.New(slog.DiscardHandler))
 	c.now = func() time.Time { return now }
 	healthy := len(c.metrics())
 	c.metrics()
@@ -152,7 +152,7 @@ func TestScrapesAreAnsweredFromAShortCacheAndNeverWithOldNumbers(t *testing.T) {
 	require.Len(t, c.metrics(), healthy)
 	now = now.Add(cacheFor)
 	require.Len(t, c.metrics(), 1, "nothing but that the database is down")
-	got := scrape(t, handlerOf(counted))
+	got := scrape(t, handlerOf(counted, store.Orders))
 	require.Equal(t, "0", got["quartermaster_database_up"])
 	require.Contains(t, got, "go_goroutines", "the rest goes on")
 }

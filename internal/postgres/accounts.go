@@ -2,9 +2,9 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
+	"slices"
+	"strings"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -12,21 +12,24 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Accounts are the AWS accounts in stock.
+type Accounts struct{ db *database }
+
 const createAccountSQL = `
 INSERT INTO accounts AS a (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason, ready_because)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'added by ' || qm_actor())
 RETURNING ` + accountColumns
 
-// CreateAccount adds an account to its pool. It is Invalid and due for verification, unless the caller says by its status that
+// Create adds an account to its pool. It is Invalid and due for verification, unless the caller says by its status that
 // it is Ready: then an order that waits may get it in the same transaction, and those orders are returned, to be woken. Errors: provision.ErrConflict when the account id or the external id is known already,
 // provision.ErrRootEmailTaken,
 // provision.ErrNotFound when the provider has no such pool or there is no such model, provision.ErrProtected.
-func (s *Store) CreateAccount(ctx context.Context, a provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error) {
+func (s Accounts) Create(ctx context.Context, a provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error) {
 	status, reason := provision.AccountInvalid, provision.AwaitsVerification
 	if a.Status == provision.AccountReady {
 		status, reason = provision.AccountReady, ""
 	}
-	err = s.poolTx(ctx, actor, a.Pool, lockPoolSQL, func(tx *sqlx.Tx) error {
+	err = s.db.poolTx(ctx, actor, a.Pool, func(tx *sqlx.Tx) error {
 		err := tx.GetContext(ctx, &added, createAccountSQL, a.ID, a.Provider, a.Marketplace, a.Environment, a.Model, a.Name, a.RootEmail, a.RoleARN, a.ExternalID, status, reason)
 		if err != nil {
 			return err
@@ -51,14 +54,14 @@ func (s *Store) CreateAccount(ctx context.Context, a provision.Account, actor st
 	return added, woken, err
 }
 
-// Account reads one account of the provider. Errors: provision.ErrNotFound.
-func (s *Store) Account(ctx context.Context, provider, id string) (a provision.Account, err error) {
+// Get reads one account of the provider. Errors: provision.ErrNotFound.
+func (s Accounts) Get(ctx context.Context, provider, id string) (a provision.Account, err error) {
 	err = s.db.GetContext(ctx, &a, `SELECT `+accountColumns+` FROM accounts a WHERE a.provider = $1 AND a.id = $2`, provider, id)
 	return a, notFound(err, "account %s", id)
 }
 
-// Accounts lists the accounts of a provider, oldest first.
-func (s *Store) Accounts(ctx context.Context, provider string, f provision.AccountFilter) (accounts []provision.Account, err error) {
+// List lists the accounts of a provider, oldest first.
+func (s Accounts) List(ctx context.Context, provider string, f provision.AccountFilter) (accounts []provision.Account, err error) {
 	var w where
 	w.and("a.provider = ?", provider)
 	if len(f.Statuses) > 0 {
@@ -74,38 +77,181 @@ func (s *Store) Accounts(ctx context.Context, provider string, f provision.Accou
 	return accounts, err
 }
 
-const poolExistsSQL = `SELECT EXISTS (SELECT 1 FROM pools WHERE provider = $1 AND marketplace = $2 AND environment = $3)`
-
-// PoolExists tells whether the provider has such a pool.
-func (s *Store) PoolExists(ctx context.Context, p provision.Pool) (exists bool, err error) {
-	err = s.db.GetContext(ctx, &exists, poolExistsSQL, p.Provider, p.Marketplace, p.Environment)
-	return exists, err
-}
-
-// CreateProvider adds a provider, or changes its name.
-func (s *Store) CreateProvider(ctx context.Context, id, name string) error {
-	_, err := s.db.ExecContext(ctx, `INSERT INTO providers (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name`, id, name)
-	if violates(err, "providers_id_is_a_slug") {
-		return fmt.Errorf("provider id %q: use lower-case letters, digits and single hyphens, at most 40", id)
+// changeAccount runs work on an account of the provider, locked together with its pool, and returns the account as it is then, and
+// the orders that got an account by it. version is the one that the editor has seen; 0: any. Errors: provision.ErrNotFound,
+// provision.ErrStale.
+func changeAccount(ctx context.Context, db *database, actor, provider, id string, version int64, work func(*sqlx.Tx, provision.Account) error) (now provision.Account, woken []provision.OrderKey, err error) {
+	const readSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2`
+	var pool provision.Pool // of an account it never changes
+	if err := db.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`, provider, id); err != nil {
+		return now, nil, notFound(err, "account %s", id)
 	}
-	return err
+	err = db.poolTx(ctx, actor, pool, func(tx *sqlx.Tx) error {
+		if err := tx.GetContext(ctx, &now, readSQL+` FOR UPDATE OF a`, provider, id); err != nil {
+			return notFound(err, "account %s", id)
+		}
+		if version != 0 && version != now.Version {
+			return fmt.Errorf("account %s was changed meanwhile: %w", id, provision.ErrStale)
+		}
+		if err := work(tx, now); err != nil {
+			return err
+		}
+		if err := tx.GetContext(ctx, &now, readSQL, provider, id); err != nil {
+			return notFound(err, "account %s", id)
+		}
+		woken, err = match(ctx, tx, pool, provision.OrderKey{})
+		return err
+	})
+	return now, woken, err
 }
 
-// AddPool makes a pool with the default settings and the given kind of new reports. One that is there stays as it is. Errors: as
-// CreatePool, but for provision.ErrConflict.
-func (s *Store) AddPool(ctx context.Context, p provision.Pool, kind provision.ReportKind) error {
-	config := provision.DefaultPool(p)
-	config.Settings.ReportKind = kind
-	_, err := s.CreatePool(ctx, "setup", config)
-	if errors.Is(err, provision.ErrConflict) {
+// forbidden says which statuses would have allowed it.
+func forbidden(a provision.Account, what string, allowed ...provision.AccountStatus) error {
+	if a.RemovingSince != nil {
+		return &provision.StateError{Reason: fmt.Sprintf("account %s: what order %s left there is being removed: wait until that has ended", a.ID, a.OrderID)}
+	}
+	if slices.Contains(allowed, a.Status) {
 		return nil
 	}
+	labels := make([]string, len(allowed))
+	for i, status := range allowed {
+		labels[i] = status.Label()
+	}
+	return &provision.StateError{Reason: fmt.Sprintf("account %s is %s: only an account that is %s can be %s", a.ID, a.Status.Label(), strings.Join(labels, " or "), what)}
+}
+
+// noteSQL is an audit row of something that leaves the status as it is.
+const noteSQL = `
+INSERT INTO account_history (account_id, actor, from_status, to_status, reason, provider, order_id)
+VALUES ($1, qm_actor(), $2, $3, $4, $5, NULLIF($6, ''))`
+
+func note(ctx context.Context, tx *sqlx.Tx, a provision.Account, to provision.AccountStatus, what string) error {
+	_, err := tx.ExecContext(ctx, noteSQL, a.ID, a.Status, to, what, a.Provider, a.OrderID)
 	return err
 }
 
-// SetActionDeadline sets how long the pool's orders wait for somebody to correct them.
-func (s *Store) SetActionDeadline(ctx context.Context, p provision.Pool, patience time.Duration) error {
-	_, err := s.db.ExecContext(ctx, `UPDATE pools SET action_deadline = $4 * interval '1 second' WHERE provider = $1 AND marketplace = $2 AND environment = $3`,
-		p.Provider, p.Marketplace, p.Environment, patience.Seconds())
-	return err
+const updateAccountSQL = `UPDATE accounts SET name = $2, root_email = $3, role_arn = $4, model = $5 WHERE id = $1`
+
+const verifyFirstSQL = `
+UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = true, ready_because = 'edited by ' || qm_actor(), verify_at = now(), strikes = 0, finding = ''
+WHERE id = $1`
+
+// Update changes fields of a Ready or Invalid account. A Ready one whose role is another now waits for its verification
+// before it may be drawn again. Errors: provision.ErrNotFound, provision.ErrStale, provision.ErrRootEmailTaken,
+// a *provision.StateError.
+func (s Accounts) Update(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error) {
+	now, woken, err := changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+		if err := forbidden(a, "edited", provision.AccountReady, provision.AccountInvalid); err != nil {
+			return err
+		}
+		edited, changed := edit.Apply(a)
+		if len(changed) == 0 {
+			return nil
+		}
+		if _, err := tx.ExecContext(ctx, updateAccountSQL, id, edited.Name, edited.RootEmail, edited.RoleARN, edited.Model); err != nil {
+			return err
+		}
+		if err := note(ctx, tx, a, a.Status, "edited: "+strings.Join(changed, ", ")); err != nil {
+			return err
+		}
+		if slices.Contains(changed, "role_arn") && (a.Status == provision.AccountReady || a.ReadyWhenVerified) {
+			_, err := tx.ExecContext(ctx, verifyFirstSQL, id, provision.AwaitsVerification)
+			return err
+		}
+		return nil
+	})
+	switch {
+	case violates(err, "accounts_model_fkey"):
+		err = fmt.Errorf("account model %q: %w", *edit.Model, provision.ErrUnknownModel)
+	case violates(err, "accounts_root_email_unique"):
+		err = provision.ErrRootEmailTaken
+	}
+	return now, woken, err
+}
+
+// Delete takes a Ready or Invalid account out of the pool for good. Its audit stays. Errors: as UpdateAccount.
+func (s Accounts) Delete(ctx context.Context, actor, provider, id string, version int64) error {
+	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		var a provision.Account
+		if err := tx.GetContext(ctx, &a, `SELECT `+accountColumns+` FROM accounts a WHERE a.provider = $1 AND a.id = $2 FOR UPDATE OF a`, provider, id); err != nil {
+			return notFound(err, "account %s", id)
+		}
+		if version != 0 && version != a.Version {
+			return fmt.Errorf("account %s was changed meanwhile: %w", id, provision.ErrStale)
+		}
+		if err := forbidden(a, "deleted", provision.AccountReady, provision.AccountInvalid); err != nil {
+			return err
+		}
+		if err := note(ctx, tx, a, provision.AccountDeleted, "deleted"); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM accounts WHERE id = $1`, id)
+		return err
+	})
+}
+
+const invalidateSQL = `
+UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = false, ready_because = '', verify_at = NULL WHERE id = $1`
+
+// Invalidate makes an account Invalid because somebody says so; one that waits for its verification waits no more.
+// Errors: as UpdateAccount.
+func (s Accounts) Invalidate(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
+	return changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+		if a.Status == provision.AccountInvalid && !a.ReadyWhenVerified {
+			return &provision.StateError{Reason: "account " + id + " is Invalid already: " + a.Reason}
+		}
+		if err := forbidden(a, "made Invalid", provision.AccountReady, provision.AccountProvisioningFailed, provision.AccountInvalid); err != nil {
+			return err
+		}
+		if a.Status == provision.AccountInvalid { // no transition, so nothing else would tell
+			if err := note(ctx, tx, a, a.Status, reason); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, invalidateSQL, id, reason)
+		return err
+	})
+}
+
+const returnSQL = `
+UPDATE accounts SET ready_when_verified = true, ready_because = $2, verify_at = now(), strikes = 0, finding = '' WHERE id = $1`
+
+// Return asks for an Invalid or failed account to become Ready; it does when its next verification passes. Errors: as
+// UpdateAccount.
+func (s Accounts) Return(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
+	return changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+		if err := forbidden(a, "returned to Ready", provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
+			return err
+		}
+		if err := note(ctx, tx, a, a.Status, "to be Ready once it is verified: "+reason); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, returnSQL, id, "returned by "+actor+": "+reason)
+		return err
+	})
+}
+
+// Verify makes the account's verification due now. Errors: as UpdateAccount.
+func (s Accounts) Verify(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
+	return changeAccount(ctx, s.db, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
+		if err := forbidden(a, "verified", provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE accounts SET verify_at = now() WHERE id = $1`, id)
+		return err
+	})
+}
+
+const accountEventsSQL = `
+SELECT seq, at, actor, COALESCE(from_status, '') AS from_status, to_status, reason, COALESCE(order_id, '') AS order_id
+FROM account_history WHERE provider = $1 AND account_id = $2 AND seq > $3 ORDER BY seq LIMIT $4`
+
+// History reads the history of a provider's account, oldest first, after the given row, at most limit rows. That of a
+// deleted account stays readable. Errors: provision.ErrNotFound when there never was such an account.
+func (s Accounts) History(ctx context.Context, provider, id string, after int64, limit int) (events []provision.AccountHistoryEntry, err error) {
+	err = s.db.SelectContext(ctx, &events, accountEventsSQL, provider, id, after, limit)
+	if err == nil && len(events) == 0 && after == 0 {
+		err = fmt.Errorf("account %s: %w", id, provision.ErrNotFound)
+	}
+	return events, err
 }

@@ -11,6 +11,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// APIKeys are the keys of the API.
+type APIKeys struct{ db *database }
+
 const apiKeyColumns = `id, provider, name, secret_sha256, role, scopes, requests_per_second, created_at, created_by, expires_at, revoked_at, last_used_at,
     COALESCE(replaced_by, '') AS replaced_by`
 
@@ -26,8 +29,8 @@ func (r apiKeyRow) key() provision.APIKey {
 	return r.APIKey
 }
 
-// APIKey reads a key by its public id, whoever's it is: it tells the caller's provider. Errors: provision.ErrNotFound.
-func (s *Store) APIKey(ctx context.Context, id string) (provision.APIKey, error) {
+// Find reads a key by its public id, whoever's it is: it tells the caller's provider. Errors: provision.ErrNotFound.
+func (s APIKeys) Find(ctx context.Context, id string) (provision.APIKey, error) {
 	var row apiKeyRow
 	err := s.db.GetContext(ctx, &row, `SELECT `+apiKeyColumns+` FROM api_keys WHERE id = $1`, id)
 	return row.key(), notFound(err, "API key %s", id)
@@ -36,14 +39,14 @@ func (s *Store) APIKey(ctx context.Context, id string) (provision.APIKey, error)
 const apiKeyUsedSQL = `
 UPDATE api_keys SET last_used_at = now() WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= now() - interval '1 minute')`
 
-// APIKeyUsed notes that the key was used, unless that was noted less than a minute ago.
-func (s *Store) APIKeyUsed(ctx context.Context, id string) error {
+// NoteUse notes that the key was used, unless that was noted less than a minute ago.
+func (s APIKeys) NoteUse(ctx context.Context, id string) error {
 	_, err := s.db.ExecContext(ctx, apiKeyUsedSQL, id)
 	return err
 }
 
-// ProviderAPIKey reads a key of the provider. Errors: provision.ErrNotFound.
-func (s *Store) ProviderAPIKey(ctx context.Context, provider, id string) (provision.APIKey, error) {
+// Get reads a key of the provider. Errors: provision.ErrNotFound.
+func (s APIKeys) Get(ctx context.Context, provider, id string) (provision.APIKey, error) {
 	return providerKey(ctx, s.db, provider, id, "")
 }
 
@@ -53,8 +56,8 @@ func providerKey(ctx context.Context, q queryer, provider, id, lock string) (pro
 	return row.key(), notFound(err, "API key %s", id)
 }
 
-// APIKeys lists at most limit keys of the provider, newest first, after the given one of the page before.
-func (s *Store) APIKeys(ctx context.Context, provider string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error) {
+// List lists at most limit keys of the provider, newest first, after the given one of the page before.
+func (s APIKeys) List(ctx context.Context, provider string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error) {
 	var w where
 	w.and("provider = ?", provider)
 	if after != nil {
@@ -73,10 +76,10 @@ const createAPIKeySQL = `
 INSERT INTO api_keys (id, provider, name, secret_sha256, role, scopes, requests_per_second, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 RETURNING ` + apiKeyColumns
 
-// CreateAPIKey adds a key of a provider and returns it as it is kept. Errors: provision.ErrNotFound when there is no such
+// Create adds a key of a provider and returns it as it is kept. Errors: provision.ErrNotFound when there is no such
 // provider.
-func (s *Store) CreateAPIKey(ctx context.Context, actor string, key provision.APIKey) (added provision.APIKey, err error) {
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+func (s APIKeys) Create(ctx context.Context, actor string, key provision.APIKey) (added provision.APIKey, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		added, err = createKey(ctx, tx, key)
 		return err
 	})
@@ -100,11 +103,11 @@ const rotateAPIKeySQL = `
 UPDATE api_keys SET replaced_by = $2, expires_at = LEAST(expires_at, $3) WHERE id = $1
 RETURNING ` + apiKeyColumns
 
-// RotateAPIKey puts successor in the place of the provider's key id, which lives beside it until the given time, or until its
+// Rotate puts successor in the place of the provider's key id, which lives beside it until the given time, or until its
 // own end if that is sooner. It returns both as they are kept. Errors: provision.ErrNotFound; a *provision.StateError when the
 // key was rotated before, is revoked or has expired.
-func (s *Store) RotateAPIKey(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added, old provision.APIKey, err error) {
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+func (s APIKeys) Rotate(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added, old provision.APIKey, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var now time.Time
 		if old, err = providerKey(ctx, tx, provider, id, ` FOR UPDATE`); err != nil {
 			return err
@@ -136,11 +139,11 @@ const liveKeysSQL = `
 SELECT ` + apiKeyColumns + ` FROM api_keys
 WHERE provider = $1 AND id <> $2 AND revoked_at IS NULL AND replaced_by IS NULL AND (expires_at IS NULL OR expires_at > now())`
 
-// RevokeAPIKey ends a key of the provider at once; one that is revoked stays as it is. With keepOne it refuses, with a
+// Revoke ends a key of the provider at once; one that is revoked stays as it is. With keepOne it refuses, with a
 // *provision.StateError, to end the provider's last live key that may make keys; a key that was rotated does not count as
 // one, because it ends soon. Errors: provision.ErrNotFound.
-func (s *Store) RevokeAPIKey(ctx context.Context, actor, provider, id string, keepOne bool) (key provision.APIKey, err error) {
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+func (s APIKeys) Revoke(ctx context.Context, actor, provider, id string, keepOne bool) (key provision.APIKey, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		// One revocation of a provider at a time: two of the last two keys must not miss each other.
 		if _, err := tx.ExecContext(ctx, `SELECT FROM providers WHERE id = $1 FOR NO KEY UPDATE`, provider); err != nil {
 			return err

@@ -23,9 +23,9 @@ func apiKey(id string, role provision.Role, change ...func(*provision.APIKey)) p
 	return key
 }
 
-func createKey(t *testing.T, store *postgres.Store, key provision.APIKey) provision.APIKey {
+func createKey(t *testing.T, store *postgres.DB, key provision.APIKey) provision.APIKey {
 	t.Helper()
-	added, err := store.CreateAPIKey(t.Context(), "test", key)
+	added, err := store.APIKeys.Create(t.Context(), "test", key)
 	require.NoError(t, err)
 	return added
 }
@@ -52,15 +52,15 @@ func TestAKeyIsKeptAsItIsMade(t *testing.T) {
 	require.InDelta(t, limit, *added.RateLimit, 0)
 	require.Equal(t, []provision.Scope{provision.ScopeOrdersRead}, added.Rights())
 
-	read, err := store.APIKey(ctx, "narrow")
+	read, err := store.APIKeys.Find(ctx, "narrow")
 	require.NoError(t, err)
 	require.Equal(t, added, read)
-	read, err = store.ProviderAPIKey(ctx, "acme", "narrow")
+	read, err = store.APIKeys.Get(ctx, "acme", "narrow")
 	require.NoError(t, err)
 	require.Equal(t, added, read)
-	_, err = store.ProviderAPIKey(ctx, "other", "narrow")
+	_, err = store.APIKeys.Get(ctx, "other", "narrow")
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	_, err = store.CreateAPIKey(ctx, "test", apiKey("x", provision.RoleAdmin, func(k *provision.APIKey) { k.Provider = "nobody" }))
+	_, err = store.APIKeys.Create(ctx, "test", apiKey("x", provision.RoleAdmin, func(k *provision.APIKey) { k.Provider = "nobody" }))
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
@@ -74,7 +74,7 @@ func TestKeysAreListedNewestFirst(t *testing.T) {
 	var ids []string
 	var after *provision.KeyCursor
 	for {
-		keys, err := store.APIKeys(ctx, "acme", 2, after)
+		keys, err := store.APIKeys.List(ctx, "acme", 2, after)
 		require.NoError(t, err)
 		if len(keys) == 0 {
 			break
@@ -93,7 +93,7 @@ func TestTheUseOfAKeyIsWrittenOnceAMinute(t *testing.T) {
 	ctx, store, db := setup(t)
 	createKey(t, store, apiKey("k", provision.RoleViewer))
 	used := func() (at time.Time, version string) {
-		require.NoError(t, store.APIKeyUsed(ctx, "k"))
+		require.NoError(t, store.APIKeys.NoteUse(ctx, "k"))
 		row := db.QueryRowxContext(ctx, `SELECT last_used_at, xmin::text FROM api_keys WHERE id = 'k'`)
 		require.NoError(t, row.Scan(&at, &version))
 		return at, version
@@ -114,7 +114,7 @@ func TestARotatedKeyLivesBesideItsSuccessorForAWhile(t *testing.T) {
 	ctx, store, _ := setup(t)
 	createKey(t, store, apiKey("old", provision.RoleOperator))
 	until := time.Now().Add(time.Hour).UTC().Truncate(time.Microsecond)
-	added, old, err := store.RotateAPIKey(ctx, "key admin", "acme", "old", apiKey("new", provision.RoleOperator), until)
+	added, old, err := store.APIKeys.Rotate(ctx, "key admin", "acme", "old", apiKey("new", provision.RoleOperator), until)
 	require.NoError(t, err)
 	require.Equal(t, "new", added.ID)
 	require.Equal(t, "key admin", added.CreatedBy)
@@ -123,26 +123,26 @@ func TestARotatedKeyLivesBesideItsSuccessorForAWhile(t *testing.T) {
 
 	refused := func(id, why string) {
 		t.Helper()
-		_, _, err := store.RotateAPIKey(ctx, "key admin", "acme", id, apiKey("third-of-"+id, provision.RoleOperator), until)
+		_, _, err := store.APIKeys.Rotate(ctx, "key admin", "acme", id, apiKey("third-of-"+id, provision.RoleOperator), until)
 		var state *provision.StateError
 		require.ErrorAs(t, err, &state)
 		require.Contains(t, state.Reason, why)
-		_, err = store.APIKey(ctx, "third-of-"+id)
+		_, err = store.APIKeys.Find(ctx, "third-of-"+id)
 		require.ErrorIs(t, err, provision.ErrNotFound, "nothing is left of what was refused")
 	}
 	refused("old", "was rotated already, its successor is new")
 	soon := time.Now().Add(time.Minute).UTC().Truncate(time.Microsecond)
 	createKey(t, store, apiKey("short", provision.RoleViewer, func(k *provision.APIKey) { k.ExpiresAt = &soon }))
-	_, short, err := store.RotateAPIKey(ctx, "key admin", "acme", "short", apiKey("longer", provision.RoleViewer), until)
+	_, short, err := store.APIKeys.Rotate(ctx, "key admin", "acme", "short", apiKey("longer", provision.RoleViewer), until)
 	require.NoError(t, err)
 	require.True(t, soon.Equal(*short.ExpiresAt), "an overlap lengthens no life")
 	past := time.Now().Add(-time.Minute)
 	createKey(t, store, apiKey("expired", provision.RoleViewer, func(k *provision.APIKey) { k.ExpiresAt = &past }))
 	refused("expired", "has expired")
-	_, err = store.RevokeAPIKey(ctx, "key admin", "acme", "new", true)
+	_, err = store.APIKeys.Revoke(ctx, "key admin", "acme", "new", true)
 	require.NoError(t, err)
 	refused("new", "is revoked")
-	_, _, err = store.RotateAPIKey(ctx, "key admin", "other", "longer", apiKey("fourth", provision.RoleViewer), until)
+	_, _, err = store.APIKeys.Rotate(ctx, "key admin", "other", "longer", apiKey("fourth", provision.RoleViewer), until)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
@@ -154,7 +154,7 @@ func TestOneOfManyRotationsAtOnceSucceeds(t *testing.T) {
 	var race errgroup.Group
 	for i := range 8 {
 		race.Go(func() error {
-			if _, _, err := store.RotateAPIKey(ctx, "a", "acme", "old", apiKey(fmt.Sprintf("new-%d", i), provision.RoleOperator), time.Now().Add(time.Hour)); err == nil {
+			if _, _, err := store.APIKeys.Rotate(ctx, "a", "acme", "old", apiKey(fmt.Sprintf("new-%d", i), provision.RoleOperator), time.Now().Add(time.Hour)); err == nil {
 				succeeded.Add(1)
 			}
 			return nil
@@ -162,7 +162,7 @@ func TestOneOfManyRotationsAtOnceSucceeds(t *testing.T) {
 	}
 	require.NoError(t, race.Wait())
 	require.EqualValues(t, 1, succeeded.Load())
-	keys, err := store.APIKeys(ctx, "acme", 20, nil)
+	keys, err := store.APIKeys.List(ctx, "acme", 20, nil)
 	require.NoError(t, err)
 	require.Len(t, keys, 2)
 }
@@ -178,25 +178,25 @@ func TestTheLastKeyThatMakesKeysIsNotRevoked(t *testing.T) {
 	createKey(t, store, apiKey("theirs", provision.RoleAdmin, func(k *provision.APIKey) { k.Provider = "other" }))
 	refused := func(id string) {
 		t.Helper()
-		_, err := store.RevokeAPIKey(ctx, "key "+id, "acme", id, true)
+		_, err := store.APIKeys.Revoke(ctx, "key "+id, "acme", id, true)
 		var state *provision.StateError
 		require.ErrorAs(t, err, &state)
 		require.Contains(t, state.Reason, "last live one that may make keys: make or rotate to another one of role admin first")
 	}
 	refused("a")
-	_, _, err := store.RotateAPIKey(ctx, "key a", "acme", "a", apiKey("b", provision.RoleAdmin), time.Now().Add(time.Hour))
+	_, _, err := store.APIKeys.Rotate(ctx, "key a", "acme", "a", apiKey("b", provision.RoleAdmin), time.Now().Add(time.Hour))
 	require.NoError(t, err)
 	refused("b") // a ends soon
-	_, err = store.RevokeAPIKey(ctx, "key b", "acme", "a", true)
+	_, err = store.APIKeys.Revoke(ctx, "key b", "acme", "a", true)
 	require.NoError(t, err)
 	refused("b")
-	_, err = store.RevokeAPIKey(ctx, "key b", "acme", "operator", true)
+	_, err = store.APIKeys.Revoke(ctx, "key b", "acme", "operator", true)
 	require.NoError(t, err)
-	_, err = store.RevokeAPIKey(ctx, "key b", "acme", "theirs", true)
+	_, err = store.APIKeys.Revoke(ctx, "key b", "acme", "theirs", true)
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	key, err := store.RevokeAPIKey(ctx, "cli root", "acme", "b", false)
+	key, err := store.APIKeys.Revoke(ctx, "cli root", "acme", "b", false)
 	require.NoError(t, err, "whoever has the database can make another one")
-	again, err := store.RevokeAPIKey(ctx, "cli root", "acme", "b", true)
+	again, err := store.APIKeys.Revoke(ctx, "cli root", "acme", "b", true)
 	require.NoError(t, err)
 	require.Equal(t, key.RevokedAt, again.RevokedAt)
 }
@@ -213,7 +213,7 @@ func TestTheLastTwoKeysDoNotRevokeEachOtherAtOnce(t *testing.T) {
 		var refused atomic.Int32
 		for _, id := range ids {
 			race.Go(func() error {
-				if _, err := store.RevokeAPIKey(ctx, "key "+id, "acme", id, true); err != nil {
+				if _, err := store.APIKeys.Revoke(ctx, "key "+id, "acme", id, true); err != nil {
 					refused.Add(1)
 				}
 				return nil
@@ -222,7 +222,7 @@ func TestTheLastTwoKeysDoNotRevokeEachOtherAtOnce(t *testing.T) {
 		require.NoError(t, race.Wait())
 		require.EqualValues(t, 1, refused.Load(), "one of the two stays")
 		for _, id := range ids {
-			_, err := store.RevokeAPIKey(ctx, "cli", "acme", id, false)
+			_, err := store.APIKeys.Revoke(ctx, "cli", "acme", id, false)
 			require.NoError(t, err)
 		}
 	}
@@ -233,13 +233,13 @@ func TestTheLifeOfAKeyIsAudited(t *testing.T) {
 	ctx, store, db := setup(t)
 	createKey(t, store, apiKey("a", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} }))
 	until := time.Date(2099, 11, 22, 10, 0, 0, 0, time.UTC)
-	_, _, err := store.RotateAPIKey(ctx, "key admin", "acme", "a", apiKey("b", provision.RoleViewer), until)
+	_, _, err := store.APIKeys.Rotate(ctx, "key admin", "acme", "a", apiKey("b", provision.RoleViewer), until)
 	require.NoError(t, err)
 	for range 2 {
-		_, err = store.RevokeAPIKey(ctx, "cli root", "acme", "b", true)
+		_, err = store.APIKeys.Revoke(ctx, "cli root", "acme", "b", true)
 		require.NoError(t, err)
 	}
-	require.NoError(t, store.APIKeyUsed(ctx, "a"))
+	require.NoError(t, store.APIKeys.NoteUse(ctx, "a"))
 	var events []string
 	require.NoError(t, db.SelectContext(ctx, &events, `SELECT provider || ': ' || actor || ' ' || what || ' ' || key_id || ' ' || detail FROM access_history ORDER BY seq`))
 	require.Equal(t, []string{
@@ -260,9 +260,9 @@ func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 	ctx, store, db := setup(t)
 	createKey(t, store, apiKey("a", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} }))
 	createKey(t, store, apiKey("b", provision.RoleViewer))
-	_, _, err := store.RotateAPIKey(ctx, "test", "acme", "a", apiKey("c", provision.RoleViewer), time.Now().Add(time.Hour))
+	_, _, err := store.APIKeys.Rotate(ctx, "test", "acme", "a", apiKey("c", provision.RoleViewer), time.Now().Add(time.Hour))
 	require.NoError(t, err)
-	_, err = store.RevokeAPIKey(ctx, "test", "acme", "b", false)
+	_, err = store.APIKeys.Revoke(ctx, "test", "acme", "b", false)
 	require.NoError(t, err)
 	for change, name := range map[string]string{
 		`UPDATE api_keys SET role = 'admin' WHERE id = 'a'`:                                  "api_keys_identity_is_fixed",
@@ -275,7 +275,7 @@ func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 		`UPDATE api_keys SET revoked_at = NULL WHERE id = 'b'`:                               "api_keys_end_is_final",
 		`UPDATE api_keys SET replaced_by = NULL WHERE id = 'a'`:                              "api_keys_end_is_final",
 		`UPDATE api_keys SET replaced_by = 'b' WHERE id = 'a'`:                               "api_keys_end_is_final",
-		`DELETE FROM api_keys WHERE id = 'b'`:                                                "api_keys_stay",
+		`DELETE FROM api_keys WHERE id = 'b'`:                                                "api_keys_never_deleted",
 		`UPDATE api_keys SET revoked_at = now() WHERE id = 'c'`:                              "history_names_the_actor",
 		`INSERT INTO api_keys (id, provider, name, secret_sha256, role) SELECT 'x', provider, name, secret_sha256, role FROM api_keys WHERE id = 'a'`: "history_names_the_actor",
 		`UPDATE api_keys SET replaced_by = 'b' WHERE id = 'c'`:                     "api_keys_replaced_ends",
@@ -292,12 +292,12 @@ func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 		require.NoError(t, tx.Rollback())
 	}
 	for name, key := range map[string]provision.APIKey{
-		"api_keys_role_known":          apiKey("x", "root"),
-		"api_keys_scopes_are_words":    apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{"everything"} }),
-		"api_keys_limit_is_one":        apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.RateLimit = new(float64) }),
-		"api_keys_sha256_has_32_bytes": apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.SecretSHA256 = []byte{1} }),
+		"api_keys_role_known":                   apiKey("x", "root"),
+		"api_keys_scopes_are_words":             apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{"everything"} }),
+		"api_keys_requests_per_second_in_range": apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.RateLimit = new(float64) }),
+		"api_keys_sha256_has_32_bytes":          apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.SecretSHA256 = []byte{1} }),
 	} {
-		_, err := store.CreateAPIKey(ctx, "test", key)
+		_, err := store.APIKeys.Create(ctx, "test", key)
 		require.Equal(t, name, constraint(t, err))
 	}
 }

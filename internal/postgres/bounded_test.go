@@ -54,7 +54,7 @@ func openDB(t *testing.T, address string) *sqlx.DB {
 	db, err := postgres.Open(t.Context(), address)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	return db
+	return db.SQL()
 }
 
 func proxied(t *testing.T) (*pgtest.Proxy, *sqlx.DB) {
@@ -72,6 +72,14 @@ func ownServer(t *testing.T, options pgtest.Options) *pgtest.Server {
 	server, err := pgtest.Start(t.Context(), options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, server.Stop()) })
+	return server
+}
+
+// restarted is a server that has ended, and was started again on the same data and port.
+func restarted(t *testing.T, server *pgtest.Server) *pgtest.Server {
+	t.Helper()
+	server, err := server.Restart(t.Context())
+	require.NoError(t, err)
 	return server
 }
 
@@ -99,13 +107,11 @@ var stalls = map[string]func(t *testing.T) stalled{
 	},
 	"connections refused": func(t *testing.T) stalled {
 		t.Helper()
-		options := pgtest.Options{Dir: pgtest.Dir(t)}
-		server := ownServer(t, options)
-		options.Port = server.Port()
+		server := ownServer(t, pgtest.Options{})
 		return stalled{
 			db:     openDB(t, server.URL("postgres")),
 			stall:  func(t *testing.T) { t.Helper(); require.NoError(t, server.Kill()) },
-			resume: func(t *testing.T) { t.Helper(); server = ownServer(t, options) },
+			resume: func(t *testing.T) { t.Helper(); server = restarted(t, server) },
 		}
 	},
 }
@@ -168,13 +174,13 @@ var calls = map[string]func(ctx context.Context, db *sqlx.DB) (during func() err
 	},
 	"store": func(ctx context.Context, db *sqlx.DB) (func() error, error) {
 		return func() error {
-			_, err := postgres.New(db).OrderStatus(ctx, provision.OrderKey{Provider: "acme", ID: "o"})
+			_, err := postgres.New(db).Orders.Status(ctx, provision.OrderKey{Provider: "acme", ID: "o"})
 			return judgement(err)
 		}, nil
 	},
 	"store, in a transaction": func(ctx context.Context, db *sqlx.DB) (func() error, error) {
 		return func() error {
-			return judgement(postgres.New(db).BeginUndo(ctx, provision.OrderKey{Provider: "acme", ID: "o"}, provision.Failure{}))
+			return judgement(postgres.New(db).Orders.BeginUndo(ctx, provision.OrderKey{Provider: "acme", ID: "o"}, provision.Failure{}))
 		}, nil
 	},
 }
@@ -182,7 +188,7 @@ var calls = map[string]func(ctx context.Context, db *sqlx.DB) (during func() err
 // judgement is a store's error, which has to say by itself that the database is not available.
 func judgement(err error) error {
 	if err != nil && !errors.Is(err, provision.ErrUnavailable) {
-		return fmt.Errorf("not judged: %v", err) //nolint:errorlint // or the test would judge it
+		return fmt.Errorf("not classify: %v", err) //nolint:errorlint // or the test would judge it
 	}
 	return err
 }
@@ -206,7 +212,7 @@ func TestEveryCallEndsInTimeWhateverTheConnectionDoes(t *testing.T) {
 				cancel()
 				require.Error(t, err, what)
 				require.Less(t, took, atTheLatest, "%s: %v", what, err)
-				require.ErrorIs(t, postgres.Judged(t.Context(), err), provision.ErrUnavailable, what)
+				require.ErrorIs(t, postgres.Classify(t.Context(), err), provision.ErrUnavailable, what)
 				s.resume(t)
 				works(t, s.db)
 			}
@@ -271,7 +277,7 @@ func TestACallThatGetsNoConnectionEndsInTime(t *testing.T) {
 		began := time.Now()
 		err = during()
 		cancel()
-		require.ErrorIs(t, postgres.Judged(t.Context(), err), provision.ErrUnavailable, what)
+		require.ErrorIs(t, postgres.Classify(t.Context(), err), provision.ErrUnavailable, what)
 		require.Less(t, time.Since(began), atTheLatest, what)
 	}
 	for _, c := range held {
@@ -287,7 +293,7 @@ func TestAnEndedContextCancelsItsStatement(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	_, err := db.ExecContext(ctx, `SELECT pg_sleep(60)`)
-	require.ErrorIs(t, postgres.Judged(ctx, err), provision.ErrUnavailable)
+	require.ErrorIs(t, postgres.Classify(ctx, err), provision.ErrUnavailable)
 	require.Eventually(t, func() bool {
 		var running bool
 		require.NoError(t, db.GetContext(t.Context(), &running, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'SELECT pg_sleep%')`))
@@ -332,7 +338,7 @@ func TestListeningRecoversFromAStall(t *testing.T) {
 	ctx, address := t.Context(), pgtest.URL(t)
 	db := openDB(t, address)
 	store := postgres.New(db)
-	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
+	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"))
 	proxy, err := pgtest.NewProxy(hostOf(t, address))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
@@ -381,28 +387,27 @@ func TestAConnectionToAServerThatDoesNotLetUsWriteIsGivenUp(t *testing.T) {
 	readOnly("on")
 	db := openDB(t, address)
 	store := postgres.New(db)
-	require.ErrorIs(t, store.CreateProvider(ctx, "acme", "Acme"), provision.ErrUnavailable)
+	require.ErrorIs(t, store.Providers.Create(ctx, "acme", "Acme"), provision.ErrUnavailable)
 	readOnly("off")
-	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"), "what the first connection leads to is a standby for good")
+	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"), "what the first connection leads to is a standby for good")
 }
 
 func TestAStandbyIsUnavailableUntilItIsPromoted(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	options := pgtest.Options{Dir: pgtest.Dir(t), Settings: []string{"wal_level=replica"}}
-	server := ownServer(t, options)
-	require.NoError(t, server.Stop())
-	require.NoError(t, os.WriteFile(filepath.Join(options.Dir, "standby.signal"), nil, 0o644)) // #nosec G306 -- the server's user reads it
-	server = ownServer(t, options)
+	server := ownServer(t, pgtest.Options{Settings: []string{"wal_level=replica"}})
+	require.NoError(t, server.Kill())
+	require.NoError(t, os.WriteFile(filepath.Join(server.DataDir(), "standby.signal"), nil, 0o644)) // #nosec G306 -- the server's user reads it
+	server = restarted(t, server)
 	db := openDB(t, server.URL("postgres"))
 	store := postgres.New(db)
 	require.NoError(t, store.Ping(ctx))
-	require.ErrorIs(t, store.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable)
+	require.ErrorIs(t, store.Orders.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable)
 	_, err := db.ExecContext(ctx, `CREATE TABLE x ()`)
-	require.ErrorIs(t, postgres.Judged(ctx, err), provision.ErrUnavailable)
+	require.ErrorIs(t, postgres.Classify(ctx, err), provision.ErrUnavailable)
 	_, err = db.ExecContext(ctx, `SELECT pg_promote()`)
 	require.NoError(t, err)
 	_, err = db.ExecContext(ctx, `CREATE TABLE x ()`)
 	require.NoError(t, err)
-	require.NotErrorIs(t, store.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable, "there are no tables, but it lets us write")
+	require.NotErrorIs(t, store.Orders.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable, "there are no tables, but it lets us write")
 }

@@ -7,6 +7,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Events are what subscribers are told.
+type Events struct{ db *database }
+
 const eventColumns = `e.seq, e.id, e.provider, e.type, e.subject, e.at, e.data`
 
 const eventsKeptSQL = `
@@ -21,10 +24,10 @@ WHERE e.provider = $1 AND e.seq > $2 AND e.seq <= $3 AND ($4 = '' OR e.subject =
   AND ($5 = '' OR EXISTS (SELECT 1 FROM unnest(ARRAY[$5]) t WHERE ` + ofType + `)) AND (NOT $6 OR starts_with(e.type, 'order.'))
 ORDER BY e.seq LIMIT $7`
 
-// Events reads the events of a provider after the given one, oldest first, at most filter.Limit, and how far that read: nothing that
+// List reads the events of a provider after the given one, oldest first, at most filter.Limit, and how far that read: nothing that
 // the filter selects will ever appear up to there. It leaves out what could still get a predecessor, because that one would
 // be missed. Errors: provision.ErrGone when events after filter.After are not kept any more, or there never was such an event.
-func (s *Store) Events(ctx context.Context, provider string, filter provision.EventFilter) (events []provision.Event, upTo int64, err error) {
+func (s Events) List(ctx context.Context, provider string, filter provision.EventFilter) (events []provision.Event, upTo int64, err error) {
 	var kept struct{ Settled, Purged int64 }
 	if err := s.db.GetContext(ctx, &kept, eventsKeptSQL, provider); err != nil { // a statement before the next one: what is settled is visible to that
 		return nil, 0, err
@@ -42,8 +45,8 @@ func (s *Store) Events(ctx context.Context, provider string, filter provision.Ev
 	return events, kept.Settled, nil
 }
 
-// EventsNow is the place in the events behind everything that has happened until now and is settled.
-func (s *Store) EventsNow(ctx context.Context) (seq int64, err error) {
+// Now is the place in the events behind everything that has happened until now and is settled.
+func (s Events) Now(ctx context.Context) (seq int64, err error) {
 	err = s.db.GetContext(ctx, &seq, `SELECT events_settled()`)
 	return seq, err
 }
@@ -67,9 +70,9 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone`
 
-// PurgeEvents forgets what is too old: at most limit deliveries with their attempts, at most limit events that no delivery
+// Purge forgets what is too old: at most limit deliveries with their attempts, at most limit events that no delivery
 // holds, and secrets that sign nothing any more. It returns whether there may be more.
-func (s *Store) PurgeEvents(ctx context.Context, limit int) (more bool, err error) {
+func (s Events) Purge(ctx context.Context, limit int) (more bool, err error) {
 	deliveries, err := s.db.ExecContext(ctx, purgeDeliveriesSQL, provision.DeliveredKeptFor.Seconds(), provision.FailedKeptFor.Seconds(), limit)
 	if err != nil {
 		return false, err

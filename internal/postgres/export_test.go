@@ -9,8 +9,8 @@ import (
 // What the tests of this package see of its inside.
 const QueueHeadSQL = queueHeadSQL
 
-// Judged is judged.
-var Judged = judged
+// Classify is classify.
+var Classify = classify
 
 // ListenEventsImpatiently is ListenEvents with a connection that may be silent for a moment only.
 func ListenEventsImpatiently(ctx context.Context, databaseURL string, log *slog.Logger) *EventHints {

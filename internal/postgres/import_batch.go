@@ -21,10 +21,10 @@ const importBatch = 500
 // importTries is how often a batch is begun again because somebody else added, or protected, one of its accounts meanwhile.
 const importTries = 5
 
-// ImportBatch imports the next rows of an import in one transaction, and returns how far it is then and what is wrong with those
+// RunBatch imports the next rows of an import in one transaction, and returns how far it is then and what is wrong with those
 // rows. Where it goes on is written in the same transaction, so whoever calls it until the import runs no more, after whatever
 // crash, loses and doubles nothing. protected are AWS account ids that enter no pool, whoever's; each provider protects more. Errors: provision.ErrNotFound.
-func (s *Store) ImportBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult, err error) {
+func (s Imports) RunBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult, err error) {
 	for range importTries {
 		now, faults, err = s.importBatch(ctx, key, protected)
 		if !violates(err, "accounts_pkey") && !violates(err, "accounts_root_email_unique") && !violates(err, "accounts_provider_marketplace_environment_fkey") &&
@@ -53,8 +53,8 @@ RETURNING ` + importColumns
 const emitImportSQL = `
 SELECT emit_event($1, 'account_import.completed', $2, jsonb_build_object('import_id', $2::text, 'rows', $3::int, 'added', $4::int, 'unchanged', $5::int, 'faulty', $6::int))`
 
-func (s *Store) importBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult, err error) {
-	err = s.tx(ctx, "import "+key.ID, func(tx *sqlx.Tx) error {
+func (s Imports) importBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult, err error) {
+	err = s.db.tx(ctx, "import "+key.ID, func(tx *sqlx.Tx) error {
 		var state struct {
 			provision.AccountImport
 			Offset int64 `db:"next_offset"`

@@ -12,6 +12,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Imports are the CSV files that add accounts to the stock, and the result of each row.
+type Imports struct{ db *database }
+
 const importColumns = `i.id, i.provider, i.actor, i.dry_run, i.state, i.reason, i.rows_total, i.rows_done, i.added, i.unchanged, i.faulty, i.messages, i.started_at, i.finished_at`
 
 const createImportSQL = `
@@ -30,10 +33,10 @@ const forgetImportsSQL = `DELETE FROM account_imports WHERE provider = $1 AND fi
 // importsKept is how long an import and its results can be read.
 const importsKept = 90 * 24 * time.Hour
 
-// CreateImport keeps a file that is to be imported. Errors: provision.ErrNotFound when there is no such provider.
-func (s *Store) CreateImport(ctx context.Context, n provision.NewImport) (i provision.AccountImport, err error) {
+// Create keeps a file that is to be imported. Errors: provision.ErrNotFound when there is no such provider.
+func (s Imports) Create(ctx context.Context, n provision.NewImport) (i provision.AccountImport, err error) {
 	sum := sha256.Sum256(n.File)
-	err = s.tx(ctx, n.Actor, func(tx *sqlx.Tx) error {
+	err = s.db.tx(ctx, n.Actor, func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, abandonImportsSQL); err != nil {
 			return err
 		}
@@ -51,20 +54,20 @@ func (s *Store) CreateImport(ctx context.Context, n provision.NewImport) (i prov
 const failImportSQL = `
 UPDATE account_imports SET state = 'failed', reason = $3, file = NULL, finished_at = clock_timestamp() WHERE provider = $1 AND id = $2 AND state = 'running'`
 
-// FailImport gives an import up that still runs. What was added stays.
-func (s *Store) FailImport(ctx context.Context, key provision.ImportKey, reason string) error {
+// Fail gives an import up that still runs. What was added stays.
+func (s Imports) Fail(ctx context.Context, key provision.ImportKey, reason string) error {
 	_, err := s.db.ExecContext(ctx, failImportSQL, key.Provider, key.ID, reason)
 	return err
 }
 
-// Import reads one import of the provider. Errors: provision.ErrNotFound.
-func (s *Store) Import(ctx context.Context, key provision.ImportKey) (i provision.AccountImport, err error) {
+// Get reads one import of the provider. Errors: provision.ErrNotFound.
+func (s Imports) Get(ctx context.Context, key provision.ImportKey) (i provision.AccountImport, err error) {
 	err = s.db.GetContext(ctx, &i, `SELECT `+importColumns+` FROM account_imports i WHERE i.provider = $1 AND i.id = $2`, key.Provider, key.ID)
 	return i, notFound(err, "import %s", key)
 }
 
-// Imports lists at most limit imports of a provider, newest first, after the given one.
-func (s *Store) Imports(ctx context.Context, provider string, limit int, after *provision.ImportCursor) (imports []provision.AccountImport, err error) {
+// List lists at most limit imports of a provider, newest first, after the given one.
+func (s Imports) List(ctx context.Context, provider string, limit int, after *provision.ImportCursor) (imports []provision.AccountImport, err error) {
 	var w where
 	w.and("i.provider = ?", provider)
 	if after != nil {
@@ -74,9 +77,9 @@ func (s *Store) Imports(ctx context.Context, provider string, limit int, after *
 	return imports, err
 }
 
-// ImportResults lists what became of the rows of an import, in the order of the file. Errors: provision.ErrNotFound.
-func (s *Store) ImportResults(ctx context.Context, key provision.ImportKey, f provision.ImportResultFilter) (results []provision.RowResult, err error) {
-	if _, err := s.Import(ctx, key); err != nil {
+// Results lists what became of the rows of an import, in the order of the file. Errors: provision.ErrNotFound.
+func (s Imports) Results(ctx context.Context, key provision.ImportKey, f provision.ImportResultFilter) (results []provision.RowResult, err error) {
+	if _, err := s.Get(ctx, key); err != nil {
 		return nil, err
 	}
 	var w where

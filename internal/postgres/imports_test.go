@@ -34,12 +34,12 @@ func csvRows(from, to int) string {
 	return text.String()
 }
 
-func createImport(t *testing.T, store *postgres.Store, rows string, dryRun bool) provision.AccountImport {
+func createImport(t *testing.T, store *postgres.DB, rows string, dryRun bool) provision.AccountImport {
 	t.Helper()
 	file := []byte(stockcsv.Template() + rows)
 	n, first, err := stockcsv.Scan(bytes.NewReader(file))
 	require.NoError(t, err)
-	i, err := store.CreateImport(t.Context(), provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "key k1",
+	i, err := store.Imports.Create(t.Context(), provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "key k1",
 		DryRun: dryRun, File: file, Rows: n, NextOffset: first.Offset, NextLine: first.Line})
 	require.NoError(t, err)
 	return i
@@ -48,13 +48,13 @@ func createImport(t *testing.T, store *postgres.Store, rows string, dryRun bool)
 var protectedIDs = []string{"999999999999"}
 
 // finish runs batches until the import runs no more.
-func finish(t *testing.T, store *postgres.Store, i provision.AccountImport) (provision.AccountImport, []string) {
+func finish(t *testing.T, store *postgres.DB, i provision.AccountImport) (provision.AccountImport, []string) {
 	t.Helper()
 	var messages []string
 	for i.State == provision.ImportRunning {
 		var faults []provision.RowResult
 		var err error
-		i, faults, err = store.ImportBatch(t.Context(), i.ImportKey, protectedIDs)
+		i, faults, err = store.Imports.RunBatch(t.Context(), i.ImportKey, protectedIDs)
 		require.NoError(t, err)
 		for _, f := range faults {
 			messages = append(messages, fmt.Sprintf("%d:%s:%d: %s", f.Line, f.Column, f.Position, f.Message))
@@ -63,7 +63,7 @@ func finish(t *testing.T, store *postgres.Store, i provision.AccountImport) (pro
 	return i, messages
 }
 
-func importRows(t *testing.T, store *postgres.Store, rows string) (provision.AccountImport, []string) {
+func importRows(t *testing.T, store *postgres.DB, rows string) (provision.AccountImport, []string) {
 	t.Helper()
 	return finish(t, store, createImport(t, store, rows, false))
 }
@@ -79,9 +79,9 @@ func dump(t *testing.T, db *sqlx.DB) (rows []string) {
 func TestAnImportAddsTheAccountsInTheOrderOfTheFile(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	_, err := store.OpenOrder(ctx, order("waits", ""))
+	_, err := store.Orders.Open(ctx, order("waits", ""))
 	require.NoError(t, err)
-	_, err = store.ClaimAccount(ctx, order("waits", "").OrderKey)
+	_, err = store.Orders.Claim(ctx, order("waits", "").OrderKey)
 	require.NoError(t, err)
 	i, messages := importRows(t, store, csvRow(30)+csvRow(10)+csvRow(20))
 	require.Empty(t, messages)
@@ -89,7 +89,7 @@ func TestAnImportAddsTheAccountsInTheOrderOfTheFile(t *testing.T) {
 	require.Equal(t, []int{3, 3, 3, 0, 0, 0}, []int{i.RowsTotal, i.RowsDone, i.Added, i.Unchanged, i.Faulty, i.Messages})
 	require.NotNil(t, i.FinishedAt)
 
-	accounts, err := store.Accounts(ctx, "acme", provision.AccountFilter{Limit: 10})
+	accounts, err := store.Accounts.List(ctx, "acme", provision.AccountFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, accounts, 3)
 	external := map[string]bool{}
@@ -99,13 +99,13 @@ func TestAnImportAddsTheAccountsInTheOrderOfTheFile(t *testing.T) {
 		require.Equal(t, provision.AwaitsVerification, a.Reason)
 		require.True(t, a.ReadyWhenVerified)
 		external[a.ExternalID] = true
-		events, err := store.AccountHistory(ctx, "acme", a.ID, 0, 10)
+		events, err := store.Accounts.History(ctx, "acme", a.ID, 0, 10)
 		require.NoError(t, err)
 		require.Len(t, events, 1)
 		require.Equal(t, "key k1, import "+i.ID, events[0].Actor)
 	}
 	require.Len(t, external, 3, "each has an external id of its own")
-	waits, err := store.Order(ctx, order("waits", "").OrderKey)
+	waits, err := store.Orders.Get(ctx, order("waits", "").OrderKey)
 	require.NoError(t, err)
 	require.Equal(t, provision.WaitingForAccount, waits.State, "nothing is drawn before its verification")
 	var event string
@@ -150,10 +150,10 @@ func TestWhatIsExportedIsUnchangedWhenItIsImported(t *testing.T) {
 			a := account(n, rapid.SampledFrom([]provision.Model{provision.ModelSPAM, provision.ModelECAM}).Draw(rt, "model"))
 			a.Name = names.Draw(rt, "name")
 			a.RootEmail = rapid.StringMatching(`[+=-]?[a-z]{1,8}`).Draw(rt, "user") + strconv.Itoa(n) + "@a.example" // no two accounts have the same
-			_, _, err := store.CreateAccount(ctx, a, "test")
+			_, _, err := store.Accounts.Create(ctx, a, "test")
 			require.NoError(rt, err)
 		}
-		accounts, err := store.Accounts(ctx, "acme", provision.AccountFilter{Limit: 1000})
+		accounts, err := store.Accounts.List(ctx, "acme", provision.AccountFilter{Limit: 1000})
 		require.NoError(rt, err)
 		var file bytes.Buffer
 		out := stockcsv.NewWriter(&file)
@@ -163,7 +163,7 @@ func TestWhatIsExportedIsUnchangedWhenItIsImported(t *testing.T) {
 		require.NoError(rt, out.Flush())
 		rows, first, err := stockcsv.Scan(bytes.NewReader(file.Bytes()))
 		require.NoError(rt, err)
-		i, err := store.CreateImport(ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "test",
+		i, err := store.Imports.Create(ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "test",
 			File: file.Bytes(), Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 		require.NoError(rt, err)
 		i, messages := finish(t, store, i)
@@ -189,10 +189,11 @@ func TestAnImportNeverEditsAndNamesWhatDiffers(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	foreign := account(3, provision.ModelSPAM)
 	foreign.Provider = "other"
-	require.NoError(t, store.AddPool(ctx, foreign.Pool, provision.DataExport))
-	_, _, err := store.CreateAccount(ctx, foreign, "test")
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(foreign.Pool))
 	require.NoError(t, err)
-	mine, err := store.Account(ctx, "acme", fmt.Sprintf("%012d", 2))
+	_, _, err = store.Accounts.Create(ctx, foreign, "test")
+	require.NoError(t, err)
+	mine, err := store.Accounts.Get(ctx, "acme", fmt.Sprintf("%012d", 2))
 	require.NoError(t, err)
 
 	protected := strings.NewReplacer(fmt.Sprintf("%012d", 9), protectedIDs[0]).Replace(csvRow(9))
@@ -213,31 +214,31 @@ func TestAnImportNeverEditsAndNamesWhatDiffers(t *testing.T) {
 		"9:account_id:1: account 000000000006 stands in line 8 of this file already: keep one of the two rows",
 	}, messages)
 	require.Equal(t, []int{2, 1, 6}, []int{i.Added, i.Unchanged, i.Faulty})
-	results, err := store.ImportResults(ctx, i.ImportKey, provision.ImportResultFilter{Limit: 4, After: &provision.ImportResultCursor{Line: 6}})
+	results, err := store.Imports.Results(ctx, i.ImportKey, provision.ImportResultFilter{Limit: 4, After: &provision.ImportResultCursor{Line: 6}})
 	require.NoError(t, err)
 	require.Equal(t, []provision.RowOutcome{"faulty", "added", "faulty", "added"}, []provision.RowOutcome{results[0].Outcome, results[1].Outcome, results[2].Outcome, results[3].Outcome})
 	require.Equal(t, fmt.Sprintf("%012d", 6), results[1].AccountID)
-	faulty, err := store.ImportResults(ctx, i.ImportKey, provision.ImportResultFilter{Outcomes: []provision.RowOutcome{provision.RowFaulty}, Limit: 100})
+	faulty, err := store.Imports.Results(ctx, i.ImportKey, provision.ImportResultFilter{Outcomes: []provision.RowOutcome{provision.RowFaulty}, Limit: 100})
 	require.NoError(t, err)
 	require.Len(t, faulty, 6)
-	after, err := store.Account(ctx, "acme", mine.ID)
+	after, err := store.Accounts.Get(ctx, "acme", mine.ID)
 	require.NoError(t, err)
 	require.Equal(t, mine, after)
-	still, err := store.Account(ctx, "other", foreign.ID)
+	still, err := store.Accounts.Get(ctx, "other", foreign.ID)
 	require.NoError(t, err)
 	require.Equal(t, foreign.Name, still.Name)
-	_, err = store.Import(ctx, provision.ImportKey{Provider: "other", ID: i.ID})
+	_, err = store.Imports.Get(ctx, provision.ImportKey{Provider: "other", ID: i.ID})
 	require.ErrorIs(t, err, provision.ErrNotFound, "the imports of others are not found")
-	_, err = store.ImportResults(ctx, provision.ImportKey{Provider: "other", ID: i.ID}, provision.ImportResultFilter{Limit: 1})
+	_, err = store.Imports.Results(ctx, provision.ImportKey{Provider: "other", ID: i.ID}, provision.ImportResultFilter{Limit: 1})
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
 func TestAnImportRefusesWhatTheProviderProtects(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
-	_, err := store.ProtectAccount(ctx, "test", "acme", account(2, "").ID, "payer")
+	_, err := store.ProtectedAccounts.Protect(ctx, "test", "acme", account(2, "").ID, "payer")
 	require.NoError(t, err)
-	_, err = store.ProtectAccount(ctx, "test", "other", account(3, "").ID, "another provider's payer")
+	_, err = store.ProtectedAccounts.Protect(ctx, "test", "other", account(3, "").ID, "another provider's payer")
 	require.NoError(t, err)
 	for _, dryRun := range []bool{true, false} {
 		done, messages := finish(t, store, createImport(t, store, csvRows(1, 3), dryRun))
@@ -251,13 +252,13 @@ func TestExternalIDsAreMadeHere(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
-	mine, err := store.Account(ctx, "acme", fmt.Sprintf("%012d", 1))
+	mine, err := store.Accounts.Get(ctx, "acme", fmt.Sprintf("%012d", 1))
 	require.NoError(t, err)
 	with := func(i int, externalID string) string { return strings.TrimSpace(csvRow(i)) + "," + externalID + "\n" }
 	file := strings.TrimSpace(stockcsv.Template()) + ",external_id\n" + with(1, mine.ExternalID) + with(1, "") + with(2, "mine-and-mine-alone") + with(3, "")
 	n, first, err := stockcsv.Scan(strings.NewReader(file))
 	require.NoError(t, err)
-	i, err := store.CreateImport(ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "cli", File: []byte(file), Rows: n, NextOffset: first.Offset, NextLine: first.Line})
+	i, err := store.Imports.Create(ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "cli", File: []byte(file), Rows: n, NextOffset: first.Offset, NextLine: first.Line})
 	require.NoError(t, err)
 	i, messages := finish(t, store, i)
 	require.Equal(t, []int{1, 1, 2}, []int{i.Added, i.Unchanged, i.Faulty})
@@ -275,12 +276,12 @@ func TestACrashInTheMiddleLosesAndDoublesNothing(t *testing.T) {
 	crashes := 0
 	for patience := time.Millisecond; i.State == provision.ImportRunning; patience += 3 * time.Millisecond { // a crash a little later each time
 		ctx, crash := context.WithTimeout(t.Context(), patience)
-		_, _, err := store.ImportBatch(ctx, i.ImportKey, nil)
+		_, _, err := store.Imports.RunBatch(ctx, i.ImportKey, nil)
 		crash()
 		if err != nil {
 			crashes++
 		}
-		i, err = store.Import(t.Context(), i.ImportKey)
+		i, err = store.Imports.Get(t.Context(), i.ImportKey)
 		require.NoError(t, err)
 	}
 	require.Positive(t, crashes)
@@ -302,7 +303,7 @@ func TestImportsAtTheSameTimeAddEachAccountOnce(t *testing.T) {
 	for _, key := range []provision.ImportKey{one.ImportKey, one.ImportKey, other.ImportKey} {
 		running.Go(func() error {
 			for {
-				i, _, err := store.ImportBatch(ctx, key, nil)
+				i, _, err := store.Imports.RunBatch(ctx, key, nil)
 				if err != nil || i.State != provision.ImportRunning {
 					return err
 				}
@@ -310,9 +311,9 @@ func TestImportsAtTheSameTimeAddEachAccountOnce(t *testing.T) {
 		})
 	}
 	require.NoError(t, running.Wait())
-	one, err := store.Import(ctx, one.ImportKey)
+	one, err := store.Imports.Get(ctx, one.ImportKey)
 	require.NoError(t, err)
-	other, err = store.Import(ctx, other.ImportKey)
+	other, err = store.Imports.Get(ctx, other.ImportKey)
 	require.NoError(t, err)
 	require.Equal(t, 1500, one.Added+other.Added)
 	require.Equal(t, 1500, one.Unchanged+other.Unchanged)
@@ -326,30 +327,30 @@ func TestAnImportThatNobodyGoesOnWithIsGivenUp(t *testing.T) {
 	ctx, store, db := setup(t)
 	dead, old := createImport(t, store, csvRows(1, 600), false), createImport(t, store, csvRow(1), true)
 	finish(t, store, old)
-	_, _, err := store.ImportBatch(ctx, dead.ImportKey, nil)
+	_, _, err := store.Imports.RunBatch(ctx, dead.ImportKey, nil)
 	require.NoError(t, err)
 	_, err = db.Exec(`UPDATE account_imports SET progressed_at = now() - interval '11 minutes', finished_at = finished_at - interval '91 days'`)
 	require.NoError(t, err)
 	next := createImport(t, store, csvRows(1, 600), false)
-	dead, err = store.Import(ctx, dead.ImportKey)
+	dead, err = store.Imports.Get(ctx, dead.ImportKey)
 	require.NoError(t, err)
 	require.Equal(t, provision.ImportFailed, dead.State)
 	require.Contains(t, dead.Reason, "import the file again")
-	after, _, err := store.ImportBatch(ctx, dead.ImportKey, nil)
+	after, _, err := store.Imports.RunBatch(ctx, dead.ImportKey, nil)
 	require.NoError(t, err)
 	require.Equal(t, dead, after, "it does not come back to life")
-	_, err = store.Import(ctx, old.ImportKey)
+	_, err = store.Imports.Get(ctx, old.ImportKey)
 	require.ErrorIs(t, err, provision.ErrNotFound, "after 90 days it is forgotten")
 	next, _ = finish(t, store, next)
 	require.Equal(t, []int{100, 500}, []int{next.Added, next.Unchanged})
 
 	stopped := createImport(t, store, csvRow(1), false)
-	require.NoError(t, store.FailImport(ctx, stopped.ImportKey, "interrupted"))
-	require.NoError(t, store.FailImport(ctx, next.ImportKey, "too late"))
-	list, err := store.Imports(ctx, "acme", 2, nil)
+	require.NoError(t, store.Imports.Fail(ctx, stopped.ImportKey, "interrupted"))
+	require.NoError(t, store.Imports.Fail(ctx, next.ImportKey, "too late"))
+	list, err := store.Imports.List(ctx, "acme", 2, nil)
 	require.NoError(t, err)
 	require.Equal(t, []string{"interrupted", ""}, []string{list[0].Reason, list[1].Reason}, "newest first")
-	list, err = store.Imports(ctx, "acme", 5, &provision.ImportCursor{StartedAt: list[1].StartedAt, ID: list[1].ID})
+	list, err = store.Imports.List(ctx, "acme", 5, &provision.ImportCursor{StartedAt: list[1].StartedAt, ID: list[1].ID})
 	require.NoError(t, err)
 	require.Equal(t, []string{dead.ID}, []string{list[0].ID})
 	require.Len(t, list, 1)

@@ -9,13 +9,16 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Leftovers are what undos could not remove from accounts, and what it takes to run those undos again.
+type Leftovers struct{ db *database }
+
 const keepUndoSQL = `
 INSERT INTO kept_undos (provider, order_id, account_id, sealed)
 SELECT a.provider, a.order_id, a.id, $4 FROM accounts a WHERE a.provider = $1 AND a.order_id = $2 AND a.id = $3 AND a.status = 'provisioning'
 ON CONFLICT (account_id) DO UPDATE SET provider = EXCLUDED.provider, order_id = EXCLUDED.order_id, sealed = EXCLUDED.sealed, kept_at = clock_timestamp()`
 
 // KeepUndo keeps what it takes to run the undo of the order in the account again. Nothing happens when the order does not hold the account.
-func (s *Store) KeepUndo(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error {
+func (s Leftovers) KeepUndo(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error {
 	_, err := s.db.ExecContext(ctx, keepUndoSQL, key.Provider, key.ID, accountID, sealed)
 	return err
 }
@@ -28,8 +31,8 @@ UPDATE accounts SET removing_since = COALESCE(removing_since, now()), ready_when
 
 // BeginRemoval reserves an Invalid or failed account for the removal of what its order left there: until EndRemoval its status does not
 // change. A repeat changes nothing. Errors: as UpdateAccount; a *provision.StateError too when nothing is kept of an undo.
-func (s *Store) BeginRemoval(ctx context.Context, actor, provider, id, reason string) (provision.Account, error) {
-	now, _, err := s.change(ctx, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
+func (s Leftovers) BeginRemoval(ctx context.Context, actor, provider, id, reason string) (provision.Account, error) {
+	now, _, err := changeAccount(ctx, s.db, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
 		if a.RemovingSince != nil {
 			return nil
 		}
@@ -58,7 +61,7 @@ WHERE a.provider = $1 AND a.id = $2 AND a.removing_since IS NOT NULL`
 
 // KeptUndo reads what is kept of the undo that left something in an account that is reserved for its removal, and whose it was. Errors:
 // provision.ErrNotFound.
-func (s *Store) KeptUndo(ctx context.Context, provider, accountID string) (key provision.OrderKey, sealed []byte, err error) {
+func (s Leftovers) KeptUndo(ctx context.Context, provider, accountID string) (key provision.OrderKey, sealed []byte, err error) {
 	var row struct {
 		provision.OrderKey
 		Sealed []byte `db:"sealed"`
@@ -80,7 +83,7 @@ const (
 
 // EndRemoval says what is left after a removal, with the account and with its order. When nothing is left the account becomes Ready by its
 // next verification, unless the pool parks it. A repeat changes nothing.
-func (s *Store) EndRemoval(ctx context.Context, r provision.LeftoversRemoved) error {
+func (s Leftovers) EndRemoval(ctx context.Context, r provision.LeftoversRemoved) error {
 	clean := len(r.Leftovers) == 0
 	reason := "left by order " + r.Order.ID + ": " + joinSentences(r.Leftovers)
 	switch {
@@ -90,7 +93,7 @@ func (s *Store) EndRemoval(ctx context.Context, r provision.LeftoversRemoved) er
 		reason = "what order " + r.Order.ID + " had left is removed; back to Ready when its verification passes"
 	}
 	because := "what order " + r.Order.ID + " had left was removed by " + r.Removal.By.Actor
-	return s.tx(ctx, r.Removal.By.Actor, func(tx *sqlx.Tx) error {
+	return s.db.tx(ctx, r.Removal.By.Actor, func(tx *sqlx.Tx) error {
 		ended, err := affected(tx.ExecContext(ctx, endRemovalSQL, r.Removal.Provider, r.Removal.AccountID, reason, clean && !r.Park, because))
 		if err != nil || !ended {
 			return err

@@ -16,6 +16,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Orders are the orders and the queues in which they wait for an account.
+type Orders struct{ db *database }
+
 const openOrderSQL = `
 INSERT INTO orders (provider, id, marketplace, environment, model, request, request_sha256, created_at, nonce)
 VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, COALESCE(NULLIF($9, '')::uuid, gen_random_uuid()))
@@ -28,12 +31,12 @@ WHERE o.provider = $1 AND o.id = $2`
 
 const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND id = $2`
 
-// OpenOrder writes the order's row, once, and returns what its workflow needs: with the settings that the pool had when the order
+// Open writes the order's row, once, and returns what its workflow needs: with the settings that the pool had when the order
 // was opened, or when RereadSettings read them last, however often it is asked. A row of the same id that holds another request is never touched: CodeOrderIDReused.
-func (s *Store) OpenOrder(ctx context.Context, order provision.Order) (opened provision.OpenedOrder, err error) {
+func (s Orders) Open(ctx context.Context, order provision.Order) (opened provision.OpenedOrder, err error) {
 	request := asJSON(order.Request)
 	hash := order.Request.Hash()
-	err = s.tx(ctx, orderActor(order.OrderKey), func(tx *sqlx.Tx) error {
+	err = s.db.tx(ctx, orderActor(order.OrderKey), func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, openOrderSQL, order.Provider, order.ID, order.Request.Marketplace, order.Request.Environment,
 			order.Request.AccountModel, request, hash, order.AcceptedAt, order.Nonce)
 		if err != nil {
@@ -77,8 +80,8 @@ const settingsNowSQL = `
 SELECT ` + poolSettingsColumns + ` FROM orders o JOIN pools p USING (provider, marketplace, environment) WHERE o.provider = $1 AND o.id = $2`
 
 // RereadSettings reads the settings that the order's pool has now, and keeps them with the order. Errors: provision.ErrNotFound.
-func (s *Store) RereadSettings(ctx context.Context, key provision.OrderKey) (settings provision.PoolSettings, err error) {
-	err = s.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+func (s Orders) RereadSettings(ctx context.Context, key provision.OrderKey) (settings provision.PoolSettings, err error) {
+	err = s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 		var row poolSettingsRow
 		if err := tx.GetContext(ctx, &row, settingsNowSQL, key.Provider, key.ID); err != nil {
 			return notFound(err, "order %s", key)
@@ -111,18 +114,10 @@ func (r statusRow) status() (provision.OrderStatus, error) {
 	return status, err
 }
 
-// decode reads a jsonb column; of NULL it makes nothing.
-func decode(text []byte, into any) error {
-	if text == nil {
-		return nil
-	}
-	return json.Unmarshal(text, into)
-}
-
 const orderStatusSQL = `SELECT ` + statusColumns + ` FROM orders o` + heldSQL + ` WHERE o.provider = $1 AND o.id = $2`
 
-// OrderStatus reads the order's state, account, failure and result. Errors: provision.ErrNotFound.
-func (s *Store) OrderStatus(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error) {
+// Status reads the order's state, account, failure and result. Errors: provision.ErrNotFound.
+func (s Orders) Status(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error) {
 	var row statusRow
 	if err := s.db.GetContext(ctx, &row, orderStatusSQL, key.Provider, key.ID); err != nil {
 		return provision.OrderStatus{}, notFound(err, "order %s", key)
@@ -186,8 +181,8 @@ func (r orderRow) view() (provision.OrderView, error) {
 	return v, nil
 }
 
-// Order reads one order. Errors: provision.ErrNotFound.
-func (s *Store) Order(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
+// Get reads one order. Errors: provision.ErrNotFound.
+func (s Orders) Get(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
 	views, err := s.orderViews(ctx, key.Provider, orderViewSQL+` WHERE o.provider = $1 AND o.id = $2`, key.Provider, key.ID)
 	if err != nil {
 		return provision.OrderView{}, err
@@ -198,8 +193,8 @@ func (s *Store) Order(ctx context.Context, key provision.OrderKey) (provision.Or
 	return views[0], nil
 }
 
-// Orders lists the orders of a provider, newest first.
-func (s *Store) Orders(ctx context.Context, provider string, f provision.OrderFilter) ([]provision.OrderView, error) {
+// List lists the orders of a provider, newest first.
+func (s Orders) List(ctx context.Context, provider string, f provision.OrderFilter) ([]provision.OrderView, error) {
 	var w where
 	w.and("o.provider = ?", provider)
 	if len(f.States) > 0 {
@@ -221,7 +216,7 @@ const stepsSQL = `
 SELECT order_id, step, account_id, state, attempt, started_at, finished_at, problem FROM order_steps
 WHERE provider = $1 AND order_id = ANY($2) ORDER BY started_at, step`
 
-func (s *Store) orderViews(ctx context.Context, provider, query string, args ...any) ([]provision.OrderView, error) {
+func (s Orders) orderViews(ctx context.Context, provider, query string, args ...any) ([]provision.OrderView, error) {
 	var rows []orderRow
 	if err := s.db.SelectContext(ctx, &rows, query, args...); err != nil {
 		return nil, err
@@ -288,7 +283,7 @@ const suspensionsSQL = `
 SELECT provider, marketplace, environment, claims_suspended_at, claims_suspended_because FROM pools WHERE provider = $1 AND claims_suspended_at IS NOT NULL`
 
 // suspensionsOf says why the claims of the provider's pools are suspended, of those where they are.
-func (s *Store) suspensionsOf(ctx context.Context, provider string) (map[provision.Pool]string, error) {
+func (s Orders) suspensionsOf(ctx context.Context, provider string) (map[provision.Pool]string, error) {
 	var rows []struct {
 		provision.Pool
 		Since   time.Time `db:"claims_suspended_at"`
@@ -304,7 +299,7 @@ func (s *Store) suspensionsOf(ctx context.Context, provider string) (map[provisi
 	return suspended, nil
 }
 
-func (s *Store) stockOf(ctx context.Context, provider string) (map[provision.Pool][]stockCount, error) {
+func (s Orders) stockOf(ctx context.Context, provider string) (map[provision.Pool][]stockCount, error) {
 	var counts []stockCount
 	if err := s.db.SelectContext(ctx, &counts, stockSQL, provider); err != nil {
 		return nil, err
@@ -363,37 +358,12 @@ func whyNone(stock []stockCount, model provision.Model, suspended string) string
 	return fmt.Sprintf("0 of %d accounts match: %s", total, strings.Join(parts, ", "))
 }
 
-// where collects the conditions of a query and numbers their arguments.
-type where struct {
-	conditions []string
-	args       []any
+const orderCountsSQL = `
+SELECT provider, marketplace, environment, state, count(*), min(state_since) AS oldest FROM orders
+GROUP BY provider, marketplace, environment, state`
+
+// Count counts the orders of all pools by their state.
+func (s Orders) Count(ctx context.Context) (counts []provision.OrderCount, err error) {
+	err = s.db.SelectContext(ctx, &counts, orderCountsSQL)
+	return counts, err
 }
-
-func (w *where) arg(v any) string {
-	w.args = append(w.args, v)
-	return fmt.Sprintf("$%d", len(w.args))
-}
-
-func (w *where) and(condition string, args ...any) {
-	for _, v := range args {
-		condition = strings.Replace(condition, "?", w.arg(v), 1)
-	}
-	w.conditions = append(w.conditions, condition)
-}
-
-func (w *where) andIf(wanted bool, condition string, v any) {
-	if wanted {
-		w.and(condition, v)
-	}
-}
-
-func (w *where) sql() string { return " WHERE " + strings.Join(w.conditions, " AND ") }
-
-func textArray(s []string) any {
-	if s == nil {
-		s = []string{}
-	}
-	return pq.Array(s)
-}
-
-func joinSentences(s []string) string { return strings.Join(s, "; ") }

@@ -12,6 +12,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Pools are the pools and their settings.
+type Pools struct{ db *database }
+
 // poolSettingsColumns are those of poolSettingsRow.
 const poolSettingsColumns = `p.alternate_contact_types, p.report_kind, p.report_region, p.report_prefix, p.user_policy_arns,
        COALESCE(p.permissions_boundary_arn, '') AS permissions_boundary_arn, p.on_failure, COALESCE(EXTRACT(EPOCH FROM p.wait_deadline), 0)::bigint AS wait_seconds,
@@ -96,8 +99,8 @@ func (r poolRow) config() (c provision.PoolConfig, err error) {
 
 const poolsAfterSQL = poolSQL + ` AND (p.marketplace, p.environment) > ($2, $3) ORDER BY p.marketplace, p.environment LIMIT $4`
 
-// Pools lists at most limit pools of a provider, by marketplace and environment, after the given one.
-func (s *Store) Pools(ctx context.Context, after provision.Pool, limit int) ([]provision.PoolConfig, error) {
+// List lists at most limit pools of a provider, by marketplace and environment, after the given one.
+func (s Pools) List(ctx context.Context, after provision.Pool, limit int) ([]provision.PoolConfig, error) {
 	var rows []poolRow
 	if err := s.db.SelectContext(ctx, &rows, poolsAfterSQL, after.Provider, after.Marketplace, after.Environment, limit); err != nil {
 		return nil, err
@@ -112,8 +115,8 @@ func (s *Store) Pools(ctx context.Context, after provision.Pool, limit int) ([]p
 	return configs, nil
 }
 
-// Pool reads one pool. Errors: provision.ErrNotFound.
-func (s *Store) Pool(ctx context.Context, pool provision.Pool) (provision.PoolConfig, error) {
+// Get reads one pool. Errors: provision.ErrNotFound.
+func (s Pools) Get(ctx context.Context, pool provision.Pool) (provision.PoolConfig, error) {
 	return readPool(ctx, s.db, pool, onePoolSQL)
 }
 
@@ -125,15 +128,23 @@ func readPool(ctx context.Context, q queryer, pool provision.Pool, query string)
 	return row.config()
 }
 
+const poolExistsSQL = `SELECT EXISTS (SELECT 1 FROM pools WHERE provider = $1 AND marketplace = $2 AND environment = $3)`
+
+// Exists tells whether the provider has such a pool.
+func (s Pools) Exists(ctx context.Context, p provision.Pool) (exists bool, err error) {
+	err = s.db.GetContext(ctx, &exists, poolExistsSQL, p.Provider, p.Marketplace, p.Environment)
+	return exists, err
+}
+
 const createPoolSQL = `
 INSERT INTO pools (provider, marketplace, environment, alternate_contact_types, report_kind, report_region, report_prefix, user_policy_arns, permissions_boundary_arn,
     on_failure, wait_deadline, action_deadline, provide_root_user, instructions, stock_threshold, model_thresholds, renotify_every)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULLIF($9, ''), $10, NULLIF($11, 0) * interval '1 second', $12 * interval '1 second', $13, $14, $15, $16, $17 * interval '1 second')`
 
-// CreatePool makes a pool. Errors: provision.ErrConflict when there is one, provision.ErrNotFound when there is no such
+// Create makes a pool. Errors: provision.ErrConflict when there is one, provision.ErrNotFound when there is no such
 // provider, a *provision.InvalidError.
-func (s *Store) CreatePool(ctx context.Context, actor string, c provision.PoolConfig) (made provision.PoolConfig, err error) {
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+func (s Pools) Create(ctx context.Context, actor string, c provision.PoolConfig) (made provision.PoolConfig, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		if err := validatePool(ctx, tx, c); err != nil {
 			return err
 		}
@@ -158,11 +169,11 @@ UPDATE pools SET alternate_contact_types = $4, report_kind = $5, report_region =
     provide_root_user = $13, instructions = $14, stock_threshold = $15, model_thresholds = $16, renotify_every = $17 * interval '1 second'
 WHERE provider = $1 AND marketplace = $2 AND environment = $3`
 
-// UpdatePool changes the settings of a pool: edit gets them as they are now. version is the one that the editor has seen; 0:
+// Update changes the settings of a pool: edit gets them as they are now. version is the one that the editor has seen; 0:
 // any. Orders that were placed before keep the settings that they were placed under. Errors: provision.ErrNotFound,
 // provision.ErrStale, a *provision.InvalidError.
-func (s *Store) UpdatePool(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (now provision.PoolConfig, err error) {
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+func (s Pools) Update(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (now provision.PoolConfig, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		if now, err = readPool(ctx, tx, pool, onePoolSQL+` FOR NO KEY UPDATE`); err != nil {
 			return err
 		}
@@ -217,12 +228,12 @@ const poolEventsSQL = `
 SELECT seq, at, actor, what, old_value, new_value FROM pool_history
 WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND seq > $4 ORDER BY seq LIMIT $5`
 
-// PoolHistory reads what was changed in the settings of a pool, oldest first, after the given row, at most limit rows. Errors:
+// History reads what was changed in the settings of a pool, oldest first, after the given row, at most limit rows. Errors:
 // provision.ErrNotFound.
-func (s *Store) PoolHistory(ctx context.Context, pool provision.Pool, after int64, limit int) (events []provision.PoolHistoryEntry, err error) {
+func (s Pools) History(ctx context.Context, pool provision.Pool, after int64, limit int) (events []provision.PoolHistoryEntry, err error) {
 	if err := s.db.SelectContext(ctx, &events, poolEventsSQL, pool.Provider, pool.Marketplace, pool.Environment, after, limit); err != nil || len(events) > 0 {
 		return events, err
 	}
-	_, err = s.Pool(ctx, pool) // one that was made before there was an audit has no row
+	_, err = s.Get(ctx, pool) // one that was made before there was an audit has no row
 	return nil, err
 }

@@ -14,18 +14,18 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	fresh := provision.DefaultPool(provision.Pool{Provider: "acme", Marketplace: "south", Environment: provision.Test})
-	made, err := store.CreatePool(ctx, "key abc", fresh)
+	made, err := store.Pools.Create(ctx, "key abc", fresh)
 	require.NoError(t, err)
 	fresh.Version, fresh.CreatedAt = 1, made.CreatedAt
 	require.Equal(t, fresh, made, "what is not set has the default")
-	inherited, err := store.Pool(ctx, pool) // made by AddPool, which sets nothing
+	inherited, err := store.Pools.Get(ctx, pool) // setup created it with the default settings
 	require.NoError(t, err)
 	fresh.Pool, fresh.CreatedAt = pool, inherited.CreatedAt
 	require.Equal(t, fresh, inherited, "the defaults of the schema are those of the program")
-	_, err = store.CreatePool(ctx, "key abc", made)
+	_, err = store.Pools.Create(ctx, "key abc", made)
 	require.ErrorIs(t, err, provision.ErrConflict)
 	made.Provider = "nobody"
-	_, err = store.CreatePool(ctx, "key abc", made)
+	_, err = store.Pools.Create(ctx, "key abc", made)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 
 	everything := func(c *provision.PoolConfig) {
@@ -35,25 +35,25 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 			ActionDeadline: 2 * time.Hour, WithoutRootAccess: true, Instructions: map[provision.Model]string{"SPAM": "{alias}"}}
 		c.StockThreshold, c.ModelThresholds, c.RenotifyEvery = &three, map[provision.Model]int{"ECAM": 2}, 3*time.Hour
 	}
-	edited, err := store.UpdatePool(ctx, "key abc", pool, 1, everything)
+	edited, err := store.Pools.Update(ctx, "key abc", pool, 1, everything)
 	require.NoError(t, err)
 	want := inherited
 	everything(&want)
 	want.Version = 2
 	require.Equal(t, want, edited)
-	_, err = store.UpdatePool(ctx, "key abc", pool, 1, func(*provision.PoolConfig) { t.Error("somebody else was faster") })
+	_, err = store.Pools.Update(ctx, "key abc", pool, 1, func(*provision.PoolConfig) { t.Error("somebody else was faster") })
 	require.ErrorIs(t, err, provision.ErrStale)
-	same, err := store.UpdatePool(ctx, "key abc", pool, 2, everything)
+	same, err := store.Pools.Update(ctx, "key abc", pool, 2, everything)
 	require.NoError(t, err)
 	require.EqualValues(t, 2, same.Version, "nothing was changed")
-	_, err = store.UpdatePool(ctx, "key abc", pool, 0, func(c *provision.PoolConfig) { c.Settings.ReportRegion = "mx-central-1" })
+	_, err = store.Pools.Update(ctx, "key abc", pool, 0, func(c *provision.PoolConfig) { c.Settings.ReportRegion = "mx-central-1" })
 	var invalid *provision.InvalidError
 	require.ErrorAs(t, err, &invalid)
 	require.Equal(t, "report_region", invalid.Fields[0].Field)
 
 	db.MustExec(`UPDATE pools SET on_failure = 'return' WHERE marketplace = 'north'`)
 	db.MustExec(`UPDATE pools SET verification_suspended_at = now() WHERE marketplace = 'north'`)
-	events, err := store.PoolHistory(ctx, pool, 0, 100)
+	events, err := store.Pools.History(ctx, pool, 0, 100)
 	require.NoError(t, err)
 	changed := map[string]string{}
 	for _, e := range events[1 : len(events)-1] {
@@ -64,26 +64,26 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 	require.Equal(t, `"us-east-1" → "eu-west-1"`, changed["report_region"])
 	require.Equal(t, ` → 3`, changed["stock_threshold"])
 	require.Equal(t, `{} → {"SPAM": "{alias}"}`, changed["instructions"])
-	require.Equal(t, "made", events[0].What)
+	require.Equal(t, "created", events[0].What)
 	last := events[len(events)-1]
 	require.Equal(t, "on_failure", last.What)
 	require.Contains(t, last.Actor, "database user ", "who writes by hand stands there too")
 	_, err = db.ExecContext(ctx, `UPDATE pool_history SET actor = 'nobody'`)
 	require.ErrorContains(t, err, "append-only")
 
-	rest, err := store.PoolHistory(ctx, pool, last.Seq, 100)
+	rest, err := store.Pools.History(ctx, pool, last.Seq, 100)
 	require.NoError(t, err)
 	require.Empty(t, rest)
-	_, err = store.PoolHistory(ctx, provision.Pool{Provider: "other", Marketplace: "north", Environment: provision.Production}, 0, 100)
+	_, err = store.Pools.History(ctx, provision.Pool{Provider: "other", Marketplace: "north", Environment: provision.Production}, 0, 100)
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	list, err := store.Pools(ctx, provision.Pool{Provider: "acme"}, 10)
+	list, err := store.Pools.List(ctx, provision.Pool{Provider: "acme"}, 10)
 	require.NoError(t, err)
 	require.Len(t, list, 2)
-	list, err = store.Pools(ctx, list[0].Pool, 10)
+	list, err = store.Pools.List(ctx, list[0].Pool, 10)
 	require.NoError(t, err)
 	require.Len(t, list, 1)
 	require.Equal(t, "south", list[0].Marketplace)
-	list, err = store.Pools(ctx, provision.Pool{Provider: "other"}, 10)
+	list, err = store.Pools.List(ctx, provision.Pool{Provider: "other"}, 10)
 	require.NoError(t, err)
 	require.Empty(t, list)
 }
@@ -92,16 +92,16 @@ func TestAnOrderKeepsTheSettingsItWasPlacedUnder(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	o := order("early", "")
-	before, err := store.OpenOrder(ctx, o)
+	before, err := store.Orders.Open(ctx, o)
 	require.NoError(t, err)
-	_, err = store.UpdatePool(ctx, "test", pool, 0, func(c *provision.PoolConfig) {
+	_, err = store.Pools.Update(ctx, "test", pool, 0, func(c *provision.PoolConfig) {
 		c.Settings.Park, c.Settings.Instructions = true, map[provision.Model]string{"SPAM": "new"}
 	})
 	require.NoError(t, err)
-	again, err := store.OpenOrder(ctx, o) // its workflow starts anew
+	again, err := store.Orders.Open(ctx, o) // its workflow starts anew
 	require.NoError(t, err)
 	require.Equal(t, before, again)
-	late, err := store.OpenOrder(ctx, order("late", ""))
+	late, err := store.Orders.Open(ctx, order("late", ""))
 	require.NoError(t, err)
 	require.True(t, late.Settings.Park)
 	require.Equal(t, "new", late.Settings.Instructions["SPAM"])
@@ -111,35 +111,35 @@ func TestAProtectedAccountEntersNoPool(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	payer := account(1, provision.ModelSPAM)
-	protected, err := store.ProtectAccount(ctx, "key abc", "acme", payer.ID, "payer")
+	protected, err := store.ProtectedAccounts.Protect(ctx, "key abc", "acme", payer.ID, "payer")
 	require.NoError(t, err)
 	require.Equal(t, "key abc", protected.CreatedBy)
 	for _, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountInvalid} {
 		payer.Status = status
-		_, _, err = store.CreateAccount(ctx, payer, "test")
+		_, _, err = store.Accounts.Create(ctx, payer, "test")
 		require.ErrorIs(t, err, provision.ErrProtected)
 		require.ErrorContains(t, err, "a payer or one of the provider's own")
 	}
-	is, err := store.IsProtected(ctx, "acme", payer.ID)
+	is, err := store.ProtectedAccounts.Contains(ctx, "acme", payer.ID)
 	require.NoError(t, err)
 	require.True(t, is)
-	is, err = store.IsProtected(ctx, "other", payer.ID)
+	is, err = store.ProtectedAccounts.Contains(ctx, "other", payer.ID)
 	require.NoError(t, err)
 	require.False(t, is, "of another provider")
 
-	changed, err := store.ProtectAccount(ctx, "key def", "acme", payer.ID, "the payer")
+	changed, err := store.ProtectedAccounts.Protect(ctx, "key def", "acme", payer.ID, "the payer")
 	require.NoError(t, err)
 	require.Equal(t, "the payer", changed.Note)
 	require.Equal(t, "key abc", changed.CreatedBy)
-	require.ErrorIs(t, store.ReleaseAccount(ctx, "key abc", "other", payer.ID), provision.ErrNotFound)
-	require.NoError(t, store.ReleaseAccount(ctx, "key abc", "acme", payer.ID))
-	require.ErrorIs(t, store.ReleaseAccount(ctx, "key abc", "acme", payer.ID), provision.ErrNotFound)
+	require.ErrorIs(t, store.ProtectedAccounts.Release(ctx, "key abc", "other", payer.ID), provision.ErrNotFound)
+	require.NoError(t, store.ProtectedAccounts.Release(ctx, "key abc", "acme", payer.ID))
+	require.ErrorIs(t, store.ProtectedAccounts.Release(ctx, "key abc", "acme", payer.ID), provision.ErrNotFound)
 	payer.Status = provision.AccountReady
-	_, _, err = store.CreateAccount(ctx, payer, "test")
+	_, _, err = store.Accounts.Create(ctx, payer, "test")
 	require.NoError(t, err)
 	var history []string
 	require.NoError(t, db.Select(&history, `SELECT what || ' by ' || actor FROM protected_account_history ORDER BY seq`))
-	require.Equal(t, []string{"protected by key abc", "changed by key def", "released by key abc"}, history)
+	require.Equal(t, []string{"protected by key abc", "changed by key def", "unprotected by key abc"}, history)
 }
 
 func TestProtectingAnAccountThatIsInStockTakesItOut(t *testing.T) {
@@ -148,20 +148,20 @@ func TestProtectingAnAccountThatIsInStockTakesItOut(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	waits := account(3, provision.ModelSPAM)
 	waits.Status = ""
-	_, _, err := store.CreateAccount(ctx, waits, "test")
+	_, _, err := store.Accounts.Create(ctx, waits, "test")
 	require.NoError(t, err)
 	held := claim(t, store, open(t, store, "o", "")).Account
-	_, err = store.ProtectAccount(ctx, "key abc", "acme", held.ID, "")
+	_, err = store.ProtectedAccounts.Protect(ctx, "key abc", "acme", held.ID, "")
 	var refused *provision.StateError
 	require.ErrorAs(t, err, &refused)
 	require.Contains(t, refused.Reason, "order o works in account 000000000001: cancel the order")
-	is, err := store.IsProtected(ctx, "acme", held.ID)
+	is, err := store.ProtectedAccounts.Contains(ctx, "acme", held.ID)
 	require.NoError(t, err)
 	require.False(t, is)
 	for _, id := range []string{"000000000002", "000000000003"} {
-		_, err = store.ProtectAccount(ctx, "key abc", "acme", id, "")
+		_, err = store.ProtectedAccounts.Protect(ctx, "key abc", "acme", id, "")
 		require.NoError(t, err)
-		out, err := store.Account(ctx, "acme", id)
+		out, err := store.Accounts.Get(ctx, "acme", id)
 		require.NoError(t, err)
 		require.Equal(t, provision.AccountInvalid, out.Status)
 		require.Contains(t, out.Reason, "protected")
@@ -169,7 +169,7 @@ func TestProtectingAnAccountThatIsInStockTakesItOut(t *testing.T) {
 		require.Nil(t, out.VerifyAt)
 	}
 	require.Nil(t, claim(t, store, open(t, store, "p", "")).Account)
-	page, err := store.ProtectedAccounts(ctx, "acme", "000000000002", 10)
+	page, err := store.ProtectedAccounts.List(ctx, "acme", "000000000002", 10)
 	require.NoError(t, err)
 	require.Len(t, page, 1)
 }
@@ -182,8 +182,8 @@ func TestAddingAndProtectingAnAccountRace(t *testing.T) {
 	race.SetLimit(12)
 	for i := range 40 {
 		a := account(100+i, provision.ModelSPAM)
-		race.Go(func() error { _, _, _ = store.CreateAccount(ctx, a, "test"); return nil })
-		race.Go(func() error { _, err := store.ProtectAccount(ctx, "test", "acme", a.ID, ""); return err })
+		race.Go(func() error { _, _, _ = store.Accounts.Create(ctx, a, "test"); return nil })
+		race.Go(func() error { _, err := store.ProtectedAccounts.Protect(ctx, "test", "acme", a.ID, ""); return err })
 	}
 	require.NoError(t, race.Wait())
 	var both int

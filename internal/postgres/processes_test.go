@@ -18,9 +18,9 @@ func process(kind provision.ProcessKind, host string, keys ...string) provision.
 	return provision.Process{ID: uuid.NewString(), Kind: kind, Host: host, PID: 7, Version: "abc", Keys: keys, SealsWith: keys[0]}
 }
 
-func announce(t *testing.T, store *postgres.Store, p provision.Process) (others []string) {
+func announce(t *testing.T, store *postgres.DB, p provision.Process) (others []string) {
 	t.Helper()
-	found, err := store.AnnounceProcess(t.Context(), p, nil)
+	found, err := store.Processes.Announce(t.Context(), p, nil)
 	require.NoError(t, err)
 	for _, other := range found {
 		others = append(others, other.String())
@@ -36,7 +36,7 @@ func TestProcessesSeeEachOtherWhileTheyLive(t *testing.T) {
 	require.Equal(t, []string{"api a/7"}, announce(t, store, two))
 	require.Equal(t, []string{"api a/7", "worker b/7"}, announce(t, store, three))
 
-	live, err := store.LiveProcesses(ctx)
+	live, err := store.Processes.List(ctx)
 	require.NoError(t, err)
 	require.Len(t, live, 3)
 	require.Equal(t, two.Keys, live[1].Keys)
@@ -45,14 +45,14 @@ func TestProcessesSeeEachOtherWhileTheyLive(t *testing.T) {
 	require.WithinDuration(t, live[1].StartedAt, live[1].SeenAt, time.Minute)
 	two.SealsWith = "k1:1"
 	announce(t, store, two)
-	live, err = store.LiveProcesses(ctx)
+	live, err = store.Processes.List(ctx)
 	require.NoError(t, err)
 	require.Equal(t, "k1:1", live[1].SealsWith)
 	require.True(t, live[1].SeenAt.After(live[1].StartedAt))
 
 	// One stops in order, one stops without a word.
-	require.NoError(t, store.RemoveProcess(ctx, one.ID))
-	require.NoError(t, store.RemoveProcess(ctx, one.ID), "a repeat does nothing")
+	require.NoError(t, store.Processes.Remove(ctx, one.ID))
+	require.NoError(t, store.Processes.Remove(ctx, one.ID), "a repeat does nothing")
 	_, err = db.ExecContext(ctx, `UPDATE processes SET seen_at = now() - interval '31 seconds' WHERE id = $1`, two.ID)
 	require.NoError(t, err)
 	require.Empty(t, announce(t, store, three))
@@ -71,12 +71,12 @@ func TestWhatNeedsAKeyIsCounted(t *testing.T) {
 	ctx, store, db := setup(t)
 	use := func(used map[string]time.Duration) {
 		t.Helper()
-		_, err := store.AnnounceProcess(ctx, process(provision.ProcessAPI, "a", "k2:2", "k1:1"), used)
+		_, err := store.Processes.Announce(ctx, process(provision.ProcessAPI, "a", "k2:2", "k1:1"), used)
 		require.NoError(t, err)
 	}
 	keys := func() map[string]provision.SealKeyUse {
 		t.Helper()
-		found, err := store.SealKeys(ctx)
+		found, err := store.SealKeys.List(ctx)
 		require.NoError(t, err)
 		byID := map[string]provision.SealKeyUse{}
 		for _, k := range found {
@@ -99,14 +99,14 @@ func TestWhatNeedsAKeyIsCounted(t *testing.T) {
 	}
 	_, err := db.ExecContext(ctx, `UPDATE orders SET created_at = now() - interval '1 hour' WHERE id IN ('before', 'ended')`)
 	require.NoError(t, err)
-	_, err = store.KeepPassword(ctx, before, "000000000001", []byte("k1\x00sealed"))
+	_, err = store.Passwords.Keep(ctx, before, "000000000001", []byte("k1\x00sealed"))
 	require.NoError(t, err)
-	_, err = store.KeepPassword(ctx, after, "000000000002", []byte("k2\x00sealed"))
+	_, err = store.Passwords.Keep(ctx, after, "000000000002", []byte("k2\x00sealed"))
 	require.NoError(t, err)
-	_, err = store.KeepPassword(ctx, ended, "000000000003", []byte("k1\x00sealed"))
+	_, err = store.Passwords.Keep(ctx, ended, "000000000003", []byte("k1\x00sealed"))
 	require.NoError(t, err)
-	require.NoError(t, store.Allocate(ctx, ended, "000000000003", provision.Result{AccountID: "000000000003", CompletedAt: time.Now()}))
-	_, err = store.CreateWebhook(ctx, "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/"}, []byte("k0\x00sealed"))
+	require.NoError(t, store.Orders.Allocate(ctx, ended, "000000000003", provision.Result{AccountID: "000000000003", CompletedAt: time.Now()}))
+	_, err = store.Webhooks.Create(ctx, "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/"}, []byte("k0\x00sealed"))
 	require.NoError(t, err)
 
 	counts := keys()
@@ -147,16 +147,16 @@ func TestPasswordsAndSecretsAreSealedAgain(t *testing.T) {
 		key := open(t, store, string(rune('a'+i)), "")
 		account := claim(t, store, key).Account.ID
 		purposes[account] = provision.PasswordPurpose(key, account)
-		_, err = store.KeepPassword(ctx, key, account, seal(ring, account, purposes[account]))
+		_, err = store.Passwords.Keep(ctx, key, account, seal(ring, account, purposes[account]))
 		require.NoError(t, err)
 	}
 	hook := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
-	_, err = store.CreateWebhook(ctx, "test", provision.Webhook{ID: hook.ID, Provider: "acme", URL: "https://receiver.example/"}, seal(before, "hook", provision.WebhookSecretPurpose(hook)))
+	_, err = store.Webhooks.Create(ctx, "test", provision.Webhook{ID: hook.ID, Provider: "acme", URL: "https://receiver.example/"}, seal(before, "hook", provision.WebhookSecretPurpose(hook)))
 	require.NoError(t, err)
 	all := provision.WebhookKey{Provider: "acme", ID: provision.WebhookCallbacks}
-	require.NoError(t, store.RotateWebhookSecret(ctx, "test", all, seal(before, "all", provision.WebhookSecretPurpose(all)), 0))
+	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", all, seal(before, "all", provision.WebhookSecretPurpose(all)), 0))
 
-	replaced, err := store.Reseal(ctx, "k2", again)
+	replaced, err := store.SealKeys.Reseal(ctx, "k2", again)
 	require.NoError(t, err)
 	require.Equal(t, 4, replaced)
 	after, err := secrets.ParseRing(k2)
@@ -178,18 +178,18 @@ func TestPasswordsAndSecretsAreSealedAgain(t *testing.T) {
 		_, err := after.Open(sealed, purpose)
 		require.NoError(t, err)
 	}
-	replaced, err = store.Reseal(ctx, "k2", again)
+	replaced, err = store.SealKeys.Reseal(ctx, "k2", again)
 	require.NoError(t, err)
 	require.Zero(t, replaced, "nothing is left")
 
 	// What was revealed in the middle stays gone, and an error changes nothing.
-	replaced, err = store.Reseal(ctx, "k3", func([]byte, string) ([]byte, error) {
+	replaced, err = store.SealKeys.Reseal(ctx, "k3", func([]byte, string) ([]byte, error) {
 		_, err := db.ExecContext(context.WithoutCancel(ctx), `UPDATE order_passwords SET sealed = NULL`)
 		return []byte("k3\x00"), err
 	})
 	require.NoError(t, err)
 	require.Equal(t, 2, replaced, "the webhooks' secrets")
 	broken := errors.New("no such key")
-	_, err = store.Reseal(ctx, "k4", func([]byte, string) ([]byte, error) { return nil, broken })
+	_, err = store.SealKeys.Reseal(ctx, "k4", func([]byte, string) ([]byte, error) { return nil, broken })
 	require.ErrorIs(t, err, broken)
 }

@@ -16,27 +16,28 @@ func TestARootEmailBelongsToOneAccount(t *testing.T) {
 	ctx, store, _ := setup(t)
 	foreign := account(1, provision.ModelSPAM)
 	foreign.Provider = "other"
-	require.NoError(t, store.AddPool(ctx, foreign.Pool, provision.DataExport))
-	_, _, err := store.CreateAccount(ctx, foreign, "test")
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(foreign.Pool))
+	require.NoError(t, err)
+	_, _, err = store.Accounts.Create(ctx, foreign, "test")
 	require.NoError(t, err)
 	createAccounts(t, store, provision.ModelSPAM, 2, 3)
 
 	for _, taken := range []string{account(1, "").RootEmail, strings.ToUpper(account(2, "").RootEmail)} {
 		a := account(4, provision.ModelSPAM)
 		a.RootEmail = taken
-		_, _, err := store.CreateAccount(ctx, a, "test")
+		_, _, err := store.Accounts.Create(ctx, a, "test")
 		require.ErrorIs(t, err, provision.ErrRootEmailTaken)
 		require.EqualError(t, err, provision.RootEmailTaken, "whose it is stays unsaid")
-		_, _, err = store.UpdateAccount(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountUpdate{RootEmail: &taken})
+		_, _, err = store.Accounts.Update(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountUpdate{RootEmail: &taken})
 		require.ErrorIs(t, err, provision.ErrRootEmailTaken)
 	}
 	upper := strings.ToUpper(account(3, "").RootEmail)
-	now, _, err := store.UpdateAccount(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountUpdate{RootEmail: &upper})
+	now, _, err := store.Accounts.Update(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountUpdate{RootEmail: &upper})
 	require.NoError(t, err, "its own, in other letters")
 	require.Equal(t, upper, now.RootEmail)
-	require.NoError(t, store.DeleteAccount(ctx, "test", "acme", account(2, "").ID, 0))
+	require.NoError(t, store.Accounts.Delete(ctx, "test", "acme", account(2, "").ID, 0))
 	freed := account(2, "").RootEmail
-	_, _, err = store.UpdateAccount(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountUpdate{RootEmail: &freed})
+	_, _, err = store.Accounts.Update(ctx, "test", "acme", account(3, "").ID, 0, provision.AccountUpdate{RootEmail: &freed})
 	require.NoError(t, err, "the address of an account that was deleted is free")
 }
 
@@ -45,8 +46,9 @@ func TestAnImportFindsARootEmailThatIsAnotherAccounts(t *testing.T) {
 	ctx, store, db := setup(t)
 	foreign := account(1, provision.ModelSPAM)
 	foreign.Provider = "other"
-	require.NoError(t, store.AddPool(ctx, foreign.Pool, provision.DataExport))
-	_, _, err := store.CreateAccount(ctx, foreign, "test")
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(foreign.Pool))
+	require.NoError(t, err)
+	_, _, err = store.Accounts.Create(ctx, foreign, "test")
 	require.NoError(t, err)
 	createAccounts(t, store, provision.ModelSPAM, 2, 2)
 	// with is the row of an account with the address of another one.

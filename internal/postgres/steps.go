@@ -10,6 +10,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Steps are the attempts of orders at their steps and undos.
+type Steps struct{ db *database }
+
 // Every attempt at a step, and at an undo, asks here before it touches the account. The statement that records the attempt also
 // checks that the order holds the account. It locks the order, then the account, like every transaction that changes which order
 // holds an account: an attempt begins before such a change, or it is refused. An account from which what an order left is removed
@@ -44,9 +47,9 @@ var (
 	back    = []string{string(provision.Provisioning), string(provision.ActionRequired), string(provision.Compensating)} // an order may give one account back and go on with the next
 )
 
-// StepStarted notes that an attempt at a step begins. Errors: a *provision.Failure OrderNotInProgress when the order does not
+// Begin notes that an attempt at a step begins. Errors: a *provision.Failure OrderNotInProgress when the order does not
 // hold the account, is in a state in which it does not take the step, or has begun to undo the step.
-func (s *Store) StepStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error {
+func (s Steps) Begin(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error {
 	states := forward
 	if step == provision.StepCompare { // it only reads, to see what the undo has done
 		states = back
@@ -81,10 +84,10 @@ RETURNING GREATEST(
     CASE WHEN undos_open > 1 THEN $5::float8 ELSE 0 END,
     CASE WHEN attempts_open > 0 THEN $5::float8 - EXTRACT(EPOCH FROM clock_timestamp() - fenced_at)::float8 ELSE 0 END)`
 
-// UndoStarted notes that an attempt at the undo of a step begins: no attempt at the step can begin or end as done from here on.
+// BeginUndo notes that an attempt at the undo of a step begins: no attempt at the step can begin or end as done from here on.
 // It returns how long the undo must wait until no lease can live of an attempt, at the step or at its undo, that has not
 // reported its end. Errors: a *provision.Failure OrderNotInProgress when the order does not hold the account.
-func (s *Store) UndoStarted(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, lease time.Duration) (wait time.Duration, err error) {
+func (s Steps) BeginUndo(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, lease time.Duration) (wait time.Duration, err error) {
 	var seconds float64
 	err = s.db.GetContext(ctx, &seconds, undoStartedSQL, key.Provider, key.ID, accountID, step, lease.Seconds(), textArray(back))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -110,10 +113,10 @@ UPDATE order_steps SET
     finished_at = CASE state WHEN 'undoing' THEN now() ELSE finished_at END
 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
 
-// StepEnded notes how an attempt at a step ended (done, retrying, failed, stopped), or an attempt at its undo (undone; undoing:
+// End notes how an attempt at a step ended (done, retrying, failed, stopped), or an attempt at its undo (undone; undoing:
 // it will be tried again). A step that is being undone or undone never becomes anything else. The problem holds no data of the
 // customer.
-func (s *Store) StepEnded(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error {
+func (s Steps) End(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error {
 	query := stepEndedSQL
 	if state == provision.StepUndoing || state == provision.StepUndone {
 		query = undoEndedSQL
@@ -129,9 +132,9 @@ UPDATE order_steps SET
 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4
 RETURNING EXTRACT(EPOCH FROM clock_timestamp() - refused_since)::float8`
 
-// StepRefused notes that AWS refuses the step with this code, and returns for how long it has done so without another code between.
+// NoteRefusal notes that AWS refuses the step with this code, and returns for how long it has done so without another code between.
 // A first attempt begins anew: somebody has asked for it. Errors: provision.ErrNotFound when no attempt at the step has begun.
-func (s *Store) StepRefused(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, code provision.Code) (lasting time.Duration, err error) {
+func (s Steps) NoteRefusal(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, code provision.Code) (lasting time.Duration, err error) {
 	var seconds float64
 	err = s.db.GetContext(ctx, &seconds, stepRefusedSQL, key.Provider, key.ID, accountID, step, code)
 	return time.Duration(seconds * float64(time.Second)), notFound(err, "step %s of order %s", step, key)
@@ -142,7 +145,7 @@ SELECT o.state, COALESCE((SELECT a.id FROM accounts a WHERE a.id = $3 AND a.prov
 FROM orders o WHERE o.provider = $1 AND o.id = $2`
 
 // whyNotInProgress says why an attempt was refused. It looks after the refusal, so it may see what came later.
-func (s *Store) whyNotInProgress(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step) error {
+func (s Steps) whyNotInProgress(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step) error {
 	var now struct {
 		State     provision.OrderState `db:"state"`
 		AccountID string               `db:"account_id"`

@@ -48,33 +48,33 @@ var why = provision.Failure{Code: provision.CodeAliasTaken, Step: provision.Step
 func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		until            func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error
+		until            func(ctx context.Context, store *postgres.DB, key provision.OrderKey) error
 		step, look, undo bool // may begin
 	}{
-		"provisioning": {until: func(context.Context, *postgres.Store, provision.OrderKey) error { return nil },
+		"provisioning": {until: func(context.Context, *postgres.DB, provision.OrderKey) error { return nil },
 			step: true, look: true, undo: true},
-		"action required": {until: func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error {
-			return store.RequireAction(ctx, key, why)
+		"action required": {until: func(ctx context.Context, store *postgres.DB, key provision.OrderKey) error {
+			return store.Orders.RequireAction(ctx, key, why)
 		}, step: true, look: true, undo: true},
-		"compensating": {until: func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error {
-			return store.BeginUndo(ctx, key, why)
+		"compensating": {until: func(ctx context.Context, store *postgres.DB, key provision.OrderKey) error {
+			return store.Orders.BeginUndo(ctx, key, why)
 		}, look: true, undo: true},
-		"completed": {until: func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error {
-			return store.Allocate(ctx, key, account1, provision.Result{AccountID: account1})
+		"completed": {until: func(ctx context.Context, store *postgres.DB, key provision.OrderKey) error {
+			return store.Orders.Allocate(ctx, key, account1, provision.Result{AccountID: account1})
 		}},
-		"failed": {until: func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error {
-			_, err := store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why})
+		"failed": {until: func(ctx context.Context, store *postgres.DB, key provision.OrderKey) error {
+			_, err := store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why})
 			return err
 		}},
-		"failed with leftovers": {until: func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error {
-			_, err := store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why, Leftovers: []string{"a user"}})
+		"failed with leftovers": {until: func(ctx context.Context, store *postgres.DB, key provision.OrderKey) error {
+			_, err := store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why, Leftovers: []string{"a user"}})
 			return err
 		}},
-		"with the next account": {until: func(ctx context.Context, store *postgres.Store, key provision.OrderKey) error {
-			if _, err := store.RejectAccount(ctx, key, account1, why, false); err != nil {
+		"with the next account": {until: func(ctx context.Context, store *postgres.DB, key provision.OrderKey) error {
+			if _, err := store.Orders.RejectAccount(ctx, key, account1, why, false); err != nil {
 				return err
 			}
-			_, err := store.ClaimAccount(ctx, key)
+			_, err := store.Orders.Claim(ctx, key)
 			return err
 		}},
 	} {
@@ -85,18 +85,18 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 			key := open(t, store, "o", "")
 			claim(t, store, key)
 			require.NoError(t, test.until(ctx, store, key))
-			before, err := store.Order(ctx, key)
+			before, err := store.Orders.Get(ctx, key)
 			require.NoError(t, err)
 
-			_, undoErr := store.UndoStarted(ctx, key, account1, provision.StepReport, lease)
+			_, undoErr := store.Steps.BeginUndo(ctx, key, account1, provision.StepReport, lease)
 			attempts := []struct {
 				what string
 				may  bool
 				err  error
 			}{
 				{"undo", test.undo, undoErr},
-				{"look", test.look, store.StepStarted(ctx, key, account1, provision.StepCompare, 1)},
-				{"step", test.step, store.StepStarted(ctx, key, account1, provision.StepAlias, 1)},
+				{"look", test.look, store.Steps.Begin(ctx, key, account1, provision.StepCompare, 1)},
+				{"step", test.step, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1)},
 			}
 			begun := 0
 			for _, attempt := range attempts {
@@ -110,7 +110,7 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 			var rows int
 			require.NoError(t, db.GetContext(ctx, &rows, `SELECT count(*) FROM order_steps`))
 			require.Equal(t, begun, rows, "what is refused leaves no row")
-			after, err := store.Order(ctx, key)
+			after, err := store.Orders.Get(ctx, key)
 			require.NoError(t, err)
 			if !test.step {
 				require.Equal(t, before.Step, after.Step)
@@ -126,14 +126,14 @@ func TestAnAttemptForTheAccountOfAnotherOrderIsRefused(t *testing.T) {
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
 	claim(t, store, first)
 	claim(t, store, second)
-	refusedAs(t, store.StepStarted(ctx, second, account1, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
-	_, err := store.UndoStarted(ctx, second, account1, provision.StepAlias, lease)
+	refusedAs(t, store.Steps.Begin(ctx, second, account1, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
+	_, err := store.Steps.BeginUndo(ctx, second, account1, provision.StepAlias, lease)
 	refusedAs(t, err, provision.CodeOrderNotInProgress)
 
 	// An order whose row was lost is not refused for good: the reconciler writes the row back.
 	for _, key := range []provision.OrderKey{{Provider: "other", ID: "first"}, {Provider: "acme", ID: "lost"}} {
-		require.ErrorIs(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1), provision.ErrNotFound)
-		_, err := store.UndoStarted(ctx, key, account1, provision.StepAlias, lease)
+		require.ErrorIs(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1), provision.ErrNotFound)
+		_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
 		require.ErrorIs(t, err, provision.ErrNotFound)
 	}
 }
@@ -145,12 +145,12 @@ func TestAnOrderThatIsBeingUndoneStillGetsTheAccountThatItHolds(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key := open(t, store, "stopped", "")
 	held := claim(t, store, key).Account.ID
-	require.NoError(t, store.StopOrder(ctx, key, "cancel", provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}, provision.Intervention{Actor: "a", ID: "1"}))
+	require.NoError(t, store.Orders.Stop(ctx, key, "cancel", provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}, provision.Intervention{Actor: "a", ID: "1"}))
 	require.Equal(t, held, claim(t, store, key).Account.ID)
 
-	_, err := store.RejectAccount(ctx, key, held, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"}, false)
+	_, err := store.Orders.RejectAccount(ctx, key, held, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"}, false)
 	require.NoError(t, err)
-	_, err = store.ClaimAccount(ctx, key)
+	_, err = store.Orders.Claim(ctx, key)
 	refusedAs(t, err, provision.CodeOrderNotInProgress)
 }
 
@@ -160,34 +160,34 @@ func TestAStepWhoseUndoBeganNeverBeginsOrEndsAsDone(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1))
-	_, err := store.UndoStarted(ctx, key, account1, provision.StepAlias, lease) // the order goes on: an operator swaps the account
+	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1))
+	_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease) // the order goes on: an operator swaps the account
 	require.NoError(t, err)
 
 	late := func() {
 		for _, state := range []provision.StepState{provision.StepDone, provision.StepRetrying, provision.StepFailed, provision.StepStopped} {
 			before := stepRow(t, db, provision.StepAlias)
-			require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepAlias, state, "late"))
+			require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, state, "late"))
 			after := stepRow(t, db, provision.StepAlias)
 			require.Equal(t, before.State, after.State)
 			require.Equal(t, before.Ended, after.Ended)
 		}
-		refusedAs(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 2), provision.CodeOrderNotInProgress)
+		refusedAs(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 2), provision.CodeOrderNotInProgress)
 	}
 	require.Equal(t, provision.StepUndoing, stepRow(t, db, provision.StepAlias).State)
 	late()
-	require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepAlias, provision.StepUndoing, "AWSUnavailable"))
+	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndoing, "AWSUnavailable"))
 	row := stepRow(t, db, provision.StepAlias)
 	require.Equal(t, provision.StepUndoing, row.State)
 	require.NotNil(t, row.Ended)
-	_, err = store.UndoStarted(ctx, key, account1, provision.StepAlias, lease)
+	_, err = store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err)
 	require.Nil(t, stepRow(t, db, provision.StepAlias).Ended)
-	require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
+	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
 	require.Equal(t, provision.StepUndone, stepRow(t, db, provision.StepAlias).State)
 	late()
 
-	_, err = store.UndoStarted(ctx, key, account1, provision.StepAlias, lease)
+	_, err = store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err, "an undo may be repeated")
 	require.Equal(t, provision.StepUndoing, stepRow(t, db, provision.StepAlias).State)
 }
@@ -198,8 +198,8 @@ func TestAnUndoneStepIsUndoneOnlyByAnUndo(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1))
-	require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
+	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1))
+	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
 	require.Equal(t, provision.StepRunning, stepRow(t, db, provision.StepAlias).State)
 }
 
@@ -237,15 +237,15 @@ func TestAnUndoWaitsForAttemptsThatHaveNotReportedTheirEnd(t *testing.T) {
 			for _, event := range test.before {
 				switch event {
 				case started, startedAgain:
-					require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepUser, 1))
+					require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepUser, 1))
 				case undo:
-					_, err := store.UndoStarted(ctx, key, account1, provision.StepUser, lease)
+					_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 					require.NoError(t, err)
 				default:
-					require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepUser, provision.StepState(event), ""))
+					require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepUser, provision.StepState(event), ""))
 				}
 			}
-			wait, err := store.UndoStarted(ctx, key, account1, provision.StepUser, lease)
+			wait, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 			require.NoError(t, err)
 			if !test.waits {
 				require.Zero(t, wait)
@@ -263,11 +263,11 @@ func TestARepeatedUndoWaitsOnlyForTheRestOfTheLease(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepUser, 1))
+	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepUser, 1))
 	undo := func() time.Duration {
-		wait, err := store.UndoStarted(ctx, key, account1, provision.StepUser, lease)
+		wait, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 		require.NoError(t, err)
-		require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepUser, provision.StepUndoing, "throttled"))
+		require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepUser, provision.StepUndoing, "throttled"))
 		return wait
 	}
 	require.InDelta(t, lease.Seconds(), undo().Seconds(), 5)
@@ -291,7 +291,7 @@ func TestStepsAndUndosRace(t *testing.T) {
 	for i, step := range steps {
 		for range 8 {
 			race.Go(func() error {
-				err := store.StepStarted(ctx, key, account1, step, 1)
+				err := store.Steps.Begin(ctx, key, account1, step, 1)
 				if err == nil {
 					began[i].Add(1)
 					return nil
@@ -300,14 +300,14 @@ func TestStepsAndUndosRace(t *testing.T) {
 			})
 		}
 		race.Go(func() error {
-			wait, err := store.UndoStarted(ctx, key, account1, step, lease)
+			wait, err := store.Steps.BeginUndo(ctx, key, account1, step, lease)
 			if err == nil && began[i].Load() > 0 && wait == 0 {
 				return fmt.Errorf("the undo of %s began without a wait although an attempt is alive", step)
 			}
 			return err
 		})
 	}
-	race.Go(func() error { return store.BeginUndo(ctx, key, why) })
+	race.Go(func() error { return store.Orders.BeginUndo(ctx, key, why) })
 	require.NoError(t, race.Wait(), "no deadlock among them")
 	for i, step := range steps {
 		row := stepRow(t, db, step)
@@ -330,25 +330,25 @@ func TestAnOrderThatGetsAnAccountAgainDoesItsStepsAgain(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1))
-	_, err := store.UndoStarted(ctx, key, account1, provision.StepAlias, lease)
+	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1))
+	_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err)
-	require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
-	_, err = store.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "x"}, false)
+	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
+	_, err = store.Orders.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "x"}, false)
 	require.NoError(t, err)
 	require.Nil(t, claim(t, store, key).Account)
 
-	_, _, err = store.ReturnAccount(ctx, "operator", "acme", account1, 0, "AWS was ill")
+	_, _, err = store.Accounts.Return(ctx, "operator", "acme", account1, 0, "AWS was ill")
 	require.NoError(t, err)
 	now := time.Now()
 	db.MustExec(`UPDATE accounts SET verify_at = $1`, now)
-	woken, err := store.ApplyVerifications(ctx, []provision.VerificationResult{{AccountID: account1, LookedAt: &now}})
+	woken, err := store.Verifications.Apply(ctx, []provision.VerificationResult{{AccountID: account1, LookedAt: &now}})
 	require.NoError(t, err)
 	require.Equal(t, []provision.OrderKey{key}, woken)
 	again := claim(t, store, key)
 	require.Equal(t, account1, again.Account.ID)
 	require.False(t, again.Touched)
-	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepAlias, 1))
+	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepAlias, 1))
 	require.Equal(t, provision.StepRunning, stepRow(t, db, provision.StepAlias).State)
 }
 
@@ -358,15 +358,15 @@ func TestAClaimSaysWhetherTheAccountIsTouched(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	require.False(t, claim(t, store, key).Touched)
-	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepInspect, 1))
+	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepInspect, 1))
 	require.False(t, claim(t, store, key).Touched, "looking is not touching")
-	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepContacts, 1))
+	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepContacts, 1))
 	require.True(t, claim(t, store, key).Touched)
-	_, err := store.UndoStarted(ctx, key, account1, provision.StepContacts, lease)
+	_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepContacts, lease)
 	require.NoError(t, err)
 	require.True(t, claim(t, store, key).Touched)
-	require.NoError(t, store.StepEnded(ctx, key, account1, provision.StepContacts, provision.StepUndone, ""))
-	require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepCompare, 1))
+	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepContacts, provision.StepUndone, ""))
+	require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepCompare, 1))
 	require.False(t, claim(t, store, key).Touched, "it is as it was")
 }
 
@@ -378,21 +378,21 @@ func TestARefusalLastsFromAttemptToAttempt(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	_, err := store.StepRefused(ctx, key, account1, provision.StepUser, provision.CodePermissionMissing)
+	_, err := store.Steps.NoteRefusal(ctx, key, account1, provision.StepUser, provision.CodePermissionMissing)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 	attempt := func(n int32) {
 		t.Helper()
-		require.NoError(t, store.StepStarted(ctx, key, account1, provision.StepUser, n))
+		require.NoError(t, store.Steps.Begin(ctx, key, account1, provision.StepUser, n))
 	}
 	undo := func() {
 		t.Helper()
-		_, err := store.UndoStarted(ctx, key, account1, provision.StepUser, lease)
+		_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 		require.NoError(t, err)
 	}
 	// refused tells whether AWS has refused the step with this code for an hour; an hour later it has.
 	refused := func(code provision.Code) (forAnHour bool) {
 		t.Helper()
-		lasting, err := store.StepRefused(ctx, key, account1, provision.StepUser, code)
+		lasting, err := store.Steps.NoteRefusal(ctx, key, account1, provision.StepUser, code)
 		require.NoError(t, err)
 		_, err = db.ExecContext(ctx, `UPDATE order_steps SET refused_since = refused_since - interval '1 hour'`)
 		require.NoError(t, err)

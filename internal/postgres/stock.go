@@ -12,6 +12,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Stock is how many accounts the pools have, and the alerts about it.
+type Stock struct{ db *database }
+
 const stockPoolsSQL = `
 SELECT p.provider, p.marketplace, p.environment, p.stock_threshold, p.model_thresholds, p.verification_suspended_at,
        p.claims_suspended_at, p.claims_suspended_because,
@@ -57,8 +60,8 @@ const openAlertsSQL = `
 SELECT ` + alertColumns + ` FROM stock_alerts
 WHERE closed_at IS NULL AND ($1 = '' OR provider = $1) AND ($2 = '' OR marketplace = $2) AND ($3 = '' OR environment = $3)`
 
-// Stock counts the stock of every pool of a provider; of all providers when it is empty.
-func (s *Store) Stock(ctx context.Context, provider string) ([]provision.PoolStock, error) {
+// Count counts the stock of every pool of a provider; of all providers when it is empty.
+func (s Stock) Count(ctx context.Context, provider string) ([]provision.PoolStock, error) {
 	stock, _, err := readStock(ctx, s.db, provision.Pool{Provider: provider})
 	return stock, err
 }
@@ -142,10 +145,10 @@ func fill(stock *provision.PoolStock, facts []stockFact, thresholds map[provisio
 	stock.Forecast = all.Forecast(stock.Ready, now)
 }
 
-// WatchStock looks at the stock of all pools and opens, raises, repeats, lowers and closes their alerts. What is to be told is
+// Watch looks at the stock of all pools and opens, raises, repeats, lowers and closes their alerts. What is to be told is
 // an event, written with the alert itself: a repeat tells nothing twice.
-func (s *Store) WatchStock(ctx context.Context) (watch provision.StockWatch, err error) {
-	stock, err := s.Stock(ctx, "")
+func (s Stock) Watch(ctx context.Context) (watch provision.StockWatch, err error) {
+	stock, err := s.Count(ctx, "")
 	if err != nil {
 		return watch, err
 	}
@@ -178,8 +181,8 @@ INSERT INTO stock_alerts (provider, marketplace, environment, kind, reason, read
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING ` + alertColumns
 
 // watchPool decides about one pool, one look at a time.
-func (s *Store) watchPool(ctx context.Context, pool provision.Pool) (alert *provision.StockAlert, event string, err error) {
-	err = s.tx(ctx, "stock watch", func(tx *sqlx.Tx) error {
+func (s Stock) watchPool(ctx context.Context, pool provision.Pool) (alert *provision.StockAlert, event string, err error) {
+	err = s.db.tx(ctx, "stock watch", func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('stock alert ' || $1, 0))`, pool.String()); err != nil {
 			return err
 		}
@@ -221,8 +224,8 @@ UPDATE stock_alerts SET acknowledged_at = now(), acknowledged_by = $2, note = $3
 
 // AcknowledgeAlert says that somebody cares for an open alert: it is not told of again until it rises. One that is acknowledged
 // already stays as it is. Errors: provision.ErrNotFound, a *provision.StateError when it is closed.
-func (s *Store) AcknowledgeAlert(ctx context.Context, actor, provider, id, note string) (alert provision.StockAlert, err error) {
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+func (s Stock) AcknowledgeAlert(ctx context.Context, actor, provider, id, note string) (alert provision.StockAlert, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		err := tx.GetContext(ctx, &alert, `SELECT `+alertColumns+` FROM stock_alerts WHERE provider = $1 AND id = $2 FOR UPDATE`, provider, id)
 		switch {
 		case err != nil:
@@ -240,8 +243,8 @@ func (s *Store) AcknowledgeAlert(ctx context.Context, actor, provider, id, note 
 	return alert, err
 }
 
-// StockAlerts lists the alerts of a provider, newest first.
-func (s *Store) StockAlerts(ctx context.Context, provider string, f provision.AlertFilter) (alerts []provision.StockAlert, err error) {
+// Alerts lists the alerts of a provider, newest first.
+func (s Stock) Alerts(ctx context.Context, provider string, f provision.AlertFilter) (alerts []provision.StockAlert, err error) {
 	var w where
 	w.and("provider = ?", provider)
 	if f.Open != nil {
@@ -252,14 +255,4 @@ func (s *Store) StockAlerts(ctx context.Context, provider string, f provision.Al
 	w.andIf(f.Before != 0, "seq < ?", f.Before)
 	err = s.db.SelectContext(ctx, &alerts, strings.Join([]string{"SELECT", alertColumns, "FROM stock_alerts", w.sql(), "ORDER BY seq DESC LIMIT", w.arg(f.Limit)}, " "), w.args...)
 	return alerts, err
-}
-
-const orderCountsSQL = `
-SELECT provider, marketplace, environment, state, count(*), min(state_since) AS oldest FROM orders
-GROUP BY provider, marketplace, environment, state`
-
-// OrderCounts counts the orders of all pools by their state.
-func (s *Store) OrderCounts(ctx context.Context) (counts []provision.OrderCount, err error) {
-	err = s.db.SelectContext(ctx, &counts, orderCountsSQL)
-	return counts, err
 }

@@ -14,11 +14,11 @@ import (
 )
 
 // watched is a pool with a threshold of two and so many Ready accounts.
-func watched(t *testing.T, ready int) (*postgres.Store, *sqlx.DB) {
+func watched(t *testing.T, ready int) (*postgres.DB, *sqlx.DB) {
 	t.Helper()
 	_, store, db := setup(t)
 	threshold := 2
-	_, err := store.UpdatePool(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.StockThreshold = &threshold })
+	_, err := store.Pools.Update(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.StockThreshold = &threshold })
 	require.NoError(t, err)
 	createAccounts(t, store, provision.ModelSPAM, 1, ready)
 	return store, db
@@ -38,9 +38,9 @@ func ready(t *testing.T, db *sqlx.DB, count int) {
 }
 
 // watch looks at the stock and returns the types of the events that this wrote.
-func watch(t *testing.T, store *postgres.Store) (types []string) {
+func watch(t *testing.T, store *postgres.DB) (types []string) {
 	t.Helper()
-	seen, err := store.WatchStock(t.Context())
+	seen, err := store.Stock.Watch(t.Context())
 	require.NoError(t, err)
 	for _, e := range seen.Events {
 		types = append(types, e.Type)
@@ -63,9 +63,9 @@ func stockEvents(t *testing.T, db *sqlx.DB) (types []string) {
 	return types
 }
 
-func alerts(t *testing.T, store *postgres.Store) []provision.StockAlert {
+func alerts(t *testing.T, store *postgres.DB) []provision.StockAlert {
 	t.Helper()
-	found, err := store.StockAlerts(t.Context(), "acme", provision.AlertFilter{Limit: 100})
+	found, err := store.Stock.Alerts(t.Context(), "acme", provision.AlertFilter{Limit: 100})
 	require.NoError(t, err)
 	return found
 }
@@ -115,7 +115,7 @@ func TestManyLooksAtOnceMakeOneAlert(t *testing.T) {
 	store, db := watched(t, 0)
 	var looks errgroup.Group
 	for range 12 {
-		looks.Go(func() error { _, err := store.WatchStock(t.Context()); return err })
+		looks.Go(func() error { _, err := store.Stock.Watch(t.Context()); return err })
 	}
 	require.NoError(t, looks.Wait())
 	require.Len(t, alerts(t, store), 1)
@@ -129,7 +129,7 @@ func TestAnAlertIsRepeatedAtTheIntervalOfThePool(t *testing.T) {
 	t.Parallel()
 	store, db := watched(t, 1)
 	watch(t, store)
-	_, err := store.UpdatePool(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.RenotifyEvery = time.Hour })
+	_, err := store.Pools.Update(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.RenotifyEvery = time.Hour })
 	require.NoError(t, err)
 	pass(t, db, time.Hour-time.Minute)
 	require.Empty(t, watch(t, store))
@@ -147,12 +147,12 @@ func TestAnAcknowledgedAlertIsSilentUntilItRises(t *testing.T) {
 	ready(t, db, 1)
 	watch(t, store)
 	id := alerts(t, store)[0].ID
-	_, err := store.AcknowledgeAlert(t.Context(), "key abc", "other", id, "not mine")
+	_, err := store.Stock.AcknowledgeAlert(t.Context(), "key abc", "other", id, "not mine")
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	acknowledged, err := store.AcknowledgeAlert(t.Context(), "key abc", "acme", id, "ten are ordered")
+	acknowledged, err := store.Stock.AcknowledgeAlert(t.Context(), "key abc", "acme", id, "ten are ordered")
 	require.NoError(t, err)
 	require.Equal(t, "key abc", acknowledged.AcknowledgedBy)
-	again, err := store.AcknowledgeAlert(t.Context(), "key def", "acme", id, "me too")
+	again, err := store.Stock.AcknowledgeAlert(t.Context(), "key def", "acme", id, "me too")
 	require.NoError(t, err)
 	require.Equal(t, "ten are ordered", again.Note, "a repeat changes nothing")
 	require.Equal(t, []string{"stock.low", "stock.acknowledged"}, stockEvents(t, db))
@@ -179,7 +179,7 @@ func TestAnAcknowledgedAlertIsSilentUntilItRises(t *testing.T) {
 	watch(t, store)
 	pass(t, db, provision.StockSettles)
 	require.Equal(t, []string{"stock.restocked"}, watch(t, store))
-	_, err = store.AcknowledgeAlert(t.Context(), "key abc", "acme", id, "too late")
+	_, err = store.Stock.AcknowledgeAlert(t.Context(), "key abc", "acme", id, "too late")
 	var refused *provision.StateError
 	require.ErrorAs(t, err, &refused)
 }
@@ -214,25 +214,25 @@ func TestAPoolWithoutAThresholdIsOnlyEverEmpty(t *testing.T) {
 func TestStockIsCountedByModelAndStatus(t *testing.T) {
 	t.Parallel()
 	_, store, db := setup(t)
-	_, err := store.UpdatePool(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.ModelThresholds = map[provision.Model]int{provision.ModelECAM: 1} })
+	_, err := store.Pools.Update(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.ModelThresholds = map[provision.Model]int{provision.ModelECAM: 1} })
 	require.NoError(t, err)
 	createAccounts(t, store, provision.ModelSPAM, 1, 6)
 	unverified := account(9, provision.ModelSPAM)
 	unverified.Status = ""
-	_, _, err = store.CreateAccount(t.Context(), unverified, "test")
+	_, _, err = store.Accounts.Create(t.Context(), unverified, "test")
 	require.NoError(t, err)
-	_, _, err = store.InvalidateAccount(t.Context(), "test", "acme", "000000000006", 0, "test")
+	_, _, err = store.Accounts.Invalidate(t.Context(), "test", "acme", "000000000006", 0, "test")
 	require.NoError(t, err)
 	for _, id := range []string{"a", "b", "c", "d"} {
 		key := open(t, store, id, provision.ModelSPAM)
 		held := claim(t, store, key).Account.ID
 		if id != "d" {
-			require.NoError(t, store.Allocate(t.Context(), key, held, provision.Result{AccountID: held}))
+			require.NoError(t, store.Orders.Allocate(t.Context(), key, held, provision.Result{AccountID: held}))
 		}
 	}
 	require.Nil(t, claim(t, store, open(t, store, "e", provision.ModelECAM)).Account)
 
-	stock, err := store.Stock(t.Context(), "acme")
+	stock, err := store.Stock.Count(t.Context(), "acme")
 	require.NoError(t, err)
 	require.Len(t, stock, 1)
 	got := stock[0]
@@ -250,12 +250,12 @@ func TestStockIsCountedByModelAndStatus(t *testing.T) {
 
 	_, err = db.ExecContext(t.Context(), `UPDATE accounts SET status_since = now() - interval '7 days' WHERE status = 'allocated'`)
 	require.NoError(t, err)
-	stock, err = store.Stock(t.Context(), "acme")
+	stock, err = store.Stock.Count(t.Context(), "acme")
 	require.NoError(t, err)
 	// Three allocations that weigh a half each, in a time that weighs (7 days / ln 2)·½.
 	require.InDelta(t, 0.297, *stock[0].Forecast.PerDay, 0.001)
 	require.InDelta(t, 3.4, *stock[0].Forecast.Days, 0.01)
-	none, err := store.Stock(t.Context(), "other")
+	none, err := store.Stock.Count(t.Context(), "other")
 	require.NoError(t, err)
 	require.Empty(t, none)
 }

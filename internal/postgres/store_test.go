@@ -22,21 +22,22 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 var pool = provision.Pool{Provider: "acme", Marketplace: "north", Environment: provision.Production}
 
-func setup(t *testing.T) (context.Context, *postgres.Store, *sqlx.DB) {
+func setup(t *testing.T) (context.Context, *postgres.DB, *sqlx.DB) {
 	t.Helper()
 	ctx := t.Context()
 	db := pgtest.New(t)
 	store := postgres.New(db)
-	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
-	require.NoError(t, store.CreateProvider(ctx, "other", "Other"))
-	require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
+	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"))
+	require.NoError(t, store.Providers.Create(ctx, "other", "Other"))
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
+	require.NoError(t, err)
 	return ctx, store, db
 }
 
-func createAccounts(t *testing.T, store *postgres.Store, model provision.Model, from, to int) (woken []provision.OrderKey) {
+func createAccounts(t *testing.T, store *postgres.DB, model provision.Model, from, to int) (woken []provision.OrderKey) {
 	t.Helper()
 	for i := from; i <= to; i++ {
-		_, orders, err := store.CreateAccount(t.Context(), account(i, model), "test")
+		_, orders, err := store.Accounts.Create(t.Context(), account(i, model), "test")
 		require.NoError(t, err)
 		woken = append(woken, orders...)
 	}
@@ -58,26 +59,26 @@ func order(id string, model provision.Model) provision.Order {
 	}
 }
 
-func open(t *testing.T, store *postgres.Store, id string, model provision.Model) provision.OrderKey {
+func open(t *testing.T, store *postgres.DB, id string, model provision.Model) provision.OrderKey {
 	t.Helper()
 	o := order(id, model)
-	_, err := store.OpenOrder(t.Context(), o)
+	_, err := store.Orders.Open(t.Context(), o)
 	require.NoError(t, err)
 	return o.OrderKey
 }
 
-func claim(t *testing.T, store *postgres.Store, key provision.OrderKey) provision.Claim {
+func claim(t *testing.T, store *postgres.DB, key provision.OrderKey) provision.Claim {
 	t.Helper()
-	c, err := store.ClaimAccount(t.Context(), key)
+	c, err := store.Orders.Claim(t.Context(), key)
 	require.NoError(t, err)
 	return c
 }
 
 // place is the order's place in the queue after it has asked for an account.
-func place(t *testing.T, store *postgres.Store, key provision.OrderKey) int {
+func place(t *testing.T, store *postgres.DB, key provision.OrderKey) int {
 	t.Helper()
 	require.Nil(t, claim(t, store, key).Account)
-	view, err := store.Order(t.Context(), key)
+	view, err := store.Orders.Get(t.Context(), key)
 	require.NoError(t, err)
 	return view.Waiting.Place
 }
@@ -114,14 +115,14 @@ func TestTwoHundredOrdersRaceForAHundredAccounts(t *testing.T) {
 	for i := range 200 {
 		o := order(fmt.Sprintf("race-%03d", i), provision.ModelSPAM)
 		race.Go(func() error {
-			if _, err := store.OpenOrder(ctx, o); err != nil {
+			if _, err := store.Orders.Open(ctx, o); err != nil {
 				return err
 			}
 			var repeats errgroup.Group
 			answers := make([]provision.Claim, 3)
 			for n := range answers {
 				repeats.Go(func() (err error) {
-					answers[n], err = store.ClaimAccount(ctx, o.OrderKey)
+					answers[n], err = store.Orders.Claim(ctx, o.OrderKey)
 					return err
 				})
 			}
@@ -216,17 +217,17 @@ func TestTheReasonOfWaitingIsInNumbers(t *testing.T) {
 	ctx, store, _ := setup(t)
 	key := open(t, store, "w0", "")
 	claim(t, store, key)
-	view, err := store.Order(ctx, key)
+	view, err := store.Orders.Get(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, &provision.QueuePlace{Place: 1, Why: "the pool has no accounts"}, view.Waiting)
 
 	createAccounts(t, store, provision.ModelSPAM, 1, 3) // w0 takes the first
 	completed := open(t, store, "done", "")
 	accountID := claim(t, store, completed).Account.ID
-	require.NoError(t, store.Allocate(ctx, completed, accountID, provision.Result{AccountID: accountID}))
+	require.NoError(t, store.Orders.Allocate(ctx, completed, accountID, provision.Result{AccountID: accountID}))
 	waiting := open(t, store, "w1", provision.ModelECAM)
 	claim(t, store, waiting)
-	view, err = store.Order(ctx, waiting)
+	view, err = store.Orders.Get(ctx, waiting)
 	require.NoError(t, err)
 	require.Equal(t, "0 of 3 accounts match: 3 other model", view.Waiting.Why)
 
@@ -234,7 +235,7 @@ func TestTheReasonOfWaitingIsInNumbers(t *testing.T) {
 	claim(t, store, third)
 	spam := open(t, store, "w2", provision.ModelSPAM)
 	claim(t, store, spam)
-	view, err = store.Order(ctx, spam)
+	view, err = store.Orders.Get(ctx, spam)
 	require.NoError(t, err)
 	require.Equal(t, 2, view.Waiting.Place)
 	require.Equal(t, "0 of 3 accounts match: 1 allocated, 2 with other orders", view.Waiting.Why)
@@ -244,14 +245,14 @@ func TestAnEndedOrderClaimsNothing(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	key := open(t, store, "gone", "")
-	_, err := store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
+	_, err := store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
 	require.NoError(t, err)
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
-	_, err = store.ClaimAccount(ctx, key)
+	_, err = store.Orders.Claim(ctx, key)
 	var failure *provision.Failure
 	require.ErrorAs(t, err, &failure)
 	require.Equal(t, provision.CodeOrderNotInProgress, failure.Code)
-	a, err := store.Account(ctx, "acme", "000000000001")
+	a, err := store.Accounts.Get(ctx, "acme", "000000000001")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountReady, a.Status)
 }
@@ -265,14 +266,14 @@ func TestReleaseGivesTheAccountToTheNextInTheQueue(t *testing.T) {
 	claim(t, store, second)
 	closing := provision.OrderClosing{Order: first, State: provision.Failed, AccountID: "000000000001",
 		Failure: provision.Failure{Code: provision.CodeAliasTaken, Field: "aws_account_alias", Value: "alias-first", Reason: "taken"}}
-	woken, err := store.CloseOrder(ctx, closing)
+	woken, err := store.Orders.Close(ctx, closing)
 	require.NoError(t, err)
 	require.Equal(t, []provision.OrderKey{second}, woken)
-	woken, err = store.CloseOrder(ctx, closing)
+	woken, err = store.Orders.Close(ctx, closing)
 	require.NoError(t, err, "a repeat changes nothing")
 	require.Empty(t, woken)
 
-	events, err := store.AccountHistory(ctx, "acme", "000000000001", 0, 10)
+	events, err := store.Accounts.History(ctx, "acme", "000000000001", 0, 10)
 	require.NoError(t, err)
 	for i := range events {
 		require.Positive(t, events[i].Seq)
@@ -300,13 +301,13 @@ func TestLeftoversAndParkingKeepTheAccountOutOfThePool(t *testing.T) {
 			closing.Order, closing.State = open(t, store, "o", ""), provision.Failed
 			closing.Failure = provision.Failure{Code: provision.CodeQuotaReached, Reason: "five reports"}
 			claim(t, store, closing.Order)
-			_, err := store.CloseOrder(ctx, closing)
+			_, err := store.Orders.Close(ctx, closing)
 			require.NoError(t, err)
-			a, err := store.Account(ctx, "acme", "000000000001")
+			a, err := store.Accounts.Get(ctx, "acme", "000000000001")
 			require.NoError(t, err)
 			require.Equal(t, provision.AccountProvisioningFailed, a.Status)
 			require.NotEmpty(t, a.Reason)
-			view, err := store.Order(ctx, closing.Order)
+			view, err := store.Orders.Get(ctx, closing.Order)
 			require.NoError(t, err)
 			require.Equal(t, provision.Failed, view.State)
 			require.Equal(t, a.ID, view.AccountID)
@@ -322,13 +323,13 @@ func TestAnUnusableAccountIsInvalidAndTheOrderKeepsItsPlace(t *testing.T) {
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
 	claim(t, store, first)
 	claim(t, store, second)
-	_, err := store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeAccountCannotBeEntered, AWSCode: "AccessDenied", Reason: "the role cannot be assumed"}, false)
+	_, err := store.Orders.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeAccountCannotBeEntered, AWSCode: "AccessDenied", Reason: "the role cannot be assumed"}, false)
 	require.NoError(t, err)
-	_, err = store.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "AccessDenied"}, false)
+	_, err = store.Orders.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "AccessDenied"}, false)
 	require.NoError(t, err, "a repeat changes nothing")
 	require.Equal(t, 1, place(t, store, first), "the order is ahead of the one that came later")
 	require.Equal(t, []provision.OrderKey{first}, createAccounts(t, store, provision.ModelSPAM, 2, 2))
-	a, err := store.Account(ctx, "acme", "000000000001")
+	a, err := store.Accounts.Get(ctx, "acme", "000000000001")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, a.Status)
 	require.Contains(t, a.Reason, "AWS answered AccessDenied")
@@ -340,31 +341,31 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	createAccounts(t, store, provision.ModelECAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	sealed, err := store.KeepPassword(ctx, key, "000000000001", []byte("first"))
+	sealed, err := store.Passwords.Keep(ctx, key, "000000000001", []byte("first"))
 	require.NoError(t, err)
 	require.Equal(t, "first", string(sealed))
-	sealed, err = store.KeepPassword(ctx, key, "000000000001", []byte("second"))
+	sealed, err = store.Passwords.Keep(ctx, key, "000000000001", []byte("second"))
 	require.NoError(t, err)
 	require.Equal(t, "first", string(sealed), "a repeat gets the kept one")
 
 	result := provision.Result{AccountID: "000000000001", IAMUserName: "customer", SignInURL: "https://a.signin.aws.amazon.com/console/"}
-	require.NoError(t, store.Allocate(ctx, key, "000000000001", result))
-	require.NoError(t, store.Allocate(ctx, key, "000000000001", result))
-	view, err := store.Order(ctx, key)
+	require.NoError(t, store.Orders.Allocate(ctx, key, "000000000001", result))
+	require.NoError(t, store.Orders.Allocate(ctx, key, "000000000001", result))
+	view, err := store.Orders.Get(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, view.State)
 	require.Equal(t, &result, view.Result)
 	require.WithinDuration(t, time.Now().Add(provision.PasswordLifetime), view.Password.ExpiresAt, time.Minute)
 
-	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
+	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
 	require.NoError(t, err)
-	view, err = store.Order(ctx, key)
+	view, err = store.Orders.Get(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, view.State, "there is no way back past Allocate")
 
 	// What cannot be opened is not used up.
 	broken := errors.New("no such key")
-	require.ErrorIs(t, store.RevealPassword(ctx, view.Password.ID, "x", func(provision.RevealedPassword) error { return broken }), broken)
+	require.ErrorIs(t, store.Passwords.Reveal(ctx, view.Password.ID, "x", func(provision.RevealedPassword) error { return broken }), broken)
 
 	// Many readers at once: one gets the password.
 	var mu sync.Mutex
@@ -373,7 +374,7 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	for range 8 {
 		race.Go(func() error {
 			var secret provision.RevealedPassword
-			err := store.RevealPassword(ctx, view.Password.ID, "192.0.2.1", func(r provision.RevealedPassword) error { secret = r; return nil })
+			err := store.Passwords.Reveal(ctx, view.Password.ID, "192.0.2.1", func(r provision.RevealedPassword) error { secret = r; return nil })
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -391,21 +392,21 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	require.Equal(t, 1, revealed)
 	require.Equal(t, 7, gone)
 	never := func(provision.RevealedPassword) error { return errors.New("opened") }
-	require.ErrorIs(t, store.RevealPassword(ctx, view.Password.ID, "x", never), provision.ErrGone)
-	require.ErrorIs(t, store.RevealPassword(ctx, "00000000-0000-0000-0000-000000000000", "x", never), provision.ErrNotFound)
+	require.ErrorIs(t, store.Passwords.Reveal(ctx, view.Password.ID, "x", never), provision.ErrGone)
+	require.ErrorIs(t, store.Passwords.Reveal(ctx, "00000000-0000-0000-0000-000000000000", "x", never), provision.ErrNotFound)
 }
 
 func TestOneIDOneRequest(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	o := order("o", "")
-	first, err := store.OpenOrder(ctx, o)
+	first, err := store.Orders.Open(ctx, o)
 	require.NoError(t, err)
-	again, err := store.OpenOrder(ctx, o)
+	again, err := store.Orders.Open(ctx, o)
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	o.Request.AccountAlias = "another"
-	_, err = store.OpenOrder(ctx, o)
+	_, err = store.Orders.Open(ctx, o)
 	var failure *provision.Failure
 	require.ErrorAs(t, err, &failure)
 	require.Equal(t, provision.CodeOrderIDReused, failure.Code)
@@ -461,24 +462,25 @@ func TestProvidersSeeOnlyTheirOwn(t *testing.T) {
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 
-	_, err := store.Account(ctx, "other", "000000000001")
+	_, err := store.Accounts.Get(ctx, "other", "000000000001")
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	_, err = store.Order(ctx, provision.OrderKey{Provider: "other", ID: "o"})
+	_, err = store.Orders.Get(ctx, provision.OrderKey{Provider: "other", ID: "o"})
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	accounts, err := store.Accounts(ctx, "other", provision.AccountFilter{Limit: 10})
+	accounts, err := store.Accounts.List(ctx, "other", provision.AccountFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Empty(t, accounts)
 
 	stolen := account(1, provision.ModelSPAM)
 	stolen.Provider = "other"
-	require.NoError(t, store.AddPool(ctx, stolen.Pool, provision.LegacyCUR))
-	_, _, err = store.CreateAccount(ctx, stolen, "test")
+	_, err = store.Pools.Create(ctx, "test", provision.DefaultPool(stolen.Pool))
+	require.NoError(t, err)
+	_, _, err = store.Accounts.Create(ctx, stolen, "test")
 	require.ErrorIs(t, err, provision.ErrConflict)
 
 	// The same order id of another provider is another order, and draws from another pool.
 	o := order("o", "")
 	o.Provider = "other"
-	_, err = store.OpenOrder(ctx, o)
+	_, err = store.Orders.Open(ctx, o)
 	require.NoError(t, err)
 	require.Nil(t, claim(t, store, o.OrderKey).Account)
 }
@@ -491,7 +493,7 @@ func TestListsFilterAndPage(t *testing.T) {
 		key := open(t, store, fmt.Sprintf("o%d", i), "")
 		claim(t, store, key)
 	}
-	waiting, err := store.Orders(ctx, "acme", provision.OrderFilter{States: []provision.OrderState{provision.WaitingForAccount}, Limit: 10})
+	waiting, err := store.Orders.List(ctx, "acme", provision.OrderFilter{States: []provision.OrderState{provision.WaitingForAccount}, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, waiting, 2)
 	require.Equal(t, "o6", waiting[0].ID, "newest first")
@@ -499,7 +501,7 @@ func TestListsFilterAndPage(t *testing.T) {
 	var ids []string
 	filter := provision.OrderFilter{Limit: 3}
 	for {
-		page, err := store.Orders(ctx, "acme", filter)
+		page, err := store.Orders.List(ctx, "acme", filter)
 		require.NoError(t, err)
 		for _, v := range page {
 			ids = append(ids, v.ID)
@@ -512,15 +514,15 @@ func TestListsFilterAndPage(t *testing.T) {
 	}
 	require.Equal(t, []string{"o6", "o5", "o4", "o3", "o2", "o1", "o0"}, ids)
 
-	byAccount, err := store.Orders(ctx, "acme", provision.OrderFilter{AccountID: "000000000003", Limit: 10})
+	byAccount, err := store.Orders.List(ctx, "acme", provision.OrderFilter{AccountID: "000000000003", Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, byAccount, 1)
 	require.Equal(t, "o2", byAccount[0].ID)
 
-	held, err := store.Accounts(ctx, "acme", provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountProvisioning}, Model: provision.ModelSPAM, Limit: 3})
+	held, err := store.Accounts.List(ctx, "acme", provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountProvisioning}, Model: provision.ModelSPAM, Limit: 3})
 	require.NoError(t, err)
 	require.Len(t, held, 3)
-	next, err := store.Accounts(ctx, "acme", provision.AccountFilter{Limit: 3, After: &provision.AccountCursor{AddedAt: held[2].AddedAt, ID: held[2].ID}})
+	next, err := store.Accounts.List(ctx, "acme", provision.AccountFilter{Limit: 3, After: &provision.AccountCursor{AddedAt: held[2].AddedAt, ID: held[2].ID}})
 	require.NoError(t, err)
 	require.Len(t, next, 2)
 }
@@ -531,18 +533,18 @@ func TestStepsAreVisible(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	require.NoError(t, store.StepStarted(ctx, key, "000000000001", provision.StepAlias, 1))
-	require.NoError(t, store.StepEnded(ctx, key, "000000000001", provision.StepAlias, provision.StepRetrying, "Throttled"))
-	require.NoError(t, store.StepStarted(ctx, key, "000000000001", provision.StepAlias, 2))
-	view, err := store.Order(ctx, key)
+	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 1))
+	require.NoError(t, store.Steps.End(ctx, key, "000000000001", provision.StepAlias, provision.StepRetrying, "Throttled"))
+	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 2))
+	view, err := store.Orders.Get(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, provision.StepAlias, view.Step)
 	require.Len(t, view.Steps, 1)
 	require.Equal(t, 2, view.Steps[0].Attempt)
 	require.Equal(t, "running", view.Steps[0].State)
-	require.NoError(t, store.StepEnded(ctx, key, "000000000001", provision.StepAlias, provision.StepDone, ""))
-	require.NoError(t, store.StepStarted(ctx, key, "000000000001", provision.StepAlias, 3))
-	view, err = store.Order(ctx, key)
+	require.NoError(t, store.Steps.End(ctx, key, "000000000001", provision.StepAlias, provision.StepDone, ""))
+	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 3))
+	view, err = store.Orders.Get(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, "done", view.Steps[0].State, "a step that is done stays done, whoever wakes up late")
 	require.NotNil(t, view.Steps[0].FinishedAt)
@@ -558,7 +560,7 @@ func TestNoPasswordIsKeptOfAnAccountThatWasNotHandedOver(t *testing.T) {
 	}
 	failure := provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "x"}
 	refused := func(key provision.OrderKey, account string) {
-		_, err := store.KeepPassword(ctx, key, account, []byte("late"))
+		_, err := store.Passwords.Keep(ctx, key, account, []byte("late"))
 		var failure *provision.Failure
 		require.ErrorAs(t, err, &failure)
 		require.Equal(t, provision.CodeOrderNotInProgress, failure.Code)
@@ -567,17 +569,17 @@ func TestNoPasswordIsKeptOfAnAccountThatWasNotHandedOver(t *testing.T) {
 
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	_, err := store.KeepPassword(ctx, key, "000000000001", []byte("sealed"))
+	_, err := store.Passwords.Keep(ctx, key, "000000000001", []byte("sealed"))
 	require.NoError(t, err)
-	_, err = store.RejectAccount(ctx, key, "000000000001", failure, false)
+	_, err = store.Orders.RejectAccount(ctx, key, "000000000001", failure, false)
 	require.NoError(t, err)
 	refused(key, "000000000001") // an attempt that woke up late
 
 	require.Equal(t, "000000000002", claim(t, store, key).Account.ID)
-	_, err = store.KeepPassword(ctx, key, "000000000002", []byte("sealed"))
+	_, err = store.Passwords.Keep(ctx, key, "000000000002", []byte("sealed"))
 	require.NoError(t, err)
 	require.Equal(t, 1, kept())
-	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: failure, AccountID: "000000000002"})
+	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: failure, AccountID: "000000000002"})
 	require.NoError(t, err)
 	refused(key, "000000000002")
 }
@@ -588,12 +590,12 @@ func TestOpeningAnOrderSaysWhereItStands(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	o := order("o", "")
 	o.Nonce = "7f0d9c1e-5a34-4c58-9a53-2f1f7f0a9b11"
-	opened, err := store.OpenOrder(ctx, o)
+	opened, err := store.Orders.Open(ctx, o)
 	require.NoError(t, err)
 	require.Equal(t, o.Nonce, opened.Nonce, "an order whose row was lost knows its own things in AWS")
 	require.Equal(t, provision.OrderStatus{State: provision.Accepted}, opened.OrderStatus)
 	other := open(t, store, "other", "")
-	drawn, err := store.OpenOrder(ctx, order("other", ""))
+	drawn, err := store.Orders.Open(ctx, order("other", ""))
 	require.NoError(t, err)
 	require.NotEmpty(t, drawn.Nonce, "an order that brings none gets one")
 	require.NotEqual(t, o.Nonce, drawn.Nonce)
@@ -602,30 +604,30 @@ func TestOpeningAnOrderSaysWhereItStands(t *testing.T) {
 		t.Helper()
 		again := order(key.ID, "")
 		again.Nonce = "00000000-0000-4000-8000-000000000000"
-		opened, err := store.OpenOrder(ctx, again)
+		opened, err := store.Orders.Open(ctx, again)
 		require.NoError(t, err)
 		require.Equal(t, want, opened.OrderStatus)
 		require.NotEqual(t, again.Nonce, opened.Nonce, "the first one counts")
-		status, err := store.OrderStatus(ctx, key)
+		status, err := store.Orders.Status(ctx, key)
 		require.NoError(t, err)
 		require.Equal(t, want, status)
 	}
 	claim(t, store, o.OrderKey)
 	stands(o.OrderKey, provision.OrderStatus{State: provision.Provisioning, AccountID: account1})
-	require.NoError(t, store.RequireAction(ctx, o.OrderKey, why))
+	require.NoError(t, store.Orders.RequireAction(ctx, o.OrderKey, why))
 	stands(o.OrderKey, provision.OrderStatus{State: provision.ActionRequired, AccountID: account1, Failure: &why})
-	require.NoError(t, store.Resume(ctx, o.OrderKey))
+	require.NoError(t, store.Orders.Resume(ctx, o.OrderKey))
 	result := provision.Result{AccountID: account1, IAMUserName: "customer"}
-	require.NoError(t, store.Allocate(ctx, o.OrderKey, account1, result))
+	require.NoError(t, store.Orders.Allocate(ctx, o.OrderKey, account1, result))
 	stands(o.OrderKey, provision.OrderStatus{State: provision.Completed, AccountID: account1, Result: &result})
 
 	claim(t, store, other)
 	stands(other, provision.OrderStatus{State: provision.WaitingForAccount})
 	failure := provision.Failure{Code: provision.CodeWaitDeadlinePassed, Reason: "it waited too long"}
-	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: other, State: provision.Failed, Failure: failure})
+	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: other, State: provision.Failed, Failure: failure})
 	require.NoError(t, err)
 	stands(other, provision.OrderStatus{State: provision.Failed, Failure: &failure})
-	_, err = store.OrderStatus(ctx, provision.OrderKey{Provider: "other", ID: "o"})
+	_, err = store.Orders.Status(ctx, provision.OrderKey{Provider: "other", ID: "o"})
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
@@ -635,18 +637,18 @@ func TestAllocateNeedsTheAccountAndAnOrderInProgress(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key, other := open(t, store, "o", ""), open(t, store, "p", "")
 	result := provision.Result{AccountID: account1}
-	refusedAs(t, store.Allocate(ctx, key, account1, result), provision.CodeOrderNotInProgress)
+	refusedAs(t, store.Orders.Allocate(ctx, key, account1, result), provision.CodeOrderNotInProgress)
 	claim(t, store, key)
 	claim(t, store, other)
-	refusedAs(t, store.Allocate(ctx, other, account1, result), provision.CodeOrderNotInProgress)
-	require.NoError(t, store.RequireAction(ctx, key, why))
-	refusedAs(t, store.Allocate(ctx, key, account1, result), provision.CodeOrderNotInProgress)
-	require.NoError(t, store.Resume(ctx, key))
-	require.NoError(t, store.Allocate(ctx, key, account1, result))
-	require.NoError(t, store.Allocate(ctx, key, account1, result), "a repeat changes nothing")
-	refusedAs(t, store.Allocate(ctx, key, account2, result), provision.CodeOrderNotInProgress)
-	require.NoError(t, store.BeginUndo(ctx, other, why))
-	refusedAs(t, store.Allocate(ctx, other, account2, result), provision.CodeOrderNotInProgress)
+	refusedAs(t, store.Orders.Allocate(ctx, other, account1, result), provision.CodeOrderNotInProgress)
+	require.NoError(t, store.Orders.RequireAction(ctx, key, why))
+	refusedAs(t, store.Orders.Allocate(ctx, key, account1, result), provision.CodeOrderNotInProgress)
+	require.NoError(t, store.Orders.Resume(ctx, key))
+	require.NoError(t, store.Orders.Allocate(ctx, key, account1, result))
+	require.NoError(t, store.Orders.Allocate(ctx, key, account1, result), "a repeat changes nothing")
+	refusedAs(t, store.Orders.Allocate(ctx, key, account2, result), provision.CodeOrderNotInProgress)
+	require.NoError(t, store.Orders.BeginUndo(ctx, other, why))
+	refusedAs(t, store.Orders.Allocate(ctx, other, account2, result), provision.CodeOrderNotInProgress)
 }
 
 func TestALateAttemptTouchesNoPasswordOfACustomer(t *testing.T) {
@@ -655,13 +657,13 @@ func TestALateAttemptTouchesNoPasswordOfACustomer(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	_, err := store.KeepPassword(ctx, key, account1, []byte("first"))
+	_, err := store.Passwords.Keep(ctx, key, account1, []byte("first"))
 	require.NoError(t, err)
-	require.NoError(t, store.ReplacePassword(ctx, key, account1, []byte("second")))
-	require.NoError(t, store.Allocate(ctx, key, account1, provision.Result{AccountID: account1}))
+	require.NoError(t, store.Passwords.Replace(ctx, key, account1, []byte("second")))
+	require.NoError(t, store.Orders.Allocate(ctx, key, account1, provision.Result{AccountID: account1}))
 
-	refusedAs(t, store.ReplacePassword(ctx, key, account1, []byte("late")), provision.CodeOrderNotInProgress)
-	require.NoError(t, store.WithdrawPassword(ctx, key, account1))
+	refusedAs(t, store.Passwords.Replace(ctx, key, account1, []byte("late")), provision.CodeOrderNotInProgress)
+	require.NoError(t, store.Passwords.Withdraw(ctx, key, account1))
 	var sealed []byte
 	require.NoError(t, db.GetContext(ctx, &sealed, `SELECT sealed FROM order_passwords`))
 	require.Equal(t, "second", string(sealed))

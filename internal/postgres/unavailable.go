@@ -9,45 +9,14 @@ import (
 	"io"
 	"net"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"quartermaster/internal/provision"
 )
 
-// queryer is the database or a transaction.
-type queryer interface {
-	GetContext(ctx context.Context, dest any, query string, args ...any) error
-	SelectContext(ctx context.Context, dest any, query string, args ...any) error
-}
-
-// database runs statements outside of transactions, and says of an error whether the database was unavailable.
-type database struct{ *sqlx.DB }
-
-// GetContext reads one row.
-func (db database) GetContext(ctx context.Context, dest any, query string, args ...any) error {
-	return judged(ctx, db.DB.GetContext(ctx, dest, query, args...))
-}
-
-// SelectContext reads rows.
-func (db database) SelectContext(ctx context.Context, dest any, query string, args ...any) error {
-	return judged(ctx, db.DB.SelectContext(ctx, dest, query, args...))
-}
-
-// ExecContext runs a statement.
-func (db database) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	result, err := db.DB.ExecContext(ctx, query, args...)
-	return result, judged(ctx, err)
-}
-
-// PingContext tells whether the database answers.
-func (db database) PingContext(ctx context.Context) error {
-	return judged(ctx, db.DB.PingContext(ctx))
-}
-
-// judged adds provision.ErrUnavailable to an error that says that the database, or the network, is in trouble: the call may be
+// classify adds provision.ErrUnavailable to an error that says that the database, or the network, is in trouble: the call may be
 // repeated as it is. It adds context.Canceled instead when the caller gave up. Every other error stays as it is.
-func judged(ctx context.Context, err error) error {
+func classify(ctx context.Context, err error) error {
 	switch {
 	case err == nil || !isTrouble(err) || errors.Is(err, provision.ErrUnavailable):
 		return err

@@ -58,27 +58,27 @@ func TestOnlyTroubleOfTheDatabaseIsUnavailability(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			wrapped := fmt.Errorf("reading: %w", test.err)
-			err := postgres.Judged(t.Context(), wrapped)
+			err := postgres.Classify(t.Context(), wrapped)
 			require.ErrorIs(t, err, test.err, "what it was stays visible")
 			if !test.unavailable {
 				require.Equal(t, wrapped, err)
 				return
 			}
 			require.ErrorIs(t, err, provision.ErrUnavailable)
-			require.Equal(t, err, postgres.Judged(t.Context(), err), "it is said once")
+			require.Equal(t, err, postgres.Classify(t.Context(), err), "it is said once")
 
 			canceled, cancel := context.WithCancel(t.Context())
 			cancel()
-			err = postgres.Judged(canceled, wrapped)
+			err = postgres.Classify(canceled, wrapped)
 			require.ErrorIs(t, err, context.Canceled, "the caller gave up")
 			require.NotErrorIs(t, err, provision.ErrUnavailable)
 			late, cancel := context.WithTimeout(t.Context(), 0)
 			defer cancel()
-			err = postgres.Judged(late, wrapped)
+			err = postgres.Classify(late, wrapped)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			require.ErrorIs(t, err, provision.ErrUnavailable)
 			require.ErrorIs(t, err, test.err)
 		})
 	}
-	require.NoError(t, postgres.Judged(t.Context(), nil))
+	require.NoError(t, postgres.Classify(t.Context(), nil))
 }

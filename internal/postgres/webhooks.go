@@ -12,6 +12,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// Webhooks are the endpoints that subscribe to events, and the callbacks of orders.
+type Webhooks struct{ db *database }
+
 const webhookColumns = `w.id, w.provider, w.kind, w.url, w.event_types, w.description, w.enabled, w.disabled_by, w.disabled_because, w.disabled_at,
     w.failing_since, w.version, w.created_at`
 
@@ -30,9 +33,9 @@ const createWebhookSQL = `
 INSERT INTO webhooks AS w (id, provider, url, event_types, description, position, created_by) VALUES ($1, $2, $3, $4, $5, events_settled(), $6)
 RETURNING ` + webhookColumns
 
-// CreateWebhook adds an endpoint with its secret; it hears of what happens from now on.
-func (s *Store) CreateWebhook(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (added provision.Webhook, err error) {
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+// Create adds an endpoint with its secret; it hears of what happens from now on.
+func (s Webhooks) Create(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (added provision.Webhook, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var row webhookRow
 		if err := tx.GetContext(ctx, &row, createWebhookSQL, w.ID, w.Provider, w.URL, textArray(w.EventTypes), w.Description, actor); err != nil {
 			return err
@@ -48,8 +51,8 @@ const webhooksSQL = `
 SELECT ` + webhookColumns + ` FROM webhooks w
 WHERE w.provider = $1 AND ($2::timestamptz IS NULL OR (w.created_at, w.id) > ($2, $3::uuid)) ORDER BY w.created_at, w.id LIMIT $4`
 
-// Webhooks lists at most limit endpoints and callbacks of the provider, oldest first, after the given one.
-func (s *Store) Webhooks(ctx context.Context, provider string, after *provision.WebhookCursor, limit int) (found []provision.Webhook, err error) {
+// List lists at most limit endpoints and callbacks of the provider, oldest first, after the given one.
+func (s Webhooks) List(ctx context.Context, provider string, after *provision.WebhookCursor, limit int) (found []provision.Webhook, err error) {
 	var rows []webhookRow
 	var at *time.Time
 	id := "00000000-0000-0000-0000-000000000000"
@@ -65,10 +68,14 @@ func (s *Store) Webhooks(ctx context.Context, provider string, after *provision.
 	return found, nil
 }
 
-// Webhook reads one endpoint or callback of the provider. Errors: provision.ErrNotFound.
-func (s *Store) Webhook(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error) {
+// Get reads one endpoint or callback of the provider. Errors: provision.ErrNotFound.
+func (s Webhooks) Get(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error) {
+	return readWebhook(ctx, s.db, key)
+}
+
+func readWebhook(ctx context.Context, q queryer, key provision.WebhookKey) (provision.Webhook, error) {
 	var row webhookRow
-	err := s.db.GetContext(ctx, &row, `SELECT `+webhookColumns+` FROM webhooks w WHERE w.provider = $1 AND w.id = $2`, key.Provider, key.ID)
+	err := q.GetContext(ctx, &row, `SELECT `+webhookColumns+` FROM webhooks w WHERE w.provider = $1 AND w.id = $2`, key.Provider, key.ID)
 	return row.webhook(), notFound(err, "webhook %s", key.ID)
 }
 
@@ -89,10 +96,10 @@ WHERE id = $1 RETURNING ` + webhookColumns
 
 const dueAtOnceSQL = `UPDATE webhook_deliveries SET attempts = 0, next_attempt_at = now() WHERE webhook_id = $1 AND state = 'pending'`
 
-// UpdateWebhook changes an endpoint, or enables or disables a callback. What waits for an endpoint that is enabled, or that gets
+// Update changes an endpoint, or enables or disables a callback. What waits for an endpoint that is enabled, or that gets
 // another address, is due at once. Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError.
-func (s *Store) UpdateWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (now provision.Webhook, err error) {
-	err = s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+func (s Webhooks) Update(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (now provision.Webhook, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, version)
 		if err != nil {
 			return err
@@ -141,9 +148,9 @@ func set[T any](field, to *T) {
 	}
 }
 
-// DeleteWebhook deletes an endpoint with its secrets and deliveries. Errors: as UpdateWebhook.
-func (s *Store) DeleteWebhook(ctx context.Context, actor string, key provision.WebhookKey, version int64) error {
-	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+// Delete deletes an endpoint with its secrets and deliveries. Errors: as UpdateWebhook.
+func (s Webhooks) Delete(ctx context.Context, actor string, key provision.WebhookKey, version int64) error {
+	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, version)
 		if err != nil {
 			return err
@@ -165,10 +172,10 @@ DELETE FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NOT DISTINCT F
 const overlapSecretSQL = `
 UPDATE webhook_secrets SET expires_at = now() + $3 * interval '1 second' WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid`
 
-// RotateWebhookSecret puts a new secret in front; the one before signs too for the overlap. The id provision.WebhookCallbacks
+// RotateSecret puts a new secret in front; the one before signs too for the overlap. The id provision.WebhookCallbacks
 // stands for all callbacks. Errors: provision.ErrNotFound; a *provision.StateError for a single callback, which has no secret of its own.
-func (s *Store) RotateWebhookSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error {
-	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+func (s Webhooks) RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error {
+	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var id *string // of all callbacks
 		if key.ID != provision.WebhookCallbacks {
 			w, err := lockWebhook(ctx, tx, key, 0)
@@ -200,7 +207,7 @@ SELECT (SELECT created_at FROM webhook_secrets WHERE provider = $1 AND webhook_i
         WHERE w.provider = $1 AND w.kind = 'callback' AND w.enabled AND d.state = 'pending') AS held`
 
 // CallbackSecret tells what is known of the secret of a provider's callbacks.
-func (s *Store) CallbackSecret(ctx context.Context, provider string) (view provision.WebhookSecretView, err error) {
+func (s Webhooks) CallbackSecret(ctx context.Context, provider string) (view provision.WebhookSecretView, err error) {
 	if err = s.db.GetContext(ctx, &view, callbackSecretSQL, provider); view.CreatedAt != nil {
 		view.Held = 0
 	}
@@ -209,9 +216,9 @@ func (s *Store) CallbackSecret(ctx context.Context, provider string) (view provi
 
 const testEventSQL = `SELECT emit_event($1, $2, $3, jsonb_build_object('webhook_id', $3::text))`
 
-// TestWebhook has a test event sent to an endpoint. Errors: provision.ErrNotFound, a *provision.StateError.
-func (s *Store) TestWebhook(ctx context.Context, actor string, key provision.WebhookKey) error {
-	return s.tx(ctx, actor, func(tx *sqlx.Tx) error {
+// Test has a test event sent to an endpoint. Errors: provision.ErrNotFound, a *provision.StateError.
+func (s Webhooks) Test(ctx context.Context, actor string, key provision.WebhookKey) error {
+	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
 		if err != nil {
 			return err

@@ -14,17 +14,17 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func createWebhook(t *testing.T, store *postgres.Store, types ...string) provision.WebhookKey {
+func createWebhook(t *testing.T, store *postgres.DB, types ...string) provision.WebhookKey {
 	t.Helper()
-	w, err := store.CreateWebhook(t.Context(), "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/" + uuid.NewString(), EventTypes: types}, []byte("sealed"))
+	w, err := store.Webhooks.Create(t.Context(), "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/" + uuid.NewString(), EventTypes: types}, []byte("sealed"))
 	require.NoError(t, err)
 	return provision.WebhookKey{Provider: "acme", ID: w.ID}
 }
 
 // told are the subjects of the deliveries of a webhook in a state, oldest first.
-func told(t *testing.T, store *postgres.Store, key provision.WebhookKey, state provision.DeliveryState) (subjects []string) {
+func told(t *testing.T, store *postgres.DB, key provision.WebhookKey, state provision.DeliveryState) (subjects []string) {
 	t.Helper()
-	found, err := store.Deliveries(t.Context(), key, provision.DeliveryFilter{State: state, Limit: 100})
+	found, err := store.Deliveries.List(t.Context(), key, provision.DeliveryFilter{State: state, Limit: 100})
 	require.NoError(t, err)
 	for i := len(found) - 1; i >= 0; i-- {
 		subjects = append(subjects, found[i].Subject)
@@ -32,9 +32,9 @@ func told(t *testing.T, store *postgres.Store, key provision.WebhookKey, state p
 	return subjects
 }
 
-func next(t *testing.T, store *postgres.Store, key provision.WebhookKey) provision.NextDelivery {
+func next(t *testing.T, store *postgres.DB, key provision.WebhookKey) provision.NextDelivery {
 	t.Helper()
-	n, err := store.NextDelivery(t.Context(), key)
+	n, err := store.Deliveries.Next(t.Context(), key)
 	require.NoError(t, err)
 	return n
 }
@@ -46,11 +46,11 @@ var (
 
 func retried(in time.Duration) provision.DeliveryOutcome { o := refused; o.RetryIn = &in; return o }
 
-func record(t *testing.T, store *postgres.Store, key provision.WebhookKey, outcome provision.DeliveryOutcome) string {
+func record(t *testing.T, store *postgres.DB, key provision.WebhookKey, outcome provision.DeliveryOutcome) string {
 	t.Helper()
 	id := next(t, store, key).ID
 	require.NotEmpty(t, id)
-	require.NoError(t, store.RecordAttempt(t.Context(), key, id, outcome))
+	require.NoError(t, store.Deliveries.RecordAttempt(t.Context(), key, id, outcome))
 	return id
 }
 
@@ -63,14 +63,14 @@ func TestAnEndpointHearsOfItsTypesFromItsCreationOn(t *testing.T) {
 	emit(t, db, "acme", "stock.empty", "2")
 	emit(t, db, "acme", "stocks.low", "3")
 	emit(t, db, "other", "stock.low", "4")
-	require.NoError(t, store.TestWebhook(ctx, "test", low))
-	due, err := store.DueWebhooks(ctx, "")
+	require.NoError(t, store.Webhooks.Test(ctx, "test", low))
+	due, err := store.Deliveries.DueWebhooks(ctx, "")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []provision.WebhookKey{all, stock, low}, due)
 	require.Equal(t, []string{"1", "2", "3"}, told(t, store, all, ""))
 	require.Equal(t, []string{"1", "2"}, told(t, store, stock, ""))
 	require.Equal(t, []string{"1", low.ID}, told(t, store, low, ""), "a test goes to its endpoint only, whatever that listens to")
-	due, err = store.DueWebhooks(ctx, "other")
+	due, err = store.Deliveries.DueWebhooks(ctx, "other")
 	require.NoError(t, err)
 	require.Empty(t, due)
 }
@@ -86,13 +86,13 @@ func TestTheOldestUndeliveredEventBlocksTheOthers(t *testing.T) {
 	n := next(t, store, key)
 	require.Equal(t, first, n.ID)
 	require.InDelta(t, time.Hour.Seconds(), n.Wait.Seconds(), 60)
-	due, err := store.DueWebhooks(ctx, "acme")
+	due, err := store.Deliveries.DueWebhooks(ctx, "acme")
 	require.NoError(t, err)
 	require.Empty(t, due, "its workflow has a timer")
-	_, err = store.Sending(ctx, key, first)
+	_, err = store.Deliveries.Sending(ctx, key, first)
 	require.ErrorIs(t, err, provision.ErrConflict, "an attempt that is repeated does not send before its time")
 
-	_, err = store.ResendDelivery(ctx, "test", key, first) // retry now
+	_, err = store.Deliveries.Resend(ctx, "test", key, first) // retry now
 	require.NoError(t, err)
 	require.Zero(t, next(t, store, key).Wait)
 	record(t, store, key, refused) // the last attempt of the schedule
@@ -101,17 +101,17 @@ func TestTheOldestUndeliveredEventBlocksTheOthers(t *testing.T) {
 	record(t, store, key, taken)
 	require.Empty(t, next(t, store, key))
 	require.Equal(t, []string{"2", "3"}, told(t, store, key, provision.DeliveryDelivered))
-	_, err = store.Sending(ctx, key, first)
+	_, err = store.Deliveries.Sending(ctx, key, first)
 	require.ErrorIs(t, err, provision.ErrConflict)
 
-	_, err = store.ResendDelivery(ctx, "test", key, first)
+	_, err = store.Deliveries.Resend(ctx, "test", key, first)
 	require.NoError(t, err)
-	sending, err := store.Sending(ctx, key, first)
+	sending, err := store.Deliveries.Sending(ctx, key, first)
 	require.NoError(t, err)
 	require.Equal(t, "1", sending.Event.Subject)
 	require.Zero(t, sending.Attempts, "a resend begins the schedule again")
-	require.NoError(t, store.RecordAttempt(ctx, key, first, taken))
-	d, attempts, err := store.Delivery(ctx, key, first)
+	require.NoError(t, store.Deliveries.RecordAttempt(ctx, key, first, taken))
+	d, attempts, err := store.Deliveries.Get(ctx, key, first)
 	require.NoError(t, err)
 	require.Equal(t, provision.DeliveryDelivered, d.State)
 	require.Len(t, attempts, 3)
@@ -132,22 +132,22 @@ func TestAWebhookThatWantsNothingOrFailsForDaysIsDisabled(t *testing.T) {
 	db.MustExec(`UPDATE webhooks SET failing_since = failing_since - interval '5 days'`)
 	record(t, store, dead, refused)
 	for key, reason := range map[provision.WebhookKey]string{gone: "410", dead: "last 5 days"} {
-		w, err := store.Webhook(ctx, key)
+		w, err := store.Webhooks.Get(ctx, key)
 		require.NoError(t, err)
 		require.False(t, w.Enabled)
 		require.Contains(t, w.DisabledBecause, reason)
 		require.Empty(t, next(t, store, key))
 	}
-	due, err := store.DueWebhooks(ctx, "")
+	due, err := store.Deliveries.DueWebhooks(ctx, "")
 	require.NoError(t, err)
 	require.Equal(t, []provision.WebhookKey{watcher}, due)
 	require.ElementsMatch(t, []string{gone.ID, dead.ID}, told(t, store, watcher, ""))
 
 	var forbidden *provision.StateError
-	require.ErrorAs(t, store.TestWebhook(ctx, "test", gone), &forbidden)
+	require.ErrorAs(t, store.Webhooks.Test(ctx, "test", gone), &forbidden)
 	emit(t, db, "acme", "stock.low", "3")
 	yes := true
-	_, err = store.UpdateWebhook(ctx, "test", gone, 0, provision.WebhookUpdate{Enabled: &yes})
+	_, err = store.Webhooks.Update(ctx, "test", gone, 0, provision.WebhookUpdate{Enabled: &yes})
 	require.NoError(t, err)
 	record(t, store, gone, taken)
 	record(t, store, gone, taken)
@@ -161,26 +161,26 @@ func TestTheCallbackOfAnOrderHearsOfItsOrdersOnlyAndWaitsForTheSecret(t *testing
 	for id, url := range map[string]string{"o-1": "https://a.example/x", "o-2": "https://b.example/x", "o-3": "https://a.example/x", "o-4": ""} {
 		o := order(id, "")
 		o.Request.CallbackURL = url
-		_, err := store.OpenOrder(ctx, o)
+		_, err := store.Orders.Open(ctx, o)
 		require.NoError(t, err)
-		_, err = store.OpenOrder(ctx, o)
+		_, err = store.Orders.Open(ctx, o)
 		require.NoError(t, err, "a repeat makes no second callback")
 	}
 	emit(t, db, "acme", "stock.low", "o-1")
-	callbacks, err := store.Webhooks(ctx, "acme", nil, 10)
+	callbacks, err := store.Webhooks.List(ctx, "acme", nil, 10)
 	require.NoError(t, err)
 	require.Len(t, callbacks, 2)
-	due, err := store.DueWebhooks(ctx, "")
+	due, err := store.Deliveries.DueWebhooks(ctx, "")
 	require.NoError(t, err)
 	require.Empty(t, due, "nothing leaves unsigned")
-	secret, err := store.CallbackSecret(ctx, "acme")
+	secret, err := store.Webhooks.CallbackSecret(ctx, "acme")
 	require.NoError(t, err)
 	require.Nil(t, secret.CreatedAt)
 	require.Equal(t, int64(3), secret.Held)
 
 	all := provision.WebhookKey{Provider: "acme", ID: provision.WebhookCallbacks}
-	require.NoError(t, store.RotateWebhookSecret(ctx, "test", all, []byte("s"), time.Hour))
-	due, err = store.DueWebhooks(ctx, "")
+	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", all, []byte("s"), time.Hour))
+	due, err = store.Deliveries.DueWebhooks(ctx, "")
 	require.NoError(t, err)
 	require.Len(t, due, 2)
 	for _, w := range callbacks {
@@ -188,8 +188,8 @@ func TestTheCallbackOfAnOrderHearsOfItsOrdersOnlyAndWaitsForTheSecret(t *testing
 		wanted := map[string][]string{"https://a.example/x": {"o-1", "o-3"}, "https://b.example/x": {"o-2"}}[w.URL]
 		require.ElementsMatch(t, wanted, told(t, store, key, ""))
 		var forbidden *provision.StateError
-		require.ErrorAs(t, store.DeleteWebhook(ctx, "test", key, 0), &forbidden)
-		require.ErrorAs(t, store.RotateWebhookSecret(ctx, "test", key, []byte("s"), 0), &forbidden)
+		require.ErrorAs(t, store.Webhooks.Delete(ctx, "test", key, 0), &forbidden)
+		require.ErrorAs(t, store.Webhooks.RotateSecret(ctx, "test", key, []byte("s"), 0), &forbidden)
 	}
 
 	// What happens while a callback is disabled comes when it is enabled again.
@@ -197,20 +197,20 @@ func TestTheCallbackOfAnOrderHearsOfItsOrdersOnlyAndWaitsForTheSecret(t *testing
 	for next(t, store, key).ID != "" {
 		record(t, store, key, taken)
 	}
-	_, err = store.UpdateWebhook(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &no})
+	_, err = store.Webhooks.Update(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &no})
 	require.NoError(t, err)
 	o := order("o-5", "")
 	o.Request.CallbackURL = callbacks[0].URL
-	_, err = store.OpenOrder(ctx, o)
+	_, err = store.Orders.Open(ctx, o)
 	require.NoError(t, err)
 	for range 2 {
-		due, err = store.DueWebhooks(ctx, "")
+		due, err = store.Deliveries.DueWebhooks(ctx, "")
 		require.NoError(t, err)
 		require.NotContains(t, due, key)
 	}
-	_, err = store.UpdateWebhook(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &yes})
+	_, err = store.Webhooks.Update(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &yes})
 	require.NoError(t, err)
-	due, err = store.DueWebhooks(ctx, "")
+	due, err = store.Deliveries.DueWebhooks(ctx, "")
 	require.NoError(t, err)
 	require.Contains(t, due, key)
 	require.Equal(t, []string{"o-5"}, told(t, store, key, provision.DeliveryPending))
@@ -222,7 +222,7 @@ func TestTwoSecretsSignAfterARotationAndNeverThree(t *testing.T) {
 	key := createWebhook(t, store)
 	emit(t, db, "acme", "stock.low", "1")
 	secrets := func() (texts []string) {
-		sending, err := store.Sending(ctx, key, next(t, store, key).ID)
+		sending, err := store.Deliveries.Sending(ctx, key, next(t, store, key).ID)
 		require.NoError(t, err)
 		for _, sealed := range sending.Sealed {
 			texts = append(texts, string(sealed))
@@ -230,13 +230,13 @@ func TestTwoSecretsSignAfterARotationAndNeverThree(t *testing.T) {
 		return texts
 	}
 	require.Equal(t, []string{"sealed"}, secrets())
-	require.NoError(t, store.RotateWebhookSecret(ctx, "test", key, []byte("second"), time.Hour))
+	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", key, []byte("second"), time.Hour))
 	require.Equal(t, []string{"second", "sealed"}, secrets())
-	require.NoError(t, store.RotateWebhookSecret(ctx, "test", key, []byte("third"), time.Hour))
+	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", key, []byte("third"), time.Hour))
 	require.Equal(t, []string{"third", "second"}, secrets())
-	require.NoError(t, store.RotateWebhookSecret(ctx, "test", key, []byte("fourth"), 0))
+	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", key, []byte("fourth"), 0))
 	require.Equal(t, []string{"fourth"}, secrets())
-	require.ErrorIs(t, store.RotateWebhookSecret(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, []byte("x"), 0), provision.ErrNotFound)
+	require.ErrorIs(t, store.Webhooks.RotateSecret(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, []byte("x"), 0), provision.ErrNotFound)
 }
 
 func TestEndedDeliveriesAreForgottenInTime(t *testing.T) {
@@ -252,11 +252,11 @@ func TestEndedDeliveriesAreForgottenInTime(t *testing.T) {
 	db.MustExec(`ALTER TABLE events DISABLE TRIGGER events_append_only`)
 	db.MustExec(`UPDATE events SET at = at - interval '91 days'`)
 	db.MustExec(`UPDATE webhook_deliveries SET ended_at = ended_at - interval '31 days'`)
-	_, err := store.PurgeEvents(ctx, 10)
+	_, err := store.Events.Purge(ctx, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"failed", "pending"}, told(t, store, key, ""))
 	db.MustExec(`UPDATE webhook_deliveries SET ended_at = ended_at - interval '60 days'`)
-	_, err = store.PurgeEvents(ctx, 10)
+	_, err = store.Events.Purge(ctx, 10)
 	require.NoError(t, err)
 	require.Equal(t, []string{"pending"}, told(t, store, key, ""))
 	require.Equal(t, []string{"pending"}, subjectsOf(t, db), "an event stays while a delivery needs it")
@@ -275,19 +275,19 @@ func TestAHintComesWithTheEvent(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
 	for _, provider := range []string{"acme", "other"} {
-		require.NoError(t, postgres.New(db).CreateProvider(t.Context(), provider, provider))
+		require.NoError(t, db.Providers.Create(t.Context(), provider, provider))
 	}
 	hints := postgres.ListenEvents(t.Context(), url, slog.New(slog.DiscardHandler))
 	mine, cancel := hints.Subscribe("acme")
 	all, cancelAll := hints.Subscribe("")
 	require.Eventually(t, func() bool { // until it listens
-		emit(t, db, "acme", "stock.low", "1")
+		emit(t, db.SQL(), "acme", "stock.low", "1")
 		return len(mine) == 1 && len(all) > 0
 	}, 20*time.Second, 10*time.Millisecond)
 	cancelAll()
 	require.Equal(t, "acme", <-mine)
-	emit(t, db, "other", "stock.low", "1")
-	emit(t, db, "acme", "stock.low", "1")
+	emit(t, db.SQL(), "other", "stock.low", "1")
+	emit(t, db.SQL(), "acme", "stock.low", "1")
 	require.Equal(t, "acme", <-mine)
 	cancel()
 }
@@ -305,14 +305,14 @@ func TestAReplaySendsEverythingAgainSinceATime(t *testing.T) {
 	}
 	record(t, store, key, taken)
 	record(t, store, key, refused)
-	require.NoError(t, store.ReplayWebhook(ctx, "test", key, time.Now().Add(time.Hour)))
+	require.NoError(t, store.Deliveries.Replay(ctx, "test", key, time.Now().Add(time.Hour)))
 	require.Equal(t, []string{"pending"}, told(t, store, key, provision.DeliveryPending), "nothing has happened since")
-	require.NoError(t, store.ReplayWebhook(ctx, "test", key, since))
+	require.NoError(t, store.Deliveries.Replay(ctx, "test", key, since))
 	require.NotEmpty(t, next(t, store, key))
 	require.Equal(t, []string{"before the endpoint", "delivered", "failed", "pending"}, told(t, store, key, provision.DeliveryPending))
 	for range 4 {
 		record(t, store, key, taken)
 	}
 	require.Empty(t, next(t, store, key))
-	require.ErrorIs(t, store.ReplayWebhook(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, since), provision.ErrNotFound)
+	require.ErrorIs(t, store.Deliveries.Replay(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, since), provision.ErrNotFound)
 }

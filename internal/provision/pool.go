@@ -78,7 +78,7 @@ type PoolHistoryEntry struct {
 	Seq   int64     `db:"seq"`
 	At    time.Time `db:"at"`
 	Actor string    `db:"actor"`
-	What  string    `db:"what"`      // the setting; "made" for the pool's first entry
+	What  string    `db:"what"`      // the setting; "created" for the pool's first entry
 	Old   []byte    `db:"old_value"` // JSON; nil: there was no value
 	New   []byte    `db:"new_value"`
 }

@@ -41,7 +41,7 @@ func (a *Reconciler) crossCheck(ctx context.Context) (found []Finding, err error
 	for i, s := range suspects {
 		keys[i] = s.key
 	}
-	rows, rowsErr := a.Store.OrdersNow(ctx, keys)
+	rows, rowsErr := a.Reconciliation.OrdersNow(ctx, keys)
 	if rowsErr != nil {
 		return nil, errors.Join(err, rowsErr)
 	}
@@ -79,7 +79,7 @@ func (a *Reconciler) suspects(ctx context.Context) (suspects []*suspect, err err
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Store.OrdersInProgress(ctx)
+	rows, err := a.Reconciliation.OrdersInProgress(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (a *Reconciler) suspects(ctx context.Context) (suspects []*suspect, err err
 			over = append(over, key)
 		}
 	}
-	ended, err := a.Store.OrdersNow(ctx, over)
+	ended, err := a.Reconciliation.OrdersNow(ctx, over)
 	if err != nil {
 		return nil, err
 	}
@@ -238,7 +238,7 @@ func (a *Reconciler) lookAtSold(ctx context.Context, f *Finding, s suspect) erro
 	if f.Account == "" {
 		return nil // the namespace has no search attributes: the history tells
 	}
-	account, err := a.Store.Account(ctx, s.key.Provider, f.Account)
+	account, err := a.Accounts.Get(ctx, s.key.Provider, f.Account)
 	if err != nil && !errors.Is(err, provision.ErrNotFound) {
 		return err
 	}

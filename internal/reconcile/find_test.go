@@ -20,7 +20,7 @@ func TestWhereEverythingIsRightNothingIsFound(t *testing.T) {
 	corrected := order("asked", "").Request
 	for _, alias := range []string{"better-alias", "best-alias"} {
 		corrected.AccountAlias = alias
-		require.NoError(t, w.store.Correct(t.Context(), key("asked"), corrected, provision.Intervention{Actor: "test"}))
+		require.NoError(t, w.store.Orders.Correct(t.Context(), key("asked"), corrected, provision.Intervention{Actor: "test"}))
 	}
 	require.Empty(t, w.found())
 }
@@ -248,7 +248,7 @@ func TestAnOrderThatEndsWhileWeLookAccusesNobody(t *testing.T) {
 	w.closed("undo", "Failed", 2*time.Minute)
 	require.Equal(t, []string{"account_without_workflow undo", "order_without_workflow undo"}, w.found())
 	w.temporal.looking = func(k provision.OrderKey) {
-		_, err := w.store.CloseOrder(t.Context(), provision.OrderClosing{Order: k, State: provision.Failed,
+		_, err := w.store.Orders.Close(t.Context(), provision.OrderClosing{Order: k, State: provision.Failed,
 			Failure: provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}, AccountID: account(4)})
 		require.NoError(t, err)
 	}

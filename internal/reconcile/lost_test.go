@@ -35,7 +35,7 @@ func (w *world) lost(id string, run reconcile.Run, ago time.Duration) reconcile.
 // state is the state of an order and the account that it holds or got; none when there is no row.
 func (w *world) state(id string) string {
 	w.t.Helper()
-	view, err := w.store.Order(w.t.Context(), key(id))
+	view, err := w.store.Orders.Get(w.t.Context(), key(id))
 	if err != nil {
 		require.ErrorIs(w.t, err, provision.ErrNotFound)
 		return ""

@@ -48,24 +48,32 @@ type Order struct {
 	Active  time.Time // when something last happened: the state, or a step of it
 }
 
-// Store is what the reconciler needs of the database.
-type Store interface {
-	// Contradictions lists what is wrong within the database, as of one moment for each invariant. Requests of orders that
-	// ended before requestsSince are not compared with their hash.
+// Reconciliation reads and repairs the rows of orders.
+type Reconciliation interface {
+	// Contradictions lists what is wrong within the database, as of one moment for each invariant. It compares requests with their hashes
+	// only for orders that are in progress or ended after requestsSince.
 	Contradictions(ctx context.Context, bounds Bounds, requestsSince time.Time) ([]Finding, error)
 	// OrdersInProgress lists the orders that have not ended.
 	OrdersInProgress(ctx context.Context) ([]Order, error)
-	// OrdersNow reads the given orders again; those without a row are missing.
+	// OrdersNow reads the given orders again. Orders without a row are missing from the result.
 	OrdersNow(ctx context.Context, keys []provision.OrderKey) (map[provision.OrderKey]Order, error)
-	// Account reads one account of the provider. Errors: provision.ErrNotFound.
-	Account(ctx context.Context, provider, id string) (provision.Account, error)
-	// RestoreOrder writes the row of an order again, with the account that it had. It refuses, with provision.ErrConflict, an
-	// order that has ended, and one that completed with an account that is not to be had.
+	// RestoreOrder writes the row of an order again, with the account that it had. It returns provision.ErrConflict for an order that has
+	// ended, and for one that completed with an account which another order has now.
 	RestoreOrder(ctx context.Context, lost Lost, actor, reason string) error
-	// PrepareRestart makes an order ready for another run and returns it as it was first placed. It refuses, with
-	// provision.ErrConflict, an order that has ended or whose account was touched.
+	// PrepareRestart makes an order ready for another run and returns it as it was first placed. It returns provision.ErrConflict for an
+	// order that has ended, and for one that has written to its account.
 	PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (provision.Order, error)
-	// NoteAction writes down what was done to an order, and why.
+}
+
+// Accounts reads accounts.
+type Accounts interface {
+	// Get reads one account of the provider. Errors: provision.ErrNotFound.
+	Get(ctx context.Context, provider, id string) (provision.Account, error)
+}
+
+// Orders writes to the history of orders.
+type Orders interface {
+	// NoteAction records what was done to an order, and why.
 	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error
 }
 
@@ -92,9 +100,11 @@ type Workflows interface {
 
 // Reconciler finds what is wrong, and repairs what is safe to repair.
 type Reconciler struct {
-	Store     Store
-	Workflows Workflows // nil: the database is not compared with Temporal
-	Bounds    Bounds
+	Reconciliation Reconciliation
+	Accounts       Accounts
+	Orders         Orders
+	Workflows      Workflows // nil: the database is not compared with Temporal
+	Bounds         Bounds
 	// All also looks at what ended long ago: the requests of ended orders, and runs that closed.
 	All bool
 	Now func() time.Time // nil: time.Now
@@ -130,7 +140,7 @@ func (a *Reconciler) Find(ctx context.Context) ([]Finding, error) {
 	if !a.All {
 		requestsSince = a.now().Add(-recently)
 	}
-	found, err := a.Store.Contradictions(ctx, a.Bounds, requestsSince)
+	found, err := a.Reconciliation.Contradictions(ctx, a.Bounds, requestsSince)
 	if err != nil {
 		err = fmt.Errorf("the database could not be checked: %w", err)
 	}

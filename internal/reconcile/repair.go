@@ -151,7 +151,7 @@ func (a *Reconciler) mend(ctx context.Context, f Finding) (done string, err erro
 		if err != nil || !continued {
 			return "", err
 		}
-		return "its workflow goes on where it was", a.Store.NoteAction(ctx, f.Order, "continue", provision.Intervention{Actor: Actor, Reason: f.What})
+		return "its workflow goes on where it was", a.Orders.NoteAction(ctx, f.Order, "continue", provision.Intervention{Actor: Actor, Reason: f.What})
 	}
 	return "", nil
 }
@@ -167,7 +167,7 @@ func (a *Reconciler) restart(ctx context.Context, f Finding) (done string, err e
 			return status
 		})
 	} else {
-		order, err = a.Store.PrepareRestart(ctx, f.Order, Actor, f.What)
+		order, err = a.Reconciliation.PrepareRestart(ctx, f.Order, Actor, f.What)
 	}
 	if err != nil {
 		return "", err
@@ -186,5 +186,5 @@ func (a *Reconciler) rewrite(ctx context.Context, f Finding, status func(Story) 
 		return provision.Order{}, err
 	}
 	lost := Lost{Order: story.Order, Request: story.Request, OrderStatus: status(story)}
-	return story.Order, a.Store.RestoreOrder(ctx, lost, Actor, f.What)
+	return story.Order, a.Reconciliation.RestoreOrder(ctx, lost, Actor, f.What)
 }

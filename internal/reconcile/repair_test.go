@@ -42,7 +42,7 @@ func TestATerminatedOrderThatTouchedNothingIsStartedAgain(t *testing.T) {
 			require.Equal(t, []string{"audit: restart"}, w.actions(id))
 
 			// The new run finds its row and, as the first one would, an account.
-			opened, err := w.store.OpenOrder(t.Context(), w.temporal.restarted[0])
+			opened, err := w.store.Orders.Open(t.Context(), w.temporal.restarted[0])
 			require.NoError(t, err)
 			require.False(t, opened.State.Ended())
 			again := w.repair()
@@ -59,22 +59,22 @@ func TestACorrectedOrderIsStartedAgainAsItWasFirstPlaced(t *testing.T) {
 	corrected := first
 	for _, alias := range []string{"better-alias", "best-alias"} {
 		corrected.AccountAlias = alias
-		require.NoError(t, w.store.Correct(t.Context(), key("asked"), corrected, provision.Intervention{Actor: "shop"}))
+		require.NoError(t, w.store.Orders.Correct(t.Context(), key("asked"), corrected, provision.Intervention{Actor: "shop"}))
 	}
 	w.closed("asked", "Terminated", time.Hour)
 	require.Equal(t, 2, w.repair().Repaired, "the order and its account")
 	require.Len(t, w.temporal.restarted, 1)
 	require.Equal(t, first, w.temporal.restarted[0].Request, "its hash is the one that the row and every repeated POST are compared with")
 
-	view, err := w.store.Order(t.Context(), key("asked"))
+	view, err := w.store.Orders.Get(t.Context(), key("asked"))
 	require.NoError(t, err)
 	require.Equal(t, provision.Provisioning, view.State, "the new run asks anew, if it has to")
 	require.Equal(t, view.AcceptedAt.UTC(), w.temporal.restarted[0].AcceptedAt)
-	opened, err := w.store.OpenOrder(t.Context(), w.temporal.restarted[0])
+	opened, err := w.store.Orders.Open(t.Context(), w.temporal.restarted[0])
 	require.NoError(t, err, "the corrected order is not refused")
 	require.Equal(t, opened.Nonce, w.temporal.restarted[0].Nonce, "what it makes in AWS is its own, even when its row is lost after this")
 	require.Equal(t, corrected, opened.Request, "and goes on with its corrections")
-	claim, err := w.store.ClaimAccount(t.Context(), key("asked"))
+	claim, err := w.store.Orders.Claim(t.Context(), key("asked"))
 	require.NoError(t, err)
 	require.Equal(t, account(3), claim.Account.ID, "and with its account")
 }
@@ -157,19 +157,19 @@ func TestAForgottenOrderThatTouchedNothingIsStartedAgain(t *testing.T) {
 func TestAnOrderThatChangesUnderTheRepairIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	_, err := w.store.PrepareRestart(t.Context(), key("work"), "test", "")
+	_, err := w.store.Reconciliation.PrepareRestart(t.Context(), key("work"), "test", "")
 	require.ErrorIs(t, err, provision.ErrConflict, "its account is touched")
-	_, err = w.store.PrepareRestart(t.Context(), key("undo"), "test", "")
+	_, err = w.store.Reconciliation.PrepareRestart(t.Context(), key("undo"), "test", "")
 	require.ErrorIs(t, err, provision.ErrConflict)
-	_, err = w.store.PrepareRestart(t.Context(), key("done"), "test", "")
+	_, err = w.store.Reconciliation.PrepareRestart(t.Context(), key("done"), "test", "")
 	require.ErrorIs(t, err, provision.ErrConflict)
-	_, err = w.store.PrepareRestart(t.Context(), key("nobody"), "test", "")
+	_, err = w.store.Reconciliation.PrepareRestart(t.Context(), key("nobody"), "test", "")
 	require.ErrorIs(t, err, provision.ErrNotFound)
 
 	// Found while nothing was touched, and touched before the repair.
 	w.closed("asked", "Terminated", time.Hour)
-	w.Store = touching{w.store, func() {
-		require.NoError(t, w.store.StepStarted(t.Context(), key("asked"), account(3), provision.StepUser, 1))
+	w.Reconciliation = changedBeforeRestart{w.store.Reconciliation, func() {
+		require.NoError(t, w.store.Steps.Begin(t.Context(), key("asked"), account(3), provision.StepUser, 1))
 	}}
 	report := w.repair()
 	require.Equal(t, 2, report.Raised)
@@ -187,18 +187,18 @@ func TestOrdersThatCouldGoOnAreWoken(t *testing.T) {
 	require.Equal(t, 2, report.Repaired, report)
 	require.ElementsMatch(t, []provision.OrderKey{key("waits"), key("work")}, w.temporal.woken)
 
-	claim, err := w.store.ClaimAccount(t.Context(), key("waits")) // what the woken order does
+	claim, err := w.store.Orders.Claim(t.Context(), key("waits")) // what the woken order does
 	require.NoError(t, err)
 	require.Equal(t, account(5), claim.Account.ID)
 }
 
-// touching changes something between the look and the repair.
-type touching struct {
-	reconcile.Store
-	before func()
+// changedBeforeRestart changes something after the reconciler has looked and before it restarts an order.
+type changedBeforeRestart struct {
+	reconcile.Reconciliation
+	change func()
 }
 
-func (s touching) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (provision.Order, error) {
-	s.before()
-	return s.Store.PrepareRestart(ctx, key, actor, reason)
+func (s changedBeforeRestart) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (provision.Order, error) {
+	s.change()
+	return s.Reconciliation.PrepareRestart(ctx, key, actor, reason)
 }

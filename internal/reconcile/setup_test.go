@@ -40,7 +40,7 @@ type world struct {
 	*reconcile.Reconciler
 	t        *testing.T
 	db       *sqlx.DB
-	store    *postgres.Store
+	store    *postgres.DB
 	temporal *temporalFake
 }
 
@@ -62,40 +62,42 @@ func setup(t *testing.T) *world {
 	temporal := &temporalFake{open: map[provision.OrderKey]time.Time{}, runs: map[provision.OrderKey]reconcile.Run{},
 		earlier: map[provision.OrderKey]reconcile.Run{}, stories: map[provision.OrderKey]reconcile.Story{}, unread: map[provision.OrderKey]error{}}
 	w := &world{t: t, db: db, store: store, temporal: temporal,
-		Reconciler: &reconcile.Reconciler{Store: store, Workflows: temporal, Bounds: reconcile.DefaultBounds(), All: true}}
-	require.NoError(t, store.CreateProvider(ctx, "acme", "Acme"))
-	require.NoError(t, store.AddPool(ctx, pool, provision.DataExport))
+		Reconciler: &reconcile.Reconciler{Reconciliation: store.Reconciliation, Accounts: store.Accounts, Orders: store.Orders,
+			Workflows: temporal, Bounds: reconcile.DefaultBounds(), All: true}}
+	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"))
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
+	require.NoError(t, err)
 	for i := 1; i <= 5; i++ {
-		_, _, err := store.CreateAccount(ctx, provision.Account{ID: account(i), Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "a", RootEmail: account(i) + "@acme.test",
+		_, _, err := store.Accounts.Create(ctx, provision.Account{ID: account(i), Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "a", RootEmail: account(i) + "@acme.test",
 			RoleARN: "arn:aws:iam::" + account(i) + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
 		require.NoError(t, err)
 	}
 	step := func(id string, account string, step provision.Step) {
-		require.NoError(t, store.StepStarted(ctx, key(id), account, step, 1))
+		require.NoError(t, store.Steps.Begin(ctx, key(id), account, step, 1))
 	}
 	failure := provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Reason: "taken"}
 
 	w.place("gone", "")
-	_, err := store.KeepPassword(ctx, key("gone"), account(1), []byte("sealed"))
+	_, err = store.Passwords.Keep(ctx, key("gone"), account(1), []byte("sealed"))
 	require.NoError(t, err)
-	require.NoError(t, store.WithdrawPassword(ctx, key("gone"), account(1)))
-	_, err = store.CloseOrder(ctx, provision.OrderClosing{Order: key("gone"), State: provision.Failed, Failure: failure, AccountID: account(1)})
+	require.NoError(t, store.Passwords.Withdraw(ctx, key("gone"), account(1)))
+	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key("gone"), State: provision.Failed, Failure: failure, AccountID: account(1)})
 	require.NoError(t, err)
 	w.place("done", "")
-	_, err = store.KeepPassword(ctx, key("done"), account(1), []byte("sealed"))
+	_, err = store.Passwords.Keep(ctx, key("done"), account(1), []byte("sealed"))
 	require.NoError(t, err)
-	require.NoError(t, store.Allocate(ctx, key("done"), account(1), provision.Result{AccountID: account(1), IAMUserName: "customer"}))
+	require.NoError(t, store.Orders.Allocate(ctx, key("done"), account(1), provision.Result{AccountID: account(1), IAMUserName: "customer"}))
 	w.place("work", "")
 	step("work", account(2), provision.StepInspect)
 	step("work", account(2), provision.StepAlias)
 	w.place("asked", "")
 	step("asked", account(3), provision.StepInspect)
-	require.NoError(t, store.RequireAction(ctx, key("asked"), failure))
+	require.NoError(t, store.Orders.RequireAction(ctx, key("asked"), failure))
 	w.place("undo", "")
 	step("undo", account(4), provision.StepAlias)
-	require.NoError(t, store.BeginUndo(ctx, key("undo"), failure))
+	require.NoError(t, store.Orders.BeginUndo(ctx, key("undo"), failure))
 	w.place("waits", provision.ModelECAM)
-	_, err = store.OpenOrder(ctx, order("fresh", ""))
+	_, err = store.Orders.Open(ctx, order("fresh", ""))
 	require.NoError(t, err)
 
 	for _, id := range []string{"work", "asked", "undo", "waits", "fresh"} {
@@ -109,9 +111,9 @@ func setup(t *testing.T) *world {
 // place opens an order and lets it claim an account.
 func (w *world) place(id string, model provision.Model) {
 	w.t.Helper()
-	_, err := w.store.OpenOrder(w.t.Context(), order(id, model))
+	_, err := w.store.Orders.Open(w.t.Context(), order(id, model))
 	require.NoError(w.t, err)
-	_, err = w.store.ClaimAccount(w.t.Context(), key(id))
+	_, err = w.store.Orders.Claim(w.t.Context(), key(id))
 	require.NoError(w.t, err)
 }
 

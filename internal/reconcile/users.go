@@ -46,9 +46,9 @@ func (w Written) differs(now Written) (kinds []Kind, what []string) {
 	return kinds, what
 }
 
-// UserStore is what FindUsers needs of the database.
-type UserStore interface {
-	// ExpectedUsers lists by account and order, after the given ones.
+// Users lists the IAM users that the database expects in AWS.
+type Users interface {
+	// ExpectedUsers lists at most limit users by account and order, after the given ones.
 	ExpectedUsers(ctx context.Context, afterAccount, afterOrder string, limit int) ([]ExpectedUser, error)
 }
 
@@ -68,10 +68,10 @@ const (
 )
 
 // FindUsers compares the accounts that are the customers', and those that are Ready again after an order, with AWS.
-func FindUsers(ctx context.Context, store UserStore, cloud Cloud) (found []Finding, err error) {
+func FindUsers(ctx context.Context, users Users, cloud Cloud) (found []Finding, err error) {
 	var account, order string
 	for {
-		page, err := store.ExpectedUsers(ctx, account, order, usersPage)
+		page, err := users.ExpectedUsers(ctx, account, order, usersPage)
 		if err != nil {
 			return found, err
 		}

@@ -52,14 +52,14 @@ func TestAccountsAreComparedWithAWS(t *testing.T) {
 	w.place("renamed", "")
 	corrected := order("renamed", "").Request
 	corrected.IAMUserName = "customer-2"
-	require.NoError(t, w.store.Correct(t.Context(), key("renamed"), corrected, provision.Intervention{Actor: "shop"}))
-	_, err := w.store.CloseOrder(t.Context(), provision.OrderClosing{Order: key("renamed"), State: provision.Failed,
+	require.NoError(t, w.store.Orders.Correct(t.Context(), key("renamed"), corrected, provision.Intervention{Actor: "shop"}))
+	_, err := w.store.Orders.Close(t.Context(), provision.OrderClosing{Order: key("renamed"), State: provision.Failed,
 		Failure: provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}, AccountID: account(5)})
 	require.NoError(t, err)
 
 	find := func(cloud *cloudFake) []string {
 		t.Helper()
-		found, err := reconcile.FindUsers(t.Context(), w.store, cloud)
+		found, err := reconcile.FindUsers(t.Context(), w.store.Reconciliation, cloud)
 		require.NoError(t, err)
 		return shorten(t, found)
 	}
@@ -74,7 +74,7 @@ func TestAccountsAreComparedWithAWS(t *testing.T) {
 	require.Equal(t, []string{"account_cannot_be_checked done"}, find(&cloudFake{problem: map[string]string{account(1): "the account cannot be entered (AccessDenied)"}}))
 
 	down := &cloudFake{down: errors.New("no route")}
-	_, err = reconcile.FindUsers(t.Context(), w.store, down)
+	_, err = reconcile.FindUsers(t.Context(), w.store.Reconciliation, down)
 	require.ErrorIs(t, err, down.down)
 }
 
@@ -115,7 +115,7 @@ func TestWhatAnOrderWroteIsComparedWithAWS(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			found, err := reconcile.FindUsers(t.Context(), w.store, &cloudFake{users: users, shows: c.shows, entered: c.entered})
+			found, err := reconcile.FindUsers(t.Context(), w.store.Reconciliation, &cloudFake{users: users, shows: c.shows, entered: c.entered})
 			require.NoError(t, err)
 			require.Equal(t, c.found, shorten(t, found))
 			for _, f := range found {
@@ -135,14 +135,14 @@ func TestExpectedUsersArePagedByAccountAndOrder(t *testing.T) {
 	w := setup(t)
 	for _, id := range []string{"a", "b", "c"} {
 		w.place(id, "") // each takes account 5
-		_, err := w.store.CloseOrder(t.Context(), provision.OrderClosing{Order: key(id), State: provision.Failed,
+		_, err := w.store.Orders.Close(t.Context(), provision.OrderClosing{Order: key(id), State: provision.Failed,
 			Failure: provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}, AccountID: account(5)})
 		require.NoError(t, err)
 	}
 	var got []string
 	var after reconcile.ExpectedUser
 	for {
-		page, err := w.store.ExpectedUsers(t.Context(), after.Account.ID, after.Order.ID, 1)
+		page, err := w.store.Reconciliation.ExpectedUsers(t.Context(), after.Account.ID, after.Order.ID, 1)
 		require.NoError(t, err)
 		if len(page) == 0 {
 			break

@@ -11,13 +11,13 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Registry is where the running processes announce which keys they have.
-type Registry interface {
-	// AnnounceProcess notes that the process lives, with which key it seals, and how long ago each of its keys was used. It
+// Processes is where the running processes announce which keys they have.
+type Processes interface {
+	// Announce notes that the process lives, with which key it seals, and how long ago each of its keys was used. It
 	// returns the other live processes.
-	AnnounceProcess(ctx context.Context, p provision.Process, used map[string]time.Duration) (others []provision.Process, err error)
-	// RemoveProcess forgets a process that has stopped.
-	RemoveProcess(ctx context.Context, id string) error
+	Announce(ctx context.Context, p provision.Process, used map[string]time.Duration) (others []provision.Process, err error)
+	// Remove forgets a process that has stopped.
+	Remove(ctx context.Context, id string) error
 }
 
 const (
@@ -30,7 +30,7 @@ const (
 // Join announces the process, with the keys of the ring, and from then on makes the ring seal with the first of its keys that
 // every live process has. Call it before anything is sealed, and leave when nothing is sealed any more. The context bounds
 // the start only. While the registry does not answer, the last answer counts.
-func (r *Ring) Join(ctx context.Context, registry Registry, self provision.Process, log *slog.Logger) (leave func(), err error) {
+func (r *Ring) Join(ctx context.Context, registry Processes, self provision.Process, log *slog.Logger) (leave func(), err error) {
 	self.Keys = r.Names()
 	m := &member{ring: r, registry: registry, self: self, log: log, heard: time.Now()}
 	for range 2 { // the second time it sees who announced himself at the same moment
@@ -49,7 +49,7 @@ func (r *Ring) Join(ctx context.Context, registry Registry, self provision.Proce
 		<-stopped
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTimeout)
 		defer cancel()
-		if err := registry.RemoveProcess(ctx, self.ID); err != nil {
+		if err := registry.Remove(ctx, self.ID); err != nil {
 			log.Warn("this process stops and could not say so; it counts as live for "+provision.ProcessLifetime.String(), "error", err)
 		}
 	}, nil
@@ -58,7 +58,7 @@ func (r *Ring) Join(ctx context.Context, registry Registry, self provision.Proce
 // member is this process among the others.
 type member struct {
 	ring     *Ring
-	registry Registry
+	registry Processes
 	self     provision.Process
 	log      *slog.Logger
 	heard    time.Time // when the registry answered last
@@ -107,7 +107,7 @@ func (m *member) ask(ctx context.Context) ([]provision.Process, error) {
 		used[id] = time.Since(at)
 	}
 	m.self.SealsWith = m.ring.Active()
-	others, err := m.registry.AnnounceProcess(ctx, m.self, used)
+	others, err := m.registry.Announce(ctx, m.self, used)
 	if err != nil {
 		return nil, err
 	}

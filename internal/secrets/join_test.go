@@ -25,7 +25,7 @@ type town struct {
 	down error
 }
 
-func (w *town) AnnounceProcess(_ context.Context, p provision.Process, used map[string]time.Duration) (others []provision.Process, err error) {
+func (w *town) Announce(_ context.Context, p provision.Process, used map[string]time.Duration) (others []provision.Process, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.down != nil {
@@ -41,7 +41,7 @@ func (w *town) AnnounceProcess(_ context.Context, p provision.Process, used map[
 	return others, nil
 }
 
-func (w *town) RemoveProcess(_ context.Context, id string) error {
+func (w *town) Remove(_ context.Context, id string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.live, id)

@@ -220,7 +220,7 @@ func (d *document) checkLinks(root string, documents map[string]*document, linke
 		name := d.name
 		if target.Path != "" {
 			name = path.Join(path.Dir(d.name), target.Path)
-			if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+			if _, err := os.Stat(filepath.Join(root, name)); err != nil { //nolint:gosec // a link of the repository
 				d.report(line, "%s does not exist", destination)
 				return
 			}

@@ -15,7 +15,7 @@ import (
 type banned struct {
 	pattern string
 	instead string
-	allowed string // a regular expression of the right uses, matched against the text around the word
+	allowed string // a regular expression of the right uses, matched from the word on
 }
 
 // words are what the project does not write. A space in a pattern also matches a line break inside a comment.
@@ -31,8 +31,8 @@ var words = []banned{
 	{`told of`, "notified, or reported", ``},
 	{`hears? of`, "learns about, or receives", ``},
 	{`(?:of|by) (?:our|your|its|their) (?:own )?making`, "that we create", ``},
-	{`troubles? of ours|a \w+ of ours`, "our …", ``},
-	{`tells`, "reports, returns, shows or says", `tells? (?:\w+ ){1,4}(?:to|apart|from)\b`},
+	{`(?:trouble|fault)s? of ours`, "our …, or on our side", ``},
+	{`tells`, "reports, returns, shows or says", `tells (?:[\w']+ ){1,4}(?:to|apart|from|that|what|which|whether|when|why|how)\b`},
 	{`time-outs?`, "timeout", ``},
 	{`is to be|are to be`, "must be, is, or should be", ``},
 	{`somebody|nobody`, "someone, no one, an operator, or the customer", ``},
@@ -57,7 +57,7 @@ func compile(words []banned) (rules []rule) {
 	for _, w := range words {
 		r := rule{banned: w, match: regexp.MustCompile(`(?i)\b(?:` + strings.ReplaceAll(w.pattern, " ", gap) + `)\b`)}
 		if w.allowed != "" {
-			r.allowed = regexp.MustCompile(`(?i)` + w.allowed)
+			r.allowed = regexp.MustCompile(`(?i)^(?:` + w.allowed + `)`)
 		}
 		rules = append(rules, r)
 	}
@@ -89,11 +89,8 @@ func checkProse(files []source) (problems []problem) {
 
 func (r rule) find(name string, text []byte) (problems []problem) {
 	for _, at := range r.match.FindAllIndex(text, -1) {
-		around := text[at[0]:min(len(text), at[1]+40)]
-		if r.allowed != nil {
-			if allowed := r.allowed.FindIndex(around); allowed != nil && allowed[0] == 0 {
-				continue
-			}
+		if r.allowed != nil && r.allowed.Match(text[at[0]:min(len(text), at[1]+40)]) {
+			continue
 		}
 		problems = append(problems, problem{name, 1 + bytes.Count(text[:at[0]], []byte("\n")),
 			fmt.Sprintf("%q: write %s", text[at[0]:at[1]], r.instead)})

@@ -1,4 +1,4 @@
-package pgtest_test
+package pgtest
 
 import (
 	"context"
@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"quartermaster/internal/postgres/pgtest"
 )
 
 // echoServer answers every byte with the same byte.
@@ -34,15 +32,15 @@ func echoServer(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-func startProxy(t *testing.T) *pgtest.Proxy {
+func startProxy(t *testing.T) *Proxy {
 	t.Helper()
-	proxy, err := pgtest.NewProxy(echoServer(t))
+	proxy, err := NewProxy(echoServer(t))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
 	return proxy
 }
 
-func dial(t *testing.T, proxy *pgtest.Proxy) net.Conn {
+func dial(t *testing.T, proxy *Proxy) net.Conn {
 	t.Helper()
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(t.Context(), "tcp", proxy.Addr())
@@ -51,9 +49,9 @@ func dial(t *testing.T, proxy *pgtest.Proxy) net.Conn {
 	return conn
 }
 
-// answers returns what comes back for one byte within the patience.
-func answers(conn net.Conn, patience time.Duration) error {
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+// answers returns an error when no answer to one byte arrives in time.
+func answers(conn net.Conn, limit time.Duration) error {
+	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
 		return err
 	}
 	if _, err := conn.Write([]byte{'x'}); err != nil {
@@ -63,7 +61,7 @@ func answers(conn net.Conn, patience time.Duration) error {
 	return err
 }
 
-func TestAStalledProxyIsSilentAndForwardsTheRestAfterwards(t *testing.T) {
+func TestStalledProxyIsSilentAndForwardsTheRestAfterwards(t *testing.T) {
 	t.Parallel()
 	proxy := startProxy(t)
 	conn := dial(t, proxy)
@@ -74,7 +72,7 @@ func TestAStalledProxyIsSilentAndForwardsTheRestAfterwards(t *testing.T) {
 	for _, silent := range []net.Conn{conn, fresh} {
 		var timeout net.Error
 		require.ErrorAs(t, answers(silent, 50*time.Millisecond), &timeout)
-		require.True(t, timeout.Timeout(), "open, and silent")
+		require.True(t, timeout.Timeout(), "the connection is open and silent")
 	}
 	proxy.Resume()
 	for _, late := range []net.Conn{conn, fresh} {
@@ -85,17 +83,17 @@ func TestAStalledProxyIsSilentAndForwardsTheRestAfterwards(t *testing.T) {
 	}
 }
 
-func TestADelayedProxyHoldsEveryChunkBack(t *testing.T) {
+func TestDelayedProxyHoldsBackEveryChunk(t *testing.T) {
 	t.Parallel()
 	proxy := startProxy(t)
 	conn := dial(t, proxy)
 	proxy.Delay(40 * time.Millisecond)
 	began := time.Now()
 	require.NoError(t, answers(conn, 10*time.Second))
-	require.GreaterOrEqual(t, time.Since(began), 80*time.Millisecond, "there and back")
+	require.GreaterOrEqual(t, time.Since(began), 80*time.Millisecond, "the delay applies in both directions")
 }
 
-func TestACutProxyClosesItsConnectionsAndServesNewOnes(t *testing.T) {
+func TestCutProxyClosesItsConnectionsAndServesNewOnes(t *testing.T) {
 	t.Parallel()
 	proxy := startProxy(t)
 	conn := dial(t, proxy)

@@ -33,7 +33,7 @@ type Cloud struct{ Sessions *awscloud.Cloud }
 // HasUser tells whether the account has an IAM user of that name which the order made. What AWS refuses for this account is
 // a problem of the account; that it refuses us, or does not answer, is an error.
 func (c Cloud) HasUser(ctx context.Context, account provision.Account, name string, order provision.OrderKey, nonce string) (has bool, problem string, err error) {
-	s, err := c.Sessions.Enter(ctx, account, session)
+	s, err := c.Sessions.OpenSession(ctx, account, session)
 	if err != nil {
 		problem, err = problemOf(err, "the account cannot be entered")
 		return false, problem, err
@@ -56,7 +56,7 @@ func (c Cloud) HasUser(ctx context.Context, account provision.Account, name stri
 // Written reads what orders write into an account, unless the customer may have signed in as the user: the password was used, was
 // changed, or is gone.
 func (c Cloud) Written(ctx context.Context, acc provision.Account, user string) (now reconcile.Written, customers bool, problem string, err error) {
-	s, err := c.Sessions.Enter(ctx, acc, session)
+	s, err := c.Sessions.OpenSession(ctx, acc, session)
 	if err != nil {
 		problem, err = problemOf(err, "the account cannot be entered")
 		return now, false, problem, err

@@ -1,0 +1,137 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"quartermaster/internal/provision"
+)
+
+// Database is what the activities call of the database: an interface for each aggregate. Package internal/postgres implements them.
+type Database struct {
+	Orders            Orders
+	Steps             Steps
+	Passwords         Passwords
+	Leftovers         Leftovers
+	Verifications     Verifications
+	ProtectedAccounts ProtectedAccounts
+	Stock             Stock
+	Imports           Imports
+}
+
+// Orders are the rows of the orders.
+type Orders interface {
+	// Open writes the order's row, unless there is one, and returns what its workflow needs.
+	Open(ctx context.Context, order provision.Order) (provision.OpenedOrder, error)
+	// RereadSettings reads the settings that the order's pool has now, and keeps them with the order. Errors: provision.ErrNotFound.
+	RereadSettings(ctx context.Context, key provision.OrderKey) (provision.PoolSettings, error)
+	// Status reads the order's state, account, failure and result. Errors: provision.ErrNotFound.
+	Status(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error)
+	// Claim assigns the oldest Ready account of the pool to the order. A repeat returns the same account.
+	Claim(ctx context.Context, key provision.OrderKey) (provision.Claim, error)
+	// RejectAccount takes the account away from the order. With setAside the account could not be entered, which may be our own fault.
+	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (provision.Rejection, error)
+	// RequireAction sets an order that holds an account to action_required.
+	RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error
+	// Resume sets an order back from action_required to provisioning.
+	Resume(ctx context.Context, key provision.OrderKey) error
+	// Correct replaces the order's request by a corrected one.
+	Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Intervention) error
+	// NoteAction records what an operator did to an order, without changing the order's state. A repeat of the same action (by.ID) records
+	// nothing.
+	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error
+	// Stop ends an order that holds no account, and sets one that holds an account to compensating. In the same transaction it records who
+	// did that and why. A repeat of the same action (by.ID) changes nothing. Errors: a *provision.Failure TooLate when the order has ended or
+	// is being undone.
+	Stop(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Intervention) error
+	// BeginUndo sets an order that holds an account to compensating.
+	BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error
+	// Close ends an order that did not complete, and releases its account. It returns the orders that got an account because of that.
+	Close(ctx context.Context, closing provision.OrderClosing) (woken []provision.OrderKey, err error)
+	// Allocate completes the order: the account belongs to the customer.
+	Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error
+}
+
+// Steps are the attempts at the steps of orders and at their undos.
+type Steps interface {
+	// Begin records that an attempt at a step begins. The same statement checks that the order holds the account, that the order's state
+	// allows the step, and that the undo of the step has not begun. Errors: a *provision.Failure OrderNotInProgress.
+	Begin(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error
+	// BeginUndo records that the undo of a step begins. From then on no attempt at the step can begin, or end as done. BeginUndo returns how
+	// long the undo must wait until the lease of every attempt that has not reported its end is over. lease is how long such a lease lasts.
+	// Errors: a *provision.Failure OrderNotInProgress when the order does not hold the account.
+	BeginUndo(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, lease time.Duration) (wait time.Duration, err error)
+	// End records how an attempt at a step, or at its undo, ended. A step that is being undone or is undone never becomes done.
+	End(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error
+	// NoteRefusal records that AWS refuses the step with this code, and returns how long it has done so without another code in between.
+	NoteRefusal(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, code provision.Code) (lasting time.Duration, err error)
+}
+
+// Passwords are the sealed sign-in passwords of orders.
+type Passwords interface {
+	// Keep stores the sealed password of the order, unless one is kept already, and returns the kept one.
+	Keep(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) (kept []byte, err error)
+	// Replace overwrites the kept password, because AWS's password policy refused it.
+	Replace(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error
+	// Withdraw forgets the kept password, if there is one.
+	Withdraw(ctx context.Context, key provision.OrderKey, accountID string) error
+}
+
+// Leftovers are what undos could not remove from accounts.
+type Leftovers interface {
+	// KeepUndo keeps what it takes to run the undo of an order again.
+	KeepUndo(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error
+	// KeptUndo reads what KeepUndo kept. Errors: provision.ErrNotFound.
+	KeptUndo(ctx context.Context, provider, accountID string) (key provision.OrderKey, sealed []byte, err error)
+	// EndRemoval records what is left in the account after a removal.
+	EndRemoval(ctx context.Context, removed provision.LeftoversRemoved) error
+}
+
+// Verifications are the checks whether accounts are fit to be drawn.
+type Verifications interface {
+	// Due lists at most limit accounts whose verification is due.
+	Due(ctx context.Context, limit int) ([]string, error)
+	// Account reads an account that no order holds, and the time of the database. Errors: provision.ErrNotFound.
+	Account(ctx context.Context, id string) (account provision.Account, now time.Time, err error)
+	// Apply records the results of verifications and changes the accounts' statuses. It returns the orders that got an account, or that may
+	// try theirs again.
+	Apply(ctx context.Context, results []provision.VerificationResult) (woken []provision.OrderKey, err error)
+}
+
+// ProtectedAccounts are the accounts that the providers protect.
+type ProtectedAccounts interface {
+	// Contains reports whether the provider protects the account.
+	Contains(ctx context.Context, provider, accountID string) (bool, error)
+}
+
+// Stock is how many accounts the pools have, and the alerts about it.
+type Stock interface {
+	// Watch opens, raises, repeats, lowers and closes the alerts of all pools.
+	Watch(ctx context.Context) (provision.StockWatch, error)
+}
+
+// Imports are the CSV files that add accounts to the stock.
+type Imports interface {
+	// RunBatch imports the next rows of an import, and returns the import's progress. Errors: provision.ErrNotFound.
+	RunBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult, err error)
+	// Fail ends an import that is running.
+	Fail(ctx context.Context, key provision.ImportKey, reason string) error
+}
+
+// Deliveries are the events on their way to webhooks.
+type Deliveries interface {
+	// DueWebhooks lists the webhooks that have something to send now, of one provider or, for "", of all.
+	DueWebhooks(ctx context.Context, provider string) ([]provision.WebhookKey, error)
+	// Next returns the oldest delivery that the webhook has not received.
+	Next(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error)
+	// Sending reads what an attempt needs. Errors: provision.ErrNotFound; provision.ErrConflict when nothing should be sent now.
+	Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (provision.DeliveryJob, error)
+	// RecordAttempt keeps an attempt and its consequences. Errors: provision.ErrNotFound.
+	RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.DeliveryOutcome) error
+}
+
+// Events are what subscribers are told.
+type Events interface {
+	// Purge deletes at most limit events and limit deliveries that are too old, and returns whether there may be more.
+	Purge(ctx context.Context, limit int) (more bool, err error)
+}

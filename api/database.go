@@ -1,0 +1,173 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"quartermaster/internal/provision"
+)
+
+// Database is what the API calls of the database: an interface for each aggregate, and Ping. Package internal/postgres implements them. A
+// version is the one that the caller has seen; 0 means any.
+type Database struct {
+	Accounts          Accounts
+	APIKeys           APIKeys
+	Deliveries        Deliveries
+	Events            Events
+	Imports           Imports
+	Leftovers         Leftovers
+	Orders            Orders
+	Passwords         Passwords
+	Pools             Pools
+	ProtectedAccounts ProtectedAccounts
+	Stock             StockLevels
+	Webhooks          Webhooks
+	// Ping returns an error when the database does not answer.
+	Ping func(ctx context.Context) error
+}
+
+func (d Database) complete() bool {
+	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.Imports != nil && d.Leftovers != nil && d.Orders != nil &&
+		d.Passwords != nil && d.Pools != nil && d.ProtectedAccounts != nil && d.Stock != nil && d.Webhooks != nil && d.Ping != nil
+}
+
+// Orders are the rows of the orders.
+type Orders interface {
+	// Get reads one order. Errors: provision.ErrNotFound.
+	Get(ctx context.Context, key provision.OrderKey) (provision.OrderView, error)
+	// List lists at most filter.Limit orders of the provider, newest first.
+	List(ctx context.Context, provider string, filter provision.OrderFilter) ([]provision.OrderView, error)
+	// History reads the history of an order after the given row, oldest first. Errors: provision.ErrNotFound.
+	History(ctx context.Context, key provision.OrderKey, after int64, limit int) ([]provision.OrderHistoryEntry, error)
+	// ActionNoted reports whether the action with that id was recorded in the order's history.
+	ActionNoted(ctx context.Context, key provision.OrderKey, actionID string) (bool, error)
+}
+
+// Accounts are the AWS accounts in stock. The methods that change one return it, and the orders that got an account because of the change.
+type Accounts interface {
+	// Create adds an account, which waits for its verification. Errors: provision.ErrConflict when the account is in a pool already,
+	// provision.ErrNotFound when there is no such pool or model.
+	Create(ctx context.Context, account provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error)
+	// Get reads one account of the provider. Errors: provision.ErrNotFound.
+	Get(ctx context.Context, provider, id string) (provision.Account, error)
+	// List lists at most filter.Limit accounts of the provider, oldest first.
+	List(ctx context.Context, provider string, filter provision.AccountFilter) ([]provision.Account, error)
+	Update(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error)
+	Delete(ctx context.Context, actor, provider, id string, version int64) error
+	Invalidate(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
+	Return(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
+	Verify(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error)
+	// History reads the history of an account after the given row, oldest first. Errors: provision.ErrNotFound.
+	History(ctx context.Context, provider, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error)
+}
+
+// Leftovers are what undos could not remove from accounts.
+type Leftovers interface {
+	// BeginRemoval reserves the account for the removal of what an order left there. A repeat changes nothing.
+	BeginRemoval(ctx context.Context, actor, provider, id, reason string) (provision.Account, error)
+}
+
+// Passwords are the sealed sign-in passwords of orders.
+type Passwords interface {
+	// Reveal passes a sealed password to open, once, and records who got it. An error of open leaves the password where it is, and is
+	// returned. Errors: provision.ErrNotFound, provision.ErrGone.
+	Reveal(ctx context.Context, id, to string, open func(provision.RevealedPassword) error) error
+}
+
+// Pools are the pools and their settings.
+type Pools interface {
+	// Exists reports whether the provider has such a pool.
+	Exists(ctx context.Context, pool provision.Pool) (bool, error)
+	// List lists at most limit pools of after.Provider, by marketplace and environment, after the given one.
+	List(ctx context.Context, after provision.Pool, limit int) ([]provision.PoolConfig, error)
+	// Get reads one pool. Errors: provision.ErrNotFound.
+	Get(ctx context.Context, pool provision.Pool) (provision.PoolConfig, error)
+	// Create creates a pool. Errors: provision.ErrConflict, a *provision.InvalidError.
+	Create(ctx context.Context, actor string, config provision.PoolConfig) (provision.PoolConfig, error)
+	// Update changes the settings of a pool. Errors: provision.ErrNotFound, provision.ErrStale, a *provision.InvalidError.
+	Update(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (provision.PoolConfig, error)
+	// History reads the history of a pool after the given row, oldest first. Errors: provision.ErrNotFound.
+	History(ctx context.Context, pool provision.Pool, after int64, limit int) ([]provision.PoolHistoryEntry, error)
+}
+
+// ProtectedAccounts are the accounts that a provider protects.
+type ProtectedAccounts interface {
+	// Contains reports whether the provider protects the account.
+	Contains(ctx context.Context, provider, accountID string) (bool, error)
+	// List lists at most limit accounts that the provider protects, by their ids, after the given one.
+	List(ctx context.Context, provider, after string, limit int) ([]provision.ProtectedAccount, error)
+	// Protect protects an account. Errors: a *provision.StateError while an order holds it.
+	Protect(ctx context.Context, actor, provider, accountID, note string) (provision.ProtectedAccount, error)
+	// Release ends the protection of an account. Errors: provision.ErrNotFound.
+	Release(ctx context.Context, actor, provider, accountID string) error
+}
+
+// StockLevels are how many accounts the pools have, and the alerts about it.
+type StockLevels interface {
+	// Count counts the stock of every pool of the provider.
+	Count(ctx context.Context, provider string) ([]provision.PoolStock, error)
+	// Alerts lists at most filter.Limit alerts of the provider, newest first.
+	Alerts(ctx context.Context, provider string, filter provision.AlertFilter) ([]provision.StockAlert, error)
+	// AcknowledgeAlert records that an operator takes care of an alert. Errors: provision.ErrNotFound, a *provision.StateError when the alert is
+	// closed.
+	AcknowledgeAlert(ctx context.Context, actor, provider, id, note string) (provision.StockAlert, error)
+}
+
+// Webhooks are the endpoints that subscribe to events, and the callbacks of orders.
+type Webhooks interface {
+	Create(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (provision.Webhook, error)
+	List(ctx context.Context, provider string, after *provision.WebhookCursor, limit int) ([]provision.Webhook, error)
+	Get(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error)
+	Update(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (provision.Webhook, error)
+	Delete(ctx context.Context, actor string, key provision.WebhookKey, version int64) error
+	RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error
+	CallbackSecret(ctx context.Context, provider string) (provision.WebhookSecretView, error)
+	Test(ctx context.Context, actor string, key provision.WebhookKey) error
+}
+
+// Deliveries are the events on their way to webhooks.
+type Deliveries interface {
+	// DueWebhooks lists the webhooks of a provider that have something to send now.
+	DueWebhooks(ctx context.Context, provider string) ([]provision.WebhookKey, error)
+	List(ctx context.Context, key provision.WebhookKey, filter provision.DeliveryFilter) ([]provision.Delivery, error)
+	Get(ctx context.Context, key provision.WebhookKey, id string) (provision.Delivery, []provision.DeliveryAttempt, error)
+	Replay(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error
+	Resend(ctx context.Context, actor string, key provision.WebhookKey, id string) (provision.Delivery, error)
+}
+
+// Events are what subscribers are told.
+type Events interface {
+	// List reads the events of a provider after filter.After, oldest first, and the position up to which it has read. Errors: provision.ErrGone.
+	List(ctx context.Context, provider string, filter provision.EventFilter) (events []provision.Event, upTo int64, err error)
+	// Now returns the position after everything that has happened until now.
+	Now(ctx context.Context) (int64, error)
+}
+
+// Imports are the CSV files that add accounts to the stock.
+type Imports interface {
+	// Create keeps a file until it is imported.
+	Create(ctx context.Context, n provision.NewImport) (provision.AccountImport, error)
+	Get(ctx context.Context, key provision.ImportKey) (provision.AccountImport, error)
+	// List lists at most limit imports of the provider, newest first.
+	List(ctx context.Context, provider string, limit int, after *provision.ImportCursor) ([]provision.AccountImport, error)
+	// Results lists at most filter.Limit results, in the order of the file.
+	Results(ctx context.Context, key provision.ImportKey, filter provision.ImportResultFilter) ([]provision.RowResult, error)
+}
+
+// APIKeys are the keys of the API.
+type APIKeys interface {
+	// Find reads a key of any provider by its public id. Errors: provision.ErrNotFound.
+	Find(ctx context.Context, id string) (provision.APIKey, error)
+	// NoteUse records that the key was used, at most once a minute.
+	NoteUse(ctx context.Context, id string) error
+	// Get reads a key of the provider. Errors: provision.ErrNotFound.
+	Get(ctx context.Context, provider, id string) (provision.APIKey, error)
+	// List lists at most limit keys of the provider, newest first.
+	List(ctx context.Context, provider string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error)
+	Create(ctx context.Context, actor string, key provision.APIKey) (provision.APIKey, error)
+	// Rotate replaces a key by a successor. Both work until the given time. Errors: provision.ErrNotFound, a *provision.StateError.
+	Rotate(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added, old provision.APIKey, err error)
+	// Revoke ends a key at once. With keepOne it refuses to end the last key that may create keys. Errors: provision.ErrNotFound, a
+	// *provision.StateError.
+	Revoke(ctx context.Context, actor, provider, id string, keepOne bool) (provision.APIKey, error)
+}

@@ -1,0 +1,161 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"quartermaster/internal/provision"
+)
+
+const actionRequiredSQL = `
+UPDATE orders SET state = 'action_required', step = $3, failure = $4 WHERE provider = $1 AND id = $2`
+
+// RequireAction sets an order that holds an account to action_required: the failure says what must be done. When it is the second order of
+// its pool that cannot enter its account any more, the claims of the pool are suspended: see RejectAccount.
+func (s Orders) RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
+	require := func(tx *sqlx.Tx) (o queuedOrder, required bool, err error) {
+		o, err = lockOrder(ctx, tx, key)
+		if err != nil || o.State != provision.Provisioning && o.State != provision.ActionRequired {
+			return o, false, err
+		}
+		_, err = tx.ExecContext(ctx, actionRequiredSQL, key.Provider, key.ID, why.Step, asJSON(why))
+		return o, err == nil, err
+	}
+	if why.Code != provision.CodeAccountCannotBeReentered {
+		return s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+			_, _, err := require(tx)
+			return err
+		})
+	}
+	var of queuedOrder
+	if err := s.db.GetContext(ctx, &of, queuedOrderSQL, key.Provider, key.ID); err != nil {
+		return notFound(err, "order %s", key)
+	}
+	return s.db.poolTx(ctx, orderActor(key), of.Pool, func(tx *sqlx.Tx) error {
+		o, required, err := require(tx)
+		if err != nil || !required {
+			return err
+		}
+		return doubtReentry(ctx, tx, o.Pool)
+	})
+}
+
+const resumeSQL = `
+UPDATE orders SET state = 'provisioning', failure = NULL WHERE provider = $1 AND id = $2 AND state = 'action_required'`
+
+// Resume sets an order back to provisioning: what it waited for was done.
+func (s Orders) Resume(ctx context.Context, key provision.OrderKey) error {
+	return s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID)
+		return err
+	})
+}
+
+const noteActionSQL = `
+INSERT INTO order_history (provider, order_id, actor, from_state, to_state, code, reason, action_id)
+SELECT provider, id, $3, state, state, $4, $5, $6 FROM orders WHERE provider = $1 AND id = $2
+ON CONFLICT (provider, order_id, action_id) WHERE action_id <> '' DO NOTHING`
+
+// noteAction records an action on an order. The transaction has locked the order, so the row of the action shows the state in
+// which it was taken. noteAction returns false when the action (by.ID) is recorded already.
+func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action string, by provision.Intervention) (noted bool, err error) {
+	return affected(tx.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, by.Actor, action, by.Reason, by.ID))
+}
+
+// NoteAction records an action on an order, with its actor and reason. A repeat of the same action (by.ID) records nothing. An
+// order that has no row yet has no history either.
+func (s Orders) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error {
+	return s.db.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
+		if _, err := lockOrder(ctx, tx, key); errors.Is(err, provision.ErrNotFound) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		_, err := noteAction(ctx, tx, key, action, by)
+		return err
+	})
+}
+
+const actionTakenSQL = `SELECT EXISTS (SELECT 1 FROM order_history WHERE provider = $1 AND order_id = $2 AND action_id = $3)`
+
+// ActionNoted reports whether what somebody did to an order was written down: the id is that of the action.
+func (s Orders) ActionNoted(ctx context.Context, key provision.OrderKey, actionID string) (taken bool, err error) {
+	if actionID == "" {
+		return false, nil
+	}
+	err = s.db.GetContext(ctx, &taken, actionTakenSQL, key.Provider, key.ID, actionID)
+	return taken, err
+}
+
+const correctSQL = `UPDATE orders SET first_request = COALESCE(first_request, request), request = $3 WHERE provider = $1 AND id = $2`
+
+// Correct replaces the order's request by the corrected one and notes who did it. The hash of the request stays that of the
+// first one: it is what a repeated POST is compared with. A repeat of the same action (by.ID) changes nothing. Errors:
+// provision.ErrNotFound.
+func (s Orders) Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Intervention) error {
+	return s.db.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
+		if _, err := lockOrder(ctx, tx, key); err != nil {
+			return err
+		}
+		if noted, err := noteAction(ctx, tx, key, "correct", by); err != nil || !noted {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, correctSQL, key.Provider, key.ID, asJSON(corrected))
+		return err
+	})
+}
+
+const setReasonSQL = `SELECT set_config('qm.reason', $1, true)`
+
+const endWaitingOrderSQL = `UPDATE orders SET state = $3, failure = $4 WHERE provider = $1 AND id = $2`
+
+// Stop records who ends an order and why, and ends it, in one transaction. An order that holds no account becomes failed, or
+// cancelled when the failure says so. An order that holds one becomes compensating, and its workflow undoes it. A repeat of
+// the same action (by.ID) changes nothing. Errors: provision.ErrNotFound; a *provision.Failure TooLate when the order has
+// ended or is being undone.
+func (s Orders) Stop(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Intervention) error {
+	return s.db.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
+		o, err := lockOrder(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		noted, err := noteAction(ctx, tx, key, action, by)
+		if err != nil || !noted {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, setReasonSQL, by.Reason); err != nil {
+			return err
+		}
+		switch o.State {
+		case provision.Accepted, provision.WaitingForAccount:
+			ended := provision.Failed
+			if why.Code == provision.CodeOrderCancelled {
+				ended = provision.Cancelled
+			}
+			_, err = tx.ExecContext(ctx, endWaitingOrderSQL, key.Provider, key.ID, ended, asJSON(why))
+			return err
+		case provision.Provisioning, provision.ActionRequired:
+			_, err = tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(why))
+			return err
+		default: // the error rolls the action back too
+			return &provision.Failure{Code: provision.CodeTooLate, Reason: fmt.Sprintf("the order is %s: it is too late to %s it", o.State, action)}
+		}
+	})
+}
+
+const beginUndoSQL = `UPDATE orders SET state = 'compensating', step = 'compare_with_journal', failure = $3 WHERE provider = $1 AND id = $2`
+
+// BeginUndo sets an order that holds an account to compensating. An order that holds none, or is already there, stays.
+func (s Orders) BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
+	return s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		o, err := lockOrder(ctx, tx, key)
+		if err != nil || o.State != provision.Provisioning && o.State != provision.ActionRequired {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(why))
+		return err
+	})
+}

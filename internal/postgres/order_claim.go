@@ -1,0 +1,274 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"quartermaster/internal/provision"
+)
+
+const accountColumns = `a.id, a.provider, a.marketplace, a.environment, a.model, a.name, a.root_email, a.role_arn, a.external_id,
+	(SELECT m.root_access FROM account_models m WHERE m.id = a.model) AS root_access, a.added_at, a.status, a.status_since, COALESCE(a.order_id, '') AS order_id, a.reason,
+	a.version, a.verify_at, a.verified_at, a.finding, a.ready_when_verified, a.removing_since`
+
+// A step that only reads leaves the account as it was; so does one that was undone.
+const mineSQL = `
+SELECT ` + accountColumns + `,
+       EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = $1 AND s.order_id = $2 AND s.account_id = a.id
+               AND s.step NOT IN ('claim_account', 'inspect_account', 'compare_with_journal') AND s.state <> 'undone') AS touched
+FROM accounts a
+WHERE a.provider = $1 AND a.order_id = $2 AND a.status = 'provisioning'`
+
+const enqueueSQL = `
+UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', queue_position = nextval('orders_queue')
+WHERE provider = $1 AND id = $2 AND state = 'accepted'`
+
+// Claim gives the order the oldest Ready account of its pool that fits, unless an older order waits for it. A
+// repeat returns the same account. Without stock the order keeps its place in the queue: Claim.Account is nil. A released or
+// ended order claims nothing (CodeOrderNotInProgress): an attempt that wakes up late leaks no account. An order that is being
+// undone still gets the account that it holds: a run that does not know it has to give it back.
+//
+// A claim without stock costs the same however many orders wait, and does not wait for the pool's other claims.
+func (s Orders) Claim(ctx context.Context, key provision.OrderKey) (claim provision.Claim, err error) {
+	var o queuedOrder
+	if err := s.db.GetContext(ctx, &o, queuedOrderSQL, key.Provider, key.ID); err != nil {
+		return claim, notFound(err, "order %s", key)
+	}
+	switch o.State {
+	case provision.Accepted:
+		if err := s.enqueue(ctx, o.Pool, key); err != nil {
+			return claim, err
+		}
+	case provision.WaitingForAccount, provision.Provisioning, provision.ActionRequired, provision.Compensating:
+	default:
+		return claim, noClaim(o.State)
+	}
+	if claim.Woken, err = s.matchStock(ctx, o.Pool, key); err != nil {
+		return claim, err
+	}
+	var mine struct {
+		provision.Account
+		Touched bool `db:"touched"`
+	}
+	switch err := s.db.GetContext(ctx, &mine, mineSQL, key.Provider, key.ID); {
+	case err == nil:
+		claim.Account, claim.Touched = &mine.Account, mine.Touched
+	case !errors.Is(err, sql.ErrNoRows):
+		return claim, err
+	case o.State == provision.Compensating:
+		return claim, noClaim(o.State)
+	}
+	return claim, nil
+}
+
+func noClaim(state provision.OrderState) error {
+	return &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: provision.StepClaim,
+		Reason: fmt.Sprintf("the order is %s and claims no account any more", state)}
+}
+
+// enqueue gives an accepted order its place in the queue. Orders that come at the same time do not wait for each other, but
+// the stock is matched before or after all of them: no place that was drawn earlier appears later.
+func (s Orders) enqueue(ctx context.Context, pool provision.Pool, key provision.OrderKey) error {
+	return s.db.sharedPoolTx(ctx, orderActor(key), pool, func(tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, enqueueSQL, key.Provider, key.ID)
+		return err
+	})
+}
+
+// queueHeadSQL is the order that waits longest among those that some Ready account of the pool fits; none while the claims of the pool are
+// suspended. It looks at the oldest order for each model of which an account is Ready, and at the oldest that takes any (model ”): orders for
+// other models cost nothing, however many they are.
+const queueHeadSQL = `
+WITH ready AS (
+    SELECT m.id AS model FROM account_models m CROSS JOIN LATERAL (
+        SELECT 1 FROM accounts a
+        WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3 AND a.status = 'ready' AND a.model = m.id
+        ORDER BY a.added_at NULLS FIRST, a.added_seq LIMIT 1
+    ) stock
+    WHERE NOT EXISTS (SELECT 1 FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3 AND p.claims_suspended_at IS NOT NULL)
+), served AS (
+    SELECT model FROM ready UNION ALL SELECT '' WHERE EXISTS (SELECT 1 FROM ready)
+)
+SELECT oldest.id, served.model
+FROM served CROSS JOIN LATERAL (
+    SELECT o.id, o.queue_position FROM orders o
+    WHERE o.provider = $1 AND o.marketplace = $2 AND o.environment = $3 AND o.state = 'waiting_for_account' AND COALESCE(o.model, '') = served.model
+    ORDER BY o.queue_position LIMIT 1
+) oldest
+ORDER BY oldest.queue_position LIMIT 1`
+
+// serveSQL gives the order $4, if it still waits, the oldest account that fits it: of the model $5, or of any when that is
+// empty. SKIP LOCKED passes over an account that an operator is just changing. The steps of an order that held the account
+// before, and gave it back, are forgotten: they would keep it from doing them again.
+const serveSQL = `
+WITH head AS (
+    SELECT o.provider, o.id FROM orders o
+    WHERE o.provider = $1 AND o.id = $4 AND o.state = 'waiting_for_account' FOR NO KEY UPDATE
+), oldest AS (
+    SELECT a.id FROM accounts a JOIN head USING (provider)
+    WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3 AND a.status = 'ready' AND ($5 = '' OR a.model = $5)
+    ORDER BY a.added_at NULLS FIRST, a.added_seq LIMIT 1 FOR UPDATE OF a SKIP LOCKED
+), claimed AS (
+    UPDATE accounts a SET status = 'provisioning', order_id = head.id, reason = ''
+    FROM oldest, head WHERE a.id = oldest.id
+    RETURNING a.id
+), forgotten AS (
+    DELETE FROM order_steps s USING head, claimed
+    WHERE s.provider = head.provider AND s.order_id = head.id AND s.account_id = claimed.id
+), served AS (
+    UPDATE orders o SET state = 'provisioning', step = 'inspect_account'
+    FROM head, claimed WHERE o.provider = head.provider AND o.id = head.id
+    RETURNING o.id
+)
+SELECT EXISTS (SELECT 1 FROM head) AS waited, EXISTS (SELECT 1 FROM served) AS served`
+
+// matchStock matches the stock of the pool to its queue, if there is anything to match: to see that takes no lock. It returns
+// the orders that got an account, but for the caller's own.
+func (s Orders) matchStock(ctx context.Context, pool provision.Pool, self provision.OrderKey) (woken []provision.OrderKey, err error) {
+	switch head, err := headOf(ctx, s.db, pool); {
+	case err != nil:
+		return nil, err
+	case head == nil:
+		return nil, nil
+	}
+	err = s.db.poolTx(ctx, orderActor(self), pool, func(tx *sqlx.Tx) (err error) {
+		woken, err = match(ctx, tx, pool, self)
+		return err
+	})
+	return woken, err
+}
+
+// match gives Ready accounts to waiting orders, first come first served, until one of the two runs out. It returns the
+// orders that got one, but for the caller's own. The pool must be locked.
+func match(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, self provision.OrderKey) (woken []provision.OrderKey, err error) {
+	for {
+		head, err := headOf(ctx, tx, pool)
+		if err != nil || head == nil {
+			return woken, err
+		}
+		var now struct{ Waited, Served bool }
+		if err := tx.GetContext(ctx, &now, serveSQL, pool.Provider, pool.Marketplace, pool.Environment, head.ID, head.Model); err != nil {
+			return nil, fmt.Errorf("matching the stock of pool %s: %w", pool, err)
+		}
+		served := provision.OrderKey{Provider: pool.Provider, ID: head.ID}
+		switch {
+		case now.Served && served != self:
+			woken = append(woken, served)
+		case now.Waited && !now.Served:
+			return woken, nil // others are changing the accounts that are left
+		}
+	}
+}
+
+// queueHead is the order that gets the next account, and the model it wants; empty: any.
+type queueHead struct {
+	ID    string          `db:"id"`
+	Model provision.Model `db:"model"`
+}
+
+// headOf returns nil when no Ready account of the pool fits an order that waits.
+func headOf(ctx context.Context, q queryer, pool provision.Pool) (*queueHead, error) {
+	var head queueHead
+	switch err := q.GetContext(ctx, &head, queueHeadSQL, pool.Provider, pool.Marketplace, pool.Environment); {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("looking at the queue of pool %s: %w", pool, err)
+	}
+	return &head, nil
+}
+
+const releaseAccountSQL = `
+UPDATE accounts SET status = $3, reason = $4, order_id = CASE $3 WHEN 'ready' THEN NULL ELSE order_id END
+WHERE provider = $1 AND order_id = $2 AND status = 'provisioning'`
+
+const closeOrderSQL = `
+UPDATE orders SET state = $3, failure = $4, leftovers = $5, notes = $6 WHERE provider = $1 AND id = $2`
+
+// Close ends an order that did not complete and releases its account in the same transaction: verified clean it
+// goes back to Ready and keeps its age, else it is Provisioning failed and says what is left. An order that has ended
+// stays as it is. What became Ready is matched to the queue afterwards, by a repeat too.
+func (s Orders) Close(ctx context.Context, c provision.OrderClosing) (woken []provision.OrderKey, err error) {
+	key := c.Order
+	status, reason := provision.AccountReady, "returned clean by order "+key.ID
+	switch {
+	case len(c.Leftovers) > 0:
+		status, reason = provision.AccountProvisioningFailed, "left by order "+key.ID+": "+joinSentences(c.Leftovers)
+	case c.Park:
+		status, reason = provision.AccountProvisioningFailed, "clean, but the pool parks the accounts of failed orders (order "+key.ID+")"
+	}
+	var pool provision.Pool
+	err = s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		o, err := lockOrder(ctx, tx, key)
+		pool = o.Pool
+		if err != nil || o.State.Ended() {
+			return err
+		}
+		if o.State == provision.Provisioning || o.State == provision.ActionRequired {
+			if _, err := tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(c.Failure)); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, releaseAccountSQL, key.Provider, key.ID, status, reason); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, closeOrderSQL, key.Provider, key.ID, c.State, asJSON(c.Failure), textArray(c.Leftovers), textArray(c.Notes)); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, withdrawPasswordsSQL, key.Provider, key.ID)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.matchStock(ctx, pool, key)
+}
+
+const allocatedSQL = `
+SELECT EXISTS (SELECT 1 FROM accounts WHERE id = $3 AND provider = $1 AND order_id = $2 AND status = 'allocated')`
+
+const allocateAccountSQL = `
+UPDATE accounts SET status = 'allocated', reason = ''
+WHERE id = $3 AND provider = $1 AND order_id = $2 AND status = 'provisioning'`
+
+const completeOrderSQL = `
+UPDATE orders SET state = 'completed', step = 'allocate', failure = NULL, result = $3 WHERE provider = $1 AND id = $2`
+
+const startPasswordClockSQL = `
+UPDATE order_passwords SET expires_at = now() + $4 * interval '1 second'
+WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND expires_at IS NULL`
+
+// Allocate hands the account to the customer: account and order change in one transaction, and there is no way back.
+// A repeat changes nothing. Errors: a *provision.Failure OrderNotInProgress when the order has ended otherwise, is being
+// undone, requires an action, or does not hold the account.
+func (s Orders) Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error {
+	return s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
+		o, err := lockOrder(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		if o.State == provision.Completed {
+			var same bool
+			if err := tx.GetContext(ctx, &same, allocatedSQL, key.Provider, key.ID, accountID); err != nil || same {
+				return err
+			}
+		}
+		allocated, err := affected(tx.ExecContext(ctx, allocateAccountSQL, key.Provider, key.ID, accountID))
+		if err != nil {
+			return err
+		}
+		if !allocated || o.State != provision.Provisioning {
+			return &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: provision.StepAllocate,
+				Reason: fmt.Sprintf("the order is %s and cannot be completed with account %s", o.State, accountID)}
+		}
+		if _, err := tx.ExecContext(ctx, completeOrderSQL, key.Provider, key.ID, asJSON(result)); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, startPasswordClockSQL, key.Provider, key.ID, accountID, provision.PasswordLifetime.Seconds())
+		return err
+	})
+}

@@ -1,0 +1,274 @@
+package postgres_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
+)
+
+// sessionsWait waits until so many sessions of the test's database wait for a lock in a statement that begins like this.
+func sessionsWait(t *testing.T, db *sqlx.DB, statement string, count int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var waiting int
+		require.NoError(t, db.GetContext(t.Context(), &waiting, `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock' AND ltrim(query, E' \n') LIKE $1 || '%'`, statement))
+		return waiting >= count
+	}, 20*time.Second, 10*time.Millisecond, "%d sessions wait in %s", count, statement)
+}
+
+// An order that drew its place first is served first, even if it is so slow that the next one could be served before.
+func TestAPlaceThatWasDrawnEarlierIsServedEarlier(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	first, second := open(t, store, "first", ""), open(t, store, "second", "")
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
+	slow, err := db.BeginTxx(ctx, nil)
+	require.NoError(t, err)
+	defer func() { _ = slow.Rollback() }()
+	_, err = slow.ExecContext(ctx, `SELECT 1 FROM orders WHERE id = 'first' FOR UPDATE`)
+	require.NoError(t, err)
+
+	claims := map[provision.OrderKey]chan provision.Claim{first: make(chan provision.Claim, 1), second: make(chan provision.Claim, 1)}
+	begin := func(key provision.OrderKey) {
+		go func() {
+			claim, err := store.Orders.Claim(ctx, key)
+			if err != nil {
+				t.Error(err)
+			}
+			claims[key] <- claim
+		}()
+	}
+	begin(first)
+	sessionsWait(t, db, "UPDATE orders", 1) // it has its place, and cannot finish
+	begin(second)
+	sessionsWait(t, db, "SELECT pg_advisory_xact_lock(", 1)
+	require.NoError(t, slow.Rollback())
+	require.Equal(t, account1, (<-claims[first]).Account.ID)
+	require.Nil(t, (<-claims[second]).Account)
+}
+
+func TestNoOrderOvertakesWhileAllComeAtOnce(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	var race errgroup.Group
+	race.SetLimit(8)
+	for i := range 60 {
+		o := order(fmt.Sprintf("o-%d", i), "")
+		race.Go(func() error {
+			if _, err := store.Orders.Open(ctx, o); err != nil {
+				return err
+			}
+			_, err := store.Orders.Claim(ctx, o.OrderKey)
+			return err
+		})
+		if i%2 == 1 {
+			race.Go(func() error {
+				_, _, err := store.Accounts.Create(ctx, account(i, provision.ModelSPAM), "test")
+				return err
+			})
+		}
+	}
+	require.NoError(t, race.Wait())
+	var places []int64
+	require.NoError(t, db.SelectContext(ctx, &places, `SELECT o.queue_position FROM order_history e JOIN orders o ON o.provider = e.provider AND o.id = e.order_id
+		WHERE e.to_state = 'provisioning' ORDER BY e.seq`))
+	require.Len(t, places, 30)
+	require.IsIncreasing(t, places)
+}
+
+// touched counts the rows that a plan read, those that it threw away included.
+func touched(plan map[string]any) (rows float64) {
+	loops, _ := plan["Actual Loops"].(float64)
+	for _, what := range []string{"Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck", "Rows Removed by Join Filter"} {
+		n, _ := plan[what].(float64)
+		rows += n * loops
+	}
+	children, _ := plan["Plans"].([]any)
+	for _, child := range children {
+		below, _ := child.(map[string]any)
+		rows += touched(below)
+	}
+	return rows
+}
+
+func TestAClaimCostsTheSameHoweverManyOrdersWait(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	cost := func() float64 {
+		var text []byte
+		require.NoError(t, db.GetContext(ctx, &text, `EXPLAIN (ANALYZE, FORMAT JSON) `+postgres.QueueHeadSQL, pool.Provider, pool.Marketplace, pool.Environment))
+		var plans []map[string]any
+		require.NoError(t, json.Unmarshal(text, &plans))
+		plan, ok := plans[0]["Plan"].(map[string]any)
+		require.True(t, ok)
+		return touched(plan)
+	}
+	const few = 40
+	queue(t, db, "ecam", provision.ModelECAM, 10_000)
+	require.LessOrEqual(t, cost(), float64(few), "nothing is in stock")
+	db.MustExec(`SELECT set_config('qm.actor', 'test', false);
+		INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason)
+		SELECT to_char(i, 'FM000000000000'), 'acme', 'north', 'production', 'ECAM', '', i || '@acme.test', 'arn:aws:iam::' || to_char(i, 'FM000000000000') || ':role/r', 'external-id-of-' || i, 'invalid', 'sold'
+		FROM generate_series(1001, 3000) i`)
+	createAccounts(t, store, provision.ModelSPAM, 1, 200)
+	db.MustExec(`ANALYZE`) // as PostgreSQL does by itself; until then it may look at every Ready account, but at no other
+	require.LessOrEqual(t, cost(), float64(few), "accounts are Ready, and all orders want another model")
+
+	patient := open(t, store, "patient", "")
+	claimed := claim(t, store, patient)
+	require.Equal(t, account1, claimed.Account.ID, "the orders ahead of it wait for another model")
+	require.Empty(t, claimed.Woken)
+	queue(t, db, "spam", provision.ModelSPAM, 300)
+	require.Len(t, claim(t, store, open(t, store, "last", "")).Woken, 199)
+	queue(t, db, "any", "", 10_000)
+	require.LessOrEqual(t, cost(), float64(few), "nothing is in stock again")
+}
+
+// While the lock of one pool is held, its claims wait without connections, and the claims of another pool go through.
+func TestABusyPoolLeavesConnectionsToOthers(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	quiet := provision.Pool{Provider: "acme", Marketplace: "south", Environment: provision.Production}
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(quiet))
+	require.NoError(t, err)
+	const crowd = 40
+	keys := make([]provision.OrderKey, crowd)
+	for i := range keys {
+		keys[i] = open(t, store, fmt.Sprintf("busy-%d", i), "")
+	}
+	others := make([]provision.OrderKey, 20)
+	for i := range others {
+		o := order(fmt.Sprintf("quiet-%d", i), "")
+		o.Request.Marketplace = quiet.Marketplace
+		_, err := store.Orders.Open(ctx, o)
+		require.NoError(t, err)
+		others[i] = o.OrderKey
+	}
+	holder, err := db.BeginTxx(ctx, nil)
+	require.NoError(t, err)
+	defer func() { _ = holder.Rollback() }()
+	_, err = holder.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('pool ' || $1, 0))`, pool.String())
+	require.NoError(t, err)
+
+	impatient, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	results := make(chan error, crowd)
+	for i, key := range keys {
+		ctx := ctx
+		if i%2 == 1 {
+			ctx = impatient
+		}
+		go func() {
+			_, err := store.Orders.Claim(ctx, key)
+			results <- err
+		}()
+	}
+	sessionsWait(t, db, "SELECT pg_advisory_xact_lock_shared(", 2)
+	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for _, key := range others {
+		_, err := store.Orders.Claim(soon, key)
+		require.NoError(t, err)
+	}
+	require.LessOrEqual(t, db.Stats().InUse, 3, "the holder, and two that wait")
+
+	giveUp()
+	for range crowd / 2 {
+		require.ErrorIs(t, <-results, context.Canceled, "who gives up does not wait for the lock")
+	}
+	require.NoError(t, holder.Rollback())
+	for range crowd / 2 {
+		require.NoError(t, <-results)
+	}
+}
+
+// unexpected is an error that does not only say that something may not be done now.
+func unexpected(err error) error {
+	var failure *provision.Failure
+	var forbidden *provision.StateError
+	if errors.As(err, &failure) || errors.As(err, &forbidden) {
+		return nil
+	}
+	return err
+}
+
+// Everything that changes who holds an account, all at once: nothing blocks the other, and nothing contradicts itself.
+func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	createAccounts(t, store, provision.ModelSPAM, 1, 6)
+	const orders = 12
+	work := func(i int) error {
+		o := order(fmt.Sprintf("o-%d", i%orders), "")
+		o.AcceptedAt = time.Unix(1, 0).UTC()
+		key := o.OrderKey
+		if _, err := store.Orders.Open(ctx, o); err != nil {
+			return err
+		}
+		id := account(1+rand.IntN(6), "").ID
+		claimed, err := store.Orders.Claim(ctx, key)
+		if claimed.Account != nil {
+			id = claimed.Account.ID
+		}
+		if unexpected(err) != nil {
+			return err
+		}
+		switch rand.IntN(14) {
+		case 0:
+			_, err = store.Orders.RejectAccount(ctx, key, id, why, rand.IntN(2) == 0)
+		case 1:
+			_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why})
+		case 2:
+			err = store.Orders.Stop(ctx, key, "cancel", cancelled, provision.Intervention{Actor: "test", Reason: "why not"})
+		case 3:
+			_, err = store.Steps.BeginUndo(ctx, key, id, provision.StepAlias, lease)
+		case 4:
+			_, err = store.Passwords.Keep(ctx, key, id, []byte("sealed"))
+		case 5:
+			_, _, err = store.Accounts.Invalidate(ctx, "operator", "acme", id, 0, "why not")
+		case 6, 7:
+			_, _, err = store.Accounts.Return(ctx, "operator", "acme", id, 0, "why not")
+		case 8, 9:
+			now := time.Now()
+			_, err = store.Verifications.Apply(ctx, []provision.VerificationResult{{AccountID: id, LookedAt: &now}})
+		case 10:
+			err = store.Orders.RequireAction(ctx, key, why)
+		case 11:
+			err = store.Orders.Resume(ctx, key)
+		case 12:
+			_, _, err = store.Accounts.Verify(ctx, "operator", "acme", id)
+		default:
+			err = store.Steps.Begin(ctx, key, id, provision.StepAlias, 1)
+		}
+		return unexpected(err)
+	}
+	var race errgroup.Group
+	race.SetLimit(9)
+	for i := range 600 {
+		race.Go(func() error { return work(i) })
+	}
+	require.NoError(t, race.Wait())
+	found, err := store.Reconciliation.Contradictions(ctx, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0}, time.Time{})
+	require.NoError(t, err)
+	for _, finding := range found {
+		// No workflow runs here that could hear of its account, or of its stop.
+		require.Contains(t, []reconcile.Kind{reconcile.KindOrderNotWoken, reconcile.KindStopNotHeard, reconcile.KindClaimsSuspended}, finding.Kind, finding.What)
+	}
+	var states []string
+	require.NoError(t, db.SelectContext(ctx, &states, `SELECT DISTINCT state FROM orders`))
+	t.Log("orders ended as", strings.Join(states, ", "))
+}

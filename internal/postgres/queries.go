@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/lib/pq"
+
+	"quartermaster/internal/provision"
+)
+
+// notFound turns "no row" into provision.ErrNotFound.
+func notFound(err error, what string, args ...any) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fmt.Errorf("%s: %w", fmt.Sprintf(what, args...), provision.ErrNotFound)
+	}
+	return err
+}
+
+// violates tells whether a constraint of that name refused the statement.
+func violates(err error, constraint string) bool {
+	pqErr := pq.As(err)
+	return pqErr != nil && pqErr.Constraint == constraint
+}
+
+func affected(result sql.Result, err error) (bool, error) {
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}
+
+// asJSON encodes one of provision's types, which all encode.
+func asJSON(v any) []byte {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encoding %T: %v", v, err))
+	}
+	return text
+}
+
+// decode reads a jsonb column; of NULL it makes nothing.
+func decode(text []byte, into any) error {
+	if text == nil {
+		return nil
+	}
+	return json.Unmarshal(text, into)
+}
+
+// where collects the conditions of a query and numbers their arguments.
+type where struct {
+	conditions []string
+	args       []any
+}
+
+func (w *where) arg(v any) string {
+	w.args = append(w.args, v)
+	return fmt.Sprintf("$%d", len(w.args))
+}
+
+func (w *where) and(condition string, args ...any) {
+	for _, v := range args {
+		condition = strings.Replace(condition, "?", w.arg(v), 1)
+	}
+	w.conditions = append(w.conditions, condition)
+}
+
+func (w *where) andIf(wanted bool, condition string, v any) {
+	if wanted {
+		w.and(condition, v)
+	}
+}
+
+func (w *where) sql() string { return " WHERE " + strings.Join(w.conditions, " AND ") }
+
+func textArray(s []string) any {
+	if s == nil {
+		s = []string{}
+	}
+	return pq.Array(s)
+}
+
+func joinSentences(s []string) string { return strings.Join(s, "; ") }

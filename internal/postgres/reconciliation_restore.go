@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"quartermaster/internal/provision"
+	"quartermaster/internal/reconcile"
+)
+
+const restoreOrderSQL = `
+INSERT INTO orders (provider, id, marketplace, environment, model, request, first_request, request_sha256, nonce, created_at)
+VALUES ($1, $2, $3, $4, NULLIF($5, ''), $6, $7, $8, COALESCE(NULLIF($9, '')::uuid, gen_random_uuid()), $10)
+ON CONFLICT (provider, id) DO NOTHING`
+
+const restoredSQL = `SELECT state, request_sha256 FROM orders WHERE provider = $1 AND id = $2 FOR NO KEY UPDATE`
+
+const heldNowSQL = `
+SELECT id, status FROM accounts WHERE provider = $1 AND order_id = $2 AND status IN ('provisioning', 'allocated') FOR UPDATE`
+
+const claimThisSQL = `
+UPDATE accounts SET status = 'provisioning', order_id = $2, reason = '' WHERE provider = $1 AND id = $3 AND status = 'ready'`
+
+// The place in the queue is for an order that loses this account again and waits for the next.
+const beginSQL = `
+UPDATE orders SET state = 'provisioning', step = 'inspect_account', failure = NULL, queue_position = COALESCE(queue_position, nextval('orders_queue'))
+WHERE provider = $1 AND id = $2`
+
+const setStateSQL = `UPDATE orders SET state = $3, failure = $4 WHERE provider = $1 AND id = $2`
+
+// unknownStepsSQL is for an account whose records of steps were lost too: an attempt at any of them may be running, and what
+// it changed in the account is not known.
+const unknownStepsSQL = `
+INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, attempts_open, problem)
+SELECT $1, $2, $3, step, 'running', 1, 1, 'the record of this step was lost with the order''s row'
+FROM unnest('{iam_user,contacts,account_alias,cost_report,sign_in}'::text[]) step
+ON CONFLICT DO NOTHING`
+
+const failAccountSQL = `
+UPDATE accounts SET status = 'provisioning_failed', reason = $3 WHERE provider = $1 AND order_id = $2 AND status = 'provisioning'`
+
+// leftUnknown is the leftover of an order whose end was lost with its row.
+const leftUnknown = "what the order left in the account is not known, because the record of its end was lost: " +
+	"compare the account with the journal in the history of the order's workflow"
+
+// RestoreOrder writes the row of an order again from what its workflow knows, after the row was lost or replaced by an older
+// one. In the same transaction it gives the order back the account that the workflow names: Allocated when the order
+// completed, in progress when the work goes on, and Provisioning failed when the order failed or was cancelled, because what
+// it left there is not known. An order whose work goes on does without the account when that is not Ready any more.
+//
+// Errors: provision.ErrConflict when the order has ended, when it is in progress and so is lost, when the row is another
+// order's, when the account that was sold is not to be had, or when there is no such pool.
+func (s Reconciliation) RestoreOrder(ctx context.Context, lost reconcile.Lost, actor, reason string) error {
+	err := s.db.poolTx(ctx, actor, lost.Order.Pool(), func(tx *sqlx.Tx) error { return restoreOrder(ctx, tx, lost, actor, reason) })
+	for _, constraint := range []string{"orders_provider_marketplace_environment_fkey", "orders_model_fkey", "account_and_order_agree"} {
+		if violates(err, constraint) {
+			return fmt.Errorf("order %s does not fit into the database (%s): %w", lost.Order.OrderKey, constraint, provision.ErrConflict)
+		}
+	}
+	return err
+}
+
+func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost, actor, reason string) error {
+	key := lost.Order.OrderKey
+	conflict := func(why string, args ...any) error {
+		return fmt.Errorf("order %s: %s: %w", key, fmt.Sprintf(why, args...), provision.ErrConflict)
+	}
+	isNew, state, err := insertLost(ctx, tx, lost)
+	switch {
+	case err != nil:
+		return err
+	case state == "":
+		return conflict("another order has this id")
+	case state.Ended():
+		return conflict("it has ended as %s", state)
+	case !isNew && !lost.State.Ended():
+		return conflict("it has a row")
+	}
+	account, status, err := claimLost(ctx, tx, lost)
+	if err != nil {
+		return err
+	}
+	holds := account != ""
+	switch {
+	case lost.State == provision.Completed && (account != lost.AccountID || state == provision.Compensating):
+		return conflict("it is %s, and account %s, which was sold to it, is not to be had", state, lost.AccountID)
+	case lost.State != provision.Completed && status == provision.AccountAllocated:
+		return conflict("account %s is allocated to it", account)
+	}
+
+	var failed error // of the first statement that failed
+	run := func(statement string, args ...any) {
+		if failed == nil {
+			_, failed = tx.ExecContext(ctx, statement, append([]any{key.Provider, key.ID}, args...)...)
+		}
+	}
+	if holds && state != provision.Compensating {
+		run(beginSQL)
+	}
+	if holds && isNew && !lost.State.Ended() {
+		run(unknownStepsSQL, account)
+	}
+	switch lost.State {
+	case provision.Completed:
+		run(allocateAccountSQL, account)
+		run(completeOrderSQL, asJSON(lost.Result))
+		run(startPasswordClockSQL, account, provision.PasswordLifetime.Seconds())
+	case provision.Failed, provision.Cancelled:
+		var leftovers []string
+		if holds {
+			leftovers = []string{leftUnknown}
+			run(beginUndoSQL, asJSON(lost.Failure))
+			run(failAccountSQL, "left by order "+key.ID+": "+leftUnknown)
+		}
+		run(closeOrderSQL, lost.State, asJSON(lost.Failure), textArray(leftovers), textArray(nil))
+		run(withdrawPasswordsSQL)
+	case provision.WaitingForAccount:
+		if !holds {
+			run(enqueueSQL)
+		}
+	case provision.ActionRequired, provision.Compensating:
+		if holds {
+			run(setStateSQL, lost.State, asJSON(lost.Failure))
+		}
+	}
+	if failed == nil {
+		_, failed = noteAction(ctx, tx, key, "restore", provision.Intervention{Actor: actor, Reason: reason})
+	}
+	return failed
+}
+
+// claimLost returns the account that the order holds, or gives it the one that it is to hold, if that is Ready.
+func claimLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (account string, status provision.AccountStatus, err error) {
+	key := lost.Order.OrderKey
+	var held struct {
+		ID     string                  `db:"id"`
+		Status provision.AccountStatus `db:"status"`
+	}
+	if err := tx.GetContext(ctx, &held, heldNowSQL, key.Provider, key.ID); !errors.Is(err, sql.ErrNoRows) {
+		return held.ID, held.Status, err
+	}
+	claimed, err := affected(tx.ExecContext(ctx, claimThisSQL, key.Provider, key.ID, lost.AccountID))
+	if err != nil || !claimed {
+		return "", "", err
+	}
+	return lost.AccountID, provision.AccountProvisioning, nil
+}
+
+// insertLost writes the row, unless there is one, and returns the state of the order; none when the row is another order's.
+func insertLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (isNew bool, state provision.OrderState, err error) {
+	placed, hash := lost.Order, lost.Order.Request.Hash()
+	var first any // NULL: it was never corrected
+	if !bytes.Equal(lost.Request.Hash(), hash) {
+		first = asJSON(placed.Request)
+	}
+	isNew, err = affected(tx.ExecContext(ctx, restoreOrderSQL, placed.Provider, placed.ID, placed.Request.Marketplace, placed.Request.Environment,
+		placed.Request.AccountModel, asJSON(lost.Request), first, hash, placed.Nonce, placed.AcceptedAt))
+	if err != nil {
+		return false, "", err
+	}
+	var row struct {
+		State provision.OrderState `db:"state"`
+		Hash  []byte               `db:"request_sha256"`
+	}
+	err = tx.GetContext(ctx, &row, restoredSQL, placed.Provider, placed.ID)
+	if err != nil || !bytes.Equal(row.Hash, hash) {
+		return false, "", err
+	}
+	return isNew, row.State, nil
+}
