@@ -2,21 +2,17 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/provision"
 )
 
@@ -45,48 +41,13 @@ func callerOf(ctx context.Context) caller {
 // Actor is the caller as audit rows name it.
 func (c caller) Actor() string { return "key " + c.KeyID }
 
-const apiKeyPrefix = "qm_live_"
-
-// NewKey makes an API key of a provider. The text is shown to its owner once and stored nowhere; the key holds the
-// SHA-256 of the part behind the id.
-func NewKey(provider, name string, role provision.Role) (text string, key provision.APIKey) {
-	var id [6]byte
-	var random [32]byte
-	_, _ = rand.Read(id[:]) // never fails: crypto/rand.Read ends the program rather than return an error
-	_, _ = rand.Read(random[:])
-	secret := base64.RawURLEncoding.EncodeToString(random[:])
-	sum := sha256.Sum256([]byte(secret))
-	key = provision.APIKey{ID: hex.EncodeToString(id[:]), Provider: provider, Name: name, Role: role, SecretSHA256: sum[:]}
-	return apiKeyPrefix + key.ID + "_" + secret, key
-}
-
-// Successor makes the key that takes the place of another one when that is rotated: it may do the same, for as long as that
-// one could when it was made.
-func Successor(old provision.APIKey, now time.Time) (text string, key provision.APIKey) {
-	text, key = NewKey(old.Provider, old.Name, old.Role)
-	key.Scopes, key.RateLimit = slices.Clone(old.Scopes), old.RateLimit
-	if old.ExpiresAt != nil {
-		end := now.Add(old.ExpiresAt.Sub(old.CreatedAt))
-		key.ExpiresAt = &end
-	}
-	return text, key
-}
-
-// keyIDPattern keeps rubbish away from the database.
-var keyIDPattern = regexp.MustCompile(`^[0-9A-Za-z-]{1,40}$`)
-
 // splitKey takes the key's id and secret out of the Authorization header.
 func splitKey(header string) (id, secret string, ok bool) {
 	scheme, text, found := strings.Cut(header, " ")
 	if !found || !strings.EqualFold(scheme, "Bearer") {
 		return "", "", false
 	}
-	text, found = strings.CutPrefix(strings.TrimSpace(text), apiKeyPrefix)
-	if !found || len(text) > 200 {
-		return "", "", false
-	}
-	id, secret, found = strings.Cut(text, "_")
-	return id, secret, found && keyIDPattern.MatchString(id) && secret != ""
+	return apikey.Parse(text)
 }
 
 const howToAuthenticate = `send the header "Authorization: Bearer qm_live_…" with a key that is neither expired nor revoked`

@@ -78,19 +78,6 @@ func TestTwoKeysOfAProviderLiveAtTheSameTime(t *testing.T) {
 	read[openapi.Order](t, w.send(second, http.MethodGet, "/v1/orders/MP-1", ""), http.StatusOK)
 }
 
-func TestNewKeysAreOfTheDocumentedForm(t *testing.T) {
-	t.Parallel()
-	text, key := NewKey("acme", "ci", provision.RoleMarketplace)
-	require.Regexp(t, `^qm_live_[0-9a-f]{12}_[A-Za-z0-9_-]{43}$`, text)
-	require.Equal(t, "acme", key.Provider)
-	require.Equal(t, "ci", key.Name)
-	require.Equal(t, provision.RoleMarketplace, key.Role)
-	require.Len(t, key.SecretSHA256, 32)
-	_, secret, ok := splitKey("Bearer " + text)
-	require.True(t, ok)
-	require.NotContains(t, string(key.SecretSHA256), secret)
-}
-
 func TestAKeyWithoutTheScopeIsToldWhoHasIt(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

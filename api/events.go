@@ -11,6 +11,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/internal/httpserver"
 	"quartermaster/internal/provision"
 )
 
@@ -183,7 +184,7 @@ func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 			select {
 			case <-st.ctx.Done():
 				return nil
-			case <-stopping(st.ctx):
+			case <-httpserver.Stopping(st.ctx):
 				return nil
 			case <-lifetime.C:
 				return nil
@@ -207,7 +208,7 @@ func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 func (st *eventStream) over(lifetime <-chan time.Time) bool {
 	select {
 	case <-st.ctx.Done():
-	case <-stopping(st.ctx):
+	case <-httpserver.Stopping(st.ctx):
 	case <-lifetime:
 	default:
 		return false
@@ -250,11 +251,3 @@ func frame(e provision.Event) (string, error) {
 
 // streamPath is the route that has no deadline.
 const streamPath = "/v1/events/stream"
-
-type stoppingKey struct{}
-
-// stopping is closed when the server that serves the request stops; nil, which never is, without one.
-func stopping(ctx context.Context) <-chan struct{} {
-	closed, _ := ctx.Value(stoppingKey{}).(chan struct{})
-	return closed
-}

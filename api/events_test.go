@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api/openapi"
+	"quartermaster/internal/httpserver"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -254,7 +255,7 @@ func TestStreamsEndWhenTheServerStops(t *testing.T) {
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
-	go func() { stopped <- Run(ctx, listener, w.handler, slog.New(slog.DiscardHandler)) }()
+	go func() { stopped <- httpserver.Serve(ctx, listener, w.handler, slog.New(slog.DiscardHandler)) }()
 	_, _, events := stream(t, t.Context(), &httptest.Server{URL: "http://" + listener.Addr().String()}, w.key, "", "")
 	stop()
 	for range events {

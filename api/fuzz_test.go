@@ -25,6 +25,7 @@ import (
 	"pgregory.net/rapid"
 
 	"quartermaster/api/openapi"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -84,7 +85,7 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	}
 	keyIDs := []string{"000000000000"}
 	for range 3 { // one of them is sent twice at the most, so that every verb finds one that it may be used on
-		_, key := NewKey("acme", "to be found", provision.RoleViewer)
+		_, key := apikey.New("acme", "to be found", provision.RoleViewer)
 		_, err := w.store.db.APIKeys.Create(context.Background(), "test", key)
 		require.NoError(t, err)
 		keyIDs = append(keyIDs, key.ID)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/stockcsv"
 )
@@ -233,7 +234,7 @@ func (w *walk) left() map[string]string {
 }
 
 func (w *walk) apiKey() map[string]string {
-	_, key := NewKey("acme", "mk-key", provision.RoleViewer)
+	_, key := apikey.New("acme", "mk-key", provision.RoleViewer)
 	_, err := w.database.APIKeys.Create(w.t.Context(), "test", key)
 	require.NoError(w.t, err)
 	return map[string]string{"key_id": key.ID}

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api/openapi"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
@@ -111,7 +112,7 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	require.NoError(t, err)
 	for provider := range w.keys {
 		for _, role := range provision.Roles {
-			text, key := NewKey(provider, provider+" "+string(role), role)
+			text, key := apikey.New(provider, provider+" "+string(role), role)
 			_, err := database.APIKeys.Create(t.Context(), "test", key)
 			require.NoError(t, err)
 			w.keys[provider][role] = text

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api/openapi"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -136,7 +137,7 @@ func (w *world) createKey(provider string) string {
 
 // createKeyOf adds a key that is not all-powerful.
 func (w *world) createKeyOf(provider string, role provision.Role, change ...func(*provision.APIKey)) string {
-	text, key := NewKey(provider, "test", role)
+	text, key := apikey.New(provider, "test", role)
 	for _, c := range change {
 		c(&key)
 	}

@@ -107,8 +107,11 @@ func runOrder(plan *orderPlan, bug plantedBug, without map[int]bool) *orderModel
 		struck:  map[string]bool{}, accepted: map[string]int{}, done: map[string]int{}, answered: map[string]int{}}
 	w.acts = modelActivities{&activities.Activities{Database: activities.Database{Orders: databaseModel{w: w},
 		Leftovers: databaseModel{w: w}}, Sealer: unsealed{}}, w}
-	w.settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING", "SECURITY"}, Park: plan.Park,
+	w.settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING", "SECURITY"}, OnFailure: provision.OnFailureReturn,
 		WaitDeadline: 2 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}
+	if plan.Park {
+		w.settings.OnFailure = provision.OnFailurePark
+	}
 	w.ordered = provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "o-1"}, AcceptedAt: time.Date(2026, 11, 22, 10, 0, 0, 0,
 		time.UTC),
 		Request: provision.Request{Marketplace: "north", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,

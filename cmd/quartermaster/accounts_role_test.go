@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
@@ -21,10 +22,10 @@ func TestTheRoleOfAnAccountIsPrintedFilledIn(t *testing.T) {
 		require.NoError(t, err, "%v", args)
 		return out
 	}
-	mustCall("providers", "add", "acme", database)
-	mustCall(append([]string{"pools", "add", "--policies=" + policy, "--boundary=" + boundary}, north...)...)
-	var added provision.Account
-	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"accounts", "add", "--model=SPAM", "--name=N", "--root-email=r@acme.example", id,
+	mustCall("providers", "create", "acme", database)
+	mustCall(append([]string{"pools", "create", "--policies=" + policy, "--boundary=" + boundary}, north...)...)
+	var added openapi.Account
+	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example", id,
 		"--role-arn=arn:aws:iam::" + id + ":role/ops/Quartermaster"}, north...)...)), &added))
 
 	role := func(more ...string) (string, error) {

@@ -75,7 +75,7 @@ func TestACancelRightAfterThePostIsAnsweredTrulyAndWrittenDown(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, closed, run.WorkflowExecutionInfo.Status, "%s: a run ends as its order", id(i))
 	}
-	if err := playground.Verify(ctx, "QM_RECONCILE_GRACE=0s"); err != nil {
+	if err := playground.Reconcile(ctx, "QM_RECONCILE_GRACE=0s"); err != nil {
 		require.NotContains(t, err.Error(), "/"+pool+"-")
 	}
 }

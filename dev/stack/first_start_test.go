@@ -161,7 +161,7 @@ func TestAProductThatStartsBeforeEverythingItNeeds(t *testing.T) {
 	require.Contains(t, metrics, "quartermaster_temporal_up 1\n")
 	require.Contains(t, metrics, "quartermaster_task_queue_pollers{type=\"workflow\"} 0\n")
 	require.Contains(t, metrics, "quartermaster_task_queue_backlog{type=\"workflow\"} 1\n")
-	out, err := p.run(ctx, "verify")
+	out, err := p.run(ctx, "reconcile")
 	require.Error(t, err)
 	require.Contains(t, out, "no_workers [stuck]: no worker asks for workflow tasks; about 1 wait")
 
@@ -174,7 +174,7 @@ func TestAProductThatStartsBeforeEverythingItNeeds(t *testing.T) {
 		placed, err := shop.Order(ctx, "early")
 		return err == nil && placed.State == provision.WaitingForAccount
 	}, 20*time.Second, 50*time.Millisecond)
-	out, _ = p.run(ctx, "verify")
+	out, _ = p.run(ctx, "reconcile")
 	require.NotContains(t, out, "no_workers")
 
 	require.NoError(t, server.Kill())

@@ -130,7 +130,7 @@ func TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow(t *testing.T) {
 		require.NoError(t, err)
 		requireAsOrderedOn(t, p, order)
 	}
-	require.Eventually(t, func() bool { err = p.Verify(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
+	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
 	note("nothing is lost")
 }
 

@@ -96,7 +96,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 		require.Equal(t, provision.Accepted, order.State, "only Temporal knows it now")
 	}
 	require.Eventually(t, func() bool {
-		err = p.Verify(ctx)
+		err = p.Reconcile(ctx)
 		return err != nil && strings.Count(err.Error(), string(reconcile.KindWorkflowWithoutOrder)) == 4
 	}, 30*time.Second, 200*time.Millisecond)
 	require.ErrorContains(t, err, "completed_only_in_temporal [broken] order "+stack.Provider+"/"+sold+" account "+account[sold])
@@ -112,7 +112,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 		case <-audits.C:
 			_ = schedule.Trigger(ctx, client.ScheduleTriggerOptions{})
 		case <-ctx.Done():
-			require.FailNow(t, "the orders were not repaired", "%v", p.Verify(ctx))
+			require.FailNow(t, "the orders were not repaired", "%v", p.Reconcile(ctx))
 		}
 		done = true
 		for _, id := range []string{sold, waiting, terminated, failed, cancelled} {
@@ -144,7 +144,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	require.Contains(t, after[failed].Failure.Reason, "the test asks for it")
 	requireStatusOn(t, p, account[failed], provision.AccountProvisioningFailed)
 	require.Equal(t, provision.Cancelled, after[cancelled].State)
-	require.Eventually(t, func() bool { err = p.Verify(ctx); return err == nil }, 30*time.Second, 200*time.Millisecond)
+	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, 200*time.Millisecond)
 	for id := range after {
 		require.Contains(t, actionsOf(ctx, t, p, id), "restore", id)
 	}

@@ -172,7 +172,7 @@ func TestAPausedWorkerWritesNothingIntoTheNextOrdersAccount(t *testing.T) {
 			require.Equal(t, provision.StepUndone, state)
 		})
 	}
-	require.Eventually(t, func() bool { err = p.Verify(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
+	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
 }
 
 // arrange brings the order to where the pause is to meet it, and has the next order wait for the account.

@@ -195,7 +195,7 @@ func TestARollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	counted, err := r.Workflow.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: "ExecutionStatus IN ('Failed', 'Terminated', 'TimedOut', 'Canceled')"})
 	require.NoError(t, err)
 	require.Zero(t, counted.GetCount(), "no workflow of any kind failed")
-	require.Eventually(t, func() bool { err = r.Verify(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing: %v", err)
+	require.Eventually(t, func() bool { err = r.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing: %v", err)
 }
 
 // wait places an order for an empty pool and returns when it waits.

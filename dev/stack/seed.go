@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"quartermaster/api"
 	"quartermaster/api/openapi"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 )
@@ -38,7 +38,7 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 	if err := s.Store.Providers.Create(ctx, Provider, "Acme Distribution"); err != nil {
 		return nil, err
 	}
-	text, key := api.NewKey(Provider, "development", provision.RoleAdmin)
+	text, key := apikey.New(Provider, "development", provision.RoleAdmin)
 	if _, err := s.Store.APIKeys.Create(ctx, "development", key); err != nil {
 		return nil, err
 	}

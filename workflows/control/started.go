@@ -7,19 +7,13 @@ import (
 
 	"go.temporal.io/api/workflowservice/v1"
 
+	"quartermaster/internal/provision"
 	"quartermaster/workflows"
 )
 
-// Started counts the workflows that were started before some time and that Temporal still keeps.
-type Started struct {
-	OpenOrders   int        // open workflows of orders
-	OpenOthers   int        // all other open workflows
-	LastClosedAt *time.Time // when the last of the closed workflows closed; nil: none has closed
-}
-
 // StartedBefore counts the workflows that were started before a time. A run that a reset created started at the time of the reset, although
 // its history is older.
-func (t *Temporal) StartedBefore(ctx context.Context, at time.Time) (s Started, err error) {
+func (t *Temporal) StartedBefore(ctx context.Context, at time.Time) (s provision.StartedWorkflows, err error) {
 	before := "StartTime < '" + at.UTC().Format(time.RFC3339Nano) + "'"
 	const open = " AND ExecutionStatus = 'Running'"
 	orders := " AND WorkflowType = '" + workflows.ProvisionOrderName + "'"
