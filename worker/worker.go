@@ -1,4 +1,3 @@
-// Package worker runs the workflows and activities.
 package worker
 
 import (
@@ -13,11 +12,11 @@ import (
 	"quartermaster/workflows"
 )
 
-// stopTimeout is how long running activities get to end when the worker stops; then their contexts are cancelled and
-// another worker repeats them.
+// stopTimeout is how long running activities may take to end when the worker stops. Then their contexts are cancelled, and another
+// worker repeats them.
 const stopTimeout = 30 * time.Second
 
-// New makes a worker that has everything registered. onFatal hears of an error after which the worker cannot go on.
+// New returns a worker that runs everything. It calls onFatal with an error after which it cannot go on.
 func New(c client.Client, acts *activities.Activities, onFatal func(error)) worker.Worker {
 	w := worker.New(c, workflows.TaskQueue, worker.Options{
 		WorkerStopTimeout: stopTimeout,
@@ -28,25 +27,25 @@ func New(c client.Client, acts *activities.Activities, onFatal func(error)) work
 	return w
 }
 
-// Register tells a registry (a worker, a test environment) every workflow and activity.
+// Register registers every workflow and every activity with a worker or a test environment.
 func Register(r worker.Registry, acts *activities.Activities) {
 	RegisterWorkflows(r)
 	r.RegisterActivity(acts)
 }
 
-// RegisterWorkflows tells a registry (a worker, a replayer) every workflow.
+// RegisterWorkflows registers every workflow with a worker or a replayer.
 func RegisterWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
-	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: workflows.ReconcileName})
-	r.RegisterWorkflowWithOptions(workflows.VerifyAccounts, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
-	r.RegisterWorkflowWithOptions(workflows.WatchStock, workflow.RegisterOptions{Name: workflows.WatchStockName})
-	r.RegisterWorkflowWithOptions(workflows.DeliverWebhooks, workflow.RegisterOptions{Name: workflows.DeliverWebhooksName})
-	r.RegisterWorkflowWithOptions(workflows.SweepWebhooks, workflow.RegisterOptions{Name: workflows.SweepWebhooksName})
 	r.RegisterWorkflowWithOptions(workflows.RemoveLeftovers, workflow.RegisterOptions{Name: workflows.RemoveLeftoversName})
 	r.RegisterWorkflowWithOptions(workflows.ImportAccounts, workflow.RegisterOptions{Name: workflows.ImportAccountsName})
+	r.RegisterWorkflowWithOptions(workflows.VerifyAccounts, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
+	r.RegisterWorkflowWithOptions(workflows.WatchStock, workflow.RegisterOptions{Name: workflows.WatchStockName})
+	r.RegisterWorkflowWithOptions(workflows.Reconcile, workflow.RegisterOptions{Name: workflows.ReconcileName})
+	r.RegisterWorkflowWithOptions(workflows.DeliverWebhooks, workflow.RegisterOptions{Name: workflows.DeliverWebhooksName})
+	r.RegisterWorkflowWithOptions(workflows.SweepWebhooks, workflow.RegisterOptions{Name: workflows.SweepWebhooksName})
 }
 
-// Run works until interrupted is closed or the worker fails.
+// Run runs a worker until interrupted is closed or the worker fails.
 func Run(c client.Client, acts *activities.Activities, interrupted <-chan any) error {
 	failed := make(chan error, 1)
 	w := New(c, acts, func(err error) { failed <- err })

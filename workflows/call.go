@@ -43,7 +43,9 @@ func callLocal[Out any](ctx workflow.Context, opts workflow.LocalActivityOptions
 
 // callDatabase runs an activity that calls only PostgreSQL, and repeats it until PostgreSQL has answered. It returns an error only for
 // a refusal that no retry can change, and for a cancel.
-func callDatabase[In, Out any](ctx workflow.Context, summary string, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
+func callDatabase[In, Out any](ctx workflow.Context, summary string,
+	activity func(context.Context, In) (Out, error), in In,
+) (out Out, err error) {
 	opts := database
 	opts.Summary = summary
 	err = workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, opts), activity, in).Get(ctx, &out)

@@ -103,7 +103,8 @@ var (
 // SearchAttributes returns the names and types of the search attributes that the namespace must have before a worker starts.
 func SearchAttributes() map[string]string {
 	types := map[string]string{}
-	for _, key := range []temporal.SearchAttributeKeyKeyword{OrderIDKey, AccountIDKey, ProviderKey, MarketplaceKey, ModelKey, StepKey, ReasonKey} {
+	keywords := []temporal.SearchAttributeKeyKeyword{OrderIDKey, AccountIDKey, ProviderKey, MarketplaceKey, ModelKey, StepKey, ReasonKey}
+	for _, key := range keywords {
 		types[key.GetName()] = "Keyword"
 	}
 	return types

@@ -19,7 +19,8 @@ func failureOf(err error) provision.Failure {
 	if temporal.IsCanceledError(err) {
 		return provision.Failure{Code: provision.CodeOrderCancelled, Reason: "the order was cancelled"}
 	}
-	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok && app.HasDetails() && app.Details(&failure) == nil && failure.Code != "" {
+	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok && app.HasDetails() && app.Details(&failure) == nil &&
+		failure.Code != "" {
 		return failure
 	}
 	return provision.Failure{Code: provision.CodeInternal, Reason: "an unexpected error; the workflow's history has the details"}

@@ -46,7 +46,8 @@ func ImportDetails(p activities.ImportProgress) string {
 	if p.State == "" {
 		return "No file was stored: there is nothing to import."
 	}
-	return fmt.Sprintf("**%s**: %d of %d rows, %d added, %d unchanged, %d faulty.", p.State, p.RowsDone, p.RowsTotal, p.Added, p.Unchanged, p.Faulty)
+	return fmt.Sprintf("**%s**: %d of %d rows, %d added, %d unchanged, %d faulty.",
+		p.State, p.RowsDone, p.RowsTotal, p.Added, p.Unchanged, p.Faulty)
 }
 
 // giveUp records that an import was cancelled, and returns the cancellation.

@@ -38,7 +38,8 @@ func setupImport(t *testing.T) (*testsuite.TestWorkflowEnvironment, *importing) 
 	var a *activities.Activities
 	env.RegisterActivity(a)
 	env.RegisterWorkflowWithOptions(workflows.VerifyAccounts, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
-	env.OnActivity(a.ImportRows, mock.Anything, importKey).Return(func(context.Context, provision.ImportKey) (activities.ImportProgress, error) {
+	env.OnActivity(a.ImportRows, mock.Anything, importKey).Return(func(context.Context, provision.ImportKey) (activities.ImportProgress,
+		error) {
 		if s.state != provision.ImportRunning {
 			return activities.ImportProgress{State: s.state}, nil
 		}
@@ -113,6 +114,7 @@ func TestACancelledImportIsGivenUp(t *testing.T) {
 func TestTheWebUISaysHowFarAnImportIs(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "**completed**: 9 of 9 rows, 5 added, 3 unchanged, 1 faulty.",
-		workflows.ImportDetails(activities.ImportProgress{State: provision.ImportCompleted, RowsTotal: 9, RowsDone: 9, Added: 5, Unchanged: 3, Faulty: 1}))
+		workflows.ImportDetails(activities.ImportProgress{State: provision.ImportCompleted, RowsTotal: 9, RowsDone: 9, Added: 5, Unchanged: 3,
+			Faulty: 1}))
 	require.Equal(t, "No file was stored: there is nothing to import.", workflows.ImportDetails(activities.ImportProgress{}))
 }

@@ -84,7 +84,8 @@ func (r *orderRun) accountID() string {
 
 // assignment is the input that all steps and undos have in common.
 func (r *orderRun) assignment() activities.Assignment {
-	a := activities.Assignment{Order: r.order.OrderKey, Nonce: r.nonce, Request: r.order.Request, Settings: r.settings, Account: r.account.Account}
+	a := activities.Assignment{Order: r.order.OrderKey, Nonce: r.nonce, Request: r.order.Request, Settings: r.settings,
+		Account: r.account.Account}
 	if r.undoing != nil {
 		a.Until = r.undoing.until
 	}

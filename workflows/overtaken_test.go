@@ -29,14 +29,16 @@ var ends = map[string]struct {
 		},
 	},
 	"cancelled": {
-		provision.OrderStatus{State: provision.Cancelled, Failure: &provision.Failure{Code: provision.CodeOrderCancelled, Reason: "the order was cancelled"}},
+		provision.OrderStatus{State: provision.Cancelled, Failure: &provision.Failure{Code: provision.CodeOrderCancelled,
+			Reason: "the order was cancelled"}},
 		func(t *testing.T, env *testsuite.TestWorkflowEnvironment) {
 			t.Helper()
 			require.True(t, temporal.IsCanceledError(env.GetWorkflowError()), "%v", env.GetWorkflowError())
 		},
 	},
 	"failed": {
-		provision.OrderStatus{State: provision.Failed, Failure: &provision.Failure{Code: provision.CodeActionDeadlinePassed, Reason: "no one answered"}},
+		provision.OrderStatus{State: provision.Failed, Failure: &provision.Failure{Code: provision.CodeActionDeadlinePassed,
+			Reason: "no one answered"}},
 		func(t *testing.T, env *testsuite.TestWorkflowEnvironment) {
 			t.Helper()
 			require.Equal(t, string(provision.CodeActionDeadlinePassed), codeOf(t, env.GetWorkflowError()))
@@ -62,7 +64,8 @@ func TestARunOfAnEndedOrderDoesNothingAndEndsAsTheOrderEnded(t *testing.T) {
 func TestARunThatLearnsThatTheOrderHasEndedUndoesNothing(t *testing.T) {
 	t.Parallel()
 	for name, end := range ends {
-		for _, refusedAt := range []string{"ClaimAccount", "Inspect", "CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn", "Allocate"} {
+		for _, refusedAt := range []string{"ClaimAccount", "Inspect", "CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn",
+			"Allocate"} {
 			t.Run(name+" at "+refusedAt, func(t *testing.T) {
 				t.Parallel()
 				env, w := setup(t)
@@ -202,18 +205,22 @@ func TestARunThatWaitsForAnAnswerHearsOfAStopFromTheRow(t *testing.T) {
 func TestADatabaseThatIsAwayDelaysAnOrder(t *testing.T) {
 	t.Parallel()
 	away := temporal.NewApplicationErrorWithOptions("the database does not answer", string(provision.CodeDatabaseUnavailable),
-		temporal.ApplicationErrorOptions{Details: []any{provision.Failure{Code: provision.CodeDatabaseUnavailable, Reason: "the database does not answer"}}})
+		temporal.ApplicationErrorOptions{Details: []any{provision.Failure{Code: provision.CodeDatabaseUnavailable,
+			Reason: "the database does not answer"}}})
 	for _, c := range []struct {
 		call  string
-		fails func(w *world)
+		fails func(w *activityScript)
 		ends  provision.OrderState
 	}{
 		{"OpenOrder", nil, provision.Completed},
 		{"ClaimAccount", nil, provision.Completed},
 		{"Allocate", nil, provision.Completed},
-		{"BeginUndo", func(w *world) { w.fail["CreateUser"] = refused(provision.CodeAccountsExhausted) }, provision.Failed},
-		{"CloseOrder", func(w *world) { w.fail["CreateUser"] = refused(provision.CodeAccountsExhausted) }, provision.Failed},
-		{"RejectAccount", func(w *world) { w.stock = 2; w.fail["Inspect 000000000001"] = refused(provision.CodeAccountSuspended) }, provision.Completed},
+		{"BeginUndo", func(w *activityScript) { w.fail["CreateUser"] = refused(provision.CodeAccountsExhausted) }, provision.Failed},
+		{"CloseOrder", func(w *activityScript) { w.fail["CreateUser"] = refused(provision.CodeAccountsExhausted) }, provision.Failed},
+		{"RejectAccount", func(w *activityScript) {
+			w.stock = 2
+			w.fail["Inspect 000000000001"] = refused(provision.CodeAccountSuspended)
+		}, provision.Completed},
 	} {
 		t.Run(c.call, func(t *testing.T) {
 			t.Parallel()

@@ -42,33 +42,33 @@ func init() {
 	}
 }
 
-// simBug is a fault planted into the world, to see that the property finds it.
-type simBug string
+// plantedBug is a fault planted into the world, to see that the property finds it.
+type plantedBug string
 
 const (
-	noBug                 simBug = ""
-	bugUndoOvertakes      simBug = "an undo does not wait for its step (WaitForCancellation is missing)"
-	bugRegisteredLate     simBug = "an undo is registered after its step"
-	bugLostAnswer         simBug = "a lost answer is taken for 'did not happen'"
-	bugAliasStays         simBug = "RestoreAlias does nothing"
-	bugForgetsCorrections simBug = "the undo does not know the requests before a correction"
-	bugOverwritesCustomer simBug = "RestoreAlias does not compare"
-	bugVerifiesNothing    simBug = "CompareWithJournal does not look"
-	bugClaimsTwice        simBug = "a repeated claim takes another account"
+	noBug                 plantedBug = ""
+	bugUndoOvertakes      plantedBug = "an undo does not wait for its step (WaitForCancellation is missing)"
+	bugRegisteredLate     plantedBug = "an undo is registered after its step"
+	bugLostAnswer         plantedBug = "a lost answer is taken for 'did not happen'"
+	bugAliasStays         plantedBug = "RestoreAlias does nothing"
+	bugForgetsCorrections plantedBug = "the undo does not know the requests before a correction"
+	bugOverwritesCustomer plantedBug = "RestoreAlias does not compare"
+	bugVerifiesNothing    plantedBug = "CompareWithJournal does not look"
+	bugClaimsTwice        plantedBug = "a repeated claim takes another account"
 )
 
-type simWorld struct {
-	plan     *simPlan
-	bug      simBug
+type orderModel struct {
+	plan     *orderPlan
+	bug      plantedBug
 	without  map[int]bool // events that do not come this time
 	env      *testsuite.TestWorkflowEnvironment
-	acts     simActs
+	acts     modelActivities
 	settings provision.PoolSettings
 	ordered  provision.Order
 	wanted   provision.Request // with every correction that was accepted
 
-	order      *simOrder
-	accounts   []*simAccount
+	order      *orderRow
+	accounts   []*accountModel
 	aliasTaken map[string]bool
 	users      int
 	passwords  int
@@ -92,32 +92,36 @@ type simWorld struct {
 	err         error // that the workflow ended with
 }
 
-func (w *simWorld) violate(format string, args ...any) {
+func (w *orderModel) violate(format string, args ...any) {
 	w.violations = append(w.violations, fmt.Sprintf(format, args...))
 }
 
-func (w *simWorld) account(id string) *simAccount {
-	return w.accounts[slices.IndexFunc(w.accounts, func(a *simAccount) bool { return a.row.ID == id })]
+func (w *orderModel) account(id string) *accountModel {
+	return w.accounts[slices.IndexFunc(w.accounts, func(a *accountModel) bool { return a.row.ID == id })]
 }
 
-// simulate runs one order to its end.
-func simulate(plan *simPlan, bug simBug, without map[int]bool) *simWorld {
-	w := &simWorld{plan: plan, bug: bug, without: without, aliasTaken: map[string]bool{}, seen: map[string]int{}, refused: map[provision.Code]bool{},
-		struck: map[string]bool{}, accepted: map[string]int{}, done: map[string]int{}, answered: map[string]int{}}
-	w.acts = simActs{&activities.Activities{Database: activities.Database{Orders: simStore{w: w}, Leftovers: simStore{w: w}}, Sealer: plainSealer{}}, w}
+// runOrder runs one order to its end.
+func runOrder(plan *orderPlan, bug plantedBug, without map[int]bool) *orderModel {
+	w := &orderModel{plan: plan, bug: bug, without: without, aliasTaken: map[string]bool{}, seen: map[string]int{},
+		refused: map[provision.Code]bool{},
+		struck:  map[string]bool{}, accepted: map[string]int{}, done: map[string]int{}, answered: map[string]int{}}
+	w.acts = modelActivities{&activities.Activities{Database: activities.Database{Orders: databaseModel{w: w},
+		Leftovers: databaseModel{w: w}}, Sealer: unsealed{}}, w}
 	w.settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING", "SECURITY"}, OnFailure: provision.OnFailureReturn,
 		WaitDeadline: 2 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}
 	if plan.Park {
 		w.settings.OnFailure = provision.OnFailurePark
 	}
-	w.ordered = provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "o-1"}, AcceptedAt: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),
+	w.ordered = provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "o-1"}, AcceptedAt: time.Date(2026, 11, 22, 10, 0, 0, 0,
+		time.UTC),
 		Request: provision.Request{Marketplace: "north", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
 			IAMUserName: "customer", ContactName: "Jane Roe", AccountAlias: "blue-sky"}}
 	if plan.Alternate {
-		w.ordered.Request.AlternateContact = &provision.AlternateContact{Name: "Jim Roe", Email: "jim@example.test", Phone: "+1 206 555 0100", Title: "CFO"}
+		w.ordered.Request.AlternateContact = &provision.AlternateContact{Name: "Jim Roe", Email: "jim@example.test", Phone: "+1 206 555 0100",
+			Title: "CFO"}
 	}
 	if plan.LinkReport {
-		w.ordered.Request.UseExistingCUR = simTheirReport
+		w.ordered.Request.UseExistingCUR = theirReportName
 	}
 	w.wanted = w.ordered.Request
 	w.aliasTaken[w.ordered.Request.AccountAlias] = plan.AliasTaken
@@ -129,9 +133,11 @@ func simulate(plan *simPlan, bug simBug, without map[int]bool) *simWorld {
 	w.env = suite.NewTestWorkflowEnvironment()
 	w.env.SetStartTime(w.ordered.AcceptedAt)
 	w.env.SetTestTimeout(time.Minute)
-	w.env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&simWorker{w: w}}})
+	w.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute, Interceptors: []interceptor.WorkerInterceptor{&modelWorker{w: w}}})
 	w.env.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
-	w.env.RegisterWorkflowWithOptions(func(workflow.Context) error { return nil }, workflow.RegisterOptions{Name: workflows.VerifyAccountsName}) // simWorld.verify does its work
+	// orderModel.verify does its work
+	w.env.RegisterWorkflowWithOptions(func(workflow.Context) error { return nil },
+		workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
 	w.env.ExecuteWorkflow(workflows.ProvisionOrder, w.ordered)
 	w.err = w.env.GetWorkflowError()
 	w.check()
@@ -139,7 +145,7 @@ func simulate(plan *simPlan, bug simBug, without map[int]bool) *simWorld {
 }
 
 // check asks what must hold at the end of every order.
-func (w *simWorld) check() {
+func (w *orderModel) check() {
 	if !w.env.IsWorkflowCompleted() || w.order == nil || !w.order.state.Ended() {
 		w.violate("the workflow ended (%t, %v) but its order did not: %+v", w.env.IsWorkflowCompleted(), w.err, w.order)
 		return
@@ -176,7 +182,7 @@ func (w *simWorld) check() {
 }
 
 // checkReason: an order ends for a reason that came from outside, never by itself.
-func (w *simWorld) checkReason(code provision.Code) {
+func (w *orderModel) checkReason(code provision.Code) {
 	given := w.refused[code]
 	switch code {
 	case provision.CodeOrderCancelled:
@@ -195,7 +201,7 @@ func (w *simWorld) checkReason(code provision.Code) {
 	}
 }
 
-func (w *simWorld) checkResult() {
+func (w *orderModel) checkResult() {
 	var result provision.Result
 	if err := w.env.GetWorkflowResult(&result); err != nil {
 		w.violate("the result cannot be read: %v", err)
@@ -204,15 +210,17 @@ func (w *simWorld) checkResult() {
 	if a.row.Status != provision.AccountAllocated || text(result) != text(*w.order.result) {
 		w.violate("the result is not the one of the account that is allocated: %+v", result)
 	}
-	if result.AccountAlias != w.wanted.AccountAlias || result.IAMUserName != w.wanted.IAMUserName || result.Report.Existing != (w.wanted.UseExistingCUR != "") {
+	if result.AccountAlias != w.wanted.AccountAlias || result.IAMUserName != w.wanted.IAMUserName ||
+		result.Report.Existing != (w.wanted.UseExistingCUR != "") {
 		w.violate("the result is not what was ordered, corrections included: %+v", result)
 	}
 }
 
 // checkAccount: an account is as ordered, or as it was, or what is left in it is written down.
-func (w *simWorld) checkAccount(a *simAccount) {
+func (w *orderModel) checkAccount(a *accountModel) {
 	id, status, now := a.row.ID, a.row.Status, text(a.now)
-	for field, untouched := range map[string]bool{"alias": a.now.Alias == "customers-own", "name": a.now.Contact.FullName == "Customer's Own", "billing": a.now.Alternates["BILLING"] == customersBilling} {
+	for field, untouched := range map[string]bool{"alias": a.now.Alias == "customers-own",
+		"name": a.now.Contact.FullName == "Customer's Own", "billing": a.now.Alternates["BILLING"] == customersBilling} {
 		if a.changed[field] && !untouched {
 			w.violate("account %s: the customer changed the %s and it was overwritten", id, field)
 		}
@@ -236,23 +244,24 @@ func (w *simWorld) checkAccount(a *simAccount) {
 	if a.kept != "" && !leftovers && !w.struck["DisableSignIn"] {
 		w.violate("account %s is %s, but the database still keeps its password", id, status)
 	}
-	undoFailed := slices.ContainsFunc([]string{"DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "CompareWithJournal"}, func(undo string) bool { return w.struck[undo] })
+	undoFailed := slices.ContainsFunc([]string{"DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport",
+		"CompareWithJournal"}, func(undo string) bool { return w.struck[undo] })
 	if leftovers && !undoFailed && len(a.changed) == 0 && !w.endedUndo {
 		w.violate("account %s is lost (%s: %v), although every undo could do its work", id, a.row.Reason, w.order.leftovers)
 	}
 }
 
 // asOrdered is what the account must hold when the order completed.
-func (a *simAccount) asOrdered(r provision.Request) simAWS {
+func (a *accountModel) asOrdered(r provision.Request) awsContents {
 	want := a.before.clone()
 	want.Alias, want.Contact.FullName = r.AccountAlias, r.ContactName
 	if r.AlternateContact != nil {
 		want.Alternates["BILLING"], want.Alternates["SECURITY"] = *r.AlternateContact, *r.AlternateContact
 	}
 	if r.UseExistingCUR == "" {
-		want.Reports[simReportName], want.Buckets[simBucketName] = simNonce, simNonce
+		want.Reports[modelReportName], want.Buckets[modelBucketName] = modelNonce, modelNonce
 	}
-	want.Users[r.IAMUserName] = simUser{ID: a.now.Users[r.IAMUserName].ID, Nonce: simNonce, Password: a.kept}
+	want.Users[r.IAMUserName] = iamUser{ID: a.now.Users[r.IAMUserName].ID, Nonce: modelNonce, Password: a.kept}
 	if a.changed["alias"] {
 		want.Alias = a.now.Alias
 	}
@@ -275,14 +284,14 @@ func text(v any) string {
 
 // holds is the property: whatever is drawn, the order ends well. An update that was refused must have had no effect: the
 // same run without it is the same run.
-func holds(t *rapid.T, plan *simPlan, bug simBug) *simWorld {
-	w := simulate(plan, bug, nil)
+func holds(t *rapid.T, plan *orderPlan, bug plantedBug) *orderModel {
+	w := runOrder(plan, bug, nil)
 	if len(w.violations) == 0 && len(w.rejections) > 0 {
 		without := map[int]bool{}
 		for _, i := range w.rejections {
 			without[i] = true
 		}
-		if twin := simulate(plan, bug, without); !slices.Equal(w.trace, twin.trace) {
+		if twin := runOrder(plan, bug, without); !slices.Equal(w.trace, twin.trace) {
 			w.violate("a refused update had an effect; without it:\n  %s", strings.Join(twin.trace, "\n  "))
 		}
 	}
@@ -306,7 +315,8 @@ func TestPropertyEveryOrderEndsWell(t *testing.T) {
 			ends["update "+name] += n
 		}
 	})
-	for _, end := range []string{"completed", "failed", "cancelled", "account invalid", "account provisioning_failed", "update correct", "update retry", "update swap", "update cancel", "update fail"} {
+	for _, end := range []string{"completed", "failed", "cancelled", "account invalid", "account provisioning_failed", "update correct",
+		"update retry", "update swap", "update cancel", "update fail"} {
 		require.NotZero(t, ends[end], "the plans never lead to %q: %v", end, ends)
 	}
 	t.Logf("%d orders, %.0f a second: %v", orders, float64(orders)/time.Since(start).Seconds(), ends)
@@ -333,7 +343,7 @@ func (r *recorder) Fatalf(string, ...any) { r.FailNow() }
 // two that only together do what another alone would do may stay: one more than the fewest is small, too.
 func TestPropertyFindsPlantedBugs(t *testing.T) {
 	t.Parallel()
-	for bug, found := range map[simBug]struct {
+	for bug, found := range map[plantedBug]struct {
 		by     string // part of what the property says
 		fewest int    // faults and events that bring it out
 	}{
@@ -349,7 +359,7 @@ func TestPropertyFindsPlantedBugs(t *testing.T) {
 		t.Run(string(bug), func(t *testing.T) {
 			t.Parallel()
 			rec, orders := &recorder{T: t}, 0
-			var smallest *simWorld
+			var smallest *orderModel
 			over := make(chan struct{})
 			go func() {
 				defer close(over)
@@ -359,7 +369,7 @@ func TestPropertyFindsPlantedBugs(t *testing.T) {
 						return // small enough
 					}
 					orders++
-					if w := simulate(plan, bug, nil); len(w.violations) > 0 {
+					if w := runOrder(plan, bug, nil); len(w.violations) > 0 {
 						smallest = w
 						t.Fatalf("%s", w.violations[0])
 					}

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"quartermaster/activities"
@@ -25,8 +26,8 @@ import (
 	"quartermaster/workflows"
 )
 
-// world is what the activities do, as a script: which calls came, in which order, and what each answers.
-type world struct {
+// activityScript is what the activities do, as a script: which calls came, in which order, and what each answers.
+type activityScript struct {
 	mu       sync.Mutex
 	calls    []string
 	fail     map[string]error // by activity
@@ -52,7 +53,7 @@ type world struct {
 	touched  bool        // an earlier run has worked in the account
 }
 
-func (w *world) did(name string) error {
+func (w *activityScript) did(name string) error {
 	w.mu.Lock()
 	w.calls = append(w.calls, name)
 	err, hook := w.fail[name], w.after[name]
@@ -68,7 +69,8 @@ func update(env *testsuite.TestWorkflowEnvironment, name string, in any, answere
 	if answered == nil {
 		answered = func(error) {}
 	}
-	env.UpdateWorkflow(name, rand.Text(), &testsuite.TestUpdateCallback{OnReject: answered, OnAccept: func() {}, OnComplete: func(_ any, err error) { answered(err) }}, in)
+	env.UpdateWorkflow(name, rand.Text(), &testsuite.TestUpdateCallback{OnReject: answered, OnAccept: func() {},
+		OnComplete: func(_ any, err error) { answered(err) }}, in)
 }
 
 var operator = provision.Intervention{Actor: "operator", Reason: "asked by phone"}
@@ -79,7 +81,8 @@ func refused(code provision.Code) error {
 	return temporal.NewNonRetryableApplicationError(f.Error(), string(code), nil, f)
 }
 
-var fieldOf = map[provision.Code]string{provision.CodeAliasTaken: "aws_account_alias", provision.CodeUserNameTaken: "iam_user_name", provision.CodeContactRefused: "aws_alternate_contact.phone"}
+var fieldOf = map[provision.Code]string{provision.CodeAliasTaken: "aws_account_alias", provision.CodeUserNameTaken: "iam_user_name",
+	provision.CodeContactRefused: "aws_alternate_contact.phone"}
 
 var theOrder = provision.Order{
 	OrderKey:   provision.OrderKey{Provider: "acme", ID: "o-1"},
@@ -90,16 +93,18 @@ var theOrder = provision.Order{
 
 var settings = provision.PoolSettings{WaitDeadline: 24 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}
 
-func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
+func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *activityScript) {
 	t.Helper()
 	suite := new(testsuite.WorkflowTestSuite)
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetStartTime(theOrder.AcceptedAt)
+	env.SetTestTimeout(time.Minute) // for a busy machine, like the next line
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
 	env.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
 	var a *activities.Activities
 	env.RegisterActivity(a)
-	w := &world{stock: 1, settings: settings, fail: map[string]error{}, after: map[string]func(){}}
+	w := &activityScript{stock: 1, settings: settings, fail: map[string]error{}, after: map[string]func(){}}
 
 	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.OpenedOrder, error) {
 		return provision.OpenedOrder{Nonce: "nonce", Request: theOrder.Request, OrderStatus: w.opened,
@@ -113,9 +118,11 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 			return provision.Claim{}, nil
 		}
 		w.claimed++
-		return provision.Claim{Touched: w.touched, Account: &provision.Account{ID: fmt.Sprintf("%012d", w.claimed), Model: provision.ModelECAM, RootAccess: true, RootEmail: "root@acme.test"}}, nil
+		return provision.Claim{Touched: w.touched, Account: &provision.Account{ID: fmt.Sprintf("%012d", w.claimed),
+			Model: provision.ModelECAM, RootAccess: true, RootEmail: "root@acme.test"}}, nil
 	})
-	env.OnActivity(a.Inspect, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Assignment) (activities.Inspection, error) {
+	env.OnActivity(a.Inspect, mock.Anything, mock.Anything).Return(func(_ context.Context,
+		in activities.Assignment) (activities.Inspection, error) {
 		err := w.did("Inspect")
 		if err == nil {
 			err = w.fail["Inspect "+in.Account.ID]
@@ -125,7 +132,8 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.CreateUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.Assignment) (provision.User, error) {
 		return provision.User{Name: "customer", ID: "AIDA1"}, w.did("CreateUser")
 	})
-	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context, activities.SetContacts) (provision.WrittenContacts, error) {
+	env.OnActivity(a.SetContacts, mock.Anything, mock.Anything).Return(func(context.Context,
+		activities.SetContacts) (provision.WrittenContacts, error) {
 		return provision.WrittenContacts{FullName: "JANE ROE"}, w.did("SetContacts")
 	})
 	env.OnActivity(a.SetAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Assignment) (struct{}, error) {
@@ -134,7 +142,8 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		w.mu.Unlock()
 		return struct{}{}, w.did("SetAlias")
 	})
-	env.OnActivity(a.SetUpReport, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.SetUpReport) (provision.Report, error) {
+	env.OnActivity(a.SetUpReport, mock.Anything, mock.Anything).Return(func(_ context.Context,
+		in activities.SetUpReport) (provision.Report, error) {
 		w.mu.Lock()
 		w.reports = append(w.reports, in)
 		w.mu.Unlock()
@@ -143,32 +152,38 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 	env.OnActivity(a.EnableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.EnableSignIn) (struct{}, error) {
 		return struct{}{}, w.did("EnableSignIn")
 	})
-	env.OnActivity(a.Allocate, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Allocation) (provision.Result, error) {
+	env.OnActivity(a.Allocate, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.Allocation) (provision.Result,
+		error) {
 		if err := w.did("Allocate"); err != nil {
 			return provision.Result{}, err
 		}
 		w.result = &in.Result
 		return in.Result, nil
 	})
-	env.OnActivity(a.DisableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.UserUndo) (activities.Undone, error) {
+	env.OnActivity(a.DisableSignIn, mock.Anything, mock.Anything).Return(func(context.Context, activities.UserUndo) (activities.Undone,
+		error) {
 		return activities.Undone{}, w.did("DisableSignIn")
 	})
 	env.OnActivity(a.RemoveUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.UserUndo) (activities.Undone, error) {
 		return activities.Undone{}, w.did("RemoveUser")
 	})
-	env.OnActivity(a.RestoreContacts, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RestoreContacts) (activities.Undone, error) {
+	env.OnActivity(a.RestoreContacts, mock.Anything, mock.Anything).Return(func(_ context.Context,
+		in activities.RestoreContacts) (activities.Undone, error) {
 		require.Equal(t, "before", in.Journal.Alias, "an undo gets the journal")
 		w.restores = append(w.restores, in)
 		return activities.Undone{Notes: []string{"the customer changed the billing contact"}}, w.did("RestoreContacts")
 	})
-	env.OnActivity(a.RestoreAlias, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RestoreAlias) (activities.Undone, error) {
+	env.OnActivity(a.RestoreAlias, mock.Anything, mock.Anything).Return(func(_ context.Context,
+		in activities.RestoreAlias) (activities.Undone, error) {
 		w.until = append(w.until, in.Until)
 		return activities.Undone{}, w.did("RestoreAlias")
 	})
-	env.OnActivity(a.RemoveReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.RemoveReport) (activities.Undone, error) {
+	env.OnActivity(a.RemoveReport, mock.Anything, mock.Anything).Return(func(context.Context, activities.RemoveReport) (activities.Undone,
+		error) {
 		return activities.Undone{}, w.did("RemoveReport")
 	})
-	env.OnActivity(a.CompareWithJournal, mock.Anything, mock.Anything).Return(func(context.Context, activities.CompareWithJournal) (activities.Comparison, error) {
+	env.OnActivity(a.CompareWithJournal, mock.Anything, mock.Anything).Return(func(context.Context,
+		activities.CompareWithJournal) (activities.Comparison, error) {
 		return activities.Comparison{Leftovers: w.left}, w.did("CompareWithJournal")
 	})
 	env.OnActivity(a.BeginUndo, mock.Anything, mock.Anything).Return(func(context.Context, activities.OrderFailed) error {
@@ -179,12 +194,16 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		return w.did("RequireAction")
 	})
 	env.OnActivity(a.Resume, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) error { return w.did("Resume") })
-	env.OnActivity(a.Correct, mock.Anything, mock.Anything).Return(func(context.Context, activities.Corrected) error { return w.did("Correct") })
+	env.OnActivity(a.Correct, mock.Anything, mock.Anything).Return(func(context.Context,
+		activities.Corrected) error {
+		return w.did("Correct")
+	})
 	env.OnActivity(a.NoteAction, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.ActionTaken) error {
 		w.actions = append(w.actions, in)
 		return w.did("NoteAction")
 	})
-	env.OnActivity(a.RereadSettings, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.SettingsHad) (activities.SettingsNow, error) {
+	env.OnActivity(a.RereadSettings, mock.Anything, mock.Anything).Return(func(_ context.Context,
+		in activities.SettingsHad) (activities.SettingsNow, error) {
 		return activities.SettingsNow{Settings: w.settings, Changed: !reflect.DeepEqual(in.Had, w.settings)}, w.did("RereadSettings")
 	})
 	env.OnActivity(a.KeepUndo, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.KeptUndo) error {
@@ -198,14 +217,17 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *world) {
 		w.actions = append(w.actions, activities.ActionTaken{Order: in.Order, Action: in.Action, By: in.By})
 		return w.did("StopOrder")
 	})
-	env.OnActivity(a.OrderStatus, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.OrderStatus, error) {
+	env.OnActivity(a.OrderStatus, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) (provision.OrderStatus,
+		error) {
 		return w.status, w.did("OrderStatus")
 	})
-	env.OnActivity(a.RejectAccount, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.RejectedAccount) (activities.Rejected, error) {
+	env.OnActivity(a.RejectAccount, mock.Anything, mock.Anything).Return(func(_ context.Context,
+		in activities.RejectedAccount) (activities.Rejected, error) {
 		w.rejected = append(w.rejected, in)
 		return activities.Rejected{Verify: w.verify}, w.did("RejectAccount")
 	})
-	env.OnActivity(a.CloseOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in provision.OrderClosing) (activities.Woken, error) {
+	env.OnActivity(a.CloseOrder, mock.Anything, mock.Anything).Return(func(_ context.Context, in provision.OrderClosing) (activities.Woken,
+		error) {
 		w.closing = &in
 		return activities.Woken{Orders: w.woken}, w.did("CloseOrder")
 	})
@@ -218,7 +240,7 @@ var (
 	undoFour   = []string{"RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport"}
 )
 
-func (w *world) story() (story []string) {
+func (w *activityScript) story() (story []string) {
 	for _, call := range w.calls {
 		if !slices.Contains(sideBySide, call) && call != "NoteAction" && call != "StopOrder" && call != "RereadSettings" && call != "KeepUndo" {
 			story = append(story, call)
@@ -351,7 +373,10 @@ func TestCancelAtEveryStepUndoesEverything(t *testing.T) {
 				require.Contains(t, w.calls, "DisableSignIn")
 			}
 			if step != "Inspect" {
-				require.Equal(t, append(slices.Clone(undoFour), "CompareWithJournal", "CloseOrder"), w.calls[len(w.calls)-6:])
+				// The SDK's test environment lets a cancelled step run on, so its call may come late.
+				want := append(slices.Clone(undoFour), "CompareWithJournal", "CloseOrder")
+				notUndo := func(call string) bool { return !slices.Contains(want, call) }
+				require.Equal(t, want, slices.DeleteFunc(slices.Clone(w.calls), notUndo))
 			}
 		})
 	}
@@ -462,7 +487,8 @@ func TestAccountsThatCannotBeEnteredAreSetAside(t *testing.T) {
 	env, w := setup(t)
 	w.stock, w.verify = 8, true
 	verifications := 0
-	env.RegisterWorkflowWithOptions(func(workflow.Context) error { verifications++; return nil }, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
+	env.RegisterWorkflowWithOptions(func(workflow.Context) error { verifications++; return nil },
+		workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
 	w.fail["Inspect"] = refused(provision.CodeAccountCannotBeEntered)
 	w.after["RejectAccount"] = func() {
 		if len(w.rejected) == 7 {

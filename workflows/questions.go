@@ -73,7 +73,8 @@ func (r *orderRun) awaitAnswer(ctx workflow.Context, q *question, patience time.
 			if err := r.catchUp(ctx); err != nil {
 				return false, err
 			}
-			if q.failure.Code == provision.CodeAccountCannotBeReentered && !r.reentered { // only once: if that does not help, the account is at fault
+			// only once: if that does not help, the account is at fault
+			if q.failure.Code == provision.CodeAccountCannotBeReentered && !r.reentered {
 				r.reentered, q.answered = true, true
 			}
 		}

@@ -33,9 +33,11 @@ func setupReconcile(t *testing.T, reconciled func() (reconcile.Report, error)) *
 
 func TestReconcileShowsWhatItFoundAndRepaired(t *testing.T) {
 	t.Parallel()
-	stuck := reconcile.New(reconcile.KindOrderWithoutWorkflow, provision.OrderKey{Provider: "acme", ID: "o-1"}, "", time.Now().UTC(), "the order is waiting_for_account, but its workflow has closed as Terminated")
+	stuck := reconcile.New(reconcile.KindOrderWithoutWorkflow, provision.OrderKey{Provider: "acme", ID: "o-1"}, "", time.Now().UTC(),
+		"the order is waiting_for_account, but its workflow has closed as Terminated")
 	stuck.Repaired = "its workflow was started again"
-	raised := reconcile.New(reconcile.KindPasswordKept, provision.OrderKey{Provider: "acme", ID: "o-2"}, "000000000002", time.Now().UTC(), "the order is failed, but a password is kept")
+	raised := reconcile.New(reconcile.KindPasswordKept, provision.OrderKey{Provider: "acme", ID: "o-2"}, "000000000002", time.Now().UTC(),
+		"the order is failed, but a password is kept")
 	report := reconcile.Report{Repaired: 1, Raised: 1, Findings: []reconcile.Finding{stuck, raised}, More: 3}
 	env := setupReconcile(t, func() (reconcile.Report, error) { return report, nil })
 	env.ExecuteWorkflow(workflows.ReconcileName)

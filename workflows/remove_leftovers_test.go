@@ -15,7 +15,8 @@ import (
 	"quartermaster/workflows"
 )
 
-var removal = provision.LeftoverRemoval{Provider: "acme", AccountID: "000000000001", By: provision.Intervention{Actor: "key desk", Reason: "the policy is mended"}}
+var removal = provision.LeftoverRemoval{Provider: "acme", AccountID: "000000000001", By: provision.Intervention{Actor: "key desk",
+	Reason: "the policy is mended"}}
 
 // kept is the undo that an order has left, as it would be kept.
 func kept(t *testing.T) activities.KeptUndo {
@@ -29,14 +30,17 @@ func kept(t *testing.T) activities.KeptUndo {
 	return *w.kept
 }
 
-func setupRemoval(t *testing.T, undo activities.KeptUndo) (env *testsuite.TestWorkflowEnvironment, w *world, removed *provision.LeftoversRemoved, verified *int) {
+func setupRemoval(t *testing.T, undo activities.KeptUndo) (env *testsuite.TestWorkflowEnvironment, w *activityScript,
+	removed *provision.LeftoversRemoved, verified *int) {
 	t.Helper()
 	env, w = setup(t)
 	removed, verified = new(provision.LeftoversRemoved), new(int)
 	env.RegisterWorkflowWithOptions(workflows.RemoveLeftovers, workflow.RegisterOptions{Name: workflows.RemoveLeftoversName})
-	env.RegisterWorkflowWithOptions(func(workflow.Context) error { *verified++; return nil }, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
+	env.RegisterWorkflowWithOptions(func(workflow.Context) error { *verified++; return nil },
+		workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
 	var a *activities.Activities
-	env.OnActivity(a.OpenUndo, mock.Anything, mock.Anything).Return(func(_ context.Context, in provision.LeftoverRemoval) (activities.KeptUndo, error) {
+	env.OnActivity(a.OpenUndo, mock.Anything, mock.Anything).Return(func(_ context.Context,
+		in provision.LeftoverRemoval) (activities.KeptUndo, error) {
 		require.Equal(t, removal, in)
 		return undo, w.did("OpenUndo")
 	})
@@ -53,7 +57,8 @@ func TestLeftoversAreRemovedByTheSameUndo(t *testing.T) {
 	env, w, removed, verified := setupRemoval(t, undo)
 	env.ExecuteWorkflow(workflows.RemoveLeftoversName, removal)
 	require.NoError(t, env.GetWorkflowError())
-	require.Equal(t, []string{"OpenUndo", "DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "CompareWithJournal", "EndRemoval"}, w.calls)
+	require.Equal(t, []string{"OpenUndo", "DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport",
+		"CompareWithJournal", "EndRemoval"}, w.calls)
 	require.Equal(t, theOrder.OrderKey, removed.Order)
 	require.Equal(t, removal, removed.Removal)
 	require.Empty(t, removed.Leftovers)

@@ -33,6 +33,7 @@ func TestWhatAResultPromises(t *testing.T) {
 			require.Nil(t, result.Warnings)
 		})
 	}
-	result := resultOf(activities.Assignment{}, provision.Report{Existing: true, Warnings: []string{"of the report"}}, now, "of the inspection")
+	result := resultOf(activities.Assignment{}, provision.Report{Existing: true, Warnings: []string{"of the report"}}, now,
+		"of the inspection")
 	require.Equal(t, []string{"of the report", "of the inspection"}, result.Warnings)
 }

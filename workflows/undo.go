@@ -84,7 +84,8 @@ func (r *orderRun) undoSteps(ctx workflow.Context) (leftovers, notes []string, e
 	switch {
 	case err != nil:
 		failure := failureOf(err)
-		leftovers = append(problems, "the account could not be compared with the journal: "+failure.Cause()) //nolint:gocritic // the problems are all that is known
+		leftovers = append(problems,
+			"the account could not be compared with the journal: "+failure.Cause()) //nolint:gocritic // the problems are all that is known
 	case len(compared.Leftovers) > 0:
 		leftovers = slices.Concat(compared.Leftovers, problems) // what is left, and why
 	}
@@ -124,8 +125,9 @@ func (r *orderRun) compareWithJournal(ctx workflow.Context) (activities.Comparis
 // keepUndo keeps what RemoveLeftovers needs to undo the account again.
 func (r *orderRun) keepUndo(ctx workflow.Context) {
 	a := r.account
-	kept := activities.KeptUndo{Assignment: r.assignment(), Journal: a.inspected.Journal, EarlierRequests: r.earlier, EarlierSettings: r.replaced,
-		User: a.user, Written: a.contacts, Report: a.report, Touched: a.touched}
+	kept := activities.KeptUndo{Assignment: r.assignment(), Journal: a.inspected.Journal, EarlierRequests: r.earlier,
+		EarlierSettings: r.replaced,
+		User:            a.user, Written: a.contacts, Report: a.report, Touched: a.touched}
 	if err := execDatabase(ctx, "Keep the undo", acts.KeepUndo, kept); err != nil {
 		workflow.GetLogger(ctx).Error("could not keep the undo: what is left in the account must be removed by hand",
 			"account", a.ID, "code", failureOf(err).Code)

@@ -35,7 +35,8 @@ func (r *orderRun) handleUpdates(ctx workflow.Context) error {
 			by.ID = workflow.GetCurrentUpdateInfo(ctx).ID
 			return u.handle(ctx, by)
 		}
-		if err := workflow.SetUpdateHandlerWithOptions(ctx, u.name, handle, workflow.UpdateHandlerOptions{Validator: u.check, Description: u.description}); err != nil {
+		if err := workflow.SetUpdateHandlerWithOptions(ctx, u.name, handle, workflow.UpdateHandlerOptions{Validator: u.check,
+			Description: u.description}); err != nil {
 			return err
 		}
 	}
@@ -118,7 +119,8 @@ func (r *orderRun) retry(ctx workflow.Context, by provision.Intervention) error 
 
 // readSettings reads the pool's settings again, because someone may have mended them.
 func (r *orderRun) readSettings(ctx workflow.Context) error {
-	now, err := callDatabase(ctx, "Read the pool's settings", acts.RereadSettings, activities.SettingsHad{Order: r.order.OrderKey, Had: r.settings})
+	now, err := callDatabase(ctx, "Read the pool's settings", acts.RereadSettings, activities.SettingsHad{Order: r.order.OrderKey,
+		Had: r.settings})
 	if err == nil && now.Changed {
 		r.replaced, r.settings = append(r.replaced, r.settings), now.Settings
 	}

@@ -38,9 +38,11 @@ func TestACorrectionResumesInPlace(t *testing.T) {
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, []string{"blue-sky", "green-hill"}, w.aliases)
 	require.Equal(t, "green-hill", w.result.AccountAlias)
-	require.Equal(t, []string{"OpenOrder", "ClaimAccount", "Inspect", "RequireAction", "Correct", "Resume", "EnableSignIn", "Allocate"}, w.story(), "the claim is kept, nothing is undone")
+	require.Equal(t, []string{"OpenOrder", "ClaimAccount", "Inspect", "RequireAction", "Correct", "Resume", "EnableSignIn", "Allocate"},
+		w.story(), "the claim is kept, nothing is undone")
 	for _, once := range []string{"CreateUser", "SetContacts", "SetUpReport"} {
-		require.Len(t, slices.DeleteFunc(slices.Clone(w.calls), func(call string) bool { return call != once }), 1, "the steps beside it are not repeated")
+		require.Len(t, slices.DeleteFunc(slices.Clone(w.calls), func(call string) bool { return call != once }), 1,
+			"the steps beside it are not repeated")
 	}
 	require.Equal(t, "aws_account_alias", w.asked[0].Field)
 }
@@ -80,7 +82,8 @@ func TestABadCorrectionIsRefusedAtOnce(t *testing.T) {
 	}, 2*time.Hour)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.NoError(t, env.GetWorkflowError())
-	require.Equal(t, []string{string(provision.CodeInputRefused), string(provision.CodeNotAsked), string(provision.CodeInputRefused)}, refusals)
+	require.Equal(t, []string{string(provision.CodeInputRefused), string(provision.CodeNotAsked), string(provision.CodeInputRefused)},
+		refusals)
 	require.Equal(t, []string{"blue-sky", "green-hill"}, w.aliases)
 }
 
@@ -115,7 +118,8 @@ func TestTwoQuestionsAtOnceAreAnsweredOneByOne(t *testing.T) {
 	env.RegisterDelayedCallback(func() {
 		require.NotContains(t, w.calls, "Resume", "one question is still open")
 		delete(w.fail, "SetContacts")
-		update(env, workflows.UpdateCorrect, workflows.Correction{Fields: provision.Correction{AlternateContact: &contact}}, func(err error) { require.NoError(t, err) })
+		update(env, workflows.UpdateCorrect, workflows.Correction{Fields: provision.Correction{AlternateContact: &contact}},
+			func(err error) { require.NoError(t, err) })
 	}, 2*time.Hour)
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.NoError(t, env.GetWorkflowError())
@@ -140,7 +144,10 @@ func TestAnOperatorMendsAndRetries(t *testing.T) {
 	env, w := setup(t)
 	w.fail["SetUpReport"] = refused(provision.CodeReportQuotaReached)
 	env.RegisterDelayedCallback(func() {
-		update(env, workflows.UpdateCorrect, alias("green-hill"), func(err error) { require.Equal(t, string(provision.CodeNotAsked), codeOf(t, err)) })
+		update(env, workflows.UpdateCorrect, alias("green-hill"), func(err error) {
+			require.Equal(t, string(provision.CodeNotAsked), codeOf(t,
+				err))
+		})
 		delete(w.fail, "SetUpReport")
 		update(env, workflows.UpdateRetry, operator, func(err error) { require.NoError(t, err) })
 	}, time.Hour)
@@ -155,12 +162,13 @@ func TestAnOperatorMendsAndRetries(t *testing.T) {
 
 func TestCancelAndFailByUpdate(t *testing.T) {
 	t.Parallel()
-	for verb, state := range map[string]provision.OrderState{workflows.UpdateCancel: provision.Cancelled, workflows.UpdateFail: provision.Failed} {
+	for verb, state := range map[string]provision.OrderState{workflows.UpdateCancel: provision.Cancelled,
+		workflows.UpdateFail: provision.Failed} {
 		t.Run(verb, func(t *testing.T) {
 			t.Parallel()
-			for moment, prepare := range map[string]func(w *world){
-				"waiting for stock":  func(w *world) { w.stock = 0 },
-				"waiting for action": func(w *world) { w.fail["SetAlias"] = refused(provision.CodeAliasTaken) },
+			for moment, prepare := range map[string]func(w *activityScript){
+				"waiting for stock":  func(w *activityScript) { w.stock = 0 },
+				"waiting for action": func(w *activityScript) { w.fail["SetAlias"] = refused(provision.CodeAliasTaken) },
 			} {
 				env, w := setup(t)
 				prepare(w)
@@ -341,7 +349,7 @@ func TestAnUndoHasAnHour(t *testing.T) {
 	require.WithinDuration(t, began.Add(time.Hour), w.until[0], time.Minute)
 }
 
-// TestAnOperatorEndsAnUndo that AWS refuses: what is not taken back by then is left, and named.
+// When an operator ends an undo that AWS refuses, what is not undone by then is left, and named.
 func TestAnOperatorEndsAnUndo(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
@@ -349,7 +357,9 @@ func TestAnOperatorEndsAnUndo(t *testing.T) {
 	w.fail["RestoreContacts"] = refused(provision.CodePermissionMissing)
 	w.after["RestoreContacts"] = func() {
 		delete(w.after, "RestoreContacts")
-		update(env, workflows.UpdateEndUndo, operator, func(err error) { require.NoError(t, err) })
+		ended := make(chan error)
+		update(env, workflows.UpdateEndUndo, operator, func(err error) { ended <- err })
+		require.NoError(t, <-ended)
 	}
 	w.left = []string{"the primary contact still has the ordered name"}
 	var early error
@@ -359,7 +369,7 @@ func TestAnOperatorEndsAnUndo(t *testing.T) {
 	require.Equal(t, provision.Failed, w.closing.State)
 	require.Equal(t, w.left[0], w.closing.Leftovers[0])
 	require.Equal(t, []string{w.left[0], "contacts: refused for the test"}, w.closing.Leftovers)
-	require.Equal(t, []time.Time{{}}, w.until, "the other parts are taken back all the same, but without patience")
+	require.Equal(t, []time.Time{{}}, w.until, "the other parts are undone all the same, but without patience")
 	require.Contains(t, w.calls, "RemoveReport")
 	require.Len(t, w.actions, 1)
 	require.Equal(t, workflows.UpdateEndUndo, w.actions[0].Action)

@@ -48,7 +48,8 @@ func setupSweep(t *testing.T, due int) (*testsuite.TestWorkflowEnvironment, *swe
 		defer s.mu.Unlock()
 		return s.due[:min(limit, len(s.due))], nil
 	})
-	env.OnActivity(a.VerifyAccount, mock.Anything, mock.Anything).Return(func(_ context.Context, id string) (provision.VerificationResult, error) {
+	env.OnActivity(a.VerifyAccount, mock.Anything, mock.Anything).Return(func(_ context.Context, id string) (provision.VerificationResult,
+		error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.running++
@@ -60,7 +61,8 @@ func setupSweep(t *testing.T, due int) (*testsuite.TestWorkflowEnvironment, *swe
 		}
 		return provision.VerificationResult{AccountID: id}, nil
 	})
-	env.OnActivity(a.ApplyVerifications, mock.Anything, mock.Anything).Return(func(_ context.Context, results []provision.VerificationResult) (activities.Woken, error) {
+	env.OnActivity(a.ApplyVerifications, mock.Anything, mock.Anything).Return(func(_ context.Context,
+		results []provision.VerificationResult) (activities.Woken, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.batches++

@@ -33,7 +33,8 @@ func setupWatch(t *testing.T, look func() (provision.StockWatch, error)) *testsu
 func TestALookAtTheStockShowsWhatWasTold(t *testing.T) {
 	t.Parallel()
 	watch := provision.StockWatch{Pools: 3, Open: 1, Events: []provision.StockEvent{
-		{Pool: provision.Pool{Provider: "acme", Marketplace: "store", Environment: provision.Test}, Type: provision.EventStockEmpty, Reason: "no account is Ready"}}}
+		{Pool: provision.Pool{Provider: "acme", Marketplace: "store", Environment: provision.Test}, Type: provision.EventStockEmpty,
+			Reason: "no account is Ready"}}}
 	env := setupWatch(t, func() (provision.StockWatch, error) { return watch, nil })
 	env.ExecuteWorkflow(workflows.WatchStockName)
 	require.NoError(t, env.GetWorkflowError())

@@ -1,5 +1,3 @@
-// Package control is the client side of Temporal: what the API, the worker and the commands need of a namespace before they
-// use it, and what Temporal reports about its workers.
 package control
 
 import (
@@ -27,27 +25,28 @@ type Temporal struct {
 	namespace string
 	payloads  converter.DataConverter
 	failures  converter.FailureConverter
-	unusable  atomic.Pointer[string] // why it cannot be used; nil: it could be used once
+	unusable  atomic.Pointer[string] // why the namespace cannot be used; nil since it could be used for the first time
 }
 
 // New returns the namespace that a client uses. The options are those with which the client was made; its data converter must seal,
 // because the memo of a workflow holds the order. The client may be a lazy one: New sends nothing to Temporal.
 func New(c client.Client, options client.Options) *Temporal {
-	t := &Temporal{client: c, namespace: cmp.Or(options.Namespace, client.DefaultNamespace), payloads: options.DataConverter, failures: options.FailureConverter}
+	t := &Temporal{client: c, namespace: cmp.Or(options.Namespace, client.DefaultNamespace), payloads: options.DataConverter,
+		failures: options.FailureConverter}
 	if t.payloads == nil {
 		t.payloads = converter.GetDefaultDataConverter()
 	}
 	if t.failures == nil {
 		t.failures = temporal.GetDefaultFailureConverter()
 	}
-	t.because("Temporal was not asked yet")
+	t.setUnusable("Temporal was not asked yet")
 	return t
 }
 
-func (t *Temporal) because(reason string) { t.unusable.Store(&reason) }
+func (t *Temporal) setUnusable(reason string) { t.unusable.Store(&reason) }
 
-// Usable returns nil once AwaitUsable has found everything in order, and the reason before that. It stays nil when Temporal
-// goes away later. The reason names no addresses, so callers may show it.
+// Usable returns nil once AwaitUsable has found everything in order, and before that the reason why the namespace cannot be used. It stays
+// nil when Temporal goes down later. The reason names no addresses, so callers may show it.
 func (t *Temporal) Usable() error {
 	if reason := t.unusable.Load(); reason != nil {
 		return errors.New(*reason)
@@ -55,8 +54,8 @@ func (t *Temporal) Usable() error {
 	return nil
 }
 
-// AwaitUsable returns when Check and the other steps have succeeded one after the other, or with the error of the context. Until then
-// it repeats them, and logs why.
+// AwaitUsable runs Check and then the other steps. When one fails, AwaitUsable logs why and begins again. It returns nil when all have
+// succeeded, or the error of the context.
 func (t *Temporal) AwaitUsable(ctx context.Context, log *slog.Logger, steps ...func(context.Context) error) error {
 	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
@@ -75,7 +74,7 @@ func (t *Temporal) AwaitUsable(ctx context.Context, log *slog.Logger, steps ...f
 		if said, ok := errors.AsType[*unusableError](err); ok {
 			reason = said.reason
 		}
-		t.because(reason)
+		t.setUnusable(reason)
 		if *before != reason || time.Since(logged) >= remindEvery {
 			log.Error("Temporal cannot be used yet; this is checked again every "+checkEvery.String(), "error", err)
 			logged = time.Now()
@@ -109,13 +108,13 @@ func (t *Temporal) Ready(ctx context.Context) error {
 	return err
 }
 
-// unusableError says what is wrong with the namespace and how to put it right.
+// unusableError says what is wrong with the namespace and what to do.
 type unusableError struct {
 	reason string
 	cause  error
 }
 
-// Error is the reason and its cause.
+// Error returns the reason and its cause.
 func (e *unusableError) Error() string {
 	if e.cause == nil {
 		return e.reason

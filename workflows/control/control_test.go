@@ -53,8 +53,9 @@ func TestANamespaceIsCheckedByTheAttributesThatItsQueriesTake(t *testing.T) {
 	require.NoError(t, temporal.Check(t.Context()), "who finds everything in order needs no operator's rights")
 
 	f.Change(func() { f.Namespace = "another" })
-	require.EqualError(t, temporal.Check(t.Context()), "Temporal has no namespace \"shop\": create it with `temporal operator namespace create --namespace shop --retention 720h`, "+
-		"or correct TEMPORAL_NAMESPACE")
+	require.EqualError(t, temporal.Check(t.Context()),
+		"Temporal has no namespace \"shop\": create it with `temporal operator namespace create --namespace shop --retention 720h`, "+
+			"or correct TEMPORAL_NAMESPACE")
 }
 
 func TestMissingSearchAttributesAreCreated(t *testing.T) {
@@ -76,7 +77,8 @@ func TestMissingSearchAttributesAreCreated(t *testing.T) {
 	require.NoError(t, temporal.Check(t.Context()))
 
 	f.Change(func() { f.Attributes["Step"] = enumspb.INDEXED_VALUE_TYPE_INT })
-	require.ErrorContains(t, temporal.Check(t.Context()), `search attribute "Step" of namespace "shop" is of type Int and must be of type Keyword`)
+	require.ErrorContains(t, temporal.Check(t.Context()),
+		`search attribute "Step" of namespace "shop" is of type Int and must be of type Keyword`)
 }
 
 // logged keeps what is logged.
@@ -192,7 +194,8 @@ func TestOrdersThatNoWorkerBeganWith(t *testing.T) {
 		require.Equal(t, began, at)
 	}
 	for _, query := range f.VisibilityQueries {
-		before, found := strings.CutPrefix(query, "WorkflowType = 'ProvisionOrder' AND ExecutionStatus = 'Running' AND Step = 'accepted' AND StartTime < '")
+		before, found := strings.CutPrefix(query,
+			"WorkflowType = 'ProvisionOrder' AND ExecutionStatus = 'Running' AND Step = 'accepted' AND StartTime < '")
 		require.True(t, found, query)
 		at, err := time.Parse(time.RFC3339, strings.TrimSuffix(before, "'"))
 		require.NoError(t, err)

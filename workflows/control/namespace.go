@@ -31,29 +31,31 @@ func (t *Temporal) Check(ctx context.Context) error {
 			"or correct TEMPORAL_NAMESPACE", t.namespace, t.namespace)}
 	}
 	if lacksAttribute(err) {
-		return &unusableError{reason: fmt.Sprintf("Temporal does not show the search attributes of namespace %q yet: that takes some seconds", t.namespace), cause: err}
+		return &unusableError{reason: fmt.Sprintf("Temporal does not show the search attributes of namespace %q yet: this takes some seconds",
+			t.namespace), cause: err}
 	}
 	return err
 }
 
-// query asks visibility for a workflow by every attribute. Temporal refuses the query unless it knows all of them, and it translates
-// their names by the same cache as those of a new workflow.
+// query asks visibility for a workflow by every attribute. Temporal refuses the query unless it knows all of them. It looks their names up
+// in the same cache as those of a new workflow.
 func (t *Temporal) query(ctx context.Context) error {
 	var terms []string
 	for _, name := range attributeNames() {
 		terms = append(terms, name+" = 'none'")
 	}
-	_, err := t.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: t.namespace, Query: strings.Join(terms, " AND ")})
+	_, err := t.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: t.namespace,
+		Query: strings.Join(terms, " AND ")})
 	return err
 }
 
-// lacksAttribute reports whether Temporal refused query. There is nothing else in it to refuse.
+// lacksAttribute reports whether Temporal refused the query. Nothing but its attributes can be refused.
 func lacksAttribute(err error) bool {
 	_, refused := errors.AsType[*serviceerror.InvalidArgument](err)
 	return refused
 }
 
-// addAttributes creates the attributes that the namespace lacks. Several processes may do so at once: Temporal leaves alone what is there.
+// addAttributes creates the attributes that the namespace lacks. Several processes may do so at once: Temporal ignores those that exist.
 func (t *Temporal) addAttributes(ctx context.Context) error {
 	operator := t.client.OperatorService()
 	known, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: t.namespace})
@@ -76,17 +78,19 @@ func (t *Temporal) addAttributes(ctx context.Context) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	if _, err := operator.AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: t.namespace, SearchAttributes: missing}); err != nil {
+	if _, err := operator.AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: t.namespace,
+		SearchAttributes: missing}); err != nil {
 		return t.cannotAdd(slices.Sorted(maps.Keys(missing)), err)
 	}
 	return nil
 }
 
-// cannotAdd says how an operator creates the attributes.
+// cannotAdd returns an error that says how an operator creates the attributes.
 func (t *Temporal) cannotAdd(names []string, err error) error {
 	var commands []string
 	for _, name := range names {
-		commands = append(commands, fmt.Sprintf("temporal operator search-attribute create --namespace %s --name %s --type %s", t.namespace, name, workflows.SearchAttributes()[name]))
+		commands = append(commands, fmt.Sprintf("temporal operator search-attribute create --namespace %s --name %s --type %s", t.namespace,
+			name, workflows.SearchAttributes()[name]))
 	}
 	return &unusableError{cause: err, reason: fmt.Sprintf("namespace %q lacks search attributes that this process could not create: run %#q",
 		t.namespace, strings.Join(commands, " && "))}

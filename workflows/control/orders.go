@@ -21,7 +21,8 @@ import (
 //
 // Temporal provides the "once": within the namespace's retention no two workflows have the same id, and after it the order's row
 // takes over. The SDK repeats a lost call under the same request id, so Temporal does not take the repeat for a duplicate.
-func (t *Temporal) StartOrder(ctx context.Context, order provision.Order, hash []byte) (started bool, existing *provision.Order, existingHash []byte, err error) {
+func (t *Temporal) StartOrder(ctx context.Context, order provision.Order, hash []byte) (started bool, existing *provision.Order,
+	existingHash []byte, err error) {
 	_, err = t.client.ExecuteWorkflow(ctx, startOptions(order, hash), workflows.ProvisionOrderName, order)
 	if err == nil {
 		return true, nil, nil, nil
@@ -93,7 +94,8 @@ func (t *Temporal) readMemo(ctx context.Context, key provision.OrderKey) (*provi
 	}
 	var order provision.Order
 	var hash []byte
-	if err := errors.Join(description.GetMemoValue(workflows.MemoOrder, &order), description.GetMemoValue(workflows.MemoRequestHash, &hash)); err != nil {
+	if err := errors.Join(description.GetMemoValue(workflows.MemoOrder, &order), description.GetMemoValue(workflows.MemoRequestHash,
+		&hash)); err != nil {
 		// Another process sealed the memo with a key that this process does not have yet, or no longer has.
 		return nil, nil, fmt.Errorf("%w: memo of the workflow of order %s: %w", provision.ErrUnavailable, key, err)
 	}
@@ -135,7 +137,8 @@ func (t *Temporal) update(ctx context.Context, key provision.OrderKey, name, id 
 		return nil
 	}
 	if isNotFound(err) { // closed, or deleted after the namespace's retention
-		return &provision.Failure{Code: provision.CodeTooLate, Reason: fmt.Sprintf("the work on order %q is over: read it to see how it ended", key.ID)}
+		return &provision.Failure{Code: provision.CodeTooLate,
+			Reason: fmt.Sprintf("the work on order %q is over: read it to see how it ended", key.ID)}
 	}
 	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		var failure provision.Failure

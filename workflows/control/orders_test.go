@@ -71,10 +71,11 @@ func TestWhatAnotherKeySealedIsUnavailable(t *testing.T) {
 }
 
 func orderFixture() provision.Order {
-	return provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "MP-1"}, AcceptedAt: controltest.StartedAt, Request: provision.Request{
-		Marketplace: "nordic", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, AccountModel: provision.ModelECAM,
-		IAMUserName: "anna.berg", ContactName: "Anna Berg", AccountAlias: "berg-logistics",
-	}}
+	return provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "MP-1"}, AcceptedAt: controltest.StartedAt,
+		Request: provision.Request{
+			Marketplace: "nordic", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, AccountModel: provision.ModelECAM,
+			IAMUserName: "anna.berg", ContactName: "Anna Berg", AccountAlias: "berg-logistics",
+		}}
 }
 
 func TestStartingAnOrder(t *testing.T) {
@@ -101,7 +102,8 @@ func TestStartingAnOrder(t *testing.T) {
 		require.NoError(t, converter.GetDefaultDataConverter().FromPayload(payload, &v))
 		attributes[name] = v
 	}
-	require.Equal(t, map[string]string{"OrderID": "MP-1", "Provider": "acme", "Marketplace": "nordic", "Model": "ECAM", "Step": "accepted"}, attributes)
+	require.Equal(t, map[string]string{"OrderID": "MP-1", "Provider": "acme", "Marketplace": "nordic", "Model": "ECAM",
+		"Step": "accepted"}, attributes)
 
 	// Nothing of the customer's leaves in clear: not in the input, the memo, or what the Web UI shows.
 	wire, err := proto.Marshal(r)
@@ -163,7 +165,8 @@ func TestTemporalIsDown(t *testing.T) {
 	require.NotErrorIs(t, err, provision.ErrUnavailable, "a fault of ours does not go away by repeating")
 }
 
-// What Temporal answers as long as its namespace is not set up, or is moved, is no fault of the caller and none that a repeat does not mend.
+// What Temporal answers as long as its namespace is not set up, or is moved, is no fault of the caller and none that a
+// repeat does not mend.
 func TestANamespaceThatIsNotReadyIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
@@ -171,8 +174,9 @@ func TestANamespaceThatIsNotReadyIsUnavailable(t *testing.T) {
 		"without a search attribute":   serviceerror.NewInvalidArgument("Namespace shop has no mapping defined for search attribute OrderID"),
 		"search attribute not defined": serviceerror.NewInvalidArgument("search attribute OrderID is not defined"),
 		"in handover":                  serviceerror.NewNamespaceUnavailable("shop"),
-		"in another state":             serviceerror.NewNamespaceInvalidState("shop", enumspb.NAMESPACE_STATE_UNSPECIFIED, []enumspb.NamespaceState{enumspb.NAMESPACE_STATE_REGISTERED}),
-		"active elsewhere":             serviceerror.NewNamespaceNotActive("shop", "here", "there"),
+		"in another state": serviceerror.NewNamespaceInvalidState("shop", enumspb.NAMESPACE_STATE_UNSPECIFIED,
+			[]enumspb.NamespaceState{enumspb.NAMESPACE_STATE_REGISTERED}),
+		"active elsewhere": serviceerror.NewNamespaceNotActive("shop", "here", "there"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -208,7 +212,8 @@ func TestWakingOrders(t *testing.T) {
 	require.Equal(t, workflows.SignalStock, f.Signals[0].SignalName)
 
 	f.Fail = serviceerror.NewPermissionDenied("no", "")
-	require.ErrorContains(t, temporal.WakeOrders(t.Context(), []provision.OrderKey{order.OrderKey}), fmt.Sprintf("waking order %s", order.OrderKey))
+	require.ErrorContains(t, temporal.WakeOrders(t.Context(), []provision.OrderKey{order.OrderKey}), fmt.Sprintf("waking order %s",
+		order.OrderKey))
 }
 
 func TestStartingAnImport(t *testing.T) {

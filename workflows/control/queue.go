@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// pollsWithin is how recently a worker that lives has begun or ended a poll. A poll lasts a minute, and Temporal remembers the
-	// workers of the last five.
+	// pollsWithin is how recently a living worker has begun or ended a poll. A poll lasts a minute, and Temporal remembers the workers of
+	// the last five minutes.
 	pollsWithin = 90 * time.Second
 	// startsWithin is how long an accepted order may wait for a worker. A worker takes it within milliseconds.
 	startsWithin = time.Minute
@@ -49,10 +49,11 @@ func (t *Temporal) TaskQueues(ctx context.Context) (queues []provision.TaskQueue
 }
 
 // OrdersNotStarted counts the orders that were accepted more than a minute ago and that no worker has begun with, and returns
-// when some of them were accepted, at most so many. They need not have a row yet: the search attribute Step says "accepted" from the
-// start of the workflow until its first claim.
+// when some of them were accepted, at most as many as asked for. The orders need not have a row: the search attribute Step is "accepted"
+// from the start of the workflow until its first claim.
 func (t *Temporal) OrdersNotStarted(ctx context.Context, most int) (total int, accepted map[provision.OrderKey]time.Time, err error) {
-	query := fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running' AND %s = '%s' AND StartTime < '%s'", workflows.ProvisionOrderName,
+	query := fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running' AND %s = '%s' AND StartTime < '%s'",
+		workflows.ProvisionOrderName,
 		workflows.StepKey.GetName(), provision.Accepted, time.Now().Add(-startsWithin).UTC().Format(time.RFC3339))
 	count, err := t.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: t.namespace, Query: query})
 	if err != nil {
@@ -61,7 +62,8 @@ func (t *Temporal) OrdersNotStarted(ctx context.Context, most int) (total int, a
 	if count.Count == 0 || most == 0 {
 		return int(count.Count), nil, nil
 	}
-	page, err := t.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Namespace: t.namespace, PageSize: int32(most), Query: query})
+	page, err := t.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Namespace: t.namespace, PageSize: int32(most),
+		Query: query})
 	if err != nil {
 		return 0, nil, fmt.Errorf("listing the orders that have not started: %w", err)
 	}
@@ -74,7 +76,7 @@ func (t *Temporal) OrdersNotStarted(ctx context.Context, most int) (total int, a
 	return max(int(count.Count), len(accepted)), accepted, nil
 }
 
-// WatchWorkers logs an error every minute while tasks wait and no worker asks for them, until the context ends.
+// WatchWorkers logs an error every minute while tasks wait and no worker polls for them, until the context ends.
 func (t *Temporal) WatchWorkers(ctx context.Context, log *slog.Logger) {
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
@@ -93,7 +95,7 @@ func (t *Temporal) lookForWorkers(ctx context.Context, log *slog.Logger) {
 	defer cancel()
 	queues, err := t.TaskQueues(ctx)
 	if err != nil {
-		log.Warn("could not ask Temporal whether any worker runs", "error", err)
+		log.Warn("could not ask Temporal whether a worker runs", "error", err)
 		return
 	}
 	for _, queue := range queues {

@@ -76,7 +76,8 @@ func (r Runs) Closed(ctx context.Context, after time.Time) (map[provision.OrderK
 
 // Completed reads the newest completed run of an order's workflow. The Run has no id when none completed.
 func (r Runs) Completed(ctx context.Context, key provision.OrderKey) (reconcile.Run, error) {
-	newest, err := r.newest(ctx, ordersIn(enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)+" AND WorkflowId = '"+workflows.OrderWorkflowID(key)+"'")
+	newest, err := r.newest(ctx,
+		ordersIn(enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)+" AND WorkflowId = '"+workflows.OrderWorkflowID(key)+"'")
 	return newest[key], err
 }
 
@@ -155,7 +156,8 @@ func runOf(info *workflowpb.WorkflowExecutionInfo) reconcile.Run {
 // failureCode reads why a run failed. The code of a failure is its type in Temporal, which is not sealed.
 func (r Runs) failureCode(ctx context.Context, key provision.OrderKey, run reconcile.Run) (code provision.Code, err error) {
 	err = r.eachEvent(ctx, key, run, enumspb.HISTORY_EVENT_FILTER_TYPE_CLOSE_EVENT, func(event *historypb.HistoryEvent) error {
-		for failure := event.GetWorkflowExecutionFailedEventAttributes().GetFailure(); failure != nil && code == ""; failure = failure.GetCause() {
+		for failure := event.GetWorkflowExecutionFailedEventAttributes().GetFailure(); failure != nil &&
+			code == ""; failure = failure.GetCause() {
 			code = provision.Code(failure.GetApplicationFailureInfo().GetType())
 		}
 		return nil
@@ -213,7 +215,8 @@ func (r Runs) addTo(story *reconcile.Story, event *historypb.HistoryEvent) error
 	case enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED:
 		var failure provision.Failure
 		failed := r.failures.FailureToError(event.GetWorkflowExecutionFailedEventAttributes().GetFailure())
-		if app, ok := errors.AsType[*temporal.ApplicationError](failed); ok && app.HasDetails() && app.Details(&failure) == nil && failure.Code != "" {
+		if app, ok := errors.AsType[*temporal.ApplicationError](failed); ok && app.HasDetails() && app.Details(&failure) == nil &&
+			failure.Code != "" {
 			story.Failure = &failure
 		}
 	}

@@ -52,14 +52,16 @@ func TestOpenOrdersAreListedPageByPage(t *testing.T) {
 	f.AddRun("order/acme/o-3", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)
 	open, err := runs.Open(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, map[provision.OrderKey]time.Time{orderOne: controltest.StartedAt, {Provider: "acme", ID: "o-2"}: controltest.StartedAt, {Provider: "other", ID: "o-1"}: controltest.StartedAt}, open)
+	require.Equal(t, map[provision.OrderKey]time.Time{orderOne: controltest.StartedAt, {Provider: "acme",
+		ID: "o-2"}: controltest.StartedAt, {Provider: "other", ID: "o-1"}: controltest.StartedAt}, open)
 	require.Len(t, f.VisibilityQueries, 4)
 	require.Equal(t, "WorkflowType = 'ProvisionOrder' AND ExecutionStatus IN ('Running')", f.VisibilityQueries[0])
 
 	f.AddRun("order/acme/o-4", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
 	closed, err := runs.Closed(t.Context(), controltest.StartedAt)
 	require.NoError(t, err)
-	require.Equal(t, map[provision.OrderKey]string{{Provider: "acme", ID: "o-3"}: "Completed", {Provider: "acme", ID: "o-4"}: "Terminated"}, closed)
+	require.Equal(t, map[provision.OrderKey]string{{Provider: "acme", ID: "o-3"}: "Completed", {Provider: "acme",
+		ID: "o-4"}: "Terminated"}, closed)
 	const all = "WorkflowType = 'ProvisionOrder' AND ExecutionStatus IN ('Completed', 'Failed', 'Canceled', 'Terminated', 'TimedOut')"
 	require.Equal(t, all+" AND CloseTime > '2026-11-22T10:00:00Z'", f.VisibilityQueries[4])
 	_, err = runs.Closed(t.Context(), time.Time{})
@@ -90,11 +92,13 @@ func TestTheNewestRunOfAnOrder(t *testing.T) {
 	require.True(t, run.Opening, "it writes its row by itself")
 	f.Pending = nil
 	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
-	f.Newest["order/acme/o-1"].SearchAttributes = controltest.Attributes(t, map[string]string{"AccountID": "000000000007", "Step": "action_required", "Reason": "AliasTaken"})
+	f.Newest["order/acme/o-1"].SearchAttributes = controltest.Attributes(t, map[string]string{"AccountID": "000000000007",
+		"Step": "action_required", "Reason": "AliasTaken"})
 	run, err = runs.Run(t.Context(), orderOne)
 	require.NoError(t, err)
-	require.Equal(t, reconcile.Run{ID: "run-1", Status: "Terminated", Started: controltest.StartedAt, ClosedAt: controltest.StartedAt.Add(time.Hour),
-		State: provision.ActionRequired, Reason: provision.CodeAliasTaken, Account: "000000000007"}, run)
+	require.Equal(t, reconcile.Run{ID: "run-1", Status: "Terminated", Started: controltest.StartedAt,
+		ClosedAt: controltest.StartedAt.Add(time.Hour),
+		State:    provision.ActionRequired, Reason: provision.CodeAliasTaken, Account: "000000000007"}, run)
 }
 
 // Why a run failed is read without the seal keys, however deep the failure is wrapped.
@@ -109,8 +113,9 @@ func TestWhyARunFailedIsReadWithoutTheKeys(t *testing.T) {
 		failure *failurepb.Failure
 		code    provision.Code
 	}{{own, provision.CodeOrderIDReused}, {inActivity, provision.CodeOrderIDReused}, {late, ""}} {
-		f.Histories["run-1"] = append(events(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED), &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
-			Attributes: &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{Failure: c.failure}}})
+		f.Histories["run-1"] = append(events(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED),
+			&historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+				Attributes: &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{Failure: c.failure}}})
 		run, err := runs.Run(t.Context(), orderOne)
 		require.NoError(t, err)
 		require.Equal(t, c.code, run.Code)
@@ -131,7 +136,8 @@ func TestAHistoryTellsHowItsOrderWasPlacedCorrectedAndEnded(t *testing.T) {
 		require.NoError(t, err)
 		return payloads
 	}
-	placed := provision.Order{OrderKey: orderOne, AcceptedAt: controltest.StartedAt, Nonce: "n", Request: provision.Request{Marketplace: "north", ContactName: "Jane Roe", AccountAlias: "taken"}}
+	placed := provision.Order{OrderKey: orderOne, AcceptedAt: controltest.StartedAt, Nonce: "n",
+		Request: provision.Request{Marketplace: "north", ContactName: "Jane Roe", AccountAlias: "taken"}}
 	better := "better"
 	update := func(name string, input any) *historypb.HistoryEvent {
 		return &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
@@ -154,7 +160,8 @@ func TestAHistoryTellsHowItsOrderWasPlacedCorrectedAndEnded(t *testing.T) {
 	require.Equal(t, reconcile.Story{Order: placed, Request: corrected, Result: &result}, story)
 
 	why := provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}
-	failed := temporal.NewApplicationErrorWithOptions(why.Error(), string(why.Code), temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{why}})
+	failed := temporal.NewApplicationErrorWithOptions(why.Error(), string(why.Code), temporal.ApplicationErrorOptions{NonRetryable: true,
+		Details: []any{why}})
 	f.Histories["run-1"] = append(begun[:3:3], &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
 		Attributes: &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{
 			Failure: runs.failures.ErrorToFailure(failed)}}})

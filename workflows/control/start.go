@@ -29,9 +29,10 @@ func (t *Temporal) RemoveLeftovers(ctx context.Context, removal provision.Leftov
 		ID:                       workflows.LeftoversWorkflowID(removal.AccountID),
 		TaskQueue:                workflows.TaskQueue,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		TypedSearchAttributes:    temporal.NewSearchAttributes(workflows.ProviderKey.ValueSet(removal.Provider), workflows.AccountIDKey.ValueSet(removal.AccountID)),
-		StaticSummary:            "Removes what an order left in account " + removal.AccountID,
-		Priority:                 temporal.Priority{FairnessKey: removal.Provider},
+		TypedSearchAttributes: temporal.NewSearchAttributes(workflows.ProviderKey.ValueSet(removal.Provider),
+			workflows.AccountIDKey.ValueSet(removal.AccountID)),
+		StaticSummary: "Removes what an order left in account " + removal.AccountID,
+		Priority:      temporal.Priority{FairnessKey: removal.Provider},
 	}, workflows.RemoveLeftoversName, removal)
 	if err != nil {
 		return unavailable(fmt.Errorf("starting the removal of what was left in account %s: %w", removal.AccountID, err))
@@ -66,9 +67,10 @@ func (t *Temporal) ImportKept(ctx context.Context, key provision.ImportKey) erro
 func (t *Temporal) WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error {
 	var failed error
 	for _, key := range keys {
-		_, err := t.client.SignalWithStartWorkflow(ctx, workflows.WebhookWorkflowID(key), workflows.SignalDeliver, nil, client.StartWorkflowOptions{
-			TaskQueue: workflows.TaskQueue, StaticSummary: "Delivers events to a webhook, in their order",
-		}, workflows.DeliverWebhooksName, key)
+		_, err := t.client.SignalWithStartWorkflow(ctx, workflows.WebhookWorkflowID(key), workflows.SignalDeliver, nil,
+			client.StartWorkflowOptions{
+				TaskQueue: workflows.TaskQueue, StaticSummary: "Delivers events to a webhook, in their order",
+			}, workflows.DeliverWebhooksName, key)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("waking webhook %s: %w", key, err))
 		}

@@ -11,8 +11,8 @@ import (
 	"quartermaster/workflows"
 )
 
-// StartedBefore counts the workflows that were started before that time. A run that a reset made started at the time of the
-// reset, although its history is older.
+// StartedBefore counts the workflows that were started before a time. A run that a reset created started at the time of the reset, although
+// its history is older.
 func (t *Temporal) StartedBefore(ctx context.Context, at time.Time) (s provision.StartedWorkflows, err error) {
 	before := "StartTime < '" + at.UTC().Format(time.RFC3339Nano) + "'"
 	const open = " AND ExecutionStatus = 'Running'"
@@ -24,8 +24,9 @@ func (t *Temporal) StartedBefore(ctx context.Context, at time.Time) (s provision
 	if s.OpenOthers, err = t.count(ctx, before+open+others); err != nil {
 		return s, err
 	}
-	// Temporal lists those first that closed last.
-	closed, err := t.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Namespace: t.namespace, PageSize: 1, Query: before + " AND ExecutionStatus != 'Running'"})
+	// Temporal lists the workflows that closed last first.
+	closed, err := t.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Namespace: t.namespace, PageSize: 1,
+		Query: before + " AND ExecutionStatus != 'Running'"})
 	if err != nil {
 		return s, fmt.Errorf("listing closed workflows: %w", err)
 	}
@@ -44,7 +45,7 @@ func (t *Temporal) count(ctx context.Context, query string) (int, error) {
 	return int(counted.GetCount()), nil
 }
 
-// Retention is for how long the namespace keeps workflows that have closed.
+// Retention returns how long the namespace keeps workflows that have closed.
 func (t *Temporal) Retention(ctx context.Context) (time.Duration, error) {
 	described, err := t.client.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: t.namespace})
 	if err != nil {

@@ -25,7 +25,8 @@ func (f *frontend) refuse(err error) {
 
 // refusalOf is the error of a workflow's validator.
 func refusalOf(f provision.Failure) error {
-	return temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Code), temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{f}})
+	return temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Code), temporal.ApplicationErrorOptions{NonRetryable: true,
+		Details: []any{f}})
 }
 
 // setupRunning has the workflow of order acme/MP-1 running, and taking every update.
@@ -102,7 +103,8 @@ func TestAClosedWorkflowIsTooLate(t *testing.T) {
 	_, temporal := setupOrders(t)
 	var got *provision.Failure
 	require.ErrorAs(t, temporal.Act(t.Context(), orderFixture().OrderKey, workflows.UpdateFail, because), &got)
-	require.Equal(t, provision.Failure{Code: provision.CodeTooLate, Reason: `the work on order "MP-1" is over: read it to see how it ended`}, *got)
+	require.Equal(t, provision.Failure{Code: provision.CodeTooLate,
+		Reason: `the work on order "MP-1" is over: read it to see how it ended`}, *got)
 }
 
 func TestUpdatesWithoutAnAnswer(t *testing.T) {
@@ -147,7 +149,8 @@ func TestAnUpdateLeavesTimeToAnswer(t *testing.T) {
 	t.Parallel()
 	deadline := make(chan time.Duration, 1)
 	c := deadlineClient{asked: deadline}
-	require.ErrorIs(t, New(c, client.Options{}).Act(t.Context(), orderFixture().OrderKey, workflows.UpdateCancel, because), provision.ErrUnavailable)
+	require.ErrorIs(t, New(c, client.Options{}).Act(t.Context(), orderFixture().OrderKey, workflows.UpdateCancel, because),
+		provision.ErrUnavailable)
 	left := <-deadline
 	require.Positive(t, left)
 	require.LessOrEqual(t, left, UpdateTimeout)

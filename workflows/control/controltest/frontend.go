@@ -76,7 +76,8 @@ func Serve(t *testing.T) (f *Frontend, address string) {
 
 // New returns a frontend that has all search attributes, no workflows and one worker.
 func New() *Frontend {
-	f := &Frontend{Attributes: map[string]enumspb.IndexedValueType{}, Newest: map[string]*workflowpb.WorkflowExecutionInfo{}, Histories: map[string][]*historypb.HistoryEvent{}}
+	f := &Frontend{Attributes: map[string]enumspb.IndexedValueType{}, Newest: map[string]*workflowpb.WorkflowExecutionInfo{},
+		Histories: map[string][]*historypb.HistoryEvent{}}
 	for name := range workflows.SearchAttributes() {
 		f.Attributes[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
 	}
@@ -168,7 +169,8 @@ func (f *Frontend) GetSystemInfo(context.Context, *workflowservice.GetSystemInfo
 }
 
 // StartWorkflowExecution starts a workflow, or refuses a second one of its id as Temporal does.
-func (f *Frontend) StartWorkflowExecution(_ context.Context, r *workflowservice.StartWorkflowExecutionRequest) (*workflowservice.StartWorkflowExecutionResponse, error) {
+func (f *Frontend) StartWorkflowExecution(_ context.Context,
+	r *workflowservice.StartWorkflowExecutionRequest) (*workflowservice.StartWorkflowExecutionResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.Fail != nil {
@@ -182,13 +184,15 @@ func (f *Frontend) StartWorkflowExecution(_ context.Context, r *workflowservice.
 			return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("started", "another request", before.Execution.RunId)
 		}
 	}
-	f.Newest[r.WorkflowId] = &workflowpb.WorkflowExecutionInfo{Execution: &commonpb.WorkflowExecution{WorkflowId: r.WorkflowId, RunId: "started"},
+	f.Newest[r.WorkflowId] = &workflowpb.WorkflowExecutionInfo{Execution: &commonpb.WorkflowExecution{WorkflowId: r.WorkflowId,
+		RunId: "started"},
 		Type: r.WorkflowType, Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, StartTime: timestamppb.Now(), Memo: r.Memo, SearchAttributes: r.SearchAttributes}
 	return &workflowservice.StartWorkflowExecutionResponse{RunId: "started", Started: true}, nil
 }
 
 // DescribeWorkflowExecution describes the newest run of a workflow.
-func (f *Frontend) DescribeWorkflowExecution(_ context.Context, r *workflowservice.DescribeWorkflowExecutionRequest) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+func (f *Frontend) DescribeWorkflowExecution(_ context.Context,
+	r *workflowservice.DescribeWorkflowExecutionRequest) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	info, exists := f.Newest[r.Execution.WorkflowId]
@@ -200,13 +204,15 @@ func (f *Frontend) DescribeWorkflowExecution(_ context.Context, r *workflowservi
 	}
 	answer := &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: info}
 	for _, name := range f.Pending {
-		answer.PendingActivities = append(answer.PendingActivities, &workflowpb.PendingActivityInfo{ActivityType: &commonpb.ActivityType{Name: name}})
+		answer.PendingActivities = append(answer.PendingActivities,
+			&workflowpb.PendingActivityInfo{ActivityType: &commonpb.ActivityType{Name: name}})
 	}
 	return answer, nil
 }
 
 // GetWorkflowExecutionHistory returns the history of a run, or its last event.
-func (f *Frontend) GetWorkflowExecutionHistory(_ context.Context, r *workflowservice.GetWorkflowExecutionHistoryRequest) (*workflowservice.GetWorkflowExecutionHistoryResponse, error) {
+func (f *Frontend) GetWorkflowExecutionHistory(_ context.Context,
+	r *workflowservice.GetWorkflowExecutionHistoryRequest) (*workflowservice.GetWorkflowExecutionHistoryResponse, error) {
 	if f.OnHistory != nil {
 		f.OnHistory()
 	}
@@ -227,7 +233,8 @@ func (f *Frontend) GetWorkflowExecutionHistory(_ context.Context, r *workflowser
 }
 
 // ResetWorkflowExecution keeps the request.
-func (f *Frontend) ResetWorkflowExecution(_ context.Context, r *workflowservice.ResetWorkflowExecutionRequest) (*workflowservice.ResetWorkflowExecutionResponse, error) {
+func (f *Frontend) ResetWorkflowExecution(_ context.Context,
+	r *workflowservice.ResetWorkflowExecutionRequest) (*workflowservice.ResetWorkflowExecutionResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.Resets = append(f.Resets, r)
@@ -235,7 +242,8 @@ func (f *Frontend) ResetWorkflowExecution(_ context.Context, r *workflowservice.
 }
 
 // SignalWorkflowExecution keeps the signal of a workflow that exists.
-func (f *Frontend) SignalWorkflowExecution(_ context.Context, r *workflowservice.SignalWorkflowExecutionRequest) (*workflowservice.SignalWorkflowExecutionResponse, error) {
+func (f *Frontend) SignalWorkflowExecution(_ context.Context,
+	r *workflowservice.SignalWorkflowExecutionRequest) (*workflowservice.SignalWorkflowExecutionResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, exists := f.Newest[r.WorkflowExecution.WorkflowId]; !exists {
@@ -249,7 +257,8 @@ func (f *Frontend) SignalWorkflowExecution(_ context.Context, r *workflowservice
 }
 
 // SignalWithStartWorkflowExecution keeps the request.
-func (f *Frontend) SignalWithStartWorkflowExecution(_ context.Context, r *workflowservice.SignalWithStartWorkflowExecutionRequest) (*workflowservice.SignalWithStartWorkflowExecutionResponse, error) {
+func (f *Frontend) SignalWithStartWorkflowExecution(_ context.Context,
+	r *workflowservice.SignalWithStartWorkflowExecutionRequest) (*workflowservice.SignalWithStartWorkflowExecutionResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.SignalsWithStart = append(f.SignalsWithStart, r)
@@ -257,7 +266,8 @@ func (f *Frontend) SignalWithStartWorkflowExecution(_ context.Context, r *workfl
 }
 
 // UpdateWorkflowExecution returns the outcome of an update, says only that the update was accepted, or does not answer.
-func (f *Frontend) UpdateWorkflowExecution(ctx context.Context, r *workflowservice.UpdateWorkflowExecutionRequest) (*workflowservice.UpdateWorkflowExecutionResponse, error) {
+func (f *Frontend) UpdateWorkflowExecution(ctx context.Context,
+	r *workflowservice.UpdateWorkflowExecutionRequest) (*workflowservice.UpdateWorkflowExecutionResponse, error) {
 	if f.NoWorker {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -286,7 +296,8 @@ func (f *Frontend) UpdateWorkflowExecution(ctx context.Context, r *workflowservi
 }
 
 // PollWorkflowExecutionUpdate returns the outcome of an update that was only accepted.
-func (f *Frontend) PollWorkflowExecutionUpdate(_ context.Context, r *workflowservice.PollWorkflowExecutionUpdateRequest) (*workflowservice.PollWorkflowExecutionUpdateResponse, error) {
+func (f *Frontend) PollWorkflowExecutionUpdate(_ context.Context,
+	r *workflowservice.PollWorkflowExecutionUpdateRequest) (*workflowservice.PollWorkflowExecutionUpdateResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return &workflowservice.PollWorkflowExecutionUpdateResponse{

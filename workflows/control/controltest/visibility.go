@@ -25,7 +25,8 @@ import (
 const Retention = 7 * 24 * time.Hour
 
 // DescribeNamespace returns the retention.
-func (f *Frontend) DescribeNamespace(context.Context, *workflowservice.DescribeNamespaceRequest) (*workflowservice.DescribeNamespaceResponse, error) {
+func (f *Frontend) DescribeNamespace(context.Context,
+	*workflowservice.DescribeNamespaceRequest) (*workflowservice.DescribeNamespaceResponse, error) {
 	return &workflowservice.DescribeNamespaceResponse{Config: &namespacepb.NamespaceConfig{WorkflowExecutionRetentionTtl: durationpb.New(Retention)}}, nil
 }
 
@@ -39,7 +40,8 @@ func Queue(polled ...time.Duration) *workflowservice.DescribeTaskQueueResponse {
 }
 
 // DescribeTaskQueue describes the product's task queue.
-func (f *Frontend) DescribeTaskQueue(_ context.Context, r *workflowservice.DescribeTaskQueueRequest) (*workflowservice.DescribeTaskQueueResponse, error) {
+func (f *Frontend) DescribeTaskQueue(_ context.Context,
+	r *workflowservice.DescribeTaskQueueRequest) (*workflowservice.DescribeTaskQueueResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -52,14 +54,16 @@ func (f *Frontend) DescribeTaskQueue(_ context.Context, r *workflowservice.Descr
 }
 
 // ListSearchAttributes returns the search attributes, whether queries know them already or not.
-func (f *Frontend) ListSearchAttributes(context.Context, *operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
+func (f *Frontend) ListSearchAttributes(context.Context,
+	*operatorservice.ListSearchAttributesRequest) (*operatorservice.ListSearchAttributesResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return &operatorservice.ListSearchAttributesResponse{CustomAttributes: maps.Clone(f.Attributes)}, nil
 }
 
 // AddSearchAttributes adds search attributes.
-func (f *Frontend) AddSearchAttributes(_ context.Context, r *operatorservice.AddSearchAttributesRequest) (*operatorservice.AddSearchAttributesResponse, error) {
+func (f *Frontend) AddSearchAttributes(_ context.Context,
+	r *operatorservice.AddSearchAttributesRequest) (*operatorservice.AddSearchAttributesResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.NoOperators != nil {
@@ -70,7 +74,8 @@ func (f *Frontend) AddSearchAttributes(_ context.Context, r *operatorservice.Add
 }
 
 // CountWorkflowExecutions counts the workflows that a query finds. It refuses a query for a search attribute that it does not know.
-func (f *Frontend) CountWorkflowExecutions(_ context.Context, r *workflowservice.CountWorkflowExecutionsRequest) (*workflowservice.CountWorkflowExecutionsResponse, error) {
+func (f *Frontend) CountWorkflowExecutions(_ context.Context,
+	r *workflowservice.CountWorkflowExecutionsRequest) (*workflowservice.CountWorkflowExecutionsResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.VisibilityQueries = append(f.VisibilityQueries, r.Query)
@@ -83,7 +88,8 @@ func (f *Frontend) CountWorkflowExecutions(_ context.Context, r *workflowservice
 }
 
 // ListWorkflowExecutions lists the workflows that a query finds, page by page.
-func (f *Frontend) ListWorkflowExecutions(_ context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+func (f *Frontend) ListWorkflowExecutions(_ context.Context,
+	r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.VisibilityQueries = append(f.VisibilityQueries, r.Query)

@@ -21,25 +21,26 @@ import (
 // side end in an order that nobody can repeat, and a failing order could not be made smaller. Here an activity is a
 // coroutine on the workflow's clock: the same plan gives the same run, to the nanosecond.
 
-type simWorker struct {
+type modelWorker struct {
 	interceptor.WorkerInterceptorBase
-	w *simWorld
+	w *orderModel
 }
 
-func (s *simWorker) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
-	return &simInbound{interceptor.WorkflowInboundInterceptorBase{Next: next}, s.w}
+func (s *modelWorker) InterceptWorkflow(_ workflow.Context,
+	next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
+	return &modelInbound{interceptor.WorkflowInboundInterceptorBase{Next: next}, s.w}
 }
 
-type simInbound struct {
+type modelInbound struct {
 	interceptor.WorkflowInboundInterceptorBase
-	w *simWorld
+	w *orderModel
 }
 
-func (i *simInbound) Init(out interceptor.WorkflowOutboundInterceptor) error {
-	return i.Next.Init(&simOutbound{interceptor.WorkflowOutboundInterceptorBase{Next: out}, i.w})
+func (i *modelInbound) Init(out interceptor.WorkflowOutboundInterceptor) error {
+	return i.Next.Init(&modelOutbound{interceptor.WorkflowOutboundInterceptorBase{Next: out}, i.w})
 }
 
-func (i *simInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
+func (i *modelInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		ctx.Done().Receive(ctx, nil)
 		i.w.cancelHeard = i.w.seen["Allocate"] == 0 // later it is too late, and the order may complete
@@ -47,29 +48,30 @@ func (i *simInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.Execu
 	return i.Next.ExecuteWorkflow(ctx, in)
 }
 
-type simOutbound struct {
+type modelOutbound struct {
 	interceptor.WorkflowOutboundInterceptorBase
-	w *simWorld
+	w *orderModel
 }
 
-func (o *simOutbound) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
+func (o *modelOutbound) ExecuteActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
 	opts := workflow.GetActivityOptions(ctx)
-	return o.w.execute(ctx, simCall{name: name, in: args[0], retry: opts.RetryPolicy, waits: opts.WaitForCancellation && o.w.bug != bugUndoOvertakes})
+	return o.w.execute(ctx, activityCall{name: name, in: args[0], retry: opts.RetryPolicy, waits: opts.WaitForCancellation &&
+		o.w.bug != bugUndoOvertakes})
 }
 
-func (o *simOutbound) ExecuteLocalActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
-	return o.w.execute(ctx, simCall{name: name, in: args[0], retry: workflow.GetLocalActivityOptions(ctx).RetryPolicy, local: true})
+func (o *modelOutbound) ExecuteLocalActivity(ctx workflow.Context, name string, args ...any) workflow.Future {
+	return o.w.execute(ctx, activityCall{name: name, in: args[0], retry: workflow.GetLocalActivityOptions(ctx).RetryPolicy, local: true})
 }
 
 // SignalExternalWorkflow is heard by nobody: there is one order in this world.
-func (o *simOutbound) SignalExternalWorkflow(ctx workflow.Context, _, _, _ string, _ any) workflow.Future {
+func (o *modelOutbound) SignalExternalWorkflow(ctx workflow.Context, _, _, _ string, _ any) workflow.Future {
 	future, answer := workflow.NewFuture(ctx)
 	answer.SetValue(nil)
 	return future
 }
 
-// simCall is one activity that the workflow asked for.
-type simCall struct {
+// activityCall is one activity that the workflow asked for.
+type activityCall struct {
 	name  string
 	in    any
 	retry *temporal.RetryPolicy
@@ -81,13 +83,13 @@ type simCall struct {
 
 // execute runs an activity as Temporal does: attempt after attempt until one succeeds or must not be repeated. A cancel
 // ends the pause between two attempts at once; a running attempt stops at its next call, if it listens.
-func (w *simWorld) execute(ctx workflow.Context, c simCall) workflow.Future {
+func (w *orderModel) execute(ctx workflow.Context, c activityCall) workflow.Future {
 	future, answer := workflow.NewFuture(ctx)
 	if ctx.Err() != nil {
 		answer.SetError(temporal.NewCanceledError())
 		return future
 	}
-	if step := simUndo[c.name]; w.bug == bugRegisteredLate && step != "" && !w.held().succeeded[step] {
+	if step := stepOfUndo[c.name]; w.bug == bugRegisteredLate && step != "" && !w.held().succeeded[step] {
 		answer.SetValue(nil) // the saga would not know of it
 		return future
 	}
@@ -106,9 +108,9 @@ func (w *simWorld) execute(ctx workflow.Context, c simCall) workflow.Future {
 }
 
 // Nothing in this world fails more often than this in a row, so a step that does would be repeated for ever.
-const forEver = 25
+const maxAttempts = 25
 
-func (w *simWorld) attempts(ctx workflow.Context, c simCall) (*commonpb.Payloads, error) {
+func (w *orderModel) attempts(ctx workflow.Context, c activityCall) (*commonpb.Payloads, error) {
 	delay := c.retry.InitialInterval
 	for n := 1; ; n++ {
 		if ctx.Err() != nil {
@@ -123,7 +125,7 @@ func (w *simWorld) attempts(ctx workflow.Context, c simCall) (*commonpb.Payloads
 			panic(fmt.Sprintf("%s returned an error that is not translated: %v", c.name, err))
 		case app.NonRetryable():
 			return nil, err
-		case n == forEver:
+		case n == maxAttempts:
 			w.violate("%s is repeated for ever: %v", c.name, err)
 			return nil, temporal.NewNonRetryableApplicationError("given up by the simulation", "Simulation", nil)
 		}
@@ -132,38 +134,39 @@ func (w *simWorld) attempts(ctx workflow.Context, c simCall) (*commonpb.Payloads
 	}
 }
 
-// simAttempt is one attempt at an activity. The context of the activity carries it.
-type simAttempt struct {
-	w        *simWorld
+// activityAttempt is one attempt at an activity. The context of the activity carries it.
+type activityAttempt struct {
+	w        *orderModel
 	name     string
 	ctx      workflow.Context // cancelled with the call
 	detached workflow.Context // the clock of the attempt itself
 	local    bool
-	fault    *simFault // nil: nothing goes wrong
+	fault    *plannedFault // nil: nothing goes wrong
 	writes   int
 	listens  bool
 	abandon  func()
 	lost     error // of the database: what the attempt ends with, whatever the activity says
 }
 
-type simAttemptKey struct{}
+type attemptKey struct{}
 
-func attemptOf(ctx context.Context) *simAttempt {
-	attempt, ok := ctx.Value(simAttemptKey{}).(*simAttempt)
+func attemptOf(ctx context.Context) *activityAttempt {
+	attempt, ok := ctx.Value(attemptKey{}).(*activityAttempt)
 	if !ok {
 		panic("an activity of the simulated world runs outside of it")
 	}
 	return attempt
 }
 
-func (w *simWorld) attempt(ctx workflow.Context, c simCall) (*commonpb.Payloads, error) {
+func (w *orderModel) attempt(ctx workflow.Context, c activityCall) (*commonpb.Payloads, error) {
 	w.seen[c.name]++
 	n := w.seen[c.name]
 	detached, _ := workflow.NewDisconnectedContext(ctx)
-	at := &simAttempt{w: w, name: c.name, ctx: ctx, detached: detached, local: c.local, fault: w.fault(c.name, n), listens: c.local || !w.plan.Deaf, abandon: c.abandon}
+	at := &activityAttempt{w: w, name: c.name, ctx: ctx, detached: detached, local: c.local, fault: w.fault(c.name, n), listens: c.local ||
+		!w.plan.Deaf, abandon: c.abandon}
 	w.moment(c.name, n, false)
 	w.begin(c.name)
-	result, err := w.invoke(context.WithValue(context.Background(), simAttemptKey{}, at), c)
+	result, err := w.invoke(context.WithValue(context.Background(), attemptKey{}, at), c)
 	if at.lost != nil {
 		err = at.lost
 	}
@@ -180,7 +183,7 @@ func (w *simWorld) attempt(ctx workflow.Context, c simCall) (*commonpb.Payloads,
 }
 
 // invoke calls the activity of that name. Input and result take the way over the wire.
-func (w *simWorld) invoke(ctx context.Context, c simCall) (*commonpb.Payloads, error) {
+func (w *orderModel) invoke(ctx context.Context, c activityCall) (*commonpb.Payloads, error) {
 	method := reflect.ValueOf(w.acts).MethodByName(c.name)
 	if !method.IsValid() {
 		panic("the workflow calls an activity that the simulation does not know: " + c.name)
@@ -204,7 +207,7 @@ func (w *simWorld) invoke(ctx context.Context, c simCall) (*commonpb.Payloads, e
 }
 
 // wire is what becomes of an activity's error on its way to the workflow.
-func wire(err error, c simCall) error {
+func wire(err error, c activityCall) error {
 	if err == nil {
 		return nil
 	}
@@ -218,7 +221,7 @@ func wire(err error, c simCall) error {
 }
 
 // pause is the time that a call takes. The microseconds make every moment of a run a different one.
-func (at *simAttempt) pause() {
+func (at *activityAttempt) pause() {
 	at.w.pauses++
 	d := time.Second
 	if len(at.w.plan.Pace) > 0 {
@@ -234,7 +237,7 @@ func (at *simAttempt) pause() {
 }
 
 // write is one call that changes something. It may fail before its effect, or after it, which looks the same.
-func (at *simAttempt) write(effect func()) error {
+func (at *activityAttempt) write(effect func()) error {
 	at.pause()
 	if at.listens && at.ctx.Err() != nil {
 		return temporal.NewCanceledError()
@@ -252,7 +255,7 @@ func (at *simAttempt) write(effect func()) error {
 }
 
 // answer is the way back of a success. What should have failed at a write that never came fails here.
-func (at *simAttempt) answer() error {
+func (at *activityAttempt) answer() error {
 	if !at.local {
 		at.pause()
 	}
@@ -265,4 +268,4 @@ func (at *simAttempt) answer() error {
 	return nil
 }
 
-func (at *simAttempt) strike() error { return at.refuse(at.fault.failure()) }
+func (at *activityAttempt) strike() error { return at.refuse(at.fault.failure()) }

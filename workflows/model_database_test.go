@@ -11,22 +11,22 @@ import (
 	"quartermaster/workflows"
 )
 
-// simStore is the database in memory: what internal/postgres promises, one transaction a method. Its tables of transitions
+// databaseModel is the database in memory: what internal/postgres promises, one transaction a method. Its tables of transitions
 // are read from the migration, so that they cannot differ from the real ones.
-type simStore struct {
+type databaseModel struct {
 	activities.Orders
 	activities.Leftovers // nil: the tests of this file call KeepUndo only
-	w                    *simWorld
+	w                    *orderModel
 }
 
-// plainSealer seals nothing: nothing in this world is secret.
-type plainSealer struct{}
+// unsealed seals nothing: nothing in this world is secret.
+type unsealed struct{}
 
-func (plainSealer) Seal(plain []byte, _ string) ([]byte, error)  { return plain, nil }
-func (plainSealer) Open(sealed []byte, _ string) ([]byte, error) { return sealed, nil }
+func (unsealed) Seal(plain []byte, _ string) ([]byte, error)  { return plain, nil }
+func (unsealed) Open(sealed []byte, _ string) ([]byte, error) { return sealed, nil }
 
-// simOrder is the order's row.
-type simOrder struct {
+// orderRow is the order's row.
+type orderRow struct {
 	state     provision.OrderState
 	request   provision.Request
 	failure   *provision.Failure
@@ -50,9 +50,10 @@ func transitions(file, table string) map[string]bool {
 	return found
 }
 
-var orderTransitions, accountTransitions = transitions("00004_orders.sql", "order_transitions"), transitions("00005_accounts.sql", "account_transitions")
+var orderTransitions, accountTransitions = transitions("00004_orders.sql", "order_transitions"), transitions("00005_accounts.sql",
+	"account_transitions")
 
-func (w *simWorld) setOrder(state provision.OrderState) {
+func (w *orderModel) setOrder(state provision.OrderState) {
 	if from := w.order.state; from != state && !orderTransitions[string(from)+">"+string(state)] {
 		w.violate("the order may not go from %s to %s", from, state)
 	}
@@ -60,7 +61,7 @@ func (w *simWorld) setOrder(state provision.OrderState) {
 	w.states = append(w.states, state)
 }
 
-func (w *simWorld) setAccount(a *simAccount, status provision.AccountStatus, reason string) {
+func (w *orderModel) setAccount(a *accountModel, status provision.AccountStatus, reason string) {
 	if from := a.row.Status; !accountTransitions[string(from)+">"+string(status)] {
 		w.violate("account %s may not go from %s to %s", a.row.ID, from, status)
 	}
@@ -71,7 +72,7 @@ func (w *simWorld) setAccount(a *simAccount, status provision.AccountStatus, rea
 }
 
 // agree is the constraint triggers account_and_order_agree, and the unique index accounts_one_per_order.
-func (w *simWorld) agree() {
+func (w *orderModel) agree() {
 	var statuses []provision.AccountStatus
 	for _, a := range w.accounts {
 		if a.row.Status == provision.AccountProvisioning || a.row.Status == provision.AccountAllocated {
@@ -97,7 +98,7 @@ func (w *simWorld) agree() {
 }
 
 // held is the account that the order holds; nil when it holds none.
-func (w *simWorld) held() *simAccount {
+func (w *orderModel) held() *accountModel {
 	for _, a := range w.accounts {
 		if a.row.Status == provision.AccountProvisioning {
 			return a
@@ -108,11 +109,17 @@ func (w *simWorld) held() *simAccount {
 
 // tx is one transaction: all of it or, when the database fails before its commit, nothing. That failure goes around the
 // activity, which would log it, and a log needs a real worker.
-func (w *simWorld) tx(ctx context.Context, change func() error) error {
+func (w *orderModel) tx(ctx context.Context, change func() error) error {
+	var err error
+	if w.env == nil { // no workflow runs: the test calls the model itself
+		if err = change(); err == nil && w.order != nil {
+			w.agree()
+		}
+		return err
+	}
 	if lost := attemptOf(ctx).lost; lost != nil { // the attempt is over
 		return lost
 	}
-	var err error
 	lost := attemptOf(ctx).write(func() {
 		if err = change(); err == nil && w.order != nil {
 			w.agree()
@@ -123,7 +130,7 @@ func (w *simWorld) tx(ctx context.Context, change func() error) error {
 }
 
 // match gives the order the oldest Ready account, if it waits.
-func (w *simWorld) match() {
+func (w *orderModel) match() {
 	if w.order.state != provision.WaitingForAccount || w.held() != nil || w.suspended {
 		return
 	}
@@ -133,9 +140,10 @@ func (w *simWorld) match() {
 	}
 }
 
-// verify is VerifyAccounts, which looks at set-aside accounts at once and, while the claims are suspended, at Ready ones: what can be entered
+// verify is VerifyAccounts, which looks at set-aside accounts at once and, while the claims are suspended, at Ready
+// ones: what can be entered
 // is Ready, and resumes the claims.
-func (w *simWorld) verify() {
+func (w *orderModel) verify() {
 	for _, a := range w.accounts {
 		if a.row.Status == provision.AccountInvalid && a.setAside && !a.bad {
 			w.setAccount(a, provision.AccountReady, "verified")
@@ -147,7 +155,7 @@ func (w *simWorld) verify() {
 	}
 }
 
-func (w *simWorld) oldestReady() *simAccount {
+func (w *orderModel) oldestReady() *accountModel {
 	for _, a := range w.accounts {
 		if a.row.Status == provision.AccountReady {
 			return a
@@ -156,32 +164,34 @@ func (w *simWorld) oldestReady() *simAccount {
 	return nil
 }
 
-func (s simStore) Open(ctx context.Context, order provision.Order) (opened provision.OpenedOrder, err error) {
+func (s databaseModel) Open(ctx context.Context, order provision.Order) (opened provision.OpenedOrder, err error) {
 	err = s.w.tx(ctx, func() error {
 		if s.w.order == nil {
-			s.w.order = &simOrder{state: provision.Accepted, request: order.Request, actions: map[string]bool{}}
+			s.w.order = &orderRow{state: provision.Accepted, request: order.Request, actions: map[string]bool{}}
 		}
-		opened = provision.OpenedOrder{Nonce: simNonce, Settings: s.w.settings, Request: s.w.order.request, OrderStatus: s.w.status()}
+		opened = provision.OpenedOrder{Nonce: modelNonce, Settings: s.w.settings, Request: s.w.order.request, OrderStatus: s.w.status()}
 		return nil
 	})
 	return opened, err
 }
 
 // status is the row as OrderStatus reads it.
-func (w *simWorld) status() provision.OrderStatus {
+func (w *orderModel) status() provision.OrderStatus {
 	status := provision.OrderStatus{State: w.order.state, Failure: w.order.failure, Result: w.order.result}
-	if a := w.held(); a != nil {
-		status.AccountID = a.row.ID
+	for _, a := range w.accounts {
+		if a.row.Status == provision.AccountProvisioning || a.row.Status == provision.AccountAllocated {
+			status.AccountID = a.row.ID
+		}
 	}
 	return status
 }
 
-func (s simStore) Status(ctx context.Context, _ provision.OrderKey) (status provision.OrderStatus, err error) {
+func (s databaseModel) Status(ctx context.Context, _ provision.OrderKey) (status provision.OrderStatus, err error) {
 	err = s.w.tx(ctx, func() error { status = s.w.status(); return nil })
 	return status, err
 }
 
-func (s simStore) Claim(ctx context.Context, _ provision.OrderKey) (claim provision.Claim, err error) {
+func (s databaseModel) Claim(ctx context.Context, _ provision.OrderKey) (claim provision.Claim, err error) {
 	err = s.w.tx(ctx, func() error {
 		switch s.w.order.state {
 		case provision.Accepted:
@@ -209,11 +219,12 @@ func (s simStore) Claim(ctx context.Context, _ provision.OrderKey) (claim provis
 	return claim, err
 }
 
-func (s simStore) notInProgress(what string) error {
+func (s databaseModel) notInProgress(what string) error {
 	return &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "the order is " + string(s.w.order.state) + " and " + what}
 }
 
-func (s simStore) RejectAccount(ctx context.Context, _ provision.OrderKey, accountID string, why provision.Failure, setAside bool) (rejected provision.Rejection, err error) {
+func (s databaseModel) RejectAccount(ctx context.Context, _ provision.OrderKey, accountID string, why provision.Failure,
+	setAside bool) (rejected provision.Rejection, err error) {
 	err = s.w.tx(ctx, func() error {
 		if a := s.w.account(accountID); a.row.Status == provision.AccountProvisioning {
 			s.w.setAccount(a, provision.AccountInvalid, why.Error())
@@ -224,13 +235,14 @@ func (s simStore) RejectAccount(ctx context.Context, _ provision.OrderKey, accou
 				s.w.order.failure = nil
 			}
 		}
+		s.w.match()
 		return nil
 	})
 	return provision.Rejection{Verify: setAside}, err
 }
 
 // refuse notes that an account was given up. Two that cannot be entered, one after the other, suspend the claims.
-func (w *simWorld) refuse(accountID string, setAside bool) {
+func (w *orderModel) refuse(accountID string, setAside bool) {
 	switch {
 	case !setAside:
 		w.rejected++
@@ -242,16 +254,16 @@ func (w *simWorld) refuse(accountID string, setAside bool) {
 	}
 }
 
-func (s simStore) KeepUndo(ctx context.Context, _ provision.OrderKey, _ string, _ []byte) error {
+func (s databaseModel) KeepUndo(ctx context.Context, _ provision.OrderKey, _ string, _ []byte) error {
 	return s.w.tx(ctx, func() error { return nil })
 }
 
-func (s simStore) RereadSettings(ctx context.Context, _ provision.OrderKey) (settings provision.PoolSettings, err error) {
+func (s databaseModel) RereadSettings(ctx context.Context, _ provision.OrderKey) (settings provision.PoolSettings, err error) {
 	opened, err := s.Open(ctx, provision.Order{Request: s.w.order.request})
 	return opened.Settings, err
 }
 
-func (s simStore) RequireAction(ctx context.Context, _ provision.OrderKey, why provision.Failure) error {
+func (s databaseModel) RequireAction(ctx context.Context, _ provision.OrderKey, why provision.Failure) error {
 	return s.w.tx(ctx, func() error {
 		if s.w.order.state == provision.Provisioning || s.w.order.state == provision.ActionRequired {
 			s.w.setOrder(provision.ActionRequired)
@@ -261,7 +273,7 @@ func (s simStore) RequireAction(ctx context.Context, _ provision.OrderKey, why p
 	})
 }
 
-func (s simStore) Resume(ctx context.Context, _ provision.OrderKey) error {
+func (s databaseModel) Resume(ctx context.Context, _ provision.OrderKey) error {
 	return s.w.tx(ctx, func() error {
 		if s.w.order.state == provision.ActionRequired {
 			s.w.setOrder(provision.Provisioning)
@@ -271,18 +283,18 @@ func (s simStore) Resume(ctx context.Context, _ provision.OrderKey) error {
 	})
 }
 
-func (s simStore) Correct(ctx context.Context, _ provision.OrderKey, corrected provision.Request, _ provision.Intervention) error {
+func (s databaseModel) Correct(ctx context.Context, _ provision.OrderKey, corrected provision.Request, _ provision.Intervention) error {
 	return s.w.tx(ctx, func() error { s.w.order.request = corrected; return nil })
 }
 
-func (s simStore) NoteAction(ctx context.Context, _ provision.OrderKey, action string, _ provision.Intervention) error {
+func (s databaseModel) NoteAction(ctx context.Context, _ provision.OrderKey, action string, _ provision.Intervention) error {
 	return s.w.tx(ctx, func() error {
 		s.w.endedUndo = s.w.endedUndo || action == workflows.UpdateEndUndo
 		return nil
 	})
 }
 
-func (s simStore) Stop(ctx context.Context, _ provision.OrderKey, _ string, why provision.Failure, by provision.Intervention) error {
+func (s databaseModel) Stop(ctx context.Context, _ provision.OrderKey, _ string, why provision.Failure, by provision.Intervention) error {
 	return s.w.tx(ctx, func() error {
 		switch state := s.w.order.state; {
 		case s.w.order.actions[by.ID]:
@@ -302,18 +314,18 @@ func (s simStore) Stop(ctx context.Context, _ provision.OrderKey, _ string, why 
 	})
 }
 
-func (s simStore) BeginUndo(ctx context.Context, _ provision.OrderKey, why provision.Failure) error {
+func (s databaseModel) BeginUndo(ctx context.Context, _ provision.OrderKey, why provision.Failure) error {
 	return s.w.tx(ctx, func() error { s.beginUndo(why); return nil })
 }
 
-func (s simStore) beginUndo(why provision.Failure) {
+func (s databaseModel) beginUndo(why provision.Failure) {
 	if s.w.order.state == provision.Provisioning || s.w.order.state == provision.ActionRequired {
 		s.w.setOrder(provision.Compensating)
 		s.w.order.failure = &why
 	}
 }
 
-func (s simStore) Close(ctx context.Context, c provision.OrderClosing) ([]provision.OrderKey, error) {
+func (s databaseModel) Close(ctx context.Context, c provision.OrderClosing) ([]provision.OrderKey, error) {
 	return nil, s.w.tx(ctx, func() error {
 		if s.w.order.state.Ended() {
 			return nil
@@ -335,12 +347,12 @@ func (s simStore) Close(ctx context.Context, c provision.OrderClosing) ([]provis
 	})
 }
 
-func (s simStore) Allocate(ctx context.Context, _ provision.OrderKey, accountID string, result provision.Result) error {
+func (s databaseModel) Allocate(ctx context.Context, _ provision.OrderKey, accountID string, result provision.Result) error {
 	return s.w.tx(ctx, func() error {
-		if s.w.order.state == provision.Completed {
+		a := s.w.account(accountID)
+		if s.w.order.state == provision.Completed && a.row.Status == provision.AccountAllocated {
 			return nil
 		}
-		a := s.w.account(accountID)
 		if a.row.Status != provision.AccountProvisioning || s.w.order.state != provision.Provisioning {
 			return s.notInProgress("cannot be completed")
 		}

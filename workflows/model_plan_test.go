@@ -15,9 +15,9 @@ import (
 	"quartermaster/workflows"
 )
 
-// simPlan is everything that is left to chance in one run. All of it is drawn before the run begins, so that a run is
+// orderPlan is everything that is left to chance in one run. All of it is drawn before the run begins, so that a run is
 // repeated by its plan, and made smaller by leaving things out of it.
-type simPlan struct {
+type orderPlan struct {
 	Accounts, Bad                       int // ready at the beginning, and how many of the oldest cannot be entered
 	HadAlias, HadBilling                bool
 	NameInUse, AliasTaken, NoSuchReport bool // what the customer ordered cannot be had
@@ -25,12 +25,12 @@ type simPlan struct {
 	Park                                bool
 	Deaf                                bool // a running step does not hear that it is cancelled
 	Pace                                []int
-	Faults                              []simFault
-	Events                              []simEvent
+	Faults                              []plannedFault
+	Events                              []plannedEvent
 }
 
-// simFault makes one call of one attempt fail.
-type simFault struct {
+// plannedFault makes one call of one attempt fail.
+type plannedFault struct {
 	Activity string
 	Attempt  int  // counted over the whole run, from 1
 	Write    int  // which of its writes, from 0; more than there are: its answer
@@ -40,12 +40,12 @@ type simFault struct {
 	Field    string
 }
 
-func (f simFault) failure() provision.Failure {
+func (f plannedFault) failure() provision.Failure {
 	return provision.Failure{Code: f.Code, Field: f.Field, Reason: "drawn"}
 }
 
-// simEvent is what comes from outside, and when: before or after an attempt, or a while later.
-type simEvent struct {
+// plannedEvent is what comes from outside, and when: before or after an attempt, or a while later.
+type plannedEvent struct {
 	Do       string
 	Activity string
 	Attempt  int
@@ -56,7 +56,7 @@ type simEvent struct {
 }
 
 // fault is what goes wrong with that attempt; nil when the plan says nothing, or when it cannot be.
-func (w *simWorld) fault(activity string, attempt int) *simFault {
+func (w *orderModel) fault(activity string, attempt int) *plannedFault {
 	for i, f := range w.plan.Faults {
 		if f.Activity != activity || f.Attempt != attempt {
 			continue
@@ -72,16 +72,16 @@ func (w *simWorld) fault(activity string, attempt int) *simFault {
 }
 
 // calm tells whether nothing goes wrong but what passes by itself.
-func (p *simPlan) calm() bool {
-	lasting := func(f simFault) bool { return f.Code.Kind() != provision.KindTransient }
+func (p *orderPlan) calm() bool {
+	lasting := func(f plannedFault) bool { return f.Code.Kind() != provision.KindTransient }
 	return p.Accounts > 0 && p.Bad == 0 && len(p.Events) == 0 && !slices.ContainsFunc(p.Faults, lasting) &&
 		!p.NameInUse && !p.AliasTaken && (!p.LinkReport || !p.NoSuchReport)
 }
 
 // size is how many things go wrong or come from outside.
-func (p *simPlan) size() int { return len(p.Faults) + len(p.Events) }
+func (p *orderPlan) size() int { return len(p.Faults) + len(p.Events) }
 
-func (p *simPlan) String() string {
+func (p *orderPlan) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d accounts, %d of them bad; had alias %t, billing contact %t; name in use %t, alias taken %t, no such report %t; alternate %t, link %t, park %t, deaf %t, pace %v",
 		p.Accounts, p.Bad, p.HadAlias, p.HadBilling, p.NameInUse, p.AliasTaken, p.NoSuchReport, p.Alternate, p.LinkReport, p.Park, p.Deaf, p.Pace)
@@ -94,50 +94,58 @@ func (p *simPlan) String() string {
 	return b.String()
 }
 
-// simRefusal is one way in which an activity refuses for good. They are those of package activities, with their fields.
-type simRefusal struct {
+// plannedRefusal is one way in which an activity refuses for good. They are those of package activities, with their fields.
+type plannedRefusal struct {
 	code  provision.Code
 	field string
 	early bool // only before anything was written: the refused value is what the step writes first
 }
 
 var (
-	ofAnyStep = []simRefusal{{code: provision.CodePermissionMissing}, {code: provision.CodeAccountSuspended}, {code: provision.CodeAccountCannotBeEntered}, {code: provision.CodeQuotaReached}}
-	ofStep    = map[string][]simRefusal{
+	ofAnyStep = []plannedRefusal{{code: provision.CodePermissionMissing}, {code: provision.CodeAccountSuspended},
+		{code: provision.CodeAccountCannotBeEntered}, {code: provision.CodeQuotaReached}}
+	ofStep = map[string][]plannedRefusal{
 		"Inspect": {{code: provision.CodeWrongAccount}, {code: provision.CodeAccountContactInvalid}, {code: provision.CodeReportQuotaReached},
 			{provision.CodeUserNameTaken, "iam_user_name", true}, {provision.CodeReportBroken, "use_existing_cur", true}},
-		"CreateUser": {{provision.CodeUserNameTaken, "iam_user_name", true}, {provision.CodeInputRefused, "iam_user_name", true}, {code: provision.CodePoolSettingsRefused}},
-		"SetContacts": {{provision.CodeContactRefused, "aws_alternate_contact.phone", false}, {provision.CodeContactRefused, "aws_contact_name", true},
+		"CreateUser": {{provision.CodeUserNameTaken, "iam_user_name", true}, {provision.CodeInputRefused, "iam_user_name", true},
+			{code: provision.CodePoolSettingsRefused}},
+		"SetContacts": {{provision.CodeContactRefused, "aws_alternate_contact.phone", false}, {provision.CodeContactRefused,
+			"aws_contact_name", true},
 			{code: provision.CodeAccountContactInvalid}},
-		"SetAlias":        {{provision.CodeAliasTaken, "aws_account_alias", true}, {provision.CodeInputRefused, "aws_account_alias", true}},
-		"SetUpReport":     {{code: provision.CodeReportQuotaReached}, {code: provision.CodeResourceNotOurs}, {code: provision.CodePoolSettingsRefused}},
+		"SetAlias": {{provision.CodeAliasTaken, "aws_account_alias", true}, {provision.CodeInputRefused, "aws_account_alias", true}},
+		"SetUpReport": {{code: provision.CodeReportQuotaReached}, {code: provision.CodeResourceNotOurs},
+			{code: provision.CodePoolSettingsRefused}},
 		"EnableSignIn":    {{code: provision.CodeResourceNotOurs}, {code: provision.CodePasswordRefused}},
 		"RestoreAlias":    {{code: provision.CodeResourceNotOurs}},
 		"RestoreContacts": {{code: provision.CodeAccountContactInvalid}},
 		"RemoveUser":      nil, "RemoveReport": nil, "DisableSignIn": nil, "CompareWithJournal": nil,
 	}
 	// The database refuses nothing by chance: what it cannot do now it does later.
-	simDatabase = []string{"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "RereadSettings", "BeginUndo", "CloseOrder", "Allocate"}
-	simCloud    = append(append([]string{"Inspect"}, simSteps...), "DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport", "CompareWithJournal")
-	simDeeds    = [][]string{
+	databaseActivities = []string{"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction",
+		"RereadSettings", "BeginUndo", "CloseOrder", "Allocate"}
+	awsActivities = append(append([]string{"Inspect"}, stepNames...), "DisableSignIn", "RemoveUser", "RestoreContacts",
+		"RestoreAlias", "RemoveReport", "CompareWithJournal")
+	customerChanges = [][]string{
 		{"customer alias", "customer name", "customer billing"},
-		{"cancel workflow", workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, workflows.UpdateRetry, workflows.UpdateCorrect, workflows.UpdateEndUndo},
+		{"cancel workflow", workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, workflows.UpdateRetry,
+			workflows.UpdateCorrect, workflows.UpdateEndUndo},
 		{"stock", "stock unheard", "alias snatched"},
 	}
-	simAnswers = []string{workflows.UpdateCorrect, workflows.UpdateRetry, workflows.UpdateSwap, workflows.UpdateCancel, workflows.UpdateFail}
-	simStops   = []string{workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, "cancel workflow"}
-	simDelays  = []time.Duration{0, 500 * time.Millisecond, time.Minute, time.Hour, 30 * 24 * time.Hour}
+	answerEvents = []string{workflows.UpdateCorrect, workflows.UpdateRetry, workflows.UpdateSwap, workflows.UpdateCancel, workflows.UpdateFail}
+	stopEvents   = []string{workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, "cancel workflow"}
+	eventDelays  = []time.Duration{0, 500 * time.Millisecond, time.Minute, time.Hour, 30 * 24 * time.Hour}
 )
 
 // Rapid draws small numbers and early values more often, so what matters stands first.
 
-var genFault = rapid.Custom(func(t *rapid.T) simFault {
-	f := simFault{
-		Activity: rapid.SampledFrom(rapid.SampledFrom([][]string{simSteps, simCloud, simDatabase}).Draw(t, "where")).Draw(t, "activity"),
-		Attempt:  rapid.IntRange(1, 2).Draw(t, "attempt"),
-		Write:    rapid.IntRange(0, 2).Draw(t, "write"),
-		Took:     rapid.Bool().Draw(t, "took"),
-		Code:     provision.CodeAWSUnavailable,
+var genFault = rapid.Custom(func(t *rapid.T) plannedFault {
+	f := plannedFault{
+		Activity: rapid.SampledFrom(rapid.SampledFrom([][]string{stepNames, awsActivities, databaseActivities}).Draw(t, "where")).Draw(t,
+			"activity"),
+		Attempt: rapid.IntRange(1, 2).Draw(t, "attempt"),
+		Write:   rapid.IntRange(0, 2).Draw(t, "write"),
+		Took:    rapid.Bool().Draw(t, "took"),
+		Code:    provision.CodeAWSUnavailable,
 	}
 	if refusals, cloud := ofStep[f.Activity]; cloud && rapid.IntRange(0, 2).Draw(t, "for good") > 0 {
 		r := rapid.SampledFrom(append(slices.Clone(refusals), ofAnyStep...)).Draw(t, "refusal")
@@ -149,13 +157,13 @@ var genFault = rapid.Custom(func(t *rapid.T) simFault {
 	return f
 })
 
-var genEvent = rapid.Custom(func(t *rapid.T) simEvent {
-	e := simEvent{
-		Do:       rapid.SampledFrom(rapid.SampledFrom(simDeeds).Draw(t, "who")).Draw(t, "do"),
-		Activity: rapid.SampledFrom(rapid.SampledFrom([][]string{simCloud, simDatabase}).Draw(t, "where")).Draw(t, "at"),
+var genEvent = rapid.Custom(func(t *rapid.T) plannedEvent {
+	e := plannedEvent{
+		Do:       rapid.SampledFrom(rapid.SampledFrom(customerChanges).Draw(t, "who")).Draw(t, "do"),
+		Activity: rapid.SampledFrom(rapid.SampledFrom([][]string{awsActivities, databaseActivities}).Draw(t, "where")).Draw(t, "at"),
 		Attempt:  rapid.IntRange(1, 2).Draw(t, "attempt"),
 		Late:     rapid.Bool().Draw(t, "late"),
-		After:    rapid.SampledFrom(simDelays).Draw(t, "after"),
+		After:    rapid.SampledFrom(eventDelays).Draw(t, "after"),
 	}
 	if strings.HasPrefix(e.Do, "customer") && rapid.Bool().Draw(t, "in time") { // after the steps, before the undo
 		e.Activity, e.Attempt, e.After = "RemoveUser", 1, 0
@@ -164,13 +172,13 @@ var genEvent = rapid.Custom(func(t *rapid.T) simEvent {
 })
 
 // genAnswer is what somebody does when the order asks: mostly what it asks for.
-var genAnswer = rapid.Custom(func(t *rapid.T) simEvent {
-	e := simEvent{
-		Do:       rapid.SampledFrom(simAnswers).Draw(t, "do"),
+var genAnswer = rapid.Custom(func(t *rapid.T) plannedEvent {
+	e := plannedEvent{
+		Do:       rapid.SampledFrom(answerEvents).Draw(t, "do"),
 		Activity: "RequireAction",
 		Attempt:  rapid.IntRange(1, 3).Draw(t, "attempt"),
 		Late:     true,
-		After:    rapid.SampledFrom(simDelays).Draw(t, "after"),
+		After:    rapid.SampledFrom(eventDelays).Draw(t, "after"),
 	}
 	if e.Do == workflows.UpdateCorrect {
 		e.Value = rapid.IntRange(0, 3).Draw(t, "value")
@@ -183,11 +191,11 @@ var genAnswer = rapid.Custom(func(t *rapid.T) simEvent {
 
 // genPlan draws a plan with at most so many faults and so many events. With a scene it often has the one that chance alone
 // seldom makes: a step that stops half-way with a question, the answer to it, and an end before the step was repeated.
-func genPlan(faults, events int, scene bool) *rapid.Generator[*simPlan] {
-	return rapid.Custom(func(t *rapid.T) *simPlan {
+func genPlan(faults, events int, scene bool) *rapid.Generator[*orderPlan] {
+	return rapid.Custom(func(t *rapid.T) *orderPlan {
 		draw := func(name string) bool { return rapid.Bool().Draw(t, name) }
 		seldom := func(name string) bool { return rapid.IntRange(0, 4).Draw(t, name) == 4 }
-		p := &simPlan{
+		p := &orderPlan{
 			Accounts: rapid.SampledFrom([]int{1, 2, 3, 6, 0}).Draw(t, "accounts"),
 			HadAlias: draw("had alias"), HadBilling: draw("had billing"), Alternate: draw("alternate"), LinkReport: draw("link"),
 			NameInUse: seldom("name in use"), AliasTaken: seldom("alias taken"), NoSuchReport: seldom("no such report"),
@@ -200,13 +208,14 @@ func genPlan(faults, events int, scene bool) *rapid.Generator[*simPlan] {
 			p.Bad = rapid.IntRange(1, 6).Draw(t, "bad")
 		}
 		if scene && p.Alternate && draw("question") {
-			p.Faults = append(p.Faults, simFault{Activity: "SetContacts", Attempt: 1, Write: rapid.IntRange(0, 3).Draw(t, "write"),
+			p.Faults = append(p.Faults, plannedFault{Activity: "SetContacts", Attempt: 1, Write: rapid.IntRange(0, 3).Draw(t, "write"),
 				Code: provision.CodeContactRefused, Field: "aws_alternate_contact.phone"})
 			if draw("answer") {
-				p.Events = append(p.Events, simEvent{Do: workflows.UpdateCorrect, Activity: "RequireAction", Attempt: 1, Late: true})
+				p.Events = append(p.Events, plannedEvent{Do: workflows.UpdateCorrect, Activity: "RequireAction", Attempt: 1, Late: true})
 			}
 			if draw("stop") {
-				p.Events = append(p.Events, simEvent{Do: rapid.SampledFrom(simStops).Draw(t, "how"), Activity: "SetContacts", Attempt: 2, Late: draw("late")})
+				p.Events = append(p.Events, plannedEvent{Do: rapid.SampledFrom(stopEvents).Draw(t, "how"), Activity: "SetContacts", Attempt: 2,
+					Late: draw("late")})
 			}
 		}
 		p.Events = append(p.Events, rapid.SliceOfN(genAnswer, 0, events).Draw(t, "answers")...)
@@ -215,7 +224,7 @@ func genPlan(faults, events int, scene bool) *rapid.Generator[*simPlan] {
 }
 
 // moment lets the events come that belong to it.
-func (w *simWorld) moment(activity string, attempt int, late bool) {
+func (w *orderModel) moment(activity string, attempt int, late bool) {
 	for i, e := range w.plan.Events {
 		switch {
 		case e.Activity != activity || e.Attempt != attempt || e.Late != late || w.without[i]:
@@ -227,7 +236,7 @@ func (w *simWorld) moment(activity string, attempt int, late bool) {
 	}
 }
 
-func (w *simWorld) happen(i int, e simEvent) {
+func (w *orderModel) happen(i int, e plannedEvent) {
 	by := provision.Intervention{Actor: "somebody", Reason: "drawn"}
 	switch e.Do {
 	case "cancel workflow":
@@ -242,14 +251,14 @@ func (w *simWorld) happen(i int, e simEvent) {
 			w.env.SignalWorkflow(workflows.SignalStock, nil)
 		}
 	case "customer alias":
-		w.customer("SetAlias", "alias", func(a *simAccount) { a.now.Alias = "customers-own" })
+		w.customer("SetAlias", "alias", func(a *accountModel) { a.now.Alias = "customers-own" })
 	case "customer name":
-		w.customer("SetContacts", "name", func(a *simAccount) { a.now.Contact.FullName = "Customer's Own" })
+		w.customer("SetContacts", "name", func(a *accountModel) { a.now.Contact.FullName = "Customer's Own" })
 	case "customer billing":
 		if w.wanted.AlternateContact == nil {
 			return // what the order does not write is not looked at
 		}
-		w.customer("SetContacts", "billing", func(a *simAccount) { a.now.Alternates["BILLING"] = customersBilling })
+		w.customer("SetContacts", "billing", func(a *accountModel) { a.now.Alternates["BILLING"] = customersBilling })
 	case "alias snatched":
 		for _, a := range w.accounts {
 			if a.before.Alias != "" && a.now.Alias != a.before.Alias {
@@ -268,7 +277,7 @@ var customersBilling = provision.AlternateContact{Name: "Customer", Email: "own@
 // customer changes something in the account that the order holds or got, once the step that writes it is over. Between an
 // undo's look and its write, and after the last look, nobody changes anything: AWS has no write on condition, so these
 // moments cannot be guarded.
-func (w *simWorld) customer(step, field string, change func(*simAccount)) {
+func (w *orderModel) customer(step, field string, change func(*accountModel)) {
 	for _, a := range w.accounts {
 		if a.row.Status != provision.AccountProvisioning && a.row.Status != provision.AccountAllocated {
 			continue
@@ -282,10 +291,10 @@ func (w *simWorld) customer(step, field string, change func(*simAccount)) {
 }
 
 // correction replaces what is asked for, or whatever was drawn.
-func (w *simWorld) correction(e simEvent) (c provision.Correction) {
+func (w *orderModel) correction(e plannedEvent) (c provision.Correction) {
 	fields := e.Fields
 	if fields == 0 && w.order != nil && w.order.failure != nil {
-		fields = 1 << max(0, slices.Index(simFields, provision.TopField(w.order.failure.Field)))
+		fields = 1 << max(0, slices.Index(correctableFields, provision.TopField(w.order.failure.Field)))
 	}
 	value := func(bit int, format string) *string {
 		if fields&(1<<bit) == 0 {
@@ -302,16 +311,16 @@ func (w *simWorld) correction(e simEvent) (c provision.Correction) {
 		c.AlternateContact = &provision.AlternateContact{Name: "Other", Email: "other@example.test", Phone: *phone, Title: "CFO"}
 	}
 	if c.UseExistingCUR = value(4, "no-such-report-%d"); c.UseExistingCUR != nil && e.Value < 2 {
-		*c.UseExistingCUR = []string{"", simTheirReport}[e.Value]
+		*c.UseExistingCUR = []string{"", theirReportName}[e.Value]
 	}
 	return c
 }
 
-var simFields = []string{"iam_user_name", "aws_contact_name", "aws_account_alias", "aws_alternate_contact", "use_existing_cur"}
+var correctableFields = []string{"iam_user_name", "aws_contact_name", "aws_account_alias", "aws_alternate_contact", "use_existing_cur"}
 
-const simTheirReport = "their-report"
+const theirReportName = "their-report"
 
-func (w *simWorld) update(i int, name string, in any) {
+func (w *orderModel) update(i int, name string, in any) {
 	w.env.UpdateWorkflow(name, fmt.Sprint("update-", i), &testsuite.TestUpdateCallback{
 		OnAccept: func() {
 			w.accepted[name]++

@@ -17,31 +17,31 @@ import (
 // a store in memory; those of AWS are written anew with the same promises: ensure, undo only what is ours, restore from the
 // journal by comparing values.
 
-// simAWS is what an AWS account holds. Two of them are compared byte for byte.
-type simAWS struct {
+// awsContents is what an AWS account holds. Two of them are compared byte for byte.
+type awsContents struct {
 	Alias      string
 	Contact    provision.Contact
 	Alternates map[string]provision.AlternateContact
-	Users      map[string]simUser
+	Users      map[string]iamUser
 	Reports    map[string]string // by name: the nonce of the order that made it; empty: somebody else's
 	Buckets    map[string]string // likewise
 }
 
-type simUser struct {
+type iamUser struct {
 	ID, Nonce, Password string // no password: no login profile
 }
 
-func (a simAWS) clone() simAWS {
+func (a awsContents) clone() awsContents {
 	a.Alternates, a.Users = maps.Clone(a.Alternates), maps.Clone(a.Users)
 	a.Reports, a.Buckets = maps.Clone(a.Reports), maps.Clone(a.Buckets)
 	return a
 }
 
-// simAccount is an account of the pool and what AWS has in it.
-type simAccount struct {
+// accountModel is an account of the pool and what AWS has in it.
+type accountModel struct {
 	row       provision.Account
-	before    simAWS // as it was when it came into the pool
-	now       simAWS
+	before    awsContents // as it was when it came into the pool
+	now       awsContents
 	changed   map[string]bool // what the customer changed
 	bad       bool            // its role cannot be assumed
 	setAside  bool            // it is Invalid until its verification passes
@@ -51,17 +51,18 @@ type simAccount struct {
 	succeeded map[string]bool // steps whose success the workflow has heard of
 }
 
-const simNonce = "8d6a8c1e"
+const modelNonce = "8d6a8c1e-4a51-4f6e-9d0b-2f8c8a2f6b10"
 
-var simReportName, simBucketName = "mp-cur-" + simNonce, "mp-cur-bucket-" + simNonce
+var modelReportName, modelBucketName = "mp-cur-" + modelNonce, "mp-cur-bucket-" + modelNonce
 
-func (w *simWorld) createAccount(bad bool) *simAccount {
+func (w *orderModel) createAccount(bad bool) *accountModel {
 	n := len(w.accounts) + 1
-	a := &simAccount{bad: bad, changed: map[string]bool{}, running: map[string]int{}, succeeded: map[string]bool{}, wrote: map[string]bool{}}
-	a.row = provision.Account{ID: fmt.Sprintf("%012d", n), Pool: w.ordered.Pool(), Model: provision.ModelECAM, RootAccess: true, Status: provision.AccountReady}
-	a.before = simAWS{
+	a := &accountModel{bad: bad, changed: map[string]bool{}, running: map[string]int{}, succeeded: map[string]bool{}, wrote: map[string]bool{}}
+	a.row = provision.Account{ID: fmt.Sprintf("%012d", n), Pool: w.ordered.Pool(), Model: provision.ModelECAM, RootAccess: true,
+		Status: provision.AccountReady}
+	a.before = awsContents{
 		Contact:    provision.Contact{FullName: fmt.Sprintf("Owner %d", n), City: "Seattle", PhoneNumber: "+1 206 555 0100", CountryCode: "US"},
-		Alternates: map[string]provision.AlternateContact{}, Users: map[string]simUser{"admin": {ID: "AIDA0"}},
+		Alternates: map[string]provision.AlternateContact{}, Users: map[string]iamUser{"admin": {ID: "AIDA0"}},
 		Reports: map[string]string{}, Buckets: map[string]string{"logs": ""},
 	}
 	if w.plan.HadAlias {
@@ -71,10 +72,10 @@ func (w *simWorld) createAccount(bad bool) *simAccount {
 		a.before.Alternates["BILLING"] = provision.AlternateContact{Name: "Earlier", Email: "earlier@example.test", Phone: "1", Title: "CFO"}
 	}
 	if w.plan.NameInUse {
-		a.before.Users[w.ordered.Request.IAMUserName] = simUser{ID: "AIDA1"}
+		a.before.Users[w.ordered.Request.IAMUserName] = iamUser{ID: "AIDA1"}
 	}
 	if !w.plan.NoSuchReport {
-		a.before.Reports[simTheirReport] = ""
+		a.before.Reports[theirReportName] = ""
 	}
 	a.now = a.before.clone()
 	w.accounts = append(w.accounts, a)
@@ -82,24 +83,25 @@ func (w *simWorld) createAccount(bad bool) *simAccount {
 }
 
 // refuse is an activity's error as activities.translate makes it.
-func (at *simAttempt) refuse(failure provision.Failure) error {
+func (at *activityAttempt) refuse(failure provision.Failure) error {
 	kind := failure.Code.Kind()
 	final := kind != provision.KindTransient && kind != provision.KindInternal
 	if final {
 		at.w.refused[failure.Code] = true
 		at.w.struck[at.name] = true
 	}
-	return temporal.NewApplicationErrorWithOptions(failure.Error(), string(failure.Code), temporal.ApplicationErrorOptions{NonRetryable: final, Details: []any{failure}})
+	return temporal.NewApplicationErrorWithOptions(failure.Error(), string(failure.Code),
+		temporal.ApplicationErrorOptions{NonRetryable: final, Details: []any{failure}})
 }
 
-// simActs are the activities. Those that are not defined here are the real ones.
-type simActs struct {
+// modelActivities are the activities. Those that are not defined here are the real ones.
+type modelActivities struct {
 	*activities.Activities
-	w *simWorld
+	w *orderModel
 }
 
 // touch is a write to AWS: only an order that holds the account and has not ended may do that.
-func (at *simAttempt) touch(in activities.Assignment, effect func(*simAccount)) error {
+func (at *activityAttempt) touch(in activities.Assignment, effect func(*accountModel)) error {
 	return at.write(func() {
 		a := at.w.account(in.Account.ID)
 		if a.row.Status != provision.AccountProvisioning {
@@ -110,18 +112,20 @@ func (at *simAttempt) touch(in activities.Assignment, effect func(*simAccount)) 
 	})
 }
 
-func (s simActs) Inspect(ctx context.Context, in activities.Assignment) (found activities.Inspection, err error) {
+func (s modelActivities) Inspect(ctx context.Context, in activities.Assignment) (found activities.Inspection, err error) {
 	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
 	at.pause()
 	if a.bad {
-		return found, at.refuse(provision.Failure{Code: provision.CodeAccountCannotBeEntered, Step: provision.StepInspect, Reason: "the role cannot be assumed"})
+		return found, at.refuse(provision.Failure{Code: provision.CodeAccountCannotBeEntered, Step: provision.StepInspect,
+			Reason: "the role cannot be assumed"})
 	}
 	if user, taken := a.now.Users[in.Request.IAMUserName]; taken && user.Nonce != in.Nonce {
 		return found, at.refuse(userNameInUse)
 	}
 	if name := in.Request.UseExistingCUR; name != "" {
 		if _, there := a.now.Reports[name]; !there {
-			return found, at.refuse(provision.Failure{Code: provision.CodeReportNotFound, Step: provision.StepInspect, Field: "use_existing_cur", Reason: "no report of this name"})
+			return found, at.refuse(provision.Failure{Code: provision.CodeReportNotFound, Step: provision.StepInspect, Field: "use_existing_cur",
+				Reason: "no report of this name"})
 		}
 		found.ExistingReport = &provision.Report{Name: name, Existing: true}
 	}
@@ -129,9 +133,10 @@ func (s simActs) Inspect(ctx context.Context, in activities.Assignment) (found a
 	return found, nil
 }
 
-var userNameInUse = provision.Failure{Code: provision.CodeUserNameTaken, Step: provision.StepUser, Field: "iam_user_name", Reason: "the name is taken"}
+var userNameInUse = provision.Failure{Code: provision.CodeUserNameTaken, Step: provision.StepUser, Field: "iam_user_name",
+	Reason: "the name is taken"}
 
-func (s simActs) CreateUser(ctx context.Context, in activities.Assignment) (provision.User, error) {
+func (s modelActivities) CreateUser(ctx context.Context, in activities.Assignment) (provision.User, error) {
 	at, a, name := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.IAMUserName
 	user, there := a.now.Users[name]
 	if there && (user.Nonce != in.Nonce || s.w.bug == bugLostAnswer) {
@@ -139,24 +144,24 @@ func (s simActs) CreateUser(ctx context.Context, in activities.Assignment) (prov
 	}
 	if !there {
 		s.w.users++
-		user = simUser{ID: fmt.Sprintf("AIDA-%d", s.w.users), Nonce: in.Nonce}
-		if err := at.touch(in, func(a *simAccount) { a.now.Users[name] = user }); err != nil {
+		user = iamUser{ID: fmt.Sprintf("AIDA-%d", s.w.users), Nonce: in.Nonce}
+		if err := at.touch(in, func(a *accountModel) { a.now.Users[name] = user }); err != nil {
 			return provision.User{}, err
 		}
 	}
 	return provision.User{Name: name, ID: user.ID}, nil
 }
 
-func (s simActs) RemoveUser(ctx context.Context, in activities.UserUndo) (activities.Undone, error) {
+func (s modelActivities) RemoveUser(ctx context.Context, in activities.UserUndo) (activities.Undone, error) {
 	at, a, name := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.IAMUserName
 	user, there := a.now.Users[name]
 	if !there || user.Nonce != in.Nonce || in.UserID != "" && in.UserID != user.ID {
 		return activities.Undone{}, nil
 	}
-	return activities.Undone{}, at.touch(in.Assignment, func(a *simAccount) { delete(a.now.Users, name) })
+	return activities.Undone{}, at.touch(in.Assignment, func(a *accountModel) { delete(a.now.Users, name) })
 }
 
-func (s simActs) EnableSignIn(ctx context.Context, in activities.EnableSignIn) (struct{}, error) {
+func (s modelActivities) EnableSignIn(ctx context.Context, in activities.EnableSignIn) (struct{}, error) {
 	at := attemptOf(ctx)
 	if err := at.write(func() {
 		if a := s.w.account(in.Account.ID); a.kept == "" {
@@ -166,7 +171,7 @@ func (s simActs) EnableSignIn(ctx context.Context, in activities.EnableSignIn) (
 	}); err != nil {
 		return struct{}{}, err
 	}
-	return struct{}{}, at.touch(in.Assignment, func(a *simAccount) {
+	return struct{}{}, at.touch(in.Assignment, func(a *accountModel) {
 		user := a.now.Users[in.User.Name]
 		if user.ID != in.User.ID {
 			s.w.violate("EnableSignIn got user %+v, but the account has %+v", in.User, user)
@@ -176,26 +181,26 @@ func (s simActs) EnableSignIn(ctx context.Context, in activities.EnableSignIn) (
 	})
 }
 
-func (s simActs) DisableSignIn(ctx context.Context, in activities.UserUndo) (activities.Undone, error) {
+func (s modelActivities) DisableSignIn(ctx context.Context, in activities.UserUndo) (activities.Undone, error) {
 	at, a, name := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.IAMUserName
 	if user, there := a.now.Users[name]; there && user.Nonce == in.Nonce && user.Password != "" {
-		if err := at.touch(in.Assignment, func(a *simAccount) { user.Password = ""; a.now.Users[name] = user }); err != nil {
+		if err := at.touch(in.Assignment, func(a *accountModel) { user.Password = ""; a.now.Users[name] = user }); err != nil {
 			return activities.Undone{}, err
 		}
 	}
 	return activities.Undone{}, at.write(func() { a.kept = "" })
 }
 
-func (s simActs) SetContacts(ctx context.Context, in activities.SetContacts) (struct{}, error) {
+func (s modelActivities) SetContacts(ctx context.Context, in activities.SetContacts) (struct{}, error) {
 	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
 	if a.now.Contact.FullName != in.Request.ContactName {
-		if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Contact.FullName = in.Request.ContactName }); err != nil {
+		if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Contact.FullName = in.Request.ContactName }); err != nil {
 			return struct{}{}, err
 		}
 	}
 	if in.Request.AlternateContact != nil {
 		for _, kind := range in.Settings.AlternateContactTypes {
-			if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Alternates[kind] = *in.Request.AlternateContact }); err != nil {
+			if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Alternates[kind] = *in.Request.AlternateContact }); err != nil {
 				return struct{}{}, err
 			}
 		}
@@ -204,7 +209,7 @@ func (s simActs) SetContacts(ctx context.Context, in activities.SetContacts) (st
 }
 
 // contactsFound is what of the contacts is ours, and what somebody else changed.
-func (s simActs) contactsFound(in activities.RestoreContacts) (primary bool, alternates, notes []string) {
+func (s modelActivities) contactsFound(in activities.RestoreContacts) (primary bool, alternates, notes []string) {
 	now := s.w.account(in.Account.ID).now
 	written := []provision.Request{in.Request}
 	if s.w.bug != bugForgetsCorrections {
@@ -225,7 +230,10 @@ func (s simActs) contactsFound(in activities.RestoreContacts) (primary bool, alt
 		earlier, had := in.Journal.AlternateContacts[kind]
 		switch {
 		case there == had && value == earlier:
-		case there && slices.ContainsFunc(written, func(r provision.Request) bool { return r.AlternateContact != nil && *r.AlternateContact == value }):
+		case there && slices.ContainsFunc(written, func(r provision.Request) bool {
+			return r.AlternateContact != nil &&
+				*r.AlternateContact == value
+		}):
 			alternates = append(alternates, kind)
 		default:
 			notes = append(notes, "the "+kind+" contact was changed by somebody else meanwhile")
@@ -234,16 +242,16 @@ func (s simActs) contactsFound(in activities.RestoreContacts) (primary bool, alt
 	return primary, alternates, notes
 }
 
-func (s simActs) RestoreContacts(ctx context.Context, in activities.RestoreContacts) (activities.Undone, error) {
+func (s modelActivities) RestoreContacts(ctx context.Context, in activities.RestoreContacts) (activities.Undone, error) {
 	at := attemptOf(ctx)
 	primary, alternates, notes := s.contactsFound(in)
 	if primary {
-		if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Contact.FullName = in.Journal.Contact.FullName }); err != nil {
+		if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Contact.FullName = in.Journal.Contact.FullName }); err != nil {
 			return activities.Undone{}, err
 		}
 	}
 	for _, kind := range alternates {
-		if err := at.touch(in.Assignment, func(a *simAccount) {
+		if err := at.touch(in.Assignment, func(a *accountModel) {
 			if earlier, had := in.Journal.AlternateContacts[kind]; had {
 				a.now.Alternates[kind] = earlier
 			} else {
@@ -256,25 +264,26 @@ func (s simActs) RestoreContacts(ctx context.Context, in activities.RestoreConta
 	return activities.Undone{Notes: notes}, nil
 }
 
-func (s simActs) SetAlias(ctx context.Context, in activities.Assignment) (struct{}, error) {
+func (s modelActivities) SetAlias(ctx context.Context, in activities.Assignment) (struct{}, error) {
 	at, a, alias := attemptOf(ctx), s.w.account(in.Account.ID), in.Request.AccountAlias
 	if a.now.Alias == alias {
 		return struct{}{}, nil
 	}
 	if s.w.aliasTaken[alias] {
-		return struct{}{}, at.refuse(provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: alias, Reason: "the alias is taken"})
+		return struct{}{}, at.refuse(provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias",
+			Value: alias, Reason: "the alias is taken"})
 	}
-	return struct{}{}, at.touch(in, func(a *simAccount) { a.now.Alias = alias })
+	return struct{}{}, at.touch(in, func(a *accountModel) { a.now.Alias = alias })
 }
 
-func (s simActs) RestoreAlias(ctx context.Context, in activities.RestoreAlias) (activities.Undone, error) {
+func (s modelActivities) RestoreAlias(ctx context.Context, in activities.RestoreAlias) (activities.Undone, error) {
 	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
 	ordered, earlier := in.Request.AccountAlias, in.Alias
 	if ordered == earlier || s.w.bug == bugAliasStays {
 		return activities.Undone{}, nil
 	}
 	if a.now.Alias == ordered {
-		if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Alias = "" }); err != nil {
+		if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Alias = "" }); err != nil {
 			return activities.Undone{}, err
 		}
 	}
@@ -288,46 +297,48 @@ func (s simActs) RestoreAlias(ctx context.Context, in activities.RestoreAlias) (
 		}
 	}
 	if s.w.aliasTaken[earlier] {
-		return activities.Undone{}, at.refuse(provision.Failure{Code: provision.CodeResourceNotOurs, Step: provision.StepAlias, Reason: "the earlier alias was taken meanwhile"})
+		return activities.Undone{}, at.refuse(provision.Failure{Code: provision.CodeResourceNotOurs, Step: provision.StepAlias,
+			Reason: "the earlier alias was taken meanwhile"})
 	}
-	return activities.Undone{}, at.touch(in.Assignment, func(a *simAccount) { a.now.Alias = earlier })
+	return activities.Undone{}, at.touch(in.Assignment, func(a *accountModel) { a.now.Alias = earlier })
 }
 
-func (s simActs) SetUpReport(ctx context.Context, in activities.SetUpReport) (provision.Report, error) {
+func (s modelActivities) SetUpReport(ctx context.Context, in activities.SetUpReport) (provision.Report, error) {
 	if in.Existing != nil {
 		return *in.Existing, nil
 	}
 	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
-	if _, there := a.now.Buckets[simBucketName]; !there {
-		if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Buckets[simBucketName] = in.Nonce }); err != nil {
+	if _, there := a.now.Buckets[modelBucketName]; !there {
+		if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Buckets[modelBucketName] = in.Nonce }); err != nil {
 			return provision.Report{}, err
 		}
 	}
-	if _, there := a.now.Reports[simReportName]; !there {
-		if err := at.touch(in.Assignment, func(a *simAccount) { a.now.Reports[simReportName] = in.Nonce }); err != nil {
+	if _, there := a.now.Reports[modelReportName]; !there {
+		if err := at.touch(in.Assignment, func(a *accountModel) { a.now.Reports[modelReportName] = in.Nonce }); err != nil {
 			return provision.Report{}, err
 		}
 	}
-	return provision.Report{Name: simReportName, Bucket: simBucketName}, nil
+	return provision.Report{Name: modelReportName, Bucket: modelBucketName}, nil
 }
 
-func (s simActs) RemoveReport(ctx context.Context, in activities.RemoveReport) (activities.Undone, error) {
+func (s modelActivities) RemoveReport(ctx context.Context, in activities.RemoveReport) (activities.Undone, error) {
 	at, a := attemptOf(ctx), s.w.account(in.Account.ID)
 	if in.Request.UseExistingCUR != "" || in.Report.Existing {
 		return activities.Undone{}, nil
 	}
-	if a.now.Reports[simReportName] == in.Nonce {
-		if err := at.touch(in.Assignment, func(a *simAccount) { delete(a.now.Reports, simReportName) }); err != nil {
+	if a.now.Reports[modelReportName] == in.Nonce {
+		if err := at.touch(in.Assignment, func(a *accountModel) { delete(a.now.Reports, modelReportName) }); err != nil {
 			return activities.Undone{}, err
 		}
 	}
-	if a.now.Buckets[simBucketName] == in.Nonce {
-		return activities.Undone{}, at.touch(in.Assignment, func(a *simAccount) { delete(a.now.Buckets, simBucketName) })
+	if a.now.Buckets[modelBucketName] == in.Nonce {
+		return activities.Undone{}, at.touch(in.Assignment, func(a *accountModel) { delete(a.now.Buckets, modelBucketName) })
 	}
 	return activities.Undone{}, nil
 }
 
-func (s simActs) CompareWithJournal(ctx context.Context, in activities.CompareWithJournal) (compared activities.Comparison, err error) {
+func (s modelActivities) CompareWithJournal(ctx context.Context, in activities.CompareWithJournal) (compared activities.Comparison,
+	err error) {
 	attemptOf(ctx).pause()
 	if s.w.bug == bugVerifiesNothing {
 		return compared, nil
@@ -340,42 +351,44 @@ func (s simActs) CompareWithJournal(ctx context.Context, in activities.CompareWi
 	}
 	left(now.Users[in.Request.IAMUserName].Nonce == in.Nonce, "the IAM user of the order still exists")
 	left(now.Alias != in.Journal.Alias, "the alias is not the earlier one")
-	primary, alternates, notes := s.contactsFound(activities.RestoreContacts{Assignment: in.Assignment, Journal: in.Journal, EarlierRequests: in.EarlierRequests, Written: in.Written})
+	primary, alternates, notes := s.contactsFound(activities.RestoreContacts{Assignment: in.Assignment, Journal: in.Journal,
+		EarlierRequests: in.EarlierRequests, Written: in.Written})
 	left(primary, "the primary contact still has the ordered name")
 	for _, kind := range alternates {
 		left(true, "the "+kind+" contact is still the ordered one")
 	}
 	compared.Leftovers = append(compared.Leftovers, notes...)
 	if in.Request.UseExistingCUR == "" {
-		left(now.Reports[simReportName] == in.Nonce, "the cost report of the order still exists")
-		left(now.Buckets[simBucketName] == in.Nonce, "the bucket of the order still exists")
+		left(now.Reports[modelReportName] == in.Nonce, "the cost report of the order still exists")
+		left(now.Buckets[modelBucketName] == in.Nonce, "the bucket of the order still exists")
 	}
 	return compared, nil
 }
 
-// simUndo says which undo belongs to which step.
-var simUndo = map[string]string{"RemoveUser": "CreateUser", "RestoreContacts": "SetContacts", "RestoreAlias": "SetAlias", "RemoveReport": "SetUpReport", "DisableSignIn": "EnableSignIn"}
+// stepOfUndo says which undo belongs to which step.
+var stepOfUndo = map[string]string{"RemoveUser": "CreateUser", "RestoreContacts": "SetContacts", "RestoreAlias": "SetAlias",
+	"RemoveReport": "SetUpReport", "DisableSignIn": "EnableSignIn"}
 
-var simSteps = []string{"CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn"}
+var stepNames = []string{"CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn"}
 
 // begin and end keep count of what runs in the account that the order holds.
-func (w *simWorld) begin(name string) {
+func (w *orderModel) begin(name string) {
 	a := w.held()
 	if a == nil {
 		return
 	}
 	a.running[name]++
-	if simUndo[name] == "" && name != "CompareWithJournal" {
+	if stepOfUndo[name] == "" && name != "CompareWithJournal" {
 		return
 	}
-	for _, step := range simSteps {
+	for _, step := range stepNames {
 		if a.running[step] > 0 {
 			w.violate("%s runs while %s still does", name, step)
 		}
 	}
 }
 
-func (w *simWorld) end(name string, succeeded bool) {
+func (w *orderModel) end(name string, succeeded bool) {
 	for _, a := range w.accounts {
 		if a.running[name] > 0 {
 			a.running[name]--
@@ -384,7 +397,7 @@ func (w *simWorld) end(name string, succeeded bool) {
 	}
 }
 
-func (w *simWorld) note(at time.Time, name string, n int, err error) {
+func (w *orderModel) note(at time.Time, name string, n int, err error) {
 	outcome := "ok"
 	if err != nil {
 		outcome = err.Error()
