@@ -24,6 +24,7 @@ type DB struct {
 	Events            Events
 	Imports           Imports
 	Leftovers         Leftovers
+	Models            Models
 	Orders            Orders
 	Passwords         Passwords
 	Pools             Pools
@@ -49,6 +50,7 @@ func New(connections *sqlx.DB) *DB {
 		Events:            Events{db},
 		Imports:           Imports{db},
 		Leftovers:         Leftovers{db},
+		Models:            Models{db},
 		Orders:            Orders{db},
 		Passwords:         Passwords{db},
 		Pools:             Pools{db},

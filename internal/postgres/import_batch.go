@@ -185,15 +185,17 @@ func (b *batch) judge() error {
 	}
 	var existing []provision.Account
 	var pools []provision.Pool
-	var models []provision.Model
 	var inFile, inStock []emailUse
 	err := errors.Join(
 		b.tx.SelectContext(b.ctx, &inFile, earlierEmailsSQL, b.key.ID, pq.Array(b.emails)),
 		b.tx.SelectContext(b.ctx, &inStock, emailsInStockSQL, pq.Array(b.emails)),
 		b.tx.SelectContext(b.ctx, &earlier, earlierLinesSQL, b.key.ID, pq.Array(b.ids)),
 		b.tx.SelectContext(b.ctx, &existing, `SELECT `+accountColumns+` FROM accounts a WHERE a.id = ANY($1)`, pq.Array(b.ids)),
-		b.tx.SelectContext(b.ctx, &pools, `SELECT provider, marketplace, environment FROM pools WHERE provider = $1`, b.key.Provider),
-		b.tx.SelectContext(b.ctx, &models, `SELECT id FROM account_models ORDER BY id DESC`))
+		b.tx.SelectContext(b.ctx, &pools, `SELECT provider, marketplace, environment FROM pools WHERE provider = $1`, b.key.Provider))
+	if err != nil {
+		return err
+	}
+	models, err := readModels(b.ctx, b.tx)
 	if err != nil {
 		return err
 	}
@@ -211,7 +213,7 @@ func (b *batch) judge() error {
 	}
 	for i := range b.rows {
 		b.judgeEmail(i, usedBy)
-		b.outcomes = append(b.outcomes, b.judgeRow(i, lineOf, known, pools, models))
+		b.outcomes = append(b.outcomes, b.judgeRow(i, lineOf, known, pools, provision.ModelIDs(models)))
 		if id := b.ids[i]; id != "" && lineOf[id] == 0 {
 			lineOf[id] = b.rows[i].Line
 		}

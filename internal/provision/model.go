@@ -3,6 +3,7 @@ package provision
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Model is the AWS Solution Provider Program's account model. The known models are rows of the table account_models.
@@ -16,8 +17,11 @@ const (
 
 // AccountModel is a row of account_models.
 type AccountModel struct {
-	ID         Model `db:"id"`
-	RootAccess bool  `db:"root_access"` // the customer owns the root user
+	ID         Model     `db:"id"`
+	Title      string    `db:"title"`
+	RootAccess bool      `db:"root_access"` // the customer owns the root user
+	CreatedAt  time.Time `db:"created_at"`
+	CreatedBy  string    `db:"created_by"`
 }
 
 func findModel(id Model, models []AccountModel) *AccountModel {
@@ -27,7 +31,8 @@ func findModel(id Model, models []AccountModel) *AccountModel {
 	return nil
 }
 
-func modelIDs(models []AccountModel) []Model {
+// ModelIDs returns the ids of the models.
+func ModelIDs(models []AccountModel) []Model {
 	ids := make([]Model, len(models))
 	for i, m := range models {
 		ids[i] = m.ID
