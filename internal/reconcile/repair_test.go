@@ -157,13 +157,13 @@ func TestAnOrderThatTemporalForgotIsStartedAgainIfItTouchedNothing(t *testing.T)
 func TestAnOrderThatChangesDuringTheRepairIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	_, err := w.store.Reconciliation.PrepareRestart(t.Context(), key("work"), "test", "")
+	_, err := w.store.Orders.PrepareRestart(t.Context(), key("work"), "test", "")
 	require.ErrorIs(t, err, provision.ErrConflict, "its account is touched")
-	_, err = w.store.Reconciliation.PrepareRestart(t.Context(), key("undo"), "test", "")
+	_, err = w.store.Orders.PrepareRestart(t.Context(), key("undo"), "test", "")
 	require.ErrorIs(t, err, provision.ErrConflict)
-	_, err = w.store.Reconciliation.PrepareRestart(t.Context(), key("done"), "test", "")
+	_, err = w.store.Orders.PrepareRestart(t.Context(), key("done"), "test", "")
 	require.ErrorIs(t, err, provision.ErrConflict)
-	_, err = w.store.Reconciliation.PrepareRestart(t.Context(), key("unknown"), "test", "")
+	_, err = w.store.Orders.PrepareRestart(t.Context(), key("unknown"), "test", "")
 	require.ErrorIs(t, err, provision.ErrNotFound)
 
 	// Found while nothing was touched, and touched before the repair.
@@ -200,5 +200,5 @@ type changedBeforeRestart struct {
 
 func (s changedBeforeRestart) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (provision.Order, error) {
 	s.change()
-	return s.Reconciliation.PrepareRestart(ctx, key, actor, reason)
+	return s.Orders.PrepareRestart(ctx, key, actor, reason)
 }
