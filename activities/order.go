@@ -97,16 +97,16 @@ func (a *Activities) RereadSettings(ctx context.Context, in SettingsHad) (now Se
 
 // Corrected is an order's request after a correction.
 type Corrected struct {
-	Order   provision.OrderKey `json:"order"`
-	Request provision.Request  `json:"request"`
-	By      provision.Intervention   `json:"by"`
+	Order   provision.OrderKey     `json:"order"`
+	Request provision.Request      `json:"request"`
+	By      provision.Intervention `json:"by"`
 }
 
 // ActionTaken is what somebody did to an order: retry, cancel, fail, swap.
 type ActionTaken struct {
-	Order  provision.OrderKey `json:"order"`
-	Action string             `json:"action"`
-	By     provision.Intervention   `json:"by"`
+	Order  provision.OrderKey     `json:"order"`
+	Action string                 `json:"action"`
+	By     provision.Intervention `json:"by"`
 }
 
 // RequireAction sets the order to action_required and says what is asked for.
@@ -126,10 +126,10 @@ func (a *Activities) Correct(ctx context.Context, in Corrected) error {
 
 // StoppedOrder says who stops an order, how and why.
 type StoppedOrder struct {
-	Order   provision.OrderKey `json:"order"`
-	Action  string             `json:"action"` // cancel or fail
-	Failure provision.Failure  `json:"failure"`
-	By      provision.Intervention   `json:"by"`
+	Order   provision.OrderKey     `json:"order"`
+	Action  string                 `json:"action"` // cancel or fail
+	Failure provision.Failure      `json:"failure"`
+	By      provision.Intervention `json:"by"`
 }
 
 // StopOrder ends an order that holds no account, or begins the undo of one that does.

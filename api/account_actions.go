@@ -6,18 +6,20 @@ import (
 	"strconv"
 	"strings"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 )
 
 // UpdateAccount answers PATCH /v1/accounts/{account_id}.
-func (s *server) UpdateAccount(ctx context.Context, in UpdateAccountRequestObject) (UpdateAccountResponseObject, error) {
+func (s *service) UpdateAccount(ctx context.Context, in server.UpdateAccountRequestObject) (server.UpdateAccountResponseObject, error) {
 	edit := provision.AccountUpdate{Name: in.Body.Name, RootEmail: in.Body.RootEmail, RoleARN: in.Body.RoleARN, Model: in.Body.Model}
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
 		before, err := s.Accounts.Get(ctx, provider, in.AccountID)
 		if err != nil {
 			return before, nil, err
 		}
-		var wrong []FieldProblem // not of the body alone: the role must be in this account
+		var wrong []openapi.FieldProblem // not of the body alone: the role must be in this account
 		edited, _ := edit.Apply(before)
 		for _, broken := range provision.ValidateAccount(edited) {
 			wrong = append(wrong, bodyField(broken.Field, broken.Message))
@@ -31,33 +33,33 @@ func (s *server) UpdateAccount(ctx context.Context, in UpdateAccountRequestObjec
 		return nil, err
 	}
 	s.verifyDue(ctx)
-	return UpdateAccount200JSONResponse{Body: accountResource(account), Headers: UpdateAccount200ResponseHeaders{ETag: etag(account)}}, nil
+	return server.UpdateAccount200JSONResponse{Body: accountResource(account), Headers: server.UpdateAccount200ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // DeleteAccount answers DELETE /v1/accounts/{account_id}.
-func (s *server) DeleteAccount(ctx context.Context, in DeleteAccountRequestObject) (DeleteAccountResponseObject, error) {
+func (s *service) DeleteAccount(ctx context.Context, in server.DeleteAccountRequestObject) (server.DeleteAccountResponseObject, error) {
 	_, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, true, func(actor, provider string, version int64) (none provision.Account, _ []provision.OrderKey, _ error) {
 		return none, nil, s.Accounts.Delete(ctx, actor, provider, in.AccountID, version)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return DeleteAccount204Response{}, nil
+	return server.DeleteAccount204Response{}, nil
 }
 
 // InvalidateAccount answers POST /v1/accounts/{account_id}/invalidate.
-func (s *server) InvalidateAccount(ctx context.Context, in InvalidateAccountRequestObject) (InvalidateAccountResponseObject, error) {
+func (s *service) InvalidateAccount(ctx context.Context, in server.InvalidateAccountRequestObject) (server.InvalidateAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
 		return s.Accounts.Invalidate(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return InvalidateAccount200JSONResponse{Body: accountResource(account), Headers: InvalidateAccount200ResponseHeaders{ETag: etag(account)}}, nil
+	return server.InvalidateAccount200JSONResponse{Body: accountResource(account), Headers: server.InvalidateAccount200ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // ReturnAccount answers POST /v1/accounts/{account_id}/return.
-func (s *server) ReturnAccount(ctx context.Context, in ReturnAccountRequestObject) (ReturnAccountResponseObject, error) {
+func (s *service) ReturnAccount(ctx context.Context, in server.ReturnAccountRequestObject) (server.ReturnAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
 		return s.Accounts.Return(ctx, actor, provider, in.AccountID, version, in.Body.Reason)
 	})
@@ -65,11 +67,11 @@ func (s *server) ReturnAccount(ctx context.Context, in ReturnAccountRequestObjec
 		return nil, err
 	}
 	s.verifyDue(ctx)
-	return ReturnAccount202JSONResponse{Body: accountResource(account), Headers: ReturnAccount202ResponseHeaders{ETag: etag(account)}}, nil
+	return server.ReturnAccount202JSONResponse{Body: accountResource(account), Headers: server.ReturnAccount202ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // RemoveLeftovers answers POST /v1/accounts/{account_id}/remove-leftovers.
-func (s *server) RemoveLeftovers(ctx context.Context, in RemoveLeftoversRequestObject) (RemoveLeftoversResponseObject, error) {
+func (s *service) RemoveLeftovers(ctx context.Context, in server.RemoveLeftoversRequestObject) (server.RemoveLeftoversResponseObject, error) {
 	by := actionOf(ctx, &in.Body.Reason)
 	account, err := s.changeAccount(ctx, in.AccountID, nil, false, func(actor, provider string, _ int64) (provision.Account, []provision.OrderKey, error) {
 		account, err := s.Leftovers.BeginRemoval(ctx, actor, provider, in.AccountID, by.Reason)
@@ -81,11 +83,11 @@ func (s *server) RemoveLeftovers(ctx context.Context, in RemoveLeftoversRequestO
 	if err := s.Workflows.RemoveLeftovers(ctx, provision.LeftoverRemoval{Provider: account.Provider, AccountID: account.ID, By: by}); err != nil {
 		return nil, problem(codeUnavailable, "account %s is reserved for the removal, and it is not known whether that has begun: send the same request again, that is safe", account.ID).because(err)
 	}
-	return RemoveLeftovers202JSONResponse{Body: accountResource(account), Headers: RemoveLeftovers202ResponseHeaders{ETag: etag(account)}}, nil
+	return server.RemoveLeftovers202JSONResponse{Body: accountResource(account), Headers: server.RemoveLeftovers202ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // VerifyAccount answers POST /v1/accounts/{account_id}/verify.
-func (s *server) VerifyAccount(ctx context.Context, in VerifyAccountRequestObject) (VerifyAccountResponseObject, error) {
+func (s *service) VerifyAccount(ctx context.Context, in server.VerifyAccountRequestObject) (server.VerifyAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false, func(actor, provider string, _ int64) (provision.Account, []provision.OrderKey, error) {
 		return s.Accounts.Verify(ctx, actor, provider, in.AccountID)
 	})
@@ -93,11 +95,11 @@ func (s *server) VerifyAccount(ctx context.Context, in VerifyAccountRequestObjec
 		return nil, err
 	}
 	s.verifyDue(ctx)
-	return VerifyAccount202JSONResponse{Body: accountResource(account), Headers: VerifyAccount202ResponseHeaders{ETag: etag(account)}}, nil
+	return server.VerifyAccount202JSONResponse{Body: accountResource(account), Headers: server.VerifyAccount202ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // changeAccount does something to the caller's account, and wakes the orders that got an account by it.
-func (s *server) changeAccount(ctx context.Context, id string, ifMatch *string, needed bool, do func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error)) (provision.Account, error) {
+func (s *service) changeAccount(ctx context.Context, id string, ifMatch *string, needed bool, do func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error)) (provision.Account, error) {
 	who := callerOf(ctx)
 	version, err := versionOf(ifMatch)
 	if needed {
@@ -107,51 +109,50 @@ func (s *server) changeAccount(ctx context.Context, id string, ifMatch *string, 
 		return provision.Account{}, err
 	}
 	account, woken, err := do(who.Actor(), who.Provider, version)
-	switch {
-	case errors.Is(err, provision.ErrStale):
-		return account, stale("account "+id, err)
-	case errors.Is(err, provision.ErrUnknownModel):
-		return account, invalidFields(bodyField("model", "there is no such account model")).because(err)
-	case errors.Is(err, provision.ErrRootEmailTaken):
-		return account, invalidFields(bodyField("root_email", provision.RootEmailTaken)).because(err)
-	case errors.Is(err, provision.ErrNotFound):
-		return account, problem(codeNotFound, "there is no account %s", id).because(err)
-	case err != nil:
-		return account, err
+	if err != nil {
+		return account, accountProblem(id, err)
 	}
 	s.wake(ctx, woken)
 	return account, nil
 }
 
-// ListAccountHistory answers GET /v1/accounts/{account_id}/history.
-func (s *server) ListAccountHistory(ctx context.Context, in ListAccountHistoryRequestObject) (ListAccountHistoryResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c eventCursor) bool { return c.Seq > 0 })
-	if err != nil {
-		return nil, err
+// accountProblem turns an error about an account into what the caller is told.
+func accountProblem(id string, err error) error {
+	switch {
+	case errors.Is(err, provision.ErrStale):
+		return stale("account "+id, err)
+	case errors.Is(err, provision.ErrUnknownModel):
+		return invalidFields(bodyField("model", "unknown account model")).because(err)
+	case errors.Is(err, provision.ErrRootEmailTaken):
+		return invalidFields(bodyField("root_email", provision.RootEmailTaken)).because(err)
+	case errors.Is(err, provision.ErrNotFound):
+		return notFound("account "+id, err)
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Accounts.History(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, size+1)
-	if errors.Is(err, provision.ErrNotFound) {
-		return nil, problem(codeNotFound, "there is no account %s", in.AccountID).because(err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := ListAccountHistory200JSONResponse{Items: make([]AccountHistoryEntry, len(shown))}
-	for i, e := range shown {
-		answer.Items[i] = AccountHistoryEntry{At: e.At.UTC(), Actor: e.Actor, FromStatus: optional(string(e.FromStatus)), ToStatus: string(e.ToStatus),
-			Reason: optional(e.Reason), OrderID: optional(e.OrderID)}
-	}
-	if more {
-		answer.NextCursor = encodeCursor(eventCursor{shown[size-1].Seq})
-	}
-	return answer, nil
+	return err
 }
 
-// eventCursor is a place in a history.
-type eventCursor struct {
-	Seq int64 `json:"s"`
+// ListAccountHistory answers GET /v1/accounts/{account_id}/history.
+func (s *service) ListAccountHistory(
+	ctx context.Context, in server.ListAccountHistoryRequestObject,
+) (server.ListAccountHistoryResponseObject, error) {
+	entries, next, err := list[seqCursor, provision.AccountHistoryEntry, openapi.AccountHistoryEntry]{
+		valid: seqCursor.valid,
+		read: func(after *seqCursor, limit int) ([]provision.AccountHistoryEntry, error) {
+			found, err := s.Accounts.History(ctx, callerOf(ctx).Provider, in.AccountID, value(after).Seq, limit)
+			return found, accountProblem(in.AccountID, err)
+		},
+		show: func(e provision.AccountHistoryEntry) openapi.AccountHistoryEntry {
+			return openapi.AccountHistoryEntry{
+				At: e.At.UTC(), Actor: e.Actor, FromStatus: optional(string(e.FromStatus)), ToStatus: string(e.ToStatus),
+				Reason: optional(e.Reason), OrderID: optional(e.OrderID),
+			}
+		},
+		place: func(e provision.AccountHistoryEntry) seqCursor { return seqCursor{e.Seq} },
+	}.page(in.Params.Cursor, in.Params.Limit)
+	if err != nil {
+		return nil, err
+	}
+	return server.ListAccountHistory200JSONResponse{Items: entries, NextCursor: next}, nil
 }
 
 // etag is a strong validator: it changes with everything that an editor sees. Source: RFC 9110, section 8.8.3.
@@ -179,5 +180,5 @@ func versionOf(ifMatch *string) (int64, error) {
 			return version, nil
 		}
 	}
-	return 0, invalidParameters(FieldProblem{In: "header", Field: optional("If-Match"), Message: `not an ETag of ours: send one as you got it, such as "7" with the quotes, or *`})
+	return 0, invalidParameters(openapi.FieldProblem{In: "header", Field: optional("If-Match"), Message: `not an ETag of ours: send one as you got it, such as "7" with the quotes, or *`})
 }

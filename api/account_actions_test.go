@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
@@ -15,7 +16,7 @@ const stocked = "/v1/accounts/444455556666"
 func setupStocked(t *testing.T, status provision.AccountStatus) *world {
 	t.Helper()
 	w := setup(t)
-	read[Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
+	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	w.store.accounts[0].Status, w.store.accounts[0].ReadyWhenVerified = status, false
 	w.workflows.sweeps = 0
 	return w
@@ -33,7 +34,7 @@ func TestEditingAnAccountNeedsItsETag(t *testing.T) {
 	readProblem(t, w.send(w.key, http.MethodDelete, stocked, ""), http.StatusPreconditionRequired, codePreconditionRequired)
 	etag := w.get(stocked).Header().Get("ETag")
 	answer := w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 7"}`, "If-Match", etag)
-	require.Equal(t, "Pool 7", read[Account](t, answer, http.StatusOK).Name)
+	require.Equal(t, "Pool 7", read[openapi.Account](t, answer, http.StatusOK).Name)
 	require.NotEqual(t, etag, answer.Header().Get("ETag"))
 	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", etag), http.StatusPreconditionFailed, codePreconditionFailed).Detail, "read it again")
 	for _, rubbish := range []string{"7", `"x"`, `W/"7"`, `"0"`, `"-1"`, `""`} {
@@ -69,24 +70,24 @@ func TestVerbsOnAccounts(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountReady)
 	require.Contains(t, readProblem(t, w.post(stocked+"/return", map[string]any{"reason": "r"}), http.StatusConflict, codeConflict).Detail, "is Ready")
-	a := read[Account](t, w.post(stocked+"/invalidate", map[string]any{"reason": "an abuse report"}), http.StatusOK)
+	a := read[openapi.Account](t, w.post(stocked+"/invalidate", map[string]any{"reason": "an abuse report"}), http.StatusOK)
 	require.Equal(t, provision.AccountInvalid, a.Status)
 	require.Equal(t, "an abuse report", *a.Reason)
 	require.Zero(t, w.workflows.sweeps)
 	w.store.woken = []provision.OrderKey{{Provider: "acme", ID: "waits"}}
-	a = read[Account](t, w.post(stocked+"/return", map[string]any{"reason": "closed"}), http.StatusAccepted)
+	a = read[openapi.Account](t, w.post(stocked+"/return", map[string]any{"reason": "closed"}), http.StatusAccepted)
 	require.Equal(t, provision.AccountInvalid, a.Status)
 	require.True(t, a.ReadyWhenVerified)
 	require.Equal(t, 1, w.workflows.sweeps)
 	require.Equal(t, w.store.woken, w.workflows.awakened)
-	read[Account](t, w.send(w.key, http.MethodPost, stocked+"/verify", ""), http.StatusAccepted)
+	read[openapi.Account](t, w.send(w.key, http.MethodPost, stocked+"/verify", ""), http.StatusAccepted)
 	require.Equal(t, 2, w.workflows.sweeps)
 	require.Equal(t, "key "+w.keyID(), w.store.actor)
 
-	first := read[AccountHistoryPage](t, w.get(stocked+"/history?limit=2"), http.StatusOK)
+	first := read[openapi.AccountHistoryPage](t, w.get(stocked+"/history?limit=2"), http.StatusOK)
 	require.Len(t, first.Items, 2)
 	require.Equal(t, "an abuse report", *first.Items[0].Reason)
-	require.Len(t, read[AccountHistoryPage](t, w.get(stocked+"/history?limit=2&cursor="+*first.NextCursor), http.StatusOK).Items, 1)
+	require.Len(t, read[openapi.AccountHistoryPage](t, w.get(stocked+"/history?limit=2&cursor="+*first.NextCursor), http.StatusOK).Items, 1)
 	readProblem(t, w.get(stocked+"/history?cursor=rubbish"), http.StatusBadRequest, codeInvalidParameter)
 	require.Equal(t, http.StatusNoContent, w.withETag(t, http.MethodDelete, stocked, "", `"4"`))
 	readProblem(t, w.get(stocked), http.StatusNotFound, codeNotFound)
@@ -119,12 +120,12 @@ func TestWhatAnOrderLeftIsRemoved(t *testing.T) {
 	}
 	readProblem(t, remove(), http.StatusConflict, codeConflict)
 	w.store.accounts[0].Status = provision.AccountProvisioningFailed
-	account := read[Account](t, remove(), http.StatusAccepted)
+	account := read[openapi.Account](t, remove(), http.StatusAccepted)
 	require.NotNil(t, account.RemovingSince)
 	require.Equal(t, []provision.LeftoverRemoval{{Provider: "acme", AccountID: account.ID, By: provision.Intervention{Actor: "key " + w.keyID(), Reason: "the policy is mended"}}}, w.workflows.removals)
 
 	w.workflows.fail = provision.ErrUnavailable
 	require.Contains(t, readProblem(t, remove(), http.StatusServiceUnavailable, codeUnavailable).Detail, "send the same request again")
 	w.workflows.fail = nil
-	read[Account](t, remove(), http.StatusAccepted)
+	read[openapi.Account](t, remove(), http.StatusAccepted)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/stockcsv"
 )
@@ -13,8 +14,8 @@ const exportPage = 500
 
 // ExportAccounts answers GET /v1/accounts/export: the first page is read before the answer begins, so that a database that does
 // not answer is a problem and not half a file.
-func (s *server) ExportAccounts(ctx context.Context, in ExportAccountsRequestObject) (ExportAccountsResponseObject, error) {
-	e := &accountExport{ctx: ctx, server: s, provider: callerOf(ctx).Provider, filter: provision.AccountFilter{
+func (s *service) ExportAccounts(ctx context.Context, in server.ExportAccountsRequestObject) (server.ExportAccountsResponseObject, error) {
+	e := &accountExport{ctx: ctx, service: s, provider: callerOf(ctx).Provider, filter: provision.AccountFilter{
 		Statuses: value(in.Params.Status), Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment), Model: value(in.Params.Model), Limit: exportPage,
 	}}
 	if err := e.read(); err != nil {
@@ -26,7 +27,7 @@ func (s *server) ExportAccounts(ctx context.Context, in ExportAccountsRequestObj
 // accountExport is an answer of ExportAccounts that holds one page at a time.
 type accountExport struct {
 	ctx      context.Context //nolint:containedctx // of the request, which the answer belongs to
-	server   *server
+	service  *service
 	provider string
 	filter   provision.AccountFilter
 	page     []provision.Account
@@ -34,7 +35,7 @@ type accountExport struct {
 
 // read gets the next page.
 func (e *accountExport) read() (err error) {
-	e.page, err = e.server.Accounts.List(e.ctx, e.provider, e.filter)
+	e.page, err = e.service.Accounts.List(e.ctx, e.provider, e.filter)
 	return err
 }
 
@@ -59,7 +60,7 @@ func (e *accountExport) VisitExportAccountsResponse(w http.ResponseWriter) error
 			err = e.read()
 		}
 		if err != nil {
-			e.server.Log.ErrorContext(context.WithoutCancel(e.ctx), "an export was cut off", "error", err)
+			e.service.Log.ErrorContext(context.WithoutCancel(e.ctx), "an export was cut off", "error", err)
 			panic(http.ErrAbortHandler)
 		}
 	}

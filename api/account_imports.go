@@ -8,13 +8,15 @@ import (
 
 	"github.com/google/uuid"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/stockcsv"
 )
 
 // ImportAccounts answers POST /v1/account-imports. The workflow is started before the file is kept: so no kept file is without
 // one, and a workflow that finds no file ends.
-func (s *server) ImportAccounts(ctx context.Context, in ImportAccountsRequestObject) (ImportAccountsResponseObject, error) {
+func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRequestObject) (server.ImportAccountsResponseObject, error) {
 	file, err := readBody(ctx, in.Body)
 	if err != nil {
 		return nil, err
@@ -23,7 +25,7 @@ func (s *server) ImportAccounts(ctx context.Context, in ImportAccountsRequestObj
 	var refused *stockcsv.FileError
 	switch {
 	case errors.As(err, &refused):
-		return nil, invalidFields(FieldProblem{In: "body", Field: optional(refused.Column), Message: refused.Error()})
+		return nil, invalidFields(openapi.FieldProblem{In: "body", Field: optional(refused.Column), Message: refused.Error()})
 	case err != nil:
 		return nil, err
 	}
@@ -38,12 +40,12 @@ func (s *server) ImportAccounts(ctx context.Context, in ImportAccountsRequestObj
 		return nil, err
 	}
 	s.importKept(ctx, key)
-	return ImportAccounts202JSONResponse{Body: importResource(kept),
-		Headers: ImportAccounts202ResponseHeaders{Location: s.basePath + "/v1/account-imports/" + key.ID}}, nil
+	return server.ImportAccounts202JSONResponse{Body: importResource(kept),
+		Headers: server.ImportAccounts202ResponseHeaders{Location: s.basePath + "/v1/account-imports/" + key.ID}}, nil
 }
 
 // importKept is a hint: the workflow looks for its file by itself within a minute.
-func (s *server) importKept(ctx context.Context, key provision.ImportKey) {
+func (s *service) importKept(ctx context.Context, key provision.ImportKey) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
 	defer cancel()
 	if err := s.Workflows.ImportKept(ctx, key); err != nil {
@@ -52,83 +54,79 @@ func (s *server) importKept(ctx context.Context, key provision.ImportKey) {
 }
 
 // ListAccountImports answers GET /v1/account-imports.
-func (s *server) ListAccountImports(ctx context.Context, in ListAccountImportsRequestObject) (ListAccountImportsResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c provision.ImportCursor) bool {
-		_, wrong := uuid.Parse(c.ID)
-		return plausible(c.StartedAt) && wrong == nil
-	})
+func (s *service) ListAccountImports(
+	ctx context.Context, in server.ListAccountImportsRequestObject,
+) (server.ListAccountImportsResponseObject, error) {
+	imports, next, err := list[provision.ImportCursor, provision.AccountImport, openapi.AccountImport]{
+		valid: func(c provision.ImportCursor) bool { return plausible(c.StartedAt) && uuid.Validate(c.ID) == nil },
+		read: func(after *provision.ImportCursor, limit int) ([]provision.AccountImport, error) {
+			return s.Imports.List(ctx, callerOf(ctx).Provider, limit, after)
+		},
+		show: importResource,
+		place: func(i provision.AccountImport) provision.ImportCursor {
+			return provision.ImportCursor{StartedAt: i.StartedAt.UTC(), ID: i.ID}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Imports.List(ctx, callerOf(ctx).Provider, size+1, after)
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := ListAccountImports200JSONResponse{Items: make([]AccountImport, len(shown))}
-	for i, one := range shown {
-		answer.Items[i] = importResource(one)
-	}
-	if more {
-		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.ImportCursor{StartedAt: last.StartedAt.UTC(), ID: last.ID})
-	}
-	return answer, nil
+	return server.ListAccountImports200JSONResponse{Items: imports, NextCursor: next}, nil
 }
 
 // GetAccountImport answers GET /v1/account-imports/{import_id}.
-func (s *server) GetAccountImport(ctx context.Context, in GetAccountImportRequestObject) (GetAccountImportResponseObject, error) {
+func (s *service) GetAccountImport(ctx context.Context, in server.GetAccountImportRequestObject) (server.GetAccountImportResponseObject, error) {
 	found, err := s.Imports.Get(ctx, provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID})
 	if err != nil {
-		return nil, noImport(in.ImportID, err)
+		return nil, importProblem(in.ImportID, err)
 	}
-	return GetAccountImport200JSONResponse(importResource(found)), nil
+	return server.GetAccountImport200JSONResponse(importResource(found)), nil
 }
 
-// noImport is what an error of reading an import says to the caller.
-func noImport(id string, err error) error {
+// importProblem turns an error about an import into what the caller is told.
+func importProblem(id string, err error) error {
 	if errors.Is(err, provision.ErrNotFound) {
-		return problem(codeNotFound, "there is no import %s", id).because(err)
+		return notFound("import "+id, err)
 	}
 	return err
 }
 
 // ListAccountImportResults answers GET /v1/account-imports/{import_id}/results.
-func (s *server) ListAccountImportResults(ctx context.Context, in ListAccountImportResultsRequestObject) (ListAccountImportResultsResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c provision.ImportResultCursor) bool {
-		return c.Line > 0 && c.Line <= stockcsv.MaxBytes && c.Nth >= 0 && c.Nth <= stockcsv.MaxRow
-	})
+func (s *service) ListAccountImportResults(
+	ctx context.Context, in server.ListAccountImportResultsRequestObject,
+) (server.ListAccountImportResultsResponseObject, error) {
+	key := provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID}
+	results, next, err := list[provision.ImportResultCursor, provision.RowResult, openapi.RowResult]{
+		valid: func(c provision.ImportResultCursor) bool {
+			return c.Line > 0 && c.Line <= stockcsv.MaxBytes && c.Nth >= 0 && c.Nth <= stockcsv.MaxRow
+		},
+		read: func(after *provision.ImportResultCursor, limit int) ([]provision.RowResult, error) {
+			found, err := s.Imports.Results(ctx, key, provision.ImportResultFilter{Outcomes: value(in.Params.Outcome), Limit: limit, After: after})
+			return found, importProblem(in.ImportID, err)
+		},
+		show: func(r provision.RowResult) openapi.RowResult {
+			return openapi.RowResult{
+				Line: r.Line, Outcome: r.Outcome, AccountID: optional(r.AccountID),
+				Column: optional(r.Column), ColumnPosition: optional(r.Position), Message: optional(r.Message),
+			}
+		},
+		place: func(r provision.RowResult) provision.ImportResultCursor {
+			return provision.ImportResultCursor{Line: r.Line, Nth: r.Nth}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	key := provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID}
-	found, err := s.Imports.Results(ctx, key, provision.ImportResultFilter{Outcomes: value(in.Params.Outcome), Limit: size + 1, After: after})
-	if err != nil {
-		return nil, noImport(in.ImportID, err)
-	}
-	shown, more := page(found, size)
-	answer := ListAccountImportResults200JSONResponse{Items: make([]RowResult, len(shown))}
-	for i, r := range shown {
-		answer.Items[i] = RowResult{Line: r.Line, Outcome: r.Outcome, AccountID: optional(r.AccountID), Column: optional(r.Column),
-			ColumnPosition: optional(r.Position), Message: optional(r.Message)}
-	}
-	if more {
-		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.ImportResultCursor{Line: last.Line, Nth: last.Nth})
-	}
-	return answer, nil
+	return server.ListAccountImportResults200JSONResponse{Items: results, NextCursor: next}, nil
 }
 
 // GetAccountImportTemplate answers GET /v1/account-imports/template.
-func (s *server) GetAccountImportTemplate(context.Context, GetAccountImportTemplateRequestObject) (GetAccountImportTemplateResponseObject, error) {
-	return GetAccountImportTemplate200TextCsvResponse{Body: strings.NewReader(stockcsv.Template()),
-		Headers: GetAccountImportTemplate200ResponseHeaders{ContentDisposition: `attachment; filename="accounts-template.csv"`}}, nil
+func (s *service) GetAccountImportTemplate(context.Context, server.GetAccountImportTemplateRequestObject) (server.GetAccountImportTemplateResponseObject, error) {
+	return server.GetAccountImportTemplate200TextCsvResponse{Body: strings.NewReader(stockcsv.Template()),
+		Headers: server.GetAccountImportTemplate200ResponseHeaders{ContentDisposition: `attachment; filename="accounts-template.csv"`}}, nil
 }
 
-func importResource(i provision.AccountImport) AccountImport {
-	return AccountImport{
+func importResource(i provision.AccountImport) openapi.AccountImport {
+	return openapi.AccountImport{
 		ID: i.ID, State: i.State, Reason: optional(i.Reason), DryRun: i.DryRun, By: i.Actor,
 		RowsTotal: i.RowsTotal, RowsDone: i.RowsDone, Added: i.Added, Unchanged: i.Unchanged, Faulty: i.Faulty, Messages: i.Messages,
 		StartedAt: i.StartedAt.UTC(), FinishedAt: utc(i.FinishedAt),

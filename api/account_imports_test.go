@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/stockcsv"
 )
@@ -48,7 +49,7 @@ func (w *world) upload(key, query, file string) *httptest.ResponseRecorder {
 func (w *world) results(t *testing.T, id, query string) (lines []string) {
 	t.Helper()
 	for cursor := ""; ; {
-		page := read[RowResultPage](t, w.get(importsPath+"/"+id+"/results?limit=2"+query+cursor), http.StatusOK)
+		page := read[openapi.RowResultPage](t, w.get(importsPath+"/"+id+"/results?limit=2"+query+cursor), http.StatusOK)
 		for _, r := range page.Items {
 			lines = append(lines, fmt.Sprintf("%d:%s:%d %s %s %s", r.Line, value(r.Column), value(r.ColumnPosition), r.Outcome, value(r.AccountID), value(r.Message)))
 		}
@@ -63,14 +64,14 @@ func TestImportingAFile(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	answer := w.upload(w.key, "", csvFile("444455556666", "444455556667")+"12,nordic,production,SPAM,x,y,z\n"+csvLine("999999999999"))
-	begun := read[AccountImport](t, answer, http.StatusAccepted)
+	begun := read[openapi.AccountImport](t, answer, http.StatusAccepted)
 	require.Equal(t, "/qm"+importsPath+"/"+begun.ID, answer.Header().Get("Location"))
 	require.Equal(t, provision.ImportRunning, begun.State)
 	require.Equal(t, 4, begun.RowsTotal)
 	require.Equal(t, "key "+w.keyID(), begun.By)
 	require.Equal(t, []provision.ImportKey{{Provider: "acme", ID: begun.ID}}, w.workflows.imports)
 
-	ended := read[AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
+	ended := read[openapi.AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
 	require.Equal(t, provision.ImportCompleted, ended.State)
 	require.Equal(t, []int{4, 2, 0, 2, 4}, []int{ended.RowsDone, ended.Added, ended.Unchanged, ended.Faulty, ended.Messages})
 	require.NotNil(t, ended.FinishedAt)
@@ -92,13 +93,13 @@ func TestImportingAFile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "key "+w.keyID()+", import "+begun.ID, events[0].Actor)
 
-	again := read[AccountImport](t, w.upload(w.key, "", csvFile("444455556666", "444455556667")), http.StatusAccepted)
-	ended = read[AccountImport](t, w.get(importsPath+"/"+again.ID), http.StatusOK)
+	again := read[openapi.AccountImport](t, w.upload(w.key, "", csvFile("444455556666", "444455556667")), http.StatusAccepted)
+	ended = read[openapi.AccountImport](t, w.get(importsPath+"/"+again.ID), http.StatusOK)
 	require.Equal(t, []int{0, 2, 0}, []int{ended.Added, ended.Unchanged, ended.Faulty})
 
-	list := read[AccountImportPage](t, w.get(importsPath+"?limit=1"), http.StatusOK)
+	list := read[openapi.AccountImportPage](t, w.get(importsPath+"?limit=1"), http.StatusOK)
 	require.Equal(t, again.ID, list.Items[0].ID, "newest first")
-	list = read[AccountImportPage](t, w.get(importsPath+"?limit=1&cursor="+*list.NextCursor), http.StatusOK)
+	list = read[openapi.AccountImportPage](t, w.get(importsPath+"?limit=1&cursor="+*list.NextCursor), http.StatusOK)
 	require.Equal(t, begun.ID, list.Items[0].ID)
 	require.Nil(t, list.NextCursor)
 }
@@ -111,21 +112,21 @@ func TestProgressShowsWhileAnImportRuns(t *testing.T) {
 	for i := range 700 {
 		file += csvLine(fmt.Sprintf("5555%08d", i))
 	}
-	begun := read[AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
+	begun := read[openapi.AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
 	_, _, err := w.store.db.Imports.RunBatch(t.Context(), provision.ImportKey{Provider: "acme", ID: begun.ID}, nil)
 	require.NoError(t, err)
-	half := read[AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
+	half := read[openapi.AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
 	require.Equal(t, provision.ImportRunning, half.State)
 	require.Equal(t, []int{700, 500, 500}, []int{half.RowsTotal, half.RowsDone, half.Added})
 	require.Nil(t, half.FinishedAt)
-	require.Len(t, read[RowResultPage](t, w.get(importsPath+"/"+begun.ID+"/results?limit=200"), http.StatusOK).Items, 200)
+	require.Len(t, read[openapi.RowResultPage](t, w.get(importsPath+"/"+begun.ID+"/results?limit=200"), http.StatusOK).Items, 200)
 }
 
 func TestADryRunOfAnImportAddsNothing(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
-	begun := read[AccountImport](t, w.upload(w.key, "?dry_run=true", csvFile("444455556666")+"x\n"), http.StatusAccepted)
-	ended := read[AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
+	begun := read[openapi.AccountImport](t, w.upload(w.key, "?dry_run=true", csvFile("444455556666")+"x\n"), http.StatusAccepted)
+	ended := read[openapi.AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
 	require.True(t, ended.DryRun)
 	require.Equal(t, []int{1, 1}, []int{ended.Added, ended.Faulty})
 	_, err := w.store.db.Accounts.Get(t.Context(), "acme", "444455556666")
@@ -155,21 +156,21 @@ func TestAFileThatIsNoneIsRefused(t *testing.T) {
 	readProblem(t, w.upload(w.key, "?dry_run=perhaps", csvFile()), http.StatusBadRequest, codeInvalidParameter)
 	readProblem(t, w.upload(w.key, "?dryrun=true", csvFile()), http.StatusBadRequest, codeInvalidParameter)
 	require.Empty(t, w.workflows.imports)
-	require.Empty(t, read[AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
+	require.Empty(t, read[openapi.AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
 }
 
 func TestAFileHasALimitOfItsOwn(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	large := csvFile("444455556666") + strings.Repeat("\n", 1<<20) // more than other bodies may have
-	read[AccountImport](t, w.send(w.key, http.MethodPost, importsPath, large, "Content-Type", "text/csv; charset=UTF-8"), http.StatusAccepted)
+	read[openapi.AccountImport](t, w.send(w.key, http.MethodPost, importsPath, large, "Content-Type", "text/csv; charset=UTF-8"), http.StatusAccepted)
 	tooLarge := []byte(csvFile() + strings.Repeat("\n", stockcsv.MaxBytes))
 	for _, r := range []*http.Request{httptest.NewRequest(http.MethodPost, importsPath, bytes.NewReader(tooLarge)), newChunked(http.MethodPost, importsPath, tooLarge)} {
 		r.Header.Set("Content-Type", "text/csv")
 		r.Header.Set("Authorization", "Bearer "+w.key)
 		require.Contains(t, readProblem(t, serve(w.handler, r), http.StatusRequestEntityTooLarge, codeBodyTooLarge).Detail, "at most 5242880 bytes")
 	}
-	require.Equal(t, float64(stockcsv.MaxBytes), w.server.contract.operations["POST "+importsPath].RequestBody.Value.Extensions["x-max-bytes"])
+	require.Equal(t, float64(stockcsv.MaxBytes), w.service.contract.operations["POST "+importsPath].RequestBody.Value.Extensions["x-max-bytes"])
 	r := newChunked(http.MethodPost, importsPath, nil)
 	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("account_id"), iotest.ErrReader(io.ErrUnexpectedEOF)))
 	r.Header.Set("Content-Type", "text/csv")
@@ -185,22 +186,22 @@ func TestAnImportWithoutTemporalKeepsNothing(t *testing.T) {
 	w := setupImports(t)
 	w.workflows.fail = fmt.Errorf("no Temporal: %w", provision.ErrUnavailable)
 	readProblem(t, w.upload(w.key, "", csvFile("444455556666")), http.StatusServiceUnavailable, codeUnavailable)
-	require.Empty(t, read[AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
+	require.Empty(t, read[openapi.AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
 }
 
 func TestNobodySeesTheImportsOfOthers(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
-	mine := read[AccountImport](t, w.upload(w.key, "", csvFile("444455556666")), http.StatusAccepted)
+	mine := read[openapi.AccountImport](t, w.upload(w.key, "", csvFile("444455556666")), http.StatusAccepted)
 	for _, id := range []string{mine.ID, "00000000-0000-0000-0000-000000000000"} {
 		for _, target := range []string{"", "/results"} {
 			p := readProblem(t, w.send(w.otherKey, http.MethodGet, importsPath+"/"+id+target, ""), http.StatusNotFound, codeNotFound)
 			require.Equal(t, "there is no import "+id, p.Detail)
 		}
 	}
-	require.Empty(t, read[AccountImportPage](t, w.send(w.otherKey, http.MethodGet, importsPath, ""), http.StatusOK).Items)
-	theirs := read[AccountImport](t, w.upload(w.otherKey, "", csvFile("444455556666")), http.StatusAccepted)
-	result := read[RowResultPage](t, w.send(w.otherKey, http.MethodGet, importsPath+"/"+theirs.ID+"/results", ""), http.StatusOK).Items[0]
+	require.Empty(t, read[openapi.AccountImportPage](t, w.send(w.otherKey, http.MethodGet, importsPath, ""), http.StatusOK).Items)
+	theirs := read[openapi.AccountImport](t, w.upload(w.otherKey, "", csvFile("444455556666")), http.StatusAccepted)
+	result := read[openapi.RowResultPage](t, w.send(w.otherKey, http.MethodGet, importsPath+"/"+theirs.ID+"/results", ""), http.StatusOK).Items[0]
 	require.NotContains(t, *result.Message, "acme", "whose it is stays unsaid")
 	require.Contains(t, *result.Message, "is in a pool already")
 	for _, bad := range []string{"/x", "/" + strings.ToUpper("6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c1f"), "/" + mine.ID + "/results?cursor=x", "?cursor=x"} {
@@ -225,9 +226,9 @@ func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testin
 	for i := range 1203 { // three pages
 		file += strings.Replace(csvLine(fmt.Sprintf("5555%08d", i)), "Pool", "'=Pool", 1)
 	}
-	read[AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
-	read[AccountImport](t, w.upload(w.otherKey, "", csvFile("666600000001")), http.StatusAccepted)
-	cfg := w.server.Config
+	read[openapi.AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
+	read[openapi.AccountImport](t, w.upload(w.otherKey, "", csvFile("666600000001")), http.StatusAccepted)
+	cfg := w.service.Config
 	cfg.Database = databaseOf(w.store.db)
 	cfg.APIKeys, cfg.PublicURL, cfg.Now = memoryKeys{w.store, w.store.db.APIKeys}, "https://a.example", nil
 	w.serve(t, cfg)
@@ -243,8 +244,8 @@ func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testin
 	require.Contains(t, lines[1], ","+stored.ExternalID+",invalid,waits for its verification,")
 	require.NotContains(t, answer.Body.String(), "666600000001")
 
-	again := read[AccountImport](t, w.upload(w.key, "", answer.Body.String()), http.StatusAccepted)
-	ended := read[AccountImport](t, w.get(importsPath+"/"+again.ID), http.StatusOK)
+	again := read[openapi.AccountImport](t, w.upload(w.key, "", answer.Body.String()), http.StatusAccepted)
+	ended := read[openapi.AccountImport](t, w.get(importsPath+"/"+again.ID), http.StatusOK)
 	require.Equal(t, []int{0, 1203, 0}, []int{ended.Added, ended.Unchanged, ended.Faulty}, w.results(t, again.ID, "&outcome=faulty"))
 
 	require.Len(t, strings.Split(w.get("/v1/accounts/export?status=ready").Body.String(), "\r\n"), 2, "the header alone")

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 )
 
@@ -13,7 +15,7 @@ import (
 const wakeTimeout = 5 * time.Second
 
 // CreateAccount answers POST /v1/accounts.
-func (s *server) CreateAccount(ctx context.Context, in CreateAccountRequestObject) (CreateAccountResponseObject, error) {
+func (s *service) CreateAccount(ctx context.Context, in server.CreateAccountRequestObject) (server.CreateAccountResponseObject, error) {
 	who := callerOf(ctx)
 	account := accountOf(*in.Body, who.Provider)
 	account.ExternalID = provision.NewExternalID()
@@ -35,14 +37,14 @@ func (s *server) CreateAccount(ctx context.Context, in CreateAccountRequestObjec
 	}
 	s.wake(ctx, woken)
 	s.verifyDue(ctx)
-	return CreateAccount201JSONResponse{
+	return server.CreateAccount201JSONResponse{
 		Body:    accountResource(added),
-		Headers: CreateAccount201ResponseHeaders{Location: s.basePath + "/v1/accounts/" + added.ID, ETag: etag(added)},
+		Headers: server.CreateAccount201ResponseHeaders{Location: s.basePath + "/v1/accounts/" + added.ID, ETag: etag(added)},
 	}, nil
 }
 
 // wake is a hint: who misses it looks for an account by itself later.
-func (s *server) wake(ctx context.Context, orders []provision.OrderKey) {
+func (s *service) wake(ctx context.Context, orders []provision.OrderKey) {
 	if len(orders) == 0 {
 		return
 	}
@@ -54,7 +56,7 @@ func (s *server) wake(ctx context.Context, orders []provision.OrderKey) {
 }
 
 // verifyDue is a hint too: the schedule finds what is due by itself.
-func (s *server) verifyDue(ctx context.Context) {
+func (s *service) verifyDue(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
 	defer cancel()
 	if err := s.Workflows.VerifyDue(ctx); err != nil {
@@ -63,48 +65,44 @@ func (s *server) verifyDue(ctx context.Context) {
 }
 
 // GetAccount answers GET /v1/accounts/{account_id}.
-func (s *server) GetAccount(ctx context.Context, in GetAccountRequestObject) (GetAccountResponseObject, error) {
+func (s *service) GetAccount(ctx context.Context, in server.GetAccountRequestObject) (server.GetAccountResponseObject, error) {
 	account, err := s.Accounts.Get(ctx, callerOf(ctx).Provider, in.AccountID)
-	if errors.Is(err, provision.ErrNotFound) {
-		return nil, problem(codeNotFound, "there is no account %s", in.AccountID).because(err)
-	}
 	if err != nil {
-		return nil, err
+		return nil, accountProblem(in.AccountID, err)
 	}
-	return GetAccount200JSONResponse{Body: accountResource(account), Headers: GetAccount200ResponseHeaders{ETag: etag(account)}}, nil
+	return server.GetAccount200JSONResponse{Body: accountResource(account), Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // ListAccounts answers GET /v1/accounts.
-func (s *server) ListAccounts(ctx context.Context, in ListAccountsRequestObject) (ListAccountsResponseObject, error) {
-	after, err := accountCursor(in.Params.Cursor)
+func (s *service) ListAccounts(ctx context.Context, in server.ListAccountsRequestObject) (server.ListAccountsResponseObject, error) {
+	accounts, next, err := list[provision.AccountCursor, provision.Account, openapi.Account]{
+		valid: validAccountCursor,
+		read: func(after *provision.AccountCursor, limit int) ([]provision.Account, error) {
+			return s.Accounts.List(ctx, callerOf(ctx).Provider, provision.AccountFilter{
+				Statuses:    value(in.Params.Status),
+				Marketplace: value(in.Params.Marketplace),
+				Environment: value(in.Params.Environment),
+				Model:       value(in.Params.Model),
+				Limit:       limit,
+				After:       after,
+			})
+		},
+		show: accountResource,
+		place: func(a provision.Account) provision.AccountCursor {
+			return provision.AccountCursor{AddedAt: a.AddedAt.UTC(), ID: a.ID}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Accounts.List(ctx, callerOf(ctx).Provider, provision.AccountFilter{
-		Statuses:    value(in.Params.Status),
-		Marketplace: value(in.Params.Marketplace),
-		Environment: value(in.Params.Environment),
-		Model:       value(in.Params.Model),
-		Limit:       size + 1,
-		After:       after,
-	})
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := ListAccounts200JSONResponse{Items: make([]Account, len(shown))}
-	for i, account := range shown {
-		answer.Items[i] = accountResource(account)
-	}
-	if more {
-		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.AccountCursor{AddedAt: last.AddedAt.UTC(), ID: last.ID})
-	}
-	return answer, nil
+	return server.ListAccounts200JSONResponse{Items: accounts, NextCursor: next}, nil
 }
 
-func accountOf(form NewAccount, provider string) provision.Account {
+func validAccountCursor(c provision.AccountCursor) bool {
+	return plausible(c.AddedAt) && accountIDPattern.MatchString(c.ID)
+}
+
+func accountOf(form openapi.NewAccount, provider string) provision.Account {
 	return provision.Account{
 		ID:        form.ID,
 		Pool:      provision.Pool{Provider: provider, Marketplace: form.Marketplace, Environment: form.Environment},
@@ -115,8 +113,8 @@ func accountOf(form NewAccount, provider string) provision.Account {
 	}
 }
 
-func accountResource(a provision.Account) Account {
-	return Account{
+func accountResource(a provision.Account) openapi.Account {
+	return openapi.Account{
 		ID:          a.ID,
 		Marketplace: a.Marketplace,
 		Environment: a.Environment,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
@@ -17,7 +18,7 @@ func TestAddingAnAccount(t *testing.T) {
 	w := setup(t)
 	w.store.woken = []provision.OrderKey{{Provider: "acme", ID: "waits"}}
 	answer := w.post("/v1/accounts", accountForm("444455556666"))
-	account := read[Account](t, answer, http.StatusCreated)
+	account := read[openapi.Account](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/accounts/444455556666", answer.Header().Get("Location"))
 	require.Regexp(t, `^qm-[0-9a-f]{40}$`, account.ExternalID)
 	require.Equal(t, provision.AccountInvalid, account.Status, "until it is verified")
@@ -30,15 +31,15 @@ func TestAddingAnAccount(t *testing.T) {
 	require.Equal(t, "key "+w.keyID(), w.store.actor)
 	require.Equal(t, "acme", w.store.accounts[0].Provider)
 
-	other := read[Account](t, w.post("/v1/accounts", accountForm("444455556667")), http.StatusCreated)
+	other := read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556667")), http.StatusCreated)
 	require.NotEqual(t, account.ExternalID, other.ExternalID)
-	require.Equal(t, account, read[Account](t, w.get("/v1/accounts/444455556666"), http.StatusOK))
+	require.Equal(t, account, read[openapi.Account](t, w.get("/v1/accounts/444455556666"), http.StatusOK))
 }
 
 func TestAnAccountIsInStockOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	read[Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
+	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	mine := readProblem(t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusConflict, codeAccountExists)
 	theirs := readProblem(t, w.send(w.otherKey, http.MethodPost, "/v1/accounts", asText(accountForm("444455556666"))), http.StatusConflict, codeAccountExists)
 	require.Equal(t, mine.Detail, theirs.Detail, "whose it is stays unsaid")
@@ -50,7 +51,7 @@ func TestHintsThatFailDoNotFailTheAccount(t *testing.T) {
 	w := setup(t)
 	w.store.woken = []provision.OrderKey{{Provider: "acme", ID: "waits"}}
 	w.workflows.fail = errors.New("no Temporal")
-	read[Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
+	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	require.Contains(t, w.log.String(), "orders were not woken")
 	require.Contains(t, w.log.String(), "the verification was not started")
 }
@@ -100,11 +101,11 @@ func TestAccountsThatNeverEnterAPool(t *testing.T) {
 func TestAccountsOfOthersAreNotFound(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	read[Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
+	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	foreign := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/accounts/444455556666", ""), http.StatusNotFound, codeNotFound)
 	require.Equal(t, "there is no account 444455556666", foreign.Detail)
 	require.Equal(t, "there is no account 777788889999", readProblem(t, w.get("/v1/accounts/777788889999"), http.StatusNotFound, codeNotFound).Detail)
-	require.Empty(t, read[AccountPage](t, w.send(w.otherKey, http.MethodGet, "/v1/accounts", ""), http.StatusOK).Items)
+	require.Empty(t, read[openapi.AccountPage](t, w.send(w.otherKey, http.MethodGet, "/v1/accounts", ""), http.StatusOK).Items)
 	readProblem(t, w.get("/v1/accounts/44445555666"), http.StatusBadRequest, codeInvalidParameter)
 }
 
@@ -114,7 +115,7 @@ func TestPagesOfAccountsOldestFirst(t *testing.T) {
 	var want []string
 	for i := range 5 {
 		id := fmt.Sprintf("44445555666%d", i)
-		read[Account](t, w.post("/v1/accounts", accountForm(id, map[string]any{"model": []string{"SPAM", "ECAM"}[i%2]})), http.StatusCreated)
+		read[openapi.Account](t, w.post("/v1/accounts", accountForm(id, map[string]any{"model": []string{"SPAM", "ECAM"}[i%2]})), http.StatusCreated)
 		want = append(want, id)
 	}
 	for i := range 4 {
@@ -127,7 +128,7 @@ func TestPagesOfAccountsOldestFirst(t *testing.T) {
 	require.Equal(t, want, accountIDs(t, w, "status=invalid&status=ready&limit=1"))
 	require.Equal(t, []string{want[1], want[3]}, accountIDs(t, w, "model=ECAM"))
 	require.Empty(t, accountIDs(t, w, "environment=test"))
-	invalid := read[Account](t, w.get("/v1/accounts/"+want[4]), http.StatusOK)
+	invalid := read[openapi.Account](t, w.get("/v1/accounts/"+want[4]), http.StatusOK)
 	require.Equal(t, "Invalid", invalid.StatusLabel)
 	require.Equal(t, "closed", *invalid.Reason)
 	require.Equal(t, now.Add(4*time.Second), invalid.AddedAt)
@@ -136,7 +137,7 @@ func TestPagesOfAccountsOldestFirst(t *testing.T) {
 // accountIDs reads every page.
 func accountIDs(t *testing.T, w *world, query string) (ids []string) {
 	for cursor := ""; ; {
-		page := read[AccountPage](t, w.get("/v1/accounts?"+query+cursor), http.StatusOK)
+		page := read[openapi.AccountPage](t, w.get("/v1/accounts?"+query+cursor), http.StatusOK)
 		for _, a := range page.Items {
 			ids = append(ids, a.ID)
 		}

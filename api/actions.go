@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
 )
@@ -15,7 +17,7 @@ import (
 // is over.
 
 // CorrectOrder answers PATCH /v1/orders/{order_id}.
-func (s *server) CorrectOrder(ctx context.Context, in CorrectOrderRequestObject) (CorrectOrderResponseObject, error) {
+func (s *service) CorrectOrder(ctx context.Context, in server.CorrectOrderRequestObject) (server.CorrectOrderResponseObject, error) {
 	by := actionOf(ctx, in.Body.Reason)
 	order, err := s.tell(ctx, in.OrderID, workflows.UpdateCorrect, by, func(key provision.OrderKey) error {
 		return s.Workflows.Correct(ctx, key, correctionOf(*in.Body), by)
@@ -23,86 +25,86 @@ func (s *server) CorrectOrder(ctx context.Context, in CorrectOrderRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return CorrectOrder200JSONResponse(order), nil
+	return server.CorrectOrder200JSONResponse(order), nil
 }
 
 // CancelOrder answers POST /v1/orders/{order_id}/cancel.
-func (s *server) CancelOrder(ctx context.Context, in CancelOrderRequestObject) (CancelOrderResponseObject, error) {
+func (s *service) CancelOrder(ctx context.Context, in server.CancelOrderRequestObject) (server.CancelOrderResponseObject, error) {
 	order, err := s.act(ctx, in.OrderID, workflows.UpdateCancel, actionOf(ctx, value(in.Body).Reason))
 	if err != nil {
 		return nil, err
 	}
-	return CancelOrder202JSONResponse(order), nil
+	return server.CancelOrder202JSONResponse(order), nil
 }
 
 // RetryOrder answers POST /v1/orders/{order_id}/retry.
-func (s *server) RetryOrder(ctx context.Context, in RetryOrderRequestObject) (RetryOrderResponseObject, error) {
+func (s *service) RetryOrder(ctx context.Context, in server.RetryOrderRequestObject) (server.RetryOrderResponseObject, error) {
 	order, err := s.act(ctx, in.OrderID, workflows.UpdateRetry, actionOf(ctx, &in.Body.Reason))
 	if err != nil {
 		return nil, err
 	}
-	return RetryOrder202JSONResponse(order), nil
+	return server.RetryOrder202JSONResponse(order), nil
 }
 
 // FailOrder answers POST /v1/orders/{order_id}/fail.
-func (s *server) FailOrder(ctx context.Context, in FailOrderRequestObject) (FailOrderResponseObject, error) {
+func (s *service) FailOrder(ctx context.Context, in server.FailOrderRequestObject) (server.FailOrderResponseObject, error) {
 	order, err := s.act(ctx, in.OrderID, workflows.UpdateFail, actionOf(ctx, &in.Body.Reason))
 	if err != nil {
 		return nil, err
 	}
-	return FailOrder202JSONResponse(order), nil
+	return server.FailOrder202JSONResponse(order), nil
 }
 
 // EndUndo answers POST /v1/orders/{order_id}/end-undo.
-func (s *server) EndUndo(ctx context.Context, in EndUndoRequestObject) (EndUndoResponseObject, error) {
+func (s *service) EndUndo(ctx context.Context, in server.EndUndoRequestObject) (server.EndUndoResponseObject, error) {
 	order, err := s.act(ctx, in.OrderID, workflows.UpdateEndUndo, actionOf(ctx, &in.Body.Reason))
 	if err != nil {
 		return nil, err
 	}
-	return EndUndo202JSONResponse(order), nil
+	return server.EndUndo202JSONResponse(order), nil
 }
 
 // SwapOrder answers POST /v1/orders/{order_id}/swap.
-func (s *server) SwapOrder(ctx context.Context, in SwapOrderRequestObject) (SwapOrderResponseObject, error) {
+func (s *service) SwapOrder(ctx context.Context, in server.SwapOrderRequestObject) (server.SwapOrderResponseObject, error) {
 	by := actionOf(ctx, &in.Body.Reason)
 	by.AccountID = in.Body.AccountID
 	order, err := s.act(ctx, in.OrderID, workflows.UpdateSwap, by)
 	if err != nil {
 		return nil, err
 	}
-	return SwapOrder202JSONResponse(order), nil
+	return server.SwapOrder202JSONResponse(order), nil
 }
 
 // act tells an order's workflow a verb that needs nothing but who and why.
-func (s *server) act(ctx context.Context, id, verb string, by provision.Intervention) (Order, error) {
+func (s *service) act(ctx context.Context, id, verb string, by provision.Intervention) (openapi.Order, error) {
 	return s.tell(ctx, id, verb, by, func(key provision.OrderKey) error { return s.Workflows.Act(ctx, key, verb, by) })
 }
 
 // tell does something to the caller's order and returns the order as it stands then.
-func (s *server) tell(ctx context.Context, id, verb string, by provision.Intervention, do func(provision.OrderKey) error) (Order, error) {
+func (s *service) tell(ctx context.Context, id, verb string, by provision.Intervention, do func(provision.OrderKey) error) (openapi.Order, error) {
 	view, err := s.order(ctx, id)
 	if err != nil {
-		return Order{}, err
+		return openapi.Order{}, err
 	}
 	if err := tooLate(view, verb); err != nil {
-		return Order{}, err
+		return openapi.Order{}, err
 	}
 	// The answer of the workflow may be lost although the action was taken: the workflow may have ended in the same moment. The
 	// row of the action is written with what it does, so it knows.
 	if err := do(view.OrderKey); err != nil && !s.wasTaken(ctx, view.OrderKey, by) {
 		if errors.Is(err, provision.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
-			return Order{}, problem(codeUnavailable, "could not confirm that order %q received the request: %s", id, wayOut).because(err)
+			return openapi.Order{}, problem(codeUnavailable, "could not confirm that order %q received the request: %s", id, wayOut).because(err)
 		}
-		return Order{}, err
+		return openapi.Order{}, err
 	}
 	if view, err = s.order(ctx, id); err != nil {
-		return Order{}, problem(codeUnavailable, "order %q did receive the request, but cannot be read at the moment: do not send this again, read the order", id).because(err)
+		return openapi.Order{}, problem(codeUnavailable, "order %q did receive the request, but cannot be read at the moment: do not send this again, read the order", id).because(err)
 	}
 	return s.orderResource(view), nil
 }
 
 // wasTaken reports whether the action is known to have been taken. When that cannot be found out, it is not known.
-func (s *server) wasTaken(ctx context.Context, key provision.OrderKey, by provision.Intervention) bool {
+func (s *service) wasTaken(ctx context.Context, key provision.OrderKey, by provision.Intervention) bool {
 	taken, err := s.Orders.ActionNoted(ctx, key, by.ID)
 	return err == nil && taken
 }
@@ -130,7 +132,7 @@ func actionOf(ctx context.Context, reason *string) provision.Intervention {
 	return provision.Intervention{Actor: callerOf(ctx).Actor(), Reason: value(reason), ID: uuid.NewString()}
 }
 
-func correctionOf(form OrderCorrection) provision.Correction {
+func correctionOf(form openapi.OrderCorrection) provision.Correction {
 	correction := provision.Correction{
 		IAMUserName:      form.IAMUserName,
 		ContactName:      form.AWSContactName,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
 )
@@ -184,13 +185,13 @@ func TestCorrectingAnOrderThatAsks(t *testing.T) {
 				if reason != "" {
 					body["reason"] = reason
 				}
-				order := read[Order](t, w.patch("/v1/orders/MP-1", body), http.StatusOK)
+				order := read[openapi.Order](t, w.patch("/v1/orders/MP-1", body), http.StatusOK)
 				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Intervention{Actor: "key " + w.keyID(), Reason: reason}}}, w.told(t))
 				require.Equal(t, provision.Provisioning, order.State, "as it stands afterwards")
 				require.Nil(t, order.Failure)
 				after := before
 				after.Request, after.State, after.Failure, after.Since = c.want.Apply(before.Request), provision.Provisioning, nil, now
-				require.Equal(t, w.server.orderResource(after), order, "what was sent is changed, and nothing else")
+				require.Equal(t, w.service.orderResource(after), order, "what was sent is changed, and nothing else")
 			})
 		}
 	}
@@ -201,7 +202,7 @@ func TestCorrectingSeveralFieldsAtOnce(t *testing.T) {
 	w := setup(t)
 	order := w.orderIn(provision.ActionRequired, "aws_account_alias")
 	w.workflows.questions = map[provision.OrderKey][]string{order.OrderKey: {"aws_account_alias", "use_existing_cur"}}
-	corrected := read[Order](t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu", "use_existing_cur": nil}), http.StatusOK)
+	corrected := read[openapi.Order](t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu", "use_existing_cur": nil}), http.StatusOK)
 	require.Equal(t, "berg-eu", corrected.AWSAccountAlias)
 	require.Nil(t, corrected.UseExistingCUR)
 	require.Equal(t, "anna.berg", corrected.IAMUserName)
@@ -296,7 +297,7 @@ func TestVerbsReachTheWorkflow(t *testing.T) {
 		for _, reason := range []string{"the customer asked", "Grund: Kündigung & mehr", strings.Repeat("ä", 500)} {
 			w := setup(t)
 			before := w.orderIn(provision.ActionRequired, "aws_account_alias")
-			order := read[Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, reason)), http.StatusAccepted)
+			order := read[openapi.Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, reason)), http.StatusAccepted)
 			require.Equal(t, after[verb], order.State, "the order as it stands afterwards")
 			by := provision.Intervention{Actor: "key " + w.keyID(), Reason: reason}
 			if verb == workflows.UpdateSwap {
@@ -326,7 +327,7 @@ func TestACancelNeedsNoReason(t *testing.T) {
 	} {
 		w := setup(t)
 		w.orderIn(provision.Provisioning, "")
-		require.Equal(t, provision.Compensating, read[Order](t, send(w), http.StatusAccepted).State, name)
+		require.Equal(t, provision.Compensating, read[openapi.Order](t, send(w), http.StatusAccepted).State, name)
 		require.Equal(t, provision.Intervention{Actor: "key " + w.keyID()}, w.told(t)[0].by, name)
 	}
 	w := setup(t)
@@ -436,7 +437,7 @@ func TestAnUndoIsEndedOnlyWhileThereIsOne(t *testing.T) {
 	require.Equal(t, map[string]string{"reason": "is missing: it is required"}, got)
 	answer := w.post(target, because)
 	require.Equal(t, http.StatusAccepted, answer.Code, answer.Body)
-	var shown Order
+	var shown openapi.Order
 	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &shown))
 	require.Equal(t, string(provision.StepUndoing), shown.Steps[0].State)
 	require.Equal(t, "PermissionMissing: refused", *shown.Steps[0].Problem, "a step that is being undone says what keeps it")
@@ -450,8 +451,8 @@ func TestAnUndoIsEndedOnlyWhileThereIsOne(t *testing.T) {
 func TestAnOrderWithoutARowCanBeCancelled(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	read[Order](t, w.post("/v1/orders", orderForm("MP-1")), http.StatusAccepted)
-	require.Equal(t, "MP-1", read[Order](t, w.post("/v1/orders/MP-1/cancel", "{}"), http.StatusAccepted).ID)
+	read[openapi.Order](t, w.post("/v1/orders", orderForm("MP-1")), http.StatusAccepted)
+	require.Equal(t, "MP-1", read[openapi.Order](t, w.post("/v1/orders/MP-1/cancel", "{}"), http.StatusAccepted).ID)
 	require.Equal(t, provision.OrderKey{Provider: "acme", ID: "MP-1"}, w.workflows.told[0].key)
 	readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"}), http.StatusConflict, provision.CodeNotAsked)
 }
@@ -460,7 +461,7 @@ func TestNobodyTouchesTheOrdersOfOthers(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
-	read[Order](t, w.post("/v1/orders", orderForm("MP-2")), http.StatusAccepted) // has no row yet
+	read[openapi.Order](t, w.post("/v1/orders", orderForm("MP-2")), http.StatusAccepted) // has no row yet
 	for _, id := range []string{"MP-1", "MP-2", "nobody"} {
 		for _, verb := range append([]string{""}, verbs...) {
 			method, target, body := http.MethodPost, "/v1/orders/"+id+"/"+verb, meaning(verb, `"reason":"because"`)
@@ -511,7 +512,7 @@ func TestAnActionThatIsWrittenDownWasTakenWhateverTheAnswer(t *testing.T) {
 			w.orderIn(provision.Provisioning, "")
 			w.workflows.fail, w.store.taken = fail, true
 			for _, verb := range verbs {
-				read[Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
+				read[openapi.Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
 			}
 		})
 	}
@@ -519,7 +520,7 @@ func TestAnActionThatIsWrittenDownWasTakenWhateverTheAnswer(t *testing.T) {
 
 // ordersThatBreak cannot be read once a workflow was told something.
 type ordersThatBreak struct {
-	memoryOrders
+	Orders
 	workflows *memoryWorkflows
 }
 
@@ -527,14 +528,14 @@ func (s ordersThatBreak) Get(ctx context.Context, key provision.OrderKey) (provi
 	if len(s.workflows.told) > 0 {
 		return provision.OrderView{}, errors.New("connection reset")
 	}
-	return s.memoryOrders.Get(ctx, key)
+	return s.Orders.Get(ctx, key)
 }
 
 func TestWhatWasDoneIsNotSentAgainBecauseItCannotBeRead(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	cfg := w.server.Config
-	cfg.Orders = ordersThatBreak{memoryOrders{w.store}, w.workflows}
+	cfg := w.service.Config
+	cfg.Orders = ordersThatBreak{cfg.Orders, w.workflows}
 	handler, err := New(cfg)
 	require.NoError(t, err)
 	w.handler = handler
@@ -552,8 +553,8 @@ func TestVerbsOnOrdersWhoseIDsAreWords(t *testing.T) {
 		o := w.orderIn(provision.ActionRequired, "aws_account_alias")
 		o.ID = id
 		w.store.orders = []provision.OrderView{o}
-		require.Equal(t, "berg-eu", read[Order](t, w.patch("/v1/orders/"+id, map[string]any{"aws_account_alias": "berg-eu"}), http.StatusOK).AWSAccountAlias)
-		require.Equal(t, id, read[Order](t, w.post("/v1/orders/"+id+"/cancel", "{}"), http.StatusAccepted).ID)
+		require.Equal(t, "berg-eu", read[openapi.Order](t, w.patch("/v1/orders/"+id, map[string]any{"aws_account_alias": "berg-eu"}), http.StatusOK).AWSAccountAlias)
+		require.Equal(t, id, read[openapi.Order](t, w.post("/v1/orders/"+id+"/cancel", "{}"), http.StatusAccepted).ID)
 	}
 }
 

@@ -5,52 +5,45 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"time"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/provision"
 )
 
 // ListAPIKeys answers GET /v1/api-keys.
-func (s *server) ListAPIKeys(ctx context.Context, in ListAPIKeysRequestObject) (ListAPIKeysResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c provision.KeyCursor) bool {
-		return plausible(c.CreatedAt) && keyCursorPattern.MatchString(c.ID)
-	})
+func (s *service) ListAPIKeys(ctx context.Context, in server.ListAPIKeysRequestObject) (server.ListAPIKeysResponseObject, error) {
+	keys, next, err := list[provision.KeyCursor, provision.APIKey, openapi.APIKey]{
+		valid: func(c provision.KeyCursor) bool { return plausible(c.CreatedAt) && apikey.ValidID(c.ID) },
+		read: func(after *provision.KeyCursor, limit int) ([]provision.APIKey, error) {
+			return s.APIKeys.List(ctx, callerOf(ctx).Provider, limit, after)
+		},
+		show: keyResource,
+		place: func(k provision.APIKey) provision.KeyCursor {
+			return provision.KeyCursor{CreatedAt: k.CreatedAt.UTC(), ID: k.ID}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.APIKeys.List(ctx, callerOf(ctx).Provider, size+1, after)
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := ListAPIKeys200JSONResponse{Items: make([]APIKey, len(shown))}
-	for i, key := range shown {
-		answer.Items[i] = keyResource(key)
-	}
-	if more {
-		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.KeyCursor{CreatedAt: last.CreatedAt.UTC(), ID: last.ID})
-	}
-	return answer, nil
+	return server.ListAPIKeys200JSONResponse{Items: keys, NextCursor: next}, nil
 }
 
-var keyCursorPattern = regexp.MustCompile(`^[0-9A-Za-z-]{1,40}$`)
-
 // GetAPIKey answers GET /v1/api-keys/{key_id}.
-func (s *server) GetAPIKey(ctx context.Context, in GetAPIKeyRequestObject) (GetAPIKeyResponseObject, error) {
+func (s *service) GetAPIKey(ctx context.Context, in server.GetAPIKeyRequestObject) (server.GetAPIKeyResponseObject, error) {
 	key, err := s.APIKeys.Get(ctx, callerOf(ctx).Provider, in.KeyID)
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
-	return GetAPIKey200JSONResponse(keyResource(key)), nil
+	return server.GetAPIKey200JSONResponse(keyResource(key)), nil
 }
 
 // CreateAPIKey answers POST /v1/api-keys.
-func (s *server) CreateAPIKey(ctx context.Context, in CreateAPIKeyRequestObject) (CreateAPIKeyResponseObject, error) {
+func (s *service) CreateAPIKey(ctx context.Context, in server.CreateAPIKeyRequestObject) (server.CreateAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
-	text, key := NewKey(who.Provider, in.Body.Name, in.Body.Role)
+	text, key := apikey.New(who.Provider, in.Body.Name, in.Body.Role)
 	key.Scopes, key.ExpiresAt, key.RateLimit = value(in.Body.Scopes), in.Body.ExpiresAt, in.Body.RequestsPerSecond
 	if err := notBeyond(who.key, key, "make"); err != nil {
 		return nil, err
@@ -59,14 +52,14 @@ func (s *server) CreateAPIKey(ctx context.Context, in CreateAPIKeyRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return CreateAPIKey201JSONResponse{
-		Body:    NewAPIKeyText{APIKey: keyResource(added), Secret: text},
-		Headers: CreateAPIKey201ResponseHeaders{Location: s.keyLocation(added.ID)},
+	return server.CreateAPIKey201JSONResponse{
+		Body:    openapi.NewAPIKeyText{APIKey: keyResource(added), Secret: text},
+		Headers: server.CreateAPIKey201ResponseHeaders{Location: s.keyLocation(added.ID)},
 	}, nil
 }
 
 // RotateAPIKey answers POST /v1/api-keys/{key_id}/rotate.
-func (s *server) RotateAPIKey(ctx context.Context, in RotateAPIKeyRequestObject) (RotateAPIKeyResponseObject, error) {
+func (s *service) RotateAPIKey(ctx context.Context, in server.RotateAPIKeyRequestObject) (server.RotateAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
 	old, err := s.APIKeys.Get(ctx, who.Provider, in.KeyID)
 	if err != nil {
@@ -79,25 +72,25 @@ func (s *server) RotateAPIKey(ctx context.Context, in RotateAPIKeyRequestObject)
 	if hours := value(in.Body).OverlapHours; hours != nil {
 		overlap = time.Duration(*hours) * time.Hour
 	}
-	text, successor := Successor(old, s.Now())
+	text, successor := apikey.Successor(old, s.Now())
 	added, old, err := s.APIKeys.Rotate(ctx, who.Actor(), who.Provider, in.KeyID, successor, s.Now().Add(overlap))
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
-	return RotateAPIKey201JSONResponse{
-		Body:    RotatedAPIKey{APIKey: keyResource(added), Secret: text, Replaced: keyResource(old)},
-		Headers: RotateAPIKey201ResponseHeaders{Location: s.keyLocation(added.ID)},
+	return server.RotateAPIKey201JSONResponse{
+		Body:    openapi.RotatedAPIKey{APIKey: keyResource(added), Secret: text, Replaced: keyResource(old)},
+		Headers: server.RotateAPIKey201ResponseHeaders{Location: s.keyLocation(added.ID)},
 	}, nil
 }
 
 // RevokeAPIKey answers POST /v1/api-keys/{key_id}/revoke.
-func (s *server) RevokeAPIKey(ctx context.Context, in RevokeAPIKeyRequestObject) (RevokeAPIKeyResponseObject, error) {
+func (s *service) RevokeAPIKey(ctx context.Context, in server.RevokeAPIKeyRequestObject) (server.RevokeAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
 	key, err := s.APIKeys.Revoke(ctx, who.Actor(), who.Provider, in.KeyID, true)
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
-	return RevokeAPIKey200JSONResponse(keyResource(key)), nil
+	return server.RevokeAPIKey200JSONResponse(keyResource(key)), nil
 }
 
 // keyProblem is what the caller is told when the database refuses something about a key.
@@ -119,8 +112,8 @@ func notBeyond(who, wanted provision.APIKey, verb string) error {
 
 // keyRules check what the document cannot say of a new key. A provider cannot give itself more requests a second than the
 // caller has: only the command line can.
-func (s *server) keyRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
-	var form NewAPIKey
+func (s *service) keyRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
+	var form openapi.NewAPIKey
 	_ = json.Unmarshal(body, &form) // as in orderRules
 	broken := provision.ValidateAPIKey(provision.APIKey{Name: form.Name, Role: form.Role, Scopes: value(form.Scopes), ExpiresAt: form.ExpiresAt,
 		RateLimit: form.RequestsPerSecond}, s.Now())
@@ -131,10 +124,10 @@ func (s *server) keyRules(ctx context.Context, body []byte) ([]provision.FieldEr
 	return broken, nil
 }
 
-func (s *server) keyLocation(id string) string { return s.basePath + "/v1/api-keys/" + id }
+func (s *service) keyLocation(id string) string { return s.basePath + "/v1/api-keys/" + id }
 
-func keyResource(k provision.APIKey) APIKey {
-	return APIKey{
+func keyResource(k provision.APIKey) openapi.APIKey {
+	return openapi.APIKey{
 		ID:                k.ID,
 		Name:              k.Name,
 		Role:              k.Role,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
@@ -29,9 +30,9 @@ func setupStored(t *testing.T, change ...func(*Config)) (*world, *postgres.DB) {
 }
 
 // create makes a key with the key of an admin and returns its text.
-func (w *world) create(t *testing.T, form string) (text string, key APIKey) {
+func (w *world) create(t *testing.T, form string) (text string, key openapi.APIKey) {
 	t.Helper()
-	made := read[NewAPIKeyText](t, w.send(w.key, http.MethodPost, "/v1/api-keys", form), http.StatusCreated)
+	made := read[openapi.NewAPIKeyText](t, w.send(w.key, http.MethodPost, "/v1/api-keys", form), http.StatusCreated)
 	return made.Secret, made.APIKey
 }
 
@@ -44,14 +45,14 @@ func TestANewKeyIsShownOnce(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t)
 	answer := w.send(w.key, http.MethodPost, "/v1/api-keys", `{"name":"nordic store","role":"marketplace","requests_per_second":5,"expires_at":"2099-01-01T00:00:00Z"}`)
-	made := read[NewAPIKeyText](t, answer, http.StatusCreated)
+	made := read[openapi.NewAPIKeyText](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/api-keys/"+made.APIKey.ID, answer.Header().Get("Location"))
 	require.Equal(t, provision.RoleMarketplace.Scopes(), made.APIKey.Scopes)
 	require.Equal(t, "key "+w.keyID(), *made.APIKey.CreatedBy)
 	require.InDelta(t, 5, *made.APIKey.RequestsPerSecond, 0)
 	require.Nil(t, made.APIKey.LastUsedAt)
 
-	read[OrderPage](t, w.send(made.Secret, http.MethodGet, "/v1/orders", ""), http.StatusOK)
+	read[openapi.OrderPage](t, w.send(made.Secret, http.MethodGet, "/v1/orders", ""), http.StatusOK)
 	_, secret, _ := splitKey("Bearer " + made.Secret)
 	for _, target := range []string{"/v1/api-keys", "/v1/api-keys/" + made.APIKey.ID} {
 		text := w.get(target).Body.String()
@@ -77,7 +78,7 @@ func TestPagesOfKeys(t *testing.T) {
 	want = append(want, w.keyID())
 	got := []string{}
 	for cursor := ""; ; {
-		page := read[APIKeyPage](t, w.get("/v1/api-keys?limit=2"+cursor), http.StatusOK)
+		page := read[openapi.APIKeyPage](t, w.get("/v1/api-keys?limit=2"+cursor), http.StatusOK)
 		for _, key := range page.Items {
 			got = append(got, key.ID)
 		}
@@ -112,7 +113,7 @@ func TestWrongKeysAreRefusedByField(t *testing.T) {
 			require.Contains(t, got[field], message, form)
 		}
 	}
-	require.Len(t, read[APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 1)
+	require.Len(t, read[openapi.APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 1)
 }
 
 func TestAKeyMakesAndRotatesNoneThatMayDoMore(t *testing.T) {
@@ -122,15 +123,15 @@ func TestAKeyMakesAndRotatesNoneThatMayDoMore(t *testing.T) {
 	p := readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace"}`), http.StatusForbidden, codeForbidden)
 	require.Contains(t, p.Detail, "it does not have orders:write")
 	readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"admin"}`), http.StatusForbidden, codeForbidden)
-	made := read[NewAPIKeyText](t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace","scopes":["orders:read"]}`), http.StatusCreated)
+	made := read[openapi.NewAPIKeyText](t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace","scopes":["orders:read"]}`), http.StatusCreated)
 	require.Equal(t, []provision.Scope{provision.ScopeOrdersRead}, made.APIKey.Scopes)
 
 	p = readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/rotate", ""), http.StatusForbidden, codeForbidden)
 	require.Contains(t, p.Detail, "cannot rotate one that may do more than itself")
 	require.NotContains(t, p.Detail, "keys:read")
-	rotated := read[RotatedAPIKey](t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+made.APIKey.ID+"/rotate", ""), http.StatusCreated)
+	rotated := read[openapi.RotatedAPIKey](t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+made.APIKey.ID+"/rotate", ""), http.StatusCreated)
 	require.Equal(t, made.APIKey.Scopes, rotated.APIKey.Scopes)
-	require.Len(t, read[APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 4)
+	require.Len(t, read[openapi.APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 4)
 }
 
 func TestTwoKeysLiveWhileOneIsRotated(t *testing.T) {
@@ -139,7 +140,7 @@ func TestTwoKeysLiveWhileOneIsRotated(t *testing.T) {
 	w, _ := setupStored(t, func(c *Config) { c.Now = func() time.Time { return clock } })
 	old, key := w.create(t, fmt.Sprintf(`{"name":"store","role":"viewer","scopes":["orders:read"],"requests_per_second":7,"expires_at":%q}`, clock.Add(90*24*time.Hour).Format(time.RFC3339)))
 	answer := w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/rotate", `{"overlap_hours":48}`)
-	rotated := read[RotatedAPIKey](t, answer, http.StatusCreated)
+	rotated := read[openapi.RotatedAPIKey](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/api-keys/"+rotated.APIKey.ID, answer.Header().Get("Location"))
 	require.Equal(t, []any{key.Name, key.Role, key.Scopes, key.RequestsPerSecond},
 		[]any{rotated.APIKey.Name, rotated.APIKey.Role, rotated.APIKey.Scopes, rotated.APIKey.RequestsPerSecond})
@@ -169,10 +170,10 @@ func TestARevokedKeyOpensNothingFromThenOn(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.send(text, http.MethodGet, "/v1/orders", "").Code)
 	status, _ := w.verb(w.otherKey, key.ID, "revoke", "")
 	require.Equal(t, http.StatusNotFound, status)
-	first := read[APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""), http.StatusOK)
+	first := read[openapi.APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""), http.StatusOK)
 	require.NotNil(t, first.RevokedAt)
 	require.Contains(t, readProblem(t, w.send(text, http.MethodGet, "/v1/orders", ""), http.StatusUnauthorized, codeUnauthorized).Detail, "is revoked")
-	require.Equal(t, first, read[APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""), http.StatusOK), "safe to repeat")
+	require.Equal(t, first, read[openapi.APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""), http.StatusOK), "safe to repeat")
 	status, _ = w.verb(w.key, key.ID, "rotate", "")
 	require.Equal(t, http.StatusConflict, status)
 }
@@ -183,7 +184,7 @@ func TestTheLastAdminCannotLockEverybodyOut(t *testing.T) {
 	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/revoke", ""), http.StatusConflict, codeConflict)
 	require.Contains(t, p.Detail, "make or rotate to another one of role admin first, and revoke this one with that")
 	next, _ := w.create(t, `{"name":"next","role":"admin"}`)
-	read[APIKey](t, w.send(next, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/revoke", ""), http.StatusOK)
+	read[openapi.APIKey](t, w.send(next, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/revoke", ""), http.StatusOK)
 	readProblem(t, w.get("/v1/api-keys"), http.StatusUnauthorized, codeUnauthorized)
 }
 

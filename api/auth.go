@@ -2,21 +2,17 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/provision"
 )
 
@@ -45,54 +41,19 @@ func callerOf(ctx context.Context) caller {
 // Actor is the caller as audit rows name it.
 func (c caller) Actor() string { return "key " + c.KeyID }
 
-const apiKeyPrefix = "qm_live_"
-
-// NewKey makes an API key of a provider. The text is shown to its owner once and stored nowhere; the key holds the
-// SHA-256 of the part behind the id.
-func NewKey(provider, name string, role provision.Role) (text string, key provision.APIKey) {
-	var id [6]byte
-	var random [32]byte
-	_, _ = rand.Read(id[:]) // never fails: crypto/rand.Read ends the program rather than return an error
-	_, _ = rand.Read(random[:])
-	secret := base64.RawURLEncoding.EncodeToString(random[:])
-	sum := sha256.Sum256([]byte(secret))
-	key = provision.APIKey{ID: hex.EncodeToString(id[:]), Provider: provider, Name: name, Role: role, SecretSHA256: sum[:]}
-	return apiKeyPrefix + key.ID + "_" + secret, key
-}
-
-// Successor makes the key that takes the place of another one when that is rotated: it may do the same, for as long as that
-// one could when it was made.
-func Successor(old provision.APIKey, now time.Time) (text string, key provision.APIKey) {
-	text, key = NewKey(old.Provider, old.Name, old.Role)
-	key.Scopes, key.RateLimit = slices.Clone(old.Scopes), old.RateLimit
-	if old.ExpiresAt != nil {
-		end := now.Add(old.ExpiresAt.Sub(old.CreatedAt))
-		key.ExpiresAt = &end
-	}
-	return text, key
-}
-
-// keyIDPattern keeps rubbish away from the database.
-var keyIDPattern = regexp.MustCompile(`^[0-9A-Za-z-]{1,40}$`)
-
 // splitKey takes the key's id and secret out of the Authorization header.
 func splitKey(header string) (id, secret string, ok bool) {
 	scheme, text, found := strings.Cut(header, " ")
 	if !found || !strings.EqualFold(scheme, "Bearer") {
 		return "", "", false
 	}
-	text, found = strings.CutPrefix(strings.TrimSpace(text), apiKeyPrefix)
-	if !found || len(text) > 200 {
-		return "", "", false
-	}
-	id, secret, found = strings.Cut(text, "_")
-	return id, secret, found && keyIDPattern.MatchString(id) && secret != ""
+	return apikey.Parse(text)
 }
 
 const howToAuthenticate = `send the header "Authorization: Bearer qm_live_…" with a key that is neither expired nor revoked`
 
 // authenticate puts the caller into the request's context; an operation that needs a key is refused without a valid one.
-func (s *server) authenticate(op *operation) echo.MiddlewareFunc {
+func (s *service) authenticate(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			ctx := c.Request().Context()
@@ -114,7 +75,7 @@ func (s *server) authenticate(op *operation) echo.MiddlewareFunc {
 // apiKey is the valid key that the header holds. Only who knows the secret learns that the key has expired. What is not a
 // valid key counts against the address, so that guessing soon costs no query any more; a key that this process knows to be
 // valid is let through to the query however much is guessed beside it.
-func (s *server) apiKey(ctx context.Context, ip, header string) (provision.APIKey, error) {
+func (s *service) apiKey(ctx context.Context, ip, header string) (provision.APIKey, error) {
 	id, secret, ok := splitKey(header)
 	sum := sha256.Sum256([]byte(secret))
 	giveBack := func() {}
@@ -147,7 +108,7 @@ func (s *server) apiKey(ctx context.Context, ip, header string) (provision.APIKe
 }
 
 // opens refuses a secret that is not the key's, and a key that has ended.
-func (s *server) opens(key provision.APIKey, sum [sha256.Size]byte) error {
+func (s *service) opens(key provision.APIKey, sum [sha256.Size]byte) error {
 	switch {
 	case subtle.ConstantTimeCompare(sum[:], key.SecretSHA256) != 1:
 		return problem(codeUnauthorized, howToAuthenticate)
@@ -162,7 +123,7 @@ func (s *server) opens(key provision.APIKey, sum [sha256.Size]byte) error {
 const useEvery = time.Minute // at most, the use of a key is written
 
 // noteUse writes that the key is used. A request is not refused because that fails.
-func (s *server) noteUse(ctx context.Context, key provision.APIKey) {
+func (s *service) noteUse(ctx context.Context, key provision.APIKey) {
 	if key.LastUsedAt != nil && s.Now().Sub(*key.LastUsedAt) < useEvery {
 		return
 	}
@@ -193,7 +154,7 @@ func scopeOf(op *openapi3.Operation) (provision.Scope, error) {
 }
 
 // authorize refuses a key that does not have the scope of the operation.
-func (s *server) authorize(op *operation) echo.MiddlewareFunc {
+func (s *service) authorize(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			if who := callerOf(c.Request().Context()); !op.public && !who.May(op.scope) {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,11 +17,9 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/labstack/echo/v4"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
-
-//go:embed openapi.yaml
-var openapiYAML []byte
 
 // contract is openapi.yaml, loaded: what requests are checked against, and what the routes are compared with.
 type contract struct {
@@ -51,7 +48,7 @@ func loadContract() (*contract, error) {
 }
 
 // ourDocument is read once: nobody changes it, and it is large.
-var ourDocument = sync.OnceValues(func() (document, error) { return readDocument(openapiYAML) })
+var ourDocument = sync.OnceValues(func() (document, error) { return readDocument(openapi.Document) })
 
 // document is an OpenAPI document, and what it is as JSON.
 type document struct {
@@ -127,7 +124,7 @@ func (c *contract) unclaimed() (names []string) {
 
 // checkRequest refuses a request that does not keep to the document, with every wrong field at once: first what the
 // document says, then what only we can know (s.rules).
-func (s *server) checkRequest(op *operation) echo.MiddlewareFunc {
+func (s *service) checkRequest(op *operation) echo.MiddlewareFunc {
 	rules := s.rules()[op.OperationID]
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -185,7 +182,7 @@ func refusal(found []finding, next echo.HandlerFunc, c echo.Context) error {
 	place := func(f finding) string { return f.In + " " + value(f.Field) }
 	slices.SortStableFunc(found, func(a, b finding) int { return strings.Compare(place(a), place(b)) })
 	found = slices.CompactFunc(found, func(a, b finding) bool { return place(a) == place(b) && a.Message == b.Message })
-	var inBody, inAddress []FieldProblem
+	var inBody, inAddress []openapi.FieldProblem
 	for _, f := range found[:min(len(found), mostFindings)] {
 		if f.In == "body" {
 			inBody = append(inBody, f.FieldProblem)
@@ -202,7 +199,7 @@ func refusal(found []finding, next echo.HandlerFunc, c echo.Context) error {
 // finding is a wrong field and whether its shape is wrong (missing, of another type, unknown): then no rule about its
 // value has anything to say.
 type finding struct {
-	FieldProblem
+	openapi.FieldProblem
 	shape bool
 }
 
@@ -267,7 +264,7 @@ func unknownFields(e *openapi3.SchemaError) (found []finding) {
 		}
 		path := append(e.JSONPointer(), name)
 		at, field := pointer(path), strings.Join(path, ".")
-		found = append(found, finding{FieldProblem{In: "body", Pointer: &at, Field: &field,
+		found = append(found, finding{openapi.FieldProblem{In: "body", Pointer: &at, Field: &field,
 			Message: "is not a field here: remove it, or check its spelling"}, true})
 	}
 	return found
@@ -282,8 +279,8 @@ func pointer(tokens []string) string {
 	return b.String()
 }
 
-func wrongParameter(e *openapi3filter.RequestError) FieldProblem {
-	field := FieldProblem{In: e.Parameter.In, Field: optional(e.Parameter.Name), Message: "cannot be read"}
+func wrongParameter(e *openapi3filter.RequestError) openapi.FieldProblem {
+	field := openapi.FieldProblem{In: e.Parameter.In, Field: optional(e.Parameter.Name), Message: "cannot be read"}
 	var parse *openapi3filter.ParseError
 	switch {
 	case errors.Is(e.Err, openapi3filter.ErrInvalidRequired):
@@ -335,7 +332,7 @@ func (op *operation) strayParameters(query url.Values) (found []finding) {
 		default:
 			continue
 		}
-		found = append(found, finding{FieldProblem: FieldProblem{In: openapi3.ParameterInQuery, Field: &name, Message: message}})
+		found = append(found, finding{FieldProblem: openapi.FieldProblem{In: openapi3.ParameterInQuery, Field: &name, Message: message}})
 	}
 	return found
 }
@@ -369,7 +366,7 @@ func firstLine(message string) string {
 type rule func(ctx context.Context, body []byte) ([]provision.FieldError, error)
 
 // rules are the rules of each operation, by its id.
-func (s *server) rules() map[string]rule {
+func (s *service) rules() map[string]rule {
 	return map[string]rule{
 		"createOrder":   s.orderRules,
 		"validateOrder": s.orderRules,
@@ -421,7 +418,7 @@ func correctionRules(_ context.Context, body []byte) (broken []provision.FieldEr
 
 // reasonRules check a body that holds nothing but the reason.
 func reasonRules(_ context.Context, body []byte) ([]provision.FieldError, error) {
-	var form OptionalReason
+	var form openapi.OptionalReason
 	_ = json.Unmarshal(body, &form) // as above; an empty body has no reason
 	return wrongReason(form.Reason), nil
 }
@@ -455,8 +452,8 @@ func wrongReason(reason *string) []provision.FieldError {
 // plainText tells whether a text can be shown anywhere.
 func plainText(text string) bool { return !strings.ContainsFunc(text, unicode.IsControl) }
 
-func (s *server) orderRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
-	var form NewOrder
+func (s *service) orderRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
+	var form openapi.NewOrder
 	_ = json.Unmarshal(body, &form) // fields of another type stay empty: merge leaves them to the document's finding
 	request := requestOf(form)
 	broken := slices.Concat(provision.ValidateOrderID(form.ID), request.Validate())
@@ -476,8 +473,8 @@ func (s *server) orderRules(ctx context.Context, body []byte) ([]provision.Field
 	return s.poolRule(ctx, request.Marketplace, request.Environment, broken)
 }
 
-func (s *server) accountRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
-	var form NewAccount
+func (s *service) accountRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
+	var form openapi.NewAccount
 	_ = json.Unmarshal(body, &form) // as above
 	broken := provision.ValidateAccount(accountOf(form, ""))
 	if form.Model != "" && !s.modelKnown(form.Model) {
@@ -492,8 +489,8 @@ func (s *server) accountRules(ctx context.Context, body []byte) ([]provision.Fie
 }
 
 // modelRules check an edited account's model; the rest depends on the account.
-func (s *server) modelRules(_ context.Context, body []byte) ([]provision.FieldError, error) {
-	var form AccountUpdate
+func (s *service) modelRules(_ context.Context, body []byte) ([]provision.FieldError, error) {
+	var form openapi.AccountUpdate
 	_ = json.Unmarshal(body, &form) // as above
 	if form.Model != nil && !s.modelKnown(*form.Model) {
 		return []provision.FieldError{s.unknownModel("model", *form.Model)}, nil
@@ -501,7 +498,7 @@ func (s *server) modelRules(_ context.Context, body []byte) ([]provision.FieldEr
 	return nil, nil
 }
 
-func (s *server) unknownModel(field string, m provision.Model) provision.FieldError {
+func (s *service) unknownModel(field string, m provision.Model) provision.FieldError {
 	names := make([]string, len(s.Models))
 	for i, known := range s.Models {
 		names[i] = string(known)
@@ -510,7 +507,7 @@ func (s *server) unknownModel(field string, m provision.Model) provision.FieldEr
 }
 
 // poolRule asks for the pool, unless its name is wrong already.
-func (s *server) poolRule(ctx context.Context, marketplace string, environment provision.Environment, broken []provision.FieldError) ([]provision.FieldError, error) {
+func (s *service) poolRule(ctx context.Context, marketplace string, environment provision.Environment, broken []provision.FieldError) ([]provision.FieldError, error) {
 	if slices.ContainsFunc(broken, func(e provision.FieldError) bool { return e.Field == "marketplace" || e.Field == "environment" }) {
 		return broken, nil
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
+
+	"quartermaster/api/openapi"
 )
 
 func TestDocumentIsValidWithItsExamples(t *testing.T) {
@@ -41,7 +43,7 @@ func TestEveryOperationDocumentsItsProblems(t *testing.T) {
 	t.Parallel()
 	c, err := loadContract()
 	require.NoError(t, err)
-	require.Len(t, c.operations, 59)
+	require.Len(t, c.operations, 60)
 	for name, op := range c.operations {
 		require.NotEmpty(t, op.Summary, name)
 		require.NotEmpty(t, op.Description, name)
@@ -100,7 +102,7 @@ func TestDocumentedProblemsAreThoseOfTheTable(t *testing.T) {
 	for name, response := range c.doc.Components.Responses {
 		text, err := json.Marshal(response.Value.Content["application/problem+json"].Example)
 		require.NoError(t, err)
-		var example Problem
+		var example openapi.Problem
 		require.NoError(t, json.Unmarshal(text, &example))
 		row, known := problems[example.Code]
 		require.True(t, known, name)
@@ -116,7 +118,7 @@ func TestEveryOperationNamesOneScope(t *testing.T) {
 	t.Parallel()
 	const listOrders = "operationId: listOrders\n      tags: [Orders]\n"
 	const good = listOrders + "      security: [{apiKey: [orders:read]}]\n"
-	require.Contains(t, string(openapiYAML), good)
+	require.Contains(t, string(openapi.Document), good)
 	for bad, message := range map[string]string{
 		"":                                   "GET /v1/orders: says nothing about security: name its scope",
 		"security: [{apiKey: []}]":           "name exactly one scope",
@@ -126,7 +128,7 @@ func TestEveryOperationNamesOneScope(t *testing.T) {
 		"security: [{apiKey: [orders:read]}, {apiKey: [keys:read]}]": "name exactly one scope",
 		"security: [{apiKey: [orders:see]}]":                         `"orders:see" is not a scope: use one of orders:read`,
 	} {
-		read, err := readDocument([]byte(strings.Replace(string(openapiYAML), good, listOrders+"      "+bad+"\n", 1)))
+		read, err := readDocument([]byte(strings.Replace(string(openapi.Document), good, listOrders+"      "+bad+"\n", 1)))
 		require.NoError(t, err)
 		_, err = contractOf(read)
 		require.ErrorContains(t, err, message, bad)
@@ -150,7 +152,7 @@ func TestDocumentIsServedToEverybody(t *testing.T) {
 	served, err := openapi3.NewLoader().LoadFromData(answer.Body.Bytes())
 	require.NoError(t, err)
 	require.NoError(t, served.Validate(t.Context()))
-	require.ElementsMatch(t, w.server.contract.doc.Paths.Keys(), served.Paths.Keys())
+	require.ElementsMatch(t, w.service.contract.doc.Paths.Keys(), served.Paths.Keys())
 }
 
 func TestRoutesAndDocumentMustAgree(t *testing.T) {
@@ -159,6 +161,6 @@ func TestRoutesAndDocumentMustAgree(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, c.claim(http.MethodDelete, "/v1/orders/:order_id"))
 	require.NotNil(t, c.claim(http.MethodGet, "/v1/orders/:order_id"))
-	require.Len(t, c.unclaimed(), 58)
+	require.Len(t, c.unclaimed(), 59)
 	require.False(t, slices.Contains(c.unclaimed(), "GET /v1/orders/:order_id"))
 }

@@ -37,6 +37,8 @@ type Orders interface {
 	Get(ctx context.Context, key provision.OrderKey) (provision.OrderView, error)
 	// List lists at most filter.Limit orders of the provider, newest first.
 	List(ctx context.Context, provider string, filter provision.OrderFilter) ([]provision.OrderView, error)
+	// History reads the history of an order after the given row, oldest first. Errors: provision.ErrNotFound.
+	History(ctx context.Context, key provision.OrderKey, after int64, limit int) ([]provision.OrderHistoryEntry, error)
 	// ActionNoted reports whether the action with that id was recorded in the order's history.
 	ActionNoted(ctx context.Context, key provision.OrderKey, actionID string) (bool, error)
 }

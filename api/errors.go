@@ -13,10 +13,11 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
-// The codes of problems that only HTTP knows. The others are provision's.
+// Codes of problems that exist only over HTTP. The other codes are provision's.
 const (
 	codeBadRequest           provision.Code = "BadRequest"
 	codeInvalidJSON          provision.Code = "InvalidJSON"
@@ -38,8 +39,8 @@ const (
 	codeUnavailable          provision.Code = "Unavailable"
 )
 
-// problems is the only table from a code to an HTTP status. retryAfter is in seconds, unless the problem knows better; 0: no
-// such header.
+// problems is the only table from a code to an HTTP status. retryAfter is in seconds, unless the problem knows better; 0
+// means no such header.
 var problems = map[provision.Code]struct {
 	status     int
 	title      string
@@ -47,53 +48,53 @@ var problems = map[provision.Code]struct {
 }{
 	codeBadRequest:              {http.StatusBadRequest, "The request cannot be read", 0},
 	codeInvalidJSON:             {http.StatusBadRequest, "The body is not JSON", 0},
-	codeInvalidParameter:        {http.StatusBadRequest, "A parameter is wrong", 0},
-	codeUnauthorized:            {http.StatusUnauthorized, "A valid API key is needed", 0},
-	codeForbidden:               {http.StatusForbidden, "The API key may not do that", 0},
+	codeInvalidParameter:        {http.StatusBadRequest, "A parameter is invalid", 0},
+	codeUnauthorized:            {http.StatusUnauthorized, "A valid API key is required", 0},
+	codeForbidden:               {http.StatusForbidden, "The API key does not have permission", 0},
 	codeNotFound:                {http.StatusNotFound, "Not found", 0},
-	codeMethodNotAllowed:        {http.StatusMethodNotAllowed, "The method is not offered here", 0},
-	provision.CodeOrderIDReused: {http.StatusConflict, "The order id is taken", 0},
-	provision.CodeNotAsked:      {http.StatusConflict, "The order does not ask for that", 0},
-	provision.CodeTooLate:       {http.StatusConflict, "It is too late for that", 0},
-	codeAccountExists:           {http.StatusConflict, "The account is in a pool already", 0},
-	codeConflict:                {http.StatusConflict, "The state of the thing forbids it", 0},
-	codePreconditionFailed:      {http.StatusPreconditionFailed, "It was changed meanwhile", 0},
-	codePreconditionRequired:    {http.StatusPreconditionRequired, "If-Match is needed", 0},
-	codeLinkUsedUp:              {http.StatusGone, "The link is used up", 0},
-	codeEventsGone:              {http.StatusGone, "Events are missing", 0},
+	codeMethodNotAllowed:        {http.StatusMethodNotAllowed, "Method not allowed", 0},
+	provision.CodeOrderIDReused: {http.StatusConflict, "The order id is already used", 0},
+	provision.CodeNotAsked:      {http.StatusConflict, "The order has not asked for this", 0},
+	provision.CodeTooLate:       {http.StatusConflict, "It is too late for this", 0},
+	codeAccountExists:           {http.StatusConflict, "The account is already in a pool", 0},
+	codeConflict:                {http.StatusConflict, "The current state does not allow this", 0},
+	codePreconditionFailed:      {http.StatusPreconditionFailed, "It has changed since you read it", 0},
+	codePreconditionRequired:    {http.StatusPreconditionRequired, "If-Match is required", 0},
+	codeLinkUsedUp:              {http.StatusGone, "The link can no longer be used", 0},
+	codeEventsGone:              {http.StatusGone, "Events are no longer available", 0},
 	codeBodyTooLarge:            {http.StatusRequestEntityTooLarge, "The body is too large", 0},
-	codeUnsupportedMediaType:    {http.StatusUnsupportedMediaType, "The body is of another type", 0},
-	codeInvalid:                 {http.StatusUnprocessableEntity, "Fields are wrong", 0},
+	codeUnsupportedMediaType:    {http.StatusUnsupportedMediaType, "Unsupported media type", 0},
+	codeInvalid:                 {http.StatusUnprocessableEntity, "The request has invalid fields", 0},
 	provision.CodeInputRefused:  {http.StatusUnprocessableEntity, "The order refuses the value", 0},
 	codeTooManyRequests:         {http.StatusTooManyRequests, "Too many requests", 1},
-	provision.CodeInternal:      {http.StatusInternalServerError, "Something went wrong here", 0},
-	codeUnavailable:             {http.StatusServiceUnavailable, "Not available at the moment", 5},
+	provision.CodeInternal:      {http.StatusInternalServerError, "Internal error", 0},
+	codeUnavailable:             {http.StatusServiceUnavailable, "Temporarily unavailable", 5},
 }
 
-// echoProblems says what Echo's own errors are called here, by their status.
+// echoProblems maps the statuses of Echo's own errors to problems.
 var echoProblems = map[int]struct {
 	code   provision.Code
 	detail string
 }{
 	http.StatusBadRequest:            {codeBadRequest, "the request cannot be read: compare it with GET /v1/openapi.json"},
-	http.StatusNotFound:              {codeNotFound, "there is no such address: GET /v1/openapi.json lists them all"},
-	http.StatusMethodNotAllowed:      {codeMethodNotAllowed, "this address does not take this method: the header Allow names those that it takes"},
+	http.StatusNotFound:              {codeNotFound, "no such endpoint: GET /v1/openapi.json lists them all"},
+	http.StatusMethodNotAllowed:      {codeMethodNotAllowed, "this endpoint does not support the method: the header Allow lists those that it supports"},
 	http.StatusRequestEntityTooLarge: {codeBodyTooLarge, "a body may have at most 64 KiB"},
-	http.StatusUnsupportedMediaType:  {codeUnsupportedMediaType, "send what GET /v1/openapi.json says that the address takes"},
-	http.StatusTooManyRequests:       {codeTooManyRequests, "wait as long as Retry-After says"},
+	http.StatusUnsupportedMediaType:  {codeUnsupportedMediaType, "send the media type that GET /v1/openapi.json requires"},
+	http.StatusTooManyRequests:       {codeTooManyRequests, "wait for the number of seconds in Retry-After"},
 	http.StatusServiceUnavailable:    {codeUnavailable, "send the same request again in a moment"},
 }
 
-// problemError is an error that knows what the caller is to be told.
+// problemError is an error with what to tell the caller.
 type problemError struct {
 	code       provision.Code
 	detail     string
-	fields     []FieldProblem
-	cause      error // for the log, never for the caller
+	fields     []openapi.FieldProblem
+	cause      error // for the log only
 	retryAfter int   // seconds; 0: as the table says
 }
 
-// Error is for the log: the cause and the code, without the detail, which may quote the customer's input.
+// Error is for the log: it has the code and the cause, but not the detail, which may quote the customer's input.
 func (p *problemError) Error() string {
 	if p.cause != nil {
 		return string(p.code) + ": " + p.cause.Error()
@@ -101,10 +102,10 @@ func (p *problemError) Error() string {
 	return string(p.code)
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (p *problemError) Unwrap() error { return p.cause }
 
-// problem is an error with a detail for the caller: what is wrong and what to do about it.
+// problem returns an error with a detail for the caller: what is wrong and what to do about it.
 func problem(code provision.Code, detail string, args ...any) *problemError {
 	return &problemError{code: code, detail: fmt.Sprintf(detail, args...)}
 }
@@ -114,87 +115,108 @@ func (p *problemError) because(err error) *problemError {
 	return p
 }
 
-func (p *problemError) at(fields ...FieldProblem) *problemError {
+func (p *problemError) at(fields ...openapi.FieldProblem) *problemError {
 	p.fields = fields
 	return p
 }
 
-// stale refuses an edit of something that is not any more as the editor saw it.
-func stale(what string, err error) error {
-	return problem(codePreconditionFailed, "%s was changed since you read it: read it again and send its ETag", what).because(err)
+// notFound says that something does not exist, or belongs to another provider.
+func notFound(what string, err error) error {
+	return problem(codeNotFound, "%s not found", what).because(err)
 }
 
-// invalidFields refuses the body for its fields.
-func invalidFields(fields ...FieldProblem) *problemError {
+// stale refuses to update something that has changed since the caller read it.
+func stale(what string, err error) error {
+	return problem(codePreconditionFailed, "%s has changed since you read it: read it again and send its new ETag", what).because(err)
+}
+
+// invalidFields refuses the body because of its fields.
+func invalidFields(fields ...openapi.FieldProblem) *problemError {
 	return problem(codeInvalid, "%s", countOf(fields, "field")).at(fields...)
 }
 
-// invalidParameters refuses the address for its parameters.
-func invalidParameters(fields ...FieldProblem) *problemError {
+// invalidParameters refuses the request because of its parameters.
+func invalidParameters(fields ...openapi.FieldProblem) *problemError {
 	return problem(codeInvalidParameter, "%s", countOf(fields, "parameter")).at(fields...)
 }
 
-func countOf(fields []FieldProblem, what string) string {
+func countOf(fields []openapi.FieldProblem, what string) string {
 	if len(fields) == 1 {
-		return "1 " + what + " is wrong"
+		return "1 " + what + " is invalid"
 	}
-	return fmt.Sprintf("%d %ss are wrong", len(fields), what)
+	return fmt.Sprintf("%d %ss are invalid", len(fields), what)
 }
 
-// bodyField is a wrong field of the body; field is its dotted name, empty for the body as a whole.
-func bodyField(field, message string) FieldProblem {
+// bodyField is an invalid field of the body; field is its dotted name, empty for the whole body.
+func bodyField(field, message string) openapi.FieldProblem {
 	pointer := ""
 	if field != "" {
-		pointer = "/" + strings.ReplaceAll(field, ".", "/") // no field of ours holds a dot, a slash or a tilde
+		pointer = "/" + strings.ReplaceAll(field, ".", "/") // no name of a field contains a dot, a slash or a tilde
 	}
-	return FieldProblem{In: "body", Pointer: &pointer, Field: optional(field), Message: message}
+	return openapi.FieldProblem{In: "body", Pointer: &pointer, Field: optional(field), Message: message}
 }
 
-// asProblem says what the caller is told about an error. What nobody foresaw is a fault of ours.
+// asProblem decides what to tell the caller about an error. An error that it does not know is an internal one.
 func asProblem(err error) *problemError {
-	var known *problemError
-	var fromEcho *echo.HTTPError
-	var network net.Error
-	var refusal *provision.Failure
-	var tooLarge *http.MaxBytesError
-	var state *provision.StateError
-	switch {
-	case errors.As(err, &known):
+	if known, ok := errors.AsType[*problemError](err); ok {
 		return known
-	case errors.As(err, &refusal) && isRefusal(refusal.Code):
-		return refused(*refusal)
-	case errors.As(err, &tooLarge):
-		return problem(codeBodyTooLarge, "the file may have at most %d bytes: split it", tooLarge.Limit).because(err)
-	case errors.Is(err, provision.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
-		errors.Is(err, driver.ErrBadConn), errors.As(err, &network):
-		return problem(codeUnavailable, "something that this service needs does not answer in time: send the same request again in a moment").because(err)
-	case errors.As(err, &fromEcho):
-		if p, ok := echoProblems[fromEcho.Code]; ok {
-			return problem(p.code, "%s", p.detail).because(err)
-		}
-		if fromEcho.Code < http.StatusInternalServerError {
-			return problem(codeBadRequest, "%s", echoProblems[http.StatusBadRequest].detail).because(err)
-		}
-	case errors.As(err, &state):
-		return problem(codeConflict, "%s", state.Reason).because(err)
-	case errors.Is(err, provision.ErrNotFound):
-		return problem(codeNotFound, "there is no such thing, or it is not yours").because(err)
-	case errors.Is(err, provision.ErrConflict):
-		return problem(codeConflict, "its state forbids that: read it again").because(err)
-	case errors.Is(err, provision.ErrGone):
-		return problem(codeLinkUsedUp, "it was there and is used up").because(err)
 	}
-	return problem(provision.CodeInternal, "the fault is ours and is recorded under this request id").because(err)
+	if failure, ok := errors.AsType[*provision.Failure](err); ok && isRefusal(failure.Code) {
+		return refused(*failure)
+	}
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return problem(codeBodyTooLarge, "the file may have at most %d bytes: split it", tooLarge.Limit).because(err)
+	}
+	if noAnswer(err) {
+		return problem(codeUnavailable, "a service that Quartermaster depends on did not answer in time: send the same request again in a moment").
+			because(err)
+	}
+	if fromEcho, ok := errors.AsType[*echo.HTTPError](err); ok {
+		return echoProblem(fromEcho)
+	}
+	if state, ok := errors.AsType[*provision.StateError](err); ok {
+		return problem(codeConflict, "%s", state.Reason).because(err)
+	}
+	switch {
+	case errors.Is(err, provision.ErrNotFound):
+		return problem(codeNotFound, "not found").because(err)
+	case errors.Is(err, provision.ErrConflict):
+		return problem(codeConflict, "its current state does not allow this: read it again").because(err)
+	case errors.Is(err, provision.ErrGone):
+		return problem(codeLinkUsedUp, "it has already been used").because(err)
+	}
+	return internal(err)
 }
 
-// isRefusal tells the codes with which an order answers those who want something of it. A failure of any other code is
-// none of the caller's business.
+// internal is an error that callers can do nothing about.
+func internal(err error) *problemError {
+	return problem(provision.CodeInternal, "an internal error occurred and was logged with this request id").because(err)
+}
+
+// noAnswer reports whether the database or Temporal did not answer, so that repeating the request may help.
+func noAnswer(err error) bool {
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, provision.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, driver.ErrBadConn)
+}
+
+func echoProblem(err *echo.HTTPError) *problemError {
+	if p, ok := echoProblems[err.Code]; ok {
+		return problem(p.code, "%s", p.detail).because(err)
+	}
+	if err.Code < http.StatusInternalServerError {
+		return problem(codeBadRequest, "%s", echoProblems[http.StatusBadRequest].detail).because(err)
+	}
+	return internal(err)
+}
+
+// isRefusal reports whether an order answers a request with this code. Failures of other codes do not concern the caller.
 func isRefusal(code provision.Code) bool {
 	return code == provision.CodeNotAsked || code == provision.CodeTooLate || code == provision.CodeInputRefused
 }
 
-// refused is what the caller is told when an order refuses. The failure is not kept as the cause: its reason may quote the
-// caller's input, and causes are logged.
+// refused is the problem for a request that an order refuses. It does not keep the failure as its cause, because causes are
+// logged, and the reason may quote the caller's input.
 func refused(f provision.Failure) *problemError {
 	p := problem(f.Code, "%s", f.Reason)
 	if f.Field != "" {
@@ -209,14 +231,14 @@ const (
 )
 
 // writeProblem is Echo's error handler: the only place that writes a problem.
-func (s *server) writeProblem(err error, c echo.Context) {
+func (s *service) writeProblem(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
 	p := asProblem(err)
 	row := problems[p.code]
 	if row.status == 0 { // a code without a row, which a test forbids
-		p = problem(provision.CodeInternal, "the fault is ours and is recorded under this request id").because(err)
+		p = internal(err)
 		row = problems[p.code]
 	}
 	c.Set(problemCode, p.code)
@@ -231,7 +253,7 @@ func (s *server) writeProblem(err error, c echo.Context) {
 		err = c.NoContent(row.status)
 	} else {
 		var body []byte
-		body, err = json.Marshal(Problem{
+		body, err = json.Marshal(openapi.Problem{
 			Type:      "urn:quartermaster:problem:" + string(p.code),
 			Title:     row.title,
 			Status:    row.status,
@@ -244,12 +266,12 @@ func (s *server) writeProblem(err error, c echo.Context) {
 			err = c.Blob(row.status, problemContentType, body)
 		}
 	}
-	if err != nil { // the caller is gone
-		s.Log.DebugContext(c.Request().Context(), "problem not delivered", "error", err)
+	if err != nil { // the caller has hung up
+		s.Log.DebugContext(c.Request().Context(), "could not send the problem", "error", err)
 	}
 }
 
-// optional is nil for a zero value: the field is then left out of the JSON.
+// optional returns nil for a zero value, so that the JSON does not contain the field.
 func optional[T comparable](v T) *T {
 	var zero T
 	if v == zero {
@@ -265,7 +287,7 @@ func optionalSlice[T any](v []T) *[]T {
 	return &v
 }
 
-// value is what a pointer points to, or the zero value.
+// value returns what a pointer points to, or the zero value for nil.
 func value[T any](p *T) (v T) {
 	if p != nil {
 		v = *p

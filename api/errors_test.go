@@ -90,7 +90,7 @@ func TestTheLimitOfABodyHoldsForChunks(t *testing.T) {
 func TestPanicsAreProblemsAndLogged(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	e := w.server.echo()
+	e := w.service.echo()
 	e.GET("/boom", func(echo.Context) error { panic("a bug") })
 	w.handler = e
 	p := readProblem(t, w.get("/boom"), http.StatusInternalServerError, provision.CodeInternal)

@@ -9,6 +9,9 @@ import (
 	"sync"
 	"time"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
+	"quartermaster/internal/httpserver"
 	"quartermaster/internal/provision"
 )
 
@@ -40,7 +43,7 @@ func eventsProblem(err error) error {
 }
 
 // ListEvents answers GET /v1/events.
-func (s *server) ListEvents(ctx context.Context, in ListEventsRequestObject) (ListEventsResponseObject, error) {
+func (s *service) ListEvents(ctx context.Context, in server.ListEventsRequestObject) (server.ListEventsResponseObject, error) {
 	after, err := decodeCursor(in.Params.Cursor, plausiblePosition)
 	if err != nil {
 		return nil, err
@@ -49,9 +52,9 @@ func (s *server) ListEvents(ctx context.Context, in ListEventsRequestObject) (Li
 	if err != nil {
 		return nil, eventsProblem(err)
 	}
-	answer := ListEvents200JSONResponse{Items: make([]Event, len(events)), NextCursor: *encodeCursor(streamPosition{upTo})}
+	answer := server.ListEvents200JSONResponse{Items: make([]openapi.Event, len(events)), NextCursor: *encodeCursor(streamPosition{upTo})}
 	for i, e := range events {
-		answer.Items[i] = Event{ID: e.ID, Type: e.Type, Timestamp: e.At.UTC()}
+		answer.Items[i] = openapi.Event{ID: e.ID, Type: e.Type, Timestamp: e.At.UTC()}
 		if err := json.Unmarshal(e.Data, &answer.Items[i].Data); err != nil {
 			return nil, fmt.Errorf("event %s: %w", e.ID, err)
 		}
@@ -98,12 +101,12 @@ func (c *streamCounter) leave(key string) {
 }
 
 // StreamEvents answers GET /v1/events/stream: what can be refused is refused here, before the first byte.
-func (s *server) StreamEvents(ctx context.Context, in StreamEventsRequestObject) (StreamEventsResponseObject, error) {
+func (s *service) StreamEvents(ctx context.Context, in server.StreamEventsRequestObject) (server.StreamEventsResponseObject, error) {
 	who := callerOf(ctx)
-	stream := &eventStream{server: s, ctx: ctx, who: who, filter: eventFilter(ctx, in.Params.OrderID, in.Params.Type, 0, streamPage)}
+	stream := &eventStream{service: s, ctx: ctx, who: who, filter: eventFilter(ctx, in.Params.OrderID, in.Params.Type, 0, streamPage)}
 	last, err := decodeCursor(in.Params.LastEventID, plausiblePosition)
 	if err != nil {
-		return nil, invalidParameters(FieldProblem{In: "header", Field: optional("Last-Event-ID"), Message: "not an id of this stream: send the last one as you got it, or leave the header out to begin now"})
+		return nil, invalidParameters(openapi.FieldProblem{In: "header", Field: optional("Last-Event-ID"), Message: "not an id of this stream: send the last one as you got it, or leave the header out to begin now"})
 	}
 	first, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -128,19 +131,19 @@ func (s *server) StreamEvents(ctx context.Context, in StreamEventsRequestObject)
 
 // eventStream is the answer of StreamEvents.
 type eventStream struct {
-	server *server
-	ctx    context.Context // of the request, which the answer is written in
-	who    caller
-	filter provision.EventFilter
-	began  int64             // the place that it begins behind
-	next   []provision.Event // that were read already
-	upTo   int64             // how far that read
+	service *service
+	ctx     context.Context // of the request, which the answer is written in
+	who     caller
+	filter  provision.EventFilter
+	began   int64             // the place that it begins behind
+	next    []provision.Event // that were read already
+	upTo    int64             // how far that read
 }
 
 // VisitStreamEventsResponse writes the stream until somebody ends it. Each write has a deadline of its own, and the next events are read only when
 // the last ones were taken, so a slow reader costs neither memory nor a connection for ever.
 func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
-	s := st.server
+	s := st.service
 	defer s.streams.leave(st.who.KeyID)
 	hints := make(<-chan string)
 	if s.EventHints != nil {
@@ -181,7 +184,7 @@ func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 			select {
 			case <-st.ctx.Done():
 				return nil
-			case <-stopping(st.ctx):
+			case <-httpserver.Stopping(st.ctx):
 				return nil
 			case <-lifetime.C:
 				return nil
@@ -205,7 +208,7 @@ func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 func (st *eventStream) over(lifetime <-chan time.Time) bool {
 	select {
 	case <-st.ctx.Done():
-	case <-stopping(st.ctx):
+	case <-httpserver.Stopping(st.ctx):
 	case <-lifetime:
 	default:
 		return false
@@ -217,14 +220,14 @@ func (st *eventStream) over(lifetime <-chan time.Time) bool {
 func (st *eventStream) read() bool {
 	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
 	defer cancel()
-	events, upTo, err := st.server.Events.List(ctx, st.who.Provider, st.filter)
+	events, upTo, err := st.service.Events.List(ctx, st.who.Provider, st.filter)
 	switch {
 	case err == nil:
 		st.next, st.upTo = events, upTo
 	case errors.Is(err, provision.ErrGone), st.ctx.Err() != nil:
 		return false // he reconnects, and is told
 	default:
-		st.server.Log.WarnContext(ctx, "a stream of events could not be read; it is tried again", "provider", st.who.Provider, "error", err)
+		st.service.Log.WarnContext(ctx, "a stream of events could not be read; it is tried again", "provider", st.who.Provider, "error", err)
 	}
 	return true
 }
@@ -233,11 +236,11 @@ func (st *eventStream) read() bool {
 func (st *eventStream) keyIsValid() bool {
 	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
 	defer cancel()
-	key, err := st.server.APIKeys.Find(ctx, st.who.KeyID)
+	key, err := st.service.APIKeys.Find(ctx, st.who.KeyID)
 	if err != nil {
 		return !errors.Is(err, provision.ErrNotFound)
 	}
-	return key.Live(st.server.Now())
+	return key.Live(st.service.Now())
 }
 
 // frame is an event as the stream has it. Its JSON has no line breaks, so one data line is enough.
@@ -248,11 +251,3 @@ func frame(e provision.Event) (string, error) {
 
 // streamPath is the route that has no deadline.
 const streamPath = "/v1/events/stream"
-
-type stoppingKey struct{}
-
-// stopping is closed when the server that serves the request stops; nil, which never is, without one.
-func stopping(ctx context.Context) <-chan struct{} {
-	closed, _ := ctx.Value(stoppingKey{}).(chan struct{})
-	return closed
-}

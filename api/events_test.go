@@ -19,6 +19,8 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
+	"quartermaster/internal/httpserver"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -184,12 +186,12 @@ func TestWhoCannotGoOnIsTold(t *testing.T) {
 	w, db, server := setupEvents(t)
 	emit(t, db, "acme", "stock.low", "1")
 	emit(t, db, "acme", "stock.low", "2")
-	page := read[EventPage](t, w.get("/v1/events?limit=1"), http.StatusOK)
+	page := read[openapi.EventPage](t, w.get("/v1/events?limit=1"), http.StatusOK)
 	require.Len(t, page.Items, 1)
 	require.Equal(t, "1", page.Items[0].Data["n"])
-	rest := read[EventPage](t, w.get("/v1/events?cursor="+page.NextCursor), http.StatusOK)
+	rest := read[openapi.EventPage](t, w.get("/v1/events?cursor="+page.NextCursor), http.StatusOK)
 	require.Equal(t, "2", rest.Items[0].Data["n"])
-	require.Empty(t, read[EventPage](t, w.get("/v1/events?cursor="+rest.NextCursor), http.StatusOK).Items)
+	require.Empty(t, read[openapi.EventPage](t, w.get("/v1/events?cursor="+rest.NextCursor), http.StatusOK).Items)
 	db.MustExec(`INSERT INTO event_purges (provider, through) SELECT 'acme', max(seq) FROM events`)
 	require.Contains(t, readProblem(t, w.get("/v1/events?cursor="+page.NextCursor), http.StatusGone, codeEventsGone).Detail, "read the orders themselves")
 	for lastID, wanted := range map[string]int{page.NextCursor: http.StatusGone, *encodeCursor(streamPosition{1 << 40}): http.StatusGone, "rubbish": http.StatusBadRequest, rest.NextCursor: http.StatusOK} {
@@ -253,7 +255,7 @@ func TestStreamsEndWhenTheServerStops(t *testing.T) {
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(t.Context())
 	stopped := make(chan error, 1)
-	go func() { stopped <- Run(ctx, listener, w.handler, slog.New(slog.DiscardHandler)) }()
+	go func() { stopped <- httpserver.Serve(ctx, listener, w.handler, slog.New(slog.DiscardHandler)) }()
 	_, _, events := stream(t, t.Context(), &httptest.Server{URL: "http://" + listener.Addr().String()}, w.key, "", "")
 	stop()
 	for range events {
@@ -275,12 +277,12 @@ func TestASlowReaderIsDisconnected(t *testing.T) {
 	events, upTo, err := w.store.db.Events.List(t.Context(), "acme", provision.EventFilter{Limit: 1})
 	require.NoError(t, err)
 	slow := &slowWriter{ResponseRecorder: httptest.NewRecorder()}
-	require.True(t, w.server.streams.enter("k"))
-	answer := &eventStream{server: w.server, ctx: t.Context(), who: caller{Provider: "acme", KeyID: "k"}, filter: provision.EventFilter{Limit: 1}, next: events, upTo: upTo}
+	require.True(t, w.service.streams.enter("k"))
+	answer := &eventStream{service: w.service, ctx: t.Context(), who: caller{Provider: "acme", KeyID: "k"}, filter: provision.EventFilter{Limit: 1}, next: events, upTo: upTo}
 	began := time.Now()
 	require.NoError(t, answer.VisitStreamEventsResponse(slow))
 	require.WithinRange(t, slow.deadline, began.Add(streamWrite-time.Second), time.Now().Add(streamWrite))
-	require.Empty(t, w.server.streams.open)
+	require.Empty(t, w.service.streams.open)
 }
 
 // slowWriter takes the beginning and then, as a connection does at its deadline, nothing more.
@@ -302,7 +304,7 @@ func (w *slowWriter) Write(text []byte) (int, error) {
 func TestAStreamEndsWithItsKey(t *testing.T) {
 	t.Parallel()
 	w, _, _ := setupEvents(t)
-	st := &eventStream{server: w.server, ctx: t.Context(), who: caller{Provider: "acme", KeyID: w.keyID()}}
+	st := &eventStream{service: w.service, ctx: t.Context(), who: caller{Provider: "acme", KeyID: w.keyID()}}
 	require.True(t, st.keyIsValid())
 	key := w.store.keys[w.keyID()]
 	key.RevokedAt = &now

@@ -24,6 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"quartermaster/api/openapi"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -76,14 +78,14 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	w.workflows.questions = map[provision.OrderKey][]string{{Provider: "acme", ID: "o-3"}: slices.Sorted(maps.Keys(c.doc.Components.Schemas["OrderCorrection"].Value.Properties))}
 	for i, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountProvisioning, provision.AccountAllocated,
 		provision.AccountProvisioningFailed, provision.AccountInvalid} {
-		a := accountOf(NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
+		a := accountOf(openapi.NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
 			Model: provision.ModelSPAM, Name: "n", RootEmail: fmt.Sprintf("a+%d@b.example", i), RoleARN: fmt.Sprintf("arn:aws:iam::11112222333%d:role/Q", i)}, "acme")
 		a.Status, a.ExternalID, a.AddedAt, a.StatusSince, a.Version = status, provision.NewExternalID(), now.Add(time.Duration(i)*time.Minute), now, 1
 		w.store.accounts = append(w.store.accounts, a)
 	}
 	keyIDs := []string{"000000000000"}
 	for range 3 { // one of them is sent twice at the most, so that every verb finds one that it may be used on
-		_, key := NewKey("acme", "to be found", provision.RoleViewer)
+		_, key := apikey.New("acme", "to be found", provision.RoleViewer)
 		_, err := w.store.db.APIKeys.Create(context.Background(), "test", key)
 		require.NoError(t, err)
 		keyIDs = append(keyIDs, key.ID)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
@@ -72,7 +73,7 @@ func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 	t.Parallel()
 	database := func(spoil func(*Database)) fault { return fault{database: spoil} }
 	scope := func(operation string, scope provision.Scope) fault {
-		return fault{server: func(s *server) { s.contract.operations[operation].scope = scope }}
+		return fault{server: func(s *service) { s.contract.operations[operation].scope = scope }}
 	}
 	for name, c := range map[string]struct {
 		fault     fault
@@ -92,7 +93,7 @@ func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 		"the keys are everybody's":        {database(func(d *Database) { d.APIKeys = anybodysKeys{d.APIKeys} }), "listAPIKeys", `another provider's admin was shown "acme"`},
 		"it is done, and then not found":  {database(func(d *Database) { d.Accounts = notFoundButDone{d.Accounts} }), "invalidateAccount", "another provider's operator changed acme's rows in account_history"},
 		"a history is read by its id":     {database(func(d *Database) { d.Accounts = anybodysHistory{d.Accounts} }), "listAccountHistory", "named what is acme's and was answered with 200"},
-		"a door without a lock":           {fault{server: func(s *server) { s.contract.operations["GET /v1/accounts"].public = true }}, "listAccounts", "nobody was answered with 200"},
+		"a door without a lock":           {fault{server: func(s *service) { s.contract.operations["GET /v1/accounts"].public = true }}, "listAccounts", "nobody was answered with 200"},
 		"a header tells": {fault{around: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				rw.Header().Set("X-Looked-At", "mk-root@acme.example")
@@ -126,7 +127,7 @@ func TestTheWalkWantsEveryOperationAndEveryTable(t *testing.T) {
 		"sellAccount is no operation of the document: take its line out of walkTable"}, w.run("getAccount"))
 
 	w.findings = nil
-	apart, err := readDocument(openapiYAML) // the document itself is everybody's
+	apart, err := readDocument(openapi.Document) // the document itself is everybody's
 	require.NoError(t, err)
 	w.contract, err = contractOf(apart)
 	require.NoError(t, err)

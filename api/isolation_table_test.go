@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/stockcsv"
 )
@@ -47,16 +48,17 @@ func walkTable() map[string]walked {
 	)
 	ifMatch := []string{"If-Match", "*"}
 	return map[string]walked{
-		"createOrder":   {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
-		"listOrders":    {queries: []string{"account_id={held_account}", "marketplace=nordic", "limit=1", "state=completed"}},
-		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
-		"getOrder":      {},
-		"correctOrder":  {body: `{"aws_account_alias":"berg-2"}`},
-		"cancelOrder":   {body: reason},
-		"retryOrder":    {body: reason},
-		"failOrder":     {body: reason},
-		"endUndo":       {body: reason, path: map[string]string{"order_id": "stopped_order"}},
-		"swapOrder":     {body: `{"account_id":"{held_account}","reason":"because"}`},
+		"createOrder":      {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"listOrders":       {queries: []string{"account_id={held_account}", "marketplace=nordic", "limit=1", "state=completed"}},
+		"validateOrder":    {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"getOrder":         {},
+		"listOrderHistory": {queries: []string{"limit=1"}},
+		"correctOrder":     {body: `{"aws_account_alias":"berg-2"}`},
+		"cancelOrder":      {body: reason},
+		"retryOrder":       {body: reason},
+		"failOrder":        {body: reason},
+		"endUndo":          {body: reason, path: map[string]string{"order_id": "stopped_order"}},
+		"swapOrder":        {body: `{"account_id":"{held_account}","reason":"because"}`},
 
 		"createAccount": {
 			body:    `{"id":"{new_account}","role_arn":"arn:aws:iam::{new_account}:role/Q","environment":"production",` + account + `}`,
@@ -216,7 +218,7 @@ func (w *walk) completed() map[string]string {
 		IAMUserName: "mk-user", Report: provision.Report{Name: "mk-result", Kind: provision.DataExport}, CompletedAt: time.Now().UTC()}))
 	var id uuid.UUID
 	require.NoError(w.t, w.db.GetContext(ctx, &id, `SELECT id FROM order_passwords WHERE order_id = $1`, key.ID))
-	token, _, _ := strings.Cut(w.server.revealToken(id), ".")
+	token, _, _ := strings.Cut(w.service.revealToken(id), ".")
 	return map[string]string{"completed_order": key.ID, "allocated_account": account, "forged_token": token + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
 }
 
@@ -232,7 +234,7 @@ func (w *walk) left() map[string]string {
 }
 
 func (w *walk) apiKey() map[string]string {
-	_, key := NewKey("acme", "mk-key", provision.RoleViewer)
+	_, key := apikey.New("acme", "mk-key", provision.RoleViewer)
 	_, err := w.database.APIKeys.Create(w.t.Context(), "test", key)
 	require.NoError(w.t, err)
 	return map[string]string{"key_id": key.ID}

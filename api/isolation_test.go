@@ -18,6 +18,8 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
@@ -82,7 +84,7 @@ func (w *toldWorkflows) tell(keys ...provision.OrderKey) error {
 // fault is something that the walk must find: how the server, or the store behind it, is broken.
 type fault struct {
 	database func(*Database)
-	server   func(*server)
+	server   func(*service)
 	around   func(http.Handler) http.Handler
 }
 
@@ -98,10 +100,10 @@ func setupWalk(t *testing.T, broken fault) *walk {
 		}
 	})
 	if broken.server != nil {
-		broken.server(w.server)
+		broken.server(w.service)
 	}
 	var err error
-	w.around, err = w.server.routes()
+	w.around, err = w.service.routes()
 	require.NoError(t, err)
 	if broken.around != nil {
 		w.around = broken.around(w.around)
@@ -110,7 +112,7 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	require.NoError(t, err)
 	for provider := range w.keys {
 		for _, role := range provision.Roles {
-			text, key := NewKey(provider, provider+" "+string(role), role)
+			text, key := apikey.New(provider, provider+" "+string(role), role)
 			_, err := database.APIKeys.Create(t.Context(), "test", key)
 			require.NoError(t, err)
 			w.keys[provider][role] = text
@@ -266,7 +268,7 @@ func (w *walk) public(op *operation, how walked) {
 
 // refused finds an answer that does not say which scope is missing.
 func (w *walk) refused(op *operation, answer *httptest.ResponseRecorder, who string) {
-	var p Problem
+	var p openapi.Problem
 	_ = json.Unmarshal(answer.Body.Bytes(), &p) // what is no problem has no code
 	if answer.Code != http.StatusForbidden || p.Code != codeForbidden || !strings.Contains(p.Detail, string(op.scope)) {
 		w.find("%s: %s has no scope %s and was answered with %d %s", op.OperationID, who, op.scope, answer.Code, answer.Body)

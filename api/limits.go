@@ -21,7 +21,7 @@ type budget struct {
 }
 
 // limit takes the request from the budget of its key, or of its address when the operation needs no key.
-func (s *server) limit(next echo.HandlerFunc) echo.HandlerFunc {
+func (s *service) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		who := callerOf(c.Request().Context())
 		spent := s.addressBudget(who.IP)
@@ -35,7 +35,7 @@ func (s *server) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-func (s *server) keyBudget(who caller) budget {
+func (s *service) keyBudget(who caller) budget {
 	b := budget{who: "key " + who.KeyID, whose: "API key " + who.KeyID, rate: s.RequestsPerSecond, burst: s.Burst, at: s.Now()}
 	if own := who.key.RateLimit; own != nil {
 		b.rate, b.burst = *own, max(1, int(2*(*own)))
@@ -43,7 +43,7 @@ func (s *server) keyBudget(who caller) budget {
 	return b
 }
 
-func (s *server) addressBudget(ip string) budget {
+func (s *service) addressBudget(ip string) budget {
 	return budget{who: "ip " + ip, whose: "your address, for requests without a valid API key,", rate: s.RequestsPerSecond, burst: s.Burst, at: s.Now()}
 }
 

@@ -162,8 +162,8 @@ func TestAKeyThatEndsIsKnownNoMore(t *testing.T) {
 func TestADatabaseThatIsDownIsNoGuess(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)
-	w.server.APIKeys = brokenKeys{w.server.APIKeys}
-	handler, err := w.server.routes()
+	w.service.APIKeys = brokenKeys{w.service.APIKeys}
+	handler, err := w.service.routes()
 	require.NoError(t, err)
 	w.handler = handler
 	for range 20 {
@@ -174,25 +174,25 @@ func TestADatabaseThatIsDownIsNoGuess(t *testing.T) {
 func TestFullBudgetsAreForgotten(t *testing.T) {
 	t.Parallel()
 	w, later := setupLimited(t)
-	b := &w.server.budgets
+	b := &w.service.budgets
 	_, err := b.take(budget{who: "key a", rate: 1, burst: 2, at: now})
 	require.NoError(t, err)
 	_, err = b.take(budget{who: "key slow", rate: 0.001, burst: 1, at: now})
 	require.NoError(t, err)
 	later(sweepEvery)
-	_, err = b.take(budget{who: "key b", rate: 1, burst: 2, at: w.server.Now()})
+	_, err = b.take(budget{who: "key b", rate: 1, burst: 2, at: w.service.Now()})
 	require.NoError(t, err)
 	require.NotContains(t, b.of, "key a")
 	require.Contains(t, b.of, "key slow", "its budget is not full again")
-	_, err = b.take(budget{who: "key slow", rate: 0.001, burst: 1, at: w.server.Now()})
+	_, err = b.take(budget{who: "key slow", rate: 0.001, burst: 1, at: w.service.Now()})
 	require.Error(t, err)
 }
 
 func TestAUseThatIsNotNotedFailsNothing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.server.APIKeys = usesFail{w.server.APIKeys}
-	handler, err := w.server.routes()
+	w.service.APIKeys = usesFail{w.service.APIKeys}
+	handler, err := w.service.routes()
 	require.NoError(t, err)
 	w.handler = handler
 	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)

@@ -12,7 +12,7 @@ var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.Me
 
 // measure counts and times requests by the pattern of their route, method and status. What callers choose freely is no label: the
 // host, an address that is no route, a method that nobody has heard of.
-func (s *server) measure() (echo.MiddlewareFunc, error) {
+func (s *service) measure() (echo.MiddlewareFunc, error) {
 	return echoprometheus.MiddlewareConfig{
 		Namespace:                 "quartermaster",
 		Subsystem:                 "http",

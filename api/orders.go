@@ -9,13 +9,15 @@ import (
 
 	"github.com/google/uuid"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 )
 
 // CreateOrder answers POST /v1/orders. The order starts as a workflow and nothing else is written here, so that there is
 // no moment between two writes in which an acknowledged order could be lost. The database and the workflow both know an
 // order by its id: whichever has it decides what a repeat gets.
-func (s *server) CreateOrder(ctx context.Context, in CreateOrderRequestObject) (CreateOrderResponseObject, error) {
+func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestObject) (server.CreateOrderResponseObject, error) {
 	order := provision.Order{
 		OrderKey:   provision.OrderKey{Provider: callerOf(ctx).Provider, ID: in.Body.ID},
 		Request:    requestOf(*in.Body),
@@ -38,9 +40,9 @@ func (s *server) CreateOrder(ctx context.Context, in CreateOrderRequestObject) (
 	case err != nil:
 		return nil, err
 	case started:
-		return CreateOrder202JSONResponse{
+		return server.CreateOrder202JSONResponse{
 			Body:    s.orderResource(acceptedOrder(order)),
-			Headers: CreateOrder202ResponseHeaders{Location: s.orderLocation(order.ID)},
+			Headers: server.CreateOrder202ResponseHeaders{Location: s.orderLocation(order.ID)},
 		}, nil
 	case existing == nil:
 		return nil, fmt.Errorf("order %s has a workflow that says nothing about its order", order.OrderKey)
@@ -49,35 +51,35 @@ func (s *server) CreateOrder(ctx context.Context, in CreateOrderRequestObject) (
 }
 
 // again answers an order that was sent before: the same one, or a refusal.
-func (s *server) again(existing provision.OrderView, existingHash, hash []byte) (CreateOrderResponseObject, error) {
+func (s *service) again(existing provision.OrderView, existingHash, hash []byte) (server.CreateOrderResponseObject, error) {
 	if !bytes.Equal(existingHash, hash) {
 		return nil, problem(provision.CodeOrderIDReused,
 			"order %q exists with other content: give the new order an id of its own, or send the first content again", existing.ID).
 			at(bodyField("id", fmt.Sprintf("%q belongs to an order with other content", existing.ID)))
 	}
-	return CreateOrder200JSONResponse{
+	return server.CreateOrder200JSONResponse{
 		Body:    s.orderResource(existing),
-		Headers: CreateOrder200ResponseHeaders{Location: s.orderLocation(existing.ID)},
+		Headers: server.CreateOrder200ResponseHeaders{Location: s.orderLocation(existing.ID)},
 	}, nil
 }
 
 // ValidateOrder answers POST /v1/orders/validate: whatever came this far is valid.
-func (s *server) ValidateOrder(context.Context, ValidateOrderRequestObject) (ValidateOrderResponseObject, error) {
-	return ValidateOrder200JSONResponse{Valid: true}, nil
+func (s *service) ValidateOrder(context.Context, server.ValidateOrderRequestObject) (server.ValidateOrderResponseObject, error) {
+	return server.ValidateOrder200JSONResponse{Valid: true}, nil
 }
 
 // GetOrder answers GET /v1/orders/{order_id}.
-func (s *server) GetOrder(ctx context.Context, in GetOrderRequestObject) (GetOrderResponseObject, error) {
+func (s *service) GetOrder(ctx context.Context, in server.GetOrderRequestObject) (server.GetOrderResponseObject, error) {
 	view, err := s.order(ctx, in.OrderID)
 	if err != nil {
 		return nil, err
 	}
-	return GetOrder200JSONResponse(s.orderResource(view)), nil
+	return server.GetOrder200JSONResponse(s.orderResource(view)), nil
 }
 
 // order reads an order of the caller's provider. One that was accepted a moment ago may have no row yet: its workflow
 // knows it then. Errors: a problem 404.
-func (s *server) order(ctx context.Context, id string) (provision.OrderView, error) {
+func (s *service) order(ctx context.Context, id string) (provision.OrderView, error) {
 	key := provision.OrderKey{Provider: callerOf(ctx).Provider, ID: id}
 	view, err := s.Orders.Get(ctx, key)
 	if errors.Is(err, provision.ErrNotFound) {
@@ -93,39 +95,38 @@ func (s *server) order(ctx context.Context, id string) (provision.OrderView, err
 }
 
 // ListOrders answers GET /v1/orders.
-func (s *server) ListOrders(ctx context.Context, in ListOrdersRequestObject) (ListOrdersResponseObject, error) {
-	after, err := orderCursor(in.Params.Cursor)
+func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObject) (server.ListOrdersResponseObject, error) {
+	orders, next, err := list[provision.OrderCursor, provision.OrderView, openapi.Order]{
+		valid: validOrderCursor,
+		read: func(after *provision.OrderCursor, limit int) ([]provision.OrderView, error) {
+			return s.Orders.List(ctx, callerOf(ctx).Provider, provision.OrderFilter{
+				States:        value(in.Params.State),
+				Marketplace:   value(in.Params.Marketplace),
+				Environment:   value(in.Params.Environment),
+				Model:         value(in.Params.Model),
+				AccountID:     value(in.Params.AccountID),
+				CreatedAfter:  value(in.Params.CreatedAfter),
+				CreatedBefore: value(in.Params.CreatedBefore),
+				Limit:         limit,
+				After:         after,
+			})
+		},
+		show: s.orderResource,
+		place: func(v provision.OrderView) provision.OrderCursor {
+			return provision.OrderCursor{CreatedAt: v.AcceptedAt.UTC(), ID: v.ID}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Orders.List(ctx, callerOf(ctx).Provider, provision.OrderFilter{
-		States:        value(in.Params.State),
-		Marketplace:   value(in.Params.Marketplace),
-		Environment:   value(in.Params.Environment),
-		Model:         value(in.Params.Model),
-		AccountID:     value(in.Params.AccountID),
-		CreatedAfter:  value(in.Params.CreatedAfter),
-		CreatedBefore: value(in.Params.CreatedBefore),
-		Limit:         size + 1,
-		After:         after,
-	})
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := ListOrders200JSONResponse{Items: make([]Order, len(shown))}
-	for i, view := range shown {
-		answer.Items[i] = s.orderResource(view)
-	}
-	if more {
-		last := shown[size-1]
-		answer.NextCursor = encodeCursor(provision.OrderCursor{CreatedAt: last.AcceptedAt.UTC(), ID: last.ID})
-	}
-	return answer, nil
+	return server.ListOrders200JSONResponse{Items: orders, NextCursor: next}, nil
 }
 
-func requestOf(form NewOrder) provision.Request {
+func validOrderCursor(c provision.OrderCursor) bool {
+	return plausible(c.CreatedAt) && len(provision.ValidateOrderID(c.ID)) == 0
+}
+
+func requestOf(form openapi.NewOrder) provision.Request {
 	return provision.Request{
 		Marketplace:      form.Marketplace,
 		Environment:      form.Environment,
@@ -146,10 +147,10 @@ func acceptedOrder(o provision.Order) provision.OrderView {
 	return provision.OrderView{Order: o, State: provision.Accepted, Since: o.AcceptedAt}
 }
 
-func (s *server) orderLocation(id string) string { return s.basePath + "/v1/orders/" + id }
+func (s *service) orderLocation(id string) string { return s.basePath + "/v1/orders/" + id }
 
-func (s *server) orderResource(v provision.OrderView) Order {
-	o := Order{
+func (s *service) orderResource(v provision.OrderView) openapi.Order {
+	o := openapi.Order{
 		ID:                  v.ID,
 		Marketplace:         v.Request.Marketplace,
 		Environment:         v.Request.Environment,
@@ -165,14 +166,14 @@ func (s *server) orderResource(v provision.OrderView) Order {
 		State:               v.State,
 		Since:               v.Since.UTC(),
 		Step:                optional(string(v.Step)),
-		Steps:               make([]Step, len(v.Steps)),
+		Steps:               make([]openapi.Step, len(v.Steps)),
 		AccountID:           optional(v.AccountID),
 		Leftovers:           append([]string{}, v.Leftovers...), // never null
 		Notes:               append([]string{}, v.Notes...),
 		CreatedAt:           v.AcceptedAt.UTC(),
 	}
 	for i, step := range v.Steps {
-		o.Steps[i] = Step{
+		o.Steps[i] = openapi.Step{
 			Step:       string(step.Step),
 			AccountID:  step.AccountID,
 			State:      step.State,
@@ -183,10 +184,10 @@ func (s *server) orderResource(v provision.OrderView) Order {
 		}
 	}
 	if w := v.Waiting; w != nil {
-		o.Waiting = &Waiting{Place: w.Place, Why: w.Why}
+		o.Waiting = &openapi.Waiting{Place: w.Place, Why: w.Why}
 	}
 	if f := v.Failure; f != nil {
-		o.Failure = &Failure{
+		o.Failure = &openapi.Failure{
 			Code: string(f.Code), Step: optional(string(f.Step)), Field: optional(f.Field), Value: optional(f.Value), Reason: f.Reason,
 		}
 	}
@@ -196,8 +197,8 @@ func (s *server) orderResource(v provision.OrderView) Order {
 	return o
 }
 
-func (s *server) resultResource(r provision.Result, password *provision.PasswordView) *Result {
-	return &Result{
+func (s *service) resultResource(r provision.Result, password *provision.PasswordView) *openapi.Result {
+	return &openapi.Result{
 		AccountID:     r.AccountID,
 		Model:         string(r.AccountModel),
 		Alias:         r.AccountAlias,
@@ -205,7 +206,7 @@ func (s *server) resultResource(r provision.Result, password *provision.Password
 		SignInURLByID: r.SignInURLByID,
 		IAMUserName:   r.IAMUserName,
 		Password:      s.passwordLink(password),
-		Report: Report{
+		Report: openapi.Report{
 			Name: r.Report.Name, Kind: r.Report.Kind, Existing: r.Report.Existing,
 			Bucket: r.Report.Bucket, Prefix: r.Report.Prefix, Region: r.Report.Region,
 		},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
@@ -25,7 +26,7 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 		"aws_alternate_contact": contact})
 
 	answer := w.post("/v1/orders", form)
-	order := read[Order](t, answer, http.StatusAccepted)
+	order := read[openapi.Order](t, answer, http.StatusAccepted)
 	require.Equal(t, "/qm/v1/orders/MP-1", answer.Header().Get("Location"))
 	require.Equal(t, provision.Accepted, order.State)
 	require.Equal(t, now, order.CreatedAt)
@@ -46,7 +47,7 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 
 	// Before the row stands, the same order again, in another spelling of the same JSON, is the same order …
 	again := w.send(w.key, http.MethodPost, "/v1/orders", "\n "+asText(form))
-	require.Equal(t, order, read[Order](t, again, http.StatusOK))
+	require.Equal(t, order, read[openapi.Order](t, again, http.StatusOK))
 	require.Equal(t, "/qm/v1/orders/MP-1", again.Header().Get("Location"))
 	// … and another content is refused.
 	p := readProblem(t, w.post("/v1/orders", orderForm("MP-1", map[string]any{"aws_account_alias": "other"})), http.StatusConflict, provision.CodeOrderIDReused)
@@ -59,13 +60,13 @@ func TestRowDecidesOnceItStands(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
-	order := read[Order](t, w.post("/v1/orders", orderForm("done-1")), http.StatusOK)
+	order := read[openapi.Order](t, w.post("/v1/orders", orderForm("done-1")), http.StatusOK)
 	require.Equal(t, provision.Completed, order.State)
 	readProblem(t, w.post("/v1/orders", orderForm("done-1", map[string]any{"environment": "test"})), http.StatusConflict, provision.CodeOrderIDReused)
 	require.Zero(t, w.workflows.starts, "Temporal's retention may be over: the row is the lasting guard")
 
 	// The id is the provider's own: another provider may use it too.
-	read[Order](t, w.send(w.otherKey, http.MethodPost, "/v1/orders", asText(orderForm("done-1"))), http.StatusAccepted)
+	read[openapi.Order](t, w.send(w.otherKey, http.MethodPost, "/v1/orders", asText(orderForm("done-1"))), http.StatusAccepted)
 	require.Contains(t, w.workflows.orders, provision.OrderKey{Provider: "globex", ID: "done-1"})
 }
 
@@ -273,7 +274,7 @@ func TestReadingAnOrder(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Simulated = true })
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
-	done := read[Order](t, w.get("/v1/orders/done-1"), http.StatusOK)
+	done := read[openapi.Order](t, w.get("/v1/orders/done-1"), http.StatusOK)
 	require.Equal(t, provision.Completed, done.State)
 	require.Equal(t, "111122223333", *done.AccountID)
 	require.Len(t, done.Steps, 1)
@@ -288,7 +289,7 @@ func TestReadingAnOrder(t *testing.T) {
 
 	// Accepted a moment ago: no row yet, but no 404 either.
 	w.post("/v1/orders", orderForm("MP-1"))
-	require.Equal(t, provision.Accepted, read[Order](t, w.get("/v1/orders/MP-1"), http.StatusOK).State)
+	require.Equal(t, provision.Accepted, read[openapi.Order](t, w.get("/v1/orders/MP-1"), http.StatusOK).State)
 
 	waiting := completedOrder("waits")
 	waiting.State, waiting.Result, waiting.Password = provision.WaitingForAccount, nil, nil
@@ -298,9 +299,9 @@ func TestReadingAnOrder(t *testing.T) {
 	stuck.Failure = &provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: "berg",
 		Reason: "choose another one", AWSCode: "EntityAlreadyExists", RequestID: "r-1"}
 	w.store.orders = append(w.store.orders, waiting, stuck)
-	require.Equal(t, Waiting{Place: 2, Why: "0 of 14 accounts match: 9 allocated, 3 invalid, 2 other model"},
-		*read[Order](t, w.get("/v1/orders/waits"), http.StatusOK).Waiting)
-	failure := read[Order](t, w.get("/v1/orders/stuck"), http.StatusOK).Failure
+	require.Equal(t, openapi.Waiting{Place: 2, Why: "0 of 14 accounts match: 9 allocated, 3 invalid, 2 other model"},
+		*read[openapi.Order](t, w.get("/v1/orders/waits"), http.StatusOK).Waiting)
+	failure := read[openapi.Order](t, w.get("/v1/orders/stuck"), http.StatusOK).Failure
 	require.Equal(t, "berg", *failure.Value)
 	require.Equal(t, "account_alias", *failure.Step)
 }
@@ -314,8 +315,8 @@ func TestOrdersOfOthersAreNotFound(t *testing.T) {
 		p := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/orders/"+id, ""), http.StatusNotFound, codeNotFound)
 		require.Equal(t, fmt.Sprintf("there is no order %q", id), p.Detail, "the same words for foreign and unknown")
 	}
-	require.Empty(t, read[OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders", ""), http.StatusOK).Items)
-	require.Empty(t, read[OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders?account_id=111122223333", ""), http.StatusOK).Items)
+	require.Empty(t, read[openapi.OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders", ""), http.StatusOK).Items)
+	require.Empty(t, read[openapi.OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders?account_id=111122223333", ""), http.StatusOK).Items)
 }
 
 func TestOrderIDsInAddresses(t *testing.T) {
@@ -323,8 +324,8 @@ func TestOrderIDsInAddresses(t *testing.T) {
 	w := setup(t)
 	for _, id := range []string{"a:b", "validate", "a.b_c-d"} {
 		w.post("/v1/orders", orderForm(id))
-		require.Equal(t, id, read[Order](t, w.get("/v1/orders/"+url.PathEscape(id)), http.StatusOK).ID)
-		require.Equal(t, id, read[Order](t, w.get("/v1/orders/"+strings.ReplaceAll(id, ":", "%3A")), http.StatusOK).ID)
+		require.Equal(t, id, read[openapi.Order](t, w.get("/v1/orders/"+url.PathEscape(id)), http.StatusOK).ID)
+		require.Equal(t, id, read[openapi.Order](t, w.get("/v1/orders/"+strings.ReplaceAll(id, ":", "%3A")), http.StatusOK).ID)
 	}
 	p := readProblem(t, w.get("/v1/orders/a%20b"), http.StatusBadRequest, codeInvalidParameter)
 	require.Equal(t, "path", (*p.Errors)[0].In)
@@ -349,7 +350,7 @@ func TestPagesOfOrdersAreStable(t *testing.T) {
 	var got []string
 	target := "/v1/orders?limit=3"
 	for pages := 1; ; pages++ {
-		page := read[OrderPage](t, w.get(target), http.StatusOK)
+		page := read[openapi.OrderPage](t, w.get(target), http.StatusOK)
 		for _, o := range page.Items {
 			got = append(got, o.ID)
 		}
@@ -366,7 +367,7 @@ func TestPagesOfOrdersAreStable(t *testing.T) {
 	}
 	require.Equal(t, want, got)
 	require.Equal(t, 4, w.store.limit, "one more than the page, to know whether there is a next one")
-	read[OrderPage](t, w.get("/v1/orders"), http.StatusOK)
+	read[openapi.OrderPage](t, w.get("/v1/orders"), http.StatusOK)
 	require.Equal(t, 51, w.store.limit, "the default is 50")
 }
 
@@ -391,7 +392,7 @@ func TestFiltersOfOrders(t *testing.T) {
 		"created_after=2026-11-22T10:01:00Z&created_before=2026-11-22T10:02:00Z": {"o-3", "o-2"},
 	} {
 		got := []string{}
-		for _, o := range read[OrderPage](t, w.get("/v1/orders?"+query), http.StatusOK).Items {
+		for _, o := range read[openapi.OrderPage](t, w.get("/v1/orders?"+query), http.StatusOK).Items {
 			got = append(got, o.ID)
 		}
 		require.Equal(t, want, got, query)
@@ -433,5 +434,5 @@ func TestAResultTellsWhatItsReaderShouldKnow(t *testing.T) {
 	w.store.orders = []provision.OrderView{o}
 	require.NotContains(t, w.get("/v1/orders/MP-1").Body.String(), `"warnings"`)
 	o.Result.Warnings = []string{"the report is delivered as CSV"}
-	require.Equal(t, o.Result.Warnings, *read[Order](t, w.get("/v1/orders/MP-1"), http.StatusOK).Result.Warnings)
+	require.Equal(t, o.Result.Warnings, *read[openapi.Order](t, w.get("/v1/orders/MP-1"), http.StatusOK).Result.Warnings)
 }

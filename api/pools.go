@@ -13,6 +13,8 @@ import (
 
 	"github.com/oapi-codegen/nullable"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 )
 
@@ -23,107 +25,99 @@ type poolCursor struct {
 }
 
 // ListPools answers GET /v1/pools.
-func (s *server) ListPools(ctx context.Context, in ListPoolsRequestObject) (ListPoolsResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c poolCursor) bool {
-		return c.Marketplace != "" && !strings.ContainsRune(c.Marketplace+string(c.Environment), 0)
-	})
+func (s *service) ListPools(ctx context.Context, in server.ListPoolsRequestObject) (server.ListPoolsResponseObject, error) {
+	pools, next, err := list[poolCursor, provision.PoolConfig, openapi.Pool]{
+		valid: func(c poolCursor) bool {
+			return c.Marketplace != "" && !strings.ContainsRune(c.Marketplace+string(c.Environment), 0)
+		},
+		read: func(after *poolCursor, limit int) ([]provision.PoolConfig, error) {
+			place := value(after)
+			return s.Pools.List(ctx, poolOf(ctx, place.Marketplace, place.Environment), limit)
+		},
+		show:  poolResource,
+		place: func(c provision.PoolConfig) poolCursor { return poolCursor{c.Marketplace, c.Environment} },
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size, from := pageSize(in.Params.Limit), value(after)
-	found, err := s.Pools.List(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: from.Marketplace, Environment: from.Environment}, size+1)
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := ListPools200JSONResponse{Items: make([]Pool, len(shown))}
-	for i, c := range shown {
-		answer.Items[i] = poolResource(c)
-	}
-	if more {
-		answer.NextCursor = encodeCursor(poolCursor{shown[size-1].Marketplace, shown[size-1].Environment})
-	}
-	return answer, nil
+	return server.ListPools200JSONResponse{Items: pools, NextCursor: next}, nil
+}
+
+// poolOf names a pool of the caller's provider.
+func poolOf(ctx context.Context, marketplace string, environment provision.Environment) provision.Pool {
+	return provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: marketplace, Environment: environment}
 }
 
 // CreatePool answers POST /v1/pools.
-func (s *server) CreatePool(ctx context.Context, in CreatePoolRequestObject) (CreatePoolResponseObject, error) {
-	who := callerOf(ctx)
-	config := provision.DefaultPool(provision.Pool{Provider: who.Provider, Marketplace: in.Body.Marketplace, Environment: in.Body.Environment})
-	form := settingsOf(*in.Body)
-	if wrong := form.twice(); len(wrong) > 0 {
-		return nil, invalidFields(wrong...)
+func (s *service) CreatePool(ctx context.Context, in server.CreatePoolRequestObject) (server.CreatePoolResponseObject, error) {
+	config := provision.DefaultPool(poolOf(ctx, in.Body.Marketplace, in.Body.Environment))
+	form := poolFormOf(*in.Body)
+	if repeated := form.repeatedModels(); len(repeated) > 0 {
+		return nil, invalidFields(repeated...)
 	}
 	form.apply(&config)
-	made, err := s.Pools.Create(ctx, who.Actor(), config)
-	address := "/v1/pools/" + config.Marketplace + "/" + string(config.Environment)
+	created, err := s.Pools.Create(ctx, callerOf(ctx).Actor(), config)
+	path := "/v1/pools/" + config.Marketplace + "/" + string(config.Environment)
 	if errors.Is(err, provision.ErrConflict) {
-		return nil, problem(codeConflict, "there is a pool %s/%s already: change it with PATCH %s", config.Marketplace, config.Environment, address).because(err)
+		return nil, problem(codeConflict, "pool %s/%s already exists: update it with PATCH %s", config.Marketplace, config.Environment, path).because(err)
 	}
 	if err != nil {
-		return nil, form.refused(err)
+		return nil, form.problem(err)
 	}
-	return CreatePool201JSONResponse{Body: poolResource(made), Headers: CreatePool201ResponseHeaders{Location: s.basePath + address, ETag: etagOf(made.Version)}}, nil
+	return server.CreatePool201JSONResponse{
+		Body:    poolResource(created),
+		Headers: server.CreatePool201ResponseHeaders{Location: s.basePath + path, ETag: etagOf(created.Version)},
+	}, nil
 }
 
 // GetPool answers GET /v1/pools/{marketplace}/{environment}.
-func (s *server) GetPool(ctx context.Context, in GetPoolRequestObject) (GetPoolResponseObject, error) {
-	config, err := s.Pools.Get(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment})
-	if errors.Is(err, provision.ErrNotFound) {
-		return nil, noSuchPool(in.Marketplace, in.Environment, err)
-	}
+func (s *service) GetPool(ctx context.Context, in server.GetPoolRequestObject) (server.GetPoolResponseObject, error) {
+	pool := poolOf(ctx, in.Marketplace, in.Environment)
+	config, err := s.Pools.Get(ctx, pool)
 	if err != nil {
-		return nil, err
+		return nil, poolProblem(pool, err)
 	}
-	return GetPool200JSONResponse{Body: poolResource(config), Headers: GetPool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
+	return server.GetPool200JSONResponse{Body: poolResource(config), Headers: server.GetPool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
 }
 
 // UpdatePool answers PATCH /v1/pools/{marketplace}/{environment}.
-func (s *server) UpdatePool(ctx context.Context, in UpdatePoolRequestObject) (UpdatePoolResponseObject, error) {
+func (s *service) UpdatePool(ctx context.Context, in server.UpdatePoolRequestObject) (server.UpdatePoolResponseObject, error) {
 	version, err := neededVersion("pool", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
 	form := poolForm{*in.Body}
-	if wrong := form.twice(); len(wrong) > 0 {
-		return nil, invalidFields(wrong...)
+	if repeated := form.repeatedModels(); len(repeated) > 0 {
+		return nil, invalidFields(repeated...)
 	}
-	who := callerOf(ctx)
-	config, err := s.Pools.Update(ctx, who.Actor(), provision.Pool{Provider: who.Provider, Marketplace: in.Marketplace, Environment: in.Environment}, version, form.apply)
-	switch {
-	case errors.Is(err, provision.ErrNotFound):
-		return nil, noSuchPool(in.Marketplace, in.Environment, err)
-	case errors.Is(err, provision.ErrStale):
-		return nil, stale("pool "+in.Marketplace+"/"+string(in.Environment), err)
-	case err != nil:
-		return nil, form.refused(err)
+	pool := poolOf(ctx, in.Marketplace, in.Environment)
+	config, err := s.Pools.Update(ctx, callerOf(ctx).Actor(), pool, version, form.apply)
+	if err != nil {
+		return nil, poolProblem(pool, form.problem(err))
 	}
-	return UpdatePool200JSONResponse{Body: poolResource(config), Headers: UpdatePool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
+	return server.UpdatePool200JSONResponse{
+		Body: poolResource(config), Headers: server.UpdatePool200ResponseHeaders{ETag: etagOf(config.Version)},
+	}, nil
 }
 
 // ListPoolHistory answers GET /v1/pools/{marketplace}/{environment}/history.
-func (s *server) ListPoolHistory(ctx context.Context, in ListPoolHistoryRequestObject) (ListPoolHistoryResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c eventCursor) bool { return c.Seq > 0 })
+func (s *service) ListPoolHistory(ctx context.Context, in server.ListPoolHistoryRequestObject) (server.ListPoolHistoryResponseObject, error) {
+	pool := poolOf(ctx, in.Marketplace, in.Environment)
+	entries, next, err := list[seqCursor, provision.PoolHistoryEntry, openapi.PoolHistoryEntry]{
+		valid: seqCursor.valid,
+		read: func(after *seqCursor, limit int) ([]provision.PoolHistoryEntry, error) {
+			found, err := s.Pools.History(ctx, pool, value(after).Seq, limit)
+			return found, poolProblem(pool, err)
+		},
+		show: func(e provision.PoolHistoryEntry) openapi.PoolHistoryEntry {
+			return openapi.PoolHistoryEntry{At: e.At.UTC(), Actor: e.Actor, What: e.What, From: rawJSON(e.Old), To: rawJSON(e.New)}
+		},
+		place: func(e provision.PoolHistoryEntry) seqCursor { return seqCursor{e.Seq} },
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Pools.History(ctx, provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: in.Marketplace, Environment: in.Environment}, value(after).Seq, size+1)
-	if errors.Is(err, provision.ErrNotFound) {
-		return nil, noSuchPool(in.Marketplace, in.Environment, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := ListPoolHistory200JSONResponse{Items: make([]PoolHistoryEntry, len(shown))}
-	for i, e := range shown {
-		answer.Items[i] = PoolHistoryEntry{At: e.At.UTC(), Actor: e.Actor, What: e.What, From: rawJSON(e.Old), To: rawJSON(e.New)}
-	}
-	if more {
-		answer.NextCursor = encodeCursor(eventCursor{shown[size-1].Seq})
-	}
-	return answer, nil
+	return server.ListPoolHistory200JSONResponse{Items: entries, NextCursor: next}, nil
 }
 
 func rawJSON(text []byte) *json.RawMessage {
@@ -133,15 +127,23 @@ func rawJSON(text []byte) *json.RawMessage {
 	return (*json.RawMessage)(&text)
 }
 
-func noSuchPool(marketplace string, environment provision.Environment, err error) error {
-	return problem(codeNotFound, "there is no pool %s/%s", marketplace, environment).because(err)
+// poolProblem turns an error about a pool into what the caller is told.
+func poolProblem(pool provision.Pool, err error) error {
+	name := "pool " + pool.Marketplace + "/" + string(pool.Environment)
+	switch {
+	case errors.Is(err, provision.ErrNotFound):
+		return notFound(name, err)
+	case errors.Is(err, provision.ErrStale):
+		return stale(name, err)
+	}
+	return err
 }
 
-// poolForm is settings as the API takes them.
-type poolForm struct{ PoolUpdate }
+// poolForm holds pool settings in the form in which the API receives them.
+type poolForm struct{ openapi.PoolUpdate }
 
-func settingsOf(form NewPool) poolForm {
-	return poolForm{PoolUpdate{
+func poolFormOf(form openapi.NewPool) poolForm {
+	return poolForm{openapi.PoolUpdate{
 		ActionDeadlineSeconds: form.ActionDeadlineSeconds, AlternateContactTypes: form.AlternateContactTypes, Instructions: form.Instructions,
 		ModelThresholds: form.ModelThresholds, OnFailure: form.OnFailure, PermissionsBoundaryARN: form.PermissionsBoundaryARN, ProvideRootUser: form.ProvideRootUser,
 		RenotifySeconds: form.RenotifySeconds, ReportKind: form.ReportKind, ReportPrefix: form.ReportPrefix, ReportRegion: form.ReportRegion,
@@ -149,7 +151,7 @@ func settingsOf(form NewPool) poolForm {
 	}}
 }
 
-// apply changes what the form names.
+// apply changes the settings that the form contains.
 func (f poolForm) apply(c *provision.PoolConfig) {
 	set(&c.Settings.AlternateContactTypes, f.AlternateContactTypes)
 	set(&c.Settings.ReportKind, f.ReportKind)
@@ -208,7 +210,7 @@ func orZero[T any](n nullable.Nullable[T]) T {
 
 func seconds(n int) time.Duration { return time.Duration(n) * time.Second }
 
-// models are the account models that a list of the form names, in its sequence.
+// models returns the account models that a list of the form names, in the order of the list.
 func (f poolForm) models(field string) (named []provision.Model) {
 	switch field {
 	case provision.InstructionsField:
@@ -223,54 +225,55 @@ func (f poolForm) models(field string) (named []provision.Model) {
 	return named
 }
 
-// twice finds the account models that a list names more than once.
-func (f poolForm) twice() (wrong []FieldProblem) {
+// repeatedModels reports the account models that a list names more than once.
+func (f poolForm) repeatedModels() (repeated []openapi.FieldProblem) {
 	for _, field := range []string{provision.InstructionsField, provision.ThresholdsField} {
 		seen := map[provision.Model]bool{}
 		for i, model := range f.models(field) {
 			if seen[model] {
-				wrong = append(wrong, bodyField(fmt.Sprintf("%s.%d.model", field, i), fmt.Sprintf("%q stands there twice: name each model once", model)))
+				repeated = append(repeated, bodyField(fmt.Sprintf("%s.%d.model", field, i),
+					fmt.Sprintf("%q is listed twice: list each model once", model)))
 			}
 			seen[model] = true
 		}
 	}
-	return wrong
+	return repeated
 }
 
-// refused turns the refusal of settings into a problem that points into the body.
-func (f poolForm) refused(err error) error {
-	var invalid *provision.InvalidError
-	if !errors.As(err, &invalid) {
+// problem turns an error about settings into a problem that points into the body.
+func (f poolForm) problem(err error) error {
+	invalid, ok := errors.AsType[*provision.InvalidError](err)
+	if !ok {
 		return err
 	}
 	members := map[string]string{provision.InstructionsField: "text", provision.ThresholdsField: "threshold"}
-	wrong := make([]FieldProblem, len(invalid.Fields))
-	for i, broken := range invalid.Fields {
-		list, model, _ := strings.Cut(broken.Field, ".")
+	problems := make([]openapi.FieldProblem, len(invalid.Fields))
+	for i, field := range invalid.Fields {
+		list, model, _ := strings.Cut(field.Field, ".")
 		if place := slices.Index(f.models(list), provision.Model(model)); place >= 0 {
-			broken.Field = list + "." + strconv.Itoa(place) + "." + members[list]
+			field.Field = list + "." + strconv.Itoa(place) + "." + members[list]
 		}
-		wrong[i] = bodyField(broken.Field, broken.Message)
+		problems[i] = bodyField(field.Field, field.Message)
 	}
-	return invalidFields(wrong...)
+	return invalidFields(problems...)
 }
 
-func poolResource(c provision.PoolConfig) Pool {
+func poolResource(c provision.PoolConfig) openapi.Pool {
 	s := c.Settings
-	p := Pool{
+	p := openapi.Pool{
 		Marketplace: c.Marketplace, Environment: c.Environment, CreatedAt: c.CreatedAt.UTC(),
-		AlternateContactTypes: append(AlternateContactTypes{}, s.AlternateContactTypes...), ReportKind: s.ReportKind, ReportRegion: s.ReportRegion, ReportPrefix: s.ReportPrefix,
-		UserPolicyArns: append(UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: string(s.OnFailure),
+		AlternateContactTypes: append(openapi.AlternateContactTypes{}, s.AlternateContactTypes...), ReportKind: s.ReportKind, ReportRegion: s.ReportRegion, ReportPrefix: s.ReportPrefix,
+		UserPolicyArns: append(openapi.UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: string(s.OnFailure),
 		WaitDeadlineSeconds: optional(int(s.WaitDeadline.Seconds())), ActionDeadlineSeconds: int(s.ActionDeadline.Seconds()), ProvideRootUser: !s.WithoutRootAccess,
-		Instructions: Instructions{}, StockThreshold: c.StockThreshold, ModelThresholds: ModelThresholds{}, RenotifySeconds: int(c.RenotifyEvery.Seconds()),
+		Instructions: openapi.Instructions{}, StockThreshold: c.StockThreshold, ModelThresholds: openapi.ModelThresholds{}, RenotifySeconds: int(c.RenotifyEvery.Seconds()),
 		VerificationSuspendedAt: utc(c.SuspendedAt), ClaimsSuspendedAt: utc(c.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(c.ClaimsSuspendedBecause),
 		Warnings: optionalSlice(c.Warnings()),
 	}
 	for _, model := range slices.Sorted(maps.Keys(s.Instructions)) {
-		p.Instructions = append(p.Instructions, InstructionsOfModel{Model: model, Text: s.Instructions[model]})
+		p.Instructions = append(p.Instructions, openapi.InstructionsOfModel{Model: model, Text: s.Instructions[model]})
 	}
 	for _, model := range slices.Sorted(maps.Keys(c.ModelThresholds)) {
-		p.ModelThresholds = append(p.ModelThresholds, ModelThreshold{Model: model, Threshold: c.ModelThresholds[model]})
+		p.ModelThresholds = append(p.ModelThresholds, openapi.ModelThreshold{Model: model, Threshold: c.ModelThresholds[model]})
 	}
 	return p
 }

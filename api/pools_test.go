@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
@@ -17,42 +18,42 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 	w, _ := setupPools(t)
 	answer := w.post("/v1/pools", map[string]any{"marketplace": "baltic", "environment": "test", "stock_threshold": 0, "on_failure": "park", "provide_root_user": false,
 		"instructions": []any{map[string]any{"model": "ECAM", "text": "Ask us about {account_id}."}}})
-	made := read[Pool](t, answer, http.StatusCreated)
+	made := read[openapi.Pool](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/pools/baltic/test", answer.Header().Get("Location"))
 	require.Equal(t, `"1"`, answer.Header().Get("ETag"))
 	require.Zero(t, *made.StockThreshold, "0 is a threshold, and null is none")
 	require.Equal(t, "park", made.OnFailure)
 	require.False(t, made.ProvideRootUser)
 	require.Equal(t, 14*24*3600, made.ActionDeadlineSeconds, "the default")
-	require.Equal(t, made, read[Pool](t, w.get("/v1/pools/baltic/test"), http.StatusOK))
+	require.Equal(t, made, read[openapi.Pool](t, w.get("/v1/pools/baltic/test"), http.StatusOK))
 	p := readProblem(t, w.post("/v1/pools", map[string]any{"marketplace": "baltic", "environment": "test"}), http.StatusConflict, codeConflict)
 	require.Contains(t, p.Detail, "PATCH /v1/pools/baltic/test")
-	first := read[PoolPage](t, w.get("/v1/pools?limit=2"), http.StatusOK)
+	first := read[openapi.PoolPage](t, w.get("/v1/pools?limit=2"), http.StatusOK)
 	require.Equal(t, []string{"baltic", "nordic"}, []string{first.Items[0].Marketplace, first.Items[1].Marketplace})
-	rest := read[PoolPage](t, w.get("/v1/pools?limit=2&cursor="+*first.NextCursor), http.StatusOK)
+	rest := read[openapi.PoolPage](t, w.get("/v1/pools?limit=2&cursor="+*first.NextCursor), http.StatusOK)
 	require.Len(t, rest.Items, 1)
 	require.Nil(t, rest.NextCursor)
 
 	const address = "/v1/pools/baltic/test"
 	readProblem(t, w.patch(address, map[string]any{"stock_threshold": 5}), http.StatusPreconditionRequired, codePreconditionRequired)
 	answer = w.send(w.key, http.MethodPatch, address, `{"stock_threshold":null,"wait_deadline_seconds":3600,"permissions_boundary_arn":"arn:aws:iam::aws:policy/B","instructions":[]}`, "If-Match", `"1"`)
-	changed := read[Pool](t, answer, http.StatusOK)
+	changed := read[openapi.Pool](t, answer, http.StatusOK)
 	require.Nil(t, changed.StockThreshold)
 	require.Equal(t, 3600, *changed.WaitDeadlineSeconds)
 	require.Empty(t, changed.Instructions)
 	require.Equal(t, "park", changed.OnFailure, "what is left out stays")
 	require.Equal(t, `"2"`, answer.Header().Get("ETag"))
 	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, address, `{"on_failure":"return"}`, "If-Match", `"1"`), http.StatusPreconditionFailed, codePreconditionFailed).Detail, "read it again")
-	cleared := read[Pool](t, w.send(w.key, http.MethodPatch, address, `{"wait_deadline_seconds":null,"permissions_boundary_arn":null}`, "If-Match", "*"), http.StatusOK)
+	cleared := read[openapi.Pool](t, w.send(w.key, http.MethodPatch, address, `{"wait_deadline_seconds":null,"permissions_boundary_arn":null}`, "If-Match", "*"), http.StatusOK)
 	require.Nil(t, cleared.WaitDeadlineSeconds)
 	require.Nil(t, cleared.PermissionsBoundaryARN)
 
-	history := read[PoolHistoryPage](t, w.get(address+"/history?limit=3"), http.StatusOK)
+	history := read[openapi.PoolHistoryPage](t, w.get(address+"/history?limit=3"), http.StatusOK)
 	require.Equal(t, "created", history.Items[0].What)
 	require.Equal(t, "key "+w.keyID(), history.Items[1].Actor)
 	rows := len(history.Items)
 	for history.NextCursor != nil {
-		history = read[PoolHistoryPage](t, w.get(address+"/history?limit=3&cursor="+*history.NextCursor), http.StatusOK)
+		history = read[openapi.PoolHistoryPage](t, w.get(address+"/history?limit=3&cursor="+*history.NextCursor), http.StatusOK)
 		rows += len(history.Items)
 	}
 	require.Equal(t, 7, rows, "four settings changed, then two")
@@ -65,13 +66,13 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 func TestSettingsThatNeedCareComeWithWarnings(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
-	require.Nil(t, read[Pool](t, w.get(nordic), http.StatusOK).Warnings)
+	require.Nil(t, read[openapi.Pool](t, w.get(nordic), http.StatusOK).Warnings)
 	answer := w.send(w.key, http.MethodPatch, nordic, `{"report_region":"me-south-1","permissions_boundary_arn":"arn:aws:iam::111122223333:policy/B"}`, "If-Match", "*")
-	changed := read[Pool](t, answer, http.StatusOK)
+	changed := read[openapi.Pool](t, answer, http.StatusOK)
 	require.Len(t, *changed.Warnings, 2)
 	require.Contains(t, (*changed.Warnings)[0], "enabled in every account of the pool")
 	require.Contains(t, (*changed.Warnings)[1], "must allow iam:ChangePassword")
-	require.Equal(t, changed, read[Pool](t, w.get(nordic), http.StatusOK))
+	require.Equal(t, changed, read[openapi.Pool](t, w.get(nordic), http.StatusOK))
 	for body, field := range map[string]string{`{"permissions_boundary_arn":"arn:aws:iam::aws:policy/PowerUserAccess"}`: "permissions_boundary_arn", `{"report_region":"eu-central-9"}`: "report_region",
 		`{"warnings":[]}`: "warnings"} {
 		require.Contains(t, fieldsOf(readProblem(t, w.send(w.key, http.MethodPatch, nordic, body, "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)), field)
@@ -81,7 +82,7 @@ func TestSettingsThatNeedCareComeWithWarnings(t *testing.T) {
 func TestWrongSettingsAreRefusedWhereTheyStand(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
-	before := read[Pool](t, w.get(nordic), http.StatusOK)
+	before := read[openapi.Pool](t, w.get(nordic), http.StatusOK)
 	pointers := func(body string) map[string]string {
 		p := readProblem(t, w.send(w.key, http.MethodPatch, nordic, body, "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)
 		found := map[string]string{}
@@ -102,7 +103,7 @@ func TestWrongSettingsAreRefusedWhereTheyStand(t *testing.T) {
 	require.Contains(t, pointers(`{"action_deadline_seconds":1}`), "/action_deadline_seconds")
 	require.Contains(t, pointers(`{"renotify_seconds":null}`), "/renotify_seconds")
 	require.Contains(t, pointers(`{"threshold":1}`), "/threshold")
-	require.Equal(t, before, read[Pool](t, w.get(nordic), http.StatusOK))
+	require.Equal(t, before, read[openapi.Pool](t, w.get(nordic), http.StatusOK))
 	p := readProblem(t, w.post("/v1/pools", map[string]any{"marketplace": "baltic", "environment": "test", "report_prefix": "a//b"}), http.StatusUnprocessableEntity, codeInvalid)
 	require.Contains(t, fieldsOf(p), "report_prefix")
 }
@@ -111,16 +112,16 @@ func TestAnotherProvidersPoolsAndAlertsAreNotFound(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
 	open := alertIDs(t, w.store.db)[0]
-	read[ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/777788889999", `{"note":"payer"}`), http.StatusOK)
+	read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/777788889999", `{"note":"payer"}`), http.StatusOK)
 	for _, c := range []struct{ method, target, body string }{
 		{http.MethodGet, "/v1/pools/nordic/test", ""}, {http.MethodPatch, "/v1/pools/nordic/test", `{"stock_threshold":1}`}, {http.MethodGet, "/v1/pools/nordic/test/history", ""},
 		{http.MethodPost, "/v1/stock-alerts/" + open + "/acknowledge", `{"note":"n"}`}, {http.MethodDelete, "/v1/protected-accounts/777788889999", ""},
 	} {
 		readProblem(t, w.send(w.otherKey, c.method, c.target, c.body, "If-Match", "*"), http.StatusNotFound, codeNotFound)
 	}
-	require.Empty(t, read[ProtectedAccountPage](t, w.send(w.otherKey, http.MethodGet, "/v1/protected-accounts", ""), http.StatusOK).Items)
-	require.Empty(t, read[StockAlertPage](t, w.send(w.otherKey, http.MethodGet, "/v1/stock-alerts", ""), http.StatusOK).Items)
-	stock := read[Stock](t, w.send(w.otherKey, http.MethodGet, "/v1/stock", ""), http.StatusOK)
+	require.Empty(t, read[openapi.ProtectedAccountPage](t, w.send(w.otherKey, http.MethodGet, "/v1/protected-accounts", ""), http.StatusOK).Items)
+	require.Empty(t, read[openapi.StockAlertPage](t, w.send(w.otherKey, http.MethodGet, "/v1/stock-alerts", ""), http.StatusOK).Items)
+	stock := read[openapi.Stock](t, w.send(w.otherKey, http.MethodGet, "/v1/stock", ""), http.StatusOK)
 	require.Len(t, stock.Items, 1)
 	require.Zero(t, stock.Items[0].Invalid+stock.Items[0].WaitingForVerification)
 }
@@ -129,13 +130,13 @@ func TestProtectedAccountsAreKeptAndRefused(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
 	const address = "/v1/protected-accounts/444455556666"
-	protected := read[ProtectedAccount](t, w.send(w.key, http.MethodPut, address, `{"note":"payer"}`), http.StatusOK)
+	protected := read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, address, `{"note":"payer"}`), http.StatusOK)
 	require.Equal(t, "key "+w.keyID(), protected.CreatedBy)
-	require.Equal(t, "the payer", read[ProtectedAccount](t, w.send(w.key, http.MethodPut, address, `{"note":"the payer"}`), http.StatusOK).Note)
-	read[ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/444455557777", `{"note":"ours"}`), http.StatusOK)
-	first := read[ProtectedAccountPage](t, w.get("/v1/protected-accounts?limit=1"), http.StatusOK)
+	require.Equal(t, "the payer", read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, address, `{"note":"the payer"}`), http.StatusOK).Note)
+	read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/444455557777", `{"note":"ours"}`), http.StatusOK)
+	first := read[openapi.ProtectedAccountPage](t, w.get("/v1/protected-accounts?limit=1"), http.StatusOK)
 	require.Equal(t, "444455556666", first.Items[0].AccountID)
-	require.Equal(t, "444455557777", read[ProtectedAccountPage](t, w.get("/v1/protected-accounts?cursor="+*first.NextCursor), http.StatusOK).Items[0].AccountID)
+	require.Equal(t, "444455557777", read[openapi.ProtectedAccountPage](t, w.get("/v1/protected-accounts?cursor="+*first.NextCursor), http.StatusOK).Items[0].AccountID)
 	require.Contains(t, fieldsOf(readProblem(t, w.send(w.key, http.MethodPut, address, `{"note":" "}`), http.StatusUnprocessableEntity, codeInvalid)), "note")
 
 	p := readProblem(t, w.post("/v1/accounts", accountForm("444455556666", map[string]any{"name": " "})), http.StatusUnprocessableEntity, codeInvalid)
@@ -149,7 +150,7 @@ func TestProtectedAccountsAreKeptAndRefused(t *testing.T) {
 func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 	t.Parallel()
 	w, db := setupPools(t)
-	stock := read[Stock](t, w.get("/v1/stock?environment=production"), http.StatusOK)
+	stock := read[openapi.Stock](t, w.get("/v1/stock?environment=production"), http.StatusOK)
 	require.Len(t, stock.Items, 1)
 	pool := stock.Items[0]
 	require.Equal(t, 1, pool.WaitingForVerification)
@@ -157,28 +158,28 @@ func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 	require.Equal(t, provision.ModelSPAM, pool.Models[0].Model)
 	require.Equal(t, provision.AlertEmpty, pool.Alert.Kind)
 	require.Equal(t, "open", pool.Alert.State)
-	require.Len(t, read[Stock](t, w.get("/v1/stock"), http.StatusOK).Items, 2)
+	require.Len(t, read[openapi.Stock](t, w.get("/v1/stock"), http.StatusOK).Items, 2)
 	require.Nil(t, pool.ClaimsSuspendedAt)
 	require.Nil(t, pool.ClaimsSuspendedBecause)
 	db.MustExec(`UPDATE pools SET claims_suspended_at = '2026-11-25 10:00:00Z', claims_suspended_because = 'no account can be entered' WHERE marketplace = 'nordic' AND environment = 'production'`)
-	pool = read[Stock](t, w.get("/v1/stock?environment=production"), http.StatusOK).Items[0]
+	pool = read[openapi.Stock](t, w.get("/v1/stock?environment=production"), http.StatusOK).Items[0]
 	require.Equal(t, "2026-11-25T10:00:00Z", pool.ClaimsSuspendedAt.Format(time.RFC3339))
 	require.Equal(t, "no account can be entered", *pool.ClaimsSuspendedBecause)
-	suspended := read[Pool](t, w.get(nordic), http.StatusOK)
+	suspended := read[openapi.Pool](t, w.get(nordic), http.StatusOK)
 	require.Equal(t, pool.ClaimsSuspendedAt, suspended.ClaimsSuspendedAt)
 	require.Equal(t, pool.ClaimsSuspendedBecause, suspended.ClaimsSuspendedBecause)
 
-	first := read[StockAlertPage](t, w.get("/v1/stock-alerts?limit=1"), http.StatusOK)
+	first := read[openapi.StockAlertPage](t, w.get("/v1/stock-alerts?limit=1"), http.StatusOK)
 	require.Equal(t, "closed", first.Items[0].State)
-	second := read[StockAlertPage](t, w.get("/v1/stock-alerts?limit=1&cursor="+*first.NextCursor), http.StatusOK)
+	second := read[openapi.StockAlertPage](t, w.get("/v1/stock-alerts?limit=1&cursor="+*first.NextCursor), http.StatusOK)
 	require.Equal(t, pool.Alert.ID, second.Items[0].ID)
 	require.Nil(t, second.NextCursor)
-	require.Len(t, read[StockAlertPage](t, w.get("/v1/stock-alerts?state=open&marketplace=nordic"), http.StatusOK).Items, 1)
+	require.Len(t, read[openapi.StockAlertPage](t, w.get("/v1/stock-alerts?state=open&marketplace=nordic"), http.StatusOK).Items, 1)
 
 	closed := "/v1/stock-alerts/" + first.Items[0].ID + "/acknowledge"
 	require.Contains(t, readProblem(t, w.post(closed, map[string]any{"note": "n"}), http.StatusConflict, codeConflict).Detail, "is closed already")
 	open := "/v1/stock-alerts/" + pool.Alert.ID + "/acknowledge"
-	acknowledged := read[StockAlert](t, w.post(open, map[string]any{"note": "ten are ordered"}), http.StatusOK)
+	acknowledged := read[openapi.StockAlert](t, w.post(open, map[string]any{"note": "ten are ordered"}), http.StatusOK)
 	require.Equal(t, "acknowledged", acknowledged.State)
 	require.Equal(t, "key "+w.keyID(), *acknowledged.AcknowledgedBy)
 	require.Equal(t, "ten are ordered", *acknowledged.Note)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"slices"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 )
 
 // protected tells whether the account never enters a pool of the caller.
-func (s *server) protected(ctx context.Context, accountID string) (bool, error) {
+func (s *service) protected(ctx context.Context, accountID string) (bool, error) {
 	if slices.Contains(s.ProtectedIDs, accountID) {
 		return true, nil
 	}
@@ -25,39 +27,35 @@ type protectedCursor struct {
 }
 
 // ListProtectedAccounts answers GET /v1/protected-accounts.
-func (s *server) ListProtectedAccounts(ctx context.Context, in ListProtectedAccountsRequestObject) (ListProtectedAccountsResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c protectedCursor) bool { return accountIDPattern.MatchString(c.ID) })
+func (s *service) ListProtectedAccounts(
+	ctx context.Context, in server.ListProtectedAccountsRequestObject,
+) (server.ListProtectedAccountsResponseObject, error) {
+	accounts, next, err := list[protectedCursor, provision.ProtectedAccount, openapi.ProtectedAccount]{
+		valid: func(c protectedCursor) bool { return accountIDPattern.MatchString(c.ID) },
+		read: func(after *protectedCursor, limit int) ([]provision.ProtectedAccount, error) {
+			return s.ProtectedAccounts.List(ctx, callerOf(ctx).Provider, value(after).ID, limit)
+		},
+		show:  protectedResource,
+		place: func(p provision.ProtectedAccount) protectedCursor { return protectedCursor{p.AccountID} },
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.ProtectedAccounts.List(ctx, callerOf(ctx).Provider, value(after).ID, size+1)
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := ListProtectedAccounts200JSONResponse{Items: make([]ProtectedAccount, len(shown))}
-	for i, p := range shown {
-		answer.Items[i] = protectedResource(p)
-	}
-	if more {
-		answer.NextCursor = encodeCursor(protectedCursor{shown[size-1].AccountID})
-	}
-	return answer, nil
+	return server.ListProtectedAccounts200JSONResponse{Items: accounts, NextCursor: next}, nil
 }
 
 // ProtectAccount answers PUT /v1/protected-accounts/{account_id}.
-func (s *server) ProtectAccount(ctx context.Context, in ProtectAccountRequestObject) (ProtectAccountResponseObject, error) {
+func (s *service) ProtectAccount(ctx context.Context, in server.ProtectAccountRequestObject) (server.ProtectAccountResponseObject, error) {
 	who := callerOf(ctx)
 	protected, err := s.ProtectedAccounts.Protect(ctx, who.Actor(), who.Provider, in.AccountID, in.Body.Note)
 	if err != nil {
 		return nil, err
 	}
-	return ProtectAccount200JSONResponse(protectedResource(protected)), nil
+	return server.ProtectAccount200JSONResponse(protectedResource(protected)), nil
 }
 
 // UnprotectAccount answers DELETE /v1/protected-accounts/{account_id}.
-func (s *server) UnprotectAccount(ctx context.Context, in UnprotectAccountRequestObject) (UnprotectAccountResponseObject, error) {
+func (s *service) UnprotectAccount(ctx context.Context, in server.UnprotectAccountRequestObject) (server.UnprotectAccountResponseObject, error) {
 	who := callerOf(ctx)
 	err := s.ProtectedAccounts.Release(ctx, who.Actor(), who.Provider, in.AccountID)
 	if errors.Is(err, provision.ErrNotFound) {
@@ -66,9 +64,9 @@ func (s *server) UnprotectAccount(ctx context.Context, in UnprotectAccountReques
 	if err != nil {
 		return nil, err
 	}
-	return UnprotectAccount204Response{}, nil
+	return server.UnprotectAccount204Response{}, nil
 }
 
-func protectedResource(p provision.ProtectedAccount) ProtectedAccount {
-	return ProtectedAccount{AccountID: p.AccountID, Note: p.Note, CreatedAt: p.CreatedAt.UTC(), CreatedBy: p.CreatedBy}
+func protectedResource(p provision.ProtectedAccount) openapi.ProtectedAccount {
+	return openapi.ProtectedAccount{AccountID: p.AccountID, Note: p.Note, CreatedAt: p.CreatedAt.UTC(), CreatedBy: p.CreatedBy}
 }

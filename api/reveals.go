@@ -14,6 +14,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 )
@@ -33,11 +35,11 @@ func revealPage(name string) echo.HandlerFunc {
 }
 
 // passwordLink shows the link to the password as long as it works.
-func (s *server) passwordLink(p *provision.PasswordView) *PasswordLink {
+func (s *service) passwordLink(p *provision.PasswordView) *openapi.PasswordLink {
 	if p == nil {
 		return nil
 	}
-	link := &PasswordLink{ExpiresAt: p.ExpiresAt.UTC(), RevealedAt: utc(p.RevealedAt)}
+	link := &openapi.PasswordLink{ExpiresAt: p.ExpiresAt.UTC(), RevealedAt: utc(p.RevealedAt)}
 	if p.RevealedAt == nil && s.Now().Before(p.ExpiresAt) {
 		if id, err := uuid.Parse(p.ID); err == nil {
 			link.URL = optional(s.baseURL + "/reveal#" + s.revealToken(id))
@@ -47,14 +49,14 @@ func (s *server) passwordLink(p *provision.PasswordView) *PasswordLink {
 }
 
 // revealToken is the id of the sealed row and our signature under it, so that no link can be guessed or made elsewhere.
-func (s *server) revealToken(id uuid.UUID) string {
+func (s *service) revealToken(id uuid.UUID) string {
 	return base64.RawURLEncoding.EncodeToString(id[:]) + "." + base64.RawURLEncoding.EncodeToString(s.Signer.Sign(id[:], revealPurpose))
 }
 
 const revealPurpose = "password-link"
 
 // openRevealToken is the id that a token of ours names.
-func (s *server) openRevealToken(token string) (id uuid.UUID, ok bool) {
+func (s *service) openRevealToken(token string) (id uuid.UUID, ok bool) {
 	first, second, found := strings.Cut(token, ".")
 	if !found {
 		return id, false
@@ -70,12 +72,12 @@ func (s *server) openRevealToken(token string) (id uuid.UUID, ok bool) {
 
 // RevealPassword answers POST /v1/password-reveals. The password leaves the database with the first call: a second caller
 // is told so, and can never be shown it.
-func (s *server) RevealPassword(ctx context.Context, in RevealPasswordRequestObject) (RevealPasswordResponseObject, error) {
+func (s *service) RevealPassword(ctx context.Context, in server.RevealPasswordRequestObject) (server.RevealPasswordResponseObject, error) {
 	id, ok := s.openRevealToken(in.Body.Token)
 	if !ok {
 		return nil, problem(codeNotFound, "this is not a password link of ours: copy the whole link, up to its last character")
 	}
-	var answer RevealPassword200JSONResponse
+	var answer server.RevealPassword200JSONResponse
 	err := s.Passwords.Reveal(ctx, id.String(), callerOf(ctx).IP, func(r provision.RevealedPassword) error {
 		password, err := s.Opener.Open(r.Sealed, provision.PasswordPurpose(r.OrderKey, r.AccountID))
 		if errors.Is(err, secrets.ErrUnknownKey) {
@@ -86,7 +88,7 @@ func (s *server) RevealPassword(ctx context.Context, in RevealPasswordRequestObj
 			return problem(provision.CodeInternal, "the password cannot be opened; the link stays good: tell whoever sent it to you").
 				because(fmt.Errorf("password of order %s: %w", r.OrderKey, err))
 		}
-		answer = RevealPassword200JSONResponse{SignInURL: r.SignInURL, IAMUserName: r.UserName, Password: string(password)}
+		answer = server.RevealPassword200JSONResponse{SignInURL: r.SignInURL, IAMUserName: r.UserName, Password: string(password)}
 		return nil
 	})
 	switch {

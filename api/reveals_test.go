@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 )
@@ -22,14 +23,14 @@ func TestPasswordIsShownOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
-	link, err := url.Parse(*read[Order](t, w.get("/v1/orders/done-1"), http.StatusOK).Result.Password.URL)
+	link, err := url.Parse(*read[openapi.Order](t, w.get("/v1/orders/done-1"), http.StatusOK).Result.Password.URL)
 	require.NoError(t, err)
 	require.Equal(t, "/qm/reveal", link.Path)
 	require.Empty(t, link.RawQuery, "the secret stands in the fragment, which reaches no server")
 
 	answer := w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(link.Fragment)))
-	shown := read[RevealedPassword](t, answer, http.StatusOK)
-	require.Equal(t, RevealedPassword{SignInURL: "https://berg-logistics.signin.aws.amazon.com/console/", IAMUserName: "anna.berg", Password: passwordText}, shown)
+	shown := read[openapi.RevealedPassword](t, answer, http.StatusOK)
+	require.Equal(t, openapi.RevealedPassword{SignInURL: "https://berg-logistics.signin.aws.amazon.com/console/", IAMUserName: "anna.berg", Password: passwordText}, shown)
 	require.Equal(t, "no-store", answer.Header().Get("Cache-Control"))
 	require.Equal(t, "192.0.2.1", w.store.revealTo, "the audit row names the address")
 
@@ -43,9 +44,9 @@ func TestLinkIsShownOnlyWhileItWorks(t *testing.T) {
 	clock := now
 	w := setup(t, func(c *Config) { c.Now = func() time.Time { return clock } })
 	order := completedOrder("done-1")
-	password := func() PasswordLink {
+	password := func() openapi.PasswordLink {
 		w.store.orders = []provision.OrderView{order}
-		return *read[Order](t, w.get("/v1/orders/done-1"), http.StatusOK).Result.Password
+		return *read[openapi.Order](t, w.get("/v1/orders/done-1"), http.StatusOK).Result.Password
 	}
 	require.NotNil(t, password().URL)
 	clock = order.Password.ExpiresAt
@@ -64,7 +65,7 @@ func TestTokensThatAreNotOurs(t *testing.T) {
 	token := w.token()
 	id, signature, _ := strings.Cut(token, ".")
 	elsewhere := setup(t, func(c *Config) { c.Signer = ringOf(t, secrets.GenerateKey("k1")) })
-	unknown := w.server.revealToken(uuid.MustParse("00000000-0000-4000-8000-000000000000"))
+	unknown := w.service.revealToken(uuid.MustParse("00000000-0000-4000-8000-000000000000"))
 	flipped := []byte(token)
 	flipped[0] ^= 1
 	for name, bad := range map[string]string{
@@ -99,12 +100,12 @@ func TestLinksOutliveARotation(t *testing.T) {
 	require.True(t, rotated.Follow([][]string{ringOf(t, k1).Names()}))
 	for _, w := range []*world{with(ringOf(t, k1)), with(rotated)} {
 		for _, token := range []string{before, with(rotated).token()} {
-			id, ok := w.server.openRevealToken(token)
+			id, ok := w.service.openRevealToken(token)
 			require.True(t, ok)
 			require.Equal(t, passwordID, id.String())
 		}
 	}
-	read[RevealedPassword](t, with(rotated).send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(before))), http.StatusOK)
+	read[openapi.RevealedPassword](t, with(rotated).send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(before))), http.StatusOK)
 }
 
 // Another replica, or a worker, sealed it with a key that this process does not have yet.
@@ -136,7 +137,7 @@ func TestDatabaseFailsDuringReveal(t *testing.T) {
 	w.store.fail = errors.New("broken")
 	readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusInternalServerError, provision.CodeInternal)
 	w.store.fail = nil
-	read[RevealedPassword](t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusOK)
+	read[openapi.RevealedPassword](t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusOK)
 }
 
 func TestRevealPage(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/webhooks"
 )
@@ -109,8 +110,8 @@ const (
 	requestTimeout = 15 * time.Second // of a whole request, database and Temporal included
 )
 
-// server implements StrictServerInterface: the handlers stand in a file of each resource.
-type server struct {
+// service implements StrictServerInterface: the handlers stand in a file of each resource.
+type service struct {
 	Config
 	contract *contract
 	baseURL  string // PublicURL without a slash at the end
@@ -123,7 +124,7 @@ type server struct {
 // New builds the HTTP handler with every route of the API. It fails when the configuration is incomplete, or when the
 // routes and the OpenAPI document disagree.
 func New(cfg Config) (http.Handler, error) {
-	s, err := newServer(cfg)
+	s, err := newService(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
@@ -134,7 +135,7 @@ func New(cfg Config) (http.Handler, error) {
 	return handler, nil
 }
 
-func (s *server) routes() (_ http.Handler, err error) {
+func (s *service) routes() (_ http.Handler, err error) {
 	e := s.echo()
 	if s.Metrics != nil {
 		measured, err := s.measure()
@@ -143,7 +144,7 @@ func (s *server) routes() (_ http.Handler, err error) {
 		}
 		e.Pre(measured)
 	}
-	op := ServerInterfaceWrapper{Handler: NewStrictHandler(s, nil)}
+	op := server.ServerInterfaceWrapper{Handler: server.NewStrictHandler(s, nil)}
 	v1 := func(method, path string, handler echo.HandlerFunc) {
 		operation := s.contract.claim(method, path)
 		if operation == nil {
@@ -157,6 +158,7 @@ func (s *server) routes() (_ http.Handler, err error) {
 	v1(http.MethodGet, "/v1/orders", op.ListOrders)
 	v1(http.MethodPost, "/v1/orders/validate", op.ValidateOrder)
 	v1(http.MethodGet, "/v1/orders/:order_id", op.GetOrder)
+	v1(http.MethodGet, "/v1/orders/:order_id/history", op.ListOrderHistory)
 	v1(http.MethodPatch, "/v1/orders/:order_id", op.CorrectOrder)
 	v1(http.MethodPost, "/v1/orders/:order_id/cancel", op.CancelOrder)
 	v1(http.MethodPost, "/v1/orders/:order_id/retry", op.RetryOrder)
@@ -226,7 +228,7 @@ func (s *server) routes() (_ http.Handler, err error) {
 	return e, err
 }
 
-func newServer(cfg Config) (*server, error) {
+func newService(cfg Config) (*service, error) {
 	if !cfg.complete() || cfg.Workflows == nil || cfg.Opener == nil || cfg.Sealer == nil || cfg.Signer == nil {
 		return nil, errors.New("Database, Workflows, Opener, Sealer and Signer are needed")
 	}
@@ -259,7 +261,7 @@ func newServer(cfg Config) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server{
+	return &service{
 		Config:   cfg,
 		contract: contract,
 		baseURL:  strings.TrimSuffix(cfg.PublicURL, "/"),
@@ -274,7 +276,7 @@ var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // echo is an Echo without routes: what holds for every request.
-func (s *server) echo() *echo.Echo {
+func (s *service) echo() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.writeProblem
@@ -309,7 +311,7 @@ func (s *server) echo() *echo.Echo {
 }
 
 // takesFile tells the operations whose body is a file: they have a limit of their own, which holds behind the authentication.
-func (s *server) takesFile(c echo.Context) bool {
+func (s *service) takesFile(c echo.Context) bool {
 	op := s.contract.operations[c.Request().Method+" "+c.Path()]
 	return op != nil && op.maxBytes > 0
 }
@@ -317,7 +319,7 @@ func (s *server) takesFile(c echo.Context) bool {
 // requestLog writes one line a request. It names the route's pattern, never the address that was asked for, and no body:
 // addresses and bodies may hold tokens and the customer's data. A refusal is logged by its code, because its message may
 // quote the customer's input; only our own faults are logged with their text.
-func (s *server) requestLog() echo.MiddlewareFunc {
+func (s *service) requestLog() echo.MiddlewareFunc {
 	return middleware.RequestLoggerWithConfig(middleware.RequestLoggerConfig{
 		HandleError: true, LogError: true, LogLatency: true, LogMethod: true, LogRemoteIP: true, LogRequestID: true, LogStatus: true,
 		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
@@ -347,7 +349,7 @@ func (s *server) requestLog() echo.MiddlewareFunc {
 	})
 }
 
-func (s *server) recoverPanics() echo.MiddlewareFunc {
+func (s *service) recoverPanics() echo.MiddlewareFunc {
 	return middleware.RecoverWithConfig(middleware.RecoverConfig{
 		DisableStackAll:     true,
 		DisableErrorHandler: true, // the request log hands it on, and has the status then
@@ -375,12 +377,12 @@ func ipExtractor(trusted []netip.Prefix) echo.IPExtractor {
 }
 
 // live answers as long as the process serves at all.
-func (s *server) live(c echo.Context) error { return c.NoContent(http.StatusNoContent) }
+func (s *service) live(c echo.Context) error { return c.NoContent(http.StatusNoContent) }
 
 // ready answers when the database does and Temporal could be used since the start: without its namespace every order is refused. Once it
 // could be used, Temporal is not asked any more: without it reading still works, and without workers orders are accepted and safe, so a
 // replica that is taken out of service helps no one.
-func (s *server) ready(c echo.Context) error {
+func (s *service) ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
 	defer cancel()
 	if err := s.Ping(ctx); err != nil {
@@ -393,7 +395,7 @@ func (s *server) ready(c echo.Context) error {
 }
 
 // GetOpenAPI answers GET /v1/openapi.json.
-func (s *server) GetOpenAPI(context.Context, GetOpenAPIRequestObject) (GetOpenAPIResponseObject, error) {
+func (s *service) GetOpenAPI(context.Context, server.GetOpenAPIRequestObject) (server.GetOpenAPIResponseObject, error) {
 	return documentAnswer(s.contract.json), nil
 }
 
@@ -408,4 +410,4 @@ func (d documentAnswer) VisitGetOpenAPIResponse(w http.ResponseWriter) error {
 	return err
 }
 
-func (s *server) modelKnown(m provision.Model) bool { return slices.Contains(s.Models, m) }
+func (s *service) modelKnown(m provision.Model) bool { return slices.Contains(s.Models, m) }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -49,12 +47,12 @@ func TestConfigMustBeComplete(t *testing.T) {
 		"a fragment":       {func(c *Config) { c.PublicURL = "https://a.example/#x" }, "write it as https://host"},
 		"another protocol": {func(c *Config) { c.PublicURL = "ftp://a.example" }, "write it as https://host"},
 	} {
-		cfg := w.server.Config
+		cfg := w.service.Config
 		c.change(&cfg)
 		_, err := New(cfg)
 		require.ErrorContains(t, err, c.message, name)
 	}
-	_, err := New(Config{Database: w.store.database(), Workflows: w.workflows, Opener: w.server.Opener, Sealer: w.server.Sealer, Signer: w.server.Signer, PublicURL: "http://127.0.0.1:8080/"})
+	_, err := New(Config{Database: w.store.database(), Workflows: w.workflows, Opener: w.service.Opener, Sealer: w.service.Sealer, Signer: w.service.Signer, PublicURL: "http://127.0.0.1:8080/"})
 	require.NoError(t, err, "the rest has defaults")
 }
 
@@ -166,7 +164,7 @@ func TestTheLogHoldsNoSecrets(t *testing.T) {
 func TestRequestsHaveADeadline(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	e := w.server.echo()
+	e := w.service.echo()
 	e.GET("/slow", func(c echo.Context) error {
 		deadline, ok := c.Request().Context().Deadline()
 		require.True(t, ok)
@@ -175,44 +173,4 @@ func TestRequestsHaveADeadline(t *testing.T) {
 	})
 	w.handler = e
 	readProblem(t, w.get("/slow"), http.StatusServiceUnavailable, codeUnavailable)
-}
-
-func TestRunFinishesWhatWasBegun(t *testing.T) {
-	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	arrived, release := make(chan struct{}), make(chan struct{})
-	handler := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		close(arrived)
-		<-release
-		rw.WriteHeader(http.StatusTeapot)
-	})
-	ctx, stop := context.WithCancel(t.Context())
-	stopped := make(chan error, 1)
-	go func() { stopped <- Run(ctx, listener, handler, slog.New(slog.DiscardHandler)) }()
-	answered := make(chan int, 1)
-	go func() {
-		answer, err := http.Get("http://" + listener.Addr().String())
-		if err != nil {
-			answered <- 0
-			return
-		}
-		_ = answer.Body.Close()
-		answered <- answer.StatusCode
-	}()
-	<-arrived
-	stop()
-	close(release)
-	require.Equal(t, http.StatusTeapot, <-answered)
-	require.NoError(t, <-stopped)
-	_, err = http.Get("http://" + listener.Addr().String())
-	require.Error(t, err, "nobody listens any more")
-}
-
-func TestRunSaysWhyItCannotServe(t *testing.T) {
-	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, listener.Close())
-	require.ErrorContains(t, Run(t.Context(), listener, http.NotFoundHandler(), slog.New(slog.DiscardHandler)), listener.Addr().String())
 }

@@ -21,6 +21,8 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -67,7 +69,7 @@ type world struct {
 	store     *memoryStore
 	workflows *memoryWorkflows
 	log       *syncBuffer
-	server    *server
+	service   *service
 	handler   http.Handler
 	key       string // of provider "acme", with pools nordic/production and nordic/test
 	otherKey  string // of provider "globex", with pool nordic/production
@@ -117,14 +119,14 @@ func (w *world) serve(t require.TestingT, cfg Config) {
 	var err error
 	w.handler, err = New(cfg)
 	require.NoError(t, err)
-	w.server, err = newServer(cfg) // for its tokens; the handler has its own
+	w.service, err = newService(cfg) // for its tokens; the handler has its own
 	require.NoError(t, err)
 }
 
 // use gives the API a database for everything that its store does not keep in memory.
 func (w *world) use(t require.TestingT, db *postgres.DB) {
 	w.store.db = db
-	cfg := w.server.Config
+	cfg := w.service.Config
 	cfg.Database = w.store.database()
 	w.serve(t, cfg)
 }
@@ -135,7 +137,7 @@ func (w *world) createKey(provider string) string {
 
 // createKeyOf adds a key that is not all-powerful.
 func (w *world) createKeyOf(provider string, role provision.Role, change ...func(*provision.APIKey)) string {
-	text, key := NewKey(provider, "test", role)
+	text, key := apikey.New(provider, "test", role)
 	for _, c := range change {
 		c(&key)
 	}
@@ -143,7 +145,7 @@ func (w *world) createKeyOf(provider string, role provision.Role, change ...func
 	return text
 }
 
-func (w *world) token() string { return w.server.revealToken(uuid.MustParse(passwordID)) }
+func (w *world) token() string { return w.service.revealToken(uuid.MustParse(passwordID)) }
 
 // send is one request with the key; extra headers are pairs of name and value.
 func (w *world) send(key, method, target, body string, headers ...string) *httptest.ResponseRecorder {
@@ -216,8 +218,8 @@ func read[T any](t require.TestingT, answer *httptest.ResponseRecorder, status i
 }
 
 // readProblem requires a problem document of the status and the code.
-func readProblem(t require.TestingT, answer *httptest.ResponseRecorder, status int, code provision.Code) Problem {
-	p := read[Problem](t, answer, status)
+func readProblem(t require.TestingT, answer *httptest.ResponseRecorder, status int, code provision.Code) openapi.Problem {
+	p := read[openapi.Problem](t, answer, status)
 	require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
 	require.Equal(t, code, p.Code)
 	require.Equal(t, status, p.Status)
@@ -227,7 +229,7 @@ func readProblem(t require.TestingT, answer *httptest.ResponseRecorder, status i
 }
 
 // fieldsOf are the names of the wrong fields with their messages.
-func fieldsOf(p Problem) map[string]string {
+func fieldsOf(p openapi.Problem) map[string]string {
 	fields := map[string]string{}
 	for _, f := range value(p.Errors) {
 		fields[value(f.Field)] = f.Message
@@ -292,7 +294,10 @@ type (
 		*memoryStore
 		Pools
 	}
-	memoryOrders    struct{ *memoryStore }
+	memoryOrders struct {
+		*memoryStore
+		Orders
+	}
 	memoryAccounts  struct{ *memoryStore }
 	memoryLeftovers struct{ *memoryStore }
 	memoryPasswords struct{ *memoryStore }
@@ -317,7 +322,7 @@ func (s *memoryStore) database() Database {
 	if s.db != nil {
 		rest = databaseOf(s.db)
 	}
-	rest.Accounts, rest.Leftovers, rest.Orders, rest.Passwords = memoryAccounts{s}, memoryLeftovers{s}, memoryOrders{s}, memoryPasswords{s}
+	rest.Accounts, rest.Leftovers, rest.Orders, rest.Passwords = memoryAccounts{s}, memoryLeftovers{s}, memoryOrders{s, rest.Orders}, memoryPasswords{s}
 	rest.APIKeys, rest.Pools, rest.Ping = memoryKeys{s, rest.APIKeys}, memoryPools{s, rest.Pools}, s.Ping
 	return rest
 }

@@ -4,16 +4,18 @@ import (
 	"context"
 	"errors"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 )
 
 // GetStock answers GET /v1/stock.
-func (s *server) GetStock(ctx context.Context, in GetStockRequestObject) (GetStockResponseObject, error) {
+func (s *service) GetStock(ctx context.Context, in server.GetStockRequestObject) (server.GetStockResponseObject, error) {
 	stock, err := s.Stock.Count(ctx, callerOf(ctx).Provider)
 	if err != nil {
 		return nil, err
 	}
-	answer := GetStock200JSONResponse{Items: []PoolStock{}}
+	answer := server.GetStock200JSONResponse{Items: []openapi.PoolStock{}}
 	for _, pool := range stock {
 		if in.Params.Marketplace != nil && *in.Params.Marketplace != pool.Marketplace || in.Params.Environment != nil && *in.Params.Environment != pool.Environment {
 			continue
@@ -24,34 +26,29 @@ func (s *server) GetStock(ctx context.Context, in GetStockRequestObject) (GetSto
 }
 
 // ListStockAlerts answers GET /v1/stock-alerts.
-func (s *server) ListStockAlerts(ctx context.Context, in ListStockAlertsRequestObject) (ListStockAlertsResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c eventCursor) bool { return c.Seq > 0 })
-	if err != nil {
-		return nil, err
-	}
-	size := pageSize(in.Params.Limit)
-	filter := provision.AlertFilter{Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment), Limit: size + 1, Before: value(after).Seq}
+func (s *service) ListStockAlerts(ctx context.Context, in server.ListStockAlertsRequestObject) (server.ListStockAlertsResponseObject, error) {
+	filter := provision.AlertFilter{Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment)}
 	if in.Params.State != nil {
 		open := string(*in.Params.State) == alertOpen
 		filter.Open = &open
 	}
-	found, err := s.Stock.Alerts(ctx, callerOf(ctx).Provider, filter)
+	alerts, next, err := list[seqCursor, provision.StockAlert, openapi.StockAlert]{
+		valid: seqCursor.valid,
+		read: func(after *seqCursor, limit int) ([]provision.StockAlert, error) {
+			filter.Before, filter.Limit = value(after).Seq, limit
+			return s.Stock.Alerts(ctx, callerOf(ctx).Provider, filter)
+		},
+		show:  alertResource,
+		place: func(a provision.StockAlert) seqCursor { return seqCursor{a.Seq} },
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	shown, more := page(found, size)
-	answer := ListStockAlerts200JSONResponse{Items: make([]StockAlert, len(shown))}
-	for i, alert := range shown {
-		answer.Items[i] = alertResource(alert)
-	}
-	if more {
-		answer.NextCursor = encodeCursor(eventCursor{shown[size-1].Seq})
-	}
-	return answer, nil
+	return server.ListStockAlerts200JSONResponse{Items: alerts, NextCursor: next}, nil
 }
 
 // AcknowledgeStockAlert answers POST /v1/stock-alerts/{alert_id}/acknowledge.
-func (s *server) AcknowledgeStockAlert(ctx context.Context, in AcknowledgeStockAlertRequestObject) (AcknowledgeStockAlertResponseObject, error) {
+func (s *service) AcknowledgeStockAlert(ctx context.Context, in server.AcknowledgeStockAlertRequestObject) (server.AcknowledgeStockAlertResponseObject, error) {
 	who := callerOf(ctx)
 	alert, err := s.Stock.AcknowledgeAlert(ctx, who.Actor(), who.Provider, in.AlertID, in.Body.Note)
 	switch {
@@ -60,18 +57,18 @@ func (s *server) AcknowledgeStockAlert(ctx context.Context, in AcknowledgeStockA
 	case err != nil:
 		return nil, err
 	}
-	return AcknowledgeStockAlert200JSONResponse(alertResource(alert)), nil
+	return server.AcknowledgeStockAlert200JSONResponse(alertResource(alert)), nil
 }
 
-func stockResource(p provision.PoolStock) PoolStock {
-	stock := PoolStock{
+func stockResource(p provision.PoolStock) openapi.PoolStock {
+	stock := openapi.PoolStock{
 		Marketplace: p.Marketplace, Environment: p.Environment,
 		Ready: p.Ready, InProgress: p.InProgress, Allocated: p.Allocated, Failed: p.Failed, Invalid: p.Invalid, WaitingForVerification: p.WaitingForVerification,
-		OrdersWaiting: p.OrdersWaiting, Threshold: p.Threshold, Forecast: forecastResource(p.Forecast), Models: make([]ModelStock, len(p.Models)),
+		OrdersWaiting: p.OrdersWaiting, Threshold: p.Threshold, Forecast: forecastResource(p.Forecast), Models: make([]openapi.ModelStock, len(p.Models)),
 		ClaimsSuspendedAt: utc(p.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(p.ClaimsSuspendedBecause),
 	}
 	for i, m := range p.Models {
-		stock.Models[i] = ModelStock{
+		stock.Models[i] = openapi.ModelStock{
 			Model: m.Model,
 			Ready: m.Ready, InProgress: m.InProgress, Allocated: m.Allocated, Failed: m.Failed, Invalid: m.Invalid, WaitingForVerification: m.WaitingForVerification,
 			OrdersWaiting: m.OrdersWaiting, Threshold: m.Threshold, Forecast: forecastResource(m.Forecast),
@@ -84,8 +81,8 @@ func stockResource(p provision.PoolStock) PoolStock {
 	return stock
 }
 
-func forecastResource(f provision.Forecast) Forecast {
-	return Forecast{Days: f.Days, AllocationsPerDay: f.PerDay, Reason: optional(f.Reason)}
+func forecastResource(f provision.Forecast) openapi.Forecast {
+	return openapi.Forecast{Days: f.Days, AllocationsPerDay: f.PerDay, Reason: optional(f.Reason)}
 }
 
 // States of an alert.
@@ -95,7 +92,7 @@ const (
 	alertClosed       = "closed"
 )
 
-func alertResource(a provision.StockAlert) StockAlert {
+func alertResource(a provision.StockAlert) openapi.StockAlert {
 	state := alertOpen
 	switch {
 	case a.ClosedAt != nil:
@@ -103,7 +100,7 @@ func alertResource(a provision.StockAlert) StockAlert {
 	case a.AcknowledgedAt != nil:
 		state = alertAcknowledged
 	}
-	return StockAlert{
+	return openapi.StockAlert{
 		ID: a.ID, Marketplace: a.Marketplace, Environment: a.Environment, Kind: a.Kind, State: state, Reason: a.Reason, Ready: a.Ready, OrdersWaiting: a.OrdersWaiting,
 		OpenedAt: a.OpenedAt.UTC(), KindSince: a.KindSince.UTC(), NotifiedAt: a.NotifiedAt.UTC(), Notifications: a.Notifications,
 		AcknowledgedAt: utc(a.AcknowledgedAt), AcknowledgedBy: optional(a.AcknowledgedBy), Note: optional(a.Note), ClosedAt: utc(a.ClosedAt),

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/workflows"
@@ -51,7 +52,7 @@ func TestFiftyIdenticalOrdersAtOnceAreOneWorkflow(t *testing.T) {
 	require.Equal(t, map[int]int{http.StatusAccepted: 1, http.StatusOK: 49}, counts)
 	require.Len(t, f.Newest, 1)
 	readProblem(t, w.post("/v1/orders", orderForm("MP-50", map[string]any{"aws_account_alias": "other"})), http.StatusConflict, provision.CodeOrderIDReused)
-	require.Equal(t, provision.Accepted, read[Order](t, w.get("/v1/orders/MP-50"), http.StatusOK).State)
+	require.Equal(t, provision.Accepted, read[openapi.Order](t, w.get("/v1/orders/MP-50"), http.StatusOK).State)
 }
 
 // Temporal answers like this while its namespace is being set up: the request is in order, and succeeds when it is repeated later.
@@ -85,7 +86,7 @@ func TestVerbsOverHTTPAndTemporal(t *testing.T) {
 	f.AddRun("order/acme/MP-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
 	f.Outcome = &updatepb.Outcome{Value: &updatepb.Outcome_Success{}}
 	w.orderIn(provision.ActionRequired, "use_existing_cur")
-	read[Order](t, w.patch("/v1/orders/MP-1", map[string]any{"use_existing_cur": nil}), http.StatusOK)
+	read[openapi.Order](t, w.patch("/v1/orders/MP-1", map[string]any{"use_existing_cur": nil}), http.StatusOK)
 	var correction workflows.Correction
 	require.NoError(t, data.FromPayloads(f.Updates[0].Request.Input.Args, &correction))
 	require.Empty(t, *correction.Fields.UseExistingCUR, "null arrives as: a new report")
@@ -93,7 +94,7 @@ func TestVerbsOverHTTPAndTemporal(t *testing.T) {
 	correction.By.ID = ""
 	require.Equal(t, provision.Intervention{Actor: "key " + w.keyID()}, correction.By)
 	for _, verb := range verbs {
-		read[Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
+		read[openapi.Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
 	}
 	require.Len(t, f.Updates, 1+len(verbs))
 

@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/webhooks"
 )
@@ -18,7 +20,7 @@ type Sealer interface {
 }
 
 // CreateWebhook answers POST /v1/webhooks.
-func (s *server) CreateWebhook(ctx context.Context, in CreateWebhookRequestObject) (CreateWebhookResponseObject, error) {
+func (s *service) CreateWebhook(ctx context.Context, in server.CreateWebhookRequestObject) (server.CreateWebhookResponseObject, error) {
 	who := callerOf(ctx)
 	w := provision.Webhook{ID: uuid.NewString(), Provider: who.Provider, URL: in.Body.URL, EventTypes: value(in.Body.EventTypes), Description: value(in.Body.Description)}
 	secret, sealed, err := s.newSecret(provision.WebhookKey{Provider: w.Provider, ID: w.ID})
@@ -29,20 +31,20 @@ func (s *server) CreateWebhook(ctx context.Context, in CreateWebhookRequestObjec
 	if err != nil {
 		return nil, err
 	}
-	return CreateWebhook201JSONResponse{
-		Body:    WebhookWithSecret{Webhook: webhookResource(added), Secret: secret},
-		Headers: CreateWebhook201ResponseHeaders{Location: s.basePath + "/v1/webhooks/" + added.ID, ETag: etagOf(added.Version)},
+	return server.CreateWebhook201JSONResponse{
+		Body:    openapi.WebhookWithSecret{Webhook: webhookResource(added), Secret: secret},
+		Headers: server.CreateWebhook201ResponseHeaders{Location: s.basePath + "/v1/webhooks/" + added.ID, ETag: etagOf(added.Version)},
 	}, nil
 }
 
-func (s *server) newSecret(key provision.WebhookKey) (secret string, sealed []byte, err error) {
+func (s *service) newSecret(key provision.WebhookKey) (secret string, sealed []byte, err error) {
 	secret = webhooks.NewSecret()
 	sealed, err = s.Sealer.Seal([]byte(secret), provision.WebhookSecretPurpose(key))
 	return secret, sealed, err
 }
 
 // webhookRules check the URL and the texts of an endpoint.
-func (s *server) webhookRules(_ context.Context, body []byte) (broken []provision.FieldError, _ error) {
+func (s *service) webhookRules(_ context.Context, body []byte) (broken []provision.FieldError, _ error) {
 	var form struct {
 		URL         *string `json:"url"`
 		Description *string `json:"description"`
@@ -62,38 +64,34 @@ func (s *server) webhookRules(_ context.Context, body []byte) (broken []provisio
 }
 
 // ListWebhooks answers GET /v1/webhooks.
-func (s *server) ListWebhooks(ctx context.Context, in ListWebhooksRequestObject) (ListWebhooksResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c provision.WebhookCursor) bool { return plausible(c.CreatedAt) && uuid.Validate(c.ID) == nil })
+func (s *service) ListWebhooks(ctx context.Context, in server.ListWebhooksRequestObject) (server.ListWebhooksResponseObject, error) {
+	endpoints, next, err := list[provision.WebhookCursor, provision.Webhook, openapi.Webhook]{
+		valid: func(c provision.WebhookCursor) bool { return plausible(c.CreatedAt) && uuid.Validate(c.ID) == nil },
+		read: func(after *provision.WebhookCursor, limit int) ([]provision.Webhook, error) {
+			return s.Webhooks.List(ctx, callerOf(ctx).Provider, after, limit)
+		},
+		show: webhookResource,
+		place: func(w provision.Webhook) provision.WebhookCursor {
+			return provision.WebhookCursor{CreatedAt: w.CreatedAt.UTC(), ID: w.ID}
+		},
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Webhooks.List(ctx, callerOf(ctx).Provider, after, size+1)
-	if err != nil {
-		return nil, err
-	}
-	shown, more := page(found, size)
-	answer := ListWebhooks200JSONResponse{Items: make([]Webhook, len(shown))}
-	for i, w := range shown {
-		answer.Items[i] = webhookResource(w)
-	}
-	if more {
-		answer.NextCursor = encodeCursor(provision.WebhookCursor{CreatedAt: shown[size-1].CreatedAt.UTC(), ID: shown[size-1].ID})
-	}
-	return answer, nil
+	return server.ListWebhooks200JSONResponse{Items: endpoints, NextCursor: next}, nil
 }
 
 // GetWebhook answers GET /v1/webhooks/{webhook_id}.
-func (s *server) GetWebhook(ctx context.Context, in GetWebhookRequestObject) (GetWebhookResponseObject, error) {
+func (s *service) GetWebhook(ctx context.Context, in server.GetWebhookRequestObject) (server.GetWebhookResponseObject, error) {
 	w, err := s.Webhooks.Get(ctx, webhookKey(ctx, in.WebhookID))
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
-	return GetWebhook200JSONResponse{Body: webhookResource(w), Headers: GetWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
+	return server.GetWebhook200JSONResponse{Body: webhookResource(w), Headers: server.GetWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
 }
 
 // UpdateWebhook answers PATCH /v1/webhooks/{webhook_id}.
-func (s *server) UpdateWebhook(ctx context.Context, in UpdateWebhookRequestObject) (UpdateWebhookResponseObject, error) {
+func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequestObject) (server.UpdateWebhookResponseObject, error) {
 	version, err := neededVersion("webhook", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
@@ -106,11 +104,11 @@ func (s *server) UpdateWebhook(ctx context.Context, in UpdateWebhookRequestObjec
 	if w.Enabled {
 		s.wakeWebhooks(ctx)
 	}
-	return UpdateWebhook200JSONResponse{Body: webhookResource(w), Headers: UpdateWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
+	return server.UpdateWebhook200JSONResponse{Body: webhookResource(w), Headers: server.UpdateWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
 }
 
 // DeleteWebhook answers DELETE /v1/webhooks/{webhook_id}.
-func (s *server) DeleteWebhook(ctx context.Context, in DeleteWebhookRequestObject) (DeleteWebhookResponseObject, error) {
+func (s *service) DeleteWebhook(ctx context.Context, in server.DeleteWebhookRequestObject) (server.DeleteWebhookResponseObject, error) {
 	version, err := neededVersion("webhook", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
@@ -118,16 +116,16 @@ func (s *server) DeleteWebhook(ctx context.Context, in DeleteWebhookRequestObjec
 	if err := s.Webhooks.Delete(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version); err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
-	return DeleteWebhook204Response{}, nil
+	return server.DeleteWebhook204Response{}, nil
 }
 
 // RotateWebhookSecret answers POST /v1/webhooks/{webhook_id}/rotate-secret.
-func (s *server) RotateWebhookSecret(ctx context.Context, in RotateWebhookSecretRequestObject) (RotateWebhookSecretResponseObject, error) {
+func (s *service) RotateWebhookSecret(ctx context.Context, in server.RotateWebhookSecretRequestObject) (server.RotateWebhookSecretResponseObject, error) {
 	answer, err := s.rotate(ctx, webhookKey(ctx, in.WebhookID), in.Body)
-	return RotateWebhookSecret200JSONResponse(answer), err
+	return server.RotateWebhookSecret200JSONResponse(answer), err
 }
 
-func (s *server) rotate(ctx context.Context, key provision.WebhookKey, form *SecretRotation) (answer WebhookSecret, err error) {
+func (s *service) rotate(ctx context.Context, key provision.WebhookKey, form *openapi.SecretRotation) (answer openapi.WebhookSecret, err error) {
 	overlap := provision.WebhookOverlap
 	if form != nil && form.OverlapSeconds != nil {
 		overlap = time.Duration(*form.OverlapSeconds) * time.Second
@@ -147,16 +145,16 @@ func (s *server) rotate(ctx context.Context, key provision.WebhookKey, form *Sec
 }
 
 // GetCallbackSecret answers GET /v1/callback-secret.
-func (s *server) GetCallbackSecret(ctx context.Context, _ GetCallbackSecretRequestObject) (GetCallbackSecretResponseObject, error) {
+func (s *service) GetCallbackSecret(ctx context.Context, _ server.GetCallbackSecretRequestObject) (server.GetCallbackSecretResponseObject, error) {
 	view, err := s.Webhooks.CallbackSecret(ctx, callerOf(ctx).Provider)
 	if err != nil {
 		return nil, err
 	}
-	return GetCallbackSecret200JSONResponse{Exists: view.CreatedAt != nil, CreatedAt: utc(view.CreatedAt), OlderSignsUntil: utc(view.OlderExpires), Held: int(view.Held)}, nil
+	return server.GetCallbackSecret200JSONResponse{Exists: view.CreatedAt != nil, CreatedAt: utc(view.CreatedAt), OlderSignsUntil: utc(view.OlderExpires), Held: int(view.Held)}, nil
 }
 
 // RotateCallbackSecret answers POST /v1/callback-secret/rotate.
-func (s *server) RotateCallbackSecret(ctx context.Context, in RotateCallbackSecretRequestObject) (RotateCallbackSecretResponseObject, error) {
+func (s *service) RotateCallbackSecret(ctx context.Context, in server.RotateCallbackSecretRequestObject) (server.RotateCallbackSecretResponseObject, error) {
 	provider := callerOf(ctx).Provider
 	before, err := s.Webhooks.CallbackSecret(ctx, provider)
 	if err != nil {
@@ -170,39 +168,39 @@ func (s *server) RotateCallbackSecret(ctx context.Context, in RotateCallbackSecr
 		answer.OlderSignsUntil = nil
 		s.wakeWebhooks(ctx)
 	}
-	return RotateCallbackSecret200JSONResponse(answer), nil
+	return server.RotateCallbackSecret200JSONResponse(answer), nil
 }
 
 // TestWebhook answers POST /v1/webhooks/{webhook_id}/test.
-func (s *server) TestWebhook(ctx context.Context, in TestWebhookRequestObject) (TestWebhookResponseObject, error) {
+func (s *service) TestWebhook(ctx context.Context, in server.TestWebhookRequestObject) (server.TestWebhookResponseObject, error) {
 	w, err := s.have(ctx, in.WebhookID, s.Webhooks.Test)
-	return TestWebhook202JSONResponse(w), err
+	return server.TestWebhook202JSONResponse(w), err
 }
 
 // ReplayWebhook answers POST /v1/webhooks/{webhook_id}/replay.
-func (s *server) ReplayWebhook(ctx context.Context, in ReplayWebhookRequestObject) (ReplayWebhookResponseObject, error) {
+func (s *service) ReplayWebhook(ctx context.Context, in server.ReplayWebhookRequestObject) (server.ReplayWebhookResponseObject, error) {
 	w, err := s.have(ctx, in.WebhookID, func(ctx context.Context, actor string, key provision.WebhookKey) error {
 		return s.Deliveries.Replay(ctx, actor, key, in.Body.Since)
 	})
-	return ReplayWebhook202JSONResponse(w), err
+	return server.ReplayWebhook202JSONResponse(w), err
 }
 
 // have has something sent to an endpoint.
-func (s *server) have(ctx context.Context, id string, send func(ctx context.Context, actor string, key provision.WebhookKey) error) (Webhook, error) {
+func (s *service) have(ctx context.Context, id string, send func(ctx context.Context, actor string, key provision.WebhookKey) error) (openapi.Webhook, error) {
 	key := webhookKey(ctx, id)
 	if err := send(ctx, callerOf(ctx).Actor(), key); err != nil {
-		return Webhook{}, webhookProblem(err, id)
+		return openapi.Webhook{}, webhookProblem(err, id)
 	}
 	w, err := s.Webhooks.Get(ctx, key)
 	if err != nil {
-		return Webhook{}, webhookProblem(err, id)
+		return openapi.Webhook{}, webhookProblem(err, id)
 	}
 	s.wakeWebhooks(ctx)
 	return webhookResource(w), nil
 }
 
 // wakeWebhooks is a hint: the schedule finds what is due by itself.
-func (s *server) wakeWebhooks(ctx context.Context) {
+func (s *service) wakeWebhooks(ctx context.Context) {
 	provider := callerOf(ctx).Provider
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
 	defer cancel()
@@ -230,8 +228,8 @@ func webhookProblem(err error, id string) error {
 	return err
 }
 
-func webhookResource(w provision.Webhook) Webhook {
-	return Webhook{
+func webhookResource(w provision.Webhook) openapi.Webhook {
+	return openapi.Webhook{
 		ID:              w.ID,
 		Kind:            w.Kind,
 		URL:             w.URL,
@@ -252,48 +250,44 @@ type deliveryCursor struct {
 }
 
 // ListDeliveries answers GET /v1/webhooks/{webhook_id}/deliveries.
-func (s *server) ListDeliveries(ctx context.Context, in ListDeliveriesRequestObject) (ListDeliveriesResponseObject, error) {
-	after, err := decodeCursor(in.Params.Cursor, func(c deliveryCursor) bool { return c.Seq > 0 })
+func (s *service) ListDeliveries(ctx context.Context, in server.ListDeliveriesRequestObject) (server.ListDeliveriesResponseObject, error) {
+	deliveries, next, err := list[deliveryCursor, provision.Delivery, openapi.Delivery]{
+		valid: func(c deliveryCursor) bool { return c.Seq > 0 },
+		read: func(after *deliveryCursor, limit int) ([]provision.Delivery, error) {
+			filter := provision.DeliveryFilter{State: value(in.Params.State), Before: value(after).Seq, Limit: limit}
+			found, err := s.Deliveries.List(ctx, webhookKey(ctx, in.WebhookID), filter)
+			return found, webhookProblem(err, in.WebhookID)
+		},
+		show:  deliveryResource,
+		place: func(d provision.Delivery) deliveryCursor { return deliveryCursor{d.EventSeq} },
+	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
 		return nil, err
 	}
-	size := pageSize(in.Params.Limit)
-	found, err := s.Deliveries.List(ctx, webhookKey(ctx, in.WebhookID), provision.DeliveryFilter{State: value(in.Params.State), Before: value(after).Seq, Limit: size + 1})
-	if err != nil {
-		return nil, webhookProblem(err, in.WebhookID)
-	}
-	shown, more := page(found, size)
-	answer := ListDeliveries200JSONResponse{Items: make([]Delivery, len(shown))}
-	for i, d := range shown {
-		answer.Items[i] = deliveryResource(d)
-	}
-	if more {
-		answer.NextCursor = encodeCursor(deliveryCursor{shown[size-1].EventSeq})
-	}
-	return answer, nil
+	return server.ListDeliveries200JSONResponse{Items: deliveries, NextCursor: next}, nil
 }
 
 // GetDelivery answers GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}.
-func (s *server) GetDelivery(ctx context.Context, in GetDeliveryRequestObject) (GetDeliveryResponseObject, error) {
+func (s *service) GetDelivery(ctx context.Context, in server.GetDeliveryRequestObject) (server.GetDeliveryResponseObject, error) {
 	d, attempts, err := s.Deliveries.Get(ctx, webhookKey(ctx, in.WebhookID), in.DeliveryID)
 	if err != nil {
 		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
 	}
-	answer := GetDelivery200JSONResponse{Delivery: deliveryResource(d), Attempts: make([]DeliveryAttempt, len(attempts))}
+	answer := server.GetDelivery200JSONResponse{Delivery: deliveryResource(d), Attempts: make([]openapi.DeliveryAttempt, len(attempts))}
 	for i, a := range attempts {
-		answer.Attempts[i] = DeliveryAttempt{At: a.At.UTC(), StatusCode: optional(a.StatusCode), Error: optional(a.Error), Answer: optional(a.Answer), TookMs: a.TookMS}
+		answer.Attempts[i] = openapi.DeliveryAttempt{At: a.At.UTC(), StatusCode: optional(a.StatusCode), Error: optional(a.Error), Answer: optional(a.Answer), TookMs: a.TookMS}
 	}
 	return answer, nil
 }
 
 // ResendDelivery answers POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend.
-func (s *server) ResendDelivery(ctx context.Context, in ResendDeliveryRequestObject) (ResendDeliveryResponseObject, error) {
+func (s *service) ResendDelivery(ctx context.Context, in server.ResendDeliveryRequestObject) (server.ResendDeliveryResponseObject, error) {
 	d, err := s.Deliveries.Resend(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), in.DeliveryID)
 	if err != nil {
 		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
 	}
 	s.wakeWebhooks(ctx)
-	return ResendDelivery202JSONResponse(deliveryResource(d)), nil
+	return server.ResendDelivery202JSONResponse(deliveryResource(d)), nil
 }
 
 func deliveryProblem(err error, webhook, delivery string) error {
@@ -303,7 +297,7 @@ func deliveryProblem(err error, webhook, delivery string) error {
 	return webhookProblem(err, webhook)
 }
 
-func deliveryResource(d provision.Delivery) Delivery {
-	return Delivery{ID: d.ID, EventID: d.EventID, EventType: d.EventType, EventAt: d.EventAt.UTC(), Subject: d.Subject, State: d.State, AttemptsMade: d.Attempts,
+func deliveryResource(d provision.Delivery) openapi.Delivery {
+	return openapi.Delivery{ID: d.ID, EventID: d.EventID, EventType: d.EventType, EventAt: d.EventAt.UTC(), Subject: d.Subject, State: d.State, AttemptsMade: d.Attempts,
 		NextAttemptAt: utc(d.NextAttemptAt), EndedAt: utc(d.EndedAt)}
 }

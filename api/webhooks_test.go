@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/internal/webhooks"
@@ -20,9 +21,9 @@ func setupWebhooks(t *testing.T, change ...func(*Config)) *world {
 	return w
 }
 
-func (w *world) createWebhook(t *testing.T, form map[string]any) WebhookWithSecret {
+func (w *world) createWebhook(t *testing.T, form map[string]any) openapi.WebhookWithSecret {
 	t.Helper()
-	return read[WebhookWithSecret](t, w.post("/v1/webhooks", form), http.StatusCreated)
+	return read[openapi.WebhookWithSecret](t, w.post("/v1/webhooks", form), http.StatusCreated)
 }
 
 var hookForm = map[string]any{"url": "https://hooks.example.com/aws", "event_types": []string{"order.*"}, "description": "Shop"}
@@ -31,12 +32,12 @@ func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 	t.Parallel()
 	w := setupWebhooks(t)
 	answer := w.post("/v1/webhooks", hookForm)
-	made := read[WebhookWithSecret](t, answer, http.StatusCreated)
+	made := read[openapi.WebhookWithSecret](t, answer, http.StatusCreated)
 	at := "/v1/webhooks/" + made.Webhook.ID
 	require.Equal(t, "/qm"+at, answer.Header().Get("Location"))
 	require.True(t, strings.HasPrefix(made.Secret, "whsec_"))
 	require.Equal(t, []string{"order.*"}, made.Webhook.EventTypes)
-	rotated := read[WebhookSecret](t, w.send(w.key, http.MethodPost, at+"/rotate-secret", ""), http.StatusOK)
+	rotated := read[openapi.WebhookSecret](t, w.send(w.key, http.MethodPost, at+"/rotate-secret", ""), http.StatusOK)
 	require.NotEqual(t, made.Secret, rotated.Secret)
 	require.Equal(t, now.Add(24*time.Hour), *rotated.OlderSignsUntil)
 	for _, target := range []string{at, "/v1/webhooks", at + "/deliveries"} {
@@ -46,7 +47,7 @@ func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 	}
 	require.NotContains(t, w.log.String(), "whsec_")
 
-	read[Webhook](t, w.send(w.key, http.MethodPost, at+"/test", ""), http.StatusAccepted)
+	read[openapi.Webhook](t, w.send(w.key, http.MethodPost, at+"/test", ""), http.StatusAccepted)
 	key := provision.WebhookKey{Provider: "acme", ID: made.Webhook.ID}
 	require.Equal(t, []provision.WebhookKey{key}, w.workflows.webhooks)
 	next, err := w.store.db.Deliveries.Next(t.Context(), key)
@@ -56,10 +57,10 @@ func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 	require.Len(t, sending.Sealed, 2)
 	for i, wanted := range []string{rotated.Secret, made.Secret} {
 		require.NotContains(t, string(sending.Sealed[i]), wanted)
-		text, err := w.server.Opener.Open(sending.Sealed[i], provision.WebhookSecretPurpose(key))
+		text, err := w.service.Opener.Open(sending.Sealed[i], provision.WebhookSecretPurpose(key))
 		require.NoError(t, err)
 		require.Equal(t, wanted, string(text))
-		_, err = w.server.Opener.Open(sending.Sealed[i], provision.WebhookSecretPurpose(provision.WebhookKey{Provider: "globex", ID: key.ID}))
+		_, err = w.service.Opener.Open(sending.Sealed[i], provision.WebhookSecretPurpose(provision.WebhookKey{Provider: "globex", ID: key.ID}))
 		require.ErrorIs(t, err, secrets.ErrNotSealed)
 	}
 }
@@ -70,13 +71,13 @@ func TestEndpointsAreEditedByWhoHasSeenThem(t *testing.T) {
 	at := "/v1/webhooks/" + w.createWebhook(t, hookForm).Webhook.ID
 	etag := w.get(at).Header().Get("ETag")
 	readProblem(t, w.patch(at, map[string]any{"enabled": false}), http.StatusPreconditionRequired, codePreconditionRequired)
-	off := read[Webhook](t, w.send(w.key, http.MethodPatch, at, `{"enabled":false,"reason":"it moves"}`, "If-Match", etag), http.StatusOK)
+	off := read[openapi.Webhook](t, w.send(w.key, http.MethodPatch, at, `{"enabled":false,"reason":"it moves"}`, "If-Match", etag), http.StatusOK)
 	require.Equal(t, "it moves", *off.DisabledBecause)
 	require.Equal(t, "key "+w.keyID(), *off.DisabledBy)
 	require.NotNil(t, off.DisabledAt)
 	readProblem(t, w.send(w.key, http.MethodPatch, at, `{"enabled":true}`, "If-Match", etag), http.StatusPreconditionFailed, codePreconditionFailed)
 	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPost, at+"/test", ""), http.StatusConflict, codeConflict).Detail, "enable it first")
-	on := read[Webhook](t, w.send(w.key, http.MethodPatch, at, `{"enabled":true,"url":"https://hooks.example.com/new","event_types":[]}`, "If-Match", "*"), http.StatusOK)
+	on := read[openapi.Webhook](t, w.send(w.key, http.MethodPatch, at, `{"enabled":true,"url":"https://hooks.example.com/new","event_types":[]}`, "If-Match", "*"), http.StatusOK)
 	require.Nil(t, on.DisabledBecause)
 	require.Empty(t, on.EventTypes)
 	require.Equal(t, "https://hooks.example.com/new", on.URL)
@@ -118,18 +119,18 @@ func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
 	next, err := w.store.db.Deliveries.Next(t.Context(), key)
 	require.NoError(t, err)
 	require.NoError(t, w.store.db.Deliveries.RecordAttempt(t.Context(), key, next.ID, provision.DeliveryOutcome{DeliveryAttempt: provision.DeliveryAttempt{At: now, StatusCode: 502, Error: "bad", Answer: "oops", TookMS: 7}}))
-	first := read[DeliveryPage](t, w.get(at+"?limit=2"), http.StatusOK)
+	first := read[openapi.DeliveryPage](t, w.get(at+"?limit=2"), http.StatusOK)
 	require.Len(t, first.Items, 2)
-	second := read[DeliveryPage](t, w.get(at+"?limit=2&cursor="+*first.NextCursor), http.StatusOK)
+	second := read[openapi.DeliveryPage](t, w.get(at+"?limit=2&cursor="+*first.NextCursor), http.StatusOK)
 	require.Len(t, second.Items, 1)
 	require.Nil(t, second.NextCursor)
-	failed := read[DeliveryPage](t, w.get(at+"?state=failed"), http.StatusOK)
+	failed := read[openapi.DeliveryPage](t, w.get(at+"?state=failed"), http.StatusOK)
 	require.Equal(t, second.Items, failed.Items)
-	one := read[DeliveryWithAttempts](t, w.get(at+"/"+next.ID), http.StatusOK)
+	one := read[openapi.DeliveryWithAttempts](t, w.get(at+"/"+next.ID), http.StatusOK)
 	require.Equal(t, failed.Items[0], one.Delivery)
 	require.Equal(t, "oops", *one.Attempts[0].Answer)
 	require.Equal(t, 502, *one.Attempts[0].StatusCode)
-	again := read[Delivery](t, w.send(w.key, http.MethodPost, at+"/"+next.ID+"/resend", ""), http.StatusAccepted)
+	again := read[openapi.Delivery](t, w.send(w.key, http.MethodPost, at+"/"+next.ID+"/resend", ""), http.StatusAccepted)
 	require.Equal(t, provision.DeliveryPending, again.State)
 	require.Equal(t, one.Delivery.EventID, again.EventID)
 	require.Equal(t, []provision.WebhookKey{key}, w.workflows.webhooks)
@@ -144,17 +145,17 @@ func TestCallbacksWaitForTheirFirstSecret(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.store.db.Deliveries.DueWebhooks(t.Context(), "")
 	require.NoError(t, err)
-	require.Equal(t, CallbackSecret{Held: 1}, read[CallbackSecret](t, w.get("/v1/callback-secret"), http.StatusOK))
-	first := read[WebhookSecret](t, w.send(w.key, http.MethodPost, "/v1/callback-secret/rotate", ""), http.StatusOK)
+	require.Equal(t, openapi.CallbackSecret{Held: 1}, read[openapi.CallbackSecret](t, w.get("/v1/callback-secret"), http.StatusOK))
+	first := read[openapi.WebhookSecret](t, w.send(w.key, http.MethodPost, "/v1/callback-secret/rotate", ""), http.StatusOK)
 	require.Nil(t, first.OlderSignsUntil)
 	require.Len(t, w.workflows.webhooks, 1)
-	second := read[WebhookSecret](t, w.post("/v1/callback-secret/rotate", map[string]any{"overlap_seconds": 60}), http.StatusOK)
+	second := read[openapi.WebhookSecret](t, w.post("/v1/callback-secret/rotate", map[string]any{"overlap_seconds": 60}), http.StatusOK)
 	require.NotEqual(t, first.Secret, second.Secret)
-	known := read[CallbackSecret](t, w.get("/v1/callback-secret"), http.StatusOK)
+	known := read[openapi.CallbackSecret](t, w.get("/v1/callback-secret"), http.StatusOK)
 	require.True(t, known.Exists)
 	require.NotNil(t, known.OlderSignsUntil)
-	require.False(t, read[CallbackSecret](t, w.send(w.otherKey, http.MethodGet, "/v1/callback-secret", ""), http.StatusOK).Exists)
-	callback := read[WebhookPage](t, w.get("/v1/webhooks"), http.StatusOK).Items[0]
+	require.False(t, read[openapi.CallbackSecret](t, w.send(w.otherKey, http.MethodGet, "/v1/callback-secret", ""), http.StatusOK).Exists)
+	callback := read[openapi.WebhookPage](t, w.get("/v1/webhooks"), http.StatusOK).Items[0]
 	require.Equal(t, "callback", callback.Kind)
 	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, "/v1/webhooks/"+callback.ID, `{"url":"https://x.example.com"}`, "If-Match", "*"), http.StatusConflict, codeConflict).Detail, "enabled and disabled")
 }
@@ -173,6 +174,6 @@ func TestNobodyTouchesTheEndpointsOfOthers(t *testing.T) {
 	}
 	readProblem(t, w.send(w.otherKey, http.MethodPatch, at, `{"enabled":false}`, "If-Match", "*"), http.StatusNotFound, codeNotFound)
 	readProblem(t, w.send(w.otherKey, http.MethodDelete, at, "", "If-Match", "*"), http.StatusNotFound, codeNotFound)
-	require.Empty(t, read[WebhookPage](t, w.send(w.otherKey, http.MethodGet, "/v1/webhooks", ""), http.StatusOK).Items)
-	require.True(t, read[Webhook](t, w.get(at), http.StatusOK).Enabled)
+	require.Empty(t, read[openapi.WebhookPage](t, w.send(w.otherKey, http.MethodGet, "/v1/webhooks", ""), http.StatusOK).Items)
+	require.True(t, read[openapi.Webhook](t, w.get(at), http.StatusOK).Enabled)
 }

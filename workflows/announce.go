@@ -7,17 +7,17 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// wake tells orders that got an account while they waited. A signal that cannot be delivered is no loss: they look.
+// wake signals waiting orders that have got an account. A signal that cannot be delivered is no loss: the orders look on their own.
 func wake(ctx workflow.Context, orders []provision.OrderKey) {
 	for _, key := range orders {
 		if err := workflow.SignalExternalWorkflow(ctx, OrderWorkflowID(key), "", SignalStock, nil).Get(ctx, nil); err != nil {
-			workflow.GetLogger(ctx).Warn("a waiting order could not be woken; it looks by itself within 15 minutes", "order", key.String())
+			workflow.GetLogger(ctx).Warn("could not wake a waiting order; it looks for its account within 15 minutes", "order", key.String())
 		}
 	}
 }
 
-// announce shows operators in the Web UI where the order stands: as search attributes, which are not encrypted and so
-// hold only coarse words, and as details in Markdown, which are.
+// announce shows operators in the Web UI where the order is: as search attributes, which are not encrypted and so hold only coarse
+// words, and as details in Markdown, which are encrypted.
 func announce(ctx workflow.Context, state provision.OrderState, code provision.Code, details string) {
 	workflow.SetCurrentDetails(ctx, details)
 	upsert(ctx, StepKey.ValueSet(string(state)), ReasonKey.ValueSet(string(code)))
@@ -31,6 +31,6 @@ func announceAccount(ctx workflow.Context, account provision.Account) {
 
 func upsert(ctx workflow.Context, attributes ...temporal.SearchAttributeUpdate) {
 	if err := workflow.UpsertTypedSearchAttributes(ctx, attributes...); err != nil {
-		workflow.GetLogger(ctx).Warn("search attributes were not written; is the namespace set up?", "error", err)
+		workflow.GetLogger(ctx).Warn("could not write search attributes; is the namespace set up?", "error", err)
 	}
 }

@@ -77,8 +77,8 @@ const (
 
 // Correction is the input of UpdateCorrect.
 type Correction struct {
-	Fields provision.Correction `json:"fields"`
-	By     provision.Intervention     `json:"by"`
+	Fields provision.Correction   `json:"fields"`
+	By     provision.Intervention `json:"by"`
 }
 
 // Memo keys of an order's workflow. Their values are sealed; the keys are not.

@@ -1,232 +1,126 @@
 package workflows
 
 import (
-	"errors"
+	"fmt"
 	"slices"
-	"time"
 
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"quartermaster/activities"
 	"quartermaster/internal/provision"
 )
 
-// orderRun is one run of ProvisionOrder: the order as it stands now, and what people may do to it meanwhile.
+// orderRun is the state of one run of ProvisionOrder.
 type orderRun struct {
-	ordered   provision.Order     // as the marketplace placed it: the workflow's input
-	order     provision.Order     // as it stands, corrections included
-	earlier   []provision.Request // the order's request before each correction
-	nonce     string
-	settings  provision.PoolSettings
-	replaced  []provision.PoolSettings // the settings before each time they were read anew
-	opened    bool                     // the order's row is known, or that there can be none
-	made      made
-	account   *held // the account that the order holds
-	showing   workflow.Mutex
-	questions []*question // what somebody must answer before the work goes on
-	stopWork  workflow.CancelFunc
-	stopped   *stop               // somebody stopped the work; nil: nobody did
-	reentered bool                // the order has tried by itself to enter its account again
-	leaving   bool                // the account is being undone or given back
-	final     bool                // the order completes or ends: too late for everything
-	undoUntil time.Time           // until when an undo tries what AWS refuses
-	endUndo   workflow.CancelFunc // ends the undo that runs; nil: none runs
+	phase    phase
+	ordered  provision.Order     // the workflow's input: the order as it was placed
+	order    provision.Order     // the order as it is now, corrections included
+	earlier  []provision.Request // the order's request before each correction
+	nonce    string
+	settings provision.PoolSettings
+	replaced []provision.PoolSettings // the pool's settings before each change that this run has read
+	account  *held                    // the account that the order holds; nil: none
+
+	questions []*question         // what must be answered before the work goes on
+	showing   workflow.Mutex      // is held while the order's state is brought in line with the questions
+	reentered bool                // the order has once tried automatically to enter its account again
+	stopped   *stopError          // why someone stopped the work; nil: no one did
+	stopWork  workflow.CancelFunc // cancels the wait for an account or the work in it; nil: before the first wait
+	undoing   *undoing            // the undo that runs; nil: none
 }
 
-// held is an account in the hands of the order.
+func newOrderRun(ctx workflow.Context, order provision.Order) *orderRun {
+	return &orderRun{ordered: order, order: order, showing: workflow.NewMutex(ctx)}
+}
+
+// phase is how far a run is. The update handlers decide by the phase what they accept.
+type phase int
+
+const (
+	opening    phase = iota // the order's row is being written
+	claiming                // the order waits for an account
+	working                 // the account is being set up, or a question waits for its answer
+	returning               // the account is unusable: it is undone and given back, and the order goes on with the next one
+	completing              // the account is being allocated: too late for everything
+	closing                 // the order ends without success: its account is undone and released
+)
+
+// nextPhases are the phases that may follow each phase. Every phase may follow itself.
+var nextPhases = [...][]phase{
+	opening:    {claiming, closing},
+	claiming:   {working, closing},
+	working:    {claiming, returning, completing, closing},
+	returning:  {claiming, closing},
+	completing: {claiming, returning, closing}, // the database may refuse the allocation
+	closing:    {claiming},                     // the order's row may turn out to name another account, or none
+}
+
+// enter begins a phase. A phase that must not follow is a bug: the panic blocks the workflow task until a fixed version is deployed.
+func (r *orderRun) enter(next phase) {
+	if next != r.phase && !slices.Contains(nextPhases[r.phase], next) {
+		panic(fmt.Sprintf("phase %d of an order cannot follow phase %d", next, r.phase))
+	}
+	r.phase = next
+}
+
+// held is the account that an order holds, and what this run knows about it.
 type held struct {
 	provision.Account
-	touched bool // an earlier run of this order's workflow has begun to write to it
+	touched   bool // an earlier run of the order's workflow has begun to change the account
+	inspected activities.Inspection
+	begun     []step // what this run has begun to change, in order
+	// What the steps are known to have created; zero while a step runs, and when its answer was lost.
+	user     provision.User
+	contacts *provision.WrittenContacts
+	report   provision.Report
 }
 
-// stop is why somebody stopped the work on an account.
-type stop struct{ failure provision.Failure }
-
-// Error is the failure's.
-func (s *stop) Error() string { return s.failure.Error() }
-
-// bare is the error that a workflow may end with: Temporal shows what the order shows.
-func bare(err error) error {
-	var byHand *stop
-	switch {
-	case !errors.As(err, &byHand):
-		return err
-	case byHand.failure.Code == provision.CodeOrderCancelled:
-		return temporal.NewCanceledError()
+func (r *orderRun) accountID() string {
+	if r.account == nil {
+		return ""
 	}
-	return failed(byHand.failure)
+	return r.account.ID
 }
 
-// question is a failure that somebody can mend.
-type question struct {
-	failure  provision.Failure
-	answered bool
-}
-
+// assignment is the input that all steps and undos have in common.
 func (r *orderRun) assignment() activities.Assignment {
-	return activities.Assignment{Order: r.order.OrderKey, Nonce: r.nonce, Request: r.order.Request, Settings: r.settings, Account: r.account.Account, Until: r.undoUntil}
-}
-
-func (r *orderRun) reportSummary() string {
-	if r.order.Request.UseExistingCUR != "" {
-		return "Link existing cost report"
+	a := activities.Assignment{Order: r.order.OrderKey, Nonce: r.nonce, Request: r.order.Request, Settings: r.settings, Account: r.account.Account}
+	if r.undoing != nil {
+		a.Until = r.undoing.until
 	}
-	return "Create cost report"
+	return a
 }
 
-// endedBefore says that the order has ended, whatever this run was about to do: an earlier or a later run did the work.
-type endedBefore struct{ status provision.OrderStatus }
+// stopError is why someone stopped the work on an account: by an update of this run, or as the order's row says.
+type stopError struct{ failure provision.Failure }
 
-// Error names the state.
-func (e *endedBefore) Error() string { return "the order is " + string(e.status.State) + " already" }
+// Error returns the failure's text.
+func (s *stopError) Error() string { return s.failure.Error() }
 
-func hasEnded(err error) bool {
-	_, ended := errors.AsType[*endedBefore](err)
-	return ended
-}
-
-// outcome is what the run ends with: what the run that ended the order ended with.
-func (e *endedBefore) outcome() (provision.Result, error) {
-	switch {
-	case e.status.State == provision.Completed && e.status.Result != nil:
-		return *e.status.Result, nil
-	case e.status.State == provision.Cancelled:
-		return provision.Result{}, temporal.NewCanceledError()
-	case e.status.Failure != nil:
-		return provision.Result{}, failed(*e.status.Failure)
-	}
-	return provision.Result{}, failed(provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: e.Error()})
-}
-
-// errAccountGone says that the order does not hold the account any more; its row names another account, or none.
-var errAccountGone = errors.New("the order does not hold the account any more")
-
-// overtaken is what becomes of a run that the database has refused, because the order's row is ahead of the run: it was
-// stopped, or another run worked on it. The account is the one that this run works in; empty: none.
-func (r *orderRun) overtaken(ctx workflow.Context, accountID string) error {
-	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	now, err := callDatabase(ctx, "Read order", acts.OrderStatus, r.order.OrderKey)
-	switch {
-	case err != nil:
-		return err
-	case now.State.Ended():
-		return &endedBefore{now}
-	case now.AccountID != accountID:
-		return errAccountGone
-	case now.State == provision.Compensating && now.Failure != nil:
-		return &stop{*now.Failure}
-	}
-	return &stop{provision.Failure{Code: provision.CodeAccountSwappedByOperator, Reason: "an earlier run of the workflow had begun to give the account back"}}
-}
-
-// causeOf is why the work on the account really ended. Whoever stopped it says so, but an account that turned out to be
-// unusable meanwhile is rejected first; the order ends after that. A swap is done with either way.
-func (r *orderRun) causeOf(err error) error {
+// stop cancels the work. Only the first reason counts.
+func (r *orderRun) stop(why provision.Failure) {
 	if r.stopped == nil {
-		return err
+		r.stopped = &stopError{why}
 	}
-	stopped := r.stopped
-	if stopped.failure.Code == provision.CodeAccountSwappedByOperator {
-		r.stopped = nil
-	}
-	if !temporal.IsCanceledError(err) && failureOf(err).Code.Kind() == provision.KindAccount {
-		return err
-	}
-	return stopped
-}
-
-func (r *orderRun) settled(step func(workflow.Context) error) func(workflow.Context) error {
-	return func(ctx workflow.Context) error { return r.settle(ctx, step) }
-}
-
-// settle runs a step until it succeeds. A failure that the customer or an operator can mend becomes a question, and the
-// step is repeated when it was answered; steps beside it go on meanwhile. Every other failure is the step's.
-func (r *orderRun) settle(ctx workflow.Context, step func(workflow.Context) error) error {
-	for {
-		err := step(ctx)
-		if err == nil || temporal.IsCanceledError(err) {
-			return err
-		}
-		failure := failureOf(err)
-		if kind := failure.Code.Kind(); kind != provision.KindInput && kind != provision.KindPermission {
-			return err
-		}
-		if err := r.ask(ctx, failure); err != nil {
-			return err
-		}
+	if r.stopWork != nil {
+		r.stopWork()
 	}
 }
 
-// ask sets the order to action_required and returns when the question was answered, or with the failure of a deadline or
-// a cancel.
-func (r *orderRun) ask(ctx workflow.Context, failure provision.Failure) error {
-	q := &question{failure: failure}
-	r.questions = append(r.questions, q)
-	patience, inTime := r.settings.ActionDeadline, false
-	err := r.showQuestion(ctx)
-	if err == nil {
-		inTime, err = r.awaitAnswer(ctx, q, patience)
-	}
-	r.questions = slices.DeleteFunc(r.questions, func(other *question) bool { return other == q })
-	switch {
-	case err != nil:
-		return err
-	case !inTime:
-		return nobodyAnswered(failure, patience)
-	}
-	return r.showQuestion(ctx)
-}
-
-// awaitAnswer returns true when the question was answered in time. The signal with which an order is woken makes the run read
-// the order's row: it may have been stopped by a worker that died before this run heard of it. It also answers the question of
-// an account that cannot be entered any more: the accounts of the pool can be entered again.
-func (r *orderRun) awaitAnswer(ctx workflow.Context, q *question, patience time.Duration) (inTime bool, err error) {
-	ctx, stopTimer := workflow.WithCancel(ctx)
-	defer stopTimer() // an answered question leaves no timer behind
-	timer := workflow.NewTimerWithOptions(ctx, patience, workflow.TimerOptions{Summary: "Deadline for " + string(q.failure.Code)})
-	woken := workflow.GetSignalChannel(ctx, SignalStock)
-	for !q.answered {
-		if err := workflow.Await(ctx, func() bool { return q.answered || timer.IsReady() || woken.Len() > 0 }); err != nil {
-			return false, err
+// causeOf returns why the work really ended with the error. If someone stopped the work, that is the reason, unless the account has
+// turned out to be unusable: then it is rejected first, and the order ends after that. Either way a swap is done with. If the database
+// refused the work, the order's row has the reason.
+func (r *orderRun) causeOf(ctx workflow.Context, err error) error {
+	if stopped := r.stopped; stopped != nil {
+		if stopped.failure.Code == provision.CodeAccountSwappedByOperator {
+			r.stopped = nil
 		}
-		if timer.IsReady() {
-			return q.answered, nil
-		}
-		for woken.ReceiveAsync(nil) {
-			if err := r.catchUp(ctx); err != nil {
-				return false, err
-			}
-			if q.failure.Code == provision.CodeAccountCannotBeReentered && !r.reentered { // once: if that does not help, it is the account
-				r.reentered, q.answered = true, true
-			}
+		if !isAccountFault(err) {
+			err = stopped
 		}
 	}
-	return true, nil
-}
-
-// showQuestion makes the order's state say what is asked for now, or that the work goes on. One at a time: the last one
-// knows best.
-func (r *orderRun) showQuestion(ctx workflow.Context) error {
-	if err := r.showing.Lock(ctx); err != nil {
-		return err
+	if failureOf(err).Code == provision.CodeOrderNotInProgress {
+		return r.overtaken(ctx)
 	}
-	defer r.showing.Unlock()
-	if len(r.questions) == 0 {
-		announce(ctx, provision.Provisioning, "", "Provisioning account `"+r.account.ID+"`.")
-		return execDatabase(ctx, "Resume", acts.Resume, r.order.OrderKey)
-	}
-	failure := r.questions[0].failure
-	field := ""
-	if failure.Field != "" {
-		field = "\n\n**Field** `" + failure.Field + "`, ordered: `" + failure.Value + "`"
-	}
-	announce(ctx, provision.ActionRequired, failure.Code, "**Action required** at step `"+string(failure.Step)+"`: "+failure.Cause()+field)
-	return execDatabase(ctx, "Require action", acts.RequireAction, activities.OrderFailed{Order: r.order.OrderKey, Failure: failure})
-}
-
-func nobodyAnswered(failure provision.Failure, patience time.Duration) error {
-	failure.Reason = "nobody mended this within " + patience.String() + ": " + failure.Reason
-	failure.Code = provision.CodeActionDeadlinePassed
-	return failed(failure)
+	return err
 }

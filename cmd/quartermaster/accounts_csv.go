@@ -10,18 +10,16 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.temporal.io/sdk/contrib/envconfig"
 
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/stockcsv"
-	"quartermaster/workflows/control"
 )
 
-type templateCommand struct{}
+type accountTemplateCommand struct{}
 
 // Run prints the header of an import.
-func (c *templateCommand) Run(e *env) error {
+func (c *accountTemplateCommand) Run(e *env) error {
 	_, err := io.WriteString(e.out, stockcsv.Template())
 	return err
 }
@@ -29,78 +27,67 @@ func (c *templateCommand) Run(e *env) error {
 type exportAccountsCommand struct {
 	databaseOptions
 	Provider    string                    `help:"Provider id." required:""`
-	Marketplace string                    `help:"Only of this marketplace."`
-	Environment provision.Environment     `help:"Only of this environment: production or test."`
-	Model       provision.Model           `help:"Only of this model."`
-	Status      []provision.AccountStatus `help:"Only in these statuses: ready, provisioning, allocated, provisioning_failed, invalid."`
+	Marketplace string                    `help:"Only accounts of this marketplace."`
+	Environment provision.Environment     `help:"Only accounts of this environment: production or test."`
+	Model       provision.Model           `help:"Only accounts of this model."`
+	Status      []provision.AccountStatus `help:"Only accounts in these statuses: ready, provisioning, allocated, provisioning_failed, invalid."`
 }
 
-// Run prints the accounts as CSV, a page at a time.
-func (c *exportAccountsCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+// Run prints the accounts as CSV, one page at a time.
+func (c *exportAccountsCommand) Run(e *env, db *postgres.DB) error {
 	out := stockcsv.NewWriter(e.out)
-	filter := provision.AccountFilter{Marketplace: c.Marketplace, Environment: c.Environment, Model: c.Model, Statuses: c.Status, Limit: accountsPage}
+	filter := provision.AccountFilter{Marketplace: c.Marketplace, Environment: c.Environment, Model: c.Model, Statuses: c.Status, Limit: pageSize}
+	var last *provision.Account
 	for {
-		accounts, err := store.Accounts.List(e.ctx, c.Provider, filter)
+		accounts, err := accountsAfter(e, db, c.Provider, filter, last)
 		if err != nil {
 			return err
 		}
 		for _, a := range accounts {
 			out.Write(a)
 		}
-		if err := out.Flush(); err != nil || len(accounts) < accountsPage {
+		if err := out.Flush(); err != nil || len(accounts) < pageSize {
 			return err
 		}
-		last := accounts[len(accounts)-1]
-		filter.After = &provision.AccountCursor{AddedAt: last.AddedAt, ID: last.ID}
+		last = &accounts[len(accounts)-1]
 	}
 }
 
 type importAccountsCommand struct {
 	databaseOptions
-	File              string   `arg:"" help:"CSV file; - reads the standard input." placeholder:"FILE"`
-	Provider          string   `help:"Provider id." required:""`
-	DryRun            bool     `help:"Judge every row and change nothing."`
-	ProtectedAccounts []string `help:"AWS account ids that never enter a pool: payers, our own. The same as the API's." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
+	protectedOptions
+	File     string `arg:"" help:"CSV file. -: the standard input." placeholder:"FILE"`
+	Provider string `help:"Provider id." required:""`
+	DryRun   bool   `help:"Check every row and change nothing."`
 }
 
-// Run imports the file as the workflow does, some rows at a time, and prints every fault.
-func (c *importAccountsCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+// Run imports the file in batches, as the workflow of an import does, and prints every fault.
+func (c *importAccountsCommand) Run(e *env, db *postgres.DB) error {
 	file, name, err := c.read()
 	if err != nil {
 		return err
 	}
 	rows, first, err := stockcsv.Scan(bytes.NewReader(file))
-	var refused *stockcsv.FileError
-	if errors.As(err, &refused) {
-		fmt.Fprintln(e.out, inEditorsWords(name, refused.RowFault))
+	if refused, ok := errors.AsType[*stockcsv.FileError](err); ok {
+		fmt.Fprintln(e.out, compilerStyle(name, refused.RowFault))
 		return errors.New("the file cannot be read: nothing was imported")
 	}
 	if err != nil {
 		return err
 	}
-	now, err := store.Imports.Create(e.ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: c.Provider, ID: uuid.NewString()}, Actor: cliActor(),
+	started, err := db.Imports.Create(e.ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: c.Provider, ID: uuid.NewString()}, Actor: cliActor(),
 		DryRun: c.DryRun, File: file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 	if err != nil {
 		return err
 	}
-	now, err = c.work(e, store, now, name)
-	if now.Added > 0 && !c.DryRun { // even when it broke off
+	ended, err := c.importRows(e, db, started, name)
+	if ended.Added > 0 && !c.DryRun { // even when the import was interrupted
 		fmt.Fprintln(e.out, verifyDue(e))
 	}
 	return err
 }
 
-// read is the file, which is never larger than an import may be, and its name for people.
+// read returns the file, if it is not larger than an import may be, and its name for people.
 func (c *importAccountsCommand) read() (file []byte, name string, err error) {
 	in, name := os.Stdin, "stdin"
 	if c.File != "-" {
@@ -117,55 +104,58 @@ func (c *importAccountsCommand) read() (file []byte, name string, err error) {
 	return file, name, err
 }
 
-// work imports the rows. An import that breaks off is given up: the same file can be imported again.
-func (c *importAccountsCommand) work(e *env, store *postgres.DB, now provision.AccountImport, name string) (provision.AccountImport, error) {
+// importRows imports the rows in batches. An import that is interrupted is marked as failed: the same file can be imported
+// again.
+func (c *importAccountsCommand) importRows(e *env, db *postgres.DB, now provision.AccountImport, name string) (provision.AccountImport, error) {
 	shown := progress{out: e.logs, live: isTerminal(e.logs)}
 	for now.State == provision.ImportRunning {
-		next, faults, err := store.Imports.RunBatch(e.ctx, now.ImportKey, c.ProtectedAccounts)
+		next, faults, err := db.Imports.RunBatch(e.ctx, now.ImportKey, c.ProtectedAccounts)
 		if err != nil {
 			shown.clear()
-			return now, c.giveUp(e, store, now, err)
+			return now, c.giveUp(e, db, now, err)
 		}
 		now = next
 		shown.clear()
 		for _, f := range faults {
-			fmt.Fprintln(e.out, inEditorsWords(name, provision.RowFault{Line: f.Line, Column: f.Column, Position: f.Position, Message: f.Message}))
+			fmt.Fprintln(e.out, compilerStyle(name, provision.RowFault{Line: f.Line, Column: f.Column, Position: f.Position, Message: f.Message}))
 		}
 		shown.show(now)
 	}
 	shown.clear()
 	fmt.Fprintln(e.out, summary(now))
 	switch {
-	case now.State == provision.ImportFailed: // somebody else gave it up
+	case now.State == provision.ImportFailed: // another process ended it
 		return now, errors.New("the import was given up: " + now.Reason)
 	case now.Faulty > 0:
-		return now, fmt.Errorf("%d of %d rows are faulty: mend them and import the file again, what is in the pool stays as it is", now.Faulty, now.RowsTotal)
+		return now, fmt.Errorf("%d of %d rows are faulty: correct them and import the file again; accounts that exist stay as they are",
+			now.Faulty, now.RowsTotal)
 	}
 	return now, nil
 }
 
-// giveUp ends an import that broke off, and says how to go on.
-func (c *importAccountsCommand) giveUp(e *env, store *postgres.DB, now provision.AccountImport, why error) error {
-	what := fmt.Sprintf("it broke off after %d of %d rows", now.RowsDone, now.RowsTotal)
-	broke := fmt.Errorf("%s; import the file again, nothing is added twice: %w", what, why)
+// giveUp marks an interrupted import as failed and returns an error that says how to go on.
+func (c *importAccountsCommand) giveUp(e *env, db *postgres.DB, now provision.AccountImport, why error) error {
+	what := fmt.Sprintf("the import stopped after %d of %d rows", now.RowsDone, now.RowsTotal)
+	stopped := fmt.Errorf("%s; import the file again, nothing is added twice: %w", what, why)
 	if e.ctx.Err() != nil {
-		broke = fmt.Errorf("%s, because it was interrupted; import the file again, nothing is added twice", what)
+		stopped = fmt.Errorf("%s, because it was interrupted; import the file again, nothing is added twice", what)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 5*time.Second)
 	defer cancel()
-	return errors.Join(broke, store.Imports.Fail(ctx, now.ImportKey, what))
+	return errors.Join(stopped, db.Imports.Fail(ctx, now.ImportKey, what))
 }
 
+// summary says in one line what an import did.
 func summary(i provision.AccountImport) string {
 	format := "%d rows: %d added, %d unchanged, %d faulty (import %s)"
 	if i.DryRun {
-		format = "dry run, nothing was changed: of %d rows %d would be added, %d are in the pool as they are, %d are faulty (import %s)"
+		format = "dry run, nothing was changed: of %d rows, %d would be added, %d exist unchanged, and %d are faulty (import %s)"
 	}
 	return fmt.Sprintf(format, i.RowsDone, i.Added, i.Unchanged, i.Faulty, i.ID)
 }
 
-// inEditorsWords is a fault as compilers write theirs, so that editors find the place.
-func inEditorsWords(file string, f provision.RowFault) string {
+// compilerStyle formats a fault as compilers format errors, so that editors jump to the place.
+func compilerStyle(file string, f provision.RowFault) string {
 	column := f.Column
 	if column == "" {
 		column = fmt.Sprintf("column %d", f.Position)
@@ -173,7 +163,7 @@ func inEditorsWords(file string, f provision.RowFault) string {
 	return fmt.Sprintf("%s:%d:%s: %s", file, f.Line, column, f.Message)
 }
 
-// progress shows how far an import is: one line that changes on a terminal, a line each time elsewhere.
+// progress shows how far an import is: on a terminal one line that changes, otherwise a line each time.
 type progress struct {
 	out  io.Writer
 	live bool
@@ -200,17 +190,4 @@ func isTerminal(w io.Writer) bool {
 	}
 	info, err := file.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-// verifyDue has the new accounts verified now, when it is known where Temporal is, and says when they will be.
-func verifyDue(e *env) string {
-	const later = "the new accounts are verified within 5 minutes, while a worker runs"
-	if options, err := envconfig.LoadDefaultClientOptions(); err != nil || options.HostPort == "" {
-		return later
-	}
-	if err := tellTemporal(e, func(ctx context.Context, temporal *control.Temporal) error { return temporal.VerifyDue(ctx) }); err != nil {
-		e.log.Warn("the verification was not started; the schedule starts it within 5 minutes", "error", err)
-		return later
-	}
-	return "the new accounts are being verified"
 }

@@ -95,7 +95,7 @@ var planted = []struct {
 	{"a name in Latin-1", "name", "not UTF-8 (byte 0xF6", in(4, "P\xf6l")},
 	{"a huge cell", "name", "the cell has 2000 bytes", in(4, strings.Repeat("n", 2000))},
 	{"no address", "root_email", "name@domain.tld", in(5, "root")},
-	{"a long address", "root_email", "6 to 64 characters", in(5, strings.Repeat("a", 250)+"@b.example")},
+	{"a long address", "root_email", "6 to 64 ASCII characters", in(5, strings.Repeat("a", 250)+"@b.example")},
 	{"no ARN", "role_arn", "is not a role", in(6, "quartermaster")},
 	{"a user's ARN", "role_arn", "is not a role", in(6, "arn:aws:iam::111122223333:user/q")},
 	{"no role", "role_arn", "is not a role", in(6, "")},
@@ -194,7 +194,7 @@ func TestTenThousandRowsWithThirtySevenFaults(t *testing.T) {
 	check(out)
 	require.Len(t, out, 38, "37 messages and the summary")
 	require.Equal(t, 1, exit)
-	require.Contains(t, out[37], "9963 would be added, 0 are in the pool as they are, 37 are faulty")
+	require.Contains(t, out[37], "9963 would be added, 0 exist unchanged, and 37 are faulty")
 	var count int
 	require.NoError(t, db.Get(&count, `SELECT count(*) FROM accounts`))
 	require.Equal(t, 2, count)
@@ -296,7 +296,7 @@ func TestAnImportThatIsInterruptedSaysSoAndIsGivenUp(t *testing.T) {
 	defer interrupt()
 	var out bytes.Buffer
 	err := run(ctx, []string{"accounts", "import", name, "--provider=acme", "--database-url=" + url}, &out, onWrite{interrupt})
-	require.ErrorContains(t, err, "it broke off after 500 of 10000 rows, because it was interrupted")
+	require.ErrorContains(t, err, "the import stopped after 500 of 10000 rows, because it was interrupted")
 	imports, err := store.Imports.List(t.Context(), "acme", 5, nil)
 	require.NoError(t, err)
 	require.Len(t, imports, 1)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"quartermaster/deploy/iam"
+	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
 
@@ -13,11 +14,11 @@ type accountRoleCommand struct {
 	databaseOptions
 	ID        string `arg:"" help:"AWS account id, 12 digits."`
 	Provider  string `help:"Provider id." required:""`
-	Principal string `help:"ARN of the role or user that the workers run as: the account's role trusts it. aws sts get-caller-identity tells it." env:"QM_AWS_PRINCIPAL" placeholder:"ARN"`
-	Only      string `help:"Print one policy alone, as AWS takes it: role (what the account's role may do), trust (who may assume it) or service (of the workers' own identity)." enum:"role,trust,service," default:"" placeholder:"role|trust|service"`
+	Principal string `help:"ARN of the role or user that the workers run as, which the account's role trusts. aws sts get-caller-identity prints it." env:"QM_AWS_PRINCIPAL" placeholder:"ARN"`
+	Only      string `help:"Print only one policy, in the form that AWS accepts: role (what the account's role may do), trust (who may assume it) or service (for the workers' own identity)." enum:"role,trust,service," default:"" placeholder:"role|trust|service"`
 }
 
-// rolePolicies are the policies for one account, filled in.
+// rolePolicies are the policies for one account.
 type rolePolicies struct {
 	Role    json.RawMessage `json:"role"`
 	Trust   json.RawMessage `json:"trust"`
@@ -25,17 +26,12 @@ type rolePolicies struct {
 }
 
 // Run prints the policies. The trust policy holds the account's external id, which "accounts list --json" prints too.
-func (c *accountRoleCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
+func (c *accountRoleCommand) Run(e *env, db *postgres.DB) error {
+	account, err := db.Accounts.Get(e.ctx, c.Provider, c.ID)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }()
-	account, err := store.Accounts.Get(e.ctx, c.Provider, c.ID)
-	if err != nil {
-		return err
-	}
-	pool, err := store.Pools.Get(e.ctx, account.Pool)
+	pool, err := db.Pools.Get(e.ctx, account.Pool)
 	if err != nil {
 		return err
 	}
@@ -46,13 +42,13 @@ func (c *accountRoleCommand) Run(e *env) error {
 	policies := policiesOf(account, pool.Settings, principal)
 	switch c.Only {
 	case "role":
-		return writeIndented(e, policies.Role)
+		return writeIndentedJSON(e, policies.Role)
 	case "trust":
-		return writeIndented(e, policies.Trust)
+		return writeIndentedJSON(e, policies.Trust)
 	case "service":
-		return writeIndented(e, policies.Service)
+		return writeIndentedJSON(e, policies.Service)
 	}
-	return writeIndented(e, policies)
+	return writeIndentedJSON(e, policies)
 }
 
 func policiesOf(account provision.Account, settings provision.PoolSettings, principal string) rolePolicies {
@@ -65,24 +61,17 @@ func policiesOf(account provision.Account, settings provision.PoolSettings, prin
 	}
 }
 
-// principalARN checks the identity that the account's role is to trust. A trust policy names a role, never a session of it.
+// principalARN checks the identity that the account's role will trust. A trust policy names a role, never a session of it.
 func principalARN(arn string) (string, error) {
 	parts := strings.SplitN(arn, ":", 6)
 	switch {
 	case arn == "":
-		return "", errors.New("--principal is missing: name the role or user that the workers run as; aws sts get-caller-identity tells it")
+		return "", errors.New("--principal is missing: name the role or user that the workers run as; aws sts get-caller-identity prints it")
 	case len(parts) == 6 && parts[2] == "sts" && strings.HasPrefix(parts[5], "assumed-role/"):
 		name := strings.SplitN(parts[5], "/", 3)[1]
 		return "", errors.New("--principal is a session of a role: name the role itself, arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + name + ", with its path if it has one")
 	case len(parts) != 6 || parts[0] != "arn" || parts[1] != "aws" || parts[2] != "iam" || !strings.HasPrefix(parts[5], "role/") && !strings.HasPrefix(parts[5], "user/"):
-		return "", errors.New("--principal is no role or user: write it as arn:aws:iam::<account id>:role/<name>")
+		return "", errors.New("--principal is not a role or user: write it as arn:aws:iam::<account id>:role/<name>")
 	}
 	return arn, nil
-}
-
-func writeIndented(e *env, v any) error {
-	encoder := json.NewEncoder(e.out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }

@@ -21,10 +21,10 @@ func TestTheRoleOfAnAccountIsPrintedFilledIn(t *testing.T) {
 		require.NoError(t, err, "%v", args)
 		return out
 	}
-	mustCall("providers", "add", "acme", database)
-	mustCall(append([]string{"pools", "add", "--policies=" + policy, "--boundary=" + boundary}, north...)...)
+	mustCall("providers", "create", "acme", database)
+	mustCall(append([]string{"pools", "create", "--policies=" + policy, "--boundary=" + boundary}, north...)...)
 	var added provision.Account
-	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"accounts", "add", "--model=SPAM", "--name=N", "--root-email=r@acme.example", id,
+	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example", id,
 		"--role-arn=arn:aws:iam::" + id + ":role/ops/Quartermaster"}, north...)...)), &added))
 
 	role := func(more ...string) (string, error) {

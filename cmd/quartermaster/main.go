@@ -1,4 +1,8 @@
-// Command quartermaster hands out AWS accounts: it serves the API, runs the workflows, and keeps the pool.
+// Command quartermaster hands out AWS accounts: it serves the API, runs the workflows and manages the pools.
+//
+// Each file holds one group of commands. The commands parse options and print results; the work is done by the packages
+// that they call. options.go holds the options that several commands share and opens what those options name: the database
+// and the ring of seal keys. A command asks for them as parameters of its Run method.
 package main
 
 import (
@@ -18,21 +22,36 @@ import (
 type cli struct {
 	API       apiCommand       `cmd:"" name:"api" help:"Serve the HTTP API."`
 	Worker    workerCommand    `cmd:"" help:"Run the workflows and activities."`
-	Verify    verifyCommand    `cmd:"" help:"Check that nothing is stuck and nothing contradicts itself."`
-	Migrate   migrateCommand   `cmd:"" help:"Bring the database's schema to this program's version."`
-	Accounts  accountsCommand  `cmd:"" help:"Add, list, import and export the accounts of the pools."`
-	Providers providersCommand `cmd:"" help:"Add a provider."`
-	Pools     poolsCommand     `cmd:"" help:"Add, list, show and set pools; protect accounts."`
-	Stock     stockCommand     `cmd:"" help:"What is in stock, how long it will last, and which alerts are open."`
-	Keys      keysCommand      `cmd:"" help:"Make, list, rotate and revoke API keys; make and rotate keys that seal."`
+	Migrate   migrateCommand   `cmd:"" help:"Upgrade the database schema to the version of this program."`
+	Reconcile reconcileCommand `cmd:"" help:"Compare PostgreSQL, Temporal and AWS, and report what is stuck or contradictory."`
+	Providers providersCommand `cmd:"" help:"Create providers."`
+	Pools     poolsCommand     `cmd:"" help:"Create, list, show and update pools, and protect AWS accounts."`
+	Accounts  accountsCommand  `cmd:"" help:"Create, list, import and export the accounts of the pools."`
+	Stock     stockCommand     `cmd:"" help:"Show what is in stock, how long it will last, and which alerts are open."`
+	Keys      keysCommand      `cmd:"" help:"Create, list, rotate and revoke API keys; create and rotate seal keys."`
+
+	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
-// env is what every command gets: where to write, and a context that ends with SIGINT or SIGTERM.
+// env is the environment of a command: where it writes, and a context that ends with SIGINT or SIGTERM.
 type env struct {
-	ctx  context.Context
-	out  io.Writer
-	logs io.Writer // where log writes
-	log  *slog.Logger
+	ctx    context.Context
+	out    io.Writer
+	logs   io.Writer // where log writes
+	log    *slog.Logger
+	closed []func() error
+}
+
+// onClose registers what is called after the command has run.
+func (e *env) onClose(f func() error) { e.closed = append(e.closed, f) }
+
+// close calls what onClose registered, the newest first.
+func (e *env) close() {
+	for i := len(e.closed) - 1; i >= 0; i-- {
+		if err := e.closed[i](); err != nil {
+			e.log.Warn("a resource of the command was not closed", "error", err)
+		}
+	}
 }
 
 func main() {
@@ -45,13 +64,15 @@ func main() {
 	}
 }
 
-// run is main with its surroundings handed in, so that a test can run the program.
+// run is main with its context, arguments and outputs as parameters, so that a test can run the program.
 func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	if err := readSecretFiles(os.LookupEnv, os.Setenv); err != nil {
 		return err
 	}
 	parser, err := kong.New(&cli{}, kong.Name("quartermaster"), kong.Writers(out, logs), kong.UsageOnError(),
-		kong.Description("Hands out AWS accounts. Every option can be set by the variable that its help names; secrets also by <VARIABLE>_FILE."))
+		kong.Vars{"version": programVersion()},
+		kong.Description("Hands out AWS accounts. Every option can also be set by the environment variable that its help names, "+
+			"and secrets by a file that <VARIABLE>_FILE names."))
 	if err != nil {
 		return err
 	}
@@ -59,14 +80,20 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = command.Run(&env{ctx: ctx, out: out, logs: logs, log: slog.New(slog.NewJSONHandler(logs, nil))})
+	e := &env{ctx: ctx, out: out, logs: logs, log: slog.New(slog.NewJSONHandler(logs, nil))}
+	defer e.close()
+	err = command.Run(e)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil //nolint:nilerr // told to stop, stopped
+		return nil //nolint:nilerr // stopped by a signal, as asked
 	}
 	return err
 }
 
-// readSecretFiles sets each variable from the file that <VARIABLE>_FILE names: how container platforms hand secrets in.
+// secretVariables may also be given as files.
+var secretVariables = []string{"QM_DATABASE_URL", "QM_SEAL_KEYS", "QM_CODEC_TOKEN"}
+
+// readSecretFiles sets each secret variable from the file that <VARIABLE>_FILE names, which is how container platforms
+// pass secrets.
 func readSecretFiles(lookup func(string) (string, bool), set func(key, value string) error) error {
 	for _, name := range secretVariables {
 		path, given := lookup(name + "_FILE")

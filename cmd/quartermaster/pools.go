@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"quartermaster/internal/postgres"
@@ -12,49 +11,49 @@ import (
 )
 
 type poolsCommand struct {
-	Add       createPoolCommand `cmd:"" help:"Add a pool. One that is there stays as it is."`
-	List      listPoolsCommand  `cmd:"" help:"List the pools of a provider."`
-	Show      showPoolCommand   `cmd:"" help:"Print the settings of a pool as JSON, or who changed them."`
-	Set       updatePoolCommand `cmd:"" help:"Change settings of a pool, for the orders that are placed from then on. What is not named stays."`
-	Protect   protectCommand    `cmd:"" help:"Keep AWS accounts out of every pool of a provider: payers, its own. Nothing is ever done in them."`
-	Unprotect unprotectCommand  `cmd:"" help:"Take the protection of AWS accounts away."`
-	Protected protectedCommand  `cmd:"" help:"List the protected accounts of a provider."`
+	Create    createPoolCommand        `cmd:"" help:"Create a pool. A pool that exists is left as it is."`
+	List      listPoolsCommand         `cmd:"" help:"List the pools of a provider."`
+	Show      showPoolCommand          `cmd:"" help:"Print the settings of a pool, or the history of their changes."`
+	Update    updatePoolCommand        `cmd:"" help:"Change settings of a pool for the orders that are placed from then on. Settings that are not named stay."`
+	Protect   protectCommand           `cmd:"" help:"Protect AWS accounts of a provider, such as its payer accounts: Quartermaster refuses to add, verify or modify them."`
+	Unprotect unprotectCommand         `cmd:"" help:"Remove the protection of AWS accounts."`
+	Protected protectedAccountsCommand `cmd:"" help:"List the protected accounts of a provider."`
 }
 
 // poolSettingOptions are the settings; nil leaves one as it is.
 type poolSettingOptions struct {
-	Report           *provision.ReportKind   `help:"What a new report is: export (CUR 2.0, Data Exports) or cur (legacy)." placeholder:"KIND"`
+	Report           *provision.ReportKind   `help:"Kind of a new report: export (CUR 2.0, Data Exports) or cur (legacy)." placeholder:"KIND"`
 	ReportRegion     *string                 `help:"Region of the bucket of a new report." placeholder:"REGION"`
 	ReportPrefix     *string                 `help:"Prefix of the objects of a new report."`
-	ContactTypes     []string                `help:"Where the alternate contact is written: BILLING, OPERATIONS, SECURITY."`
+	ContactTypes     []string                `help:"Types of the alternate contact that are written: BILLING, OPERATIONS, SECURITY."`
 	Policies         []string                `help:"ARNs of the policies of the IAM user; IAMUserChangePassword is always attached." placeholder:"ARN"`
-	Boundary         *string                 `help:"ARN of the IAM user's permissions boundary, which must allow iam:ChangePassword and iam:GetAccountPasswordPolicy; empty for none." placeholder:"ARN"`
-	OnFailure        *provision.OnFailure    `help:"A verified clean account of a failed order becomes Ready again (return) or is kept out (park)." enum:"return,park" placeholder:"return|park"`
-	WaitDeadline     *time.Duration          `help:"How long an order waits for an account; 0 for ever."`
-	ActionDeadline   *time.Duration          `help:"How long an order waits for somebody to correct it."`
-	ProvideRootUser  *bool                   `help:"Whether results hold the root-access instructions." negatable:""`
-	Instructions     map[string]string       `help:"Text for the customers of an account model, with placeholders such as {account_id}; empty for the built-in one." placeholder:"MODEL=TEXT" mapsep:"none"`
-	Threshold        *int                    `help:"The stock is low when so many accounts are Ready; -1 for none."`
-	ModelThresholds  map[provision.Model]int `name:"model-threshold" help:"The same for an account model; -1 for none." placeholder:"MODEL=N"`
-	RenotifyInterval *time.Duration          `help:"An open alert is told of again so often."`
+	Boundary         *string                 `help:"ARN of the IAM user's permissions boundary, which must allow iam:ChangePassword and iam:GetAccountPasswordPolicy. Empty: none." placeholder:"ARN"`
+	OnFailure        *provision.OnFailure    `help:"What happens to the verified clean account of a failed order: it becomes Ready again (return), or is never used again (park)." enum:"return,park" placeholder:"return|park"`
+	WaitDeadline     *time.Duration          `help:"How long an order waits for an account. 0: without limit."`
+	ActionDeadline   *time.Duration          `help:"How long an order waits for a correction."`
+	ProvideRootUser  *bool                   `help:"Whether results contain the root-access instructions." negatable:""`
+	Instructions     map[string]string       `help:"Text for the customers of an account model, with placeholders such as {account_id}. Empty: the built-in text." placeholder:"MODEL=TEXT" mapsep:"none"`
+	Threshold        *int                    `help:"The stock is low when this many accounts or fewer are Ready. -1: no threshold."`
+	ModelThresholds  map[provision.Model]int `name:"model-threshold" help:"The same for one account model. -1: no threshold." placeholder:"MODEL=N"`
+	RenotifyInterval *time.Duration          `help:"How often an open alert is repeated."`
 }
 
-// apply changes what is named.
+// apply changes the settings that are named.
 func (o poolSettingOptions) apply(c *provision.PoolConfig) {
-	set(&c.Settings.ReportKind, o.Report)
-	set(&c.Settings.ReportRegion, o.ReportRegion)
-	set(&c.Settings.ReportPrefix, o.ReportPrefix)
-	set(&c.Settings.PermissionsBoundary, o.Boundary)
-	set(&c.Settings.WaitDeadline, o.WaitDeadline)
-	set(&c.Settings.ActionDeadline, o.ActionDeadline)
-	set(&c.RenotifyEvery, o.RenotifyInterval)
+	setIfNamed(&c.Settings.ReportKind, o.Report)
+	setIfNamed(&c.Settings.ReportRegion, o.ReportRegion)
+	setIfNamed(&c.Settings.ReportPrefix, o.ReportPrefix)
+	setIfNamed(&c.Settings.PermissionsBoundary, o.Boundary)
+	setIfNamed(&c.Settings.WaitDeadline, o.WaitDeadline)
+	setIfNamed(&c.Settings.ActionDeadline, o.ActionDeadline)
+	setIfNamed(&c.RenotifyEvery, o.RenotifyInterval)
 	if o.ContactTypes != nil {
 		c.Settings.AlternateContactTypes = o.ContactTypes
 	}
 	if o.Policies != nil {
 		c.Settings.UserPolicyARNs = o.Policies
 	}
-	set(&c.Settings.OnFailure, o.OnFailure)
+	setIfNamed(&c.Settings.OnFailure, o.OnFailure)
 	if o.ProvideRootUser != nil {
 		c.Settings.WithoutRootAccess = !*o.ProvideRootUser
 	}
@@ -81,9 +80,10 @@ func (o poolSettingOptions) apply(c *provision.PoolConfig) {
 	}
 }
 
+// noThreshold removes a threshold.
 const noThreshold = -1
 
-func set[T any](field, to *T) {
+func setIfNamed[T any](field, to *T) {
 	if to != nil {
 		*field = *to
 	}
@@ -95,64 +95,42 @@ type createPoolCommand struct {
 	poolSettingOptions
 }
 
-// Run adds the pool.
-func (c *createPoolCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+// Run creates the pool.
+func (c *createPoolCommand) Run(e *env, db *postgres.DB) error {
 	config := provision.DefaultPool(c.pool())
 	c.apply(&config)
-	made, err := store.Pools.Create(e.ctx, cliActor(), config)
+	created, err := db.Pools.Create(e.ctx, cliActor(), config)
 	if errors.Is(err, provision.ErrConflict) {
-		_, err = fmt.Fprintf(e.out, "pool %s is there already and stays as it is: change it with quartermaster pools set\n", config.Pool)
+		_, err = fmt.Fprintf(e.out, "pool %s exists and stays as it is: change it with quartermaster pools update\n", config.Pool)
 		return err
 	}
-	warn(e, made)
+	warn(e, created)
 	return err
 }
 
 type listPoolsCommand struct {
 	databaseOptions
 	Provider string `help:"Provider id." required:""`
-	JSON     bool   `help:"A JSON object a line instead of a table."`
+	JSON     bool   `help:"Print one JSON object a line, as the API returns it."`
 }
 
-const poolsPage = 500
-
 // Run prints the pools.
-func (c *listPoolsCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-	if !c.JSON {
-		fmt.Fprintln(table, "MARKETPLACE\tENVIRONMENT\tREPORT\tREGION\tON FAILURE\tTHRESHOLD\tCLAIMS")
-	}
-	after := provision.Pool{Provider: c.Provider}
-	for {
-		pools, err := store.Pools.List(e.ctx, after, poolsPage)
-		if err != nil {
-			return err
-		}
-		for _, p := range pools {
-			if c.JSON {
-				if err := writeJSON(e, p); err != nil {
-					return err
-				}
-				continue
+func (c *listPoolsCommand) Run(e *env, db *postgres.DB) error {
+	return list[provision.PoolConfig]{
+		read: func(last *provision.PoolConfig) ([]provision.PoolConfig, error) {
+			after := provision.Pool{Provider: c.Provider}
+			if last != nil {
+				after = last.Pool
 			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, p.Settings.OnFailure, number(p.StockThreshold),
-				claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
-		}
-		if len(pools) < poolsPage {
-			return table.Flush()
-		}
-		after = pools[len(pools)-1].Pool
-	}
+			return db.Pools.List(e.ctx, after, pageSize)
+		},
+		headings: []string{"MARKETPLACE", "ENVIRONMENT", "REPORT", "REGION", "ON FAILURE", "THRESHOLD", "CLAIMS"},
+		cells: func(p provision.PoolConfig) []any {
+			return []any{p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, p.Settings.OnFailure, numberOrDash(p.StockThreshold),
+				claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause)}
+		},
+		json: func(p provision.PoolConfig) any { return p },
+	}.print(e, c.JSON)
 }
 
 // claims says whether orders get accounts of a pool.
@@ -160,41 +138,29 @@ func claims(suspendedAt *time.Time, because string) string {
 	if suspendedAt == nil {
 		return "-"
 	}
-	return fmt.Sprintf("suspended since %s: %s", suspendedAt.UTC().Format(time.RFC3339), because)
+	return fmt.Sprintf("suspended since %s: %s", timeOr(suspendedAt, ""), because)
 }
 
-// warn prints what in the settings of the pool needs somebody's care. It goes to where logs go: the pool itself stays readable for programs.
+// warn prints the warnings about the settings of a pool. They go to the log's output, so that the pool itself stays
+// readable for programs.
 func warn(e *env, config provision.PoolConfig) {
 	for _, warning := range config.Warnings() {
 		fmt.Fprintln(e.logs, "warning:", warning)
 	}
 }
 
-// number is a number that may be missing.
-func number(n *int) string {
-	if n == nil {
-		return "-"
-	}
-	return fmt.Sprint(*n)
-}
-
 type showPoolCommand struct {
 	databaseOptions
 	poolOptions
-	History bool `help:"Who changed which setting from what to what, oldest first."`
+	History bool `help:"Print who changed which setting from what to what, oldest first."`
 }
 
-// Run prints the pool.
-func (c *showPoolCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+// Run prints the pool as JSON.
+func (c *showPoolCommand) Run(e *env, db *postgres.DB) error {
 	if c.History {
-		return c.history(e, store)
+		return c.history(e, db)
 	}
-	config, err := store.Pools.Get(e.ctx, c.pool())
+	config, err := db.Pools.Get(e.ctx, c.pool())
 	if err != nil {
 		return err
 	}
@@ -202,23 +168,20 @@ func (c *showPoolCommand) Run(e *env) error {
 	return writeJSON(e, config)
 }
 
-func (c *showPoolCommand) history(e *env, store *postgres.DB) error {
-	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "WHEN\tWHO\tWHAT\tFROM\tTO")
-	var after int64
-	for {
-		events, err := store.Pools.History(e.ctx, c.pool(), after, poolsPage)
-		if err != nil {
-			return err
-		}
-		for _, event := range events {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", event.At.UTC().Format(time.RFC3339), event.Actor, event.What, event.Old, event.New)
-			after = event.Seq
-		}
-		if len(events) < poolsPage {
-			return table.Flush()
-		}
-	}
+func (c *showPoolCommand) history(e *env, db *postgres.DB) error {
+	return list[provision.PoolHistoryEntry]{
+		read: func(last *provision.PoolHistoryEntry) ([]provision.PoolHistoryEntry, error) {
+			var after int64
+			if last != nil {
+				after = last.Seq
+			}
+			return db.Pools.History(e.ctx, c.pool(), after, pageSize)
+		},
+		headings: []string{"WHEN", "WHO", "WHAT", "FROM", "TO"},
+		cells: func(h provision.PoolHistoryEntry) []any {
+			return []any{timeOr(&h.At, ""), h.Actor, h.What, string(h.Old), string(h.New)}
+		},
+	}.print(e, false)
 }
 
 type updatePoolCommand struct {
@@ -227,14 +190,9 @@ type updatePoolCommand struct {
 	poolSettingOptions
 }
 
-// Run changes the settings and prints the pool.
-func (c *updatePoolCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	config, err := store.Pools.Update(e.ctx, cliActor(), c.pool(), 0, c.apply)
+// Run changes the settings and prints the pool as JSON.
+func (c *updatePoolCommand) Run(e *env, db *postgres.DB) error {
+	config, err := db.Pools.Update(e.ctx, cliActor(), c.pool(), 0, c.apply)
 	if err != nil {
 		return err
 	}
@@ -245,22 +203,17 @@ func (c *updatePoolCommand) Run(e *env) error {
 type protectCommand struct {
 	databaseOptions
 	Provider string   `help:"Provider id." required:""`
-	Note     string   `help:"Why." required:""`
+	Note     string   `help:"Why the accounts are protected." required:""`
 	Accounts []string `arg:"" help:"AWS account ids, 12 digits."`
 }
 
 // Run protects the accounts.
-func (c *protectCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+func (c *protectCommand) Run(e *env, db *postgres.DB) error {
 	if strings.TrimSpace(c.Note) == "" {
-		return errors.New("--note: say why, for whoever reads it later")
+		return errors.New("--note is empty: say why the accounts are protected")
 	}
 	for _, id := range c.Accounts {
-		if _, err := store.ProtectedAccounts.Protect(e.ctx, cliActor(), c.Provider, id, c.Note); err != nil {
+		if _, err := db.ProtectedAccounts.Protect(e.ctx, cliActor(), c.Provider, id, c.Note); err != nil {
 			return err
 		}
 	}
@@ -273,46 +226,36 @@ type unprotectCommand struct {
 	Accounts []string `arg:"" help:"AWS account ids, 12 digits."`
 }
 
-// Run takes the protection away.
-func (c *unprotectCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
+// Run removes the protection.
+func (c *unprotectCommand) Run(e *env, db *postgres.DB) error {
 	for _, id := range c.Accounts {
-		if err := store.ProtectedAccounts.Release(e.ctx, cliActor(), c.Provider, id); err != nil {
+		if err := db.ProtectedAccounts.Release(e.ctx, cliActor(), c.Provider, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-type protectedCommand struct {
+type protectedAccountsCommand struct {
 	databaseOptions
 	Provider string `help:"Provider id." required:""`
+	JSON     bool   `help:"Print one JSON object a line, as the API returns it."`
 }
 
 // Run lists the protected accounts.
-func (c *protectedCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ACCOUNT\tSINCE\tBY\tNOTE")
-	for after := ""; ; {
-		accounts, err := store.ProtectedAccounts.List(e.ctx, c.Provider, after, accountsPage)
-		if err != nil {
-			return err
-		}
-		for _, a := range accounts {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", a.AccountID, a.CreatedAt.UTC().Format(time.RFC3339), a.CreatedBy, a.Note)
-			after = a.AccountID
-		}
-		if len(accounts) < accountsPage {
-			return table.Flush()
-		}
-	}
+func (c *protectedAccountsCommand) Run(e *env, db *postgres.DB) error {
+	return list[provision.ProtectedAccount]{
+		read: func(last *provision.ProtectedAccount) ([]provision.ProtectedAccount, error) {
+			after := ""
+			if last != nil {
+				after = last.AccountID
+			}
+			return db.ProtectedAccounts.List(e.ctx, c.Provider, after, pageSize)
+		},
+		headings: []string{"ACCOUNT", "SINCE", "BY", "NOTE"},
+		cells: func(a provision.ProtectedAccount) []any {
+			return []any{a.AccountID, timeOr(&a.CreatedAt, ""), a.CreatedBy, a.Note}
+		},
+		json: func(a provision.ProtectedAccount) any { return a },
+	}.print(e, c.JSON)
 }

@@ -24,12 +24,12 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 		require.NoError(t, err, "%v", args)
 		return out
 	}
-	mustCall("providers", "add", "acme", database)
-	mustCall(append([]string{"pools", "add", "--report=cur", "--threshold=0"}, north...)...)
-	require.Contains(t, mustCall(append([]string{"pools", "add", "--threshold=7"}, north...)...), "stays as it is")
+	mustCall("providers", "create", "acme", database)
+	mustCall(append([]string{"pools", "create", "--report=cur", "--threshold=0"}, north...)...)
+	require.Contains(t, mustCall(append([]string{"pools", "create", "--threshold=7"}, north...)...), "stays as it is")
 
 	var set provision.PoolConfig
-	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "set", "--threshold=3", "--model-threshold=ECAM=2", "--model-threshold=SPAM=1", "--wait-deadline=48h",
+	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "update", "--threshold=3", "--model-threshold=ECAM=2", "--model-threshold=SPAM=1", "--wait-deadline=48h",
 		"--no-provide-root-user", "--on-failure=park", "--contact-types=BILLING,SECURITY", "--instructions=SPAM=Sign in, as {iam_user_name}; ask us.", "--renotify-interval=6h"}, north...)...)), &set))
 	require.Equal(t, 3, *set.StockThreshold)
 	require.Equal(t, map[provision.Model]int{"ECAM": 2, "SPAM": 1}, set.ModelThresholds)
@@ -40,7 +40,7 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	require.Equal(t, "Sign in, as {iam_user_name}; ask us.", set.Settings.Instructions["SPAM"])
 	require.Equal(t, provision.LegacyCUR, set.Settings.ReportKind, "what is not named stays")
 	set = provision.PoolConfig{}
-	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "set", "--model-threshold=ECAM=-1", "--wait-deadline=0s", "--provide-root-user", "--instructions=SPAM="}, north...)...)), &set))
+	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "update", "--model-threshold=ECAM=-1", "--wait-deadline=0s", "--provide-root-user", "--instructions=SPAM="}, north...)...)), &set))
 	require.Equal(t, map[provision.Model]int{"SPAM": 1}, set.ModelThresholds)
 	require.Zero(t, set.Settings.WaitDeadline)
 	require.False(t, set.Settings.WithoutRootAccess)
@@ -48,7 +48,7 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	var shown provision.PoolConfig
 	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "show"}, north...)...)), &shown))
 	require.Equal(t, set, shown)
-	_, err := call(t, append([]string{"pools", "set", "--report-region=il-central-1", "--action-deadline=1s"}, north...)...)
+	_, err := call(t, append([]string{"pools", "update", "--report-region=il-central-1", "--action-deadline=1s"}, north...)...)
 	require.ErrorContains(t, err, "report_region: AWS delivers no legacy report")
 	require.ErrorContains(t, err, "action_deadline_seconds: 1 is out of range", "every wrong one at once")
 
@@ -58,10 +58,10 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 
 	mustCall("pools", "protect", "--provider=acme", "--note=payer", "999988887777", database)
 	require.Contains(t, mustCall("pools", "protected", "--provider=acme", database), "999988887777")
-	_, err = call(t, append([]string{"accounts", "add", "--model=SPAM", "--name=N", "--root-email=r@acme.example", "999988887777", "--role-arn=arn:aws:iam::999988887777:role/q"}, north...)...)
+	_, err = call(t, append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example", "999988887777", "--role-arn=arn:aws:iam::999988887777:role/q"}, north...)...)
 	require.ErrorIs(t, err, provision.ErrProtected)
 	mustCall("pools", "unprotect", "--provider=acme", "999988887777", database)
-	mustCall(append([]string{"accounts", "add", "--model=SPAM", "--name=N", "--root-email=r@acme.example", "999988887777", "--role-arn=arn:aws:iam::999988887777:role/q"}, north...)...)
+	mustCall(append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example", "999988887777", "--role-arn=arn:aws:iam::999988887777:role/q"}, north...)...)
 
 	db, err := postgres.Open(t.Context(), strings.TrimPrefix(database, "--database-url="))
 	require.NoError(t, err)
@@ -86,18 +86,18 @@ func TestSettingsThatNeedCareAreWarnedOf(t *testing.T) {
 		err = run(t.Context(), args, &written, &logged)
 		return written.String(), logged.String(), err
 	}
-	_, err := call(t, "providers", "add", "acme", database)
+	_, err := call(t, "providers", "create", "acme", database)
 	require.NoError(t, err)
-	_, logs, err := run(append([]string{"pools", "add"}, north...)...)
+	_, logs, err := run(append([]string{"pools", "create"}, north...)...)
 	require.NoError(t, err)
 	require.NotContains(t, logs, "warning")
-	_, _, err = run(append([]string{"pools", "set", "--boundary=arn:aws:iam::aws:policy/PowerUserAccess"}, north...)...)
+	_, _, err = run(append([]string{"pools", "update", "--boundary=arn:aws:iam::aws:policy/PowerUserAccess"}, north...)...)
 	require.ErrorContains(t, err, "permissions_boundary_arn: ")
 	require.ErrorContains(t, err, "does not allow iam:ChangePassword")
-	for _, args := range [][]string{{"pools", "set", "--report-region=me-south-1", "--boundary=arn:aws:iam::111122223333:policy/B"}, {"pools", "show"}} {
+	for _, args := range [][]string{{"pools", "update", "--report-region=me-south-1", "--boundary=arn:aws:iam::111122223333:policy/B"}, {"pools", "show"}} {
 		out, logs, err := run(append(args, north...)...)
 		require.NoError(t, err)
-		require.Contains(t, logs, "warning: report_region: AWS does not enable the region me-south-1 by itself")
+		require.Contains(t, logs, "warning: report_region: AWS does not enable the region me-south-1 automatically")
 		require.Contains(t, logs, "warning: permissions_boundary_arn: arn:aws:iam::111122223333:policy/B must allow iam:ChangePassword")
 		require.True(t, json.Valid([]byte(out)))
 	}

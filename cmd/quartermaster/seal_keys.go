@@ -1,117 +1,49 @@
 package main
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
-	"os"
-	"runtime/debug"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/google/uuid"
-
 	"quartermaster/internal/postgres"
-	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
-	"quartermaster/workflows/control"
 )
 
-// joinOthers announces this process to the others, so that its ring seals only with what all of them can open, until leave is called.
-func joinOthers(e *env, store *postgres.DB, ring *secrets.Ring, kind provision.ProcessKind) (leave func(), err error) {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "unknown"
-	}
-	self := provision.Process{ID: uuid.NewString(), Kind: kind, Host: host, PID: os.Getpid(), Version: buildVersion()}
-	return ring.Join(e.ctx, store.Processes, self, e.log)
+type createSealKeyCommand struct {
+	ID string `arg:"" help:"Id of the key. Everything that the key seals carries it." default:"k1"`
 }
 
-// buildVersion is the commit that the program was built from; empty when it is not known.
-func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return setting.Value
-		}
-	}
-	return ""
+// Run prints a new key.
+func (c *createSealKeyCommand) Run(e *env) error {
+	_, err := fmt.Fprintln(e.out, secrets.GenerateKey(c.ID))
+	return err
 }
 
-// keyStatuses reads what needs each key that has sealed something. Its other fields are for secrets.RotationOf.
-func keyStatuses(ctx context.Context, store *postgres.DB, temporal *control.Temporal) (keys []secrets.KeyStatus, err error) {
-	uses, err := store.SealKeys.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, use := range uses {
-		k := secrets.KeyStatus{SealKeyUse: use}
-		if use.LastUsedAt != nil {
-			started, err := temporal.StartedBefore(ctx, use.LastUsedAt.Add(time.Minute)) // the last use is noted some seconds late
-			if err != nil {
-				return nil, err
-			}
-			k.OpenOrders = max(k.OpenOrders, started.OpenOrders) // some have no row yet, others were reset
-			k.OpenWorkflows, k.LastClosedAt = started.OpenOthers, started.LastClosedAt
-		}
-		keys = append(keys, k)
-	}
-	return keys, nil
-}
-
-// alarmMissingKeys logs an error for each key that this process lacks although something needs it. The process runs all the same: a
-// rollback must be possible, and what it cannot open waits.
-func alarmMissingKeys(ctx context.Context, e *env, store *postgres.DB, temporal *control.Temporal, ring *secrets.Ring) {
-	asking, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	keys, err := keyStatuses(asking, store, temporal)
-	if ctx.Err() != nil {
-		return // the process stops
-	}
-	if err != nil {
-		e.log.WarnContext(ctx, "it could not be checked whether this process lacks a key that is needed; `quartermaster keys status` tells", "error", err)
-		return
-	}
-	for _, k := range keys {
-		if needed := k.Needed(); needed != "" && !ring.Has(k.ID) {
-			e.log.ErrorContext(ctx, "this process lacks a key that is still needed; what it sealed waits for a process that has the key: put it back, behind the first key of QM_SEAL_KEYS",
-				"key", k.ID, "needed_by", needed)
-		}
-	}
-}
-
-type keysStatusCommand struct {
+type sealKeysStatusCommand struct {
 	databaseOptions
-	JSON bool `help:"Print it as one JSON object."`
+	JSON bool `help:"Print one JSON object."`
 }
 
-// Help explains the columns.
-func (keysStatusCommand) Help() string {
-	return "A new key is put in front of QM_SEAL_KEYS of every API and worker, one after the other. It seals as soon as all of them have it. The old key stays behind it until " +
-		"nothing needs it: KNOWN BY counts the processes that have a key, SEALS IN those that seal with it now, NEEDED BY what it sealed. The last line says the next safe step."
+// Help explains a rotation and the columns.
+func (sealKeysStatusCommand) Help() string {
+	return "To rotate, put a new key in front of QM_SEAL_KEYS of every API and worker, one after the other. The new key seals as soon as all of them " +
+		"have it. Keep the old key behind it until nothing needs it. KNOWN BY counts the processes that have a key, SEALS IN counts those that seal " +
+		"with it now, and NEEDED BY lists what it sealed. The last line says the next safe step."
 }
 
 // Run prints how far the rotation of the keys is.
-func (c *keysStatusCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
+func (c *sealKeysStatusCommand) Run(e *env, db *postgres.DB) error {
+	temporal, err := dialTemporal(e, nil)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }()
-	client, temporal, err := dialTemporal(e, nil)
+	processes, err := db.Processes.List(e.ctx)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	processes, err := store.Processes.List(e.ctx)
-	if err != nil {
-		return err
-	}
-	keys, err := keyStatuses(e.ctx, store, temporal)
+	keys, err := secrets.Statuses(e.ctx, db.SealKeys, temporal)
 	if err != nil {
 		return err
 	}
@@ -123,27 +55,20 @@ func (c *keysStatusCommand) Run(e *env) error {
 	if c.JSON {
 		return writeJSON(e, rotation)
 	}
-	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "KEY\tKNOWN BY\tSEALS IN\tLAST USED\tNEEDED BY\tREMOVABLE AFTER")
+	rows := newTable(e.out, "KEY", "KNOWN BY", "SEALS IN", "LAST USED", "NEEDED BY", "REMOVABLE AFTER")
 	for _, k := range rotation.Keys {
 		known := fmt.Sprintf("%d of %d", k.KnownBy, len(processes))
 		if len(k.LackedBy) > 0 && k.KnownBy > 0 {
 			known += ", not " + strings.Join(k.LackedBy, ", ")
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d of %d\t%s\t%s\t%s\n", k.ID, known, len(k.SealsIn), len(processes), timeOr(k.LastUsedAt, "never"), orDash(k.Needed()), timeOr(k.RemovableAfter, "-"))
+		rows.row(k.ID, known, fmt.Sprintf("%d of %d", len(k.SealsIn), len(processes)), timeOr(k.LastUsedAt, "never"), cmp.Or(k.Needed(), "-"),
+			timeOr(k.RemovableAfter, "-"))
 	}
-	if err := table.Flush(); err != nil {
+	if err := rows.flush(); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(e.out, rotation.Next)
 	return err
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }
 
 type resealCommand struct {
@@ -151,26 +76,13 @@ type resealCommand struct {
 	sealOptions
 }
 
-// Run seals passwords and webhook secrets again, with the key with which the running processes seal.
-func (c *resealCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
+// Run seals passwords and webhook secrets again, with the key that the running processes seal with.
+func (c *resealCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
+	if err := followProcesses(e, db, ring); err != nil {
 		return err
-	}
-	defer func() { _ = db.Close() }()
-	ring, err := c.ring()
-	if err != nil {
-		return err
-	}
-	processes, err := store.Processes.List(e.ctx)
-	if err != nil {
-		return err
-	}
-	if !ring.Follow(secrets.KeysOf(processes)) {
-		return errors.New("no key of QM_SEAL_KEYS is known to every running process: `quartermaster keys status` says who lacks what")
 	}
 	key := ring.ActiveID()
-	n, err := store.SealKeys.Reseal(e.ctx, key, func(sealed []byte, purpose string) ([]byte, error) {
+	n, err := db.SealKeys.Reseal(e.ctx, key, func(sealed []byte, purpose string) ([]byte, error) {
 		text, err := ring.Open(sealed, purpose)
 		if err != nil {
 			return nil, err
@@ -179,4 +91,16 @@ func (c *resealCommand) Run(e *env) error {
 	})
 	fmt.Fprintf(e.out, "%d passwords and webhook secrets are sealed with %s now\n", n, key)
 	return err
+}
+
+// followProcesses makes the ring seal with a key that every running process can open.
+func followProcesses(e *env, db *postgres.DB, ring *secrets.Ring) error {
+	processes, err := db.Processes.List(e.ctx)
+	if err != nil {
+		return err
+	}
+	if !ring.Follow(secrets.KeysOf(processes)) {
+		return errors.New("no key of QM_SEAL_KEYS is known to every running process: `quartermaster keys status` shows which process lacks which key")
+	}
+	return nil
 }

@@ -2,25 +2,20 @@ package main
 
 import (
 	"fmt"
-	"text/tabwriter"
 
+	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
 
 type stockCommand struct {
 	databaseOptions
-	Provider string `help:"Provider id; all of them when it is not given."`
-	JSON     bool   `help:"A JSON object a line instead of a table."`
+	Provider string `help:"Provider id. Unset: all providers."`
+	JSON     bool   `help:"Print one JSON object a pool, as the API returns it."`
 }
 
-// Run prints the stock: a line per pool, a line per account model, and the open alerts.
-func (c *stockCommand) Run(e *env) error {
-	store, db, err := c.open(e.ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }()
-	stock, err := store.Stock.Count(e.ctx, c.Provider)
+// Run prints the stock: a line for each pool, a line for each of its account models, and the open alerts.
+func (c *stockCommand) Run(e *env, db *postgres.DB) error {
+	stock, err := db.Stock.Count(e.ctx, c.Provider)
 	if err != nil {
 		return err
 	}
@@ -32,21 +27,22 @@ func (c *stockCommand) Run(e *env) error {
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "POOL\tMODEL\tREADY\tTHRESHOLD\tIN PROGRESS\tALLOCATED\tFAILED\tINVALID\tTO VERIFY\tORDERS WAIT\tLASTS\tALERT\tCLAIMS")
-	line := func(pool, model string, n provision.StockCount, threshold *int, waiting int, f provision.Forecast, alert, claims string) {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", pool, model, n.Ready, number(threshold), n.InProgress, n.Allocated, n.Failed, n.Invalid,
-			n.WaitingForVerification, waiting, lasts(f), alert, claims)
+	rows := newTable(e.out, "POOL", "MODEL", "READY", "THRESHOLD", "IN PROGRESS", "ALLOCATED", "FAILED", "INVALID", "TO VERIFY", "ORDERS WAITING", "LASTS",
+		"ALERT", "CLAIMS")
+	row := func(pool, model string, n provision.StockCount, threshold *int, waiting int, f provision.Forecast, alert, claims string) {
+		rows.row(pool, model, n.Ready, numberOrDash(threshold), n.InProgress, n.Allocated, n.Failed, n.Invalid, n.WaitingForVerification, waiting, lasts(f),
+			alert, claims)
 	}
 	for _, p := range stock {
-		line(p.String(), "all", p.StockCount, p.Threshold, p.OrdersWaiting, p.Forecast, alertText(p.Alert), claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
+		row(p.String(), "all", p.StockCount, p.Threshold, p.OrdersWaiting, p.Forecast, alertText(p.Alert), claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
 		for _, m := range p.Models {
-			line("", string(m.Model), m.StockCount, m.Threshold, m.OrdersWaiting, m.Forecast, "", "")
+			row("", string(m.Model), m.StockCount, m.Threshold, m.OrdersWaiting, m.Forecast, "", "")
 		}
 	}
-	return table.Flush()
+	return rows.flush()
 }
 
+// lasts says how long the stock lasts.
 func lasts(f provision.Forecast) string {
 	if f.Days == nil {
 		return "unknown"
@@ -54,6 +50,7 @@ func lasts(f provision.Forecast) string {
 	return fmt.Sprintf("%.1f days", *f.Days)
 }
 
+// alertText describes the open alert of a pool.
 func alertText(a *provision.StockAlert) string {
 	switch {
 	case a == nil:

@@ -10,7 +10,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"golang.org/x/sync/errgroup"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
@@ -44,7 +44,7 @@ func TestACancelRightAfterThePostIsAnsweredTrulyAndWrittenDown(t *testing.T) {
 			if err := pause(ctx, time.Duration(i)*time.Millisecond); err != nil {
 				return err
 			}
-			status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/orders/"+order.ID+"/cancel", map[string]string{"reason": reason(i)}, &api.Order{})
+			status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/orders/"+order.ID+"/cancel", map[string]string{"reason": reason(i)}, &openapi.Order{})
 			if cancelled[i] = status == http.StatusAccepted; !cancelled[i] && status != http.StatusConflict {
 				return fmt.Errorf("order %s: status %d: %w", order.ID, status, err)
 			}
@@ -75,7 +75,7 @@ func TestACancelRightAfterThePostIsAnsweredTrulyAndWrittenDown(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, closed, run.WorkflowExecutionInfo.Status, "%s: a run ends as its order", id(i))
 	}
-	if err := playground.Verify(ctx, "QM_RECONCILE_GRACE=0s"); err != nil {
+	if err := playground.Reconcile(ctx, "QM_RECONCILE_GRACE=0s"); err != nil {
 		require.NotContains(t, err.Error(), "/"+pool+"-")
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres/pgtest"
@@ -114,7 +114,7 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 		requireAsOrderedOn(t, p, order)
 	}
 	require.Len(t, holder, orders)
-	require.Eventually(t, func() bool { err = p.Verify(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
+	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
 
 	requireTheLostAreFound(ctx, t, p, holder)
 }
@@ -176,8 +176,8 @@ func requireTheLostAreFound(ctx context.Context, t *testing.T, p *stack.Playgrou
 	// The user of an Allocated account is lost.
 	robbed := slices.Min(slices.Collect(maps.Keys(holder)))
 	require.NoError(t, p.Sim.Edit(robbed, func(a *awssim.Account) { clear(a.Users) }))
-	require.ErrorContains(t, p.Verify(ctx), string(reconcile.KindUserMissing))
-	require.ErrorContains(t, p.Verify(ctx), robbed)
+	require.ErrorContains(t, p.Reconcile(ctx), string(reconcile.KindUserMissing))
+	require.ErrorContains(t, p.Reconcile(ctx), robbed)
 
 	// An order is lost in the middle of its work, and its account with it: nobody works on them any more.
 	const lost = "chaos-lost"
@@ -189,14 +189,14 @@ func requireTheLostAreFound(ctx context.Context, t *testing.T, p *stack.Playgrou
 	require.NoError(t, err)
 	require.NoError(t, p.Workflow.TerminateWorkflow(ctx, workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: lost}), "", "the negative control"))
 	require.Eventually(t, func() bool {
-		found := p.Verify(ctx)
+		found := p.Reconcile(ctx)
 		return found != nil && strings.Contains(found.Error(), string(reconcile.KindOrderWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+lost) &&
 			strings.Contains(found.Error(), string(reconcile.KindAccountWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+lost+" account "+ids[0])
 	}, time.Minute, time.Second)
 }
 
 // placeInChaos does what a marketplace does: it sends the order until it gets an answer.
-func placeInChaos(ctx context.Context, p *stack.Playground, order api.NewOrder) error {
+func placeInChaos(ctx context.Context, p *stack.Playground, order openapi.NewOrder) error {
 	for {
 		status, _, err := p.Client.PlaceOrder(ctx, order)
 		switch {

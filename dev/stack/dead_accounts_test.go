@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
@@ -17,7 +17,7 @@ import (
 )
 
 // account reads an account as everybody can: by the API.
-func account(ctx context.Context, t *testing.T, id string) (a api.Account) {
+func account(ctx context.Context, t *testing.T, id string) (a openapi.Account) {
 	t.Helper()
 	_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id, nil, &a)
 	require.NoError(t, err)
@@ -28,9 +28,9 @@ func account(ctx context.Context, t *testing.T, id string) (a api.Account) {
 func ordersOf(ctx context.Context, t *testing.T, id string) (ids []string) {
 	t.Helper()
 	var events struct {
-		Items []api.AccountHistoryEntry `json:"items"`
+		Items []openapi.AccountHistoryEntry `json:"items"`
 	}
-	_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/events", nil, &events)
+	_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/history", nil, &events)
 	require.NoError(t, err)
 	require.NotEmpty(t, events.Items)
 	for _, e := range events.Items {
@@ -44,13 +44,13 @@ func ordersOf(ctx context.Context, t *testing.T, id string) (ids []string) {
 func verify(ctx context.Context, t *testing.T, ids ...string) {
 	t.Helper()
 	for _, id := range ids {
-		_, err := playground.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+id+"/verify", nil, &api.Account{})
+		_, err := playground.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+id+"/verify", nil, &openapi.Account{})
 		require.NoError(t, err)
 	}
 }
 
 // untilAccount reads the account until the condition holds.
-func untilAccount(ctx context.Context, t *testing.T, id string, holds func(api.Account) bool) (a api.Account) {
+func untilAccount(ctx context.Context, t *testing.T, id string, holds func(openapi.Account) bool) (a openapi.Account) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		a = account(ctx, t, id)
@@ -59,8 +59,8 @@ func untilAccount(ctx context.Context, t *testing.T, id string, holds func(api.A
 	return a
 }
 
-func passedAfter(before time.Time) func(api.Account) bool {
-	return func(a api.Account) bool { return a.VerifiedAt != nil && a.VerifiedAt.After(before) }
+func passedAfter(before time.Time) func(openapi.Account) bool {
+	return func(a openapi.Account) bool { return a.VerifiedAt != nil && a.VerifiedAt.After(before) }
 }
 
 func TestAPoolWithTwoDeadOldestAccounts(t *testing.T) {
@@ -95,12 +95,12 @@ func TestADeadRoleIsInvalidBeforeAnOrderMeetsIt(t *testing.T) {
 
 	first := account(ctx, t, ids[1]).VerifiedAt
 	verify(ctx, t, ids[0])
-	a := untilAccount(ctx, t, ids[0], func(a api.Account) bool { return a.Finding != nil })
+	a := untilAccount(ctx, t, ids[0], func(a openapi.Account) bool { return a.Finding != nil })
 	require.Equal(t, provision.AccountReady, a.Status, "one strike")
 	require.Contains(t, *a.Finding, "AWS answered AccessDenied")
 	untilAccount(ctx, t, ids[1], passedAfter(*first)) // the others are looked at too, because it may be AWS
 	verify(ctx, t, ids[0])
-	a = untilAccount(ctx, t, ids[0], func(a api.Account) bool { return a.Status == provision.AccountInvalid })
+	a = untilAccount(ctx, t, ids[0], func(a openapi.Account) bool { return a.Status == provision.AccountInvalid })
 	require.Contains(t, *a.Reason, "verification failed 2 times")
 	require.Contains(t, *a.Reason, "AWS answered AccessDenied")
 
@@ -172,14 +172,14 @@ func TestABrokenRoleOfOursCostsNoAccount(t *testing.T) {
 	order := stack.NewOrder(pool, provision.ModelSPAM)
 	require.NoError(t, playground.Place(ctx, order))
 	require.Eventually(t, func() bool {
-		var shown api.Order
+		var shown openapi.Order
 		_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/orders/"+order.ID, nil, &shown)
 		require.NoError(t, err)
 		return shown.Waiting != nil && strings.Contains(shown.Waiting.Why, "claims of the pool have been suspended since")
 	}, time.Minute, 20*time.Millisecond)
 	verify(ctx, t, ids[2:]...) // again, while claims are suspended
 	for _, id := range ids[2:] {
-		a := untilAccount(ctx, t, id, func(a api.Account) bool { return a.Finding != nil })
+		a := untilAccount(ctx, t, id, func(a openapi.Account) bool { return a.Finding != nil })
 		require.Equal(t, provision.AccountReady, a.Status)
 	}
 	for _, id := range ids[:2] {
@@ -198,7 +198,7 @@ func TestABrokenRoleOfOursCostsNoAccount(t *testing.T) {
 	require.Equal(t, provision.Completed, ended.State)
 	require.Equal(t, ids[0], ended.Result.AccountID)
 	verify(ctx, t, ids[1])
-	untilAccount(ctx, t, ids[1], func(a api.Account) bool { return a.Status == provision.AccountReady })
+	untilAccount(ctx, t, ids[1], func(a openapi.Account) bool { return a.Status == provision.AccountReady })
 	for _, id := range ids[2:] {
 		require.Equal(t, provision.AccountReady, account(ctx, t, id).Status)
 	}

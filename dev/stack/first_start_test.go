@@ -17,7 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/child"
 	"quartermaster/dev/stack"
 	"quartermaster/dev/temporal"
@@ -161,7 +161,7 @@ func TestAProductThatStartsBeforeEverythingItNeeds(t *testing.T) {
 	require.Contains(t, metrics, "quartermaster_temporal_up 1\n")
 	require.Contains(t, metrics, "quartermaster_task_queue_pollers{type=\"workflow\"} 0\n")
 	require.Contains(t, metrics, "quartermaster_task_queue_backlog{type=\"workflow\"} 1\n")
-	out, err := p.run(ctx, "verify")
+	out, err := p.run(ctx, "reconcile")
 	require.Error(t, err)
 	require.Contains(t, out, "no_workers [stuck]: no worker asks for workflow tasks; about 1 wait")
 
@@ -174,13 +174,13 @@ func TestAProductThatStartsBeforeEverythingItNeeds(t *testing.T) {
 		placed, err := shop.Order(ctx, "early")
 		return err == nil && placed.State == provision.WaitingForAccount
 	}, 20*time.Second, 50*time.Millisecond)
-	out, _ = p.run(ctx, "verify")
+	out, _ = p.run(ctx, "reconcile")
 	require.NotContains(t, out, "no_workers")
 
 	require.NoError(t, server.Kill())
 	p.until(ctx, "http://"+worker+"/readyz", http.StatusServiceUnavailable, "Temporal is not ready")
 	p.until(ctx, p.api+"/readyz", http.StatusNoContent, "")
-	var read api.Order
+	var read openapi.Order
 	status, err = shop.Do(ctx, http.MethodGet, "/v1/orders/early", nil, &read)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, status, "what is stored can be read without Temporal")

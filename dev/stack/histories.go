@@ -21,7 +21,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/workflows"
@@ -97,7 +97,7 @@ func (p *Playground) removeLeftovers(ctx context.Context) ([]byte, error) {
 // RemoveLeftovers lets AWS allow everything in the account again, and asks for what an order left there to be removed.
 func (p *Playground) RemoveLeftovers(ctx context.Context, accountID string) error {
 	p.Sim.ClearFaults(accountID)
-	_, err := p.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+accountID+"/remove-leftovers", map[string]string{"reason": "the role may do it now"}, &api.Account{})
+	_, err := p.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+accountID+"/remove-leftovers", map[string]string{"reason": "the role may do it now"}, &openapi.Account{})
 	return err
 }
 
@@ -107,8 +107,8 @@ func (p *Playground) stir(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var hook api.WebhookWithSecret
-	if _, err := p.Client.Do(ctx, http.MethodPost, "/v1/webhooks", api.NewWebhook{URL: address + "/hooks"}, &hook); err != nil {
+	var hook openapi.WebhookWithSecret
+	if _, err := p.Client.Do(ctx, http.MethodPost, "/v1/webhooks", openapi.NewWebhook{URL: address + "/hooks"}, &hook); err != nil {
 		return err
 	}
 	if _, err := p.Client.Do(ctx, http.MethodPost, "/v1/webhooks/"+hook.Webhook.ID+"/test", nil, &json.RawMessage{}); err != nil {

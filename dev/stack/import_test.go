@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/provision"
 )
@@ -42,7 +42,7 @@ func TestAnImportOfThreeAccountsReleasesTheThreeOldestOrders(t *testing.T) {
 	require.NoError(t, playground.Pool(ctx, marketplace, provision.DataExport))
 	place := func(id string) int {
 		t.Helper()
-		order, err := playground.Until(ctx, id, func(o api.Order) bool { return o.State == provision.WaitingForAccount && o.Waiting != nil })
+		order, err := playground.Until(ctx, id, func(o openapi.Order) bool { return o.State == provision.WaitingForAccount && o.Waiting != nil })
 		require.NoError(t, err)
 		return order.Waiting.Place
 	}
@@ -60,7 +60,7 @@ func TestAnImportOfThreeAccountsReleasesTheThreeOldestOrders(t *testing.T) {
 		ids = append(ids, id)
 		file += fmt.Sprintf("%s,%s,production,ECAM,Bulk %s,aws+%s@acme.example,arn:aws:iam::%s:role/quartermaster\r\n", id, marketplace, id, id, id)
 	}
-	var begun api.AccountImport
+	var begun openapi.AccountImport
 	require.NoError(t, json.Unmarshal([]byte(send(t, http.MethodPost, "/v1/account-imports", "text/csv", file+"a broken row\r\n", http.StatusAccepted)), &begun))
 	require.Equal(t, 4, begun.RowsTotal)
 	started := time.Now()
@@ -72,7 +72,7 @@ func TestAnImportOfThreeAccountsReleasesTheThreeOldestOrders(t *testing.T) {
 	require.Equal(t, provision.ImportCompleted, ended.State)
 	require.Equal(t, []int{3, 1}, []int{ended.Added, ended.Faulty})
 	require.Less(t, time.Since(started), 30*time.Second, "the workflow was told that its file is kept")
-	var faults api.RowResultPage
+	var faults openapi.RowResultPage
 	_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/account-imports/"+begun.ID+"/results?outcome=faulty", nil, &faults)
 	require.NoError(t, err)
 	require.Len(t, faults.Items, 1)
@@ -81,7 +81,7 @@ func TestAnImportOfThreeAccountsReleasesTheThreeOldestOrders(t *testing.T) {
 	// The import has the accounts verified; nothing is drawn before that passes, which it does not before the roles stand.
 	for _, id := range ids {
 		require.Eventually(t, func() bool {
-			var account api.Account
+			var account openapi.Account
 			_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id, nil, &account)
 			return err == nil && account.Finding != nil
 		}, time.Minute, 20*time.Millisecond, "account %s was not verified", id)
@@ -104,7 +104,7 @@ func TestAnImportOfThreeAccountsReleasesTheThreeOldestOrders(t *testing.T) {
 			RootEmail: row[column["root_email"]], ExternalID: row[column["external_id"]]}))
 	}
 	for _, id := range ids { // or wait for the next try
-		_, err := playground.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+id+"/verify", nil, &api.Account{})
+		_, err := playground.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+id+"/verify", nil, &openapi.Account{})
 		require.NoError(t, err)
 	}
 

@@ -19,7 +19,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"golang.org/x/sync/errgroup"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/deploy/iam"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
@@ -130,7 +130,7 @@ func TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow(t *testing.T) {
 		require.NoError(t, err)
 		requireAsOrderedOn(t, p, order)
 	}
-	require.Eventually(t, func() bool { err = p.Verify(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
+	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
 	note("nothing is lost")
 }
 
@@ -213,7 +213,7 @@ func (o *outage) run(ctx context.Context) error {
 }
 
 // send does what a marketplace does: it sends the order until it is acknowledged. Every request gets an answer in time.
-func (o *outage) send(ctx context.Context, p *stack.Playground, order api.NewOrder) error {
+func (o *outage) send(ctx context.Context, p *stack.Playground, order openapi.NewOrder) error {
 	for {
 		began := time.Now()
 		status, err := func() (int, error) {
@@ -319,10 +319,10 @@ func importStock(ctx context.Context, t *testing.T, p *stack.Playground, pool pr
 	require.NoError(t, err)
 	defer func() { _ = answer.Body.Close() }()
 	require.Equal(t, http.StatusAccepted, answer.StatusCode)
-	var begun api.AccountImport
+	var begun openapi.AccountImport
 	require.NoError(t, json.NewDecoder(answer.Body).Decode(&begun))
 	require.Eventually(t, func() bool {
-		var now api.AccountImport
+		var now openapi.AccountImport
 		_, err := p.Client.Do(ctx, http.MethodGet, "/v1/account-imports/"+begun.ID, nil, &now)
 		return err == nil && now.State == provision.ImportCompleted && now.Added == n
 	}, 2*time.Minute, 100*time.Millisecond, "%d accounts are added", n)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
@@ -62,19 +62,19 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	workflow := func(id string) string {
 		return workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: id})
 	}
-	until := func(id string, holds func(api.Order) bool) {
+	until := func(id string, holds func(openapi.Order) bool) {
 		t.Helper()
 		_, err := p.Until(ctx, id, holds)
 		require.NoError(t, err)
 	}
 	act := func(id, verb string) {
 		t.Helper()
-		_, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+id+"/"+verb, map[string]string{"reason": "the test asks for it"}, &api.Order{})
+		_, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+id+"/"+verb, map[string]string{"reason": "the test asks for it"}, &openapi.Order{})
 		require.NoError(t, err)
 		_, err = p.Ended(ctx, id)
 		require.NoError(t, err)
 	}
-	waits := func(o api.Order) bool { return o.State == provision.WaitingForAccount }
+	waits := func(o openapi.Order) bool { return o.State == provision.WaitingForAccount }
 	until(waiting, waits)
 	until(cancelled, waits)
 	act(cancelled, "cancel")
@@ -96,7 +96,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 		require.Equal(t, provision.Accepted, order.State, "only Temporal knows it now")
 	}
 	require.Eventually(t, func() bool {
-		err = p.Verify(ctx)
+		err = p.Reconcile(ctx)
 		return err != nil && strings.Count(err.Error(), string(reconcile.KindWorkflowWithoutOrder)) == 4
 	}, 30*time.Second, 200*time.Millisecond)
 	require.ErrorContains(t, err, "completed_only_in_temporal [broken] order "+stack.Provider+"/"+sold+" account "+account[sold])
@@ -112,7 +112,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 		case <-audits.C:
 			_ = schedule.Trigger(ctx, client.ScheduleTriggerOptions{})
 		case <-ctx.Done():
-			require.FailNow(t, "the orders were not repaired", "%v", p.Verify(ctx))
+			require.FailNow(t, "the orders were not repaired", "%v", p.Reconcile(ctx))
 		}
 		done = true
 		for _, id := range []string{sold, waiting, terminated, failed, cancelled} {
@@ -121,7 +121,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 			done = done && (order.State.Ended() || waits(order))
 		}
 	}
-	after := map[string]api.Order{}
+	after := map[string]openapi.Order{}
 	for _, id := range []string{sold, waiting, terminated, failed, cancelled} {
 		after[id], err = p.Client.Order(ctx, id)
 		require.NoError(t, err)
@@ -144,7 +144,7 @@ func TestOrdersThatTheDatabaseHasLostComeBack(t *testing.T) {
 	require.Contains(t, after[failed].Failure.Reason, "the test asks for it")
 	requireStatusOn(t, p, account[failed], provision.AccountProvisioningFailed)
 	require.Equal(t, provision.Cancelled, after[cancelled].State)
-	require.Eventually(t, func() bool { err = p.Verify(ctx); return err == nil }, 30*time.Second, 200*time.Millisecond)
+	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, 200*time.Millisecond)
 	for id := range after {
 		require.Contains(t, actionsOf(ctx, t, p, id), "restore", id)
 	}

@@ -14,7 +14,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"golang.org/x/sync/errgroup"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
@@ -30,7 +30,7 @@ type held struct {
 	activity  string       // what the paused worker has in hand
 	step      provision.Step
 	account   string
-	next      api.NewOrder
+	next      openapi.NewOrder
 }
 
 // workflow is the id of the order's workflow.
@@ -55,7 +55,7 @@ func (h *held) inHand(ctx context.Context, p *stack.Playground) bool {
 // cancel cancels the order as a marketplace does: it asks again when it is not told.
 func (h *held) cancel(ctx context.Context, p *stack.Playground) error {
 	for {
-		status, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+h.id+"/cancel", map[string]string{"reason": "the customer withdrew"}, &api.Order{})
+		status, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+h.id+"/cancel", map[string]string{"reason": "the customer withdrew"}, &openapi.Order{})
 		if status == http.StatusAccepted || status == http.StatusConflict {
 			return nil
 		}
@@ -172,7 +172,7 @@ func TestAPausedWorkerWritesNothingIntoTheNextOrdersAccount(t *testing.T) {
 			require.Equal(t, provision.StepUndone, state)
 		})
 	}
-	require.Eventually(t, func() bool { err = p.Verify(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
+	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
 }
 
 // arrange brings the order to where the pause is to meet it, and has the next order wait for the account.
@@ -209,7 +209,7 @@ func (h *held) arrange(ctx context.Context, p *stack.Playground) error {
 	if err := p.Place(ctx, h.next); err != nil {
 		return err
 	}
-	_, err := p.Until(ctx, h.next.ID, func(o api.Order) bool { return o.State == provision.WaitingForAccount })
+	_, err := p.Until(ctx, h.next.ID, func(o openapi.Order) bool { return o.State == provision.WaitingForAccount })
 	return err
 }
 

@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/log"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
@@ -78,8 +78,8 @@ func (p *Playground) Pool(ctx context.Context, marketplace string, kind provisio
 }
 
 // NewOrder is an order that asks for nothing special, from the pool that is named like it.
-func NewOrder(id string, model provision.Model) api.NewOrder {
-	return api.NewOrder{
+func NewOrder(id string, model provision.Model) openapi.NewOrder {
+	return openapi.NewOrder{
 		ID: id, Marketplace: id, Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, AccountModel: &model,
 		IAMUserName: "customer." + id, AWSContactName: "Jane Roe", AWSAccountAlias: "customer-" + id,
 		AWSAlternateContact: &provision.AlternateContact{Name: "Billing Desk", Email: "billing@customer.example", Phone: "+46 8 123 456", Title: "Accountant"},
@@ -87,7 +87,7 @@ func NewOrder(id string, model provision.Model) api.NewOrder {
 }
 
 // Place places an order that must be new.
-func (p *Playground) Place(ctx context.Context, order api.NewOrder) error {
+func (p *Playground) Place(ctx context.Context, order openapi.NewOrder) error {
 	status, _, err := p.Client.PlaceOrder(ctx, order)
 	if err == nil && status != http.StatusAccepted {
 		err = fmt.Errorf("order %s: status %d, expected 202", order.ID, status)
@@ -96,7 +96,7 @@ func (p *Playground) Place(ctx context.Context, order api.NewOrder) error {
 }
 
 // Until reads the order until the condition holds.
-func (p *Playground) Until(ctx context.Context, id string, holds func(api.Order) bool) (api.Order, error) {
+func (p *Playground) Until(ctx context.Context, id string, holds func(openapi.Order) bool) (openapi.Order, error) {
 	for {
 		order, err := p.Client.Order(ctx, id)
 		if err != nil || holds(order) {
@@ -113,8 +113,8 @@ func (p *Playground) Until(ctx context.Context, id string, holds func(api.Order)
 }
 
 // Ended is the order when it has ended.
-func (p *Playground) Ended(ctx context.Context, id string) (api.Order, error) {
-	return p.Until(ctx, id, func(o api.Order) bool { return o.State.Ended() })
+func (p *Playground) Ended(ctx context.Context, id string) (openapi.Order, error) {
+	return p.Until(ctx, id, func(o openapi.Order) bool { return o.State.Ended() })
 }
 
 // cancel is what an operator's Cancel in the Web UI does.
@@ -122,30 +122,30 @@ func (p *Playground) cancel(ctx context.Context, id string) error {
 	return p.Workflow.CancelWorkflow(ctx, workflows.OrderWorkflowID(provision.OrderKey{Provider: Provider, ID: id}), "")
 }
 
-func (p *Playground) play(ctx context.Context, order api.NewOrder) (api.Order, error) {
+func (p *Playground) play(ctx context.Context, order openapi.NewOrder) (openapi.Order, error) {
 	if err := p.Place(ctx, order); err != nil {
-		return api.Order{}, err
+		return openapi.Order{}, err
 	}
 	return p.Ended(ctx, order.ID)
 }
 
 // simple stocks one account, spoils some of its calls, and plays the order. When the order requires action, answer acts. An
 // order that does not complete must leave the account as it was, but for the leftovers that it lists.
-func (p *Playground) simple(ctx context.Context, order api.NewOrder, faults []awssim.Fault, answer func(context.Context, api.Order) error) (api.Order, error) {
+func (p *Playground) simple(ctx context.Context, order openapi.NewOrder, faults []awssim.Fault, answer func(context.Context, openapi.Order) error) (openapi.Order, error) {
 	ids, err := p.Stock(ctx, order.Marketplace, *order.AccountModel, 1)
 	if err != nil {
-		return api.Order{}, err
+		return openapi.Order{}, err
 	}
 	for _, fault := range faults {
 		fault.AccountID = ids[0]
 		p.Sim.Inject(fault)
 	}
-	return p.asBefore(ids[0], func() (api.Order, error) {
+	return p.asBefore(ids[0], func() (openapi.Order, error) {
 		if err := p.Place(ctx, order); err != nil {
-			return api.Order{}, err
+			return openapi.Order{}, err
 		}
 		if answer != nil {
-			asking, err := p.Until(ctx, order.ID, func(o api.Order) bool { return o.State == provision.ActionRequired || o.State.Ended() })
+			asking, err := p.Until(ctx, order.ID, func(o openapi.Order) bool { return o.State == provision.ActionRequired || o.State.Ended() })
 			if err != nil {
 				return asking, err
 			}
@@ -161,21 +161,21 @@ func (p *Playground) simple(ctx context.Context, order api.NewOrder, faults []aw
 }
 
 // correct is the answer of a marketplace that corrects fields.
-func (p *Playground) correct(fields map[string]any) func(context.Context, api.Order) error {
-	return func(ctx context.Context, order api.Order) error {
-		_, err := p.Client.Do(ctx, http.MethodPatch, "/v1/orders/"+order.ID, fields, &api.Order{})
+func (p *Playground) correct(fields map[string]any) func(context.Context, openapi.Order) error {
+	return func(ctx context.Context, order openapi.Order) error {
+		_, err := p.Client.Do(ctx, http.MethodPatch, "/v1/orders/"+order.ID, fields, &openapi.Order{})
 		return err
 	}
 }
 
 // act is the answer of an operator: retry, fail, swap or cancel.
-func (p *Playground) act(verb string) func(context.Context, api.Order) error {
-	return func(ctx context.Context, order api.Order) error {
+func (p *Playground) act(verb string) func(context.Context, openapi.Order) error {
+	return func(ctx context.Context, order openapi.Order) error {
 		body := map[string]string{"reason": "a scenario asks for it"}
 		if verb == "swap" {
 			body["account_id"] = *order.AccountID
 		}
-		_, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+order.ID+"/"+verb, body, &api.Order{})
+		_, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+order.ID+"/"+verb, body, &openapi.Order{})
 		return err
 	}
 }
@@ -187,9 +187,9 @@ func (p *Playground) aliasElsewhere(accountID, alias string) error {
 }
 
 // StepDone tells whether a step of an order is done.
-func StepDone(step provision.Step) func(api.Order) bool {
-	return func(o api.Order) bool {
-		return slices.ContainsFunc(o.Steps, func(s api.Step) bool { return s.Step == string(step) && s.State == "done" })
+func StepDone(step provision.Step) func(openapi.Order) bool {
+	return func(o openapi.Order) bool {
+		return slices.ContainsFunc(o.Steps, func(s openapi.Step) bool { return s.Step == string(step) && s.State == "done" })
 	}
 }
 
@@ -198,7 +198,7 @@ func pool(marketplace string) provision.Pool {
 }
 
 // asBefore checks that an order that ended without completing and without leftovers left the account byte for byte as it was.
-func (p *Playground) asBefore(accountID string, play func() (api.Order, error)) (api.Order, error) {
+func (p *Playground) asBefore(accountID string, play func() (openapi.Order, error)) (openapi.Order, error) {
 	before := string(p.Sim.Snapshot(accountID))
 	order, err := play()
 	if after := string(p.Sim.Snapshot(accountID)); err == nil && order.State != provision.Completed && len(order.Leftovers) == 0 && after != before {
@@ -216,13 +216,13 @@ func deny(operations ...string) (faults []awssim.Fault) {
 }
 
 // wait places an order that finds no stock, and returns when it waits.
-func (p *Playground) wait(ctx context.Context, order api.NewOrder) error {
+func (p *Playground) wait(ctx context.Context, order openapi.NewOrder) error {
 	if err := p.Pool(ctx, order.Marketplace, provision.DataExport); err != nil {
 		return err
 	}
 	if err := p.Place(ctx, order); err != nil {
 		return err
 	}
-	_, err := p.Until(ctx, order.ID, func(o api.Order) bool { return o.State == provision.WaitingForAccount })
+	_, err := p.Until(ctx, order.ID, func(o openapi.Order) bool { return o.State == provision.WaitingForAccount })
 	return err
 }

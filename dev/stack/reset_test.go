@@ -14,7 +14,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
@@ -72,12 +72,12 @@ func TestAResetOfAnEndedOrderChangesNothing(t *testing.T) {
 
 // world is all that an order has changed.
 type world struct {
-	Order    api.Order
+	Order    openapi.Order
 	Events   int
 	Accounts []string // of its pool, as the database has them and as they are in AWS
 }
 
-func worldOf(ctx context.Context, t *testing.T, order api.Order) (w world) {
+func worldOf(ctx context.Context, t *testing.T, order openapi.Order) (w world) {
 	t.Helper()
 	var err error
 	w.Order, err = playground.Client.Order(ctx, order.ID)
@@ -95,7 +95,7 @@ func worldOf(ctx context.Context, t *testing.T, order api.Order) (w world) {
 	return w
 }
 
-func requireEndsAs(ctx context.Context, t *testing.T, order api.Order, run string, wanted provision.Result, why string, args ...any) {
+func requireEndsAs(ctx context.Context, t *testing.T, order openapi.Order, run string, wanted provision.Result, why string, args ...any) {
 	t.Helper()
 	var result provision.Result
 	err := playground.Workflow.GetWorkflow(ctx, workflowOf(order.ID), run).Get(ctx, &result)
@@ -177,29 +177,29 @@ func TestAResetOrderStillEndsAsOrdered(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		holds   []awssim.Fault
-		until   func(api.Order) bool
-		arrange func(ctx context.Context, order api.NewOrder, ids []string) error // before it is reset; nil: nothing
-		release func(ctx context.Context, order api.NewOrder) error               // after it was reset, besides the faults; nil: nothing
+		until   func(openapi.Order) bool
+		arrange func(ctx context.Context, order openapi.NewOrder, ids []string) error // before it is reset; nil: nothing
+		release func(ctx context.Context, order openapi.NewOrder) error               // after it was reset, besides the faults; nil: nothing
 		ends    provision.OrderState
 		stock   int
 	}{
 		{name: "provisioning", ends: provision.Completed, stock: 2,
 			holds: []awssim.Fault{{Service: "account", Operation: "PutContactInformation", Kind: awssim.Throttle}},
-			until: func(o api.Order) bool {
+			until: func(o openapi.Order) bool {
 				return stack.StepDone(provision.StepUser)(o) && stack.StepDone(provision.StepAlias)(o) && stack.StepDone(provision.StepReport)(o)
 			}},
 		{name: "waiting", ends: provision.Completed,
-			until: func(o api.Order) bool { return o.State == provision.WaitingForAccount },
-			release: func(ctx context.Context, order api.NewOrder) error {
+			until: func(o openapi.Order) bool { return o.State == provision.WaitingForAccount },
+			release: func(ctx context.Context, order openapi.NewOrder) error {
 				_, err := playground.Stock(ctx, order.Marketplace, provision.ModelECAM, 1)
 				return err
 			}},
 		{name: "asking", ends: provision.Completed, stock: 2,
-			arrange: func(_ context.Context, order api.NewOrder, ids []string) error { // somebody else has the alias
+			arrange: func(_ context.Context, order openapi.NewOrder, ids []string) error { // somebody else has the alias
 				return playground.Sim.Edit(ids[1], func(a *awssim.Account) { a.Alias = order.AWSAccountAlias })
 			},
-			until: func(o api.Order) bool { return o.State == provision.ActionRequired },
-			release: func(ctx context.Context, order api.NewOrder) error {
+			until: func(o openapi.Order) bool { return o.State == provision.ActionRequired },
+			release: func(ctx context.Context, order openapi.NewOrder) error {
 				return untilTaken(ctx, http.MethodPatch, "/v1/orders/"+order.ID, map[string]string{"aws_account_alias": "corrected-" + order.ID})
 			}},
 		{name: "undoing", ends: provision.Cancelled, stock: 2,
@@ -269,7 +269,7 @@ func fired(accountID string) (n int) {
 
 // requireOneAccountAtMost looks at the accounts of the order's pool: it has changed none but its own, and one that is back in the
 // stock is as it was.
-func requireOneAccountAtMost(ctx context.Context, t *testing.T, order api.Order, before map[string]string) {
+func requireOneAccountAtMost(ctx context.Context, t *testing.T, order openapi.Order, before map[string]string) {
 	t.Helper()
 	accounts, err := playground.Store.Accounts.List(ctx, stack.Provider, provision.AccountFilter{Marketplace: order.Marketplace, Limit: 100})
 	require.NoError(t, err)
@@ -288,7 +288,7 @@ func requireOneAccountAtMost(ctx context.Context, t *testing.T, order api.Order,
 	}
 }
 
-func resultOf(ctx context.Context, t *testing.T, order api.Order) (result provision.Result) {
+func resultOf(ctx context.Context, t *testing.T, order openapi.Order) (result provision.Result) {
 	t.Helper()
 	view, err := playground.Store.Orders.Get(ctx, provision.OrderKey{Provider: stack.Provider, ID: order.ID})
 	require.NoError(t, err)
@@ -301,7 +301,7 @@ func resultOf(ctx context.Context, t *testing.T, order api.Order) (result provis
 // untilTaken sends a request until the order's workflow takes it: one that was reset has to come to where it was first.
 func untilTaken(ctx context.Context, method, path string, body any) error {
 	for {
-		_, err := playground.Client.Do(ctx, method, path, body, &api.Order{})
+		_, err := playground.Client.Do(ctx, method, path, body, &openapi.Order{})
 		if err == nil {
 			return nil
 		}

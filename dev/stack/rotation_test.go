@@ -16,7 +16,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
@@ -186,8 +186,8 @@ func TestARollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	first, err := r.Client.Order(ctx, ids[0])
 	require.NoError(t, err)
 	_, token, _ := strings.Cut(*first.Result.Password.URL, "#")
-	var revealed api.RevealedPassword
-	_, err = r.Client.Do(ctx, http.MethodPost, "/v1/password-reveals", api.PasswordReveal{Token: token}, &revealed)
+	var revealed openapi.RevealedPassword
+	_, err = r.Client.Do(ctx, http.MethodPost, "/v1/password-reveals", openapi.PasswordReveal{Token: token}, &revealed)
 	require.NoError(t, err)
 	account, _ := r.Sim.Account(first.Result.AccountID)
 	require.True(t, account.PasswordIs(first.IAMUserName, revealed.Password))
@@ -195,7 +195,7 @@ func TestARollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	counted, err := r.Workflow.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: "ExecutionStatus IN ('Failed', 'Terminated', 'TimedOut', 'Canceled')"})
 	require.NoError(t, err)
 	require.Zero(t, counted.GetCount(), "no workflow of any kind failed")
-	require.Eventually(t, func() bool { err = r.Verify(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing: %v", err)
+	require.Eventually(t, func() bool { err = r.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing: %v", err)
 }
 
 // wait places an order for an empty pool and returns when it waits.
@@ -206,7 +206,7 @@ func (r *rotation) wait(ctx context.Context, id string) error {
 	if err := r.Place(ctx, stack.NewOrder(id, provision.ModelSPAM)); err != nil {
 		return err
 	}
-	_, err := r.Until(ctx, id, func(o api.Order) bool { return o.State == provision.WaitingForAccount })
+	_, err := r.Until(ctx, id, func(o openapi.Order) bool { return o.State == provision.WaitingForAccount })
 	return err
 }
 

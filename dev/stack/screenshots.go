@@ -10,7 +10,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
@@ -35,7 +35,7 @@ func (p *Playground) Screenshots(ctx context.Context, folder string) error {
 	defer closeBrowser()
 	for _, picture := range []struct {
 		name string
-		play func(context.Context) (api.Order, error)
+		play func(context.Context) (openapi.Order, error)
 		page string // of the workflow
 		text string // that the page shows when it is complete
 	}{
@@ -54,28 +54,28 @@ func (p *Playground) Screenshots(ctx context.Context, folder string) error {
 	return nil
 }
 
-func (p *Playground) picturedWaiting(ctx context.Context) (api.Order, error) {
+func (p *Playground) picturedWaiting(ctx context.Context) (openapi.Order, error) {
 	order := NewOrder("mp-2026-000118", provision.ModelECAM)
 	order.Marketplace = "nordic"
-	return api.Order{ID: order.ID}, p.wait(ctx, order)
+	return openapi.Order{ID: order.ID}, p.wait(ctx, order)
 }
 
 // picturedRunning is an order whose contacts are throttled again and again, while the other steps are done.
-func (p *Playground) picturedRunning(ctx context.Context) (api.Order, error) {
+func (p *Playground) picturedRunning(ctx context.Context) (openapi.Order, error) {
 	order := NewOrder("mp-2026-000117", provision.ModelSPAM)
 	order.Marketplace = "baltic"
 	ids, err := p.Stock(ctx, order.Marketplace, provision.ModelSPAM, 1)
 	if err != nil {
-		return api.Order{}, err
+		return openapi.Order{}, err
 	}
 	p.Sim.Inject(awssim.Fault{Service: "account", Operation: "PutContactInformation", AccountID: ids[0], Kind: awssim.Throttle})
 	if err := p.Place(ctx, order); err != nil {
-		return api.Order{}, err
+		return openapi.Order{}, err
 	}
 	return p.Until(ctx, order.ID, StepDone(provision.StepReport))
 }
 
-func (p *Playground) picturedFailed(ctx context.Context) (api.Order, error) {
+func (p *Playground) picturedFailed(ctx context.Context) (openapi.Order, error) {
 	order := NewOrder("mp-2026-000116", provision.ModelECAM)
 	order.Marketplace = "alpine"
 	return p.simple(ctx, order, deny("CreateLoginProfile"), p.act("fail"))

@@ -11,7 +11,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"google.golang.org/protobuf/proto"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
@@ -37,9 +37,9 @@ func TestNothingOfTheCustomerStandsInClear(t *testing.T) {
 		Message: "the phone number +1 206 555 0177 of Xanthippe Yarrow is not valid"})
 	defer heal()
 	require.NoError(t, playground.Place(ctx, failing))
-	_, err = playground.Until(ctx, failing.ID, func(o api.Order) bool { return o.State == provision.ActionRequired })
+	_, err = playground.Until(ctx, failing.ID, func(o openapi.Order) bool { return o.State == provision.ActionRequired })
 	require.NoError(t, err)
-	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/orders/"+failing.ID+"/fail", map[string]string{"reason": "enough seen"}, &api.Order{})
+	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/orders/"+failing.ID+"/fail", map[string]string{"reason": "enough seen"}, &openapi.Order{})
 	require.NoError(t, err)
 	failed, err := playground.Ended(ctx, failing.ID)
 	require.NoError(t, err)
@@ -47,7 +47,7 @@ func TestNothingOfTheCustomerStandsInClear(t *testing.T) {
 
 	secrets := []string{order.AWSContactName, order.AWSAlternateContact.Name, order.AWSAlternateContact.Email, order.AWSAlternateContact.Phone,
 		order.AWSAlternateContact.Title, order.AWSAccountAlias, failing.AWSAccountAlias, "Acme NOC"}
-	for _, o := range []api.Order{completed, failed} {
+	for _, o := range []openapi.Order{completed, failed} {
 		id := workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: o.ID})
 		events := 0
 		for history := playground.Workflow.GetWorkflowHistory(ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT); history.HasNext(); events++ {

@@ -11,7 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
+	"quartermaster/internal/apikey"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 )
@@ -37,7 +38,7 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 	if err := s.Store.Providers.Create(ctx, Provider, "Acme Distribution"); err != nil {
 		return nil, err
 	}
-	text, key := api.NewKey(Provider, "development", provision.RoleAdmin)
+	text, key := apikey.New(Provider, "development", provision.RoleAdmin)
 	if _, err := s.Store.APIKeys.Create(ctx, "development", key); err != nil {
 		return nil, err
 	}
@@ -106,8 +107,8 @@ func (a Stocked) ID() string { return fmt.Sprintf("1110%08d", a.Number) }
 // the role in each demands the external id that the API has made, so an account passes its verification only after that.
 func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Stocked) error {
 	for _, a := range accounts {
-		var added api.Account
-		status, err := client.Do(ctx, http.MethodPost, "/v1/accounts", api.NewAccount{
+		var added openapi.Account
+		status, err := client.Do(ctx, http.MethodPost, "/v1/accounts", openapi.NewAccount{
 			ID: a.ID(), Marketplace: a.Marketplace, Environment: provision.Production, Model: a.Model,
 			Name: fmt.Sprintf("Stock %s %d", a.Model, a.Number), RootEmail: "aws+" + a.ID() + "@acme.example", RoleARN: "arn:aws:iam::" + a.ID() + ":role/" + roleName,
 		}, &added)
@@ -122,7 +123,7 @@ func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Sto
 		}
 	}
 	for _, a := range accounts {
-		status, err := client.Do(ctx, http.MethodPost, "/v1/accounts/"+a.ID()+"/verify", nil, &api.Account{})
+		status, err := client.Do(ctx, http.MethodPost, "/v1/accounts/"+a.ID()+"/verify", nil, &openapi.Account{})
 		if err != nil && status != http.StatusConflict { // an order has it already, so it did pass
 			return err
 		}
@@ -138,7 +139,7 @@ func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Sto
 // verified returns when the account has passed its verification: an order may have it already.
 func (s *Stack) verified(ctx context.Context, client *Client, id string) error {
 	for {
-		var account api.Account
+		var account openapi.Account
 		if _, err := client.Do(ctx, http.MethodGet, "/v1/accounts/"+id, nil, &account); err != nil {
 			return err
 		}
@@ -219,13 +220,13 @@ func (c *Client) send(ctx context.Context, method, path, contentType string, bod
 }
 
 // PlaceOrder orders an account.
-func (c *Client) PlaceOrder(ctx context.Context, order api.NewOrder) (status int, placed api.Order, err error) {
+func (c *Client) PlaceOrder(ctx context.Context, order openapi.NewOrder) (status int, placed openapi.Order, err error) {
 	status, err = c.Do(ctx, http.MethodPost, "/v1/orders", order, &placed)
 	return status, placed, err
 }
 
 // Order reads an order.
-func (c *Client) Order(ctx context.Context, id string) (order api.Order, err error) {
+func (c *Client) Order(ctx context.Context, id string) (order openapi.Order, err error) {
 	_, err = c.Do(ctx, http.MethodGet, "/v1/orders/"+id, nil, &order)
 	return order, err
 }

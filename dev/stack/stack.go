@@ -272,13 +272,13 @@ func (s *Stack) migrate(ctx context.Context, _ Options) error {
 	return nil
 }
 
-// Verify runs `quartermaster verify`, with more variables if need be: an error tells what is stuck or contradicts itself.
-func (s *Stack) Verify(ctx context.Context, env ...string) error {
-	verify := s.command(ctx, "verify", "--aws")
-	verify.Env = append(verify.Env, env...)
-	out, err := verify.CombinedOutput()
+// Reconcile runs `quartermaster reconcile --aws`, with additional variables. Its error contains the findings.
+func (s *Stack) Reconcile(ctx context.Context, env ...string) error {
+	command := s.command(ctx, "reconcile", "--aws")
+	command.Env = append(command.Env, env...)
+	out, err := command.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("quartermaster verify: %w\n%s", err, out)
+		return fmt.Errorf("quartermaster reconcile: %w\n%s", err, out)
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/dev/temporal"
 	"quartermaster/internal/provision"
@@ -91,7 +91,7 @@ func TestWhatAnOrderLeftIsRemovedByOneVerb(t *testing.T) {
 	require.Contains(t, strings.Join(order.Leftovers, "; "), "iam:DeleteUser", "it says why")
 	require.Contains(t, strings.Join(order.Leftovers, "; "), "AWS answered AccessDenied, request id ")
 	require.NoError(t, playground.RemoveLeftovers(ctx, *order.AccountID))
-	a := untilAccount(ctx, t, *order.AccountID, func(a api.Account) bool { return a.Status == provision.AccountReady })
+	a := untilAccount(ctx, t, *order.AccountID, func(a openapi.Account) bool { return a.Status == provision.AccountReady })
 	require.Nil(t, a.RemovingSince)
 	account, ok := playground.Sim.Account(a.ID)
 	require.True(t, ok)
@@ -99,15 +99,15 @@ func TestWhatAnOrderLeftIsRemovedByOneVerb(t *testing.T) {
 	now, err := playground.Client.Order(ctx, order.ID)
 	require.NoError(t, err)
 	require.Empty(t, now.Leftovers)
-	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+a.ID+"/remove-leftovers", map[string]string{"reason": "once more"}, &api.Account{})
+	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+a.ID+"/remove-leftovers", map[string]string{"reason": "once more"}, &openapi.Account{})
 	require.ErrorContains(t, err, "409")
 }
 
 // scenarioOrders are the orders of the scenarios that were played. Several tests look at them, and playing takes seconds.
-var scenarioOrders = map[string]api.Order{}
+var scenarioOrders = map[string]openapi.Order{}
 
 // played is the order of a scenario, which is played if it was not yet.
-func played(t *testing.T, scenario stack.Scenario) api.Order {
+func played(t *testing.T, scenario stack.Scenario) openapi.Order {
 	t.Helper()
 	order, before := scenarioOrders[scenario.Name]
 	if !before {
@@ -121,12 +121,12 @@ func played(t *testing.T, scenario stack.Scenario) api.Order {
 }
 
 // requireAsOrdered compares the simulated account with the order, field by field.
-func requireAsOrdered(t *testing.T, order api.Order) {
+func requireAsOrdered(t *testing.T, order openapi.Order) {
 	t.Helper()
 	requireAsOrderedOn(t, playground, order)
 }
 
-func requireAsOrderedOn(t *testing.T, p *stack.Playground, order api.Order) {
+func requireAsOrderedOn(t *testing.T, p *stack.Playground, order openapi.Order) {
 	t.Helper()
 	account, ok := p.Sim.Account(order.Result.AccountID)
 	require.True(t, ok)
@@ -188,13 +188,13 @@ func TestThePasswordIsRevealedOnceAndOpensTheAccount(t *testing.T) {
 	_, token, found := strings.Cut(*ended.Result.Password.URL, "#")
 	require.True(t, found)
 
-	var revealed api.RevealedPassword
-	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/password-reveals", api.PasswordReveal{Token: token}, &revealed)
+	var revealed openapi.RevealedPassword
+	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/password-reveals", openapi.PasswordReveal{Token: token}, &revealed)
 	require.NoError(t, err)
 	account, _ := playground.Sim.Account(ended.Result.AccountID)
 	require.True(t, account.PasswordIs(order.IAMUserName, revealed.Password), "the revealed password is the one that AWS was told")
 
-	status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/password-reveals", api.PasswordReveal{Token: token}, &revealed)
+	status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/password-reveals", openapi.PasswordReveal{Token: token}, &revealed)
 	require.Error(t, err)
 	require.Equal(t, http.StatusGone, status)
 	after, err := playground.Client.Order(ctx, order.ID)
@@ -254,7 +254,7 @@ func TestTwoHundredOrdersOverAHundredAccounts(t *testing.T) {
 
 	// An order that is about to be given an account waits as well, so it is looked at who waits when all the accounts are gone.
 	id := func(i int) string { return fmt.Sprintf("rush-%03d", i) }
-	gone := func(o api.Order) bool {
+	gone := func(o openapi.Order) bool {
 		return o.State.Ended() || o.State == provision.WaitingForAccount && o.Waiting != nil && strings.HasPrefix(o.Waiting.Why, "0 of 100 accounts match: ") &&
 			!strings.Contains(o.Waiting.Why, "about to be given out")
 	}
@@ -277,8 +277,8 @@ func TestTwoHundredOrdersOverAHundredAccounts(t *testing.T) {
 	}
 	for _, id := range oldest {
 		if _, held := holder[id]; !held {
-			var history struct{ Items []api.AccountHistoryEntry }
-			_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/events", nil, &history)
+			var history struct{ Items []openapi.AccountHistoryEntry }
+			_, err := playground.Client.Do(ctx, http.MethodGet, "/v1/accounts/"+id+"/history", nil, &history)
 			require.NoError(t, err)
 			require.Fail(t, "no order has the account", "%+v\n%+v", account(ctx, t, id), history.Items)
 		}

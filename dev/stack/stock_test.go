@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
@@ -19,19 +19,19 @@ func TestAnEmptyPoolIsToldOfAndItsTextsReachTheCustomer(t *testing.T) {
 	ctx := setup(t)
 	order := stack.NewOrder("watched", provision.ModelECAM)
 	threshold := 3
-	var pool api.Pool
+	var pool openapi.Pool
 	status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/pools", map[string]any{"marketplace": order.Marketplace, "environment": order.Environment,
 		"stock_threshold": threshold, "instructions": []any{map[string]any{"model": "ECAM", "text": "Account {account_id} ({alias}): ask {root_email}."}}}, &pool)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusCreated, status)
 	require.NoError(t, playground.Place(ctx, order))
-	_, err = playground.Until(ctx, order.ID, func(o api.Order) bool { return o.State == provision.WaitingForAccount })
+	_, err = playground.Until(ctx, order.ID, func(o openapi.Order) bool { return o.State == provision.WaitingForAccount })
 	require.NoError(t, err)
 
 	run, err := playground.Workflow.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "look-now", TaskQueue: workflows.TaskQueue}, workflows.WatchStockName)
 	require.NoError(t, err)
 	require.NoError(t, run.Get(ctx, nil))
-	var alerts api.StockAlertPage
+	var alerts openapi.StockAlertPage
 	_, err = playground.Client.Do(ctx, http.MethodGet, "/v1/stock-alerts?state=open&marketplace="+order.Marketplace, nil, &alerts)
 	require.NoError(t, err)
 	require.Len(t, alerts.Items, 1)
@@ -46,7 +46,7 @@ func TestAnEmptyPoolIsToldOfAndItsTextsReachTheCustomer(t *testing.T) {
 	account, err := playground.Store.Accounts.Get(ctx, stack.Provider, ids[0])
 	require.NoError(t, err)
 	require.Equal(t, "Account "+ids[0]+" ("+order.AWSAccountAlias+"): ask "+account.RootEmail+".", *ended.Result.RootAccess)
-	var stock api.Stock
+	var stock openapi.Stock
 	_, err = playground.Client.Do(ctx, http.MethodGet, "/v1/stock?marketplace="+order.Marketplace, nil, &stock)
 	require.NoError(t, err)
 	require.Len(t, stock.Items, 1)

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/awssim"
 	"quartermaster/internal/postgres"
@@ -19,7 +19,7 @@ import (
 )
 
 // TestATerminatedOrderIsFoundAndEndsAsOrdered terminates the workflows of two orders, of one in the middle of its work and of one
-// that has changed nothing yet. `quartermaster verify` tells, the schedule repairs, and both end as ordered.
+// that has changed nothing yet. `quartermaster reconcile` reports it, the schedule repairs, and both end as ordered.
 func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
@@ -33,7 +33,7 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 	for _, c := range []struct {
 		id       string
 		hangs    awssim.Fault // keeps the order where it is
-		until    func(api.Order) bool
+		until    func(openapi.Order) bool
 		repaired string
 	}{
 		{"terminated-in-the-middle", awssim.Fault{Service: "account", Operation: "PutContactInformation", Kind: awssim.Throttle}, stack.StepDone(provision.StepAlias), "continue"},
@@ -42,7 +42,7 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 		t.Run(c.id, func(t *testing.T) {
 			ids, err := p.Stock(ctx, c.id, provision.ModelECAM, 1)
 			require.NoError(t, err)
-			require.NoError(t, p.Verify(ctx))
+			require.NoError(t, p.Reconcile(ctx))
 			c.hangs.AccountID = ids[0]
 			heal := p.Sim.Inject(c.hangs)
 			order := stack.NewOrder(c.id, provision.ModelECAM)
@@ -55,7 +55,7 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 			require.NoError(t, p.Workflow.TerminateWorkflow(ctx, workflow, "", "somebody's mistake"))
 			heal()
 
-			require.Eventually(t, func() bool { err = p.Verify(ctx); return err != nil }, 30*time.Second, 200*time.Millisecond)
+			require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err != nil }, 30*time.Second, 200*time.Millisecond)
 			require.ErrorContains(t, err, string(reconcile.KindOrderWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+c.id)
 			require.ErrorContains(t, err, string(reconcile.KindAccountWithoutWorkflow))
 			require.ErrorContains(t, err, "its workflow has closed as Terminated, since ")
@@ -84,14 +84,14 @@ func TestATerminatedOrderIsFoundAndEndsAsOrdered(t *testing.T) {
 			now, err := p.Workflow.DescribeWorkflowExecution(ctx, workflow, "")
 			require.NoError(t, err)
 			require.NotEqual(t, was.WorkflowExecutionInfo.Execution.RunId, now.WorkflowExecutionInfo.Execution.RunId)
-			require.Eventually(t, func() bool { err = p.Verify(ctx); return err == nil }, 30*time.Second, 200*time.Millisecond)
+			require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, 200*time.Millisecond)
 			require.Equal(t, []string{c.repaired}, actionsOf(ctx, t, p, c.id), "the audit says what was done, and why")
 		})
 	}
 }
 
 // stepRetries: the order has claimed its account and tries to look into it.
-func stepRetries(o api.Order) bool {
+func stepRetries(o openapi.Order) bool {
 	for _, step := range o.Steps {
 		if step.State == string(provision.StepRetrying) {
 			return true

@@ -14,7 +14,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/provision"
 )
@@ -50,7 +50,7 @@ func (b *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		b.repeats++
 		return
 	}
-	var message api.OrderEvent
+	var message openapi.OrderEvent
 	_ = json.Unmarshal(body, &message)
 	b.ids = append(b.ids, id)
 	b.messages[id] = message.Type + " " + message.Data.OrderID
@@ -74,11 +74,11 @@ func TestAReceiverThatWasDownGetsEveryEventInOrder(t *testing.T) {
 	address := reserved.Addr().String()
 	require.NoError(t, reserved.Close())
 
-	var before api.EventPage
+	var before openapi.EventPage
 	_, err = playground.Client.Do(ctx, http.MethodGet, "/v1/events?type=webhook.test", nil, &before) // its cursor: now
 	require.NoError(t, err)
-	var hook api.WebhookWithSecret
-	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/webhooks", api.NewWebhook{URL: "http://" + address + "/hooks", EventTypes: &api.EventTypes{"order.*"}}, &hook)
+	var hook openapi.WebhookWithSecret
+	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/webhooks", openapi.NewWebhook{URL: "http://" + address + "/hooks", EventTypes: &openapi.EventTypes{"order.*"}}, &hook)
 	require.NoError(t, err)
 	place := func(i int) {
 		order := stack.NewOrder(fmt.Sprintf("hooked-%d", i), provision.ModelSPAM)
@@ -104,7 +104,7 @@ func TestAReceiverThatWasDownGetsEveryEventInOrder(t *testing.T) {
 	require.NoError(t, playground.Crash(ctx, stack.PartWorker))
 	place(orders)
 
-	var happened api.EventPage
+	var happened openapi.EventPage
 	_, err = playground.Client.Do(ctx, http.MethodGet, "/v1/events?type=order.*&limit=200&cursor="+before.NextCursor, nil, &happened)
 	require.NoError(t, err)
 	var wanted []string
@@ -124,13 +124,13 @@ func TestAReceiverThatWasDownGetsEveryEventInOrder(t *testing.T) {
 // headHasFailed tells whether the oldest delivery has a failed attempt, and nothing behind it has any.
 func headHasFailed(t *testing.T, ctx context.Context, deliveries string) bool {
 	t.Helper()
-	var page api.DeliveryPage
+	var page openapi.DeliveryPage
 	_, err := playground.Client.Do(ctx, http.MethodGet, deliveries+"?state=pending&limit=200", nil, &page)
 	require.NoError(t, err)
 	if len(page.Items) == 0 {
 		return false
 	}
-	var head api.DeliveryWithAttempts
+	var head openapi.DeliveryWithAttempts
 	_, err = playground.Client.Do(ctx, http.MethodGet, deliveries+"/"+page.Items[len(page.Items)-1].ID, nil, &head)
 	require.NoError(t, err)
 	for _, behind := range page.Items[:len(page.Items)-1] {

@@ -11,7 +11,7 @@ import (
 	"quartermaster/internal/reconcile"
 )
 
-func TestWhereEverythingIsRightNothingIsFound(t *testing.T) {
+func TestNothingIsFoundWhenEverythingAgrees(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	require.Empty(t, w.found())
@@ -26,7 +26,7 @@ func TestWhereEverythingIsRightNothingIsFound(t *testing.T) {
 }
 
 // Each case breaks one promise around the schema, and lists everything that is found then, no more and no less.
-func TestEveryBrokenPromiseIsFound(t *testing.T) {
+func TestEveryContradictionIsFound(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		violate string
@@ -54,8 +54,8 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 			`UPDATE accounts SET status = 'allocated', order_id = 'fresh' WHERE id = '000000000005'`,
 			[]string{"account_held_wrongly fresh", "account_history_differs fresh"}},
 		"an account of no order": {
-			`UPDATE accounts SET status = 'provisioning', order_id = 'nobody' WHERE id = '000000000005'`,
-			[]string{"account_held_wrongly nobody", "account_history_differs nobody"}},
+			`UPDATE accounts SET status = 'provisioning', order_id = 'unknown' WHERE id = '000000000005'`,
+			[]string{"account_held_wrongly unknown", "account_history_differs unknown"}},
 		"an allocated account of an order in progress": {
 			`UPDATE accounts SET status = 'allocated' WHERE id = '000000000002'`,
 			[]string{"account_held_wrongly work", "account_history_differs work", "order_without_account work"}},
@@ -71,16 +71,16 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 		"a completed order whose result names another account": {
 			`UPDATE orders SET result = result || '{"account_id": "000000000005"}' WHERE id = 'done'`,
 			[]string{"completed_without_account done", "password_kept done"}},
-		"a status without its audit row": {
+		"a status without its history entry": {
 			`UPDATE accounts SET status = 'invalid', reason = 'x' WHERE id = '000000000005'`,
 			[]string{"account_history_differs 000000000005"}},
-		"an account without any audit row": {
+		"an account without a history": {
 			`DELETE FROM account_history WHERE account_id = '000000000005'`,
 			[]string{"account_history_differs 000000000005"}},
-		"a state without its audit row": {
+		"a state without its history entry": {
 			`UPDATE orders SET state = 'provisioning' WHERE id = 'asked'`,
 			[]string{"order_history_differs asked"}},
-		"an order without any audit row": {
+		"an order without a history": {
 			`DELETE FROM order_history WHERE order_id = 'fresh'`,
 			[]string{"order_history_differs fresh"}},
 		"accepted for too long": {
@@ -153,7 +153,7 @@ func TestEveryBrokenPromiseIsFound(t *testing.T) {
 	}
 }
 
-func TestWhatIsWithinItsBoundsIsNotFound(t *testing.T) {
+func TestNothingIsFoundWithinTheBounds(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.violate(`
@@ -167,7 +167,7 @@ func TestWhatIsWithinItsBoundsIsNotFound(t *testing.T) {
 	require.Empty(t, w.found())
 }
 
-// An order that has asked since its pool's claims were resumed has tried its account again: nobody needs to wake it.
+// An order that has asked since its pool's claims were resumed has tried its account again: no one needs to wake it.
 func TestAnOrderThatHasTriedItsAccountAgainIsNotFound(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -179,7 +179,7 @@ func TestAnOrderThatHasTriedItsAccountAgainIsNotFound(t *testing.T) {
 
 // What an order that ended leaves behind in its records is no contradiction: steps that only read, steps of accounts that did
 // not go back clean, and steps that were taken back.
-func TestTheStepsOfAnOrderThatEndedAreNotAccused(t *testing.T) {
+func TestStepsThatEndedWithTheirOrderAreNoFinding(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.violate(`
@@ -195,7 +195,7 @@ func TestTheStepsOfAnOrderThatEndedAreNotAccused(t *testing.T) {
 	require.Empty(t, w.found())
 }
 
-func TestTheScheduledAuditLeavesOldRequestsAlone(t *testing.T) {
+func TestTheScheduleDoesNotCheckOldRequests(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.All = false
@@ -205,7 +205,7 @@ func TestTheScheduledAuditLeavesOldRequestsAlone(t *testing.T) {
 	require.Equal(t, []string{"request_hash_differs done"}, w.found())
 }
 
-func TestOrdersThatNobodyWorksOnAreFound(t *testing.T) {
+func TestOrdersThatNoWorkflowWorksOnAreFound(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"Terminated", "Failed", "TimedOut", "Canceled"} {
 		t.Run(how, func(t *testing.T) {
@@ -232,7 +232,7 @@ func TestOrdersThatNobodyWorksOnAreFound(t *testing.T) {
 	})
 }
 
-func TestVisibilityThatLagsAccusesNobody(t *testing.T) {
+func TestVisibilityThatLagsCausesNoFinding(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	delete(w.temporal.open, key("work"))        // runs, but is not listed yet
@@ -242,7 +242,7 @@ func TestVisibilityThatLagsAccusesNobody(t *testing.T) {
 	require.Empty(t, w.found())
 }
 
-func TestAnOrderThatEndsWhileWeLookAccusesNobody(t *testing.T) {
+func TestAnOrderThatEndsDuringTheCheckIsNoFinding(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.closed("undo", "Failed", 2*time.Minute)
@@ -264,19 +264,19 @@ func TestWorkflowsThatShouldHaveEndedAreFound(t *testing.T) {
 	require.Equal(t, []string{"workflow_of_ended_order done"}, w.found())
 }
 
-func TestWhatCannotBeCheckedDoesNotHideTheRest(t *testing.T) {
+func TestAFailedCheckDoesNotHideOtherFindings(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.temporal.down = errors.New("no route")
 	w.violate(`UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'`)
 	findings, err := w.Find(t.Context())
 	require.ErrorIs(t, err, w.temporal.down)
-	require.ErrorContains(t, err, "could not be compared with Temporal")
+	require.ErrorContains(t, err, "comparing the database with Temporal")
 	require.Equal(t, []string{"password_kept gone"}, shorten(t, findings))
 }
 
 // One workflow that Temporal does not answer about hides no other.
-func TestAWorkflowThatCannotBeReadHidesNoOther(t *testing.T) {
+func TestAWorkflowThatCannotBeReadDoesNotHideOthers(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for _, id := range []string{"fresh", "waits", "work"} {
@@ -296,11 +296,11 @@ func TestAFindingIsOneLineThatSaysWhatToDo(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, findings, 1)
 	require.Equal(t, "password_kept [broken] order acme/gone account 000000000001: the order is failed, but a password for account 000000000001 is kept, "+
-		"since 2026-11-22T10:00:00Z -- look whether the account still has the order's IAM user; then set sealed to NULL in order_passwords", findings[0].String())
+		"since 2026-11-22T10:00:00Z -- check whether the account still has the order's IAM user; then set sealed to NULL in order_passwords", findings[0].String())
 }
 
-// TestAnOverdueOrderTellsItsAge: how long it is in its state, and a waiting one since it was accepted.
-func TestAnOverdueOrderTellsItsAge(t *testing.T) {
+// TestTheFindingOfAnOverdueOrderStatesItsAge: how long it is in its state, and a waiting one since it was accepted.
+func TestTheFindingOfAnOverdueOrderStatesItsAge(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.violate(`

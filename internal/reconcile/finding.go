@@ -1,6 +1,3 @@
-// Package audit holds the invariants of the product against what is really there: the database against itself, the
-// database against Temporal, and, when asked, against AWS. What contradicts itself is a Finding; what can be put right
-// without a doubt is repaired, everything else is raised.
 package reconcile
 
 import (
@@ -10,42 +7,46 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Kind names one invariant that does not hold. Kinds are public: they stand in logs, alerts and the output of verify.
+// Kind names one invariant that does not hold. Kinds are public: logs, alerts and the output of `quartermaster reconcile`
+// contain them.
 type Kind string
 
-// The kinds of finding. What each means to an operator is in the table below.
+// The kinds of finding. The table below says how severe each is and what an operator does about it.
 const (
-	// In the database.
+	// Within the database.
 	KindOrderWithoutAccount Kind = "order_without_account"     // an order in progress holds no account in progress
-	KindOrderHoldsTwo       Kind = "order_holds_two_accounts"  // one order, several accounts
-	KindHeldWrongly         Kind = "account_held_wrongly"      // an account is held by an order whose state forbids it
-	KindAccountOfOtherPool  Kind = "account_of_other_pool"     // pool or model of account and order differ
+	KindOrderHoldsTwo       Kind = "order_holds_two_accounts"  // one order holds several accounts
+	KindHeldWrongly         Kind = "account_held_wrongly"      // an order holds an account although the order's state forbids it
+	KindAccountOfOtherPool  Kind = "account_of_other_pool"     // an order holds an account of another pool or model
 	KindCompletedWithout    Kind = "completed_without_account" // a completed order has no Allocated account
-	KindAccountHistory      Kind = "account_history_differs"   // the last audit row says another status
-	KindOrderHistory        Kind = "order_history_differs"     // the last audit row says another state
-	KindOrderOverdue        Kind = "order_overdue"             // longer in a state than it may take
-	KindPasswordKept        Kind = "password_kept"             // a password is kept for an order that ended without completion
+	KindAccountHistory      Kind = "account_history_differs"   // the newest entry of an account's history has another status
+	KindOrderHistory        Kind = "order_history_differs"     // the newest entry of an order's history has another state
+	KindOrderOverdue        Kind = "order_overdue"             // an order is in a state for longer than it may be
+	KindPasswordKept        Kind = "password_kept"             // a password is stored for an order that ended without completing
 	KindStepOfEndedOrder    Kind = "step_of_ended_order"       // a step was recorded after its order had ended and the account was clean
-	KindQueuePositionTwice  Kind = "queue_position_twice"      // two orders at one place
-	KindRequestHash         Kind = "request_hash_differs"      // the hash is not that of the request
-	KindStockNotGiven       Kind = "stock_not_given_out"       // an order waits beside a Ready account that fits
+	KindQueuePositionTwice  Kind = "queue_position_twice"      // two orders have the same place in the queue
+	KindRequestHash         Kind = "request_hash_differs"      // the stored hash is not that of the stored request
+	KindStockNotGiven       Kind = "stock_not_given_out"       // an order waits although a Ready account fits
 	KindOrderNotWoken       Kind = "order_not_woken"           // an order got an account and has not begun with it
 	KindStopNotHeard        Kind = "stop_not_heard"            // an order was stopped, and its undo has not begun
-	KindClaimsSuspended     Kind = "claims_suspended"          // a pool gives out nothing, because accounts of it could not be entered
-	KindRemovalOverdue      Kind = "removal_overdue"           // an account is reserved for the removal of what was left there, for too long
+	KindClaimsSuspended     Kind = "claims_suspended"          // a pool gives out no accounts, because some could not be entered
+	KindRemovalOverdue      Kind = "removal_overdue"           // an account is reserved for too long for the removal of leftovers
 	// Between the database and Temporal.
-	KindOrderWithoutWorkflow    Kind = "order_without_workflow"     // an order in progress that no workflow works on
-	KindAccountWithoutWorkflow  Kind = "account_without_workflow"   // an account in progress that no workflow works in
-	KindWorkflowOfEndedOrder    Kind = "workflow_of_ended_order"    // the order ended, its workflow runs
+	KindOrderWithoutWorkflow    Kind = "order_without_workflow"     // no workflow works on an order in progress
+	KindAccountWithoutWorkflow  Kind = "account_without_workflow"   // no workflow works in an account in progress
+	KindWorkflowOfEndedOrder    Kind = "workflow_of_ended_order"    // an order has ended, and its workflow still runs
 	KindWorkflowWithoutOrder    Kind = "workflow_without_order"     // Temporal knows an order that has no row
-	KindCompletedOnlyInTemporal Kind = "completed_only_in_temporal" // the workflow completed, the row does not say so
-	KindWorkflowEndedOtherwise  Kind = "workflow_ended_otherwise"   // the order is completed, its workflow is not
+	KindCompletedOnlyInTemporal Kind = "completed_only_in_temporal" // a workflow completed, and the order's row does not say so
+	KindWorkflowEndedOtherwise  Kind = "workflow_ended_otherwise"   // an order is completed, and its workflow is not
+	// About the workers.
+	KindNoWorkers       Kind = "no_workers"        // no worker polls Temporal for tasks
+	KindOrderNotStarted Kind = "order_not_started" // no worker has begun with an accepted order
 	// Between the database and AWS.
-	KindUserMissing       Kind = "iam_user_missing"          // an Allocated account without the order's user
-	KindUserLeft          Kind = "iam_user_left"             // a Ready account with a user of an earlier order
-	KindAliasDiffers      Kind = "alias_differs"             // an Allocated account with another alias than its order's
-	KindContactDiffers    Kind = "contact_differs"           // an Allocated account with another contact than its order's
-	KindAccountUnreadable Kind = "account_cannot_be_checked" // AWS did not let us look
+	KindUserMissing       Kind = "iam_user_missing"          // an Allocated account lacks the order's IAM user
+	KindUserLeft          Kind = "iam_user_left"             // a Ready account has the IAM user of an earlier order
+	KindAliasDiffers      Kind = "alias_differs"             // an Allocated account has another alias than its order's
+	KindContactDiffers    Kind = "contact_differs"           // an Allocated account has another contact than its order's
+	KindAccountUnreadable Kind = "account_cannot_be_checked" // AWS did not let the reconciler read the account
 )
 
 // Severity says how much a finding hurts.
@@ -53,35 +54,39 @@ type Severity string
 
 // The severities.
 const (
-	Broken  Severity = "broken"  // something that must never be: data or an account is at stake
-	Stuck   Severity = "stuck"   // something does not move and will not by itself
+	Broken  Severity = "broken"  // must never happen: data or an account is at stake
+	Stuck   Severity = "stuck"   // does not move, and will not move without help
 	Warning Severity = "warning" // slow, or not known
 )
 
-// meaning is what a kind of finding means.
+// meaning is what a kind of finding means to an operator.
 type meaning struct {
 	severity Severity
-	do       string // what to do, when nothing can be repaired
+	do       string // what to do when the finding cannot be repaired automatically
 }
 
-// byHand is the way out of a contradiction in the data: nobody can say from here which side is right.
-const byHand = "somebody wrote around the checks of the schema, or the schema was changed: compare order_history and account_history, " +
-	"look into the account, and correct the wrong row by hand in one transaction with an actor"
+// byHand is the advice when rows contradict each other, because the program cannot know which of them is right.
+const byHand = "the row was changed around the checks of the schema, or the schema was changed. Compare order_history and account_history, " +
+	"look into the account, and correct the wrong row by hand, in one transaction that sets the actor"
 
-// resetIt is the way out when a run ended in the middle of its work: a new run from the order's request would not know what
-// was in the account before, so what it undid could not be verified. A reset keeps all that.
-const resetIt = "reset the order's workflow to its last completed workflow task (temporal workflow reset " +
-	"--type LastWorkflowTask): it goes on where it was, its undo included. If it ends in the same way again, reset it to an earlier task. " +
-	"A reset is safe: before it writes, the run asks the database whether the order still holds the account. " +
+// resetIt is the advice when a run ended in the middle of its work. A new run that starts from the order's request would not
+// know what the account contained before, so its undo could not be verified. A reset keeps that knowledge.
+const resetIt = "reset the order's workflow to its last completed workflow task (temporal workflow reset --type LastWorkflowTask). " +
+	"The run then continues where it was, its undo included. If it ends in the same way again, reset it to an earlier task. " +
+	"A reset is safe: before it writes to AWS, the run asks the database whether the order still holds the account. " +
 	"If the history is gone, clean the account by hand"
 
-// soldIt is the way out when only Temporal knows that an account was sold.
+// soldIt is the advice when only Temporal knows that an account was sold.
 const soldIt = "the account was sold to this order and must not be drawn again: swap every other order that holds it, and make it Invalid. " +
-	"The result of the workflow in the Web UI says what the customer got. Then correct the rows of the order and of the account by hand, in one transaction with an actor"
+	"The result of the workflow in the Web UI shows what the customer got. Then correct the rows of the order and of the account by hand, " +
+	"in one transaction that sets the actor"
 
-// foreignWrite is the way out when an account that the customer has not entered yet holds what its order did not write.
-const foreignWrite = "another order may have written into this account after it was sold. AWS CloudTrail of the account says who did: the sessions of an order are named " +
-	"ord-<order id>. Correct the value by hand, and report the fault when it was a session of another order"
+// foreignWrite is the advice when an account that the customer has not entered yet differs from what its order wrote.
+const foreignWrite = "another order may have written to this account after it was sold. AWS CloudTrail of the account shows who wrote: " +
+	"the sessions of an order are named ord-<order id>. Correct the value by hand, and report a bug if it was a session of another order"
+
+// workersRun is the advice when only the workers can go on.
+const workersRun = "check that workers run and that they reach the database. "
 
 var meanings = map[Kind]meaning{
 	KindOrderWithoutAccount: {Broken, byHand},
@@ -92,37 +97,42 @@ var meanings = map[Kind]meaning{
 	KindAccountHistory:      {Broken, byHand},
 	KindOrderHistory:        {Broken, byHand},
 	KindQueuePositionTwice:  {Broken, byHand},
-	KindStepOfEndedOrder: {Broken, "a late attempt of the ended order may have written into the account, which another order may hold by now: run quartermaster verify --aws, " +
-		"compare the account with the order that holds it, and make it Invalid when it is Ready. Report the fault"},
-	KindRequestHash:   {Broken, "the request was changed outside of the product: compare the row with what the marketplace sent"},
-	KindPasswordKept:  {Broken, "look whether the account still has the order's IAM user; then set sealed to NULL in order_passwords"},
-	KindOrderOverdue:  {Warning, "read the order's steps and problem; are the workers running, is AWS answering?"},
-	KindStockNotGiven: {Stuck, "are the workers running? The order's workflow looks by itself within 15 minutes"},
-	KindStopNotHeard:  {Stuck, "are the workers running? The reconciler wakes the order's workflow, which then reads the row and begins the undo"},
-	KindOrderNotWoken: {Warning, "are the workers running? The order's workflow looks by itself within 15 minutes"},
-	KindClaimsSuspended: {Stuck, "check the service's own AWS identity (may it still assume roles? quartermaster accounts role prints what it needs) and the roles of the accounts that " +
-		"are set aside. Claims go on by themselves when the verification of any account of the pool passes"},
-	KindRemovalOverdue:         {Stuck, "look at the workflow leftovers/<account id> in the Web UI. When there is none that runs, send the request to remove the leftovers again: that is safe"},
+	KindStepOfEndedOrder: {Broken, "a late attempt of the ended order may have written to the account, which another order may hold now. " +
+		"Run quartermaster reconcile --aws, compare the account with the order that holds it, make the account Invalid if it is Ready, and report a bug"},
+	KindRequestHash: {Broken, "the request was changed by something other than Quartermaster: compare the row with what the marketplace sent"},
+	KindPasswordKept: {Broken, "check whether the account still has the order's IAM user; " +
+		"then set sealed to NULL in order_passwords"},
+	KindOrderOverdue:  {Warning, "read the order's steps and its problem. Check that the workers run and that AWS answers"},
+	KindStockNotGiven: {Stuck, workersRun + "The order's workflow also looks for stock automatically within 15 minutes"},
+	KindStopNotHeard:  {Stuck, workersRun + "The reconciler wakes the order's workflow, which then reads the row and begins the undo"},
+	KindOrderNotWoken: {Warning, workersRun + "The order's workflow also looks for its account automatically within 15 minutes"},
+	KindClaimsSuspended: {Stuck, "check the service's own AWS identity (may it still assume roles? quartermaster accounts role prints what it needs) " +
+		"and the roles of the accounts that are set aside. Claims resume automatically when an account of the pool passes its verification"},
+	KindRemovalOverdue: {Stuck, "look at the workflow leftovers/<account id> in the Web UI. If no such workflow runs, " +
+		"send the request to remove the leftovers again: that is safe"},
 	KindOrderWithoutWorkflow:   {Stuck, resetIt},
 	KindAccountWithoutWorkflow: {Stuck, "see the finding about its order"},
-	KindWorkflowOfEndedOrder:   {Broken, "look at the workflow's pending activities in the Web UI; cancel it when it does not end by itself"},
-	KindWorkflowWithoutOrder: {Stuck, "the order is safe in Temporal. An open workflow writes the row when the workers reach the database. One that was refused " +
-		"ended because of a row that is gone: read its earlier runs in the Web UI, and ask the marketplace whether it still wants the order"},
+	KindWorkflowOfEndedOrder:   {Broken, "look at the workflow's pending activities in the Web UI, and cancel the workflow if it does not end soon"},
+	KindWorkflowWithoutOrder: {Stuck, "the order is safe in Temporal. If its workflow is open, it writes the row as soon as the workers reach the database. " +
+		"If its workflow failed because of another row that is gone now, read its earlier runs in the Web UI and ask the marketplace whether it still wants the order"},
 	KindCompletedOnlyInTemporal: {Broken, soldIt},
-	KindWorkflowEndedOtherwise: {Warning, "the row is right and the account is the customer's. Run quartermaster verify --aws to see whether the account still holds what the order made. " +
-		"To make Temporal agree, reset the workflow: the run of an order that has ended changes nothing and ends as the order ended"},
-	KindUserMissing:       {Warning, "the customer may have deleted or retagged the user: ask before you do anything"},
-	KindUserLeft:          {Broken, "set the account to Invalid, delete the user by hand, then verify the account and return it to Ready"},
+	KindWorkflowEndedOtherwise: {Warning, "the row is right, and the account is the customer's. Run quartermaster reconcile --aws to check that the account " +
+		"still has what the order created. To make Temporal agree, reset the workflow: a run of an order that has ended changes nothing and ends as the order ended"},
+	KindNoWorkers: {Stuck, "start `quartermaster worker`, or read the log and the /readyz of the workers that should run. " +
+		"Nothing is lost: everything waits in Temporal"},
+	KindOrderNotStarted:   {Stuck, workersRun + "The order is safe in Temporal and starts automatically as soon as they do"},
+	KindUserMissing:       {Warning, "the customer may have deleted or retagged the user: ask before you change anything"},
+	KindUserLeft:          {Broken, "make the account Invalid, delete the user by hand, then verify the account and return it to Ready"},
 	KindAliasDiffers:      {Broken, foreignWrite},
 	KindContactDiffers:    {Broken, foreignWrite},
 	KindAccountUnreadable: {Warning, "check the role, its trust policy and the external id of the account"},
 }
 
-// Severity is how much a finding of the kind hurts.
+// Severity returns how much a finding of the kind hurts.
 func (k Kind) Severity() Severity { return meanings[k].severity }
 
-// Finding is one invariant that does not hold. It names orders and accounts by their ids and holds no data of a customer,
-// so that it may be logged and shown.
+// Finding is one invariant that does not hold. It names orders and accounts by their ids and contains no customer data, so
+// that it may be logged and shown.
 type Finding struct {
 	Kind     Kind               `json:"kind"`
 	Severity Severity           `json:"severity"`
@@ -131,21 +141,21 @@ type Finding struct {
 	What     string             `json:"what"`
 	Since    time.Time          `json:"since,omitzero"` // zero: not known
 	Do       string             `json:"do"`
-	// Repairable says that the reconciler can put it right: Reconcile does, verify only tells.
+	// Repairable says that FindAndRepair can repair the finding.
 	Repairable bool `json:"repairable,omitempty"`
-	// Repaired says what was done about it; empty: nothing.
+	// Repaired says how FindAndRepair repaired the finding; empty: it did not.
 	Repaired string `json:"repaired,omitempty"`
 
 	repair *repair
 }
 
-// New makes a finding of the kind, with the kind's severity and advice.
+// New returns a finding of the kind, with the kind's severity and advice.
 func New(kind Kind, order provision.OrderKey, account string, since time.Time, what string) Finding {
 	m := meanings[kind]
 	return Finding{Kind: kind, Severity: m.severity, Order: order, Account: account, Since: since, What: what, Do: m.do}
 }
 
-// String is the finding as one line: kind, whose, what, since when, what to do.
+// String returns the finding as one line: the kind, the order or account, what is wrong, since when, and what to do.
 func (f Finding) String() string {
 	line := fmt.Sprintf("%s [%s]", f.Kind, f.Severity)
 	if f.Order != (provision.OrderKey{}) {
@@ -162,7 +172,7 @@ func (f Finding) String() string {
 	case f.Repaired != "":
 		return line + " -- repaired: " + f.Repaired
 	case f.Repairable:
-		return line + " -- the schedule reconcile repairs this automatically; else: " + f.Do
+		return line + " -- the schedule reconcile repairs this automatically; otherwise: " + f.Do
 	}
 	return line + " -- " + f.Do
 }

@@ -13,7 +13,7 @@ import (
 const long = reconcile.Settled + time.Minute
 
 // lost makes the newest run of an order that has no row. Its history tells how the order was placed.
-func (w *world) lost(id string, run reconcile.Run, ago time.Duration) reconcile.Story {
+func (w *orders) lost(id string, run reconcile.Run, ago time.Duration) reconcile.Story {
 	w.t.Helper()
 	delete(w.temporal.open, key(id))
 	run.ID, run.Started = "run of "+id, time.Now().Add(-2*time.Hour)
@@ -33,7 +33,7 @@ func (w *world) lost(id string, run reconcile.Run, ago time.Duration) reconcile.
 }
 
 // state is the state of an order and the account that it holds or got; none when there is no row.
-func (w *world) state(id string) string {
+func (w *orders) state(id string) string {
 	w.t.Helper()
 	view, err := w.store.Orders.Get(w.t.Context(), key(id))
 	if err != nil {
@@ -101,7 +101,7 @@ func TestAnOrderWithoutARowIsFoundAndWrittenAgain(t *testing.T) {
 			w := setup(t)
 			story := w.lost("lost", c.run, long)
 			require.Equal(t, []string{c.found}, w.found())
-			require.Empty(t, w.state("lost"), "to look changes nothing")
+			require.Empty(t, w.state("lost"), "Find changes nothing")
 			report := w.repair()
 			require.Equal(t, c.does == nothing, report.Raised == 1, report)
 			require.Equal(t, c.state, w.state("lost"))
@@ -115,12 +115,12 @@ func TestAnOrderWithoutARowIsFoundAndWrittenAgain(t *testing.T) {
 				require.False(t, report.Findings[0].Repairable)
 				return
 			}
-			noted := []string{"audit: restore"}
+			noted := []string{"reconciler: restore"}
 			if c.does == goesOn {
-				noted = append(noted, "audit: continue")
+				noted = append(noted, "reconciler: continue")
 			}
 			require.Equal(t, noted, w.actions("lost"))
-			require.Empty(t, w.repair().Findings, "once is enough")
+			require.Empty(t, w.repair().Findings, "nothing is left to repair")
 		})
 	}
 }
@@ -145,12 +145,12 @@ func TestALostOrderIsJudgedOnlyWhenItHasSettled(t *testing.T) {
 	require.Empty(t, w.state("failed")+w.state("terminated"))
 }
 
-func TestALostOrderThatEndedLongAgoIsLookedForOnceADay(t *testing.T) {
+func TestOrdersThatWereLostLongAgoAreLookedForOnceADay(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	now := time.Now()
 	w.All, w.Now = false, func() time.Time { return now }
-	require.Empty(t, w.found(), "the first audit looks at everything")
+	require.Empty(t, w.found(), "the first check includes everything")
 	w.lost("old", reconcile.Run{Status: "Canceled"}, 25*time.Hour)
 	require.Empty(t, w.found())
 	now = now.Add(25 * time.Hour)
@@ -185,7 +185,7 @@ func TestALostOrderThatCompletedBeforeIsNotSoldASecondAccount(t *testing.T) {
 }
 
 // The database was replaced by a backup that was made while the orders were in progress.
-func TestARowOfAnOlderBackupCatchesUpWithItsWorkflow(t *testing.T) {
+func TestARowFromAnOlderBackupIsBroughtUpToDate(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.lost("waits", reconcile.Run{Status: "Completed", Account: account(5)}, long)

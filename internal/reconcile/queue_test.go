@@ -28,7 +28,7 @@ func (q *queue) OrdersNotStarted(_ context.Context, most int) (int, map[provisio
 	return q.total, q.accepted, q.blind
 }
 
-func TestWorkersThatRunAreNoFinding(t *testing.T) {
+func TestRunningWorkersAreNoFinding(t *testing.T) {
 	t.Parallel()
 	q := &queue{queues: []provision.TaskQueue{{Type: "workflow", Pollers: 1, Backlog: 1000}, {Type: "activity", Pollers: 2}}}
 	found, err := reconcile.FindQueue(t.Context(), q)
@@ -36,7 +36,7 @@ func TestWorkersThatRunAreNoFinding(t *testing.T) {
 	require.Empty(t, found)
 }
 
-func TestDeadWorkersAndTheOrdersThatWaitForThemAreFound(t *testing.T) {
+func TestMissingWorkersAndTheOrdersThatWaitForThemAreFound(t *testing.T) {
 	t.Parallel()
 	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	q := &queue{
@@ -65,7 +65,7 @@ func TestDeadWorkersAndTheOrdersThatWaitForThemAreFound(t *testing.T) {
 	require.Positive(t, q.mostAccepted)
 }
 
-func TestWhatCanBeCheckedOfTheQueueIsFoundBesideAnError(t *testing.T) {
+func TestFindQueueReturnsFindingsTogetherWithAnError(t *testing.T) {
 	t.Parallel()
 	down, blind := errors.New("down"), errors.New("no visibility")
 	found, err := reconcile.FindQueue(t.Context(), &queue{queues: []provision.TaskQueue{{Type: "workflow"}}, blind: blind})

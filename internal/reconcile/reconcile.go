@@ -12,28 +12,28 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// How long something may look wrong before it counts. Temporal's visibility lags behind its workflows by seconds, and a
-// workflow closes a moment after its order's row.
+// How long something may look wrong before it is a finding. Temporal's visibility lags behind its workflows by seconds, and
+// a workflow closes a moment after its order has ended in the database.
 const (
-	// Grace is for everything that settles by itself.
+	// Grace is for everything that soon agrees without help.
 	Grace = time.Minute
-	// Settled is how long after the end of a run none of its attempts can be running any more: the longest may take five
-	// minutes (workflows, option rows). Only then may another run take over.
+	// Settled is how long after the end of a run none of its attempts can still be running: the longest may take five minutes
+	// (timeouts in workflows/call.go). Only then may another run take over.
 	Settled = 6 * time.Minute
 )
 
-// Bounds say how long an order may stay in a state before that is a finding. The states that wait for somebody have the
-// deadlines of their pool.
+// Bounds say how long an order may stay in a state before that is a finding. The states in which an order waits for a person
+// or for stock have the deadlines of their pool instead.
 type Bounds struct {
 	Accepted     time.Duration
 	Provisioning time.Duration
 	Compensating time.Duration
-	Deadlines    time.Duration // how much later than its pool's deadline a waiting order ends
-	Grace        time.Duration // for what settles by itself
-	Settled      time.Duration // after the end of a run, before another one may take over
+	Deadlines    time.Duration // how long after the deadline of its pool a waiting order may take to end
+	Grace        time.Duration // for what soon agrees without help
+	Settled      time.Duration // after the end of a run, before another run may take over
 }
 
-// DefaultBounds are those of production.
+// DefaultBounds returns the bounds of production.
 func DefaultBounds() Bounds {
 	return Bounds{Accepted: 5 * time.Minute, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: Grace, Settled: Settled}
 }
@@ -43,9 +43,9 @@ type Order struct {
 	provision.OrderKey
 	State   provision.OrderState
 	Since   time.Time // of the state
-	Account string    // that it holds in progress; empty: none
+	Account string    // the account in progress that it holds; empty: none
 	Touched bool      // a step that writes to AWS was begun in that account
-	Active  time.Time // when something last happened: the state, or a step of it
+	Active  time.Time // when its state last changed or one of its steps last began or ended
 }
 
 // Reconciliation finds contradictions and reads orders.
@@ -81,38 +81,38 @@ type Orders interface {
 type Workflows interface {
 	// Open lists the open workflows of orders and when they started, from Temporal's visibility, which lags.
 	Open(ctx context.Context) (map[provision.OrderKey]time.Time, error)
-	// Closed lists how the newest run of each order closed that visibility knows to have closed after that time.
+	// Closed lists how the newest run of each order closed, for the runs that visibility shows to have closed after that time.
 	Closed(ctx context.Context, after time.Time) (map[provision.OrderKey]string, error)
 	// Run reads the newest run of an order's workflow from Temporal itself, which does not lag.
 	Run(ctx context.Context, key provision.OrderKey) (Run, error)
-	// Completed reads the newest run of an order's workflow that completed, from visibility; one without an id when none did.
+	// Completed reads from visibility the newest run of an order's workflow that completed. The run has no id when none did.
 	Completed(ctx context.Context, key provision.OrderKey) (Run, error)
 	// Story reads the history of a run. Errors: ErrSealed when it cannot be opened.
 	Story(ctx context.Context, key provision.OrderKey, run Run) (Story, error)
-	// Restart starts the workflow of an order again, from the beginning. It returns false when a run is open.
+	// Restart starts the workflow of an order again from the beginning. It returns false when a run is open.
 	Restart(ctx context.Context, order provision.Order) (started bool, err error)
-	// Continue makes a closed run go on at its last completed workflow task, with all that it knew. It returns false when
-	// the history does not allow it, or when it is not the newest run any more.
+	// Continue makes a closed run go on at its last completed workflow task, with all that it knew. It returns false when the
+	// history does not allow it, or when the run is no longer the newest.
 	Continue(ctx context.Context, key provision.OrderKey, run Run, reason string) (continued bool, err error)
-	// WakeOrders tells waiting orders to look for their account. One that has ended needs no waking.
+	// WakeOrders makes waiting orders look for their account. It ignores orders that have ended.
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
 }
 
-// Reconciler finds what is wrong, and repairs what is safe to repair.
+// Reconciler finds contradictions and repairs those that are safe to repair.
 type Reconciler struct {
 	Reconciliation Reconciliation
 	Accounts       Accounts
 	Orders         Orders
 	Workflows      Workflows // nil: the database is not compared with Temporal
 	Bounds         Bounds
-	// All also looks at what ended long ago: the requests of ended orders, and runs that closed.
+	// All makes every check include what ended long ago: requests of ended orders, and closed runs.
 	All bool
 	Now func() time.Time // nil: time.Now
 
-	lookedBack atomic.Int64 // when all closed runs were looked at, in seconds of Unix time
+	lookedBack atomic.Int64 // when all closed runs were last checked, in seconds of Unix time
 }
 
-// recently is how far back closed runs and ended orders are looked at, unless all of them are.
+// recently is how far back closed runs and ended orders are checked, unless all of them are.
 const recently = 24 * time.Hour
 
 func (a *Reconciler) now() time.Time {
@@ -122,19 +122,19 @@ func (a *Reconciler) now() time.Time {
 	return time.Now()
 }
 
-// closedSince is how far back closed runs are looked at. All of them are at first and then once a day: after a restore of
-// the database from an older backup, lost orders may have ended long ago.
+// closedSince returns since when closed runs are checked; zero: all of them. All are checked at first and then once a day,
+// because after the database was restored from an older backup, lost orders may have ended long ago.
 func (a *Reconciler) closedSince() time.Time {
 	last := time.Unix(a.lookedBack.Load(), 0)
 	if !a.All && a.now().Sub(last) < recently {
 		return a.now().Add(-recently)
 	}
-	a.lookedBack.Store(a.now().Unix()) // also when this fails: the next audit must not fail for the same reason
+	a.lookedBack.Store(a.now().Unix()) // even if the check fails, so that the next one does not fail for the same reason
 	return time.Time{}
 }
 
-// Find lists everything that is wrong; nothing is changed. When a part cannot be checked the findings of the others come
-// with the error.
+// Find lists everything that is wrong and changes nothing. When it cannot check a part, it returns the findings of the other
+// parts with the error.
 func (a *Reconciler) Find(ctx context.Context) ([]Finding, error) {
 	var requestsSince time.Time
 	if !a.All {
@@ -142,7 +142,7 @@ func (a *Reconciler) Find(ctx context.Context) ([]Finding, error) {
 	}
 	found, err := a.Reconciliation.Contradictions(ctx, a.Bounds, requestsSince)
 	if err != nil {
-		err = fmt.Errorf("the database could not be checked: %w", err)
+		err = fmt.Errorf("checking the database: %w", err)
 	}
 	for i := range found {
 		if kind := found[i].Kind; kind == KindStockNotGiven || kind == KindOrderNotWoken || kind == KindStopNotHeard {
@@ -152,7 +152,7 @@ func (a *Reconciler) Find(ctx context.Context) ([]Finding, error) {
 	if a.Workflows != nil {
 		crossed, crossErr := a.crossCheck(ctx)
 		if crossErr != nil {
-			err = errors.Join(err, fmt.Errorf("the database could not be compared with Temporal: %w", crossErr))
+			err = errors.Join(err, fmt.Errorf("comparing the database with Temporal: %w", crossErr))
 		}
 		found = append(found, crossed...)
 	}

@@ -11,41 +11,41 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Actor signs the audit rows of what the reconciler does.
-const Actor = "audit"
+// Actor is the actor in the history of what the reconciler did.
+const Actor = "reconciler"
 
-// maxFindings bounds a report: it is the result of an activity, which Temporal keeps.
+// maxFindings bounds a report, because Temporal stores it as the result of an activity.
 const maxFindings = 200
 
-// Report is what an audit found and did.
+// Report lists what FindAndRepair found and did.
 type Report struct {
 	At       time.Time `json:"at"`
-	Repaired int       `json:"repaired"` // findings that were put right
-	Raised   int       `json:"raised"`   // findings that were not
+	Repaired int       `json:"repaired"` // findings that were repaired
+	Raised   int       `json:"raised"`   // findings that were not repaired
 	Findings []Finding `json:"findings,omitempty"`
 	More     int       `json:"more,omitempty"` // findings that are not in the list
 }
 
-// way is how a finding is put right.
+// way is how a finding is repaired.
 type way int
 
 const (
-	wake    way = iota // tell the order to look
-	rewrite            // write its row as its run has it
-	restart            // start its workflow from the beginning
-	carryOn            // let its closed workflow go on where it was
+	wake    way = iota // wake the order's workflow
+	rewrite            // write the order's row from what its run knows
+	restart            // start the order's workflow from the beginning
+	carryOn            // let the order's closed workflow go on where it was
 )
 
-// repair is the safe way to put a finding right.
+// repair is the safe way to repair a finding.
 type repair struct {
 	how       way
 	run       Run
-	lost      bool // the order's row is to be written from what the run knows
+	lost      bool // the order's row must be written from what the run knows
 	notBefore time.Time
 }
 
-// rank is when a repair has its turn. Accounts that were sold are the first that get their order back, then those in which
-// an order works: what is repaired afterwards can no longer take or fail them.
+// rank orders the repairs. Orders that completed come first, then orders that work in an account, so that a later repair can
+// no longer take or fail their accounts.
 func (r repair) rank() int {
 	switch {
 	case r.lost && r.run.ending() == sold:
@@ -56,14 +56,16 @@ func (r repair) rank() int {
 	return 2
 }
 
-// takeOver is how an order in progress that nothing works on is put right; nil when there is no safe way.
+// takeOver returns how to repair an order in progress that no workflow works on; nil when there is no safe way.
 //
-// A run that ended by the decision of its order wrote the row first, so the row is that of an older backup and is made to say
-// the same. Every other run left its order by no decision of the order. A run from the beginning reads the account and puts
-// back what it read, so it is safe only while nothing in the account was changed. A run that was stopped in the middle goes
-// on with all that it knew: Temporal's history has the journal of the account, and every step and undo may be repeated. A run
-// that failed would fail again. A state in which the undo has begun is never restarted: the new run would claim nothing and
-// close the order.
+// A run that ended by the order's own decision wrote the row first. So the row comes from an older backup, and is written
+// again to say the same as the run.
+//
+// Every other run ended without a decision about the order. A new run from the beginning reads the account and later
+// restores what it read, so it is safe only while nothing in the account was changed. A run that was stopped in the middle
+// can continue with all that it knew, because Temporal's history has the journal of the account, and every step and undo may
+// be repeated. A run that failed would fail again. An order whose undo has begun is never restarted, because the new run
+// would claim nothing and close the order.
 func takeOver(row Order, run Run) *repair {
 	ending := run.ending()
 	switch untouched := !row.Touched && row.State != provision.Compensating; {
@@ -77,8 +79,8 @@ func takeOver(row Order, run Run) *repair {
 	return nil
 }
 
-// FindAndRepair lists everything that is wrong and puts right what is safe. Like Find, it returns what it knows beside an
-// error; what it did may be done again.
+// FindAndRepair lists everything that is wrong and repairs what is safe to repair. Like Find, it returns what it knows
+// together with an error. Its repairs may be repeated.
 func (a *Reconciler) FindAndRepair(ctx context.Context) (Report, error) {
 	found, err := a.Find(ctx)
 	var repairs []*Finding
@@ -88,23 +90,23 @@ func (a *Reconciler) FindAndRepair(ctx context.Context) (Report, error) {
 		}
 	}
 	slices.SortStableFunc(repairs, func(x, y *Finding) int { return cmp.Compare(x.repair.rank(), y.repair.rank()) })
-	mended := map[provision.OrderKey]string{}
+	repaired := map[provision.OrderKey]string{}
 	for _, f := range repairs {
-		done, mendErr := a.mend(ctx, *f)
+		done, repairErr := a.repair(ctx, *f)
 		switch {
-		case errors.Is(mendErr, ErrSealed): // the others must not wait for that
+		case errors.Is(repairErr, ErrSealed): // the other orders must not wait for the key
 			f.What += "; " + ErrSealed.Error()
-		case mendErr != nil:
-			err = errors.Join(err, fmt.Errorf("repairing order %s: %w", f.Order, mendErr))
+		case repairErr != nil:
+			err = errors.Join(err, fmt.Errorf("repairing order %s: %w", f.Order, repairErr))
 		}
 		if f.Repaired = done; done != "" && f.repair.how != wake {
-			mended[f.Order] = done
+			repaired[f.Order] = done
 		}
 	}
 	report := Report{At: a.now().UTC()}
 	for i := range found {
 		if found[i].Kind == KindAccountWithoutWorkflow {
-			found[i].Repaired = mended[found[i].Order]
+			found[i].Repaired = repaired[found[i].Order]
 		}
 		if found[i].Repaired != "" {
 			report.Repaired++
@@ -117,13 +119,13 @@ func (a *Reconciler) FindAndRepair(ctx context.Context) (Report, error) {
 	return report, err
 }
 
-// mend does the repair and says what was done; empty when things have changed since and nothing was to do.
-func (a *Reconciler) mend(ctx context.Context, f Finding) (done string, err error) {
+// repair repairs the finding and returns what it did; empty when the order has changed since and nothing needed a repair.
+func (a *Reconciler) repair(ctx context.Context, f Finding) (done string, err error) {
 	defer func() {
 		if err != nil {
 			done = ""
 		}
-		if errors.Is(err, provision.ErrConflict) { // it has gone on, has ended, or cannot have its account back
+		if errors.Is(err, provision.ErrConflict) { // the order moved on, has ended, or cannot get its account back
 			err = nil
 		}
 	}()
@@ -142,7 +144,7 @@ func (a *Reconciler) mend(ctx context.Context, f Finding) (done string, err erro
 	case restart:
 		return a.restart(ctx, f)
 	case carryOn:
-		if f.repair.lost { // first, so that the run finds its order
+		if f.repair.lost { // first, so that the run finds the row
 			if _, err := a.rewrite(ctx, f, func(Story) provision.OrderStatus { return run.inProgress() }); err != nil {
 				return "", err
 			}
@@ -151,7 +153,7 @@ func (a *Reconciler) mend(ctx context.Context, f Finding) (done string, err erro
 		if err != nil || !continued {
 			return "", err
 		}
-		return "its workflow goes on where it was", a.Orders.NoteAction(ctx, f.Order, "continue", provision.Intervention{Actor: Actor, Reason: f.What})
+		return "its workflow continues where it was", a.Orders.NoteAction(ctx, f.Order, "continue", provision.Intervention{Actor: Actor, Reason: f.What})
 	}
 	return "", nil
 }
@@ -161,7 +163,7 @@ func (a *Reconciler) restart(ctx context.Context, f Finding) (done string, err e
 	if f.repair.lost {
 		order, err = a.rewrite(ctx, f, func(Story) provision.OrderStatus {
 			status := f.repair.run.inProgress()
-			if status.AccountID != "" { // what the order waited for is asked again by the new run
+			if status.AccountID != "" { // the new run asks its questions again
 				status.State, status.Failure = provision.Provisioning, nil
 			}
 			return status
@@ -179,7 +181,7 @@ func (a *Reconciler) restart(ctx context.Context, f Finding) (done string, err e
 	return "its workflow was started again", nil
 }
 
-// rewrite writes the row of an order from the history of its run, and returns the order as it was placed.
+// rewrite writes the row of an order from the history of its run. It returns the order as it was placed.
 func (a *Reconciler) rewrite(ctx context.Context, f Finding, status func(Story) provision.OrderStatus) (provision.Order, error) {
 	story, err := a.Workflows.Story(ctx, f.Order, f.repair.run)
 	if err != nil {

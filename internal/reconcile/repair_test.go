@@ -12,14 +12,14 @@ import (
 )
 
 // actions lists what was noted of an order without changing its state.
-func (w *world) actions(id string) (actions []string) {
+func (w *orders) actions(id string) (actions []string) {
 	w.t.Helper()
 	require.NoError(w.t, w.db.SelectContext(w.t.Context(), &actions,
 		`SELECT actor || ': ' || code FROM order_history WHERE order_id = $1 AND from_state = to_state ORDER BY seq`, id))
 	return actions
 }
 
-func (w *world) repair() reconcile.Report {
+func (w *orders) repair() reconcile.Report {
 	w.t.Helper()
 	report, err := w.FindAndRepair(w.t.Context())
 	require.NoError(w.t, err)
@@ -39,14 +39,14 @@ func TestATerminatedOrderThatTouchedNothingIsStartedAgain(t *testing.T) {
 			require.Len(t, w.temporal.restarted, 1)
 			require.Equal(t, key(id), w.temporal.restarted[0].OrderKey)
 			require.Empty(t, w.temporal.continued)
-			require.Equal(t, []string{"audit: restart"}, w.actions(id))
+			require.Equal(t, []string{"reconciler: restart"}, w.actions(id))
 
 			// The new run finds its row and, as the first one would, an account.
 			opened, err := w.store.Orders.Open(t.Context(), w.temporal.restarted[0])
 			require.NoError(t, err)
 			require.False(t, opened.State.Ended())
 			again := w.repair()
-			require.Empty(t, again.Findings, "once is enough")
+			require.Empty(t, again.Findings, "nothing is left to repair")
 			require.Len(t, w.temporal.restarted, 1)
 		})
 	}
@@ -68,7 +68,7 @@ func TestACorrectedOrderIsStartedAgainAsItWasFirstPlaced(t *testing.T) {
 
 	view, err := w.store.Orders.Get(t.Context(), key("asked"))
 	require.NoError(t, err)
-	require.Equal(t, provision.Provisioning, view.State, "the new run asks anew, if it has to")
+	require.Equal(t, provision.Provisioning, view.State, "the new run asks its questions again")
 	require.Equal(t, view.AcceptedAt.UTC(), w.temporal.restarted[0].AcceptedAt)
 	opened, err := w.store.Orders.Open(t.Context(), w.temporal.restarted[0])
 	require.NoError(t, err, "the corrected order is not refused")
@@ -80,7 +80,7 @@ func TestACorrectedOrderIsStartedAgainAsItWasFirstPlaced(t *testing.T) {
 }
 
 // A run from the beginning would take the half changed account for what was there before the order.
-func TestATerminatedOrderThatTouchedItsAccountGoesOnWhereItWas(t *testing.T) {
+func TestATerminatedOrderThatTouchedItsAccountContinuesWhereItWas(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"work", "undo"} {
 		t.Run(id, func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestATerminatedOrderThatTouchedItsAccountGoesOnWhereItWas(t *testing.T) {
 			require.Zero(t, report.Raised)
 			require.Equal(t, []string{"run of " + id}, w.temporal.continued)
 			require.Empty(t, w.temporal.restarted)
-			require.Equal(t, []string{"audit: continue"}, w.actions(id))
+			require.Equal(t, []string{"reconciler: continue"}, w.actions(id))
 			require.Empty(t, w.repair().Findings)
 		})
 	}
@@ -114,11 +114,11 @@ func TestNothingIsTakenOverWhileAnAttemptMayStillRun(t *testing.T) {
 	require.Empty(t, w.temporal.continued)
 }
 
-func TestWhatCannotBeTakenOverSafelyIsRaised(t *testing.T) {
+func TestAnOrderThatCannotBeTakenOverSafelyIsRaised(t *testing.T) {
 	t.Parallel()
-	for name, lose := range map[string]func(w *world){
-		"its history is gone in the middle of the work": func(w *world) { w.forgotten("work"); w.forgotten("undo") },
-		"it ended by its own decision": func(w *world) {
+	for name, lose := range map[string]func(w *orders){
+		"its history is gone in the middle of the work": func(w *orders) { w.forgotten("work"); w.forgotten("undo") },
+		"it ended by its own decision": func(w *orders) {
 			for _, id := range []string{"work", "undo"} {
 				w.closed(id, "Failed", time.Hour)
 			}
@@ -143,7 +143,7 @@ func TestWhatCannotBeTakenOverSafelyIsRaised(t *testing.T) {
 	}
 }
 
-func TestAForgottenOrderThatTouchedNothingIsStartedAgain(t *testing.T) {
+func TestAnOrderThatTemporalForgotIsStartedAgainIfItTouchedNothing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.forgotten("waits")
@@ -154,7 +154,7 @@ func TestAForgottenOrderThatTouchedNothingIsStartedAgain(t *testing.T) {
 	require.Len(t, w.temporal.restarted, 1)
 }
 
-func TestAnOrderThatChangesUnderTheRepairIsLeftAlone(t *testing.T) {
+func TestAnOrderThatChangesDuringTheRepairIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	_, err := w.store.Orders.PrepareRestart(t.Context(), key("work"), "test", "")
@@ -163,7 +163,7 @@ func TestAnOrderThatChangesUnderTheRepairIsLeftAlone(t *testing.T) {
 	require.ErrorIs(t, err, provision.ErrConflict)
 	_, err = w.store.Orders.PrepareRestart(t.Context(), key("done"), "test", "")
 	require.ErrorIs(t, err, provision.ErrConflict)
-	_, err = w.store.Orders.PrepareRestart(t.Context(), key("nobody"), "test", "")
+	_, err = w.store.Orders.PrepareRestart(t.Context(), key("unknown"), "test", "")
 	require.ErrorIs(t, err, provision.ErrNotFound)
 
 	// Found while nothing was touched, and touched before the repair.
@@ -177,7 +177,7 @@ func TestAnOrderThatChangesUnderTheRepairIsLeftAlone(t *testing.T) {
 	require.Empty(t, w.actions("asked"), "what did not happen is not noted")
 }
 
-func TestOrdersThatCouldGoOnAreWoken(t *testing.T) {
+func TestOrdersThatCanContinueAreWoken(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.violate(`UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits';

@@ -7,49 +7,49 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Run is one run of an order's workflow, as Temporal shows it without the seal keys.
+// Run is one run of an order's workflow, as far as Temporal shows it without the seal keys.
 type Run struct {
 	ID       string         // empty: Temporal knows no run of the order
 	Open     bool           // it has not closed
-	Opening  bool           // it tries to write the order's row, and will until it has
+	Opening  bool           // it retries to write the order's row until that succeeds
 	Status   string         // Running, or how it closed, as Temporal calls it
-	Code     provision.Code // why it failed; empty: no failure of ours says so
+	Code     provision.Code // why it failed; empty: the failure has no code of ours
 	Started  time.Time
 	ClosedAt time.Time // zero while it is open
 	// The search attributes.
-	State   provision.OrderState // where the order was in its story
-	Reason  provision.Code       // why it was there
+	State   provision.OrderState // the order's state
+	Reason  provision.Code       // why it was in that state
 	Account string               // the last account that the order got; empty: none
 }
 
-// Story is what the history of a run tells about its order.
+// Story is what the history of a run contains about its order.
 type Story struct {
 	Order   provision.Order    // as it was placed
 	Request provision.Request  // as it was corrected since
-	Failure *provision.Failure // why the run failed, when it says so
+	Failure *provision.Failure // why the run failed, if the history says so
 	Result  *provision.Result  // of a run that completed
 }
 
-// ErrSealed says that a history cannot be opened: the key that sealed it is missing here.
+// ErrSealed reports that a history cannot be opened because this process lacks the key that sealed it.
 var ErrSealed = errors.New("the history of the order's workflow cannot be opened with the seal keys of this process")
 
-// Lost is an order as its workflow knows it: what its row is written again from.
+// Lost is an order as its workflow knows it. Its row is written again from this.
 type Lost struct {
 	Order   provision.Order   // as it was placed
 	Request provision.Request // as it was corrected since
 	provision.OrderStatus
 }
 
-// ending says whose decision it was that a run ended.
+// ending says how a run ended and whose decision that was.
 type ending int
 
 const (
 	running  ending = iota
 	sold            // the order completed
 	decided         // the order failed or was cancelled
-	refused         // the row of the order's id was another order's, or had ended: the run did nothing
-	ours            // our own trouble, which is never the end of an order
-	stopped         // Temporal or an operator ended the run, which knows nothing of it
+	refused         // the row with the order's id was another order's or had ended, so the run did nothing
+	ours            // an error of our own, which must never end an order
+	stopped         // Temporal or an operator ended the run from outside
 	vanished        // Temporal knows no run
 )
 
@@ -67,16 +67,16 @@ func (r Run) ending() ending {
 		return stopped
 	case r.Code == provision.CodeOrderIDReused || r.Code == provision.CodeOrderNotInProgress:
 		return refused
-	case r.Code.Kind() == provision.KindOrder || r.State == provision.Compensating && !r.swaps(): // it was on its way out
+	case r.Code.Kind() == provision.KindOrder || r.State == provision.Compensating && !r.swaps(): // the order was already ending
 		return decided
 	}
 	return ours
 }
 
-// completed is the status of a run whose order was sold.
+// completed is the status of a run whose order completed.
 const completed = "Completed"
 
-// how is how the run closed, for people.
+// how describes how the run closed.
 func (r Run) how() string {
 	if r.Code != "" {
 		return r.Status + " (" + string(r.Code) + ")"
@@ -84,18 +84,18 @@ func (r Run) how() string {
 	return r.Status
 }
 
-// working tells whether the order held an account when the run last said where it was.
+// working reports whether the order held an account when the run last set its search attributes.
 func (r Run) working() bool {
 	return r.Account != "" && r.State != provision.Accepted && r.State != provision.WaitingForAccount
 }
 
-// swaps tells whether what the run gave back was one account, to go on with the next.
+// swaps reports whether the run was undoing one account in order to continue with the next.
 func (r Run) swaps() bool { return r.Reason.Kind() == provision.KindAccount }
 
-// inProgress is where the row of an order stands whose work goes on.
+// inProgress returns the status that the row of an order gets whose work goes on.
 func (r Run) inProgress() provision.OrderStatus {
 	switch {
-	case r.Open && r.State == provision.WaitingForAccount: // another run would take a place in the queue itself
+	case r.Open && r.State == provision.WaitingForAccount: // a new run would take its own place in the queue
 		return provision.OrderStatus{State: provision.WaitingForAccount}
 	case !r.working():
 		return provision.OrderStatus{State: provision.Accepted}
@@ -104,12 +104,12 @@ func (r Run) inProgress() provision.OrderStatus {
 	if r.State == provision.ActionRequired || r.State == provision.Compensating && !r.swaps() {
 		status.State = r.State
 		status.Failure = &provision.Failure{Code: r.Reason,
-			Reason: "the row of the order was lost and written again; the order's workflow says in Temporal's Web UI what happened"}
+			Reason: "the row of the order was lost and written again; the order's workflow in Temporal's Web UI shows what happened"}
 	}
 	return status
 }
 
-// ended is where the row of an order stands whose run ended by the order's own decision.
+// ended returns the status that the row of an order gets whose run ended by the order's own decision.
 func (r Run) ended(story Story) provision.OrderStatus {
 	if story.Result != nil {
 		return provision.OrderStatus{State: provision.Completed, AccountID: story.Result.AccountID, Result: story.Result}

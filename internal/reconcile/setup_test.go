@@ -35,8 +35,8 @@ func order(id string, model provision.Model) provision.Order {
 	}
 }
 
-// world is a database with an order in every state, and what Temporal says about their workflows.
-type world struct {
+// orders is a database with an order in every state, and what Temporal returns about their workflows.
+type orders struct {
 	*reconcile.Reconciler
 	t        *testing.T
 	db       *sqlx.DB
@@ -44,7 +44,7 @@ type world struct {
 	temporal *temporalFake
 }
 
-// setup makes a world in which everything is right:
+// setup creates these orders, which all agree with their workflows:
 //
 //	order  state                account
 //	gone   failed               1, returned clean
@@ -54,14 +54,14 @@ type world struct {
 //	undo   compensating         4
 //	fresh  accepted
 //	waits  waiting_for_account  wants an ECAM; account 5 is Ready, but SPAM
-func setup(t *testing.T) *world {
+func setup(t *testing.T) *orders {
 	t.Helper()
 	ctx := t.Context()
 	db := pgtest.New(t)
 	store := postgres.New(db)
 	temporal := &temporalFake{open: map[provision.OrderKey]time.Time{}, runs: map[provision.OrderKey]reconcile.Run{},
 		earlier: map[provision.OrderKey]reconcile.Run{}, stories: map[provision.OrderKey]reconcile.Story{}, unread: map[provision.OrderKey]error{}}
-	w := &world{t: t, db: db, store: store, temporal: temporal,
+	w := &orders{t: t, db: db, store: store, temporal: temporal,
 		Reconciler: &reconcile.Reconciler{Reconciliation: store.Reconciliation, Accounts: store.Accounts, Orders: store.Orders,
 			Workflows: temporal, Bounds: reconcile.DefaultBounds(), All: true}}
 	require.NoError(t, store.Providers.Create(ctx, "acme", "Acme"))
@@ -109,7 +109,7 @@ func setup(t *testing.T) *world {
 }
 
 // place opens an order and lets it claim an account.
-func (w *world) place(id string, model provision.Model) {
+func (w *orders) place(id string, model provision.Model) {
 	w.t.Helper()
 	_, err := w.store.Orders.Open(w.t.Context(), order(id, model))
 	require.NoError(w.t, err)
@@ -118,33 +118,33 @@ func (w *world) place(id string, model provision.Model) {
 }
 
 // runs makes the order's workflow run since two hours ago.
-func (w *world) runs(id string) {
+func (w *orders) runs(id string) {
 	started := time.Now().Add(-2 * time.Hour)
 	w.temporal.open[key(id)] = started
 	w.temporal.runs[key(id)] = reconcile.Run{ID: "run of " + id, Open: true, Status: "Running", Started: started}
 }
 
 // closed makes the newest run of the order's workflow one that closed some time ago.
-func (w *world) closed(id, status string, ago time.Duration) {
+func (w *orders) closed(id, status string, ago time.Duration) {
 	delete(w.temporal.open, key(id))
 	w.temporal.runs[key(id)] = reconcile.Run{ID: "run of " + id, Status: status, Started: time.Now().Add(-2 * time.Hour), ClosedAt: time.Now().Add(-ago)}
 }
 
 // forgotten makes Temporal know nothing of the order.
-func (w *world) forgotten(id string) {
+func (w *orders) forgotten(id string) {
 	delete(w.temporal.open, key(id))
 	delete(w.temporal.runs, key(id))
 }
 
 // violate writes around every trigger of the schema.
-func (w *world) violate(statements string) {
+func (w *orders) violate(statements string) {
 	w.t.Helper()
 	_, err := w.db.ExecContext(w.t.Context(), `BEGIN; SET LOCAL session_replication_role = replica; `+statements+`; COMMIT`)
 	require.NoError(w.t, err)
 }
 
 // found is what the reconciler finds, as "kind whose".
-func (w *world) found() (short []string) {
+func (w *orders) found() (short []string) {
 	w.t.Helper()
 	findings, err := w.Find(w.t.Context())
 	require.NoError(w.t, err)
@@ -168,7 +168,7 @@ func shorten(t *testing.T, findings []reconcile.Finding) (short []string) {
 	return short
 }
 
-// temporalFake is Temporal's word about the workflows, and what was asked of it.
+// temporalFake is Temporal: what it returns about the workflows, and what it was asked to do.
 type temporalFake struct {
 	open      map[provision.OrderKey]time.Time     // visibility, which may lag
 	runs      map[provision.OrderKey]reconcile.Run // the truth

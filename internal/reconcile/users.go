@@ -12,17 +12,17 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// ExpectedUser says that an order's IAM user must be in an account, or must not be there any more.
+// ExpectedUser says that an order's IAM user must exist in an account, or must no longer exist there.
 type ExpectedUser struct {
 	Account provision.Account
 	Order   provision.OrderKey
-	Nonce   string   // tags what the order made
-	Names   []string // that the user may have: the order may have been corrected
+	Nonce   string   // the order's mark on what it created
+	Names   []string // names that the user may have; several when the order was corrected
 	Present bool
-	Wrote   Written // only when it is present
+	Wrote   Written // only if Present
 }
 
-// Written is what an order writes into an account, besides what carries its tags. What is empty is not compared.
+// Written is what an order writes to an account and cannot tag. Empty fields are not compared.
 type Written struct {
 	Alias       string
 	ContactName string
@@ -30,7 +30,7 @@ type Written struct {
 	Alternates map[string]provision.AlternateContact
 }
 
-// differs lists what is not in the account as it was written, without its content.
+// differs lists what the account does not contain as it was written. It does not quote the content.
 func (w Written) differs(now Written) (kinds []Kind, what []string) {
 	if w.Alias != "" && w.Alias != now.Alias {
 		kinds, what = append(kinds, KindAliasDiffers), append(what, "the alias of the account is not that of its order")
@@ -52,22 +52,22 @@ type Users interface {
 	ExpectedUsers(ctx context.Context, afterAccount, afterOrder string, limit int) ([]ExpectedUser, error)
 }
 
-// Cloud is what FindUsers needs of AWS. It only reads. A problem says in words without personal data why AWS did not let us
-// look; an error ends the whole check.
+// Cloud is what FindUsers needs of AWS. It only reads. A problem says, without personal data, why AWS did not allow a read; an
+// error ends the whole check.
 type Cloud interface {
-	// HasUser tells whether the account has an IAM user of that name which the order made.
+	// HasUser reports whether the account has an IAM user of that name which the order created.
 	HasUser(ctx context.Context, account provision.Account, name string, order provision.OrderKey, nonce string) (has bool, problem string, err error)
-	// Written reads what orders write into an account. Once the customer may have signed in as the user, the account is the
-	// customer's to change and is not read.
+	// Written reads what orders write to an account. It reads nothing, and returns customers, once the customer may have signed
+	// in as the user: from then on the customer may change the account.
 	Written(ctx context.Context, account provision.Account, user string) (now Written, customers bool, problem string, err error)
 }
 
 const (
 	usersPage   = 200
-	usersAtOnce = 8 // accounts looked at in parallel; each has AWS's limits of its own
+	usersAtOnce = 8 // accounts that are read in parallel; AWS limits requests for each account separately
 )
 
-// FindUsers compares the accounts that are the customers', and those that are Ready again after an order, with AWS.
+// FindUsers compares with AWS the accounts of customers and the accounts that are Ready again after an order.
 func FindUsers(ctx context.Context, users Users, cloud Cloud) (found []Finding, err error) {
 	var account, order string
 	for {
@@ -78,7 +78,7 @@ func FindUsers(ctx context.Context, users Users, cloud Cloud) (found []Finding, 
 		results := make([][]Finding, len(page))
 		looking, ctx := errgroup.WithContext(ctx)
 		looking.SetLimit(usersAtOnce)
-		var unreadable sync.Map // accounts; one finding for each is enough
+		var unreadable sync.Map // accounts that were reported already
 		for i, expected := range page {
 			looking.Go(func() (err error) {
 				results[i], err = compareUser(ctx, cloud, expected, &unreadable)
@@ -117,7 +117,8 @@ func compareUser(ctx context.Context, cloud Cloud, expected ExpectedUser, unread
 	case expected.Present && there:
 		return compareWritten(ctx, cloud, expected)
 	case expected.Present:
-		return []Finding{New(KindUserMissing, expected.Order, a.ID, a.StatusSince, "the account is Allocated, but AWS shows no IAM user with the tags of its order")}, nil
+		return []Finding{New(KindUserMissing, expected.Order, a.ID, a.StatusSince,
+			"the account is Allocated, but AWS shows no IAM user with the tags of its order")}, nil
 	case there:
 		return []Finding{New(KindUserLeft, expected.Order, a.ID, a.StatusSince,
 			fmt.Sprintf("the account is %s, but the IAM user of an earlier order is still in it", a.Status.Label()))}, nil
@@ -125,8 +126,9 @@ func compareUser(ctx context.Context, cloud Cloud, expected ExpectedUser, unread
 	return nil, nil
 }
 
-// compareWritten compares what the order wrote with what is there, until the customer has signed in. AWS may show an earlier
-// value for a while, and the customer may sign in between two calls, so a difference counts when a second look shows it too.
+// compareWritten compares what the order wrote with what the account contains, until the customer has signed in. AWS may show
+// an earlier value for a while, and the customer may sign in between two calls, so a difference counts only if a second read
+// shows it too.
 func compareWritten(ctx context.Context, cloud Cloud, expected ExpectedUser) (found []Finding, err error) {
 	a := expected.Account
 	var kinds []Kind

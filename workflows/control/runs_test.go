@@ -227,7 +227,7 @@ func TestATerminatedRunGoesOnAtItsLastTask(t *testing.T) {
 	)
 	run, err := runs.Run(t.Context(), orderOne)
 	require.NoError(t, err)
-	continued, err := runs.Continue(t.Context(), orderOne, run, "audit: terminated")
+	continued, err := runs.Continue(t.Context(), orderOne, run, "reconciler: terminated")
 	require.NoError(t, err)
 	require.True(t, continued)
 	reset := f.Resets[0]
@@ -235,19 +235,19 @@ func TestATerminatedRunGoesOnAtItsLastTask(t *testing.T) {
 	require.Equal(t, "order/acme/o-1", reset.WorkflowExecution.WorkflowId)
 	require.Equal(t, "run-1", reset.WorkflowExecution.RunId)
 	require.EqualValues(t, 10, reset.WorkflowTaskFinishEventId)
-	require.Equal(t, "audit: terminated", reset.Reason)
-	require.Equal(t, "audit-run-1", reset.RequestId, "a repeat is the same reset")
+	require.Equal(t, "reconciler: terminated", reset.Reason)
+	require.Equal(t, "reconciler-run-1", reset.RequestId, "a repeat is the same reset")
 
 	// A reset ends the newest run: whoever else took over must not be ended.
 	f.OnHistory = func() { f.AddRun("order/acme/o-1", "run-2", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING) }
-	continued, err = runs.Continue(t.Context(), orderOne, run, "audit: terminated")
+	continued, err = runs.Continue(t.Context(), orderOne, run, "reconciler: terminated")
 	require.NoError(t, err)
 	require.False(t, continued)
 	f.OnHistory = nil
 	f.Histories["run-3"] = events(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED)
 	for _, without := range []string{"run-3", "run-4"} {
 		f.AddRun("order/acme/o-1", without, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
-		continued, err = runs.Continue(t.Context(), orderOne, reconcile.Run{ID: without}, "audit: terminated")
+		continued, err = runs.Continue(t.Context(), orderOne, reconcile.Run{ID: without}, "reconciler: terminated")
 		require.NoError(t, err)
 		require.False(t, continued, "no task, or no history")
 	}

@@ -7,19 +7,13 @@ import (
 
 	"go.temporal.io/api/workflowservice/v1"
 
+	"quartermaster/internal/provision"
 	"quartermaster/workflows"
 )
 
-// Started are the workflows that were started before some time, as far as Temporal still has them.
-type Started struct {
-	OpenOrders   int        // open ones of orders
-	OpenOthers   int        // all other open ones
-	LastClosedAt *time.Time // when the last one of those that are closed closed; nil: none is closed
-}
-
 // StartedBefore counts the workflows that were started before that time. A run that a reset made started at the time of the
 // reset, although its history is older.
-func (t *Temporal) StartedBefore(ctx context.Context, at time.Time) (s Started, err error) {
+func (t *Temporal) StartedBefore(ctx context.Context, at time.Time) (s provision.StartedWorkflows, err error) {
 	before := "StartTime < '" + at.UTC().Format(time.RFC3339Nano) + "'"
 	const open = " AND ExecutionStatus = 'Running'"
 	orders := " AND WorkflowType = '" + workflows.ProvisionOrderName + "'"

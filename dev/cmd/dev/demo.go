@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"quartermaster/api"
+	"quartermaster/api/openapi"
 	"quartermaster/dev/stack"
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
@@ -21,11 +21,11 @@ const (
 )
 
 // demoOrders are the two that the demonstration places: a new report on an ECAM account, an existing one on a SPAM account.
-func demoOrders(now time.Time) []api.NewOrder {
+func demoOrders(now time.Time) []openapi.NewOrder {
 	stamp := now.UTC().Format("20060102-150405")
 	ecam, spam := provision.ModelECAM, provision.ModelSPAM
 	existing := stack.ExistingReport
-	return []api.NewOrder{
+	return []openapi.NewOrder{
 		{
 			ID: "demo-" + stamp + "-new", Marketplace: stack.NewReports, Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
 			AccountModel: &ecam, IAMUserName: "anna.berg", AWSContactName: "Anna Berg", AWSAccountAlias: "berg-logistics-" + stamp,
@@ -46,7 +46,7 @@ func runDemo(ctx context.Context, s *stack.Stack, client *stack.Client) error {
 	fmt.Println("\nPlacing two orders: a new cost report on an ECAM account, an existing one on a SPAM account.")
 	began := time.Now()
 	var following errgroup.Group
-	finished := make([]api.Order, len(orders))
+	finished := make([]openapi.Order, len(orders))
 	for i, order := range orders {
 		status, _, err := client.PlaceOrder(ctx, order)
 		if err != nil {
@@ -78,7 +78,7 @@ func runDemo(ctx context.Context, s *stack.Stack, client *stack.Client) error {
 }
 
 // follow prints every change of the order until it has ended.
-func follow(ctx context.Context, client *stack.Client, id string, began time.Time) (api.Order, error) {
+func follow(ctx context.Context, client *stack.Client, id string, began time.Time) (openapi.Order, error) {
 	shown := map[string]bool{}
 	show := func(text string) {
 		if !shown[text] {
@@ -110,7 +110,7 @@ func follow(ctx context.Context, client *stack.Client, id string, began time.Tim
 	}
 }
 
-func printOrder(s *stack.Stack, order api.Order) {
+func printOrder(s *stack.Stack, order openapi.Order) {
 	fmt.Printf("\nOrder %s\n", order.ID)
 	if order.Failure != nil {
 		fmt.Printf("  failed because   %s: %s\n", order.Failure.Code, order.Failure.Reason)

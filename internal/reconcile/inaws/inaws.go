@@ -1,4 +1,5 @@
-// Package inaws looks into the accounts for the reconciler. It only reads.
+// Package inaws reads AWS accounts for the reconciler: their IAM users, aliases and contacts. It implements reconcile.Cloud on
+// internal/awscloud, and only cmd/quartermaster uses it.
 package inaws
 
 import (
@@ -15,13 +16,13 @@ import (
 	"quartermaster/internal/reconcile"
 )
 
-// SessionPrefix begins the names of the reconciler's role sessions; the trust policy that we ship allows it.
+// SessionPrefix begins the names of the reconciler's role sessions. The trust policy that we ship allows it.
 const SessionPrefix = "verify-"
 
-// session is the rest of that name: what stands in the account's CloudTrail.
-const session = "audit"
+// session is the rest of that name. The account's CloudTrail shows both.
+const session = "reconcile"
 
-// The tags of what an order makes (activities: ours.go; a test there holds the two together).
+// The tags of what an order creates. A test in package activities makes sure that both packages use the same.
 const (
 	tagOrder = "mp:order-id"
 	tagNonce = "mp:order-nonce"
@@ -30,8 +31,8 @@ const (
 // Cloud is reconcile.Cloud on AWS. Sessions must enter accounts with SessionPrefix.
 type Cloud struct{ Sessions *awscloud.Cloud }
 
-// HasUser tells whether the account has an IAM user of that name which the order made. What AWS refuses for this account is
-// a problem of the account; that it refuses us, or does not answer, is an error.
+// HasUser reports whether the account has an IAM user of that name which the order created. If AWS refuses the read because of
+// this account, that is a problem of the account; if AWS refuses our own identity or does not answer, that is an error.
 func (c Cloud) HasUser(ctx context.Context, account provision.Account, name string, order provision.OrderKey, nonce string) (has bool, problem string, err error) {
 	s, err := c.Sessions.OpenSession(ctx, account, session)
 	if err != nil {
@@ -53,8 +54,8 @@ func (c Cloud) HasUser(ctx context.Context, account provision.Account, name stri
 	return tags[tagOrder] == order.String() && tags[tagNonce] == nonce, "", nil
 }
 
-// Written reads what orders write into an account, unless the customer may have signed in as the user: the password was used, was
-// changed, or is gone.
+// Written reads what orders write to an account, unless the customer may have signed in as the user: the password was used,
+// was changed, or no longer exists.
 func (c Cloud) Written(ctx context.Context, acc provision.Account, user string) (now reconcile.Written, customers bool, problem string, err error) {
 	s, err := c.Sessions.OpenSession(ctx, acc, session)
 	if err != nil {
@@ -71,6 +72,7 @@ func (c Cloud) Written(ctx context.Context, acc provision.Account, user string) 
 	return now, false, problem, err
 }
 
+// signedIn reports whether the customer may have signed in as the user.
 func signedIn(ctx context.Context, s *awscloud.Session, name string) (bool, error) {
 	profile, err := s.IAM.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: aws.String(name)})
 	if awscloud.IsNotFound(err) {
@@ -86,6 +88,7 @@ func signedIn(ctx context.Context, s *awscloud.Session, name string) (bool, erro
 	return user.User.PasswordLastUsed != nil, nil
 }
 
+// read reads the alias and the contacts of an account.
 func read(ctx context.Context, s *awscloud.Session) (now reconcile.Written, err error) {
 	aliases, err := s.IAM.ListAccountAliases(ctx, &iam.ListAccountAliasesInput{})
 	if err != nil {
@@ -118,7 +121,7 @@ func read(ctx context.Context, s *awscloud.Session) (now reconcile.Written, err 
 	return now, nil
 }
 
-// problemOf tells a problem of the account, in words without AWS's text, from an error.
+// problemOf distinguishes a problem of the account from an error. It describes the problem without AWS's text.
 func problemOf(err error, what string) (string, error) {
 	var wrong *awscloud.IdentityError
 	switch {

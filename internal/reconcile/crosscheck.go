@@ -12,20 +12,20 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// suspect is an order whose row and workflow seem to contradict each other.
+// suspect is an order whose row and workflow may contradict each other.
 type suspect struct {
-	key    provision.OrderKey
-	run    Run
-	row    Order // zero: there is none
-	looked bool  // the run was read
-	found  []Finding
+	key   provision.OrderKey
+	run   Run
+	row   Order // zero: the order has no row
+	read  bool  // the run was read
+	found []Finding
 }
 
 func (s *suspect) hasRow() bool { return s.row.State != "" }
 
-// crossCheck compares the orders' rows with their workflows. The lists only raise suspicion: each suspect is asked for at
-// Temporal itself, and then its row is read again, because the order may have gone on. When something cannot be read, the
-// findings about the other orders come with the error.
+// crossCheck compares the orders' rows with their workflows. The lists only raise suspicion, because visibility lags: for each
+// suspect it reads the run from Temporal itself, and then the row again, because the order may have moved on. When it cannot
+// read something, it returns the findings about the other orders with the error.
 func (a *Reconciler) crossCheck(ctx context.Context) (found []Finding, err error) {
 	suspects, err := a.suspects(ctx)
 	if err != nil {
@@ -33,10 +33,10 @@ func (a *Reconciler) crossCheck(ctx context.Context) (found []Finding, err error
 	}
 	err = eachOf(ctx, suspects, func(ctx context.Context, s *suspect) (err error) {
 		s.run, err = a.Workflows.Run(ctx, s.key)
-		s.looked = err == nil
+		s.read = err == nil
 		return err
 	})
-	suspects = slices.DeleteFunc(suspects, func(s *suspect) bool { return !s.looked })
+	suspects = slices.DeleteFunc(suspects, func(s *suspect) bool { return !s.read })
 	keys := make([]provision.OrderKey, len(suspects))
 	for i, s := range suspects {
 		keys[i] = s.key
@@ -56,20 +56,20 @@ func (a *Reconciler) crossCheck(ctx context.Context) (found []Finding, err error
 	return found, err
 }
 
-// looksAtOnce is how many orders are looked at in parallel: after an outage there may be thousands.
-const looksAtOnce = 8
+// suspectsAtOnce is how many suspects are checked in parallel: after an outage there may be thousands.
+const suspectsAtOnce = 8
 
-// eachOf looks at the suspects in parallel. The first error ends it.
-func eachOf(ctx context.Context, suspects []*suspect, look func(context.Context, *suspect) error) error {
-	looking, ctx := errgroup.WithContext(ctx)
-	looking.SetLimit(looksAtOnce)
+// eachOf calls a function for the suspects in parallel. The first error ends it.
+func eachOf(ctx context.Context, suspects []*suspect, do func(context.Context, *suspect) error) error {
+	doing, ctx := errgroup.WithContext(ctx)
+	doing.SetLimit(suspectsAtOnce)
 	for _, s := range suspects {
-		looking.Go(func() error { return look(ctx, s) })
+		doing.Go(func() error { return do(ctx, s) })
 	}
-	return looking.Wait()
+	return doing.Wait()
 }
 
-// suspects are the orders that Temporal's visibility and the rows do not agree about.
+// suspects lists the orders about which Temporal's visibility and the rows disagree.
 func (a *Reconciler) suspects(ctx context.Context) (suspects []*suspect, err error) {
 	open, err := a.Workflows.Open(ctx)
 	if err != nil {
@@ -83,19 +83,19 @@ func (a *Reconciler) suspects(ctx context.Context) (suspects []*suspect, err err
 	if err != nil {
 		return nil, err
 	}
-	accuse := func(key provision.OrderKey) { suspects = append(suspects, &suspect{key: key}) }
+	add := func(key provision.OrderKey) { suspects = append(suspects, &suspect{key: key}) }
 	inProgress := make(map[provision.OrderKey]bool, len(rows))
 	for _, row := range rows {
 		inProgress[row.OrderKey] = true
 		if _, runs := open[row.OrderKey]; !runs {
-			accuse(row.OrderKey)
+			add(row.OrderKey)
 		}
 	}
 	for key := range open {
 		if !inProgress[key] {
-			accuse(key)
+			add(key)
 		}
-		delete(closed, key) // an earlier run of it
+		delete(closed, key) // that is an earlier run
 	}
 	var over []provision.OrderKey
 	for key := range closed {
@@ -110,14 +110,14 @@ func (a *Reconciler) suspects(ctx context.Context) (suspects []*suspect, err err
 	for _, key := range over {
 		row, hasRow := ended[key]
 		if !hasRow || (row.State == provision.Completed) != (closed[key] == completed) {
-			accuse(key)
+			add(key)
 		}
 	}
 	return suspects, nil
 }
 
-// judge compares an order's row with its workflow. Before it says that an order's work was lost it looks for an earlier run
-// that completed: an account that was sold once is the customer's, whatever was started afterwards.
+// judge compares an order's row with its workflow. Before it reports that an order's work was lost, it looks for an earlier
+// run that completed: an account that was sold once belongs to the customer, whatever ran afterwards.
 func (a *Reconciler) judge(ctx context.Context, s suspect) (found []Finding, err error) {
 	found = a.compare(s)
 	if len(found) > 0 && !s.row.State.Ended() && s.run.ending() != sold {
@@ -140,7 +140,7 @@ func (a *Reconciler) judge(ctx context.Context, s suspect) (found []Finding, err
 	return found, nil
 }
 
-// compare holds an order's row, if there is one, against a run of its workflow.
+// compare compares an order's row, if it has one, with a run of its workflow.
 func (a *Reconciler) compare(s suspect) []Finding {
 	ending := s.run.ending()
 	late := func(since time.Time) bool { return a.now().Sub(since) > a.Bounds.Grace }
@@ -160,7 +160,8 @@ func (a *Reconciler) compare(s suspect) []Finding {
 		}
 	case s.row.State.Ended() && ending == running:
 		if late(s.row.Since) {
-			return []Finding{New(KindWorkflowOfEndedOrder, s.key, "", s.row.Since, fmt.Sprintf("the order is %s, but its workflow still runs", s.row.State))}
+			return []Finding{New(KindWorkflowOfEndedOrder, s.key, "", s.row.Since,
+				fmt.Sprintf("the order is %s, but its workflow still runs", s.row.State))}
 		}
 	case s.row.State == provision.Completed && (ending == decided || ending == ours || ending == stopped):
 		if late(s.run.ClosedAt) {
@@ -174,21 +175,21 @@ func (a *Reconciler) compare(s suspect) []Finding {
 	return nil
 }
 
-// withoutRow is about an order that Temporal knows and the database does not:
+// withoutRow returns the finding about an order that Temporal knows and the database does not:
 //
 //	the newest run              why there is no row                     the row is written as              and the work
-//	is open, tries to write it  the database does not answer            -                                  goes on by itself
-//	is open                     it was lost                             the run last was                   goes on by itself
+//	is open, tries to write it  the database does not answer            -                                  goes on without help
+//	is open                     it was lost                             the run last was                   goes on without help
 //	Completed                   it was lost after the order was sold    completed: see soldUnknown         is over
 //	Canceled                    it was lost                             cancelled                          is over
 //	Failed, as an order fails   it was lost                             failed, for the same reason        is over
-//	Failed, refused by a row    that row was lost                       -: nobody knows how the order ended
-//	Failed otherwise            our own trouble, at any time            accepted                           begins again
+//	Failed, refused by a row    that row was lost                       -: how the order ended is unknown
+//	Failed otherwise            an error of our own, at any time        accepted                           begins again
 //	  while it had an account   it was lost                             provisioning                       begins again
 //	Terminated or TimedOut      it was never written, or lost           accepted                           begins again
 //	  while it had an account   it was lost                             the run last was                   goes on where it was
 //
-// An order that had an account gets it back when it is Ready, and does without it when it is not.
+// An order that had an account gets it back if the account is Ready, and otherwise continues without it.
 func (a *Reconciler) withoutRow(s suspect) Finding {
 	run := s.run
 	f := New(KindWorkflowWithoutOrder, s.key, "", run.ClosedAt, "the order was accepted, but has no row; its workflow has closed as "+run.how())
@@ -218,8 +219,8 @@ func (a *Reconciler) withoutRow(s suspect) Finding {
 	return f
 }
 
-// soldUnknown is about an order that completed, by Temporal's word, and whose row does not say so: the row was lost, or is
-// that of an older backup. An order whose row says that it failed or was cancelled is for a human.
+// soldUnknown returns the finding about an order that completed according to Temporal but not according to its row: the row
+// was lost, or comes from an older backup. If the row says that the order failed or was cancelled, an operator must decide.
 func soldUnknown(s suspect) Finding {
 	what := "Temporal says that the order completed, but the database has no row of it"
 	if s.hasRow() {
@@ -232,11 +233,11 @@ func soldUnknown(s suspect) Finding {
 	return f
 }
 
-// lookAtSold says what the database knows of the account that was sold. When the order cannot have it back, nothing can be
-// repaired.
+// lookAtSold adds what the database knows about the account that was sold. If the order cannot get the account back, the
+// finding cannot be repaired.
 func (a *Reconciler) lookAtSold(ctx context.Context, f *Finding, s suspect) error {
 	if f.Account == "" {
-		return nil // the namespace has no search attributes: the history tells
+		return nil // without search attributes, only the history knows the account
 	}
 	account, err := a.Accounts.Get(ctx, s.key.Provider, f.Account)
 	if err != nil && !errors.Is(err, provision.ErrNotFound) {
@@ -260,7 +261,7 @@ func (a *Reconciler) lookAtSold(ctx context.Context, f *Finding, s suspect) erro
 	return nil
 }
 
-// deserted says that nothing works on an order in progress, and on the account that it holds.
+// deserted returns the findings about an order in progress that no workflow works on, and about the account that it holds.
 func (a *Reconciler) deserted(row Order, run Run) []Finding {
 	since, how := row.Active, "Temporal knows no workflow of it"
 	if run.ID != "" {
@@ -277,6 +278,6 @@ func (a *Reconciler) deserted(row Order, run Run) []Finding {
 		return []Finding{f}
 	}
 	held := New(KindAccountWithoutWorkflow, row.OrderKey, row.Account, since, "the account is in progress, but no workflow works in it")
-	held.Repairable = f.Repairable // with its order
+	held.Repairable = f.Repairable // together with its order
 	return []Finding{held, f}
 }

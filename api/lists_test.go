@@ -13,14 +13,14 @@ import (
 func TestCursorsRoundTrip(t *testing.T) {
 	t.Parallel()
 	orders := provision.OrderCursor{CreatedAt: now.Add(123456000), ID: "a:b"}
-	got, err := orderCursor(encodeCursor(orders))
+	got, err := decodeCursor(encodeCursor(orders), validOrderCursor)
 	require.NoError(t, err)
 	require.Equal(t, orders, *got)
 	accounts := provision.AccountCursor{AddedAt: now, ID: "111122223333"}
-	gotAccount, err := accountCursor(encodeCursor(accounts))
+	gotAccount, err := decodeCursor(encodeCursor(accounts), validAccountCursor)
 	require.NoError(t, err)
 	require.Equal(t, accounts, *gotAccount)
-	none, err := orderCursor(nil)
+	none, err := decodeCursor(nil, validOrderCursor)
 	require.NoError(t, err)
 	require.Nil(t, none)
 }

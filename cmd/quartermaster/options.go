@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
+	"quartermaster/internal/secrets"
+	"quartermaster/migrations"
+)
+
+// databaseOptions name the database. A command that embeds them may ask for a *postgres.DB.
+type databaseOptions struct {
+	DatabaseURL string `help:"PostgreSQL, as postgres://user:password@host:port/name?sslmode=…" env:"QM_DATABASE_URL,DATABASE_URL" required:"" placeholder:"URL"`
+}
+
+// ProvideDB opens the database for the command. It refuses a schema of another version, which the program would misread.
+func (o databaseOptions) ProvideDB(e *env) (*postgres.DB, error) {
+	db, err := postgres.Open(e.ctx, o.DatabaseURL)
+	if err != nil {
+		return nil, err
+	}
+	e.onClose(db.Close)
+	return db, migrations.Check(e.ctx, db.SQL().DB)
+}
+
+// sealOptions hold the keys that seal Temporal's payloads and the passwords. A command that embeds them may ask for a
+// *secrets.Ring.
+type sealOptions struct {
+	SealKeys string `help:"Keys that seal payloads and passwords, as id:base64,id:base64: the first one seals, all can open. Create one with: quartermaster keys seal." env:"QM_SEAL_KEYS" required:"" placeholder:"KEYS"`
+}
+
+// ProvideRing reads the seal keys for the command.
+func (o sealOptions) ProvideRing() (*secrets.Ring, error) { return parseRing(o.SealKeys) }
+
+func parseRing(keys string) (*secrets.Ring, error) {
+	ring, err := secrets.ParseRing(keys)
+	if err != nil {
+		return nil, fmt.Errorf("QM_SEAL_KEYS: %w", err)
+	}
+	return ring, nil
+}
+
+// poolOptions name a pool.
+type poolOptions struct {
+	Provider    string                `help:"Provider id." required:""`
+	Marketplace string                `help:"Marketplace id." required:""`
+	Environment provision.Environment `help:"production or test." enum:"production,test" default:"production"`
+}
+
+func (o poolOptions) pool() provision.Pool {
+	return provision.Pool{Provider: o.Provider, Marketplace: o.Marketplace, Environment: o.Environment}
+}
+
+// awsOptions say which AWS is used.
+type awsOptions struct {
+	AWSEndpoint string `name:"aws-endpoint" help:"Address of an AWS simulator on this machine, for trials. Unset: AWS itself." env:"QM_AWS_ENDPOINT" placeholder:"URL"`
+}
+
+// Validate refuses a simulator that is not on this machine, so that credentials are never sent elsewhere.
+func (o awsOptions) Validate() error {
+	if o.AWSEndpoint == "" {
+		return nil
+	}
+	u, err := url.Parse(o.AWSEndpoint)
+	if err != nil || u.Scheme != "http" {
+		return errors.New("QM_AWS_ENDPOINT: write it as http://127.0.0.1:PORT")
+	}
+	return loopback("QM_AWS_ENDPOINT", u.Host)
+}
+
+// simulated reports whether AWS is a simulator.
+func (o awsOptions) simulated() bool { return o.AWSEndpoint != "" }
+
+// callerConfig returns the service's own identity in AWS, from the SDK's usual chain of credentials.
+func (o awsOptions) callerConfig(ctx context.Context) (aws.Config, error) {
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion("us-east-1"))
+	if err != nil {
+		return cfg, fmt.Errorf("reading the AWS credentials of the service: %w", err)
+	}
+	return cfg, nil
+}
+
+// loopback refuses an address that is not on this machine.
+func loopback(name, hostPort string) error {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return fmt.Errorf("%s: %q is not host:port", name, hostPort)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%s: %q is not on this machine: only a loopback address is allowed", name, hostPort)
+}
