@@ -8,6 +8,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -33,7 +34,7 @@ func (s *service) UpdateAccount(ctx context.Context, in server.UpdateAccountRequ
 		return nil, err
 	}
 	s.verifyDue(ctx)
-	return server.UpdateAccount200JSONResponse{Body: accountResource(account), Headers: server.UpdateAccount200ResponseHeaders{ETag: etag(account)}}, nil
+	return server.UpdateAccount200JSONResponse{Body: resource.Account(account), Headers: server.UpdateAccount200ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // DeleteAccount answers DELETE /v1/accounts/{account_id}.
@@ -55,7 +56,7 @@ func (s *service) InvalidateAccount(ctx context.Context, in server.InvalidateAcc
 	if err != nil {
 		return nil, err
 	}
-	return server.InvalidateAccount200JSONResponse{Body: accountResource(account), Headers: server.InvalidateAccount200ResponseHeaders{ETag: etag(account)}}, nil
+	return server.InvalidateAccount200JSONResponse{Body: resource.Account(account), Headers: server.InvalidateAccount200ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // ReturnAccount answers POST /v1/accounts/{account_id}/return.
@@ -67,7 +68,7 @@ func (s *service) ReturnAccount(ctx context.Context, in server.ReturnAccountRequ
 		return nil, err
 	}
 	s.verifyDue(ctx)
-	return server.ReturnAccount202JSONResponse{Body: accountResource(account), Headers: server.ReturnAccount202ResponseHeaders{ETag: etag(account)}}, nil
+	return server.ReturnAccount202JSONResponse{Body: resource.Account(account), Headers: server.ReturnAccount202ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // RemoveLeftovers answers POST /v1/accounts/{account_id}/remove-leftovers.
@@ -83,7 +84,7 @@ func (s *service) RemoveLeftovers(ctx context.Context, in server.RemoveLeftovers
 	if err := s.Workflows.RemoveLeftovers(ctx, provision.LeftoverRemoval{Provider: account.Provider, AccountID: account.ID, By: by}); err != nil {
 		return nil, problem(codeUnavailable, "account %s is reserved for the removal, and it is not known whether that has begun: send the same request again, that is safe", account.ID).because(err)
 	}
-	return server.RemoveLeftovers202JSONResponse{Body: accountResource(account), Headers: server.RemoveLeftovers202ResponseHeaders{ETag: etag(account)}}, nil
+	return server.RemoveLeftovers202JSONResponse{Body: resource.Account(account), Headers: server.RemoveLeftovers202ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // VerifyAccount answers POST /v1/accounts/{account_id}/verify.
@@ -95,7 +96,7 @@ func (s *service) VerifyAccount(ctx context.Context, in server.VerifyAccountRequ
 		return nil, err
 	}
 	s.verifyDue(ctx)
-	return server.VerifyAccount202JSONResponse{Body: accountResource(account), Headers: server.VerifyAccount202ResponseHeaders{ETag: etag(account)}}, nil
+	return server.VerifyAccount202JSONResponse{Body: resource.Account(account), Headers: server.VerifyAccount202ResponseHeaders{ETag: etag(account)}}, nil
 }
 
 // changeAccount does something to the caller's account, and wakes the orders that got an account by it.

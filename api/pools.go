@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -34,7 +34,7 @@ func (s *service) ListPools(ctx context.Context, in server.ListPoolsRequestObjec
 			place := value(after)
 			return s.Pools.List(ctx, poolOf(ctx, place.Marketplace, place.Environment), limit)
 		},
-		show:  poolResource,
+		show:  resource.Pool,
 		place: func(c provision.PoolConfig) poolCursor { return poolCursor{c.Marketplace, c.Environment} },
 	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *service) CreatePool(ctx context.Context, in server.CreatePoolRequestObj
 		return nil, form.problem(err)
 	}
 	return server.CreatePool201JSONResponse{
-		Body:    poolResource(created),
+		Body:    resource.Pool(created),
 		Headers: server.CreatePool201ResponseHeaders{Location: s.basePath + path, ETag: etagOf(created.Version)},
 	}, nil
 }
@@ -77,7 +77,7 @@ func (s *service) GetPool(ctx context.Context, in server.GetPoolRequestObject) (
 	if err != nil {
 		return nil, poolProblem(pool, err)
 	}
-	return server.GetPool200JSONResponse{Body: poolResource(config), Headers: server.GetPool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
+	return server.GetPool200JSONResponse{Body: resource.Pool(config), Headers: server.GetPool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
 }
 
 // UpdatePool answers PATCH /v1/pools/{marketplace}/{environment}.
@@ -96,7 +96,7 @@ func (s *service) UpdatePool(ctx context.Context, in server.UpdatePoolRequestObj
 		return nil, poolProblem(pool, form.problem(err))
 	}
 	return server.UpdatePool200JSONResponse{
-		Body: poolResource(config), Headers: server.UpdatePool200ResponseHeaders{ETag: etagOf(config.Version)},
+		Body: resource.Pool(config), Headers: server.UpdatePool200ResponseHeaders{ETag: etagOf(config.Version)},
 	}, nil
 }
 
@@ -256,24 +256,4 @@ func (f poolForm) problem(err error) error {
 		problems[i] = bodyField(field.Field, field.Message)
 	}
 	return invalidFields(problems...)
-}
-
-func poolResource(c provision.PoolConfig) openapi.Pool {
-	s := c.Settings
-	p := openapi.Pool{
-		Marketplace: c.Marketplace, Environment: c.Environment, CreatedAt: c.CreatedAt.UTC(),
-		AlternateContactTypes: append(openapi.AlternateContactTypes{}, s.AlternateContactTypes...), ReportKind: s.ReportKind, ReportRegion: s.ReportRegion, ReportPrefix: s.ReportPrefix,
-		UserPolicyArns: append(openapi.UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: string(s.OnFailure),
-		WaitDeadlineSeconds: optional(int(s.WaitDeadline.Seconds())), ActionDeadlineSeconds: int(s.ActionDeadline.Seconds()), ProvideRootUser: !s.WithoutRootAccess,
-		Instructions: openapi.Instructions{}, StockThreshold: c.StockThreshold, ModelThresholds: openapi.ModelThresholds{}, RenotifySeconds: int(c.RenotifyEvery.Seconds()),
-		VerificationSuspendedAt: utc(c.SuspendedAt), ClaimsSuspendedAt: utc(c.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(c.ClaimsSuspendedBecause),
-		Warnings: optionalSlice(c.Warnings()),
-	}
-	for _, model := range slices.Sorted(maps.Keys(s.Instructions)) {
-		p.Instructions = append(p.Instructions, openapi.InstructionsOfModel{Model: model, Text: s.Instructions[model]})
-	}
-	for _, model := range slices.Sorted(maps.Keys(c.ModelThresholds)) {
-		p.ModelThresholds = append(p.ModelThresholds, openapi.ModelThreshold{Model: model, Threshold: c.ModelThresholds[model]})
-	}
-	return p
 }

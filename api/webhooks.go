@@ -10,6 +10,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/webhooks"
 )
@@ -32,7 +33,7 @@ func (s *service) CreateWebhook(ctx context.Context, in server.CreateWebhookRequ
 		return nil, err
 	}
 	return server.CreateWebhook201JSONResponse{
-		Body:    openapi.WebhookWithSecret{Webhook: webhookResource(added), Secret: secret},
+		Body:    openapi.WebhookWithSecret{Webhook: resource.Webhook(added), Secret: secret},
 		Headers: server.CreateWebhook201ResponseHeaders{Location: s.basePath + "/v1/webhooks/" + added.ID, ETag: etagOf(added.Version)},
 	}, nil
 }
@@ -70,7 +71,7 @@ func (s *service) ListWebhooks(ctx context.Context, in server.ListWebhooksReques
 		read: func(after *provision.WebhookCursor, limit int) ([]provision.Webhook, error) {
 			return s.Webhooks.List(ctx, callerOf(ctx).Provider, after, limit)
 		},
-		show: webhookResource,
+		show: resource.Webhook,
 		place: func(w provision.Webhook) provision.WebhookCursor {
 			return provision.WebhookCursor{CreatedAt: w.CreatedAt.UTC(), ID: w.ID}
 		},
@@ -87,7 +88,7 @@ func (s *service) GetWebhook(ctx context.Context, in server.GetWebhookRequestObj
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
-	return server.GetWebhook200JSONResponse{Body: webhookResource(w), Headers: server.GetWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
+	return server.GetWebhook200JSONResponse{Body: resource.Webhook(w), Headers: server.GetWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
 }
 
 // UpdateWebhook answers PATCH /v1/webhooks/{webhook_id}.
@@ -104,7 +105,7 @@ func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequ
 	if w.Enabled {
 		s.wakeWebhooks(ctx)
 	}
-	return server.UpdateWebhook200JSONResponse{Body: webhookResource(w), Headers: server.UpdateWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
+	return server.UpdateWebhook200JSONResponse{Body: resource.Webhook(w), Headers: server.UpdateWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
 }
 
 // DeleteWebhook answers DELETE /v1/webhooks/{webhook_id}.
@@ -196,7 +197,7 @@ func (s *service) have(ctx context.Context, id string, send func(ctx context.Con
 		return openapi.Webhook{}, webhookProblem(err, id)
 	}
 	s.wakeWebhooks(ctx)
-	return webhookResource(w), nil
+	return resource.Webhook(w), nil
 }
 
 // wakeWebhooks is a hint: the schedule finds what is due by itself.
@@ -228,22 +229,6 @@ func webhookProblem(err error, id string) error {
 	return err
 }
 
-func webhookResource(w provision.Webhook) openapi.Webhook {
-	return openapi.Webhook{
-		ID:              w.ID,
-		Kind:            w.Kind,
-		URL:             w.URL,
-		EventTypes:      append([]string{}, w.EventTypes...), // never null
-		Description:     w.Description,
-		Enabled:         w.Enabled,
-		DisabledBy:      optional(w.DisabledBy),
-		DisabledBecause: optional(w.DisabledBecause),
-		DisabledAt:      utc(w.DisabledAt),
-		FailingSince:    utc(w.FailingSince),
-		CreatedAt:       w.CreatedAt.UTC(),
-	}
-}
-
 // deliveryCursor is a place in the deliveries of an endpoint.
 type deliveryCursor struct {
 	Seq int64 `json:"d"`
@@ -258,7 +243,7 @@ func (s *service) ListDeliveries(ctx context.Context, in server.ListDeliveriesRe
 			found, err := s.Deliveries.List(ctx, webhookKey(ctx, in.WebhookID), filter)
 			return found, webhookProblem(err, in.WebhookID)
 		},
-		show:  deliveryResource,
+		show:  resource.Delivery,
 		place: func(d provision.Delivery) deliveryCursor { return deliveryCursor{d.EventSeq} },
 	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
@@ -273,7 +258,7 @@ func (s *service) GetDelivery(ctx context.Context, in server.GetDeliveryRequestO
 	if err != nil {
 		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
 	}
-	answer := server.GetDelivery200JSONResponse{Delivery: deliveryResource(d), Attempts: make([]openapi.DeliveryAttempt, len(attempts))}
+	answer := server.GetDelivery200JSONResponse{Delivery: resource.Delivery(d), Attempts: make([]openapi.DeliveryAttempt, len(attempts))}
 	for i, a := range attempts {
 		answer.Attempts[i] = openapi.DeliveryAttempt{At: a.At.UTC(), StatusCode: optional(a.StatusCode), Error: optional(a.Error), Answer: optional(a.Answer), TookMs: a.TookMS}
 	}
@@ -287,7 +272,7 @@ func (s *service) ResendDelivery(ctx context.Context, in server.ResendDeliveryRe
 		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
 	}
 	s.wakeWebhooks(ctx)
-	return server.ResendDelivery202JSONResponse(deliveryResource(d)), nil
+	return server.ResendDelivery202JSONResponse(resource.Delivery(d)), nil
 }
 
 func deliveryProblem(err error, webhook, delivery string) error {
@@ -295,9 +280,4 @@ func deliveryProblem(err error, webhook, delivery string) error {
 		return problem(codeNotFound, "there is no delivery %s of webhook %s", delivery, webhook).because(err)
 	}
 	return webhookProblem(err, webhook)
-}
-
-func deliveryResource(d provision.Delivery) openapi.Delivery {
-	return openapi.Delivery{ID: d.ID, EventID: d.EventID, EventType: d.EventType, EventAt: d.EventAt.UTC(), Subject: d.Subject, State: d.State, AttemptsMade: d.Attempts,
-		NextAttemptAt: utc(d.NextAttemptAt), EndedAt: utc(d.EndedAt)}
 }

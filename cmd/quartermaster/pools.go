@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"quartermaster/api/resource"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
@@ -129,7 +130,7 @@ func (c *listPoolsCommand) Run(e *env, db *postgres.DB) error {
 			return []any{p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, p.Settings.OnFailure, numberOrDash(p.StockThreshold),
 				claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause)}
 		},
-		json: func(p provision.PoolConfig) any { return p },
+		json: func(p provision.PoolConfig) any { return resource.Pool(p) },
 	}.print(e, c.JSON)
 }
 
@@ -165,7 +166,7 @@ func (c *showPoolCommand) Run(e *env, db *postgres.DB) error {
 		return err
 	}
 	warn(e, config)
-	return writeJSON(e, config)
+	return writeJSON(e, resource.Pool(config))
 }
 
 func (c *showPoolCommand) history(e *env, db *postgres.DB) error {
@@ -197,7 +198,7 @@ func (c *updatePoolCommand) Run(e *env, db *postgres.DB) error {
 		return err
 	}
 	warn(e, config)
-	return writeJSON(e, config)
+	return writeJSON(e, resource.Pool(config))
 }
 
 type protectCommand struct {
@@ -256,6 +257,6 @@ func (c *protectedAccountsCommand) Run(e *env, db *postgres.DB) error {
 		cells: func(a provision.ProtectedAccount) []any {
 			return []any{a.AccountID, timeOr(&a.CreatedAt, ""), a.CreatedBy, a.Note}
 		},
-		json: func(a provision.ProtectedAccount) any { return a },
+		json: func(a provision.ProtectedAccount) any { return resource.ProtectedAccount(a) },
 	}.print(e, c.JSON)
 }
