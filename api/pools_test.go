@@ -195,8 +195,7 @@ func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 	require.Len(t, read[openapi.StockAlertPage](t, w.get("/v1/stock-alerts?state=open&marketplace=nordic"), http.StatusOK).Items, 1)
 
 	closed := "/v1/stock-alerts/" + first.Items[0].ID + "/acknowledge"
-	require.Contains(t, readProblem(t, w.post(closed, map[string]any{"note": "n"}), http.StatusConflict, codeConflict).Detail,
-		"has closed itself")
+	require.Contains(t, readProblem(t, w.post(closed, map[string]any{"note": "n"}), http.StatusConflict, codeConflict).Detail, "is closed already")
 	open := "/v1/stock-alerts/" + pool.Alert.ID + "/acknowledge"
 	acknowledged := read[openapi.StockAlert](t, w.post(open, map[string]any{"note": "ten are ordered"}), http.StatusOK)
 	require.Equal(t, "acknowledged", acknowledged.State)

@@ -16,21 +16,24 @@ import (
 type Accounts struct{ db *database }
 
 const createAccountSQL = `
-INSERT INTO accounts AS a (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason, ready_because)
+INSERT INTO accounts AS a (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason,
+    ready_because)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'added by ' || qm_actor())
 RETURNING ` + accountColumns
 
-// Create adds an account to its pool. It is Invalid and due for verification, unless the caller says by its status that
-// it is Ready: then an order that waits may get it in the same transaction, and those orders are returned, to be woken. Errors: provision.ErrConflict when the account id or the external id is known already,
-// provision.ErrRootEmailTaken,
-// provision.ErrNotFound when the provider has no such pool or there is no such model, provision.ErrProtected.
-func (s Accounts) Create(ctx context.Context, a provision.Account, actor string) (added provision.Account, woken []provision.OrderKey, err error) {
+// Create adds an account to its pool. The account is Invalid and due for verification, unless the caller sets its
+// status to Ready. A Ready account may go to a waiting order in the same transaction; Create returns those orders,
+// which must be woken. Errors: provision.ErrConflict when the account id or the external id exists already,
+// provision.ErrRootEmailTaken, provision.ErrNotFound when there is no such pool or model, provision.ErrProtected.
+func (s Accounts) Create(ctx context.Context, a provision.Account,
+	actor string) (added provision.Account, woken []provision.OrderKey, err error) {
 	status, reason := provision.AccountInvalid, provision.AwaitsVerification
 	if a.Status == provision.AccountReady {
 		status, reason = provision.AccountReady, ""
 	}
 	err = s.db.poolTx(ctx, actor, a.Pool, func(tx *sqlx.Tx) error {
-		err := tx.GetContext(ctx, &added, createAccountSQL, a.ID, a.Provider, a.Marketplace, a.Environment, a.Model, a.Name, a.RootEmail, a.RoleARN, a.ExternalID, status, reason)
+		err := tx.GetContext(ctx, &added, createAccountSQL, a.ID, a.Provider, a.Marketplace, a.Environment, a.Model, a.Name, a.RootEmail,
+			a.RoleARN, a.ExternalID, status, reason)
 		if err != nil {
 			return err
 		}
@@ -43,9 +46,10 @@ func (s Accounts) Create(ctx context.Context, a provision.Account, actor string)
 	case violates(err, "accounts_root_email_unique"):
 		err = provision.ErrRootEmailTaken
 	case violates(err, "accounts_not_protected"):
-		err = fmt.Errorf("account %s is %w: a payer or one of the provider's own never enters a pool", a.ID, provision.ErrProtected)
+		err = fmt.Errorf("account %s is %w: a payer account or one of the provider's own accounts cannot be in a pool", a.ID,
+			provision.ErrProtected)
 	case violates(err, "accounts_external_id_unique"):
-		err = fmt.Errorf("the external id of account %s is another account's: %w", a.ID, provision.ErrConflict)
+		err = fmt.Errorf("another account has the external id of account %s: %w", a.ID, provision.ErrConflict)
 	case violates(err, "accounts_model_fkey"):
 		err = fmt.Errorf("account model %q: %w", a.Model, provision.ErrNotFound)
 	case violates(err, "accounts_provider_marketplace_environment_fkey"):
@@ -73,17 +77,20 @@ func (s Accounts) List(ctx context.Context, provider string, f provision.Account
 	if f.After != nil {
 		w.and("(a.added_at, a.id) > (?, ?)", f.After.AddedAt, f.After.ID)
 	}
-	err = s.db.SelectContext(ctx, &accounts, `SELECT `+accountColumns+` FROM accounts a`+w.sql()+` ORDER BY a.added_at, a.id LIMIT `+w.arg(f.Limit), w.args...)
+	err = s.db.SelectContext(ctx, &accounts,
+		`SELECT `+accountColumns+` FROM accounts a`+w.sql()+` ORDER BY a.added_at, a.id LIMIT `+w.arg(f.Limit), w.args...)
 	return accounts, err
 }
 
-// changeAccount runs work on an account of the provider, locked together with its pool, and returns the account as it is then, and
-// the orders that got an account by it. version is the one that the editor has seen; 0: any. Errors: provision.ErrNotFound,
-// provision.ErrStale.
-func changeAccount(ctx context.Context, db *database, actor, provider, id string, version int64, work func(*sqlx.Tx, provision.Account) error) (now provision.Account, woken []provision.OrderKey, err error) {
+// changeAccount runs work on an account of the provider, with the account and its pool locked. It returns the
+// account as it is afterwards, and the orders that got an account because of the change. version is the one that
+// the caller has seen; 0 means any. Errors: provision.ErrNotFound, provision.ErrStale.
+func changeAccount(ctx context.Context, db *database, actor, provider, id string, version int64,
+	work func(*sqlx.Tx, provision.Account) error) (now provision.Account, woken []provision.OrderKey, err error) {
 	const readSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2`
-	var pool provision.Pool // of an account it never changes
-	if err := db.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`, provider, id); err != nil {
+	var pool provision.Pool // an account never changes its pool
+	if err := db.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`, provider,
+		id); err != nil {
 		return now, nil, notFound(err, "account %s", id)
 	}
 	err = db.poolTx(ctx, actor, pool, func(tx *sqlx.Tx) error {
@@ -91,7 +98,7 @@ func changeAccount(ctx context.Context, db *database, actor, provider, id string
 			return notFound(err, "account %s", id)
 		}
 		if version != 0 && version != now.Version {
-			return fmt.Errorf("account %s was changed meanwhile: %w", id, provision.ErrStale)
+			return fmt.Errorf("account %s has changed since it was read: %w", id, provision.ErrStale)
 		}
 		if err := work(tx, now); err != nil {
 			return err
@@ -105,10 +112,11 @@ func changeAccount(ctx context.Context, db *database, actor, provider, id string
 	return now, woken, err
 }
 
-// forbidden says which statuses would have allowed it.
+// forbidden returns an error that names the allowed statuses when the account is in none of them.
 func forbidden(a provision.Account, what string, allowed ...provision.AccountStatus) error {
 	if a.RemovingSince != nil {
-		return &provision.StateError{Reason: fmt.Sprintf("account %s: what order %s left there is being removed: wait until that has ended", a.ID, a.OrderID)}
+		return &provision.StateError{Reason: fmt.Sprintf("account %s: the leftovers of order %s are being removed: wait until that has ended",
+			a.ID, a.OrderID)}
 	}
 	if slices.Contains(allowed, a.Status) {
 		return nil
@@ -117,10 +125,11 @@ func forbidden(a provision.Account, what string, allowed ...provision.AccountSta
 	for i, status := range allowed {
 		labels[i] = status.Label()
 	}
-	return &provision.StateError{Reason: fmt.Sprintf("account %s is %s: only an account that is %s can be %s", a.ID, a.Status.Label(), provision.JoinWords(labels, "or"), what)}
+	return &provision.StateError{Reason: fmt.Sprintf("account %s is %s: only an account that is %s can be %s", a.ID, a.Status.Label(),
+		provision.JoinWords(labels, "or"), what)}
 }
 
-// noteSQL is an audit row of something that leaves the status as it is.
+// noteSQL adds a history row for a change that leaves the status as it is.
 const noteSQL = `
 INSERT INTO account_history (account_id, actor, from_status, to_status, reason, provider, order_id)
 VALUES ($1, qm_actor(), $2, $3, $4, $5, NULLIF($6, ''))`
@@ -133,13 +142,15 @@ func note(ctx context.Context, tx *sqlx.Tx, a provision.Account, to provision.Ac
 const updateAccountSQL = `UPDATE accounts SET name = $2, root_email = $3, role_arn = $4, model = $5 WHERE id = $1`
 
 const verifyFirstSQL = `
-UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = true, ready_because = 'edited by ' || qm_actor(), verify_at = now(), strikes = 0, finding = ''
+UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = true, ready_because = 'edited by ' || qm_actor(),
+    verify_at = now(), strikes = 0, finding = ''
 WHERE id = $1`
 
-// Update changes fields of a Ready or Invalid account. A Ready one whose role is another now waits for its verification
-// before it may be drawn again. Errors: provision.ErrNotFound, provision.ErrStale, provision.ErrRootEmailTaken,
-// a *provision.StateError.
-func (s Accounts) Update(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error) {
+// Update changes fields of a Ready or Invalid account. A Ready account whose role changes must pass its
+// verification before an order can claim it again. Errors: provision.ErrNotFound, provision.ErrStale,
+// provision.ErrRootEmailTaken, a *provision.StateError.
+func (s Accounts) Update(ctx context.Context, actor, provider, id string, version int64,
+	edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error) {
 	now, woken, err := changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "edited", provision.AccountReady, provision.AccountInvalid); err != nil {
 			return err
@@ -169,15 +180,16 @@ func (s Accounts) Update(ctx context.Context, actor, provider, id string, versio
 	return now, woken, err
 }
 
-// Delete takes a Ready or Invalid account out of the pool for good. Its audit stays. Errors: as UpdateAccount.
+// Delete deletes a Ready or Invalid account. Its history stays. Errors: as Update.
 func (s Accounts) Delete(ctx context.Context, actor, provider, id string, version int64) error {
 	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var a provision.Account
-		if err := tx.GetContext(ctx, &a, `SELECT `+accountColumns+` FROM accounts a WHERE a.provider = $1 AND a.id = $2 FOR UPDATE OF a`, provider, id); err != nil {
+		if err := tx.GetContext(ctx, &a, `SELECT `+accountColumns+` FROM accounts a WHERE a.provider = $1 AND a.id = $2 FOR UPDATE OF a`,
+			provider, id); err != nil {
 			return notFound(err, "account %s", id)
 		}
 		if version != 0 && version != a.Version {
-			return fmt.Errorf("account %s was changed meanwhile: %w", id, provision.ErrStale)
+			return fmt.Errorf("account %s has changed since it was read: %w", id, provision.ErrStale)
 		}
 		if err := forbidden(a, "deleted", provision.AccountReady, provision.AccountInvalid); err != nil {
 			return err
@@ -193,17 +205,19 @@ func (s Accounts) Delete(ctx context.Context, actor, provider, id string, versio
 const invalidateSQL = `
 UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = false, ready_because = '', verify_at = NULL WHERE id = $1`
 
-// Invalidate makes an account Invalid because somebody says so; one that waits for its verification waits no more.
-// Errors: as UpdateAccount.
-func (s Accounts) Invalidate(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
+// Invalidate makes an account Invalid because an operator says so. An account that waits for its verification
+// stops waiting. Errors: as Update.
+func (s Accounts) Invalidate(ctx context.Context, actor, provider, id string, version int64,
+	reason string) (provision.Account, []provision.OrderKey, error) {
 	return changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
 		if a.Status == provision.AccountInvalid && !a.ReadyWhenVerified {
 			return &provision.StateError{Reason: "account " + id + " is Invalid already: " + a.Reason}
 		}
-		if err := forbidden(a, "made Invalid", provision.AccountReady, provision.AccountProvisioningFailed, provision.AccountInvalid); err != nil {
+		if err := forbidden(a, "made Invalid", provision.AccountReady, provision.AccountProvisioningFailed,
+			provision.AccountInvalid); err != nil {
 			return err
 		}
-		if a.Status == provision.AccountInvalid { // no transition, so nothing else would tell
+		if a.Status == provision.AccountInvalid { // the status does not change, so the trigger writes no history row
 			if err := note(ctx, tx, a, a.Status, reason); err != nil {
 				return err
 			}
@@ -216,9 +230,10 @@ func (s Accounts) Invalidate(ctx context.Context, actor, provider, id string, ve
 const returnSQL = `
 UPDATE accounts SET ready_when_verified = true, ready_because = $2, verify_at = now(), strikes = 0, finding = '' WHERE id = $1`
 
-// Return asks for an Invalid or failed account to become Ready; it does when its next verification passes. Errors: as
-// UpdateAccount.
-func (s Accounts) Return(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
+// Return requests that an Invalid or failed account become Ready. It becomes Ready when its next verification
+// passes. Errors: as Update.
+func (s Accounts) Return(ctx context.Context, actor, provider, id string, version int64,
+	reason string) (provision.Account, []provision.OrderKey, error) {
 	return changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "returned to Ready", provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
 			return err
@@ -231,7 +246,7 @@ func (s Accounts) Return(ctx context.Context, actor, provider, id string, versio
 	})
 }
 
-// Verify makes the account's verification due now. Errors: as UpdateAccount.
+// Verify makes the verification of the account due now. Errors: as Update.
 func (s Accounts) Verify(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
 	return changeAccount(ctx, s.db, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "verified", provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
@@ -242,14 +257,15 @@ func (s Accounts) Verify(ctx context.Context, actor, provider, id string) (provi
 	})
 }
 
-const accountEventsSQL = `
+const accountHistorySQL = `
 SELECT seq, at, actor, COALESCE(from_status, '') AS from_status, to_status, reason, COALESCE(order_id, '') AS order_id
 FROM account_history WHERE provider = $1 AND account_id = $2 AND seq > $3 ORDER BY seq LIMIT $4`
 
-// History reads the history of a provider's account, oldest first, after the given row, at most limit rows. That of a
-// deleted account stays readable. Errors: provision.ErrNotFound when there never was such an account.
-func (s Accounts) History(ctx context.Context, provider, id string, after int64, limit int) (events []provision.AccountHistoryEntry, err error) {
-	err = s.db.SelectContext(ctx, &events, accountEventsSQL, provider, id, after, limit)
+// History reads the history of a provider's account, oldest first, after the given row, at most limit rows. The
+// history of a deleted account stays readable. Errors: provision.ErrNotFound when the account never existed.
+func (s Accounts) History(ctx context.Context, provider, id string, after int64,
+	limit int) (events []provision.AccountHistoryEntry, err error) {
+	err = s.db.SelectContext(ctx, &events, accountHistorySQL, provider, id, after, limit)
 	if err == nil && len(events) == 0 && after == 0 {
 		err = fmt.Errorf("account %s: %w", id, provision.ErrNotFound)
 	}

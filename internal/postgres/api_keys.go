@@ -14,8 +14,8 @@ import (
 // APIKeys are the keys of the API.
 type APIKeys struct{ db *database }
 
-const apiKeyColumns = `id, provider, name, secret_sha256, role, scopes, requests_per_second, created_at, created_by, expires_at, revoked_at, last_used_at,
-    COALESCE(replaced_by, '') AS replaced_by`
+const apiKeyColumns = `id, provider, name, secret_sha256, role, scopes, requests_per_second, created_at, created_by,
+    expires_at, revoked_at, last_used_at, COALESCE(replaced_by, '') AS replaced_by`
 
 type apiKeyRow struct {
 	provision.APIKey
@@ -29,7 +29,7 @@ func (r apiKeyRow) key() provision.APIKey {
 	return r.APIKey
 }
 
-// Find reads a key by its public id, whoever's it is: it tells the caller's provider. Errors: provision.ErrNotFound.
+// Find reads a key of any provider by its public id. Errors: provision.ErrNotFound.
 func (s APIKeys) Find(ctx context.Context, id string) (provision.APIKey, error) {
 	var row apiKeyRow
 	err := s.db.GetContext(ctx, &row, `SELECT `+apiKeyColumns+` FROM api_keys WHERE id = $1`, id)
@@ -39,7 +39,7 @@ func (s APIKeys) Find(ctx context.Context, id string) (provision.APIKey, error) 
 const apiKeyUsedSQL = `
 UPDATE api_keys SET last_used_at = now() WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= now() - interval '1 minute')`
 
-// NoteUse notes that the key was used, unless that was noted less than a minute ago.
+// NoteUse records that the key was used, at most once a minute.
 func (s APIKeys) NoteUse(ctx context.Context, id string) error {
 	_, err := s.db.ExecContext(ctx, apiKeyUsedSQL, id)
 	return err
@@ -56,7 +56,7 @@ func providerKey(ctx context.Context, q queryer, provider, id, lock string) (pro
 	return row.key(), notFound(err, "API key %s", id)
 }
 
-// List lists at most limit keys of the provider, newest first, after the given one of the page before.
+// List lists at most limit keys of the provider, newest first, after the given one.
 func (s APIKeys) List(ctx context.Context, provider string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error) {
 	var w where
 	w.and("provider = ?", provider)
@@ -64,7 +64,8 @@ func (s APIKeys) List(ctx context.Context, provider string, limit int, after *pr
 		w.and("(created_at, id) < (?, ?)", after.CreatedAt, after.ID)
 	}
 	var rows []apiKeyRow
-	err := s.db.SelectContext(ctx, &rows, `SELECT `+apiKeyColumns+` FROM api_keys`+w.sql()+` ORDER BY created_at DESC, id DESC LIMIT `+w.arg(limit), w.args...)
+	err := s.db.SelectContext(ctx, &rows,
+		`SELECT `+apiKeyColumns+` FROM api_keys`+w.sql()+` ORDER BY created_at DESC, id DESC LIMIT `+w.arg(limit), w.args...)
 	keys := make([]provision.APIKey, len(rows))
 	for i, row := range rows {
 		keys[i] = row.key()
@@ -73,11 +74,12 @@ func (s APIKeys) List(ctx context.Context, provider string, limit int, after *pr
 }
 
 const createAPIKeySQL = `
-INSERT INTO api_keys (id, provider, name, secret_sha256, role, scopes, requests_per_second, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+INSERT INTO api_keys (id, provider, name, secret_sha256, role, scopes, requests_per_second, expires_at) VALUES ($1, $2, $3, $4, $5, $6,
+    $7, $8)
 RETURNING ` + apiKeyColumns
 
-// Create adds a key of a provider and returns it as it is kept. Errors: provision.ErrNotFound when there is no such
-// provider.
+// Create adds a key of a provider and returns it as it was stored. Errors: provision.ErrNotFound when there is no
+// such provider.
 func (s APIKeys) Create(ctx context.Context, actor string, key provision.APIKey) (added provision.APIKey, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		added, err = createKey(ctx, tx, key)
@@ -95,7 +97,8 @@ func createKey(ctx context.Context, tx *sqlx.Tx, key provision.APIKey) (provisio
 		scopes = append(scopes, string(scope))
 	}
 	var row apiKeyRow
-	err := tx.GetContext(ctx, &row, createAPIKeySQL, key.ID, key.Provider, key.Name, key.SecretSHA256, key.Role, scopes, key.RateLimit, key.ExpiresAt)
+	err := tx.GetContext(ctx, &row, createAPIKeySQL, key.ID, key.Provider, key.Name, key.SecretSHA256, key.Role, scopes, key.RateLimit,
+		key.ExpiresAt)
 	return row.key(), err
 }
 
@@ -103,10 +106,11 @@ const rotateAPIKeySQL = `
 UPDATE api_keys SET replaced_by = $2, expires_at = LEAST(expires_at, $3) WHERE id = $1
 RETURNING ` + apiKeyColumns
 
-// Rotate puts successor in the place of the provider's key id, which lives beside it until the given time, or until its
-// own end if that is sooner. It returns both as they are kept. Errors: provision.ErrNotFound; a *provision.StateError when the
-// key was rotated before, is revoked or has expired.
-func (s APIKeys) Rotate(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added, old provision.APIKey, err error) {
+// Rotate replaces the key of the provider by a successor. The old key keeps working until the given time, or until
+// its own expiry if that comes first. Rotate returns both keys as they are stored. Errors: provision.ErrNotFound;
+// a *provision.StateError when the key was rotated before, is revoked or has expired.
+func (s APIKeys) Rotate(ctx context.Context, actor, provider, id string, successor provision.APIKey,
+	until time.Time) (added, old provision.APIKey, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var now time.Time
 		if old, err = providerKey(ctx, tx, provider, id, ` FOR UPDATE`); err != nil {
@@ -117,12 +121,12 @@ func (s APIKeys) Rotate(ctx context.Context, actor, provider, id string, success
 		}
 		switch {
 		case old.RevokedAt != nil:
-			return &provision.StateError{Reason: "API key " + id + " is revoked: make a new one instead"}
+			return &provision.StateError{Reason: "API key " + id + " is revoked: create a new one instead"}
 		case !old.Live(now):
-			return &provision.StateError{Reason: "API key " + id + " has expired: make a new one instead"}
+			return &provision.StateError{Reason: "API key " + id + " has expired: create a new one instead"}
 		case old.ReplacedBy != "":
-			return &provision.StateError{Reason: "API key " + id + " was rotated already, its successor is " + old.ReplacedBy +
-				": rotate that one; if its text got lost, make a new key and revoke it"}
+			return &provision.StateError{Reason: "API key " + id + " was rotated already; its successor is " + old.ReplacedBy +
+				": rotate that one, or create a new key and revoke it if its text is lost"}
 		}
 		if added, err = createKey(ctx, tx, successor); err != nil {
 			return err
@@ -139,12 +143,12 @@ const liveKeysSQL = `
 SELECT ` + apiKeyColumns + ` FROM api_keys
 WHERE provider = $1 AND id <> $2 AND revoked_at IS NULL AND replaced_by IS NULL AND (expires_at IS NULL OR expires_at > now())`
 
-// Revoke ends a key of the provider at once; one that is revoked stays as it is. With keepOne it refuses, with a
-// *provision.StateError, to end the provider's last live key that may make keys; a key that was rotated does not count as
+// Revoke ends a key of the provider at once. A revoked key stays as it is. With keepOne it refuses to end the
+// provider's last live key that may create keys, with a *provision.StateError. A rotated key does not count as
 // one, because it ends soon. Errors: provision.ErrNotFound.
 func (s APIKeys) Revoke(ctx context.Context, actor, provider, id string, keepOne bool) (key provision.APIKey, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		// One revocation of a provider at a time: two of the last two keys must not miss each other.
+		// Lock the provider, so that two transactions cannot revoke its last two keys at the same time.
 		if _, err := tx.ExecContext(ctx, `SELECT FROM providers WHERE id = $1 FOR NO KEY UPDATE`, provider); err != nil {
 			return err
 		}
@@ -152,13 +156,14 @@ func (s APIKeys) Revoke(ctx context.Context, actor, provider, id string, keepOne
 			return err
 		}
 		if keepOne && key.May(provision.ScopeKeysWrite) {
-			last, err := lastThatMakesKeys(ctx, tx, key)
+			last, err := isLastThatCreatesKeys(ctx, tx, key)
 			if err != nil {
 				return err
 			}
 			if last {
-				return &provision.StateError{Reason: "API key " + id + " is the provider's last live one that may make keys: make or rotate to another one of role " +
-					string(provision.RoleAdmin) + " first, and revoke this one with that"}
+				return &provision.StateError{Reason: "API key " + id +
+					" is the provider's last live key that may create keys: create another key of role " +
+					string(provision.RoleAdmin) + " first, and use it to revoke this one"}
 			}
 		}
 		var row apiKeyRow
@@ -169,7 +174,7 @@ func (s APIKeys) Revoke(ctx context.Context, actor, provider, id string, keepOne
 	return key, err
 }
 
-func lastThatMakesKeys(ctx context.Context, tx *sqlx.Tx, key provision.APIKey) (bool, error) {
+func isLastThatCreatesKeys(ctx context.Context, tx *sqlx.Tx, key provision.APIKey) (bool, error) {
 	var others []apiKeyRow
 	if err := tx.SelectContext(ctx, &others, liveKeysSQL, key.Provider, key.ID); err != nil {
 		return false, err

@@ -130,7 +130,7 @@ func TestARotatedKeyLivesBesideItsSuccessorForAWhile(t *testing.T) {
 		_, err = store.APIKeys.Find(ctx, "third-of-"+id)
 		require.ErrorIs(t, err, provision.ErrNotFound, "nothing is left of what was refused")
 	}
-	refused("old", "was rotated already, its successor is new")
+	refused("old", "was rotated already; its successor is new")
 	soon := time.Now().Add(time.Minute).UTC().Truncate(time.Microsecond)
 	createKey(t, store, apiKey("short", provision.RoleViewer, func(k *provision.APIKey) { k.ExpiresAt = &soon }))
 	_, short, err := store.APIKeys.Rotate(ctx, "key admin", "acme", "short", apiKey("longer", provision.RoleViewer), until)
@@ -154,7 +154,8 @@ func TestOneOfManyRotationsAtOnceSucceeds(t *testing.T) {
 	var race errgroup.Group
 	for i := range 8 {
 		race.Go(func() error {
-			if _, _, err := store.APIKeys.Rotate(ctx, "a", "acme", "old", apiKey(fmt.Sprintf("new-%d", i), provision.RoleOperator), time.Now().Add(time.Hour)); err == nil {
+			if _, _, err := store.APIKeys.Rotate(ctx, "a", "acme", "old", apiKey(fmt.Sprintf("new-%d", i), provision.RoleOperator),
+				time.Now().Add(time.Hour)); err == nil {
 				succeeded.Add(1)
 			}
 			return nil
@@ -173,7 +174,8 @@ func TestTheLastKeyThatMakesKeysIsNotRevoked(t *testing.T) {
 	past := time.Now().Add(-time.Minute)
 	createKey(t, store, apiKey("a", provision.RoleAdmin))
 	createKey(t, store, apiKey("operator", provision.RoleOperator))
-	createKey(t, store, apiKey("narrow", provision.RoleAdmin, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeKeysRead} }))
+	createKey(t, store, apiKey("narrow", provision.RoleAdmin,
+		func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeKeysRead} }))
 	createKey(t, store, apiKey("expired", provision.RoleAdmin, func(k *provision.APIKey) { k.ExpiresAt = &past }))
 	createKey(t, store, apiKey("theirs", provision.RoleAdmin, func(k *provision.APIKey) { k.Provider = "other" }))
 	refused := func(id string) {
@@ -181,7 +183,7 @@ func TestTheLastKeyThatMakesKeysIsNotRevoked(t *testing.T) {
 		_, err := store.APIKeys.Revoke(ctx, "key "+id, "acme", id, true)
 		var state *provision.StateError
 		require.ErrorAs(t, err, &state)
-		require.Contains(t, state.Reason, "last live one that may make keys: make or rotate to another one of role admin first")
+		require.Contains(t, state.Reason, "last live key that may create keys: create another key of role admin first")
 	}
 	refused("a")
 	_, _, err := store.APIKeys.Rotate(ctx, "key a", "acme", "a", apiKey("b", provision.RoleAdmin), time.Now().Add(time.Hour))
@@ -231,7 +233,8 @@ func TestTheLastTwoKeysDoNotRevokeEachOtherAtOnce(t *testing.T) {
 func TestTheLifeOfAKeyIsAudited(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	createKey(t, store, apiKey("a", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} }))
+	createKey(t, store, apiKey("a", provision.RoleViewer,
+		func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} }))
 	until := time.Date(2099, 11, 22, 10, 0, 0, 0, time.UTC)
 	_, _, err := store.APIKeys.Rotate(ctx, "key admin", "acme", "a", apiKey("b", provision.RoleViewer), until)
 	require.NoError(t, err)
@@ -241,7 +244,8 @@ func TestTheLifeOfAKeyIsAudited(t *testing.T) {
 	}
 	require.NoError(t, store.APIKeys.NoteUse(ctx, "a"))
 	var events []string
-	require.NoError(t, db.SelectContext(ctx, &events, `SELECT provider || ': ' || actor || ' ' || what || ' ' || key_id || ' ' || detail FROM access_history ORDER BY seq`))
+	require.NoError(t, db.SelectContext(ctx, &events,
+		`SELECT provider || ': ' || actor || ' ' || what || ' ' || key_id || ' ' || detail FROM access_history ORDER BY seq`))
 	require.Equal(t, []string{
 		"acme: test created a role viewer, only orders:read",
 		"acme: key admin created b role viewer",
@@ -258,7 +262,8 @@ func TestTheLifeOfAKeyIsAudited(t *testing.T) {
 func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	createKey(t, store, apiKey("a", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} }))
+	createKey(t, store, apiKey("a", provision.RoleViewer,
+		func(k *provision.APIKey) { k.Scopes = []provision.Scope{provision.ScopeOrdersRead} }))
 	createKey(t, store, apiKey("b", provision.RoleViewer))
 	_, _, err := store.APIKeys.Rotate(ctx, "test", "acme", "a", apiKey("c", provision.RoleViewer), time.Now().Add(time.Hour))
 	require.NoError(t, err)
@@ -292,8 +297,9 @@ func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 		require.NoError(t, tx.Rollback())
 	}
 	for name, key := range map[string]provision.APIKey{
-		"api_keys_role_known":                   apiKey("x", "root"),
-		"api_keys_scopes_are_words":             apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.Scopes = []provision.Scope{"everything"} }),
+		"api_keys_role_known": apiKey("x", "root"),
+		"api_keys_scopes_are_words": apiKey("x", provision.RoleViewer,
+			func(k *provision.APIKey) { k.Scopes = []provision.Scope{"everything"} }),
 		"api_keys_requests_per_second_in_range": apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.RateLimit = new(float64) }),
 		"api_keys_sha256_has_32_bytes":          apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.SecretSHA256 = []byte{1} }),
 	} {

@@ -14,22 +14,23 @@ import (
 	"github.com/lib/pq/pqerror"
 )
 
-// lib/pq waits for a server that does not answer, even after the context of the call has ended. So the connection is closed under such
-// a call: shortly after its context has ended, which leaves a healthy server the time to cancel the statement, or when the call takes
-// longer than any statement may. Nothing else ends a read from a server that is frozen or unreachable.
+// lib/pq waits for a server that does not answer, even after the context of the call has ended. Therefore the
+// network connection is closed: shortly after the context has ended, which leaves a healthy server the time to
+// cancel the statement, or when the call takes longer than any statement may. Nothing else ends a read from a
+// server that is frozen or unreachable.
 const (
 	graceToCancel = 300 * time.Millisecond
 	cancelLimit   = time.Second      // of a cancel request, which has a connection of its own
 	connectLimit  = 10 * time.Second // of connecting, the handshake included
-	closeLimit    = time.Second      // of saying goodbye
+	closeLimit    = time.Second      // of telling the server that the connection closes
 	callMargin    = 5 * time.Second  // how much longer than its statement a call may take
 )
 
-// A connection on which nothing arrives is probed, and given up after half a minute: one that is idle in the pool is then
-// known to be dead before it is used.
+// The network probes a connection on which nothing arrives and gives it up after half a minute. A dead idle
+// connection of the pool is therefore known before its next use.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}
 
-// bounded connects like pq, and bounds everything that is done with a connection.
+// bounded connects like pq and limits the time of every use of a connection.
 type bounded struct {
 	*pq.Connector
 	callLimit time.Duration // of one call; 0: as long as its context
@@ -55,12 +56,12 @@ func (b *bounded) Connect(ctx context.Context) (driver.Conn, error) {
 	}
 	pqOpened, ok := opened.(pqConn)
 	if !ok {
-		return nil, fmt.Errorf("%w: lib/pq's connection is not what it was: %T", errConnect, opened)
+		return nil, fmt.Errorf("%w: lib/pq returned an unexpected connection: %T", errConnect, opened)
 	}
 	return &conn{pqConn: pqOpened, wire: w, limit: b.callLimit}, nil
 }
 
-// wireKey leads pq's dialer to the wire of the connection that it dials for.
+// wireKey is the context key that passes the wire to the dialer of pq.
 type wireKey struct{}
 
 // wire is the network connection below a connection.
@@ -89,8 +90,8 @@ func (w *wire) close() {
 	}
 }
 
-// bound closes the wire when the caller has not called done by the time that the context has ended and the grace is over, or
-// that the limit is reached; a limit of 0 is none.
+// bound closes the wire unless the caller calls done in time: before the limit is reached, and at most one grace
+// period after the context ends. A limit of 0 is no limit.
 func (w *wire) bound(ctx context.Context, grace, limit time.Duration) (done func()) {
 	stopTimer := func() bool { return true }
 	if limit > 0 {
@@ -116,10 +117,10 @@ func (w *wire) bound(ctx context.Context, grace, limit time.Duration) (done func
 	})
 }
 
-// dialer dials for pq. What is not dialed for a connection is dialed for a cancel request.
+// dialer dials for pq. A dial without a wire in its context belongs to a cancel request.
 type dialer struct{ net.Dialer }
 
-// DialTimeout is never called: there is DialContext.
+// DialTimeout is never called, because the dialer has DialContext.
 func (d *dialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
@@ -146,7 +147,7 @@ func (d *dialer) DialContext(ctx context.Context, network, address string) (net.
 	return c, nil
 }
 
-// pqConn is what pq's connections can do.
+// pqConn has the methods of the connections of pq.
 type pqConn interface {
 	driver.Conn
 	driver.ConnBeginTx
@@ -159,7 +160,7 @@ type pqConn interface {
 	driver.NamedValueChecker
 }
 
-// conn is a connection of pq whose calls are bounded. It is used by one goroutine at a time.
+// conn is a connection of pq with time limits. One goroutine uses it at a time.
 type conn struct {
 	pqConn
 	wire     *wire
@@ -171,11 +172,12 @@ func (c *conn) bound(ctx context.Context) (done func()) {
 	return c.wire.bound(ctx, graceToCancel, c.limit)
 }
 
-// errReadOnly is in the error of a server that does not let us write: after a failover it is a standby.
+// errReadOnly wraps the error of a server that accepts no writes, such as a primary that became a standby in a
+// failover.
 var errReadOnly = errors.New("the server does not let us write")
 
-// seen marks the connection as read-only when the error of a statement says so. Such a connection is not used again: a new one leads
-// to the server that is the primary now.
+// seen marks the connection as read-only when the error of a statement says so. database/sql then discards it, and
+// the next connection leads to the server that is the primary now.
 func (c *conn) seen(err error, readOnlyToo ...pqerror.Code) error {
 	refusal := pq.As(err)
 	if refusal == nil || refusal.Code != "25006" && !slices.Contains(readOnlyToo, refusal.Code) {
@@ -185,17 +187,17 @@ func (c *conn) seen(err error, readOnlyToo ...pqerror.Code) error {
 	return fmt.Errorf("%w: %w", errReadOnly, err)
 }
 
-// IsValid tells whether the connection may be used again.
+// IsValid reports whether the connection may be used again.
 func (c *conn) IsValid() bool { return !c.readOnly && c.pqConn.IsValid() }
 
-// Close says goodbye and closes the connection.
+// Close closes the connection.
 func (c *conn) Close() error {
 	done := c.wire.bound(context.Background(), 0, closeLimit)
 	defer done()
 	return c.pqConn.Close()
 }
 
-// Ping asks for a sign of life.
+// Ping checks that the server answers.
 func (c *conn) Ping(ctx context.Context) error {
 	done := c.bound(ctx)
 	defer done()
@@ -265,7 +267,7 @@ func (t *tx) Rollback() error {
 	return t.Tx.Rollback()
 }
 
-// pqStmt is what pq's statements can do.
+// pqStmt has the methods of the statements of pq.
 type pqStmt interface {
 	driver.Stmt
 	driver.StmtExecContext
@@ -298,7 +300,7 @@ func (s *stmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driv
 	return s.conn.rows(ctx)(s.pqStmt.QueryContext(ctx, args))
 }
 
-// pqRows is what pq's rows can do.
+// pqRows has the methods of the rows of pq.
 type pqRows interface {
 	driver.RowsNextResultSet
 	driver.RowsColumnTypeDatabaseTypeName
@@ -322,7 +324,7 @@ func (c *conn) rows(ctx context.Context) func(driver.Rows, error) (driver.Rows, 
 		pqFound, ok := found.(pqRows)
 		if !ok {
 			_ = found.Close()
-			return nil, fmt.Errorf("lib/pq's rows are not what they were: %T", found)
+			return nil, fmt.Errorf("lib/pq returned unexpected rows: %T", found)
 		}
 		return &rows{pqFound, c, c.wire.bound(ctx, graceToCancel, 0)}, nil
 	}

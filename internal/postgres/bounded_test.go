@@ -188,13 +188,13 @@ var calls = map[string]func(ctx context.Context, db *sqlx.DB) (during func() err
 // judgement is a store's error, which has to say by itself that the database is not available.
 func judgement(err error) error {
 	if err != nil && !errors.Is(err, provision.ErrUnavailable) {
-		return fmt.Errorf("not classify: %v", err) //nolint:errorlint // or the test would judge it
+		return fmt.Errorf("not classified: %v", err) //nolint:errorlint // or classify would unwrap it
 	}
 	return err
 }
 
-// For each kind of stall and each kind of call: the call ends soon after its context, and the same pool of connections works again
-// when the stall is over.
+// For each kind of stall and each kind of call: the call ends soon after its context, and the same pool of
+// connections works again when the stall is over.
 func TestEveryCallEndsInTimeWhateverTheConnectionDoes(t *testing.T) {
 	t.Parallel()
 	for kind, prepare := range stalls {
@@ -268,7 +268,8 @@ func TestACallThatGetsNoConnectionEndsInTime(t *testing.T) {
 		held = append(held, c)
 	}
 	for what, call := range calls {
-		if what == "prepared statement" || strings.Contains(what, "transaction") && what != "store, in a transaction" || what == "commit" || what == "rollback" || what == "rows" {
+		if what == "prepared statement" || strings.Contains(what, "transaction") && what != "store, in a transaction" || what == "commit" ||
+			what == "rollback" || what == "rows" {
 			continue // they need a connection before
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), callerWaits)
@@ -296,7 +297,8 @@ func TestAnEndedContextCancelsItsStatement(t *testing.T) {
 	require.ErrorIs(t, postgres.Classify(ctx, err), provision.ErrUnavailable)
 	require.Eventually(t, func() bool {
 		var running bool
-		require.NoError(t, db.GetContext(t.Context(), &running, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'SELECT pg_sleep%')`))
+		require.NoError(t, db.GetContext(t.Context(), &running,
+			`SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'SELECT pg_sleep%')`))
 		return !running
 	}, 20*time.Second, 10*time.Millisecond)
 }
@@ -343,7 +345,8 @@ func TestListeningRecoversFromAStall(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, proxy.Close()) })
 	warnings := make(lines, 100)
-	hints, cancel := postgres.ListenEventsImpatiently(ctx, through(t, proxy, address), slog.New(slog.NewTextHandler(warnings, nil))).Subscribe("acme")
+	hints, cancel := postgres.ListenEventsImpatiently(ctx, through(t, proxy, address),
+		slog.New(slog.NewTextHandler(warnings, nil))).Subscribe("acme")
 	defer cancel()
 	hinted := func(message string) {
 		t.Helper()
@@ -377,7 +380,8 @@ func TestAConnectionToAServerThatDoesNotLetUsWriteIsGivenUp(t *testing.T) {
 	admin := openDB(t, address)
 	readOnly := func(on string) {
 		var statement string
-		require.NoError(t, admin.GetContext(ctx, &statement, `SELECT format('ALTER DATABASE %I SET default_transaction_read_only = ', current_database()) || $1`, on))
+		require.NoError(t, admin.GetContext(ctx, &statement,
+			`SELECT format('ALTER DATABASE %I SET default_transaction_read_only = ', current_database()) || $1`, on))
 		tx, err := admin.BeginTxx(ctx, nil) // which may write whatever the default is
 		require.NoError(t, err)
 		_, err = tx.ExecContext(ctx, statement)
@@ -397,7 +401,8 @@ func TestAStandbyIsUnavailableUntilItIsPromoted(t *testing.T) {
 	ctx := t.Context()
 	server := ownServer(t, pgtest.Options{Settings: []string{"wal_level=replica"}})
 	require.NoError(t, server.Kill())
-	require.NoError(t, os.WriteFile(filepath.Join(server.DataDir(), "standby.signal"), nil, 0o644)) // #nosec G306 -- the server's user reads it
+	// #nosec G306 -- the server's user reads it
+	require.NoError(t, os.WriteFile(filepath.Join(server.DataDir(), "standby.signal"), nil, 0o644))
 	server = restarted(t, server)
 	db := openDB(t, server.URL("postgres"))
 	store := postgres.New(db)
@@ -409,5 +414,6 @@ func TestAStandbyIsUnavailableUntilItIsPromoted(t *testing.T) {
 	require.NoError(t, err)
 	_, err = db.ExecContext(ctx, `CREATE TABLE x ()`)
 	require.NoError(t, err)
-	require.NotErrorIs(t, store.Orders.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable, "there are no tables, but it lets us write")
+	require.NotErrorIs(t, store.Orders.BeginUndo(ctx, provision.OrderKey{}, why), provision.ErrUnavailable,
+		"there are no tables, but it lets us write")
 }

@@ -66,8 +66,8 @@ func (db *database) runTx(ctx context.Context, actor string, work func(*sqlx.Tx)
 	return tx.Commit()
 }
 
-// A pool has one advisory lock, held until the transaction ends. A transaction that matches the stock of the pool to its queue takes it
-// exclusively. A transaction that appends to the queue shares it.
+// A pool has one advisory lock, held until the transaction ends. A transaction that matches the stock of the pool
+// to its queue takes it exclusively. A transaction that appends to the queue shares it.
 const (
 	lockPoolSQL  = `SELECT pg_advisory_xact_lock(hashtextextended('pool ' || $1, 0))`
 	sharePoolSQL = `SELECT pg_advisory_xact_lock_shared(hashtextextended('pool ' || $1, 0))`
@@ -86,8 +86,8 @@ func (db *database) sharedPoolTx(ctx context.Context, actor string, pool provisi
 	return db.lockedTx(ctx, actor, pool, sharePoolSQL, work)
 }
 
-// lockedTx takes the lock first. Only connectionsPerPool calls use a connection to wait for the lock; further calls wait without one, so that
-// a busy pool does not take all connections of the process.
+// lockedTx takes the lock first. Only connectionsPerPool calls use a connection to wait for the lock; further
+// calls wait without one, so that a busy pool does not take all connections of the process.
 func (db *database) lockedTx(ctx context.Context, actor string, pool provision.Pool, lock string, work func(*sqlx.Tx) error) error {
 	gate := db.gate(pool)
 	select {

@@ -71,8 +71,8 @@ const (
 	connMaxLifetime = 30 * time.Minute
 )
 
-// Open connects to a PostgreSQL URL (postgres://user@host/db?sslmode=…). Unless the URL sets other limits, a statement may take 10 seconds
-// and wait 3 seconds for a lock, and a transaction may idle for 30 seconds.
+// Open connects to a PostgreSQL URL (postgres://user@host/db?sslmode=…). Unless the URL sets other limits, a
+// statement may take 10 seconds and wait 3 seconds for a lock, and a transaction may idle for 30 seconds.
 func Open(ctx context.Context, databaseURL string) (*DB, error) {
 	connections, err := open(ctx, databaseURL, map[string]string{
 		"statement_timeout":                   "10s",
@@ -126,10 +126,12 @@ var statementTimeout = regexp.MustCompile(`^ *([0-9]+) *(us|ms|s|min|h|d)? *$`)
 
 // timeUnits are those of PostgreSQL's settings. A number without a unit is in milliseconds.
 var timeUnits = map[string]time.Duration{
-	"us": time.Microsecond, "": time.Millisecond, "ms": time.Millisecond, "s": time.Second, "min": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
+	"us": time.Microsecond, "": time.Millisecond, "ms": time.Millisecond,
+	"s": time.Second, "min": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
 }
 
-// callLimit returns how long a call may take when PostgreSQL's statement_timeout is the given one. 0 means as long as its context.
+// callLimit returns how long a call may take when PostgreSQL's statement_timeout is the given one. 0 means as long
+// as its context.
 func callLimit(setting string) (time.Duration, error) {
 	parts := statementTimeout.FindStringSubmatch(cmp.Or(setting, "0"))
 	if parts == nil {

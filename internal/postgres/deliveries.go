@@ -19,19 +19,21 @@ type Deliveries struct{ db *database }
 // deriveBatch is how many events are looked at in one transaction.
 const deriveBatch = 500
 
-// What an endpoint hears of: every event of its provider that its types let through, and the tests that are its own.
+// deriveEndpointSQL adds the deliveries of an endpoint: every event of its provider that its types select, and its
+// own test events.
 const deriveEndpointSQL = `
 WITH seen AS (
     SELECT e.seq, e.type, e.subject FROM events e WHERE e.provider = $2 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq LIMIT $5
 ), wanted AS (
     INSERT INTO webhook_deliveries (webhook_id, event_seq)
-    SELECT w.id, e.seq FROM seen e, webhooks w WHERE w.id = $1 AND CASE WHEN e.type = '` + provision.EventWebhookTest + `' THEN e.subject = w.id::text
+    SELECT w.id, e.seq FROM seen e, webhooks w
+    WHERE w.id = $1 AND CASE WHEN e.type = '` + provision.EventWebhookTest + `' THEN e.subject = w.id::text
         ELSE w.event_types = '{}' OR EXISTS (SELECT 1 FROM unnest(w.event_types) t WHERE ` + ofType + `) END
     ON CONFLICT DO NOTHING
 )
 SELECT count(*) AS seen, COALESCE(max(seq), 0) AS last FROM seen`
 
-// What a callback hears of: the events of the orders that have its URL.
+// deriveCallbackSQL adds the deliveries of a callback: the events of the orders that have its URL.
 const deriveCallbackSQL = `
 WITH seen AS (
     SELECT e.seq FROM webhooks w JOIN orders o ON o.provider = w.provider AND o.request ->> 'callback_url' = w.url
@@ -42,8 +44,8 @@ WITH seen AS (
 )
 SELECT count(*) AS seen, COALESCE(max(seq), 0) AS last FROM seen`
 
-// derive writes the deliveries of the next batch of events for a webhook and moves its position. It tells whether there may
-// be more events to look at. A repeat changes nothing.
+// derive writes the deliveries of the next batch of events for a webhook and moves its position. It returns
+// whether there may be more events. A repeat changes nothing.
 func (s Deliveries) derive(ctx context.Context, key provision.WebhookKey) (more bool, err error) {
 	err = s.db.tx(ctx, "deliveries", func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
@@ -72,7 +74,7 @@ func (s Deliveries) derive(ctx context.Context, key provision.WebhookKey) (more 
 	return more, err
 }
 
-// hasSecret tells whether what is sent to a webhook can be signed.
+// hasSecret is true when a request to the webhook w can be signed.
 const hasSecret = `EXISTS (SELECT 1 FROM webhook_secrets k WHERE k.provider = w.provider AND k.webhook_id IS NOT DISTINCT FROM
     CASE w.kind WHEN 'endpoint' THEN w.id END AND k.expires_at IS NULL)`
 
@@ -81,8 +83,9 @@ SELECT d.id, d.event_seq > w.position AS ahead, GREATEST(EXTRACT(EPOCH FROM d.ne
 FROM webhooks w JOIN webhook_deliveries d ON d.webhook_id = w.id AND d.state = 'pending'
 WHERE w.provider = $1 AND w.id = $2 AND w.enabled AND ` + hasSecret + ` ORDER BY d.event_seq LIMIT 1`
 
-// Next is the oldest event that a webhook has not got yet: nothing newer is sent before it. It is empty when there is none, and when
-// nothing may be sent: the webhook is gone, disabled, or has no secret yet.
+// Next returns the oldest delivery that the webhook has not received; nothing newer is sent before it. The result
+// is empty when there is none, and when nothing may be sent because the webhook is deleted, disabled, or has no
+// secret yet.
 func (s Deliveries) Next(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error) {
 	for more := true; ; {
 		var head struct {
@@ -108,7 +111,8 @@ func (s Deliveries) Next(ctx context.Context, key provision.WebhookKey) (provisi
 
 const behindSQL = `
 SELECT w.provider, w.id FROM webhooks w
-WHERE w.kind = 'endpoint' AND w.enabled AND w.provider = $1 AND EXISTS (SELECT 1 FROM events e WHERE e.provider = $1 AND e.seq > w.position AND e.seq <= $2)`
+WHERE w.kind = 'endpoint' AND w.enabled AND w.provider = $1 AND EXISTS (SELECT 1 FROM events e WHERE e.provider = $1
+    AND e.seq > w.position AND e.seq <= $2)`
 
 const callbacksBehindSQL = `
 SELECT DISTINCT w.provider, w.id FROM events e
@@ -116,15 +120,18 @@ JOIN orders o ON o.provider = e.provider AND o.id = e.subject
 JOIN webhooks w ON w.provider = o.provider AND w.kind = 'callback' AND w.url = o.request ->> 'callback_url'
 WHERE e.provider = $1 AND e.seq > $2 AND e.seq <= $3 AND starts_with(e.type, 'order.') AND w.enabled AND e.seq > w.position`
 
-// Only from where this look began: a callback that was enabled meanwhile has set it back.
+// lookedSQL moves the position only from where this look began, because a callback that was enabled since then has
+// set it back.
 const lookedSQL = `
 INSERT INTO callback_positions AS l (provider, through) VALUES ($1, $3)
 ON CONFLICT (provider) DO UPDATE SET through = EXCLUDED.through WHERE l.through = $2 AND l.through < EXCLUDED.through`
 
-// catchUp writes the deliveries of everything of a provider that has happened.
+// catchUp writes the deliveries of all settled events of a provider.
 func (s Deliveries) catchUp(ctx context.Context, provider string) error {
 	var at struct{ Settled, Looked int64 }
-	if err := s.db.GetContext(ctx, &at, `SELECT events_settled() AS settled, COALESCE((SELECT through FROM callback_positions WHERE provider = $1), 0) AS looked`, provider); err != nil {
+	const positionsSQL = `SELECT events_settled() AS settled,
+       COALESCE((SELECT through FROM callback_positions WHERE provider = $1), 0) AS looked`
+	if err := s.db.GetContext(ctx, &at, positionsSQL, provider); err != nil {
 		return err
 	}
 	var behind, callbacks []provision.WebhookKey
@@ -146,17 +153,19 @@ func (s Deliveries) catchUp(ctx context.Context, provider string) error {
 	return err
 }
 
-// setBackSQL has callbacks looked at again from before the position of a webhook: it always changes the row, so that a look which began
-// before it keeps nothing.
+// setBackSQL makes the next look start before the position of the webhook. It always changes the row, so that a
+// look which began earlier does not overwrite it.
 const setBackSQL = `
 INSERT INTO callback_positions AS l (provider, through) SELECT w.provider, -1 FROM webhooks w WHERE w.id = $1 AND w.kind = 'callback'
 ON CONFLICT (provider) DO UPDATE SET through = LEAST(l.through, (SELECT position FROM webhooks WHERE id = $1)) - 1`
 
 const dueWebhooksSQL = `
 SELECT w.provider, w.id FROM webhooks w JOIN (
-    SELECT DISTINCT ON (d.webhook_id) d.webhook_id, d.next_attempt_at FROM webhook_deliveries d WHERE d.state = 'pending' ORDER BY d.webhook_id, d.event_seq
+    SELECT DISTINCT ON (d.webhook_id) d.webhook_id, d.next_attempt_at FROM webhook_deliveries d WHERE d.state = 'pending'
+        ORDER BY d.webhook_id, d.event_seq
 ) head ON head.webhook_id = w.id
-WHERE w.enabled AND ($1 = '' OR w.provider = $1) AND head.next_attempt_at <= clock_timestamp() AND ` + hasSecret + ` ORDER BY w.provider, w.id`
+WHERE w.enabled AND ($1 = '' OR w.provider = $1) AND head.next_attempt_at <= clock_timestamp()
+  AND ` + hasSecret + ` ORDER BY w.provider, w.id`
 
 // DueWebhooks lists the webhooks that have something to send now, of one provider or, for "", of all.
 func (s Deliveries) DueWebhooks(ctx context.Context, provider string) (due []provision.WebhookKey, err error) {
@@ -182,11 +191,13 @@ FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id JOIN events e O
 WHERE w.provider = $1 AND w.id = $2 AND d.id = $3`
 
 const liveSecretsSQL = `
-SELECT sealed FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid AND (expires_at IS NULL OR expires_at > now())
+SELECT sealed FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid AND (expires_at IS NULL
+    OR expires_at > now())
 ORDER BY expires_at NULLS FIRST`
 
-// Sending reads what an attempt needs. Errors: provision.ErrNotFound when the delivery is gone, provision.ErrConflict when nothing is to be sent
-// now: it was sent already, is not due yet, or the webhook is disabled or has no secret.
+// Sending reads what an attempt needs. Errors: provision.ErrNotFound when the delivery is deleted;
+// provision.ErrConflict when it should not be sent now, because it was sent already, is not due yet, or the
+// webhook is disabled or has no secret.
 func (s Deliveries) Sending(ctx context.Context, key provision.WebhookKey, deliveryID string) (sending provision.DeliveryJob, err error) {
 	var row struct {
 		webhookRow
@@ -203,7 +214,8 @@ func (s Deliveries) Sending(ctx context.Context, key provision.WebhookKey, deliv
 		return sending, notFound(err, "delivery %s", deliveryID)
 	}
 	sending.Webhook, sending.Attempts = row.webhook(), row.Attempts
-	sending.Event = provision.Event{Seq: row.EventSeq, ID: row.EventID, Provider: row.Provider, Type: row.EventType, Subject: row.EventSubject, At: row.EventAt, Data: row.EventData}
+	sending.Event = provision.Event{Seq: row.EventSeq, ID: row.EventID, Provider: row.Provider, Type: row.EventType,
+		Subject: row.EventSubject, At: row.EventAt, Data: row.EventData}
 	var of *string
 	if row.Kind == provision.WebhookEndpoint {
 		of = &row.ID
@@ -229,15 +241,17 @@ const webhookFailingSQL = `
 UPDATE webhooks SET failing_since = CASE WHEN $2 THEN NULL ELSE COALESCE(failing_since, now()) END WHERE id = $1
 RETURNING COALESCE(failing_since <= now() - $3 * interval '1 second', false)`
 
-// RecordAttempt keeps an attempt and what follows from it. A webhook that is gone, or fails for days, is disabled. Errors:
-// provision.ErrNotFound when the delivery or its webhook is gone.
-func (s Deliveries) RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string, outcome provision.DeliveryOutcome) error {
+// RecordAttempt stores an attempt and its consequences. A webhook that answered 410, or has failed for days, is
+// disabled. Errors: provision.ErrNotFound when the delivery or its webhook is deleted.
+func (s Deliveries) RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string,
+	outcome provision.DeliveryOutcome) error {
 	return s.db.tx(ctx, "deliveries", func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, recordAttemptSQL, deliveryID, outcome.At, outcome.StatusCode, outcome.Error, outcome.Answer, outcome.TookMS); err != nil {
+		if _, err := tx.ExecContext(ctx, recordAttemptSQL, deliveryID, outcome.At, outcome.StatusCode, outcome.Error, outcome.Answer,
+			outcome.TookMS); err != nil {
 			if violates(err, "webhook_attempts_delivery_id_fkey") {
 				return fmt.Errorf("delivery %s: %w", deliveryID, provision.ErrNotFound)
 			}
@@ -248,7 +262,7 @@ func (s Deliveries) RecordAttempt(ctx context.Context, key provision.WebhookKey,
 		case outcome.Error == "":
 			state = provision.DeliveryDelivered
 		case outcome.Gone:
-			state, wait = provision.DeliveryPending, new(float64) // it waits for the webhook to be enabled again
+			state, wait = provision.DeliveryPending, new(float64) // the delivery waits until the webhook is enabled again
 		case outcome.RetryIn != nil:
 			seconds := outcome.RetryIn.Seconds()
 			state, wait = provision.DeliveryPending, &seconds
@@ -257,23 +271,26 @@ func (s Deliveries) RecordAttempt(ctx context.Context, key provision.WebhookKey,
 			return err
 		}
 		var tooLong bool
-		if err := tx.GetContext(ctx, &tooLong, webhookFailingSQL, key.ID, outcome.Error == "", provision.WebhookDisableAfter.Seconds()); err != nil {
+		if err := tx.GetContext(ctx, &tooLong, webhookFailingSQL, key.ID, outcome.Error == "",
+			provision.WebhookDisableAfter.Seconds()); err != nil {
 			return err
 		}
 		switch {
 		case !w.Enabled:
 			return nil
 		case outcome.Gone:
-			return disable(ctx, tx, w, "the receiver answered 410: it wants nothing any more")
+			return disable(ctx, tx, w, "the receiver answered 410 Gone")
 		case tooLong:
-			return disable(ctx, tx, w, fmt.Sprintf("every attempt of the last %d days failed; the last one: %s", int(provision.WebhookDisableAfter.Hours()/24), outcome.Error))
+			return disable(ctx, tx, w, fmt.Sprintf("every attempt of the last %d days failed; the last one: %s",
+				int(provision.WebhookDisableAfter.Hours()/24), outcome.Error))
 		}
 		return nil
 	})
 }
 
 const disableWebhookSQL = `
-UPDATE webhooks SET enabled = false, disabled_by = 'deliveries', disabled_because = $2, disabled_at = now(), version = version + 1 WHERE id = $1`
+UPDATE webhooks SET enabled = false, disabled_by = 'deliveries', disabled_because = $2, disabled_at = now(), version = version + 1
+    WHERE id = $1`
 
 // The URL stays out of the event: addresses of receivers may hold a token.
 const disabledEventSQL = `SELECT emit_event($1, $2, $3, jsonb_build_object('webhook_id', $3::text, 'kind', $4::text, 'reason', $5::text))`
@@ -286,15 +303,16 @@ func disable(ctx context.Context, tx *sqlx.Tx, w provision.Webhook, reason strin
 	return err
 }
 
-const deliveryColumns = `d.id, d.webhook_id, d.event_seq, e.id AS event_id, e.type AS event_type, e.subject, e.at AS event_at, d.state, d.attempts,
-    d.next_attempt_at, d.ended_at, d.created_at`
+const deliveryColumns = `d.id, d.webhook_id, d.event_seq, e.id AS event_id, e.type AS event_type, e.subject, e.at AS event_at,
+    d.state, d.attempts, d.next_attempt_at, d.ended_at, d.created_at`
 
 const deliveriesSQL = `
 SELECT ` + deliveryColumns + ` FROM webhook_deliveries d JOIN events e ON e.seq = d.event_seq
 WHERE d.webhook_id = $1 AND ($2 = '' OR d.state = $2) AND ($3 = 0 OR d.event_seq < $3) ORDER BY d.event_seq DESC LIMIT $4`
 
 // List lists the deliveries of a webhook, newest event first. Errors: provision.ErrNotFound.
-func (s Deliveries) List(ctx context.Context, key provision.WebhookKey, filter provision.DeliveryFilter) (found []provision.Delivery, err error) {
+func (s Deliveries) List(ctx context.Context, key provision.WebhookKey,
+	filter provision.DeliveryFilter) (found []provision.Delivery, err error) {
 	if _, err := readWebhook(ctx, s.db, key); err != nil {
 		return nil, err
 	}
@@ -310,7 +328,8 @@ const attemptsSQL = `
 SELECT at, COALESCE(status_code, 0) AS status_code, error, answer, took_ms FROM webhook_attempts WHERE delivery_id = $1 ORDER BY seq`
 
 // Get reads a delivery and its attempts, oldest first. Errors: provision.ErrNotFound.
-func (s Deliveries) Get(ctx context.Context, key provision.WebhookKey, id string) (d provision.Delivery, attempts []provision.DeliveryAttempt, err error) {
+func (s Deliveries) Get(ctx context.Context, key provision.WebhookKey,
+	id string) (d provision.Delivery, attempts []provision.DeliveryAttempt, err error) {
 	if err := s.db.GetContext(ctx, &d, deliverySQL, key.Provider, key.ID, id); err != nil {
 		return d, nil, notFound(err, "delivery %s", id)
 	}
@@ -318,9 +337,11 @@ func (s Deliveries) Get(ctx context.Context, key provision.WebhookKey, id string
 	return d, attempts, err
 }
 
-const resendSQL = `UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL WHERE webhook_id = $1 AND id = $2`
+const resendSQL = `
+UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL
+WHERE webhook_id = $1 AND id = $2`
 
-// Resend makes a delivery due now, whatever became of it. Errors: provision.ErrNotFound, a *provision.StateError.
+// Resend makes a delivery due now, whatever its state. Errors: provision.ErrNotFound, a *provision.StateError.
 func (s Deliveries) Resend(ctx context.Context, actor string, key provision.WebhookKey, id string) (d provision.Delivery, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
@@ -341,7 +362,8 @@ func (s Deliveries) Resend(ctx context.Context, actor string, key provision.Webh
 	return d, err
 }
 
-// What has no delivery yet is found again from an earlier position; what has one and has ended is made pending.
+// An event without a delivery is found again from the earlier position. An event whose delivery has ended gets it
+// back as pending.
 const replayPositionSQL = `
 UPDATE webhooks SET position = LEAST(position, (SELECT min(seq) - 1 FROM events WHERE provider = $2 AND at >= $3)) WHERE id = $1`
 
@@ -349,8 +371,8 @@ const replayDeliveriesSQL = `
 UPDATE webhook_deliveries d SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL
 FROM events e WHERE e.seq = d.event_seq AND d.webhook_id = $1 AND e.at >= $2 AND d.state <> 'pending'`
 
-// Replay has a webhook sent again, in order, all that happened since a time: what was delivered, what has failed, and what happened
-// before it was made. Errors: provision.ErrNotFound, a *provision.StateError.
+// Replay sends all events since a time again, in order: those that were delivered, those that failed, and those
+// that happened before the webhook was created. Errors: provision.ErrNotFound, a *provision.StateError.
 func (s Deliveries) Replay(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error {
 	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)

@@ -10,27 +10,27 @@ import (
 	"github.com/lib/pq"
 )
 
-// Channel of the notifications that events cause; their payload is the provider.
+// eventsChannel is the channel on which the database notifies about events. The payload is the provider.
 const eventsChannel = "quartermaster_events"
 
-// listenTimes bound what the listening connection may do.
+// listenTimes are the intervals of the listening connection.
 type listenTimes struct {
-	ping                     time.Duration // how often it asks for a sign of life
-	silence                  time.Duration // how long nothing may arrive until it is taken for dead
+	ping                     time.Duration // how often it pings the server
+	silence                  time.Duration // how long nothing may arrive before the connection counts as dead
 	firstRetry, longestRetry time.Duration
 }
 
 var usualListenTimes = listenTimes{ping: 30 * time.Second, silence: 45 * time.Second, firstRetry: time.Second, longestRetry: time.Minute}
 
-// EventHints tells subscribers that a provider may have new events. It is a hint only: notifications are lost while the connection
-// is down, so every subscriber looks by itself from time to time.
+// EventHints notifies subscribers that a provider may have new events. Notifications are lost while the connection
+// is down, so every subscriber must also poll.
 type EventHints struct {
 	mu          sync.Mutex
 	subscribers map[chan string]string
 }
 
-// ListenEvents listens until the context ends, on a connection of its own, and connects again when that is lost or silent. Behind a
-// pooler the URL must be a direct one.
+// ListenEvents listens until the context ends, on a connection of its own. It connects again when that connection
+// is lost or silent. If the database is behind a pooler, the URL must be a direct one.
 func ListenEvents(ctx context.Context, databaseURL string, log *slog.Logger) *EventHints {
 	return listenEvents(ctx, databaseURL, log, usualListenTimes)
 }
@@ -40,7 +40,8 @@ func listenEvents(ctx context.Context, databaseURL string, log *slog.Logger, tim
 	dialer := &attentiveDialer{net.Dialer{Timeout: connectLimit}, times.silence}
 	listener := pq.NewDialListener(dialer, databaseURL, times.firstRetry, times.longestRetry, func(event pq.ListenerEventType, err error) {
 		if err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "listening for events: until it works again they are noticed by polling", "event", int(event), "error", err)
+			log.WarnContext(ctx, "listening for events: until the connection works again, new events are found by polling", "event", int(event),
+				"error", err)
 		}
 	})
 	go func() {
@@ -62,10 +63,10 @@ func (h *EventHints) run(ctx context.Context, listener *pq.Listener, every time.
 		case <-ctx.Done():
 			return
 		case n := <-listener.Notify:
-			if n == nil { // the connection was lost and is back: anything may have happened
-				h.tell("")
+			if n == nil { // the connection was lost and is back: any event may be new
+				h.notify("")
 			} else {
-				h.tell(n.Extra)
+				h.notify(n.Extra)
 			}
 		case <-ping.C:
 			_ = listener.Ping() // its error does not matter: a connection without an answer is silent, and ends
@@ -73,13 +74,13 @@ func (h *EventHints) run(ctx context.Context, listener *pq.Listener, every time.
 	}
 }
 
-// attentiveDialer dials connections that end when nothing arrives for long.
+// attentiveDialer dials connections that end when nothing arrives for the given time.
 type attentiveDialer struct {
 	net.Dialer
 	silence time.Duration
 }
 
-// DialTimeout is never called: there is DialContext.
+// DialTimeout is never called, because the dialer has DialContext.
 func (d *attentiveDialer) DialTimeout(network, address string, _ time.Duration) (net.Conn, error) {
 	return d.DialContext(context.Background(), network, address)
 }
@@ -106,7 +107,7 @@ func (c attentive) Read(into []byte) (int, error) {
 	return c.Conn.Read(into)
 }
 
-func (h *EventHints) tell(provider string) {
+func (h *EventHints) notify(provider string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for subscriber, wanted := range h.subscribers {
@@ -115,13 +116,14 @@ func (h *EventHints) tell(provider string) {
 		}
 		select {
 		case subscriber <- provider:
-		default: // it has not looked yet since the last one
+		default: // the subscriber has not received the last hint yet
 		}
 	}
 }
 
-// Subscribe returns a channel that gets a provider when it may have new events, "" for any; hints that come faster than they are taken are
-// dropped. provider selects; "" is all of them.
+// Subscribe returns a channel that receives the provider that may have new events; an empty string means any
+// provider. Hints that arrive faster than they are received are dropped. provider selects the hints; an empty
+// string selects all of them.
 func (h *EventHints) Subscribe(provider string) (hints <-chan string, cancel func()) {
 	size := 1
 	if provider == "" {

@@ -15,7 +15,7 @@ const eventColumns = `e.seq, e.id, e.provider, e.type, e.subject, e.at, e.data`
 const eventsKeptSQL = `
 SELECT events_settled() AS settled, COALESCE((SELECT through FROM event_purges WHERE provider = $1), 0) AS purged`
 
-// ofType tells whether an event is of a type or of a family of types.
+// ofType is true for an event of the type t, or of the family t (order.*).
 const ofType = `(e.type = t OR right(t, 2) = '.*' AND starts_with(e.type, left(t, -1)))`
 
 const eventsSQL = `
@@ -24,18 +24,21 @@ WHERE e.provider = $1 AND e.seq > $2 AND e.seq <= $3 AND ($4 = '' OR e.subject =
   AND ($5 = '' OR EXISTS (SELECT 1 FROM unnest(ARRAY[$5]) t WHERE ` + ofType + `)) AND (NOT $6 OR starts_with(e.type, 'order.'))
 ORDER BY e.seq LIMIT $7`
 
-// List reads the events of a provider after the given one, oldest first, at most filter.Limit, and how far that read: nothing that
-// the filter selects will ever appear up to there. It leaves out what could still get a predecessor, because that one would
-// be missed. Errors: provision.ErrGone when events after filter.After are not kept any more, or there never was such an event.
+// List reads the events of a provider after filter.After, oldest first, at most filter.Limit. upTo is the position
+// up to which it has read: the filter never selects another event at or before it. List leaves out events that a
+// transaction in progress could still precede. Errors: provision.ErrGone when events after filter.After have been
+// purged, or when filter.After was never the position of an event.
 func (s Events) List(ctx context.Context, provider string, filter provision.EventFilter) (events []provision.Event, upTo int64, err error) {
 	var kept struct{ Settled, Purged int64 }
-	if err := s.db.GetContext(ctx, &kept, eventsKeptSQL, provider); err != nil { // a statement before the next one: what is settled is visible to that
+	// a statement of its own, so that the next one sees everything that is settled
+	if err := s.db.GetContext(ctx, &kept, eventsKeptSQL, provider); err != nil {
 		return nil, 0, err
 	}
 	if filter.After > 0 && (filter.After < kept.Purged || filter.After > kept.Settled) {
 		return nil, 0, fmt.Errorf("events after %d: %w", filter.After, provision.ErrGone)
 	}
-	err = s.db.SelectContext(ctx, &events, eventsSQL, provider, filter.After, kept.Settled, filter.OrderID, filter.Type, filter.OrdersOnly, filter.Limit)
+	err = s.db.SelectContext(ctx, &events, eventsSQL, provider, filter.After, kept.Settled, filter.OrderID, filter.Type, filter.OrdersOnly,
+		filter.Limit)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -45,7 +48,7 @@ func (s Events) List(ctx context.Context, provider string, filter provision.Even
 	return events, kept.Settled, nil
 }
 
-// Now is the place in the events behind everything that has happened until now and is settled.
+// Now returns the position after everything that has happened until now and is settled.
 func (s Events) Now(ctx context.Context) (seq int64, err error) {
 	err = s.db.GetContext(ctx, &seq, `SELECT events_settled()`)
 	return seq, err
@@ -70,10 +73,11 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone`
 
-// Purge forgets what is too old: at most limit deliveries with their attempts, at most limit events that no delivery
-// holds, and secrets that sign nothing any more. It returns whether there may be more.
+// Purge deletes old rows: at most limit deliveries with their attempts, at most limit events that no delivery
+// refers to, and expired signing secrets. It returns whether there may be more.
 func (s Events) Purge(ctx context.Context, limit int) (more bool, err error) {
-	deliveries, err := s.db.ExecContext(ctx, purgeDeliveriesSQL, provision.DeliveredKeptFor.Seconds(), provision.FailedKeptFor.Seconds(), limit)
+	deliveries, err := s.db.ExecContext(ctx, purgeDeliveriesSQL, provision.DeliveredKeptFor.Seconds(), provision.FailedKeptFor.Seconds(),
+		limit)
 	if err != nil {
 		return false, err
 	}

@@ -29,11 +29,12 @@ func follow(t *testing.T, store *postgres.DB, after int64) (subjects []string, u
 	return subjects, upTo
 }
 
-// Two transactions are open; the one with the later seq commits first. In the second case the one with the later seq also has the lower
-// transaction number, so that comparing numbers alone loses an event too.
+// Two transactions are open; the one with the later seq commits first. In the second case the one with the later
+// seq also has the lower transaction number, so that comparing numbers alone loses an event too.
 func TestEventsOfTransactionsThatCommitOutOfOrderAreNotLost(t *testing.T) {
 	t.Parallel()
-	for name, numbers := range map[string][2]string{"in the order of their numbers": {"first", "second"}, "against the order of their numbers": {"second", "first"}} {
+	for name, numbers := range map[string][2]string{"in the order of their numbers": {"first", "second"},
+		"against the order of their numbers": {"second", "first"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, store, db := setup(t)
@@ -56,7 +57,8 @@ func TestEventsOfTransactionsThatCommitOutOfOrderAreNotLost(t *testing.T) {
 					Seq     int64
 					Subject string
 				}
-				require.NoError(t, db.Select(&rows, `SELECT seq, subject FROM events WHERE provider = 'acme' AND seq > $1 `+condition+` ORDER BY seq`, after))
+				require.NoError(t, db.Select(&rows, `SELECT seq, subject FROM events WHERE provider = 'acme' AND seq > $1 `+condition+` ORDER BY seq`,
+					after))
 				last = after
 				for _, row := range rows {
 					subjects, last = append(subjects, row.Subject), row.Seq
@@ -77,7 +79,8 @@ func TestEventsOfTransactionsThatCommitOutOfOrderAreNotLost(t *testing.T) {
 
 			subjects, _ = follow(t, store, at)
 			require.Equal(t, []string{"first", "second"}, subjects)
-			// The negative controls: readers that go by seq alone, or by seq and the number of the transaction, lose the first event.
+			// The negative controls: readers that go by seq alone, or by seq and the number of the transaction, lose the first
+			// event.
 			later, _ := naive("", naiveAt)
 			require.Equal(t, []string{"second"}, append(seen, later...))
 			later, _ = naive(byNumber, numberAt)

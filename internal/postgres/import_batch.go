@@ -15,19 +15,23 @@ import (
 	"quartermaster/internal/stockcsv"
 )
 
-// importBatch is how many rows one transaction imports: few enough that it takes a fraction of a second.
+// importBatch is how many rows one transaction imports. It takes a fraction of a second.
 const importBatch = 500
 
-// importTries is how often a batch is begun again because somebody else added, or protected, one of its accounts meanwhile.
+// importTries is how often a batch is tried when another transaction adds or protects one of its accounts at the
+// same time.
 const importTries = 5
 
-// RunBatch imports the next rows of an import in one transaction, and returns how far it is then and what is wrong with those
-// rows. Where it goes on is written in the same transaction, so whoever calls it until the import runs no more, after whatever
-// crash, loses and doubles nothing. protected are AWS account ids that enter no pool, whoever's; each provider protects more. Errors: provision.ErrNotFound.
-func (s Imports) RunBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult, err error) {
+// RunBatch imports the next rows of an import in one transaction. It returns the progress of the import and the
+// faults of those rows. The same transaction stores the position in the file, so a caller that repeats RunBatch
+// until the import has ended imports every row once, even after a crash. protected are the AWS account ids that
+// enter no pool of any provider; each provider protects more. Errors: provision.ErrNotFound.
+func (s Imports) RunBatch(ctx context.Context, key provision.ImportKey,
+	protected []string) (now provision.AccountImport, faults []provision.RowResult, err error) {
 	for range importTries {
 		now, faults, err = s.importBatch(ctx, key, protected)
-		if !violates(err, "accounts_pkey") && !violates(err, "accounts_root_email_unique") && !violates(err, "accounts_provider_marketplace_environment_fkey") &&
+		if !violates(err, "accounts_pkey") && !violates(err, "accounts_root_email_unique") &&
+			!violates(err, "accounts_provider_marketplace_environment_fkey") &&
 			!violates(err, "accounts_not_protected") && !deadlocked(err) {
 			break
 		}
@@ -44,16 +48,20 @@ const lockImportSQL = `
 SELECT ` + importColumns + `, i.next_offset, i.next_line FROM account_imports i WHERE i.provider = $1 AND i.id = $2 FOR UPDATE`
 
 const importedSQL = `
-UPDATE account_imports AS i SET rows_done = rows_done + $2 + $3 + $4, added = added + $2, unchanged = unchanged + $3, faulty = faulty + $4, messages = messages + $5,
+UPDATE account_imports AS i SET rows_done = rows_done + $2 + $3 + $4, added = added + $2, unchanged = unchanged + $3,
+    faulty = faulty + $4, messages = messages + $5,
     next_offset = $6, next_line = $7, progressed_at = clock_timestamp(),
-    state = CASE WHEN $8 THEN 'completed' ELSE state END, finished_at = CASE WHEN $8 THEN clock_timestamp() END, file = CASE WHEN $8 THEN NULL ELSE file END
+    state = CASE WHEN $8 THEN 'completed' ELSE state END, finished_at = CASE WHEN $8 THEN clock_timestamp() END, file = CASE WHEN $8
+        THEN NULL ELSE file END
 WHERE i.id = $1
 RETURNING ` + importColumns
 
 const emitImportSQL = `
-SELECT emit_event($1, 'account_import.completed', $2, jsonb_build_object('import_id', $2::text, 'rows', $3::int, 'added', $4::int, 'unchanged', $5::int, 'faulty', $6::int))`
+SELECT emit_event($1, 'account_import.completed', $2, jsonb_build_object('import_id', $2::text, 'rows', $3::int, 'added', $4::int,
+    'unchanged', $5::int, 'faulty', $6::int))`
 
-func (s Imports) importBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult, err error) {
+func (s Imports) importBatch(ctx context.Context, key provision.ImportKey,
+	protected []string) (now provision.AccountImport, faults []provision.RowResult, err error) {
 	err = s.db.tx(ctx, "import "+key.ID, func(tx *sqlx.Tx) error {
 		var state struct {
 			provision.AccountImport
@@ -73,7 +81,8 @@ func (s Imports) importBatch(ctx context.Context, key provision.ImportKey, prote
 		if err != nil {
 			return fmt.Errorf("import %s: %w", key, err)
 		}
-		rest := header.Continue(&keptFile{ctx: ctx, tx: tx, id: key.ID, next: state.Offset}, stockcsv.Place{Offset: state.Offset, Line: state.Line})
+		rest := header.Continue(&keptFile{ctx: ctx, tx: tx, id: key.ID, next: state.Offset},
+			stockcsv.Place{Offset: state.Offset, Line: state.Line})
 		b := &batch{ctx: ctx, tx: tx, key: key, reader: rest, protected: protected}
 		last, err := b.read(now.RowsTotal - now.RowsDone)
 		if err == nil {
@@ -92,7 +101,8 @@ func (s Imports) importBatch(ctx context.Context, key provision.ImportKey, prote
 			return err
 		}
 		place, count := rest.Place(), b.count()
-		if err := tx.GetContext(ctx, &now, importedSQL, key.ID, count[provision.RowAdded], count[provision.RowUnchanged], count[provision.RowFaulty], len(faults),
+		if err := tx.GetContext(ctx, &now, importedSQL, key.ID, count[provision.RowAdded], count[provision.RowUnchanged],
+			count[provision.RowFaulty], len(faults),
 			place.Offset, place.Line, last); err != nil {
 			return err
 		}
@@ -115,7 +125,7 @@ type keptFile struct {
 
 const filePart = 128 << 10
 
-// Read hands on the part, and gets the next one when it is used up.
+// Read reads from the current part, and loads the next part when it is used up.
 func (f *keptFile) Read(p []byte) (int, error) {
 	if len(f.part) == 0 {
 		const partSQL = `SELECT substring(file FROM $2::int + 1 FOR $3) FROM account_imports WHERE id = $1`
@@ -140,16 +150,16 @@ type batch struct {
 	reader    *stockcsv.Reader
 	protected []string
 	rows      []stockcsv.Row
-	ids       []string               // the account that each row names; empty: none
-	emails    []string               // the root e-mail of each row in lower case; empty: none that may stand there
+	ids       []string               // the account id of each row; empty: the row has no valid one
+	emails    []string               // the root e-mail of each row in lower case; empty: the row has no valid one
 	outcomes  []provision.RowOutcome // of each row
 }
 
-// read takes the next rows of those that are left, and tells whether they are the last.
+// read reads the next rows and returns whether they are the last. left is how many rows the file still has.
 func (b *batch) read(left int) (last bool, err error) {
 	for range min(left, importBatch) {
 		row, err := b.reader.Next()
-		if err != nil { // the end too: the rows were counted before the file was kept
+		if err != nil { // io.EOF too, because the rows were counted before the file was stored
 			return false, err
 		}
 		row.Account.Provider = b.key.Provider
@@ -162,22 +172,27 @@ func (b *batch) fault(i int, column, format string, args ...any) {
 	b.rows[i].Faults = append(b.rows[i].Faults, b.reader.Fault(b.rows[i], column, format, args...))
 }
 
-const earlierLinesSQL = `SELECT account_id, min(line) AS line FROM account_import_results WHERE import_id = $1 AND account_id = ANY($2) GROUP BY account_id`
+const earlierLinesSQL = `
+SELECT account_id, min(line) AS line FROM account_import_results
+WHERE import_id = $1 AND account_id = ANY($2) GROUP BY account_id`
 
-// earlierEmailsSQL: a row that names an address again for the same account is a second row of that account, and told of as that.
+// earlierEmailsSQL finds earlier rows with the same root e-mail. A second row of the same account is reported as a
+// repeated account, not as a repeated e-mail.
 const earlierEmailsSQL = `
-SELECT DISTINCT ON (root_email) root_email, account_id, line FROM account_import_results WHERE import_id = $1 AND root_email = ANY($2) ORDER BY root_email, line`
+SELECT DISTINCT ON (root_email) root_email, account_id, line FROM account_import_results WHERE import_id = $1 AND root_email = ANY($2)
+    ORDER BY root_email, line`
 
-const emailsInStockSQL = `SELECT lower(root_email) AS root_email, id AS account_id, 0 AS line FROM accounts WHERE lower(root_email) = ANY($1)`
+const emailsInStockSQL = `
+SELECT lower(root_email) AS root_email, id AS account_id, 0 AS line FROM accounts WHERE lower(root_email) = ANY($1)`
 
-// emailUse is where a root e-mail stands already: in a line of the file, or with an account in stock (line 0).
+// emailUse is an earlier use of a root e-mail: in a line of the file, or by an account in stock (line 0).
 type emailUse struct {
 	Email     string `db:"root_email"`
 	AccountID string `db:"account_id"`
 	Line      int    `db:"line"`
 }
 
-// judge gives every row its outcome: what the file says of it is known, here comes what the database knows.
+// judge decides the outcome of every row, from the faults that the file itself shows and from the database.
 func (b *batch) judge() error {
 	var earlier []struct {
 		ID   string `db:"account_id"`
@@ -208,7 +223,7 @@ func (b *batch) judge() error {
 		known[a.ID] = a
 	}
 	usedBy := map[string]emailUse{}
-	for _, use := range append(inStock, inFile...) { // the file's own line says more
+	for _, use := range append(inStock, inFile...) { // a line of the file is more helpful to the reader
 		usedBy[use.Email] = use
 	}
 	for i := range b.rows {
@@ -221,7 +236,8 @@ func (b *batch) judge() error {
 	return nil
 }
 
-// judgeEmail finds a root e-mail that is another account's, in the file or in stock. Whose that is stays unsaid.
+// judgeEmail finds a root e-mail that another account uses, in the file or in stock. The fault does not reveal
+// which provider's account uses it.
 func (b *batch) judgeEmail(i int, usedBy map[string]emailUse) {
 	email := b.emails[i]
 	if email == "" {
@@ -233,13 +249,16 @@ func (b *batch) judgeEmail(i int, usedBy map[string]emailUse) {
 		usedBy[email] = emailUse{email, b.ids[i], b.rows[i].Line}
 	case use.AccountID == b.ids[i] && use.AccountID != "":
 	case use.Line > 0:
-		b.fault(i, stockcsv.RootEmail, "this root e-mail stands in line %d of this file already: AWS uses an address for the root user of one account only, regardless of case; correct one of the two rows", use.Line)
+		b.fault(i, stockcsv.RootEmail,
+			"this root e-mail is in line %d of this file already: AWS uses an address for the root user of one account only, "+
+				"regardless of case; correct one of the two rows", use.Line)
 	default:
 		b.fault(i, stockcsv.RootEmail, "%s", provision.RootEmailTaken)
 	}
 }
 
-func (b *batch) judgeRow(i int, lineOf map[string]int, known map[string]provision.Account, pools []provision.Pool, models []provision.Model) provision.RowOutcome {
+func (b *batch) judgeRow(i int, lineOf map[string]int, known map[string]provision.Account, pools []provision.Pool,
+	models []provision.Model) provision.RowOutcome {
 	row := &b.rows[i]
 	if row.Broken {
 		return provision.RowFaulty
@@ -251,12 +270,13 @@ func (b *batch) judgeRow(i int, lineOf map[string]int, known map[string]provisio
 	switch {
 	case id == "":
 	case lineOf[id] > 0:
-		b.fault(i, stockcsv.AccountID, "account %s stands in line %d of this file already: keep one of the two rows", id, lineOf[id])
+		b.fault(i, stockcsv.AccountID, "account %s is in line %d of this file already: keep one of the two rows", id, lineOf[id])
 	case b.neverStocked(id):
 		b.fault(i, stockcsv.AccountID, "%s; remove the row", provision.ProtectedMessage(id))
 	}
 	if !wrong(stockcsv.Marketplace) && !wrong(stockcsv.Environment) && !slices.Contains(pools, a.Pool) {
-		b.fault(i, stockcsv.Marketplace, "there is no pool for marketplace %q in environment %q: correct one of them, or have that pool opened first", a.Marketplace, a.Environment)
+		b.fault(i, stockcsv.Marketplace,
+			"there is no pool for marketplace %q in environment %q: correct one of them, or ask for that pool first", a.Marketplace, a.Environment)
 	}
 	if !wrong(stockcsv.Model) && !slices.Contains(models, a.Model) {
 		b.fault(i, stockcsv.Model, "%s", provision.UnknownModelMessage(a.Model, models))
@@ -268,22 +288,25 @@ func (b *batch) judgeRow(i int, lineOf map[string]int, known map[string]provisio
 	is, stocked := known[id]
 	switch {
 	case !stocked && a.ExternalID != "":
-		b.fault(i, stockcsv.ExternalID, "external ids are made here when the account is added: leave the cell empty, and export to read the new one")
+		b.fault(i, stockcsv.ExternalID,
+			"Quartermaster makes the external id when it adds the account: leave the cell empty, and read the new id in an export")
 	case !stocked:
 		return provision.RowAdded
-	case is.Provider != a.Provider: // whose it is stays unsaid
-		b.fault(i, stockcsv.AccountID, "account %s is in a pool already and cannot be added: an AWS account is in stock once; remove the row", id)
+	case is.Provider != a.Provider: // the fault does not reveal which provider's account it is
+		b.fault(i, stockcsv.AccountID,
+			"account %s is in a pool already and cannot be added: an AWS account can be in only one pool; remove the row", id)
 	default:
 		differing := differences(is, a)
 		if len(differing) == 0 {
 			return provision.RowUnchanged
 		}
-		b.fault(i, differing[0], "account %s is in the pool with another %s: an import never edits; change the account itself, or the row", id, strings.Join(differing, ", "))
+		b.fault(i, differing[0], "account %s is in the pool with a different %s: an import never updates accounts; "+
+			"update the account itself, or correct the row", id, strings.Join(differing, ", "))
 	}
 	return provision.RowFaulty
 }
 
-// protect adds those accounts of the batch that the provider protects.
+// protect adds the accounts of the batch that the provider protects.
 func (b *batch) protect() error {
 	const protectedSQL = `SELECT account_id FROM protected_accounts WHERE provider = $1 AND account_id = ANY($2)`
 	var more []string
@@ -292,12 +315,13 @@ func (b *batch) protect() error {
 	return err
 }
 
-// neverStocked is the only place that knows which accounts an import refuses as protected.
+// neverStocked reports whether an import refuses the account because it is protected.
 func (b *batch) neverStocked(id string) bool { return slices.Contains(b.protected, id) }
 
 // accountNamed is the account id that the row names; empty when it is none.
 func accountNamed(row stockcsv.Row) string {
-	if len(row.Account.ID) != 12 || slices.ContainsFunc(row.Faults, func(f provision.RowFault) bool { return f.Column == stockcsv.AccountID }) {
+	if len(row.Account.ID) != 12 ||
+		slices.ContainsFunc(row.Faults, func(f provision.RowFault) bool { return f.Column == stockcsv.AccountID }) {
 		return ""
 	}
 	return row.Account.ID
@@ -337,7 +361,8 @@ FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text
     WITH ORDINALITY AS new (id, marketplace, environment, model, name, root_email, role_arn, external_id, n)
 ORDER BY n`
 
-// add adds the accounts of the rows that are to be added. They wait for their verification, so no order gets one yet.
+// add adds the accounts of the rows with the outcome RowAdded. They are Invalid until their verification passes,
+// so no order gets one yet.
 func (b *batch) add() error {
 	columns := make([][]string, 8)
 	for i, row := range b.rows {
@@ -345,7 +370,8 @@ func (b *batch) add() error {
 			continue
 		}
 		a := row.Account
-		for c, cell := range []string{a.ID, a.Marketplace, string(a.Environment), string(a.Model), a.Name, a.RootEmail, a.RoleARN, provision.NewExternalID()} {
+		for c, cell := range []string{a.ID, a.Marketplace, string(a.Environment), string(a.Model), a.Name, a.RootEmail, a.RoleARN,
+			provision.NewExternalID()} {
 			columns[c] = append(columns[c], cell)
 		}
 	}
@@ -364,14 +390,15 @@ const writeResultsSQL = `
 INSERT INTO account_import_results (import_id, line, nth, outcome, account_id, column_name, column_position, message, root_email)
 SELECT $1, * FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::text[])`
 
-// write keeps what became of every row, and returns what is wrong with them.
+// write stores the result of every row, and returns the faults.
 func (b *batch) write() (faults []provision.RowResult, err error) {
 	var lines, nths, positions []int64
 	var outcomes, ids, names, messages, emails []string
 	keep := func(r provision.RowResult, email string) {
 		emails = append(emails, email)
 		lines, nths, positions = append(lines, int64(r.Line)), append(nths, int64(r.Nth)), append(positions, int64(r.Position))
-		outcomes, ids, names, messages = append(outcomes, string(r.Outcome)), append(ids, r.AccountID), append(names, r.Column), append(messages, r.Message)
+		outcomes, ids, names, messages = append(outcomes, string(r.Outcome)), append(ids, r.AccountID), append(names, r.Column), append(messages,
+			r.Message)
 	}
 	for i, row := range b.rows {
 		r := provision.RowResult{Line: row.Line, Outcome: b.outcomes[i], AccountID: b.ids[i]}
@@ -384,7 +411,8 @@ func (b *batch) write() (faults []provision.RowResult, err error) {
 			faults = append(faults, r)
 		}
 	}
-	_, err = b.tx.ExecContext(b.ctx, writeResultsSQL, b.key.ID, pq.Array(lines), pq.Array(nths), pq.Array(outcomes), pq.Array(ids), pq.Array(names), pq.Array(positions), pq.Array(messages), pq.Array(emails))
+	_, err = b.tx.ExecContext(b.ctx, writeResultsSQL, b.key.ID, pq.Array(lines), pq.Array(nths), pq.Array(outcomes), pq.Array(ids),
+		pq.Array(names), pq.Array(positions), pq.Array(messages), pq.Array(emails))
 	return faults, err
 }
 

@@ -15,14 +15,16 @@ import (
 // Imports are the CSV files that add accounts to the stock, and the result of each row.
 type Imports struct{ db *database }
 
-const importColumns = `i.id, i.provider, i.actor, i.dry_run, i.state, i.reason, i.rows_total, i.rows_done, i.added, i.unchanged, i.faulty, i.messages, i.started_at, i.finished_at`
+const importColumns = `i.id, i.provider, i.actor, i.dry_run, i.state, i.reason, i.rows_total, i.rows_done, i.added, i.unchanged,
+    i.faulty, i.messages, i.started_at, i.finished_at`
 
 const createImportSQL = `
-INSERT INTO account_imports AS i (id, provider, actor, dry_run, by_workflow, file, file_sha256, file_bytes, rows_total, next_offset, next_line)
+INSERT INTO account_imports AS i (id, provider, actor, dry_run, by_workflow, file, file_sha256, file_bytes, rows_total, next_offset,
+    next_line)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 RETURNING ` + importColumns
 
-// Nobody goes on with an import whose command died or whose workflow was terminated. The next import tidies up.
+// abandonImportsSQL ends imports whose command died or whose workflow was terminated. Every new import runs it.
 const abandonImportsSQL = `
 UPDATE account_imports SET state = 'failed', file = NULL, finished_at = clock_timestamp(),
     reason = 'it made no progress any more: import the file again, what was added is not added twice'
@@ -33,7 +35,7 @@ const forgetImportsSQL = `DELETE FROM account_imports WHERE provider = $1 AND fi
 // importsKept is how long an import and its results can be read.
 const importsKept = 90 * 24 * time.Hour
 
-// Create keeps a file that is to be imported. Errors: provision.ErrNotFound when there is no such provider.
+// Create keeps a file for its import. Errors: provision.ErrNotFound when there is no such provider.
 func (s Imports) Create(ctx context.Context, n provision.NewImport) (i provision.AccountImport, err error) {
 	sum := sha256.Sum256(n.File)
 	err = s.db.tx(ctx, n.Actor, func(tx *sqlx.Tx) error {
@@ -43,7 +45,8 @@ func (s Imports) Create(ctx context.Context, n provision.NewImport) (i provision
 		if _, err := tx.ExecContext(ctx, forgetImportsSQL, n.Provider, importsKept.Seconds()); err != nil {
 			return err
 		}
-		return tx.GetContext(ctx, &i, createImportSQL, n.ID, n.Provider, n.Actor, n.DryRun, n.ByWorkflow, n.File, sum[:], len(n.File), n.Rows, n.NextOffset, n.NextLine)
+		return tx.GetContext(ctx, &i, createImportSQL, n.ID, n.Provider, n.Actor, n.DryRun, n.ByWorkflow, n.File, sum[:], len(n.File), n.Rows,
+			n.NextOffset, n.NextLine)
 	})
 	if violates(err, "account_imports_provider_fkey") {
 		err = fmt.Errorf("provider %q: %w: add it first", n.Provider, provision.ErrNotFound)
@@ -52,9 +55,10 @@ func (s Imports) Create(ctx context.Context, n provision.NewImport) (i provision
 }
 
 const failImportSQL = `
-UPDATE account_imports SET state = 'failed', reason = $3, file = NULL, finished_at = clock_timestamp() WHERE provider = $1 AND id = $2 AND state = 'running'`
+UPDATE account_imports SET state = 'failed', reason = $3, file = NULL, finished_at = clock_timestamp() WHERE provider = $1 AND id = $2
+    AND state = 'running'`
 
-// Fail gives an import up that still runs. What was added stays.
+// Fail ends an import that is running. The accounts that it has added stay.
 func (s Imports) Fail(ctx context.Context, key provision.ImportKey, reason string) error {
 	_, err := s.db.ExecContext(ctx, failImportSQL, key.Provider, key.ID, reason)
 	return err
@@ -67,18 +71,21 @@ func (s Imports) Get(ctx context.Context, key provision.ImportKey) (i provision.
 }
 
 // List lists at most limit imports of a provider, newest first, after the given one.
-func (s Imports) List(ctx context.Context, provider string, limit int, after *provision.ImportCursor) (imports []provision.AccountImport, err error) {
+func (s Imports) List(ctx context.Context, provider string, limit int,
+	after *provision.ImportCursor) (imports []provision.AccountImport, err error) {
 	var w where
 	w.and("i.provider = ?", provider)
 	if after != nil {
 		w.and("(i.started_at, i.id) < (?, ?)", after.StartedAt, after.ID)
 	}
-	err = s.db.SelectContext(ctx, &imports, `SELECT `+importColumns+` FROM account_imports i`+w.sql()+` ORDER BY i.started_at DESC, i.id DESC LIMIT `+w.arg(limit), w.args...)
+	err = s.db.SelectContext(ctx, &imports,
+		`SELECT `+importColumns+` FROM account_imports i`+w.sql()+` ORDER BY i.started_at DESC, i.id DESC LIMIT `+w.arg(limit), w.args...)
 	return imports, err
 }
 
-// Results lists what became of the rows of an import, in the order of the file. Errors: provision.ErrNotFound.
-func (s Imports) Results(ctx context.Context, key provision.ImportKey, f provision.ImportResultFilter) (results []provision.RowResult, err error) {
+// Results lists the results of the rows of an import, in the order of the file. Errors: provision.ErrNotFound.
+func (s Imports) Results(ctx context.Context, key provision.ImportKey,
+	f provision.ImportResultFilter) (results []provision.RowResult, err error) {
 	if _, err := s.Get(ctx, key); err != nil {
 		return nil, err
 	}
@@ -90,7 +97,8 @@ func (s Imports) Results(ctx context.Context, key provision.ImportKey, f provisi
 	if f.After != nil {
 		w.and("(r.line, r.nth) > (?, ?)", f.After.Line, f.After.Nth)
 	}
-	err = s.db.SelectContext(ctx, &results, `SELECT r.line, r.nth, r.outcome, r.account_id, r.column_name, r.column_position, r.message FROM account_import_results r`+
-		w.sql()+` ORDER BY r.line, r.nth LIMIT `+w.arg(f.Limit), w.args...)
+	err = s.db.SelectContext(ctx, &results,
+		`SELECT r.line, r.nth, r.outcome, r.account_id, r.column_name, r.column_position, r.message FROM account_import_results r`+
+			w.sql()+` ORDER BY r.line, r.nth LIMIT `+w.arg(f.Limit), w.args...)
 	return results, err
 }

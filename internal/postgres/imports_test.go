@@ -39,8 +39,9 @@ func createImport(t *testing.T, store *postgres.DB, rows string, dryRun bool) pr
 	file := []byte(stockcsv.Template() + rows)
 	n, first, err := stockcsv.Scan(bytes.NewReader(file))
 	require.NoError(t, err)
-	i, err := store.Imports.Create(t.Context(), provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "key k1",
-		DryRun: dryRun, File: file, Rows: n, NextOffset: first.Offset, NextLine: first.Line})
+	i, err := store.Imports.Create(t.Context(),
+		provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "key k1",
+			DryRun: dryRun, File: file, Rows: n, NextOffset: first.Offset, NextLine: first.Line})
 	require.NoError(t, err)
 	return i
 }
@@ -72,7 +73,8 @@ func importRows(t *testing.T, store *postgres.DB, rows string) (provision.Accoun
 func dump(t *testing.T, db *sqlx.DB) (rows []string) {
 	t.Helper()
 	require.NoError(t, db.Select(&rows, `SELECT to_jsonb(a)::text FROM accounts a UNION ALL SELECT to_jsonb(e)::text FROM account_history e
-		UNION ALL SELECT to_jsonb(o)::text FROM orders o UNION ALL SELECT to_jsonb(p)::text FROM pools p UNION ALL SELECT to_jsonb(v)::text FROM events v`))
+		UNION ALL SELECT to_jsonb(o)::text FROM orders o UNION ALL SELECT to_jsonb(p)::text FROM pools p UNION ALL SELECT to_jsonb(v)::text
+    FROM events v`))
 	return rows
 }
 
@@ -163,8 +165,9 @@ func TestWhatIsExportedIsUnchangedWhenItIsImported(t *testing.T) {
 		require.NoError(rt, out.Flush())
 		rows, first, err := stockcsv.Scan(bytes.NewReader(file.Bytes()))
 		require.NoError(rt, err)
-		i, err := store.Imports.Create(ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "test",
-			File: file.Bytes(), Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
+		i, err := store.Imports.Create(ctx,
+			provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "test",
+				File: file.Bytes(), Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 		require.NoError(rt, err)
 		i, messages := finish(t, store, i)
 		require.Empty(rt, messages)
@@ -206,19 +209,22 @@ func TestAnImportNeverEditsAndNamesWhatDiffers(t *testing.T) {
 		csvRow(6)+csvRow(6)+ // lines 8 and 9
 		csvRow(7)) // and the good ones are added
 	require.Equal(t, []string{
-		"2:name:5: account 000000000001 is in the pool with another name, root_email: an import never edits; change the account itself, or the row",
-		"4:account_id:1: account 000000000003 is in a pool already and cannot be added: an AWS account is in stock once; remove the row",
-		`5:marketplace:2: there is no pool for marketplace "south" in environment "production": correct one of them, or have that pool opened first`,
+		"2:name:5: account 000000000001 is in the pool with a different name, root_email: an import never updates accounts; update the account itself, or correct the row",
+		"4:account_id:1: account 000000000003 is in a pool already and cannot be added: an AWS account can be in only one pool; remove the row",
+		`5:marketplace:2: there is no pool for marketplace "south" in environment "production": correct one of them, or ask for that pool first`,
 		`6:model:4: "GCP" is not an account model: use SPAM or ECAM`,
 		"7:account_id:1: account 999999999999 is protected: a payer account or one of the provider's own accounts cannot be in a pool; remove the row",
-		"9:account_id:1: account 000000000006 stands in line 8 of this file already: keep one of the two rows",
+		"9:account_id:1: account 000000000006 is in line 8 of this file already: keep one of the two rows",
 	}, messages)
 	require.Equal(t, []int{2, 1, 6}, []int{i.Added, i.Unchanged, i.Faulty})
-	results, err := store.Imports.Results(ctx, i.ImportKey, provision.ImportResultFilter{Limit: 4, After: &provision.ImportResultCursor{Line: 6}})
+	results, err := store.Imports.Results(ctx, i.ImportKey,
+		provision.ImportResultFilter{Limit: 4, After: &provision.ImportResultCursor{Line: 6}})
 	require.NoError(t, err)
-	require.Equal(t, []provision.RowOutcome{"faulty", "added", "faulty", "added"}, []provision.RowOutcome{results[0].Outcome, results[1].Outcome, results[2].Outcome, results[3].Outcome})
+	require.Equal(t, []provision.RowOutcome{"faulty", "added", "faulty", "added"},
+		[]provision.RowOutcome{results[0].Outcome, results[1].Outcome, results[2].Outcome, results[3].Outcome})
 	require.Equal(t, fmt.Sprintf("%012d", 6), results[1].AccountID)
-	faulty, err := store.Imports.Results(ctx, i.ImportKey, provision.ImportResultFilter{Outcomes: []provision.RowOutcome{provision.RowFaulty}, Limit: 100})
+	faulty, err := store.Imports.Results(ctx, i.ImportKey,
+		provision.ImportResultFilter{Outcomes: []provision.RowOutcome{provision.RowFaulty}, Limit: 100})
 	require.NoError(t, err)
 	require.Len(t, faulty, 6)
 	after, err := store.Accounts.Get(ctx, "acme", mine.ID)
@@ -255,16 +261,19 @@ func TestExternalIDsAreMadeHere(t *testing.T) {
 	mine, err := store.Accounts.Get(ctx, "acme", fmt.Sprintf("%012d", 1))
 	require.NoError(t, err)
 	with := func(i int, externalID string) string { return strings.TrimSpace(csvRow(i)) + "," + externalID + "\n" }
-	file := strings.TrimSpace(stockcsv.Template()) + ",external_id\n" + with(1, mine.ExternalID) + with(1, "") + with(2, "mine-and-mine-alone") + with(3, "")
+	file := strings.TrimSpace(stockcsv.Template()) + ",external_id\n" + with(1, mine.ExternalID) + with(1, "") +
+		with(2, "mine-and-mine-alone") + with(3, "")
 	n, first, err := stockcsv.Scan(strings.NewReader(file))
 	require.NoError(t, err)
-	i, err := store.Imports.Create(ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "cli", File: []byte(file), Rows: n, NextOffset: first.Offset, NextLine: first.Line})
+	i, err := store.Imports.Create(ctx,
+		provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "cli", File: []byte(file), Rows: n,
+			NextOffset: first.Offset, NextLine: first.Line})
 	require.NoError(t, err)
 	i, messages := finish(t, store, i)
 	require.Equal(t, []int{1, 1, 2}, []int{i.Added, i.Unchanged, i.Faulty})
 	require.Len(t, messages, 2)
-	require.Contains(t, messages[0], "stands in line 2 of this file already")
-	require.Contains(t, messages[1], "4:external_id:8: external ids are made here")
+	require.Contains(t, messages[0], "is in line 2 of this file already")
+	require.Contains(t, messages[1], "4:external_id:8: Quartermaster makes the external id")
 }
 
 // Each batch may be lost at any point of it: what is committed is whole.
@@ -274,7 +283,8 @@ func TestACrashInTheMiddleLosesAndDoublesNothing(t *testing.T) {
 	rows := csvRows(1, 700) + csvRow(3) + "broken\n" + csvRows(701, 1600)
 	i := createImport(t, store, rows, false)
 	crashes := 0
-	for patience := time.Millisecond; i.State == provision.ImportRunning; patience += 3 * time.Millisecond { // a crash a little later each time
+	// a crash a little later each time
+	for patience := time.Millisecond; i.State == provision.ImportRunning; patience += 3 * time.Millisecond {
 		ctx, crash := context.WithTimeout(t.Context(), patience)
 		_, _, err := store.Imports.RunBatch(ctx, i.ImportKey, nil)
 		crash()

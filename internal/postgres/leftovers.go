@@ -14,29 +14,35 @@ type Leftovers struct{ db *database }
 
 const keepUndoSQL = `
 INSERT INTO kept_undos (provider, order_id, account_id, sealed)
-SELECT a.provider, a.order_id, a.id, $4 FROM accounts a WHERE a.provider = $1 AND a.order_id = $2 AND a.id = $3 AND a.status = 'provisioning'
-ON CONFLICT (account_id) DO UPDATE SET provider = EXCLUDED.provider, order_id = EXCLUDED.order_id, sealed = EXCLUDED.sealed, kept_at = clock_timestamp()`
+SELECT a.provider, a.order_id, a.id, $4 FROM accounts a WHERE a.provider = $1 AND a.order_id = $2 AND a.id = $3
+    AND a.status = 'provisioning'
+ON CONFLICT (account_id) DO UPDATE SET provider = EXCLUDED.provider, order_id = EXCLUDED.order_id, sealed = EXCLUDED.sealed,
+    kept_at = clock_timestamp()`
 
-// KeepUndo keeps what it takes to run the undo of the order in the account again. Nothing happens when the order does not hold the account.
+// KeepUndo keeps what it takes to run the undo of the order in the account again. It does nothing when the order
+// does not hold the account.
 func (s Leftovers) KeepUndo(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error {
 	_, err := s.db.ExecContext(ctx, keepUndoSQL, key.Provider, key.ID, accountID, sealed)
 	return err
 }
 
 const (
-	hasKeptUndoSQL  = `SELECT EXISTS (SELECT 1 FROM kept_undos k JOIN accounts a ON a.id = k.account_id AND a.order_id = k.order_id WHERE k.account_id = $1)`
+	hasKeptUndoSQL = `
+SELECT EXISTS (SELECT 1 FROM kept_undos k JOIN accounts a ON a.id = k.account_id AND a.order_id = k.order_id WHERE k.account_id = $1)`
 	beginRemovalSQL = `
-UPDATE accounts SET removing_since = COALESCE(removing_since, now()), ready_when_verified = false, ready_because = '', verify_at = NULL WHERE id = $1`
+UPDATE accounts SET removing_since = COALESCE(removing_since, now()), ready_when_verified = false, ready_because = '', verify_at = NULL
+    WHERE id = $1`
 )
 
-// BeginRemoval reserves an Invalid or failed account for the removal of what its order left there: until EndRemoval its status does not
-// change. A repeat changes nothing. Errors: as UpdateAccount; a *provision.StateError too when nothing is kept of an undo.
+// BeginRemoval reserves an Invalid or failed account for the removal of the leftovers of its order. Its status
+// does not change until EndRemoval. A repeat changes nothing. Errors: as Accounts.Update; a *provision.StateError
+// too when no undo was kept.
 func (s Leftovers) BeginRemoval(ctx context.Context, actor, provider, id, reason string) (provision.Account, error) {
 	now, _, err := changeAccount(ctx, s.db, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
 		if a.RemovingSince != nil {
 			return nil
 		}
-		if err := forbidden(a, "freed of what an order left there", provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
+		if err := forbidden(a, "cleared of leftovers", provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
 			return err
 		}
 		var kept bool
@@ -44,9 +50,10 @@ func (s Leftovers) BeginRemoval(ctx context.Context, actor, provider, id, reason
 			return err
 		}
 		if !kept {
-			return &provision.StateError{Reason: fmt.Sprintf("account %s: no undo is known that has left something there: look into the account, and return it when it is clean", id)}
+			return &provision.StateError{Reason: fmt.Sprintf(
+				"no undo is known that left something in account %s: look into the account, and return it when it is clean", id)}
 		}
-		if err := note(ctx, tx, a, a.Status, "what order "+a.OrderID+" left is to be removed: "+reason); err != nil {
+		if err := note(ctx, tx, a, a.Status, "removal of the leftovers of order "+a.OrderID+" requested: "+reason); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, beginRemovalSQL, id)
@@ -59,8 +66,8 @@ const keptUndoSQL = `
 SELECT k.provider, k.order_id AS id, k.sealed FROM kept_undos k JOIN accounts a ON a.id = k.account_id AND a.order_id = k.order_id
 WHERE a.provider = $1 AND a.id = $2 AND a.removing_since IS NOT NULL`
 
-// KeptUndo reads what is kept of the undo that left something in an account that is reserved for its removal, and whose it was. Errors:
-// provision.ErrNotFound.
+// KeptUndo reads what KeepUndo kept for an account that is reserved for the removal of leftovers, and the order
+// that left them. Errors: provision.ErrNotFound.
 func (s Leftovers) KeptUndo(ctx context.Context, provider, accountID string) (key provision.OrderKey, sealed []byte, err error) {
 	var row struct {
 		provision.OrderKey
@@ -81,19 +88,19 @@ const (
 	forgetUndoSQL = `DELETE FROM kept_undos WHERE account_id = $1`
 )
 
-// EndRemoval says what is left after a removal, with the account and with its order. When nothing is left the account becomes Ready by its
-// next verification, unless the pool parks it. A repeat changes nothing.
+// EndRemoval records what is left after a removal, with the account and with its order. When nothing is left, the
+// account becomes Ready when its next verification passes, unless the pool parks it. A repeat changes nothing.
 func (s Leftovers) EndRemoval(ctx context.Context, r provision.LeftoversRemoved) error {
 	clean := len(r.Leftovers) == 0
 	park := r.OnFailure == provision.OnFailurePark
 	reason := "left by order " + r.Order.ID + ": " + joinSentences(r.Leftovers)
 	switch {
 	case clean && park:
-		reason = "what order " + r.Order.ID + " had left is removed; the pool parks the accounts of failed orders"
+		reason = "the leftovers of order " + r.Order.ID + " are removed; the pool parks the accounts of failed orders"
 	case clean:
-		reason = "what order " + r.Order.ID + " had left is removed; back to Ready when its verification passes"
+		reason = "the leftovers of order " + r.Order.ID + " are removed; back to Ready when its verification passes"
 	}
-	because := "what order " + r.Order.ID + " had left was removed by " + r.Removal.By.Actor
+	because := "the leftovers of order " + r.Order.ID + " were removed by " + r.Removal.By.Actor
 	return s.db.tx(ctx, r.Removal.By.Actor, func(tx *sqlx.Tx) error {
 		ended, err := affected(tx.ExecContext(ctx, endRemovalSQL, r.Removal.Provider, r.Removal.AccountID, reason, clean && !park, because))
 		if err != nil || !ended {

@@ -20,12 +20,14 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 
 	require.NoError(t, store.Steps.Begin(ctx, key, id, provision.StepUser, 1))
 	require.NoError(t, store.Orders.BeginUndo(ctx, key, failure))
-	require.NoError(t, store.Leftovers.KeepUndo(ctx, provision.OrderKey{Provider: key.Provider, ID: "another"}, id, []byte("k1\x00no")), "it does not hold the account")
+	require.NoError(t, store.Leftovers.KeepUndo(ctx, provision.OrderKey{Provider: key.Provider, ID: "another"}, id, []byte("k1\x00no")),
+		"it does not hold the account")
 	_, err := store.Leftovers.BeginRemoval(ctx, "key desk", key.Provider, id, "mended")
 	requireState(t, err, "only an account that is Invalid or Provisioning failed")
 	require.NoError(t, store.Leftovers.KeepUndo(ctx, key, id, []byte("k1\x00first")))
 	require.NoError(t, store.Leftovers.KeepUndo(ctx, key, id, []byte("k1\x00sealed")))
-	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: failure, AccountID: id, Leftovers: []string{"the IAM user"}})
+	_, err = store.Orders.Close(ctx,
+		provision.OrderClosing{Order: key, State: provision.Failed, Failure: failure, AccountID: id, Leftovers: []string{"the IAM user"}})
 	require.NoError(t, err)
 
 	_, _, err = store.Leftovers.KeptUndo(ctx, key.Provider, id)
@@ -56,7 +58,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	require.NoError(t, store.Steps.Begin(ctx, key, id, provision.StepCompare, 1))
 	refusedAs(t, store.Steps.Begin(ctx, key, id, provision.StepAlias, 1), provision.CodeOrderNotInProgress)
 	_, _, err = store.Accounts.Return(ctx, "key desk", key.Provider, id, 0, "it is clean")
-	requireState(t, err, "is being removed")
+	requireState(t, err, "are being removed")
 	tx, err := db.BeginTxx(ctx, nil)
 	require.NoError(t, err)
 	_, err = tx.ExecContext(ctx, `SELECT set_config('qm.actor', 'x', true)`)
@@ -66,7 +68,8 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	require.ErrorContains(t, err, "is being removed", "the schema says so too")
 
 	// Something is left still.
-	require.NoError(t, store.Leftovers.EndRemoval(ctx, provision.LeftoversRemoved{Removal: removal, Order: key, Leftovers: []string{"the bucket"}}))
+	require.NoError(t, store.Leftovers.EndRemoval(ctx,
+		provision.LeftoversRemoved{Removal: removal, Order: key, Leftovers: []string{"the bucket"}}))
 	view, err := store.Orders.Get(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, []string{"the bucket"}, view.Leftovers)

@@ -29,8 +29,8 @@ func readModels(ctx context.Context, q queryer) (models []provision.AccountModel
 
 const createModelSQL = `INSERT INTO account_models (id, title, root_access) VALUES ($1, $2, $3) RETURNING ` + modelColumns
 
-// Create adds a model. Running processes accept it at once in pools, imports, accounts and orders. Errors: provision.ErrConflict when the model
-// exists, a *provision.InvalidError.
+// Create adds a model. Running processes accept it at once in pools, imports, accounts and orders. Errors:
+// provision.ErrConflict when the model exists, a *provision.InvalidError.
 func (s Models) Create(ctx context.Context, m provision.AccountModel, actor string) (created provision.AccountModel, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		return tx.GetContext(ctx, &created, createModelSQL, m.ID, m.Title, m.RootAccess)
@@ -40,7 +40,8 @@ func (s Models) Create(ctx context.Context, m provision.AccountModel, actor stri
 		err = fmt.Errorf("account model %s exists already: %w", m.ID, provision.ErrConflict)
 	case violates(err, "account_models_id_characters"):
 		err = &provision.InvalidError{Fields: []provision.FieldError{{Field: "id",
-			Message: fmt.Sprintf("%q is not an id: use 1 to 40 letters, digits, spaces, dots, underscores and hyphens; begin with a letter or digit", m.ID)}}}
+			Message: fmt.Sprintf("%q is not an id: use 1 to 40 letters, digits, spaces, dots, underscores and hyphens, "+
+				"and begin with a letter or digit", m.ID)}}}
 	}
 	return created, err
 }

@@ -17,7 +17,8 @@ func TestAModelThatWasCreatedWorksEverywhere(t *testing.T) {
 	_, _, err := store.Accounts.Create(ctx, account(1, sptm), "test")
 	require.ErrorIs(t, err, provision.ErrNotFound, "the model does not exist yet")
 
-	created, err := store.Models.Create(ctx, provision.AccountModel{ID: sptm, Title: "Solution Provider Transfer Model", RootAccess: true}, "cli anna")
+	created, err := store.Models.Create(ctx, provision.AccountModel{ID: sptm, Title: "Solution Provider Transfer Model", RootAccess: true},
+		"cli anna")
 	require.NoError(t, err)
 	require.Equal(t, "cli anna", created.CreatedBy)
 	require.WithinDuration(t, time.Now(), created.CreatedAt, time.Minute)
@@ -41,7 +42,8 @@ func TestAModelThatWasCreatedWorksEverywhere(t *testing.T) {
 	require.Equal(t, sptm, claimed.Model)
 	require.True(t, claimed.RootAccess)
 
-	ended, faults := importRows(t, store, "000000000002,north,production,SPTM,account 2,root+2@acme.test,arn:aws:iam::000000000002:role/quartermaster\n")
+	ended, faults := importRows(t, store,
+		"000000000002,north,production,SPTM,account 2,root+2@acme.test,arn:aws:iam::000000000002:role/quartermaster\n")
 	require.Empty(t, faults)
 	require.Equal(t, 1, ended.Added)
 }

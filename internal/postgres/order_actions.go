@@ -13,8 +13,9 @@ import (
 const actionRequiredSQL = `
 UPDATE orders SET state = 'action_required', step = $3, failure = $4 WHERE provider = $1 AND id = $2`
 
-// RequireAction sets an order that holds an account to action_required: the failure says what must be done. When it is the second order of
-// its pool that cannot enter its account any more, the claims of the pool are suspended: see RejectAccount.
+// RequireAction sets an order that holds an account to action_required. The failure says what an operator must do.
+// When this is the second order of the pool that can no longer open a session in its account, RequireAction
+// suspends the claims of the pool: see RejectAccount.
 func (s Orders) RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
 	require := func(tx *sqlx.Tx) (o queuedOrder, required bool, err error) {
 		o, err = lockOrder(ctx, tx, key)
@@ -46,7 +47,7 @@ func (s Orders) RequireAction(ctx context.Context, key provision.OrderKey, why p
 const resumeSQL = `
 UPDATE orders SET state = 'provisioning', failure = NULL WHERE provider = $1 AND id = $2 AND state = 'action_required'`
 
-// Resume sets an order back to provisioning: what it waited for was done.
+// Resume sets an order back to provisioning, after its question was answered.
 func (s Orders) Resume(ctx context.Context, key provision.OrderKey) error {
 	return s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID)
@@ -61,12 +62,13 @@ ON CONFLICT (provider, order_id, action_id) WHERE action_id <> '' DO NOTHING`
 
 // noteAction records an action on an order. The transaction has locked the order, so the row of the action shows the state in
 // which it was taken. noteAction returns false when the action (by.ID) is recorded already.
-func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action string, by provision.Intervention) (noted bool, err error) {
+func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action string,
+	by provision.Intervention) (noted bool, err error) {
 	return affected(tx.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, by.Actor, action, by.Reason, by.ID))
 }
 
-// NoteAction records an action on an order, with its actor and reason. A repeat of the same action (by.ID) records nothing. An
-// order that has no row yet has no history either.
+// NoteAction records an action on an order, with its actor and reason. A repeat of the same action (by.ID) records
+// nothing, and neither does an action on an order that has no row yet.
 func (s Orders) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error {
 	return s.db.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
 		if _, err := lockOrder(ctx, tx, key); errors.Is(err, provision.ErrNotFound) {
@@ -81,7 +83,7 @@ func (s Orders) NoteAction(ctx context.Context, key provision.OrderKey, action s
 
 const actionTakenSQL = `SELECT EXISTS (SELECT 1 FROM order_history WHERE provider = $1 AND order_id = $2 AND action_id = $3)`
 
-// ActionNoted reports whether what somebody did to an order was written down: the id is that of the action.
+// ActionNoted reports whether the order's history contains the action with that id.
 func (s Orders) ActionNoted(ctx context.Context, key provision.OrderKey, actionID string) (taken bool, err error) {
 	if actionID == "" {
 		return false, nil
@@ -92,9 +94,9 @@ func (s Orders) ActionNoted(ctx context.Context, key provision.OrderKey, actionI
 
 const correctSQL = `UPDATE orders SET first_request = COALESCE(first_request, request), request = $3 WHERE provider = $1 AND id = $2`
 
-// Correct replaces the order's request by the corrected one and notes who did it. The hash of the request stays that of the
-// first one: it is what a repeated POST is compared with. A repeat of the same action (by.ID) changes nothing. Errors:
-// provision.ErrNotFound.
+// Correct replaces the order's request by the corrected one and records who did it. The stored hash stays that of
+// the first request, because repeated POSTs are compared with it. A repeat of the same action (by.ID) changes
+// nothing. Errors: provision.ErrNotFound.
 func (s Orders) Correct(ctx context.Context, key provision.OrderKey, corrected provision.Request, by provision.Intervention) error {
 	return s.db.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
 		if _, err := lockOrder(ctx, tx, key); err != nil {
@@ -112,10 +114,10 @@ const setReasonSQL = `SELECT set_config('qm.reason', $1, true)`
 
 const endWaitingOrderSQL = `UPDATE orders SET state = $3, failure = $4 WHERE provider = $1 AND id = $2`
 
-// Stop records who ends an order and why, and ends it, in one transaction. An order that holds no account becomes failed, or
-// cancelled when the failure says so. An order that holds one becomes compensating, and its workflow undoes it. A repeat of
-// the same action (by.ID) changes nothing. Errors: provision.ErrNotFound; a *provision.Failure TooLate when the order has
-// ended or is being undone.
+// Stop ends an order and records who did it and why, in one transaction. An order that holds no account becomes
+// failed, or cancelled when the failure says so. An order that holds one becomes compensating, and its workflow
+// undoes it. A repeat of the same action (by.ID) changes nothing. Errors: provision.ErrNotFound; a
+// *provision.Failure TooLate when the order has ended or is being undone.
 func (s Orders) Stop(ctx context.Context, key provision.OrderKey, action string, why provision.Failure, by provision.Intervention) error {
 	return s.db.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)
@@ -141,14 +143,15 @@ func (s Orders) Stop(ctx context.Context, key provision.OrderKey, action string,
 			_, err = tx.ExecContext(ctx, beginUndoSQL, key.Provider, key.ID, asJSON(why))
 			return err
 		default: // the error rolls the action back too
-			return &provision.Failure{Code: provision.CodeTooLate, Reason: fmt.Sprintf("the order is %s: it is too late to %s it", o.State, action)}
+			return &provision.Failure{Code: provision.CodeTooLate,
+				Reason: fmt.Sprintf("it is too late to %[2]s the order: it is %[1]s", o.State, action)}
 		}
 	})
 }
 
 const beginUndoSQL = `UPDATE orders SET state = 'compensating', step = 'compare_with_journal', failure = $3 WHERE provider = $1 AND id = $2`
 
-// BeginUndo sets an order that holds an account to compensating. An order that holds none, or is already there, stays.
+// BeginUndo sets an order that holds an account to compensating. It does nothing to any other order.
 func (s Orders) BeginUndo(ctx context.Context, key provision.OrderKey, why provision.Failure) error {
 	return s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)

@@ -19,7 +19,8 @@ func TestActionRequiredKeepsTheClaimAndResumes(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key := open(t, store, "o", "")
 	claim(t, store, key)
-	why := provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: "alias-o", Reason: "taken"}
+	why := provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: "alias-o",
+		Reason: "taken"}
 	require.NoError(t, store.Orders.RequireAction(ctx, key, why))
 	require.NoError(t, store.Orders.RequireAction(ctx, key, why), "a repeat changes nothing")
 	view, err := store.Orders.Get(ctx, key)
@@ -46,7 +47,8 @@ func TestActionRequiredKeepsTheClaimAndResumes(t *testing.T) {
 	require.Equal(t, corrected, opened.Request, "and goes on with the corrected one")
 
 	var actions []struct{ Actor, Code, Reason string }
-	require.NoError(t, db.SelectContext(ctx, &actions, `SELECT actor, code, reason FROM order_history WHERE order_id = 'o' AND code IN ('correct', 'retry') ORDER BY seq`))
+	require.NoError(t, db.SelectContext(ctx, &actions,
+		`SELECT actor, code, reason FROM order_history WHERE order_id = 'o' AND code IN ('correct', 'retry') ORDER BY seq`))
 	require.Len(t, actions, 2)
 	require.Equal(t, by.Actor, actions[0].Actor)
 	require.Equal(t, by.Reason, actions[1].Reason)
@@ -60,12 +62,14 @@ func TestAnOrderThatRequiresActionCanBeSwappedOrUndone(t *testing.T) {
 	claim(t, store, key)
 	why := provision.Failure{Code: provision.CodePermissionMissing, Reason: "denied"}
 	require.NoError(t, store.Orders.RequireAction(ctx, key, why))
-	_, err := store.Orders.RejectAccount(ctx, key, "000000000001", provision.Failure{Code: provision.CodeAccountSwappedByOperator, Reason: "an operator swapped the account"}, false)
+	_, err := store.Orders.RejectAccount(ctx, key, "000000000001",
+		provision.Failure{Code: provision.CodeAccountSwappedByOperator, Reason: "an operator swapped the account"}, false)
 	require.NoError(t, err)
 	require.Equal(t, "000000000002", claim(t, store, key).Account.ID)
 
 	require.NoError(t, store.Orders.RequireAction(ctx, key, why))
-	require.NoError(t, store.Orders.BeginUndo(ctx, key, provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}))
+	require.NoError(t, store.Orders.BeginUndo(ctx, key,
+		provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}))
 	require.NoError(t, store.Orders.RequireAction(ctx, key, why), "an attempt that wakes up late does not bring it back")
 	view, err := store.Orders.Get(ctx, key)
 	require.NoError(t, err)
@@ -158,7 +162,8 @@ func TestACompletedOrderCannotBeStopped(t *testing.T) {
 	rows := history(t, db)
 	refusedAs(t, store.Orders.Stop(ctx, key, "cancel", cancelled, by), provision.CodeTooLate)
 	require.Equal(t, rows, history(t, db))
-	require.ErrorIs(t, store.Orders.Stop(ctx, provision.OrderKey{Provider: "acme", ID: "lost"}, "cancel", cancelled, by), provision.ErrNotFound)
+	require.ErrorIs(t, store.Orders.Stop(ctx, provision.OrderKey{Provider: "acme", ID: "lost"}, "cancel", cancelled, by),
+		provision.ErrNotFound)
 }
 
 func TestARepeatedActionIsWrittenDownOnce(t *testing.T) {
@@ -218,7 +223,8 @@ func TestAnActionIsWrittenDownInItsPlace(t *testing.T) {
 	go func() { noted <- store.Orders.NoteAction(ctx, key, "retry", by) }()
 	require.Eventually(t, func() bool {
 		var waiting bool
-		require.NoError(t, db.GetContext(ctx, &waiting, `SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`))
+		require.NoError(t, db.GetContext(ctx, &waiting,
+			`SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`))
 		return waiting
 	}, 20*time.Second, 10*time.Millisecond, "it waits for the change")
 	require.NoError(t, tx.Commit())
@@ -234,12 +240,15 @@ func TestAnUnusableAccountOfAnOrderThatIsBeingUndoneIsInvalid(t *testing.T) {
 	key := open(t, store, "o", "")
 	claim(t, store, key)
 	require.NoError(t, store.Orders.Stop(ctx, key, "cancel", cancelled, by))
-	_, err := store.Orders.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "suspended"}, false)
+	_, err := store.Orders.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "suspended"},
+		false)
 	require.NoError(t, err)
 	status, err := store.Orders.Status(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, provision.OrderStatus{State: provision.Compensating, Failure: &cancelled}, status, "it takes no other account")
-	found, err := store.Reconciliation.Contradictions(ctx, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: time.Hour}, time.Time{})
+	found, err := store.Reconciliation.Contradictions(ctx,
+		reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour,
+			Grace: time.Hour}, time.Time{})
 	require.NoError(t, err)
 	require.Empty(t, found)
 	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: cancelled})

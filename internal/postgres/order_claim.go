@@ -12,10 +12,11 @@ import (
 )
 
 const accountColumns = `a.id, a.provider, a.marketplace, a.environment, a.model, a.name, a.root_email, a.role_arn, a.external_id,
-	(SELECT m.root_access FROM account_models m WHERE m.id = a.model) AS root_access, a.added_at, a.status, a.status_since, COALESCE(a.order_id, '') AS order_id, a.reason,
+	(SELECT m.root_access FROM account_models m WHERE m.id = a.model) AS root_access, a.added_at, a.status, a.status_since,
+    COALESCE(a.order_id, '') AS order_id, a.reason,
 	a.version, a.verify_at, a.verified_at, a.finding, a.ready_when_verified, a.removing_since`
 
-// A step that only reads leaves the account as it was; so does one that was undone.
+// mineSQL selects the account that the order holds. It is touched unless its steps only read or were undone.
 const mineSQL = `
 SELECT ` + accountColumns + `,
        EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = $1 AND s.order_id = $2 AND s.account_id = a.id
@@ -27,12 +28,13 @@ const enqueueSQL = `
 UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', queue_position = nextval('orders_queue')
 WHERE provider = $1 AND id = $2 AND state = 'accepted'`
 
-// Claim gives the order the oldest Ready account of its pool that fits, unless an older order waits for it. A
-// repeat returns the same account. Without stock the order keeps its place in the queue: Claim.Account is nil. A released or
-// ended order claims nothing (CodeOrderNotInProgress): an attempt that wakes up late leaks no account. An order that is being
-// undone still gets the account that it holds: a run that does not know it has to give it back.
+// Claim assigns the oldest Ready account of the pool that fits to the order, unless an older order waits for it. A
+// repeat returns the same account. Without stock the order keeps its place in the queue, and Claim.Account is nil.
+// An order that has ended gets no account (CodeOrderNotInProgress), so a late attempt cannot take one. An order
+// that is being undone still gets the account that it holds, because a run that does not know the account must
+// give it back.
 //
-// A claim without stock costs the same however many orders wait, and does not wait for the pool's other claims.
+// A claim without stock costs the same however many orders wait, and does not wait for other claims of the pool.
 func (s Orders) Claim(ctx context.Context, key provision.OrderKey) (claim provision.Claim, err error) {
 	var o queuedOrder
 	if err := s.db.GetContext(ctx, &o, queuedOrderSQL, key.Provider, key.ID); err != nil {
@@ -67,11 +69,12 @@ func (s Orders) Claim(ctx context.Context, key provision.OrderKey) (claim provis
 
 func noClaim(state provision.OrderState) error {
 	return &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: provision.StepClaim,
-		Reason: fmt.Sprintf("the order is %s and claims no account any more", state)}
+		Reason: fmt.Sprintf("the order is %s and cannot claim an account", state)}
 }
 
-// enqueue gives an accepted order its place in the queue. Orders that come at the same time do not wait for each other, but
-// the stock is matched before or after all of them: no place that was drawn earlier appears later.
+// enqueue gives an accepted order its place in the queue. Orders that arrive at the same time do not wait for each
+// other. But the stock is matched before or after all of them, so no earlier place becomes visible after a later
+// one was served.
 func (s Orders) enqueue(ctx context.Context, pool provision.Pool, key provision.OrderKey) error {
 	return s.db.sharedPoolTx(ctx, orderActor(key), pool, func(tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, enqueueSQL, key.Provider, key.ID)
@@ -79,9 +82,10 @@ func (s Orders) enqueue(ctx context.Context, pool provision.Pool, key provision.
 	})
 }
 
-// queueHeadSQL is the order that waits longest among those that some Ready account of the pool fits; none while the claims of the pool are
-// suspended. It looks at the oldest order for each model of which an account is Ready, and at the oldest that takes any (model ”): orders for
-// other models cost nothing, however many they are.
+// queueHeadSQL selects the order that has waited longest among those that some Ready account of the pool fits. It
+// selects none while the claims of the pool are suspended. For each model with a Ready account it looks only at
+// the oldest order, and at the oldest order that accepts any model (model ”), so orders for other models cost
+// nothing.
 const queueHeadSQL = `
 WITH ready AS (
     SELECT m.id AS model FROM account_models m CROSS JOIN LATERAL (
@@ -89,21 +93,24 @@ WITH ready AS (
         WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3 AND a.status = 'ready' AND a.model = m.id
         ORDER BY a.added_at NULLS FIRST, a.added_seq LIMIT 1
     ) stock
-    WHERE NOT EXISTS (SELECT 1 FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3 AND p.claims_suspended_at IS NOT NULL)
+    WHERE NOT EXISTS (SELECT 1 FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3
+        AND p.claims_suspended_at IS NOT NULL)
 ), served AS (
     SELECT model FROM ready UNION ALL SELECT '' WHERE EXISTS (SELECT 1 FROM ready)
 )
 SELECT oldest.id, served.model
 FROM served CROSS JOIN LATERAL (
     SELECT o.id, o.queue_position FROM orders o
-    WHERE o.provider = $1 AND o.marketplace = $2 AND o.environment = $3 AND o.state = 'waiting_for_account' AND COALESCE(o.model, '') = served.model
+    WHERE o.provider = $1 AND o.marketplace = $2 AND o.environment = $3 AND o.state = 'waiting_for_account' AND COALESCE(o.model,
+        '') = served.model
     ORDER BY o.queue_position LIMIT 1
 ) oldest
 ORDER BY oldest.queue_position LIMIT 1`
 
-// serveSQL gives the order $4, if it still waits, the oldest account that fits it: of the model $5, or of any when that is
-// empty. SKIP LOCKED passes over an account that an operator is just changing. The steps of an order that held the account
-// before, and gave it back, are forgotten: they would keep it from doing them again.
+// serveSQL assigns the oldest account that fits to the order $4, if that order still waits: one of the model $5,
+// or of any model when $5 is empty. SKIP LOCKED passes over an account that an operator is changing. If the order
+// held the account before and gave it back, the records of those steps are deleted, because they would prevent the
+// order from taking the steps again.
 const serveSQL = `
 WITH head AS (
     SELECT o.provider, o.id FROM orders o
@@ -126,8 +133,8 @@ WITH head AS (
 )
 SELECT EXISTS (SELECT 1 FROM head) AS waited, EXISTS (SELECT 1 FROM served) AS served`
 
-// matchStock matches the stock of the pool to its queue, if there is anything to match: to see that takes no lock. It returns
-// the orders that got an account, but for the caller's own.
+// matchStock matches the stock of the pool to its queue. It takes a lock only when there is something to match. It
+// returns the orders that got an account, except the caller's own.
 func (s Orders) matchStock(ctx context.Context, pool provision.Pool, self provision.OrderKey) (woken []provision.OrderKey, err error) {
 	switch head, err := headOf(ctx, s.db, pool); {
 	case err != nil:
@@ -142,8 +149,8 @@ func (s Orders) matchStock(ctx context.Context, pool provision.Pool, self provis
 	return woken, err
 }
 
-// match gives Ready accounts to waiting orders, first come first served, until one of the two runs out. It returns the
-// orders that got one, but for the caller's own. The pool must be locked.
+// match assigns Ready accounts to waiting orders, first come, first served, until there are no more of one or the
+// other. It returns the orders that got one, except the caller's own. The pool must be locked.
 func match(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, self provision.OrderKey) (woken []provision.OrderKey, err error) {
 	for {
 		head, err := headOf(ctx, tx, pool)
@@ -159,12 +166,12 @@ func match(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, self provision
 		case now.Served && served != self:
 			woken = append(woken, served)
 		case now.Waited && !now.Served:
-			return woken, nil // others are changing the accounts that are left
+			return woken, nil // other transactions are changing the remaining accounts
 		}
 	}
 }
 
-// queueHead is the order that gets the next account, and the model it wants; empty: any.
+// queueHead is the order that gets the next account, and the model that it accepts; empty means any.
 type queueHead struct {
 	ID    string          `db:"id"`
 	Model provision.Model `db:"model"`
@@ -177,7 +184,7 @@ func headOf(ctx context.Context, q queryer, pool provision.Pool) (*queueHead, er
 	case errors.Is(err, sql.ErrNoRows):
 		return nil, nil
 	case err != nil:
-		return nil, fmt.Errorf("looking at the queue of pool %s: %w", pool, err)
+		return nil, fmt.Errorf("reading the queue of pool %s: %w", pool, err)
 	}
 	return &head, nil
 }

@@ -85,7 +85,8 @@ func TestNoOrderOvertakesWhileAllComeAtOnce(t *testing.T) {
 	}
 	require.NoError(t, race.Wait())
 	var places []int64
-	require.NoError(t, db.SelectContext(ctx, &places, `SELECT o.queue_position FROM order_history e JOIN orders o ON o.provider = e.provider AND o.id = e.order_id
+	require.NoError(t, db.SelectContext(ctx, &places,
+		`SELECT o.queue_position FROM order_history e JOIN orders o ON o.provider = e.provider AND o.id = e.order_id
 		WHERE e.to_state = 'provisioning' ORDER BY e.seq`))
 	require.Len(t, places, 30)
 	require.IsIncreasing(t, places)
@@ -111,7 +112,8 @@ func TestAClaimCostsTheSameHoweverManyOrdersWait(t *testing.T) {
 	ctx, store, db := setup(t)
 	cost := func() float64 {
 		var text []byte
-		require.NoError(t, db.GetContext(ctx, &text, `EXPLAIN (ANALYZE, FORMAT JSON) `+postgres.QueueHeadSQL, pool.Provider, pool.Marketplace, pool.Environment))
+		require.NoError(t, db.GetContext(ctx, &text, `EXPLAIN (ANALYZE, FORMAT JSON) `+postgres.QueueHeadSQL, pool.Provider, pool.Marketplace,
+			pool.Environment))
 		var plans []map[string]any
 		require.NoError(t, json.Unmarshal(text, &plans))
 		plan, ok := plans[0]["Plan"].(map[string]any)
@@ -123,7 +125,8 @@ func TestAClaimCostsTheSameHoweverManyOrdersWait(t *testing.T) {
 	require.LessOrEqual(t, cost(), float64(few), "nothing is in stock")
 	db.MustExec(`SELECT set_config('qm.actor', 'test', false);
 		INSERT INTO accounts (id, provider, marketplace, environment, model, name, root_email, role_arn, external_id, status, reason)
-		SELECT to_char(i, 'FM000000000000'), 'acme', 'north', 'production', 'ECAM', '', i || '@acme.test', 'arn:aws:iam::' || to_char(i, 'FM000000000000') || ':role/r', 'external-id-of-' || i, 'invalid', 'sold'
+		SELECT to_char(i, 'FM000000000000'), 'acme', 'north', 'production', 'ECAM', '', i || '@acme.test', 'arn:aws:iam::' || to_char(i,
+    'FM000000000000') || ':role/r', 'external-id-of-' || i, 'invalid', 'sold'
 		FROM generate_series(1001, 3000) i`)
 	createAccounts(t, store, provision.ModelSPAM, 1, 200)
 	db.MustExec(`ANALYZE`) // as PostgreSQL does by itself; until then it may look at every Ready account, but at no other
@@ -263,11 +266,13 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		race.Go(func() error { return work(i) })
 	}
 	require.NoError(t, race.Wait())
-	found, err := store.Reconciliation.Contradictions(ctx, reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0}, time.Time{})
+	found, err := store.Reconciliation.Contradictions(ctx,
+		reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0}, time.Time{})
 	require.NoError(t, err)
 	for _, finding := range found {
 		// No workflow runs here that could hear of its account, or of its stop.
-		require.Contains(t, []reconcile.Kind{reconcile.KindOrderNotWoken, reconcile.KindStopNotHeard, reconcile.KindClaimsSuspended}, finding.Kind, finding.What)
+		require.Contains(t, []reconcile.Kind{reconcile.KindOrderNotWoken, reconcile.KindStopNotHeard, reconcile.KindClaimsSuspended},
+			finding.Kind, finding.What)
 	}
 	var states []string
 	require.NoError(t, db.SelectContext(ctx, &states, `SELECT DISTINCT state FROM orders`))
@@ -356,7 +361,8 @@ func TestTwoHundredOrdersRaceForAHundredAccounts(t *testing.T) {
 func TestNaiveClaimHandsOneAccountToTwo(t *testing.T) {
 	t.Parallel()
 	ctx, _, db := setup(t)
-	_, err := db.ExecContext(ctx, `CREATE TABLE naive (id int PRIMARY KEY, holder int); INSERT INTO naive SELECT i FROM generate_series(1, 50) i`)
+	_, err := db.ExecContext(ctx,
+		`CREATE TABLE naive (id int PRIMARY KEY, holder int); INSERT INTO naive SELECT i FROM generate_series(1, 50) i`)
 	require.NoError(t, err)
 	var mu sync.Mutex
 	holders := map[int]int{}
@@ -405,7 +411,9 @@ func TestAnEndedOrderClaimsNothing(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	key := open(t, store, "gone", "")
-	_, err := store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
+	_, err := store.Orders.Close(ctx,
+		provision.OrderClosing{Order: key, State: provision.Cancelled,
+			Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
 	require.NoError(t, err)
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	_, err = store.Orders.Claim(ctx, key)

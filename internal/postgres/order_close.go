@@ -16,9 +16,10 @@ WHERE provider = $1 AND order_id = $2 AND status = 'provisioning'`
 const closeOrderSQL = `
 UPDATE orders SET state = $3, failure = $4, leftovers = $5, notes = $6 WHERE provider = $1 AND id = $2`
 
-// Close ends an order that did not complete and releases its account in the same transaction: verified clean it
-// goes back to Ready and keeps its age, else it is Provisioning failed and says what is left. An order that has ended
-// stays as it is. What became Ready is matched to the queue afterwards, by a repeat too.
+// Close ends an order that did not complete and releases its account in the same transaction. An account that was
+// verified to be clean goes back to Ready and keeps its age. Any other account becomes Provisioning failed, with a
+// list of what is left. An order that has ended stays as it is. Afterwards, Close matches the stock to the queue,
+// also when it is repeated.
 func (s Orders) Close(ctx context.Context, c provision.OrderClosing) (woken []provision.OrderKey, err error) {
 	key := c.Order
 	status, reason := provision.AccountReady, "returned clean by order "+key.ID
@@ -43,7 +44,8 @@ func (s Orders) Close(ctx context.Context, c provision.OrderClosing) (woken []pr
 		if _, err := tx.ExecContext(ctx, releaseAccountSQL, key.Provider, key.ID, status, reason); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, closeOrderSQL, key.Provider, key.ID, c.State, asJSON(c.Failure), textArray(c.Leftovers), textArray(c.Notes)); err != nil {
+		if _, err := tx.ExecContext(ctx, closeOrderSQL, key.Provider, key.ID, c.State, asJSON(c.Failure), textArray(c.Leftovers),
+			textArray(c.Notes)); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, withdrawPasswordsSQL, key.Provider, key.ID)
@@ -69,9 +71,9 @@ const startPasswordClockSQL = `
 UPDATE order_passwords SET expires_at = now() + $4 * interval '1 second'
 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND expires_at IS NULL`
 
-// Allocate hands the account to the customer: account and order change in one transaction, and there is no way back.
-// A repeat changes nothing. Errors: a *provision.Failure OrderNotInProgress when the order has ended otherwise, is being
-// undone, requires an action, or does not hold the account.
+// Allocate hands the account to the customer. Account and order change in one transaction, which cannot be undone.
+// A repeat changes nothing. Errors: a *provision.Failure OrderNotInProgress when the order has ended otherwise, is
+// being undone, requires an action, or does not hold the account.
 func (s Orders) Allocate(ctx context.Context, key provision.OrderKey, accountID string, result provision.Result) error {
 	return s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)

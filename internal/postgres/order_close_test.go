@@ -79,9 +79,11 @@ func TestAnUnusableAccountIsInvalidAndTheOrderKeepsItsPlace(t *testing.T) {
 	first, second := open(t, store, "first", ""), open(t, store, "second", "")
 	claim(t, store, first)
 	claim(t, store, second)
-	_, err := store.Orders.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeAccountCannotBeEntered, AWSCode: "AccessDenied", Reason: "the role cannot be assumed"}, false)
+	_, err := store.Orders.RejectAccount(ctx, first, "000000000001",
+		provision.Failure{Code: provision.CodeAccountCannotBeEntered, AWSCode: "AccessDenied", Reason: "the role cannot be assumed"}, false)
 	require.NoError(t, err)
-	_, err = store.Orders.RejectAccount(ctx, first, "000000000001", provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "AccessDenied"}, false)
+	_, err = store.Orders.RejectAccount(ctx, first, "000000000001",
+		provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "AccessDenied"}, false)
 	require.NoError(t, err, "a repeat changes nothing")
 	require.Equal(t, 1, place(t, store, first), "the order is ahead of the one that came later")
 	require.Equal(t, []provision.OrderKey{first}, createAccounts(t, store, provision.ModelSPAM, 2, 2))
@@ -113,7 +115,9 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	require.Equal(t, &result, view.Result)
 	require.WithinDuration(t, time.Now().Add(provision.PasswordLifetime), view.Password.ExpiresAt, time.Minute)
 
-	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
+	_, err = store.Orders.Close(ctx,
+		provision.OrderClosing{Order: key, State: provision.Cancelled,
+			Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
 	require.NoError(t, err)
 	view, err = store.Orders.Get(ctx, key)
 	require.NoError(t, err)

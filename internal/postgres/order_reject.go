@@ -14,25 +14,28 @@ const rejectAccountSQL = `
 UPDATE accounts SET status = 'invalid', reason = $3
 WHERE id = $4 AND provider = $1 AND order_id = $2 AND status = 'provisioning'`
 
-// setAsideSQL makes the account due for verification at once. One that orders cannot enter although its verification passes waits longer
-// each time: $6 seconds, doubled up to $7.
+// setAsideSQL makes the account due for verification at once. An account in which orders cannot open a session
+// although its verification passes waits longer each time: $6 seconds, doubled each time up to $7.
 const setAsideSQL = `
 UPDATE accounts SET status = 'invalid', reason = $3, ready_when_verified = true, ready_because = $5, strikes = 0, finding = '',
     set_aside_at = clock_timestamp(), set_aside_count = LEAST(set_aside_count + 1, 100),
-    verify_at = now() + CASE set_aside_count WHEN 0 THEN 0 ELSE LEAST($6 * power(2, LEAST(set_aside_count, 16) - 1), $7) END * interval '1 second'
+    verify_at = now() + CASE set_aside_count WHEN 0 THEN 0 ELSE LEAST($6 * power(2, LEAST(set_aside_count, 16) - 1),
+        $7) END * interval '1 second'
 WHERE id = $4 AND provider = $1 AND order_id = $2 AND status = 'provisioning'`
 
 const backToQueueSQL = `
 UPDATE orders SET state = 'waiting_for_account', step = 'claim_account', failure = NULL WHERE provider = $1 AND id = $2`
 
-// RejectAccount makes the account that the order holds Invalid and puts the order back into the queue at its old place, where it may get the
-// next account at once; an order that is being undone stays so, without an account. Nothing happens when the order does not hold that account
-// any more.
+// RejectAccount makes the account that the order holds Invalid and puts the order back into the queue at its old
+// place, where it may get the next account at once. An order that is being undone stays so, without an account.
+// RejectAccount does nothing when the order does not hold that account.
 //
-// With setAside the account could not be entered and nothing was written into it. That may be the account's fault or ours, so the account
-// becomes Ready by itself when its verification passes. When several accounts refuse, the claims of the pool are suspended (see doubt): then no
-// order of the pool gets an account until one of them can be entered again.
-func (s Orders) RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (rejected provision.Rejection, err error) {
+// With setAside the order could not open a session in the account and wrote nothing into it. The cause may be the
+// account or our own identity, so the account becomes Ready automatically when its verification passes. When
+// several accounts refuse, the claims of the pool are suspended (see doubt), and no order of the pool gets an
+// account until a session can be opened in one of them.
+func (s Orders) RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure,
+	setAside bool) (rejected provision.Rejection, err error) {
 	var of queuedOrder
 	if err := s.db.GetContext(ctx, &of, queuedOrderSQL, key.Provider, key.ID); err != nil {
 		return rejected, notFound(err, "order %s", key)
@@ -47,7 +50,7 @@ func (s Orders) RejectAccount(ctx context.Context, key provision.OrderKey, accou
 		if err != nil {
 			return err
 		}
-		if isNew && o.State != provision.Compensating { // else it was stopped, and takes no other account
+		if isNew && o.State != provision.Compensating { // a stopped order takes no other account
 			if _, err := tx.ExecContext(ctx, backToQueueSQL, key.Provider, key.ID); err != nil {
 				return err
 			}
@@ -57,7 +60,7 @@ func (s Orders) RejectAccount(ctx context.Context, key provision.OrderKey, accou
 				return err
 			}
 		}
-		if setAside { // a repeat answers the same: its caller may not have heard
+		if setAside { // a repeat returns the same, because the first answer may be lost
 			if err := tx.GetContext(ctx, &rejected.Verify, anyDueSQL, o.Provider, o.Marketplace, o.Environment); err != nil {
 				return err
 			}
@@ -71,14 +74,18 @@ func (s Orders) RejectAccount(ctx context.Context, key provision.OrderKey, accou
 const (
 	entersSQL  = `UPDATE orders SET refused_at = NULL, refused_by = NULL WHERE provider = $1 AND id = $2`
 	refusedSQL = `UPDATE orders SET refused_at = clock_timestamp(), refused_by = $3 WHERE provider = $1 AND id = $2`
-	anyDueSQL  = `SELECT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3 AND a.verify_at <= now() AND ` + verifiable + `)`
+	anyDueSQL  = `
+SELECT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3
+    AND a.verify_at <= now() AND ` + verifiable + `)`
 )
 
-// reject takes the account away from the order. It returns false when the order does not hold it.
-func reject(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (isNew bool, err error) {
+// reject takes the account away from the order. It returns false when the order does not hold the account.
+func reject(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, accountID string, why provision.Failure,
+	setAside bool) (isNew bool, err error) {
 	reason := finding(&why)
 	if setAside {
-		isNew, err = affected(tx.ExecContext(ctx, setAsideSQL, key.Provider, key.ID, "set aside: "+strings.TrimSuffix(reason, ".")+"; back to Ready when its verification passes",
+		isNew, err = affected(tx.ExecContext(ctx, setAsideSQL, key.Provider, key.ID,
+			"set aside: "+strings.TrimSuffix(reason, ".")+"; back to Ready when its verification passes",
 			accountID, "set aside by order "+key.ID, provision.VerifyFirstRetry.Seconds(), provision.VerifyLongestRetry.Seconds()))
 	} else {
 		isNew, err = affected(tx.ExecContext(ctx, rejectAccountSQL, key.Provider, key.ID, reason, accountID))
@@ -95,8 +102,9 @@ func reject(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, accountID 
 	return true, err
 }
 
-// refusalsSQL counts what the accounts of the pool said to orders lately, and names the account that refused the order $4 just before this
-// one, $5. An account that an order is still trying to enter has said nothing yet. What was tried before claims were last resumed does not count.
+// refusalsSQL counts the accounts of the pool that orders tried lately and those that refused, and names the
+// account that refused the order $4 before the account $5. An account in which an order is still trying to open a
+// session does not count yet. What was tried before claims were last resumed does not count either.
 const refusalsSQL = `
 WITH pool AS (
     SELECT claims_suspended_at IS NOT NULL AS suspended, COALESCE(claims_resumed_at, '-infinity') AS resumed_at
@@ -106,10 +114,12 @@ WITH pool AS (
     FROM pool JOIN accounts a ON a.claimed_at > GREATEST(pool.resumed_at, now() - $6 * interval '1 second')
     WHERE a.provider = $1 AND a.marketplace = $2 AND a.environment = $3
       AND (a.status <> 'provisioning' OR EXISTS (SELECT 1 FROM order_steps s
-          WHERE s.provider = a.provider AND s.order_id = a.order_id AND s.account_id = a.id AND s.step = 'inspect_account' AND s.state = 'done'))
+          WHERE s.provider = a.provider AND s.order_id = a.order_id AND s.account_id = a.id AND s.step = 'inspect_account'
+              AND s.state = 'done'))
 )
 SELECT pool.suspended, (SELECT count(*) FROM tried) AS tried, (SELECT count(*) FROM tried WHERE refused) AS refused,
-       COALESCE((SELECT o.refused_by FROM orders o WHERE o.provider = $1 AND o.id = $4 AND o.refused_at > pool.resumed_at AND o.refused_by <> $5), '') AS before
+       COALESCE((SELECT o.refused_by FROM orders o WHERE o.provider = $1 AND o.id = $4 AND o.refused_at > pool.resumed_at
+           AND o.refused_by <> $5), '') AS before
 FROM pool`
 
 type refusals struct {
@@ -119,7 +129,7 @@ type refusals struct {
 	Before    string `db:"before"` // the account that refused the same order just before; empty: none
 }
 
-// because says why the claims are to be suspended; empty: they are not.
+// because returns why the claims must be suspended, or an empty string.
 func (r refusals) because(key provision.OrderKey, accountID string, why provision.Failure) (reason string) {
 	switch {
 	case r.Suspended:
@@ -127,7 +137,8 @@ func (r refusals) because(key provision.OrderKey, accountID string, why provisio
 	case r.Before != "":
 		reason = fmt.Sprintf("order %s could enter neither account %s nor account %s", key.ID, r.Before, accountID)
 	case r.Refused >= provision.ClaimsRefusals && 2*r.Refused >= r.Tried:
-		reason = fmt.Sprintf("%d of the %d accounts that orders tried within %d minutes could not be entered, account %s the last", r.Refused, r.Tried, int(provision.ClaimsWindow.Minutes()), accountID)
+		reason = fmt.Sprintf("%d of the %d accounts that orders tried within %d minutes could not be entered, account %s the last", r.Refused,
+			r.Tried, int(provision.ClaimsWindow.Minutes()), accountID)
 	default:
 		return ""
 	}
@@ -135,22 +146,29 @@ func (r refusals) because(key provision.OrderKey, accountID string, why provisio
 }
 
 const suspendClaimsSQL = `
-UPDATE pools SET claims_suspended_at = clock_timestamp(), claims_suspended_because = $4 WHERE provider = $1 AND marketplace = $2 AND environment = $3`
+UPDATE pools SET claims_suspended_at = clock_timestamp(), claims_suspended_because = $4 WHERE provider = $1 AND marketplace = $2
+    AND environment = $3`
 
 const emitSuspendedSQL = `
-SELECT emit_event($1, 'pool.claims_suspended', $2 || '/' || $3, jsonb_build_object('marketplace', $2::text, 'environment', $3::text, 'reason', $4::text, 'refused', $5::int, 'tried', $6::int))`
+SELECT emit_event($1, 'pool.claims_suspended', $2 || '/' || $3, jsonb_build_object('marketplace', $2::text, 'environment', $3::text,
+    'reason', $4::text, 'refused', $5::int, 'tried', $6::int))`
 
-// An account that orders could not enter although its verification passed keeps its patience, up to the one that a suspension allows.
+// verifySetAsideSQL verifies the accounts that were set aside at once. An account that refused orders although its
+// verification passed keeps its longer wait, up to the limit during a suspension.
 const verifySetAsideSQL = `
 UPDATE accounts SET verify_at = CASE WHEN set_aside_count > 1 THEN LEAST(verify_at, now() + $4 * interval '1 second') ELSE now() END
 WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'invalid' AND ready_when_verified AND set_aside_at IS NOT NULL`
 
-// doubt notes that an account refused the order, and suspends the claims of the pool when it was the second in a row, or when half of those
-// that were tried lately refuse, and at least two: then it is more likely our own identity than the accounts. The set-aside accounts and some
-// that are Ready are verified at once, to find out. It returns why the claims are suspended now; empty when they are not, or were before.
-func doubt(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, key provision.OrderKey, accountID string, why provision.Failure) (because string, err error) {
+// doubt records that an account refused the order. It suspends the claims of the pool when this is the second
+// refusal of the order in a row, or when at least two, and at least half, of the accounts that were tried lately
+// refused. Then the cause is more likely our own identity than the accounts. To find out, the accounts that were
+// set aside and some Ready accounts are verified at once. doubt returns why it suspended the claims; empty when it
+// did not, or when they already were.
+func doubt(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, key provision.OrderKey, accountID string,
+	why provision.Failure) (because string, err error) {
 	var seen refusals
-	err = tx.GetContext(ctx, &seen, refusalsSQL, pool.Provider, pool.Marketplace, pool.Environment, key.ID, accountID, provision.ClaimsWindow.Seconds())
+	err = tx.GetContext(ctx, &seen, refusalsSQL, pool.Provider, pool.Marketplace, pool.Environment, key.ID, accountID,
+		provision.ClaimsWindow.Seconds())
 	if err != nil {
 		return "", err
 	}
@@ -169,13 +187,15 @@ SELECT (SELECT count(*) FROM orders o WHERE o.provider = p.provider AND o.market
             AND o.state = 'action_required' AND o.failure ->> 'code' = $4) AS refused, p.claims_suspended_at IS NOT NULL AS suspended
 FROM pools p WHERE p.provider = $1 AND p.marketplace = $2 AND p.environment = $3`
 
-// doubtReentry suspends the claims of the pool when several of its orders cannot enter the accounts any more in which they have worked.
+// doubtReentry suspends the claims of the pool when several of its orders can no longer open a session in their
+// accounts.
 func doubtReentry(ctx context.Context, tx *sqlx.Tx, pool provision.Pool) error {
 	var now struct {
 		Refused   int  `db:"refused"`
 		Suspended bool `db:"suspended"`
 	}
-	err := tx.GetContext(ctx, &now, cannotReenterSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.CodeAccountCannotBeReentered)
+	err := tx.GetContext(ctx, &now, cannotReenterSQL, pool.Provider, pool.Marketplace, pool.Environment,
+		provision.CodeAccountCannotBeReentered)
 	if err != nil || now.Suspended || now.Refused < provision.ClaimsRefusals {
 		return err
 	}
@@ -183,8 +203,8 @@ func doubtReentry(ctx context.Context, tx *sqlx.Tx, pool provision.Pool) error {
 	return suspendClaims(ctx, tx, pool, because, now.Refused, now.Refused)
 }
 
-// suspendClaims suspends the claims of the pool. Its set-aside accounts, and some that are Ready, are verified at once: one that passes
-// resumes the claims.
+// suspendClaims suspends the claims of the pool, and makes the verification of its set-aside accounts and of some
+// Ready accounts due at once. An account that passes resumes the claims.
 func suspendClaims(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, because string, refused, tried int) error {
 	of := []any{pool.Provider, pool.Marketplace, pool.Environment}
 	for _, then := range []struct {
@@ -194,7 +214,7 @@ func suspendClaims(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, becaus
 		{suspendClaimsSQL, []any{because}},
 		{emitSuspendedSQL, []any{because, refused, tried}},
 		{verifySetAsideSQL, []any{provision.VerifySuspended.Seconds()}},
-		{lookBesideSQL, []any{provision.VerifyNeighbors}},
+		{verifyNeighborsSQL, []any{provision.VerifyNeighbors}},
 	} {
 		if _, err := tx.ExecContext(ctx, then.statement, append(of[:len(of):len(of)], then.args...)...); err != nil {
 			return err

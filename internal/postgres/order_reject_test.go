@@ -79,7 +79,8 @@ func TestAnAccountThatCannotBeEnteredIsSetAsideAndComesBackByItself(t *testing.T
 
 	_, looked := v.sweep(dead, 1)
 	require.Equal(t, 1, looked, "it is looked at at once")
-	require.WithinDuration(t, time.Now().Add(provision.VerifyFirstRetry), *v.account(1).VerifyAt, 10*time.Second, "and later and later while it cannot be entered")
+	require.WithinDuration(t, time.Now().Add(provision.VerifyFirstRetry), *v.account(1).VerifyAt, 10*time.Second,
+		"and later and later while it cannot be entered")
 	v.later(provision.VerifyFirstRetry)
 	v.sweep(dead, 1)
 	require.WithinDuration(t, time.Now().Add(2*provision.VerifyFirstRetry), *v.account(1).VerifyAt, 10*time.Second)
@@ -94,7 +95,8 @@ func TestAnAccountThatCannotBeEnteredIsSetAsideAndComesBackByItself(t *testing.T
 	for _, e := range events {
 		reasons = append(reasons, string(e.ToStatus)+": "+e.Reason)
 	}
-	require.Equal(t, []string{"ready: ", "provisioning: ", "invalid: " + a.Reason, "ready: verified; set aside by order o", "provisioning: "}, reasons)
+	require.Equal(t, []string{"ready: ", "provisioning: ", "invalid: " + a.Reason, "ready: verified; set aside by order o", "provisioning: "},
+		reasons)
 }
 
 // The verification of such an account passes, and orders are refused all the same: it must not go round and round.
@@ -122,7 +124,8 @@ func TestAnAccountThatOnlyOrdersCannotEnterIsTriedLessAndLessOften(t *testing.T)
 	v.later(provision.VerifySuspended)
 	v.sweep(nil)
 	require.Equal(t, 1, v.holds(unlucky), "the oldest")
-	_, err := v.store.Orders.RejectAccount(v.ctx, unlucky, account(1, "").ID, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"}, false)
+	_, err := v.store.Orders.RejectAccount(v.ctx, unlucky, account(1, "").ID,
+		provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"}, false)
 	require.NoError(t, err)
 	var count int
 	require.NoError(t, v.db.GetContext(v.ctx, &count, `SELECT set_aside_count FROM accounts WHERE id = '000000000001'`))
@@ -192,7 +195,8 @@ func TestABrokenRoleOfOursCostsNoAccount(t *testing.T) {
 		}
 		v.later(provision.VerifyAgainAfter)
 	}
-	require.Equal(t, provision.AccountReady, v.account(3).Status, "it failed more than twice, but nothing is classify while claims are suspended")
+	require.Equal(t, provision.AccountReady, v.account(3).Status,
+		"it failed more than twice, but nothing is judged while claims are suspended")
 	require.NotEmpty(t, v.suspended())
 	woken, _ := v.sweep(nil)
 	require.Equal(t, []provision.OrderKey{key}, woken)
@@ -240,7 +244,8 @@ func TestRefusalsOfLongAgoDoNotSuspendTheClaims(t *testing.T) {
 	require.Empty(t, v.refuse(second, 2).Suspended)
 
 	require.Equal(t, 4, v.holds(second))
-	_, err := v.store.Orders.RejectAccount(v.ctx, second, account(4, "").ID, provision.Failure{Code: provision.CodeAccountContactInvalid, Reason: "x"}, false)
+	_, err := v.store.Orders.RejectAccount(v.ctx, second, account(4, "").ID,
+		provision.Failure{Code: provision.CodeAccountContactInvalid, Reason: "x"}, false)
 	require.NoError(t, err)
 	v.db.MustExec(`UPDATE accounts SET claimed_at = claimed_at - interval '11 minutes'`)
 	v.ready(5, 5)
@@ -303,7 +308,8 @@ func TestAccountsThatAreAddedMeanwhileResumeTheClaims(t *testing.T) {
 	require.Equal(t, 3, v.holds(key), "the oldest that is Ready")
 }
 
-// An order that has worked in its account, and then cannot enter it any more, asks; it tries again when the pool's claims are resumed.
+// An order that has worked in its account, and then cannot enter it any more, asks; it tries again when the pool's
+// claims are resumed.
 func TestOrdersThatWaitBecauseTheyCannotEnterTheirAccountAreWokenToo(t *testing.T) {
 	t.Parallel()
 	v := setupVerifier(t)
@@ -311,7 +317,8 @@ func TestOrdersThatWaitBecauseTheyCannotEnterTheirAccountAreWokenToo(t *testing.
 	asks, other, unlucky := v.open("asks"), v.open("other"), v.open("unlucky")
 	require.Equal(t, 1, v.holds(asks))
 	require.Equal(t, 2, v.holds(other))
-	require.NoError(t, v.store.Orders.RequireAction(v.ctx, asks, provision.Failure{Code: provision.CodeAccountCannotBeReentered, AWSCode: "AccessDenied", Reason: "x"}))
+	require.NoError(t, v.store.Orders.RequireAction(v.ctx, asks,
+		provision.Failure{Code: provision.CodeAccountCannotBeReentered, AWSCode: "AccessDenied", Reason: "x"}))
 	require.NoError(t, v.store.Orders.RequireAction(v.ctx, other, provision.Failure{Code: provision.CodeAliasTaken, Reason: "x"}))
 	for i := 3; i <= 4; i++ {
 		require.Equal(t, i, v.holds(unlucky))

@@ -28,15 +28,16 @@ SELECT id, status FROM accounts WHERE provider = $1 AND order_id = $2 AND status
 const claimThisSQL = `
 UPDATE accounts SET status = 'provisioning', order_id = $2, reason = '' WHERE provider = $1 AND id = $3 AND status = 'ready'`
 
-// The place in the queue is for an order that loses this account again and waits for the next.
+// beginSQL also gives the order a place in the queue, in case it loses this account again and waits for the next.
 const beginSQL = `
-UPDATE orders SET state = 'provisioning', step = 'inspect_account', failure = NULL, queue_position = COALESCE(queue_position, nextval('orders_queue'))
+UPDATE orders SET state = 'provisioning', step = 'inspect_account', failure = NULL, queue_position = COALESCE(queue_position,
+    nextval('orders_queue'))
 WHERE provider = $1 AND id = $2`
 
 const setStateSQL = `UPDATE orders SET state = $3, failure = $4 WHERE provider = $1 AND id = $2`
 
-// unknownStepsSQL is for an account whose records of steps were lost too: an attempt at any of them may be running, and what
-// it changed in the account is not known.
+// unknownStepsSQL is for an account whose step records were lost too. An attempt at any of the steps may be
+// running, and its changes to the account are unknown.
 const unknownStepsSQL = `
 INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, attempts_open, problem)
 SELECT $1, $2, $3, step, 'running', 1, 1, 'the record of this step was lost with the order''s row'
@@ -50,13 +51,14 @@ UPDATE accounts SET status = 'provisioning_failed', reason = $3 WHERE provider =
 const leftUnknown = "what the order left in the account is not known, because the record of its end was lost: " +
 	"compare the account with the journal in the history of the order's workflow"
 
-// Restore writes the row of an order again from what its workflow knows, after the row was lost or replaced by an older
-// one. In the same transaction it gives the order back the account that the workflow names: Allocated when the order
-// completed, in progress when the work goes on, and Provisioning failed when the order failed or was cancelled, because what
-// it left there is not known. An order whose work goes on does without the account when that is not Ready any more.
+// Restore writes the row of an order again from the history of its workflow, after the row was lost or replaced by
+// an older one. In the same transaction it gives the order back the account that the workflow names: Allocated
+// when the order completed, in progress when the order goes on, and Provisioning failed when the order failed or
+// was cancelled, because it is unknown what is left there. If the account is not Ready any more, an order that
+// goes on continues without it.
 //
-// Errors: provision.ErrConflict when the order has ended, when it is in progress and so is lost, when the row is another
-// order's, when the account that was sold is not to be had, or when there is no such pool.
+// Errors: provision.ErrConflict when the order has ended, when it is in progress and therefore not lost, when the
+// row is another order's, when another order has the account that was sold, or when there is no such pool.
 func (s Orders) Restore(ctx context.Context, lost reconcile.Lost, actor, reason string) error {
 	err := s.db.poolTx(ctx, actor, lost.Order.Pool(), func(tx *sqlx.Tx) error { return restoreOrder(ctx, tx, lost, actor, reason) })
 	for _, constraint := range []string{"orders_provider_marketplace_environment_fkey", "orders_model_fkey", "account_and_order_agree"} {
@@ -90,7 +92,7 @@ func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost, actor, 
 	holds := account != ""
 	switch {
 	case lost.State == provision.Completed && (account != lost.AccountID || state == provision.Compensating):
-		return conflict("it is %s, and account %s, which was sold to it, is not to be had", state, lost.AccountID)
+		return conflict("it is %s, and account %s, which was sold to it, is not available", state, lost.AccountID)
 	case lost.State != provision.Completed && status == provision.AccountAllocated:
 		return conflict("account %s is allocated to it", account)
 	}
@@ -136,7 +138,8 @@ func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost, actor, 
 	return failed
 }
 
-// claimLost returns the account that the order holds, or gives it the one that it is to hold, if that is Ready.
+// claimLost returns the account that the order holds, or assigns the account of its workflow to it, if that is
+// Ready.
 func claimLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (account string, status provision.AccountStatus, err error) {
 	key := lost.Order.OrderKey
 	var held struct {
@@ -153,14 +156,16 @@ func claimLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (account s
 	return lost.AccountID, provision.AccountProvisioning, nil
 }
 
-// insertLost writes the row, unless there is one, and returns the state of the order; none when the row is another order's.
+// insertLost writes the row, unless there is one, and returns the state of the order; an empty state when the row
+// is another order's.
 func insertLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (isNew bool, state provision.OrderState, err error) {
 	placed, hash := lost.Order, lost.Order.Request.Hash()
 	var first any // NULL: it was never corrected
 	if !bytes.Equal(lost.Request.Hash(), hash) {
 		first = asJSON(placed.Request)
 	}
-	isNew, err = affected(tx.ExecContext(ctx, restoreOrderSQL, placed.Provider, placed.ID, placed.Request.Marketplace, placed.Request.Environment,
+	isNew, err = affected(tx.ExecContext(ctx, restoreOrderSQL, placed.Provider, placed.ID, placed.Request.Marketplace,
+		placed.Request.Environment,
 		placed.Request.AccountModel, asJSON(lost.Request), first, hash, placed.Nonce, placed.AcceptedAt))
 	if err != nil {
 		return false, "", err
@@ -178,9 +183,10 @@ func insertLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (isNew bo
 
 const firstRequestSQL = `SELECT created_at, nonce, COALESCE(first_request, request) AS request FROM orders WHERE provider = $1 AND id = $2`
 
-// PrepareRestart makes an order ready for another run of its workflow and returns it as it was first placed: that is what its
-// hash belongs to. What the order waited for is asked again by the new run. Errors: provision.ErrConflict for an order that
-// has ended, is being undone, or has begun to change its account; provision.ErrNotFound.
+// PrepareRestart makes an order ready for another run of its workflow and returns it as it was first placed,
+// because its hash is that of the first request. The new run asks the open question again. Errors:
+// provision.ErrConflict for an order that has ended, is being undone, or has begun to change its account;
+// provision.ErrNotFound.
 func (s Orders) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (order provision.Order, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		o, err := lockOrder(ctx, tx, key)

@@ -65,10 +65,12 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	opened, err := store.Orders.Open(ctx, lost.Order)
 	require.NoError(t, err)
 	require.Equal(t, lostNonce, opened.Nonce, "what the order made in AWS is still its own")
-	require.Equal(t, []string{"audit: - accepted", "audit: accepted provisioning", "audit: provisioning completed", "audit: completed completed restore (its row was lost)"}, historyRows(t, db, "lost"))
+	require.Equal(t, []string{"audit: - accepted", "audit: accepted provisioning", "audit: provisioning completed",
+		"audit: completed completed restore (its row was lost)"}, historyRows(t, db, "lost"))
 	events, err := store.Accounts.History(ctx, "acme", sold, 0, 10)
 	require.NoError(t, err)
-	require.Equal(t, []provision.AccountStatus{"ready", "provisioning", "allocated"}, []provision.AccountStatus{events[0].ToStatus, events[1].ToStatus, events[2].ToStatus})
+	require.Equal(t, []provision.AccountStatus{"ready", "provisioning", "allocated"},
+		[]provision.AccountStatus{events[0].ToStatus, events[1].ToStatus, events[2].ToStatus})
 	require.Equal(t, "audit", events[2].Actor)
 
 	require.ErrorIs(t, store.Orders.Restore(ctx, lost, "audit", "again"), provision.ErrConflict, "it has ended")
@@ -108,7 +110,8 @@ func TestTheRowOfASoldOrderCatchesUp(t *testing.T) {
 	}
 	claim(t, store, working.Order.OrderKey)
 	claim(t, store, asking.Order.OrderKey)
-	require.NoError(t, store.Orders.RequireAction(ctx, asking.Order.OrderKey, provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}))
+	require.NoError(t, store.Orders.RequireAction(ctx, asking.Order.OrderKey,
+		provision.Failure{Code: provision.CodeAliasTaken, Reason: "taken"}))
 	around(t, db, `UPDATE orders SET state = 'waiting_for_account', queue_position = 7 WHERE id = 'waiting'`)
 	_, err := store.Passwords.Keep(ctx, working.Order.OrderKey, "000000000001", []byte("sealed"))
 	require.NoError(t, err)
@@ -138,12 +141,14 @@ func TestTheRowOfAnOrderThatEndedSaysHow(t *testing.T) {
 	}{
 		{"cancelled", endedAs(provision.Cancelled, "", provision.CodeOrderCancelled), nil, ""},
 		{"failed", endedAs(provision.Failed, "", provision.CodeWaitDeadlinePassed), nil, ""},
-		{"failed-in-account", endedAs(provision.Failed, "000000000003", provision.CodeFailedByOperator), nil, provision.AccountProvisioningFailed},
+		{"failed-in-account", endedAs(provision.Failed, "000000000003", provision.CodeFailedByOperator), nil,
+			provision.AccountProvisioningFailed},
 		{"account-gone", endedAs(provision.Failed, "000000000009", provision.CodeFailedByOperator), nil, ""},
 		{"old-row-waits", endedAs(provision.Cancelled, "", provision.CodeOrderCancelled), func(lost reconcile.Lost) {
 			around(t, db, `UPDATE orders SET state = 'waiting_for_account', queue_position = 9 WHERE id = '`+lost.Order.ID+`'`)
 		}, ""},
-		{"old-row-works", endedAs(provision.Failed, "000000000001", provision.CodeActionDeadlinePassed), func(lost reconcile.Lost) { claim(t, store, lost.Order.OrderKey) }, provision.AccountProvisioningFailed},
+		{"old-row-works", endedAs(provision.Failed, "000000000001", provision.CodeActionDeadlinePassed),
+			func(lost reconcile.Lost) { claim(t, store, lost.Order.OrderKey) }, provision.AccountProvisioningFailed},
 		{"old-row-is-undone", endedAs(provision.Cancelled, "000000000002", provision.CodeOrderCancelled), func(lost reconcile.Lost) {
 			claim(t, store, lost.Order.OrderKey)
 			require.NoError(t, store.Orders.BeginUndo(ctx, lost.Order.OrderKey, *lost.Failure))

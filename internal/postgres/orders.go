@@ -31,8 +31,9 @@ WHERE o.provider = $1 AND o.id = $2`
 
 const keepSettingsSQL = `UPDATE orders SET settings = $3 WHERE provider = $1 AND id = $2`
 
-// Open writes the order's row, once, and returns what its workflow needs: with the settings that the pool had when the order
-// was opened, or when RereadSettings read them last, however often it is asked. A row of the same id that holds another request is never touched: CodeOrderIDReused.
+// Open writes the row of the order, unless there is one, and returns what its workflow needs. The settings are
+// those that the pool had when the order was first opened, or when RereadSettings last read them. When there is a
+// row with the same id and another request, Open changes nothing and returns CodeOrderIDReused.
 func (s Orders) Open(ctx context.Context, order provision.Order) (opened provision.OpenedOrder, err error) {
 	request := asJSON(order.Request)
 	hash := order.Request.Hash()
@@ -55,7 +56,7 @@ func (s Orders) Open(ctx context.Context, order provision.Order) (opened provisi
 		}
 		if !bytes.Equal(row.Hash, hash) {
 			return &provision.Failure{Code: provision.CodeOrderIDReused, Field: "id",
-				Reason: "an order of this id with other content exists: give the new order an id of its own"}
+				Reason: "an order with this id and a different request exists: use another id for the new order"}
 		}
 		opened.Nonce = row.Nonce
 		if opened.OrderStatus, err = row.status(); err != nil {
@@ -77,9 +78,11 @@ func (s Orders) Open(ctx context.Context, order provision.Order) (opened provisi
 }
 
 const settingsNowSQL = `
-SELECT ` + poolSettingsColumns + ` FROM orders o JOIN pools p USING (provider, marketplace, environment) WHERE o.provider = $1 AND o.id = $2`
+SELECT ` + poolSettingsColumns + ` FROM orders o JOIN pools p USING (provider, marketplace, environment)
+WHERE o.provider = $1 AND o.id = $2`
 
-// RereadSettings reads the settings that the order's pool has now, and keeps them with the order. Errors: provision.ErrNotFound.
+// RereadSettings reads the current settings of the order's pool and stores them with the order. Errors:
+// provision.ErrNotFound.
 func (s Orders) RereadSettings(ctx context.Context, key provision.OrderKey) (settings provision.PoolSettings, err error) {
 	err = s.db.tx(ctx, orderActor(key), func(tx *sqlx.Tx) error {
 		var row poolSettingsRow
@@ -95,7 +98,7 @@ func (s Orders) RereadSettings(ctx context.Context, key provision.OrderKey) (set
 	return settings, err
 }
 
-// statusColumns and heldSQL make a statusRow of an order.
+// statusColumns and heldSQL select a statusRow.
 const statusColumns = `o.state, o.failure, o.result, COALESCE(a.id, '') AS account_id`
 
 const heldSQL = `
@@ -126,7 +129,8 @@ func (s Orders) Status(ctx context.Context, key provision.OrderKey) (provision.O
 }
 
 const orderViewSQL = `
-SELECT o.provider, o.id, o.request, o.request_sha256, o.state, o.state_since, o.step, o.failure, o.leftovers, o.notes, o.result, o.created_at,
+SELECT o.provider, o.id, o.request, o.request_sha256, o.state, o.state_since, o.step, o.failure, o.leftovers, o.notes, o.result,
+    o.created_at,
        COALESCE(a.id, '') AS account_id, p.id AS password_id, p.expires_at AS password_expires_at, p.revealed_at AS password_revealed_at,
        CASE WHEN o.state = 'waiting_for_account' THEN (
            SELECT count(*) FROM orders ahead
@@ -280,9 +284,10 @@ SELECT provider, marketplace, environment, model, status, status = 'invalid' AND
 WHERE provider = $1 GROUP BY provider, marketplace, environment, model, status, coming`
 
 const suspensionsSQL = `
-SELECT provider, marketplace, environment, claims_suspended_at, claims_suspended_because FROM pools WHERE provider = $1 AND claims_suspended_at IS NOT NULL`
+SELECT provider, marketplace, environment, claims_suspended_at, claims_suspended_because FROM pools WHERE provider = $1
+    AND claims_suspended_at IS NOT NULL`
 
-// suspensionsOf says why the claims of the provider's pools are suspended, of those where they are.
+// suspensionsOf returns why claims are suspended, for those of the provider's pools where they are.
 func (s Orders) suspensionsOf(ctx context.Context, provider string) (map[provision.Pool]string, error) {
 	var rows []struct {
 		provision.Pool
@@ -311,7 +316,8 @@ func (s Orders) stockOf(ctx context.Context, provider string) (map[provision.Poo
 	return stock, nil
 }
 
-// whyNone says in numbers why no account of the pool is there for an order that waits; first of all, why its claims are suspended, if they are.
+// whyNone explains why a waiting order has no account: because claims are suspended, or with the number of
+// accounts in each status.
 func whyNone(stock []stockCount, model provision.Model, suspended string) string {
 	if suspended != "" {
 		return suspended

@@ -64,15 +64,19 @@ func TestTheSchemaRefusesWhatTheTextForbids(t *testing.T) {
 	other := open(t, store, "p", "")
 	claim(t, store, other) // account 2
 	for name, test := range map[string]struct{ statement, constraint string }{
-		"a transition that is none":        {`UPDATE accounts SET status = 'allocated', order_id = 'o' WHERE id = '000000000003'`, "accounts_transition_allowed"},
-		"allocated is the end":             {`UPDATE accounts SET status = 'allocated' WHERE id = '000000000001'; UPDATE orders SET state = 'completed', result = '{}' WHERE id = 'o'; UPDATE accounts SET status = 'ready', order_id = NULL WHERE id = '000000000001'`, "accounts_transition_allowed"},
-		"a second account for one order":   {`UPDATE accounts SET status = 'provisioning', order_id = 'o' WHERE id = '000000000003'`, "accounts_one_per_order"},
-		"completed without its account":    {`UPDATE orders SET state = 'completed', result = '{}' WHERE id = 'o'`, "account_and_order_agree"},
-		"allocated without its order":      {`UPDATE accounts SET status = 'allocated' WHERE id = '000000000001'`, "account_and_order_agree"},
-		"failed and still holding":         {`UPDATE orders SET state = 'compensating' WHERE id = 'o'; UPDATE orders SET state = 'failed', failure = '{}' WHERE id = 'o'`, "account_and_order_agree"},
-		"held by nobody":                   {`UPDATE accounts SET status = 'provisioning' WHERE id = '000000000003'`, "accounts_held_by_an_order"},
-		"unusable without a reason":        {`UPDATE accounts SET status = 'invalid' WHERE id = '000000000003'`, "accounts_unusable_says_why"},
-		"another age":                      {`UPDATE accounts SET added_at = now() - interval '1 year' WHERE id = '000000000003'`, "accounts_identity_is_fixed"},
+		"a transition that is none": {`UPDATE accounts SET status = 'allocated', order_id = 'o' WHERE id = '000000000003'`,
+			"accounts_transition_allowed"},
+		"allocated is the end": {`UPDATE accounts SET status = 'allocated' WHERE id = '000000000001'; UPDATE orders SET state = 'completed', result = '{}' WHERE id = 'o'; UPDATE accounts SET status = 'ready', order_id = NULL WHERE id = '000000000001'`, "accounts_transition_allowed"},
+		"a second account for one order": {`UPDATE accounts SET status = 'provisioning', order_id = 'o' WHERE id = '000000000003'`,
+			"accounts_one_per_order"},
+		"completed without its account": {`UPDATE orders SET state = 'completed', result = '{}' WHERE id = 'o'`, "account_and_order_agree"},
+		"allocated without its order":   {`UPDATE accounts SET status = 'allocated' WHERE id = '000000000001'`, "account_and_order_agree"},
+		"failed and still holding":      {`UPDATE orders SET state = 'compensating' WHERE id = 'o'; UPDATE orders SET state = 'failed', failure = '{}' WHERE id = 'o'`, "account_and_order_agree"},
+		"held by nobody": {`UPDATE accounts SET status = 'provisioning' WHERE id = '000000000003'`,
+			"accounts_held_by_an_order"},
+		"unusable without a reason": {`UPDATE accounts SET status = 'invalid' WHERE id = '000000000003'`, "accounts_unusable_says_why"},
+		"another age": {`UPDATE accounts SET added_at = now() - interval '1 year' WHERE id = '000000000003'`,
+			"accounts_identity_is_fixed"},
 		"deleting an account in progress":  {`DELETE FROM accounts WHERE id = '000000000001'`, "accounts_transition_allowed"},
 		"another provider's order":         {`INSERT INTO pools (provider, marketplace, environment) VALUES ('other', 'north', 'production'); UPDATE accounts SET provider = 'other' WHERE id = '000000000003'`, "accounts_identity_is_fixed"},
 		"rewriting the audit":              {`UPDATE account_history SET actor = 'nobody'`, "history_is_append_only"},
@@ -136,7 +140,8 @@ func TestListsFilterAndPage(t *testing.T) {
 		key := open(t, store, fmt.Sprintf("o%d", i), "")
 		claim(t, store, key)
 	}
-	waiting, err := store.Orders.List(ctx, "acme", provision.OrderFilter{States: []provision.OrderState{provision.WaitingForAccount}, Limit: 10})
+	waiting, err := store.Orders.List(ctx, "acme",
+		provision.OrderFilter{States: []provision.OrderState{provision.WaitingForAccount}, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, waiting, 2)
 	require.Equal(t, "o6", waiting[0].ID, "newest first")
@@ -162,10 +167,12 @@ func TestListsFilterAndPage(t *testing.T) {
 	require.Len(t, byAccount, 1)
 	require.Equal(t, "o2", byAccount[0].ID)
 
-	held, err := store.Accounts.List(ctx, "acme", provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountProvisioning}, Model: provision.ModelSPAM, Limit: 3})
+	held, err := store.Accounts.List(ctx, "acme",
+		provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountProvisioning}, Model: provision.ModelSPAM, Limit: 3})
 	require.NoError(t, err)
 	require.Len(t, held, 3)
-	next, err := store.Accounts.List(ctx, "acme", provision.AccountFilter{Limit: 3, After: &provision.AccountCursor{AddedAt: held[2].AddedAt, ID: held[2].ID}})
+	next, err := store.Accounts.List(ctx, "acme",
+		provision.AccountFilter{Limit: 3, After: &provision.AccountCursor{AddedAt: held[2].AddedAt, ID: held[2].ID}})
 	require.NoError(t, err)
 	require.Len(t, next, 2)
 }

@@ -21,8 +21,9 @@ WHERE a.provider = $1 AND a.order_id = $2 AND a.id = $3 AND a.status = 'provisio
 ON CONFLICT (provider, order_id, account_id) DO UPDATE SET sealed = COALESCE(p.sealed, EXCLUDED.sealed)
 RETURNING p.sealed`
 
-// Keep keeps the sealed password, unless one is kept already, and returns the kept one. An order that does not hold
-// the account any more keeps none (CodeOrderNotInProgress): an attempt that wakes up late leaves no password behind.
+// Keep stores the sealed password, unless one is kept already, and returns the kept one. For an order that does
+// not hold the account any more it keeps none (CodeOrderNotInProgress), so a late attempt leaves no password
+// behind.
 func (s Passwords) Keep(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) (kept []byte, err error) {
 	err = s.db.GetContext(ctx, &kept, keepPasswordSQL, key.Provider, key.ID, accountID, sealed)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -42,7 +43,7 @@ WITH held AS (
 )
 UPDATE order_passwords p SET sealed = $4 FROM held WHERE p.provider = $1 AND p.order_id = $2 AND p.account_id = held.id`
 
-// Replace overwrites the kept password. An order that does not hold the account any more keeps what it has
+// Replace overwrites the kept password. For an order that does not hold the account any more it changes nothing
 // (CodeOrderNotInProgress).
 func (s Passwords) Replace(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error {
 	replaced, err := affected(s.db.ExecContext(ctx, replacePasswordSQL, key.Provider, key.ID, accountID, sealed))
@@ -52,22 +53,23 @@ func (s Passwords) Replace(ctx context.Context, key provision.OrderKey, accountI
 	return err
 }
 
-// A customer's password is not an undo's to take.
+// withdrawPasswordSQL keeps the password of an Allocated account, because that is the customer's.
 const withdrawPasswordSQL = `
 UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 AND account_id = $3
   AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = $1 AND a.order_id = $2 AND a.id = $3 AND a.status = 'allocated')`
 
-// withdrawPasswordsSQL is for an order that ends without an account: whatever the undo in AWS could not do, nobody is to
-// learn a password any more.
+// withdrawPasswordsSQL forgets all passwords of an order that ends without an account, whatever the undo in AWS
+// could not remove.
 const withdrawPasswordsSQL = `UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 AND sealed IS NOT NULL`
 
-// Withdraw forgets the kept password, if there is one, unless the account is the customer's.
+// Withdraw forgets the kept password, if there is one, unless the account is Allocated.
 func (s Passwords) Withdraw(ctx context.Context, key provision.OrderKey, accountID string) error {
 	_, err := s.db.ExecContext(ctx, withdrawPasswordSQL, key.Provider, key.ID, accountID)
 	return err
 }
 
-// The sealed bytes leave the table in the same statement that marks them revealed: of two readers at once, one gets them.
+// The statement that marks the password as revealed also removes the sealed bytes, so only one of two concurrent
+// readers gets them.
 const revealPasswordSQL = `
 WITH taken AS (
     SELECT id, sealed FROM order_passwords
@@ -81,10 +83,10 @@ SELECT used.provider, used.order_id, used.account_id, used.sealed,
        o.result ->> 'iam_user_name' AS user_name, o.result ->> 'sign_in_url' AS sign_in_url
 FROM used JOIN orders o ON o.provider = used.provider AND o.id = used.order_id AND o.state = 'completed'`
 
-// Reveal takes the sealed password of a completed order out of the database, once, and notes to whom (an IP
-// address). The password is gone only when open has succeeded: an error of open leaves everything as it was and is
-// returned. Other errors: provision.ErrNotFound for an id that never was, provision.ErrGone when it was revealed before,
-// withdrawn or is too old.
+// Reveal takes the sealed password of a completed order out of the database, once, and records who got it (an IP
+// address). If open returns an error, nothing changes and Reveal returns that error. Other errors:
+// provision.ErrNotFound for an unknown id; provision.ErrGone when the password was revealed before, was withdrawn,
+// or has expired.
 func (s Passwords) Reveal(ctx context.Context, id, to string, open func(provision.RevealedPassword) error) error {
 	return s.db.tx(ctx, "reveal "+to, func(tx *sqlx.Tx) error { return reveal(ctx, tx, id, to, open) })
 }

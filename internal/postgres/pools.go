@@ -15,9 +15,10 @@ import (
 // Pools are the pools and their settings.
 type Pools struct{ db *database }
 
-// poolSettingsColumns are those of poolSettingsRow.
+// poolSettingsColumns are the columns of a poolSettingsRow.
 const poolSettingsColumns = `p.alternate_contact_types, p.report_kind, p.report_region, p.report_prefix, p.user_policy_arns,
-       COALESCE(p.permissions_boundary_arn, '') AS permissions_boundary_arn, p.on_failure, COALESCE(EXTRACT(EPOCH FROM p.wait_deadline), 0)::bigint AS wait_seconds,
+       COALESCE(p.permissions_boundary_arn, '') AS permissions_boundary_arn, p.on_failure, COALESCE(EXTRACT(EPOCH FROM p.wait_deadline),
+           0)::bigint AS wait_seconds,
        EXTRACT(EPOCH FROM p.action_deadline)::bigint AS action_seconds, p.provide_root_user, p.instructions`
 
 type poolSettingsRow struct {
@@ -60,7 +61,8 @@ func byModel[V any](text []byte) (m map[provision.Model]V, err error) {
 }
 
 const poolSQL = `
-SELECT p.provider, p.marketplace, p.environment, p.version, p.created_at, p.stock_threshold, p.model_thresholds, p.verification_suspended_at,
+SELECT p.provider, p.marketplace, p.environment, p.version, p.created_at, p.stock_threshold, p.model_thresholds,
+    p.verification_suspended_at,
        p.claims_suspended_at, p.claims_suspended_because,
        EXTRACT(EPOCH FROM p.renotify_every)::bigint AS renotify_seconds, ` + poolSettingsColumns + `
 FROM pools p WHERE p.provider = $1`
@@ -124,20 +126,22 @@ func readPool(ctx context.Context, q queryer, pool provision.Pool, query string)
 
 const poolExistsSQL = `SELECT EXISTS (SELECT 1 FROM pools WHERE provider = $1 AND marketplace = $2 AND environment = $3)`
 
-// Exists tells whether the provider has such a pool.
+// Exists reports whether the provider has such a pool.
 func (s Pools) Exists(ctx context.Context, p provision.Pool) (exists bool, err error) {
 	err = s.db.GetContext(ctx, &exists, poolExistsSQL, p.Provider, p.Marketplace, p.Environment)
 	return exists, err
 }
 
 const createPoolSQL = `
-INSERT INTO pools (provider, marketplace, environment, alternate_contact_types, report_kind, report_region, report_prefix, user_policy_arns, permissions_boundary_arn,
+INSERT INTO pools (provider, marketplace, environment, alternate_contact_types, report_kind, report_region, report_prefix,
+    user_policy_arns, permissions_boundary_arn,
     on_failure, wait_deadline, action_deadline, provide_root_user, instructions, stock_threshold, model_thresholds, renotify_every)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULLIF($9, ''), $10, NULLIF($11, 0) * interval '1 second', $12 * interval '1 second', $13, $14, $15, $16, $17 * interval '1 second')`
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, NULLIF($9, ''), $10, NULLIF($11, 0) * interval '1 second', $12 * interval '1 second', $13, $14,
+    $15, $16, $17 * interval '1 second')`
 
-// Create makes a pool. Errors: provision.ErrConflict when there is one, provision.ErrNotFound when there is no such
-// provider, a *provision.InvalidError.
-func (s Pools) Create(ctx context.Context, actor string, c provision.PoolConfig) (made provision.PoolConfig, err error) {
+// Create creates a pool. Errors: provision.ErrConflict when the pool exists, provision.ErrNotFound when there is
+// no such provider, a *provision.InvalidError.
+func (s Pools) Create(ctx context.Context, actor string, c provision.PoolConfig) (created provision.PoolConfig, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		if err := validatePool(ctx, tx, c); err != nil {
 			return err
@@ -145,34 +149,36 @@ func (s Pools) Create(ctx context.Context, actor string, c provision.PoolConfig)
 		if _, err := tx.ExecContext(ctx, createPoolSQL, poolArgs(c)...); err != nil {
 			return err
 		}
-		made, err = readPool(ctx, tx, c.Pool, onePoolSQL)
+		created, err = readPool(ctx, tx, c.Pool, onePoolSQL)
 		return err
 	})
 	switch {
 	case violates(err, "pools_pkey"):
-		err = fmt.Errorf("pool %s is there already: %w", c.Pool, provision.ErrConflict)
+		err = fmt.Errorf("pool %s exists already: %w", c.Pool, provision.ErrConflict)
 	case violates(err, "pools_provider_fkey"):
 		err = fmt.Errorf("provider %q: %w: add it first", c.Provider, provision.ErrNotFound)
 	}
-	return made, err
+	return created, err
 }
 
 const updatePoolSQL = `
 UPDATE pools SET alternate_contact_types = $4, report_kind = $5, report_region = $6, report_prefix = $7, user_policy_arns = $8,
-    permissions_boundary_arn = NULLIF($9, ''), on_failure = $10, wait_deadline = NULLIF($11, 0) * interval '1 second', action_deadline = $12 * interval '1 second',
+    permissions_boundary_arn = NULLIF($9, ''), on_failure = $10, wait_deadline = NULLIF($11, 0) * interval '1 second',
+        action_deadline = $12 * interval '1 second',
     provide_root_user = $13, instructions = $14, stock_threshold = $15, model_thresholds = $16, renotify_every = $17 * interval '1 second'
 WHERE provider = $1 AND marketplace = $2 AND environment = $3`
 
-// Update changes the settings of a pool: edit gets them as they are now. version is the one that the editor has seen; 0:
-// any. Orders that were placed before keep the settings that they were placed under. Errors: provision.ErrNotFound,
+// Update changes the settings of a pool: edit receives the current ones. version is the one that the caller has
+// seen; 0 means any. Orders that were opened before keep their settings. Errors: provision.ErrNotFound,
 // provision.ErrStale, a *provision.InvalidError.
-func (s Pools) Update(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (now provision.PoolConfig, err error) {
+func (s Pools) Update(ctx context.Context, actor string, pool provision.Pool, version int64,
+	edit func(*provision.PoolConfig)) (now provision.PoolConfig, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		if now, err = readPool(ctx, tx, pool, onePoolSQL+` FOR NO KEY UPDATE`); err != nil {
 			return err
 		}
 		if version != 0 && version != now.Version {
-			return fmt.Errorf("pool %s was changed meanwhile: %w", pool, provision.ErrStale)
+			return fmt.Errorf("pool %s has changed since it was read: %w", pool, provision.ErrStale)
 		}
 		edit(&now)
 		if err := validatePool(ctx, tx, now); err != nil {
@@ -201,12 +207,14 @@ func validatePool(ctx context.Context, tx *sqlx.Tx, c provision.PoolConfig) erro
 // poolArgs are the arguments of createPoolSQL and updatePoolSQL.
 func poolArgs(c provision.PoolConfig) []any {
 	s := c.Settings
-	return []any{c.Provider, c.Marketplace, c.Environment, textArray(s.AlternateContactTypes), s.ReportKind, s.ReportRegion, s.ReportPrefix, textArray(s.UserPolicyARNs),
-		s.PermissionsBoundary, s.OnFailure, s.WaitDeadline.Seconds(), s.ActionDeadline.Seconds(), !s.WithoutRootAccess, asObject(s.Instructions), c.StockThreshold,
+	return []any{c.Provider, c.Marketplace, c.Environment, textArray(s.AlternateContactTypes), s.ReportKind, s.ReportRegion, s.ReportPrefix,
+		textArray(s.UserPolicyARNs),
+		s.PermissionsBoundary, s.OnFailure, s.WaitDeadline.Seconds(), s.ActionDeadline.Seconds(), !s.WithoutRootAccess,
+		asObject(s.Instructions), c.StockThreshold,
 		asObject(c.ModelThresholds), c.RenotifyEvery.Seconds()}
 }
 
-// asObject is a map as JSON; none is an empty one.
+// asObject encodes a map as a JSON object; a nil map is an empty object.
 func asObject[V any](m map[provision.Model]V) []byte {
 	if m == nil {
 		m = map[provision.Model]V{}
@@ -214,16 +222,17 @@ func asObject[V any](m map[provision.Model]V) []byte {
 	return asJSON(m)
 }
 
-const poolEventsSQL = `
+const poolHistorySQL = `
 SELECT seq, at, actor, what, old_value, new_value FROM pool_history
 WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND seq > $4 ORDER BY seq LIMIT $5`
 
-// History reads what was changed in the settings of a pool, oldest first, after the given row, at most limit rows. Errors:
+// History reads the history of a pool, oldest first, after the given row, at most limit rows. Errors:
 // provision.ErrNotFound.
 func (s Pools) History(ctx context.Context, pool provision.Pool, after int64, limit int) (events []provision.PoolHistoryEntry, err error) {
-	if err := s.db.SelectContext(ctx, &events, poolEventsSQL, pool.Provider, pool.Marketplace, pool.Environment, after, limit); err != nil || len(events) > 0 {
+	if err := s.db.SelectContext(ctx, &events, poolHistorySQL, pool.Provider, pool.Marketplace, pool.Environment, after, limit); err != nil ||
+		len(events) > 0 {
 		return events, err
 	}
-	_, err = s.Get(ctx, pool) // one that was made before there was an audit has no row
+	_, err = s.Get(ctx, pool) // a page after the last row is empty too
 	return nil, err
 }

@@ -29,7 +29,8 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 
 	everything := func(c *provision.PoolConfig) {
 		three := 3
-		c.Settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING"}, ReportKind: provision.LegacyCUR, ReportRegion: "eu-west-1", ReportPrefix: "a/b",
+		c.Settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING"}, ReportKind: provision.LegacyCUR,
+			ReportRegion: "eu-west-1", ReportPrefix: "a/b",
 			UserPolicyARNs: []string{"arn:aws:iam::aws:policy/Billing"}, PermissionsBoundary: "arn:aws:iam::111122223333:policy/B", OnFailure: provision.OnFailurePark, WaitDeadline: time.Hour,
 			ActionDeadline: 2 * time.Hour, WithoutRootAccess: true, Instructions: map[provision.Model]string{"SPAM": "{alias}"}}
 		c.StockThreshold, c.ModelThresholds, c.RenotifyEvery = &three, map[provision.Model]int{"ECAM": 2}, 3*time.Hour

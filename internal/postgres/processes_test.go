@@ -28,7 +28,8 @@ func announce(t *testing.T, store *postgres.DB, p provision.Process) (others []s
 func TestProcessesSeeEachOtherWhileTheyLive(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	one, two, three := process(provision.ProcessAPI, "a", "k1:1"), process(provision.ProcessWorker, "b", "k2:2", "k1:1"), process(provision.ProcessWorker, "c", "k1:1")
+	one, two, three := process(provision.ProcessAPI, "a", "k1:1"), process(provision.ProcessWorker, "b", "k2:2",
+		"k1:1"), process(provision.ProcessWorker, "c", "k1:1")
 	require.Empty(t, announce(t, store, one))
 	require.Equal(t, []string{"api a/7"}, announce(t, store, two))
 	require.Equal(t, []string{"api a/7", "worker b/7"}, announce(t, store, three))

@@ -16,7 +16,7 @@ type ProtectedAccounts struct{ db *database }
 
 const isProtectedSQL = `SELECT EXISTS (SELECT 1 FROM protected_accounts WHERE provider = $1 AND account_id = $2)`
 
-// Contains tells whether the account is one that the provider protects.
+// Contains reports whether the provider protects the account.
 func (s ProtectedAccounts) Contains(ctx context.Context, provider, accountID string) (protected bool, err error) {
 	err = s.db.GetContext(ctx, &protected, isProtectedSQL, provider, accountID)
 	return protected, err
@@ -26,7 +26,8 @@ const protectedColumns = `SELECT account_id, note, created_at, created_by FROM p
 
 // List lists at most limit accounts that the provider protects, by their ids, after the given one.
 func (s ProtectedAccounts) List(ctx context.Context, provider, after string, limit int) (accounts []provision.ProtectedAccount, err error) {
-	err = s.db.SelectContext(ctx, &accounts, protectedColumns+` WHERE provider = $1 AND account_id > $2 ORDER BY account_id LIMIT $3`, provider, after, limit)
+	err = s.db.SelectContext(ctx, &accounts, protectedColumns+` WHERE provider = $1 AND account_id > $2 ORDER BY account_id LIMIT $3`,
+		provider, after, limit)
 	return accounts, err
 }
 
@@ -36,9 +37,11 @@ ON CONFLICT (provider, account_id) DO UPDATE SET note = EXCLUDED.note WHERE p.no
 
 const lockedAccountSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2 FOR UPDATE OF a`
 
-// Protect puts an account out of bounds: it enters no pool of the provider any more, and nothing is done in it. One that
-// is in stock becomes Invalid. A repeat changes the note. Errors: a *provision.StateError while an order works in the account.
-func (s ProtectedAccounts) Protect(ctx context.Context, actor, provider, accountID, note string) (protected provision.ProtectedAccount, err error) {
+// Protect protects an account: it cannot enter a pool of the provider any more, and nothing is changed in it. An
+// account in stock becomes Invalid. A repeat changes the note. Errors: a *provision.StateError while an order
+// holds the account.
+func (s ProtectedAccounts) Protect(ctx context.Context,
+	actor, provider, accountID, note string) (protected provision.ProtectedAccount, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		before, err := lockedAccount(ctx, tx, provider, accountID)
 		if err != nil {
@@ -47,7 +50,7 @@ func (s ProtectedAccounts) Protect(ctx context.Context, actor, provider, account
 		if _, err := tx.ExecContext(ctx, protectSQL, provider, accountID, note, actor); err != nil {
 			return err
 		}
-		if before == nil { // an CreateAccount of this very moment is over now, or will see the row
+		if before == nil { // a concurrent Accounts.Create has committed by now, or will see the row
 			if before, err = lockedAccount(ctx, tx, provider, accountID); err != nil {
 				return err
 			}
@@ -62,7 +65,7 @@ func (s ProtectedAccounts) Protect(ctx context.Context, actor, provider, account
 	return protected, err
 }
 
-// lockedAccount reads an account of the provider and locks it; nil when it is in no pool.
+// lockedAccount reads and locks an account of the provider. It returns nil when the account is in no pool.
 func lockedAccount(ctx context.Context, tx *sqlx.Tx, provider, accountID string) (*provision.Account, error) {
 	var a provision.Account
 	err := tx.GetContext(ctx, &a, lockedAccountSQL, provider, accountID)
@@ -74,12 +77,13 @@ func lockedAccount(ctx context.Context, tx *sqlx.Tx, provider, accountID string)
 
 // keepOut makes a protected account that is in stock Invalid.
 func keepOut(ctx context.Context, tx *sqlx.Tx, a provision.Account) error {
-	const reason = "protected: a payer, or the provider's own"
+	const reason = "protected: a payer account or one of the provider's own accounts"
 	switch {
 	case a.Status == provision.AccountProvisioning:
-		return &provision.StateError{Reason: fmt.Sprintf("order %s works in account %s: cancel the order or swap its account first", a.OrderID, a.ID)}
+		return &provision.StateError{Reason: fmt.Sprintf("order %s holds account %s: cancel the order or swap its account first", a.OrderID,
+			a.ID)}
 	case a.Status == provision.AccountReady, a.ReadyWhenVerified:
-		if a.Status == provision.AccountInvalid { // no transition, so nothing else would tell
+		if a.Status == provision.AccountInvalid { // the status does not change, so the trigger writes no history row
 			if err := note(ctx, tx, a, a.Status, reason); err != nil {
 				return err
 			}
@@ -90,10 +94,11 @@ func keepOut(ctx context.Context, tx *sqlx.Tx, a provision.Account) error {
 	return nil
 }
 
-// Release takes the protection of an account away. Errors: provision.ErrNotFound.
+// Release ends the protection of an account. Errors: provision.ErrNotFound.
 func (s ProtectedAccounts) Release(ctx context.Context, actor, provider, accountID string) error {
 	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		released, err := affected(tx.ExecContext(ctx, `DELETE FROM protected_accounts WHERE provider = $1 AND account_id = $2`, provider, accountID))
+		released, err := affected(tx.ExecContext(ctx, `DELETE FROM protected_accounts WHERE provider = $1 AND account_id = $2`, provider,
+			accountID))
 		if err == nil && !released {
 			err = fmt.Errorf("protected account %s: %w", accountID, provision.ErrNotFound)
 		}

@@ -20,7 +20,7 @@ func TestAProtectedAccountEntersNoPool(t *testing.T) {
 		payer.Status = status
 		_, _, err = store.Accounts.Create(ctx, payer, "test")
 		require.ErrorIs(t, err, provision.ErrProtected)
-		require.ErrorContains(t, err, "a payer or one of the provider's own")
+		require.ErrorContains(t, err, "a payer account or one of the provider's own accounts")
 	}
 	is, err := store.ProtectedAccounts.Contains(ctx, "acme", payer.ID)
 	require.NoError(t, err)
@@ -56,7 +56,7 @@ func TestProtectingAnAccountThatIsInStockTakesItOut(t *testing.T) {
 	_, err = store.ProtectedAccounts.Protect(ctx, "key abc", "acme", held.ID, "")
 	var refused *provision.StateError
 	require.ErrorAs(t, err, &refused)
-	require.Contains(t, refused.Reason, "order o works in account 000000000001: cancel the order")
+	require.Contains(t, refused.Reason, "order o holds account 000000000001: cancel the order")
 	is, err := store.ProtectedAccounts.Contains(ctx, "acme", held.ID)
 	require.NoError(t, err)
 	require.False(t, is)
@@ -89,7 +89,8 @@ func TestAddingAndProtectingAnAccountRace(t *testing.T) {
 	}
 	require.NoError(t, race.Wait())
 	var both int
-	require.NoError(t, db.Get(&both, `SELECT count(*) FROM accounts JOIN protected_accounts ON account_id = accounts.id WHERE status = 'ready'`))
+	require.NoError(t, db.Get(&both,
+		`SELECT count(*) FROM accounts JOIN protected_accounts ON account_id = accounts.id WHERE status = 'ready'`))
 	require.Zero(t, both)
 	require.NoError(t, db.Get(&both, `SELECT count(*) FROM protected_accounts`))
 	require.Equal(t, 40, both)

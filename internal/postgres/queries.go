@@ -12,7 +12,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// notFound turns "no row" into provision.ErrNotFound.
+// notFound replaces sql.ErrNoRows by provision.ErrNotFound.
 func notFound(err error, what string, args ...any) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return fmt.Errorf("%s: %w", fmt.Sprintf(what, args...), provision.ErrNotFound)
@@ -20,7 +20,7 @@ func notFound(err error, what string, args ...any) error {
 	return err
 }
 
-// violates tells whether a constraint of that name refused the statement.
+// violates reports whether the constraint of that name refused the statement.
 func violates(err error, constraint string) bool {
 	pqErr := pq.As(err)
 	return pqErr != nil && pqErr.Constraint == constraint
@@ -34,7 +34,7 @@ func affected(result sql.Result, err error) (bool, error) {
 	return n > 0, err
 }
 
-// asJSON encodes one of provision's types, which all encode.
+// asJSON encodes a value of package provision's types, which never fails.
 func asJSON(v any) []byte {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -43,7 +43,7 @@ func asJSON(v any) []byte {
 	return text
 }
 
-// decode reads a jsonb column; of NULL it makes nothing.
+// decode decodes a jsonb column. For NULL it leaves into unchanged.
 func decode(text []byte, into any) error {
 	if text == nil {
 		return nil

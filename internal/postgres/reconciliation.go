@@ -18,8 +18,8 @@ import (
 // Reconciliation is what the reconciler reads and repairs.
 type Reconciliation struct{ db *database }
 
-// invariant is a query that finds what breaks it, in the columns of violation. One statement sees one moment, and the
-// invariants hold whenever a transaction commits: nothing that is only half done is found.
+// invariant is a query that finds violations. One statement sees one moment, and the invariants hold whenever a
+// transaction commits, so the query finds nothing that is merely in progress.
 type invariant struct {
 	kind  reconcile.Kind
 	query string
@@ -33,17 +33,20 @@ type violation struct {
 	What    string    `db:"what"`
 }
 
-// invariants are what the schema promises, asked for without trusting the schema, and what it cannot promise: that things move.
+// invariants check what the schema guarantees, without trusting the schema, and what the schema cannot guarantee:
+// that orders make progress.
 var invariants = []invariant{
 	// An order that is being undone may have found its account unusable: then it holds none until it is closed.
 	// An order that was stopped while its account was being rejected has none until its workflow closes it.
 	{kind: reconcile.KindOrderWithoutAccount, query: `
-SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('the order is %s, but no account is in progress for it', o.state) AS what
+SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('the order is %s, but no account is in progress for it',
+    o.state) AS what
 FROM orders o
 WHERE o.state IN ('provisioning', 'action_required', 'compensating')
   AND NOT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning')
   AND NOT (o.state = 'compensating' AND EXISTS (SELECT 1 FROM account_history e
-      WHERE e.provider = o.provider AND e.order_id = o.id AND e.from_status = 'provisioning' AND e.to_status = 'invalid' AND e.at >= o.state_since))`},
+      WHERE e.provider = o.provider AND e.order_id = o.id AND e.from_status = 'provisioning' AND e.to_status = 'invalid'
+          AND e.at >= o.state_since))`},
 
 	{kind: reconcile.KindOrderHoldsTwo, query: `
 SELECT a.provider, a.order_id AS id, min(a.id) AS account, max(a.status_since) AS since,
@@ -70,20 +73,22 @@ SELECT o.provider, o.id, COALESCE(o.result ->> 'account_id', '') AS account, o.s
        'the order is completed, but the account of its result is not allocated to it' AS what
 FROM orders o
 WHERE o.state = 'completed' AND NOT EXISTS (
-    SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id AND a.status = 'allocated' AND a.id = o.result ->> 'account_id')`},
+    SELECT 1 FROM accounts a WHERE a.provider = o.provider AND a.order_id = o.id AND a.status = 'allocated'
+        AND a.id = o.result ->> 'account_id')`},
 
 	{kind: reconcile.KindAccountHistory, query: `
 SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.status_since AS since,
-       format('the account is %s, but its last audit row says %s', a.status, COALESCE(last.to_status, 'nothing')) AS what
+       format('the account is %s, but its last history row says %s', a.status, COALESCE(last.to_status, 'nothing')) AS what
 FROM accounts a
 LEFT JOIN LATERAL (SELECT e.to_status FROM account_history e WHERE e.account_id = a.id ORDER BY e.seq DESC LIMIT 1) last ON true
 WHERE last.to_status IS DISTINCT FROM a.status`},
 
 	{kind: reconcile.KindOrderHistory, query: `
 SELECT o.provider, o.id, '' AS account, o.state_since AS since,
-       format('the order is %s, but its last audit row says %s', o.state, COALESCE(last.to_state, 'nothing')) AS what
+       format('the order is %s, but its last history row says %s', o.state, COALESCE(last.to_state, 'nothing')) AS what
 FROM orders o
-LEFT JOIN LATERAL (SELECT e.to_state FROM order_history e WHERE e.provider = o.provider AND e.order_id = o.id ORDER BY e.seq DESC LIMIT 1) last ON true
+LEFT JOIN LATERAL (SELECT e.to_state FROM order_history e WHERE e.provider = o.provider AND e.order_id = o.id
+    ORDER BY e.seq DESC LIMIT 1) last ON true
 WHERE last.to_state IS DISTINCT FROM o.state`},
 
 	// The deadline of a wait counts from the acceptance of the order, that of a correction from the question.
@@ -91,8 +96,11 @@ WHERE last.to_state IS DISTINCT FROM o.state`},
 		return []any{b.Accepted.Seconds(), b.Provisioning.Seconds(), b.Compensating.Seconds(), b.Deadlines.Seconds()}
 	}, query: `
 SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since,
-       CASE o.state WHEN 'waiting_for_account' THEN format('the order waits for an account since it was accepted %s ago, longer than it may', date_trunc('second', now() - o.created_at))
-                    ELSE format('the order has been %s for %s, longer than it should be', o.state, date_trunc('second', now() - o.state_since)) END AS what
+       CASE o.state WHEN 'waiting_for_account' THEN
+           format('the order waits for an account since it was accepted %s ago, longer than it may',
+               date_trunc('second', now() - o.created_at))
+                    ELSE format('the order has been %s for %s, longer than it should be', o.state, date_trunc('second',
+                        now() - o.state_since)) END AS what
 FROM orders o
 JOIN pools p USING (provider, marketplace, environment)
 LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
@@ -111,10 +119,12 @@ FROM order_passwords p JOIN orders o ON o.provider = p.provider AND o.id = p.ord
 WHERE p.sealed IS NOT NULL
   AND (o.state IN ('failed', 'cancelled') OR o.state = 'completed' AND p.account_id IS DISTINCT FROM o.result ->> 'account_id')`},
 
-	// A record of a step that is newer than the end of its order, in an account that was clean then: a late attempt was at work.
+	// A record of a step that is newer than the end of its order, in an account that was clean then: a late attempt
+	// has changed it.
 	{kind: reconcile.KindStepOfEndedOrder, query: `
 SELECT o.provider, o.id, s.account_id AS account, GREATEST(s.started_at, s.finished_at) AS since,
-       format('the order is %s and account %s went back clean, but its step %s was %s after that', o.state, s.account_id, s.step, s.state) AS what
+       format('the order is %s and account %s went back clean, but its step %s was %s after that', o.state, s.account_id, s.step,
+           s.state) AS what
 FROM order_steps s
 JOIN orders o ON o.provider = s.provider AND o.id = s.order_id
 JOIN account_history back ON back.account_id = s.account_id AND back.provider = s.provider AND back.order_id = s.order_id
@@ -123,7 +133,8 @@ WHERE o.state IN ('failed', 'cancelled') AND s.state IN ('running', 'retrying', 
   AND s.step NOT IN ('inspect_account', 'compare_with_journal') AND GREATEST(s.started_at, s.finished_at) > back.at`},
 
 	{kind: reconcile.KindQueuePositionTwice, query: `
-SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('place %s of the queue is taken %s times', o.queue_position, o.times) AS what
+SELECT o.provider, o.id, '' AS account, o.state_since AS since, format('place %s of the queue is taken %s times', o.queue_position,
+    o.times) AS what
 FROM (SELECT *, count(*) OVER (PARTITION BY queue_position) AS times FROM orders WHERE queue_position IS NOT NULL) o
 WHERE o.times > 1`},
 
@@ -149,25 +160,29 @@ WHERE o.state = 'provisioning' AND o.state_since < now() - $1 * interval '1 seco
 	{kind: reconcile.KindOrderNotWoken, args: func(b reconcile.Bounds) []any {
 		return []any{b.Grace.Seconds(), string(provision.CodeAccountCannotBeReentered)}
 	}, query: `
-SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 'accounts of its pool can be entered again, but the order has not tried its own again' AS what
+SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since,
+    'sessions can be opened in accounts of its pool again, but the order has not tried its own account again' AS what
 FROM orders o
 JOIN pools p USING (provider, marketplace, environment)
 LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
 WHERE o.state = 'action_required' AND o.failure ->> 'code' = $2
   AND p.claims_suspended_at IS NULL AND p.claims_resumed_at > o.state_since AND p.claims_resumed_at < now() - $1 * interval '1 second'`},
 
-	// It ends by itself when an account can be entered again. Until then somebody has to look why none can.
+	// The suspension ends automatically when a session can be opened in an account. Until then an operator must find
+	// out why it cannot.
 	{kind: reconcile.KindClaimsSuspended, args: func(b reconcile.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
 SELECT p.provider, '' AS id, '' AS account, p.claims_suspended_at AS since,
-       format('no order gets an account of pool %s/%s/%s, because %s', p.provider, p.marketplace, p.environment, p.claims_suspended_because) AS what
+       format('no order gets an account of pool %s/%s/%s, because %s', p.provider, p.marketplace, p.environment,
+           p.claims_suspended_because) AS what
 FROM pools p WHERE p.claims_suspended_at < now() - $1 * interval '1 second'`},
 
 	// An undo takes an hour at most, but for an outage of AWS. The workflow may never have been started.
 	{kind: reconcile.KindRemovalOverdue, query: `
-SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.removing_since AS since, 'what the order left in the account is being removed' AS what
+SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.removing_since AS since,
+    'the removal of the leftovers of the order has not ended' AS what
 FROM accounts a WHERE a.removing_since < now() - interval '2 hours'`},
 
-	// The worker that wrote the stop may have died before the order's workflow heard of it.
+	// The worker that wrote the stop may have died before it signaled the workflow.
 	{kind: reconcile.KindStopNotHeard, args: func(b reconcile.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
 SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 'the order was stopped, but its undo has not begun' AS what
 FROM orders o LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status = 'provisioning'
@@ -176,9 +191,10 @@ WHERE o.state = 'compensating' AND o.state_since < now() - $1 * interval '1 seco
                   AND GREATEST(s.started_at, s.finished_at, s.fenced_at) > o.state_since)`},
 }
 
-// Contradictions lists what is wrong within the database. Requests of orders that ended before requestsSince are not
-// compared with their hash.
-func (s Reconciliation) Contradictions(ctx context.Context, bounds reconcile.Bounds, requestsSince time.Time) (found []reconcile.Finding, err error) {
+// Contradictions lists what is wrong within the database. It compares requests with their hashes only for orders
+// that are in progress or ended after requestsSince.
+func (s Reconciliation) Contradictions(ctx context.Context, bounds reconcile.Bounds,
+	requestsSince time.Time) (found []reconcile.Finding, err error) {
 	for _, check := range invariants {
 		var args []any
 		if check.args != nil {
@@ -196,7 +212,7 @@ func (s Reconciliation) Contradictions(ctx context.Context, bounds reconcile.Bou
 	return append(found, wrong...), err
 }
 
-// key names the order, if there is one.
+// key returns the key of the order, if there is one.
 func (v violation) key() provision.OrderKey {
 	if v.ID == "" {
 		return provision.OrderKey{}
@@ -204,7 +220,8 @@ func (v violation) key() provision.OrderKey {
 	return v.OrderKey
 }
 
-// The hash is that of Go's JSON of the request, so it is computed here, a page at a time.
+// requestsPage is how many requests are read at once. Their hash is that of the JSON that Go encodes, so it is
+// computed here and not in SQL.
 const requestsPage = 1000
 
 const requestsSQL = `
@@ -227,7 +244,8 @@ func (s Reconciliation) requestsThatDiffer(ctx context.Context, since time.Time)
 		for _, row := range rows {
 			var request provision.Request
 			if err := json.Unmarshal(row.Request, &request); err != nil || !bytes.Equal(request.Hash(), row.Hash) {
-				found = append(found, reconcile.New(reconcile.KindRequestHash, row.OrderKey, "", row.Since, "the request of the order is not the one that was accepted"))
+				found = append(found, reconcile.New(reconcile.KindRequestHash, row.OrderKey, "", row.Since,
+					"the request of the order is not the one that was accepted"))
 			}
 		}
 		if len(rows) < requestsPage {
@@ -237,11 +255,13 @@ func (s Reconciliation) requestsThatDiffer(ctx context.Context, since time.Time)
 	}
 }
 
-// A step that only reads leaves the account as it was.
+// reconciledOrderSQL: a step that only reads does not touch the account.
 const reconciledOrderSQL = `
 SELECT o.provider, o.id, o.state, o.state_since, COALESCE(a.id, '') AS account,
-       EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id AND s.account_id = a.id AND s.step <> 'inspect_account') AS touched,
-       GREATEST(o.state_since, (SELECT max(GREATEST(s.started_at, s.finished_at)) FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id)) AS active
+       EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = o.provider AND s.order_id = o.id AND s.account_id = a.id
+           AND s.step <> 'inspect_account') AS touched,
+       GREATEST(o.state_since, (SELECT max(GREATEST(s.started_at, s.finished_at)) FROM order_steps s WHERE s.provider = o.provider
+           AND s.order_id = o.id)) AS active
 FROM orders o
 LEFT JOIN LATERAL (
     SELECT id FROM accounts WHERE provider = o.provider AND order_id = o.id AND status IN ('provisioning', 'allocated') ORDER BY id LIMIT 1
@@ -258,10 +278,11 @@ type reconciledOrder struct {
 
 // OrdersInProgress lists the orders that have not ended, for the reconciler.
 func (s Reconciliation) OrdersInProgress(ctx context.Context) ([]reconcile.Order, error) {
-	return reconciledOrders(ctx, s.db, reconciledOrderSQL+` WHERE o.state NOT IN ('completed', 'failed', 'cancelled') ORDER BY o.provider, o.id`)
+	return reconciledOrders(ctx, s.db,
+		reconciledOrderSQL+` WHERE o.state NOT IN ('completed', 'failed', 'cancelled') ORDER BY o.provider, o.id`)
 }
 
-// OrdersNow reads the given orders again; those without a row are missing.
+// OrdersNow reads the given orders again. Orders without a row are missing from the result.
 func (s Reconciliation) OrdersNow(ctx context.Context, keys []provision.OrderKey) (map[provision.OrderKey]reconcile.Order, error) {
 	found := make(map[provision.OrderKey]reconcile.Order, len(keys))
 	for some := range slices.Chunk(keys, requestsPage) {
@@ -294,11 +315,12 @@ func reconciledOrders(ctx context.Context, db queryer, query string, args ...any
 }
 
 // An Allocated account has the user of its order, and the alias and contacts that the order wrote. A Ready account that an
-// order held before has no user of it: the account's audit rows say which orders those were. Which alternate contacts an order
+// order held before has no user of it: the account's history says which orders those were. Which alternate contacts an order
 // wrote is known from the settings that it kept.
 const expectedUsersSQL = `
 SELECT ` + accountColumns + `, o.id AS holder, o.nonce, true AS present, ARRAY[o.result ->> 'iam_user_name'] AS user_names,
-       o.result ->> 'account_alias' AS alias, o.request ->> 'aws_contact_name' AS contact_name, o.request -> 'aws_alternate_contact' AS alternate,
+       o.result ->> 'account_alias' AS alias, o.request ->> 'aws_contact_name' AS contact_name,
+           o.request -> 'aws_alternate_contact' AS alternate,
        ARRAY(SELECT jsonb_array_elements_text(NULLIF(o.settings -> 'alternate_contact_types', 'null'))) AS alternate_types
 FROM accounts a JOIN orders o ON o.provider = a.provider AND o.id = a.order_id
 WHERE a.status = 'allocated' AND o.state = 'completed' AND (a.id, o.id) > ($1, $2)
@@ -342,7 +364,8 @@ func (s Reconciliation) ExpectedUsers(ctx context.Context, afterAccount, afterOr
 				wrote.Alternates[kind] = contact
 			}
 		}
-		users[i] = reconcile.ExpectedUser{Account: row.Account, Order: provision.OrderKey{Provider: row.Provider, ID: row.Holder}, Nonce: row.Nonce,
+		users[i] = reconcile.ExpectedUser{Account: row.Account, Order: provision.OrderKey{Provider: row.Provider, ID: row.Holder},
+			Nonce: row.Nonce,
 			Names: names, Present: row.Present, Wrote: wrote}
 	}
 	return users, nil

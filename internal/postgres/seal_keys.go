@@ -9,8 +9,8 @@ import (
 // SealKeys are the keys that sealed what the database keeps.
 type SealKeys struct{ db *database }
 
-// Sealed bytes begin with the id of the key and NUL. When a key was used last is noted some seconds late; an order that was
-// accepted in the minute after that may need it.
+// Sealed bytes begin with the id of the key and NUL. The last use of a key is recorded some seconds late, so an
+// order that was accepted up to a minute later may need the key.
 const sealKeysSQL = `
 WITH at_rest AS (
     SELECT sealed, true AS password FROM order_passwords WHERE sealed IS NOT NULL AND (expires_at IS NULL OR expires_at > now())
@@ -20,15 +20,18 @@ WITH at_rest AS (
     SELECT sealed, NULL FROM kept_undos
 ), counted AS (
     SELECT encode(substring(sealed FROM 1 FOR position('\x00'::bytea IN sealed) - 1), 'escape') AS key_id,
-           count(*) FILTER (WHERE password) AS passwords, count(*) FILTER (WHERE NOT password) AS webhook_secrets, count(*) FILTER (WHERE password IS NULL) AS kept_undos
+           count(*) FILTER (WHERE password) AS passwords, count(*) FILTER (WHERE NOT password) AS webhook_secrets,
+               count(*) FILTER (WHERE password IS NULL) AS kept_undos
     FROM at_rest WHERE position('\x00'::bytea IN sealed) > 1 GROUP BY 1
 )
 SELECT key_id AS id, k.last_used_at, COALESCE(c.passwords, 0) AS passwords, COALESCE(c.webhook_secrets, 0) AS webhook_secrets,
        COALESCE(c.kept_undos, 0) AS kept_undos,
-       (SELECT count(*) FROM orders o WHERE o.state NOT IN ('completed', 'failed', 'cancelled') AND o.created_at < k.last_used_at + interval '1 minute') AS open_orders
+       (SELECT count(*) FROM orders o WHERE o.state NOT IN ('completed', 'failed', 'cancelled')
+           AND o.created_at < k.last_used_at + interval '1 minute') AS open_orders
 FROM seal_keys k FULL JOIN counted c USING (key_id) ORDER BY key_id`
 
-// List lists the keys that have sealed something, and what of it is still there.
+// List lists the keys that have sealed something, with the number of passwords, secrets, kept undos and open
+// orders that need each.
 func (s SealKeys) List(ctx context.Context) (keys []provision.SealKeyUse, err error) {
 	err = s.db.SelectContext(ctx, &keys, sealKeysSQL)
 	return keys, err
@@ -44,7 +47,8 @@ type sealedRow struct {
 	Sealed    []byte  `db:"sealed"`
 }
 
-// sealedTables are the tables that hold something sealed: what of it is under another key than $1, after the id $2.
+// sealedTables are the tables with sealed columns. others selects the rows after the id $2 that another key than
+// $1 sealed.
 var sealedTables = []struct {
 	others  string
 	replace string
@@ -52,7 +56,8 @@ var sealedTables = []struct {
 }{
 	{
 		others: `SELECT id, provider, order_id, account_id, sealed FROM order_passwords
-WHERE sealed IS NOT NULL AND (expires_at IS NULL OR expires_at > now()) AND substring(sealed FROM 1 FOR length($1::bytea)) <> $1::bytea AND id > $2 ORDER BY id LIMIT 100`,
+WHERE sealed IS NOT NULL AND (expires_at IS NULL OR expires_at > now()) AND substring(sealed FROM 1 FOR length($1::bytea)) <> $1::bytea
+    AND id > $2 ORDER BY id LIMIT 100`,
 		replace: `UPDATE order_passwords SET sealed = $3 WHERE id = $1 AND sealed = $2`,
 		purpose: func(r sealedRow) string {
 			return provision.PasswordPurpose(provision.OrderKey{Provider: r.Provider, ID: r.OrderID}, r.AccountID)
@@ -60,7 +65,8 @@ WHERE sealed IS NOT NULL AND (expires_at IS NULL OR expires_at > now()) AND subs
 	},
 	{
 		others: `SELECT id, provider, webhook_id, sealed FROM webhook_secrets
-WHERE (expires_at IS NULL OR expires_at > now()) AND substring(sealed FROM 1 FOR length($1::bytea)) <> $1::bytea AND id > $2 ORDER BY id LIMIT 100`,
+WHERE (expires_at IS NULL OR expires_at > now()) AND substring(sealed FROM 1 FOR length($1::bytea)) <> $1::bytea AND id > $2
+    ORDER BY id LIMIT 100`,
 		replace: `UPDATE webhook_secrets SET sealed = $3 WHERE id = $1 AND sealed = $2`,
 		purpose: func(r sealedRow) string {
 			key := provision.WebhookKey{Provider: r.Provider, ID: provision.WebhookCallbacks}
@@ -80,9 +86,10 @@ WHERE substring(sealed FROM 1 FOR length($1::bytea)) <> $1::bytea AND id > $2 OR
 	},
 }
 
-// Reseal has again seal everything at rest that is under another key than keyID, and returns how many it
-// replaced. It stops at the first error. What changes at the same moment is left as it then is.
-func (s SealKeys) Reseal(ctx context.Context, keyID string, again func(sealed []byte, purpose string) ([]byte, error)) (replaced int, err error) {
+// Reseal seals everything at rest that another key than keyID sealed with again, and returns how many values it
+// replaced. It stops at the first error. A value that changes at the same moment stays as it then is.
+func (s SealKeys) Reseal(ctx context.Context, keyID string,
+	again func(sealed []byte, purpose string) ([]byte, error)) (replaced int, err error) {
 	for _, table := range sealedTables {
 		for after := "00000000-0000-0000-0000-000000000000"; ; {
 			var rows []sealedRow

@@ -53,7 +53,8 @@ func TestWhatNeedsAKeyIsCounted(t *testing.T) {
 	_, err = store.Passwords.Keep(ctx, ended, "000000000003", []byte("k1\x00sealed"))
 	require.NoError(t, err)
 	require.NoError(t, store.Orders.Allocate(ctx, ended, "000000000003", provision.Result{AccountID: "000000000003", CompletedAt: time.Now()}))
-	_, err = store.Webhooks.Create(ctx, "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/"}, []byte("k0\x00sealed"))
+	_, err = store.Webhooks.Create(ctx, "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/"},
+		[]byte("k0\x00sealed"))
 	require.NoError(t, err)
 
 	counts := keys()
@@ -98,7 +99,8 @@ func TestPasswordsAndSecretsAreSealedAgain(t *testing.T) {
 		require.NoError(t, err)
 	}
 	hook := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
-	_, err = store.Webhooks.Create(ctx, "test", provision.Webhook{ID: hook.ID, Provider: "acme", URL: "https://receiver.example/"}, seal(before, "hook", provision.WebhookSecretPurpose(hook)))
+	_, err = store.Webhooks.Create(ctx, "test", provision.Webhook{ID: hook.ID, Provider: "acme", URL: "https://receiver.example/"},
+		seal(before, "hook", provision.WebhookSecretPurpose(hook)))
 	require.NoError(t, err)
 	all := provision.WebhookKey{Provider: "acme", ID: provision.WebhookCallbacks}
 	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", all, seal(before, "all", provision.WebhookSecretPurpose(all)), 0))

@@ -42,7 +42,8 @@ func createAccounts(t *testing.T, store *postgres.DB, model provision.Model, fro
 
 func account(i int, model provision.Model) provision.Account {
 	id := fmt.Sprintf("%012d", i)
-	return provision.Account{ID: id, Pool: pool, Model: model, Status: provision.AccountReady, Name: "account " + id, RootEmail: "root+" + id + "@acme.test",
+	return provision.Account{ID: id, Pool: pool, Model: model, Status: provision.AccountReady, Name: "account " + id, RootEmail: "root+" +
+		id + "@acme.test",
 		RoleARN: "arn:aws:iam::" + id + ":role/quartermaster", ExternalID: provision.NewExternalID()}
 }
 

@@ -25,7 +25,8 @@ WITH ours AS (
     WHERE provider = $1 AND id = $2
       AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = $3 AND a.provider = $1 AND a.order_id = $2
           AND (a.status = 'provisioning' AND o.state = ANY($6) OR $4 = 'compare_with_journal' AND a.removing_since IS NOT NULL))
-      AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = $1 AND s.order_id = $2 AND s.account_id = $3 AND s.step = $4 AND s.fenced_at IS NOT NULL)
+      AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = $1 AND s.order_id = $2 AND s.account_id = $3 AND s.step = $4
+          AND s.fenced_at IS NOT NULL)
     RETURNING provider, id
 ), held AS (
     SELECT a.id FROM accounts a JOIN ours ON ours.provider = a.provider AND ours.id = a.order_id
@@ -44,11 +45,12 @@ WHERE s.fenced_at IS NULL`
 
 var (
 	forward = []string{string(provision.Provisioning), string(provision.ActionRequired)}
-	back    = []string{string(provision.Provisioning), string(provision.ActionRequired), string(provision.Compensating)} // an order may give one account back and go on with the next
+	// an order may give one account back and go on with the next
+	back = []string{string(provision.Provisioning), string(provision.ActionRequired), string(provision.Compensating)}
 )
 
-// Begin notes that an attempt at a step begins. Errors: a *provision.Failure OrderNotInProgress when the order does not
-// hold the account, is in a state in which it does not take the step, or has begun to undo the step.
+// Begin records that an attempt at a step begins. Errors: a *provision.Failure OrderNotInProgress when the order
+// does not hold the account, is in a state that does not allow the step, or has begun to undo the step.
 func (s Steps) Begin(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error {
 	states := forward
 	if step == provision.StepCompare { // it only reads, to see what the undo has done
@@ -61,9 +63,10 @@ func (s Steps) Begin(ctx context.Context, key provision.OrderKey, accountID stri
 	return err
 }
 
-// An attempt writes for one lease after its last accepted heartbeat at most. No heartbeat of an attempt at the step is accepted after
-// fenced_at: its run waited for its end, or was replaced by the run that undoes the step. An earlier attempt at the undo that has not reported its
-// end may have been accepted until this one began, because an operator may have reset the run just now.
+// An attempt writes for one lease after its last accepted heartbeat at most. No heartbeat of an attempt at the
+// step is accepted after fenced_at: its run waited for its end, or was replaced by the run that undoes the step.
+// An earlier attempt at the undo that has not reported its end may have been accepted until this one began,
+// because an operator may have reset the run just now.
 const undoStartedSQL = `
 WITH ours AS (
     SELECT provider, id, state FROM orders WHERE provider = $1 AND id = $2 FOR SHARE
@@ -84,10 +87,12 @@ RETURNING GREATEST(
     CASE WHEN undos_open > 1 THEN $5::float8 ELSE 0 END,
     CASE WHEN attempts_open > 0 THEN $5::float8 - EXTRACT(EPOCH FROM clock_timestamp() - fenced_at)::float8 ELSE 0 END)`
 
-// BeginUndo notes that an attempt at the undo of a step begins: no attempt at the step can begin or end as done from here on.
-// It returns how long the undo must wait until no lease can live of an attempt, at the step or at its undo, that has not
-// reported its end. Errors: a *provision.Failure OrderNotInProgress when the order does not hold the account.
-func (s Steps) BeginUndo(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, lease time.Duration) (wait time.Duration, err error) {
+// BeginUndo records that an attempt at the undo of a step begins. From then on no attempt at the step can begin,
+// or end as done. BeginUndo returns how long the undo must wait until the lease of every attempt that has not
+// reported its end is over, at the step or at its undo. Errors: a *provision.Failure OrderNotInProgress when the
+// order does not hold the account.
+func (s Steps) BeginUndo(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step,
+	lease time.Duration) (wait time.Duration, err error) {
 	var seconds float64
 	err = s.db.GetContext(ctx, &seconds, undoStartedSQL, key.Provider, key.ID, accountID, step, lease.Seconds(), textArray(back))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -113,10 +118,11 @@ UPDATE order_steps SET
     finished_at = CASE state WHEN 'undoing' THEN now() ELSE finished_at END
 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4`
 
-// End notes how an attempt at a step ended (done, retrying, failed, stopped), or an attempt at its undo (undone; undoing:
-// it will be tried again). A step that is being undone or undone never becomes anything else. The problem holds no data of the
-// customer.
-func (s Steps) End(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error {
+// End records how an attempt at a step ended (done, retrying, failed, stopped), or an attempt at its undo (undone,
+// or undoing when it will be tried again). A step that is being undone or is undone never becomes anything else.
+// The problem must not contain data of the customer.
+func (s Steps) End(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState,
+	problem string) error {
 	query := stepEndedSQL
 	if state == provision.StepUndoing || state == provision.StepUndone {
 		query = undoEndedSQL
@@ -132,19 +138,22 @@ UPDATE order_steps SET
 WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND step = $4
 RETURNING EXTRACT(EPOCH FROM clock_timestamp() - refused_since)::float8`
 
-// NoteRefusal notes that AWS refuses the step with this code, and returns for how long it has done so without another code between.
-// A first attempt begins anew: somebody has asked for it. Errors: provision.ErrNotFound when no attempt at the step has begun.
-func (s Steps) NoteRefusal(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, code provision.Code) (lasting time.Duration, err error) {
+// NoteRefusal records that AWS refuses the step with this code, and returns how long it has done so without
+// another code in between. A first attempt starts from zero, because an operator or a workflow asked for it.
+// Errors: provision.ErrNotFound when no attempt at the step has begun.
+func (s Steps) NoteRefusal(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step,
+	code provision.Code) (lasting time.Duration, err error) {
 	var seconds float64
 	err = s.db.GetContext(ctx, &seconds, stepRefusedSQL, key.Provider, key.ID, accountID, step, code)
 	return time.Duration(seconds * float64(time.Second)), notFound(err, "step %s of order %s", step, key)
 }
 
 const whyNotInProgressSQL = `
-SELECT o.state, COALESCE((SELECT a.id FROM accounts a WHERE a.id = $3 AND a.provider = $1 AND a.order_id = $2 AND a.status = 'provisioning'), '') AS account_id
+SELECT o.state, COALESCE((SELECT a.id FROM accounts a WHERE a.id = $3 AND a.provider = $1 AND a.order_id = $2
+    AND a.status = 'provisioning'), '') AS account_id
 FROM orders o WHERE o.provider = $1 AND o.id = $2`
 
-// whyNotInProgress says why an attempt was refused. It looks after the refusal, so it may see what came later.
+// whyNotInProgress explains why an attempt was refused. It reads after the refusal, so it may see later changes.
 func (s Steps) whyNotInProgress(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step) error {
 	var now struct {
 		State     provision.OrderState `db:"state"`
@@ -153,7 +162,7 @@ func (s Steps) whyNotInProgress(ctx context.Context, key provision.OrderKey, acc
 	refused := &provision.Failure{Code: provision.CodeOrderNotInProgress, Step: step}
 	switch err := s.db.GetContext(ctx, &now, whyNotInProgressSQL, key.Provider, key.ID, accountID); {
 	case errors.Is(err, sql.ErrNoRows):
-		return fmt.Errorf("order %s: %w", key, provision.ErrNotFound) // its row was lost: it is asked for again until it is back
+		return fmt.Errorf("order %s: %w", key, provision.ErrNotFound) // the row is lost: the caller retries until it is restored
 	case err != nil:
 		return err
 	case now.AccountID == "":

@@ -38,11 +38,13 @@ func stepRow(t *testing.T, db *sqlx.DB, step provision.Step) (row struct {
 	Ended    *time.Time          `db:"finished_at"`
 }) {
 	t.Helper()
-	require.NoError(t, db.GetContext(t.Context(), &row, `SELECT state, attempts_open, undos_open, finished_at FROM order_steps WHERE order_id = 'o' AND step = $1`, step))
+	require.NoError(t, db.GetContext(t.Context(), &row,
+		`SELECT state, attempts_open, undos_open, finished_at FROM order_steps WHERE order_id = 'o' AND step = $1`, step))
 	return row
 }
 
-var why = provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Reason: "the alias is taken"}
+var why = provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias",
+	Reason: "the alias is taken"}
 
 // An attempt that wakes up late begins only while its order holds the account and is in a state that the attempt needs.
 func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
@@ -67,7 +69,8 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 			return err
 		}},
 		"failed with leftovers": {until: func(ctx context.Context, store *postgres.DB, key provision.OrderKey) error {
-			_, err := store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: why, Leftovers: []string{"a user"}})
+			_, err := store.Orders.Close(ctx,
+				provision.OrderClosing{Order: key, State: provision.Failed, Failure: why, Leftovers: []string{"a user"}})
 			return err
 		}},
 		"with the next account": {until: func(ctx context.Context, store *postgres.DB, key provision.OrderKey) error {
@@ -145,7 +148,8 @@ func TestAnOrderThatIsBeingUndoneStillGetsTheAccountThatItHolds(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	key := open(t, store, "stopped", "")
 	held := claim(t, store, key).Account.ID
-	require.NoError(t, store.Orders.Stop(ctx, key, "cancel", provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}, provision.Intervention{Actor: "a", ID: "1"}))
+	require.NoError(t, store.Orders.Stop(ctx, key, "cancel", provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"},
+		provision.Intervention{Actor: "a", ID: "1"}))
 	require.Equal(t, held, claim(t, store, key).Account.ID)
 
 	_, err := store.Orders.RejectAccount(ctx, key, held, provision.Failure{Code: provision.CodeAccountSuspended, Reason: "x"}, false)
@@ -318,7 +322,8 @@ func TestStepsAndUndosRace(t *testing.T) {
 
 // ignoreRefusal keeps every error but a fence's.
 func ignoreRefusal(err error) error {
-	if failure, ok := err.(*provision.Failure); ok && failure.Code == provision.CodeOrderNotInProgress { //nolint:errorlint // bare, as the store returns it
+	if failure, ok := err.(*provision.Failure); ok &&
+		failure.Code == provision.CodeOrderNotInProgress { //nolint:errorlint // bare, as the store returns it
 		return nil
 	}
 	return err

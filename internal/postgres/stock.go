@@ -22,8 +22,9 @@ SELECT p.provider, p.marketplace, p.environment, p.stock_threshold, p.model_thre
 FROM pools p WHERE ($1 = '' OR p.provider = $1) AND ($2 = '' OR p.marketplace = $2) AND ($3 = '' OR p.environment = $3)
 ORDER BY p.provider, p.marketplace, p.environment`
 
-// stockFactsSQL counts accounts and waiting orders in one statement: at one moment, so that an account which an order gets
-// meanwhile is neither counted twice nor missed. $4 is the window of the forecast, $5 its half-life, both in seconds.
+// stockFactsSQL counts accounts and waiting orders in one statement, at one moment, so that an account which an
+// order is just getting is counted exactly once. $4 is the window of the forecast, $5 its half-life, both in
+// seconds.
 const stockFactsSQL = `
 SELECT provider, marketplace, environment, model,
        count(*) FILTER (WHERE status = 'ready') AS ready,
@@ -33,7 +34,8 @@ SELECT provider, marketplace, environment, model,
        count(*) FILTER (WHERE status = 'invalid' AND NOT ready_when_verified) AS invalid,
        count(*) FILTER (WHERE status = 'invalid' AND ready_when_verified) AS waiting_for_verification,
        count(*) FILTER (WHERE status = 'allocated' AND status_since > now() - $4 * interval '1 second') AS recent,
-       COALESCE(sum(power(0.5, EXTRACT(EPOCH FROM now() - status_since) / $5)) FILTER (WHERE status = 'allocated' AND status_since > now() - $4 * interval '1 second'), 0)::float8 AS weight,
+       COALESCE(sum(power(0.5, EXTRACT(EPOCH FROM now() - status_since) / $5)) FILTER (WHERE status = 'allocated'
+           AND status_since > now() - $4 * interval '1 second'), 0)::float8 AS weight,
        min(status_since) FILTER (WHERE status = 'allocated') AS first_allocated,
        0 AS orders_waiting
 FROM accounts
@@ -49,24 +51,26 @@ type stockFact struct {
 	provision.Pool
 	provision.StockCount
 	provision.Allocations
-	Model         provision.Model `db:"model"` // empty: orders that do not mind
+	Model         provision.Model `db:"model"` // empty: orders that accept any model
 	OrdersWaiting int             `db:"orders_waiting"`
 }
 
-const alertColumns = `id, seq, provider, marketplace, environment, kind, reason, ready, orders_waiting, opened_at, kind_since, notified_at, notifications,
+const alertColumns = `id, seq, provider, marketplace, environment, kind, reason, ready, orders_waiting,
+    opened_at, kind_since, notified_at, notifications,
 	not_empty_since, not_low_since, acknowledged_at, acknowledged_by, note, closed_at`
 
 const openAlertsSQL = `
 SELECT ` + alertColumns + ` FROM stock_alerts
 WHERE closed_at IS NULL AND ($1 = '' OR provider = $1) AND ($2 = '' OR marketplace = $2) AND ($3 = '' OR environment = $3)`
 
-// Count counts the stock of every pool of a provider; of all providers when it is empty.
+// Count counts the stock of every pool of a provider. An empty provider means all of them.
 func (s Stock) Count(ctx context.Context, provider string) ([]provision.PoolStock, error) {
 	stock, _, err := readStock(ctx, s.db, provision.Pool{Provider: provider})
 	return stock, err
 }
 
-// readStock counts the stock of the pools of which the given parts are empty or equal, and tells the time.
+// readStock counts the stock of the pools that match: an empty part of the pool matches all. It returns the time
+// of the database too.
 func readStock(ctx context.Context, q queryer, of provision.Pool) (stock []provision.PoolStock, now time.Time, err error) {
 	var pools []struct {
 		provision.Pool
@@ -82,7 +86,8 @@ func readStock(ctx context.Context, q queryer, of provision.Pool) (stock []provi
 		return nil, now, err
 	}
 	var facts []stockFact
-	err = q.SelectContext(ctx, &facts, stockFactsSQL, of.Provider, of.Marketplace, of.Environment, provision.ForecastWindow.Seconds(), provision.ForecastHalfLife.Seconds())
+	err = q.SelectContext(ctx, &facts, stockFactsSQL, of.Provider, of.Marketplace, of.Environment, provision.ForecastWindow.Seconds(),
+		provision.ForecastHalfLife.Seconds())
 	if err != nil {
 		return nil, now, err
 	}
@@ -105,14 +110,15 @@ func readStock(ctx context.Context, q queryer, of provision.Pool) (stock []provi
 			return nil, now, err
 		}
 		one := provision.PoolStock{Pool: p.Pool, Threshold: p.StockThreshold, RenotifyEvery: time.Duration(p.RenotifySeconds) * time.Second,
-			Alert: alertOf[p.Pool], SuspendedAt: p.SuspendedAt, ClaimsSuspendedAt: p.ClaimsSuspendedAt, ClaimsSuspendedBecause: p.ClaimsSuspendedBecause}
+			Alert: alertOf[p.Pool], SuspendedAt: p.SuspendedAt,
+			ClaimsSuspendedAt: p.ClaimsSuspendedAt, ClaimsSuspendedBecause: p.ClaimsSuspendedBecause}
 		fill(&one, factsOf[p.Pool], thresholds, now)
 		stock = append(stock, one)
 	}
 	return stock, now, nil
 }
 
-// fill adds up what is known of a pool.
+// fill adds the counts, forecasts and thresholds of a pool.
 func fill(stock *provision.PoolStock, facts []stockFact, thresholds map[provision.Model]int, now time.Time) {
 	models := map[provision.Model]*provision.ModelStock{}
 	allocations := map[provision.Model]provision.Allocations{}
@@ -145,8 +151,8 @@ func fill(stock *provision.PoolStock, facts []stockFact, thresholds map[provisio
 	stock.Forecast = all.Forecast(stock.Ready, now)
 }
 
-// Watch looks at the stock of all pools and opens, raises, repeats, lowers and closes their alerts. What is to be told is
-// an event, written with the alert itself: a repeat tells nothing twice.
+// Watch looks at the stock of all pools and opens, raises, repeats, lowers and closes their alerts. It writes the
+// event about an alert in the same transaction as the alert, so a repeat causes no second event.
 func (s Stock) Watch(ctx context.Context) (watch provision.StockWatch, err error) {
 	stock, err := s.Count(ctx, "")
 	if err != nil {
@@ -172,15 +178,17 @@ func (s Stock) Watch(ctx context.Context) (watch provision.StockWatch, err error
 }
 
 const saveAlertSQL = `
-UPDATE stock_alerts SET kind = $2, reason = $3, ready = $4, orders_waiting = $5, kind_since = $6, notified_at = $7, notifications = $8, not_empty_since = $9,
+UPDATE stock_alerts SET kind = $2, reason = $3, ready = $4, orders_waiting = $5, kind_since = $6, notified_at = $7, notifications = $8,
+    not_empty_since = $9,
     not_low_since = $10, acknowledged_at = $11, acknowledged_by = $12, note = $13, closed_at = $14
 WHERE id = $1`
 
 const openAlertSQL = `
-INSERT INTO stock_alerts (provider, marketplace, environment, kind, reason, ready, orders_waiting, opened_at, kind_since, notified_at, notifications, not_empty_since, not_low_since)
+INSERT INTO stock_alerts (provider, marketplace, environment, kind, reason, ready, orders_waiting, opened_at, kind_since, notified_at,
+    notifications, not_empty_since, not_low_since)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING ` + alertColumns
 
-// watchPool decides about one pool, one look at a time.
+// watchPool updates the alert of one pool. Only one transaction at a time does so.
 func (s Stock) watchPool(ctx context.Context, pool provision.Pool) (alert *provision.StockAlert, event string, err error) {
 	err = s.db.tx(ctx, "stock watch", func(tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('stock alert ' || $1, 0))`, pool.String()); err != nil {
@@ -195,10 +203,12 @@ func (s Stock) watchPool(ctx context.Context, pool provision.Pool) (alert *provi
 			return nil
 		}
 		if a := alert; a.ID == "" {
-			err = tx.GetContext(ctx, alert, openAlertSQL, a.Provider, a.Marketplace, a.Environment, a.Kind, a.Reason, a.Ready, a.OrdersWaiting, a.OpenedAt, a.KindSince,
+			err = tx.GetContext(ctx, alert, openAlertSQL, a.Provider, a.Marketplace, a.Environment, a.Kind, a.Reason, a.Ready, a.OrdersWaiting,
+				a.OpenedAt, a.KindSince,
 				a.NotifiedAt, a.Notifications, a.NotEmptySince, a.NotLowSince)
 		} else {
-			_, err = tx.ExecContext(ctx, saveAlertSQL, a.ID, a.Kind, a.Reason, a.Ready, a.OrdersWaiting, a.KindSince, a.NotifiedAt, a.Notifications, a.NotEmptySince,
+			_, err = tx.ExecContext(ctx, saveAlertSQL, a.ID, a.Kind, a.Reason, a.Ready, a.OrdersWaiting, a.KindSince, a.NotifiedAt, a.Notifications,
+				a.NotEmptySince,
 				a.NotLowSince, a.AcknowledgedAt, a.AcknowledgedBy, a.Note, a.ClosedAt)
 		}
 		if err != nil || event == "" {
@@ -210,20 +220,23 @@ func (s Stock) watchPool(ctx context.Context, pool provision.Pool) (alert *provi
 }
 
 func emitStock(ctx context.Context, tx *sqlx.Tx, a provision.StockAlert, event string) error {
-	data := map[string]any{"alert_id": a.ID, "marketplace": a.Marketplace, "environment": a.Environment, "kind": a.Kind, "reason": a.Reason, "ready": a.Ready,
+	data := map[string]any{"alert_id": a.ID, "marketplace": a.Marketplace, "environment": a.Environment, "kind": a.Kind, "reason": a.Reason,
+		"ready":          a.Ready,
 		"orders_waiting": a.OrdersWaiting, "opened_at": a.OpenedAt, "notifications": a.Notifications}
 	if a.AcknowledgedBy != "" {
 		data["acknowledged_by"], data["note"] = a.AcknowledgedBy, a.Note
 	}
-	_, err := tx.ExecContext(ctx, `SELECT emit_event($1, $2, $3, $4)`, a.Provider, event, a.Marketplace+"/"+string(a.Environment), asJSON(data))
+	_, err := tx.ExecContext(ctx, `SELECT emit_event($1, $2, $3, $4)`, a.Provider, event, a.Marketplace+"/"+string(a.Environment),
+		asJSON(data))
 	return err
 }
 
 const acknowledgeSQL = `
 UPDATE stock_alerts SET acknowledged_at = now(), acknowledged_by = $2, note = $3 WHERE id = $1 RETURNING ` + alertColumns
 
-// AcknowledgeAlert says that somebody cares for an open alert: it is not told of again until it rises. One that is acknowledged
-// already stays as it is. Errors: provision.ErrNotFound, a *provision.StateError when it is closed.
+// AcknowledgeAlert records that an operator takes care of an open alert, which then raises no event until it
+// rises. An acknowledged alert stays as it is. Errors: provision.ErrNotFound; a *provision.StateError when the
+// alert is closed.
 func (s Stock) AcknowledgeAlert(ctx context.Context, actor, provider, id, note string) (alert provision.StockAlert, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		err := tx.GetContext(ctx, &alert, `SELECT `+alertColumns+` FROM stock_alerts WHERE provider = $1 AND id = $2 FOR UPDATE`, provider, id)
@@ -231,7 +244,7 @@ func (s Stock) AcknowledgeAlert(ctx context.Context, actor, provider, id, note s
 		case err != nil:
 			return notFound(err, "stock alert %s", id)
 		case alert.ClosedAt != nil:
-			return &provision.StateError{Reason: "alert " + id + " has closed itself: there is nothing to acknowledge any more"}
+			return &provision.StateError{Reason: "alert " + id + " is closed already: there is nothing to acknowledge"}
 		case alert.AcknowledgedAt != nil:
 			return nil
 		}
@@ -253,6 +266,7 @@ func (s Stock) Alerts(ctx context.Context, provider string, f provision.AlertFil
 	w.andIf(f.Marketplace != "", "marketplace = ?", f.Marketplace)
 	w.andIf(f.Environment != "", "environment = ?", f.Environment)
 	w.andIf(f.Before != 0, "seq < ?", f.Before)
-	err = s.db.SelectContext(ctx, &alerts, strings.Join([]string{"SELECT", alertColumns, "FROM stock_alerts", w.sql(), "ORDER BY seq DESC LIMIT", w.arg(f.Limit)}, " "), w.args...)
+	err = s.db.SelectContext(ctx, &alerts,
+		strings.Join([]string{"SELECT", alertColumns, "FROM stock_alerts", w.sql(), "ORDER BY seq DESC LIMIT", w.arg(f.Limit)}, " "), w.args...)
 	return alerts, err
 }

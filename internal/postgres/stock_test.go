@@ -51,8 +51,10 @@ func watch(t *testing.T, store *postgres.DB) (types []string) {
 // pass moves the clock of the pool's open alert by so much.
 func pass(t *testing.T, db *sqlx.DB, d time.Duration) {
 	t.Helper()
-	_, err := db.ExecContext(t.Context(), `UPDATE stock_alerts SET opened_at = opened_at - $1 * interval '1 second', kind_since = kind_since - $1 * interval '1 second',
-		notified_at = notified_at - $1 * interval '1 second', not_empty_since = not_empty_since - $1 * interval '1 second', not_low_since = not_low_since - $1 * interval '1 second'
+	_, err := db.ExecContext(t.Context(),
+		`UPDATE stock_alerts SET opened_at = opened_at - $1 * interval '1 second', kind_since = kind_since - $1 * interval '1 second',
+		notified_at = notified_at - $1 * interval '1 second', not_empty_since = not_empty_since - $1 * interval '1 second',
+    not_low_since = not_low_since - $1 * interval '1 second'
 		WHERE closed_at IS NULL`, d.Seconds())
 	require.NoError(t, err)
 }
@@ -120,8 +122,10 @@ func TestManyLooksAtOnceMakeOneAlert(t *testing.T) {
 	require.NoError(t, looks.Wait())
 	require.Len(t, alerts(t, store), 1)
 	require.Equal(t, []string{"stock.empty"}, stockEvents(t, db))
-	_, err := db.ExecContext(t.Context(), `INSERT INTO stock_alerts (provider, marketplace, environment, kind, reason, ready, orders_waiting, opened_at, kind_since, notified_at, notifications)
-		SELECT provider, marketplace, environment, kind, reason, ready, orders_waiting, opened_at, kind_since, notified_at, notifications FROM stock_alerts`)
+	_, err := db.ExecContext(t.Context(),
+		`INSERT INTO stock_alerts (provider, marketplace, environment, kind, reason, ready, orders_waiting, opened_at, kind_since, notified_at, notifications)
+		SELECT provider, marketplace, environment, kind, reason, ready, orders_waiting, opened_at, kind_since, notified_at, notifications
+    FROM stock_alerts`)
 	require.ErrorContains(t, err, "stock_alerts_one_open", "the schema says so too")
 }
 
@@ -214,7 +218,8 @@ func TestAPoolWithoutAThresholdIsOnlyEverEmpty(t *testing.T) {
 func TestStockIsCountedByModelAndStatus(t *testing.T) {
 	t.Parallel()
 	_, store, db := setup(t)
-	_, err := store.Pools.Update(t.Context(), "test", pool, 0, func(c *provision.PoolConfig) { c.ModelThresholds = map[provision.Model]int{provision.ModelECAM: 1} })
+	_, err := store.Pools.Update(t.Context(), "test", pool, 0,
+		func(c *provision.PoolConfig) { c.ModelThresholds = map[provision.Model]int{provision.ModelECAM: 1} })
 	require.NoError(t, err)
 	createAccounts(t, store, provision.ModelSPAM, 1, 6)
 	unverified := account(9, provision.ModelSPAM)

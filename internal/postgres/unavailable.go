@@ -14,8 +14,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// classify adds provision.ErrUnavailable to an error that says that the database, or the network, is in trouble: the call may be
-// repeated as it is. It adds context.Canceled instead when the caller gave up. Every other error stays as it is.
+// classify adds provision.ErrUnavailable to an error that means that the database or the network is in trouble:
+// the caller may repeat the call. When the caller gave up, classify adds context.Canceled instead. It returns
+// every other error unchanged.
 func classify(ctx context.Context, err error) error {
 	switch {
 	case err == nil || !isTrouble(err) || errors.Is(err, provision.ErrUnavailable):
@@ -28,12 +29,14 @@ func classify(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", provision.ErrUnavailable, err)
 }
 
-// isTrouble reports whether an error is about the connection, the time or the server, and not about the statement.
+// isTrouble reports whether an error is about the connection, a time limit or the server, and not about the
+// statement.
 func isTrouble(err error) bool {
 	if _, ok := errors.AsType[net.Error](err); ok {
 		return true
 	}
-	for _, trouble := range []error{context.DeadlineExceeded, context.Canceled, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, io.EOF, io.ErrUnexpectedEOF, errConnect, errReadOnly} {
+	for _, trouble := range []error{context.DeadlineExceeded, context.Canceled, driver.ErrBadConn, sql.ErrConnDone, sql.ErrTxDone, io.EOF,
+		io.ErrUnexpectedEOF, errConnect, errReadOnly} {
 		if errors.Is(err, trouble) {
 			return true
 		}
@@ -61,5 +64,6 @@ func isTrouble(err error) bool {
 	return false
 }
 
-// errConnect is in every error of connecting. A wrong password is our trouble too: it may just be rotated.
+// errConnect wraps every error of connecting. A wrong password counts as trouble too, because it may just have
+// been rotated.
 var errConnect = errors.New("connecting to PostgreSQL")

@@ -99,8 +99,8 @@ func TestTwoDeadAccountsOfManyAreInvalid(t *testing.T) {
 	require.Empty(t, v.events())
 }
 
-// TestWhatNobodyLookedAtIsNotVerified: while a sweep wanted to look, an order held the account. It comes back Ready and due, and the
-// sweep's empty answer must not count for it.
+// TestWhatNobodyLookedAtIsNotVerified: while a sweep wanted to look, an order held the account. It comes back
+// Ready and due, and the sweep's empty answer must not count for it.
 func TestWhatNobodyLookedAtIsNotVerified(t *testing.T) {
 	t.Parallel()
 	v := setupVerifier(t)

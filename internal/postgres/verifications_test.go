@@ -90,7 +90,8 @@ func (v verifier) look(id string) provision.VerificationResult {
 // later lets time pass, as far as verification is concerned.
 func (v verifier) later(d time.Duration) {
 	v.t.Helper()
-	_, err := v.db.ExecContext(v.ctx, `UPDATE accounts SET verify_at = verify_at - $1 * interval '1 second', checked_at = checked_at - $1 * interval '1 second'`, d.Seconds())
+	_, err := v.db.ExecContext(v.ctx,
+		`UPDATE accounts SET verify_at = verify_at - $1 * interval '1 second', checked_at = checked_at - $1 * interval '1 second'`, d.Seconds())
 	require.NoError(v.t, err)
 }
 
@@ -188,7 +189,8 @@ func TestAnOutageOverTheWholePoolInvalidatesNothing(t *testing.T) {
 	v.sweep(nil)
 	all := []int{1, 2, 3, 4, 5, 6}
 	// Only one is due when it begins: the others are looked at because of its strike.
-	_, err := v.db.ExecContext(v.ctx, `UPDATE accounts SET checked_at = now() - interval '1 hour', verify_at = CASE id WHEN '000000000003' THEN now() ELSE verify_at END`)
+	_, err := v.db.ExecContext(v.ctx,
+		`UPDATE accounts SET checked_at = now() - interval '1 hour', verify_at = CASE id WHEN '000000000003' THEN now() ELSE verify_at END`)
 	require.NoError(t, err)
 	_, looked := v.sweep(dead, all...)
 	require.Equal(t, 6, looked)
@@ -313,7 +315,8 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 		require.Contains(t, forbidden.Reason, "is Provisioning in progress: only an account that is")
 		require.Contains(t, forbidden.Reason, verb)
 	}
-	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: *dead, AccountID: id, Leftovers: []string{"a user"}})
+	_, err = store.Orders.Close(ctx,
+		provision.OrderClosing{Order: key, State: provision.Failed, Failure: *dead, AccountID: id, Leftovers: []string{"a user"}})
 	require.NoError(t, err)
 	_, _, err = store.Accounts.Return(ctx, "key op", "acme", id, 0, "cleaned by hand")
 	require.NoError(t, err)

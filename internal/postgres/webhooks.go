@@ -15,10 +15,11 @@ import (
 // Webhooks are the endpoints that subscribe to events, and the callbacks of orders.
 type Webhooks struct{ db *database }
 
-const webhookColumns = `w.id, w.provider, w.kind, w.url, w.event_types, w.description, w.enabled, w.disabled_by, w.disabled_because, w.disabled_at,
+const webhookColumns = `w.id, w.provider, w.kind, w.url, w.event_types, w.description, w.enabled,
+    w.disabled_by, w.disabled_because, w.disabled_at,
     w.failing_since, w.version, w.created_at`
 
-// webhookRow is a webhook as the database has it.
+// webhookRow is a row of the table webhooks.
 type webhookRow struct {
 	provision.Webhook
 	Types pq.StringArray `db:"event_types"`
@@ -30,10 +31,11 @@ func (r webhookRow) webhook() provision.Webhook {
 }
 
 const createWebhookSQL = `
-INSERT INTO webhooks AS w (id, provider, url, event_types, description, position, created_by) VALUES ($1, $2, $3, $4, $5, events_settled(), $6)
+INSERT INTO webhooks AS w (id, provider, url, event_types, description, position, created_by) VALUES ($1, $2, $3, $4, $5,
+    events_settled(), $6)
 RETURNING ` + webhookColumns
 
-// Create adds an endpoint with its secret; it hears of what happens from now on.
+// Create adds an endpoint with its secret. It receives the events that happen from now on.
 func (s Webhooks) Create(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (added provision.Webhook, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var row webhookRow
@@ -52,7 +54,8 @@ SELECT ` + webhookColumns + ` FROM webhooks w
 WHERE w.provider = $1 AND ($2::timestamptz IS NULL OR (w.created_at, w.id) > ($2, $3::uuid)) ORDER BY w.created_at, w.id LIMIT $4`
 
 // List lists at most limit endpoints and callbacks of the provider, oldest first, after the given one.
-func (s Webhooks) List(ctx context.Context, provider string, after *provision.WebhookCursor, limit int) (found []provision.Webhook, err error) {
+func (s Webhooks) List(ctx context.Context, provider string, after *provision.WebhookCursor,
+	limit int) (found []provision.Webhook, err error) {
 	var rows []webhookRow
 	var at *time.Time
 	id := "00000000-0000-0000-0000-000000000000"
@@ -79,26 +82,30 @@ func readWebhook(ctx context.Context, q queryer, key provision.WebhookKey) (prov
 	return row.webhook(), notFound(err, "webhook %s", key.ID)
 }
 
-// lockWebhook reads a webhook and keeps it from being changed until the transaction ends. version 0 stands for any.
+// lockWebhook reads a webhook and locks it until the transaction ends. version 0 means any.
 func lockWebhook(ctx context.Context, tx *sqlx.Tx, key provision.WebhookKey, version int64) (provision.Webhook, error) {
 	var row webhookRow
-	err := tx.GetContext(ctx, &row, `SELECT `+webhookColumns+` FROM webhooks w WHERE w.provider = $1 AND w.id = $2 FOR UPDATE`, key.Provider, key.ID)
+	err := tx.GetContext(ctx, &row, `SELECT `+webhookColumns+` FROM webhooks w WHERE w.provider = $1 AND w.id = $2 FOR UPDATE`, key.Provider,
+		key.ID)
 	if err == nil && version != 0 && version != row.Version {
-		err = fmt.Errorf("webhook %s was changed meanwhile: %w", key.ID, provision.ErrStale)
+		err = fmt.Errorf("webhook %s has changed since it was read: %w", key.ID, provision.ErrStale)
 	}
 	return row.webhook(), notFound(err, "webhook %s", key.ID)
 }
 
 const updateWebhookSQL = `
 UPDATE webhooks AS w SET url = $2, event_types = $3, description = $4, enabled = $5, disabled_by = $6, disabled_because = $7,
-    disabled_at = CASE WHEN $5 THEN NULL ELSE COALESCE(disabled_at, now()) END, failing_since = CASE WHEN $8 THEN NULL ELSE failing_since END, version = version + 1
+    disabled_at = CASE WHEN $5 THEN NULL ELSE COALESCE(disabled_at, now()) END, failing_since = CASE WHEN $8 THEN NULL
+        ELSE failing_since END, version = version + 1
 WHERE id = $1 RETURNING ` + webhookColumns
 
 const dueAtOnceSQL = `UPDATE webhook_deliveries SET attempts = 0, next_attempt_at = now() WHERE webhook_id = $1 AND state = 'pending'`
 
-// Update changes an endpoint, or enables or disables a callback. What waits for an endpoint that is enabled, or that gets
-// another address, is due at once. Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError.
-func (s Webhooks) Update(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (now provision.Webhook, err error) {
+// Update changes an endpoint, or enables or disables a callback. When an endpoint is enabled or gets another URL,
+// its pending deliveries are due at once. Errors: provision.ErrNotFound, provision.ErrStale, a
+// *provision.StateError.
+func (s Webhooks) Update(ctx context.Context, actor string, key provision.WebhookKey, version int64,
+	edit provision.WebhookUpdate) (now provision.Webhook, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, version)
 		if err != nil {
@@ -121,16 +128,18 @@ func (s Webhooks) Update(ctx context.Context, actor string, key provision.Webhoo
 			}
 		}
 		now = before
-		if w.URL == before.URL && slices.Equal(w.EventTypes, before.EventTypes) && w.Description == before.Description && w.Enabled == before.Enabled {
+		if w.URL == before.URL && slices.Equal(w.EventTypes, before.EventTypes) && w.Description == before.Description &&
+			w.Enabled == before.Enabled {
 			return nil
 		}
-		anew := w.Enabled && (!before.Enabled || w.URL != before.URL)
+		restarted := w.Enabled && (!before.Enabled || w.URL != before.URL)
 		var row webhookRow
-		if err := tx.GetContext(ctx, &row, updateWebhookSQL, w.ID, w.URL, textArray(w.EventTypes), w.Description, w.Enabled, w.DisabledBy, w.DisabledBecause, anew); err != nil {
+		if err := tx.GetContext(ctx, &row, updateWebhookSQL, w.ID, w.URL, textArray(w.EventTypes), w.Description, w.Enabled, w.DisabledBy,
+			w.DisabledBecause, restarted); err != nil {
 			return err
 		}
 		now = row.webhook()
-		if !anew {
+		if !restarted {
 			return nil
 		}
 		if _, err := tx.ExecContext(ctx, setBackSQL, w.ID); err != nil {
@@ -159,15 +168,16 @@ func (s Webhooks) Delete(ctx context.Context, actor string, key provision.Webhoo
 
 const createSecretSQL = `INSERT INTO webhook_secrets (provider, webhook_id, sealed) VALUES ($1, $2, $3)`
 
-// Of the secrets before, the newest signs for the overlap; one that is older still signs nothing any more.
+// retireSecretsSQL deletes older secrets. Of the earlier secrets only the newest signs during the overlap.
 const retireSecretsSQL = `
 DELETE FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid AND (expires_at IS NOT NULL OR $3 = 0)`
 
 const overlapSecretSQL = `
 UPDATE webhook_secrets SET expires_at = now() + $3 * interval '1 second' WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid`
 
-// RotateSecret puts a new secret in front; the one before signs too for the overlap. The id provision.WebhookCallbacks
-// stands for all callbacks. Errors: provision.ErrNotFound; a *provision.StateError for a single callback, which has no secret of its own.
+// RotateSecret adds a new secret. The secret before it signs too until the overlap is over. The id
+// provision.WebhookCallbacks means all callbacks. Errors: provision.ErrNotFound; a *provision.StateError for a
+// single callback, which has no secret of its own.
 func (s Webhooks) RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error {
 	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var id *string // of all callbacks
@@ -200,7 +210,8 @@ SELECT (SELECT created_at FROM webhook_secrets WHERE provider = $1 AND webhook_i
        (SELECT count(*) FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
         WHERE w.provider = $1 AND w.kind = 'callback' AND w.enabled AND d.state = 'pending') AS held`
 
-// CallbackSecret tells what is known of the secret of a provider's callbacks.
+// CallbackSecret returns the times of the secret of a provider's callbacks, and how many deliveries wait for a
+// secret.
 func (s Webhooks) CallbackSecret(ctx context.Context, provider string) (view provision.WebhookSecretView, err error) {
 	if err = s.db.GetContext(ctx, &view, callbackSecretSQL, provider); view.CreatedAt != nil {
 		view.Held = 0
@@ -210,7 +221,7 @@ func (s Webhooks) CallbackSecret(ctx context.Context, provider string) (view pro
 
 const testEventSQL = `SELECT emit_event($1, $2, $3, jsonb_build_object('webhook_id', $3::text))`
 
-// Test has a test event sent to an endpoint. Errors: provision.ErrNotFound, a *provision.StateError.
+// Test emits a test event for an endpoint. Errors: provision.ErrNotFound, a *provision.StateError.
 func (s Webhooks) Test(ctx context.Context, actor string, key provision.WebhookKey) error {
 	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
@@ -221,7 +232,7 @@ func (s Webhooks) Test(ctx context.Context, actor string, key provision.WebhookK
 			return err
 		}
 		if w.Kind == provision.WebhookCallback {
-			return &provision.StateError{Reason: "webhook " + key.ID + " is the callback_url of orders: it hears of those orders only"}
+			return &provision.StateError{Reason: "webhook " + key.ID + " is the callback_url of orders: it receives only the events of those orders"}
 		}
 		_, err = tx.ExecContext(ctx, testEventSQL, key.Provider, provision.EventWebhookTest, key.ID)
 		return err

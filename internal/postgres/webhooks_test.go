@@ -16,7 +16,9 @@ import (
 
 func createWebhook(t *testing.T, store *postgres.DB, types ...string) provision.WebhookKey {
 	t.Helper()
-	w, err := store.Webhooks.Create(t.Context(), "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/" + uuid.NewString(), EventTypes: types}, []byte("sealed"))
+	w, err := store.Webhooks.Create(t.Context(), "test",
+		provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/" + uuid.NewString(),
+			EventTypes: types}, []byte("sealed"))
 	require.NoError(t, err)
 	return provision.WebhookKey{Provider: "acme", ID: w.ID}
 }
@@ -152,13 +154,15 @@ func TestAWebhookThatWantsNothingOrFailsForDaysIsDisabled(t *testing.T) {
 	record(t, store, gone, taken)
 	record(t, store, gone, taken)
 	record(t, store, gone, taken)
-	require.Equal(t, []string{"1", "2", "3"}, told(t, store, gone, provision.DeliveryDelivered), "what happened meanwhile comes later, nothing is lost")
+	require.Equal(t, []string{"1", "2", "3"}, told(t, store, gone, provision.DeliveryDelivered),
+		"what happened meanwhile comes later, nothing is lost")
 }
 
 func TestTheCallbackOfAnOrderHearsOfItsOrdersOnlyAndWaitsForTheSecret(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
-	for id, url := range map[string]string{"o-1": "https://a.example/x", "o-2": "https://b.example/x", "o-3": "https://a.example/x", "o-4": ""} {
+	for id, url := range map[string]string{"o-1": "https://a.example/x", "o-2": "https://b.example/x", "o-3": "https://a.example/x",
+		"o-4": ""} {
 		o := order(id, "")
 		o.Request.CallbackURL = url
 		_, err := store.Orders.Open(ctx, o)
@@ -236,7 +240,8 @@ func TestTwoSecretsSignAfterARotationAndNeverThree(t *testing.T) {
 	require.Equal(t, []string{"third", "second"}, secrets())
 	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", key, []byte("fourth"), 0))
 	require.Equal(t, []string{"fourth"}, secrets())
-	require.ErrorIs(t, store.Webhooks.RotateSecret(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, []byte("x"), 0), provision.ErrNotFound)
+	require.ErrorIs(t, store.Webhooks.RotateSecret(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, []byte("x"), 0),
+		provision.ErrNotFound)
 }
 
 func TestEndedDeliveriesAreForgottenInTime(t *testing.T) {
