@@ -1,6 +1,3 @@
-// Package secrets seals what no one who gets hold of a disk may read: passwords at rest, and the payloads of Temporal.
-// Everything is AES-256-GCM under a ring of named keys. All of them open; the one that seals is the first that every running
-// process has, so a key is rotated by putting a new one in front, and dropping the old one when nothing needs it any more.
 package secrets
 
 import (

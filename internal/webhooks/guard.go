@@ -1,5 +1,3 @@
-// Package webhooks sends signed messages to addresses that other people chose, without letting them reach what is ours:
-// whatever a name resolves to, a connection is made to public addresses only. Standard Webhooks 1.0.0 is the format.
 package webhooks
 
 import (
