@@ -11,7 +11,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// SetAlias gives the account the ordered alias. AWS replaces the earlier one without a word; the journal has it.
+// SetAlias gives the account the ordered alias. AWS replaces an earlier alias silently; the journal keeps it.
 // Source: AWS Account Management Reference Guide, "Create an account alias".
 func (a *Activities) SetAlias(ctx context.Context, in Assignment) (struct{}, error) {
 	return struct{}{}, a.step(ctx, in, provision.StepAlias, func(ctx context.Context) error {
@@ -41,19 +41,19 @@ func (a *Activities) SetAlias(ctx context.Context, in Assignment) (struct{}, err
 	})
 }
 
-// aliasIsOurs finds out what "already exists" means: the alias is somebody else's, or this account has it, by an attempt
-// whose reply was lost. Only a repeated attempt can have had a predecessor, so only then is it worth a long look.
+// aliasIsOurs decides what "already exists" means: another account has the alias, or this account has it, from an attempt whose reply
+// was lost. Only a retry can have had such a predecessor, so only a retry waits for it.
 func (a *Activities) aliasIsOurs(ctx context.Context, s *awscloud.Session, alias string, refusal error) error {
-	var unseenFor time.Duration
-	if repeated(ctx) {
-		unseenFor = a.Timings.VisibleFor
+	var absentFor time.Duration
+	if isRetry(ctx) {
+		absentFor = a.Timings.VisibleFor
 	}
-	ours, err := a.waitVisible(ctx, unseenFor, aliasIs(s, alias))
+	ours, err := a.waitVisible(ctx, absentFor, aliasIs(s, alias))
 	if err != nil || ours {
 		return err
 	}
 	return withCause(&provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: alias,
-		Reason: "the alias belongs to another AWS account (aliases are unique in all of AWS): choose another one"}, refusal)
+		Reason: "another AWS account has this alias, and aliases are unique across all accounts: choose another alias"}, refusal)
 }
 
 // RestoreAlias is the input of the activity RestoreAlias.
@@ -62,9 +62,8 @@ type RestoreAlias struct {
 	Alias string `json:"alias,omitempty"` // the account's alias before the order; empty: it had none
 }
 
-// RestoreAlias gives the account its earlier alias back. It begins with a deletion of the ordered alias, because a
-// deletion names the alias and so asks the truth, which a list may not show yet: it succeeds only when the account still
-// has the alias that we gave it.
+// RestoreAlias gives the account its earlier alias back. It first deletes the ordered alias: the deletion succeeds only if the account
+// still has that alias, while a list may show an old state.
 func (a *Activities) RestoreAlias(ctx context.Context, in RestoreAlias) (Undone, error) {
 	return a.undo(ctx, in.Assignment, provision.StepAlias, func(ctx context.Context) ([]string, error) {
 		ordered, earlier := in.Request.AccountAlias, in.Alias
@@ -93,14 +92,14 @@ func (a *Activities) RestoreAlias(ctx context.Context, in RestoreAlias) (Undone,
 		switch current {
 		case earlier:
 			return nil, nil
-		case "", ordered: // it is deleted, by this attempt or by one whose reply was lost; a list may still show it
+		case "", ordered: // deleted by this attempt, or by one whose reply was lost; a list may still show it
 			return nil, a.giveAliasBack(ctx, s, earlier)
 		}
-		return []string{"the account's alias was changed by somebody else meanwhile: it was left as it is"}, nil
+		return []string{"someone else changed the account's alias: it was left as it is"}, nil
 	})
 }
 
-// giveAliasBack sets the earlier alias. From the moment it was replaced anybody could take it.
+// giveAliasBack sets the earlier alias. Any AWS account could take it after it was replaced.
 func (a *Activities) giveAliasBack(ctx context.Context, s *awscloud.Session, earlier string) error {
 	if earlier == "" {
 		return nil
@@ -117,10 +116,11 @@ func (a *Activities) giveAliasBack(ctx context.Context, s *awscloud.Session, ear
 		return lookErr
 	}
 	return withCause(&provision.Failure{Code: provision.CodeResourceNotOurs, Step: provision.StepAlias,
-		Reason: "the account's earlier alias was taken by another AWS account meanwhile and cannot be given back: the account has no alias now"}, err)
+		Reason: "another AWS account took the earlier alias while the order held the account, so it cannot be restored: set another " +
+			"alias, if the account needs one"}, err)
 }
 
-// currentAlias is the account's alias; empty when it has none. An account has at most one, but AWS may say so on a later page.
+// currentAlias returns the account's alias; empty when it has none. An account has at most one, but it may be on a later page.
 func currentAlias(ctx context.Context, s *awscloud.Session) (string, error) {
 	pages := iam.NewListAccountAliasesPaginator(s.IAM, &iam.ListAccountAliasesInput{})
 	for pages.HasMorePages() {
@@ -135,6 +135,7 @@ func currentAlias(ctx context.Context, s *awscloud.Session) (string, error) {
 	return "", nil
 }
 
+// aliasIs returns a read that checks whether the account has the alias.
 func aliasIs(s *awscloud.Session, alias string) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		current, err := currentAlias(ctx, s)

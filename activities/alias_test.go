@@ -9,10 +9,10 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func TestAliasTaken(t *testing.T) {
+func TestAnAliasOfAnotherAccountIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, attempt := range []int32{1, 2} {
-		w := setup(t, func(sc *scene) { sc.w.Request.AccountAlias = "taken-alias" })
+		w := setup(t, func(from *initialState) { from.w.Request.AccountAlias = "taken-alias" })
 		_, err := once(w, attempt, w.acts.SetAlias, w.w)
 		failure := w.requireFailure(err, provision.CodeAliasTaken)
 		require.Equal(t, "aws_account_alias", failure.Field)
@@ -41,18 +41,19 @@ func TestRestoreAlias(t *testing.T) {
 		"never set, none before":          {before: "", now: "", want: ""},
 		"it was the account's own before": {before: "alice-corp", now: "alice-corp", want: "alice-corp"},
 		"half undone":                     {before: "old-alias", now: "", want: "old-alias"},
-		"somebody changed it": {before: "old-alias", now: "customers-own", want: "customers-own", notes: 1,
+		"someone else changed it": {before: "old-alias", now: "customers-own", want: "customers-own", notes: 1,
 			leftover: "the account has an alias that is neither the earlier one nor the ordered one"},
-		"somebody gave it one": {before: "", now: "customers-own", want: "customers-own", notes: 1,
+		"someone else gave it one": {before: "", now: "customers-own", want: "customers-own", notes: 1,
 			leftover: "the account has an alias that is neither the earlier one nor the ordered one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, func(sc *scene) { sc.account.Alias = c.before })
+			w := setup(t, func(from *initialState) { from.account.Alias = c.before })
 			journal := provision.Journal{Alias: c.before, Contact: provision.Contact{
 				FullName: "Pool Owner", AddressLine1: "1 Main St", AddressLine2: "Floor 2", City: "Seattle", StateOrRegion: "WA",
 				PostalCode: "98101", CountryCode: "US", PhoneNumber: "+1 206 555 0100", CompanyName: "Distributor Inc"},
-				AlternateContacts: map[string]provision.AlternateContact{"BILLING": {Name: "Old Billing", Title: "Clerk", Email: "old-billing@example.com", Phone: "+1 206 555 0101"}}}
+				AlternateContacts: map[string]provision.AlternateContact{"BILLING": {Name: "Old Billing", Title: "Clerk",
+					Email: "old-billing@example.com", Phone: "+1 206 555 0101"}}}
 			w.edit(func(a *awssim.Account) { a.Alias = c.now })
 			for range 2 {
 				undone, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.w, journal.Alias})
@@ -71,7 +72,7 @@ func TestRestoreAlias(t *testing.T) {
 	}
 }
 
-func TestEarlierAliasTakenMeanwhile(t *testing.T) {
+func TestAnEarlierAliasThatWasTakenIsALeftover(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	d := w.mustDo()

@@ -16,11 +16,11 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// testObject is what AWS puts into a report's bucket when the report is made, to see whether it can. It is the only
-// object that we delete.
+// testObject is the object that AWS writes into a report's bucket when the report is created, to check that it can. It is the only object
+// that an undo deletes.
 const testObject = "aws-programmatic-access-test-object"
 
-// bucketState is whose the bucket of our name is.
+// bucketState is whether the bucket with the name of the order's bucket exists, and whose it is.
 type bucketState int
 
 const (
@@ -28,12 +28,13 @@ const (
 	bucketOurs                  // by its tags
 	bucketUntagged              // in this account; its tags may not be visible yet
 	bucketForeign               // another order's
-	bucketDenied                // another account's, or the role may not look: AWS does not tell which
-	bucketElsewhere             // in another region than the settings name
+	bucketDenied                // another account's, or the role may not read it: AWS gives the same answer
+	bucketElsewhere             // in another region than that of the settings
 )
 
-// lookAtBucket looks for the bucket of the order's report. A HEAD that is refused is answered without a code, so then the tags are
-// asked for: their answer says why, and can be known although the role may not look into the bucket.
+// lookAtBucket returns the state of the bucket of the order's report. The answer to a HEAD has no code, so if
+// AWS refuses it, the read of the tags
+// shows the reason. The role may be allowed to read the tags even when it may not read the bucket.
 func lookAtBucket(ctx context.Context, s *awscloud.Session, w Assignment) (bucketState, error) {
 	client := s.S3(w.reportRegion())
 	_, err := client.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: aws.String(w.bucketName()), ExpectedBucketOwner: aws.String(w.Account.ID)})
@@ -62,14 +63,15 @@ func lookAtBucket(ctx context.Context, s *awscloud.Session, w Assignment) (bucke
 }
 
 func bucketTags(ctx context.Context, s *awscloud.Session, w Assignment) ([]tag, error) {
-	out, err := s.S3(w.reportRegion()).GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: aws.String(w.bucketName()), ExpectedBucketOwner: aws.String(w.Account.ID)})
+	out, err := s.S3(w.reportRegion()).GetBucketTagging(ctx, &s3.GetBucketTaggingInput{Bucket: aws.String(w.bucketName()),
+		ExpectedBucketOwner: aws.String(w.Account.ID)})
 	if err != nil {
 		return nil, err
 	}
 	return tagsOf(out.TagSet, func(t s3types.Tag) (key, value *string) { return t.Key, t.Value }), nil
 }
 
-// isElsewhere reports that a bucket of the name exists in another region than the one that was asked.
+// isElsewhere reports that a bucket of the name exists in another region than that of the call.
 // Source: Amazon S3 API Reference, "Error responses".
 func isElsewhere(err error) bool {
 	return awscloud.Code(err) == "PermanentRedirect" || awscloud.Code(err) == "AuthorizationHeaderMalformed"
@@ -77,7 +79,7 @@ func isElsewhere(err error) bool {
 
 func isNoSuchBucket(err error) bool { return awscloud.Code(err) == "NoSuchBucket" }
 
-// ensureBucket makes the bucket of the report, closed to the public, with the policy that lets AWS deliver into it.
+// ensureBucket creates the bucket of the report, closed to the public, with the policy that lets AWS deliver into it.
 func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w Assignment) error {
 	state, err := lookAtBucket(ctx, s, w)
 	if err != nil {
@@ -85,7 +87,7 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 	}
 	var exists error
 	if state == bucketAbsent {
-		// Where the bucket is ours already AWS says so, or, in us-east-1, makes it again: the look below tells whose it is.
+		// If the account has the bucket already, AWS returns an error or, in us-east-1, success: the reads below show whose it is.
 		exists = a.retryWhile(ctx, busy, func(ctx context.Context) error {
 			_, err := s.S3(w.reportRegion()).CreateBucket(ctx, w.newBucket())
 			return err
@@ -110,54 +112,58 @@ func (a *Activities) ensureBucket(ctx context.Context, s *awscloud.Session, w As
 		return withCause(bucketNotOurs(w), err)
 	case !seen && state == bucketUntagged:
 		return bucketNotOurs(w)
-	case !seen && state == bucketElsewhere: // it may be ours, of an attempt under other settings, and just deleted
+	case !seen && state == bucketElsewhere: // it may be the order's, from an attempt under earlier settings, and just deleted
 		return &provision.Failure{Code: provision.CodeNotYetVisible,
-			Reason: fmt.Sprintf("AWS does not free the name of the bucket %s, which is in another region than %s, yet", w.bucketName(), w.reportRegion()) + tryAgain}
+			Reason: fmt.Sprintf("AWS has not released the name of the bucket %s yet, which is in another region than %s", w.bucketName(),
+				w.reportRegion()) + tryAgain}
 	case !seen:
 		return notYetAfter(exists, "the bucket of the cost report")
 	}
 	return a.ensureBucketPolicy(ctx, s, w)
 }
 
-// bucketRefused explains an answer of S3 that the pool's settings or the account are the reason for. In a region that the account has
-// not enabled, S3 does not know its credentials, which AWS has accepted a moment ago.
+// bucketRefused returns the failure for an answer of S3 that is caused by the pool's settings or by the
+// account. In a region that the account
+// has not enabled, S3 does not know credentials that AWS has accepted elsewhere.
 func bucketRefused(w Assignment, err error) error {
 	unknown := awscloud.IsBadCredentials(err) && w.reportRegion() != awscloud.HomeRegion && !slices.Contains(ourOwnFault, awscloud.Code(err))
 	if awscloud.IsRegionRefused(err) || unknown {
 		return withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
-			Reason: fmt.Sprintf("AWS makes no bucket in region %q, the report_region of the pool's settings, for account %s: enable the region in the account or change report_region, then retry the order",
+			Reason: fmt.Sprintf("AWS creates no bucket in region %q, the report_region of the pool's settings, for account %s: enable "+
+				"the region in the account, or change report_region, then retry the order",
 				w.reportRegion(), w.Account.ID)}, err)
 	}
 	return err
 }
 
-// ourOwnFault are the answers about credentials that say nothing about a region: our signature or our clock is wrong.
+// ourOwnFault are the codes about credentials that have nothing to do with a region: our signature or our clock is wrong.
 var ourOwnFault = []string{"SignatureDoesNotMatch", "InvalidSignatureException", "RequestTimeTooSkewed", "RequestInTheFuture"}
 
 func bucketNotOurs(w Assignment) *provision.Failure {
 	return &provision.Failure{Code: provision.CodeResourceNotOurs,
-		Reason: fmt.Sprintf("the bucket %s exists and was not made by this order, or the role may not look at it: find out whose it is, or use another account", w.bucketName())}
+		Reason: fmt.Sprintf("the bucket %s exists, and either this order did not create it or the role may not read it: check whose "+
+			"it is, then retry the order, or swap the account", w.bucketName())}
 }
 
-// bucketUnknown is what there is to say about a bucket that cannot be looked at.
+// bucketUnknown returns the sentence about a bucket that the role may not read.
 func bucketUnknown(w Assignment) string {
-	return fmt.Sprintf("the bucket %s cannot be looked at: it is another account's, or the role lacks s3:ListBucket", w.bucketName())
+	return fmt.Sprintf("the bucket %s cannot be read: it belongs to another account, or the role lacks s3:ListBucket", w.bucketName())
 }
 
 func (w Assignment) newBucket() *s3.CreateBucketInput {
 	configuration := &s3types.CreateBucketConfiguration{}
-	if region := w.reportRegion(); region != awscloud.HomeRegion { // which S3 does not accept as a constraint
+	if region := w.reportRegion(); region != awscloud.HomeRegion { // S3 does not accept us-east-1 as a constraint
 		configuration.LocationConstraint = s3types.BucketLocationConstraint(region)
 	}
 	for _, t := range w.tags() {
 		configuration.Tags = append(configuration.Tags, s3types.Tag{Key: aws.String(t.key), Value: aws.String(t.value)})
 	}
 	return &s3.CreateBucketInput{Bucket: aws.String(w.bucketName()), CreateBucketConfiguration: configuration,
-		ObjectOwnership: s3types.ObjectOwnershipBucketOwnerEnforced} // AWS's default, which some organizations demand to be said
+		ObjectOwnership: s3types.ObjectOwnershipBucketOwnerEnforced} // AWS's default, which the policies of some organizations want to see
 }
 
-// ensureBucketPolicy shuts the public out and lets AWS's billing services in. The policy is the last write, so where it
-// stands there is nothing to do.
+// ensureBucketPolicy blocks public access and gives AWS's billing services access. The policy is the last write: if it exists, there is
+// nothing to do.
 func (a *Activities) ensureBucketPolicy(ctx context.Context, s *awscloud.Session, w Assignment) error {
 	client := s.S3(w.reportRegion())
 	bucket, owner := aws.String(w.bucketName()), aws.String(w.Account.ID)
@@ -175,7 +181,8 @@ func (a *Activities) ensureBucketPolicy(ctx context.Context, s *awscloud.Session
 	if err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
 		_, err := client.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: bucket, ExpectedBucketOwner: owner,
 			PublicAccessBlockConfiguration: &s3types.PublicAccessBlockConfiguration{
-				BlockPublicAcls: aws.Bool(true), IgnorePublicAcls: aws.Bool(true), BlockPublicPolicy: aws.Bool(true), RestrictPublicBuckets: aws.Bool(true)}})
+				BlockPublicAcls: aws.Bool(true), IgnorePublicAcls: aws.Bool(true), BlockPublicPolicy: aws.Bool(true),
+				RestrictPublicBuckets: aws.Bool(true)}})
 		return err
 	}); err != nil {
 		return err

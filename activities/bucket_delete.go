@@ -13,8 +13,8 @@ import (
 	"quartermaster/internal/awscloud"
 )
 
-// removeBucket deletes the bucket of the order's report, if it is ours and holds nothing but AWS's test object; else it
-// says why it is left.
+// removeBucket deletes the bucket of the order's report if it is the order's and holds only AWS's test object. Else it returns a note
+// about what is left.
 func (a *Activities) removeBucket(ctx context.Context, s *awscloud.Session, w Assignment) ([]string, error) {
 	deadline := time.Now().Add(a.Timings.VisibleFor)
 	var state bucketState
@@ -23,7 +23,7 @@ func (a *Activities) removeBucket(ctx context.Context, s *awscloud.Session, w As
 		state, err = lookAtBucket(ctx, s, w)
 		return state != bucketAbsent, err
 	})
-	for n := 0; err == nil && state == bucketDenied; n++ { // a permission may not hold yet
+	for n := 0; err == nil && state == bucketDenied; n++ { // a permission may not be in effect yet
 		if time.Now().After(deadline) {
 			return []string{bucketUnknown(w)}, nil
 		}
@@ -43,23 +43,25 @@ func (a *Activities) removeBucket(ctx context.Context, s *awscloud.Session, w As
 			return nil, err
 		}
 		if delivered {
-			return []string{fmt.Sprintf("the bucket %s holds objects that this order did not write: it was left with them", w.bucketName())}, nil
+			return []string{fmt.Sprintf("the bucket %s holds objects that this order did not write: the bucket and the objects were left alone",
+				w.bucketName())}, nil
 		}
 		err = a.remove(ctx, func(ctx context.Context) error {
-			_, err := s.S3(w.reportRegion()).DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: aws.String(w.bucketName()), ExpectedBucketOwner: aws.String(w.Account.ID)})
+			_, err := s.S3(w.reportRegion()).DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: aws.String(w.bucketName()),
+				ExpectedBucketOwner: aws.String(w.Account.ID)})
 			return err
 		})
 		if !awscloud.IsDeleteConflict(err) || time.Now().After(deadline) {
 			return nil, err
 		}
-		if err := a.pause(ctx, n); err != nil { // something is in it that the list did not show yet
+		if err := a.pause(ctx, n); err != nil { // the list did not show an object yet
 			return nil, err
 		}
 	}
 }
 
-// emptyBucket deletes AWS's test object with all its versions and delete markers, and nothing when there is any other object or any
-// version of one. Without versioning an object is its only version, whose id is "null".
+// emptyBucket deletes AWS's test object with all its versions and delete markers. If there is any version of any other object, it
+// deletes nothing and returns true. Without versioning, an object has one version, whose id is "null".
 // Source: Amazon S3 User Guide, "Deleting object versions from a versioning-enabled bucket".
 func (a *Activities) emptyBucket(ctx context.Context, s *awscloud.Session, w Assignment) (delivered bool, err error) {
 	client := s.S3(w.reportRegion())
@@ -87,7 +89,8 @@ func (a *Activities) emptyBucket(ctx context.Context, s *awscloud.Session, w Ass
 	}
 	for _, object := range ours {
 		if err := a.remove(ctx, func(ctx context.Context) error {
-			_, err := client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: object.Key, VersionId: object.VersionId, ExpectedBucketOwner: owner})
+			_, err := client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: bucket, Key: object.Key, VersionId: object.VersionId,
+				ExpectedBucketOwner: owner})
 			return err
 		}); err != nil {
 			return false, err

@@ -11,11 +11,11 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// TestTheAccountHasNotEnabledTheRegionOfTheReport: the question names the region, the setting and the way out.
-func TestTheAccountHasNotEnabledTheRegionOfTheReport(t *testing.T) {
+// The question names the region, the setting and the way out.
+func TestARegionThatTheAccountHasNotEnabledIsRefused(t *testing.T) {
 	t.Parallel()
-	optIn := func(sc *scene) { sc.w.Settings.ReportRegion = "eu-south-1" }
-	requireQuestion := func(t *testing.T, w *world) {
+	optIn := func(from *initialState) { from.w.Settings.ReportRegion = "eu-south-1" }
+	requireQuestion := func(t *testing.T, w *fixture) {
 		t.Helper()
 		d, err := w.do()
 		failure := w.requireFailure(err, provision.CodePoolSettingsRefused)
@@ -33,9 +33,10 @@ func TestTheAccountHasNotEnabledTheRegionOfTheReport(t *testing.T) {
 	}
 	t.Run("as the simulator has it", func(t *testing.T) {
 		t.Parallel()
-		requireQuestion(t, setup(t, optIn, quick, func(sc *scene) { sc.account.EnabledRegions = []string{"af-south-1"} }))
+		requireQuestion(t, setup(t, optIn, quick, func(from *initialState) { from.account.EnabledRegions = []string{"af-south-1"} }))
 	})
-	for _, code := range []string{"IllegalLocationConstraintException", "InvalidLocationConstraint", "AuthorizationHeaderMalformed", "InvalidToken", "InvalidAccessKeyId"} {
+	for _, code := range []string{"IllegalLocationConstraintException", "InvalidLocationConstraint", "AuthorizationHeaderMalformed",
+		"InvalidToken", "InvalidAccessKeyId"} {
 		t.Run(code, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, optIn, quick)
@@ -45,7 +46,7 @@ func TestTheAccountHasNotEnabledTheRegionOfTheReport(t *testing.T) {
 	}
 	t.Run("an account that is left with such a setting can be given back", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, optIn, quick, func(sc *scene) { sc.account.EnabledRegions = []string{"af-south-1"} })
+		w := setup(t, optIn, quick, func(from *initialState) { from.account.EnabledRegions = []string{"af-south-1"} })
 		d, err := w.do()
 		w.requireFailure(err, provision.CodePoolSettingsRefused)
 		w.requireUndone(d, awssim.Fault{})
@@ -53,7 +54,7 @@ func TestTheAccountHasNotEnabledTheRegionOfTheReport(t *testing.T) {
 }
 
 // withRegions is the account as it was before the order, with these regions.
-func (w *world) withRegions(enabled []string) string {
+func (w *fixture) withRegions(enabled []string) string {
 	w.t.Helper()
 	now := w.account()
 	defer w.edit(func(a *awssim.Account) { *a = now })
@@ -61,10 +62,11 @@ func (w *world) withRegions(enabled []string) string {
 	return string(w.sim.Snapshot(accountID))
 }
 
-func TestTooManyBuckets(t *testing.T) {
+func TestABucketQuotaIsNotAReportQuota(t *testing.T) {
 	t.Parallel()
 	w := setup(t, quick)
-	w.sim.Inject(awssim.Fault{Service: "s3", Operation: "CreateBucket", AccountID: accountID, Kind: awssim.Error, Code: "TooManyBuckets", Status: 400})
+	w.sim.Inject(awssim.Fault{Service: "s3", Operation: "CreateBucket", AccountID: accountID, Kind: awssim.Error, Code: "TooManyBuckets",
+		Status: 400})
 	_, err := w.do()
 	failure := w.requireFailure(err, provision.CodeQuotaReached)
 	require.Contains(t, failure.Reason, "buckets")
@@ -72,12 +74,12 @@ func TestTooManyBuckets(t *testing.T) {
 	require.Equal(t, "TooManyBuckets", failure.AWSCode)
 }
 
-// TestTheBucketHasVersions: deleting an object of such a bucket only hides it.
-func TestTheBucketHasVersions(t *testing.T) {
+// Deleting an object of such a bucket only hides it.
+func TestABucketWithVersionsIsDeleted(t *testing.T) {
 	t.Parallel()
 	test := []awssim.ObjectVersion{{ID: "marker", DeleteMarker: true}, {ID: "second", Size: 7}, {ID: "null", Size: 7}}
 	usage := []awssim.ObjectVersion{{ID: "marker", DeleteMarker: true}, {ID: "delivered", Size: 4711}}
-	versioned := func(w *world, versions map[string][]awssim.ObjectVersion) {
+	versioned := func(w *fixture, versions map[string][]awssim.ObjectVersion) {
 		w.edit(func(a *awssim.Account) {
 			bucket := a.Buckets[w.w.bucketName()]
 			bucket.Versioning, bucket.Objects, bucket.Versions = awssim.VersioningEnabled, nil, versions
@@ -118,10 +120,10 @@ func TestTheBucketHasVersions(t *testing.T) {
 	})
 }
 
-// TestAPermissionOnTheBucketThatDoesNotHoldYet: one refusal decides nothing about whose the bucket is.
-func TestAPermissionOnTheBucketThatDoesNotHoldYet(t *testing.T) {
+// One refusal decides nothing about whose the bucket is.
+func TestAPermissionOnTheBucketThatPropagatesIsAwaited(t *testing.T) {
 	t.Parallel()
-	refused := func(w *world, operation string, times int) {
+	refused := func(w *fixture, operation string, times int) {
 		w.sim.Inject(awssim.Fault{Service: "s3", Operation: operation, AccountID: accountID, Kind: awssim.AccessDenied, Times: times})
 	}
 	t.Run("while it is made", func(t *testing.T) {

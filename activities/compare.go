@@ -26,9 +26,9 @@ type Comparison struct {
 	Leftovers []string `json:"leftovers,omitempty"` // how the account differs from the journal; empty when nothing of the order is left
 }
 
-// CompareWithJournal reads the account and compares it with the journal. What it returns is what an operator has to look at
-// before the account may be used again; nothing means that the account is as it was. Because reads lag behind, it wants
-// two equal looks in a row, and looks for a while when something seems to be left.
+// CompareWithJournal compares the account with the journal. It returns the differences, which an operator must resolve before the
+// account can be used again. Because of propagation, it requires two equal comparisons in a row, and repeats them for a while
+// when something seems to be left.
 func (a *Activities) CompareWithJournal(ctx context.Context, in CompareWithJournal) (compared Comparison, err error) {
 	err = a.step(ctx, in.Assignment, provision.StepCompare, func(ctx context.Context) error {
 		s, err := a.openSession(ctx, in.Assignment)
@@ -58,9 +58,10 @@ func (a *Activities) CompareWithJournal(ctx context.Context, in CompareWithJourn
 	return compared, err
 }
 
-// leftovers says in plain sentences, without personal data, how the account differs from what it was.
+// leftovers returns sentences, without personal data, about how the account differs from the journal.
 func (in CompareWithJournal) leftovers(ctx context.Context, s *awscloud.Session) (left []string, err error) {
-	for _, look := range []func(context.Context, *awscloud.Session) ([]string, error){in.userLeft, in.aliasLeft, in.contactsLeft, in.reportLeft} {
+	for _, look := range []func(context.Context, *awscloud.Session) ([]string, error){in.userLeft, in.aliasLeft, in.contactsLeft,
+		in.reportLeft} {
 		more, err := look(ctx, s)
 		if err != nil {
 			return nil, err
@@ -114,9 +115,9 @@ func (in CompareWithJournal) reportLeft(ctx context.Context, s *awscloud.Session
 	if in.Request.UseExistingCUR != "" {
 		return nil, nil
 	}
-	tried, elsewhere := in.underSettings(in.EarlierSettings), 0
-	for _, w := range tried {
-		report, err := madeReport(ctx, s, w)
+	variants, elsewhere := in.underSettings(in.EarlierSettings), 0
+	for _, w := range variants {
+		report, err := createdReport(ctx, s, w)
 		if err != nil {
 			return nil, err
 		}
@@ -127,7 +128,7 @@ func (in CompareWithJournal) reportLeft(ctx context.Context, s *awscloud.Session
 		switch bucket {
 		case bucketOurs:
 			left = append(left, fmt.Sprintf("the bucket %s of the order still exists", w.bucketName()))
-		case bucketDenied: // not proven clean
+		case bucketDenied: // it may be left
 			left = append(left, bucketUnknown(w))
 		}
 		if err != nil {
@@ -137,7 +138,7 @@ func (in CompareWithJournal) reportLeft(ctx context.Context, s *awscloud.Session
 			elsewhere++
 		}
 	}
-	if elsewhere == len(tried) {
+	if elsewhere == len(variants) {
 		left = append(left, fmt.Sprintf("the bucket %s exists in a region that the settings of the pool did not name", in.bucketName()))
 	}
 	slices.Sort(left)

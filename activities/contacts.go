@@ -14,7 +14,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// SetContacts is the input of the activity SetContacts. NewSetContacts makes it.
+// SetContacts is the input of the activity SetContacts. NewSetContacts returns one.
 type SetContacts struct {
 	Assignment
 	// Replaced are the contacts that the ordered ones replace. AWS may still show them for a while after the write.
@@ -43,17 +43,16 @@ func NewSetContacts(w Assignment, journal provision.Journal, earlier []provision
 	return SetContacts{Assignment: w, Replaced: replaced}
 }
 
-// SetContacts writes the ordered name into the primary contact, whose other parts stay as they are, and the ordered
-// alternate contact into the types of the pool's settings. Writing the same again is harmless, so an unknown outcome is
-// simply written again. It returns what AWS shows afterwards: AWS may store another form than it was sent, and an undo must
-// recognize it.
+// SetContacts writes the ordered name into the primary contact, whose other parts stay as they are, and the ordered alternate contact
+// into the types that the pool's settings name. Repeating a write is harmless, so a write whose outcome is unknown is repeated.
+// SetContacts returns what AWS shows afterwards: AWS may store another form than it received, and an undo must recognize it.
 func (a *Activities) SetContacts(ctx context.Context, in SetContacts) (written provision.WrittenContacts, err error) {
 	err = a.step(ctx, in.Assignment, provision.StepContacts, func(ctx context.Context) error {
 		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return err
 		}
-		// AWS replaces the contact as a whole: what is not in the write is lost. So it is read first, every time.
+		// AWS replaces the whole contact, and a part that is not in the write is lost. So every attempt reads it first.
 		current, err := readContact(ctx, s)
 		if err != nil {
 			return err
@@ -76,9 +75,11 @@ func (a *Activities) SetContacts(ctx context.Context, in SetContacts) (written p
 	return written, err
 }
 
-// contactsWritten waits until AWS shows what was written, twice in a row and in whatever form. A form that we do not recognize must
+// contactsWritten waits until AWS shows what was written, in any form, twice in a row. A form that Quartermaster does not recognize must
 // stay for a while, because it could be the result of an earlier write.
-func (a *Activities) contactsWritten(ctx context.Context, s *awscloud.Session, in SetContacts) (shown provision.WrittenContacts, err error) {
+func (a *Activities) contactsWritten(
+	ctx context.Context, s *awscloud.Session, in SetContacts,
+) (shown provision.WrittenContacts, err error) {
 	deadline := time.Now().Add(a.Timings.VisibleFor)
 	var before provision.WrittenContacts
 	var since time.Time
@@ -127,7 +128,7 @@ func setAlternate(contacts *provision.WrittenContacts, kind string, c provision.
 	contacts.Alternates[kind] = c
 }
 
-// alternateTypes are the alternate contacts that the order writes.
+// alternateTypes are the types of the alternate contacts that the order writes.
 func (w Assignment) alternateTypes() []string {
 	if w.Request.AlternateContact == nil {
 		return nil
@@ -145,15 +146,15 @@ type RestoreContacts struct {
 	Written *provision.WrittenContacts `json:"written,omitempty"`
 }
 
-// RestoreContacts puts back what the journal has, value by value: what holds the ordered value is ours and is restored,
-// what holds the journal's value needs nothing, and anything else was changed by somebody and is left alone.
+// RestoreContacts puts the contacts of the journal back, value by value. It restores a value that the order wrote, skips one that
+// equals the journal's, and leaves any other value alone, because someone else has changed it.
 func (a *Activities) RestoreContacts(ctx context.Context, in RestoreContacts) (Undone, error) {
 	return a.undo(ctx, in.Assignment, provision.StepContacts, func(ctx context.Context) ([]string, error) {
 		s, err := a.openSession(ctx, in.Assignment)
 		if err != nil {
 			return nil, err
 		}
-		// A write whose reply was lost may not be shown yet, and no call of this API asks the truth: wait for it.
+		// A write whose reply was lost may not be visible yet, and no write of this API could answer the question: wait for it.
 		var found contactsFound
 		if _, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 			found, err = in.contactsFound(ctx, s)
@@ -166,9 +167,9 @@ func (a *Activities) RestoreContacts(ctx context.Context, in RestoreContacts) (U
 			return nil, err
 		}
 		if found.ours() {
-			gone, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
+			gone, err := a.waitGone(ctx, func(ctx context.Context) (bool, error) {
 				now, err := in.contactsFound(ctx, s)
-				return err == nil && !now.left(), err
+				return now.left(), err
 			})
 			if err == nil && !gone {
 				err = notYetAfter(missing, "the account's earlier contacts")
@@ -181,8 +182,8 @@ func (a *Activities) RestoreContacts(ctx context.Context, in RestoreContacts) (U
 	})
 }
 
-// putContactsBack writes the earlier contacts. It returns as missing what AWS said when it did not know a contact that was to be deleted:
-// that is as good as deleted, unless AWS goes on showing it.
+// putContactsBack writes the earlier contacts. missing is AWS's answer when a contact to delete does not exist: the contact counts
+// as deleted, unless AWS keeps showing it.
 func (in RestoreContacts) putContactsBack(ctx context.Context, s *awscloud.Session, found contactsFound) (missing, err error) {
 	if found.primary != nil {
 		if err := writeContact(ctx, s, *found.primary); err != nil {
@@ -192,7 +193,7 @@ func (in RestoreContacts) putContactsBack(ctx context.Context, s *awscloud.Sessi
 	for _, kind := range found.alternates {
 		if earlier := in.earlierAlternate(kind); earlier != nil {
 			err = writeAlternate(ctx, s, kind, *earlier)
-		} else if _, err = s.Account.DeleteAlternateContact(ctx, &account.DeleteAlternateContactInput{AlternateContactType: accounttypes.AlternateContactType(kind)}); awscloud.IsNotFound(err) {
+		} else if err = deleteAlternate(ctx, s, kind); awscloud.IsNotFound(err) {
 			missing, err = err, nil
 		}
 		if err != nil {
@@ -202,6 +203,7 @@ func (in RestoreContacts) putContactsBack(ctx context.Context, s *awscloud.Sessi
 	return missing, nil
 }
 
+// readContact reads the primary contact.
 func readContact(ctx context.Context, s *awscloud.Session) (provision.Contact, error) {
 	out, err := s.Account.GetContactInformation(ctx, &account.GetContactInformationInput{})
 	if err != nil || out.ContactInformation == nil {
@@ -218,14 +220,16 @@ func readContact(ctx context.Context, s *awscloud.Session) (provision.Contact, e
 
 func writeContact(ctx context.Context, s *awscloud.Session, c provision.Contact) error {
 	_, err := s.Account.PutContactInformation(ctx, &account.PutContactInformationInput{ContactInformation: &accounttypes.ContactInformation{
-		FullName: given(c.FullName), AddressLine1: given(c.AddressLine1), AddressLine2: given(c.AddressLine2), AddressLine3: given(c.AddressLine3),
-		City: given(c.City), StateOrRegion: given(c.StateOrRegion), DistrictOrCounty: given(c.DistrictOrCounty), PostalCode: given(c.PostalCode),
+		FullName: given(c.FullName), AddressLine1: given(c.AddressLine1), AddressLine2: given(c.AddressLine2),
+		AddressLine3: given(c.AddressLine3),
+		City:         given(c.City), StateOrRegion: given(c.StateOrRegion), DistrictOrCounty: given(c.DistrictOrCounty),
+		PostalCode:  given(c.PostalCode),
 		CountryCode: given(c.CountryCode), PhoneNumber: given(c.PhoneNumber), CompanyName: given(c.CompanyName), WebsiteUrl: given(c.WebsiteURL),
 	}})
 	return err
 }
 
-// given is nil for an empty string: AWS refuses empty values, absent ones it allows.
+// given returns nil for an empty string: AWS refuses empty values but allows absent ones.
 func given(s string) *string {
 	if s == "" {
 		return nil
@@ -235,7 +239,8 @@ func given(s string) *string {
 
 // readAlternate reads one alternate contact; nil when there is none.
 func readAlternate(ctx context.Context, s *awscloud.Session, kind string) (*provision.AlternateContact, error) {
-	out, err := s.Account.GetAlternateContact(ctx, &account.GetAlternateContactInput{AlternateContactType: accounttypes.AlternateContactType(kind)})
+	out, err := s.Account.GetAlternateContact(ctx, &account.GetAlternateContactInput{
+		AlternateContactType: accounttypes.AlternateContactType(kind)})
 	if awscloud.IsNotFound(err) || (err == nil && out.AlternateContact == nil) {
 		return nil, nil
 	}
@@ -243,7 +248,8 @@ func readAlternate(ctx context.Context, s *awscloud.Session, kind string) (*prov
 		return nil, err
 	}
 	c := out.AlternateContact
-	return &provision.AlternateContact{Name: aws.ToString(c.Name), Email: aws.ToString(c.EmailAddress), Phone: aws.ToString(c.PhoneNumber), Title: aws.ToString(c.Title)}, nil
+	return &provision.AlternateContact{Name: aws.ToString(c.Name), Email: aws.ToString(c.EmailAddress), Phone: aws.ToString(c.PhoneNumber),
+		Title: aws.ToString(c.Title)}, nil
 }
 
 func writeAlternate(ctx context.Context, s *awscloud.Session, kind string, c provision.AlternateContact) error {
@@ -254,7 +260,13 @@ func writeAlternate(ctx context.Context, s *awscloud.Session, kind string, c pro
 	return err
 }
 
-// refusedFields are the fields that AWS names in a ValidationException, in lower case; none when it names none.
+func deleteAlternate(ctx context.Context, s *awscloud.Session, kind string) error {
+	_, err := s.Account.DeleteAlternateContact(ctx, &account.DeleteAlternateContactInput{
+		AlternateContactType: accounttypes.AlternateContactType(kind)})
+	return err
+}
+
+// refusedFields returns the fields that AWS names in a ValidationException, in lower case.
 func refusedFields(err error) (names []string) {
 	if refused, ok := errors.AsType[*accounttypes.ValidationException](err); ok {
 		for _, field := range refused.FieldList {
@@ -264,9 +276,9 @@ func refusedFields(err error) (names []string) {
 	return names
 }
 
-// contactRefused explains why AWS refuses the primary contact. Only the name is the customer's; anything else of it is
-// the account's own, which today's checks of AWS do not let pass any more. Where AWS names no field, the account's own contact is
-// written back unchanged: if AWS refuses that too, the name is not to blame.
+// contactRefused returns the reason why AWS refuses the primary contact. Only the name comes from the order; the other parts are the
+// account's own, and may break rules that are newer than they are. If AWS names no field, contactRefused writes the account's own
+// contact back unchanged: if AWS refuses that too, the name is not the reason.
 func contactRefused(ctx context.Context, s *awscloud.Session, own provision.Contact, refusal error) error {
 	if !awscloud.IsValidation(refusal) {
 		return refusal
@@ -275,7 +287,8 @@ func contactRefused(ctx context.Context, s *awscloud.Session, own provision.Cont
 	for _, field := range fields {
 		if !strings.HasSuffix(field, "fullname") {
 			return withCause(&provision.Failure{Code: provision.CodeAccountContactInvalid,
-				Reason: "AWS refuses the account's own contact data (" + field + "): correct the primary contact in the account"}, refusal)
+				Reason: "AWS refuses the account's own contact data (" + field +
+					"): correct the primary contact in the account, then retry the order"}, refusal)
 		}
 	}
 	if len(fields) == 0 {
@@ -283,7 +296,8 @@ func contactRefused(ctx context.Context, s *awscloud.Session, own provision.Cont
 		switch {
 		case awscloud.IsValidation(err):
 			return withCause(&provision.Failure{Code: provision.CodeAccountContactInvalid,
-				Reason: "AWS refuses the account's own primary contact even unchanged, and does not say which part of it: correct it in the account, its phone number first"}, err)
+				Reason: "AWS refuses the account's own primary contact even unchanged, and does not name the wrong part: correct the " +
+					"contact in the account, beginning with its phone number, then retry the order"}, err)
 		case err != nil:
 			return err
 		}
@@ -292,7 +306,7 @@ func contactRefused(ctx context.Context, s *awscloud.Session, own provision.Cont
 		Reason: "AWS refuses the primary contact with this name: correct the name"}, refusal)
 }
 
-// alternateRefused explains why AWS refuses the alternate contact, all of which is the customer's.
+// alternateRefused returns the reason why AWS refuses the alternate contact, which comes from the order as a whole.
 func alternateRefused(err error) error {
 	if !awscloud.IsValidation(err) {
 		return err
@@ -313,14 +327,15 @@ func alternateRefused(err error) error {
 		}
 		break
 	}
-	return withCause(&provision.Failure{Code: provision.CodeContactRefused, Field: field, Reason: "AWS refuses the alternate contact: correct it"}, err)
+	return withCause(&provision.Failure{Code: provision.CodeContactRefused, Field: field,
+		Reason: "AWS refuses the alternate contact: correct this field, or the whole contact if it names no field"}, err)
 }
 
-// earlierContactRefused explains why a contact cannot be put back: a human must, in the console.
+// earlierContactRefused returns the reason why a contact cannot be put back. An operator must do it in the console.
 func earlierContactRefused(err error, which string) error {
 	if !awscloud.IsValidation(err) {
 		return err
 	}
 	return withCause(&provision.Failure{Code: provision.CodeAccountContactInvalid,
-		Reason: "AWS refuses the account's earlier " + which + " contact, which it held before the order: put it back by hand"}, err)
+		Reason: "AWS refuses the " + which + " contact that the account had before the order: restore it by hand in the account"}, err)
 }

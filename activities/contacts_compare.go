@@ -14,8 +14,8 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// AWS may show a contact in another form than it was sent: an e-mail address in lower case, a phone number without spaces. So two
-// values are alike when nothing but letter case, white space and the punctuation of phone numbers differs.
+// AWS may show a contact in another form than it received: an e-mail address in lower case, a phone number without spaces. So two
+// values are alike when they differ only in letter case, white space, or the punctuation of phone numbers.
 
 func alike(a, b string) bool { return strings.EqualFold(squeezed(a), squeezed(b)) }
 
@@ -28,7 +28,7 @@ func squeezed(text string) string {
 	}, text)
 }
 
-// alikePhones compares the digits of two phone numbers; a leading 00 is a +.
+// alikePhones compares the digits of two phone numbers. A leading 00 means +.
 func alikePhones(a, b string) bool { return digits(a) == digits(b) }
 
 func digits(phone string) string {
@@ -47,8 +47,8 @@ func alikeAlternates(a, b *provision.AlternateContact) bool {
 	return alike(a.Name, b.Name) && alike(a.Email, b.Email) && alike(a.Title, b.Title) && alikePhones(a.Phone, b.Phone)
 }
 
-// alikeBesidesName compares what the order does not write of the primary contact.
-func alikeBesidesName(a, b provision.Contact) bool {
+// alikeExceptName compares the parts of the primary contact that the order does not write.
+func alikeExceptName(a, b provision.Contact) bool {
 	return alike(a.AddressLine1, b.AddressLine1) && alike(a.AddressLine2, b.AddressLine2) && alike(a.AddressLine3, b.AddressLine3) &&
 		alike(a.City, b.City) && alike(a.StateOrRegion, b.StateOrRegion) && alike(a.DistrictOrCounty, b.DistrictOrCounty) &&
 		alike(a.PostalCode, b.PostalCode) && alike(a.CountryCode, b.CountryCode) && alikePhones(a.PhoneNumber, b.PhoneNumber) &&
@@ -64,11 +64,11 @@ type shownAs int
 
 const (
 	notShown      shownAs = iota // as before the order, or before its correction
-	inAnotherForm                // as something that we do not recognize
+	inAnotherForm                // in a form that we do not recognize
 	asOrdered                    // letter for letter, or alike
 )
 
-// judge returns how AWS shows the contacts that the order writes: the worst of them counts.
+// judge returns how AWS shows the contacts that the order writes. The worst of them counts.
 func (in SetContacts) judge(shown provision.WrittenContacts) shownAs {
 	worst := asOrdered
 	count := func(ordered, replaced bool) {
@@ -85,29 +85,30 @@ func (in SetContacts) judge(shown provision.WrittenContacts) shownAs {
 	}))
 	for _, kind := range in.alternateTypes() {
 		got, ok := shown.Alternates[kind]
-		count(ok && alikeAlternates(&got, in.Request.AlternateContact), !ok || slices.ContainsFunc(in.Replaced, func(c provision.WrittenContacts) bool {
-			replaced, had := c.Alternates[kind]
-			return had && alikeAlternates(&got, &replaced)
-		}))
+		count(ok && alikeAlternates(&got, in.Request.AlternateContact), !ok ||
+			slices.ContainsFunc(in.Replaced, func(c provision.WrittenContacts) bool {
+				replaced, had := c.Alternates[kind]
+				return had && alikeAlternates(&got, &replaced)
+			}))
 	}
 	return worst
 }
 
-// contactsFound is what the account's contacts are, compared with what we wrote and with the journal.
+// contactsFound is the result of comparing the account's contacts with what the order wrote and with the journal.
 type contactsFound struct {
-	primary    *provision.Contact // what to write back; nil: nothing
-	alternates []string           // types that hold our value
-	notes      []string           // what somebody else changed
+	primary    *provision.Contact // what to write back; nil when nothing
+	alternates []string           // the types that hold the order's value
+	notes      []string           // what someone else changed
 
-	primaryLeft    bool     // our name is there, and it is not even like the journal's
-	alternatesLeft []string // types of which the same is true
+	primaryLeft    bool     // the contact has the order's name, which is not alike the journal's
+	alternatesLeft []string // the types of which the same is true
 }
 
-// ours tells whether anything is to be put back.
+// ours reports whether there is anything to put back.
 func (f contactsFound) ours() bool { return f.primary != nil || len(f.alternates) > 0 }
 
-// left tells whether anything of the order is left. What is like the journal's is not: AWS may show the journal's value in another
-// form when it is written back, and then no write changes that.
+// left reports whether anything of the order is left. A value that is alike the journal's is not: AWS may show the journal's value in
+// another form after it is written back, and no further write changes that.
 func (f contactsFound) left() bool { return f.primaryLeft || len(f.alternatesLeft) > 0 }
 
 func (in RestoreContacts) contactsFound(ctx context.Context, s *awscloud.Session) (found contactsFound, err error) {
@@ -116,7 +117,7 @@ func (in RestoreContacts) contactsFound(ctx context.Context, s *awscloud.Session
 		return found, err
 	}
 	name, earlierName := current.FullName, in.Journal.Contact.FullName
-	asBefore := alikeBesidesName(current, in.Journal.Contact)
+	asBefore := alikeExceptName(current, in.Journal.Contact)
 	likeEarlier := alike(name, earlierName)
 	switch {
 	case name != earlierName && in.isOurName(name):
@@ -125,12 +126,14 @@ func (in RestoreContacts) contactsFound(ctx context.Context, s *awscloud.Session
 		}
 		found.primary, found.primaryLeft = &current, !likeEarlier
 	case !likeEarlier:
-		found.notes = append(found.notes, "the name in the primary contact was changed by somebody else meanwhile: it was left as it is")
+		found.notes = append(found.notes, "someone else changed the name in the primary contact: it was left as it is")
 	}
 	if !asBefore && (likeEarlier || found.primary != nil) {
-		found.notes = append(found.notes, "parts of the primary contact that this order does not write were changed by somebody else meanwhile: they were left as they are")
+		found.notes = append(found.notes, "someone else changed parts of the primary contact that the order does not write: they "+
+			"were left as they are")
 	}
-	for _, contactType := range accounttypes.AlternateContactType("").Values() { // the account is to be as it was, also where the order wrote nothing
+	// all types, because the account must be as it was even where the order wrote nothing
+	for _, contactType := range accounttypes.AlternateContactType("").Values() {
 		kind := string(contactType)
 		got, err := readAlternate(ctx, s, kind)
 		if err != nil {
@@ -144,19 +147,19 @@ func (in RestoreContacts) contactsFound(ctx context.Context, s *awscloud.Session
 				found.alternatesLeft = append(found.alternatesLeft, kind)
 			}
 		case !likeEarlier:
-			found.notes = append(found.notes, fmt.Sprintf("the %s contact was changed by somebody else meanwhile: it was left as it is", kind))
+			found.notes = append(found.notes, fmt.Sprintf("someone else changed the %s contact: it was left as it is", kind))
 		}
 	}
 	return found, nil
 }
 
-// isOurName tells whether AWS showed the name after we had written it, or whether it is like one that was ordered.
+// isOurName reports whether AWS showed the name after SetContacts had written it, or whether it is alike an ordered one.
 func (in RestoreContacts) isOurName(name string) bool {
 	return in.Written != nil && in.Written.FullName == name ||
 		in.ordered(func(o provision.Request) bool { return alike(o.ContactName, name) })
 }
 
-// isOurAlternate tells the same of an alternate contact. The pool's setting may have named other types when it was written.
+// isOurAlternate reports the same of an alternate contact. The settings may have named other types when it was written.
 func (in RestoreContacts) isOurAlternate(kind string, got provision.AlternateContact) bool {
 	if in.Written != nil {
 		if written, ok := in.Written.Alternates[kind]; ok && written == got {
@@ -166,12 +169,12 @@ func (in RestoreContacts) isOurAlternate(kind string, got provision.AlternateCon
 	return in.ordered(func(o provision.Request) bool { return alikeAlternates(&got, o.AlternateContact) })
 }
 
-// ordered tells whether the order asks for it, or did before it was corrected.
+// ordered reports whether asks is true of the order's request, or of one before a correction.
 func (in RestoreContacts) ordered(asks func(provision.Request) bool) bool {
 	return asks(in.Request) || slices.ContainsFunc(in.EarlierRequests, asks)
 }
 
-// earlierAlternate is the journal's alternate contact of the type; nil when there was none.
+// earlierAlternate returns the journal's alternate contact of the type; nil when there was none.
 func (in RestoreContacts) earlierAlternate(kind string) *provision.AlternateContact {
 	if earlier, ok := in.Journal.AlternateContacts[kind]; ok {
 		return &earlier

@@ -11,18 +11,20 @@ import (
 )
 
 // normalizing is an account whose contacts AWS stores in another form than they were written in.
-func normalizing(sc *scene) {
-	sc.account.Quirks.NormalizeContacts = true
-	sc.w.Request.ContactName = "Alice  Customer"
-	sc.w.Request.AlternateContact = &provision.AlternateContact{Name: "Bob  Customer", Email: "Bob.CUSTOMER@Customer.Example", Phone: "0049 (30) 12-34", Title: "CFO "}
+func normalizing(from *initialState) {
+	from.account.Quirks.NormalizeContacts = true
+	from.w.Request.ContactName = "Alice  Customer"
+	from.w.Request.AlternateContact = &provision.AlternateContact{Name: "Bob  Customer", Email: "Bob.CUSTOMER@Customer.Example",
+		Phone: "0049 (30) 12-34", Title: "CFO "}
 }
 
 // requireNothingOfTheCustomer wants the account to be as the journal has it, but for the form of its values.
-func (w *world) requireNothingOfTheCustomer(journal provision.Journal) {
+func (w *fixture) requireNothingOfTheCustomer(journal provision.Journal) {
 	w.t.Helper()
 	now, err := run(w, w.acts.Inspect, w.w)
 	require.NoError(w.t, err)
-	require.True(w.t, alike(journal.Contact.FullName, now.Journal.Contact.FullName) && alikeBesidesName(journal.Contact, now.Journal.Contact), "%+v", now.Journal.Contact)
+	require.True(w.t, alike(journal.Contact.FullName, now.Journal.Contact.FullName) &&
+		alikeExceptName(journal.Contact, now.Journal.Contact), "%+v", now.Journal.Contact)
 	require.Len(w.t, now.Journal.AlternateContacts, len(journal.AlternateContacts))
 	for kind, earlier := range journal.AlternateContacts {
 		got := now.Journal.AlternateContacts[kind]
@@ -34,17 +36,18 @@ func (w *world) requireNothingOfTheCustomer(journal provision.Journal) {
 	}
 }
 
-// TestContactsThatAWSStoresInAnotherForm: the order completes, and nothing of the customer's data stays when it is undone.
-func TestContactsThatAWSStoresInAnotherForm(t *testing.T) {
+// The order completes, and nothing of the customer's data stays when it is undone.
+func TestContactsThatAWSNormalizesAreRecognized(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(*scene){"at once": func(*scene) {}, "eventually": eventually} {
+	for name, change := range map[string]func(*initialState){"at once": func(*initialState) {}, "eventually": eventually} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, normalizing, change)
 			d := w.mustDo()
 			require.Equal(t, "bob.customer@customer.example", w.account().AlternateContacts["BILLING"].EmailAddress)
 			require.Equal(t, "Alice Customer", d.written.FullName)
-			require.Equal(t, provision.AlternateContact{Name: "Bob Customer", Email: "bob.customer@customer.example", Phone: "+49(30)12-34", Title: "CFO"}, d.written.Alternates["SECURITY"])
+			require.Equal(t, provision.AlternateContact{Name: "Bob Customer", Email: "bob.customer@customer.example", Phone: "+49(30)12-34",
+				Title: "CFO"}, d.written.Alternates["SECURITY"])
 			notes, verified := w.undo(d)
 			require.Empty(t, notes)
 			require.Empty(t, verified.Leftovers)
@@ -93,7 +96,8 @@ func TestContactsThatAWSStoresInAnotherForm(t *testing.T) {
 		corrected.Request.ContactName, corrected.Request.AlternateContact = "Alice B. Customer", nil
 		_, err := run(w, w.acts.SetContacts, NewSetContacts(corrected, d.inspected.Journal, earlier))
 		require.NoError(t, err)
-		undone, err := run(w, w.acts.RestoreContacts, RestoreContacts{Assignment: corrected, Journal: d.inspected.Journal, EarlierRequests: earlier})
+		undone, err := run(w, w.acts.RestoreContacts, RestoreContacts{Assignment: corrected, Journal: d.inspected.Journal,
+			EarlierRequests: earlier})
 		require.NoError(t, err)
 		require.Empty(t, undone.Notes)
 		d.written = nil
@@ -102,15 +106,18 @@ func TestContactsThatAWSStoresInAnotherForm(t *testing.T) {
 	})
 }
 
-// TestContactsInAFormThatWeDoNotKnow: AWS spells a name in its own way. What it showed after the write is ours all the same.
-func TestContactsInAFormThatWeDoNotKnow(t *testing.T) {
+// AWS spells a name in its own way. What it showed after the write is ours all the same.
+func TestContactsThatAWSRewritesAreRecognized(t *testing.T) {
 	t.Parallel()
-	spelled := lies{"GetContactInformation": rewrite(func(body string) string { return strings.ReplaceAll(body, "Alice Müller", "ALICE MUELLER") })}
-	ordered := func(sc *scene) { sc.w.Request.ContactName = "Alice Müller" }
+	spelled := alterations{"GetContactInformation": rewrite(func(body string) string {
+		return strings.ReplaceAll(body, "Alice Müller",
+			"ALICE MUELLER")
+	})}
+	ordered := func(from *initialState) { from.w.Request.ContactName = "Alice Müller" }
 	t.Run("written and undone", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t, quick, ordered)
-		w.liar.tell(spelled)
+		w.proxy.alter(spelled)
 		d := w.mustDo()
 		require.Equal(t, "ALICE MUELLER", d.written.FullName)
 		require.Equal(t, "Alice Müller", w.account().Contact.FullName)
@@ -123,7 +130,7 @@ func TestContactsInAFormThatWeDoNotKnow(t *testing.T) {
 	t.Run("a name that is not ours", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t, quick, ordered)
-		w.liar.tell(spelled)
+		w.proxy.alter(spelled)
 		d := w.mustDo()
 		w.edit(func(a *awssim.Account) { a.Contact.FullName = "Alice Mueller" })
 		notes, verified := w.undo(d)
@@ -135,8 +142,11 @@ func TestContactsInAFormThatWeDoNotKnow(t *testing.T) {
 		t.Parallel()
 		w := setup(t, quick, ordered)
 		d := w.mustDo()
-		stale := lies{"GetContactInformation": rewrite(func(body string) string { return strings.ReplaceAll(body, "Alice Corrected", "Alice Müller") })}
-		w.liar.tell(stale)
+		stale := alterations{"GetContactInformation": rewrite(func(body string) string {
+			return strings.ReplaceAll(body, "Alice Corrected",
+				"Alice Müller")
+		})}
+		w.proxy.alter(stale)
 		corrected := w.w
 		corrected.Request.ContactName = "Alice Corrected"
 		_, err := once(w, 1, w.acts.SetContacts, NewSetContacts(corrected, d.inspected.Journal, []provision.Request{w.w.Request}))
@@ -147,7 +157,10 @@ func TestContactsInAFormThatWeDoNotKnow(t *testing.T) {
 		w := setup(t, quick, ordered)
 		inspected, err := run(w, w.acts.Inspect, w.w)
 		require.NoError(t, err)
-		w.liar.tell(lies{"GetContactInformation": rewrite(func(body string) string { return strings.ReplaceAll(body, "Alice Müller", "Pool Owner") })})
+		w.proxy.alter(alterations{"GetContactInformation": rewrite(func(body string) string {
+			return strings.ReplaceAll(body, "Alice Müller",
+				"Pool Owner")
+		})})
 		_, err = once(w, 1, w.acts.SetContacts, NewSetContacts(w.w, inspected.Journal, nil))
 		w.requireFailure(err, provision.CodeNotYetVisible)
 	})

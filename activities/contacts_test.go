@@ -10,18 +10,18 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func TestContactsThatSomebodyChangedAreLeft(t *testing.T) {
+func TestContactsThatSomeoneElseChangedAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	customers := awssim.AlternateContact{Name: "Carol", Title: "CISO", EmailAddress: "carol@customer.example", PhoneNumber: "+49 30 99"}
 	for name, c := range map[string]struct {
 		edit     func(*awssim.Account)
 		want     func(*awssim.Account) // changes to the account as it was before the order
-		notes    []string              // in each of which one of these words stands
+		notes    []string              // each of which contains one of these words
 		leftover int
 	}{
 		"another name": {
-			edit:  func(a *awssim.Account) { a.Contact.FullName = "Somebody Else" },
-			want:  func(a *awssim.Account) { a.Contact.FullName = "Somebody Else" },
+			edit:  func(a *awssim.Account) { a.Contact.FullName = "Someone Else" },
+			want:  func(a *awssim.Account) { a.Contact.FullName = "Someone Else" },
 			notes: []string{"name in the primary contact"}, leftover: 1,
 		},
 		"another address": {
@@ -55,7 +55,7 @@ func TestContactsThatSomebodyChangedAreLeft(t *testing.T) {
 			for i, word := range c.notes {
 				require.Contains(t, notes[i], word)
 				require.NotContains(t, notes[i], "Carol")
-				require.NotContains(t, notes[i], "Somebody Else")
+				require.NotContains(t, notes[i], "Someone Else")
 			}
 			require.Len(t, verified.Leftovers, c.leftover)
 			c.want(&before)
@@ -69,9 +69,9 @@ func TestContactsThatSomebodyChangedAreLeft(t *testing.T) {
 	}
 }
 
-func TestContactsWithoutAlternate(t *testing.T) {
+func TestAnOrderWithoutAlternateContactWritesNone(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(sc *scene) { sc.w.Request.AlternateContact = nil })
+	w := setup(t, func(from *initialState) { from.w.Request.AlternateContact = nil })
 	d := w.mustDo()
 	require.Equal(t, "Alice Customer", w.account().Contact.FullName)
 	require.Equal(t, "Old Billing", w.account().AlternateContacts["BILLING"].Name)
@@ -82,9 +82,9 @@ func TestContactsWithoutAlternate(t *testing.T) {
 	w.requireRestored()
 }
 
-func TestContactNameThatTheAccountHasAlready(t *testing.T) {
+func TestANameThatTheAccountAlreadyHasIsNotWritten(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(sc *scene) { sc.w.Request.ContactName = "Pool Owner" })
+	w := setup(t, func(from *initialState) { from.w.Request.ContactName = "Pool Owner" })
 	d := w.mustDo()
 	require.Zero(t, w.effects("PutContactInformation"))
 	notes, verified := w.undo(d)
@@ -103,7 +103,7 @@ func TestOldContactDataMakesTheAccountUnusable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, func(sc *scene) { spoil(sc.account.Contact) })
+			w := setup(t, func(from *initialState) { spoil(from.account.Contact) })
 			_, err := run(w, w.acts.Inspect, w.w)
 			failure := w.requireFailure(err, provision.CodeAccountContactInvalid)
 			require.Contains(t, failure.Reason, name)
@@ -116,15 +116,15 @@ func TestOldContactDataMakesTheAccountUnusable(t *testing.T) {
 	}
 }
 
-func TestRefusedContacts(t *testing.T) {
+func TestRefusedContactsNameTheField(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		change func(*scene)
+		change func(*initialState)
 		field  string
 	}{
-		"name":  {func(sc *scene) { sc.w.Request.ContactName = strings.Repeat("x", 51) }, "aws_contact_name"},
-		"email": {func(sc *scene) { sc.w.Request.AlternateContact.Email = "nobody" }, "aws_alternate_contact"},
-		"phone": {func(sc *scene) { sc.w.Request.AlternateContact.Phone = "call me" }, "aws_alternate_contact"},
+		"name":  {func(from *initialState) { from.w.Request.ContactName = strings.Repeat("x", 51) }, "aws_contact_name"},
+		"email": {func(from *initialState) { from.w.Request.AlternateContact.Email = "no address" }, "aws_alternate_contact"},
+		"phone": {func(from *initialState) { from.w.Request.AlternateContact.Phone = "call me" }, "aws_alternate_contact"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -137,8 +137,8 @@ func TestRefusedContacts(t *testing.T) {
 	}
 }
 
-// TestAnOldPhoneNumberThatAWSRefusesWithoutNamingIt: the customer is not asked for another name because of it.
-func TestAnOldPhoneNumberThatAWSRefusesWithoutNamingIt(t *testing.T) {
+// The customer is not asked for another name because of it.
+func TestTheNameIsNotBlamedForAnOldPhoneNumber(t *testing.T) {
 	t.Parallel()
 	refusal := awssim.Fault{Operation: "PutContactInformation", Kind: awssim.Error, Code: "ValidationException", Status: 400}
 	t.Run("whatever the name is", func(t *testing.T) {
@@ -181,8 +181,8 @@ func TestAnOldPhoneNumberThatAWSRefusesWithoutNamingIt(t *testing.T) {
 	})
 }
 
-// TestEarlierContactThatAWSRefusesNow is a leftover for a human, not a loop.
-func TestEarlierContactThatAWSRefusesNow(t *testing.T) {
+// TestAnEarlierContactThatAWSRefusesIsALeftover is a leftover for a human, not a loop.
+func TestAnEarlierContactThatAWSRefusesIsALeftover(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	d := w.mustDo()
@@ -195,8 +195,8 @@ func TestEarlierContactThatAWSRefusesNow(t *testing.T) {
 	require.Contains(t, verified.Leftovers, "the BILLING contact is still the ordered one")
 }
 
-// TestContactsOfACorrectedOrder: what was written before a correction is ours too, and is put back.
-func TestContactsOfACorrectedOrder(t *testing.T) {
+// What was written before a correction is ours too, and is put back.
+func TestContactsFromBeforeACorrectionAreRestored(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	d := w.mustDo()
@@ -209,7 +209,7 @@ func TestContactsOfACorrectedOrder(t *testing.T) {
 
 	undone, err := run(w, w.acts.RestoreContacts, undo)
 	require.NoError(t, err)
-	require.NotEmpty(t, undone.Notes, "without knowing the earlier request it looks like somebody else's")
+	require.NotEmpty(t, undone.Notes, "without the earlier request, the contacts look like someone else's")
 
 	undo.EarlierRequests = append(undo.EarlierRequests, w.w.Request)
 	undone, err = run(w, w.acts.RestoreContacts, undo)
@@ -219,10 +219,10 @@ func TestContactsOfACorrectedOrder(t *testing.T) {
 	w.requireRestored()
 }
 
-// TestTheAccountIsComparedWhereTheOrderWroteNothing: as before means as before, and not only the parts that the order touched.
-func TestTheAccountIsComparedWhereTheOrderWroteNothing(t *testing.T) {
+// As before means as before, and not only the parts that the order touched.
+func TestTheComparisonCoversContactsThatTheOrderDidNotWrite(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(sc *scene) { sc.w.Request.AlternateContact = nil })
+	w := setup(t, func(from *initialState) { from.w.Request.AlternateContact = nil })
 	d := w.mustDo()
 	w.edit(func(a *awssim.Account) { delete(a.AlternateContacts, "BILLING") })
 	_, verified := w.undo(d)

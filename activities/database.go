@@ -30,7 +30,8 @@ type Orders interface {
 	// Claim assigns the oldest Ready account of the pool to the order. A repeat returns the same account.
 	Claim(ctx context.Context, key provision.OrderKey) (provision.Claim, error)
 	// RejectAccount takes the account away from the order. With setAside the account could not be entered, which may be our own fault.
-	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) (provision.Rejection, error)
+	RejectAccount(ctx context.Context, key provision.OrderKey, accountID string, why provision.Failure,
+		setAside bool) (provision.Rejection, error)
 	// RequireAction sets an order that holds an account to action_required.
 	RequireAction(ctx context.Context, key provision.OrderKey, why provision.Failure) error
 	// Resume sets an order back from action_required to provisioning.
@@ -60,11 +61,13 @@ type Steps interface {
 	// BeginUndo records that the undo of a step begins. From then on no attempt at the step can begin, or end as done. BeginUndo returns how
 	// long the undo must wait until the lease of every attempt that has not reported its end is over. lease is how long such a lease lasts.
 	// Errors: a *provision.Failure OrderNotInProgress when the order does not hold the account.
-	BeginUndo(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, lease time.Duration) (wait time.Duration, err error)
+	BeginUndo(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, lease time.Duration) (wait time.Duration,
+		err error)
 	// End records how an attempt at a step, or at its undo, ended. A step that is being undone or is undone never becomes done.
 	End(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, state provision.StepState, problem string) error
 	// NoteRefusal records that AWS refuses the step with this code, and returns how long it has done so without another code in between.
-	NoteRefusal(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, code provision.Code) (lasting time.Duration, err error)
+	NoteRefusal(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step,
+		code provision.Code) (lasting time.Duration, err error)
 }
 
 // Passwords are the sealed sign-in passwords of orders.
@@ -113,7 +116,8 @@ type Stock interface {
 // Imports are the CSV files that add accounts to the stock.
 type Imports interface {
 	// RunBatch imports the next rows of an import, and returns the import's progress. Errors: provision.ErrNotFound.
-	RunBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult, err error)
+	RunBatch(ctx context.Context, key provision.ImportKey, protected []string) (now provision.AccountImport, faults []provision.RowResult,
+		err error)
 	// Fail ends an import that is running.
 	Fail(ctx context.Context, key provision.ImportKey, reason string) error
 }

@@ -11,8 +11,8 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// TestTheFirstSignIn: what locks the customer out is said before anything is changed.
-func TestTheFirstSignIn(t *testing.T) {
+// What locks the customer out is said before anything is changed.
+func TestSettingsThatLockTheCustomerOutAreRefused(t *testing.T) {
 	t.Parallel()
 	const (
 		own      = "arn:aws:iam::" + accountID + ":policy/Own"
@@ -20,56 +20,66 @@ func TestTheFirstSignIn(t *testing.T) {
 		password = `{"Effect":"Allow","Action":["iam:ChangePassword","iam:GetAccountPasswordPolicy"],"Resource":"*"}`
 		mfa      = `{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"BoolIfExists":{"aws:MultiFactorAuthPresent":"false"}}}`
 	)
-	policy := func(statements string) func(*scene) {
-		return func(sc *scene) {
-			sc.account.PolicyDocuments = map[string]string{own: `{"Version":"2012-10-17","Statement":[` + statements + `]}`}
+	policy := func(statements string) func(*initialState) {
+		return func(from *initialState) {
+			from.account.PolicyDocuments = map[string]string{own: `{"Version":"2012-10-17","Statement":[` + statements + `]}`}
 		}
 	}
-	boundary := func(arn string) func(*scene) {
-		return func(sc *scene) {
-			sc.w.Settings.PermissionsBoundary = arn
-			sc.account.PasswordPolicy = &awssim.PasswordPolicy{MinimumPasswordLength: 8, AllowUsersToChangePassword: true}
+	boundary := func(arn string) func(*initialState) {
+		return func(from *initialState) {
+			from.w.Settings.PermissionsBoundary = arn
+			from.account.PasswordPolicy = &awssim.PasswordPolicy{MinimumPasswordLength: 8, AllowUsersToChangePassword: true}
 		}
 	}
-	policies := func(arns ...string) func(*scene) {
-		return func(sc *scene) { sc.w.Settings.UserPolicyARNs = arns }
+	policies := func(arns ...string) func(*initialState) {
+		return func(from *initialState) { from.w.Settings.UserPolicyARNs = arns }
 	}
-	passwords := func(p awssim.PasswordPolicy) func(*scene) {
-		return func(sc *scene) {
+	passwords := func(p awssim.PasswordPolicy) func(*initialState) {
+		return func(from *initialState) {
 			p.MinimumPasswordLength = 8
-			sc.account.PasswordPolicy = &p
+			from.account.PasswordPolicy = &p
 		}
 	}
 	for name, c := range map[string]struct {
-		changes []func(*scene)
+		changes []func(*initialState)
 		refuses string // in the question
 		warns   string
 		can     bool // the customer can choose a password, as the simulator judges it
 	}{
-		"no boundary, and users may change their passwords": {changes: []func(*scene){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true})}, can: true},
-		"boundary PowerUserAccess":                          {changes: []func(*scene){boundary(aws + "PowerUserAccess")}, refuses: "PowerUserAccess"},
-		"boundary ReadOnlyAccess":                           {changes: []func(*scene){boundary(aws + "ReadOnlyAccess")}, refuses: "ReadOnlyAccess"},
-		"boundary IAMUserChangePassword":                    {changes: []func(*scene){boundary(aws + "IAMUserChangePassword")}, refuses: "IAMUserChangePassword"},
-		"boundary AdministratorAccess":                      {changes: []func(*scene){boundary(aws + "AdministratorAccess")}, can: true},
-		"boundary of the account that allows it":            {changes: []func(*scene){boundary(own), policy(password)}, can: true},
-		"boundary of the account that does not":             {changes: []func(*scene){boundary(own), policy(`{"Effect":"Allow","Action":"s3:*","Resource":"*"}`)}, refuses: own},
-		"boundary of the account that denies it":            {changes: []func(*scene){boundary(own), policy(password + `,{"Effect":"Deny","Action":"iam:*","Resource":"*"}`)}, refuses: own},
-		"boundary that does not exist":                      {changes: []func(*scene){boundary(own)}, refuses: "does not exist"},
-		"boundary with a condition": {changes: []func(*scene){boundary(own), policy(password + "," + mfa)},
-			warns: "not known whether the permissions boundary " + own},
-		"boundary that cannot be read":         {changes: []func(*scene){boundary(own), policy(password)}, warns: "not known whether the permissions boundary " + own, can: true},
-		"nobody allows it":                     {changes: []func(*scene){policies(aws + "ReadOnlyAccess")}, refuses: "AllowUsersToChangePassword in the account's password policy"},
-		"a policy of the account allows it":    {changes: []func(*scene){policies(own), policy(password)}, can: true},
-		"AdministratorAccess allows it":        {changes: []func(*scene){policies(aws + "AdministratorAccess")}, can: true},
-		"a policy that cannot be read":         {changes: []func(*scene){policies(own), policy(password)}, warns: "or on one that cannot be read", can: true},
-		"a policy demands a second factor":     {changes: []func(*scene){policies(aws+"AdministratorAccess", own), policy(mfa)}, warns: "without multi-factor authentication"},
-		"a policy denies it":                   {changes: []func(*scene){policies(aws+"AdministratorAccess", own), policy(`{"Effect":"Deny","Action":"iam:*","Resource":"*"}`)}, refuses: "deny"},
-		"passwords expire":                     {changes: []func(*scene){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, HardExpiry: true, MaxPasswordAge: 30})}, warns: "after 30 days", can: true},
-		"passwords expire and can be replaced": {changes: []func(*scene){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, MaxPasswordAge: 30})}, can: true},
+		"no boundary, and users may change their passwords": {changes: []func(*initialState){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true})}, can: true},
+		"boundary PowerUserAccess": {changes: []func(*initialState){boundary(aws + "PowerUserAccess")},
+			refuses: "PowerUserAccess"},
+		"boundary ReadOnlyAccess": {changes: []func(*initialState){boundary(aws + "ReadOnlyAccess")},
+			refuses: "ReadOnlyAccess"},
+		"boundary IAMUserChangePassword": {changes: []func(*initialState){boundary(aws + "IAMUserChangePassword")},
+			refuses: "IAMUserChangePassword"},
+		"boundary AdministratorAccess":           {changes: []func(*initialState){boundary(aws + "AdministratorAccess")}, can: true},
+		"boundary of the account that allows it": {changes: []func(*initialState){boundary(own), policy(password)}, can: true},
+		"boundary of the account that does not": {changes: []func(*initialState){boundary(own),
+			policy(`{"Effect":"Allow","Action":"s3:*","Resource":"*"}`)}, refuses: own},
+		"boundary of the account that denies it": {changes: []func(*initialState){boundary(own),
+			policy(password + `,{"Effect":"Deny","Action":"iam:*","Resource":"*"}`)}, refuses: own},
+		"boundary that does not exist": {changes: []func(*initialState){boundary(own)}, refuses: "does not exist"},
+		"boundary with a condition": {changes: []func(*initialState){boundary(own), policy(password + "," + mfa)},
+			warns: "could not find out whether the permissions boundary " + own},
+		"boundary that cannot be read": {changes: []func(*initialState){boundary(own), policy(password)},
+			warns: "could not find out whether the permissions boundary " + own, can: true},
+		"no policy allows it": {changes: []func(*initialState){policies(aws + "ReadOnlyAccess")},
+			refuses: "AllowUsersToChangePassword in the account's password policy"},
+		"a policy of the account allows it": {changes: []func(*initialState){policies(own), policy(password)}, can: true},
+		"AdministratorAccess allows it":     {changes: []func(*initialState){policies(aws + "AdministratorAccess")}, can: true},
+		"a policy that cannot be read": {changes: []func(*initialState){policies(own), policy(password)},
+			warns: "or on a policy that cannot be read", can: true},
+		"a policy demands a second factor": {changes: []func(*initialState){policies(aws+"AdministratorAccess", own), policy(mfa)},
+			warns: "without multi-factor authentication"},
+		"a policy denies it": {changes: []func(*initialState){policies(aws+"AdministratorAccess", own),
+			policy(`{"Effect":"Deny","Action":"iam:*","Resource":"*"}`)}, refuses: "deny"},
+		"passwords expire":                     {changes: []func(*initialState){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, HardExpiry: true, MaxPasswordAge: 30})}, warns: "after 30 days", can: true},
+		"passwords expire and can be replaced": {changes: []func(*initialState){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, MaxPasswordAge: 30})}, can: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, slices.Concat([]func(*scene){func(sc *scene) { sc.account.PasswordPolicy = nil }, quick}, c.changes)...)
+			w := setup(t, slices.Concat([]func(*initialState){func(from *initialState) { from.account.PasswordPolicy = nil }, quick}, c.changes)...)
 			if strings.Contains(name, "cannot be read") {
 				w.sim.Inject(awssim.Fault{Operation: "GetPolicyVersion", Kind: awssim.AccessDenied})
 			}
@@ -91,8 +101,9 @@ func TestTheFirstSignIn(t *testing.T) {
 				require.NotContains(t, strings.Join(found.Warnings, " "), secret)
 			}
 			w.edit(func(a *awssim.Account) { // the user as CreateUser and EnableSignIn make it
-				put(&a.Users, "alice", awssim.User{Path: userPath, PermissionsBoundary: w.w.Settings.PermissionsBoundary, AttachedPolicies: w.w.policies(),
-					LoginProfile: &awssim.LoginProfile{ResetRequired: true, Created: justNow}})
+				put(&a.Users, "alice", awssim.User{Path: userPath, PermissionsBoundary: w.w.Settings.PermissionsBoundary,
+					AttachedPolicies: w.w.policies(),
+					LoginProfile:     &awssim.LoginProfile{ResetRequired: true, Created: justNow}})
 			})
 			require.Equal(t, c.can, w.sim.MayChangePassword(accountID, "alice"), "the simulator judges it in another way")
 		})

@@ -12,7 +12,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func TestTheWholeFlow(t *testing.T) {
+func TestAllStepsAndAllUndos(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	d := w.mustDo()
@@ -27,10 +27,13 @@ func TestTheWholeFlow(t *testing.T) {
 	require.Equal(t, awssim.HashPassword(w.password()), user.LoginProfile.PasswordSHA256)
 
 	require.Equal(t, "alice-corp", a.Alias)
-	require.Equal(t, &awssim.Contact{FullName: "Alice Customer", AddressLine1: "1 Main St", AddressLine2: "Floor 2", City: "Seattle", StateOrRegion: "WA",
-		PostalCode: "98101", CountryCode: "US", PhoneNumber: "+1 206 555 0100", CompanyName: "Distributor Inc"}, a.Contact, "only the name is replaced")
+	require.Equal(t, &awssim.Contact{FullName: "Alice Customer", AddressLine1: "1 Main St", AddressLine2: "Floor 2", City: "Seattle",
+		StateOrRegion: "WA",
+		PostalCode:    "98101", CountryCode: "US", PhoneNumber: "+1 206 555 0100", CompanyName: "Distributor Inc"}, a.Contact,
+		"only the name is replaced")
 	for _, kind := range []string{"BILLING", "OPERATIONS", "SECURITY"} {
-		require.Equal(t, awssim.AlternateContact{Name: "Bob Customer", Title: "CFO", EmailAddress: "bob@customer.example", PhoneNumber: "+49 30 1234"}, a.AlternateContacts[kind])
+		require.Equal(t, awssim.AlternateContact{Name: "Bob Customer", Title: "CFO", EmailAddress: "bob@customer.example",
+			PhoneNumber: "+49 30 1234"}, a.AlternateContacts[kind])
 	}
 
 	require.Equal(t, provision.DataExport, d.report.Kind)
@@ -50,24 +53,27 @@ func TestTheWholeFlow(t *testing.T) {
 	require.Equal(t, "eu-central-1", bucket.Region)
 	require.Equal(t, "BucketOwnerEnforced", bucket.ObjectOwnership)
 	require.Equal(t, nonce, bucket.Tags["mp:order-nonce"])
-	require.Equal(t, &awssim.PublicAccessBlock{BlockPublicAcls: true, IgnorePublicAcls: true, BlockPublicPolicy: true, RestrictPublicBuckets: true}, bucket.PublicAccessBlock)
+	require.Equal(t, &awssim.PublicAccessBlock{BlockPublicAcls: true, IgnorePublicAcls: true, BlockPublicPolicy: true,
+		RestrictPublicBuckets: true}, bucket.PublicAccessBlock)
 
 	require.Equal(t, "old-alias", d.inspected.Journal.Alias)
 	require.Equal(t, "Pool Owner", d.inspected.Journal.Contact.FullName)
-	require.Equal(t, map[string]provision.AlternateContact{"BILLING": {Name: "Old Billing", Email: "old-billing@example.com", Phone: "+1 206 555 0101", Title: "Clerk"}},
+	require.Equal(t, map[string]provision.AlternateContact{"BILLING": {Name: "Old Billing", Email: "old-billing@example.com",
+		Phone: "+1 206 555 0101", Title: "Clerk"}},
 		d.inspected.Journal.AlternateContacts)
-	for _, step := range []provision.Step{provision.StepInspect, provision.StepUser, provision.StepContacts, provision.StepAlias, provision.StepReport, provision.StepSignIn} {
+	for _, step := range []provision.Step{provision.StepInspect, provision.StepUser, provision.StepContacts, provision.StepAlias,
+		provision.StepReport, provision.StepSignIn} {
 		require.Equal(t, provision.StepDone, w.store.steps[step], step)
 	}
 
-	// The customer can sign in only when everything else stands.
+	// The customer can sign in only after everything else.
 	effects := w.sim.Effects()
 	require.Equal(t, "CreateLoginProfile", effects[len(effects)-1].Operation)
 }
 
 func TestRepeatingAStepChangesNothing(t *testing.T) {
 	t.Parallel()
-	for name, kind := range map[string]func(*scene){"data export": func(*scene) {}, "legacy report": legacyReport} {
+	for name, kind := range map[string]func(*initialState){"data export": func(*initialState) {}, "legacy report": legacyReport} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, kind)
@@ -79,13 +85,14 @@ func TestRepeatingAStepChangesNothing(t *testing.T) {
 			require.Equal(t, password, w.password())
 			require.Equal(t, state, string(w.sim.Snapshot(accountID)))
 			for _, e := range w.sim.Effects()[effects:] {
-				require.Contains(t, []string{"UpdateLoginProfile", "PutAlternateContact"}, e.Operation, "only what is overwritten with the same may be written again")
+				require.Contains(t, []string{"UpdateLoginProfile", "PutAlternateContact"}, e.Operation,
+					"only what is overwritten with the same may be written again")
 			}
 		})
 	}
 }
 
-func TestUndoTwiceAndUndoOfNothing(t *testing.T) {
+func TestUndosAreSafeTwiceAndWithoutTheirStep(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	inspected, err := run(w, w.acts.Inspect, w.w)
@@ -95,7 +102,7 @@ func TestUndoTwiceAndUndoOfNothing(t *testing.T) {
 	require.Empty(t, verified.Leftovers)
 	require.Empty(t, w.sim.Effects(), "nothing was done, so nothing is undone")
 
-	w.store.anew()
+	w.store.forgetSteps()
 	d := w.mustDo()
 	for range 2 {
 		notes, verified = w.undo(d)
@@ -106,14 +113,14 @@ func TestUndoTwiceAndUndoOfNothing(t *testing.T) {
 }
 
 // eventually makes every read lag behind the writes, each by another time.
-func eventually(sc *scene) {
-	sc.sim.Delay = 20 * time.Millisecond
-	sc.timings.VisibleFor, sc.timings.AbsentFor, sc.timings.PollEvery = 5*time.Second, 60*time.Millisecond, 2*time.Millisecond
+func eventually(from *initialState) {
+	from.sim.Delay = 20 * time.Millisecond
+	from.timings.VisibleFor, from.timings.AbsentFor, from.timings.PollEvery = 5*time.Second, 60*time.Millisecond, 2*time.Millisecond
 }
 
-func TestEventualConsistency(t *testing.T) {
+func TestStepsAndUndosWaitForPropagation(t *testing.T) {
 	t.Parallel()
-	for name, kind := range map[string]func(*scene){"data export": func(*scene) {}, "legacy report": legacyReport} {
+	for name, kind := range map[string]func(*initialState){"data export": func(*initialState) {}, "legacy report": legacyReport} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, eventually, kind)
@@ -126,7 +133,8 @@ func TestEventualConsistency(t *testing.T) {
 	}
 	t.Run("a lost reply that is undone before it is visible", func(t *testing.T) {
 		t.Parallel()
-		for _, op := range []string{"CreateUser", "PutContactInformation", "PutAlternateContact", "CreateAccountAlias", "CreateBucket", "CreateExport", "CreateLoginProfile"} {
+		for _, op := range []string{"CreateUser", "PutContactInformation", "PutAlternateContact", "CreateAccountAlias", "CreateBucket",
+			"CreateExport", "CreateLoginProfile"} {
 			w := setup(t, eventually)
 			inspected, err := run(w, w.acts.Inspect, w.w)
 			require.NoError(t, err)
@@ -138,10 +146,10 @@ func TestEventualConsistency(t *testing.T) {
 	})
 }
 
-// TestLostRepliesUnderEventualConsistency: the repeat cannot see what the first attempt did, so only AWS's refusal tells.
-func TestLostRepliesUnderEventualConsistency(t *testing.T) {
+// The repeat cannot see what the first attempt did, so AWS's refusal is the only sign.
+func TestLostRepliesDuringPropagation(t *testing.T) {
 	t.Parallel()
-	for name, kind := range map[string]func(*scene){"data export": func(*scene) {}, "legacy report": legacyReport} {
+	for name, kind := range map[string]func(*initialState){"data export": func(*initialState) {}, "legacy report": legacyReport} {
 		clean := setup(t, kind)
 		d := clean.mustDo()
 		between := len(clean.sim.Requests())
@@ -178,7 +186,7 @@ func TestLostRepliesUnderEventualConsistency(t *testing.T) {
 	}
 }
 
-func TestStepsTellHowTheyGo(t *testing.T) {
+func TestStepsRecordHowTheyEnd(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	remove := w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Throttle})
@@ -199,11 +207,11 @@ func TestStepsTellHowTheyGo(t *testing.T) {
 	w.store.broken = errors.New("the database is down")
 	_, err = once(w, 3, w.acts.CreateUser, w.w)
 	w.requireFailure(err, provision.CodeInternal)
-	require.Empty(t, w.account().Users, "nothing is done that nobody can see")
+	require.Empty(t, w.account().Users, "nothing is done without a record")
 }
 
-// TestNothingPersonalInMessages drives every step into every kind of refusal and reads all that was said.
-func TestNothingPersonalInMessages(t *testing.T) {
+// TestErrorsContainNoPersonalData drives every step into every kind of refusal and reads all that was said.
+func TestErrorsContainNoPersonalData(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	d := w.mustDo()

@@ -19,22 +19,22 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Every guard is switched off once, by an AWS that lies to it, and a slice of the fault matrix must notice. A guard that can
+// Every guard is switched off once, by an AWS that alterations to it, and a slice of the fault matrix must notice. A guard that can
 // be off without anybody noticing is either not needed or not tested.
 
 // off says how a guard is switched off: what is told while the order is carried out, and while it is undone.
 type off struct {
-	inspecting, doing, undoing func(w *world) lies
+	inspecting, doing, undoing func(w *fixture) alterations
 	forget                     func(*RemoveReport) // what the undo of the report is not told
-	fences                     func(w *world)      // makes the database or the clock lie instead of AWS
+	fences                     func(w *fixture)    // makes the database or the clock alteration instead of AWS
 }
 
-func (o off) at(w *world, phase func(*world) lies) {
+func (o off) at(w *fixture, phase func(*fixture) alterations) {
 	if phase == nil {
-		w.liar.tell(nil)
+		w.proxy.alter(nil)
 		return
 	}
-	w.liar.tell(phase(w))
+	w.proxy.alter(phase(w))
 }
 
 // slice is a part of the matrix: it complains to tb when an account does not end as it must.
@@ -46,16 +46,19 @@ type guard struct {
 	off   off
 }
 
-func only(operation string, tale lie) func(*world) lies {
-	return func(*world) lies { return lies{operation: tale} }
+func only(operation string, tale alteration) func(*fixture) alterations {
+	return func(*fixture) alterations { return alterations{operation: tale} }
 }
 
 func guards() []guard {
-	ours := func(w *world) lies { return lies{"GetUser": everyUserIsOurs(w.w)} }
-	reports := func(w *world) lies { return lies{"ListTagsForResource": everyReportIsOurs(w.w)} }
-	buckets := func(w *world) lies { return lies{"GetBucketTagging": everyBucketIsOurs(w.w)} }
-	sameID := func(w *world) lies {
-		return lies{"GetUser": rewrite(func(body string) string { return userIDXML.ReplaceAllString(body, "<UserId>"+recordedUser+"</UserId>") })}
+	ours := func(w *fixture) alterations { return alterations{"GetUser": everyUserIsOurs(w.w)} }
+	reports := func(w *fixture) alterations { return alterations{"ListTagsForResource": everyReportIsOurs(w.w)} }
+	buckets := func(w *fixture) alterations { return alterations{"GetBucketTagging": everyBucketIsOurs(w.w)} }
+	sameID := func(w *fixture) alterations {
+		return alterations{"GetUser": rewrite(func(body string) string {
+			return userIDXML.ReplaceAllString(body,
+				"<UserId>"+recordedUser+"</UserId>")
+		})}
 	}
 	all := []guard{
 		{"adopt the user by its tags", meetsForeignUser, off{inspecting: ours, doing: ours}},
@@ -68,30 +71,32 @@ func guards() []guard {
 		{"remove the bucket by its tags", meetsForeign(foreignBucket), off{undoing: buckets}},
 		{"compare the user's id before it gets a password", userWasReplaced, off{doing: sameID}},
 		{"compare the user's id before it is removed", userWasReplaced, off{undoing: sameID}},
-		{"compare the user's id again right before it is deleted", userIsReplacedMeanwhile, off{undoing: func(w *world) lies {
+		{"compare the user's id again right before it is deleted", userIsReplacedDuringUndo, off{undoing: func(w *fixture) alterations {
 			id := w.account().Users["alice"].ID
-			return lies{"GetUser": rewrite(func(body string) string { return userIDXML.ReplaceAllString(body, "<UserId>"+id+"</UserId>") })}
+			return alterations{"GetUser": rewrite(func(body string) string { return userIDXML.ReplaceAllString(body, "<UserId>"+id+"</UserId>") })}
 		}}},
-		{"leave a user alone that has signed in", userHasSignedIn, off{doing: func(*world) lies {
-			return lies{"GetLoginProfile": rewrite(func(body string) string {
+		{"leave a user alone that has signed in", userHasSignedIn, off{doing: func(*fixture) alterations {
+			return alterations{"GetLoginProfile": rewrite(func(body string) string {
 				return strings.Replace(body, "<PasswordResetRequired>false<", "<PasswordResetRequired>true<", 1)
 			})}
 		}}},
 		{"journal the earlier alias", undoneInFull, off{inspecting: only("ListAccountAliases", theAliasIs(""))}},
 		{"restore the earlier alias", undoneInFull, off{undoing: only("CreateAccountAlias", swallow)}},
-		{"take the ordered alias away", undoneInFull, off{undoing: func(w *world) lies {
-			return lies{"DeleteAccountAlias": swallow, "CreateAccountAlias": swallow}
+		{"take the ordered alias away", undoneInFull, off{undoing: func(w *fixture) alterations {
+			return alterations{"DeleteAccountAlias": swallow, "CreateAccountAlias": swallow}
 		}}},
-		{"compare the alias before it is restored", changedByTheCustomer, off{undoing: func(w *world) lies {
-			return lies{"ListAccountAliases": theAliasIs(w.w.Request.AccountAlias)}
+		{"compare the alias before it is restored", changedByTheCustomer, off{undoing: func(w *fixture) alterations {
+			return alterations{"ListAccountAliases": theAliasIs(w.w.Request.AccountAlias)}
 		}}},
-		{"compare the primary contact before it is restored", changedByTheCustomer, off{undoing: func(w *world) lies {
-			return lies{"GetContactInformation": rewriteJSON("ContactInformation", func(fields map[string]any) { fields["FullName"] = w.w.Request.ContactName })}
+		{"compare the primary contact before it is restored", changedByTheCustomer, off{undoing: func(w *fixture) alterations {
+			return alterations{"GetContactInformation": rewriteJSON("ContactInformation",
+				func(fields map[string]any) { fields["FullName"] = w.w.Request.ContactName })}
 		}}},
-		{"compare the alternate contacts before they are restored", changedByTheCustomer, off{undoing: func(w *world) lies {
+		{"compare the alternate contacts before they are restored", changedByTheCustomer, off{undoing: func(w *fixture) alterations {
 			ordered := w.w.Request.AlternateContact
-			return lies{"GetAlternateContact": rewriteJSON("AlternateContact", func(fields map[string]any) {
-				maps.Copy(fields, map[string]any{"Name": ordered.Name, "EmailAddress": ordered.Email, "PhoneNumber": ordered.Phone, "Title": ordered.Title})
+			return alterations{"GetAlternateContact": rewriteJSON("AlternateContact", func(fields map[string]any) {
+				maps.Copy(fields, map[string]any{"Name": ordered.Name, "EmailAddress": ordered.Email, "PhoneNumber": ordered.Phone,
+					"Title": ordered.Title})
 			})}
 		}}},
 		{"restore the primary contact", undoneInFull, off{undoing: only("PutContactInformation", answer("{}"))}},
@@ -101,13 +106,14 @@ func guards() []guard {
 		{"never delete a linked report", linkedReportLooksLikeOurs, off{forget: func(in *RemoveReport) {
 			in.Request.UseExistingCUR, in.Report.Existing = "", false
 		}}},
-		{"ask whether the order holds the account", accountOfAnotherOrder, off{fences: func(w *world) { w.acts.Steps = credulous{w.store} }}},
-		{"ask whether the undo has begun", lateAttempt, off{fences: func(w *world) { w.acts.Steps = credulous{w.store} }}},
-		{"write only while the lease lives", attemptWasPaused, off{fences: func(w *world) { w.heartbeats.Now = awscloud.Now }}},
-		{"heartbeat before anything else", attemptWasGivenUp, off{fences: func(w *world) { w.heartbeatTimeout = 0 }}},
+		{"ask whether the order holds the account", accountOfAnotherOrder, off{fences: func(w *fixture) { w.acts.Steps = credulous{w.store} }}},
+		{"ask whether the undo has begun", lateAttempt, off{fences: func(w *fixture) { w.acts.Steps = credulous{w.store} }}},
+		{"write only while the lease lives", attemptWasPaused, off{fences: func(w *fixture) { w.heartbeats.Now = awscloud.Now }}},
+		{"heartbeat before anything else", attemptWasGivenUp, off{fences: func(w *fixture) { w.heartbeatTimeout = 0 }}},
 		{"know the account before the first write", roleLeadsElsewhere, off{inspecting: identityIs(accountID), doing: identityIs(accountID)}},
 	}
-	for _, operation := range []string{"DeleteLoginProfile", "DeleteAccessKey", "DeactivateMFADevice", "DeleteVirtualMFADevice", "DeleteSigningCertificate",
+	for _, operation := range []string{"DeleteLoginProfile", "DeleteAccessKey", "DeactivateMFADevice", "DeleteVirtualMFADevice",
+		"DeleteSigningCertificate",
 		"DeleteSSHPublicKey", "DeleteServiceSpecificCredential", "RemoveUserFromGroup", "DetachUserPolicy", "DeleteUserPolicy", "DeleteUser"} {
 		all = append(all, guard{"the delete ladder: " + operation, everythingOnTheUser, off{undoing: only(operation, swallow)}})
 	}
@@ -155,12 +161,12 @@ func trial(tb testing.TB, part func(testing.TB)) string {
 }
 
 // quick is for slices that meet refusals which do not pass: their patience is spent to the end.
-func quick(sc *scene) {
-	sc.timings.VisibleFor, sc.timings.AbsentFor, sc.timings.PollEvery = 40*time.Millisecond, 2*time.Millisecond, time.Millisecond
+func quick(from *initialState) {
+	from.timings.VisibleFor, from.timings.AbsentFor, from.timings.PollEvery = 40*time.Millisecond, 2*time.Millisecond, time.Millisecond
 }
 
-// begin inspects the account, and what stands in it afterwards is what must be left.
-func begin(tb testing.TB, o off, foreign func(w *world, a *awssim.Account), changes ...func(*scene)) (*world, done) {
+// begin inspects the account, and what is in it afterwards must be left alone.
+func begin(tb testing.TB, o off, foreign func(w *fixture, a *awssim.Account), changes ...func(*initialState)) (*fixture, done) {
 	tb.Helper()
 	w := setup(tb, append(changes, quick)...)
 	o.at(w, o.inspecting)
@@ -174,7 +180,7 @@ func begin(tb testing.TB, o off, foreign func(w *world, a *awssim.Account), chan
 	return w, done{inspected: inspected}
 }
 
-// meetsForeignUser: somebody makes a user of the ordered name after the account was inspected.
+// meetsForeignUser: someone creates a user of the ordered name after the account was inspected.
 func meetsForeignUser(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, foreignUser)
@@ -185,7 +191,7 @@ func meetsForeignUser(tb testing.TB, o off) {
 	w.requireRestored()
 }
 
-// meetsForeign: what the order is to make for its report stands there already and is somebody else's.
+// meetsForeign: the resources of the order's report already exist and are someone else's.
 func meetsForeign(foreign foreigner) slice {
 	return func(tb testing.TB, o off) {
 		tb.Helper()
@@ -199,11 +205,11 @@ func meetsForeign(foreign foreigner) slice {
 
 const recordedUser = "AIDARECORDEDBYTHEORDER"
 
-// userWasReplaced: the ordered user was made, deleted by somebody and made again, with all its tags, as tools do that copy.
+// userWasReplaced: someone deleted the order's user and created it again with all its tags, as tools do that copy users.
 func userWasReplaced(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, nil)
-	w.liar.tell(nil)
+	w.proxy.alter(nil)
 	user, err := run(w, w.acts.CreateUser, w.w)
 	require.NoError(tb, err)
 	user.ID, d.user = recordedUser, user
@@ -219,8 +225,8 @@ func userWasReplaced(tb testing.TB, o off) {
 	w.requireRestored()
 }
 
-// userIsReplacedMeanwhile: the ordered user is deleted by somebody and made again while the order takes it away.
-func userIsReplacedMeanwhile(tb testing.TB, o off) {
+// userIsReplacedDuringUndo: someone deletes the order's user and creates it again while the undo deletes it.
+func userIsReplacedDuringUndo(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, nil)
 	require.NoError(tb, w.setUp(&d))
@@ -236,7 +242,7 @@ func userIsReplacedMeanwhile(tb testing.TB, o off) {
 func userHasSignedIn(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, nil)
-	w.liar.tell(nil)
+	w.proxy.alter(nil)
 	require.NoError(tb, w.setUp(&d))
 	w.edit(func(a *awssim.Account) {
 		u := a.Users["alice"]
@@ -303,8 +309,8 @@ func bucketWasUsed(tb testing.TB, o off) {
 }
 
 // everyObjectIsTheTestObject also leads the deletion of the test object to whatever was listed as it.
-func everyObjectIsTheTestObject(w *world) lies {
-	return lies{
+func everyObjectIsTheTestObject(w *fixture) alterations {
+	return alterations{
 		"ListObjectVersions": rewrite(func(body string) string { return keyXML.ReplaceAllString(body, "<Key>"+testObject+"</Key>") }),
 		"DeleteObject": func(sim *awssim.Sim, _ func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 			if err := sim.Edit(accountID, func(a *awssim.Account) { clear(a.Buckets[w.w.bucketName()].Objects) }); err != nil {
@@ -348,7 +354,7 @@ func (credulous) BeginUndo(context.Context, provision.OrderKey, string, provisio
 }
 
 // fence switches the fences off, if that is what the trial is about.
-func (o off) fence(w *world) {
+func (o off) fence(w *fixture) {
 	if o.fences != nil {
 		o.fences(w)
 	}
@@ -401,11 +407,11 @@ func attemptWasGivenUp(tb testing.TB, o off) {
 	w.requireRestored()
 }
 
-func identityIs(id string) func(*world) lies {
+func identityIs(id string) func(*fixture) alterations {
 	return only("GetCallerIdentity", rewrite(func(body string) string { return strings.ReplaceAll(body, otherID, id) }))
 }
 
-// roleLeadsElsewhere: the role of the pool's account is one in somebody else's account, and lets us in.
+// roleLeadsElsewhere: the role ARN of the pool's account names a role in someone else's account, which can be assumed.
 func roleLeadsElsewhere(tb testing.TB, o off) {
 	tb.Helper()
 	w := setup(tb, quick)

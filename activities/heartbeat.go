@@ -13,29 +13,31 @@ import (
 	"quartermaster/internal/awscloud"
 )
 
-// LeaseTime is how long an attempt may go on changing an account after its last accepted heartbeat. It is the heartbeat
-// timeout of the activities, so when Temporal gives an attempt up, its lease has expired.
+// LeaseTime is how long an attempt may write in an account after its last accepted heartbeat. It is also the heartbeat timeout of
+// the activities: when Temporal starts another attempt because heartbeats are missing, the lease has expired.
 const LeaseTime = 15 * time.Second
 
-// Heartbeats surrounds every attempt that Temporal hands to this worker. An attempt heartbeats once before it begins: one
-// that was given up while it waited for a stopped process does nothing. Then it heartbeats until it returns, so that a dead
-// worker is noticed within the heartbeat timeout, and a running attempt hears of a cancel. Hung work is not hidden by it:
-// calls to AWS have their own timeouts, and the attempt has StartToClose.
+// Heartbeats sends the heartbeats of every attempt on this worker. The first is sent before the work begins: an attempt that timed
+// out while the process was stopped does nothing. The others are sent until the attempt returns, so that Temporal notices a dead
+// worker within the heartbeat timeout, and the attempt learns about a cancel. Heartbeats do not hide work that hangs: calls
+// to AWS have their own timeouts, and the attempt has StartToClose.
 //
-// Each accepted heartbeat extends the attempt's lease (awscloud.Lease). A heartbeat that did not arrive does not.
+// Each accepted heartbeat extends the attempt's lease (awscloud.Lease). One that did not arrive does not.
 type Heartbeats struct {
 	interceptor.WorkerInterceptorBase
-	Client HeartbeatClient        // nil only in tests: then the SDK sends heartbeats, and does not tell which were accepted
+	Client HeartbeatClient        // nil only in tests; the SDK then sends the heartbeats and does not report which were accepted
 	Now    func() awscloud.Moment // the leases' clock; nil: awscloud.Now
 }
 
-// HeartbeatClient is the part of Temporal's client that sends a heartbeat and returns what the server says to it.
+// HeartbeatClient is the part of Temporal's client that sends a heartbeat and returns the server's answer.
 type HeartbeatClient interface {
 	RecordActivityHeartbeat(ctx context.Context, taskToken []byte, details ...any) error
 }
 
 // InterceptActivity wraps one execution of an activity.
-func (h *Heartbeats) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+func (h *Heartbeats) InterceptActivity(
+	_ context.Context, next interceptor.ActivityInboundInterceptor,
+) interceptor.ActivityInboundInterceptor {
 	return &leasedActivity{interceptor.ActivityInboundInterceptorBase{Next: next}, h}
 }
 
@@ -82,10 +84,10 @@ type heart struct {
 	lease    *awscloud.Lease
 	lasts    time.Duration
 	stop     context.CancelCauseFunc // of the attempt
-	accepted awscloud.Moment         // at least until then Temporal held the attempt for the current one
+	accepted awscloud.Moment         // when the last accepted heartbeat was sent: the attempt was the current one then
 }
 
-// keepBeating beats until the returned function is called, which returns after the last beat.
+// keepBeating sends heartbeats until the returned function is called, which returns after the last one.
 func (h *heart) keepBeating(ctx context.Context) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan struct{})
@@ -98,7 +100,7 @@ func (h *heart) keepBeating(ctx context.Context) (end func()) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				_ = h.beat(ctx) // it stops the attempt where that is the answer
+				_ = h.beat(ctx) // it stops the attempt if necessary
 			}
 		}
 	}()
@@ -110,7 +112,7 @@ func (h *heart) keepBeating(ctx context.Context) (end func()) {
 
 func (h *heart) interval() time.Duration { return h.info.HeartbeatTimeout / 3 }
 
-// beat sends one heartbeat. Where Temporal refuses it, or none was accepted for as long as a lease lasts, the attempt is stopped.
+// beat sends one heartbeat. It stops the attempt when Temporal refuses the heartbeat, or has accepted none for the time of a lease.
 func (h *heart) beat(ctx context.Context) error {
 	sent := h.lease.Now()
 	err := h.send(ctx)
@@ -123,7 +125,7 @@ func (h *heart) beat(ctx context.Context) error {
 		h.refuse(ctx, err)
 	case toldToStop(err):
 		h.refuse(ctx, err)
-	case ctx.Err() != nil: // the attempt ended while this was on its way
+	case ctx.Err() != nil: // the attempt has ended
 	case h.lease.Now().Since(h.accepted) >= h.lasts:
 		h.stop(err)
 	}
@@ -140,14 +142,14 @@ func (h *heart) send(ctx context.Context) error {
 	return h.client.RecordActivityHeartbeat(ctx, h.info.TaskToken)
 }
 
-// refuse stops the attempt. The SDK must hear Temporal's answer as well, or it would not report a cancel as one.
+// refuse stops the attempt. It also sends a heartbeat through the SDK, which otherwise would not report a cancel as a cancel.
 func (h *heart) refuse(ctx context.Context, answer error) {
 	activity.RecordHeartbeat(ctx)
 	h.stop(answer)
 }
 
-// superseded tells whether Temporal has answered that the attempt is not the current one any more: it took too long, or its
-// workflow was closed or reset. Another one may be at work.
+// superseded reports that Temporal no longer considers this attempt the current one, because it timed out or its workflow was closed
+// or reset. Another attempt may be running.
 func superseded(err error) bool {
 	_, gone := errors.AsType[*serviceerror.NotFound](err)
 	_, noNamespace := errors.AsType[*serviceerror.NamespaceNotFound](err)
@@ -155,7 +157,7 @@ func superseded(err error) bool {
 	return gone || noNamespace || passive
 }
 
-// toldToStop tells whether Temporal has answered that the attempt is to end: its workflow or an operator wants it.
+// toldToStop reports that the workflow or an operator wants the attempt to end.
 func toldToStop(err error) bool {
 	return temporal.IsCanceledError(err) || errors.Is(err, activity.ErrActivityPaused) || errors.Is(err, activity.ErrActivityReset)
 }

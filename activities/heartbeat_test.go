@@ -44,14 +44,14 @@ func (f *fakeTemporal) heard() int {
 }
 
 // heartbeat has every attempt heartbeat to the fake server.
-func (w *world) heartbeat(timeout time.Duration, answer func(beat int) error) *fakeTemporal {
+func (w *fixture) heartbeat(timeout time.Duration, answer func(beat int) error) *fakeTemporal {
 	server := &fakeTemporal{answer: answer}
 	w.heartbeats.Client, w.heartbeatTimeout = server, timeout
 	return server
 }
 
 // clock makes the leases run on a clock that the test can move, as a pause of the process does.
-func (w *world) clock() *fakeClock {
+func (w *fixture) clock() *fakeClock {
 	clock := &fakeClock{now: awscloud.Moment{Boot: time.Hour, Wall: time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)}}
 	w.heartbeats.Now = clock.Now
 	return clock
@@ -130,8 +130,8 @@ var refusals = map[string]error{
 	"reset by an operator":             activity.ErrActivityReset,
 }
 
-// TestAnAttemptThatTemporalDoesNotWantDoesNothing: it waited in the socket of a stopped process, or Temporal cannot be asked.
-func TestAnAttemptThatTemporalDoesNotWantDoesNothing(t *testing.T) {
+// It waited in the socket of a stopped process, or Temporal cannot be asked.
+func TestAnAttemptThatTemporalRefusesDoesNothing(t *testing.T) {
 	t.Parallel()
 	answers := map[string]error{"no answer": serviceerror.NewUnavailable("connection refused")}
 	for name, answer := range refusals {

@@ -7,9 +7,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// ImportProgress is how far an import is. The rows and what is wrong with them stay in our database.
+// ImportProgress is the result of ImportRows. The rows and their faults stay in the database.
 type ImportProgress struct {
-	State     provision.ImportState `json:"state,omitempty"` // empty: there is no such import, or not yet
+	State     provision.ImportState `json:"state,omitempty"` // empty when the import does not exist, or not yet
 	DryRun    bool                  `json:"dry_run,omitempty"`
 	RowsTotal int                   `json:"rows_total"`
 	RowsDone  int                   `json:"rows_done"`
@@ -18,7 +18,7 @@ type ImportProgress struct {
 	Faulty    int                   `json:"faulty"`
 }
 
-// GivenUp says which import is given up and why.
+// GivenUp is the input of FailImport: an import, and why it ends.
 type GivenUp struct {
 	Import provision.ImportKey `json:"import"`
 	Reason string              `json:"reason"`
@@ -33,7 +33,7 @@ func (a *Activities) ImportRows(ctx context.Context, key provision.ImportKey) (I
 	return ImportProgress{now.State, now.DryRun, now.RowsTotal, now.RowsDone, now.Added, now.Unchanged, now.Faulty}, conclude(ctx, err, "")
 }
 
-// FailImport gives an import up. What was added stays.
+// FailImport ends an import. The accounts that it has added stay.
 func (a *Activities) FailImport(ctx context.Context, in GivenUp) error {
 	return conclude(ctx, a.Imports.Fail(ctx, in.Import, in.Reason), "")
 }

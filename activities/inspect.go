@@ -15,8 +15,16 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Inspect enters the account and finds out whether the order can be carried out there, before anything is changed. What
-// makes the account unusable is reported before what the customer could correct: another account may do.
+// Inspection is the result of Inspect.
+type Inspection struct {
+	Journal        provision.Journal `json:"journal"`
+	ExistingReport *provision.Report `json:"existing_report,omitempty"` // the report that the order names
+	// Warnings are what the result of the order must say about the account. None of them prevents the order.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Inspect checks whether the order can be carried out in the account, before anything is changed. It reports what makes the account
+// unusable before what the customer could correct, because another account may do.
 func (a *Activities) Inspect(ctx context.Context, w Assignment) (found Inspection, err error) {
 	err = a.step(ctx, w, provision.StepInspect, func(ctx context.Context) error {
 		s, err := a.openSession(ctx, w)
@@ -47,7 +55,7 @@ func (a *Activities) Inspect(ctx context.Context, w Assignment) (found Inspectio
 	return found, err
 }
 
-// checkUserName refuses a user name that the account has already, in any letter case, unless the user is the order's own.
+// checkUserName returns a failure when the account already has a user of this name, in any letter case, that is not the order's.
 func checkUserName(ctx context.Context, s *awscloud.Session, w Assignment) error {
 	user, err := findUser(ctx, s, w.Request.IAMUserName)
 	switch {
@@ -61,8 +69,8 @@ func checkUserName(ctx context.Context, s *awscloud.Session, w Assignment) error
 	return nil
 }
 
-// checkState refuses an account that AWS has suspended or closed. A role without this one permission is good enough for
-// everything else, so a refusal is no problem of the account.
+// checkState returns a failure when AWS has suspended or closed the account. The check is optional: a role without the permission
+// for it passes.
 func checkState(ctx context.Context, s *awscloud.Session) error {
 	out, err := s.Account.GetAccountInformation(ctx, &account.GetAccountInformationInput{})
 	if awscloud.IsAccessDenied(err) {
@@ -72,12 +80,13 @@ func checkState(ctx context.Context, s *awscloud.Session) error {
 		return err
 	}
 	if state := out.AccountState; state != "" && state != accounttypes.AccountStateActive {
-		return &provision.Failure{Code: provision.CodeAccountSuspended, Reason: fmt.Sprintf("AWS says that the account is %s, not ACTIVE", state)}
+		return &provision.Failure{Code: provision.CodeAccountSuspended,
+			Reason: fmt.Sprintf("the account's state is %s, but only an ACTIVE account can be used: contact AWS Support", state)}
 	}
 	return nil
 }
 
-// readJournal reads everything that the order may replace.
+// readJournal reads everything in the account that an order may replace.
 func readJournal(ctx context.Context, s *awscloud.Session) (journal provision.Journal, err error) {
 	if journal.Alias, err = currentAlias(ctx, s); err != nil {
 		return journal, err
@@ -85,7 +94,7 @@ func readJournal(ctx context.Context, s *awscloud.Session) (journal provision.Jo
 	journal.Contact, err = readContact(ctx, s)
 	if awscloud.IsNotFound(err) {
 		return journal, withCause(&provision.Failure{Code: provision.CodeAccountContactInvalid,
-			Reason: "AWS has no primary contact of the account: enter one in the account"}, err)
+			Reason: "the account has no primary contact: enter one in the account"}, err)
 	}
 	if err != nil {
 		return journal, err
@@ -107,21 +116,22 @@ func readJournal(ctx context.Context, s *awscloud.Session) (journal provision.Jo
 
 var contactPhone = regexp.MustCompile(`^[+][\s0-9()-]+$`)
 
-// countriesWithState are those for which AWS demands a state or region.
+// countriesWithState are the countries for which AWS requires a state or region.
 var countriesWithState = []string{"US", "CA", "GB", "DE", "JP", "IN", "BR"}
 
-// checkContact refuses an account whose own contact AWS would not take back.
+// checkContact returns a failure when AWS would refuse to write the account's own primary contact back.
 func checkContact(c provision.Contact) error {
 	problem := contactProblem(c)
 	if problem == "" {
 		return nil
 	}
 	return &provision.Failure{Code: provision.CodeAccountContactInvalid,
-		Reason: "AWS would refuse the account's own primary contact when its name is changed, because " + problem + ": correct it in the account"}
+		Reason: "AWS would refuse to change the name in the account's primary contact, because " + problem +
+			": correct the contact in the account"}
 }
 
-// contactProblem checks the account's own primary contact against what AWS accepts today: old accounts hold data that
-// would be refused when it is written back. It names the part that is wrong, never its content.
+// contactProblem checks the account's own primary contact by the rules that AWS applies to writes today. Old accounts may hold data
+// that breaks them. It returns the name of the wrong part, never its content, or "" when all parts are fine.
 // Source: AWS Account Management API Reference, ContactInformation.
 func contactProblem(c provision.Contact) string {
 	for _, part := range []struct {
@@ -134,14 +144,14 @@ func contactProblem(c provision.Contact) string {
 		{"PhoneNumber", c.PhoneNumber, 1, 20}, {"CompanyName", c.CompanyName, 0, 50}, {"WebsiteUrl", c.WebsiteURL, 0, 256},
 	} {
 		if n := utf8.RuneCountInString(part.value); n < part.least || n > part.most {
-			return fmt.Sprintf("%s has %d characters (%d to %d are allowed)", part.name, n, part.least, part.most)
+			return fmt.Sprintf("%s has %d characters (AWS allows %d to %d)", part.name, n, part.least, part.most)
 		}
 	}
 	if !contactPhone.MatchString(c.PhoneNumber) {
-		return "PhoneNumber is not + and then digits, spaces, hyphens and parentheses"
+		return "PhoneNumber is not a + followed by digits, spaces, hyphens and parentheses"
 	}
 	if c.StateOrRegion == "" && slices.Contains(countriesWithState, strings.ToUpper(c.CountryCode)) {
-		return "StateOrRegion is missing, which this country needs"
+		return "StateOrRegion is missing, which AWS requires for the country"
 	}
 	return ""
 }

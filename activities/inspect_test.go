@@ -11,17 +11,20 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func TestAccountsThatCannotBeUsed(t *testing.T) {
+func TestUnusableAccountsAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		change func(*scene)
+		change func(*initialState)
 		code   provision.Code
 	}{
-		"wrong external id":   {func(sc *scene) { sc.w.Account.ExternalID = "guessed" }, provision.CodeAccountCannotBeEntered},
-		"no such role":        {func(sc *scene) { sc.w.Account.RoleARN = "arn:aws:iam::" + accountID + ":role/gone" }, provision.CodeAccountCannotBeEntered},
-		"no such account":     {func(sc *scene) { sc.w.Account.RoleARN = "arn:aws:iam::999999999999:role/quartermaster" }, provision.CodeAccountCannotBeEntered},
-		"suspended":           {func(sc *scene) { sc.account.State = awssim.StateSuspended }, provision.CodeAccountCannotBeEntered},
-		"the role of another": {func(sc *scene) { sc.w.Account.RoleARN = "arn:aws:iam::" + otherID + ":role/quartermaster" }, provision.CodeWrongAccount},
+		"wrong external id": {func(from *initialState) { from.w.Account.ExternalID = "guessed" }, provision.CodeAccountCannotBeEntered},
+		"no such role": {func(from *initialState) { from.w.Account.RoleARN = "arn:aws:iam::" + accountID + ":role/gone" },
+			provision.CodeAccountCannotBeEntered},
+		"no such account": {func(from *initialState) { from.w.Account.RoleARN = "arn:aws:iam::999999999999:role/quartermaster" },
+			provision.CodeAccountCannotBeEntered},
+		"suspended": {func(from *initialState) { from.account.State = awssim.StateSuspended }, provision.CodeAccountCannotBeEntered},
+		"the role of another": {func(from *initialState) { from.w.Account.RoleARN = "arn:aws:iam::" + otherID + ":role/quartermaster" },
+			provision.CodeWrongAccount},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -57,7 +60,7 @@ func TestAccountsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-func TestSuspendedWhileItIsInspected(t *testing.T) {
+func TestAnAccountThatIsSuspendedDuringItsInspection(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.sim.Inject(awssim.Fault{Operation: "ListAccountAliases", Kind: awssim.Error, Code: "AccountProblem", Status: 403})
@@ -65,7 +68,7 @@ func TestSuspendedWhileItIsInspected(t *testing.T) {
 	w.requireFailure(err, provision.CodeAccountSuspended)
 }
 
-func TestInspectChangesNothingAndKnowsItsOwnUser(t *testing.T) {
+func TestInspectChangesNothingAndAcceptsTheOrdersUser(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	_, err := run(w, w.acts.Inspect, w.w)
@@ -78,8 +81,8 @@ func TestInspectChangesNothingAndKnowsItsOwnUser(t *testing.T) {
 	require.NoError(t, err, "a user that carries the order's nonce is no obstacle")
 }
 
-// TestInspectWithoutTheRightToSeeTheState: old roles may lack this one permission.
-func TestInspectWithoutTheRightToSeeTheState(t *testing.T) {
+// Old roles may lack this one permission.
+func TestInspectWithoutPermissionToReadTheState(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.sim.Inject(awssim.Fault{Operation: "GetAccountInformation", Kind: awssim.AccessDenied})
@@ -87,12 +90,12 @@ func TestInspectWithoutTheRightToSeeTheState(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestAWSDoesNotAnswerAssumeRole: one attempt is enough to say what does not answer, and the tries of one call are not multiplied by
+// One attempt is enough to say what does not answer, and the tries of one call are not multiplied by
 // those of another.
-func TestAWSDoesNotAnswerAssumeRole(t *testing.T) {
+func TestInspectWhenAssumeRoleDoesNotAnswer(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(sc *scene) {
-		sc.cloud.CallTimeout, sc.cloud.OpenTimeout = 50*time.Millisecond, 170*time.Millisecond
+	w := setup(t, func(from *initialState) {
+		from.cloud.CallTimeout, from.cloud.OpenTimeout = 50*time.Millisecond, 170*time.Millisecond
 	})
 	w.sim.Inject(awssim.Fault{Operation: "AssumeRole", Kind: awssim.Timeout})
 	began := time.Now()

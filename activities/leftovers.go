@@ -8,10 +8,10 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// The activities of this file touch only our own database. What an undo could not take back is removed later by the same
-// undos, in a workflow of its own.
+// The activities of this file use only the database. The workflow RemoveLeftovers runs the undos of an order again, to remove what they
+// left in an account.
 
-// KeptUndo is what it takes to undo an order in an account again.
+// KeptUndo is what it takes to run the undos of an order in an account again.
 type KeptUndo struct {
 	Assignment
 	Journal provision.Journal `json:"journal"`
@@ -21,11 +21,11 @@ type KeptUndo struct {
 	EarlierSettings []provision.PoolSettings   `json:"earlier_settings,omitempty"`
 	User            provision.User             `json:"user,omitzero"`
 	Report          provision.Report           `json:"report,omitzero"`
-	// Touched: the journal is not what the account was before the order, because an earlier run had worked there.
+	// Touched means that the journal does not describe the account before the order, because an earlier run had worked in it.
 	Touched bool `json:"touched,omitempty"`
 }
 
-// KeepUndo keeps the undo, sealed, because it has left something.
+// KeepUndo stores the undo, sealed, because it has left something.
 func (a *Activities) KeepUndo(ctx context.Context, kept KeptUndo) error {
 	plain, err := json.Marshal(kept)
 	if err == nil {
@@ -37,11 +37,12 @@ func (a *Activities) KeepUndo(ctx context.Context, kept KeptUndo) error {
 	return conclude(ctx, err, provision.StepCompare)
 }
 
-// OpenUndo reads the undo that is kept of the account.
+// OpenUndo reads the undo that is stored for the account.
 func (a *Activities) OpenUndo(ctx context.Context, removal provision.LeftoverRemoval) (kept KeptUndo, err error) {
 	key, sealed, err := a.Leftovers.KeptUndo(ctx, removal.Provider, removal.AccountID)
 	if errors.Is(err, provision.ErrNotFound) {
-		err = &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "nothing is kept of an undo in account " + removal.AccountID + ", or it is not to be removed any more"}
+		err = &provision.Failure{Code: provision.CodeOrderNotInProgress,
+			Reason: "no undo is stored for account " + removal.AccountID + ", or its leftovers are already removed"}
 	}
 	if err == nil {
 		var plain []byte
@@ -52,7 +53,7 @@ func (a *Activities) OpenUndo(ctx context.Context, removal provision.LeftoverRem
 	return kept, conclude(ctx, err, provision.StepCompare)
 }
 
-// EndRemoval says what is left after a removal.
+// EndRemoval records what is left in the account after a removal.
 func (a *Activities) EndRemoval(ctx context.Context, removed provision.LeftoversRemoved) error {
 	return conclude(ctx, a.Leftovers.EndRemoval(ctx, removed), provision.StepCompare)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // The fault matrix, the other dimension: an answer of AWS that never changes, to every call of the order, of its undo and of a
-// verification. Whatever AWS says, it ends: in a question for somebody, in an account that is not used, or in a leftover.
+// verification. No answer is retried without end: it becomes a question, an unusable account, or a leftover.
 
 // answersForGood are answers that no attempt changes. Services spell them differently.
 var answersForGood = []struct {
@@ -29,12 +29,14 @@ var answersForGood = []struct {
 	{"never heard of", 418, true, true, byService("TeapotException", "TeapotException")},
 	{"invalid", 400, true, false, byService("ValidationError", "ValidationException")},
 	{"not there", 404, true, true, func(service string) string {
-		return map[string]string{"iam": "NoSuchEntity", "s3": "NoSuchBucket"}[service] + map[string]string{"account": "ResourceNotFoundException", "cur": "ResourceNotFoundException",
-			"bcm-data-exports": "ResourceNotFoundException", "sts": "NoSuchEntity"}[service]
+		return map[string]string{"iam": "NoSuchEntity", "s3": "NoSuchBucket"}[service] +
+			map[string]string{"account": "ResourceNotFoundException", "cur": "ResourceNotFoundException",
+				"bcm-data-exports": "ResourceNotFoundException", "sts": "NoSuchEntity"}[service]
 	}},
 	{"there already", 409, false, false, func(service string) string {
-		return map[string]string{"s3": "BucketAlreadyExists", "cur": "DuplicateReportNameException"}[service] + map[string]string{"iam": "EntityAlreadyExists", "sts": "EntityAlreadyExists",
-			"account": "ConflictException", "bcm-data-exports": "ConflictException"}[service]
+		return map[string]string{"s3": "BucketAlreadyExists", "cur": "DuplicateReportNameException"}[service] +
+			map[string]string{"iam": "EntityAlreadyExists", "sts": "EntityAlreadyExists",
+				"account": "ConflictException", "bcm-data-exports": "ConflictException"}[service]
 	}},
 	{"too many", 409, false, false, byService("LimitExceeded", "ServiceQuotaExceededException")},
 	{"not signed up", 400, true, false, byService("SubscriptionRequiredException", "SubscriptionRequiredException")},
@@ -52,23 +54,24 @@ func byService(xml, json string) func(string) string {
 }
 
 // impatient believes an answer of AWS at once, and waits for nothing.
-func impatient(sc *scene) {
-	sc.timings = Timings{VisibleFor: 8 * time.Millisecond, AbsentFor: time.Millisecond, PollEvery: time.Millisecond / 2, DeniedFor: 1, RefusedFor: 1}
+func impatient(from *initialState) {
+	from.timings = Timings{VisibleFor: 8 * time.Millisecond, AbsentFor: time.Millisecond, PollEvery: time.Millisecond / 2, DeniedFor: 1,
+		RefusedFor: 1}
 }
 
 // linked is the flow with a report that exists, and with a boundary.
-func linked(sc *scene) {
-	linking(theExport(simExport("HEALTHY")))(sc)
-	sc.w.Settings.PermissionsBoundary = "arn:aws:iam::aws:policy/AdministratorAccess"
+func linked(from *initialState) {
+	linking(theExport(simExport("HEALTHY")))(from)
+	from.w.Settings.PermissionsBoundary = "arn:aws:iam::aws:policy/AdministratorAccess"
 }
 
 // flows are the flows of this dimension, and whose calls each is about.
 var flows = []struct {
 	name     string
-	change   func(*scene)
+	change   func(*initialState)
 	services []string // none: all
 }{
-	{"everything", func(*scene) {}, nil},
+	{"everything", func(*initialState) {}, nil},
 	{"legacy report", legacyReport, []string{"cur"}},
 	{"linked report", linked, []string{"bcm-data-exports", "cur", "s3", "iam"}},
 }
@@ -84,15 +87,15 @@ func called(requests []awssim.Request, services []string) (operations []awssim.F
 	return operations
 }
 
-// TestEveryAnswerThatNeverChanges gives every call of the order the same answer for good.
-func TestEveryAnswerThatNeverChanges(t *testing.T) {
+// TestEveryPermanentAnswerToAnOrderEnds gives every call of the order the same answer for good.
+func TestEveryPermanentAnswerToAnOrderEnds(t *testing.T) {
 	t.Parallel()
 	for _, flow := range flows {
-		clean := setup(t, inhabited, flow.change, impatient)
+		clean := setup(t, withResourcesOfOthers, flow.change, impatient)
 		d := clean.mustDo()
 		doing := called(clean.sim.Requests(), flow.services)
 		before := len(clean.sim.Requests())
-		clean.startWorker() // the role is assumed anew
+		clean.startWorker() // the role is assumed again
 		clean.undo(d)
 		undoing := called(clean.sim.Requests()[before:], flow.services)
 		require.Greater(t, len(doing), 1)
@@ -100,13 +103,14 @@ func TestEveryAnswerThatNeverChanges(t *testing.T) {
 			t.Run(flow.name+"/"+answer.name, func(t *testing.T) {
 				t.Parallel()
 				for _, at := range answerable(doing, answer.reads) {
-					w := setup(t, inhabited, flow.change, impatient)
+					w := setup(t, withResourcesOfOthers, flow.change, impatient)
 					lied := answer.name == "not there" && awscloud.IsRead(at.Operation)
 					w.answer(at, answer.status, answer.code(at.Service))
 					d, err := w.do()
 					if err != nil {
 						failure := w.requireAnswered(at, err, !lied)
-						require.Contains(t, []provision.FailureKind{provision.KindInput, provision.KindAccount, provision.KindPermission}, failure.Code.Kind(), failure.Explained())
+						require.Contains(t, []provision.FailureKind{provision.KindInput, provision.KindAccount, provision.KindPermission},
+							failure.Code.Kind(), failure.Explained())
 					}
 					w.sim.ClearFaults(accountID)
 					if err != nil && d.written == nil && d.user.ID == "" && len(w.sim.Effects()) == 0 {
@@ -121,7 +125,7 @@ func TestEveryAnswerThatNeverChanges(t *testing.T) {
 					return
 				}
 				for _, at := range answerable(undoing, answer.reads) {
-					w := setup(t, inhabited, flow.change, impatient)
+					w := setup(t, withResourcesOfOthers, flow.change, impatient)
 					d := w.mustDo()
 					w.startWorker()
 					w.answer(at, answer.status, answer.code(at.Service))
@@ -143,8 +147,8 @@ func TestEveryAnswerThatNeverChanges(t *testing.T) {
 	}
 }
 
-// TestEveryAnswerToAVerificationThatNeverChanges: it is a strike against the account, not a verification that never ends.
-func TestEveryAnswerToAVerificationThatNeverChanges(t *testing.T) {
+// It is a strike against the account, not a verification that never ends.
+func TestEveryPermanentAnswerToAVerificationIsItsResult(t *testing.T) {
 	t.Parallel()
 	clean := setup(t, impatient)
 	_, err := run(clean, clean.acts.VerifyAccount, accountID)
@@ -158,7 +162,8 @@ func TestEveryAnswerToAVerificationThatNeverChanges(t *testing.T) {
 				verified, err := run(w, w.acts.VerifyAccount, accountID)
 				require.NoError(t, err, at.Operation)
 				require.NotNil(t, verified.LookedAt)
-				harmless := answer.name == "denied" && at.Operation == "GetAccountInformation" || answer.name == "not there" && at.Operation == "GetAlternateContact"
+				harmless := answer.name == "denied" && at.Operation == "GetAccountInformation" || answer.name == "not there" &&
+					at.Operation == "GetAlternateContact"
 				require.Equal(t, harmless, verified.Failure == nil, at.Operation)
 				if !harmless {
 					require.NotEmpty(t, verified.Failure.AWSCode, at.Operation)
@@ -170,20 +175,21 @@ func TestEveryAnswerToAVerificationThatNeverChanges(t *testing.T) {
 	}
 }
 
-// answer makes AWS give one answer to a call from now on, with a text that nobody may repeat.
-func (w *world) answer(at awssim.Fault, status int, code string) {
-	w.sim.Inject(awssim.Fault{Service: at.Service, Operation: at.Operation, AccountID: accountID, Kind: awssim.Error, Code: code, Status: status, Message: "secret " + w.w.Request.ContactName})
+// answer makes AWS give one answer to a call from now on, with a message that must not be copied.
+func (w *fixture) answer(at awssim.Fault, status int, code string) {
+	w.sim.Inject(awssim.Fault{Service: at.Service, Operation: at.Operation, AccountID: accountID, Kind: awssim.Error, Code: code,
+		Status: status, Message: "secret " + w.w.Request.ContactName})
 }
 
-// requireAnswered wants an error that ends the attempts, and that tells an operator what AWS said. Where AWS says that a thing is not
+// requireAnswered requires an error that ends the attempts and shows an operator AWS's answer. Where AWS says that a thing is not
 // there when we look for it, that is no refusal, and has no code.
-func (w *world) requireAnswered(at awssim.Fault, err error, refused bool) provision.Failure {
+func (w *fixture) requireAnswered(at awssim.Fault, err error, refused bool) provision.Failure {
 	w.t.Helper()
 	var app *temporal.ApplicationError
 	require.ErrorAs(w.t, err, &app, at.Operation)
 	var failure provision.Failure
 	require.NoError(w.t, app.Details(&failure))
-	require.True(w.t, app.NonRetryable(), "%s is tried for ever: %s", at.Operation, failure.Explained())
+	require.True(w.t, app.NonRetryable(), "%s is retried without end: %s", at.Operation, failure.Explained())
 	require.NotEmpty(w.t, failure.Step)
 	require.NotContains(w.t, err.Error(), "secret")
 	for _, secret := range w.personal() {
@@ -203,7 +209,7 @@ func answerable(calls []awssim.Fault, reads bool) []awssim.Fault {
 }
 
 // requireNothingLeft undoes the order, now that AWS answers as usual.
-func (w *world) requireNothingLeft(d done, at awssim.Fault) {
+func (w *fixture) requireNothingLeft(d done, at awssim.Fault) {
 	w.t.Helper()
 	notes, verified := w.undo(d)
 	require.Empty(w.t, notes, at.Operation)

@@ -22,15 +22,15 @@ import (
 type way struct {
 	name   string
 	faults []awssim.Fault
-	change func(*scene)
-	arm    func(w *world, at awssim.Fault) // makes more go wrong at the call; nil: nothing
-	check  func(w *world, at awssim.Fault) // that the way was really taken; nil: nothing to check
+	change func(*initialState)
+	arm    func(w *fixture, at awssim.Fault) // makes more go wrong at the call; nil: nothing
+	check  func(w *fixture, at awssim.Fault) // that the way was really taken; nil: nothing to check
 }
 
 var lostReply = awssim.Fault{When: awssim.After, Kind: awssim.Reset}
 
 var ways = []way{
-	{name: "our retry", change: func(*scene) {}, faults: []awssim.Fault{
+	{name: "our retry", change: func(*initialState) {}, faults: []awssim.Fault{
 		lostReply,
 		{When: awssim.After, Kind: awssim.InternalError},
 		{When: awssim.After, Kind: awssim.MalformedBody},
@@ -42,10 +42,11 @@ var ways = []way{
 		{When: awssim.Before, Kind: awssim.ConcurrentModification},
 		{When: awssim.Before, Kind: awssim.EntityTemporarilyUnmodifiable},
 	}},
-	{name: "our retry after a time-out", change: func(sc *scene) { sc.cloud.CallTimeout = 150 * time.Millisecond }, faults: []awssim.Fault{
-		{When: awssim.After, Kind: awssim.Timeout},
-		{When: awssim.Before, Kind: awssim.Timeout},
-	}},
+	{name: "our retry after a timeout", change: func(from *initialState) { from.cloud.CallTimeout = 150 * time.Millisecond },
+		faults: []awssim.Fault{
+			{When: awssim.After, Kind: awssim.Timeout},
+			{When: awssim.Before, Kind: awssim.Timeout},
+		}},
 	// The SDK sends the call again by itself, as it does when it is not told otherwise, and we see only what the repeat brings.
 	{name: "the SDK's retry", change: sdkRetries, check: repeatedBySDK, faults: []awssim.Fault{
 		lostReply,
@@ -55,7 +56,7 @@ var ways = []way{
 		{When: awssim.Before, Kind: awssim.Throttle},
 	}},
 	// The call is under way when the process is killed; another process, which knows nothing of it, gets the next attempt.
-	{name: "the process is killed", change: func(*scene) {}, arm: killedAt, check: killed, faults: []awssim.Fault{
+	{name: "the process is killed", change: func(*initialState) {}, arm: killedAt, check: killed, faults: []awssim.Fault{
 		{When: awssim.After, Kind: awssim.Timeout},
 		{When: awssim.Before, Kind: awssim.Timeout},
 	}},
@@ -65,21 +66,24 @@ var ways = []way{
 	}},
 }
 
-func sdkRetries(sc *scene) {
-	sc.cloud.Retryer = func() aws.Retryer {
+func sdkRetries(from *initialState) {
+	from.cloud.Retryer = func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 3, time.Millisecond })
 	}
 }
 
 // repeatedBySDK wants one call of the operation to have been sent more than once.
-func repeatedBySDK(w *world, at awssim.Fault) {
+func repeatedBySDK(w *fixture, at awssim.Fault) {
 	w.t.Helper()
-	require.True(w.t, slices.ContainsFunc(w.sim.Requests(), func(r awssim.Request) bool { return r.Operation == at.Operation && r.Attempt > 1 }),
+	require.True(w.t, slices.ContainsFunc(w.sim.Requests(), func(r awssim.Request) bool {
+		return r.Operation == at.Operation &&
+			r.Attempt > 1
+	}),
 		"the SDK did not repeat %s", at.Operation)
 }
 
 // killedAt kills the process at the moment at which the call hangs.
-func killedAt(w *world, at awssim.Fault) {
+func killedAt(w *fixture, at awssim.Fault) {
 	w.onRequest(func(operation, fault string) {
 		if operation == at.Operation && fault == string(awssim.Timeout) {
 			w.kill()
@@ -87,16 +91,16 @@ func killedAt(w *world, at awssim.Fault) {
 	})
 }
 
-func killed(w *world, at awssim.Fault) {
+func killed(w *fixture, at awssim.Fault) {
 	w.t.Helper()
 	require.Greater(w.t, w.workers, 1, "the process was not killed at %s", at.Operation)
 }
 
-func patient(sc *scene) { sc.timings.AbsentFor = 40 * time.Millisecond }
+func patient(from *initialState) { from.timings.AbsentFor = 40 * time.Millisecond }
 
 // staleAfter makes the next read of the service show what was before the call: more of them, and how many fall into the patience of the
 // undo would depend on the machine.
-func staleAfter(w *world, at awssim.Fault) {
+func staleAfter(w *fixture, at awssim.Fault) {
 	n := at.Nth - w.sent(at)
 	w.onRequest(func(operation, _ string) {
 		if operation != at.Operation {
@@ -138,14 +142,14 @@ type plan struct {
 var kinds = []struct {
 	name          string
 	writes, undos int
-	change        func(*scene)
+	change        func(*initialState)
 	services      []string // whose calls are spoilt; none: all
 }{
-	{"everything", 13, 14, func(*scene) {}, nil},
+	{"everything", 13, 14, func(*initialState) {}, nil},
 	{"legacy report", 4, 3, legacyReport, []string{"s3", "cur"}},
 }
 
-func planned(t *testing.T, writes, undos int, services []string, changes ...func(*scene)) plan {
+func planned(t *testing.T, writes, undos int, services []string, changes ...func(*initialState)) plan {
 	t.Helper()
 	clean := setup(t, changes...)
 	d := clean.mustDo()
@@ -163,13 +167,13 @@ func planned(t *testing.T, writes, undos int, services []string, changes ...func
 func TestEveryFaultAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
-		p := planned(t, kind.writes, kind.undos, kind.services, inhabited, kind.change)
+		p := planned(t, kind.writes, kind.undos, kind.services, withResourcesOfOthers, kind.change)
 		for _, by := range ways {
 			for _, f := range by.faults {
 				t.Run(fmt.Sprintf("%s/%s/%s %s", kind.name, by.name, f.When, f.Kind), func(t *testing.T) {
 					t.Parallel()
 					for _, at := range p.writes {
-						w := setup(t, inhabited, kind.change, by.change)
+						w := setup(t, withResourcesOfOthers, kind.change, by.change)
 						w.spoil(by, f, at)
 						d := w.mustDo()
 						w.requireSpoilt(by, f, at)
@@ -177,7 +181,7 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 						w.requireUndone(d, at)
 					}
 					for _, at := range p.undos {
-						w := setup(t, inhabited, kind.change, by.change)
+						w := setup(t, withResourcesOfOthers, kind.change, by.change)
 						d := w.mustDo()
 						w.spoil(by, f, at)
 						w.requireUndone(d, at)
@@ -187,7 +191,7 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 						return // the call did not fail with its outcome unknown
 					}
 					for _, at := range p.writes {
-						w := setup(t, inhabited, kind.change, by.change)
+						w := setup(t, withResourcesOfOthers, kind.change, by.change)
 						inspected, err := run(w, w.acts.Inspect, w.w)
 						require.NoError(t, err)
 						w.spoil(by, f, at)
@@ -205,16 +209,16 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 // is missing; with the permission it goes on and ends as ordered, and given up without it it ends as before.
 func TestEveryDenialAtEveryWrite(t *testing.T) {
 	t.Parallel()
-	denied := func(w *world, at awssim.Fault) (mend func()) {
+	denied := func(w *fixture, at awssim.Fault) (mend func()) {
 		return w.sim.Inject(awssim.Fault{Service: at.Service, Operation: at.Operation, AccountID: accountID, Kind: awssim.AccessDenied})
 	}
 	for _, kind := range kinds {
-		p := planned(t, kind.writes, kind.undos, kind.services, inhabited, kind.change)
+		p := planned(t, kind.writes, kind.undos, kind.services, withResourcesOfOthers, kind.change)
 		for _, at := range onePerOperation(p.writes) {
 			t.Run(kind.name+"/"+at.Operation, func(t *testing.T) {
 				t.Parallel()
 				for _, givenUp := range []bool{false, true} {
-					w := setup(t, inhabited, kind.change, quick)
+					w := setup(t, withResourcesOfOthers, kind.change, quick)
 					mend := denied(w, at)
 					d, err := w.do()
 					failure := w.requireFailure(err, provision.CodePermissionMissing)
@@ -231,7 +235,7 @@ func TestEveryDenialAtEveryWrite(t *testing.T) {
 		for _, at := range onePerOperation(p.undos) {
 			t.Run(kind.name+"/undo "+at.Operation, func(t *testing.T) {
 				t.Parallel()
-				w := setup(t, inhabited, kind.change, quick)
+				w := setup(t, withResourcesOfOthers, kind.change, quick)
 				d := w.mustDo()
 				mend := denied(w, at)
 				w.undoFor = -time.Second
@@ -246,12 +250,12 @@ func TestEveryDenialAtEveryWrite(t *testing.T) {
 	}
 }
 
-// TestForeignThingsOfTheSameNamesAreNeverTouched puts a thing of somebody else in the order's way, with exactly the name that
+// TestResourcesOfOthersWithTheSameNamesAreNeverTouched creates a resource of someone else with exactly the name that
 // the order gives. With every call up to there spoilt, the order stops with the right question and its undo leaves that
 // thing, and everything else, byte for byte as it was.
-func TestForeignThingsOfTheSameNamesAreNeverTouched(t *testing.T) {
+func TestResourcesOfOthersWithTheSameNamesAreNeverTouched(t *testing.T) {
 	t.Parallel()
-	begin := func(t *testing.T, foreign foreigner, changes ...func(*scene)) (*world, done) {
+	begin := func(t *testing.T, foreign foreigner, changes ...func(*initialState)) (*fixture, done) {
 		t.Helper()
 		w, d := begin(t, off{}, foreign.put, append(slices.Clone(foreign.changes), changes...)...)
 		if foreign.elsewhere != nil {
@@ -272,7 +276,7 @@ func TestForeignThingsOfTheSameNamesAreNeverTouched(t *testing.T) {
 		for _, by := range ways {
 			for _, f := range by.faults {
 				if f.When != awssim.After || f.Kind != awssim.Reset && f.Kind != awssim.Timeout {
-					continue // only where the outcome is unknown may a thing of somebody else be taken for one of ours
+					continue // only where the outcome is unknown may a resource of someone else be taken for the order's
 				}
 				t.Run(fmt.Sprintf("%s/%s/%s %s", foreign.name, by.name, f.When, f.Kind), func(t *testing.T) {
 					t.Parallel()
@@ -293,7 +297,7 @@ func TestForeignThingsOfTheSameNamesAreNeverTouched(t *testing.T) {
 }
 
 // appearsAfter puts the foreign thing into the account at the moment at which the order has just not seen it.
-func (w *world) appearsAfter(foreign foreigner) {
+func (w *fixture) appearsAfter(foreign foreigner) {
 	var once sync.Once
 	w.onRequest(func(operation, _ string) {
 		if operation == foreign.after {
@@ -315,7 +319,7 @@ func onePerOperation(calls []awssim.Fault) []awssim.Fault {
 }
 
 // sent counts the requests of the call's operation so far.
-func (w *world) sent(at awssim.Fault) (n int) {
+func (w *fixture) sent(at awssim.Fault) (n int) {
 	for _, r := range w.sim.Requests() {
 		if r.Service == at.Service && r.Operation == at.Operation {
 			n++
@@ -325,7 +329,7 @@ func (w *world) sent(at awssim.Fault) (n int) {
 }
 
 // spoil injects the fault at the call, and what the way adds. A call that was counted before counts no more.
-func (w *world) spoil(by way, f, at awssim.Fault) {
+func (w *fixture) spoil(by way, f, at awssim.Fault) {
 	if by.arm != nil {
 		by.arm(w, at)
 	}
@@ -334,7 +338,7 @@ func (w *world) spoil(by way, f, at awssim.Fault) {
 }
 
 // setUpUntilFault runs one attempt of each step and stops at the first that fails, as a cancel does.
-func (w *world) setUpUntilFault(d *done) {
+func (w *fixture) setUpUntilFault(d *done) {
 	w.t.Helper()
 	var err error
 	for _, step := range []func(){
@@ -352,18 +356,19 @@ func (w *world) setUpUntilFault(d *done) {
 }
 
 // requireAsOrdered wants everything to be there, made once.
-func (w *world) requireAsOrdered(p plan, at awssim.Fault) {
+func (w *fixture) requireAsOrdered(p plan, at awssim.Fault) {
 	w.t.Helper()
 	require.Equal(w.t, p.ordered, w.shape(), "%s %d", at.Operation, at.Nth)
 	for _, created := range []string{"CreateUser", "CreateBucket", "CreateLoginProfile", "CreateAccountAlias"} {
 		require.Equal(w.t, 1, w.effects(created), "%s after a fault at %s %d", created, at.Operation, at.Nth)
 	}
 	require.Equal(w.t, 1, w.effects("CreateExport")+w.effects("PutReportDefinition"))
-	require.Equal(w.t, awssim.HashPassword(w.password()), w.account().Users["alice"].LoginProfile.PasswordSHA256, "the kept password is the one that is set")
+	require.Equal(w.t, awssim.HashPassword(w.password()), w.account().Users["alice"].LoginProfile.PasswordSHA256,
+		"the kept password is the one that is set")
 	w.requireOthersUntouched()
 }
 
-func (w *world) requireUndone(d done, at awssim.Fault) {
+func (w *fixture) requireUndone(d done, at awssim.Fault) {
 	w.t.Helper()
 	notes, verified := w.undo(d)
 	require.Empty(w.t, notes, "fault at %s %d", at.Operation, at.Nth)
@@ -374,7 +379,7 @@ func (w *world) requireUndone(d done, at awssim.Fault) {
 }
 
 // requireSpoilt wants the fault to have happened: a matrix that misses its calls proves nothing.
-func (w *world) requireSpoilt(by way, f, at awssim.Fault) {
+func (w *fixture) requireSpoilt(by way, f, at awssim.Fault) {
 	w.t.Helper()
 	require.True(w.t, f.Kind == awssim.StaleRead || slices.ContainsFunc(w.sim.Requests(), func(r awssim.Request) bool {
 		return r.Operation == at.Operation && r.Decision == string(f.Kind)
@@ -382,4 +387,86 @@ func (w *world) requireSpoilt(by way, f, at awssim.Fault) {
 	if by.check != nil {
 		by.check(w, at)
 	}
+}
+
+// foreigner is a resource of someone else with the same name as a resource of the order.
+type foreigner struct {
+	name      string
+	code      provision.Code                      // the question that the order ends with
+	writes    int                                 // how many changing calls it makes until then
+	put       func(w *fixture, a *awssim.Account) // into the order's account, after its inspection
+	elsewhere func(w *fixture, a *awssim.Account) // into the other account
+	after     string                              // race happens right after a call of this operation
+	race      func(w *fixture, a *awssim.Account) // as put
+	changes   []func(*initialState)
+	unproven  int // how much the undo cannot prove to be clean, and says so
+}
+
+var notOurTags = map[string]string{tagOrder: "acme/order-2", tagNonce: "another", tagManagedBy: managedBy}
+
+func foreignUser(_ *fixture, a *awssim.Account) {
+	put(&a.Users, "alice", awssim.User{Path: userPath, Tags: notOurTags, AttachedPolicies: []string{readOnly},
+		AccessKeys: []string{"AKIAI44QH8DHBEXAMPLE"}})
+}
+
+// put adds to a map of the account that may not be there yet.
+func put[T any](things *map[string]T, name string, thing T) {
+	if *things == nil {
+		*things = map[string]T{}
+	}
+	(*things)[name] = thing
+}
+
+var (
+	foreignExport = foreigner{name: "a data export", code: provision.CodeResourceNotOurs, writes: 11,
+		put: func(w *fixture, a *awssim.Account) {
+			e := simExport("HEALTHY")
+			e.Tags = notOurTags
+			put(&a.Exports, w.w.reportName(), e)
+		}}
+	foreignReport = foreigner{name: "a legacy report", code: provision.CodeResourceNotOurs, writes: 11,
+		changes: []func(*initialState){legacyReport}, put: func(w *fixture, a *awssim.Account) {
+			r := simReport("SUCCESS")
+			r.Tags = notOurTags
+			put(&a.Reports, w.w.reportName(), r)
+		}}
+	foreignBucket = foreigner{name: "a bucket", code: provision.CodeResourceNotOurs, writes: 8, put: func(w *fixture, a *awssim.Account) {
+		put(&a.Buckets, w.w.bucketName(), awssim.Bucket{Region: "eu-central-1", Tags: notOurTags})
+	}}
+	foreigners = []foreigner{
+		{name: "a user", code: provision.CodeUserNameTaken, writes: 1, after: "GetUser", race: foreignUser},
+		{name: "an alias elsewhere", code: provision.CodeAliasTaken, writes: 8,
+			elsewhere: func(w *fixture, a *awssim.Account) { a.Alias = w.w.Request.AccountAlias }},
+		{name: "a bucket elsewhere", code: provision.CodeResourceNotOurs, writes: 8, unproven: 1, elsewhere: func(w *fixture, a *awssim.Account) {
+			put(&a.Buckets, w.w.bucketName(), awssim.Bucket{Region: "eu-central-1"})
+		}},
+		foreignBucket, foreignExport, foreignReport,
+	}
+)
+
+// withResourcesOfOthers adds resources of others: to the order's account some whose names and tags are nearly the order's, and to
+// the other account some with exactly the order's names.
+func withResourcesOfOthers(from *initialState) {
+	w := from.w
+	theirs := awssim.User{ID: "AIDASOMEBODYELSE00000", Path: userPath, Tags: notOurTags, AttachedPolicies: []string{readOnly},
+		AccessKeys: []string{"AKIAIOSFODNN7EXAMPLE"}, Groups: []string{"admins"},
+		InlinePolicies: map[string]string{"more": `{"Version":"2012-10-17","Statement":[]}`}}
+	plain := theirs
+	plain.Path, plain.Tags = "/", nil
+	export, report := simExport("HEALTHY"), simReport("SUCCESS")
+	export.Tags, report.Tags = notOurTags, notOurTags
+	bucket := awssim.Bucket{Region: "eu-central-1", Tags: notOurTags,
+		Objects: map[string]int{"cur/" + testObject: 0, "cur/usage.parquet": 4711}}
+
+	from.account.Users = map[string]awssim.User{"alice2": theirs, "bob": plain}
+	from.account.Exports = map[string]awssim.Export{w.reportName() + "-2": export}
+	from.account.Reports = map[string]awssim.Report{w.reportName() + "-3": report}
+	from.account.Buckets = map[string]awssim.Bucket{w.bucketName() + "-2": bucket}
+
+	from.other.Contact = from.account.Contact
+	from.other.AlternateContacts = from.account.AlternateContacts
+	from.other.Users = map[string]awssim.User{w.Request.IAMUserName: theirs}
+	from.other.Exports = map[string]awssim.Export{w.reportName(): export}
+	from.other.Reports = map[string]awssim.Report{w.reportName(): report}
+	from.other.Buckets = map[string]awssim.Bucket{w.bucketName() + "-3": bucket}
 }

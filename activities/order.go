@@ -10,82 +10,84 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// The activities of this file touch only our own database. The workflow runs them as local activities.
+// The activities of this file use only the database. The workflow runs them as local activities.
 
-// OrderFailed says which order cannot go on and why.
+// OrderFailed is the input of RequireAction and BeginUndo: an order that cannot go on, and why.
 type OrderFailed struct {
 	Order   provision.OrderKey `json:"order"`
 	Failure provision.Failure  `json:"failure"`
 }
 
-// RejectedAccount says which account turned out to be unusable and why.
+// RejectedAccount is the input of RejectAccount: an account that is unusable, and why.
 type RejectedAccount struct {
 	Order     provision.OrderKey `json:"order"`
 	AccountID string             `json:"account_id"`
 	Failure   provision.Failure  `json:"failure"`
-	SetAside  bool               `json:"set_aside,omitempty"` // it could not be entered and nothing was written: that may be our own fault
+	SetAside  bool               `json:"set_aside,omitempty"` // no session could be opened, which may be our own fault; nothing was written
 }
 
-// Allocation hands the account over for good.
+// Allocation is the input of Allocate.
 type Allocation struct {
 	Order     provision.OrderKey `json:"order"`
 	AccountID string             `json:"account_id"`
 	Result    provision.Result   `json:"result"`
 }
 
-// Woken are orders that got an account in the same transaction and wait for the news.
+// Woken are orders that the same transaction has given an account. Their workflows must be woken.
 type Woken struct {
 	Orders []provision.OrderKey `json:"orders,omitempty"`
 }
 
-// OpenOrder writes the order's row, or finds it.
+// OpenOrder creates the order's row, or finds it.
 func (a *Activities) OpenOrder(ctx context.Context, order provision.Order) (provision.OpenedOrder, error) {
 	opened, err := a.Orders.Open(ctx, order)
 	return opened, conclude(ctx, err, provision.StepClaim)
 }
 
-// ClaimAccount gives the order the oldest Ready account of its pool, or the same one again, or a place in the queue.
+// ClaimAccount assigns the oldest Ready account of the pool to the order, or puts the order in the queue. A
+// repeat returns the same account.
 func (a *Activities) ClaimAccount(ctx context.Context, key provision.OrderKey) (provision.Claim, error) {
 	claim, err := a.Orders.Claim(ctx, key)
 	return claim, conclude(ctx, err, provision.StepClaim)
 }
 
-// Rejected is what RejectAccount did: orders to wake, and whether accounts are due for verification now.
+// Rejected is the result of RejectAccount: the orders to wake, and whether accounts are due for verification now.
 type Rejected struct {
 	Woken
 	Verify bool `json:"verify,omitempty"`
 }
 
-// RejectAccount marks the account Invalid and puts the order back into the queue, at its old place. An account that is set aside is
-// due for verification at once.
+// RejectAccount marks the account Invalid and puts the order back in the queue, in its old place. An account that is set aside is due
+// for verification at once.
 func (a *Activities) RejectAccount(ctx context.Context, in RejectedAccount) (Rejected, error) {
 	rejected, err := a.Orders.RejectAccount(ctx, in.Order, in.AccountID, in.Failure, in.SetAside)
 	if rejected.Suspended != "" {
-		activity.GetLogger(ctx).Error("the claims of a pool are suspended until one of its accounts can be entered; check the service's own AWS identity and the roles of the accounts",
+		activity.GetLogger(ctx).Error("the claims of a pool are suspended until a session can be opened in one of its accounts; "+
+			"check the service's own AWS identity and the roles of the accounts",
 			"order", in.Order.String(), "because", rejected.Suspended)
 	}
 	return Rejected{Woken{rejected.Woken}, rejected.Verify}, conclude(ctx, err, provision.StepInspect)
 }
 
-// SettingsHad are the settings that the run of an order knows.
+// SettingsHad is the input of RereadSettings: the settings that the run of an order knows.
 type SettingsHad struct {
 	Order provision.OrderKey     `json:"order"`
 	Had   provision.PoolSettings `json:"had"`
 }
 
-// SettingsNow are the settings of an order's pool.
+// SettingsNow is the result of RereadSettings: the current settings of the order's pool.
 type SettingsNow struct {
 	Settings provision.PoolSettings `json:"settings"`
-	Changed  bool                   `json:"changed,omitempty"` // they are not those that the run had
+	Changed  bool                   `json:"changed,omitempty"` // they differ from those that the run knows
 }
 
-// RereadSettings reads the settings that the order's pool has now. From then on they are the order's.
+// RereadSettings replaces the order's settings by the current ones of its pool.
 func (a *Activities) RereadSettings(ctx context.Context, in SettingsHad) (now SettingsNow, err error) {
 	now.Settings, err = a.Orders.RereadSettings(ctx, in.Order)
 	if err != nil {
 		return now, conclude(ctx, err, provision.StepInspect)
 	}
-	// As texts, because what is empty may be absent on one side.
+	// Compare the JSON, because an empty field may be nil on one side.
 	before, err := json.Marshal(in.Had)
 	if err != nil {
 		return now, conclude(ctx, err, provision.StepInspect)
@@ -95,21 +97,21 @@ func (a *Activities) RereadSettings(ctx context.Context, in SettingsHad) (now Se
 	return now, conclude(ctx, err, provision.StepInspect)
 }
 
-// Corrected is an order's request after a correction.
+// Corrected is the input of Correct: an order's request after a correction.
 type Corrected struct {
-	Order   provision.OrderKey `json:"order"`
-	Request provision.Request  `json:"request"`
-	By      provision.Intervention   `json:"by"`
+	Order   provision.OrderKey     `json:"order"`
+	Request provision.Request      `json:"request"`
+	By      provision.Intervention `json:"by"`
 }
 
-// ActionTaken is what somebody did to an order: retry, cancel, fail, swap.
+// ActionTaken is the input of NoteAction: what an operator or the marketplace did to an order (retry, cancel, fail, or swap).
 type ActionTaken struct {
-	Order  provision.OrderKey `json:"order"`
-	Action string             `json:"action"`
-	By     provision.Intervention   `json:"by"`
+	Order  provision.OrderKey     `json:"order"`
+	Action string                 `json:"action"`
+	By     provision.Intervention `json:"by"`
 }
 
-// RequireAction sets the order to action_required and says what is asked for.
+// RequireAction sets the order to action_required and records what it needs.
 func (a *Activities) RequireAction(ctx context.Context, in OrderFailed) error {
 	return conclude(ctx, a.Orders.RequireAction(ctx, in.Order, in.Failure), in.Failure.Step)
 }
@@ -124,12 +126,12 @@ func (a *Activities) Correct(ctx context.Context, in Corrected) error {
 	return conclude(ctx, a.Orders.Correct(ctx, in.Order, in.Request, in.By), provision.StepInspect)
 }
 
-// StoppedOrder says who stops an order, how and why.
+// StoppedOrder is the input of StopOrder: who stops an order, how, and why.
 type StoppedOrder struct {
-	Order   provision.OrderKey `json:"order"`
-	Action  string             `json:"action"` // cancel or fail
-	Failure provision.Failure  `json:"failure"`
-	By      provision.Intervention   `json:"by"`
+	Order   provision.OrderKey     `json:"order"`
+	Action  string                 `json:"action"` // cancel or fail
+	Failure provision.Failure      `json:"failure"`
+	By      provision.Intervention `json:"by"`
 }
 
 // StopOrder ends an order that holds no account, or begins the undo of one that does.
@@ -137,18 +139,18 @@ func (a *Activities) StopOrder(ctx context.Context, in StoppedOrder) error {
 	return conclude(ctx, a.Orders.Stop(ctx, in.Order, in.Action, in.Failure, in.By), provision.StepInspect)
 }
 
-// OrderStatus reads where the order stands.
+// OrderStatus reads the order's state, account, failure and result.
 func (a *Activities) OrderStatus(ctx context.Context, key provision.OrderKey) (provision.OrderStatus, error) {
 	status, err := a.Orders.Status(ctx, key)
 	return status, conclude(ctx, err, provision.StepClaim)
 }
 
-// NoteAction writes down what somebody did to the order, and why.
+// NoteAction records what an operator or the marketplace did to the order, and why.
 func (a *Activities) NoteAction(ctx context.Context, in ActionTaken) error {
 	return conclude(ctx, a.Orders.NoteAction(ctx, in.Order, in.Action, in.By), provision.StepInspect)
 }
 
-// BeginUndo sets the order to compensating: from here on no attempt that wakes up late can claim for it.
+// BeginUndo sets the order to compensating. From then on, no late attempt can claim an account for it.
 func (a *Activities) BeginUndo(ctx context.Context, in OrderFailed) error {
 	return conclude(ctx, a.Orders.BeginUndo(ctx, in.Order, in.Failure), provision.StepCompare)
 }
@@ -159,8 +161,8 @@ func (a *Activities) CloseOrder(ctx context.Context, in provision.OrderClosing) 
 	return Woken{woken}, conclude(ctx, err, provision.StepCompare)
 }
 
-// Allocate marks account and order in one transaction: the point of no return. It returns the result that the order has: a
-// repeat returns that of the first time.
+// Allocate completes the order and gives the account to the customer in one transaction: the point of no return. It returns the order's
+// result; a repeat returns the first one.
 func (a *Activities) Allocate(ctx context.Context, in Allocation) (provision.Result, error) {
 	if err := a.Orders.Allocate(ctx, in.Order, in.AccountID, in.Result); err != nil {
 		return provision.Result{}, conclude(ctx, err, provision.StepAllocate)

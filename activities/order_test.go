@@ -20,8 +20,8 @@ func (s ordersOfPool) RereadSettings(context.Context, provision.OrderKey) (provi
 	return s.settings, nil
 }
 
-// TestSettingsAreComparedAsTheyAreWritten: what is empty on one side may be absent on the other, and that is no change.
-func TestSettingsAreComparedAsTheyAreWritten(t *testing.T) {
+// What is empty on one side may be absent on the other, and that is no change.
+func TestSettingsAreComparedAsJSON(t *testing.T) {
 	t.Parallel()
 	had := provision.PoolSettings{ReportKind: provision.DataExport, ReportRegion: "eu-central-1", ActionDeadline: time.Hour}
 	same, other := had, had

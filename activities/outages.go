@@ -9,14 +9,14 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Outages lets the activities of a process say once a minute that the database does not do its work, however many attempts
+// Outages lets the activities of a process log once a minute that the database does not answer, no matter how many attempts
 // wait for it.
 type Outages struct {
 	interceptor.WorkerInterceptorBase
 	line rate.Sometimes
 }
 
-// NewOutages makes the interceptor. One process needs one.
+// NewOutages returns the interceptor. A process needs one.
 func NewOutages() *Outages { return &Outages{line: rate.Sometimes{Interval: time.Minute}} }
 
 // InterceptActivity wraps one execution of an activity.
@@ -31,13 +31,13 @@ type outageActivity struct {
 
 type outagesKey struct{}
 
-// ExecuteActivity runs the activity, whose report finds the interceptor in the context.
+// ExecuteActivity runs the activity with the interceptor in its context, where logOutage finds it.
 func (a *outageActivity) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	return a.Next.ExecuteActivity(context.WithValue(ctx, outagesKey{}, a.outages), in)
 }
 
-// sayOutage logs an error, unless this process has logged one less than a minute ago.
-func sayOutage(ctx context.Context, problem string, details ...any) {
+// logOutage logs an error, unless this process has logged one less than a minute ago.
+func logOutage(ctx context.Context, problem string, details ...any) {
 	if o, ok := ctx.Value(outagesKey{}).(*Outages); ok {
 		o.line.Do(func() { activity.GetLogger(ctx).Error(problem, details...) })
 	}

@@ -12,8 +12,8 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// TestARefusalIsBelievedWhenItLasts: one denial decides nothing, because permissions take time to spread; one that lasts does.
-func TestARefusalIsBelievedWhenItLasts(t *testing.T) {
+// One denial decides nothing, because permissions take time to spread; one that lasts does.
+func TestARefusalIsFinalWhenItLasts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault    awssim.Fault
@@ -24,10 +24,11 @@ func TestARefusalIsBelievedWhenItLasts(t *testing.T) {
 	}{
 		"denied": {awssim.Fault{Kind: awssim.AccessDenied}, func(t *Timings) *time.Duration { return &t.DeniedFor },
 			provision.CodePermissionMissing, provision.CodePermissionMissing, "iam:CreateUser"},
-		"an answer never seen before": {awssim.Fault{Kind: awssim.Error, Code: "TeapotException", Status: 418, Message: "secret@example.com"}, func(t *Timings) *time.Duration { return &t.RefusedFor },
+		"an answer never seen before": {awssim.Fault{Kind: awssim.Error, Code: "TeapotException", Status: 418, Message: "secret@example.com"},
+			func(t *Timings) *time.Duration { return &t.RefusedFor },
 			provision.CodeAWSRefused, provision.CodeAWSRefused, "iam:CreateUser"},
 		"never ready": {awssim.Fault{Kind: awssim.ConcurrentModification}, func(t *Timings) *time.Duration { return &t.RefusedFor },
-			provision.CodeAWSNotReady, provision.CodeAWSRefused, "and has not for 1h0m0s"},
+			provision.CodeAWSNotReady, provision.CodeAWSRefused, "and this has lasted for 1h0m0s"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -55,15 +56,15 @@ func TestARefusalIsBelievedWhenItLasts(t *testing.T) {
 			require.Contains(t, problem, failure.RequestID)
 			require.NotContains(t, problem, "secret@example.com")
 
-			w.requireAnswer(attempt(1), c.first, false) // somebody retries the step: it has as much time again
+			w.requireAnswer(attempt(1), c.first, false) // an operator retries the step, which has the whole time again
 			mend()
 			require.NoError(t, attempt(2))
 		})
 	}
 }
 
-// TestAnotherRefusalBeginsAnew: what AWS says now has not lasted yet.
-func TestAnotherRefusalBeginsAnew(t *testing.T) {
+// What AWS says now has not lasted yet.
+func TestAnotherRefusalStartsTheTimeAgain(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.acts.Timings.DeniedFor, w.acts.Timings.RefusedFor = time.Minute, time.Minute
@@ -82,8 +83,8 @@ func TestAnotherRefusalBeginsAnew(t *testing.T) {
 	w.requireAnswer(refuse(5, awssim.AccessDenied), provision.CodePermissionMissing, true)
 }
 
-// TestTheDatabaseIsAwayWhenARefusalIsToBeNoted: what cannot be counted is not believed.
-func TestTheDatabaseIsAwayWhenARefusalIsToBeNoted(t *testing.T) {
+// What cannot be counted is not believed.
+func TestARefusalDuringADatabaseOutageIsRetried(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.AccessDenied})
@@ -96,8 +97,8 @@ func TestTheDatabaseIsAwayWhenARefusalIsToBeNoted(t *testing.T) {
 	w.requireFailure(err, provision.CodeDatabaseUnavailable)
 }
 
-// TestAnUndoIsRefusedUntilItsTimeIsOver: AWS may let us later, but not after an hour.
-func TestAnUndoIsRefusedUntilItsTimeIsOver(t *testing.T) {
+// AWS may let us later, but not after an hour.
+func TestAnUndoRetriesRefusalsUntilItsTimeIsOver(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		fault awssim.Fault
@@ -120,7 +121,8 @@ func TestAnUndoIsRefusedUntilItsTimeIsOver(t *testing.T) {
 				failure := w.requireAnswer(err, c.code, final)
 				require.NotEmpty(t, failure.AWSCode)
 				require.Equal(t, provision.StepUndoing, w.store.steps[provision.StepAlias])
-				require.Contains(t, w.store.problems[len(w.store.problems)-1], failure.RequestID, "meanwhile the order says what it tries and why it does not work")
+				require.Contains(t, w.store.problems[len(w.store.problems)-1], failure.RequestID,
+					"until then the order shows what is retried and why it fails")
 			}
 			undo(time.Now().Add(time.Hour), false)
 			undo(time.Now().Add(-time.Second), true)
@@ -130,7 +132,8 @@ func TestAnUndoIsRefusedUntilItsTimeIsOver(t *testing.T) {
 		t.Parallel()
 		w := setup(t)
 		d := w.mustDo()
-		for kind, code := range map[awssim.Kind]provision.Code{awssim.Throttle: provision.CodeThrottled, awssim.Unavailable: provision.CodeAWSUnavailable,
+		for kind, code := range map[awssim.Kind]provision.Code{awssim.Throttle: provision.CodeThrottled,
+			awssim.Unavailable:   provision.CodeAWSUnavailable,
 			awssim.InternalError: provision.CodeAWSUnavailable, awssim.Reset: provision.CodeAWSUnavailable} {
 			remove := w.sim.Inject(awssim.Fault{Operation: "DeleteAccountAlias", Kind: kind})
 			in := d.restoreAlias(w.w)
@@ -155,8 +158,8 @@ func TestAnUndoIsRefusedUntilItsTimeIsOver(t *testing.T) {
 	})
 }
 
-// TestAnAttemptSaysWhatDidNotAnswer: AWS accepts the connection and says nothing, longer than the attempt may take.
-func TestAnAttemptSaysWhatDidNotAnswer(t *testing.T) {
+// AWS accepts the connection and says nothing, longer than the attempt may take.
+func TestAnAttemptNamesTheCallThatDidNotAnswer(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.takes = 4 * time.Second // enough to come so far on a busy machine
@@ -165,11 +168,11 @@ func TestAnAttemptSaysWhatDidNotAnswer(t *testing.T) {
 	failure := w.requireFailure(err, provision.CodeAWSUnavailable)
 	require.Contains(t, failure.Reason, "iam:CreateUser")
 	require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepUser])
-	require.Contains(t, w.store.problems[0], "AWS did not answer iam:CreateUser before the attempt's time was over")
+	require.Contains(t, w.store.problems[0], "AWS did not answer iam:CreateUser before the timeout of the attempt")
 }
 
-// TestAnAttemptSaysThatAWSShowsNothing: what AWS never shows is no trouble of the database.
-func TestAnAttemptSaysThatAWSShowsNothing(t *testing.T) {
+// What AWS never shows is no trouble of the database.
+func TestAnAttemptReportsThatAWSShowsNothing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.takes = 400 * time.Millisecond

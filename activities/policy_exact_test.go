@@ -66,8 +66,8 @@ func (p rolePolicy) without(at int, action, resource string) rolePolicy {
 
 // policyRun is something that is done in an account. It returns how it ended, without what differs between two runs.
 type policyRun struct {
-	scene []func(*scene)
-	do    func(w *world) []string
+	scene []func(*initialState)
+	do    func(w *fixture) []string
 }
 
 // ending is an error as far as two runs can be compared by it.
@@ -79,12 +79,13 @@ func ending(what string, err error) string {
 	return what + ": " + string(failure.Code)
 }
 
-// wholeFlow sets everything up, lets somebody change it, and takes it back.
-func wholeFlow(change func(*world)) func(w *world) []string {
-	return func(w *world) []string {
+// wholeFlow sets everything up, changes it as someone else would, and undoes it.
+func wholeFlow(change func(*fixture)) func(w *fixture) []string {
+	return func(w *fixture) []string {
 		w.undoFor = -time.Second // what is refused is left
 		d, err := w.do()
-		ended := []string{ending("do", err), fmt.Sprint("report: ", d.report.Name, " ", d.report.Bucket), fmt.Sprint("warnings: ", d.inspected.Warnings)}
+		ended := []string{ending("do", err), fmt.Sprint("report: ", d.report.Name, " ", d.report.Bucket),
+			fmt.Sprint("warnings: ", d.inspected.Warnings)}
 		if err == nil {
 			change(w)
 		}
@@ -94,16 +95,16 @@ func wholeFlow(change func(*world)) func(w *world) []string {
 	}
 }
 
-func unchanged(*world) {}
+func unchanged(*fixture) {}
 
 // inspecting only looks whether the order can be carried out.
-func inspecting(w *world) []string {
+func inspecting(w *fixture) []string {
 	found, err := run(w, w.acts.Inspect, w.w)
 	return []string{ending("inspect", err), fmt.Sprint("warnings: ", found.Warnings)}
 }
 
 // verifying looks whether the account can be given to an order.
-func verifying(w *world) []string {
+func verifying(w *fixture) []string {
 	verified, err := run(w, w.acts.VerifyAccount, accountID)
 	code := provision.Code("")
 	if verified.Failure != nil {
@@ -113,16 +114,17 @@ func verifying(w *world) []string {
 }
 
 // reconciling compares what an order wrote with what it reads.
-func reconciling(w *world) []string {
+func reconciling(w *fixture) []string {
 	_, doErr := w.do()
 	reconciler := inaws.Cloud{Sessions: w.acts.Cloud}
 	has, hasProblem, hasErr := reconciler.HasUser(w.t.Context(), w.w.Account, "alice", w.w.Order, w.w.Nonce)
 	now, customers, readProblem, readErr := reconciler.Written(w.t.Context(), w.w.Account, "alice")
-	return []string{ending("do", doErr), ending("user", hasErr), ending("read", readErr), fmt.Sprint(has, hasProblem, now, customers, readProblem)}
+	return []string{ending("do", doErr), ending("user", hasErr), ending("read", readErr),
+		fmt.Sprint(has, hasProblem, now, customers, readProblem)}
 }
 
 // everythingOnIt is what the customer and the account's own tools may leave: things on the user, and versions in the bucket.
-func everythingOnIt(w *world) {
+func everythingOnIt(w *fixture) {
 	w.hangEverythingOnTheUser()
 	w.edit(func(a *awssim.Account) {
 		b := a.Buckets[w.w.bucketName()]
@@ -133,34 +135,35 @@ func everythingOnIt(w *world) {
 
 // policyRuns is everything that is done in an account, in as few runs as need every permission.
 func policyRuns() map[string]policyRun {
-	with := func(changes ...func(*scene)) []func(*scene) { return changes }
+	with := func(changes ...func(*initialState)) []func(*initialState) { return changes }
 	return map[string]policyRun{
 		"data export":   {nil, wholeFlow(everythingOnIt)},
-		"legacy report": {with(legacyReport, func(sc *scene) { sc.account.Alias = "" }), wholeFlow(unchanged)},
+		"legacy report": {with(legacyReport, func(from *initialState) { from.account.Alias = "" }), wholeFlow(unchanged)},
 		"linked legacy report": {with(linking(func(a *awssim.Account) {
 			a.Reports = map[string]awssim.Report{"Usage": simReport("SUCCESS")}
 		})), wholeFlow(unchanged)},
 		"linked data export": {with(linking(func(a *awssim.Account) {
 			a.Exports = map[string]awssim.Export{"Usage": simExport("HEALTHY")}
 		})), wholeFlow(unchanged)},
-		"a password that is set twice": {nil, func(w *world) []string {
+		"a password that is set twice": {nil, func(w *fixture) []string {
 			w.sim.Inject(awssim.Fault{Operation: "CreateLoginProfile", Nth: 1, When: awssim.After, Kind: awssim.Reset})
 			return wholeFlow(unchanged)(w)
 		}},
-		"a user name in another letter case": {with(func(sc *scene) {
-			sc.account.Quirks.ExactCase = true
-			sc.account.Users = map[string]awssim.User{"ALICE": {}}
+		"a user name in another letter case": {with(func(from *initialState) {
+			from.account.Quirks.ExactCase = true
+			from.account.Users = map[string]awssim.User{"ALICE": {}}
 		}), inspecting},
-		"a policy of AWS that lets the user change the password": {with(func(sc *scene) {
-			sc.account.PasswordPolicy = nil
-			sc.w.Settings.UserPolicyARNs = []string{"arn:aws:iam::aws:policy/AdministratorAccess"}
+		"a policy of AWS that lets the user change the password": {with(func(from *initialState) {
+			from.account.PasswordPolicy = nil
+			from.w.Settings.UserPolicyARNs = []string{"arn:aws:iam::aws:policy/AdministratorAccess"}
 		}), inspecting},
-		"an account that has not finished signing up": {with(func(sc *scene) { sc.account.State = awssim.StatePendingActivation }), inspecting},
+		"an account that has not finished signing up": {with(func(from *initialState) { from.account.State = awssim.StatePendingActivation }),
+			inspecting},
 		"verification": {nil, verifying},
-		"verification of an account that is not clean": {with(func(sc *scene) {
-			sc.account.Users = map[string]awssim.User{"left": {Path: userPath}}
+		"verification of an account that is not clean": {with(func(from *initialState) {
+			from.account.Users = map[string]awssim.User{"left": {Path: userPath}}
 		}), verifying},
-		"audit": {nil, reconciling},
+		"reconcile": {nil, reconciling},
 	}
 }
 
@@ -172,19 +175,19 @@ var madeUpFor = map[string]bool{
 // inAccountWith does r in an account whose role has the policy. It returns how it ended and what the role needed.
 func inAccountWith(t *testing.T, policy rolePolicy, r policyRun) (ended string, needed []awssim.Permission) {
 	t.Helper()
-	w := setup(t, append([]func(*scene){func(sc *scene) {
-		sc.account.Role.Policy = json.RawMessage(policy.String())
-		sc.w.Settings.PermissionsBoundary = boundaryARN
-		sc.account.PolicyDocuments = map[string]string{boundaryARN: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`}
-		sc.account.PasswordPolicy = &awssim.PasswordPolicy{MinimumPasswordLength: 8, AllowUsersToChangePassword: true}
-		sc.timings.VisibleFor = 30 * time.Millisecond
+	w := setup(t, append([]func(*initialState){func(from *initialState) {
+		from.account.Role.Policy = json.RawMessage(policy.String())
+		from.w.Settings.PermissionsBoundary = boundaryARN
+		from.account.PolicyDocuments = map[string]string{boundaryARN: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`}
+		from.account.PasswordPolicy = &awssim.PasswordPolicy{MinimumPasswordLength: 8, AllowUsersToChangePassword: true}
+		from.timings.VisibleFor = 30 * time.Millisecond
 	}}, r.scene...)...)
 	ended = strings.Join(r.do(w), "\n")
-	require.Empty(t, w.sim.Permissions(otherID), "somebody else's account was entered")
+	require.Empty(t, w.sim.Permissions(otherID), "a session was opened in someone else's account")
 	return ended, w.sim.Permissions(accountID)
 }
 
-func TestTheShippedRolePolicyIsExact(t *testing.T) {
+func TestTheShippedRolePolicyGrantsExactlyWhatIsNeeded(t *testing.T) {
 	t.Parallel()
 	policy, runs := shippedPolicy(t), policyRuns()
 	var mu sync.Mutex

@@ -9,23 +9,25 @@ import (
 	"quartermaster/internal/reconcile"
 )
 
-// Reconciler finds what contradicts itself and repairs what is safe to repair. It returns what it knows beside an error.
+// Reconciler checks that PostgreSQL, Temporal and AWS agree, and repairs what is safe to repair. With an error, it returns the findings
+// so far.
 type Reconciler interface {
 	FindAndRepair(ctx context.Context) (reconcile.Report, error)
 }
 
-// Reconcile runs the reconciler once. What it could not repair is logged as an error, for an alert to be made of it; the
-// findings hold no personal data.
+// Reconcile runs the reconciler once. It logs each finding: as an error, for alerts, when it was not repaired. Findings contain no
+// personal data.
 func (a *Activities) Reconcile(ctx context.Context) (reconcile.Report, error) {
 	found, err := a.Reconciler.FindAndRepair(ctx)
 	log := activity.GetLogger(ctx)
 	for _, f := range found.Findings {
-		fields := []any{"kind", f.Kind, "severity", f.Severity, "order", orderOf(f), "account", f.Account, "what", f.What, "since", f.Since, "do", f.Do}
+		fields := []any{"kind", f.Kind, "severity", f.Severity, "order", orderOf(f), "account", f.Account, "what", f.What, "since", f.Since,
+			"do", f.Do}
 		switch {
 		case f.Repaired != "":
-			log.Warn("an audit finding was repaired", append(fields, "repaired", f.Repaired)...)
+			log.Warn("the reconciler repaired a finding", append(fields, "repaired", f.Repaired)...)
 		default:
-			log.Error("an audit finding", fields...)
+			log.Error("the reconciler found a contradiction", fields...)
 		}
 	}
 	return found, conclude(ctx, err, "")

@@ -26,8 +26,8 @@ func (a reconcilerFake) FindAndRepair(context.Context) (reconcile.Report, error)
 	return a.report, a.err
 }
 
-// audited runs the activity and returns what it answered and logged.
-func audited(t *testing.T, reconciler Reconciler) (report reconcile.Report, findings, others []map[string]any, err error) {
+// runReconcile runs the activity and returns what it answered and logged.
+func runReconcile(t *testing.T, reconciler Reconciler) (report reconcile.Report, findings, others []map[string]any, err error) {
 	t.Helper()
 	var lines logged
 	var suite testsuite.WorkflowTestSuite
@@ -49,14 +49,16 @@ func audited(t *testing.T, reconciler Reconciler) (report reconcile.Report, find
 	return report, findings, others, err
 }
 
-func TestWhatAnAuditCouldNotRepairIsLoggedAsAnError(t *testing.T) {
+func TestFindingsThatAreNotRepairedAreLoggedAsErrors(t *testing.T) {
 	t.Parallel()
-	repaired := reconcile.New(reconcile.KindStockNotGiven, provision.OrderKey{Provider: "acme", ID: "o-1"}, "", time.Now(), "the order waits, but its pool has a Ready account that fits")
+	repaired := reconcile.New(reconcile.KindStockNotGiven, provision.OrderKey{Provider: "acme", ID: "o-1"}, "", time.Now(),
+		"the order waits, but its pool has a Ready account that fits")
 	repaired.Repaired = "the order was woken"
-	raised := reconcile.New(reconcile.KindAccountHistory, provision.OrderKey{}, accountID, time.Now(), "the account is ready, but its last audit row says invalid")
+	raised := reconcile.New(reconcile.KindAccountHistory, provision.OrderKey{}, accountID, time.Now(),
+		"the account is ready, but its last history row says invalid")
 	want := reconcile.Report{Repaired: 1, Raised: 1, Findings: []reconcile.Finding{repaired, raised}}
 
-	report, logged, others, err := audited(t, reconcilerFake{report: want})
+	report, logged, others, err := runReconcile(t, reconcilerFake{report: want})
 	require.NoError(t, err)
 	require.Empty(t, others)
 	require.Len(t, report.Findings, 2)
@@ -69,12 +71,12 @@ func TestWhatAnAuditCouldNotRepairIsLoggedAsAnError(t *testing.T) {
 	require.Equal(t, accountID, logged[1]["account"])
 	require.Empty(t, logged[1]["order"])
 
-	_, logged, others, err = audited(t, reconcilerFake{report: want, err: errors.New("no route")})
+	_, logged, others, err = runReconcile(t, reconcilerFake{report: want, err: errors.New("no route")})
 	require.Error(t, err, "what could not be checked is tried again")
 	require.Len(t, logged, 2, "what is known is said all the same")
 	require.NotEmpty(t, others)
 	require.Equal(t, "ERROR", others[0]["level"])
-	require.Equal(t, "no route", others[0]["error"], "the log has the details of what nobody foresaw")
+	require.Equal(t, "no route", others[0]["error"], "the log has the details of an unexpected error")
 }
 
 // expectation is what the reconciler expects of the world's order.
@@ -88,12 +90,13 @@ func (e expectation) ExpectedUsers(_ context.Context, afterAccount, _ string, _ 
 }
 
 // The reconciler and the activities must mean the same user: its tags are written here and read there.
-func TestTheAuditorKnowsTheUserThatAnOrderMade(t *testing.T) {
+func TestTheReconcilerKnowsTheUserOfAnOrder(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	find := func(present bool, names ...string) (kinds []reconcile.Kind) {
 		t.Helper()
-		found, err := reconcile.FindUsers(t.Context(), expectation{reconcile.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: names, Present: present}},
+		found, err := reconcile.FindUsers(t.Context(), expectation{reconcile.ExpectedUser{Account: w.w.Account, Order: w.w.Order,
+			Nonce: w.w.Nonce, Names: names, Present: present}},
 			inaws.Cloud{Sessions: w.acts.Cloud})
 		require.NoError(t, err)
 		for _, f := range found {
@@ -119,18 +122,20 @@ func TestTheAuditorKnowsTheUserThatAnOrderMade(t *testing.T) {
 }
 
 // Until the customer has signed in, the account is as the order left it; from then on it is the customer's to change.
-func TestTheAuditorComparesWhatAnOrderWroteUntilTheCustomerSignsIn(t *testing.T) {
+func TestTheReconcilerComparesAnAccountUntilTheCustomerSignsIn(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.mustDo()
 	request := w.w.Request
-	wrote := reconcile.Written{Alias: request.AccountAlias, ContactName: request.ContactName, Alternates: map[string]provision.AlternateContact{}}
+	wrote := reconcile.Written{Alias: request.AccountAlias, ContactName: request.ContactName,
+		Alternates: map[string]provision.AlternateContact{}}
 	for _, kind := range w.w.Settings.AlternateContactTypes {
 		wrote.Alternates[kind] = *request.AlternateContact
 	}
 	find := func() (kinds []reconcile.Kind) {
 		t.Helper()
-		found, err := reconcile.FindUsers(t.Context(), expectation{reconcile.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: []string{"alice"}, Present: true, Wrote: wrote}},
+		found, err := reconcile.FindUsers(t.Context(), expectation{reconcile.ExpectedUser{Account: w.w.Account, Order: w.w.Order,
+			Nonce: w.w.Nonce, Names: []string{"alice"}, Present: true, Wrote: wrote}},
 			inaws.Cloud{Sessions: w.acts.Cloud})
 		require.NoError(t, err)
 		for _, f := range found {
@@ -140,7 +145,7 @@ func TestTheAuditorComparesWhatAnOrderWroteUntilTheCustomerSignsIn(t *testing.T)
 	}
 	require.Empty(t, find())
 	w.edit(func(a *awssim.Account) {
-		a.Alias, a.Contact.FullName = "", "Somebody Else"
+		a.Alias, a.Contact.FullName = "", "Someone Else"
 		delete(a.AlternateContacts, "SECURITY")
 	})
 	effects := len(w.sim.Effects())
@@ -150,9 +155,11 @@ func TestTheAuditorComparesWhatAnOrderWroteUntilTheCustomerSignsIn(t *testing.T)
 
 	used := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	for name, signIn := range map[string]struct{ yes, no func(*awssim.User) }{
-		"used the password":    {func(u *awssim.User) { u.PasswordLastUsed = used }, func(u *awssim.User) { u.PasswordLastUsed = time.Time{} }},
-		"changed the password": {func(u *awssim.User) { u.LoginProfile.ResetRequired = false }, func(u *awssim.User) { u.LoginProfile.ResetRequired = true }},
-		"deleted the password": {func(u *awssim.User) { u.LoginProfile = nil }, func(u *awssim.User) { u.LoginProfile = &awssim.LoginProfile{ResetRequired: true} }},
+		"used the password": {func(u *awssim.User) { u.PasswordLastUsed = used }, func(u *awssim.User) { u.PasswordLastUsed = time.Time{} }},
+		"changed the password": {func(u *awssim.User) { u.LoginProfile.ResetRequired = false },
+			func(u *awssim.User) { u.LoginProfile.ResetRequired = true }},
+		"deleted the password": {func(u *awssim.User) { u.LoginProfile = nil },
+			func(u *awssim.User) { u.LoginProfile = &awssim.LoginProfile{ResetRequired: true} }},
 	} {
 		change := func(of func(*awssim.User)) {
 			w.edit(func(a *awssim.Account) {
@@ -168,10 +175,11 @@ func TestTheAuditorComparesWhatAnOrderWroteUntilTheCustomerSignsIn(t *testing.T)
 	}
 }
 
-func TestAnAccountThatCannotBeLookedIntoIsOneFinding(t *testing.T) {
+func TestAnAccountThatCannotBeReadIsOneFinding(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(sc *scene) { sc.w.Account.ExternalID = "guessed" })
-	found, err := reconcile.FindUsers(t.Context(), expectation{reconcile.ExpectedUser{Account: w.w.Account, Order: w.w.Order, Nonce: w.w.Nonce, Names: []string{"a", "b"}, Present: true}},
+	w := setup(t, func(from *initialState) { from.w.Account.ExternalID = "guessed" })
+	found, err := reconcile.FindUsers(t.Context(), expectation{reconcile.ExpectedUser{Account: w.w.Account, Order: w.w.Order,
+		Nonce: w.w.Nonce, Names: []string{"a", "b"}, Present: true}},
 		inaws.Cloud{Sessions: w.acts.Cloud})
 	require.NoError(t, err)
 	require.Len(t, found, 1)

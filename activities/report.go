@@ -3,18 +3,13 @@ package activities
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	cur "github.com/aws/aws-sdk-go-v2/service/costandusagereportservice"
-	curtypes "github.com/aws/aws-sdk-go-v2/service/costandusagereportservice/types"
 
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/provision"
 )
 
-// bucketCheckTime is how long AWS's billing services may need to see a new bucket policy.
+// bucketCheckTime is how long a new bucket policy may take to reach AWS's billing services.
 const bucketCheckTime = time.Minute
 
 // SetUpReport is the input of the activity SetUpReport.
@@ -25,8 +20,8 @@ type SetUpReport struct {
 	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
 }
 
-// SetUpReport links the existing report, for which nothing is written, or makes a new one: first its bucket and the
-// bucket's policy, which AWS checks before it accepts the report.
+// SetUpReport links the existing report, for which it writes nothing, or creates a new one. It creates the bucket and its policy first,
+// because AWS checks both before it accepts the report.
 func (a *Activities) SetUpReport(ctx context.Context, in SetUpReport) (report provision.Report, err error) {
 	err = a.step(ctx, in.Assignment, provision.StepReport, func(ctx context.Context) error {
 		if in.Existing != nil {
@@ -62,8 +57,8 @@ type RemoveReport struct {
 	EarlierSettings []provision.PoolSettings `json:"earlier_settings,omitempty"`
 }
 
-// RemoveReport takes away the report that the order made and then its bucket. A linked report is never touched, nor is
-// anything without the order's nonce, nor an object that AWS delivered.
+// RemoveReport deletes the report that the order created, and then its bucket. It never touches a linked report, a resource without
+// the order's nonce, or an object that AWS delivered.
 func (a *Activities) RemoveReport(ctx context.Context, in RemoveReport) (Undone, error) {
 	return a.undo(ctx, in.Assignment, provision.StepReport, func(ctx context.Context) ([]string, error) {
 		if in.Request.UseExistingCUR != "" || in.Report.Existing {
@@ -73,26 +68,26 @@ func (a *Activities) RemoveReport(ctx context.Context, in RemoveReport) (Undone,
 		if err != nil {
 			return nil, err
 		}
-		// Nothing of it there, for a while: the step never happened, or it is undone.
-		tried := in.underSettings(in.EarlierSettings)
-		something, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
-			for _, w := range tried {
-				if there, err := somethingMade(ctx, s, w); there || err != nil {
-					return there, err
+		// When nothing is visible for a while, the step never happened or is already undone.
+		variants := in.underSettings(in.EarlierSettings)
+		exists, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
+			for _, w := range variants {
+				if exists, err := reportOrBucketExists(ctx, s, w); exists || err != nil {
+					return exists, err
 				}
 			}
 			return false, nil
 		})
-		if err != nil || !something {
+		if err != nil || !exists {
 			return nil, err
 		}
-		for _, w := range tried {
-			if err := a.removeMadeReport(ctx, s, w); err != nil {
+		for _, w := range variants {
+			if err := a.removeCreatedReport(ctx, s, w); err != nil {
 				return nil, err
 			}
 		}
 		var notes []string
-		for _, w := range tried {
+		for _, w := range variants {
 			more, err := a.removeBucket(ctx, s, w)
 			if err != nil {
 				return nil, err
@@ -103,17 +98,17 @@ func (a *Activities) RemoveReport(ctx context.Context, in RemoveReport) (Undone,
 	})
 }
 
-// somethingMade tells whether there is anything of the order's report, or that could be.
-func somethingMade(ctx context.Context, s *awscloud.Session, w Assignment) (bool, error) {
-	made, err := madeReport(ctx, s, w)
-	if err != nil || made != nil {
-		return made != nil, err
+// reportOrBucketExists reports whether a report or a bucket exists that could be the order's.
+func reportOrBucketExists(ctx context.Context, s *awscloud.Session, w Assignment) (bool, error) {
+	report, err := createdReport(ctx, s, w)
+	if err != nil || report != nil {
+		return report != nil, err
 	}
 	bucket, err := lookAtBucket(ctx, s, w)
 	return bucket != bucketAbsent, err
 }
 
-// reportKind is what a new report is; Data Exports are AWS's way today.
+// reportKind is the kind of a new report: by default a data export, which AWS recommends over legacy reports.
 func (w Assignment) reportKind() provision.ReportKind {
 	if w.Settings.ReportKind == provision.LegacyCUR {
 		return provision.LegacyCUR
@@ -121,7 +116,7 @@ func (w Assignment) reportKind() provision.ReportKind {
 	return provision.DataExport
 }
 
-// reportRegion is where the report's bucket is.
+// reportRegion is the region of the report's bucket.
 func (w Assignment) reportRegion() string {
 	if w.Settings.ReportRegion == "" {
 		return awscloud.HomeRegion
@@ -129,7 +124,7 @@ func (w Assignment) reportRegion() string {
 	return w.Settings.ReportRegion
 }
 
-// reportPrefix is where in the bucket AWS delivers. It is never empty: AWS refuses that for some combinations.
+// reportPrefix is the prefix of the objects that AWS delivers. It is never empty: AWS refuses an empty one in some combinations.
 func (w Assignment) reportPrefix() string {
 	if w.Settings.ReportPrefix == "" {
 		return "cur"
@@ -137,26 +132,26 @@ func (w Assignment) reportPrefix() string {
 	return w.Settings.ReportPrefix
 }
 
-// made is a report of our name in the account.
-type made struct {
+// namedReport is a report in the account that has the name of the order's report.
+type namedReport struct {
 	arn  string // Data Exports only
 	ours bool   // by its tags
 }
 
-// madeReport looks for the report that the order makes; nil when there is none.
-func madeReport(ctx context.Context, s *awscloud.Session, w Assignment) (*made, error) {
+// createdReport looks for the report that the order creates; nil when there is none of its name.
+func createdReport(ctx context.Context, s *awscloud.Session, w Assignment) (*namedReport, error) {
 	if w.reportKind() == provision.LegacyCUR {
-		return madeDefinition(ctx, s, w)
+		return createdDefinition(ctx, s, w)
 	}
-	return madeExport(ctx, s, w)
+	return createdExport(ctx, s, w)
 }
 
-// removeMadeReport deletes the order's report and ignores one of the same name that is not ours.
-func (a *Activities) removeMadeReport(ctx context.Context, s *awscloud.Session, w Assignment) error {
-	var found *made
+// removeCreatedReport deletes the order's report. It ignores a report of the same name that is not the order's.
+func (a *Activities) removeCreatedReport(ctx context.Context, s *awscloud.Session, w Assignment) error {
+	var found *namedReport
 	_, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 		var err error
-		found, err = madeReport(ctx, s, w)
+		found, err = createdReport(ctx, s, w)
 		return found != nil, err
 	})
 	if err != nil || found == nil || !found.ours {
@@ -168,42 +163,18 @@ func (a *Activities) removeMadeReport(ctx context.Context, s *awscloud.Session, 
 	return a.deleteExport(ctx, s, found.arn)
 }
 
-// ensureDefinition returns the order's legacy report once AWS shows it, and defines it if there is none.
-func (a *Activities) ensureDefinition(ctx context.Context, s *awscloud.Session, w Assignment) (provision.Report, error) {
-	none := provision.Report{}
-	found, err := madeDefinition(ctx, s, w)
-	if err != nil {
-		return none, err
-	}
-	var exists error
-	if found == nil {
-		err := a.retryWhileFor(ctx, min(a.Timings.VisibleFor, bucketCheckTime), notReadyForReport, func(ctx context.Context) error {
-			_, err := s.CUR.PutReportDefinition(ctx, w.newDefinition())
-			return err
-		})
-		// "Duplicate" may be our own report, of an attempt whose reply was lost: the look below tells.
-		if err != nil && !awscloud.IsAlreadyExists(err) {
-			if err := a.adoptReport(ctx, s, w, err); err != nil {
-				return none, err
-			}
-		}
-		exists = err
-	}
-	return a.reportVisible(ctx, s, w, exists)
-}
-
-// adoptReport finds out whether a refusal means that an earlier attempt, whose reply was lost, has made the report: Data Exports have no
-// code of their own for a name that exists, and the report may be the last one that the quota allows.
+// adoptReport decides whether a refusal means that an earlier attempt, whose reply was lost, has created the report: Data Exports has no
+// code for a name that exists, and the report may be the last one that the quota allows.
 func (a *Activities) adoptReport(ctx context.Context, s *awscloud.Session, w Assignment, refusal error) error {
 	if awscloud.IsBucketNotVerified(refusal) || !awscloud.IsValidation(refusal) && !awscloud.IsQuota(refusal) {
 		return reportRefused(w, refusal)
 	}
-	var unseenFor time.Duration
-	if repeated(ctx) {
-		unseenFor = a.Timings.VisibleFor
+	var absentFor time.Duration
+	if isRetry(ctx) {
+		absentFor = a.Timings.VisibleFor
 	}
-	seen, err := a.waitVisible(ctx, unseenFor, func(ctx context.Context) (bool, error) {
-		found, err := madeReport(ctx, s, w)
+	seen, err := a.waitVisible(ctx, absentFor, func(ctx context.Context) (bool, error) {
+		found, err := createdReport(ctx, s, w)
 		return found != nil, err
 	})
 	if err != nil {
@@ -215,16 +186,19 @@ func (a *Activities) adoptReport(ctx context.Context, s *awscloud.Session, w Ass
 	return nil
 }
 
-// reportVisible waits until AWS shows the report as ours, twice in a row. The answer is what AWS said when the report was to be made.
-func (a *Activities) reportVisible(ctx context.Context, s *awscloud.Session, w Assignment, answer error) (report provision.Report, err error) {
+// reportVisible waits until AWS shows the report as the order's. answer is AWS's error on creation; nil when there was none.
+func (a *Activities) reportVisible(
+	ctx context.Context, s *awscloud.Session, w Assignment, answer error,
+) (report provision.Report, err error) {
 	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
-		found, err := madeReport(ctx, s, w)
+		found, err := createdReport(ctx, s, w)
 		if err != nil || found == nil {
 			return false, err
 		}
 		if !found.ours {
 			return false, &provision.Failure{Code: provision.CodeResourceNotOurs,
-				Reason: "the account has a cost report named " + w.reportName() + " that this order did not make: delete it or use another account"}
+				Reason: "the account has a cost report named " + w.reportName() +
+					" that this order did not create: delete it, then retry the order, or swap the account"}
 		}
 		report, err = w.shownReport(ctx, s)
 		return report.Name != "", err
@@ -235,101 +209,20 @@ func (a *Activities) reportVisible(ctx context.Context, s *awscloud.Session, w A
 	return report, err
 }
 
-// notReadyForReport: the billing services have not seen the bucket's policy yet, or AWS is busy.
+// notReadyForReport reports that the bucket's policy has not reached the billing services yet, or that AWS is busy.
 func notReadyForReport(err error) bool { return awscloud.IsBucketNotVerified(err) || busy(err) }
 
-// reportRefused explains why AWS refuses the new report. Nothing of it is the customer's.
+// reportRefused returns the reason why AWS refuses the new report. None of its values comes from the customer.
 func reportRefused(w Assignment, err error) error {
 	switch {
 	case awscloud.IsBucketNotVerified(err):
 		return withCause(&provision.Failure{Code: provision.CodePermissionMissing,
-			Reason: fmt.Sprintf("AWS's billing services do not accept the policy of the bucket %s: look for an organization's policy that forbids it", w.bucketName())}, err)
+			Reason: fmt.Sprintf("AWS's billing services do not accept the policy of the bucket %s: check whether a policy of the "+
+				"account's organization denies them access", w.bucketName())}, err)
 	case awscloud.IsValidation(err):
 		return withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
-			Reason: fmt.Sprintf("AWS refuses a report of kind %q in region %q with prefix %q: correct the settings of the pool", w.reportKind(), w.reportRegion(), w.reportPrefix())}, err)
+			Reason: fmt.Sprintf("AWS refuses a report of kind %q in region %q with prefix %q: correct the settings of the pool, then "+
+				"retry the order", w.reportKind(), w.reportRegion(), w.reportPrefix())}, err)
 	}
 	return err
-}
-
-// newDefinition is an hourly report with resource ids as Parquet, the one form that every later use can read. AWS refuses
-// most other combinations, some of them without saying why.
-// Source: Cost and Usage Report API Reference, ReportDefinition.
-func (w Assignment) newDefinition() *cur.PutReportDefinitionInput {
-	in := &cur.PutReportDefinitionInput{ReportDefinition: &curtypes.ReportDefinition{
-		ReportName:               aws.String(w.reportName()),
-		TimeUnit:                 curtypes.TimeUnitHourly,
-		Format:                   curtypes.ReportFormatParquet,
-		Compression:              curtypes.CompressionFormatParquet,
-		AdditionalSchemaElements: []curtypes.SchemaElement{curtypes.SchemaElementResources},
-		ReportVersioning:         curtypes.ReportVersioningOverwriteReport,
-		RefreshClosedReports:     aws.Bool(true),
-		S3Bucket:                 aws.String(w.bucketName()),
-		S3Prefix:                 aws.String(w.reportPrefix()),
-		S3Region:                 curtypes.AWSRegion(w.reportRegion()),
-	}}
-	for _, t := range w.tags() {
-		in.Tags = append(in.Tags, curtypes.Tag{Key: aws.String(t.key), Value: aws.String(t.value)})
-	}
-	return in
-}
-
-// checkReportRegion refuses settings that no legacy report can be made with: AWS delivers it to a fixed list of regions.
-func checkReportRegion(w Assignment) error {
-	if w.reportKind() != provision.LegacyCUR || slices.Contains(curtypes.AWSRegion("").Values(), curtypes.AWSRegion(w.reportRegion())) {
-		return nil
-	}
-	return &provision.Failure{Code: provision.CodePoolSettingsRefused,
-		Reason: fmt.Sprintf("legacy cost reports cannot be delivered to region %q: correct the settings of the pool", w.reportRegion())}
-}
-
-// deleteDefinition deletes the order's legacy report. AWS has no "not found" for it and calls the deletion of a missing
-// one invalid, so then it is looked for.
-func (a *Activities) deleteDefinition(ctx context.Context, s *awscloud.Session, w Assignment) error {
-	err := a.remove(ctx, func(ctx context.Context) error {
-		_, err := s.CUR.DeleteReportDefinition(ctx, &cur.DeleteReportDefinitionInput{ReportName: aws.String(w.reportName())})
-		return err
-	})
-	if !awscloud.IsValidation(err) {
-		return err
-	}
-	gone, lookErr := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
-		definition, err := findDefinition(ctx, s, w.reportName())
-		return definition == nil, err
-	})
-	if lookErr != nil {
-		return lookErr
-	}
-	if !gone {
-		return err
-	}
-	return nil
-}
-
-// findDefinition looks for a legacy report by its exact name; nil when there is none.
-func findDefinition(ctx context.Context, s *awscloud.Session, name string) (*curtypes.ReportDefinition, error) {
-	found, _, err := lookForDefinition(ctx, s, name)
-	return found, err
-}
-
-func madeDefinition(ctx context.Context, s *awscloud.Session, w Assignment) (*made, error) {
-	definition, err := findDefinition(ctx, s, w.reportName())
-	if err != nil || definition == nil {
-		return nil, err
-	}
-	out, err := s.CUR.ListTagsForResource(ctx, &cur.ListTagsForResourceInput{ReportName: definition.ReportName})
-	if awscloud.IsNotFound(err) {
-		return nil, nil // deleted between the two calls
-	}
-	if err != nil {
-		return nil, err
-	}
-	tags := tagsOf(out.Tags, func(t curtypes.Tag) (key, value *string) { return t.Key, t.Value })
-	return &made{ours: w.owns(tags)}, nil
-}
-
-func definitionReport(definition *curtypes.ReportDefinition) provision.Report {
-	return provision.Report{
-		Name: aws.ToString(definition.ReportName), Kind: provision.LegacyCUR, Bucket: aws.ToString(definition.S3Bucket),
-		Prefix: aws.ToString(definition.S3Prefix), Region: string(definition.S3Region),
-	}
 }

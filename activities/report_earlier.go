@@ -8,11 +8,11 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// An operator may change the pool's settings while an order waits for an answer. Then an attempt may have made the report as another
-// kind, in another region or with another prefix. The names are the same, whatever the settings are.
+// An operator may change the pool's settings while an order waits for a correction. An attempt may then already have created the report
+// as another kind, in another region, or with another prefix. The names do not depend on the settings.
 
-// underSettings is the assignment under its settings and under each of the earlier ones with which the report would be of another kind,
-// or in another region.
+// underSettings returns the assignment with its own settings, and with each of the earlier ones that give the report another kind or
+// another region.
 func (w Assignment) underSettings(earlier []provision.PoolSettings) []Assignment {
 	all := []Assignment{w}
 	for _, settings := range earlier {
@@ -27,34 +27,34 @@ func (w Assignment) underSettings(earlier []provision.PoolSettings) []Assignment
 	return all
 }
 
-// clearEarlier removes what attempts under earlier settings have made and what does not fit the settings of now.
+// clearEarlier removes what attempts under earlier settings have created and what does not match the current settings.
 func (a *Activities) clearEarlier(ctx context.Context, s *awscloud.Session, w Assignment, earlier []provision.PoolSettings) error {
 	if len(earlier) == 0 {
 		return nil
 	}
-	tried := w.underSettings(earlier)
-	for _, other := range tried {
+	variants := w.underSettings(earlier)
+	for _, other := range variants {
 		if fits, err := a.reportFits(ctx, s, w, other); fits || err != nil {
 			if err != nil {
 				return err
 			}
 			continue
 		}
-		if err := a.removeMadeReport(ctx, s, other); err != nil {
+		if err := a.removeCreatedReport(ctx, s, other); err != nil {
 			return err
 		}
-		gone, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
-			found, err := madeReport(ctx, s, other)
-			return found == nil || !found.ours, err
+		gone, err := a.waitGone(ctx, func(ctx context.Context) (bool, error) {
+			found, err := createdReport(ctx, s, other)
+			return found != nil && found.ours, err
 		})
 		if err == nil && !gone {
-			err = notYet("the end of the earlier cost report")
+			err = notYet("the deletion of the earlier cost report")
 		}
 		if err != nil {
 			return err
 		}
 	}
-	for _, other := range tried[1:] {
+	for _, other := range variants[1:] {
 		if other.reportRegion() == w.reportRegion() {
 			continue
 		}
@@ -64,19 +64,21 @@ func (a *Activities) clearEarlier(ctx context.Context, s *awscloud.Session, w As
 		}
 		if len(left) > 0 {
 			return &provision.Failure{Code: provision.CodeResourceNotOurs,
-				Reason: left[0] + "; it was made in " + other.reportRegion() + " under earlier settings of the pool, and stands in the way: look into it, then retry the order, or use another account"}
+				Reason: left[0] + "; it was created in " + other.reportRegion() +
+					" under earlier settings of the pool, and its name is needed again: " +
+					"check and delete the bucket, then retry the order, or swap the account"}
 		}
 	}
 	return nil
 }
 
-// reportFits tells whether the report that was made under other settings may stay: there is none of ours, or it is what the settings of
-// now ask for.
+// reportFits reports whether the report that was created under other settings may stay: there is none, it is not the order's, or it
+// matches the current settings.
 func (a *Activities) reportFits(ctx context.Context, s *awscloud.Session, w, other Assignment) (bool, error) {
-	var found *made
+	var found *namedReport
 	if _, err := a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
 		var err error
-		found, err = madeReport(ctx, s, other)
+		found, err = createdReport(ctx, s, other)
 		return found != nil, err
 	}); err != nil || found == nil || !found.ours {
 		return true, err
@@ -88,7 +90,7 @@ func (a *Activities) reportFits(ctx context.Context, s *awscloud.Session, w, oth
 	return report.Region == w.reportRegion() && report.Prefix == w.reportPrefix() && report.Bucket == w.bucketName(), err
 }
 
-// shownReport reads the report that the order makes; the zero report when AWS does not show it.
+// shownReport reads the report that the order creates; the zero report when AWS does not show it.
 func (w Assignment) shownReport(ctx context.Context, s *awscloud.Session) (provision.Report, error) {
 	if w.reportKind() == provision.LegacyCUR {
 		definition, err := findDefinition(ctx, s, w.reportName())

@@ -9,9 +9,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// TestTheReportUnderOtherSettings: an operator changes the pool's settings while an order waits, and retries it. What was made under the
+// An operator changes the pool's settings while an order waits, and retries it. What was made under the
 // earlier settings is gone then, and nothing of it is left when the order is undone.
-func TestTheReportUnderOtherSettings(t *testing.T) {
+func TestAReportMovesWhenTheSettingsChange(t *testing.T) {
 	t.Parallel()
 	for name, become := range map[string]func(*provision.PoolSettings){
 		"another region":          func(s *provision.PoolSettings) { s.ReportRegion = "us-west-2" },
@@ -23,11 +23,13 @@ func TestTheReportUnderOtherSettings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for lost, fault := range map[string]awssim.Fault{
-				"the answer of the report": {Operation: "CreateExport", Nth: 1, When: awssim.After, Kind: awssim.Error, Code: "TeapotException", Status: 418},
-				"the answer of the bucket": {Operation: "CreateBucket", Nth: 1, When: awssim.After, Kind: awssim.Error, Code: "TeapotException", Status: 418},
-				"nothing":                  {Operation: "CreateBucket", Nth: 1, Kind: awssim.Error, Code: "TeapotException", Status: 418},
+				"the answer of the report": {Operation: "CreateExport", Nth: 1, When: awssim.After, Kind: awssim.Error, Code: "TeapotException",
+					Status: 418},
+				"the answer of the bucket": {Operation: "CreateBucket", Nth: 1, When: awssim.After, Kind: awssim.Error, Code: "TeapotException",
+					Status: 418},
+				"nothing": {Operation: "CreateBucket", Nth: 1, Kind: awssim.Error, Code: "TeapotException", Status: 418},
 			} {
-				w := setup(t, quick, func(sc *scene) { sc.timings.RefusedFor = 1 })
+				w := setup(t, quick, func(from *initialState) { from.timings.RefusedFor = 1 })
 				inspected, err := run(w, w.acts.Inspect, w.w)
 				require.NoError(t, err)
 				w.sim.Inject(fault)
@@ -55,7 +57,8 @@ func TestTheReportUnderOtherSettings(t *testing.T) {
 				undone, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: report, EarlierSettings: earlier})
 				require.NoError(t, err)
 				require.Empty(t, undone.Notes)
-				verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: inspected.Journal, EarlierSettings: earlier})
+				verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: inspected.Journal,
+					EarlierSettings: earlier})
 				require.NoError(t, err)
 				require.Empty(t, verified.Leftovers)
 				w.requireRestored()
@@ -64,15 +67,16 @@ func TestTheReportUnderOtherSettings(t *testing.T) {
 	}
 }
 
-// TestAReportOfEarlierSettingsIsUndone: the order is given up right after its settings were changed.
-func TestAReportOfEarlierSettingsIsUndone(t *testing.T) {
+// The order is given up right after its settings were changed.
+func TestAReportUnderEarlierSettingsIsRemoved(t *testing.T) {
 	t.Parallel()
 	w := setup(t, quick)
 	d := w.mustDo()
 	earlier := []provision.PoolSettings{w.w.Settings}
 	w.w.Settings.ReportRegion, w.w.Settings.ReportKind = "us-west-2", provision.LegacyCUR
 
-	verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal, Written: d.written, EarlierSettings: earlier})
+	verified, err := run(w, w.acts.CompareWithJournal, CompareWithJournal{Assignment: w.w, Journal: d.inspected.Journal,
+		Written: d.written, EarlierSettings: earlier})
 	require.NoError(t, err)
 	require.Contains(t, verified.Leftovers, "the cost report "+w.w.reportName()+" of the order still exists")
 	require.Contains(t, verified.Leftovers, "the bucket "+w.w.bucketName()+" of the order still exists")
@@ -87,8 +91,8 @@ func TestAReportOfEarlierSettingsIsUndone(t *testing.T) {
 	w.requireUndone(d, awssim.Fault{})
 }
 
-// TestAnEarlierBucketWithUsageStays: what AWS delivered is not ours to delete, so the name of the bucket is not free.
-func TestAnEarlierBucketWithUsageStays(t *testing.T) {
+// What AWS delivered is not ours to delete, so the name of the bucket is not free.
+func TestAnEarlierBucketWithUsageIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := setup(t, quick)
 	d := w.mustDo()
@@ -101,13 +105,13 @@ func TestAnEarlierBucketWithUsageStays(t *testing.T) {
 	require.Equal(t, 4711, w.account().Buckets[d.report.Bucket].Objects["cur/usage.parquet"])
 }
 
-// TestThingsOfOthersStayUnderOtherSettings: only what carries the order's marks is removed.
-func TestThingsOfOthersStayUnderOtherSettings(t *testing.T) {
+// Only what carries the order's marks is removed.
+func TestResourcesOfOthersAreLeftAloneWhenTheSettingsChange(t *testing.T) {
 	t.Parallel()
-	w := setup(t, quick, func(sc *scene) {
+	w := setup(t, quick, func(from *initialState) {
 		export := simExport("HEALTHY")
 		export.Tags = notOurTags
-		sc.account.Exports = map[string]awssim.Export{sc.w.reportName(): export}
+		from.account.Exports = map[string]awssim.Export{from.w.reportName(): export}
 	})
 	earlier := []provision.PoolSettings{w.w.Settings}
 	w.w.Settings.ReportKind = provision.LegacyCUR
@@ -119,8 +123,8 @@ func TestThingsOfOthersStayUnderOtherSettings(t *testing.T) {
 	w.requireRestored()
 }
 
-// TestTheUserUnderOtherSettings: nobody can sign in as the user yet, so it is made as the settings of now ask for.
-func TestTheUserUnderOtherSettings(t *testing.T) {
+// No one can sign in as the user yet, so it is created again under the current settings.
+func TestAUserIsUpdatedWhenTheSettingsChange(t *testing.T) {
 	t.Parallel()
 	const administrator = "arn:aws:iam::aws:policy/AdministratorAccess"
 	for name, become := range map[string]func(*provision.PoolSettings){
@@ -138,7 +142,8 @@ func TestTheUserUnderOtherSettings(t *testing.T) {
 			become(&w.w.Settings)
 			second, err := run(w, w.acts.CreateUser, w.w)
 			require.NoError(t, err)
-			require.Equal(t, before.PermissionsBoundary == w.w.Settings.PermissionsBoundary, first == second, "a boundary cannot be changed: the user is made anew")
+			require.Equal(t, before.PermissionsBoundary == w.w.Settings.PermissionsBoundary, first == second,
+				"a boundary cannot be changed: the user is created again")
 			user := w.account().Users["alice"]
 			require.Equal(t, w.w.Settings.PermissionsBoundary, user.PermissionsBoundary)
 			require.ElementsMatch(t, w.w.policies(), user.AttachedPolicies)
@@ -152,7 +157,7 @@ func TestTheUserUnderOtherSettings(t *testing.T) {
 			w.requireRestored()
 		})
 	}
-	t.Run("somebody has signed in", func(t *testing.T) {
+	t.Run("someone has signed in", func(t *testing.T) {
 		t.Parallel()
 		w := setup(t, quick)
 		first, err := run(w, w.acts.CreateUser, w.w)

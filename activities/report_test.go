@@ -18,7 +18,8 @@ var justNow = time.Now().UTC().Truncate(time.Second)
 
 func simReport(status string) awssim.Report {
 	r := awssim.Report{TimeUnit: "HOURLY", Format: "Parquet", Compression: "Parquet", AdditionalSchemaElements: []string{"RESOURCES"},
-		S3Bucket: "their-bucket", S3Prefix: "their/prefix", S3Region: "us-west-2", ReportVersioning: "OVERWRITE_REPORT", RefreshClosedReports: true}
+		S3Bucket: "their-bucket", S3Prefix: "their/prefix", S3Region: "us-west-2", ReportVersioning: "OVERWRITE_REPORT",
+		RefreshClosedReports: true}
 	if status != "" {
 		r.ReportStatus = &awssim.ReportStatus{LastDelivery: justNow.Format("20060102T150405Z"), LastStatus: status}
 	}
@@ -27,7 +28,8 @@ func simReport(status string) awssim.Report {
 
 func simExport(status string) awssim.Export {
 	e := awssim.Export{QueryStatement: "SELECT " + strings.Join(usageColumns, ", ") + " FROM COST_AND_USAGE_REPORT",
-		TableConfigurations: map[string]map[string]string{"COST_AND_USAGE_REPORT": {"TIME_GRANULARITY": "HOURLY", "INCLUDE_RESOURCES": "TRUE"}}, S3Bucket: "their-bucket", S3Prefix: "their/prefix",
+		TableConfigurations: map[string]map[string]string{"COST_AND_USAGE_REPORT": {"TIME_GRANULARITY": "HOURLY",
+			"INCLUDE_RESOURCES": "TRUE"}}, S3Bucket: "their-bucket", S3Prefix: "their/prefix",
 		S3Region: "us-west-2", OutputType: "CUSTOM", Format: "PARQUET", Compression: "PARQUET", Overwrite: "OVERWRITE_REPORT", StatusCode: status}
 	if status != "" {
 		e.LastRefreshed = justNow
@@ -44,26 +46,35 @@ func TestLinkExistingReport(t *testing.T) {
 		kind    provision.ReportKind
 		meant   provision.ReportKind // the kind that the order names; empty: none
 	}{
-		"legacy":                            {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, kind: provision.LegacyCUR},
-		"legacy, not delivered yet":         {reports: map[string]awssim.Report{"Usage": simReport("")}, kind: provision.LegacyCUR},
-		"export":                            {exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, kind: provision.DataExport},
-		"export, not refreshed yet":         {exports: map[string]awssim.Export{"Usage": simExport("")}, kind: provision.DataExport},
-		"legacy and another export":         {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, exports: map[string]awssim.Export{"Usage": focus()}, kind: provision.LegacyCUR},
-		"neither":                           {code: provision.CodeReportNotFound},
-		"other case":                        {reports: map[string]awssim.Report{"usage": simReport("SUCCESS")}, code: provision.CodeReportNotFound},
-		"both":                              {reports: map[string]awssim.Report{"Usage": simReport("")}, exports: map[string]awssim.Export{"Usage": simExport("")}, code: provision.CodeReportAmbiguous},
-		"both, and the legacy one is meant": {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, meant: provision.LegacyCUR, kind: provision.LegacyCUR},
-		"both, and the export is meant":     {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, meant: provision.DataExport, kind: provision.DataExport},
-		"only the other kind":               {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, meant: provision.DataExport, code: provision.CodeReportNotFound},
-		"legacy without its bucket":         {reports: map[string]awssim.Report{"Usage": simReport("ERROR_NO_BUCKET")}, code: provision.CodeReportBroken},
-		"legacy without permissions":        {reports: map[string]awssim.Report{"Usage": simReport("ERROR_PERMISSIONS")}, code: provision.CodeReportBroken},
-		"unhealthy export":                  {exports: map[string]awssim.Export{"Usage": simExport("UNHEALTHY")}, code: provision.CodeReportBroken},
+		"legacy":                    {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, kind: provision.LegacyCUR},
+		"legacy, not delivered yet": {reports: map[string]awssim.Report{"Usage": simReport("")}, kind: provision.LegacyCUR},
+		"export":                    {exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, kind: provision.DataExport},
+		"export, not refreshed yet": {exports: map[string]awssim.Export{"Usage": simExport("")}, kind: provision.DataExport},
+		"legacy and another export": {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")},
+			exports: map[string]awssim.Export{"Usage": focus()}, kind: provision.LegacyCUR},
+		"neither": {code: provision.CodeReportNotFound},
+		"other case": {reports: map[string]awssim.Report{"usage": simReport("SUCCESS")},
+			code: provision.CodeReportNotFound},
+		"both": {reports: map[string]awssim.Report{"Usage": simReport("")},
+			exports: map[string]awssim.Export{"Usage": simExport("")}, code: provision.CodeReportAmbiguous},
+		"both, and the legacy one is meant": {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")},
+			exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, meant: provision.LegacyCUR, kind: provision.LegacyCUR},
+		"both, and the export is meant": {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")},
+			exports: map[string]awssim.Export{"Usage": simExport("HEALTHY")}, meant: provision.DataExport, kind: provision.DataExport},
+		"only the other kind": {reports: map[string]awssim.Report{"Usage": simReport("SUCCESS")}, meant: provision.DataExport,
+			code: provision.CodeReportNotFound},
+		"legacy without its bucket": {reports: map[string]awssim.Report{"Usage": simReport("ERROR_NO_BUCKET")},
+			code: provision.CodeReportBroken},
+		"legacy without permissions": {reports: map[string]awssim.Report{"Usage": simReport("ERROR_PERMISSIONS")},
+			code: provision.CodeReportBroken},
+		"unhealthy export": {exports: map[string]awssim.Export{"Usage": simExport("UNHEALTHY")},
+			code: provision.CodeReportBroken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, func(sc *scene) {
-				sc.w.Request.UseExistingCUR, sc.w.Request.ExistingCURKind = "Usage", c.meant
-				sc.account.Reports, sc.account.Exports, sc.account.Buckets = c.reports, c.exports, theirBucket()
+			w := setup(t, func(from *initialState) {
+				from.w.Request.UseExistingCUR, from.w.Request.ExistingCURKind = "Usage", c.meant
+				from.account.Reports, from.account.Exports, from.account.Buckets = c.reports, c.exports, theirBucket()
 			})
 			inspected, err := run(w, w.acts.Inspect, w.w)
 			if c.code != "" {
@@ -73,7 +84,8 @@ func TestLinkExistingReport(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			want := provision.Report{Name: "Usage", Kind: c.kind, Existing: true, Bucket: "their-bucket", Prefix: "their/prefix", Region: "us-west-2"}
+			want := provision.Report{Name: "Usage", Kind: c.kind, Existing: true, Bucket: "their-bucket", Prefix: "their/prefix",
+				Region: "us-west-2"}
 			if c.kind == provision.DataExport {
 				want.ARN = w.account().Exports["Usage"].ARN
 			}
@@ -99,12 +111,12 @@ func TestLinkExistingReport(t *testing.T) {
 // TestLinkExistingReportOnALaterPage: AWS lists five legacy reports at a time.
 func TestLinkExistingReportOnALaterPage(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(sc *scene) {
-		sc.w.Request.UseExistingCUR = "Usage"
-		sc.account.Buckets = theirBucket()
-		sc.account.Reports = map[string]awssim.Report{"Usage": simReport("SUCCESS")}
+	w := setup(t, func(from *initialState) {
+		from.w.Request.UseExistingCUR = "Usage"
+		from.account.Buckets = theirBucket()
+		from.account.Reports = map[string]awssim.Report{"Usage": simReport("SUCCESS")}
 		for i := range 12 {
-			sc.account.Reports[fmt.Sprintf("Another-%d", i)] = simReport("")
+			from.account.Reports[fmt.Sprintf("Another-%d", i)] = simReport("")
 		}
 	})
 	inspected, err := run(w, w.acts.Inspect, w.w)
@@ -115,12 +127,12 @@ func TestLinkExistingReportOnALaterPage(t *testing.T) {
 // TestReportQuota: how many reports an account may have, AWS decides, when one is made.
 func TestReportQuota(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []func(*scene){legacyReport, func(*scene) {}} {
-		w := setup(t, kind, func(sc *scene) {
-			sc.account.Reports, sc.account.Exports = map[string]awssim.Report{}, map[string]awssim.Export{}
+	for _, kind := range []func(*initialState){legacyReport, func(*initialState) {}} {
+		w := setup(t, kind, func(from *initialState) {
+			from.account.Reports, from.account.Exports = map[string]awssim.Report{}, map[string]awssim.Export{}
 			for i := range 5 {
-				sc.account.Reports[fmt.Sprintf("theirs-%d", i)] = simReport("")
-				sc.account.Exports[fmt.Sprintf("theirs-%d", i)] = simExport("")
+				from.account.Reports[fmt.Sprintf("theirs-%d", i)] = simReport("")
+				from.account.Exports[fmt.Sprintf("theirs-%d", i)] = simExport("")
 			}
 		})
 		inspected, err := run(w, w.acts.Inspect, w.w)
@@ -132,18 +144,19 @@ func TestReportQuota(t *testing.T) {
 	}
 }
 
-// TestTheLastReportThatTheQuotaAllows is the order's own: the reply was lost, and reads do not show it yet when AWS says that there are
+// TestALostReplyForTheLastReportOfTheQuota is the order's own: the reply was lost, and reads do not show it
+// yet when AWS says that there are
 // enough.
-func TestTheLastReportThatTheQuotaAllows(t *testing.T) {
+func TestALostReplyForTheLastReportOfTheQuota(t *testing.T) {
 	t.Parallel()
 	for operation, c := range map[string]struct {
-		kind func(*scene)
+		kind func(*initialState)
 		code string
 	}{
 		"PutReportDefinition": {legacyReport, "ReportLimitReachedException"},
-		"CreateExport":        {func(*scene) {}, "ServiceQuotaExceededException"},
+		"CreateExport":        {func(*initialState) {}, "ServiceQuotaExceededException"},
 	} {
-		w := setup(t, eventually, c.kind, func(sc *scene) { sc.sim.Delay = 300 * time.Millisecond })
+		w := setup(t, eventually, c.kind, func(from *initialState) { from.sim.Delay = 300 * time.Millisecond })
 		w.sim.Inject(awssim.Fault{Operation: operation, Nth: 1, When: awssim.After, Kind: awssim.Reset})
 		w.sim.Inject(awssim.Fault{Operation: operation, Nth: 2, Kind: awssim.Error, Code: c.code, Status: 400})
 		report, err := run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
@@ -153,7 +166,7 @@ func TestTheLastReportThatTheQuotaAllows(t *testing.T) {
 	}
 }
 
-func TestForeignReportAndBucketAreNeverTouched(t *testing.T) {
+func TestReportsAndBucketsOfOthersAreNeverTouched(t *testing.T) {
 	t.Parallel()
 	foreignTags := map[string]string{tagOrder: "acme/order-2", tagNonce: "another"}
 	for name, c := range map[string]struct {
@@ -182,10 +195,10 @@ func TestForeignReportAndBucketAreNeverTouched(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, kind := range []provision.ReportKind{provision.LegacyCUR, provision.DataExport} {
-				w := setup(t, func(sc *scene) {
-					sc.w.Settings.ReportKind = kind
+				w := setup(t, func(from *initialState) {
+					from.w.Settings.ReportKind = kind
 					if c.account != nil {
-						c.account(&sc.account, sc.w)
+						c.account(&from.account, from.w)
 					}
 				})
 				if c.other != nil {
@@ -235,9 +248,10 @@ func TestDeliveredUsageIsKept(t *testing.T) {
 
 func TestLegacyReportAndItsBucket(t *testing.T) {
 	t.Parallel()
-	w := setup(t, legacyReport, func(sc *scene) { sc.w.Settings.ReportRegion, sc.w.Settings.ReportPrefix = "", "" })
+	w := setup(t, legacyReport, func(from *initialState) { from.w.Settings.ReportRegion, from.w.Settings.ReportPrefix = "", "" })
 	d := w.mustDo()
-	require.Equal(t, provision.Report{Name: w.w.reportName(), Kind: provision.LegacyCUR, Bucket: w.w.bucketName(), Prefix: "cur", Region: "us-east-1"}, d.report)
+	require.Equal(t, provision.Report{Name: w.w.reportName(), Kind: provision.LegacyCUR, Bucket: w.w.bucketName(), Prefix: "cur",
+		Region: "us-east-1"}, d.report)
 	report := w.account().Reports[d.report.Name]
 	require.Equal(t, nonce, report.Tags[tagNonce])
 	require.Equal(t, []string{"RESOURCES"}, report.AdditionalSchemaElements)
@@ -247,19 +261,21 @@ func TestLegacyReportAndItsBucket(t *testing.T) {
 	require.JSONEq(t, iam.ReportBucketPolicy(d.report.Bucket, accountID), bucket.Policy)
 }
 
-// TestBucketPolicyNotSeenYet: the billing services look at the policy while the report is made, and may be late.
-func TestBucketPolicyNotSeenYet(t *testing.T) {
+// The billing services look at the policy while the report is made, and may be late.
+func TestAReportWaitsForTheBucketPolicy(t *testing.T) {
 	t.Parallel()
 	const refusal = "Failed to verify customer bucket permission."
-	for _, kind := range []func(*scene){legacyReport, func(*scene) {}} {
+	for _, kind := range []func(*initialState){legacyReport, func(*initialState) {}} {
 		for _, operation := range []string{"PutReportDefinition", "CreateExport"} {
 			w := setup(t, kind)
-			w.sim.Inject(awssim.Fault{Operation: operation, Times: 3, Kind: awssim.Error, Code: "ValidationException", Status: 400, Message: refusal})
+			w.sim.Inject(awssim.Fault{Operation: operation, Times: 3, Kind: awssim.Error, Code: "ValidationException", Status: 400,
+				Message: refusal})
 			_, err := once(w, 1, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
 			require.NoError(t, err)
 
 			w = setup(t, kind)
-			w.sim.Inject(awssim.Fault{Operation: "PutReportDefinition", Kind: awssim.Error, Code: "ValidationException", Status: 400, Message: refusal})
+			w.sim.Inject(awssim.Fault{Operation: "PutReportDefinition", Kind: awssim.Error, Code: "ValidationException", Status: 400,
+				Message: refusal})
 			w.sim.Inject(awssim.Fault{Operation: "CreateExport", Kind: awssim.Error, Code: "ValidationException", Status: 400, Message: refusal})
 			_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
 			failure := w.requireFailure(err, provision.CodePermissionMissing)
@@ -268,25 +284,26 @@ func TestBucketPolicyNotSeenYet(t *testing.T) {
 	}
 }
 
-func TestReportSettingsThatAWSRefuses(t *testing.T) {
+func TestReportSettingsThatAWSRefusesNameTheSetting(t *testing.T) {
 	t.Parallel()
-	w := setup(t, legacyReport, func(sc *scene) { sc.w.Settings.ReportRegion = "il-central-1" }) // too new for legacy reports
+	w := setup(t, legacyReport, func(from *initialState) { from.w.Settings.ReportRegion = "il-central-1" }) // too new for legacy reports
 	_, err := run(w, w.acts.Inspect, w.w)
 	failure := w.requireFailure(err, provision.CodePoolSettingsRefused)
 	require.Contains(t, failure.Reason, "il-central-1")
 
-	w = setup(t, legacyReport, func(sc *scene) { sc.w.Settings.ReportPrefix = "no spaces, please" })
+	w = setup(t, legacyReport, func(from *initialState) { from.w.Settings.ReportPrefix = "no spaces, please" })
 	_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
 	failure = w.requireFailure(err, provision.CodePoolSettingsRefused)
 	require.Contains(t, failure.Reason, "no spaces, please")
 }
 
-// TestDeleteOfAReportThatIsGone: AWS calls it invalid, which must not be believed blindly.
-func TestDeleteOfAReportThatIsGone(t *testing.T) {
+// AWS calls it invalid, which must not be believed blindly.
+func TestAMissingReportCountsAsDeleted(t *testing.T) {
 	t.Parallel()
 	w := setup(t, legacyReport)
 	d := w.mustDo()
-	w.sim.Inject(awssim.Fault{Operation: "DeleteReportDefinition", Nth: 1, When: awssim.After, Kind: awssim.Error, Code: "ValidationException", Status: 400})
+	w.sim.Inject(awssim.Fault{Operation: "DeleteReportDefinition", Nth: 1, When: awssim.After, Kind: awssim.Error,
+		Code: "ValidationException", Status: 400})
 	w.requireUndone(d, awssim.Fault{})
 
 	w = setup(t, legacyReport)

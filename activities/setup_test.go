@@ -37,56 +37,58 @@ const (
 	nonce        = "5c6a4f0e-6a8e-4a55-9a0c-2f8f2f6f0b11"
 )
 
-// world is a simulated AWS with one account of the pool and one of somebody else, and the activities that work in it
-// through the real SDK.
-type world struct {
+// fixture is a simulated AWS with an account of the pool and an account of someone else, and the activities that use it through the
+// real SDK.
+type fixture struct {
 	t      testing.TB
 	sim    *awssim.Sim
-	liar   *liar // between us and AWS; it tells the truth unless it is told to lie
+	proxy  *proxy // between the SDK and the simulator
 	cloud  awscloud.Options
 	acts   *Activities
-	store  *memoryStore
+	store  *memoryDatabase
 	w      Assignment
-	start  string         // the account's state before the order
+	start  string         // the account before the order, as JSON
 	before awssim.Account // the same
-	other  string         // the state of somebody else's account
+	other  string         // the other account, as JSON
 
-	alive context.Context //nolint:containedctx // that of the worker process: it ends when the process is killed
+	alive context.Context //nolint:containedctx // the context of the worker process, which ends when the process is killed
 	kill  context.CancelFunc
 
-	workers int // processes that were started
+	workers int // how many processes were started
 
 	heartbeats       *Heartbeats
-	heartbeatTimeout time.Duration // of every activity; 0: none is asked for
-	takes            time.Duration // how long an attempt may take; 0: as long as the environment says
-	undoFor          time.Duration // how long an undo tries what AWS refuses
+	heartbeatTimeout time.Duration // of every activity; 0 when it has none
+	takes            time.Duration // the timeout of an attempt; 0 for that of the test environment
+	undoFor          time.Duration // how long an undo retries what AWS refuses
 	outages          *Outages
 	log              slog.Handler
 
-	watching sync.Mutex
-	watchers []func(operation, fault string)
+	observing sync.Mutex
+	observers []func(operation, fault string)
 }
 
-type scene struct {
+// initialState is what setup creates.
+type initialState struct {
 	sim     awssim.Options
 	cloud   awscloud.Options // without credentials and endpoint
 	account awssim.Account
-	other   awssim.Account // somebody else's
+	other   awssim.Account // of someone else
 	timings Timings
 	w       Assignment
 }
 
-// setup builds the world; the changes are applied to the usual scene first.
-func setup(tb testing.TB, changes ...func(*scene)) *world {
+// setup creates the usual initial state with the given changes.
+func setup(tb testing.TB, changes ...func(*initialState)) *fixture {
 	tb.Helper()
-	sc := &scene{
+	from := &initialState{
 		sim:   awssim.Options{Seed: 1},
 		cloud: awscloud.Options{RetryDelay: time.Millisecond, CallTimeout: 5 * time.Second},
 		account: awssim.Account{
 			ID: accountID, Email: "root@example.com", Alias: "old-alias",
 			Role: awssim.Role{Name: "quartermaster", ExternalID: externalID, TrustedPrincipal: principalARN},
-			Contact: &awssim.Contact{FullName: "Pool Owner", AddressLine1: "1 Main St", AddressLine2: "Floor 2", City: "Seattle", StateOrRegion: "WA",
-				PostalCode: "98101", CountryCode: "US", PhoneNumber: "+1 206 555 0100", CompanyName: "Distributor Inc"},
+			Contact: &awssim.Contact{FullName: "Pool Owner", AddressLine1: "1 Main St", AddressLine2: "Floor 2", City: "Seattle",
+				StateOrRegion: "WA",
+				PostalCode:    "98101", CountryCode: "US", PhoneNumber: "+1 206 555 0100", CompanyName: "Distributor Inc"},
 			PasswordPolicy: &awssim.PasswordPolicy{MinimumPasswordLength: 8, AllowUsersToChangePassword: true},
 			AlternateContacts: map[string]awssim.AlternateContact{
 				"BILLING": {Name: "Old Billing", Title: "Clerk", EmailAddress: "old-billing@example.com", PhoneNumber: "+1 206 555 0101"},
@@ -114,36 +116,37 @@ func setup(tb testing.TB, changes ...func(*scene)) *world {
 		},
 	}
 	for _, change := range changes {
-		change(sc)
+		change(from)
 	}
-	w := &world{t: tb, undoFor: time.Minute, heartbeats: &Heartbeats{}, outages: NewOutages(), log: slog.DiscardHandler}
-	sc.sim.Logger = slog.New(&witness{w: w})
-	sim := awssim.New(sc.sim)
+	w := &fixture{t: tb, undoFor: time.Minute, heartbeats: &Heartbeats{}, outages: NewOutages(), log: slog.DiscardHandler}
+	from.sim.Logger = slog.New(&requestObserver{w: w})
+	sim := awssim.New(from.sim)
 	require.NoError(tb, sim.Load(awssim.Seed{
 		Callers:  []awssim.Caller{{AccessKeyID: "AKIAPROVISIONER00000", SecretAccessKey: "not-a-secret", ARN: principalARN}},
-		Accounts: []awssim.Account{sc.account, sc.other},
+		Accounts: []awssim.Account{from.account, from.other},
 	}))
-	liar := &liar{sim: sim}
-	server := httptest.NewServer(liar)
+	proxy := &proxy{sim: sim}
+	server := httptest.NewServer(proxy)
 	tb.Cleanup(server.Close)
-	sc.cloud.Config = aws.Config{Region: awscloud.HomeRegion, Credentials: credentials.NewStaticCredentialsProvider("AKIAPROVISIONER00000", "not-a-secret", "")}
-	sc.cloud.Endpoint = server.URL
+	from.cloud.Config = aws.Config{Region: awscloud.HomeRegion,
+		Credentials: credentials.NewStaticCredentialsProvider("AKIAPROVISIONER00000", "not-a-secret", "")}
+	from.cloud.Endpoint = server.URL
 	key := make([]byte, secrets.KeySize)
 	_, err := rand.Read(key)
 	require.NoError(tb, err)
 	ring, err := secrets.NewRing(secrets.Key{ID: "k1", Secret: key})
 	require.NoError(tb, err)
-	store := newMemoryStore(sc.w.Order)
-	w.sim, w.liar, w.cloud, w.store, w.w = sim, liar, sc.cloud, store, sc.w
+	store := newMemoryDatabase(from.w.Order)
+	w.sim, w.proxy, w.cloud, w.store, w.w = sim, proxy, from.cloud, store, from.w
 	w.start, w.other = string(sim.Snapshot(accountID)), string(sim.Snapshot(otherID))
 	w.before = w.account()
-	w.acts = &Activities{Database: store.database(), Sealer: ring, Timings: sc.timings}
+	w.acts = &Activities{Database: store.database(), Sealer: ring, Timings: from.timings}
 	w.startWorker()
 	return w
 }
 
-// startWorker starts a process that knows nothing of what an earlier one did: what it knows stands in the database and in AWS.
-func (w *world) startWorker() {
+// startWorker starts a process that knows only what is in the database and in AWS.
+func (w *fixture) startWorker() {
 	w.t.Helper()
 	cloud, err := awscloud.New(w.cloud)
 	require.NoError(w.t, err)
@@ -155,30 +158,30 @@ func (w *world) startWorker() {
 	w.t.Cleanup(w.kill)
 }
 
-func legacyReport(sc *scene) { sc.w.Settings.ReportKind = provision.LegacyCUR }
+func legacyReport(from *initialState) { from.w.Settings.ReportKind = provision.LegacyCUR }
 
-// account is the account's true state.
-func (w *world) account() awssim.Account {
+// account returns the current state of the account.
+func (w *fixture) account() awssim.Account {
 	w.t.Helper()
 	a, ok := w.sim.Account(accountID)
 	require.True(w.t, ok)
 	return a
 }
 
-func (w *world) edit(f func(*awssim.Account)) {
+func (w *fixture) edit(f func(*awssim.Account)) {
 	w.t.Helper()
 	require.NoError(w.t, w.sim.Edit(accountID, f))
 }
 
-// updateOther changes somebody else's account, which is to stay like that.
-func (w *world) updateOther(f func(*awssim.Account)) {
+// updateOther changes the account of someone else, which must not change afterwards.
+func (w *fixture) updateOther(f func(*awssim.Account)) {
 	w.t.Helper()
 	require.NoError(w.t, w.sim.Edit(otherID, f))
 	w.other = string(w.sim.Snapshot(otherID))
 }
 
 // effects counts the calls of the operation that changed something in the account.
-func (w *world) effects(operation string) int {
+func (w *fixture) effects(operation string) int {
 	calls := map[string]bool{}
 	for _, e := range w.sim.Effects() {
 		if e.AccountID == accountID && e.Operation == operation {
@@ -188,16 +191,16 @@ func (w *world) effects(operation string) int {
 	return len(calls)
 }
 
-// maxAttempts is more than any activity may need: one fault, a few looks.
+// maxAttempts is more than any activity may need after one fault.
 const maxAttempts = 8
 
-// run executes an activity as Temporal does: an error that does not say that it is final is followed by another attempt.
-func run[In, Out any](w *world, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
+// run executes an activity as Temporal does: it repeats an attempt whose error is not final.
+func run[In, Out any](w *fixture, activity func(context.Context, In) (Out, error), in In) (out Out, err error) {
 	w.t.Helper()
 	for attempt := int32(1); attempt <= maxAttempts; attempt++ {
 		out, err = once(w, attempt, activity, in)
 		if w.alive.Err() != nil {
-			continue // nobody is left who could tell how it went
+			continue // the process was killed, so its answer is lost
 		}
 		if err == nil {
 			return out, nil
@@ -212,7 +215,7 @@ func run[In, Out any](w *world, activity func(context.Context, In) (Out, error),
 }
 
 // once executes one attempt in Temporal's environment for activities.
-func once[In, Out any](w *world, attempt int32, fn func(context.Context, In) (Out, error), in In) (out Out, err error) {
+func once[In, Out any](w *fixture, attempt int32, fn func(context.Context, In) (Out, error), in In) (out Out, err error) {
 	w.t.Helper()
 	if w.alive.Err() != nil {
 		w.startWorker()
@@ -227,7 +230,7 @@ func once[In, Out any](w *world, attempt int32, fn func(context.Context, In) (Ou
 }
 
 // environment runs activities as a worker does.
-func (w *world) environment(attempt int32) *testsuite.TestActivityEnvironment {
+func (w *fixture) environment(attempt int32) *testsuite.TestActivityEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(log.NewStructuredLogger(slog.New(w.log)))
 	env := suite.NewTestActivityEnvironment()
@@ -237,8 +240,8 @@ func (w *world) environment(attempt int32) *testsuite.TestActivityEnvironment {
 	return env
 }
 
-// inAttempt runs something that is no activity of ours as one.
-func inAttempt(w *world, work func(context.Context) error) error {
+// inAttempt runs work as an activity.
+func inAttempt(w *fixture, work func(context.Context) error) error {
 	w.t.Helper()
 	env := w.environment(1)
 	env.RegisterActivityWithOptions(work, activity.RegisterOptions{Name: "work"})
@@ -246,7 +249,7 @@ func inAttempt(w *world, work func(context.Context) error) error {
 	return err
 }
 
-// attemptInfo makes the environment, in which every attempt is the first and none must heartbeat, say otherwise.
+// attemptInfo sets the number, heartbeat timeout and deadline of an attempt, which the test environment cannot.
 type attemptInfo struct {
 	interceptor.WorkerInterceptorBase
 	attempt          int32
@@ -281,7 +284,7 @@ func (a *attemptOutbound) GetInfo(ctx context.Context) activity.Info {
 	return info
 }
 
-// done is what the whole do-sequence gave.
+// done is the results of all steps.
 type done struct {
 	inspected Inspection
 	user      provision.User
@@ -289,8 +292,8 @@ type done struct {
 	report    provision.Report
 }
 
-// do runs every step until one fails, like the workflow.
-func (w *world) do() (d done, err error) {
+// do runs all steps until one fails, like the workflow.
+func (w *fixture) do() (d done, err error) {
 	w.t.Helper()
 	if d.inspected, err = run(w, w.acts.Inspect, w.w); err != nil {
 		return d, err
@@ -316,7 +319,7 @@ func (d done) compare(w Assignment) CompareWithJournal {
 	return CompareWithJournal{Assignment: w, Journal: d.inspected.Journal, Written: d.written}
 }
 
-func (w *world) setUp(d *done) (err error) {
+func (w *fixture) setUp(d *done) (err error) {
 	w.t.Helper()
 	if d.user, err = run(w, w.acts.CreateUser, w.w); err != nil {
 		return err
@@ -336,24 +339,24 @@ func (w *world) setUp(d *done) (err error) {
 	return err
 }
 
-// mustDo runs every step and wants them all to succeed.
-func (w *world) mustDo() done {
+// mustDo runs all steps and requires success.
+func (w *fixture) mustDo() done {
 	w.t.Helper()
 	d, err := w.do()
 	require.NoError(w.t, err)
 	return d
 }
 
-// undo runs every undo and wants them all to succeed.
-func (w *world) undo(d done) (notes []string, verified Comparison) {
+// undo runs all undos and requires success.
+func (w *fixture) undo(d done) (notes []string, verified Comparison) {
 	w.t.Helper()
 	notes, verified, err := w.tryUndo(d)
 	require.NoError(w.t, err)
 	return notes, verified
 }
 
-// tryUndo runs every undo, newest first, and the verification, like the workflow: one that fails does not stop the rest.
-func (w *world) tryUndo(d done) (notes []string, verified Comparison, failed error) {
+// tryUndo runs all undos, newest first, and the comparison, like the workflow. A failure does not stop the others.
+func (w *fixture) tryUndo(d done) (notes []string, verified Comparison, failed error) {
 	w.t.Helper()
 	assignment := w.w
 	assignment.Until = time.Now().Add(w.undoFor)
@@ -375,27 +378,27 @@ func (w *world) tryUndo(d done) (notes []string, verified Comparison, failed err
 	return notes, verified, errors.Join(failed, err)
 }
 
-// requireRestored wants the account exactly as it was before the order, what is not ours in it included.
-func (w *world) requireRestored() {
+// requireRestored requires that the account is exactly as it was before the order.
+func (w *fixture) requireRestored() {
 	w.t.Helper()
 	require.Equal(w.t, w.start, string(w.sim.Snapshot(accountID)))
 	w.requireOthersUntouched()
 }
 
-func (w *world) requireOthersUntouched() {
+func (w *fixture) requireOthersUntouched() {
 	w.t.Helper()
-	require.Equal(w.t, w.other, string(w.sim.Snapshot(otherID)), "somebody else's account")
+	require.Equal(w.t, w.other, string(w.sim.Snapshot(otherID)), "the account of someone else")
 }
 
-// requireFailure wants a failure of the code, final or not as its kind says, that tells nothing of the customer.
-func (w *world) requireFailure(err error, code provision.Code) provision.Failure {
+// requireFailure requires a failure with the code, final or not by its kind, without data of the customer.
+func (w *fixture) requireFailure(err error, code provision.Code) provision.Failure {
 	w.t.Helper()
 	kind := code.Kind()
 	return w.requireAnswer(err, code, kind != provision.KindTransient && kind != provision.KindInternal)
 }
 
-// requireAnswer wants a failure of the code that is final, or is not, and tells nothing of the customer.
-func (w *world) requireAnswer(err error, code provision.Code, final bool) provision.Failure {
+// requireAnswer requires a failure with the code, final or not, without data of the customer.
+func (w *fixture) requireAnswer(err error, code provision.Code, final bool) provision.Failure {
 	w.t.Helper()
 	var app *temporal.ApplicationError
 	require.ErrorAs(w.t, err, &app)
@@ -413,15 +416,15 @@ func (w *world) requireAnswer(err error, code provision.Code, final bool) provis
 	return failure
 }
 
-// personal is the data that must never stand in a message: the contacts' and the order's.
-func (w *world) personal() (values []string) {
+// personal is the data that no message may contain: that of the contacts and of the order.
+func (w *fixture) personal() (values []string) {
 	c := w.w.Request.AlternateContact
 	values = append(values, w.w.Request.ContactName, c.Name, c.Email, c.Phone, "Pool Owner", "1 Main St", "555 0100")
 	return values
 }
 
 // shape is the account's state without what differs between two runs: ids, dates and the password of what is ours.
-func (w *world) shape() string {
+func (w *fixture) shape() string {
 	w.t.Helper()
 	a := w.account()
 	if u, ok := a.Users[w.w.Request.IAMUserName]; ok {
@@ -442,4 +445,41 @@ func (w *world) shape() string {
 	out, err := json.MarshalIndent(a, "", " ")
 	require.NoError(w.t, err)
 	return string(out)
+}
+
+// requestObserver is a log handler of the simulator, which logs each request before it sends the answer.
+type requestObserver struct{ w *fixture }
+
+func (*requestObserver) Enabled(context.Context, slog.Level) bool { return true }
+
+func (s *requestObserver) WithAttrs([]slog.Attr) slog.Handler { return s }
+func (s *requestObserver) WithGroup(string) slog.Handler      { return s }
+
+func (s *requestObserver) Handle(_ context.Context, line slog.Record) error {
+	s.w.observing.Lock()
+	defer s.w.observing.Unlock()
+	if len(s.w.observers) == 0 {
+		return nil
+	}
+	var operation, fault string
+	line.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "operation":
+			operation = a.Value.String()
+		case "fault":
+			fault = a.Value.String()
+		}
+		return true
+	})
+	for _, tell := range s.w.observers {
+		tell(operation, fault)
+	}
+	return nil
+}
+
+// onRequest calls tell for each request before it is answered.
+func (w *fixture) onRequest(tell func(operation, fault string)) {
+	w.observing.Lock()
+	defer w.observing.Unlock()
+	w.observers = append(w.observers, tell)
 }

@@ -21,8 +21,8 @@ type EnableSignIn struct {
 	User provision.User `json:"user"`
 }
 
-// EnableSignIn gives the user a password that must be changed at the first sign-in. The password is sealed and stored
-// before AWS hears of it: AWS never tells it again, so a repeat must know what an attempt whose reply was lost has set.
+// EnableSignIn gives the user a password that must be changed at the first sign-in. It seals and stores the password before it sends it to
+// AWS: AWS never returns a password, so a retry must know what an attempt whose reply was lost has set.
 func (a *Activities) EnableSignIn(ctx context.Context, in EnableSignIn) (struct{}, error) {
 	return struct{}{}, a.step(ctx, in.Assignment, provision.StepSignIn, func(ctx context.Context) error {
 		s, err := a.openSession(ctx, in.Assignment)
@@ -38,7 +38,7 @@ func (a *Activities) EnableSignIn(ctx context.Context, in EnableSignIn) (struct{
 		}
 		err = a.setPassword(ctx, s, in, password)
 		if awscloud.IsPasswordPolicyViolation(err) {
-			// The policy was changed after the password was made, or the password was used before: make one more.
+			// The policy has changed since the password was generated, or the password was used before: generate another one.
 			if password, err = a.replacePassword(ctx, s, in.Assignment); err != nil {
 				return err
 			}
@@ -58,7 +58,7 @@ func (a *Activities) EnableSignIn(ctx context.Context, in EnableSignIn) (struct{
 	})
 }
 
-// userIsOurs makes sure that the password goes to the user that the order created, and to no other of the same name.
+// userIsOurs returns a failure unless the user is the one that the order created, and not another one of the same name.
 func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in EnableSignIn) error {
 	seen, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
 		user, err := findUser(ctx, s, in.User.Name)
@@ -67,7 +67,7 @@ func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in Ena
 		}
 		if !in.owns(userTags(user)) || aws.ToString(user.UserId) != in.User.ID {
 			return false, &provision.Failure{Code: provision.CodeResourceNotOurs,
-				Reason: "the IAM user was replaced or retagged by somebody else after this order made it: look into the account"}
+				Reason: "someone else replaced or retagged the IAM user after the order had created it: check the account"}
 		}
 		return true, nil
 	})
@@ -77,11 +77,12 @@ func (a *Activities) userIsOurs(ctx context.Context, s *awscloud.Session, in Ena
 	return err
 }
 
-// setPassword makes the login profile, or sets the password of the one that an earlier attempt made.
+// setPassword creates the login profile, or sets the password of the one that an earlier attempt created.
 func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in EnableSignIn, password string) error {
 	user := aws.String(in.User.Name)
 	err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
-		_, err := s.IAM.CreateLoginProfile(ctx, &iam.CreateLoginProfileInput{UserName: user, Password: aws.String(password), PasswordResetRequired: true})
+		_, err := s.IAM.CreateLoginProfile(ctx, &iam.CreateLoginProfileInput{UserName: user, Password: aws.String(password),
+			PasswordResetRequired: true})
 		return err
 	})
 	if !awscloud.IsAlreadyExists(err) {
@@ -105,15 +106,16 @@ func (a *Activities) setPassword(ctx context.Context, s *awscloud.Session, in En
 	}
 	if !profile.PasswordResetRequired || (used != nil && used.PasswordLastUsed != nil) {
 		return &provision.Failure{Code: provision.CodeResourceNotOurs,
-			Reason: "somebody has already signed in as the user or changed its password: it was left alone, look into the account"}
+			Reason: "someone has already signed in as the user or changed its password, so it was left alone: check the account"}
 	}
 	return a.retryWhile(ctx, propagating, func(ctx context.Context) error {
-		_, err := s.IAM.UpdateLoginProfile(ctx, &iam.UpdateLoginProfileInput{UserName: user, Password: aws.String(password), PasswordResetRequired: aws.Bool(true)})
+		_, err := s.IAM.UpdateLoginProfile(ctx, &iam.UpdateLoginProfileInput{UserName: user, Password: aws.String(password),
+			PasswordResetRequired: aws.Bool(true)})
 		return err
 	})
 }
 
-// keptPassword is the order's password: the one that an earlier attempt kept, else a new one, which is kept now.
+// keptPassword returns the order's password: the one that an earlier attempt stored, else a new one, which it stores.
 func (a *Activities) keptPassword(ctx context.Context, s *awscloud.Session, w Assignment) (string, error) {
 	sealed, err := a.newPassword(ctx, s, w)
 	if err != nil {
@@ -127,13 +129,13 @@ func (a *Activities) keptPassword(ctx context.Context, s *awscloud.Session, w As
 	return string(opened), err
 }
 
-// replacePassword makes a new password by the policy as it is now and keeps it instead of the refused one.
+// replacePassword generates a new password under the current policy and stores it instead of the refused one.
 func (a *Activities) replacePassword(ctx context.Context, s *awscloud.Session, w Assignment) (string, error) {
 	sealed, err := a.newPassword(ctx, s, w)
 	if err != nil {
 		return "", err
 	}
-	if err := leased(ctx); err != nil { // AWS would not hear of the new password
+	if err := leased(ctx); err != nil { // without a lease, AWS would not receive the new password
 		return "", err
 	}
 	if err := a.Passwords.Replace(ctx, w.Order, w.Account.ID, sealed); err != nil {
@@ -143,11 +145,11 @@ func (a *Activities) replacePassword(ctx context.Context, s *awscloud.Session, w
 	return string(opened), err
 }
 
-// newPassword makes a password that the account's policy accepts, and seals it.
+// newPassword generates a password that the account's policy accepts, and seals it.
 func (a *Activities) newPassword(ctx context.Context, s *awscloud.Session, w Assignment) ([]byte, error) {
 	length := passwordLength
 	out, err := s.IAM.GetAccountPasswordPolicy(ctx, &iam.GetAccountPasswordPolicyInput{})
-	if awscloud.IgnoreNotFound(err) != nil { // not found: AWS's default policy, which asks for less than we make
+	if awscloud.IgnoreNotFound(err) != nil { // not found: AWS's default policy, which every generated password satisfies
 		return nil, err
 	}
 	if err == nil && out.PasswordPolicy != nil {
@@ -160,17 +162,18 @@ func (a *Activities) newPassword(ctx context.Context, s *awscloud.Session, w Ass
 	return a.Sealer.Seal([]byte(password), provision.PasswordPurpose(w.Order, w.Account.ID))
 }
 
-// passwordLength is the length of our passwords, unless the account's policy wants more. It is at least 24.
+// passwordLength is the length of generated passwords, unless the account's policy requires a longer one.
 const passwordLength = 24
 
-// The classes of characters of a password, without those that are easily confused in print (0 O, 1 l I) or need quoting.
+// passwordClasses are the classes of characters of a password, without those that are easily confused in
+// print (0 O, 1 l I) or need quoting.
 // IAM's symbols: ! @ # $ % ^ & * ( ) _ + - = [ ] { } | '. Source: IAM User Guide, "Set an account password policy".
 var passwordClasses = []string{"ABCDEFGHJKLMNPQRSTUVWXYZ", "abcdefghijkmnopqrstuvwxyz", "23456789", "!@#%^*()_+-=[]{}"}
 
-// generatePassword draws a password from all classes until it has one of each, so that every character is equally random.
+// generatePassword draws passwords from all classes until one has a character of each class, so all characters are equally random.
 func generatePassword(length int) (string, error) {
 	if length < len(passwordClasses) || length > 128 {
-		return "", errors.New("a password has 4 to 128 characters") // IAM API Reference, CreateLoginProfile
+		return "", errors.New("the length of a password must be 4 to 128 characters") // IAM API Reference, CreateLoginProfile
 	}
 	alphabet := ""
 	for _, class := range passwordClasses {
@@ -201,7 +204,7 @@ func hasEveryClass(password string) bool {
 	return true
 }
 
-// DisableSignIn takes the login profile of the order's user away and forgets the password.
+// DisableSignIn deletes the login profile of the order's user and the stored password.
 func (a *Activities) DisableSignIn(ctx context.Context, in UserUndo) (Undone, error) {
 	return a.undo(ctx, in.Assignment, provision.StepSignIn, func(ctx context.Context) ([]string, error) {
 		s, err := a.openSession(ctx, in.Assignment)
@@ -224,12 +227,12 @@ func (a *Activities) DisableSignIn(ctx context.Context, in UserUndo) (Undone, er
 		if err := leased(ctx); err != nil {
 			return nil, err
 		}
-		// The removal of the user says when the user is not ours any more: once is enough.
+		// If the user is no longer the order's, RemoveUser returns a note about it. One note is enough.
 		return nil, a.Passwords.Withdraw(ctx, in.Order, in.Account.ID)
 	})
 }
 
-// loginProfile reads a user's login profile; nil when there is none.
+// loginProfile returns a user's login profile; nil when there is none.
 func loginProfile(ctx context.Context, s *awscloud.Session, user string) (*iamtypes.LoginProfile, error) {
 	out, err := s.IAM.GetLoginProfile(ctx, &iam.GetLoginProfileInput{UserName: aws.String(user)})
 	if awscloud.IsNotFound(err) {

@@ -12,7 +12,7 @@ import (
 )
 
 // readyForSignIn has a user that cannot sign in yet.
-func readyForSignIn(t *testing.T, changes ...func(*scene)) (*world, EnableSignIn) {
+func readyForSignIn(t *testing.T, changes ...func(*initialState)) (*fixture, EnableSignIn) {
 	t.Helper()
 	w := setup(t, changes...)
 	user, err := run(w, w.acts.CreateUser, w.w)
@@ -20,7 +20,7 @@ func readyForSignIn(t *testing.T, changes ...func(*scene)) (*world, EnableSignIn
 	return w, EnableSignIn{Assignment: w.w, User: user}
 }
 
-func (w *world) requirePasswordSet() {
+func (w *fixture) requirePasswordSet() {
 	w.t.Helper()
 	profile := w.account().Users["alice"].LoginProfile
 	require.NotNil(w.t, profile)
@@ -30,8 +30,8 @@ func (w *world) requirePasswordSet() {
 
 func TestPasswordFollowsTheAccountsPolicy(t *testing.T) {
 	t.Parallel()
-	w, in := readyForSignIn(t, func(sc *scene) {
-		sc.account.PasswordPolicy = &awssim.PasswordPolicy{MinimumPasswordLength: 64, RequireSymbols: true, RequireNumbers: true,
+	w, in := readyForSignIn(t, func(from *initialState) {
+		from.account.PasswordPolicy = &awssim.PasswordPolicy{MinimumPasswordLength: 64, RequireSymbols: true, RequireNumbers: true,
 			RequireUppercaseCharacters: true, RequireLowercaseCharacters: true}
 	})
 	_, err := run(w, w.acts.EnableSignIn, in)
@@ -43,7 +43,7 @@ func TestPasswordFollowsTheAccountsPolicy(t *testing.T) {
 	}
 }
 
-func TestPasswordPolicyTightenedMeanwhile(t *testing.T) {
+func TestAPasswordIsReplacedWhenThePolicyWasTightened(t *testing.T) {
 	t.Parallel()
 	w, in := readyForSignIn(t)
 	// An attempt kept a password that the policy of today refuses.
@@ -59,7 +59,7 @@ func TestPasswordPolicyTightenedMeanwhile(t *testing.T) {
 	w.requirePasswordSet()
 }
 
-func TestPasswordRefusedForGood(t *testing.T) {
+func TestAPasswordThatIsRefusedTwiceIsAFailure(t *testing.T) {
 	t.Parallel()
 	w, in := readyForSignIn(t)
 	w.sim.Inject(awssim.Fault{Operation: "CreateLoginProfile", Kind: awssim.Error, Code: "PasswordPolicyViolation", Status: 400})
@@ -75,7 +75,7 @@ func TestPasswordRefusedForGood(t *testing.T) {
 	require.Equal(t, 2, calls, "one new password is tried, not more")
 }
 
-func TestSignInThatSomebodyUsesIsLeftAlone(t *testing.T) {
+func TestASignInThatSomeoneUsesIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for name, use := range map[string]func(*awssim.User){
 		"password changed": func(u *awssim.User) {
@@ -101,8 +101,8 @@ func TestSignInThatSomebodyUsesIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestLostPasswordIsSetAgain: AWS never tells a password, so the kept one is written over what a lost attempt set.
-func TestLostPasswordIsSetAgain(t *testing.T) {
+// AWS never returns a password, so the stored one overwrites what a lost attempt has set.
+func TestAPasswordWhoseReplyWasLostIsSetAgain(t *testing.T) {
 	t.Parallel()
 	w, in := readyForSignIn(t)
 	w.edit(func(a *awssim.Account) {

@@ -11,13 +11,12 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Every activity that works in an order's account goes through step or undo. Both first ask the database whether the order
-// holds the account now, in the statement that records the attempt. Only a yes grants the attempt's lease, without which no
-// call changes anything in AWS.
+// Every activity that works in an order's account runs through step or undo. The statement that records the attempt also checks that
+// the order holds the account now. Only then is the attempt's lease granted, and without a lease no call writes to AWS.
 
-// step runs one attempt at a step and keeps people posted: the row of the step says running, then done, retrying, failed or
-// stopped. The record is written before the work's error is returned, and a success that cannot be recorded fails the
-// attempt: every step may be repeated, so nothing is lost by that.
+// step runs one attempt of a step. The step's row says running, and afterwards done, retrying, failed or stopped. It is
+// written before the error of the work is returned. A success that cannot be recorded fails the attempt; nothing is lost by that,
+// because every step may be repeated.
 func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step, work func(context.Context) error) error {
 	lease := awscloud.LeaseOf(ctx)
 	asked := lease.Now()
@@ -45,9 +44,15 @@ func (a *Activities) step(ctx context.Context, w Assignment, step provision.Step
 	return err
 }
 
-// undo runs one attempt at taking a step back. No attempt at the step can begin from here on, and those that began and have
-// not said how they ended are waited for: until no lease of theirs can live.
-func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step, work func(context.Context) ([]string, error)) (Undone, error) {
+// Undone is the result of an undo. The notes name what the undo left alone because someone else had changed it.
+type Undone struct {
+	Notes []string `json:"notes,omitempty"`
+}
+
+// undo runs one attempt at undoing a step. From here on, no attempt of the step can begin. If earlier attempts have not recorded
+// their end, undo waits until none of them can hold a lease.
+func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step, work func(context.Context) ([]string, error)) (Undone,
+	error) {
 	lease := awscloud.LeaseOf(ctx)
 	asked := lease.Now()
 	wait, err := a.Steps.BeginUndo(ctx, w.Order, w.Account.ID, step, LeaseTime)
@@ -55,7 +60,7 @@ func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step
 		lease.Grant(asked)
 		err = sleep(ctx, wait)
 	}
-	if err != nil { // not recorded as ended: the next attempt must wait as well
+	if err != nil { // the end is not recorded: the next attempt must wait as well
 		return Undone{}, conclude(ctx, err, step)
 	}
 	var notes []string
@@ -83,8 +88,8 @@ func (a *Activities) undo(ctx context.Context, w Assignment, step provision.Step
 	return Undone{Notes: notes}, nil
 }
 
-// attempt does the work of one attempt. It ends the work a little before Temporal gives the attempt up, so that the attempt can
-// say what did not answer. Work that was stopped ends with the error of the context, whatever it ran into then.
+// attempt does the work of one attempt. It ends the work shortly before Temporal's timeout of the attempt, so that the attempt can
+// still report which call did not answer. The error of work that was stopped is always that of its context.
 func attempt(ctx context.Context, step provision.Step, work func(context.Context) error) error {
 	deadline := activity.GetInfo(ctx).Deadline
 	inTime, cancel := context.WithDeadline(ctx, deadline.Add(-min(recordTime, time.Until(deadline)/4)))
@@ -101,9 +106,9 @@ func attempt(ctx context.Context, step provision.Step, work func(context.Context
 	return conclude(ctx, err, step)
 }
 
-// judge decides whether the error of an attempt at a step is the last word. What AWS refuses may change: permissions take time
-// to spread, and somebody may mend the account. So a refusal is believed only after it has lasted for a while, attempt after
-// attempt (Timings). Then it is for an operator.
+// judge decides whether the error of an attempt is final. A refusal by AWS may pass: permissions take time to propagate, and an
+// operator may repair the account. So a refusal becomes final, and goes to an operator, only after AWS has repeated it for a
+// while, attempt after attempt (Timings).
 func (a *Activities) judge(ctx context.Context, w Assignment, step provision.Step, err error) error {
 	failure, _ := failureOf(err)
 	if step == provision.StepCompare {
@@ -123,8 +128,8 @@ func (a *Activities) judge(ctx context.Context, w Assignment, step provision.Ste
 	return raise(believed(failure, patience), true)
 }
 
-// judgeUndo decides the same for an undo: what AWS refuses to take back is tried again until the undo's time is over, and is
-// left then. An answer that no attempt can change, and what is no refusal of AWS, is as final as it is elsewhere.
+// judgeUndo decides the same for an undo: a refusal by AWS becomes final, and a leftover, when the time of the undo is over.
+// Any other error is as final as it is for a step.
 func (a *Activities) judgeUndo(ctx context.Context, w Assignment, step provision.Step, err error) error {
 	failure, final := failureOf(err)
 	refused := final && failure.AWSCode != ""
@@ -135,7 +140,7 @@ func (a *Activities) judgeUndo(ctx context.Context, w Assignment, step provision
 	if !refused {
 		return err
 	}
-	// An outage may have used the time up: then too the first refusal after it is not the last word.
+	// The first refusal after an outage is not final even if the outage has used up the time.
 	lasting, err := a.Steps.NoteRefusal(ctx, w.Order, w.Account.ID, step, failure.Code)
 	if err != nil {
 		return conclude(ctx, err, step)
@@ -144,11 +149,11 @@ func (a *Activities) judgeUndo(ctx context.Context, w Assignment, step provision
 	return raise(failure, w.Until.IsZero() || timeOver)
 }
 
-// recordTime bounds how long an attempt that was stopped tries to say so.
+// recordTime bounds how long an attempt that was stopped tries to record its end.
 const recordTime = 5 * time.Second
 
-// ended records how an attempt ended, also when it was stopped. An attempt whose lease has expired records nothing: another
-// one may be at work, and the row tells of that. An undo waits for those that have not said how they ended.
+// ended records how an attempt ended, even one that was stopped. An attempt whose lease has expired records nothing: the row may
+// already belong to another attempt. An undo waits for the attempts that have not recorded their end.
 func (a *Activities) ended(ctx context.Context, w Assignment, step provision.Step, state provision.StepState, problem string) error {
 	if err := leased(ctx); err != nil {
 		return err
@@ -158,8 +163,8 @@ func (a *Activities) ended(ctx context.Context, w Assignment, step provision.Ste
 	return a.Steps.End(ctx, w.Order, w.Account.ID, step, state, problem)
 }
 
-// leased returns an error when the attempt's lease has expired. Calls to AWS are checked where they are sent; what an attempt writes
-// for its order elsewhere asks here.
+// leased returns an error when the attempt's lease has expired. Package awscloud checks the writes to AWS; writes to the
+// database that depend on the lease are checked here.
 func leased(ctx context.Context) error {
 	if awscloud.LeaseOf(ctx).Left() <= 0 {
 		return awscloud.ErrLeaseExpired

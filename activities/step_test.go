@@ -16,7 +16,7 @@ import (
 )
 
 // inAccount are the activities that work in an order's account, each called once.
-func (w *world) inAccount(d done) map[string]func() error {
+func (w *fixture) inAccount(d done) map[string]func() error {
 	user := UserUndo{Assignment: w.w, UserID: d.user.ID}
 	return map[string]func() error{
 		"Inspect":         func() error { _, err := once(w, 1, w.acts.Inspect, w.w); return err },
@@ -43,9 +43,9 @@ var readers = []string{"Inspect", "CompareWithJournal"}
 // undos are those that take something back.
 var undos = []string{"DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport"}
 
-// halfDone is an account in which every activity has something to change: what is done can be undone, and what is to be done
+// halfDone is an account in which every activity has something to change: what is done can be undone, and what is missing
 // has not been done by then.
-func halfDone(t *testing.T, name string) (*world, done) {
+func halfDone(t *testing.T, name string) (*fixture, done) {
 	t.Helper()
 	w := setup(t, quick)
 	if slices.Contains(undos, name) {
@@ -144,7 +144,7 @@ func TestHeartbeatsKeepALease(t *testing.T) {
 	}
 }
 
-// TestAPausedAttemptLeavesThePasswordAlone: the kept password is the one that AWS knows, whoever has set it there meanwhile.
+// The stored password is the one that AWS has, no matter which attempt has set it.
 func TestAPausedAttemptLeavesThePasswordAlone(t *testing.T) {
 	t.Parallel()
 	t.Run("replaced", func(t *testing.T) {
@@ -176,8 +176,8 @@ func TestAPausedAttemptLeavesThePasswordAlone(t *testing.T) {
 	})
 }
 
-// TestACancelledStepIsStopped: the record is written although the context of the attempt is over.
-func TestACancelledStepIsStopped(t *testing.T) {
+// The record is written although the context of the attempt is over.
+func TestACanceledStepIsStopped(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn", "Inspect", "CompareWithJournal"} {
 		t.Run(name, func(t *testing.T) {
@@ -203,7 +203,7 @@ func TestACancelledStepIsStopped(t *testing.T) {
 }
 
 // undoOfAlias is an alias to be taken back, and an attempt to set it that has never said how it ended.
-func undoOfAlias(t *testing.T) (*world, RestoreAlias) {
+func undoOfAlias(t *testing.T) (*fixture, RestoreAlias) {
 	t.Helper()
 	w := setup(t, quick)
 	d := w.mustDo()
@@ -211,7 +211,7 @@ func undoOfAlias(t *testing.T) (*world, RestoreAlias) {
 	return w, d.restoreAlias(w.w)
 }
 
-func TestAnUndoWaitsUntilNoLeaseOfItsStepCanLive(t *testing.T) {
+func TestAnUndoWaitsUntilTheLeasesOfItsStepAreOver(t *testing.T) {
 	t.Parallel()
 	w, in := undoOfAlias(t)
 	w.clock()
@@ -239,8 +239,8 @@ func TestAnUndoWaitsUntilNoLeaseOfItsStepCanLive(t *testing.T) {
 	require.NoError(t, err, "every attempt has said how it ended: nothing is waited for")
 }
 
-// TestAnUndoThatIsStoppedWhileItWaits has not waited long enough, so the next one must wait as well.
-func TestAnUndoThatIsStoppedWhileItWaits(t *testing.T) {
+// TestAnUndoThatIsStoppedDuringItsWaitMustWaitAgain has not waited long enough, so the next one must wait as well.
+func TestAnUndoThatIsStoppedDuringItsWaitMustWaitAgain(t *testing.T) {
 	t.Parallel()
 	w, in := undoOfAlias(t)
 	w.store.patient = time.Hour
@@ -258,8 +258,8 @@ func TestAnUndoThatIsStoppedWhileItWaits(t *testing.T) {
 	require.Equal(t, 2, w.store.open[provision.StepAlias])
 }
 
-// TestAnUndoThatFailsSaysSo: the next attempt need not wait for it.
-func TestAnUndoThatFailsSaysSo(t *testing.T) {
+// The next attempt need not wait for it.
+func TestAnUndoThatFailsRecordsItsEnd(t *testing.T) {
 	t.Parallel()
 	w, in := undoOfAlias(t)
 	w.store.open[provision.StepAlias] = 0
@@ -279,8 +279,8 @@ func TestAnUndoThatFailsSaysSo(t *testing.T) {
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 }
 
-// TestAWriteThatNoCheckPrecedes: the lease of an attempt that heartbeats and has not asked the database permits nothing.
-func TestAWriteThatNoCheckPrecedes(t *testing.T) {
+// The lease of an attempt that heartbeats and has not asked the database permits nothing.
+func TestAWriteWithoutACheckOfTheOrderIsRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.heartbeat(time.Minute, nil)

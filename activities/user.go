@@ -14,7 +14,21 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// CreateUser makes the customer's IAM user with its policies. Nobody can sign in as it before EnableSignIn.
+// changePassword is a policy of AWS that every user gets in addition to those of the pool's settings, because users must choose a password
+// at the first sign-in. firstSignIn says why it is not enough for users under our path.
+// Source: IAM User Guide, "Permit IAM users to change their own passwords".
+const changePassword = "arn:aws:iam::aws:policy/IAMUserChangePassword"
+
+// policies returns the managed policies of the order's user.
+func (w Assignment) policies() []string {
+	out := slices.Clone(w.Settings.UserPolicyARNs)
+	if !slices.Contains(out, changePassword) {
+		out = append(out, changePassword)
+	}
+	return out
+}
+
+// CreateUser creates the customer's IAM user with its policies. No one can sign in as the user before EnableSignIn.
 func (a *Activities) CreateUser(ctx context.Context, w Assignment) (user provision.User, err error) {
 	err = a.step(ctx, w, provision.StepUser, func(ctx context.Context) error {
 		s, err := a.openSession(ctx, w)
@@ -29,7 +43,7 @@ func (a *Activities) CreateUser(ctx context.Context, w Assignment) (user provisi
 	return user, err
 }
 
-// ensureUser returns the order's user once AWS shows it, and creates it if there is none.
+// ensureUser returns the order's user once AWS shows it. It creates the user if there is none.
 func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assignment) (provision.User, error) {
 	name := w.Request.IAMUserName
 	found, err := findUser(ctx, s, name)
@@ -37,7 +51,7 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 		return provision.User{}, err
 	}
 	if found != nil && w.owns(userTags(found)) && boundaryOf(found) != w.Settings.PermissionsBoundary {
-		// Of an attempt under other settings. Nobody can sign in as it yet, and the role may not change a boundary.
+		// An attempt under earlier settings created it. No one can sign in as it yet, and the role may not change a boundary.
 		if err := a.deleteOutdated(ctx, s, w, found); err != nil {
 			return provision.User{}, err
 		}
@@ -49,7 +63,7 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 		if w.Settings.PermissionsBoundary != "" {
 			in.PermissionsBoundary = aws.String(w.Settings.PermissionsBoundary)
 		}
-		// "Already exists" may be our own user, created by an attempt whose reply was lost: the look below tells.
+		// "Already exists" may be the order's own user, from an attempt whose reply was lost: the read below shows it.
 		_, err := s.IAM.CreateUser(ctx, in)
 		if err != nil && !awscloud.IsAlreadyExists(err) {
 			return provision.User{}, boundaryRefused(w, err)
@@ -64,7 +78,7 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 		if !w.owns(userTags(user)) {
 			return false, userNameTaken(w)
 		}
-		return boundaryOf(user) == w.Settings.PermissionsBoundary, nil // else a stale read shows a user that is deleted
+		return boundaryOf(user) == w.Settings.PermissionsBoundary, nil // else the read shows a user that was deleted
 	})
 	if err != nil {
 		return provision.User{}, err
@@ -81,11 +95,12 @@ func (a *Activities) ensureUser(ctx context.Context, s *awscloud.Session, w Assi
 	return provision.User{Name: aws.ToString(user.UserName), ID: aws.ToString(user.UserId), ARN: aws.ToString(user.Arn)}, nil
 }
 
-// deleteOutdated deletes the order's user that an attempt under other settings has made.
+// deleteOutdated deletes the order's user that an attempt under earlier settings has created.
 func (a *Activities) deleteOutdated(ctx context.Context, s *awscloud.Session, w Assignment, user *iamtypes.User) error {
 	if user.PasswordLastUsed != nil {
 		return &provision.Failure{Code: provision.CodeResourceNotOurs,
-			Reason: "somebody has already signed in as the user, which was made under other settings of the pool: it was left alone, look into the account"}
+			Reason: "someone has already signed in as the user, which was created under earlier settings of the pool, so it was left " +
+				"alone: check the account"}
 	}
 	left, err := a.deleteUser(ctx, s, UserUndo{Assignment: w, UserID: aws.ToString(user.UserId)})
 	if err == nil && len(left) > 0 {
@@ -101,8 +116,8 @@ func boundaryOf(user *iamtypes.User) string {
 	return aws.ToString(user.PermissionsBoundary.PermissionsBoundaryArn)
 }
 
-// ensurePolicies attaches what is missing of the user's policies, and detaches what an attempt under other settings has attached.
-// Attaching twice is harmless.
+// ensurePolicies attaches the policies that the user lacks, and detaches those of earlier settings. Attaching a policy twice is
+// harmless.
 func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w Assignment) error {
 	attached, err := attachedPolicies(ctx, s, w.Request.IAMUserName)
 	if awscloud.IgnoreNotFound(err) != nil {
@@ -115,7 +130,8 @@ func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w 
 		}
 		outdated = append(outdated, arn)
 		if err := a.remove(ctx, func(ctx context.Context) error {
-			_, err := s.IAM.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: aws.String(w.Request.IAMUserName), PolicyArn: aws.String(arn)})
+			_, err := s.IAM.DetachUserPolicy(ctx, &iam.DetachUserPolicyInput{UserName: aws.String(w.Request.IAMUserName),
+				PolicyArn: aws.String(arn)})
 			return err
 		}); err != nil {
 			return err
@@ -126,13 +142,15 @@ func (a *Activities) ensurePolicies(ctx context.Context, s *awscloud.Session, w 
 			continue
 		}
 		err := a.retryWhile(ctx, propagating, func(ctx context.Context) error {
-			_, err := s.IAM.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: aws.String(w.Request.IAMUserName), PolicyArn: aws.String(arn)})
+			_, err := s.IAM.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: aws.String(w.Request.IAMUserName),
+				PolicyArn: aws.String(arn)})
 			return err
 		})
 		if awscloud.IsNotFound(err) || awscloud.IsPolicyNotAttachable(err) {
-			// The user was seen twice, so it is the policy that AWS does not find.
+			// Two reads in a row have shown the user, so AWS means the policy.
 			return withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
-				Reason: fmt.Sprintf("the policy %s of the pool's settings does not exist in account %s or cannot be attached: correct the settings", arn, w.Account.ID)}, err)
+				Reason: fmt.Sprintf("the policy %s of the pool's settings does not exist in account %s, or cannot be attached to a user: "+
+					"correct the settings, then retry the order", arn, w.Account.ID)}, err)
 		}
 		if err != nil {
 			return err
@@ -159,8 +177,8 @@ type UserUndo struct {
 	UserID string `json:"user_id,omitempty"`
 }
 
-// RemoveUser takes the order's user away, with everything that hangs on it. A user that does not carry the order's nonce,
-// or has another id than the one that was recorded, is somebody else's and is left alone.
+// RemoveUser deletes the order's user with everything attached to it. It leaves a user alone that does not carry the order's nonce, or
+// whose id is not the recorded one: it is someone else's.
 func (a *Activities) RemoveUser(ctx context.Context, in UserUndo) (Undone, error) {
 	return a.undo(ctx, in.Assignment, provision.StepUser, func(ctx context.Context) ([]string, error) {
 		s, err := a.openSession(ctx, in.Assignment)
@@ -171,21 +189,21 @@ func (a *Activities) RemoveUser(ctx context.Context, in UserUndo) (Undone, error
 	})
 }
 
-// ours tells whether the user is the one that the order made: by its tags, and by its id when that is known, because a
-// user of the same name that somebody made later has another id.
+// ours reports whether the order created the user. It compares the tags and, if known, the id: a user that someone else created
+// later under the same name has another id.
 func (in UserUndo) ours(user *iamtypes.User) bool {
 	return in.owns(userTags(user)) && (in.UserID == "" || in.UserID == aws.ToString(user.UserId))
 }
 
-// notOurs is what there is to say about a user that is not ours: nothing, unless ours was there before.
+// notOurs returns the notes about a user that is not the order's: none, unless the order's user existed before.
 func (in UserUndo) notOurs() []string {
 	if in.UserID == "" {
 		return nil
 	}
-	return []string{"the IAM user of the ordered name is not the one that this order made (it was replaced or retagged meanwhile): it was left alone"}
+	return []string{"someone else replaced or retagged the IAM user of the order: it was left alone"}
 }
 
-// findUser reads a user with its tags; nil when there is none.
+// findUser returns a user with its tags; nil when there is none.
 func findUser(ctx context.Context, s *awscloud.Session, name string) (*iamtypes.User, error) {
 	out, err := s.IAM.GetUser(ctx, &iam.GetUserInput{UserName: aws.String(name)})
 	if awscloud.IsNotFound(err) {
@@ -223,12 +241,13 @@ func userTags(user *iamtypes.User) []tag {
 }
 
 func userNameTaken(w Assignment) error {
-	return &provision.Failure{Code: provision.CodeUserNameTaken, Step: provision.StepUser, Field: "iam_user_name", Value: w.Request.IAMUserName,
-		Reason: "the account has an IAM user of this name already (AWS does not distinguish case): choose another name"}
+	return &provision.Failure{Code: provision.CodeUserNameTaken, Step: provision.StepUser, Field: "iam_user_name",
+		Value:  w.Request.IAMUserName,
+		Reason: "the account already has an IAM user of this name (AWS ignores letter case): choose another name"}
 }
 
-// inAnotherCase refuses a user name that the account has in another letter case: names are unique whatever their case is, but a
-// look for the name may find only the exact one.
+// inAnotherCase returns a failure when the account has a user whose name differs only in letter case. Names are unique regardless of
+// case, but GetUser may find only the exact name.
 // Source: IAM API Reference, CreateUser.
 func inAnotherCase(ctx context.Context, s *awscloud.Session, w Assignment) error {
 	name := w.Request.IAMUserName
@@ -248,11 +267,12 @@ func inAnotherCase(ctx context.Context, s *awscloud.Session, w Assignment) error
 	return nil
 }
 
-// boundaryRefused explains the NoSuchEntity of a CreateUser: the only thing that it can miss is the permissions boundary.
+// boundaryRefused returns the reason for the NoSuchEntity of a CreateUser: only the permissions boundary can be missing.
 func boundaryRefused(w Assignment, err error) error {
 	if !awscloud.IsNotFound(err) || w.Settings.PermissionsBoundary == "" {
 		return err
 	}
 	return withCause(&provision.Failure{Code: provision.CodePoolSettingsRefused,
-		Reason: fmt.Sprintf("the permissions boundary %s of the pool's settings does not exist in account %s: correct the settings", w.Settings.PermissionsBoundary, w.Account.ID)}, err)
+		Reason: fmt.Sprintf("the permissions boundary %s of the pool's settings does not exist in account %s: correct the settings, "+
+			"then retry the order", w.Settings.PermissionsBoundary, w.Account.ID)}, err)
 }

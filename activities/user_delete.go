@@ -13,9 +13,10 @@ import (
 	"quartermaster/internal/awscloud"
 )
 
-// deleteUser deletes the user of the order and everything that AWS wants gone first, ways to sign in before everything else.
-// The lists that it reads may be stale, so when AWS says that something still hangs on the user it starts over. A user of the
-// name that is not the order's is left alone, which is what it returns then.
+// deleteUser deletes the order's user and everything that AWS requires to be deleted first, beginning with
+// the credentials. The lists that it
+// reads may be stale, so it starts over when AWS reports that something is still attached to the user. It leaves a user alone that is
+// not the order's, and returns a note about it.
 // Source: IAM API Reference, DeleteUser.
 func (a *Activities) deleteUser(ctx context.Context, s *awscloud.Session, in UserUndo) (notes []string, err error) {
 	deadline := time.Now().Add(a.Timings.VisibleFor)
@@ -27,7 +28,7 @@ func (a *Activities) deleteUser(ctx context.Context, s *awscloud.Session, in Use
 		case awscloud.IsAccessDenied(err):
 			return nil, a.orGone(ctx, s, in.Request.IAMUserName, err)
 		case awscloud.IsAmbiguous(err):
-			if there, lookErr := a.waitVisible(ctx, 0, userThere(s, in.Request.IAMUserName)); lookErr != nil || !there {
+			if there, lookErr := a.waitVisible(ctx, 0, userExists(s, in.Request.IAMUserName)); lookErr != nil || !there {
 				return nil, lookErr
 			}
 		case !awscloud.IsDeleteConflict(err):
@@ -42,8 +43,8 @@ func (a *Activities) deleteUser(ctx context.Context, s *awscloud.Session, in Use
 	}
 }
 
-// deleteUserOnce looks twice whose the user is: AWS deletes by name, and while everything is taken from the user somebody may
-// delete it and give its name to another one.
+// deleteUserOnce checks twice that the user is the order's: AWS deletes by name, and while this attempt strips the user, someone may
+// delete it and create another one of the same name.
 func (a *Activities) deleteUserOnce(ctx context.Context, s *awscloud.Session, in *UserUndo) error {
 	if there, err := a.ownUser(ctx, s, in); err != nil || !there {
 		return err
@@ -60,8 +61,8 @@ func (a *Activities) deleteUserOnce(ctx context.Context, s *awscloud.Session, in
 
 var errNotOurUser = errors.New("the user is not the order's")
 
-// ownUser tells whether the order's user is there, and remembers its id: from then on only that one is. A user of the name
-// that is not the order's is errNotOurUser.
+// ownUser reports whether the order's user exists, and stores its id in the input: from then on only that user is the order's. It
+// returns errNotOurUser when another user has the name.
 func (a *Activities) ownUser(ctx context.Context, s *awscloud.Session, in *UserUndo) (there bool, err error) {
 	var user *iamtypes.User
 	there, err = a.waitVisible(ctx, a.Timings.absentFor(), func(ctx context.Context) (bool, error) {
@@ -78,13 +79,13 @@ func (a *Activities) ownUser(ctx context.Context, s *awscloud.Session, in *UserU
 	return true, nil
 }
 
-// stripUser deletes everything that hangs on the user.
+// stripUser deletes everything that is attached to the user.
 func (a *Activities) stripUser(ctx context.Context, s *awscloud.Session, name string) error {
 	for _, strip := range []func(context.Context, *awscloud.Session, string) error{
 		a.deleteLoginProfile, a.deleteAccessKeys, a.deleteMFADevices, a.deleteSigningCertificates, a.deleteSSHPublicKeys,
 		a.deleteServiceCredentials, a.leaveGroups, a.detachPolicies, a.deleteInlinePolicies,
 	} {
-		// A user that is not found while it is stripped is gone already, or not shown yet: DeleteUser knows.
+		// If the user is not found now, it is already deleted or not visible yet: DeleteUser decides.
 		if err := awscloud.IgnoreNotFound(strip(ctx, s, name)); err != nil {
 			return err
 		}
@@ -92,32 +93,27 @@ func (a *Activities) stripUser(ctx context.Context, s *awscloud.Session, name st
 	return nil
 }
 
-// orGone is what a refused change of a user comes to. The role may change users under our path only, and of a user that
-// is gone AWS does not know the path: then "denied" means "gone", even while a stale read still shows the user.
+// orGone returns nil instead of an AccessDenied when the user no longer exists. The role may change only users under our path, and AWS
+// does not know the path of a deleted user: it denies the call, while a stale read may still show the user.
 func (a *Activities) orGone(ctx context.Context, s *awscloud.Session, name string, refusal error) error {
 	if !awscloud.IsAccessDenied(refusal) {
 		return refusal
 	}
-	there := userThere(s, name)
-	gone, err := a.waitStable(ctx, func(ctx context.Context) (bool, error) {
-		seen, err := there(ctx)
-		return !seen, err
-	})
+	gone, err := a.waitGone(ctx, userExists(s, name))
 	if err != nil || gone {
 		return err
 	}
 	return refusal
 }
 
-func userThere(s *awscloud.Session, name string) func(context.Context) (bool, error) {
+func userExists(s *awscloud.Session, name string) func(context.Context) (bool, error) {
 	return func(ctx context.Context) (bool, error) {
 		user, err := findUser(ctx, s, name)
 		return user != nil, err
 	}
 }
 
-// remove deletes one thing for certain: it repeats the deletion while its outcome is unknown, and a thing that is not
-// there is deleted.
+// remove deletes a resource: it repeats the deletion while its outcome is unknown, and succeeds when the resource does not exist.
 func (a *Activities) remove(ctx context.Context, call func(context.Context) error) error {
 	return awscloud.IgnoreNotFound(a.retryWhile(ctx, repeatable, call))
 }
@@ -162,8 +158,8 @@ func (a *Activities) deleteMFADevices(ctx context.Context, s *awscloud.Session, 
 			}); err != nil {
 				return err
 			}
-			// Only a virtual device is a thing of the account, and only its serial number is an ARN. Once deactivated
-			// nothing says whose it was, so it must go now or stay for ever.
+			// Only a virtual device belongs to the account, and only its serial number is an ARN. Once it is deactivated,
+			// nothing shows whose it was, so it must be deleted now.
 			if !strings.Contains(aws.ToString(device.SerialNumber), ":mfa/") {
 				continue
 			}
@@ -187,7 +183,8 @@ func (a *Activities) deleteSigningCertificates(ctx context.Context, s *awscloud.
 		}
 		for _, certificate := range page.Certificates {
 			if err := a.remove(ctx, func(ctx context.Context) error {
-				_, err := s.IAM.DeleteSigningCertificate(ctx, &iam.DeleteSigningCertificateInput{UserName: aws.String(user), CertificateId: certificate.CertificateId})
+				_, err := s.IAM.DeleteSigningCertificate(ctx, &iam.DeleteSigningCertificateInput{UserName: aws.String(user),
+					CertificateId: certificate.CertificateId})
 				return err
 			}); err != nil {
 				return err
@@ -216,7 +213,7 @@ func (a *Activities) deleteSSHPublicKeys(ctx context.Context, s *awscloud.Sessio
 	return nil
 }
 
-// deleteServiceCredentials pages by hand: the SDK has no paginator for this list.
+// deleteServiceCredentials reads the pages itself: the SDK has no paginator for this list.
 func (a *Activities) deleteServiceCredentials(ctx context.Context, s *awscloud.Session, user string) error {
 	in := &iam.ListServiceSpecificCredentialsInput{UserName: aws.String(user)}
 	for {

@@ -10,18 +10,20 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func TestForeignUserIsNeverTouched(t *testing.T) {
+func TestAUserOfSomeoneElseIsNeverTouched(t *testing.T) {
 	t.Parallel()
 	for name, foreign := range map[string]awssim.User{
-		"no tags":               {},
-		"our path, no tags":     {Path: userPath, AttachedPolicies: []string{readOnly}},
-		"another order's":       {Path: userPath, Tags: map[string]string{tagOrder: "acme/order-2", tagNonce: "another", tagManagedBy: managedBy}},
-		"our order, old nonce":  {Path: userPath, Tags: map[string]string{tagOrder: "acme/order-1", tagNonce: "another", tagManagedBy: managedBy}},
+		"no tags":           {},
+		"our path, no tags": {Path: userPath, AttachedPolicies: []string{readOnly}},
+		"another order's": {Path: userPath, Tags: map[string]string{tagOrder: "acme/order-2", tagNonce: "another",
+			tagManagedBy: managedBy}},
+		"our order, old nonce": {Path: userPath, Tags: map[string]string{tagOrder: "acme/order-1", tagNonce: "another",
+			tagManagedBy: managedBy}},
 		"our nonce, other case": {Path: userPath, Tags: map[string]string{tagOrder: "acme/order-1", tagNonce: nonce + "x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, func(sc *scene) { sc.account.Users = map[string]awssim.User{"ALICE": foreign} })
+			w := setup(t, func(from *initialState) { from.account.Users = map[string]awssim.User{"ALICE": foreign} })
 			_, err := run(w, w.acts.Inspect, w.w)
 			failure := w.requireFailure(err, provision.CodeUserNameTaken)
 			require.Equal(t, "iam_user_name", failure.Field)
@@ -41,17 +43,17 @@ func TestForeignUserIsNeverTouched(t *testing.T) {
 	}
 }
 
-// TestAUserNameInAnotherCase: where AWS finds users by their exact name only, the name is taken all the same, and it is the customer who
+// Where AWS finds users by their exact name only, the name is taken all the same, and it is the customer who
 // can help. AWS may show the users in pages, some of them empty.
-func TestAUserNameInAnotherCase(t *testing.T) {
+func TestAUserNameThatDiffersOnlyInCaseIsTaken(t *testing.T) {
 	t.Parallel()
-	exact := func(sc *scene) { sc.account.Quirks = awssim.Quirks{ExactCase: true, ShortPages: true} }
+	exact := func(from *initialState) { from.account.Quirks = awssim.Quirks{ExactCase: true, ShortPages: true} }
 	taken := func(a *awssim.Account) {
 		a.Users = map[string]awssim.User{"aaron": {}, "Alice": {}, "alicia": {}}
 	}
 	t.Run("before the order", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, exact, func(sc *scene) { taken(&sc.account) })
+		w := setup(t, exact, func(from *initialState) { taken(&from.account) })
 		_, err := run(w, w.acts.Inspect, w.w)
 		failure := w.requireFailure(err, provision.CodeUserNameTaken)
 		require.Equal(t, "iam_user_name", failure.Field)
@@ -81,14 +83,14 @@ func TestAUserNameInAnotherCase(t *testing.T) {
 	})
 	t.Run("AWS is not asked for more than it takes", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, func(sc *scene) { taken(&sc.account) })
+		w := setup(t, func(from *initialState) { taken(&from.account) })
 		_, err := run(w, w.acts.Inspect, w.w)
 		w.requireFailure(err, provision.CodeUserNameTaken)
 		require.NotContains(t, w.operations(), "ListUsers", "AWS has found the user by itself")
 	})
 }
 
-func TestUserReplacedMeanwhileIsLeftAlone(t *testing.T) {
+func TestAUserThatSomeoneReplacedIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	user, err := run(w, w.acts.CreateUser, w.w)
@@ -109,7 +111,7 @@ func TestUserReplacedMeanwhileIsLeftAlone(t *testing.T) {
 
 // replaceUserAt deletes the order's user and gives its name and its tags to another one, as tools do that copy, right before
 // the next call of the operation is answered.
-func (w *world) replaceUserAt(operation string) {
+func (w *fixture) replaceUserAt(operation string) {
 	var once sync.Once
 	w.onRequest(func(called, _ string) {
 		if called == operation {
@@ -122,9 +124,9 @@ func (w *world) replaceUserAt(operation string) {
 	})
 }
 
-// TestUserReplacedWhileItIsDeletedIsLeftAlone: AWS deletes by name, so the name is looked at again, also when the order does not
+// AWS deletes by name, so the name is looked at again, also when the order does not
 // know the id of its user because the answer was lost.
-func TestUserReplacedWhileItIsDeletedIsLeftAlone(t *testing.T) {
+func TestAUserThatSomeoneReplacesDuringTheUndoIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for name, known := range map[string]bool{"id known": true, "id lost": false} {
 		t.Run(name, func(t *testing.T) {
@@ -160,7 +162,7 @@ func TestUserReplacedWhileItIsDeletedIsLeftAlone(t *testing.T) {
 }
 
 // hangEverythingOnTheUser is what a customer may do with the user.
-func (w *world) hangEverythingOnTheUser() {
+func (w *fixture) hangEverythingOnTheUser() {
 	w.t.Helper()
 	w.edit(func(a *awssim.Account) {
 		u := a.Users["alice"]
@@ -175,8 +177,8 @@ func (w *world) hangEverythingOnTheUser() {
 	})
 }
 
-// TestRemoveUserWithEverythingOnIt hangs everything on the user that AWS wants gone before the user.
-func TestRemoveUserWithEverythingOnIt(t *testing.T) {
+// TestRemoveUserDeletesEverythingAttached hangs everything on the user that AWS wants gone before the user.
+func TestRemoveUserDeletesEverythingAttached(t *testing.T) {
 	t.Parallel()
 	t.Run("clean", func(t *testing.T) {
 		t.Parallel()
@@ -189,7 +191,8 @@ func TestRemoveUserWithEverythingOnIt(t *testing.T) {
 		require.Empty(t, verified.Leftovers)
 		w.requireRestored()
 	})
-	for _, operation := range []string{"DeleteAccessKey", "DeactivateMFADevice", "DeleteVirtualMFADevice", "DeleteSigningCertificate", "DeleteSSHPublicKey",
+	for _, operation := range []string{"DeleteAccessKey", "DeactivateMFADevice", "DeleteVirtualMFADevice", "DeleteSigningCertificate",
+		"DeleteSSHPublicKey",
 		"DeleteServiceSpecificCredential", "RemoveUserFromGroup", "DeleteUserPolicy"} {
 		t.Run("lost reply of "+operation, func(t *testing.T) {
 			t.Parallel()
@@ -235,23 +238,23 @@ func TestRemoveUserWithEverythingOnIt(t *testing.T) {
 	})
 }
 
-func TestBoundaryAndPoliciesOfThePool(t *testing.T) {
+func TestTheUserHasTheBoundaryAndPoliciesOfThePool(t *testing.T) {
 	t.Parallel()
 	t.Run("boundary", func(t *testing.T) {
 		t.Parallel()
 		const administrator = "arn:aws:iam::aws:policy/AdministratorAccess"
-		w := setup(t, func(sc *scene) { sc.w.Settings.PermissionsBoundary = administrator })
+		w := setup(t, func(from *initialState) { from.w.Settings.PermissionsBoundary = administrator })
 		w.mustDo()
 		require.Equal(t, administrator, w.account().Users["alice"].PermissionsBoundary)
 	})
-	for name, change := range map[string]func(*scene){
-		"unknown boundary": func(sc *scene) {
-			sc.w.Settings.PermissionsBoundary = "arn:aws:iam::" + accountID + ":policy/does-not-exist"
+	for name, change := range map[string]func(*initialState){
+		"unknown boundary": func(from *initialState) {
+			from.w.Settings.PermissionsBoundary = "arn:aws:iam::" + accountID + ":policy/does-not-exist"
 		},
-		"unknown policy": func(sc *scene) {
+		"unknown policy": func(from *initialState) {
 			// The role may attach it, so that the answer is about the policy.
-			sc.w.Settings.UserPolicyARNs = []string{"arn:aws:iam::" + accountID + ":policy/does-not-exist"}
-			sc.account.Role.Policy = []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+			from.w.Settings.UserPolicyARNs = []string{"arn:aws:iam::" + accountID + ":policy/does-not-exist"}
+			from.account.Role.Policy = []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -273,8 +276,8 @@ func TestBoundaryAndPoliciesOfThePool(t *testing.T) {
 	}
 	t.Run("a policy that the role may not attach", func(t *testing.T) {
 		t.Parallel()
-		w := setup(t, func(sc *scene) {
-			sc.w.Settings.UserPolicyARNs = []string{"arn:aws:iam::aws:policy/AdministratorAccess"}
+		w := setup(t, func(from *initialState) {
+			from.w.Settings.UserPolicyARNs = []string{"arn:aws:iam::aws:policy/AdministratorAccess"}
 		})
 		_, err := w.do()
 		failure := w.requireFailure(err, provision.CodePermissionMissing)

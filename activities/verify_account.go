@@ -16,20 +16,20 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// DueAccounts lists at most limit accounts whose verification is due.
+// DueAccounts returns at most limit accounts whose verification is due.
 func (a *Activities) DueAccounts(ctx context.Context, limit int) ([]string, error) {
 	ids, err := a.Verifications.Due(ctx, limit)
 	return ids, conclude(ctx, err, provision.StepInspect)
 }
 
-// ApplyVerifications draws the consequences.
+// ApplyVerifications records the results of verifications and changes the statuses of the accounts.
 func (a *Activities) ApplyVerifications(ctx context.Context, results []provision.VerificationResult) (Woken, error) {
 	woken, err := a.Verifications.Apply(ctx, results)
 	return Woken{woken}, conclude(ctx, err, provision.StepInspect)
 }
 
-// VerifyAccount looks whether an account can be given to an order; it changes nothing in it. What passes by itself is an
-// error and tried again; everything else is the answer.
+// VerifyAccount checks whether an account can be given to an order. It changes nothing in the account. A passing problem is returned as an
+// error, which Temporal retries; any other problem is the result.
 func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.VerificationResult, error) {
 	answer := provision.VerificationResult{AccountID: id}
 	if a.VerifyPace != nil {
@@ -39,11 +39,11 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 	}
 	account, now, err := a.Verifications.Account(ctx, id)
 	if errors.Is(err, provision.ErrNotFound) {
-		return answer, nil // it is gone, or an order holds it: nobody looked
+		return answer, nil // it was deleted, or an order holds it: there is no result
 	}
 	if err == nil {
 		answer.LookedAt, answer.Version = &now, account.Version
-		err = a.lookAt(ctx, account)
+		err = a.checkAccount(ctx, account)
 	}
 	if err = conclude(ctx, err, provision.StepInspect); err == nil {
 		return answer, nil
@@ -54,22 +54,22 @@ func (a *Activities) VerifyAccount(ctx context.Context, id string) (provision.Ve
 		answer.Failure = &failure
 		return answer, nil
 	}
-	// Nothing was written, so there is nothing that AWS could show later: what it answers now is the answer. Where it is busy, a few
-	// attempts tell.
-	if failure.Code == provision.CodeNotYetVisible || failure.Code == provision.CodeAWSNotReady && activity.GetInfo(ctx).Attempt >= busyAttempts {
+	// Nothing was written, so AWS will not show anything later: "not yet visible" is final, and "not ready" is final after a few attempts.
+	if failure.Code == provision.CodeNotYetVisible || failure.Code == provision.CodeAWSNotReady &&
+		activity.GetInfo(ctx).Attempt >= busyAttempts {
 		failure.Code = provision.CodeAWSRefused
-		failure.Reason = strings.TrimSuffix(failure.Reason, tryAgain) + ": look into the account"
+		failure.Reason = strings.TrimSuffix(failure.Reason, tryAgain) + ": check the account"
 		answer.Failure = &failure
 		return answer, nil
 	}
 	return answer, err
 }
 
-// busyAttempts is how often a verification asks AWS before "not ready" counts as an answer.
+// busyAttempts is how many attempts a verification makes before "not ready" is its result.
 const busyAttempts = 3
 
-// lookAt returns the first reason why the account cannot be given to an order.
-func (a *Activities) lookAt(ctx context.Context, account provision.Account) error {
+// checkAccount returns the first reason why the account cannot be given to an order.
+func (a *Activities) checkAccount(ctx context.Context, account provision.Account) error {
 	if err := a.refuseProtected(ctx, account); err != nil {
 		return err
 	}
@@ -77,13 +77,13 @@ func (a *Activities) lookAt(ctx context.Context, account provision.Account) erro
 	if err != nil {
 		return err
 	}
-	open, err := a.Cloud.AssumableWithoutExternalID(ctx, account)
+	assumable, err := a.Cloud.AssumableWithoutExternalID(ctx, account)
 	if err != nil {
 		return err
 	}
-	if open {
+	if assumable {
 		return &provision.Failure{Code: provision.CodeExternalIDNotDemanded,
-			Reason: "the role can be assumed without the external id: its trust policy must demand it by sts:ExternalId"}
+			Reason: "the role can be assumed without the external id: add a condition on sts:ExternalId to its trust policy"}
 	}
 	if err := checkState(ctx, s); err != nil {
 		return err
@@ -101,12 +101,13 @@ func (a *Activities) lookAt(ctx context.Context, account provision.Account) erro
 	}
 	if left {
 		return &provision.Failure{Code: provision.CodeAccountNotClean,
-			Reason: fmt.Sprintf("the account has a user under the path %s, which belongs to an order: remove what the order left there", userPath)}
+			Reason: fmt.Sprintf("the account has an IAM user under the path %s, which an order created: delete the user and whatever "+
+				"else the order left in the account", userPath)}
 	}
 	return nil
 }
 
-// userUnderOurPath tells whether there is any user under our path. A page without users may be followed by one with some.
+// userUnderOurPath reports whether there is a user under our path. A page without users may be followed by one that has some.
 // Source: IAM API Reference, ListUsers, IsTruncated.
 func userUnderOurPath(ctx context.Context, s *awscloud.Session) (bool, error) {
 	pages := iam.NewListUsersPaginator(s.IAM, &iam.ListUsersInput{PathPrefix: aws.String(userPath)})

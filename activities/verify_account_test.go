@@ -13,46 +13,52 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func (m *memoryStore) Account(_ context.Context, id string) (provision.Account, time.Time, error) {
+func (m *memoryDatabase) Account(_ context.Context, id string) (provision.Account, time.Time, error) {
 	if id != accountID {
 		return provision.Account{}, time.Time{}, fmt.Errorf("account %s: %w", id, provision.ErrNotFound)
 	}
-	return provision.Account{ID: accountID, RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: externalID}, time.Now(), nil
+	return provision.Account{ID: accountID, RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: externalID},
+		time.Now(), nil
 }
 
-func TestVerifyAccountFindsWhatMakesItUnusable(t *testing.T) {
+func TestVerificationFindsUnusableAccounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		spoil  func(*world)
+		spoil  func(*fixture)
 		code   provision.Code
 		reason string
 	}{
-		"nothing":             {func(*world) {}, "", ""},
-		"the role is gone":    {func(w *world) { w.edit(func(a *awssim.Account) { a.Role.Name = "another" }) }, provision.CodeAccountCannotBeEntered, "the role cannot be assumed"},
-		"another external id": {func(w *world) { w.edit(func(a *awssim.Account) { a.Role.ExternalID = "another-external-id" }) }, provision.CodeAccountCannotBeEntered, "external id"},
-		"no external id demanded": {func(w *world) { w.edit(func(a *awssim.Account) { a.Role.ExternalID = "" }) },
+		"nothing": {func(*fixture) {}, "", ""},
+		"the role is gone": {func(w *fixture) { w.edit(func(a *awssim.Account) { a.Role.Name = "another" }) },
+			provision.CodeAccountCannotBeEntered, "the role cannot be assumed"},
+		"another external id": {func(w *fixture) { w.edit(func(a *awssim.Account) { a.Role.ExternalID = "another-external-id" }) },
+			provision.CodeAccountCannotBeEntered, "external id"},
+		"no external id demanded": {func(w *fixture) { w.edit(func(a *awssim.Account) { a.Role.ExternalID = "" }) },
 			provision.CodeExternalIDNotDemanded, "without the external id"},
-		"old contact data": {func(w *world) { w.edit(func(a *awssim.Account) { a.Contact.PhoneNumber = "206 555" }) }, provision.CodeAccountContactInvalid, "PhoneNumber"},
-		"a user of ours": {func(w *world) {
+		"old contact data": {func(w *fixture) { w.edit(func(a *awssim.Account) { a.Contact.PhoneNumber = "206 555" }) },
+			provision.CodeAccountContactInvalid, "PhoneNumber"},
+		"an order's user": {func(w *fixture) {
 			w.edit(func(a *awssim.Account) { a.Users = map[string]awssim.User{"left": {ID: "AIDALEFT", Path: userPath}} })
 		}, provision.CodeAccountNotClean, userPath},
-		"a user of ours on a later page": {func(w *world) {
+		"an order's user on a later page": {func(w *fixture) {
 			w.edit(func(a *awssim.Account) {
 				a.Quirks.ShortPages = true
 				a.Users = map[string]awssim.User{"admin": {ID: "AIDAADMIN", Path: "/"}, "left": {ID: "AIDALEFT", Path: userPath}}
 			})
 		}, provision.CodeAccountNotClean, userPath},
-		"a user of theirs": {func(w *world) {
+		"a user of theirs": {func(w *fixture) {
 			w.edit(func(a *awssim.Account) { a.Users = map[string]awssim.User{"admin": {ID: "AIDAADMIN", Path: "/"}} })
 		}, "", ""},
-		"a right is missing": {func(w *world) {
+		"a right is missing": {func(w *fixture) {
 			w.edit(func(a *awssim.Account) {
 				a.Role.Policy = json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["account:Get*","iam:ListUsers"],"Resource":"*"}]}`)
 			})
 		}, provision.CodePermissionMissing, "iam:ListAccountAliases"},
-		"protected":                 {func(w *world) { w.acts.ProtectedIDs = []string{accountID} }, provision.CodeAccountProtected, "protected"},
-		"protected by its provider": {func(w *world) { w.store.protect(w.w.Account.Provider + "/" + accountID) }, provision.CodeAccountProtected, "protected"},
-		"protected by another":      {func(w *world) { w.store.protect("another/" + accountID) }, "", ""},
+		"protected": {func(w *fixture) { w.acts.ProtectedIDs = []string{accountID} }, provision.CodeAccountProtected,
+			"protected"},
+		"protected by its provider": {func(w *fixture) { w.store.protect(w.w.Account.Provider + "/" + accountID) },
+			provision.CodeAccountProtected, "protected"},
+		"protected by another": {func(w *fixture) { w.store.protect("another/" + accountID) }, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -76,8 +82,8 @@ func TestVerifyAccountFindsWhatMakesItUnusable(t *testing.T) {
 	}
 }
 
-// TestVerifyAccountBlamesNobodyForAnOutage: what AWS cannot answer now is no answer about the account.
-func TestVerifyAccountBlamesNobodyForAnOutage(t *testing.T) {
+// What AWS cannot answer now is no answer about the account.
+func TestAnOutageIsNoResultOfAVerification(t *testing.T) {
 	t.Parallel()
 	for _, service := range []string{"sts", "iam", "account"} {
 		w := setup(t)
@@ -90,13 +96,13 @@ func TestVerifyAccountBlamesNobodyForAnOutage(t *testing.T) {
 	}
 }
 
-func TestAnAccountThatIsGoneNeedsNoVerification(t *testing.T) {
+func TestADeletedAccountNeedsNoVerification(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	got, err := run(w, w.acts.VerifyAccount, "999999999999")
 	require.NoError(t, err)
 	require.Nil(t, got.Failure)
-	require.Nil(t, got.LookedAt, "nobody looked, so it is no pass either")
+	require.Nil(t, got.LookedAt, "the account was not checked, so the result is no pass")
 }
 
 func TestAProtectedAccountIsNeverTouched(t *testing.T) {

@@ -8,23 +8,25 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"quartermaster/internal/awscloud"
-	"quartermaster/internal/provision"
 )
 
-// AWS is eventually consistent for whoever reads: what was written may be invisible for a while, and what was deleted may
-// still be shown. Writes meet the truth. So a thing counts as seen only when it is seen twice in a row, a thing that may
-// have been written counts as absent only after it stayed unseen for a while, and where a write can ask the question, it
-// is asked by the write.
+// Propagation is the delay in AWS between a write and the reads that show it: what was created may be invisible for a while, and
+// what was deleted may still be shown. Writes always act on the current state. Therefore:
+//
+//   - A state counts as reached when two reads in a row show it (waitStable, waitGone).
+//   - A resource that may have been written counts as absent only when it stays invisible for a while (waitVisible).
+//   - Where a write can answer the question, the write is used and not a read.
+//
 // Source: IAM User Guide, "Changes that I make are not always immediately visible".
 
-// pause waits between two looks, a little longer after every one, with jitter. Heartbeats beats meanwhile.
-func (a *Activities) pause(ctx context.Context, look int) error {
+// pause waits between two reads, a little longer after each of the first ones, with jitter.
+func (a *Activities) pause(ctx context.Context, reads int) error {
 	every := a.Timings.PollEvery
-	longest := every * time.Duration(min(look, 4)+1)
+	longest := every * time.Duration(min(reads, 4)+1)
 	return sleep(ctx, every/2+rand.N(longest/2+1)) //nolint:gosec // jitter, not a secret
 }
 
-// sleep waits, or returns the error of the context when that ends first.
+// sleep waits for d. If the context ends first, it returns the context's error.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -36,12 +38,12 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// twice looks until it sees the thing twice in a row. It returns false when that did not happen within VisibleFor; an
-// error of the look ends it.
-func (a *Activities) waitStable(ctx context.Context, look func(context.Context) (bool, error)) (bool, error) {
+// waitStable calls read until it returns true twice in a row. It returns false when that does not happen within VisibleFor. An
+// error of read ends the wait.
+func (a *Activities) waitStable(ctx context.Context, read func(context.Context) (bool, error)) (bool, error) {
 	deadline := time.Now().Add(a.Timings.VisibleFor)
 	for n, row := 0, 0; ; n++ {
-		seen, err := look(ctx)
+		seen, err := read(ctx)
 		if err != nil {
 			return false, err
 		}
@@ -60,12 +62,20 @@ func (a *Activities) waitStable(ctx context.Context, look func(context.Context) 
 	}
 }
 
-// appears looks for a thing that may have been written a moment ago. It returns at once when the thing is there, and
-// believes that it is absent only when it stayed unseen for the given time, two looks at least.
-func (a *Activities) waitVisible(ctx context.Context, unseenFor time.Duration, look func(context.Context) (bool, error)) (bool, error) {
-	deadline := time.Now().Add(unseenFor)
+// waitGone calls read until it returns false twice in a row. It returns false when that does not happen within VisibleFor.
+func (a *Activities) waitGone(ctx context.Context, read func(context.Context) (bool, error)) (bool, error) {
+	return a.waitStable(ctx, func(ctx context.Context) (bool, error) {
+		there, err := read(ctx)
+		return err == nil && !there, err
+	})
+}
+
+// waitVisible looks for a resource that may have been written recently. It returns true as soon as read does, and false when read
+// returns false for the given time, at least twice.
+func (a *Activities) waitVisible(ctx context.Context, absentFor time.Duration, read func(context.Context) (bool, error)) (bool, error) {
+	deadline := time.Now().Add(absentFor)
 	for n := 0; ; n++ {
-		if seen, err := look(ctx); seen || err != nil {
+		if seen, err := read(ctx); seen || err != nil {
 			return seen, err
 		}
 		if n > 0 && time.Now().After(deadline) {
@@ -77,7 +87,7 @@ func (a *Activities) waitVisible(ctx context.Context, unseenFor time.Duration, l
 	}
 }
 
-// absentFor is how long an undo looks for what it may have to take back.
+// absentFor returns AbsentFor or its default.
 func (t Timings) absentFor() time.Duration {
 	if t.AbsentFor == 0 {
 		return t.VisibleFor / 4
@@ -85,13 +95,15 @@ func (t Timings) absentFor() time.Duration {
 	return t.AbsentFor
 }
 
-// insist repeats a call for as long as its error is one that passes, up to VisibleFor, and returns the last error.
+// retryWhile repeats a call while its error passes, for up to VisibleFor, and returns the last error.
 func (a *Activities) retryWhile(ctx context.Context, passes func(error) bool, call func(context.Context) error) error {
 	return a.retryWhileFor(ctx, a.Timings.VisibleFor, passes, call)
 }
 
-// insistFor is insist with a patience of its own.
-func (a *Activities) retryWhileFor(ctx context.Context, patience time.Duration, passes func(error) bool, call func(context.Context) error) error {
+// retryWhileFor is retryWhile with a time limit of its own.
+func (a *Activities) retryWhileFor(
+	ctx context.Context, patience time.Duration, passes func(error) bool, call func(context.Context) error,
+) error {
 	deadline := time.Now().Add(patience)
 	for n := 0; ; n++ {
 		err := call(ctx)
@@ -104,30 +116,21 @@ func (a *Activities) retryWhileFor(ctx context.Context, patience time.Duration, 
 	}
 }
 
-// busy: AWS will do it in a moment, and the call had no effect.
+// busy reports that AWS is still working on the resource. The call had no effect, and succeeds soon.
 func busy(err error) bool {
 	return awscloud.IsConcurrentModification(err) || awscloud.IsTemporarilyUnmodifiable(err)
 }
 
-// settling: a call that depends on what we wrote a moment ago may meet a part of AWS that has not heard of it: the thing
-// is not found, or the permission on it does not hold yet.
+// propagating reports that a recent write may not have reached the part of AWS that answered: the resource is not found, or the
+// permission on it is not in effect yet.
 func propagating(err error) bool {
 	return busy(err) || awscloud.IsNotFound(err) || awscloud.IsAccessDenied(err)
 }
 
-// repeatable: a deletion by a name that means the same thing each time may simply be repeated when its outcome is unknown.
+// repeatable reports that a deletion by name may be repeated, because it had no effect or its outcome is unknown.
 func repeatable(err error) bool {
 	return busy(err) || awscloud.IsThrottled(err) || awscloud.IsAmbiguous(err)
 }
 
-// repeated tells whether an earlier attempt may have written something whose reply was lost.
-func repeated(ctx context.Context) bool { return activity.GetInfo(ctx).Attempt > 1 }
-
-// notYetAfter is notYet with the answer of AWS to the call that should have made the thing, where there was one.
-func notYetAfter(answer error, what string) error {
-	failure := &provision.Failure{Code: provision.CodeNotYetVisible, Reason: "AWS does not show " + what + " yet" + tryAgain}
-	if answer == nil {
-		return failure
-	}
-	return withCause(failure, answer)
-}
+// isRetry reports whether an earlier attempt may have written something whose reply was lost.
+func isRetry(ctx context.Context) bool { return activity.GetInfo(ctx).Attempt > 1 }

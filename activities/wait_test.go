@@ -12,15 +12,15 @@ import (
 )
 
 // operations lists the operations of the requests, in order.
-func (w *world) operations() (names []string) {
+func (w *fixture) operations() (names []string) {
 	for _, r := range w.sim.Requests() {
 		names = append(names, r.Operation)
 	}
 	return names
 }
 
-// TestSeenMeansSeenTwiceInARow: reads of AWS flap between old and new for a while.
-func TestSeenMeansSeenTwiceInARow(t *testing.T) {
+// Reads of AWS flap between old and new for a while.
+func TestWaitStableNeedsTwoReadsInARow(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.sim.Inject(awssim.Fault{Operation: "GetUser", Nth: 3, Kind: awssim.StaleRead})
@@ -33,7 +33,7 @@ func TestSeenMeansSeenTwiceInARow(t *testing.T) {
 		"ListAttachedUserPolicies"}, w.operations()[:9])
 }
 
-func TestNotSeenInTimeIsTriedAgain(t *testing.T) {
+func TestWhatIsNotVisibleInTimeIsRetried(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	remove := w.sim.Inject(awssim.Fault{Operation: "GetUser", Kind: awssim.StaleRead})
@@ -47,8 +47,8 @@ func TestNotSeenInTimeIsTriedAgain(t *testing.T) {
 	require.Equal(t, 1, w.effects("CreateUser"))
 }
 
-// TestWhatSettlesIsWaitedFor: right after something was made, parts of AWS do not know it, or its permissions, yet.
-func TestWhatSettlesIsWaitedFor(t *testing.T) {
+// Right after something was made, parts of AWS do not know it, or its permissions, yet.
+func TestPassingRefusalsAreAwaited(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"AttachUserPolicy", "CreateLoginProfile", "PutPublicAccessBlock", "PutBucketPolicy"} {
 		for _, fault := range []awssim.Fault{
@@ -72,15 +72,15 @@ func TestWhatSettlesIsWaitedFor(t *testing.T) {
 	}
 }
 
-// TestReportOfALostReplyIsAdopted: the repeat does not see the report, makes it again, and AWS says that it exists.
-func TestReportOfALostReplyIsAdopted(t *testing.T) {
+// The repeat does not see the report, makes it again, and AWS says that it exists.
+func TestAReportWhoseReplyWasLostIsAdopted(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		kind         func(*scene)
+		kind         func(*initialState)
 		create, list string
 	}{
 		"legacy report": {legacyReport, "PutReportDefinition", "DescribeReportDefinitions"},
-		"data export":   {func(*scene) {}, "CreateExport", "ListExports"},
+		"data export":   {func(*initialState) {}, "CreateExport", "ListExports"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -104,10 +104,10 @@ func TestReportOfALostReplyIsAdopted(t *testing.T) {
 	}
 }
 
-// TestACancelEndsTheWait: an undo must not wait for an attempt that nobody wants any more.
+// An undo must not wait for a canceled attempt.
 func TestACancelEndsTheWait(t *testing.T) {
 	t.Parallel()
-	w := setup(t, func(sc *scene) { sc.timings = Timings{VisibleFor: time.Hour, PollEvery: time.Hour} })
+	w := setup(t, func(from *initialState) { from.timings = Timings{VisibleFor: time.Hour, PollEvery: time.Hour} })
 	ctx, cancel := context.WithCancel(t.Context())
 	looked := make(chan struct{})
 	ended := make(chan error)

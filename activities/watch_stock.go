@@ -6,8 +6,8 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// WatchStock looks at the stock of all pools and keeps their alerts. It touches only our own database, where the alerts and what
-// is to be told of them are written together: a repeat tells nothing twice.
+// WatchStock checks the stock of all pools and updates their alerts. It uses only the database, which writes an alert and its event in
+// one transaction, so a repeat emits no event twice.
 func (a *Activities) WatchStock(ctx context.Context) (provision.StockWatch, error) {
 	watch, err := a.Stock.Watch(ctx)
 	return watch, conclude(ctx, err, provision.StepClaim)

@@ -8,7 +8,7 @@ import (
 	"quartermaster/internal/webhooks"
 )
 
-// Webhooks is what the activities of this file work with.
+// Webhooks holds the dependencies of the activities of this file.
 type Webhooks struct {
 	Deliveries Deliveries
 	Events     Events
@@ -32,9 +32,9 @@ type Delivery struct {
 	ID      string               `json:"id"`
 }
 
-// Sent is what became of an attempt.
+// Sent is the result of Deliver.
 type Sent struct {
-	StatusCode int  `json:"status_code,omitempty"` // 0: there was no answer, or nothing was to be sent
+	StatusCode int  `json:"status_code,omitempty"` // 0 when there was no answer, or nothing to send
 	Delivered  bool `json:"delivered"`
 }
 
@@ -44,18 +44,18 @@ func (a *Activities) WakeWebhooks(ctx context.Context) (int, error) {
 	return n, conclude(ctx, err, "")
 }
 
-// NextDelivery is what a webhook has to send next.
+// NextDelivery returns the delivery that a webhook must send next.
 func (a *Activities) NextDelivery(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error) {
 	next, err := a.Webhooks.Deliveries.Next(ctx, key)
 	return next, conclude(ctx, err, "")
 }
 
-// Deliver makes one attempt and keeps what became of it. An attempt whose record was lost is made again: the receiver knows it by its
-// id. When nothing is to be sent any more, it does nothing.
+// Deliver makes one attempt to deliver and records its outcome. If the outcome cannot be recorded, the attempt is repeated; the receiver
+// recognizes the repeat by the delivery's id. Deliver does nothing when there is nothing to send any more.
 func (a *Activities) Deliver(ctx context.Context, d Delivery) (Sent, error) {
 	sent, err := a.deliver(ctx, d)
 	if errors.Is(err, provision.ErrNotFound) || errors.Is(err, provision.ErrConflict) {
-		return sent, nil // it was deleted or disabled meanwhile, or an attempt before this one had sent it
+		return sent, nil // the webhook was deleted or disabled, or an earlier attempt has delivered it
 	}
 	return sent, conclude(ctx, err, "")
 }
@@ -85,10 +85,10 @@ func (a *Activities) deliver(ctx context.Context, d Delivery) (Sent, error) {
 	return sent, a.Webhooks.Deliveries.RecordAttempt(ctx, d.Webhook, d.ID, outcome)
 }
 
-// purgeBatch is how much is forgotten in one statement.
+// purgeBatch is how many events and how many deliveries one call deletes.
 const purgeBatch = 1000
 
-// PurgeEvents forgets some of the events and deliveries that are too old, and tells whether there may be more.
+// PurgeEvents deletes a batch of the events and deliveries that are too old. It returns whether there may be more.
 func (a *Activities) PurgeEvents(ctx context.Context) (bool, error) {
 	more, err := a.Webhooks.Events.Purge(ctx, purgeBatch)
 	return more, conclude(ctx, err, "")

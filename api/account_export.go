@@ -12,11 +12,12 @@ import (
 // exportPage is how many accounts an export reads at once.
 const exportPage = 500
 
-// ExportAccounts answers GET /v1/accounts/export: the first page is read before the answer begins, so that a database that does
-// not answer is a problem and not half a file.
+// ExportAccounts answers GET /v1/accounts/export. It reads the first page before the answer starts, so that an unreachable
+// database results in a problem and not in half a file.
 func (s *service) ExportAccounts(ctx context.Context, in server.ExportAccountsRequestObject) (server.ExportAccountsResponseObject, error) {
 	e := &accountExport{ctx: ctx, service: s, provider: callerOf(ctx).Provider, filter: provision.AccountFilter{
-		Statuses: value(in.Params.Status), Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment), Model: value(in.Params.Model), Limit: exportPage,
+		Statuses: value(in.Params.Status), Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment),
+		Model: value(in.Params.Model), Limit: exportPage,
 	}}
 	if err := e.read(); err != nil {
 		return nil, err
@@ -24,7 +25,7 @@ func (s *service) ExportAccounts(ctx context.Context, in server.ExportAccountsRe
 	return e, nil
 }
 
-// accountExport is an answer of ExportAccounts that holds one page at a time.
+// accountExport is the answer of ExportAccounts. It holds one page at a time.
 type accountExport struct {
 	ctx      context.Context //nolint:containedctx // of the request, which the answer belongs to
 	service  *service
@@ -33,14 +34,14 @@ type accountExport struct {
 	page     []provision.Account
 }
 
-// read gets the next page.
+// read reads the next page.
 func (e *accountExport) read() (err error) {
 	e.page, err = e.service.Accounts.List(e.ctx, e.provider, e.filter)
 	return err
 }
 
-// VisitExportAccountsResponse writes the accounts page by page. What goes wrong after the first one breaks the connection:
-// ended properly, half a file would look like a whole one.
+// VisitExportAccountsResponse writes the accounts page by page. An error after the first page aborts the connection, because
+// half a file that ends properly would look complete.
 func (e *accountExport) VisitExportAccountsResponse(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
 	w.Header().Set("Content-Disposition", `attachment; filename="accounts.csv"`)
@@ -60,7 +61,7 @@ func (e *accountExport) VisitExportAccountsResponse(w http.ResponseWriter) error
 			err = e.read()
 		}
 		if err != nil {
-			e.service.Log.ErrorContext(context.WithoutCancel(e.ctx), "an export was cut off", "error", err)
+			e.service.Log.ErrorContext(context.WithoutCancel(e.ctx), "an export was aborted", "error", err)
 			panic(http.ErrAbortHandler)
 		}
 	}

@@ -15,19 +15,18 @@ import (
 	"quartermaster/internal/stockcsv"
 )
 
-// ImportAccounts answers POST /v1/account-imports. The workflow is started before the file is kept: so no kept file is without
-// one, and a workflow that finds no file ends.
+// ImportAccounts answers POST /v1/account-imports. It starts the workflow before it stores the file, so that every stored
+// file has a workflow; a workflow that finds no file ends.
 func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRequestObject) (server.ImportAccountsResponseObject, error) {
 	file, err := readBody(ctx, in.Body)
 	if err != nil {
 		return nil, err
 	}
 	rows, first, err := stockcsv.Scan(bytes.NewReader(file))
-	var refused *stockcsv.FileError
-	switch {
-	case errors.As(err, &refused):
+	if refused, ok := errors.AsType[*stockcsv.FileError](err); ok {
 		return nil, invalidFields(openapi.FieldProblem{In: "body", Field: optional(refused.Column), Message: refused.Error()})
-	case err != nil:
+	}
+	if err != nil {
 		return nil, err
 	}
 	who := callerOf(ctx)
@@ -35,8 +34,9 @@ func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRe
 	if err := s.Workflows.StartImport(ctx, key); err != nil {
 		return nil, err
 	}
-	kept, err := s.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun), ByWorkflow: true,
-		File: file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
+	kept, err := s.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun),
+		ByWorkflow: true,
+		File:       file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 	if err != nil {
 		return nil, err
 	}
@@ -45,12 +45,12 @@ func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRe
 		Headers: server.ImportAccounts202ResponseHeaders{Location: s.basePath + "/v1/account-imports/" + key.ID}}, nil
 }
 
-// importKept is a hint: the workflow looks for its file by itself within a minute.
+// importKept is a hint: the workflow looks for its file within a minute.
 func (s *service) importKept(ctx context.Context, key provision.ImportKey) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
 	defer cancel()
 	if err := s.Workflows.ImportKept(ctx, key); err != nil {
-		s.Log.WarnContext(ctx, "an import was not told that its file is kept; it looks within a minute", "import", key.String(), "error", err)
+		s.Log.WarnContext(ctx, "could not tell an import that its file is stored; it looks within a minute", "import", key.String(), "error", err)
 	}
 }
 
@@ -75,7 +75,9 @@ func (s *service) ListAccountImports(
 }
 
 // GetAccountImport answers GET /v1/account-imports/{import_id}.
-func (s *service) GetAccountImport(ctx context.Context, in server.GetAccountImportRequestObject) (server.GetAccountImportResponseObject, error) {
+func (s *service) GetAccountImport(
+	ctx context.Context, in server.GetAccountImportRequestObject,
+) (server.GetAccountImportResponseObject, error) {
 	found, err := s.Imports.Get(ctx, provision.ImportKey{Provider: callerOf(ctx).Provider, ID: in.ImportID})
 	if err != nil {
 		return nil, importProblem(in.ImportID, err)
@@ -121,7 +123,9 @@ func (s *service) ListAccountImportResults(
 }
 
 // GetAccountImportTemplate answers GET /v1/account-imports/template.
-func (s *service) GetAccountImportTemplate(context.Context, server.GetAccountImportTemplateRequestObject) (server.GetAccountImportTemplateResponseObject, error) {
+func (s *service) GetAccountImportTemplate(
+	context.Context, server.GetAccountImportTemplateRequestObject,
+) (server.GetAccountImportTemplateResponseObject, error) {
 	return server.GetAccountImportTemplate200TextCsvResponse{Body: strings.NewReader(stockcsv.Template()),
 		Headers: server.GetAccountImportTemplate200ResponseHeaders{ContentDisposition: `attachment; filename="accounts-template.csv"`}}, nil
 }

@@ -34,24 +34,25 @@ func csvFile(ids ...string) string {
 }
 
 // setupImports is an API over a PostgreSQL, the accounts included.
-func setupImports(t *testing.T) *world {
+func setupImports(t *testing.T) *testAPI {
 	t.Helper()
 	w := setup(t)
 	w.use(t, database(t))
 	return w
 }
 
-func (w *world) upload(key, query, file string) *httptest.ResponseRecorder {
+func (w *testAPI) upload(key, query, file string) *httptest.ResponseRecorder {
 	return w.send(key, http.MethodPost, importsPath+query, file, "Content-Type", "text/csv")
 }
 
 // results are those of an import on every page, as line:column:position outcome account: message.
-func (w *world) results(t *testing.T, id, query string) (lines []string) {
+func (w *testAPI) results(t *testing.T, id, query string) (lines []string) {
 	t.Helper()
 	for cursor := ""; ; {
 		page := read[openapi.RowResultPage](t, w.get(importsPath+"/"+id+"/results?limit=2"+query+cursor), http.StatusOK)
 		for _, r := range page.Items {
-			lines = append(lines, fmt.Sprintf("%d:%s:%d %s %s %s", r.Line, value(r.Column), value(r.ColumnPosition), r.Outcome, value(r.AccountID), value(r.Message)))
+			lines = append(lines, fmt.Sprintf("%d:%s:%d %s %s %s", r.Line, value(r.Column), value(r.ColumnPosition), r.Outcome,
+				value(r.AccountID), value(r.Message)))
 		}
 		if page.NextCursor == nil {
 			return lines
@@ -78,7 +79,7 @@ func TestImportingAFile(t *testing.T) {
 	require.Equal(t, []string{
 		"2::0 added 444455556666 ", "3::0 added 444455556667 ",
 		`4:account_id:1 faulty  "12" is not an AWS account id: it has exactly 12 digits; a spreadsheet has made a number of it: format the column as text`,
-		"4:root_email:6 faulty  not an e-mail address that AWS accepts for a root user: write it as name@domain.tld, 6 to 64 characters of ASCII, the name without spaces and \" ' ( ) < > [ ] : ; , \\ | % & and without a dot at its beginning",
+		"4:root_email:6 faulty  not an e-mail address that AWS accepts for a root user: write it as name@domain.tld, 6 to 64 ASCII characters, the name without spaces and \" ' ( ) < > [ ] : ; , \\ | % & and without a dot at its beginning",
 		`4:role_arn:7 faulty  "z" is not a role ARN: write it as arn:aws:iam::<account id>:role/<name>`,
 		"5:account_id:1 faulty 999999999999 account 999999999999 is protected: a payer account or one of the provider's own accounts cannot be in a pool; remove the row",
 	}, w.results(t, begun.ID, ""))
@@ -133,15 +134,16 @@ func TestADryRunOfAnImportAddsNothing(t *testing.T) {
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
-func TestAFileThatIsNoneIsRefused(t *testing.T) {
+func TestAFileThatCannotBeReadIsRefused(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	for name, c := range map[string]struct{ file, field, message string }{
-		"empty":               {"", "", "line 1: the file is empty"},
-		"JSON":                {`{"id":1}`, "", "line 1: the header has a broken quote"},
-		"a misspelled column": {strings.Replace(csvFile("444455556666"), "role_arn", "role", 1), "role", `unknown: "role" (column 7); missing: role_arn`},
-		"UTF-16":              {"\xff\xfea\x00", "", "line 1: the file is UTF-16"},
-		"too many rows":       {stockcsv.Template() + strings.Repeat("x\n", 10_001), "", "line 10002: the file has more than 10000 rows"},
+		"empty": {"", "", "line 1: the file is empty"},
+		"JSON":  {`{"id":1}`, "", "line 1: the header has a broken quote"},
+		"a misspelled column": {strings.Replace(csvFile("444455556666"), "role_arn", "role", 1), "role",
+			`unknown: "role" (column 7); missing: role_arn`},
+		"UTF-16":        {"\xff\xfea\x00", "", "line 1: the file is UTF-16"},
+		"too many rows": {stockcsv.Template() + strings.Repeat("x\n", 10_001), "", "line 10002: the file has more than 10000 rows"},
 	} {
 		p := readProblem(t, w.upload(w.key, "", c.file), http.StatusUnprocessableEntity, codeInvalid)
 		require.Len(t, *p.Errors, 1, name)
@@ -150,7 +152,8 @@ func TestAFileThatIsNoneIsRefused(t *testing.T) {
 		require.Equal(t, c.field, value((*p.Errors)[0].Field), name)
 	}
 	for _, contentType := range []string{"application/json", "text/plain", "", "text/csv; charset=iso-8859-1", "text/csv;;"} {
-		p := readProblem(t, w.send(w.key, http.MethodPost, importsPath, csvFile("444455556666"), "Content-Type", contentType), http.StatusUnsupportedMediaType, codeUnsupportedMediaType)
+		p := readProblem(t, w.send(w.key, http.MethodPost, importsPath, csvFile("444455556666"), "Content-Type", contentType),
+			http.StatusUnsupportedMediaType, codeUnsupportedMediaType)
 		require.Contains(t, p.Detail, "send ", contentType)
 	}
 	readProblem(t, w.upload(w.key, "?dry_run=perhaps", csvFile()), http.StatusBadRequest, codeInvalidParameter)
@@ -159,29 +162,34 @@ func TestAFileThatIsNoneIsRefused(t *testing.T) {
 	require.Empty(t, read[openapi.AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
 }
 
-func TestAFileHasALimitOfItsOwn(t *testing.T) {
+func TestAFileHasItsOwnSizeLimit(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	large := csvFile("444455556666") + strings.Repeat("\n", 1<<20) // more than other bodies may have
-	read[openapi.AccountImport](t, w.send(w.key, http.MethodPost, importsPath, large, "Content-Type", "text/csv; charset=UTF-8"), http.StatusAccepted)
+	read[openapi.AccountImport](t, w.send(w.key, http.MethodPost, importsPath, large, "Content-Type", "text/csv; charset=UTF-8"),
+		http.StatusAccepted)
 	tooLarge := []byte(csvFile() + strings.Repeat("\n", stockcsv.MaxBytes))
-	for _, r := range []*http.Request{httptest.NewRequest(http.MethodPost, importsPath, bytes.NewReader(tooLarge)), newChunked(http.MethodPost, importsPath, tooLarge)} {
+	for _, r := range []*http.Request{httptest.NewRequest(http.MethodPost, importsPath, bytes.NewReader(tooLarge)),
+		newChunked(http.MethodPost, importsPath, tooLarge)} {
 		r.Header.Set("Content-Type", "text/csv")
 		r.Header.Set("Authorization", "Bearer "+w.key)
-		require.Contains(t, readProblem(t, serve(w.handler, r), http.StatusRequestEntityTooLarge, codeBodyTooLarge).Detail, "at most 5242880 bytes")
+		require.Contains(t, readProblem(t, serve(w.handler, r), http.StatusRequestEntityTooLarge, codeBodyTooLarge).Detail,
+			"at most 5242880 bytes")
 	}
-	require.Equal(t, float64(stockcsv.MaxBytes), w.service.contract.operations["POST "+importsPath].RequestBody.Value.Extensions["x-max-bytes"])
+	require.Equal(t, float64(stockcsv.MaxBytes),
+		w.service.contract.operations["POST "+importsPath].RequestBody.Value.Extensions["x-max-bytes"])
 	r := newChunked(http.MethodPost, importsPath, nil)
 	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("account_id"), iotest.ErrReader(io.ErrUnexpectedEOF)))
 	r.Header.Set("Content-Type", "text/csv")
 	r.Header.Set("Authorization", "Bearer "+w.key)
 	require.Contains(t, readProblem(t, serve(w.handler, r), http.StatusBadRequest, codeBadRequest).Detail, "ended too early")
-	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/accounts", strings.Repeat(" ", 70<<10)), http.StatusRequestEntityTooLarge, codeBodyTooLarge)
+	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/accounts", strings.Repeat(" ", 70<<10)),
+		http.StatusRequestEntityTooLarge, codeBodyTooLarge)
 	require.Contains(t, p.Detail, "64 KiB", "the others keep theirs")
 	readProblem(t, w.upload("", "", "x"), http.StatusUnauthorized, codeUnauthorized)
 }
 
-func TestAnImportWithoutTemporalKeepsNothing(t *testing.T) {
+func TestAnImportIsNotStoredWhenTemporalIsDown(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	w.workflows.fail = fmt.Errorf("no Temporal: %w", provision.ErrUnavailable)
@@ -189,22 +197,24 @@ func TestAnImportWithoutTemporalKeepsNothing(t *testing.T) {
 	require.Empty(t, read[openapi.AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
 }
 
-func TestNobodySeesTheImportsOfOthers(t *testing.T) {
+func TestImportsOfOtherProvidersAreNotFound(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	mine := read[openapi.AccountImport](t, w.upload(w.key, "", csvFile("444455556666")), http.StatusAccepted)
 	for _, id := range []string{mine.ID, "00000000-0000-0000-0000-000000000000"} {
 		for _, target := range []string{"", "/results"} {
 			p := readProblem(t, w.send(w.otherKey, http.MethodGet, importsPath+"/"+id+target, ""), http.StatusNotFound, codeNotFound)
-			require.Equal(t, "there is no import "+id, p.Detail)
+			require.Equal(t, "import "+id+" not found", p.Detail)
 		}
 	}
 	require.Empty(t, read[openapi.AccountImportPage](t, w.send(w.otherKey, http.MethodGet, importsPath, ""), http.StatusOK).Items)
 	theirs := read[openapi.AccountImport](t, w.upload(w.otherKey, "", csvFile("444455556666")), http.StatusAccepted)
-	result := read[openapi.RowResultPage](t, w.send(w.otherKey, http.MethodGet, importsPath+"/"+theirs.ID+"/results", ""), http.StatusOK).Items[0]
+	result := read[openapi.RowResultPage](t, w.send(w.otherKey, http.MethodGet, importsPath+"/"+theirs.ID+"/results", ""),
+		http.StatusOK).Items[0]
 	require.NotContains(t, *result.Message, "acme", "whose it is stays unsaid")
 	require.Contains(t, *result.Message, "is in a pool already")
-	for _, bad := range []string{"/x", "/" + strings.ToUpper("6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c1f"), "/" + mine.ID + "/results?cursor=x", "?cursor=x"} {
+	for _, bad := range []string{"/x", "/" + strings.ToUpper("6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c1f"),
+		"/" + mine.ID + "/results?cursor=x", "?cursor=x"} {
 		readProblem(t, w.get(importsPath+bad), http.StatusBadRequest, codeInvalidParameter)
 	}
 }
@@ -219,7 +229,7 @@ func TestTheTemplateIsTheHeader(t *testing.T) {
 	require.Equal(t, "text/csv", answer.Header().Get("Content-Type"))
 }
 
-func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testing.T) {
+func TestAnExportHasEveryMatchingAccountAndImportsUnchanged(t *testing.T) {
 	t.Parallel()
 	w := setupImports(t)
 	file := stockcsv.Template()
@@ -253,7 +263,7 @@ func TestAnExportHasEveryAccountThatTheFiltersLeaveAndImportsUnchanged(t *testin
 	readProblem(t, w.get("/v1/accounts/export?status=old"), http.StatusBadRequest, codeInvalidParameter)
 }
 
-func TestAnExportThatBreaksOffIsNoWholeFile(t *testing.T) {
+func TestAnExportThatFailsAbortsTheConnection(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.fail = errors.New("connection refused")

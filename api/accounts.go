@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// wakeTimeout bounds the hints to waiting orders, which outlive a caller that hangs up.
+// wakeTimeout limits the hints to workflows. They are sent even if the caller hangs up.
 const wakeTimeout = 5 * time.Second
 
 // CreateAccount answers POST /v1/accounts.
@@ -23,16 +24,16 @@ func (s *service) CreateAccount(ctx context.Context, in server.CreateAccountRequ
 	added, woken, err := s.Accounts.Create(ctx, account, who.Actor())
 	switch {
 	case errors.Is(err, provision.ErrConflict):
-		// Whose it is stays unsaid: it may be another provider's.
+		// The error does not reveal which provider owns the account.
 		return nil, problem(codeAccountExists,
-			"account %s is in a pool already: an AWS account is in stock once; if it is yours, read it with GET /v1/accounts/%s", account.ID, account.ID).
-			at(bodyField("id", fmt.Sprintf("account %s is in a pool already", account.ID))).because(err)
+			"account %s is already in a pool, and an AWS account can be in only one: if it is yours, read it with GET /v1/accounts/%s",
+			account.ID, account.ID).at(bodyField("id", fmt.Sprintf("account %s is already in a pool", account.ID))).because(err)
 	case errors.Is(err, provision.ErrRootEmailTaken):
 		return nil, invalidFields(bodyField("root_email", provision.RootEmailTaken)).because(err)
-	case errors.Is(err, provision.ErrProtected): // since it was checked
+	case errors.Is(err, provision.ErrProtected): // it was protected after the check
 		return nil, invalidFields(bodyField("id", provision.ProtectedMessage(account.ID))).because(err)
-	case errors.Is(err, provision.ErrNotFound): // the pool went away since it was checked, or the model is not in the database
-		return nil, invalidFields(bodyField("", "there is no such pool or account model: read marketplace, environment and model again")).because(err)
+	case errors.Is(err, provision.ErrNotFound): // the model was removed after the check
+		return nil, invalidFields(bodyField("", "unknown pool or account model: check marketplace, environment and model")).because(err)
 	case err != nil:
 		return nil, err
 	}
@@ -44,7 +45,7 @@ func (s *service) CreateAccount(ctx context.Context, in server.CreateAccountRequ
 	}, nil
 }
 
-// wake is a hint: who misses it looks for an account by itself later.
+// wake is a hint: an order that misses it looks for an account later.
 func (s *service) wake(ctx context.Context, orders []provision.OrderKey) {
 	if len(orders) == 0 {
 		return
@@ -52,16 +53,16 @@ func (s *service) wake(ctx context.Context, orders []provision.OrderKey) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
 	defer cancel()
 	if err := s.Workflows.WakeOrders(ctx, orders); err != nil {
-		s.Log.WarnContext(ctx, "orders were not woken; they look for an account by themselves later", "orders", len(orders), "error", err)
+		s.Log.WarnContext(ctx, "could not wake orders; they look for an account later", "orders", len(orders), "error", err)
 	}
 }
 
-// verifyDue is a hint too: the schedule finds what is due by itself.
+// verifyDue is a hint: the schedule verifies the accounts that are due within minutes.
 func (s *service) verifyDue(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
 	defer cancel()
 	if err := s.Workflows.VerifyDue(ctx); err != nil {
-		s.Log.WarnContext(ctx, "the verification was not started; the schedule starts it in some minutes", "error", err)
+		s.Log.WarnContext(ctx, "could not start the verification; the schedule starts it within minutes", "error", err)
 	}
 }
 
@@ -71,7 +72,9 @@ func (s *service) GetAccount(ctx context.Context, in server.GetAccountRequestObj
 	if err != nil {
 		return nil, accountProblem(in.AccountID, err)
 	}
-	return server.GetAccount200JSONResponse{Body: resource.Account(account), Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)}}, nil
+	return server.GetAccount200JSONResponse{
+		Body: resource.Account(account), Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)},
+	}, nil
 }
 
 // ListAccounts answers GET /v1/accounts.
@@ -112,4 +115,29 @@ func accountOf(form openapi.NewAccount, provider string) provision.Account {
 		RootEmail: form.RootEmail,
 		RoleARN:   form.RoleARN,
 	}
+}
+
+// accountRules checks a new account.
+func (s *service) accountRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
+	var form openapi.NewAccount
+	_ = json.Unmarshal(body, &form) // the document's findings cover fields of another type
+	broken := provision.ValidateAccount(accountOf(form, ""))
+	unknown, err := s.unknownModel(ctx, "model", form.Model)
+	if err != nil {
+		return nil, err
+	}
+	broken = append(broken, unknown...)
+	if protected, err := s.protected(ctx, form.ID); err != nil {
+		return nil, err
+	} else if protected {
+		broken = append(broken, provision.FieldError{Field: "id", Message: provision.ProtectedMessage(form.ID)})
+	}
+	return s.poolRule(ctx, form.Marketplace, form.Environment, broken)
+}
+
+// accountUpdateRules checks the model of an updated account. The other rules depend on the account.
+func (s *service) accountUpdateRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
+	var form openapi.AccountUpdate
+	_ = json.Unmarshal(body, &form) // the document's findings cover fields of another type
+	return s.unknownModel(ctx, "model", value(form.Model))
 }

@@ -13,7 +13,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func TestAddingAnAccount(t *testing.T) {
+func TestCreatingAnAccount(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.woken = []provision.OrderKey{{Provider: "acme", ID: "waits"}}
@@ -36,17 +36,18 @@ func TestAddingAnAccount(t *testing.T) {
 	require.Equal(t, account, read[openapi.Account](t, w.get("/v1/accounts/444455556666"), http.StatusOK))
 }
 
-func TestAnAccountIsInStockOnce(t *testing.T) {
+func TestAnAccountIsInOnePoolOnly(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	mine := readProblem(t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusConflict, codeAccountExists)
-	theirs := readProblem(t, w.send(w.otherKey, http.MethodPost, "/v1/accounts", asText(accountForm("444455556666"))), http.StatusConflict, codeAccountExists)
+	theirs := readProblem(t, w.send(w.otherKey, http.MethodPost, "/v1/accounts", asText(accountForm("444455556666"))),
+		http.StatusConflict, codeAccountExists)
 	require.Equal(t, mine.Detail, theirs.Detail, "whose it is stays unsaid")
 	require.Len(t, w.store.accounts, 1)
 }
 
-func TestHintsThatFailDoNotFailTheAccount(t *testing.T) {
+func TestAFailedHintDoesNotFailTheRequest(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.woken = []provision.OrderKey{{Provider: "acme", ID: "waits"}}
@@ -56,7 +57,7 @@ func TestHintsThatFailDoNotFailTheAccount(t *testing.T) {
 	require.Contains(t, w.log.String(), "the verification was not started")
 }
 
-func TestWrongAccountsAreRefusedWithEveryField(t *testing.T) {
+func TestAnInvalidAccountIsRefusedWithEveryField(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	p := readProblem(t, w.post("/v1/accounts", map[string]any{
@@ -66,8 +67,9 @@ func TestWrongAccountsAreRefusedWithEveryField(t *testing.T) {
 	got := fieldsOf(p)
 	require.Len(t, got, 6, got)
 	for field, message := range map[string]string{
-		"id": "exactly 12 digits", "model": "use SPAM or ECAM", "name": "needs 1 to 100 characters", "root_email": "", "role_arn": `partition "aws-cn"`,
-		"external_id": "is not a field here",
+		"id": "exactly 12 digits", "model": "use SPAM or ECAM", "name": "needs 1 to 100 characters", "root_email": "",
+		"role_arn":    `partition "aws-cn"`,
+		"external_id": "unknown field",
 	} {
 		require.Contains(t, got[field], message, field)
 	}
@@ -81,10 +83,13 @@ func TestAccountsThatNeverEnterAPool(t *testing.T) {
 		change map[string]any
 		fields map[string]string
 	}{
-		"protected":               {"999999999999", nil, map[string]string{"id": "is protected"}},
-		"with another's role":     {"444455556666", map[string]any{"role_arn": "arn:aws:iam::111122223333:role/R"}, map[string]string{"role_arn": "the role is in account 111122223333"}},
-		"of no pool":              {"444455556666", map[string]any{"marketplace": "southern"}, map[string]string{"marketplace": "no pool", "environment": "no pool"}},
-		"with a name for a human": {"444455556666", map[string]any{"root_email": "Bob <bob@x.example>"}, map[string]string{"root_email": "6 to 64 characters of ASCII"}},
+		"protected": {"999999999999", nil, map[string]string{"id": "is protected"}},
+		"with another's role": {"444455556666", map[string]any{"role_arn": "arn:aws:iam::111122223333:role/R"},
+			map[string]string{"role_arn": "the role is in account 111122223333"}},
+		"of no pool": {"444455556666", map[string]any{"marketplace": "southern"},
+			map[string]string{"marketplace": "no pool", "environment": "no pool"}},
+		"with a name for a human": {"444455556666", map[string]any{"root_email": "Bob <bob@x.example>"},
+			map[string]string{"root_email": "6 to 64 ASCII characters"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -98,13 +103,14 @@ func TestAccountsThatNeverEnterAPool(t *testing.T) {
 	require.Empty(t, w.store.accounts)
 }
 
-func TestAccountsOfOthersAreNotFound(t *testing.T) {
+func TestAccountsOfOtherProvidersAreNotFound(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	foreign := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/accounts/444455556666", ""), http.StatusNotFound, codeNotFound)
-	require.Equal(t, "there is no account 444455556666", foreign.Detail)
-	require.Equal(t, "there is no account 777788889999", readProblem(t, w.get("/v1/accounts/777788889999"), http.StatusNotFound, codeNotFound).Detail)
+	require.Equal(t, "account 444455556666 not found", foreign.Detail)
+	require.Equal(t, "account 777788889999 not found", readProblem(t, w.get("/v1/accounts/777788889999"), http.StatusNotFound,
+		codeNotFound).Detail)
 	require.Empty(t, read[openapi.AccountPage](t, w.send(w.otherKey, http.MethodGet, "/v1/accounts", ""), http.StatusOK).Items)
 	readProblem(t, w.get("/v1/accounts/44445555666"), http.StatusBadRequest, codeInvalidParameter)
 }
@@ -115,7 +121,8 @@ func TestPagesOfAccountsOldestFirst(t *testing.T) {
 	var want []string
 	for i := range 5 {
 		id := fmt.Sprintf("44445555666%d", i)
-		read[openapi.Account](t, w.post("/v1/accounts", accountForm(id, map[string]any{"model": []string{"SPAM", "ECAM"}[i%2]})), http.StatusCreated)
+		read[openapi.Account](t, w.post("/v1/accounts", accountForm(id, map[string]any{"model": []string{"SPAM", "ECAM"}[i%2]})),
+			http.StatusCreated)
 		want = append(want, id)
 	}
 	for i := range 4 {
@@ -135,7 +142,7 @@ func TestPagesOfAccountsOldestFirst(t *testing.T) {
 }
 
 // accountIDs reads every page.
-func accountIDs(t *testing.T, w *world, query string) (ids []string) {
+func accountIDs(t *testing.T, w *testAPI, query string) (ids []string) {
 	for cursor := ""; ; {
 		page := read[openapi.AccountPage](t, w.get("/v1/accounts?"+query+cursor), http.StatusOK)
 		for _, a := range page.Items {

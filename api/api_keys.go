@@ -46,7 +46,7 @@ func (s *service) CreateAPIKey(ctx context.Context, in server.CreateAPIKeyReques
 	who := callerOf(ctx)
 	text, key := apikey.New(who.Provider, in.Body.Name, in.Body.Role)
 	key.Scopes, key.ExpiresAt, key.RateLimit = value(in.Body.Scopes), in.Body.ExpiresAt, in.Body.RequestsPerSecond
-	if err := notBeyond(who.key, key, "make"); err != nil {
+	if err := notBeyond(who.key, key, "create"); err != nil {
 		return nil, err
 	}
 	added, err := s.APIKeys.Create(ctx, who.Actor(), key)
@@ -94,33 +94,35 @@ func (s *service) RevokeAPIKey(ctx context.Context, in server.RevokeAPIKeyReques
 	return server.RevokeAPIKey200JSONResponse(resource.APIKey(key)), nil
 }
 
-// keyProblem is what the caller is told when the database refuses something about a key.
+// keyProblem turns an error about a key into what the caller is told.
 func keyProblem(id string, err error) error {
 	if errors.Is(err, provision.ErrNotFound) {
-		return problem(codeNotFound, "there is no API key %q", id).because(err)
+		return notFound(fmt.Sprintf("API key %q", id), err)
 	}
 	return err
 }
 
-// notBeyond refuses to hand out more rights than the caller has: a key is no way to more of them.
+// notBeyond refuses to create a key with more rights than the caller has.
 func notBeyond(who, wanted provision.APIKey, verb string) error {
 	if beyond := who.Beyond(wanted); len(beyond) > 0 {
-		return problem(codeForbidden, "your key cannot %s one that may do more than itself: it does not have %s; use a key that has, or ask for fewer scopes",
+		return problem(codeForbidden,
+			"your key cannot %s a key that may do more than itself: it lacks %s; use a key that has that, or ask for fewer scopes",
 			verb, provision.JoinWords(beyond, "and"))
 	}
 	return nil
 }
 
-// keyRules check what the document cannot say of a new key. A provider cannot give itself more requests a second than the
-// caller has: only the command line can.
+// keyRules checks a new key. A provider cannot create a key with a higher limit than the caller's; only the command line can.
 func (s *service) keyRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
 	var form openapi.NewAPIKey
 	_ = json.Unmarshal(body, &form) // as in orderRules
-	broken := provision.ValidateAPIKey(provision.APIKey{Name: form.Name, Role: form.Role, Scopes: value(form.Scopes), ExpiresAt: form.ExpiresAt,
+	broken := provision.ValidateAPIKey(provision.APIKey{Name: form.Name, Role: form.Role, Scopes: value(form.Scopes),
+		ExpiresAt: form.ExpiresAt,
 		RateLimit: form.RequestsPerSecond}, s.Now())
 	if most := s.keyBudget(callerOf(ctx)).rate; form.RequestsPerSecond != nil && *form.RequestsPerSecond > most {
 		broken = append(broken, provision.FieldError{Field: "requests_per_second",
-			Message: fmt.Sprintf("%g is more than the %g of your own key: ask for at most that, or ask the operator of this service", *form.RequestsPerSecond, most)})
+			Message: fmt.Sprintf("%g exceeds the limit of your own key, %g: ask for at most that, or ask the operator of this service",
+				*form.RequestsPerSecond, most)})
 	}
 	return broken, nil
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // setupStored is an API over PostgreSQL, whose keys are those of setup: w.key and w.otherKey are admins.
-func setupStored(t *testing.T, change ...func(*Config)) (*world, *postgres.DB) {
+func setupStored(t *testing.T, change ...func(*Config)) (*testAPI, *postgres.DB) {
 	t.Helper()
 	store := database(t)
 	w := setup(t, append([]func(*Config){func(c *Config) { c.Database, c.Now = databaseOf(store), time.Now }}, change...)...)
@@ -30,13 +30,13 @@ func setupStored(t *testing.T, change ...func(*Config)) (*world, *postgres.DB) {
 }
 
 // create makes a key with the key of an admin and returns its text.
-func (w *world) create(t *testing.T, form string) (text string, key openapi.APIKey) {
+func (w *testAPI) create(t *testing.T, form string) (text string, key openapi.APIKey) {
 	t.Helper()
 	made := read[openapi.NewAPIKeyText](t, w.send(w.key, http.MethodPost, "/v1/api-keys", form), http.StatusCreated)
 	return made.Secret, made.APIKey
 }
 
-func (w *world) verb(key, id, verb, body string) (status int, text string) {
+func (w *testAPI) verb(key, id, verb, body string) (status int, text string) {
 	answer := w.send(key, http.MethodPost, "/v1/api-keys/"+id+"/"+verb, body)
 	return answer.Code, answer.Body.String()
 }
@@ -44,7 +44,8 @@ func (w *world) verb(key, id, verb, body string) (status int, text string) {
 func TestANewKeyIsShownOnce(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t)
-	answer := w.send(w.key, http.MethodPost, "/v1/api-keys", `{"name":"nordic store","role":"marketplace","requests_per_second":5,"expires_at":"2099-01-01T00:00:00Z"}`)
+	answer := w.send(w.key, http.MethodPost, "/v1/api-keys",
+		`{"name":"nordic store","role":"marketplace","requests_per_second":5,"expires_at":"2099-01-01T00:00:00Z"}`)
 	made := read[openapi.NewAPIKeyText](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/api-keys/"+made.APIKey.ID, answer.Header().Get("Location"))
 	require.Equal(t, provision.RoleMarketplace.Scopes(), made.APIKey.Scopes)
@@ -88,10 +89,11 @@ func TestPagesOfKeys(t *testing.T) {
 		cursor = "&cursor=" + *page.NextCursor
 	}
 	require.Equal(t, want, got)
-	readProblem(t, w.get("/v1/api-keys?cursor="+*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o"})), http.StatusBadRequest, codeInvalidParameter)
+	readProblem(t, w.get("/v1/api-keys?cursor="+*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o"})),
+		http.StatusBadRequest, codeInvalidParameter)
 }
 
-func TestWrongKeysAreRefusedByField(t *testing.T) {
+func TestInvalidKeysAreRefusedByField(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t, func(c *Config) { c.RequestsPerSecond = 50 })
 	for form, wrong := range map[string]map[string]string{
@@ -102,10 +104,10 @@ func TestWrongKeysAreRefusedByField(t *testing.T) {
 		`{"name":"x","role":"viewer","scopes":["orders:read","orders:read"]}`: {"scopes.1": "named twice"},
 		`{"name":"x","role":"viewer","scopes":["everything"]}`:                {"scopes.0": `"everything" is not a scope`},
 		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "minimum number of items is 1"},
-		`{"name":"x","role":"viewer","expires_at":"2020-01-01T00:00:00Z"}`:    {"expires_at": "is past"},
+		`{"name":"x","role":"viewer","expires_at":"2020-01-01T00:00:00Z"}`:    {"expires_at": "is in the past"},
 		`{"name":"x","role":"viewer","requests_per_second":0.01}`:             {"requests_per_second": "is not a limit"},
 		`{"name":"x","role":"viewer","requests_per_second":51}`:               {"requests_per_second": "more than the 50 of your own key"},
-		`{"name":"x","role":"viewer","secret":"qm_live_my_own"}`:              {"secret": "is not a field here"},
+		`{"name":"x","role":"viewer","secret":"qm_live_my_own"}`:              {"secret": "unknown field"},
 	} {
 		got := fieldsOf(readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys", form), http.StatusUnprocessableEntity, codeInvalid))
 		require.ElementsMatch(t, slices.Collect(maps.Keys(wrong)), slices.Collect(maps.Keys(got)), form)
@@ -116,29 +118,34 @@ func TestWrongKeysAreRefusedByField(t *testing.T) {
 	require.Len(t, read[openapi.APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 1)
 }
 
-func TestAKeyMakesAndRotatesNoneThatMayDoMore(t *testing.T) {
+func TestAKeyCannotCreateOrRotateAKeyThatMayDoMore(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t)
 	keeper, _ := w.create(t, `{"name":"keeper of keys","role":"admin","scopes":["keys:read","keys:write","orders:read","events:read"]}`)
-	p := readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace"}`), http.StatusForbidden, codeForbidden)
+	p := readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace"}`), http.StatusForbidden,
+		codeForbidden)
 	require.Contains(t, p.Detail, "it does not have orders:write")
 	readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"admin"}`), http.StatusForbidden, codeForbidden)
-	made := read[openapi.NewAPIKeyText](t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace","scopes":["orders:read"]}`), http.StatusCreated)
+	made := read[openapi.NewAPIKeyText](t, w.send(keeper, http.MethodPost, "/v1/api-keys",
+		`{"name":"x","role":"marketplace","scopes":["orders:read"]}`), http.StatusCreated)
 	require.Equal(t, []provision.Scope{provision.ScopeOrdersRead}, made.APIKey.Scopes)
 
 	p = readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/rotate", ""), http.StatusForbidden, codeForbidden)
 	require.Contains(t, p.Detail, "cannot rotate one that may do more than itself")
 	require.NotContains(t, p.Detail, "keys:read")
-	rotated := read[openapi.RotatedAPIKey](t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+made.APIKey.ID+"/rotate", ""), http.StatusCreated)
+	rotated := read[openapi.RotatedAPIKey](t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+made.APIKey.ID+"/rotate", ""),
+		http.StatusCreated)
 	require.Equal(t, made.APIKey.Scopes, rotated.APIKey.Scopes)
 	require.Len(t, read[openapi.APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 4)
 }
 
-func TestTwoKeysLiveWhileOneIsRotated(t *testing.T) {
+func TestBothKeysAreValidDuringARotation(t *testing.T) {
 	t.Parallel()
 	clock := time.Now().UTC()
 	w, _ := setupStored(t, func(c *Config) { c.Now = func() time.Time { return clock } })
-	old, key := w.create(t, fmt.Sprintf(`{"name":"store","role":"viewer","scopes":["orders:read"],"requests_per_second":7,"expires_at":%q}`, clock.Add(90*24*time.Hour).Format(time.RFC3339)))
+	old, key := w.create(t,
+		fmt.Sprintf(`{"name":"store","role":"viewer","scopes":["orders:read"],"requests_per_second":7,"expires_at":%q}`,
+			clock.Add(90*24*time.Hour).Format(time.RFC3339)))
 	answer := w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/rotate", `{"overlap_hours":48}`)
 	rotated := read[openapi.RotatedAPIKey](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/api-keys/"+rotated.APIKey.ID, answer.Header().Get("Location"))
@@ -163,7 +170,7 @@ func TestTwoKeysLiveWhileOneIsRotated(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 }
 
-func TestARevokedKeyOpensNothingFromThenOn(t *testing.T) {
+func TestARevokedKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t)
 	text, key := w.create(t, `{"name":"x","role":"viewer"}`)
@@ -172,8 +179,10 @@ func TestARevokedKeyOpensNothingFromThenOn(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, status)
 	first := read[openapi.APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""), http.StatusOK)
 	require.NotNil(t, first.RevokedAt)
-	require.Contains(t, readProblem(t, w.send(text, http.MethodGet, "/v1/orders", ""), http.StatusUnauthorized, codeUnauthorized).Detail, "is revoked")
-	require.Equal(t, first, read[openapi.APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""), http.StatusOK), "safe to repeat")
+	require.Contains(t, readProblem(t, w.send(text, http.MethodGet, "/v1/orders", ""), http.StatusUnauthorized,
+		codeUnauthorized).Detail, "is revoked")
+	require.Equal(t, first, read[openapi.APIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/revoke", ""),
+		http.StatusOK), "safe to repeat")
 	status, _ = w.verb(w.key, key.ID, "rotate", "")
 	require.Equal(t, http.StatusConflict, status)
 }
@@ -188,7 +197,7 @@ func TestTheLastAdminCannotLockEverybodyOut(t *testing.T) {
 	readProblem(t, w.get("/v1/api-keys"), http.StatusUnauthorized, codeUnauthorized)
 }
 
-func TestTheUseOfAKeyIsNotWrittenWithEveryRequest(t *testing.T) {
+func TestTheUseOfAKeyIsRecordedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	clock := now
 	w := setup(t, func(c *Config) { c.Now = func() time.Time { return clock } })
@@ -204,7 +213,7 @@ func TestTheUseOfAKeyIsNotWrittenWithEveryRequest(t *testing.T) {
 }
 
 // Roles and scopes stand in the code once; what people read says the same.
-func TestTheDocumentsTellTheRolesAsTheyAre(t *testing.T) {
+func TestTheDocumentListsTheScopesOfEachRole(t *testing.T) {
 	t.Parallel()
 	c, err := loadContract()
 	require.NoError(t, err)

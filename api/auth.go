@@ -24,7 +24,7 @@ type caller struct {
 	key      provision.APIKey
 }
 
-// May tells whether the caller's key has the scope. What the operation itself needs is checked before its handler runs.
+// May reports whether the caller's key has the scope. The scope of the operation itself is checked before its handler runs.
 func (c caller) May(scope provision.Scope) bool { return c.KeyID != "" && c.key.May(scope) }
 
 type callerKey struct{}
@@ -38,10 +38,10 @@ func callerOf(ctx context.Context) caller {
 	return who
 }
 
-// Actor is the caller as audit rows name it.
+// Actor is the name of the caller in histories.
 func (c caller) Actor() string { return "key " + c.KeyID }
 
-// splitKey takes the key's id and secret out of the Authorization header.
+// splitKey returns the key's id and secret from the Authorization header.
 func splitKey(header string) (id, secret string, ok bool) {
 	scheme, text, found := strings.Cut(header, " ")
 	if !found || !strings.EqualFold(scheme, "Bearer") {
@@ -72,9 +72,9 @@ func (s *service) authenticate(op *operation) echo.MiddlewareFunc {
 	}
 }
 
-// apiKey is the valid key that the header holds. Only who knows the secret learns that the key has expired. What is not a
-// valid key counts against the address, so that guessing soon costs no query any more; a key that this process knows to be
-// valid is let through to the query however much is guessed beside it.
+// apiKey returns the valid key of the header. Only a caller who knows the secret learns that a key has expired. An invalid key
+// counts against the limit of the IP address, so that guesses soon cost no query. A key that this process has found valid
+// before always reaches the query, even while others on its address guess.
 func (s *service) apiKey(ctx context.Context, ip, header string) (provision.APIKey, error) {
 	id, secret, ok := splitKey(header)
 	sum := sha256.Sum256([]byte(secret))
@@ -94,7 +94,7 @@ func (s *service) apiKey(ctx context.Context, ip, header string) (provision.APIK
 		err = s.opens(key, sum)
 	case errors.Is(err, provision.ErrNotFound):
 		err = problem(codeUnauthorized, howToAuthenticate)
-	default: // that says nothing about the key
+	default: // the database failed, which says nothing about the key
 		giveBack()
 		return provision.APIKey{}, err
 	}
@@ -107,7 +107,7 @@ func (s *service) apiKey(ctx context.Context, ip, header string) (provision.APIK
 	return key, nil
 }
 
-// opens refuses a secret that is not the key's, and a key that has ended.
+// opens refuses a wrong secret, and a key that is revoked or has expired.
 func (s *service) opens(key provision.APIKey, sum [sha256.Size]byte) error {
 	switch {
 	case subtle.ConstantTimeCompare(sum[:], key.SecretSHA256) != 1:
@@ -120,25 +120,25 @@ func (s *service) opens(key provision.APIKey, sum [sha256.Size]byte) error {
 	return nil
 }
 
-const useEvery = time.Minute // at most, the use of a key is written
+const useEvery = time.Minute // how often the use of a key is recorded at most
 
-// noteUse writes that the key is used. A request is not refused because that fails.
+// noteUse records that the key was used. If that fails, the request continues.
 func (s *service) noteUse(ctx context.Context, key provision.APIKey) {
 	if key.LastUsedAt != nil && s.Now().Sub(*key.LastUsedAt) < useEvery {
 		return
 	}
 	if err := s.APIKeys.NoteUse(ctx, key.ID); err != nil {
-		s.Log.WarnContext(ctx, "the use of an API key was not noted", "key", key.ID, "error", err)
+		s.Log.WarnContext(ctx, "could not record the use of an API key", "key", key.ID, "error", err)
 	}
 }
 
 const keyScheme = "apiKey" // the security scheme of the document
 
-// scopeOf is the scope that the operation names; none for an operation that says that it needs no key. To forget it, and so
-// leave a door open, is an error.
+// scopeOf returns the scope of an operation, or none if the operation explicitly needs no key. An operation that says nothing
+// is an error, so that none is left open by mistake.
 func scopeOf(op *openapi3.Operation) (provision.Scope, error) {
 	if op.Security == nil {
-		return "", errors.New("says nothing about security: name its scope, as in [{apiKey: [orders:read]}], or write [] when everybody may do that")
+		return "", errors.New("says nothing about security: name its scope, as in [{apiKey: [orders:read]}], or write [] if anyone may do that")
 	}
 	if len(*op.Security) == 0 {
 		return "", nil
@@ -153,7 +153,7 @@ func scopeOf(op *openapi3.Operation) (provision.Scope, error) {
 	return "", fmt.Errorf("%q is not a scope: use one of %s", scopes[0], provision.JoinWords(provision.RoleAdmin.Scopes(), "or"))
 }
 
-// authorize refuses a key that does not have the scope of the operation.
+// authorize refuses a key without the scope of the operation.
 func (s *service) authorize(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -165,11 +165,11 @@ func (s *service) authorize(op *operation) echo.MiddlewareFunc {
 	}
 }
 
-// forbidden says which scope is missing, and who has it.
+// forbidden says which scope is missing and which roles have it.
 func forbidden(key provision.APIKey, scope provision.Scope) *problemError {
-	why := "a key of role " + string(key.Role) + " does not have that"
+	why := "which a key of role " + string(key.Role) + " does not have"
 	if key.Role.Allows(scope) {
-		why = "a key of role " + string(key.Role) + " has that, but API key " + key.ID + " was made with fewer scopes"
+		why = "which a key of role " + string(key.Role) + " has, but API key " + key.ID + " was created with fewer scopes"
 	}
-	return problem(codeForbidden, "this needs the scope %s; %s: use a key of role %s", scope, why, provision.JoinWords(scope.Roles(), "or"))
+	return problem(codeForbidden, "this requires the scope %s, %s: use a key of role %s", scope, why, provision.JoinWords(scope.Roles(), "or"))
 }

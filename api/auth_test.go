@@ -13,7 +13,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func TestKeysThatDoNotOpen(t *testing.T) {
+func TestInvalidKeysAreUnauthorized(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	id, secret, ok := splitKey("Bearer " + w.key)
@@ -53,11 +53,12 @@ func TestKeysThatDoNotOpen(t *testing.T) {
 		})
 	}
 	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/orders", "", "Authorization", living).Code)
-	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/orders", "", "Authorization", "bearer "+w.key).Code, "schemes have no case: RFC 9110")
+	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/orders", "", "Authorization", "bearer "+w.key).Code,
+		"schemes have no case: RFC 9110")
 }
 
 // Without a key nothing is read: not even whether the body is right.
-func TestTheKeyComesFirst(t *testing.T) {
+func TestTheKeyIsCheckedFirst(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for _, target := range []string{"/v1/orders", "/v1/orders/validate", "/v1/accounts"} {
@@ -69,7 +70,7 @@ func TestTheKeyComesFirst(t *testing.T) {
 	}
 }
 
-func TestTwoKeysOfAProviderLiveAtTheSameTime(t *testing.T) {
+func TestTwoKeysOfAProviderAreValidAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	second := w.createKey("acme")
@@ -78,23 +79,24 @@ func TestTwoKeysOfAProviderLiveAtTheSameTime(t *testing.T) {
 	read[openapi.Order](t, w.send(second, http.MethodGet, "/v1/orders/MP-1", ""), http.StatusOK)
 }
 
-func TestAKeyWithoutTheScopeIsToldWhoHasIt(t *testing.T) {
+func TestARefusalNamesTheRolesThatHaveTheScope(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	store := w.createKeyOf("acme", provision.RoleMarketplace)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
 	p := readProblem(t, w.send(store, http.MethodPost, "/v1/orders/MP-1/retry", `{"reason":"r"}`), http.StatusForbidden, codeForbidden)
-	require.Equal(t, "this needs the scope orders:operate; a key of role marketplace does not have that: use a key of role operator or admin", p.Detail)
+	require.Equal(t, "this requires the scope orders:operate, which a key of role marketplace does not have: use a key of role operator or admin", p.Detail)
 	p = readProblem(t, w.send(store, http.MethodPost, "/v1/accounts", "{"), http.StatusForbidden, codeForbidden)
 	require.Contains(t, p.Detail, "accounts:write", "before anything is said about the body")
 	p = readProblem(t, w.send(store, http.MethodGet, "/v1/accounts/111122223333", ""), http.StatusForbidden, codeForbidden)
 	require.Contains(t, p.Detail, "accounts:read", "before anything is said about the account")
 	require.Zero(t, w.workflows.asked)
 	read[openapi.Order](t, w.send(store, http.MethodGet, "/v1/orders/MP-1", ""), http.StatusOK)
-	read[openapi.Order](t, w.send(w.createKeyOf("acme", provision.RoleOperator), http.MethodPost, "/v1/orders/MP-1/retry", `{"reason":"r"}`), http.StatusAccepted)
+	read[openapi.Order](t, w.send(w.createKeyOf("acme", provision.RoleOperator), http.MethodPost, "/v1/orders/MP-1/retry",
+		`{"reason":"r"}`), http.StatusAccepted)
 }
 
-func TestAKeyOfFewerScopesThanItsRole(t *testing.T) {
+func TestAKeyMayHaveFewerScopesThanItsRole(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	narrow := w.createKeyOf("acme", provision.RoleOperator, func(k *provision.APIKey) {
@@ -111,7 +113,7 @@ func TestAKeyOfFewerScopesThanItsRole(t *testing.T) {
 }
 
 // Whatever else a key may do, it does not make up for the one scope that an operation needs.
-func TestOneScopeLeftOutClosesItsOperations(t *testing.T) {
+func TestAMissingScopeForbidsItsOperations(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for _, op := range w.service.contract.operations {

@@ -18,25 +18,25 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// bodyOf is the one media type of an operation's body and, for a file, how many bytes it may have (x-max-bytes).
+// bodyOf returns the media type of an operation's body and, for a file, its maximum size in bytes (x-max-bytes).
 func bodyOf(op *openapi3.Operation) (mediaType string, maxBytes int64, err error) {
 	if op.RequestBody == nil {
 		return "", 0, nil
 	}
 	mediaTypes := slices.Collect(maps.Keys(op.RequestBody.Value.Content))
 	if len(mediaTypes) != 1 {
-		return "", 0, errors.New("its body needs exactly one media type")
+		return "", 0, errors.New("its body must have exactly one media type")
 	}
 	mediaType = mediaTypes[0]
 	most, _ := op.RequestBody.Value.Extensions["x-max-bytes"].(float64)
 	if maxBytes = int64(most); (mediaType == echo.MIMEApplicationJSON) != (maxBytes == 0) {
-		return "", 0, fmt.Errorf("x-max-bytes is for a body that is no JSON, and %s needs it", mediaType)
+		return "", 0, fmt.Errorf("x-max-bytes is required for a body that is not JSON, and not allowed for JSON: the body is %s", mediaType)
 	}
 	return mediaType, maxBytes, nil
 }
 
-// readJSON reads the body once, checks that it is JSON, and puts it back. A body that is not required may be empty, whatever
-// type it is said to be of; then nil is returned.
+// readJSON reads the body, checks that it is JSON, and puts it back for the handler. It returns nil for an optional body that
+// is empty; the Content-Type of an empty body does not matter.
 func readJSON(r *http.Request, required bool) ([]byte, error) {
 	body, err := readBody(r.Context(), r.Body)
 	if err != nil {
@@ -54,12 +54,12 @@ func readJSON(r *http.Request, required bool) ([]byte, error) {
 	case empty:
 		return nil, problem(codeInvalidJSON, "the body is empty: send a JSON object")
 	case !utf8.Valid(body):
-		return nil, problem(codeInvalidJSON, "the body is not UTF-8: JSON must be")
+		return nil, problem(codeInvalidJSON, "the body is not UTF-8: encode the JSON in UTF-8")
 	}
 	var document json.RawMessage
 	if err := json.Unmarshal(body, &document); err != nil {
 		where := ""
-		if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
+		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 			where = fmt.Sprintf(" at byte %d", syntax.Offset)
 		}
 		return nil, problem(codeInvalidJSON, "the body is not JSON%s: %s", where, err)
@@ -70,21 +70,21 @@ func readJSON(r *http.Request, required bool) ([]byte, error) {
 	return body, nil
 }
 
-// readBody reads the body, of which the limit is set already.
+// readBody reads the whole body. A middleware or openFile has already set its limit.
 func readBody(ctx context.Context, body io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(body)
 	if err == nil {
 		return text, nil
 	}
-	var tooLarge *echo.HTTPError
-	var fileTooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) || errors.As(err, &fileTooLarge) || ctx.Err() != nil {
+	_, tooLarge := errors.AsType[*echo.HTTPError](err)
+	_, fileTooLarge := errors.AsType[*http.MaxBytesError](err)
+	if tooLarge || fileTooLarge || ctx.Err() != nil {
 		return nil, err
 	}
-	return nil, problem(codeBadRequest, "the body ended too early: send it again").because(err)
+	return nil, problem(codeBadRequest, "the body is incomplete: send it again").because(err)
 }
 
-// mustBe refuses a body that is declared as something else.
+// mustBe refuses a body with another Content-Type.
 func mustBe(r *http.Request, mediaType string) error {
 	declared := r.Header.Get(echo.HeaderContentType)
 	got, _, err := mime.ParseMediaType(declared)
@@ -94,7 +94,7 @@ func mustBe(r *http.Request, mediaType string) error {
 	return nil
 }
 
-// openFile readies a body that is a file for its handler, which reads it.
+// openFile checks and limits a body that is a file. The handler reads it.
 func openFile(c echo.Context, op *operation) error {
 	r := c.Request()
 	if err := mustBe(r, op.mediaType); err != nil {

@@ -31,7 +31,8 @@ func TestDocumentUsesNoKeywordThatOnlyJSONSchema2020Has(t *testing.T) {
 		require.NoError(t, schema.WalkSubtree(func(at string, ref *openapi3.SchemaRef) error {
 			s := ref.Value
 			where := name + at
-			require.False(t, s.Const != nil || s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil || s.DependentSchemas != nil ||
+			require.False(t, s.Const != nil || s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil ||
+				s.DependentSchemas != nil ||
 				s.PropertyNames != nil || s.If != nil || s.DependentRequired != nil || s.Defs != nil || s.ContentSchema != nil, where)
 			require.True(t, len(s.Type.Slice()) <= 1 || len(s.Type.Slice()) == 2 && s.Type.IncludesNull(), "%s: one type, or null besides it", where)
 			return nil
@@ -144,7 +145,7 @@ func TestEveryOperationNamesOneScope(t *testing.T) {
 	require.ElementsMatch(t, []string{"revealPassword", "getOpenAPI"}, public)
 }
 
-func TestDocumentIsServedToEverybody(t *testing.T) {
+func TestTheDocumentNeedsNoKey(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	answer := w.send("", http.MethodGet, "/v1/openapi.json", "")

@@ -16,6 +16,7 @@ type Database struct {
 	Events            Events
 	Imports           Imports
 	Leftovers         Leftovers
+	Models            Models
 	Orders            Orders
 	Passwords         Passwords
 	Pools             Pools
@@ -27,7 +28,8 @@ type Database struct {
 }
 
 func (d Database) complete() bool {
-	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.Imports != nil && d.Leftovers != nil && d.Orders != nil &&
+	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.Imports != nil &&
+		d.Leftovers != nil && d.Models != nil && d.Orders != nil &&
 		d.Passwords != nil && d.Pools != nil && d.ProtectedAccounts != nil && d.Stock != nil && d.Webhooks != nil && d.Ping != nil
 }
 
@@ -52,7 +54,8 @@ type Accounts interface {
 	Get(ctx context.Context, provider, id string) (provision.Account, error)
 	// List lists at most filter.Limit accounts of the provider, oldest first.
 	List(ctx context.Context, provider string, filter provision.AccountFilter) ([]provision.Account, error)
-	Update(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error)
+	Update(ctx context.Context, actor, provider, id string, version int64, edit provision.AccountUpdate) (provision.Account,
+		[]provision.OrderKey, error)
 	Delete(ctx context.Context, actor, provider, id string, version int64) error
 	Invalidate(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
 	Return(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
@@ -85,7 +88,8 @@ type Pools interface {
 	// Create creates a pool. Errors: provision.ErrConflict, a *provision.InvalidError.
 	Create(ctx context.Context, actor string, config provision.PoolConfig) (provision.PoolConfig, error)
 	// Update changes the settings of a pool. Errors: provision.ErrNotFound, provision.ErrStale, a *provision.InvalidError.
-	Update(ctx context.Context, actor string, pool provision.Pool, version int64, edit func(*provision.PoolConfig)) (provision.PoolConfig, error)
+	Update(ctx context.Context, actor string, pool provision.Pool, version int64,
+		edit func(*provision.PoolConfig)) (provision.PoolConfig, error)
 	// History reads the history of a pool after the given row, oldest first. Errors: provision.ErrNotFound.
 	History(ctx context.Context, pool provision.Pool, after int64, limit int) ([]provision.PoolHistoryEntry, error)
 }
@@ -108,7 +112,8 @@ type StockLevels interface {
 	Count(ctx context.Context, provider string) ([]provision.PoolStock, error)
 	// Alerts lists at most filter.Limit alerts of the provider, newest first.
 	Alerts(ctx context.Context, provider string, filter provision.AlertFilter) ([]provision.StockAlert, error)
-	// AcknowledgeAlert records that an operator takes care of an alert. Errors: provision.ErrNotFound, a *provision.StateError when the alert is
+	// AcknowledgeAlert records that an operator takes care of an alert. Errors: provision.ErrNotFound, a
+	// *provision.StateError when the alert is
 	// closed.
 	AcknowledgeAlert(ctx context.Context, actor, provider, id, note string) (provision.StockAlert, error)
 }
@@ -137,7 +142,8 @@ type Deliveries interface {
 
 // Events are what subscribers are told.
 type Events interface {
-	// List reads the events of a provider after filter.After, oldest first, and the position up to which it has read. Errors: provision.ErrGone.
+	// List reads the events of a provider after filter.After, oldest first, and the position up to which it has
+	// read. Errors: provision.ErrGone.
 	List(ctx context.Context, provider string, filter provision.EventFilter) (events []provision.Event, upTo int64, err error)
 	// Now returns the position after everything that has happened until now.
 	Now(ctx context.Context) (int64, error)
@@ -166,7 +172,8 @@ type APIKeys interface {
 	List(ctx context.Context, provider string, limit int, after *provision.KeyCursor) ([]provision.APIKey, error)
 	Create(ctx context.Context, actor string, key provision.APIKey) (provision.APIKey, error)
 	// Rotate replaces a key by a successor. Both work until the given time. Errors: provision.ErrNotFound, a *provision.StateError.
-	Rotate(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added, old provision.APIKey, err error)
+	Rotate(ctx context.Context, actor, provider, id string, successor provision.APIKey, until time.Time) (added,
+		old provision.APIKey, err error)
 	// Revoke ends a key at once. With keepOne it refuses to end the last key that may create keys. Errors: provision.ErrNotFound, a
 	// *provision.StateError.
 	Revoke(ctx context.Context, actor, provider, id string, keepOne bool) (provision.APIKey, error)

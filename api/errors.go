@@ -76,9 +76,10 @@ var echoProblems = map[int]struct {
 	code   provision.Code
 	detail string
 }{
-	http.StatusBadRequest:            {codeBadRequest, "the request cannot be read: compare it with GET /v1/openapi.json"},
-	http.StatusNotFound:              {codeNotFound, "no such endpoint: GET /v1/openapi.json lists them all"},
-	http.StatusMethodNotAllowed:      {codeMethodNotAllowed, "this endpoint does not support the method: the header Allow lists those that it supports"},
+	http.StatusBadRequest: {codeBadRequest, "the request cannot be read: compare it with GET /v1/openapi.json"},
+	http.StatusNotFound:   {codeNotFound, "no such endpoint: GET /v1/openapi.json lists them all"},
+	http.StatusMethodNotAllowed: {codeMethodNotAllowed,
+		"this endpoint does not support the method: the header Allow lists those that it supports"},
 	http.StatusRequestEntityTooLarge: {codeBodyTooLarge, "a body may have at most 64 KiB"},
 	http.StatusUnsupportedMediaType:  {codeUnsupportedMediaType, "send the media type that GET /v1/openapi.json requires"},
 	http.StatusTooManyRequests:       {codeTooManyRequests, "wait for the number of seconds in Retry-After"},
@@ -168,7 +169,8 @@ func asProblem(err error) *problemError {
 		return problem(codeBodyTooLarge, "the file may have at most %d bytes: split it", tooLarge.Limit).because(err)
 	}
 	if noAnswer(err) {
-		return problem(codeUnavailable, "a service that Quartermaster depends on did not answer in time: send the same request again in a moment").
+		return problem(codeUnavailable,
+			"a service that Quartermaster depends on did not answer in time: send the same request again in a moment").
 			because(err)
 	}
 	if fromEcho, ok := errors.AsType[*echo.HTTPError](err); ok {

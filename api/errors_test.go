@@ -50,7 +50,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	}
 }
 
-func TestEveryCodeHasItsRow(t *testing.T) {
+func TestEveryCodeHasARowInTheTable(t *testing.T) {
 	t.Parallel()
 	for status, p := range echoProblems {
 		require.Equal(t, status, problems[p.code].status, p.code)
@@ -78,7 +78,7 @@ func TestTheRouterAnswersWithProblems(t *testing.T) {
 }
 
 // A body whose length is not declared is cut off all the same.
-func TestTheLimitOfABodyHoldsForChunks(t *testing.T) {
+func TestTheSizeLimitAppliesToChunkedBodies(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	r := newChunked(http.MethodPost, "/v1/orders", bytes.Repeat([]byte(" "), 70<<10))

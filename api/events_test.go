@@ -27,7 +27,7 @@ import (
 )
 
 // setupEvents is an API that is served, over a database that the test writes events into.
-func setupEvents(t *testing.T, change ...func(*Config)) (w *world, db *sqlx.DB, server *httptest.Server) {
+func setupEvents(t *testing.T, change ...func(*Config)) (w *testAPI, db *sqlx.DB, server *httptest.Server) {
 	t.Helper()
 	db = pgtest.New(t)
 	w = setup(t, change...)
@@ -52,7 +52,9 @@ func emit(t require.TestingT, db sqlx.Execer, provider, eventType, subject strin
 type streamed struct{ id, event, subject string }
 
 // stream opens a stream; events come out of the channel until it ends.
-func stream(t *testing.T, ctx context.Context, server *httptest.Server, key, query, lastID string) (status int, began string, events <-chan streamed) {
+func stream(
+	t *testing.T, ctx context.Context, server *httptest.Server, key, query, lastID string,
+) (status int, began string, events <-chan streamed) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/events/stream"+query, nil)
 	require.NoError(t, err)
@@ -119,7 +121,7 @@ func receive(t *testing.T, events <-chan streamed) streamed {
 	}
 }
 
-func TestAStreamTellsWhatHappensFromNowOn(t *testing.T) {
+func TestAStreamStartsWithNewEvents(t *testing.T) {
 	t.Parallel()
 	w, db, server := setupEvents(t)
 	emit(t, db, "acme", "order.accepted", "before")
@@ -142,7 +144,7 @@ func TestAStreamTellsWhatHappensFromNowOn(t *testing.T) {
 }
 
 // A client is cut off again and again while events come in, from transactions that commit out of order.
-func TestWhoReconnectsWithTheLastIDGetsEveryEventOnceInOrder(t *testing.T) {
+func TestReconnectingWithTheLastIDYieldsEveryEventOnceInOrder(t *testing.T) {
 	t.Parallel()
 	w, db, server := setupEvents(t)
 	const pairs = 60
@@ -181,7 +183,7 @@ func TestWhoReconnectsWithTheLastIDGetsEveryEventOnceInOrder(t *testing.T) {
 	require.Positive(t, cuts)
 }
 
-func TestWhoCannotGoOnIsTold(t *testing.T) {
+func TestAnUnknownPositionIsRefused(t *testing.T) {
 	t.Parallel()
 	w, db, server := setupEvents(t)
 	emit(t, db, "acme", "stock.low", "1")
@@ -193,8 +195,10 @@ func TestWhoCannotGoOnIsTold(t *testing.T) {
 	require.Equal(t, "2", rest.Items[0].Data["n"])
 	require.Empty(t, read[openapi.EventPage](t, w.get("/v1/events?cursor="+rest.NextCursor), http.StatusOK).Items)
 	db.MustExec(`INSERT INTO event_purges (provider, through) SELECT 'acme', max(seq) FROM events`)
-	require.Contains(t, readProblem(t, w.get("/v1/events?cursor="+page.NextCursor), http.StatusGone, codeEventsGone).Detail, "read the orders themselves")
-	for lastID, wanted := range map[string]int{page.NextCursor: http.StatusGone, *encodeCursor(streamPosition{1 << 40}): http.StatusGone, "rubbish": http.StatusBadRequest, rest.NextCursor: http.StatusOK} {
+	require.Contains(t, readProblem(t, w.get("/v1/events?cursor="+page.NextCursor), http.StatusGone, codeEventsGone).Detail,
+		"read the orders themselves")
+	for lastID, wanted := range map[string]int{page.NextCursor: http.StatusGone,
+		*encodeCursor(streamPosition{1 << 40}): http.StatusGone, "rubbish": http.StatusBadRequest, rest.NextCursor: http.StatusOK} {
 		ctx, hangUp := context.WithCancel(t.Context())
 		status, _, _ := stream(t, ctx, server, w.key, "", lastID)
 		require.Equal(t, wanted, status, lastID)
@@ -211,7 +215,7 @@ func TestAStreamOutlivesTheTimeoutsOfRequests(t *testing.T) {
 	require.Equal(t, "late", receive(t, events).subject)
 }
 
-func TestHintsMakeAStreamFast(t *testing.T) {
+func TestAHintDeliversAnEventAtOnce(t *testing.T) {
 	t.Parallel()
 	hints := hintsOf(make(chan string, 1))
 	w, db, server := setupEvents(t, func(c *Config) { c.EventHints = hints })
@@ -227,7 +231,7 @@ type hintsOf chan string
 
 func (h hintsOf) Subscribe(string) (<-chan string, func()) { return h, func() {} }
 
-func TestAKeyHasABoundedNumberOfStreams(t *testing.T) {
+func TestTheNumberOfStreamsOfAKeyIsLimited(t *testing.T) {
 	t.Parallel()
 	w, _, server := setupEvents(t)
 	ctx, hangUp := context.WithCancel(t.Context())
@@ -277,12 +281,13 @@ func TestASlowReaderIsDisconnected(t *testing.T) {
 	events, upTo, err := w.store.db.Events.List(t.Context(), "acme", provision.EventFilter{Limit: 1})
 	require.NoError(t, err)
 	slow := &slowWriter{ResponseRecorder: httptest.NewRecorder()}
-	require.True(t, w.service.streams.enter("k"))
-	answer := &eventStream{service: w.service, ctx: t.Context(), who: caller{Provider: "acme", KeyID: "k"}, filter: provision.EventFilter{Limit: 1}, next: events, upTo: upTo}
+	require.True(t, w.service.streams.open("k"))
+	answer := &eventStream{service: w.service, ctx: t.Context(), who: caller{Provider: "acme", KeyID: "k"},
+		filter: provision.EventFilter{Limit: 1}, next: events, upTo: upTo}
 	began := time.Now()
 	require.NoError(t, answer.VisitStreamEventsResponse(slow))
 	require.WithinRange(t, slow.deadline, began.Add(streamWrite-time.Second), time.Now().Add(streamWrite))
-	require.Empty(t, w.service.streams.open)
+	require.Empty(t, w.service.streams.counts)
 }
 
 // slowWriter takes the beginning and then, as a connection does at its deadline, nothing more.

@@ -19,14 +19,15 @@ import (
 var fuzzedImport = provision.ImportKey{Provider: "acme", ID: "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c11"}
 
 // keepFuzzedImport makes that import, once in a database.
-func keepFuzzedImport(t require.TestingT, w *world) {
+func keepFuzzedImport(t require.TestingT, w *testAPI) {
 	ctx := context.Background()
 	if _, err := w.store.db.Imports.Get(ctx, fuzzedImport); !errors.Is(err, provision.ErrNotFound) {
 		require.NoError(t, err)
 		return
 	}
 	file := csvFile("777788880001", "777788880002") + "x\n"
-	_, err := w.store.db.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file), Rows: 3, NextOffset: int64(len(stockcsv.Template())), NextLine: 2})
+	_, err := w.store.db.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file),
+		Rows: 3, NextOffset: int64(len(stockcsv.Template())), NextLine: 2})
 	require.NoError(t, err)
 	require.NoError(t, w.workflows.ImportKept(ctx, fuzzedImport))
 }
@@ -38,7 +39,8 @@ func (f *fuzzer) file(t *rapid.T) []byte {
 	out.Comma = rapid.SampledFrom([]rune{',', ',', ';', '\t'}).Draw(t, "separator")
 	header := rapid.Permutation(stockcsv.Required).Draw(t, "header")
 	if oneIn(t, 8, "a spoilt header") {
-		header = append(header[rapid.IntRange(0, 2).Draw(t, "columns less"):], rapid.SampledFrom(append(stockcsv.Exported, "junk")).Draw(t, "a column more"))
+		header = append(header[rapid.IntRange(0, 2).Draw(t, "columns less"):], rapid.SampledFrom(append(stockcsv.Exported,
+			"junk")).Draw(t, "a column more"))
 	}
 	_ = out.Write(header) // to memory
 	schema := f.contract.doc.Components.Schemas["NewAccount"].Value

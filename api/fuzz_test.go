@@ -63,7 +63,7 @@ type fuzzer struct {
 	seen     map[string]map[int]int // answers by operation and status
 }
 
-func newFuzzer(t require.TestingT, w *world) *fuzzer {
+func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 	c, err := loadContract()
 	require.NoError(t, err)
 	for i, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning,
@@ -75,11 +75,13 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 		w.store.orders = append(w.store.orders, o)
 	}
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
-	w.workflows.questions = map[provision.OrderKey][]string{{Provider: "acme", ID: "o-3"}: slices.Sorted(maps.Keys(c.doc.Components.Schemas["OrderCorrection"].Value.Properties))}
+	w.workflows.questions = map[provision.OrderKey][]string{{Provider: "acme",
+		ID: "o-3"}: slices.Sorted(maps.Keys(c.doc.Components.Schemas["OrderCorrection"].Value.Properties))}
 	for i, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountProvisioning, provision.AccountAllocated,
 		provision.AccountProvisioningFailed, provision.AccountInvalid} {
 		a := accountOf(openapi.NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
-			Model: provision.ModelSPAM, Name: "n", RootEmail: fmt.Sprintf("a+%d@b.example", i), RoleARN: fmt.Sprintf("arn:aws:iam::11112222333%d:role/Q", i)}, "acme")
+			Model: provision.ModelSPAM, Name: "n", RootEmail: fmt.Sprintf("a+%d@b.example",
+				i), RoleARN: fmt.Sprintf("arn:aws:iam::11112222333%d:role/Q", i)}, "acme")
 		a.Status, a.ExternalID, a.AddedAt, a.StatusSince, a.Version = status, provision.NewExternalID(), now.Add(time.Duration(i)*time.Minute), now, 1
 		w.store.accounts = append(w.store.accounts, a)
 	}
@@ -95,22 +97,31 @@ func newFuzzer(t require.TestingT, w *world) *fuzzer {
 	f := &fuzzer{
 		contract: c,
 		names:    slices.Sorted(maps.Keys(c.operations)),
-		keys:     []string{w.key, w.key, w.key, w.key, w.key, w.otherKey, "", "qm_live_x_y", w.createKeyOf("acme", provision.RoleMarketplace), w.createKeyOf("acme", provision.RoleViewer)},
-		seen:     map[string]map[int]int{},
+		keys: []string{w.key, w.key, w.key, w.key, w.key, w.otherKey, "", "qm_live_x_y", w.createKeyOf("acme",
+			provision.RoleMarketplace), w.createKeyOf("acme", provision.RoleViewer)},
+		seen: map[string]map[int]int{},
 		hints: map[string][]string{
-			"id": append([]string{"o-1", "n-1", "n-2"}, slices.Repeat([]string{"222233334444"}, 6)...), "order_id": {"o-0", "o-1", "o-2", "o-3", "o-3", "o-3", "done-1", "n-1", "nobody"},
-			"account_id": {"111122223330", "111122223330", "111122223333", "111122223334", "111122223334", "111122223331", "222233334444"}, "marketplace": {"nordic"}, "model": {"SPAM", "ECAM"}, "account_model": {"SPAM", "ECAM"},
-			"role_arn": {"arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::111122223330:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
-			"aws_contact_name": {"Anna"}, "root_email": {"a@b.example"}, "name": {"Anna"}, "title": {"Boss"}, "email": {"a@b.example"}, "phone": {"+46 8 1"},
+			"id": append([]string{"o-1", "n-1", "n-2"}, slices.Repeat([]string{"222233334444"}, 6)...), "order_id": {"o-0", "o-1", "o-2",
+				"o-3", "o-3", "o-3", "done-1", "n-1", "nobody"},
+			"account_id": {"111122223330", "111122223330", "111122223333", "111122223334", "111122223334", "111122223331",
+				"222233334444"}, "marketplace": {"nordic"}, "model": {"SPAM", "ECAM"}, "account_model": {"SPAM", "ECAM"},
+			"role_arn": {"arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q",
+				"arn:aws:iam::111122223330:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
+			"aws_contact_name": {"Anna"}, "root_email": {"a@b.example"}, "name": {"Anna"}, "title": {"Boss"}, "email": {"a@b.example"},
+			"phone":  {"+46 8 1"},
 			"key_id": keyIDs, "role": {"viewer", "marketplace"}, "expires_at": {"2099-01-01T00:00:00Z"},
-			"webhook_id": hooks, "delivery_id": deliveries, "url": {"https://hooks.example.com/x", "https://hooks.example.com/y", "https://10.0.0.1/"}, "type": {"order.*", "order.accepted"}, "event_types": {"order.*", "order.accepted"},
+			"webhook_id": hooks, "delivery_id": deliveries, "url": {"https://hooks.example.com/x", "https://hooks.example.com/y",
+				"https://10.0.0.1/"}, "type": {"order.*", "order.accepted"}, "event_types": {"order.*", "order.accepted"},
 			"Last-Event-ID": {*encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
 			"If-Match":      {"*", "*", `"1"`, `"999"`}, "reason": {"because", strings.Repeat("r", 500)},
-			"note": {"because", strings.Repeat("n", 500)}, "text": {"Account {account_id}"}, "report_prefix": {"cur"}, "report_region": {"eu-north-1", "us-east-1"},
+			"note": {"because", strings.Repeat("n",
+				500)}, "text": {"Account {account_id}"}, "report_prefix": {"cur"}, "report_region": {"eu-north-1", "us-east-1"},
 			"import_id": {fuzzedImport.ID, fuzzedImport.ID, fuzzedImport.ID, "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c12"}, "dry_run": {"true", "false"},
-			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}), *encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"}),
+			"cursor": {*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}),
+				*encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"}),
 				*encodeCursor(provision.ImportResultCursor{Line: 2}), *encodeCursor(provision.ImportCursor{StartedAt: now, ID: fuzzedImport.ID}),
-				*encodeCursor(provision.WebhookCursor{CreatedAt: now, ID: hooks[0]}), *encodeCursor(deliveryCursor{7}), *encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
+				*encodeCursor(provision.WebhookCursor{CreatedAt: now,
+					ID: hooks[0]}), *encodeCursor(deliveryCursor{7}), *encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
 		},
 	}
 	return f
@@ -132,14 +143,15 @@ func fuzzedWebhooks(t require.TestingT, store *postgres.DB) (hooks, deliveries [
 	require.NoError(t, err)
 	earlier, err := store.Webhooks.List(ctx, "acme", nil, 100)
 	require.NoError(t, err)
-	for _, w := range earlier { // those of an earlier world would only take time
+	for _, w := range earlier { // those of an earlier API would only take time
 		if w.Kind != provision.WebhookCallback {
 			require.NoError(t, store.Webhooks.Delete(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0))
 		}
 	}
 	for i := range 3 {
 		key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
-		_, err := store.Webhooks.Create(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/"}, []byte("sealed"))
+		_, err := store.Webhooks.Create(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider,
+			URL: "https://hooks.example.com/"}, []byte("sealed"))
 		require.NoError(t, err)
 		require.NoError(t, store.Webhooks.Test(ctx, "test", key))
 		hooks = append(hooks, key.ID, key.ID)
@@ -162,7 +174,8 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 	return rapid.Custom(func(t *rapid.T) call {
 		name := rapid.SampledFrom(f.names).Draw(t, "operation")
 		op := f.contract.operations[name]
-		c := call{op: op, method: op.route.Method, params: map[string]string{}, headers: map[string]string{}, contentType: cmp.Or(op.mediaType, "application/json")}
+		c := call{op: op, method: op.route.Method, params: map[string]string{}, headers: map[string]string{},
+			contentType: cmp.Or(op.mediaType, "application/json")}
 		c.auth = rapid.SampledFrom(f.keys).Draw(t, "key")
 		path := op.route.Path
 		for _, p := range op.route.PathItem.Parameters {
@@ -215,10 +228,12 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 			}
 		}
 		if oneIn(t, 20, "content type") {
-			c.contentType = rapid.SampledFrom([]string{"", "text/plain", "application/xml", "application/json; charset=utf-8", "application/json;", "text/csv; charset=latin1"}).Draw(t, "type")
+			c.contentType = rapid.SampledFrom([]string{"", "text/plain", "application/xml", "application/json; charset=utf-8",
+				"application/json;", "text/csv; charset=latin1"}).Draw(t, "type")
 		}
 		if oneIn(t, 30, "method") {
-			c.method = rapid.SampledFrom([]string{http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodHead, http.MethodGet, http.MethodPost}).Draw(t, "other method")
+			c.method = rapid.SampledFrom([]string{http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodHead, http.MethodGet,
+				http.MethodPost}).Draw(t, "other method")
 		}
 		return c
 	})
@@ -316,8 +331,10 @@ func (f *fuzzer) spoil(t *rapid.T, body any) any {
 
 func (f *fuzzer) junk(t *rapid.T) any {
 	return rapid.OneOf(
-		rapid.Just[any](nil), rapid.Just[any](true), rapid.Just[any](1e300), rapid.Just[any](-1), rapid.Just[any](""), rapid.Just[any]([]any{1, "a"}),
-		rapid.Just[any](map[string]any{"a": 1}), rapid.Just[any](strings.Repeat("ä", 300)), rapid.Just[any]("a\x00b"), rapid.Just[any]("'; DROP TABLE orders; --"),
+		rapid.Just[any](nil), rapid.Just[any](true), rapid.Just[any](1e300), rapid.Just[any](-1), rapid.Just[any](""),
+		rapid.Just[any]([]any{1, "a"}),
+		rapid.Just[any](map[string]any{"a": 1}), rapid.Just[any](strings.Repeat("ä",
+			300)), rapid.Just[any]("a\x00b"), rapid.Just[any]("'; DROP TABLE orders; --"),
 		rapid.Map(rapid.String(), func(s string) any { return s }),
 	).Draw(t, "junk")
 }
@@ -411,7 +428,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 	seen := map[string]map[int]int{}
 	stored := stockedStore(t, pgtest.New(t))
 	alerts := alertIDs(t, stored)
-	world := func(rt *rapid.T) (operations int) {
+	runOnce := func(rt *rapid.T) (operations int) {
 		w := setup(rt, briefStreams)
 		w.use(rt, stored)
 		f := newFuzzer(rt, w)
@@ -427,8 +444,8 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 		return len(f.names)
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		for left := world(rt); left > 20; left -= 20 { // fresh worlds, in proportion to what there is to reach
-			world(rt)
+		for left := runOnce(rt); left > 20; left -= 20 { // fresh APIs, in proportion to what there is to reach
+			runOnce(rt)
 		}
 	})
 	// The fuzzer must have reached what it is there for, or it proves nothing.
@@ -503,7 +520,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 }
 
 // The fuzzer finds bugs of each kind that it claims to find.
-func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
+func TestTheFuzzerFindsInjectedFaults(t *testing.T) {
 	t.Parallel()
 	for name, bug := range map[string]func(*httptest.ResponseRecorder){
 		"a 422 that became a 500": func(answer *httptest.ResponseRecorder) {
@@ -563,7 +580,7 @@ func TestTheFuzzerFindsPlantedBugs(t *testing.T) {
 }
 
 // The same requests find nothing when nothing is wrong, so that a finding above is the bug's.
-func TestTheFuzzerFindsNothingWhereNothingIsWrong(t *testing.T) {
+func TestTheFuzzerFindsNothingWithoutFaults(t *testing.T) {
 	t.Parallel()
 	w := setup(t, briefStreams)
 	w.use(t, database(t))

@@ -59,7 +59,9 @@ func (s anybodysKeys) List(ctx context.Context, _ string, limit int, after *prov
 	return s.APIKeys.List(ctx, "acme", limit, after)
 }
 
-func (s notFoundButDone) Invalidate(ctx context.Context, actor, _, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error) {
+func (s notFoundButDone) Invalidate(
+	ctx context.Context, actor, _, id string, version int64, reason string,
+) (provision.Account, []provision.OrderKey, error) {
 	_, _, _ = s.Accounts.Invalidate(ctx, actor, "acme", id, version, reason)
 	return provision.Account{}, nil, provision.ErrNotFound
 }
@@ -69,7 +71,7 @@ func (s anybodysHistory) History(ctx context.Context, _, id string, after int64,
 }
 
 // The walk finds every kind of mistake that it is there for, and finds it where it is.
-func TestTheWalkFindsWhatIsBroken(t *testing.T) {
+func TestTheWalkFindsInjectedFaults(t *testing.T) {
 	t.Parallel()
 	database := func(spoil func(*Database)) fault { return fault{database: spoil} }
 	scope := func(operation string, scope provision.Scope) fault {
@@ -80,20 +82,34 @@ func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 		operation string
 		finding   string
 	}{
-		"a lesser scope is asked for":     {scope("POST /v1/orders/:order_id/retry", provision.ScopeOrdersRead), "retryOrder", "acme's viewer has no scope orders:operate"},
-		"keys are shown to all roles":     {scope("GET /v1/api-keys", provision.ScopeOrdersRead), "listAPIKeys", "acme's marketplace has no scope keys:read"},
-		"a scope that nobody needs":       {scope("GET /v1/orders", provision.ScopeKeysWrite), "listOrders", "acme's viewer was answered with 403"},
-		"every key is an admin's":         {database(func(d *Database) { d.APIKeys = everyKeyIsAdmin{d.APIKeys} }), "deleteAccount", "acme's marketplace changed acme's rows in accounts"},
-		"an order is read by its id":      {database(func(d *Database) { d.Orders = anybodysOrder{d.Orders} }), "getOrder", `another provider's viewer was shown "mk-contact"`},
-		"an order is told by its id":      {database(func(d *Database) { d.Orders = anybodysOrder{d.Orders} }), "cancelOrder", "another provider's operator reached a workflow of acme's"},
-		"a list is everybody's":           {database(func(d *Database) { d.Orders = anybodysOrders{d.Orders} }), "listOrders", `another provider's marketplace was shown "mk-alias"`},
-		"an account is deleted by its id": {database(func(d *Database) { d.Accounts = anybodysDeletion{d.Accounts} }), "deleteAccount", "another provider's operator changed acme's rows in accounts"},
-		"a key is read by its id":         {database(func(d *Database) { d.APIKeys = anybodysKey{d.APIKeys} }), "getAPIKey", `another provider's admin was shown "mk-key"`},
-		"a key is revoked by its id":      {database(func(d *Database) { d.APIKeys = anybodysRevocation{d.APIKeys} }), "revokeAPIKey", "another provider's admin changed acme's rows in access_history"},
-		"the keys are everybody's":        {database(func(d *Database) { d.APIKeys = anybodysKeys{d.APIKeys} }), "listAPIKeys", `another provider's admin was shown "acme"`},
-		"it is done, and then not found":  {database(func(d *Database) { d.Accounts = notFoundButDone{d.Accounts} }), "invalidateAccount", "another provider's operator changed acme's rows in account_history"},
-		"a history is read by its id":     {database(func(d *Database) { d.Accounts = anybodysHistory{d.Accounts} }), "listAccountHistory", "named what is acme's and was answered with 200"},
-		"a door without a lock":           {fault{server: func(s *service) { s.contract.operations["GET /v1/accounts"].public = true }}, "listAccounts", "nobody was answered with 200"},
+		"a lesser scope is asked for": {scope("POST /v1/orders/:order_id/retry", provision.ScopeOrdersRead), "retryOrder",
+			"acme's viewer has no scope orders:operate"},
+		"keys are shown to all roles": {scope("GET /v1/api-keys", provision.ScopeOrdersRead), "listAPIKeys",
+			"acme's marketplace has no scope keys:read"},
+		"a scope that nobody needs": {scope("GET /v1/orders", provision.ScopeKeysWrite), "listOrders",
+			"acme's viewer was answered with 403"},
+		"every key is an admin's": {database(func(d *Database) { d.APIKeys = everyKeyIsAdmin{d.APIKeys} }), "deleteAccount",
+			"acme's marketplace changed acme's rows in accounts"},
+		"an order is read by its id": {database(func(d *Database) { d.Orders = anybodysOrder{d.Orders} }), "getOrder",
+			`another provider's viewer was shown "mk-contact"`},
+		"an order is told by its id": {database(func(d *Database) { d.Orders = anybodysOrder{d.Orders} }), "cancelOrder",
+			"another provider's operator reached a workflow of acme's"},
+		"a list is everybody's": {database(func(d *Database) { d.Orders = anybodysOrders{d.Orders} }), "listOrders",
+			`another provider's marketplace was shown "mk-alias"`},
+		"an account is deleted by its id": {database(func(d *Database) { d.Accounts = anybodysDeletion{d.Accounts} }),
+			"deleteAccount", "another provider's operator changed acme's rows in accounts"},
+		"a key is read by its id": {database(func(d *Database) { d.APIKeys = anybodysKey{d.APIKeys} }), "getAPIKey",
+			`another provider's admin was shown "mk-key"`},
+		"a key is revoked by its id": {database(func(d *Database) { d.APIKeys = anybodysRevocation{d.APIKeys} }), "revokeAPIKey",
+			"another provider's admin changed acme's rows in access_history"},
+		"the keys are everybody's": {database(func(d *Database) { d.APIKeys = anybodysKeys{d.APIKeys} }), "listAPIKeys",
+			`another provider's admin was shown "acme"`},
+		"it is done, and then not found": {database(func(d *Database) { d.Accounts = notFoundButDone{d.Accounts} }),
+			"invalidateAccount", "another provider's operator changed acme's rows in account_history"},
+		"a history is read by its id": {database(func(d *Database) { d.Accounts = anybodysHistory{d.Accounts} }),
+			"listAccountHistory", "named what is acme's and was answered with 200"},
+		"a door without a lock": {fault{server: func(s *service) { s.contract.operations["GET /v1/accounts"].public = true }},
+			"listAccounts", "nobody was answered with 200"},
 		"a header tells": {fault{around: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				rw.Header().Set("X-Looked-At", "mk-root@acme.example")
@@ -105,7 +121,7 @@ func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 				answer := httptest.NewRecorder()
 				next.ServeHTTP(answer, r)
 				rw.WriteHeader(answer.Code)
-				_, _ = rw.Write([]byte(strings.ReplaceAll(answer.Body.String(), "there is no", "it is acme's:")))
+				_, _ = rw.Write([]byte(strings.ReplaceAll(answer.Body.String(), "not found", "is acme's")))
 			})
 		}}, "updateAccount", `was shown "acme": 404`},
 	} {
@@ -118,7 +134,7 @@ func TestTheWalkFindsWhatIsBroken(t *testing.T) {
 	}
 }
 
-func TestTheWalkWantsEveryOperationAndEveryTable(t *testing.T) {
+func TestTheWalkRequiresEveryOperationAndEveryTable(t *testing.T) {
 	t.Parallel()
 	w := setupWalk(t, fault{})
 	delete(w.table, "getAccount")

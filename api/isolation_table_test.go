@@ -48,9 +48,11 @@ func walkTable() map[string]walked {
 	)
 	ifMatch := []string{"If-Match", "*"}
 	return map[string]walked{
-		"createOrder":      {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
-		"listOrders":       {queries: []string{"account_id={held_account}", "marketplace=nordic", "limit=1", "state=completed"}},
-		"validateOrder":    {body: `{"id":"new-{n}","environment":"production",` + order + `}`, foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"createOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
+			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
+		"listOrders": {queries: []string{"account_id={held_account}", "marketplace=nordic", "limit=1", "state=completed"}},
+		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
+			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
 		"getOrder":         {},
 		"listOrderHistory": {queries: []string{"limit=1"}},
 		"correctOrder":     {body: `{"aws_account_alias":"berg-2"}`},
@@ -145,7 +147,8 @@ var fixtures = map[string]func(*walk) map[string]string{
 var notNames = []string{"forged_token", "environment"}
 
 // markers are in acme's data and in nobody else's: each of them in something that the API shows to acme.
-var markers = []string{"mk-user", "mk-contact", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role", "mk-external", "mk-key",
+var markers = []string{"mk-user", "mk-contact", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role",
+	"mk-external", "mk-key",
 	"mk-text", "mk-note", "mk-hook"}
 
 // nobodys are the tables whose rows belong to no provider. Those of every other table have a column that says whose they are.
@@ -169,8 +172,10 @@ func (w *walk) next() int {
 func (w *walk) stock(status provision.AccountStatus) string {
 	n := w.next()
 	id := fmt.Sprintf("%012d", n)
-	_, _, err := w.database.Accounts.Create(w.t.Context(), provision.Account{ID: id, Pool: pools[0], Model: provision.ModelSPAM, Status: status,
-		Name: "mk-account", RootEmail: fmt.Sprintf("mk-root+%d@acme.example", n), RoleARN: "arn:aws:iam::" + id + ":role/mk-role", ExternalID: fmt.Sprintf("mk-external-of-%d-or-more", n)}, "test")
+	_, _, err := w.database.Accounts.Create(w.t.Context(), provision.Account{ID: id, Pool: pools[0], Model: provision.ModelSPAM,
+		Status: status,
+		Name:   "mk-account", RootEmail: fmt.Sprintf("mk-root+%d@acme.example",
+			n), RoleARN: "arn:aws:iam::" + id + ":role/mk-role", ExternalID: fmt.Sprintf("mk-external-of-%d-or-more", n)}, "test")
 	require.NoError(w.t, err)
 	return id
 }
@@ -190,7 +195,8 @@ func (w *walk) order() map[string]string {
 // stopped is an order of acme that is being undone.
 func (w *walk) stopped() map[string]string {
 	key, _ := w.claimed()
-	require.NoError(w.t, w.database.Orders.BeginUndo(w.t.Context(), key, provision.Failure{Code: provision.CodeOrderCancelled, Reason: "stopped"}))
+	require.NoError(w.t, w.database.Orders.BeginUndo(w.t.Context(), key, provision.Failure{Code: provision.CodeOrderCancelled,
+		Reason: "stopped"}))
 	return map[string]string{"stopped_order": key.ID}
 }
 
@@ -198,9 +204,12 @@ func (w *walk) claimed() (provision.OrderKey, string) {
 	ctx := w.t.Context()
 	account := w.stock(provision.AccountReady)
 	key := provision.OrderKey{Provider: "acme", ID: fmt.Sprintf("mk-order-%d", w.next())}
-	_, err := w.database.Orders.Open(ctx, provision.Order{OrderKey: key, AcceptedAt: time.Now().UTC().Truncate(time.Microsecond), Request: provision.Request{
-		Marketplace: "nordic", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, IAMUserName: "mk-user", ContactName: "mk-contact",
-		AccountAlias: "mk-alias", AlternateContact: &provision.AlternateContact{Name: "mk-contact", Email: "mk-mail@acme.example", Phone: "+46 8 1", Title: "t"}}})
+	_, err := w.database.Orders.Open(ctx, provision.Order{OrderKey: key, AcceptedAt: time.Now().UTC().Truncate(time.Microsecond),
+		Request: provision.Request{
+			Marketplace: "nordic", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, IAMUserName: "mk-user",
+			ContactName:  "mk-contact",
+			AccountAlias: "mk-alias", AlternateContact: &provision.AlternateContact{Name: "mk-contact", Email: "mk-mail@acme.example",
+				Phone: "+46 8 1", Title: "t"}}})
 	require.NoError(w.t, err)
 	claim, err := w.database.Orders.Claim(ctx, key)
 	require.NoError(w.t, err)
@@ -214,12 +223,14 @@ func (w *walk) completed() map[string]string {
 	key, account := w.claimed()
 	_, err := w.database.Passwords.Keep(ctx, key, account, []byte("sealed"))
 	require.NoError(w.t, err)
-	require.NoError(w.t, w.database.Orders.Allocate(ctx, key, account, provision.Result{AccountID: account, AccountModel: provision.ModelSPAM, AccountAlias: "mk-alias",
+	require.NoError(w.t, w.database.Orders.Allocate(ctx, key, account, provision.Result{AccountID: account,
+		AccountModel: provision.ModelSPAM, AccountAlias: "mk-alias",
 		IAMUserName: "mk-user", Report: provision.Report{Name: "mk-result", Kind: provision.DataExport}, CompletedAt: time.Now().UTC()}))
 	var id uuid.UUID
 	require.NoError(w.t, w.db.GetContext(ctx, &id, `SELECT id FROM order_passwords WHERE order_id = $1`, key.ID))
 	token, _, _ := strings.Cut(w.service.revealToken(id), ".")
-	return map[string]string{"completed_order": key.ID, "allocated_account": account, "forged_token": token + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
+	return map[string]string{"completed_order": key.ID, "allocated_account": account,
+		"forged_token": token + "." + base64.RawURLEncoding.EncodeToString(make([]byte, 32))}
 }
 
 // left is an account in which the undo of an order has left something.
@@ -227,8 +238,9 @@ func (w *walk) left() map[string]string {
 	ctx := w.t.Context()
 	key, account := w.claimed()
 	require.NoError(w.t, w.database.Leftovers.KeepUndo(ctx, key, account, []byte("sealed")))
-	_, err := w.database.Orders.Close(ctx, provision.OrderClosing{Order: key, AccountID: account, State: provision.Failed, Leftovers: []string{"the IAM user"},
-		Failure: provision.Failure{Code: provision.CodeFailedByOperator, Reason: "somebody ended it"}})
+	_, err := w.database.Orders.Close(ctx, provision.OrderClosing{Order: key, AccountID: account, State: provision.Failed,
+		Leftovers: []string{"the IAM user"},
+		Failure:   provision.Failure{Code: provision.CodeFailedByOperator, Reason: "somebody ended it"}})
 	require.NoError(w.t, err)
 	return map[string]string{"left_account": account}
 }
@@ -264,7 +276,8 @@ func (w *walk) alert() map[string]string {
 	_, err := w.database.Stock.Watch(w.t.Context())
 	require.NoError(w.t, err)
 	var id string
-	require.NoError(w.t, w.db.GetContext(w.t.Context(), &id, `SELECT id FROM stock_alerts WHERE provider = 'acme' AND marketplace = $1`, pool["marketplace"]))
+	require.NoError(w.t, w.db.GetContext(w.t.Context(), &id,
+		`SELECT id FROM stock_alerts WHERE provider = 'acme' AND marketplace = $1`, pool["marketplace"]))
 	return map[string]string{"alert_id": id}
 }
 
@@ -272,7 +285,8 @@ func (w *walk) alert() map[string]string {
 func (w *walk) webhook() map[string]string {
 	ctx := w.t.Context()
 	key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
-	_, err := w.database.Webhooks.Create(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/mk-hook"}, []byte("sealed"))
+	_, err := w.database.Webhooks.Create(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider,
+		URL: "https://hooks.example.com/mk-hook"}, []byte("sealed"))
 	require.NoError(w.t, err)
 	require.NoError(w.t, w.database.Webhooks.Test(ctx, "test", key))
 	next, err := w.database.Deliveries.Next(ctx, key)
@@ -287,7 +301,8 @@ func (w *walk) accountImport() map[string]string {
 	file := csvFile(fmt.Sprintf("7%011d", w.next())) + "mk-row\n"
 	_, first, err := stockcsv.Scan(strings.NewReader(file))
 	require.NoError(w.t, err)
-	_, err = w.database.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: "test", File: []byte(file), Rows: 2, NextOffset: first.Offset, NextLine: first.Line})
+	_, err = w.database.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: "test", File: []byte(file), Rows: 2,
+		NextOffset: first.Offset, NextLine: first.Line})
 	require.NoError(w.t, err)
 	done, _, err := w.database.Imports.RunBatch(ctx, key, nil)
 	require.NoError(w.t, err)

@@ -27,11 +27,11 @@ import (
 // walk sends every operation of openapi.yaml with a key of every role, of the provider acme and of another one, and looks what
 // the answers and the database show. The table and the fixtures stand in isolation_table_test.go.
 type walk struct {
-	*world
+	*testAPI
 	t         *testing.T
 	database  *postgres.DB
 	db        *sqlx.DB
-	told      *toldWorkflows
+	told      *recordingWorkflows
 	contract  *contract // read apart from the server's: a server that errs about a scope must not err with it
 	table     map[string]walked
 	around    http.Handler
@@ -43,40 +43,42 @@ type walk struct {
 	shown     map[string]bool // markers that acme has seen
 }
 
-// toldWorkflows is a Temporal that does nothing and remembers whose orders it was told of.
-type toldWorkflows struct{ keys []provision.OrderKey }
+// recordingWorkflows is a Temporal that does nothing and remembers whose orders it was told of.
+type recordingWorkflows struct{ keys []provision.OrderKey }
 
-func (w *toldWorkflows) StartOrder(_ context.Context, order provision.Order, _ []byte) (bool, *provision.Order, []byte, error) {
+func (w *recordingWorkflows) StartOrder(_ context.Context, order provision.Order, _ []byte) (bool, *provision.Order, []byte, error) {
 	return true, nil, nil, w.tell(order.OrderKey)
 }
 
-func (w *toldWorkflows) OrderNotYetStored(context.Context, provision.OrderKey) (*provision.Order, error) {
+func (w *recordingWorkflows) OrderNotYetStored(context.Context, provision.OrderKey) (*provision.Order, error) {
 	return nil, provision.ErrNotFound
 }
 
-func (w *toldWorkflows) Correct(_ context.Context, key provision.OrderKey, _ provision.Correction, _ provision.Intervention) error {
+func (w *recordingWorkflows) Correct(_ context.Context, key provision.OrderKey, _ provision.Correction, _ provision.Intervention) error {
 	return w.tell(key)
 }
 
-func (w *toldWorkflows) Act(_ context.Context, key provision.OrderKey, _ string, _ provision.Intervention) error {
+func (w *recordingWorkflows) Act(_ context.Context, key provision.OrderKey, _ string, _ provision.Intervention) error {
 	return w.tell(key)
 }
 
-func (w *toldWorkflows) WakeWebhooks(context.Context, []provision.WebhookKey) error { return nil }
+func (w *recordingWorkflows) WakeWebhooks(context.Context, []provision.WebhookKey) error { return nil }
 
-func (w *toldWorkflows) StartImport(context.Context, provision.ImportKey) error { return nil }
+func (w *recordingWorkflows) StartImport(context.Context, provision.ImportKey) error { return nil }
 
-func (w *toldWorkflows) ImportKept(context.Context, provision.ImportKey) error { return nil }
+func (w *recordingWorkflows) ImportKept(context.Context, provision.ImportKey) error { return nil }
 
-func (w *toldWorkflows) VerifyDue(context.Context) error { return nil }
+func (w *recordingWorkflows) VerifyDue(context.Context) error { return nil }
 
-func (w *toldWorkflows) RemoveLeftovers(context.Context, provision.LeftoverRemoval) error { return nil }
+func (w *recordingWorkflows) RemoveLeftovers(context.Context, provision.LeftoverRemoval) error {
+	return nil
+}
 
-func (w *toldWorkflows) WakeOrders(_ context.Context, keys []provision.OrderKey) error {
+func (w *recordingWorkflows) WakeOrders(_ context.Context, keys []provision.OrderKey) error {
 	return w.tell(keys...)
 }
 
-func (w *toldWorkflows) tell(keys ...provision.OrderKey) error {
+func (w *recordingWorkflows) tell(keys ...provision.OrderKey) error {
 	w.keys = append(w.keys, keys...)
 	return nil
 }
@@ -91,9 +93,10 @@ type fault struct {
 func setupWalk(t *testing.T, broken fault) *walk {
 	t.Helper()
 	database, db := openDatabase(t)
-	w := &walk{t: t, database: database, db: db, told: &toldWorkflows{}, table: walkTable(), shown: map[string]bool{}, shared: map[string]string{},
-		keys: map[string]map[provision.Role]string{"acme": {}, "globex": {}}}
-	w.world = setup(t, func(c *Config) {
+	w := &walk{t: t, database: database, db: db, told: &recordingWorkflows{}, table: walkTable(), shown: map[string]bool{},
+		shared: map[string]string{},
+		keys:   map[string]map[provision.Role]string{"acme": {}, "globex": {}}}
+	w.testAPI = setup(t, func(c *Config) {
 		c.Database, c.Workflows, c.Now = databaseOf(database), w.told, time.Now
 		if broken.database != nil {
 			broken.database(&c.Database)
@@ -334,7 +337,8 @@ SELECT t.table_name, EXISTS (SELECT 1 FROM information_schema.columns c WHERE c.
 FROM information_schema.tables t WHERE t.table_schema = 'public' AND t.table_type = 'BASE TABLE' ORDER BY 1`
 
 const rowsSQL = `
-SELECT '%[1]s' AS name, COALESCE(string_agg((to_jsonb(r) - 'last_used_at')::text, E'\n' ORDER BY (to_jsonb(r) - 'last_used_at')::text), '') AS rows
+SELECT '%[1]s' AS name, COALESCE(string_agg((to_jsonb(r) - 'last_used_at')::text,
+	E'\n' ORDER BY (to_jsonb(r) - 'last_used_at')::text), '') AS rows
 FROM %[1]s r WHERE %[2]s`
 
 // rows are all rows of a provider, table by table; the schema says which tables there are. When a key was last used is not
@@ -372,14 +376,15 @@ func (w *walk) rows(provider string) map[string]string {
 }
 
 // Every operation × every role × the own provider and another one.
-func TestNobodyGetsPastHisScopesOrHisProvider(t *testing.T) {
+func TestNoKeyGetsPastItsScopesOrItsProvider(t *testing.T) {
 	t.Parallel()
 	w := setupWalk(t, fault{})
 	require.Empty(t, strings.Join(w.run(), "\n"))
 	for _, marker := range markers {
 		require.True(t, w.shown[marker], "no answer ever showed %s to acme itself, so it proves nothing that nobody else sees it", marker)
 	}
-	for _, name := range []string{"orders", "accounts", "api_keys", "account_history", "order_history", "order_passwords", "events", "access_history", "pools", "providers"} {
+	for _, name := range []string{"orders", "accounts", "api_keys", "account_history", "order_history", "order_passwords",
+		"events", "access_history", "pools", "providers"} {
 		require.NotEmpty(t, w.rows("acme")[name], "acme has rows in %s", name)
 	}
 }

@@ -11,16 +11,16 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// budget is who may send how many requests. Each process counts for itself.
+// A budget limits the requests of one key or address. Each process counts for itself.
 type budget struct {
 	who   string // one key, or one address
-	whose string // for people
+	whose string // for the message
 	rate  float64
 	burst int
 	at    time.Time
 }
 
-// limit takes the request from the budget of its key, or of its address when the operation needs no key.
+// limit charges the request to the budget of its key, or of its IP address if the operation needs no key.
 func (s *service) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		who := callerOf(c.Request().Context())
@@ -44,10 +44,11 @@ func (s *service) keyBudget(who caller) budget {
 }
 
 func (s *service) addressBudget(ip string) budget {
-	return budget{who: "ip " + ip, whose: "your address, for requests without a valid API key,", rate: s.RequestsPerSecond, burst: s.Burst, at: s.Now()}
+	return budget{who: "ip " + ip, whose: "your address, for requests without a valid API key,", rate: s.RequestsPerSecond,
+		burst: s.Burst, at: s.Now()}
 }
 
-// budgets are the limits that somebody is using at the moment.
+// budgets are the budgets in use.
 type budgets struct {
 	mu    sync.Mutex
 	of    map[string]*rate.Limiter
@@ -56,7 +57,7 @@ type budgets struct {
 
 const sweepEvery = 3 * time.Minute
 
-// take spends one request, or says how long to wait. giveBack undoes that.
+// take charges one request, or returns how long to wait. giveBack refunds the request.
 func (b *budgets) take(l budget) (giveBack func(), err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,17 +69,18 @@ func (b *budgets) take(l budget) (giveBack func(), err error) {
 		limiter = rate.NewLimiter(rate.Limit(l.rate), l.burst)
 		b.of[l.who] = limiter
 	}
-	// What is refused reserves nothing: reservations that are cancelled beside each other are not given back in full.
+	// A refused request reserves nothing, because concurrent reservations that are cancelled are not refunded in full.
 	if left := limiter.TokensAt(l.at); left < 1 {
-		p := problem(codeTooManyRequests, "the limit of %s is %g requests a second: wait as long as Retry-After says", l.whose, l.rate)
+		p := problem(codeTooManyRequests,
+			"the limit of %s is %g requests per second: wait for the number of seconds in Retry-After", l.whose, l.rate)
 		p.retryAfter = int(math.Ceil((1 - left) / l.rate))
 		return nil, p
 	}
 	spent := limiter.ReserveN(l.at, 1)
-	return func() { spent.CancelAt(l.at) }, nil // at the time it was spent: later it would be too late
+	return func() { spent.CancelAt(l.at) }, nil // a later time would refund nothing
 }
 
-// sweep forgets the budgets that are full again: one that is full is as good as a new one.
+// sweep removes the budgets that are full again, because a full budget equals a new one.
 func (b *budgets) sweep(now time.Time) {
 	kept := map[string]*rate.Limiter{}
 	for who, limiter := range b.of {
@@ -89,8 +91,8 @@ func (b *budgets) sweep(now time.Time) {
 	b.of, b.swept = kept, now
 }
 
-// seenKeys are the keys that this process has found to be valid, by id, with the SHA-256 of their secret. They open nothing:
-// they only tell a caller from somebody who guesses.
+// seenKeys are the keys that this process has found valid, by id, with the SHA-256 of their secret. They grant nothing; they
+// only distinguish callers from guesses.
 type seenKeys struct{ sums sync.Map }
 
 func (k *seenKeys) valid(id string, sum [sha256.Size]byte) bool {
@@ -104,5 +106,5 @@ func (k *seenKeys) valid(id string, sum [sha256.Size]byte) bool {
 
 func (k *seenKeys) add(id string, sum [sha256.Size]byte) { k.sums.Store(id, sum) }
 
-// forget is for a key that has ended. Somebody who guesses at its secret makes nobody forget it.
+// forget removes a key that has ended. A guess with a wrong secret does not remove it.
 func (k *seenKeys) forget(id string, sum [sha256.Size]byte) { k.sums.CompareAndDelete(id, sum) }

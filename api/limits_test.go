@@ -18,7 +18,7 @@ import (
 )
 
 // setupLimited is an API whose server allows a request a second, two at once, and whose clock stands until it is moved.
-func setupLimited(t *testing.T) (w *world, later func(time.Duration)) {
+func setupLimited(t *testing.T) (w *testAPI, later func(time.Duration)) {
 	t.Helper()
 	clock := now
 	w = setup(t, func(c *Config) {
@@ -29,7 +29,7 @@ func setupLimited(t *testing.T) (w *world, later func(time.Duration)) {
 }
 
 // until sends requests with the key until one is refused, and returns how many were not.
-func (w *world) until(t *testing.T, key string) (let int, retryAfter, detail string) {
+func (w *testAPI) until(t *testing.T, key string) (let int, retryAfter, detail string) {
 	t.Helper()
 	for range 1000 {
 		answer := w.send(key, http.MethodGet, "/v1/orders", "")
@@ -42,7 +42,7 @@ func (w *world) until(t *testing.T, key string) (let int, retryAfter, detail str
 	return let, "", ""
 }
 
-func TestAKeysOwnLimitHolds(t *testing.T) {
+func TestAKeysOwnLimitApplies(t *testing.T) {
 	t.Parallel()
 	w, later := setupLimited(t)
 	limited := func(perSecond float64) string {
@@ -92,7 +92,7 @@ func TestRefusalsDoNotLowerALimit(t *testing.T) {
 	require.Equal(t, 100, let)
 }
 
-func TestTheBurstOfOneKeySlowsNoOther(t *testing.T) {
+func TestABurstOfOneKeyDoesNotSlowOthers(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)
 	second := w.createKey("acme")
@@ -106,7 +106,7 @@ func TestTheBurstOfOneKeySlowsNoOther(t *testing.T) {
 	}
 }
 
-func TestGuessingIsLimitedBeforeItCostsAQuery(t *testing.T) {
+func TestGuessesAreLimitedBeforeTheyCostAQuery(t *testing.T) {
 	t.Parallel()
 	w, later := setupLimited(t)
 	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
@@ -132,7 +132,7 @@ func TestGuessingIsLimitedBeforeItCostsAQuery(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, guess("rubbish"))
 }
 
-func TestKeysThatAreSeenForTheFirstTimeCostTheirAddressNothing(t *testing.T) {
+func TestANewValidKeyCostsItsAddressNothing(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)
 	for range 20 {
@@ -142,7 +142,7 @@ func TestKeysThatAreSeenForTheFirstTimeCostTheirAddressNothing(t *testing.T) {
 }
 
 // A key that ends while it is known must not be a way to ask the database without end.
-func TestAKeyThatEndsIsKnownNoMore(t *testing.T) {
+func TestAKeyThatHasEndedIsForgotten(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)
 	text := w.createKey("acme")
@@ -159,7 +159,7 @@ func TestAKeyThatEndsIsKnownNoMore(t *testing.T) {
 }
 
 // When the database is down nobody is told that he asks too often.
-func TestADatabaseThatIsDownIsNoGuess(t *testing.T) {
+func TestAFailureOfTheDatabaseDoesNotCountAsAGuess(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)
 	w.service.APIKeys = brokenKeys{w.service.APIKeys}
@@ -188,7 +188,7 @@ func TestFullBudgetsAreForgotten(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestAUseThatIsNotNotedFailsNothing(t *testing.T) {
+func TestARequestSucceedsWhenTheUseOfItsKeyCannotBeRecorded(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.service.APIKeys = usesFail{w.service.APIKeys}

@@ -25,7 +25,7 @@ func TestCursorsRoundTrip(t *testing.T) {
 	require.Nil(t, none)
 }
 
-func TestRubbishIsNoCursor(t *testing.T) {
+func TestInvalidCursorsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	encode := func(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }

@@ -8,10 +8,11 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+var methods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+	http.MethodOptions}
 
-// measure counts and times requests by the pattern of their route, method and status. What callers choose freely is no label: the
-// host, an address that is no route, a method that nobody has heard of.
+// measure counts and times requests by the pattern of their route, their method and their status. Values that callers can choose
+// freely are not labels: the host, a path without a route, and an unknown method.
 func (s *service) measure() (echo.MiddlewareFunc, error) {
 	return echoprometheus.MiddlewareConfig{
 		Namespace:                 "quartermaster",

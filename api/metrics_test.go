@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestRequestsAreMeasuredByRouteAndNotByWhatCallersChoose(t *testing.T) {
+func TestMetricsHaveNoLabelsThatCallersChoose(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	w := setup(t, func(c *Config) { c.Metrics = registry })

@@ -3,8 +3,10 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,9 +16,9 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// CreateOrder answers POST /v1/orders. The order starts as a workflow and nothing else is written here, so that there is
-// no moment between two writes in which an acknowledged order could be lost. The database and the workflow both know an
-// order by its id: whichever has it decides what a repeat gets.
+// CreateOrder answers POST /v1/orders. It starts the order's workflow and writes nothing else, so that no crash between two
+// writes can lose an order that was acknowledged. A repeated request is compared with the order's row or, while there is no
+// row yet, with the order in its workflow.
 func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestObject) (server.CreateOrderResponseObject, error) {
 	order := provision.Order{
 		OrderKey:   provision.OrderKey{Provider: callerOf(ctx).Provider, ID: in.Body.ID},
@@ -36,7 +38,8 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 	started, existing, existingHash, err := s.Workflows.StartOrder(ctx, order, hash)
 	switch {
 	case errors.Is(err, provision.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return nil, problem(codeUnavailable, "could not confirm that order %q was accepted: send the same request again, it cannot be ordered twice", order.ID).because(err)
+		return nil, problem(codeUnavailable,
+			"could not confirm that order %q was accepted: send the same request again, it never creates a second order", order.ID).because(err)
 	case err != nil:
 		return nil, err
 	case started:
@@ -45,17 +48,17 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 			Headers: server.CreateOrder202ResponseHeaders{Location: s.orderLocation(order.ID)},
 		}, nil
 	case existing == nil:
-		return nil, fmt.Errorf("order %s has a workflow that says nothing about its order", order.OrderKey)
+		return nil, fmt.Errorf("the workflow of order %s does not contain its order", order.OrderKey)
 	}
 	return s.again(acceptedOrder(*existing), existingHash, hash)
 }
 
-// again answers an order that was sent before: the same one, or a refusal.
+// again answers a request for an order that exists: with the order, or with a refusal if its content is different.
 func (s *service) again(existing provision.OrderView, existingHash, hash []byte) (server.CreateOrderResponseObject, error) {
 	if !bytes.Equal(existingHash, hash) {
 		return nil, problem(provision.CodeOrderIDReused,
-			"order %q exists with other content: give the new order an id of its own, or send the first content again", existing.ID).
-			at(bodyField("id", fmt.Sprintf("%q belongs to an order with other content", existing.ID)))
+			"order %q already exists with different content: choose another id for the new order, or send the original content again", existing.ID).
+			at(bodyField("id", fmt.Sprintf("%q belongs to an order with different content", existing.ID)))
 	}
 	return server.CreateOrder200JSONResponse{
 		Body:    s.orderResource(existing),
@@ -63,7 +66,7 @@ func (s *service) again(existing provision.OrderView, existingHash, hash []byte)
 	}, nil
 }
 
-// ValidateOrder answers POST /v1/orders/validate: whatever came this far is valid.
+// ValidateOrder answers POST /v1/orders/validate. Invalid orders were refused before this handler.
 func (s *service) ValidateOrder(context.Context, server.ValidateOrderRequestObject) (server.ValidateOrderResponseObject, error) {
 	return server.ValidateOrder200JSONResponse{Valid: true}, nil
 }
@@ -77,8 +80,8 @@ func (s *service) GetOrder(ctx context.Context, in server.GetOrderRequestObject)
 	return server.GetOrder200JSONResponse(s.orderResource(view)), nil
 }
 
-// order reads an order of the caller's provider. One that was accepted a moment ago may have no row yet: its workflow
-// knows it then. Errors: a problem 404.
+// order reads an order of the caller's provider. An order that was accepted a moment ago may have no row yet; it is then read
+// from its workflow. Errors: a problem with status 404.
 func (s *service) order(ctx context.Context, id string) (provision.OrderView, error) {
 	key := provision.OrderKey{Provider: callerOf(ctx).Provider, ID: id}
 	view, err := s.Orders.Get(ctx, key)
@@ -89,7 +92,7 @@ func (s *service) order(ctx context.Context, id string) (provision.OrderView, er
 		}
 	}
 	if errors.Is(err, provision.ErrNotFound) {
-		return view, problem(codeNotFound, "there is no order %q", key.ID).because(err)
+		return view, notFound(fmt.Sprintf("order %q", key.ID), err)
 	}
 	return view, err
 }
@@ -227,4 +230,28 @@ func utc(t *time.Time) *time.Time {
 	}
 	u := t.UTC()
 	return &u
+}
+
+// orderRules checks a new order.
+func (s *service) orderRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
+	var form openapi.NewOrder
+	_ = json.Unmarshal(body, &form) // fields of another type stay empty; the document's findings cover them
+	request := requestOf(form)
+	broken := slices.Concat(provision.ValidateOrderID(form.ID), request.Validate())
+	if form.ID == "." || form.ID == ".." {
+		broken = append(broken, provision.FieldError{Field: "id",
+			Message: fmt.Sprintf("%q has a special meaning in URLs: use at least one character that is not a dot", form.ID)})
+	}
+	wrongCallback := slices.ContainsFunc(broken, func(e provision.FieldError) bool { return e.Field == "callback_url" })
+	if request.CallbackURL != "" && !wrongCallback {
+		if wrong := s.WebhookPolicy.CheckURL(request.CallbackURL); wrong != "" {
+			broken = append(broken, provision.FieldError{Field: "callback_url", Message: wrong})
+		}
+	}
+	unknown, err := s.unknownModel(ctx, "account_model", request.AccountModel)
+	if err != nil {
+		return nil, err
+	}
+	broken = append(broken, unknown...)
+	return s.poolRule(ctx, request.Marketplace, request.Environment, broken)
 }

@@ -22,7 +22,8 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	contact := map[string]any{"name": "Billing Desk", "email": "billing@berg.example", "phone": "+46 8 123 456", "title": "Accountant"}
-	form := orderForm("MP-1", map[string]any{"account_model": "ECAM", "use_existing_cur": "monthly", "existing_cur_kind": "cur", "callback_url": "https://market.example/h",
+	form := orderForm("MP-1", map[string]any{"account_model": "ECAM", "use_existing_cur": "monthly", "existing_cur_kind": "cur",
+		"callback_url":          "https://market.example/h",
 		"aws_alternate_contact": contact})
 
 	answer := w.post("/v1/orders", form)
@@ -38,9 +39,11 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 	started := w.workflows.orders[provision.OrderKey{Provider: "acme", ID: "MP-1"}]
 	require.Equal(t, provision.Request{
 		Marketplace: "nordic", Environment: provision.Production, OrderMode: "new_account", AccountModel: provision.ModelECAM,
-		UseExistingCUR: "monthly", ExistingCURKind: provision.LegacyCUR, IAMUserName: "anna.berg", ContactName: "Anna Berg", AccountAlias: "berg-logistics",
-		CallbackURL:      "https://market.example/h",
-		AlternateContact: &provision.AlternateContact{Name: "Billing Desk", Email: "billing@berg.example", Phone: "+46 8 123 456", Title: "Accountant"},
+		UseExistingCUR: "monthly", ExistingCURKind: provision.LegacyCUR, IAMUserName: "anna.berg", ContactName: "Anna Berg",
+		AccountAlias: "berg-logistics",
+		CallbackURL:  "https://market.example/h",
+		AlternateContact: &provision.AlternateContact{Name: "Billing Desk", Email: "billing@berg.example", Phone: "+46 8 123 456",
+			Title: "Accountant"},
 	}, started.order.Request)
 	require.Equal(t, now, started.order.AcceptedAt)
 	require.Empty(t, w.store.orders, "the API writes no row")
@@ -50,19 +53,21 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 	require.Equal(t, order, read[openapi.Order](t, again, http.StatusOK))
 	require.Equal(t, "/qm/v1/orders/MP-1", again.Header().Get("Location"))
 	// … and another content is refused.
-	p := readProblem(t, w.post("/v1/orders", orderForm("MP-1", map[string]any{"aws_account_alias": "other"})), http.StatusConflict, provision.CodeOrderIDReused)
+	p := readProblem(t, w.post("/v1/orders", orderForm("MP-1", map[string]any{"aws_account_alias": "other"})), http.StatusConflict,
+		provision.CodeOrderIDReused)
 	require.Contains(t, p.Detail, `"MP-1"`)
 	require.Contains(t, fieldsOf(p), "id")
 	require.Equal(t, 1, w.workflows.starts)
 }
 
-func TestRowDecidesOnceItStands(t *testing.T) {
+func TestTheRowDecidesOnceItExists(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
 	order := read[openapi.Order](t, w.post("/v1/orders", orderForm("done-1")), http.StatusOK)
 	require.Equal(t, provision.Completed, order.State)
-	readProblem(t, w.post("/v1/orders", orderForm("done-1", map[string]any{"environment": "test"})), http.StatusConflict, provision.CodeOrderIDReused)
+	readProblem(t, w.post("/v1/orders", orderForm("done-1", map[string]any{"environment": "test"})), http.StatusConflict,
+		provision.CodeOrderIDReused)
 	require.Zero(t, w.workflows.starts, "Temporal's retention may be over: the row is the lasting guard")
 
 	// The id is the provider's own: another provider may use it too.
@@ -101,7 +106,7 @@ func TestRequestHashNeverChanges(t *testing.T) {
 	require.NotEqual(t, requestFixture().Hash(), other.Hash())
 }
 
-func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
+func TestEveryInvalidFieldIsNamedAtOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	form := map[string]any{
@@ -125,11 +130,11 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 		"aws_alternate_contact.phone": "not a phone number",
 		"aws_alternate_contact.title": "is missing: it is required",
 		"callback_url":                "use https://",
-		"coupon":                      "is not a field here",
+		"coupon":                      "unknown field",
 	}
 	for _, target := range []string{"/v1/orders", "/v1/orders/validate"} {
 		p := readProblem(t, w.post(target, form), http.StatusUnprocessableEntity, codeInvalid)
-		require.Equal(t, fmt.Sprintf("%d fields are wrong", len(want)), p.Detail)
+		require.Equal(t, fmt.Sprintf("%d fields are invalid", len(want)), p.Detail)
 		require.Len(t, *p.Errors, len(want), "each field once: %v", fieldsOf(p))
 		got := fieldsOf(p)
 		for field, message := range want {
@@ -145,7 +150,7 @@ func TestEveryWrongFieldIsNamedAtOnce(t *testing.T) {
 	require.Zero(t, w.workflows.starts)
 }
 
-func TestOneWrongField(t *testing.T) {
+func TestOneInvalidField(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for name, c := range map[string]struct {
@@ -153,29 +158,31 @@ func TestOneWrongField(t *testing.T) {
 		field   string
 		message string
 	}{
-		"a folder for an id":          {map[string]any{"id": ".."}, "id", "means a folder in an address"},
-		"missing":                     {map[string]any{"iam_user_name": nil}, "iam_user_name", "is missing: it is required"},
-		"of another type":             {map[string]any{"aws_account_alias": 12}, "aws_account_alias", "must be JSON string"},
-		"a list for an object":        {map[string]any{"aws_alternate_contact": []int{1}}, "aws_alternate_contact", "must be JSON object"},
-		"empty":                       {map[string]any{"aws_contact_name": ""}, "aws_contact_name", "needs 1 to 50 characters"},
-		"too long":                    {map[string]any{"aws_contact_name": strings.Repeat("a", 51)}, "aws_contact_name", "it has 51"},
-		"alias with two hyphens":      {map[string]any{"aws_account_alias": "a--b"}, "aws_account_alias", "single hyphens inside"},
-		"phone without a digit":       {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example", "phone": "( )", "title": "t"}}, "aws_alternate_contact.phone", "not a phone number"},
-		"password in the callback":    {map[string]any{"callback_url": "https://u:p@market.example"}, "callback_url", "without a password in it"},
-		"nothing where none may be":   {map[string]any{"use_existing_cur": ""}, "use_existing_cur", "regular expression"},
-		"a field in capitals":         {map[string]any{"Account_Model": "SPAM"}, "Account_Model", "is not a field here"},
-		"unknown field in the middle": {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example", "phone": "1", "title": "t", "fax": "1"}}, "aws_alternate_contact.fax", "is not a field here"},
+		"a folder for an id":     {map[string]any{"id": ".."}, "id", "has a special meaning in URLs"},
+		"missing":                {map[string]any{"iam_user_name": nil}, "iam_user_name", "is missing: it is required"},
+		"of another type":        {map[string]any{"aws_account_alias": 12}, "aws_account_alias", "must be JSON string"},
+		"a list for an object":   {map[string]any{"aws_alternate_contact": []int{1}}, "aws_alternate_contact", "must be JSON object"},
+		"empty":                  {map[string]any{"aws_contact_name": ""}, "aws_contact_name", "needs 1 to 50 characters"},
+		"too long":               {map[string]any{"aws_contact_name": strings.Repeat("a", 51)}, "aws_contact_name", "it has 51"},
+		"alias with two hyphens": {map[string]any{"aws_account_alias": "a--b"}, "aws_account_alias", "single hyphens inside"},
+		"phone without a digit": {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example",
+			"phone": "( )", "title": "t"}}, "aws_alternate_contact.phone", "not a phone number"},
+		"password in the callback":  {map[string]any{"callback_url": "https://u:p@market.example"}, "callback_url", "without a password in it"},
+		"nothing where none may be": {map[string]any{"use_existing_cur": ""}, "use_existing_cur", "regular expression"},
+		"a field in capitals":       {map[string]any{"Account_Model": "SPAM"}, "Account_Model", "unknown field"},
+		"unknown field in the middle": {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example",
+			"phone": "1", "title": "t", "fax": "1"}}, "aws_alternate_contact.fax", "unknown field"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := readProblem(t, w.post("/v1/orders/validate", orderForm("MP-1", c.change)), http.StatusUnprocessableEntity, codeInvalid)
-			require.Equal(t, "1 field is wrong", p.Detail, fieldsOf(p))
+			require.Equal(t, "1 field is invalid", p.Detail, fieldsOf(p))
 			require.Contains(t, fieldsOf(p)[c.field], c.message)
 		})
 	}
 }
 
-func TestAThousandUnknownFieldsAreRefusedShortly(t *testing.T) {
+func TestAThousandUnknownFieldsGetAShortAnswer(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	form := orderForm("MP-1")
@@ -185,13 +192,14 @@ func TestAThousandUnknownFieldsAreRefusedShortly(t *testing.T) {
 	require.Len(t, *readProblem(t, w.post("/v1/orders", form), http.StatusUnprocessableEntity, codeInvalid).Errors, mostFindings)
 }
 
-func TestPoolMustBeTheProviders(t *testing.T) {
+func TestThePoolMustBelongToTheProvider(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	// acme has a test pool, globex has not.
 	require.Equal(t, http.StatusOK, w.post("/v1/orders/validate", orderForm("MP-1", map[string]any{"environment": "test"})).Code)
 	for _, target := range []string{"/v1/orders", "/v1/orders/validate"} {
-		answer := w.send(w.otherKey, http.MethodPost, target, asText(orderForm("MP-1", map[string]any{"environment": "test", "iam_user_name": "a b"})))
+		answer := w.send(w.otherKey, http.MethodPost, target, asText(orderForm("MP-1", map[string]any{"environment": "test",
+			"iam_user_name": "a b"})))
 		got := fieldsOf(readProblem(t, answer, http.StatusUnprocessableEntity, codeInvalid))
 		require.Len(t, got, 3, "the pool's fields, and what else is wrong")
 		for _, field := range []string{"marketplace", "environment"} {
@@ -201,13 +209,14 @@ func TestPoolMustBeTheProviders(t *testing.T) {
 	require.Zero(t, w.workflows.starts)
 }
 
-func TestValidateCreatesNothing(t *testing.T) {
+func TestValidatingAnOrderStoresNothing(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	require.JSONEq(t, `{"valid":true}`, w.post("/v1/orders/validate", orderForm("MP-1")).Body.String())
 	for _, email := range []string{"a..b@docomo.ne.jp", "a.@ezweb.ne.jp"} { // a Japanese carrier gives them out, and AWS takes them
 		contact := map[string]any{"name": "A", "email": email, "phone": "+81 3 1", "title": "T"}
-		require.JSONEq(t, `{"valid":true}`, w.post("/v1/orders/validate", orderForm("MP-1", map[string]any{"aws_alternate_contact": contact})).Body.String(), email)
+		require.JSONEq(t, `{"valid":true}`, w.post("/v1/orders/validate", orderForm("MP-1",
+			map[string]any{"aws_alternate_contact": contact})).Body.String(), email)
 	}
 	require.Zero(t, w.workflows.starts)
 	readProblem(t, w.get("/v1/orders/MP-1"), http.StatusNotFound, codeNotFound)
@@ -223,14 +232,16 @@ func TestUnreadableBodies(t *testing.T) {
 		code              provision.Code
 		detail            string
 	}{
-		"not JSON":          {"{", "application/json", http.StatusBadRequest, codeInvalidJSON, "at byte 1"},
-		"two documents":     {valid + valid, "application/json", http.StatusBadRequest, codeInvalidJSON, "after top-level value"},
-		"blank":             {"  ", "application/json", http.StatusBadRequest, codeInvalidJSON, "is empty"},
-		"not UTF-8":         {"{\"id\":\"\xff\"}", "application/json", http.StatusBadRequest, codeInvalidJSON, "UTF-8"},
-		"a list":            {"[]", "application/json", http.StatusUnprocessableEntity, codeInvalid, "1 field"},
-		"too large":         {valid + strings.Repeat(" ", 64<<10), "application/json", http.StatusRequestEntityTooLarge, codeBodyTooLarge, "64 KiB"},
-		"text":              {valid, "text/plain", http.StatusUnsupportedMediaType, codeUnsupportedMediaType, `"text/plain"`},
-		"a form":            {"id=1", "application/x-www-form-urlencoded", http.StatusUnsupportedMediaType, codeUnsupportedMediaType, "application/json"},
+		"not JSON":      {"{", "application/json", http.StatusBadRequest, codeInvalidJSON, "at byte 1"},
+		"two documents": {valid + valid, "application/json", http.StatusBadRequest, codeInvalidJSON, "after top-level value"},
+		"blank":         {"  ", "application/json", http.StatusBadRequest, codeInvalidJSON, "is empty"},
+		"not UTF-8":     {"{\"id\":\"\xff\"}", "application/json", http.StatusBadRequest, codeInvalidJSON, "UTF-8"},
+		"a list":        {"[]", "application/json", http.StatusUnprocessableEntity, codeInvalid, "1 field"},
+		"too large": {valid + strings.Repeat(" ", 64<<10), "application/json", http.StatusRequestEntityTooLarge,
+			codeBodyTooLarge, "64 KiB"},
+		"text": {valid, "text/plain", http.StatusUnsupportedMediaType, codeUnsupportedMediaType, `"text/plain"`},
+		"a form": {"id=1", "application/x-www-form-urlencoded", http.StatusUnsupportedMediaType, codeUnsupportedMediaType,
+			"application/json"},
 		"undeclared":        {valid, "", http.StatusUnsupportedMediaType, codeUnsupportedMediaType, "application/json"},
 		"JSON with charset": {valid, "application/json; charset=utf-8", http.StatusAccepted, "", ""},
 	} {
@@ -246,7 +257,7 @@ func TestUnreadableBodies(t *testing.T) {
 	}
 }
 
-func TestTemporalDoesNotAnswer(t *testing.T) {
+func TestAnOrderIsUnconfirmedWhenTemporalDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
 		"unavailable": fmt.Errorf("starting: %w", provision.ErrUnavailable),
@@ -257,7 +268,8 @@ func TestTemporalDoesNotAnswer(t *testing.T) {
 			w := setup(t)
 			w.workflows.fail = fail
 			answer := w.post("/v1/orders", orderForm("MP-1"))
-			require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail, "send the same request again, it cannot be ordered twice")
+			require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail,
+				"send the same request again, it cannot be ordered twice")
 			require.Equal(t, "5", answer.Header().Get("Retry-After"))
 			w.workflows.fail = nil
 			require.Equal(t, http.StatusAccepted, w.post("/v1/orders", orderForm("MP-1")).Code)
@@ -306,20 +318,21 @@ func TestReadingAnOrder(t *testing.T) {
 	require.Equal(t, "account_alias", *failure.Step)
 }
 
-func TestOrdersOfOthersAreNotFound(t *testing.T) {
+func TestOrdersOfOtherProvidersAreNotFound(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
 	w.post("/v1/orders", orderForm("MP-1"))
 	for _, id := range []string{"done-1", "MP-1", "nobody"} {
 		p := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/orders/"+id, ""), http.StatusNotFound, codeNotFound)
-		require.Equal(t, fmt.Sprintf("there is no order %q", id), p.Detail, "the same words for foreign and unknown")
+		require.Equal(t, fmt.Sprintf("order %q not found", id), p.Detail, "the same words for foreign and unknown")
 	}
 	require.Empty(t, read[openapi.OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders", ""), http.StatusOK).Items)
-	require.Empty(t, read[openapi.OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders?account_id=111122223333", ""), http.StatusOK).Items)
+	require.Empty(t, read[openapi.OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders?account_id=111122223333", ""),
+		http.StatusOK).Items)
 }
 
-func TestOrderIDsInAddresses(t *testing.T) {
+func TestOrderIDsInPaths(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for _, id := range []string{"a:b", "validate", "a.b_c-d"} {
@@ -333,7 +346,7 @@ func TestOrderIDsInAddresses(t *testing.T) {
 }
 
 // manyOrders gives acme 7 orders, two of them accepted at the same moment.
-func manyOrders(w *world) (newestFirst []string) {
+func manyOrders(w *testAPI) (newestFirst []string) {
 	for i := range 7 {
 		o := completedOrder(fmt.Sprintf("o-%d", i))
 		o.AcceptedAt = now.Add(time.Duration(i/2) * time.Minute)
@@ -399,7 +412,7 @@ func TestFiltersOfOrders(t *testing.T) {
 	}
 }
 
-func TestWrongParameters(t *testing.T) {
+func TestInvalidParametersAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for query, want := range map[string]map[string]string{
@@ -408,7 +421,7 @@ func TestWrongParameters(t *testing.T) {
 		"limit=ten":                       {"limit": `"ten" is not of type integer`},
 		"limit=1&limit=2":                 {"limit": "is given 2 times: give it once"},
 		"state=done":                      {"state": `"done": value is not one of the allowed values`},
-		"stat=failed":                     {"stat": "is not a parameter here"},
+		"stat=failed":                     {"stat": "unknown parameter"},
 		"account_id=1":                    {"account_id": `"1": string doesn't match`},
 		"created_after=yesterday":         {"created_after": `write the + of a time zone as %2B`},
 		"environment=staging&limit=0&x=1": {"environment": "not one of the allowed values", "limit": "at least 1", "x": "is not a parameter"},
@@ -427,7 +440,7 @@ func TestWrongParameters(t *testing.T) {
 	}
 }
 
-func TestAResultTellsWhatItsReaderShouldKnow(t *testing.T) {
+func TestAResultContainsItsWarnings(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	o := completedOrder("MP-1")

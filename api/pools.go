@@ -59,7 +59,8 @@ func (s *service) CreatePool(ctx context.Context, in server.CreatePoolRequestObj
 	created, err := s.Pools.Create(ctx, callerOf(ctx).Actor(), config)
 	path := "/v1/pools/" + config.Marketplace + "/" + string(config.Environment)
 	if errors.Is(err, provision.ErrConflict) {
-		return nil, problem(codeConflict, "pool %s/%s already exists: update it with PATCH %s", config.Marketplace, config.Environment, path).because(err)
+		return nil, problem(codeConflict,
+			"pool %s/%s already exists: update it with PATCH %s", config.Marketplace, config.Environment, path).because(err)
 	}
 	if err != nil {
 		return nil, form.problem(err)
@@ -77,7 +78,9 @@ func (s *service) GetPool(ctx context.Context, in server.GetPoolRequestObject) (
 	if err != nil {
 		return nil, poolProblem(pool, err)
 	}
-	return server.GetPool200JSONResponse{Body: resource.Pool(config), Headers: server.GetPool200ResponseHeaders{ETag: etagOf(config.Version)}}, nil
+	return server.GetPool200JSONResponse{
+		Body: resource.Pool(config), Headers: server.GetPool200ResponseHeaders{ETag: etagOf(config.Version)},
+	}, nil
 }
 
 // UpdatePool answers PATCH /v1/pools/{marketplace}/{environment}.
@@ -101,7 +104,9 @@ func (s *service) UpdatePool(ctx context.Context, in server.UpdatePoolRequestObj
 }
 
 // ListPoolHistory answers GET /v1/pools/{marketplace}/{environment}/history.
-func (s *service) ListPoolHistory(ctx context.Context, in server.ListPoolHistoryRequestObject) (server.ListPoolHistoryResponseObject, error) {
+func (s *service) ListPoolHistory(
+	ctx context.Context, in server.ListPoolHistoryRequestObject,
+) (server.ListPoolHistoryResponseObject, error) {
 	pool := poolOf(ctx, in.Marketplace, in.Environment)
 	entries, next, err := list[seqCursor, provision.PoolHistoryEntry, openapi.PoolHistoryEntry]{
 		valid: seqCursor.valid,
@@ -145,7 +150,8 @@ type poolForm struct{ openapi.PoolUpdate }
 func poolFormOf(form openapi.NewPool) poolForm {
 	return poolForm{openapi.PoolUpdate{
 		ActionDeadlineSeconds: form.ActionDeadlineSeconds, AlternateContactTypes: form.AlternateContactTypes, Instructions: form.Instructions,
-		ModelThresholds: form.ModelThresholds, OnFailure: form.OnFailure, PermissionsBoundaryARN: form.PermissionsBoundaryARN, ProvideRootUser: form.ProvideRootUser,
+		ModelThresholds: form.ModelThresholds, OnFailure: form.OnFailure, PermissionsBoundaryARN: form.PermissionsBoundaryARN,
+		ProvideRootUser: form.ProvideRootUser,
 		RenotifySeconds: form.RenotifySeconds, ReportKind: form.ReportKind, ReportPrefix: form.ReportPrefix, ReportRegion: form.ReportRegion,
 		StockThreshold: form.StockThreshold, UserPolicyArns: form.UserPolicyArns, WaitDeadlineSeconds: form.WaitDeadlineSeconds,
 	}}
@@ -256,4 +262,27 @@ func (f poolForm) problem(err error) error {
 		problems[i] = bodyField(field.Field, field.Message)
 	}
 	return invalidFields(problems...)
+}
+
+// poolRule checks that the pool exists, unless its name is already invalid.
+func (s *service) poolRule(
+	ctx context.Context, marketplace string, environment provision.Environment, broken []provision.FieldError,
+) ([]provision.FieldError, error) {
+	if slices.ContainsFunc(broken, func(e provision.FieldError) bool { return e.Field == "marketplace" || e.Field == "environment" }) {
+		return broken, nil
+	}
+	pool := provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: marketplace, Environment: environment}
+	exists, err := s.Pools.Exists(ctx, pool)
+	if err != nil || exists {
+		return broken, err
+	}
+	return append(broken, noPool(pool)...), nil
+}
+
+// noPool is the finding for an unknown pool. It names both fields, because either may be the wrong one.
+func noPool(pool provision.Pool) []provision.FieldError {
+	message := fmt.Sprintf(
+		"there is no pool for marketplace %q and environment %q: correct one of them, or ask the provider to create the pool",
+		pool.Marketplace, pool.Environment)
+	return []provision.FieldError{{Field: "marketplace", Message: message}, {Field: "environment", Message: message}}
 }

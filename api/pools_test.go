@@ -5,18 +5,22 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api/openapi"
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
 const nordic = "/v1/pools/nordic/production"
 
-func TestAPoolIsMadeReadAndChanged(t *testing.T) {
+func TestAPoolIsCreatedReadAndUpdated(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
-	answer := w.post("/v1/pools", map[string]any{"marketplace": "baltic", "environment": "test", "stock_threshold": 0, "on_failure": "park", "provide_root_user": false,
+	answer := w.post("/v1/pools", map[string]any{"marketplace": "baltic", "environment": "test", "stock_threshold": 0,
+		"on_failure": "park", "provide_root_user": false,
 		"instructions": []any{map[string]any{"model": "ECAM", "text": "Ask us about {account_id}."}}})
 	made := read[openapi.Pool](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/pools/baltic/test", answer.Header().Get("Location"))
@@ -36,15 +40,18 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 
 	const address = "/v1/pools/baltic/test"
 	readProblem(t, w.patch(address, map[string]any{"stock_threshold": 5}), http.StatusPreconditionRequired, codePreconditionRequired)
-	answer = w.send(w.key, http.MethodPatch, address, `{"stock_threshold":null,"wait_deadline_seconds":3600,"permissions_boundary_arn":"arn:aws:iam::aws:policy/B","instructions":[]}`, "If-Match", `"1"`)
+	answer = w.send(w.key, http.MethodPatch, address,
+		`{"stock_threshold":null,"wait_deadline_seconds":3600,"permissions_boundary_arn":"arn:aws:iam::aws:policy/B","instructions":[]}`, "If-Match", `"1"`)
 	changed := read[openapi.Pool](t, answer, http.StatusOK)
 	require.Nil(t, changed.StockThreshold)
 	require.Equal(t, 3600, *changed.WaitDeadlineSeconds)
 	require.Empty(t, changed.Instructions)
 	require.Equal(t, "park", changed.OnFailure, "what is left out stays")
 	require.Equal(t, `"2"`, answer.Header().Get("ETag"))
-	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, address, `{"on_failure":"return"}`, "If-Match", `"1"`), http.StatusPreconditionFailed, codePreconditionFailed).Detail, "read it again")
-	cleared := read[openapi.Pool](t, w.send(w.key, http.MethodPatch, address, `{"wait_deadline_seconds":null,"permissions_boundary_arn":null}`, "If-Match", "*"), http.StatusOK)
+	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, address, `{"on_failure":"return"}`, "If-Match", `"1"`),
+		http.StatusPreconditionFailed, codePreconditionFailed).Detail, "read it again")
+	cleared := read[openapi.Pool](t, w.send(w.key, http.MethodPatch, address,
+		`{"wait_deadline_seconds":null,"permissions_boundary_arn":null}`, "If-Match", "*"), http.StatusOK)
 	require.Nil(t, cleared.WaitDeadlineSeconds)
 	require.Nil(t, cleared.PermissionsBoundaryARN)
 
@@ -63,11 +70,12 @@ func TestAPoolIsMadeReadAndChanged(t *testing.T) {
 	require.Nil(t, last.To)
 }
 
-func TestSettingsThatNeedCareComeWithWarnings(t *testing.T) {
+func TestSettingsThatNeedAttentionHaveWarnings(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
 	require.Nil(t, read[openapi.Pool](t, w.get(nordic), http.StatusOK).Warnings)
-	answer := w.send(w.key, http.MethodPatch, nordic, `{"report_region":"me-south-1","permissions_boundary_arn":"arn:aws:iam::111122223333:policy/B"}`, "If-Match", "*")
+	answer := w.send(w.key, http.MethodPatch, nordic,
+		`{"report_region":"me-south-1","permissions_boundary_arn":"arn:aws:iam::111122223333:policy/B"}`, "If-Match", "*")
 	changed := read[openapi.Pool](t, answer, http.StatusOK)
 	require.Len(t, *changed.Warnings, 2)
 	require.Contains(t, (*changed.Warnings)[0], "enabled in every account of the pool")
@@ -75,11 +83,12 @@ func TestSettingsThatNeedCareComeWithWarnings(t *testing.T) {
 	require.Equal(t, changed, read[openapi.Pool](t, w.get(nordic), http.StatusOK))
 	for body, field := range map[string]string{`{"permissions_boundary_arn":"arn:aws:iam::aws:policy/PowerUserAccess"}`: "permissions_boundary_arn", `{"report_region":"eu-central-9"}`: "report_region",
 		`{"warnings":[]}`: "warnings"} {
-		require.Contains(t, fieldsOf(readProblem(t, w.send(w.key, http.MethodPatch, nordic, body, "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)), field)
+		require.Contains(t, fieldsOf(readProblem(t, w.send(w.key, http.MethodPatch, nordic, body, "If-Match", "*"),
+			http.StatusUnprocessableEntity, codeInvalid)), field)
 	}
 }
 
-func TestWrongSettingsAreRefusedWhereTheyStand(t *testing.T) {
+func TestInvalidSettingsAreRefusedByField(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
 	before := read[openapi.Pool](t, w.get(nordic), http.StatusOK)
@@ -98,13 +107,14 @@ func TestWrongSettingsAreRefusedWhereTheyStand(t *testing.T) {
 	require.Contains(t, found["/report_prefix"], "single slashes inside")
 	require.Contains(t, found["/instructions/1/text"], "unknown placeholder {acount_id}: the known placeholders are {account_id}")
 	require.Contains(t, found["/model_thresholds"], "use SPAM or ECAM")
-	require.Contains(t, pointers(`{"model_thresholds":[{"model":"SPAM","threshold":1},{"model":"SPAM","threshold":2}]}`)["/model_thresholds/1/model"], "stands there twice")
+	require.Contains(t, pointers(`{"model_thresholds":[{"model":"SPAM","threshold":1},{"model":"SPAM","threshold":2}]}`)["/model_thresholds/1/model"], "is listed twice")
 	require.Contains(t, pointers(`{"user_policy_arns":["arn:aws:iam::aws:role/R"]}`), "/user_policy_arns/0")
 	require.Contains(t, pointers(`{"action_deadline_seconds":1}`), "/action_deadline_seconds")
 	require.Contains(t, pointers(`{"renotify_seconds":null}`), "/renotify_seconds")
 	require.Contains(t, pointers(`{"threshold":1}`), "/threshold")
 	require.Equal(t, before, read[openapi.Pool](t, w.get(nordic), http.StatusOK))
-	p := readProblem(t, w.post("/v1/pools", map[string]any{"marketplace": "baltic", "environment": "test", "report_prefix": "a//b"}), http.StatusUnprocessableEntity, codeInvalid)
+	p := readProblem(t, w.post("/v1/pools", map[string]any{"marketplace": "baltic", "environment": "test",
+		"report_prefix": "a//b"}), http.StatusUnprocessableEntity, codeInvalid)
 	require.Contains(t, fieldsOf(p), "report_prefix")
 }
 
@@ -114,35 +124,43 @@ func TestAnotherProvidersPoolsAndAlertsAreNotFound(t *testing.T) {
 	open := alertIDs(t, w.store.db)[0]
 	read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/777788889999", `{"note":"payer"}`), http.StatusOK)
 	for _, c := range []struct{ method, target, body string }{
-		{http.MethodGet, "/v1/pools/nordic/test", ""}, {http.MethodPatch, "/v1/pools/nordic/test", `{"stock_threshold":1}`}, {http.MethodGet, "/v1/pools/nordic/test/history", ""},
-		{http.MethodPost, "/v1/stock-alerts/" + open + "/acknowledge", `{"note":"n"}`}, {http.MethodDelete, "/v1/protected-accounts/777788889999", ""},
+		{http.MethodGet, "/v1/pools/nordic/test", ""}, {http.MethodPatch, "/v1/pools/nordic/test",
+			`{"stock_threshold":1}`}, {http.MethodGet, "/v1/pools/nordic/test/history", ""},
+		{http.MethodPost, "/v1/stock-alerts/" + open + "/acknowledge", `{"note":"n"}`}, {http.MethodDelete,
+			"/v1/protected-accounts/777788889999", ""},
 	} {
 		readProblem(t, w.send(w.otherKey, c.method, c.target, c.body, "If-Match", "*"), http.StatusNotFound, codeNotFound)
 	}
-	require.Empty(t, read[openapi.ProtectedAccountPage](t, w.send(w.otherKey, http.MethodGet, "/v1/protected-accounts", ""), http.StatusOK).Items)
+	require.Empty(t, read[openapi.ProtectedAccountPage](t, w.send(w.otherKey, http.MethodGet, "/v1/protected-accounts", ""),
+		http.StatusOK).Items)
 	require.Empty(t, read[openapi.StockAlertPage](t, w.send(w.otherKey, http.MethodGet, "/v1/stock-alerts", ""), http.StatusOK).Items)
 	stock := read[openapi.Stock](t, w.send(w.otherKey, http.MethodGet, "/v1/stock", ""), http.StatusOK)
 	require.Len(t, stock.Items, 1)
 	require.Zero(t, stock.Items[0].Invalid+stock.Items[0].WaitingForVerification)
 }
 
-func TestProtectedAccountsAreKeptAndRefused(t *testing.T) {
+func TestProtectedAccountsAreListedAndRefused(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
 	const address = "/v1/protected-accounts/444455556666"
 	protected := read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, address, `{"note":"payer"}`), http.StatusOK)
 	require.Equal(t, "key "+w.keyID(), protected.CreatedBy)
-	require.Equal(t, "the payer", read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, address, `{"note":"the payer"}`), http.StatusOK).Note)
+	require.Equal(t, "the payer", read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, address, `{"note":"the payer"}`),
+		http.StatusOK).Note)
 	read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/444455557777", `{"note":"ours"}`), http.StatusOK)
 	first := read[openapi.ProtectedAccountPage](t, w.get("/v1/protected-accounts?limit=1"), http.StatusOK)
 	require.Equal(t, "444455556666", first.Items[0].AccountID)
-	require.Equal(t, "444455557777", read[openapi.ProtectedAccountPage](t, w.get("/v1/protected-accounts?cursor="+*first.NextCursor), http.StatusOK).Items[0].AccountID)
-	require.Contains(t, fieldsOf(readProblem(t, w.send(w.key, http.MethodPut, address, `{"note":" "}`), http.StatusUnprocessableEntity, codeInvalid)), "note")
+	require.Equal(t, "444455557777", read[openapi.ProtectedAccountPage](t,
+		w.get("/v1/protected-accounts?cursor="+*first.NextCursor), http.StatusOK).Items[0].AccountID)
+	require.Contains(t, fieldsOf(readProblem(t, w.send(w.key, http.MethodPut, address, `{"note":" "}`),
+		http.StatusUnprocessableEntity, codeInvalid)), "note")
 
-	p := readProblem(t, w.post("/v1/accounts", accountForm("444455556666", map[string]any{"name": " "})), http.StatusUnprocessableEntity, codeInvalid)
+	p := readProblem(t, w.post("/v1/accounts", accountForm("444455556666", map[string]any{"name": " "})),
+		http.StatusUnprocessableEntity, codeInvalid)
 	require.Contains(t, fieldsOf(p)["id"], "is protected")
 	require.Contains(t, fieldsOf(p), "name", "every wrong field at once")
-	require.Equal(t, http.StatusCreated, w.send(w.otherKey, http.MethodPost, "/v1/accounts", asText(accountForm("444455556666"))).Code, "it is acme who protects it")
+	require.Equal(t, http.StatusCreated, w.send(w.otherKey, http.MethodPost, "/v1/accounts",
+		asText(accountForm("444455556666"))).Code, "it is acme who protects it")
 	require.Equal(t, http.StatusNoContent, w.send(w.key, http.MethodDelete, address, "").Code)
 	readProblem(t, w.send(w.key, http.MethodDelete, address, ""), http.StatusNotFound, codeNotFound)
 }
@@ -177,7 +195,8 @@ func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 	require.Len(t, read[openapi.StockAlertPage](t, w.get("/v1/stock-alerts?state=open&marketplace=nordic"), http.StatusOK).Items, 1)
 
 	closed := "/v1/stock-alerts/" + first.Items[0].ID + "/acknowledge"
-	require.Contains(t, readProblem(t, w.post(closed, map[string]any{"note": "n"}), http.StatusConflict, codeConflict).Detail, "has closed itself")
+	require.Contains(t, readProblem(t, w.post(closed, map[string]any{"note": "n"}), http.StatusConflict, codeConflict).Detail,
+		"has closed itself")
 	open := "/v1/stock-alerts/" + pool.Alert.ID + "/acknowledge"
 	acknowledged := read[openapi.StockAlert](t, w.post(open, map[string]any{"note": "ten are ordered"}), http.StatusOK)
 	require.Equal(t, "acknowledged", acknowledged.State)
@@ -186,5 +205,49 @@ func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 	var told int
 	require.NoError(t, db.Get(&told, `SELECT count(*) FROM events WHERE type = 'stock.acknowledged' AND data ->> 'note' = 'ten are ordered'`))
 	require.Equal(t, 1, told)
-	require.Contains(t, fieldsOf(readProblem(t, w.post(open, map[string]any{"note": "\u0000"}), http.StatusUnprocessableEntity, codeInvalid)), "note")
+	require.Contains(t, fieldsOf(readProblem(t, w.post(open, map[string]any{"note": "\u0000"}), http.StatusUnprocessableEntity,
+		codeInvalid)), "note")
+}
+
+// setupPools is an API over a database with the providers and their pools, and that database.
+func setupPools(t *testing.T) (*testAPI, *sqlx.DB) {
+	t.Helper()
+	w, db := setup(t), pgtest.New(t)
+	w.use(t, stockedStore(t, db))
+	return w, db
+}
+
+// stockedStore fills a database with the providers and their pools, one account that is not Ready in each pool of acme, and so
+// an open alert in nordic/production and one in nordic/test that has closed.
+func stockedStore(t *testing.T, db *sqlx.DB) *postgres.DB {
+	t.Helper()
+	ctx, store := t.Context(), postgres.New(db)
+	for _, pool := range pools {
+		require.NoError(t, store.Providers.Create(ctx, pool.Provider, pool.Provider))
+		_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
+		require.NoError(t, err)
+	}
+	for i, id := range []string{"333344445550", "333344445551"} {
+		_, _, err := store.Accounts.Create(ctx, provision.Account{ID: id, Pool: pools[i], Model: provision.ModelSPAM, Name: "n",
+			RootEmail: "a+" + id + "@b.example",
+			RoleARN:   "arn:aws:iam::" + id + ":role/Q", ExternalID: provision.NewExternalID()}, "test")
+		require.NoError(t, err)
+	}
+	watch, err := store.Stock.Watch(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 2, watch.Open)
+	db.MustExecContext(ctx, `UPDATE stock_alerts SET closed_at = now() WHERE environment = 'test'`)
+	return store
+}
+
+// alertIDs are those of acme, the open one first.
+func alertIDs(t *testing.T, store *postgres.DB) (ids []string) {
+	t.Helper()
+	for _, open := range []bool{true, false} {
+		alerts, err := store.Stock.Alerts(t.Context(), "acme", provision.AlertFilter{Open: &open, Limit: 1})
+		require.NoError(t, err)
+		require.Len(t, alerts, 1)
+		ids = append(ids, alerts[0].ID)
+	}
+	return ids
 }

@@ -11,7 +11,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// protected tells whether the account never enters a pool of the caller.
+// protected reports whether the account must not be added to a pool of the caller.
 func (s *service) protected(ctx context.Context, accountID string) (bool, error) {
 	if slices.Contains(s.ProtectedIDs, accountID) {
 		return true, nil
@@ -56,11 +56,13 @@ func (s *service) ProtectAccount(ctx context.Context, in server.ProtectAccountRe
 }
 
 // UnprotectAccount answers DELETE /v1/protected-accounts/{account_id}.
-func (s *service) UnprotectAccount(ctx context.Context, in server.UnprotectAccountRequestObject) (server.UnprotectAccountResponseObject, error) {
+func (s *service) UnprotectAccount(
+	ctx context.Context, in server.UnprotectAccountRequestObject,
+) (server.UnprotectAccountResponseObject, error) {
 	who := callerOf(ctx)
 	err := s.ProtectedAccounts.Release(ctx, who.Actor(), who.Provider, in.AccountID)
 	if errors.Is(err, provision.ErrNotFound) {
-		return nil, problem(codeNotFound, "account %s is not among your protected accounts", in.AccountID).because(err)
+		return nil, notFound("protected account "+in.AccountID, err)
 	}
 	if err != nil {
 		return nil, err

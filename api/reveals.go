@@ -23,8 +23,8 @@ import (
 //go:embed reveal
 var revealFiles embed.FS
 
-// revealPage serves one file of the page on which a customer takes the password. The page knows nothing: the token stands
-// behind the # of its address, which a browser sends to no server, and its script POSTs it.
+// revealPage serves one file of the page on which a customer reads the password. The token follows the # of the page's URL,
+// which browsers do not send to servers; the script of the page posts it.
 func revealPage(name string) echo.HandlerFunc {
 	content, err := revealFiles.ReadFile("reveal/" + name)
 	if err != nil {
@@ -34,7 +34,7 @@ func revealPage(name string) echo.HandlerFunc {
 	return func(c echo.Context) error { return c.Blob(http.StatusOK, contentType, content) }
 }
 
-// passwordLink shows the link to the password as long as it works.
+// passwordLink returns the link to the password. It has no URL once the link has been used or has expired.
 func (s *service) passwordLink(p *provision.PasswordView) *openapi.PasswordLink {
 	if p == nil {
 		return nil
@@ -48,14 +48,14 @@ func (s *service) passwordLink(p *provision.PasswordView) *openapi.PasswordLink 
 	return link
 }
 
-// revealToken is the id of the sealed row and our signature under it, so that no link can be guessed or made elsewhere.
+// revealToken is the id of the sealed row with its signature, so that no one can guess or forge a link.
 func (s *service) revealToken(id uuid.UUID) string {
 	return base64.RawURLEncoding.EncodeToString(id[:]) + "." + base64.RawURLEncoding.EncodeToString(s.Signer.Sign(id[:], revealPurpose))
 }
 
 const revealPurpose = "password-link"
 
-// openRevealToken is the id that a token of ours names.
+// openRevealToken returns the id in a token with a valid signature.
 func (s *service) openRevealToken(token string) (id uuid.UUID, ok bool) {
 	first, second, found := strings.Cut(token, ".")
 	if !found {
@@ -70,22 +70,22 @@ func (s *service) openRevealToken(token string) (id uuid.UUID, ok bool) {
 	return id, err == nil && s.Signer.Verify(id[:], signature, revealPurpose)
 }
 
-// RevealPassword answers POST /v1/password-reveals. The password leaves the database with the first call: a second caller
-// is told so, and can never be shown it.
+// RevealPassword answers POST /v1/password-reveals. The first call removes the password from the database, so a second caller
+// can never get it.
 func (s *service) RevealPassword(ctx context.Context, in server.RevealPasswordRequestObject) (server.RevealPasswordResponseObject, error) {
 	id, ok := s.openRevealToken(in.Body.Token)
 	if !ok {
-		return nil, problem(codeNotFound, "this is not a password link of ours: copy the whole link, up to its last character")
+		return nil, problem(codeNotFound, "this is not a valid password link: copy the whole link, including its last character")
 	}
 	var answer server.RevealPassword200JSONResponse
 	err := s.Passwords.Reveal(ctx, id.String(), callerOf(ctx).IP, func(r provision.RevealedPassword) error {
 		password, err := s.Opener.Open(r.Sealed, provision.PasswordPurpose(r.OrderKey, r.AccountID))
 		if errors.Is(err, secrets.ErrUnknownKey) {
-			return problem(codeUnavailable, "the password cannot be opened at the moment; the link stays good: try again in a minute").
+			return problem(codeUnavailable, "the password cannot be read at the moment, and the link stays valid: try again in a minute").
 				because(fmt.Errorf("password of order %s: %w", r.OrderKey, err))
 		}
 		if err != nil {
-			return problem(provision.CodeInternal, "the password cannot be opened; the link stays good: tell whoever sent it to you").
+			return problem(provision.CodeInternal, "the password cannot be read, and the link stays valid: tell the person who sent it to you").
 				because(fmt.Errorf("password of order %s: %w", r.OrderKey, err))
 		}
 		answer = server.RevealPassword200JSONResponse{SignInURL: r.SignInURL, IAMUserName: r.UserName, Password: string(password)}
@@ -93,9 +93,9 @@ func (s *service) RevealPassword(ctx context.Context, in server.RevealPasswordRe
 	})
 	switch {
 	case errors.Is(err, provision.ErrNotFound):
-		return nil, problem(codeNotFound, "there is no password behind this link: ask whoever sent it to you for a new password").because(err)
+		return nil, problem(codeNotFound, "this link has no password: ask the sender for a new password").because(err)
 	case errors.Is(err, provision.ErrGone):
-		return nil, problem(codeLinkUsedUp, "this link was used before or is older than %d hours: ask whoever sent it to you for a new password",
+		return nil, problem(codeLinkUsedUp, "this link has already been used or is older than %d hours: ask the sender for a new password",
 			int(provision.PasswordLifetime.Hours())).because(err)
 	case err != nil:
 		return nil, err

@@ -19,7 +19,7 @@ import (
 
 func revealForm(token string) map[string]any { return map[string]any{"token": token} }
 
-func TestPasswordIsShownOnce(t *testing.T) {
+func TestAPasswordIsShownOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
@@ -30,16 +30,18 @@ func TestPasswordIsShownOnce(t *testing.T) {
 
 	answer := w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(link.Fragment)))
 	shown := read[openapi.RevealedPassword](t, answer, http.StatusOK)
-	require.Equal(t, openapi.RevealedPassword{SignInURL: "https://berg-logistics.signin.aws.amazon.com/console/", IAMUserName: "anna.berg", Password: passwordText}, shown)
+	require.Equal(t, openapi.RevealedPassword{SignInURL: "https://berg-logistics.signin.aws.amazon.com/console/",
+		IAMUserName: "anna.berg", Password: passwordText}, shown)
 	require.Equal(t, "no-store", answer.Header().Get("Cache-Control"))
 	require.Equal(t, "192.0.2.1", w.store.revealTo, "the audit row names the address")
 
-	again := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(link.Fragment))), http.StatusGone, codeLinkUsedUp)
+	again := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(link.Fragment))),
+		http.StatusGone, codeLinkUsedUp)
 	require.Contains(t, again.Detail, "ask whoever sent it to you")
 	require.Contains(t, again.Detail, "72 hours")
 }
 
-func TestLinkIsShownOnlyWhileItWorks(t *testing.T) {
+func TestALinkIsShownOnlyWhileItWorks(t *testing.T) {
 	t.Parallel()
 	clock := now
 	w := setup(t, func(c *Config) { c.Now = func() time.Time { return clock } })
@@ -59,7 +61,7 @@ func TestLinkIsShownOnlyWhileItWorks(t *testing.T) {
 	require.Equal(t, at, *password().RevealedAt)
 }
 
-func TestTokensThatAreNotOurs(t *testing.T) {
+func TestForgedTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	token := w.token()
@@ -69,7 +71,8 @@ func TestTokensThatAreNotOurs(t *testing.T) {
 	flipped := []byte(token)
 	flipped[0] ^= 1
 	for name, bad := range map[string]string{
-		"rubbish": "rubbish", "without its signature": id, "with an empty one": id + ".", "with half of it": id + "." + signature[:20], "without its id": "." + signature,
+		"rubbish": "rubbish", "without its signature": id, "with an empty one": id + ".",
+		"with half of it": id + "." + signature[:20], "without its id": "." + signature,
 		"with something more": token + "A", "signed elsewhere": elsewhere.token(), "of another id": string(flipped), "of an unknown id": unknown,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,18 +97,19 @@ func ringOf(t *testing.T, keys ...string) *secrets.Ring {
 func TestLinksOutliveARotation(t *testing.T) {
 	t.Parallel()
 	k1, k2 := secrets.GenerateKey("k1"), secrets.GenerateKey("k2")
-	with := func(ring *secrets.Ring) *world { return setup(t, func(c *Config) { c.Signer = ring }) }
+	with := func(ring *secrets.Ring) *testAPI { return setup(t, func(c *Config) { c.Signer = ring }) }
 	rotated := ringOf(t, k2, k1)
 	before := with(ringOf(t, k1)).token()
 	require.True(t, rotated.Follow([][]string{ringOf(t, k1).Names()}))
-	for _, w := range []*world{with(ringOf(t, k1)), with(rotated)} {
+	for _, w := range []*testAPI{with(ringOf(t, k1)), with(rotated)} {
 		for _, token := range []string{before, with(rotated).token()} {
 			id, ok := w.service.openRevealToken(token)
 			require.True(t, ok)
 			require.Equal(t, passwordID, id.String())
 		}
 	}
-	read[openapi.RevealedPassword](t, with(rotated).send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(before))), http.StatusOK)
+	read[openapi.RevealedPassword](t, with(rotated).send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(before))),
+		http.StatusOK)
 }
 
 // Another replica, or a worker, sealed it with a key that this process does not have yet.
@@ -115,7 +119,8 @@ func TestAPasswordUnderAnotherKeyIsUnavailable(t *testing.T) {
 	sealed, err := ringOf(t, secrets.GenerateKey("k2")).Seal([]byte(passwordText), "order-password/acme/done-1/111122223333")
 	require.NoError(t, err)
 	w.store.passwords[passwordID].revealed.Sealed = sealed
-	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusServiceUnavailable, codeUnavailable)
+	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))),
+		http.StatusServiceUnavailable, codeUnavailable)
 	require.Contains(t, p.Detail, "the link stays good")
 	require.False(t, w.store.passwords[passwordID].used)
 }
@@ -125,17 +130,19 @@ func TestPasswordOpensOnlyForItsOrder(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.passwords[passwordID].revealed.OrderKey.ID = "done-2"
-	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusInternalServerError, provision.CodeInternal)
+	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))),
+		http.StatusInternalServerError, provision.CodeInternal)
 	require.Contains(t, p.Detail, "tell whoever sent it to you")
 	require.False(t, w.store.passwords[passwordID].used, "what cannot be opened is not lost")
 	require.Contains(t, w.log.String(), "password of order acme/done-2")
 }
 
-func TestDatabaseFailsDuringReveal(t *testing.T) {
+func TestAPasswordStaysWhenTheDatabaseFails(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.store.fail = errors.New("broken")
-	readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusInternalServerError, provision.CodeInternal)
+	readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))),
+		http.StatusInternalServerError, provision.CodeInternal)
 	w.store.fail = nil
 	read[openapi.RevealedPassword](t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusOK)
 }

@@ -52,7 +52,8 @@ func TestConfigMustBeComplete(t *testing.T) {
 		_, err := New(cfg)
 		require.ErrorContains(t, err, c.message, name)
 	}
-	_, err := New(Config{Database: w.store.database(), Workflows: w.workflows, Opener: w.service.Opener, Sealer: w.service.Sealer, Signer: w.service.Signer, PublicURL: "http://127.0.0.1:8080/"})
+	_, err := New(Config{Database: w.store.database(), Workflows: w.workflows, Opener: w.service.Opener, Sealer: w.service.Sealer,
+		Signer: w.service.Signer, PublicURL: "http://127.0.0.1:8080/"})
 	require.NoError(t, err, "the rest has defaults")
 }
 
@@ -88,7 +89,8 @@ func TestTheAPIIsNotReadyBeforeTemporalWasUsable(t *testing.T) {
 	t.Parallel()
 	unusable := errors.New(`Temporal has no namespace "shop"`)
 	w := setup(t, func(c *Config) { c.TemporalUsable = func() error { return unusable } })
-	require.Equal(t, unusable.Error(), readProblem(t, w.send("", http.MethodGet, "/readyz", ""), http.StatusServiceUnavailable, codeUnavailable).Detail)
+	require.Equal(t, unusable.Error(), readProblem(t, w.send("", http.MethodGet, "/readyz", ""), http.StatusServiceUnavailable,
+		codeUnavailable).Detail)
 	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/livez", "").Code)
 	unusable = nil
 	w.workflows.fail = provision.ErrUnavailable // Temporal went away again
@@ -106,7 +108,7 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-func TestOnlyNamedProxiesAreBelieved(t *testing.T) {
+func TestOnlyTrustedProxiesAreBelieved(t *testing.T) {
 	t.Parallel()
 	address := func(trusted []netip.Prefix, peer string) string {
 		w := setup(t, func(c *Config) { c.TrustedProxies = trusted })
@@ -124,7 +126,7 @@ func TestOnlyNamedProxiesAreBelieved(t *testing.T) {
 }
 
 // Neither secrets nor the customer's data stand in the log, whatever becomes of the request.
-func TestTheLogHoldsNoSecrets(t *testing.T) {
+func TestTheLogContainsNoSecrets(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	token, contact := w.token(), "Zenobia Quux"
@@ -133,7 +135,8 @@ func TestTheLogHoldsNoSecrets(t *testing.T) {
 		"aws_alternate_contact": map[string]any{"name": contact, "email": "zenobia@quux.example", "phone": "+46 8 777 888", "title": "t"}})
 	require.Equal(t, http.StatusAccepted, w.post("/v1/orders", form).Code)
 	require.Equal(t, http.StatusConflict, w.post("/v1/orders", changed(form, []map[string]any{{"aws_account_alias": "quux"}})).Code)
-	require.Equal(t, http.StatusUnprocessableEntity, w.post("/v1/orders", changed(form, []map[string]any{{"aws_contact_name": contact + " "}})).Code)
+	require.Equal(t, http.StatusUnprocessableEntity, w.post("/v1/orders", changed(form,
+		[]map[string]any{{"aws_contact_name": contact + " "}})).Code)
 	require.Equal(t, http.StatusUnauthorized, w.send(w.key+"x", http.MethodGet, "/v1/orders", "").Code)
 	require.Equal(t, http.StatusBadRequest, w.get("/v1/orders?contact=Zenobia+Quux").Code)
 	require.Equal(t, http.StatusNotFound, w.get("/v1/"+token).Code)

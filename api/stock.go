@@ -18,7 +18,8 @@ func (s *service) GetStock(ctx context.Context, in server.GetStockRequestObject)
 	}
 	answer := server.GetStock200JSONResponse{Items: []openapi.PoolStock{}}
 	for _, pool := range stock {
-		if in.Params.Marketplace != nil && *in.Params.Marketplace != pool.Marketplace || in.Params.Environment != nil && *in.Params.Environment != pool.Environment {
+		if in.Params.Marketplace != nil && *in.Params.Marketplace != pool.Marketplace || in.Params.Environment != nil &&
+			*in.Params.Environment != pool.Environment {
 			continue
 		}
 		answer.Items = append(answer.Items, resource.PoolStock(pool))
@@ -27,7 +28,9 @@ func (s *service) GetStock(ctx context.Context, in server.GetStockRequestObject)
 }
 
 // ListStockAlerts answers GET /v1/stock-alerts.
-func (s *service) ListStockAlerts(ctx context.Context, in server.ListStockAlertsRequestObject) (server.ListStockAlertsResponseObject, error) {
+func (s *service) ListStockAlerts(
+	ctx context.Context, in server.ListStockAlertsRequestObject,
+) (server.ListStockAlertsResponseObject, error) {
 	filter := provision.AlertFilter{Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment)}
 	if in.Params.State != nil {
 		open := string(*in.Params.State) == resource.AlertOpen
@@ -49,12 +52,14 @@ func (s *service) ListStockAlerts(ctx context.Context, in server.ListStockAlerts
 }
 
 // AcknowledgeStockAlert answers POST /v1/stock-alerts/{alert_id}/acknowledge.
-func (s *service) AcknowledgeStockAlert(ctx context.Context, in server.AcknowledgeStockAlertRequestObject) (server.AcknowledgeStockAlertResponseObject, error) {
+func (s *service) AcknowledgeStockAlert(
+	ctx context.Context, in server.AcknowledgeStockAlertRequestObject,
+) (server.AcknowledgeStockAlertResponseObject, error) {
 	who := callerOf(ctx)
 	alert, err := s.Stock.AcknowledgeAlert(ctx, who.Actor(), who.Provider, in.AlertID, in.Body.Note)
 	switch {
 	case errors.Is(err, provision.ErrNotFound):
-		return nil, problem(codeNotFound, "there is no alert %s", in.AlertID).because(err)
+		return nil, notFound("alert "+in.AlertID, err)
 	case err != nil:
 		return nil, err
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 // setupWithTemporal is setup with a Temporal frontend, whose client seals with the ring.
-func setupWithTemporal(t *testing.T) (*world, *controltest.Frontend, *secrets.Ring) {
+func setupWithTemporal(t *testing.T) (*testAPI, *controltest.Frontend, *secrets.Ring) {
 	t.Helper()
 	f, address := controltest.Serve(t)
 	ring := ringOf(t, secrets.GenerateKey("k1"))
@@ -51,7 +51,8 @@ func TestFiftyIdenticalOrdersAtOnceAreOneWorkflow(t *testing.T) {
 	}
 	require.Equal(t, map[int]int{http.StatusAccepted: 1, http.StatusOK: 49}, counts)
 	require.Len(t, f.Newest, 1)
-	readProblem(t, w.post("/v1/orders", orderForm("MP-50", map[string]any{"aws_account_alias": "other"})), http.StatusConflict, provision.CodeOrderIDReused)
+	readProblem(t, w.post("/v1/orders", orderForm("MP-50", map[string]any{"aws_account_alias": "other"})), http.StatusConflict,
+		provision.CodeOrderIDReused)
 	require.Equal(t, provision.Accepted, read[openapi.Order](t, w.get("/v1/orders/MP-50"), http.StatusOK).State)
 }
 

@@ -15,7 +15,7 @@ import (
 	"quartermaster/internal/webhooks"
 )
 
-// Sealer seals a secret for a purpose; for another purpose it does not open.
+// Sealer seals a secret for a purpose. The secret does not open for another purpose.
 type Sealer interface {
 	Seal(plaintext []byte, purpose string) ([]byte, error)
 }
@@ -23,7 +23,8 @@ type Sealer interface {
 // CreateWebhook answers POST /v1/webhooks.
 func (s *service) CreateWebhook(ctx context.Context, in server.CreateWebhookRequestObject) (server.CreateWebhookResponseObject, error) {
 	who := callerOf(ctx)
-	w := provision.Webhook{ID: uuid.NewString(), Provider: who.Provider, URL: in.Body.URL, EventTypes: value(in.Body.EventTypes), Description: value(in.Body.Description)}
+	w := provision.Webhook{ID: uuid.NewString(), Provider: who.Provider, URL: in.Body.URL, EventTypes: value(in.Body.EventTypes),
+		Description: value(in.Body.Description)}
 	secret, sealed, err := s.newSecret(provision.WebhookKey{Provider: w.Provider, ID: w.ID})
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func (s *service) newSecret(key provision.WebhookKey) (secret string, sealed []b
 	return secret, sealed, err
 }
 
-// webhookRules check the URL and the texts of an endpoint.
+// webhookRules checks the URL and the texts of an endpoint.
 func (s *service) webhookRules(_ context.Context, body []byte) (broken []provision.FieldError, _ error) {
 	var form struct {
 		URL         *string `json:"url"`
@@ -52,7 +53,7 @@ func (s *service) webhookRules(_ context.Context, body []byte) (broken []provisi
 		Enabled     *bool   `json:"enabled"`
 		Reason      *string `json:"reason"`
 	}
-	_ = json.Unmarshal(body, &form) // fields of another type stay empty: merge leaves them to the document's finding
+	_ = json.Unmarshal(body, &form) // fields of another type stay empty; the document's findings cover them
 	if form.URL != nil {
 		if wrong := s.WebhookPolicy.CheckURL(*form.URL); wrong != "" {
 			broken = append(broken, provision.FieldError{Field: "url", Message: wrong})
@@ -88,7 +89,9 @@ func (s *service) GetWebhook(ctx context.Context, in server.GetWebhookRequestObj
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
-	return server.GetWebhook200JSONResponse{Body: resource.Webhook(w), Headers: server.GetWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
+	return server.GetWebhook200JSONResponse{
+		Body: resource.Webhook(w), Headers: server.GetWebhook200ResponseHeaders{ETag: etagOf(w.Version)},
+	}, nil
 }
 
 // UpdateWebhook answers PATCH /v1/webhooks/{webhook_id}.
@@ -97,7 +100,8 @@ func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequ
 	if err != nil {
 		return nil, err
 	}
-	edit := provision.WebhookUpdate{URL: in.Body.URL, EventTypes: in.Body.EventTypes, Description: in.Body.Description, Enabled: in.Body.Enabled, Reason: value(in.Body.Reason)}
+	edit := provision.WebhookUpdate{URL: in.Body.URL, EventTypes: in.Body.EventTypes, Description: in.Body.Description,
+		Enabled: in.Body.Enabled, Reason: value(in.Body.Reason)}
 	w, err := s.Webhooks.Update(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
@@ -105,7 +109,9 @@ func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequ
 	if w.Enabled {
 		s.wakeWebhooks(ctx)
 	}
-	return server.UpdateWebhook200JSONResponse{Body: resource.Webhook(w), Headers: server.UpdateWebhook200ResponseHeaders{ETag: etagOf(w.Version)}}, nil
+	return server.UpdateWebhook200JSONResponse{
+		Body: resource.Webhook(w), Headers: server.UpdateWebhook200ResponseHeaders{ETag: etagOf(w.Version)},
+	}, nil
 }
 
 // DeleteWebhook answers DELETE /v1/webhooks/{webhook_id}.
@@ -121,12 +127,16 @@ func (s *service) DeleteWebhook(ctx context.Context, in server.DeleteWebhookRequ
 }
 
 // RotateWebhookSecret answers POST /v1/webhooks/{webhook_id}/rotate-secret.
-func (s *service) RotateWebhookSecret(ctx context.Context, in server.RotateWebhookSecretRequestObject) (server.RotateWebhookSecretResponseObject, error) {
+func (s *service) RotateWebhookSecret(
+	ctx context.Context, in server.RotateWebhookSecretRequestObject,
+) (server.RotateWebhookSecretResponseObject, error) {
 	answer, err := s.rotate(ctx, webhookKey(ctx, in.WebhookID), in.Body)
 	return server.RotateWebhookSecret200JSONResponse(answer), err
 }
 
-func (s *service) rotate(ctx context.Context, key provision.WebhookKey, form *openapi.SecretRotation) (answer openapi.WebhookSecret, err error) {
+func (s *service) rotate(
+	ctx context.Context, key provision.WebhookKey, form *openapi.SecretRotation,
+) (answer openapi.WebhookSecret, err error) {
 	overlap := provision.WebhookOverlap
 	if form != nil && form.OverlapSeconds != nil {
 		overlap = time.Duration(*form.OverlapSeconds) * time.Second
@@ -146,16 +156,21 @@ func (s *service) rotate(ctx context.Context, key provision.WebhookKey, form *op
 }
 
 // GetCallbackSecret answers GET /v1/callback-secret.
-func (s *service) GetCallbackSecret(ctx context.Context, _ server.GetCallbackSecretRequestObject) (server.GetCallbackSecretResponseObject, error) {
+func (s *service) GetCallbackSecret(
+	ctx context.Context, _ server.GetCallbackSecretRequestObject,
+) (server.GetCallbackSecretResponseObject, error) {
 	view, err := s.Webhooks.CallbackSecret(ctx, callerOf(ctx).Provider)
 	if err != nil {
 		return nil, err
 	}
-	return server.GetCallbackSecret200JSONResponse{Exists: view.CreatedAt != nil, CreatedAt: utc(view.CreatedAt), OlderSignsUntil: utc(view.OlderExpires), Held: int(view.Held)}, nil
+	return server.GetCallbackSecret200JSONResponse{Exists: view.CreatedAt != nil, CreatedAt: utc(view.CreatedAt),
+		OlderSignsUntil: utc(view.OlderExpires), Held: int(view.Held)}, nil
 }
 
 // RotateCallbackSecret answers POST /v1/callback-secret/rotate.
-func (s *service) RotateCallbackSecret(ctx context.Context, in server.RotateCallbackSecretRequestObject) (server.RotateCallbackSecretResponseObject, error) {
+func (s *service) RotateCallbackSecret(
+	ctx context.Context, in server.RotateCallbackSecretRequestObject,
+) (server.RotateCallbackSecretResponseObject, error) {
 	provider := callerOf(ctx).Provider
 	before, err := s.Webhooks.CallbackSecret(ctx, provider)
 	if err != nil {
@@ -165,7 +180,7 @@ func (s *service) RotateCallbackSecret(ctx context.Context, in server.RotateCall
 	if err != nil {
 		return nil, err
 	}
-	if before.CreatedAt == nil { // there is none before it, and what was held may go
+	if before.CreatedAt == nil { // this is the first secret: there is no previous one, and callbacks that waited can be sent
 		answer.OlderSignsUntil = nil
 		s.wakeWebhooks(ctx)
 	}
@@ -174,20 +189,21 @@ func (s *service) RotateCallbackSecret(ctx context.Context, in server.RotateCall
 
 // TestWebhook answers POST /v1/webhooks/{webhook_id}/test.
 func (s *service) TestWebhook(ctx context.Context, in server.TestWebhookRequestObject) (server.TestWebhookResponseObject, error) {
-	w, err := s.have(ctx, in.WebhookID, s.Webhooks.Test)
+	w, err := s.queue(ctx, in.WebhookID, s.Webhooks.Test)
 	return server.TestWebhook202JSONResponse(w), err
 }
 
 // ReplayWebhook answers POST /v1/webhooks/{webhook_id}/replay.
 func (s *service) ReplayWebhook(ctx context.Context, in server.ReplayWebhookRequestObject) (server.ReplayWebhookResponseObject, error) {
-	w, err := s.have(ctx, in.WebhookID, func(ctx context.Context, actor string, key provision.WebhookKey) error {
+	w, err := s.queue(ctx, in.WebhookID, func(ctx context.Context, actor string, key provision.WebhookKey) error {
 		return s.Deliveries.Replay(ctx, actor, key, in.Body.Since)
 	})
 	return server.ReplayWebhook202JSONResponse(w), err
 }
 
-// have has something sent to an endpoint.
-func (s *service) have(ctx context.Context, id string, send func(ctx context.Context, actor string, key provision.WebhookKey) error) (openapi.Webhook, error) {
+// queue queues messages for an endpoint.
+func (s *service) queue(ctx context.Context, id string, send func(ctx context.Context, actor string,
+	key provision.WebhookKey) error) (openapi.Webhook, error) {
 	key := webhookKey(ctx, id)
 	if err := send(ctx, callerOf(ctx).Actor(), key); err != nil {
 		return openapi.Webhook{}, webhookProblem(err, id)
@@ -200,7 +216,7 @@ func (s *service) have(ctx context.Context, id string, send func(ctx context.Con
 	return resource.Webhook(w), nil
 }
 
-// wakeWebhooks is a hint: the schedule finds what is due by itself.
+// wakeWebhooks is a hint: the schedule finds what is due within a minute.
 func (s *service) wakeWebhooks(ctx context.Context) {
 	provider := callerOf(ctx).Provider
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
@@ -210,7 +226,7 @@ func (s *service) wakeWebhooks(ctx context.Context) {
 		err = s.Workflows.WakeWebhooks(ctx, due)
 	}
 	if err != nil {
-		s.Log.WarnContext(ctx, "webhooks were not woken; the schedule wakes them in a minute", "error", err)
+		s.Log.WarnContext(ctx, "could not wake webhooks; the schedule wakes them within a minute", "error", err)
 	}
 }
 
@@ -218,66 +234,13 @@ func webhookKey(ctx context.Context, id string) provision.WebhookKey {
 	return provision.WebhookKey{Provider: callerOf(ctx).Provider, ID: id}
 }
 
-// webhookProblem is what the caller is told when something cannot be done to an endpoint.
+// webhookProblem turns an error about an endpoint into what the caller is told.
 func webhookProblem(err error, id string) error {
 	switch {
 	case errors.Is(err, provision.ErrStale):
 		return stale("webhook "+id, err)
 	case errors.Is(err, provision.ErrNotFound):
-		return problem(codeNotFound, "there is no webhook %s", id).because(err)
+		return notFound("webhook "+id, err)
 	}
 	return err
-}
-
-// deliveryCursor is a place in the deliveries of an endpoint.
-type deliveryCursor struct {
-	Seq int64 `json:"d"`
-}
-
-// ListDeliveries answers GET /v1/webhooks/{webhook_id}/deliveries.
-func (s *service) ListDeliveries(ctx context.Context, in server.ListDeliveriesRequestObject) (server.ListDeliveriesResponseObject, error) {
-	deliveries, next, err := list[deliveryCursor, provision.Delivery, openapi.Delivery]{
-		valid: func(c deliveryCursor) bool { return c.Seq > 0 },
-		read: func(after *deliveryCursor, limit int) ([]provision.Delivery, error) {
-			filter := provision.DeliveryFilter{State: value(in.Params.State), Before: value(after).Seq, Limit: limit}
-			found, err := s.Deliveries.List(ctx, webhookKey(ctx, in.WebhookID), filter)
-			return found, webhookProblem(err, in.WebhookID)
-		},
-		show:  resource.Delivery,
-		place: func(d provision.Delivery) deliveryCursor { return deliveryCursor{d.EventSeq} },
-	}.page(in.Params.Cursor, in.Params.Limit)
-	if err != nil {
-		return nil, err
-	}
-	return server.ListDeliveries200JSONResponse{Items: deliveries, NextCursor: next}, nil
-}
-
-// GetDelivery answers GET /v1/webhooks/{webhook_id}/deliveries/{delivery_id}.
-func (s *service) GetDelivery(ctx context.Context, in server.GetDeliveryRequestObject) (server.GetDeliveryResponseObject, error) {
-	d, attempts, err := s.Deliveries.Get(ctx, webhookKey(ctx, in.WebhookID), in.DeliveryID)
-	if err != nil {
-		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
-	}
-	answer := server.GetDelivery200JSONResponse{Delivery: resource.Delivery(d), Attempts: make([]openapi.DeliveryAttempt, len(attempts))}
-	for i, a := range attempts {
-		answer.Attempts[i] = openapi.DeliveryAttempt{At: a.At.UTC(), StatusCode: optional(a.StatusCode), Error: optional(a.Error), Answer: optional(a.Answer), TookMs: a.TookMS}
-	}
-	return answer, nil
-}
-
-// ResendDelivery answers POST /v1/webhooks/{webhook_id}/deliveries/{delivery_id}/resend.
-func (s *service) ResendDelivery(ctx context.Context, in server.ResendDeliveryRequestObject) (server.ResendDeliveryResponseObject, error) {
-	d, err := s.Deliveries.Resend(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), in.DeliveryID)
-	if err != nil {
-		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
-	}
-	s.wakeWebhooks(ctx)
-	return server.ResendDelivery202JSONResponse(resource.Delivery(d)), nil
-}
-
-func deliveryProblem(err error, webhook, delivery string) error {
-	if errors.Is(err, provision.ErrNotFound) {
-		return problem(codeNotFound, "there is no delivery %s of webhook %s", delivery, webhook).because(err)
-	}
-	return webhookProblem(err, webhook)
 }

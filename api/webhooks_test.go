@@ -14,14 +14,14 @@ import (
 	"quartermaster/internal/webhooks"
 )
 
-func setupWebhooks(t *testing.T, change ...func(*Config)) *world {
+func setupWebhooks(t *testing.T, change ...func(*Config)) *testAPI {
 	t.Helper()
 	w := setup(t, change...)
 	w.use(t, database(t))
 	return w
 }
 
-func (w *world) createWebhook(t *testing.T, form map[string]any) openapi.WebhookWithSecret {
+func (w *testAPI) createWebhook(t *testing.T, form map[string]any) openapi.WebhookWithSecret {
 	t.Helper()
 	return read[openapi.WebhookWithSecret](t, w.post("/v1/webhooks", form), http.StatusCreated)
 }
@@ -65,19 +65,23 @@ func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 	}
 }
 
-func TestEndpointsAreEditedByWhoHasSeenThem(t *testing.T) {
+func TestUpdatingAnEndpointRequiresItsETag(t *testing.T) {
 	t.Parallel()
 	w := setupWebhooks(t)
 	at := "/v1/webhooks/" + w.createWebhook(t, hookForm).Webhook.ID
 	etag := w.get(at).Header().Get("ETag")
 	readProblem(t, w.patch(at, map[string]any{"enabled": false}), http.StatusPreconditionRequired, codePreconditionRequired)
-	off := read[openapi.Webhook](t, w.send(w.key, http.MethodPatch, at, `{"enabled":false,"reason":"it moves"}`, "If-Match", etag), http.StatusOK)
+	off := read[openapi.Webhook](t, w.send(w.key, http.MethodPatch, at, `{"enabled":false,"reason":"it moves"}`, "If-Match", etag),
+		http.StatusOK)
 	require.Equal(t, "it moves", *off.DisabledBecause)
 	require.Equal(t, "key "+w.keyID(), *off.DisabledBy)
 	require.NotNil(t, off.DisabledAt)
-	readProblem(t, w.send(w.key, http.MethodPatch, at, `{"enabled":true}`, "If-Match", etag), http.StatusPreconditionFailed, codePreconditionFailed)
-	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPost, at+"/test", ""), http.StatusConflict, codeConflict).Detail, "enable it first")
-	on := read[openapi.Webhook](t, w.send(w.key, http.MethodPatch, at, `{"enabled":true,"url":"https://hooks.example.com/new","event_types":[]}`, "If-Match", "*"), http.StatusOK)
+	readProblem(t, w.send(w.key, http.MethodPatch, at, `{"enabled":true}`, "If-Match", etag), http.StatusPreconditionFailed,
+		codePreconditionFailed)
+	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPost, at+"/test", ""), http.StatusConflict, codeConflict).Detail,
+		"enable it first")
+	on := read[openapi.Webhook](t, w.send(w.key, http.MethodPatch, at,
+		`{"enabled":true,"url":"https://hooks.example.com/new","event_types":[]}`, "If-Match", "*"), http.StatusOK)
 	require.Nil(t, on.DisabledBecause)
 	require.Empty(t, on.EventTypes)
 	require.Equal(t, "https://hooks.example.com/new", on.URL)
@@ -85,7 +89,7 @@ func TestEndpointsAreEditedByWhoHasSeenThem(t *testing.T) {
 	readProblem(t, w.get(at), http.StatusNotFound, codeNotFound)
 }
 
-func TestURLsThatLeadInsideAreRefusedWhenTheyAreGiven(t *testing.T) {
+func TestInternalURLsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setupWebhooks(t)
 	for url, wanted := range map[string]string{
@@ -95,17 +99,20 @@ func TestURLsThatLeadInsideAreRefusedWhenTheyAreGiven(t *testing.T) {
 		p := readProblem(t, w.post("/v1/webhooks", map[string]any{"url": url}), http.StatusUnprocessableEntity, codeInvalid)
 		require.Contains(t, fieldsOf(p)["url"], wanted)
 		if !strings.HasPrefix(url, "http:") {
-			p = readProblem(t, w.post("/v1/orders", orderForm("MP-1", map[string]any{"callback_url": url})), http.StatusUnprocessableEntity, codeInvalid)
+			p = readProblem(t, w.post("/v1/orders", orderForm("MP-1", map[string]any{"callback_url": url})),
+				http.StatusUnprocessableEntity, codeInvalid)
 			require.NotEmpty(t, fieldsOf(p)["callback_url"], url)
 		}
 	}
-	p := readProblem(t, w.post("/v1/webhooks", map[string]any{"url": "https://hooks.example.com/", "event_types": []string{"everything"}, "description": "a\x00"}), http.StatusUnprocessableEntity, codeInvalid)
+	p := readProblem(t, w.post("/v1/webhooks", map[string]any{"url": "https://hooks.example.com/",
+		"event_types": []string{"everything"}, "description": "a\x00"}), http.StatusUnprocessableEntity, codeInvalid)
 	require.Contains(t, fieldsOf(p), "event_types.0")
 	require.Contains(t, fieldsOf(p)["description"], "control characters")
 
 	trying := setupWebhooks(t, func(c *Config) { c.WebhookPolicy = webhooks.Policy{Loopback: true} })
 	trying.createWebhook(t, map[string]any{"url": "http://127.0.0.1:8080/"})
-	readProblem(t, trying.post("/v1/webhooks", map[string]any{"url": "http://hooks.example.com/"}), http.StatusUnprocessableEntity, codeInvalid)
+	readProblem(t, trying.post("/v1/webhooks", map[string]any{"url": "http://hooks.example.com/"}), http.StatusUnprocessableEntity,
+		codeInvalid)
 }
 
 func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
@@ -118,7 +125,8 @@ func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
 	}
 	next, err := w.store.db.Deliveries.Next(t.Context(), key)
 	require.NoError(t, err)
-	require.NoError(t, w.store.db.Deliveries.RecordAttempt(t.Context(), key, next.ID, provision.DeliveryOutcome{DeliveryAttempt: provision.DeliveryAttempt{At: now, StatusCode: 502, Error: "bad", Answer: "oops", TookMS: 7}}))
+	require.NoError(t, w.store.db.Deliveries.RecordAttempt(t.Context(), key, next.ID,
+		provision.DeliveryOutcome{DeliveryAttempt: provision.DeliveryAttempt{At: now, StatusCode: 502, Error: "bad", Answer: "oops", TookMS: 7}}))
 	first := read[openapi.DeliveryPage](t, w.get(at+"?limit=2"), http.StatusOK)
 	require.Len(t, first.Items, 2)
 	second := read[openapi.DeliveryPage](t, w.get(at+"?limit=2&cursor="+*first.NextCursor), http.StatusOK)
@@ -136,7 +144,7 @@ func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
 	require.Equal(t, []provision.WebhookKey{key}, w.workflows.webhooks)
 }
 
-func TestCallbacksWaitForTheirFirstSecret(t *testing.T) {
+func TestCallbacksWaitForTheSecret(t *testing.T) {
 	t.Parallel()
 	w := setupWebhooks(t)
 	order := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "o-1"}, AcceptedAt: now, Request: requestFixture()}
@@ -157,10 +165,11 @@ func TestCallbacksWaitForTheirFirstSecret(t *testing.T) {
 	require.False(t, read[openapi.CallbackSecret](t, w.send(w.otherKey, http.MethodGet, "/v1/callback-secret", ""), http.StatusOK).Exists)
 	callback := read[openapi.WebhookPage](t, w.get("/v1/webhooks"), http.StatusOK).Items[0]
 	require.Equal(t, "callback", callback.Kind)
-	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, "/v1/webhooks/"+callback.ID, `{"url":"https://x.example.com"}`, "If-Match", "*"), http.StatusConflict, codeConflict).Detail, "enabled and disabled")
+	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, "/v1/webhooks/"+callback.ID,
+		`{"url":"https://x.example.com"}`, "If-Match", "*"), http.StatusConflict, codeConflict).Detail, "enabled and disabled")
 }
 
-func TestNobodyTouchesTheEndpointsOfOthers(t *testing.T) {
+func TestEndpointsOfOtherProvidersCannotBeChanged(t *testing.T) {
 	t.Parallel()
 	w := setupWebhooks(t)
 	made := w.createWebhook(t, hookForm).Webhook

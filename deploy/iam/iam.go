@@ -1,6 +1,3 @@
-// Package iam holds the AWS policies that Quartermaster ships: what the role in a pool account may do, who may assume it,
-// what the service's own identity may do, and what the billing services may do with a report's bucket. The JSON files in this
-// directory are the originals, with placeholders such as ${ACCOUNT}; the functions fill them in.
 package iam
 
 import (
@@ -22,22 +19,22 @@ var (
 	reportBucketPolicy string
 )
 
-// changePassword is attached to every customer's user, whatever the pool's settings say.
+// changePassword is the policy that every customer's user gets in addition to those of the pool's settings.
 const changePassword = "arn:aws:iam::aws:policy/IAMUserChangePassword"
 
-// Role is the role in a pool account, as far as its permissions depend on the account and its pool.
+// Role describes the role in a pool account: the parts of the account and its pool that its permissions depend on.
 type Role struct {
 	AccountID string
-	// UserPolicyARNs are the pool's policies for the customer's user (user_policy_arns). The role can attach these and
-	// IAMUserChangePassword, and no other policy.
+	// UserPolicyARNs are the pool's policies for the customer's user (user_policy_arns). The role can attach these policies and
+	// IAMUserChangePassword, and no others.
 	UserPolicyARNs []string
-	// PermissionsBoundary is the pool's boundary for the customer's user (permissions_boundary_arn). The role can then
-	// create users with this boundary only; empty: users with any boundary or none.
+	// PermissionsBoundary is the pool's boundary for the customer's user (permissions_boundary_arn). If it is set, the role can
+	// create users only with this boundary; else with any boundary or none.
 	PermissionsBoundary string
 }
 
-// RolePolicy returns the permissions policy of the role. Change the role's policy whenever the policies or the boundary in
-// the pool's settings change.
+// RolePolicy returns the permissions policy of the role. It must be updated whenever the policies or the boundary in the pool's
+// settings change.
 func RolePolicy(role Role) string {
 	var p document
 	decode(fill(rolePolicy, "ACCOUNT", role.AccountID), &p)
@@ -56,27 +53,27 @@ func RolePolicy(role Role) string {
 	return p.String()
 }
 
-// TrustPolicy returns the trust policy of that role: only principalARN may assume it, and only with the external id,
-// which is unique for every account, in the sessions of orders (ord-) and of the reconciler (verify-). It allows no session
-// tags and no source identity, which the service does not set; where awscloud.Options.SourceIdentity is switched on, add
-// a statement that allows principalARN sts:SetSourceIdentity, or AWS refuses every session.
+// TrustPolicy returns the trust policy of the role. Only principalARN may assume the role, only with the external id, which is
+// unique for each account, and only in sessions whose names begin with ord- (orders) or verify- (verifications and the reconciler). It
+// allows no session tags and no source identity, because the service sets none. If awscloud.Options.SourceIdentity is set, add a
+// statement that allows sts:SetSourceIdentity for principalARN; otherwise AWS refuses every session.
 func TrustPolicy(principalARN, externalID string) string {
 	return fill(trustPolicy, "PRINCIPAL", principalARN, "EXTERNAL_ID", externalID)
 }
 
-// ServicePolicy returns the policy of the service's own identity: it may assume the role of that name, with its path if it
-// has one, in any account, and nothing else. Which accounts let it in is for their trust policies to say.
+// ServicePolicy returns the policy of the service's own identity. It may assume the role of that name (with its path, if it has one) in
+// any account, and nothing else. The trust policies of the accounts' roles decide where that succeeds.
 func ServicePolicy(roleName string) string {
 	return fill(servicePolicy, "ROLE_NAME", strings.TrimPrefix(roleName, "/"))
 }
 
-// ReportBucketPolicy returns the bucket policy that AWS's billing services check before they accept a cost report, and
-// need in order to deliver it.
+// ReportBucketPolicy returns the policy of a report's bucket. AWS's billing services need it to deliver a cost report, and check it before
+// they accept one.
 func ReportBucketPolicy(bucket, accountID string) string {
 	return fill(reportBucketPolicy, "BUCKET", bucket, "ACCOUNT", accountID)
 }
 
-// fill replaces every ${NAME} by its value, escaped for the inside of a JSON string.
+// fill replaces each ${NAME} by its value, escaped for a JSON string.
 func fill(policy string, namesAndValues ...string) string {
 	pairs := make([]string, 0, len(namesAndValues))
 	for i := 0; i+1 < len(namesAndValues); i += 2 {
@@ -86,7 +83,7 @@ func fill(policy string, namesAndValues ...string) string {
 	return strings.NewReplacer(pairs...).Replace(policy)
 }
 
-// document is a policy in the form in which the files write it: every value is a list.
+// document is a policy in the form of the files, in which every value is a list.
 type document struct {
 	Version   string
 	Statement []statement
@@ -99,7 +96,7 @@ type statement struct {
 	Condition   map[string]map[string][]string `json:",omitempty"`
 }
 
-// decode reads one of the embedded files, so it panics on what only a mistake in the file can cause.
+// decode parses one of the embedded files. It panics on an error, which only a mistake in the file can cause.
 func decode(text string, into *document) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.DisallowUnknownFields()
@@ -108,8 +105,8 @@ func decode(text string, into *document) {
 	}
 }
 
-// replace puts values in the place of a placeholder that is an element of a list. A list that is empty then is taken out: a
-// condition that holds for nothing goes, and a statement without a resource goes as a whole.
+// replace replaces a placeholder, which is an element of a list, by values. If the list is empty afterwards, replace removes it: from a
+// condition the key, and with an empty list of resources the whole statement.
 func (d *document) replace(placeholder string, values ...string) {
 	expand := func(list []string) []string {
 		if at := slices.Index(list, placeholder); at >= 0 {
@@ -134,7 +131,7 @@ func (d *document) replace(placeholder string, values ...string) {
 	d.Statement = slices.DeleteFunc(d.Statement, func(st statement) bool { return len(st.Resource) == 0 })
 }
 
-// String is the policy as JSON.
+// String returns the policy as JSON.
 func (d *document) String() string {
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)

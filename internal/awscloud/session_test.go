@@ -186,7 +186,7 @@ func TestCredentialsThatAWSDoesNotKnowAreReplaced(t *testing.T) {
 	require.Equal(t, 2, count(sim, "AssumeRole"))
 }
 
-// The error tells the operator which call did not answer.
+// The error shows the operator which call did not answer.
 func TestOperationNamesTheCallThatTheDeadlineEnded(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]awssim.Fault{"no answer": {Kind: awssim.Timeout}, "between two attempts": {Kind: awssim.Unavailable}} {

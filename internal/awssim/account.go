@@ -11,7 +11,7 @@ import (
 )
 
 // States of an account as account:GetAccountInformation names them. A role can be assumed in an account that is pending
-// activation, but the services that bill or store refuse it; nobody can enter a suspended or closed account.
+// activation, but the billing services and S3 refuse it. No role can be assumed in a suspended or closed account.
 const (
 	StatePendingActivation = "PENDING_ACTIVATION"
 	StateActive            = "ACTIVE"
@@ -21,8 +21,8 @@ const (
 
 var accountStates = []string{StatePendingActivation, StateActive, StateSuspended, StateClosed}
 
-// Account is the whole state of one AWS account: a seed file describes it, Snapshot prints it, Edit changes it.
-// Every time is in UTC.
+// Account is the complete state of one AWS account. A seed file describes it, Snapshot prints it, and Edit changes it. All times are
+// in UTC.
 type Account struct {
 	ID                string                      `json:"id"` // 12 digits
 	Name              string                      `json:"name,omitempty"`
@@ -36,25 +36,25 @@ type Account struct {
 	PasswordPolicy    *PasswordPolicy             `json:"password_policy,omitempty"`     // nil: AWS's default policy
 	Users             map[string]User             `json:"users,omitempty"`               // by name
 	VirtualMFADevices map[string]string           `json:"virtual_mfa_devices,omitempty"` // serial number → user it is active for
-	// ManagedPolicies are ARNs of policies of the account whose documents do not matter; PolicyDocuments are those with one.
+	// ManagedPolicies are the ARNs of customer managed policies without a document; PolicyDocuments are those with one.
 	ManagedPolicies []string          `json:"managed_policies,omitempty"`
 	PolicyDocuments map[string]string `json:"policy_documents,omitempty"` // by ARN
-	// OrganizationPolicy is the service control policy that the account's organization puts on it; empty: none.
+	// OrganizationPolicy is the service control policy of the account's organization; empty when there is none.
 	OrganizationPolicy json.RawMessage   `json:"organization_policy,omitempty"`
 	Reports            map[string]Report `json:"reports,omitempty"`              // legacy CUR, by name
 	Exports            map[string]Export `json:"exports,omitempty"`              // Data Exports, by name
 	Buckets            map[string]Bucket `json:"buckets,omitempty"`              // by name
 	EnabledRegions     []string          `json:"enabled_regions,omitempty"`      // opt-in regions that the account uses; nil: all
-	DisabledSTSRegions []string          `json:"disabled_sts_regions,omitempty"` // where STS gives out no credentials of the account
+	DisabledSTSRegions []string          `json:"disabled_sts_regions,omitempty"` // regions in which the account has deactivated STS
 	Quirks             Quirks            `json:"quirks,omitzero"`
 }
 
-// Role is the role in the account that we assume.
+// Role is the role in the account that Quartermaster assumes.
 type Role struct {
 	Name                string          `json:"name"`
-	ExternalID          string          `json:"external_id,omitempty"`          // empty: the trust policy asks for none
+	ExternalID          string          `json:"external_id,omitempty"`          // empty when the trust policy demands none
 	TrustedPrincipal    string          `json:"trusted_principal,omitempty"`    // ARN that may assume the role
-	TrustPolicy         json.RawMessage `json:"trust_policy,omitempty"`         // empty: made of the two fields above
+	TrustPolicy         json.RawMessage `json:"trust_policy,omitempty"`         // empty: made from the two fields above
 	Policy              json.RawMessage `json:"policy,omitempty"`               // permissions; empty: the shipped role policy
 	PermissionsBoundary string          `json:"permissions_boundary,omitempty"` // ARN of a managed policy
 	MaxSessionSeconds   int             `json:"max_session_seconds,omitempty"`  // 3600 when 0
@@ -84,7 +84,7 @@ type AlternateContact struct {
 	PhoneNumber  string `json:"PhoneNumber"`
 }
 
-// PasswordPolicy is an account's own password policy; without one AWS's default policy holds.
+// PasswordPolicy is an account's own password policy. Without one, AWS's default policy applies.
 type PasswordPolicy struct {
 	MinimumPasswordLength      int  `json:"minimum_password_length"` // 6..128
 	RequireSymbols             bool `json:"require_symbols,omitempty"`
@@ -123,7 +123,7 @@ type LoginProfile struct {
 	Created        time.Time `json:"created,omitzero"`
 }
 
-// HashPassword is how LoginProfile.PasswordSHA256 is made, for tests that compare.
+// HashPassword returns the LoginProfile.PasswordSHA256 of a password, for tests that compare.
 func HashPassword(password string) string {
 	sum := sha256.Sum256([]byte(password))
 	return hex.EncodeToString(sum[:])
@@ -146,7 +146,7 @@ type Report struct {
 	Tags                     map[string]string `json:"Tags,omitempty"`
 }
 
-// ReportStatus tells how the last delivery of a legacy report went.
+// ReportStatus is the status of the last delivery of a legacy report.
 type ReportStatus struct {
 	LastDelivery string `json:"lastDelivery,omitempty"` // 20060102T150405Z
 	LastStatus   string `json:"lastStatus,omitempty"`   // SUCCESS, ERROR_PERMISSIONS, ERROR_NO_BUCKET
@@ -181,10 +181,10 @@ type Bucket struct {
 	Policy            string             `json:"policy,omitempty"`
 	PublicAccessBlock *PublicAccessBlock `json:"public_access_block,omitempty"`
 	Objects           map[string]int     `json:"objects,omitempty"` // key → size in bytes
-	// ObjectOwnership is who owns what is written into the bucket, such as BucketOwnerEnforced.
+	// ObjectOwnership decides who owns the objects in the bucket, such as BucketOwnerEnforced.
 	ObjectOwnership string `json:"object_ownership,omitempty"`
 	// Versioning is empty, VersioningEnabled or VersioningSuspended. A bucket with versioning keeps Versions by key, the
-	// newest first, and Objects follows them; a key that only Objects has gets a version "null".
+	// newest first, and Objects is derived from them. A key that only Objects has gets a version "null".
 	Versioning string                     `json:"versioning,omitempty"`
 	Versions   map[string][]ObjectVersion `json:"versions,omitempty"`
 }
@@ -204,7 +204,7 @@ type PublicAccessBlock struct {
 	RestrictPublicBuckets bool `json:"restrict_public_buckets"`
 }
 
-// clone returns a deep copy in which empty maps and slices are nil, so that equal accounts print equal bytes.
+// clone returns a deep copy with nil instead of empty maps and slices, so that equal accounts print equal bytes.
 func (a *Account) clone() *Account {
 	c := *a
 	c.Role.Policy = cloneSlice(a.Role.Policy)
@@ -287,15 +287,15 @@ func cloneSlice[S ~[]E, E any](s S) S {
 	return slices.Clone(s)
 }
 
-// sorted copies a list whose order means nothing to AWS, so that a snapshot does not depend on the order of the calls.
+// sorted returns a sorted copy of a list whose order has no meaning in AWS, so that snapshots do not depend on the order of calls.
 func sorted(list []string) []string {
 	c := cloneSlice(list)
 	slices.Sort(c)
 	return c
 }
 
-// user finds a user the way IAM does: names are not distinguished by case, unless the account has the quirk ExactCase. It
-// returns the name as it is stored.
+// user finds a user as IAM does: it ignores the case of names, unless the account has the quirk ExactCase. It returns the name as
+// stored.
 func (a *Account) user(name string) (string, User, bool) {
 	if u, ok := a.Users[name]; ok || a.Quirks.ExactCase {
 		return name, u, ok
@@ -332,7 +332,7 @@ func put[V any](m *map[string]V, key string, value V) {
 
 func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// PasswordIs tells whether the user signs in with this password.
+// PasswordIs reports whether this is the user's password.
 func (a Account) PasswordIs(userName, password string) bool {
 	profile := a.Users[userName].LoginProfile
 	return profile != nil && profile.PasswordSHA256 == HashPassword(password)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// AdminHandler serves what an operator of the simulator, or a test in another process, needs to see and to break:
+// AdminHandler serves the requests of those who operate the simulator, such as tests in another process:
 //
 //	GET    /_sim/accounts          the accounts with their state, e-mail and alias
 //	GET    /_sim/accounts/{id}     an account's whole state, see Snapshot
@@ -18,7 +18,7 @@ import (
 //	DELETE /_sim/faults/{id}       takes a rule away
 //	DELETE /_sim/faults            takes all rules away
 //
-// It must never share a listener with the AWS wire, because AWS has no such paths.
+// It needs a listener of its own, because AWS has no such paths.
 func (s *Sim) AdminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /_sim/accounts", s.adminAccounts)
@@ -52,11 +52,11 @@ func (s *Sim) AdminHandler() http.Handler {
 type ActiveFault struct {
 	ID      int   `json:"id"`
 	Fault   Fault `json:"fault"`
-	Matched int   `json:"matched"` // requests that it looked at
-	Fired   int   `json:"fired"`   // requests that it spoiled
+	Matched int   `json:"matched"` // requests that matched
+	Fired   int   `json:"fired"`   // requests that it replaced or changed
 }
 
-// Faults returns the rules that are in force, oldest first.
+// Faults returns the active rules, oldest first.
 func (s *Sim) Faults() []ActiveFault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,7 +93,7 @@ func (s *Sim) adminAccount(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(snapshot) //nolint:gosec // JSON from our own encoder, served as JSON; the client may be gone: that is its affair
+	_, _ = w.Write(snapshot) //nolint:gosec // JSON from our own encoder, served as JSON; ignore the error: the client may be gone
 }
 
 func (s *Sim) adminInject(w http.ResponseWriter, r *http.Request) {
@@ -101,7 +101,7 @@ func (s *Sim) adminInject(w http.ResponseWriter, r *http.Request) {
 	decoder.DisallowUnknownFields()
 	var body struct {
 		Fault
-		Delay json.RawMessage `json:"delay"` // stands before the embedded one
+		Delay json.RawMessage `json:"delay"` // shadows the embedded field
 	}
 	if err := decoder.Decode(&body); err != nil {
 		answerProblem(w, http.StatusBadRequest, "the fault is not understood: "+err.Error())
@@ -133,7 +133,7 @@ func readDelay(raw json.RawMessage) (time.Duration, error) {
 	return time.Duration(nanoseconds), err
 }
 
-// answerLog answers with a log, filtered as the query says.
+// answerLog writes a log, filtered by the query.
 func answerLog[T any](w http.ResponseWriter, r *http.Request, all []T, account func(T) string) {
 	after, wanted := 0, r.URL.Query().Get("account")
 	if text := r.URL.Query().Get("after"); text != "" {
@@ -162,5 +162,5 @@ func answerJSON(w http.ResponseWriter, status int, body any) {
 	w.WriteHeader(status)
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	_ = encoder.Encode(body) // the client may be gone: that is its affair
+	_ = encoder.Encode(body) // ignore the error: the client may be gone
 }

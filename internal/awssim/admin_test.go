@@ -65,7 +65,8 @@ func TestAdminShowsAccountsEffectsAndRequests(t *testing.T) {
 func TestAdminInjectsFaults(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	status, body := admin(t, w, http.MethodPost, "/_sim/faults", `{"service":"iam","operation":"CreateUser","kind":"slow","delay":"5ms","times":1}`)
+	status, body := admin(t, w, http.MethodPost, "/_sim/faults",
+		`{"service":"iam","operation":"CreateUser","kind":"slow","delay":"5ms","times":1}`)
 	require.Equal(t, http.StatusCreated, status, body)
 	require.Equal(t, 5*time.Millisecond, w.sim.Faults()[0].Fault.Delay)
 	status, _ = admin(t, w, http.MethodPost, "/_sim/faults", `{"kind":"timeout","delay":1000}`)
@@ -169,17 +170,25 @@ func TestReadSeed(t *testing.T) {
 		`{} {}`:                                  `there is text after the JSON document`,
 		`{"accounts":[{"id":"1",` + role + `}]}`: `accounts[0]: id "1" must have 12 digits`,
 		`{"accounts":[{"id":"111122223333"}]}`:   `role.name is missing`,
-		`{"accounts":[{"id":"111122223333","state":"OPEN",` + role + `}]}`:                                                                       `state "OPEN" must be one of PENDING_ACTIVATION, ACTIVE, SUSPENDED, CLOSED`,
-		`{"accounts":[{"id":"111122223333","alternate_contacts":{"LEGAL":{}},` + role + `}]}`:                                                    `"LEGAL" must be BILLING, OPERATIONS or SECURITY`,
-		`{"accounts":[{"id":"111122223333","users":{"a":{},"A":{}},` + role + `}]}`:                                                              `are the same name to AWS`,
-		`{"accounts":[{"id":"111122223333","alias":"x",` + role + `},{"id":"444455556666","alias":"x",` + role + `}]}`:                           `accounts[1].alias "x" exists twice`,
-		`{"accounts":[{"id":"111122223333","buckets":{"b-b":{}},` + role + `},{"id":"444455556666","buckets":{"b-b":{}},` + role + `}]}`:         `"b-b" exists twice`,
-		`{"accounts":[{"id":"111122223333",` + role + `},{"id":"111122223333",` + role + `}]}`:                                                   `accounts[1].id 111122223333 exists twice`,
-		`{"accounts":[{"id":"111122223333","role":{"name":"q","trusted_principal":"me"}}]}`:                                                      `role.trusted_principal "me" is not the ARN`,
-		`{"accounts":[{"id":"111122223333","role":{"name":"q","trusted_principal":"arn:aws:iam::999988887777:root","policy":{"a":1}}}]}`:         `role.policy: not a policy that the simulator can evaluate: json: unknown field "a"`,
-		`{"callers":[{"access_key_id":"a","secret_access_key":"b","arn":"c"}]}`:                                                                  `callers[0].arn "c" is not the ARN`,
-		`{"callers":[{"arn":"arn:aws:iam::999988887777:user/u"}]}`:                                                                               `access_key_id and secret_access_key must both be given`,
-		`{"accounts":[{"id":"111122223333","role":{"name":"q","max_session_seconds":60,"trusted_principal":"arn:aws:iam::999988887777:root"}}]}`: `role.max_session_seconds 60 must be between 3600 and 43200`,
+		`{"accounts":[{"id":"111122223333","state":"OPEN",` + role +
+			`}]}`: `state "OPEN" must be one of PENDING_ACTIVATION, ACTIVE, SUSPENDED, CLOSED`,
+		`{"accounts":[{"id":"111122223333","alternate_contacts":{"LEGAL":{}},` + role +
+			`}]}`: `"LEGAL" must be BILLING, OPERATIONS or SECURITY`,
+		`{"accounts":[{"id":"111122223333","users":{"a":{},"A":{}},` + role +
+			`}]}`: `are the same name to AWS`,
+		`{"accounts":[{"id":"111122223333","alias":"x",` + role + `},{"id":"444455556666","alias":"x",` + role +
+			`}]}`: `accounts[1].alias "x" exists twice`,
+		`{"accounts":[{"id":"111122223333","buckets":{"b-b":{}},` + role + `},{"id":"444455556666","buckets":{"b-b":{}},` + role +
+			`}]}`: `"b-b" exists twice`,
+		`{"accounts":[{"id":"111122223333",` + role + `},{"id":"111122223333",` + role +
+			`}]}`: `accounts[1].id 111122223333 exists twice`,
+		`{"accounts":[{"id":"111122223333","role":{"name":"q","trusted_principal":"me"}}]}`: `role.trusted_principal "me" is not the ARN`,
+		`{"accounts":[{"id":"111122223333","role":{"name":"q","trusted_principal":"arn:aws:iam::999988887777:root",
+		"policy":{"a":1}}}]}`: `role.policy: not a policy that the simulator can evaluate: json: unknown field "a"`,
+		`{"callers":[{"access_key_id":"a","secret_access_key":"b","arn":"c"}]}`: `callers[0].arn "c" is not the ARN`,
+		`{"callers":[{"arn":"arn:aws:iam::999988887777:user/u"}]}`:              `access_key_id and secret_access_key must both be given`,
+		`{"accounts":[{"id":"111122223333","role":{"name":"q","max_session_seconds":60,
+		"trusted_principal":"arn:aws:iam::999988887777:root"}}]}`: `role.max_session_seconds 60 must be between 3600 and 43200`,
 	} {
 		_, err := awssim.ReadSeed(strings.NewReader(text))
 		require.ErrorContains(t, err, want)

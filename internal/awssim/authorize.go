@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// realActions are actions of AWS that the simulator does not carry out but whose authorisation it decides, so that a
-// test sees AccessDenied where AWS would answer it: the escapes that the shipped role policy denies.
+// realActions are actions of AWS that the simulator authorizes but does not implement, so that a test gets AccessDenied where AWS
+// would return it. They are the ways to escalate privileges that the shipped role policy denies.
 var realActions = map[string]bool{
 	"iam.CreateRole": true, "iam.AttachRolePolicy": true, "iam.PutRolePolicy": true, "iam.UpdateAssumeRolePolicy": true,
 	"iam.CreatePolicy": true, "iam.UpdateUser": true, "iam.UntagUser": true, "iam.AddUserToGroup": true, "iam.CreateGroup": true,
@@ -15,7 +15,7 @@ var realActions = map[string]bool{
 	"bcm-data-exports.UpdateExport": true, "bcm-data-exports.ListTables": true, "cur.UntagResource": true,
 }
 
-// refuseUnknown is the answer to an operation that the simulator does not carry out.
+// refuseUnknown returns the answer to an operation that the simulator does not implement.
 func (c *call) refuseUnknown() *apiError {
 	if realActions[c.service+"."+c.name] {
 		q := question{action: c.service + ":" + c.name, resource: "*"}
@@ -26,14 +26,14 @@ func (c *call) refuseUnknown() *apiError {
 	return c.wire.unknown(c)
 }
 
-// authorize asks the caller's policies about everything that the operation needs.
+// authorize checks the caller's policies for every permission that the operation needs.
 func (c *call) authorize() *apiError {
 	if c.op.needs == nil {
 		return nil
 	}
 	if c.caller.session == nil {
 		if c.service == "sts" {
-			return nil // callers are there to assume roles; the role's trust policy decides
+			return nil // the role's trust policy decides
 		}
 		return c.deny(question{action: c.service + ":" + c.name, resource: "*"}, silent, identityBased)
 	}
@@ -45,16 +45,16 @@ func (c *call) authorize() *apiError {
 	return nil
 }
 
-// identityBased is the type of the policies of the caller itself in AWS's words.
+// identityBased is AWS's name for the policies of the caller.
 const identityBased = "identity-based policy"
 
-// layer is one type of policy: a request needs an Allow in every layer that there is, and no Deny in any.
+// layer is the policies of one type. A request needs an Allow in every existing layer, and no Deny in any.
 type layer struct {
-	policyType string // in AWS's words
+	policyType string // as AWS names it
 	documents  []string
 }
 
-// decide asks the layers. It returns the type of the policy that denies, or that does not allow: a Deny decides before all.
+// decide evaluates the layers. It returns the type of the policy that denies the request or does not allow it. A Deny takes precedence.
 func (s *Sim) decide(q question, layers []layer) (decision, string) {
 	silentType := ""
 	for _, l := range layers {
@@ -62,7 +62,7 @@ func (s *Sim) decide(q question, layers []layer) (decision, string) {
 		for _, document := range l.documents {
 			p, err := s.policy(document)
 			if err != nil {
-				continue // an inline policy that is older than today's rules: it allows nothing that could be understood
+				continue // an inline policy that breaks the current rules allows nothing
 			}
 			switch p.evaluate(q) {
 			case denied:
@@ -81,8 +81,8 @@ func (s *Sim) decide(q question, layers []layer) (decision, string) {
 	return allowed, ""
 }
 
-// layers are what decides about an identity of the account, in the order in which AWS asks: the organization, the
-// identity's own policies, and its boundary.
+// layers returns the layers of an identity of the account in the order in which AWS evaluates them: the organization, the identity's
+// own policies, and its boundary.
 func (a *Account) layers(own []string, boundary string) (all []layer) {
 	if len(a.OrganizationPolicy) > 0 {
 		all = append(all, layer{"service control policy", []string{string(a.OrganizationPolicy)}})
@@ -94,7 +94,7 @@ func (a *Account) layers(own []string, boundary string) (all []layer) {
 	return all
 }
 
-// allow asks the policies of the role, what caps them and, if there is one, the session's.
+// allow evaluates the policies of the role, its boundary, the organization's policy and, if there is one, the session's policy.
 func (c *call) allow(q question) *apiError {
 	session := c.caller.session
 	if session == nil {
@@ -114,7 +114,7 @@ func (c *call) allow(q question) *apiError {
 	return nil
 }
 
-// deny is AWS's refusal, in the words that it puts into the message since 2021.
+// deny returns AccessDenied with the message that AWS has used since 2021.
 func (c *call) deny(q question, answer decision, policyType string) *apiError {
 	because := "because no " + policyType + " allows the " + q.action + " action"
 	if answer == denied {
@@ -124,10 +124,11 @@ func (c *call) deny(q question, answer decision, policyType string) *apiError {
 		}
 		because = "with an explicit deny in " + article + policyType
 	}
-	return c.wire.refusal(c, accessDenied, "User: "+c.caller.arn+" is not authorized to perform: "+q.action+" on resource: "+q.resource+" "+because)
+	return c.wire.refusal(c, accessDenied, "User: "+c.caller.arn+" is not authorized to perform: "+q.action+" on resource: "+
+		""+q.resource+" "+because)
 }
 
-// on makes a needs function for an action on one resource.
+// on returns a needs function for an action on one resource.
 func on(resource func(c *call) string) func(*call) []question {
 	return func(c *call) []question {
 		return []question{{action: c.service + ":" + c.name, resource: resource(c)}}
@@ -136,9 +137,8 @@ func on(resource func(c *call) string) func(*call) []question {
 
 func anyResource(*call) string { return "*" }
 
-// onUser is the ARN of the user that the call names. AWS knows a user's path only while the user exists: for a name
-// that does not exist it asks about the name without a path, so that a policy for one path answers AccessDenied where
-// NoSuchEntity was expected.
+// onUser returns the ARN of the user that the call names. AWS knows a user's path only while the user exists. For a name that does not
+// exist, it checks the ARN without a path, so a policy for one path causes AccessDenied instead of NoSuchEntity.
 func onUser(c *call) string {
 	name := c.text("UserName")
 	if stored, u, ok := c.account().user(name); ok {
@@ -161,13 +161,14 @@ func requestTags(tags []tag) map[string][]string {
 	return context
 }
 
-// signedUp refuses an account whose activation is pending to the services that bill or store. S3 has a code of its own.
+// signedUp refuses calls of the billing services and of S3 while the account's activation is pending. S3 has a code of its own.
 func (c *call) signedUp() *apiError {
 	if c.service != "cur" && c.service != "bcm-data-exports" && c.service != "s3" || c.account().State != StatePendingActivation {
 		return nil
 	}
 	if c.service == "s3" {
-		return refuse(http.StatusForbidden, "NotSignedUp", "Your account is not signed up for the Amazon S3 service. You must sign up before you can use Amazon S3.")
+		return refuse(http.StatusForbidden, "NotSignedUp", "Your account is not signed up for the Amazon S3 service. You must sign "+
+			"up before you can use Amazon S3.")
 	}
 	return refuse(http.StatusBadRequest, "SubscriptionRequiredException", "The AWS Access Key Id needs a subscription for the service")
 }
@@ -178,8 +179,8 @@ type tokenBucket struct {
 	filled time.Time
 }
 
-// accountRates are the account API's limits per account: calls per second and burst. Where AWS's copies of the
-// documentation differ these are the stricter ones.
+// accountRates are the limits of the account API for each account: calls per second, and burst. Where the pages of AWS's documentation
+// differ, these are the stricter limits.
 var accountRates = map[string]struct{ rate, burst float64 }{
 	"GetContactInformation":  {3, 5},
 	"PutContactInformation":  {1, 2},

@@ -1,8 +1,8 @@
 package awssim
 
 import (
-	"crypto/md5"  //nolint:gosec // S3 takes it as a checksum of the body
-	"crypto/sha1" //nolint:gosec // S3 takes it as a checksum of the body
+	"crypto/md5"  //nolint:gosec // S3 accepts it as a checksum of the body
+	"crypto/sha1" //nolint:gosec // S3 accepts it as a checksum of the body
 	"crypto/sha256"
 	"encoding/base64"
 	"hash"
@@ -22,7 +22,7 @@ var checksums = map[string]func() hash.Hash{
 	"X-Amz-Checksum-Sha256":    sha256.New,
 }
 
-// checkBody refuses a body that does not match its checksum, and one without a checksum where S3 demands it.
+// checkBody refuses a body that does not match its checksum, and one without a checksum where S3 requires it.
 func (c *call) checkBody() *apiError {
 	if !c.op.checksum {
 		return nil

@@ -17,7 +17,7 @@ var accountOperations = []operation{
 	{service: "account", name: "GetAccountInformation", needs: on(onAccount), do: ownAccount(getAccountInformation)},
 }
 
-// countriesWithState are the countries for which the primary contact needs a state or region.
+// countriesWithState are the countries for which the primary contact requires a state or region.
 var countriesWithState = []string{"US", "CA", "GB", "DE", "JP", "IN", "BR"}
 
 func onAccount(c *call) string { return "arn:aws:account::" + c.accountID + ":account" }
@@ -29,11 +29,12 @@ func needsAlternateContact(c *call) []question {
 	}}
 }
 
-// ownAccount refuses AccountId: only the management account of an organization may name one, and only another's.
+// ownAccount refuses AccountId: only the management account of an organization may send it, and only for another account.
 func ownAccount(do func(*call) (any, *apiError)) func(*call) (any, *apiError) {
 	return func(c *call) (any, *apiError) {
 		if c.has("AccountId") {
-			return nil, refuse(http.StatusForbidden, "AccessDeniedException", "The caller is not in an organization: it must not specify an account id.")
+			return nil, refuse(http.StatusForbidden, "AccessDeniedException",
+				"The caller is not in an organization: it must not specify an account id.")
 		}
 		return do(c)
 	}
@@ -51,7 +52,7 @@ func getContactInformation(c *call) (any, *apiError) {
 	return map[string]any{"ContactInformation": contact}, nil
 }
 
-// putContactInformation replaces the whole contact: a member that is absent is lost.
+// putContactInformation replaces the whole contact: an absent member is lost.
 func putContactInformation(c *call) (any, *apiError) {
 	var input struct{ ContactInformation Contact }
 	if err := json.Unmarshal(c.body, &input); err != nil {

@@ -19,7 +19,8 @@ import (
 func contact() *accounttypes.ContactInformation {
 	return &accounttypes.ContactInformation{
 		FullName: aws.String("Customer GmbH"), AddressLine1: aws.String("1 Main St"), City: aws.String("Berlin"),
-		StateOrRegion: aws.String("BE"), PostalCode: aws.String("10115"), CountryCode: aws.String("DE"), PhoneNumber: aws.String("+49 30 1234567"),
+		StateOrRegion: aws.String("BE"), PostalCode: aws.String("10115"), CountryCode: aws.String("DE"),
+		PhoneNumber: aws.String("+49 30 1234567"),
 	}
 }
 

@@ -7,10 +7,10 @@ import (
 	"strconv"
 )
 
-// maxReports is the quota that the model's text names; guides have said 10.
+// maxReports is the quota in the documentation of the API model. Some guides have said 10.
 const maxReports = 5
 
-// testObject is what AWS writes into the bucket of a new report or export, to see that it may.
+// testObject is the object that AWS writes into the bucket of a new report or export, to check that it may.
 const testObject = "aws-programmatic-access-test-object"
 
 // bucketPermissionMessage is the only sign that the bucket's policy is missing, wrong, or not visible yet.
@@ -25,11 +25,11 @@ var curOperations = []operation{
 	{service: "cur", name: "ListTagsForResource", needs: needsReport, do: listReportTags},
 }
 
-// reportInput is a report definition as the wire carries it.
+// reportInput is a report definition in its JSON form.
 type reportInput struct {
 	ReportName string `json:"ReportName"`
 	Report
-	Tags any `json:"Tags,omitempty"` // hides the tags: they stand beside the definition on the wire
+	Tags any `json:"Tags,omitempty"` // hides Report.Tags: in a request, the tags are outside the definition
 }
 
 func reportARN(accountID, name string) string {
@@ -48,8 +48,8 @@ func needsReport(c *call) []question {
 	return []question{q}
 }
 
-// tagsNeed is what a request that creates something with tags needs besides. AWS does not say whether its billing services
-// ask for it; IAM and S3 do, so the simulator does.
+// tagsNeed returns the additional permission for a request that creates a resource with tags. AWS does not document whether its
+// billing services require it. IAM and S3 do, so the simulator does too.
 func tagsNeed(action string, create question) []question {
 	if len(create.context) == 0 {
 		return nil
@@ -61,7 +61,7 @@ func invalidInput(message string) *apiError {
 	return refuse(http.StatusBadRequest, "ValidationException", message)
 }
 
-// page is the part of the names that a NextToken begins, and the token of the next part; empty: it was the last.
+// page returns the page of the names that begins at the NextToken, and the token of the next page; empty after the last one.
 func (c *call) page(names []string, size int) (part []string, next string, refused *apiError) {
 	start := 0
 	if token := c.text("NextToken"); token != "" {
@@ -80,7 +80,7 @@ func (c *call) page(names []string, size int) (part []string, next string, refus
 
 func describeReportDefinitions(c *call) (any, *apiError) {
 	view := c.view()
-	names, next, refused := c.page(keys(view.Reports), 5) // always of five: MaxResults must be 5 where it is given
+	names, next, refused := c.page(keys(view.Reports), 5) // MaxResults must be 5 if it is given
 	if refused != nil {
 		return nil, refused
 	}
@@ -103,7 +103,7 @@ func listAnswer(member string, list any, next string) map[string]any {
 	return out
 }
 
-// readReport reads the definition of a request and refuses what AWS refuses.
+// readReport returns the definition of a request, or an error where AWS refuses it.
 func (c *call) readReport() (string, Report, *apiError) {
 	var input struct{ ReportDefinition reportInput }
 	if err := json.Unmarshal(c.body, &input); err != nil {
@@ -113,14 +113,15 @@ func (c *call) readReport() (string, Report, *apiError) {
 	if !report.combines() {
 		return "", Report{}, invalidInput("") // AWS gives no reason
 	}
-	report.ReportStatus, report.Tags = nil, nil // AWS's to set, and beside the definition
-	if !c.mayDeliver("billingreports.amazonaws.com", report.S3Bucket, report.S3Region, reportARN(c.accountID, name), "s3:PutObject", "s3:GetBucketPolicy") {
+	report.ReportStatus, report.Tags = nil, nil // AWS sets the status; the tags are outside the definition
+	if !c.mayDeliver("billingreports.amazonaws.com", report.S3Bucket, report.S3Region, reportARN(c.accountID, name), "s3:PutObject",
+		"s3:GetBucketPolicy") {
 		return "", Report{}, invalidInput(bucketPermissionMessage)
 	}
 	return name, report, nil
 }
 
-// combines tells whether format, compression, artifacts and versioning go together.
+// combines reports whether AWS accepts the combination of format, compression, artifacts and versioning.
 func (r Report) combines() bool {
 	parquet := r.Format == "Parquet"
 	if parquet != (r.Compression == "Parquet") {
@@ -137,8 +138,8 @@ func (r Report) combines() bool {
 	return len(r.AdditionalArtifacts) == 1 && r.S3Prefix != "" && r.ReportVersioning == "OVERWRITE_REPORT" && parquet
 }
 
-// mayDeliver tells whether a billing service may do its actions on a bucket, by the bucket's policy as far as it has
-// spread: AWS checks it when a report is created.
+// mayDeliver reports whether a billing service may perform its actions on a bucket, by the bucket's policy as far as it has
+// propagated. AWS checks this when a report is created.
 func (c *call) mayDeliver(principal, bucket, region, source string, actions ...string) bool {
 	owner, ok := c.sim.buckets[bucket]
 	if !ok {
@@ -164,7 +165,7 @@ func (c *call) mayDeliver(principal, bucket, region, source string, actions ...s
 	return true
 }
 
-// dropTestObject is AWS's write into the bucket of a new report.
+// dropTestObject writes AWS's test object into the bucket of a new report.
 func (c *call) dropTestObject(bucket string) {
 	owner := c.sim.buckets[bucket]
 	draft := c.draft(owner)
@@ -185,10 +186,12 @@ func putReportDefinition(c *call) (any, *apiError) {
 	}
 	draft := c.draft(c.accountID)
 	if _, taken := draft.Reports[name]; taken {
-		return nil, refuse(http.StatusBadRequest, "DuplicateReportNameException", "A report with the name "+name+" already exists in the account. Specify a different report name.")
+		return nil, refuse(http.StatusBadRequest, "DuplicateReportNameException",
+			"A report with the name "+name+" already exists in the account. Specify a different report name.")
 	}
 	if len(draft.Reports) >= maxReports {
-		return nil, refuse(http.StatusBadRequest, "ReportLimitReachedException", "This account already has five reports defined. To define a new report, you must delete an existing report.")
+		return nil, refuse(http.StatusBadRequest, "ReportLimitReachedException",
+			"This account already has five reports defined. To define a new report, you must delete an existing report.")
 	}
 	for _, t := range tags {
 		put(&report.Tags, t.Key, t.Value)

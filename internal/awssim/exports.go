@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// maxExports is the quota of exports of CUR 2.0. Every table has a quota of its own.
+// maxExports is the quota of exports of CUR 2.0. Every table has its own quota.
 // Source: Data Exports User Guide, "Creating exports".
 const maxExports = 5
 
 // curTable is the table of CUR 2.0, the only one whose columns the simulator knows. Exports of other tables, such as
-// FOCUS_1_0_AWS or CARBON_EMISSIONS, may be loaded; CreateExport makes none.
+// FOCUS_1_0_AWS or CARBON_EMISSIONS, can be loaded, but CreateExport refuses them.
 const curTable = "COST_AND_USAGE_REPORT"
 
 //go:embed columns.txt
@@ -34,7 +34,7 @@ func columnSet(text string) map[string]bool {
 	return set
 }
 
-// tableSettings are the configurations of the table and the values that each takes; nil stands for any value.
+// tableSettings are the configurations of the table and the values that each accepts; nil accepts any value.
 var tableSettings = map[string][]string{
 	"TIME_GRANULARITY":                      {"HOURLY", "DAILY", "MONTHLY"},
 	"INCLUDE_RESOURCES":                     {"TRUE", "FALSE"},
@@ -54,7 +54,7 @@ var exportOperations = []operation{
 	{service: "bcm-data-exports", name: "ListTagsForResource", needs: needsExport, do: listExportTags},
 }
 
-// exportInput is an export as the wire carries it.
+// exportInput is an export in its JSON form.
 type exportInput struct {
 	ExportArn   string `json:",omitempty"`
 	Name        string
@@ -83,7 +83,7 @@ func primaryView(accountID string) string {
 	return "arn:aws:billing::" + accountID + ":billingview/primary"
 }
 
-// needsCreateExport asks about the export, the table that it reads and the billing view behind it.
+// needsCreateExport returns the permissions for the export, the table that it reads, and its billing view.
 func needsCreateExport(c *call) []question {
 	export, _ := c.input["Export"].(map[string]any)
 	name, _ := export["Name"].(string)
@@ -124,7 +124,8 @@ func createExport(c *call) (any, *apiError) {
 	}
 	if draft.exportsOf(curTable) >= maxExports {
 		e := refuse(http.StatusBadRequest, "ServiceQuotaExceededException", "The account has reached its limit of exports.")
-		e.detail = map[string]any{"ResourceId": input.Name, "ResourceType": "export", "QuotaCode": "L-exports", "ServiceCode": "AWSBillingAndCostManagementDataExports"}
+		e.detail = map[string]any{"ResourceId": input.Name, "ResourceType": "export", "QuotaCode": "L-exports",
+			"ServiceCode": "AWSBillingAndCostManagementDataExports"}
 		return nil, e
 	}
 	destination := input.DestinationConfigurations.S3Destination
@@ -136,7 +137,7 @@ func createExport(c *call) (any, *apiError) {
 	export := input.export()
 	export.ARN = exportARN(c.accountID, input.Name, c.sim.uuid())
 	export.Created = c.sim.now().Truncate(time.Second)
-	// AWS adds the view that the export reads, so what is read back is never what was sent.
+	// AWS adds the billing view of the export, so a read never returns exactly what was sent.
 	if export.TableConfigurations[curTable]["BILLING_VIEW_ARN"] == "" {
 		settings := map[string]string{"BILLING_VIEW_ARN": primaryView(c.accountID)}
 		maps.Copy(settings, export.TableConfigurations[curTable])
@@ -153,7 +154,7 @@ func createExport(c *call) (any, *apiError) {
 
 var queryPattern = regexp.MustCompile(`(?is)\A\s*SELECT\s+(.+?)\s+FROM\s+(\w+)\b`)
 
-// table is the table that an export reads, "" when its query names none.
+// table returns the table that an export reads; "" when its query names none.
 func (e Export) table() string {
 	query := queryPattern.FindStringSubmatch(e.QueryStatement)
 	if query == nil {
@@ -171,7 +172,7 @@ func (a *Account) exportsOf(table string) (n int) {
 	return n
 }
 
-// settingOf is the table configuration that adds a column to the table, "" when the column is always there.
+// settingOf returns the table configuration that adds a column to the table; "" when the column always exists.
 // Source: Data Exports User Guide, "Cost and Usage Report (CUR) 2.0: table dictionary".
 func settingOf(column string) string {
 	switch {
@@ -187,7 +188,7 @@ func settingOf(column string) string {
 	return ""
 }
 
-// check refuses a query and settings that the table does not have, and outputs that do not go together.
+// check refuses columns and settings that the table does not have, and combinations of outputs that AWS refuses.
 func (e exportInput) check() *apiError {
 	query := queryPattern.FindStringSubmatch(e.DataQuery.QueryStatement)
 	if query == nil {
@@ -209,7 +210,7 @@ func (e exportInput) check() *apiError {
 	}
 	settings := e.DataQuery.TableConfigurations[curTable]
 	for column := range strings.SplitSeq(query[1], ",") {
-		// A column may carry an alias, or a path into a map column.
+		// A column may have an alias, or be a key of a map column.
 		name, _, _ := strings.Cut(strings.ToLower(strings.Join(strings.Fields(column), " ")), " ")
 		name, _, _ = strings.Cut(name, ".")
 		if setting := settingOf(name); !curColumns[name] || setting != "" && settings[setting] != "TRUE" {
@@ -238,14 +239,15 @@ func (e Export) wire(name string) exportInput {
 	out := exportInput{ExportArn: e.ARN, Name: name, Description: e.Description}
 	out.DataQuery.QueryStatement, out.DataQuery.TableConfigurations = e.QueryStatement, e.TableConfigurations
 	destination := &out.DestinationConfigurations.S3Destination
-	destination.S3Bucket, destination.S3BucketOwner, destination.S3Prefix, destination.S3Region = e.S3Bucket, e.S3BucketOwner, e.S3Prefix, e.S3Region
+	destination.S3Bucket, destination.S3BucketOwner, destination.S3Prefix, destination.S3Region = e.S3Bucket, e.S3BucketOwner, e.S3Prefix,
+		e.S3Region
 	output := &destination.S3OutputConfigurations
 	output.OutputType, output.Format, output.Compression, output.Overwrite = e.OutputType, e.Format, e.Compression, e.Overwrite
 	out.RefreshCadence.Frequency = "SYNCHRONOUS"
 	return out
 }
 
-// status is an export's status; before the first refresh it has none but its dates.
+// status returns an export's status. Before the first refresh it has only dates.
 func (e Export) status() map[string]any {
 	status := map[string]any{}
 	if !e.Created.IsZero() {

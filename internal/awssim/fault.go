@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// When says on which side of the effect a fault stands.
+// When is whether a fault happens before or after the effect of the request.
 type When string
 
-// Before replaces the answer and nothing happens in the account; After lets the effect happen first.
+// Before replaces the answer, and the request has no effect. After lets the effect happen first.
 const (
 	Before When = "before"
 	After  When = "after"
@@ -20,26 +20,26 @@ const (
 // Kind is what a fault does.
 type Kind string
 
-// The kinds of faults. Throttle to EntityTemporarilyUnmodifiable answer with the code and status that the service uses
-// for it.
+// The kinds of faults. Those from Throttle to EntityTemporarilyUnmodifiable answer with the code and status that the service uses
+// for this error.
 const (
 	Throttle                      Kind = "throttle"
 	InternalError                 Kind = "internal-error" // 500
 	Unavailable                   Kind = "unavailable"    // 503
 	Timeout                       Kind = "timeout"        // no answer until the client goes away, or Delay has passed
-	Slow                          Kind = "slow"           // the right answer, Delay later
+	Slow                          Kind = "slow"           // the right answer, after Delay
 	Reset                         Kind = "reset"          // TCP RST instead of an answer
 	AccessDenied                  Kind = "access-denied"
 	ExpiredToken                  Kind = "expired-token"
-	MalformedBody                 Kind = "malformed-body" // 200 with a body that is not of the protocol
+	MalformedBody                 Kind = "malformed-body" // 200 with a body that breaks the protocol
 	StaleRead                     Kind = "stale-read"     // a read sees the state before the last write
 	ConcurrentModification        Kind = "concurrent-modification"
 	EntityTemporarilyUnmodifiable Kind = "entity-temporarily-unmodifiable"
 	Error                         Kind = "error" // any Code, Status and Message
 )
 
-// Fault is a rule that spoils requests. Empty Service, Operation and AccountID match all. Of the matching requests, the
-// Nth (from 1), every Every-th, or, when both are 0, each one is spoiled, at most Times of them (0: no limit).
+// Fault is a rule that replaces or changes the answers to requests. An empty Service, Operation or AccountID matches all. The rule
+// applies to the Nth matching request (from 1), to every Every-th one, or, when both are 0, to each one, at most Times (0: no limit).
 type Fault struct {
 	Service   string        `json:"service,omitempty"`
 	Operation string        `json:"operation,omitempty"`
@@ -68,7 +68,7 @@ var faultKinds = []Kind{
 	ConcurrentModification, EntityTemporarilyUnmodifiable, Error,
 }
 
-// check refuses a fault that could never do what it says.
+// check refuses a fault that can have no effect.
 func (f Fault) check() error {
 	switch {
 	case !slices.Contains(faultKinds, f.Kind):
@@ -129,7 +129,7 @@ func (s *Sim) ClearFaults(accountID string) {
 	s.faults = slices.DeleteFunc(s.faults, func(r *rule) bool { return r.fault.AccountID == accountID })
 }
 
-// removeFault takes a rule away and tells whether it was there.
+// removeFault removes a rule and reports whether it existed.
 func (s *Sim) removeFault(id int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +143,8 @@ func (s *Sim) matchFault(c *call) *Fault {
 	var due *Fault
 	for _, r := range s.faults {
 		f := &r.fault
-		if f.Service != "" && f.Service != c.service || f.Operation != "" && f.Operation != c.name || f.AccountID != "" && f.AccountID != c.accountID {
+		if f.Service != "" && f.Service != c.service || f.Operation != "" && f.Operation != c.name || f.AccountID != "" &&
+			f.AccountID != c.accountID {
 			continue
 		}
 		r.matched++
@@ -164,7 +165,7 @@ func (f *Fault) kind() Kind {
 	return f.Kind
 }
 
-// replaces tells whether the fault stands in the place of the answer; slow and stale answers stay right.
+// replaces reports whether the fault replaces the answer; slow and stale answers are real ones.
 func (f *Fault) replaces() bool { return f.Kind != Slow && f.Kind != StaleRead }
 
 // faulty makes the answer of a fault. Kinds that only spoil the delivery keep an empty one.
@@ -196,16 +197,18 @@ func (c *call) faultError(f *Fault) *apiError {
 		if code == "" {
 			code = "ConflictException"
 		}
-		return refuse(http.StatusConflict, code, "The request was rejected because multiple requests to change this object were submitted simultaneously. Wait a few minutes and submit your request again.")
+		return refuse(http.StatusConflict, code, "The request was rejected because multiple requests to change this object were "+
+			"submitted simultaneously. Wait a few minutes and submit your request again.")
 	case EntityTemporarilyUnmodifiable:
-		return refuse(http.StatusConflict, "EntityTemporarilyUnmodifiable", "The entity cannot be modified while it is being created. Wait a few minutes and submit your request again.")
+		return refuse(http.StatusConflict, "EntityTemporarilyUnmodifiable",
+			"The entity cannot be modified while it is being created. Wait a few minutes and submit your request again.")
 	case Error:
 		return refuse(f.Status, f.Code, "")
 	}
 	return nil
 }
 
-// reset closes the connection with a TCP RST, as a load balancer that dies does.
+// reset closes the connection with a TCP RST, as a failing load balancer does.
 func reset(w http.ResponseWriter) {
 	hijacker, ok := w.(http.Hijacker)
 	if !ok {
@@ -216,7 +219,7 @@ func reset(w http.ResponseWriter) {
 		panic(http.ErrAbortHandler)
 	}
 	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // a socket that is gone already is as good as reset
+		_ = tcp.SetLinger(0) // ignore the error: the socket may be closed already
 	}
 	_ = conn.Close()
 }

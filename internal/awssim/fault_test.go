@@ -194,7 +194,7 @@ func TestStaleReadsShowTheStateBeforeTheLastWrite(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// The SDK's own retries turn a lost reply into "already exists": nobody who sees that code knows whether the user is
+// The SDK's own retries turn a lost reply into "already exists": that code does not show whether the user is
 // his own.
 func TestTheSDKTurnsALostReplyIntoAlreadyExists(t *testing.T) {
 	t.Parallel()
@@ -307,9 +307,10 @@ func TestRequestsThatAreNotAWS(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for want, header := range map[string]string{
-		"MissingAuthenticationToken":                     "",
-		"IncompleteSignature":                            "AWS4-HMAC-SHA256 Credential=x",
-		"Credential should be scoped to correct service": "AWS4-HMAC-SHA256 Credential=k/20261120/us-east-1/ec2/aws4_request, SignedHeaders=host, Signature=00",
+		"MissingAuthenticationToken": "",
+		"IncompleteSignature":        "AWS4-HMAC-SHA256 Credential=x",
+		"Credential should be scoped to correct service": "AWS4-HMAC-SHA256 Credential=k/20261120/us-east-1/ec2/aws4_request, " +
+			"SignedHeaders=host, Signature=00",
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url, strings.NewReader("Action=GetCallerIdentity"))
 		require.NoError(t, err)
@@ -363,7 +364,8 @@ func TestNoTypedErrorIsLost(t *testing.T) {
 		"LimitExceeded": new(*iamtypes.LimitExceededException), "DeleteConflict": new(*iamtypes.DeleteConflictException),
 		"ConcurrentModification": new(*iamtypes.ConcurrentModificationException), "ServiceFailure": new(*iamtypes.ServiceFailureException),
 	} {
-		remove := w.sim.Inject(awssim.Fault{Service: "iam", Kind: awssim.Error, Code: code, Status: awssim.ModelledStatus("iam", "DeleteUser", code, 409)})
+		remove := w.sim.Inject(awssim.Fault{Service: "iam", Kind: awssim.Error, Code: code,
+			Status: awssim.ModelledStatus("iam", "DeleteUser", code, 409)})
 		_, err := w.iam.DeleteUser(ctx, &iam.DeleteUserInput{UserName: name})
 		if code == "EntityAlreadyExists" { // not declared for DeleteUser: the SDK gives the generic type
 			requireCode(t, err, code)

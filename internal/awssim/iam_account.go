@@ -11,8 +11,7 @@ var iamAccountOperations = []operation{
 	{service: "iam", name: "GetAccountPasswordPolicy", needs: on(anyResource), do: getAccountPasswordPolicy},
 }
 
-// createAccountAlias replaces the account's alias without a word when it has one. The name is taken when any account
-// holds it, this one included.
+// createAccountAlias silently replaces the account's alias if it has one. The name is taken when any account has it, even this one.
 func createAccountAlias(c *call) (any, *apiError) {
 	alias := c.text("AccountAlias")
 	if accountIDPattern.MatchString(alias) {

@@ -56,7 +56,8 @@ var iamCredentialOperations = []operation{
 			return credential{name, "Active", name + "-at-service", timestamp(u.Created), id, "codecommit.amazonaws.com"}
 		})
 	}),
-	userRemoval("DeleteServiceSpecificCredential", "ServiceSpecificCredentialId", "service credential", func(u *User) *[]string { return &u.ServiceCredentials }),
+	userRemoval("DeleteServiceSpecificCredential", "ServiceSpecificCredentialId", "service credential",
+		func(u *User) *[]string { return &u.ServiceCredentials }),
 
 	userList("ListMFADevices", "MFADevices", func(name string, u User) []any {
 		type device struct{ UserName, SerialNumber, EnableDate string }
@@ -64,7 +65,8 @@ var iamCredentialOperations = []operation{
 	}),
 	{service: "iam", name: "DeactivateMFADevice", mutates: true, needs: on(onUser), do: deactivateMFADevice},
 	{service: "iam", name: "ListVirtualMFADevices", needs: on(anyResource), do: listVirtualMFADevices},
-	{service: "iam", name: "DeleteVirtualMFADevice", mutates: true, needs: on(func(c *call) string { return c.text("SerialNumber") }), do: deleteVirtualMFADevice},
+	{service: "iam", name: "DeleteVirtualMFADevice", mutates: true, needs: on(func(c *call) string { return c.text("SerialNumber") }),
+		do: deleteVirtualMFADevice},
 
 	userList("ListGroupsForUser", "Groups", func(_ string, u User) []any {
 		type group struct {
@@ -73,7 +75,7 @@ var iamCredentialOperations = []operation{
 			Arn, CreateDate string
 		}
 		return each(u.Groups, func(name string) any {
-			// The id and the ARN of a group play no part in the flow; only its name is ever sent back.
+			// Clients use only the name of a group, not its id or ARN.
 			return group{"/", name, "AGPA" + strings.ToUpper(name), "arn:aws:iam:::group/" + name, timestamp(u.Created)}
 		})
 	}),
@@ -90,7 +92,7 @@ func each(ids []string, f func(string) any) []any {
 	return out
 }
 
-// userRemoval makes an operation that takes an element off one of a user's lists.
+// userRemoval returns an operation that removes an element from one of a user's lists.
 func userRemoval(name, member, noun string, list func(*User) *[]string) operation {
 	return operation{service: "iam", name: name, mutates: true, needs: on(onUser), do: func(c *call) (any, *apiError) {
 		return changeUser(c, func(_ string, u *User) (string, *apiError) {
@@ -151,13 +153,14 @@ func getLoginProfile(c *call) (any, *apiError) {
 	return loginProfileResult{loginProfileXML{name, timestamp(u.LoginProfile.Created), u.LoginProfile.ResetRequired}}, nil
 }
 
-// settled refuses to touch a login profile that reads do not show yet, as IAM does.
+// settled refuses to change a login profile that reads do not show yet, as IAM does.
 func (c *call) settled(name string, u *User) *apiError {
 	if u.LoginProfile == nil {
 		return noLoginProfile(name)
 	}
 	if _, seen, ok := c.view().user(name); !ok || seen.LoginProfile == nil {
-		return refuse(http.StatusConflict, "EntityTemporarilyUnmodifiable", "Login Profile for User "+name+" cannot be modified while login profile is being created.")
+		return refuse(http.StatusConflict, "EntityTemporarilyUnmodifiable",
+			"Login Profile for User "+name+" cannot be modified while login profile is being created.")
 	}
 	return nil
 }
@@ -196,8 +199,8 @@ func deleteLoginProfile(c *call) (any, *apiError) {
 // passwordSymbols are the characters that IAM counts as symbols.
 const passwordSymbols = "!@#$%^&*()_+-=[]{}|'"
 
-// checkPassword applies the account's password policy, or AWS's default one: at least 8 characters of at least three of
-// four classes, and neither the account's name nor its e-mail address.
+// checkPassword applies the account's password policy, or AWS's default one: at least 8 characters from three of the four classes, and
+// not the account's name or e-mail address.
 func (c *call) checkPassword(user string) *apiError {
 	password, account := c.text("Password"), c.account()
 	violated := func(rule string) *apiError {

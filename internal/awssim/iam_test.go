@@ -182,7 +182,8 @@ func TestInlinePoliciesAndBoundary(t *testing.T) {
 	w, ctx := setup(t, withPolicy(allPowers)), t.Context()
 	w.mustUser(ctx)
 	putPolicy := func(document string) error {
-		_, err := w.iam.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: name, PolicyName: aws.String("p"), PolicyDocument: aws.String(document)})
+		_, err := w.iam.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: name, PolicyName: aws.String("p"),
+			PolicyDocument: aws.String(document)})
 		return err
 	}
 	require.NoError(t, putPolicy(allPowers))
@@ -194,12 +195,14 @@ func TestInlinePoliciesAndBoundary(t *testing.T) {
 	} {
 		require.ErrorAs(t, putPolicy(document), &malformed, document)
 	}
-	requireCode(t, putPolicy(`{"Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::`+strings.Repeat("x", 2048)+`"}}`), "LimitExceeded")
+	requireCode(t, putPolicy(`{"Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::`+strings.Repeat("x", 2048)+`"}}`),
+		"LimitExceeded")
 	list, err := w.iam.ListUserPolicies(ctx, &iam.ListUserPoliciesInput{UserName: name})
 	require.NoError(t, err)
 	require.Equal(t, []string{"p"}, list.PolicyNames)
 
-	_, err = w.iam.PutUserPermissionsBoundary(ctx, &iam.PutUserPermissionsBoundaryInput{UserName: name, PermissionsBoundary: aws.String(readOnly)})
+	_, err = w.iam.PutUserPermissionsBoundary(ctx, &iam.PutUserPermissionsBoundaryInput{UserName: name,
+		PermissionsBoundary: aws.String(readOnly)})
 	require.NoError(t, err)
 	got, err := w.iam.GetUser(ctx, &iam.GetUserInput{UserName: name})
 	require.NoError(t, err)
@@ -245,7 +248,8 @@ func TestLoginProfiles(t *testing.T) {
 	require.NoError(t, err)
 	_, err = w.iam.CreateLoginProfile(ctx, loginInput())
 	requireCode(t, err, "EntityAlreadyExists")
-	_, err = w.iam.UpdateLoginProfile(ctx, &iam.UpdateLoginProfileInput{UserName: name, Password: aws.String("An0ther-pass-word"), PasswordResetRequired: aws.Bool(false)})
+	_, err = w.iam.UpdateLoginProfile(ctx, &iam.UpdateLoginProfileInput{UserName: name, Password: aws.String("An0ther-pass-word"),
+		PasswordResetRequired: aws.Bool(false)})
 	require.NoError(t, err)
 	a, _ := w.sim.Account(accountID)
 	profile := a.Users[userName].LoginProfile
@@ -287,7 +291,8 @@ func TestPasswordPolicies(t *testing.T) {
 	require.EqualValues(t, 14, *policy.PasswordPolicy.MinimumPasswordLength)
 	require.True(t, policy.PasswordPolicy.ExpirePasswords)
 	require.False(t, policy.PasswordPolicy.AllowUsersToChangePassword)
-	for _, bad := range []string{"Sh0rt-symbol1", "NoSymbolsAtAll12345", "no-uppercase-letters-1", "NO-LOWERCASE-LETTERS-1", "No-numbers-at-all"} {
+	for _, bad := range []string{"Sh0rt-symbol1", "NoSymbolsAtAll12345", "no-uppercase-letters-1", "NO-LOWERCASE-LETTERS-1",
+		"No-numbers-at-all"} {
 		require.ErrorAs(t, try(bad), &violation, bad)
 	}
 	require.NoError(t, try(password))
@@ -337,15 +342,18 @@ func TestDeleteLadder(t *testing.T) {
 			return err
 		},
 		func() error {
-			_, err := w.iam.DeleteSigningCertificate(ctx, &iam.DeleteSigningCertificateInput{UserName: name, CertificateId: certificates.Certificates[0].CertificateId})
+			_, err := w.iam.DeleteSigningCertificate(ctx, &iam.DeleteSigningCertificateInput{UserName: name,
+				CertificateId: certificates.Certificates[0].CertificateId})
 			return err
 		},
 		func() error {
-			_, err := w.iam.DeleteSSHPublicKey(ctx, &iam.DeleteSSHPublicKeyInput{UserName: name, SSHPublicKeyId: ssh.SSHPublicKeys[0].SSHPublicKeyId})
+			_, err := w.iam.DeleteSSHPublicKey(ctx, &iam.DeleteSSHPublicKeyInput{UserName: name,
+				SSHPublicKeyId: ssh.SSHPublicKeys[0].SSHPublicKeyId})
 			return err
 		},
 		func() error {
-			_, err := w.iam.DeleteServiceSpecificCredential(ctx, &iam.DeleteServiceSpecificCredentialInput{UserName: name, ServiceSpecificCredentialId: services.ServiceSpecificCredentials[0].ServiceSpecificCredentialId})
+			_, err := w.iam.DeleteServiceSpecificCredential(ctx, &iam.DeleteServiceSpecificCredentialInput{UserName: name,
+				ServiceSpecificCredentialId: services.ServiceSpecificCredentials[0].ServiceSpecificCredentialId})
 			return err
 		},
 		func() error {
@@ -425,18 +433,19 @@ func TestShippedPolicyDeniesWhatTheFlowDoesNotNeed(t *testing.T) {
 			_, err := w.iam.CreateUser(ctx, in)
 			return err
 		},
-		"somebody else's user": func() error {
+		"someone else's user": func() error {
 			_, err := w.iam.DeleteUser(ctx, &iam.DeleteUserInput{UserName: aws.String("root-path-user")})
 			return err
 		},
-		"somebody else's sign-in": func() error {
+		"someone else's sign-in": func() error {
 			in := loginInput()
 			in.UserName = aws.String("root-path-user")
 			_, err := w.iam.CreateLoginProfile(ctx, in)
 			return err
 		},
 		"a policy that is not approved": func() error {
-			_, err := w.iam.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: name, PolicyArn: aws.String("arn:aws:iam::aws:policy/AdministratorAccess")})
+			_, err := w.iam.AttachUserPolicy(ctx, &iam.AttachUserPolicyInput{UserName: name,
+				PolicyArn: aws.String("arn:aws:iam::aws:policy/AdministratorAccess")})
 			return err
 		},
 	} {
@@ -515,7 +524,8 @@ func TestChangesBySomebodyElseAreVisibleAtOnce(t *testing.T) {
 	out, err := w.iam.ListAccountAliases(ctx, &iam.ListAccountAliasesInput{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"by-the-customer"}, out.AccountAliases)
-	require.ErrorContains(t, w.sim.Edit(accountID, func(a *awssim.Account) { a.Alias = "taken-alias" }), `alias "taken-alias" belongs to account `+otherID)
+	require.ErrorContains(t, w.sim.Edit(accountID, func(a *awssim.Account) { a.Alias = "taken-alias" }),
+		`alias "taken-alias" belongs to account `+otherID)
 	require.ErrorContains(t, w.sim.Edit("000000000000", func(*awssim.Account) {}), "not in the simulator")
 	a, _ := w.sim.Account(accountID)
 	require.Equal(t, "by-the-customer", a.Alias, "a refused edit changes nothing")

@@ -48,7 +48,7 @@ func noSuchUser(name string) *apiError {
 	return noSuchEntity("The user with name " + name + " cannot be found.")
 }
 
-// userIn finds the user that the call names in a state of the account.
+// userIn returns the user that the call names in a state of the account.
 func (c *call) userIn(a *Account) (string, User, *apiError) {
 	if !c.has("UserName") {
 		return "", User{}, refuse(http.StatusBadRequest, "ValidationError", "Must specify userName when calling with non-User credentials")
@@ -60,8 +60,7 @@ func (c *call) userIn(a *Account) (string, User, *apiError) {
 	return name, u, nil
 }
 
-// changeUser runs f on the user that the call names and keeps what it makes of it. f returns what it changed in words,
-// or "" when there was nothing to change.
+// changeUser applies f to the user that the call names. f returns a description of its change, or "" when it changed nothing.
 func changeUser(c *call, f func(name string, u *User) (what string, refused *apiError)) (any, *apiError) {
 	draft := c.draft(c.accountID)
 	name, u, refused := c.userIn(draft)
@@ -79,7 +78,7 @@ func changeUser(c *call, f func(name string, u *User) (what string, refused *api
 	return nil, nil
 }
 
-// userXML is a user as IAM prints it.
+// userXML is a user in IAM's XML form.
 type userXML struct {
 	Path                string
 	UserName            string
@@ -114,7 +113,7 @@ func (c *call) userXML(name string, u User) userXML {
 	return out
 }
 
-// listUsers lists the users below a path, without their tags and boundaries.
+// listUsers lists the users under a path, without their tags and boundaries.
 func listUsers(c *call) (any, *apiError) {
 	view := c.view()
 	var all []any
@@ -173,7 +172,7 @@ func createUser(c *call) (any, *apiError) {
 	return struct{ User userXML }{c.userXML(name, u)}, nil
 }
 
-// checkUserTags applies the rules for tags that the model does not state.
+// checkUserTags applies the rules for tags that the API model does not contain.
 func checkUserTags(tags []tag) *apiError {
 	if duplicateKey(tags) != "" {
 		return refuse(http.StatusBadRequest, "InvalidInput", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
@@ -337,7 +336,8 @@ func deleteUserPolicy(c *call) (any, *apiError) {
 
 func needsBoundary(c *call) []question {
 	return []question{{
-		action: c.service + ":" + c.name, resource: onUser(c), context: map[string][]string{"iam:permissionsboundary": {c.text("PermissionsBoundary")}},
+		action: c.service + ":" + c.name, resource: onUser(c),
+		context: map[string][]string{"iam:permissionsboundary": {c.text("PermissionsBoundary")}},
 	}}
 }
 
@@ -362,7 +362,7 @@ func deleteUserPermissionsBoundary(c *call) (any, *apiError) {
 	})
 }
 
-// userList makes an operation that lists something of a user.
+// userList returns an operation that lists something of a user.
 func userList(name, element string, members func(name string, u User) []any) operation {
 	return operation{service: "iam", name: name, needs: on(onUser), do: func(c *call) (any, *apiError) {
 		user, u, refused := c.userIn(c.view())
@@ -385,9 +385,9 @@ type listXML struct {
 	Members []any `xml:"member"`
 }
 
-// page cuts the page that the call asks for out of a list. The marker is the place of the page's first element.
+// page returns the page of a list that the call asks for. The marker is the index of the page's first element.
 func page(c *call, element string, all []any) pageXML {
-	start, _ := strconv.Atoi(c.text("Marker")) // a marker that is not ours starts from the beginning
+	start, _ := strconv.Atoi(c.text("Marker")) // an unknown marker starts at the beginning
 	start = min(max(start, 0), len(all))
 	size := c.number("MaxItems", 100)
 	if short := c.view().Quirks.ShortPages; short && c.has("Marker") {

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// keepEntries bounds both logs, so that a simulator that runs for days in development does not grow for ever. The older
-// half is dropped when it is reached; no test comes near it.
+// keepEntries bounds both logs, so that a simulator that runs for days in development does not grow without a limit. When a log reaches
+// it, the older half is deleted. No test comes close to it.
 const keepEntries = 400_000
 
-// Effect is one change of the world's state.
+// Effect is one change of an account.
 type Effect struct {
 	Time         time.Time `json:"time"`
 	AccountID    string    `json:"account_id"`
@@ -35,7 +35,7 @@ type Request struct {
 	Decision     string    `json:"decision"` // ok, the error code of the answer, or the kind of the fault that replaced it
 }
 
-// Effects returns every change of state so far, oldest first, those made with Edit included (service "edit").
+// Effects returns every change so far, oldest first, including those by Edit (service "edit").
 func (s *Sim) Effects() []Effect {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -56,15 +56,14 @@ func appendBounded[T any](log []T, entry T) []T {
 	return append(log, entry)
 }
 
-// Permission is something that the role of an account needed: an action, the resource that it was for, and whether the role
-// had it.
+// Permission is what the role of an account needed: an action, its resource, and whether the role was allowed to perform it.
 type Permission struct {
 	Action   string
 	Resource string
 	Allowed  bool
 }
 
-// Permissions returns what the sessions of the account's role needed so far, each once, in order.
+// Permissions returns the permissions that the sessions of the account's role have needed so far, each once, sorted.
 func (s *Sim) Permissions(accountID string) []Permission {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,7 +72,7 @@ func (s *Sim) Permissions(accountID string) []Permission {
 	})
 }
 
-// need remembers what a role was asked for, as far as the memory goes.
+// need records a permission, up to the limit of the log.
 func (s *Sim) need(accountID string, p Permission) {
 	if s.needed[accountID] == nil {
 		s.needed[accountID] = map[Permission]bool{}

@@ -9,31 +9,42 @@ import (
 	"strings"
 )
 
-// awsPolicyPrefix begins the ARN of a policy that AWS manages.
+// awsPolicyPrefix is the beginning of the ARN of a policy that AWS manages.
 const awsPolicyPrefix = "arn:aws:iam::aws:policy/"
 
-// awsPolicies are the AWS managed policies that the simulator knows, with their documents. The documents are AWS's,
-// shortened to the services that the simulator has and to what matters for a user who changes the password.
+// awsPolicies are the AWS managed policies that the simulator knows. Their documents are AWS's, reduced to the services that the
+// simulator has and to what matters for a user who changes the password.
 // Source: AWS Managed Policy Reference Guide.
 var awsPolicies = map[string]string{
 	"AdministratorAccess": identityDocument(`{"Effect":"Allow","Action":"*","Resource":"*"}`),
 	"PowerUserAccess": identityDocument(`{"Effect":"Allow","NotAction":["iam:*","organizations:*","account:*"],"Resource":"*"},
-		{"Effect":"Allow","Action":["account:GetAccountInformation","account:GetGovCloudAccountInformation","account:GetPrimaryEmail","account:ListRegions",
-		"iam:CreateServiceLinkedRole","iam:DeleteServiceLinkedRole","iam:ListRoles","organizations:DescribeEffectivePolicy","organizations:DescribeOrganization"],"Resource":"*"}`),
-	"ReadOnlyAccess": identityDocument(`{"Effect":"Allow","Action":["account:Get*","account:List*","bcm-data-exports:Get*","bcm-data-exports:List*",
-		"cur:Describe*","cur:Get*","iam:Generate*","iam:Get*","iam:List*","iam:Simulate*","s3:Get*","s3:List*","sts:GetCallerIdentity"],"Resource":"*"}`),
-	"IAMFullAccess": identityDocument(`{"Effect":"Allow","Action":["iam:*","organizations:DescribeAccount","organizations:DescribeOrganization"],"Resource":"*"}`),
-	"IAMReadOnlyAccess": identityDocument(`{"Effect":"Allow","Action":["iam:GenerateCredentialReport","iam:GenerateServiceLastAccessedDetails","iam:Get*",
+		{"Effect":"Allow","Action":["account:GetAccountInformation","account:GetGovCloudAccountInformation","account:GetPrimaryEmail",
+		"account:ListRegions",
+		"iam:CreateServiceLinkedRole","iam:DeleteServiceLinkedRole","iam:ListRoles","organizations:DescribeEffectivePolicy",
+		"organizations:DescribeOrganization"],"Resource":"*"}`),
+	"ReadOnlyAccess": identityDocument(`{"Effect":"Allow","Action":["account:Get*","account:List*","bcm-data-exports:Get*",
+		"bcm-data-exports:List*",
+		"cur:Describe*","cur:Get*","iam:Generate*","iam:Get*","iam:List*","iam:Simulate*","s3:Get*","s3:List*","sts:GetCallerIdentity"],
+		"Resource":"*"}`),
+	"IAMFullAccess": identityDocument(`{"Effect":"Allow","Action":["iam:*","organizations:DescribeAccount",
+		"organizations:DescribeOrganization"],"Resource":"*"}`),
+	"IAMReadOnlyAccess": identityDocument(`{"Effect":"Allow","Action":["iam:GenerateCredentialReport",
+		"iam:GenerateServiceLastAccessedDetails","iam:Get*",
 		"iam:List*","iam:SimulateCustomPolicy","iam:SimulatePrincipalPolicy"],"Resource":"*"}`),
-	// The variable is the user's name without its path, so this policy is of no use to a user who has a path.
-	"IAMUserChangePassword": identityDocument(`{"Effect":"Allow","Action":["iam:ChangePassword"],"Resource":["arn:aws:iam::*:user/${aws:username}"]},
+	// The variable is the user's name without the path, so this policy has no effect for a user with a path.
+	"IAMUserChangePassword": identityDocument(`{"Effect":"Allow","Action":["iam:ChangePassword"],
+		"Resource":["arn:aws:iam::*:user/${aws:username}"]},
 		{"Effect":"Allow","Action":["iam:GetAccountPasswordPolicy"],"Resource":"*"}`),
-	"SecurityAudit": identityDocument(`{"Effect":"Allow","Action":["account:GetAlternateContact","cur:DescribeReportDefinitions","iam:GenerateCredentialReport",
+	"SecurityAudit": identityDocument(`{"Effect":"Allow","Action":["account:GetAlternateContact","cur:DescribeReportDefinitions",
+		"iam:GenerateCredentialReport",
 		"iam:Get*","iam:List*","s3:GetBucket*","s3:ListAllMyBuckets"],"Resource":"*"}`),
-	"job-function/ViewOnlyAccess": identityDocument(`{"Effect":"Allow","Action":["cur:DescribeReportDefinitions","iam:GetAccountSummary","iam:GetLoginProfile",
+	"job-function/ViewOnlyAccess": identityDocument(`{"Effect":"Allow","Action":["cur:DescribeReportDefinitions",
+		"iam:GetAccountSummary","iam:GetLoginProfile",
 		"iam:List*","s3:ListAllMyBuckets","s3:ListBucket"],"Resource":"*"}`),
-	"job-function/Billing":     identityDocument(`{"Effect":"Allow","Action":["account:GetAccountInformation","bcm-data-exports:*","cur:*"],"Resource":"*"}`),
-	"AWSBillingReadOnlyAccess": identityDocument(`{"Effect":"Allow","Action":["account:GetAccountInformation","cur:DescribeReportDefinitions"],"Resource":"*"}`),
+	"job-function/Billing": identityDocument(`{"Effect":"Allow","Action":["account:GetAccountInformation","bcm-data-exports:*",
+		"cur:*"],"Resource":"*"}`),
+	"AWSBillingReadOnlyAccess": identityDocument(`{"Effect":"Allow","Action":["account:GetAccountInformation",
+		"cur:DescribeReportDefinitions"],"Resource":"*"}`),
 }
 
 // unknownDocument is the document of a policy in Account.ManagedPolicies: it allows nothing that the simulator knows.
@@ -45,7 +56,7 @@ func identityDocument(statements string) string {
 
 var policyARNPattern = regexp.MustCompile(`\Aarn:aws:iam::([0-9]{12}|aws):policy/\S+\z`)
 
-// document returns what a managed policy says, whether AWS's or the account's own.
+// document returns the document of a managed policy, AWS's or the account's own.
 func (a *Account) document(arn string) (document string, ok bool) {
 	if name, isAWS := strings.CutPrefix(arn, awsPolicyPrefix); isAWS {
 		document, ok = awsPolicies[name]
@@ -57,7 +68,7 @@ func (a *Account) document(arn string) (document string, ok bool) {
 	return unknownDocument, slices.Contains(a.ManagedPolicies, arn)
 }
 
-// documents returns what several managed policies say; one that is not there says nothing.
+// documents returns the documents of managed policies, without those that do not exist.
 func (a *Account) documents(arns ...string) (all []string) {
 	for _, arn := range arns {
 		if document, ok := a.document(arn); ok {
@@ -97,7 +108,7 @@ var iamPolicyOperations = []operation{
 
 func onPolicy(c *call) string { return c.text("PolicyArn") }
 
-// defaultVersion is the version of a policy that counts. AWS's policies have a history.
+// defaultVersion is the policy version in effect. Policies of AWS have several.
 func defaultVersion(arn string) string {
 	if strings.HasPrefix(arn, awsPolicyPrefix) {
 		return "v3"
@@ -139,7 +150,8 @@ func getPolicy(c *call) (any, *apiError) {
 		CreateDate                    string
 	}
 	return struct{ Policy policyXML }{policyXML{
-		path[name:], "ANPA" + strings.ToUpper(path[name:]), arn, path[:name], defaultVersion(arn), attached, bounds, true, timestamp(c.view().Created),
+		path[name:], "ANPA" + strings.ToUpper(path[name:]), arn, path[:name], defaultVersion(arn), attached, bounds, true,
+		timestamp(c.view().Created),
 	}}, nil
 }
 
@@ -163,9 +175,9 @@ func getPolicyVersion(c *call) (any, *apiError) {
 	}}, nil
 }
 
-// MayChangePassword tells whether the user can sign in with the password that is set and choose another one, as AWS demands
-// at a first sign-in: the user needs iam:ChangePassword and iam:GetAccountPasswordPolicy, from the account's password policy
-// or from policies of the user, and neither a permissions boundary nor the organization may stand in the way.
+// MayChangePassword reports whether the user can sign in with the current password and choose another one, as AWS requires at a first
+// sign-in. The user needs iam:ChangePassword and iam:GetAccountPasswordPolicy from the account's password policy or from the user's
+// policies, and neither a permissions boundary nor the organization may deny them.
 func (s *Sim) MayChangePassword(accountID, userName string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -19,7 +19,8 @@ const (
 	ownPolicy   = "arn:aws:iam::" + accountID + ":policy/team/Boundary"
 	powerUser   = "arn:aws:iam::aws:policy/PowerUserAccess"
 	adminAccess = "arn:aws:iam::aws:policy/AdministratorAccess"
-	ownPassword = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["iam:ChangePassword","iam:GetAccountPasswordPolicy"],"Resource":"*"}}`
+	ownPassword = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["iam:ChangePassword",
+		"iam:GetAccountPasswordPolicy"],"Resource":"*"}}`
 )
 
 // readPolicy reads the document of a managed policy in the way in which a client must.
@@ -28,7 +29,8 @@ func (w *world) readPolicy(arn string) string {
 	policy, err := w.iam.GetPolicy(w.t.Context(), &iam.GetPolicyInput{PolicyArn: aws.String(arn)})
 	require.NoError(w.t, err)
 	require.Equal(w.t, arn, *policy.Policy.Arn)
-	version, err := w.iam.GetPolicyVersion(w.t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(arn), VersionId: policy.Policy.DefaultVersionId})
+	version, err := w.iam.GetPolicyVersion(w.t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(arn),
+		VersionId: policy.Policy.DefaultVersionId})
 	require.NoError(w.t, err)
 	require.True(w.t, version.PolicyVersion.IsDefaultVersion)
 	document, err := url.QueryUnescape(*version.PolicyVersion.Document)
@@ -61,7 +63,7 @@ func TestManagedPoliciesCanBeRead(t *testing.T) {
 	_, err = w.iam.GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(ownPolicy), VersionId: aws.String("latest")})
 	requireCode(t, err, "ValidationError")
 	_, err = w.iam.AttachUserPolicy(t.Context(), &iam.AttachUserPolicyInput{UserName: aws.String("bob"), PolicyArn: aws.String(ownPolicy)})
-	requireCode(t, err, "AccessDenied") // bob is nobody of ours
+	requireCode(t, err, "AccessDenied") // bob is not under our path
 
 	refused := w.sim.Edit(accountID, func(a *awssim.Account) { a.PolicyDocuments[ownPolicy] = `{"Statement":{"Effect":"Maybe"}}` })
 	require.ErrorContains(t, refused, "policy_documents")
@@ -108,7 +110,8 @@ func TestMayChangePassword(t *testing.T) {
 		}, false},
 		"the organization denies it": {func(a *awssim.Account, u *awssim.User) {
 			u.AttachedPolicies = []string{adminAccess}
-			a.OrganizationPolicy = json.RawMessage(`{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":"iam:*","Resource":"*"}]}`)
+			a.OrganizationPolicy = json.RawMessage(`{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny",
+		"Action":"iam:*","Resource":"*"}]}`)
 		}, false},
 		"a password that has expired for good": {func(a *awssim.Account, u *awssim.User) {
 			u.AttachedPolicies = []string{adminAccess}
@@ -134,7 +137,7 @@ func TestMayChangePassword(t *testing.T) {
 			a.Users = map[string]awssim.User{userName: u}
 		}))
 		require.Equal(t, c.want, w.sim.MayChangePassword(accountID, userName), name)
-		require.False(t, w.sim.MayChangePassword(accountID, "nobody"))
+		require.False(t, w.sim.MayChangePassword(accountID, "unknown"))
 	}
 	require.False(t, setup(t).sim.MayChangePassword("000000000000", userName))
 }
@@ -142,7 +145,8 @@ func TestMayChangePassword(t *testing.T) {
 // TestAccessDeniedNamesTheTypeOfPolicy: AWS's words say where to look.
 func TestAccessDeniedNamesTheTypeOfPolicy(t *testing.T) {
 	t.Parallel()
-	deny := json.RawMessage(`{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":"iam:CreateUser","Resource":"*"}]}`)
+	deny := json.RawMessage(`{"Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Effect":"Deny","Action":"iam:CreateUser",
+		"Resource":"*"}]}`)
 	const onlyS3 = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`
 	for want, change := range map[string]func(a *awssim.Account){
 		"with an explicit deny in a service control policy":                  func(a *awssim.Account) { a.OrganizationPolicy = deny },
@@ -177,7 +181,8 @@ func TestAccessDeniedNamesTheTypeOfPolicy(t *testing.T) {
 	}
 
 	locked := `{"Statement":{"Effect":"Deny","Principal":"*","Action":"s3:GetBucketTagging","Resource":"arn:aws:s3:::` + bucket + `"}}`
-	_, err := setup(t, withBucket(awssim.Bucket{Policy: locked})).s3.GetBucketTagging(t.Context(), &s3.GetBucketTaggingInput{Bucket: aws.String(bucket)})
+	_, err := setup(t, withBucket(awssim.Bucket{Policy: locked})).s3.GetBucketTagging(t.Context(),
+		&s3.GetBucketTaggingInput{Bucket: aws.String(bucket)})
 	require.Contains(t, requireCode(t, err, "AccessDenied"), "with an explicit deny in a resource-based policy")
 
 	for want, change := range map[string]func(a *awssim.Account){
@@ -191,9 +196,10 @@ func TestAccessDeniedNamesTheTypeOfPolicy(t *testing.T) {
 // TestTheShippedPolicyCreatesUsersWithThePoolsBoundaryOnly: a pool with a boundary has a role that knows no other users.
 func TestTheShippedPolicyCreatesUsersWithThePoolsBoundaryOnly(t *testing.T) {
 	t.Parallel()
-	w := setup(t, withPolicy(shipped.RolePolicy(shipped.Role{AccountID: accountID, PermissionsBoundary: ownPolicy})), withAccount(func(a *awssim.Account) {
-		a.PolicyDocuments = map[string]string{ownPolicy: ownPassword}
-	}))
+	w := setup(t, withPolicy(shipped.RolePolicy(shipped.Role{AccountID: accountID, PermissionsBoundary: ownPolicy})),
+		withAccount(func(a *awssim.Account) {
+			a.PolicyDocuments = map[string]string{ownPolicy: ownPassword}
+		}))
 	for boundary, code := range map[string]string{"": "AccessDenied", powerUser: "AccessDenied", ownPolicy: ""} {
 		in := createUserInput(userName)
 		if boundary != "" {

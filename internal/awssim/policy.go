@@ -7,8 +7,8 @@ import (
 	"quartermaster/deploy/iam"
 )
 
-// policy is a parsed IAM policy document. The simulator evaluates a part of AWS's policy language; what it cannot
-// evaluate it refuses to parse, so that no policy is ever half understood.
+// policy is a parsed IAM policy document. The simulator evaluates a part of AWS's policy language and refuses to parse anything else,
+// so no policy is evaluated incompletely.
 type policy struct {
 	Version   string                     `json:"Version"`
 	ID        string                     `json:"Id"`
@@ -26,7 +26,7 @@ type policyStatement struct {
 	Condition   map[string]map[string]oneOrMany[string] `json:"Condition"`
 }
 
-// oneOrMany is a JSON value that may stand alone or in a list.
+// oneOrMany is a JSON value, or a list of values.
 type oneOrMany[T any] []T
 
 // UnmarshalJSON reads either form.
@@ -62,16 +62,16 @@ func (p *principals) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &p.byKind)
 }
 
-// decision is what a policy says about a request.
+// decision is a policy's answer to a request.
 type decision int
 
 const (
-	silent  decision = iota // nothing allows it: an implicit deny
-	allowed                 // something allows it and nothing denies it
-	denied                  // something denies it
+	silent  decision = iota // no statement allows it: an implicit deny
+	allowed                 // a statement allows it and none denies it
+	denied                  // a statement denies it
 )
 
-// question is a request as a policy sees it.
+// question is a request in the terms of a policy.
 type question struct {
 	action   string              // service:Operation
 	resource string              // ARN
@@ -80,10 +80,10 @@ type question struct {
 	context  map[string][]string // condition keys in lower case
 }
 
-// keepPolicies bounds the parsed documents that are kept: every order may bring a session policy of its own.
+// keepPolicies bounds the cache of parsed documents: every session may have its own policy.
 const keepPolicies = 4096
 
-// policy parses a document, or returns the parsed one from the last time.
+// policy parses a document, or returns it from the cache.
 func (s *Sim) policy(document string) (*policy, error) {
 	if p, ok := s.policies[document]; ok {
 		return p, nil
@@ -99,7 +99,7 @@ func (s *Sim) policy(document string) (*policy, error) {
 	return p, nil
 }
 
-// mustPolicy parses a document that Load, Edit or an operation has parsed before it was accepted.
+// mustPolicy parses a document that Load, Edit or an operation has already accepted.
 func (s *Sim) mustPolicy(document string) *policy {
 	p, err := s.policy(document)
 	if err != nil {
@@ -108,8 +108,7 @@ func (s *Sim) mustPolicy(document string) *policy {
 	return p
 }
 
-// roleDocument is the permissions policy of the account's role: its own, or the one that we ship for a pool with the usual
-// policy for users.
+// roleDocument returns the permissions policy of the account's role: its own, or the shipped one for a pool with the usual user policy.
 func roleDocument(a *Account) string {
 	if len(a.Role.Policy) > 0 {
 		return string(a.Role.Policy)
@@ -117,8 +116,8 @@ func roleDocument(a *Account) string {
 	return iam.RolePolicy(iam.Role{AccountID: a.ID, UserPolicyARNs: []string{awsPolicyPrefix + "ReadOnlyAccess"}})
 }
 
-// trustDocument is the trust policy of the account's role: its own, the one that we ship, or, for a role without
-// external id, the mistake that customers make: a trust policy that asks for none.
+// trustDocument returns the trust policy of the account's role: its own, or the shipped one. For a role without an external id it is a
+// trust policy that demands none, a common mistake.
 func trustDocument(a *Account) string {
 	switch {
 	case len(a.Role.TrustPolicy) > 0:
@@ -134,10 +133,10 @@ func trustDocument(a *Account) string {
 // userName is the policy variable for the name of a user, without the path.
 const userName = "${aws:username}"
 
-// resources fills in the policy variable. A request of somebody who is no user has no value for it and matches nothing.
+// resources replaces the policy variable. For a caller that is not a user it has no value, so the pattern matches nothing.
 func (p *policy) resources(patterns []string, q question) []string {
 	if p.Version != variablesVersion {
-		return patterns // before that version variables were plain text
+		return patterns // an older version treats variables as plain text
 	}
 	name := q.context["aws:username"]
 	filled := make([]string, 0, len(patterns))
@@ -152,7 +151,7 @@ func (p *policy) resources(patterns []string, q question) []string {
 	return filled
 }
 
-// evaluate answers a question by all statements: a Deny wins over an Allow.
+// evaluate answers a question with all statements. A Deny takes precedence over an Allow.
 func (p *policy) evaluate(q question) decision {
 	answer := silent
 	for _, st := range p.Statement {
@@ -208,7 +207,7 @@ func (p *principals) match(q question) bool {
 	return false
 }
 
-// roleOf is the ARN of the role behind an assumed-role session, "" for other callers.
+// roleOf returns the ARN of the role of an assumed-role session; "" for other callers.
 func roleOf(caller string) string {
 	rest, ok := strings.CutPrefix(arnField(caller, 5), "assumed-role/")
 	if !ok {
@@ -218,7 +217,7 @@ func roleOf(caller string) string {
 	return "arn:aws:iam::" + arnField(caller, 4) + ":role/" + name
 }
 
-// arnField returns a field of an ARN by its place (4: account, 5: resource), "" when there is none.
+// arnField returns a field of an ARN by its index (4: account, 5: resource); "" when it does not exist.
 func arnField(arn string, place int) string {
 	fields := strings.SplitN(arn, ":", 6)
 	if place >= len(fields) {
@@ -227,7 +226,7 @@ func arnField(arn string, place int) string {
 	return fields[place]
 }
 
-// conditionOperator takes an operator such as ForAllValues:StringLikeIfExists apart.
+// conditionOperator splits an operator such as ForAllValues:StringLikeIfExists.
 func conditionOperator(name string) (set, operator string, ifExists, ok bool) {
 	operator = name
 	if before, after, found := strings.Cut(name, ":"); found {
@@ -235,14 +234,15 @@ func conditionOperator(name string) (set, operator string, ifExists, ok bool) {
 	}
 	operator, ifExists = strings.CutSuffix(operator, "IfExists")
 	switch operator {
-	case "StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike", "Bool", "Null":
+	case "StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "ArnEquals", "ArnLike", "ArnNotEquals", "ArnNotLike", "Bool",
+		"Null":
 		ok = set == "" || set == "ForAllValues" || set == "ForAnyValue"
 	}
 	return set, operator, ifExists, ok
 }
 
-// conditionHolds compares the values of one condition key. A key that the request does not carry fails every positive
-// operator and satisfies every negative one, unless the operator says ForAllValues or IfExists.
+// conditionHolds compares the values of one condition key. A key that the request does not have fails every positive operator and
+// satisfies every negative one, unless the operator has ForAllValues or IfExists.
 func conditionHolds(name string, wanted, actual []string) bool {
 	set, operator, ifExists, _ := conditionOperator(name)
 	if operator == "Null" {
@@ -261,7 +261,7 @@ func conditionHolds(name string, wanted, actual []string) bool {
 				if want == value {
 					return true
 				}
-			} else if wildcard(want, value) { // StringLike, and both kinds of Arn: they are the same to AWS
+			} else if wildcard(want, value) { // StringLike, ArnLike and ArnEquals: AWS treats them the same
 				return true
 			}
 		}
@@ -291,7 +291,7 @@ func anyMatch(patterns []string, value string, foldPatterns bool) bool {
 	return false
 }
 
-// wildcard matches a text against a pattern in which * stands for any characters and ? for one.
+// wildcard matches a text against a pattern in which * matches any characters and ? matches one.
 func wildcard(pattern, text string) bool {
 	p, t, star, mark := 0, 0, -1, 0
 	for t < len(text) {

@@ -18,8 +18,8 @@ var (
 	variablePattern = regexp.MustCompile(`\$\{[^}]*\}`)
 )
 
-// parsePolicy reads a policy document and holds it against the grammar that all kinds of policies share. A construct of
-// AWS's language that the simulator does not evaluate is an error too.
+// parsePolicy parses a policy document by the grammar that all kinds of policies share. A construct of AWS's policy language that the
+// simulator does not evaluate is an error too.
 func parsePolicy(document string) (*policy, error) {
 	var p policy
 	decoder := json.NewDecoder(strings.NewReader(document))
@@ -91,7 +91,7 @@ func (st *policyStatement) check(version string) error {
 	return nil
 }
 
-// each runs a check on every statement of a parsed policy.
+// each applies a check to every statement of a parsed policy.
 func (s *Sim) each(document string, check func(*policyStatement) error) (*policy, error) {
 	p, err := s.policy(document)
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *Sim) each(document string, check func(*policyStatement) error) (*policy
 	return p, nil
 }
 
-// identityPolicy parses a policy of a user or role, a session, a boundary or an organization: it names resources and nobody.
+// identityPolicy parses a policy of a user, role, session, boundary or organization. It names resources and no principal.
 func (s *Sim) identityPolicy(document string) (*policy, error) {
 	return s.each(document, func(st *policyStatement) error {
 		if st.Principal != nil {
@@ -118,7 +118,7 @@ func (s *Sim) identityPolicy(document string) (*policy, error) {
 	})
 }
 
-// trustPolicy parses the trust policy of a role: it names who may assume the role, which is its only resource.
+// trustPolicy parses the trust policy of a role. It names who may assume the role and no resource.
 func (s *Sim) trustPolicy(document string) (*policy, error) {
 	return s.each(document, func(st *policyStatement) error {
 		if st.Principal == nil {
@@ -136,7 +136,7 @@ func (s *Sim) trustPolicy(document string) (*policy, error) {
 	})
 }
 
-// bucketPolicy parses the policy of a bucket: it names who may do what with the bucket and what is in it.
+// bucketPolicy parses the policy of a bucket. It names principals, and the bucket and its objects as resources.
 func (s *Sim) bucketPolicy(document, bucket string) (*policy, error) {
 	return s.each(document, func(st *policyStatement) error {
 		if st.Principal == nil {

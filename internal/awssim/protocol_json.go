@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// jsonProtocol is awsJson1.1: the operation stands in the header X-Amz-Target. CUR and Data Exports speak it.
+// jsonProtocol is awsJson1.1, the protocol of CUR and Data Exports. The header X-Amz-Target names the operation.
 type jsonProtocol struct{ target string }
 
 func (p jsonProtocol) decode(c *call) *apiError {
@@ -34,7 +34,8 @@ func (p jsonProtocol) mistyped(_ *call, wrong *wrongType) *apiError {
 }
 
 func (p jsonProtocol) unknown(c *call) *apiError {
-	return refuse(http.StatusBadRequest, "UnknownOperationException", "The requested operation "+c.name+" is not supported in the called version.")
+	return refuse(http.StatusBadRequest, "UnknownOperationException",
+		"The requested operation "+c.name+" is not supported in the called version.")
 }
 
 func (p jsonProtocol) refusal(c *call, kind refusalKind, message string) *apiError {
@@ -48,12 +49,12 @@ func (p jsonProtocol) refusal(c *call, kind refusalKind, message string) *apiErr
 	}
 	e := jsonRefusal(kind, message)
 	if e.status == http.StatusForbidden {
-		e.status = http.StatusBadRequest // awsJson answers every client's fault with 400
+		e.status = http.StatusBadRequest // awsJson answers every client error with 400
 	}
 	return e
 }
 
-// jsonRefusal holds the codes that both JSON protocols share, with the statuses of REST.
+// jsonRefusal has the codes that both JSON protocols share, with the statuses of restJson.
 func jsonRefusal(kind refusalKind, message string) *apiError {
 	switch kind {
 	case accessDenied:
@@ -88,10 +89,11 @@ func (p jsonProtocol) fail(c *call, e *apiError) *response {
 func (p jsonProtocol) response(c *call, status int, out any) *response {
 	body, err := json.Marshal(out)
 	must(err)
-	return &response{status: status, header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}, "X-Amzn-Requestid": {c.requestID}}, body: body}
+	return &response{status: status, header: http.Header{"Content-Type": {"application/x-amz-json-1.1"},
+		"X-Amzn-Requestid": {c.requestID}}, body: body}
 }
 
-// errorBody is the body of a JSON error with its further members.
+// errorBody returns the body of a JSON error with its additional members.
 func errorBody(e *apiError, body map[string]any) map[string]any {
 	body["message"] = e.message
 	for name, value := range e.detail {

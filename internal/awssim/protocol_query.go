@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// queryProtocol is awsQuery: a form in, XML out. STS and IAM speak it.
+// queryProtocol is awsQuery, the protocol of STS and IAM: requests are forms, answers are XML.
 type queryProtocol struct{ namespace, version string }
 
 func (p queryProtocol) decode(c *call) *apiError {
@@ -34,7 +34,7 @@ func (p queryProtocol) decode(c *call) *apiError {
 	for name, value := range c.input {
 		c.input[name] = flatten(value)
 	}
-	// An empty list is on the wire as an empty string; only the model knows that a list was meant.
+	// An empty list is sent as an empty string; only the API model shows that it is a list.
 	if shape := shapes[c.service+"."+c.name]; shape != nil {
 		for _, f := range shape.fields {
 			if first := f.path[0]; first.list && c.input[first.name] == "" {
@@ -59,7 +59,7 @@ func insert(tree map[string]any, path []string, value string) {
 	insert(child, path[1:], value)
 }
 
-// flatten turns {"member": {"1": …, "2": …}} into a list, all the way down.
+// flatten turns {"member": {"1": …, "2": …}} into a list, recursively.
 func flatten(value any) any {
 	tree, ok := value.(map[string]any)
 	if !ok {
@@ -121,7 +121,7 @@ func (p queryProtocol) refusal(c *call, kind refusalKind, message string) *apiEr
 	return refuse(http.StatusForbidden, "SignatureDoesNotMatch", message)
 }
 
-// metadata ends every successful answer.
+// metadata is the end of every successful answer.
 type metadata struct {
 	RequestID string `xml:"RequestId"`
 }
@@ -129,7 +129,8 @@ type metadata struct {
 func (p queryProtocol) succeed(c *call, out any) *response {
 	var body bytes.Buffer
 	encoder := xml.NewEncoder(&body)
-	root := xml.StartElement{Name: xml.Name{Local: c.name + "Response"}, Attr: []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: p.namespace}}}
+	root := xml.StartElement{Name: xml.Name{Local: c.name + "Response"},
+		Attr: []xml.Attr{{Name: xml.Name{Local: "xmlns"}, Value: p.namespace}}}
 	must(encoder.EncodeToken(root))
 	if out != nil {
 		must(encoder.EncodeElement(out, xml.StartElement{Name: xml.Name{Local: c.name + "Result"}}))
@@ -164,7 +165,7 @@ func (p queryProtocol) header(c *call) http.Header {
 	return http.Header{"Content-Type": {"text/xml"}, "X-Amzn-Requestid": {c.requestID}}
 }
 
-// must is for encoding our own structures into memory, which cannot fail.
+// must is for encodings that cannot fail: our own structures into memory.
 func must(err error) {
 	if err != nil {
 		panic("awssim: cannot encode an answer: " + err.Error())

@@ -40,7 +40,8 @@ func (p restProtocol) mistyped(_ *call, wrong *wrongType) *apiError {
 }
 
 func (p restProtocol) unknown(c *call) *apiError {
-	return refuse(http.StatusBadRequest, "UnknownOperationException", "There is no operation "+c.name+" at "+c.http.Method+" "+c.http.URL.Path+".")
+	return refuse(http.StatusBadRequest, "UnknownOperationException",
+		"There is no operation "+c.name+" at "+c.http.Method+" "+c.http.URL.Path+".")
 }
 
 func (p restProtocol) refusal(_ *call, kind refusalKind, message string) *apiError {

@@ -40,9 +40,10 @@ var bucketRoutes = map[string]map[string]string{
 	http.MethodHead: {"": "HeadBucket"},
 }
 
-// listParameters belong to an operation that another parameter, or none, has selected.
+// listParameters do not select an operation.
 var listParameters = map[string]bool{
-	"x-id": true, "prefix": true, "max-keys": true, "continuation-token": true, "start-after": true, "encoding-type": true, "fetch-owner": true, "delimiter": true,
+	"x-id": true, "prefix": true, "max-keys": true, "continuation-token": true, "start-after": true, "encoding-type": true,
+	"fetch-owner": true, "delimiter": true,
 	"key-marker": true, "version-id-marker": true,
 }
 
@@ -135,7 +136,7 @@ func (p s3Protocol) fail(c *call, e *apiError) *response {
 		header[name] = values
 	}
 	if c.http.Method == http.MethodHead {
-		return &response{status: e.status, header: header} // an answer to HEAD has no body, not even an error's
+		return &response{status: e.status, header: header} // an answer to HEAD has no body, not even for an error
 	}
 	body, err := xml.Marshal(struct {
 		XMLName   xml.Name `xml:"Error"`

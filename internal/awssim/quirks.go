@@ -2,13 +2,13 @@ package awssim
 
 import "strings"
 
-// Quirks make an account behave in a way in which AWS may behave: what AWS does is not settled without a real account, or
-// differs from account to account. The zero value is the simulator's usual behavior.
+// Quirks make an account behave in ways in which AWS may behave: either only a real account would show what AWS does, or accounts
+// differ. The zero value is the simulator's usual behavior.
 type Quirks struct {
-	// NormalizeContacts stores contacts in another form than they were written in: e-mail addresses in lower case, text
-	// without needless white space, phone numbers without spaces and with + for a leading 00.
+	// NormalizeContacts stores contacts in another form than it receives: e-mail addresses in lower case, text without
+	// superfluous white space, and phone numbers without spaces and with + for a leading 00.
 	NormalizeContacts bool `json:"normalize_contacts,omitempty"`
-	// ShortPages makes every list of IAM begin with an empty page and go on with pages of one element, however many the
+	// ShortPages makes every list of IAM begin with an empty page, followed by pages of one element, no matter how many the
 	// call asks for.
 	ShortPages bool `json:"short_pages,omitempty"`
 	// ExactCase finds a user only by the exact name, while CreateUser still refuses a name that differs only in case.
@@ -40,6 +40,7 @@ func (c Contact) normalized() Contact {
 
 func (c AlternateContact) normalized() AlternateContact {
 	return AlternateContact{
-		Name: oneSpaced(c.Name), Title: oneSpaced(c.Title), EmailAddress: strings.ToLower(oneSpaced(c.EmailAddress)), PhoneNumber: plainPhone(c.PhoneNumber),
+		Name: oneSpaced(c.Name), Title: oneSpaced(c.Title), EmailAddress: strings.ToLower(oneSpaced(c.EmailAddress)),
+		PhoneNumber: plainPhone(c.PhoneNumber),
 	}
 }

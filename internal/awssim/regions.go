@@ -22,12 +22,12 @@ func knownRegion(region string) bool {
 	return slices.Contains(defaultRegions, region) || slices.Contains(optInRegions, region)
 }
 
-// hasEnabled tells whether the account can use a region.
+// hasEnabled reports whether the account can use a region.
 func (a *Account) hasEnabled(region string) bool {
 	return a.EnabledRegions == nil || !slices.Contains(optInRegions, region) || slices.Contains(a.EnabledRegions, region)
 }
 
-// hasSTS tells whether STS hands out the account's credentials in a region.
+// hasSTS reports whether STS is active in a region for the account.
 func (a *Account) hasSTS(region string) bool {
 	return a.hasEnabled(region) && !slices.Contains(a.DisabledSTSRegions, region)
 }

@@ -49,8 +49,10 @@ func exportInput() *bcmdataexports.CreateExportInput {
 		Export: &bcmtypes.Export{
 			Name: aws.String(reportName), Description: aws.String("usage"),
 			DataQuery: &bcmtypes.DataQuery{
-				QueryStatement:      aws.String("SELECT bill_payer_account_id, line_item_usage_account_id, line_item_unblended_cost FROM COST_AND_USAGE_REPORT"),
-				TableConfigurations: map[string]map[string]string{"COST_AND_USAGE_REPORT": {"TIME_GRANULARITY": "HOURLY", "INCLUDE_RESOURCES": "FALSE"}},
+				QueryStatement: aws.String("SELECT bill_payer_account_id, line_item_usage_account_id, line_item_unblended_cost FROM " +
+					"COST_AND_USAGE_REPORT"),
+				TableConfigurations: map[string]map[string]string{"COST_AND_USAGE_REPORT": {"TIME_GRANULARITY": "HOURLY",
+					"INCLUDE_RESOURCES": "FALSE"}},
 			},
 			DestinationConfigurations: &bcmtypes.DestinationConfigurations{S3Destination: &bcmtypes.S3Destination{
 				S3Bucket: aws.String(bucket), S3Prefix: aws.String("cur"), S3Region: aws.String("us-east-1"), S3BucketOwner: aws.String(accountID),
@@ -84,7 +86,8 @@ func TestReportLivesFromCreationToDeletion(t *testing.T) {
 	require.ErrorAs(t, err, &duplicate)
 	requireStatus(t, err, 400)
 
-	_, err = w.cur.TagResource(ctx, &cur.TagResourceInput{ReportName: aws.String(reportName), Tags: []curtypes.Tag{{Key: aws.String("a"), Value: aws.String("b")}}})
+	_, err = w.cur.TagResource(ctx, &cur.TagResourceInput{ReportName: aws.String(reportName),
+		Tags: []curtypes.Tag{{Key: aws.String("a"), Value: aws.String("b")}}})
 	require.NoError(t, err)
 	_, err = w.cur.TagResource(ctx, &cur.TagResourceInput{ReportName: aws.String("mp-cur-none"), Tags: []curtypes.Tag{}})
 	var missing *curtypes.ResourceNotFoundException
@@ -126,7 +129,8 @@ func TestReportCombinationsAreRefusedWithoutAReason(t *testing.T) {
 	in := reportInput()
 	in.ReportDefinition.S3Region = "il-central-1"
 	_, err := w.cur.PutReportDefinition(ctx, in)
-	require.Contains(t, requireCode(t, err, "ValidationException"), "'reportDefinition.s3Region' failed to satisfy constraint: Member must satisfy enum value set")
+	require.Contains(t, requireCode(t, err, "ValidationException"),
+		"'reportDefinition.s3Region' failed to satisfy constraint: Member must satisfy enum value set")
 	in = reportInput()
 	in.ReportDefinition.ReportName = aws.String("no spaces")
 	_, err = w.cur.PutReportDefinition(ctx, in)
@@ -158,7 +162,8 @@ func TestReportsNeedABucketThatBillingMayWriteTo(t *testing.T) {
 func TestReportsWaitForTheBucketPolicyToSpread(t *testing.T) {
 	t.Parallel()
 	w, ctx := setup(t, withDelay(10*time.Second), withAccount(func(a *awssim.Account) { a.Buckets = map[string]awssim.Bucket{bucket: {}} })), t.Context()
-	_, err := w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: aws.String(bucket), Policy: aws.String(shipped.ReportBucketPolicy(bucket, accountID))})
+	_, err := w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: aws.String(bucket),
+		Policy: aws.String(shipped.ReportBucketPolicy(bucket, accountID))})
 	require.NoError(t, err)
 	_, err = w.cur.PutReportDefinition(ctx, reportInput())
 	requireCode(t, err, "ValidationException")
@@ -197,7 +202,8 @@ func TestReportQuotaAndPages(t *testing.T) {
 			names = append(names, *d.ReportName)
 		}
 	}
-	require.Equal(t, []string{"mp-cur-report-0", "mp-cur-report-1", "mp-cur-report-2", "mp-cur-report-3", "mp-cur-report-4", "mp-cur-report-5", "mp-cur-report-6"}, names)
+	require.Equal(t, []string{"mp-cur-report-0", "mp-cur-report-1", "mp-cur-report-2", "mp-cur-report-3", "mp-cur-report-4",
+		"mp-cur-report-5", "mp-cur-report-6"}, names)
 }
 
 func TestModifyReport(t *testing.T) {
@@ -254,7 +260,8 @@ func TestExportLivesFromCreationToDeletion(t *testing.T) {
 	_, err = w.exports.CreateExport(ctx, exportInput())
 	var invalid *bcmtypes.ValidationException
 	require.ErrorAs(t, err, &invalid, "a duplicate name")
-	_, err = w.exports.TagResource(ctx, &bcmdataexports.TagResourceInput{ResourceArn: created.ExportArn, ResourceTags: []bcmtypes.ResourceTag{{Key: aws.String("k"), Value: aws.String("v")}}})
+	_, err = w.exports.TagResource(ctx, &bcmdataexports.TagResourceInput{ResourceArn: created.ExportArn,
+		ResourceTags: []bcmtypes.ResourceTag{{Key: aws.String("k"), Value: aws.String("v")}}})
 	require.NoError(t, err)
 
 	_, err = w.exports.DeleteExport(ctx, &bcmdataexports.DeleteExportInput{ExportArn: created.ExportArn})
@@ -266,7 +273,8 @@ func TestExportLivesFromCreationToDeletion(t *testing.T) {
 	require.ErrorAs(t, err, &missing)
 	_, err = w.exports.ListTagsForResource(ctx, &bcmdataexports.ListTagsForResourceInput{ResourceArn: created.ExportArn})
 	require.ErrorAs(t, err, &missing)
-	_, err = w.exports.TagResource(ctx, &bcmdataexports.TagResourceInput{ResourceArn: created.ExportArn, ResourceTags: []bcmtypes.ResourceTag{}})
+	_, err = w.exports.TagResource(ctx, &bcmdataexports.TagResourceInput{ResourceArn: created.ExportArn,
+		ResourceTags: []bcmtypes.ResourceTag{}})
 	require.ErrorAs(t, err, &missing)
 }
 
@@ -343,10 +351,12 @@ func TestExportsOfOtherTablesAreShown(t *testing.T) {
 	t.Parallel()
 	created, refreshed := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), time.Date(2026, 11, 19, 4, 0, 0, 0, time.UTC)
 	exports := map[string]awssim.Export{}
-	for name, table := range map[string]string{"focus": "FOCUS_1_0_AWS", "carbon": "CARBON_EMISSIONS", "advice": "COST_OPTIMIZATION_RECOMMENDATIONS"} {
+	for name, table := range map[string]string{"focus": "FOCUS_1_0_AWS", "carbon": "CARBON_EMISSIONS",
+		"advice": "COST_OPTIMIZATION_RECOMMENDATIONS"} {
 		exports[name] = awssim.Export{QueryStatement: "SELECT a FROM " + table, S3Bucket: "b", S3Prefix: "p", S3Region: "eu-west-1",
-			TableConfigurations: map[string]map[string]string{table: {"FILTER": "{}"}}, OutputType: "CUSTOM", Format: "PARQUET", Compression: "PARQUET",
-			Overwrite: "OVERWRITE_REPORT", Created: created, LastRefreshed: refreshed, StatusCode: "HEALTHY"}
+			TableConfigurations: map[string]map[string]string{table: {"FILTER": "{}"}}, OutputType: "CUSTOM", Format: "PARQUET",
+			Compression: "PARQUET",
+			Overwrite:   "OVERWRITE_REPORT", Created: created, LastRefreshed: refreshed, StatusCode: "HEALTHY"}
 	}
 	w, ctx := setup(t, withAccount(func(a *awssim.Account) { a.Exports = exports })), t.Context()
 	list, err := w.exports.ListExports(ctx, &bcmdataexports.ListExportsInput{})
@@ -369,8 +379,9 @@ func TestSomeColumnsNeedTheirSetting(t *testing.T) {
 	t.Parallel()
 	for column, setting := range map[string]string{
 		"line_item_resource_id": "INCLUDE_RESOURCES", "line_item_iam_principal": "INCLUDE_IAM_PRINCIPAL_DATA",
-		"split_line_item_split_cost": "INCLUDE_SPLIT_COST_ALLOCATION_DATA", "capacity_reservation_capacity_reservation_arn": "INCLUDE_CAPACITY_RESERVATION_DATA",
-		"line_item_user_identifier": "",
+		"split_line_item_split_cost":                    "INCLUDE_SPLIT_COST_ALLOCATION_DATA",
+		"capacity_reservation_capacity_reservation_arn": "INCLUDE_CAPACITY_RESERVATION_DATA",
+		"line_item_user_identifier":                     "",
 	} {
 		w, ctx := setup(t, withReportBucket()), t.Context()
 		in := exportInput()

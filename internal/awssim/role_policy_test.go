@@ -18,13 +18,16 @@ func TestTheShippedPolicyKeepsOffWhatIsNotOurs(t *testing.T) {
 	t.Parallel()
 	const theirs = "mp-cur-" + otherID + "-1" // another account's id in our pattern
 	w, ctx := setup(t, withAccount(func(a *awssim.Account) {
-		a.Users = map[string]awssim.User{"admin": {AttachedPolicies: []string{readOnly}}, userName: {Path: "/marketplace/", AttachedPolicies: []string{adminAccess}}}
+		a.Users = map[string]awssim.User{"admin": {AttachedPolicies: []string{readOnly}},
+			userName: {Path: "/marketplace/", AttachedPolicies: []string{adminAccess}}}
 		a.Reports = map[string]awssim.Report{"usage": {S3Bucket: "data"}}
-		a.Exports = map[string]awssim.Export{"usage": {ARN: "arn:aws:bcm-data-exports:us-east-1:" + accountID + ":export/usage-1", QueryStatement: "SELECT a FROM B"}}
+		a.Exports = map[string]awssim.Export{"usage": {ARN: "arn:aws:bcm-data-exports:us-east-1:" + accountID + ":export/usage-1",
+			QueryStatement: "SELECT a FROM B"}}
 		a.Buckets = map[string]awssim.Bucket{"data": {}, theirs: {}, bucket: {Objects: map[string]int{"data": 1}}}
 	})), t.Context()
 	before := w.sim.Snapshot(accountID)
-	other, ours, export := aws.String("admin"), aws.String(userName), aws.String("arn:aws:bcm-data-exports:us-east-1:"+accountID+":export/usage-1")
+	other, ours, export := aws.String("admin"), aws.String(userName),
+		aws.String("arn:aws:bcm-data-exports:us-east-1:"+accountID+":export/usage-1")
 	for what, call := range map[string]func() error{
 		"a user outside of our path": func() error {
 			_, err := w.iam.DeleteUser(ctx, &iam.DeleteUserInput{UserName: other})
@@ -50,7 +53,8 @@ func TestTheShippedPolicyKeepsOffWhatIsNotOurs(t *testing.T) {
 			return err
 		},
 		"more rights by an inline policy": func() error {
-			_, err := w.iam.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: ours, PolicyName: aws.String("p"), PolicyDocument: aws.String(allPowers)})
+			_, err := w.iam.PutUserPolicy(ctx, &iam.PutUserPolicyInput{UserName: ours, PolicyName: aws.String("p"),
+				PolicyDocument: aws.String(allPowers)})
 			return err
 		},
 		"an access key": func() error {
@@ -58,7 +62,8 @@ func TestTheShippedPolicyKeepsOffWhatIsNotOurs(t *testing.T) {
 			return err
 		},
 		"another boundary": func() error {
-			_, err := w.iam.PutUserPermissionsBoundary(ctx, &iam.PutUserPermissionsBoundaryInput{UserName: ours, PermissionsBoundary: aws.String(adminAccess)})
+			_, err := w.iam.PutUserPermissionsBoundary(ctx, &iam.PutUserPermissionsBoundaryInput{UserName: ours,
+				PermissionsBoundary: aws.String(adminAccess)})
 			return err
 		},
 		"the customer's legacy report": func() error {
@@ -78,7 +83,8 @@ func TestTheShippedPolicyKeepsOffWhatIsNotOurs(t *testing.T) {
 			return err
 		},
 		"what AWS delivered": func() error {
-			_, err := w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String("data"), VersionId: aws.String("null")})
+			_, err := w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String("data"),
+				VersionId: aws.String("null")})
 			return err
 		},
 	} {

@@ -34,16 +34,18 @@ var bucketOperations = []operation{
 	{service: "s3", name: "PutBucketPolicy", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketPolicy"), do: putBucketPolicy},
 	{service: "s3", name: "DeleteBucketPolicy", mutates: true, needs: s3Needs("s3:DeleteBucketPolicy"), do: deleteBucketPolicy},
 	{service: "s3", name: "GetPublicAccessBlock", needs: s3Needs("s3:GetBucketPublicAccessBlock"), do: getPublicAccessBlock},
-	{service: "s3", name: "PutPublicAccessBlock", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: putPublicAccessBlock},
-	{service: "s3", name: "DeletePublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"), do: deletePublicAccessBlock},
+	{service: "s3", name: "PutPublicAccessBlock", mutates: true, checksum: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"),
+		do: putPublicAccessBlock},
+	{service: "s3", name: "DeletePublicAccessBlock", mutates: true, needs: s3Needs("s3:PutBucketPublicAccessBlock"),
+		do: deletePublicAccessBlock},
 	{service: "s3", name: "ListObjectsV2", needs: s3Needs("s3:ListBucket"), do: listObjects},
 	{service: "s3", name: "ListObjectVersions", needs: s3Needs("s3:ListBucketVersions"), do: listObjectVersions},
 	{service: "s3", name: "DeleteObject", mutates: true, needs: needsDeleteObject, do: deleteObject},
-	// The permission for each key is asked for while the keys are deleted: a refused key does not refuse the others.
+	// The permission is checked for each key during the deletion: a refused key does not prevent the others.
 	{service: "s3", name: "DeleteObjects", mutates: true, checksum: true, needs: func(*call) []question { return nil }, do: deleteObjects},
 }
 
-// s3Needs asks about the bucket or object that the request addresses.
+// s3Needs returns the permission on the bucket or object that the request addresses.
 func s3Needs(action string) func(*call) []question {
 	return func(c *call) []question {
 		resource := "arn:aws:s3:::" + c.s3.bucket
@@ -74,7 +76,7 @@ func (c *call) createConfiguration() (createConfiguration, *apiError) {
 }
 
 func needsCreateBucket(c *call) []question {
-	in, _ := c.createConfiguration() // a body that is not XML is refused when it is carried out
+	in, _ := c.createConfiguration() // createBucket refuses a body that is not XML
 	resource, context := "arn:aws:s3:::"+c.s3.bucket, requestTags(in.Tags)
 	ownership := c.http.Header.Get(ownershipHeader)
 	if ownership != "" {
@@ -90,19 +92,20 @@ func needsCreateBucket(c *call) []question {
 	return needs
 }
 
-// ownershipHeader says with CreateBucket who owns the objects of the bucket.
+// ownershipHeader is CreateBucket's header for who owns the objects of the bucket.
 const ownershipHeader = "X-Amz-Object-Ownership"
 
-// objectOwnerships are the values of that header. A new bucket has the first one unless it says otherwise.
+// objectOwnerships are the values of that header. The first one is the default.
 var objectOwnerships = []string{"BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"}
 
-// DemandBucketOwnerEnforced is an Account.OrganizationPolicy that lets only buckets be created whose owner owns every object,
-// and only when the request says so.
+// DemandBucketOwnerEnforced is an Account.OrganizationPolicy that denies CreateBucket unless the request sets the object ownership to
+// BucketOwnerEnforced.
 const DemandBucketOwnerEnforced = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
 	{"Effect":"Deny","Action":"s3:CreateBucket","Resource":"*","Condition":{"StringNotEquals":{"s3:x-amz-object-ownership":"BucketOwnerEnforced"}}}]}`
 
 func malformedXML() *apiError {
-	return refuse(http.StatusBadRequest, "MalformedXML", "The XML you provided was not well-formed or did not validate against our published schema")
+	return refuse(http.StatusBadRequest, "MalformedXML", "The XML you provided was not well-formed or did not validate against "+
+		"our published schema")
 }
 
 var (
@@ -110,13 +113,13 @@ var (
 	addressPattern = regexp.MustCompile(`\A\d+\.\d+\.\d+\.\d+\z`)
 )
 
-// validBucketName holds S3's naming rules for general purpose buckets.
+// validBucketName checks S3's naming rules for general purpose buckets.
 func validBucketName(name string) bool {
 	return bucketPattern.MatchString(name) && !addressPattern.MatchString(name) && !strings.Contains(name, "..") &&
 		!strings.HasPrefix(name, "xn--") && !strings.HasSuffix(name, "-s3alias")
 }
 
-// createBucket makes a bucket, or answers for one that exists: 200 to its owner in us-east-1, a conflict elsewhere.
+// createBucket creates a bucket. If it exists, the answer is 200 to its owner in us-east-1, and a conflict otherwise.
 func createBucket(c *call) (any, *apiError) {
 	in, refused := c.createConfiguration()
 	if refused != nil {
@@ -128,7 +131,7 @@ func createBucket(c *call) (any, *apiError) {
 	}
 	region := in.LocationConstraint
 	if region == "EU" {
-		region = "eu-west-1" // its name from before there were others in Europe
+		region = "eu-west-1" // the region's old name, EU
 	}
 	if region == homeRegion || region != "" && !knownRegion(region) {
 		return nil, refuse(http.StatusBadRequest, "InvalidLocationConstraint", "The specified location-constraint is not valid")
@@ -137,7 +140,8 @@ func createBucket(c *call) (any, *apiError) {
 		region = homeRegion
 	}
 	if c.region != homeRegion && c.region != region || !c.account().hasEnabled(region) {
-		return nil, refuse(http.StatusBadRequest, "IllegalLocationConstraintException", "The "+region+" location constraint is incompatible for the region specific endpoint this request was sent to.")
+		return nil, refuse(http.StatusBadRequest, "IllegalLocationConstraintException",
+			"The "+region+" location constraint is incompatible for the region specific endpoint this request was sent to.")
 	}
 	if refused := checkBucketTags(in.Tags); refused != nil {
 		return nil, refused
@@ -152,14 +156,17 @@ func createBucket(c *call) (any, *apiError) {
 	created := s3Reply{header: http.Header{"Location": {"/" + name}}}
 	switch owner := c.sim.buckets[name]; {
 	case owner == c.accountID && region == homeRegion && c.account().Buckets[name].Region == homeRegion:
-		return created, nil // no sign that the bucket was there before, and its tags stay as they were
+		return created, nil // the answer does not show that the bucket existed, and its tags do not change
 	case owner == c.accountID:
-		return nil, refuse(http.StatusConflict, "BucketAlreadyOwnedByYou", "Your previous request to create the named bucket succeeded and you already own it.")
+		return nil, refuse(http.StatusConflict, "BucketAlreadyOwnedByYou",
+			"Your previous request to create the named bucket succeeded and you already own it.")
 	case owner != "":
-		return nil, refuse(http.StatusConflict, "BucketAlreadyExists", "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.")
+		return nil, refuse(http.StatusConflict, "BucketAlreadyExists",
+			"The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a "+
+				"different name and try again.")
 	}
 	bucket := Bucket{Region: region, Created: c.sim.now().Truncate(time.Second), ObjectOwnership: ownership}
-	// Since 2023 a new bucket blocks public access from the start.
+	// Since 2023, new buckets block public access.
 	bucket.PublicAccessBlock = &PublicAccessBlock{true, true, true, true}
 	for _, t := range in.Tags {
 		put(&bucket.Tags, t.Key, t.Value)
@@ -191,8 +198,8 @@ func checkBucketTags(tags []tag) *apiError {
 	return nil
 }
 
-// open finds the bucket that the call addresses, for a read in what reads see and for a write in the present, and
-// refuses one of another owner or region.
+// open returns the bucket that the call addresses: as reads see it for a read, in its current state for a write. It refuses a bucket
+// of another owner or region.
 func (c *call) open(read bool) (string, Bucket, *apiError) {
 	name := c.s3.bucket
 	missing := refuse(http.StatusNotFound, "NoSuchBucket", "The specified bucket does not exist")
@@ -218,15 +225,17 @@ func (c *call) open(read bool) (string, Bucket, *apiError) {
 		return "", Bucket{}, refused
 	}
 	if bucket.Region != c.region && c.name != "GetBucketLocation" {
-		e := refuse(http.StatusMovedPermanently, "PermanentRedirect", "The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to this endpoint.")
+		e := refuse(http.StatusMovedPermanently, "PermanentRedirect",
+			"The bucket you are attempting to access must be addressed using the specified endpoint. Please send all future requests to "+
+				"this endpoint.")
 		e.header = http.Header{"X-Amz-Bucket-Region": {bucket.Region}}
 		return "", Bucket{}, e
 	}
 	return owner, bucket, nil
 }
 
-// bucketPolicyAllows asks the bucket's own policy: a Deny in it counts for everybody, and another account's caller needs
-// an Allow there too. Every request counts as made over TLS, because that is how AWS would be reached.
+// bucketPolicyAllows evaluates the bucket's own policy. A Deny applies to every caller, and a caller from another account also needs an
+// Allow. Every request counts as made over TLS, as it would be to AWS.
 func (c *call) bucketPolicyAllows(owner string, bucket Bucket) *apiError {
 	answer := silent
 	var asked question
@@ -244,12 +253,12 @@ func (c *call) bucketPolicyAllows(owner string, bucket Bucket) *apiError {
 	case answer == denied && owner == c.accountID:
 		return c.deny(asked, denied, "resource-based policy")
 	case answer == denied || answer == silent && owner != c.accountID:
-		return c.wire.refusal(c, accessDenied, "Access Denied") // strangers are not told why
+		return c.wire.refusal(c, accessDenied, "Access Denied") // other accounts do not see the reason
 	}
 	return nil
 }
 
-// changeBucket runs f on the bucket that the call addresses and keeps what it makes of it.
+// changeBucket applies f to the bucket that the call addresses.
 func changeBucket(c *call, what string, f func(*Bucket) *apiError) (any, *apiError) {
 	owner, bucket, refused := c.open(false)
 	if refused != nil {
@@ -264,8 +273,7 @@ func changeBucket(c *call, what string, f func(*Bucket) *apiError) (any, *apiErr
 	return s3Reply{status: http.StatusNoContent}, nil
 }
 
-// listBuckets lists the account's own buckets by name. Only a request that asks for pages gets one: without max-buckets
-// and a token S3 answers with all of them.
+// listBuckets lists the account's own buckets by name. Without max-buckets and a token, S3 returns all of them and not a page.
 func listBuckets(c *call) (any, *apiError) {
 	type entry struct{ Name, CreationDate, BucketRegion string }
 	query := c.s3.query
@@ -273,7 +281,8 @@ func listBuckets(c *call) (any, *apiError) {
 	if text := query.Get("max-buckets"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxBucketsAPage {
-			return nil, refuse(http.StatusBadRequest, "InvalidArgument", "Argument max-buckets must be an integer between 1 and "+itoa(maxBucketsAPage))
+			return nil, refuse(http.StatusBadRequest, "InvalidArgument",
+				"Argument max-buckets must be an integer between 1 and "+itoa(maxBucketsAPage))
 		}
 		limit = n
 	}
@@ -304,7 +313,7 @@ func listBuckets(c *call) (any, *apiError) {
 	return s3Reply{body: out}, nil
 }
 
-// canonicalID is the 64-digit id by which S3 names an account.
+// canonicalID returns the 64-digit id that S3 uses for an account.
 func canonicalID(accountID string) string {
 	sum := sha256.Sum256([]byte(accountID))
 	return hex.EncodeToString(sum[:])
@@ -325,7 +334,8 @@ func deleteBucket(c *call) (any, *apiError) {
 	}
 	switch {
 	case len(bucket.Versions) > 0:
-		return nil, refuse(http.StatusConflict, "BucketNotEmpty", "The bucket you tried to delete is not empty. You must delete all versions in the bucket.")
+		return nil, refuse(http.StatusConflict, "BucketNotEmpty", "The bucket you tried to delete is not empty. You must delete all "+
+			"versions in the bucket.")
 	case len(bucket.Objects) > 0:
 		return nil, refuse(http.StatusConflict, "BucketNotEmpty", "The bucket you tried to delete is not empty")
 	}
@@ -344,119 +354,7 @@ func getBucketLocation(c *call) (any, *apiError) {
 		Region  string   `xml:",chardata"`
 	}{Region: bucket.Region}
 	if location.Region == homeRegion {
-		location.Region = "" // us-east-1 is the region that has no constraint
+		location.Region = "" // us-east-1 has no location constraint
 	}
 	return s3Reply{body: location}, nil
-}
-
-// tagging is the body of the tagging operations.
-type tagging struct {
-	XMLName xml.Name `xml:"Tagging"`
-	XMLNS   string   `xml:"xmlns,attr,omitempty"`
-	TagSet  []tag    `xml:"TagSet>Tag"`
-}
-
-func getBucketTagging(c *call) (any, *apiError) {
-	_, bucket, refused := c.open(true)
-	if refused != nil {
-		return nil, refused
-	}
-	if len(bucket.Tags) == 0 {
-		return nil, refuse(http.StatusNotFound, "NoSuchTagSet", "The TagSet does not exist")
-	}
-	return s3Reply{body: tagging{XMLNS: s3Namespace, TagSet: tagList(bucket.Tags)}}, nil
-}
-
-func putBucketTagging(c *call) (any, *apiError) {
-	var in tagging
-	if err := xml.Unmarshal(c.body, &in); err != nil {
-		return nil, malformedXML()
-	}
-	if refused := checkBucketTags(in.TagSet); refused != nil {
-		return nil, refused
-	}
-	return changeBucket(c, "tagged", func(b *Bucket) *apiError {
-		b.Tags = nil // the whole set is replaced
-		for _, t := range in.TagSet {
-			put(&b.Tags, t.Key, t.Value)
-		}
-		return nil
-	})
-}
-
-func deleteBucketTagging(c *call) (any, *apiError) {
-	return changeBucket(c, "untagged", func(b *Bucket) *apiError { b.Tags = nil; return nil })
-}
-
-func getBucketPolicy(c *call) (any, *apiError) {
-	_, bucket, refused := c.open(true)
-	if refused != nil {
-		return nil, refused
-	}
-	if bucket.Policy == "" {
-		return nil, refuse(http.StatusNotFound, "NoSuchBucketPolicy", "The bucket policy does not exist")
-	}
-	return s3Reply{header: http.Header{"Content-Type": {"application/json"}}, text: []byte(bucket.Policy)}, nil
-}
-
-func putBucketPolicy(c *call) (any, *apiError) {
-	document := string(c.body)
-	malformed := func(why string) *apiError { return refuse(http.StatusBadRequest, "MalformedPolicy", why) }
-	if len(document) > maxBucketPolicy {
-		return nil, malformed("Policies must not be longer than 20 KB")
-	}
-	if _, err := c.sim.bucketPolicy(document, c.s3.bucket); err != nil {
-		return nil, malformed(err.Error())
-	}
-	return changeBucket(c, "policy put", func(b *Bucket) *apiError { b.Policy = document; return nil })
-}
-
-func deleteBucketPolicy(c *call) (any, *apiError) {
-	return changeBucket(c, "policy deleted", func(b *Bucket) *apiError { b.Policy = ""; return nil })
-}
-
-// accessBlock is the body of the public access block operations.
-type accessBlock struct {
-	XMLName               xml.Name `xml:"PublicAccessBlockConfiguration"`
-	XMLNS                 string   `xml:"xmlns,attr,omitempty"`
-	BlockPublicAcls       bool
-	IgnorePublicAcls      bool
-	BlockPublicPolicy     bool
-	RestrictPublicBuckets bool
-}
-
-func getPublicAccessBlock(c *call) (any, *apiError) {
-	_, bucket, refused := c.open(true)
-	if refused != nil {
-		return nil, refused
-	}
-	b := bucket.PublicAccessBlock
-	if b == nil {
-		return nil, refuse(http.StatusNotFound, "NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found")
-	}
-	return s3Reply{body: accessBlock{
-		XMLNS: s3Namespace, BlockPublicAcls: b.BlockPublicAcls, IgnorePublicAcls: b.IgnorePublicAcls,
-		BlockPublicPolicy: b.BlockPublicPolicy, RestrictPublicBuckets: b.RestrictPublicBuckets,
-	}}, nil
-}
-
-func putPublicAccessBlock(c *call) (any, *apiError) {
-	var in accessBlock
-	if err := xml.Unmarshal(c.body, &in); err != nil {
-		return nil, malformedXML()
-	}
-	out, refused := changeBucket(c, "public access block put", func(b *Bucket) *apiError {
-		b.PublicAccessBlock = &PublicAccessBlock{in.BlockPublicAcls, in.IgnorePublicAcls, in.BlockPublicPolicy, in.RestrictPublicBuckets}
-		return nil
-	})
-	if refused != nil {
-		return nil, refused
-	}
-	reply, _ := out.(s3Reply)
-	reply.status = http.StatusOK
-	return reply, nil
-}
-
-func deletePublicAccessBlock(c *call) (any, *apiError) {
-	return changeBucket(c, "public access block deleted", func(b *Bucket) *apiError { b.PublicAccessBlock = nil; return nil })
 }

@@ -11,7 +11,7 @@ import (
 
 const maxObjectsAPage = 1000
 
-// States of a bucket's versioning. A bucket that never had it is in neither.
+// States of a bucket's versioning. The state of a bucket that never had it is "".
 const (
 	VersioningEnabled   = "Enabled"
 	VersioningSuspended = "Suspended"
@@ -20,8 +20,8 @@ const (
 // nullVersion is the id of a version that was written while the bucket had no versioning, or had it suspended.
 const nullVersion = "null"
 
-// completeVersions brings the current objects of a bucket in step with its versions. In a bucket with versioning the
-// versions decide; an object that has none is one from before versioning was enabled.
+// completeVersions updates the current objects of a bucket from its versions. An object without a version is from before versioning was
+// enabled.
 func (b *Bucket) completeVersions() error {
 	switch b.Versioning {
 	case "":
@@ -51,7 +51,7 @@ func (b *Bucket) completeVersions() error {
 	return nil
 }
 
-// showCurrent makes the newest version of a key its current object; a delete marker hides the key.
+// showCurrent makes the newest version of a key its current object. A delete marker hides the key.
 func (b *Bucket) showCurrent(key string) {
 	all := b.Versions[key]
 	if len(all) == 0 {
@@ -64,7 +64,7 @@ func (b *Bucket) showCurrent(key string) {
 	put(&b.Objects, key, all[0].Size)
 }
 
-// push makes a version the newest one of its key. While versioning is suspended it takes the place of the null version.
+// push makes a version the newest one of its key. While versioning is suspended, it replaces the null version.
 func (b *Bucket) push(s *Sim, key string, v ObjectVersion) ObjectVersion {
 	v.ID = nullVersion
 	if b.Versioning == VersioningEnabled {
@@ -85,8 +85,8 @@ func (b *Bucket) write(s *Sim, key string, size int) {
 	b.push(s, key, ObjectVersion{Size: size})
 }
 
-// remove deletes an object as S3 does: without an id a versioned bucket gets a delete marker, even for a key that it does
-// not have; with an id that version goes for good. It returns the version that was added or removed, if any.
+// remove deletes an object as S3 does. Without an id, a versioned bucket gets a delete marker, even for a key that it does not have. With
+// an id, that version is deleted permanently. remove returns the version that was added or deleted, if any.
 func (b *Bucket) remove(s *Sim, key, id string) (v ObjectVersion, what string) {
 	switch {
 	case id == "" && b.Versioning != "":
@@ -127,7 +127,7 @@ func (c *call) maxKeys() (int, *apiError) {
 	return min(n, maxObjectsAPage), nil
 }
 
-// listObjects lists what is there now: since 2020 S3 lists objects with strong consistency.
+// listObjects lists the current objects: since 2020, S3 lists objects with strong consistency.
 func listObjects(c *call) (any, *apiError) {
 	type object struct {
 		Key, LastModified, ETag string
@@ -169,7 +169,7 @@ func listObjects(c *call) (any, *apiError) {
 	return s3Reply{body: out}, nil
 }
 
-// versionXML is a version or a delete marker in a list. Its element's name says which.
+// versionXML is a version or a delete marker in a list; the name of its element distinguishes them.
 type versionXML struct {
 	XMLName      xml.Name
 	Key          string
@@ -226,8 +226,8 @@ func listObjectVersions(c *call) (any, *apiError) {
 	return s3Reply{body: out}, nil
 }
 
-// versionList are all versions and delete markers of a bucket in the order of a list. Without versioning a bucket has one
-// version of each object, whose id is "null".
+// versionList returns all versions and delete markers of a bucket in the order of a list. Without versioning, each object has one
+// version, whose id is "null".
 func (b *Bucket) versionList() []versionXML {
 	all := b.Versions
 	if b.Versioning == "" {
@@ -250,8 +250,8 @@ func (b *Bucket) versionList() []versionXML {
 	return list
 }
 
-// listed tells whether an earlier page, which ended at a key's version idMarker, has shown its version id. When the version
-// of the marker is gone, nothing counts as shown: a page may repeat a version, but must not lose one.
+// listed reports whether an earlier page, which ended at a key's version idMarker, has shown the version id. If the marker's version is
+// deleted, no version counts as shown: a page may repeat a version but must not miss one.
 func (b *Bucket) listed(key, idMarker, id string) bool {
 	if idMarker == "" {
 		return true // the page after a key alone begins with the next key
@@ -264,7 +264,7 @@ func (b *Bucket) listed(key, idMarker, id string) bool {
 
 func etag(key string) string { return fmt.Sprintf(`"%032x"`, len(key)) }
 
-// removal asks for the permission to delete an object, or one of its versions.
+// removal returns the permission to delete an object, or one of its versions.
 func (c *call) removal(key, id string) question {
 	q := question{action: "s3:DeleteObject", resource: "arn:aws:s3:::" + c.s3.bucket + "/" + key}
 	if id != "" {
@@ -289,7 +289,7 @@ func (c *call) removeObject(owner, key, id string) ObjectVersion {
 	return v
 }
 
-// deleteObject succeeds for a key or version that is not there, as S3 does.
+// deleteObject succeeds for a key or version that does not exist, as S3 does.
 func deleteObject(c *call) (any, *apiError) {
 	owner, _, refused := c.open(false)
 	if refused != nil {

@@ -47,9 +47,11 @@ func TestBucketLivesFromCreationToDeletion(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, location.LocationConstraint)
 
-	_, err = w.s3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: name, PublicAccessBlockConfiguration: &s3types.PublicAccessBlockConfiguration{
-		BlockPublicAcls: aws.Bool(true), IgnorePublicAcls: aws.Bool(true), BlockPublicPolicy: aws.Bool(false), RestrictPublicBuckets: aws.Bool(true),
-	}})
+	_, err = w.s3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: name,
+		PublicAccessBlockConfiguration: &s3types.PublicAccessBlockConfiguration{
+			BlockPublicAcls: aws.Bool(true), IgnorePublicAcls: aws.Bool(true), BlockPublicPolicy: aws.Bool(false),
+			RestrictPublicBuckets: aws.Bool(true),
+		}})
 	require.NoError(t, err)
 	block, err := w.s3.GetPublicAccessBlock(ctx, &s3.GetPublicAccessBlockInput{Bucket: name})
 	require.NoError(t, err)
@@ -157,13 +159,15 @@ func TestObjects(t *testing.T) {
 
 	_, err = w.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: name})
 	requireCode(t, err, "BucketNotEmpty")
-	_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String("cur/data one.parquet"), VersionId: aws.String("null")})
+	_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String("cur/data one.parquet"),
+		VersionId: aws.String("null")})
 	requireCode(t, err, "AccessDenied") // the shipped policy lets us delete the test object and nothing else
 	for range 2 {
 		_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String(testObject), VersionId: aws.String("null")})
 		require.NoError(t, err, "deleting what is not there succeeds")
 	}
-	require.Equal(t, []string{"account/" + accountID + ": changed by somebody else", "object/" + bucket + "/" + testObject + ": deleted"}, w.effects())
+	require.Equal(t, []string{"account/" + accountID + ": changed by someone else", "object/" + bucket + "/" + testObject + ": deleted"},
+		w.effects())
 }
 
 func TestDeleteObjectsRefusesKeyByKey(t *testing.T) {
@@ -188,10 +192,11 @@ func TestBucketPolicies(t *testing.T) {
 	t.Parallel()
 	w, ctx, name := setup(t, withReportBucket(), withPolicy(allPowers)), t.Context(), aws.String(bucket)
 	for what, policy := range map[string]string{
-		"not JSON":         "x",
-		"another bucket":   shipped.ReportBucketPolicy("another", accountID),
-		"no principal":     allPowers,
-		"unknown operator": `{"Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::` + bucket + `","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}}`,
+		"not JSON":       "x",
+		"another bucket": shipped.ReportBucketPolicy("another", accountID),
+		"no principal":   allPowers,
+		"unknown operator": `{"Statement":{"Effect":"Deny","Principal":"*","Action":"s3:*","Resource":"arn:aws:s3:::` + bucket +
+			`","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}}`,
 	} {
 		_, err := w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: name, Policy: aws.String(policy)})
 		requireCode(t, err, "MalformedPolicy")
@@ -264,7 +269,8 @@ func TestListBucketsInPages(t *testing.T) {
 	_, err = w.s3.ListBuckets(ctx, &s3.ListBucketsInput{ContinuationToken: aws.String("?")})
 	requireCode(t, err, "InvalidArgument")
 
-	_, err = setup(t, withPolicy(`{"Statement":{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*"}}`)).s3.ListBuckets(ctx, &s3.ListBucketsInput{})
+	_, err = setup(t, withPolicy(`{"Statement":{"Effect":"Allow","Action":"s3:ListBucket","Resource":"*"}}`)).s3.ListBuckets(ctx,
+		&s3.ListBucketsInput{})
 	require.Contains(t, requireCode(t, err, "AccessDenied"), "s3:ListAllMyBuckets")
 }
 
@@ -306,7 +312,7 @@ func TestObjectOwnership(t *testing.T) {
 	a, _ := w.sim.Account(accountID)
 	require.Equal(t, "BucketOwnerEnforced", a.Buckets[bucket].ObjectOwnership, "the default since 2023")
 	require.Equal(t, "ObjectWriter", a.Buckets[bucket+"-2"].ObjectOwnership)
-	in.Bucket, in.ObjectOwnership = aws.String(bucket+"-3"), "Nobody"
+	in.Bucket, in.ObjectOwnership = aws.String(bucket+"-3"), "Unknown"
 	_, err = w.s3.CreateBucket(ctx, in)
 	requireCode(t, err, "InvalidArgument")
 
@@ -328,12 +334,14 @@ func TestSomeBodiesNeedAChecksum(t *testing.T) {
 	// changed sends a request with its headers changed before it is signed.
 	changed := func(change func(http.Header)) func(*s3.Options) {
 		return s3.WithAPIOptions(func(stack *middleware.Stack) error {
-			return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("headers", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-				request, ok := in.Request.(*smithyhttp.Request)
-				require.True(t, ok)
-				change(request.Header)
-				return next.HandleFinalize(ctx, in)
-			}), "Signing", middleware.Before)
+			return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("headers",
+				func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput,
+					middleware.Metadata, error) {
+					request, ok := in.Request.(*smithyhttp.Request)
+					require.True(t, ok)
+					change(request.Header)
+					return next.HandleFinalize(ctx, in)
+				}), "Signing", middleware.Before)
 		})
 	}
 	without := changed(func(h http.Header) { h.Del("X-Amz-Checksum-Crc32") })
@@ -344,11 +352,13 @@ func TestSomeBodiesNeedAChecksum(t *testing.T) {
 	})
 	for operation, call := range map[string]func(...func(*s3.Options)) error{
 		"PutBucketPolicy": func(o ...func(*s3.Options)) error {
-			_, err := w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: name, Policy: aws.String(shipped.ReportBucketPolicy(bucket, accountID))}, o...)
+			_, err := w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: name,
+				Policy: aws.String(shipped.ReportBucketPolicy(bucket, accountID))}, o...)
 			return err
 		},
 		"PutPublicAccessBlock": func(o ...func(*s3.Options)) error {
-			_, err := w.s3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: name, PublicAccessBlockConfiguration: &s3types.PublicAccessBlockConfiguration{}}, o...)
+			_, err := w.s3.PutPublicAccessBlock(ctx, &s3.PutPublicAccessBlockInput{Bucket: name,
+				PublicAccessBlockConfiguration: &s3types.PublicAccessBlockConfiguration{}}, o...)
 			return err
 		},
 		"PutBucketTagging": func(o ...func(*s3.Options)) error {
@@ -356,7 +366,8 @@ func TestSomeBodiesNeedAChecksum(t *testing.T) {
 			return err
 		},
 		"DeleteObjects": func(o ...func(*s3.Options)) error {
-			_, err := w.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: name, Delete: &s3types.Delete{Objects: []s3types.ObjectIdentifier{{Key: aws.String("k")}}}}, o...)
+			_, err := w.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: name,
+				Delete: &s3types.Delete{Objects: []s3types.ObjectIdentifier{{Key: aws.String("k")}}}}, o...)
 			return err
 		},
 	} {

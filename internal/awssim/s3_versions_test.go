@@ -35,7 +35,8 @@ func (w *world) versions(n int32) (list []string) {
 
 func TestDeletingInAVersionedBucketOnlyHides(t *testing.T) {
 	t.Parallel()
-	w, ctx, name := setup(t, withPolicy(allPowers), withBucket(awssim.Bucket{Versioning: awssim.VersioningEnabled, Objects: map[string]int{testObject: 7}})), t.Context(), aws.String(bucket)
+	w, ctx, name := setup(t, withPolicy(allPowers), withBucket(awssim.Bucket{Versioning: awssim.VersioningEnabled,
+		Objects: map[string]int{testObject: 7}})), t.Context(), aws.String(bucket)
 	require.Equal(t, []string{testObject + "@null"}, w.versions(1000), "an object from before versioning")
 
 	hidden, err := w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String(testObject)})
@@ -63,14 +64,16 @@ func TestDeletingInAVersionedBucketOnlyHides(t *testing.T) {
 	_, err = w.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: name})
 	require.NoError(t, err)
 	object := "object/" + bucket + "/" + testObject
-	require.Equal(t, []string{object + ": hidden by a delete marker", object + ": delete marker deleted", object + ": version deleted", "bucket/" + bucket + ": deleted"}, w.effects())
+	require.Equal(t, []string{object + ": hidden by a delete marker", object + ": delete marker deleted", object + ": version deleted",
+		"bucket/" + bucket + ": deleted"}, w.effects())
 }
 
 func TestSuspendedVersioningReplacesTheNullVersion(t *testing.T) {
 	t.Parallel()
-	w, ctx := setup(t, withPolicy(allPowers), withBucket(awssim.Bucket{Versioning: awssim.VersioningSuspended, Versions: map[string][]awssim.ObjectVersion{
-		testObject: {{ID: "null", Size: 2}, {ID: "older", Size: 1}},
-	}})), t.Context()
+	w, ctx := setup(t, withPolicy(allPowers), withBucket(awssim.Bucket{Versioning: awssim.VersioningSuspended,
+		Versions: map[string][]awssim.ObjectVersion{
+			testObject: {{ID: "null", Size: 2}, {ID: "older", Size: 1}},
+		}})), t.Context()
 	out, err := w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: aws.String(bucket), Key: aws.String(testObject)})
 	require.NoError(t, err)
 	require.Equal(t, "null", *out.VersionId)
@@ -92,9 +95,10 @@ func TestVersionsComeInPages(t *testing.T) {
 	require.Len(t, only.DeleteMarkers, 1)
 	require.True(t, *only.DeleteMarkers[0].IsLatest)
 
-	after, err := w.s3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: aws.String(bucket), KeyMarker: aws.String("a"), VersionIdMarker: aws.String("deleted")})
+	after, err := w.s3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: aws.String(bucket), KeyMarker: aws.String("a"),
+		VersionIdMarker: aws.String("deleted")})
 	require.NoError(t, err)
-	require.Len(t, after.Versions, 4, "a marker that was deleted meanwhile loses nothing")
+	require.Len(t, after.Versions, 4, "no version is missed when the marker's version is deleted")
 	after, err = w.s3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: aws.String(bucket), KeyMarker: aws.String("a")})
 	require.NoError(t, err)
 	require.Len(t, after.Versions, 2, "a key alone is passed over")
@@ -106,23 +110,27 @@ func TestVersionsNeedPermissionsOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	objects := map[string]int{testObject: 0, "data": 1}
 	policy := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["s3:ListBucket","s3:DeleteObject"],"Resource":"*"}}`
-	w, ctx, name := setup(t, withBucket(awssim.Bucket{Versioning: awssim.VersioningEnabled, Objects: objects}), withPolicy(policy)), t.Context(), aws.String(bucket)
+	w, ctx, name := setup(t, withBucket(awssim.Bucket{Versioning: awssim.VersioningEnabled, Objects: objects}), withPolicy(policy)),
+		t.Context(), aws.String(bucket)
 	_, err := w.s3.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{Bucket: name})
 	require.Contains(t, requireCode(t, err, "AccessDenied"), "s3:ListBucketVersions")
 	_, err = w.s3.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: name, Key: aws.String(testObject), VersionId: aws.String("null")})
 	require.Contains(t, requireCode(t, err, "AccessDenied"), "s3:DeleteObjectVersion")
 
-	testObjectOnly := `{"Statement":[{"Effect":"Allow","Action":["s3:DeleteObject","s3:DeleteObjectVersion"],"Resource":"arn:aws:s3:::` + bucket + "/" + testObject + `"},
+	testObjectOnly := `{"Statement":[{"Effect":"Allow","Action":["s3:DeleteObject","s3:DeleteObjectVersion"],
+		"Resource":"arn:aws:s3:::` + bucket + "/" + testObject + `"},
 		{"Effect":"Allow","Action":"s3:ListBucketVersions","Resource":"*"}]}`
 	w = setup(t, withBucket(awssim.Bucket{Versioning: awssim.VersioningEnabled, Objects: objects}), withPolicy(testObjectOnly))
 	out, err := w.s3.DeleteObjects(ctx, &s3.DeleteObjectsInput{Bucket: name, Delete: &s3types.Delete{Objects: []s3types.ObjectIdentifier{
-		{Key: aws.String(testObject), VersionId: aws.String("null")}, {Key: aws.String(testObject)}, {Key: aws.String("data"), VersionId: aws.String("null")},
+		{Key: aws.String(testObject), VersionId: aws.String("null")}, {Key: aws.String(testObject)},
+		{Key: aws.String("data"), VersionId: aws.String("null")},
 	}}})
 	require.NoError(t, err)
 	require.Len(t, out.Deleted, 2)
 	require.Equal(t, "null", *out.Deleted[0].VersionId)
 	require.True(t, *out.Deleted[1].DeleteMarker, "a marker appears even for a key that is not there")
-	require.Equal(t, []s3types.Error{{Code: aws.String("AccessDenied"), Key: aws.String("data"), VersionId: aws.String("null"), Message: out.Errors[0].Message}}, out.Errors)
+	require.Equal(t, []s3types.Error{{Code: aws.String("AccessDenied"), Key: aws.String("data"), VersionId: aws.String("null"),
+		Message: out.Errors[0].Message}}, out.Errors)
 	require.ElementsMatch(t, []string{"data@null", "-" + testObject + "@" + *out.Deleted[1].DeleteMarkerVersionId}, w.versions(1))
 }
 

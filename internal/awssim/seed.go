@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Seed is the content of a seed file: the world before the first call.
+// Seed is the content of a seed file: the callers and accounts before the first call.
 type Seed struct {
 	Callers  []Caller  `json:"callers"`
 	Accounts []Account `json:"accounts"`
@@ -23,7 +23,7 @@ type Caller struct {
 	ARN             string `json:"arn"` // arn:aws:iam::<account>:user/… or :role/…
 }
 
-// services are the scopes that the simulator answers to; every account has a view for each.
+// services are the SigV4 scopes that the simulator accepts. Every account has a view for each.
 var services = []string{"sts", "iam", "account", "cur", "bcm-data-exports", "s3"}
 
 var (
@@ -31,7 +31,7 @@ var (
 	principalPattern = regexp.MustCompile(`\Aarn:aws:(iam|sts)::[0-9]{12}:(root|(user|role|assumed-role)/\S+)\z`)
 )
 
-// ReadSeed reads a seed file. A field that it does not know is refused by name.
+// ReadSeed reads a seed file. It refuses unknown fields by name.
 func ReadSeed(r io.Reader) (Seed, error) {
 	decoder := json.NewDecoder(r)
 	decoder.DisallowUnknownFields()
@@ -45,14 +45,14 @@ func ReadSeed(r io.Reader) (Seed, error) {
 	if decoder.More() {
 		return Seed{}, errors.New("seed: there is text after the JSON document: a seed file holds one object")
 	}
-	// Loading into a throw-away simulator is the check of the values: there is only one set of rules.
+	// Loading into another simulator checks the values by the rules of Load.
 	if err := New(Options{}).Load(seed); err != nil {
 		return Seed{}, fmt.Errorf("seed: %w", err)
 	}
 	return seed, nil
 }
 
-// Load adds callers and accounts. Everything that is wrong is reported at once, and then nothing is added.
+// Load adds callers and accounts. If anything is wrong, it returns all errors together and adds nothing.
 func (s *Sim) Load(seed Seed) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +66,8 @@ func (s *Sim) Load(seed Seed) error {
 			problems = append(problems, fmt.Errorf("callers[%d]: access_key_id and secret_access_key must both be given", i))
 		}
 		if !principalPattern.MatchString(c.ARN) {
-			problems = append(problems, fmt.Errorf("callers[%d].arn %q is not the ARN of a user or role, such as arn:aws:iam::999988887777:role/provisioner", i, c.ARN))
+			problems = append(problems, fmt.Errorf("callers[%d].arn %q is not the ARN of a user or role, such as "+
+				"arn:aws:iam::999988887777:role/provisioner", i, c.ARN))
 		}
 		callers[c.AccessKeyID] = c
 	}
@@ -110,8 +111,8 @@ func (s *Sim) Load(seed Seed) error {
 	return nil
 }
 
-// complete fills in what AWS would have assigned and refuses what AWS could not hold. It checks shape, not every
-// constraint: an account may well carry data that today's API would refuse, old phone numbers above all.
+// complete sets the values that AWS would assign, and refuses what cannot exist in AWS. It does not check every constraint: an account may
+// hold data that today's API would refuse, such as old phone numbers.
 func (s *Sim) complete(a *Account) error {
 	if !accountIDPattern.MatchString(a.ID) {
 		return fmt.Errorf("id %q must have 12 digits", a.ID)

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// maxBody bounds a request's body. The largest that the flow sends is a policy document.
+// maxBody bounds a request's body. The largest one that Quartermaster sends is a policy document.
 const maxBody = 1 << 20
 
-// homeRegion is where the global services of partition aws live.
+// homeRegion is the region of the global services in partition aws.
 const homeRegion = "us-east-1"
 
 // Operation names one API operation.
@@ -23,17 +23,17 @@ type Operation struct {
 	Name    string // such as CreateUser
 }
 
-// MutatingOperations lists every operation that changes state, by service and name, for matrices over all of them.
+// MutatingOperations returns all operations that change state, sorted by service and name, for tests over all of them.
 var MutatingOperations = mutatingOperations()
 
-// operation is how the simulator carries out one API operation.
+// operation is the implementation of one API operation.
 type operation struct {
 	service, name string
 	mutates       bool
-	checksum      bool // S3 demands a checksum of the body
-	// needs lists what the caller must be allowed to do. nil: no permission at all, like sts:GetCallerIdentity.
+	checksum      bool // S3 requires a checksum of the body
+	// needs returns the permissions that the caller must have; nil when the operation needs none, such as sts:GetCallerIdentity.
 	needs func(c *call) []question
-	// do carries it out. It changes only drafts, which are committed when it returns no error.
+	// do performs the operation. It changes only drafts, which are committed when it returns no error.
 	do func(c *call) (any, *apiError)
 }
 
@@ -67,13 +67,13 @@ func mutatingOperations() []Operation {
 	return all
 }
 
-// apiError is an answer that refuses a request, before a protocol has given it its form.
+// apiError is the refusal of a request, before a protocol encodes it.
 type apiError struct {
 	code    string
 	message string
 	status  int
-	detail  map[string]any // further members of a JSON error
-	header  http.Header    // further headers
+	detail  map[string]any // additional members of a JSON error
+	header  http.Header    // additional headers
 }
 
 func refuse(status int, code, message string) *apiError {
@@ -89,7 +89,7 @@ type call struct {
 	region  string // from the credential scope
 	wire    protocol
 
-	name  string // of the operation, as far as it could be told
+	name  string // of the operation; empty when it is unknown
 	op    *operation
 	input map[string]any
 	s3    s3Target
@@ -117,20 +117,20 @@ type identity struct {
 type protocol interface {
 	// decode sets name and input, or refuses the request.
 	decode(c *call) *apiError
-	// invalid is the refusal of an input that breaks the model's constraints.
+	// invalid refuses an input that breaks the model's constraints.
 	invalid(c *call, found []violation) *apiError
-	// mistyped is the refusal of an input that has not the model's types.
+	// mistyped refuses an input whose types differ from the model's.
 	mistyped(c *call, wrong *wrongType) *apiError
-	// unknown is the refusal of an operation that does not exist.
+	// unknown refuses an operation that does not exist.
 	unknown(c *call) *apiError
-	// succeed and fail make the response.
+	// succeed and fail encode the response.
 	succeed(c *call, out any) *response
 	fail(c *call, e *apiError) *response
-	// refusal gives the code and status that the protocol uses for a general refusal.
+	// refusal returns a general refusal with the code and status that the protocol uses for it.
 	refusal(c *call, kind refusalKind, message string) *apiError
 }
 
-// refusalKind is a refusal that every protocol knows, each by its own code.
+// refusalKind is a refusal for which every protocol has its own code.
 type refusalKind int
 
 const (
@@ -146,14 +146,14 @@ const (
 	wrongScope
 )
 
-// response is an answer that is ready to be written, so that a fault may still replace or lose it.
+// response is an encoded answer, which a fault may still replace or lose.
 type response struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// ServeHTTP answers one AWS request of any of the six services; the service is the one of the credential scope.
+// ServeHTTP answers one AWS request. The credential scope names the service.
 func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
@@ -170,7 +170,7 @@ func (s *Sim) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	deliver(r.Context(), w, out, fault)
 }
 
-// answer decides a request under the simulator's lock. The fault, if any, says how the answer is to be delivered.
+// answer computes the answer to a request under the simulator's lock. The fault, if any, affects how deliver sends it.
 func (c *call) answer() (*response, *Fault) {
 	s := c.sim
 	s.mu.Lock()
@@ -180,7 +180,7 @@ func (c *call) answer() (*response, *Fault) {
 	out, refused := c.prepare()
 	decision := "ok"
 	var fault *Fault
-	if refused == nil { // a request that no account can be charged with is nobody's to spoil
+	if refused == nil { // faults need to know the account of the request
 		fault = s.matchFault(c)
 	}
 	switch {
@@ -205,7 +205,7 @@ func (c *call) answer() (*response, *Fault) {
 	return out, fault
 }
 
-// prepare authenticates and decodes a request: everything up to the point from which it addresses an account.
+// prepare authenticates and decodes a request, and finds the account that it addresses.
 func (c *call) prepare() (*response, *apiError) {
 	signature, refused := c.readSignature()
 	if refused != nil {
@@ -226,7 +226,7 @@ func (c *call) prepare() (*response, *apiError) {
 	return nil, nil
 }
 
-// perform validates, authorizes and carries out a call, and commits its effects.
+// perform validates, authorizes and performs a call, and commits its effects.
 func (c *call) perform() (*response, *apiError) {
 	if c.op == nil {
 		return nil, c.refuseUnknown()
@@ -257,7 +257,7 @@ func (c *call) perform() (*response, *apiError) {
 		return nil, refused
 	}
 	for _, id := range keys(c.drafts) {
-		// A draft is copied once more: it brings lists into their canonical order and cuts every tie to the input.
+		// Copy the draft once more, which sorts its lists and removes all references to the input.
 		c.sim.commit(c.sim.accounts[id], c.drafts[id].clone(), c.service)
 	}
 	for _, e := range c.effects {
@@ -266,15 +266,15 @@ func (c *call) perform() (*response, *apiError) {
 	return c.wire.succeed(c, out), nil
 }
 
-// account is the state of the caller's account that writes act on.
+// account returns the state of the caller's account that writes act on.
 func (c *call) account() *Account { return c.sim.accounts[c.accountID].current }
 
-// view is the state of the caller's account that reads of this service see.
+// view returns the state of the caller's account that reads of this service see.
 func (c *call) view() *Account {
 	return c.sim.view(c.sim.accounts[c.accountID], c.service, c.stale)
 }
 
-// draft is a copy of an account's state to be changed; it is committed when the operation succeeds.
+// draft returns a copy of an account's state for changes. It is committed when the operation succeeds.
 func (c *call) draft(accountID string) *Account {
 	if c.drafts[accountID] == nil {
 		c.drafts[accountID] = c.sim.accounts[accountID].current.clone()
@@ -292,16 +292,16 @@ func (c *call) effectIn(accountID, resource, what string) {
 	})
 }
 
-// text returns a string member of the input, "" when it is absent.
+// text returns a string member of the input; "" when it is absent.
 func (c *call) text(name string) string {
 	text, _ := c.input[name].(string)
 	return text
 }
 
-// has tells whether the input carries a member.
+// has reports whether the input has a member.
 func (c *call) has(name string) bool { return c.input[name] != nil }
 
-// number returns an integer member of the input, or a default. The constraints have checked that it is one.
+// number returns an integer member of the input, or a default. The constraints have checked its type.
 func (c *call) number(name string, def int) int {
 	var text string
 	switch v := c.input[name].(type) {
@@ -327,7 +327,7 @@ func (c *call) flag(name string, def bool) bool {
 	return def
 }
 
-// tags returns a list of Key/Value pairs of the input in its order.
+// tags returns a list of Key/Value pairs of the input, in the order of the input.
 func (c *call) tags(name string) []tag {
 	list, _ := c.input[name].([]any)
 	var out []tag
@@ -341,7 +341,7 @@ func (c *call) tags(name string) []tag {
 	return out
 }
 
-// tag is a key and its value, in the form of both XML and JSON.
+// tag is a key and its value, for XML and JSON.
 type tag struct {
 	Key   string `json:"Key" xml:"Key"`
 	Value string `json:"Value" xml:"Value"`
@@ -359,7 +359,7 @@ func tagList(tags map[string]string) []tag {
 func sdkAttempt(header string) int {
 	for part := range strings.SplitSeq(header, ";") {
 		if n, ok := strings.CutPrefix(strings.TrimSpace(part), "attempt="); ok {
-			attempt, _ := strconv.Atoi(n) // 0 stands for "did not say"
+			attempt, _ := strconv.Atoi(n) // 0 when the client did not send it
 			return attempt
 		}
 	}
@@ -385,10 +385,10 @@ func deliver(ctx context.Context, w http.ResponseWriter, out *response, fault *F
 		header[name] = slices.Clone(values)
 	}
 	w.WriteHeader(out.status)
-	_, _ = w.Write(out.body) // the client may be gone: that is its affair
+	_, _ = w.Write(out.body) // ignore the error: the client may be gone
 }
 
-// pause waits on the machine's clock, because it stands for time on the network.
+// pause waits by the machine's clock, because it simulates time on the network.
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -398,7 +398,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// hold waits until the client goes away, at most for a limit when there is one.
+// hold waits until the client closes the connection, or until the limit if there is one.
 func hold(ctx context.Context, limit time.Duration) {
 	if limit > 0 {
 		pause(ctx, limit)

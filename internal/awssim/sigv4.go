@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// signature is the Authorization header of a SigV4 request, taken apart.
+// signature is the parsed Authorization header of a SigV4 request.
 type signature struct {
 	keyID, date, region, service string
 	signedHeaders                []string
@@ -20,13 +20,13 @@ type signature struct {
 
 const (
 	amzDateLayout = "20060102T150405Z"
-	// allowedSkew is how far a signature's date may lie from the server's clock.
+	// allowedSkew is how much a signature's date may differ from the server's clock.
 	allowedSkew = 15 * time.Minute
 )
 
-// readSignature finds the service, and with it the protocol, by the credential scope.
+// readSignature finds the service, and so the protocol, in the credential scope.
 func (c *call) readSignature() (signature, *apiError) {
-	c.wire = queryProtocol{} // the form of a refusal as long as the service is not known
+	c.wire = queryProtocol{} // encodes refusals until the service is known
 	header := c.http.Header.Get("Authorization")
 	fields, ok := strings.CutPrefix(header, "AWS4-HMAC-SHA256 ")
 	if !ok {
@@ -39,7 +39,8 @@ func (c *call) readSignature() (signature, *apiError) {
 	}
 	scope := strings.Split(parts["Credential"], "/")
 	if len(scope) != 5 || scope[4] != "aws4_request" || parts["SignedHeaders"] == "" || parts["Signature"] == "" {
-		return signature{}, refuse(http.StatusForbidden, "IncompleteSignature", "Authorization header is not a complete AWS4-HMAC-SHA256 signature.")
+		return signature{}, refuse(http.StatusForbidden, "IncompleteSignature",
+			"Authorization header is not a complete AWS4-HMAC-SHA256 signature.")
 	}
 	sig := signature{
 		keyID: scope[0], date: scope[1], region: scope[2], service: scope[3],
@@ -60,7 +61,8 @@ func (c *call) readSignature() (signature, *apiError) {
 	case "s3":
 		c.wire = s3Protocol{}
 	default:
-		return signature{}, refuse(http.StatusForbidden, "SignatureDoesNotMatch", "Credential should be scoped to correct service: the simulator knows "+strings.Join(services, ", ")+", not '"+sig.service+"'.")
+		return signature{}, refuse(http.StatusForbidden, "SignatureDoesNotMatch",
+			"Credential should be scoped to correct service: the simulator knows "+strings.Join(services, ", ")+", not '"+sig.service+"'.")
 	}
 	return sig, nil
 }
@@ -75,7 +77,7 @@ func (c *call) authenticate(sig signature) *apiError {
 	if err != nil || signedAt.Format("20060102") != sig.date {
 		return c.wire.refusal(c, incompleteSignature, "X-Amz-Date must be present and fall on the date of the credential scope")
 	}
-	// Freshness is judged by the machine's clock, because that is what the SDK signs with; Options.Now may be years away.
+	// The skew is measured by the machine's clock, which the SDK signs with. Options.Now may be years away.
 	if skew := time.Since(signedAt).Abs(); skew > allowedSkew {
 		return c.wire.refusal(c, skewedClock, "Signature expired: "+signedAt.Format(amzDateLayout)+" is too far from the server's time")
 	}
@@ -87,10 +89,11 @@ func (c *call) authenticate(sig signature) *apiError {
 		return refused
 	}
 	if !hmac.Equal([]byte(c.sign(sig, secret, payloadHash)), []byte(sig.value)) {
-		return c.wire.refusal(c, badSignature, "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method.")
+		return c.wire.refusal(c, badSignature, "The request signature we calculated does not match the signature you provided. Check "+
+			"your AWS Secret Access Key and signing method.")
 	}
-	// The services with one global endpoint accept only its region: a client that was built for another one would
-	// work against the simulator and fail against AWS.
+	// Services with one global endpoint accept only its region. Otherwise a client for another region would work with the
+	// simulator and fail with AWS.
 	if sig.region != homeRegion && slices.Contains([]string{"iam", "account", "cur", "bcm-data-exports"}, sig.service) {
 		return c.wire.refusal(c, wrongScope, "Credential should be scoped to a valid region, not '"+sig.region+"'.")
 	}
@@ -115,7 +118,7 @@ func (c *call) identify(sig signature) (string, *apiError) {
 	return session.secret, nil
 }
 
-// payloadHash is the hash that the signature covers; one that the client states must be the body's.
+// payloadHash returns the hash that the signature covers. If the client sends it, it must match the body.
 func (c *call) payloadHash() (string, *apiError) {
 	sum := sha256.Sum256(c.body)
 	actual := hex.EncodeToString(sum[:])
@@ -126,7 +129,8 @@ func (c *call) payloadHash() (string, *apiError) {
 	case "UNSIGNED-PAYLOAD", actual:
 		return stated, nil
 	}
-	return "", refuse(http.StatusBadRequest, "XAmzContentSHA256Mismatch", "The provided 'x-amz-content-sha256' header does not match what was computed.")
+	return "", refuse(http.StatusBadRequest, "XAmzContentSHA256Mismatch",
+		"The provided 'x-amz-content-sha256' header does not match what was computed.")
 }
 
 // sign computes the signature that the request must carry.
@@ -134,7 +138,7 @@ func (c *call) sign(sig signature, secret, payloadHash string) string {
 	r := c.http
 	path := r.URL.EscapedPath()
 	if sig.service != "s3" {
-		path = escapePath(path) // all services but S3 escape the path twice
+		path = escapePath(path) // all services except S3 escape the path twice
 	}
 	var canonical strings.Builder
 	canonical.WriteString(r.Method + "\n" + path + "\n" + canonicalQuery(r.URL.Query()) + "\n")
@@ -161,7 +165,7 @@ func (c *call) signedHeader(name string) string {
 		return c.http.Host
 	case "content-length":
 		if values := c.http.Header.Values("Content-Length"); len(values) == 0 {
-			return itoa(len(c.body)) // net/http takes the header out of the map
+			return itoa(len(c.body)) // net/http removes the header from the map
 		}
 	}
 	values := c.http.Header.Values(name)
@@ -179,7 +183,7 @@ func canonicalQuery(query url.Values) string {
 	return strings.ReplaceAll(query.Encode(), "+", "%20")
 }
 
-// escapePath escapes everything but unreserved characters and slashes.
+// escapePath escapes everything except unreserved characters and slashes.
 func escapePath(path string) string {
 	const hexDigits = "0123456789ABCDEF"
 	var out strings.Builder

@@ -1,10 +1,3 @@
-// Package awssim is a simulator of the part of AWS that Quartermaster calls: STS, IAM, account management, Cost and
-// Usage Reports, Data Exports and S3. It speaks AWS's wire protocols over one HTTP listener and is driven only by the
-// real SDK; there is no fake interface that could drift away from it.
-//
-// It is made to be unkind in the ways in which AWS is: signatures, scopes and policies are really checked, reads lag
-// behind writes (Options.Delay), and a rule may replace or lose any reply before or after its effect (Inject). What it
-// does not do: deliver reports, check that a phone rings, sign anybody in (MayChangePassword tells whether that would work).
 package awssim
 
 import (
@@ -16,19 +9,19 @@ import (
 	"time"
 )
 
-// Options configure a simulator. The zero value is a simulator on the machine's clock with immediate consistency.
+// Options configure a simulator. With the zero value it uses the machine's clock, and reads see writes immediately.
 type Options struct {
 	Now    func() time.Time // the clock of dates, session expiry and consistency; default time.Now
 	Delay  time.Duration    // reads see a write only this long after it, with jitter of ±50 %; default 0
-	Seed   uint64           // of ids and jitter: the same seed and the same calls give the same ids
-	Logger *slog.Logger     // one line a request at debug level; default none
+	Seed   uint64           // for ids and jitter: the same seed and the same calls produce the same ids
+	Logger *slog.Logger     // logs each request at debug level; default none
 
-	// RateLimits switches on the account API's token buckets (PutContactInformation 1 per second, burst 2, and so on),
-	// filled by Now.
+	// RateLimits enables the rate limits of the account API (PutContactInformation 1 per second, burst 2, and so on), by the
+	// clock Now.
 	RateLimits bool
 }
 
-// Sim is a simulated AWS. All methods may be called concurrently.
+// Sim is a simulated AWS. It is safe for concurrent use.
 type Sim struct {
 	opts Options
 
@@ -37,8 +30,8 @@ type Sim struct {
 	callers  map[string]Caller // by access key id
 	sessions map[string]*session
 	accounts map[string]*ledger
-	aliases  map[string]string // alias → account id; unique in the whole partition
-	buckets  map[string]string // bucket → account id; unique in the whole partition
+	aliases  map[string]string // alias → account id; unique in the partition
+	buckets  map[string]string // bucket → account id; unique in the partition
 	policies map[string]*policy
 	limits   map[string]*tokenBucket
 	faults   []*rule
@@ -48,7 +41,7 @@ type Sim struct {
 	needed   map[string]map[Permission]bool // by account id
 }
 
-// New returns a simulator without accounts and callers; Load adds them.
+// New returns a simulator without accounts and callers. Load adds them.
 func New(opts Options) *Sim {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -70,13 +63,13 @@ func New(opts Options) *Sim {
 	}
 }
 
-// ledger is one account: the state that writes act on, and for every service the states that its reads may still see.
+// ledger is one account: the current state, on which writes act, and for every service the states that its reads may still see.
 type ledger struct {
 	current *Account
 	views   map[string][]version // by service, oldest first
 }
 
-// version is the state of an account after one write, and the moment from which the service's reads show it.
+// version is the state of an account after one write, and when the service's reads begin to show it.
 type version struct {
 	state     *Account
 	visibleAt time.Time
@@ -99,8 +92,7 @@ func (s *Sim) view(l *ledger, service string, stale bool) *Account {
 	return versions[seen].state
 }
 
-// commit makes next the account's state. Reads of the service follow after the delay; service "" means that everybody
-// sees it at once.
+// commit makes next the account's state. Reads of the service show it after the delay. With service "" all reads show it at once.
 func (s *Sim) commit(l *ledger, next *Account, service string) {
 	s.reindex(l.current, next)
 	l.current = next
@@ -112,18 +104,18 @@ func (s *Sim) commit(l *ledger, next *Account, service string) {
 		return
 	}
 	versions := l.views[service]
-	// Versions that no read can see any more go, but for the last one, which a stale read may ask for.
+	// Delete versions that no read can see any more, except for the last one, which a stale read may show.
 	for len(versions) > 2 && !versions[2].visibleAt.After(now) {
 		versions = versions[1:]
 	}
 	visibleAt := now.Add(s.jitter(s.opts.Delay))
 	if last := versions[len(versions)-1].visibleAt; visibleAt.Before(last) {
-		visibleAt = last // a service's writes become visible in their order
+		visibleAt = last // writes of a service become visible in their order
 	}
 	l.views[service] = append(versions, version{state: next, visibleAt: visibleAt})
 }
 
-// jitter spreads a delay over 50 % to 150 % of it.
+// jitter returns 50 % to 150 % of a delay.
 func (s *Sim) jitter(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
@@ -131,7 +123,7 @@ func (s *Sim) jitter(d time.Duration) time.Duration {
 	return d/2 + time.Duration(s.random.Int64N(int64(d)+1))
 }
 
-// reindex keeps the names that are unique across accounts in step with an account's change.
+// reindex updates the names that are unique across accounts after an account has changed.
 func (s *Sim) reindex(before, after *Account) {
 	if before != nil {
 		if s.aliases[before.Alias] == before.ID {
@@ -149,21 +141,21 @@ func (s *Sim) reindex(before, after *Account) {
 	}
 }
 
-// Snapshot returns the account's authoritative state as canonical JSON: equal states give equal bytes. It is nil when
-// the account is unknown. Passwords appear only as SHA-256.
+// Snapshot returns the account's current state as canonical JSON: equal states produce equal bytes. It returns nil when the account is
+// unknown. Passwords appear only as SHA-256.
 func (s *Sim) Snapshot(accountID string) []byte {
 	account, ok := s.Account(accountID)
 	if !ok {
 		return nil
 	}
 	out, err := json.MarshalIndent(account, "", "  ")
-	if err != nil { // only a role policy that is not JSON could do it, and Load and Edit refuse those
+	if err != nil { // only a role policy that is not JSON could cause it, and Load and Edit refuse those
 		panic(fmt.Sprintf("awssim: account %s cannot be printed: %v", accountID, err))
 	}
 	return append(out, '\n')
 }
 
-// Account returns a deep copy of the account's authoritative state.
+// Account returns a deep copy of the account's current state.
 func (s *Sim) Account(accountID string) (Account, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,8 +166,8 @@ func (s *Sim) Account(accountID string) (Account, bool) {
 	return *l.current.clone(), true
 }
 
-// Edit applies a change that somebody else made to the account, the customer or AWS. Reads see it at once. A change
-// that Load would refuse is refused, and the account keeps its state.
+// Edit changes the account as the customer or AWS would. Reads see the change at once. Edit refuses a change that Load would refuse, and
+// the account keeps its state.
 func (s *Sim) Edit(accountID string, f func(*Account)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +185,8 @@ func (s *Sim) Edit(accountID string, f func(*Account)) error {
 		return err
 	}
 	s.commit(l, next, "")
-	s.effects = appendBounded(s.effects, Effect{Time: s.now(), AccountID: accountID, Service: "edit", Operation: "Edit", Resource: "account/" + accountID, What: "changed by somebody else"})
+	s.effects = appendBounded(s.effects, Effect{Time: s.now(), AccountID: accountID, Service: "edit", Operation: "Edit",
+		Resource: "account/" + accountID, What: "changed by someone else"})
 	return nil
 }
 
@@ -208,7 +201,7 @@ func (s *Sim) id(prefix string, n int) string {
 	return string(out)
 }
 
-// uuid returns a random UUID, as AWS puts into request ids and export ARNs.
+// uuid returns a random UUID, as in AWS's request ids and export ARNs.
 func (s *Sim) uuid() string {
 	a, b := s.random.Uint64(), s.random.Uint64()
 	return fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", a>>32, a>>16&0xffff, a&0xfff, 0x8000|b>>48&0x3fff, b&0xffffffffffff)

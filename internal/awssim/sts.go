@@ -11,11 +11,11 @@ type session struct {
 	secret, token string
 	accountID     string
 	arn, userID   string
-	policy        string // inline session policy; empty: as much as the role
+	policy        string // inline session policy; empty: all permissions of the role
 	expires       time.Time
 }
 
-// maxChainedSeconds bounds a session that was made with another role's credentials.
+// maxChainedSeconds bounds a session that was opened with another role's credentials.
 const maxChainedSeconds = 3600
 
 // maxSessionPolicy is the longest inline session policy in characters.
@@ -23,7 +23,7 @@ const maxSessionPolicy = 2048
 
 var stsOperations = []operation{
 	{service: "sts", name: "GetCallerIdentity", do: getCallerIdentity},
-	// Who may assume a role is for the role's trust policy to say, and that is part of carrying it out.
+	// The role's trust policy decides who may assume the role; assumeRole checks it.
 	{service: "sts", name: "AssumeRole", do: assumeRole},
 }
 
@@ -42,19 +42,23 @@ func assumeRole(c *call) (any, *apiError) {
 	}
 	tags := c.tags("Tags")
 	if key := duplicateKey(tags); key != "" {
-		return nil, refuse(http.StatusBadRequest, "InvalidParameterValue", "Duplicate tag keys found. Please note that Tag keys are case insensitive.")
+		return nil, refuse(http.StatusBadRequest, "InvalidParameterValue",
+			"Duplicate tag keys found. Please note that Tag keys are case insensitive.")
 	}
-	// A missing role, a missing account, a closed one and an untrusted caller look the same: existence is not disclosed.
+	// The answer is the same for a missing role, a missing or closed account, and an untrusted caller: it does not reveal what exists.
 	refused := c.wire.refusal(c, accessDenied, "User: "+c.caller.arn+" is not authorized to perform: sts:AssumeRole on resource: "+roleARN)
 	l, ok := c.sim.accounts[c.accountID]
-	if !ok || l.current.State == StateSuspended || l.current.State == StateClosed || roleARN != "arn:aws:iam::"+c.accountID+":role/"+l.current.Role.Name {
+	if !ok || l.current.State == StateSuspended || l.current.State == StateClosed ||
+		roleARN != "arn:aws:iam::"+c.accountID+":role/"+l.current.Role.Name {
 		return nil, refused
 	}
 	if !c.trusted(l.current, tags) {
 		return nil, refused
 	}
 	if !l.current.hasSTS(c.region) {
-		return nil, refuse(http.StatusForbidden, "RegionDisabledException", "STS is not activated in this region for account:"+c.accountID+". Your account administrator can activate STS in this region using the IAM Console.")
+		return nil, refuse(http.StatusForbidden, "RegionDisabledException",
+			"STS is not activated in this region for account:"+c.accountID+". Your account administrator can activate STS in this "+
+				"region using the IAM Console.")
 	}
 	seconds, e := c.sessionSeconds(l.current)
 	if e != nil {
@@ -100,7 +104,7 @@ func assumeRole(c *call) (any, *apiError) {
 	return out, nil
 }
 
-// addSession keeps a session, and forgets those that expired long ago.
+// addSession stores a session, and deletes those that expired long ago.
 func (s *Sim) addSession(key string, made *session) {
 	if len(s.sessions)%1024 == 1023 {
 		for old, session := range s.sessions {
@@ -112,8 +116,8 @@ func (s *Sim) addSession(key string, made *session) {
 	s.sessions[key] = made
 }
 
-// trusted asks the role's trust policy about the assumption itself and about the tags and the source identity, which
-// need permissions of their own: without them the whole call is refused.
+// trusted reports whether the role's trust policy allows the call. Tags and a source identity need permissions of their own, without
+// which AWS refuses the whole call.
 func (c *call) trusted(account *Account, tags []tag) bool {
 	trust := c.sim.mustPolicy(trustDocument(account))
 	context := requestTags(tags)
@@ -141,17 +145,20 @@ func (c *call) trusted(account *Account, tags []tag) bool {
 func (c *call) sessionSeconds(account *Account) (int, *apiError) {
 	seconds := c.number("DurationSeconds", 3600)
 	if c.caller.session != nil && seconds > maxChainedSeconds {
-		return 0, refuse(http.StatusBadRequest, "ValidationError", "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
+		return 0, refuse(http.StatusBadRequest, "ValidationError",
+			"The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
 	}
 	if seconds > account.Role.MaxSessionSeconds {
-		return 0, refuse(http.StatusBadRequest, "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+		return 0, refuse(http.StatusBadRequest, "ValidationError",
+			"The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 	}
 	return seconds, nil
 }
 
 func (c *call) sessionPolicy() (string, *apiError) {
 	if arns, _ := c.input["PolicyArns"].([]any); len(arns) > 0 {
-		return "", refuse(http.StatusBadRequest, "ValidationError", "The simulator does not know what managed policies contain: narrow the session by an inline policy.")
+		return "", refuse(http.StatusBadRequest, "ValidationError",
+			"The simulator does not know what managed policies contain: narrow the session by an inline policy.")
 	}
 	document := c.text("Policy")
 	if document == "" {
@@ -179,5 +186,5 @@ func duplicateKey(tags []tag) string {
 	return ""
 }
 
-// timestamp is how XML and JSON answers write a time.
+// timestamp returns a time in the form of XML and JSON answers.
 func timestamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -90,7 +90,8 @@ func TestSourceIdentityAndTagsNeedATrustOfTheirOwn(t *testing.T) {
 		requireCode(t, err, "AccessDenied")
 	}
 	require.NoError(t, w.sim.Edit(accountID, func(a *awssim.Account) {
-		a.Role.TrustPolicy = json.RawMessage(`{"Statement":{"Effect":"Allow","Principal":{"AWS":"` + principalARN + `"},"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]}}`)
+		a.Role.TrustPolicy = json.RawMessage(`{"Statement":{"Effect":"Allow","Principal":{"AWS":"` + principalARN +
+			`"},"Action":["sts:AssumeRole","sts:TagSession","sts:SetSourceIdentity"]}}`)
 	}))
 	for _, in := range []*sts.AssumeRoleInput{tagged, named} {
 		out, err := w.sts.AssumeRole(t.Context(), in)
@@ -120,7 +121,10 @@ func TestAssumeRoleLimitsTheSession(t *testing.T) {
 		requireStatus(t, err, 400)
 	}
 	require.NoError(t, w.sim.Edit(otherID, func(a *awssim.Account) { a.Role.MaxSessionSeconds = 43200 }))
-	require.NoError(t, w.sim.Edit(otherID, func(a *awssim.Account) { a.Role.TrustedPrincipal = "arn:aws:iam::" + accountID + ":role/quartermaster" }))
+	require.NoError(t, w.sim.Edit(otherID, func(a *awssim.Account) {
+		a.Role.TrustedPrincipal = "arn:aws:iam::" + accountID +
+			":role/quartermaster"
+	}))
 	chained := sts.NewFromConfig(w.config(w.assume(accountID)))
 	in := w.assumeInput(otherID)
 	in.DurationSeconds = aws.Int32(7200)
@@ -235,7 +239,8 @@ func TestGlobalServicesAcceptOnlyTheirRegion(t *testing.T) {
 	config.Region = "eu-west-1"
 	w.use(config)
 	for service, code := range map[string]string{
-		"iam": "SignatureDoesNotMatch", "account": "InvalidSignatureException", "cur": "InvalidSignatureException", "bcm-data-exports": "InvalidSignatureException",
+		"iam": "SignatureDoesNotMatch", "account": "InvalidSignatureException", "cur": "InvalidSignatureException",
+		"bcm-data-exports": "InvalidSignatureException",
 	} {
 		e := requireCode(t, w.oneCallEach(t)[service](), code)
 		require.Contains(t, e, "Credential should be scoped to a valid region", service)
@@ -266,6 +271,7 @@ func TestSTSCanBeSwitchedOffInARegion(t *testing.T) {
 	for _, region := range []string{"us-east-1", "eu-central-1", "eu-south-1"} {
 		require.NoError(t, assume(otherID, region))
 	}
-	require.ErrorContains(t, w.sim.Edit(otherID, func(a *awssim.Account) { a.DisabledSTSRegions = []string{"us-east-1"} }), "cannot be switched off")
+	require.ErrorContains(t, w.sim.Edit(otherID, func(a *awssim.Account) { a.DisabledSTSRegions = []string{"us-east-1"} }),
+		"cannot be switched off")
 	require.ErrorContains(t, w.sim.Edit(otherID, func(a *awssim.Account) { a.EnabledRegions = []string{"eu-east-7"} }), "eu-east-7")
 }

@@ -13,7 +13,7 @@ import (
 //go:embed constraints.txt
 var constraintsText string
 
-// shape is what AWS's model says about one operation: the constraints of its input and the errors it may answer with.
+// shape is AWS's model of one operation: the constraints of its input, and the errors that it may return.
 type shape struct {
 	fields []field
 	errors map[string]int // wire code → HTTP status
@@ -43,8 +43,7 @@ type segment struct {
 // shapes holds the model's constraints by "service.Operation".
 var shapes = parseConstraints(constraintsText)
 
-// parseConstraints reads constraints.txt. The file is part of the program, so a line that it does not understand is a
-// programming error.
+// parseConstraints reads constraints.txt. The file is embedded, so a wrong line is a programming error and panics.
 func parseConstraints(text string) map[string]*shape {
 	all := map[string]*shape{}
 	var service string
@@ -89,7 +88,7 @@ func parseField(line string) field {
 	return f
 }
 
-// constrain reads what stands after the name: a length or range, a pattern, an enumeration, the word sensitive.
+// constrain parses the text after the name: a length or range, a pattern, an enumeration, or the word sensitive.
 func (f *field) constrain(text string) {
 	if before, pattern, ok := strings.Cut(text, "`"); ok {
 		pattern, after, _ := strings.Cut(pattern, "`")
@@ -123,7 +122,7 @@ func (f *field) constrain(text string) {
 
 var unicodeEscape = regexp.MustCompile(`\\u(10[0-9A-F]{4}|10000|[0-9A-F]{4})`)
 
-// goPattern rewrites the Java escapes \uXXXX, which Go writes \x{XXXX}. The models' \u10000-\u10FFFF mean the astral planes.
+// goPattern replaces the Java escapes \uXXXX by Go's \x{XXXX}. \u10000-\u10FFFF in the models means the supplementary planes.
 func goPattern(java string) string { return unicodeEscape.ReplaceAllString(java, `\x{$1}`) }
 
 func mustInt(s string) int {
@@ -136,14 +135,14 @@ func mustInt(s string) int {
 
 // violation is one member of an input that breaks its constraint.
 type violation struct {
-	path    string // as the service writes it, such as reportDefinition.reportName
+	path    string // as in the service's messages, such as reportDefinition.reportName
 	message string
 }
 
-// wrongType is an input member that does not even have the JSON type that the model gives it.
+// wrongType is an input member whose JSON type differs from the model's.
 type wrongType struct{ path, want string }
 
-// check validates an input against the model. Values are matched as a whole, as AWS does.
+// check validates an input against the model. A pattern must match the whole value, as in AWS.
 func (s *shape) check(input map[string]any) (found []violation, mistyped *wrongType) {
 	c := checker{reported: map[string]bool{}}
 	for i := range s.fields {
@@ -155,7 +154,7 @@ func (s *shape) check(input map[string]any) (found []violation, mistyped *wrongT
 type checker struct {
 	found    []violation
 	mistyped *wrongType
-	reported map[string]bool // missing members that were already reported: many fields share a parent
+	reported map[string]bool // missing members that are already reported, because many fields share a parent
 }
 
 func (c *checker) walk(f *field, path []segment, in map[string]any, prefix string) {
@@ -191,7 +190,7 @@ func (c *checker) walk(f *field, path []segment, in map[string]any, prefix strin
 }
 
 func (c *checker) list(f *field, rest []segment, list []any, name string) {
-	if len(rest) == 0 { // the constraint is that of the list itself
+	if len(rest) == 0 { // the constraint is for the list itself
 		c.bounds(f, len(list), name, "length", fmt.Sprintf("[%d elements]", len(list)))
 		for i, v := range list {
 			if f.element != nil {
@@ -269,7 +268,7 @@ func (c *checker) add(name, shown, rule string) {
 	c.found = append(c.found, violation{name, fmt.Sprintf("Value %sat '%s' failed to satisfy constraint: %s", shown, name, rule)})
 }
 
-// describe joins violations the way AWS does.
+// describe joins violations as AWS does.
 func describe(found []violation) string {
 	texts := make([]string, len(found))
 	for i, v := range found {
@@ -301,8 +300,8 @@ func decodeJSON(body []byte) (map[string]any, error) {
 	return object, err
 }
 
-// ModelledStatus is the HTTP status that AWS's model gives an error of an operation, or def where it models none. Tests
-// use it to inject errors as AWS would send them.
+// ModelledStatus returns the HTTP status of an operation's error in AWS's model, or def when the model does not contain the error. Tests
+// use it to inject errors as AWS would return them.
 func ModelledStatus(service, operation, code string, def int) int {
 	if s := shapes[service+"."+operation]; s != nil {
 		if status, ok := s.errors[code]; ok {

@@ -41,7 +41,8 @@ func TestShippedRolePolicyAgainstTheOperations(t *testing.T) {
 	var simulated []string
 	for _, service := range services {
 		for name, op := range operations[service] {
-			c := &call{sim: New(Options{}), service: service, name: name, op: op, accountID: "1", http: httptest.NewRequest(http.MethodGet, "/", nil)}
+			c := &call{sim: New(Options{}), service: service, name: name, op: op, accountID: "1",
+				http: httptest.NewRequest(http.MethodGet, "/", nil)}
 			c.sim.accounts["1"] = &ledger{current: &Account{ID: "1"}}
 			if op.needs == nil {
 				continue
@@ -51,7 +52,8 @@ func TestShippedRolePolicyAgainstTheOperations(t *testing.T) {
 			}
 		}
 	}
-	simulated = append(simulated, "s3:DeleteObjectVersion", "s3:TagResource", "s3:PutBucketOwnershipControls") // asked for by some requests only
+	// asked for by some requests only
+	simulated = append(simulated, "s3:DeleteObjectVersion", "s3:TagResource", "s3:PutBucketOwnershipControls")
 	var notGranted, notSimulated []string
 	for _, action := range simulated {
 		if !granted[action] && !slices.Contains(notGranted, action) {
@@ -65,7 +67,8 @@ func TestShippedRolePolicyAgainstTheOperations(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{
 		"cur:ModifyReportDefinition", "iam:CreateAccessKey", "iam:DeleteUserPermissionsBoundary", "iam:ListUserTags", "iam:ListVirtualMFADevices",
-		"iam:PutUserPermissionsBoundary", "iam:PutUserPolicy", "s3:DeleteBucketPolicy", "s3:DeleteObject", "s3:GetBucketLocation", "s3:GetBucketPublicAccessBlock",
+		"iam:PutUserPermissionsBoundary", "iam:PutUserPolicy", "s3:DeleteBucketPolicy", "s3:DeleteObject", "s3:GetBucketLocation",
+		"s3:GetBucketPublicAccessBlock",
 		"s3:PutBucketTagging",
 	}, notGranted, "simulated, but not for the role to do")
 	require.Empty(t, notSimulated, "granted, but the simulator never asks for it")
@@ -86,18 +89,24 @@ func TestConstraints(t *testing.T) {
 		input     map[string]any
 		want      string // "" : valid
 	}{
-		{"sts.AssumeRole", map[string]any{"RoleArn": "arn:aws:iam::111122223333:role/r", "RoleSessionName": "ord-1", "DurationSeconds": "900"}, ""},
-		{"sts.AssumeRole", map[string]any{"RoleArn": "arn:aws:iam::111122223333:role/r", "RoleSessionName": "ord-1", "DurationSeconds": "899"}, "Value '899' at 'durationSeconds' failed to satisfy constraint: Member must have value greater than or equal to 900"},
+		{"sts.AssumeRole", map[string]any{"RoleArn": "arn:aws:iam::111122223333:role/r", "RoleSessionName": "ord-1",
+			"DurationSeconds": "900"}, ""},
+		{"sts.AssumeRole", map[string]any{"RoleArn": "arn:aws:iam::111122223333:role/r", "RoleSessionName": "ord-1",
+			"DurationSeconds": "899"}, "Value '899' at 'durationSeconds' failed to satisfy constraint: Member must have value greater " +
+			"than or equal to 900"},
 		{"sts.AssumeRole", map[string]any{"RoleArn": long, "RoleSessionName": "ord 1"}, "2 validation errors detected"},
-		{"sts.AssumeRole", map[string]any{"RoleSessionName": "x"}, "Value null at 'roleArn' failed to satisfy constraint: Member must not be null"},
-		{"sts.AssumeRole", map[string]any{"RoleArn": "arn:aws:iam::111122223333:role/r", "RoleSessionName": "ord-1", "TransitiveTagKeys": []any{"?"}}, "'transitiveTagKeys.1.member'"},
+		{"sts.AssumeRole", map[string]any{"RoleSessionName": "x"},
+			"Value null at 'roleArn' failed to satisfy constraint: Member must not be null"},
+		{"sts.AssumeRole", map[string]any{"RoleArn": "arn:aws:iam::111122223333:role/r", "RoleSessionName": "ord-1",
+			"TransitiveTagKeys": []any{"?"}}, "'transitiveTagKeys.1.member'"},
 		{"iam.CreateUser", map[string]any{"UserName": "a\n"}, "regular expression"}, // a pattern must match all of the value
 		{"iam.CreateUser", map[string]any{"UserName": "a", "Tags": []any{map[string]any{"Key": "k"}}}, "Value null at 'tags.1.member.value'"},
 		{"iam.CreateUser", map[string]any{"UserName": "a", "Path": "/"}, ""},
 		{"iam.CreateUser", map[string]any{"UserName": "a", "Path": "/no-end"}, `(\u002F)|(\u002F[\u0021-\u007E]+\u002F)`},
 		{"iam.CreateAccountAlias", map[string]any{"AccountAlias": "a--b"}, `^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$`},
 		{"iam.CreateLoginProfile", map[string]any{"UserName": "a", "Password": "secret☃"}, "Value at 'password' failed"},
-		{"account.PutAlternateContact", map[string]any{"AlternateContactType": "LEGAL", "Name": "n", "Title": "t", "EmailAddress": "a@b.c", "PhoneNumber": "1"}, "Member must satisfy enum value set: [BILLING, OPERATIONS, SECURITY]"},
+		{"account.PutAlternateContact", map[string]any{"AlternateContactType": "LEGAL", "Name": "n", "Title": "t", "EmailAddress": "a@b.c",
+			"PhoneNumber": "1"}, "Member must satisfy enum value set: [BILLING, OPERATIONS, SECURITY]"},
 		{"account.PutContactInformation", map[string]any{}, "1 validation error detected: Value null at 'contactInformation'"},
 		{"cur.DescribeReportDefinitions", map[string]any{"MaxResults": "6"}, "less than or equal to 5"},
 		{"bcm-data-exports.GetExport", map[string]any{"ExportArn": "arn:aws:bcm-data-exports:us-east-1:111122223333:export/x"}, ""},
@@ -150,29 +159,40 @@ func TestPolicies(t *testing.T) {
 		{"deny wins", `{"Statement":[{` + allow + `},{"Effect":"Deny","Action":"iam:Create*","Resource":"*"}]}`, q(), denied},
 		{"not action", statement(`"Effect":"Allow","NotAction":"iam:*","Resource":"*"`), q(), silent},
 		{"not resource", statement(`"Effect":"Allow","Action":"*","NotResource":"arn:aws:s3:::*"`), q(), allowed},
-		{"condition", statement(allow + `,"Condition":{"StringLike":{"aws:RequestTag/mp:order-id":"?*"}}`), q(with("aws:requesttag/mp:order-id", "7")), allowed},
-		{"empty value", statement(allow + `,"Condition":{"StringLike":{"aws:RequestTag/mp:order-id":"?*"}}`), q(with("aws:requesttag/mp:order-id", "")), silent},
+		{"condition", statement(allow + `,"Condition":{"StringLike":{"aws:RequestTag/mp:order-id":"?*"}}`),
+			q(with("aws:requesttag/mp:order-id", "7")), allowed},
+		{"empty value", statement(allow + `,"Condition":{"StringLike":{"aws:RequestTag/mp:order-id":"?*"}}`),
+			q(with("aws:requesttag/mp:order-id", "")), silent},
 		{"missing key", statement(allow + `,"Condition":{"StringLike":{"aws:RequestTag/mp:order-id":"?*"}}`), q(), silent},
 		{"missing key, if exists", statement(allow + `,"Condition":{"StringLikeIfExists":{"a:B":"x"}}`), q(), allowed},
 		{"equals takes no wildcard", statement(allow + `,"Condition":{"StringEquals":{"a:B":"x*"}}`), q(with("a:b", "xy")), silent},
 		{"not equals", statement(allow + `,"Condition":{"StringNotEquals":{"a:B":["x","y"]}}`), q(with("a:b", "y")), silent},
 		{"not equals, missing", statement(allow + `,"Condition":{"StringNotEquals":{"a:B":"x"}}`), q(), allowed},
-		{"arn takes wildcards", statement(allow + `,"Condition":{"ArnEquals":{"iam:PolicyARN":["a","arn:aws:iam::aws:policy/*"]}}`), q(with("iam:policyarn", "arn:aws:iam::aws:policy/X")), allowed},
-		{"arn not like", statement(allow + `,"Condition":{"ArnNotLike":{"iam:PolicyARN":"arn:*"}}`), q(with("iam:policyarn", "arn:aws:iam::aws:policy/X")), silent},
+		{"arn takes wildcards", statement(allow + `,"Condition":{"ArnEquals":{"iam:PolicyARN":["a","arn:aws:iam::aws:policy/*"]}}`),
+			q(with("iam:policyarn", "arn:aws:iam::aws:policy/X")), allowed},
+		{"arn not like", statement(allow + `,"Condition":{"ArnNotLike":{"iam:PolicyARN":"arn:*"}}`),
+			q(with("iam:policyarn", "arn:aws:iam::aws:policy/X")), silent},
 		{"bool", statement(allow + `,"Condition":{"Bool":{"aws:SecureTransport":"false"}}`), q(with("aws:securetransport", "true")), silent},
 		{"null", statement(allow + `,"Condition":{"Null":{"a:B":"true"}}`), q(), allowed},
-		{"for all values", statement(allow + `,"Condition":{"ForAllValues:StringEquals":{"aws:TagKeys":["a","b"]}}`), q(with("aws:tagkeys", "a", "b")), allowed},
-		{"for all values, one other", statement(allow + `,"Condition":{"ForAllValues:StringEquals":{"aws:TagKeys":"a"}}`), q(with("aws:tagkeys", "a", "c")), silent},
-		{"for any value", statement(allow + `,"Condition":{"ForAnyValue:StringEquals":{"aws:TagKeys":"a"}}`), q(with("aws:tagkeys", "c", "a")), allowed},
-		{"variable", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:iam::*:user/m/${aws:username}"}}`, q(with("aws:username", "a")), allowed},
-		{"variable without a value", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:iam::*:user/m/${aws:username}"}}`, q(), silent},
-		{"variable of an old version", `{"Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:iam::*:user/m/${aws:username}"}}`, q(with("aws:username", "a")), silent},
+		{"for all values", statement(allow + `,"Condition":{"ForAllValues:StringEquals":{"aws:TagKeys":["a","b"]}}`),
+			q(with("aws:tagkeys", "a", "b")), allowed},
+		{"for all values, one other", statement(allow + `,"Condition":{"ForAllValues:StringEquals":{"aws:TagKeys":"a"}}`),
+			q(with("aws:tagkeys", "a", "c")), silent},
+		{"for any value", statement(allow + `,"Condition":{"ForAnyValue:StringEquals":{"aws:TagKeys":"a"}}`),
+			q(with("aws:tagkeys", "c", "a")), allowed},
+		{"variable", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*",
+		"Resource":"arn:aws:iam::*:user/m/${aws:username}"}}`, q(with("aws:username", "a")), allowed},
+		{"variable without a value", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*",
+		"Resource":"arn:aws:iam::*:user/m/${aws:username}"}}`, q(), silent},
+		{"variable of an old version", `{"Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:iam::*:user/m/${aws:username}"}}`,
+			q(with("aws:username", "a")), silent},
 		{"principal: the session's role", statement(`"Effect":"Allow","Action":"*","Principal":{"AWS":"arn:aws:iam::9:role/r"}`), q(), allowed},
 		{"principal: its account", statement(`"Effect":"Allow","Action":"*","Principal":{"AWS":["9"]}`), q(), allowed},
 		{"principal: its account's root", statement(`"Effect":"Allow","Action":"*","Principal":{"AWS":"arn:aws:iam::9:root"}`), q(), allowed},
 		{"principal: another role", statement(`"Effect":"Allow","Action":"*","Principal":{"AWS":"arn:aws:iam::9:role/r2"}`), q(), silent},
 		{"principal: a service", statement(`"Effect":"Allow","Action":"*","Principal":{"Service":"s.amazonaws.com"}`), q(), silent},
-		{"principal: this service", statement(`"Effect":"Allow","Action":"*","Principal":{"Service":"s.amazonaws.com"}`), q(func(q *question) { q.caller, q.service = "s.amazonaws.com", true }), allowed},
+		{"principal: this service", statement(`"Effect":"Allow","Action":"*","Principal":{"Service":"s.amazonaws.com"}`),
+			q(func(q *question) { q.caller, q.service = "s.amazonaws.com", true }), allowed},
 	} {
 		p, err := parsePolicy(c.policy)
 		require.NoError(t, err, c.name)
@@ -188,10 +208,12 @@ func TestPolicies(t *testing.T) {
 		`Version "2020-01-01"`:                                  `{"Version":"2020-01-01","Statement":{` + allow + `}}`,
 		`Sid "a" is there twice`:                                `{"Statement":[{"Sid":"a",` + allow + `},{"Sid":"a",` + allow + `}]}`,
 		"text after the policy":                                 statement(allow) + "}",
-		"variable ${aws:PrincipalTag/a}":                        `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${aws:PrincipalTag/a}"}}`,
-		"variables in conditions":                               `{"Version":"2012-10-17","Statement":{` + allow + `,"Condition":{"StringLike":{"a:B":"${aws:username}"}}}}`,
-		"has no Statement":                                      `{"Version":"2012-10-17"}`,
-		`unknown field "NotPrincipal"`:                          statement(allow + `,"NotPrincipal":"*"`),
+		"variable ${aws:PrincipalTag/a}": `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*",
+		"Resource":"arn:aws:s3:::${aws:PrincipalTag/a}"}}`,
+		"variables in conditions": `{"Version":"2012-10-17","Statement":{` + allow +
+			`,"Condition":{"StringLike":{"a:B":"${aws:username}"}}}}`,
+		"has no Statement":             `{"Version":"2012-10-17"}`,
+		`unknown field "NotPrincipal"`: statement(allow + `,"NotPrincipal":"*"`),
 	} {
 		_, err := parsePolicy(document)
 		require.ErrorContains(t, err, want)

@@ -1,5 +1,3 @@
-// Package iampolicy evaluates the documents of IAM policies as far as that is possible without a request: actions, resources and
-// the variable for the user's name. What depends on a condition is not known.
 package iampolicy
 
 import (
@@ -9,25 +7,25 @@ import (
 	"strings"
 )
 
-// Answer is what a policy says to a question.
+// Answer is the answer of policies to a question.
 type Answer int
 
-// The answers. A policy that does not mention an action does not allow it.
+// The answers, from worst to best for a user who needs all of them.
 const (
-	NotAllowed Answer = iota
-	Denied            // explicitly: whatever other policies allow
-	Unknown           // it depends on a condition, or on something that we do not evaluate
+	NotAllowed Answer = iota // no statement allows the action
+	Denied                   // a statement denies the action, no matter what others allow
+	Unknown                  // it depends on a condition, or on a variable other than the user's name
 	Allowed
 )
 
-// Question asks whether a user may do something.
+// Question is whether a user may perform an action.
 type Question struct {
 	Action   string // such as iam:ChangePassword
-	Resource string // an ARN, or * for an action that has no resource
-	UserName string // of who asks, without the path: the value of ${aws:username}
+	Resource string // an ARN, or * for an action without a resource
+	UserName string // the user's name without the path: the value of ${aws:username}
 }
 
-// Policy is the document of a policy.
+// Policy is a policy document.
 type Policy struct {
 	Version   string
 	Statement list[statement]
@@ -42,7 +40,7 @@ type statement struct {
 	Condition   json.RawMessage
 }
 
-// list is one thing or several: IAM takes both.
+// list is one element or several: IAM accepts both.
 type list[T any] []T
 
 // UnmarshalJSON reads a list or a single element.
@@ -58,7 +56,7 @@ func (l *list[T]) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Parse reads the document of an identity-based policy or of a permissions boundary.
+// Parse parses the document of an identity-based policy or of a permissions boundary.
 // Source: IAM User Guide, "Grammar of the IAM JSON policy language".
 func Parse(document string) (*Policy, error) {
 	var p Policy
@@ -71,22 +69,22 @@ func Parse(document string) (*Policy, error) {
 	for i, s := range p.Statement {
 		switch {
 		case s.Effect != "Allow" && s.Effect != "Deny":
-			return nil, fmt.Errorf("statement %d: Effect %q is neither Allow nor Deny", i+1, s.Effect)
+			return nil, fmt.Errorf("statement %d: Effect is %q, but must be Allow or Deny", i+1, s.Effect)
 		case (len(s.Action) == 0) == (len(s.NotAction) == 0):
-			return nil, fmt.Errorf("statement %d needs either Action or NotAction", i+1)
+			return nil, fmt.Errorf("statement %d must have either Action or NotAction", i+1)
 		case (len(s.Resource) == 0) == (len(s.NotResource) == 0):
-			return nil, fmt.Errorf("statement %d needs either Resource or NotResource", i+1)
+			return nil, fmt.Errorf("statement %d must have either Resource or NotResource", i+1)
 		}
 	}
 	return &p, nil
 }
 
-// Allow is a policy that allows the actions on everything.
+// Allow returns a policy that allows the actions on all resources.
 func Allow(actions ...string) *Policy {
 	return &Policy{Statement: list[statement]{{Effect: "Allow", Action: actions, Resource: list[string]{"*"}}}}
 }
 
-// Decide evaluates policies together, as those of one user. A Deny wins over an Allow, whatever their order is.
+// Decide evaluates policies together, as those of one user. A Deny takes precedence over an Allow, in any order.
 // Source: IAM User Guide, "Policy evaluation logic".
 func Decide(q Question, policies ...*Policy) Answer {
 	answer, mayDeny := NotAllowed, false
@@ -112,7 +110,7 @@ func Decide(q Question, policies ...*Policy) Answer {
 	return answer
 }
 
-// match is whether a statement is about the question.
+// match is whether a statement applies to a question.
 type match int
 
 const (
@@ -138,7 +136,7 @@ func (s statement) applies(q Question, version string) match {
 	return m
 }
 
-// best returns the best match of the patterns; with none there is nothing to restrict.
+// best returns the best match of the patterns; yes when there are none, because then nothing is restricted.
 func best(patterns []string, matches func(string) match) match {
 	if len(patterns) == 0 {
 		return yes
@@ -157,10 +155,10 @@ func sure(matches bool) match {
 	return no
 }
 
-// userName is the policy variable for the name of the user, without the path.
+// userName is the policy variable for the user's name without the path.
 const userName = "${aws:username}"
 
-// resource matches the pattern of an ARN. Variables are replaced since the version of 2012; of the user's name the value is known.
+// resource matches the pattern of an ARN. Policies of version 2012-10-17 have variables; only the value of the user's name is known.
 func resource(pattern string, q Question, version string) match {
 	if version == "2012-10-17" {
 		pattern = strings.ReplaceAll(pattern, userName, q.UserName)
@@ -174,7 +172,7 @@ func resource(pattern string, q Question, version string) match {
 	return sure(wildcard(pattern, q.Resource))
 }
 
-// wildcard matches * with any text and ? with any one character.
+// wildcard matches a text against a pattern in which * matches any text and ? any character.
 func wildcard(pattern, text string) bool {
 	for pattern != "" {
 		switch {

@@ -8,7 +8,8 @@ import (
 	"quartermaster/internal/iampolicy"
 )
 
-var question = iampolicy.Question{Action: "iam:ChangePassword", Resource: "arn:aws:iam::111122223333:user/marketplace/alice", UserName: "alice"}
+var question = iampolicy.Question{Action: "iam:ChangePassword", Resource: "arn:aws:iam::111122223333:user/marketplace/alice",
+	UserName: "alice"}
 
 func document(statements string) string {
 	return `{"Version":"2012-10-17","Statement":` + statements + `}`
@@ -21,28 +22,40 @@ func TestAnswer(t *testing.T) {
 		statements string
 		want       iampolicy.Answer
 	}{
-		"everything":                    {all, iampolicy.Allowed},
-		"the action":                    {`[{"Effect":"Allow","Action":["iam:GetUser","iam:changepassword"],"Resource":["*"]}]`, iampolicy.Allowed},
-		"a wildcard":                    {`{"Effect":"Allow","Action":"iam:Change*","Resource":"*"}`, iampolicy.Allowed},
-		"a question mark":               {`{"Effect":"Allow","Action":"iam:ChangePasswor?","Resource":"*"}`, iampolicy.Allowed},
-		"another action":                {`{"Effect":"Allow","Action":"iam:Get*","Resource":"*"}`, iampolicy.NotAllowed},
-		"another service":               {`{"Effect":"Allow","Action":"s3:*","Resource":"*"}`, iampolicy.NotAllowed},
-		"all but IAM":                   {`{"Effect":"Allow","NotAction":["iam:*","organizations:*"],"Resource":"*"}`, iampolicy.NotAllowed},
-		"all but S3":                    {`{"Effect":"Allow","NotAction":"s3:*","Resource":"*"}`, iampolicy.Allowed},
-		"the user's own name":           {`{"Effect":"Allow","Action":"iam:ChangePassword","Resource":"arn:aws:iam::*:user/${aws:username}"}`, iampolicy.NotAllowed},
-		"the user's name under a path":  {`{"Effect":"Allow","Action":"iam:ChangePassword","Resource":"arn:aws:iam::*:user/*/${aws:username}"}`, iampolicy.Allowed},
-		"another user":                  {`{"Effect":"Allow","Action":"iam:ChangePassword","Resource":"arn:aws:iam::*:user/bob"}`, iampolicy.NotAllowed},
-		"all but other users":           {`{"Effect":"Allow","Action":"iam:ChangePassword","NotResource":"arn:aws:iam::*:user/admins/*"}`, iampolicy.Allowed},
-		"all but this user":             {`{"Effect":"Allow","Action":"iam:ChangePassword","NotResource":"arn:aws:iam::*:user/marketplace/*"}`, iampolicy.NotAllowed},
-		"an unknown variable":           {`{"Effect":"Allow","Action":"iam:ChangePassword","Resource":"arn:aws:iam::*:user/${aws:PrincipalTag/team}/*"}`, iampolicy.Unknown},
-		"an unknown variable elsewhere": {`{"Effect":"Allow","Action":"iam:ChangePassword","Resource":"arn:aws:s3:::${aws:PrincipalTag/team}"}`, iampolicy.NotAllowed},
-		"a condition":                   {`{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"Bool":{"aws:MultiFactorAuthPresent":"true"}}}`, iampolicy.Unknown},
-		"denied":                        {`[` + all + `,{"Effect":"Deny","Action":"iam:*","Resource":"*"}]`, iampolicy.Denied},
-		"denied before it is allowed":   {`[{"Effect":"Deny","Action":"iam:*","Resource":"*"},` + all + `]`, iampolicy.Denied},
-		"denied but for some": {`[` + all + `,{"Effect":"Deny","NotAction":["iam:ChangePassword"],"Resource":"*","Condition":{"Bool":{"aws:MultiFactorAuthPresent":"false"}}}]`,
+		"everything": {all, iampolicy.Allowed},
+		"the action": {`[{"Effect":"Allow","Action":["iam:GetUser","iam:changepassword"],"Resource":["*"]}]`,
 			iampolicy.Allowed},
-		"denied on a condition": {`[` + all + `,{"Effect":"Deny","Action":"iam:*","Resource":"*","Condition":{"BoolIfExists":{"aws:MultiFactorAuthPresent":"false"}}}]`, iampolicy.Unknown},
-		"denied on a condition what nobody allows": {`[{"Effect":"Allow","Action":"s3:*","Resource":"*"},{"Effect":"Deny","Action":"iam:*","Resource":"*","Condition":{"Bool":{"a:b":"c"}}}]`,
+		"a wildcard":      {`{"Effect":"Allow","Action":"iam:Change*","Resource":"*"}`, iampolicy.Allowed},
+		"a question mark": {`{"Effect":"Allow","Action":"iam:ChangePasswor?","Resource":"*"}`, iampolicy.Allowed},
+		"another action":  {`{"Effect":"Allow","Action":"iam:Get*","Resource":"*"}`, iampolicy.NotAllowed},
+		"another service": {`{"Effect":"Allow","Action":"s3:*","Resource":"*"}`, iampolicy.NotAllowed},
+		"all but IAM":     {`{"Effect":"Allow","NotAction":["iam:*","organizations:*"],"Resource":"*"}`, iampolicy.NotAllowed},
+		"all but S3":      {`{"Effect":"Allow","NotAction":"s3:*","Resource":"*"}`, iampolicy.Allowed},
+		"the user's own name": {`{"Effect":"Allow","Action":"iam:ChangePassword","Resource":"arn:aws:iam::*:user/${aws:username}"}`,
+			iampolicy.NotAllowed},
+		"the user's name under a path": {`{"Effect":"Allow","Action":"iam:ChangePassword",
+		"Resource":"arn:aws:iam::*:user/*/${aws:username}"}`, iampolicy.Allowed},
+		"another user": {`{"Effect":"Allow","Action":"iam:ChangePassword","Resource":"arn:aws:iam::*:user/bob"}`,
+			iampolicy.NotAllowed},
+		"all but other users": {`{"Effect":"Allow","Action":"iam:ChangePassword","NotResource":"arn:aws:iam::*:user/admins/*"}`,
+			iampolicy.Allowed},
+		"all but this user": {`{"Effect":"Allow","Action":"iam:ChangePassword",
+		"NotResource":"arn:aws:iam::*:user/marketplace/*"}`, iampolicy.NotAllowed},
+		"an unknown variable": {`{"Effect":"Allow","Action":"iam:ChangePassword",
+		"Resource":"arn:aws:iam::*:user/${aws:PrincipalTag/team}/*"}`, iampolicy.Unknown},
+		"an unknown variable elsewhere": {`{"Effect":"Allow","Action":"iam:ChangePassword",
+		"Resource":"arn:aws:s3:::${aws:PrincipalTag/team}"}`, iampolicy.NotAllowed},
+		"a condition": {`{"Effect":"Allow","Action":"*","Resource":"*",
+		"Condition":{"Bool":{"aws:MultiFactorAuthPresent":"true"}}}`, iampolicy.Unknown},
+		"denied":                      {`[` + all + `,{"Effect":"Deny","Action":"iam:*","Resource":"*"}]`, iampolicy.Denied},
+		"denied before it is allowed": {`[{"Effect":"Deny","Action":"iam:*","Resource":"*"},` + all + `]`, iampolicy.Denied},
+		"denied but for some": {`[` + all + `,{"Effect":"Deny","NotAction":["iam:ChangePassword"],"Resource":"*",
+		"Condition":{"Bool":{"aws:MultiFactorAuthPresent":"false"}}}]`,
+			iampolicy.Allowed},
+		"denied on a condition": {`[` + all + `,{"Effect":"Deny","Action":"iam:*","Resource":"*",
+		"Condition":{"BoolIfExists":{"aws:MultiFactorAuthPresent":"false"}}}]`, iampolicy.Unknown},
+		"denied on a condition, and not allowed": {`[{"Effect":"Allow","Action":"s3:*","Resource":"*"},{"Effect":"Deny",
+		"Action":"iam:*","Resource":"*","Condition":{"Bool":{"a:b":"c"}}}]`,
 			iampolicy.NotAllowed},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,7 +67,8 @@ func TestAnswer(t *testing.T) {
 	}
 	t.Run("before the version of 2012 a variable is text", func(t *testing.T) {
 		t.Parallel()
-		p, err := iampolicy.Parse(`{"Statement":{"Effect":"Allow","Action":"iam:ChangePassword","Resource":"arn:aws:iam::*:user/*/${aws:username}"}}`)
+		p, err := iampolicy.Parse(`{"Statement":{"Effect":"Allow","Action":"iam:ChangePassword",
+		"Resource":"arn:aws:iam::*:user/*/${aws:username}"}}`)
 		require.NoError(t, err)
 		require.Equal(t, iampolicy.NotAllowed, iampolicy.Decide(question, p))
 	})
@@ -79,7 +93,8 @@ func TestDecideTogether(t *testing.T) {
 	allow := policy(`{"Effect":"Allow","Action":"*","Resource":"*"}`)
 	other := policy(`{"Effect":"Allow","Action":"s3:*","Resource":"*"}`)
 	deny := policy(`{"Effect":"Deny","Action":"iam:*","Resource":"*"}`)
-	mfa := policy(`{"Effect":"Deny","NotAction":"iam:GetUser","Resource":"*","Condition":{"BoolIfExists":{"aws:MultiFactorAuthPresent":"false"}}}`)
+	mfa := policy(`{"Effect":"Deny","NotAction":"iam:GetUser","Resource":"*",
+		"Condition":{"BoolIfExists":{"aws:MultiFactorAuthPresent":"false"}}}`)
 	for _, order := range [][]int{{0, 1}, {1, 0}} {
 		both := func(a, b *iampolicy.Policy) iampolicy.Answer {
 			policies := []*iampolicy.Policy{a, b}
@@ -96,8 +111,10 @@ func TestDecideTogether(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
-		``, `[]`, `{}`, `{"Statement":[]}`, document(`{"Effect":"Maybe","Action":"*","Resource":"*"}`), document(`{"Effect":"Allow","Resource":"*"}`),
-		document(`{"Effect":"Allow","Action":"*"}`), document(`{"Effect":"Allow","Action":"*","NotAction":"s3:*","Resource":"*"}`), document(`{"Effect":"Allow","Action":5,"Resource":"*"}`),
+		``, `[]`, `{}`, `{"Statement":[]}`, document(`{"Effect":"Maybe","Action":"*","Resource":"*"}`),
+		document(`{"Effect":"Allow","Resource":"*"}`),
+		document(`{"Effect":"Allow","Action":"*"}`), document(`{"Effect":"Allow","Action":"*","NotAction":"s3:*","Resource":"*"}`),
+		document(`{"Effect":"Allow","Action":5,"Resource":"*"}`),
 	} {
 		_, err := iampolicy.Parse(text)
 		require.Error(t, err, text)

@@ -19,15 +19,15 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// firstDelivery is how long AWS may take until it first delivers a report.
+// firstDelivery is how long the first delivery of a report may take.
 // Source: AWS Data Exports User Guide, "Creating reports".
 const firstDelivery = 24 * time.Hour
 
-// staleDelivery is how old the last delivery of a report may be before the result of the order says so. AWS delivers at least once a day.
+// staleDelivery is how old the last delivery of a report may be before the order's result has a warning. AWS delivers at least daily.
 const staleDelivery = 48 * time.Hour
 
-// findExistingReport looks the named report up, among the legacy reports and among the Data Exports: an account of today may
-// have either. The report is looked at, so that nothing is linked that a reader of usage cannot read.
+// findExistingReport finds the report that the order names, among the legacy reports and the Data Exports. It checks that the report can
+// be read for usage.
 func findExistingReport(ctx context.Context, s *awscloud.Session, w Assignment) (*provision.Report, error) {
 	name := w.Request.UseExistingCUR
 	definition, definitionLike, err := lookForDefinition(ctx, s, name)
@@ -44,7 +44,7 @@ func findExistingReport(ctx context.Context, s *awscloud.Session, w Assignment) 
 		if detail, err = readExport(ctx, s, export); err != nil {
 			return nil, err
 		}
-		if detail == nil || !detail.isUsage() { // deleted between the two calls, or of another table
+		if detail == nil || !detail.isUsage() { // deleted between the two calls, or not about usage
 			if detail != nil {
 				other = detail.contents()
 			}
@@ -60,7 +60,8 @@ func findExistingReport(ctx context.Context, s *awscloud.Session, w Assignment) 
 	var report provision.Report
 	switch {
 	case definition != nil && export != nil:
-		return nil, linkRefused(w, provision.CodeReportAmbiguous, "the account has a legacy report and a data export of this name: say by existing_cur_kind which one is meant (cur or export), or name another report")
+		return nil, linkRefused(w, provision.CodeReportAmbiguous, "the account has a legacy report and a data export of this name: "+
+			"set existing_cur_kind to cur or export, or name another report")
 	case definition != nil:
 		report, err = linkDefinition(w, definition, time.Now())
 	case export != nil:
@@ -81,8 +82,8 @@ func linkRefused(w Assignment, code provision.Code, reason string) error {
 	return &provision.Failure{Code: code, Field: "use_existing_cur", Value: w.Request.UseExistingCUR, Reason: reason}
 }
 
-// reportNotFound says that there is no such report, and what there is instead: a data export with other contents, or one whose name
-// is nearly the same.
+// reportNotFound returns the failure for a missing report. It mentions a data export of this name with other contents (other), or a report
+// whose name differs only in case (like).
 func reportNotFound(w Assignment, other string, like bool) error {
 	reason := "the account has no cost report of this name, neither a legacy one nor a data export"
 	switch {
@@ -93,10 +94,10 @@ func reportNotFound(w Assignment, other string, like bool) error {
 	default:
 		reason += " (names are case-sensitive)"
 	}
-	return linkRefused(w, provision.CodeReportNotFound, reason+": correct the name, or leave it out to create a new report")
+	return linkRefused(w, provision.CodeReportNotFound, reason+": correct the name, or omit use_existing_cur to create a new report")
 }
 
-// lookForDefinition looks for a legacy report by its exact name. like is true when there is one whose name differs only in case.
+// lookForDefinition looks for a legacy report by its exact name. like reports that a name differs only in case.
 func lookForDefinition(ctx context.Context, s *awscloud.Session, name string) (found *curtypes.ReportDefinition, like bool, err error) {
 	pages := cur.NewDescribeReportDefinitionsPaginator(s.CUR, &cur.DescribeReportDefinitionsInput{})
 	for pages.HasMorePages() {
@@ -136,8 +137,8 @@ func lookForExport(ctx context.Context, s *awscloud.Session, name string) (found
 	return nil, like, nil
 }
 
-// checkLinkedBucket refuses a report whose bucket is not this account's: what is delivered there, nobody can read for the customer.
-// Bucket names are unique in all of AWS, so the list of the account's own buckets tells.
+// checkLinkedBucket returns a failure when the report's bucket does not belong to the account: no one could read the deliveries there for
+// the customer. Bucket names are unique across all accounts, so the account's own list is enough to know.
 func checkLinkedBucket(ctx context.Context, s *awscloud.Session, w Assignment, report provision.Report) error {
 	pages := s3.NewListBucketsPaginator(s.S3(awscloud.HomeRegion), &s3.ListBucketsInput{Prefix: given(report.Bucket)})
 	for pages.HasMorePages() {
@@ -152,17 +153,19 @@ func checkLinkedBucket(ctx context.Context, s *awscloud.Session, w Assignment, r
 		}
 	}
 	return linkRefused(w, provision.CodeReportBroken,
-		"the report is delivered to the bucket "+report.Bucket+", which does not exist or belongs to another account: repair the report or name another one")
+		"the report is delivered to the bucket "+report.Bucket+", which does not exist or belongs to another account: repair the "+
+			"report or name another one")
 }
 
-// linkDefinition is the legacy report as the order links it.
+// linkDefinition returns the legacy report with its warnings, or a failure when AWS does not deliver it.
 func linkDefinition(w Assignment, definition *curtypes.ReportDefinition, now time.Time) (provision.Report, error) {
 	status := definition.ReportStatus
 	if status == nil {
 		status = &curtypes.ReportStatus{}
 	}
 	if strings.HasPrefix(string(status.LastStatus), "ERROR_") {
-		return provision.Report{}, linkRefused(w, provision.CodeReportBroken, fmt.Sprintf("AWS could not deliver the report the last time (%s): repair it or name another one", status.LastStatus))
+		return provision.Report{}, linkRefused(w, provision.CodeReportBroken,
+			fmt.Sprintf("AWS's last delivery of the report failed (%s): repair the report, or name another one", status.LastStatus))
 	}
 	report := definitionReport(definition)
 	report.Existing = true
@@ -182,7 +185,7 @@ func linkDefinition(w Assignment, definition *curtypes.ReportDefinition, now tim
 		warn(&report, newVersions)
 	}
 	if !aws.ToBool(definition.RefreshClosedReports) {
-		warn(&report, "AWS does not deliver corrections of months that are closed.")
+		warn(&report, "AWS does not deliver corrections of closed months.")
 	}
 	billingView(&report, aws.ToString(definition.BillingViewArn))
 	return report, nil
@@ -195,7 +198,7 @@ type exportDetail struct {
 	status bcmtypes.ExportStatus
 }
 
-// readExport reads a data export; nil when AWS does not show it any more.
+// readExport reads a data export; nil when it does not exist any more.
 func readExport(ctx context.Context, s *awscloud.Session, reference *bcmtypes.ExportReference) (*exportDetail, error) {
 	out, err := s.Exports.GetExport(ctx, &bcmdataexports.GetExportInput{ExportArn: reference.ExportArn})
 	if err != nil {
@@ -227,13 +230,13 @@ func (d *exportDetail) query() (columns, table, rest string) {
 	return parts[1], strings.ToUpper(parts[2]), strings.TrimRight(strings.TrimSpace(parts[3]), ";")
 }
 
-// isUsage tells whether the export is a cost and usage report (CUR 2.0).
+// isUsage reports whether the export is a cost and usage report (CUR 2.0).
 func (d *exportDetail) isUsage() bool {
 	_, table, _ := d.query()
 	return table == usageTable
 }
 
-// contents says what an export holds that is no cost and usage report.
+// contents describes the contents of an export that is not a cost and usage report.
 // Source: AWS Data Exports User Guide, "Data Exports table dictionary".
 func (d *exportDetail) contents() string {
 	_, table, _ := d.query()
@@ -250,10 +253,11 @@ func (d *exportDetail) contents() string {
 	return "another table"
 }
 
-// linkExport is the data export as the order links it.
+// linkExport returns the data export with its warnings, or a failure when AWS calls it unhealthy.
 func linkExport(w Assignment, d *exportDetail, now time.Time) (provision.Report, error) {
 	if d.status.StatusCode == bcmtypes.ExportStatusCodeUnhealthy {
-		return provision.Report{}, linkRefused(w, provision.CodeReportBroken, fmt.Sprintf("AWS calls the data export unhealthy (%s): repair it or name another one", d.status.StatusReason))
+		return provision.Report{}, linkRefused(w, provision.CodeReportBroken,
+			fmt.Sprintf("AWS reports the data export as unhealthy (%s): repair it, or name another one", d.status.StatusReason))
 	}
 	report := d.report
 	report.Existing = true
@@ -268,7 +272,7 @@ func linkExport(w Assignment, d *exportDetail, now time.Time) (provision.Report,
 		warn(&report, splitCosts)
 	}
 	if left := columnsLeftOut(columns); left > 0 {
-		warn(&report, "The data export leaves out %d of the %d columns that a report of ours has.", left, len(usageColumns))
+		warn(&report, "The data export lacks %d of the %d columns that a report of Quartermaster has.", left, len(usageColumns))
 	}
 	if rest != "" {
 		warn(&report, "The data export selects only some of the rows: it may not hold all usage.")
@@ -286,7 +290,7 @@ func linkExport(w Assignment, d *exportDetail, now time.Time) (provision.Report,
 	return report, nil
 }
 
-// columnsLeftOut counts the columns of our reports that a query does not select.
+// columnsLeftOut counts the usageColumns that a query does not select.
 func columnsLeftOut(columns string) (left int) {
 	selected := map[string]bool{}
 	for column := range strings.SplitSeq(strings.ToLower(columns), ",") {
@@ -302,11 +306,11 @@ func columnsLeftOut(columns string) (left int) {
 	return left
 }
 
-// What a later reader of the report needs to know and cannot tell from the report's name.
+// Warnings for those who will read the report.
 const (
-	noResourceIDs = "The report has no resource ids: it shows what each service costs, not each resource."
-	splitCosts    = "The report splits the costs of instances among their containers: a reader that adds up all rows must not count both."
-	newVersions   = "AWS keeps every version of a month's report: a reader must use the last one only."
+	noResourceIDs = "The report has no resource ids: it shows the costs of each service, not of each resource."
+	splitCosts    = "The report splits the costs of instances among their containers: the sum of all rows counts these costs twice."
+	newVersions   = "AWS keeps every version of a month's report: only the last one must be read."
 )
 
 func warn(report *provision.Report, format string, args ...any) {
@@ -329,12 +333,12 @@ func billingView(report *provision.Report, arn string) {
 	}
 }
 
-// delivery says what the report holds already. A report that has never delivered holds no usage before its first delivery, a day
-// after it was made.
+// delivery warns about missing usage: of a report whose last delivery is too old, or of one that has never been delivered, which holds
+// no usage before its first delivery, a day after it was created.
 func delivery(report *provision.Report, created, delivered, now time.Time) {
 	if !delivered.IsZero() {
 		if now.Sub(delivered) > staleDelivery {
-			warn(report, "AWS delivered the report for the last time on %s: later usage may be missing.", delivered.UTC().Format(time.DateOnly))
+			warn(report, "AWS last delivered the report on %s: later usage may be missing.", delivered.UTC().Format(time.DateOnly))
 		}
 		return
 	}
@@ -345,7 +349,7 @@ func delivery(report *provision.Report, created, delivered, now time.Time) {
 	from = from.UTC()
 	report.UsageFrom = &from
 	if !created.IsZero() && now.Sub(created) > staleDelivery {
-		warn(report, "AWS has never delivered the report, although it was made on %s.", created.UTC().Format(time.DateOnly))
+		warn(report, "AWS has never delivered the report, which was created on %s.", created.UTC().Format(time.DateOnly))
 		return
 	}
 	warn(report, "AWS has not delivered the report yet: it holds no usage before its first delivery.")

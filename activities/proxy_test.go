@@ -14,25 +14,25 @@ import (
 	"quartermaster/internal/awssim"
 )
 
-// liar stands between the SDK and the simulator. It answers what a guard asks with what the guard hopes to hear, or swallows a
-// call: so a guard is switched off without a branch in the product.
-type liar struct {
-	sim  *awssim.Sim
-	told atomic.Pointer[lies]
+// proxy is between the SDK and the simulator, and alters AWS's answers. A test can disable a guard this way, without a branch in the
+// product: the guard's read gets the answer that it accepts, or a call does not reach AWS.
+type proxy struct {
+	sim *awssim.Sim
+	now atomic.Pointer[alterations]
 }
 
-// lies are by operation.
-type lies map[string]lie
+// alterations are the altered answers by operation.
+type alterations map[string]alteration
 
-// lie makes AWS's answer to a call. truth asks AWS itself.
-type lie func(sim *awssim.Sim, truth func() *httptest.ResponseRecorder) *httptest.ResponseRecorder
+// alteration returns the answer to a call. ask sends the call to the simulator.
+type alteration func(sim *awssim.Sim, ask func() *httptest.ResponseRecorder) *httptest.ResponseRecorder
 
-// tell begins to lie; no lies: the truth.
-func (l *liar) tell(off lies) { l.told.Store(&off) }
+// alter replaces the alterations; nil removes them.
+func (l *proxy) alter(answers alterations) { l.now.Store(&answers) }
 
-func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	told := l.told.Load()
-	if told == nil || len(*told) == 0 {
+func (l *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	now := l.now.Load()
+	if now == nil || len(*now) == 0 {
 		l.sim.ServeHTTP(w, r)
 		return
 	}
@@ -42,12 +42,12 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	tale, ok := (*told)[operationOf(r, body)]
+	alter, ok := (*now)[operationOf(r, body)]
 	if !ok {
 		l.sim.ServeHTTP(w, r)
 		return
 	}
-	answer := tale(l.sim, func() *httptest.ResponseRecorder {
+	answer := alter(l.sim, func() *httptest.ResponseRecorder {
 		recorder := httptest.NewRecorder()
 		l.sim.ServeHTTP(recorder, r)
 		return recorder
@@ -61,7 +61,7 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var actionOf = regexp.MustCompile(`(?:^|&)Action=(\w+)`)
 
-// operationOf reads the operation from a request as far as the lies need it: of S3 only what they lie about.
+// operationOf returns the operation of a request; of S3 only the operations that tests alter.
 func operationOf(r *http.Request, body []byte) string {
 	if action := actionOf.FindSubmatch(body); action != nil {
 		return string(action[1])
@@ -84,13 +84,13 @@ func operationOf(r *http.Request, body []byte) string {
 	return ""
 }
 
-// swallow lets a call reach nobody and calls it done.
+// swallow answers with success and does not send the call.
 func swallow(*awssim.Sim, func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 	return httptest.NewRecorder()
 }
 
-// answer is always the same.
-func answer(body string) lie {
+// answer always gives the same answer.
+func answer(body string) alteration {
 	return func(*awssim.Sim, func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
 		recorder := httptest.NewRecorder()
 		_, _ = recorder.WriteString(body)
@@ -98,32 +98,32 @@ func answer(body string) lie {
 	}
 }
 
-// rewrite changes the answer of AWS where it has one.
-func rewrite(change func(body string) string) lie {
-	return func(_ *awssim.Sim, truth func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
-		recorder := truth()
+// rewrite changes the successful answers of AWS.
+func rewrite(change func(body string) string) alteration {
+	return func(_ *awssim.Sim, ask func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+		recorder := ask()
 		if recorder.Code != http.StatusOK {
 			return recorder
 		}
-		told := httptest.NewRecorder()
-		_, _ = told.WriteString(change(recorder.Body.String()))
-		return told
+		changed := httptest.NewRecorder()
+		_, _ = changed.WriteString(change(recorder.Body.String()))
+		return changed
 	}
 }
 
 // rewriteJSON is rewrite for a member of a JSON answer.
-func rewriteJSON(member string, change func(fields map[string]any)) lie {
+func rewriteJSON(member string, change func(fields map[string]any)) alteration {
 	return rewrite(func(body string) string {
 		var document map[string]map[string]any
 		if err := json.Unmarshal([]byte(body), &document); err != nil {
 			panic(fmt.Sprintf("the simulator answers %s: %v", body, err))
 		}
 		change(document[member])
-		told, err := json.Marshal(document)
+		changed, err := json.Marshal(document)
 		if err != nil {
 			panic(err)
 		}
-		return string(told)
+		return string(changed)
 	})
 }
 
@@ -133,7 +133,7 @@ var (
 	keyXML      = regexp.MustCompile(`<Key>[^<]*</Key>`)
 )
 
-// ourTagsXML are the tags of what the order makes.
+// ourTagsXML returns the tags of the order's resources.
 func ourTagsXML(w Assignment, element string) string {
 	var text strings.Builder
 	for _, t := range w.tags() {
@@ -142,15 +142,15 @@ func ourTagsXML(w Assignment, element string) string {
 	return text.String()
 }
 
-// everyUserIsOurs calls whatever user is asked for tagged by the order.
-func everyUserIsOurs(w Assignment) lie {
+// everyUserIsOurs adds the order's tags to every user.
+func everyUserIsOurs(w Assignment) alteration {
 	return rewrite(func(body string) string {
 		return strings.Replace(userTagsXML.ReplaceAllString(body, ""), "</User>", "<Tags>"+ourTagsXML(w, "member")+"</Tags></User>", 1)
 	})
 }
 
-// everyReportIsOurs does the same for exports and legacy reports: each reads the member that it knows.
-func everyReportIsOurs(w Assignment) lie {
+// everyReportIsOurs does the same for exports and legacy reports, each of which has its own member for tags.
+func everyReportIsOurs(w Assignment) alteration {
 	var tags []map[string]string
 	for _, t := range w.tags() {
 		tags = append(tags, map[string]string{"Key": t.key, "Value": t.value})
@@ -162,12 +162,12 @@ func everyReportIsOurs(w Assignment) lie {
 	return answer(string(body))
 }
 
-func everyBucketIsOurs(w Assignment) lie {
+func everyBucketIsOurs(w Assignment) alteration {
 	return answer("<Tagging><TagSet>" + ourTagsXML(w, "Tag") + "</TagSet></Tagging>")
 }
 
-// theAliasIs answers that the account has the alias; empty: none.
-func theAliasIs(alias string) lie {
+// theAliasIs answers that the account has the alias, or none when it is empty.
+func theAliasIs(alias string) alteration {
 	member := ""
 	if alias != "" {
 		member = "<member>" + alias + "</member>"

@@ -29,10 +29,11 @@ const (
 var onlyForward = []situation{compensating, undoBegun}
 
 // databases make a database in which the order, and the account, are in a situation.
-var databases = map[string]func(t *testing.T, order provision.OrderKey, is situation) Database{"in memory": inMemory, "in PostgreSQL": inPostgres}
+var databases = map[string]func(t *testing.T, order provision.OrderKey, is situation) Database{"in memory": inMemory,
+	"in PostgreSQL": inPostgres}
 
 func inMemory(_ *testing.T, order provision.OrderKey, is situation) Database {
-	m := newMemoryStore(order)
+	m := newMemoryDatabase(order)
 	switch is {
 	case cancelled:
 		m.holder, m.status, m.state = provision.OrderKey{}, provision.AccountReady, provision.Cancelled
@@ -57,12 +58,15 @@ func inMemory(_ *testing.T, order provision.OrderKey, is situation) Database {
 }
 
 // steps are those that have, or could have, an undo.
-var steps = []provision.Step{provision.StepInspect, provision.StepUser, provision.StepContacts, provision.StepAlias, provision.StepReport, provision.StepSignIn}
+var steps = []provision.Step{provision.StepInspect, provision.StepUser, provision.StepContacts, provision.StepAlias,
+	provision.StepReport, provision.StepSignIn}
 
-// databaseOnly are the activities that work in no account. What they would write in AWS would be refused: nobody grants them a lease.
+// databaseOnly are the activities that work in no account. Writes to AWS would be refused, because they have no lease.
 var databaseOnly = []string{
-	"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder", "Allocate", "StopOrder", "OrderStatus", "RereadSettings", "KeepUndo", "OpenUndo", "EndRemoval",
-	"DueAccounts", "ApplyVerifications", "WatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver", "PurgeEvents", "Reconcile",
+	"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder",
+	"Allocate", "StopOrder", "OrderStatus", "RereadSettings", "KeepUndo", "OpenUndo", "EndRemoval",
+	"DueAccounts", "ApplyVerifications", "WatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver",
+	"PurgeEvents", "Reconcile",
 }
 
 // TestNothingIsDoneInAnAccountThatTheOrderDoesNotHold calls every activity that works in an order's account, whatever has started
@@ -72,7 +76,8 @@ func TestNothingIsDoneInAnAccountThatTheOrderDoesNotHold(t *testing.T) {
 	inAccount := setup(t).inAccount(done{})
 	for method := range reflect.TypeFor[*Activities]().Methods() {
 		_, listed := inAccount[method.Name]
-		require.True(t, listed || slices.Contains(databaseOnly, method.Name) || method.Name == "VerifyAccount", // which enters those that no order holds
+		// which enters those that no order holds
+		require.True(t, listed || slices.Contains(databaseOnly, method.Name) || method.Name == "VerifyAccount",
 			"the activity %s is new: list it with those that work in an order's account (inAccount), or with those that work in none", method.Name)
 	}
 	for database, become := range databases {

@@ -21,12 +21,15 @@ func inPostgres(t *testing.T, order provision.OrderKey, is situation) Database {
 	require.NoError(t, store.Providers.Create(ctx, order.Provider, "Acme"))
 	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
 	require.NoError(t, err)
-	all := Database{Orders: store.Orders, Steps: store.Steps, Passwords: store.Passwords, Leftovers: store.Leftovers, Verifications: store.Verifications,
+	all := Database{Orders: store.Orders, Steps: store.Steps, Passwords: store.Passwords, Leftovers: store.Leftovers,
+		Verifications:     store.Verifications,
 		ProtectedAccounts: store.ProtectedAccounts, Stock: store.Stock, Imports: store.Imports}
 	open := func(id string, model provision.Model) provision.OrderKey {
 		key := provision.OrderKey{Provider: order.Provider, ID: id}
-		_, err := store.Orders.Open(ctx, provision.Order{OrderKey: key, AcceptedAt: time.Now(), Request: provision.Request{Marketplace: pool.Marketplace,
-			Environment: pool.Environment, OrderMode: provision.OrderModeNewAccount, AccountModel: model, IAMUserName: "alice", ContactName: "Alice Customer", AccountAlias: "alice-corp"}})
+		_, err := store.Orders.Open(ctx, provision.Order{OrderKey: key, AcceptedAt: time.Now(),
+			Request: provision.Request{Marketplace: pool.Marketplace,
+				Environment: pool.Environment, OrderMode: provision.OrderModeNewAccount, AccountModel: model, IAMUserName: "alice",
+				ContactName: "Alice Customer", AccountAlias: "alice-corp"}})
 		require.NoError(t, err)
 		return key
 	}
@@ -40,8 +43,10 @@ func inPostgres(t *testing.T, order provision.OrderKey, is situation) Database {
 			Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "it was cancelled"}})
 		require.NoError(t, err)
 	}
-	_, _, err = store.Accounts.Create(ctx, provision.Account{ID: accountID, Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "account",
-		RootEmail: "root+" + accountID + "@example.com", RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
+	_, _, err = store.Accounts.Create(ctx, provision.Account{ID: accountID, Pool: pool, Model: provision.ModelSPAM,
+		Status: provision.AccountReady, Name: "account",
+		RootEmail: "root+" + accountID + "@example.com", RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster",
+		ExternalID: provision.NewExternalID()}, "test")
 	require.NoError(t, err)
 	if is == neverHeld {
 		require.Nil(t, claim(open(order.ID, provision.ModelECAM)))
@@ -61,7 +66,8 @@ func inPostgres(t *testing.T, order provision.OrderKey, is situation) Database {
 		closeOrder(provision.Cancelled)
 		require.Equal(t, accountID, claim(open("order-2", "")).ID)
 	case rejected:
-		_, err := store.Orders.RejectAccount(ctx, order, accountID, provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "the role cannot be assumed"}, false)
+		_, err := store.Orders.RejectAccount(ctx, order, accountID,
+			provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "the role cannot be assumed"}, false)
 		require.NoError(t, err)
 	case compensating:
 		require.NoError(t, store.Orders.BeginUndo(ctx, order, provision.Failure{Code: provision.CodeOrderCancelled, Reason: "it was cancelled"}))

@@ -12,10 +12,10 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// ensureExport returns the order's data export once AWS shows it, and creates it if there is none.
+// ensureExport returns the order's data export once AWS shows it. It creates the export if there is none.
 func (a *Activities) ensureExport(ctx context.Context, s *awscloud.Session, w Assignment) (provision.Report, error) {
 	none := provision.Report{}
-	found, err := madeExport(ctx, s, w)
+	found, err := createdExport(ctx, s, w)
 	if err != nil {
 		return none, err
 	}
@@ -35,8 +35,8 @@ func (a *Activities) ensureExport(ctx context.Context, s *awscloud.Session, w As
 	return a.reportVisible(ctx, s, w, exists)
 }
 
-// newExport is the data export: every column of the cost and usage table, hourly, with resource ids, as Parquet that is
-// overwritten.
+// newExport returns the data export: all columns of the cost and usage table, hourly, with resource ids, as Parquet. AWS overwrites it
+// with each delivery.
 // Source: AWS Data Exports User Guide, "Cost and usage report (CUR) 2.0".
 func (w Assignment) newExport() *bcmdataexports.CreateExportInput {
 	in := &bcmdataexports.CreateExportInput{Export: &bcmtypes.Export{
@@ -85,7 +85,7 @@ func findExport(ctx context.Context, s *awscloud.Session, name string) (*bcmtype
 	return found, err
 }
 
-func madeExport(ctx context.Context, s *awscloud.Session, w Assignment) (*made, error) {
+func createdExport(ctx context.Context, s *awscloud.Session, w Assignment) (*namedReport, error) {
 	export, err := findExport(ctx, s, w.reportName())
 	if err != nil || export == nil {
 		return nil, err
@@ -102,12 +102,12 @@ func madeExport(ctx context.Context, s *awscloud.Session, w Assignment) (*made, 
 		}
 		tags = append(tags, tagsOf(page.ResourceTags, func(t bcmtypes.ResourceTag) (key, value *string) { return t.Key, t.Value })...)
 		if in.NextToken = page.NextToken; in.NextToken == nil {
-			return &made{arn: aws.ToString(export.ExportArn), ours: w.owns(tags)}, nil
+			return &namedReport{arn: aws.ToString(export.ExportArn), ours: w.owns(tags)}, nil
 		}
 	}
 }
 
-// exportReport reads where a data export is delivered. The zero report means that AWS does not show it, or not any more.
+// exportReport reads where AWS delivers a data export; the zero report when AWS does not show the export.
 func exportReport(ctx context.Context, s *awscloud.Session, export *bcmtypes.ExportReference) (provision.Report, error) {
 	out, err := s.Exports.GetExport(ctx, &bcmdataexports.GetExportInput{ExportArn: export.ExportArn})
 	if err != nil {
@@ -128,13 +128,14 @@ func exportReportOf(reference *bcmtypes.ExportReference, export *bcmtypes.Export
 // usageTable is the table of Data Exports that holds cost and usage (CUR 2.0).
 const usageTable = "COST_AND_USAGE_REPORT"
 
-// usageColumns are the columns of the table COST_AND_USAGE_REPORT that exist without split cost allocation. AWS takes no
-// asterisk; line_item_resource_id needs INCLUDE_RESOURCES, and capacity_reservation_* need INCLUDE_CAPACITY_RESERVATION_DATA.
+// usageColumns are the columns of the table COST_AND_USAGE_REPORT that exist without split cost allocation. AWS does not accept
+// SELECT *. line_item_resource_id needs INCLUDE_RESOURCES, and capacity_reservation_* need INCLUDE_CAPACITY_RESERVATION_DATA.
 // Source: AWS Data Exports User Guide, "Cost and Usage Report (CUR) 2.0: table dictionary".
 var usageColumns = []string{
 	"bill_bill_type", "bill_billing_entity", "bill_billing_period_end_date", "bill_billing_period_start_date", "bill_invoice_id",
 	"bill_invoicing_entity", "bill_payer_account_id", "bill_payer_account_name",
-	"capacity_reservation_capacity_reservation_arn", "capacity_reservation_capacity_reservation_status", "capacity_reservation_capacity_reservation_type",
+	"capacity_reservation_capacity_reservation_arn", "capacity_reservation_capacity_reservation_status",
+	"capacity_reservation_capacity_reservation_type",
 	"cost_category", "discount", "discount_bundled_discount", "discount_total_discount",
 	"identity_line_item_id", "identity_time_interval",
 	"line_item_availability_zone", "line_item_blended_cost", "line_item_blended_rate", "line_item_currency_code", "line_item_legal_entity",
@@ -150,7 +151,8 @@ var usageColumns = []string{
 	"product_location_type", "product_operation", "product_pricing_unit", "product_product_family", "product_region_code",
 	"product_servicecode", "product_sku", "product_to_location", "product_to_location_type", "product_to_region_code", "product_usagetype",
 	"reservation_amortized_upfront_cost_for_usage", "reservation_amortized_upfront_fee_for_billing_period", "reservation_availability_zone",
-	"reservation_effective_cost", "reservation_end_time", "reservation_modification_status", "reservation_net_amortized_upfront_cost_for_usage",
+	"reservation_effective_cost", "reservation_end_time", "reservation_modification_status",
+	"reservation_net_amortized_upfront_cost_for_usage",
 	"reservation_net_amortized_upfront_fee_for_billing_period", "reservation_net_effective_cost", "reservation_net_recurring_fee_for_usage",
 	"reservation_net_unused_amortized_upfront_fee_for_billing_period", "reservation_net_unused_recurring_fee", "reservation_net_upfront_value",
 	"reservation_normalized_units_per_reservation", "reservation_number_of_reservations", "reservation_recurring_fee_for_usage",

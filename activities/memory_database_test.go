@@ -12,9 +12,10 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// memoryStore is the part of the database that these activities use: Steps, Passwords, ProtectedAccounts and the reading of Verifications. The
+// memoryDatabase is the part of the database that these activities use: Steps, Passwords, ProtectedAccounts
+// and the reading of Verifications. The
 // tests call nothing else of Verifications; it would panic.
-type memoryStore struct {
+type memoryDatabase struct {
 	Verifications
 	mu        sync.Mutex
 	passwords map[string][]byte
@@ -30,7 +31,7 @@ type memoryStore struct {
 	state  provision.OrderState
 
 	asked   func()          // is called while the database answers whether the order holds the account; nil: nothing
-	caller  context.Context //nolint:containedctx // that of the worker process: a dead one calls nobody
+	caller  context.Context //nolint:containedctx // the context of the worker process: a dead one calls no database
 	patient time.Duration   // how long an undo is told to wait instead of a lease, when it must wait
 }
 
@@ -40,48 +41,50 @@ type refusal struct {
 	since time.Time
 }
 
-func newMemoryStore(order provision.OrderKey) *memoryStore {
-	return &memoryStore{passwords: map[string][]byte{}, steps: map[provision.Step]provision.StepState{}, open: map[provision.Step]int{}, refused: map[provision.Step]refusal{},
-		holder: order, status: provision.AccountProvisioning, state: provision.Provisioning, patient: time.Millisecond}
+func newMemoryDatabase(order provision.OrderKey) *memoryDatabase {
+	return &memoryDatabase{passwords: map[string][]byte{}, steps: map[provision.Step]provision.StepState{}, open: map[provision.Step]int{},
+		refused: map[provision.Step]refusal{},
+		holder:  order, status: provision.AccountProvisioning, state: provision.Provisioning, patient: time.Millisecond}
 }
 
 // database is a Database that consists of m.
-func (m *memoryStore) database() Database {
+func (m *memoryDatabase) database() Database {
 	return Database{Steps: m, Passwords: m, ProtectedAccounts: m, Verifications: m}
 }
 
-// anew forgets every step: the account is another order's, or the same one's for the first time.
-func (m *memoryStore) anew() {
+// forgetSteps deletes every step: the account is another order's, or the same one's for the first time.
+func (m *memoryDatabase) forgetSteps() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	clear(m.steps)
 	clear(m.open)
 }
 
-func (m *memoryStore) protect(account string) {
+func (m *memoryDatabase) protect(account string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.protected = account
 }
 
 // Contains knows one account of the provider that no configuration names.
-func (m *memoryStore) Contains(ctx context.Context, provider, accountID string) (bool, error) {
+func (m *memoryDatabase) Contains(ctx context.Context, provider, accountID string) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return provider+"/"+accountID == m.protected, m.refuses(ctx)
 }
 
-// holds tells whether the order holds the account in one of the states.
-func (m *memoryStore) holds(key provision.OrderKey, account string, states ...provision.OrderState) bool {
+// holds reports whether the order holds the account in one of the states.
+func (m *memoryDatabase) holds(key provision.OrderKey, account string, states ...provision.OrderState) bool {
 	if m.asked != nil {
 		m.asked()
 	}
 	return key == m.holder && account == accountID && m.status == provision.AccountProvisioning && slices.Contains(states, m.state)
 }
 
-var errNotInProgress = &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "the order does not hold the account in a state that this needs"}
+var errNotInProgress = &provision.Failure{Code: provision.CodeOrderNotInProgress,
+	Reason: "the order does not hold the account in a state that this needs"}
 
-func (m *memoryStore) Begin(ctx context.Context, key provision.OrderKey, account string, step provision.Step, attempt int32) error {
+func (m *memoryDatabase) Begin(ctx context.Context, key provision.OrderKey, account string, step provision.Step, attempt int32) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -102,7 +105,8 @@ func (m *memoryStore) Begin(ctx context.Context, key provision.OrderKey, account
 	return nil
 }
 
-func (m *memoryStore) NoteRefusal(ctx context.Context, _ provision.OrderKey, _ string, step provision.Step, code provision.Code) (time.Duration, error) {
+func (m *memoryDatabase) NoteRefusal(ctx context.Context, _ provision.OrderKey, _ string, step provision.Step,
+	code provision.Code) (time.Duration, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -114,7 +118,8 @@ func (m *memoryStore) NoteRefusal(ctx context.Context, _ provision.OrderKey, _ s
 	return time.Since(m.refused[step].since), nil
 }
 
-func (m *memoryStore) BeginUndo(ctx context.Context, key provision.OrderKey, account string, step provision.Step, lease time.Duration) (time.Duration, error) {
+func (m *memoryDatabase) BeginUndo(ctx context.Context, key provision.OrderKey, account string, step provision.Step,
+	lease time.Duration) (time.Duration, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -133,7 +138,8 @@ func (m *memoryStore) BeginUndo(ctx context.Context, key provision.OrderKey, acc
 	return min(lease, m.patient), nil
 }
 
-func (m *memoryStore) End(ctx context.Context, _ provision.OrderKey, _ string, step provision.Step, state provision.StepState, problem string) error {
+func (m *memoryDatabase) End(ctx context.Context, _ provision.OrderKey, _ string, step provision.Step, state provision.StepState,
+	problem string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -149,28 +155,28 @@ func (m *memoryStore) End(ctx context.Context, _ provision.OrderKey, _ string, s
 }
 
 // sinceRefusal sets the beginning of what AWS refuses back.
-func (m *memoryStore) sinceRefusal(step provision.Step, ago time.Duration) {
+func (m *memoryDatabase) sinceRefusal(step provision.Step, ago time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.refused[step] = refusal{m.refused[step].code, time.Now().Add(-ago)}
 }
 
 // breakWith makes every call fail from now on.
-func (m *memoryStore) breakWith(err error) {
+func (m *memoryDatabase) breakWith(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.broken = err
 }
 
 // stepState is the state of the step's row.
-func (m *memoryStore) stepState(step provision.Step) provision.StepState {
+func (m *memoryDatabase) stepState(step provision.Step) provision.StepState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.steps[step]
 }
 
 // refuses: a database that is down, or a caller that is.
-func (m *memoryStore) refuses(ctx context.Context) error {
+func (m *memoryDatabase) refuses(ctx context.Context) error {
 	switch {
 	case m.broken != nil:
 		return m.broken
@@ -180,7 +186,7 @@ func (m *memoryStore) refuses(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (m *memoryStore) Keep(ctx context.Context, key provision.OrderKey, account string, sealed []byte) ([]byte, error) {
+func (m *memoryDatabase) Keep(ctx context.Context, key provision.OrderKey, account string, sealed []byte) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -192,7 +198,7 @@ func (m *memoryStore) Keep(ctx context.Context, key provision.OrderKey, account 
 	return m.passwords[key.String()+account], nil
 }
 
-func (m *memoryStore) Replace(ctx context.Context, key provision.OrderKey, account string, sealed []byte) error {
+func (m *memoryDatabase) Replace(ctx context.Context, key provision.OrderKey, account string, sealed []byte) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -205,7 +211,7 @@ func (m *memoryStore) Replace(ctx context.Context, key provision.OrderKey, accou
 	return nil
 }
 
-func (m *memoryStore) Withdraw(ctx context.Context, key provision.OrderKey, account string) error {
+func (m *memoryDatabase) Withdraw(ctx context.Context, key provision.OrderKey, account string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.refuses(ctx); err != nil {
@@ -216,7 +222,7 @@ func (m *memoryStore) Withdraw(ctx context.Context, key provision.OrderKey, acco
 }
 
 // password opens what the store keeps for the order.
-func (w *world) password() string {
+func (w *fixture) password() string {
 	w.t.Helper()
 	sealed := w.store.passwords[w.w.Order.String()+accountID]
 	require.NotEmpty(w.t, sealed)

@@ -38,7 +38,8 @@ func (w *memoryWorkflows) Correct(_ context.Context, key provision.OrderKey, fie
 		}
 		for _, name := range fields.Fields() {
 			if !slices.Contains(asked, name) {
-				return &provision.Failure{Code: provision.CodeNotAsked, Field: name, Reason: "the order asks for " + strings.Join(asked, ", ") + " only"}
+				return &provision.Failure{Code: provision.CodeNotAsked, Field: name, Reason: "the order asks for " + strings.Join(asked,
+					", ") + " only"}
 			}
 		}
 		if wrong := fields.Apply(o.Request).Validate(); len(wrong) > 0 {
@@ -64,7 +65,8 @@ func (w *memoryWorkflows) Act(_ context.Context, key provision.OrderKey, verb st
 		if verb == workflows.UpdateEndUndo { // the workflow ends the undo, and then the order
 			return nil
 		}
-		code := map[string]provision.Code{workflows.UpdateCancel: provision.CodeOrderCancelled, workflows.UpdateFail: provision.CodeFailedByOperator,
+		code := map[string]provision.Code{workflows.UpdateCancel: provision.CodeOrderCancelled,
+			workflows.UpdateFail: provision.CodeFailedByOperator,
 			workflows.UpdateSwap: provision.CodeAccountSwappedByOperator}[verb]
 		o.State, o.Since = provision.Compensating, now
 		o.Failure = &provision.Failure{Code: code, Reason: strings.TrimSuffix("stopped: "+by.Reason, ": ")}
@@ -99,7 +101,7 @@ func (w *memoryWorkflows) tell(what told, do func(*provision.OrderView) *provisi
 }
 
 // told is what the workflow was told, each with an id, which is left out here.
-func (w *world) told(t *testing.T) []told {
+func (w *testAPI) told(t *testing.T) []told {
 	t.Helper()
 	all := slices.Clone(w.workflows.told)
 	for i := range all {
@@ -110,7 +112,7 @@ func (w *world) told(t *testing.T) []told {
 }
 
 // orderIn puts an order of acme into the store, in that state; one that is action_required asks for the field.
-func (w *world) orderIn(state provision.OrderState, field string) provision.OrderView {
+func (w *testAPI) orderIn(state provision.OrderState, field string) provision.OrderView {
 	o := completedOrder("MP-1")
 	o.State, o.Result, o.Password = state, nil, nil
 	o.Request.UseExistingCUR = "monthly"
@@ -121,12 +123,12 @@ func (w *world) orderIn(state provision.OrderState, field string) provision.Orde
 	return o
 }
 
-func (w *world) patch(target string, body any) *httptest.ResponseRecorder {
+func (w *testAPI) patch(target string, body any) *httptest.ResponseRecorder {
 	return w.send(w.key, http.MethodPatch, target, asText(body))
 }
 
 // keyID is the public part of the key that w.post and w.patch send.
-func (w *world) keyID() string {
+func (w *testAPI) keyID() string {
 	id, _, _ := splitKey("Bearer " + w.key)
 	return id
 }
@@ -154,7 +156,7 @@ func said(verb, why string) map[string]any {
 
 var verbs = []string{workflows.UpdateCancel, workflows.UpdateRetry, workflows.UpdateFail, workflows.UpdateSwap}
 
-func TestCorrectingAnOrderThatAsks(t *testing.T) {
+func TestCorrectingAnOrder(t *testing.T) {
 	t.Parallel()
 	text := func(s string) *string { return &s }
 	contact := provision.AlternateContact{Name: "Billing Desk", Email: "billing@berg.example", Phone: "+46 8 123 456", Title: "Accountant"}
@@ -164,12 +166,17 @@ func TestCorrectingAnOrderThatAsks(t *testing.T) {
 		body map[string]any
 		want provision.Correction
 	}{
-		"the alias":           {"aws_account_alias", map[string]any{"aws_account_alias": "berg-eu"}, provision.Correction{AccountAlias: text("berg-eu")}},
-		"the user":            {"iam_user_name", map[string]any{"iam_user_name": "a.berg"}, provision.Correction{IAMUserName: text("a.berg")}},
-		"the contact":         {"aws_contact_name", map[string]any{"aws_contact_name": "Änna Berg"}, provision.Correction{ContactName: text("Änna Berg")}},
-		"the other contact":   {"aws_alternate_contact.phone", map[string]any{"aws_alternate_contact": contact}, provision.Correction{AlternateContact: &contact}},
-		"another report":      {"use_existing_cur", map[string]any{"use_existing_cur": "weekly"}, provision.Correction{UseExistingCUR: text("weekly")}},
-		"which report":        {"use_existing_cur", map[string]any{"existing_cur_kind": "export"}, provision.Correction{ExistingCURKind: &export}},
+		"the alias": {"aws_account_alias", map[string]any{"aws_account_alias": "berg-eu"},
+			provision.Correction{AccountAlias: text("berg-eu")}},
+		"the user": {"iam_user_name", map[string]any{"iam_user_name": "a.berg"}, provision.Correction{IAMUserName: text("a.berg")}},
+		"the contact": {"aws_contact_name", map[string]any{"aws_contact_name": "Änna Berg"},
+			provision.Correction{ContactName: text("Änna Berg")}},
+		"the other contact": {"aws_alternate_contact.phone", map[string]any{"aws_alternate_contact": contact},
+			provision.Correction{AlternateContact: &contact}},
+		"another report": {"use_existing_cur", map[string]any{"use_existing_cur": "weekly"},
+			provision.Correction{UseExistingCUR: text("weekly")}},
+		"which report": {"use_existing_cur", map[string]any{"existing_cur_kind": "export"},
+			provision.Correction{ExistingCURKind: &export}},
 		"a new report":        {"use_existing_cur", map[string]any{"use_existing_cur": nil}, provision.Correction{UseExistingCUR: text("")}},
 		"a new report, empty": {"use_existing_cur", map[string]any{"use_existing_cur": ""}, provision.Correction{UseExistingCUR: text("")}},
 	} {
@@ -186,7 +193,8 @@ func TestCorrectingAnOrderThatAsks(t *testing.T) {
 					body["reason"] = reason
 				}
 				order := read[openapi.Order](t, w.patch("/v1/orders/MP-1", body), http.StatusOK)
-				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Intervention{Actor: "key " + w.keyID(), Reason: reason}}}, w.told(t))
+				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Intervention{Actor: "key " + w.keyID(),
+					Reason: reason}}}, w.told(t))
 				require.Equal(t, provision.Provisioning, order.State, "as it stands afterwards")
 				require.Nil(t, order.Failure)
 				after := before
@@ -202,14 +210,15 @@ func TestCorrectingSeveralFieldsAtOnce(t *testing.T) {
 	w := setup(t)
 	order := w.orderIn(provision.ActionRequired, "aws_account_alias")
 	w.workflows.questions = map[provision.OrderKey][]string{order.OrderKey: {"aws_account_alias", "use_existing_cur"}}
-	corrected := read[openapi.Order](t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu", "use_existing_cur": nil}), http.StatusOK)
+	corrected := read[openapi.Order](t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu",
+		"use_existing_cur": nil}), http.StatusOK)
 	require.Equal(t, "berg-eu", corrected.AWSAccountAlias)
 	require.Nil(t, corrected.UseExistingCUR)
 	require.Equal(t, "anna.berg", corrected.IAMUserName)
 }
 
 // A value that a new order is refused for is refused in the same words, before the workflow is asked.
-func TestACorrectionIsCheckedAsANewOrderIs(t *testing.T) {
+func TestACorrectionIsCheckedLikeANewOrder(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
@@ -238,7 +247,7 @@ func TestACorrectionIsCheckedAsANewOrderIs(t *testing.T) {
 		"nothing":           {`{}`, "", "send at least one of use_existing_cur, existing_cur_kind, iam_user_name"},
 		"only a reason":     {`{"reason":"why not"}`, "", "send at least one of"},
 		"null":              {`{"iam_user_name":null}`, "iam_user_name", "not nullable"},
-		"fixed when placed": {`{"environment":"test"}`, "environment", "is not a field here"},
+		"fixed when placed": {`{"environment":"test"}`, "environment", "unknown field"},
 		"a list":            {`[]`, "", "must be JSON object"},
 		"number for report": {`{"use_existing_cur":1}`, "use_existing_cur", "must be JSON string or null"},
 		"blank reason":      {`{"aws_account_alias":"berg-eu","reason":"  "}`, "reason", "not only spaces"},
@@ -254,19 +263,22 @@ func TestACorrectionIsCheckedAsANewOrderIs(t *testing.T) {
 	t.Cleanup(func() { require.Zero(t, w.workflows.asked, "no workflow was asked") })
 }
 
-func TestACorrectionThatIsNotAskedForIsRefused(t *testing.T) {
+func TestACorrectionOfAnotherFieldIsRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	before := w.orderIn(provision.ActionRequired, "aws_account_alias")
-	p := readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu", "iam_user_name": "a.berg"}), http.StatusConflict, provision.CodeNotAsked)
+	p := readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu", "iam_user_name": "a.berg"}),
+		http.StatusConflict, provision.CodeNotAsked)
 	require.Equal(t, "the order asks for aws_account_alias only", p.Detail)
 	require.Equal(t, map[string]string{"iam_user_name": p.Detail}, fieldsOf(p))
 	require.Equal(t, "/iam_user_name", *(*p.Errors)[0].Pointer)
 	require.Equal(t, before, w.store.orders[0], "all of it or nothing")
 
-	for _, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning, provision.Compensating} {
+	for _, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning,
+		provision.Compensating} {
 		w.orderIn(state, "")
-		p := readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"}), http.StatusConflict, provision.CodeNotAsked)
+		p := readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"}), http.StatusConflict,
+			provision.CodeNotAsked)
 		require.Nil(t, p.Errors, "no field is at fault")
 	}
 	require.Empty(t, w.workflows.told)
@@ -277,13 +289,16 @@ func TestTheWorkflowHasTheLastWordOnAValue(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
-	w.workflows.fail = fmt.Errorf("update: %w", &provision.Failure{Code: provision.CodeInputRefused, Field: "aws_account_alias", Reason: `"quux" is not an account alias`})
-	p := readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "quux"}), http.StatusUnprocessableEntity, provision.CodeInputRefused)
+	w.workflows.fail = fmt.Errorf("update: %w", &provision.Failure{Code: provision.CodeInputRefused, Field: "aws_account_alias",
+		Reason: `"quux" is not an account alias`})
+	p := readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "quux"}), http.StatusUnprocessableEntity,
+		provision.CodeInputRefused)
 	require.Equal(t, map[string]string{"aws_account_alias": `"quux" is not an account alias`}, fieldsOf(p))
 
 	// A failure that is no answer to the caller stays inside.
 	w.workflows.fail = &provision.Failure{Code: provision.CodeOrderNotInProgress, Reason: "inner workings"}
-	p = readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "quux"}), http.StatusInternalServerError, provision.CodeInternal)
+	p = readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "quux"}), http.StatusInternalServerError,
+		provision.CodeInternal)
 	require.NotContains(t, p.Detail, "inner workings")
 	require.Contains(t, w.log.String(), "inner workings")
 	require.NotContains(t, w.log.String(), "quux")
@@ -310,16 +325,16 @@ func TestVerbsReachTheWorkflow(t *testing.T) {
 
 func TestACancelNeedsNoReason(t *testing.T) {
 	t.Parallel()
-	for name, send := range map[string]func(*world) *httptest.ResponseRecorder{
-		"no body": func(w *world) *httptest.ResponseRecorder {
+	for name, send := range map[string]func(*testAPI) *httptest.ResponseRecorder{
+		"no body": func(w *testAPI) *httptest.ResponseRecorder {
 			return w.send(w.key, http.MethodPost, "/v1/orders/MP-1/cancel", "")
 		},
-		"no body, but a type": func(w *world) *httptest.ResponseRecorder {
+		"no body, but a type": func(w *testAPI) *httptest.ResponseRecorder {
 			return w.send(w.key, http.MethodPost, "/v1/orders/MP-1/cancel", "", "Content-Type", "text/plain")
 		},
-		"a blank body":    func(w *world) *httptest.ResponseRecorder { return w.post("/v1/orders/MP-1/cancel", " \n") },
-		"an empty object": func(w *world) *httptest.ResponseRecorder { return w.post("/v1/orders/MP-1/cancel", "{}") },
-		"a body of no chunks": func(w *world) *httptest.ResponseRecorder {
+		"a blank body":    func(w *testAPI) *httptest.ResponseRecorder { return w.post("/v1/orders/MP-1/cancel", " \n") },
+		"an empty object": func(w *testAPI) *httptest.ResponseRecorder { return w.post("/v1/orders/MP-1/cancel", "{}") },
+		"a body of no chunks": func(w *testAPI) *httptest.ResponseRecorder {
 			r := newChunked(http.MethodPost, "/v1/orders/MP-1/cancel", nil)
 			r.Header.Set("Authorization", "Bearer "+w.key)
 			return serve(w.handler, r)
@@ -333,11 +348,12 @@ func TestACancelNeedsNoReason(t *testing.T) {
 	w := setup(t)
 	w.orderIn(provision.Provisioning, "")
 	readProblem(t, w.post("/v1/orders/MP-1/cancel", `{"reason"`), http.StatusBadRequest, codeInvalidJSON)
-	readProblem(t, w.send(w.key, http.MethodPost, "/v1/orders/MP-1/cancel", `{}`, "Content-Type", "text/plain"), http.StatusUnsupportedMediaType, codeUnsupportedMediaType)
+	readProblem(t, w.send(w.key, http.MethodPost, "/v1/orders/MP-1/cancel", `{}`, "Content-Type", "text/plain"),
+		http.StatusUnsupportedMediaType, codeUnsupportedMediaType)
 	require.Zero(t, w.workflows.asked)
 }
 
-func TestReasonsThatAreNone(t *testing.T) {
+func TestInvalidReasonsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
@@ -355,20 +371,22 @@ func TestReasonsThatAreNone(t *testing.T) {
 			require.Len(t, got, 1, body)
 			require.Contains(t, got["reason"], message, body)
 		}
-		got := fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, meaning(verb, `"reason":"ok","force":true`)), http.StatusUnprocessableEntity, codeInvalid))
-		require.Equal(t, map[string]string{"force": "is not a field here: remove it, or check its spelling"}, got)
+		got := fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, meaning(verb, `"reason":"ok","force":true`)),
+			http.StatusUnprocessableEntity, codeInvalid))
+		require.Equal(t, map[string]string{"force": "unknown field: remove it, or check its spelling"}, got)
 		if verb == workflows.UpdateCancel {
 			continue
 		}
 		got = fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, meaning(verb, "")), http.StatusUnprocessableEntity, codeInvalid))
 		require.Equal(t, map[string]string{"reason": "is missing: it is required"}, got)
-		require.Contains(t, readProblem(t, w.send(w.key, http.MethodPost, "/v1/orders/MP-1/"+verb, ""), http.StatusUnsupportedMediaType, codeUnsupportedMediaType).Detail, "application/json")
+		require.Contains(t, readProblem(t, w.send(w.key, http.MethodPost, "/v1/orders/MP-1/"+verb, ""),
+			http.StatusUnsupportedMediaType, codeUnsupportedMediaType).Detail, "application/json")
 	}
 	require.Zero(t, w.workflows.asked)
 }
 
 // What the row says for certain is answered without asking the workflow, which may be gone long since.
-func TestItIsTooLateForAnOrderThatIsOver(t *testing.T) {
+func TestItIsTooLateForAnOrderThatHasEnded(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	send := map[string]func() *httptest.ResponseRecorder{"correct": func() *httptest.ResponseRecorder {
@@ -400,26 +418,29 @@ func TestItIsTooLateForAnOrderThatIsOver(t *testing.T) {
 	}
 }
 
-func TestVerbsThatTheOrderDoesNotAskFor(t *testing.T) {
+func TestVerbsThatTheOrderHasNotAskedFor(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	because := map[string]any{"reason": "because"}
 	w.orderIn(provision.Provisioning, "")
-	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/retry", because), http.StatusConflict, provision.CodeNotAsked).Detail, "waits for nothing")
+	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/retry", because), http.StatusConflict,
+		provision.CodeNotAsked).Detail, "waits for nothing")
 	w.orderIn(provision.WaitingForAccount, "")
 	w.store.orders[0].AccountID = ""
-	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/swap", said("swap", "because")), http.StatusConflict, provision.CodeNotAsked).Detail, "holds no account")
+	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/swap", said("swap", "because")), http.StatusConflict,
+		provision.CodeNotAsked).Detail, "holds no account")
 	require.Empty(t, w.workflows.told)
 }
 
-func TestAnUndoIsEndedOnlyWhileThereIsOne(t *testing.T) {
+func TestOnlyARunningUndoCanBeEnded(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	const target = "/v1/orders/MP-1/end-undo"
 	because := map[string]any{"reason": "the bucket stays"}
 	for _, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.ActionRequired} {
 		w.orderIn(state, "aws_account_alias")
-		require.Contains(t, readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked).Detail, "no undo that could be ended", state)
+		require.Contains(t, readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked).Detail,
+			"no undo that could be ended", state)
 	}
 	for _, state := range []provision.OrderState{provision.Completed, provision.Failed, provision.Cancelled} {
 		w.orderIn(state, "")
@@ -428,11 +449,13 @@ func TestAnUndoIsEndedOnlyWhileThereIsOne(t *testing.T) {
 	require.Zero(t, w.workflows.asked, "what the row rules out is answered without the workflow")
 
 	w.orderIn(provision.Provisioning, "")
-	require.Equal(t, http.StatusAccepted, w.post(target, because).Code, "it may undo an account before it takes the next one: its workflow knows")
+	require.Equal(t, http.StatusAccepted, w.post(target, because).Code,
+		"it may undo an account before it takes the next one: its workflow knows")
 	w.workflows.told = nil
 
 	order := w.orderIn(provision.Compensating, "")
-	w.store.orders[0].Steps = []provision.StepView{{Step: provision.StepReport, AccountID: meant, State: string(provision.StepUndoing), Attempt: 1, Problem: "PermissionMissing: refused"}}
+	w.store.orders[0].Steps = []provision.StepView{{Step: provision.StepReport, AccountID: meant,
+		State: string(provision.StepUndoing), Attempt: 1, Problem: "PermissionMissing: refused"}}
 	got := fieldsOf(readProblem(t, w.post(target, "{}"), http.StatusUnprocessableEntity, codeInvalid))
 	require.Equal(t, map[string]string{"reason": "is missing: it is required"}, got)
 	answer := w.post(target, because)
@@ -441,7 +464,8 @@ func TestAnUndoIsEndedOnlyWhileThereIsOne(t *testing.T) {
 	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &shown))
 	require.Equal(t, string(provision.StepUndoing), shown.Steps[0].State)
 	require.Equal(t, "PermissionMissing: refused", *shown.Steps[0].Problem, "a step that is being undone says what keeps it")
-	require.Equal(t, []told{{key: order.OrderKey, verb: workflows.UpdateEndUndo, by: provision.Intervention{Actor: "key " + w.keyID(), Reason: "the bucket stays"}}}, w.told(t))
+	require.Equal(t, []told{{key: order.OrderKey, verb: workflows.UpdateEndUndo,
+		by: provision.Intervention{Actor: "key " + w.keyID(), Reason: "the bucket stays"}}}, w.told(t))
 
 	w.workflows.fail = &provision.Failure{Code: provision.CodeNotAsked, Reason: "nothing is being undone any more"}
 	readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked)
@@ -457,7 +481,7 @@ func TestAnOrderWithoutARowCanBeCancelled(t *testing.T) {
 	readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"}), http.StatusConflict, provision.CodeNotAsked)
 }
 
-func TestNobodyTouchesTheOrdersOfOthers(t *testing.T) {
+func TestOrdersOfOtherProvidersCannotBeChanged(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
@@ -469,14 +493,14 @@ func TestNobodyTouchesTheOrdersOfOthers(t *testing.T) {
 				method, target, body = http.MethodPatch, "/v1/orders/"+id, `{"aws_account_alias":"berg-eu"}`
 			}
 			p := readProblem(t, w.send(w.otherKey, method, target, body), http.StatusNotFound, codeNotFound)
-			require.Equal(t, fmt.Sprintf("there is no order %q", id), p.Detail, "the same words for foreign and unknown")
+			require.Equal(t, fmt.Sprintf("order %q not found", id), p.Detail, "the same words for foreign and unknown")
 			readProblem(t, w.send("", method, target, body), http.StatusUnauthorized, codeUnauthorized)
 		}
 	}
 	require.Zero(t, w.workflows.asked, "nothing was sent")
 }
 
-func TestTheAnswerOfAVerbGotLost(t *testing.T) {
+func TestALostAnswerIsReportedAsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
 		"unavailable": fmt.Errorf("update: %w", provision.ErrUnavailable),
@@ -492,7 +516,8 @@ func TestTheAnswerOfAVerbGotLost(t *testing.T) {
 				answers[verb] = w.post("/v1/orders/MP-1/"+verb, said(verb, "because"))
 			}
 			for verb, answer := range answers {
-				require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail, `could not confirm that order "MP-1" received the request: send the same request again, that is safe`, verb)
+				require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail,
+					`could not confirm that order "MP-1" received the request: send the same request again, that is safe`, verb)
 				require.Equal(t, "5", answer.Header().Get("Retry-After"))
 			}
 		})
@@ -500,7 +525,7 @@ func TestTheAnswerOfAVerbGotLost(t *testing.T) {
 }
 
 // The workflow did what it was told and ended before it could say so.
-func TestAnActionThatIsWrittenDownWasTakenWhateverTheAnswer(t *testing.T) {
+func TestAnActionInTheHistorySucceedsEvenIfItsAnswerWasLost(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
 		"unavailable": fmt.Errorf("update: %w", provision.ErrUnavailable),
@@ -531,7 +556,7 @@ func (s ordersThatBreak) Get(ctx context.Context, key provision.OrderKey) (provi
 	return s.Orders.Get(ctx, key)
 }
 
-func TestWhatWasDoneIsNotSentAgainBecauseItCannotBeRead(t *testing.T) {
+func TestAnOrderThatCannotBeReadAfterAVerbIsNotSentTheVerbAgain(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	cfg := w.service.Config
@@ -553,22 +578,26 @@ func TestVerbsOnOrdersWhoseIDsAreWords(t *testing.T) {
 		o := w.orderIn(provision.ActionRequired, "aws_account_alias")
 		o.ID = id
 		w.store.orders = []provision.OrderView{o}
-		require.Equal(t, "berg-eu", read[openapi.Order](t, w.patch("/v1/orders/"+id, map[string]any{"aws_account_alias": "berg-eu"}), http.StatusOK).AWSAccountAlias)
+		require.Equal(t, "berg-eu", read[openapi.Order](t, w.patch("/v1/orders/"+id, map[string]any{"aws_account_alias": "berg-eu"}),
+			http.StatusOK).AWSAccountAlias)
 		require.Equal(t, id, read[openapi.Order](t, w.post("/v1/orders/"+id+"/cancel", "{}"), http.StatusAccepted).ID)
 	}
 }
 
 // Neither the customer's data nor what people write about them stands in the log, whatever becomes of the request.
-func TestTheLogHoldsNothingOfACorrection(t *testing.T) {
+func TestTheLogContainsNothingOfACorrection(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	order := w.orderIn(provision.ActionRequired, "aws_alternate_contact.phone")
 	contact := map[string]any{"name": "Zenobia Quux", "email": "zenobia@quux.example", "phone": "+46 8 777 888", "title": "Boss"}
 	correction := map[string]any{"aws_alternate_contact": contact, "reason": "Zenobia called"}
 	because := map[string]any{"reason": "Zenobia called"}
-	require.Equal(t, http.StatusConflict, w.patch("/v1/orders/MP-1", changed(map[string]any{"iam_user_name": "zenobia"}, []map[string]any{correction})).Code)
-	require.Equal(t, http.StatusUnprocessableEntity, w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "Zenobia--Quux", "reason": "Zenobia\ncalled"}).Code)
-	w.workflows.fail = &provision.Failure{Code: provision.CodeInputRefused, Field: "aws_alternate_contact.name", Reason: `"Zenobia Quux" is refused`}
+	require.Equal(t, http.StatusConflict, w.patch("/v1/orders/MP-1", changed(map[string]any{"iam_user_name": "zenobia"},
+		[]map[string]any{correction})).Code)
+	require.Equal(t, http.StatusUnprocessableEntity, w.patch("/v1/orders/MP-1",
+		map[string]any{"aws_account_alias": "Zenobia--Quux", "reason": "Zenobia\ncalled"}).Code)
+	w.workflows.fail = &provision.Failure{Code: provision.CodeInputRefused, Field: "aws_alternate_contact.name",
+		Reason: `"Zenobia Quux" is refused`}
 	require.Equal(t, http.StatusUnprocessableEntity, w.patch("/v1/orders/MP-1", correction).Code)
 	w.workflows.fail = fmt.Errorf("update: %w", provision.ErrUnavailable)
 	require.Equal(t, http.StatusServiceUnavailable, w.patch("/v1/orders/MP-1", correction).Code)

@@ -13,7 +13,7 @@ import (
 
 const stocked = "/v1/accounts/444455556666"
 
-func setupStocked(t *testing.T, status provision.AccountStatus) *world {
+func setupStocked(t *testing.T, status provision.AccountStatus) *testAPI {
 	t.Helper()
 	w := setup(t)
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
@@ -22,12 +22,12 @@ func setupStocked(t *testing.T, status provision.AccountStatus) *world {
 	return w
 }
 
-func (w *world) withETag(t *testing.T, method, target, body, etag string) (status int) {
+func (w *testAPI) withETag(t *testing.T, method, target, body, etag string) (status int) {
 	t.Helper()
 	return w.send(w.key, method, target, body, "If-Match", etag).Code
 }
 
-func TestEditingAnAccountNeedsItsETag(t *testing.T) {
+func TestUpdatingAnAccountRequiresItsETag(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountReady)
 	readProblem(t, w.patch(stocked, map[string]any{"name": "x"}), http.StatusPreconditionRequired, codePreconditionRequired)
@@ -36,23 +36,28 @@ func TestEditingAnAccountNeedsItsETag(t *testing.T) {
 	answer := w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 7"}`, "If-Match", etag)
 	require.Equal(t, "Pool 7", read[openapi.Account](t, answer, http.StatusOK).Name)
 	require.NotEqual(t, etag, answer.Header().Get("ETag"))
-	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", etag), http.StatusPreconditionFailed, codePreconditionFailed).Detail, "read it again")
+	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", etag),
+		http.StatusPreconditionFailed, codePreconditionFailed).Detail, "read it again")
 	for _, rubbish := range []string{"7", `"x"`, `W/"7"`, `"0"`, `"-1"`, `""`} {
-		readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", rubbish), http.StatusBadRequest, codeInvalidParameter)
+		readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", rubbish), http.StatusBadRequest,
+			codeInvalidParameter)
 	}
 	require.Equal(t, "Pool 7", w.store.accounts[0].Name)
 	require.Equal(t, http.StatusOK, w.withETag(t, http.MethodPatch, stocked, `{"name":"Pool 9"}`, "*"))
 }
 
-func TestWrongEditsAreRefusedByField(t *testing.T) {
+func TestInvalidUpdatesOfAccountsAreRefusedByField(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountReady)
-	p := readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"role_arn":"arn:aws:iam::111122223333:role/R"}`, "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)
+	p := readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"role_arn":"arn:aws:iam::111122223333:role/R"}`, "If-Match",
+		"*"), http.StatusUnprocessableEntity, codeInvalid)
 	require.Contains(t, fieldsOf(p)["role_arn"], "the role is in account 111122223333")
-	p = readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"model":"GCP"}`, "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)
+	p = readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"model":"GCP"}`, "If-Match", "*"),
+		http.StatusUnprocessableEntity, codeInvalid)
 	require.Contains(t, fieldsOf(p)["model"], "use SPAM or ECAM")
-	p = readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"id":"111122223333"}`, "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)
-	require.Contains(t, fieldsOf(p)["id"], "is not a field here")
+	p = readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"id":"111122223333"}`, "If-Match", "*"),
+		http.StatusUnprocessableEntity, codeInvalid)
+	require.Contains(t, fieldsOf(p)["id"], "unknown field")
 	require.Empty(t, w.store.history)
 }
 
@@ -62,14 +67,17 @@ func TestARootEmailOfAnotherAccountIsRefused(t *testing.T) {
 	w.store.emailTaken = "theirs@provider.example"
 	email := map[string]any{"root_email": "Theirs@provider.example"}
 	want := map[string]string{"root_email": provision.RootEmailTaken}
-	require.Equal(t, want, fieldsOf(readProblem(t, w.post("/v1/accounts", accountForm("444455556667", email)), http.StatusUnprocessableEntity, codeInvalid)))
-	require.Equal(t, want, fieldsOf(readProblem(t, w.send(w.key, http.MethodPatch, stocked, asText(email), "If-Match", "*"), http.StatusUnprocessableEntity, codeInvalid)))
+	require.Equal(t, want, fieldsOf(readProblem(t, w.post("/v1/accounts", accountForm("444455556667", email)),
+		http.StatusUnprocessableEntity, codeInvalid)))
+	require.Equal(t, want, fieldsOf(readProblem(t, w.send(w.key, http.MethodPatch, stocked, asText(email), "If-Match", "*"),
+		http.StatusUnprocessableEntity, codeInvalid)))
 }
 
 func TestVerbsOnAccounts(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountReady)
-	require.Contains(t, readProblem(t, w.post(stocked+"/return", map[string]any{"reason": "r"}), http.StatusConflict, codeConflict).Detail, "is Ready")
+	require.Contains(t, readProblem(t, w.post(stocked+"/return", map[string]any{"reason": "r"}), http.StatusConflict,
+		codeConflict).Detail, "is Ready")
 	a := read[openapi.Account](t, w.post(stocked+"/invalidate", map[string]any{"reason": "an abuse report"}), http.StatusOK)
 	require.Equal(t, provision.AccountInvalid, a.Status)
 	require.Equal(t, "an abuse report", *a.Reason)
@@ -93,18 +101,19 @@ func TestVerbsOnAccounts(t *testing.T) {
 	readProblem(t, w.get(stocked), http.StatusNotFound, codeNotFound)
 }
 
-func TestNobodyTouchesTheAccountsOfOthers(t *testing.T) {
+func TestAccountsOfOtherProvidersCannotBeChanged(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountInvalid)
 	for _, id := range []string{"444455556666", "777788889999"} {
-		for method, targets := range map[string][]string{http.MethodPatch: {""}, http.MethodDelete: {""}, http.MethodGet: {"/history"}, http.MethodPost: {"/invalidate", "/return", "/verify"}} {
+		for method, targets := range map[string][]string{http.MethodPatch: {""}, http.MethodDelete: {""},
+			http.MethodGet: {"/history"}, http.MethodPost: {"/invalidate", "/return", "/verify"}} {
 			for _, target := range targets {
 				body := map[string]string{http.MethodPatch: `{"name":"mine"}`, http.MethodPost: `{"reason":"r"}`}[method]
 				if target == "/verify" {
 					body = ""
 				}
 				p := readProblem(t, w.send(w.otherKey, method, "/v1/accounts/"+id+target, body, "If-Match", "*"), http.StatusNotFound, codeNotFound)
-				require.Equal(t, "there is no account "+id, p.Detail)
+				require.Equal(t, "account "+id+" not found", p.Detail)
 			}
 		}
 	}
@@ -112,7 +121,7 @@ func TestNobodyTouchesTheAccountsOfOthers(t *testing.T) {
 	require.Zero(t, w.workflows.sweeps)
 }
 
-func TestWhatAnOrderLeftIsRemoved(t *testing.T) {
+func TestLeftoversOfAnOrderAreRemoved(t *testing.T) {
 	t.Parallel()
 	w := setupStocked(t, provision.AccountReady)
 	remove := func() *httptest.ResponseRecorder {
@@ -122,7 +131,8 @@ func TestWhatAnOrderLeftIsRemoved(t *testing.T) {
 	w.store.accounts[0].Status = provision.AccountProvisioningFailed
 	account := read[openapi.Account](t, remove(), http.StatusAccepted)
 	require.NotNil(t, account.RemovingSince)
-	require.Equal(t, []provision.LeftoverRemoval{{Provider: "acme", AccountID: account.ID, By: provision.Intervention{Actor: "key " + w.keyID(), Reason: "the policy is mended"}}}, w.workflows.removals)
+	require.Equal(t, []provision.LeftoverRemoval{{Provider: "acme", AccountID: account.ID,
+		By: provision.Intervention{Actor: "key " + w.keyID(), Reason: "the policy is mended"}}}, w.workflows.removals)
 
 	w.workflows.fail = provision.ErrUnavailable
 	require.Contains(t, readProblem(t, remove(), http.StatusServiceUnavailable, codeUnavailable).Detail, "send the same request again")

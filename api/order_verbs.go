@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -12,9 +14,8 @@ import (
 	"quartermaster/workflows"
 )
 
-// What people may do to a running order. Its workflow decides, because only the workflow knows where the order stands at
-// this very moment. What the row tells for certain is answered without asking it: that there is no such order, and that it
-// is over.
+// The verbs for a running order. The order's workflow decides, because only the workflow knows the order's state at this
+// moment. Two answers come from the order's row alone: that the order does not exist, and that it has ended.
 
 // CorrectOrder answers PATCH /v1/orders/{order_id}.
 func (s *service) CorrectOrder(ctx context.Context, in server.CorrectOrderRequestObject) (server.CorrectOrderResponseObject, error) {
@@ -75,13 +76,14 @@ func (s *service) SwapOrder(ctx context.Context, in server.SwapOrderRequestObjec
 	return server.SwapOrder202JSONResponse(order), nil
 }
 
-// act tells an order's workflow a verb that needs nothing but who and why.
+// act sends a verb to the order's workflow that needs only the actor and the reason.
 func (s *service) act(ctx context.Context, id, verb string, by provision.Intervention) (openapi.Order, error) {
 	return s.tell(ctx, id, verb, by, func(key provision.OrderKey) error { return s.Workflows.Act(ctx, key, verb, by) })
 }
 
-// tell does something to the caller's order and returns the order as it stands then.
-func (s *service) tell(ctx context.Context, id, verb string, by provision.Intervention, do func(provision.OrderKey) error) (openapi.Order, error) {
+// tell sends a request to the workflow of the caller's order and returns the order afterwards.
+func (s *service) tell(ctx context.Context, id, verb string, by provision.Intervention,
+	do func(provision.OrderKey) error) (openapi.Order, error) {
 	view, err := s.order(ctx, id)
 	if err != nil {
 		return openapi.Order{}, err
@@ -89,8 +91,8 @@ func (s *service) tell(ctx context.Context, id, verb string, by provision.Interv
 	if err := tooLate(view, verb); err != nil {
 		return openapi.Order{}, err
 	}
-	// The answer of the workflow may be lost although the action was taken: the workflow may have ended in the same moment. The
-	// row of the action is written with what it does, so it knows.
+	// The workflow may have acted although its answer was lost, for example because it ended at that moment. The history
+	// knows, because the action and its row in the history are written together.
 	if err := do(view.OrderKey); err != nil && !s.wasTaken(ctx, view.OrderKey, by) {
 		if errors.Is(err, provision.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 			return openapi.Order{}, problem(codeUnavailable, "could not confirm that order %q received the request: %s", id, wayOut).because(err)
@@ -98,36 +100,38 @@ func (s *service) tell(ctx context.Context, id, verb string, by provision.Interv
 		return openapi.Order{}, err
 	}
 	if view, err = s.order(ctx, id); err != nil {
-		return openapi.Order{}, problem(codeUnavailable, "order %q did receive the request, but cannot be read at the moment: do not send this again, read the order", id).because(err)
+		return openapi.Order{}, problem(codeUnavailable,
+			"order %q received the request but cannot be read at the moment: do not send the request again, read the order", id).because(err)
 	}
 	return s.orderResource(view), nil
 }
 
-// wasTaken reports whether the action is known to have been taken. When that cannot be found out, it is not known.
+// wasTaken reports whether the history contains the action. It returns false if the history cannot be read.
 func (s *service) wasTaken(ctx context.Context, key provision.OrderKey, by provision.Intervention) bool {
 	taken, err := s.Orders.ActionNoted(ctx, key, by.ID)
 	return err == nil && taken
 }
 
-// tooLate refuses what the order's row rules out: its last states never change, from being undone there is only the way to the end,
-// and an order that holds no account, or waits for an answer, has no undo that could be ended. One that is provisioning may have: it undoes
-// an account before it takes the next one.
+// tooLate refuses what the order's row rules out. Final states never change. An order that is being undone can only end. Only
+// an order that is being undone, or that is provisioning and may be undoing one account before it takes the next, has an undo
+// to end.
 func tooLate(view provision.OrderView, verb string) error {
 	switch {
 	case view.State.Ended():
-		return problem(provision.CodeTooLate, "order %q is %s: nothing can be done to it any more", view.ID, view.State)
-	case view.State == provision.Compensating && (verb == workflows.UpdateCancel || verb == workflows.UpdateFail || verb == workflows.UpdateSwap):
-		return problem(provision.CodeTooLate, "order %q is being undone already: read it until it has ended", view.ID)
+		return problem(provision.CodeTooLate, "order %q is %s: it can no longer be changed", view.ID, view.State)
+	case view.State == provision.Compensating && (verb == workflows.UpdateCancel || verb == workflows.UpdateFail ||
+		verb == workflows.UpdateSwap):
+		return problem(provision.CodeTooLate, "order %q is already being undone: read it until it has ended", view.ID)
 	case verb == workflows.UpdateEndUndo && view.State != provision.Compensating && view.State != provision.Provisioning:
-		return problem(provision.CodeNotAsked, "order %q is %s: there is no undo that could be ended", view.ID, view.State)
+		return problem(provision.CodeNotAsked, "order %q is %s: it has no undo to end", view.ID, view.State)
 	}
 	return nil
 }
 
-// wayOut is what to do when the answer of a verb got lost.
-const wayOut = "send the same request again, that is safe; a 409 then means that the first one arrived, or that the order has ended"
+// wayOut is what to do if the answer to a verb is lost.
+const wayOut = "send the same request again, which is safe; a 409 then means that the first request arrived, or that the order has ended"
 
-// actionOf is who acts, and why, with an id by which a repeat is known.
+// actionOf returns who acts and why, with an id that identifies repeats.
 func actionOf(ctx context.Context, reason *string) provision.Intervention {
 	return provision.Intervention{Actor: callerOf(ctx).Actor(), Reason: value(reason), ID: uuid.NewString()}
 }
@@ -145,4 +149,31 @@ func correctionOf(form openapi.OrderCorrection) provision.Correction {
 		correction.UseExistingCUR = &name
 	}
 	return correction
+}
+
+// correctable lists the fields that a correction may contain.
+const correctable = "use_existing_cur, existing_cur_kind, iam_user_name, aws_contact_name, aws_alternate_contact or aws_account_alias"
+
+// correctionRules checks the fields that are sent with the rules of a new order. Only the workflow knows whether the order asks
+// for them.
+func correctionRules(_ context.Context, body []byte) (broken []provision.FieldError, _ error) {
+	var form struct {
+		provision.Correction
+		Reason *string `json:"reason"`
+	}
+	_ = json.Unmarshal(body, &form) // fields of another type stay empty, and so does null; the document's findings cover them
+	given := form.Fields()
+	// A kind alone says which of two reports is meant. Only the workflow knows their name.
+	ordered := provision.Request{UseExistingCUR: "some-report"}
+	for _, wrong := range form.Apply(ordered).Validate() {
+		if slices.Contains(given, provision.TopField(wrong.Field)) {
+			broken = append(broken, wrong)
+		}
+	}
+	var members map[string]json.RawMessage
+	_ = json.Unmarshal(body, &members) // as above
+	if delete(members, "reason"); len(members) == 0 {
+		broken = append(broken, provision.FieldError{Message: "corrects nothing: send at least one of " + correctable})
+	}
+	return append(broken, wrongReason(form.Reason)...), nil
 }

@@ -1,0 +1,285 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/labstack/echo/v4"
+
+	"quartermaster/api/openapi"
+	"quartermaster/internal/provision"
+)
+
+// checkRequest refuses a request that does not match the document, and names every invalid field at once. It checks the
+// document first and then the operation's rules, which the document cannot express.
+func (s *service) checkRequest(op *operation) echo.MiddlewareFunc {
+	rules := s.rules()[op.OperationID]
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			var body []byte
+			var err error
+			switch {
+			case op.maxBytes > 0:
+				err = openFile(c, op)
+			case op.RequestBody != nil:
+				body, err = readJSON(c.Request(), op.RequestBody.Value.Required)
+			}
+			if err != nil {
+				return err
+			}
+			input := &openapi3filter.RequestValidationInput{
+				Request:    c.Request(),
+				PathParams: map[string]string{},
+				Route:      op.route,
+				Options: &openapi3filter.Options{MultiError: true, SkipSettingDefaults: true, KeepValidatedValue: true,
+					ExcludeRequestBody: op.maxBytes > 0}, // a file is read once, by its handler
+			}
+			for i, name := range c.ParamNames() {
+				raw := c.ParamValues()[i]
+				if strings.Contains(raw, "/") { // Echo's last parameter contains the rest of the path
+					return echo.ErrNotFound
+				}
+				text, err := url.PathUnescape(raw)
+				if err != nil {
+					text = raw
+				}
+				input.PathParams[name] = text
+			}
+			found := findings(openapi3filter.ValidateRequest(c.Request().Context(), input))
+			found = append(found, op.strayParameters(c.QueryParams())...)
+			if rules != nil {
+				broken, err := rules(c.Request().Context(), body)
+				if err != nil {
+					return err
+				}
+				found = merge(found, broken)
+			}
+			return refusal(found, next, c)
+		}
+	}
+}
+
+// mostFindings limits the invalid fields that a refusal names. No real request has so many fields.
+const mostFindings = 50
+
+// refusal returns the problem for the findings, or the next handler's answer if there are none.
+func refusal(found []finding, next echo.HandlerFunc, c echo.Context) error {
+	if len(found) == 0 {
+		return next(c)
+	}
+	place := func(f finding) string { return f.In + " " + value(f.Field) }
+	slices.SortStableFunc(found, func(a, b finding) int { return strings.Compare(place(a), place(b)) })
+	found = slices.CompactFunc(found, func(a, b finding) bool { return place(a) == place(b) && a.Message == b.Message })
+	var inBody, inAddress []openapi.FieldProblem
+	for _, f := range found[:min(len(found), mostFindings)] {
+		if f.In == "body" {
+			inBody = append(inBody, f.FieldProblem)
+		} else {
+			inAddress = append(inAddress, f.FieldProblem)
+		}
+	}
+	if len(inBody) > 0 {
+		return invalidFields(append(inBody, inAddress...)...)
+	}
+	return invalidParameters(inAddress...)
+}
+
+// finding is an invalid field. shape reports whether the field is missing, unknown or has the wrong type; rules about its value
+// then do not apply.
+type finding struct {
+	openapi.FieldProblem
+	shape bool
+}
+
+// findings returns the invalid fields of an error of kin-openapi.
+func findings(err error) []finding {
+	switch e := err.(type) { //nolint:errorlint // kin-openapi's tree of errors is walked node by node; errors.As would jump to a leaf
+	case nil:
+		return nil
+	case openapi3.MultiError:
+		var found []finding
+		named := map[string]bool{} // objects whose unknown fields are already named, because kin-openapi returns an error for each of them
+		for _, one := range e {
+			if s, ok := one.(*openapi3.SchemaError); ok && s.SchemaField == "properties" { //nolint:errorlint // as above
+				object := pointer(s.JSONPointer())
+				if named[object] {
+					continue
+				}
+				named[object] = true
+			}
+			found = append(found, findings(one)...)
+		}
+		return found
+	case *openapi3filter.RequestError:
+		if e.Parameter != nil {
+			return []finding{{FieldProblem: wrongParameter(e)}}
+		}
+		if e.Err == nil {
+			return []finding{{FieldProblem: bodyField("", firstLine(e.Reason)), shape: true}}
+		}
+		return findings(e.Err)
+	case *openapi3.SchemaError:
+		if e.SchemaField == "properties" {
+			return unknownFields(e)
+		}
+		return []finding{wrongField(e)}
+	default:
+		return []finding{{FieldProblem: bodyField("", firstLine(err.Error())), shape: true}}
+	}
+}
+
+func wrongField(e *openapi3.SchemaError) finding {
+	field := strings.Join(e.JSONPointer(), ".")
+	switch e.SchemaField {
+	case "required":
+		return finding{bodyField(field, "is missing: it is required"), true}
+	case "type":
+		wanted := "of another type"
+		if e.Schema != nil && e.Schema.Type != nil {
+			wanted = "JSON " + strings.Join(e.Schema.Type.Slice(), " or ")
+		}
+		return finding{bodyField(field, "must be "+wanted), true}
+	}
+	return finding{FieldProblem: bodyField(field, firstLine(e.Reason))}
+}
+
+// unknownFields names the unknown fields of an object. kin-openapi's error is about the whole object.
+func unknownFields(e *openapi3.SchemaError) (found []finding) {
+	object, _ := e.Value.(map[string]any)
+	for name := range object {
+		if _, known := e.Schema.Properties[name]; known {
+			continue
+		}
+		path := append(e.JSONPointer(), name)
+		at, field := pointer(path), strings.Join(path, ".")
+		found = append(found, finding{openapi.FieldProblem{In: "body", Pointer: &at, Field: &field,
+			Message: "unknown field: remove it, or check its spelling"}, true})
+	}
+	return found
+}
+
+// pointer returns a JSON Pointer (RFC 6901).
+func pointer(tokens []string) string {
+	var b strings.Builder
+	for _, token := range tokens {
+		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(token))
+	}
+	return b.String()
+}
+
+func wrongParameter(e *openapi3filter.RequestError) openapi.FieldProblem {
+	field := openapi.FieldProblem{In: e.Parameter.In, Field: optional(e.Parameter.Name), Message: "cannot be read"}
+	parse, isParse := errors.AsType[*openapi3filter.ParseError](e.Err)
+	switch {
+	case errors.Is(e.Err, openapi3filter.ErrInvalidRequired):
+		field.Message = "is missing: it is required"
+	case errors.Is(e.Err, openapi3filter.ErrInvalidEmptyValue):
+		field.Message = "is empty: give it a value or leave it out"
+	case isParse:
+		field.Message = fmt.Sprintf("%q is not of type %s", fmt.Sprint(parse.Value), strings.Join(e.Parameter.Schema.Value.Type.Slice(), " or "))
+	default:
+		var reasons []string
+		for _, schemaError := range schemaErrors(e.Err) {
+			reasons = append(reasons, fmt.Sprintf("%q: %s", fmt.Sprint(schemaError.Value), firstLine(schemaError.Reason)))
+		}
+		if len(reasons) > 0 {
+			field.Message = strings.Join(reasons, "; ")
+		}
+		if e.Parameter.Schema.Value.Format == "date-time" {
+			field.Message += `; write the + of a time zone as %2B`
+		}
+	}
+	return field
+}
+
+func schemaErrors(err error) []*openapi3.SchemaError {
+	switch e := err.(type) { //nolint:errorlint // as in findings
+	case *openapi3.SchemaError:
+		return []*openapi3.SchemaError{e}
+	case openapi3.MultiError:
+		var all []*openapi3.SchemaError
+		for _, one := range e {
+			all = append(all, schemaErrors(one)...)
+		}
+		return all
+	}
+	return nil
+}
+
+// strayParameters finds unknown query parameters, and parameters that are given twice: a list with a misspelled filter must be
+// refused, because its answer would look complete.
+func (op *operation) strayParameters(query url.Values) (found []finding) {
+	for name, values := range query {
+		parameter := op.Parameters.GetByInAndName(openapi3.ParameterInQuery, name)
+		message := ""
+		switch {
+		case parameter == nil:
+			message = "unknown parameter: remove it, or check its spelling"
+		case len(values) > 1 && !parameter.Schema.Value.Type.Is(openapi3.TypeArray):
+			message = fmt.Sprintf("is given %d times: give it once", len(values))
+		default:
+			continue
+		}
+		found = append(found, finding{FieldProblem: openapi.FieldProblem{In: openapi3.ParameterInQuery, Field: &name, Message: message}})
+	}
+	return found
+}
+
+// merge adds the findings of the rules to those of the document. If both are about the value of a field, it keeps the rule's,
+// because that says what to do. If the shape of the field or of its object is wrong, it keeps the document's.
+func merge(found []finding, broken []provision.FieldError) []finding {
+	covered := func(field string) bool {
+		return slices.ContainsFunc(found, func(f finding) bool {
+			name := value(f.Field)
+			return f.In == "body" && f.shape && (name == "" && value(f.Pointer) == "" || name == field || strings.HasPrefix(field, name+"."))
+		})
+	}
+	for _, rule := range broken {
+		if covered(rule.Field) {
+			continue
+		}
+		found = slices.DeleteFunc(found, func(f finding) bool { return f.In == "body" && value(f.Field) == rule.Field && !f.shape })
+		found = append(found, finding{FieldProblem: bodyField(rule.Field, rule.Message)})
+	}
+	return found
+}
+
+// firstLine returns a message of kin-openapi without the schema and the value that follow on further lines.
+func firstLine(message string) string {
+	line, _, _ := strings.Cut(message, "\n")
+	return line
+}
+
+// A rule checks a body for what the document cannot express. The body may have any shape.
+type rule func(ctx context.Context, body []byte) ([]provision.FieldError, error)
+
+// rules maps the id of an operation to its rule.
+func (s *service) rules() map[string]rule {
+	return map[string]rule{
+		"createOrder":   s.orderRules,
+		"validateOrder": s.orderRules,
+		"correctOrder":  correctionRules,
+		"cancelOrder":   reasonRules,
+		"retryOrder":    reasonRules,
+		"failOrder":     reasonRules,
+		"endUndo":       reasonRules,
+		"swapOrder":     reasonRules,
+		"createAccount": s.accountRules,
+		"updateAccount": s.accountUpdateRules,
+		"createAPIKey":  s.keyRules,
+
+		"createWebhook":     s.webhookRules,
+		"updateWebhook":     s.webhookRules,
+		"invalidateAccount": reasonRules,
+		"returnAccount":     reasonRules,
+
+		"protectAccount":        noteRules,
+		"acknowledgeStockAlert": noteRules,
+	}
+}

@@ -1,0 +1,124 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"quartermaster/internal/provision"
+)
+
+var requestIDPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// contentPolicy allows only what the reveal page needs: its own script and style.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+// echo returns an Echo without routes, with the middleware of every request.
+func (s *service) echo() *echo.Echo {
+	e := echo.New()
+	e.HideBanner, e.HidePort = true, true
+	e.HTTPErrorHandler = s.writeProblem
+	e.IPExtractor = ipExtractor(s.TrustedProxies)
+
+	e.Pre(func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			// Callers may send their own request id, unless it is too long or could break a line of the log.
+			if !requestIDPattern.MatchString(c.Request().Header.Get(echo.HeaderXRequestID)) {
+				c.Request().Header.Del(echo.HeaderXRequestID)
+			}
+			c.Response().Header().Set(echo.HeaderCacheControl, "no-store")
+			return next(c)
+		}
+	})
+	e.Pre(middleware.RequestID())
+	e.Use(s.requestLog(), s.recoverPanics())
+	e.Use(middleware.SecureWithConfig(middleware.SecureConfig{
+		ContentTypeNosniff:    "nosniff",
+		XFrameOptions:         "DENY",
+		HSTSMaxAge:            int((365 * 24 * time.Hour).Seconds()),
+		ContentSecurityPolicy: contentPolicy,
+		ReferrerPolicy:        "no-referrer",
+	}))
+	e.Use(middleware.BodyLimitWithConfig(middleware.BodyLimitConfig{Limit: bodyLimit, Skipper: s.takesFile}))
+	e.Use(middleware.ContextTimeoutWithConfig(middleware.ContextTimeoutConfig{
+		Skipper:      func(c echo.Context) bool { return c.Path() == streamPath },
+		Timeout:      requestTimeout,
+		ErrorHandler: func(err error, _ echo.Context) error { return err }, // asProblem handles deadlines
+	}))
+	return e
+}
+
+// takesFile reports whether the operation's body is a file. Files have a limit of their own, which applies after authentication.
+func (s *service) takesFile(c echo.Context) bool {
+	op := s.contract.operations[c.Request().Method+" "+c.Path()]
+	return op != nil && op.maxBytes > 0
+}
+
+// requestLog writes one line per request. It logs the pattern of the route, never the requested path or a body, because these
+// may contain tokens or the customer's data. It logs a refusal by its code, because the message may quote the customer's
+// input; only internal errors are logged with their text.
+func (s *service) requestLog() echo.MiddlewareFunc {
+	return middleware.RequestLoggerWithConfig(middleware.RequestLoggerConfig{
+		HandleError: true, LogError: true, LogLatency: true, LogMethod: true, LogRemoteIP: true, LogRequestID: true, LogStatus: true,
+		LogValuesFunc: func(c echo.Context, v middleware.RequestLoggerValues) error {
+			route := c.Path()
+			if route == "" {
+				route = "(none)"
+			}
+			level := slog.LevelInfo
+			who := callerOf(c.Request().Context())
+			attrs := []slog.Attr{
+				slog.String("method", v.Method), slog.String("route", route), slog.Int("status", v.Status),
+				slog.Duration("took", v.Latency), slog.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)),
+				slog.String("ip", v.RemoteIP), slog.String("provider", who.Provider), slog.String("key", who.KeyID),
+			}
+			if code, ok := c.Get(problemCode).(provision.Code); ok {
+				attrs = append(attrs, slog.String("code", string(code)))
+			}
+			if v.Status >= http.StatusInternalServerError {
+				level = slog.LevelError
+				if v.Error != nil {
+					attrs = append(attrs, slog.String("error", v.Error.Error()))
+				}
+			}
+			s.Log.LogAttrs(context.WithoutCancel(c.Request().Context()), level, "request", attrs...)
+			return nil
+		},
+	})
+}
+
+func (s *service) recoverPanics() echo.MiddlewareFunc {
+	return middleware.RecoverWithConfig(middleware.RecoverConfig{
+		DisableStackAll:     true,
+		DisableErrorHandler: true, // requestLog passes the error on, and then logs its status
+		LogErrorFunc: func(c echo.Context, err error, stack []byte) error {
+			s.Log.LogAttrs(context.WithoutCancel(c.Request().Context()), slog.LevelError, "panic",
+				slog.String("request_id", c.Response().Header().Get(echo.HeaderXRequestID)), slog.String("stack", string(stack)))
+			return fmt.Errorf("panic: %w", err)
+		},
+	})
+}
+
+// ipExtractor trusts X-Forwarded-For only from the given proxies.
+func ipExtractor(trusted []netip.Prefix) echo.IPExtractor {
+	if len(trusted) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, prefix := range trusted {
+		prefix = prefix.Masked()
+		options = append(options, echo.TrustIPRange(&net.IPNet{
+			IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen()),
+		}))
+	}
+	return echo.ExtractIPFromXFFHeader(options...)
+}
