@@ -9,11 +9,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
+	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/workflows/control"
 )
@@ -47,6 +49,17 @@ func setupAPI(t *testing.T, url string) (get func(path string) string) {
 	}
 }
 
+// createWebhook creates an endpoint for the webhooks of acme.
+func createWebhook(t *testing.T, url string) {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	_, err = db.Webhooks.Create(t.Context(), "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://hooks.example.com/",
+		EventTypes: []string{"order.*"}}, []byte("sealed"))
+	require.NoError(t, err)
+}
+
 // itemsOf returns the items of a page of the API, one a line.
 func itemsOf(t *testing.T, page string) string {
 	t.Helper()
@@ -76,6 +89,7 @@ func TestTheCommandLinePrintsTheJSONOfTheAPI(t *testing.T) {
 		"--role-arn=arn:aws:iam::111122223333:role/quartermaster"}, north...)...)
 	must("pools", "protect", "--provider=acme", "--note=payer", "999988887777")
 	get := setupAPI(t, url)
+	createWebhook(t, url)
 
 	require.JSONEq(t, get("/v1/accounts/111122223333"), account)
 	require.JSONEq(t, get("/v1/pools/north/production"), must(append([]string{"pools", "show"}, north...)...))
@@ -86,6 +100,7 @@ func TestTheCommandLinePrintsTheJSONOfTheAPI(t *testing.T) {
 		"/v1/protected-accounts": {"pools", "protected", "--json"},
 		"/v1/stock":              {"stock", "--json"},
 		"/v1/api-keys":           {"keys", "list", "--json"},
+		"/v1/webhooks":           {"webhooks", "list", "--json"},
 	} {
 		require.Equal(t, itemsOf(t, get(path)), must(append(args, "--provider=acme")...), path)
 	}

@@ -27,7 +27,9 @@ type cli struct {
 	Providers providersCommand `cmd:"" help:"Create providers."`
 	Pools     poolsCommand     `cmd:"" help:"Create, list, show and update pools, and protect AWS accounts."`
 	Accounts  accountsCommand  `cmd:"" help:"Create, list, import and export the accounts of the pools."`
+	Models    modelsCommand    `cmd:"" help:"Create and list account models."`
 	Stock     stockCommand     `cmd:"" help:"Show what is in stock, how long it will last, and which alerts are open."`
+	Webhooks  webhooksCommand  `cmd:"" help:"List the webhooks of a provider."`
 	Keys      keysCommand      `cmd:"" help:"Create, list, rotate and revoke API keys; create and rotate seal keys."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`

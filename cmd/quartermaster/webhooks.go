@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"quartermaster/api/resource"
+	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/webhooks"
 )
@@ -30,4 +32,32 @@ func (o deliveryOptions) sender(policy webhooks.Policy) *webhooks.Sender {
 		schedule = provision.WebhookSchedule()
 	}
 	return webhooks.NewSender(policy, schedule, rand.Float64)
+}
+
+type webhooksCommand struct {
+	List listWebhooksCommand `cmd:"" help:"List the webhooks of a provider. Their secrets are not shown."`
+}
+
+type listWebhooksCommand struct {
+	databaseOptions
+	Provider string `help:"Provider id." required:""`
+	JSON     bool   `help:"Print one JSON object a line, as the API returns it."`
+}
+
+// Run prints the webhooks, oldest first.
+func (c *listWebhooksCommand) Run(e *env, db *postgres.DB) error {
+	return list[provision.Webhook]{
+		read: func(last *provision.Webhook) ([]provision.Webhook, error) {
+			var after *provision.WebhookCursor
+			if last != nil {
+				after = &provision.WebhookCursor{CreatedAt: last.CreatedAt, ID: last.ID}
+			}
+			return db.Webhooks.List(e.ctx, c.Provider, after, pageSize)
+		},
+		headings: []string{"WEBHOOK", "KIND", "URL", "ENABLED", "FAILING SINCE", "CREATED"},
+		cells: func(w provision.Webhook) []any {
+			return []any{w.ID, w.Kind, w.URL, w.Enabled, timeOr(w.FailingSince, "-"), timeOr(&w.CreatedAt, "")}
+		},
+		json: func(w provision.Webhook) any { return resource.Webhook(w) },
+	}.print(e, c.JSON)
 }

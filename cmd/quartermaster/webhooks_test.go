@@ -74,13 +74,13 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-type webhookWorld struct {
+type webhookDeliveries struct {
 	store *postgres.DB
 	acts  *activities.Activities
 	ring  *secrets.Ring
 }
 
-func setupWebhookWorld(t *testing.T) *webhookWorld {
+func setupOrderWebhooks(t *testing.T) *webhookDeliveries {
 	t.Helper()
 	store := postgres.New(pgtest.New(t))
 	require.NoError(t, store.Providers.Create(t.Context(), "acme", "Acme"))
@@ -89,10 +89,10 @@ func setupWebhookWorld(t *testing.T) *webhookWorld {
 	ring, err := secrets.ParseRing(secrets.GenerateKey("k1"))
 	require.NoError(t, err)
 	sender := deliveryOptions{WebhookRetries: []time.Duration{20 * time.Millisecond, 20 * time.Millisecond}}.sender(webhooks.Policy{Loopback: true})
-	return &webhookWorld{store: store, ring: ring, acts: &activities.Activities{Sealer: ring, Webhooks: activities.Webhooks{Deliveries: store.Deliveries, Events: store.Events, Sender: sender}}}
+	return &webhookDeliveries{store: store, ring: ring, acts: &activities.Activities{Sealer: ring, Webhooks: activities.Webhooks{Deliveries: store.Deliveries, Events: store.Events, Sender: sender}}}
 }
 
-func (w *webhookWorld) order(t *testing.T, id, callback string) {
+func (w *webhookDeliveries) order(t *testing.T, id, callback string) {
 	t.Helper()
 	_, err := w.store.Orders.Open(t.Context(), provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: id}, AcceptedAt: time.Now(), Request: provision.Request{
 		Marketplace: "nordic", Environment: provision.Test, OrderMode: provision.OrderModeNewAccount, IAMUserName: "u", ContactName: "c", AccountAlias: "a-" + id, CallbackURL: callback}})
@@ -100,7 +100,7 @@ func (w *webhookWorld) order(t *testing.T, id, callback string) {
 }
 
 // deliver runs the workflows of all webhooks that have something to send, with the real activities.
-func (w *webhookWorld) deliver(t *testing.T) {
+func (w *webhookDeliveries) deliver(t *testing.T) {
 	t.Helper()
 	w.acts.Webhooks.Wake = func(_ context.Context, keys []provision.WebhookKey) error {
 		for _, key := range keys {
@@ -120,7 +120,7 @@ func (w *webhookWorld) deliver(t *testing.T) {
 
 func TestAReceiverThatRefusesGetsEverythingOnceItTakesIt(t *testing.T) {
 	t.Parallel()
-	w, r := setupWebhookWorld(t), setupReceiver(t)
+	w, r := setupOrderWebhooks(t), setupReceiver(t)
 	key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
 	sealed, err := w.ring.Seal([]byte(r.secret), provision.WebhookSecretPurpose(key))
 	require.NoError(t, err)
@@ -161,7 +161,7 @@ func TestAReceiverThatRefusesGetsEverythingOnceItTakesIt(t *testing.T) {
 
 func TestCallbacksAreSignedWithTheSecretOfTheProvider(t *testing.T) {
 	t.Parallel()
-	w, r := setupWebhookWorld(t), setupReceiver(t)
+	w, r := setupOrderWebhooks(t), setupReceiver(t)
 	w.order(t, "o-1", r.URL+"/callback")
 	w.order(t, "o-2", "")
 	w.deliver(t)

@@ -1,5 +1,3 @@
-// Package metrics tells Prometheus how stock and orders are. The numbers are read from the database, so every process tells the
-// same: ask one, or take the maximum.
 package metrics
 
 import (

@@ -67,8 +67,8 @@ func (c *Codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error
 	return out, nil
 }
 
-// Converters are what every Temporal client of the product is made with, but for those of Strict and Unsealed: data is
-// sealed, and so are the messages and stack traces of failures. What cannot be opened is an error.
+// Converters returns the converters of the Temporal clients, except for the clients of Strict and Unsealed. They seal data, and
+// the messages and stack traces of failures. A payload that they cannot open is an error.
 func Converters(ring *Ring) (converter.DataConverter, converter.FailureConverter) {
 	return withFailures(converter.NewCodecDataConverter(converter.GetDefaultDataConverter(), NewCodec(ring)))
 }
@@ -80,13 +80,13 @@ func withFailures(data converter.DataConverter) (converter.DataConverter, conver
 	})
 }
 
-// Strict are the converters of the client that a worker runs on. They differ from Converters in one thing: a sealed payload
-// that this process cannot read, because it lacks the key or is of another version, is a panic with an *Unreadable.
+// Strict returns the converters of the client that a worker runs on. They differ from Converters in one thing: they panic with an
+// *Unreadable when this process cannot read a sealed payload, because it lacks the key or is of another version.
 //
 // Temporal's SDK makes most errors of a converter an outcome: a workflow whose input cannot be read fails, an update is
 // refused, a signal is dropped, a failure loses its details. A panic fails the workflow task instead, which is repeated until
 // a worker has the key (worker.Options.WorkflowPanicPolicy is BlockWorkflow), and in an activity it fails the attempt, which
-// is retried. What was sent in clear, by hand, is an error as ever.
+// is retried. A payload that was sent unsealed, by hand, and cannot be read is an ordinary error.
 func Strict(ring *Ring) (converter.DataConverter, converter.FailureConverter) {
 	data, _ := Converters(ring)
 	return withFailures(strict{data})
@@ -100,22 +100,22 @@ func (u *Unreadable) Error() string {
 	return "this process cannot read a sealed payload; the task is repeated until a worker can: " + u.Err.Error()
 }
 
-// Unwrap is the error of the converter.
+// Unwrap returns the error of the converter.
 func (u *Unreadable) Unwrap() error { return u.Err }
 
 type strict struct{ converter.DataConverter }
 
 // FromPayload reads a payload.
 func (s strict) FromPayload(payload *commonpb.Payload, value any) error {
-	return insist(s.DataConverter.FromPayload(payload, value), payload)
+	return panicIfSealed(s.DataConverter.FromPayload(payload, value), payload)
 }
 
 // FromPayloads reads payloads.
 func (s strict) FromPayloads(payloads *commonpb.Payloads, values ...any) error {
-	return insist(s.DataConverter.FromPayloads(payloads, values...), payloads.GetPayloads()...)
+	return panicIfSealed(s.DataConverter.FromPayloads(payloads, values...), payloads.GetPayloads()...)
 }
 
-func insist(err error, payloads ...*commonpb.Payload) error {
+func panicIfSealed(err error, payloads ...*commonpb.Payload) error {
 	if err != nil && slices.ContainsFunc(payloads, isSealed) {
 		panic(&Unreadable{err})
 	}
@@ -126,8 +126,8 @@ func isSealed(payload *commonpb.Payload) bool {
 	return string(payload.GetMetadata()[encodingKey]) == encodingSealed
 }
 
-// Unsealed is the converter of a client for what has nothing to hide and must be readable by every process, such as the
-// summary of a schedule. What it cannot read, because it is sealed, it reads as nothing.
+// Unsealed returns the converter of a client for data that is not secret and that every process must be able to read, such as
+// the summary of a schedule. It reads a sealed payload as nothing.
 func Unsealed() converter.DataConverter { return unsealed{converter.GetDefaultDataConverter()} }
 
 type unsealed struct{ converter.DataConverter }
@@ -140,8 +140,8 @@ func (u unsealed) FromPayload(payload *commonpb.Payload, value any) error {
 	return u.DataConverter.FromPayload(payload, value)
 }
 
-// CodecHandler serves /encode and /decode for the Web UI and the CLI. Only the given origin may call it from a browser,
-// and, when a token is given, only with it as bearer.
+// CodecHandler serves /encode and /decode for Temporal's Web UI and CLI. A browser may call it only from the given origin. When a
+// token is given, every call must send it as a bearer token.
 func CodecHandler(ring *Ring, origin, token string) http.Handler {
 	codec := converter.NewPayloadCodecHTTPHandler(NewCodec(ring))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -149,7 +149,7 @@ func CodecHandler(ring *Ring, origin, token string) http.Handler {
 		header.Set("Vary", "Origin")
 		if from := r.Header.Get("Origin"); from != "" {
 			if from != origin {
-				http.Error(w, "this codec serves another Web UI", http.StatusForbidden)
+				http.Error(w, "the origin is not the one in QM_CODEC_ORIGIN", http.StatusForbidden)
 				return
 			}
 			header.Set("Access-Control-Allow-Origin", origin)

@@ -27,13 +27,13 @@ const (
 	remindEvery     = time.Minute       // how often the log repeats what lasts
 )
 
-// Join announces the process, with the keys of the ring, and from then on makes the ring seal with the first of its keys that
-// every live process has. Call it before anything is sealed, and leave when nothing is sealed any more. The context bounds
-// the start only. While the registry does not answer, the last answer counts.
+// Join announces the process with the keys of the ring. From then on the ring seals with the first of its keys that every live
+// process has. Call Join before anything is sealed, and leave when nothing is sealed any more. The context bounds only the
+// start. While the registry does not answer, the last answer counts.
 func (r *Ring) Join(ctx context.Context, registry Processes, self provision.Process, log *slog.Logger) (leave func(), err error) {
 	self.Keys = r.Names()
 	m := &member{ring: r, registry: registry, self: self, log: log, heard: time.Now()}
-	for range 2 { // the second time it sees who announced himself at the same moment
+	for range 2 { // the second time it sees processes that were announced at the same moment
 		if err := m.announce(ctx); err != nil {
 			return nil, fmt.Errorf("announcing this process: %w", err)
 		}
@@ -50,7 +50,7 @@ func (r *Ring) Join(ctx context.Context, registry Processes, self provision.Proc
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTimeout)
 		defer cancel()
 		if err := registry.Remove(ctx, self.ID); err != nil {
-			log.Warn("this process stops and could not say so; it counts as live for "+provision.ProcessLifetime.String(), "error", err)
+			log.Warn("this process stops and could not be removed from the list of processes; it counts as live for "+provision.ProcessLifetime.String(), "error", err)
 		}
 	}, nil
 }
@@ -78,12 +78,12 @@ func (m *member) run(ctx context.Context) {
 		}
 		if err := m.announce(ctx); err != nil && ctx.Err() == nil && time.Since(m.warned) >= remindEvery {
 			m.warned = time.Now()
-			m.log.Warn("this process could not be announced; it goes on with the key that it sealed with", "key", m.ring.ActiveID(), "error", err)
+			m.log.Warn("this process could not be announced to the others; it continues to seal with the same key", "key", m.ring.ActiveID(), "error", err)
 		}
 	}
 }
 
-// announce announces the process and follows the others. When that changes the key, it says so at once.
+// announce announces the process and follows the others. When that changes the key, it announces the new key at once.
 func (m *member) announce(ctx context.Context) error {
 	for {
 		others, err := m.ask(ctx)
@@ -95,7 +95,7 @@ func (m *member) announce(ctx context.Context) error {
 		if m.ring.Active() == before {
 			return nil
 		}
-		m.log.Info("this process seals with another key", "key", m.ring.ActiveID(), "before", idOf(before))
+		m.log.Info("this process seals with another key now", "key", m.ring.ActiveID(), "before", idOf(before))
 	}
 }
 
@@ -135,7 +135,7 @@ func (m *member) follow(others []provision.Process) {
 	}
 }
 
-// KeysOf are the names of the keys of each process, as Follow takes them.
+// KeysOf returns the names of the keys of each process, as Follow takes them.
 func KeysOf(processes []provision.Process) [][]string {
 	names := make([][]string, len(processes))
 	for i, p := range processes {
@@ -144,7 +144,7 @@ func KeysOf(processes []provision.Process) [][]string {
 	return names
 }
 
-// lacking are the processes that do not have the key of that name.
+// lacking returns the processes that do not have the key of that name.
 func lacking(processes []provision.Process, name string) (lack []string) {
 	for _, p := range processes {
 		if !slices.Contains(p.Keys, name) {
@@ -154,7 +154,7 @@ func lacking(processes []provision.Process, name string) (lack []string) {
 	return lack
 }
 
-// idOf is the id of the key of that name.
+// idOf returns the id in the name of a key.
 func idOf(name string) string {
 	id, _, _ := strings.Cut(name, ":")
 	return id

@@ -1,6 +1,3 @@
-// Package secrets seals what no one who gets hold of a disk may read: passwords at rest, and the payloads of Temporal.
-// Everything is AES-256-GCM under a ring of named keys. All of them open; the one that seals is the first that every running
-// process has, so a key is rotated by putting a new one in front, and dropping the old one when nothing needs it any more.
 package secrets
 
 import (
@@ -168,8 +165,8 @@ func (r *Ring) Open(sealed []byte, purpose string) ([]byte, error) {
 // Sign returns the active key's signature of the message for a purpose.
 func (r *Ring) Sign(message []byte, purpose string) []byte { return r.use().sign(message, purpose) }
 
-// Verify reports whether a key of the ring made the signature of this message for this purpose. It tries all keys, whichever
-// matches, so that the time that it takes says nothing.
+// Verify reports whether a key of the ring made the signature of this message for this purpose. It tries all keys, even
+// after a match, so that the time that it takes reveals nothing.
 func (r *Ring) Verify(message, signature []byte, purpose string) bool {
 	valid := false
 	for _, key := range r.keys {

@@ -1,5 +1,3 @@
-// Package stockcsv reads and writes the pool's accounts as CSV (RFC 4180): what is imported, row by row with every fault named,
-// and what is exported, safe to open in a spreadsheet. What is exported can be imported again.
 package stockcsv
 
 import (

@@ -21,7 +21,7 @@ func NewWriter(out io.Writer) *Writer {
 	return w
 }
 
-// mostOfText bounds what is only for people, in characters: an exported row stays shorter than MaxRow.
+// mostOfText bounds cells that only people read, in characters, so that an exported row stays shorter than MaxRow.
 const mostOfText = 500
 
 // Write adds an account.
@@ -40,7 +40,7 @@ func (w *Writer) Write(a provision.Account) {
 	_ = w.csv.Write(cells) // as above
 }
 
-// Flush hands on what was written and returns the first error there was.
+// Flush writes what is buffered and returns the first error of all writes.
 func (w *Writer) Flush() error {
 	w.csv.Flush()
 	return w.csv.Error()
@@ -56,7 +56,7 @@ func shorten(text string) string {
 // formulas are the characters with which a cell must not begin, or a spreadsheet calculates it. Source: OWASP, "CSV Injection".
 const formulas = "=+-@\t\r\n＝＋－＠"
 
-// Protect puts an apostrophe before a value that a spreadsheet would calculate: it shows it as text then.
+// Protect puts an apostrophe before a value that a spreadsheet would calculate, so that it is shown as text.
 func Protect(value string) string {
 	if dangerous(value) {
 		return "'" + value
@@ -64,7 +64,7 @@ func Protect(value string) string {
 	return value
 }
 
-// Unprotect takes the apostrophe of Protect away again; any other value stays.
+// Unprotect removes the apostrophe of Protect. It leaves any other value as it is.
 func Unprotect(value string) string {
 	if strings.HasPrefix(value, "'") && dangerous(value) {
 		return value[1:]

@@ -1,5 +1,3 @@
-// Package webhooks sends signed messages to addresses that other people chose, without letting them reach what is ours:
-// whatever a name resolves to, a connection is made to public addresses only. Standard Webhooks 1.0.0 is the format.
 package webhooks
 
 import (
@@ -32,7 +30,7 @@ func (p Policy) ports() []int {
 	return p.Ports
 }
 
-// ErrForbidden says that an address is none that webhooks may go to.
+// ErrForbidden reports that webhooks may not be sent to an address.
 var ErrForbidden = errors.New("webhooks may not go there")
 
 // Reserved networks. Sources: the IANA special-purpose address registries for IPv4 and IPv6.
@@ -72,8 +70,8 @@ func (p Policy) CheckAddress(at netip.AddrPort) error {
 	return nil
 }
 
-// CheckURL says what is wrong with the URL of a webhook as far as its text tells, and the way out; "" is nothing. What its name resolves to is
-// checked when it is called, because that may change.
+// CheckURL returns what is wrong with the text of a webhook's URL, and what to write instead; "" when nothing is wrong. The addresses
+// that its name resolves to are checked at each call, because they may change.
 func (p Policy) CheckURL(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Hostname() == "" || len(text) > 2048 || u.Opaque != "" {
@@ -85,14 +83,14 @@ func (p Policy) CheckURL(text string) string {
 	port := 443
 	if u.Port() != "" {
 		if port, err = strconv.Atoi(u.Port()); err != nil || port < 1 || port > 65535 {
-			return "the port is no port: leave it out"
+			return "the port is not a number from 1 to 65535: leave it out"
 		}
 	}
 	switch {
 	case u.User != nil:
-		return "a URL without a user and password in it: the signature of each message shows that it is from us"
+		return "a URL without a user and password in it: the signature of each message proves that Quartermaster sent it"
 	case u.Fragment != "":
-		return "a URL without a fragment: what stands behind # is never sent"
+		return "a URL without a fragment: the part after # is never sent"
 	case p.Loopback && local && (u.Scheme == "https" || u.Scheme == "http"):
 		return ""
 	case u.Scheme != "https":
@@ -131,7 +129,8 @@ func (p Policy) control(_ context.Context, network, address string, _ syscall.Ra
 	return p.CheckAddress(at)
 }
 
-// Client is an HTTP client that reaches public addresses only, follows no redirect, and uses no proxy: one would resolve names by itself.
+// Client returns an HTTP client that connects only to public addresses, follows no redirects and uses no proxy, because a proxy would
+// resolve names itself.
 func (p Policy) Client() *http.Client { return p.client(nil) }
 
 func (p Policy) client(resolver *net.Resolver) *http.Client {
@@ -146,7 +145,7 @@ func (p Policy) client(resolver *net.Resolver) *http.Client {
 			TLSHandshakeTimeout:    dialTimeout,
 			ResponseHeaderTimeout:  attemptTimeout,
 			MaxResponseHeaderBytes: 16 << 10,
-			DisableKeepAlives:      true, // every attempt is judged anew by the address that its name has then
+			DisableKeepAlives:      true, // every attempt checks the address that the name resolves to at that time
 		},
 	}
 }

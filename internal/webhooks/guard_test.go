@@ -66,7 +66,7 @@ func TestURLsThatCannotBeMeantAreRefused(t *testing.T) {
 		"https://127.1/":                   "not a public name",
 		"https://intranet/":                "not a public name",
 		"https://hooks.example.com:22/":    "port 22 is not called",
-		"https://hooks.example.com:99999/": "the port is no port",
+		"https://hooks.example.com:99999/": "the port is not a number from 1 to 65535",
 		"https://8.8.8.8:22/":              "port 22",
 		"http://127.0.0.1:8080/":           "use https",
 		"https://hooks.example.com/\x7f":   "not a URL",

@@ -46,7 +46,7 @@ func NewSender(policy Policy, schedule []time.Duration, jitter func() float64) *
 	return &Sender{client: policy.Client(), schedule: schedule, jitter: jitter}
 }
 
-// Send makes one attempt, signed with every secret, and says what follows from it. Its error is one of ours: nothing was sent.
+// Send makes one attempt, signed with every secret, and returns its outcome. An error is one of our own: nothing was sent.
 func (s *Sender) Send(ctx context.Context, sending provision.DeliveryJob, secrets []string) (provision.DeliveryOutcome, error) {
 	var outcome provision.DeliveryOutcome
 	body, err := sending.Event.Body()
@@ -65,7 +65,7 @@ func (s *Sender) Send(ctx context.Context, sending provision.DeliveryJob, secret
 		outcome.Error = "the URL cannot be called"
 	}
 	if ctx.Err() != nil && outcome.StatusCode == 0 {
-		return outcome, ctx.Err() // we were stopped: that says nothing about the receiver
+		return outcome, ctx.Err() // the process stops: the receiver is not at fault
 	}
 	outcome.TookMS = int(min(time.Since(began).Milliseconds(), math.MaxInt32))
 	outcome.Gone = outcome.StatusCode == http.StatusGone
@@ -118,7 +118,7 @@ func (s *Sender) post(request *http.Request, outcome *provision.DeliveryOutcome)
 	outcome.Answer = readable(text)
 }
 
-// readable is the beginning of a text, without what a database or a terminal does not take.
+// readable returns the beginning of a text without characters that a database or a terminal does not accept.
 func readable(text []byte) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {
@@ -135,7 +135,7 @@ func readable(text []byte) string {
 	return strings.TrimSpace(clean)
 }
 
-// inWords is an error of an attempt for people. The texts of net/http hold the URL, which may hold a token, so they are not kept.
+// inWords describes the error of an attempt. The texts of net/http contain the URL, which may contain a token, so they are not kept.
 func inWords(err error) string {
 	_, isDNS := errors.AsType[*net.DNSError](err)
 	network, isNetwork := errors.AsType[net.Error](err)
