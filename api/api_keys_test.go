@@ -212,7 +212,7 @@ func TestTheUseOfAKeyIsRecordedOnceAMinute(t *testing.T) {
 	require.Equal(t, 2, w.store.uses, "a guess is no use")
 }
 
-// Roles and scopes stand in the code once; what people read says the same.
+// Roles and scopes are defined once in the code, and the documents list the same ones.
 func TestTheDocumentListsTheScopesOfEachRole(t *testing.T) {
 	t.Parallel()
 	c, err := loadContract()

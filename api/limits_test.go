@@ -17,7 +17,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// setupLimited is an API whose server allows a request a second, two at once, and whose clock stands until it is moved.
+// setupLimited is an API whose server allows a request a second, two at once, and whose clock does not advance on its own.
 func setupLimited(t *testing.T) (w *testAPI, later func(time.Duration)) {
 	t.Helper()
 	clock := now
@@ -158,7 +158,7 @@ func TestAKeyThatHasEndedIsForgotten(t *testing.T) {
 	require.Equal(t, asked+3, w.store.asked, "once while it was known, twice as the address may")
 }
 
-// When the database is down nobody is told that he asks too often.
+// When the database is down, callers are not told that they send too many requests.
 func TestAFailureOfTheDatabaseDoesNotCountAsAGuess(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)

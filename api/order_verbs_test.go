@@ -84,7 +84,7 @@ func (w *memoryWorkflows) tell(what told, do func(*provision.OrderView) *provisi
 	w.store.mu.Lock()
 	defer w.store.mu.Unlock()
 	accepted := acceptedOrder(w.orders[what.key].order)
-	order := &accepted // of a row that does not stand yet
+	order := &accepted // the order has no row yet
 	for i := range w.store.orders {
 		if w.store.orders[i].OrderKey == what.key {
 			order = &w.store.orders[i]
@@ -195,7 +195,7 @@ func TestCorrectingAnOrder(t *testing.T) {
 				order := read[openapi.Order](t, w.patch("/v1/orders/MP-1", body), http.StatusOK)
 				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Intervention{Actor: "key " + w.keyID(),
 					Reason: reason}}}, w.told(t))
-				require.Equal(t, provision.Provisioning, order.State, "as it stands afterwards")
+				require.Equal(t, provision.Provisioning, order.State, "the state afterwards")
 				require.Nil(t, order.Failure)
 				after := before
 				after.Request, after.State, after.Failure, after.Since = c.want.Apply(before.Request), provision.Provisioning, nil, now
@@ -231,7 +231,7 @@ func TestACorrectionIsCheckedLikeANewOrder(t *testing.T) {
 		"alias":        {"aws_account_alias": "123456789012"},
 		"other type":   {"aws_account_alias": 12},
 		"part of it":   {"aws_alternate_contact": map[string]any{"phone": "1"}},
-		"all of it":    {"aws_alternate_contact": map[string]any{"name": " ", "email": "nobody", "phone": "call me", "title": ""}},
+		"all of it":    {"aws_alternate_contact": map[string]any{"name": " ", "email": "none", "phone": "call me", "title": ""}},
 		"one too many": {"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example", "phone": "1", "title": "t", "fax": "1"}},
 		"not offered":  {"coupon": 1},
 		"several":      {"iam_user_name": "an na", "aws_account_alias": "a--b", "aws_contact_name": ""},
@@ -313,7 +313,7 @@ func TestVerbsReachTheWorkflow(t *testing.T) {
 			w := setup(t)
 			before := w.orderIn(provision.ActionRequired, "aws_account_alias")
 			order := read[openapi.Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, reason)), http.StatusAccepted)
-			require.Equal(t, after[verb], order.State, "the order as it stands afterwards")
+			require.Equal(t, after[verb], order.State, "the state afterwards")
 			by := provision.Intervention{Actor: "key " + w.keyID(), Reason: reason}
 			if verb == workflows.UpdateSwap {
 				by.AccountID = meant
@@ -486,7 +486,7 @@ func TestOrdersOfOtherProvidersCannotBeChanged(t *testing.T) {
 	w := setup(t)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
 	read[openapi.Order](t, w.post("/v1/orders", orderForm("MP-2")), http.StatusAccepted) // has no row yet
-	for _, id := range []string{"MP-1", "MP-2", "nobody"} {
+	for _, id := range []string{"MP-1", "MP-2", "unknown"} {
 		for _, verb := range append([]string{""}, verbs...) {
 			method, target, body := http.MethodPost, "/v1/orders/"+id+"/"+verb, meaning(verb, `"reason":"because"`)
 			if verb == "" {
@@ -584,7 +584,7 @@ func TestVerbsOnOrdersWhoseIDsAreWords(t *testing.T) {
 	}
 }
 
-// Neither the customer's data nor what people write about them stands in the log, whatever becomes of the request.
+// The log contains neither the customer's data nor what people write about them, even if the request fails.
 func TestTheLogContainsNothingOfACorrection(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -48,7 +48,7 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 	require.Equal(t, now, started.order.AcceptedAt)
 	require.Empty(t, w.store.orders, "the API writes no row")
 
-	// Before the row stands, the same order again, in another spelling of the same JSON, is the same order …
+	// Before the row exists, the same order again, in another spelling of the same JSON, is the same order …
 	again := w.send(w.key, http.MethodPost, "/v1/orders", "\n "+asText(form))
 	require.Equal(t, order, read[openapi.Order](t, again, http.StatusOK))
 	require.Equal(t, "/qm/v1/orders/MP-1", again.Header().Get("Location"))
@@ -112,7 +112,7 @@ func TestEveryInvalidFieldIsNamedAtOnce(t *testing.T) {
 	form := map[string]any{
 		"id": "no spaces please", "marketplace": "Nordic!", "environment": "staging", "order_mode": "existing_account", "account_model": "GCP",
 		"use_existing_cur": "a b", "iam_user_name": "an na", "aws_contact_name": " Anna", "aws_account_alias": "123456789012",
-		"aws_alternate_contact": map[string]any{"name": strings.Repeat("n", 65), "email": "nobody", "phone": "call me"},
+		"aws_alternate_contact": map[string]any{"name": strings.Repeat("n", 65), "email": "none", "phone": "call me"},
 		"callback_url":          "http://market.example", "coupon": 1,
 	}
 	want := map[string]string{
@@ -323,7 +323,7 @@ func TestOrdersOfOtherProvidersAreNotFound(t *testing.T) {
 	w := setup(t)
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
 	w.post("/v1/orders", orderForm("MP-1"))
-	for _, id := range []string{"done-1", "MP-1", "nobody"} {
+	for _, id := range []string{"done-1", "MP-1", "unknown"} {
 		p := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/orders/"+id, ""), http.StatusNotFound, codeNotFound)
 		require.Equal(t, fmt.Sprintf("order %q not found", id), p.Detail, "the same words for foreign and unknown")
 	}
@@ -372,7 +372,7 @@ func TestPagesOfOrdersAreStable(t *testing.T) {
 			break
 		}
 		require.Len(t, page.Items, 3)
-		// An order that comes in meanwhile shifts nothing.
+		// An order that arrives between two pages shifts nothing.
 		newer := completedOrder(fmt.Sprintf("newer-%d", pages))
 		newer.AcceptedAt = now.Add(time.Hour)
 		w.store.orders = append(w.store.orders, newer)

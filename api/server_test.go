@@ -125,7 +125,7 @@ func TestOnlyTrustedProxiesAreBelieved(t *testing.T) {
 	require.Equal(t, "127.0.0.1", address(proxies, "127.0.0.1"))
 }
 
-// Neither secrets nor the customer's data stand in the log, whatever becomes of the request.
+// The log contains neither secrets nor the customer's data, even if the request fails.
 func TestTheLogContainsNoSecrets(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
