@@ -106,7 +106,7 @@ func TestInvalidKeysAreRefusedByField(t *testing.T) {
 		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "minimum number of items is 1"},
 		`{"name":"x","role":"viewer","expires_at":"2020-01-01T00:00:00Z"}`:    {"expires_at": "is in the past"},
 		`{"name":"x","role":"viewer","requests_per_second":0.01}`:             {"requests_per_second": "is not a limit"},
-		`{"name":"x","role":"viewer","requests_per_second":51}`:               {"requests_per_second": "more than the 50 of your own key"},
+		`{"name":"x","role":"viewer","requests_per_second":51}`:               {"requests_per_second": "exceeds the limit of your own key, 50"},
 		`{"name":"x","role":"viewer","secret":"qm_live_my_own"}`:              {"secret": "unknown field"},
 	} {
 		got := fieldsOf(readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys", form), http.StatusUnprocessableEntity, codeInvalid))
@@ -124,7 +124,7 @@ func TestAKeyCannotCreateOrRotateAKeyThatMayDoMore(t *testing.T) {
 	keeper, _ := w.create(t, `{"name":"keeper of keys","role":"admin","scopes":["keys:read","keys:write","orders:read","events:read"]}`)
 	p := readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace"}`), http.StatusForbidden,
 		codeForbidden)
-	require.Contains(t, p.Detail, "it does not have orders:write")
+	require.Contains(t, p.Detail, "it lacks orders:write")
 	readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"admin"}`), http.StatusForbidden, codeForbidden)
 	made := read[openapi.NewAPIKeyText](t, w.send(keeper, http.MethodPost, "/v1/api-keys",
 		`{"name":"x","role":"marketplace","scopes":["orders:read"]}`), http.StatusCreated)

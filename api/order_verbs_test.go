@@ -251,7 +251,7 @@ func TestACorrectionIsCheckedLikeANewOrder(t *testing.T) {
 		"a list":            {`[]`, "", "must be JSON object"},
 		"number for report": {`{"use_existing_cur":1}`, "use_existing_cur", "must be JSON string or null"},
 		"blank reason":      {`{"aws_account_alias":"berg-eu","reason":"  "}`, "reason", "not only spaces"},
-		"an empty reason":   {`{"aws_account_alias":"berg-eu","reason":""}`, "reason", "needs 1 to 500 characters"},
+		"an empty reason":   {`{"aws_account_alias":"berg-eu","reason":""}`, "reason", "must have 1 to 500 characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -359,7 +359,7 @@ func TestInvalidReasonsAreRefused(t *testing.T) {
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
 	for _, verb := range verbs {
 		for body, message := range map[string]string{
-			`"reason":""`:    "needs 1 to 500 characters, not only spaces, and no control characters; it has 0",
+			`"reason":""`:    "must have 1 to 500 characters, not only spaces, and no control characters; it has 0",
 			`"reason":"   "`: "not only spaces",
 			`"reason":"` + strings.Repeat("ä", 501) + `"`: "it has 501",
 			`"reason":"two\nlines"`:                       "no control characters",
@@ -401,7 +401,7 @@ func TestItIsTooLateForAnOrderThatHasEnded(t *testing.T) {
 		w.orderIn(state, "")
 		for verb, send := range send {
 			p := readProblem(t, send(), http.StatusConflict, provision.CodeTooLate)
-			require.Equal(t, fmt.Sprintf(`order "MP-1" is %s: nothing can be done to it any more`, state), p.Detail, verb)
+			require.Equal(t, fmt.Sprintf(`order "MP-1" is %s: it can no longer be changed`, state), p.Detail, verb)
 		}
 	}
 	w.orderIn(provision.Compensating, "")
@@ -440,7 +440,7 @@ func TestOnlyARunningUndoCanBeEnded(t *testing.T) {
 	for _, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.ActionRequired} {
 		w.orderIn(state, "aws_account_alias")
 		require.Contains(t, readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked).Detail,
-			"no undo that could be ended", state)
+			"no undo to end", state)
 	}
 	for _, state := range []provision.OrderState{provision.Completed, provision.Failed, provision.Cancelled} {
 		w.orderIn(state, "")
@@ -517,7 +517,7 @@ func TestALostAnswerIsReportedAsUnavailable(t *testing.T) {
 			}
 			for verb, answer := range answers {
 				require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail,
-					`could not confirm that order "MP-1" received the request: send the same request again, that is safe`, verb)
+					`could not confirm that order "MP-1" received the request: send the same request again, which is safe`, verb)
 				require.Equal(t, "5", answer.Header().Get("Retry-After"))
 			}
 		})
@@ -566,7 +566,7 @@ func TestAnOrderThatCannotBeReadAfterAVerbIsNotSentTheVerbAgain(t *testing.T) {
 	w.handler = handler
 	w.orderIn(provision.Provisioning, "")
 	p := readProblem(t, w.post("/v1/orders/MP-1/swap", said("swap", "because")), http.StatusServiceUnavailable, codeUnavailable)
-	require.Contains(t, p.Detail, `order "MP-1" did receive the request, but cannot be read at the moment: do not send this again`)
+	require.Contains(t, p.Detail, `order "MP-1" received the request but cannot be read at the moment: do not send the request again`)
 	require.Len(t, w.workflows.told, 1)
 	require.Contains(t, w.log.String(), "connection reset")
 }

@@ -203,7 +203,7 @@ func TestThePoolMustBelongToTheProvider(t *testing.T) {
 		got := fieldsOf(readProblem(t, answer, http.StatusUnprocessableEntity, codeInvalid))
 		require.Len(t, got, 3, "the pool's fields, and what else is wrong")
 		for _, field := range []string{"marketplace", "environment"} {
-			require.Contains(t, got[field], `no pool for marketplace "nordic" in environment "test"`)
+			require.Contains(t, got[field], `no pool for marketplace "nordic" and environment "test"`)
 		}
 	}
 	require.Zero(t, w.workflows.starts)
@@ -269,7 +269,7 @@ func TestAnOrderIsUnconfirmedWhenTemporalDoesNotAnswer(t *testing.T) {
 			w.workflows.fail = fail
 			answer := w.post("/v1/orders", orderForm("MP-1"))
 			require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail,
-				"send the same request again, it cannot be ordered twice")
+				"send the same request again, it never creates a second order")
 			require.Equal(t, "5", answer.Header().Get("Retry-After"))
 			w.workflows.fail = nil
 			require.Equal(t, http.StatusAccepted, w.post("/v1/orders", orderForm("MP-1")).Code)
@@ -424,7 +424,7 @@ func TestInvalidParametersAreRefused(t *testing.T) {
 		"stat=failed":                     {"stat": "unknown parameter"},
 		"account_id=1":                    {"account_id": `"1": string doesn't match`},
 		"created_after=yesterday":         {"created_after": `write the + of a time zone as %2B`},
-		"environment=staging&limit=0&x=1": {"environment": "not one of the allowed values", "limit": "at least 1", "x": "is not a parameter"},
+		"environment=staging&limit=0&x=1": {"environment": "not one of the allowed values", "limit": "at least 1", "x": "unknown parameter"},
 		"created_after=2026-11-22T10:00:00+02:00": {"created_after": `%2B`},
 	} {
 		p := readProblem(t, w.get("/v1/orders?"+query), http.StatusBadRequest, codeInvalidParameter)

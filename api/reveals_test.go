@@ -121,7 +121,7 @@ func TestAPasswordUnderAnotherKeyIsUnavailable(t *testing.T) {
 	w.store.passwords[passwordID].revealed.Sealed = sealed
 	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))),
 		http.StatusServiceUnavailable, codeUnavailable)
-	require.Contains(t, p.Detail, "the link stays good")
+	require.Contains(t, p.Detail, "the link stays valid")
 	require.False(t, w.store.passwords[passwordID].used)
 }
 
