@@ -10,6 +10,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/stockcsv"
 )
@@ -40,7 +41,7 @@ func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRe
 		return nil, err
 	}
 	s.importKept(ctx, key)
-	return server.ImportAccounts202JSONResponse{Body: importResource(kept),
+	return server.ImportAccounts202JSONResponse{Body: resource.AccountImport(kept),
 		Headers: server.ImportAccounts202ResponseHeaders{Location: s.basePath + "/v1/account-imports/" + key.ID}}, nil
 }
 
@@ -62,7 +63,7 @@ func (s *service) ListAccountImports(
 		read: func(after *provision.ImportCursor, limit int) ([]provision.AccountImport, error) {
 			return s.Imports.List(ctx, callerOf(ctx).Provider, limit, after)
 		},
-		show: importResource,
+		show: resource.AccountImport,
 		place: func(i provision.AccountImport) provision.ImportCursor {
 			return provision.ImportCursor{StartedAt: i.StartedAt.UTC(), ID: i.ID}
 		},
@@ -81,7 +82,7 @@ func (s *service) GetAccountImport(
 	if err != nil {
 		return nil, importProblem(in.ImportID, err)
 	}
-	return server.GetAccountImport200JSONResponse(importResource(found)), nil
+	return server.GetAccountImport200JSONResponse(resource.AccountImport(found)), nil
 }
 
 // importProblem turns an error about an import into what the caller is told.
@@ -127,12 +128,4 @@ func (s *service) GetAccountImportTemplate(
 ) (server.GetAccountImportTemplateResponseObject, error) {
 	return server.GetAccountImportTemplate200TextCsvResponse{Body: strings.NewReader(stockcsv.Template()),
 		Headers: server.GetAccountImportTemplate200ResponseHeaders{ContentDisposition: `attachment; filename="accounts-template.csv"`}}, nil
-}
-
-func importResource(i provision.AccountImport) openapi.AccountImport {
-	return openapi.AccountImport{
-		ID: i.ID, State: i.State, Reason: optional(i.Reason), DryRun: i.DryRun, By: i.Actor,
-		RowsTotal: i.RowsTotal, RowsDone: i.RowsDone, Added: i.Added, Unchanged: i.Unchanged, Faulty: i.Faulty, Messages: i.Messages,
-		StartedAt: i.StartedAt.UTC(), FinishedAt: utc(i.FinishedAt),
-	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -33,7 +34,7 @@ func (s *service) UpdateAccount(ctx context.Context, in server.UpdateAccountRequ
 	}
 	s.verifyDue(ctx)
 	return server.UpdateAccount200JSONResponse{
-		Body: accountResource(account), Headers: server.UpdateAccount200ResponseHeaders{ETag: etag(account)},
+		Body: resource.Account(account), Headers: server.UpdateAccount200ResponseHeaders{ETag: etag(account)},
 	}, nil
 }
 
@@ -61,7 +62,7 @@ func (s *service) InvalidateAccount(
 		return nil, err
 	}
 	return server.InvalidateAccount200JSONResponse{
-		Body: accountResource(account), Headers: server.InvalidateAccount200ResponseHeaders{ETag: etag(account)},
+		Body: resource.Account(account), Headers: server.InvalidateAccount200ResponseHeaders{ETag: etag(account)},
 	}, nil
 }
 
@@ -76,7 +77,7 @@ func (s *service) ReturnAccount(ctx context.Context, in server.ReturnAccountRequ
 	}
 	s.verifyDue(ctx)
 	return server.ReturnAccount202JSONResponse{
-		Body: accountResource(account), Headers: server.ReturnAccount202ResponseHeaders{ETag: etag(account)},
+		Body: resource.Account(account), Headers: server.ReturnAccount202ResponseHeaders{ETag: etag(account)},
 	}, nil
 }
 
@@ -99,7 +100,7 @@ func (s *service) RemoveLeftovers(
 			"could not confirm that the removal in account %s has started: send the same request again, which is safe", account.ID).because(err)
 	}
 	return server.RemoveLeftovers202JSONResponse{
-		Body: accountResource(account), Headers: server.RemoveLeftovers202ResponseHeaders{ETag: etag(account)},
+		Body: resource.Account(account), Headers: server.RemoveLeftovers202ResponseHeaders{ETag: etag(account)},
 	}, nil
 }
 
@@ -114,7 +115,7 @@ func (s *service) VerifyAccount(ctx context.Context, in server.VerifyAccountRequ
 	}
 	s.verifyDue(ctx)
 	return server.VerifyAccount202JSONResponse{
-		Body: accountResource(account), Headers: server.VerifyAccount202ResponseHeaders{ETag: etag(account)},
+		Body: resource.Account(account), Headers: server.VerifyAccount202ResponseHeaders{ETag: etag(account)},
 	}, nil
 }
 

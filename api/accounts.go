@@ -9,6 +9,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -39,7 +40,7 @@ func (s *service) CreateAccount(ctx context.Context, in server.CreateAccountRequ
 	s.wake(ctx, woken)
 	s.verifyDue(ctx)
 	return server.CreateAccount201JSONResponse{
-		Body:    accountResource(added),
+		Body:    resource.Account(added),
 		Headers: server.CreateAccount201ResponseHeaders{Location: s.basePath + "/v1/accounts/" + added.ID, ETag: etag(added)},
 	}, nil
 }
@@ -72,7 +73,7 @@ func (s *service) GetAccount(ctx context.Context, in server.GetAccountRequestObj
 		return nil, accountProblem(in.AccountID, err)
 	}
 	return server.GetAccount200JSONResponse{
-		Body: accountResource(account), Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)},
+		Body: resource.Account(account), Headers: server.GetAccount200ResponseHeaders{ETag: etag(account)},
 	}, nil
 }
 
@@ -90,7 +91,7 @@ func (s *service) ListAccounts(ctx context.Context, in server.ListAccountsReques
 				After:       after,
 			})
 		},
-		show: accountResource,
+		show: resource.Account,
 		place: func(a provision.Account) provision.AccountCursor {
 			return provision.AccountCursor{AddedAt: a.AddedAt.UTC(), ID: a.ID}
 		},
@@ -113,31 +114,6 @@ func accountOf(form openapi.NewAccount, provider string) provision.Account {
 		Name:      form.Name,
 		RootEmail: form.RootEmail,
 		RoleARN:   form.RoleARN,
-	}
-}
-
-func accountResource(a provision.Account) openapi.Account {
-	return openapi.Account{
-		ID:          a.ID,
-		Marketplace: a.Marketplace,
-		Environment: a.Environment,
-		Model:       a.Model,
-		Name:        a.Name,
-		RootEmail:   a.RootEmail,
-		RoleARN:     a.RoleARN,
-		ExternalID:  a.ExternalID,
-		AddedAt:     a.AddedAt.UTC(),
-		Status:      a.Status,
-		StatusLabel: a.Status.Label(),
-		StatusSince: a.StatusSince.UTC(),
-		OrderID:     optional(a.OrderID),
-		Reason:      optional(a.Reason),
-
-		ReadyWhenVerified: a.ReadyWhenVerified,
-		VerifiedAt:        utc(a.VerifiedAt),
-		VerifyAt:          utc(a.VerifyAt),
-		RemovingSince:     utc(a.RemovingSince),
-		Finding:           optional(a.Finding),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/apikey"
 	"quartermaster/internal/provision"
 )
@@ -20,7 +21,7 @@ func (s *service) ListAPIKeys(ctx context.Context, in server.ListAPIKeysRequestO
 		read: func(after *provision.KeyCursor, limit int) ([]provision.APIKey, error) {
 			return s.APIKeys.List(ctx, callerOf(ctx).Provider, limit, after)
 		},
-		show: keyResource,
+		show: resource.APIKey,
 		place: func(k provision.APIKey) provision.KeyCursor {
 			return provision.KeyCursor{CreatedAt: k.CreatedAt.UTC(), ID: k.ID}
 		},
@@ -37,7 +38,7 @@ func (s *service) GetAPIKey(ctx context.Context, in server.GetAPIKeyRequestObjec
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
-	return server.GetAPIKey200JSONResponse(keyResource(key)), nil
+	return server.GetAPIKey200JSONResponse(resource.APIKey(key)), nil
 }
 
 // CreateAPIKey answers POST /v1/api-keys.
@@ -53,7 +54,7 @@ func (s *service) CreateAPIKey(ctx context.Context, in server.CreateAPIKeyReques
 		return nil, err
 	}
 	return server.CreateAPIKey201JSONResponse{
-		Body:    openapi.NewAPIKeyText{APIKey: keyResource(added), Secret: text},
+		Body:    openapi.NewAPIKeyText{APIKey: resource.APIKey(added), Secret: text},
 		Headers: server.CreateAPIKey201ResponseHeaders{Location: s.keyLocation(added.ID)},
 	}, nil
 }
@@ -78,7 +79,7 @@ func (s *service) RotateAPIKey(ctx context.Context, in server.RotateAPIKeyReques
 		return nil, keyProblem(in.KeyID, err)
 	}
 	return server.RotateAPIKey201JSONResponse{
-		Body:    openapi.RotatedAPIKey{APIKey: keyResource(added), Secret: text, Replaced: keyResource(old)},
+		Body:    openapi.RotatedAPIKey{APIKey: resource.APIKey(added), Secret: text, Replaced: resource.APIKey(old)},
 		Headers: server.RotateAPIKey201ResponseHeaders{Location: s.keyLocation(added.ID)},
 	}, nil
 }
@@ -90,7 +91,7 @@ func (s *service) RevokeAPIKey(ctx context.Context, in server.RevokeAPIKeyReques
 	if err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
-	return server.RevokeAPIKey200JSONResponse(keyResource(key)), nil
+	return server.RevokeAPIKey200JSONResponse(resource.APIKey(key)), nil
 }
 
 // keyProblem turns an error about a key into what the caller is told.
@@ -127,19 +128,3 @@ func (s *service) keyRules(ctx context.Context, body []byte) ([]provision.FieldE
 }
 
 func (s *service) keyLocation(id string) string { return s.basePath + "/v1/api-keys/" + id }
-
-func keyResource(k provision.APIKey) openapi.APIKey {
-	return openapi.APIKey{
-		ID:                k.ID,
-		Name:              k.Name,
-		Role:              k.Role,
-		Scopes:            k.Rights(),
-		RequestsPerSecond: k.RateLimit,
-		CreatedAt:         k.CreatedAt.UTC(),
-		CreatedBy:         optional(k.CreatedBy),
-		ExpiresAt:         utc(k.ExpiresAt),
-		RevokedAt:         utc(k.RevokedAt),
-		LastUsedAt:        utc(k.LastUsedAt),
-		ReplacedBy:        optional(k.ReplacedBy),
-	}
-}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -34,7 +34,7 @@ func (s *service) ListPools(ctx context.Context, in server.ListPoolsRequestObjec
 			place := value(after)
 			return s.Pools.List(ctx, poolOf(ctx, place.Marketplace, place.Environment), limit)
 		},
-		show:  poolResource,
+		show:  resource.Pool,
 		place: func(c provision.PoolConfig) poolCursor { return poolCursor{c.Marketplace, c.Environment} },
 	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
@@ -66,7 +66,7 @@ func (s *service) CreatePool(ctx context.Context, in server.CreatePoolRequestObj
 		return nil, form.problem(err)
 	}
 	return server.CreatePool201JSONResponse{
-		Body:    poolResource(created),
+		Body:    resource.Pool(created),
 		Headers: server.CreatePool201ResponseHeaders{Location: s.basePath + path, ETag: etagOf(created.Version)},
 	}, nil
 }
@@ -79,7 +79,7 @@ func (s *service) GetPool(ctx context.Context, in server.GetPoolRequestObject) (
 		return nil, poolProblem(pool, err)
 	}
 	return server.GetPool200JSONResponse{
-		Body: poolResource(config), Headers: server.GetPool200ResponseHeaders{ETag: etagOf(config.Version)},
+		Body: resource.Pool(config), Headers: server.GetPool200ResponseHeaders{ETag: etagOf(config.Version)},
 	}, nil
 }
 
@@ -99,7 +99,7 @@ func (s *service) UpdatePool(ctx context.Context, in server.UpdatePoolRequestObj
 		return nil, poolProblem(pool, form.problem(err))
 	}
 	return server.UpdatePool200JSONResponse{
-		Body: poolResource(config), Headers: server.UpdatePool200ResponseHeaders{ETag: etagOf(config.Version)},
+		Body: resource.Pool(config), Headers: server.UpdatePool200ResponseHeaders{ETag: etagOf(config.Version)},
 	}, nil
 }
 
@@ -168,7 +168,7 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 		c.Settings.PermissionsBoundary = orZero(f.PermissionsBoundaryARN)
 	}
 	if f.OnFailure != nil {
-		c.Settings.Park = *f.OnFailure == onFailurePark
+		c.Settings.OnFailure = provision.OnFailure(*f.OnFailure)
 	}
 	if f.WaitDeadlineSeconds.IsSpecified() {
 		c.Settings.WaitDeadline = seconds(orZero(f.WaitDeadlineSeconds))
@@ -201,12 +201,6 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 		c.RenotifyEvery = seconds(*f.RenotifySeconds)
 	}
 }
-
-// Values of on_failure.
-const (
-	onFailureReturn = "return"
-	onFailurePark   = "park"
-)
 
 func set[T any](field, to *T) {
 	if to != nil {
@@ -268,34 +262,6 @@ func (f poolForm) problem(err error) error {
 		problems[i] = bodyField(field.Field, field.Message)
 	}
 	return invalidFields(problems...)
-}
-
-func poolResource(c provision.PoolConfig) openapi.Pool {
-	s := c.Settings
-	p := openapi.Pool{
-		Marketplace: c.Marketplace, Environment: c.Environment, CreatedAt: c.CreatedAt.UTC(),
-		AlternateContactTypes: append(openapi.AlternateContactTypes{},
-			s.AlternateContactTypes...), ReportKind: s.ReportKind, ReportRegion: s.ReportRegion, ReportPrefix: s.ReportPrefix,
-		UserPolicyArns: append(openapi.UserPolicies{},
-			s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: onFailureReturn,
-		WaitDeadlineSeconds: optional(int(s.WaitDeadline.Seconds())), ActionDeadlineSeconds: int(s.ActionDeadline.Seconds()),
-		ProvideRootUser: !s.WithoutRootAccess,
-		Instructions:    openapi.Instructions{}, StockThreshold: c.StockThreshold, ModelThresholds: openapi.ModelThresholds{},
-		RenotifySeconds:         int(c.RenotifyEvery.Seconds()),
-		VerificationSuspendedAt: utc(c.SuspendedAt), ClaimsSuspendedAt: utc(c.ClaimsSuspendedAt),
-		ClaimsSuspendedBecause: optional(c.ClaimsSuspendedBecause),
-		Warnings:               optionalSlice(c.Warnings()),
-	}
-	if s.Park {
-		p.OnFailure = onFailurePark
-	}
-	for _, model := range slices.Sorted(maps.Keys(s.Instructions)) {
-		p.Instructions = append(p.Instructions, openapi.InstructionsOfModel{Model: model, Text: s.Instructions[model]})
-	}
-	for _, model := range slices.Sorted(maps.Keys(c.ModelThresholds)) {
-		p.ModelThresholds = append(p.ModelThresholds, openapi.ModelThreshold{Model: model, Threshold: c.ModelThresholds[model]})
-	}
-	return p
 }
 
 // poolRule checks that the pool exists, unless its name is already invalid.

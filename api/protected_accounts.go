@@ -7,6 +7,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -35,7 +36,7 @@ func (s *service) ListProtectedAccounts(
 		read: func(after *protectedCursor, limit int) ([]provision.ProtectedAccount, error) {
 			return s.ProtectedAccounts.List(ctx, callerOf(ctx).Provider, value(after).ID, limit)
 		},
-		show:  protectedResource,
+		show:  resource.ProtectedAccount,
 		place: func(p provision.ProtectedAccount) protectedCursor { return protectedCursor{p.AccountID} },
 	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
@@ -51,7 +52,7 @@ func (s *service) ProtectAccount(ctx context.Context, in server.ProtectAccountRe
 	if err != nil {
 		return nil, err
 	}
-	return server.ProtectAccount200JSONResponse(protectedResource(protected)), nil
+	return server.ProtectAccount200JSONResponse(resource.ProtectedAccount(protected)), nil
 }
 
 // UnprotectAccount answers DELETE /v1/protected-accounts/{account_id}.
@@ -67,8 +68,4 @@ func (s *service) UnprotectAccount(
 		return nil, err
 	}
 	return server.UnprotectAccount204Response{}, nil
-}
-
-func protectedResource(p provision.ProtectedAccount) openapi.ProtectedAccount {
-	return openapi.ProtectedAccount{AccountID: p.AccountID, Note: p.Note, CreatedAt: p.CreatedAt.UTC(), CreatedBy: p.CreatedBy}
 }

@@ -6,6 +6,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -21,7 +22,7 @@ func (s *service) GetStock(ctx context.Context, in server.GetStockRequestObject)
 			*in.Params.Environment != pool.Environment {
 			continue
 		}
-		answer.Items = append(answer.Items, stockResource(pool))
+		answer.Items = append(answer.Items, resource.PoolStock(pool))
 	}
 	return answer, nil
 }
@@ -32,7 +33,7 @@ func (s *service) ListStockAlerts(
 ) (server.ListStockAlertsResponseObject, error) {
 	filter := provision.AlertFilter{Marketplace: value(in.Params.Marketplace), Environment: value(in.Params.Environment)}
 	if in.Params.State != nil {
-		open := string(*in.Params.State) == alertOpen
+		open := string(*in.Params.State) == resource.AlertOpen
 		filter.Open = &open
 	}
 	alerts, next, err := list[seqCursor, provision.StockAlert, openapi.StockAlert]{
@@ -41,7 +42,7 @@ func (s *service) ListStockAlerts(
 			filter.Before, filter.Limit = value(after).Seq, limit
 			return s.Stock.Alerts(ctx, callerOf(ctx).Provider, filter)
 		},
-		show:  alertResource,
+		show:  resource.StockAlert,
 		place: func(a provision.StockAlert) seqCursor { return seqCursor{a.Seq} },
 	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
@@ -62,56 +63,5 @@ func (s *service) AcknowledgeStockAlert(
 	case err != nil:
 		return nil, err
 	}
-	return server.AcknowledgeStockAlert200JSONResponse(alertResource(alert)), nil
-}
-
-func stockResource(p provision.PoolStock) openapi.PoolStock {
-	stock := openapi.PoolStock{
-		Marketplace: p.Marketplace, Environment: p.Environment,
-		Ready: p.Ready, InProgress: p.InProgress, Allocated: p.Allocated, Failed: p.Failed, Invalid: p.Invalid,
-		WaitingForVerification: p.WaitingForVerification,
-		OrdersWaiting:          p.OrdersWaiting, Threshold: p.Threshold, Forecast: forecastResource(p.Forecast),
-		Models:            make([]openapi.ModelStock, len(p.Models)),
-		ClaimsSuspendedAt: utc(p.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(p.ClaimsSuspendedBecause),
-	}
-	for i, m := range p.Models {
-		stock.Models[i] = openapi.ModelStock{
-			Model: m.Model,
-			Ready: m.Ready, InProgress: m.InProgress, Allocated: m.Allocated, Failed: m.Failed, Invalid: m.Invalid,
-			WaitingForVerification: m.WaitingForVerification,
-			OrdersWaiting:          m.OrdersWaiting, Threshold: m.Threshold, Forecast: forecastResource(m.Forecast),
-		}
-	}
-	if p.Alert != nil {
-		alert := alertResource(*p.Alert)
-		stock.Alert = &alert
-	}
-	return stock
-}
-
-func forecastResource(f provision.Forecast) openapi.Forecast {
-	return openapi.Forecast{Days: f.Days, AllocationsPerDay: f.PerDay, Reason: optional(f.Reason)}
-}
-
-// States of an alert.
-const (
-	alertOpen         = "open"
-	alertAcknowledged = "acknowledged"
-	alertClosed       = "closed"
-)
-
-func alertResource(a provision.StockAlert) openapi.StockAlert {
-	state := alertOpen
-	switch {
-	case a.ClosedAt != nil:
-		state = alertClosed
-	case a.AcknowledgedAt != nil:
-		state = alertAcknowledged
-	}
-	return openapi.StockAlert{
-		ID: a.ID, Marketplace: a.Marketplace, Environment: a.Environment, Kind: a.Kind, State: state, Reason: a.Reason,
-		Ready: a.Ready, OrdersWaiting: a.OrdersWaiting,
-		OpenedAt: a.OpenedAt.UTC(), KindSince: a.KindSince.UTC(), NotifiedAt: a.NotifiedAt.UTC(), Notifications: a.Notifications,
-		AcknowledgedAt: utc(a.AcknowledgedAt), AcknowledgedBy: optional(a.AcknowledgedBy), Note: optional(a.Note), ClosedAt: utc(a.ClosedAt),
-	}
+	return server.AcknowledgeStockAlert200JSONResponse(resource.StockAlert(alert)), nil
 }

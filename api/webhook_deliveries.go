@@ -6,6 +6,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -23,7 +24,7 @@ func (s *service) ListDeliveries(ctx context.Context, in server.ListDeliveriesRe
 			found, err := s.Deliveries.List(ctx, webhookKey(ctx, in.WebhookID), filter)
 			return found, webhookProblem(err, in.WebhookID)
 		},
-		show:  deliveryResource,
+		show:  resource.Delivery,
 		place: func(d provision.Delivery) deliveryCursor { return deliveryCursor{d.EventSeq} },
 	}.page(in.Params.Cursor, in.Params.Limit)
 	if err != nil {
@@ -38,7 +39,7 @@ func (s *service) GetDelivery(ctx context.Context, in server.GetDeliveryRequestO
 	if err != nil {
 		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
 	}
-	answer := server.GetDelivery200JSONResponse{Delivery: deliveryResource(d), Attempts: make([]openapi.DeliveryAttempt, len(attempts))}
+	answer := server.GetDelivery200JSONResponse{Delivery: resource.Delivery(d), Attempts: make([]openapi.DeliveryAttempt, len(attempts))}
 	for i, a := range attempts {
 		answer.Attempts[i] = openapi.DeliveryAttempt{At: a.At.UTC(), StatusCode: optional(a.StatusCode), Error: optional(a.Error),
 			Answer: optional(a.Answer), TookMs: a.TookMS}
@@ -53,7 +54,7 @@ func (s *service) ResendDelivery(ctx context.Context, in server.ResendDeliveryRe
 		return nil, deliveryProblem(err, in.WebhookID, in.DeliveryID)
 	}
 	s.wakeWebhooks(ctx)
-	return server.ResendDelivery202JSONResponse(deliveryResource(d)), nil
+	return server.ResendDelivery202JSONResponse(resource.Delivery(d)), nil
 }
 
 func deliveryProblem(err error, webhook, delivery string) error {
@@ -61,10 +62,4 @@ func deliveryProblem(err error, webhook, delivery string) error {
 		return problem(codeNotFound, "delivery %s of webhook %s not found", delivery, webhook).because(err)
 	}
 	return webhookProblem(err, webhook)
-}
-
-func deliveryResource(d provision.Delivery) openapi.Delivery {
-	return openapi.Delivery{ID: d.ID, EventID: d.EventID, EventType: d.EventType, EventAt: d.EventAt.UTC(), Subject: d.Subject,
-		State: d.State, AttemptsMade: d.Attempts,
-		NextAttemptAt: utc(d.NextAttemptAt), EndedAt: utc(d.EndedAt)}
 }

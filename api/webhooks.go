@@ -10,6 +10,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/webhooks"
 )
@@ -33,7 +34,7 @@ func (s *service) CreateWebhook(ctx context.Context, in server.CreateWebhookRequ
 		return nil, err
 	}
 	return server.CreateWebhook201JSONResponse{
-		Body:    openapi.WebhookWithSecret{Webhook: webhookResource(added), Secret: secret},
+		Body:    openapi.WebhookWithSecret{Webhook: resource.Webhook(added), Secret: secret},
 		Headers: server.CreateWebhook201ResponseHeaders{Location: s.basePath + "/v1/webhooks/" + added.ID, ETag: etagOf(added.Version)},
 	}, nil
 }
@@ -71,7 +72,7 @@ func (s *service) ListWebhooks(ctx context.Context, in server.ListWebhooksReques
 		read: func(after *provision.WebhookCursor, limit int) ([]provision.Webhook, error) {
 			return s.Webhooks.List(ctx, callerOf(ctx).Provider, after, limit)
 		},
-		show: webhookResource,
+		show: resource.Webhook,
 		place: func(w provision.Webhook) provision.WebhookCursor {
 			return provision.WebhookCursor{CreatedAt: w.CreatedAt.UTC(), ID: w.ID}
 		},
@@ -89,7 +90,7 @@ func (s *service) GetWebhook(ctx context.Context, in server.GetWebhookRequestObj
 		return nil, webhookProblem(err, in.WebhookID)
 	}
 	return server.GetWebhook200JSONResponse{
-		Body: webhookResource(w), Headers: server.GetWebhook200ResponseHeaders{ETag: etagOf(w.Version)},
+		Body: resource.Webhook(w), Headers: server.GetWebhook200ResponseHeaders{ETag: etagOf(w.Version)},
 	}, nil
 }
 
@@ -109,7 +110,7 @@ func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequ
 		s.wakeWebhooks(ctx)
 	}
 	return server.UpdateWebhook200JSONResponse{
-		Body: webhookResource(w), Headers: server.UpdateWebhook200ResponseHeaders{ETag: etagOf(w.Version)},
+		Body: resource.Webhook(w), Headers: server.UpdateWebhook200ResponseHeaders{ETag: etagOf(w.Version)},
 	}, nil
 }
 
@@ -212,7 +213,7 @@ func (s *service) queue(ctx context.Context, id string, send func(ctx context.Co
 		return openapi.Webhook{}, webhookProblem(err, id)
 	}
 	s.wakeWebhooks(ctx)
-	return webhookResource(w), nil
+	return resource.Webhook(w), nil
 }
 
 // wakeWebhooks is a hint: the schedule finds what is due within a minute.
@@ -242,20 +243,4 @@ func webhookProblem(err error, id string) error {
 		return notFound("webhook "+id, err)
 	}
 	return err
-}
-
-func webhookResource(w provision.Webhook) openapi.Webhook {
-	return openapi.Webhook{
-		ID:              w.ID,
-		Kind:            w.Kind,
-		URL:             w.URL,
-		EventTypes:      append([]string{}, w.EventTypes...), // never null
-		Description:     w.Description,
-		Enabled:         w.Enabled,
-		DisabledBy:      optional(w.DisabledBy),
-		DisabledBecause: optional(w.DisabledBecause),
-		DisabledAt:      utc(w.DisabledAt),
-		FailingSince:    utc(w.FailingSince),
-		CreatedAt:       w.CreatedAt.UTC(),
-	}
 }

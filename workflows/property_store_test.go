@@ -323,7 +323,7 @@ func (s simStore) Close(ctx context.Context, c provision.OrderClosing) ([]provis
 			switch {
 			case len(c.Leftovers) > 0:
 				s.w.setAccount(a, provision.AccountProvisioningFailed, "left by the order")
-			case c.Park:
+			case c.OnFailure == provision.OnFailurePark:
 				s.w.setAccount(a, provision.AccountProvisioningFailed, "clean, but parked")
 			default:
 				s.w.setAccount(a, provision.AccountReady, "returned clean")

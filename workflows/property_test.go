@@ -105,8 +105,11 @@ func simulate(plan *simPlan, bug simBug, without map[int]bool) *simWorld {
 	w := &simWorld{plan: plan, bug: bug, without: without, aliasTaken: map[string]bool{}, seen: map[string]int{}, refused: map[provision.Code]bool{},
 		struck: map[string]bool{}, accepted: map[string]int{}, done: map[string]int{}, answered: map[string]int{}}
 	w.acts = simActs{&activities.Activities{Database: activities.Database{Orders: simStore{w: w}, Leftovers: simStore{w: w}}, Sealer: plainSealer{}}, w}
-	w.settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING", "SECURITY"}, Park: plan.Park,
+	w.settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING", "SECURITY"}, OnFailure: provision.OnFailureReturn,
 		WaitDeadline: 2 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}
+	if plan.Park {
+		w.settings.OnFailure = provision.OnFailurePark
+	}
 	w.ordered = provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "o-1"}, AcceptedAt: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC),
 		Request: provision.Request{Marketplace: "north", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
 			IAMUserName: "customer", ContactName: "Jane Roe", AccountAlias: "blue-sky"}}

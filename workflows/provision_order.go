@@ -187,7 +187,7 @@ func (r *orderRun) close(ctx workflow.Context, end ending) (provision.Result, er
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
 	failure := failureOf(end.cause)
 	row := provision.OrderClosing{Order: r.order.OrderKey, State: provision.Failed, Failure: failure, AccountID: r.accountID(),
-		Leftovers: end.leftovers, Notes: end.notes, Park: r.settings.Park}
+		Leftovers: end.leftovers, Notes: end.notes, OnFailure: r.settings.OnFailure}
 	if failure.Code == provision.CodeOrderCancelled {
 		row.State = provision.Cancelled
 	}

@@ -24,11 +24,11 @@ func RemoveLeftovers(ctx workflow.Context, removal provision.LeftoverRemoval) (p
 		},
 	}
 	removed.Leftovers, removed.Notes, _ = r.undoSteps(ctx) // a comparison that failed is among the leftovers
-	removed.Order, removed.Park = kept.Order, kept.Settings.Park
+	removed.Order, removed.OnFailure = kept.Order, kept.Settings.OnFailure
 	if err := execDatabase(ctx, "Record what is left", acts.EndRemoval, removed); err != nil {
 		return removed, err
 	}
-	if len(removed.Leftovers) == 0 && !removed.Park {
+	if len(removed.Leftovers) == 0 && removed.OnFailure != provision.OnFailurePark {
 		verifyDue(ctx)
 	}
 	return removed, nil

@@ -5,6 +5,7 @@ import (
 	"os/user"
 	"slices"
 
+	"quartermaster/api/resource"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
@@ -55,7 +56,7 @@ func (c *createAccountCommand) Run(e *env, db *postgres.DB) error {
 	}
 	wake(e, woken)
 	fmt.Fprintln(e.logs, verifyDue(e))
-	return writeJSON(e, created)
+	return writeJSON(e, resource.Account(created))
 }
 
 type listAccountsCommand struct {
@@ -77,7 +78,7 @@ func (c *listAccountsCommand) Run(e *env, db *postgres.DB) error {
 		cells: func(a provision.Account) []any {
 			return []any{a.ID, a.Model, a.Marketplace, a.Environment, a.Status.Label(), timeOr(&a.AddedAt, ""), a.OrderID, a.Reason}
 		},
-		json: func(a provision.Account) any { return a },
+		json: func(a provision.Account) any { return resource.Account(a) },
 	}.print(e, c.JSON)
 }
 

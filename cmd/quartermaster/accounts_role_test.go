@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
@@ -23,7 +24,7 @@ func TestTheRoleOfAnAccountIsPrintedFilledIn(t *testing.T) {
 	}
 	mustCall("providers", "create", "acme", database)
 	mustCall(append([]string{"pools", "create", "--policies=" + policy, "--boundary=" + boundary}, north...)...)
-	var added provision.Account
+	var added openapi.Account
 	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example", id,
 		"--role-arn=arn:aws:iam::" + id + ":role/ops/Quartermaster"}, north...)...)), &added))
 

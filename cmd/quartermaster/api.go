@@ -40,11 +40,7 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	registry := metrics.New(db.Stock, db.Orders, e.log)
 	registry.MustRegister(metrics.OfTemporal(temporal, e.log))
 	handler, err := api.New(api.Config{
-		Database: api.Database{
-			Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, Imports: db.Imports,
-			Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools,
-			ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
-		},
+		Database:          databaseOf(db),
 		Workflows:         temporal,
 		TemporalUsable:    temporal.Usable,
 		Opener:            ring,
@@ -86,4 +82,13 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 		return err
 	}
 	return serving.Wait()
+}
+
+// databaseOf returns what the API needs of the database.
+func databaseOf(db *postgres.DB) api.Database {
+	return api.Database{
+		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, Imports: db.Imports,
+		Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools,
+		ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
+	}
 }

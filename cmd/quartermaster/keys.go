@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"quartermaster/api/resource"
 	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
@@ -83,7 +84,7 @@ func (c *listKeysCommand) Run(e *env, db *postgres.DB) error {
 			return []any{k.ID, k.Name, k.Role, scopes, rate, timeOr(&k.CreatedAt, ""), k.CreatedBy, timeOr(k.ExpiresAt, "never"),
 				timeOr(k.LastUsedAt, "never"), keyState(k, now)}
 		},
-		json: func(k provision.APIKey) any { return k },
+		json: func(k provision.APIKey) any { return resource.APIKey(k) },
 	}.print(e, c.JSON)
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
@@ -41,7 +42,7 @@ func TestTheStockByCommandLine(t *testing.T) {
 	require.True(t, strings.HasPrefix(mustCall("keys", "create", "--provider=acme", "--name=store"), "qm_live_"))
 
 	add := []string{"accounts", "create", "--provider=acme", "--marketplace=store", "--model=SPAM", "--name=First", "--root-email=root@acme.example"}
-	var added provision.Account
+	var added openapi.Account
 	require.NoError(t, json.Unmarshal([]byte(mustCall(append(add, "111122223333", "--role-arn=arn:aws:iam::111122223333:role/quartermaster")...)), &added))
 	require.NotEmpty(t, added.ExternalID, "the operator needs it for the role")
 	list := mustCall("accounts", "list", "--provider=acme")

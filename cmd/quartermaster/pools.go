@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"quartermaster/api/resource"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
@@ -28,7 +29,7 @@ type poolSettingOptions struct {
 	ContactTypes     []string                `help:"Types of the alternate contact that are written: BILLING, OPERATIONS, SECURITY."`
 	Policies         []string                `help:"ARNs of the policies of the IAM user; IAMUserChangePassword is always attached." placeholder:"ARN"`
 	Boundary         *string                 `help:"ARN of the IAM user's permissions boundary, which must allow iam:ChangePassword and iam:GetAccountPasswordPolicy. Empty: none." placeholder:"ARN"`
-	OnFailure        *string                 `help:"What happens to the verified clean account of a failed order: it becomes Ready again (return), or is never used again (park)." enum:"return,park" placeholder:"return|park"`
+	OnFailure        *provision.OnFailure    `help:"What happens to the verified clean account of a failed order: it becomes Ready again (return), or is never used again (park)." enum:"return,park" placeholder:"return|park"`
 	WaitDeadline     *time.Duration          `help:"How long an order waits for an account. 0: without limit."`
 	ActionDeadline   *time.Duration          `help:"How long an order waits for a correction."`
 	ProvideRootUser  *bool                   `help:"Whether results contain the root-access instructions." negatable:""`
@@ -53,9 +54,7 @@ func (o poolSettingOptions) apply(c *provision.PoolConfig) {
 	if o.Policies != nil {
 		c.Settings.UserPolicyARNs = o.Policies
 	}
-	if o.OnFailure != nil {
-		c.Settings.Park = *o.OnFailure == "park"
-	}
+	setIfNamed(&c.Settings.OnFailure, o.OnFailure)
 	if o.ProvideRootUser != nil {
 		c.Settings.WithoutRootAccess = !*o.ProvideRootUser
 	}
@@ -128,14 +127,10 @@ func (c *listPoolsCommand) Run(e *env, db *postgres.DB) error {
 		},
 		headings: []string{"MARKETPLACE", "ENVIRONMENT", "REPORT", "REGION", "ON FAILURE", "THRESHOLD", "CLAIMS"},
 		cells: func(p provision.PoolConfig) []any {
-			onFailure := "return"
-			if p.Settings.Park {
-				onFailure = "park"
-			}
-			return []any{p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, onFailure, numberOrDash(p.StockThreshold),
+			return []any{p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, p.Settings.OnFailure, numberOrDash(p.StockThreshold),
 				claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause)}
 		},
-		json: func(p provision.PoolConfig) any { return p },
+		json: func(p provision.PoolConfig) any { return resource.Pool(p) },
 	}.print(e, c.JSON)
 }
 
@@ -171,7 +166,7 @@ func (c *showPoolCommand) Run(e *env, db *postgres.DB) error {
 		return err
 	}
 	warn(e, config)
-	return writeJSON(e, config)
+	return writeJSON(e, resource.Pool(config))
 }
 
 func (c *showPoolCommand) history(e *env, db *postgres.DB) error {
@@ -203,7 +198,7 @@ func (c *updatePoolCommand) Run(e *env, db *postgres.DB) error {
 		return err
 	}
 	warn(e, config)
-	return writeJSON(e, config)
+	return writeJSON(e, resource.Pool(config))
 }
 
 type protectCommand struct {
@@ -262,6 +257,6 @@ func (c *protectedAccountsCommand) Run(e *env, db *postgres.DB) error {
 		cells: func(a provision.ProtectedAccount) []any {
 			return []any{a.AccountID, timeOr(&a.CreatedAt, ""), a.CreatedBy, a.Note}
 		},
-		json: func(a provision.ProtectedAccount) any { return a },
+		json: func(a provision.ProtectedAccount) any { return resource.ProtectedAccount(a) },
 	}.print(e, c.JSON)
 }

@@ -5,10 +5,10 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"quartermaster/api/openapi"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -28,24 +28,24 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	mustCall(append([]string{"pools", "create", "--report=cur", "--threshold=0"}, north...)...)
 	require.Contains(t, mustCall(append([]string{"pools", "create", "--threshold=7"}, north...)...), "stays as it is")
 
-	var set provision.PoolConfig
+	var set openapi.Pool
 	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "update", "--threshold=3", "--model-threshold=ECAM=2", "--model-threshold=SPAM=1", "--wait-deadline=48h",
 		"--no-provide-root-user", "--on-failure=park", "--contact-types=BILLING,SECURITY", "--instructions=SPAM=Sign in, as {iam_user_name}; ask us.", "--renotify-interval=6h"}, north...)...)), &set))
 	require.Equal(t, 3, *set.StockThreshold)
-	require.Equal(t, map[provision.Model]int{"ECAM": 2, "SPAM": 1}, set.ModelThresholds)
-	require.Equal(t, 48*time.Hour, set.Settings.WaitDeadline)
-	require.True(t, set.Settings.WithoutRootAccess)
-	require.True(t, set.Settings.Park)
-	require.Equal(t, []string{"BILLING", "SECURITY"}, set.Settings.AlternateContactTypes)
-	require.Equal(t, "Sign in, as {iam_user_name}; ask us.", set.Settings.Instructions["SPAM"])
-	require.Equal(t, provision.LegacyCUR, set.Settings.ReportKind, "what is not named stays")
-	set = provision.PoolConfig{}
+	require.Equal(t, openapi.ModelThresholds{{Model: "ECAM", Threshold: 2}, {Model: "SPAM", Threshold: 1}}, set.ModelThresholds)
+	require.Equal(t, 48*60*60, *set.WaitDeadlineSeconds)
+	require.False(t, set.ProvideRootUser)
+	require.Equal(t, "park", set.OnFailure)
+	require.Equal(t, openapi.AlternateContactTypes{"BILLING", "SECURITY"}, set.AlternateContactTypes)
+	require.Equal(t, openapi.Instructions{{Model: "SPAM", Text: "Sign in, as {iam_user_name}; ask us."}}, set.Instructions)
+	require.Equal(t, provision.LegacyCUR, set.ReportKind, "what is not named stays")
+	set = openapi.Pool{}
 	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "update", "--model-threshold=ECAM=-1", "--wait-deadline=0s", "--provide-root-user", "--instructions=SPAM="}, north...)...)), &set))
-	require.Equal(t, map[provision.Model]int{"SPAM": 1}, set.ModelThresholds)
-	require.Zero(t, set.Settings.WaitDeadline)
-	require.False(t, set.Settings.WithoutRootAccess)
-	require.Empty(t, set.Settings.Instructions)
-	var shown provision.PoolConfig
+	require.Equal(t, openapi.ModelThresholds{{Model: "SPAM", Threshold: 1}}, set.ModelThresholds)
+	require.Nil(t, set.WaitDeadlineSeconds)
+	require.True(t, set.ProvideRootUser)
+	require.Empty(t, set.Instructions)
+	var shown openapi.Pool
 	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "show"}, north...)...)), &shown))
 	require.Equal(t, set, shown)
 	_, err := call(t, append([]string{"pools", "update", "--report-region=il-central-1", "--action-deadline=1s"}, north...)...)
@@ -74,7 +74,7 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	stock := mustCall("stock", database)
 	require.Regexp(t, `acme/north/production +all +0 +3 +0 +0 +0 +0 +1 +0 +0.0 days +-`, stock)
 	require.Regexp(t, ` +SPAM +0 +1 `, stock)
-	require.Contains(t, mustCall("stock", "--provider=acme", "--json", database), `"WaitingForVerification":1`)
+	require.Contains(t, mustCall("stock", "--provider=acme", "--json", database), `"waiting_for_verification":1`)
 }
 
 func TestSettingsThatNeedCareAreWarnedOf(t *testing.T) {

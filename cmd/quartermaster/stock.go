@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
+	"quartermaster/api/resource"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
@@ -15,13 +17,16 @@ type stockCommand struct {
 
 // Run prints the stock: a line for each pool, a line for each of its account models, and the open alerts.
 func (c *stockCommand) Run(e *env, db *postgres.DB) error {
+	if c.JSON && c.Provider == "" {
+		return errors.New("--json needs --provider: the API returns the stock of one provider, and its JSON does not name the provider")
+	}
 	stock, err := db.Stock.Count(e.ctx, c.Provider)
 	if err != nil {
 		return err
 	}
 	if c.JSON {
 		for _, pool := range stock {
-			if err := writeJSON(e, pool); err != nil {
+			if err := writeJSON(e, resource.PoolStock(pool)); err != nil {
 				return err
 			}
 		}

@@ -85,16 +85,17 @@ const (
 // next verification, unless the pool parks it. A repeat changes nothing.
 func (s Leftovers) EndRemoval(ctx context.Context, r provision.LeftoversRemoved) error {
 	clean := len(r.Leftovers) == 0
+	park := r.OnFailure == provision.OnFailurePark
 	reason := "left by order " + r.Order.ID + ": " + joinSentences(r.Leftovers)
 	switch {
-	case clean && r.Park:
+	case clean && park:
 		reason = "what order " + r.Order.ID + " had left is removed; the pool parks the accounts of failed orders"
 	case clean:
 		reason = "what order " + r.Order.ID + " had left is removed; back to Ready when its verification passes"
 	}
 	because := "what order " + r.Order.ID + " had left was removed by " + r.Removal.By.Actor
 	return s.db.tx(ctx, r.Removal.By.Actor, func(tx *sqlx.Tx) error {
-		ended, err := affected(tx.ExecContext(ctx, endRemovalSQL, r.Removal.Provider, r.Removal.AccountID, reason, clean && !r.Park, because))
+		ended, err := affected(tx.ExecContext(ctx, endRemovalSQL, r.Removal.Provider, r.Removal.AccountID, reason, clean && !park, because))
 		if err != nil || !ended {
 			return err
 		}

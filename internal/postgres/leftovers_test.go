@@ -114,7 +114,7 @@ func TestAParkedAccountStaysParked(t *testing.T) {
 	require.NoError(t, err)
 	_, err = store.Leftovers.BeginRemoval(ctx, "key desk", key.Provider, id, "mended")
 	require.NoError(t, err)
-	require.NoError(t, store.Leftovers.EndRemoval(ctx, provision.LeftoversRemoved{Order: key, Park: true,
+	require.NoError(t, store.Leftovers.EndRemoval(ctx, provision.LeftoversRemoved{Order: key, OnFailure: provision.OnFailurePark,
 		Removal: provision.LeftoverRemoval{Provider: key.Provider, AccountID: id, By: provision.Intervention{Actor: "key desk"}}}))
 	account, err := store.Accounts.Get(ctx, key.Provider, id)
 	require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -271,4 +272,147 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 	var states []string
 	require.NoError(t, db.SelectContext(ctx, &states, `SELECT DISTINCT state FROM orders`))
 	t.Log("orders ended as", strings.Join(states, ", "))
+}
+
+func TestClaimTakesTheOldestAndARepeatTheSame(t *testing.T) {
+	t.Parallel()
+	_, store, _ := setup(t)
+	createAccounts(t, store, provision.ModelSPAM, 1, 2)
+	createAccounts(t, store, provision.ModelECAM, 3, 4)
+
+	whichever := open(t, store, "any", "")
+	require.Equal(t, "000000000001", claim(t, store, whichever).Account.ID)
+	require.Equal(t, "000000000001", claim(t, store, whichever).Account.ID, "a repeat returns the same account")
+
+	ecam := open(t, store, "ecam", provision.ModelECAM)
+	got := claim(t, store, ecam).Account
+	require.Equal(t, "000000000003", got.ID, "the oldest of the model")
+	require.True(t, got.RootAccess)
+	require.Equal(t, provision.AccountProvisioning, got.Status)
+}
+
+func TestTwoHundredOrdersRaceForAHundredAccounts(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	createAccounts(t, store, provision.ModelECAM, 1, 10) // older, but of the wrong model
+	createAccounts(t, store, provision.ModelSPAM, 101, 200)
+
+	// Every order claims three times at once, as attempts do that do not know of each other.
+	var mu sync.Mutex
+	holder := map[string]string{}
+	waiting := 0
+	var race errgroup.Group
+	race.SetLimit(32)
+	for i := range 200 {
+		o := order(fmt.Sprintf("race-%03d", i), provision.ModelSPAM)
+		race.Go(func() error {
+			if _, err := store.Orders.Open(ctx, o); err != nil {
+				return err
+			}
+			var repeats errgroup.Group
+			answers := make([]provision.Claim, 3)
+			for n := range answers {
+				repeats.Go(func() (err error) {
+					answers[n], err = store.Orders.Claim(ctx, o.OrderKey)
+					return err
+				})
+			}
+			if err := repeats.Wait(); err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, answer := range answers {
+				switch {
+				case answer.Account == nil && answers[0].Account != nil:
+					return fmt.Errorf("order %s holds %s for one attempt and nothing for another", o.ID, answers[0].Account.ID)
+				case answer.Account == nil:
+					continue
+				}
+				if other, taken := holder[answer.Account.ID]; taken && other != o.ID {
+					return fmt.Errorf("account %s went to %s and %s", answer.Account.ID, other, o.ID)
+				}
+				holder[answer.Account.ID] = o.ID
+			}
+			if answers[0].Account == nil {
+				waiting++
+			}
+			return nil
+		})
+	}
+	require.NoError(t, race.Wait())
+	require.Len(t, holder, 100)
+	require.Equal(t, 100, waiting)
+	for i := 101; i <= 200; i++ {
+		require.Contains(t, holder, fmt.Sprintf("%012d", i))
+	}
+	var inQueue, orders int
+	require.NoError(t, db.GetContext(ctx, &inQueue, `SELECT count(*) FROM orders WHERE state = 'waiting_for_account'`))
+	require.NoError(t, db.GetContext(ctx, &orders, `SELECT count(DISTINCT order_id) FROM accounts WHERE status = 'provisioning'`))
+	require.Equal(t, 100, inQueue)
+	require.Equal(t, 100, orders, "no order holds two accounts")
+}
+
+func TestNaiveClaimHandsOneAccountToTwo(t *testing.T) {
+	t.Parallel()
+	ctx, _, db := setup(t)
+	_, err := db.ExecContext(ctx, `CREATE TABLE naive (id int PRIMARY KEY, holder int); INSERT INTO naive SELECT i FROM generate_series(1, 50) i`)
+	require.NoError(t, err)
+	var mu sync.Mutex
+	holders := map[int]int{}
+	var race errgroup.Group
+	race.SetLimit(16)
+	for order := range 50 {
+		race.Go(func() error {
+			var id int
+			if err := db.GetContext(ctx, &id, `SELECT id FROM naive WHERE holder IS NULL ORDER BY id LIMIT 1`); err != nil {
+				return err
+			}
+			if _, err := db.ExecContext(ctx, `UPDATE naive SET holder = $1 WHERE id = $2`, order, id); err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			holders[id]++
+			return nil
+		})
+	}
+	require.NoError(t, race.Wait())
+	require.Less(t, len(holders), 50, "without a lock some account is handed out twice")
+}
+
+func TestFirstComeFirstServed(t *testing.T) {
+	t.Parallel()
+	_, store, _ := setup(t)
+	first, ecam, second := open(t, store, "first", ""), open(t, store, "ecam", provision.ModelECAM), open(t, store, "second", "")
+	require.Equal(t, 1, place(t, store, first))
+	require.Equal(t, 2, place(t, store, ecam))
+	require.Equal(t, 3, place(t, store, second))
+
+	woken := createAccounts(t, store, provision.ModelSPAM, 1, 1)
+	require.Equal(t, []provision.OrderKey{first}, woken)
+	late := open(t, store, "late", "")
+	require.Equal(t, 3, place(t, store, late), "a newer order does not overtake")
+
+	woken = createAccounts(t, store, provision.ModelSPAM, 2, 2)
+	require.Equal(t, []provision.OrderKey{second}, woken, "the order for another model waits on, those behind it do not")
+	woken = createAccounts(t, store, provision.ModelECAM, 3, 3)
+	require.Equal(t, []provision.OrderKey{ecam}, woken)
+	require.Equal(t, "000000000003", claim(t, store, ecam).Account.ID)
+}
+
+func TestAnEndedOrderClaimsNothing(t *testing.T) {
+	t.Parallel()
+	ctx, store, _ := setup(t)
+	key := open(t, store, "gone", "")
+	_, err := store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Cancelled, Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
+	require.NoError(t, err)
+	createAccounts(t, store, provision.ModelSPAM, 1, 1)
+	_, err = store.Orders.Claim(ctx, key)
+	var failure *provision.Failure
+	require.ErrorAs(t, err, &failure)
+	require.Equal(t, provision.CodeOrderNotInProgress, failure.Code)
+	a, err := store.Accounts.Get(ctx, "acme", "000000000001")
+	require.NoError(t, err)
+	require.Equal(t, provision.AccountReady, a.Status)
 }

@@ -27,7 +27,7 @@ type poolSettingsRow struct {
 	ReportPrefix        string               `db:"report_prefix"`
 	UserPolicies        pq.StringArray       `db:"user_policy_arns"`
 	PermissionsBoundary string               `db:"permissions_boundary_arn"`
-	OnFailure           string               `db:"on_failure"`
+	OnFailure           provision.OnFailure  `db:"on_failure"`
 	WaitSeconds         int64                `db:"wait_seconds"`
 	ActionSeconds       int64                `db:"action_seconds"`
 	ProvideRootUser     bool                 `db:"provide_root_user"`
@@ -42,7 +42,7 @@ func (r poolSettingsRow) settings() (s provision.PoolSettings, err error) {
 		ReportPrefix:          r.ReportPrefix,
 		UserPolicyARNs:        r.UserPolicies,
 		PermissionsBoundary:   r.PermissionsBoundary,
-		Park:                  r.OnFailure == onFailurePark,
+		OnFailure:             r.OnFailure,
 		WaitDeadline:          time.Duration(r.WaitSeconds) * time.Second,
 		ActionDeadline:        time.Duration(r.ActionSeconds) * time.Second,
 		WithoutRootAccess:     !r.ProvideRootUser,
@@ -58,12 +58,6 @@ func byModel[V any](text []byte) (m map[provision.Model]V, err error) {
 	}
 	return m, nil
 }
-
-// Values of pools.on_failure.
-const (
-	onFailureReturn = "return"
-	onFailurePark   = "park"
-)
 
 const poolSQL = `
 SELECT p.provider, p.marketplace, p.environment, p.version, p.created_at, p.stock_threshold, p.model_thresholds, p.verification_suspended_at,
@@ -207,12 +201,8 @@ func validatePool(ctx context.Context, tx *sqlx.Tx, c provision.PoolConfig) erro
 // poolArgs are the arguments of createPoolSQL and updatePoolSQL.
 func poolArgs(c provision.PoolConfig) []any {
 	s := c.Settings
-	onFailure := onFailureReturn
-	if s.Park {
-		onFailure = onFailurePark
-	}
 	return []any{c.Provider, c.Marketplace, c.Environment, textArray(s.AlternateContactTypes), s.ReportKind, s.ReportRegion, s.ReportPrefix, textArray(s.UserPolicyARNs),
-		s.PermissionsBoundary, onFailure, s.WaitDeadline.Seconds(), s.ActionDeadline.Seconds(), !s.WithoutRootAccess, asObject(s.Instructions), c.StockThreshold,
+		s.PermissionsBoundary, s.OnFailure, s.WaitDeadline.Seconds(), s.ActionDeadline.Seconds(), !s.WithoutRootAccess, asObject(s.Instructions), c.StockThreshold,
 		asObject(c.ModelThresholds), c.RenotifyEvery.Seconds()}
 }
 

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
 	"quartermaster/internal/provision"
@@ -292,44 +291,6 @@ func reconciledOrders(ctx context.Context, db queryer, query string, args ...any
 		orders[i] = reconcile.Order(row)
 	}
 	return orders, nil
-}
-
-const firstRequestSQL = `SELECT created_at, nonce, COALESCE(first_request, request) AS request FROM orders WHERE provider = $1 AND id = $2`
-
-// PrepareRestart makes an order ready for another run of its workflow and returns it as it was first placed: that is what its
-// hash belongs to. What the order waited for is asked again by the new run. Errors: provision.ErrConflict for an order that
-// has ended, is being undone, or has begun to change its account; provision.ErrNotFound.
-func (s Reconciliation) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (order provision.Order, err error) {
-	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		o, err := lockOrder(ctx, tx, key)
-		if err != nil {
-			return err
-		}
-		now, err := reconciledOrders(ctx, tx, reconciledOrderSQL+` WHERE o.provider = $1 AND o.id = $2`, key.Provider, key.ID)
-		if err != nil {
-			return err
-		}
-		if o.State.Ended() || o.State == provision.Compensating || now[0].Touched {
-			return fmt.Errorf("order %s is %s and cannot be started again from the beginning: %w", key, o.State, provision.ErrConflict)
-		}
-		if _, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID); err != nil {
-			return err
-		}
-		if _, err := noteAction(ctx, tx, key, "restart", provision.Intervention{Actor: actor, Reason: reason}); err != nil {
-			return err
-		}
-		var row struct {
-			AcceptedAt time.Time `db:"created_at"`
-			Nonce      string    `db:"nonce"`
-			Request    []byte    `db:"request"`
-		}
-		if err := tx.GetContext(ctx, &row, firstRequestSQL, key.Provider, key.ID); err != nil {
-			return err
-		}
-		order = provision.Order{OrderKey: key, AcceptedAt: row.AcceptedAt.UTC(), Nonce: row.Nonce}
-		return json.Unmarshal(row.Request, &order.Request)
-	})
-	return order, err
 }
 
 // An Allocated account has the user of its order, and the alias and contacts that the order wrote. A Ready account that an

@@ -108,10 +108,10 @@ func (s Webhooks) Update(ctx context.Context, actor string, key provision.Webhoo
 			return &provision.StateError{Reason: "webhook " + key.ID + " is the callback_url of orders: it can only be enabled and disabled"}
 		}
 		before := w
-		set(&w.URL, edit.URL)
-		set(&w.EventTypes, edit.EventTypes)
-		set(&w.Description, edit.Description)
-		set(&w.Enabled, edit.Enabled)
+		provision.SetIfGiven(&w.URL, edit.URL)
+		provision.SetIfGiven(&w.EventTypes, edit.EventTypes)
+		provision.SetIfGiven(&w.Description, edit.Description)
+		provision.SetIfGiven(&w.Enabled, edit.Enabled)
 		if w.Enabled {
 			w.DisabledBy, w.DisabledBecause = "", ""
 		} else if before.Enabled {
@@ -140,12 +140,6 @@ func (s Webhooks) Update(ctx context.Context, actor string, key provision.Webhoo
 		return err
 	})
 	return now, err
-}
-
-func set[T any](field, to *T) {
-	if to != nil {
-		*field = *to
-	}
 }
 
 // Delete deletes an endpoint with its secrets and deliveries. Errors: as UpdateWebhook.

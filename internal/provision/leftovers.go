@@ -10,10 +10,10 @@ type LeftoverRemoval struct {
 // LeftoversRemoved is the outcome of a removal.
 type LeftoversRemoved struct {
 	Removal   LeftoverRemoval `json:"removal"`
-	Order     OrderKey        `json:"order"`               // that left them
-	Leftovers []string        `json:"leftovers,omitempty"` // what is still there; empty: the account is as it was before the order
-	Notes     []string        `json:"notes,omitempty"`     // what was left alone on purpose
-	Park      bool            `json:"park,omitempty"`      // keep the account out of the pool, even a clean one
+	Order     OrderKey        `json:"order"`                // that left them
+	Leftovers []string        `json:"leftovers,omitempty"`  // what is still there; empty: the account is as it was before the order
+	Notes     []string        `json:"notes,omitempty"`      // what was left alone on purpose
+	OnFailure OnFailure       `json:"on_failure,omitempty"` // what happens to a clean account
 }
 
 // KeptUndoPurpose binds the sealed undo of an order's leftovers to this order and account.

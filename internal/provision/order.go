@@ -69,7 +69,7 @@ type OrderClosing struct {
 	AccountID string     `json:"account_id,omitempty"` // empty: the order held no account
 	Leftovers []string   `json:"leftovers,omitempty"`  // what could not be undone; empty: the account is as it was before the order
 	Notes     []string   `json:"notes,omitempty"`      // what was left alone on purpose
-	Park      bool       `json:"park,omitempty"`       // keep the account out of the pool, even a clean one
+	OnFailure OnFailure  `json:"on_failure,omitempty"` // what happens to a clean account
 }
 
 // Intervention says who acts on an order from outside, and why: an operator, or the marketplace that placed it.

@@ -53,6 +53,7 @@ func DefaultPool(pool Pool) PoolConfig {
 			ReportRegion:          "us-east-1",
 			ReportPrefix:          "cur",
 			UserPolicyARNs:        []string{"arn:aws:iam::aws:policy/ReadOnlyAccess", changePasswordPolicy},
+			OnFailure:             OnFailureReturn,
 			ActionDeadline:        14 * 24 * time.Hour,
 		},
 		RenotifyEvery: 24 * time.Hour,

@@ -18,7 +18,7 @@ type PoolSettings struct {
 	ReportPrefix          string        `json:"report_prefix"`
 	UserPolicyARNs        []string      `json:"user_policy_arns"`
 	PermissionsBoundary   string        `json:"permissions_boundary_arn,omitempty"`
-	Park                  bool          `json:"park"`            // never reuse an account whose order failed
+	OnFailure             OnFailure     `json:"on_failure"`      // what happens to the account of an order that failed
 	WaitDeadline          time.Duration `json:"wait_deadline"`   // 0: orders wait without a limit
 	ActionDeadline        time.Duration `json:"action_deadline"` // how long an order waits for a correction
 	// Instructions are templates by account model. A model without one gets the built-in text if the customer owns the root user.
@@ -28,6 +28,15 @@ type PoolSettings struct {
 	// RootInstructions is the template of orders that were opened before Instructions existed.
 	RootInstructions string `json:"root_instructions,omitempty"`
 }
+
+// OnFailure says what happens to an account that is verified clean after its order failed. Its values are those of the column
+// pools.on_failure, of the API's on_failure and of the option --on-failure.
+type OnFailure string
+
+const (
+	OnFailureReturn OnFailure = "return" // the account goes back to Ready
+	OnFailurePark   OnFailure = "park"   // the account becomes Provisioning failed, and no order gets it
+)
 
 // The fields that hold one value per account model. The value of one model is named <field>.<model>.
 const (
@@ -87,6 +96,8 @@ func (v *fieldErrors) settings(s PoolSettings) {
 			"change the first password and sign in; use a policy that allows both, such as one of your own, or leave it out",
 			s.PermissionsBoundary)
 	}
+	v.check("on_failure", s.OnFailure == OnFailureReturn || s.OnFailure == OnFailurePark,
+		"%q is not known: use %s or %s", s.OnFailure, OnFailureReturn, OnFailurePark)
 	v.check("wait_deadline_seconds", s.WaitDeadline == 0 || between(s.WaitDeadline, shortestDeadline, longestDeadline),
 		"%d is out of range: use %d (a minute) to %d (a year), or leave it out to let orders wait without a limit",
 		seconds(s.WaitDeadline), seconds(shortestDeadline), seconds(longestDeadline))

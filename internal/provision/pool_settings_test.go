@@ -38,6 +38,7 @@ func TestPoolSettingsAreValidated(t *testing.T) {
 		"ten policies and the one for passwords": {func(c *PoolConfig) { c.Settings.UserPolicyARNs = policies(10) }, "user_policy_arns", "11 policies: AWS attaches at most 10"},
 		"boundary":                               {func(c *PoolConfig) { c.Settings.PermissionsBoundary = "Boundary" }, "permissions_boundary_arn", "or leave it out"},
 		"wait deadline":                          {func(c *PoolConfig) { c.Settings.WaitDeadline = time.Second }, "wait_deadline_seconds", "1 is out of range: use 60"},
+		"on failure":                             {func(c *PoolConfig) { c.Settings.OnFailure = "keep" }, "on_failure", "use return or park"},
 		"action deadline":                        {func(c *PoolConfig) { c.Settings.ActionDeadline = 0 }, "action_deadline_seconds", "use 60 (a minute) to 31536000"},
 		"reminders":                              {func(c *PoolConfig) { c.RenotifyEvery = time.Minute }, "renotify_seconds", "use 300 (5 minutes)"},
 		"threshold":                              {func(c *PoolConfig) { c.StockThreshold = &minus }, "stock_threshold", "use 0 to 1000000"},
@@ -84,7 +85,7 @@ func texts(model Model, text string) map[Model]string {
 // Settings in the histories of running orders decode as they were written, and empty new fields are omitted.
 func TestPoolSettingsOfOldHistoriesKeepTheirMeaning(t *testing.T) {
 	t.Parallel()
-	const old = `{"alternate_contact_types":["BILLING"],"report_kind":"cur","report_region":"us-east-1","report_prefix":"cur","user_policy_arns":[],"park":true,"wait_deadline":0,"action_deadline":60000000000}`
+	const old = `{"alternate_contact_types":["BILLING"],"report_kind":"cur","report_region":"us-east-1","report_prefix":"cur","user_policy_arns":[],"on_failure":"park","wait_deadline":0,"action_deadline":60000000000}`
 	var settings PoolSettings
 	require.NoError(t, json.Unmarshal([]byte(old), &settings))
 	require.False(t, settings.WithoutRootAccess)

@@ -48,7 +48,7 @@ type Order struct {
 	Active  time.Time // when its state last changed or one of its steps last began or ended
 }
 
-// Reconciliation reads and repairs the rows of orders.
+// Reconciliation finds contradictions and reads orders.
 type Reconciliation interface {
 	// Contradictions lists what is wrong within the database, as of one moment for each invariant. It compares requests with their hashes
 	// only for orders that are in progress or ended after requestsSince.
@@ -57,12 +57,6 @@ type Reconciliation interface {
 	OrdersInProgress(ctx context.Context) ([]Order, error)
 	// OrdersNow reads the given orders again. Orders without a row are missing from the result.
 	OrdersNow(ctx context.Context, keys []provision.OrderKey) (map[provision.OrderKey]Order, error)
-	// RestoreOrder writes the row of an order again, with the account that it had. It returns provision.ErrConflict for an order that has
-	// ended, and for one that completed with an account which another order has now.
-	RestoreOrder(ctx context.Context, lost Lost, actor, reason string) error
-	// PrepareRestart makes an order ready for another run and returns it as it was first placed. It returns provision.ErrConflict for an
-	// order that has ended, and for one that has written to its account.
-	PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (provision.Order, error)
 }
 
 // Accounts reads accounts.
@@ -71,8 +65,14 @@ type Accounts interface {
 	Get(ctx context.Context, provider, id string) (provision.Account, error)
 }
 
-// Orders writes to the history of orders.
+// Orders repairs the rows of orders.
 type Orders interface {
+	// Restore writes the row of an order again, with the account that it had. It returns provision.ErrConflict for an order that has
+	// ended, and for one that completed with an account which another order has now.
+	Restore(ctx context.Context, lost Lost, actor, reason string) error
+	// PrepareRestart makes an order ready for another run and returns it as it was first placed. It returns provision.ErrConflict for an
+	// order that has ended, and for one that has written to its account.
+	PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (provision.Order, error)
 	// NoteAction records what was done to an order, and why.
 	NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error
 }

@@ -169,7 +169,7 @@ func (a *Reconciler) restart(ctx context.Context, f Finding) (done string, err e
 			return status
 		})
 	} else {
-		order, err = a.Reconciliation.PrepareRestart(ctx, f.Order, Actor, f.What)
+		order, err = a.Orders.PrepareRestart(ctx, f.Order, Actor, f.What)
 	}
 	if err != nil {
 		return "", err
@@ -188,5 +188,5 @@ func (a *Reconciler) rewrite(ctx context.Context, f Finding, status func(Story) 
 		return provision.Order{}, err
 	}
 	lost := Lost{Order: story.Order, Request: story.Request, OrderStatus: status(story)}
-	return story.Order, a.Reconciliation.RestoreOrder(ctx, lost, Actor, f.What)
+	return story.Order, a.Orders.Restore(ctx, lost, Actor, f.What)
 }

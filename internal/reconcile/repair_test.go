@@ -157,18 +157,18 @@ func TestAnOrderThatTemporalForgotIsStartedAgainIfItTouchedNothing(t *testing.T)
 func TestAnOrderThatChangesDuringTheRepairIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	_, err := w.store.Reconciliation.PrepareRestart(t.Context(), key("work"), "test", "")
+	_, err := w.store.Orders.PrepareRestart(t.Context(), key("work"), "test", "")
 	require.ErrorIs(t, err, provision.ErrConflict, "its account is touched")
-	_, err = w.store.Reconciliation.PrepareRestart(t.Context(), key("undo"), "test", "")
+	_, err = w.store.Orders.PrepareRestart(t.Context(), key("undo"), "test", "")
 	require.ErrorIs(t, err, provision.ErrConflict)
-	_, err = w.store.Reconciliation.PrepareRestart(t.Context(), key("done"), "test", "")
+	_, err = w.store.Orders.PrepareRestart(t.Context(), key("done"), "test", "")
 	require.ErrorIs(t, err, provision.ErrConflict)
-	_, err = w.store.Reconciliation.PrepareRestart(t.Context(), key("unknown"), "test", "")
+	_, err = w.store.Orders.PrepareRestart(t.Context(), key("unknown"), "test", "")
 	require.ErrorIs(t, err, provision.ErrNotFound)
 
 	// Found while nothing was touched, and touched before the repair.
 	w.closed("asked", "Terminated", time.Hour)
-	w.Reconciliation = changedBeforeRestart{w.store.Reconciliation, func() {
+	w.Orders = changedBeforeRestart{w.store.Orders, func() {
 		require.NoError(t, w.store.Steps.Begin(t.Context(), key("asked"), account(3), provision.StepUser, 1))
 	}}
 	report := w.repair()
@@ -194,11 +194,11 @@ func TestOrdersThatCanContinueAreWoken(t *testing.T) {
 
 // changedBeforeRestart changes something after the reconciler has looked and before it restarts an order.
 type changedBeforeRestart struct {
-	reconcile.Reconciliation
+	reconcile.Orders
 	change func()
 }
 
 func (s changedBeforeRestart) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (provision.Order, error) {
 	s.change()
-	return s.Reconciliation.PrepareRestart(ctx, key, actor, reason)
+	return s.Orders.PrepareRestart(ctx, key, actor, reason)
 }

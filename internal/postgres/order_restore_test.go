@@ -48,7 +48,7 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	const sold = "000000000002" // not the oldest: exactly the account that was sold
 	lost := lostOrder("lost", soldWith(sold))
 	lost.Request.ContactName = "Corrected Name"
-	require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", "its row was lost"))
+	require.NoError(t, store.Orders.Restore(ctx, lost, "audit", "its row was lost"))
 
 	view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 	require.NoError(t, err)
@@ -71,7 +71,7 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	require.Equal(t, []provision.AccountStatus{"ready", "provisioning", "allocated"}, []provision.AccountStatus{events[0].ToStatus, events[1].ToStatus, events[2].ToStatus})
 	require.Equal(t, "audit", events[2].Actor)
 
-	require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", "again"), provision.ErrConflict, "it has ended")
+	require.ErrorIs(t, store.Orders.Restore(ctx, lost, "audit", "again"), provision.ErrConflict, "it has ended")
 	requireSound(t, store)
 }
 
@@ -84,7 +84,7 @@ func TestASoldAccountThatIsNotToBeHadIsTakenFromNoOrder(t *testing.T) {
 	_, _, err := store.Accounts.Invalidate(ctx, "test", "acme", "000000000002", 0, "closed")
 	require.NoError(t, err)
 	for _, sold := range []string{held, "000000000002", "000000000009"} {
-		require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, lostOrder("lost", soldWith(sold)), "audit", ""), provision.ErrConflict, sold)
+		require.ErrorIs(t, store.Orders.Restore(ctx, lostOrder("lost", soldWith(sold)), "audit", ""), provision.ErrConflict, sold)
 	}
 	_, err = store.Orders.Get(ctx, provision.OrderKey{Provider: "acme", ID: "lost"})
 	require.ErrorIs(t, err, provision.ErrNotFound, "half a repair is none")
@@ -115,9 +115,9 @@ func TestTheRowOfASoldOrderCatchesUp(t *testing.T) {
 
 	wrong := asking
 	wrong.OrderStatus = soldWith("000000000001")
-	require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, wrong, "audit", ""), provision.ErrConflict, "it holds another account")
+	require.ErrorIs(t, store.Orders.Restore(ctx, wrong, "audit", ""), provision.ErrConflict, "it holds another account")
 	for _, lost := range []reconcile.Lost{accepted, waiting, working, asking} {
-		require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", ""))
+		require.NoError(t, store.Orders.Restore(ctx, lost, "audit", ""))
 		view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 		require.NoError(t, err)
 		require.Equal(t, provision.Completed, view.State)
@@ -156,7 +156,7 @@ func TestTheRowOfAnOrderThatEndedSaysHow(t *testing.T) {
 				require.NoError(t, err)
 				c.prepare(lost)
 			}
-			require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", ""))
+			require.NoError(t, store.Orders.Restore(ctx, lost, "audit", ""))
 			view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 			require.NoError(t, err)
 			require.Equal(t, c.ended.State, view.State)
@@ -196,8 +196,8 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 	} {
 		t.Run(c.id, func(t *testing.T) {
 			lost := lostOrder(c.id, c.was)
-			require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", ""))
-			require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", ""), provision.ErrConflict, "it has a row")
+			require.NoError(t, store.Orders.Restore(ctx, lost, "audit", ""))
+			require.ErrorIs(t, store.Orders.Restore(ctx, lost, "audit", ""), provision.ErrConflict, "it has a row")
 			view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 			require.NoError(t, err)
 			require.Equal(t, c.then, view.State)
@@ -227,13 +227,13 @@ func TestARowIsNotWrittenOverThatOfAnotherOrder(t *testing.T) {
 	open(t, store, "lost", "")
 	lost := lostOrder("lost", soldWith("000000000001"))
 	lost.Order.Request.ContactName = "Somebody Else"
-	require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, lost, "audit", ""), provision.ErrConflict)
+	require.ErrorIs(t, store.Orders.Restore(ctx, lost, "audit", ""), provision.ErrConflict)
 	elsewhere := lostOrder("elsewhere", provision.OrderStatus{State: provision.Accepted})
 	elsewhere.Order.Request.Marketplace = "gone"
-	require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, elsewhere, "audit", ""), provision.ErrConflict, "there is no such pool")
+	require.ErrorIs(t, store.Orders.Restore(ctx, elsewhere, "audit", ""), provision.ErrConflict, "there is no such pool")
 	foreign := lostOrder("foreign", soldWith("000000000001"))
 	foreign.Order.Request.AccountModel = provision.ModelECAM
-	require.ErrorIs(t, store.Reconciliation.RestoreOrder(ctx, foreign, "audit", ""), provision.ErrConflict, "the account does not fit the order")
+	require.ErrorIs(t, store.Orders.Restore(ctx, foreign, "audit", ""), provision.ErrConflict, "the account does not fit the order")
 }
 
 // Somebody deleted the row of an order by hand, and its account still names it.
@@ -243,8 +243,8 @@ func TestAnAccountThatNamesALostOrderIsItsOwn(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	around(t, db, `UPDATE accounts SET status = 'allocated', order_id = 'sold' WHERE id = '000000000001';
 		UPDATE accounts SET status = 'provisioning', order_id = 'works' WHERE id = '000000000002'`)
-	require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lostOrder("sold", soldWith("000000000001")), "audit", ""))
-	require.NoError(t, store.Reconciliation.RestoreOrder(ctx, lostOrder("works", provision.OrderStatus{State: provision.Accepted}), "audit", ""))
+	require.NoError(t, store.Orders.Restore(ctx, lostOrder("sold", soldWith("000000000001")), "audit", ""))
+	require.NoError(t, store.Orders.Restore(ctx, lostOrder("works", provision.OrderStatus{State: provision.Accepted}), "audit", ""))
 	view, err := store.Orders.Get(ctx, provision.OrderKey{Provider: "acme", ID: "works"})
 	require.NoError(t, err)
 	require.Equal(t, provision.Provisioning, view.State)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -48,14 +50,14 @@ UPDATE accounts SET status = 'provisioning_failed', reason = $3 WHERE provider =
 const leftUnknown = "what the order left in the account is not known, because the record of its end was lost: " +
 	"compare the account with the journal in the history of the order's workflow"
 
-// RestoreOrder writes the row of an order again from what its workflow knows, after the row was lost or replaced by an older
+// Restore writes the row of an order again from what its workflow knows, after the row was lost or replaced by an older
 // one. In the same transaction it gives the order back the account that the workflow names: Allocated when the order
 // completed, in progress when the work goes on, and Provisioning failed when the order failed or was cancelled, because what
 // it left there is not known. An order whose work goes on does without the account when that is not Ready any more.
 //
 // Errors: provision.ErrConflict when the order has ended, when it is in progress and so is lost, when the row is another
 // order's, when the account that was sold is not to be had, or when there is no such pool.
-func (s Reconciliation) RestoreOrder(ctx context.Context, lost reconcile.Lost, actor, reason string) error {
+func (s Orders) Restore(ctx context.Context, lost reconcile.Lost, actor, reason string) error {
 	err := s.db.poolTx(ctx, actor, lost.Order.Pool(), func(tx *sqlx.Tx) error { return restoreOrder(ctx, tx, lost, actor, reason) })
 	for _, constraint := range []string{"orders_provider_marketplace_environment_fkey", "orders_model_fkey", "account_and_order_agree"} {
 		if violates(err, constraint) {
@@ -172,4 +174,42 @@ func insertLost(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost) (isNew bo
 		return false, "", err
 	}
 	return isNew, row.State, nil
+}
+
+const firstRequestSQL = `SELECT created_at, nonce, COALESCE(first_request, request) AS request FROM orders WHERE provider = $1 AND id = $2`
+
+// PrepareRestart makes an order ready for another run of its workflow and returns it as it was first placed: that is what its
+// hash belongs to. What the order waited for is asked again by the new run. Errors: provision.ErrConflict for an order that
+// has ended, is being undone, or has begun to change its account; provision.ErrNotFound.
+func (s Orders) PrepareRestart(ctx context.Context, key provision.OrderKey, actor, reason string) (order provision.Order, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		o, err := lockOrder(ctx, tx, key)
+		if err != nil {
+			return err
+		}
+		now, err := reconciledOrders(ctx, tx, reconciledOrderSQL+` WHERE o.provider = $1 AND o.id = $2`, key.Provider, key.ID)
+		if err != nil {
+			return err
+		}
+		if o.State.Ended() || o.State == provision.Compensating || now[0].Touched {
+			return fmt.Errorf("order %s is %s and cannot be started again from the beginning: %w", key, o.State, provision.ErrConflict)
+		}
+		if _, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID); err != nil {
+			return err
+		}
+		if _, err := noteAction(ctx, tx, key, "restart", provision.Intervention{Actor: actor, Reason: reason}); err != nil {
+			return err
+		}
+		var row struct {
+			AcceptedAt time.Time `db:"created_at"`
+			Nonce      string    `db:"nonce"`
+			Request    []byte    `db:"request"`
+		}
+		if err := tx.GetContext(ctx, &row, firstRequestSQL, key.Provider, key.ID); err != nil {
+			return err
+		}
+		order = provision.Order{OrderKey: key, AcceptedAt: row.AcceptedAt.UTC(), Nonce: row.Nonce}
+		return json.Unmarshal(row.Request, &order.Request)
+	})
+	return order, err
 }

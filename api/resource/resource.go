@@ -1,0 +1,186 @@
+package resource
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"quartermaster/api/openapi"
+	"quartermaster/internal/provision"
+)
+
+// Account returns an account as the API answers it.
+func Account(a provision.Account) openapi.Account {
+	return openapi.Account{
+		ID:          a.ID,
+		Marketplace: a.Marketplace,
+		Environment: a.Environment,
+		Model:       a.Model,
+		Name:        a.Name,
+		RootEmail:   a.RootEmail,
+		RoleARN:     a.RoleARN,
+		ExternalID:  a.ExternalID,
+		AddedAt:     a.AddedAt.UTC(),
+		Status:      a.Status,
+		StatusLabel: a.Status.Label(),
+		StatusSince: a.StatusSince.UTC(),
+		OrderID:     optional(a.OrderID),
+		Reason:      optional(a.Reason),
+
+		ReadyWhenVerified: a.ReadyWhenVerified,
+		VerifiedAt:        utc(a.VerifiedAt),
+		VerifyAt:          utc(a.VerifyAt),
+		RemovingSince:     utc(a.RemovingSince),
+		Finding:           optional(a.Finding),
+	}
+}
+
+// Pool returns a pool with its settings and warnings as the API answers it.
+func Pool(c provision.PoolConfig) openapi.Pool {
+	s := c.Settings
+	p := openapi.Pool{
+		Marketplace: c.Marketplace, Environment: c.Environment, CreatedAt: c.CreatedAt.UTC(),
+		AlternateContactTypes: append(openapi.AlternateContactTypes{}, s.AlternateContactTypes...), ReportKind: s.ReportKind, ReportRegion: s.ReportRegion, ReportPrefix: s.ReportPrefix,
+		UserPolicyArns: append(openapi.UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: string(s.OnFailure),
+		WaitDeadlineSeconds: optional(int(s.WaitDeadline.Seconds())), ActionDeadlineSeconds: int(s.ActionDeadline.Seconds()), ProvideRootUser: !s.WithoutRootAccess,
+		Instructions: openapi.Instructions{}, StockThreshold: c.StockThreshold, ModelThresholds: openapi.ModelThresholds{}, RenotifySeconds: int(c.RenotifyEvery.Seconds()),
+		VerificationSuspendedAt: utc(c.SuspendedAt), ClaimsSuspendedAt: utc(c.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(c.ClaimsSuspendedBecause),
+		Warnings: optionalSlice(c.Warnings()),
+	}
+	for _, model := range slices.Sorted(maps.Keys(s.Instructions)) {
+		p.Instructions = append(p.Instructions, openapi.InstructionsOfModel{Model: model, Text: s.Instructions[model]})
+	}
+	for _, model := range slices.Sorted(maps.Keys(c.ModelThresholds)) {
+		p.ModelThresholds = append(p.ModelThresholds, openapi.ModelThreshold{Model: model, Threshold: c.ModelThresholds[model]})
+	}
+	return p
+}
+
+// APIKey returns an API key, without its secret, as the API answers it.
+func APIKey(k provision.APIKey) openapi.APIKey {
+	return openapi.APIKey{
+		ID:                k.ID,
+		Name:              k.Name,
+		Role:              k.Role,
+		Scopes:            k.Rights(),
+		RequestsPerSecond: k.RateLimit,
+		CreatedAt:         k.CreatedAt.UTC(),
+		CreatedBy:         optional(k.CreatedBy),
+		ExpiresAt:         utc(k.ExpiresAt),
+		RevokedAt:         utc(k.RevokedAt),
+		LastUsedAt:        utc(k.LastUsedAt),
+		ReplacedBy:        optional(k.ReplacedBy),
+	}
+}
+
+// PoolStock returns the stock of a pool as the API answers it.
+func PoolStock(p provision.PoolStock) openapi.PoolStock {
+	stock := openapi.PoolStock{
+		Marketplace: p.Marketplace, Environment: p.Environment,
+		Ready: p.Ready, InProgress: p.InProgress, Allocated: p.Allocated, Failed: p.Failed, Invalid: p.Invalid, WaitingForVerification: p.WaitingForVerification,
+		OrdersWaiting: p.OrdersWaiting, Threshold: p.Threshold, Forecast: forecast(p.Forecast), Models: make([]openapi.ModelStock, len(p.Models)),
+		ClaimsSuspendedAt: utc(p.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(p.ClaimsSuspendedBecause),
+	}
+	for i, m := range p.Models {
+		stock.Models[i] = openapi.ModelStock{
+			Model: m.Model,
+			Ready: m.Ready, InProgress: m.InProgress, Allocated: m.Allocated, Failed: m.Failed, Invalid: m.Invalid, WaitingForVerification: m.WaitingForVerification,
+			OrdersWaiting: m.OrdersWaiting, Threshold: m.Threshold, Forecast: forecast(m.Forecast),
+		}
+	}
+	if p.Alert != nil {
+		alert := StockAlert(*p.Alert)
+		stock.Alert = &alert
+	}
+	return stock
+}
+
+func forecast(f provision.Forecast) openapi.Forecast {
+	return openapi.Forecast{Days: f.Days, AllocationsPerDay: f.PerDay, Reason: optional(f.Reason)}
+}
+
+// States of an alert.
+const (
+	AlertOpen         = "open"
+	AlertAcknowledged = "acknowledged"
+	AlertClosed       = "closed"
+)
+
+// StockAlert returns an alert as the API answers it.
+func StockAlert(a provision.StockAlert) openapi.StockAlert {
+	state := AlertOpen
+	switch {
+	case a.ClosedAt != nil:
+		state = AlertClosed
+	case a.AcknowledgedAt != nil:
+		state = AlertAcknowledged
+	}
+	return openapi.StockAlert{
+		ID: a.ID, Marketplace: a.Marketplace, Environment: a.Environment, Kind: a.Kind, State: state, Reason: a.Reason, Ready: a.Ready, OrdersWaiting: a.OrdersWaiting,
+		OpenedAt: a.OpenedAt.UTC(), KindSince: a.KindSince.UTC(), NotifiedAt: a.NotifiedAt.UTC(), Notifications: a.Notifications,
+		AcknowledgedAt: utc(a.AcknowledgedAt), AcknowledgedBy: optional(a.AcknowledgedBy), Note: optional(a.Note), ClosedAt: utc(a.ClosedAt),
+	}
+}
+
+// ProtectedAccount returns a protected account as the API answers it.
+func ProtectedAccount(p provision.ProtectedAccount) openapi.ProtectedAccount {
+	return openapi.ProtectedAccount{AccountID: p.AccountID, Note: p.Note, CreatedAt: p.CreatedAt.UTC(), CreatedBy: p.CreatedBy}
+}
+
+// Webhook returns an endpoint for webhooks, without its secret, as the API answers it.
+func Webhook(w provision.Webhook) openapi.Webhook {
+	return openapi.Webhook{
+		ID:              w.ID,
+		Kind:            w.Kind,
+		URL:             w.URL,
+		EventTypes:      append([]string{}, w.EventTypes...), // never null
+		Description:     w.Description,
+		Enabled:         w.Enabled,
+		DisabledBy:      optional(w.DisabledBy),
+		DisabledBecause: optional(w.DisabledBecause),
+		DisabledAt:      utc(w.DisabledAt),
+		FailingSince:    utc(w.FailingSince),
+		CreatedAt:       w.CreatedAt.UTC(),
+	}
+}
+
+// Delivery returns a delivery of an event as the API answers it.
+func Delivery(d provision.Delivery) openapi.Delivery {
+	return openapi.Delivery{ID: d.ID, EventID: d.EventID, EventType: d.EventType, EventAt: d.EventAt.UTC(), Subject: d.Subject, State: d.State, AttemptsMade: d.Attempts,
+		NextAttemptAt: utc(d.NextAttemptAt), EndedAt: utc(d.EndedAt)}
+}
+
+// AccountImport returns an import as the API answers it.
+func AccountImport(i provision.AccountImport) openapi.AccountImport {
+	return openapi.AccountImport{
+		ID: i.ID, State: i.State, Reason: optional(i.Reason), DryRun: i.DryRun, By: i.Actor,
+		RowsTotal: i.RowsTotal, RowsDone: i.RowsDone, Added: i.Added, Unchanged: i.Unchanged, Faulty: i.Faulty, Messages: i.Messages,
+		StartedAt: i.StartedAt.UTC(), FinishedAt: utc(i.FinishedAt),
+	}
+}
+
+// optional returns nil for a zero value.
+func optional[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+// optionalSlice returns nil for an empty slice.
+func optionalSlice[T any](v []T) *[]T {
+	if len(v) == 0 {
+		return nil
+	}
+	return &v
+}
+
+// utc returns the time in UTC; nil for nil.
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	u := t.UTC()
+	return &u
+}
