@@ -100,7 +100,7 @@ func TestInvalidKeysAreRefusedByField(t *testing.T) {
 		`{}`:                                 {"name": "is missing", "role": "is missing"},
 		`{"name":" x","role":"root"}`:        {"name": "no space at either end", "role": `use marketplace, viewer, operator or admin`},
 		`{"name":"a\u0007","role":"viewer"}`: {"name": "no control characters"},
-		`{"name":"x","role":"viewer","scopes":["orders:write"]}`:              {"scopes.0": "the role viewer does not have orders:write, which only marketplace, operator or admin has"},
+		`{"name":"x","role":"viewer","scopes":["orders:write"]}`:              {"scopes.0": "the role viewer does not have orders:write, only marketplace, operator or admin has it"},
 		`{"name":"x","role":"viewer","scopes":["orders:read","orders:read"]}`: {"scopes.1": "named twice"},
 		`{"name":"x","role":"viewer","scopes":["everything"]}`:                {"scopes.0": `"everything" is not a scope`},
 		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "minimum number of items is 1"},
@@ -131,7 +131,7 @@ func TestAKeyCannotCreateOrRotateAKeyThatMayDoMore(t *testing.T) {
 	require.Equal(t, []provision.Scope{provision.ScopeOrdersRead}, made.APIKey.Scopes)
 
 	p = readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/rotate", ""), http.StatusForbidden, codeForbidden)
-	require.Contains(t, p.Detail, "cannot rotate one that may do more than itself")
+	require.Contains(t, p.Detail, "cannot rotate a key that may do more than itself")
 	require.NotContains(t, p.Detail, "keys:read")
 	rotated := read[openapi.RotatedAPIKey](t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+made.APIKey.ID+"/rotate", ""),
 		http.StatusCreated)

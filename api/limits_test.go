@@ -58,7 +58,7 @@ func TestAKeysOwnLimitApplies(t *testing.T) {
 	let, retryAfter, detail = w.until(t, slow)
 	require.Equal(t, 1, let)
 	require.Equal(t, "4", retryAfter)
-	require.Equal(t, "the limit of API key "+id+" is 0.25 requests a second: wait as long as Retry-After says", detail)
+	require.Equal(t, "the limit of API key "+id+" is 0.25 requests per second: wait for the number of seconds in Retry-After", detail)
 	let, _, detail = w.until(t, w.key)
 	require.Equal(t, 2, let)
 	require.Contains(t, detail, "is 1 requests per second")

@@ -406,7 +406,7 @@ func TestItIsTooLateForAnOrderThatHasEnded(t *testing.T) {
 	}
 	w.orderIn(provision.Compensating, "")
 	for _, verb := range []string{"cancel", "fail", "swap"} {
-		require.Contains(t, readProblem(t, send[verb](), http.StatusConflict, provision.CodeTooLate).Detail, "is being undone already", verb)
+		require.Contains(t, readProblem(t, send[verb](), http.StatusConflict, provision.CodeTooLate).Detail, "is already being undone", verb)
 	}
 	require.Zero(t, w.workflows.asked)
 
