@@ -106,7 +106,7 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 			"account_id": {"111122223330", "111122223330", "111122223333", "111122223334", "111122223334", "111122223331",
 				"222233334444"}, "marketplace": {"nordic"}, "model": {"SPAM", "ECAM"}, "account_model": {"SPAM", "ECAM"},
 			"role_arn": {"arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q",
-				"arn:aws:iam::111122223330:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
+				"arn:aws:iam::111122223330:role/Q", "arn:aws:iam::111122223330:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
 			"aws_contact_name": {"Anna"}, "root_email": {"a@b.example"}, "name": {"Anna"}, "title": {"Boss"}, "email": {"a@b.example"},
 			"phone":  {"+46 8 1"},
 			"key_id": keyIDs, "role": {"viewer", "marketplace"}, "expires_at": {"2099-01-01T00:00:00Z"},
