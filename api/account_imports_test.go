@@ -79,7 +79,7 @@ func TestImportingAFile(t *testing.T) {
 	require.Equal(t, []string{
 		"2::0 added 444455556666 ", "3::0 added 444455556667 ",
 		`4:account_id:1 faulty  "12" is not an AWS account id: it has exactly 12 digits; a spreadsheet has made a number of it: format the column as text`,
-		"4:root_email:6 faulty  not an e-mail address that AWS accepts for a root user: write it as name@domain.tld, 6 to 64 ASCII characters, the name without spaces and \" ' ( ) < > [ ] : ; , \\ | % & and without a dot at its beginning",
+		"4:root_email:6 faulty  not an e-mail address that AWS accepts for a root user: write it as name@domain.tld, 6 to 64 ASCII characters; the name has no spaces, none of \" ' ( ) < > [ ] : ; , \\ | % & and no dot at its beginning",
 		`4:role_arn:7 faulty  "z" is not a role ARN: write it as arn:aws:iam::<account id>:role/<name>`,
 		"5:account_id:1 faulty 999999999999 account 999999999999 is protected: a payer account or one of the provider's own accounts cannot be in a pool; remove the row",
 	}, w.results(t, begun.ID, ""))
@@ -182,7 +182,7 @@ func TestAFileHasItsOwnSizeLimit(t *testing.T) {
 	r.Body = io.NopCloser(io.MultiReader(strings.NewReader("account_id"), iotest.ErrReader(io.ErrUnexpectedEOF)))
 	r.Header.Set("Content-Type", "text/csv")
 	r.Header.Set("Authorization", "Bearer "+w.key)
-	require.Contains(t, readProblem(t, serve(w.handler, r), http.StatusBadRequest, codeBadRequest).Detail, "ended too early")
+	require.Contains(t, readProblem(t, serve(w.handler, r), http.StatusBadRequest, codeBadRequest).Detail, "the body is incomplete")
 	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/accounts", strings.Repeat(" ", 70<<10)),
 		http.StatusRequestEntityTooLarge, codeBodyTooLarge)
 	require.Contains(t, p.Detail, "64 KiB", "the others keep theirs")
@@ -285,7 +285,7 @@ func TestAnExportThatFailsAbortsTheConnection(t *testing.T) {
 		_ = answer.Body.Close()
 	}
 	require.Error(t, err, "the connection ends without an end of the answer")
-	require.Contains(t, w.log.String(), "an export was cut off")
+	require.Contains(t, w.log.String(), "an export was aborted")
 }
 
 // afterFirstPage takes the database away as soon as something was written.

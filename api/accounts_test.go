@@ -53,8 +53,8 @@ func TestAFailedHintDoesNotFailTheRequest(t *testing.T) {
 	w.store.woken = []provision.OrderKey{{Provider: "acme", ID: "waits"}}
 	w.workflows.fail = errors.New("no Temporal")
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
-	require.Contains(t, w.log.String(), "orders were not woken")
-	require.Contains(t, w.log.String(), "the verification was not started")
+	require.Contains(t, w.log.String(), "could not wake orders")
+	require.Contains(t, w.log.String(), "could not start the verification")
 }
 
 func TestAnInvalidAccountIsRefusedWithEveryField(t *testing.T) {

@@ -100,13 +100,13 @@ func TestInvalidKeysAreRefusedByField(t *testing.T) {
 		`{}`:                                 {"name": "is missing", "role": "is missing"},
 		`{"name":" x","role":"root"}`:        {"name": "no space at either end", "role": `use marketplace, viewer, operator or admin`},
 		`{"name":"a\u0007","role":"viewer"}`: {"name": "no control characters"},
-		`{"name":"x","role":"viewer","scopes":["orders:write"]}`:              {"scopes.0": "the role viewer does not have orders:write, which only marketplace, operator or admin has"},
+		`{"name":"x","role":"viewer","scopes":["orders:write"]}`:              {"scopes.0": "the role viewer does not have orders:write, only marketplace, operator or admin has it"},
 		`{"name":"x","role":"viewer","scopes":["orders:read","orders:read"]}`: {"scopes.1": "named twice"},
 		`{"name":"x","role":"viewer","scopes":["everything"]}`:                {"scopes.0": `"everything" is not a scope`},
 		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "minimum number of items is 1"},
 		`{"name":"x","role":"viewer","expires_at":"2020-01-01T00:00:00Z"}`:    {"expires_at": "is in the past"},
 		`{"name":"x","role":"viewer","requests_per_second":0.01}`:             {"requests_per_second": "is not a limit"},
-		`{"name":"x","role":"viewer","requests_per_second":51}`:               {"requests_per_second": "more than the 50 of your own key"},
+		`{"name":"x","role":"viewer","requests_per_second":51}`:               {"requests_per_second": "exceeds the limit of your own key, 50"},
 		`{"name":"x","role":"viewer","secret":"qm_live_my_own"}`:              {"secret": "unknown field"},
 	} {
 		got := fieldsOf(readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys", form), http.StatusUnprocessableEntity, codeInvalid))
@@ -124,14 +124,14 @@ func TestAKeyCannotCreateOrRotateAKeyThatMayDoMore(t *testing.T) {
 	keeper, _ := w.create(t, `{"name":"keeper of keys","role":"admin","scopes":["keys:read","keys:write","orders:read","events:read"]}`)
 	p := readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace"}`), http.StatusForbidden,
 		codeForbidden)
-	require.Contains(t, p.Detail, "it does not have orders:write")
+	require.Contains(t, p.Detail, "it lacks orders:write")
 	readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"admin"}`), http.StatusForbidden, codeForbidden)
 	made := read[openapi.NewAPIKeyText](t, w.send(keeper, http.MethodPost, "/v1/api-keys",
 		`{"name":"x","role":"marketplace","scopes":["orders:read"]}`), http.StatusCreated)
 	require.Equal(t, []provision.Scope{provision.ScopeOrdersRead}, made.APIKey.Scopes)
 
 	p = readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/rotate", ""), http.StatusForbidden, codeForbidden)
-	require.Contains(t, p.Detail, "cannot rotate one that may do more than itself")
+	require.Contains(t, p.Detail, "cannot rotate a key that may do more than itself")
 	require.NotContains(t, p.Detail, "keys:read")
 	rotated := read[openapi.RotatedAPIKey](t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+made.APIKey.ID+"/rotate", ""),
 		http.StatusCreated)
@@ -212,7 +212,7 @@ func TestTheUseOfAKeyIsRecordedOnceAMinute(t *testing.T) {
 	require.Equal(t, 2, w.store.uses, "a guess is no use")
 }
 
-// Roles and scopes stand in the code once; what people read says the same.
+// Roles and scopes are defined once in the code, and the documents list the same ones.
 func TestTheDocumentListsTheScopesOfEachRole(t *testing.T) {
 	t.Parallel()
 	c, err := loadContract()

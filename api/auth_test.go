@@ -105,8 +105,8 @@ func TestAKeyMayHaveFewerScopesThanItsRole(t *testing.T) {
 	id, _, _ := splitKey("Bearer " + narrow)
 	read[openapi.OrderPage](t, w.send(narrow, http.MethodGet, "/v1/orders", ""), http.StatusOK)
 	p := readProblem(t, w.send(narrow, http.MethodGet, "/v1/accounts", ""), http.StatusForbidden, codeForbidden)
-	require.Equal(t, "this needs the scope accounts:read; a key of role operator has that, but API key "+id+
-		" was made with fewer scopes: use a key of role viewer, operator or admin", p.Detail)
+	require.Equal(t, "this requires the scope accounts:read, which a key of role operator has, but API key "+id+
+		" was created with fewer scopes: use a key of role viewer, operator or admin", p.Detail)
 	readProblem(t, w.send(narrow, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"admin"}`), http.StatusForbidden, codeForbidden)
 	unknown := w.createKeyOf("acme", "owner")
 	readProblem(t, w.send(unknown, http.MethodGet, "/v1/orders", ""), http.StatusForbidden, codeForbidden)

@@ -42,7 +42,7 @@ type Workflows interface {
 	// StartImport starts the workflow of an import whose file is about to be kept. Errors wrap provision.ErrUnavailable when it is not known
 	// whether it was started.
 	StartImport(ctx context.Context, key provision.ImportKey) error
-	// ImportKept tells the workflow of an import that its file is stored. It is a hint: the workflow looks for the file itself.
+	// ImportKept informs the workflow of an import that its file is stored. It is a hint: the workflow looks for the file itself.
 	ImportKept(ctx context.Context, key provision.ImportKey) error
 	// WakeOrders tells waiting orders to look for an account. It is a hint: an order that misses it looks later.
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
@@ -87,7 +87,7 @@ type Config struct {
 	Metrics prometheus.Registerer
 	// WebhookPolicy decides to which URLs webhooks may be sent.
 	WebhookPolicy webhooks.Policy
-	// EventHints tells streams about new events. Default: streams poll every two seconds.
+	// EventHints wakes streams when there are new events. Default: streams poll every two seconds.
 	EventHints EventHints
 	// StreamLifetime is the time after which a stream ends and its reader reconnects. Default: an hour.
 	StreamLifetime time.Duration

@@ -114,7 +114,7 @@ func TestDocumentedProblemsAreThoseOfTheTable(t *testing.T) {
 	}
 }
 
-// A door that nobody thought of is not left open: the service does not start.
+// The service does not start if an operation does not name its scope.
 func TestEveryOperationNamesOneScope(t *testing.T) {
 	t.Parallel()
 	const listOrders = "operationId: listOrders\n      tags: [Orders]\n"

@@ -102,11 +102,11 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 		seen: map[string]map[int]int{},
 		hints: map[string][]string{
 			"id": append([]string{"o-1", "n-1", "n-2"}, slices.Repeat([]string{"222233334444"}, 6)...), "order_id": {"o-0", "o-1", "o-2",
-				"o-3", "o-3", "o-3", "done-1", "n-1", "nobody"},
+				"o-3", "o-3", "o-3", "done-1", "n-1", "unknown"},
 			"account_id": {"111122223330", "111122223330", "111122223333", "111122223334", "111122223334", "111122223331",
 				"222233334444"}, "marketplace": {"nordic"}, "model": {"SPAM", "ECAM"}, "account_model": {"SPAM", "ECAM"},
 			"role_arn": {"arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q",
-				"arn:aws:iam::111122223330:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
+				"arn:aws:iam::111122223330:role/Q", "arn:aws:iam::111122223330:role/Q"}, "token": {w.token()}, "iam_user_name": {"anna"}, "aws_account_alias": {"berg"},
 			"aws_contact_name": {"Anna"}, "root_email": {"a@b.example"}, "name": {"Anna"}, "title": {"Boss"}, "email": {"a@b.example"},
 			"phone":  {"+46 8 1"},
 			"key_id": keyIDs, "role": {"viewer", "marketplace"}, "expires_at": {"2099-01-01T00:00:00Z"},
@@ -239,7 +239,7 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 	})
 }
 
-// printable tells whether net/http lets a text through as the value of a header.
+// printable reports whether net/http accepts a text as the value of a header.
 func printable(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
 }

@@ -86,7 +86,7 @@ func TestTheWalkFindsInjectedFaults(t *testing.T) {
 			"acme's viewer has no scope orders:operate"},
 		"keys are shown to all roles": {scope("GET /v1/api-keys", provision.ScopeOrdersRead), "listAPIKeys",
 			"acme's marketplace has no scope keys:read"},
-		"a scope that nobody needs": {scope("GET /v1/orders", provision.ScopeKeysWrite), "listOrders",
+		"a scope that is too strong": {scope("GET /v1/orders", provision.ScopeKeysWrite), "listOrders",
 			"acme's viewer was answered with 403"},
 		"every key is an admin's": {database(func(d *Database) { d.APIKeys = everyKeyIsAdmin{d.APIKeys} }), "deleteAccount",
 			"acme's marketplace changed acme's rows in accounts"},
@@ -108,9 +108,9 @@ func TestTheWalkFindsInjectedFaults(t *testing.T) {
 			"invalidateAccount", "another provider's operator changed acme's rows in account_history"},
 		"a history is read by its id": {database(func(d *Database) { d.Accounts = anybodysHistory{d.Accounts} }),
 			"listAccountHistory", "named what is acme's and was answered with 200"},
-		"a door without a lock": {fault{server: func(s *service) { s.contract.operations["GET /v1/accounts"].public = true }},
-			"listAccounts", "nobody was answered with 200"},
-		"a header tells": {fault{around: func(next http.Handler) http.Handler {
+		"an operation that needs no key": {fault{server: func(s *service) { s.contract.operations["GET /v1/accounts"].public = true }},
+			"listAccounts", "a caller without a key was answered with 200"},
+		"a header reveals data": {fault{around: func(next http.Handler) http.Handler {
 			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				rw.Header().Set("X-Looked-At", "mk-root@acme.example")
 				next.ServeHTTP(rw, r)
@@ -157,10 +157,10 @@ func TestTheWalkRequiresEveryOperationAndEveryTable(t *testing.T) {
 	_, err = w.db.ExecContext(t.Context(), `CREATE TABLE shelves (id int)`)
 	require.NoError(t, err)
 	w.rows("acme")
-	require.Equal(t, []string{"table shelves does not say whose its rows are: give it a column provider, or name it in owners or nobodys"}, w.findings)
+	require.Equal(t, []string{"table shelves does not say whose its rows are: give it a column provider, or name it in owners or tablesWithoutProvider"}, w.findings)
 }
 
-// A stream is read until its caller has had enough: what it tells by then is searched.
+// The walk reads a stream for a moment and searches what it has sent.
 func TestTheWalkReadsStreams(t *testing.T) {
 	t.Parallel()
 	w := setupWalk(t, fault{around: func(http.Handler) http.Handler {

@@ -38,7 +38,7 @@ func (how walked) target(op *operation) string {
 	return path
 }
 
-// Every operation of openapi.yaml stands here: a new one takes a line, and a fixture when its path has a new parameter.
+// Every operation of openapi.yaml has a line here. A new operation needs a line, and a fixture if its path has a new parameter.
 func walkTable() map[string]walked {
 	const (
 		order   = `"marketplace":"nordic","order_mode":"new_account","iam_user_name":"anna","aws_contact_name":"Anna","aws_account_alias":"berg"`
@@ -122,9 +122,9 @@ func walkTable() map[string]walked {
 	}
 }
 
-// fixtures make a resource of acme for a parameter of a path, anew each time, and say what it is called: the parameter itself,
-// every other parameter that names it too, and whatever bodies and queries want to know of it. Nobody else may have a resource
-// of that name, or to find one would be no finding.
+// Each fixture creates a new resource of acme for a parameter of a path. It returns the values of the parameter, of other
+// parameters that name the resource, and of placeholders in bodies and queries. No other provider may have a resource of that
+// name, because finding it would then be correct.
 var fixtures = map[string]func(*walk) map[string]string{
 	"order_id": (*walk).order,
 
@@ -146,13 +146,13 @@ var fixtures = map[string]func(*walk) map[string]string{
 // notNames are fixtures that are no names of what is acme's: it is no leak when others see them.
 var notNames = []string{"forged_token", "environment"}
 
-// markers are in acme's data and in nobody else's: each of them in something that the API shows to acme.
+// markers occur only in acme's data, each of them in something that the API shows to acme.
 var markers = []string{"mk-user", "mk-contact", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role",
 	"mk-external", "mk-key",
 	"mk-text", "mk-note", "mk-hook"}
 
-// nobodys are the tables whose rows belong to no provider. Those of every other table have a column that says whose they are.
-var nobodys = []string{"account_models", "account_transitions", "order_transitions", "goose_db_version", "processes", "seal_keys"}
+// tablesWithoutProvider are the tables whose rows belong to no provider. Those of every other table have a column that says whose they are.
+var tablesWithoutProvider = []string{"account_models", "account_transitions", "order_transitions", "goose_db_version", "processes", "seal_keys"}
 
 // owners say whose the rows are of tables that belong to another one's.
 var owners = map[string]string{
@@ -240,7 +240,7 @@ func (w *walk) left() map[string]string {
 	require.NoError(w.t, w.database.Leftovers.KeepUndo(ctx, key, account, []byte("sealed")))
 	_, err := w.database.Orders.Close(ctx, provision.OrderClosing{Order: key, AccountID: account, State: provision.Failed,
 		Leftovers: []string{"the IAM user"},
-		Failure:   provision.Failure{Code: provision.CodeFailedByOperator, Reason: "somebody ended it"}})
+		Failure:   provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended it"}})
 	require.NoError(w.t, err)
 	return map[string]string{"left_account": account}
 }
@@ -252,7 +252,7 @@ func (w *walk) apiKey() map[string]string {
 	return map[string]string{"key_id": key.ID}
 }
 
-// pool is a pool of acme, of a marketplace that nobody else sells through.
+// pool is a pool of acme, of a marketplace that no other provider uses.
 func (w *walk) pool() map[string]string {
 	pool := provision.Pool{Provider: "acme", Marketplace: fmt.Sprintf("own-market-%d", w.next()), Environment: provision.Test}
 	config := provision.DefaultPool(pool)

@@ -25,7 +25,7 @@ import (
 )
 
 // walk sends every operation of openapi.yaml with a key of every role, of the provider acme and of another one, and looks what
-// the answers and the database show. The table and the fixtures stand in isolation_table_test.go.
+// the answers and the database show. The table and the fixtures are in isolation_table_test.go.
 type walk struct {
 	*testAPI
 	t         *testing.T
@@ -43,7 +43,7 @@ type walk struct {
 	shown     map[string]bool // markers that acme has seen
 }
 
-// recordingWorkflows is a Temporal that does nothing and remembers whose orders it was told of.
+// recordingWorkflows does nothing and records the orders that the API named.
 type recordingWorkflows struct{ keys []provision.OrderKey }
 
 func (w *recordingWorkflows) StartOrder(_ context.Context, order provision.Order, _ []byte) (bool, *provision.Order, []byte, error) {
@@ -188,11 +188,11 @@ func (w *walk) operation(op *operation, how walked) {
 	}
 	for _, key := range []string{"", "qm_live_000000000000_" + strings.Repeat("A", 43)} {
 		answer := w.call(op, how, key, how.body, "", w.shared)
-		w.leaks(op, answer, "nobody", how.body+op.route.Path)
+		w.leaks(op, answer, "a caller without a key", how.body+op.route.Path)
 		if answer.Code != http.StatusUnauthorized {
-			w.find("%s: nobody was answered with %d %s", op.OperationID, answer.Code, answer.Body)
+			w.find("%s: a caller without a key was answered with %d %s", op.OperationID, answer.Code, answer.Body)
 		}
-		unchanged("nobody")
+		unchanged("a caller without a key")
 	}
 	for _, role := range provision.Roles {
 		may := role.Allows(op.scope)
@@ -355,10 +355,10 @@ func (w *walk) rows(provider string) map[string]string {
 		require.NoError(w.t, tables.Scan(&name, &owned))
 		whose, known := owners[name]
 		switch {
-		case slices.Contains(nobodys, name):
+		case slices.Contains(tablesWithoutProvider, name):
 			continue
 		case !known && !owned:
-			w.find("table %s does not say whose its rows are: give it a column provider, or name it in owners or nobodys", name)
+			w.find("table %s does not say whose its rows are: give it a column provider, or name it in owners or tablesWithoutProvider", name)
 			continue
 		case !known:
 			whose = "r.provider = $1"
@@ -381,7 +381,7 @@ func TestNoKeyGetsPastItsScopesOrItsProvider(t *testing.T) {
 	w := setupWalk(t, fault{})
 	require.Empty(t, strings.Join(w.run(), "\n"))
 	for _, marker := range markers {
-		require.True(t, w.shown[marker], "no answer ever showed %s to acme itself, so it proves nothing that nobody else sees it", marker)
+		require.True(t, w.shown[marker], "no answer showed %s to acme itself, so the test proves nothing about others", marker)
 	}
 	for _, name := range []string{"orders", "accounts", "api_keys", "account_history", "order_history", "order_passwords",
 		"events", "access_history", "pools", "providers"} {

@@ -17,7 +17,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// setupLimited is an API whose server allows a request a second, two at once, and whose clock stands until it is moved.
+// setupLimited is an API whose server allows a request a second, two at once, and whose clock does not advance on its own.
 func setupLimited(t *testing.T) (w *testAPI, later func(time.Duration)) {
 	t.Helper()
 	clock := now
@@ -54,14 +54,14 @@ func TestAKeysOwnLimitApplies(t *testing.T) {
 	let, retryAfter, detail := w.until(t, fast)
 	require.Equal(t, 20, let)
 	require.Equal(t, "1", retryAfter)
-	require.Contains(t, detail, "is 10 requests a second")
+	require.Contains(t, detail, "is 10 requests per second")
 	let, retryAfter, detail = w.until(t, slow)
 	require.Equal(t, 1, let)
 	require.Equal(t, "4", retryAfter)
-	require.Equal(t, "the limit of API key "+id+" is 0.25 requests a second: wait as long as Retry-After says", detail)
+	require.Equal(t, "the limit of API key "+id+" is 0.25 requests per second: wait for the number of seconds in Retry-After", detail)
 	let, _, detail = w.until(t, w.key)
 	require.Equal(t, 2, let)
-	require.Contains(t, detail, "is 1 requests a second")
+	require.Contains(t, detail, "is 1 requests per second")
 
 	later(4 * time.Second) // as the slow one was told
 	let, _, _ = w.until(t, slow)
@@ -125,7 +125,7 @@ func TestGuessesAreLimitedBeforeTheyCostAQuery(t *testing.T) {
 	}
 	require.Equal(t, asked+2, w.store.asked, "the database was asked for two guesses and no more")
 	detail := readProblem(t, w.send("rubbish", http.MethodGet, "/v1/orders", ""), http.StatusTooManyRequests, codeTooManyRequests).Detail
-	require.Contains(t, detail, "the limit of your address, for requests without a valid API key, is 1 requests a second")
+	require.Contains(t, detail, "the limit of your address, for requests without a valid API key, is 1 requests per second")
 
 	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code, "who has a key that is known here is not locked out by it")
 	later(time.Second)
@@ -158,7 +158,7 @@ func TestAKeyThatHasEndedIsForgotten(t *testing.T) {
 	require.Equal(t, asked+3, w.store.asked, "once while it was known, twice as the address may")
 }
 
-// When the database is down nobody is told that he asks too often.
+// When the database is down, callers are not told that they send too many requests.
 func TestAFailureOfTheDatabaseDoesNotCountAsAGuess(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)
@@ -196,7 +196,7 @@ func TestARequestSucceedsWhenTheUseOfItsKeyCannotBeRecorded(t *testing.T) {
 	require.NoError(t, err)
 	w.handler = handler
 	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
-	require.Contains(t, w.log.String(), "the use of an API key was not noted")
+	require.Contains(t, w.log.String(), "could not record the use of an API key")
 }
 
 // brokenKeys finds no key, because the database does not answer.

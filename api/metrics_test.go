@@ -12,8 +12,8 @@ func TestMetricsHaveNoLabelsThatCallersChoose(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
 	w := setup(t, func(c *Config) { c.Metrics = registry })
-	w.get("/v1/orders/nobody-1")
-	w.get("/v1/orders/nobody-2")
+	w.get("/v1/orders/unknown-1")
+	w.get("/v1/orders/unknown-2")
 	w.get("/v1/accounts")
 	w.send("", http.MethodGet, "/v1/accounts", "")
 	for _, address := range []string{"/wp-admin", "/.env"} {

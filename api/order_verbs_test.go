@@ -84,7 +84,7 @@ func (w *memoryWorkflows) tell(what told, do func(*provision.OrderView) *provisi
 	w.store.mu.Lock()
 	defer w.store.mu.Unlock()
 	accepted := acceptedOrder(w.orders[what.key].order)
-	order := &accepted // of a row that does not stand yet
+	order := &accepted // the order has no row yet
 	for i := range w.store.orders {
 		if w.store.orders[i].OrderKey == what.key {
 			order = &w.store.orders[i]
@@ -195,7 +195,7 @@ func TestCorrectingAnOrder(t *testing.T) {
 				order := read[openapi.Order](t, w.patch("/v1/orders/MP-1", body), http.StatusOK)
 				require.Equal(t, []told{{before.OrderKey, "correct", c.want, provision.Intervention{Actor: "key " + w.keyID(),
 					Reason: reason}}}, w.told(t))
-				require.Equal(t, provision.Provisioning, order.State, "as it stands afterwards")
+				require.Equal(t, provision.Provisioning, order.State, "the state afterwards")
 				require.Nil(t, order.Failure)
 				after := before
 				after.Request, after.State, after.Failure, after.Since = c.want.Apply(before.Request), provision.Provisioning, nil, now
@@ -231,7 +231,7 @@ func TestACorrectionIsCheckedLikeANewOrder(t *testing.T) {
 		"alias":        {"aws_account_alias": "123456789012"},
 		"other type":   {"aws_account_alias": 12},
 		"part of it":   {"aws_alternate_contact": map[string]any{"phone": "1"}},
-		"all of it":    {"aws_alternate_contact": map[string]any{"name": " ", "email": "nobody", "phone": "call me", "title": ""}},
+		"all of it":    {"aws_alternate_contact": map[string]any{"name": " ", "email": "none", "phone": "call me", "title": ""}},
 		"one too many": {"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example", "phone": "1", "title": "t", "fax": "1"}},
 		"not offered":  {"coupon": 1},
 		"several":      {"iam_user_name": "an na", "aws_account_alias": "a--b", "aws_contact_name": ""},
@@ -251,7 +251,7 @@ func TestACorrectionIsCheckedLikeANewOrder(t *testing.T) {
 		"a list":            {`[]`, "", "must be JSON object"},
 		"number for report": {`{"use_existing_cur":1}`, "use_existing_cur", "must be JSON string or null"},
 		"blank reason":      {`{"aws_account_alias":"berg-eu","reason":"  "}`, "reason", "not only spaces"},
-		"an empty reason":   {`{"aws_account_alias":"berg-eu","reason":""}`, "reason", "needs 1 to 500 characters"},
+		"an empty reason":   {`{"aws_account_alias":"berg-eu","reason":""}`, "reason", "must have 1 to 500 characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -313,7 +313,7 @@ func TestVerbsReachTheWorkflow(t *testing.T) {
 			w := setup(t)
 			before := w.orderIn(provision.ActionRequired, "aws_account_alias")
 			order := read[openapi.Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, reason)), http.StatusAccepted)
-			require.Equal(t, after[verb], order.State, "the order as it stands afterwards")
+			require.Equal(t, after[verb], order.State, "the state afterwards")
 			by := provision.Intervention{Actor: "key " + w.keyID(), Reason: reason}
 			if verb == workflows.UpdateSwap {
 				by.AccountID = meant
@@ -359,7 +359,7 @@ func TestInvalidReasonsAreRefused(t *testing.T) {
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
 	for _, verb := range verbs {
 		for body, message := range map[string]string{
-			`"reason":""`:    "needs 1 to 500 characters, not only spaces, and no control characters; it has 0",
+			`"reason":""`:    "must have 1 to 500 characters, not only spaces, and no control characters; it has 0",
 			`"reason":"   "`: "not only spaces",
 			`"reason":"` + strings.Repeat("ä", 501) + `"`: "it has 501",
 			`"reason":"two\nlines"`:                       "no control characters",
@@ -401,12 +401,12 @@ func TestItIsTooLateForAnOrderThatHasEnded(t *testing.T) {
 		w.orderIn(state, "")
 		for verb, send := range send {
 			p := readProblem(t, send(), http.StatusConflict, provision.CodeTooLate)
-			require.Equal(t, fmt.Sprintf(`order "MP-1" is %s: nothing can be done to it any more`, state), p.Detail, verb)
+			require.Equal(t, fmt.Sprintf(`order "MP-1" is %s: it can no longer be changed`, state), p.Detail, verb)
 		}
 	}
 	w.orderIn(provision.Compensating, "")
 	for _, verb := range []string{"cancel", "fail", "swap"} {
-		require.Contains(t, readProblem(t, send[verb](), http.StatusConflict, provision.CodeTooLate).Detail, "is being undone already", verb)
+		require.Contains(t, readProblem(t, send[verb](), http.StatusConflict, provision.CodeTooLate).Detail, "is already being undone", verb)
 	}
 	require.Zero(t, w.workflows.asked)
 
@@ -440,7 +440,7 @@ func TestOnlyARunningUndoCanBeEnded(t *testing.T) {
 	for _, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.ActionRequired} {
 		w.orderIn(state, "aws_account_alias")
 		require.Contains(t, readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked).Detail,
-			"no undo that could be ended", state)
+			"no undo to end", state)
 	}
 	for _, state := range []provision.OrderState{provision.Completed, provision.Failed, provision.Cancelled} {
 		w.orderIn(state, "")
@@ -486,7 +486,7 @@ func TestOrdersOfOtherProvidersCannotBeChanged(t *testing.T) {
 	w := setup(t)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
 	read[openapi.Order](t, w.post("/v1/orders", orderForm("MP-2")), http.StatusAccepted) // has no row yet
-	for _, id := range []string{"MP-1", "MP-2", "nobody"} {
+	for _, id := range []string{"MP-1", "MP-2", "unknown"} {
 		for _, verb := range append([]string{""}, verbs...) {
 			method, target, body := http.MethodPost, "/v1/orders/"+id+"/"+verb, meaning(verb, `"reason":"because"`)
 			if verb == "" {
@@ -517,7 +517,7 @@ func TestALostAnswerIsReportedAsUnavailable(t *testing.T) {
 			}
 			for verb, answer := range answers {
 				require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail,
-					`could not confirm that order "MP-1" received the request: send the same request again, that is safe`, verb)
+					`could not confirm that order "MP-1" received the request: send the same request again, which is safe`, verb)
 				require.Equal(t, "5", answer.Header().Get("Retry-After"))
 			}
 		})
@@ -566,7 +566,7 @@ func TestAnOrderThatCannotBeReadAfterAVerbIsNotSentTheVerbAgain(t *testing.T) {
 	w.handler = handler
 	w.orderIn(provision.Provisioning, "")
 	p := readProblem(t, w.post("/v1/orders/MP-1/swap", said("swap", "because")), http.StatusServiceUnavailable, codeUnavailable)
-	require.Contains(t, p.Detail, `order "MP-1" did receive the request, but cannot be read at the moment: do not send this again`)
+	require.Contains(t, p.Detail, `order "MP-1" received the request but cannot be read at the moment: do not send the request again`)
 	require.Len(t, w.workflows.told, 1)
 	require.Contains(t, w.log.String(), "connection reset")
 }
@@ -584,7 +584,7 @@ func TestVerbsOnOrdersWhoseIDsAreWords(t *testing.T) {
 	}
 }
 
-// Neither the customer's data nor what people write about them stands in the log, whatever becomes of the request.
+// The log contains neither the customer's data nor what people write about them, even if the request fails.
 func TestTheLogContainsNothingOfACorrection(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

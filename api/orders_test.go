@@ -48,7 +48,7 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 	require.Equal(t, now, started.order.AcceptedAt)
 	require.Empty(t, w.store.orders, "the API writes no row")
 
-	// Before the row stands, the same order again, in another spelling of the same JSON, is the same order …
+	// Before the row exists, the same order again, in another spelling of the same JSON, is the same order …
 	again := w.send(w.key, http.MethodPost, "/v1/orders", "\n "+asText(form))
 	require.Equal(t, order, read[openapi.Order](t, again, http.StatusOK))
 	require.Equal(t, "/qm/v1/orders/MP-1", again.Header().Get("Location"))
@@ -112,7 +112,7 @@ func TestEveryInvalidFieldIsNamedAtOnce(t *testing.T) {
 	form := map[string]any{
 		"id": "no spaces please", "marketplace": "Nordic!", "environment": "staging", "order_mode": "existing_account", "account_model": "GCP",
 		"use_existing_cur": "a b", "iam_user_name": "an na", "aws_contact_name": " Anna", "aws_account_alias": "123456789012",
-		"aws_alternate_contact": map[string]any{"name": strings.Repeat("n", 65), "email": "nobody", "phone": "call me"},
+		"aws_alternate_contact": map[string]any{"name": strings.Repeat("n", 65), "email": "none", "phone": "call me"},
 		"callback_url":          "http://market.example", "coupon": 1,
 	}
 	want := map[string]string{
@@ -203,7 +203,7 @@ func TestThePoolMustBelongToTheProvider(t *testing.T) {
 		got := fieldsOf(readProblem(t, answer, http.StatusUnprocessableEntity, codeInvalid))
 		require.Len(t, got, 3, "the pool's fields, and what else is wrong")
 		for _, field := range []string{"marketplace", "environment"} {
-			require.Contains(t, got[field], `no pool for marketplace "nordic" in environment "test"`)
+			require.Contains(t, got[field], `no pool for marketplace "nordic" and environment "test"`)
 		}
 	}
 	require.Zero(t, w.workflows.starts)
@@ -269,7 +269,7 @@ func TestAnOrderIsUnconfirmedWhenTemporalDoesNotAnswer(t *testing.T) {
 			w.workflows.fail = fail
 			answer := w.post("/v1/orders", orderForm("MP-1"))
 			require.Contains(t, readProblem(t, answer, http.StatusServiceUnavailable, codeUnavailable).Detail,
-				"send the same request again, it cannot be ordered twice")
+				"send the same request again, it never creates a second order")
 			require.Equal(t, "5", answer.Header().Get("Retry-After"))
 			w.workflows.fail = nil
 			require.Equal(t, http.StatusAccepted, w.post("/v1/orders", orderForm("MP-1")).Code)
@@ -323,7 +323,7 @@ func TestOrdersOfOtherProvidersAreNotFound(t *testing.T) {
 	w := setup(t)
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
 	w.post("/v1/orders", orderForm("MP-1"))
-	for _, id := range []string{"done-1", "MP-1", "nobody"} {
+	for _, id := range []string{"done-1", "MP-1", "unknown"} {
 		p := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/orders/"+id, ""), http.StatusNotFound, codeNotFound)
 		require.Equal(t, fmt.Sprintf("order %q not found", id), p.Detail, "the same words for foreign and unknown")
 	}
@@ -372,7 +372,7 @@ func TestPagesOfOrdersAreStable(t *testing.T) {
 			break
 		}
 		require.Len(t, page.Items, 3)
-		// An order that comes in meanwhile shifts nothing.
+		// An order that arrives between two pages shifts nothing.
 		newer := completedOrder(fmt.Sprintf("newer-%d", pages))
 		newer.AcceptedAt = now.Add(time.Hour)
 		w.store.orders = append(w.store.orders, newer)
@@ -424,7 +424,7 @@ func TestInvalidParametersAreRefused(t *testing.T) {
 		"stat=failed":                     {"stat": "unknown parameter"},
 		"account_id=1":                    {"account_id": `"1": string doesn't match`},
 		"created_after=yesterday":         {"created_after": `write the + of a time zone as %2B`},
-		"environment=staging&limit=0&x=1": {"environment": "not one of the allowed values", "limit": "at least 1", "x": "is not a parameter"},
+		"environment=staging&limit=0&x=1": {"environment": "not one of the allowed values", "limit": "at least 1", "x": "unknown parameter"},
 		"created_after=2026-11-22T10:00:00+02:00": {"created_after": `%2B`},
 	} {
 		p := readProblem(t, w.get("/v1/orders?"+query), http.StatusBadRequest, codeInvalidParameter)

@@ -78,7 +78,7 @@ func TestSettingsThatNeedAttentionHaveWarnings(t *testing.T) {
 		`{"report_region":"me-south-1","permissions_boundary_arn":"arn:aws:iam::111122223333:policy/B"}`, "If-Match", "*")
 	changed := read[openapi.Pool](t, answer, http.StatusOK)
 	require.Len(t, *changed.Warnings, 2)
-	require.Contains(t, (*changed.Warnings)[0], "enabled in every account of the pool")
+	require.Contains(t, (*changed.Warnings)[0], "enable it in every account of the pool")
 	require.Contains(t, (*changed.Warnings)[1], "must allow iam:ChangePassword")
 	require.Equal(t, changed, read[openapi.Pool](t, w.get(nordic), http.StatusOK))
 	for body, field := range map[string]string{`{"permissions_boundary_arn":"arn:aws:iam::aws:policy/PowerUserAccess"}`: "permissions_boundary_arn", `{"report_region":"eu-central-9"}`: "report_region",

@@ -26,18 +26,18 @@ func TestAPasswordIsShownOnce(t *testing.T) {
 	link, err := url.Parse(*read[openapi.Order](t, w.get("/v1/orders/done-1"), http.StatusOK).Result.Password.URL)
 	require.NoError(t, err)
 	require.Equal(t, "/qm/reveal", link.Path)
-	require.Empty(t, link.RawQuery, "the secret stands in the fragment, which reaches no server")
+	require.Empty(t, link.RawQuery, "the secret is in the fragment, which reaches no server")
 
 	answer := w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(link.Fragment)))
 	shown := read[openapi.RevealedPassword](t, answer, http.StatusOK)
 	require.Equal(t, openapi.RevealedPassword{SignInURL: "https://berg-logistics.signin.aws.amazon.com/console/",
 		IAMUserName: "anna.berg", Password: passwordText}, shown)
 	require.Equal(t, "no-store", answer.Header().Get("Cache-Control"))
-	require.Equal(t, "192.0.2.1", w.store.revealTo, "the audit row names the address")
+	require.Equal(t, "192.0.2.1", w.store.revealTo, "the history names the address")
 
 	again := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(link.Fragment))),
 		http.StatusGone, codeLinkUsedUp)
-	require.Contains(t, again.Detail, "ask whoever sent it to you")
+	require.Contains(t, again.Detail, "ask the sender for a new password")
 	require.Contains(t, again.Detail, "72 hours")
 }
 
@@ -121,7 +121,7 @@ func TestAPasswordUnderAnotherKeyIsUnavailable(t *testing.T) {
 	w.store.passwords[passwordID].revealed.Sealed = sealed
 	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))),
 		http.StatusServiceUnavailable, codeUnavailable)
-	require.Contains(t, p.Detail, "the link stays good")
+	require.Contains(t, p.Detail, "the link stays valid")
 	require.False(t, w.store.passwords[passwordID].used)
 }
 
@@ -132,7 +132,7 @@ func TestPasswordOpensOnlyForItsOrder(t *testing.T) {
 	w.store.passwords[passwordID].revealed.OrderKey.ID = "done-2"
 	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))),
 		http.StatusInternalServerError, provision.CodeInternal)
-	require.Contains(t, p.Detail, "tell whoever sent it to you")
+	require.Contains(t, p.Detail, "tell the person who sent it to you")
 	require.False(t, w.store.passwords[passwordID].used, "what cannot be opened is not lost")
 	require.Contains(t, w.log.String(), "password of order acme/done-2")
 }
@@ -165,7 +165,7 @@ func TestRevealPage(t *testing.T) {
 	for _, part := range []string{`lang="en"`, `aria-live="polite"`, "<noscript>", "<main>"} {
 		require.Contains(t, html, part)
 	}
-	// Every file that the page names is served, beside it, so that it also works below a path.
+	// Every file that the page uses is served next to it, so that the page also works below a path.
 	files := regexp.MustCompile(`(?:src|href)="([^"]+)"`).FindAllStringSubmatch(html, -1)
 	require.Len(t, files, 2)
 	for _, file := range files {

@@ -42,10 +42,10 @@ func TestConfigMustBeComplete(t *testing.T) {
 		"no workflows":     {func(c *Config) { c.Workflows = nil }, "Database, Workflows, Opener, Sealer and Signer are needed"},
 		"no opener":        {func(c *Config) { c.Opener = nil }, "Database, Workflows, Opener, Sealer and Signer are needed"},
 		"no signer":        {func(c *Config) { c.Signer = nil }, "Database, Workflows, Opener, Sealer and Signer are needed"},
-		"no address":       {func(c *Config) { c.PublicURL = "" }, "write it as https://host"},
-		"a path only":      {func(c *Config) { c.PublicURL = "/reveal" }, "write it as https://host"},
-		"a fragment":       {func(c *Config) { c.PublicURL = "https://a.example/#x" }, "write it as https://host"},
-		"another protocol": {func(c *Config) { c.PublicURL = "ftp://a.example" }, "write it as https://host"},
+		"no address":       {func(c *Config) { c.PublicURL = "" }, "must have the form https://host"},
+		"a path only":      {func(c *Config) { c.PublicURL = "/reveal" }, "must have the form https://host"},
+		"a fragment":       {func(c *Config) { c.PublicURL = "https://a.example/#x" }, "must have the form https://host"},
+		"another protocol": {func(c *Config) { c.PublicURL = "ftp://a.example" }, "must have the form https://host"},
 	} {
 		cfg := w.service.Config
 		c.change(&cfg)
@@ -64,7 +64,7 @@ func TestEachKeyHasItsOwnBudget(t *testing.T) {
 		require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
 	}
 	answer := w.get("/v1/accounts")
-	require.Contains(t, readProblem(t, answer, http.StatusTooManyRequests, codeTooManyRequests).Detail, "requests a second")
+	require.Contains(t, readProblem(t, answer, http.StatusTooManyRequests, codeTooManyRequests).Detail, "requests per second")
 	require.Equal(t, "10000", answer.Header().Get("Retry-After"), "until one more may be sent")
 	require.Equal(t, http.StatusOK, w.send(w.otherKey, http.MethodGet, "/v1/orders", "").Code, "another key is not touched by it")
 	for range 3 { // without a key the address counts
@@ -125,7 +125,7 @@ func TestOnlyTrustedProxiesAreBelieved(t *testing.T) {
 	require.Equal(t, "127.0.0.1", address(proxies, "127.0.0.1"))
 }
 
-// Neither secrets nor the customer's data stand in the log, whatever becomes of the request.
+// The log contains neither secrets nor the customer's data, even if the request fails.
 func TestTheLogContainsNoSecrets(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -102,7 +102,7 @@ func TestVerbsOverHTTPAndTemporal(t *testing.T) {
 	refuse(provision.Failure{Code: provision.CodeNotAsked, Field: "iam_user_name", Reason: "the order asks for use_existing_cur only"})
 	p := readProblem(t, w.patch("/v1/orders/MP-1", map[string]any{"iam_user_name": "anna"}), http.StatusConflict, provision.CodeNotAsked)
 	require.Equal(t, map[string]string{"iam_user_name": "the order asks for use_existing_cur only"}, fieldsOf(p))
-	refuse(provision.Failure{Code: provision.CodeTooLate, Reason: "the order is being undone already"})
+	refuse(provision.Failure{Code: provision.CodeTooLate, Reason: "the order is already being undone"})
 	readProblem(t, w.post("/v1/orders/MP-1/cancel", ""), http.StatusConflict, provision.CodeTooLate)
 	clear(f.Newest)
 	readProblem(t, w.post("/v1/orders/MP-1/fail", map[string]any{"reason": "because"}), http.StatusConflict, provision.CodeTooLate)

@@ -494,7 +494,7 @@ type IAMUserName = string
 // ImportID The id of an import, which Quartermaster generates.
 type ImportID = string
 
-// Instructions What the result of an order tells the customer, by account model. For a model whose customer owns the root
+// Instructions The text for the customer in the result of an order, by account model. For a model whose customer owns the root
 // user these are the root-access instructions; a built-in text is used if you set none. For other models you can
 // set any text; there is none by default.
 type Instructions = []InstructionsOfModel
@@ -697,7 +697,7 @@ type NewPool struct {
 	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
-	// Instructions What the result of an order tells the customer, by account model. For a model whose customer owns the root
+	// Instructions The text for the customer in the result of an order, by account model. For a model whose customer owns the root
 	// user these are the root-access instructions; a built-in text is used if you set none. For other models you can
 	// set any text; there is none by default.
 	Instructions *Instructions `json:"instructions,omitempty"`
@@ -1040,7 +1040,7 @@ type Pool struct {
 	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
-	// Instructions What the result of an order tells the customer, by account model. For a model whose customer owns the root
+	// Instructions The text for the customer in the result of an order, by account model. For a model whose customer owns the root
 	// user these are the root-access instructions; a built-in text is used if you set none. For other models you can
 	// set any text; there is none by default.
 	Instructions Instructions `json:"instructions"`
@@ -1187,7 +1187,7 @@ type PoolUpdate struct {
 	// AlternateContactTypes The alternate contact types of the account that get the ordered contact.
 	AlternateContactTypes *AlternateContactTypes `json:"alternate_contact_types,omitempty"`
 
-	// Instructions What the result of an order tells the customer, by account model. For a model whose customer owns the root
+	// Instructions The text for the customer in the result of an order, by account model. For a model whose customer owns the root
 	// user these are the root-access instructions; a built-in text is used if you set none. For other models you can
 	// set any text; there is none by default.
 	Instructions *Instructions `json:"instructions,omitempty"`
