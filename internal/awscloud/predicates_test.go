@@ -48,7 +48,8 @@ func TestEachCodeMatchesItsPredicates(t *testing.T) {
 		"RegionDisabledException": "region of STS", "RequestTimeout": "ambiguous",
 		"LimitExceededException": "", "Whatever": "",
 	} {
-		err := fmt.Errorf("wrapped: %w", &smithy.OperationError{ServiceID: "IAM", OperationName: "X", Err: &smithy.GenericAPIError{Code: code}})
+		apiError := &smithy.GenericAPIError{Code: code}
+		err := fmt.Errorf("wrapped: %w", &smithy.OperationError{ServiceID: "IAM", OperationName: "X", Err: apiError})
 		for name, predicate := range predicates {
 			require.Equal(t, name == want, predicate(err), "%s: %s", code, name)
 		}
@@ -96,7 +97,8 @@ func TestIsRefused(t *testing.T) {
 		{400, "TeapotException", true}, {418, "TeapotException", true}, {403, "Whatever", true}, {400, "LimitExceededException", true},
 		{400, "", true},
 		{400, "ValidationException", false}, {403, "AccessDenied", false}, {404, "NoSuchEntity", false}, {400, "Throttling", false},
-		{429, "Whatever", false}, {408, "Whatever", false}, {400, "RequestTimeout", false}, {500, "TeapotException", false}, {503, "", false},
+		{429, "Whatever", false}, {408, "Whatever", false}, {400, "RequestTimeout", false},
+		{500, "TeapotException", false}, {503, "", false},
 		{200, "Whatever", false},
 	} {
 		require.Equal(t, c.want, awscloud.IsRefused(answer(c.status, c.code)), "%d %s", c.status, c.code)
@@ -111,32 +113,31 @@ func TestIsRefused(t *testing.T) {
 func TestDenyingPolicy(t *testing.T) {
 	t.Parallel()
 	const begin = "User: arn:aws:iam::777788889999:user/John is not authorized to perform: codecommit:ListRepositories "
+	const deny = begin + "with an explicit deny in "
 	for message, want := range map[string]string{
-		begin + "because no service control policy allows the codecommit:ListRepositories action":                       awscloud.ServiceControlPolicy,
-		begin + "with an explicit deny in a service control policy: arn:aws:organizations::777788889999:policy/o-1/p-1": awscloud.ServiceControlPolicy,
-		begin + "with an explicit deny in a resource control policy":                                                    awscloud.ResourceControlPolicy,
-		begin + "because no VPC endpoint policy allows the codecommit:ListRepositories action":                          awscloud.EndpointPolicy,
-		begin + "with an explicit deny in a VPC endpoint policy":                                                        awscloud.EndpointPolicy,
-		begin + "because no permissions boundary allows the codecommit:ListRepositories action":                         awscloud.PermissionsBoundary,
-		begin + "with an explicit deny in a permissions boundary: arn:aws:iam::777788889999:policy/Developer":           awscloud.PermissionsBoundary,
-		begin + "because no session policy allows the codecommit:ListRepositories action":                               awscloud.SessionPolicy,
-		begin + "on resource: arn:aws:s3:::b with an explicit deny in a resource-based policy":                          awscloud.ResourcePolicy,
-		begin + "because no resource-based policy allows the codecommit:ListRepositories action":                        awscloud.ResourcePolicy,
-		begin + "with an explicit deny in an identity-based policy":                                                     awscloud.IdentityPolicy,
-		begin + "because no identity-based policy allows the codecommit:ListRepositories action":                        awscloud.IdentityPolicy,
-		begin + "because no role trust policy allows the sts:AssumeRole action":                                         awscloud.TrustPolicy,
-		begin + "with an explicit deny in the role trust policy":                                                        awscloud.TrustPolicy,
+		begin + "because no service control policy allows the codecommit:ListRepositories action": awscloud.ServiceControlPolicy,
+		deny + "a service control policy: arn:aws:organizations::777788889999:policy/o-1/p-1":     awscloud.ServiceControlPolicy,
+		deny + "a resource control policy": awscloud.ResourceControlPolicy,
+		begin + "because no VPC endpoint policy allows the codecommit:ListRepositories action": awscloud.EndpointPolicy,
+		deny + "a VPC endpoint policy": awscloud.EndpointPolicy,
+		begin + "because no permissions boundary allows the codecommit:ListRepositories action":  awscloud.PermissionsBoundary,
+		deny + "a permissions boundary: arn:aws:iam::777788889999:policy/Developer":              awscloud.PermissionsBoundary,
+		begin + "because no session policy allows the codecommit:ListRepositories action":        awscloud.SessionPolicy,
+		begin + "on resource: arn:aws:s3:::b with an explicit deny in a resource-based policy":   awscloud.ResourcePolicy,
+		begin + "because no resource-based policy allows the codecommit:ListRepositories action": awscloud.ResourcePolicy,
+		deny + "an identity-based policy": awscloud.IdentityPolicy,
+		begin + "because no identity-based policy allows the codecommit:ListRepositories action": awscloud.IdentityPolicy,
+		begin + "because no role trust policy allows the sts:AssumeRole action":                  awscloud.TrustPolicy,
+		deny + "the role trust policy":  awscloud.TrustPolicy,
 		begin + "with an explicit deny": "",
 		"Access Denied":                 "",
-		begin + "with an explicit deny in a policy of John Doe": "",
+		deny + "a policy of John Doe":   "",
 	} {
 		require.Equal(t, want, awscloud.DenyingPolicy(&smithy.GenericAPIError{Code: "AccessDenied", Message: message}), message)
 	}
-	require.Empty(
-		t,
-		awscloud.DenyingPolicy(&smithy.GenericAPIError{Code: "ValidationError", Message: "with an explicit deny in a service control policy"}),
-	)
-	require.Empty(t, awscloud.DenyingPolicy(errors.New("with an explicit deny in a service control policy")))
+	const message = "with an explicit deny in a service control policy"
+	require.Empty(t, awscloud.DenyingPolicy(&smithy.GenericAPIError{Code: "ValidationError", Message: message}))
+	require.Empty(t, awscloud.DenyingPolicy(errors.New(message)))
 	require.Empty(t, awscloud.DenyingPolicy(nil))
 }
 

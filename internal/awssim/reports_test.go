@@ -55,10 +55,12 @@ func exportInput() *bcmdataexports.CreateExportInput {
 					"INCLUDE_RESOURCES": "FALSE"}},
 			},
 			DestinationConfigurations: &bcmtypes.DestinationConfigurations{S3Destination: &bcmtypes.S3Destination{
-				S3Bucket: aws.String(bucket), S3Prefix: aws.String("cur"), S3Region: aws.String("us-east-1"), S3BucketOwner: aws.String(accountID),
+				S3Bucket: aws.String(bucket), S3Prefix: aws.String("cur"),
+				S3Region: aws.String("us-east-1"), S3BucketOwner: aws.String(accountID),
 				S3OutputConfigurations: &bcmtypes.S3OutputConfigurations{
-					OutputType: bcmtypes.S3OutputTypeCustom, Format: bcmtypes.FormatOptionParquet, Compression: bcmtypes.CompressionOptionParquet,
-					Overwrite: bcmtypes.OverwriteOptionOverwriteReport,
+					OutputType: bcmtypes.S3OutputTypeCustom, Format: bcmtypes.FormatOptionParquet,
+					Compression: bcmtypes.CompressionOptionParquet,
+					Overwrite:   bcmtypes.OverwriteOptionOverwriteReport,
 				},
 			}},
 			RefreshCadence: &bcmtypes.RefreshCadence{Frequency: bcmtypes.FrequencyOptionSynchronous},
@@ -161,7 +163,10 @@ func TestReportsNeedABucketThatBillingMayWriteTo(t *testing.T) {
 
 func TestReportsWaitForTheBucketPolicyToSpread(t *testing.T) {
 	t.Parallel()
-	w, ctx := setup(t, withDelay(10*time.Second), withAccount(func(a *awssim.Account) { a.Buckets = map[string]awssim.Bucket{bucket: {}} })), t.Context()
+	ctx := t.Context()
+	w := setup(t, withDelay(10*time.Second), withAccount(func(a *awssim.Account) {
+		a.Buckets = map[string]awssim.Bucket{bucket: {}}
+	}))
 	_, err := w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: aws.String(bucket),
 		Policy: aws.String(shipped.ReportBucketPolicy(bucket, accountID))})
 	require.NoError(t, err)
@@ -242,12 +247,14 @@ func TestExportLivesFromCreationToDeletion(t *testing.T) {
 	w, ctx := setup(t, withReportBucket()), t.Context()
 	created, err := w.exports.CreateExport(ctx, exportInput())
 	require.NoError(t, err)
-	require.Regexp(t, `^arn:aws:bcm-data-exports:us-east-1:`+accountID+`:export/mp-cur-order-1-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, *created.ExportArn)
+	require.Regexp(t, `^arn:aws:bcm-data-exports:us-east-1:`+accountID+
+		`:export/mp-cur-order-1-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, *created.ExportArn)
 	got, err := w.exports.GetExport(ctx, &bcmdataexports.GetExportInput{ExportArn: created.ExportArn})
 	require.NoError(t, err)
 	want := exportInput().Export
 	want.ExportArn = created.ExportArn
-	want.DataQuery.TableConfigurations["COST_AND_USAGE_REPORT"]["BILLING_VIEW_ARN"] = "arn:aws:billing::" + accountID + ":billingview/primary"
+	tables := want.DataQuery.TableConfigurations["COST_AND_USAGE_REPORT"]
+	tables["BILLING_VIEW_ARN"] = "arn:aws:billing::" + accountID + ":billingview/primary"
 	require.Equal(t, want, got.Export, "AWS adds the billing view and nothing else")
 	require.Empty(t, got.ExportStatus.StatusCode, "no status before the first refresh")
 	require.Equal(t, w.clock.Now(), *got.ExportStatus.CreatedAt)
@@ -344,7 +351,9 @@ func TestExportQuotaAndPages(t *testing.T) {
 			names = append(names, *e.ExportName)
 		}
 	}
-	require.Equal(t, []string{"focus", "mp-cur-export-0", "mp-cur-export-1", "mp-cur-export-2", "mp-cur-export-3", "mp-cur-export-4"}, names)
+	require.Equal(t, []string{
+		"focus", "mp-cur-export-0", "mp-cur-export-1", "mp-cur-export-2", "mp-cur-export-3", "mp-cur-export-4",
+	}, names)
 }
 
 func TestExportsOfOtherTablesAreShown(t *testing.T) {
