@@ -48,8 +48,9 @@ func TestLeaseExpires(t *testing.T) {
 		happens func(clock *fakeClock, lease *awscloud.Lease)
 		left    time.Duration
 	}{
-		"just granted":          {func(*fakeClock, *awscloud.Lease) {}, lasts},
-		"a while later":         {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(4*time.Second, 4*time.Second) }, 11 * time.Second},
+		"just granted": {func(*fakeClock, *awscloud.Lease) {}, lasts},
+		"a while later": {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(4*time.Second, 4*time.Second) },
+			11 * time.Second},
 		"at its end":            {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(lasts, lasts) }, 0},
 		"stopped":               {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(time.Minute, time.Minute) }, -45 * time.Second},
 		"frozen, wall clock":    {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(0, time.Minute) }, -45 * time.Second},
