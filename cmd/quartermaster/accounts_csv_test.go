@@ -48,8 +48,8 @@ func setupStock(t *testing.T) (url string, store *postgres.DB, db *sqlx.DB) {
 	return url, store, db
 }
 
-// mostMemory is the peak of a process's resident memory in bytes; 0 where Linux does not tell. The peak that wait4 tells
-// begins with the memory of the process that started it, here that of the tests.
+// mostMemory returns the peak of a process's resident memory in bytes, or 0 where Linux does not report it. The peak that wait4
+// returns begins with the memory of the process that started it, here that of the tests.
 func mostMemory(pid int) (kib int64) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -108,7 +108,7 @@ var planted = []struct {
 	{"text behind a closing quote", "name", "goes on behind its closing quote", in(4, `"Pool" 7`)},
 	{"a quote that is never closed", "name", "reading went on with the next line", in(4, `"Pool 7`)},
 	{"a row without an end", "account_id", "is a line break missing", func(row string, _ cells) string { return row + strings.Repeat("x", 20_000) }},
-	{"an account twice", "account_id", "stands in line 2 of this file already", func(string, cells) string { return strings.Join(slice(validCells(1)), ",") }},
+	{"an account twice", "account_id", "is in line 2 of this file already", func(string, cells) string { return strings.Join(slice(validCells(1)), ",") }},
 	{"an account that is in the pool otherwise", "name", "is in the pool with a different name, root_email", func(string, cells) string { return strings.Join(slice(validCells(20_001)), ",") }},
 	{"another provider's account", "account_id", "an AWS account can be in only one pool", func(string, cells) string { return strings.Join(slice(validCells(20_002)), ",") }},
 	{"no such pool", "marketplace", `there is no pool for marketplace "southern"`, in(1, "southern")},
@@ -124,7 +124,7 @@ func in(column int, text string) func(string, cells) string {
 
 func slice(c cells) []string { return c[:] }
 
-// largeFile has 10,000 rows with the planted faults spread over it, and says what is to be said of them.
+// largeFile has 10,000 rows with the planted faults spread over it, and returns the messages that an import must print for them.
 func largeFile(name string) (file []byte, wanted []string) {
 	var text bytes.Buffer
 	text.WriteString("account_id,marketplace,environment,model,name,root_email,role_arn,external_id\r\n")
@@ -271,7 +271,7 @@ func TestAFileThatCannotBeReadIsSaidWithItsPlace(t *testing.T) {
 	template, err := call(t, "accounts", "template")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(name, []byte(template), 0o600))
-	_, err = call(t, "accounts", "import", name, "--provider=nobody", "--database-url="+url)
+	_, err = call(t, "accounts", "import", name, "--provider=unknown", "--database-url="+url)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 	out, err = call(t, "accounts", "import", name, "--provider=acme", "--database-url="+url)
 	require.NoError(t, err)

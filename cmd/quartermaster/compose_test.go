@@ -82,7 +82,7 @@ func TestComposeKnowsTheProgramsCommandsAndVariables(t *testing.T) {
 			continue // gets the common block
 		}
 		for variable := range service.Environment {
-			require.Contains(t, append(known, readBySDKs...), variable, "service %s sets what nobody reads", name)
+			require.Contains(t, append(known, readBySDKs...), variable, "service %s sets a variable that no program reads", name)
 		}
 	}
 	require.Equal(t, 3, ours, "migrate, api, worker")

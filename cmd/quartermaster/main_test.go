@@ -58,7 +58,7 @@ func TestTheStockByCommandLine(t *testing.T) {
 	require.ErrorContains(t, err, "the role is in account 999922223333", "every wrong field at once")
 	_, err = call(t, append(add, database, "444422223333", "--role-arn=arn:aws:iam::444422223333:role/quartermaster", "--protected-accounts=444422223333")...)
 	require.ErrorContains(t, err, "account 444422223333 is protected")
-	_, err = call(t, "pools", "create", "--provider=nobody", "--marketplace=store", database)
+	_, err = call(t, "pools", "create", "--provider=unknown", "--marketplace=store", database)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 

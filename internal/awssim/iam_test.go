@@ -517,7 +517,7 @@ func TestReadsFollowWritesAfterTheDelay(t *testing.T) {
 	require.False(t, exists())
 }
 
-func TestChangesBySomebodyElseAreVisibleAtOnce(t *testing.T) {
+func TestChangesBySomeoneElseAreVisibleAtOnce(t *testing.T) {
 	t.Parallel()
 	w, ctx := setup(t, withDelay(time.Hour)), t.Context()
 	require.NoError(t, w.sim.Edit(accountID, func(a *awssim.Account) { a.Alias = "by-the-customer" }))

@@ -77,7 +77,7 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect tells what the source knows.
+// Collect sends the metrics that the source returns.
 func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	for _, m := range c.metrics() {
 		metrics <- m
@@ -105,7 +105,7 @@ func ofDatabase(stock Stock, orders Orders, log *slog.Logger) *collector {
 	}
 }
 
-// fromDatabase reads everything, or tells that it cannot: old numbers would look as if all were well.
+// fromDatabase reads everything, or reports that it cannot: old numbers would look as if all were well.
 func fromDatabase(ctx context.Context, stock Stock, orders Orders, now time.Time, log *slog.Logger) []prometheus.Metric {
 	pools, err := stock.Count(ctx, "")
 	var states []provision.OrderCount

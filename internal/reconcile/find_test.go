@@ -123,7 +123,7 @@ func TestEveryContradictionIsFound(t *testing.T) {
 		"another request of an order that ended long ago": {
 			`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}', state_since = now() - interval '1 year' WHERE id = 'gone'`,
 			[]string{"request_hash_differs gone"}},
-		"stock beside an order that waits for it": {
+		"stock next to an order that waits for it": {
 			`UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits'; UPDATE accounts SET status_since = now() - interval '2 minutes' WHERE id = '000000000005'`,
 			[]string{"stock_not_given_out waits"}},
 		"a removal that does not end": {

@@ -12,7 +12,7 @@ import (
 
 const long = reconcile.Settled + time.Minute
 
-// lost makes the newest run of an order that has no row. Its history tells how the order was placed.
+// lost makes the newest run of an order that has no row. Its history shows how the order was placed.
 func (w *orders) lost(id string, run reconcile.Run, ago time.Duration) reconcile.Story {
 	w.t.Helper()
 	delete(w.temporal.open, key(id))
@@ -43,7 +43,7 @@ func (w *orders) state(id string) string {
 	return string(view.State) + " " + view.AccountID
 }
 
-// An order that Temporal knows and the database does not, for every way in which its run can stand or have closed.
+// An order that Temporal knows and the database does not, for every state in which its run can be open or closed.
 func TestAnOrderWithoutARowIsFoundAndWrittenAgain(t *testing.T) {
 	t.Parallel()
 	const (

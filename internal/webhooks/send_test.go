@@ -83,7 +83,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	require.NotNil(t, outcome.RetryIn)
 }
 
-func TestWhereNobodyMayGoNothingIsSent(t *testing.T) {
+func TestNothingIsSentToAForbiddenAddress(t *testing.T) {
 	t.Parallel()
 	sender := NewSender(Policy{}, nil, func() float64 { return 0 })
 	for url, wanted := range map[string]string{"https://127.0.0.1:1/": "not a public one", "https://[::1]/": "not a public one"} {

@@ -35,7 +35,7 @@ var words = []banned{
 	{`tells`, "reports, returns, shows or says", `tells (?:[\w']+ ){1,4}(?:to|apart|from|that|what|which|whether|when|why|how)\b`},
 	{`time-outs?`, "timeout", ``},
 	{`is to be|are to be`, "must be, is, or should be", ``},
-	{`somebody|nobody`, "someone, no one, an operator, or the customer", ``},
+	{`somebody|nobody`, "someone, no one, an operator, or the customer", `nobody"`},
 	{`than what`, "than", ``},
 	{`all of aws`, "AWS", ``},
 	{`the thing itself`, "name it", ``},
