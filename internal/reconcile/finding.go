@@ -128,9 +128,6 @@ var meanings = map[Kind]meaning{
 	KindAccountUnreadable: {Warning, "check the role, its trust policy and the external id of the account"},
 }
 
-// Severity returns how much a finding of the kind hurts.
-func (k Kind) Severity() Severity { return meanings[k].severity }
-
 // Finding is one invariant that does not hold. It names orders and accounts by their ids and contains no customer data, so
 // that it may be logged and shown.
 type Finding struct {
