@@ -88,7 +88,8 @@ func TestEachErrorHasItsCode(t *testing.T) {
 			benign: true},
 		{name: "server's fault", err: &smithy.GenericAPIError{Code: "ServiceFailure", Fault: smithy.FaultServer},
 			code: provision.CodeAWSUnavailable},
-		{name: "500", err: &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusInternalServerError}}, Err: errors.New("?")}, code: provision.CodeAWSUnavailable},
+		{name: "500", err: &smithyhttp.ResponseError{Err: errors.New("?"), Response: &smithyhttp.Response{
+			Response: &http.Response{StatusCode: http.StatusInternalServerError}}}, code: provision.CodeAWSUnavailable},
 		{name: "no answer", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser",
 			Err: &smithyhttp.RequestSendError{Err: io.EOF}}, code: provision.CodeAWSUnavailable},
 		{name: "unreadable answer", err: &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}, code: provision.CodeAWSUnavailable},
@@ -194,7 +195,7 @@ func TestADatabaseOutageIsLoggedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	w, lines := setup(t), &logged{}
 	w.log = lines.handler()
-	w.store.broken = fmt.Errorf("%w: dial tcp 10.0.0.5:5432: connection refused", provision.ErrUnavailable)
+	w.store.breakWith(fmt.Errorf("%w: dial tcp 10.0.0.5:5432: connection refused", provision.ErrUnavailable))
 	attempt := func() {
 		_, err := once(w, 1, w.acts.CreateUser, w.w)
 		w.requireFailure(err, provision.CodeDatabaseUnavailable)

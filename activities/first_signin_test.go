@@ -46,7 +46,8 @@ func TestSettingsThatLockTheCustomerOutAreRefused(t *testing.T) {
 		warns   string
 		can     bool // the customer can choose a password, as the simulator judges it
 	}{
-		"no boundary, and users may change their passwords": {changes: []func(*initialState){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true})}, can: true},
+		"no boundary, and users may change their passwords": {changes: []func(*initialState){
+			passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true})}, can: true},
 		"boundary PowerUserAccess": {changes: []func(*initialState){boundary(aws + "PowerUserAccess")},
 			refuses: "PowerUserAccess"},
 		"boundary ReadOnlyAccess": {changes: []func(*initialState){boundary(aws + "ReadOnlyAccess")},
@@ -74,8 +75,11 @@ func TestSettingsThatLockTheCustomerOutAreRefused(t *testing.T) {
 			warns: "without multi-factor authentication"},
 		"a policy denies it": {changes: []func(*initialState){policies(aws+"AdministratorAccess", own),
 			policy(`{"Effect":"Deny","Action":"iam:*","Resource":"*"}`)}, refuses: "deny"},
-		"passwords expire":                     {changes: []func(*initialState){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, HardExpiry: true, MaxPasswordAge: 30})}, warns: "after 30 days", can: true},
-		"passwords expire and can be replaced": {changes: []func(*initialState){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, MaxPasswordAge: 30})}, can: true},
+		"passwords expire": {changes: []func(*initialState){
+			passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, HardExpiry: true, MaxPasswordAge: 30})},
+			warns: "after 30 days", can: true},
+		"passwords expire and can be replaced": {changes: []func(*initialState){
+			passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, MaxPasswordAge: 30})}, can: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

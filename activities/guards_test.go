@@ -2,9 +2,11 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http/httptest"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -106,8 +108,8 @@ func guards() []guard {
 		{"never delete a linked report", linkedReportLooksLikeOurs, off{forget: func(in *RemoveReport) {
 			in.Request.UseExistingCUR, in.Report.Existing = "", false
 		}}},
-		{"ask whether the order holds the account", accountOfAnotherOrder, off{fences: func(w *fixture) { w.acts.Steps = credulous{w.store} }}},
-		{"ask whether the undo has begun", lateAttempt, off{fences: func(w *fixture) { w.acts.Steps = credulous{w.store} }}},
+		{"ask whether the order holds the account", accountOfAnotherOrder, off{fences: believeEveryAttempt}},
+		{"ask whether the undo has begun", lateAttempt, off{fences: believeEveryAttempt}},
 		{"write only while the lease lives", attemptWasPaused, off{fences: func(w *fixture) { w.heartbeats.Now = awscloud.Now }}},
 		{"heartbeat before anything else", attemptWasGivenUp, off{fences: func(w *fixture) { w.heartbeatTimeout = 0 }}},
 		{"know the account before the first write", roleLeadsElsewhere, off{inspecting: identityIs(accountID), doing: identityIs(accountID)}},
@@ -345,6 +347,8 @@ func linkedReportLooksLikeOurs(tb testing.TB, o off) {
 // credulous lets every attempt at a step or an undo begin.
 type credulous struct{ Steps }
 
+func believeEveryAttempt(w *fixture) { w.acts.Steps = credulous{w.acts.Steps} }
+
 func (credulous) Begin(context.Context, provision.OrderKey, string, provision.Step, int32) error {
 	return nil
 }
@@ -366,7 +370,7 @@ func accountOfAnotherOrder(tb testing.TB, o off) {
 	w, d := begin(tb, o, nil)
 	require.NoError(tb, w.setUp(&d))
 	w.start = string(w.sim.Snapshot(accountID))
-	w.store.holder.ID = "order-2"
+	w.become(anothers)
 	o.fence(w)
 	_, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.w, d.inspected.Journal.Alias})
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
@@ -422,4 +426,53 @@ func roleLeadsElsewhere(tb testing.TB, o off) {
 	_, err = run(w, w.acts.SetAlias, w.w)
 	w.requireFailure(err, provision.CodeWrongAccount)
 	w.requireRestored()
+}
+
+var (
+	userTagsXML = regexp.MustCompile(`<Tags>.*</Tags>`)
+	userIDXML   = regexp.MustCompile(`<UserId>\w+</UserId>`)
+	keyXML      = regexp.MustCompile(`<Key>[^<]*</Key>`)
+)
+
+// ourTagsXML returns the tags of the order's resources.
+func ourTagsXML(w Assignment, element string) string {
+	var text strings.Builder
+	for _, t := range w.tags() {
+		fmt.Fprintf(&text, "<%s><Key>%s</Key><Value>%s</Value></%s>", element, t.key, t.value, element)
+	}
+	return text.String()
+}
+
+// everyUserIsOurs adds the order's tags to every user.
+func everyUserIsOurs(w Assignment) alteration {
+	return rewrite(func(body string) string {
+		return strings.Replace(userTagsXML.ReplaceAllString(body, ""), "</User>", "<Tags>"+ourTagsXML(w, "member")+"</Tags></User>", 1)
+	})
+}
+
+// everyReportIsOurs does the same for exports and legacy reports, each of which has its own member for tags.
+func everyReportIsOurs(w Assignment) alteration {
+	var tags []map[string]string
+	for _, t := range w.tags() {
+		tags = append(tags, map[string]string{"Key": t.key, "Value": t.value})
+	}
+	body, err := json.Marshal(map[string]any{"ResourceTags": tags, "Tags": tags})
+	if err != nil {
+		panic(err)
+	}
+	return answer(string(body))
+}
+
+func everyBucketIsOurs(w Assignment) alteration {
+	return answer("<Tagging><TagSet>" + ourTagsXML(w, "Tag") + "</TagSet></Tagging>")
+}
+
+// theAliasIs answers that the account has the alias, or none when it is empty.
+func theAliasIs(alias string) alteration {
+	member := ""
+	if alias != "" {
+		member = "<member>" + alias + "</member>"
+	}
+	return answer("<ListAccountAliasesResponse><ListAccountAliasesResult><AccountAliases>" + member +
+		"</AccountAliases><IsTruncated>false</IsTruncated></ListAccountAliasesResult></ListAccountAliasesResponse>")
 }

@@ -150,7 +150,7 @@ func TestAnAttemptThatTemporalRefusesDoesNothing(t *testing.T) {
 			requireStopped(t, err)
 			require.Equal(t, 2, server.heard())
 			require.Empty(t, w.sim.Requests())
-			require.Empty(t, w.store.steps)
+			require.Empty(t, w.stepRows())
 			require.Empty(t, log.errors(t))
 		})
 	}
@@ -161,13 +161,13 @@ func TestAnAttemptHeartbeatsBeforeItBegins(t *testing.T) {
 	w := setup(t)
 	w.heartbeat(time.Minute, func(beat int) error {
 		require.Equal(t, 1, beat)
-		require.Empty(t, w.store.stepState(provision.StepUser))
+		require.Empty(t, w.stepRow(provision.StepUser))
 		require.Empty(t, w.sim.Requests())
 		return nil
 	})
 	_, err := once(w, 1, w.acts.CreateUser, w.w)
 	require.NoError(t, err)
-	require.Equal(t, provision.StepDone, w.store.stepState(provision.StepUser))
+	require.Equal(t, provision.StepDone, w.stepRow(provision.StepUser).State)
 }
 
 // TestARunningAttemptIsStopped: the step's row says so. Where Temporal knows the attempt no more, another one may be at work, and
@@ -194,8 +194,8 @@ func TestARunningAttemptIsStopped(t *testing.T) {
 			if superseded(answer) {
 				want, open = provision.StepRunning, 1
 			}
-			require.Equal(t, want, w.store.stepState(provision.StepUser))
-			require.Equal(t, open, w.store.open[provision.StepUser])
+			require.Equal(t, want, w.stepRow(provision.StepUser).State)
+			require.Equal(t, open, w.stepRow(provision.StepUser).AttemptsOpen)
 			require.Empty(t, log.errors(t))
 		})
 	}
@@ -217,6 +217,6 @@ func TestALostTemporalStopsAnAttempt(t *testing.T) {
 	_, err := once(w, 1, w.acts.CreateUser, w.w)
 	require.Error(t, err)
 	require.Equal(t, 4, server.heard(), "one that gets no answer is sent again while the lease lives")
-	require.Equal(t, provision.StepRunning, w.store.stepState(provision.StepUser))
+	require.Equal(t, provision.StepRunning, w.stepRow(provision.StepUser).State)
 	require.Empty(t, w.account().Users)
 }

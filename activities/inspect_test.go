@@ -103,8 +103,8 @@ func TestInspectWhenAssumeRoleDoesNotAnswer(t *testing.T) {
 	require.Less(t, time.Since(began), 10*time.Second)
 	failure := w.requireFailure(err, provision.CodeAWSUnavailable)
 	require.Contains(t, failure.Reason, "sts:AssumeRole")
-	require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepInspect])
-	require.Contains(t, w.store.problems[len(w.store.problems)-1], "sts:AssumeRole")
+	require.Equal(t, provision.StepRetrying, w.stepRow(provision.StepInspect).State)
+	require.Contains(t, w.stepRow(provision.StepInspect).Problem, "sts:AssumeRole")
 	asked := slices.DeleteFunc(w.operations(), func(operation string) bool { return operation != "AssumeRole" })
 	require.LessOrEqual(t, len(asked), 3)
 }

@@ -102,8 +102,9 @@ func TestEveryPermanentAnswerToAnOrderEnds(t *testing.T) {
 		for _, answer := range answersForGood {
 			t.Run(flow.name+"/"+answer.name, func(t *testing.T) {
 				t.Parallel()
+				db := newDatabase(t)
 				for _, at := range answerable(doing, answer.reads) {
-					w := setup(t, withResourcesOfOthers, flow.change, impatient)
+					w := setup(t, withResourcesOfOthers, flow.change, impatient, in(db))
 					lied := answer.name == "not there" && awscloud.IsRead(at.Operation)
 					w.answer(at, answer.status, answer.code(at.Service))
 					d, err := w.do()
@@ -125,7 +126,7 @@ func TestEveryPermanentAnswerToAnOrderEnds(t *testing.T) {
 					return
 				}
 				for _, at := range answerable(undoing, answer.reads) {
-					w := setup(t, withResourcesOfOthers, flow.change, impatient)
+					w := setup(t, withResourcesOfOthers, flow.change, impatient, in(db))
 					d := w.mustDo()
 					w.startWorker()
 					w.answer(at, answer.status, answer.code(at.Service))
@@ -150,14 +151,15 @@ func TestEveryPermanentAnswerToAnOrderEnds(t *testing.T) {
 // It is a strike against the account, not a verification that never ends.
 func TestEveryPermanentAnswerToAVerificationIsItsResult(t *testing.T) {
 	t.Parallel()
-	clean := setup(t, impatient)
+	clean := setup(t, impatient, waiting)
 	_, err := run(clean, clean.acts.VerifyAccount, accountID)
 	require.NoError(t, err)
 	for _, answer := range answersForGood {
 		t.Run(answer.name, func(t *testing.T) {
 			t.Parallel()
+			db := newDatabase(t)
 			for _, at := range answerable(called(clean.sim.Requests(), nil), answer.reads) {
-				w := setup(t, impatient)
+				w := setup(t, impatient, waiting, in(db))
 				w.answer(at, answer.status, answer.code(at.Service))
 				verified, err := run(w, w.acts.VerifyAccount, accountID)
 				require.NoError(t, err, at.Operation)

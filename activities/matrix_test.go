@@ -172,8 +172,9 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 			for _, f := range by.faults {
 				t.Run(fmt.Sprintf("%s/%s/%s %s", kind.name, by.name, f.When, f.Kind), func(t *testing.T) {
 					t.Parallel()
+					db := newDatabase(t)
 					for _, at := range p.writes {
-						w := setup(t, withResourcesOfOthers, kind.change, by.change)
+						w := setup(t, withResourcesOfOthers, kind.change, by.change, in(db))
 						w.spoil(by, f, at)
 						d := w.mustDo()
 						w.requireSpoilt(by, f, at)
@@ -181,7 +182,7 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 						w.requireUndone(d, at)
 					}
 					for _, at := range p.undos {
-						w := setup(t, withResourcesOfOthers, kind.change, by.change)
+						w := setup(t, withResourcesOfOthers, kind.change, by.change, in(db))
 						d := w.mustDo()
 						w.spoil(by, f, at)
 						w.requireUndone(d, at)
@@ -191,7 +192,7 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 						return // the call did not fail with its outcome unknown
 					}
 					for _, at := range p.writes {
-						w := setup(t, withResourcesOfOthers, kind.change, by.change)
+						w := setup(t, withResourcesOfOthers, kind.change, by.change, in(db))
 						inspected, err := run(w, w.acts.Inspect, w.w)
 						require.NoError(t, err)
 						w.spoil(by, f, at)
@@ -217,8 +218,9 @@ func TestEveryDenialAtEveryWrite(t *testing.T) {
 		for _, at := range onePerOperation(p.writes) {
 			t.Run(kind.name+"/"+at.Operation, func(t *testing.T) {
 				t.Parallel()
+				db := newDatabase(t)
 				for _, givenUp := range []bool{false, true} {
-					w := setup(t, withResourcesOfOthers, kind.change, quick)
+					w := setup(t, withResourcesOfOthers, kind.change, quick, in(db))
 					mend := denied(w, at)
 					d, err := w.do()
 					failure := w.requireFailure(err, provision.CodePermissionMissing)
@@ -280,8 +282,9 @@ func TestResourcesOfOthersWithTheSameNamesAreNeverTouched(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s/%s/%s %s", foreign.name, by.name, f.When, f.Kind), func(t *testing.T) {
 					t.Parallel()
+					db := newDatabase(t)
 					for _, at := range writes {
-						w, d := begin(t, foreign, by.change)
+						w, d := begin(t, foreign, by.change, in(db))
 						w.spoil(by, f, at)
 						w.requireFailure(w.setUp(&d), foreign.code)
 						w.requireSpoilt(by, f, at)
@@ -374,8 +377,8 @@ func (w *fixture) requireUndone(d done, at awssim.Fault) {
 	require.Empty(w.t, notes, "fault at %s %d", at.Operation, at.Nth)
 	require.Empty(w.t, verified.Leftovers, "fault at %s %d", at.Operation, at.Nth)
 	w.requireRestored()
-	require.Empty(w.t, w.store.passwords, "the password is forgotten")
-	require.Equal(w.t, provision.StepUndone, w.store.steps[provision.StepUser])
+	require.Empty(w.t, w.sealedPasswords(), "the password is forgotten")
+	require.Equal(w.t, provision.StepUndone, w.stepRow(provision.StepUser).State)
 }
 
 // requireSpoilt wants the fault to have happened: a matrix that misses its calls proves nothing.

@@ -178,7 +178,8 @@ func inAccountWith(t *testing.T, policy rolePolicy, r policyRun) (ended string, 
 	w := setup(t, append([]func(*initialState){func(from *initialState) {
 		from.account.Role.Policy = json.RawMessage(policy.String())
 		from.w.Settings.PermissionsBoundary = boundaryARN
-		from.account.PolicyDocuments = map[string]string{boundaryARN: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`}
+		from.account.PolicyDocuments = map[string]string{
+			boundaryARN: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`}
 		from.account.PasswordPolicy = &awssim.PasswordPolicy{MinimumPasswordLength: 8, AllowUsersToChangePassword: true}
 		from.timings.VisibleFor = 30 * time.Millisecond
 	}}, r.scene...)...)

@@ -56,8 +56,9 @@ func TestReportsThatCannotBeLinked(t *testing.T) {
 			provision.CodeReportNotFound, "recommendations"},
 		"another letter case": {func(a *awssim.Account) { a.Exports = map[string]awssim.Export{"USAGE": simExport("HEALTHY")} },
 			provision.CodeReportNotFound, "only in letter case"},
-		"another letter case of a legacy report": {func(a *awssim.Account) { a.Reports = map[string]awssim.Report{"usage": simReport("SUCCESS")} },
-			provision.CodeReportNotFound, "only in letter case"},
+		"another letter case of a legacy report": {func(a *awssim.Account) {
+			a.Reports = map[string]awssim.Report{"usage": simReport("SUCCESS")}
+		}, provision.CodeReportNotFound, "only in letter case"},
 		"nothing": {func(*awssim.Account) {}, provision.CodeReportNotFound, "case-sensitive"},
 		"the bucket of an export is gone": {func(a *awssim.Account) {
 			theExport(simExport("HEALTHY"))(a)

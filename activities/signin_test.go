@@ -38,7 +38,7 @@ func TestPasswordFollowsTheAccountsPolicy(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, w.password(), 64)
 	w.requirePasswordSet()
-	for _, sealed := range w.store.passwords {
+	for _, sealed := range w.sealedPasswords() {
 		require.NotContains(t, string(sealed), w.password(), "it is kept sealed")
 	}
 }
@@ -125,7 +125,7 @@ func TestDisableSignInWhileAWSIsBusy(t *testing.T) {
 	_, err = once(w, 1, w.acts.DisableSignIn, UserUndo{Assignment: w.w, UserID: in.User.ID})
 	require.NoError(t, err)
 	require.Nil(t, w.account().Users["alice"].LoginProfile)
-	require.Empty(t, w.store.passwords)
+	require.Empty(t, w.sealedPasswords())
 }
 
 func TestGeneratePassword(t *testing.T) {

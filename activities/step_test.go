@@ -77,7 +77,11 @@ func TestAPausedAttemptChangesNothing(t *testing.T) {
 			require.Error(t, err)
 			requireStopped(t, err)
 			require.Equal(t, before, string(w.sim.Snapshot(accountID)))
-			require.Len(t, w.store.open, len(w.store.steps))
+			open := 0
+			for _, row := range w.stepRows() {
+				open += row.AttemptsOpen + row.UndosOpen
+			}
+			require.Equal(t, 1, open, "the paused attempt has not recorded its end")
 
 			w.store.asked = nil
 			require.NoError(t, w.inAccount(d)[name](), "the next attempt does the work")
@@ -184,7 +188,7 @@ func TestACanceledStepIsStopped(t *testing.T) {
 			t.Parallel()
 			w, d := halfDone(t, name)
 			w.clock()
-			clear(w.store.steps)
+			w.forgetSteps()
 			w.sim.Inject(awssim.Fault{AccountID: accountID, Kind: awssim.Timeout})
 			w.heartbeat(30*time.Millisecond, func(beat int) error {
 				if beat < 3 {
@@ -193,30 +197,35 @@ func TestACanceledStepIsStopped(t *testing.T) {
 				return temporal.NewCanceledError()
 			})
 			requireStopped(t, w.inAccount(d)[name]())
-			require.Len(t, w.store.steps, 1)
-			for step, state := range w.store.steps {
-				require.Equal(t, provision.StepStopped, state)
-				require.Zero(t, w.store.open[step])
-			}
+			rows := w.stepRows()
+			require.Len(t, rows, 1)
+			require.Equal(t, provision.StepStopped, rows[0].State)
+			require.Zero(t, rows[0].AttemptsOpen)
 		})
 	}
 }
 
-// undoOfAlias is an alias to be taken back, and an attempt to set it that has never said how it ended.
+// undoOfAlias sets the alias that an undo removes.
 func undoOfAlias(t *testing.T) (*fixture, RestoreAlias) {
 	t.Helper()
 	w := setup(t, quick)
 	d := w.mustDo()
-	w.store.open[provision.StepAlias] = 1
 	return w, d.restoreAlias(w.w)
+}
+
+// openAttempt begins an attempt to set the alias that does not record its end.
+func (w *fixture) openAttempt() {
+	w.t.Helper()
+	require.NoError(w.t, w.store.Steps.Begin(w.t.Context(), w.w.Order, accountID, provision.StepAlias, 2))
 }
 
 func TestAnUndoWaitsUntilTheLeasesOfItsStepAreOver(t *testing.T) {
 	t.Parallel()
 	w, in := undoOfAlias(t)
+	w.openAttempt()
 	w.clock()
 	server := w.heartbeat(30*time.Millisecond, nil)
-	w.store.patient = 300 * time.Millisecond
+	w.store.lease = 300 * time.Millisecond
 	var asked time.Time
 	w.store.asked = func() { asked = time.Now() }
 	var first time.Duration
@@ -228,13 +237,13 @@ func TestAnUndoWaitsUntilTheLeasesOfItsStepAreOver(t *testing.T) {
 	})
 	_, err := once(w, 1, w.acts.RestoreAlias, in)
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, first, w.store.patient)
+	require.GreaterOrEqual(t, first, w.store.lease)
 	require.Greater(t, beats, 2, "it heartbeats while it waits")
 	require.Equal(t, "old-alias", w.account().Alias)
-	require.Equal(t, provision.StepUndone, w.store.steps[provision.StepAlias])
+	require.Equal(t, provision.StepUndone, w.stepRow(provision.StepAlias).State)
 
-	w.store.patient = time.Hour
-	w.store.open[provision.StepAlias] = 0
+	w.store.lease = time.Hour
+	require.NoError(t, w.store.Steps.End(t.Context(), w.w.Order, accountID, provision.StepAlias, provision.StepDone, ""))
 	_, err = once(w, 2, w.acts.RestoreAlias, in)
 	require.NoError(t, err, "every attempt has said how it ended: nothing is waited for")
 }
@@ -243,7 +252,8 @@ func TestAnUndoWaitsUntilTheLeasesOfItsStepAreOver(t *testing.T) {
 func TestAnUndoThatIsStoppedDuringItsWaitMustWaitAgain(t *testing.T) {
 	t.Parallel()
 	w, in := undoOfAlias(t)
-	w.store.patient = time.Hour
+	w.openAttempt()
+	w.store.lease = time.Hour
 	w.heartbeat(30*time.Millisecond, func(beat int) error {
 		if beat < 3 {
 			return nil
@@ -254,27 +264,28 @@ func TestAnUndoThatIsStoppedDuringItsWaitMustWaitAgain(t *testing.T) {
 	_, err := once(w, 1, w.acts.RestoreAlias, in)
 	requireStopped(t, err)
 	require.Len(t, w.sim.Requests(), asked)
-	require.Equal(t, provision.StepUndoing, w.store.steps[provision.StepAlias])
-	require.Equal(t, 2, w.store.open[provision.StepAlias])
+	row := w.stepRow(provision.StepAlias)
+	require.Equal(t, provision.StepUndoing, row.State)
+	require.Equal(t, 1, row.AttemptsOpen)
+	require.Equal(t, 1, row.UndosOpen)
 }
 
 // The next attempt need not wait for it.
 func TestAnUndoThatFailsRecordsItsEnd(t *testing.T) {
 	t.Parallel()
 	w, in := undoOfAlias(t)
-	w.store.open[provision.StepAlias] = 0
-	w.store.patient = time.Hour
+	w.store.lease = time.Hour
 	remove := w.sim.Inject(awssim.Fault{Operation: "DeleteAccountAlias", Kind: awssim.Throttle})
 	_, err := once(w, 1, w.acts.RestoreAlias, in)
 	w.requireFailure(err, provision.CodeThrottled)
-	require.Equal(t, provision.StepUndoing, w.store.steps[provision.StepAlias])
-	require.Contains(t, w.store.problems[len(w.store.problems)-1], "iam:DeleteAccountAlias")
+	require.Equal(t, provision.StepUndoing, w.stepRow(provision.StepAlias).State)
+	require.Contains(t, w.stepRow(provision.StepAlias).Problem, "iam:DeleteAccountAlias")
 	_, err = once(w, 2, w.acts.SetAlias, in.Assignment)
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 	remove()
 	_, err = once(w, 2, w.acts.RestoreAlias, in)
 	require.NoError(t, err)
-	require.Equal(t, provision.StepUndone, w.store.steps[provision.StepAlias])
+	require.Equal(t, provision.StepUndone, w.stepRow(provision.StepAlias).State)
 	_, err = once(w, 2, w.acts.SetAlias, in.Assignment)
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 }
