@@ -25,7 +25,7 @@ func TestEachErrorHasItsCode(t *testing.T) {
 		return &smithy.OperationError{ServiceID: service, OperationName: operation,
 			Err: &smithy.GenericAPIError{Code: code, Message: "secret@example.com"}}
 	}
-	assume := func(code string) error { // as it comes out of a call that needed the credentials
+	assume := func(code string) error { // as a call returns it that needed the credentials
 		return &smithy.OperationError{ServiceID: "IAM", OperationName: "GetUser",
 			Err: fmt.Errorf("get credentials: %w", api("STS", "AssumeRole", code))}
 	}
@@ -155,7 +155,7 @@ func TestEachErrorHasItsCode(t *testing.T) {
 	require.False(t, final)
 }
 
-// The SDK of AWS and the driver of the database have errors of their own for a call that was stopped.
+// The AWS SDK and the database driver return errors of their own for a call that was stopped.
 func TestAStoppedAttemptLogsNothing(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
@@ -185,12 +185,12 @@ func TestAStoppedAttemptLogsNothing(t *testing.T) {
 			require.NoError(t, work(true))
 			require.Empty(t, lines.errors(t))
 			require.Error(t, work(false))
-			require.NotEmpty(t, lines.errors(t), "without a cancel it is an error like any other")
+			require.NotEmpty(t, lines.errors(t), "without a cancel the log shows the error")
 		})
 	}
 }
 
-// An outage of an hour is no storm of lines, however many orders wait.
+// An outage does not fill the log, no matter how many orders wait.
 func TestADatabaseOutageIsLoggedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	w, lines := setup(t), &logged{}

@@ -11,7 +11,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// What locks the customer out is said before anything is changed.
+// The inspection reports what would lock the customer out, before anything is changed.
 func TestSettingsThatLockTheCustomerOutAreRefused(t *testing.T) {
 	t.Parallel()
 	const (
@@ -104,12 +104,12 @@ func TestSettingsThatLockTheCustomerOutAreRefused(t *testing.T) {
 			for _, secret := range w.personal() {
 				require.NotContains(t, strings.Join(found.Warnings, " "), secret)
 			}
-			w.edit(func(a *awssim.Account) { // the user as CreateUser and EnableSignIn make it
+			w.edit(func(a *awssim.Account) { // the user as CreateUser and EnableSignIn create it
 				put(&a.Users, "alice", awssim.User{Path: userPath, PermissionsBoundary: w.w.Settings.PermissionsBoundary,
 					AttachedPolicies: w.w.policies(),
 					LoginProfile:     &awssim.LoginProfile{ResetRequired: true, Created: justNow}})
 			})
-			require.Equal(t, c.can, w.sim.MayChangePassword(accountID, "alice"), "the simulator judges it in another way")
+			require.Equal(t, c.can, w.sim.MayChangePassword(accountID, "alice"), "the simulator decides differently")
 		})
 	}
 }

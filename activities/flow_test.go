@@ -12,7 +12,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// done is the results of all steps.
+// done holds the results of all steps.
 type done struct {
 	inspected Inspection
 	user      provision.User
@@ -30,7 +30,7 @@ func (w *fixture) do() (d done, err error) {
 	return d, err
 }
 
-// setContacts, restoreContacts, restoreAlias and compare are the inputs of these activities after what was done.
+// setContacts, restoreContacts, restoreAlias and compare return the inputs of these activities.
 func (d done) setContacts(w Assignment) SetContacts {
 	return NewSetContacts(w, d.inspected.Journal, nil)
 }
@@ -180,7 +180,7 @@ func TestRepeatingAStepChangesNothing(t *testing.T) {
 			require.Equal(t, state, string(w.sim.Snapshot(accountID)))
 			for _, e := range w.sim.Effects()[effects:] {
 				require.Contains(t, []string{"UpdateLoginProfile", "PutAlternateContact"}, e.Operation,
-					"only what is overwritten with the same may be written again")
+					"a repeat may only overwrite a value with the same value")
 			}
 		})
 	}
@@ -206,7 +206,7 @@ func TestUndosAreSafeTwiceAndWithoutTheirStep(t *testing.T) {
 	}
 }
 
-// eventually makes every read lag behind the writes, each by another time.
+// eventually makes every read lag behind the writes, each by a different time.
 func eventually(from *initialState) {
 	from.sim.Delay = 20 * time.Millisecond
 	from.timings.VisibleFor, from.timings.AbsentFor, from.timings.PollEvery = 5*time.Second, 60*time.Millisecond, 2*time.Millisecond
@@ -240,7 +240,7 @@ func TestStepsAndUndosWaitForPropagation(t *testing.T) {
 	})
 }
 
-// The repeat cannot see what the first attempt did, so AWS's refusal is the only sign.
+// The repeat cannot see what the first attempt did. Only AWS's refusal shows it.
 func TestLostRepliesDuringPropagation(t *testing.T) {
 	t.Parallel()
 	for name, kind := range map[string]func(*initialState){"data export": func(*initialState) {}, "legacy report": legacyReport} {
@@ -304,7 +304,7 @@ func TestStepsRecordHowTheyEnd(t *testing.T) {
 	require.Empty(t, w.account().Users, "nothing is done without a record")
 }
 
-// TestErrorsContainNoPersonalData drives every step into every kind of refusal and reads all that was said.
+// TestErrorsContainNoPersonalData makes AWS refuse every step in every way, and reads all errors and recorded problems.
 func TestErrorsContainNoPersonalData(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -33,7 +33,7 @@ func TestUnusableAccountsAreRefused(t *testing.T) {
 			failure := w.requireFailure(err, c.code)
 			require.Equal(t, provision.KindAccount, failure.Code.Kind())
 
-			// Nor does any other activity do anything there. Of an account that the order has entered before, an operator is asked.
+			// No other activity does anything there either. If the order has opened a session there before, an operator must decide.
 			w.acts.Timings.RefusedFor = time.Nanosecond
 			later := c.code
 			if later == provision.CodeAccountCannotBeEntered {
@@ -90,8 +90,7 @@ func TestInspectWithoutPermissionToReadTheState(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// One attempt is enough to say what does not answer, and the tries of one call are not multiplied by
-// those of another.
+// One attempt is enough to name the call that does not answer. The retries of one call do not multiply those of another.
 func TestInspectWhenAssumeRoleDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(from *initialState) {

@@ -15,7 +15,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// inAccount are the activities that work in an order's account, each called once.
+// inAccount returns the activities that work in an order's account, each called once.
 func (w *fixture) inAccount(d done) map[string]func() error {
 	user := UserUndo{Assignment: w.w, UserID: d.user.ID}
 	return map[string]func() error{
@@ -40,11 +40,11 @@ func (w *fixture) inAccount(d done) map[string]func() error {
 // readers are those that change nothing.
 var readers = []string{"Inspect", "CompareWithJournal"}
 
-// undos are those that take something back.
+// undos are those that undo a step.
 var undos = []string{"DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport"}
 
-// halfDone is an account in which every activity has something to change: what is done can be undone, and what is missing
-// has not been done by then.
+// halfDone returns an account in which the activity has something to change: for an undo all steps are done, for a step only those
+// before it.
 func halfDone(t *testing.T, name string) (*fixture, done) {
 	t.Helper()
 	w := setup(t, quick)
@@ -62,8 +62,8 @@ func halfDone(t *testing.T, name string) (*fixture, done) {
 	return w, d
 }
 
-// TestAPausedAttemptChangesNothing stops the process right after the database has said that the account is the order's. When it wakes
-// up, the account may be anybody's.
+// TestAPausedAttemptChangesNothing pauses the process right after the database has said that the order holds the account. When the
+// process continues, another order may hold the account.
 func TestAPausedAttemptChangesNothing(t *testing.T) {
 	t.Parallel()
 	for name := range setup(t).inAccount(done{}) {
@@ -86,13 +86,13 @@ func TestAPausedAttemptChangesNothing(t *testing.T) {
 			w.store.asked = nil
 			require.NoError(t, w.inAccount(d)[name](), "the next attempt does the work")
 			if !slices.Contains(readers, name) {
-				require.NotEqual(t, before, string(w.sim.Snapshot(accountID)), "there was nothing to change: this proves nothing")
+				require.NotEqual(t, before, string(w.sim.Snapshot(accountID)), "the activity changed nothing, so the test proves nothing")
 			}
 		})
 	}
 }
 
-// TestHeartbeatsKeepALease pauses the process between a look and the write that follows from it.
+// TestHeartbeatsKeepALease pauses the process between a read and the write that depends on it.
 func TestHeartbeatsKeepALease(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -148,7 +148,7 @@ func TestHeartbeatsKeepALease(t *testing.T) {
 	}
 }
 
-// The stored password is the one that AWS has, no matter which attempt has set it.
+// The database keeps the password that AWS has, no matter which attempt set it.
 func TestAPausedAttemptLeavesThePasswordAlone(t *testing.T) {
 	t.Parallel()
 	t.Run("replaced", func(t *testing.T) {
@@ -245,10 +245,10 @@ func TestAnUndoWaitsUntilTheLeasesOfItsStepAreOver(t *testing.T) {
 	w.store.lease = time.Hour
 	require.NoError(t, w.store.Steps.End(t.Context(), w.w.Order, accountID, provision.StepAlias, provision.StepDone, ""))
 	_, err = once(w, 2, w.acts.RestoreAlias, in)
-	require.NoError(t, err, "every attempt has said how it ended: nothing is waited for")
+	require.NoError(t, err, "every attempt has recorded its end, so the undo does not wait")
 }
 
-// TestAnUndoThatIsStoppedDuringItsWaitMustWaitAgain has not waited long enough, so the next one must wait as well.
+// An undo that was stopped has not waited long enough, so the next attempt must wait as well.
 func TestAnUndoThatIsStoppedDuringItsWaitMustWaitAgain(t *testing.T) {
 	t.Parallel()
 	w, in := undoOfAlias(t)
@@ -270,7 +270,7 @@ func TestAnUndoThatIsStoppedDuringItsWaitMustWaitAgain(t *testing.T) {
 	require.Equal(t, 1, row.UndosOpen)
 }
 
-// The next attempt need not wait for it.
+// So the next attempt does not wait for it.
 func TestAnUndoThatFailsRecordsItsEnd(t *testing.T) {
 	t.Parallel()
 	w, in := undoOfAlias(t)
@@ -290,7 +290,7 @@ func TestAnUndoThatFailsRecordsItsEnd(t *testing.T) {
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 }
 
-// The lease of an attempt that heartbeats and has not asked the database permits nothing.
+// An attempt that sends heartbeats, but has not asked the database, may write nothing.
 func TestAWriteWithoutACheckOfTheOrderIsRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -89,7 +89,7 @@ func TestVerificationFindsUnusableAccounts(t *testing.T) {
 	}
 }
 
-// What AWS cannot answer now is no answer about the account.
+// An outage of AWS says nothing about the account.
 func TestAnOutageIsNoResultOfAVerification(t *testing.T) {
 	t.Parallel()
 	for _, service := range []string{"sts", "iam", "account"} {
