@@ -58,7 +58,7 @@ func TestPassingRefusalsAreAwaited(t *testing.T) {
 		} {
 			t.Run(operation+" "+string(fault.Kind), func(t *testing.T) {
 				t.Parallel()
-				w := setup(t)
+				w := setup(t, func(from *initialState) { from.timings.VisibleFor = 10 * time.Second })
 				fault.Operation, fault.Times = operation, 3
 				w.sim.Inject(fault)
 				user, err := once(w, 1, w.acts.CreateUser, w.w)
