@@ -85,7 +85,8 @@ func TestAlternateContacts(t *testing.T) {
 	t.Parallel()
 	w, ctx := setup(t), t.Context()
 	get := func() (*account.GetAlternateContactOutput, error) {
-		return w.account.GetAlternateContact(ctx, &account.GetAlternateContactInput{AlternateContactType: accounttypes.AlternateContactTypeBilling})
+		return w.account.GetAlternateContact(ctx, &account.GetAlternateContactInput{
+			AlternateContactType: accounttypes.AlternateContactTypeBilling})
 	}
 	_, err := get()
 	var missing *accounttypes.ResourceNotFoundException

@@ -108,7 +108,8 @@ func TestUserInputIsValidatedInTheWordsOfIAM(t *testing.T) {
 	_, err := w.iam.CreateUser(ctx, in)
 	e := requireCode(t, err, "ValidationError")
 	requireStatus(t, err, 400)
-	require.Equal(t, `1 validation error detected: Value 'a b' at 'userName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\w+=,.@-]+`, e)
+	require.Equal(t, `1 validation error detected: Value 'a b' at 'userName' failed to satisfy constraint: `+
+		`Member must satisfy regular expression pattern: [\w+=,.@-]+`, e)
 
 	in = createUserInput(strings.Repeat("x", 65))
 	in.Path, in.Tags[0].Key = aws.String("marketplace"), aws.String("what?")

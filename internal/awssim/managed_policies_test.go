@@ -149,10 +149,12 @@ func TestAccessDeniedNamesTheTypeOfPolicy(t *testing.T) {
 		"Resource":"*"}]}`)
 	const onlyS3 = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"s3:*","Resource":"*"}}`
 	for want, change := range map[string]func(a *awssim.Account){
-		"with an explicit deny in a service control policy":                  func(a *awssim.Account) { a.OrganizationPolicy = deny },
-		"because no service control policy allows the iam:CreateUser action": func(a *awssim.Account) { a.OrganizationPolicy = json.RawMessage(onlyS3) },
-		"because no identity-based policy allows the iam:CreateUser action":  func(a *awssim.Account) { a.Role.Policy = json.RawMessage(onlyS3) },
-		"with an explicit deny in an identity-based policy":                  func(a *awssim.Account) { a.Role.Policy = deny },
+		"with an explicit deny in a service control policy": func(a *awssim.Account) { a.OrganizationPolicy = deny },
+		"because no service control policy allows the iam:CreateUser action": func(a *awssim.Account) {
+			a.OrganizationPolicy = json.RawMessage(onlyS3)
+		},
+		"because no identity-based policy allows the iam:CreateUser action": func(a *awssim.Account) { a.Role.Policy = json.RawMessage(onlyS3) },
+		"with an explicit deny in an identity-based policy":                 func(a *awssim.Account) { a.Role.Policy = deny },
 		"because no permissions boundary allows the iam:CreateUser action": func(a *awssim.Account) {
 			a.PolicyDocuments, a.Role.PermissionsBoundary = map[string]string{ownPolicy: onlyS3}, ownPolicy
 		},
