@@ -191,7 +191,7 @@ func TestTheLastAdminCannotLockEverybodyOut(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t)
 	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/revoke", ""), http.StatusConflict, codeConflict)
-	require.Contains(t, p.Detail, "make or rotate to another one of role admin first, and revoke this one with that")
+	require.Contains(t, p.Detail, "create another key of role admin first, and use it to revoke this one")
 	next, _ := w.create(t, `{"name":"next","role":"admin"}`)
 	read[openapi.APIKey](t, w.send(next, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/revoke", ""), http.StatusOK)
 	readProblem(t, w.get("/v1/api-keys"), http.StatusUnauthorized, codeUnauthorized)

@@ -124,6 +124,6 @@ func TestAMissingScopeForbidsItsOperations(t *testing.T) {
 			k.Scopes = slices.DeleteFunc(provision.RoleAdmin.Scopes(), func(s provision.Scope) bool { return s == op.scope })
 		})
 		p := readProblem(t, w.send(key, op.route.Method, op.route.Path, ""), http.StatusForbidden, codeForbidden)
-		require.Contains(t, p.Detail, "needs the scope "+string(op.scope), op.OperationID)
+		require.Contains(t, p.Detail, "requires the scope "+string(op.scope), op.OperationID)
 	}
 }
