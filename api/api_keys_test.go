@@ -100,7 +100,8 @@ func TestInvalidKeysAreRefusedByField(t *testing.T) {
 		`{}`:                                 {"name": "is missing", "role": "is missing"},
 		`{"name":" x","role":"root"}`:        {"name": "no space at either end", "role": `use marketplace, viewer, operator or admin`},
 		`{"name":"a\u0007","role":"viewer"}`: {"name": "no control characters"},
-		`{"name":"x","role":"viewer","scopes":["orders:write"]}`:              {"scopes.0": "the role viewer does not have orders:write, only marketplace, operator or admin has it"},
+		`{"name":"x","role":"viewer","scopes":["orders:write"]}`: {"scopes.0": "the role viewer does not have orders:write, only marketplace, " +
+			"operator or admin has it"},
 		`{"name":"x","role":"viewer","scopes":["orders:read","orders:read"]}`: {"scopes.1": "named twice"},
 		`{"name":"x","role":"viewer","scopes":["everything"]}`:                {"scopes.0": `"everything" is not a scope`},
 		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "minimum number of items is 1"},
