@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"quartermaster/activities"
 	"quartermaster/internal/provision"
@@ -34,6 +35,7 @@ func setupDelivery(t *testing.T, pending ...provision.NextDelivery) (*testsuite.
 	suite := new(testsuite.WorkflowTestSuite)
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // for a busy machine
 	env.SetTestTimeout(time.Minute)
 	q := &queue{pending: pending}
 	var a *activities.Activities
@@ -118,6 +120,7 @@ func TestASweepWakesAndPurgesABoundedTime(t *testing.T) {
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	for _, left := range []int{3, 1000} {
 		env := suite.NewTestWorkflowEnvironment()
+		env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // for a busy machine
 		var a *activities.Activities
 		env.RegisterActivity(a)
 		purges, wakes := 0, 0

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"quartermaster/activities"
 	"quartermaster/internal/provision"
@@ -36,6 +37,7 @@ func setupSweep(t *testing.T, due int) (*testsuite.TestWorkflowEnvironment, *swe
 	suite := new(testsuite.WorkflowTestSuite)
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // for a busy machine
 	env.SetTestTimeout(time.Minute)
 	s := &sweep{down: map[string]bool{}, judged: map[string]provision.VerificationResult{}}
 	for i := range due {

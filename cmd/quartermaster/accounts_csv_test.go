@@ -108,7 +108,7 @@ var planted = []struct {
 	{"text behind a closing quote", "name", "goes on behind its closing quote", in(4, `"Pool" 7`)},
 	{"a quote that is never closed", "name", "reading went on with the next line", in(4, `"Pool 7`)},
 	{"a row without an end", "account_id", "is a line break missing", func(row string, _ cells) string { return row + strings.Repeat("x", 20_000) }},
-	{"an account twice", "account_id", "stands in line 2 of this file already", func(string, cells) string { return strings.Join(slice(validCells(1)), ",") }},
+	{"an account twice", "account_id", "is in line 2 of this file already", func(string, cells) string { return strings.Join(slice(validCells(1)), ",") }},
 	{"an account that is in the pool otherwise", "name", "is in the pool with a different name, root_email", func(string, cells) string { return strings.Join(slice(validCells(20_001)), ",") }},
 	{"another provider's account", "account_id", "an AWS account can be in only one pool", func(string, cells) string { return strings.Join(slice(validCells(20_002)), ",") }},
 	{"no such pool", "marketplace", `there is no pool for marketplace "southern"`, in(1, "southern")},

@@ -103,7 +103,7 @@ func TestKeysByCommandLine(t *testing.T) {
 	successor := must("rotate", idOf(store), "--overlap=2h")
 	require.True(t, strings.HasPrefix(successor, "qm_live_"))
 	_, err = keys("rotate", idOf(store))
-	require.ErrorContains(t, err, "was rotated already, its successor is "+idOf(successor))
+	require.ErrorContains(t, err, "was rotated already; its successor is "+idOf(successor))
 	require.Regexp(t, idOf(store)+` .* replaced by `+idOf(successor), must("list"))
 	require.Contains(t, must("revoke", idOf(store)), "revoked "+idOf(store))
 	require.NotRegexp(t, `(?m)^`+idOf(store), must("list"))

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
+	sdkworker "go.temporal.io/sdk/worker"
 
 	"quartermaster/activities"
 	"quartermaster/internal/postgres"
@@ -108,6 +109,7 @@ func (w *webhookDeliveries) deliver(t *testing.T) {
 			suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 			env := suite.NewTestWorkflowEnvironment()
 			env.SetTestTimeout(time.Minute)
+			env.SetWorkerOptions(sdkworker.Options{DeadlockDetectionTimeout: time.Minute}) // for a busy machine
 			worker.Register(env, w.acts)
 			env.ExecuteWorkflow(workflows.DeliverWebhooks, key)
 			require.NoError(t, env.GetWorkflowError())
