@@ -1,3 +1,3 @@
-// Package server holds the HTTP server that is generated from openapi.yaml: the routes, the decoding of requests and the
-// interface that package api implements. It is apart from package openapi so that clients of the API do not import Echo.
+// Package server holds the server interface and the request and response types of the API, generated from openapi.yaml. Package
+// api implements the interface. Clients use package openapi, which does not depend on the HTTP framework.
 package server
