@@ -11,7 +11,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// The question names the region, the setting and the way out.
+// The question names the region, the setting and what the operator can do.
 func TestARegionThatTheAccountHasNotEnabledIsRefused(t *testing.T) {
 	t.Parallel()
 	optIn := func(from *initialState) { from.w.Settings.ReportRegion = "eu-south-1" }
@@ -53,7 +53,7 @@ func TestARegionThatTheAccountHasNotEnabledIsRefused(t *testing.T) {
 	})
 }
 
-// withRegions is the account as it was before the order, with these regions.
+// withRegions returns the account as it was before the order, with these regions.
 func (w *fixture) withRegions(enabled []string) string {
 	w.t.Helper()
 	now := w.account()
@@ -120,7 +120,7 @@ func TestABucketWithVersionsIsDeleted(t *testing.T) {
 	})
 }
 
-// One refusal decides nothing about whose the bucket is.
+// One refusal does not show whose bucket it is.
 func TestAPermissionOnTheBucketThatPropagatesIsAwaited(t *testing.T) {
 	t.Parallel()
 	refused := func(w *fixture, operation string, times int) {

@@ -10,7 +10,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// normalizing is an account whose contacts AWS stores in another form than they were written in.
+// normalizing makes AWS store contacts in another form than the one in which they were written.
 func normalizing(from *initialState) {
 	from.account.Quirks.NormalizeContacts = true
 	from.w.Request.ContactName = "Alice  Customer"
@@ -18,7 +18,7 @@ func normalizing(from *initialState) {
 		Phone: "0049 (30) 12-34", Title: "CFO "}
 }
 
-// requireNothingOfTheCustomer wants the account to be as the journal has it, but for the form of its values.
+// requireNothingOfTheCustomer requires that the account is as in the journal, except for the form of its values.
 func (w *fixture) requireNothingOfTheCustomer(journal provision.Journal) {
 	w.t.Helper()
 	now, err := run(w, w.acts.Inspect, w.w)
@@ -36,7 +36,7 @@ func (w *fixture) requireNothingOfTheCustomer(journal provision.Journal) {
 	}
 }
 
-// The order completes, and nothing of the customer's data stays when it is undone.
+// The order completes, and its undo leaves none of the customer's data.
 func TestContactsThatAWSNormalizesAreRecognized(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*initialState){"at once": func(*initialState) {}, "eventually": eventually} {
@@ -106,7 +106,7 @@ func TestContactsThatAWSNormalizesAreRecognized(t *testing.T) {
 	})
 }
 
-// AWS spells a name in its own way. What it showed after the write is ours all the same.
+// AWS spells a name in its own way. What it shows after the write is still ours.
 func TestContactsThatAWSRewritesAreRecognized(t *testing.T) {
 	t.Parallel()
 	spelled := alterations{"GetContactInformation": rewrite(func(body string) string {

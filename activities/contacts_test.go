@@ -108,7 +108,7 @@ func TestOldContactDataMakesTheAccountUnusable(t *testing.T) {
 			failure := w.requireFailure(err, provision.CodeAccountContactInvalid)
 			require.Contains(t, failure.Reason, name)
 
-			// Should it slip through, AWS says the same.
+			// If our check lets it pass, AWS refuses it too.
 			_, err = run(w, w.acts.SetContacts, SetContacts{Assignment: w.w})
 			require.Error(t, err)
 			w.requireRestored()
@@ -137,7 +137,7 @@ func TestRefusedContactsNameTheField(t *testing.T) {
 	}
 }
 
-// The customer is not asked for another name because of it.
+// The customer need not choose another name because of it.
 func TestTheNameIsNotBlamedForAnOldPhoneNumber(t *testing.T) {
 	t.Parallel()
 	refusal := awssim.Fault{Operation: "PutContactInformation", Kind: awssim.Error, Code: "ValidationException", Status: 400}
@@ -181,7 +181,7 @@ func TestTheNameIsNotBlamedForAnOldPhoneNumber(t *testing.T) {
 	})
 }
 
-// TestAnEarlierContactThatAWSRefusesIsALeftover is a leftover for a human, not a loop.
+// An operator must restore such a contact. The undo does not retry without end.
 func TestAnEarlierContactThatAWSRefusesIsALeftover(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -195,7 +195,7 @@ func TestAnEarlierContactThatAWSRefusesIsALeftover(t *testing.T) {
 	require.Contains(t, verified.Leftovers, "the BILLING contact is still the ordered one")
 }
 
-// What was written before a correction is ours too, and is put back.
+// The undo also restores what the order wrote before a correction.
 func TestContactsFromBeforeACorrectionAreRestored(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -219,7 +219,7 @@ func TestContactsFromBeforeACorrectionAreRestored(t *testing.T) {
 	w.requireRestored()
 }
 
-// As before means as before, and not only the parts that the order touched.
+// The comparison covers the whole account, and not only what the order changed.
 func TestTheComparisonCoversContactsThatTheOrderDidNotWrite(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(from *initialState) { from.w.Request.AlternateContact = nil })

@@ -25,7 +25,7 @@ func TestEachErrorHasItsCode(t *testing.T) {
 		return &smithy.OperationError{ServiceID: service, OperationName: operation,
 			Err: &smithy.GenericAPIError{Code: code, Message: "secret@example.com"}}
 	}
-	assume := func(code string) error { // as it comes out of a call that needed the credentials
+	assume := func(code string) error { // as a call returns it that needed the credentials
 		return &smithy.OperationError{ServiceID: "IAM", OperationName: "GetUser",
 			Err: fmt.Errorf("get credentials: %w", api("STS", "AssumeRole", code))}
 	}
@@ -88,7 +88,8 @@ func TestEachErrorHasItsCode(t *testing.T) {
 			benign: true},
 		{name: "server's fault", err: &smithy.GenericAPIError{Code: "ServiceFailure", Fault: smithy.FaultServer},
 			code: provision.CodeAWSUnavailable},
-		{name: "500", err: &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: http.StatusInternalServerError}}, Err: errors.New("?")}, code: provision.CodeAWSUnavailable},
+		{name: "500", err: &smithyhttp.ResponseError{Err: errors.New("?"), Response: &smithyhttp.Response{
+			Response: &http.Response{StatusCode: http.StatusInternalServerError}}}, code: provision.CodeAWSUnavailable},
 		{name: "no answer", err: &smithy.OperationError{ServiceID: "IAM", OperationName: "CreateUser",
 			Err: &smithyhttp.RequestSendError{Err: io.EOF}}, code: provision.CodeAWSUnavailable},
 		{name: "unreadable answer", err: &smithy.DeserializationError{Err: io.ErrUnexpectedEOF}, code: provision.CodeAWSUnavailable},
@@ -154,7 +155,7 @@ func TestEachErrorHasItsCode(t *testing.T) {
 	require.False(t, final)
 }
 
-// The SDK of AWS and the driver of the database have errors of their own for a call that was stopped.
+// The AWS SDK and the database driver return errors of their own for a call that was stopped.
 func TestAStoppedAttemptLogsNothing(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
@@ -184,17 +185,17 @@ func TestAStoppedAttemptLogsNothing(t *testing.T) {
 			require.NoError(t, work(true))
 			require.Empty(t, lines.errors(t))
 			require.Error(t, work(false))
-			require.NotEmpty(t, lines.errors(t), "without a cancel it is an error like any other")
+			require.NotEmpty(t, lines.errors(t), "without a cancel the log shows the error")
 		})
 	}
 }
 
-// An outage of an hour is no storm of lines, however many orders wait.
+// An outage does not fill the log, no matter how many orders wait.
 func TestADatabaseOutageIsLoggedOnceAMinute(t *testing.T) {
 	t.Parallel()
 	w, lines := setup(t), &logged{}
 	w.log = lines.handler()
-	w.store.broken = fmt.Errorf("%w: dial tcp 10.0.0.5:5432: connection refused", provision.ErrUnavailable)
+	w.store.breakWith(fmt.Errorf("%w: dial tcp 10.0.0.5:5432: connection refused", provision.ErrUnavailable))
 	attempt := func() {
 		_, err := once(w, 1, w.acts.CreateUser, w.w)
 		w.requireFailure(err, provision.CodeDatabaseUnavailable)

@@ -11,7 +11,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// What locks the customer out is said before anything is changed.
+// The inspection reports what would lock the customer out, before anything is changed.
 func TestSettingsThatLockTheCustomerOutAreRefused(t *testing.T) {
 	t.Parallel()
 	const (
@@ -46,7 +46,8 @@ func TestSettingsThatLockTheCustomerOutAreRefused(t *testing.T) {
 		warns   string
 		can     bool // the customer can choose a password, as the simulator judges it
 	}{
-		"no boundary, and users may change their passwords": {changes: []func(*initialState){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true})}, can: true},
+		"no boundary, and users may change their passwords": {changes: []func(*initialState){
+			passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true})}, can: true},
 		"boundary PowerUserAccess": {changes: []func(*initialState){boundary(aws + "PowerUserAccess")},
 			refuses: "PowerUserAccess"},
 		"boundary ReadOnlyAccess": {changes: []func(*initialState){boundary(aws + "ReadOnlyAccess")},
@@ -74,8 +75,11 @@ func TestSettingsThatLockTheCustomerOutAreRefused(t *testing.T) {
 			warns: "without multi-factor authentication"},
 		"a policy denies it": {changes: []func(*initialState){policies(aws+"AdministratorAccess", own),
 			policy(`{"Effect":"Deny","Action":"iam:*","Resource":"*"}`)}, refuses: "deny"},
-		"passwords expire":                     {changes: []func(*initialState){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, HardExpiry: true, MaxPasswordAge: 30})}, warns: "after 30 days", can: true},
-		"passwords expire and can be replaced": {changes: []func(*initialState){passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, MaxPasswordAge: 30})}, can: true},
+		"passwords expire": {changes: []func(*initialState){
+			passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, HardExpiry: true, MaxPasswordAge: 30})},
+			warns: "after 30 days", can: true},
+		"passwords expire and can be replaced": {changes: []func(*initialState){
+			passwords(awssim.PasswordPolicy{AllowUsersToChangePassword: true, MaxPasswordAge: 30})}, can: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -100,12 +104,12 @@ func TestSettingsThatLockTheCustomerOutAreRefused(t *testing.T) {
 			for _, secret := range w.personal() {
 				require.NotContains(t, strings.Join(found.Warnings, " "), secret)
 			}
-			w.edit(func(a *awssim.Account) { // the user as CreateUser and EnableSignIn make it
+			w.edit(func(a *awssim.Account) { // the user as CreateUser and EnableSignIn create it
 				put(&a.Users, "alice", awssim.User{Path: userPath, PermissionsBoundary: w.w.Settings.PermissionsBoundary,
 					AttachedPolicies: w.w.policies(),
 					LoginProfile:     &awssim.LoginProfile{ResetRequired: true, Created: justNow}})
 			})
-			require.Equal(t, c.can, w.sim.MayChangePassword(accountID, "alice"), "the simulator judges it in another way")
+			require.Equal(t, c.can, w.sim.MayChangePassword(accountID, "alice"), "the simulator decides differently")
 		})
 	}
 }

@@ -12,6 +12,100 @@ import (
 	"quartermaster/internal/provision"
 )
 
+// done holds the results of all steps.
+type done struct {
+	inspected Inspection
+	user      provision.User
+	written   *provision.WrittenContacts
+	report    provision.Report
+}
+
+// do runs all steps until one fails, like the workflow.
+func (w *fixture) do() (d done, err error) {
+	w.t.Helper()
+	if d.inspected, err = run(w, w.acts.Inspect, w.w); err != nil {
+		return d, err
+	}
+	err = w.setUp(&d)
+	return d, err
+}
+
+// setContacts, restoreContacts, restoreAlias and compare return the inputs of these activities.
+func (d done) setContacts(w Assignment) SetContacts {
+	return NewSetContacts(w, d.inspected.Journal, nil)
+}
+
+func (d done) restoreContacts(w Assignment) RestoreContacts {
+	return RestoreContacts{Assignment: w, Journal: d.inspected.Journal, Written: d.written}
+}
+
+func (d done) restoreAlias(w Assignment) RestoreAlias {
+	return RestoreAlias{w, d.inspected.Journal.Alias}
+}
+
+func (d done) compare(w Assignment) CompareWithJournal {
+	return CompareWithJournal{Assignment: w, Journal: d.inspected.Journal, Written: d.written}
+}
+
+func (w *fixture) setUp(d *done) (err error) {
+	w.t.Helper()
+	if d.user, err = run(w, w.acts.CreateUser, w.w); err != nil {
+		return err
+	}
+	written, err := run(w, w.acts.SetContacts, d.setContacts(w.w))
+	if err != nil {
+		return err
+	}
+	d.written = &written
+	if _, err = run(w, w.acts.SetAlias, w.w); err != nil {
+		return err
+	}
+	if d.report, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: d.inspected.ExistingReport}); err != nil {
+		return err
+	}
+	_, err = run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: d.user})
+	return err
+}
+
+// mustDo runs all steps and requires success.
+func (w *fixture) mustDo() done {
+	w.t.Helper()
+	d, err := w.do()
+	require.NoError(w.t, err)
+	return d
+}
+
+// undo runs all undos and requires success.
+func (w *fixture) undo(d done) (notes []string, verified Comparison) {
+	w.t.Helper()
+	notes, verified, err := w.tryUndo(d)
+	require.NoError(w.t, err)
+	return notes, verified
+}
+
+// tryUndo runs all undos, newest first, and the comparison, like the workflow. A failure does not stop the others.
+func (w *fixture) tryUndo(d done) (notes []string, verified Comparison, failed error) {
+	w.t.Helper()
+	assignment := w.w
+	assignment.Until = time.Now().Add(w.undoFor)
+	userUndo := UserUndo{Assignment: assignment, UserID: d.user.ID}
+	for _, undo := range []func() (Undone, error){
+		func() (Undone, error) { return run(w, w.acts.DisableSignIn, userUndo) },
+		func() (Undone, error) { return run(w, w.acts.RemoveUser, userUndo) },
+		func() (Undone, error) { return run(w, w.acts.RestoreContacts, d.restoreContacts(assignment)) },
+		func() (Undone, error) { return run(w, w.acts.RestoreAlias, d.restoreAlias(assignment)) },
+		func() (Undone, error) {
+			return run(w, w.acts.RemoveReport, RemoveReport{Assignment: assignment, Report: d.report})
+		},
+	} {
+		undone, err := undo()
+		failed = errors.Join(failed, err)
+		notes = append(notes, undone.Notes...)
+	}
+	verified, err := run(w, w.acts.CompareWithJournal, d.compare(assignment))
+	return notes, verified, errors.Join(failed, err)
+}
+
 func TestAllStepsAndAllUndos(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -63,7 +157,7 @@ func TestAllStepsAndAllUndos(t *testing.T) {
 		d.inspected.Journal.AlternateContacts)
 	for _, step := range []provision.Step{provision.StepInspect, provision.StepUser, provision.StepContacts, provision.StepAlias,
 		provision.StepReport, provision.StepSignIn} {
-		require.Equal(t, provision.StepDone, w.store.steps[step], step)
+		require.Equal(t, provision.StepDone, w.stepRow(step).State, step)
 	}
 
 	// The customer can sign in only after everything else.
@@ -86,7 +180,7 @@ func TestRepeatingAStepChangesNothing(t *testing.T) {
 			require.Equal(t, state, string(w.sim.Snapshot(accountID)))
 			for _, e := range w.sim.Effects()[effects:] {
 				require.Contains(t, []string{"UpdateLoginProfile", "PutAlternateContact"}, e.Operation,
-					"only what is overwritten with the same may be written again")
+					"a repeat may only overwrite a value with the same value")
 			}
 		})
 	}
@@ -102,7 +196,7 @@ func TestUndosAreSafeTwiceAndWithoutTheirStep(t *testing.T) {
 	require.Empty(t, verified.Leftovers)
 	require.Empty(t, w.sim.Effects(), "nothing was done, so nothing is undone")
 
-	w.store.forgetSteps()
+	w.forgetSteps()
 	d := w.mustDo()
 	for range 2 {
 		notes, verified = w.undo(d)
@@ -112,7 +206,7 @@ func TestUndosAreSafeTwiceAndWithoutTheirStep(t *testing.T) {
 	}
 }
 
-// eventually makes every read lag behind the writes, each by another time.
+// eventually makes every read lag behind the writes, each by a different time.
 func eventually(from *initialState) {
 	from.sim.Delay = 20 * time.Millisecond
 	from.timings.VisibleFor, from.timings.AbsentFor, from.timings.PollEvery = 5*time.Second, 60*time.Millisecond, 2*time.Millisecond
@@ -146,7 +240,7 @@ func TestStepsAndUndosWaitForPropagation(t *testing.T) {
 	})
 }
 
-// The repeat cannot see what the first attempt did, so AWS's refusal is the only sign.
+// The repeat cannot see what the first attempt did. Only AWS's refusal shows it.
 func TestLostRepliesDuringPropagation(t *testing.T) {
 	t.Parallel()
 	for name, kind := range map[string]func(*initialState){"data export": func(*initialState) {}, "legacy report": legacyReport} {
@@ -192,7 +286,7 @@ func TestStepsRecordHowTheyEnd(t *testing.T) {
 	remove := w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.Throttle})
 	_, err := once(w, 1, w.acts.CreateUser, w.w)
 	w.requireFailure(err, provision.CodeThrottled)
-	require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepUser])
+	require.Equal(t, provision.StepRetrying, w.stepRow(provision.StepUser).State)
 	remove()
 
 	remove = w.sim.Inject(awssim.Fault{Operation: "CreateUser", Kind: awssim.AccessDenied})
@@ -200,17 +294,17 @@ func TestStepsRecordHowTheyEnd(t *testing.T) {
 	failure := w.requireFailure(err, provision.CodePermissionMissing)
 	require.Contains(t, failure.Reason, "iam:CreateUser")
 	require.NotEmpty(t, failure.RequestID)
-	require.Equal(t, provision.StepFailed, w.store.steps[provision.StepUser])
-	require.Contains(t, w.store.problems[len(w.store.problems)-1], "iam:CreateUser")
+	require.Equal(t, provision.StepFailed, w.stepRow(provision.StepUser).State)
+	require.Contains(t, w.stepRow(provision.StepUser).Problem, "iam:CreateUser")
 	remove()
 
-	w.store.broken = errors.New("the database is down")
+	w.store.breakWith(errors.New("the database is down"))
 	_, err = once(w, 3, w.acts.CreateUser, w.w)
 	w.requireFailure(err, provision.CodeInternal)
 	require.Empty(t, w.account().Users, "nothing is done without a record")
 }
 
-// TestErrorsContainNoPersonalData drives every step into every kind of refusal and reads all that was said.
+// TestErrorsContainNoPersonalData makes AWS refuse every step in every way, and reads all errors and recorded problems.
 func TestErrorsContainNoPersonalData(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

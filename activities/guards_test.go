@@ -2,9 +2,11 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http/httptest"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -19,14 +21,14 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Every guard is switched off once, by an AWS that alterations to it, and a slice of the fault matrix must notice. A guard that can
-// be off without anybody noticing is either not needed or not tested.
+// Each guard is switched off once: the proxy alters the answers of AWS so that the guard lets everything pass. A slice of the fault
+// matrix must then fail. A guard that can be off without a failure is either not needed or not tested.
 
-// off says how a guard is switched off: what is told while the order is carried out, and while it is undone.
+// off says how a guard is switched off: which answers the proxy alters in each phase of the order.
 type off struct {
 	inspecting, doing, undoing func(w *fixture) alterations
-	forget                     func(*RemoveReport) // what the undo of the report is not told
-	fences                     func(w *fixture)    // makes the database or the clock alteration instead of AWS
+	forget                     func(*RemoveReport) // removes from the undo's input what the guard needs
+	fences                     func(w *fixture)    // switches off a check of the database or of the clock
 }
 
 func (o off) at(w *fixture, phase func(*fixture) alterations) {
@@ -37,7 +39,7 @@ func (o off) at(w *fixture, phase func(*fixture) alterations) {
 	w.proxy.alter(phase(w))
 }
 
-// slice is a part of the matrix: it complains to tb when an account does not end as it must.
+// slice is a part of the matrix. It fails tb when an account does not end as it must.
 type slice func(tb testing.TB, o off)
 
 type guard struct {
@@ -46,8 +48,8 @@ type guard struct {
 	off   off
 }
 
-func only(operation string, tale alteration) func(*fixture) alterations {
-	return func(*fixture) alterations { return alterations{operation: tale} }
+func only(operation string, altered alteration) func(*fixture) alterations {
+	return func(*fixture) alterations { return alterations{operation: altered} }
 }
 
 func guards() []guard {
@@ -106,8 +108,8 @@ func guards() []guard {
 		{"never delete a linked report", linkedReportLooksLikeOurs, off{forget: func(in *RemoveReport) {
 			in.Request.UseExistingCUR, in.Report.Existing = "", false
 		}}},
-		{"ask whether the order holds the account", accountOfAnotherOrder, off{fences: func(w *fixture) { w.acts.Steps = credulous{w.store} }}},
-		{"ask whether the undo has begun", lateAttempt, off{fences: func(w *fixture) { w.acts.Steps = credulous{w.store} }}},
+		{"ask whether the order holds the account", accountOfAnotherOrder, off{fences: believeEveryAttempt}},
+		{"ask whether the undo has begun", lateAttempt, off{fences: believeEveryAttempt}},
 		{"write only while the lease lives", attemptWasPaused, off{fences: func(w *fixture) { w.heartbeats.Now = awscloud.Now }}},
 		{"heartbeat before anything else", attemptWasGivenUp, off{fences: func(w *fixture) { w.heartbeatTimeout = 0 }}},
 		{"know the account before the first write", roleLeadsElsewhere, off{inspecting: identityIs(accountID), doing: identityIs(accountID)}},
@@ -127,16 +129,16 @@ func TestEveryGuardIsNeeded(t *testing.T) {
 			t.Parallel()
 			require.Empty(t, trial(t, func(tb testing.TB) { tb.Helper(); g.slice(tb, off{}) }), "with every guard on")
 			require.NotEmpty(t, trial(t, func(tb testing.TB) { tb.Helper(); g.slice(tb, g.off) }),
-				"the guard %q is off and the matrix does not notice: it is untested, or not needed", g.name)
+				"the matrix passes with the guard %q off: the guard is untested, or not needed", g.name)
 		})
 	}
 }
 
-// verdict hears the complaints of a trial instead of the test.
+// verdict collects the failures of a trial, so that they do not fail the test.
 type verdict struct {
 	testing.TB
-	mu         sync.Mutex
-	complaints []string
+	mu       sync.Mutex
+	failures []string
 }
 
 func (*verdict) Helper()  {}
@@ -145,10 +147,10 @@ func (*verdict) FailNow() { runtime.Goexit() }
 func (v *verdict) Errorf(format string, args ...any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.complaints = append(v.complaints, fmt.Sprintf(format, args...))
+	v.failures = append(v.failures, fmt.Sprintf(format, args...))
 }
 
-// trial runs a part of the matrix and returns what it complains of; empty: it passes.
+// trial runs a part of the matrix and returns its failures; empty when it passes.
 func trial(tb testing.TB, part func(testing.TB)) string {
 	tb.Helper()
 	v, done := &verdict{TB: tb}, make(chan struct{})
@@ -157,15 +159,15 @@ func trial(tb testing.TB, part func(testing.TB)) string {
 		part(v)
 	}()
 	<-done
-	return strings.Join(v.complaints, "\n")
+	return strings.Join(v.failures, "\n")
 }
 
-// quick is for slices that meet refusals which do not pass: their patience is spent to the end.
+// quick shortens all waits, for tests in which AWS refuses to the end.
 func quick(from *initialState) {
 	from.timings.VisibleFor, from.timings.AbsentFor, from.timings.PollEvery = 40*time.Millisecond, 2*time.Millisecond, time.Millisecond
 }
 
-// begin inspects the account, and what is in it afterwards must be left alone.
+// begin inspects the account, and then adds the foreign resources, which must not change.
 func begin(tb testing.TB, o off, foreign func(w *fixture, a *awssim.Account), changes ...func(*initialState)) (*fixture, done) {
 	tb.Helper()
 	w := setup(tb, append(changes, quick)...)
@@ -256,7 +258,7 @@ func userHasSignedIn(tb testing.TB, o off) {
 	w.requireRestored()
 }
 
-// undoneInFull: the whole order, and the whole undo.
+// undoneInFull: all steps run, and then all undos.
 func undoneInFull(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, nil)
@@ -265,7 +267,7 @@ func undoneInFull(tb testing.TB, o off) {
 	w.requireUndone(d, awssim.Fault{})
 }
 
-// everythingOnTheUser: the customer has hung all that IAM knows on the user before the order is undone.
+// everythingOnTheUser: before the undo, the customer attached to the user everything that IAM can attach.
 func everythingOnTheUser(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, nil)
@@ -275,7 +277,7 @@ func everythingOnTheUser(tb testing.TB, o off) {
 	w.requireUndone(d, awssim.Fault{})
 }
 
-// changedByTheCustomer: alias and contacts are neither ours nor the earlier ones when the order is undone.
+// changedByTheCustomer: before the undo, the customer changed the alias and the contacts.
 func changedByTheCustomer(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, nil)
@@ -290,7 +292,7 @@ func changedByTheCustomer(tb testing.TB, o off) {
 	require.Equal(tb, "their-own", a.Alias)
 	require.Equal(tb, "Their Own", a.Contact.FullName)
 	require.Equal(tb, map[string]awssim.AlternateContact{"BILLING": theirs}, a.AlternateContacts)
-	require.Len(tb, notes, 3, "what is left alone is said")
+	require.Len(tb, notes, 3, "the notes name what the undo left alone")
 	w.requireOthersUntouched()
 }
 
@@ -308,7 +310,7 @@ func bucketWasUsed(tb testing.TB, o off) {
 	require.Len(tb, verified.Leftovers, 1)
 }
 
-// everyObjectIsTheTestObject also leads the deletion of the test object to whatever was listed as it.
+// everyObjectIsTheTestObject lists every object as the test object, and deletes them all when the test object is deleted.
 func everyObjectIsTheTestObject(w *fixture) alterations {
 	return alterations{
 		"ListObjectVersions": rewrite(func(body string) string { return keyXML.ReplaceAllString(body, "<Key>"+testObject+"</Key>") }),
@@ -321,8 +323,8 @@ func everyObjectIsTheTestObject(w *fixture) alterations {
 	}
 }
 
-// linkedReportLooksLikeOurs: the order links a report that bears its own marks, name and tags, as one does that an earlier
-// run of the same order has made. What says that it is linked is all that keeps it.
+// linkedReportLooksLikeOurs: the order links a report that has the order's own name and tags, because an earlier run of the same
+// order created it. Only the fact that it is linked protects it.
 func linkedReportLooksLikeOurs(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, nil)
@@ -345,6 +347,8 @@ func linkedReportLooksLikeOurs(tb testing.TB, o off) {
 // credulous lets every attempt at a step or an undo begin.
 type credulous struct{ Steps }
 
+func believeEveryAttempt(w *fixture) { w.acts.Steps = credulous{w.acts.Steps} }
+
 func (credulous) Begin(context.Context, provision.OrderKey, string, provision.Step, int32) error {
 	return nil
 }
@@ -353,20 +357,20 @@ func (credulous) BeginUndo(context.Context, provision.OrderKey, string, provisio
 	return 0, nil
 }
 
-// fence switches the fences off, if that is what the trial is about.
+// fence switches off the checks that the trial is about.
 func (o off) fence(w *fixture) {
 	if o.fences != nil {
 		o.fences(w)
 	}
 }
 
-// accountOfAnotherOrder: the order has ended long ago, and its alias is in an account that another order holds by now.
+// accountOfAnotherOrder: the order has ended, and its alias is in an account that another order holds now.
 func accountOfAnotherOrder(tb testing.TB, o off) {
 	tb.Helper()
 	w, d := begin(tb, o, nil)
 	require.NoError(tb, w.setUp(&d))
 	w.start = string(w.sim.Snapshot(accountID))
-	w.store.holder.ID = "order-2"
+	w.become(anothers)
 	o.fence(w)
 	_, err := run(w, w.acts.RestoreAlias, RestoreAlias{w.w, d.inspected.Journal.Alias})
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
@@ -384,7 +388,7 @@ func lateAttempt(tb testing.TB, o off) {
 	w.requireRestored()
 }
 
-// attemptWasPaused: the process is stopped after the database has answered, and wakes up when the lease is over.
+// attemptWasPaused: the process pauses after the database has answered, and continues when the lease is over.
 func attemptWasPaused(tb testing.TB, o off) {
 	tb.Helper()
 	w, _ := begin(tb, o, nil)
@@ -396,7 +400,7 @@ func attemptWasPaused(tb testing.TB, o off) {
 	w.requireRestored()
 }
 
-// attemptWasGivenUp: the attempt waited for the process while Temporal gave it up.
+// attemptWasGivenUp: Temporal gave the attempt up before the process began it.
 func attemptWasGivenUp(tb testing.TB, o off) {
 	tb.Helper()
 	w, _ := begin(tb, o, nil)
@@ -422,4 +426,53 @@ func roleLeadsElsewhere(tb testing.TB, o off) {
 	_, err = run(w, w.acts.SetAlias, w.w)
 	w.requireFailure(err, provision.CodeWrongAccount)
 	w.requireRestored()
+}
+
+var (
+	userTagsXML = regexp.MustCompile(`<Tags>.*</Tags>`)
+	userIDXML   = regexp.MustCompile(`<UserId>\w+</UserId>`)
+	keyXML      = regexp.MustCompile(`<Key>[^<]*</Key>`)
+)
+
+// ourTagsXML returns the tags of the order's resources.
+func ourTagsXML(w Assignment, element string) string {
+	var text strings.Builder
+	for _, t := range w.tags() {
+		fmt.Fprintf(&text, "<%s><Key>%s</Key><Value>%s</Value></%s>", element, t.key, t.value, element)
+	}
+	return text.String()
+}
+
+// everyUserIsOurs adds the order's tags to every user.
+func everyUserIsOurs(w Assignment) alteration {
+	return rewrite(func(body string) string {
+		return strings.Replace(userTagsXML.ReplaceAllString(body, ""), "</User>", "<Tags>"+ourTagsXML(w, "member")+"</Tags></User>", 1)
+	})
+}
+
+// everyReportIsOurs does the same for exports and legacy reports, each of which has its own member for tags.
+func everyReportIsOurs(w Assignment) alteration {
+	var tags []map[string]string
+	for _, t := range w.tags() {
+		tags = append(tags, map[string]string{"Key": t.key, "Value": t.value})
+	}
+	body, err := json.Marshal(map[string]any{"ResourceTags": tags, "Tags": tags})
+	if err != nil {
+		panic(err)
+	}
+	return answer(string(body))
+}
+
+func everyBucketIsOurs(w Assignment) alteration {
+	return answer("<Tagging><TagSet>" + ourTagsXML(w, "Tag") + "</TagSet></Tagging>")
+}
+
+// theAliasIs answers that the account has the alias, or no alias when it is empty.
+func theAliasIs(alias string) alteration {
+	member := ""
+	if alias != "" {
+		member = "<member>" + alias + "</member>"
+	}
+	return answer("<ListAccountAliasesResponse><ListAccountAliasesResult><AccountAliases>" + member +
+		"</AccountAliases><IsTruncated>false</IsTruncated></ListAccountAliasesResult></ListAccountAliasesResponse>")
 }

@@ -43,7 +43,7 @@ func (f *fakeTemporal) heard() int {
 	return f.beats
 }
 
-// heartbeat has every attempt heartbeat to the fake server.
+// heartbeat makes every attempt send its heartbeats to the fake server.
 func (w *fixture) heartbeat(timeout time.Duration, answer func(beat int) error) *fakeTemporal {
 	server := &fakeTemporal{answer: answer}
 	w.heartbeats.Client, w.heartbeatTimeout = server, timeout
@@ -74,7 +74,7 @@ func (c *fakeClock) pause(d time.Duration) {
 	c.now.Wall = c.now.Wall.Add(d)
 }
 
-// logged collects what is logged.
+// logged collects the lines of a log.
 type logged struct {
 	mu    sync.Mutex
 	lines bytes.Buffer
@@ -90,13 +90,13 @@ func (l *logged) handler() slog.Handler {
 	return slog.NewJSONHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug})
 }
 
-// errors are the lines of the level ERROR.
+// errors returns the lines of the level ERROR.
 func (l *logged) errors(t *testing.T) []map[string]any {
 	t.Helper()
 	return l.from(t, slog.LevelError)
 }
 
-// from are the lines of the level and above.
+// from returns the lines of the level and above.
 func (l *logged) from(t *testing.T, level slog.Level) (lines []map[string]any) {
 	t.Helper()
 	l.mu.Lock()
@@ -113,7 +113,7 @@ func (l *logged) from(t *testing.T, level slog.Level) (lines []map[string]any) {
 	return lines
 }
 
-// requireStopped wants the error of an attempt that was stopped: it is repeated, and no news.
+// requireStopped requires the error of an attempt that was stopped: Temporal retries it and logs nothing.
 func requireStopped(t *testing.T, err error) {
 	t.Helper()
 	var app *temporal.ApplicationError
@@ -130,7 +130,7 @@ var refusals = map[string]error{
 	"reset by an operator":             activity.ErrActivityReset,
 }
 
-// It waited in the socket of a stopped process, or Temporal cannot be asked.
+// Such an attempt waited for a stopped process, or Temporal does not answer.
 func TestAnAttemptThatTemporalRefusesDoesNothing(t *testing.T) {
 	t.Parallel()
 	answers := map[string]error{"no answer": serviceerror.NewUnavailable("connection refused")}
@@ -150,7 +150,7 @@ func TestAnAttemptThatTemporalRefusesDoesNothing(t *testing.T) {
 			requireStopped(t, err)
 			require.Equal(t, 2, server.heard())
 			require.Empty(t, w.sim.Requests())
-			require.Empty(t, w.store.steps)
+			require.Empty(t, w.stepRows())
 			require.Empty(t, log.errors(t))
 		})
 	}
@@ -161,17 +161,17 @@ func TestAnAttemptHeartbeatsBeforeItBegins(t *testing.T) {
 	w := setup(t)
 	w.heartbeat(time.Minute, func(beat int) error {
 		require.Equal(t, 1, beat)
-		require.Empty(t, w.store.stepState(provision.StepUser))
+		require.Empty(t, w.stepRow(provision.StepUser))
 		require.Empty(t, w.sim.Requests())
 		return nil
 	})
 	_, err := once(w, 1, w.acts.CreateUser, w.w)
 	require.NoError(t, err)
-	require.Equal(t, provision.StepDone, w.store.stepState(provision.StepUser))
+	require.Equal(t, provision.StepDone, w.stepRow(provision.StepUser).State)
 }
 
-// TestARunningAttemptIsStopped: the step's row says so. Where Temporal knows the attempt no more, another one may be at work, and
-// the row is not touched. Nothing is wrong, so nothing is logged.
+// The step's row says that the attempt was stopped. When Temporal no longer knows the attempt, another one may be running, so the
+// row does not change. None of this is an error, so the log stays empty.
 func TestARunningAttemptIsStopped(t *testing.T) {
 	t.Parallel()
 	for name, answer := range refusals {
@@ -194,14 +194,14 @@ func TestARunningAttemptIsStopped(t *testing.T) {
 			if superseded(answer) {
 				want, open = provision.StepRunning, 1
 			}
-			require.Equal(t, want, w.store.stepState(provision.StepUser))
-			require.Equal(t, open, w.store.open[provision.StepUser])
+			require.Equal(t, want, w.stepRow(provision.StepUser).State)
+			require.Equal(t, open, w.stepRow(provision.StepUser).AttemptsOpen)
 			require.Empty(t, log.errors(t))
 		})
 	}
 }
 
-// TestALostTemporalStopsAnAttempt: when no heartbeat was accepted for as long as the lease lasts, the attempt ends by itself.
+// TestALostTemporalStopsAnAttempt: an attempt ends when Temporal has accepted no heartbeat for the time of a lease.
 func TestALostTemporalStopsAnAttempt(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -216,7 +216,7 @@ func TestALostTemporalStopsAnAttempt(t *testing.T) {
 	})
 	_, err := once(w, 1, w.acts.CreateUser, w.w)
 	require.Error(t, err)
-	require.Equal(t, 4, server.heard(), "one that gets no answer is sent again while the lease lives")
-	require.Equal(t, provision.StepRunning, w.store.stepState(provision.StepUser))
+	require.Equal(t, 4, server.heard(), "a heartbeat without an answer is sent again until the lease is over")
+	require.Equal(t, provision.StepRunning, w.stepRow(provision.StepUser).State)
 	require.Empty(t, w.account().Users)
 }

@@ -33,7 +33,7 @@ func TestUnusableAccountsAreRefused(t *testing.T) {
 			failure := w.requireFailure(err, c.code)
 			require.Equal(t, provision.KindAccount, failure.Code.Kind())
 
-			// Nor does any other activity do anything there. Of an account that the order has entered before, an operator is asked.
+			// No other activity does anything there either. If the order has opened a session there before, an operator must decide.
 			w.acts.Timings.RefusedFor = time.Nanosecond
 			later := c.code
 			if later == provision.CodeAccountCannotBeEntered {
@@ -90,8 +90,7 @@ func TestInspectWithoutPermissionToReadTheState(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// One attempt is enough to say what does not answer, and the tries of one call are not multiplied by
-// those of another.
+// One attempt is enough to name the call that does not answer. The retries of one call do not multiply those of another.
 func TestInspectWhenAssumeRoleDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(from *initialState) {
@@ -103,8 +102,8 @@ func TestInspectWhenAssumeRoleDoesNotAnswer(t *testing.T) {
 	require.Less(t, time.Since(began), 10*time.Second)
 	failure := w.requireFailure(err, provision.CodeAWSUnavailable)
 	require.Contains(t, failure.Reason, "sts:AssumeRole")
-	require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepInspect])
-	require.Contains(t, w.store.problems[len(w.store.problems)-1], "sts:AssumeRole")
+	require.Equal(t, provision.StepRetrying, w.stepRow(provision.StepInspect).State)
+	require.Contains(t, w.stepRow(provision.StepInspect).Problem, "sts:AssumeRole")
 	asked := slices.DeleteFunc(w.operations(), func(operation string) bool { return operation != "AssumeRole" })
 	require.LessOrEqual(t, len(asked), 3)
 }

@@ -14,15 +14,15 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// The fault matrix, the other dimension: an answer of AWS that never changes, to every call of the order, of its undo and of a
-// verification. No answer is retried without end: it becomes a question, an unusable account, or a leftover.
+// The second dimension of the fault matrix: AWS always gives the same answer to a call of the order, of its undo or of a
+// verification. No answer is retried without end: it becomes a question, an unusable account or a leftover.
 
-// answersForGood are answers that no attempt changes. Services spell them differently.
+// answersForGood are the answers that never change. Each service has its own codes for them.
 var answersForGood = []struct {
 	name   string
 	status int
-	reads  bool // whether a read can be answered like that
-	undos  bool // whether an undo is answered like that as well: it treats the others alike
+	reads  bool // whether AWS can answer a read like that
+	undos  bool // whether undos are tested with it: they treat the other answers in the same way
 	code   func(service string) string
 }{
 	{"denied", 403, true, true, byService("AccessDenied", "AccessDeniedException")},
@@ -43,7 +43,7 @@ var answersForGood = []struct {
 	{"busy", 409, false, true, byService("ConcurrentModification", "ConflictException")},
 }
 
-// byService spells a code as IAM, STS and S3 do, or as the services with JSON do.
+// byService returns the code of IAM, STS and S3, or the code of the services that use JSON.
 func byService(xml, json string) func(string) string {
 	return func(service string) string {
 		if service == "iam" || service == "sts" || service == "s3" {
@@ -53,19 +53,19 @@ func byService(xml, json string) func(string) string {
 	}
 }
 
-// impatient believes an answer of AWS at once, and waits for nothing.
+// impatient makes every answer of AWS final at once.
 func impatient(from *initialState) {
 	from.timings = Timings{VisibleFor: 8 * time.Millisecond, AbsentFor: time.Millisecond, PollEvery: time.Millisecond / 2, DeniedFor: 1,
 		RefusedFor: 1}
 }
 
-// linked is the flow with a report that exists, and with a boundary.
+// linked makes the order link an existing report, in a pool with a permissions boundary.
 func linked(from *initialState) {
 	linking(theExport(simExport("HEALTHY")))(from)
 	from.w.Settings.PermissionsBoundary = "arn:aws:iam::aws:policy/AdministratorAccess"
 }
 
-// flows are the flows of this dimension, and whose calls each is about.
+// flows are the flows of this dimension, each with the services whose calls it tests.
 var flows = []struct {
 	name     string
 	change   func(*initialState)
@@ -87,7 +87,7 @@ func called(requests []awssim.Request, services []string) (operations []awssim.F
 	return operations
 }
 
-// TestEveryPermanentAnswerToAnOrderEnds gives every call of the order the same answer for good.
+// TestEveryPermanentAnswerToAnOrderEnds gives each call of the order the same answer until the order ends.
 func TestEveryPermanentAnswerToAnOrderEnds(t *testing.T) {
 	t.Parallel()
 	for _, flow := range flows {
@@ -102,13 +102,14 @@ func TestEveryPermanentAnswerToAnOrderEnds(t *testing.T) {
 		for _, answer := range answersForGood {
 			t.Run(flow.name+"/"+answer.name, func(t *testing.T) {
 				t.Parallel()
+				db := newDatabase(t)
 				for _, at := range answerable(doing, answer.reads) {
-					w := setup(t, withResourcesOfOthers, flow.change, impatient)
-					lied := answer.name == "not there" && awscloud.IsRead(at.Operation)
+					w := setup(t, withResourcesOfOthers, flow.change, impatient, in(db))
+					denies := answer.name == "not there" && awscloud.IsRead(at.Operation)
 					w.answer(at, answer.status, answer.code(at.Service))
 					d, err := w.do()
 					if err != nil {
-						failure := w.requireAnswered(at, err, !lied)
+						failure := w.requireAnswered(at, err, !denies)
 						require.Contains(t, []provision.FailureKind{provision.KindInput, provision.KindAccount, provision.KindPermission},
 							failure.Code.Kind(), failure.Explained())
 					}
@@ -117,7 +118,7 @@ func TestEveryPermanentAnswerToAnOrderEnds(t *testing.T) {
 						continue // the inspection has refused the account, or asks
 					}
 					if answer.name == "not there" && at.Operation == "GetAlternateContact" {
-						continue // so the journal says, and AWS is the only one who could know better
+						continue // so the journal has no such contact, and only AWS knows better
 					}
 					w.requireNothingLeft(d, at)
 				}
@@ -125,17 +126,17 @@ func TestEveryPermanentAnswerToAnOrderEnds(t *testing.T) {
 					return
 				}
 				for _, at := range answerable(undoing, answer.reads) {
-					w := setup(t, withResourcesOfOthers, flow.change, impatient)
+					w := setup(t, withResourcesOfOthers, flow.change, impatient, in(db))
 					d := w.mustDo()
 					w.startWorker()
 					w.answer(at, answer.status, answer.code(at.Service))
-					lied := answer.name == "not there" && awscloud.IsRead(at.Operation) // and the whole account may look as before
+					denies := answer.name == "not there" && awscloud.IsRead(at.Operation) // and the whole account may look as before
 					w.undoFor = -time.Second
 					notes, verified, err := w.tryUndo(d)
 					for _, failed := range each(err) {
-						w.requireAnswered(at, failed, !lied)
+						w.requireAnswered(at, failed, !denies)
 					}
-					if !lied && string(w.sim.Snapshot(accountID)) != w.start {
+					if !denies && string(w.sim.Snapshot(accountID)) != w.start {
 						require.True(t, err != nil || len(notes)+len(verified.Leftovers) > 0, "%s: what is left is not named", at.Operation)
 					}
 					w.requireOthersUntouched()
@@ -147,17 +148,18 @@ func TestEveryPermanentAnswerToAnOrderEnds(t *testing.T) {
 	}
 }
 
-// It is a strike against the account, not a verification that never ends.
+// The answer is a failure of the account, and not a verification that never ends.
 func TestEveryPermanentAnswerToAVerificationIsItsResult(t *testing.T) {
 	t.Parallel()
-	clean := setup(t, impatient)
+	clean := setup(t, impatient, waiting)
 	_, err := run(clean, clean.acts.VerifyAccount, accountID)
 	require.NoError(t, err)
 	for _, answer := range answersForGood {
 		t.Run(answer.name, func(t *testing.T) {
 			t.Parallel()
+			db := newDatabase(t)
 			for _, at := range answerable(called(clean.sim.Requests(), nil), answer.reads) {
-				w := setup(t, impatient)
+				w := setup(t, impatient, waiting, in(db))
 				w.answer(at, answer.status, answer.code(at.Service))
 				verified, err := run(w, w.acts.VerifyAccount, accountID)
 				require.NoError(t, err, at.Operation)
@@ -175,14 +177,14 @@ func TestEveryPermanentAnswerToAVerificationIsItsResult(t *testing.T) {
 	}
 }
 
-// answer makes AWS give one answer to a call from now on, with a message that must not be copied.
+// answer makes AWS give the same answer to a call from now on, with a message that no error may repeat.
 func (w *fixture) answer(at awssim.Fault, status int, code string) {
 	w.sim.Inject(awssim.Fault{Service: at.Service, Operation: at.Operation, AccountID: accountID, Kind: awssim.Error, Code: code,
 		Status: status, Message: "secret " + w.w.Request.ContactName})
 }
 
-// requireAnswered requires an error that ends the attempts and shows an operator AWS's answer. Where AWS says that a thing is not
-// there when we look for it, that is no refusal, and has no code.
+// requireAnswered requires an error that ends the attempts and shows AWS's answer to an operator. When AWS answers a read with "not
+// found", that is not a refusal, and the error has no code of AWS.
 func (w *fixture) requireAnswered(at awssim.Fault, err error, refused bool) provision.Failure {
 	w.t.Helper()
 	var app *temporal.ApplicationError
@@ -203,7 +205,7 @@ func (w *fixture) requireAnswered(at awssim.Fault, err error, refused bool) prov
 	return failure
 }
 
-// answerable are the calls that an answer is given to.
+// answerable returns the calls that get an answer: all of them, or all but the reads.
 func answerable(calls []awssim.Fault, reads bool) []awssim.Fault {
 	return slices.DeleteFunc(slices.Clone(calls), func(at awssim.Fault) bool { return !reads && awscloud.IsRead(at.Operation) })
 }
@@ -217,7 +219,7 @@ func (w *fixture) requireNothingLeft(d done, at awssim.Fault) {
 	w.requireRestored()
 }
 
-// each takes joined errors apart.
+// each splits joined errors.
 func each(err error) []error {
 	if err == nil {
 		return nil

@@ -15,16 +15,16 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// The fault matrix: every changing call of the order and of its undo × what may happen to it × who repeats it. Whatever
-// happens, the account ends up as ordered, or exactly as it was, and what is not ours stays as it is, byte for byte.
+// The fault matrix combines each changing call of the order and of its undo with what may happen to the call and with who repeats
+// it. In every case the account ends as ordered, or exactly as it was before, and what is not ours does not change by a byte.
 
-// way is who repeats a spoilt call, and the faults that this is about.
+// way says who repeats a failed call, and for which faults.
 type way struct {
 	name   string
 	faults []awssim.Fault
 	change func(*initialState)
-	arm    func(w *fixture, at awssim.Fault) // makes more go wrong at the call; nil: nothing
-	check  func(w *fixture, at awssim.Fault) // that the way was really taken; nil: nothing to check
+	arm    func(w *fixture, at awssim.Fault) // prepares a second fault at the call; nil: none
+	check  func(w *fixture, at awssim.Fault) // requires that the call was repeated in this way; nil: no check
 }
 
 var lostReply = awssim.Fault{When: awssim.After, Kind: awssim.Reset}
@@ -47,7 +47,7 @@ var ways = []way{
 			{When: awssim.After, Kind: awssim.Timeout},
 			{When: awssim.Before, Kind: awssim.Timeout},
 		}},
-	// The SDK sends the call again by itself, as it does when it is not told otherwise, and we see only what the repeat brings.
+	// The SDK sends the call again, as it does by default, and we see only the result of the repeat.
 	{name: "the SDK's retry", change: sdkRetries, check: repeatedBySDK, faults: []awssim.Fault{
 		lostReply,
 		{When: awssim.After, Kind: awssim.InternalError},
@@ -55,7 +55,7 @@ var ways = []way{
 		{When: awssim.Before, Kind: awssim.Unavailable},
 		{When: awssim.Before, Kind: awssim.Throttle},
 	}},
-	// The call is under way when the process is killed; another process, which knows nothing of it, gets the next attempt.
+	// The process is killed during the call. Another process, which does not know about the call, gets the next attempt.
 	{name: "the process is killed", change: func(*initialState) {}, arm: killedAt, check: killed, faults: []awssim.Fault{
 		{When: awssim.After, Kind: awssim.Timeout},
 		{When: awssim.Before, Kind: awssim.Timeout},
@@ -72,12 +72,11 @@ func sdkRetries(from *initialState) {
 	}
 }
 
-// repeatedBySDK wants one call of the operation to have been sent more than once.
+// repeatedBySDK requires that the SDK has sent a call of the operation more than once.
 func repeatedBySDK(w *fixture, at awssim.Fault) {
 	w.t.Helper()
 	require.True(w.t, slices.ContainsFunc(w.sim.Requests(), func(r awssim.Request) bool {
-		return r.Operation == at.Operation &&
-			r.Attempt > 1
+		return r.Operation == at.Operation && r.Attempt > 1
 	}),
 		"the SDK did not repeat %s", at.Operation)
 }
@@ -98,8 +97,8 @@ func killed(w *fixture, at awssim.Fault) {
 
 func patient(from *initialState) { from.timings.AbsentFor = 40 * time.Millisecond }
 
-// staleAfter makes the next read of the service show what was before the call: more of them, and how many fall into the patience of the
-// undo would depend on the machine.
+// staleAfter makes the next read of the service show the state before the call. With more than one stale read, the speed of the
+// machine would decide how many of them happen while the undo waits.
 func staleAfter(w *fixture, at awssim.Fault) {
 	n := at.Nth - w.sent(at)
 	w.onRequest(func(operation, _ string) {
@@ -112,8 +111,7 @@ func staleAfter(w *fixture, at awssim.Fault) {
 	})
 }
 
-// mutations lists the changing calls between two moments of the simulator's log, with their place among the calls of
-// the same operation.
+// mutations lists the changing calls of a log of requests from an index on, with their place among the calls of the same operation.
 func mutations(requests []awssim.Request, from int, services ...string) (calls []awssim.Fault) {
 	mutating := map[awssim.Operation]bool{}
 	for _, op := range awssim.MutatingOperations {
@@ -132,7 +130,7 @@ func mutations(requests []awssim.Request, from int, services ...string) (calls [
 	return calls
 }
 
-// plan is what a flow without faults looks like: its changing calls, and what it leaves.
+// plan describes a flow without faults: its changing calls, and the account at its end.
 type plan struct {
 	writes, undos []awssim.Fault
 	ordered       string // the account's shape
@@ -143,7 +141,7 @@ var kinds = []struct {
 	name          string
 	writes, undos int
 	change        func(*initialState)
-	services      []string // whose calls are spoilt; none: all
+	services      []string // whose calls fail; none: all
 }{
 	{"everything", 13, 14, func(*initialState) {}, nil},
 	{"legacy report", 4, 3, legacyReport, []string{"s3", "cur"}},
@@ -162,8 +160,8 @@ func planned(t *testing.T, writes, undos int, services []string, changes ...func
 	return p
 }
 
-// TestEveryFaultAtEveryWrite spoils every single changing call of the flow in every way, once while everything goes
-// well otherwise, once while it is undone, and once with the order given up at the spoilt call.
+// TestEveryFaultAtEveryWrite makes each changing call fail in each way: once during an order that completes, once during its undo,
+// and once with the order cancelled at the failed call.
 func TestEveryFaultAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	for _, kind := range kinds {
@@ -172,8 +170,9 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 			for _, f := range by.faults {
 				t.Run(fmt.Sprintf("%s/%s/%s %s", kind.name, by.name, f.When, f.Kind), func(t *testing.T) {
 					t.Parallel()
+					db := newDatabase(t)
 					for _, at := range p.writes {
-						w := setup(t, withResourcesOfOthers, kind.change, by.change)
+						w := setup(t, withResourcesOfOthers, kind.change, by.change, in(db))
 						w.spoil(by, f, at)
 						d := w.mustDo()
 						w.requireSpoilt(by, f, at)
@@ -181,7 +180,7 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 						w.requireUndone(d, at)
 					}
 					for _, at := range p.undos {
-						w := setup(t, withResourcesOfOthers, kind.change, by.change)
+						w := setup(t, withResourcesOfOthers, kind.change, by.change, in(db))
 						d := w.mustDo()
 						w.spoil(by, f, at)
 						w.requireUndone(d, at)
@@ -191,7 +190,7 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 						return // the call did not fail with its outcome unknown
 					}
 					for _, at := range p.writes {
-						w := setup(t, withResourcesOfOthers, kind.change, by.change)
+						w := setup(t, withResourcesOfOthers, kind.change, by.change, in(db))
 						inspected, err := run(w, w.acts.Inspect, w.w)
 						require.NoError(t, err)
 						w.spoil(by, f, at)
@@ -205,8 +204,8 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 	}
 }
 
-// TestEveryDenialAtEveryWrite takes the permission for every changing call away. The order stops and says which permission
-// is missing; with the permission it goes on and ends as ordered, and given up without it it ends as before.
+// TestEveryDenialAtEveryWrite takes away the permission for each changing call. The order stops and names the missing permission.
+// With the permission it continues and completes; when it is cancelled without it, its undo restores the account.
 func TestEveryDenialAtEveryWrite(t *testing.T) {
 	t.Parallel()
 	denied := func(w *fixture, at awssim.Fault) (mend func()) {
@@ -217,8 +216,9 @@ func TestEveryDenialAtEveryWrite(t *testing.T) {
 		for _, at := range onePerOperation(p.writes) {
 			t.Run(kind.name+"/"+at.Operation, func(t *testing.T) {
 				t.Parallel()
+				db := newDatabase(t)
 				for _, givenUp := range []bool{false, true} {
-					w := setup(t, withResourcesOfOthers, kind.change, quick)
+					w := setup(t, withResourcesOfOthers, kind.change, quick, in(db))
 					mend := denied(w, at)
 					d, err := w.do()
 					failure := w.requireFailure(err, provision.CodePermissionMissing)
@@ -280,8 +280,9 @@ func TestResourcesOfOthersWithTheSameNamesAreNeverTouched(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s/%s/%s %s", foreign.name, by.name, f.When, f.Kind), func(t *testing.T) {
 					t.Parallel()
+					db := newDatabase(t)
 					for _, at := range writes {
-						w, d := begin(t, foreign, by.change)
+						w, d := begin(t, foreign, by.change, in(db))
 						w.spoil(by, f, at)
 						w.requireFailure(w.setUp(&d), foreign.code)
 						w.requireSpoilt(by, f, at)
@@ -374,8 +375,8 @@ func (w *fixture) requireUndone(d done, at awssim.Fault) {
 	require.Empty(w.t, notes, "fault at %s %d", at.Operation, at.Nth)
 	require.Empty(w.t, verified.Leftovers, "fault at %s %d", at.Operation, at.Nth)
 	w.requireRestored()
-	require.Empty(w.t, w.store.passwords, "the password is forgotten")
-	require.Equal(w.t, provision.StepUndone, w.store.steps[provision.StepUser])
+	require.Empty(w.t, w.sealedPasswords(), "the password is forgotten")
+	require.Equal(w.t, provision.StepUndone, w.stepRow(provision.StepUser).State)
 }
 
 // requireSpoilt wants the fault to have happened: a matrix that misses its calls proves nothing.

@@ -1,7 +1,6 @@
 package activities
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"testing"
@@ -25,36 +24,46 @@ const (
 	undoBegun    situation = "the step is being undone"
 )
 
-// In these an undo may work, and so may the comparison that follows it.
+// onlyForward are the situations in which an undo may work, and so may the comparison that follows it.
 var onlyForward = []situation{compensating, undoBegun}
 
-// databases make a database in which the order, and the account, are in a situation.
-var databases = map[string]func(t *testing.T, order provision.OrderKey, is situation) Database{"in memory": inMemory,
-	"in PostgreSQL": inPostgres}
-
-func inMemory(_ *testing.T, order provision.OrderKey, is situation) Database {
-	m := newMemoryDatabase(order)
+// become brings the order and the account into the situation, as the workflow does it.
+func (w *fixture) become(is situation) {
+	w.t.Helper()
+	ctx, order := w.t.Context(), w.w.Order
+	cancel := provision.Failure{Code: provision.CodeOrderCancelled, Reason: "it was cancelled"}
+	closeOrder := func(state provision.OrderState, leftovers ...string) {
+		w.t.Helper()
+		_, err := w.store.Orders.Close(ctx, provision.OrderClosing{Order: order, State: state, AccountID: accountID, Failure: cancel,
+			Leftovers: leftovers})
+		require.NoError(w.t, err)
+	}
 	switch is {
 	case cancelled:
-		m.holder, m.status, m.state = provision.OrderKey{}, provision.AccountReady, provision.Cancelled
+		closeOrder(provision.Cancelled)
 	case completed:
-		m.status, m.state = provision.AccountAllocated, provision.Completed
+		require.NoError(w.t, w.store.Orders.Allocate(ctx, order, accountID, provision.Result{AccountID: accountID}))
 	case failed:
-		m.status, m.state = provision.AccountProvisioningFailed, provision.Failed
+		closeOrder(provision.Failed, "the IAM user of the order still exists")
 	case anothers:
-		m.holder.ID, m.state = "order-2", provision.Cancelled
-	case neverHeld:
-		m.holder, m.status, m.state = provision.OrderKey{}, provision.AccountReady, provision.WaitingForAccount
+		closeOrder(provision.Cancelled)
+		another := provision.OrderKey{Provider: order.Provider, ID: "order-2"}
+		w.openOrder(another)
+		require.Equal(w.t, accountID, w.claim(another).ID)
 	case rejected:
-		m.status, m.state = provision.AccountInvalid, provision.WaitingForAccount
+		_, err := w.store.Orders.RejectAccount(ctx, order, accountID,
+			provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "the role cannot be assumed"}, false)
+		require.NoError(w.t, err)
 	case compensating:
-		m.state = provision.Compensating
+		require.NoError(w.t, w.store.Orders.BeginUndo(ctx, order, cancel))
 	case undoBegun:
 		for _, step := range steps {
-			m.steps[step] = provision.StepUndoing
+			_, err := w.store.Steps.BeginUndo(ctx, order, accountID, step, LeaseTime)
+			require.NoError(w.t, err)
 		}
+	default:
+		w.t.Fatalf("no case makes the situation %q", is)
 	}
-	return m.database()
 }
 
 // steps are those that have, or could have, an undo.
@@ -80,22 +89,25 @@ func TestNothingIsDoneInAnAccountThatTheOrderDoesNotHold(t *testing.T) {
 		require.True(t, listed || slices.Contains(databaseOnly, method.Name) || method.Name == "VerifyAccount",
 			"the activity %s is new: list it with those that work in an order's account (inAccount), or with those that work in none", method.Name)
 	}
-	for database, become := range databases {
-		for _, is := range []situation{cancelled, completed, failed, anothers, neverHeld, rejected, compensating, undoBegun} {
-			t.Run(fmt.Sprintf("%s/%s", database, is), func(t *testing.T) {
-				t.Parallel()
-				w := setup(t, quick)
-				w.acts.Database = become(t, w.w.Order, is)
-				for name, call := range w.inAccount(done{user: provision.User{Name: "alice", ID: recordedUser}}) {
-					if slices.Contains(onlyForward, is) && (slices.Contains(undos, name) || name == "CompareWithJournal") {
-						continue
-					}
-					err := call()
-					require.Error(t, err, name)
-					w.requireFailure(err, provision.CodeOrderNotInProgress)
-					require.Empty(t, w.sim.Requests(), "%s: not even the role is assumed", name)
+	for _, is := range []situation{cancelled, completed, failed, anothers, neverHeld, rejected, compensating, undoBegun} {
+		t.Run(string(is), func(t *testing.T) {
+			t.Parallel()
+			var w *fixture
+			if is == neverHeld {
+				w = setup(t, quick, waiting)
+			} else {
+				w = setup(t, quick)
+				w.become(is)
+			}
+			for name, call := range w.inAccount(done{user: provision.User{Name: "alice", ID: recordedUser}}) {
+				if slices.Contains(onlyForward, is) && (slices.Contains(undos, name) || name == "CompareWithJournal") {
+					continue
 				}
-			})
-		}
+				err := call()
+				require.Error(t, err, name)
+				w.requireFailure(err, provision.CodeOrderNotInProgress)
+				require.Empty(t, w.sim.Requests(), "%s: not even the role is assumed", name)
+			}
+		})
 	}
 }

@@ -43,15 +43,15 @@ func TestARefusalIsFinalWhenItLasts(t *testing.T) {
 			}
 			for n := int32(1); n <= 3; n++ {
 				w.requireAnswer(attempt(n), c.first, false)
-				require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepUser])
+				require.Equal(t, provision.StepRetrying, w.stepRow(provision.StepUser).State)
 			}
-			w.store.sinceRefusal(provision.StepUser, *patience)
+			w.refusedAgo(provision.StepUser, *patience)
 			failure := w.requireAnswer(attempt(4), c.last, true)
 			require.NotEmpty(t, failure.AWSCode)
 			require.NotEmpty(t, failure.RequestID)
 			require.Contains(t, failure.Reason, c.mentions)
-			require.Equal(t, provision.StepFailed, w.store.steps[provision.StepUser])
-			problem := w.store.problems[len(w.store.problems)-1]
+			require.Equal(t, provision.StepFailed, w.stepRow(provision.StepUser).State)
+			problem := w.stepRow(provision.StepUser).Problem
 			require.Contains(t, problem, failure.AWSCode)
 			require.Contains(t, problem, failure.RequestID)
 			require.NotContains(t, problem, "secret@example.com")
@@ -75,10 +75,10 @@ func TestAnotherRefusalStartsTheTimeAgain(t *testing.T) {
 		return err
 	}
 	w.requireAnswer(refuse(1, awssim.ConcurrentModification), provision.CodeAWSNotReady, false)
-	w.store.sinceRefusal(provision.StepUser, time.Hour)
+	w.refusedAgo(provision.StepUser, time.Hour)
 	w.requireAnswer(refuse(2, awssim.AccessDenied), provision.CodePermissionMissing, false)
 	w.requireAnswer(refuse(3, awssim.Throttle), provision.CodeThrottled, false)
-	w.store.sinceRefusal(provision.StepUser, time.Hour)
+	w.refusedAgo(provision.StepUser, time.Hour)
 	w.requireAnswer(refuse(4, awssim.Unavailable), provision.CodeAWSUnavailable, false) // an outage is no refusal
 	w.requireAnswer(refuse(5, awssim.AccessDenied), provision.CodePermissionMissing, true)
 }
@@ -120,8 +120,8 @@ func TestAnUndoRetriesRefusalsUntilItsTimeIsOver(t *testing.T) {
 				_, err := once(w, 1, w.acts.RestoreAlias, in)
 				failure := w.requireAnswer(err, c.code, final)
 				require.NotEmpty(t, failure.AWSCode)
-				require.Equal(t, provision.StepUndoing, w.store.steps[provision.StepAlias])
-				require.Contains(t, w.store.problems[len(w.store.problems)-1], failure.RequestID,
+				require.Equal(t, provision.StepUndoing, w.stepRow(provision.StepAlias).State)
+				require.Contains(t, w.stepRow(provision.StepAlias).Problem, failure.RequestID,
 					"until then the order shows what is retried and why it fails")
 			}
 			undo(time.Now().Add(time.Hour), false)
@@ -167,8 +167,8 @@ func TestAnAttemptNamesTheCallThatDidNotAnswer(t *testing.T) {
 	_, err := once(w, 1, w.acts.CreateUser, w.w)
 	failure := w.requireFailure(err, provision.CodeAWSUnavailable)
 	require.Contains(t, failure.Reason, "iam:CreateUser")
-	require.Equal(t, provision.StepRetrying, w.store.steps[provision.StepUser])
-	require.Contains(t, w.store.problems[0], "AWS did not answer iam:CreateUser before the timeout of the attempt")
+	require.Equal(t, provision.StepRetrying, w.stepRow(provision.StepUser).State)
+	require.Contains(t, w.stepRow(provision.StepUser).Problem, "AWS did not answer iam:CreateUser before the timeout of the attempt")
 }
 
 // What AWS never shows is no trouble of the database.

@@ -24,7 +24,7 @@ import (
 // boundaryARN is the boundary of the pool whose policy is shipped here.
 const boundaryARN = "arn:aws:iam::" + accountID + ":policy/Boundary"
 
-// rolePolicy is the shipped policy, to be taken apart.
+// rolePolicy is the shipped policy, in a form from which parts can be removed.
 type rolePolicy struct {
 	Version   string
 	Statement []roleStatement
@@ -44,13 +44,13 @@ func shippedPolicy(t *testing.T) (p rolePolicy) {
 	return p
 }
 
-// String is the policy as JSON.
+// String returns the policy as JSON.
 func (p rolePolicy) String() string {
 	text, _ := json.Marshal(p) // strings and lists always encode
 	return string(text)
 }
 
-// without is the policy without one action or resource of a statement. A statement that is empty then goes.
+// without returns the policy without one action or resource of a statement. It drops a statement that is then empty.
 func (p rolePolicy) without(at int, action, resource string) rolePolicy {
 	p.Statement = slices.Clone(p.Statement)
 	st := &p.Statement[at]
@@ -70,7 +70,7 @@ type policyRun struct {
 	do    func(w *fixture) []string
 }
 
-// ending is an error as far as two runs can be compared by it.
+// ending returns the part of an error that is the same in two equal runs.
 func ending(what string, err error) string {
 	if err == nil {
 		return what + ": done"
@@ -178,7 +178,8 @@ func inAccountWith(t *testing.T, policy rolePolicy, r policyRun) (ended string, 
 	w := setup(t, append([]func(*initialState){func(from *initialState) {
 		from.account.Role.Policy = json.RawMessage(policy.String())
 		from.w.Settings.PermissionsBoundary = boundaryARN
-		from.account.PolicyDocuments = map[string]string{boundaryARN: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`}
+		from.account.PolicyDocuments = map[string]string{
+			boundaryARN: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`}
 		from.account.PasswordPolicy = &awssim.PasswordPolicy{MinimumPasswordLength: 8, AllowUsersToChangePassword: true}
 		from.timings.VisibleFor = 30 * time.Millisecond
 	}}, r.scene...)...)
@@ -211,7 +212,7 @@ func TestTheShippedRolePolicyGrantsExactlyWhatIsNeeded(t *testing.T) {
 			})
 		}
 	})
-	// missed wants a run that needs one of the actions to end in another way with this policy.
+	// missed requires that a run that needs one of the actions ends differently with this policy.
 	missed := func(t *testing.T, less rolePolicy, actions ...string) {
 		t.Helper()
 		asked := map[string]bool{}

@@ -26,7 +26,7 @@ func (a reconcilerFake) FindAndRepair(context.Context) (reconcile.Report, error)
 	return a.report, a.err
 }
 
-// runReconcile runs the activity and returns what it answered and logged.
+// runReconcile runs the activity and returns its result and its log.
 func runReconcile(t *testing.T, reconciler Reconciler) (report reconcile.Report, findings, others []map[string]any, err error) {
 	t.Helper()
 	var lines logged
@@ -72,14 +72,14 @@ func TestFindingsThatAreNotRepairedAreLoggedAsErrors(t *testing.T) {
 	require.Empty(t, logged[1]["order"])
 
 	_, logged, others, err = runReconcile(t, reconcilerFake{report: want, err: errors.New("no route")})
-	require.Error(t, err, "what could not be checked is tried again")
-	require.Len(t, logged, 2, "what is known is said all the same")
+	require.Error(t, err, "the next run checks it again")
+	require.Len(t, logged, 2, "the result still contains the known findings")
 	require.NotEmpty(t, others)
 	require.Equal(t, "ERROR", others[0]["level"])
 	require.Equal(t, "no route", others[0]["error"], "the log has the details of an unexpected error")
 }
 
-// expectation is what the reconciler expects of the world's order.
+// expectation is what the reconciler expects of the fixture's order.
 type expectation struct{ reconcile.ExpectedUser }
 
 func (e expectation) ExpectedUsers(_ context.Context, afterAccount, _ string, _ int) ([]reconcile.ExpectedUser, error) {
@@ -89,7 +89,7 @@ func (e expectation) ExpectedUsers(_ context.Context, afterAccount, _ string, _ 
 	return []reconcile.ExpectedUser{e.ExpectedUser}, nil
 }
 
-// The reconciler and the activities must mean the same user: its tags are written here and read there.
+// The reconciler and the activities must agree on the user: the activities write its tags, and the reconciler reads them.
 func TestTheReconcilerKnowsTheUserOfAnOrder(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -9,8 +9,8 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// An operator changes the pool's settings while an order waits, and retries it. What was made under the
-// earlier settings is gone then, and nothing of it is left when the order is undone.
+// An operator changes the pool's settings while an order waits, and retries the order. The retry removes what the order created
+// under the earlier settings, and the undo leaves none of it.
 func TestAReportMovesWhenTheSettingsChange(t *testing.T) {
 	t.Parallel()
 	for name, become := range map[string]func(*provision.PoolSettings){
@@ -52,7 +52,7 @@ func TestAReportMovesWhenTheSettingsChange(t *testing.T) {
 				again, err := run(w, w.acts.SetUpReport, in)
 				require.NoError(t, err)
 				require.Equal(t, report, again)
-				require.Len(t, w.sim.Effects(), effects, "what fits the settings of now stays")
+				require.Len(t, w.sim.Effects(), effects, "what fits the current settings stays")
 
 				undone, err := run(w, w.acts.RemoveReport, RemoveReport{Assignment: w.w, Report: report, EarlierSettings: earlier})
 				require.NoError(t, err)
@@ -67,7 +67,7 @@ func TestAReportMovesWhenTheSettingsChange(t *testing.T) {
 	}
 }
 
-// The order is given up right after its settings were changed.
+// The order is cancelled right after its settings were changed.
 func TestAReportUnderEarlierSettingsIsRemoved(t *testing.T) {
 	t.Parallel()
 	w := setup(t, quick)
@@ -105,7 +105,7 @@ func TestAnEarlierBucketWithUsageIsLeftAlone(t *testing.T) {
 	require.Equal(t, 4711, w.account().Buckets[d.report.Bucket].Objects["cur/usage.parquet"])
 }
 
-// Only what carries the order's marks is removed.
+// The step removes only what has the order's tags.
 func TestResourcesOfOthersAreLeftAloneWhenTheSettingsChange(t *testing.T) {
 	t.Parallel()
 	w := setup(t, quick, func(from *initialState) {

@@ -24,7 +24,7 @@ func exportOf(query string) awssim.Export {
 
 func focus() awssim.Export { return exportOf("SELECT BilledCost, EffectiveCost FROM FOCUS_1_0_AWS") }
 
-// linking is an account in which an order links the report named Usage.
+// linking makes the order link the report named Usage.
 func linking(change func(*awssim.Account)) func(*initialState) {
 	return func(from *initialState) {
 		from.w.Request.UseExistingCUR = "Usage"
@@ -41,7 +41,7 @@ func theReport(r awssim.Report) func(*awssim.Account) {
 	return func(a *awssim.Account) { a.Reports = map[string]awssim.Report{"Usage": r} }
 }
 
-// The order asks for another name, and says why.
+// The question asks for another name, and says why.
 func TestReportsThatCannotBeLinked(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -56,8 +56,9 @@ func TestReportsThatCannotBeLinked(t *testing.T) {
 			provision.CodeReportNotFound, "recommendations"},
 		"another letter case": {func(a *awssim.Account) { a.Exports = map[string]awssim.Export{"USAGE": simExport("HEALTHY")} },
 			provision.CodeReportNotFound, "only in letter case"},
-		"another letter case of a legacy report": {func(a *awssim.Account) { a.Reports = map[string]awssim.Report{"usage": simReport("SUCCESS")} },
-			provision.CodeReportNotFound, "only in letter case"},
+		"another letter case of a legacy report": {func(a *awssim.Account) {
+			a.Reports = map[string]awssim.Report{"usage": simReport("SUCCESS")}
+		}, provision.CodeReportNotFound, "only in letter case"},
 		"nothing": {func(*awssim.Account) {}, provision.CodeReportNotFound, "case-sensitive"},
 		"the bucket of an export is gone": {func(a *awssim.Account) {
 			theExport(simExport("HEALTHY"))(a)
@@ -90,7 +91,7 @@ func TestReportsThatCannotBeLinked(t *testing.T) {
 	})
 }
 
-// The result says what the name does not.
+// The result describes the linked report.
 func TestWarningsAboutALinkedReport(t *testing.T) {
 	t.Parallel()
 	export := func(change func(*awssim.Export)) func(*awssim.Account) {

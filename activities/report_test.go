@@ -13,7 +13,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// justNow is when AWS has delivered the reports of others for the last time.
+// justNow is when AWS last delivered the reports of others.
 var justNow = time.Now().UTC().Truncate(time.Second)
 
 func simReport(status string) awssim.Report {
@@ -124,7 +124,7 @@ func TestLinkExistingReportOnALaterPage(t *testing.T) {
 	require.Equal(t, "Usage", inspected.ExistingReport.Name)
 }
 
-// TestReportQuota: how many reports an account may have, AWS decides, when one is made.
+// TestReportQuota: AWS decides how many reports an account may have, when one is created.
 func TestReportQuota(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []func(*initialState){legacyReport, func(*initialState) {}} {
@@ -136,7 +136,7 @@ func TestReportQuota(t *testing.T) {
 			}
 		})
 		inspected, err := run(w, w.acts.Inspect, w.w)
-		require.NoError(t, err, "we know no quota")
+		require.NoError(t, err, "Quartermaster has no quota of its own")
 		_, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w})
 		failure := w.requireFailure(err, provision.CodeReportQuotaReached)
 		require.NotEmpty(t, failure.AWSCode)
@@ -144,9 +144,8 @@ func TestReportQuota(t *testing.T) {
 	}
 }
 
-// TestALostReplyForTheLastReportOfTheQuota is the order's own: the reply was lost, and reads do not show it
-// yet when AWS says that there are
-// enough.
+// The last report of the quota is the order's own. Its reply was lost, and reads do not show the report yet when AWS says that the
+// quota is reached.
 func TestALostReplyForTheLastReportOfTheQuota(t *testing.T) {
 	t.Parallel()
 	for operation, c := range map[string]struct {
@@ -218,7 +217,7 @@ func TestReportsAndBucketsOfOthersAreNeverTouched(t *testing.T) {
 					continue
 				}
 				notes, verified := w.undo(d)
-				require.Equal(t, []string{bucketUnknown(w.w)}, notes, "AWS does not tell whose it is")
+				require.Equal(t, []string{bucketUnknown(w.w)}, notes, "AWS does not report whose it is")
 				require.Equal(t, notes, verified.Leftovers, "so the account is not proven clean")
 				w.requireRestored()
 				require.Equal(t, other, string(w.sim.Snapshot(otherID)))
@@ -261,7 +260,7 @@ func TestLegacyReportAndItsBucket(t *testing.T) {
 	require.JSONEq(t, iam.ReportBucketPolicy(d.report.Bucket, accountID), bucket.Policy)
 }
 
-// The billing services look at the policy while the report is made, and may be late.
+// The billing services check the bucket policy when the report is created, and may not see it yet.
 func TestAReportWaitsForTheBucketPolicy(t *testing.T) {
 	t.Parallel()
 	const refusal = "Failed to verify customer bucket permission."
@@ -297,7 +296,7 @@ func TestReportSettingsThatAWSRefusesNameTheSetting(t *testing.T) {
 	require.Contains(t, failure.Reason, "no spaces, please")
 }
 
-// AWS calls it invalid, which must not be believed blindly.
+// AWS calls the report invalid, which need not be true.
 func TestAMissingReportCountsAsDeleted(t *testing.T) {
 	t.Parallel()
 	w := setup(t, legacyReport)

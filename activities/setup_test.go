@@ -1,18 +1,25 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
+	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
@@ -24,6 +31,7 @@ import (
 
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/awssim"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 )
@@ -37,6 +45,8 @@ const (
 	nonce        = "5c6a4f0e-6a8e-4a55-9a0c-2f8f2f6f0b11"
 )
 
+var testPool = provision.Pool{Provider: "acme", Marketplace: "main", Environment: provision.Production}
+
 // fixture is a simulated AWS with an account of the pool and an account of someone else, and the activities that use it through the
 // real SDK.
 type fixture struct {
@@ -45,7 +55,7 @@ type fixture struct {
 	proxy  *proxy // between the SDK and the simulator
 	cloud  awscloud.Options
 	acts   *Activities
-	store  *memoryDatabase
+	store  *store
 	w      Assignment
 	start  string         // the account before the order, as JSON
 	before awssim.Account // the same
@@ -75,7 +85,16 @@ type initialState struct {
 	other   awssim.Account // of someone else
 	timings Timings
 	w       Assignment
+	db      *sqlx.DB // of earlier fixtures of the same test, which are over; nil: a new database
 }
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// in makes a fixture use the database of the test's earlier fixtures, because a new database takes longer than most cases.
+func in(db *sqlx.DB) func(*initialState) { return func(from *initialState) { from.db = db } }
+
+// waiting makes the order wait for an account of another model. No order holds the account.
+func waiting(from *initialState) { from.w.Request.AccountModel = provision.ModelECAM }
 
 // setup creates the usual initial state with the given changes.
 func setup(tb testing.TB, changes ...func(*initialState)) *fixture {
@@ -112,7 +131,8 @@ func setup(tb testing.TB, changes ...func(*initialState)) *fixture {
 				AlternateContactTypes: []string{"BILLING", "OPERATIONS", "SECURITY"}, ReportKind: provision.DataExport,
 				ReportRegion: "eu-central-1", ReportPrefix: "cur", UserPolicyARNs: []string{readOnly},
 			},
-			Account: provision.Account{ID: accountID, RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: externalID},
+			Account: provision.Account{ID: accountID, Pool: testPool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "account",
+				RootEmail: "root@example.com", RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: externalID},
 		},
 	}
 	for _, change := range changes {
@@ -136,11 +156,11 @@ func setup(tb testing.TB, changes ...func(*initialState)) *fixture {
 	require.NoError(tb, err)
 	ring, err := secrets.NewRing(secrets.Key{ID: "k1", Secret: key})
 	require.NoError(tb, err)
-	store := newMemoryDatabase(from.w.Order)
-	w.sim, w.proxy, w.cloud, w.store, w.w = sim, proxy, from.cloud, store, from.w
+	w.sim, w.proxy, w.cloud, w.w = sim, proxy, from.cloud, from.w
 	w.start, w.other = string(sim.Snapshot(accountID)), string(sim.Snapshot(otherID))
 	w.before = w.account()
-	w.acts = &Activities{Database: store.database(), Sealer: ring, Timings: from.timings}
+	w.openStore(from.db)
+	w.acts = &Activities{Database: w.store.database(), Sealer: ring, Timings: from.timings}
 	w.startWorker()
 	return w
 }
@@ -154,7 +174,7 @@ func (w *fixture) startWorker() {
 	acts.Cloud, w.acts = cloud, &acts
 	w.workers++
 	w.alive, w.kill = context.WithCancel(w.t.Context())
-	w.store.caller = w.alive
+	w.store.calledBy(w.alive)
 	w.t.Cleanup(w.kill)
 }
 
@@ -257,7 +277,8 @@ type attemptInfo struct {
 	takes            time.Duration
 }
 
-func (a *attemptInfo) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+func (a *attemptInfo) InterceptActivity(_ context.Context,
+	next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
 	return &attemptInbound{interceptor.ActivityInboundInterceptorBase{Next: next}, a}
 }
 
@@ -282,100 +303,6 @@ func (a *attemptOutbound) GetInfo(ctx context.Context) activity.Info {
 		info.Deadline = time.Now().Add(a.info.takes)
 	}
 	return info
-}
-
-// done is the results of all steps.
-type done struct {
-	inspected Inspection
-	user      provision.User
-	written   *provision.WrittenContacts
-	report    provision.Report
-}
-
-// do runs all steps until one fails, like the workflow.
-func (w *fixture) do() (d done, err error) {
-	w.t.Helper()
-	if d.inspected, err = run(w, w.acts.Inspect, w.w); err != nil {
-		return d, err
-	}
-	err = w.setUp(&d)
-	return d, err
-}
-
-// setContacts, restoreContacts, restoreAlias and compare are the inputs of these activities after what was done.
-func (d done) setContacts(w Assignment) SetContacts {
-	return NewSetContacts(w, d.inspected.Journal, nil)
-}
-
-func (d done) restoreContacts(w Assignment) RestoreContacts {
-	return RestoreContacts{Assignment: w, Journal: d.inspected.Journal, Written: d.written}
-}
-
-func (d done) restoreAlias(w Assignment) RestoreAlias {
-	return RestoreAlias{w, d.inspected.Journal.Alias}
-}
-
-func (d done) compare(w Assignment) CompareWithJournal {
-	return CompareWithJournal{Assignment: w, Journal: d.inspected.Journal, Written: d.written}
-}
-
-func (w *fixture) setUp(d *done) (err error) {
-	w.t.Helper()
-	if d.user, err = run(w, w.acts.CreateUser, w.w); err != nil {
-		return err
-	}
-	written, err := run(w, w.acts.SetContacts, d.setContacts(w.w))
-	if err != nil {
-		return err
-	}
-	d.written = &written
-	if _, err = run(w, w.acts.SetAlias, w.w); err != nil {
-		return err
-	}
-	if d.report, err = run(w, w.acts.SetUpReport, SetUpReport{Assignment: w.w, Existing: d.inspected.ExistingReport}); err != nil {
-		return err
-	}
-	_, err = run(w, w.acts.EnableSignIn, EnableSignIn{Assignment: w.w, User: d.user})
-	return err
-}
-
-// mustDo runs all steps and requires success.
-func (w *fixture) mustDo() done {
-	w.t.Helper()
-	d, err := w.do()
-	require.NoError(w.t, err)
-	return d
-}
-
-// undo runs all undos and requires success.
-func (w *fixture) undo(d done) (notes []string, verified Comparison) {
-	w.t.Helper()
-	notes, verified, err := w.tryUndo(d)
-	require.NoError(w.t, err)
-	return notes, verified
-}
-
-// tryUndo runs all undos, newest first, and the comparison, like the workflow. A failure does not stop the others.
-func (w *fixture) tryUndo(d done) (notes []string, verified Comparison, failed error) {
-	w.t.Helper()
-	assignment := w.w
-	assignment.Until = time.Now().Add(w.undoFor)
-	userUndo := UserUndo{Assignment: assignment, UserID: d.user.ID}
-	for _, undo := range []func() (Undone, error){
-		func() (Undone, error) { return run(w, w.acts.DisableSignIn, userUndo) },
-		func() (Undone, error) { return run(w, w.acts.RemoveUser, userUndo) },
-		func() (Undone, error) { return run(w, w.acts.RestoreContacts, d.restoreContacts(assignment)) },
-		func() (Undone, error) { return run(w, w.acts.RestoreAlias, d.restoreAlias(assignment)) },
-		func() (Undone, error) {
-			return run(w, w.acts.RemoveReport, RemoveReport{Assignment: assignment, Report: d.report})
-		},
-	} {
-		undone, err := undo()
-		failed = errors.Join(failed, err)
-		notes = append(notes, undone.Notes...)
-	}
-	verified, err := run(w, w.acts.CompareWithJournal, d.compare(assignment))
-	return notes, verified, errors.Join(failed, err)
 }
 
 // requireRestored requires that the account is exactly as it was before the order.
@@ -482,4 +409,117 @@ func (w *fixture) onRequest(tell func(operation, fault string)) {
 	w.observing.Lock()
 	defer w.observing.Unlock()
 	w.observers = append(w.observers, tell)
+}
+
+// proxy is between the SDK and the simulator, and alters AWS's answers. A test can disable a guard this way, without a branch in the
+// product: the guard's read gets the answer that it accepts, or a call does not reach AWS.
+type proxy struct {
+	sim *awssim.Sim
+	now atomic.Pointer[alterations]
+}
+
+// alterations are the altered answers by operation.
+type alterations map[string]alteration
+
+// alteration returns the answer to a call. ask sends the call to the simulator.
+type alteration func(sim *awssim.Sim, ask func() *httptest.ResponseRecorder) *httptest.ResponseRecorder
+
+// alter replaces the alterations; nil removes them.
+func (l *proxy) alter(answers alterations) { l.now.Store(&answers) }
+
+func (l *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	now := l.now.Load()
+	if now == nil || len(*now) == 0 {
+		l.sim.ServeHTTP(w, r)
+		return
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	alter, ok := (*now)[operationOf(r, body)]
+	if !ok {
+		l.sim.ServeHTTP(w, r)
+		return
+	}
+	answer := alter(l.sim, func() *httptest.ResponseRecorder {
+		recorder := httptest.NewRecorder()
+		l.sim.ServeHTTP(recorder, r)
+		return recorder
+	})
+	for name, values := range answer.Header() {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body.Bytes())
+}
+
+var actionOf = regexp.MustCompile(`(?:^|&)Action=(\w+)`)
+
+// operationOf returns the operation of a request; of S3 only the operations that tests alter.
+func operationOf(r *http.Request, body []byte) string {
+	if action := actionOf.FindSubmatch(body); action != nil {
+		return string(action[1])
+	}
+	if target := r.Header.Get("X-Amz-Target"); target != "" {
+		return target[strings.LastIndexByte(target, '.')+1:]
+	}
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	_, key, _ := strings.Cut(path, "/")
+	switch {
+	case r.Method == http.MethodPost && path != "":
+		return strings.ToUpper(path[:1]) + path[1:]
+	case r.Method == http.MethodGet && r.URL.Query().Has("tagging"):
+		return "GetBucketTagging"
+	case r.Method == http.MethodGet && r.URL.Query().Has("versions"):
+		return "ListObjectVersions"
+	case r.Method == http.MethodDelete && key != "":
+		return "DeleteObject"
+	}
+	return ""
+}
+
+// swallow answers with success and does not send the call.
+func swallow(*awssim.Sim, func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+	return httptest.NewRecorder()
+}
+
+// answer always gives the same answer.
+func answer(body string) alteration {
+	return func(*awssim.Sim, func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+		recorder := httptest.NewRecorder()
+		_, _ = recorder.WriteString(body)
+		return recorder
+	}
+}
+
+// rewrite changes the successful answers of AWS.
+func rewrite(change func(body string) string) alteration {
+	return func(_ *awssim.Sim, ask func() *httptest.ResponseRecorder) *httptest.ResponseRecorder {
+		recorder := ask()
+		if recorder.Code != http.StatusOK {
+			return recorder
+		}
+		changed := httptest.NewRecorder()
+		_, _ = changed.WriteString(change(recorder.Body.String()))
+		return changed
+	}
+}
+
+// rewriteJSON is rewrite for a member of a JSON answer.
+func rewriteJSON(member string, change func(fields map[string]any)) alteration {
+	return rewrite(func(body string) string {
+		var document map[string]map[string]any
+		if err := json.Unmarshal([]byte(body), &document); err != nil {
+			panic(fmt.Sprintf("the simulator answers %s: %v", body, err))
+		}
+		change(document[member])
+		changed, err := json.Marshal(document)
+		if err != nil {
+			panic(err)
+		}
+		return string(changed)
+	})
 }

@@ -11,7 +11,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// readyForSignIn has a user that cannot sign in yet.
+// readyForSignIn creates a user that cannot sign in yet.
 func readyForSignIn(t *testing.T, changes ...func(*initialState)) (*fixture, EnableSignIn) {
 	t.Helper()
 	w := setup(t, changes...)
@@ -38,7 +38,7 @@ func TestPasswordFollowsTheAccountsPolicy(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, w.password(), 64)
 	w.requirePasswordSet()
-	for _, sealed := range w.store.passwords {
+	for _, sealed := range w.sealedPasswords() {
 		require.NotContains(t, string(sealed), w.password(), "it is kept sealed")
 	}
 }
@@ -46,7 +46,7 @@ func TestPasswordFollowsTheAccountsPolicy(t *testing.T) {
 func TestAPasswordIsReplacedWhenThePolicyWasTightened(t *testing.T) {
 	t.Parallel()
 	w, in := readyForSignIn(t)
-	// An attempt kept a password that the policy of today refuses.
+	// An attempt kept a password that the current policy refuses.
 	w.sim.Inject(awssim.Fault{Operation: "CreateLoginProfile", Nth: 1, Kind: awssim.Reset})
 	_, err := once(w, 1, w.acts.EnableSignIn, in)
 	w.requireFailure(err, provision.CodeAWSUnavailable)
@@ -72,7 +72,7 @@ func TestAPasswordThatIsRefusedTwiceIsAFailure(t *testing.T) {
 			calls++
 		}
 	}
-	require.Equal(t, 2, calls, "one new password is tried, not more")
+	require.Equal(t, 2, calls, "the step tries one new password, and not more")
 }
 
 func TestASignInThatSomeoneUsesIsLeftAlone(t *testing.T) {
@@ -125,7 +125,7 @@ func TestDisableSignInWhileAWSIsBusy(t *testing.T) {
 	_, err = once(w, 1, w.acts.DisableSignIn, UserUndo{Assignment: w.w, UserID: in.User.ID})
 	require.NoError(t, err)
 	require.Nil(t, w.account().Users["alice"].LoginProfile)
-	require.Empty(t, w.store.passwords)
+	require.Empty(t, w.sealedPasswords())
 }
 
 func TestGeneratePassword(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// inAccount are the activities that work in an order's account, each called once.
+// inAccount returns the activities that work in an order's account, each called once.
 func (w *fixture) inAccount(d done) map[string]func() error {
 	user := UserUndo{Assignment: w.w, UserID: d.user.ID}
 	return map[string]func() error{
@@ -40,11 +40,11 @@ func (w *fixture) inAccount(d done) map[string]func() error {
 // readers are those that change nothing.
 var readers = []string{"Inspect", "CompareWithJournal"}
 
-// undos are those that take something back.
+// undos are those that undo a step.
 var undos = []string{"DisableSignIn", "RemoveUser", "RestoreContacts", "RestoreAlias", "RemoveReport"}
 
-// halfDone is an account in which every activity has something to change: what is done can be undone, and what is missing
-// has not been done by then.
+// halfDone returns an account in which the activity has something to change: for an undo all steps are done, for a step only those
+// before it.
 func halfDone(t *testing.T, name string) (*fixture, done) {
 	t.Helper()
 	w := setup(t, quick)
@@ -62,8 +62,8 @@ func halfDone(t *testing.T, name string) (*fixture, done) {
 	return w, d
 }
 
-// TestAPausedAttemptChangesNothing stops the process right after the database has said that the account is the order's. When it wakes
-// up, the account may be anybody's.
+// TestAPausedAttemptChangesNothing pauses the process right after the database has said that the order holds the account. When the
+// process continues, another order may hold the account.
 func TestAPausedAttemptChangesNothing(t *testing.T) {
 	t.Parallel()
 	for name := range setup(t).inAccount(done{}) {
@@ -77,18 +77,22 @@ func TestAPausedAttemptChangesNothing(t *testing.T) {
 			require.Error(t, err)
 			requireStopped(t, err)
 			require.Equal(t, before, string(w.sim.Snapshot(accountID)))
-			require.Len(t, w.store.open, len(w.store.steps))
+			open := 0
+			for _, row := range w.stepRows() {
+				open += row.AttemptsOpen + row.UndosOpen
+			}
+			require.Equal(t, 1, open, "the paused attempt has not recorded its end")
 
 			w.store.asked = nil
 			require.NoError(t, w.inAccount(d)[name](), "the next attempt does the work")
 			if !slices.Contains(readers, name) {
-				require.NotEqual(t, before, string(w.sim.Snapshot(accountID)), "there was nothing to change: this proves nothing")
+				require.NotEqual(t, before, string(w.sim.Snapshot(accountID)), "the activity changed nothing, so the test proves nothing")
 			}
 		})
 	}
 }
 
-// TestHeartbeatsKeepALease pauses the process between a look and the write that follows from it.
+// TestHeartbeatsKeepALease pauses the process between a read and the write that depends on it.
 func TestHeartbeatsKeepALease(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -144,7 +148,7 @@ func TestHeartbeatsKeepALease(t *testing.T) {
 	}
 }
 
-// The stored password is the one that AWS has, no matter which attempt has set it.
+// The database keeps the password that AWS has, no matter which attempt set it.
 func TestAPausedAttemptLeavesThePasswordAlone(t *testing.T) {
 	t.Parallel()
 	t.Run("replaced", func(t *testing.T) {
@@ -184,7 +188,7 @@ func TestACanceledStepIsStopped(t *testing.T) {
 			t.Parallel()
 			w, d := halfDone(t, name)
 			w.clock()
-			clear(w.store.steps)
+			w.forgetSteps()
 			w.sim.Inject(awssim.Fault{AccountID: accountID, Kind: awssim.Timeout})
 			w.heartbeat(30*time.Millisecond, func(beat int) error {
 				if beat < 3 {
@@ -193,30 +197,35 @@ func TestACanceledStepIsStopped(t *testing.T) {
 				return temporal.NewCanceledError()
 			})
 			requireStopped(t, w.inAccount(d)[name]())
-			require.Len(t, w.store.steps, 1)
-			for step, state := range w.store.steps {
-				require.Equal(t, provision.StepStopped, state)
-				require.Zero(t, w.store.open[step])
-			}
+			rows := w.stepRows()
+			require.Len(t, rows, 1)
+			require.Equal(t, provision.StepStopped, rows[0].State)
+			require.Zero(t, rows[0].AttemptsOpen)
 		})
 	}
 }
 
-// undoOfAlias is an alias to be taken back, and an attempt to set it that has never said how it ended.
+// undoOfAlias sets the alias that an undo removes.
 func undoOfAlias(t *testing.T) (*fixture, RestoreAlias) {
 	t.Helper()
 	w := setup(t, quick)
 	d := w.mustDo()
-	w.store.open[provision.StepAlias] = 1
 	return w, d.restoreAlias(w.w)
+}
+
+// openAttempt begins an attempt to set the alias that does not record its end.
+func (w *fixture) openAttempt() {
+	w.t.Helper()
+	require.NoError(w.t, w.store.Steps.Begin(w.t.Context(), w.w.Order, accountID, provision.StepAlias, 2))
 }
 
 func TestAnUndoWaitsUntilTheLeasesOfItsStepAreOver(t *testing.T) {
 	t.Parallel()
 	w, in := undoOfAlias(t)
+	w.openAttempt()
 	w.clock()
 	server := w.heartbeat(30*time.Millisecond, nil)
-	w.store.patient = 300 * time.Millisecond
+	w.store.lease = 300 * time.Millisecond
 	var asked time.Time
 	w.store.asked = func() { asked = time.Now() }
 	var first time.Duration
@@ -228,22 +237,23 @@ func TestAnUndoWaitsUntilTheLeasesOfItsStepAreOver(t *testing.T) {
 	})
 	_, err := once(w, 1, w.acts.RestoreAlias, in)
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, first, w.store.patient)
+	require.GreaterOrEqual(t, first, w.store.lease)
 	require.Greater(t, beats, 2, "it heartbeats while it waits")
 	require.Equal(t, "old-alias", w.account().Alias)
-	require.Equal(t, provision.StepUndone, w.store.steps[provision.StepAlias])
+	require.Equal(t, provision.StepUndone, w.stepRow(provision.StepAlias).State)
 
-	w.store.patient = time.Hour
-	w.store.open[provision.StepAlias] = 0
+	w.store.lease = time.Hour
+	require.NoError(t, w.store.Steps.End(t.Context(), w.w.Order, accountID, provision.StepAlias, provision.StepDone, ""))
 	_, err = once(w, 2, w.acts.RestoreAlias, in)
-	require.NoError(t, err, "every attempt has said how it ended: nothing is waited for")
+	require.NoError(t, err, "every attempt has recorded its end, so the undo does not wait")
 }
 
-// TestAnUndoThatIsStoppedDuringItsWaitMustWaitAgain has not waited long enough, so the next one must wait as well.
+// An undo that was stopped has not waited long enough, so the next attempt must wait as well.
 func TestAnUndoThatIsStoppedDuringItsWaitMustWaitAgain(t *testing.T) {
 	t.Parallel()
 	w, in := undoOfAlias(t)
-	w.store.patient = time.Hour
+	w.openAttempt()
+	w.store.lease = time.Hour
 	w.heartbeat(30*time.Millisecond, func(beat int) error {
 		if beat < 3 {
 			return nil
@@ -254,32 +264,33 @@ func TestAnUndoThatIsStoppedDuringItsWaitMustWaitAgain(t *testing.T) {
 	_, err := once(w, 1, w.acts.RestoreAlias, in)
 	requireStopped(t, err)
 	require.Len(t, w.sim.Requests(), asked)
-	require.Equal(t, provision.StepUndoing, w.store.steps[provision.StepAlias])
-	require.Equal(t, 2, w.store.open[provision.StepAlias])
+	row := w.stepRow(provision.StepAlias)
+	require.Equal(t, provision.StepUndoing, row.State)
+	require.Equal(t, 1, row.AttemptsOpen)
+	require.Equal(t, 1, row.UndosOpen)
 }
 
-// The next attempt need not wait for it.
+// So the next attempt does not wait for it.
 func TestAnUndoThatFailsRecordsItsEnd(t *testing.T) {
 	t.Parallel()
 	w, in := undoOfAlias(t)
-	w.store.open[provision.StepAlias] = 0
-	w.store.patient = time.Hour
+	w.store.lease = time.Hour
 	remove := w.sim.Inject(awssim.Fault{Operation: "DeleteAccountAlias", Kind: awssim.Throttle})
 	_, err := once(w, 1, w.acts.RestoreAlias, in)
 	w.requireFailure(err, provision.CodeThrottled)
-	require.Equal(t, provision.StepUndoing, w.store.steps[provision.StepAlias])
-	require.Contains(t, w.store.problems[len(w.store.problems)-1], "iam:DeleteAccountAlias")
+	require.Equal(t, provision.StepUndoing, w.stepRow(provision.StepAlias).State)
+	require.Contains(t, w.stepRow(provision.StepAlias).Problem, "iam:DeleteAccountAlias")
 	_, err = once(w, 2, w.acts.SetAlias, in.Assignment)
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 	remove()
 	_, err = once(w, 2, w.acts.RestoreAlias, in)
 	require.NoError(t, err)
-	require.Equal(t, provision.StepUndone, w.store.steps[provision.StepAlias])
+	require.Equal(t, provision.StepUndone, w.stepRow(provision.StepAlias).State)
 	_, err = once(w, 2, w.acts.SetAlias, in.Assignment)
 	w.requireFailure(err, provision.CodeOrderNotInProgress)
 }
 
-// The lease of an attempt that heartbeats and has not asked the database permits nothing.
+// An attempt that sends heartbeats, but has not asked the database, may write nothing.
 func TestAWriteWithoutACheckOfTheOrderIsRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)

@@ -36,15 +36,15 @@ func TestAUserOfSomeoneElseIsNeverTouched(t *testing.T) {
 			require.Empty(t, undone.Notes)
 			undone, err = run(w, w.acts.RemoveUser, UserUndo{Assignment: w.w})
 			require.NoError(t, err)
-			require.Empty(t, undone.Notes, "it never was ours: there is nothing to say")
+			require.Empty(t, undone.Notes, "the user was never ours, so there is no note")
 			w.requireRestored()
 			require.Empty(t, w.sim.Effects())
 		})
 	}
 }
 
-// Where AWS finds users by their exact name only, the name is taken all the same, and it is the customer who
-// can help. AWS may show the users in pages, some of them empty.
+// Where AWS finds users by their exact name only, the name is taken as well, and the customer must choose another one. AWS may
+// list the users in pages, some of them empty.
 func TestAUserNameThatDiffersOnlyInCaseIsTaken(t *testing.T) {
 	t.Parallel()
 	exact := func(from *initialState) { from.account.Quirks = awssim.Quirks{ExactCase: true, ShortPages: true} }
@@ -124,8 +124,8 @@ func (w *fixture) replaceUserAt(operation string) {
 	})
 }
 
-// AWS deletes by name, so the name is looked at again, also when the order does not
-// know the id of its user because the answer was lost.
+// AWS deletes by name. So the undo reads the user again before it deletes it, even when the order does not know the id of its user
+// because the reply was lost.
 func TestAUserThatSomeoneReplacesDuringTheUndoIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	for name, known := range map[string]bool{"id known": true, "id lost": false} {
@@ -161,7 +161,7 @@ func TestAUserThatSomeoneReplacesDuringTheUndoIsLeftAlone(t *testing.T) {
 	})
 }
 
-// hangEverythingOnTheUser is what a customer may do with the user.
+// hangEverythingOnTheUser attaches to the user everything that a customer can attach.
 func (w *fixture) hangEverythingOnTheUser() {
 	w.t.Helper()
 	w.edit(func(a *awssim.Account) {
@@ -177,7 +177,7 @@ func (w *fixture) hangEverythingOnTheUser() {
 	})
 }
 
-// TestRemoveUserDeletesEverythingAttached hangs everything on the user that AWS wants gone before the user.
+// TestRemoveUserDeletesEverythingAttached attaches to the user everything that AWS wants deleted before the user.
 func TestRemoveUserDeletesEverythingAttached(t *testing.T) {
 	t.Parallel()
 	t.Run("clean", func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestTheUserHasTheBoundaryAndPoliciesOfThePool(t *testing.T) {
 			failure := w.requireFailure(err, provision.CodePoolSettingsRefused)
 			require.Contains(t, failure.Reason, "does-not-exist")
 			if failure.Step == provision.StepInspect {
-				require.Empty(t, w.sim.Effects(), "it is known before anything is changed")
+				require.Empty(t, w.sim.Effects(), "the inspection finds it before anything is changed")
 				_, err = run(w, w.acts.CreateUser, w.w)
 				failure = w.requireFailure(err, provision.CodePoolSettingsRefused)
 				require.Contains(t, failure.Reason, "does-not-exist")

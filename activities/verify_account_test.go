@@ -3,9 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -13,13 +11,20 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func (m *memoryDatabase) Account(_ context.Context, id string) (provision.Account, time.Time, error) {
-	if id != accountID {
-		return provision.Account{}, time.Time{}, fmt.Errorf("account %s: %w", id, provision.ErrNotFound)
+// protectFor protects the account for the provider.
+func (w *fixture) protectFor(provider string) {
+	w.t.Helper()
+	if provider != testPool.Provider {
+		require.NoError(w.t, w.store.Providers.Create(w.t.Context(), provider, "Another"))
 	}
-	return provision.Account{ID: accountID, RoleARN: "arn:aws:iam::" + accountID + ":role/quartermaster", ExternalID: externalID},
-		time.Now(), nil
+	_, err := w.store.ProtectedAccounts.Protect(w.t.Context(), "test", provider, accountID, "")
+	require.NoError(w.t, err)
 }
+
+// allProtected protects every account, also those that orders hold.
+type allProtected struct{ ProtectedAccounts }
+
+func (allProtected) Contains(context.Context, string, string) (bool, error) { return true, nil }
 
 func TestVerificationFindsUnusableAccounts(t *testing.T) {
 	t.Parallel()
@@ -51,20 +56,22 @@ func TestVerificationFindsUnusableAccounts(t *testing.T) {
 		}, "", ""},
 		"a right is missing": {func(w *fixture) {
 			w.edit(func(a *awssim.Account) {
-				a.Role.Policy = json.RawMessage(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["account:Get*","iam:ListUsers"],"Resource":"*"}]}`)
+				a.Role.Policy = json.RawMessage(`{"Version":"2012-10-17","Statement":[
+					{"Effect":"Allow","Action":["account:Get*","iam:ListUsers"],"Resource":"*"}]}`)
 			})
 		}, provision.CodePermissionMissing, "iam:ListAccountAliases"},
 		"protected": {func(w *fixture) { w.acts.ProtectedIDs = []string{accountID} }, provision.CodeAccountProtected,
 			"protected"},
-		"protected by its provider": {func(w *fixture) { w.store.protect(w.w.Account.Provider + "/" + accountID) },
+		"protected by its provider": {func(w *fixture) { w.protectFor("acme") },
 			provision.CodeAccountProtected, "protected"},
-		"protected by another": {func(w *fixture) { w.store.protect("another/" + accountID) }, "", ""},
+		"protected by another": {func(w *fixture) { w.protectFor("another") }, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
 			_, err := run(w, w.acts.Inspect, w.w) // a session from before must not hide that the role is gone
 			require.NoError(t, err)
+			w.become(cancelled)
 			c.spoil(w)
 			before := string(w.sim.Snapshot(accountID))
 			got, err := run(w, w.acts.VerifyAccount, accountID)
@@ -82,11 +89,11 @@ func TestVerificationFindsUnusableAccounts(t *testing.T) {
 	}
 }
 
-// What AWS cannot answer now is no answer about the account.
+// An outage of AWS says nothing about the account.
 func TestAnOutageIsNoResultOfAVerification(t *testing.T) {
 	t.Parallel()
 	for _, service := range []string{"sts", "iam", "account"} {
-		w := setup(t)
+		w := setup(t, waiting)
 		w.sim.Inject(awssim.Fault{Service: service, Kind: awssim.Unavailable, Times: 1000})
 		_, err := once(w, 1, w.acts.VerifyAccount, accountID)
 		require.Error(t, err, service)
@@ -116,7 +123,7 @@ func TestAProtectedAccountIsNeverTouched(t *testing.T) {
 	w.requireRestored()
 
 	w.acts.ProtectedIDs = nil
-	w.store.protect(w.w.Account.Provider + "/" + accountID)
+	w.acts.ProtectedAccounts = allProtected{}
 	_, err = run(w, w.acts.CreateUser, w.w)
 	w.requireFailure(err, provision.CodeAccountProtected)
 	w.requireRestored()

@@ -19,7 +19,7 @@ func (w *fixture) operations() (names []string) {
 	return names
 }
 
-// Reads of AWS flap between old and new for a while.
+// For a while, reads of AWS alternate between the old and the new state.
 func TestWaitStableNeedsTwoReadsInARow(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
@@ -47,7 +47,7 @@ func TestWhatIsNotVisibleInTimeIsRetried(t *testing.T) {
 	require.Equal(t, 1, w.effects("CreateUser"))
 }
 
-// Right after something was made, parts of AWS do not know it, or its permissions, yet.
+// Right after something was created, parts of AWS do not know it, or its permissions, yet.
 func TestPassingRefusalsAreAwaited(t *testing.T) {
 	t.Parallel()
 	for _, operation := range []string{"AttachUserPolicy", "CreateLoginProfile", "PutPublicAccessBlock", "PutBucketPolicy"} {
@@ -58,7 +58,7 @@ func TestPassingRefusalsAreAwaited(t *testing.T) {
 		} {
 			t.Run(operation+" "+string(fault.Kind), func(t *testing.T) {
 				t.Parallel()
-				w := setup(t)
+				w := setup(t, func(from *initialState) { from.timings.VisibleFor = 10 * time.Second })
 				fault.Operation, fault.Times = operation, 3
 				w.sim.Inject(fault)
 				user, err := once(w, 1, w.acts.CreateUser, w.w)
@@ -72,7 +72,7 @@ func TestPassingRefusalsAreAwaited(t *testing.T) {
 	}
 }
 
-// The repeat does not see the report, makes it again, and AWS says that it exists.
+// The repeat does not see the report and creates it again, and AWS says that it exists.
 func TestAReportWhoseReplyWasLostIsAdopted(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -78,10 +78,13 @@ func TestImportingAFile(t *testing.T) {
 	require.NotNil(t, ended.FinishedAt)
 	require.Equal(t, []string{
 		"2::0 added 444455556666 ", "3::0 added 444455556667 ",
-		`4:account_id:1 faulty  "12" is not an AWS account id: it has exactly 12 digits; a spreadsheet has made a number of it: format the column as text`,
-		"4:root_email:6 faulty  not an e-mail address that AWS accepts for a root user: write it as name@domain.tld, 6 to 64 ASCII characters; the name has no spaces, none of \" ' ( ) < > [ ] : ; , \\ | % & and no dot at its beginning",
+		`4:account_id:1 faulty  "12" is not an AWS account id: it has exactly 12 digits; ` +
+			`a spreadsheet has made a number of it: format the column as text`,
+		"4:root_email:6 faulty  not an e-mail address that AWS accepts for a root user: write it as " +
+			"name@domain.tld, 6 to 64 ASCII characters; the name has no spaces, none of \" ' ( ) < > [ ] : ; , \\ | % & and no dot at its beginning",
 		`4:role_arn:7 faulty  "z" is not a role ARN: write it as arn:aws:iam::<account id>:role/<name>`,
-		"5:account_id:1 faulty 999999999999 account 999999999999 is protected: a payer account or one of the provider's own accounts cannot be in a pool; remove the row",
+		"5:account_id:1 faulty 999999999999 account 999999999999 is protected: " +
+			"a payer account or one of the provider's own accounts cannot be in a pool; remove the row",
 	}, w.results(t, begun.ID, ""))
 	require.Len(t, w.results(t, begun.ID, "&outcome=added"), 2)
 	require.Len(t, w.results(t, begun.ID, "&outcome=added&outcome=faulty"), 6)
@@ -259,7 +262,8 @@ func TestAnExportHasEveryMatchingAccountAndImportsUnchanged(t *testing.T) {
 	require.Equal(t, []int{0, 1203, 0}, []int{ended.Added, ended.Unchanged, ended.Faulty}, w.results(t, again.ID, "&outcome=faulty"))
 
 	require.Len(t, strings.Split(w.get("/v1/accounts/export?status=ready").Body.String(), "\r\n"), 2, "the header alone")
-	require.Len(t, strings.Split(w.get("/v1/accounts/export?model=SPAM&environment=production&marketplace=nordic&status=invalid").Body.String(), "\r\n"), 1205)
+	every := w.get("/v1/accounts/export?model=SPAM&environment=production&marketplace=nordic&status=invalid")
+	require.Len(t, strings.Split(every.Body.String(), "\r\n"), 1205)
 	readProblem(t, w.get("/v1/accounts/export?status=old"), http.StatusBadRequest, codeInvalidParameter)
 }
 

@@ -100,7 +100,8 @@ func TestInvalidKeysAreRefusedByField(t *testing.T) {
 		`{}`:                                 {"name": "is missing", "role": "is missing"},
 		`{"name":" x","role":"root"}`:        {"name": "no space at either end", "role": `use marketplace, viewer, operator or admin`},
 		`{"name":"a\u0007","role":"viewer"}`: {"name": "no control characters"},
-		`{"name":"x","role":"viewer","scopes":["orders:write"]}`:              {"scopes.0": "the role viewer does not have orders:write, only marketplace, operator or admin has it"},
+		`{"name":"x","role":"viewer","scopes":["orders:write"]}`: {"scopes.0": "the role viewer does not have orders:write, only marketplace, " +
+			"operator or admin has it"},
 		`{"name":"x","role":"viewer","scopes":["orders:read","orders:read"]}`: {"scopes.1": "named twice"},
 		`{"name":"x","role":"viewer","scopes":["everything"]}`:                {"scopes.0": `"everything" is not a scope`},
 		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "minimum number of items is 1"},
@@ -191,7 +192,7 @@ func TestTheLastAdminCannotLockEverybodyOut(t *testing.T) {
 	t.Parallel()
 	w, _ := setupStored(t)
 	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/revoke", ""), http.StatusConflict, codeConflict)
-	require.Contains(t, p.Detail, "make or rotate to another one of role admin first, and revoke this one with that")
+	require.Contains(t, p.Detail, "create another key of role admin first, and use it to revoke this one")
 	next, _ := w.create(t, `{"name":"next","role":"admin"}`)
 	read[openapi.APIKey](t, w.send(next, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/revoke", ""), http.StatusOK)
 	readProblem(t, w.get("/v1/api-keys"), http.StatusUnauthorized, codeUnauthorized)

@@ -85,7 +85,8 @@ func TestARefusalNamesTheRolesThatHaveTheScope(t *testing.T) {
 	store := w.createKeyOf("acme", provision.RoleMarketplace)
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
 	p := readProblem(t, w.send(store, http.MethodPost, "/v1/orders/MP-1/retry", `{"reason":"r"}`), http.StatusForbidden, codeForbidden)
-	require.Equal(t, "this requires the scope orders:operate, which a key of role marketplace does not have: use a key of role operator or admin", p.Detail)
+	require.Equal(t, "this requires the scope orders:operate, which a key of role marketplace does not have: "+
+		"use a key of role operator or admin", p.Detail)
 	p = readProblem(t, w.send(store, http.MethodPost, "/v1/accounts", "{"), http.StatusForbidden, codeForbidden)
 	require.Contains(t, p.Detail, "accounts:write", "before anything is said about the body")
 	p = readProblem(t, w.send(store, http.MethodGet, "/v1/accounts/111122223333", ""), http.StatusForbidden, codeForbidden)
@@ -124,6 +125,6 @@ func TestAMissingScopeForbidsItsOperations(t *testing.T) {
 			k.Scopes = slices.DeleteFunc(provision.RoleAdmin.Scopes(), func(s provision.Scope) bool { return s == op.scope })
 		})
 		p := readProblem(t, w.send(key, op.route.Method, op.route.Path, ""), http.StatusForbidden, codeForbidden)
-		require.Contains(t, p.Detail, "needs the scope "+string(op.scope), op.OperationID)
+		require.Contains(t, p.Detail, "requires the scope "+string(op.scope), op.OperationID)
 	}
 }

@@ -157,7 +157,8 @@ func TestTheWalkRequiresEveryOperationAndEveryTable(t *testing.T) {
 	_, err = w.db.ExecContext(t.Context(), `CREATE TABLE shelves (id int)`)
 	require.NoError(t, err)
 	w.rows("acme")
-	require.Equal(t, []string{"table shelves does not say whose its rows are: give it a column provider, or name it in owners or tablesWithoutProvider"}, w.findings)
+	require.Equal(t, []string{"table shelves does not say whose its rows are: " +
+		"give it a column provider, or name it in owners or tablesWithoutProvider"}, w.findings)
 }
 
 // The walk reads a stream for a moment and searches what it has sent.

@@ -25,7 +25,7 @@ import (
 )
 
 // walk sends every operation of openapi.yaml with a key of every role, of the provider acme and of another one, and looks what
-// the answers and the database show. The table and the fixtures are in isolation_table_test.go.
+// the answers and the database show. The table and the fixtures are in setup_isolation_test.go.
 type walk struct {
 	*testAPI
 	t         *testing.T
@@ -333,7 +333,8 @@ func (w *walk) call(op *operation, how walked, key, body, query string, names ma
 }
 
 const tablesSQL = `
-SELECT t.table_name, EXISTS (SELECT 1 FROM information_schema.columns c WHERE c.table_schema = 'public' AND c.table_name = t.table_name AND c.column_name = 'provider')
+SELECT t.table_name, EXISTS (SELECT 1 FROM information_schema.columns c
+	WHERE c.table_schema = 'public' AND c.table_name = t.table_name AND c.column_name = 'provider')
 FROM information_schema.tables t WHERE t.table_schema = 'public' AND t.table_type = 'BASE TABLE' ORDER BY 1`
 
 const rowsSQL = `

@@ -41,7 +41,8 @@ func TestAPoolIsCreatedReadAndUpdated(t *testing.T) {
 	const address = "/v1/pools/baltic/test"
 	readProblem(t, w.patch(address, map[string]any{"stock_threshold": 5}), http.StatusPreconditionRequired, codePreconditionRequired)
 	answer = w.send(w.key, http.MethodPatch, address,
-		`{"stock_threshold":null,"wait_deadline_seconds":3600,"permissions_boundary_arn":"arn:aws:iam::aws:policy/B","instructions":[]}`, "If-Match", `"1"`)
+		`{"stock_threshold":null,"wait_deadline_seconds":3600,"permissions_boundary_arn":"arn:aws:iam::aws:policy/B","instructions":[]}`,
+		"If-Match", `"1"`)
 	changed := read[openapi.Pool](t, answer, http.StatusOK)
 	require.Nil(t, changed.StockThreshold)
 	require.Equal(t, 3600, *changed.WaitDeadlineSeconds)
@@ -81,8 +82,11 @@ func TestSettingsThatNeedAttentionHaveWarnings(t *testing.T) {
 	require.Contains(t, (*changed.Warnings)[0], "enable it in every account of the pool")
 	require.Contains(t, (*changed.Warnings)[1], "must allow iam:ChangePassword")
 	require.Equal(t, changed, read[openapi.Pool](t, w.get(nordic), http.StatusOK))
-	for body, field := range map[string]string{`{"permissions_boundary_arn":"arn:aws:iam::aws:policy/PowerUserAccess"}`: "permissions_boundary_arn", `{"report_region":"eu-central-9"}`: "report_region",
-		`{"warnings":[]}`: "warnings"} {
+	for body, field := range map[string]string{
+		`{"permissions_boundary_arn":"arn:aws:iam::aws:policy/PowerUserAccess"}`: "permissions_boundary_arn",
+		`{"report_region":"eu-central-9"}`:                                       "report_region",
+		`{"warnings":[]}`:                                                        "warnings",
+	} {
 		require.Contains(t, fieldsOf(readProblem(t, w.send(w.key, http.MethodPatch, nordic, body, "If-Match", "*"),
 			http.StatusUnprocessableEntity, codeInvalid)), field)
 	}
@@ -100,14 +104,16 @@ func TestInvalidSettingsAreRefusedByField(t *testing.T) {
 		}
 		return found
 	}
-	found := pointers(`{"report_kind":"cur","report_region":"il-central-1","report_prefix":"/x","instructions":[{"model":"SPAM","text":"fine"},{"model":"ECAM","text":"{acount_id}"}],
+	found := pointers(`{"report_kind":"cur","report_region":"il-central-1","report_prefix":"/x",
+		"instructions":[{"model":"SPAM","text":"fine"},{"model":"ECAM","text":"{acount_id}"}],
 		"model_thresholds":[{"model":"GCP","threshold":1}]}`)
 	require.Len(t, found, 4)
 	require.Contains(t, found["/report_region"], "use report_kind export, or one of")
 	require.Contains(t, found["/report_prefix"], "single slashes inside")
 	require.Contains(t, found["/instructions/1/text"], "unknown placeholder {acount_id}: the known placeholders are {account_id}")
 	require.Contains(t, found["/model_thresholds"], "use SPAM or ECAM")
-	require.Contains(t, pointers(`{"model_thresholds":[{"model":"SPAM","threshold":1},{"model":"SPAM","threshold":2}]}`)["/model_thresholds/1/model"], "is listed twice")
+	found = pointers(`{"model_thresholds":[{"model":"SPAM","threshold":1},{"model":"SPAM","threshold":2}]}`)
+	require.Contains(t, found["/model_thresholds/1/model"], "is listed twice")
 	require.Contains(t, pointers(`{"user_policy_arns":["arn:aws:iam::aws:role/R"]}`), "/user_policy_arns/0")
 	require.Contains(t, pointers(`{"action_deadline_seconds":1}`), "/action_deadline_seconds")
 	require.Contains(t, pointers(`{"renotify_seconds":null}`), "/renotify_seconds")
@@ -179,7 +185,8 @@ func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 	require.Len(t, read[openapi.Stock](t, w.get("/v1/stock"), http.StatusOK).Items, 2)
 	require.Nil(t, pool.ClaimsSuspendedAt)
 	require.Nil(t, pool.ClaimsSuspendedBecause)
-	db.MustExec(`UPDATE pools SET claims_suspended_at = '2026-11-25 10:00:00Z', claims_suspended_because = 'no account can be entered' WHERE marketplace = 'nordic' AND environment = 'production'`)
+	db.MustExec(`UPDATE pools SET claims_suspended_at = '2026-11-25 10:00:00Z', claims_suspended_because = 'no account can be entered'
+		WHERE marketplace = 'nordic' AND environment = 'production'`)
 	pool = read[openapi.Stock](t, w.get("/v1/stock?environment=production"), http.StatusOK).Items[0]
 	require.Equal(t, "2026-11-25T10:00:00Z", pool.ClaimsSuspendedAt.Format(time.RFC3339))
 	require.Equal(t, "no account can be entered", *pool.ClaimsSuspendedBecause)
@@ -195,7 +202,8 @@ func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 	require.Len(t, read[openapi.StockAlertPage](t, w.get("/v1/stock-alerts?state=open&marketplace=nordic"), http.StatusOK).Items, 1)
 
 	closed := "/v1/stock-alerts/" + first.Items[0].ID + "/acknowledge"
-	require.Contains(t, readProblem(t, w.post(closed, map[string]any{"note": "n"}), http.StatusConflict, codeConflict).Detail, "is closed already")
+	require.Contains(t, readProblem(t, w.post(closed, map[string]any{"note": "n"}), http.StatusConflict,
+		codeConflict).Detail, "is closed already")
 	open := "/v1/stock-alerts/" + pool.Alert.ID + "/acknowledge"
 	acknowledged := read[openapi.StockAlert](t, w.post(open, map[string]any{"note": "ten are ordered"}), http.StatusOK)
 	require.Equal(t, "acknowledged", acknowledged.State)

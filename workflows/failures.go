@@ -35,7 +35,7 @@ func failed(failure provision.Failure) error {
 		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{failure}})
 }
 
-// refuse returns the error with which a validator refuses an update. Whoever sent the update may read the reason.
+// refuse returns the error with which a validator refuses an update. The sender of the update may read the reason.
 func refuse(code provision.Code, field, reason string) error {
 	return failed(provision.Failure{Code: code, Field: field, Reason: reason})
 }

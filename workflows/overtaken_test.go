@@ -184,7 +184,7 @@ func TestAStopThatARunHearsAgainTakesBackWhatAnEarlierRunDid(t *testing.T) {
 }
 
 // The worker that was told to stop the order died after it had written the row: the reconciler wakes the run.
-func TestARunThatWaitsForAnAnswerHearsOfAStopFromTheRow(t *testing.T) {
+func TestARunThatWaitsForAnAnswerReadsAStopFromTheRow(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
 	w.fail["SetAlias"] = refused(provision.CodeAliasTaken)
@@ -203,7 +203,7 @@ func TestARunThatWaitsForAnAnswerHearsOfAStopFromTheRow(t *testing.T) {
 	require.Less(t, env.Now().Sub(theOrder.AcceptedAt), 3*time.Hour)
 }
 
-// Trouble of ours delays an order and never fails it, whichever call to the database meets it. The test environment ends an
+// A fault on our side delays an order and never fails it, no matter which call to the database meets it. The test environment ends an
 // activity after ten attempts, so the database is away for minutes here; TestOurOwnTroubleHasNoLimit is about the rest.
 func TestADatabaseThatIsAwayDelaysAnOrder(t *testing.T) {
 	t.Parallel()

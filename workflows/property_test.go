@@ -42,7 +42,7 @@ func init() {
 	}
 }
 
-// plantedBug is a fault planted into the world, to see that the property finds it.
+// plantedBug is a fault that is planted into the model to show that the property finds it.
 type plantedBug string
 
 const (
@@ -76,7 +76,7 @@ type orderModel struct {
 	pauses     int
 	refusedBy  string // the account that the order could not enter the last time
 	suspended  bool   // the pool's claims
-	endedUndo  bool   // somebody has ended an undo
+	endedUndo  bool   // an operator has ended an undo
 
 	seen        map[string]int // attempts by activity
 	refused     map[provision.Code]bool
@@ -177,7 +177,7 @@ func (w *orderModel) check() {
 	if w.order.state != provision.Completed {
 		w.checkReason(w.order.failure.Code)
 		if w.plan.calm() {
-			w.violate("nothing stood in the way of the order that does not pass by itself, but it ended with %s", w.order.failure.Code)
+			w.violate("every fault of the order passes without an intervention, but it ended with %s", w.order.failure.Code)
 		}
 	}
 	for _, a := range w.accounts {
@@ -235,7 +235,7 @@ func (w *orderModel) checkAccount(a *accountModel) {
 			w.violate("account %s is allocated, but it is not as ordered:\n  want %s\n  is   %s", id, want, now)
 		}
 		if a.kept == "" {
-			w.violate("account %s is allocated, but nobody knows its password", id)
+			w.violate("account %s is allocated, but its password is lost", id)
 		}
 		return
 	case provision.AccountProvisioning:
@@ -352,8 +352,8 @@ func TestPropertyFindsPlantedBugs(t *testing.T) {
 		fewest int    // faults and events that bring it out
 	}{
 		bugUndoOvertakes:      {"still does", 1},
-		bugRegisteredLate:     {"", 1}, // whichever step comes first
-		bugLostAnswer:         {"nothing stood in the way", 1},
+		bugRegisteredLate:     {"", 1}, // any step may come first
+		bugLostAnswer:         {"every fault of the order passes", 1},
 		bugAliasStays:         {"the alias is not the earlier one", 1},
 		bugForgetsCorrections: {"is lost", 3},
 		bugOverwritesCustomer: {"overwritten", 2},

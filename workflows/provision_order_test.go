@@ -45,7 +45,7 @@ type activityScript struct {
 	restores []activities.RestoreContacts
 	opened   provision.OrderStatus  // what OpenOrder finds
 	status   provision.OrderStatus  // what OrderStatus reads
-	settings provision.PoolSettings // of the pool, as they are read anew
+	settings provision.PoolSettings // of the pool, when they are read again
 	reports  []activities.SetUpReport
 	kept     *activities.KeptUndo
 	verify   bool        // a rejected account is due for verification
@@ -289,7 +289,7 @@ func TestEveryFailingStepIsUndoneExactly(t *testing.T) {
 			t.Parallel()
 			env, w := setup(t)
 			w.fail[step] = refused(provision.CodeAccountsExhausted)
-			if step != "Allocate" { // whose failure nobody is asked about: it is the end
+			if step != "Allocate" { // its failure ends the order without a question
 				w.fail[step] = refused(provision.CodeQuotaReached)
 				w.after["RequireAction"] = func() { update(env, workflows.UpdateFail, operator, nil) }
 			}
@@ -534,7 +534,7 @@ func TestAnOrderThatCannotReenterItsAccountGoesOnWhenItIsWoken(t *testing.T) {
 	env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, "000000000001", w.result.AccountID)
-	require.Empty(t, w.actions, "nobody had to do anything")
+	require.Empty(t, w.actions, "no one had to act")
 }
 
 // TestAnOrderTriesOnceByItselfToReenterItsAccount: when that does not help, it is the account, and an operator must look.

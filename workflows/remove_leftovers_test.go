@@ -78,7 +78,7 @@ func TestWhatCannotBeRemovedIsStillLeft(t *testing.T) {
 	require.Zero(t, *verified)
 }
 
-// TestAnUndoWithoutItsJournal: what the account was before the order, nobody knows.
+// Without the journal, no one knows what the account was before the order.
 func TestAnUndoWithoutItsJournal(t *testing.T) {
 	t.Parallel()
 	undo := kept(t)

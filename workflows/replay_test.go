@@ -68,7 +68,7 @@ func TestEveryWorkflowHasAHistory(t *testing.T) {
 	}
 }
 
-// A history that does not replay is a run in progress that the change would break. Keep the old way beside the new one
+// A history that does not replay is a run in progress that the change would break. Keep the old way next to the new one
 // with workflow.GetVersion (CONTRIBUTING.md); never record the history of a released workflow again.
 func TestRunsInProgressSurviveThisVersion(t *testing.T) {
 	t.Parallel()

@@ -42,7 +42,7 @@ func TestACorrectionResumesInPlace(t *testing.T) {
 		w.story(), "the claim is kept, nothing is undone")
 	for _, once := range []string{"CreateUser", "SetContacts", "SetUpReport"} {
 		require.Len(t, slices.DeleteFunc(slices.Clone(w.calls), func(call string) bool { return call != once }), 1,
-			"the steps beside it are not repeated")
+			"the parallel steps are not repeated")
 	}
 	require.Equal(t, "aws_account_alias", w.asked[0].Field)
 }
@@ -70,7 +70,7 @@ func TestABadCorrectionIsRefusedAtOnce(t *testing.T) {
 	w.fail["SetAlias"] = refused(provision.CodeAliasTaken)
 	var refusals []string
 	refusal := func(err error) { refusals = append(refusals, codeOf(t, err)) }
-	name := "somebody.else"
+	name := "another.user"
 	env.RegisterDelayedCallback(func() {
 		update(env, workflows.UpdateCorrect, alias("Not An Alias"), refusal)
 		update(env, workflows.UpdateCorrect, workflows.Correction{Fields: provision.Correction{IAMUserName: &name}}, refusal)
@@ -87,7 +87,7 @@ func TestABadCorrectionIsRefusedAtOnce(t *testing.T) {
 	require.Equal(t, []string{"blue-sky", "green-hill"}, w.aliases)
 }
 
-func TestACorrectionThatNobodyAskedForIsRefused(t *testing.T) {
+func TestACorrectionWithoutAQuestionIsRefused(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
 	w.stock = 0
@@ -127,7 +127,7 @@ func TestTwoQuestionsAtOnceAreAnsweredOneByOne(t *testing.T) {
 	require.NotNil(t, w.result)
 }
 
-func TestNobodyAnswers(t *testing.T) {
+func TestNoOneAnswers(t *testing.T) {
 	t.Parallel()
 	env, w := setup(t)
 	w.fail["CreateUser"] = refused(provision.CodeUserNameTaken)
@@ -312,8 +312,8 @@ func TestAQuestionEndsWithItsAccount(t *testing.T) {
 	require.Contains(t, w.calls, "Resume")
 }
 
-// TestARetryReadsThePoolsSettingsAnew: somebody has mended them, so the old ones must not be tried again.
-func TestARetryReadsThePoolsSettingsAnew(t *testing.T) {
+// A retry reads the pool's settings again: an operator has corrected them, so the old ones must not be used.
+func TestARetryReadsThePoolsSettingsAgain(t *testing.T) {
 	t.Parallel()
 	for name, act := range map[string]func(*testsuite.TestWorkflowEnvironment){
 		"retry": func(env *testsuite.TestWorkflowEnvironment) { update(env, workflows.UpdateRetry, operator, nil) },

@@ -106,7 +106,7 @@ func TestAnAccountThatAWSDoesNotAnswerForIsInconclusive(t *testing.T) {
 	require.False(t, s.judged["000000000002"].Inconclusive)
 }
 
-func TestAccountsThatCameMeanwhileAreVerifiedToo(t *testing.T) {
+func TestAccountsThatCameDuringASweepAreVerifiedToo(t *testing.T) {
 	t.Parallel()
 	env, s := setupSweep(t, 1)
 	env.RegisterDelayedCallback(func() {

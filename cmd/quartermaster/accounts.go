@@ -13,10 +13,10 @@ import (
 type accountsCommand struct {
 	Create   createAccountCommand   `cmd:"" help:"Create an account in a pool."`
 	List     listAccountsCommand    `cmd:"" help:"List the accounts of a provider, oldest first."`
-	Import   importAccountsCommand  `cmd:"" help:"Create the accounts of a CSV file. Every faulty row is reported, and the same file can be imported again."`
+	Import   importAccountsCommand  `cmd:"" help:"Create the accounts of a CSV file and report faulty rows. Importing it again is safe."`
 	Export   exportAccountsCommand  `cmd:"" help:"Print accounts as CSV, with their external ids. The output can be imported."`
 	Template accountTemplateCommand `cmd:"" help:"Print the header of a CSV file for an import."`
-	Role     accountRoleCommand     `cmd:"" help:"Print the IAM policies for an account: what its role may do, who may assume it, and what the workers' own identity needs."`
+	Role     accountRoleCommand     `cmd:"" help:"Print the IAM policies of an account's role and of the workers' own identity."`
 }
 
 // protectedOptions name the accounts that the configuration protects, as for the API.
@@ -33,7 +33,7 @@ type createAccountCommand struct {
 	Name       string          `help:"Name of the account." required:""`
 	RootEmail  string          `help:"E-mail address of the root user." required:""`
 	RoleARN    string          `name:"role-arn" help:"Role to assume in the account." required:""`
-	ExternalID string          `help:"External id that the role's trust policy requires, when the role exists already. Unset: a new one is generated."`
+	ExternalID string          `help:"External id that an existing role's trust policy requires. Unset: a new one is generated."`
 }
 
 // Run creates the account and prints it, with the external id that the trust policy of its role must require.
@@ -63,7 +63,7 @@ type listAccountsCommand struct {
 	databaseOptions
 	Provider    string                    `help:"Provider id." required:""`
 	Marketplace string                    `help:"Only accounts of this marketplace."`
-	Status      []provision.AccountStatus `help:"Only accounts in these statuses: ready, provisioning, allocated, provisioning_failed, invalid."`
+	Status      []provision.AccountStatus `help:"Only these statuses: ready, provisioning, allocated, provisioning_failed, invalid."`
 	JSON        bool                      `help:"Print one JSON object a line, as the API returns it."`
 }
 
@@ -83,7 +83,9 @@ func (c *listAccountsCommand) Run(e *env, db *postgres.DB) error {
 }
 
 // accountsAfter reads the page of accounts after the last one; nil: the first page.
-func accountsAfter(e *env, db *postgres.DB, provider string, filter provision.AccountFilter, last *provision.Account) ([]provision.Account, error) {
+func accountsAfter(
+	e *env, db *postgres.DB, provider string, filter provision.AccountFilter, last *provision.Account,
+) ([]provision.Account, error) {
 	if last != nil {
 		filter.After = &provision.AccountCursor{AddedAt: last.AddedAt, ID: last.ID}
 	}

@@ -30,13 +30,19 @@ type exportAccountsCommand struct {
 	Marketplace string                    `help:"Only accounts of this marketplace."`
 	Environment provision.Environment     `help:"Only accounts of this environment: production or test."`
 	Model       provision.Model           `help:"Only accounts of this model."`
-	Status      []provision.AccountStatus `help:"Only accounts in these statuses: ready, provisioning, allocated, provisioning_failed, invalid."`
+	Status      []provision.AccountStatus `help:"Only these statuses: ready, provisioning, allocated, provisioning_failed, invalid."`
 }
 
 // Run prints the accounts as CSV, one page at a time.
 func (c *exportAccountsCommand) Run(e *env, db *postgres.DB) error {
 	out := stockcsv.NewWriter(e.out)
-	filter := provision.AccountFilter{Marketplace: c.Marketplace, Environment: c.Environment, Model: c.Model, Statuses: c.Status, Limit: pageSize}
+	filter := provision.AccountFilter{
+		Marketplace: c.Marketplace,
+		Environment: c.Environment,
+		Model:       c.Model,
+		Statuses:    c.Status,
+		Limit:       pageSize,
+	}
 	var last *provision.Account
 	for {
 		accounts, err := accountsAfter(e, db, c.Provider, filter, last)
@@ -75,8 +81,15 @@ func (c *importAccountsCommand) Run(e *env, db *postgres.DB) error {
 	if err != nil {
 		return err
 	}
-	started, err := db.Imports.Create(e.ctx, provision.NewImport{ImportKey: provision.ImportKey{Provider: c.Provider, ID: uuid.NewString()}, Actor: cliActor(),
-		DryRun: c.DryRun, File: file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
+	started, err := db.Imports.Create(e.ctx, provision.NewImport{
+		ImportKey:  provision.ImportKey{Provider: c.Provider, ID: uuid.NewString()},
+		Actor:      cliActor(),
+		DryRun:     c.DryRun,
+		File:       file,
+		Rows:       rows,
+		NextOffset: first.Offset,
+		NextLine:   first.Line,
+	})
 	if err != nil {
 		return err
 	}
@@ -106,7 +119,9 @@ func (c *importAccountsCommand) read() (file []byte, name string, err error) {
 
 // importRows imports the rows in batches. An import that is interrupted is marked as failed: the same file can be imported
 // again.
-func (c *importAccountsCommand) importRows(e *env, db *postgres.DB, now provision.AccountImport, name string) (provision.AccountImport, error) {
+func (c *importAccountsCommand) importRows(
+	e *env, db *postgres.DB, now provision.AccountImport, name string,
+) (provision.AccountImport, error) {
 	shown := progress{out: e.logs, live: isTerminal(e.logs)}
 	for now.State == provision.ImportRunning {
 		next, faults, err := db.Imports.RunBatch(e.ctx, now.ImportKey, c.ProtectedAccounts)
@@ -117,7 +132,8 @@ func (c *importAccountsCommand) importRows(e *env, db *postgres.DB, now provisio
 		now = next
 		shown.clear()
 		for _, f := range faults {
-			fmt.Fprintln(e.out, compilerStyle(name, provision.RowFault{Line: f.Line, Column: f.Column, Position: f.Position, Message: f.Message}))
+			fault := provision.RowFault{Line: f.Line, Column: f.Column, Position: f.Position, Message: f.Message}
+			fmt.Fprintln(e.out, compilerStyle(name, fault))
 		}
 		shown.show(now)
 	}

@@ -42,14 +42,15 @@ func setupStock(t *testing.T) (url string, store *postgres.DB, db *sqlx.DB) {
 	db = store.SQL()
 	for _, provider := range []string{"acme", "globex"} {
 		require.NoError(t, store.Providers.Create(t.Context(), provider, provider))
-		_, err := store.Pools.Create(t.Context(), "test", provision.DefaultPool(provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production}))
+		pool := provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production}
+		_, err := store.Pools.Create(t.Context(), "test", provision.DefaultPool(pool))
 		require.NoError(t, err)
 	}
 	return url, store, db
 }
 
-// mostMemory is the peak of a process's resident memory in bytes; 0 where Linux does not tell. The peak that wait4 tells
-// begins with the memory of the process that started it, here that of the tests.
+// mostMemory returns the peak of a process's resident memory in bytes, or 0 where Linux does not report it. The peak that wait4
+// returns begins with the memory of the process that started it, here that of the tests.
 func mostMemory(pid int) (kib int64) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -66,7 +67,10 @@ type cells [8]string
 
 func validCells(i int) cells {
 	id := fmt.Sprintf("%012d", i)
-	return cells{id, "nordic", "production", "SPAM", fmt.Sprintf("Pool %05d", i), "aws+" + id + "@acme.example", "arn:aws:iam::" + id + ":role/quartermaster", ""}
+	return cells{
+		id, "nordic", "production", "SPAM",
+		fmt.Sprintf("Pool %05d", i), "aws+" + id + "@acme.example", "arn:aws:iam::" + id + ":role/quartermaster", "",
+	}
 }
 
 // planted are the faults of the large file, one of each kind: how a row is spoilt, and what is said of it.
@@ -99,7 +103,9 @@ var planted = []struct {
 	{"no ARN", "role_arn", "is not a role", in(6, "quartermaster")},
 	{"a user's ARN", "role_arn", "is not a role", in(6, "arn:aws:iam::111122223333:user/q")},
 	{"no role", "role_arn", "is not a role", in(6, "")},
-	{"a role in China", "role_arn", `partition "aws-cn"`, func(_ string, c cells) string { return in(6, strings.Replace(c[6], "aws", "aws-cn", 1))("", c) }},
+	{"a role in China", "role_arn", `partition "aws-cn"`, func(_ string, c cells) string {
+		return in(6, strings.Replace(c[6], "aws", "aws-cn", 1))("", c)
+	}},
 	{"a role in another account", "role_arn", "the role is in account 111122223333", in(6, "arn:aws:iam::111122223333:role/q")},
 	{"an external id", "external_id", "Quartermaster makes the external id", in(7, "mine-and-only-mine")},
 	{"a cell too few", "external_id", "has 7 cells", func(row string, _ cells) string { return strings.TrimSuffix(row, ",") }},
@@ -107,12 +113,19 @@ var planted = []struct {
 	{"a quote inside a cell", "name", "write the quote inside twice", in(4, `Pool "7"`)},
 	{"text behind a closing quote", "name", "goes on behind its closing quote", in(4, `"Pool" 7`)},
 	{"a quote that is never closed", "name", "reading went on with the next line", in(4, `"Pool 7`)},
-	{"a row without an end", "account_id", "is a line break missing", func(row string, _ cells) string { return row + strings.Repeat("x", 20_000) }},
-	{"an account twice", "account_id", "is in line 2 of this file already", func(string, cells) string { return strings.Join(slice(validCells(1)), ",") }},
-	{"an account that is in the pool otherwise", "name", "is in the pool with a different name, root_email", func(string, cells) string { return strings.Join(slice(validCells(20_001)), ",") }},
-	{"another provider's account", "account_id", "an AWS account can be in only one pool", func(string, cells) string { return strings.Join(slice(validCells(20_002)), ",") }},
+	{"a row without an end", "account_id", "is a line break missing", func(row string, _ cells) string {
+		return row + strings.Repeat("x", 20_000)
+	}},
+	{"an account twice", "account_id", "is in line 2 of this file already", rowOf(1)},
+	{"an account that is in the pool otherwise", "name", "is in the pool with a different name, root_email", rowOf(20_001)},
+	{"another provider's account", "account_id", "an AWS account can be in only one pool", rowOf(20_002)},
 	{"no such pool", "marketplace", `there is no pool for marketplace "southern"`, in(1, "southern")},
-	{"a protected account", "account_id", "is protected", func(string, cells) string { return strings.Join(slice(validCells(20_003)), ",") }},
+	{"a protected account", "account_id", "is protected", rowOf(20_003)},
+}
+
+// rowOf puts the valid row of account i in place of a row.
+func rowOf(i int) func(string, cells) string {
+	return func(string, cells) string { return strings.Join(slice(validCells(i)), ",") }
 }
 
 func in(column int, text string) func(string, cells) string {
@@ -124,7 +137,7 @@ func in(column int, text string) func(string, cells) string {
 
 func slice(c cells) []string { return c[:] }
 
-// largeFile has 10,000 rows with the planted faults spread over it, and says what is to be said of them.
+// largeFile has 10,000 rows with the planted faults spread over it, and returns the messages that an import must print for them.
 func largeFile(name string) (file []byte, wanted []string) {
 	var text bytes.Buffer
 	text.WriteString("account_id,marketplace,environment,model,name,root_email,role_arn,external_id\r\n")
@@ -147,8 +160,15 @@ func TestTenThousandRowsWithThirtySevenFaults(t *testing.T) {
 	binary := program(t)
 	for i, provider := range map[int]string{20_001: "acme", 20_002: "globex"} {
 		c := validCells(i)
-		_, _, err := store.Accounts.Create(t.Context(), provision.Account{ID: c[0], Pool: provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production},
-			Model: provision.ModelSPAM, Name: "Another", RootEmail: "another+" + c[0] + "@acme.example", RoleARN: c[6], ExternalID: provision.NewExternalID()}, "test")
+		_, _, err := store.Accounts.Create(t.Context(), provision.Account{
+			ID:         c[0],
+			Pool:       provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production},
+			Model:      provision.ModelSPAM,
+			Name:       "Another",
+			RootEmail:  "another+" + c[0] + "@acme.example",
+			RoleARN:    c[6],
+			ExternalID: provision.NewExternalID(),
+		}, "test")
 		require.NoError(t, err)
 	}
 	name := filepath.Join(t.TempDir(), "accounts.csv")
@@ -160,10 +180,14 @@ func TestTenThousandRowsWithThirtySevenFaults(t *testing.T) {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
 		var memory int64
-		command := exec.CommandContext(t.Context(), binary, append([]string{"accounts", "import", from, "--provider=acme", "--database-url=" + url, "--protected-accounts=000000020003"}, args...)...)
+		line := []string{
+			"accounts", "import", from, "--provider=acme", "--database-url=" + url, "--protected-accounts=000000020003",
+		}
+		command := exec.CommandContext(t.Context(), binary, append(line, args...)...)
 		command.Env = append(os.Environ(), "TEMPORAL_ADDRESS=")
 		command.Stdin, command.Stdout = bytes.NewReader(file), &stdout
-		command.Stderr = io.MultiWriter(&stderr, onWrite{func() { memory = max(memory, mostMemory(command.Process.Pid)) }}) // at every sign of progress
+		// The memory is read at every sign of progress.
+		command.Stderr = io.MultiWriter(&stderr, onWrite{func() { memory = max(memory, mostMemory(command.Process.Pid)) }})
 		began := time.Now()
 		err := command.Run()
 		took := time.Since(began)
@@ -205,7 +229,8 @@ func TestTenThousandRowsWithThirtySevenFaults(t *testing.T) {
 	require.Equal(t, 1, exit)
 	require.Contains(t, out[37], "10000 rows: 9963 added, 0 unchanged, 37 faulty")
 	require.Equal(t, "the new accounts are verified within 5 minutes, while a worker runs", out[38])
-	require.NoError(t, db.Get(&count, `SELECT count(*) FROM accounts WHERE provider = 'acme' AND status = 'invalid' AND reason = 'waits for its verification'`))
+	require.NoError(t, db.Get(&count, `SELECT count(*) FROM accounts
+		WHERE provider = 'acme' AND status = 'invalid' AND reason = 'waits for its verification'`))
 	require.Equal(t, 9963+1, count)
 
 	out, exit = upload("-")
@@ -250,7 +275,8 @@ func TestWhatIsExportedByCommandLineImportsUnchanged(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, out, "600 rows: 0 added, 600 unchanged, 0 faulty")
 
-	ready, err := call(t, "accounts", "export", "--provider=acme", "--status=ready", "--model=SPAM", "--environment=production", "--marketplace=nordic", database)
+	ready, err := call(t, "accounts", "export", "--provider=acme", "--status=ready",
+		"--model=SPAM", "--environment=production", "--marketplace=nordic", database)
 	require.NoError(t, err)
 	require.Equal(t, 1, strings.Count(ready, "\r\n"))
 }
@@ -271,7 +297,7 @@ func TestAFileThatCannotBeReadIsSaidWithItsPlace(t *testing.T) {
 	template, err := call(t, "accounts", "template")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(name, []byte(template), 0o600))
-	_, err = call(t, "accounts", "import", name, "--provider=nobody", "--database-url="+url)
+	_, err = call(t, "accounts", "import", name, "--provider=unknown", "--database-url="+url)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 	out, err = call(t, "accounts", "import", name, "--provider=acme", "--database-url="+url)
 	require.NoError(t, err)

@@ -66,11 +66,14 @@ func principalARN(arn string) (string, error) {
 	parts := strings.SplitN(arn, ":", 6)
 	switch {
 	case arn == "":
-		return "", errors.New("--principal is missing: name the role or user that the workers run as; aws sts get-caller-identity prints it")
+		return "", errors.New("--principal is missing: name the role or user that the workers run as; " +
+			"aws sts get-caller-identity prints it")
 	case len(parts) == 6 && parts[2] == "sts" && strings.HasPrefix(parts[5], "assumed-role/"):
 		name := strings.SplitN(parts[5], "/", 3)[1]
-		return "", errors.New("--principal is a session of a role: name the role itself, arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + name + ", with its path if it has one")
-	case len(parts) != 6 || parts[0] != "arn" || parts[1] != "aws" || parts[2] != "iam" || !strings.HasPrefix(parts[5], "role/") && !strings.HasPrefix(parts[5], "user/"):
+		return "", errors.New("--principal is a session of a role: name the role itself, " +
+			"arn:" + parts[1] + ":iam::" + parts[4] + ":role/" + name + ", with its path if it has one")
+	case len(parts) != 6 || parts[0] != "arn" || parts[1] != "aws" || parts[2] != "iam" ||
+		!strings.HasPrefix(parts[5], "role/") && !strings.HasPrefix(parts[5], "user/"):
 		return "", errors.New("--principal is not a role or user: write it as arn:aws:iam::<account id>:role/<name>")
 	}
 	return arn, nil

@@ -14,7 +14,12 @@ import (
 func TestTheRoleOfAnAccountIsPrintedFilledIn(t *testing.T) {
 	t.Parallel()
 	database := "--database-url=" + pgtest.URL(t)
-	const id, principal, policy, boundary = "111122223333", "arn:aws:iam::999988887777:role/workers", "arn:aws:iam::aws:policy/job-function/Billing", "arn:aws:iam::111122223333:policy/B"
+	const (
+		id        = "111122223333"
+		principal = "arn:aws:iam::999988887777:role/workers"
+		policy    = "arn:aws:iam::aws:policy/job-function/Billing"
+		boundary  = "arn:aws:iam::111122223333:policy/B"
+	)
 	north := []string{"--provider=acme", "--marketplace=north", database}
 	mustCall := func(args ...string) string {
 		t.Helper()
@@ -25,8 +30,9 @@ func TestTheRoleOfAnAccountIsPrintedFilledIn(t *testing.T) {
 	mustCall("providers", "create", "acme", database)
 	mustCall(append([]string{"pools", "create", "--policies=" + policy, "--boundary=" + boundary}, north...)...)
 	var added openapi.Account
-	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example", id,
-		"--role-arn=arn:aws:iam::" + id + ":role/ops/Quartermaster"}, north...)...)), &added))
+	created := mustCall(append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example", id,
+		"--role-arn=arn:aws:iam::" + id + ":role/ops/Quartermaster"}, north...)...)
+	require.NoError(t, json.Unmarshal([]byte(created), &added))
 
 	role := func(more ...string) (string, error) {
 		return call(t, append([]string{"accounts", "role", id, "--provider=acme", database}, more...)...)

@@ -19,7 +19,7 @@ type apiCommand struct {
 	webhookOptions
 	protectedOptions
 	Listen            string  `help:"Address to serve on." env:"QM_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
-	PublicURL         string  `help:"URL at which marketplaces and customers reach this service." env:"QM_PUBLIC_URL" required:"" placeholder:"URL"`
+	PublicURL         string  `help:"URL of this service for marketplaces and customers." env:"QM_PUBLIC_URL" required:"" placeholder:"URL"`
 	RequestsPerSecond float64 `help:"How many requests a second each API key may send." env:"QM_REQUESTS_PER_SECOND" default:"50"`
 	CodecListen       string  `help:"Address of the codec endpoint, with which Temporal's Web UI decrypts payloads. Unset: no endpoint." env:"QM_CODEC_LISTEN" placeholder:"HOST:PORT"`
 	CodecOrigin       string  `help:"Origin of the Web UI that may use the codec endpoint." env:"QM_CODEC_ORIGIN" placeholder:"URL"`
@@ -71,7 +71,8 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	}
 	if c.CodecListen != "" {
 		if loopback("QM_CODEC_LISTEN", c.CodecListen) != nil && c.CodecToken == "" {
-			e.log.Warn("the codec endpoint is not on a loopback address and requires no token: anyone who can reach it can decrypt any payload they have a copy of")
+			e.log.Warn("the codec endpoint is not on a loopback address and requires no token: " +
+				"anyone who can reach it can decrypt any payload they have a copy of")
 		}
 		codec := httpserver.Server{Name: "codec", Address: c.CodecListen, Handler: secrets.CodecHandler(ring, c.CodecOrigin, c.CodecToken)}
 		if err := codec.Start(ctx, serving, e.log); err != nil {

@@ -66,7 +66,10 @@ func variables(t *testing.T, command string) (known, required []string) {
 func TestComposeKnowsTheProgramsCommandsAndVariables(t *testing.T) {
 	t.Parallel()
 	// Read by the SDKs of Temporal (contrib/envconfig) and AWS.
-	readBySDKs := []string{"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+	readBySDKs := []string{
+		"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE",
+		"AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+	}
 	ours := 0
 	for name, service := range compose(t).Services {
 		if service.Build == "" {
@@ -82,7 +85,7 @@ func TestComposeKnowsTheProgramsCommandsAndVariables(t *testing.T) {
 			continue // gets the common block
 		}
 		for variable := range service.Environment {
-			require.Contains(t, append(known, readBySDKs...), variable, "service %s sets what nobody reads", name)
+			require.Contains(t, append(known, readBySDKs...), variable, "service %s sets a variable that no program reads", name)
 		}
 	}
 	require.Equal(t, 3, ours, "migrate, api, worker")
@@ -100,7 +103,10 @@ func TestComposePublishesWhatTheProgramServesOnLoopbackOnly(t *testing.T) {
 		}
 	}
 	api := file.Services["api"].Environment
-	for service, variables := range map[string][]string{"api": {"QM_LISTEN", "QM_CODEC_LISTEN", "QM_METRICS_LISTEN"}, "worker": {"QM_METRICS_LISTEN"}} {
+	for service, variables := range map[string][]string{
+		"api":    {"QM_LISTEN", "QM_CODEC_LISTEN", "QM_METRICS_LISTEN"},
+		"worker": {"QM_METRICS_LISTEN"},
+	} {
 		for _, variable := range variables {
 			_, port, err := net.SplitHostPort(file.Services[service].Environment[variable])
 			require.NoError(t, err)

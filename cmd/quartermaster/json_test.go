@@ -27,8 +27,16 @@ func setupAPI(t *testing.T, url string) (get func(path string) string) {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
 	ring := ringOf(t, secrets.GenerateKey("k1"))
-	handler, err := api.New(api.Config{Database: databaseOf(db), Workflows: (*control.Temporal)(nil), Opener: ring, Sealer: ring, Signer: ring,
-		TemporalUsable: func() error { return nil }, PublicURL: "http://127.0.0.1:8080", Log: slog.New(slog.DiscardHandler)})
+	handler, err := api.New(api.Config{
+		Database:       databaseOf(db),
+		Workflows:      (*control.Temporal)(nil),
+		Opener:         ring,
+		Sealer:         ring,
+		Signer:         ring,
+		TemporalUsable: func() error { return nil },
+		PublicURL:      "http://127.0.0.1:8080",
+		Log:            slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
@@ -55,8 +63,12 @@ func createWebhook(t *testing.T, url string) {
 	db, err := postgres.Open(t.Context(), url)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, db.Close()) }()
-	_, err = db.Webhooks.Create(t.Context(), "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://hooks.example.com/",
-		EventTypes: []string{"order.*"}}, []byte("sealed"))
+	_, err = db.Webhooks.Create(t.Context(), "test", provision.Webhook{
+		ID:         uuid.NewString(),
+		Provider:   "acme",
+		URL:        "https://hooks.example.com/",
+		EventTypes: []string{"order.*"},
+	}, []byte("sealed"))
 	require.NoError(t, err)
 }
 
@@ -84,7 +96,8 @@ func TestTheCommandLinePrintsTheJSONOfTheAPI(t *testing.T) {
 		return strings.TrimSpace(out)
 	}
 	must("providers", "create", "acme")
-	must(append([]string{"pools", "create", "--threshold=3", "--model-threshold=ECAM=2", "--on-failure=park", "--instructions=SPAM=Sign in"}, north...)...)
+	must(append([]string{"pools", "create", "--threshold=3", "--model-threshold=ECAM=2",
+		"--on-failure=park", "--instructions=SPAM=Sign in"}, north...)...)
 	account := must(append([]string{"accounts", "create", "--model=SPAM", "--name=First", "--root-email=root@acme.example", "111122223333",
 		"--role-arn=arn:aws:iam::111122223333:role/quartermaster"}, north...)...)
 	must("pools", "protect", "--provider=acme", "--note=payer", "999988887777")

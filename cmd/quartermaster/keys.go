@@ -13,12 +13,12 @@ import (
 type keysCommand struct {
 	Create createKeyCommand `cmd:"" help:"Create an API key of a provider. The key is shown once."`
 	List   listKeysCommand  `cmd:"" help:"List the API keys of a provider, newest first. Their secrets are stored nowhere."`
-	Rotate rotateKeyCommand `cmd:"" help:"Create an API key that replaces another one, which stays valid for a while. The new key is shown once."`
+	Rotate rotateKeyCommand `cmd:"" help:"Create an API key in place of another, which stays valid for a while. The new key is shown once."`
 	Revoke revokeKeyCommand `cmd:"" help:"End an API key at once."`
 
 	Seal   createSealKeyCommand  `cmd:"" help:"Create a key for QM_SEAL_KEYS."`
-	Status sealKeysStatusCommand `cmd:"" help:"Show which seal keys are in use, which processes have them, what needs them, and the next safe step of a rotation."`
-	Reseal resealCommand         `cmd:"" help:"Seal passwords and webhook secrets again with the key that seals now, so that they no longer need an older key."`
+	Status sealKeysStatusCommand `cmd:"" help:"Show the seal keys, which processes have them, what needs them, and the next safe step."`
+	Reseal resealCommand         `cmd:"" help:"Seal passwords and webhook secrets again, so that they no longer need an older key."`
 }
 
 type createKeyCommand struct {
@@ -26,7 +26,7 @@ type createKeyCommand struct {
 	Provider string            `help:"Provider id." required:""`
 	Name     string            `help:"What the key is for." required:""`
 	Role     provision.Role    `help:"What the key may do: marketplace (place orders), viewer (read), operator (manage stock and orders) or admin (everything)." enum:"marketplace,viewer,operator,admin" default:"marketplace"`
-	Scope    []provision.Scope `help:"Only these of the role's scopes, such as orders:read. Repeat the option for several. Unset: all of them."`
+	Scope    []provision.Scope `help:"Only these of the role's scopes, such as orders:read. Repeat the option for several. Unset: all."`
 	Expires  time.Duration     `help:"How long the key is valid. 0: until it is revoked." default:"8760h"`
 	Rate     float64           `help:"How many requests a second the key may send. 0: the server's limit."`
 }

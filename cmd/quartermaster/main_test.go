@@ -41,9 +41,11 @@ func TestTheStockByCommandLine(t *testing.T) {
 	mustCall("pools", "create", "--provider=acme", "--marketplace=store")
 	require.True(t, strings.HasPrefix(mustCall("keys", "create", "--provider=acme", "--name=store"), "qm_live_"))
 
-	add := []string{"accounts", "create", "--provider=acme", "--marketplace=store", "--model=SPAM", "--name=First", "--root-email=root@acme.example"}
+	add := []string{"accounts", "create", "--provider=acme", "--marketplace=store",
+		"--model=SPAM", "--name=First", "--root-email=root@acme.example"}
+	created := mustCall(append(add, "111122223333", "--role-arn=arn:aws:iam::111122223333:role/quartermaster")...)
 	var added openapi.Account
-	require.NoError(t, json.Unmarshal([]byte(mustCall(append(add, "111122223333", "--role-arn=arn:aws:iam::111122223333:role/quartermaster")...)), &added))
+	require.NoError(t, json.Unmarshal([]byte(created), &added))
 	require.NotEmpty(t, added.ExternalID, "the operator needs it for the role")
 	list := mustCall("accounts", "list", "--provider=acme")
 	require.Contains(t, list, "111122223333")
@@ -56,9 +58,10 @@ func TestTheStockByCommandLine(t *testing.T) {
 	_, err = call(t, append(add, database, "12", "--role-arn=arn:aws:iam::999922223333:role/quartermaster")...)
 	require.ErrorContains(t, err, "it has exactly 12 digits")
 	require.ErrorContains(t, err, "the role is in account 999922223333", "every wrong field at once")
-	_, err = call(t, append(add, database, "444422223333", "--role-arn=arn:aws:iam::444422223333:role/quartermaster", "--protected-accounts=444422223333")...)
+	_, err = call(t, append(add, database, "444422223333",
+		"--role-arn=arn:aws:iam::444422223333:role/quartermaster", "--protected-accounts=444422223333")...)
 	require.ErrorContains(t, err, "account 444422223333 is protected")
-	_, err = call(t, "pools", "create", "--provider=nobody", "--marketplace=store", database)
+	_, err = call(t, "pools", "create", "--provider=unknown", "--marketplace=store", database)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
@@ -82,7 +85,8 @@ func TestKeysByCommandLine(t *testing.T) {
 	store := must("create", "--name=store")
 	narrow := must("create", "--name=dashboard", "--role=viewer", "--scope=orders:read", "--scope=events:read", "--rate=2.5", "--expires=0")
 	list := must("list")
-	require.Regexp(t, idOf(store)+` +store +marketplace +all of the role +server's .* cli \S+ .* never +live`, list, "the least, unless it is said")
+	require.Regexp(t, idOf(store)+` +store +marketplace +all of the role +server's .* cli \S+ .* never +live`, list,
+		"the least, unless it is said")
 	require.Regexp(t, idOf(narrow)+` +dashboard +viewer +orders:read and events:read +2.5/s .* never +never +live`, list)
 	require.NotContains(t, list, store)
 

@@ -61,7 +61,7 @@ func (o poolOptions) pool() provision.Pool {
 
 // awsOptions say which AWS is used.
 type awsOptions struct {
-	AWSEndpoint string `name:"aws-endpoint" help:"Address of an AWS simulator on this machine, for trials. Unset: AWS itself." env:"QM_AWS_ENDPOINT" placeholder:"URL"`
+	AWSEndpoint string `name:"aws-endpoint" help:"Address of a local AWS simulator. Unset: AWS." env:"QM_AWS_ENDPOINT" placeholder:"URL"`
 }
 
 // Validate refuses a simulator that is not on this machine, so that credentials are never sent elsewhere.

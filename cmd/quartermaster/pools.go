@@ -15,19 +15,19 @@ type poolsCommand struct {
 	Create    createPoolCommand        `cmd:"" help:"Create a pool. A pool that exists is left as it is."`
 	List      listPoolsCommand         `cmd:"" help:"List the pools of a provider."`
 	Show      showPoolCommand          `cmd:"" help:"Print the settings of a pool, or the history of their changes."`
-	Update    updatePoolCommand        `cmd:"" help:"Change settings of a pool for the orders that are placed from then on. Settings that are not named stay."`
-	Protect   protectCommand           `cmd:"" help:"Protect AWS accounts of a provider, such as its payer accounts: Quartermaster refuses to add, verify or modify them."`
+	Update    updatePoolCommand        `cmd:"" help:"Change settings of a pool, for orders placed from then on. Settings not named stay."`
+	Protect   protectCommand           `cmd:"" help:"Protect AWS accounts, such as a payer, from being added, verified or modified."`
 	Unprotect unprotectCommand         `cmd:"" help:"Remove the protection of AWS accounts."`
 	Protected protectedAccountsCommand `cmd:"" help:"List the protected accounts of a provider."`
 }
 
 // poolSettingOptions are the settings; nil leaves one as it is.
 type poolSettingOptions struct {
-	Report           *provision.ReportKind   `help:"Kind of a new report: export (CUR 2.0, Data Exports) or cur (legacy)." placeholder:"KIND"`
+	Report           *provision.ReportKind   `help:"Kind of new report: export (CUR 2.0, Data Exports) or cur (legacy)." placeholder:"KIND"`
 	ReportRegion     *string                 `help:"Region of the bucket of a new report." placeholder:"REGION"`
 	ReportPrefix     *string                 `help:"Prefix of the objects of a new report."`
 	ContactTypes     []string                `help:"Types of the alternate contact that are written: BILLING, OPERATIONS, SECURITY."`
-	Policies         []string                `help:"ARNs of the policies of the IAM user; IAMUserChangePassword is always attached." placeholder:"ARN"`
+	Policies         []string                `help:"ARNs of the IAM user's policies, besides IAMUserChangePassword." placeholder:"ARN"`
 	Boundary         *string                 `help:"ARN of the IAM user's permissions boundary, which must allow iam:ChangePassword and iam:GetAccountPasswordPolicy. Empty: none." placeholder:"ARN"`
 	OnFailure        *provision.OnFailure    `help:"What happens to the verified clean account of a failed order: it becomes Ready again (return), or is never used again (park)." enum:"return,park" placeholder:"return|park"`
 	WaitDeadline     *time.Duration          `help:"How long an order waits for an account. 0: without limit."`
@@ -35,7 +35,7 @@ type poolSettingOptions struct {
 	ProvideRootUser  *bool                   `help:"Whether results contain the root-access instructions." negatable:""`
 	Instructions     map[string]string       `help:"Text for the customers of an account model, with placeholders such as {account_id}. Empty: the built-in text." placeholder:"MODEL=TEXT" mapsep:"none"`
 	Threshold        *int                    `help:"The stock is low when this many accounts or fewer are Ready. -1: no threshold."`
-	ModelThresholds  map[provision.Model]int `name:"model-threshold" help:"The same for one account model. -1: no threshold." placeholder:"MODEL=N"`
+	ModelThresholds  map[provision.Model]int `name:"model-threshold" help:"The same for a model. -1: no threshold." placeholder:"MODEL=N"`
 	RenotifyInterval *time.Duration          `help:"How often an open alert is repeated."`
 }
 
@@ -127,8 +127,8 @@ func (c *listPoolsCommand) Run(e *env, db *postgres.DB) error {
 		},
 		headings: []string{"MARKETPLACE", "ENVIRONMENT", "REPORT", "REGION", "ON FAILURE", "THRESHOLD", "CLAIMS"},
 		cells: func(p provision.PoolConfig) []any {
-			return []any{p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, p.Settings.OnFailure, numberOrDash(p.StockThreshold),
-				claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause)}
+			return []any{p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, p.Settings.OnFailure,
+				numberOrDash(p.StockThreshold), claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause)}
 		},
 		json: func(p provision.PoolConfig) any { return resource.Pool(p) },
 	}.print(e, c.JSON)

@@ -29,8 +29,12 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	require.Contains(t, mustCall(append([]string{"pools", "create", "--threshold=7"}, north...)...), "stays as it is")
 
 	var set openapi.Pool
-	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "update", "--threshold=3", "--model-threshold=ECAM=2", "--model-threshold=SPAM=1", "--wait-deadline=48h",
-		"--no-provide-root-user", "--on-failure=park", "--contact-types=BILLING,SECURITY", "--instructions=SPAM=Sign in, as {iam_user_name}; ask us.", "--renotify-interval=6h"}, north...)...)), &set))
+	updated := mustCall(append([]string{"pools", "update",
+		"--threshold=3", "--model-threshold=ECAM=2", "--model-threshold=SPAM=1",
+		"--wait-deadline=48h", "--renotify-interval=6h",
+		"--no-provide-root-user", "--on-failure=park", "--contact-types=BILLING,SECURITY",
+		"--instructions=SPAM=Sign in, as {iam_user_name}; ask us."}, north...)...)
+	require.NoError(t, json.Unmarshal([]byte(updated), &set))
 	require.Equal(t, 3, *set.StockThreshold)
 	require.Equal(t, openapi.ModelThresholds{{Model: "ECAM", Threshold: 2}, {Model: "SPAM", Threshold: 1}}, set.ModelThresholds)
 	require.Equal(t, 48*60*60, *set.WaitDeadlineSeconds)
@@ -40,7 +44,9 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	require.Equal(t, openapi.Instructions{{Model: "SPAM", Text: "Sign in, as {iam_user_name}; ask us."}}, set.Instructions)
 	require.Equal(t, provision.LegacyCUR, set.ReportKind, "what is not named stays")
 	set = openapi.Pool{}
-	require.NoError(t, json.Unmarshal([]byte(mustCall(append([]string{"pools", "update", "--model-threshold=ECAM=-1", "--wait-deadline=0s", "--provide-root-user", "--instructions=SPAM="}, north...)...)), &set))
+	updated = mustCall(append([]string{"pools", "update",
+		"--model-threshold=ECAM=-1", "--wait-deadline=0s", "--provide-root-user", "--instructions=SPAM="}, north...)...)
+	require.NoError(t, json.Unmarshal([]byte(updated), &set))
 	require.Equal(t, openapi.ModelThresholds{{Model: "SPAM", Threshold: 1}}, set.ModelThresholds)
 	require.Nil(t, set.WaitDeadlineSeconds)
 	require.True(t, set.ProvideRootUser)
@@ -58,16 +64,20 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 
 	mustCall("pools", "protect", "--provider=acme", "--note=payer", "999988887777", database)
 	require.Contains(t, mustCall("pools", "protected", "--provider=acme", database), "999988887777")
-	_, err = call(t, append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example", "999988887777", "--role-arn=arn:aws:iam::999988887777:role/q"}, north...)...)
+	create := append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example",
+		"999988887777", "--role-arn=arn:aws:iam::999988887777:role/q"}, north...)
+	_, err = call(t, create...)
 	require.ErrorIs(t, err, provision.ErrProtected)
 	mustCall("pools", "unprotect", "--provider=acme", "999988887777", database)
-	mustCall(append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example", "999988887777", "--role-arn=arn:aws:iam::999988887777:role/q"}, north...)...)
+	mustCall(create...)
 
 	db, err := postgres.Open(t.Context(), strings.TrimPrefix(database, "--database-url="))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, db.Close()) })
-	db.SQL().MustExec(`UPDATE pools SET claims_suspended_at = '2026-11-25 10:00:00Z', claims_suspended_because = 'order o could enter neither'`)
-	require.Regexp(t, `cur +us-east-1 +park +3 +suspended since 2026-11-25T10:00:00Z: order o could enter neither`, mustCall("pools", "list", "--provider=acme", database))
+	db.SQL().MustExec(`UPDATE pools
+		SET claims_suspended_at = '2026-11-25 10:00:00Z', claims_suspended_because = 'order o could enter neither'`)
+	require.Regexp(t, `cur +us-east-1 +park +3 +suspended since 2026-11-25T10:00:00Z: order o could enter neither`,
+		mustCall("pools", "list", "--provider=acme", database))
 	require.Regexp(t, `0.0 days +- +suspended since 2026-11-25T10:00:00Z: order o could enter neither`, mustCall("stock", database))
 	db.SQL().MustExec(`UPDATE pools SET claims_suspended_at = NULL, claims_suspended_because = ''`)
 
@@ -94,7 +104,10 @@ func TestSettingsThatNeedCareAreWarnedOf(t *testing.T) {
 	_, _, err = run(append([]string{"pools", "update", "--boundary=arn:aws:iam::aws:policy/PowerUserAccess"}, north...)...)
 	require.ErrorContains(t, err, "permissions_boundary_arn: ")
 	require.ErrorContains(t, err, "does not allow iam:ChangePassword")
-	for _, args := range [][]string{{"pools", "update", "--report-region=me-south-1", "--boundary=arn:aws:iam::111122223333:policy/B"}, {"pools", "show"}} {
+	for _, args := range [][]string{
+		{"pools", "update", "--report-region=me-south-1", "--boundary=arn:aws:iam::111122223333:policy/B"},
+		{"pools", "show"},
+	} {
 		out, logs, err := run(append(args, north...)...)
 		require.NoError(t, err)
 		require.Contains(t, logs, "warning: report_region: AWS does not enable the region me-south-1 automatically")

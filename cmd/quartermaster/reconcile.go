@@ -16,7 +16,7 @@ import (
 // seconds: if a run were taken over while an attempt of the earlier run still worked, two would work at once.
 type reconcileOptions struct {
 	ReconcileAccepted time.Duration `help:"How long an order may have no row, or only be accepted, before that is a finding." env:"QM_RECONCILE_ACCEPTED" default:"5m" hidden:""`
-	ReconcileGrace    time.Duration `help:"How long something may look wrong before it is a finding." env:"QM_RECONCILE_GRACE" default:"1m" hidden:""`
+	ReconcileGrace    time.Duration `help:"What looks wrong for so long is a finding." env:"QM_RECONCILE_GRACE" default:"1m" hidden:""`
 	ReconcileSettled  time.Duration `help:"How long after the end of a workflow run none of its attempts can still be running, so that the run can be taken over." env:"QM_RECONCILE_SETTLED" default:"6m" hidden:""`
 }
 
@@ -30,16 +30,17 @@ type reconcileCommand struct {
 	databaseOptions
 	awsOptions
 	reconcileOptions
-	Repair   bool   `help:"Also repair what is safe to repair, exactly as the schedule \"reconcile\" does every few minutes. Needs the seal keys of the workers."`
+	Repair   bool   `help:"Also repair what is safe to repair, as the schedule \"reconcile\" does. Needs the seal keys of the workers."`
 	SealKeys string `help:"Seal keys of the workers, for --repair." env:"QM_SEAL_KEYS" placeholder:"KEYS"`
-	AWS      bool   `name:"aws" help:"Also read the AWS accounts: Allocated accounts must have their order's IAM user, and Ready accounts must have none of ours."`
+	AWS      bool   `name:"aws" help:"Also look in AWS: Allocated accounts must have their order's IAM user, Ready accounts none of ours."`
 	JSON     bool   `help:"Print one JSON object a finding."`
 }
 
 // Help says what the command changes and what its exit code means.
 func (reconcileCommand) Help() string {
-	return "Compares orders, accounts and their histories with each other and with Temporal's workflows. It changes nothing, unless --repair is given. " +
-		"It prints one line for each finding. The exit code is 1 when a finding is left that was not repaired, or when something could not be checked."
+	return "Compares orders, accounts and their histories with each other and with Temporal's workflows. " +
+		"It changes nothing, unless --repair is given. It prints one line for each finding. " +
+		"The exit code is 1 when a finding is left that was not repaired, or when something could not be checked."
 }
 
 // Run checks everything and fails when something is wrong.
@@ -48,7 +49,13 @@ func (c *reconcileCommand) Run(e *env, db *postgres.DB) error {
 	if err != nil {
 		return err
 	}
-	reconciler := &reconcile.Reconciler{Reconciliation: db.Reconciliation, Accounts: db.Accounts, Orders: db.Orders, Bounds: c.bounds(), All: true}
+	reconciler := &reconcile.Reconciler{
+		Reconciliation: db.Reconciliation,
+		Accounts:       db.Accounts,
+		Orders:         db.Orders,
+		Bounds:         c.bounds(),
+		All:            true,
+	}
 	var findings []reconcile.Finding
 	temporal, failed := dialTemporal(e, ring)
 	if failed == nil {
@@ -112,7 +119,12 @@ func (c *reconcileCommand) findInAWS(e *env, db *postgres.DB) ([]reconcile.Findi
 	if err != nil {
 		return nil, err
 	}
-	cloud, err := awscloud.New(awscloud.Options{Config: caller, Endpoint: c.AWSEndpoint, SessionPrefix: inaws.SessionPrefix, Limits: awscloud.DefaultLimits()})
+	cloud, err := awscloud.New(awscloud.Options{
+		Config:        caller,
+		Endpoint:      c.AWSEndpoint,
+		SessionPrefix: inaws.SessionPrefix,
+		Limits:        awscloud.DefaultLimits(),
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -61,8 +61,8 @@ func TestReconcileFailsWhenItFindsSomething(t *testing.T) {
 	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
 	out, err = reconcileNow(t, url)
 	require.EqualError(t, err, "findings: 1")
-	require.Contains(t, out, "order_without_workflow [stuck] order acme/o-1: the order is accepted, but its workflow has closed as Terminated, "+
-		"since 2026-11-22T11:00:00Z")
+	require.Contains(t, out, "order_without_workflow [stuck] order acme/o-1: the order is accepted, "+
+		"but its workflow has closed as Terminated, since 2026-11-22T11:00:00Z")
 	require.Empty(t, f.Starts, "without --repair it changes nothing")
 	require.Equal(t, 1, strings.Count(out, "\n"))
 
@@ -122,7 +122,8 @@ func TestReconcileReportsMissingWorkersAndTheOrdersThatWaitForThem(t *testing.T)
 	require.Error(t, err)
 	require.Contains(t, out, "no_workers [stuck]: no worker asks for workflow tasks -- start `quartermaster worker`")
 	require.Contains(t, out, "no_workers [stuck]: no worker asks for activity tasks")
-	require.Contains(t, out, "order_not_started [stuck] order acme/o-1: the order was accepted, but no worker has begun with it, since 2026-11-22T10:00:00Z")
+	require.Contains(t, out, "order_not_started [stuck] order acme/o-1: the order was accepted, "+
+		"but no worker has begun with it, since 2026-11-22T10:00:00Z")
 }
 
 func TestTheBoundsOfTheCommandAreThoseOfTheReconciler(t *testing.T) {

@@ -28,9 +28,10 @@ type sealKeysStatusCommand struct {
 
 // Help explains a rotation and the columns.
 func (sealKeysStatusCommand) Help() string {
-	return "To rotate, put a new key in front of QM_SEAL_KEYS of every API and worker, one after the other. The new key seals as soon as all of them " +
-		"have it. Keep the old key behind it until nothing needs it. KNOWN BY counts the processes that have a key, SEALS IN counts those that seal " +
-		"with it now, and NEEDED BY lists what it sealed. The last line says the next safe step."
+	return "To rotate, put a new key in front of QM_SEAL_KEYS of every API and worker, one after the other. " +
+		"The new key seals as soon as all of them have it. Keep the old key behind it until nothing needs it. " +
+		"KNOWN BY counts the processes that have a key, SEALS IN counts those that seal with it now, " +
+		"and NEEDED BY lists what it sealed. The last line says the next safe step."
 }
 
 // Run prints how far the rotation of the keys is.
@@ -61,8 +62,8 @@ func (c *sealKeysStatusCommand) Run(e *env, db *postgres.DB) error {
 		if len(k.LackedBy) > 0 && k.KnownBy > 0 {
 			known += ", not " + strings.Join(k.LackedBy, ", ")
 		}
-		rows.row(k.ID, known, fmt.Sprintf("%d of %d", len(k.SealsIn), len(processes)), timeOr(k.LastUsedAt, "never"), cmp.Or(k.Needed(), "-"),
-			timeOr(k.RemovableAfter, "-"))
+		rows.row(k.ID, known, fmt.Sprintf("%d of %d", len(k.SealsIn), len(processes)),
+			timeOr(k.LastUsedAt, "never"), cmp.Or(k.Needed(), "-"), timeOr(k.RemovableAfter, "-"))
 	}
 	if err := rows.flush(); err != nil {
 		return err
@@ -100,7 +101,8 @@ func followProcesses(e *env, db *postgres.DB, ring *secrets.Ring) error {
 		return err
 	}
 	if !ring.Follow(secrets.KeysOf(processes)) {
-		return errors.New("no key of QM_SEAL_KEYS is known to every running process: `quartermaster keys status` shows which process lacks which key")
+		return errors.New("no key of QM_SEAL_KEYS is known to every running process: " +
+			"`quartermaster keys status` shows which process lacks which key")
 	}
 	return nil
 }

@@ -68,7 +68,8 @@ func TestKeysStatusShowsARotationAndResealFollowsIt(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)^k1 +2 of 2 +2 of 2 +20\S+Z +1 webhook secret, 1 open order and 1 other open workflow +-$`, out)
 	require.Regexp(t, `(?m)^k2 +1 of 2, not worker b/1 +0 of 2 +never +- +-$`, out)
-	require.Contains(t, out, "k2 is known by 1 of 2 processes and seals nothing yet: put it in front of QM_SEAL_KEYS of worker b/1 and restart them")
+	require.Contains(t, out, "k2 is known by 1 of 2 processes and seals nothing yet: "+
+		"put it in front of QM_SEAL_KEYS of worker b/1 and restart them")
 	require.Contains(t, f.VisibilityQueries[len(f.VisibilityQueries)-1], "ExecutionStatus != 'Running'")
 	out, err = call(t, "keys", "reseal", "--seal-keys="+k2+","+k1, "--database-url="+url)
 	require.NoError(t, err)

@@ -32,14 +32,15 @@ func (c *stockCommand) Run(e *env, db *postgres.DB) error {
 		}
 		return nil
 	}
-	rows := newTable(e.out, "POOL", "MODEL", "READY", "THRESHOLD", "IN PROGRESS", "ALLOCATED", "FAILED", "INVALID", "TO VERIFY", "ORDERS WAITING", "LASTS",
-		"ALERT", "CLAIMS")
+	rows := newTable(e.out, "POOL", "MODEL", "READY", "THRESHOLD", "IN PROGRESS", "ALLOCATED", "FAILED", "INVALID", "TO VERIFY",
+		"ORDERS WAITING", "LASTS", "ALERT", "CLAIMS")
 	row := func(pool, model string, n provision.StockCount, threshold *int, waiting int, f provision.Forecast, alert, claims string) {
-		rows.row(pool, model, n.Ready, numberOrDash(threshold), n.InProgress, n.Allocated, n.Failed, n.Invalid, n.WaitingForVerification, waiting, lasts(f),
-			alert, claims)
+		rows.row(pool, model, n.Ready, numberOrDash(threshold), n.InProgress, n.Allocated, n.Failed, n.Invalid, n.WaitingForVerification,
+			waiting, lasts(f), alert, claims)
 	}
 	for _, p := range stock {
-		row(p.String(), "all", p.StockCount, p.Threshold, p.OrdersWaiting, p.Forecast, alertText(p.Alert), claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
+		row(p.String(), "all", p.StockCount, p.Threshold, p.OrdersWaiting, p.Forecast,
+			alertText(p.Alert), claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
 		for _, m := range p.Models {
 			row("", string(m.Model), m.StockCount, m.Threshold, m.OrdersWaiting, m.Forecast, "", "")
 		}

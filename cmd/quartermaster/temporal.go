@@ -55,7 +55,9 @@ func connectTemporal(e *env, ring *secrets.Ring, connect func(client.Options) (c
 }
 
 // share returns a client with other converters that uses the same connection. No failure converter: the SDK's own.
-func (t temporalConnection) share(ctx context.Context, data converter.DataConverter, failures converter.FailureConverter) (client.Client, error) {
+func (t temporalConnection) share(
+	ctx context.Context, data converter.DataConverter, failures converter.FailureConverter,
+) (client.Client, error) {
 	options := t.options
 	options.DataConverter, options.FailureConverter = data, failures
 	return client.NewClientFromExistingWithContext(ctx, t.client, options)
@@ -69,7 +71,8 @@ func wake(e *env, orders []provision.OrderKey) {
 	}
 	err := withTemporal(e, func(ctx context.Context, temporal *control.Temporal) error { return temporal.WakeOrders(ctx, orders) })
 	if err != nil {
-		e.log.Warn("waiting orders got an account and could not be woken; they look automatically within 15 minutes", "orders", len(orders), "error", err)
+		e.log.Warn("waiting orders got an account and could not be woken; they look automatically within 15 minutes",
+			"orders", len(orders), "error", err)
 	}
 }
 

@@ -85,18 +85,37 @@ func setupOrderWebhooks(t *testing.T) *webhookDeliveries {
 	t.Helper()
 	store := postgres.New(pgtest.New(t))
 	require.NoError(t, store.Providers.Create(t.Context(), "acme", "Acme"))
-	_, err := store.Pools.Create(t.Context(), "test", provision.DefaultPool(provision.Pool{Provider: "acme", Marketplace: "nordic", Environment: provision.Test}))
+	pool := provision.Pool{Provider: "acme", Marketplace: "nordic", Environment: provision.Test}
+	_, err := store.Pools.Create(t.Context(), "test", provision.DefaultPool(pool))
 	require.NoError(t, err)
 	ring, err := secrets.ParseRing(secrets.GenerateKey("k1"))
 	require.NoError(t, err)
-	sender := deliveryOptions{WebhookRetries: []time.Duration{20 * time.Millisecond, 20 * time.Millisecond}}.sender(webhooks.Policy{Loopback: true})
-	return &webhookDeliveries{store: store, ring: ring, acts: &activities.Activities{Sealer: ring, Webhooks: activities.Webhooks{Deliveries: store.Deliveries, Events: store.Events, Sender: sender}}}
+	options := deliveryOptions{WebhookRetries: []time.Duration{20 * time.Millisecond, 20 * time.Millisecond}}
+	return &webhookDeliveries{store: store, ring: ring, acts: &activities.Activities{
+		Sealer: ring,
+		Webhooks: activities.Webhooks{
+			Deliveries: store.Deliveries,
+			Events:     store.Events,
+			Sender:     options.sender(webhooks.Policy{Loopback: true}),
+		},
+	}}
 }
 
 func (w *webhookDeliveries) order(t *testing.T, id, callback string) {
 	t.Helper()
-	_, err := w.store.Orders.Open(t.Context(), provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: id}, AcceptedAt: time.Now(), Request: provision.Request{
-		Marketplace: "nordic", Environment: provision.Test, OrderMode: provision.OrderModeNewAccount, IAMUserName: "u", ContactName: "c", AccountAlias: "a-" + id, CallbackURL: callback}})
+	_, err := w.store.Orders.Open(t.Context(), provision.Order{
+		OrderKey:   provision.OrderKey{Provider: "acme", ID: id},
+		AcceptedAt: time.Now(),
+		Request: provision.Request{
+			Marketplace:  "nordic",
+			Environment:  provision.Test,
+			OrderMode:    provision.OrderModeNewAccount,
+			IAMUserName:  "u",
+			ContactName:  "c",
+			AccountAlias: "a-" + id,
+			CallbackURL:  callback,
+		},
+	})
 	require.NoError(t, err)
 }
 
@@ -126,7 +145,8 @@ func TestAReceiverThatRefusesGetsEverythingOnceItTakesIt(t *testing.T) {
 	key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
 	sealed, err := w.ring.Seal([]byte(r.secret), provision.WebhookSecretPurpose(key))
 	require.NoError(t, err)
-	_, err = w.store.Webhooks.Create(t.Context(), "test", provision.Webhook{ID: key.ID, Provider: "acme", URL: r.URL, EventTypes: []string{"order.*"}}, sealed)
+	webhook := provision.Webhook{ID: key.ID, Provider: "acme", URL: r.URL, EventTypes: []string{"order.*"}}
+	_, err = w.store.Webhooks.Create(t.Context(), "test", webhook, sealed)
 	require.NoError(t, err)
 	for _, id := range []string{"o-1", "o-2", "o-3"} {
 		w.order(t, id, "")

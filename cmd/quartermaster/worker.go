@@ -29,12 +29,12 @@ type workerCommand struct {
 	deliveryOptions
 	reconcileOptions
 	protectedOptions
-	VisibleFor      time.Duration `help:"How long one attempt waits for AWS to show a change, before it is retried." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
+	VisibleFor      time.Duration `help:"How long one attempt waits for AWS to show a change." env:"QM_AWS_VISIBLE_FOR" default:"2m"`
 	AbsentFor       time.Duration `help:"How long AWS must not show a resource before an undo concludes that it does not exist. 0: a quarter of the above." env:"QM_AWS_ABSENT_FOR" default:"30s"`
 	DeniedFor       time.Duration `help:"How long AWS may deny a permission before an operator is asked, because new permissions take minutes to propagate." env:"QM_AWS_DENIED_FOR" default:"2m"`
 	RefusedFor      time.Duration `help:"How long AWS may give any other answer that does not change, before an operator is asked." env:"QM_AWS_REFUSED_FOR" default:"10m"`
-	VerifyPerSecond float64       `help:"How many accounts this worker verifies a second at most. 0: no limit." env:"QM_VERIFY_PER_SECOND" default:"2"`
-	PollEvery       time.Duration `help:"Pause between two reads while waiting for AWS to show a change." env:"QM_AWS_POLL_EVERY" default:"1s"`
+	VerifyPerSecond float64       `help:"Most accounts this worker verifies a second. 0: no limit." env:"QM_VERIFY_PER_SECOND" default:"2"`
+	PollEvery       time.Duration `help:"Pause between two reads while AWS does not show a change." env:"QM_AWS_POLL_EVERY" default:"1s"`
 }
 
 // Run runs workflows and activities until the process is told to stop.
@@ -76,7 +76,9 @@ func (c *workerCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 }
 
 // activities wires the activities with the database, AWS, the keys and Temporal.
-func (c *workerCommand) activities(e *env, db *postgres.DB, ring *secrets.Ring, temporal temporalConnection) (*activities.Activities, error) {
+func (c *workerCommand) activities(
+	e *env, db *postgres.DB, ring *secrets.Ring, temporal temporalConnection,
+) (*activities.Activities, error) {
 	caller, err := c.callerConfig(e.ctx)
 	if err != nil {
 		return nil, err

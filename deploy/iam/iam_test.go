@@ -100,7 +100,8 @@ func TestServicePolicyAssumesOneRoleAndNothingMore(t *testing.T) {
 		require.Len(t, p.Statement, 1)
 		require.Equal(t, []string{"sts:AssumeRole"}, p.Statement[0].Action)
 		require.Equal(t, []string{"arn:aws:iam::*:role/team/quartermaster"}, p.Statement[0].Resource)
-		require.Empty(t, p.Statement[0].Condition, "a condition on the region would keep us from us-east-1 when STS is switched off elsewhere")
+		require.Empty(t, p.Statement[0].Condition,
+			"a condition on the region would keep us from us-east-1 when STS is switched off elsewhere")
 	}
 }
 

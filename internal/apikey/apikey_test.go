@@ -31,8 +31,16 @@ func TestASuccessorHasTheSameRightsForTheSameTime(t *testing.T) {
 	t.Parallel()
 	made := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	end, limit := made.Add(24*time.Hour), 2.5
-	old := provision.APIKey{ID: "0", Provider: "acme", Name: "ci", Role: provision.RoleViewer, Scopes: []provision.Scope{provision.ScopeOrdersRead},
-		RateLimit: &limit, CreatedAt: made, ExpiresAt: &end}
+	old := provision.APIKey{
+		ID:        "0",
+		Provider:  "acme",
+		Name:      "ci",
+		Role:      provision.RoleViewer,
+		Scopes:    []provision.Scope{provision.ScopeOrdersRead},
+		RateLimit: &limit,
+		CreatedAt: made,
+		ExpiresAt: &end,
+	}
 	now := made.Add(20 * time.Hour)
 	_, key := Successor(old, now)
 	require.NotEqual(t, old.ID, key.ID)
@@ -43,8 +51,10 @@ func TestASuccessorHasTheSameRightsForTheSameTime(t *testing.T) {
 
 func TestParseRefusesWhatIsNotAKey(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"", "qm_live_", "qm_live_abc", "qm_live_abc_", "qm_live__secret", "qm_live_a'b_secret", "sk_live_abc_secret",
-		"qm_live_abc_" + strings.Repeat("s", 200)} {
+	for _, text := range []string{
+		"", "qm_live_", "qm_live_abc", "qm_live_abc_", "qm_live__secret", "qm_live_a'b_secret", "sk_live_abc_secret",
+		"qm_live_abc_" + strings.Repeat("s", 200),
+	} {
 		_, _, ok := Parse(text)
 		require.False(t, ok, text)
 	}

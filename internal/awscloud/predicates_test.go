@@ -112,26 +112,28 @@ func TestIsRefused(t *testing.T) {
 // The messages are those of the IAM User Guide.
 func TestDenyingPolicy(t *testing.T) {
 	t.Parallel()
-	const begin = "User: arn:aws:iam::777788889999:user/John is not authorized to perform: codecommit:ListRepositories "
-	const deny = begin + "with an explicit deny in "
+	const (
+		begin    = "User: arn:aws:iam::777788889999:user/John is not authorized to perform: codecommit:ListRepositories "
+		explicit = begin + "with an explicit deny in "
+	)
 	for message, want := range map[string]string{
 		begin + "because no service control policy allows the codecommit:ListRepositories action": awscloud.ServiceControlPolicy,
-		deny + "a service control policy: arn:aws:organizations::777788889999:policy/o-1/p-1":     awscloud.ServiceControlPolicy,
-		deny + "a resource control policy": awscloud.ResourceControlPolicy,
-		begin + "because no VPC endpoint policy allows the codecommit:ListRepositories action": awscloud.EndpointPolicy,
-		deny + "a VPC endpoint policy": awscloud.EndpointPolicy,
-		begin + "because no permissions boundary allows the codecommit:ListRepositories action":  awscloud.PermissionsBoundary,
-		deny + "a permissions boundary: arn:aws:iam::777788889999:policy/Developer":              awscloud.PermissionsBoundary,
-		begin + "because no session policy allows the codecommit:ListRepositories action":        awscloud.SessionPolicy,
-		begin + "on resource: arn:aws:s3:::b with an explicit deny in a resource-based policy":   awscloud.ResourcePolicy,
-		begin + "because no resource-based policy allows the codecommit:ListRepositories action": awscloud.ResourcePolicy,
-		deny + "an identity-based policy": awscloud.IdentityPolicy,
-		begin + "because no identity-based policy allows the codecommit:ListRepositories action": awscloud.IdentityPolicy,
-		begin + "because no role trust policy allows the sts:AssumeRole action":                  awscloud.TrustPolicy,
-		deny + "the role trust policy":  awscloud.TrustPolicy,
-		begin + "with an explicit deny": "",
-		"Access Denied":                 "",
-		deny + "a policy of John Doe":   "",
+		explicit + "a service control policy: arn:aws:organizations::777788889999:policy/o-1/p-1": awscloud.ServiceControlPolicy,
+		explicit + "a resource control policy":                                                    awscloud.ResourceControlPolicy,
+		begin + "because no VPC endpoint policy allows the codecommit:ListRepositories action":    awscloud.EndpointPolicy,
+		explicit + "a VPC endpoint policy":                                                        awscloud.EndpointPolicy,
+		begin + "because no permissions boundary allows the codecommit:ListRepositories action":   awscloud.PermissionsBoundary,
+		explicit + "a permissions boundary: arn:aws:iam::777788889999:policy/Developer":           awscloud.PermissionsBoundary,
+		begin + "because no session policy allows the codecommit:ListRepositories action":         awscloud.SessionPolicy,
+		begin + "on resource: arn:aws:s3:::b with an explicit deny in a resource-based policy":    awscloud.ResourcePolicy,
+		begin + "because no resource-based policy allows the codecommit:ListRepositories action":  awscloud.ResourcePolicy,
+		explicit + "an identity-based policy":                                                     awscloud.IdentityPolicy,
+		begin + "because no identity-based policy allows the codecommit:ListRepositories action":  awscloud.IdentityPolicy,
+		begin + "because no role trust policy allows the sts:AssumeRole action":                   awscloud.TrustPolicy,
+		explicit + "the role trust policy":                                                        awscloud.TrustPolicy,
+		begin + "with an explicit deny":                                                           "",
+		"Access Denied":                                                                           "",
+		explicit + "a policy of John Doe":                                                         "",
 	} {
 		require.Equal(t, want, awscloud.DenyingPolicy(&smithy.GenericAPIError{Code: "AccessDenied", Message: message}), message)
 	}

@@ -109,7 +109,7 @@ func TestUserInputIsValidatedInTheWordsOfIAM(t *testing.T) {
 	_, err := w.iam.CreateUser(ctx, in)
 	e := requireCode(t, err, "ValidationError")
 	requireStatus(t, err, 400)
-	require.Equal(t, "1 validation error detected: Value 'a b' at 'userName' failed to satisfy constraint: "+
+	require.Equal(t, `1 validation error detected: Value 'a b' at 'userName' failed to satisfy constraint: `+
 		`Member must satisfy regular expression pattern: [\w+=,.@-]+`, e)
 
 	in = createUserInput(strings.Repeat("x", 65))
@@ -526,7 +526,7 @@ func TestReadsFollowWritesAfterTheDelay(t *testing.T) {
 	require.False(t, exists())
 }
 
-func TestChangesBySomebodyElseAreVisibleAtOnce(t *testing.T) {
+func TestChangesBySomeoneElseAreVisibleAtOnce(t *testing.T) {
 	t.Parallel()
 	w, ctx := setup(t, withDelay(time.Hour)), t.Context()
 	require.NoError(t, w.sim.Edit(accountID, func(a *awssim.Account) { a.Alias = "by-the-customer" }))

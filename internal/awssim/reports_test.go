@@ -163,10 +163,8 @@ func TestReportsNeedABucketThatBillingMayWriteTo(t *testing.T) {
 
 func TestReportsWaitForTheBucketPolicyToSpread(t *testing.T) {
 	t.Parallel()
-	ctx := t.Context()
-	w := setup(t, withDelay(10*time.Second), withAccount(func(a *awssim.Account) {
-		a.Buckets = map[string]awssim.Bucket{bucket: {}}
-	}))
+	emptyBucket := withAccount(func(a *awssim.Account) { a.Buckets = map[string]awssim.Bucket{bucket: {}} })
+	w, ctx := setup(t, withDelay(10*time.Second), emptyBucket), t.Context()
 	_, err := w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: aws.String(bucket),
 		Policy: aws.String(shipped.ReportBucketPolicy(bucket, accountID))})
 	require.NoError(t, err)
@@ -247,8 +245,8 @@ func TestExportLivesFromCreationToDeletion(t *testing.T) {
 	w, ctx := setup(t, withReportBucket()), t.Context()
 	created, err := w.exports.CreateExport(ctx, exportInput())
 	require.NoError(t, err)
-	require.Regexp(t, `^arn:aws:bcm-data-exports:us-east-1:`+accountID+
-		`:export/mp-cur-order-1-[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, *created.ExportArn)
+	require.Regexp(t, `^arn:aws:bcm-data-exports:us-east-1:`+accountID+`:export/mp-cur-order-1-`+
+		`[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`, *created.ExportArn)
 	got, err := w.exports.GetExport(ctx, &bcmdataexports.GetExportInput{ExportArn: created.ExportArn})
 	require.NoError(t, err)
 	want := exportInput().Export

@@ -32,7 +32,11 @@ const (
 // New makes a registry with the Go runtime, the process, and what the database knows.
 func New(stock Stock, orders Orders, log *slog.Logger) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), ofDatabase(stock, orders, log))
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		ofDatabase(stock, orders, log),
+	)
 	return registry
 }
 
@@ -44,15 +48,21 @@ var (
 
 	upDesc = describe("database_up", "1 when the numbers below could be read from the database; else they are missing.")
 
-	accountsDesc  = describe("accounts", "Accounts in stock, by what may be done with them.", append(append([]string{}, ofModel...), "status")...)
-	thresholdDesc = describe("stock_threshold", "The stock is low at so many Ready accounts; without a model: of the pool as a whole.", ofModel...)
-	forecastDesc  = describe("stock_forecast_days", "How long the Ready accounts last; without a model: of the pool as a whole. Missing when there is too little to go by.", ofModel...)
+	accountsDesc = describe("accounts", "Accounts in stock, by what may be done with them.",
+		append(append([]string{}, ofModel...), "status")...)
+	thresholdDesc = describe("stock_threshold",
+		"The stock is low at so many Ready accounts; without a model: of the pool as a whole.", ofModel...)
+	forecastDesc = describe("stock_forecast_days", "How long the Ready accounts last; without a model: of the pool as a whole. "+
+		"Missing when there is too little to go by.", ofModel...)
 	alertDesc     = describe("stock_alert_open", "1 while the pool has an open alert of this kind.", ofKind...)
 	waitingDesc   = describe("orders_waiting", "Orders that wait for an account of the pool.", ofPool...)
-	suspendedDesc = describe("verification_suspended", "1 while so many accounts of the pool fail their verification at once that none is made Invalid.", ofPool...)
-	claimsDesc    = describe("claims_suspended", "1 while orders get no account of the pool, because several accounts could not be entered.", ofPool...)
-	ordersDesc    = describe("orders", "Orders by state.", ofState...)
-	oldestDesc    = describe("order_oldest_seconds", "How long the order that is longest in this state is in it; only for states that end.", ofState...)
+	suspendedDesc = describe("verification_suspended",
+		"1 while so many accounts of the pool fail their verification at once that none is made Invalid.", ofPool...)
+	claimsDesc = describe("claims_suspended",
+		"1 while orders get no account of the pool, because several accounts could not be entered.", ofPool...)
+	ordersDesc = describe("orders", "Orders by state.", ofState...)
+	oldestDesc = describe("order_oldest_seconds",
+		"How long the order that is longest in this state is in it; only for states that end.", ofState...)
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {
@@ -77,7 +87,7 @@ func (c *collector) Describe(descs chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect tells what the source knows.
+// Collect sends the metrics that the source returns.
 func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 	for _, m := range c.metrics() {
 		metrics <- m
@@ -97,7 +107,10 @@ func (c *collector) metrics() []prometheus.Metric {
 
 func ofDatabase(stock Stock, orders Orders, log *slog.Logger) *collector {
 	return &collector{
-		descs: []*prometheus.Desc{upDesc, accountsDesc, thresholdDesc, forecastDesc, alertDesc, waitingDesc, suspendedDesc, claimsDesc, ordersDesc, oldestDesc},
+		descs: []*prometheus.Desc{
+			upDesc, accountsDesc, thresholdDesc, forecastDesc, alertDesc,
+			waitingDesc, suspendedDesc, claimsDesc, ordersDesc, oldestDesc,
+		},
 		read: func(ctx context.Context, now time.Time) []prometheus.Metric {
 			return fromDatabase(ctx, stock, orders, now, log)
 		},
@@ -105,7 +118,7 @@ func ofDatabase(stock Stock, orders Orders, log *slog.Logger) *collector {
 	}
 }
 
-// fromDatabase reads everything, or tells that it cannot: old numbers would look as if all were well.
+// fromDatabase reads everything, or reports that it cannot: old numbers would look as if all were well.
 func fromDatabase(ctx context.Context, stock Stock, orders Orders, now time.Time, log *slog.Logger) []prometheus.Metric {
 	pools, err := stock.Count(ctx, "")
 	var states []provision.OrderCount
@@ -149,7 +162,11 @@ func stockMetrics(p provision.PoolStock) (read []prometheus.Metric) {
 			status string
 			n      int
 		}{
-			{"ready", m.Ready}, {"provisioning", m.InProgress}, {"allocated", m.Allocated}, {"provisioning_failed", m.Failed}, {"invalid", m.Invalid},
+			{"ready", m.Ready},
+			{"provisioning", m.InProgress},
+			{"allocated", m.Allocated},
+			{"provisioning_failed", m.Failed},
+			{"invalid", m.Invalid},
 			{"waiting_for_verification", m.WaitingForVerification},
 		} {
 			add(accountsDesc, float64(count.n), string(m.Model), count.status)
@@ -159,8 +176,10 @@ func stockMetrics(p provision.PoolStock) (read []prometheus.Metric) {
 }
 
 // states are all of an order, so that a state without orders is 0 and not missing.
-var states = []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning, provision.ActionRequired, provision.Completed,
-	provision.Compensating, provision.Failed, provision.Cancelled}
+var states = []provision.OrderState{
+	provision.Accepted, provision.WaitingForAccount, provision.Provisioning, provision.ActionRequired,
+	provision.Completed, provision.Compensating, provision.Failed, provision.Cancelled,
+}
 
 func orderMetrics(stock []provision.PoolStock, orders []provision.OrderCount, now time.Time) (read []prometheus.Metric) {
 	type key struct {

@@ -63,12 +63,24 @@ func TestAScrapeTellsWhatTheDatabaseKnows(t *testing.T) {
 	store, db := setup(t)
 	for i := range 6 {
 		id := fmt.Sprintf("%012d", i)
-		_, _, err := store.Accounts.Create(t.Context(), provision.Account{ID: id, Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: id, RootEmail: id + "@acme.test",
-			RoleARN: "arn:aws:iam::" + id + ":role/q", ExternalID: provision.NewExternalID()}, "test")
+		_, _, err := store.Accounts.Create(t.Context(), provision.Account{
+			ID:         id,
+			Pool:       pool,
+			Model:      provision.ModelSPAM,
+			Status:     provision.AccountReady,
+			Name:       id,
+			RootEmail:  id + "@acme.test",
+			RoleARN:    "arn:aws:iam::" + id + ":role/q",
+			ExternalID: provision.NewExternalID(),
+		}, "test")
 		require.NoError(t, err)
 	}
 	for _, id := range []string{"a", "b", "c", "d"} {
-		o := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: id}, AcceptedAt: time.Now(), Request: provision.Request{Marketplace: "north", Environment: provision.Production}}
+		o := provision.Order{
+			OrderKey:   provision.OrderKey{Provider: "acme", ID: id},
+			AcceptedAt: time.Now(),
+			Request:    provision.Request{Marketplace: "north", Environment: provision.Production},
+		}
 		_, err := store.Orders.Open(t.Context(), o)
 		require.NoError(t, err)
 		claim, err := store.Orders.Claim(t.Context(), o.OrderKey)
@@ -91,7 +103,9 @@ func TestAScrapeTellsWhatTheDatabaseKnows(t *testing.T) {
 	require.NoError(t, db.Select(&rows, `SELECT model, status, count(*) FROM accounts GROUP BY model, status`))
 	require.Len(t, rows, 3)
 	for _, row := range rows {
-		require.Equal(t, fmt.Sprint(row.Count), got[fmt.Sprintf(`quartermaster_accounts{environment="production",marketplace="north",model=%q,provider="acme",status=%q}`, row.Model, row.Status)])
+		series := fmt.Sprintf(`quartermaster_accounts{environment="production",marketplace="north",model=%q,provider="acme",status=%q}`,
+			row.Model, row.Status)
+		require.Equal(t, fmt.Sprint(row.Count), got[series])
 	}
 	const of = `environment="production",marketplace="north",`
 	for name, want := range map[string]string{

@@ -22,7 +22,8 @@ var (
 	temporalUpDesc = describe("temporal_up", "1 when the numbers of the task queue could be read from Temporal; else they are missing.")
 	pollersDesc    = describe("task_queue_pollers", "Worker processes that asked for tasks of this type in the last 90 seconds.", "type")
 	backlogDesc    = describe("task_queue_backlog", "Tasks of this type that wait for a worker, approximately.", "type")
-	backlogAgeDesc = describe("task_queue_backlog_age_seconds", "How long the oldest task of this type has waited for a worker, approximately.", "type")
+	backlogAgeDesc = describe("task_queue_backlog_age_seconds",
+		"How long the oldest task of this type has waited for a worker, approximately.", "type")
 	notStartedDesc = describe("orders_not_started", "Orders that were accepted more than a minute ago and that no worker has begun with.")
 )
 

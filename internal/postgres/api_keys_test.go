@@ -60,7 +60,7 @@ func TestAKeyIsKeptAsItIsMade(t *testing.T) {
 	require.Equal(t, added, read)
 	_, err = store.APIKeys.Get(ctx, "other", "narrow")
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	_, err = store.APIKeys.Create(ctx, "test", apiKey("x", provision.RoleAdmin, func(k *provision.APIKey) { k.Provider = "nobody" }))
+	_, err = store.APIKeys.Create(ctx, "test", apiKey("x", provision.RoleAdmin, func(k *provision.APIKey) { k.Provider = "unknown" }))
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
@@ -109,7 +109,7 @@ func TestTheUseOfAKeyIsWrittenOnceAMinute(t *testing.T) {
 	require.False(t, later.Before(first))
 }
 
-func TestARotatedKeyLivesBesideItsSuccessorForAWhile(t *testing.T) {
+func TestARotatedKeyStaysValidForAWhileNextToItsSuccessor(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	createKey(t, store, apiKey("old", provision.RoleOperator))
@@ -197,7 +197,7 @@ func TestTheLastKeyThatMakesKeysIsNotRevoked(t *testing.T) {
 	_, err = store.APIKeys.Revoke(ctx, "key b", "acme", "theirs", true)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 	key, err := store.APIKeys.Revoke(ctx, "cli root", "acme", "b", false)
-	require.NoError(t, err, "whoever has the database can make another one")
+	require.NoError(t, err, "an operator with access to the database can create another key")
 	again, err := store.APIKeys.Revoke(ctx, "cli root", "acme", "b", true)
 	require.NoError(t, err)
 	require.Equal(t, key.RevokedAt, again.RevokedAt)
@@ -230,7 +230,7 @@ func TestTheLastTwoKeysDoNotRevokeEachOtherAtOnce(t *testing.T) {
 	}
 }
 
-func TestTheLifeOfAKeyIsAudited(t *testing.T) {
+func TestTheLifeOfAKeyIsInTheHistory(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	createKey(t, store, apiKey("a", provision.RoleViewer,
@@ -258,7 +258,7 @@ func TestTheLifeOfAKeyIsAudited(t *testing.T) {
 	}
 }
 
-// What the program never does, nobody else does by mistake either.
+// The schema also refuses what the program never does, so a mistake by hand changes nothing.
 func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)

@@ -116,7 +116,7 @@ var stalls = map[string]func(t *testing.T) stalled{
 	},
 }
 
-// calls are the ways in which the database is used. Each prepares something and returns what is to be done during the stall.
+// calls are the ways in which the database is used. Each prepares something and returns the call to make during the stall.
 var calls = map[string]func(ctx context.Context, db *sqlx.DB) (during func() error, err error){
 	"ping": func(ctx context.Context, db *sqlx.DB) (func() error, error) {
 		return func() error { return db.PingContext(ctx) }, nil

@@ -91,7 +91,7 @@ func TestEventsOfTransactionsThatCommitOutOfOrderAreNotLost(t *testing.T) {
 	}
 }
 
-func TestEventsThatRolledBackHoldNobodyUp(t *testing.T) {
+func TestEventsThatRolledBackHoldNoReaderUp(t *testing.T) {
 	t.Parallel()
 	_, store, db := setup(t)
 	tx, err := db.BeginTxx(t.Context(), nil)

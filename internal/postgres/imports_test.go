@@ -332,7 +332,7 @@ func TestImportsAtTheSameTimeAddEachAccountOnce(t *testing.T) {
 	require.Equal(t, 1500, events)
 }
 
-func TestAnImportThatNobodyGoesOnWithIsGivenUp(t *testing.T) {
+func TestAnAbandonedImportIsGivenUp(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	dead, old := createImport(t, store, csvRows(1, 600), false), createImport(t, store, csvRow(1), true)

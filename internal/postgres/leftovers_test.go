@@ -31,7 +31,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	require.NoError(t, err)
 
 	_, _, err = store.Leftovers.KeptUndo(ctx, key.Provider, id)
-	require.ErrorIs(t, err, provision.ErrNotFound, "nobody has asked for it")
+	require.ErrorIs(t, err, provision.ErrNotFound, "no operator has asked for it")
 	_, err = store.Steps.BeginUndo(ctx, key, id, provision.StepUser, lease)
 	refusedAs(t, err, provision.CodeOrderNotInProgress)
 	keys, err := store.SealKeys.List(ctx)
@@ -48,7 +48,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, key, of)
 	require.Equal(t, "k1\x00sealed", string(sealed))
-	_, _, err = store.Leftovers.KeptUndo(ctx, "somebody-else", id)
+	_, _, err = store.Leftovers.KeptUndo(ctx, "other-provider", id)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 
 	// The account counts as held by the order, for undos and looks.

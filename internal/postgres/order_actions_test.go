@@ -43,8 +43,8 @@ func TestActionRequiredKeepsTheClaimAndResumes(t *testing.T) {
 	require.Equal(t, order("o", "").Request.Hash(), view.RequestHash, "a repeated POST is compared with what was placed")
 
 	opened, err := store.Orders.Open(ctx, order("o", ""))
-	require.NoError(t, err, "a workflow that starts anew has the first request in its hands")
-	require.Equal(t, corrected, opened.Request, "and goes on with the corrected one")
+	require.NoError(t, err, "a workflow that starts again holds the first request")
+	require.Equal(t, corrected, opened.Request, "and continues with the corrected one")
 
 	var actions []struct{ Actor, Code, Reason string }
 	require.NoError(t, db.SelectContext(ctx, &actions,
@@ -258,8 +258,8 @@ func TestAnUnusableAccountOfAnOrderThatIsBeingUndoneIsInvalid(t *testing.T) {
 	require.Equal(t, provision.AccountInvalid, a.Status)
 }
 
-// TestSettingsThatAreReadAnewAreTheOrders: whoever opens the order after that gets them too.
-func TestSettingsThatAreReadAnewAreTheOrders(t *testing.T) {
+// An order keeps the settings that it has read again: every later Open returns them.
+func TestAnOrderKeepsTheSettingsThatItReadAgain(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	key := open(t, store, "o", "")

@@ -270,7 +270,7 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0}, time.Time{})
 	require.NoError(t, err)
 	for _, finding := range found {
-		// No workflow runs here that could hear of its account, or of its stop.
+		// No workflow runs here that could learn about its account or its stop.
 		require.Contains(t, []reconcile.Kind{reconcile.KindOrderNotWoken, reconcile.KindStopNotHeard, reconcile.KindClaimsSuspended},
 			finding.Kind, finding.What)
 	}

@@ -143,11 +143,11 @@ func TestTwoRefusalsInARowSuspendTheClaimsUntilAnAccountCanBeEntered(t *testing.
 	require.Equal(t, 2, v.holds(unlucky), "one refusal: the order takes the next account")
 	want := "order unlucky could enter neither account 000000000001 nor account 000000000002 (AWS answered AccessDenied)"
 	require.Equal(t, provision.Rejection{Verify: true, Suspended: want}, v.refuse(unlucky, 2))
-	require.Equal(t, provision.Rejection{Verify: true}, v.refuse(unlucky, 2), "a repeat is told of what is due, and changes nothing")
+	require.Equal(t, provision.Rejection{Verify: true}, v.refuse(unlucky, 2), "a repeat returns what is due and changes nothing")
 	require.Equal(t, want, v.suspended())
-	require.Equal(t, []string{"pool.claims_suspended"}, v.events(), "somebody is told, once")
+	require.Equal(t, []string{"pool.claims_suspended"}, v.events(), "one event is emitted")
 	require.Zero(t, v.holds(unlucky))
-	require.Zero(t, v.holds(next), "account 3 is Ready, and nobody gets it")
+	require.Zero(t, v.holds(next), "account 3 is Ready, and no order gets it")
 	require.Equal(t, provision.AccountReady, v.account(3).Status)
 
 	view, err := v.store.Orders.Get(v.ctx, next)
@@ -253,7 +253,7 @@ func TestRefusalsOfLongAgoDoNotSuspendTheClaims(t *testing.T) {
 	require.Empty(t, v.refuse(second, 5).Suspended, "not in a row: it has entered account 4 in between")
 }
 
-// Orders that are refused at the same time decide once, and whoever decides sees what the others have met.
+// Orders that are refused at the same time suspend the claims once, and the order that decides sees the refusals of the others.
 func TestOrdersThatAreRefusedAtOnceSuspendTheClaimsOnce(t *testing.T) {
 	t.Parallel()
 	v := setupVerifier(t)
@@ -290,7 +290,7 @@ func TestOrdersThatAreRefusedAtOnceSuspendTheClaimsOnce(t *testing.T) {
 	require.Equal(t, orders, holding, "all go on")
 }
 
-func TestAccountsThatAreAddedMeanwhileResumeTheClaims(t *testing.T) {
+func TestAccountsThatAreAddedDuringASuspensionResumeTheClaims(t *testing.T) {
 	t.Parallel()
 	v := setupVerifier(t)
 	v.ready(1, 2)
@@ -377,7 +377,7 @@ func TestSettingsOfAPoolDoNotChangeWhenItsClaimsAreSuspended(t *testing.T) {
 	require.NotNil(t, now.ClaimsSuspendedAt)
 	require.Contains(t, now.ClaimsSuspendedBecause, "neither account")
 	now.ClaimsSuspendedAt, now.ClaimsSuspendedBecause = nil, ""
-	require.Equal(t, before, now, "its version above all: whoever edits it meanwhile is not refused")
+	require.Equal(t, before, now, "above all its version, so that an edit at the same time is not refused")
 	stock, err := v.store.Stock.Count(v.ctx, "acme")
 	require.NoError(t, err)
 	kind, reason := stock[0].Condition()

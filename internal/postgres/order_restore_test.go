@@ -32,7 +32,7 @@ func endedAs(state provision.OrderState, accountID string, code provision.Code) 
 	return provision.OrderStatus{State: state, AccountID: accountID, Failure: &provision.Failure{Code: code, Reason: "it ended like this"}}
 }
 
-// historyRows lists the audit rows of the order, as "actor: from to".
+// historyRows lists the history of the order, as "actor: from to".
 func historyRows(t *testing.T, db *sqlx.DB, id string) (rows []string) {
 	t.Helper()
 	require.NoError(t, db.SelectContext(t.Context(), &rows, `SELECT actor || ': ' || COALESCE(from_state, '-') || ' ' || to_state ||
@@ -48,7 +48,7 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	const sold = "000000000002" // not the oldest: exactly the account that was sold
 	lost := lostOrder("lost", soldWith(sold))
 	lost.Request.ContactName = "Corrected Name"
-	require.NoError(t, store.Orders.Restore(ctx, lost, "audit", "its row was lost"))
+	require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", "its row was lost"))
 
 	view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 	require.NoError(t, err)
@@ -65,15 +65,15 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	opened, err := store.Orders.Open(ctx, lost.Order)
 	require.NoError(t, err)
 	require.Equal(t, lostNonce, opened.Nonce, "what the order made in AWS is still its own")
-	require.Equal(t, []string{"audit: - accepted", "audit: accepted provisioning", "audit: provisioning completed",
-		"audit: completed completed restore (its row was lost)"}, historyRows(t, db, "lost"))
+	require.Equal(t, []string{"reconciler: - accepted", "reconciler: accepted provisioning", "reconciler: provisioning completed",
+		"reconciler: completed completed restore (its row was lost)"}, historyRows(t, db, "lost"))
 	events, err := store.Accounts.History(ctx, "acme", sold, 0, 10)
 	require.NoError(t, err)
 	require.Equal(t, []provision.AccountStatus{"ready", "provisioning", "allocated"},
 		[]provision.AccountStatus{events[0].ToStatus, events[1].ToStatus, events[2].ToStatus})
-	require.Equal(t, "audit", events[2].Actor)
+	require.Equal(t, "reconciler", events[2].Actor)
 
-	require.ErrorIs(t, store.Orders.Restore(ctx, lost, "audit", "again"), provision.ErrConflict, "it has ended")
+	require.ErrorIs(t, store.Orders.Restore(ctx, lost, "reconciler", "again"), provision.ErrConflict, "it has ended")
 	requireSound(t, store)
 }
 
@@ -86,7 +86,7 @@ func TestASoldAccountThatIsNotToBeHadIsTakenFromNoOrder(t *testing.T) {
 	_, _, err := store.Accounts.Invalidate(ctx, "test", "acme", "000000000002", 0, "closed")
 	require.NoError(t, err)
 	for _, sold := range []string{held, "000000000002", "000000000009"} {
-		require.ErrorIs(t, store.Orders.Restore(ctx, lostOrder("lost", soldWith(sold)), "audit", ""), provision.ErrConflict, sold)
+		require.ErrorIs(t, store.Orders.Restore(ctx, lostOrder("lost", soldWith(sold)), "reconciler", ""), provision.ErrConflict, sold)
 	}
 	_, err = store.Orders.Get(ctx, provision.OrderKey{Provider: "acme", ID: "lost"})
 	require.ErrorIs(t, err, provision.ErrNotFound, "half a repair is none")
@@ -118,9 +118,9 @@ func TestTheRowOfASoldOrderCatchesUp(t *testing.T) {
 
 	wrong := asking
 	wrong.OrderStatus = soldWith("000000000001")
-	require.ErrorIs(t, store.Orders.Restore(ctx, wrong, "audit", ""), provision.ErrConflict, "it holds another account")
+	require.ErrorIs(t, store.Orders.Restore(ctx, wrong, "reconciler", ""), provision.ErrConflict, "it holds another account")
 	for _, lost := range []reconcile.Lost{accepted, waiting, working, asking} {
-		require.NoError(t, store.Orders.Restore(ctx, lost, "audit", ""))
+		require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", ""))
 		view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 		require.NoError(t, err)
 		require.Equal(t, provision.Completed, view.State)
@@ -161,7 +161,7 @@ func TestTheRowOfAnOrderThatEndedSaysHow(t *testing.T) {
 				require.NoError(t, err)
 				c.prepare(lost)
 			}
-			require.NoError(t, store.Orders.Restore(ctx, lost, "audit", ""))
+			require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", ""))
 			view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 			require.NoError(t, err)
 			require.Equal(t, c.ended.State, view.State)
@@ -201,8 +201,8 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 	} {
 		t.Run(c.id, func(t *testing.T) {
 			lost := lostOrder(c.id, c.was)
-			require.NoError(t, store.Orders.Restore(ctx, lost, "audit", ""))
-			require.ErrorIs(t, store.Orders.Restore(ctx, lost, "audit", ""), provision.ErrConflict, "it has a row")
+			require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", ""))
+			require.ErrorIs(t, store.Orders.Restore(ctx, lost, "reconciler", ""), provision.ErrConflict, "it has a row")
 			view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
 			require.NoError(t, err)
 			require.Equal(t, c.then, view.State)
@@ -213,7 +213,7 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 			require.Equal(t, c.was.AccountID, view.AccountID)
 			orders, err := store.Reconciliation.OrdersNow(ctx, []provision.OrderKey{lost.Order.OrderKey})
 			require.NoError(t, err)
-			require.True(t, orders[lost.Order.OrderKey].Touched, "nobody knows what was changed in the account: no run may begin from the beginning")
+			require.True(t, orders[lost.Order.OrderKey].Touched, "the changes in the account are unknown, so no run may start from the beginning")
 		})
 	}
 	requireSound(t, store)
@@ -231,25 +231,25 @@ func TestARowIsNotWrittenOverThatOfAnotherOrder(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)
 	open(t, store, "lost", "")
 	lost := lostOrder("lost", soldWith("000000000001"))
-	lost.Order.Request.ContactName = "Somebody Else"
-	require.ErrorIs(t, store.Orders.Restore(ctx, lost, "audit", ""), provision.ErrConflict)
+	lost.Order.Request.ContactName = "Another Customer"
+	require.ErrorIs(t, store.Orders.Restore(ctx, lost, "reconciler", ""), provision.ErrConflict)
 	elsewhere := lostOrder("elsewhere", provision.OrderStatus{State: provision.Accepted})
 	elsewhere.Order.Request.Marketplace = "gone"
-	require.ErrorIs(t, store.Orders.Restore(ctx, elsewhere, "audit", ""), provision.ErrConflict, "there is no such pool")
+	require.ErrorIs(t, store.Orders.Restore(ctx, elsewhere, "reconciler", ""), provision.ErrConflict, "there is no such pool")
 	foreign := lostOrder("foreign", soldWith("000000000001"))
 	foreign.Order.Request.AccountModel = provision.ModelECAM
-	require.ErrorIs(t, store.Orders.Restore(ctx, foreign, "audit", ""), provision.ErrConflict, "the account does not fit the order")
+	require.ErrorIs(t, store.Orders.Restore(ctx, foreign, "reconciler", ""), provision.ErrConflict, "the account does not fit the order")
 }
 
-// Somebody deleted the row of an order by hand, and its account still names it.
+// An operator deleted the row of an order by hand, and its account still names the order.
 func TestAnAccountThatNamesALostOrderIsItsOwn(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	around(t, db, `UPDATE accounts SET status = 'allocated', order_id = 'sold' WHERE id = '000000000001';
 		UPDATE accounts SET status = 'provisioning', order_id = 'works' WHERE id = '000000000002'`)
-	require.NoError(t, store.Orders.Restore(ctx, lostOrder("sold", soldWith("000000000001")), "audit", ""))
-	require.NoError(t, store.Orders.Restore(ctx, lostOrder("works", provision.OrderStatus{State: provision.Accepted}), "audit", ""))
+	require.NoError(t, store.Orders.Restore(ctx, lostOrder("sold", soldWith("000000000001")), "reconciler", ""))
+	require.NoError(t, store.Orders.Restore(ctx, lostOrder("works", provision.OrderStatus{State: provision.Accepted}), "reconciler", ""))
 	view, err := store.Orders.Get(ctx, provision.OrderKey{Provider: "acme", ID: "works"})
 	require.NoError(t, err)
 	require.Equal(t, provision.Provisioning, view.State)

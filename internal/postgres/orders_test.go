@@ -72,14 +72,14 @@ func TestTheSchemaRefusesWhatTheTextForbids(t *testing.T) {
 		"completed without its account": {`UPDATE orders SET state = 'completed', result = '{}' WHERE id = 'o'`, "account_and_order_agree"},
 		"allocated without its order":   {`UPDATE accounts SET status = 'allocated' WHERE id = '000000000001'`, "account_and_order_agree"},
 		"failed and still holding":      {`UPDATE orders SET state = 'compensating' WHERE id = 'o'; UPDATE orders SET state = 'failed', failure = '{}' WHERE id = 'o'`, "account_and_order_agree"},
-		"held by nobody": {`UPDATE accounts SET status = 'provisioning' WHERE id = '000000000003'`,
+		"held by no order": {`UPDATE accounts SET status = 'provisioning' WHERE id = '000000000003'`,
 			"accounts_held_by_an_order"},
 		"unusable without a reason": {`UPDATE accounts SET status = 'invalid' WHERE id = '000000000003'`, "accounts_unusable_says_why"},
 		"another age": {`UPDATE accounts SET added_at = now() - interval '1 year' WHERE id = '000000000003'`,
 			"accounts_identity_is_fixed"},
 		"deleting an account in progress":  {`DELETE FROM accounts WHERE id = '000000000001'`, "accounts_transition_allowed"},
 		"another provider's order":         {`INSERT INTO pools (provider, marketplace, environment) VALUES ('other', 'north', 'production'); UPDATE accounts SET provider = 'other' WHERE id = '000000000003'`, "accounts_identity_is_fixed"},
-		"rewriting the audit":              {`UPDATE account_history SET actor = 'nobody'`, "history_is_append_only"},
+		"rewriting history":                {`UPDATE account_history SET actor = 'forged'`, "history_is_append_only"},
 		"failing an order without an undo": {`UPDATE orders SET state = 'failed', failure = '{}' WHERE id = 'o'`, "orders_transition_allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -196,11 +196,11 @@ func TestStepsAreVisible(t *testing.T) {
 	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 3))
 	view, err = store.Orders.Get(ctx, key)
 	require.NoError(t, err)
-	require.Equal(t, "done", view.Steps[0].State, "a step that is done stays done, whoever wakes up late")
+	require.Equal(t, "done", view.Steps[0].State, "a step that is done stays done when an attempt wakes up late")
 	require.NotNil(t, view.Steps[0].FinishedAt)
 }
 
-func TestOpeningAnOrderSaysWhereItStands(t *testing.T) {
+func TestOpeningAnOrderReturnsItsState(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
 	createAccounts(t, store, provision.ModelSPAM, 1, 1)

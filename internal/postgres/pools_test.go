@@ -9,7 +9,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
+func TestSettingsOfAPoolAreCreatedUpdatedAndInTheHistory(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	fresh := provision.DefaultPool(provision.Pool{Provider: "acme", Marketplace: "south", Environment: provision.Test})
@@ -23,7 +23,7 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 	require.Equal(t, fresh, inherited, "the defaults of the schema are those of the program")
 	_, err = store.Pools.Create(ctx, "key abc", made)
 	require.ErrorIs(t, err, provision.ErrConflict)
-	made.Provider = "nobody"
+	made.Provider = "unknown"
 	_, err = store.Pools.Create(ctx, "key abc", made)
 	require.ErrorIs(t, err, provision.ErrNotFound)
 
@@ -41,7 +41,7 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 	everything(&want)
 	want.Version = 2
 	require.Equal(t, want, edited)
-	_, err = store.Pools.Update(ctx, "key abc", pool, 1, func(*provision.PoolConfig) { t.Error("somebody else was faster") })
+	_, err = store.Pools.Update(ctx, "key abc", pool, 1, func(*provision.PoolConfig) { t.Error("another update was faster") })
 	require.ErrorIs(t, err, provision.ErrStale)
 	same, err := store.Pools.Update(ctx, "key abc", pool, 2, everything)
 	require.NoError(t, err)
@@ -67,8 +67,8 @@ func TestSettingsOfAPoolAreMadeEditedAndAudited(t *testing.T) {
 	require.Equal(t, "created", events[0].What)
 	last := events[len(events)-1]
 	require.Equal(t, "on_failure", last.What)
-	require.Contains(t, last.Actor, "database user ", "who writes by hand stands there too")
-	_, err = db.ExecContext(ctx, `UPDATE pool_history SET actor = 'nobody'`)
+	require.Contains(t, last.Actor, "database user ", "a change by hand has an actor too")
+	_, err = db.ExecContext(ctx, `UPDATE pool_history SET actor = 'forged'`)
 	require.ErrorContains(t, err, "append-only")
 
 	rest, err := store.Pools.History(ctx, pool, last.Seq, 100)
@@ -98,7 +98,7 @@ func TestAnOrderKeepsTheSettingsItWasPlacedUnder(t *testing.T) {
 		c.Settings.OnFailure, c.Settings.Instructions = provision.OnFailurePark, map[provision.Model]string{"SPAM": "new"}
 	})
 	require.NoError(t, err)
-	again, err := store.Orders.Open(ctx, o) // its workflow starts anew
+	again, err := store.Orders.Open(ctx, o) // its workflow starts again
 	require.NoError(t, err)
 	require.Equal(t, before, again)
 	late, err := store.Orders.Open(ctx, order("late", ""))

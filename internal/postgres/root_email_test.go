@@ -10,7 +10,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// An address names one root user at AWS, whatever the case of its letters and whoever's the accounts are.
+// An address names one root user at AWS, regardless of the case of its letters and of the provider that has the account.
 func TestARootEmailBelongsToOneAccount(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)

@@ -375,8 +375,8 @@ func TestAClaimSaysWhetherTheAccountIsTouched(t *testing.T) {
 	require.False(t, claim(t, store, key).Touched, "it is as it was")
 }
 
-// TestARefusalLastsFromAttemptToAttempt: it is told since when AWS gives the same answer. Another answer, or somebody who retries
-// the step, begins anew; so does its undo, once.
+// NoteRefusal returns since when AWS has given the same answer. The time starts again with another answer, with a retry of the
+// step by an operator, and once with its undo.
 func TestARefusalLastsFromAttemptToAttempt(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
@@ -394,7 +394,7 @@ func TestARefusalLastsFromAttemptToAttempt(t *testing.T) {
 		_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepUser, lease)
 		require.NoError(t, err)
 	}
-	// refused tells whether AWS has refused the step with this code for an hour; an hour later it has.
+	// refused reports whether AWS has refused the step with this code for an hour; an hour later it has.
 	refused := func(code provision.Code) (forAnHour bool) {
 		t.Helper()
 		lasting, err := store.Steps.NoteRefusal(ctx, key, account1, provision.StepUser, code)
@@ -411,7 +411,7 @@ func TestARefusalLastsFromAttemptToAttempt(t *testing.T) {
 	require.False(t, refused(provision.CodeAWSRefused), "another answer")
 	require.True(t, refused(provision.CodeAWSRefused))
 	attempt(1)
-	require.False(t, refused(provision.CodeAWSRefused), "somebody retries the step")
+	require.False(t, refused(provision.CodeAWSRefused), "an operator retries the step")
 	undo()
 	require.False(t, refused(provision.CodeAWSRefused), "the undo begins")
 	undo()

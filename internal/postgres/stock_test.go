@@ -83,7 +83,7 @@ func TestStockThatMovesAroundTheThresholdIsOneAlert(t *testing.T) {
 		require.Empty(t, watch(t, store))
 		pass(t, db, provision.StockSettles-time.Second)
 		ready(t, db, 2)
-		require.Empty(t, watch(t, store), "a break, so the time above begins anew")
+		require.Empty(t, watch(t, store), "a break, so the time above starts again")
 		pass(t, db, time.Minute)
 	}
 	require.Len(t, alerts(t, store), 1)

@@ -39,8 +39,8 @@ UPDATE accounts SET checked_at = now() - CASE WHEN id::bigint <= $1 THEN interva
 	}
 }
 
-// TestNobodyIsCondemnedAlone: while no other account of the pool can be looked at, one that fails may fail for AWS's sake.
-func TestNobodyIsCondemnedAlone(t *testing.T) {
+// TestNoAccountIsCondemnedAlone: while no other account of the pool can be looked at, one that fails may fail for AWS's sake.
+func TestNoAccountIsCondemnedAlone(t *testing.T) {
 	t.Parallel()
 	v := setupVerifier(t)
 	v.add(1, 3)
@@ -99,9 +99,9 @@ func TestTwoDeadAccountsOfManyAreInvalid(t *testing.T) {
 	require.Empty(t, v.events())
 }
 
-// TestWhatNobodyLookedAtIsNotVerified: while a sweep wanted to look, an order held the account. It comes back
+// TestAnAccountThatWasNotLookedAtIsNotVerified: while a sweep wanted to look, an order held the account. It comes back
 // Ready and due, and the sweep's empty answer must not count for it.
-func TestWhatNobodyLookedAtIsNotVerified(t *testing.T) {
+func TestAnAccountThatWasNotLookedAtIsNotVerified(t *testing.T) {
 	t.Parallel()
 	v := setupVerifier(t)
 	v.add(1, 1)

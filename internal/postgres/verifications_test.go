@@ -121,7 +121,7 @@ func TestAnAccountIsReadyOnlyWhenItIsVerified(t *testing.T) {
 	require.Equal(t, []provision.OrderKey{key}, woken)
 	a = v.account(1)
 	require.Equal(t, provision.AccountProvisioning, a.Status)
-	require.Nil(t, a.VerifyAt, "nobody looks into an account that an order works in")
+	require.Nil(t, a.VerifyAt, "an account that an order works in is not verified")
 	events, err := v.store.Accounts.History(v.ctx, "acme", a.ID, 0, 10)
 	require.NoError(t, err)
 	require.Len(t, events, 3)
@@ -154,7 +154,7 @@ func TestTwoStrikesAndAReadyAccountIsInvalid(t *testing.T) {
 	require.Equal(t, provision.AccountReady, v.account(2).Status)
 	v.later(2 * provision.VerifyEvery)
 	_, looked := v.sweep(dead, 2)
-	require.Equal(t, 5, looked, "within one sweep nobody is looked at twice")
+	require.Equal(t, 5, looked, "one sweep looks at no account twice")
 	require.Equal(t, provision.AccountReady, v.account(2).Status, "one strike")
 	v.later(provision.VerifyAgainAfter + time.Second)
 	v.sweep(dead, 2)
@@ -221,7 +221,7 @@ func TestALookThatBeganBeforeItWasAskedForDoesNotCount(t *testing.T) {
 	id := account(1, "").ID
 	_, looked, err := v.store.Verifications.Account(v.ctx, id)
 	require.NoError(t, err)
-	_, _, err = v.store.Accounts.Verify(v.ctx, "key op", "acme", id) // the role stands now: look
+	_, _, err = v.store.Accounts.Verify(v.ctx, "key op", "acme", id) // the role exists now: look
 	require.NoError(t, err)
 	_, err = v.store.Verifications.Apply(v.ctx, []provision.VerificationResult{{AccountID: id, Failure: dead, LookedAt: &looked}})
 	require.NoError(t, err)

@@ -56,7 +56,7 @@ func record(t *testing.T, store *postgres.DB, key provision.WebhookKey, outcome 
 	return id
 }
 
-func TestAnEndpointHearsOfItsTypesFromItsCreationOn(t *testing.T) {
+func TestAnEndpointReceivesItsTypesFromItsCreationOn(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	emit(t, db, "acme", "stock.low", "before")
@@ -155,10 +155,10 @@ func TestAWebhookThatWantsNothingOrFailsForDaysIsDisabled(t *testing.T) {
 	record(t, store, gone, taken)
 	record(t, store, gone, taken)
 	require.Equal(t, []string{"1", "2", "3"}, told(t, store, gone, provision.DeliveryDelivered),
-		"what happened meanwhile comes later, nothing is lost")
+		"the events of the outage come later, and none is lost")
 }
 
-func TestTheCallbackOfAnOrderHearsOfItsOrdersOnlyAndWaitsForTheSecret(t *testing.T) {
+func TestTheCallbackOfAnOrderReceivesItsOrdersOnlyAndWaitsForTheSecret(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	for id, url := range map[string]string{"o-1": "https://a.example/x", "o-2": "https://b.example/x", "o-3": "https://a.example/x",

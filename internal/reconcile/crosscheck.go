@@ -192,7 +192,8 @@ func (a *Reconciler) compare(s suspect) []Finding {
 // An order that had an account gets it back if the account is Ready, and otherwise continues without it.
 func (a *Reconciler) withoutRow(s suspect) Finding {
 	run := s.run
-	f := New(KindWorkflowWithoutOrder, s.key, "", run.ClosedAt, "the order was accepted, but has no row; its workflow has closed as "+run.how())
+	f := New(KindWorkflowWithoutOrder, s.key, "", run.ClosedAt,
+		"the order was accepted, but has no row; its workflow has closed as "+run.how())
 	if run.working() {
 		f.Account = run.Account
 	}
@@ -253,7 +254,8 @@ func (a *Reconciler) lookAtSold(ctx context.Context, f *Finding, s suspect) erro
 		if f.What += "; its account is " + account.Status.Label(); account.OrderID != "" {
 			f.What += " (order " + account.OrderID + ")"
 		}
-		if account.OrderID == s.key.ID && (account.Status == provision.AccountProvisioning || account.Status == provision.AccountAllocated) {
+		if account.OrderID == s.key.ID &&
+			(account.Status == provision.AccountProvisioning || account.Status == provision.AccountAllocated) {
 			return nil
 		}
 	}

@@ -102,17 +102,21 @@ func TestEveryContradictionIsFound(t *testing.T) {
 			`UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'`,
 			[]string{"password_kept gone"}},
 		"a password of a cancelled order": {
-			`UPDATE orders SET state = 'cancelled' WHERE id = 'gone'; INSERT INTO order_history (provider, order_id, actor, to_state) VALUES ('acme', 'gone', 'test', 'cancelled');
+			`UPDATE orders SET state = 'cancelled' WHERE id = 'gone';
+			 INSERT INTO order_history (provider, order_id, actor, to_state) VALUES ('acme', 'gone', 'test', 'cancelled');
 			 UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'`,
 			[]string{"password_kept gone"}},
 		"a step that is done after its order ended": {
-			`INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, finished_at) VALUES ('acme', 'gone', '000000000001', 'account_alias', 'done', 2, now() + interval '1 second')`,
+			`INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, finished_at)
+			 VALUES ('acme', 'gone', '000000000001', 'account_alias', 'done', 2, now() + interval '1 second')`,
 			[]string{"step_of_ended_order gone"}},
 		"a step that begins after its order ended": {
-			`INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, started_at) VALUES ('acme', 'gone', '000000000001', 'iam_user', 'running', 2, now() + interval '1 second')`,
+			`INSERT INTO order_steps (provider, order_id, account_id, step, state, attempt, started_at)
+			 VALUES ('acme', 'gone', '000000000001', 'iam_user', 'running', 2, now() + interval '1 second')`,
 			[]string{"step_of_ended_order gone"}},
 		"two orders at one place": {
-			`DROP INDEX orders_queue_position; UPDATE orders SET queue_position = (SELECT queue_position FROM orders WHERE id = 'work') WHERE id = 'asked'`,
+			`DROP INDEX orders_queue_position;
+			 UPDATE orders SET queue_position = (SELECT queue_position FROM orders WHERE id = 'work') WHERE id = 'asked'`,
 			[]string{"queue_position_twice asked", "queue_position_twice work"}},
 		"another request": {
 			`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}' WHERE id = 'work'`,
@@ -121,27 +125,33 @@ func TestEveryContradictionIsFound(t *testing.T) {
 			`UPDATE orders SET first_request = request || '{"iam_user_name": "intruder"}' WHERE id = 'asked'`,
 			[]string{"request_hash_differs asked"}},
 		"another request of an order that ended long ago": {
-			`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}', state_since = now() - interval '1 year' WHERE id = 'gone'`,
+			`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}', state_since = now() - interval '1 year'
+			 WHERE id = 'gone'`,
 			[]string{"request_hash_differs gone"}},
-		"stock beside an order that waits for it": {
-			`UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits'; UPDATE accounts SET status_since = now() - interval '2 minutes' WHERE id = '000000000005'`,
+		"stock next to an order that waits for it": {
+			`UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits';
+			 UPDATE accounts SET status_since = now() - interval '2 minutes' WHERE id = '000000000005'`,
 			[]string{"stock_not_given_out waits"}},
 		"a removal that does not end": {
 			`UPDATE accounts SET removing_since = now() - interval '3 hours' WHERE id = '000000000005'`,
 			[]string{"removal_overdue 000000000005"}},
 		"a pool that gives out nothing": {
 			`UPDATE pools SET claims_suspended_at = now() - interval '2 minutes', claims_suspended_because = 'x';
-			 UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits'; UPDATE accounts SET status_since = now() - interval '2 minutes' WHERE id = '000000000005'`,
+			 UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits';
+			 UPDATE accounts SET status_since = now() - interval '2 minutes' WHERE id = '000000000005'`,
 			[]string{"claims_suspended "}},
 		"an order that has not heard that its account may be entered again": {
 			`UPDATE pools SET claims_resumed_at = now() - interval '2 minutes';
-			 UPDATE orders SET state_since = now() - interval '3 minutes', failure = '{"code": "AccountCannotBeReentered"}' WHERE id = 'asked'`,
+			 UPDATE orders SET state_since = now() - interval '3 minutes', failure = '{"code": "AccountCannotBeReentered"}'
+			 WHERE id = 'asked'`,
 			[]string{"order_not_woken asked"}},
 		"an order that was stopped and does not know it": {
-			`UPDATE order_steps SET started_at = now() - interval '3 minutes' WHERE order_id = 'undo'; UPDATE orders SET state_since = now() - interval '2 minutes' WHERE id = 'undo'`,
+			`UPDATE order_steps SET started_at = now() - interval '3 minutes' WHERE order_id = 'undo';
+			 UPDATE orders SET state_since = now() - interval '2 minutes' WHERE id = 'undo'`,
 			[]string{"stop_not_heard undo"}},
 		"an order that does not know of its account": {
-			`DELETE FROM order_steps WHERE order_id = 'work'; UPDATE orders SET state_since = now() - interval '2 minutes' WHERE id = 'work'`,
+			`DELETE FROM order_steps WHERE order_id = 'work';
+			 UPDATE orders SET state_since = now() - interval '2 minutes' WHERE id = 'work'`,
 			[]string{"order_not_woken work"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -162,7 +172,8 @@ func TestNothingIsFoundWithinTheBounds(t *testing.T) {
 		UPDATE orders SET state_since = now() - interval '4 minutes' WHERE id = 'fresh';
 		UPDATE orders SET state_since = now() - interval '59 minutes' WHERE id IN ('work', 'undo');
 		UPDATE orders SET state_since = now() - interval '14 days', failure = '{"code": "AccountCannotBeReentered"}' WHERE id = 'asked';
-		UPDATE pools SET claims_suspended_at = now() - interval '50 seconds', claims_suspended_because = 'x', claims_resumed_at = now() - interval '1 hour';
+		UPDATE pools SET claims_suspended_at = now() - interval '50 seconds', claims_suspended_because = 'x',
+			claims_resumed_at = now() - interval '1 hour';
 		UPDATE accounts SET status_since = now() - interval '50 seconds' WHERE id = '000000000005'`)
 	require.Empty(t, w.found())
 }
@@ -199,7 +210,8 @@ func TestTheScheduleDoesNotCheckOldRequests(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.All = false
-	w.violate(`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}', state_since = now() - interval '25 hours' WHERE id = 'gone'`)
+	w.violate(`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}', state_since = now() - interval '25 hours'
+		WHERE id = 'gone'`)
 	require.Empty(t, w.found())
 	w.violate(`UPDATE orders SET request = request || '{"iam_user_name": "intruder"}' WHERE id = 'done'`)
 	require.Equal(t, []string{"request_hash_differs done"}, w.found())
@@ -213,7 +225,11 @@ func TestOrdersThatNoWorkflowWorksOnAreFound(t *testing.T) {
 			w := setup(t)
 			w.closed("work", how, 2*time.Minute)
 			w.closed("waits", how, 2*time.Minute)
-			require.Equal(t, []string{"account_without_workflow work", "order_without_workflow waits", "order_without_workflow work"}, w.found())
+			require.Equal(t, []string{
+				"account_without_workflow work",
+				"order_without_workflow waits",
+				"order_without_workflow work",
+			}, w.found())
 		})
 	}
 	t.Run("gone", func(t *testing.T) {
@@ -291,12 +307,14 @@ func TestAWorkflowThatCannotBeReadDoesNotHideOthers(t *testing.T) {
 func TestAFindingIsOneLineThatSaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.violate(`UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'; UPDATE orders SET state_since = '2026-11-22 10:00:00Z' WHERE id = 'gone'`)
+	w.violate(`UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone';
+		UPDATE orders SET state_since = '2026-11-22 10:00:00Z' WHERE id = 'gone'`)
 	findings, err := w.Find(t.Context())
 	require.NoError(t, err)
 	require.Len(t, findings, 1)
-	require.Equal(t, "password_kept [broken] order acme/gone account 000000000001: the order is failed, but a password for account 000000000001 is kept, "+
-		"since 2026-11-22T10:00:00Z -- check whether the account still has the order's IAM user; then set sealed to NULL in order_passwords", findings[0].String())
+	require.Equal(t, "password_kept [broken] order acme/gone account 000000000001: "+
+		"the order is failed, but a password for account 000000000001 is kept, since 2026-11-22T10:00:00Z -- "+
+		"check whether the account still has the order's IAM user; then set sealed to NULL in order_passwords", findings[0].String())
 }
 
 // TestTheFindingOfAnOverdueOrderStatesItsAge: how long it is in its state, and a waiting one since it was accepted.
@@ -313,8 +331,11 @@ UPDATE orders SET state_since = now() - interval '20 days 5 minutes' WHERE id = 
 	findings, err := w.Find(t.Context())
 	require.NoError(t, err)
 	tells := map[string]string{
-		"waits": "since it was accepted 1 day 00:01:0", "work": "has been provisioning for 1 day 00:02:0", "undo": "has been compensating for 1 day 00:03:0",
-		"fresh": "has been accepted for 1 day 00:04:0", "asked": "has been action_required for 20 days 00:05:0",
+		"waits": "since it was accepted 1 day 00:01:0",
+		"work":  "has been provisioning for 1 day 00:02:0",
+		"undo":  "has been compensating for 1 day 00:03:0",
+		"fresh": "has been accepted for 1 day 00:04:0",
+		"asked": "has been action_required for 20 days 00:05:0",
 	}
 	for _, f := range findings {
 		if f.Kind == reconcile.KindOrderOverdue {

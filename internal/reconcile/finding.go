@@ -66,8 +66,9 @@ type meaning struct {
 }
 
 // byHand is the advice when rows contradict each other, because the program cannot know which of them is right.
-const byHand = "the row was changed around the checks of the schema, or the schema was changed. Compare order_history and account_history, " +
-	"look into the account, and correct the wrong row by hand, in one transaction that sets the actor"
+const byHand = "the row was changed around the checks of the schema, or the schema was changed. " +
+	"Compare order_history and account_history, look into the account, and correct the wrong row by hand, " +
+	"in one transaction that sets the actor"
 
 // resetIt is the advice when a run ended in the middle of its work. A new run that starts from the order's request would not
 // know what the account contained before, so its undo could not be verified. A reset keeps that knowledge.
@@ -77,9 +78,10 @@ const resetIt = "reset the order's workflow to its last completed workflow task 
 	"If the history is gone, clean the account by hand"
 
 // soldIt is the advice when only Temporal knows that an account was sold.
-const soldIt = "the account was sold to this order and must not be drawn again: swap every other order that holds it, and make it Invalid. " +
-	"The result of the workflow in the Web UI shows what the customer got. Then correct the rows of the order and of the account by hand, " +
-	"in one transaction that sets the actor"
+const soldIt = "the account was sold to this order and must not be drawn again: " +
+	"swap every other order that holds it, and make it Invalid. " +
+	"The result of the workflow in the Web UI shows what the customer got. " +
+	"Then correct the rows of the order and of the account by hand, in one transaction that sets the actor"
 
 // foreignWrite is the advice when an account that the customer has not entered yet differs from what its order wrote.
 const foreignWrite = "another order may have written to this account after it was sold. AWS CloudTrail of the account shows who wrote: " +
@@ -98,26 +100,34 @@ var meanings = map[Kind]meaning{
 	KindOrderHistory:        {Broken, byHand},
 	KindQueuePositionTwice:  {Broken, byHand},
 	KindStepOfEndedOrder: {Broken, "a late attempt of the ended order may have written to the account, which another order may hold now. " +
-		"Run quartermaster reconcile --aws, compare the account with the order that holds it, make the account Invalid if it is Ready, and report a bug"},
-	KindRequestHash: {Broken, "the request was changed by something other than Quartermaster: compare the row with what the marketplace sent"},
+		"Run quartermaster reconcile --aws, compare the account with the order that holds it, " +
+		"make the account Invalid if it is Ready, and report a bug"},
+	KindRequestHash: {Broken, "the request was changed by something other than Quartermaster: " +
+		"compare the row with what the marketplace sent"},
 	KindPasswordKept: {Broken, "check whether the account still has the order's IAM user; " +
 		"then set sealed to NULL in order_passwords"},
 	KindOrderOverdue:  {Warning, "read the order's steps and its problem. Check that the workers run and that AWS answers"},
 	KindStockNotGiven: {Stuck, workersRun + "The order's workflow also looks for stock automatically within 15 minutes"},
 	KindStopNotHeard:  {Stuck, workersRun + "The reconciler wakes the order's workflow, which then reads the row and begins the undo"},
 	KindOrderNotWoken: {Warning, workersRun + "The order's workflow also looks for its account automatically within 15 minutes"},
-	KindClaimsSuspended: {Stuck, "check the service's own AWS identity (may it still assume roles? quartermaster accounts role prints what it needs) " +
-		"and the roles of the accounts that are set aside. Claims resume automatically when an account of the pool passes its verification"},
+	KindClaimsSuspended: {Stuck, "check the service's own AWS identity " +
+		"(may it still assume roles? quartermaster accounts role prints what it needs) and the roles of the accounts that are set aside. " +
+		"Claims resume automatically when an account of the pool passes its verification"},
 	KindRemovalOverdue: {Stuck, "look at the workflow leftovers/<account id> in the Web UI. If no such workflow runs, " +
 		"send the request to remove the leftovers again: that is safe"},
 	KindOrderWithoutWorkflow:   {Stuck, resetIt},
 	KindAccountWithoutWorkflow: {Stuck, "see the finding about its order"},
-	KindWorkflowOfEndedOrder:   {Broken, "look at the workflow's pending activities in the Web UI, and cancel the workflow if it does not end soon"},
-	KindWorkflowWithoutOrder: {Stuck, "the order is safe in Temporal. If its workflow is open, it writes the row as soon as the workers reach the database. " +
-		"If its workflow failed because of another row that is gone now, read its earlier runs in the Web UI and ask the marketplace whether it still wants the order"},
+	KindWorkflowOfEndedOrder: {Broken, "look at the workflow's pending activities in the Web UI, " +
+		"and cancel the workflow if it does not end soon"},
+	KindWorkflowWithoutOrder: {Stuck, "the order is safe in Temporal. " +
+		"If its workflow is open, it writes the row as soon as the workers reach the database. " +
+		"If its workflow failed because of another row that is gone now, read its earlier runs in the Web UI " +
+		"and ask the marketplace whether it still wants the order"},
 	KindCompletedOnlyInTemporal: {Broken, soldIt},
-	KindWorkflowEndedOtherwise: {Warning, "the row is right, and the account is the customer's. Run quartermaster reconcile --aws to check that the account " +
-		"still has what the order created. To make Temporal agree, reset the workflow: a run of an order that has ended changes nothing and ends as the order ended"},
+	KindWorkflowEndedOtherwise: {Warning, "the row is right, and the account is the customer's. " +
+		"Run quartermaster reconcile --aws to check that the account still has what the order created. " +
+		"To make Temporal agree, reset the workflow: " +
+		"a run of an order that has ended changes nothing and ends as the order ended"},
 	KindNoWorkers: {Stuck, "start `quartermaster worker`, or read the log and the /readyz of the workers that should run. " +
 		"Nothing is lost: everything waits in Temporal"},
 	KindOrderNotStarted:   {Stuck, workersRun + "The order is safe in Temporal and starts automatically as soon as they do"},
@@ -127,9 +137,6 @@ var meanings = map[Kind]meaning{
 	KindContactDiffers:    {Broken, foreignWrite},
 	KindAccountUnreadable: {Warning, "check the role, its trust policy and the external id of the account"},
 }
-
-// Severity returns how much a finding of the kind hurts.
-func (k Kind) Severity() Severity { return meanings[k].severity }
 
 // Finding is one invariant that does not hold. It names orders and accounts by their ids and contains no customer data, so
 // that it may be logged and shown.

@@ -12,7 +12,7 @@ import (
 
 const long = reconcile.Settled + time.Minute
 
-// lost makes the newest run of an order that has no row. Its history tells how the order was placed.
+// lost makes the newest run of an order that has no row. Its history shows how the order was placed.
 func (w *orders) lost(id string, run reconcile.Run, ago time.Duration) reconcile.Story {
 	w.t.Helper()
 	delete(w.temporal.open, key(id))
@@ -43,7 +43,7 @@ func (w *orders) state(id string) string {
 	return string(view.State) + " " + view.AccountID
 }
 
-// An order that Temporal knows and the database does not, for every way in which its run can stand or have closed.
+// An order that Temporal knows and the database does not, for every state in which its run can be open or closed.
 func TestAnOrderWithoutARowIsFoundAndWrittenAgain(t *testing.T) {
 	t.Parallel()
 	const (
@@ -62,39 +62,102 @@ func TestAnOrderWithoutARowIsFoundAndWrittenAgain(t *testing.T) {
 		does  string
 		state string
 	}{
-		"it tries to write it":                 {reconcile.Run{Status: "Running", Opening: true}, without, nothing, ""},
-		"its run is open":                      {reconcile.Run{Status: "Running", State: "accepted"}, without, writes, "accepted "},
-		"its run is open and waits again":      {reconcile.Run{Status: "Running", State: "waiting_for_account", Account: done}, without, writes, "waiting_for_account "},
-		"its run is open and works":            {reconcile.Run{Status: "Running", State: "provisioning", Account: ready}, without, writes, "provisioning " + ready},
-		"its run is open and asks":             {reconcile.Run{Status: "Running", State: "action_required", Reason: "AliasTaken", Account: ready}, without, writes, "action_required " + ready},
-		"its run is open and takes back":       {reconcile.Run{Status: "Running", State: "compensating", Reason: "OrderCancelled", Account: ready}, without, writes, "compensating " + ready},
-		"its run is open and swaps":            {reconcile.Run{Status: "Running", State: "compensating", Reason: provision.CodeAccountSwappedByOperator, Account: ready}, without, writes, "provisioning " + ready},
-		"its run is open, its account is sold": {reconcile.Run{Status: "Running", State: "provisioning", Account: done}, without, writes, "accepted "},
+		"it tries to write it": {reconcile.Run{Status: "Running", Opening: true}, without, nothing, ""},
+		"its run is open":      {reconcile.Run{Status: "Running", State: "accepted"}, without, writes, "accepted "},
+		"its run is open and waits again": {
+			reconcile.Run{Status: "Running", State: "waiting_for_account", Account: done},
+			without, writes, "waiting_for_account ",
+		},
+		"its run is open and works": {
+			reconcile.Run{Status: "Running", State: "provisioning", Account: ready},
+			without, writes, "provisioning " + ready,
+		},
+		"its run is open and asks": {
+			reconcile.Run{Status: "Running", State: "action_required", Reason: "AliasTaken", Account: ready},
+			without, writes, "action_required " + ready,
+		},
+		"its run is open and takes back": {
+			reconcile.Run{Status: "Running", State: "compensating", Reason: "OrderCancelled", Account: ready},
+			without, writes, "compensating " + ready,
+		},
+		"its run is open and swaps": {
+			reconcile.Run{Status: "Running", State: "compensating", Reason: provision.CodeAccountSwappedByOperator, Account: ready},
+			without, writes, "provisioning " + ready,
+		},
+		"its run is open, its account is sold": {
+			reconcile.Run{Status: "Running", State: "provisioning", Account: done},
+			without, writes, "accepted ",
+		},
 
-		"completed":                           {reconcile.Run{Status: "Completed", State: "completed", Account: ready}, soldTo, writes, "completed " + ready},
+		"completed": {
+			reconcile.Run{Status: "Completed", State: "completed", Account: ready},
+			soldTo, writes, "completed " + ready,
+		},
 		"completed, the account is another's": {reconcile.Run{Status: "Completed", State: "completed", Account: done}, soldTo, nothing, ""},
-		"completed, the account is unknown":   {reconcile.Run{Status: "Completed", State: "completed", Account: account(9)}, soldTo, nothing, ""},
+		"completed, the account is unknown": {
+			reconcile.Run{Status: "Completed", State: "completed", Account: account(9)},
+			soldTo, nothing, "",
+		},
 
-		"cancelled":                       {reconcile.Run{Status: "Canceled", State: "cancelled"}, without, writes, "cancelled "},
-		"cancelled with an account":       {reconcile.Run{Status: "Canceled", State: "cancelled", Account: ready}, without, writes, "cancelled " + ready},
-		"cancelled, but the run failed":   {reconcile.Run{Status: "Failed", State: "cancelled", Reason: "OrderCancelled"}, without, writes, "cancelled "},
-		"failed by an operator":           {reconcile.Run{Status: "Failed", Code: provision.CodeFailedByOperator, State: "failed", Account: ready}, without, writes, "failed " + ready},
-		"failed, it waited too long":      {reconcile.Run{Status: "Failed", Code: provision.CodeWaitDeadlinePassed}, without, writes, "failed "},
-		"refused, the id was another's":   {reconcile.Run{Status: "Failed", Code: provision.CodeOrderIDReused}, without, nothing, ""},
-		"refused, it had ended":           {reconcile.Run{Status: "Failed", Code: provision.CodeOrderNotInProgress, State: "provisioning", Account: ready}, without, nothing, ""},
-		"failed by our database":          {reconcile.Run{Status: "Failed", Code: provision.CodeDatabaseUnavailable}, without, begins, "accepted "},
-		"failed by our error":             {reconcile.Run{Status: "Failed", Code: ours, State: "accepted"}, without, begins, "accepted "},
-		"failed without a code":           {reconcile.Run{Status: "Failed"}, without, begins, "accepted "},
-		"failed by our error, at work":    {reconcile.Run{Status: "Failed", Code: ours, State: "action_required", Reason: "AliasTaken", Account: ready}, without, begins, "provisioning " + ready},
-		"failed by our error, swapping":   {reconcile.Run{Status: "Failed", Code: ours, State: "compensating", Reason: provision.CodeAccountSwappedByOperator, Account: ready}, without, begins, "provisioning " + ready},
-		"failed by our error, taken back": {reconcile.Run{Status: "Failed", Code: ours, State: "compensating", Reason: "OrderCancelled", Account: ready}, without, writes, "cancelled " + ready},
+		"cancelled": {reconcile.Run{Status: "Canceled", State: "cancelled"}, without, writes, "cancelled "},
+		"cancelled with an account": {
+			reconcile.Run{Status: "Canceled", State: "cancelled", Account: ready},
+			without, writes, "cancelled " + ready,
+		},
+		"cancelled, but the run failed": {
+			reconcile.Run{Status: "Failed", State: "cancelled", Reason: "OrderCancelled"},
+			without, writes, "cancelled ",
+		},
+		"failed by an operator": {
+			reconcile.Run{Status: "Failed", Code: provision.CodeFailedByOperator, State: "failed", Account: ready},
+			without, writes, "failed " + ready,
+		},
+		"failed, it waited too long": {
+			reconcile.Run{Status: "Failed", Code: provision.CodeWaitDeadlinePassed},
+			without, writes, "failed ",
+		},
+		"refused, the id was another's": {reconcile.Run{Status: "Failed", Code: provision.CodeOrderIDReused}, without, nothing, ""},
+		"refused, it had ended": {
+			reconcile.Run{Status: "Failed", Code: provision.CodeOrderNotInProgress, State: "provisioning", Account: ready},
+			without, nothing, "",
+		},
+		"failed by our database": {
+			reconcile.Run{Status: "Failed", Code: provision.CodeDatabaseUnavailable},
+			without, begins, "accepted ",
+		},
+		"failed by our error":   {reconcile.Run{Status: "Failed", Code: ours, State: "accepted"}, without, begins, "accepted "},
+		"failed without a code": {reconcile.Run{Status: "Failed"}, without, begins, "accepted "},
+		"failed by our error, at work": {
+			reconcile.Run{Status: "Failed", Code: ours, State: "action_required", Reason: "AliasTaken", Account: ready},
+			without, begins, "provisioning " + ready,
+		},
+		"failed by our error, swapping": {
+			reconcile.Run{
+				Status: "Failed", Code: ours,
+				State: "compensating", Reason: provision.CodeAccountSwappedByOperator, Account: ready,
+			},
+			without, begins, "provisioning " + ready,
+		},
+		"failed by our error, taken back": {
+			reconcile.Run{Status: "Failed", Code: ours, State: "compensating", Reason: "OrderCancelled", Account: ready},
+			without, writes, "cancelled " + ready,
+		},
 
-		"terminated":             {reconcile.Run{Status: "Terminated"}, without, begins, "accepted "},
-		"terminated, waiting":    {reconcile.Run{Status: "Terminated", State: "waiting_for_account"}, without, begins, "accepted "},
-		"terminated, at work":    {reconcile.Run{Status: "Terminated", State: "provisioning", Account: ready}, without, goesOn, "provisioning " + ready},
-		"terminated, at its end": {reconcile.Run{Status: "Terminated", State: "cancelled", Reason: "OrderCancelled"}, without, writes, "cancelled "},
-		"timed out":              {reconcile.Run{Status: "TimedOut"}, without, begins, "accepted "},
-		"timed out, at work":     {reconcile.Run{Status: "TimedOut", State: "compensating", Reason: "AliasTaken", Account: ready}, without, goesOn, "compensating " + ready},
+		"terminated":          {reconcile.Run{Status: "Terminated"}, without, begins, "accepted "},
+		"terminated, waiting": {reconcile.Run{Status: "Terminated", State: "waiting_for_account"}, without, begins, "accepted "},
+		"terminated, at work": {
+			reconcile.Run{Status: "Terminated", State: "provisioning", Account: ready},
+			without, goesOn, "provisioning " + ready,
+		},
+		"terminated, at its end": {
+			reconcile.Run{Status: "Terminated", State: "cancelled", Reason: "OrderCancelled"},
+			without, writes, "cancelled ",
+		},
+		"timed out": {reconcile.Run{Status: "TimedOut"}, without, begins, "accepted "},
+		"timed out, at work": {
+			reconcile.Run{Status: "TimedOut", State: "compensating", Reason: "AliasTaken", Account: ready},
+			without, goesOn, "compensating " + ready,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -189,15 +252,21 @@ func TestARowFromAnOlderBackupIsBroughtUpToDate(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	w.lost("waits", reconcile.Run{Status: "Completed", Account: account(5)}, long)
-	w.temporal.stories[key("waits")] = reconcile.Story{Order: order("waits", provision.ModelECAM), Request: order("waits", provision.ModelECAM).Request,
-		Result: &provision.Result{AccountID: account(5)}}
+	w.temporal.stories[key("waits")] = reconcile.Story{
+		Order:   order("waits", provision.ModelECAM),
+		Request: order("waits", provision.ModelECAM).Request,
+		Result:  &provision.Result{AccountID: account(5)},
+	}
 	w.violate(`UPDATE accounts SET model = 'ECAM' WHERE id = '000000000005'`)
 	w.lost("work", reconcile.Run{Status: "Completed", Account: account(2)}, long)
 	w.lost("asked", reconcile.Run{Status: "Failed", Code: provision.CodeFailedByOperator, State: "failed", Account: account(3)}, long)
 	w.lost("undo", reconcile.Run{Status: "Canceled", State: "cancelled", Account: account(4)}, long)
 	w.lost("fresh", reconcile.Run{Status: "Failed", Code: provision.CodeInternal}, long)
-	require.Equal(t, []string{"account_without_workflow asked", "account_without_workflow undo", "completed_only_in_temporal waits", "completed_only_in_temporal work",
-		"order_without_workflow asked", "order_without_workflow fresh", "order_without_workflow undo"}, w.found())
+	require.Equal(t, []string{
+		"account_without_workflow asked", "account_without_workflow undo",
+		"completed_only_in_temporal waits", "completed_only_in_temporal work",
+		"order_without_workflow asked", "order_without_workflow fresh", "order_without_workflow undo",
+	}, w.found())
 	report := w.repair()
 	require.Zero(t, report.Raised, report)
 	require.Equal(t, "completed "+account(5), w.state("waits"))
@@ -242,7 +311,10 @@ func TestARowAndAWorkflowThatEndedDifferentlyAreFound(t *testing.T) {
 		found  []string
 		severe reconcile.Severity
 	}{
-		{"done", reconcile.Run{Status: "Failed", Code: provision.CodeInternal}, []string{"workflow_ended_otherwise done"}, reconcile.Warning},
+		{
+			"done", reconcile.Run{Status: "Failed", Code: provision.CodeInternal},
+			[]string{"workflow_ended_otherwise done"}, reconcile.Warning,
+		},
 		{"done", reconcile.Run{Status: "Canceled"}, []string{"workflow_ended_otherwise done"}, reconcile.Warning},
 		{"done", reconcile.Run{Status: "Terminated"}, []string{"workflow_ended_otherwise done"}, reconcile.Warning},
 		{"done", reconcile.Run{Status: "Failed", Code: provision.CodeOrderIDReused}, nil, ""}, // another order of the same id

@@ -71,7 +71,8 @@ func TestFindQueueReturnsFindingsTogetherWithAnError(t *testing.T) {
 	found, err := reconcile.FindQueue(t.Context(), &queue{queues: []provision.TaskQueue{{Type: "workflow"}}, blind: blind})
 	require.ErrorIs(t, err, blind)
 	require.Len(t, found, 1)
-	found, err = reconcile.FindQueue(t.Context(), &queue{down: down, total: 1, accepted: map[provision.OrderKey]time.Time{key("one"): time.Now()}})
+	accepted := map[provision.OrderKey]time.Time{key("one"): time.Now()}
+	found, err = reconcile.FindQueue(t.Context(), &queue{down: down, total: 1, accepted: accepted})
 	require.ErrorIs(t, err, down)
 	require.Len(t, found, 1)
 }

@@ -35,7 +35,14 @@ type Bounds struct {
 
 // DefaultBounds returns the bounds of production.
 func DefaultBounds() Bounds {
-	return Bounds{Accepted: 5 * time.Minute, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: Grace, Settled: Settled}
+	return Bounds{
+		Accepted:     5 * time.Minute,
+		Provisioning: time.Hour,
+		Compensating: time.Hour,
+		Deadlines:    time.Hour,
+		Grace:        Grace,
+		Settled:      Settled,
+	}
 }
 
 // Order is an order as the reconciler sees it.
@@ -157,7 +164,12 @@ func (a *Reconciler) Find(ctx context.Context) ([]Finding, error) {
 		found = append(found, crossed...)
 	}
 	slices.SortStableFunc(found, func(x, y Finding) int {
-		return cmp.Or(cmp.Compare(x.Kind, y.Kind), x.Since.Compare(y.Since), cmp.Compare(x.Order.String(), y.Order.String()), cmp.Compare(x.Account, y.Account))
+		return cmp.Or(
+			cmp.Compare(x.Kind, y.Kind),
+			x.Since.Compare(y.Since),
+			cmp.Compare(x.Order.String(), y.Order.String()),
+			cmp.Compare(x.Account, y.Account),
+		)
 	})
 	return found, err
 }

@@ -153,7 +153,8 @@ func (a *Reconciler) repair(ctx context.Context, f Finding) (done string, err er
 		if err != nil || !continued {
 			return "", err
 		}
-		return "its workflow continues where it was", a.Orders.NoteAction(ctx, f.Order, "continue", provision.Intervention{Actor: Actor, Reason: f.What})
+		by := provision.Intervention{Actor: Actor, Reason: f.What}
+		return "its workflow continues where it was", a.Orders.NoteAction(ctx, f.Order, "continue", by)
 	}
 	return "", nil
 }

@@ -131,8 +131,12 @@ func TestAnOrderThatCannotBeTakenOverSafelyIsRaised(t *testing.T) {
 			w.violate(`UPDATE orders SET state_since = now() - interval '30 minutes' WHERE id IN ('work', 'undo');
 				UPDATE order_steps SET started_at = now() - interval '29 minutes', finished_at = NULL`)
 			report := w.repair()
-			require.Equal(t, []string{"account_without_workflow undo", "account_without_workflow work", "order_without_workflow undo", "order_without_workflow work"},
-				shorten(t, report.Findings))
+			require.Equal(t, []string{
+				"account_without_workflow undo",
+				"account_without_workflow work",
+				"order_without_workflow undo",
+				"order_without_workflow work",
+			}, shorten(t, report.Findings))
 			require.Equal(t, 4, report.Raised)
 			for _, f := range report.Findings {
 				require.False(t, f.Repairable, f)

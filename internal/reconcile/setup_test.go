@@ -59,8 +59,13 @@ func setup(t *testing.T) *orders {
 	ctx := t.Context()
 	db := pgtest.New(t)
 	store := postgres.New(db)
-	temporal := &temporalFake{open: map[provision.OrderKey]time.Time{}, runs: map[provision.OrderKey]reconcile.Run{},
-		earlier: map[provision.OrderKey]reconcile.Run{}, stories: map[provision.OrderKey]reconcile.Story{}, unread: map[provision.OrderKey]error{}}
+	temporal := &temporalFake{
+		open:    map[provision.OrderKey]time.Time{},
+		runs:    map[provision.OrderKey]reconcile.Run{},
+		earlier: map[provision.OrderKey]reconcile.Run{},
+		stories: map[provision.OrderKey]reconcile.Story{},
+		unread:  map[provision.OrderKey]error{},
+	}
 	w := &orders{t: t, db: db, store: store, temporal: temporal,
 		Reconciler: &reconcile.Reconciler{Reconciliation: store.Reconciliation, Accounts: store.Accounts, Orders: store.Orders,
 			Workflows: temporal, Bounds: reconcile.DefaultBounds(), All: true}}
@@ -68,8 +73,16 @@ func setup(t *testing.T) *orders {
 	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
 	require.NoError(t, err)
 	for i := 1; i <= 5; i++ {
-		_, _, err := store.Accounts.Create(ctx, provision.Account{ID: account(i), Pool: pool, Model: provision.ModelSPAM, Status: provision.AccountReady, Name: "a", RootEmail: account(i) + "@acme.test",
-			RoleARN: "arn:aws:iam::" + account(i) + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
+		_, _, err := store.Accounts.Create(ctx, provision.Account{
+			ID:         account(i),
+			Pool:       pool,
+			Model:      provision.ModelSPAM,
+			Status:     provision.AccountReady,
+			Name:       "a",
+			RootEmail:  account(i) + "@acme.test",
+			RoleARN:    "arn:aws:iam::" + account(i) + ":role/quartermaster",
+			ExternalID: provision.NewExternalID(),
+		}, "test")
 		require.NoError(t, err)
 	}
 	step := func(id string, account string, step provision.Step) {
@@ -81,12 +94,18 @@ func setup(t *testing.T) *orders {
 	_, err = store.Passwords.Keep(ctx, key("gone"), account(1), []byte("sealed"))
 	require.NoError(t, err)
 	require.NoError(t, store.Passwords.Withdraw(ctx, key("gone"), account(1)))
-	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key("gone"), State: provision.Failed, Failure: failure, AccountID: account(1)})
+	_, err = store.Orders.Close(ctx, provision.OrderClosing{
+		Order:     key("gone"),
+		State:     provision.Failed,
+		Failure:   failure,
+		AccountID: account(1),
+	})
 	require.NoError(t, err)
 	w.place("done", "")
 	_, err = store.Passwords.Keep(ctx, key("done"), account(1), []byte("sealed"))
 	require.NoError(t, err)
-	require.NoError(t, store.Orders.Allocate(ctx, key("done"), account(1), provision.Result{AccountID: account(1), IAMUserName: "customer"}))
+	result := provision.Result{AccountID: account(1), IAMUserName: "customer"}
+	require.NoError(t, store.Orders.Allocate(ctx, key("done"), account(1), result))
 	w.place("work", "")
 	step("work", account(2), provision.StepInspect)
 	step("work", account(2), provision.StepAlias)
@@ -127,7 +146,12 @@ func (w *orders) runs(id string) {
 // closed makes the newest run of the order's workflow one that closed some time ago.
 func (w *orders) closed(id, status string, ago time.Duration) {
 	delete(w.temporal.open, key(id))
-	w.temporal.runs[key(id)] = reconcile.Run{ID: "run of " + id, Status: status, Started: time.Now().Add(-2 * time.Hour), ClosedAt: time.Now().Add(-ago)}
+	w.temporal.runs[key(id)] = reconcile.Run{
+		ID:       "run of " + id,
+		Status:   status,
+		Started:  time.Now().Add(-2 * time.Hour),
+		ClosedAt: time.Now().Add(-ago),
+	}
 }
 
 // forgotten makes Temporal know nothing of the order.

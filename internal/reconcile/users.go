@@ -56,7 +56,9 @@ type Users interface {
 // error ends the whole check.
 type Cloud interface {
 	// HasUser reports whether the account has an IAM user of that name which the order created.
-	HasUser(ctx context.Context, account provision.Account, name string, order provision.OrderKey, nonce string) (has bool, problem string, err error)
+	HasUser(
+		ctx context.Context, account provision.Account, name string, order provision.OrderKey, nonce string,
+	) (has bool, problem string, err error)
 	// Written reads what orders write to an account. It reads nothing, and returns customers, once the customer may have signed
 	// in as the user: from then on the customer may change the account.
 	Written(ctx context.Context, account provision.Account, user string) (now Written, customers bool, problem string, err error)

@@ -34,7 +34,9 @@ func (c *cloudFake) Written(context.Context, provision.Account, string) (now rec
 	return now, c.entered, "", nil
 }
 
-func (c *cloudFake) HasUser(_ context.Context, account provision.Account, name string, order provision.OrderKey, nonce string) (bool, string, error) {
+func (c *cloudFake) HasUser(
+	_ context.Context, account provision.Account, name string, order provision.OrderKey, nonce string,
+) (bool, string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if nonce == "" || account.RoleARN == "" || account.ExternalID == "" {
@@ -70,8 +72,10 @@ func TestAccountsAreComparedWithAWS(t *testing.T) {
 		"account 1 was another order's before, but is Allocated now")
 
 	require.Equal(t, []string{"iam_user_missing done"}, find(&cloudFake{}))
-	require.Equal(t, []string{"iam_user_left renamed"}, find(&cloudFake{users: map[string]bool{done: true, account(5) + "/customer/renamed": true}}))
-	require.Equal(t, []string{"account_cannot_be_checked done"}, find(&cloudFake{problem: map[string]string{account(1): "the account cannot be entered (AccessDenied)"}}))
+	left := &cloudFake{users: map[string]bool{done: true, account(5) + "/customer/renamed": true}}
+	require.Equal(t, []string{"iam_user_left renamed"}, find(left))
+	denied := &cloudFake{problem: map[string]string{account(1): "the account cannot be entered (AccessDenied)"}}
+	require.Equal(t, []string{"account_cannot_be_checked done"}, find(denied))
 
 	down := &cloudFake{down: errors.New("no route")}
 	_, err = reconcile.FindUsers(t.Context(), w.store.Reconciliation, down)
@@ -87,7 +91,15 @@ func TestWhatAnOrderWroteIsComparedWithAWS(t *testing.T) {
 		settings = '{"alternate_contact_types": ["BILLING", "SECURITY"]}' WHERE id = 'done'`)
 	bob := provision.AlternateContact{Name: "Bob", Email: "bob@customer.example", Phone: "+1 2", Title: "CFO"}
 	right := func() reconcile.Written {
-		return reconcile.Written{Alias: "alias-done", ContactName: "Jane Roe", Alternates: map[string]provision.AlternateContact{"BILLING": bob, "SECURITY": bob, "OPERATIONS": {Name: "Pool"}}}
+		return reconcile.Written{
+			Alias:       "alias-done",
+			ContactName: "Jane Roe",
+			Alternates: map[string]provision.AlternateContact{
+				"BILLING":    bob,
+				"SECURITY":   bob,
+				"OPERATIONS": {Name: "Pool"},
+			},
+		}
 	}
 	wrong := func(change func(*reconcile.Written)) reconcile.Written {
 		now := right()
@@ -102,20 +114,33 @@ func TestWhatAnOrderWroteIsComparedWithAWS(t *testing.T) {
 		found   []string
 		what    string
 	}{
-		"as written":    {[]reconcile.Written{right()}, false, nil, ""},
-		"another alias": {[]reconcile.Written{otherAlias}, false, []string{"alias_differs done"}, "the alias of the account is not that of its order"},
-		"no alias":      {[]reconcile.Written{wrong(func(now *reconcile.Written) { now.Alias = "" })}, false, []string{"alias_differs done"}, "the alias"},
-		"another name":  {[]reconcile.Written{wrong(func(now *reconcile.Written) { now.ContactName = "Eve" })}, false, []string{"contact_differs done"}, "the name in the primary contact"},
+		"as written": {[]reconcile.Written{right()}, false, nil, ""},
+		"another alias": {
+			[]reconcile.Written{otherAlias},
+			false, []string{"alias_differs done"}, "the alias of the account is not that of its order",
+		},
+		"no alias": {
+			[]reconcile.Written{wrong(func(now *reconcile.Written) { now.Alias = "" })},
+			false, []string{"alias_differs done"}, "the alias",
+		},
+		"another name": {
+			[]reconcile.Written{wrong(func(now *reconcile.Written) { now.ContactName = "Eve" })},
+			false, []string{"contact_differs done"}, "the name in the primary contact",
+		},
 		"another title": {[]reconcile.Written{wrong(func(now *reconcile.Written) {
 			now.Alternates["SECURITY"] = provision.AlternateContact{Name: "Bob", Email: bob.Email, Phone: bob.Phone, Title: "CTO"}
 		})}, false, []string{"contact_differs done"}, "the SECURITY contact"},
-		"no contact":                 {[]reconcile.Written{wrong(func(now *reconcile.Written) { delete(now.Alternates, "BILLING") })}, false, []string{"contact_differs done"}, "the BILLING contact"},
+		"no contact": {
+			[]reconcile.Written{wrong(func(now *reconcile.Written) { delete(now.Alternates, "BILLING") })},
+			false, []string{"contact_differs done"}, "the BILLING contact",
+		},
 		"not shown yet":              {[]reconcile.Written{otherAlias, right()}, false, nil, ""},
 		"the customer has signed in": {[]reconcile.Written{otherAlias}, true, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			found, err := reconcile.FindUsers(t.Context(), w.store.Reconciliation, &cloudFake{users: users, shows: c.shows, entered: c.entered})
+			cloud := &cloudFake{users: users, shows: c.shows, entered: c.entered}
+			found, err := reconcile.FindUsers(t.Context(), w.store.Reconciliation, cloud)
 			require.NoError(t, err)
 			require.Equal(t, c.found, shorten(t, found))
 			for _, f := range found {

@@ -46,9 +46,9 @@ type Key struct {
 var (
 	keyID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
-	// ErrUnknownKey says that what is to be opened was sealed with a key that is not in the ring.
+	// ErrUnknownKey reports that a secret was sealed with a key that is not in the ring.
 	ErrUnknownKey = errors.New("sealed with a key that is not configured")
-	// ErrNotSealed says that the bytes are not in the form that Seal writes, or were changed, or were sealed for another purpose.
+	// ErrNotSealed reports that the bytes are not in the form that Seal writes, or were changed, or were sealed for another purpose.
 	ErrNotSealed = errors.New("cannot be opened: not sealed here, changed, or sealed for another purpose")
 )
 

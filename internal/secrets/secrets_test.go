@@ -80,7 +80,7 @@ func TestTheKeySealsThatEveryProcessHas(t *testing.T) {
 		"one has dropped the old one":                 {[]string{k1, k2}, [][]string{names(k2)}, k2, true},
 		"nothing in common: what most have":           {[]string{k3, k2, k1}, [][]string{names(k2), names(k1), names(k1)}, k1, false},
 		"nothing in common, and as many: the first":   {[]string{k2, k1}, [][]string{names(k1), names(k2)}, k2, false},
-		"nobody has any":                              {[]string{k2}, [][]string{names(k1)}, k2, false},
+		"no other process has any":                    {[]string{k2}, [][]string{names(k1)}, k2, false},
 		"the same id is not the same key":             {[]string{k2, k1}, [][]string{names(secrets.GenerateKey("k2"), k1)}, k1, true},
 		"the same id is not the same key: none is":    {[]string{k1}, [][]string{names(secrets.GenerateKey("k1"))}, k1, false},
 		"a key that only others have changes nothing": {[]string{k1}, [][]string{names(k2, k1), names(k2, k1)}, k1, true},

@@ -43,7 +43,7 @@ var Exported = append(slices.Clone(Required), ExternalID, Status, Reason, Findin
 const (
 	MaxBytes = 5 << 20
 	MaxRows  = 10_000
-	// MaxRow bounds one row, in bytes. It is also how far a quote may reach that nobody closes.
+	// MaxRow bounds one row, in bytes. It also bounds how far a quote that is never closed may reach.
 	MaxRow = 16 << 10
 	// MaxCell bounds a value that is imported, in bytes: no valid one is that long.
 	MaxCell = 1 << 10
@@ -62,7 +62,7 @@ func refuse(line, position int, column, format string, args ...any) *FileError {
 	return &FileError{provision.RowFault{Line: line, Column: column, Position: position, Message: fmt.Sprintf(format, args...)}}
 }
 
-// header is the first row: which column stands where.
+// header is the first row: the order of the columns.
 type header struct {
 	names     []string
 	separator rune
@@ -129,8 +129,8 @@ func (h *header) name(index int) string {
 	return ""
 }
 
-// separatorOf is what separates the cells of the header, of which none holds any of these characters: the first that stands
-// outside of quotes.
+// separatorOf returns the separator of the cells: the first comma, semicolon or tab of the header that is outside of quotes.
+// No column name holds any of these characters.
 func separatorOf(line []byte) rune {
 	quoted := false
 	for _, c := range line {

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// errRowTooLong ends a row that is longer than MaxRow: a line without an end, or a quote that nobody closes.
+// errRowTooLong ends a row that is longer than MaxRow: a line without an end, or a quote that is never closed.
 var errRowTooLong = errors.New("the row is too long")
 
 // line is one physical line with its end.
@@ -18,7 +18,7 @@ type line struct {
 	long   bool  // longer than MaxRow; text is its beginning
 }
 
-// blank tells what encoding/csv passes over between two rows.
+// blank reports whether encoding/csv skips the line between two rows.
 func (l line) blank() bool {
 	return !l.long && len(bytes.TrimRight(l.text, "\r\n")) == 0 && bytes.Count(l.text, []byte("\r")) <= 1
 }

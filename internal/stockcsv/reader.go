@@ -27,7 +27,7 @@ type Row struct {
 	Lines   int  // how many lines it has: more than one when a quoted cell has line breaks
 	Broken  bool // its cells could not be told apart: it has one fault and no account
 	Account provision.Account
-	Faults  []provision.RowFault // nil: the account is valid, as far as the file alone tells
+	Faults  []provision.RowFault // nil: the account is valid, as far as the file alone can show
 }
 
 // Reader reads a file row by row. It holds one row at a time.
@@ -139,7 +139,7 @@ func (r *Reader) restart() {
 }
 
 // record reads the cells of the next row. A broken row has its fault and no cells, and is one line long: the lines after it
-// are read as rows of their own, so that a quote which nobody closes takes nothing with it. Errors: io.EOF, and what reading
+// are read as rows of their own, so that a quote which is never closed spoils no other row. Errors: io.EOF, and what reading
 // runs into.
 func (r *Reader) record() (cells []string, row Row, err error) {
 	r.lines.begin()
@@ -154,7 +154,7 @@ func (r *Reader) record() (cells []string, row Row, err error) {
 	case errors.Is(err, errRowTooLong):
 		cells, message = cells[:len(cells)-1], unclosed // the last one is the open one
 	case isSyntax && errors.Is(syntax.Err, csv.ErrBareQuote):
-		message = `a quote stands inside the cell: put the whole cell in quotes and write the quote inside twice ("")`
+		message = `there is a quote inside the cell: put the whole cell in quotes and write the quote inside twice ("")`
 	case isSyntax && (len(r.lines.row) > 1 || endsInQuotes(r.lines.row[0].text)):
 		message = unclosed
 	case isSyntax:

@@ -89,7 +89,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	require.NotNil(t, outcome.RetryIn)
 }
 
-func TestWhereNobodyMayGoNothingIsSent(t *testing.T) {
+func TestNothingIsSentToAForbiddenAddress(t *testing.T) {
 	t.Parallel()
 	sender := NewSender(Policy{}, nil, func() float64 { return 0 })
 	for url, wanted := range map[string]string{"https://127.0.0.1:1/": "not a public one", "https://[::1]/": "not a public one"} {
@@ -101,7 +101,7 @@ func TestWhereNobodyMayGoNothingIsSent(t *testing.T) {
 	}
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
-	sender := NewSender(Policy{Loopback: true}, nil, func() float64 { return 0 })
+	sender = NewSender(Policy{Loopback: true}, nil, func() float64 { return 0 })
 	job := provision.DeliveryJob{Webhook: provision.Webhook{URL: closed.URL}, Event: event}
 	outcome, err := sender.Send(t.Context(), job, []string{NewSecret()})
 	require.NoError(t, err)

@@ -55,7 +55,12 @@ type document struct {
 var parser = goldmark.New(goldmark.WithExtensions(extension.GFM)).Parser()
 
 func parse(f source) *document {
-	d := &document{source: f, lines: strings.Split(string(f.content), "\n"), root: parser.Parse(text.NewReader(f.content)), anchors: map[string]bool{}}
+	d := &document{
+		source:  f,
+		lines:   strings.Split(string(f.content), "\n"),
+		root:    parser.Parse(text.NewReader(f.content)),
+		anchors: map[string]bool{},
+	}
 	d.walk(func(n ast.Node) {
 		if heading, ok := n.(*ast.Heading); ok {
 			d.addAnchor(textOf(heading, f.content))

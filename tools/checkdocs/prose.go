@@ -35,12 +35,12 @@ var words = []banned{
 	{`tells`, "reports, returns, shows or says", `tells (?:[\w']+ ){1,4}(?:to|apart|from|that|what|which|whether|when|why|how)\b`},
 	{`time-outs?`, "timeout", ``},
 	{`is to be|are to be`, "must be, is, or should be", ``},
-	{`somebody|nobody`, "someone, no one, an operator, or the customer", ``},
+	{`somebody|nobody`, "someone, no one, an operator, or the customer", `nobody"`},
 	{`than what`, "than", ``},
 	{`all of aws`, "AWS", ``},
 	{`the thing itself`, "name it", ``},
 	{`audit(?:s|ed|or|ors|ing)?`, "history, reconcile or check", ``},
-	{`order-nonce`, "order-nonce", ``},
+	{`step-nonce`, "order-nonce", ``},
 }
 
 // rules are the words, compiled.

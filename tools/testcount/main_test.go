@@ -25,25 +25,35 @@ func TestReport(t *testing.T) {
 			want: "2 passed, 0 failed\n", ok: true,
 		},
 		"a failed test is counted once, not with its package": {
-			input: pkg + `{"Action":"pass","Package":"p","Test":"A"}{"Action":"fail","Package":"p","Test":"B"}{"Action":"fail","Package":"p"}`,
-			want:  "1 passed, 1 failed\n",
+			input: pkg + `{"Action":"pass","Package":"p","Test":"A"}` +
+				`{"Action":"fail","Package":"p","Test":"B"}{"Action":"fail","Package":"p"}`,
+			want: "1 passed, 1 failed\n",
 		},
 		"a package that does not build": {
-			input: `{"ImportPath":"p","Action":"build-fail"}{"Action":"fail","Package":"p","FailedBuild":"p"}{"Action":"pass","Package":"q","Test":"A"}{"Action":"pass","Package":"q"}`,
-			want:  "p: failed outside its tests; see its output above\n1 passed, 1 failed\n",
+			input: `{"ImportPath":"p","Action":"build-fail"}{"Action":"fail","Package":"p","FailedBuild":"p"}` +
+				`{"Action":"pass","Package":"q","Test":"A"}{"Action":"pass","Package":"q"}`,
+			want: "p: failed outside its tests; see its output above\n1 passed, 1 failed\n",
 		},
 		"a process that died in a test": {
 			input: pkg + `{"Action":"run","Package":"p","Test":"A"}{"Action":"fail","Package":"p"}`,
 			want:  "p: A began and never ended\n0 passed, 1 failed\n",
 		},
 		"a skip is said aloud": {
-			input: pkg + `{"Action":"pass","Package":"p","Test":"A"}{"Action":"skip","Package":"p","Test":"B"}{"Action":"pass","Package":"p"}`,
-			want:  "p: B was skipped\n1 passed, 0 failed, 1 skipped\n", ok: true,
+			input: pkg + `{"Action":"pass","Package":"p","Test":"A"}` +
+				`{"Action":"skip","Package":"p","Test":"B"}{"Action":"pass","Package":"p"}`,
+			want: "p: B was skipped\n1 passed, 0 failed, 1 skipped\n", ok: true,
 		},
-		"no tests at all":   {input: `{"Action":"skip","Package":"p"}`, want: "0 passed, 0 failed\n"},
-		"nothing was run":   {input: ``, want: "run: no package was tested\n0 passed, 1 failed\n"},
-		"not even JSON":     {input: `go: no such tool`, want: "run: invalid character 'g' looking for beginning of value\n0 passed, 1 failed\n"},
-		"a status no event": {input: `{"Action":"pass","Package":"p","Test":"A"}{"Action":"pass","Package":"p"}`, status: 2, want: "a run ended with status 2 without naming a failure; see its output above\n1 passed, 1 failed\n"},
+		"no tests at all": {input: `{"Action":"skip","Package":"p"}`, want: "0 passed, 0 failed\n"},
+		"nothing was run": {input: ``, want: "run: no package was tested\n0 passed, 1 failed\n"},
+		"not even JSON": {
+			input: `go: no such tool`,
+			want:  "run: invalid character 'g' looking for beginning of value\n0 passed, 1 failed\n",
+		},
+		"a status no event": {
+			input:  `{"Action":"pass","Package":"p","Test":"A"}{"Action":"pass","Package":"p"}`,
+			status: 2,
+			want:   "a run ended with status 2 without naming a failure; see its output above\n1 passed, 1 failed\n",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

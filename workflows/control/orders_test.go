@@ -163,7 +163,7 @@ func TestTemporalIsDown(t *testing.T) {
 	f.Fail = serviceerror.NewPermissionDenied("no", "")
 	_, _, _, err := temporal.StartOrder(t.Context(), orderFixture(), []byte("hash"))
 	require.Error(t, err)
-	require.NotErrorIs(t, err, provision.ErrUnavailable, "a fault of ours does not go away by repeating")
+	require.NotErrorIs(t, err, provision.ErrUnavailable, "an error on our side does not go away by repeating the call")
 }
 
 // What Temporal answers as long as its namespace is not set up, or is moved, is no fault of the caller and none that a
@@ -198,7 +198,7 @@ func TestANamespaceThatIsNotReadyIsUnavailable(t *testing.T) {
 	f, temporal := setupOrders(t)
 	f.Fail = serviceerror.NewInvalidArgument("the workflow's id is too long")
 	_, _, _, err := temporal.StartOrder(t.Context(), orderFixture(), []byte("hash"))
-	require.NotErrorIs(t, err, provision.ErrUnavailable, "a fault of ours does not go away by repeating")
+	require.NotErrorIs(t, err, provision.ErrUnavailable, "an error on our side does not go away by repeating the call")
 }
 
 func TestWakingOrders(t *testing.T) {

@@ -270,7 +270,7 @@ func TestATerminatedRunGoesOnAtItsLastTask(t *testing.T) {
 	require.Equal(t, "reconciler: terminated", reset.Reason)
 	require.Equal(t, "reconciler-run-1", reset.RequestId, "a repeat is the same reset")
 
-	// A reset ends the newest run: whoever else took over must not be ended.
+	// A reset ends the newest run, so it must not run when another run took over.
 	f.OnHistory = func() { f.AddRun("order/acme/o-1", "run-2", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING) }
 	continued, err = runs.Continue(t.Context(), orderOne, run, "reconciler: terminated")
 	require.NoError(t, err)

@@ -113,7 +113,7 @@ func TestUpdatesWithoutAnAnswer(t *testing.T) {
 		"no worker":             func(f *frontend) { f.NoWorker = true },
 		"unavailable":           func(f *frontend) { f.Fail = serviceerror.NewUnavailable("no") },
 		"a failing worker":      func(f *frontend) { f.Fail = serviceerror.NewWorkflowNotReady("workflow task failed") },
-		"terminated meanwhile":  func(f *frontend) { f.refuse(temporal.NewApplicationError("closed", acceptedThenClosed)) },
+		"terminated in between": func(f *frontend) { f.refuse(temporal.NewApplicationError("closed", acceptedThenClosed)) },
 		"left by the worker":    func(f *frontend) { f.refuse(temporal.NewApplicationError("left", notProcessed)) },
 		"cancelled in Temporal": func(f *frontend) { f.refuse(temporal.NewCanceledError()) },
 	} {
@@ -137,14 +137,14 @@ func TestUpdatesWithoutAnAnswer(t *testing.T) {
 			spoil(f)
 			err := temporal.Act(t.Context(), orderFixture().OrderKey, workflows.UpdateCancel, because)
 			require.ErrorContains(t, err, `update "cancel" of order acme/MP-1`)
-			require.NotErrorIs(t, err, provision.ErrUnavailable, "a fault of ours does not go away by repeating")
+			require.NotErrorIs(t, err, provision.ErrUnavailable, "an error on our side does not go away by repeating the call")
 			var failure *provision.Failure
 			require.NotErrorAs(t, err, &failure)
 		})
 	}
 }
 
-// A worker that does not answer must not take all the time of the request: its problem is to be written, too.
+// A worker that does not answer must not take all the time of the request: the API still has to write its problem.
 func TestAnUpdateLeavesTimeToAnswer(t *testing.T) {
 	t.Parallel()
 	deadline := make(chan time.Duration, 1)
@@ -156,7 +156,7 @@ func TestAnUpdateLeavesTimeToAnswer(t *testing.T) {
 	require.LessOrEqual(t, left, UpdateTimeout)
 }
 
-// deadlineClient tells how long an update may take, and lets it time out.
+// deadlineClient records how long an update may take, and lets it time out.
 type deadlineClient struct {
 	client.Client
 	asked chan<- time.Duration

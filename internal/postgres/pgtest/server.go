@@ -81,7 +81,7 @@ rm -rf "$1"`
 const listChildren = `cat "/proc/$pid/task/$pid/children" 2>/dev/null || pgrep -P "$pid"`
 
 // Start launches a server and returns when it answers queries. The context bounds the start, not the server's life; without a
-// deadline the start may take a minute. When root calls it, the server runs as the user postgres or nobody.
+// deadline the start may take a minute. When root calls it, the server runs as an unprivileged user.
 func Start(ctx context.Context, options Options) (_ *Server, err error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()

@@ -1,5 +1,3 @@
-// Package inaws reads AWS accounts for the reconciler: their IAM users, aliases and contacts. It implements reconcile.Cloud on
-// internal/awscloud, and only cmd/quartermaster uses it.
 package inaws
 
 import (
@@ -33,7 +31,9 @@ type Cloud struct{ Sessions *awscloud.Cloud }
 
 // HasUser reports whether the account has an IAM user of that name which the order created. If AWS refuses the read because of
 // this account, that is a problem of the account; if AWS refuses our own identity or does not answer, that is an error.
-func (c Cloud) HasUser(ctx context.Context, account provision.Account, name string, order provision.OrderKey, nonce string) (has bool, problem string, err error) {
+func (c Cloud) HasUser(
+	ctx context.Context, account provision.Account, name string, order provision.OrderKey, nonce string,
+) (has bool, problem string, err error) {
 	s, err := c.Sessions.OpenSession(ctx, account, session)
 	if err != nil {
 		problem, err = problemOf(err, "the account cannot be entered")
@@ -56,7 +56,9 @@ func (c Cloud) HasUser(ctx context.Context, account provision.Account, name stri
 
 // Written reads what orders write to an account, unless the customer may have signed in as the user: the password was used,
 // was changed, or no longer exists.
-func (c Cloud) Written(ctx context.Context, acc provision.Account, user string) (now reconcile.Written, customers bool, problem string, err error) {
+func (c Cloud) Written(
+	ctx context.Context, acc provision.Account, user string,
+) (now reconcile.Written, customers bool, problem string, err error) {
 	s, err := c.Sessions.OpenSession(ctx, acc, session)
 	if err != nil {
 		problem, err = problemOf(err, "the account cannot be entered")
@@ -114,8 +116,12 @@ func read(ctx context.Context, s *awscloud.Session) (now reconcile.Written, err 
 			return now, err
 		}
 		if contact := out.AlternateContact; contact != nil {
-			now.Alternates[string(kind)] = provision.AlternateContact{Name: aws.ToString(contact.Name), Email: aws.ToString(contact.EmailAddress),
-				Phone: aws.ToString(contact.PhoneNumber), Title: aws.ToString(contact.Title)}
+			now.Alternates[string(kind)] = provision.AlternateContact{
+				Name:  aws.ToString(contact.Name),
+				Email: aws.ToString(contact.EmailAddress),
+				Phone: aws.ToString(contact.PhoneNumber),
+				Title: aws.ToString(contact.Title),
+			}
 		}
 	}
 	return now, nil

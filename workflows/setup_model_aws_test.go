@@ -13,18 +13,18 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// The model world: a database and a handful of AWS accounts as plain values. The database activities are the real ones over
-// a store in memory; those of AWS are written anew with the same promises: ensure, undo only what is ours, restore from the
-// journal by comparing values.
+// The model: a database and a few AWS accounts as plain values. The database activities are the real ones, over a store in
+// memory. The activities of AWS are written for the model and keep the same promises: they ensure, they undo only what is
+// ours, and they restore from the journal by comparing values.
 
-// awsContents is what an AWS account holds. Two of them are compared byte for byte.
+// awsContents holds the contents of an AWS account. Two of them are compared byte for byte.
 type awsContents struct {
 	Alias      string
 	Contact    provision.Contact
 	Alternates map[string]provision.AlternateContact
 	Users      map[string]iamUser
-	Reports    map[string]string // by name: the nonce of the order that made it; empty: somebody else's
-	Buckets    map[string]string // likewise
+	Reports    map[string]string // by name: the nonce of the order that created it; empty: not ours
+	Buckets    map[string]string // by name, as above
 }
 
 type iamUser struct {
@@ -37,7 +37,7 @@ func (a awsContents) clone() awsContents {
 	return a
 }
 
-// accountModel is an account of the pool and what AWS has in it.
+// accountModel is an account of the pool with its contents in AWS.
 type accountModel struct {
 	row       provision.Account
 	before    awsContents // as it was when it came into the pool
@@ -48,7 +48,7 @@ type accountModel struct {
 	kept      string          // the sealed password that the database keeps
 	running   map[string]int  // steps that run in it now
 	wrote     map[string]bool // activities that changed something in it
-	succeeded map[string]bool // steps whose success the workflow has heard of
+	succeeded map[string]bool // steps whose success the workflow has learned about
 }
 
 const modelNonce = "8d6a8c1e-4a51-4f6e-9d0b-2f8c8a2f6b10"
@@ -88,7 +88,7 @@ func (w *orderModel) createAccount(bad bool) *accountModel {
 	return a
 }
 
-// refuse is an activity's error as activities.translate makes it.
+// refuse returns an activity's error in the form that activities.translate gives it.
 func (at *activityAttempt) refuse(failure provision.Failure) error {
 	kind := failure.Code.Kind()
 	final := kind != provision.KindTransient && kind != provision.KindInternal
@@ -106,7 +106,7 @@ type modelActivities struct {
 	w *orderModel
 }
 
-// touch is a write to AWS: only an order that holds the account and has not ended may do that.
+// touch writes to AWS: only an order that holds the account and has not ended may do that.
 func (at *activityAttempt) touch(in activities.Assignment, effect func(*accountModel)) error {
 	return at.write(func() {
 		a := at.w.account(in.Account.ID)
@@ -216,7 +216,7 @@ func (s modelActivities) SetContacts(ctx context.Context, in activities.SetConta
 	return struct{}{}, nil
 }
 
-// contactsFound is what of the contacts is ours, and what somebody else changed.
+// contactsFound returns which contacts are ours, and notes about those that the customer changed.
 func (s modelActivities) contactsFound(in activities.RestoreContacts) (primary bool, alternates, notes []string) {
 	now := s.w.account(in.Account.ID).now
 	written := []provision.Request{in.Request}
@@ -228,7 +228,7 @@ func (s modelActivities) contactsFound(in activities.RestoreContacts) (primary b
 	case slices.ContainsFunc(written, func(r provision.Request) bool { return r.ContactName == name }):
 		primary = true
 	default:
-		notes = append(notes, "the name in the primary contact was changed by somebody else meanwhile")
+		notes = append(notes, "the name in the primary contact was changed by someone else")
 	}
 	if in.Request.AlternateContact == nil {
 		return primary, nil, notes
@@ -244,7 +244,7 @@ func (s modelActivities) contactsFound(in activities.RestoreContacts) (primary b
 		}):
 			alternates = append(alternates, kind)
 		default:
-			notes = append(notes, "the "+kind+" contact was changed by somebody else meanwhile")
+			notes = append(notes, "the "+kind+" contact was changed by someone else")
 		}
 	}
 	return primary, alternates, notes
@@ -303,12 +303,12 @@ func (s modelActivities) RestoreAlias(ctx context.Context, in activities.Restore
 	case "":
 	default:
 		if s.w.bug != bugOverwritesCustomer {
-			return activities.Undone{Notes: []string{"the account's alias was changed by somebody else meanwhile"}}, nil
+			return activities.Undone{Notes: []string{"the account's alias was changed by someone else"}}, nil
 		}
 	}
 	if s.w.aliasTaken[earlier] {
 		return activities.Undone{}, at.refuse(provision.Failure{Code: provision.CodeResourceNotOurs, Step: provision.StepAlias,
-			Reason: "the earlier alias was taken meanwhile"})
+			Reason: "another account has taken the earlier alias"})
 	}
 	return activities.Undone{}, at.touch(in.Assignment, func(a *accountModel) { a.now.Alias = earlier })
 }
@@ -375,7 +375,7 @@ func (s modelActivities) CompareWithJournal(ctx context.Context, in activities.C
 	return compared, nil
 }
 
-// stepOfUndo says which undo belongs to which step.
+// stepOfUndo maps each undo to its step.
 var stepOfUndo = map[string]string{"RemoveUser": "CreateUser", "RestoreContacts": "SetContacts", "RestoreAlias": "SetAlias",
 	"RemoveReport": "SetUpReport", "DisableSignIn": "EnableSignIn"}
 

@@ -15,10 +15,10 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// The simulated worker. It stands in an interceptor instead of in registered activities, for two reasons. The SDK's test
+// The simulated worker. It is an interceptor instead of registered activities, for two reasons. The SDK's test
 // environment reports a cancelled activity as stopped at once and lets it run on, whatever WaitForCancellation says, so no
 // test could see an undo that overtakes its step. And it runs activities on goroutines of their own, so four steps side by
-// side end in an order that nobody can repeat, and a failing order could not be made smaller. Here an activity is a
+// side end in an order that no run repeats, and a failing order could not be made smaller. Here an activity is a
 // coroutine on the workflow's clock: the same plan gives the same run, to the nanosecond.
 
 type modelWorker struct {
@@ -63,7 +63,7 @@ func (o *modelOutbound) ExecuteLocalActivity(ctx workflow.Context, name string, 
 	return o.w.execute(ctx, activityCall{name: name, in: args[0], retry: workflow.GetLocalActivityOptions(ctx).RetryPolicy, local: true})
 }
 
-// SignalExternalWorkflow is heard by nobody: there is one order in this world.
+// SignalExternalWorkflow reaches no workflow: the model has only one order.
 func (o *modelOutbound) SignalExternalWorkflow(ctx workflow.Context, _, _, _ string, _ any) workflow.Future {
 	future, answer := workflow.NewFuture(ctx)
 	answer.SetValue(nil)
@@ -76,7 +76,7 @@ type activityCall struct {
 	in    any
 	retry *temporal.RetryPolicy
 	local bool
-	waits bool // WaitForCancellation: the workflow hears of the end when it really is the end
+	waits bool // WaitForCancellation: the workflow learns about the end when the activity has really ended
 
 	abandon func() // without waits: the workflow does not wait any longer, whatever still runs
 }
@@ -107,7 +107,7 @@ func (w *orderModel) execute(ctx workflow.Context, c activityCall) workflow.Futu
 	return future
 }
 
-// Nothing in this world fails more often than this in a row, so a step that does would be repeated for ever.
+// maxAttempts is more than any plan makes a step fail in a row, so a step that gets there would be repeated forever.
 const maxAttempts = 25
 
 func (w *orderModel) attempts(ctx workflow.Context, c activityCall) (*commonpb.Payloads, error) {
@@ -126,7 +126,7 @@ func (w *orderModel) attempts(ctx workflow.Context, c activityCall) (*commonpb.P
 		case app.NonRetryable():
 			return nil, err
 		case n == maxAttempts:
-			w.violate("%s is repeated for ever: %v", c.name, err)
+			w.violate("%s is repeated forever: %v", c.name, err)
 			return nil, temporal.NewNonRetryableApplicationError("given up by the simulation", "Simulation", nil)
 		}
 		_ = workflow.Sleep(ctx, delay) // a cancel shows in ctx

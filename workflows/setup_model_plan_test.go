@@ -71,7 +71,7 @@ func (w *orderModel) fault(activity string, attempt int) *plannedFault {
 	return nil
 }
 
-// calm tells whether nothing goes wrong but what passes by itself.
+// calm reports whether every planned fault passes without an intervention.
 func (p *orderPlan) calm() bool {
 	lasting := func(f plannedFault) bool { return f.Code.Kind() != provision.KindTransient }
 	return p.Accounts > 0 && p.Bad == 0 && len(p.Events) == 0 && !slices.ContainsFunc(p.Faults, lasting) &&
@@ -141,7 +141,7 @@ var (
 	eventDelays = []time.Duration{0, 500 * time.Millisecond, time.Minute, time.Hour, 30 * 24 * time.Hour}
 )
 
-// Rapid draws small numbers and early values more often, so what matters stands first.
+// Rapid draws small numbers and early values more often, so what matters comes first.
 
 var genFault = rapid.Custom(func(t *rapid.T) plannedFault {
 	f := plannedFault{
@@ -176,7 +176,7 @@ var genEvent = rapid.Custom(func(t *rapid.T) plannedEvent {
 	return e
 })
 
-// genAnswer is what somebody does when the order asks: mostly what it asks for.
+// genAnswer draws the answer to an order's question: mostly the one that it asks for.
 var genAnswer = rapid.Custom(func(t *rapid.T) plannedEvent {
 	e := plannedEvent{
 		Do:       rapid.SampledFrom(answerEvents).Draw(t, "do"),
@@ -242,7 +242,7 @@ func (w *orderModel) moment(activity string, attempt int, late bool) {
 }
 
 func (w *orderModel) happen(i int, e plannedEvent) {
-	by := provision.Intervention{Actor: "somebody", Reason: "drawn"}
+	by := provision.Intervention{Actor: "operator", Reason: "drawn"}
 	switch e.Do {
 	case "cancel workflow":
 		w.env.CancelWorkflow()
@@ -280,8 +280,8 @@ func (w *orderModel) happen(i int, e plannedEvent) {
 var customersBilling = provision.AlternateContact{Name: "Customer", Email: "own@example.test", Phone: "9", Title: "Owner"}
 
 // customer changes something in the account that the order holds or got, once the step that writes it is over. Between an
-// undo's look and its write, and after the last look, nobody changes anything: AWS has no write on condition, so these
-// moments cannot be guarded.
+// undo's look and its write, and after the last look, the customer changes nothing: AWS has no conditional write, so the
+// product cannot guard these moments.
 func (w *orderModel) customer(step, field string, change func(*accountModel)) {
 	for _, a := range w.accounts {
 		if a.row.Status != provision.AccountProvisioning && a.row.Status != provision.AccountAllocated {

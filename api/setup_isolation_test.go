@@ -152,7 +152,9 @@ var markers = []string{"mk-user", "mk-contact", "mk-mail", "mk-alias", "mk-resul
 	"mk-text", "mk-note", "mk-hook"}
 
 // tablesWithoutProvider are the tables whose rows belong to no provider. Those of every other table have a column that says whose they are.
-var tablesWithoutProvider = []string{"account_models", "account_transitions", "order_transitions", "goose_db_version", "processes", "seal_keys"}
+var tablesWithoutProvider = []string{
+	"account_models", "account_transitions", "order_transitions", "goose_db_version", "processes", "seal_keys",
+}
 
 // owners say whose the rows are of tables that belong to another one's.
 var owners = map[string]string{
@@ -160,7 +162,8 @@ var owners = map[string]string{
 	"account_import_results": `r.import_id IN (SELECT id FROM account_imports WHERE provider = $1)`,
 
 	"webhook_deliveries": `r.webhook_id IN (SELECT id FROM webhooks WHERE provider = $1)`,
-	"webhook_attempts":   `r.delivery_id IN (SELECT d.id FROM webhook_deliveries d JOIN webhooks h ON h.id = d.webhook_id WHERE h.provider = $1)`,
+	"webhook_attempts": `r.delivery_id IN (SELECT d.id FROM webhook_deliveries d
+		JOIN webhooks h ON h.id = d.webhook_id WHERE h.provider = $1)`,
 }
 
 func (w *walk) next() int {

@@ -1,0 +1,412 @@
+package api
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"quartermaster/api/openapi"
+	"quartermaster/internal/apikey"
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
+	"quartermaster/internal/stockcsv"
+)
+
+// The seed is fixed, so that every run sends the same requests, and what one run has reached the next one reaches too;
+// `go test -rapid.seed=0 -rapid.checks=1000` sends others, and more.
+func init() {
+	for name, value := range map[string]string{"rapid.seed": "20261125", "rapid.nofailfile": "true"} {
+		if err := flag.Set(name, value); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// call is one request that the fuzzer sends.
+type call struct {
+	op                                *operation
+	method, target, auth, contentType string
+	params                            map[string]string
+	headers                           map[string]string
+	body                              []byte
+}
+
+func (c call) String() string {
+	return fmt.Sprintf("%s %s %q %.500s", c.method, c.target, c.contentType, c.body)
+}
+
+// fuzzer draws requests from the document, valid ones and spoilt ones, and checks every answer against it.
+type fuzzer struct {
+	contract *contract
+	names    []string            // of the operations
+	hints    map[string][]string // values of a field that hit something, by the field's name
+	keys     []string
+	seen     map[string]map[int]int // answers by operation and status
+}
+
+func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
+	c, err := loadContract()
+	require.NoError(t, err)
+	for i, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning,
+		provision.ActionRequired, provision.Compensating, provision.Failed, provision.Cancelled} {
+		o := completedOrder(fmt.Sprintf("o-%d", i))
+		o.State, o.Result, o.Password, o.AcceptedAt = state, nil, nil, now.Add(-time.Duration(i)*time.Minute)
+		o.Waiting = &provision.QueuePlace{Place: 1, Why: "0 of 0 accounts match"}
+		o.Failure = &provision.Failure{Code: provision.CodeAliasTaken, Field: "aws_account_alias", Reason: "taken"}
+		w.store.orders = append(w.store.orders, o)
+	}
+	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	w.workflows.questions = map[provision.OrderKey][]string{{Provider: "acme",
+		ID: "o-3"}: slices.Sorted(maps.Keys(c.doc.Components.Schemas["OrderCorrection"].Value.Properties))}
+	for i, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountProvisioning, provision.AccountAllocated,
+		provision.AccountProvisioningFailed, provision.AccountInvalid} {
+		a := accountOf(openapi.NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
+			Model: provision.ModelSPAM, Name: "n", RootEmail: fmt.Sprintf("a+%d@b.example",
+				i), RoleARN: fmt.Sprintf("arn:aws:iam::11112222333%d:role/Q", i)}, "acme")
+		a.Status, a.ExternalID, a.Version = status, provision.NewExternalID(), 1
+		a.AddedAt, a.StatusSince = now.Add(time.Duration(i)*time.Minute), now
+		w.store.accounts = append(w.store.accounts, a)
+	}
+	keyIDs := []string{"000000000000"}
+	for range 3 { // one of them is sent twice at the most, so that every verb finds one that it may be used on
+		_, key := apikey.New("acme", "to be found", provision.RoleViewer)
+		_, err := w.store.db.APIKeys.Create(context.Background(), "test", key)
+		require.NoError(t, err)
+		keyIDs = append(keyIDs, key.ID)
+	}
+	hooks, deliveries := fuzzedWebhooks(t, w.store.db)
+	keepFuzzedImport(t, w)
+	f := &fuzzer{
+		contract: c,
+		names:    slices.Sorted(maps.Keys(c.operations)),
+		keys: []string{w.key, w.key, w.key, w.key, w.key, w.otherKey, "", "qm_live_x_y", w.createKeyOf("acme",
+			provision.RoleMarketplace), w.createKeyOf("acme", provision.RoleViewer)},
+		seen: map[string]map[int]int{},
+		hints: map[string][]string{
+			"id":       append([]string{"o-1", "n-1", "n-2"}, slices.Repeat([]string{"222233334444"}, 6)...),
+			"order_id": {"o-0", "o-1", "o-2", "o-3", "o-3", "o-3", "done-1", "n-1", "unknown"},
+			"account_id": {
+				"111122223330", "111122223330", "111122223333", "111122223334", "111122223334", "111122223331", "222233334444",
+			},
+			"marketplace":   {"nordic"},
+			"model":         {"SPAM", "ECAM"},
+			"account_model": {"SPAM", "ECAM"},
+			"role_arn": {
+				"arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q",
+				"arn:aws:iam::111122223330:role/Q", "arn:aws:iam::111122223330:role/Q",
+			},
+			"token":             {w.token()},
+			"iam_user_name":     {"anna"},
+			"aws_account_alias": {"berg"},
+			"aws_contact_name":  {"Anna"},
+			"root_email":        {"a@b.example"},
+			"name":              {"Anna"},
+			"title":             {"Boss"},
+			"email":             {"a@b.example"},
+			"phone":             {"+46 8 1"},
+			"key_id":            keyIDs,
+			"role":              {"viewer", "marketplace"},
+			"expires_at":        {"2099-01-01T00:00:00Z"},
+			"webhook_id":        hooks,
+			"delivery_id":       deliveries,
+			"url":               {"https://hooks.example.com/x", "https://hooks.example.com/y", "https://10.0.0.1/"},
+			"type":              {"order.*", "order.accepted"},
+			"event_types":       {"order.*", "order.accepted"},
+			"Last-Event-ID":     {*encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
+			"If-Match":          {"*", "*", `"1"`, `"999"`},
+			"reason":            {"because", strings.Repeat("r", 500)},
+			"note":              {"because", strings.Repeat("n", 500)},
+			"text":              {"Account {account_id}"},
+			"report_prefix":     {"cur"},
+			"report_region":     {"eu-north-1", "us-east-1"},
+			"import_id":         {fuzzedImport.ID, fuzzedImport.ID, fuzzedImport.ID, "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c12"},
+			"dry_run":           {"true", "false"},
+			"cursor": {
+				*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}),
+				*encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"}),
+				*encodeCursor(provision.ImportResultCursor{Line: 2}),
+				*encodeCursor(provision.ImportCursor{StartedAt: now, ID: fuzzedImport.ID}),
+				*encodeCursor(provision.WebhookCursor{CreatedAt: now, ID: hooks[0]}), *encodeCursor(deliveryCursor{7}),
+				*encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40}),
+			},
+		},
+	}
+	return f
+}
+
+func briefStreams(c *Config) { c.StreamLifetime = time.Millisecond }
+
+// A stream is text; kin-openapi has to be told.
+func init() {
+	openapi3filter.RegisterBodyDecoder("text/event-stream", openapi3filter.PlainBodyDecoder)
+}
+
+// fuzzedWebhooks makes endpoints in several states, each with a delivery, and returns their ids.
+func fuzzedWebhooks(t require.TestingT, store *postgres.DB) (hooks, deliveries []string) {
+	ctx, no := context.Background(), false
+	order := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "with-callback"}, AcceptedAt: now, Request: requestFixture()}
+	order.Request.CallbackURL = "https://hooks.example.com/callback"
+	_, err := store.Orders.Open(ctx, order)
+	require.NoError(t, err)
+	earlier, err := store.Webhooks.List(ctx, "acme", nil, 100)
+	require.NoError(t, err)
+	for _, w := range earlier { // those of an earlier API would only take time
+		if w.Kind != provision.WebhookCallback {
+			require.NoError(t, store.Webhooks.Delete(ctx, "test", provision.WebhookKey{Provider: "acme", ID: w.ID}, 0))
+		}
+	}
+	for i := range 3 {
+		key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
+		_, err := store.Webhooks.Create(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider,
+			URL: "https://hooks.example.com/"}, []byte("sealed"))
+		require.NoError(t, err)
+		require.NoError(t, store.Webhooks.Test(ctx, "test", key))
+		hooks = append(hooks, key.ID, key.ID)
+		next, err := store.Deliveries.Next(ctx, key)
+		require.NoError(t, err)
+		deliveries = append(deliveries, next.ID)
+		if i == 2 { // a disabled one refuses most: it is drawn more often, with its delivery
+			hooks, deliveries = append(hooks, key.ID, key.ID), append(deliveries, next.ID, next.ID)
+			_, err := store.Webhooks.Update(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &no})
+			require.NoError(t, err)
+		}
+	}
+	found, err := store.Webhooks.List(ctx, "acme", nil, 1)
+	require.NoError(t, err)
+	return append(hooks, found[0].ID, found[0].ID, found[0].ID, uuid.NewString()), append(deliveries, uuid.NewString())
+}
+
+// calls draws requests.
+func (f *fuzzer) calls() *rapid.Generator[call] {
+	return rapid.Custom(func(t *rapid.T) call {
+		name := rapid.SampledFrom(f.names).Draw(t, "operation")
+		op := f.contract.operations[name]
+		c := call{op: op, method: op.route.Method, params: map[string]string{}, headers: map[string]string{},
+			contentType: cmp.Or(op.mediaType, "application/json")}
+		c.auth = rapid.SampledFrom(f.keys).Draw(t, "key")
+		path := op.route.Path
+		for _, p := range op.route.PathItem.Parameters {
+			text := f.parameter(t, p.Value)
+			if text == "" {
+				text = "-"
+			}
+			c.params[p.Value.Name] = text
+			path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", url.PathEscape(text))
+		}
+		query := url.Values{}
+		for _, p := range op.Parameters {
+			if p.Value.In == openapi3.ParameterInHeader {
+				if text := f.parameter(t, p.Value); !oneIn(t, 4, "no header") && printable(text) {
+					c.headers[p.Value.Name] = text
+				}
+				continue
+			}
+			for rapid.IntRange(0, 3).Draw(t, "given") == 0 {
+				query.Add(p.Value.Name, f.parameter(t, p.Value))
+			}
+		}
+		if oneIn(t, 25, "stray parameter") {
+			query.Set(rapid.String().Draw(t, "name"), "1")
+		}
+		c.target = path
+		if len(query) > 0 {
+			c.target += "?" + query.Encode()
+		}
+		if op.RequestBody != nil {
+			if op.maxBytes > 0 {
+				c.body = f.file(t)
+			} else {
+				body := f.value(t, "", op.RequestBody.Value.Content[op.mediaType].Schema.Value)
+				for range rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3}).Draw(t, "spoilt fields") {
+					body = f.spoil(t, body)
+				}
+				c.body, _ = json.Marshal(body)
+			}
+			if !op.RequestBody.Value.Required && oneIn(t, 3, "no body") {
+				c.body = nil
+			}
+			switch rapid.IntRange(0, 29).Draw(t, "spoilt body") {
+			case 0:
+				c.body = c.body[:rapid.IntRange(0, len(c.body)).Draw(t, "cut")]
+			case 1:
+				c.body = rapid.SliceOf(rapid.Byte()).Draw(t, "junk")
+			case 2:
+				c.body = append(c.body, bytes.Repeat([]byte(" "), 64<<10)...)
+			}
+		}
+		if oneIn(t, 20, "content type") {
+			c.contentType = rapid.SampledFrom([]string{"", "text/plain", "application/xml", "application/json; charset=utf-8",
+				"application/json;", "text/csv; charset=latin1"}).Draw(t, "type")
+		}
+		if oneIn(t, 30, "method") {
+			c.method = rapid.SampledFrom([]string{http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodHead, http.MethodGet,
+				http.MethodPost}).Draw(t, "other method")
+		}
+		return c
+	})
+}
+
+// printable reports whether net/http accepts a text as the value of a header.
+func printable(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+func oneIn(t *rapid.T, n int, label string) bool {
+	return rapid.IntRange(0, n-1).Draw(t, label) == n-1
+}
+
+func (f *fuzzer) parameter(t *rapid.T, p *openapi3.Parameter) string {
+	if oneIn(t, 12, "junk parameter") {
+		return rapid.OneOf(rapid.String(), rapid.Just("-1"), rapid.Just("201"), rapid.Just("9999999999999999999999")).Draw(t, "junk")
+	}
+	schema := p.Schema.Value
+	if schema.Type.Is("array") {
+		schema = schema.Items.Value
+	}
+	return fmt.Sprint(f.value(t, p.Name, schema))
+}
+
+// value draws what the schema allows.
+func (f *fuzzer) value(t *rapid.T, name string, s *openapi3.Schema) any {
+	if hints := f.hints[name]; len(hints) > 0 && !oneIn(t, 6, "no hint") {
+		return rapid.SampledFrom(hints).Draw(t, name)
+	}
+	switch {
+	case s.Type.IncludesNull() && oneIn(t, 3, "null"):
+		return nil
+	case len(s.Enum) > 0:
+		return rapid.SampledFrom(s.Enum).Draw(t, name)
+	case s.Type.Is("object"):
+		object := map[string]any{}
+		for _, field := range slices.Sorted(maps.Keys(s.Properties)) {
+			if slices.Contains(s.Required, field) || rapid.Bool().Draw(t, "with "+field) {
+				object[field] = f.value(t, field, s.Properties[field].Value)
+			}
+		}
+		return object
+	case s.Type.Is("array"):
+		items := []any{}
+		for range rapid.IntRange(int(s.MinItems), 2).Draw(t, name+" items") {
+			items = append(items, f.value(t, name, s.Items.Value))
+		}
+		return items
+	case s.Type.Is("boolean"):
+		return rapid.Bool().Draw(t, name)
+	case s.Type.Is("number"):
+		return rapid.Float64Range(*s.Min, *s.Max).Draw(t, name)
+	case s.Type.Includes("integer"):
+		return rapid.IntRange(int(*s.Min), int(*s.Max)).Draw(t, name)
+	case s.Format == "date-time":
+		return time.Unix(rapid.Int64Range(0, 4e9).Draw(t, name), 0).UTC().Format(time.RFC3339)
+	case s.Format == "uri":
+		return "https://market.example/" + rapid.StringMatching(`[a-z]{0,20}`).Draw(t, name)
+	case s.Pattern != "":
+		text := rapid.StringMatching(s.Pattern).Draw(t, name)
+		if s.MaxLength != nil && uint64(len(text)) > *s.MaxLength {
+			text = text[:*s.MaxLength]
+		}
+		return text
+	}
+	return rapid.StringN(int(s.MinLength), 60, -1).Draw(t, name)
+}
+
+// spoil changes one field somewhere in the body.
+func (f *fuzzer) spoil(t *rapid.T, body any) any {
+	object, ok := body.(map[string]any)
+	if !ok || len(object) == 0 {
+		return f.junk(t)
+	}
+	field := rapid.SampledFrom(slices.Sorted(maps.Keys(object))).Draw(t, "field")
+	switch rapid.IntRange(0, 9).Draw(t, "how") {
+	case 0:
+		delete(object, field)
+	case 1:
+		object[rapid.String().Draw(t, "unknown field")] = f.junk(t)
+	case 2:
+		object[strings.ToUpper(field)] = object[field]
+	case 3:
+		return f.junk(t)
+	default:
+		if _, nested := object[field].(map[string]any); nested {
+			object[field] = f.spoil(t, object[field])
+		} else {
+			object[field] = f.junk(t)
+		}
+	}
+	return object
+}
+
+func (f *fuzzer) junk(t *rapid.T) any {
+	return rapid.OneOf(
+		rapid.Just[any](nil), rapid.Just[any](true), rapid.Just[any](1e300), rapid.Just[any](-1), rapid.Just[any](""),
+		rapid.Just[any]([]any{1, "a"}),
+		rapid.Just[any](map[string]any{"a": 1}), rapid.Just[any](strings.Repeat("ä",
+			300)), rapid.Just[any]("a\x00b"), rapid.Just[any]("'; DROP TABLE orders; --"),
+		rapid.Map(rapid.String(), func(s string) any { return s }),
+	).Draw(t, "junk")
+}
+
+// fuzzedImport is an import that the requests hit.
+var fuzzedImport = provision.ImportKey{Provider: "acme", ID: "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c11"}
+
+// keepFuzzedImport makes that import, once in a database.
+func keepFuzzedImport(t require.TestingT, w *testAPI) {
+	ctx := context.Background()
+	if _, err := w.store.db.Imports.Get(ctx, fuzzedImport); !errors.Is(err, provision.ErrNotFound) {
+		require.NoError(t, err)
+		return
+	}
+	file := csvFile("777788880001", "777788880002") + "x\n"
+	_, err := w.store.db.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file),
+		Rows: 3, NextOffset: int64(len(stockcsv.Template())), NextLine: 2})
+	require.NoError(t, err)
+	require.NoError(t, w.workflows.ImportKept(ctx, fuzzedImport))
+}
+
+// file draws a CSV file of accounts: good rows, rows of junk, and now and then a header of junk.
+func (f *fuzzer) file(t *rapid.T) []byte {
+	var text bytes.Buffer
+	out := csv.NewWriter(&text)
+	out.Comma = rapid.SampledFrom([]rune{',', ',', ';', '\t'}).Draw(t, "separator")
+	header := rapid.Permutation(stockcsv.Required).Draw(t, "header")
+	if oneIn(t, 8, "a spoilt header") {
+		header = append(header[rapid.IntRange(0, 2).Draw(t, "columns less"):], rapid.SampledFrom(append(stockcsv.Exported,
+			"junk")).Draw(t, "a column more"))
+	}
+	_ = out.Write(header) // to memory
+	schema := f.contract.doc.Components.Schemas["NewAccount"].Value
+	for range rapid.IntRange(0, 5).Draw(t, "rows") {
+		row := make([]string, len(header))
+		for i, column := range header {
+			property := schema.Properties[cmp.Or(map[string]string{stockcsv.AccountID: "id"}[column], column)]
+			if property == nil || oneIn(t, 20, "a cell of junk") {
+				row[i] = rapid.String().Draw(t, "cell")
+			} else {
+				row[i] = fmt.Sprint(f.value(t, column, property.Value))
+			}
+		}
+		_ = out.Write(row) // as above
+	}
+	out.Flush()
+	if oneIn(t, 8, "a raw line") {
+		text.WriteString(rapid.StringMatching(`[",;a\n\r]{0,20}`).Draw(t, "line"))
+	}
+	return text.Bytes()
+}
