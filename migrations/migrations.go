@@ -47,7 +47,8 @@ func Check(ctx context.Context, db *sql.DB) error {
 	case err != nil:
 		return err
 	case got < want:
-		return fmt.Errorf("%w: the database is at version %d, this program needs version %d: run `quartermaster migrate`", ErrMismatch, got, want)
+		return fmt.Errorf("%w: the database is at version %d, this program needs version %d: run `quartermaster migrate`",
+			ErrMismatch, got, want)
 	case got > want:
 		return fmt.Errorf("%w: the database is at version %d, this program knows versions up to %d: "+
 			"deploy the newer release whose `quartermaster migrate` has run already", ErrMismatch, got, want)

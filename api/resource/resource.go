@@ -39,13 +39,27 @@ func Account(a provision.Account) openapi.Account {
 func Pool(c provision.PoolConfig) openapi.Pool {
 	s := c.Settings
 	p := openapi.Pool{
-		Marketplace: c.Marketplace, Environment: c.Environment, CreatedAt: c.CreatedAt.UTC(),
-		AlternateContactTypes: append(openapi.AlternateContactTypes{}, s.AlternateContactTypes...), ReportKind: s.ReportKind, ReportRegion: s.ReportRegion, ReportPrefix: s.ReportPrefix,
-		UserPolicyArns: append(openapi.UserPolicies{}, s.UserPolicyARNs...), PermissionsBoundaryARN: optional(s.PermissionsBoundary), OnFailure: string(s.OnFailure),
-		WaitDeadlineSeconds: optional(int(s.WaitDeadline.Seconds())), ActionDeadlineSeconds: int(s.ActionDeadline.Seconds()), ProvideRootUser: !s.WithoutRootAccess,
-		Instructions: openapi.Instructions{}, StockThreshold: c.StockThreshold, ModelThresholds: openapi.ModelThresholds{}, RenotifySeconds: int(c.RenotifyEvery.Seconds()),
-		VerificationSuspendedAt: utc(c.SuspendedAt), ClaimsSuspendedAt: utc(c.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(c.ClaimsSuspendedBecause),
-		Warnings: optionalSlice(c.Warnings()),
+		Marketplace:             c.Marketplace,
+		Environment:             c.Environment,
+		CreatedAt:               c.CreatedAt.UTC(),
+		AlternateContactTypes:   append(openapi.AlternateContactTypes{}, s.AlternateContactTypes...),
+		ReportKind:              s.ReportKind,
+		ReportRegion:            s.ReportRegion,
+		ReportPrefix:            s.ReportPrefix,
+		UserPolicyArns:          append(openapi.UserPolicies{}, s.UserPolicyARNs...),
+		PermissionsBoundaryARN:  optional(s.PermissionsBoundary),
+		OnFailure:               string(s.OnFailure),
+		WaitDeadlineSeconds:     optional(int(s.WaitDeadline.Seconds())),
+		ActionDeadlineSeconds:   int(s.ActionDeadline.Seconds()),
+		ProvideRootUser:         !s.WithoutRootAccess,
+		Instructions:            openapi.Instructions{},
+		StockThreshold:          c.StockThreshold,
+		ModelThresholds:         openapi.ModelThresholds{},
+		RenotifySeconds:         int(c.RenotifyEvery.Seconds()),
+		VerificationSuspendedAt: utc(c.SuspendedAt),
+		ClaimsSuspendedAt:       utc(c.ClaimsSuspendedAt),
+		ClaimsSuspendedBecause:  optional(c.ClaimsSuspendedBecause),
+		Warnings:                optionalSlice(c.Warnings()),
 	}
 	for _, model := range slices.Sorted(maps.Keys(s.Instructions)) {
 		p.Instructions = append(p.Instructions, openapi.InstructionsOfModel{Model: model, Text: s.Instructions[model]})
@@ -76,16 +90,33 @@ func APIKey(k provision.APIKey) openapi.APIKey {
 // PoolStock returns the stock of a pool as the API answers it.
 func PoolStock(p provision.PoolStock) openapi.PoolStock {
 	stock := openapi.PoolStock{
-		Marketplace: p.Marketplace, Environment: p.Environment,
-		Ready: p.Ready, InProgress: p.InProgress, Allocated: p.Allocated, Failed: p.Failed, Invalid: p.Invalid, WaitingForVerification: p.WaitingForVerification,
-		OrdersWaiting: p.OrdersWaiting, Threshold: p.Threshold, Forecast: forecast(p.Forecast), Models: make([]openapi.ModelStock, len(p.Models)),
-		ClaimsSuspendedAt: utc(p.ClaimsSuspendedAt), ClaimsSuspendedBecause: optional(p.ClaimsSuspendedBecause),
+		Marketplace:            p.Marketplace,
+		Environment:            p.Environment,
+		Ready:                  p.Ready,
+		InProgress:             p.InProgress,
+		Allocated:              p.Allocated,
+		Failed:                 p.Failed,
+		Invalid:                p.Invalid,
+		WaitingForVerification: p.WaitingForVerification,
+		OrdersWaiting:          p.OrdersWaiting,
+		Threshold:              p.Threshold,
+		Forecast:               forecast(p.Forecast),
+		Models:                 make([]openapi.ModelStock, len(p.Models)),
+		ClaimsSuspendedAt:      utc(p.ClaimsSuspendedAt),
+		ClaimsSuspendedBecause: optional(p.ClaimsSuspendedBecause),
 	}
 	for i, m := range p.Models {
 		stock.Models[i] = openapi.ModelStock{
-			Model: m.Model,
-			Ready: m.Ready, InProgress: m.InProgress, Allocated: m.Allocated, Failed: m.Failed, Invalid: m.Invalid, WaitingForVerification: m.WaitingForVerification,
-			OrdersWaiting: m.OrdersWaiting, Threshold: m.Threshold, Forecast: forecast(m.Forecast),
+			Model:                  m.Model,
+			Ready:                  m.Ready,
+			InProgress:             m.InProgress,
+			Allocated:              m.Allocated,
+			Failed:                 m.Failed,
+			Invalid:                m.Invalid,
+			WaitingForVerification: m.WaitingForVerification,
+			OrdersWaiting:          m.OrdersWaiting,
+			Threshold:              m.Threshold,
+			Forecast:               forecast(m.Forecast),
 		}
 	}
 	if p.Alert != nil {
@@ -116,9 +147,22 @@ func StockAlert(a provision.StockAlert) openapi.StockAlert {
 		state = AlertAcknowledged
 	}
 	return openapi.StockAlert{
-		ID: a.ID, Marketplace: a.Marketplace, Environment: a.Environment, Kind: a.Kind, State: state, Reason: a.Reason, Ready: a.Ready, OrdersWaiting: a.OrdersWaiting,
-		OpenedAt: a.OpenedAt.UTC(), KindSince: a.KindSince.UTC(), NotifiedAt: a.NotifiedAt.UTC(), Notifications: a.Notifications,
-		AcknowledgedAt: utc(a.AcknowledgedAt), AcknowledgedBy: optional(a.AcknowledgedBy), Note: optional(a.Note), ClosedAt: utc(a.ClosedAt),
+		ID:             a.ID,
+		Marketplace:    a.Marketplace,
+		Environment:    a.Environment,
+		Kind:           a.Kind,
+		State:          state,
+		Reason:         a.Reason,
+		Ready:          a.Ready,
+		OrdersWaiting:  a.OrdersWaiting,
+		OpenedAt:       a.OpenedAt.UTC(),
+		KindSince:      a.KindSince.UTC(),
+		NotifiedAt:     a.NotifiedAt.UTC(),
+		Notifications:  a.Notifications,
+		AcknowledgedAt: utc(a.AcknowledgedAt),
+		AcknowledgedBy: optional(a.AcknowledgedBy),
+		Note:           optional(a.Note),
+		ClosedAt:       utc(a.ClosedAt),
 	}
 }
 
@@ -146,16 +190,35 @@ func Webhook(w provision.Webhook) openapi.Webhook {
 
 // Delivery returns a delivery of an event as the API answers it.
 func Delivery(d provision.Delivery) openapi.Delivery {
-	return openapi.Delivery{ID: d.ID, EventID: d.EventID, EventType: d.EventType, EventAt: d.EventAt.UTC(), Subject: d.Subject, State: d.State, AttemptsMade: d.Attempts,
-		NextAttemptAt: utc(d.NextAttemptAt), EndedAt: utc(d.EndedAt)}
+	return openapi.Delivery{
+		ID:            d.ID,
+		EventID:       d.EventID,
+		EventType:     d.EventType,
+		EventAt:       d.EventAt.UTC(),
+		Subject:       d.Subject,
+		State:         d.State,
+		AttemptsMade:  d.Attempts,
+		NextAttemptAt: utc(d.NextAttemptAt),
+		EndedAt:       utc(d.EndedAt),
+	}
 }
 
 // AccountImport returns an import as the API answers it.
 func AccountImport(i provision.AccountImport) openapi.AccountImport {
 	return openapi.AccountImport{
-		ID: i.ID, State: i.State, Reason: optional(i.Reason), DryRun: i.DryRun, By: i.Actor,
-		RowsTotal: i.RowsTotal, RowsDone: i.RowsDone, Added: i.Added, Unchanged: i.Unchanged, Faulty: i.Faulty, Messages: i.Messages,
-		StartedAt: i.StartedAt.UTC(), FinishedAt: utc(i.FinishedAt),
+		ID:         i.ID,
+		State:      i.State,
+		Reason:     optional(i.Reason),
+		DryRun:     i.DryRun,
+		By:         i.Actor,
+		RowsTotal:  i.RowsTotal,
+		RowsDone:   i.RowsDone,
+		Added:      i.Added,
+		Unchanged:  i.Unchanged,
+		Faulty:     i.Faulty,
+		Messages:   i.Messages,
+		StartedAt:  i.StartedAt.UTC(),
+		FinishedAt: utc(i.FinishedAt),
 	}
 }
 

@@ -44,7 +44,8 @@ func TestCancelRightAfterThePostIsRecordedOnce(t *testing.T) {
 			if err := pause(ctx, time.Duration(i)*time.Millisecond); err != nil {
 				return err
 			}
-			status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/orders/"+order.ID+"/cancel", map[string]string{"reason": reason(i)}, &openapi.Order{})
+			status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/orders/"+order.ID+"/cancel",
+				map[string]string{"reason": reason(i)}, &openapi.Order{})
 			if cancelled[i] = status == http.StatusAccepted; !cancelled[i] && status != http.StatusConflict {
 				return fmt.Errorf("order %s: status %d: %w", order.ID, status, err)
 			}
@@ -62,7 +63,9 @@ func TestCancelRightAfterThePostIsRecordedOnce(t *testing.T) {
 		require.Equal(t, want, ended.State, "%s: %+v", id(i), ended.Failure)
 		require.Empty(t, ended.Leftovers)
 		var actors []string
-		require.NoError(t, db.SelectContext(ctx, &actors, `SELECT actor FROM order_history WHERE provider = $1 AND order_id = $2 AND code = 'cancel' AND reason = $3`, stack.Provider, id(i), reason(i)))
+		require.NoError(t, db.SelectContext(ctx, &actors,
+			`SELECT actor FROM order_history WHERE provider = $1 AND order_id = $2 AND code = 'cancel' AND reason = $3`,
+			stack.Provider, id(i), reason(i)))
 		if cancelled[i] {
 			require.Len(t, actors, 1, "%s: the history says once who cancelled", id(i))
 			require.Regexp(t, `^key `, actors[0])

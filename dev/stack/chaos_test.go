@@ -51,8 +51,10 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	orders, seconds := fromEnv(t, "QM_CHAOS_ORDERS", chaosOrders), fromEnv(t, "QM_CHAOS_SECONDS", chaosSeconds)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(seconds)*time.Second+10*time.Minute)
 	defer cancel()
-	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Program: playground.Program, Delay: 20 * time.Millisecond, Workers: 2, Restart: true, Proxies: true,
-		Env: []string{"QM_RECONCILE_GRACE=10s"}})
+	s, err := stack.Start(ctx, stack.Options{
+		Progress: os.Stderr, Program: playground.Program, Delay: 20 * time.Millisecond,
+		Workers: 2, Restart: true, Proxies: true, Env: []string{"QM_RECONCILE_GRACE=10s"},
+	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
@@ -101,7 +103,8 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 	defer cancel()
 	t.Logf("troubles: %v", troubles)
 	require.NotEmpty(t, troubles)
-	require.Eventually(t, func() bool { _, err := p.Client.Order(ctx, "chaos-000"); return err == nil }, time.Minute, 100*time.Millisecond, "the API comes back")
+	require.Eventually(t, func() bool { _, err := p.Client.Order(ctx, "chaos-000"); return err == nil }, time.Minute, 100*time.Millisecond,
+		"the API comes back")
 
 	holder := map[string]string{}
 	for i := range orders {
@@ -114,7 +117,8 @@ func TestNothingIsLostWhenEverythingCrashes(t *testing.T) {
 		requireAsOrderedOn(t, p, order)
 	}
 	require.Len(t, holder, orders)
-	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
+	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second,
+		"the reconciler finds nothing")
 
 	requireTheLostAreFound(ctx, t, p, holder)
 }
@@ -158,7 +162,8 @@ func slownessOf(s *stack.Stack) (all []trouble) {
 	}
 	for nth := range 2 {
 		all = append(all, trouble{fmt.Sprintf("worker %d pauses", nth), new(sync.Mutex), func(ctx context.Context) error {
-			if err := s.Freeze(stack.PartWorker, nth); err != nil && !errors.Is(err, os.ErrProcessDone) { // it may just have ended by itself
+			// The worker may just have ended.
+			if err := s.Freeze(stack.PartWorker, nth); err != nil && !errors.Is(err, os.ErrProcessDone) {
 				return err
 			}
 			_ = pause(ctx, between(3*time.Second, 20*time.Second))
@@ -187,11 +192,16 @@ func requireTheLostAreFound(ctx context.Context, t *testing.T, p *stack.Playgrou
 	require.NoError(t, p.Place(ctx, stack.NewOrder(lost, provision.ModelSPAM)))
 	_, err = p.Until(ctx, lost, stack.StepDone(provision.StepAlias))
 	require.NoError(t, err)
-	require.NoError(t, p.Workflow.TerminateWorkflow(ctx, workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: lost}), "", "the negative control"))
+	lostWorkflow := workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: lost})
+	require.NoError(t, p.Workflow.TerminateWorkflow(ctx, lostWorkflow, "", "the negative control"))
 	require.Eventually(t, func() bool {
 		found := p.Reconcile(ctx)
-		return found != nil && strings.Contains(found.Error(), string(reconcile.KindOrderWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+lost) &&
-			strings.Contains(found.Error(), string(reconcile.KindAccountWithoutWorkflow)+" [stuck] order "+stack.Provider+"/"+lost+" account "+ids[0])
+		if found == nil {
+			return false
+		}
+		order := " [stuck] order " + stack.Provider + "/" + lost
+		return strings.Contains(found.Error(), string(reconcile.KindOrderWithoutWorkflow)+order) &&
+			strings.Contains(found.Error(), string(reconcile.KindAccountWithoutWorkflow)+order+" account "+ids[0])
 	}, time.Minute, time.Second)
 }
 

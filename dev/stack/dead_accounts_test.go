@@ -124,7 +124,8 @@ func TestOutageOfAWholePoolInvalidatesNoAccount(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, opened.Close()) })
 	db := opened.SQL()
 	events := func() (types []string) {
-		require.NoError(t, db.SelectContext(ctx, &types, `SELECT type FROM events WHERE provider = $1 AND subject = $2 AND type LIKE 'pool.verification%' ORDER BY seq`,
+		require.NoError(t, db.SelectContext(ctx, &types,
+			`SELECT type FROM events WHERE provider = $1 AND subject = $2 AND type LIKE 'pool.verification%' ORDER BY seq`,
 			stack.Provider, pool+"/production"))
 		return types
 	}

@@ -26,7 +26,10 @@ func TestExistingServersAreUsedAndKept(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, server.Stop()) })
 
 	for round := range 2 {
-		s, err := stack.Start(ctx, stack.Options{DatabaseURL: database.URL("postgres"), TemporalURL: server.Address(), SealKeys: keys, Program: playground.Program, Delay: 20 * time.Millisecond})
+		s, err := stack.Start(ctx, stack.Options{
+			DatabaseURL: database.URL("postgres"), TemporalURL: server.Address(), SealKeys: keys,
+			Program: playground.Program, Delay: 20 * time.Millisecond,
+		})
 		require.NoError(t, err)
 		client, err := s.Seed(ctx, 1)
 		require.NoError(t, err)

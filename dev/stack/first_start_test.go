@@ -138,7 +138,9 @@ func TestStartBeforeItsDependencies(t *testing.T) {
 	operator, err := client.Dial(client.Options{HostPort: p.temporal, Namespace: "shop"})
 	require.NoError(t, err)
 	t.Cleanup(operator.Close)
-	_, err = operator.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{Namespace: "shop", WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour)})
+	_, err = operator.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+		Namespace: "shop", WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
+	})
 	require.NoError(t, err)
 	statuses := map[int]int{}
 	require.Eventually(t, func() bool { // the API itself creates the search attributes

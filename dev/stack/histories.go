@@ -77,8 +77,12 @@ func (p *Playground) Record(ctx context.Context, folder string, again bool) (rec
 
 // otherWorkflows are the workflows that no scenario records, by the name of the history.
 var otherWorkflows = map[string]string{
-	"reconcile": workflows.ReconcileName, "verify-accounts": workflows.VerifyAccountsName, "watch-stock": workflows.WatchStockName,
-	"deliver-webhooks": workflows.DeliverWebhooksName, "sweep-webhooks": workflows.SweepWebhooksName, "import-accounts": workflows.ImportAccountsName,
+	"reconcile":        workflows.ReconcileName,
+	"verify-accounts":  workflows.VerifyAccountsName,
+	"watch-stock":      workflows.WatchStockName,
+	"deliver-webhooks": workflows.DeliverWebhooksName,
+	"sweep-webhooks":   workflows.SweepWebhooksName,
+	"import-accounts":  workflows.ImportAccountsName,
 }
 
 // removeLeftovers has the leftovers of an order removed and returns the history of the removal.
@@ -97,13 +101,15 @@ func (p *Playground) removeLeftovers(ctx context.Context) ([]byte, error) {
 // RemoveLeftovers lets the simulated AWS allow everything in the account again, and requests the removal of leftovers.
 func (p *Playground) RemoveLeftovers(ctx context.Context, accountID string) error {
 	p.Sim.ClearFaults(accountID)
-	_, err := p.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+accountID+"/remove-leftovers", map[string]string{"reason": "the role may do it now"}, &openapi.Account{})
+	_, err := p.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+accountID+"/remove-leftovers",
+		map[string]string{"reason": "the role may do it now"}, &openapi.Account{})
 	return err
 }
 
 // stir starts every other workflow: it tests a webhook, imports an account and triggers the schedules.
 func (p *Playground) stir(ctx context.Context) error {
-	address, err := p.serve(ctx, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }), 0, false)
+	noContent := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	address, err := p.serve(ctx, noContent, 0, false)
 	if err != nil {
 		return err
 	}
@@ -119,7 +125,8 @@ func (p *Playground) stir(ctx context.Context) error {
 		return err
 	}
 	file := "account_id,marketplace,environment,model,name,root_email,role_arn\r\n" +
-		"333000000001," + marketplace + ",production,ECAM,Imported,aws+333000000001@acme.example,arn:aws:iam::333000000001:role/" + roleName + "\r\n"
+		"333000000001," + marketplace + ",production,ECAM,Imported," +
+		"aws+333000000001@acme.example,arn:aws:iam::333000000001:role/" + roleName + "\r\n"
 	if err := p.Client.Upload(ctx, "/v1/account-imports", "text/csv", file); err != nil {
 		return err
 	}
@@ -148,7 +155,9 @@ func (p *Playground) lastRun(ctx context.Context, workflow string) ([]byte, erro
 			return nil, err
 		}
 		if runs := found.Executions; len(runs) > 0 {
-			longest := slices.MaxFunc(runs, func(a, b *workflowpb.WorkflowExecutionInfo) int { return cmp.Compare(a.HistoryLength, b.HistoryLength) })
+			longest := slices.MaxFunc(runs, func(a, b *workflowpb.WorkflowExecutionInfo) int {
+				return cmp.Compare(a.HistoryLength, b.HistoryLength)
+			})
 			return p.history(ctx, longest.Execution.WorkflowId, longest.Execution.RunId)
 		}
 		select {

@@ -43,7 +43,9 @@ func TestImportOfThreeAccountsServesTheThreeOldestOrders(t *testing.T) {
 	require.NoError(t, playground.Pool(ctx, marketplace, provision.DataExport))
 	place := func(id string) int {
 		t.Helper()
-		order, err := playground.Until(ctx, id, func(o openapi.Order) bool { return o.State == provision.WaitingForAccount && o.Waiting != nil })
+		order, err := playground.Until(ctx, id, func(o openapi.Order) bool {
+			return o.State == provision.WaitingForAccount && o.Waiting != nil
+		})
 		require.NoError(t, err)
 		return order.Waiting.Place
 	}
@@ -59,10 +61,12 @@ func TestImportOfThreeAccountsServesTheThreeOldestOrders(t *testing.T) {
 	for i := range 3 {
 		id := fmt.Sprintf("2220%08d", 3-i) // the order of the file counts, not that of the ids
 		ids = append(ids, id)
-		file += fmt.Sprintf("%s,%s,production,ECAM,Bulk %s,aws+%s@acme.example,arn:aws:iam::%s:role/quartermaster\r\n", id, marketplace, id, id, id)
+		file += fmt.Sprintf("%s,%s,production,ECAM,Bulk %s,aws+%s@acme.example,arn:aws:iam::%s:role/quartermaster\r\n",
+			id, marketplace, id, id, id)
 	}
 	var begun openapi.AccountImport
-	require.NoError(t, json.Unmarshal([]byte(send(t, http.MethodPost, "/v1/account-imports", "text/csv", file+"a broken row\r\n", http.StatusAccepted)), &begun))
+	answer := send(t, http.MethodPost, "/v1/account-imports", "text/csv", file+"a broken row\r\n", http.StatusAccepted)
+	require.NoError(t, json.Unmarshal([]byte(answer), &begun))
 	require.Equal(t, 4, begun.RowsTotal)
 	started := time.Now()
 	ended := begun
@@ -92,7 +96,8 @@ func TestImportOfThreeAccountsServesTheThreeOldestOrders(t *testing.T) {
 		require.Equal(t, i+1, place(fmt.Sprintf("bulk-%d", i)))
 	}
 
-	rows, err := csv.NewReader(strings.NewReader(send(t, http.MethodGet, "/v1/accounts/export?marketplace="+marketplace, "", "", http.StatusOK))).ReadAll()
+	exported := send(t, http.MethodGet, "/v1/accounts/export?marketplace="+marketplace, "", "", http.StatusOK)
+	rows, err := csv.NewReader(strings.NewReader(exported)).ReadAll()
 	require.NoError(t, err)
 	require.Len(t, rows, 4)
 	column := map[string]int{}
@@ -101,8 +106,10 @@ func TestImportOfThreeAccountsServesTheThreeOldestOrders(t *testing.T) {
 	}
 	for i, row := range rows[1:] {
 		require.Equal(t, ids[i], row[column["account_id"]], "the order of the file is the order of age")
-		require.NoError(t, playground.Simulate(provision.Account{ID: row[column["account_id"]], Model: provision.Model(row[column["model"]]),
-			RootEmail: row[column["root_email"]], ExternalID: row[column["external_id"]]}))
+		require.NoError(t, playground.Simulate(provision.Account{
+			ID: row[column["account_id"]], Model: provision.Model(row[column["model"]]),
+			RootEmail: row[column["root_email"]], ExternalID: row[column["external_id"]],
+		}))
 	}
 	for _, id := range ids { // or wait for the next try
 		_, err := playground.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+id+"/verify", nil, &openapi.Account{})

@@ -47,7 +47,8 @@ const (
 func TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow(t *testing.T) {
 	orders, accounts := fromEnv(t, "QM_LOAD_ORDERS", loadOrders), fromEnv(t, "QM_LOAD_ACCOUNTS", loadAccounts)
 	freeze := time.Duration(fromEnv(t, "QM_LOAD_FREEZE_SECONDS", loadFreezeSeconds)) * time.Second
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute+freeze+time.Duration(orders)*100*time.Millisecond+time.Duration(accounts)*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(),
+		3*time.Minute+freeze+time.Duration(orders)*100*time.Millisecond+time.Duration(accounts)*time.Second)
 	defer cancel()
 	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Program: playground.Program, Workers: 2,
 		Env: []string{"QM_VERIFY_PER_SECOND=0", "QM_AWS_POLL_EVERY=20ms"}})
@@ -66,7 +67,10 @@ func TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow(t *testing.T) {
 		t.Logf("%6.1f s  %s", time.Since(began).Seconds(), fmt.Sprintf(what, args...))
 	}
 
-	outage := &outage{stack: s, after: int64(orders / 2), length: freeze, waiting: func() map[string]int64 { return historyLengths(ctx, t, p, db, 50) }}
+	outage := &outage{
+		stack: s, after: int64(orders / 2), length: freeze,
+		waiting: func() map[string]int64 { return historyLengths(ctx, t, p, db, 50) },
+	}
 	var sending errgroup.Group
 	sending.Go(func() error { return outage.run(ctx) })
 	next := make(chan int)
@@ -90,7 +94,8 @@ func TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow(t *testing.T) {
 		})
 	}
 	require.NoError(t, sending.Wait())
-	note("%d orders are acknowledged, the slowest answer took %s; %d requests had to be sent again", orders, outage.slowest.Round(time.Millisecond), outage.repeated)
+	note("%d orders are acknowledged, the slowest answer took %s; %d requests had to be sent again",
+		orders, outage.slowest.Round(time.Millisecond), outage.repeated)
 
 	awaitStates(ctx, t, p, db, map[provision.OrderState]int{provision.WaitingForAccount: orders})
 	note("all of them wait")
@@ -115,13 +120,17 @@ func TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow(t *testing.T) {
 	var statuses []provision.AccountStatus
 	require.NoError(t, db.SelectContext(ctx, &statuses, `SELECT DISTINCT status FROM accounts`))
 	require.Equal(t, []provision.AccountStatus{provision.AccountAllocated}, statuses)
-	runs := map[enumspb.WorkflowExecutionStatus]int{enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED: accounts, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING: orders - accounts}
+	runs := map[enumspb.WorkflowExecutionStatus]int{
+		enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED: accounts,
+		enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:   orders - accounts,
+	}
 	for status := range enumspb.WorkflowExecutionStatus_name {
 		status := enumspb.WorkflowExecutionStatus(status)
 		if status == enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED {
 			continue
 		}
-		require.Eventually(t, func() bool { return countRuns(ctx, t, p, status) == runs[status] }, time.Minute, time.Second, "runs that are %s: %d, not %d", status, countRuns(ctx, t, p, status), runs[status])
+		require.Eventually(t, func() bool { return countRuns(ctx, t, p, status) == runs[status] }, time.Minute, time.Second,
+			"runs that are %s: %d, not %d", status, countRuns(ctx, t, p, status), runs[status])
 	}
 	var some []string
 	require.NoError(t, db.SelectContext(ctx, &some, `SELECT id FROM orders WHERE state = 'completed' ORDER BY random() LIMIT 20`))
@@ -130,7 +139,8 @@ func TestNoAcknowledgedOrderIsLostWhenTheDatabaseIsSlow(t *testing.T) {
 		require.NoError(t, err)
 		requireAsOrderedOn(t, p, order)
 	}
-	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
+	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second,
+		"the reconciler finds nothing")
 	note("nothing is lost")
 }
 
@@ -245,7 +255,9 @@ func (o *outage) send(ctx context.Context, p *stack.Playground, order openapi.Ne
 // historyLengths returns the lengths of the histories of the n orders that have waited longest.
 func historyLengths(ctx context.Context, t *testing.T, p *stack.Playground, db *sqlx.DB, n int) map[string]int64 {
 	var ids []string
-	if err := db.SelectContext(ctx, &ids, `SELECT id FROM orders WHERE state = 'waiting_for_account' ORDER BY queue_position LIMIT $1`, n); err != nil {
+	err := db.SelectContext(ctx, &ids,
+		`SELECT id FROM orders WHERE state = 'waiting_for_account' ORDER BY queue_position LIMIT $1`, n)
+	if err != nil {
 		t.Error(err)
 	}
 	lengths := map[string]int64{}
@@ -309,7 +321,8 @@ func importStock(ctx context.Context, t *testing.T, p *stack.Playground, pool pr
 			a.Role.TrustPolicy = json.RawMessage(strings.Replace(iam.TrustPolicy(a.Role.TrustedPrincipal, "*"),
 				`"StringEquals": { "sts:ExternalId"`, `"ForAnyValue:StringLike": { "sts:ExternalId"`, 1))
 		}))
-		fmt.Fprintf(&file, "%s,%s,%s,ECAM,Rush %d,aws+%s@acme.example,arn:aws:iam::%s:role/quartermaster\r\n", id, pool.Marketplace, pool.Environment, i, id, id)
+		fmt.Fprintf(&file, "%s,%s,%s,ECAM,Rush %d,aws+%s@acme.example,arn:aws:iam::%s:role/quartermaster\r\n",
+			id, pool.Marketplace, pool.Environment, i, id, id)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.Client.Base+"/v1/account-imports", strings.NewReader(file.String()))
 	require.NoError(t, err)

@@ -28,7 +28,10 @@ func TestOrdersThatTheDatabaseLostAreRestored(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	// Minutes are seconds here: no attempt of this test takes longer.
-	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Delay: 20 * time.Millisecond, Env: []string{"QM_RECONCILE_ACCEPTED=2s", "QM_RECONCILE_GRACE=1s", "QM_RECONCILE_SETTLED=8s"}})
+	s, err := stack.Start(ctx, stack.Options{
+		Progress: os.Stderr, Delay: 20 * time.Millisecond,
+		Env: []string{"QM_RECONCILE_ACCEPTED=2s", "QM_RECONCILE_GRACE=1s", "QM_RECONCILE_SETTLED=8s"},
+	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
@@ -69,7 +72,8 @@ func TestOrdersThatTheDatabaseLostAreRestored(t *testing.T) {
 	}
 	act := func(id, verb string) {
 		t.Helper()
-		_, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+id+"/"+verb, map[string]string{"reason": "the test asks for it"}, &openapi.Order{})
+		_, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+id+"/"+verb,
+			map[string]string{"reason": "the test asks for it"}, &openapi.Order{})
 		require.NoError(t, err)
 		_, err = p.Ended(ctx, id)
 		require.NoError(t, err)
@@ -159,7 +163,8 @@ func loseOrder(ctx context.Context, t *testing.T, db *sqlx.DB, id string) {
 	_, err = tx.ExecContext(ctx, `SET LOCAL session_replication_role = replica`) // no trigger, no foreign key
 	require.NoError(t, err)
 	for _, statement := range []string{
-		`UPDATE accounts SET status = 'ready', order_id = NULL, reason = '' WHERE id IN (SELECT account_id FROM account_history WHERE order_id = $1)`,
+		`UPDATE accounts SET status = 'ready', order_id = NULL, reason = ''
+		WHERE id IN (SELECT account_id FROM account_history WHERE order_id = $1)`,
 		`DELETE FROM account_history WHERE order_id = $1`,
 		`DELETE FROM order_history WHERE order_id = $1`,
 		`DELETE FROM order_steps WHERE order_id = $1`,

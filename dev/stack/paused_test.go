@@ -55,7 +55,8 @@ func (h *held) inHand(ctx context.Context, p *stack.Playground) bool {
 // cancel cancels the order as a marketplace does: it repeats the request until it gets a response.
 func (h *held) cancel(ctx context.Context, p *stack.Playground) error {
 	for {
-		status, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+h.id+"/cancel", map[string]string{"reason": "the customer withdrew"}, &openapi.Order{})
+		status, err := p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+h.id+"/cancel",
+			map[string]string{"reason": "the customer withdrew"}, &openapi.Order{})
 		if status == http.StatusAccepted || status == http.StatusConflict {
 			return nil
 		}
@@ -86,7 +87,10 @@ func TestPausedWorkerWritesNothingIntoTheNextOrdersAccount(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	// An attempt repeats what AWS is too busy for until the pause is over.
-	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Program: playground.Program, Delay: 20 * time.Millisecond, Env: []string{"QM_AWS_VISIBLE_FOR=3m"}})
+	s, err := stack.Start(ctx, stack.Options{
+		Progress: os.Stderr, Program: playground.Program, Delay: 20 * time.Millisecond,
+		Env: []string{"QM_AWS_VISIBLE_FOR=3m"},
+	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
@@ -168,11 +172,13 @@ func TestPausedWorkerWritesNothingIntoTheNextOrdersAccount(t *testing.T) {
 			require.NoError(t, err)
 			requireAsOrderedOn(t, p, next)
 			var state provision.StepState
-			require.NoError(t, db.GetContext(ctx, &state, `SELECT state FROM order_steps WHERE provider = $1 AND order_id = $2 AND step = $3`, stack.Provider, h.id, h.step))
+			require.NoError(t, db.GetContext(ctx, &state,
+				`SELECT state FROM order_steps WHERE provider = $1 AND order_id = $2 AND step = $3`, stack.Provider, h.id, h.step))
 			require.Equal(t, provision.StepUndone, state)
 		})
 	}
-	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing")
+	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second,
+		"the reconciler finds nothing")
 }
 
 // arrange brings the order to the point of the pause, and lets the next order wait for the account.
@@ -227,7 +233,8 @@ func requireWorks(ctx context.Context, t *testing.T, p *stack.Playground, nth in
 		order, err := p.Ended(ctx, id)
 		require.NoError(t, err)
 		require.Equal(t, provision.Completed, order.State)
-		events := p.Workflow.GetWorkflowHistory(ctx, workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: id}), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		workflowID := workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: id})
+		events := p.Workflow.GetWorkflowHistory(ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		for events.HasNext() {
 			event, err := events.Next()
 			require.NoError(t, err)
@@ -241,5 +248,7 @@ func requireWorks(ctx context.Context, t *testing.T, p *stack.Playground, nth in
 
 // changes reports whether a request changes something in AWS.
 func changes(r awssim.Request) bool {
-	return !slices.ContainsFunc([]string{"Get", "List", "Head", "Describe", "AssumeRole"}, func(reads string) bool { return strings.HasPrefix(r.Operation, reads) })
+	return !slices.ContainsFunc([]string{"Get", "List", "Head", "Describe", "AssumeRole"}, func(reads string) bool {
+		return strings.HasPrefix(r.Operation, reads)
+	})
 }

@@ -46,8 +46,9 @@ func (s *Stack) DialTemporal(ctx context.Context) (client.Client, error) {
 		return nil, err
 	}
 	data, failures := secrets.Converters(ring)
-	c, err := client.DialContext(ctx, client.Options{HostPort: s.Temporal, Namespace: namespace, DataConverter: data, FailureConverter: failures,
-		Logger: quiet()})
+	c, err := client.DialContext(ctx, client.Options{
+		HostPort: s.Temporal, Namespace: namespace, DataConverter: data, FailureConverter: failures, Logger: quiet(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,9 @@ func NewOrder(id string, model provision.Model) openapi.NewOrder {
 	return openapi.NewOrder{
 		ID: id, Marketplace: id, Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, AccountModel: &model,
 		IAMUserName: "customer." + id, AWSContactName: "Jane Roe", AWSAccountAlias: "customer-" + id,
-		AWSAlternateContact: &provision.AlternateContact{Name: "Billing Desk", Email: "billing@customer.example", Phone: "+46 8 123 456", Title: "Accountant"},
+		AWSAlternateContact: &provision.AlternateContact{
+			Name: "Billing Desk", Email: "billing@customer.example", Phone: "+46 8 123 456", Title: "Accountant",
+		},
 	}
 }
 
@@ -131,7 +134,12 @@ func (p *Playground) play(ctx context.Context, order openapi.NewOrder) (openapi.
 
 // simple stocks one account, spoils some of its calls, and plays the order. When the order requires action, answer acts. An
 // order that does not complete must leave the account as it was, but for the leftovers that it lists.
-func (p *Playground) simple(ctx context.Context, order openapi.NewOrder, faults []awssim.Fault, answer func(context.Context, openapi.Order) error) (openapi.Order, error) {
+func (p *Playground) simple(
+	ctx context.Context,
+	order openapi.NewOrder,
+	faults []awssim.Fault,
+	answer func(context.Context, openapi.Order) error,
+) (openapi.Order, error) {
 	ids, err := p.Stock(ctx, order.Marketplace, *order.AccountModel, 1)
 	if err != nil {
 		return openapi.Order{}, err
@@ -145,7 +153,9 @@ func (p *Playground) simple(ctx context.Context, order openapi.NewOrder, faults 
 			return openapi.Order{}, err
 		}
 		if answer != nil {
-			asking, err := p.Until(ctx, order.ID, func(o openapi.Order) bool { return o.State == provision.ActionRequired || o.State.Ended() })
+			asking, err := p.Until(ctx, order.ID, func(o openapi.Order) bool {
+				return o.State == provision.ActionRequired || o.State.Ended()
+			})
 			if err != nil {
 				return asking, err
 			}
@@ -201,7 +211,8 @@ func pool(marketplace string) provision.Pool {
 func (p *Playground) asBefore(accountID string, play func() (openapi.Order, error)) (openapi.Order, error) {
 	before := string(p.Sim.Snapshot(accountID))
 	order, err := play()
-	if after := string(p.Sim.Snapshot(accountID)); err == nil && order.State != provision.Completed && len(order.Leftovers) == 0 && after != before {
+	after := string(p.Sim.Snapshot(accountID))
+	if err == nil && order.State != provision.Completed && len(order.Leftovers) == 0 && after != before {
 		err = fmt.Errorf("account %s is not as before:\n%s\nbefore:\n%s", accountID, after, before)
 	}
 	return order, err

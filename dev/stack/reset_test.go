@@ -82,16 +82,19 @@ func worldOf(ctx context.Context, t *testing.T, order openapi.Order) (w world) {
 	var err error
 	w.Order, err = playground.Client.Order(ctx, order.ID)
 	require.NoError(t, err)
-	accounts, err := playground.Store.Accounts.List(ctx, stack.Provider, provision.AccountFilter{Marketplace: order.Marketplace, Limit: 100})
+	accounts, err := playground.Store.Accounts.List(ctx, stack.Provider,
+		provision.AccountFilter{Marketplace: order.Marketplace, Limit: 100})
 	require.NoError(t, err)
 	for _, a := range accounts {
-		w.Accounts = append(w.Accounts, fmt.Sprintf("%s is %s since %s, order %q: %s\n%s", a.ID, a.Status, a.StatusSince, a.OrderID, a.Reason, playground.Sim.Snapshot(a.ID)))
+		w.Accounts = append(w.Accounts, fmt.Sprintf("%s is %s since %s, order %q: %s\n%s",
+			a.ID, a.Status, a.StatusSince, a.OrderID, a.Reason, playground.Sim.Snapshot(a.ID)))
 	}
 	opened, err := postgres.Open(ctx, playground.Database)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, opened.Close()) }()
 	db := opened.SQL()
-	require.NoError(t, db.GetContext(ctx, &w.Events, `SELECT count(*) FROM order_history WHERE provider = $1 AND order_id = $2`, stack.Provider, order.ID))
+	require.NoError(t, db.GetContext(ctx, &w.Events,
+		`SELECT count(*) FROM order_history WHERE provider = $1 AND order_id = $2`, stack.Provider, order.ID))
 	return w
 }
 
@@ -179,14 +182,15 @@ func TestResetOfARunningOrderStillEndsAsOrdered(t *testing.T) {
 		holds   []awssim.Fault
 		until   func(openapi.Order) bool
 		arrange func(ctx context.Context, order openapi.NewOrder, ids []string) error // before it is reset; nil: nothing
-		release func(ctx context.Context, order openapi.NewOrder) error               // after it was reset, besides the faults; nil: nothing
+		release func(ctx context.Context, order openapi.NewOrder) error               // after the reset, besides the faults; nil: nothing
 		ends    provision.OrderState
 		stock   int
 	}{
 		{name: "provisioning", ends: provision.Completed, stock: 2,
 			holds: []awssim.Fault{{Service: "account", Operation: "PutContactInformation", Kind: awssim.Throttle}},
 			until: func(o openapi.Order) bool {
-				return stack.StepDone(provision.StepUser)(o) && stack.StepDone(provision.StepAlias)(o) && stack.StepDone(provision.StepReport)(o)
+				return stack.StepDone(provision.StepUser)(o) && stack.StepDone(provision.StepAlias)(o) &&
+					stack.StepDone(provision.StepReport)(o)
 			}},
 		{name: "waiting", ends: provision.Completed,
 			until: func(o openapi.Order) bool { return o.State == provision.WaitingForAccount },
@@ -200,7 +204,8 @@ func TestResetOfARunningOrderStillEndsAsOrdered(t *testing.T) {
 			},
 			until: func(o openapi.Order) bool { return o.State == provision.ActionRequired },
 			release: func(ctx context.Context, order openapi.NewOrder) error {
-				return untilTaken(ctx, http.MethodPatch, "/v1/orders/"+order.ID, map[string]string{"aws_account_alias": "corrected-" + order.ID})
+				return untilTaken(ctx, http.MethodPatch, "/v1/orders/"+order.ID,
+					map[string]string{"aws_account_alias": "corrected-" + order.ID})
 			}},
 		{name: "undoing", ends: provision.Cancelled, stock: 2,
 			holds: []awssim.Fault{{Service: "account", Operation: "PutContactInformation", Kind: awssim.Throttle},
@@ -271,7 +276,8 @@ func fired(accountID string) (n int) {
 // stock is as it was.
 func requireOneAccountAtMost(ctx context.Context, t *testing.T, order openapi.Order, before map[string]string) {
 	t.Helper()
-	accounts, err := playground.Store.Accounts.List(ctx, stack.Provider, provision.AccountFilter{Marketplace: order.Marketplace, Limit: 100})
+	accounts, err := playground.Store.Accounts.List(ctx, stack.Provider,
+		provision.AccountFilter{Marketplace: order.Marketplace, Limit: 100})
 	require.NoError(t, err)
 	mine := 0
 	for _, a := range accounts {

@@ -62,13 +62,16 @@ func (r *rotation) until(ctx context.Context, t *testing.T, k1Has, k1Seals, k2Ha
 	for {
 		state, byID, err := r.ask(ctx)
 		k1, k2 := byID["k1"], byID["k2"]
-		if err == nil && len(state.Processes) == 3 && k1.KnownBy == k1Has && len(k1.SealsIn) == k1Seals && k2.KnownBy == k2Has && len(k2.SealsIn) == k2Seals &&
-			strings.Contains(state.Next, next) {
+		if err == nil && len(state.Processes) == 3 && strings.Contains(state.Next, next) &&
+			k1.KnownBy == k1Has && len(k1.SealsIn) == k1Seals &&
+			k2.KnownBy == k2Has && len(k2.SealsIn) == k2Seals {
 			return
 		}
 		select {
 		case <-ctx.Done():
-			require.FailNow(t, "the keys are not so", "wanted: %d have k1, %d seal with it, %d have k2, %d seal with it: %q\ngot: %v, %+v", k1Has, k1Seals, k2Has, k2Seals, next, err, state)
+			require.FailNow(t, "the keys are not so",
+				"wanted: %d have k1, %d seal with it, %d have k2, %d seal with it: %q\ngot: %v, %+v",
+				k1Has, k1Seals, k2Has, k2Seals, next, err, state)
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
@@ -143,10 +146,13 @@ func TestRollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	r.restart(ctx, t, stack.PartWorker, 0, r.k1)
 	r.restart(ctx, t, stack.PartWorker, 1, r.k1)
 	r.until(ctx, t, 3, 3, 0, 0, "k2 is still needed by ")
-	require.Eventually(t, func() bool { return r.logged(t, "this process lacks a key that is still needed", `"key":"k2"`) }, 10*time.Second, 100*time.Millisecond)
+	require.Eventually(t, func() bool {
+		return r.logged(t, "this process lacks a key that is still needed", `"key":"k2"`)
+	}, 10*time.Second, 100*time.Millisecond)
 	_, err = r.Stock(ctx, "rotation-waits", provision.ModelSPAM, 1) // the order is told, and no worker can read its input
 	require.NoError(t, err)
-	requireEvent(ctx, t, r.Workflow, workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: "rotation-waits"}), enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED)
+	waiting := workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: "rotation-waits"})
+	requireEvent(ctx, t, r.Workflow, waiting, enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED)
 
 	phase("forward, the workers first")
 	r.restart(ctx, t, stack.PartWorker, 0, r.k2, r.k1)
@@ -192,10 +198,13 @@ func TestRollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	account, _ := r.Sim.Account(first.Result.AccountID)
 	require.True(t, account.PasswordIs(first.IAMUserName, revealed.Password))
 
-	counted, err := r.Workflow.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: "ExecutionStatus IN ('Failed', 'Terminated', 'TimedOut', 'Canceled')"})
+	counted, err := r.Workflow.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{
+		Query: "ExecutionStatus IN ('Failed', 'Terminated', 'TimedOut', 'Canceled')",
+	})
 	require.NoError(t, err)
 	require.Zero(t, counted.GetCount(), "no workflow of any kind failed")
-	require.Eventually(t, func() bool { err = r.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second, "the reconciler finds nothing: %v", err)
+	require.Eventually(t, func() bool { err = r.Reconcile(ctx); return err == nil }, 30*time.Second, time.Second,
+		"the reconciler finds nothing: %v", err)
 }
 
 // wait places an order for an empty pool, and returns when the order waits.

@@ -72,7 +72,9 @@ var Scenarios = []Scenario{
 		return p.play(ctx, order)
 	}},
 	{"retried-through-throttling", provision.Completed, func(ctx context.Context, p *Playground) (openapi.Order, error) {
-		return p.simple(ctx, NewOrder("retried-through-throttling", provision.ModelSPAM), []awssim.Fault{{Service: "account", Operation: "PutContactInformation", Times: 2, Kind: awssim.Throttle}}, nil)
+		return p.simple(ctx, NewOrder("retried-through-throttling", provision.ModelSPAM), []awssim.Fault{
+			{Service: "account", Operation: "PutContactInformation", Times: 2, Kind: awssim.Throttle},
+		}, nil)
 	}},
 	{"corrected-report", provision.Completed, func(ctx context.Context, p *Playground) (openapi.Order, error) {
 		order, misspelled := NewOrder("corrected-report", provision.ModelSPAM), "company-usgae"
@@ -88,7 +90,8 @@ var Scenarios = []Scenario{
 	}},
 	{"retried-by-operator", provision.Completed, func(ctx context.Context, p *Playground) (openapi.Order, error) {
 		// The simulated role lacks the permission until the operator has added it.
-		return p.simple(ctx, NewOrder("retried-by-operator", provision.ModelECAM), deny("CreateLoginProfile"), func(ctx context.Context, order openapi.Order) error {
+		order := NewOrder("retried-by-operator", provision.ModelECAM)
+		return p.simple(ctx, order, deny("CreateLoginProfile"), func(ctx context.Context, order openapi.Order) error {
 			p.Sim.ClearFaults(*order.AccountID)
 			return p.act("retry")(ctx, order)
 		})
@@ -114,7 +117,8 @@ var Scenarios = []Scenario{
 			return openapi.Order{}, err
 		}
 		// The API offers a minute at least, which is too long for a test.
-		_, err := p.Store.SQL().ExecContext(ctx, `UPDATE pools SET action_deadline = interval '1 second' WHERE marketplace = $1`, order.Marketplace)
+		_, err := p.Store.SQL().ExecContext(ctx,
+			`UPDATE pools SET action_deadline = interval '1 second' WHERE marketplace = $1`, order.Marketplace)
 		if err != nil {
 			return openapi.Order{}, err
 		}
@@ -137,7 +141,10 @@ var Scenarios = []Scenario{
 			return openapi.Order{}, err
 		}
 		// Writing the contacts hangs in the worker that crashes.
-		heal := p.Sim.Inject(awssim.Fault{Service: "account", Operation: "PutContactInformation", AccountID: ids[0], Times: 1, When: awssim.After, Kind: awssim.Timeout})
+		heal := p.Sim.Inject(awssim.Fault{
+			Service: "account", Operation: "PutContactInformation", AccountID: ids[0],
+			Times: 1, When: awssim.After, Kind: awssim.Timeout,
+		})
 		defer heal()
 		if err := p.Place(ctx, order); err != nil {
 			return openapi.Order{}, err
@@ -168,7 +175,9 @@ var Scenarios = []Scenario{
 		}
 		return p.asBefore(ids[0], func() (openapi.Order, error) {
 			// The contacts are throttled repeatedly, so the cancel finds one step that is being retried and others that are done.
-			heal := p.Sim.Inject(awssim.Fault{Service: "account", Operation: "PutContactInformation", AccountID: ids[0], Kind: awssim.Throttle})
+			heal := p.Sim.Inject(awssim.Fault{
+				Service: "account", Operation: "PutContactInformation", AccountID: ids[0], Kind: awssim.Throttle,
+			})
 			defer heal()
 			if err := p.Place(ctx, order); err != nil {
 				return openapi.Order{}, err

@@ -96,7 +96,8 @@ func (p *Playground) photograph(ctx context.Context, orderID, page, text, file s
 	ctx, cancel := context.WithTimeout(ctx, pageTimeout)
 	defer cancel()
 	shows := func(expression string) chromedp.Action[chromedp.Void] {
-		return chromedp.Poll[chromedp.Void](expression, chromedp.WithPollingInterval(200*time.Millisecond), chromedp.WithPollingTimeout(pageTimeout))
+		return chromedp.Poll[chromedp.Void](expression,
+			chromedp.WithPollingInterval(200*time.Millisecond), chromedp.WithPollingTimeout(pageTimeout))
 	}
 	err = chromedp.Do(ctx,
 		chromedp.Navigate(fmt.Sprintf("%s/namespaces/default/workflows/%s/%s/%s", p.WebUI, url.PathEscape(id), run, page)),

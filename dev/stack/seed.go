@@ -54,8 +54,10 @@ func (s *Stack) Seed(ctx context.Context, perModel int) (*Client, error) {
 			return nil, err
 		}
 		for _, model := range []provision.Model{provision.ModelSPAM, provision.ModelECAM} {
-			ready, err := s.Store.Accounts.List(ctx, Provider, provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountReady},
-				Marketplace: marketplace, Environment: provision.Production, Model: model, Limit: perModel})
+			ready, err := s.Store.Accounts.List(ctx, Provider, provision.AccountFilter{
+				Statuses:    []provision.AccountStatus{provision.AccountReady},
+				Marketplace: marketplace, Environment: provision.Production, Model: model, Limit: perModel,
+			})
 			if err != nil {
 				return nil, err
 			}
@@ -110,7 +112,8 @@ func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Sto
 		var added openapi.Account
 		status, err := client.Do(ctx, http.MethodPost, "/v1/accounts", openapi.NewAccount{
 			ID: a.ID(), Marketplace: a.Marketplace, Environment: provision.Production, Model: a.Model,
-			Name: fmt.Sprintf("Stock %s %d", a.Model, a.Number), RootEmail: "aws+" + a.ID() + "@acme.example", RoleARN: "arn:aws:iam::" + a.ID() + ":role/" + roleName,
+			Name: fmt.Sprintf("Stock %s %d", a.Model, a.Number), RootEmail: "aws+" + a.ID() + "@acme.example",
+			RoleARN: "arn:aws:iam::" + a.ID() + ":role/" + roleName,
 		}, &added)
 		if err != nil {
 			return err
@@ -118,7 +121,8 @@ func (s *Stack) AddAccounts(ctx context.Context, client *Client, accounts ...Sto
 		if status != http.StatusCreated {
 			return fmt.Errorf("adding account %s: status %d", a.ID(), status)
 		}
-		if err := s.Simulate(provision.Account{ID: a.ID(), Model: a.Model, RootEmail: added.RootEmail, ExternalID: added.ExternalID}); err != nil {
+		simulated := provision.Account{ID: a.ID(), Model: a.Model, RootEmail: added.RootEmail, ExternalID: added.ExternalID}
+		if err := s.Simulate(simulated); err != nil {
 			return err
 		}
 	}
@@ -163,7 +167,8 @@ func (s *Stack) Simulate(a provision.Account) error {
 		Role: awssim.Role{Name: roleName, ExternalID: a.ExternalID, TrustedPrincipal: s.callerKey.ARN},
 		Contact: &awssim.Contact{FullName: "Acme Distribution", AddressLine1: "1 Harbor Road", City: "Hamburg", StateOrRegion: "HH",
 			PostalCode: "20457", CountryCode: "DE", PhoneNumber: "+49 40 1234567", CompanyName: "Acme Distribution GmbH"},
-		PasswordPolicy: &awssim.PasswordPolicy{MinimumPasswordLength: 14, AllowUsersToChangePassword: true}, // customers must be able to change the first password
+		// Customers must be able to change the first password.
+		PasswordPolicy: &awssim.PasswordPolicy{MinimumPasswordLength: 14, AllowUsersToChangePassword: true},
 		AlternateContacts: map[string]awssim.AlternateContact{
 			"OPERATIONS": {Name: "Acme NOC", Title: "Operations", EmailAddress: "noc@acme.example", PhoneNumber: "+49 40 7654321"},
 		},
@@ -234,10 +239,14 @@ func (c *Client) Order(ctx context.Context, id string) (order openapi.Order, err
 // seedReport gives the account a legacy report that has delivered for some time.
 func seedReport(account *awssim.Account) {
 	bucket := "acme-usage-" + account.ID
-	account.Buckets = map[string]awssim.Bucket{bucket: {Region: "us-east-1", Objects: map[string]int{"usage/" + ExistingReport + "/20261101-20261201/manifest.json": 1834}}}
+	account.Buckets = map[string]awssim.Bucket{bucket: {
+		Region:  "us-east-1",
+		Objects: map[string]int{"usage/" + ExistingReport + "/20261101-20261201/manifest.json": 1834},
+	}}
 	account.Reports = map[string]awssim.Report{ExistingReport: {
 		TimeUnit: "HOURLY", Format: "Parquet", Compression: "Parquet", AdditionalSchemaElements: []string{"RESOURCES"},
-		S3Bucket: bucket, S3Prefix: "usage", S3Region: "us-east-1", ReportVersioning: "OVERWRITE_REPORT", AdditionalArtifacts: []string{"ATHENA"},
+		S3Bucket: bucket, S3Prefix: "usage", S3Region: "us-east-1",
+		ReportVersioning: "OVERWRITE_REPORT", AdditionalArtifacts: []string{"ATHENA"},
 		ReportStatus: &awssim.ReportStatus{LastDelivery: "20261121T040000Z", LastStatus: "SUCCESS"},
 	}}
 }

@@ -173,7 +173,11 @@ func (s *Stack) startPostgres(ctx context.Context, o Options) error {
 func (s *Stack) startSimulator(ctx context.Context, o Options) error {
 	s.Sim = awssim.New(awssim.Options{Delay: o.Delay, Seed: uint64(time.Now().UnixNano()), Logger: slog.New(slog.DiscardHandler)})
 	// Generated each time, in the shape of AWS's keys, so that the source contains nothing that looks like a leaked key.
-	s.callerKey = awssim.Caller{AccessKeyID: "AKIA" + rand.Text()[:16], SecretAccessKey: rand.Text() + rand.Text()[:14], ARN: "arn:aws:iam::000000000000:role/marketplace-provisioner-svc"}
+	s.callerKey = awssim.Caller{
+		AccessKeyID:     "AKIA" + rand.Text()[:16],
+		SecretAccessKey: rand.Text() + rand.Text()[:14],
+		ARN:             "arn:aws:iam::000000000000:role/marketplace-provisioner-svc",
+	}
 	if err := s.Sim.Load(awssim.Seed{Callers: []awssim.Caller{s.callerKey}}); err != nil {
 		return err
 	}
@@ -198,7 +202,8 @@ func (s *Stack) startTemporal(ctx context.Context, o Options) error {
 		}
 		options := temporal.Options{
 			Namespace: namespace, DBFile: filepath.Join(s.Dir, "temporal.db"), IP: "127.0.0.1",
-			CodecEndpoint: fmt.Sprintf("http://127.0.0.1:%d", codec), SearchAttributes: workflows.SearchAttributes(), LogFile: s.logFile(PartTemporal),
+			CodecEndpoint:    fmt.Sprintf("http://127.0.0.1:%d", codec),
+			SearchAttributes: workflows.SearchAttributes(), LogFile: s.logFile(PartTemporal),
 		}
 		if options.Port, err = freePort(ctx, 7233, o.KnownPorts); err != nil {
 			return err

@@ -99,7 +99,8 @@ func TestLeftoversAreRemovedOnRequest(t *testing.T) {
 	now, err := playground.Client.Order(ctx, order.ID)
 	require.NoError(t, err)
 	require.Empty(t, now.Leftovers)
-	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+a.ID+"/remove-leftovers", map[string]string{"reason": "once more"}, &openapi.Account{})
+	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/accounts/"+a.ID+"/remove-leftovers",
+		map[string]string{"reason": "once more"}, &openapi.Account{})
 	require.ErrorContains(t, err, "409")
 }
 
@@ -223,8 +224,10 @@ func TestFiftyIdenticalPostsStartOneWorkflow(t *testing.T) {
 	ended, err := playground.Ended(ctx, order.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, ended.State)
-	ready, err := playground.Store.Accounts.List(ctx, stack.Provider, provision.AccountFilter{Statuses: []provision.AccountStatus{provision.AccountReady},
-		Marketplace: order.Marketplace, Limit: 10})
+	ready, err := playground.Store.Accounts.List(ctx, stack.Provider, provision.AccountFilter{
+		Statuses:    []provision.AccountStatus{provision.AccountReady},
+		Marketplace: order.Marketplace, Limit: 10,
+	})
 	require.NoError(t, err)
 	require.Len(t, ready, 1, "one of the two accounts is still there")
 
@@ -255,7 +258,8 @@ func TestTwoHundredOrdersForAHundredAccounts(t *testing.T) {
 	// An order that is about to be given an account waits as well, so it is looked at who waits when all the accounts are gone.
 	id := func(i int) string { return fmt.Sprintf("rush-%03d", i) }
 	gone := func(o openapi.Order) bool {
-		return o.State.Ended() || o.State == provision.WaitingForAccount && o.Waiting != nil && strings.HasPrefix(o.Waiting.Why, "0 of 100 accounts match: ") &&
+		return o.State.Ended() || o.State == provision.WaitingForAccount && o.Waiting != nil &&
+			strings.HasPrefix(o.Waiting.Why, "0 of 100 accounts match: ") &&
 			!strings.Contains(o.Waiting.Why, "about to be given out")
 	}
 	for i := range 200 {

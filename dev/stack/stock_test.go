@@ -20,15 +20,18 @@ func TestEmptyPoolRaisesAnAlertAndItsInstructionsReachTheCustomer(t *testing.T) 
 	order := stack.NewOrder("watched", provision.ModelECAM)
 	threshold := 3
 	var pool openapi.Pool
-	status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/pools", map[string]any{"marketplace": order.Marketplace, "environment": order.Environment,
-		"stock_threshold": threshold, "instructions": []any{map[string]any{"model": "ECAM", "text": "Account {account_id} ({alias}): ask {root_email}."}}}, &pool)
+	status, err := playground.Client.Do(ctx, http.MethodPost, "/v1/pools", map[string]any{
+		"marketplace": order.Marketplace, "environment": order.Environment, "stock_threshold": threshold,
+		"instructions": []any{map[string]any{"model": "ECAM", "text": "Account {account_id} ({alias}): ask {root_email}."}},
+	}, &pool)
 	require.NoError(t, err)
 	require.Equal(t, http.StatusCreated, status)
 	require.NoError(t, playground.Place(ctx, order))
 	_, err = playground.Until(ctx, order.ID, func(o openapi.Order) bool { return o.State == provision.WaitingForAccount })
 	require.NoError(t, err)
 
-	run, err := playground.Workflow.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: "look-now", TaskQueue: workflows.TaskQueue}, workflows.WatchStockName)
+	run, err := playground.Workflow.ExecuteWorkflow(ctx,
+		client.StartWorkflowOptions{ID: "look-now", TaskQueue: workflows.TaskQueue}, workflows.WatchStockName)
 	require.NoError(t, err)
 	require.NoError(t, run.Get(ctx, nil))
 	var alerts openapi.StockAlertPage

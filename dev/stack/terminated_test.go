@@ -24,7 +24,10 @@ func TestTerminatedOrderIsRepairedAndEndsAsOrdered(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	// Minutes are seconds here: no attempt of this test takes longer.
-	s, err := stack.Start(ctx, stack.Options{Progress: os.Stderr, Program: playground.Program, Delay: 20 * time.Millisecond, Env: []string{"QM_RECONCILE_GRACE=3s", "QM_RECONCILE_SETTLED=8s"}})
+	s, err := stack.Start(ctx, stack.Options{
+		Progress: os.Stderr, Program: playground.Program, Delay: 20 * time.Millisecond,
+		Env: []string{"QM_RECONCILE_GRACE=3s", "QM_RECONCILE_SETTLED=8s"},
+	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()
 	p, err := stack.NewPlayground(ctx, s)
@@ -36,8 +39,18 @@ func TestTerminatedOrderIsRepairedAndEndsAsOrdered(t *testing.T) {
 		until    func(openapi.Order) bool
 		repaired string
 	}{
-		{"terminated-in-the-middle", awssim.Fault{Service: "account", Operation: "PutContactInformation", Kind: awssim.Throttle}, stack.StepDone(provision.StepAlias), "continue"},
-		{"terminated-at-the-beginning", awssim.Fault{Service: "account", Operation: "GetContactInformation", Kind: awssim.Throttle}, stepRetries, "restart"},
+		{
+			"terminated-in-the-middle",
+			awssim.Fault{Service: "account", Operation: "PutContactInformation", Kind: awssim.Throttle},
+			stack.StepDone(provision.StepAlias),
+			"continue",
+		},
+		{
+			"terminated-at-the-beginning",
+			awssim.Fault{Service: "account", Operation: "GetContactInformation", Kind: awssim.Throttle},
+			stepRetries,
+			"restart",
+		},
 	} {
 		t.Run(c.id, func(t *testing.T) {
 			ids, err := p.Stock(ctx, c.id, provision.ModelECAM, 1)
@@ -107,6 +120,7 @@ func actionsOf(ctx context.Context, t *testing.T, p *stack.Playground, order str
 	require.NoError(t, err)
 	defer func() { require.NoError(t, opened.Close()) }()
 	db := opened.SQL()
-	require.NoError(t, db.SelectContext(ctx, &actions, `SELECT code FROM order_history WHERE order_id = $1 AND actor = $2 ORDER BY seq`, order, reconcile.Actor))
+	require.NoError(t, db.SelectContext(ctx, &actions,
+		`SELECT code FROM order_history WHERE order_id = $1 AND actor = $2 ORDER BY seq`, order, reconcile.Actor))
 	return actions
 }

@@ -65,8 +65,11 @@ func readUpdate(ctx workflow.Context) (said string, err error) {
 
 // elsewhere runs activities in a separate worker.
 func elsewhere(ctx workflow.Context) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: workflow.GetInfo(ctx).TaskQueueName + "-activities", StartToCloseTimeout: 10 * time.Second,
-		RetryPolicy: &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 1}})
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:           workflow.GetInfo(ctx).TaskQueueName + "-activities",
+		StartToCloseTimeout: 10 * time.Second,
+		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 1},
+	})
 }
 
 func locally(ctx workflow.Context) workflow.Context {
@@ -110,7 +113,10 @@ func setupRotating(t *testing.T) (context.Context, *rotating) {
 
 func dialWith(t *testing.T, data converter.DataConverter, failures converter.FailureConverter) client.Client {
 	t.Helper()
-	c, err := client.Dial(client.Options{HostPort: playground.Temporal, DataConverter: data, FailureConverter: failures, Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	c, err := client.Dial(client.Options{
+		HostPort: playground.Temporal, DataConverter: data, FailureConverter: failures,
+		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),
+	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	return c
@@ -124,7 +130,8 @@ func (r *rotating) work(t *testing.T, ring *secrets.Ring, activities bool) (stop
 	if activities {
 		queue += "-activities"
 	}
-	w := worker.New(dialWith(t, data, failures), queue, worker.Options{DisableWorkflowWorker: activities, LocalActivityWorkerOnly: !activities})
+	options := worker.Options{DisableWorkflowWorker: activities, LocalActivityWorkerOnly: !activities}
+	w := worker.New(dialWith(t, data, failures), queue, options)
 	if activities {
 		w.RegisterActivityWithOptions(say, activity.RegisterOptions{Name: "say"})
 		w.RegisterActivityWithOptions(refuse, activity.RegisterOptions{Name: "refuse"})
@@ -138,11 +145,14 @@ func (r *rotating) work(t *testing.T, ring *secrets.Ring, activities bool) (stop
 }
 
 // start starts a workflow whose input the key ring seals.
-func (r *rotating) start(ctx context.Context, t *testing.T, ring *secrets.Ring, story any, input ...any) (client.Client, client.WorkflowRun) {
+func (r *rotating) start(
+	ctx context.Context, t *testing.T, ring *secrets.Ring, story any, input ...any,
+) (client.Client, client.WorkflowRun) {
 	t.Helper()
 	data, failures := secrets.Converters(ring)
 	c := dialWith(t, data, failures)
-	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: r.queue, TaskQueue: r.queue, WorkflowTaskTimeout: time.Second}, story, input...)
+	options := client.StartWorkflowOptions{ID: r.queue, TaskQueue: r.queue, WorkflowTaskTimeout: time.Second}
+	run, err := c.ExecuteWorkflow(ctx, options, story, input...)
 	require.NoError(t, err)
 	return c, run
 }
@@ -171,12 +181,14 @@ func TestUnreadablePayloadsWaitForAWorkerWithTheKey(t *testing.T) {
 	}{
 		{name: "an activity's result", story: readResult},
 		{name: "an activity's failure", story: readFailure},
-		{name: "a local activity's result", story: readLocalResult, recorded: enumspb.EVENT_TYPE_MARKER_RECORDED, send: func(ctx context.Context, t *testing.T, c client.Client, id string) {
-			require.NoError(t, c.SignalWorkflow(ctx, id, "", "go", nil))
-		}},
-		{name: "a local activity's failure", story: readLocalFailure, recorded: enumspb.EVENT_TYPE_MARKER_RECORDED, send: func(ctx context.Context, t *testing.T, c client.Client, id string) {
-			require.NoError(t, c.SignalWorkflow(ctx, id, "", "go", nil))
-		}},
+		{name: "a local activity's result", story: readLocalResult, recorded: enumspb.EVENT_TYPE_MARKER_RECORDED,
+			send: func(ctx context.Context, t *testing.T, c client.Client, id string) {
+				require.NoError(t, c.SignalWorkflow(ctx, id, "", "go", nil))
+			}},
+		{name: "a local activity's failure", story: readLocalFailure, recorded: enumspb.EVENT_TYPE_MARKER_RECORDED,
+			send: func(ctx context.Context, t *testing.T, c client.Client, id string) {
+				require.NoError(t, c.SignalWorkflow(ctx, id, "", "go", nil))
+			}},
 		{name: "a signal", story: readSignal, send: func(ctx context.Context, t *testing.T, c client.Client, id string) {
 			require.NoError(t, c.SignalWorkflow(ctx, id, "", "said", "hello"))
 		}},
@@ -242,7 +254,9 @@ func TestUnreadablePayloadsWaitForAWorkerWithTheKey(t *testing.T) {
 		data, failures := secrets.Converters(r.fresh)
 		fresh := dialWith(t, data, failures)
 		update := func(ctx context.Context, arg any) error {
-			handle, err := fresh.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{WorkflowID: r.queue, UpdateName: "say", Args: []any{arg}, WaitForStage: client.WorkflowUpdateStageCompleted})
+			handle, err := fresh.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+				WorkflowID: r.queue, UpdateName: "say", Args: []any{arg}, WaitForStage: client.WorkflowUpdateStageCompleted,
+			})
 			if err == nil {
 				err = handle.Get(ctx, nil)
 			}
@@ -262,15 +276,16 @@ func TestUnreadablePayloadsWaitForAWorkerWithTheKey(t *testing.T) {
 		stop()
 		t.Cleanup(r.work(t, r.fresh, false))
 		refused(map[string]int{"an argument": 1}, "another shape")
-		require.Eventually(t, func() bool { return update(ctx, "hello") == nil }, 20*time.Second, 50*time.Millisecond, "neither is in the way of the next one")
+		require.Eventually(t, func() bool { return update(ctx, "hello") == nil }, 20*time.Second, 50*time.Millisecond,
+			"neither is in the way of the next one")
 		var said string
 		require.NoError(t, fresh.GetWorkflow(ctx, r.queue, run.GetRunID()).Get(ctx, &said))
 		require.Equal(t, "hello", said)
 	})
 }
 
-// TestSealedScheduleDoesNotPreventTheStart seals the summary of a schedule, as earlier versions did, with a key that no worker has. A worker
-// starts anyway and writes the summary in clear; a paused schedule stays paused.
+// TestSealedScheduleDoesNotPreventTheStart seals the summary of a schedule, as earlier versions did, with a key that
+// no worker has. A worker starts anyway and writes the summary in clear; a paused schedule stays paused.
 func TestSealedScheduleDoesNotPreventTheStart(t *testing.T) {
 	ctx := setup(t)
 	ring, err := secrets.ParseRing(secrets.GenerateKey("gone"))

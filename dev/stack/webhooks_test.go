@@ -78,7 +78,8 @@ func TestReceiverThatWasDownGetsEveryEventInOrder(t *testing.T) {
 	_, err = playground.Client.Do(ctx, http.MethodGet, "/v1/events?type=webhook.test", nil, &before) // its cursor: now
 	require.NoError(t, err)
 	var hook openapi.WebhookWithSecret
-	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/webhooks", openapi.NewWebhook{URL: "http://" + address + "/hooks", EventTypes: &openapi.EventTypes{"order.*"}}, &hook)
+	_, err = playground.Client.Do(ctx, http.MethodPost, "/v1/webhooks",
+		openapi.NewWebhook{URL: "http://" + address + "/hooks", EventTypes: &openapi.EventTypes{"order.*"}}, &hook)
 	require.NoError(t, err)
 	place := func(i int) {
 		order := stack.NewOrder(fmt.Sprintf("hooked-%d", i), provision.ModelSPAM)
@@ -92,7 +93,8 @@ func TestReceiverThatWasDownGetsEveryEventInOrder(t *testing.T) {
 		place(i)
 	}
 	deliveries := "/v1/webhooks/" + hook.Webhook.ID + "/deliveries"
-	require.Eventually(t, func() bool { return headHasFailed(t, ctx, deliveries) }, time.Minute, 50*time.Millisecond, "the operator sees why nothing arrives")
+	require.Eventually(t, func() bool { return headHasFailed(t, ctx, deliveries) }, time.Minute, 50*time.Millisecond,
+		"the operator sees why nothing arrives")
 
 	box := &inbox{secret: hook.Secret, refuse: 2, messages: map[string]string{}}
 	listener, err := net.Listen("tcp", address)
@@ -112,7 +114,8 @@ func TestReceiverThatWasDownGetsEveryEventInOrder(t *testing.T) {
 		wanted = append(wanted, e.ID)
 	}
 	require.GreaterOrEqual(t, len(wanted), 4*(orders+1), "accepted, waiting, provisioning, completed")
-	require.Eventually(t, func() bool { return len(box.received()) >= len(wanted) }, 2*time.Minute, 50*time.Millisecond, "%d of %d arrived", len(box.received()), len(wanted))
+	require.Eventually(t, func() bool { return len(box.received()) >= len(wanted) }, 2*time.Minute, 50*time.Millisecond,
+		"%d of %d arrived", len(box.received()), len(wanted))
 	require.Equal(t, wanted, box.received())
 	require.Empty(t, box.forged)
 	for i, e := range happened.Items {
@@ -136,5 +139,6 @@ func headHasFailed(t *testing.T, ctx context.Context, deliveries string) bool {
 	for _, behind := range page.Items[:len(page.Items)-1] {
 		require.Zero(t, behind.AttemptsMade, "the head of the line blocks")
 	}
-	return len(head.Attempts) > 0 && head.Attempts[0].Error != nil && *head.Attempts[0].Error == "no connection could be made: the receiver refuses it or cannot be reached"
+	return len(head.Attempts) > 0 && head.Attempts[0].Error != nil &&
+		*head.Attempts[0].Error == "no connection could be made: the receiver refuses it or cannot be reached"
 }

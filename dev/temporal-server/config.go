@@ -29,7 +29,9 @@ const (
 
 // serverOptions describes a cluster of one host with one history shard. Shards let hosts share work; with one host
 // and SQLite's single writer more of them cost and gain nothing.
-func (c *startDev) serverOptions(ctx context.Context, sql *config.SQL, dynamic dynamicconfig.StaticClient) ([]temporal.ServerOption, error) {
+func (c *startDev) serverOptions(
+	ctx context.Context, sql *config.SQL, dynamic dynamicconfig.StaticClient,
+) ([]temporal.ServerOption, error) {
 	services := map[string]config.Service{
 		string(primitives.FrontendService): {RPC: config.RPC{BindOnIP: c.IP, GRPCPort: c.Port, HTTPPort: c.HTTPPort}},
 	}

@@ -55,7 +55,12 @@ func newParser(ctx context.Context) (*kong.Kong, error) {
 	return kong.New(new(commandLine),
 		kong.Name("temporal-server"),
 		kong.Description("A Temporal server and its Web UI in one process, for development and tests."),
-		kong.Vars{"version": versions()},
+		kong.Vars{
+			"version":            versions(),
+			"sqlite_pragma_help": "SQLite pragma; repeatable. With a file, journal_mode=wal and synchronous=1 unless set.",
+			"search_attribute_help": "Search attribute of every namespace named here; repeatable. " +
+				"TYPE is Text, Keyword, Int, Double, Bool, Datetime or KeywordList.",
+		},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 }

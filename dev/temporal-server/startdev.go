@@ -31,11 +31,11 @@ type startDev struct {
 	UICodecEndpoint string `name:"ui-codec-endpoint" placeholder:"URL" help:"Codec server by which the Web UI opens sealed payloads."`
 
 	DBFilename   string   `name:"db-filename" short:"f" placeholder:"FILE" help:"SQLite file that keeps everything; without it, memory."`
-	SQLitePragma []string `name:"sqlite-pragma" sep:"none" placeholder:"NAME=VALUE" help:"SQLite pragma; repeatable. With a file, journal_mode=wal and synchronous=1 unless set."`
+	SQLitePragma []string `name:"sqlite-pragma" sep:"none" placeholder:"NAME=VALUE" help:"${sqlite_pragma_help}"`
 
 	Namespace          []string `short:"n" sep:"none" help:"Namespace to create; repeatable. \"default\" is always there."`
-	SearchAttribute    []string `sep:"none" placeholder:"NAME=TYPE" help:"Search attribute of every namespace named here; repeatable. TYPE is Text, Keyword, Int, Double, Bool, Datetime or KeywordList."`
-	DynamicConfigValue []string `sep:"none" placeholder:"KEY=JSON" help:"Dynamic configuration; repeatable. Wins over this program's defaults."`
+	SearchAttribute    []string `sep:"none" placeholder:"NAME=TYPE" help:"${search_attribute_help}"`
+	DynamicConfigValue []string `sep:"none" placeholder:"KEY=JSON" help:"Dynamic configuration; repeatable. Overrides the defaults."`
 
 	LogLevel  string `default:"warn" enum:"debug,info,warn,error,never" help:"Least level that is logged: ${enum}."`
 	LogFormat string `default:"text" enum:"text,json,pretty" help:"Format of the log: ${enum}."`

@@ -115,7 +115,8 @@ func createSchema(ctx context.Context, path string) error {
 	}
 	defer func() { _ = tx.Rollback() }()
 	var tables int
-	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'namespaces'`).Scan(&tables); err != nil {
+	err = tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'namespaces'`).Scan(&tables)
+	if err != nil {
 		return err
 	}
 	if tables > 0 {
@@ -145,7 +146,8 @@ func (w schemaWriter) Exec(statement string, arguments ...any) error {
 // createNamespaces creates missing namespaces and adds missing search attributes.
 // It writes to the database before the server starts, so that the server never sees them missing.
 func (s *store) createNamespaces(ctx context.Context, names []string, wanted map[string]enumspb.IndexedValueType) error {
-	db, err := temporalsql.NewSQLDB(sqlplugin.DbKindUnknown, s.config, resolver.NewNoopResolver(), log.NewNoopLogger(), metrics.NoopMetricsHandler)
+	db, err := temporalsql.NewSQLDB(sqlplugin.DbKindUnknown, s.config,
+		resolver.NewNoopResolver(), log.NewNoopLogger(), metrics.NoopMetricsHandler)
 	if err != nil {
 		return fmt.Errorf("cannot open the database: %w", err)
 	}
@@ -216,8 +218,8 @@ func alias(aliases map[string]string, wanted map[string]enumspb.IndexedValueType
 		kind := wanted[name]
 		if is, exists := types[name]; exists {
 			if is != kind {
-				return nil, fmt.Errorf("search attribute %q is of type %s there already and cannot become %s: choose another name or another --db-filename",
-					name, is, kind)
+				return nil, fmt.Errorf("search attribute %q is of type %s there already and cannot become %s: "+
+					"choose another name or another --db-filename", name, is, kind)
 			}
 			continue
 		}

@@ -39,8 +39,11 @@ func (a *attempt) Work(ctx context.Context) error {
 }
 
 func working(ctx workflow.Context) error {
-	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Minute, HeartbeatTimeout: 3 * time.Second,
-		WaitForCancellation: true, RetryPolicy: &sdktemporal.RetryPolicy{MaximumAttempts: 1}}), "Work").Get(ctx, nil)
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		StartToCloseTimeout: time.Minute, HeartbeatTimeout: 3 * time.Second,
+		WaitForCancellation: true, RetryPolicy: &sdktemporal.RetryPolicy{MaximumAttempts: 1},
+	})
+	return workflow.ExecuteActivity(ctx, "Work").Get(ctx, nil)
 }
 
 // held keeps an attempt from beginning, like a paused process.
@@ -96,10 +99,13 @@ func startWorking(t *testing.T, more ...interceptor.WorkerInterceptor) (client.C
 		ExistingPath: program(t),
 		ClientOptions: &client.Options{HostPort: o.reach(o.Port),
 			Logger: sdklog.NewStructuredLogger(slog.New(slog.NewTextHandler(&errors, &slog.HandlerOptions{Level: slog.LevelError})))},
-		LogLevel:  "error",
-		ExtraArgs: []string{"--dynamic-config-value", "system.enableCancelActivityWorkerCommand=false", "--dynamic-config-value", "frontend.WorkerCommandsEnabled=false"},
-		Stdout:    io.Discard,
-		Stderr:    io.Discard,
+		LogLevel: "error",
+		ExtraArgs: []string{
+			"--dynamic-config-value", "system.enableCancelActivityWorkerCommand=false",
+			"--dynamic-config-value", "frontend.WorkerCommandsEnabled=false",
+		},
+		Stdout: io.Discard,
+		Stderr: io.Discard,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop()) })

@@ -208,10 +208,13 @@ func TestFind(t *testing.T) {
 		want     string
 		wantErr  string
 	}{
-		"the variable wins":            {variable: "/opt/mine", there: []string{"/opt/mine", "temporal"}, want: "/opt/mine"},
-		"then a CLI on the PATH":       {there: []string{"temporal"}, want: "temporal"},
-		"then the compiled one":        {want: "compiled"},
-		"a wrong variable is an error": {variable: "/opt/mine", there: []string{"temporal"}, wantErr: `TEMPORAL_CLI "/opt/mine" cannot be run: not there`},
+		"the variable wins":      {variable: "/opt/mine", there: []string{"/opt/mine", "temporal"}, want: "/opt/mine"},
+		"then a CLI on the PATH": {there: []string{"temporal"}, want: "temporal"},
+		"then the compiled one":  {want: "compiled"},
+		"a wrong variable is an error": {
+			variable: "/opt/mine", there: []string{"temporal"},
+			wantErr: `TEMPORAL_CLI "/opt/mine" cannot be run: not there`,
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -222,7 +222,8 @@ func (o Options) complete(ctx context.Context) (Options, error) {
 		}
 		// Otherwise Start would mistake another server on that port for its own.
 		if err := free(ctx, o.IP, given.port); err != nil {
-			return o, fmt.Errorf("%s %d cannot be used (%w): stop what listens there, or set another %s", given.field, given.port, err, given.field)
+			return o, fmt.Errorf("%s %d cannot be used (%w): stop what listens there, or set another %s",
+				given.field, given.port, err, given.field)
 		}
 	}
 	if o.DBFile != "" {

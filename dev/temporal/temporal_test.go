@@ -252,9 +252,12 @@ func TestStartRefusesInvalidOptions(t *testing.T) {
 		options Options
 		want    string
 	}{
-		"an address":  {path, Options{IP: "example"}, `IP "example" is not an address`},
-		"a type":      {path, Options{SearchAttributes: map[string]string{"A": "Float"}}, `search attribute "A": "Float" is not a type`},
-		"a name":      {path, Options{SearchAttributes: map[string]string{"WorkflowType": "Text"}}, `Temporal keeps the name "WorkflowType" for itself`},
+		"an address": {path, Options{IP: "example"}, `IP "example" is not an address`},
+		"a type":     {path, Options{SearchAttributes: map[string]string{"A": "Float"}}, `search attribute "A": "Float" is not a type`},
+		"a name": {
+			path, Options{SearchAttributes: map[string]string{"WorkflowType": "Text"}},
+			`Temporal keeps the name "WorkflowType" for itself`,
+		},
 		"a program":   {filepath.Join(t.TempDir(), "absent"), Options{}, "cannot run the Temporal server"},
 		"an odd one":  {silent, Options{}, "the Temporal server ended before it served: exit status 3: first\nit cannot be"},
 		"a log file":  {path, Options{LogFile: filepath.Join(t.TempDir(), "no", "such", "directory")}, "cannot log what Temporal says"},
@@ -298,22 +301,33 @@ func TestProgramRefuses(t *testing.T) {
 		arguments []string
 		want      string
 	}{
-		"gRPC port in use": {[]string{"--port", taken}, "cannot serve gRPC on port " + taken + " (listen tcp 127.0.0.1:" + taken + ": bind: address already in use): stop what listens there, or choose another port with --port"},
-		"UI port in use":   {[]string{"--port", free, "--ui-port", taken}, "or choose another port with --ui-port"},
-		"one port twice":   {[]string{"--port", free, "--ui-port", free}, "--ui-port " + free + " is also the port of --port"},
-		"file in use":      {[]string{"--port", free, "-f", held}, "another Temporal server is using it"},
-		"no database":      {[]string{"--port", free, "-f", text}, "cannot set up the database: file is not a database"},
-		"no directory":     {[]string{"--port", free, "-f", filepath.Join(text, "x.db")}, `x.db" cannot be used: `},
-		"unknown key":      {[]string{"--dynamic-config-value", "matching.enableFairnes=true"}, "unregistered key"},
-		"wrong value":      {[]string{"--dynamic-config-value", "matching.numTaskqueueReadPartitions=\"x\""}, "value type is not int"},
-		"no equals sign":   {[]string{"--search-attribute", "Color"}, `--search-attribute "Color" has no equals sign: give NAME=TYPE`},
-		"too many":         {[]string{"--port", free, "--search-attribute", "A=Int", "--search-attribute", "B=Int", "--search-attribute", "C=Int", "--search-attribute", "D=Int"}, `search attribute "D" is one more of type Int than Temporal has room for`},
-		"unknown flag":     {[]string{"--color"}, "unknown flag --color"},
+		"gRPC port in use": {
+			[]string{"--port", taken},
+			"cannot serve gRPC on port " + taken + " (listen tcp 127.0.0.1:" + taken + ": bind: address already in use): " +
+				"stop what listens there, or choose another port with --port",
+		},
+		"UI port in use": {[]string{"--port", free, "--ui-port", taken}, "or choose another port with --ui-port"},
+		"one port twice": {[]string{"--port", free, "--ui-port", free}, "--ui-port " + free + " is also the port of --port"},
+		"file in use":    {[]string{"--port", free, "-f", held}, "another Temporal server is using it"},
+		"no database":    {[]string{"--port", free, "-f", text}, "cannot set up the database: file is not a database"},
+		"no directory":   {[]string{"--port", free, "-f", filepath.Join(text, "x.db")}, `x.db" cannot be used: `},
+		"unknown key":    {[]string{"--dynamic-config-value", "matching.enableFairnes=true"}, "unregistered key"},
+		"wrong value":    {[]string{"--dynamic-config-value", "matching.numTaskqueueReadPartitions=\"x\""}, "value type is not int"},
+		"no equals sign": {[]string{"--search-attribute", "Color"}, `--search-attribute "Color" has no equals sign: give NAME=TYPE`},
+		"too many": {
+			[]string{
+				"--port", free, "--search-attribute", "A=Int", "--search-attribute", "B=Int",
+				"--search-attribute", "C=Int", "--search-attribute", "D=Int",
+			},
+			`search attribute "D" is one more of type Int than Temporal has room for`,
+		},
+		"unknown flag": {[]string{"--color"}, "unknown flag --color"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			said, err := exec.CommandContext(t.Context(), path, append([]string{"server", "start-dev"}, tt.arguments...)...).CombinedOutput()
+			arguments := append([]string{"server", "start-dev"}, tt.arguments...)
+			said, err := exec.CommandContext(t.Context(), path, arguments...).CombinedOutput()
 			var exit *exec.ExitError
 			require.ErrorAs(t, err, &exit, string(said))
 			require.Equal(t, 1, exit.ExitCode())
@@ -333,8 +347,9 @@ func TestProgramServesHTTPAndMetrics(t *testing.T) {
 	require.NoError(t, err)
 	api, err := Options{IP: "127.0.0.1"}.drawPorts(t.Context())
 	require.NoError(t, err)
-	cmd := exec.CommandContext(t.Context(), program(t), "server", "start-dev", "--ip", "localhost", "-p", strconv.Itoa(o.Port), "--headless",
-		"-f", database, "--log-level", "never", "--http-port", strconv.Itoa(api.Port), "--metrics-port", strconv.Itoa(api.UIPort))
+	cmd := exec.CommandContext(t.Context(), program(t), "server", "start-dev", "--ip", "localhost",
+		"-p", strconv.Itoa(o.Port), "--headless", "-f", database, "--log-level", "never",
+		"--http-port", strconv.Itoa(api.Port), "--metrics-port", strconv.Itoa(api.UIPort))
 	process, err := child.Start(cmd)
 	require.NoError(t, err)
 
@@ -370,9 +385,12 @@ func TestProgramUnderstandsTheSDK(t *testing.T) {
 		LogFormat:        "json",
 		LogLevel:         "error",
 		SearchAttributes: sdktemporal.NewSearchAttributes(color.ValueSet(""), since.ValueSet(time.Time{})),
-		ExtraArgs:        []string{"--dynamic-config-value", `history.timerProcessorMaxTimeShift="5ms"`, "--sqlite-pragma", "journal_mode=wal"},
-		Stdout:           io.Discard,
-		Stderr:           io.Discard,
+		ExtraArgs: []string{
+			"--dynamic-config-value", `history.timerProcessorMaxTimeShift="5ms"`,
+			"--sqlite-pragma", "journal_mode=wal",
+		},
+		Stdout: io.Discard,
+		Stderr: io.Discard,
 	})
 	require.NoError(t, err)
 	defer func() { require.NoError(t, s.Stop()) }()

@@ -115,8 +115,8 @@ func changeAccount(ctx context.Context, db *database, actor, provider, id string
 // forbidden returns an error that names the allowed statuses when the account is in none of them.
 func forbidden(a provision.Account, what string, allowed ...provision.AccountStatus) error {
 	if a.RemovingSince != nil {
-		return &provision.StateError{Reason: fmt.Sprintf("account %s: the leftovers of order %s are being removed: wait until that has ended",
-			a.ID, a.OrderID)}
+		return &provision.StateError{Reason: fmt.Sprintf(
+			"account %s: the leftovers of order %s are being removed: wait until that has ended", a.ID, a.OrderID)}
 	}
 	if slices.Contains(allowed, a.Status) {
 		return nil
@@ -249,7 +249,8 @@ func (s Accounts) Return(ctx context.Context, actor, provider, id string, versio
 // Verify makes the verification of the account due now. Errors: as Update.
 func (s Accounts) Verify(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
 	return changeAccount(ctx, s.db, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
-		if err := forbidden(a, "verified", provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
+		if err := forbidden(a, "verified",
+			provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE accounts SET verify_at = now() WHERE id = $1`, id)

@@ -282,7 +282,8 @@ func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 		`UPDATE api_keys SET replaced_by = 'b' WHERE id = 'a'`:                               "api_keys_end_is_final",
 		`DELETE FROM api_keys WHERE id = 'b'`:                                                "api_keys_never_deleted",
 		`UPDATE api_keys SET revoked_at = now() WHERE id = 'c'`:                              "history_names_the_actor",
-		`INSERT INTO api_keys (id, provider, name, secret_sha256, role) SELECT 'x', provider, name, secret_sha256, role FROM api_keys WHERE id = 'a'`: "history_names_the_actor",
+		`INSERT INTO api_keys (id, provider, name, secret_sha256, role)
+		SELECT 'x', provider, name, secret_sha256, role FROM api_keys WHERE id = 'a'`: "history_names_the_actor",
 		`UPDATE api_keys SET replaced_by = 'b' WHERE id = 'c'`:                     "api_keys_replaced_ends",
 		`UPDATE api_keys SET replaced_by = 'c', expires_at = now() WHERE id = 'c'`: "api_keys_do_not_replace_themselves",
 	} {
@@ -300,8 +301,10 @@ func TestTheSchemaKeepsKeysHonest(t *testing.T) {
 		"api_keys_role_known": apiKey("x", "root"),
 		"api_keys_scopes_are_words": apiKey("x", provision.RoleViewer,
 			func(k *provision.APIKey) { k.Scopes = []provision.Scope{"everything"} }),
-		"api_keys_requests_per_second_in_range": apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.RateLimit = new(float64) }),
-		"api_keys_sha256_has_32_bytes":          apiKey("x", provision.RoleViewer, func(k *provision.APIKey) { k.SecretSHA256 = []byte{1} }),
+		"api_keys_requests_per_second_in_range": apiKey("x", provision.RoleViewer,
+			func(k *provision.APIKey) { k.RateLimit = new(float64) }),
+		"api_keys_sha256_has_32_bytes": apiKey("x", provision.RoleViewer,
+			func(k *provision.APIKey) { k.SecretSHA256 = []byte{1} }),
 	} {
 		_, err := store.APIKeys.Create(ctx, "test", key)
 		require.Equal(t, name, constraint(t, err))

@@ -298,7 +298,8 @@ func TestAnEndedContextCancelsItsStatement(t *testing.T) {
 	require.Eventually(t, func() bool {
 		var running bool
 		require.NoError(t, db.GetContext(t.Context(), &running,
-			`SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND query LIKE 'SELECT pg_sleep%')`))
+			`SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+			WHERE datname = current_database() AND state = 'active' AND query LIKE 'SELECT pg_sleep%')`))
 		return !running
 	}, 20*time.Second, 10*time.Millisecond)
 }

@@ -40,8 +40,8 @@ func listenEvents(ctx context.Context, databaseURL string, log *slog.Logger, tim
 	dialer := &attentiveDialer{net.Dialer{Timeout: connectLimit}, times.silence}
 	listener := pq.NewDialListener(dialer, databaseURL, times.firstRetry, times.longestRetry, func(event pq.ListenerEventType, err error) {
 		if err != nil && ctx.Err() == nil {
-			log.WarnContext(ctx, "listening for events: until the connection works again, new events are found by polling", "event", int(event),
-				"error", err)
+			log.WarnContext(ctx, "listening for events: until the connection works again, new events are found by polling",
+				"event", int(event), "error", err)
 		}
 	})
 	go func() {

@@ -57,8 +57,8 @@ func TestEventsOfTransactionsThatCommitOutOfOrderAreNotLost(t *testing.T) {
 					Seq     int64
 					Subject string
 				}
-				require.NoError(t, db.Select(&rows, `SELECT seq, subject FROM events WHERE provider = 'acme' AND seq > $1 `+condition+` ORDER BY seq`,
-					after))
+				require.NoError(t, db.Select(&rows,
+					`SELECT seq, subject FROM events WHERE provider = 'acme' AND seq > $1 `+condition+` ORDER BY seq`, after))
 				last = after
 				for _, row := range rows {
 					subjects, last = append(subjects, row.Subject), row.Seq

@@ -276,7 +276,8 @@ func (b *batch) judgeRow(i int, lineOf map[string]int, known map[string]provisio
 	}
 	if !wrong(stockcsv.Marketplace) && !wrong(stockcsv.Environment) && !slices.Contains(pools, a.Pool) {
 		b.fault(i, stockcsv.Marketplace,
-			"there is no pool for marketplace %q in environment %q: correct one of them, or ask for that pool first", a.Marketplace, a.Environment)
+			"there is no pool for marketplace %q in environment %q: correct one of them, or ask for that pool first",
+			a.Marketplace, a.Environment)
 	}
 	if !wrong(stockcsv.Model) && !slices.Contains(models, a.Model) {
 		b.fault(i, stockcsv.Model, "%s", provision.UnknownModelMessage(a.Model, models))
@@ -397,8 +398,8 @@ func (b *batch) write() (faults []provision.RowResult, err error) {
 	keep := func(r provision.RowResult, email string) {
 		emails = append(emails, email)
 		lines, nths, positions = append(lines, int64(r.Line)), append(nths, int64(r.Nth)), append(positions, int64(r.Position))
-		outcomes, ids, names, messages = append(outcomes, string(r.Outcome)), append(ids, r.AccountID), append(names, r.Column), append(messages,
-			r.Message)
+		outcomes, ids = append(outcomes, string(r.Outcome)), append(ids, r.AccountID)
+		names, messages = append(names, r.Column), append(messages, r.Message)
 	}
 	for i, row := range b.rows {
 		r := provision.RowResult{Line: row.Line, Outcome: b.outcomes[i], AccountID: b.ids[i]}

@@ -45,8 +45,8 @@ func (s Imports) Create(ctx context.Context, n provision.NewImport) (i provision
 		if _, err := tx.ExecContext(ctx, forgetImportsSQL, n.Provider, importsKept.Seconds()); err != nil {
 			return err
 		}
-		return tx.GetContext(ctx, &i, createImportSQL, n.ID, n.Provider, n.Actor, n.DryRun, n.ByWorkflow, n.File, sum[:], len(n.File), n.Rows,
-			n.NextOffset, n.NextLine)
+		return tx.GetContext(ctx, &i, createImportSQL, n.ID, n.Provider, n.Actor, n.DryRun, n.ByWorkflow,
+			n.File, sum[:], len(n.File), n.Rows, n.NextOffset, n.NextLine)
 	})
 	if violates(err, "account_imports_provider_fkey") {
 		err = fmt.Errorf("provider %q: %w: add it first", n.Provider, provision.ErrNotFound)
@@ -66,7 +66,8 @@ func (s Imports) Fail(ctx context.Context, key provision.ImportKey, reason strin
 
 // Get reads one import of the provider. Errors: provision.ErrNotFound.
 func (s Imports) Get(ctx context.Context, key provision.ImportKey) (i provision.AccountImport, err error) {
-	err = s.db.GetContext(ctx, &i, `SELECT `+importColumns+` FROM account_imports i WHERE i.provider = $1 AND i.id = $2`, key.Provider, key.ID)
+	err = s.db.GetContext(ctx, &i,
+		`SELECT `+importColumns+` FROM account_imports i WHERE i.provider = $1 AND i.id = $2`, key.Provider, key.ID)
 	return i, notFound(err, "import %s", key)
 }
 

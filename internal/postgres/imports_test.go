@@ -151,7 +151,8 @@ func TestWhatIsExportedIsUnchangedWhenItIsImported(t *testing.T) {
 			n++
 			a := account(n, rapid.SampledFrom([]provision.Model{provision.ModelSPAM, provision.ModelECAM}).Draw(rt, "model"))
 			a.Name = names.Draw(rt, "name")
-			a.RootEmail = rapid.StringMatching(`[+=-]?[a-z]{1,8}`).Draw(rt, "user") + strconv.Itoa(n) + "@a.example" // no two accounts have the same
+			// No two accounts have the same address.
+			a.RootEmail = rapid.StringMatching(`[+=-]?[a-z]{1,8}`).Draw(rt, "user") + strconv.Itoa(n) + "@a.example"
 			_, _, err := store.Accounts.Create(ctx, a, "test")
 			require.NoError(rt, err)
 		}
@@ -209,11 +210,15 @@ func TestAnImportNeverEditsAndNamesWhatDiffers(t *testing.T) {
 		csvRow(6)+csvRow(6)+ // lines 8 and 9
 		csvRow(7)) // and the good ones are added
 	require.Equal(t, []string{
-		"2:name:5: account 000000000001 is in the pool with a different name, root_email: an import never updates accounts; update the account itself, or correct the row",
-		"4:account_id:1: account 000000000003 is in a pool already and cannot be added: an AWS account can be in only one pool; remove the row",
-		`5:marketplace:2: there is no pool for marketplace "south" in environment "production": correct one of them, or ask for that pool first`,
+		"2:name:5: account 000000000001 is in the pool with a different name, root_email: " +
+			"an import never updates accounts; update the account itself, or correct the row",
+		"4:account_id:1: account 000000000003 is in a pool already and cannot be added: " +
+			"an AWS account can be in only one pool; remove the row",
+		`5:marketplace:2: there is no pool for marketplace "south" in environment "production": ` +
+			"correct one of them, or ask for that pool first",
 		`6:model:4: "GCP" is not an account model: use SPAM or ECAM`,
-		"7:account_id:1: account 999999999999 is protected: a payer account or one of the provider's own accounts cannot be in a pool; remove the row",
+		"7:account_id:1: account 999999999999 is protected: " +
+			"a payer account or one of the provider's own accounts cannot be in a pool; remove the row",
 		"9:account_id:1: account 000000000006 is in line 8 of this file already: keep one of the two rows",
 	}, messages)
 	require.Equal(t, []int{2, 1, 6}, []int{i.Added, i.Unchanged, i.Faulty})
@@ -266,8 +271,10 @@ func TestExternalIDsAreMadeHere(t *testing.T) {
 	n, first, err := stockcsv.Scan(strings.NewReader(file))
 	require.NoError(t, err)
 	i, err := store.Imports.Create(ctx,
-		provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "cli", File: []byte(file), Rows: n,
-			NextOffset: first.Offset, NextLine: first.Line})
+		provision.NewImport{
+			ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "cli",
+			File: []byte(file), Rows: n, NextOffset: first.Offset, NextLine: first.Line,
+		})
 	require.NoError(t, err)
 	i, messages := finish(t, store, i)
 	require.Equal(t, []int{1, 1, 2}, []int{i.Added, i.Unchanged, i.Faulty})
@@ -339,7 +346,8 @@ func TestAnAbandonedImportIsGivenUp(t *testing.T) {
 	finish(t, store, old)
 	_, _, err := store.Imports.RunBatch(ctx, dead.ImportKey, nil)
 	require.NoError(t, err)
-	_, err = db.Exec(`UPDATE account_imports SET progressed_at = now() - interval '11 minutes', finished_at = finished_at - interval '91 days'`)
+	_, err = db.Exec(`UPDATE account_imports
+		SET progressed_at = now() - interval '11 minutes', finished_at = finished_at - interval '91 days'`)
 	require.NoError(t, err)
 	next := createImport(t, store, csvRows(1, 600), false)
 	dead, err = store.Imports.Get(ctx, dead.ImportKey)

@@ -107,7 +107,8 @@ func (s Leftovers) EndRemoval(ctx context.Context, r provision.LeftoversRemoved)
 			return err
 		}
 		var account provision.Account
-		if err := tx.GetContext(ctx, &account, `SELECT `+accountColumns+` FROM accounts a WHERE a.id = $1`, r.Removal.AccountID); err != nil {
+		if err := tx.GetContext(ctx, &account,
+			`SELECT `+accountColumns+` FROM accounts a WHERE a.id = $1`, r.Removal.AccountID); err != nil {
 			return err
 		}
 		if err := note(ctx, tx, account, account.Status, reason); err != nil {

@@ -80,7 +80,8 @@ func TestAnOrderThatRequiresActionCanBeSwappedOrUndone(t *testing.T) {
 func history(t *testing.T, db *sqlx.DB) (rows []string) {
 	t.Helper()
 	require.NoError(t, db.SelectContext(t.Context(), &rows, `
-		SELECT format('%s: %s>%s %s (%s)', actor, from_state, to_state, code, reason) FROM order_history WHERE order_id = 'o' ORDER BY seq`))
+		SELECT format('%s: %s>%s %s (%s)', actor, from_state, to_state, code, reason)
+		FROM order_history WHERE order_id = 'o' ORDER BY seq`))
 	return rows
 }
 
@@ -202,7 +203,8 @@ func TestARepeatedActionIsWrittenDownOnce(t *testing.T) {
 		"operator: action_required>action_required retry (again)",
 	}, history(t, db)[rows:])
 	lost := provision.OrderKey{Provider: "acme", ID: "lost"}
-	require.NoError(t, store.Orders.NoteAction(ctx, lost, "retry", retry), "the reconciler notes what it did to an order that has no row yet")
+	require.NoError(t, store.Orders.NoteAction(ctx, lost, "retry", retry),
+		"the reconciler notes what it did to an order that has no row yet")
 	require.ErrorIs(t, store.Orders.Correct(ctx, lost, corrected, retry), provision.ErrNotFound)
 }
 

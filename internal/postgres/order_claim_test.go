@@ -112,8 +112,8 @@ func TestAClaimCostsTheSameHoweverManyOrdersWait(t *testing.T) {
 	ctx, store, db := setup(t)
 	cost := func() float64 {
 		var text []byte
-		require.NoError(t, db.GetContext(ctx, &text, `EXPLAIN (ANALYZE, FORMAT JSON) `+postgres.QueueHeadSQL, pool.Provider, pool.Marketplace,
-			pool.Environment))
+		require.NoError(t, db.GetContext(ctx, &text, `EXPLAIN (ANALYZE, FORMAT JSON) `+postgres.QueueHeadSQL,
+			pool.Provider, pool.Marketplace, pool.Environment))
 		var plans []map[string]any
 		require.NoError(t, json.Unmarshal(text, &plans))
 		plan, ok := plans[0]["Plan"].(map[string]any)
@@ -267,7 +267,8 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 	}
 	require.NoError(t, race.Wait())
 	found, err := store.Reconciliation.Contradictions(ctx,
-		reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0}, time.Time{})
+		reconcile.Bounds{Accepted: time.Hour, Provisioning: time.Hour, Compensating: time.Hour, Deadlines: time.Hour, Grace: 0},
+		time.Time{})
 	require.NoError(t, err)
 	for _, finding := range found {
 		// No workflow runs here that could learn about its account or its stop.

@@ -39,7 +39,10 @@ func TestReleaseGivesTheAccountToTheNextInTheQueue(t *testing.T) {
 	require.Equal(t, []provision.AccountHistoryEntry{
 		{Actor: "test", ToStatus: "ready"},
 		{Actor: "order acme/first", FromStatus: "ready", ToStatus: "provisioning", OrderID: "first"},
-		{Actor: "order acme/first", FromStatus: "provisioning", ToStatus: "ready", Reason: "returned clean by order first", OrderID: "first"},
+		{
+			Actor: "order acme/first", FromStatus: "provisioning", ToStatus: "ready",
+			Reason: "returned clean by order first", OrderID: "first",
+		},
 		{Actor: "order acme/first", FromStatus: "ready", ToStatus: "provisioning", OrderID: "second"},
 	}, events)
 }
@@ -134,7 +137,10 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	for range 8 {
 		race.Go(func() error {
 			var secret provision.RevealedPassword
-			err := store.Passwords.Reveal(ctx, view.Password.ID, "192.0.2.1", func(r provision.RevealedPassword) error { secret = r; return nil })
+			err := store.Passwords.Reveal(ctx, view.Password.ID, "192.0.2.1", func(r provision.RevealedPassword) error {
+				secret = r
+				return nil
+			})
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {

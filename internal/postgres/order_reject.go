@@ -137,8 +137,8 @@ func (r refusals) because(key provision.OrderKey, accountID string, why provisio
 	case r.Before != "":
 		reason = fmt.Sprintf("order %s could enter neither account %s nor account %s", key.ID, r.Before, accountID)
 	case r.Refused >= provision.ClaimsRefusals && 2*r.Refused >= r.Tried:
-		reason = fmt.Sprintf("%d of the %d accounts that orders tried within %d minutes could not be entered, account %s the last", r.Refused,
-			r.Tried, int(provision.ClaimsWindow.Minutes()), accountID)
+		reason = fmt.Sprintf("%d of the %d accounts that orders tried within %d minutes could not be entered, account %s the last",
+			r.Refused, r.Tried, int(provision.ClaimsWindow.Minutes()), accountID)
 	default:
 		return ""
 	}

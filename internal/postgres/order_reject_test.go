@@ -69,7 +69,8 @@ func TestAnAccountThatCannotBeEnteredIsSetAsideAndComesBackByItself(t *testing.T
 	}
 	a := v.account(1)
 	require.Equal(t, provision.AccountInvalid, a.Status)
-	require.Equal(t, "set aside: AccountCannotBeEntered: the role cannot be assumed (AWS answered AccessDenied); back to Ready when its verification passes", a.Reason)
+	require.Equal(t, "set aside: AccountCannotBeEntered: the role cannot be assumed (AWS answered AccessDenied); "+
+		"back to Ready when its verification passes", a.Reason)
 	require.True(t, a.ReadyWhenVerified)
 	require.Zero(t, v.holds(key), "it waits")
 	view, err := v.store.Orders.Get(v.ctx, key)
@@ -95,8 +96,9 @@ func TestAnAccountThatCannotBeEnteredIsSetAsideAndComesBackByItself(t *testing.T
 	for _, e := range events {
 		reasons = append(reasons, string(e.ToStatus)+": "+e.Reason)
 	}
-	require.Equal(t, []string{"ready: ", "provisioning: ", "invalid: " + a.Reason, "ready: verified; set aside by order o", "provisioning: "},
-		reasons)
+	require.Equal(t, []string{
+		"ready: ", "provisioning: ", "invalid: " + a.Reason, "ready: verified; set aside by order o", "provisioning: ",
+	}, reasons)
 }
 
 // The verification of such an account passes, and orders are refused all the same: it must not go round and round.
@@ -191,7 +193,8 @@ func TestABrokenRoleOfOursCostsNoAccount(t *testing.T) {
 		_, looked := v.sweep(dead, 1, 2, 3)
 		require.Positive(t, looked)
 		for i := 1; i <= 2; i++ {
-			require.WithinRange(t, *v.account(i).VerifyAt, time.Now(), time.Now().Add(provision.VerifySuspended+time.Second), "account %d", i)
+			require.WithinRange(t, *v.account(i).VerifyAt,
+				time.Now(), time.Now().Add(provision.VerifySuspended+time.Second), "account %d", i)
 		}
 		v.later(provision.VerifyAgainAfter)
 	}
@@ -220,7 +223,8 @@ func TestHalfOfTheTriedAccountsSuspendTheClaims(t *testing.T) {
 	}
 	require.Empty(t, v.refuse(keys[3], 4).Suspended)
 	require.Empty(t, v.refuse(keys[4], 5).Suspended, "2 of 5: the other two have not said anything yet")
-	require.Equal(t, "3 of the 6 accounts that orders tried within 10 minutes could not be entered, account 000000000006 the last (AWS answered AccessDenied)", v.refuse(keys[5], 6).Suspended)
+	require.Equal(t, "3 of the 6 accounts that orders tried within 10 minutes could not be entered, "+
+		"account 000000000006 the last (AWS answered AccessDenied)", v.refuse(keys[5], 6).Suspended)
 	require.Empty(t, v.refuse(keys[6], 7).Suspended, "they are suspended already")
 	require.Equal(t, []string{"pool.claims_suspended"}, v.events())
 	v.sweep(dead, 4, 5, 6, 7)
@@ -238,7 +242,8 @@ func TestRefusalsOfLongAgoDoNotSuspendTheClaims(t *testing.T) {
 	require.Equal(t, 1, v.holds(first))
 	require.Equal(t, 2, v.holds(second))
 	v.refuse(first, 1)
-	v.db.MustExec(`UPDATE accounts SET claimed_at = claimed_at - interval '11 minutes', set_aside_at = set_aside_at - interval '11 minutes'`)
+	v.db.MustExec(`UPDATE accounts
+		SET claimed_at = claimed_at - interval '11 minutes', set_aside_at = set_aside_at - interval '11 minutes'`)
 	require.Equal(t, 3, v.holds(first))
 	v.enter(first, 3)
 	require.Empty(t, v.refuse(second, 2).Suspended)

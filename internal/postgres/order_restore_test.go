@@ -195,9 +195,12 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 		{"accepted", provision.OrderStatus{State: provision.Accepted}, provision.Accepted},
 		{"waits", provision.OrderStatus{State: provision.WaitingForAccount}, provision.WaitingForAccount},
 		{"works", provision.OrderStatus{State: provision.Provisioning, AccountID: "000000000003"}, provision.Provisioning},
-		{"asks", provision.OrderStatus{State: provision.ActionRequired, AccountID: "000000000002", Failure: failure}, provision.ActionRequired},
-		{"is-undone", provision.OrderStatus{State: provision.Compensating, AccountID: "000000000004", Failure: failure}, provision.Compensating},
-		{"account-is-taken", provision.OrderStatus{State: provision.ActionRequired, AccountID: taken, Failure: failure}, provision.Accepted},
+		{"asks", provision.OrderStatus{State: provision.ActionRequired, AccountID: "000000000002", Failure: failure},
+			provision.ActionRequired},
+		{"is-undone", provision.OrderStatus{State: provision.Compensating, AccountID: "000000000004", Failure: failure},
+			provision.Compensating},
+		{"account-is-taken", provision.OrderStatus{State: provision.ActionRequired, AccountID: taken, Failure: failure},
+			provision.Accepted},
 	} {
 		t.Run(c.id, func(t *testing.T) {
 			lost := lostOrder(c.id, c.was)
@@ -213,7 +216,8 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 			require.Equal(t, c.was.AccountID, view.AccountID)
 			orders, err := store.Reconciliation.OrdersNow(ctx, []provision.OrderKey{lost.Order.OrderKey})
 			require.NoError(t, err)
-			require.True(t, orders[lost.Order.OrderKey].Touched, "the changes in the account are unknown, so no run may start from the beginning")
+			require.True(t, orders[lost.Order.OrderKey].Touched,
+				"the changes in the account are unknown, so no run may start from the beginning")
 		})
 	}
 	requireSound(t, store)

@@ -66,21 +66,29 @@ func TestTheSchemaRefusesWhatTheTextForbids(t *testing.T) {
 	for name, test := range map[string]struct{ statement, constraint string }{
 		"a transition that is none": {`UPDATE accounts SET status = 'allocated', order_id = 'o' WHERE id = '000000000003'`,
 			"accounts_transition_allowed"},
-		"allocated is the end": {`UPDATE accounts SET status = 'allocated' WHERE id = '000000000001'; UPDATE orders SET state = 'completed', result = '{}' WHERE id = 'o'; UPDATE accounts SET status = 'ready', order_id = NULL WHERE id = '000000000001'`, "accounts_transition_allowed"},
+		"allocated is the end": {`UPDATE accounts SET status = 'allocated' WHERE id = '000000000001';
+			UPDATE orders SET state = 'completed', result = '{}' WHERE id = 'o';
+			UPDATE accounts SET status = 'ready', order_id = NULL WHERE id = '000000000001'`,
+			"accounts_transition_allowed"},
 		"a second account for one order": {`UPDATE accounts SET status = 'provisioning', order_id = 'o' WHERE id = '000000000003'`,
 			"accounts_one_per_order"},
 		"completed without its account": {`UPDATE orders SET state = 'completed', result = '{}' WHERE id = 'o'`, "account_and_order_agree"},
 		"allocated without its order":   {`UPDATE accounts SET status = 'allocated' WHERE id = '000000000001'`, "account_and_order_agree"},
-		"failed and still holding":      {`UPDATE orders SET state = 'compensating' WHERE id = 'o'; UPDATE orders SET state = 'failed', failure = '{}' WHERE id = 'o'`, "account_and_order_agree"},
+		"failed and still holding": {`UPDATE orders SET state = 'compensating' WHERE id = 'o';
+			UPDATE orders SET state = 'failed', failure = '{}' WHERE id = 'o'`,
+			"account_and_order_agree"},
 		"held by no order": {`UPDATE accounts SET status = 'provisioning' WHERE id = '000000000003'`,
 			"accounts_held_by_an_order"},
 		"unusable without a reason": {`UPDATE accounts SET status = 'invalid' WHERE id = '000000000003'`, "accounts_unusable_says_why"},
 		"another age": {`UPDATE accounts SET added_at = now() - interval '1 year' WHERE id = '000000000003'`,
 			"accounts_identity_is_fixed"},
-		"deleting an account in progress":  {`DELETE FROM accounts WHERE id = '000000000001'`, "accounts_transition_allowed"},
-		"another provider's order":         {`INSERT INTO pools (provider, marketplace, environment) VALUES ('other', 'north', 'production'); UPDATE accounts SET provider = 'other' WHERE id = '000000000003'`, "accounts_identity_is_fixed"},
-		"rewriting history":                {`UPDATE account_history SET actor = 'forged'`, "history_is_append_only"},
-		"failing an order without an undo": {`UPDATE orders SET state = 'failed', failure = '{}' WHERE id = 'o'`, "orders_transition_allowed"},
+		"deleting an account in progress": {`DELETE FROM accounts WHERE id = '000000000001'`, "accounts_transition_allowed"},
+		"another provider's order": {`INSERT INTO pools (provider, marketplace, environment) VALUES ('other', 'north', 'production');
+			UPDATE accounts SET provider = 'other' WHERE id = '000000000003'`,
+			"accounts_identity_is_fixed"},
+		"rewriting history": {`UPDATE account_history SET actor = 'forged'`, "history_is_append_only"},
+		"failing an order without an undo": {`UPDATE orders SET state = 'failed', failure = '{}' WHERE id = 'o'`,
+			"orders_transition_allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tx, err := db.BeginTxx(ctx, nil)

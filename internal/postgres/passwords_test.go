@@ -37,7 +37,9 @@ func TestNoPasswordIsKeptOfAnAccountThatWasNotHandedOver(t *testing.T) {
 	_, err = store.Passwords.Keep(ctx, key, "000000000002", []byte("sealed"))
 	require.NoError(t, err)
 	require.Equal(t, 1, kept())
-	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: provision.Failed, Failure: failure, AccountID: "000000000002"})
+	_, err = store.Orders.Close(ctx, provision.OrderClosing{
+		Order: key, State: provision.Failed, Failure: failure, AccountID: "000000000002",
+	})
 	require.NoError(t, err)
 	refused(key, "000000000002")
 }

@@ -229,8 +229,8 @@ WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND seq > $4 ORDER
 // History reads the history of a pool, oldest first, after the given row, at most limit rows. Errors:
 // provision.ErrNotFound.
 func (s Pools) History(ctx context.Context, pool provision.Pool, after int64, limit int) (events []provision.PoolHistoryEntry, err error) {
-	if err := s.db.SelectContext(ctx, &events, poolHistorySQL, pool.Provider, pool.Marketplace, pool.Environment, after, limit); err != nil ||
-		len(events) > 0 {
+	err = s.db.SelectContext(ctx, &events, poolHistorySQL, pool.Provider, pool.Marketplace, pool.Environment, after, limit)
+	if err != nil || len(events) > 0 {
 		return events, err
 	}
 	_, err = s.Get(ctx, pool) // a page after the last row is empty too

@@ -31,8 +31,9 @@ func TestSettingsOfAPoolAreCreatedUpdatedAndInTheHistory(t *testing.T) {
 		three := 3
 		c.Settings = provision.PoolSettings{AlternateContactTypes: []string{"BILLING"}, ReportKind: provision.LegacyCUR,
 			ReportRegion: "eu-west-1", ReportPrefix: "a/b",
-			UserPolicyARNs: []string{"arn:aws:iam::aws:policy/Billing"}, PermissionsBoundary: "arn:aws:iam::111122223333:policy/B", OnFailure: provision.OnFailurePark, WaitDeadline: time.Hour,
-			ActionDeadline: 2 * time.Hour, WithoutRootAccess: true, Instructions: map[provision.Model]string{"SPAM": "{alias}"}}
+			UserPolicyARNs: []string{"arn:aws:iam::aws:policy/Billing"}, PermissionsBoundary: "arn:aws:iam::111122223333:policy/B",
+			OnFailure: provision.OnFailurePark, WaitDeadline: time.Hour, ActionDeadline: 2 * time.Hour,
+			WithoutRootAccess: true, Instructions: map[provision.Model]string{"SPAM": "{alias}"}}
 		c.StockThreshold, c.ModelThresholds, c.RenotifyEvery = &three, map[provision.Model]int{"ECAM": 2}, 3*time.Hour
 	}
 	edited, err := store.Pools.Update(ctx, "key abc", pool, 1, everything)

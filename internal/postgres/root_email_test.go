@@ -66,8 +66,10 @@ func TestAnImportFindsARootEmailThatIsAnotherAccounts(t *testing.T) {
 	want := []string{
 		"2:root_email:6: " + provision.RootEmailTaken,
 		"3:root_email:6: " + provision.RootEmailTaken,
-		"6:root_email:6: this root e-mail is in line 5 of this file already: AWS uses an address for the root user of one account only, regardless of case; correct one of the two rows",
-		"607:root_email:6: this root e-mail is in line 5 of this file already: AWS uses an address for the root user of one account only, regardless of case; correct one of the two rows",
+		"6:root_email:6: this root e-mail is in line 5 of this file already: " +
+			"AWS uses an address for the root user of one account only, regardless of case; correct one of the two rows",
+		"607:root_email:6: this root e-mail is in line 5 of this file already: " +
+			"AWS uses an address for the root user of one account only, regardless of case; correct one of the two rows",
 		"608:account_id:1: account 000000000005 is in line 5 of this file already: keep one of the two rows",
 	}
 	for _, dryRun := range []bool{true, false} {

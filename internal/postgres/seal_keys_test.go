@@ -52,7 +52,8 @@ func TestWhatNeedsAKeyIsCounted(t *testing.T) {
 	require.NoError(t, err)
 	_, err = store.Passwords.Keep(ctx, ended, "000000000003", []byte("k1\x00sealed"))
 	require.NoError(t, err)
-	require.NoError(t, store.Orders.Allocate(ctx, ended, "000000000003", provision.Result{AccountID: "000000000003", CompletedAt: time.Now()}))
+	require.NoError(t, store.Orders.Allocate(ctx, ended, "000000000003",
+		provision.Result{AccountID: "000000000003", CompletedAt: time.Now()}))
 	_, err = store.Webhooks.Create(ctx, "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme", URL: "https://receiver.example/"},
 		[]byte("k0\x00sealed"))
 	require.NoError(t, err)
@@ -123,7 +124,8 @@ func TestPasswordsAndSecretsAreSealedAgain(t *testing.T) {
 	}
 	for id, purpose := range map[any]string{hook.ID: provision.WebhookSecretPurpose(hook), nil: provision.WebhookSecretPurpose(all)} {
 		var sealed []byte
-		require.NoError(t, db.GetContext(ctx, &sealed, `SELECT sealed FROM webhook_secrets WHERE webhook_id IS NOT DISTINCT FROM $1::uuid`, id))
+		require.NoError(t, db.GetContext(ctx, &sealed,
+			`SELECT sealed FROM webhook_secrets WHERE webhook_id IS NOT DISTINCT FROM $1::uuid`, id))
 		_, err := after.Open(sealed, purpose)
 		require.NoError(t, err)
 	}

@@ -169,7 +169,9 @@ func TestAStepWhoseUndoBeganNeverBeginsOrEndsAsDone(t *testing.T) {
 	require.NoError(t, err)
 
 	late := func() {
-		for _, state := range []provision.StepState{provision.StepDone, provision.StepRetrying, provision.StepFailed, provision.StepStopped} {
+		for _, state := range []provision.StepState{
+			provision.StepDone, provision.StepRetrying, provision.StepFailed, provision.StepStopped,
+		} {
 			before := stepRow(t, db, provision.StepAlias)
 			require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, state, "late"))
 			after := stepRow(t, db, provision.StepAlias)
@@ -339,7 +341,8 @@ func TestAnOrderThatGetsAnAccountAgainDoesItsStepsAgain(t *testing.T) {
 	_, err := store.Steps.BeginUndo(ctx, key, account1, provision.StepAlias, lease)
 	require.NoError(t, err)
 	require.NoError(t, store.Steps.End(ctx, key, account1, provision.StepAlias, provision.StepUndone, ""))
-	_, err = store.Orders.RejectAccount(ctx, key, account1, provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "x"}, false)
+	_, err = store.Orders.RejectAccount(ctx, key, account1,
+		provision.Failure{Code: provision.CodeAccountCannotBeEntered, Reason: "x"}, false)
 	require.NoError(t, err)
 	require.Nil(t, claim(t, store, key).Account)
 

@@ -191,7 +191,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING ` + al
 // watchPool updates the alert of one pool. Only one transaction at a time does so.
 func (s Stock) watchPool(ctx context.Context, pool provision.Pool) (alert *provision.StockAlert, event string, err error) {
 	err = s.db.tx(ctx, "stock watch", func(tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('stock alert ' || $1, 0))`, pool.String()); err != nil {
+		_, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('stock alert ' || $1, 0))`, pool.String())
+		if err != nil {
 			return err
 		}
 		stock, now, err := readStock(ctx, tx, pool)
@@ -203,13 +204,12 @@ func (s Stock) watchPool(ctx context.Context, pool provision.Pool) (alert *provi
 			return nil
 		}
 		if a := alert; a.ID == "" {
-			err = tx.GetContext(ctx, alert, openAlertSQL, a.Provider, a.Marketplace, a.Environment, a.Kind, a.Reason, a.Ready, a.OrdersWaiting,
-				a.OpenedAt, a.KindSince,
-				a.NotifiedAt, a.Notifications, a.NotEmptySince, a.NotLowSince)
+			err = tx.GetContext(ctx, alert, openAlertSQL, a.Provider, a.Marketplace, a.Environment, a.Kind, a.Reason, a.Ready,
+				a.OrdersWaiting, a.OpenedAt, a.KindSince, a.NotifiedAt, a.Notifications, a.NotEmptySince, a.NotLowSince)
 		} else {
-			_, err = tx.ExecContext(ctx, saveAlertSQL, a.ID, a.Kind, a.Reason, a.Ready, a.OrdersWaiting, a.KindSince, a.NotifiedAt, a.Notifications,
-				a.NotEmptySince,
-				a.NotLowSince, a.AcknowledgedAt, a.AcknowledgedBy, a.Note, a.ClosedAt)
+			_, err = tx.ExecContext(ctx, saveAlertSQL, a.ID, a.Kind, a.Reason, a.Ready, a.OrdersWaiting, a.KindSince,
+				a.NotifiedAt, a.Notifications, a.NotEmptySince, a.NotLowSince,
+				a.AcknowledgedAt, a.AcknowledgedBy, a.Note, a.ClosedAt)
 		}
 		if err != nil || event == "" {
 			return err
@@ -239,7 +239,8 @@ UPDATE stock_alerts SET acknowledged_at = now(), acknowledged_by = $2, note = $3
 // alert is closed.
 func (s Stock) AcknowledgeAlert(ctx context.Context, actor, provider, id, note string) (alert provision.StockAlert, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		err := tx.GetContext(ctx, &alert, `SELECT `+alertColumns+` FROM stock_alerts WHERE provider = $1 AND id = $2 FOR UPDATE`, provider, id)
+		err := tx.GetContext(ctx, &alert,
+			`SELECT `+alertColumns+` FROM stock_alerts WHERE provider = $1 AND id = $2 FOR UPDATE`, provider, id)
 		switch {
 		case err != nil:
 			return notFound(err, "stock alert %s", id)
@@ -267,6 +268,8 @@ func (s Stock) Alerts(ctx context.Context, provider string, f provision.AlertFil
 	w.andIf(f.Environment != "", "environment = ?", f.Environment)
 	w.andIf(f.Before != 0, "seq < ?", f.Before)
 	err = s.db.SelectContext(ctx, &alerts,
-		strings.Join([]string{"SELECT", alertColumns, "FROM stock_alerts", w.sql(), "ORDER BY seq DESC LIMIT", w.arg(f.Limit)}, " "), w.args...)
+		strings.Join([]string{
+			"SELECT", alertColumns, "FROM stock_alerts", w.sql(), "ORDER BY seq DESC LIMIT", w.arg(f.Limit),
+		}, " "), w.args...)
 	return alerts, err
 }

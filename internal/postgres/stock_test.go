@@ -33,7 +33,8 @@ func ready(t *testing.T, db *sqlx.DB, count int) {
 	require.NoError(t, err)
 	tx := db.MustBeginTx(t.Context(), nil)
 	tx.MustExec(`SELECT set_config('qm.actor', 'test', true)`)
-	tx.MustExec(`UPDATE accounts SET status = 'ready', verified_at = clock_timestamp() WHERE id IN (SELECT id FROM accounts WHERE status = 'invalid' ORDER BY id LIMIT $1)`, count)
+	tx.MustExec(`UPDATE accounts SET status = 'ready', verified_at = clock_timestamp()
+		WHERE id IN (SELECT id FROM accounts WHERE status = 'invalid' ORDER BY id LIMIT $1)`, count)
 	require.NoError(t, tx.Commit())
 }
 
@@ -123,7 +124,8 @@ func TestManyLooksAtOnceMakeOneAlert(t *testing.T) {
 	require.Len(t, alerts(t, store), 1)
 	require.Equal(t, []string{"stock.empty"}, stockEvents(t, db))
 	_, err := db.ExecContext(t.Context(),
-		`INSERT INTO stock_alerts (provider, marketplace, environment, kind, reason, ready, orders_waiting, opened_at, kind_since, notified_at, notifications)
+		`INSERT INTO stock_alerts (provider, marketplace, environment, kind, reason, ready, orders_waiting,
+			opened_at, kind_since, notified_at, notifications)
 		SELECT provider, marketplace, environment, kind, reason, ready, orders_waiting, opened_at, kind_since, notified_at, notifications
     FROM stock_alerts`)
 	require.ErrorContains(t, err, "stock_alerts_one_open", "the schema says so too")

@@ -91,7 +91,8 @@ func (v verifier) look(id string) provision.VerificationResult {
 func (v verifier) later(d time.Duration) {
 	v.t.Helper()
 	_, err := v.db.ExecContext(v.ctx,
-		`UPDATE accounts SET verify_at = verify_at - $1 * interval '1 second', checked_at = checked_at - $1 * interval '1 second'`, d.Seconds())
+		`UPDATE accounts
+		SET verify_at = verify_at - $1 * interval '1 second', checked_at = checked_at - $1 * interval '1 second'`, d.Seconds())
 	require.NoError(v.t, err)
 }
 
@@ -160,7 +161,8 @@ func TestTwoStrikesAndAReadyAccountIsInvalid(t *testing.T) {
 	v.sweep(dead, 2)
 	a := v.account(2)
 	require.Equal(t, provision.AccountInvalid, a.Status)
-	require.Equal(t, "verification failed 2 times: AccountCannotBeEntered: the role cannot be assumed (AWS answered AccessDenied)", a.Reason)
+	require.Equal(t, "verification failed 2 times: AccountCannotBeEntered: "+
+		"the role cannot be assumed (AWS answered AccessDenied)", a.Reason)
 	require.Nil(t, a.VerifyAt)
 	require.Empty(t, v.events())
 	v.later(2 * provision.VerifyEvery)

@@ -39,7 +39,8 @@ RETURNING ` + webhookColumns
 func (s Webhooks) Create(ctx context.Context, actor string, w provision.Webhook, sealed []byte) (added provision.Webhook, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var row webhookRow
-		if err := tx.GetContext(ctx, &row, createWebhookSQL, w.ID, w.Provider, w.URL, textArray(w.EventTypes), w.Description, actor); err != nil {
+		if err := tx.GetContext(ctx, &row, createWebhookSQL,
+			w.ID, w.Provider, w.URL, textArray(w.EventTypes), w.Description, actor); err != nil {
 			return err
 		}
 		added = row.webhook()
@@ -85,8 +86,8 @@ func readWebhook(ctx context.Context, q queryer, key provision.WebhookKey) (prov
 // lockWebhook reads a webhook and locks it until the transaction ends. version 0 means any.
 func lockWebhook(ctx context.Context, tx *sqlx.Tx, key provision.WebhookKey, version int64) (provision.Webhook, error) {
 	var row webhookRow
-	err := tx.GetContext(ctx, &row, `SELECT `+webhookColumns+` FROM webhooks w WHERE w.provider = $1 AND w.id = $2 FOR UPDATE`, key.Provider,
-		key.ID)
+	err := tx.GetContext(ctx, &row,
+		`SELECT `+webhookColumns+` FROM webhooks w WHERE w.provider = $1 AND w.id = $2 FOR UPDATE`, key.Provider, key.ID)
 	if err == nil && version != 0 && version != row.Version {
 		err = fmt.Errorf("webhook %s has changed since it was read: %w", key.ID, provision.ErrStale)
 	}
@@ -112,7 +113,9 @@ func (s Webhooks) Update(ctx context.Context, actor string, key provision.Webhoo
 			return err
 		}
 		if w.Kind == provision.WebhookCallback && (edit.URL != nil || edit.EventTypes != nil || edit.Description != nil) {
-			return &provision.StateError{Reason: "webhook " + key.ID + " is the callback_url of orders: it can only be enabled and disabled"}
+			return &provision.StateError{
+				Reason: "webhook " + key.ID + " is the callback_url of orders: it can only be enabled and disabled",
+			}
 		}
 		before := w
 		provision.SetIfGiven(&w.URL, edit.URL)
@@ -187,7 +190,9 @@ func (s Webhooks) RotateSecret(ctx context.Context, actor string, key provision.
 				return err
 			}
 			if w.Kind == provision.WebhookCallback {
-				return &provision.StateError{Reason: "webhook " + key.ID + " is the callback_url of orders: rotate the secret of all callbacks"}
+				return &provision.StateError{
+					Reason: "webhook " + key.ID + " is the callback_url of orders: rotate the secret of all callbacks",
+				}
 			}
 			id = &w.ID
 		} else if _, err := tx.ExecContext(ctx, `SELECT 1 FROM providers WHERE id = $1 FOR NO KEY UPDATE`, key.Provider); err != nil {
@@ -232,7 +237,9 @@ func (s Webhooks) Test(ctx context.Context, actor string, key provision.WebhookK
 			return err
 		}
 		if w.Kind == provision.WebhookCallback {
-			return &provision.StateError{Reason: "webhook " + key.ID + " is the callback_url of orders: it receives only the events of those orders"}
+			return &provision.StateError{
+				Reason: "webhook " + key.ID + " is the callback_url of orders: it receives only the events of those orders",
+			}
 		}
 		_, err = tx.ExecContext(ctx, testEventSQL, key.Provider, provision.EventWebhookTest, key.ID)
 		return err

@@ -319,5 +319,6 @@ func TestAReplaySendsEverythingAgainSinceATime(t *testing.T) {
 		record(t, store, key, taken)
 	}
 	require.Empty(t, next(t, store, key))
-	require.ErrorIs(t, store.Deliveries.Replay(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, since), provision.ErrNotFound)
+	other := provision.WebhookKey{Provider: "other", ID: key.ID}
+	require.ErrorIs(t, store.Deliveries.Replay(ctx, "test", other, since), provision.ErrNotFound)
 }

@@ -40,7 +40,6 @@ var words = []banned{
 	{`all of aws`, "AWS", ``},
 	{`the thing itself`, "name it", ``},
 	{`audit(?:s|ed|or|ors|ing)?`, "history, reconcile or check", ``},
-	{`step-nonce`, "order-nonce", ``},
 }
 
 // rules are the words, compiled.

@@ -23,18 +23,19 @@ import (
 const shutdownTimeout = 3 * time.Second
 
 type options struct {
-	Listen     string        `help:"Loopback address of the AWS wire; port 0 takes a free one." default:"127.0.0.1:4600" env:"AWS_SIM_LISTEN"`
+	Listen     string        `help:"Loopback address for AWS calls; port 0 takes a free one." default:"127.0.0.1:4600" env:"AWS_SIM_LISTEN"`
 	Admin      string        `help:"Loopback address of the admin API (/_sim/...)." default:"127.0.0.1:4601" env:"AWS_SIM_ADMIN"`
 	Seed       string        `help:"JSON file with the initial callers and accounts." type:"existingfile" required:"" env:"AWS_SIM_SEED"`
 	Delay      time.Duration `help:"Reads see a write only this long after it (±50 %)." default:"200ms" env:"AWS_SIM_DELAY"`
 	IDs        uint64        `name:"ids" help:"Seed of ids and jitter: the same seed and calls give the same ids." default:"1"`
-	RateLimits bool          `help:"Throttle the account API as AWS does (PutContactInformation: 1 per second)." negatable:"" default:"true"`
+	RateLimits bool          `help:"Throttle the account API as AWS does (contact writes: 1 per second)." negatable:"" default:"true"`
 	Verbose    bool          `help:"Log every request." short:"v"`
 }
 
 func main() {
 	var opts options
-	kong.Parse(&opts, kong.Name("aws-sim"), kong.Description("A simulator of the AWS services that Quartermaster calls. It is not AWS and keeps everything in memory."))
+	kong.Parse(&opts, kong.Name("aws-sim"),
+		kong.Description("A simulator of the AWS services that Quartermaster calls. It is not AWS and keeps everything in memory."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, opts, os.Stdout)
 	stop()
@@ -76,7 +77,10 @@ func run(ctx context.Context, opts options, out io.Writer) error {
 	}
 	defer func() { _ = admin.Close() }()
 
-	_, err = fmt.Fprintf(out, "AWS SIMULATOR: this is not AWS; nothing is billed and nothing is kept.\n  AWS endpoint  http://%s  (sts, iam, account, cur, bcm-data-exports, s3 path-style)\n  admin API     http://%s/_sim/accounts\n  %d accounts, %d callers, reads lag %v behind writes\n",
+	_, err = fmt.Fprintf(out, "AWS SIMULATOR: this is not AWS; nothing is billed and nothing is kept.\n"+
+		"  AWS endpoint  http://%s  (sts, iam, account, cur, bcm-data-exports, s3 path-style)\n"+
+		"  admin API     http://%s/_sim/accounts\n"+
+		"  %d accounts, %d callers, reads lag %v behind writes\n",
 		wire.Addr(), admin.Addr(), len(seed.Accounts), len(seed.Callers), opts.Delay)
 	if err != nil {
 		return fmt.Errorf("print the addresses: %w", err)
@@ -131,7 +135,8 @@ func listenLoopback(ctx context.Context, flag, address string) (net.Listener, er
 		return nil, fmt.Errorf("%s %q is not HOST:PORT, such as 127.0.0.1:4600: %w", flag, address, err)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fmt.Errorf("%s %q is not a loopback address: the simulator must not be reachable from other machines; use 127.0.0.1 or ::1", flag, address)
+		return nil, fmt.Errorf("%s %q is not a loopback address: "+
+			"the simulator must not be reachable from other machines; use 127.0.0.1 or ::1", flag, address)
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {

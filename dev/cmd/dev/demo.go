@@ -27,13 +27,18 @@ func demoOrders(now time.Time) []openapi.NewOrder {
 	existing := stack.ExistingReport
 	return []openapi.NewOrder{
 		{
-			ID: "demo-" + stamp + "-new", Marketplace: stack.NewReports, Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
+			ID: "demo-" + stamp + "-new", Marketplace: stack.NewReports,
+			Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
 			AccountModel: &ecam, IAMUserName: "anna.berg", AWSContactName: "Anna Berg", AWSAccountAlias: "berg-logistics-" + stamp,
-			AWSAlternateContact: &provision.AlternateContact{Name: "Billing Desk", Email: "billing@berg.example", Phone: "+46 8 123 456", Title: "Accountant"},
+			AWSAlternateContact: &provision.AlternateContact{
+				Name: "Billing Desk", Email: "billing@berg.example", Phone: "+46 8 123 456", Title: "Accountant",
+			},
 		},
 		{
-			ID: "demo-" + stamp + "-existing", Marketplace: stack.ExistingReports, Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
-			AccountModel: &spam, UseExistingCUR: &existing, IAMUserName: "li.wei", AWSContactName: "Li Wei", AWSAccountAlias: "wei-trading-" + stamp,
+			ID: "demo-" + stamp + "-existing", Marketplace: stack.ExistingReports,
+			Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
+			AccountModel: &spam, UseExistingCUR: &existing,
+			IAMUserName: "li.wei", AWSContactName: "Li Wei", AWSAccountAlias: "wei-trading-" + stamp,
 		},
 	}
 }
@@ -120,11 +125,13 @@ func printOrder(s *stack.Stack, order openapi.Order) {
 		if r.Report.Existing {
 			report = "existing"
 		}
-		fmt.Printf("  account          %s (%s)\n  sign in          %s\n  or               %s\n  user             %s\n", r.AccountID, r.Model, r.SignInURL, r.SignInURLByID, r.IAMUserName)
+		fmt.Printf("  account          %s (%s)\n  sign in          %s\n  or               %s\n  user             %s\n",
+			r.AccountID, r.Model, r.SignInURL, r.SignInURLByID, r.IAMUserName)
 		if r.Password != nil && r.Password.URL != nil {
 			fmt.Printf("  password, once   %s\n", *r.Password.URL)
 		}
-		fmt.Printf("  cost report      %s (%s) in s3://%s/%s, usage from %s\n", r.Report.Name, report, r.Report.Bucket, r.Report.Prefix, r.UsageAvailableFrom.Format(time.RFC3339))
+		fmt.Printf("  cost report      %s (%s) in s3://%s/%s, usage from %s\n",
+			r.Report.Name, report, r.Report.Bucket, r.Report.Prefix, r.UsageAvailableFrom.Format(time.RFC3339))
 		if r.RootAccess != nil {
 			fmt.Printf("  root access      %s\n", strings.ReplaceAll(*r.RootAccess, "\n", "\n                   "))
 		}

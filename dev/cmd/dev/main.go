@@ -66,7 +66,9 @@ func main() {
 
 func run(ctx context.Context, o options, demo bool) (err error) {
 	fmt.Println("Starting Quartermaster on this machine. AWS is simulated: no account is real, nothing leaves this machine.")
-	s, err := stack.Start(ctx, stack.Options{Progress: os.Stdout, DatabaseURL: o.DatabaseURL, TemporalURL: o.TemporalAddress, KnownPorts: true, Delay: hiddenFor})
+	s, err := stack.Start(ctx, stack.Options{
+		Progress: os.Stdout, DatabaseURL: o.DatabaseURL, TemporalURL: o.TemporalAddress, KnownPorts: true, Delay: hiddenFor,
+	})
 	if err != nil {
 		return err
 	}
@@ -137,7 +139,9 @@ func printPlaces(s *stack.Stack, client *stack.Client) {
 
 Try it:
   curl -s %[1]s/v1/accounts -H 'Authorization: Bearer %[6]s'
-  curl -s %[1]s/v1/orders -H 'Authorization: Bearer %[6]s' -H 'Content-Type: application/json' -d '{"id":"my-1","marketplace":"%[7]s","environment":"production","order_mode":"new_account","iam_user_name":"customer","aws_contact_name":"Jane Roe","aws_account_alias":"my-first-alias"}'
+  curl -s %[1]s/v1/orders -H 'Authorization: Bearer %[6]s' -H 'Content-Type: application/json' -d '{
+    "id":"my-1","marketplace":"%[7]s","environment":"production","order_mode":"new_account",
+    "iam_user_name":"customer","aws_contact_name":"Jane Roe","aws_account_alias":"my-first-alias"}'
   curl -s %[1]s/v1/orders/my-1 -H 'Authorization: Bearer %[6]s'
 `, s.API, webUI, s.AWSAdmin, s.Database, s.Dir, client.Key, stack.NewReports)
 }
