@@ -11,7 +11,8 @@ import (
 func wake(ctx workflow.Context, orders []provision.OrderKey) {
 	for _, key := range orders {
 		if err := workflow.SignalExternalWorkflow(ctx, OrderWorkflowID(key), "", SignalStock, nil).Get(ctx, nil); err != nil {
-			workflow.GetLogger(ctx).Warn("could not wake a waiting order; it looks for its account within 15 minutes", "order", key.String())
+			workflow.GetLogger(ctx).Warn("could not wake a waiting order; it looks for its account within 15 minutes",
+				"order", key.String())
 		}
 	}
 }

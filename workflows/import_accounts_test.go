@@ -116,7 +116,8 @@ func TestACancelledImportIsGivenUp(t *testing.T) {
 func TestTheWebUISaysHowFarAnImportIs(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "**completed**: 9 of 9 rows, 5 added, 3 unchanged, 1 faulty.",
-		workflows.ImportDetails(activities.ImportProgress{State: provision.ImportCompleted, RowsTotal: 9, RowsDone: 9, Added: 5, Unchanged: 3,
-			Faulty: 1}))
+		workflows.ImportDetails(activities.ImportProgress{
+			State: provision.ImportCompleted, RowsTotal: 9, RowsDone: 9, Added: 5, Unchanged: 3, Faulty: 1,
+		}))
 	require.Equal(t, "No file was stored: there is nothing to import.", workflows.ImportDetails(activities.ImportProgress{}))
 }

@@ -75,9 +75,11 @@ func modelledOrder(t *testing.T, db *postgres.DB, n int) (*orderModel, provision
 	for range 2 {
 		a := model.createAccount(false)
 		a.row.ID = fmt.Sprintf("%d%011d", len(model.accounts), n)
-		_, _, err := db.Accounts.Create(ctx, provision.Account{ID: a.row.ID, Pool: model.ordered.Pool(), Model: provision.ModelECAM,
-			Status: provision.AccountReady,
-			Name:   "a", RootEmail: a.row.ID + "@acme.test", RoleARN: "arn:aws:iam::" + a.row.ID + ":role/quartermaster", ExternalID: provision.NewExternalID()}, "test")
+		_, _, err := db.Accounts.Create(ctx, provision.Account{
+			ID: a.row.ID, Pool: model.ordered.Pool(), Model: provision.ModelECAM, Status: provision.AccountReady,
+			Name: "a", RootEmail: a.row.ID + "@acme.test", RoleARN: "arn:aws:iam::" + a.row.ID + ":role/quartermaster",
+			ExternalID: provision.NewExternalID(),
+		}, "test")
 		require.NoError(t, err)
 	}
 	for _, store := range []activities.Orders{databaseModel{w: model}, db.Orders} {

@@ -42,7 +42,8 @@ var (
 		WaitForCancellation:    true,
 		RetryPolicy:            backOff(time.Second, 10*time.Second),
 	}
-	// reconciling reads all orders, accounts and workflows. If it does not finish in time it fails, and the next scheduled run sees the same.
+	// reconciling reads all orders, accounts and workflows. If it does not finish in time it fails, and the next scheduled run
+	// sees the same.
 	reconciling = workflow.ActivityOptions{
 		ScheduleToCloseTimeout: 4 * time.Minute,
 		StartToCloseTimeout:    2 * time.Minute,

@@ -64,15 +64,18 @@ func TestARunOfAnEndedOrderDoesNothingAndEndsAsTheOrderEnded(t *testing.T) {
 func TestARunThatLearnsThatTheOrderHasEndedUndoesNothing(t *testing.T) {
 	t.Parallel()
 	for name, end := range ends {
-		for _, refusedAt := range []string{"ClaimAccount", "Inspect", "CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn",
-			"Allocate"} {
+		for _, refusedAt := range []string{
+			"ClaimAccount", "Inspect", "CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn", "Allocate",
+		} {
 			t.Run(name+" at "+refusedAt, func(t *testing.T) {
 				t.Parallel()
 				env, w := setup(t)
 				w.fail[refusedAt] = refused(provision.CodeOrderNotInProgress)
 				w.status = end.status
 				env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
-				for _, undo := range append(slices.Clone(undoFour), "DisableSignIn", "CompareWithJournal", "BeginUndo", "RejectAccount", "CloseOrder") {
+				undoing := append(slices.Clone(undoFour),
+					"DisableSignIn", "CompareWithJournal", "BeginUndo", "RejectAccount", "CloseOrder")
+				for _, undo := range undoing {
 					require.NotContains(t, w.calls, undo)
 				}
 				end.check(t, env)

@@ -117,8 +117,9 @@ func runOrder(plan *orderPlan, bug plantedBug, without map[int]bool) *orderModel
 		Request: provision.Request{Marketplace: "north", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
 			IAMUserName: "customer", ContactName: "Jane Roe", AccountAlias: "blue-sky"}}
 	if plan.Alternate {
-		w.ordered.Request.AlternateContact = &provision.AlternateContact{Name: "Jim Roe", Email: "jim@example.test", Phone: "+1 206 555 0100",
-			Title: "CFO"}
+		w.ordered.Request.AlternateContact = &provision.AlternateContact{
+			Name: "Jim Roe", Email: "jim@example.test", Phone: "+1 206 555 0100", Title: "CFO",
+		}
 	}
 	if plan.LinkReport {
 		w.ordered.Request.UseExistingCUR = theirReportName
@@ -133,7 +134,10 @@ func runOrder(plan *orderPlan, bug plantedBug, without map[int]bool) *orderModel
 	w.env = suite.NewTestWorkflowEnvironment()
 	w.env.SetStartTime(w.ordered.AcceptedAt)
 	w.env.SetTestTimeout(time.Minute)
-	w.env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute, Interceptors: []interceptor.WorkerInterceptor{&modelWorker{w: w}}})
+	w.env.SetWorkerOptions(worker.Options{
+		DeadlockDetectionTimeout: time.Minute,
+		Interceptors:             []interceptor.WorkerInterceptor{&modelWorker{w: w}},
+	})
 	w.env.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
 	// orderModel.verify does its work
 	w.env.RegisterWorkflowWithOptions(func(workflow.Context) error { return nil },

@@ -164,9 +164,10 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *activityScript) {
 		error) {
 		return activities.Undone{}, w.did("DisableSignIn")
 	})
-	env.OnActivity(a.RemoveUser, mock.Anything, mock.Anything).Return(func(context.Context, activities.UserUndo) (activities.Undone, error) {
-		return activities.Undone{}, w.did("RemoveUser")
-	})
+	env.OnActivity(a.RemoveUser, mock.Anything, mock.Anything).Return(
+		func(context.Context, activities.UserUndo) (activities.Undone, error) {
+			return activities.Undone{}, w.did("RemoveUser")
+		})
 	env.OnActivity(a.RestoreContacts, mock.Anything, mock.Anything).Return(func(_ context.Context,
 		in activities.RestoreContacts) (activities.Undone, error) {
 		require.Equal(t, "before", in.Journal.Alias, "an undo gets the journal")
@@ -193,7 +194,9 @@ func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *activityScript) {
 		w.asked = append(w.asked, in.Failure)
 		return w.did("RequireAction")
 	})
-	env.OnActivity(a.Resume, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) error { return w.did("Resume") })
+	env.OnActivity(a.Resume, mock.Anything, mock.Anything).Return(func(context.Context, provision.OrderKey) error {
+		return w.did("Resume")
+	})
 	env.OnActivity(a.Correct, mock.Anything, mock.Anything).Return(func(context.Context,
 		activities.Corrected) error {
 		return w.did("Correct")
@@ -241,8 +244,9 @@ var (
 )
 
 func (w *activityScript) story() (story []string) {
+	leftOut := append(slices.Clone(sideBySide), "NoteAction", "StopOrder", "RereadSettings", "KeepUndo")
 	for _, call := range w.calls {
-		if !slices.Contains(sideBySide, call) && call != "NoteAction" && call != "StopOrder" && call != "RereadSettings" && call != "KeepUndo" {
+		if !slices.Contains(leftOut, call) {
 			story = append(story, call)
 		}
 	}

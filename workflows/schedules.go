@@ -22,7 +22,8 @@ var schedules = []struct {
 	{ReconcileID, ReconcileName, ReconcileID, 5 * time.Minute, 30 * time.Second, "Finds what is stuck and repairs what is safe to repair"},
 	{VerifyAccountsID, VerifyAccountsName, VerifyAccountsID + "-scheduled", time.Minute, 10 * time.Second,
 		"Verifies the accounts that are due"},
-	{WatchStockID, WatchStockName, WatchStockID, time.Minute, 10 * time.Second, "Checks the stock of all pools and raises or closes alerts"},
+	{WatchStockID, WatchStockName, WatchStockID, time.Minute, 10 * time.Second,
+		"Checks the stock of all pools and raises or closes alerts"},
 	{SweepWebhooksID, SweepWebhooksName, SweepWebhooksID, time.Minute, 10 * time.Second,
 		"Wakes webhooks that have something to send, and deletes old events"},
 }

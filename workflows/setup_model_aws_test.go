@@ -57,11 +57,15 @@ var modelReportName, modelBucketName = "mp-cur-" + modelNonce, "mp-cur-bucket-" 
 
 func (w *orderModel) createAccount(bad bool) *accountModel {
 	n := len(w.accounts) + 1
-	a := &accountModel{bad: bad, changed: map[string]bool{}, running: map[string]int{}, succeeded: map[string]bool{}, wrote: map[string]bool{}}
+	a := &accountModel{
+		bad: bad, changed: map[string]bool{}, running: map[string]int{}, succeeded: map[string]bool{}, wrote: map[string]bool{},
+	}
 	a.row = provision.Account{ID: fmt.Sprintf("%012d", n), Pool: w.ordered.Pool(), Model: provision.ModelECAM, RootAccess: true,
 		Status: provision.AccountReady}
 	a.before = awsContents{
-		Contact:    provision.Contact{FullName: fmt.Sprintf("Owner %d", n), City: "Seattle", PhoneNumber: "+1 206 555 0100", CountryCode: "US"},
+		Contact: provision.Contact{
+			FullName: fmt.Sprintf("Owner %d", n), City: "Seattle", PhoneNumber: "+1 206 555 0100", CountryCode: "US",
+		},
 		Alternates: map[string]provision.AlternateContact{}, Users: map[string]iamUser{"admin": {ID: "AIDA0"}},
 		Reports: map[string]string{}, Buckets: map[string]string{"logs": ""},
 	}
@@ -69,7 +73,9 @@ func (w *orderModel) createAccount(bad bool) *accountModel {
 		a.before.Alias = fmt.Sprintf("before-%d", n)
 	}
 	if w.plan.HadBilling {
-		a.before.Alternates["BILLING"] = provision.AlternateContact{Name: "Earlier", Email: "earlier@example.test", Phone: "1", Title: "CFO"}
+		a.before.Alternates["BILLING"] = provision.AlternateContact{
+			Name: "Earlier", Email: "earlier@example.test", Phone: "1", Title: "CFO",
+		}
 	}
 	if w.plan.NameInUse {
 		a.before.Users[w.ordered.Request.IAMUserName] = iamUser{ID: "AIDA1"}
@@ -124,8 +130,10 @@ func (s modelActivities) Inspect(ctx context.Context, in activities.Assignment) 
 	}
 	if name := in.Request.UseExistingCUR; name != "" {
 		if _, there := a.now.Reports[name]; !there {
-			return found, at.refuse(provision.Failure{Code: provision.CodeReportNotFound, Step: provision.StepInspect, Field: "use_existing_cur",
-				Reason: "no report of this name"})
+			return found, at.refuse(provision.Failure{
+				Code: provision.CodeReportNotFound, Step: provision.StepInspect, Field: "use_existing_cur",
+				Reason: "no report of this name",
+			})
 		}
 		found.ExistingReport = &provision.Report{Name: name, Existing: true}
 	}
@@ -270,8 +278,10 @@ func (s modelActivities) SetAlias(ctx context.Context, in activities.Assignment)
 		return struct{}{}, nil
 	}
 	if s.w.aliasTaken[alias] {
-		return struct{}{}, at.refuse(provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias",
-			Value: alias, Reason: "the alias is taken"})
+		return struct{}{}, at.refuse(provision.Failure{
+			Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias",
+			Value: alias, Reason: "the alias is taken",
+		})
 	}
 	return struct{}{}, at.touch(in, func(a *accountModel) { a.now.Alias = alias })
 }

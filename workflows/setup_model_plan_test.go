@@ -83,8 +83,10 @@ func (p *orderPlan) size() int { return len(p.Faults) + len(p.Events) }
 
 func (p *orderPlan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d accounts, %d of them bad; had alias %t, billing contact %t; name in use %t, alias taken %t, no such report %t; alternate %t, link %t, park %t, deaf %t, pace %v",
-		p.Accounts, p.Bad, p.HadAlias, p.HadBilling, p.NameInUse, p.AliasTaken, p.NoSuchReport, p.Alternate, p.LinkReport, p.Park, p.Deaf, p.Pace)
+	fmt.Fprintf(&b, "%d accounts, %d of them bad; had alias %t, billing contact %t; name in use %t, alias taken %t, "+
+		"no such report %t; alternate %t, link %t, park %t, deaf %t, pace %v",
+		p.Accounts, p.Bad, p.HadAlias, p.HadBilling, p.NameInUse, p.AliasTaken,
+		p.NoSuchReport, p.Alternate, p.LinkReport, p.Park, p.Deaf, p.Pace)
 	for _, f := range p.Faults {
 		fmt.Fprintf(&b, "\n  fault: %+v", f)
 	}
@@ -105,7 +107,8 @@ var (
 	ofAnyStep = []plannedRefusal{{code: provision.CodePermissionMissing}, {code: provision.CodeAccountSuspended},
 		{code: provision.CodeAccountCannotBeEntered}, {code: provision.CodeQuotaReached}}
 	ofStep = map[string][]plannedRefusal{
-		"Inspect": {{code: provision.CodeWrongAccount}, {code: provision.CodeAccountContactInvalid}, {code: provision.CodeReportQuotaReached},
+		"Inspect": {{code: provision.CodeWrongAccount}, {code: provision.CodeAccountContactInvalid},
+			{code: provision.CodeReportQuotaReached},
 			{provision.CodeUserNameTaken, "iam_user_name", true}, {provision.CodeReportBroken, "use_existing_cur", true}},
 		"CreateUser": {{provision.CodeUserNameTaken, "iam_user_name", true}, {provision.CodeInputRefused, "iam_user_name", true},
 			{code: provision.CodePoolSettingsRefused}},
@@ -131,9 +134,11 @@ var (
 			workflows.UpdateCorrect, workflows.UpdateEndUndo},
 		{"stock", "stock unheard", "alias snatched"},
 	}
-	answerEvents = []string{workflows.UpdateCorrect, workflows.UpdateRetry, workflows.UpdateSwap, workflows.UpdateCancel, workflows.UpdateFail}
-	stopEvents   = []string{workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, "cancel workflow"}
-	eventDelays  = []time.Duration{0, 500 * time.Millisecond, time.Minute, time.Hour, 30 * 24 * time.Hour}
+	answerEvents = []string{
+		workflows.UpdateCorrect, workflows.UpdateRetry, workflows.UpdateSwap, workflows.UpdateCancel, workflows.UpdateFail,
+	}
+	stopEvents  = []string{workflows.UpdateCancel, workflows.UpdateFail, workflows.UpdateSwap, "cancel workflow"}
+	eventDelays = []time.Duration{0, 500 * time.Millisecond, time.Minute, time.Hour, 30 * 24 * time.Hour}
 )
 
 // Rapid draws small numbers and early values more often, so what matters comes first.
@@ -214,8 +219,8 @@ func genPlan(faults, events int, scene bool) *rapid.Generator[*orderPlan] {
 				p.Events = append(p.Events, plannedEvent{Do: workflows.UpdateCorrect, Activity: "RequireAction", Attempt: 1, Late: true})
 			}
 			if draw("stop") {
-				p.Events = append(p.Events, plannedEvent{Do: rapid.SampledFrom(stopEvents).Draw(t, "how"), Activity: "SetContacts", Attempt: 2,
-					Late: draw("late")})
+				how := rapid.SampledFrom(stopEvents).Draw(t, "how")
+				p.Events = append(p.Events, plannedEvent{Do: how, Activity: "SetContacts", Attempt: 2, Late: draw("late")})
 			}
 		}
 		p.Events = append(p.Events, rapid.SliceOfN(genAnswer, 0, events).Draw(t, "answers")...)

@@ -92,7 +92,8 @@ func (r *orderRun) removeUser(ctx workflow.Context) (activities.Undone, error) {
 }
 
 func (r *orderRun) enableSignIn(ctx workflow.Context) error {
-	_, err := call(ctx, cloud, "Enable sign-in", acts.EnableSignIn, activities.EnableSignIn{Assignment: r.assignment(), User: r.account.user})
+	_, err := call(ctx, cloud, "Enable sign-in", acts.EnableSignIn,
+		activities.EnableSignIn{Assignment: r.assignment(), User: r.account.user})
 	return err
 }
 

@@ -39,8 +39,10 @@ func (r *orderRun) undo(ctx workflow.Context, cause error) ending {
 		r.enter(returning)
 	} else {
 		r.enter(closing)
-		if err := execDatabase(ctx, "Begin undo", acts.BeginUndo, activities.OrderFailed{Order: r.order.OrderKey, Failure: failure}); err != nil {
-			workflow.GetLogger(ctx).Error("could not set the order to compensating; closing the order makes up for it", "code", failureOf(err).Code)
+		failed := activities.OrderFailed{Order: r.order.OrderKey, Failure: failure}
+		if err := execDatabase(ctx, "Begin undo", acts.BeginUndo, failed); err != nil {
+			workflow.GetLogger(ctx).Error("could not set the order to compensating; closing the order makes up for it",
+				"code", failureOf(err).Code)
 		}
 	}
 	var err error
@@ -117,9 +119,11 @@ func (r *orderRun) cleanup() workflow.ActivityOptions {
 }
 
 func (r *orderRun) compareWithJournal(ctx workflow.Context) (activities.Comparison, error) {
-	return call(ctx, r.cleanup(), "Compare account "+r.account.ID+" with the journal", acts.CompareWithJournal, activities.CompareWithJournal{
-		Assignment: r.assignment(), Journal: r.account.inspected.Journal, EarlierRequests: r.earlier, Written: r.account.contacts,
-		EarlierSettings: r.replaced})
+	return call(ctx, r.cleanup(), "Compare account "+r.account.ID+" with the journal", acts.CompareWithJournal,
+		activities.CompareWithJournal{
+			Assignment: r.assignment(), Journal: r.account.inspected.Journal, EarlierRequests: r.earlier,
+			Written: r.account.contacts, EarlierSettings: r.replaced,
+		})
 }
 
 // keepUndo keeps what RemoveLeftovers needs to undo the account again.

@@ -12,8 +12,10 @@ import (
 // handleUpdates registers what people may do to a running order. Each is an update with a validator: the order refuses at once what its
 // state forbids, and a refused update leaves no trace in the history.
 func (r *orderRun) handleUpdates(ctx workflow.Context) error {
-	if err := workflow.SetUpdateHandlerWithOptions(ctx, UpdateCorrect, r.correct, workflow.UpdateHandlerOptions{
-		Validator: r.checkCorrection, Description: "Replace the fields that the order asks for; the work goes on in the same account."}); err != nil {
+	correct := workflow.UpdateHandlerOptions{
+		Validator: r.checkCorrection, Description: "Replace the fields that the order asks for; the work goes on in the same account.",
+	}
+	if err := workflow.SetUpdateHandlerWithOptions(ctx, UpdateCorrect, r.correct, correct); err != nil {
 		return err
 	}
 	for _, u := range []struct {
@@ -135,7 +137,8 @@ func (r *orderRun) record(ctx workflow.Context, update string, by provision.Inte
 func (r *orderRun) checkStop(provision.Intervention) error {
 	switch {
 	case r.phase == completing || r.phase == closing:
-		return refuse(provision.CodeTooLate, "", "the order has ended or is ending, or its account is being handed over: there is no way back")
+		return refuse(provision.CodeTooLate, "",
+			"the order has ended or is ending, or its account is being handed over: there is no way back")
 	case r.stopped != nil:
 		return refuse(provision.CodeTooLate, "", "the order is already being undone")
 	}

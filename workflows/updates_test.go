@@ -172,10 +172,13 @@ func TestCancelAndFailByUpdate(t *testing.T) {
 			} {
 				env, w := setup(t)
 				prepare(w)
-				env.RegisterDelayedCallback(func() { update(env, verb, operator, func(err error) { require.NoError(t, err, moment) }) }, time.Hour)
+				env.RegisterDelayedCallback(func() {
+					update(env, verb, operator, func(err error) { require.NoError(t, err, moment) })
+				}, time.Hour)
 				env.ExecuteWorkflow(workflows.ProvisionOrder, theOrder)
 				require.Error(t, env.GetWorkflowError())
-				require.Equal(t, state == provision.Cancelled, temporal.IsCanceledError(env.GetWorkflowError()), "Temporal shows what the order shows")
+				require.Equal(t, state == provision.Cancelled, temporal.IsCanceledError(env.GetWorkflowError()),
+					"Temporal shows what the order shows")
 				require.Equal(t, state, w.closing.State, moment)
 				require.Contains(t, w.closing.Failure.Reason, operator.Reason)
 				require.Len(t, w.actions, 1)

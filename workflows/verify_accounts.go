@@ -75,13 +75,15 @@ func inconclusive(id string, err error) provision.VerificationResult {
 // the schedule does the same.
 func verifyDue(ctx workflow.Context) {
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-		WorkflowID: VerifyAccountsID, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON, StaticSummary: "Verifies the accounts that are due",
+		WorkflowID: VerifyAccountsID, ParentClosePolicy: enumspb.PARENT_CLOSE_POLICY_ABANDON,
+		StaticSummary: "Verifies the accounts that are due",
 	})
 	err := workflow.ExecuteChildWorkflow(ctx, VerifyAccountsName).GetChildWorkflowExecution().Get(ctx, nil)
 	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 		err = workflow.SignalExternalWorkflow(ctx, VerifyAccountsID, "", SignalAccountsDue, nil).Get(ctx, nil)
 	}
 	if err != nil {
-		workflow.GetLogger(ctx).Warn("could not start the verification of accounts; the schedule starts it within two minutes", "error", err)
+		workflow.GetLogger(ctx).Warn("could not start the verification of accounts; the schedule starts it within two minutes",
+			"error", err)
 	}
 }

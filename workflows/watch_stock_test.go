@@ -43,7 +43,8 @@ func TestALookAtTheStockShowsWhatWasTold(t *testing.T) {
 	var got provision.StockWatch
 	require.NoError(t, env.GetWorkflowResult(&got))
 	require.Equal(t, watch, got)
-	require.Equal(t, "3 pools, 1 open alerts.\n- `stock.empty` of pool `acme/store/test`: no account is Ready", workflows.WatchDetails(watch))
+	require.Equal(t, "3 pools, 1 open alerts.\n- `stock.empty` of pool `acme/store/test`: no account is Ready",
+		workflows.WatchDetails(watch))
 }
 
 func TestALookAtTheStockIsTriedAgainAndGivesUpBeforeTheNext(t *testing.T) {

@@ -96,7 +96,8 @@ func New(opts Options) (*Cloud, error) {
 	setDefault(&opts.OpenTimeout, defaultOpenTimeout)
 	setDefault(&opts.RetryDelay, defaultRetryDelay)
 	if opts.SessionLifetime < 15*time.Minute || opts.SessionLifetime > time.Hour {
-		return nil, fmt.Errorf("session lifetime %s is out of range: AWS allows 15m to 1h when one role assumes another", opts.SessionLifetime)
+		return nil, fmt.Errorf("session lifetime %s is out of range: AWS allows 15m to 1h when one role assumes another",
+			opts.SessionLifetime)
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now

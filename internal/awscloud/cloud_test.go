@@ -42,10 +42,12 @@ func setup(t *testing.T, change func(*awscloud.Options)) (*awscloud.Cloud, *awss
 		Callers: []awssim.Caller{{AccessKeyID: keyID, SecretAccessKey: "not-a-secret", ARN: principalARN}},
 		Accounts: []awssim.Account{
 			{
-				ID:      accountID,
-				Email:   "a@example.com",
-				Role:    role,
-				Contact: &awssim.Contact{FullName: "A", AddressLine1: "B", City: "C", PostalCode: "D", CountryCode: "FR", PhoneNumber: "+33 1"},
+				ID:    accountID,
+				Email: "a@example.com",
+				Role:  role,
+				Contact: &awssim.Contact{
+					FullName: "A", AddressLine1: "B", City: "C", PostalCode: "D", CountryCode: "FR", PhoneNumber: "+33 1",
+				},
 			},
 			{ID: otherID, Email: "b@example.com", Role: role},
 		},

@@ -48,16 +48,20 @@ func TestLeaseExpires(t *testing.T) {
 		happens func(clock *fakeClock, lease *awscloud.Lease)
 		left    time.Duration
 	}{
-		"just granted":           {func(*fakeClock, *awscloud.Lease) {}, lasts},
-		"a while later":          {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(4*time.Second, 4*time.Second) }, 11 * time.Second},
-		"at its end":             {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(lasts, lasts) }, 0},
-		"stopped":                {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(time.Minute, time.Minute) }, -45 * time.Second},
-		"frozen, wall clock":     {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(0, time.Minute) }, -45 * time.Second},
-		"frozen, boot clock":     {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(time.Minute, 0) }, -45 * time.Second},
-		"wall clock set back":    {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(4*time.Second, -time.Hour) }, 11 * time.Second},
-		"ended":                  {func(_ *fakeClock, lease *awscloud.Lease) { lease.End() }, 0},
-		"granted after its end":  {func(_ *fakeClock, lease *awscloud.Lease) { lease.End(); lease.Grant(lease.Now()) }, 0},
-		"the end of the attempt": {func(clock *fakeClock, lease *awscloud.Lease) { clock.pause(time.Minute, 0); lease.Renew(lease.Now()) }, 0},
+		"just granted": {func(*fakeClock, *awscloud.Lease) {}, lasts},
+		"a while later": {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(4*time.Second, 4*time.Second) },
+			11 * time.Second},
+		"at its end":            {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(lasts, lasts) }, 0},
+		"stopped":               {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(time.Minute, time.Minute) }, -45 * time.Second},
+		"frozen, wall clock":    {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(0, time.Minute) }, -45 * time.Second},
+		"frozen, boot clock":    {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(time.Minute, 0) }, -45 * time.Second},
+		"wall clock set back":   {func(clock *fakeClock, _ *awscloud.Lease) { clock.pause(4*time.Second, -time.Hour) }, 11 * time.Second},
+		"ended":                 {func(_ *fakeClock, lease *awscloud.Lease) { lease.End() }, 0},
+		"granted after its end": {func(_ *fakeClock, lease *awscloud.Lease) { lease.End(); lease.Grant(lease.Now()) }, 0},
+		"the end of the attempt": {func(clock *fakeClock, lease *awscloud.Lease) {
+			clock.pause(time.Minute, 0)
+			lease.Renew(lease.Now())
+		}, 0},
 		"renewed": {func(clock *fakeClock, lease *awscloud.Lease) {
 			clock.pause(10*time.Second, 0)
 			lease.Renew(lease.Now())

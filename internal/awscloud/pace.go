@@ -62,7 +62,10 @@ func (p *pacer) of(accountID string) *pace {
 	own, ok := p.paces[accountID]
 	if !ok {
 		own = &pace{
-			iam: limiter(p.limits.IAM), contactWrites: limiter(p.limits.ContactWrites), contactReads: limiter(p.limits.ContactReads), used: now,
+			iam:           limiter(p.limits.IAM),
+			contactWrites: limiter(p.limits.ContactWrites),
+			contactReads:  limiter(p.limits.ContactReads),
+			used:          now,
 		}
 		p.paces[accountID] = own
 	}

@@ -48,7 +48,8 @@ func TestEachCodeMatchesItsPredicates(t *testing.T) {
 		"RegionDisabledException": "region of STS", "RequestTimeout": "ambiguous",
 		"LimitExceededException": "", "Whatever": "",
 	} {
-		err := fmt.Errorf("wrapped: %w", &smithy.OperationError{ServiceID: "IAM", OperationName: "X", Err: &smithy.GenericAPIError{Code: code}})
+		apiError := &smithy.GenericAPIError{Code: code}
+		err := fmt.Errorf("wrapped: %w", &smithy.OperationError{ServiceID: "IAM", OperationName: "X", Err: apiError})
 		for name, predicate := range predicates {
 			require.Equal(t, name == want, predicate(err), "%s: %s", code, name)
 		}
@@ -96,7 +97,8 @@ func TestIsRefused(t *testing.T) {
 		{400, "TeapotException", true}, {418, "TeapotException", true}, {403, "Whatever", true}, {400, "LimitExceededException", true},
 		{400, "", true},
 		{400, "ValidationException", false}, {403, "AccessDenied", false}, {404, "NoSuchEntity", false}, {400, "Throttling", false},
-		{429, "Whatever", false}, {408, "Whatever", false}, {400, "RequestTimeout", false}, {500, "TeapotException", false}, {503, "", false},
+		{429, "Whatever", false}, {408, "Whatever", false}, {400, "RequestTimeout", false},
+		{500, "TeapotException", false}, {503, "", false},
 		{200, "Whatever", false},
 	} {
 		require.Equal(t, c.want, awscloud.IsRefused(answer(c.status, c.code)), "%d %s", c.status, c.code)
@@ -135,11 +137,9 @@ func TestDenyingPolicy(t *testing.T) {
 	} {
 		require.Equal(t, want, awscloud.DenyingPolicy(&smithy.GenericAPIError{Code: "AccessDenied", Message: message}), message)
 	}
-	require.Empty(
-		t,
-		awscloud.DenyingPolicy(&smithy.GenericAPIError{Code: "ValidationError", Message: "with an explicit deny in a service control policy"}),
-	)
-	require.Empty(t, awscloud.DenyingPolicy(errors.New("with an explicit deny in a service control policy")))
+	const message = "with an explicit deny in a service control policy"
+	require.Empty(t, awscloud.DenyingPolicy(&smithy.GenericAPIError{Code: "ValidationError", Message: message}))
+	require.Empty(t, awscloud.DenyingPolicy(errors.New(message)))
 	require.Empty(t, awscloud.DenyingPolicy(nil))
 }
 

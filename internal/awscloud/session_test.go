@@ -189,7 +189,10 @@ func TestCredentialsThatAWSDoesNotKnowAreReplaced(t *testing.T) {
 // The error shows the operator which call did not answer.
 func TestOperationNamesTheCallThatTheDeadlineEnded(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]awssim.Fault{"no answer": {Kind: awssim.Timeout}, "between two attempts": {Kind: awssim.Unavailable}} {
+	for name, fault := range map[string]awssim.Fault{
+		"no answer":            {Kind: awssim.Timeout},
+		"between two attempts": {Kind: awssim.Unavailable},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cloud, sim := setup(t, func(o *awscloud.Options) { o.RetryDelay = time.Hour })

@@ -13,7 +13,10 @@ var accountOperations = []operation{
 	{service: "account", name: "PutContactInformation", mutates: true, needs: on(onAccount), do: ownAccount(putContactInformation)},
 	{service: "account", name: "GetAlternateContact", needs: needsAlternateContact, do: ownAccount(getAlternateContact)},
 	{service: "account", name: "PutAlternateContact", mutates: true, needs: needsAlternateContact, do: ownAccount(putAlternateContact)},
-	{service: "account", name: "DeleteAlternateContact", mutates: true, needs: needsAlternateContact, do: ownAccount(deleteAlternateContact)},
+	{
+		service: "account", name: "DeleteAlternateContact", mutates: true,
+		needs: needsAlternateContact, do: ownAccount(deleteAlternateContact),
+	},
 	{service: "account", name: "GetAccountInformation", needs: on(onAccount), do: ownAccount(getAccountInformation)},
 }
 

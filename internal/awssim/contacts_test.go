@@ -86,7 +86,8 @@ func TestAlternateContacts(t *testing.T) {
 	w, ctx := setup(t), t.Context()
 	get := func() (*account.GetAlternateContactOutput, error) {
 		return w.account.GetAlternateContact(ctx, &account.GetAlternateContactInput{
-			AlternateContactType: accounttypes.AlternateContactTypeBilling})
+			AlternateContactType: accounttypes.AlternateContactTypeBilling,
+		})
 	}
 	_, err := get()
 	var missing *accounttypes.ResourceNotFoundException
@@ -165,7 +166,8 @@ func TestAnAccountMayNormalizeContacts(t *testing.T) {
 	t.Parallel()
 	w, ctx := setup(t, withAccount(func(a *awssim.Account) { a.Quirks.NormalizeContacts = true })), t.Context()
 	in := billing()
-	in.Name, in.EmailAddress, in.PhoneNumber = aws.String(" Bea  Bill "), aws.String(" Bea.Bill@Example.COM "), aws.String("0049 30 7654321")
+	in.Name, in.EmailAddress = aws.String(" Bea  Bill "), aws.String(" Bea.Bill@Example.COM ")
+	in.PhoneNumber = aws.String("0049 30 7654321")
 	_, err := w.account.PutAlternateContact(ctx, in)
 	require.NoError(t, err)
 	got, err := w.account.GetAlternateContact(ctx, &account.GetAlternateContactInput{AlternateContactType: in.AlternateContactType})

@@ -229,7 +229,8 @@ func (e exportInput) export() Export {
 	output := destination.S3OutputConfigurations
 	return Export{
 		Description: e.Description, QueryStatement: e.DataQuery.QueryStatement, TableConfigurations: e.DataQuery.TableConfigurations,
-		S3Bucket: destination.S3Bucket, S3BucketOwner: destination.S3BucketOwner, S3Prefix: destination.S3Prefix, S3Region: destination.S3Region,
+		S3Bucket: destination.S3Bucket, S3BucketOwner: destination.S3BucketOwner,
+		S3Prefix: destination.S3Prefix, S3Region: destination.S3Region,
 		OutputType: output.OutputType, Format: output.Format, Compression: output.Compression, Overwrite: output.Overwrite,
 	}
 }

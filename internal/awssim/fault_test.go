@@ -71,8 +71,9 @@ func TestFaultsAnswerInEveryServicesOwnCode(t *testing.T) {
 			"bcm-data-exports": {"InternalServerException", 500}, "s3": {"InternalError", 500},
 		},
 		awssim.Unavailable: {
-			"iam": {"ServiceUnavailable", 503}, "account": {"ServiceUnavailableException", 503}, "cur": {"ServiceUnavailableException", 503},
-			"bcm-data-exports": {"ServiceUnavailableException", 503}, "s3": {"ServiceUnavailable", 503},
+			"iam": {"ServiceUnavailable", 503}, "s3": {"ServiceUnavailable", 503},
+			"account": {"ServiceUnavailableException", 503}, "cur": {"ServiceUnavailableException", 503},
+			"bcm-data-exports": {"ServiceUnavailableException", 503},
 		},
 		awssim.AccessDenied: {
 			"iam": {"AccessDenied", 403}, "account": {"AccessDeniedException", 403}, "cur": {"AccessDeniedException", 400},
@@ -90,7 +91,9 @@ func TestFaultsAnswerInEveryServicesOwnCode(t *testing.T) {
 		for _, when := range []awssim.When{awssim.Before, awssim.After} {
 			w := setup(t, withReportBucket())
 			for _, m := range mutations() {
-				remove := w.sim.Inject(awssim.Fault{Service: m.service, Operation: m.operation, AccountID: accountID, When: when, Kind: kind})
+				remove := w.sim.Inject(awssim.Fault{
+					Service: m.service, Operation: m.operation, AccountID: accountID, When: when, Kind: kind,
+				})
 				err := m.call(t.Context(), w)
 				requireCode(t, err, answers[m.service].code)
 				requireStatus(t, err, answers[m.service].status)

@@ -34,7 +34,9 @@ var iamCredentialOperations = []operation{
 			return certificate{name, id, "-----BEGIN CERTIFICATE-----", "Active", timestamp(u.Created)}
 		})
 	}),
-	userRemoval("DeleteSigningCertificate", "CertificateId", "signing certificate", func(u *User) *[]string { return &u.SigningCertificates }),
+	userRemoval("DeleteSigningCertificate", "CertificateId", "signing certificate", func(u *User) *[]string {
+		return &u.SigningCertificates
+	}),
 
 	userList("ListSSHPublicKeys", "SSHPublicKeys", func(name string, u User) []any {
 		type key struct {

@@ -83,8 +83,9 @@ func TestUserLivesFromCreationToDeletion(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(before), string(w.sim.Snapshot(accountID)), "an undone account is the account as it was, byte for byte")
 	require.Equal(t, []string{
-		"user/alice: created", "user/alice: attached " + readOnly, "user/alice: attached " + changePassword, "user/alice: created login profile",
-		"user/alice: deleted login profile", "user/alice: detached " + changePassword, "user/alice: detached " + readOnly, "user/alice: deleted",
+		"user/alice: created", "user/alice: attached " + readOnly, "user/alice: attached " + changePassword,
+		"user/alice: created login profile", "user/alice: deleted login profile",
+		"user/alice: detached " + changePassword, "user/alice: detached " + readOnly, "user/alice: deleted",
 	}, w.effects())
 }
 
@@ -191,7 +192,8 @@ func TestInlinePoliciesAndBoundary(t *testing.T) {
 	require.NoError(t, putPolicy(allPowers))
 	var malformed *iamtypes.MalformedPolicyDocumentException
 	for _, document := range []string{
-		"{}", `{"Statement":[]}`, `{"Statement":{"Effect":"Maybe","Action":"*","Resource":"*"}}`, `{"Statement":{"Effect":"Allow","Action":"*"}}`,
+		"{}", `{"Statement":[]}`, `{"Statement":{"Effect":"Maybe","Action":"*","Resource":"*"}}`,
+		`{"Statement":{"Effect":"Allow","Action":"*"}}`,
 		`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Principal":"*"}}`, allPowers + allPowers,
 	} {
 		require.ErrorAs(t, putPolicy(document), &malformed, document)
@@ -227,7 +229,9 @@ func TestTagUserAndListUserTags(t *testing.T) {
 	t.Parallel()
 	w, ctx := setup(t, withPolicy(allPowers)), t.Context()
 	w.mustUser(ctx)
-	_, err := w.iam.TagUser(ctx, &iam.TagUserInput{UserName: name, Tags: []iamtypes.Tag{{Key: aws.String("mp:step"), Value: aws.String("2")}}})
+	_, err := w.iam.TagUser(ctx, &iam.TagUserInput{
+		UserName: name, Tags: []iamtypes.Tag{{Key: aws.String("mp:step"), Value: aws.String("2")}},
+	})
 	require.NoError(t, err)
 	first, err := w.iam.ListUserTags(ctx, &iam.ListUserTagsInput{UserName: name, MaxItems: aws.Int32(1)})
 	require.NoError(t, err)
@@ -323,7 +327,9 @@ func TestDeleteLadder(t *testing.T) {
 	require.NoError(t, err)
 	groups, err := w.iam.ListGroupsForUser(ctx, &iam.ListGroupsForUserInput{UserName: name})
 	require.NoError(t, err)
-	virtual, err := w.iam.ListVirtualMFADevices(ctx, &iam.ListVirtualMFADevicesInput{AssignmentStatus: iamtypes.AssignmentStatusTypeAssigned})
+	virtual, err := w.iam.ListVirtualMFADevices(ctx, &iam.ListVirtualMFADevicesInput{
+		AssignmentStatus: iamtypes.AssignmentStatusTypeAssigned,
+	})
 	require.NoError(t, err)
 	require.Equal(t, userName, *virtual.VirtualMFADevices[0].User.UserName)
 	_, err = w.iam.DeleteVirtualMFADevice(ctx, &iam.DeleteVirtualMFADeviceInput{SerialNumber: aws.String(serial)})
@@ -331,11 +337,13 @@ func TestDeleteLadder(t *testing.T) {
 
 	steps := []func() error{
 		func() error {
-			_, err := w.iam.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: name, AccessKeyId: keys.AccessKeyMetadata[0].AccessKeyId})
+			key := keys.AccessKeyMetadata[0].AccessKeyId
+			_, err := w.iam.DeleteAccessKey(ctx, &iam.DeleteAccessKeyInput{UserName: name, AccessKeyId: key})
 			return err
 		},
 		func() error {
-			_, err := w.iam.DeactivateMFADevice(ctx, &iam.DeactivateMFADeviceInput{UserName: name, SerialNumber: devices.MFADevices[0].SerialNumber})
+			device := devices.MFADevices[0].SerialNumber
+			_, err := w.iam.DeactivateMFADevice(ctx, &iam.DeactivateMFADeviceInput{UserName: name, SerialNumber: device})
 			return err
 		},
 		func() error {

@@ -179,7 +179,8 @@ func checkUserTags(tags []tag) *apiError {
 	}
 	for _, t := range tags {
 		if strings.HasPrefix(strings.ToLower(t.Key), "aws:") {
-			return refuse(http.StatusBadRequest, "InvalidInput", "System tags cannot be added/updated/deleted: tag keys may not begin with aws:")
+			return refuse(http.StatusBadRequest, "InvalidInput",
+				"System tags cannot be added/updated/deleted: tag keys may not begin with aws:")
 		}
 	}
 	return nil

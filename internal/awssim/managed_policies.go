@@ -81,7 +81,8 @@ func (a *Account) documents(arns ...string) (all []string) {
 func (s *Sim) checkPolicyDocuments(a *Account) error {
 	for _, arn := range keys(a.PolicyDocuments) {
 		if !policyARNPattern.MatchString(arn) || arnField(arn, 4) != a.ID {
-			return fmt.Errorf("policy_documents: %q must be the ARN of a policy of the account, such as arn:aws:iam::%s:policy/name", arn, a.ID)
+			return fmt.Errorf("policy_documents: %q must be the ARN of a policy of the account, such as arn:aws:iam::%s:policy/name",
+				arn, a.ID)
 		}
 		if _, err := s.identityPolicy(a.PolicyDocuments[arn]); err != nil {
 			return fmt.Errorf("policy_documents: %s: %w", arn, err)

@@ -60,7 +60,9 @@ func TestManagedPoliciesCanBeRead(t *testing.T) {
 	requireCode(t, err, "NoSuchEntity")
 	_, err = w.iam.GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(ownPolicy), VersionId: aws.String("v2")})
 	requireCode(t, err, "NoSuchEntity")
-	_, err = w.iam.GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{PolicyArn: aws.String(ownPolicy), VersionId: aws.String("latest")})
+	_, err = w.iam.GetPolicyVersion(t.Context(), &iam.GetPolicyVersionInput{
+		PolicyArn: aws.String(ownPolicy), VersionId: aws.String("latest"),
+	})
 	requireCode(t, err, "ValidationError")
 	_, err = w.iam.AttachUserPolicy(t.Context(), &iam.AttachUserPolicyInput{UserName: aws.String("bob"), PolicyArn: aws.String(ownPolicy)})
 	requireCode(t, err, "AccessDenied") // bob is not under our path
@@ -153,8 +155,10 @@ func TestAccessDeniedNamesTheTypeOfPolicy(t *testing.T) {
 		"because no service control policy allows the iam:CreateUser action": func(a *awssim.Account) {
 			a.OrganizationPolicy = json.RawMessage(onlyS3)
 		},
-		"because no identity-based policy allows the iam:CreateUser action": func(a *awssim.Account) { a.Role.Policy = json.RawMessage(onlyS3) },
-		"with an explicit deny in an identity-based policy":                 func(a *awssim.Account) { a.Role.Policy = deny },
+		"because no identity-based policy allows the iam:CreateUser action": func(a *awssim.Account) {
+			a.Role.Policy = json.RawMessage(onlyS3)
+		},
+		"with an explicit deny in an identity-based policy": func(a *awssim.Account) { a.Role.Policy = deny },
 		"because no permissions boundary allows the iam:CreateUser action": func(a *awssim.Account) {
 			a.PolicyDocuments, a.Role.PermissionsBoundary = map[string]string{ownPolicy: onlyS3}, ownPolicy
 		},
@@ -214,6 +218,8 @@ func TestTheShippedPolicyCreatesUsersWithThePoolsBoundaryOnly(t *testing.T) {
 			requireCode(t, err, code)
 		}
 	}
-	_, err := w.iam.AttachUserPolicy(t.Context(), &iam.AttachUserPolicyInput{UserName: aws.String(userName), PolicyArn: aws.String(readOnly)})
+	_, err := w.iam.AttachUserPolicy(t.Context(), &iam.AttachUserPolicyInput{
+		UserName: aws.String(userName), PolicyArn: aws.String(readOnly),
+	})
 	requireCode(t, err, "AccessDenied") // the pool does not name it
 }

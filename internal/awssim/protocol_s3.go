@@ -34,7 +34,8 @@ var bucketRoutes = map[string]map[string]string{
 		"": "CreateBucket", "tagging": "PutBucketTagging", "policy": "PutBucketPolicy", "publicAccessBlock": "PutPublicAccessBlock",
 	},
 	http.MethodDelete: {
-		"": "DeleteBucket", "tagging": "DeleteBucketTagging", "policy": "DeleteBucketPolicy", "publicAccessBlock": "DeletePublicAccessBlock",
+		"": "DeleteBucket", "tagging": "DeleteBucketTagging", "policy": "DeleteBucketPolicy",
+		"publicAccessBlock": "DeletePublicAccessBlock",
 	},
 	http.MethodPost: {"delete": "DeleteObjects"},
 	http.MethodHead: {"": "HeadBucket"},
@@ -87,7 +88,8 @@ func (p s3Protocol) mistyped(_ *call, wrong *wrongType) *apiError {
 }
 
 func (p s3Protocol) unknown(c *call) *apiError {
-	return refuse(http.StatusBadRequest, "InvalidRequest", "The simulator has no operation for "+c.http.Method+" "+c.http.URL.RequestURI()+".")
+	return refuse(http.StatusBadRequest, "InvalidRequest",
+		"The simulator has no operation for "+c.http.Method+" "+c.http.URL.RequestURI()+".")
 }
 
 func (p s3Protocol) refusal(_ *call, kind refusalKind, message string) *apiError {
@@ -101,7 +103,8 @@ func (p s3Protocol) refusal(_ *call, kind refusalKind, message string) *apiError
 	case incompleteSignature, wrongScope:
 		return refuse(http.StatusBadRequest, "AuthorizationHeaderMalformed", message)
 	case skewedClock:
-		return refuse(http.StatusForbidden, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large.")
+		return refuse(http.StatusForbidden, "RequestTimeTooSkewed",
+			"The difference between the request time and the current time is too large.")
 	case throttled:
 		return refuse(http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 	case internalError:

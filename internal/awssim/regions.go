@@ -40,7 +40,8 @@ func (a *Account) checkRegions() error {
 	}
 	for _, region := range a.DisabledSTSRegions {
 		if !knownRegion(region) || region == homeRegion {
-			return fmt.Errorf("disabled_sts_regions: %q must be a region of AWS other than %s, where STS cannot be switched off", region, homeRegion)
+			return fmt.Errorf("disabled_sts_regions: %q must be a region of AWS other than %s, where STS cannot be switched off",
+				region, homeRegion)
 		}
 	}
 	return nil

@@ -55,10 +55,12 @@ func exportInput() *bcmdataexports.CreateExportInput {
 					"INCLUDE_RESOURCES": "FALSE"}},
 			},
 			DestinationConfigurations: &bcmtypes.DestinationConfigurations{S3Destination: &bcmtypes.S3Destination{
-				S3Bucket: aws.String(bucket), S3Prefix: aws.String("cur"), S3Region: aws.String("us-east-1"), S3BucketOwner: aws.String(accountID),
+				S3Bucket: aws.String(bucket), S3Prefix: aws.String("cur"),
+				S3Region: aws.String("us-east-1"), S3BucketOwner: aws.String(accountID),
 				S3OutputConfigurations: &bcmtypes.S3OutputConfigurations{
-					OutputType: bcmtypes.S3OutputTypeCustom, Format: bcmtypes.FormatOptionParquet, Compression: bcmtypes.CompressionOptionParquet,
-					Overwrite: bcmtypes.OverwriteOptionOverwriteReport,
+					OutputType: bcmtypes.S3OutputTypeCustom, Format: bcmtypes.FormatOptionParquet,
+					Compression: bcmtypes.CompressionOptionParquet,
+					Overwrite:   bcmtypes.OverwriteOptionOverwriteReport,
 				},
 			}},
 			RefreshCadence: &bcmtypes.RefreshCadence{Frequency: bcmtypes.FrequencyOptionSynchronous},
@@ -249,7 +251,8 @@ func TestExportLivesFromCreationToDeletion(t *testing.T) {
 	require.NoError(t, err)
 	want := exportInput().Export
 	want.ExportArn = created.ExportArn
-	want.DataQuery.TableConfigurations["COST_AND_USAGE_REPORT"]["BILLING_VIEW_ARN"] = "arn:aws:billing::" + accountID + ":billingview/primary"
+	tables := want.DataQuery.TableConfigurations["COST_AND_USAGE_REPORT"]
+	tables["BILLING_VIEW_ARN"] = "arn:aws:billing::" + accountID + ":billingview/primary"
 	require.Equal(t, want, got.Export, "AWS adds the billing view and nothing else")
 	require.Empty(t, got.ExportStatus.StatusCode, "no status before the first refresh")
 	require.Equal(t, w.clock.Now(), *got.ExportStatus.CreatedAt)
@@ -346,7 +349,9 @@ func TestExportQuotaAndPages(t *testing.T) {
 			names = append(names, *e.ExportName)
 		}
 	}
-	require.Equal(t, []string{"focus", "mp-cur-export-0", "mp-cur-export-1", "mp-cur-export-2", "mp-cur-export-3", "mp-cur-export-4"}, names)
+	require.Equal(t, []string{
+		"focus", "mp-cur-export-0", "mp-cur-export-1", "mp-cur-export-2", "mp-cur-export-3", "mp-cur-export-4",
+	}, names)
 }
 
 func TestExportsOfOtherTablesAreShown(t *testing.T) {

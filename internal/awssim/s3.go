@@ -101,7 +101,8 @@ var objectOwnerships = []string{"BucketOwnerEnforced", "BucketOwnerPreferred", "
 // DemandBucketOwnerEnforced is an Account.OrganizationPolicy that denies CreateBucket unless the request sets the object ownership to
 // BucketOwnerEnforced.
 const DemandBucketOwnerEnforced = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},
-	{"Effect":"Deny","Action":"s3:CreateBucket","Resource":"*","Condition":{"StringNotEquals":{"s3:x-amz-object-ownership":"BucketOwnerEnforced"}}}]}`
+	{"Effect":"Deny","Action":"s3:CreateBucket","Resource":"*",
+	"Condition":{"StringNotEquals":{"s3:x-amz-object-ownership":"BucketOwnerEnforced"}}}]}`
 
 func malformedXML() *apiError {
 	return refuse(http.StatusBadRequest, "MalformedXML", "The XML you provided was not well-formed or did not validate against "+

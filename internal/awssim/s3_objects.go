@@ -26,7 +26,8 @@ func (b *Bucket) completeVersions() error {
 	switch b.Versioning {
 	case "":
 		if len(b.Versions) > 0 {
-			return fmt.Errorf("versions need versioning %q or %q: without it a bucket has only objects", VersioningEnabled, VersioningSuspended)
+			return fmt.Errorf("versions need versioning %q or %q: without it a bucket has only objects",
+				VersioningEnabled, VersioningSuspended)
 		}
 		return nil
 	case VersioningEnabled, VersioningSuspended:
@@ -238,7 +239,10 @@ func (b *Bucket) versionList() []versionXML {
 	var list []versionXML
 	for _, key := range keys(all) {
 		for i, v := range all[key] {
-			entry := versionXML{XMLName: xml.Name{Local: "Version"}, Key: key, VersionID: v.ID, IsLatest: i == 0, LastModified: timestamp(b.Created)}
+			entry := versionXML{
+				XMLName: xml.Name{Local: "Version"}, Key: key, VersionID: v.ID,
+				IsLatest: i == 0, LastModified: timestamp(b.Created),
+			}
 			if v.DeleteMarker {
 				entry.XMLName.Local = "DeleteMarker"
 			} else {

@@ -88,7 +88,8 @@ func getPublicAccessBlock(c *call) (any, *apiError) {
 	}
 	b := bucket.PublicAccessBlock
 	if b == nil {
-		return nil, refuse(http.StatusNotFound, "NoSuchPublicAccessBlockConfiguration", "The public access block configuration was not found")
+		return nil, refuse(http.StatusNotFound, "NoSuchPublicAccessBlockConfiguration",
+			"The public access block configuration was not found")
 	}
 	return s3Reply{body: accessBlock{
 		XMLNS: s3Namespace, BlockPublicAcls: b.BlockPublicAcls, IgnorePublicAcls: b.IgnorePublicAcls,

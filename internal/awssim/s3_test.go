@@ -127,7 +127,9 @@ func TestForeignBucketsAreDenied(t *testing.T) {
 		before := w.sim.Snapshot(otherID)
 		_, err := w.s3.HeadBucket(ctx, &s3.HeadBucketInput{Bucket: name})
 		requireStatus(t, err, 403)
-		_, err = w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: name, Policy: aws.String(shipped.ReportBucketPolicy(*name, otherID))})
+		_, err = w.s3.PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{
+			Bucket: name, Policy: aws.String(shipped.ReportBucketPolicy(*name, otherID)),
+		})
 		requireCode(t, err, "AccessDenied")
 		_, err = w.s3.DeleteBucket(ctx, &s3.DeleteBucketInput{Bucket: name})
 		requireCode(t, err, "AccessDenied")
@@ -276,9 +278,11 @@ func TestListBucketsInPages(t *testing.T) {
 
 func TestBucketsInRegions(t *testing.T) {
 	t.Parallel()
-	w, ctx := setup(t, withPolicy(allPowers), withAccount(func(a *awssim.Account) { a.EnabledRegions = []string{"eu-south-1"} })), t.Context()
+	ctx := t.Context()
+	w := setup(t, withPolicy(allPowers), withAccount(func(a *awssim.Account) { a.EnabledRegions = []string{"eu-south-1"} }))
 	for region, code := range map[string]string{
-		"af-south-1": "IllegalLocationConstraintException", "eu-east-7": "InvalidLocationConstraint", "us-east-1": "InvalidLocationConstraint",
+		"af-south-1": "IllegalLocationConstraintException",
+		"eu-east-7":  "InvalidLocationConstraint", "us-east-1": "InvalidLocationConstraint",
 		"eu-south-1": "", "eu-west-3": "", "EU": "",
 	} {
 		in := createBucketInput("in-" + strings.ToLower(region))
@@ -362,7 +366,9 @@ func TestSomeBodiesNeedAChecksum(t *testing.T) {
 			return err
 		},
 		"PutBucketTagging": func(o ...func(*s3.Options)) error {
-			_, err := w.s3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{Bucket: name, Tagging: &s3types.Tagging{TagSet: orderTag()}}, o...)
+			_, err := w.s3.PutBucketTagging(ctx, &s3.PutBucketTaggingInput{
+				Bucket: name, Tagging: &s3types.Tagging{TagSet: orderTag()},
+			}, o...)
 			return err
 		},
 		"DeleteObjects": func(o ...func(*s3.Options)) error {

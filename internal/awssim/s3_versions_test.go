@@ -83,7 +83,8 @@ func TestSuspendedVersioningReplacesTheNullVersion(t *testing.T) {
 func TestVersionsComeInPages(t *testing.T) {
 	t.Parallel()
 	w := setup(t, withBucket(awssim.Bucket{Versioning: awssim.VersioningEnabled, Versions: map[string][]awssim.ObjectVersion{
-		"a": {{ID: "a3", DeleteMarker: true}, {ID: "a2"}, {ID: "a1"}}, "b": {{ID: "b2"}, {ID: "b1"}}, "c/d": {{ID: "c1", DeleteMarker: true}},
+		"a": {{ID: "a3", DeleteMarker: true}, {ID: "a2"}, {ID: "a1"}}, "b": {{ID: "b2"}, {ID: "b1"}},
+		"c/d": {{ID: "c1", DeleteMarker: true}},
 	}}))
 	want := []string{"-a@a3", "a@a2", "a@a1", "b@b2", "b@b1", "-c/d@c1"}
 	for _, size := range []int32{1, 2, 4, 1000} {
@@ -102,7 +103,9 @@ func TestVersionsComeInPages(t *testing.T) {
 	after, err = w.s3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: aws.String(bucket), KeyMarker: aws.String("a")})
 	require.NoError(t, err)
 	require.Len(t, after.Versions, 2, "a key alone is passed over")
-	_, err = w.s3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{Bucket: aws.String(bucket), VersionIdMarker: aws.String("a1")})
+	_, err = w.s3.ListObjectVersions(t.Context(), &s3.ListObjectVersionsInput{
+		Bucket: aws.String(bucket), VersionIdMarker: aws.String("a1"),
+	})
 	requireCode(t, err, "InvalidArgument")
 }
 
@@ -161,10 +164,13 @@ func TestAReportsTestObjectIsAVersionInAVersionedBucket(t *testing.T) {
 func TestImpossibleVersionsAreRefused(t *testing.T) {
 	t.Parallel()
 	for want, b := range map[string]awssim.Bucket{
-		"need versioning":      {Versions: map[string][]awssim.ObjectVersion{"k": {{ID: "1"}}}},
-		`versioning "On"`:      {Versioning: "On"},
-		"must be given and":    {Versioning: awssim.VersioningEnabled, Versions: map[string][]awssim.ObjectVersion{"k": {{}}}},
-		`id "1" must be`:       {Versioning: awssim.VersioningEnabled, Versions: map[string][]awssim.ObjectVersion{"k": {{ID: "1"}, {ID: "1"}}}},
+		"need versioning":   {Versions: map[string][]awssim.ObjectVersion{"k": {{ID: "1"}}}},
+		`versioning "On"`:   {Versioning: "On"},
+		"must be given and": {Versioning: awssim.VersioningEnabled, Versions: map[string][]awssim.ObjectVersion{"k": {{}}}},
+		`id "1" must be`: {
+			Versioning: awssim.VersioningEnabled,
+			Versions:   map[string][]awssim.ObjectVersion{"k": {{ID: "1"}, {ID: "1"}}},
+		},
 		`must be "Enabled", "`: {Versioning: "enabled"},
 	} {
 		world := seed()

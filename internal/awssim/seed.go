@@ -87,7 +87,8 @@ func (s *Sim) Load(seed Seed) error {
 		}
 		for name := range a.Buckets {
 			if buckets[name] {
-				problems = append(problems, fmt.Errorf("accounts[%d].buckets: %q exists twice: a bucket name is unique across accounts", i, name))
+				problems = append(problems,
+					fmt.Errorf("accounts[%d].buckets: %q exists twice: a bucket name is unique across accounts", i, name))
 			}
 			buckets[name] = true
 		}
@@ -194,7 +195,8 @@ func (s *Sim) completeRole(a *Account) error {
 		return fmt.Errorf("role.policy: %w", err)
 	}
 	if _, ok := a.document(a.Role.PermissionsBoundary); a.Role.PermissionsBoundary != "" && !ok {
-		return fmt.Errorf("role.permissions_boundary %q is no policy of the account: list it in policy_documents", a.Role.PermissionsBoundary)
+		return fmt.Errorf("role.permissions_boundary %q is no policy of the account: list it in policy_documents",
+			a.Role.PermissionsBoundary)
 	}
 	if len(a.OrganizationPolicy) > 0 {
 		if _, err := s.identityPolicy(string(a.OrganizationPolicy)); err != nil {

@@ -81,7 +81,8 @@ func (c *call) authenticate(sig signature) *apiError {
 	if skew := time.Since(signedAt).Abs(); skew > allowedSkew {
 		return c.wire.refusal(c, skewedClock, "Signature expired: "+signedAt.Format(amzDateLayout)+" is too far from the server's time")
 	}
-	if !slices.Contains(sig.signedHeaders, "host") || c.caller.session != nil && !slices.Contains(sig.signedHeaders, "x-amz-security-token") {
+	signed := func(header string) bool { return slices.Contains(sig.signedHeaders, header) }
+	if !signed("host") || c.caller.session != nil && !signed("x-amz-security-token") {
 		return c.wire.refusal(c, badSignature, "the headers host and, with temporary credentials, x-amz-security-token must be signed")
 	}
 	payloadHash, refused := c.payloadHash()

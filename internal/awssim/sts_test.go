@@ -53,7 +53,9 @@ func TestAssumeRoleRefusesWithoutDisclosing(t *testing.T) {
 		"wrong external id": {w.sts, func(in *sts.AssumeRoleInput) { in.ExternalId = aws.String("ext-" + otherID) }},
 		"session name":      {w.sts, func(in *sts.AssumeRoleInput) { in.RoleSessionName = aws.String("someone") }},
 		"missing role":      {w.sts, func(in *sts.AssumeRoleInput) { in.RoleArn = aws.String("arn:aws:iam::" + accountID + ":role/none") }},
-		"missing account":   {w.sts, func(in *sts.AssumeRoleInput) { in.RoleArn = aws.String("arn:aws:iam::123456789012:role/quartermaster") }},
+		"missing account": {w.sts, func(in *sts.AssumeRoleInput) {
+			in.RoleArn = aws.String("arn:aws:iam::123456789012:role/quartermaster")
+		}},
 		"suspended account": {w.sts, func(in *sts.AssumeRoleInput) { *in = *w.assumeInput(suspendedID) }},
 		"a tag that is not ours": {w.sts, func(in *sts.AssumeRoleInput) {
 			in.Tags = []ststypes.Tag{{Key: aws.String("Team"), Value: aws.String("x")}}

@@ -164,7 +164,8 @@ func (c *checker) walk(f *field, path []segment, in map[string]any, prefix strin
 	if !present || value == nil {
 		if step.required && !c.reported[name] {
 			c.reported[name] = true
-			c.found = append(c.found, violation{name, fmt.Sprintf("Value null at '%s' failed to satisfy constraint: Member must not be null", name)})
+			c.found = append(c.found, violation{name,
+				fmt.Sprintf("Value null at '%s' failed to satisfy constraint: Member must not be null", name)})
 		}
 		return
 	}

@@ -66,7 +66,8 @@ func TestShippedRolePolicyAgainstTheOperations(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, []string{
-		"cur:ModifyReportDefinition", "iam:CreateAccessKey", "iam:DeleteUserPermissionsBoundary", "iam:ListUserTags", "iam:ListVirtualMFADevices",
+		"cur:ModifyReportDefinition", "iam:CreateAccessKey", "iam:DeleteUserPermissionsBoundary",
+		"iam:ListUserTags", "iam:ListVirtualMFADevices",
 		"iam:PutUserPermissionsBoundary", "iam:PutUserPolicy", "s3:DeleteBucketPolicy", "s3:DeleteObject", "s3:GetBucketLocation",
 		"s3:GetBucketPublicAccessBlock",
 		"s3:PutBucketTagging",
@@ -100,7 +101,8 @@ func TestConstraints(t *testing.T) {
 		{"sts.AssumeRole", map[string]any{"RoleArn": "arn:aws:iam::111122223333:role/r", "RoleSessionName": "ord-1",
 			"TransitiveTagKeys": []any{"?"}}, "'transitiveTagKeys.1.member'"},
 		{"iam.CreateUser", map[string]any{"UserName": "a\n"}, "regular expression"}, // a pattern must match all of the value
-		{"iam.CreateUser", map[string]any{"UserName": "a", "Tags": []any{map[string]any{"Key": "k"}}}, "Value null at 'tags.1.member.value'"},
+		{"iam.CreateUser", map[string]any{"UserName": "a", "Tags": []any{map[string]any{"Key": "k"}}},
+			"Value null at 'tags.1.member.value'"},
 		{"iam.CreateUser", map[string]any{"UserName": "a", "Path": "/"}, ""},
 		{"iam.CreateUser", map[string]any{"UserName": "a", "Path": "/no-end"}, `(\u002F)|(\u002F[\u0021-\u007E]+\u002F)`},
 		{"iam.CreateAccountAlias", map[string]any{"AccountAlias": "a--b"}, `^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$`},
@@ -172,7 +174,8 @@ func TestPolicies(t *testing.T) {
 			q(with("iam:policyarn", "arn:aws:iam::aws:policy/X")), allowed},
 		{"arn not like", statement(allow + `,"Condition":{"ArnNotLike":{"iam:PolicyARN":"arn:*"}}`),
 			q(with("iam:policyarn", "arn:aws:iam::aws:policy/X")), silent},
-		{"bool", statement(allow + `,"Condition":{"Bool":{"aws:SecureTransport":"false"}}`), q(with("aws:securetransport", "true")), silent},
+		{"bool", statement(allow + `,"Condition":{"Bool":{"aws:SecureTransport":"false"}}`),
+			q(with("aws:securetransport", "true")), silent},
 		{"null", statement(allow + `,"Condition":{"Null":{"a:B":"true"}}`), q(), allowed},
 		{"for all values", statement(allow + `,"Condition":{"ForAllValues:StringEquals":{"aws:TagKeys":["a","b"]}}`),
 			q(with("aws:tagkeys", "a", "b")), allowed},
@@ -186,9 +189,11 @@ func TestPolicies(t *testing.T) {
 		"Resource":"arn:aws:iam::*:user/m/${aws:username}"}}`, q(), silent},
 		{"variable of an old version", `{"Statement":{"Effect":"Allow","Action":"*","Resource":"arn:aws:iam::*:user/m/${aws:username}"}}`,
 			q(with("aws:username", "a")), silent},
-		{"principal: the session's role", statement(`"Effect":"Allow","Action":"*","Principal":{"AWS":"arn:aws:iam::9:role/r"}`), q(), allowed},
+		{"principal: the session's role", statement(`"Effect":"Allow","Action":"*","Principal":{"AWS":"arn:aws:iam::9:role/r"}`),
+			q(), allowed},
 		{"principal: its account", statement(`"Effect":"Allow","Action":"*","Principal":{"AWS":["9"]}`), q(), allowed},
-		{"principal: its account's root", statement(`"Effect":"Allow","Action":"*","Principal":{"AWS":"arn:aws:iam::9:root"}`), q(), allowed},
+		{"principal: its account's root", statement(`"Effect":"Allow","Action":"*","Principal":{"AWS":"arn:aws:iam::9:root"}`),
+			q(), allowed},
 		{"principal: another role", statement(`"Effect":"Allow","Action":"*","Principal":{"AWS":"arn:aws:iam::9:role/r2"}`), q(), silent},
 		{"principal: a service", statement(`"Effect":"Allow","Action":"*","Principal":{"Service":"s.amazonaws.com"}`), q(), silent},
 		{"principal: this service", statement(`"Effect":"Allow","Action":"*","Principal":{"Service":"s.amazonaws.com"}`),

@@ -77,7 +77,8 @@ func TestAnswer(t *testing.T) {
 		for resource, want := range map[string]iampolicy.Answer{"*": iampolicy.Allowed, "arn:aws:iam::*:user/*": iampolicy.NotAllowed} {
 			p, err := iampolicy.Parse(document(`{"Effect":"Allow","Action":"iam:GetAccountPasswordPolicy","Resource":"` + resource + `"}`))
 			require.NoError(t, err)
-			require.Equal(t, want, iampolicy.Decide(iampolicy.Question{Action: "iam:GetAccountPasswordPolicy", Resource: "*", UserName: "alice"}, p))
+			q := iampolicy.Question{Action: "iam:GetAccountPasswordPolicy", Resource: "*", UserName: "alice"}
+			require.Equal(t, want, iampolicy.Decide(q, p))
 		}
 	})
 }

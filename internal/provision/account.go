@@ -77,8 +77,9 @@ func NewExternalID() string {
 
 // Patterns and bounds: AWS Organizations API Reference (CreateAccount: the address of a root user), IAM API Reference (CreateRole).
 var (
-	rootEmailPattern = regexp.MustCompile("^[!#$*+/0-9=?A-Z^_`a-z{}~-][!#$*+./0-9=?A-Z^_`a-z{}~-]*@[0-9A-Za-z][0-9A-Za-z-]*[.][0-9A-Za-z.-]*[0-9A-Za-z]$")
-	roleARNPattern   = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/[\w+=,.@/-]{1,512}$`)
+	rootEmailPattern = regexp.MustCompile("^[!#$*+/0-9=?A-Z^_`a-z{}~-][!#$*+./0-9=?A-Z^_`a-z{}~-]*" +
+		"@[0-9A-Za-z][0-9A-Za-z-]*[.][0-9A-Za-z.-]*[0-9A-Za-z]$")
+	roleARNPattern = regexp.MustCompile(`^arn:(aws|aws-cn|aws-us-gov):iam::([0-9]{12}):role/[\w+=,.@/-]{1,512}$`)
 )
 
 // ValidateAccount checks an account before it is added to a pool, and reports every invalid field.

@@ -58,7 +58,8 @@ const (
 func ValidateAPIKey(k APIKey, now time.Time) []FieldError {
 	var v fieldErrors
 	length := utf8.RuneCountInString(k.Name)
-	v.check("name", length > 0 && length <= mostOfKeyName && strings.TrimSpace(k.Name) == k.Name && !strings.ContainsFunc(k.Name, unicode.IsControl),
+	clean := strings.TrimSpace(k.Name) == k.Name && !strings.ContainsFunc(k.Name, unicode.IsControl)
+	v.check("name", length > 0 && length <= mostOfKeyName && clean,
 		"needs 1 to %d characters, no space at either end and no control characters; it has %d", mostOfKeyName, length)
 	v.check("role", k.Role.Known(), "%q is not a role: use %s", k.Role, JoinWords(Roles, "or"))
 	for i, scope := range k.Scopes {
@@ -71,7 +72,8 @@ func ValidateAPIKey(k APIKey, now time.Time) []FieldError {
 	}
 	if k.ExpiresAt != nil {
 		v.check("expires_at", now.Before(*k.ExpiresAt) && k.ExpiresAt.Year() < 10000,
-			"%s is in the past or too far in the future: use a later or earlier time, or leave it out for a key that is valid until it is revoked",
+			"%s is in the past or too far in the future: use a later or earlier time, "+
+				"or leave it out for a key that is valid until it is revoked",
 			k.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	if k.RateLimit != nil {

@@ -8,7 +8,9 @@ import (
 
 func TestBoundariesThatPreventTheFirstSignInAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"PowerUserAccess", "ReadOnlyAccess", "SecurityAudit", "job-function/ViewOnlyAccess", "job-function/Billing"} {
+	for _, name := range []string{
+		"PowerUserAccess", "ReadOnlyAccess", "SecurityAudit", "job-function/ViewOnlyAccess", "job-function/Billing",
+	} {
 		c := DefaultPool(Pool{Provider: "acme", Marketplace: "store", Environment: Test})
 		c.Settings.PermissionsBoundary = "arn:aws:iam::aws:policy/" + name
 		wrong := c.Validate(models)
@@ -30,6 +32,7 @@ func TestBoundariesThatPreventTheFirstSignInAreRefused(t *testing.T) {
 			continue
 		}
 		require.Len(t, c.Warnings(), 1, boundary)
-		require.Contains(t, c.Warnings()[0], "permissions_boundary_arn: "+boundary+" must allow iam:ChangePassword and iam:GetAccountPasswordPolicy")
+		require.Contains(t, c.Warnings()[0],
+			"permissions_boundary_arn: "+boundary+" must allow iam:ChangePassword and iam:GetAccountPasswordPolicy")
 	}
 }

@@ -47,7 +47,9 @@ func (a Allocations) Forecast(ready int, now time.Time) Forecast {
 	case a.First == nil || a.Recent == 0:
 		return Forecast{Reason: "no account was allocated in the last 30 days"}
 	case a.Recent < forecastAllocations:
-		return Forecast{Reason: fmt.Sprintf("%d allocations in the last 30 days; a forecast needs at least %d", a.Recent, forecastAllocations)}
+		return Forecast{
+			Reason: fmt.Sprintf("%d allocations in the last 30 days; a forecast needs at least %d", a.Recent, forecastAllocations),
+		}
 	case now.Sub(*a.First) < forecastHistory:
 		return Forecast{Reason: "the first allocation is less than 3 days ago"}
 	}

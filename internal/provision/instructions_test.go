@@ -12,7 +12,8 @@ func TestInstructionsNeverRevealTheProvidersRootEmail(t *testing.T) {
 	got := Result{AccountAlias: "berg", IAMUserName: "anna"}
 	require.Contains(t, PoolSettings{}.Instruct(account, got).RootInstructions, "enter root@acme.test", "the built-in text")
 	old := PoolSettings{RootInstructions: "Ask {root_email}."}
-	require.Equal(t, "Ask root@acme.test.", old.Instruct(account, got).RootInstructions, "an order that was opened before there were texts by model")
+	require.Equal(t, "Ask root@acme.test.", old.Instruct(account, got).RootInstructions,
+		"an order that was opened before there were texts by model")
 	ours := PoolSettings{Instructions: texts("ECAM", "{alias}/{account_id}/{iam_user_name}")}
 	require.Equal(t, "berg/111122223333/anna", ours.Instruct(account, got).RootInstructions)
 	ours.WithoutRootAccess = true

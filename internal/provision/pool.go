@@ -68,8 +68,10 @@ func (c PoolConfig) Warnings() (warnings []string) {
 			"enable it in every account of the pool", region))
 	}
 	if _, known := BoundaryAllowsFirstSignIn(s.PermissionsBoundary); !known {
-		warnings = append(warnings, fmt.Sprintf("permissions_boundary_arn: %s must allow iam:ChangePassword and iam:GetAccountPasswordPolicy "+
-			"in every account of the pool; otherwise customers cannot change the first password and so cannot sign in", s.PermissionsBoundary))
+		warnings = append(warnings, fmt.Sprintf(
+			"permissions_boundary_arn: %s must allow iam:ChangePassword and iam:GetAccountPasswordPolicy "+
+				"in every account of the pool; otherwise customers cannot change the first password and so cannot sign in",
+			s.PermissionsBoundary))
 	}
 	return warnings
 }

@@ -19,5 +19,7 @@ func TestRegionsThatAreNotEnabledEverywhereCauseAWarning(t *testing.T) {
 	c := DefaultPool(Pool{})
 	require.Empty(t, c.Warnings())
 	c.Settings.ReportRegion = "me-south-1"
-	require.Equal(t, []string{"report_region: AWS does not enable the region me-south-1 automatically; enable it in every account of the pool"}, c.Warnings())
+	require.Equal(t, []string{
+		"report_region: AWS does not enable the region me-south-1 automatically; enable it in every account of the pool",
+	}, c.Warnings())
 }

@@ -88,9 +88,11 @@ func (r Request) Validate() []FieldError {
 func (v *fieldErrors) existingReport(r Request) {
 	name, kind := r.UseExistingCUR, r.ExistingCURKind
 	v.check("use_existing_cur", name == "" || reportNamePattern.MatchString(name),
-		"%q is not a report name: use 1 to 256 characters of 0-9 A-Z a-z ! - _ . * ' ( ), or leave the field out to create a new report", name)
+		"%q is not a report name: use 1 to 256 characters of 0-9 A-Z a-z ! - _ . * ' ( ), "+
+			"or leave the field out to create a new report", name)
 	v.check("existing_cur_kind", kind == "" || name != "",
-		"%q is the kind of an existing report, but use_existing_cur is missing: name the report, or leave both out to create a new one", kind)
+		"%q is the kind of an existing report, but use_existing_cur is missing: "+
+			"name the report, or leave both out to create a new one", kind)
 	v.check("existing_cur_kind", kind == "" || kind == LegacyCUR || kind == DataExport,
 		"%q is not a kind of report: use cur (legacy) or export (Data Exports), or leave it out", kind)
 }

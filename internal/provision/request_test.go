@@ -16,10 +16,16 @@ func TestContactEmailsFollowTheRulesOfAWS(t *testing.T) {
 		wrong := Request{AlternateContact: &AlternateContact{Email: email}}.Validate()
 		return !slices.ContainsFunc(wrong, func(e FieldError) bool { return e.Field == "aws_alternate_contact.email" })
 	}
-	for _, email := range []string{"a..b@docomo.ne.jp", "a.@ezweb.ne.jp", ".a@docomo.ne.jp", "a+b=c#d|e!f&g-h_i@x-y.example", "a@b..example", strings.Repeat("a", 254-10) + "@b.example"} {
+	for _, email := range []string{
+		"a..b@docomo.ne.jp", "a.@ezweb.ne.jp", ".a@docomo.ne.jp", "a+b=c#d|e!f&g-h_i@x-y.example", "a@b..example",
+		strings.Repeat("a", 254-10) + "@b.example",
+	} {
 		require.True(t, accepted(email), email)
 	}
-	for _, email := range []string{"", "a", "a@b", "a@b.", "a b@c.example", " a@b.example", "a@b.example ", "a@b.example\n", "a@b@c.example", "ä@b.example", "a%b@c.example", strings.Repeat("a", 255-10) + "@b.example"} {
+	for _, email := range []string{
+		"", "a", "a@b", "a@b.", "a b@c.example", " a@b.example", "a@b.example ", "a@b.example\n", "a@b@c.example",
+		"ä@b.example", "a%b@c.example", strings.Repeat("a", 255-10) + "@b.example",
+	} {
 		require.False(t, accepted(email), "%q", email)
 	}
 }

@@ -74,7 +74,8 @@ func (s PoolStock) Condition() (kind AlertKind, reason string) {
 		case m.Ready == 0:
 			empty = append(empty, fmt.Sprintf("no %s account is Ready", m.Model))
 		default:
-			low = append(low, fmt.Sprintf("%s Ready, the threshold is %d", plural(m.Ready, string(m.Model)+" account is", string(m.Model)+" accounts are"), *m.Threshold))
+			accounts := plural(m.Ready, string(m.Model)+" account is", string(m.Model)+" accounts are")
+			low = append(low, fmt.Sprintf("%s Ready, the threshold is %d", accounts, *m.Threshold))
 		}
 	}
 	switch {

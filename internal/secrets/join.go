@@ -50,7 +50,8 @@ func (r *Ring) Join(ctx context.Context, registry Processes, self provision.Proc
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), announceTimeout)
 		defer cancel()
 		if err := registry.Remove(ctx, self.ID); err != nil {
-			log.Warn("this process stops and could not be removed from the list of processes; it counts as live for "+provision.ProcessLifetime.String(), "error", err)
+			log.Warn("this process stops and could not be removed from the list of processes; it counts as live for "+
+				provision.ProcessLifetime.String(), "error", err)
 		}
 	}, nil
 }
@@ -78,7 +79,8 @@ func (m *member) run(ctx context.Context) {
 		}
 		if err := m.announce(ctx); err != nil && ctx.Err() == nil && time.Since(m.warned) >= remindEvery {
 			m.warned = time.Now()
-			m.log.Warn("this process could not be announced to the others; it continues to seal with the same key", "key", m.ring.ActiveID(), "error", err)
+			m.log.Warn("this process could not be announced to the others; it continues to seal with the same key",
+				"key", m.ring.ActiveID(), "error", err)
 		}
 	}
 }
@@ -130,7 +132,8 @@ func (m *member) follow(others []provision.Process) {
 	}
 	if time.Since(m.alarmed) >= remindEvery {
 		m.alarmed = time.Now()
-		m.log.Error("no key that seals is known to every process, so some cannot open what this one seals: give all of them the same QM_SEAL_KEYS",
+		m.log.Error("no key that seals is known to every process, so some cannot open what this one seals: "+
+			"give all of them the same QM_SEAL_KEYS",
 			"key", m.ring.ActiveID(), "lacked_by", strings.Join(lacking(others, m.ring.Active()), ", "))
 	}
 }

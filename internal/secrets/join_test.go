@@ -65,7 +65,8 @@ func (w *town) away(err error) {
 func (w *town) join(t *testing.T, id string, r *secrets.Ring) (leave func(), log *bytes.Buffer) {
 	t.Helper()
 	log = &bytes.Buffer{}
-	leave, err := r.Join(t.Context(), w, provision.Process{ID: id, Kind: provision.ProcessAPI, Host: "here", PID: 2}, slog.New(slog.NewTextHandler(log, nil)))
+	process := provision.Process{ID: id, Kind: provision.ProcessAPI, Host: "here", PID: 2}
+	leave, err := r.Join(t.Context(), w, process, slog.New(slog.NewTextHandler(log, nil)))
 	require.NoError(t, err)
 	return leave, log
 }

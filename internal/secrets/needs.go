@@ -57,13 +57,15 @@ func (r *Ring) LogMissing(ctx context.Context, uses Uses, workflows Workflows, l
 		return // the process stops
 	}
 	if err != nil {
-		log.WarnContext(ctx, "could not check whether this process lacks a seal key that is still needed; run `quartermaster keys status`", "error", err)
+		log.WarnContext(ctx, "could not check whether this process lacks a seal key that is still needed; run `quartermaster keys status`",
+			"error", err)
 		return
 	}
 	for _, k := range keys {
 		if needed := k.Needed(); needed != "" && !r.Has(k.ID) {
-			log.ErrorContext(ctx, "this process lacks a seal key that is still needed; what the key sealed waits for a process that has it: "+
-				"put the key back, behind the first key of QM_SEAL_KEYS", "key", k.ID, "needed_by", needed)
+			log.ErrorContext(ctx, "this process lacks a seal key that is still needed; "+
+				"what the key sealed waits for a process that has it: put the key back, behind the first key of QM_SEAL_KEYS",
+				"key", k.ID, "needed_by", needed)
 		}
 	}
 }

@@ -60,8 +60,10 @@ func TestAProcessLogsTheKeysThatItLacks(t *testing.T) {
 	used := time.Now()
 	require.Empty(t, logged(startedWorkflows{}, provision.SealKeyUse{ID: "k2", LastUsedAt: &used, OpenOrders: 1}), "it has the key")
 	require.Empty(t, logged(startedWorkflows{}, provision.SealKeyUse{ID: "k1", LastUsedAt: &used}), "nothing needs the key")
-	lacks := logged(startedWorkflows{StartedWorkflows: provision.StartedWorkflows{OpenOrders: 1, OpenOthers: 1}}, provision.SealKeyUse{ID: "k1", LastUsedAt: &used})
+	started := provision.StartedWorkflows{OpenOrders: 1, OpenOthers: 1}
+	lacks := logged(startedWorkflows{StartedWorkflows: started}, provision.SealKeyUse{ID: "k1", LastUsedAt: &used})
 	require.Contains(t, lacks, "level=ERROR")
 	require.Contains(t, lacks, `key=k1 needed_by="1 open order and 1 other open workflow"`)
-	require.Contains(t, logged(startedWorkflows{err: errors.New("no connection")}, provision.SealKeyUse{ID: "k1", LastUsedAt: &used}), "level=WARN")
+	failed := logged(startedWorkflows{err: errors.New("no connection")}, provision.SealKeyUse{ID: "k1", LastUsedAt: &used})
+	require.Contains(t, failed, "level=WARN")
 }

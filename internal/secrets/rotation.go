@@ -16,7 +16,7 @@ type KeyStatus struct {
 	LackedBy       []string   `json:"lacked_by,omitempty"`       // live processes that do not
 	SealsIn        []string   `json:"seals_in,omitempty"`        // live processes that seal with it
 	OpenWorkflows  int        `json:"open_workflows"`            // that are no orders, started before it was used last
-	LastClosedAt   *time.Time `json:"last_closed_at,omitempty"`  // when the last of the workflows that are closed and were started before then closed
+	LastClosedAt   *time.Time `json:"last_closed_at,omitempty"`  // when the last closed workflow that was started before then closed
 	RemovableAfter *time.Time `json:"removable_after,omitempty"` // when nothing needs it any more, at the earliest; not of a key that seals
 	Ambiguous      bool       `json:"ambiguous,omitempty"`       // processes have different keys of this id
 
@@ -29,7 +29,10 @@ func (k KeyStatus) Needed() string {
 	for _, n := range []struct {
 		count int
 		what  string
-	}{{k.Passwords, "password"}, {k.WebhookSecrets, "webhook secret"}, {k.KeptUndos, "kept undo"}, {k.OpenOrders, "open order"}, {k.OpenWorkflows, "other open workflow"}} {
+	}{
+		{k.Passwords, "password"}, {k.WebhookSecrets, "webhook secret"}, {k.KeptUndos, "kept undo"},
+		{k.OpenOrders, "open order"}, {k.OpenWorkflows, "other open workflow"},
+	} {
 		if n.count == 1 {
 			needs = append(needs, "1 "+n.what)
 		} else if n.count > 1 {
@@ -123,7 +126,8 @@ func (r Rotation) next(now time.Time) string {
 	var first, common []KeyStatus
 	for _, k := range r.Keys {
 		if k.Ambiguous {
-			return fmt.Sprintf("Processes have different keys under the id %s: give each key its own id, and restart those that have the wrong one.", k.ID)
+			return fmt.Sprintf("Processes have different keys under the id %s: "+
+				"give each key its own id, and restart those that have the wrong one.", k.ID)
 		}
 		if k.first {
 			first = append(first, k)
@@ -143,14 +147,16 @@ func (r Rotation) next(now time.Time) string {
 	var steps []string
 	for _, k := range first {
 		if k.KnownBy < all {
-			steps = append(steps, fmt.Sprintf("%s is known by %d of %d processes and seals nothing yet: put it in front of QM_SEAL_KEYS of %s and restart them, or take it back from the others.",
+			steps = append(steps, fmt.Sprintf("%s is known by %d of %d processes and seals nothing yet: "+
+				"put it in front of QM_SEAL_KEYS of %s and restart them, or take it back from the others.",
 				k.ID, k.KnownBy, all, provision.JoinWords(k.LackedBy, "and")))
 		}
 	}
 	switch {
 	case len(steps) > 0:
 	case len(first) > 1:
-		steps = append(steps, fmt.Sprintf("%s are known everywhere, and processes disagree which seals: put the same key in front of QM_SEAL_KEYS everywhere.", idsOf(first)))
+		steps = append(steps, idsOf(first)+" are known everywhere, and processes disagree which seals: "+
+			"put the same key in front of QM_SEAL_KEYS everywhere.")
 	case len(first[0].SealsIn) < all:
 		steps = append(steps, first[0].ID+" is known everywhere and seals within seconds.")
 	default:
@@ -171,11 +177,13 @@ func (k KeyStatus) next(all int, now time.Time) string {
 	case k.first:
 		return ""
 	case needed != "" && k.KnownBy < all:
-		return fmt.Sprintf("%s is still needed by %s and missing in %s: put it back, behind the first key of QM_SEAL_KEYS.", k.ID, needed, provision.JoinWords(k.LackedBy, "and"))
+		return fmt.Sprintf("%s is still needed by %s and missing in %s: put it back, behind the first key of QM_SEAL_KEYS.",
+			k.ID, needed, provision.JoinWords(k.LackedBy, "and"))
 	case len(k.SealsIn) > 0:
 		return "" // it still seals
 	case k.RemovableAfter == nil && needed == "":
-		return fmt.Sprintf("%s is known by %d of %d processes and seals nothing: put it in front of QM_SEAL_KEYS when every process has it, or take it away.", k.ID, k.KnownBy, all)
+		return fmt.Sprintf("%s is known by %d of %d processes and seals nothing: "+
+			"put it in front of QM_SEAL_KEYS when every process has it, or take it away.", k.ID, k.KnownBy, all)
 	case needed != "":
 		step := k.ID + " may be removed "
 		if k.RemovableAfter != nil {
@@ -189,7 +197,9 @@ func (k KeyStatus) next(all int, now time.Time) string {
 		}
 		return step + "."
 	case k.RemovableAfter.After(now):
-		return fmt.Sprintf("%s may be removed after %s: until then links to passwords, and closed workflows that Temporal keeps, may need it.", k.ID, k.RemovableAfter.UTC().Format(minuteLayout))
+		return fmt.Sprintf("%s may be removed after %s: "+
+			"until then links to passwords, and closed workflows that Temporal keeps, may need it.",
+			k.ID, k.RemovableAfter.UTC().Format(minuteLayout))
 	case k.KnownBy > 0:
 		return k.ID + " may be removed: nothing needs it any more."
 	}

@@ -142,7 +142,8 @@ func (r *Ring) use() *ringKey {
 // Seal encrypts with the active key: key id, NUL, nonce and ciphertext. The purpose is authenticated but not stored.
 func (r *Ring) Seal(plaintext []byte, purpose string) ([]byte, error) {
 	key := r.use()
-	return key.aead.Seal(append([]byte(key.id), 0), nil, plaintext, []byte(purpose)), nil //nolint:gosec // G407: this AEAD draws its nonce itself
+	//nolint:gosec // G407: this AEAD draws its nonce itself
+	return key.aead.Seal(append([]byte(key.id), 0), nil, plaintext, []byte(purpose)), nil
 }
 
 // Open decrypts what Seal made for the same purpose. Errors: ErrUnknownKey, ErrNotSealed.

@@ -254,7 +254,9 @@ func TestCodecHandler(t *testing.T) {
 	server := httptest.NewServer(secrets.CodecHandler(r, "http://ui.test", "sesame"))
 	t.Cleanup(server.Close)
 
-	sealed, err := secrets.NewCodec(r).Encode([]*commonpb.Payload{{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(`"hello"`)}})
+	sealed, err := secrets.NewCodec(r).Encode([]*commonpb.Payload{
+		{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(`"hello"`)},
+	})
 	require.NoError(t, err)
 	body, err := protojson.Marshal(&commonpb.Payloads{Payloads: sealed})
 	require.NoError(t, err)

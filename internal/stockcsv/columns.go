@@ -115,7 +115,9 @@ func newHeader(names []string, line int, separator rune) (*header, error) {
 	} else {
 		first = len(names) + 1
 	}
-	return nil, refuse(line, first, column, "the header is not that of an import: %s. It needs %s, each once, in any order and in exactly these letters; begin with the template",
+	return nil, refuse(line, first, column,
+		"the header is not that of an import: %s. It needs %s, each once, in any order and in exactly these letters; "+
+			"begin with the template",
 		strings.Join(wrong, "; "), strings.Join(Required, ", "))
 }
 

@@ -162,7 +162,8 @@ func (r *Reader) record() (cells []string, row Row, err error) {
 	case err != nil:
 		return nil, row, err
 	case len(cells) != len(r.header.names):
-		message = fmt.Sprintf("the row has %d cells and the header has %d: give every column a cell, an empty one included, and put a value that holds %s in quotes",
+		message = fmt.Sprintf("the row has %d cells and the header has %d: give every column a cell, an empty one included, "+
+			"and put a value that holds %s in quotes",
 			len(cells), len(r.header.names), r.header.separatorName())
 		cells = cells[:min(len(cells), len(r.header.names))]
 		if i := slices.IndexFunc(cells, func(cell string) bool { return strings.Contains(cell, "\n") }); i >= 0 {
@@ -181,7 +182,8 @@ func (r *Reader) record() (cells []string, row Row, err error) {
 	return nil, row, nil
 }
 
-const unclosed = "a quote opens a cell and is not closed where the cell ends: close it, or write it twice inside a quoted cell; reading went on with the next line"
+const unclosed = "a quote opens a cell and is not closed where the cell ends: close it, or write it twice inside a quoted cell; " +
+	"reading went on with the next line"
 
 // endsInQuotes tells a line that ends inside a quoted cell: its quotes do not pair.
 func endsInQuotes(text []byte) bool { return bytes.Count(text, []byte(`"`))%2 == 1 }
@@ -197,7 +199,9 @@ func (r *Reader) Next() (Row, error) {
 		return row, err
 	}
 	fault := func(index int, format string, args ...any) {
-		row.Faults = append(row.Faults, provision.RowFault{Line: row.Line, Column: r.header.name(index), Position: index + 1, Message: fmt.Sprintf(format, args...)})
+		row.Faults = append(row.Faults, provision.RowFault{
+			Line: row.Line, Column: r.header.name(index), Position: index + 1, Message: fmt.Sprintf(format, args...),
+		})
 	}
 	for i, cell := range cells {
 		switch name := r.header.names[i]; {
@@ -216,7 +220,8 @@ func (r *Reader) Next() (Row, error) {
 	row.Account = provision.Account{
 		ID:    cell(AccountID),
 		Pool:  provision.Pool{Marketplace: cell(Marketplace), Environment: provision.Environment(cell(Environment))},
-		Model: provision.Model(cell(Model)), Name: cell(Name), RootEmail: cell(RootEmail), RoleARN: cell(RoleARN), ExternalID: cell(ExternalID),
+		Model: provision.Model(cell(Model)), Name: cell(Name), RootEmail: cell(RootEmail),
+		RoleARN: cell(RoleARN), ExternalID: cell(ExternalID),
 	}
 	for _, wrong := range validate(row.Account) {
 		i := r.header.at[columnOf(wrong.Field)]

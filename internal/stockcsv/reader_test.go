@@ -56,8 +56,10 @@ func TestAFileIsReadWhateverItsLineEndsAndSeparator(t *testing.T) {
 	want := read(t, plain)
 	require.Len(t, want, 2)
 	require.Empty(t, faults(want))
-	require.Equal(t, provision.Account{ID: id(1), Pool: provision.Pool{Marketplace: "nordic", Environment: provision.Production}, Model: provision.ModelSPAM,
-		Name: "Pool 1", RootEmail: "aws+1@acme.example", RoleARN: "arn:aws:iam::" + id(1) + ":role/quartermaster"}, want[0].Account)
+	require.Equal(t, provision.Account{
+		ID: id(1), Pool: provision.Pool{Marketplace: "nordic", Environment: provision.Production}, Model: provision.ModelSPAM,
+		Name: "Pool 1", RootEmail: "aws+1@acme.example", RoleARN: "arn:aws:iam::" + id(1) + ":role/quartermaster",
+	}, want[0].Account)
 	require.Equal(t, []int{2, 3}, []int{want[0].Line, want[1].Line})
 	for name, text := range map[string]string{
 		"CR LF":                    strings.ReplaceAll(plain, "\n", "\r\n"),
@@ -66,7 +68,7 @@ func TestAFileIsReadWhateverItsLineEndsAndSeparator(t *testing.T) {
 		"a byte order mark":        "\ufeff" + plain,
 		"semicolons":               strings.ReplaceAll(plain, ",", ";"),
 		"tabs":                     strings.ReplaceAll(plain, ",", "\t"),
-		"quotes around everything": `"` + strings.ReplaceAll(strings.ReplaceAll(strings.TrimSuffix(plain, "\n"), ",", `","`), "\n", "\"\n\"") + `"`,
+		"quotes around everything": `"` + strings.NewReplacer(",", `","`, "\n", "\"\n\"").Replace(strings.TrimSuffix(plain, "\n")) + `"`,
 		"blank lines at the end":   plain + "\n\r\n\n",
 	} {
 		require.Equal(t, want, read(t, text), name)
@@ -78,8 +80,10 @@ func TestColumnsMayStandInAnyOrderAndThoseOfTheExportAreIgnored(t *testing.T) {
 	rows := read(t, "status,role_arn,root_email,name,model,external_id,environment,marketplace,account_id\n"+
 		"allocated,arn:aws:iam::"+id(7)+":role/q,a@b.example,'=Seven,ECAM,qm-1234567890123456,test,nordic,"+id(7)+"\n")
 	require.Empty(t, faults(rows))
-	require.Equal(t, provision.Account{ID: id(7), Pool: provision.Pool{Marketplace: "nordic", Environment: provision.Test}, Model: provision.ModelECAM, Name: "=Seven",
-		RootEmail: "a@b.example", RoleARN: "arn:aws:iam::" + id(7) + ":role/q", ExternalID: "qm-1234567890123456"}, rows[0].Account, "the apostrophe of the export is taken off")
+	require.Equal(t, provision.Account{
+		ID: id(7), Pool: provision.Pool{Marketplace: "nordic", Environment: provision.Test}, Model: provision.ModelECAM,
+		Name: "=Seven", RootEmail: "a@b.example", RoleARN: "arn:aws:iam::" + id(7) + ":role/q", ExternalID: "qm-1234567890123456",
+	}, rows[0].Account, "the apostrophe of the export is taken off")
 }
 
 func TestAFileThatCannotBeReadAtAllSaysWhyOnce(t *testing.T) {
@@ -126,20 +130,25 @@ func TestEveryFaultNamesItsLineAndColumn(t *testing.T) {
 		"root_email":             {strings.Replace(good, "aws+1@", "aws", 1), "2:root_email:6: ", "name@domain.tld"},
 		"role_arn":               {strings.Replace(good, ":role/", ":user/", 1), "2:role_arn:7: ", "is not a role"},
 		"a role elsewhere":       {strings.Replace(good, "::"+id(1), "::"+id(9), 1), "2:role_arn:7: ", "the role is in account " + id(9)},
-		"Latin-1":                {strings.Replace(good, "Pool", "P\xf6\xf6l", 1), "2:name:5: ", "not UTF-8 (byte 0xF6 at place 2 of the cell)"},
-		"a huge cell":            {strings.Replace(good, "Pool 1", strings.Repeat("x", 2000), 1), "2:name:5: ", "the cell has 2000 bytes"},
-		"a huge row":             {strings.Replace(good, "Pool 1", strings.Repeat("x", 70<<10), 1), "2:account_id:1: ", "is a line break missing"},
-		"too few cells":          {strings.Replace(good, ",Pool 1", "", 1), "2:role_arn:7: ", "has 6 cells and the header has 7"},
-		"too many cells":         {strings.Replace(good, "Pool 1", "Pool,1", 1), "2::8: ", "has 8 cells and the header has 7"},
-		"a quote inside":         {strings.Replace(good, "Pool 1", `Pool "1"`, 1), "2:name:5: ", "write the quote inside twice"},
-		"text behind a quote":    {strings.Replace(good, "Pool 1", `"Pool" 1`, 1), "2:name:5: ", "goes on behind its closing quote"},
-		"an open quote":          {strings.Replace(good, "Pool 1", `"Pool 1`, 1), "2:name:5: ", "reading went on with the next line"},
+		"Latin-1": {strings.Replace(good, "Pool", "P\xf6\xf6l", 1), "2:name:5: ",
+			"not UTF-8 (byte 0xF6 at place 2 of the cell)"},
+		"a huge cell": {strings.Replace(good, "Pool 1", strings.Repeat("x", 2000), 1), "2:name:5: ", "the cell has 2000 bytes"},
+		"a huge row": {strings.Replace(good, "Pool 1", strings.Repeat("x", 70<<10), 1), "2:account_id:1: ",
+			"is a line break missing"},
+		"too few cells":       {strings.Replace(good, ",Pool 1", "", 1), "2:role_arn:7: ", "has 6 cells and the header has 7"},
+		"too many cells":      {strings.Replace(good, "Pool 1", "Pool,1", 1), "2::8: ", "has 8 cells and the header has 7"},
+		"a quote inside":      {strings.Replace(good, "Pool 1", `Pool "1"`, 1), "2:name:5: ", "write the quote inside twice"},
+		"text behind a quote": {strings.Replace(good, "Pool 1", `"Pool" 1`, 1), "2:name:5: ", "goes on behind its closing quote"},
+		"an open quote":       {strings.Replace(good, "Pool 1", `"Pool 1`, 1), "2:name:5: ", "reading went on with the next line"},
 	} {
 		extra := 0
 		if strings.Count(c.row, "\n") > 1 {
 			extra = 1
 		}
-		for where, after := range map[string]string{"rows follow": line(2) + line(3), "a quoted row follows": strings.Replace(line(2), "Pool 2", `"Pool, 2"`, 1) + line(3)} {
+		for where, after := range map[string]string{
+			"rows follow":          line(2) + line(3),
+			"a quoted row follows": strings.Replace(line(2), "Pool 2", `"Pool, 2"`, 1) + line(3),
+		} {
 			rows := read(t, head+c.row+after)
 			found := faults(rows)
 			require.Len(t, found, 1, "%s, %s: %q", name, where, found)
@@ -174,7 +183,8 @@ func TestAnOpenQuoteTakesNothingWithIt(t *testing.T) {
 
 func TestReadingGoesOnAtEveryPlace(t *testing.T) {
 	t.Parallel()
-	text := "\ufeff" + head + line(1) + "\n" + strings.Replace(line(2), "Pool 2", "\"Pool\n2\"", 1) + strings.Replace(line(3), "Pool 3", `"Pool 3`, 1) + line(4) + "\r\n" + line(5)
+	text := "\ufeff" + head + line(1) + "\n" + strings.Replace(line(2), "Pool 2", "\"Pool\n2\"", 1) +
+		strings.Replace(line(3), "Pool 3", `"Pool 3`, 1) + line(4) + "\r\n" + line(5)
 	want := read(t, text)
 	require.Len(t, want, 5)
 	r, err := stockcsv.NewReader(strings.NewReader(text))
@@ -223,8 +233,10 @@ func TestAnErrorOfTheFileEndsTheReading(t *testing.T) {
 // reading from any place gives the same rows.
 func FuzzReader(f *testing.F) {
 	for _, seed := range []string{
-		"", "\xff\xfe", head, head + line(1), "\ufeff" + head + line(1) + line(2), head + "\"\n\"\"\n\",\"\n" + line(3), head + "a,\"b\nc\",d\n" + line(1),
-		strings.ReplaceAll(head+line(1), ",", ";"), head + strings.Replace(line(1), "Pool", "\"Po\r\nol", 1), head + "\r\r\n\n\r\n,,,,,,\n,,,,,,,\n\"\"\"\"\n", head + line(1) + "\r",
+		"", "\xff\xfe", head, head + line(1), "\ufeff" + head + line(1) + line(2),
+		head + "\"\n\"\"\n\",\"\n" + line(3), head + "a,\"b\nc\",d\n" + line(1),
+		strings.ReplaceAll(head+line(1), ",", ";"), head + strings.Replace(line(1), "Pool", "\"Po\r\nol", 1),
+		head + "\r\r\n\n\r\n,,,,,,\n,,,,,,,\n\"\"\"\"\n", head + line(1) + "\r",
 	} {
 		f.Add([]byte(seed))
 	}

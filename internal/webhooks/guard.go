@@ -35,8 +35,9 @@ var ErrForbidden = errors.New("webhooks may not go there")
 
 // Reserved networks. Sources: the IANA special-purpose address registries for IPv4 and IPv6.
 var (
-	reserved4 = prefixes("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24",
-		"192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4")
+	reserved4 = prefixes("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+		"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
+		"203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4")
 	// Of IPv6 only the global unicast space is allowed at all; within it are these. 6to4 (2002::/16) and Teredo (2001::/32) carry IPv4
 	// addresses inside, as NAT64 (64:ff9b::/96) does outside of it.
 	global6   = netip.MustParsePrefix("2000::/3")
@@ -62,7 +63,8 @@ func (p Policy) CheckAddress(at netip.AddrPort) error {
 	}
 	within := func(prefix netip.Prefix) bool { return prefix.Contains(ip) }
 	switch {
-	case !ip.IsValid(), ip.Is4() && slices.ContainsFunc(reserved4, within), ip.Is6() && (!global6.Contains(ip) || slices.ContainsFunc(reserved6, within)):
+	case !ip.IsValid(), ip.Is4() && slices.ContainsFunc(reserved4, within),
+		ip.Is6() && (!global6.Contains(ip) || slices.ContainsFunc(reserved6, within)):
 		return fmt.Errorf("%s is not a public address: %w", ip, ErrForbidden)
 	case !slices.Contains(p.ports(), int(at.Port())):
 		return fmt.Errorf("port %d is not one of %v: %w", at.Port(), p.ports(), ErrForbidden)
@@ -101,7 +103,8 @@ func (p Policy) CheckURL(text string) string {
 		if err := p.CheckAddress(netip.AddrPortFrom(ip, uint16(port))); err != nil {
 			return "use the public name of the receiver: " + err.Error()
 		}
-	case !strings.Contains(host, ".") || isNumber(host[strings.LastIndex(host, ".")+1:]): // 2130706433, 0x7f.1: some resolvers take them for addresses
+	case !strings.Contains(host, ".") || isNumber(host[strings.LastIndex(host, ".")+1:]):
+		// Some resolvers take 2130706433 and 0x7f.1 for addresses.
 		return fmt.Sprintf("%q is not a public name: use one such as hooks.example.com", host)
 	case !slices.Contains(p.ports(), port):
 		return fmt.Sprintf("port %d is not called: use one of %v", port, p.ports())

@@ -25,8 +25,10 @@ func TestOnlyPublicAddressesAreCalled(t *testing.T) {
 		"224.0.0.1", "239.255.255.255", "ff02::1", "255.255.255.255", "240.0.0.1", // multicast, broadcast, reserved
 		"0.0.0.0", "0.1.2.3", "::", // unspecified
 		"::ffff:10.0.0.1", "::10.0.0.1", "::ffff:0:10.0.0.1", // IPv4 inside IPv6
-		"64:ff9b::a9fe:a9fe", "64:ff9b::808:808", "64:ff9b:1::1", "2002:a9fe:a9fe::", "2002:0808:0808::", "2001:0:1::1", // NAT64, 6to4, Teredo
-		"192.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "192.88.99.1", "2001:db8::1", "3fff::1", "100::1", "5f00::1", // special
+		"64:ff9b::a9fe:a9fe", "64:ff9b::808:808", "64:ff9b:1::1",
+		"2002:a9fe:a9fe::", "2002:0808:0808::", "2001:0:1::1", // NAT64, 6to4, Teredo
+		"192.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "192.88.99.1",
+		"2001:db8::1", "3fff::1", "100::1", "5f00::1", // special
 	} {
 		require.ErrorIs(t, Policy{}.CheckAddress(netip.AddrPortFrom(netip.MustParseAddr(address), 443)), ErrForbidden, address)
 	}
@@ -106,7 +108,10 @@ func rebinding(t *testing.T) (resolver *net.Resolver, asked *atomic.Int32) {
 				if asked.Add(1) > 1 {
 					address = [4]byte{127, 0, 0, 1}
 				}
-				message.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: question.Name, Class: question.Class}, Body: &dnsmessage.AResource{A: address}}}
+				message.Answers = []dnsmessage.Resource{{
+					Header: dnsmessage.ResourceHeader{Name: question.Name, Class: question.Class},
+					Body:   &dnsmessage.AResource{A: address},
+				}}
 			}
 			packed, err := message.Pack()
 			if err == nil {
@@ -133,7 +138,8 @@ func TestANameThatIsPublicFirstAndPrivateThenIsRefusedAtTheDial(t *testing.T) {
 	first, err := resolver.LookupNetIP(t.Context(), "ip4", "hooks.rebinding.example")
 	require.NoError(t, err)
 	policy := Policy{Ports: []int{port}}
-	require.NoError(t, policy.CheckAddress(netip.AddrPortFrom(first[0], uint16(port))), "who checks the name before the call lets it through")
+	require.NoError(t, policy.CheckAddress(netip.AddrPortFrom(first[0], uint16(port))),
+		"who checks the name before the call lets it through")
 
 	call := func(p Policy) error {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://hooks.rebinding.example:"+at.Port(), nil)

@@ -14,7 +14,10 @@ import (
 	"quartermaster/internal/provision"
 )
 
-var event = provision.Event{ID: "0b9c5c1e-5b1f-4d2b-9d07-3f6a3f0e6f0a", Type: "order.completed", At: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), Data: []byte(`{"order_id":"o-1"}`)}
+var event = provision.Event{
+	ID: "0b9c5c1e-5b1f-4d2b-9d07-3f6a3f0e6f0a", Type: "order.completed",
+	At: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC), Data: []byte(`{"order_id":"o-1"}`),
+}
 
 // send makes one attempt at a receiver.
 func send(t *testing.T, attempts int, secrets []string, receiver http.HandlerFunc) provision.DeliveryOutcome {
@@ -22,7 +25,9 @@ func send(t *testing.T, attempts int, secrets []string, receiver http.HandlerFun
 	server := httptest.NewServer(receiver)
 	defer server.Close()
 	sender := NewSender(Policy{Loopback: true}, []time.Duration{time.Second, time.Minute}, func() float64 { return 0.5 })
-	outcome, err := sender.Send(t.Context(), provision.DeliveryJob{Webhook: provision.Webhook{URL: server.URL + "/x?token=hush"}, Event: event, Attempts: attempts}, secrets)
+	outcome, err := sender.Send(t.Context(), provision.DeliveryJob{
+		Webhook: provision.Webhook{URL: server.URL + "/x?token=hush"}, Event: event, Attempts: attempts,
+	}, secrets)
 	require.NoError(t, err)
 	require.NotContains(t, outcome.Error, "hush")
 	return outcome
@@ -47,7 +52,8 @@ func TestAMessageIsSignedWithEverySecretAsTheStandardSays(t *testing.T) {
 		if err != nil || stranger.Verify(body, r.Header) == nil || len(strings.Fields(r.Header.Get("webhook-signature"))) != 2 {
 			w.WriteHeader(http.StatusUnauthorized)
 		}
-		if r.Header.Get("webhook-id") != event.ID || string(body) != `{"type":"order.completed","timestamp":"2026-11-22T10:00:00Z","data":{"order_id":"o-1"}}` {
+		const wanted = `{"type":"order.completed","timestamp":"2026-11-22T10:00:00Z","data":{"order_id":"o-1"}}`
+		if r.Header.Get("webhook-id") != event.ID || string(body) != wanted {
 			w.WriteHeader(http.StatusTeapot)
 		}
 	})
@@ -87,21 +93,25 @@ func TestNothingIsSentToAForbiddenAddress(t *testing.T) {
 	t.Parallel()
 	sender := NewSender(Policy{}, nil, func() float64 { return 0 })
 	for url, wanted := range map[string]string{"https://127.0.0.1:1/": "not a public one", "https://[::1]/": "not a public one"} {
-		outcome, err := sender.Send(t.Context(), provision.DeliveryJob{Webhook: provision.Webhook{URL: url}, Event: event}, []string{NewSecret()})
+		job := provision.DeliveryJob{Webhook: provision.Webhook{URL: url}, Event: event}
+		outcome, err := sender.Send(t.Context(), job, []string{NewSecret()})
 		require.NoError(t, err)
 		require.Contains(t, outcome.Error, wanted, url)
 		require.Zero(t, outcome.StatusCode)
 	}
 	closed := httptest.NewServer(http.NotFoundHandler())
 	closed.Close()
-	outcome, err := NewSender(Policy{Loopback: true}, nil, func() float64 { return 0 }).Send(t.Context(), provision.DeliveryJob{Webhook: provision.Webhook{URL: closed.URL}, Event: event}, []string{NewSecret()})
+	sender = NewSender(Policy{Loopback: true}, nil, func() float64 { return 0 })
+	job := provision.DeliveryJob{Webhook: provision.Webhook{URL: closed.URL}, Event: event}
+	outcome, err := sender.Send(t.Context(), job, []string{NewSecret()})
 	require.NoError(t, err)
 	require.Contains(t, outcome.Error, "no connection could be made")
 }
 
 func TestASecretThatIsNoneIsOurFault(t *testing.T) {
 	t.Parallel()
-	_, err := NewSender(Policy{Loopback: true}, nil, nil).Send(t.Context(), provision.DeliveryJob{Webhook: provision.Webhook{URL: "http://127.0.0.1:1"}, Event: event}, []string{"whsec_%%hush"})
+	job := provision.DeliveryJob{Webhook: provision.Webhook{URL: "http://127.0.0.1:1"}, Event: event}
+	_, err := NewSender(Policy{Loopback: true}, nil, nil).Send(t.Context(), job, []string{"whsec_%%hush"})
 	require.ErrorContains(t, err, "whsec_<base64>")
 	require.NotContains(t, err.Error(), "hush")
 }

@@ -66,9 +66,10 @@ func TestMissingSearchAttributesAreCreated(t *testing.T) {
 	f.Attributes["Another"] = enumspb.INDEXED_VALUE_TYPE_INT
 
 	f.Change(func() { f.NoOperators = serviceerror.NewPermissionDenied("operators only", "") })
-	require.EqualError(t, temporal.Check(t.Context()), "namespace \"shop\" lacks search attributes that this process could not create: run "+
-		"`temporal operator search-attribute create --namespace shop --name Model --type Keyword && "+
-		"temporal operator search-attribute create --namespace shop --name Step --type Keyword`: operators only")
+	require.EqualError(t, temporal.Check(t.Context()),
+		"namespace \"shop\" lacks search attributes that this process could not create: run "+
+			"`temporal operator search-attribute create --namespace shop --name Model --type Keyword && "+
+			"temporal operator search-attribute create --namespace shop --name Step --type Keyword`: operators only")
 
 	f.Change(func() { f.NoOperators, f.Hidden = nil, true })
 	require.ErrorContains(t, temporal.Check(t.Context()), "Temporal does not show the search attributes of namespace \"shop\" yet")
@@ -214,11 +215,13 @@ func TestDeadWorkersAreLoggedWhileTasksWait(t *testing.T) {
 	f.Queues[enumspb.TASK_QUEUE_TYPE_WORKFLOW].Stats = waiting(12, 3*time.Minute)
 	require.Empty(t, look(), "workers run and have much to do")
 	f.Change(func() {
-		f.Queues[enumspb.TASK_QUEUE_TYPE_WORKFLOW].Pollers, f.Queues[enumspb.TASK_QUEUE_TYPE_ACTIVITY].Pollers = controltest.Queue(2*time.Minute).Pollers, nil
+		f.Queues[enumspb.TASK_QUEUE_TYPE_WORKFLOW].Pollers = controltest.Queue(2 * time.Minute).Pollers
+		f.Queues[enumspb.TASK_QUEUE_TYPE_ACTIVITY].Pollers = nil
 	})
 	line := look()
 	require.Contains(t, line, "level=ERROR")
-	require.Contains(t, line, "no worker polls task queue \\\"quartermaster\\\": orders are accepted and wait; start `quartermaster worker`")
+	require.Contains(t, line,
+		"no worker polls task queue \\\"quartermaster\\\": orders are accepted and wait; start `quartermaster worker`")
 	require.Contains(t, line, "backlog=12 oldest=3m0s")
 	require.NotContains(t, line, "\n", "one line for both types")
 	f.Change(func() { f.Queues[enumspb.TASK_QUEUE_TYPE_WORKFLOW].Stats = waiting(0, 0) })

@@ -27,12 +27,13 @@ func (t *Temporal) Check(ctx context.Context) error {
 		}
 	}
 	if _, none := errors.AsType[*serviceerror.NamespaceNotFound](err); none {
-		return &unusableError{reason: fmt.Sprintf("Temporal has no namespace %q: create it with `temporal operator namespace create --namespace %s --retention 720h`, "+
-			"or correct TEMPORAL_NAMESPACE", t.namespace, t.namespace)}
+		return &unusableError{reason: fmt.Sprintf("Temporal has no namespace %q: create it with "+
+			"`temporal operator namespace create --namespace %s --retention 720h`, or correct TEMPORAL_NAMESPACE",
+			t.namespace, t.namespace)}
 	}
 	if lacksAttribute(err) {
-		return &unusableError{reason: fmt.Sprintf("Temporal does not show the search attributes of namespace %q yet: this takes some seconds",
-			t.namespace), cause: err}
+		return &unusableError{cause: err, reason: fmt.Sprintf(
+			"Temporal does not show the search attributes of namespace %q yet: this takes some seconds", t.namespace)}
 	}
 	return err
 }
@@ -71,8 +72,9 @@ func (t *Temporal) addAttributes(ctx context.Context) error {
 				return err
 			}
 		case kind.String() != wanted:
-			return &unusableError{reason: fmt.Sprintf("search attribute %q of namespace %q is of type %s and must be of type %s: remove it with "+
-				"`temporal operator search-attribute remove --namespace %s --name %s`, or use another namespace", name, t.namespace, kind, wanted, t.namespace, name)}
+			return &unusableError{reason: fmt.Sprintf("search attribute %q of namespace %q is of type %s and must be of type %s: "+
+				"remove it with `temporal operator search-attribute remove --namespace %s --name %s`, or use another namespace",
+				name, t.namespace, kind, wanted, t.namespace, name)}
 		}
 	}
 	if len(missing) == 0 {
@@ -92,7 +94,8 @@ func (t *Temporal) cannotAdd(names []string, err error) error {
 		commands = append(commands, fmt.Sprintf("temporal operator search-attribute create --namespace %s --name %s --type %s", t.namespace,
 			name, workflows.SearchAttributes()[name]))
 	}
-	return &unusableError{cause: err, reason: fmt.Sprintf("namespace %q lacks search attributes that this process could not create: run %#q",
+	return &unusableError{cause: err, reason: fmt.Sprintf(
+		"namespace %q lacks search attributes that this process could not create: run %#q",
 		t.namespace, strings.Join(commands, " && "))}
 }
 

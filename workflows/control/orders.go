@@ -166,7 +166,8 @@ const (
 func (t *Temporal) WakeOrders(ctx context.Context, keys []provision.OrderKey) error {
 	var failed error
 	for _, key := range keys {
-		if err := t.client.SignalWorkflow(ctx, workflows.OrderWorkflowID(key), "", workflows.SignalStock, nil); err != nil && !isNotFound(err) {
+		err := t.client.SignalWorkflow(ctx, workflows.OrderWorkflowID(key), "", workflows.SignalStock, nil)
+		if err != nil && !isNotFound(err) {
 			failed = errors.Join(failed, fmt.Errorf("waking order %s: %w", key, err))
 		}
 	}

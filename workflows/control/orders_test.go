@@ -73,8 +73,9 @@ func TestWhatAnotherKeySealedIsUnavailable(t *testing.T) {
 func orderFixture() provision.Order {
 	return provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "MP-1"}, AcceptedAt: controltest.StartedAt,
 		Request: provision.Request{
-			Marketplace: "nordic", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, AccountModel: provision.ModelECAM,
-			IAMUserName: "anna.berg", ContactName: "Anna Berg", AccountAlias: "berg-logistics",
+			Marketplace: "nordic", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
+			AccountModel: provision.ModelECAM,
+			IAMUserName:  "anna.berg", ContactName: "Anna Berg", AccountAlias: "berg-logistics",
 		}}
 }
 
@@ -170,8 +171,9 @@ func TestTemporalIsDown(t *testing.T) {
 func TestANamespaceThatIsNotReadyIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]error{
-		"missing":                      serviceerror.NewNamespaceNotFound("shop"),
-		"without a search attribute":   serviceerror.NewInvalidArgument("Namespace shop has no mapping defined for search attribute OrderID"),
+		"missing": serviceerror.NewNamespaceNotFound("shop"),
+		"without a search attribute": serviceerror.NewInvalidArgument(
+			"Namespace shop has no mapping defined for search attribute OrderID"),
 		"search attribute not defined": serviceerror.NewInvalidArgument("search attribute OrderID is not defined"),
 		"in handover":                  serviceerror.NewNamespaceUnavailable("shop"),
 		"in another state": serviceerror.NewNamespaceInvalidState("shop", enumspb.NAMESPACE_STATE_UNSPECIFIED,

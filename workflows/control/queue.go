@@ -100,8 +100,8 @@ func (t *Temporal) lookForWorkers(ctx context.Context, log *slog.Logger) {
 	}
 	for _, queue := range queues {
 		if queue.Pollers == 0 && queue.Backlog > 0 {
-			log.Error(fmt.Sprintf("no worker polls task queue %q: orders are accepted and wait; start `quartermaster worker`", workflows.TaskQueue),
-				"tasks", queue.Type, "backlog", queue.Backlog, "oldest", queue.BacklogAge)
+			log.Error(fmt.Sprintf("no worker polls task queue %q: orders are accepted and wait; start `quartermaster worker`",
+				workflows.TaskQueue), "tasks", queue.Type, "backlog", queue.Backlog, "oldest", queue.BacklogAge)
 			return
 		}
 	}

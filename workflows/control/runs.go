@@ -135,7 +135,8 @@ func (r Runs) Run(ctx context.Context, key provision.OrderKey) (run reconcile.Ru
 
 func runOf(info *workflowpb.WorkflowExecutionInfo) reconcile.Run {
 	attribute := func(key temporal.SearchAttributeKeyKeyword) (value string) {
-		_ = converter.GetDefaultDataConverter().FromPayload(info.GetSearchAttributes().GetIndexedFields()[key.GetName()], &value) // absent: empty
+		// An absent attribute leaves the value empty.
+		_ = converter.GetDefaultDataConverter().FromPayload(info.GetSearchAttributes().GetIndexedFields()[key.GetName()], &value)
 		return value
 	}
 	run := reconcile.Run{

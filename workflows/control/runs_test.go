@@ -106,19 +106,30 @@ func TestWhyARunFailedIsReadWithoutTheKeys(t *testing.T) {
 	t.Parallel()
 	f, runs := setupRuns(t)
 	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_FAILED)
-	own := &failurepb.Failure{FailureInfo: &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: "OrderIDReused"}}}
-	inActivity := &failurepb.Failure{FailureInfo: &failurepb.Failure_ActivityFailureInfo{ActivityFailureInfo: &failurepb.ActivityFailureInfo{}}, Cause: own}
+	own := &failurepb.Failure{FailureInfo: &failurepb.Failure_ApplicationFailureInfo{
+		ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: "OrderIDReused"},
+	}}
+	inActivity := &failurepb.Failure{Cause: own, FailureInfo: &failurepb.Failure_ActivityFailureInfo{
+		ActivityFailureInfo: &failurepb.ActivityFailureInfo{},
+	}}
 	late := &failurepb.Failure{FailureInfo: &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: &failurepb.TimeoutFailureInfo{}}}
 	for _, c := range []struct {
 		failure *failurepb.Failure
 		code    provision.Code
 	}{{own, provision.CodeOrderIDReused}, {inActivity, provision.CodeOrderIDReused}, {late, ""}} {
-		f.Histories["run-1"] = append(events(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED),
-			&historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
-				Attributes: &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{Failure: c.failure}}})
+		f.Histories["run-1"] = append(events(enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED), failedEvent(c.failure))
 		run, err := runs.Run(t.Context(), orderOne)
 		require.NoError(t, err)
 		require.Equal(t, c.code, run.Code)
+	}
+}
+
+func failedEvent(failure *failurepb.Failure) *historypb.HistoryEvent {
+	return &historypb.HistoryEvent{
+		EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+		Attributes: &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{
+			WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{Failure: failure},
+		},
 	}
 }
 
@@ -140,21 +151,36 @@ func TestAHistoryTellsHowItsOrderWasPlacedCorrectedAndEnded(t *testing.T) {
 		Request: provision.Request{Marketplace: "north", ContactName: "Jane Roe", AccountAlias: "taken"}}
 	better := "better"
 	update := func(name string, input any) *historypb.HistoryEvent {
-		return &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
-			Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateAcceptedEventAttributes{WorkflowExecutionUpdateAcceptedEventAttributes: &historypb.WorkflowExecutionUpdateAcceptedEventAttributes{
-				AcceptedRequest: &updatepb.Request{Input: &updatepb.Input{Name: name, Args: seal(input)}}}}}
+		accepted := &historypb.WorkflowExecutionUpdateAcceptedEventAttributes{
+			AcceptedRequest: &updatepb.Request{Input: &updatepb.Input{Name: name, Args: seal(input)}},
+		}
+		return &historypb.HistoryEvent{
+			EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED,
+			Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateAcceptedEventAttributes{
+				WorkflowExecutionUpdateAcceptedEventAttributes: accepted,
+			},
+		}
 	}
 	begun := []*historypb.HistoryEvent{
-		{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, Attributes: &historypb.HistoryEvent_WorkflowExecutionStartedEventAttributes{
-			WorkflowExecutionStartedEventAttributes: &historypb.WorkflowExecutionStartedEventAttributes{Input: seal(placed)}}},
+		{
+			EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED,
+			Attributes: &historypb.HistoryEvent_WorkflowExecutionStartedEventAttributes{
+				WorkflowExecutionStartedEventAttributes: &historypb.WorkflowExecutionStartedEventAttributes{Input: seal(placed)},
+			},
+		},
 		update(workflows.UpdateRetry, provision.Intervention{Actor: "shop"}),
 		update(workflows.UpdateCorrect, workflows.Correction{Fields: provision.Correction{AccountAlias: &better}}),
 	}
 	corrected := placed.Request
 	corrected.AccountAlias = better
 	result := provision.Result{AccountID: "000000000007", AccountAlias: better}
-	f.Histories["run-1"] = append(begun, &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
-		Attributes: &historypb.HistoryEvent_WorkflowExecutionCompletedEventAttributes{WorkflowExecutionCompletedEventAttributes: &historypb.WorkflowExecutionCompletedEventAttributes{Result: seal(result)}}})
+	completed := &historypb.WorkflowExecutionCompletedEventAttributes{Result: seal(result)}
+	f.Histories["run-1"] = append(begun, &historypb.HistoryEvent{
+		EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED,
+		Attributes: &historypb.HistoryEvent_WorkflowExecutionCompletedEventAttributes{
+			WorkflowExecutionCompletedEventAttributes: completed,
+		},
+	})
 	story, err := runs.Story(t.Context(), orderOne, reconcile.Run{ID: "run-1"})
 	require.NoError(t, err)
 	require.Equal(t, reconcile.Story{Order: placed, Request: corrected, Result: &result}, story)
@@ -162,9 +188,7 @@ func TestAHistoryTellsHowItsOrderWasPlacedCorrectedAndEnded(t *testing.T) {
 	why := provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}
 	failed := temporal.NewApplicationErrorWithOptions(why.Error(), string(why.Code), temporal.ApplicationErrorOptions{NonRetryable: true,
 		Details: []any{why}})
-	f.Histories["run-1"] = append(begun[:3:3], &historypb.HistoryEvent{EventType: enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
-		Attributes: &historypb.HistoryEvent_WorkflowExecutionFailedEventAttributes{WorkflowExecutionFailedEventAttributes: &historypb.WorkflowExecutionFailedEventAttributes{
-			Failure: runs.failures.ErrorToFailure(failed)}}})
+	f.Histories["run-1"] = append(begun[:3:3], failedEvent(runs.failures.ErrorToFailure(failed)))
 	story, err = runs.Story(t.Context(), orderOne, reconcile.Run{ID: "run-1"})
 	require.NoError(t, err)
 	require.Equal(t, reconcile.Story{Order: placed, Request: corrected, Failure: &why}, story)
@@ -227,7 +251,8 @@ func TestATerminatedRunGoesOnAtItsLastTask(t *testing.T) {
 	f, runs := setupRuns(t)
 	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
 	f.Histories["run-1"] = events(
-		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED,
+		enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
 		enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED, enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED,
 		enumspb.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED, enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
 		enumspb.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED, enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,

@@ -16,9 +16,10 @@ import (
 // VerifyDue starts the verification of the accounts that are due, or signals the running one that more accounts are due. It is a
 // hint: the schedule does the same.
 func (t *Temporal) VerifyDue(ctx context.Context) error {
-	_, err := t.client.SignalWithStartWorkflow(ctx, workflows.VerifyAccountsID, workflows.SignalAccountsDue, nil, client.StartWorkflowOptions{
-		TaskQueue: workflows.TaskQueue, StaticSummary: "Verifies the accounts that are due",
-	}, workflows.VerifyAccountsName)
+	_, err := t.client.SignalWithStartWorkflow(ctx, workflows.VerifyAccountsID, workflows.SignalAccountsDue, nil,
+		client.StartWorkflowOptions{
+			TaskQueue: workflows.TaskQueue, StaticSummary: "Verifies the accounts that are due",
+		}, workflows.VerifyAccountsName)
 	return err
 }
 

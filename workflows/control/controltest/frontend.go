@@ -176,15 +176,21 @@ func (f *Frontend) StartWorkflowExecution(_ context.Context,
 	}
 	f.Starts = append(f.Starts, r)
 	if before, exists := f.Newest[r.WorkflowId]; exists {
-		again := before.Status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING && before.Status != enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED &&
+		again := before.Status != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING &&
+			before.Status != enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED &&
 			r.WorkflowIdReusePolicy == enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY
 		if !again {
 			return nil, serviceerror.NewWorkflowExecutionAlreadyStarted("started", "another request", before.Execution.RunId)
 		}
 	}
-	f.Newest[r.WorkflowId] = &workflowpb.WorkflowExecutionInfo{Execution: &commonpb.WorkflowExecution{WorkflowId: r.WorkflowId,
-		RunId: "started"},
-		Type: r.WorkflowType, Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, StartTime: timestamppb.Now(), Memo: r.Memo, SearchAttributes: r.SearchAttributes}
+	f.Newest[r.WorkflowId] = &workflowpb.WorkflowExecutionInfo{
+		Execution:        &commonpb.WorkflowExecution{WorkflowId: r.WorkflowId, RunId: "started"},
+		Type:             r.WorkflowType,
+		Status:           enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+		StartTime:        timestamppb.Now(),
+		Memo:             r.Memo,
+		SearchAttributes: r.SearchAttributes,
+	}
 	return &workflowservice.StartWorkflowExecutionResponse{RunId: "started", Started: true}, nil
 }
 

@@ -27,7 +27,9 @@ const Retention = 7 * 24 * time.Hour
 // DescribeNamespace returns the retention.
 func (f *Frontend) DescribeNamespace(context.Context,
 	*workflowservice.DescribeNamespaceRequest) (*workflowservice.DescribeNamespaceResponse, error) {
-	return &workflowservice.DescribeNamespaceResponse{Config: &namespacepb.NamespaceConfig{WorkflowExecutionRetentionTtl: durationpb.New(Retention)}}, nil
+	return &workflowservice.DescribeNamespaceResponse{
+		Config: &namespacepb.NamespaceConfig{WorkflowExecutionRetentionTtl: durationpb.New(Retention)},
+	}, nil
 }
 
 // Queue describes a task queue without a backlog, whose workers polled that long ago.
@@ -132,7 +134,8 @@ func matches(info *workflowpb.WorkflowExecutionInfo, query string) bool {
 			has = compare(info.CloseTime, operator, wanted)
 		default:
 			var value string
-			_ = converter.GetDefaultDataConverter().FromPayload(info.GetSearchAttributes().GetIndexedFields()[field], &value) // absent: empty
+			// An absent attribute leaves the value empty.
+			_ = converter.GetDefaultDataConverter().FromPayload(info.GetSearchAttributes().GetIndexedFields()[field], &value)
 			has = wanted == quoted(value)
 		}
 		if operator == "!=" {
