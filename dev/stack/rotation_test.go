@@ -147,7 +147,7 @@ func TestRollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	r.restart(ctx, t, stack.PartWorker, 1, r.k1)
 	r.until(ctx, t, 3, 3, 0, 0, "k2 is still needed by ")
 	require.Eventually(t, func() bool {
-		return r.logged(t, "this process lacks a key that is still needed", `"key":"k2"`)
+		return r.logged(t, "this process lacks a seal key that is still needed", `"key":"k2"`)
 	}, 10*time.Second, 100*time.Millisecond)
 	_, err = r.Stock(ctx, "rotation-waits", provision.ModelSPAM, 1) // the order is told, and no worker can read its input
 	require.NoError(t, err)

@@ -60,7 +60,8 @@ var rules = []rule{
 
 	// Workflows and activities.
 	{folder: "workflows", except: []string{"workflows/control"}, never: []string{
-		awsSDK, sqlx, pq, "net/http", "database/sql", internal + "postgres", internal + "awscloud", internal + "secrets", "quartermaster/api",
+		awsSDK, sqlx, pq, "net/http", "database/sql",
+		internal + "postgres", internal + "awscloud", internal + "secrets", "quartermaster/api",
 	}, why: "a workflow decides; activities do the work"},
 	{folder: "workflows", never: []string{prom}, why: "a replay would count twice"},
 	{folder: "workflows/control", never: []string{
@@ -89,11 +90,15 @@ var rules = []rule{
 		internal + "postgres", internal + "awscloud", internal + "secrets", internal + "reconcile",
 		awsSDK, sqlx, pq, temporal, "net/http", "database/sql",
 	}, why: "the file reader knows the domain and the standard library"},
-	{folder: "internal/reconcile", never: []string{temporalClient, sqlx, pq, internal + "postgres"},
-		why: "the reconciler asks a Store and workflows/control"},
+	{
+		folder: "internal/reconcile", never: []string{temporalClient, sqlx, pq, internal + "postgres"},
+		why: "the reconciler asks a Store and workflows/control",
+	},
 	{folder: "internal/postgres", never: []string{awsSDK, temporal, prom}, why: "the database knows neither AWS nor Temporal nor metrics"},
-	{folder: "internal/awscloud", never: []string{sqlx, pq, temporal, internal + "postgres"},
-		why: "the cloud knows neither the database nor Temporal"},
+	{
+		folder: "internal/awscloud", never: []string{sqlx, pq, temporal, internal + "postgres"},
+		why: "the cloud knows neither the database nor Temporal",
+	},
 	{folder: "internal/metrics", never: []string{awsSDK, sqlx, pq, internal + "postgres"}, why: "the metrics know a Store, not a database"},
 	{folder: "internal/webhooks", never: []string{
 		sqlx, pq, temporal, awsSDK, internal + "postgres", internal + "secrets",
