@@ -2,12 +2,14 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -33,14 +35,6 @@ func csvFile(ids ...string) string {
 	return file
 }
 
-// setupImports is an API over a PostgreSQL, the accounts included.
-func setupImports(t *testing.T) *testAPI {
-	t.Helper()
-	w := setup(t)
-	w.use(t, database(t))
-	return w
-}
-
 func (w *testAPI) upload(key, query, file string) *httptest.ResponseRecorder {
 	return w.send(key, http.MethodPost, importsPath+query, file, "Content-Type", "text/csv")
 }
@@ -63,7 +57,7 @@ func (w *testAPI) results(t *testing.T, id, query string) (lines []string) {
 
 func TestImportingAFile(t *testing.T) {
 	t.Parallel()
-	w := setupImports(t)
+	w := setupWithDatabase(t)
 	answer := w.upload(w.key, "", csvFile("444455556666", "444455556667")+"12,nordic,production,SPAM,x,y,z\n"+csvLine("999999999999"))
 	begun := read[openapi.AccountImport](t, answer, http.StatusAccepted)
 	require.Equal(t, "/qm"+importsPath+"/"+begun.ID, answer.Header().Get("Location"))
@@ -110,7 +104,7 @@ func TestImportingAFile(t *testing.T) {
 
 func TestProgressShowsWhileAnImportRuns(t *testing.T) {
 	t.Parallel()
-	w := setupImports(t)
+	w := setupWithDatabase(t)
 	w.workflows.holdImports = true
 	file := stockcsv.Template()
 	for i := range 700 {
@@ -128,7 +122,7 @@ func TestProgressShowsWhileAnImportRuns(t *testing.T) {
 
 func TestADryRunOfAnImportAddsNothing(t *testing.T) {
 	t.Parallel()
-	w := setupImports(t)
+	w := setupWithDatabase(t)
 	begun := read[openapi.AccountImport](t, w.upload(w.key, "?dry_run=true", csvFile("444455556666")+"x\n"), http.StatusAccepted)
 	ended := read[openapi.AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
 	require.True(t, ended.DryRun)
@@ -139,7 +133,7 @@ func TestADryRunOfAnImportAddsNothing(t *testing.T) {
 
 func TestAFileThatCannotBeReadIsRefused(t *testing.T) {
 	t.Parallel()
-	w := setupImports(t)
+	w := setupWithDatabase(t)
 	for name, c := range map[string]struct{ file, field, message string }{
 		"empty": {"", "", "line 1: the file is empty"},
 		"JSON":  {`{"id":1}`, "", "line 1: the header has a broken quote"},
@@ -167,7 +161,7 @@ func TestAFileThatCannotBeReadIsRefused(t *testing.T) {
 
 func TestAFileHasItsOwnSizeLimit(t *testing.T) {
 	t.Parallel()
-	w := setupImports(t)
+	w := setupWithDatabase(t)
 	large := csvFile("444455556666") + strings.Repeat("\n", 1<<20) // more than other bodies may have
 	read[openapi.AccountImport](t, w.send(w.key, http.MethodPost, importsPath, large, "Content-Type", "text/csv; charset=UTF-8"),
 		http.StatusAccepted)
@@ -194,7 +188,7 @@ func TestAFileHasItsOwnSizeLimit(t *testing.T) {
 
 func TestAnImportIsNotStoredWhenTemporalIsDown(t *testing.T) {
 	t.Parallel()
-	w := setupImports(t)
+	w := setupWithDatabase(t)
 	w.workflows.fail = fmt.Errorf("no Temporal: %w", provision.ErrUnavailable)
 	readProblem(t, w.upload(w.key, "", csvFile("444455556666")), http.StatusServiceUnavailable, codeUnavailable)
 	require.Empty(t, read[openapi.AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
@@ -202,7 +196,7 @@ func TestAnImportIsNotStoredWhenTemporalIsDown(t *testing.T) {
 
 func TestImportsOfOtherProvidersAreNotFound(t *testing.T) {
 	t.Parallel()
-	w := setupImports(t)
+	w := setupWithDatabase(t)
 	mine := read[openapi.AccountImport](t, w.upload(w.key, "", csvFile("444455556666")), http.StatusAccepted)
 	for _, id := range []string{mine.ID, "00000000-0000-0000-0000-000000000000"} {
 		for _, target := range []string{"", "/results"} {
@@ -234,7 +228,7 @@ func TestTheTemplateIsTheHeader(t *testing.T) {
 
 func TestAnExportHasEveryMatchingAccountAndImportsUnchanged(t *testing.T) {
 	t.Parallel()
-	w := setupImports(t)
+	w := setupWithDatabase(t)
 	file := stockcsv.Template()
 	for i := range 1203 { // three pages
 		file += strings.Replace(csvLine(fmt.Sprintf("5555%08d", i)), "Pool", "'=Pool", 1)
@@ -269,15 +263,21 @@ func TestAnExportHasEveryMatchingAccountAndImportsUnchanged(t *testing.T) {
 
 func TestAnExportThatFailsAbortsTheConnection(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
-	w.store.fail = errors.New("connection refused")
-	readProblem(t, w.get("/v1/accounts/export"), http.StatusInternalServerError, provision.CodeInternal)
-	w.store.fail = nil
+	w := setupWithDatabase(t)
+	file := stockcsv.Template()
 	for i := range 501 {
-		w.store.accounts = append(w.store.accounts, provision.Account{ID: fmt.Sprintf("5555%08d", i), Pool: pools[0], AddedAt: now})
+		file += csvLine(fmt.Sprintf("5555%08d", i))
 	}
+	read[openapi.AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
+	cfg := w.service.Config
+	accounts := &accountsThatFail{Accounts: cfg.Accounts}
+	cfg.Accounts = accounts
+	w.serve(t, cfg)
+	accounts.failing.Store(true)
+	readProblem(t, w.get("/v1/accounts/export"), http.StatusInternalServerError, provision.CodeInternal)
+	accounts.failing.Store(false)
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		w.handler.ServeHTTP(&afterFirstPage{ResponseWriter: rw, store: w.store}, r)
+		w.handler.ServeHTTP(&afterFirstPage{rw, accounts}, r)
 	}))
 	t.Cleanup(server.Close)
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/v1/accounts/export", nil)
@@ -292,15 +292,26 @@ func TestAnExportThatFailsAbortsTheConnection(t *testing.T) {
 	require.Contains(t, w.log.String(), "an export was aborted")
 }
 
-// afterFirstPage takes the database away as soon as something was written.
+// accountsThatFail are accounts that cannot be listed while failing is set.
+type accountsThatFail struct {
+	Accounts
+	failing atomic.Bool
+}
+
+func (a *accountsThatFail) List(ctx context.Context, provider string, filter provision.AccountFilter) ([]provision.Account, error) {
+	if a.failing.Load() {
+		return nil, errors.New("connection lost")
+	}
+	return a.Accounts.List(ctx, provider, filter)
+}
+
+// afterFirstPage makes the accounts fail when the first page is written.
 type afterFirstPage struct {
 	http.ResponseWriter
-	store *memoryStore
+	accounts *accountsThatFail
 }
 
 func (w *afterFirstPage) Write(p []byte) (int, error) {
-	w.store.mu.Lock()
-	w.store.fail = errors.New("connection lost")
-	w.store.mu.Unlock()
+	w.accounts.failing.Store(true)
 	return w.ResponseWriter.Write(p)
 }

@@ -1,11 +1,11 @@
 package api
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"net/http"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,8 +15,7 @@ import (
 
 func TestCreatingAnAccount(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
-	w.store.woken = []provision.OrderKey{{Provider: "acme", ID: "waits"}}
+	w := setupWithDatabase(t)
 	answer := w.post("/v1/accounts", accountForm("444455556666"))
 	account := read[openapi.Account](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/accounts/444455556666", answer.Header().Get("Location"))
@@ -27,9 +26,7 @@ func TestCreatingAnAccount(t *testing.T) {
 	require.Equal(t, 1, w.workflows.sweeps)
 	require.Equal(t, `"1"`, answer.Header().Get("ETag"))
 	require.NotContains(t, answer.Body.String(), "acme")
-	require.Equal(t, w.store.woken, w.workflows.awakened)
-	require.Equal(t, "key "+w.keyID(), w.store.actor)
-	require.Equal(t, "acme", w.store.accounts[0].Provider)
+	require.Equal(t, "key "+w.keyID(), w.historyOf(t, "444455556666")[0].Actor)
 
 	other := read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556667")), http.StatusCreated)
 	require.NotEqual(t, account.ExternalID, other.ExternalID)
@@ -38,19 +35,59 @@ func TestCreatingAnAccount(t *testing.T) {
 
 func TestAnAccountIsInOnePoolOnly(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
+	w := setupWithDatabase(t)
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	mine := readProblem(t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusConflict, codeAccountExists)
 	theirs := readProblem(t, w.send(w.otherKey, http.MethodPost, "/v1/accounts", asText(accountForm("444455556666"))),
 		http.StatusConflict, codeAccountExists)
 	require.Equal(t, mine.Detail, theirs.Detail, "whose it is stays unsaid")
-	require.Len(t, w.store.accounts, 1)
+	require.Len(t, w.stock(t, "acme"), 1)
+	require.Empty(t, w.stock(t, "globex"))
+}
+
+// accountsThatWake are accounts whose changes give an account to the waiting order.
+type accountsThatWake struct {
+	Accounts
+	waiting provision.OrderKey
+}
+
+func (a accountsThatWake) Create(
+	ctx context.Context, account provision.Account, actor string,
+) (provision.Account, []provision.OrderKey, error) {
+	added, _, err := a.Accounts.Create(ctx, account, actor)
+	return added, []provision.OrderKey{a.waiting}, err
+}
+
+func (a accountsThatWake) Return(
+	ctx context.Context, actor, provider, id string, version int64, reason string,
+) (provision.Account, []provision.OrderKey, error) {
+	account, _, err := a.Accounts.Return(ctx, actor, provider, id, version, reason)
+	return account, []provision.OrderKey{a.waiting}, err
+}
+
+// setupThatWakes returns an API over accounts whose changes give an account to the order acme/waits.
+func setupThatWakes(t *testing.T) *testAPI {
+	t.Helper()
+	w := setupWithDatabase(t)
+	cfg := w.service.Config
+	cfg.Accounts = accountsThatWake{cfg.Accounts, provision.OrderKey{Provider: "acme", ID: "waits"}}
+	w.serve(t, cfg)
+	return w
+}
+
+func TestAnOrderThatGetsAnAccountIsWoken(t *testing.T) {
+	t.Parallel()
+	w := setupThatWakes(t)
+	waits := provision.OrderKey{Provider: "acme", ID: "waits"}
+	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
+	require.Equal(t, []provision.OrderKey{waits}, w.workflows.awakened)
+	read[openapi.Account](t, w.post(stocked+"/return", map[string]any{"reason": "closed"}), http.StatusAccepted)
+	require.Equal(t, []provision.OrderKey{waits, waits}, w.workflows.awakened)
 }
 
 func TestAFailedHintDoesNotFailTheRequest(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
-	w.store.woken = []provision.OrderKey{{Provider: "acme", ID: "waits"}}
+	w := setupThatWakes(t)
 	w.workflows.fail = errors.New("no Temporal")
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	require.Contains(t, w.log.String(), "could not wake orders")
@@ -59,7 +96,7 @@ func TestAFailedHintDoesNotFailTheRequest(t *testing.T) {
 
 func TestAnInvalidAccountIsRefusedWithEveryField(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
+	w := setupWithDatabase(t)
 	p := readProblem(t, w.post("/v1/accounts", map[string]any{
 		"id": "1234", "marketplace": "nordic", "environment": "production", "model": "GCP", "name": " ", "root_email": "Bob <bob@x.example>",
 		"role_arn": "arn:aws-cn:iam::444455556666:role/R", "external_id": "mine",
@@ -77,7 +114,7 @@ func TestAnInvalidAccountIsRefusedWithEveryField(t *testing.T) {
 
 func TestAccountsThatNeverEnterAPool(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
+	w := setupWithDatabase(t)
 	for name, c := range map[string]struct {
 		id     string
 		change map[string]any
@@ -98,14 +135,15 @@ func TestAccountsThatNeverEnterAPool(t *testing.T) {
 			for field, message := range c.fields {
 				require.Contains(t, got[field], message)
 			}
+			_, err := w.store.db.Accounts.Get(t.Context(), "acme", c.id)
+			require.ErrorIs(t, err, provision.ErrNotFound)
 		})
 	}
-	require.Empty(t, w.store.accounts)
 }
 
 func TestAccountsOfOtherProvidersAreNotFound(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
+	w := setupWithDatabase(t)
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	foreign := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/accounts/444455556666", ""), http.StatusNotFound, codeNotFound)
 	require.Equal(t, "account 444455556666 not found", foreign.Detail)
@@ -117,28 +155,22 @@ func TestAccountsOfOtherProvidersAreNotFound(t *testing.T) {
 
 func TestPagesOfAccountsOldestFirst(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
-	var want []string
-	for i := range 5 {
-		id := fmt.Sprintf("44445555666%d", i)
-		read[openapi.Account](t, w.post("/v1/accounts", accountForm(id, map[string]any{"model": []string{"SPAM", "ECAM"}[i%2]})),
-			http.StatusCreated)
-		want = append(want, id)
-	}
-	for i := range 4 {
-		w.store.accounts[i].Status = provision.AccountReady
-	}
-	w.store.accounts[4].Reason = "closed"
-	w.store.accounts[3].AddedAt = w.store.accounts[2].AddedAt // a tie, broken by the id
+	w := setupWithDatabase(t)
+	want := []string{"444455556660", "444455556661", "444455556662", "444455556663", "444455556664"}
+	w.stockAccount(t, want[0], provision.AccountReady)
+	w.stockAccount(t, want[1], provision.AccountReady)
+	file := csvFile(want[2]) + strings.Replace(csvLine(want[3]), "SPAM", "ECAM", 1) // added at the same moment: the id decides
+	read[openapi.AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
+	w.stockAccount(t, want[4], provision.AccountInvalid)
+
 	require.Equal(t, want, accountIDs(t, w, "limit=2"))
-	require.Equal(t, []string{want[4]}, accountIDs(t, w, "status=invalid"))
+	require.Equal(t, want[2:], accountIDs(t, w, "status=invalid"))
 	require.Equal(t, want, accountIDs(t, w, "status=invalid&status=ready&limit=1"))
-	require.Equal(t, []string{want[1], want[3]}, accountIDs(t, w, "model=ECAM"))
+	require.Equal(t, []string{want[3]}, accountIDs(t, w, "model=ECAM"))
 	require.Empty(t, accountIDs(t, w, "environment=test"))
 	invalid := read[openapi.Account](t, w.get("/v1/accounts/"+want[4]), http.StatusOK)
 	require.Equal(t, "Invalid", invalid.StatusLabel)
-	require.Equal(t, "closed", *invalid.Reason)
-	require.Equal(t, now.Add(4*time.Second), invalid.AddedAt)
+	require.Equal(t, "an abuse report", *invalid.Reason)
 }
 
 // accountIDs reads every page.

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -22,7 +23,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"quartermaster/api/openapi"
 	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
@@ -75,15 +75,7 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 	w.store.orders = append(w.store.orders, completedOrder("done-1"))
 	w.workflows.questions = map[provision.OrderKey][]string{{Provider: "acme",
 		ID: "o-3"}: slices.Sorted(maps.Keys(c.doc.Components.Schemas["OrderCorrection"].Value.Properties))}
-	for i, status := range []provision.AccountStatus{provision.AccountReady, provision.AccountProvisioning, provision.AccountAllocated,
-		provision.AccountProvisioningFailed, provision.AccountInvalid} {
-		a := accountOf(openapi.NewAccount{ID: fmt.Sprintf("11112222333%d", i), Marketplace: "nordic", Environment: provision.Production,
-			Model: provision.ModelSPAM, Name: "n", RootEmail: fmt.Sprintf("a+%d@b.example",
-				i), RoleARN: fmt.Sprintf("arn:aws:iam::11112222333%d:role/Q", i)}, "acme")
-		a.Status, a.ExternalID, a.Version = status, provision.NewExternalID(), 1
-		a.AddedAt, a.StatusSince = now.Add(time.Duration(i)*time.Minute), now
-		w.store.accounts = append(w.store.accounts, a)
-	}
+	accounts, created := fuzzedAccounts(t, w)
 	keyIDs := []string{"000000000000"}
 	for range 3 { // one of them is sent twice at the most, so that every verb finds one that it may be used on
 		_, key := apikey.New("acme", "to be found", provision.RoleViewer)
@@ -100,23 +92,18 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 			provision.RoleMarketplace), w.createKeyOf("acme", provision.RoleViewer)},
 		seen: map[string]map[int]int{},
 		hints: map[string][]string{
-			"id":       append([]string{"o-1", "n-1", "n-2"}, slices.Repeat([]string{"222233334444"}, 6)...),
-			"order_id": {"o-0", "o-1", "o-2", "o-3", "o-3", "o-3", "done-1", "n-1", "unknown"},
-			"account_id": {
-				"111122223330", "111122223330", "111122223333", "111122223334", "111122223334", "111122223331", "222233334444",
-			},
-			"marketplace":   {"nordic"},
-			"model":         {"SPAM", "ECAM"},
-			"account_model": {"SPAM", "ECAM"},
-			"role_arn": {
-				"arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q", "arn:aws:iam::222233334444:role/Q",
-				"arn:aws:iam::111122223330:role/Q", "arn:aws:iam::111122223330:role/Q",
-			},
+			"id":                append([]string{"o-1", "n-1", "n-2"}, slices.Repeat([]string{created}, 6)...),
+			"order_id":          {"o-0", "o-1", "o-2", "o-3", "o-3", "o-3", "done-1", "n-1", "unknown"},
+			"account_id":        {accounts[3], accounts[3], accounts[2], accounts[4], accounts[4], accounts[0], created},
+			"marketplace":       {"nordic"},
+			"model":             {"SPAM", "ECAM"},
+			"account_model":     {"SPAM", "ECAM"},
+			"role_arn":          {roleOf(created), roleOf(created), roleOf(created), roleOf(accounts[3]), roleOf(accounts[3])},
 			"token":             {w.token()},
 			"iam_user_name":     {"anna"},
 			"aws_account_alias": {"berg"},
 			"aws_contact_name":  {"Anna"},
-			"root_email":        {"a@b.example"},
+			"root_email":        {created + "@b.example", "a+" + created + "@b.example", "b+" + created + "@b.example"},
 			"name":              {"Anna"},
 			"title":             {"Boss"},
 			"email":             {"a@b.example"},
@@ -140,7 +127,7 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 			"dry_run":           {"true", "false"},
 			"cursor": {
 				*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}),
-				*encodeCursor(provision.AccountCursor{AddedAt: now, ID: "111122223330"}),
+				*encodeCursor(provision.AccountCursor{AddedAt: now, ID: accounts[3]}),
 				*encodeCursor(provision.ImportResultCursor{Line: 2}),
 				*encodeCursor(provision.ImportCursor{StartedAt: now, ID: fuzzedImport.ID}),
 				*encodeCursor(provision.WebhookCursor{CreatedAt: now, ID: hooks[0]}), *encodeCursor(deliveryCursor{7}),
@@ -150,6 +137,32 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 	}
 	return f
 }
+
+// fuzzedAPIs numbers the APIs that share a database, so that each has accounts of its own.
+var fuzzedAPIs atomic.Int64
+
+// fuzzedAccounts stocks an account in every status, and returns their ids and the id of an account that is not in stock. It first
+// deletes what earlier APIs left in the pool, so that its orders claim its own accounts.
+func fuzzedAccounts(t require.TestingT, w *testAPI) (accounts []string, created string) {
+	ctx := context.Background()
+	earlier, err := w.store.db.Accounts.List(ctx, "acme", provision.AccountFilter{Limit: 1000,
+		Statuses: []provision.AccountStatus{provision.AccountReady, provision.AccountInvalid}})
+	require.NoError(t, err)
+	for _, a := range earlier {
+		if a.RemovingSince == nil {
+			require.NoError(t, w.store.db.Accounts.Delete(ctx, "test", "acme", a.ID, 0))
+		}
+	}
+	number := fuzzedAPIs.Add(1)
+	for i, status := range []provision.AccountStatus{provision.AccountProvisioning, provision.AccountAllocated,
+		provision.AccountProvisioningFailed, provision.AccountReady, provision.AccountInvalid} {
+		accounts = append(accounts, fmt.Sprintf("1%010d%d", number, i))
+		w.stockAccount(t, accounts[i], status)
+	}
+	return accounts, fmt.Sprintf("2%011d", number)
+}
+
+func roleOf(accountID string) string { return "arn:aws:iam::" + accountID + ":role/Q" }
 
 func briefStreams(c *Config) { c.StreamLifetime = time.Millisecond }
 

@@ -2,13 +2,13 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -41,7 +41,7 @@ var pools = []provision.Pool{
 	{Provider: "globex", Marketplace: "nordic", Environment: provision.Production},
 }
 
-// database is a PostgreSQL with the two providers and their pools, for what the store in memory does not keep.
+// database opens a database with the two providers and their pools.
 func database(t testing.TB) *postgres.DB {
 	t.Helper()
 	store, _ := openDatabase(t)
@@ -80,7 +80,6 @@ func setup(t require.TestingT, change ...func(*Config)) *testAPI {
 		log:       &syncBuffer{},
 	}
 	w.workflows.store = w.store
-	w.store.pools = slices.Clone(pools)
 	w.key, w.otherKey = w.createKey("acme"), w.createKey("globex")
 	cfg := Config{
 		Database:          w.store.database(),
@@ -108,6 +107,65 @@ func setup(t require.TestingT, change ...func(*Config)) *testAPI {
 	}
 	w.serve(t, cfg)
 	return w
+}
+
+// setupWithDatabase returns an API over a PostgreSQL with the two providers and their pools. Only keys, orders and passwords are
+// in memory.
+func setupWithDatabase(t *testing.T, change ...func(*Config)) *testAPI {
+	t.Helper()
+	w := setup(t, change...)
+	w.use(t, database(t))
+	return w
+}
+
+// stockAccount puts an account with that status into acme's pool nordic/production. When an order must hold the account, it claims
+// it, so the pool must have no other Ready account.
+func (w *testAPI) stockAccount(t require.TestingT, id string, status provision.AccountStatus) {
+	ctx := context.Background()
+	account := provision.Account{ID: id, Pool: pools[0], Model: provision.ModelSPAM, Name: "Pool " + id,
+		RootEmail: "aws+" + id + "@provider.example", RoleARN: "arn:aws:iam::" + id + ":role/Quartermaster",
+		ExternalID: provision.NewExternalID(), Status: provision.AccountReady}
+	_, _, err := w.store.db.Accounts.Create(ctx, account, "test")
+	require.NoError(t, err)
+	switch status {
+	case provision.AccountReady:
+		return
+	case provision.AccountInvalid:
+		_, _, err := w.store.db.Accounts.Invalidate(ctx, "test", "acme", id, 0, "an abuse report")
+		require.NoError(t, err)
+		return
+	}
+	key := provision.OrderKey{Provider: "acme", ID: "holder-" + id}
+	_, err = w.store.db.Orders.Open(ctx, provision.Order{OrderKey: key, Request: requestFixture(), AcceptedAt: now})
+	require.NoError(t, err)
+	claim, err := w.store.db.Orders.Claim(ctx, key)
+	require.NoError(t, err)
+	require.Equal(t, id, claim.Account.ID)
+	switch status {
+	case provision.AccountAllocated:
+		require.NoError(t, w.store.db.Orders.Allocate(ctx, key, id, provision.Result{AccountID: id}))
+	case provision.AccountProvisioningFailed:
+		require.NoError(t, w.store.db.Leftovers.KeepUndo(ctx, key, id, []byte("sealed")))
+		_, err = w.store.db.Orders.Close(ctx, provision.OrderClosing{Order: key, AccountID: id, State: provision.Failed,
+			Leftovers: []string{"the IAM user"}, Failure: provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended it"}})
+		require.NoError(t, err)
+	}
+}
+
+// stock lists the accounts of a provider.
+func (w *testAPI) stock(t *testing.T, provider string) []provision.Account {
+	t.Helper()
+	accounts, err := w.store.db.Accounts.List(t.Context(), provider, provision.AccountFilter{Limit: 100})
+	require.NoError(t, err)
+	return accounts
+}
+
+// historyOf reads the history of an account of acme.
+func (w *testAPI) historyOf(t *testing.T, id string) []provision.AccountHistoryEntry {
+	t.Helper()
+	entries, err := w.store.db.Accounts.History(t.Context(), "acme", id, 0, 100)
+	require.NoError(t, err)
+	return entries
 }
 
 // serve builds the API.
@@ -190,7 +248,7 @@ func orderForm(id string, changes ...map[string]any) map[string]any {
 func accountForm(id string, changes ...map[string]any) map[string]any {
 	return changed(map[string]any{
 		"id": id, "marketplace": "nordic", "environment": "production", "model": "SPAM", "name": "Pool 0042",
-		"root_email": "aws+0042@provider.example", "role_arn": "arn:aws:iam::" + id + ":role/Quartermaster",
+		"root_email": "aws+" + id + "@provider.example", "role_arn": "arn:aws:iam::" + id + ":role/Quartermaster",
 	}, changes)
 }
 

@@ -14,13 +14,6 @@ import (
 	"quartermaster/internal/webhooks"
 )
 
-func setupWebhooks(t *testing.T, change ...func(*Config)) *testAPI {
-	t.Helper()
-	w := setup(t, change...)
-	w.use(t, database(t))
-	return w
-}
-
 func (w *testAPI) createWebhook(t *testing.T, form map[string]any) openapi.WebhookWithSecret {
 	t.Helper()
 	return read[openapi.WebhookWithSecret](t, w.post("/v1/webhooks", form), http.StatusCreated)
@@ -30,7 +23,7 @@ var hookForm = map[string]any{"url": "https://hooks.example.com/aws", "event_typ
 
 func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 	t.Parallel()
-	w := setupWebhooks(t)
+	w := setupWithDatabase(t)
 	answer := w.post("/v1/webhooks", hookForm)
 	made := read[openapi.WebhookWithSecret](t, answer, http.StatusCreated)
 	at := "/v1/webhooks/" + made.Webhook.ID
@@ -67,7 +60,7 @@ func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 
 func TestUpdatingAnEndpointRequiresItsETag(t *testing.T) {
 	t.Parallel()
-	w := setupWebhooks(t)
+	w := setupWithDatabase(t)
 	at := "/v1/webhooks/" + w.createWebhook(t, hookForm).Webhook.ID
 	etag := w.get(at).Header().Get("ETag")
 	readProblem(t, w.patch(at, map[string]any{"enabled": false}), http.StatusPreconditionRequired, codePreconditionRequired)
@@ -91,7 +84,7 @@ func TestUpdatingAnEndpointRequiresItsETag(t *testing.T) {
 
 func TestInternalURLsAreRefused(t *testing.T) {
 	t.Parallel()
-	w := setupWebhooks(t)
+	w := setupWithDatabase(t)
 	for url, wanted := range map[string]string{
 		"http://hooks.example.com/": "use https", "https://10.1.2.3/": "not a public address", "https://localhost/": "this machine",
 		"https://[::ffff:169.254.169.254]/": "not a public address", "https://u:p@hooks.example.com/": "without a user",
@@ -109,7 +102,7 @@ func TestInternalURLsAreRefused(t *testing.T) {
 	require.Contains(t, fieldsOf(p), "event_types.0")
 	require.Contains(t, fieldsOf(p)["description"], "control characters")
 
-	trying := setupWebhooks(t, func(c *Config) { c.WebhookPolicy = webhooks.Policy{Loopback: true} })
+	trying := setupWithDatabase(t, func(c *Config) { c.WebhookPolicy = webhooks.Policy{Loopback: true} })
 	trying.createWebhook(t, map[string]any{"url": "http://127.0.0.1:8080/"})
 	readProblem(t, trying.post("/v1/webhooks", map[string]any{"url": "http://hooks.example.com/"}), http.StatusUnprocessableEntity,
 		codeInvalid)
@@ -117,7 +110,7 @@ func TestInternalURLsAreRefused(t *testing.T) {
 
 func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
 	t.Parallel()
-	w := setupWebhooks(t)
+	w := setupWithDatabase(t)
 	made := w.createWebhook(t, hookForm).Webhook
 	key, at := provision.WebhookKey{Provider: "acme", ID: made.ID}, "/v1/webhooks/"+made.ID+"/deliveries"
 	for range 3 {
@@ -146,7 +139,7 @@ func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
 
 func TestCallbacksWaitForTheSecret(t *testing.T) {
 	t.Parallel()
-	w := setupWebhooks(t)
+	w := setupWithDatabase(t)
 	order := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "o-1"}, AcceptedAt: now, Request: requestFixture()}
 	order.Request.CallbackURL = "https://hooks.example.com/callback"
 	_, err := w.store.db.Orders.Open(t.Context(), order)
@@ -171,7 +164,7 @@ func TestCallbacksWaitForTheSecret(t *testing.T) {
 
 func TestEndpointsOfOtherProvidersCannotBeChanged(t *testing.T) {
 	t.Parallel()
-	w := setupWebhooks(t)
+	w := setupWithDatabase(t)
 	made := w.createWebhook(t, hookForm).Webhook
 	key, at := provision.WebhookKey{Provider: "acme", ID: made.ID}, "/v1/webhooks/"+made.ID
 	require.NoError(t, w.store.db.Webhooks.Test(t.Context(), "test", key))
