@@ -57,7 +57,7 @@ func (w *testAPI) results(t *testing.T, id, query string) (lines []string) {
 
 func TestImportingAFile(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	answer := w.upload(w.key, "", csvFile("444455556666", "444455556667")+"12,nordic,production,SPAM,x,y,z\n"+csvLine("999999999999"))
 	begun := read[openapi.AccountImport](t, answer, http.StatusAccepted)
 	require.Equal(t, "/qm"+importsPath+"/"+begun.ID, answer.Header().Get("Location"))
@@ -84,10 +84,10 @@ func TestImportingAFile(t *testing.T) {
 	require.Len(t, w.results(t, begun.ID, "&outcome=added&outcome=faulty"), 6)
 	require.Empty(t, w.results(t, begun.ID, "&outcome=unchanged"))
 
-	added, err := w.store.db.Accounts.Get(t.Context(), "acme", "444455556666")
+	added, err := w.store.Accounts.Get(t.Context(), "acme", "444455556666")
 	require.NoError(t, err)
 	require.Equal(t, provision.AccountInvalid, added.Status)
-	events, err := w.store.db.Accounts.History(t.Context(), "acme", added.ID, 0, 5)
+	events, err := w.store.Accounts.History(t.Context(), "acme", added.ID, 0, 5)
 	require.NoError(t, err)
 	require.Equal(t, "key "+w.keyID()+", import "+begun.ID, events[0].Actor)
 
@@ -104,14 +104,14 @@ func TestImportingAFile(t *testing.T) {
 
 func TestProgressShowsWhileAnImportRuns(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	w.workflows.holdImports = true
 	file := stockcsv.Template()
 	for i := range 700 {
 		file += csvLine(fmt.Sprintf("5555%08d", i))
 	}
 	begun := read[openapi.AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
-	_, _, err := w.store.db.Imports.RunBatch(t.Context(), provision.ImportKey{Provider: "acme", ID: begun.ID}, nil)
+	_, _, err := w.store.Imports.RunBatch(t.Context(), provision.ImportKey{Provider: "acme", ID: begun.ID}, nil)
 	require.NoError(t, err)
 	half := read[openapi.AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
 	require.Equal(t, provision.ImportRunning, half.State)
@@ -122,18 +122,18 @@ func TestProgressShowsWhileAnImportRuns(t *testing.T) {
 
 func TestADryRunOfAnImportAddsNothing(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	begun := read[openapi.AccountImport](t, w.upload(w.key, "?dry_run=true", csvFile("444455556666")+"x\n"), http.StatusAccepted)
 	ended := read[openapi.AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
 	require.True(t, ended.DryRun)
 	require.Equal(t, []int{1, 1}, []int{ended.Added, ended.Faulty})
-	_, err := w.store.db.Accounts.Get(t.Context(), "acme", "444455556666")
+	_, err := w.store.Accounts.Get(t.Context(), "acme", "444455556666")
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
 
 func TestAFileThatCannotBeReadIsRefused(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	for name, c := range map[string]struct{ file, field, message string }{
 		"empty": {"", "", "line 1: the file is empty"},
 		"JSON":  {`{"id":1}`, "", "line 1: the header has a broken quote"},
@@ -161,7 +161,7 @@ func TestAFileThatCannotBeReadIsRefused(t *testing.T) {
 
 func TestAFileHasItsOwnSizeLimit(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	large := csvFile("444455556666") + strings.Repeat("\n", 1<<20) // more than other bodies may have
 	read[openapi.AccountImport](t, w.send(w.key, http.MethodPost, importsPath, large, "Content-Type", "text/csv; charset=UTF-8"),
 		http.StatusAccepted)
@@ -188,7 +188,7 @@ func TestAFileHasItsOwnSizeLimit(t *testing.T) {
 
 func TestAnImportIsNotStoredWhenTemporalIsDown(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	w.workflows.fail = fmt.Errorf("no Temporal: %w", provision.ErrUnavailable)
 	readProblem(t, w.upload(w.key, "", csvFile("444455556666")), http.StatusServiceUnavailable, codeUnavailable)
 	require.Empty(t, read[openapi.AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
@@ -196,7 +196,7 @@ func TestAnImportIsNotStoredWhenTemporalIsDown(t *testing.T) {
 
 func TestImportsOfOtherProvidersAreNotFound(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	mine := read[openapi.AccountImport](t, w.upload(w.key, "", csvFile("444455556666")), http.StatusAccepted)
 	for _, id := range []string{mine.ID, "00000000-0000-0000-0000-000000000000"} {
 		for _, target := range []string{"", "/results"} {
@@ -228,17 +228,14 @@ func TestTheTemplateIsTheHeader(t *testing.T) {
 
 func TestAnExportHasEveryMatchingAccountAndImportsUnchanged(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	file := stockcsv.Template()
 	for i := range 1203 { // three pages
 		file += strings.Replace(csvLine(fmt.Sprintf("5555%08d", i)), "Pool", "'=Pool", 1)
 	}
 	read[openapi.AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
 	read[openapi.AccountImport](t, w.upload(w.otherKey, "", csvFile("666600000001")), http.StatusAccepted)
-	cfg := w.service.Config
-	cfg.Database = databaseOf(w.store.db)
-	cfg.APIKeys, cfg.PublicURL, cfg.Now = memoryKeys{w.store, w.store.db.APIKeys}, "https://a.example", nil
-	w.serve(t, cfg)
+	w.change(func(c *Config) { c.PublicURL, c.Now = "https://a.example", nil })
 
 	answer := w.get("/v1/accounts/export")
 	require.Equal(t, http.StatusOK, answer.Code)
@@ -246,7 +243,7 @@ func TestAnExportHasEveryMatchingAccountAndImportsUnchanged(t *testing.T) {
 	lines := strings.Split(answer.Body.String(), "\r\n")
 	require.Len(t, lines, 1+1203+1)
 	require.Contains(t, lines[1], "555500000000,nordic,production,SPAM,'=Pool 555500000000,")
-	stored, err := w.store.db.Accounts.Get(t.Context(), "acme", "555500000000")
+	stored, err := w.store.Accounts.Get(t.Context(), "acme", "555500000000")
 	require.NoError(t, err)
 	require.Contains(t, lines[1], ","+stored.ExternalID+",invalid,waits for its verification,")
 	require.NotContains(t, answer.Body.String(), "666600000001")
@@ -263,7 +260,7 @@ func TestAnExportHasEveryMatchingAccountAndImportsUnchanged(t *testing.T) {
 
 func TestAnExportThatFailsAbortsTheConnection(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	file := stockcsv.Template()
 	for i := range 501 {
 		file += csvLine(fmt.Sprintf("5555%08d", i))

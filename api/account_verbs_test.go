@@ -15,7 +15,7 @@ const stocked = "/v1/accounts/444455556666"
 
 func setupStocked(t *testing.T, status provision.AccountStatus) *testAPI {
 	t.Helper()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	w.stockAccount(t, "444455556666", status)
 	return w
 }

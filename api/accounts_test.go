@@ -15,7 +15,7 @@ import (
 
 func TestCreatingAnAccount(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	answer := w.post("/v1/accounts", accountForm("444455556666"))
 	account := read[openapi.Account](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/accounts/444455556666", answer.Header().Get("Location"))
@@ -35,7 +35,7 @@ func TestCreatingAnAccount(t *testing.T) {
 
 func TestAnAccountIsInOnePoolOnly(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	mine := readProblem(t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusConflict, codeAccountExists)
 	theirs := readProblem(t, w.send(w.otherKey, http.MethodPost, "/v1/accounts", asText(accountForm("444455556666"))),
@@ -68,7 +68,7 @@ func (a accountsThatWake) Return(
 // setupThatWakes returns an API over accounts whose changes give an account to the order acme/waits.
 func setupThatWakes(t *testing.T) *testAPI {
 	t.Helper()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	cfg := w.service.Config
 	cfg.Accounts = accountsThatWake{cfg.Accounts, provision.OrderKey{Provider: "acme", ID: "waits"}}
 	w.serve(t, cfg)
@@ -96,7 +96,7 @@ func TestAFailedHintDoesNotFailTheRequest(t *testing.T) {
 
 func TestAnInvalidAccountIsRefusedWithEveryField(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	p := readProblem(t, w.post("/v1/accounts", map[string]any{
 		"id": "1234", "marketplace": "nordic", "environment": "production", "model": "GCP", "name": " ", "root_email": "Bob <bob@x.example>",
 		"role_arn": "arn:aws-cn:iam::444455556666:role/R", "external_id": "mine",
@@ -114,7 +114,7 @@ func TestAnInvalidAccountIsRefusedWithEveryField(t *testing.T) {
 
 func TestAccountsThatNeverEnterAPool(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	for name, c := range map[string]struct {
 		id     string
 		change map[string]any
@@ -135,7 +135,7 @@ func TestAccountsThatNeverEnterAPool(t *testing.T) {
 			for field, message := range c.fields {
 				require.Contains(t, got[field], message)
 			}
-			_, err := w.store.db.Accounts.Get(t.Context(), "acme", c.id)
+			_, err := w.store.Accounts.Get(t.Context(), "acme", c.id)
 			require.ErrorIs(t, err, provision.ErrNotFound)
 		})
 	}
@@ -143,7 +143,7 @@ func TestAccountsThatNeverEnterAPool(t *testing.T) {
 
 func TestAccountsOfOtherProvidersAreNotFound(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	read[openapi.Account](t, w.post("/v1/accounts", accountForm("444455556666")), http.StatusCreated)
 	foreign := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/accounts/444455556666", ""), http.StatusNotFound, codeNotFound)
 	require.Equal(t, "account 444455556666 not found", foreign.Detail)
@@ -155,7 +155,7 @@ func TestAccountsOfOtherProvidersAreNotFound(t *testing.T) {
 
 func TestPagesOfAccountsOldestFirst(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	want := []string{"444455556660", "444455556661", "444455556662", "444455556663", "444455556664"}
 	w.stockAccount(t, want[0], provision.AccountReady)
 	w.stockAccount(t, want[1], provision.AccountReady)

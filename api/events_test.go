@@ -21,20 +21,14 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/internal/httpserver"
-	"quartermaster/internal/postgres"
-	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
 // setupEvents is an API that is served, over a database that the test writes events into.
 func setupEvents(t *testing.T, change ...func(*Config)) (w *testAPI, db *sqlx.DB, server *httptest.Server) {
 	t.Helper()
-	db = pgtest.New(t)
-	w = setup(t, change...)
-	w.use(t, postgres.New(db))
-	for _, provider := range []string{"acme", "globex"} {
-		require.NoError(t, w.store.db.Providers.Create(t.Context(), provider, provider))
-	}
+	store, db := openDatabase(t)
+	w = setupOn(t, store, change...)
 	server = httptest.NewUnstartedServer(w.handler)
 	// Far shorter than the streams: they must not be bound by them.
 	server.Config.ReadTimeout, server.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
@@ -278,7 +272,7 @@ func TestASlowReaderIsDisconnected(t *testing.T) {
 	t.Parallel()
 	w, db, _ := setupEvents(t)
 	emit(t, db, "acme", "stock.low", "1")
-	events, upTo, err := w.store.db.Events.List(t.Context(), "acme", provision.EventFilter{Limit: 1})
+	events, upTo, err := w.store.Events.List(t.Context(), "acme", provision.EventFilter{Limit: 1})
 	require.NoError(t, err)
 	slow := &slowWriter{ResponseRecorder: httptest.NewRecorder()}
 	require.True(t, w.service.streams.open("k"))
@@ -311,10 +305,9 @@ func TestAStreamEndsWithItsKey(t *testing.T) {
 	w, _, _ := setupEvents(t)
 	st := &eventStream{service: w.service, ctx: t.Context(), who: caller{Provider: "acme", KeyID: w.keyID()}}
 	require.True(t, st.keyIsValid())
-	key := w.store.keys[w.keyID()]
-	key.RevokedAt = &now
-	w.store.keys[w.keyID()] = key
+	_, err := w.store.APIKeys.Revoke(t.Context(), "test", "acme", w.keyID(), false)
+	require.NoError(t, err)
 	require.False(t, st.keyIsValid())
-	delete(w.store.keys, w.keyID())
+	st.who.KeyID = "000000000000"
 	require.False(t, st.keyIsValid())
 }

@@ -16,8 +16,6 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
-
-	"quartermaster/internal/postgres/pgtest"
 )
 
 // finding of the fuzzer: an answer that breaks the contract; nil is none.
@@ -107,11 +105,10 @@ func (f *fuzzer) operationAt(method, path string) (found *operation) {
 func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 	t.Parallel()
 	seen := map[string]map[int]int{}
-	stored := stockedStore(t, pgtest.New(t))
+	stored, _ := stockedDatabase(t)
 	alerts := alertIDs(t, stored)
 	runOnce := func(rt *rapid.T) (operations int) {
-		w := setup(rt, briefStreams)
-		w.use(rt, stored)
+		w := setupOn(rt, stored, briefStreams)
 		f := newFuzzer(rt, w)
 		f.seen, f.hints["alert_id"] = seen, alerts
 		for range 150 {
@@ -238,7 +235,6 @@ func TestTheFuzzerFindsInjectedFaults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t, briefStreams)
-			w.use(t, database(t))
 			f := newFuzzer(t, w)
 			broken := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				answer := httptest.NewRecorder()
@@ -264,7 +260,6 @@ func TestTheFuzzerFindsInjectedFaults(t *testing.T) {
 func TestTheFuzzerFindsNothingWithoutFaults(t *testing.T) {
 	t.Parallel()
 	w := setup(t, briefStreams)
-	w.use(t, database(t))
 	f := newFuzzer(t, w)
 	calls := f.calls()
 	for seed := range 500 {

@@ -96,8 +96,8 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	w := &walk{t: t, database: database, db: db, told: &recordingWorkflows{}, table: walkTable(), shown: map[string]bool{},
 		shared: map[string]string{},
 		keys:   map[string]map[provision.Role]string{"acme": {}, "globex": {}}}
-	w.testAPI = setup(t, func(c *Config) {
-		c.Database, c.Workflows, c.Now = databaseOf(database), w.told, time.Now
+	w.testAPI = setupOn(t, database, func(c *Config) {
+		c.Workflows, c.Now = w.told, time.Now
 		if broken.database != nil {
 			broken.database(&c.Database)
 		}

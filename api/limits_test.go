@@ -109,11 +109,12 @@ func TestABurstOfOneKeyDoesNotSlowOthers(t *testing.T) {
 func TestGuessesAreLimitedBeforeTheyCostAQuery(t *testing.T) {
 	t.Parallel()
 	w, later := setupLimited(t)
+	keys := w.countKeys()
 	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
 	id, _, _ := splitKey("Bearer " + w.key)
 	past := now.Add(-time.Hour)
 	expired := w.createKeyOf("acme", provision.RoleAdmin, func(k *provision.APIKey) { k.ExpiresAt = &past })
-	asked := w.store.asked
+	asked := keys.asked
 	guess := func(key string) int { return w.send(key, http.MethodGet, "/v1/orders", "").Code }
 	require.Equal(t, http.StatusUnauthorized, guess("qm_live_"+id+"_"+strings.Repeat("A", 43)), "a wrong secret of a key that is known here")
 	require.Equal(t, http.StatusUnauthorized, guess(expired))
@@ -123,7 +124,7 @@ func TestGuessesAreLimitedBeforeTheyCostAQuery(t *testing.T) {
 		require.Equal(t, http.StatusTooManyRequests, guess(expired))
 		require.Equal(t, http.StatusTooManyRequests, guess("rubbish"))
 	}
-	require.Equal(t, asked+2, w.store.asked, "the database was asked for two guesses and no more")
+	require.Equal(t, asked+2, keys.asked, "the database was asked for two guesses and no more")
 	detail := readProblem(t, w.send("rubbish", http.MethodGet, "/v1/orders", ""), http.StatusTooManyRequests, codeTooManyRequests).Detail
 	require.Contains(t, detail, "the limit of your address, for requests without a valid API key, is 1 requests per second")
 
@@ -145,17 +146,17 @@ func TestANewValidKeyCostsItsAddressNothing(t *testing.T) {
 func TestAKeyThatHasEndedIsForgotten(t *testing.T) {
 	t.Parallel()
 	w, _ := setupLimited(t)
+	keys := w.countKeys()
 	text := w.createKey("acme")
 	require.Equal(t, http.StatusOK, w.send(text, http.MethodGet, "/v1/orders", "").Code)
 	id, _, _ := splitKey("Bearer " + text)
-	key := w.store.keys[id]
-	key.RevokedAt = &now
-	w.store.keys[id] = key
-	asked := w.store.asked
+	_, err := w.store.APIKeys.Revoke(t.Context(), "test", "acme", id, false)
+	require.NoError(t, err)
+	asked := keys.asked
 	for range 50 {
 		w.send(text, http.MethodGet, "/v1/orders", "")
 	}
-	require.Equal(t, asked+3, w.store.asked, "once while it was known, twice as the address may")
+	require.Equal(t, asked+3, keys.asked, "once while it was known, twice as the address may")
 }
 
 // When the database is down, callers are not told that they send too many requests.

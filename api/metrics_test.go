@@ -11,7 +11,7 @@ import (
 func TestMetricsHaveNoLabelsThatCallersChoose(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewRegistry()
-	w := setup(t, func(c *Config) { c.Metrics, c.Accounts = registry, database(t).Accounts })
+	w := setup(t, func(c *Config) { c.Metrics = registry })
 	w.get("/v1/orders/unknown-1")
 	w.get("/v1/orders/unknown-2")
 	w.get("/v1/accounts")

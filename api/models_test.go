@@ -16,14 +16,12 @@ import (
 func TestAModelAddedToTheDatabaseWorksWithoutARestart(t *testing.T) {
 	t.Parallel()
 	clock := now
-	db := database(t)
 	w := setup(t, func(c *Config) { c.Now = func() time.Time { return clock } })
-	w.use(t, db)
 	order := orderForm("MP-1", map[string]any{"account_model": "SPTM"})
 	p := readProblem(t, w.post("/v1/orders", order), http.StatusUnprocessableEntity, codeInvalid)
 	require.Equal(t, map[string]string{"account_model": `"SPTM" is not an account model: use SPAM or ECAM`}, fieldsOf(p))
 
-	_, err := db.Models.Create(t.Context(), provision.AccountModel{ID: "SPTM", Title: "Third model"}, "test")
+	_, err := w.store.Models.Create(t.Context(), provision.AccountModel{ID: "SPTM", Title: "Third model"}, "test")
 	require.NoError(t, err)
 	clock = clock.Add(modelsFor)
 

@@ -13,14 +13,13 @@ import (
 
 func TestTheHistoryOfAnOrderSaysWhoDidWhatAndWhy(t *testing.T) {
 	t.Parallel()
-	db := database(t)
-	w := setup(t, func(c *Config) { c.Orders = db.Orders })
+	w := setup(t)
 	key := provision.OrderKey{Provider: "acme", ID: "MP-1"}
-	_, err := db.Orders.Open(t.Context(), provision.Order{OrderKey: key, Request: requestFixture(),
+	_, err := w.store.Orders.Open(t.Context(), provision.Order{OrderKey: key, Request: requestFixture(),
 		AcceptedAt: now.Truncate(time.Microsecond)})
 	require.NoError(t, err)
 	by := provision.Intervention{Actor: "key 5f1c90aa0b3e", Reason: "The customer withdrew.", ID: "7f9c0f0e-4a51-4f6e-9d0b-2f8c8a2f6b10"}
-	require.NoError(t, db.Orders.NoteAction(t.Context(), key, "cancel", by))
+	require.NoError(t, w.store.Orders.NoteAction(t.Context(), key, "cancel", by))
 
 	first := read[openapi.OrderHistoryPage](t, w.get("/v1/orders/MP-1/history?limit=1"), http.StatusOK)
 	require.Equal(t, "accepted", first.Items[0].ToState)
@@ -41,8 +40,7 @@ func TestTheHistoryOfAnOrderSaysWhoDidWhatAndWhy(t *testing.T) {
 
 func TestAnOrderThatHasNoRowYetHasAnEmptyHistory(t *testing.T) {
 	t.Parallel()
-	db := database(t)
-	w := setup(t, func(c *Config) { c.Orders = db.Orders })
+	w := setup(t)
 	require.Equal(t, http.StatusAccepted, w.post("/v1/orders", orderForm("MP-1")).Code)
 	require.Empty(t, read[openapi.OrderHistoryPage](t, w.get("/v1/orders/MP-1/history"), http.StatusOK).Items)
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -27,18 +28,6 @@ func (w *testAPI) told(t *testing.T) []told {
 		all[i].by.ID = ""
 	}
 	return all
-}
-
-// orderIn puts an order of acme into the store, in that state; one that is action_required asks for the field.
-func (w *testAPI) orderIn(state provision.OrderState, field string) provision.OrderView {
-	o := completedOrder("MP-1")
-	o.State, o.Result, o.Password = state, nil, nil
-	o.Request.UseExistingCUR = "monthly"
-	if state == provision.ActionRequired {
-		o.Failure = &provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: field, Reason: "refused for the test"}
-	}
-	w.store.orders = []provision.OrderView{o}
-	return o
 }
 
 func (w *testAPI) patch(target string, body any) *httptest.ResponseRecorder {
@@ -159,24 +148,25 @@ func TestInvalidReasonsAreRefused(t *testing.T) {
 func TestItIsTooLateForAnOrderThatHasEnded(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	send := map[string]func() *httptest.ResponseRecorder{"correct": func() *httptest.ResponseRecorder {
-		return w.patch("/v1/orders/MP-1", map[string]any{"aws_account_alias": "berg-eu"})
+	send := map[string]func(id string) *httptest.ResponseRecorder{"correct": func(id string) *httptest.ResponseRecorder {
+		return w.patch("/v1/orders/"+id, map[string]any{"aws_account_alias": "berg-eu"})
 	}}
 	for _, verb := range verbs {
-		send[verb] = func() *httptest.ResponseRecorder {
-			return w.post("/v1/orders/MP-1/"+verb, said(verb, "because"))
+		send[verb] = func(id string) *httptest.ResponseRecorder {
+			return w.post("/v1/orders/"+id+"/"+verb, said(verb, "because"))
 		}
 	}
 	for _, state := range []provision.OrderState{provision.Completed, provision.Failed, provision.Cancelled} {
-		w.orderIn(state, "")
+		id := w.createOrder("is-"+string(state), state).ID
 		for verb, send := range send {
-			p := readProblem(t, send(), http.StatusConflict, provision.CodeTooLate)
-			require.Equal(t, fmt.Sprintf(`order "MP-1" is %s: it can no longer be changed`, state), p.Detail, verb)
+			p := readProblem(t, send(id), http.StatusConflict, provision.CodeTooLate)
+			require.Equal(t, fmt.Sprintf(`order %q is %s: it can no longer be changed`, id, state), p.Detail, verb)
 		}
 	}
-	w.orderIn(provision.Compensating, "")
+	w.createOrder("undone", provision.Compensating)
 	for _, verb := range []string{"cancel", "fail", "swap"} {
-		require.Contains(t, readProblem(t, send[verb](), http.StatusConflict, provision.CodeTooLate).Detail, "is already being undone", verb)
+		p := readProblem(t, send[verb]("undone"), http.StatusConflict, provision.CodeTooLate)
+		require.Contains(t, p.Detail, "is already being undone", verb)
 	}
 	require.Zero(t, w.workflows.asked)
 
@@ -184,7 +174,7 @@ func TestItIsTooLateForAnOrderThatHasEnded(t *testing.T) {
 	w.orderIn(provision.Provisioning, "")
 	w.workflows.fail = &provision.Failure{Code: provision.CodeTooLate, Reason: "its account is being handed over: there is no way back"}
 	for _, verb := range verbs {
-		require.Contains(t, readProblem(t, send[verb](), http.StatusConflict, provision.CodeTooLate).Detail, "being handed over", verb)
+		require.Contains(t, readProblem(t, send[verb]("MP-1"), http.StatusConflict, provision.CodeTooLate).Detail, "being handed over", verb)
 	}
 }
 
@@ -195,9 +185,8 @@ func TestVerbsThatTheOrderHasNotAskedFor(t *testing.T) {
 	w.orderIn(provision.Provisioning, "")
 	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/retry", because), http.StatusConflict,
 		provision.CodeNotAsked).Detail, "waits for nothing")
-	w.orderIn(provision.WaitingForAccount, "")
-	w.store.orders[0].AccountID = ""
-	require.Contains(t, readProblem(t, w.post("/v1/orders/MP-1/swap", said("swap", "because")), http.StatusConflict,
+	w.createOrder("waits", provision.WaitingForAccount)
+	require.Contains(t, readProblem(t, w.post("/v1/orders/waits/swap", said("swap", "because")), http.StatusConflict,
 		provision.CodeNotAsked).Detail, "holds no account")
 	require.Empty(t, w.workflows.told)
 }
@@ -205,30 +194,31 @@ func TestVerbsThatTheOrderHasNotAskedFor(t *testing.T) {
 func TestOnlyARunningUndoCanBeEnded(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	const target = "/v1/orders/MP-1/end-undo"
+	target := func(order provision.OrderView) string { return "/v1/orders/" + order.ID + "/end-undo" }
 	because := map[string]any{"reason": "the bucket stays"}
 	for _, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.ActionRequired} {
-		w.orderIn(state, "aws_account_alias")
-		require.Contains(t, readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked).Detail,
+		order := w.createOrder("is-"+string(state), state)
+		require.Contains(t, readProblem(t, w.post(target(order), because), http.StatusConflict, provision.CodeNotAsked).Detail,
 			"no undo to end", state)
 	}
 	for _, state := range []provision.OrderState{provision.Completed, provision.Failed, provision.Cancelled} {
-		w.orderIn(state, "")
-		readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeTooLate)
+		order := w.createOrder("is-"+string(state), state)
+		readProblem(t, w.post(target(order), because), http.StatusConflict, provision.CodeTooLate)
 	}
 	require.Zero(t, w.workflows.asked, "what the row rules out is answered without the workflow")
 
-	w.orderIn(provision.Provisioning, "")
-	require.Equal(t, http.StatusAccepted, w.post(target, because).Code,
+	require.Equal(t, http.StatusAccepted, w.post(target(w.createOrder("goes-on", provision.Provisioning)), because).Code,
 		"it may undo an account before it takes the next one: its workflow knows")
 	w.workflows.told = nil
 
 	order := w.orderIn(provision.Compensating, "")
-	w.store.orders[0].Steps = []provision.StepView{{Step: provision.StepReport, AccountID: meant,
-		State: string(provision.StepUndoing), Attempt: 1, Problem: "PermissionMissing: refused"}}
-	got := fieldsOf(readProblem(t, w.post(target, "{}"), http.StatusUnprocessableEntity, codeInvalid))
+	_, err := w.store.Steps.BeginUndo(t.Context(), order.OrderKey, order.AccountID, provision.StepReport, time.Minute)
+	require.NoError(t, err)
+	require.NoError(t, w.store.Steps.End(t.Context(), order.OrderKey, order.AccountID, provision.StepReport, provision.StepUndoing,
+		"PermissionMissing: refused"))
+	got := fieldsOf(readProblem(t, w.post(target(order), "{}"), http.StatusUnprocessableEntity, codeInvalid))
 	require.Equal(t, map[string]string{"reason": "is missing: it is required"}, got)
-	answer := w.post(target, because)
+	answer := w.post(target(order), because)
 	require.Equal(t, http.StatusAccepted, answer.Code, answer.Body)
 	var shown openapi.Order
 	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &shown))
@@ -238,7 +228,7 @@ func TestOnlyARunningUndoCanBeEnded(t *testing.T) {
 		by: provision.Intervention{Actor: "key " + w.keyID(), Reason: "the bucket stays"}}}, w.told(t))
 
 	w.workflows.fail = &provision.Failure{Code: provision.CodeNotAsked, Reason: "nothing is being undone any more"}
-	readProblem(t, w.post(target, because), http.StatusConflict, provision.CodeNotAsked)
+	readProblem(t, w.post(target(order), because), http.StatusConflict, provision.CodeNotAsked)
 }
 
 // An order that was accepted a moment ago has a workflow, if not a row.
@@ -304,10 +294,10 @@ func TestAnActionInTheHistorySucceedsEvenIfItsAnswerWasLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := setup(t)
-			w.orderIn(provision.Provisioning, "")
-			w.workflows.fail, w.store.taken = fail, true
+			w.workflows.lost = fail
 			for _, verb := range verbs {
-				read[openapi.Order](t, w.post("/v1/orders/MP-1/"+verb, said(verb, "because")), http.StatusAccepted)
+				order := w.createOrder("to-"+verb, provision.ActionRequired, asking("aws_account_alias"))
+				read[openapi.Order](t, w.post("/v1/orders/"+order.ID+"/"+verb, said(verb, "because")), http.StatusAccepted)
 			}
 		})
 	}
@@ -329,11 +319,7 @@ func (s ordersThatBreak) Get(ctx context.Context, key provision.OrderKey) (provi
 func TestAnOrderThatCannotBeReadAfterAVerbIsNotSentTheVerbAgain(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	cfg := w.service.Config
-	cfg.Orders = ordersThatBreak{cfg.Orders, w.workflows}
-	handler, err := New(cfg)
-	require.NoError(t, err)
-	w.handler = handler
+	w.change(func(c *Config) { c.Orders = ordersThatBreak{c.Orders, w.workflows} })
 	w.orderIn(provision.Provisioning, "")
 	p := readProblem(t, w.post("/v1/orders/MP-1/swap", said("swap", "because")), http.StatusServiceUnavailable, codeUnavailable)
 	require.Contains(t, p.Detail, `order "MP-1" received the request but cannot be read at the moment: do not send the request again`)
@@ -345,9 +331,7 @@ func TestVerbsOnOrdersWhoseIDsAreWords(t *testing.T) {
 	t.Parallel()
 	for _, id := range []string{"validate", "cancel", "a:b"} {
 		w := setup(t)
-		o := w.orderIn(provision.ActionRequired, "aws_account_alias")
-		o.ID = id
-		w.store.orders = []provision.OrderView{o}
+		w.createOrder(id, provision.ActionRequired, asking("aws_account_alias"))
 		require.Equal(t, "berg-eu", read[openapi.Order](t, w.patch("/v1/orders/"+id, map[string]any{"aws_account_alias": "berg-eu"}),
 			http.StatusOK).AWSAccountAlias)
 		require.Equal(t, id, read[openapi.Order](t, w.post("/v1/orders/"+id+"/cancel", "{}"), http.StatusAccepted).ID)

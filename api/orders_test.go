@@ -46,7 +46,8 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 			Title: "Accountant"},
 	}, started.order.Request)
 	require.Equal(t, now, started.order.AcceptedAt)
-	require.Empty(t, w.store.orders, "the API writes no row")
+	_, err := w.store.Orders.Get(t.Context(), provision.OrderKey{Provider: "acme", ID: "MP-1"})
+	require.ErrorIs(t, err, provision.ErrNotFound, "the API writes no row")
 
 	// Before the row exists, the same order again, in another spelling of the same JSON, is the same order …
 	again := w.send(w.key, http.MethodPost, "/v1/orders", "\n "+asText(form))
@@ -63,7 +64,7 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 func TestTheRowDecidesOnceItExists(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	w.completedOrder("done-1")
 	order := read[openapi.Order](t, w.post("/v1/orders", orderForm("done-1")), http.StatusOK)
 	require.Equal(t, provision.Completed, order.State)
 	readProblem(t, w.post("/v1/orders", orderForm("done-1", map[string]any{"environment": "test"})), http.StatusConflict,
@@ -285,7 +286,7 @@ func TestAnOrderIsUnconfirmedWhenTemporalDoesNotAnswer(t *testing.T) {
 func TestReadingAnOrder(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.Simulated = true })
-	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	completed := w.completedOrder("done-1")
 	done := read[openapi.Order](t, w.get("/v1/orders/done-1"), http.StatusOK)
 	require.Equal(t, provision.Completed, done.State)
 	require.Equal(t, "111122223333", *done.AccountID)
@@ -297,21 +298,18 @@ func TestReadingAnOrder(t *testing.T) {
 	require.Equal(t, provision.DataExport, r.Report.Kind)
 	require.Contains(t, *r.RootAccess, "forgot password")
 	require.True(t, r.Simulated)
-	require.Equal(t, "https://aws.provider.example/qm/reveal#"+w.token(), *r.Password.URL)
+	require.Equal(t, "https://aws.provider.example/qm/reveal#"+w.token(completed), *r.Password.URL)
 
 	// Accepted a moment ago: no row yet, but no 404 either.
 	w.post("/v1/orders", orderForm("MP-1"))
 	require.Equal(t, provision.Accepted, read[openapi.Order](t, w.get("/v1/orders/MP-1"), http.StatusOK).State)
 
-	waiting := completedOrder("waits")
-	waiting.State, waiting.Result, waiting.Password = provision.WaitingForAccount, nil, nil
-	waiting.Waiting = &provision.QueuePlace{Place: 2, Why: "0 of 14 accounts match: 9 allocated, 3 invalid, 2 other model"}
-	stuck := completedOrder("stuck")
-	stuck.State, stuck.Result, stuck.Password = provision.ActionRequired, nil, nil
-	stuck.Failure = &provision.Failure{Code: provision.CodeAliasTaken, Step: provision.StepAlias, Field: "aws_account_alias", Value: "berg",
-		Reason: "choose another one", AWSCode: "EntityAlreadyExists", RequestID: "r-1"}
-	w.store.orders = append(w.store.orders, waiting, stuck)
-	require.Equal(t, openapi.Waiting{Place: 2, Why: "0 of 14 accounts match: 9 allocated, 3 invalid, 2 other model"},
+	w.createOrder("first", provision.WaitingForAccount)
+	w.createOrder("waits", provision.WaitingForAccount)
+	stuck := w.createOrder("stuck", provision.ActionRequired)
+	require.NoError(t, w.store.Orders.RequireAction(t.Context(), stuck.OrderKey, provision.Failure{Code: provision.CodeAliasTaken,
+		Step: provision.StepAlias, Field: "aws_account_alias", Value: "berg", Reason: "choose another one", AWSCode: "EntityAlreadyExists", RequestID: "r-1"}))
+	require.Equal(t, openapi.Waiting{Place: 2, Why: "0 of 2 accounts match: 2 other model"},
 		*read[openapi.Order](t, w.get("/v1/orders/waits"), http.StatusOK).Waiting)
 	failure := read[openapi.Order](t, w.get("/v1/orders/stuck"), http.StatusOK).Failure
 	require.Equal(t, "berg", *failure.Value)
@@ -321,7 +319,7 @@ func TestReadingAnOrder(t *testing.T) {
 func TestOrdersOfOtherProvidersAreNotFound(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	w.completedOrder("done-1")
 	w.post("/v1/orders", orderForm("MP-1"))
 	for _, id := range []string{"done-1", "MP-1", "unknown"} {
 		p := readProblem(t, w.send(w.otherKey, http.MethodGet, "/v1/orders/"+id, ""), http.StatusNotFound, codeNotFound)
@@ -345,12 +343,23 @@ func TestOrderIDsInPaths(t *testing.T) {
 	require.Contains(t, fieldsOf(p)["order_id"], `"a b"`)
 }
 
-// manyOrders gives acme 7 orders, two of them accepted at the same moment.
+// manyOrders gives acme 7 orders, two of them accepted at the same moment. The first one has failed, the second one asks for
+// a model, and the third one is of the test environment.
 func manyOrders(w *testAPI) (newestFirst []string) {
 	for i := range 7 {
-		o := completedOrder(fmt.Sprintf("o-%d", i))
-		o.AcceptedAt = now.Add(time.Duration(i/2) * time.Minute)
-		w.store.orders = append(w.store.orders, o)
+		state := provision.Completed
+		if i == 0 {
+			state = provision.Failed
+		}
+		o := w.createOrder(fmt.Sprintf("o-%d", i), state, func(o *newOrder) {
+			o.AcceptedAt = now.Add(time.Duration(i/2) * time.Minute)
+			switch i {
+			case 1:
+				o.Request.AccountModel = provision.ModelECAM
+			case 2:
+				o.Request.Environment = provision.Test
+			}
+		})
 		newestFirst = append([]string{o.ID}, newestFirst...)
 	}
 	return newestFirst
@@ -359,6 +368,8 @@ func manyOrders(w *testAPI) (newestFirst []string) {
 func TestPagesOfOrdersAreStable(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
+	orders := &limitedOrders{Orders: w.store.Orders}
+	w.change(func(c *Config) { c.Orders = orders })
 	want := manyOrders(w)
 	var got []string
 	target := "/v1/orders?limit=3"
@@ -373,31 +384,26 @@ func TestPagesOfOrdersAreStable(t *testing.T) {
 		}
 		require.Len(t, page.Items, 3)
 		// An order that arrives between two pages shifts nothing.
-		newer := completedOrder(fmt.Sprintf("newer-%d", pages))
-		newer.AcceptedAt = now.Add(time.Hour)
-		w.store.orders = append(w.store.orders, newer)
+		w.createOrder(fmt.Sprintf("newer-%d", pages), provision.Accepted, func(o *newOrder) { o.AcceptedAt = now.Add(time.Hour) })
 		target = "/v1/orders?limit=3&cursor=" + *page.NextCursor
 	}
 	require.Equal(t, want, got)
-	require.Equal(t, 4, w.store.limit, "one more than the page, to know whether there is a next one")
+	require.Equal(t, 4, orders.limit, "one more than the page, to know whether there is a next one")
 	read[openapi.OrderPage](t, w.get("/v1/orders"), http.StatusOK)
-	require.Equal(t, 51, w.store.limit, "the default is 50")
+	require.Equal(t, 51, orders.limit, "the default is 50")
 }
 
 func TestFiltersOfOrders(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	manyOrders(w)
-	w.store.orders[0].State, w.store.orders[0].Result = provision.Failed, nil
-	w.store.orders[1].Request.AccountModel = provision.ModelECAM
-	w.store.orders[2].Request.Environment = provision.Test
-	w.store.orders[3].AccountID = "444455556666"
+	held := *read[openapi.Order](t, w.get("/v1/orders/o-3"), http.StatusOK).AccountID
 	for query, want := range map[string][]string{
 		"state=failed":                           {"o-0"},
 		"state=failed&state=completed&limit=200": {"o-6", "o-5", "o-4", "o-3", "o-2", "o-1", "o-0"},
 		"model=ECAM":                             {"o-1"},
 		"environment=test":                       {"o-2"},
-		"account_id=444455556666":                {"o-3"},
+		"account_id=" + held:                     {"o-3"},
 		"marketplace=southern":                   {},
 		"created_after=2026-11-22T10:02:00Z":     {"o-6", "o-5", "o-4"},
 		"created_before=2026-11-22T10:01:00Z":    {"o-1", "o-0"},
@@ -443,9 +449,11 @@ func TestInvalidParametersAreRefused(t *testing.T) {
 func TestAResultContainsItsWarnings(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	o := completedOrder("MP-1")
-	w.store.orders = []provision.OrderView{o}
+	w.completedOrder("MP-1")
 	require.NotContains(t, w.get("/v1/orders/MP-1").Body.String(), `"warnings"`)
-	o.Result.Warnings = []string{"the report is delivered as CSV"}
-	require.Equal(t, o.Result.Warnings, *read[openapi.Order](t, w.get("/v1/orders/MP-1"), http.StatusOK).Result.Warnings)
+	result := resultFixture("111122223334")
+	result.Warnings = []string{"the report is delivered as CSV"}
+	order := w.createOrder("MP-2", provision.Provisioning)
+	require.NoError(t, w.store.Orders.Allocate(t.Context(), order.OrderKey, order.AccountID, result))
+	require.Equal(t, result.Warnings, *read[openapi.Order](t, w.get("/v1/orders/MP-2"), http.StatusOK).Result.Warnings)
 }

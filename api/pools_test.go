@@ -10,7 +10,6 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/internal/postgres"
-	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
@@ -127,7 +126,7 @@ func TestInvalidSettingsAreRefusedByField(t *testing.T) {
 func TestAnotherProvidersPoolsAndAlertsAreNotFound(t *testing.T) {
 	t.Parallel()
 	w, _ := setupPools(t)
-	open := alertIDs(t, w.store.db)[0]
+	open := alertIDs(t, w.store)[0]
 	read[openapi.ProtectedAccount](t, w.send(w.key, http.MethodPut, "/v1/protected-accounts/777788889999", `{"note":"payer"}`), http.StatusOK)
 	for _, c := range []struct{ method, target, body string }{
 		{http.MethodGet, "/v1/pools/nordic/test", ""}, {http.MethodPatch, "/v1/pools/nordic/test",
@@ -219,21 +218,16 @@ func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 // setupPools is an API over a database with the providers and their pools, and that database.
 func setupPools(t *testing.T) (*testAPI, *sqlx.DB) {
 	t.Helper()
-	w, db := setup(t), pgtest.New(t)
-	w.use(t, stockedStore(t, db))
-	return w, db
+	store, db := stockedDatabase(t)
+	return setupOn(t, store), db
 }
 
-// stockedStore fills a database with the providers and their pools, one account that is not Ready in each pool of acme, and so
+// stockedDatabase returns a database with the providers and their pools, one account that is not Ready in each pool of acme, and so
 // an open alert in nordic/production and one in nordic/test that has closed.
-func stockedStore(t *testing.T, db *sqlx.DB) *postgres.DB {
+func stockedDatabase(t *testing.T) (*postgres.DB, *sqlx.DB) {
 	t.Helper()
-	ctx, store := t.Context(), postgres.New(db)
-	for _, pool := range pools {
-		require.NoError(t, store.Providers.Create(ctx, pool.Provider, pool.Provider))
-		_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(pool))
-		require.NoError(t, err)
-	}
+	ctx := t.Context()
+	store, db := openDatabase(t)
 	for i, id := range []string{"333344445550", "333344445551"} {
 		_, _, err := store.Accounts.Create(ctx, provision.Account{ID: id, Pool: pools[i], Model: provision.ModelSPAM, Name: "n",
 			RootEmail: "a+" + id + "@b.example",
@@ -244,7 +238,7 @@ func stockedStore(t *testing.T, db *sqlx.DB) *postgres.DB {
 	require.NoError(t, err)
 	require.Equal(t, 2, watch.Open)
 	db.MustExecContext(ctx, `UPDATE stock_alerts SET closed_at = now() WHERE environment = 'test'`)
-	return store
+	return store, db
 }
 
 // alertIDs are those of acme, the open one first.

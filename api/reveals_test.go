@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -21,8 +22,9 @@ func revealForm(token string) map[string]any { return map[string]any{"token": to
 
 func TestAPasswordIsShownOnce(t *testing.T) {
 	t.Parallel()
-	w := setup(t)
-	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	store, db := openDatabase(t)
+	w := setupOn(t, store)
+	w.completedOrder("done-1")
 	link, err := url.Parse(*read[openapi.Order](t, w.get("/v1/orders/done-1"), http.StatusOK).Result.Password.URL)
 	require.NoError(t, err)
 	require.Equal(t, "/qm/reveal", link.Path)
@@ -33,7 +35,9 @@ func TestAPasswordIsShownOnce(t *testing.T) {
 	require.Equal(t, openapi.RevealedPassword{SignInURL: "https://berg-logistics.signin.aws.amazon.com/console/",
 		IAMUserName: "anna.berg", Password: passwordText}, shown)
 	require.Equal(t, "no-store", answer.Header().Get("Cache-Control"))
-	require.Equal(t, "192.0.2.1", w.store.revealTo, "the history names the address")
+	var shownTo string
+	require.NoError(t, db.Get(&shownTo, `SELECT revealed_to FROM order_passwords`))
+	require.Equal(t, "192.0.2.1", shownTo, "the database names the address")
 
 	again := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(link.Fragment))),
 		http.StatusGone, codeLinkUsedUp)
@@ -45,35 +49,35 @@ func TestALinkIsShownOnlyWhileItWorks(t *testing.T) {
 	t.Parallel()
 	clock := now
 	w := setup(t, func(c *Config) { c.Now = func() time.Time { return clock } })
-	order := completedOrder("done-1")
+	order := w.completedOrder("done-1")
 	password := func() openapi.PasswordLink {
-		w.store.orders = []provision.OrderView{order}
 		return *read[openapi.Order](t, w.get("/v1/orders/done-1"), http.StatusOK).Result.Password
 	}
 	require.NotNil(t, password().URL)
 	clock = order.Password.ExpiresAt
 	require.Nil(t, password().URL, "expired")
-	require.Equal(t, order.Password.ExpiresAt, password().ExpiresAt)
+	require.True(t, order.Password.ExpiresAt.Equal(password().ExpiresAt))
 	clock = now
-	at := now.Add(-time.Minute)
-	order.Password = &provision.PasswordView{ID: passwordID, ExpiresAt: now.Add(time.Hour), RevealedAt: &at}
+	read[openapi.RevealedPassword](t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token(order)))), http.StatusOK)
 	require.Nil(t, password().URL, "revealed")
-	require.Equal(t, at, *password().RevealedAt)
+	require.WithinDuration(t, time.Now(), *password().RevealedAt, time.Minute)
 }
 
 func TestForgedTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	token := w.token()
+	order := w.completedOrder("done-1")
+	token := w.token(order)
 	id, signature, _ := strings.Cut(token, ".")
-	elsewhere := setup(t, func(c *Config) { c.Signer = ringOf(t, secrets.GenerateKey("k1")) })
+	elsewhere := setupOn(t, w.store, func(c *Config) { c.Signer = ringOf(t, secrets.GenerateKey("k1")) })
 	unknown := w.service.revealToken(uuid.MustParse("00000000-0000-4000-8000-000000000000"))
 	flipped := []byte(token)
 	flipped[0] ^= 1
 	for name, bad := range map[string]string{
 		"rubbish": "rubbish", "without its signature": id, "with an empty one": id + ".",
 		"with half of it": id + "." + signature[:20], "without its id": "." + signature,
-		"with something more": token + "A", "signed elsewhere": elsewhere.token(), "of another id": string(flipped), "of an unknown id": unknown,
+		"with something more": token + "A", "signed elsewhere": elsewhere.token(order), "of another id": string(flipped),
+		"of an unknown id": unknown,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -82,7 +86,15 @@ func TestForgedTokensAreRefused(t *testing.T) {
 	}
 	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", `{}`), http.StatusUnprocessableEntity, codeInvalid)
 	require.Equal(t, map[string]string{"token": "is missing: it is required"}, fieldsOf(p))
-	require.False(t, w.store.passwords[passwordID].used)
+	t.Cleanup(func() { requireKept(t, w) })
+}
+
+// requireKept fails when the password of order done-1 was revealed.
+func requireKept(t *testing.T, w *testAPI) {
+	t.Helper()
+	order, err := w.store.Orders.Get(context.WithoutCancel(t.Context()), provision.OrderKey{Provider: "acme", ID: "done-1"})
+	require.NoError(t, err)
+	require.Nil(t, order.Password.RevealedAt)
 }
 
 func ringOf(t *testing.T, keys ...string) *secrets.Ring {
@@ -97,15 +109,17 @@ func ringOf(t *testing.T, keys ...string) *secrets.Ring {
 func TestLinksOutliveARotation(t *testing.T) {
 	t.Parallel()
 	k1, k2 := secrets.GenerateKey("k1"), secrets.GenerateKey("k2")
-	with := func(ring *secrets.Ring) *testAPI { return setup(t, func(c *Config) { c.Signer = ring }) }
+	first := setup(t)
+	order := first.completedOrder("done-1")
+	with := func(ring *secrets.Ring) *testAPI { return setupOn(t, first.store, func(c *Config) { c.Signer = ring }) }
 	rotated := ringOf(t, k2, k1)
-	before := with(ringOf(t, k1)).token()
+	before := with(ringOf(t, k1)).token(order)
 	require.True(t, rotated.Follow([][]string{ringOf(t, k1).Names()}))
 	for _, w := range []*testAPI{with(ringOf(t, k1)), with(rotated)} {
-		for _, token := range []string{before, with(rotated).token()} {
+		for _, token := range []string{before, with(rotated).token(order)} {
 			id, ok := w.service.openRevealToken(token)
 			require.True(t, ok)
-			require.Equal(t, passwordID, id.String())
+			require.Equal(t, order.Password.ID, id.String())
 		}
 	}
 	read[openapi.RevealedPassword](t, with(rotated).send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(before))),
@@ -116,35 +130,52 @@ func TestLinksOutliveARotation(t *testing.T) {
 func TestAPasswordUnderAnotherKeyIsUnavailable(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	sealed, err := ringOf(t, secrets.GenerateKey("k2")).Seal([]byte(passwordText), "order-password/acme/done-1/111122223333")
-	require.NoError(t, err)
-	w.store.passwords[passwordID].revealed.Sealed = sealed
-	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))),
+	w.change(func(c *Config) { c.Sealer = ringOf(t, secrets.GenerateKey("k2")) })
+	order := w.completedOrder("done-1")
+	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token(order)))),
 		http.StatusServiceUnavailable, codeUnavailable)
 	require.Contains(t, p.Detail, "the link stays valid")
-	require.False(t, w.store.passwords[passwordID].used)
+	requireKept(t, w)
 }
 
 // A row that was put in another's place does not open: the purpose names order and account.
 func TestPasswordOpensOnlyForItsOrder(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.store.passwords[passwordID].revealed.OrderKey.ID = "done-2"
-	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))),
+	w.change(func(c *Config) { c.Passwords = misplacedPasswords{c.Passwords} })
+	order := w.completedOrder("done-1")
+	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token(order)))),
 		http.StatusInternalServerError, provision.CodeInternal)
 	require.Contains(t, p.Detail, "tell the person who sent it to you")
-	require.False(t, w.store.passwords[passwordID].used, "what cannot be opened is not lost")
+	requireKept(t, w) // what cannot be opened is not lost
 	require.Contains(t, w.log.String(), "password of order acme/done-2")
 }
 
 func TestAPasswordStaysWhenTheDatabaseFails(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	w.store.fail = errors.New("broken")
-	readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))),
-		http.StatusInternalServerError, provision.CodeInternal)
-	w.store.fail = nil
-	read[openapi.RevealedPassword](t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token()))), http.StatusOK)
+	form := asText(revealForm(w.token(w.completedOrder("done-1"))))
+	w.change(func(c *Config) { c.Passwords = brokenPasswords{c.Passwords} })
+	readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", form), http.StatusInternalServerError, provision.CodeInternal)
+	w.change(func(c *Config) { c.Passwords = w.store.Passwords })
+	read[openapi.RevealedPassword](t, w.send("", http.MethodPost, "/v1/password-reveals", form), http.StatusOK)
+}
+
+// misplacedPasswords returns the password of another order.
+type misplacedPasswords struct{ Passwords }
+
+func (s misplacedPasswords) Reveal(ctx context.Context, id, to string, open func(provision.RevealedPassword) error) error {
+	return s.Passwords.Reveal(ctx, id, to, func(revealed provision.RevealedPassword) error {
+		revealed.OrderKey.ID = "done-2"
+		return open(revealed)
+	})
+}
+
+// brokenPasswords fails to reveal a password.
+type brokenPasswords struct{ Passwords }
+
+func (brokenPasswords) Reveal(context.Context, string, string, func(provision.RevealedPassword) error) error {
+	return errors.New("broken")
 }
 
 func TestRevealPage(t *testing.T) {

@@ -52,7 +52,7 @@ func TestConfigMustBeComplete(t *testing.T) {
 		_, err := New(cfg)
 		require.ErrorContains(t, err, c.message, name)
 	}
-	_, err := New(Config{Database: w.store.database(), Workflows: w.workflows, Opener: w.service.Opener, Sealer: w.service.Sealer,
+	_, err := New(Config{Database: databaseOf(w.store), Workflows: w.workflows, Opener: w.service.Opener, Sealer: w.service.Sealer,
 		Signer: w.service.Signer, PublicURL: "http://127.0.0.1:8080/"})
 	require.NoError(t, err, "the rest has defaults")
 }
@@ -80,7 +80,7 @@ func TestProbes(t *testing.T) {
 	for _, target := range []string{"/livez", "/readyz"} {
 		require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, target, "").Code)
 	}
-	w.store.fail = errors.New("connection refused")
+	w.change(func(c *Config) { c.Ping = func(context.Context) error { return errors.New("connection refused") } })
 	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/livez", "").Code)
 	readProblem(t, w.send("", http.MethodGet, "/readyz", ""), http.StatusServiceUnavailable, codeUnavailable)
 }
@@ -129,7 +129,7 @@ func TestOnlyTrustedProxiesAreBelieved(t *testing.T) {
 func TestTheLogContainsNoSecrets(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	token, contact := w.token(), "Zenobia Quux"
+	token, contact := w.token(w.completedOrder("done-1")), "Zenobia Quux"
 	_, secret, _ := splitKey("Bearer " + w.key)
 	form := orderForm("MP-1", map[string]any{"aws_contact_name": contact,
 		"aws_alternate_contact": map[string]any{"name": contact, "email": "zenobia@quux.example", "phone": "+46 8 777 888", "title": "t"}})
@@ -143,7 +143,7 @@ func TestTheLogContainsNoSecrets(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, w.get("/v1/password-reveals/"+token+"?token="+token).Code)
 	require.Equal(t, http.StatusOK, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(token))).Code)
 	require.Equal(t, http.StatusGone, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(token))).Code)
-	w.store.fail = errors.New("broken")
+	w.change(func(c *Config) { c.Orders = brokenOrders{c.Orders} })
 	require.Equal(t, http.StatusInternalServerError, w.post("/v1/orders", orderForm("MP-2", map[string]any{"aws_contact_name": contact})).Code)
 
 	log := w.log.String()

@@ -64,26 +64,20 @@ type fuzzer struct {
 func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 	c, err := loadContract()
 	require.NoError(t, err)
-	for i, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning,
-		provision.ActionRequired, provision.Compensating, provision.Failed, provision.Cancelled} {
-		o := completedOrder(fmt.Sprintf("o-%d", i))
-		o.State, o.Result, o.Password, o.AcceptedAt = state, nil, nil, now.Add(-time.Duration(i)*time.Minute)
-		o.Waiting = &provision.QueuePlace{Place: 1, Why: "0 of 0 accounts match"}
-		o.Failure = &provision.Failure{Code: provision.CodeAliasTaken, Field: "aws_account_alias", Reason: "taken"}
-		w.store.orders = append(w.store.orders, o)
-	}
-	w.store.orders = append(w.store.orders, completedOrder("done-1"))
+	number := fuzzedAPIs.Add(1)
+	deleteStock(t, w)
+	orders, done := fuzzedOrders(w, number)
 	w.workflows.questions = map[provision.OrderKey][]string{{Provider: "acme",
-		ID: "o-3"}: slices.Sorted(maps.Keys(c.doc.Components.Schemas["OrderCorrection"].Value.Properties))}
-	accounts, created := fuzzedAccounts(t, w)
+		ID: orders[3]}: slices.Sorted(maps.Keys(c.doc.Components.Schemas["OrderCorrection"].Value.Properties))}
+	accounts, created := fuzzedAccounts(w, number)
 	keyIDs := []string{"000000000000"}
 	for range 3 { // one of them is sent twice at the most, so that every verb finds one that it may be used on
 		_, key := apikey.New("acme", "to be found", provision.RoleViewer)
-		_, err := w.store.db.APIKeys.Create(context.Background(), "test", key)
+		_, err := w.store.APIKeys.Create(context.Background(), "test", key)
 		require.NoError(t, err)
 		keyIDs = append(keyIDs, key.ID)
 	}
-	hooks, deliveries := fuzzedWebhooks(t, w.store.db)
+	hooks, deliveries := fuzzedWebhooks(t, w.store)
 	keepFuzzedImport(t, w)
 	f := &fuzzer{
 		contract: c,
@@ -92,14 +86,14 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 			provision.RoleMarketplace), w.createKeyOf("acme", provision.RoleViewer)},
 		seen: map[string]map[int]int{},
 		hints: map[string][]string{
-			"id":                append([]string{"o-1", "n-1", "n-2"}, slices.Repeat([]string{created}, 6)...),
-			"order_id":          {"o-0", "o-1", "o-2", "o-3", "o-3", "o-3", "done-1", "n-1", "unknown"},
+			"id":                append([]string{orders[1], "n-1", "n-2"}, slices.Repeat([]string{created}, 6)...),
+			"order_id":          {orders[0], orders[1], orders[2], orders[3], orders[3], orders[3], done.ID, "n-1", "unknown"},
 			"account_id":        {accounts[3], accounts[3], accounts[2], accounts[4], accounts[4], accounts[0], created},
 			"marketplace":       {"nordic"},
 			"model":             {"SPAM", "ECAM"},
 			"account_model":     {"SPAM", "ECAM"},
 			"role_arn":          {roleOf(created), roleOf(created), roleOf(created), roleOf(accounts[3]), roleOf(accounts[3])},
-			"token":             {w.token()},
+			"token":             {w.token(done)},
 			"iam_user_name":     {"anna"},
 			"aws_account_alias": {"berg"},
 			"aws_contact_name":  {"Anna"},
@@ -126,7 +120,7 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 			"import_id":         {fuzzedImport.ID, fuzzedImport.ID, fuzzedImport.ID, "6f0a9a0e-5f0c-4a43-9a53-0d5b0b7d3c12"},
 			"dry_run":           {"true", "false"},
 			"cursor": {
-				*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: "o-1"}),
+				*encodeCursor(provision.OrderCursor{CreatedAt: now, ID: orders[1]}),
 				*encodeCursor(provision.AccountCursor{AddedAt: now, ID: accounts[3]}),
 				*encodeCursor(provision.ImportResultCursor{Line: 2}),
 				*encodeCursor(provision.ImportCursor{StartedAt: now, ID: fuzzedImport.ID}),
@@ -138,26 +132,41 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 	return f
 }
 
-// fuzzedAPIs numbers the APIs that share a database, so that each has accounts of its own.
+// fuzzedAPIs numbers the APIs that share a database, so that each has orders and accounts of its own.
 var fuzzedAPIs atomic.Int64
 
-// fuzzedAccounts stocks an account in every status, and returns their ids and the id of an account that is not in stock. It first
-// deletes what earlier APIs left in the pool, so that its orders claim its own accounts.
-func fuzzedAccounts(t require.TestingT, w *testAPI) (accounts []string, created string) {
+// fuzzedOrders creates an order in every state, and returns the ids of those that are not completed, and the one that is.
+func fuzzedOrders(w *testAPI, number int64) (ids []string, done provision.OrderView) {
+	w.nextAccount = 300000000000 + int(number)*10
+	for i, state := range []provision.OrderState{provision.Accepted, provision.WaitingForAccount, provision.Provisioning,
+		provision.ActionRequired, provision.Compensating, provision.Failed, provision.Cancelled} {
+		order := w.createOrder(fmt.Sprintf("o-%d-%d", number, i), state, asking("aws_account_alias"), func(o *newOrder) {
+			o.AcceptedAt = now.Add(-time.Duration(i) * time.Minute)
+		})
+		ids = append(ids, order.ID)
+	}
+	return ids, w.completedOrder(fmt.Sprintf("done-%d", number))
+}
+
+// deleteStock deletes what earlier APIs left in the pool, so that orders claim the accounts that are created for them.
+func deleteStock(t require.TestingT, w *testAPI) {
 	ctx := context.Background()
-	earlier, err := w.store.db.Accounts.List(ctx, "acme", provision.AccountFilter{Limit: 1000,
+	earlier, err := w.store.Accounts.List(ctx, "acme", provision.AccountFilter{Limit: 1000,
 		Statuses: []provision.AccountStatus{provision.AccountReady, provision.AccountInvalid}})
 	require.NoError(t, err)
 	for _, a := range earlier {
 		if a.RemovingSince == nil {
-			require.NoError(t, w.store.db.Accounts.Delete(ctx, "test", "acme", a.ID, 0))
+			require.NoError(t, w.store.Accounts.Delete(ctx, "test", "acme", a.ID, 0))
 		}
 	}
-	number := fuzzedAPIs.Add(1)
+}
+
+// fuzzedAccounts stocks an account in every status, and returns their ids and the id of an account that is not in stock.
+func fuzzedAccounts(w *testAPI, number int64) (accounts []string, created string) {
 	for i, status := range []provision.AccountStatus{provision.AccountProvisioning, provision.AccountAllocated,
 		provision.AccountProvisioningFailed, provision.AccountReady, provision.AccountInvalid} {
 		accounts = append(accounts, fmt.Sprintf("1%010d%d", number, i))
-		w.stockAccount(t, accounts[i], status)
+		w.stockAccount(w.t, accounts[i], status)
 	}
 	return accounts, fmt.Sprintf("2%011d", number)
 }
@@ -382,12 +391,12 @@ var fuzzedImport = provision.ImportKey{Provider: "acme", ID: "6f0a9a0e-5f0c-4a43
 // keepFuzzedImport makes that import, once in a database.
 func keepFuzzedImport(t require.TestingT, w *testAPI) {
 	ctx := context.Background()
-	if _, err := w.store.db.Imports.Get(ctx, fuzzedImport); !errors.Is(err, provision.ErrNotFound) {
+	if _, err := w.store.Imports.Get(ctx, fuzzedImport); !errors.Is(err, provision.ErrNotFound) {
 		require.NoError(t, err)
 		return
 	}
 	file := csvFile("777788880001", "777788880002") + "x\n"
-	_, err := w.store.db.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file),
+	_, err := w.store.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file),
 		Rows: 3, NextOffset: int64(len(stockcsv.Template())), NextLine: 2})
 	require.NoError(t, err)
 	require.NoError(t, w.workflows.ImportKept(ctx, fuzzedImport))

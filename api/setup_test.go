@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
@@ -29,10 +28,7 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 var now = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
-const (
-	passwordText = "correct-Horse7battery-staple"
-	passwordID   = "128f721d-df3e-4750-a458-0abc9f75f04f"
-)
+const passwordText = "correct-Horse7battery-staple"
 
 // pools are those of the two providers.
 var pools = []provision.Pool{
@@ -41,13 +37,7 @@ var pools = []provision.Pool{
 	{Provider: "globex", Marketplace: "nordic", Environment: provision.Production},
 }
 
-// database opens a database with the two providers and their pools.
-func database(t testing.TB) *postgres.DB {
-	t.Helper()
-	store, _ := openDatabase(t)
-	return store
-}
-
+// openDatabase returns a database with the two providers and their pools, and its connections.
 func openDatabase(t testing.TB) (*postgres.DB, *sqlx.DB) {
 	t.Helper()
 	db := pgtest.New(t)
@@ -60,29 +50,40 @@ func openDatabase(t testing.TB) (*postgres.DB, *sqlx.DB) {
 	return store, db
 }
 
-// testAPI is an API over a store and a Temporal in memory, with two providers.
+// testAPI is an API over a PostgreSQL with two providers and a Temporal in memory.
 type testAPI struct {
-	store     *memoryStore
-	workflows *memoryWorkflows
-	log       *syncBuffer
-	service   *service
-	handler   http.Handler
-	key       string // of provider "acme", with pools nordic/production and nordic/test
-	otherKey  string // of provider "globex", with pool nordic/production
+	t           require.TestingT
+	store       *postgres.DB
+	workflows   *memoryWorkflows
+	log         *syncBuffer
+	service     *service
+	handler     http.Handler
+	key         string // of provider "acme", with pools nordic/production and nordic/test
+	otherKey    string // of provider "globex", with pool nordic/production
+	nextAccount int    // id of the account of the next order
 }
 
-func setup(t require.TestingT, change ...func(*Config)) *testAPI {
+// setup returns an API over a database of its own.
+func setup(t testing.TB, change ...func(*Config)) *testAPI {
+	t.Helper()
+	store, _ := openDatabase(t)
+	return setupOn(t, store, change...)
+}
+
+// setupOn returns an API over a database that has the two providers.
+func setupOn(t require.TestingT, store *postgres.DB, change ...func(*Config)) *testAPI {
 	ring, err := secrets.NewRing(secrets.Key{ID: "k1", Secret: bytes.Repeat([]byte{7}, secrets.KeySize)})
 	require.NoError(t, err)
 	w := &testAPI{
-		store:     &memoryStore{keys: map[string]provision.APIKey{}, passwords: map[string]*memoryPassword{}},
-		workflows: &memoryWorkflows{orders: map[provision.OrderKey]startedOrder{}},
-		log:       &syncBuffer{},
+		t:           t,
+		store:       store,
+		workflows:   &memoryWorkflows{db: store, orders: map[provision.OrderKey]startedOrder{}},
+		log:         &syncBuffer{},
+		nextAccount: 111122223333,
 	}
-	w.workflows.store = w.store
 	w.key, w.otherKey = w.createKey("acme"), w.createKey("globex")
 	cfg := Config{
-		Database:          w.store.database(),
+		Database:          databaseOf(store),
 		Workflows:         w.workflows,
 		Opener:            ring,
 		Sealer:            ring,
@@ -96,57 +97,48 @@ func setup(t require.TestingT, change ...func(*Config)) *testAPI {
 	for _, c := range change {
 		c(&cfg)
 	}
-	sealed, err := ring.Seal([]byte(passwordText), "order-password/acme/done-1/111122223333")
-	require.NoError(t, err)
-	w.store.passwords[passwordID] = &memoryPassword{
-		expires: now.Add(provision.PasswordLifetime),
-		revealed: provision.RevealedPassword{
-			OrderKey: provision.OrderKey{Provider: "acme", ID: "done-1"}, AccountID: "111122223333", Sealed: sealed,
-			UserName: "anna.berg", SignInURL: provision.SignInURL("berg-logistics"),
-		},
-	}
 	w.serve(t, cfg)
 	return w
 }
 
-// setupWithDatabase returns an API over a PostgreSQL with the two providers and their pools. Only keys, orders and passwords are
-// in memory.
-func setupWithDatabase(t *testing.T, change ...func(*Config)) *testAPI {
-	t.Helper()
-	w := setup(t, change...)
-	w.use(t, database(t))
-	return w
+// realTime gives the API the clock of the database.
+func realTime(c *Config) { c.Now = time.Now }
+
+// databaseOf returns the whole database.
+func databaseOf(db *postgres.DB) Database {
+	return Database{
+		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, Imports: db.Imports,
+		Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools,
+		ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
+	}
 }
 
 // stockAccount puts an account with that status into acme's pool nordic/production. When an order must hold the account, it claims
 // it, so the pool must have no other Ready account.
 func (w *testAPI) stockAccount(t require.TestingT, id string, status provision.AccountStatus) {
 	ctx := context.Background()
-	account := provision.Account{ID: id, Pool: pools[0], Model: provision.ModelSPAM, Name: "Pool " + id,
-		RootEmail: "aws+" + id + "@provider.example", RoleARN: "arn:aws:iam::" + id + ":role/Quartermaster",
-		ExternalID: provision.NewExternalID(), Status: provision.AccountReady}
-	_, _, err := w.store.db.Accounts.Create(ctx, account, "test")
+	_, _, err := w.store.Accounts.Create(ctx, readyAccount(id), "test")
 	require.NoError(t, err)
 	switch status {
 	case provision.AccountReady:
 		return
 	case provision.AccountInvalid:
-		_, _, err := w.store.db.Accounts.Invalidate(ctx, "test", "acme", id, 0, "an abuse report")
+		_, _, err := w.store.Accounts.Invalidate(ctx, "test", "acme", id, 0, "an abuse report")
 		require.NoError(t, err)
 		return
 	}
 	key := provision.OrderKey{Provider: "acme", ID: "holder-" + id}
-	_, err = w.store.db.Orders.Open(ctx, provision.Order{OrderKey: key, Request: requestFixture(), AcceptedAt: now})
+	_, err = w.store.Orders.Open(ctx, provision.Order{OrderKey: key, Request: requestFixture(), AcceptedAt: now})
 	require.NoError(t, err)
-	claim, err := w.store.db.Orders.Claim(ctx, key)
+	claim, err := w.store.Orders.Claim(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, id, claim.Account.ID)
 	switch status {
 	case provision.AccountAllocated:
-		require.NoError(t, w.store.db.Orders.Allocate(ctx, key, id, provision.Result{AccountID: id}))
+		require.NoError(t, w.store.Orders.Allocate(ctx, key, id, resultFixture(id)))
 	case provision.AccountProvisioningFailed:
-		require.NoError(t, w.store.db.Leftovers.KeepUndo(ctx, key, id, []byte("sealed")))
-		_, err = w.store.db.Orders.Close(ctx, provision.OrderClosing{Order: key, AccountID: id, State: provision.Failed,
+		require.NoError(t, w.store.Leftovers.KeepUndo(ctx, key, id, []byte("sealed")))
+		_, err = w.store.Orders.Close(ctx, provision.OrderClosing{Order: key, AccountID: id, State: provision.Failed,
 			Leftovers: []string{"the IAM user"}, Failure: provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended it"}})
 		require.NoError(t, err)
 	}
@@ -155,7 +147,7 @@ func (w *testAPI) stockAccount(t require.TestingT, id string, status provision.A
 // stock lists the accounts of a provider.
 func (w *testAPI) stock(t *testing.T, provider string) []provision.Account {
 	t.Helper()
-	accounts, err := w.store.db.Accounts.List(t.Context(), provider, provision.AccountFilter{Limit: 100})
+	accounts, err := w.store.Accounts.List(t.Context(), provider, provision.AccountFilter{Limit: 100})
 	require.NoError(t, err)
 	return accounts
 }
@@ -163,7 +155,7 @@ func (w *testAPI) stock(t *testing.T, provider string) []provision.Account {
 // historyOf reads the history of an account of acme.
 func (w *testAPI) historyOf(t *testing.T, id string) []provision.AccountHistoryEntry {
 	t.Helper()
-	entries, err := w.store.db.Accounts.History(t.Context(), "acme", id, 0, 100)
+	entries, err := w.store.Accounts.History(t.Context(), "acme", id, 0, 100)
 	require.NoError(t, err)
 	return entries
 }
@@ -177,12 +169,11 @@ func (w *testAPI) serve(t require.TestingT, cfg Config) {
 	require.NoError(t, err)
 }
 
-// use gives the API a database for everything that its store does not keep in memory.
-func (w *testAPI) use(t require.TestingT, db *postgres.DB) {
-	w.store.db = db
+// change gives the API a changed configuration.
+func (w *testAPI) change(do func(*Config)) {
 	cfg := w.service.Config
-	cfg.Database = w.store.database()
-	w.serve(t, cfg)
+	do(&cfg)
+	w.serve(w.t, cfg)
 }
 
 func (w *testAPI) createKey(provider string) string {
@@ -195,11 +186,10 @@ func (w *testAPI) createKeyOf(provider string, role provision.Role, change ...fu
 	for _, c := range change {
 		c(&key)
 	}
-	w.store.keys[key.ID] = key
+	_, err := w.store.APIKeys.Create(context.Background(), "test", key)
+	require.NoError(w.t, err)
 	return text
 }
-
-func (w *testAPI) token() string { return w.service.revealToken(uuid.MustParse(passwordID)) }
 
 // send is one request with the key; extra headers are pairs of name and value.
 func (w *testAPI) send(key, method, target, body string, headers ...string) *httptest.ResponseRecorder {
@@ -289,32 +279,6 @@ func fieldsOf(p openapi.Problem) map[string]string {
 		fields[value(f.Field)] = f.Message
 	}
 	return fields
-}
-
-// completedOrder is an order that is done, with its password still to be taken.
-func completedOrder(id string) provision.OrderView {
-	at := now.Add(-time.Hour)
-	return provision.OrderView{
-		Order: provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: id}, Request: requestFixture(), AcceptedAt: at},
-		State: provision.Completed, Since: at.Add(time.Minute), Step: provision.StepAllocate, AccountID: "111122223333",
-		RequestHash: requestFixture().Hash(),
-		Steps: []provision.StepView{{Step: provision.StepAllocate, AccountID: "111122223333", State: "done", Attempt: 1,
-			StartedAt: at, FinishedAt: &at}},
-		Result: &provision.Result{
-			AccountID: "111122223333", AccountModel: provision.ModelECAM, AccountAlias: "berg-logistics",
-			SignInURL: provision.SignInURL("berg-logistics"), SignInURLByID: provision.SignInURL("111122223333"), IAMUserName: "anna.berg",
-			Report:             provision.Report{Name: "qm-usage", Kind: provision.DataExport, Bucket: "qm-cur", Prefix: "cur", Region: "us-east-1"},
-			UsageAvailableFrom: at.Add(24 * time.Hour), RootInstructions: "Use \"forgot password\".", CompletedAt: at.Add(time.Minute),
-		},
-		Password: &provision.PasswordView{ID: passwordID, ExpiresAt: now.Add(provision.PasswordLifetime)},
-	}
-}
-
-func requestFixture() provision.Request {
-	return provision.Request{
-		Marketplace: "nordic", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount,
-		IAMUserName: "anna.berg", ContactName: "Anna Berg", AccountAlias: "berg-logistics",
-	}
 }
 
 // syncBuffer is a log that several goroutines write.

@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 
+	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/workflows"
 )
@@ -15,11 +17,12 @@ import (
 // the same time exactly one succeeds, and every other one sees the order of that one.
 type memoryWorkflows struct {
 	mu        sync.Mutex
-	fail      error
+	fail      error // of every call, which then does nothing
+	lost      error // of every verb, which is done all the same
 	orders    map[provision.OrderKey]startedOrder
 	starts    int
 	awakened  []provision.OrderKey
-	store     *memoryStore                    // whose rows the verbs of actions_test.go change
+	db        *postgres.DB                    // whose orders the verbs change
 	questions map[provision.OrderKey][]string // fields that an order asks for, where its failure does not tell all
 	asked     int                             // how often anything was wanted of an order, refusals included
 	told      []told                          // what was not refused
@@ -109,13 +112,13 @@ func (w *memoryWorkflows) ImportKept(ctx context.Context, key provision.ImportKe
 		return w.fail
 	}
 	for {
-		if now, _, err := w.store.db.Imports.RunBatch(ctx, key, []string{"999999999999"}); err != nil || now.State != provision.ImportRunning {
+		if now, _, err := w.db.Imports.RunBatch(ctx, key, []string{"999999999999"}); err != nil || now.State != provision.ImportRunning {
 			return err
 		}
 	}
 }
 
-// told is what a fake workflow was told and did not refuse.
+// told is what a workflow was told and did not refuse.
 type told struct {
 	key    provision.OrderKey
 	verb   string
@@ -124,8 +127,11 @@ type told struct {
 }
 
 // Correct has the rules of the real workflow's validator, on the row instead of the workflow's own state.
-func (w *memoryWorkflows) Correct(_ context.Context, key provision.OrderKey, fields provision.Correction, by provision.Intervention) error {
-	return w.tell(told{key, workflows.UpdateCorrect, fields, by}, func(o *provision.OrderView) *provision.Failure {
+func (w *memoryWorkflows) Correct(
+	ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Intervention,
+) error {
+	var corrected provision.Request
+	validate := func(o provision.OrderView) *provision.Failure {
 		if o.State != provision.ActionRequired {
 			return &provision.Failure{Code: provision.CodeNotAsked, Reason: "the order does not wait for a correction"}
 		}
@@ -139,60 +145,67 @@ func (w *memoryWorkflows) Correct(_ context.Context, key provision.OrderKey, fie
 					", ") + " only"}
 			}
 		}
-		if wrong := fields.Apply(o.Request).Validate(); len(wrong) > 0 {
+		corrected = fields.Apply(o.Request)
+		if wrong := corrected.Validate(); len(wrong) > 0 {
 			return &provision.Failure{Code: provision.CodeInputRefused, Field: wrong[0].Field, Reason: wrong[0].Message}
 		}
-		o.Request, o.State, o.Failure, o.Since = fields.Apply(o.Request), provision.Provisioning, nil, now
 		return nil
+	}
+	return w.tell(ctx, told{key, workflows.UpdateCorrect, fields, by}, validate, func() error {
+		return errors.Join(w.db.Orders.Correct(ctx, key, corrected, by), w.db.Orders.Resume(ctx, key))
 	})
 }
 
 // Act has the rules of the real workflow's validators, on the row instead of the workflow's own state.
-func (w *memoryWorkflows) Act(_ context.Context, key provision.OrderKey, verb string, by provision.Intervention) error {
-	return w.tell(told{key: key, verb: verb, by: by}, func(o *provision.OrderView) *provision.Failure {
+func (w *memoryWorkflows) Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Intervention) error {
+	validate := func(o provision.OrderView) *provision.Failure {
 		switch {
 		case verb == workflows.UpdateRetry && o.State != provision.ActionRequired:
 			return &provision.Failure{Code: provision.CodeNotAsked, Reason: "the order waits for nothing that could be tried again"}
-		case verb == workflows.UpdateRetry:
-			o.State, o.Failure, o.Since = provision.Provisioning, nil, now
-			return nil
 		case verb == workflows.UpdateSwap && o.AccountID == "":
 			return &provision.Failure{Code: provision.CodeNotAsked, Reason: "the order holds no account that could be swapped"}
 		}
-		if verb == workflows.UpdateEndUndo { // the workflow ends the undo, and then the order
-			return nil
+		return nil
+	}
+	return w.tell(ctx, told{key: key, verb: verb, by: by}, validate, func() error {
+		switch verb {
+		case workflows.UpdateRetry:
+			return errors.Join(w.db.Orders.NoteAction(ctx, key, verb, by), w.db.Orders.Resume(ctx, key))
+		case workflows.UpdateEndUndo: // the workflow ends the undo, and then the order
+			return w.db.Orders.NoteAction(ctx, key, verb, by)
 		}
 		code := map[string]provision.Code{workflows.UpdateCancel: provision.CodeOrderCancelled,
 			workflows.UpdateFail: provision.CodeFailedByOperator,
 			workflows.UpdateSwap: provision.CodeAccountSwappedByOperator}[verb]
-		o.State, o.Since = provision.Compensating, now
-		o.Failure = &provision.Failure{Code: code, Reason: strings.TrimSuffix("stopped: "+by.Reason, ": ")}
-		return nil
+		return w.db.Orders.Stop(ctx, key, verb, provision.Failure{Code: code, Reason: strings.TrimSuffix("stopped: "+by.Reason, ": ")}, by)
 	})
 }
 
-func (w *memoryWorkflows) tell(what told, do func(*provision.OrderView) *provision.Failure) error {
+// tell does what is not refused. An order that has no row yet is changed by nothing.
+func (w *memoryWorkflows) tell(
+	ctx context.Context, what told, validate func(provision.OrderView) *provision.Failure, do func() error,
+) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.asked++
 	if w.fail != nil {
 		return w.fail
 	}
-	w.store.mu.Lock()
-	defer w.store.mu.Unlock()
-	accepted := acceptedOrder(w.orders[what.key].order)
-	order := &accepted // the order has no row yet
-	for i := range w.store.orders {
-		if w.store.orders[i].OrderKey == what.key {
-			order = &w.store.orders[i]
-		}
+	order, err := w.db.Orders.Get(ctx, what.key)
+	if errors.Is(err, provision.ErrNotFound) {
+		order, do = acceptedOrder(w.orders[what.key].order), func() error { return nil }
+	} else if err != nil {
+		return err
 	}
 	if order.ID == "" || order.State.Ended() {
 		return &provision.Failure{Code: provision.CodeTooLate, Reason: "the work on the order is over"}
 	}
-	if refusal := do(order); refusal != nil {
+	if refusal := validate(order); refusal != nil {
 		return refusal
 	}
+	if err := do(); err != nil {
+		return err
+	}
 	w.told = append(w.told, what)
-	return nil
+	return w.lost
 }

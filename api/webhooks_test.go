@@ -23,7 +23,7 @@ var hookForm = map[string]any{"url": "https://hooks.example.com/aws", "event_typ
 
 func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	answer := w.post("/v1/webhooks", hookForm)
 	made := read[openapi.WebhookWithSecret](t, answer, http.StatusCreated)
 	at := "/v1/webhooks/" + made.Webhook.ID
@@ -43,9 +43,9 @@ func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 	read[openapi.Webhook](t, w.send(w.key, http.MethodPost, at+"/test", ""), http.StatusAccepted)
 	key := provision.WebhookKey{Provider: "acme", ID: made.Webhook.ID}
 	require.Equal(t, []provision.WebhookKey{key}, w.workflows.webhooks)
-	next, err := w.store.db.Deliveries.Next(t.Context(), key)
+	next, err := w.store.Deliveries.Next(t.Context(), key)
 	require.NoError(t, err)
-	sending, err := w.store.db.Deliveries.Sending(t.Context(), key, next.ID)
+	sending, err := w.store.Deliveries.Sending(t.Context(), key, next.ID)
 	require.NoError(t, err)
 	require.Len(t, sending.Sealed, 2)
 	for i, wanted := range []string{rotated.Secret, made.Secret} {
@@ -60,7 +60,7 @@ func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 
 func TestUpdatingAnEndpointRequiresItsETag(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	at := "/v1/webhooks/" + w.createWebhook(t, hookForm).Webhook.ID
 	etag := w.get(at).Header().Get("ETag")
 	readProblem(t, w.patch(at, map[string]any{"enabled": false}), http.StatusPreconditionRequired, codePreconditionRequired)
@@ -84,7 +84,7 @@ func TestUpdatingAnEndpointRequiresItsETag(t *testing.T) {
 
 func TestInternalURLsAreRefused(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	for url, wanted := range map[string]string{
 		"http://hooks.example.com/": "use https", "https://10.1.2.3/": "not a public address", "https://localhost/": "this machine",
 		"https://[::ffff:169.254.169.254]/": "not a public address", "https://u:p@hooks.example.com/": "without a user",
@@ -102,7 +102,7 @@ func TestInternalURLsAreRefused(t *testing.T) {
 	require.Contains(t, fieldsOf(p), "event_types.0")
 	require.Contains(t, fieldsOf(p)["description"], "control characters")
 
-	trying := setupWithDatabase(t, func(c *Config) { c.WebhookPolicy = webhooks.Policy{Loopback: true} })
+	trying := setup(t, func(c *Config) { c.WebhookPolicy = webhooks.Policy{Loopback: true} })
 	trying.createWebhook(t, map[string]any{"url": "http://127.0.0.1:8080/"})
 	readProblem(t, trying.post("/v1/webhooks", map[string]any{"url": "http://hooks.example.com/"}), http.StatusUnprocessableEntity,
 		codeInvalid)
@@ -110,15 +110,15 @@ func TestInternalURLsAreRefused(t *testing.T) {
 
 func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	made := w.createWebhook(t, hookForm).Webhook
 	key, at := provision.WebhookKey{Provider: "acme", ID: made.ID}, "/v1/webhooks/"+made.ID+"/deliveries"
 	for range 3 {
-		require.NoError(t, w.store.db.Webhooks.Test(t.Context(), "test", key))
+		require.NoError(t, w.store.Webhooks.Test(t.Context(), "test", key))
 	}
-	next, err := w.store.db.Deliveries.Next(t.Context(), key)
+	next, err := w.store.Deliveries.Next(t.Context(), key)
 	require.NoError(t, err)
-	require.NoError(t, w.store.db.Deliveries.RecordAttempt(t.Context(), key, next.ID,
+	require.NoError(t, w.store.Deliveries.RecordAttempt(t.Context(), key, next.ID,
 		provision.DeliveryOutcome{DeliveryAttempt: provision.DeliveryAttempt{At: now, StatusCode: 502, Error: "bad", Answer: "oops", TookMS: 7}}))
 	first := read[openapi.DeliveryPage](t, w.get(at+"?limit=2"), http.StatusOK)
 	require.Len(t, first.Items, 2)
@@ -139,12 +139,12 @@ func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
 
 func TestCallbacksWaitForTheSecret(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	order := provision.Order{OrderKey: provision.OrderKey{Provider: "acme", ID: "o-1"}, AcceptedAt: now, Request: requestFixture()}
 	order.Request.CallbackURL = "https://hooks.example.com/callback"
-	_, err := w.store.db.Orders.Open(t.Context(), order)
+	_, err := w.store.Orders.Open(t.Context(), order)
 	require.NoError(t, err)
-	_, err = w.store.db.Deliveries.DueWebhooks(t.Context(), "")
+	_, err = w.store.Deliveries.DueWebhooks(t.Context(), "")
 	require.NoError(t, err)
 	require.Equal(t, openapi.CallbackSecret{Held: 1}, read[openapi.CallbackSecret](t, w.get("/v1/callback-secret"), http.StatusOK))
 	first := read[openapi.WebhookSecret](t, w.send(w.key, http.MethodPost, "/v1/callback-secret/rotate", ""), http.StatusOK)
@@ -164,11 +164,11 @@ func TestCallbacksWaitForTheSecret(t *testing.T) {
 
 func TestEndpointsOfOtherProvidersCannotBeChanged(t *testing.T) {
 	t.Parallel()
-	w := setupWithDatabase(t)
+	w := setup(t)
 	made := w.createWebhook(t, hookForm).Webhook
 	key, at := provision.WebhookKey{Provider: "acme", ID: made.ID}, "/v1/webhooks/"+made.ID
-	require.NoError(t, w.store.db.Webhooks.Test(t.Context(), "test", key))
-	next, err := w.store.db.Deliveries.Next(t.Context(), key)
+	require.NoError(t, w.store.Webhooks.Test(t.Context(), "test", key))
+	next, err := w.store.Deliveries.Next(t.Context(), key)
 	require.NoError(t, err)
 	for target, method := range map[string]string{"": http.MethodGet, "/deliveries": http.MethodGet, "/deliveries/" + next.ID: http.MethodGet,
 		"/test": http.MethodPost, "/rotate-secret": http.MethodPost, "/deliveries/" + next.ID + "/resend": http.MethodPost} {
