@@ -65,7 +65,6 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 	c, err := loadContract()
 	require.NoError(t, err)
 	number := fuzzedAPIs.Add(1)
-	deleteStock(t, w)
 	orders, done := fuzzedOrders(w, number)
 	w.workflows.questions = map[provision.OrderKey][]string{{Provider: "acme",
 		ID: orders[3]}: slices.Sorted(maps.Keys(c.doc.Components.Schemas["OrderCorrection"].Value.Properties))}
@@ -146,19 +145,6 @@ func fuzzedOrders(w *testAPI, number int64) (ids []string, done provision.OrderV
 		ids = append(ids, order.ID)
 	}
 	return ids, w.completedOrder(fmt.Sprintf("done-%d", number))
-}
-
-// deleteStock deletes what earlier APIs left in the pool, so that orders claim the accounts that are created for them.
-func deleteStock(t require.TestingT, w *testAPI) {
-	ctx := context.Background()
-	earlier, err := w.store.Accounts.List(ctx, "acme", provision.AccountFilter{Limit: 1000,
-		Statuses: []provision.AccountStatus{provision.AccountReady, provision.AccountInvalid}})
-	require.NoError(t, err)
-	for _, a := range earlier {
-		if a.RemovingSince == nil {
-			require.NoError(t, w.store.Accounts.Delete(ctx, "test", "acme", a.ID, 0))
-		}
-	}
 }
 
 // fuzzedAccounts stocks an account in every status, and returns their ids and the id of an account that is not in stock.
