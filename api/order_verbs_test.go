@@ -40,7 +40,6 @@ func (w *testAPI) keyID() string {
 	return id
 }
 
-// verbs are the operations that need nothing but a reason, by their workflow's name.
 // meant is the account that a swap is about.
 const meant = "111122223333"
 
@@ -61,6 +60,7 @@ func said(verb, why string) map[string]any {
 	return body
 }
 
+// verbs are the operations that need nothing but a reason, by their workflow's name.
 var verbs = []string{workflows.UpdateCancel, workflows.UpdateRetry, workflows.UpdateFail, workflows.UpdateSwap}
 
 func TestVerbsReachTheWorkflow(t *testing.T) {

@@ -308,7 +308,8 @@ func TestReadingAnOrder(t *testing.T) {
 	w.createOrder("waits", provision.WaitingForAccount)
 	stuck := w.createOrder("stuck", provision.ActionRequired)
 	require.NoError(t, w.store.Orders.RequireAction(t.Context(), stuck.OrderKey, provision.Failure{Code: provision.CodeAliasTaken,
-		Step: provision.StepAlias, Field: "aws_account_alias", Value: "berg", Reason: "choose another one", AWSCode: "EntityAlreadyExists", RequestID: "r-1"}))
+		Step: provision.StepAlias, Field: "aws_account_alias", Value: "berg", Reason: "choose another one",
+		AWSCode: "EntityAlreadyExists", RequestID: "r-1"}))
 	require.Equal(t, openapi.Waiting{Place: 2, Why: "0 of 2 accounts match: 2 other model"},
 		*read[openapi.Order](t, w.get("/v1/orders/waits"), http.StatusOK).Waiting)
 	failure := read[openapi.Order](t, w.get("/v1/orders/stuck"), http.StatusOK).Failure
