@@ -45,7 +45,7 @@ func (r *orderRun) overtaken(ctx workflow.Context) error {
 // catchUp stops the work when the order's row says that the order is being undone and this run does not know it: the worker that
 // received the stop died after it had written the row.
 func (r *orderRun) catchUp(ctx workflow.Context) error {
-	if r.stopped != nil || r.phase != claiming && r.phase != working {
+	if knows := r.stopped != nil || r.phase != claiming && r.phase != working; knows {
 		return nil
 	}
 	now, err := callDatabase(ctx, "Read order", acts.OrderStatus, r.order.OrderKey)

@@ -86,8 +86,7 @@ func (r *orderRun) undoSteps(ctx workflow.Context) (leftovers, notes []string, e
 	switch {
 	case err != nil:
 		failure := failureOf(err)
-		leftovers = append(problems,
-			"the account could not be compared with the journal: "+failure.Cause()) //nolint:gocritic // the problems are all that is known
+		leftovers = slices.Concat(problems, []string{"the account could not be compared with the journal: " + failure.Cause()})
 	case len(compared.Leftovers) > 0:
 		leftovers = slices.Concat(compared.Leftovers, problems) // what is left, and why
 	}

@@ -79,7 +79,7 @@ func (c *listAccountsCommand) Run(e *env, db *postgres.DB) error {
 			return []any{a.ID, a.Model, a.Marketplace, a.Environment, a.Status.Label(), timeOr(&a.AddedAt, ""), a.OrderID, a.Reason}
 		},
 		json: func(a provision.Account) any { return resource.Account(a) },
-	}.print(e, c.JSON)
+	}.write(e, c.JSON)
 }
 
 // accountsAfter reads the page of accounts after the last one; nil: the first page.

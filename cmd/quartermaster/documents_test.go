@@ -107,7 +107,7 @@ func documents(t *testing.T) map[string]string {
 		require.NoError(t, err)
 		require.NotEmpty(t, names, pattern)
 		for _, name := range names {
-			content, err := os.ReadFile(name) //nolint:gosec // a document of the repository
+			content, err := os.ReadFile(name)
 			require.NoError(t, err)
 			contents[strings.TrimPrefix(name, "../../")] = string(content)
 		}

@@ -85,7 +85,7 @@ func (c *listKeysCommand) Run(e *env, db *postgres.DB) error {
 				timeOr(k.LastUsedAt, "never"), keyState(k, now)}
 		},
 		json: func(k provision.APIKey) any { return resource.APIKey(k) },
-	}.print(e, c.JSON)
+	}.write(e, c.JSON)
 }
 
 func keyState(k provision.APIKey, now time.Time) string {

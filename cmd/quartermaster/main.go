@@ -86,7 +86,7 @@ func run(ctx context.Context, args []string, out, logs io.Writer) error {
 	defer e.close()
 	err = command.Run(e)
 	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil //nolint:nilerr // stopped by a signal, as asked
+		return nil // stopped by a signal, as asked
 	}
 	return err
 }

@@ -41,8 +41,8 @@ type list[T any] struct {
 	json     func(T) any // the item as the API answers it
 }
 
-// print prints the list as a table, or as one JSON object a line.
-func (l list[T]) print(e *env, asJSON bool) error {
+// write prints the list as a table, or as one JSON object a line.
+func (l list[T]) write(e *env, asJSON bool) error {
 	rows := newTable(e.out, l.headings...)
 	var last *T
 	for {

@@ -131,7 +131,7 @@ func (c *listPoolsCommand) Run(e *env, db *postgres.DB) error {
 				numberOrDash(p.StockThreshold), claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause)}
 		},
 		json: func(p provision.PoolConfig) any { return resource.Pool(p) },
-	}.print(e, c.JSON)
+	}.write(e, c.JSON)
 }
 
 // claims says whether orders get accounts of a pool.
@@ -182,7 +182,7 @@ func (c *showPoolCommand) history(e *env, db *postgres.DB) error {
 		cells: func(h provision.PoolHistoryEntry) []any {
 			return []any{timeOr(&h.At, ""), h.Actor, h.What, string(h.Old), string(h.New)}
 		},
-	}.print(e, false)
+	}.write(e, false)
 }
 
 type updatePoolCommand struct {
@@ -258,5 +258,5 @@ func (c *protectedAccountsCommand) Run(e *env, db *postgres.DB) error {
 			return []any{a.AccountID, timeOr(&a.CreatedAt, ""), a.CreatedBy, a.Note}
 		},
 		json: func(a provision.ProtectedAccount) any { return resource.ProtectedAccount(a) },
-	}.print(e, c.JSON)
+	}.write(e, c.JSON)
 }

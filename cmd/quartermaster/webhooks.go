@@ -59,5 +59,5 @@ func (c *listWebhooksCommand) Run(e *env, db *postgres.DB) error {
 			return []any{w.ID, w.Kind, w.URL, w.Enabled, timeOr(w.FailingSince, "-"), timeOr(&w.CreatedAt, "")}
 		},
 		json: func(w provision.Webhook) any { return resource.Webhook(w) },
-	}.print(e, c.JSON)
+	}.write(e, c.JSON)
 }

@@ -123,7 +123,8 @@ func work(ctx context.Context, temporal temporalConnection, ring *secrets.Ring, 
 	}
 	defer strict.Close()
 	stop := make(chan any)
-	defer context.AfterFunc(ctx, func() { close(stop) })()
+	forget := context.AfterFunc(ctx, func() { close(stop) })
+	defer forget()
 	return worker.Run(strict, acts, stop)
 }
 

@@ -77,7 +77,7 @@ func readAll(t *testing.T, pattern string) string {
 	require.NotEmpty(t, names, "no file matches %s", pattern)
 	var all strings.Builder
 	for _, name := range names {
-		content, err := os.ReadFile(name) //nolint:gosec // a file of the repository
+		content, err := os.ReadFile(name)
 		require.NoError(t, err)
 		all.Write(content)
 	}

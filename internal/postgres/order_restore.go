@@ -89,21 +89,30 @@ func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost, actor, 
 	if err != nil {
 		return err
 	}
-	holds := account != ""
 	switch {
 	case lost.State == provision.Completed && (account != lost.AccountID || state == provision.Compensating):
 		return conflict("it is %s, and account %s, which was sold to it, is not available", state, lost.AccountID)
 	case lost.State != provision.Completed && status == provision.AccountAllocated:
 		return conflict("account %s is allocated to it", account)
 	}
+	if err := setLostState(ctx, tx, lost, account, isNew, state); err != nil {
+		return err
+	}
+	_, err = noteAction(ctx, tx, key, "restore", provision.Intervention{Actor: actor, Reason: reason})
+	return err
+}
 
+// setLostState brings the order, whose row is in the state now, and the account that it holds into the state in which the
+// workflow left them. account is empty when the order holds none.
+func setLostState(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost, account string, isNew bool, now provision.OrderState) error {
+	key, holds := lost.Order.OrderKey, account != ""
 	var failed error // of the first statement that failed
 	run := func(statement string, args ...any) {
 		if failed == nil {
 			_, failed = tx.ExecContext(ctx, statement, append([]any{key.Provider, key.ID}, args...)...)
 		}
 	}
-	if holds && state != provision.Compensating {
+	if holds && now != provision.Compensating {
 		run(beginSQL)
 	}
 	if holds && isNew && !lost.State.Ended() {
@@ -131,9 +140,6 @@ func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost, actor, 
 		if holds {
 			run(setStateSQL, lost.State, asJSON(lost.Failure))
 		}
-	}
-	if failed == nil {
-		_, failed = noteAction(ctx, tx, key, "restore", provision.Intervention{Actor: actor, Reason: reason})
 	}
 	return failed
 }

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"testing"
@@ -324,8 +325,7 @@ func TestStepsAndUndosRace(t *testing.T) {
 
 // ignoreRefusal keeps every error but a fence's.
 func ignoreRefusal(err error) error {
-	if failure, ok := err.(*provision.Failure); ok &&
-		failure.Code == provision.CodeOrderNotInProgress { //nolint:errorlint // bare, as the store returns it
+	if failure, ok := errors.AsType[*provision.Failure](err); ok && failure.Code == provision.CodeOrderNotInProgress {
 		return nil
 	}
 	return err

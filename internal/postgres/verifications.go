@@ -3,6 +3,8 @@ package postgres
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -117,6 +119,7 @@ const invalidateTwiceFailedSQL = `
 UPDATE accounts SET status = 'invalid', reason = 'verification failed ' || strikes || ' times: ' || finding WHERE id = $1
     AND status = 'ready'`
 
+// applyToPool applies the results that are about accounts of the pool, and returns the orders that got an account.
 func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool,
 	results []provision.VerificationResult) ([]provision.OrderKey, error) {
 	var since time.Time
@@ -124,76 +127,27 @@ func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool,
 		provision.VerifyWindow.Seconds()); err != nil {
 		return nil, err
 	}
-	var suspended *time.Time // since when the claims are
-	if err := tx.GetContext(ctx, &suspended, claimsSuspendedSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
+	a := applied{pool: pool}
+	if err := tx.GetContext(ctx, &a.suspended, claimsSuspendedSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
 		return nil, err
 	}
-	var struck, condemned []string
-	entered := "" // an account that passed since
 	for _, r := range results {
 		if r.LookedAt == nil && !r.Inconclusive {
 			continue // it was not checked, because it was gone or an order held it
 		}
-		var now []struct {
-			Status            provision.AccountStatus `db:"status"`
-			Strikes           int                     `db:"strikes"`
-			ReadyWhenVerified bool                    `db:"ready_when_verified"`
-		}
-		if err := tx.SelectContext(ctx, &now, accountToJudgeSQL, r.AccountID, pool.Provider, pool.Marketplace, pool.Environment, r.LookedAt,
-			r.Version); err != nil {
-			return nil, err
-		}
-		if len(now) == 0 {
-			continue // of another pool, held by an order, deleted, changed since, judged by another sweep, or due for another check
-		}
-		var err error
-		switch {
-		case r.Inconclusive:
-			_, err = tx.ExecContext(ctx, inconclusiveSQL, r.AccountID, finding(r.Failure), provision.VerifyAgainAfter.Seconds())
-		case r.Failure == nil:
-			if suspended != nil && !r.LookedAt.Before(*suspended) {
-				entered = r.AccountID
-			}
-			_, err = tx.ExecContext(ctx, passedSQL, r.AccountID, provision.VerifyEvery.Seconds())
-		case now[0].Status == provision.AccountReady:
-			if now[0].Strikes > 0 {
-				condemned = append(condemned, r.AccountID)
-			}
-			struck = append(struck, r.AccountID)
-			_, err = tx.ExecContext(ctx, notPassedSQL, r.AccountID, finding(r.Failure), provision.VerifyAgainAfter.Seconds())
-		case now[0].ReadyWhenVerified:
-			patience := min(provision.VerifyFirstRetry<<min(now[0].Strikes, 16), provision.VerifyLongestRetry)
-			_, err = tx.ExecContext(ctx, notPassedSQL, r.AccountID, finding(r.Failure), patience.Seconds())
-		default: // an operator asked for a verification; its result changes no status
-			_, err = tx.ExecContext(ctx, notPassedSQL, r.AccountID, finding(r.Failure), nil)
-		}
-		if err != nil {
+		if err := a.apply(ctx, tx, r); err != nil {
 			return nil, err
 		}
 	}
-	seen, err := judge(ctx, tx, pool, since)
-	if err != nil {
+	if err := a.invalidate(ctx, tx, since); err != nil {
 		return nil, err
 	}
-	if seen.suspicious() || !seen.comparable() || suspended != nil {
-		condemned = nil
-	}
-	for _, id := range condemned {
-		if _, err := tx.ExecContext(ctx, invalidateTwiceFailedSQL, id); err != nil {
-			return nil, err
-		}
-	}
-	if len(struck) > len(condemned) { // other accounts show whether the account or AWS is the cause
-		if _, err := tx.ExecContext(ctx, verifyNeighborsSQL, pool.Provider, pool.Marketplace, pool.Environment,
-			provision.VerifyNeighbors); err != nil {
-			return nil, err
-		}
-	}
 	var woken []provision.OrderKey
+	var err error
 	switch {
-	case suspended == nil:
-	case entered != "":
-		woken, err = resumeClaims(ctx, tx, pool, entered)
+	case a.suspended == nil:
+	case a.entered != "":
+		woken, err = resumeClaims(ctx, tx, pool, a.entered)
 	default:
 		_, err = tx.ExecContext(ctx, verifySoonSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifySuspended.Seconds())
 	}
@@ -202,6 +156,73 @@ func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool,
 	}
 	served, err := match(ctx, tx, pool, provision.OrderKey{})
 	return append(woken, served...), err
+}
+
+// applied is what the results of a sweep have shown about a pool.
+type applied struct {
+	pool      provision.Pool
+	suspended *time.Time // since when the claims of the pool are suspended; nil: they are not
+	failed    []string   // Ready accounts that did not pass
+	again     []string   // those of them that had not passed the last time either
+	entered   string     // an account that passed while claims were suspended
+}
+
+// apply records the result of one account, unless the account is of another pool, held by an order, deleted, changed since,
+// judged by another sweep, or due for another check.
+func (a *applied) apply(ctx context.Context, tx *sqlx.Tx, r provision.VerificationResult) error {
+	var now struct {
+		Status            provision.AccountStatus `db:"status"`
+		Strikes           int                     `db:"strikes"`
+		ReadyWhenVerified bool                    `db:"ready_when_verified"`
+	}
+	err := tx.GetContext(ctx, &now, accountToJudgeSQL, r.AccountID, a.pool.Provider, a.pool.Marketplace, a.pool.Environment, r.LookedAt,
+		r.Version)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	case r.Inconclusive:
+		_, err = tx.ExecContext(ctx, inconclusiveSQL, r.AccountID, finding(r.Failure), provision.VerifyAgainAfter.Seconds())
+	case r.Failure == nil:
+		if a.suspended != nil && !r.LookedAt.Before(*a.suspended) {
+			a.entered = r.AccountID
+		}
+		_, err = tx.ExecContext(ctx, passedSQL, r.AccountID, provision.VerifyEvery.Seconds())
+	case now.Status == provision.AccountReady:
+		if now.Strikes > 0 {
+			a.again = append(a.again, r.AccountID)
+		}
+		a.failed = append(a.failed, r.AccountID)
+		_, err = tx.ExecContext(ctx, notPassedSQL, r.AccountID, finding(r.Failure), provision.VerifyAgainAfter.Seconds())
+	case now.ReadyWhenVerified:
+		patience := min(provision.VerifyFirstRetry<<min(now.Strikes, 16), provision.VerifyLongestRetry)
+		_, err = tx.ExecContext(ctx, notPassedSQL, r.AccountID, finding(r.Failure), patience.Seconds())
+	default: // an operator asked for a verification; its result changes no status
+		_, err = tx.ExecContext(ctx, notPassedSQL, r.AccountID, finding(r.Failure), nil)
+	}
+	return err
+}
+
+// invalidate makes the accounts Invalid that failed twice in a row, unless the evidence since then points to AWS or to us. The
+// neighbors of the other accounts that failed are verified soon, because they show whether the account or AWS is the cause.
+func (a *applied) invalidate(ctx context.Context, tx *sqlx.Tx, since time.Time) error {
+	seen, err := judge(ctx, tx, a.pool, since)
+	if err != nil {
+		return err
+	}
+	if seen.suspicious() || !seen.comparable() || a.suspended != nil {
+		a.again = nil
+	}
+	for _, id := range a.again {
+		if _, err := tx.ExecContext(ctx, invalidateTwiceFailedSQL, id); err != nil {
+			return err
+		}
+	}
+	if len(a.failed) > len(a.again) {
+		_, err = tx.ExecContext(ctx, verifyNeighborsSQL, a.pool.Provider, a.pool.Marketplace, a.pool.Environment, provision.VerifyNeighbors)
+	}
+	return err
 }
 
 const claimsSuspendedSQL = `SELECT claims_suspended_at FROM pools WHERE provider = $1 AND marketplace = $2 AND environment = $3`

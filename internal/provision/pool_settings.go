@@ -33,6 +33,7 @@ type PoolSettings struct {
 // pools.on_failure, of the API's on_failure and of the option --on-failure.
 type OnFailure string
 
+// The values of on_failure.
 const (
 	OnFailureReturn OnFailure = "return" // the account goes back to Ready
 	OnFailurePark   OnFailure = "park"   // the account becomes Provisioning failed, and no order gets it

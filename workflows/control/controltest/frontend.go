@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -69,7 +68,8 @@ var StartedAt = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 func Serve(t *testing.T) (f *Frontend, address string) {
 	t.Helper()
 	f = New()
-	return f, f.Serve(t, "127.0.0.1:0")
+	address = f.Serve(t, "127.0.0.1:0")
+	return f, address
 }
 
 // New returns a frontend that has all search attributes, no workflows and one worker.
@@ -90,7 +90,9 @@ func New() *Frontend {
 func (f *Frontend) Serve(t *testing.T, on string) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", on)
-	require.NoError(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
 	server := grpc.NewServer(grpc.UnaryInterceptor(f.answer))
 	workflowservice.RegisterWorkflowServiceServer(server, f)
 	operatorservice.RegisterOperatorServiceServer(server, f)
@@ -128,7 +130,9 @@ func Attributes(t *testing.T, values map[string]string) *commonpb.SearchAttribut
 	fields := map[string]*commonpb.Payload{}
 	for name, value := range values {
 		payload, err := converter.GetDefaultDataConverter().ToPayload(value)
-		require.NoError(t, err)
+		if err != nil {
+			t.Fatal(err)
+		}
 		fields[name] = payload
 	}
 	return &commonpb.SearchAttributes{IndexedFields: fields}
