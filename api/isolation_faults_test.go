@@ -15,7 +15,7 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Aggregates with one mistake each: they forget for once whose the thing is, or say less than the truth.
+// Aggregates with one mistake each: an operation ignores which provider owns a resource, or reports less than it should.
 type (
 	everyKeyIsAdmin    struct{ APIKeys }
 	anybodysOrder      struct{ Orders }

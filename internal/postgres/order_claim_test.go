@@ -286,9 +286,9 @@ func TestClaimTakesTheOldestAndARepeatTheSame(t *testing.T) {
 	createAccounts(t, store, provision.ModelSPAM, 1, 2)
 	createAccounts(t, store, provision.ModelECAM, 3, 4)
 
-	whichever := open(t, store, "any", "")
-	require.Equal(t, "000000000001", claim(t, store, whichever).Account.ID)
-	require.Equal(t, "000000000001", claim(t, store, whichever).Account.ID, "a repeat returns the same account")
+	anyModel := open(t, store, "any", "")
+	require.Equal(t, "000000000001", claim(t, store, anyModel).Account.ID)
+	require.Equal(t, "000000000001", claim(t, store, anyModel).Account.ID, "a repeat returns the same account")
 
 	ecam := open(t, store, "ecam", provision.ModelECAM)
 	got := claim(t, store, ecam).Account

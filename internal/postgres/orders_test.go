@@ -224,7 +224,7 @@ func TestOpeningAnOrderReturnsItsState(t *testing.T) {
 	require.NotEmpty(t, drawn.Nonce, "an order that brings none gets one")
 	require.NotEqual(t, o.Nonce, drawn.Nonce)
 
-	stands := func(key provision.OrderKey, want provision.OrderStatus) {
+	requireStatus := func(key provision.OrderKey, want provision.OrderStatus) {
 		t.Helper()
 		again := order(key.ID, "")
 		again.Nonce = "00000000-0000-4000-8000-000000000000"
@@ -237,20 +237,20 @@ func TestOpeningAnOrderReturnsItsState(t *testing.T) {
 		require.Equal(t, want, status)
 	}
 	claim(t, store, o.OrderKey)
-	stands(o.OrderKey, provision.OrderStatus{State: provision.Provisioning, AccountID: account1})
+	requireStatus(o.OrderKey, provision.OrderStatus{State: provision.Provisioning, AccountID: account1})
 	require.NoError(t, store.Orders.RequireAction(ctx, o.OrderKey, why))
-	stands(o.OrderKey, provision.OrderStatus{State: provision.ActionRequired, AccountID: account1, Failure: &why})
+	requireStatus(o.OrderKey, provision.OrderStatus{State: provision.ActionRequired, AccountID: account1, Failure: &why})
 	require.NoError(t, store.Orders.Resume(ctx, o.OrderKey))
 	result := provision.Result{AccountID: account1, IAMUserName: "customer"}
 	require.NoError(t, store.Orders.Allocate(ctx, o.OrderKey, account1, result))
-	stands(o.OrderKey, provision.OrderStatus{State: provision.Completed, AccountID: account1, Result: &result})
+	requireStatus(o.OrderKey, provision.OrderStatus{State: provision.Completed, AccountID: account1, Result: &result})
 
 	claim(t, store, other)
-	stands(other, provision.OrderStatus{State: provision.WaitingForAccount})
+	requireStatus(other, provision.OrderStatus{State: provision.WaitingForAccount})
 	failure := provision.Failure{Code: provision.CodeWaitDeadlinePassed, Reason: "it waited too long"}
 	_, err = store.Orders.Close(ctx, provision.OrderClosing{Order: other, State: provision.Failed, Failure: failure})
 	require.NoError(t, err)
-	stands(other, provision.OrderStatus{State: provision.Failed, Failure: &failure})
+	requireStatus(other, provision.OrderStatus{State: provision.Failed, Failure: &failure})
 	_, err = store.Orders.Status(ctx, provision.OrderKey{Provider: "other", ID: "o"})
 	require.ErrorIs(t, err, provision.ErrNotFound)
 }
