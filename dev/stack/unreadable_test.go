@@ -305,7 +305,7 @@ func TestSealedScheduleDoesNotPreventTheStart(t *testing.T) {
 			return false
 		}
 		action, ok := described.Schedule.Action.(*client.ScheduleWorkflowAction)
-		return ok && action.StaticSummary == "Looks at the stock, keeps its alerts" && described.Schedule.State.Paused
+		return ok && action.StaticSummary == "Checks the stock of all pools and raises or closes alerts" && described.Schedule.State.Paused
 	}, 20*time.Second, 100*time.Millisecond)
 	require.NoError(t, plain.Unpause(ctx, client.ScheduleUnpauseOptions{}))
 }
