@@ -5,6 +5,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -20,8 +21,8 @@ func (s *service) ListAccountHistory(
 		},
 		show: func(e provision.AccountHistoryEntry) openapi.AccountHistoryEntry {
 			return openapi.AccountHistoryEntry{
-				At: e.At.UTC(), Actor: e.Actor, FromStatus: optional(string(e.FromStatus)), ToStatus: string(e.ToStatus),
-				Reason: optional(e.Reason), OrderID: optional(e.OrderID),
+				At: e.At.UTC(), Actor: e.Actor, FromStatus: resource.Optional(string(e.FromStatus)), ToStatus: string(e.ToStatus),
+				Reason: resource.Optional(e.Reason), OrderID: resource.Optional(e.OrderID),
 			}
 		},
 		place: func(e provision.AccountHistoryEntry) seqCursor { return seqCursor{e.Seq} },

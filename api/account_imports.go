@@ -24,7 +24,7 @@ func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRe
 	}
 	rows, first, err := stockcsv.Scan(bytes.NewReader(file))
 	if refused, ok := errors.AsType[*stockcsv.FileError](err); ok {
-		return nil, invalidFields(openapi.FieldProblem{In: "body", Field: optional(refused.Column), Message: refused.Error()})
+		return nil, invalidFields(openapi.FieldProblem{In: "body", Field: resource.Optional(refused.Column), Message: refused.Error()})
 	}
 	if err != nil {
 		return nil, err
@@ -108,8 +108,8 @@ func (s *service) ListAccountImportResults(
 		},
 		show: func(r provision.RowResult) openapi.RowResult {
 			return openapi.RowResult{
-				Line: r.Line, Outcome: r.Outcome, AccountID: optional(r.AccountID),
-				Column: optional(r.Column), ColumnPosition: optional(r.Position), Message: optional(r.Message),
+				Line: r.Line, Outcome: r.Outcome, AccountID: resource.Optional(r.AccountID),
+				Column: resource.Optional(r.Column), ColumnPosition: resource.Optional(r.Position), Message: resource.Optional(r.Message),
 			}
 		},
 		place: func(r provision.RowResult) provision.ImportResultCursor {

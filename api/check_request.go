@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"quartermaster/api/openapi"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -174,7 +175,7 @@ func pointer(tokens []string) string {
 }
 
 func wrongParameter(e *openapi3filter.RequestError) openapi.FieldProblem {
-	field := openapi.FieldProblem{In: e.Parameter.In, Field: optional(e.Parameter.Name), Message: "cannot be read"}
+	field := openapi.FieldProblem{In: e.Parameter.In, Field: resource.Optional(e.Parameter.Name), Message: "cannot be read"}
 	parse, isParse := errors.AsType[*openapi3filter.ParseError](e.Err)
 	switch {
 	case errors.Is(e.Err, openapi3filter.ErrInvalidRequired):

@@ -14,6 +14,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"quartermaster/api/openapi"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -154,7 +155,7 @@ func bodyField(field, message string) openapi.FieldProblem {
 	if field != "" {
 		pointer = "/" + strings.ReplaceAll(field, ".", "/") // no name of a field contains a dot, a slash or a tilde
 	}
-	return openapi.FieldProblem{In: "body", Pointer: &pointer, Field: optional(field), Message: message}
+	return openapi.FieldProblem{In: "body", Pointer: &pointer, Field: resource.Optional(field), Message: message}
 }
 
 // asProblem decides what to tell the caller about an error. An error that it does not know is an internal one.
@@ -262,7 +263,7 @@ func (s *service) writeProblem(err error, c echo.Context) {
 			Code:      p.code,
 			Detail:    p.detail,
 			RequestID: header.Get(echo.HeaderXRequestID),
-			Errors:    optionalSlice(p.fields),
+			Errors:    resource.OptionalSlice(p.fields),
 		})
 		if err == nil {
 			err = c.Blob(row.status, problemContentType, body)
@@ -271,22 +272,6 @@ func (s *service) writeProblem(err error, c echo.Context) {
 	if err != nil { // the caller has hung up
 		s.Log.DebugContext(c.Request().Context(), "could not send the problem", "error", err)
 	}
-}
-
-// optional returns nil for a zero value, so that the JSON does not contain the field.
-func optional[T comparable](v T) *T {
-	var zero T
-	if v == zero {
-		return nil
-	}
-	return &v
-}
-
-func optionalSlice[T any](v []T) *[]T {
-	if len(v) == 0 {
-		return nil
-	}
-	return &v
 }
 
 // value returns what a pointer points to, or the zero value for nil.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"quartermaster/api/openapi"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -33,6 +34,6 @@ func versionOf(ifMatch *string) (int64, error) {
 			return version, nil
 		}
 	}
-	return 0, invalidParameters(openapi.FieldProblem{In: "header", Field: optional("If-Match"),
+	return 0, invalidParameters(openapi.FieldProblem{In: "header", Field: resource.Optional("If-Match"),
 		Message: `not an ETag of this service: send one unchanged, such as "7" with the quotes, or *`})
 }

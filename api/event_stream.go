@@ -10,6 +10,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/httpserver"
 	"quartermaster/internal/provision"
 )
@@ -58,7 +59,7 @@ func (s *service) StreamEvents(ctx context.Context, in server.StreamEventsReques
 	stream := &eventStream{service: s, ctx: ctx, who: who, filter: eventFilter(ctx, in.Params.OrderID, in.Params.Type, 0, streamPage)}
 	last, err := decodeCursor(in.Params.LastEventID, plausiblePosition)
 	if err != nil {
-		return nil, invalidParameters(openapi.FieldProblem{In: "header", Field: optional("Last-Event-ID"),
+		return nil, invalidParameters(openapi.FieldProblem{In: "header", Field: resource.Optional("Last-Event-ID"),
 			Message: "not an id of this stream: send the last one unchanged, or leave the header out to start now"})
 	}
 	first, cancel := context.WithTimeout(ctx, requestTimeout)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"quartermaster/api/openapi"
+	"quartermaster/api/resource"
 )
 
 // A list reads one page at a time. A cursor C is the place of the last item on a page, so that items which are added or
@@ -80,7 +81,7 @@ func decodeCursor[T any](text *string, valid func(T) bool) (*T, error) {
 			}
 		}
 	}
-	return nil, invalidParameters(openapi.FieldProblem{In: "query", Field: optional("cursor"),
+	return nil, invalidParameters(openapi.FieldProblem{In: "query", Field: resource.Optional("cursor"),
 		Message: "not a cursor of this list: send next_cursor of the previous page unchanged, or leave it out for the first page"})
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -25,8 +26,8 @@ func (s *service) ListOrderHistory(
 		},
 		show: func(e provision.OrderHistoryEntry) openapi.OrderHistoryEntry {
 			return openapi.OrderHistoryEntry{
-				At: e.At.UTC(), Actor: e.Actor, FromState: optional(string(e.FromState)), ToState: string(e.ToState),
-				Code: optional(e.Code), Reason: optional(e.Reason),
+				At: e.At.UTC(), Actor: e.Actor, FromState: resource.Optional(string(e.FromState)), ToState: string(e.ToState),
+				Code: resource.Optional(e.Code), Reason: resource.Optional(e.Reason),
 			}
 		},
 		place: func(e provision.OrderHistoryEntry) seqCursor { return seqCursor{e.Seq} },

@@ -13,6 +13,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 )
 
@@ -158,19 +159,19 @@ func (s *service) orderResource(v provision.OrderView) openapi.Order {
 		Marketplace:         v.Request.Marketplace,
 		Environment:         v.Request.Environment,
 		OrderMode:           v.Request.OrderMode,
-		AccountModel:        optional(v.Request.AccountModel),
-		UseExistingCUR:      optional(v.Request.UseExistingCUR),
-		ExistingCURKind:     optional(v.Request.ExistingCURKind),
+		AccountModel:        resource.Optional(v.Request.AccountModel),
+		UseExistingCUR:      resource.Optional(v.Request.UseExistingCUR),
+		ExistingCURKind:     resource.Optional(v.Request.ExistingCURKind),
 		IAMUserName:         v.Request.IAMUserName,
 		AWSContactName:      v.Request.ContactName,
 		AWSAlternateContact: v.Request.AlternateContact,
 		AWSAccountAlias:     v.Request.AccountAlias,
-		CallbackURL:         optional(v.Request.CallbackURL),
+		CallbackURL:         resource.Optional(v.Request.CallbackURL),
 		State:               v.State,
 		Since:               v.Since.UTC(),
-		Step:                optional(string(v.Step)),
+		Step:                resource.Optional(string(v.Step)),
 		Steps:               make([]openapi.Step, len(v.Steps)),
-		AccountID:           optional(v.AccountID),
+		AccountID:           resource.Optional(v.AccountID),
 		Leftovers:           append([]string{}, v.Leftovers...), // never null
 		Notes:               append([]string{}, v.Notes...),
 		CreatedAt:           v.AcceptedAt.UTC(),
@@ -182,8 +183,8 @@ func (s *service) orderResource(v provision.OrderView) openapi.Order {
 			State:      step.State,
 			Attempt:    step.Attempt,
 			StartedAt:  step.StartedAt.UTC(),
-			FinishedAt: utc(step.FinishedAt),
-			Problem:    optional(step.Problem),
+			FinishedAt: resource.UTC(step.FinishedAt),
+			Problem:    resource.Optional(step.Problem),
 		}
 	}
 	if w := v.Waiting; w != nil {
@@ -191,7 +192,8 @@ func (s *service) orderResource(v provision.OrderView) openapi.Order {
 	}
 	if f := v.Failure; f != nil {
 		o.Failure = &openapi.Failure{
-			Code: string(f.Code), Step: optional(string(f.Step)), Field: optional(f.Field), Value: optional(f.Value), Reason: f.Reason,
+			Code: string(f.Code), Step: resource.Optional(string(f.Step)), Reason: f.Reason,
+			Field: resource.Optional(f.Field), Value: resource.Optional(f.Value),
 		}
 	}
 	if v.State == provision.Completed && v.Result != nil {
@@ -215,21 +217,13 @@ func (s *service) resultResource(r provision.Result, password *provision.Passwor
 		},
 		UsageAvailableFrom:  r.UsageAvailableFrom.UTC(),
 		OlderUsageAvailable: r.OlderUsageAvailable,
-		RootAccess:          optional(r.RootInstructions),
-		Instructions:        optional(r.Instructions),
+		RootAccess:          resource.Optional(r.RootInstructions),
+		Instructions:        resource.Optional(r.Instructions),
 		ManualSteps:         append([]string{}, r.ManualSteps...),
-		Warnings:            optionalSlice(r.Warnings),
+		Warnings:            resource.OptionalSlice(r.Warnings),
 		CompletedAt:         r.CompletedAt.UTC(),
 		Simulated:           s.Simulated,
 	}
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	u := t.UTC()
-	return &u
 }
 
 // orderRules checks a new order.

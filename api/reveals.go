@@ -16,6 +16,7 @@ import (
 
 	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 )
@@ -39,10 +40,10 @@ func (s *service) passwordLink(p *provision.PasswordView) *openapi.PasswordLink 
 	if p == nil {
 		return nil
 	}
-	link := &openapi.PasswordLink{ExpiresAt: p.ExpiresAt.UTC(), RevealedAt: utc(p.RevealedAt)}
+	link := &openapi.PasswordLink{ExpiresAt: p.ExpiresAt.UTC(), RevealedAt: resource.UTC(p.RevealedAt)}
 	if p.RevealedAt == nil && s.Now().Before(p.ExpiresAt) {
 		if id, err := uuid.Parse(p.ID); err == nil {
-			link.URL = optional(s.baseURL + "/reveal#" + s.revealToken(id))
+			link.URL = resource.Optional(s.baseURL + "/reveal#" + s.revealToken(id))
 		}
 	}
 	return link

@@ -150,7 +150,7 @@ func (s *service) rotate(
 	}
 	answer.Secret = secret
 	if overlap > 0 {
-		answer.OlderSignsUntil = optional(s.Now().Add(overlap).UTC().Truncate(time.Second))
+		answer.OlderSignsUntil = resource.Optional(s.Now().Add(overlap).UTC().Truncate(time.Second))
 	}
 	return answer, nil
 }
@@ -163,8 +163,8 @@ func (s *service) GetCallbackSecret(
 	if err != nil {
 		return nil, err
 	}
-	return server.GetCallbackSecret200JSONResponse{Exists: view.CreatedAt != nil, CreatedAt: utc(view.CreatedAt),
-		OlderSignsUntil: utc(view.OlderExpires), Held: int(view.Held)}, nil
+	return server.GetCallbackSecret200JSONResponse{Exists: view.CreatedAt != nil, CreatedAt: resource.UTC(view.CreatedAt),
+		OlderSignsUntil: resource.UTC(view.OlderExpires), Held: int(view.Held)}, nil
 }
 
 // RotateCallbackSecret answers POST /v1/callback-secret/rotate.

@@ -24,14 +24,14 @@ func Account(a provision.Account) openapi.Account {
 		Status:      a.Status,
 		StatusLabel: a.Status.Label(),
 		StatusSince: a.StatusSince.UTC(),
-		OrderID:     optional(a.OrderID),
-		Reason:      optional(a.Reason),
+		OrderID:     Optional(a.OrderID),
+		Reason:      Optional(a.Reason),
 
 		ReadyWhenVerified: a.ReadyWhenVerified,
-		VerifiedAt:        utc(a.VerifiedAt),
-		VerifyAt:          utc(a.VerifyAt),
-		RemovingSince:     utc(a.RemovingSince),
-		Finding:           optional(a.Finding),
+		VerifiedAt:        UTC(a.VerifiedAt),
+		VerifyAt:          UTC(a.VerifyAt),
+		RemovingSince:     UTC(a.RemovingSince),
+		Finding:           Optional(a.Finding),
 	}
 }
 
@@ -47,19 +47,19 @@ func Pool(c provision.PoolConfig) openapi.Pool {
 		ReportRegion:            s.ReportRegion,
 		ReportPrefix:            s.ReportPrefix,
 		UserPolicyArns:          append(openapi.UserPolicies{}, s.UserPolicyARNs...),
-		PermissionsBoundaryARN:  optional(s.PermissionsBoundary),
+		PermissionsBoundaryARN:  Optional(s.PermissionsBoundary),
 		OnFailure:               string(s.OnFailure),
-		WaitDeadlineSeconds:     optional(int(s.WaitDeadline.Seconds())),
+		WaitDeadlineSeconds:     Optional(int(s.WaitDeadline.Seconds())),
 		ActionDeadlineSeconds:   int(s.ActionDeadline.Seconds()),
 		ProvideRootUser:         !s.WithoutRootAccess,
 		Instructions:            openapi.Instructions{},
 		StockThreshold:          c.StockThreshold,
 		ModelThresholds:         openapi.ModelThresholds{},
 		RenotifySeconds:         int(c.RenotifyEvery.Seconds()),
-		VerificationSuspendedAt: utc(c.SuspendedAt),
-		ClaimsSuspendedAt:       utc(c.ClaimsSuspendedAt),
-		ClaimsSuspendedBecause:  optional(c.ClaimsSuspendedBecause),
-		Warnings:                optionalSlice(c.Warnings()),
+		VerificationSuspendedAt: UTC(c.SuspendedAt),
+		ClaimsSuspendedAt:       UTC(c.ClaimsSuspendedAt),
+		ClaimsSuspendedBecause:  Optional(c.ClaimsSuspendedBecause),
+		Warnings:                OptionalSlice(c.Warnings()),
 	}
 	for _, model := range slices.Sorted(maps.Keys(s.Instructions)) {
 		p.Instructions = append(p.Instructions, openapi.InstructionsOfModel{Model: model, Text: s.Instructions[model]})
@@ -79,11 +79,11 @@ func APIKey(k provision.APIKey) openapi.APIKey {
 		Scopes:            k.Rights(),
 		RequestsPerSecond: k.RateLimit,
 		CreatedAt:         k.CreatedAt.UTC(),
-		CreatedBy:         optional(k.CreatedBy),
-		ExpiresAt:         utc(k.ExpiresAt),
-		RevokedAt:         utc(k.RevokedAt),
-		LastUsedAt:        utc(k.LastUsedAt),
-		ReplacedBy:        optional(k.ReplacedBy),
+		CreatedBy:         Optional(k.CreatedBy),
+		ExpiresAt:         UTC(k.ExpiresAt),
+		RevokedAt:         UTC(k.RevokedAt),
+		LastUsedAt:        UTC(k.LastUsedAt),
+		ReplacedBy:        Optional(k.ReplacedBy),
 	}
 }
 
@@ -102,8 +102,8 @@ func PoolStock(p provision.PoolStock) openapi.PoolStock {
 		Threshold:              p.Threshold,
 		Forecast:               forecast(p.Forecast),
 		Models:                 make([]openapi.ModelStock, len(p.Models)),
-		ClaimsSuspendedAt:      utc(p.ClaimsSuspendedAt),
-		ClaimsSuspendedBecause: optional(p.ClaimsSuspendedBecause),
+		ClaimsSuspendedAt:      UTC(p.ClaimsSuspendedAt),
+		ClaimsSuspendedBecause: Optional(p.ClaimsSuspendedBecause),
 	}
 	for i, m := range p.Models {
 		stock.Models[i] = openapi.ModelStock{
@@ -127,7 +127,7 @@ func PoolStock(p provision.PoolStock) openapi.PoolStock {
 }
 
 func forecast(f provision.Forecast) openapi.Forecast {
-	return openapi.Forecast{Days: f.Days, AllocationsPerDay: f.PerDay, Reason: optional(f.Reason)}
+	return openapi.Forecast{Days: f.Days, AllocationsPerDay: f.PerDay, Reason: Optional(f.Reason)}
 }
 
 // States of an alert.
@@ -159,10 +159,10 @@ func StockAlert(a provision.StockAlert) openapi.StockAlert {
 		KindSince:      a.KindSince.UTC(),
 		NotifiedAt:     a.NotifiedAt.UTC(),
 		Notifications:  a.Notifications,
-		AcknowledgedAt: utc(a.AcknowledgedAt),
-		AcknowledgedBy: optional(a.AcknowledgedBy),
-		Note:           optional(a.Note),
-		ClosedAt:       utc(a.ClosedAt),
+		AcknowledgedAt: UTC(a.AcknowledgedAt),
+		AcknowledgedBy: Optional(a.AcknowledgedBy),
+		Note:           Optional(a.Note),
+		ClosedAt:       UTC(a.ClosedAt),
 	}
 }
 
@@ -180,10 +180,10 @@ func Webhook(w provision.Webhook) openapi.Webhook {
 		EventTypes:      append([]string{}, w.EventTypes...), // never null
 		Description:     w.Description,
 		Enabled:         w.Enabled,
-		DisabledBy:      optional(w.DisabledBy),
-		DisabledBecause: optional(w.DisabledBecause),
-		DisabledAt:      utc(w.DisabledAt),
-		FailingSince:    utc(w.FailingSince),
+		DisabledBy:      Optional(w.DisabledBy),
+		DisabledBecause: Optional(w.DisabledBecause),
+		DisabledAt:      UTC(w.DisabledAt),
+		FailingSince:    UTC(w.FailingSince),
 		CreatedAt:       w.CreatedAt.UTC(),
 	}
 }
@@ -198,8 +198,8 @@ func Delivery(d provision.Delivery) openapi.Delivery {
 		Subject:       d.Subject,
 		State:         d.State,
 		AttemptsMade:  d.Attempts,
-		NextAttemptAt: utc(d.NextAttemptAt),
-		EndedAt:       utc(d.EndedAt),
+		NextAttemptAt: UTC(d.NextAttemptAt),
+		EndedAt:       UTC(d.EndedAt),
 	}
 }
 
@@ -208,7 +208,7 @@ func AccountImport(i provision.AccountImport) openapi.AccountImport {
 	return openapi.AccountImport{
 		ID:         i.ID,
 		State:      i.State,
-		Reason:     optional(i.Reason),
+		Reason:     Optional(i.Reason),
 		DryRun:     i.DryRun,
 		By:         i.Actor,
 		RowsTotal:  i.RowsTotal,
@@ -218,12 +218,12 @@ func AccountImport(i provision.AccountImport) openapi.AccountImport {
 		Faulty:     i.Faulty,
 		Messages:   i.Messages,
 		StartedAt:  i.StartedAt.UTC(),
-		FinishedAt: utc(i.FinishedAt),
+		FinishedAt: UTC(i.FinishedAt),
 	}
 }
 
-// optional returns nil for a zero value.
-func optional[T comparable](v T) *T {
+// Optional returns nil for a zero value.
+func Optional[T comparable](v T) *T {
 	var zero T
 	if v == zero {
 		return nil
@@ -231,16 +231,16 @@ func optional[T comparable](v T) *T {
 	return &v
 }
 
-// optionalSlice returns nil for an empty slice.
-func optionalSlice[T any](v []T) *[]T {
+// OptionalSlice returns nil for an empty slice.
+func OptionalSlice[T any](v []T) *[]T {
 	if len(v) == 0 {
 		return nil
 	}
 	return &v
 }
 
-// utc returns the time in UTC; nil for nil.
-func utc(t *time.Time) *time.Time {
+// UTC returns the time in UTC; nil for nil.
+func UTC(t *time.Time) *time.Time {
 	if t == nil {
 		return nil
 	}
