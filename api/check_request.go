@@ -270,6 +270,7 @@ func (s *service) rules() map[string]rule {
 		"retryOrder":    reasonRules,
 		"failOrder":     reasonRules,
 		"endUndo":       reasonRules,
+		"issuePassword": reasonRules,
 		"swapOrder":     reasonRules,
 		"createAccount": s.accountRules,
 		"updateAccount": s.accountUpdateRules,

@@ -31,7 +31,7 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 
 	stored, err := s.Orders.Get(ctx, order.OrderKey)
 	if err == nil {
-		return s.again(stored, stored.RequestHash, hash)
+		return s.again(ctx, stored, stored.RequestHash, hash)
 	}
 	if !errors.Is(err, provision.ErrNotFound) {
 		return nil, err
@@ -45,24 +45,25 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 		return nil, err
 	case started:
 		return server.CreateOrder202JSONResponse{
-			Body:    s.orderResource(acceptedOrder(order)),
+			Body:    s.oneOrder(ctx, acceptedOrder(order)),
 			Headers: server.CreateOrder202ResponseHeaders{Location: s.orderLocation(order.ID)},
 		}, nil
 	case existing == nil:
 		return nil, fmt.Errorf("the workflow of order %s does not contain its order", order.OrderKey)
 	}
-	return s.again(acceptedOrder(*existing), existingHash, hash)
+	return s.again(ctx, acceptedOrder(*existing), existingHash, hash)
 }
 
 // again answers a request for an order that exists: with the order, or with a refusal if its content is different.
-func (s *service) again(existing provision.OrderView, existingHash, hash []byte) (server.CreateOrderResponseObject, error) {
+func (s *service) again(ctx context.Context, existing provision.OrderView, existingHash, hash []byte) (server.CreateOrderResponseObject,
+	error) {
 	if !bytes.Equal(existingHash, hash) {
 		return nil, problem(provision.CodeOrderIDReused,
 			"order %q already exists with different content: choose another id for the new order, or send the original content again", existing.ID).
 			at(bodyField("id", fmt.Sprintf("%q belongs to an order with different content", existing.ID)))
 	}
 	return server.CreateOrder200JSONResponse{
-		Body:    s.orderResource(existing),
+		Body:    s.oneOrder(ctx, existing),
 		Headers: server.CreateOrder200ResponseHeaders{Location: s.orderLocation(existing.ID)},
 	}, nil
 }
@@ -78,7 +79,7 @@ func (s *service) GetOrder(ctx context.Context, in server.GetOrderRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return server.GetOrder200JSONResponse(s.orderResource(view)), nil
+	return server.GetOrder200JSONResponse(s.oneOrder(ctx, view)), nil
 }
 
 // order reads an order of the caller's provider. An order that was accepted a moment ago may have no row yet; it is then read
@@ -153,6 +154,16 @@ func acceptedOrder(o provision.Order) provision.OrderView {
 
 func (s *service) orderLocation(id string) string { return s.basePath + "/v1/orders/" + id }
 
+// oneOrder is the order as its own operations answer it. Only there, and only for keys that may see it, is the link to the password.
+func (s *service) oneOrder(ctx context.Context, v provision.OrderView) openapi.Order {
+	o := s.orderResource(v)
+	if o.Result != nil {
+		o.Result.Password = s.passwordResource(callerOf(ctx), v.Password)
+	}
+	return o
+}
+
+// orderResource is the order without anything about its password, as lists answer it.
 func (s *service) orderResource(v provision.OrderView) openapi.Order {
 	o := openapi.Order{
 		ID:                  v.ID,
@@ -197,12 +208,12 @@ func (s *service) orderResource(v provision.OrderView) openapi.Order {
 		}
 	}
 	if v.State == provision.Completed && v.Result != nil {
-		o.Result = s.resultResource(*v.Result, v.Password)
+		o.Result = s.resultResource(*v.Result)
 	}
 	return o
 }
 
-func (s *service) resultResource(r provision.Result, password *provision.PasswordView) *openapi.Result {
+func (s *service) resultResource(r provision.Result) *openapi.Result {
 	return &openapi.Result{
 		AccountID:     r.AccountID,
 		Model:         string(r.AccountModel),
@@ -210,7 +221,6 @@ func (s *service) resultResource(r provision.Result, password *provision.Passwor
 		SignInURL:     r.SignInURL,
 		SignInURLByID: r.SignInURLByID,
 		IAMUserName:   r.IAMUserName,
-		Password:      s.passwordLink(password),
 		Report: openapi.Report{
 			Name: r.Report.Name, Kind: r.Report.Kind, Existing: r.Report.Existing,
 			Bucket: r.Report.Bucket, Prefix: r.Report.Prefix, Region: r.Report.Region,
