@@ -109,8 +109,8 @@ func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObj
 				Environment:   value(in.Params.Environment),
 				Model:         value(in.Params.Model),
 				AccountID:     value(in.Params.AccountID),
-				CreatedAfter:  value(in.Params.CreatedAfter),
-				CreatedBefore: value(in.Params.CreatedBefore),
+				CreatedAfter:  in.Params.CreatedAfter,
+				CreatedBefore: in.Params.CreatedBefore,
 				Limit:         limit,
 				After:         after,
 			})

@@ -110,8 +110,8 @@ type OrderFilter struct {
 	Environment   Environment
 	Model         Model // of the request
 	AccountID     string
-	CreatedAfter  time.Time // inclusive
-	CreatedBefore time.Time // exclusive
+	CreatedAfter  *time.Time // inclusive
+	CreatedBefore *time.Time // exclusive
 	Limit         int
 	After         *OrderCursor // the last order of the previous page
 }
