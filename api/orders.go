@@ -193,7 +193,7 @@ func (s *service) orderResource(v provision.OrderView) openapi.Order {
 	if f := v.Failure; f != nil {
 		o.Failure = &openapi.Failure{
 			Code: string(f.Code), Step: resource.Optional(string(f.Step)), Reason: f.Reason,
-			Field: resource.Optional(f.Field), Value: resource.Optional(f.Value),
+			Field: resource.Optional(f.Field), Value: resource.Optional(f.Value), Comment: resource.Optional(f.Comment),
 		}
 	}
 	if v.State == provision.Completed && v.Result != nil {

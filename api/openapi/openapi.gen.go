@@ -448,6 +448,10 @@ type Failure struct {
 	// Code A code for programs.
 	Code string `json:"code"`
 
+	// Comment What the person wrote who cancelled the order or gave it up. Absent if no one did, or gave no reason. Events
+	// and webhooks never contain it.
+	Comment *string `json:"comment,omitempty"`
+
 	// Field The field of the order to correct, if a field is the cause.
 	Field *string `json:"field,omitempty"`
 
@@ -987,7 +991,7 @@ type OtherEvent struct {
 	// Data `pool.verification_suspended|resumed`: `marketplace`, `environment` and how many accounts fail ·
 	// `pool.claims_suspended`: `marketplace`, `environment`, `reason`, `refused`, `tried` · `pool.claims_resumed`: `marketplace`, `environment`,
 	// `aws_account_id` · `stock.low|empty|reminder|acknowledged|restocked`: `alert_id`,
-	// `marketplace`, `environment`, `kind`, `reason`, `ready`, `orders_waiting`, `opened_at`, `notifications`, and `acknowledged_by`, `note` ·
+	// `marketplace`, `environment`, `kind`, `reason`, `ready`, `orders_waiting`, `opened_at`, `notifications`, and `acknowledged_by` ·
 	// `account_import.completed`: `import_id`, `rows`, `added`, `unchanged`, `faulty` · `webhook.disabled`: `webhook_id`, `kind`, `reason` ·
 	// `webhook.test`: `webhook_id`.
 	Data map[string]interface{} `json:"data"`
