@@ -100,6 +100,11 @@ func (s *service) order(ctx context.Context, id string) (provision.OrderView, er
 
 // ListOrders answers GET /v1/orders.
 func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObject) (server.ListOrdersResponseObject, error) {
+	if id := in.Params.CustomerID; id != nil {
+		if wrong := provision.ValidateCustomerID("customer_id", *id); len(wrong) > 0 {
+			return nil, invalidParameters(openapi.FieldProblem{In: "query", Field: &wrong[0].Field, Message: wrong[0].Message})
+		}
+	}
 	orders, next, err := list[provision.OrderCursor, provision.OrderView, openapi.Order]{
 		valid: validOrderCursor,
 		read: func(after *provision.OrderCursor, limit int) ([]provision.OrderView, error) {
@@ -109,6 +114,7 @@ func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObj
 				Environment:   value(in.Params.Environment),
 				Model:         value(in.Params.Model),
 				AccountID:     value(in.Params.AccountID),
+				CustomerID:    value(in.Params.CustomerID),
 				CreatedAfter:  value(in.Params.CreatedAfter),
 				CreatedBefore: value(in.Params.CreatedBefore),
 				Limit:         limit,
@@ -136,6 +142,7 @@ func requestOf(form openapi.NewOrder) provision.Request {
 		Environment:      form.Environment,
 		OrderMode:        form.OrderMode,
 		AccountModel:     value(form.AccountModel),
+		Customer:         form.Customer,
 		UseExistingCUR:   value(form.UseExistingCUR),
 		ExistingCURKind:  value(form.ExistingCURKind),
 		IAMUserName:      form.IAMUserName,
@@ -160,6 +167,7 @@ func (s *service) orderResource(v provision.OrderView) openapi.Order {
 		Environment:         v.Request.Environment,
 		OrderMode:           v.Request.OrderMode,
 		AccountModel:        resource.Optional(v.Request.AccountModel),
+		Customer:            v.Request.Customer,
 		UseExistingCUR:      resource.Optional(v.Request.UseExistingCUR),
 		ExistingCURKind:     resource.Optional(v.Request.ExistingCURKind),
 		IAMUserName:         v.Request.IAMUserName,

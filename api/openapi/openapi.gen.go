@@ -331,6 +331,11 @@ type ClaimsSuspendedBecause = string
 // No control characters, and no space at either end.
 type ContactName = string
 
+// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
+// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
+// control characters and without space at either end.
+type Customer = provision.Customer
+
 // Delivery An event on its way to an endpoint.
 type Delivery struct {
 	// AttemptsMade The number of attempts since the delivery was last requested manually.
@@ -665,6 +670,11 @@ type NewOrder struct {
 	// CallbackURL Where to send webhooks about this order. https, without user and password.
 	CallbackURL *CallbackURL `json:"callback_url,omitempty"`
 
+	// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
+	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
+	// control characters and without space at either end.
+	Customer *Customer `json:"customer,omitempty"`
+
 	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
@@ -811,6 +821,11 @@ type Order struct {
 
 	// CreatedAt When the order was accepted.
 	CreatedAt time.Time `json:"created_at"`
+
+	// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
+	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
+	// control characters and without space at either end.
+	Customer *Customer `json:"customer,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
@@ -1867,6 +1882,9 @@ type ListOrdersParams struct {
 
 	// AccountID Only the order that holds or received this AWS account.
 	AccountID *AccountID `form:"account_id,omitempty" json:"account_id,omitempty"`
+
+	// CustomerID Only orders of this customer, by the id that the marketplace gave it.
+	CustomerID *string `form:"customer_id,omitempty" json:"customer_id,omitempty"`
 
 	// CreatedAfter Only orders created at this time or later. In a query string, write the `+` of a time zone as `%2B`.
 	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
@@ -6441,6 +6459,18 @@ func NewListOrdersRequest(server string, params *ListOrdersParams) (*http.Reques
 		if params.AccountID != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "account_id", *params.AccountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CustomerID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "customer_id", *params.CustomerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

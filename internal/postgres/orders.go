@@ -208,6 +208,7 @@ func (s Orders) List(ctx context.Context, provider string, f provision.OrderFilt
 	w.andIf(f.Environment != "", "o.environment = ?", f.Environment)
 	w.andIf(f.Model != "", "o.model = ?", f.Model)
 	w.andIf(f.AccountID != "", "a.id = ?", f.AccountID)
+	w.andIf(f.CustomerID != "", "o.request #>> '{customer,id}' = ?", f.CustomerID)
 	w.andIf(!f.CreatedAfter.IsZero(), "o.created_at >= ?", f.CreatedAfter)
 	w.andIf(!f.CreatedBefore.IsZero(), "o.created_at < ?", f.CreatedBefore)
 	if f.After != nil {
