@@ -211,6 +211,7 @@ func (s Orders) List(ctx context.Context, of provision.Tenant, f provision.Order
 	w.andIf(f.Environment != "", "o.environment = ?", f.Environment)
 	w.andIf(f.Model != "", "o.model = ?", f.Model)
 	w.andIf(f.AccountID != "", "a.id = ?", f.AccountID)
+	w.andIf(f.CustomerID != "", "o.request #>> '{customer,id}' = ?", f.CustomerID)
 	w.andIf(f.CreatedAfter != nil, "o.created_at >= ?", f.CreatedAfter)
 	w.andIf(f.CreatedBefore != nil, "o.created_at < ?", f.CreatedBefore)
 	if f.After != nil {

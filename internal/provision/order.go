@@ -113,6 +113,7 @@ type OrderFilter struct {
 	Environment   Environment
 	Model         Model // of the request
 	AccountID     string
+	CustomerID    string
 	CreatedAfter  *time.Time // inclusive
 	CreatedBefore *time.Time // exclusive
 	Limit         int
