@@ -45,7 +45,7 @@ func startOptions(order provision.Order, hash []byte) client.StartWorkflowOption
 		workflows.OrderIDKey.ValueSet(order.ID),
 		workflows.ProviderKey.ValueSet(order.Provider),
 		workflows.MarketplaceKey.ValueSet(order.Request.Marketplace),
-		workflows.StepKey.ValueSet(string(provision.Accepted)),
+		workflows.StateKey.ValueSet(string(provision.Accepted)),
 	}
 	if m := order.Request.AccountModel; m != "" {
 		model = string(m)
