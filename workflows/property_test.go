@@ -223,9 +223,9 @@ func (w *orderModel) checkResult() {
 // checkAccount: an account is as ordered, or as it was, or what is left in it is written down.
 func (w *orderModel) checkAccount(a *accountModel) {
 	id, status, now := a.row.ID, a.row.Status, text(a.now)
-	for field, untouched := range map[string]bool{"alias": a.now.Alias == "customers-own",
+	for field, preserved := range map[string]bool{"alias": a.now.Alias == "customers-own",
 		"name": a.now.Contact.FullName == "Customer's Own", "billing": a.now.Alternates["BILLING"] == customersBilling} {
-		if a.changed[field] && !untouched {
+		if a.changed[field] && !preserved {
 			w.violate("account %s: the customer changed the %s and it was overwritten", id, field)
 		}
 	}

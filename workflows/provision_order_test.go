@@ -91,7 +91,7 @@ var theOrder = provision.Order{
 		IAMUserName: "customer", ContactName: "Jane Roe", AccountAlias: "blue-sky"},
 }
 
-var settings = provision.PoolSettings{WaitDeadline: 24 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}
+var settings = provision.PoolSettings{WaitDeadline: 24 * time.Hour, ActionDeadline: 14 * 24 * time.Hour, ProvideRootUser: true}
 
 func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *activityScript) {
 	t.Helper()

@@ -49,7 +49,7 @@ func waiting(n int64, age time.Duration) *taskqueuepb.TaskQueueStats {
 func TestANamespaceIsCheckedByTheAttributesThatItsQueriesTake(t *testing.T) {
 	t.Parallel()
 	f, temporal := setup(t)
-	f.NoOperators = serviceerror.NewPermissionDenied("operators only", "")
+	f.OperatorRefusal = serviceerror.NewPermissionDenied("operators only", "")
 	require.NoError(t, temporal.Check(t.Context()), "who finds everything in order needs no operator's rights")
 
 	f.Change(func() { f.Namespace = "another" })
@@ -65,13 +65,13 @@ func TestMissingSearchAttributesAreCreated(t *testing.T) {
 	delete(f.Attributes, "Model")
 	f.Attributes["Another"] = enumspb.INDEXED_VALUE_TYPE_INT
 
-	f.Change(func() { f.NoOperators = serviceerror.NewPermissionDenied("operators only", "") })
+	f.Change(func() { f.OperatorRefusal = serviceerror.NewPermissionDenied("operators only", "") })
 	require.EqualError(t, temporal.Check(t.Context()),
 		"namespace \"shop\" lacks search attributes that this process could not create: run "+
 			"`temporal operator search-attribute create --namespace shop --name Model --type Keyword && "+
 			"temporal operator search-attribute create --namespace shop --name State --type Keyword`: operators only")
 
-	f.Change(func() { f.NoOperators, f.Hidden = nil, true })
+	f.Change(func() { f.OperatorRefusal, f.Hidden = nil, true })
 	require.ErrorContains(t, temporal.Check(t.Context()), "Temporal does not show the search attributes of namespace \"shop\" yet")
 	require.Len(t, f.Attributes, len(workflows.SearchAttributes())+1)
 	f.Change(func() { f.Hidden = false })
