@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"runtime"
@@ -15,11 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/interceptor"
-	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"pgregory.net/rapid"
 
@@ -129,15 +125,8 @@ func runOrder(plan *orderPlan, bug plantedBug, without map[int]bool) *orderModel
 	for n := range plan.Accounts {
 		w.createAccount(n < plan.Bad)
 	}
-	suite := new(testsuite.WorkflowTestSuite)
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	w.env = suite.NewTestWorkflowEnvironment()
+	w.env = newEnvironment(&modelWorker{w: w})
 	w.env.SetStartTime(w.ordered.AcceptedAt)
-	w.env.SetTestTimeout(time.Minute)
-	w.env.SetWorkerOptions(worker.Options{
-		DeadlockDetectionTimeout: time.Minute,
-		Interceptors:             []interceptor.WorkerInterceptor{&modelWorker{w: w}},
-	})
 	w.env.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
 	// orderModel.verify does its work
 	w.env.RegisterWorkflowWithOptions(func(workflow.Context) error { return nil },
