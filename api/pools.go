@@ -168,6 +168,7 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 	provision.SetIfGiven(&c.Settings.ReportRegion, f.ReportRegion)
 	provision.SetIfGiven(&c.Settings.ReportPrefix, f.ReportPrefix)
 	provision.SetIfGiven(&c.Settings.UserPolicyARNs, f.UserPolicyArns)
+	provision.SetIfGiven(&c.Settings.ProvideRootUser, f.ProvideRootUser)
 	if f.PermissionsBoundaryARN.IsSpecified() {
 		c.Settings.PermissionsBoundary = orZero(f.PermissionsBoundaryARN)
 	}
@@ -179,9 +180,6 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 	}
 	if f.ActionDeadlineSeconds != nil {
 		c.Settings.ActionDeadline = seconds(*f.ActionDeadlineSeconds)
-	}
-	if f.ProvideRootUser != nil {
-		c.Settings.WithoutRootAccess = !*f.ProvideRootUser
 	}
 	if f.Instructions != nil {
 		c.Settings.Instructions = map[provision.Model]string{}
