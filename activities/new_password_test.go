@@ -35,7 +35,7 @@ func (w *fixture) requireSet() {
 // history lists the codes of what was asked of the order after its hand-over.
 func (w *fixture) history() (codes []string) {
 	w.t.Helper()
-	entries, err := w.store.Orders.History(w.t.Context(), w.w.Order, 0, 100)
+	entries, err := w.store.Orders.History(w.t.Context(), provision.Tenant{Provider: w.w.Order.Provider}, w.w.Order.ID, 0, 100)
 	require.NoError(w.t, err)
 	for _, e := range entries {
 		if e.FromState == provision.Completed {

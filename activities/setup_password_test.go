@@ -76,7 +76,7 @@ func (w *fixture) end(a asked, err error) {
 // passwordOf describes the password of the order.
 func (w *fixture) passwordOf() provision.PasswordView {
 	w.t.Helper()
-	view, err := w.store.Orders.Get(w.t.Context(), w.w.Order)
+	view, err := w.store.Orders.Get(w.t.Context(), provision.Tenant{Provider: w.w.Order.Provider}, w.w.Order.ID)
 	require.NoError(w.t, err)
 	require.NotNil(w.t, view.Password)
 	return *view.Password
