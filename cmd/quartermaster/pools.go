@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"quartermaster/api/resource"
@@ -60,6 +59,7 @@ func (o poolSettingOptions) apply(c *provision.PoolConfig) {
 		if c.Settings.Instructions == nil {
 			c.Settings.Instructions = map[provision.Model]string{}
 		}
+		text = provision.CleanText(text)
 		if c.Settings.Instructions[provision.Model(model)] = text; text == "" {
 			delete(c.Settings.Instructions, provision.Model(model))
 		}
@@ -202,11 +202,12 @@ type protectCommand struct {
 
 // Run protects the accounts.
 func (c *protectCommand) Run(e *env, db *postgres.DB) error {
-	if strings.TrimSpace(c.Note) == "" {
-		return errors.New("--note is empty: say why the accounts are protected")
+	note, err := freeText("--note", c.Note, provision.MaxReason)
+	if err != nil {
+		return err
 	}
 	for _, id := range c.Accounts {
-		if _, err := db.ProtectedAccounts.Protect(e.ctx, cliActor(), c.Provider, id, c.Note); err != nil {
+		if _, err := db.ProtectedAccounts.Protect(e.ctx, cliActor(), c.Provider, id, note); err != nil {
 			return err
 		}
 	}

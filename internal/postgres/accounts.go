@@ -181,8 +181,10 @@ func (s Accounts) Return(ctx context.Context, actor, provider, id string, versio
 }
 
 // Verify makes the verification of the account due now. Errors: as Update.
-func (s Accounts) Verify(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
-	return changeAccount(ctx, s.db, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
+func (s Accounts) Verify(
+	ctx context.Context, actor, provider, id string, version int64,
+) (provision.Account, []provision.OrderKey, error) {
+	return changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "verified",
 			provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
 			return err

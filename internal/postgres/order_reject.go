@@ -80,7 +80,7 @@ SELECT EXISTS (SELECT 1 FROM accounts a WHERE a.provider = $1 AND a.marketplace 
 // reject takes the account away from the order. It returns false when the order does not hold the account.
 func reject(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, accountID string, why provision.Failure,
 	setAside bool) (isNew bool, err error) {
-	reason := finding(&why)
+	reason := why.Commented()
 	if setAside {
 		isNew, err = affected(tx.ExecContext(ctx, setAsideSQL, key.Provider, key.ID,
 			"set aside: "+strings.TrimSuffix(reason, ".")+"; back to Ready when its verification passes",

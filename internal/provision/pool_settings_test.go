@@ -66,9 +66,9 @@ func TestPoolSettingsAreValidated(t *testing.T) {
 		"the provider's root address": {func(c *PoolConfig) { c.Settings.Instructions = texts("SPAM", "{root_email}") },
 			"instructions.SPAM", "unknown placeholder {root_email}"},
 		"empty instructions": {func(c *PoolConfig) { c.Settings.Instructions = texts("SPAM", " \n") },
-			"instructions.SPAM", "not only spaces"},
+			"instructions.SPAM", "white space"},
 		"an escape sequence": {func(c *PoolConfig) { c.Settings.Instructions = texts("SPAM", "\x1b[2J") },
-			"instructions.SPAM", "no control characters"},
+			"instructions.SPAM", "a control character, U+001B"},
 		"marketplace": {func(c *PoolConfig) { c.Marketplace = "No" }, "marketplace", "lower-case letters"},
 		"environment": {func(c *PoolConfig) { c.Environment = "dev" }, "environment", "use production or test"},
 	} {

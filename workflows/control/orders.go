@@ -77,9 +77,14 @@ func RestartOptions(order provision.Order) client.StartWorkflowOptions {
 	return options
 }
 
-// OrderNotYetStored reads an order that has a workflow but no row yet, from the workflow's memo. Errors: provision.ErrNotFound.
-func (t *Temporal) OrderNotYetStored(ctx context.Context, key provision.OrderKey) (*provision.Order, error) {
+// OrderNotYetStored reads an order of the tenant that has a workflow but no row yet, from the workflow's memo. Errors:
+// provision.ErrNotFound.
+func (t *Temporal) OrderNotYetStored(ctx context.Context, of provision.Tenant, id string) (*provision.Order, error) {
+	key := provision.OrderKey{Provider: of.Provider, ID: id}
 	order, _, err := t.readMemo(ctx, key)
+	if err == nil && !of.Includes(order.Request.Marketplace) {
+		return nil, fmt.Errorf("order %s is of marketplace %s: %w", key, order.Request.Marketplace, provision.ErrNotFound)
+	}
 	return order, err
 }
 
