@@ -16,8 +16,6 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-
-	"quartermaster/migrations"
 )
 
 // EnvURL is the environment variable that makes tests use an existing server instead of one of their own: a postgres:// URL
@@ -36,7 +34,7 @@ var shared struct {
 	server   *Server // nil when EnvURL names another one
 	url      *url.URL
 	admin    *sql.DB
-	template string // name of the migrated database that New copies
+	template template // the migrated database that New copies
 }
 
 // Main runs a package's tests and then stops the server that they share: func TestMain(m *testing.M) { pgtest.Main(m) }.
@@ -49,8 +47,9 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// New returns a connection pool on a migrated database of the test's own, which is dropped when the test ends. Without
-// PostgreSQL the test fails, with a sentence that says how to install it.
+// New returns a connection pool on a migrated database of the test's own. When the test ends, its connections are closed, and another
+// test may get the database with the rows that the migrations made. Without PostgreSQL the test fails, with a sentence that says how
+// to install it.
 func New(t testing.TB) *sqlx.DB {
 	t.Helper()
 	return open(t, URL(t))
@@ -60,7 +59,12 @@ func New(t testing.TB) *sqlx.DB {
 func URL(t testing.TB) string {
 	t.Helper()
 	startShared(t)
-	return create(t, shared.template)
+	name := shared.template.take()
+	if name == "" {
+		name = create(t, shared.template.name)
+	}
+	t.Cleanup(func() { giveBack(t, name) })
+	return addressOf(name)
 }
 
 // Empty is New without the migrations, for tests of the migrations themselves.
@@ -73,7 +77,9 @@ func Empty(t testing.TB) *sqlx.DB {
 func EmptyURL(t testing.TB) string {
 	t.Helper()
 	startShared(t)
-	return create(t, "template0")
+	name := create(t, "template0")
+	t.Cleanup(func() { dropAfter(t, name) })
+	return addressOf(name)
 }
 
 // open returns a pool that closes when the test ends, before its database is dropped.
@@ -93,7 +99,7 @@ func open(t testing.TB, address string) *sqlx.DB {
 	return db
 }
 
-// create copies the template to a database that is dropped when the test ends, and returns its address.
+// create copies the template to a new database and returns its name.
 func create(t testing.TB, template string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), databaseTimeout)
@@ -103,14 +109,17 @@ func create(t testing.TB, template string) string {
 	if _, err := shared.admin.ExecContext(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY file_copy"); err != nil {
 		t.Fatalf("create the test database: %v", err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), databaseTimeout)
-		defer cancel()
-		if err := drop(ctx, name); err != nil {
-			t.Errorf("drop the test database: %v", err)
-		}
-	})
-	return addressOf(name)
+	return name
+}
+
+// dropAfter drops the database of a test that has ended.
+func dropAfter(t testing.TB, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), databaseTimeout)
+	defer cancel()
+	if err := drop(ctx, name); err != nil {
+		t.Errorf("drop the test database: %v", err)
+	}
 }
 
 // drop uses FORCE, because a test that failed may have left connections open.
@@ -154,20 +163,10 @@ func prepareShared(ctx context.Context, address string) (err error) {
 	if shared.admin, err = sql.Open("postgres", address); err != nil {
 		return fmt.Errorf("open the test server: %w", err)
 	}
-	template := "qm_test_template_" + strings.ToLower(rand.Text())
-	if _, err := shared.admin.ExecContext(ctx, "CREATE DATABASE "+template+" TEMPLATE template0"); err != nil {
-		return fmt.Errorf("create the template database: %w", err)
-	}
-	shared.template = template
-	db, err := sql.Open("postgres", addressOf(template))
-	if err != nil {
-		return fmt.Errorf("open the template database: %w", err)
-	}
-	_, err = migrations.Up(ctx, db)
-	return errors.Join(err, db.Close()) // a database that has connections cannot be copied
+	return shared.template.prepare(ctx)
 }
 
-func stopShared() (err error) {
+func stopShared() error {
 	if shared.admin == nil {
 		return nil
 	}
@@ -176,8 +175,5 @@ func stopShared() (err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), databaseTimeout)
 	defer cancel()
-	if shared.template != "" {
-		err = drop(ctx, shared.template)
-	}
-	return errors.Join(err, shared.admin.Close())
+	return errors.Join(shared.template.drop(ctx), shared.admin.Close())
 }

@@ -18,7 +18,7 @@ func TestNewGivesAMigratedDatabase(t *testing.T) {
 	require.NoError(t, migrations.Check(t.Context(), New(t).DB))
 }
 
-// Eight parallel tests create the same table, and none sees another's. Their databases are dropped.
+// Eight parallel tests create the same table, and none sees another's. Their databases are dropped, because their schema has changed.
 func TestNewIsolatesParallelTests(t *testing.T) {
 	t.Parallel()
 	names := make([]string, 8)
@@ -38,6 +38,66 @@ func TestNewIsolatesParallelTests(t *testing.T) {
 		query := shared.admin.QueryRowContext(t.Context(), `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name)
 		require.NoError(t, query.Scan(&exists))
 		require.False(t, exists, "database %s outlived its test", name)
+	}
+}
+
+// content lists the rows of every table and the state of every sequence.
+const content = `SELECT string_agg(part, E'\n' ORDER BY part) FROM (
+	SELECT tablename || query_to_xml('SELECT * FROM public.' || quote_ident(tablename), false, true, '')::text part
+	FROM pg_tables WHERE schemaname = 'public'
+	UNION ALL SELECT sequencename || coalesce(last_value::text, ' unused') FROM pg_sequences WHERE schemaname = 'public') parts`
+
+// Another test gets the database without a trace of the first, whose connections are gone.
+func TestADatabaseIsClearedForTheNextTest(t *testing.T) {
+	t.Parallel()
+	var untouched string
+	require.NoError(t, New(t).Get(&untouched, content))
+	for name, change := range map[string]string{
+		"rows":             `INSERT INTO providers (id, name) VALUES ('acme', 'Acme')`,
+		"migrated rows":    `UPDATE account_models SET title = 'other'`,
+		"deleted rows":     `DELETE FROM order_transitions`,
+		"a sequence":       `SELECT nextval('orders_queue')`,
+		"an open session":  `SELECT pg_advisory_lock(1)`,
+		"no change at all": `SELECT 1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database := create(t, shared.template.name)
+			defer dropAfter(t, database)
+			db := open(t, addressOf(database))
+			db.MustExec(change)
+			require.True(t, cleared(t.Context(), database))
+			var now string
+			require.NoError(t, db.Get(&now, content))
+			require.Equal(t, untouched, now)
+			var sessions int
+			require.NoError(t, db.Get(&sessions, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+				AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`))
+			require.Zero(t, sessions)
+		})
+	}
+}
+
+// What clearing cannot bring back makes the database unfit for another test.
+func TestADatabaseThatCannotBeClearedIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	startShared(t)
+	for name, change := range map[string]string{
+		"a table":      `CREATE TABLE mine ()`,
+		"a column":     `ALTER TABLE orders ADD COLUMN mine text`,
+		"a constraint": `ALTER TABLE orders ADD CONSTRAINT mine CHECK (true)`,
+		"a function":   `CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'`,
+		"a trigger":    `ALTER TABLE orders DISABLE TRIGGER USER`,
+		"statistics":   `INSERT INTO providers (id, name) VALUES ('acme', 'Acme'); ANALYZE providers`,
+		"growth":       `INSERT INTO providers (id, name) SELECT 'p' || n, repeat(md5(n::text), 3) FROM generate_series(1, 30000) n`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			database := create(t, shared.template.name)
+			defer dropAfter(t, database)
+			open(t, addressOf(database)).MustExec(change)
+			require.False(t, cleared(t.Context(), database))
+		})
 	}
 }
 
