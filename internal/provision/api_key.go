@@ -3,10 +3,7 @@ package provision
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // APIKey is a credential of a provider as it is stored: only its owner knows the secret.
@@ -17,6 +14,7 @@ type APIKey struct {
 	SecretSHA256 []byte     `db:"secret_sha256"`
 	Role         Role       `db:"role"`
 	Scopes       []Scope    `db:"-"`                   // restricts the key to some of its role's scopes; empty: all of them
+	Marketplaces []string   `db:"-"`                   // binds a key of role marketplace to them; nil: all of the provider
 	RateLimit    *float64   `db:"requests_per_second"` // the key's own limit; nil: the server's default
 	CreatedAt    time.Time  `db:"created_at"`
 	CreatedBy    string     `db:"created_by"` // an actor; empty: unknown
@@ -25,6 +23,9 @@ type APIKey struct {
 	LastUsedAt   *time.Time `db:"last_used_at"` // rounded to minutes
 	ReplacedBy   string     `db:"replaced_by"`  // the id of the key that replaced it; empty: it was not rotated
 }
+
+// Tenant is what the key may see.
+func (k APIKey) Tenant() Tenant { return Tenant{Provider: k.Provider, Marketplaces: k.Marketplaces} }
 
 // Rights returns the scopes that the key has.
 func (k APIKey) Rights() []Scope {
@@ -51,16 +52,12 @@ const (
 	KeyOverlapLongest  = 30 * 24 * time.Hour // a rotation must end
 	KeyLimitLowest     = 0.1                 // requests per second
 	KeyLimitHighest    = 100_000             // requests per second
-	mostOfKeyName      = 100                 // characters
 )
 
 // ValidateAPIKey checks a new key and reports every invalid field.
 func ValidateAPIKey(k APIKey, now time.Time) []FieldError {
 	var v fieldErrors
-	length := utf8.RuneCountInString(k.Name)
-	clean := strings.TrimSpace(k.Name) == k.Name && !strings.ContainsFunc(k.Name, unicode.IsControl)
-	v.check("name", length > 0 && length <= mostOfKeyName && clean,
-		"needs 1 to %d characters, no space at either end and no control characters; it has %d", mostOfKeyName, length)
+	v.text("name", k.Name, MaxName)
 	v.check("role", k.Role.Known(), "%q is not a role: use %s", k.Role, JoinWords(Roles, "or"))
 	for i, scope := range k.Scopes {
 		field := fmt.Sprintf("scopes.%d", i)
