@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -17,10 +16,6 @@ import (
 
 	"github.com/jmoiron/sqlx"
 )
-
-// EnvURL is the environment variable that makes tests use an existing server instead of one of their own: a postgres:// URL
-// of a role that may create databases. Tests drop the databases that they create; after a killed run, drop qm_test_* there.
-const EnvURL = "QM_TEST_DATABASE_URL"
 
 const (
 	databaseTimeout = time.Minute // to create or drop a database on a busy machine
@@ -31,8 +26,7 @@ const (
 var shared struct {
 	once     sync.Once
 	err      error
-	server   *Server // nil when EnvURL names another one
-	url      *url.URL
+	server   *Server
 	admin    *sql.DB
 	template template // the migrated database that New copies
 }
@@ -64,7 +58,7 @@ func URL(t testing.TB) string {
 		name = create(t, shared.template.name)
 	}
 	t.Cleanup(func() { giveBack(t, name) })
-	return addressOf(name)
+	return shared.server.URL(name)
 }
 
 // Empty is New without the migrations, for tests of the migrations themselves.
@@ -78,8 +72,8 @@ func EmptyURL(t testing.TB) string {
 	t.Helper()
 	startShared(t)
 	name := create(t, "template0")
-	t.Cleanup(func() { dropAfter(t, name) })
-	return addressOf(name)
+	t.Cleanup(func() { drop(t, name) })
+	return shared.server.URL(name)
 }
 
 // open returns a pool that closes when the test ends, before its database is dropped.
@@ -112,27 +106,14 @@ func create(t testing.TB, template string) string {
 	return name
 }
 
-// dropAfter drops the database of a test that has ended.
-func dropAfter(t testing.TB, name string) {
+// drop drops the database of a test that has ended. It uses FORCE, because a test that failed may have left connections open.
+func drop(t testing.TB, name string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), databaseTimeout)
 	defer cancel()
-	if err := drop(ctx, name); err != nil {
+	if _, err := shared.admin.ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
 		t.Errorf("drop the test database: %v", err)
 	}
-}
-
-// drop uses FORCE, because a test that failed may have left connections open.
-func drop(ctx context.Context, name string) error {
-	_, err := shared.admin.ExecContext(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
-	return err
-}
-
-// addressOf returns the address of a database of the shared server.
-func addressOf(name string) string {
-	address := *shared.url
-	address.Path = "/" + name
-	return address.String()
 }
 
 // startShared makes sure that the server runs and has the migrated template.
@@ -142,25 +123,18 @@ func startShared(t testing.TB) {
 		// A test that ends does not end the server.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*startTimeout)
 		defer cancel()
-		shared.err = prepareShared(ctx, os.Getenv(EnvURL))
+		shared.err = prepareShared(ctx)
 	})
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
 }
 
-func prepareShared(ctx context.Context, address string) (err error) {
-	if address == "" {
-		if shared.server, err = Start(ctx, Options{}); err != nil {
-			return err
-		}
-		address = shared.server.URL("postgres")
+func prepareShared(ctx context.Context) (err error) {
+	if shared.server, err = Start(ctx, Options{}); err != nil {
+		return err
 	}
-	if shared.url, err = url.Parse(address); err != nil || shared.url.Host == "" {
-		// The error does not repeat the address, which may hold a password.
-		return fmt.Errorf("%s is not a URL such as postgres://user:password@127.0.0.1:5432/postgres?sslmode=disable", EnvURL)
-	}
-	if shared.admin, err = sql.Open("postgres", address); err != nil {
+	if shared.admin, err = sql.Open("postgres", shared.server.URL("postgres")); err != nil {
 		return fmt.Errorf("open the test server: %w", err)
 	}
 	return shared.template.prepare(ctx)
@@ -170,10 +144,5 @@ func stopShared() error {
 	if shared.admin == nil {
 		return nil
 	}
-	if shared.server != nil {
-		return errors.Join(shared.admin.Close(), shared.server.Stop())
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), databaseTimeout)
-	defer cancel()
-	return errors.Join(shared.template.drop(ctx), shared.admin.Close())
+	return errors.Join(shared.admin.Close(), shared.server.Stop())
 }

@@ -63,8 +63,8 @@ func TestADatabaseIsClearedForTheNextTest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			database := create(t, shared.template.name)
-			defer dropAfter(t, database)
-			db := open(t, addressOf(database))
+			defer drop(t, database)
+			db := open(t, shared.server.URL(database))
 			db.MustExec(change)
 			require.True(t, cleared(t.Context(), database))
 			var now string
@@ -94,8 +94,8 @@ func TestADatabaseThatCannotBeClearedIsNotUsedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			database := create(t, shared.template.name)
-			defer dropAfter(t, database)
-			open(t, addressOf(database)).MustExec(change)
+			defer drop(t, database)
+			open(t, shared.server.URL(database)).MustExec(change)
 			require.False(t, cleared(t.Context(), database))
 		})
 	}
@@ -117,30 +117,9 @@ func runSelf(t *testing.T, env ...string) (output string, err error) {
 	return string(out), err
 }
 
-func TestExistingServerIsUsedAndLeftClean(t *testing.T) {
-	t.Parallel()
-	server, db := startServer(t, Options{})
-	out, err := runSelf(t, EnvURL+"="+server.URL("postgres"))
-	require.NoError(t, err, out)
-	require.Contains(t, out, "--- PASS: TestNewGivesAMigratedDatabase")
-	var databases []string
-	require.NoError(t, db.Select(&databases, `SELECT datname FROM pg_database WHERE datname LIKE 'qm%'`))
-	require.Empty(t, databases)
-}
-
 func TestMissingPostgresFailsTheTest(t *testing.T) {
 	t.Parallel()
-	out, err := runSelf(t, EnvURL+"=", "PG_BINDIR="+t.TempDir())
+	out, err := runSelf(t, "PG_BINDIR="+t.TempDir())
 	require.Error(t, err, out)
 	require.Contains(t, out, "which holds no initdb and postgres of version 15 or newer: correct or unset it")
-}
-
-func TestPasswordOfAServerIsNeverPrinted(t *testing.T) {
-	t.Parallel()
-	for _, address := range []string{"host=db password=hush", "postgres://u:hush@[db/x", "postgres:///x?password=hush"} {
-		out, err := runSelf(t, EnvURL+"="+address)
-		require.Error(t, err)
-		require.Contains(t, out, EnvURL+" is not a URL such as postgres://")
-		require.NotContains(t, out, "hush")
-	}
 }

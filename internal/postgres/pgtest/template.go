@@ -51,7 +51,7 @@ func (c *template) prepare(ctx context.Context) (err error) {
 		return fmt.Errorf("create the template database: %w", err)
 	}
 	c.name = name
-	db, err := sqlx.Open("postgres", addressOf(name))
+	db, err := sqlx.Open("postgres", shared.server.URL(name))
 	if err != nil {
 		return fmt.Errorf("open the template database: %w", err)
 	}
@@ -122,14 +122,6 @@ func (c *template) put(name string) {
 	c.idle = append(c.idle, name)
 }
 
-// drop drops the template and the idle copies.
-func (c *template) drop(ctx context.Context) (err error) {
-	for name := c.name; name != ""; name = c.take() {
-		err = errors.Join(err, drop(ctx, name))
-	}
-	return err
-}
-
 // Clear brings a database of New back to the rows that the migrations made, for the next case of the same test.
 func Clear(t testing.TB, db *sqlx.DB) {
 	t.Helper()
@@ -145,7 +137,7 @@ func giveBack(t testing.TB, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), databaseTimeout)
 	defer cancel()
 	if t.Failed() || !cleared(ctx, name) {
-		dropAfter(t, name)
+		drop(t, name)
 		return
 	}
 	shared.template.put(name)
@@ -153,7 +145,7 @@ func giveBack(t testing.TB, name string) {
 
 // cleared ends the connections that the test has left open and clears its database.
 func cleared(ctx context.Context, name string) bool {
-	db, err := sqlx.Open("postgres", addressOf(name))
+	db, err := sqlx.Open("postgres", shared.server.URL(name))
 	if err != nil {
 		return false
 	}
