@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/migrations"
@@ -28,7 +29,7 @@ func TestNewIsolatesParallelTests(t *testing.T) {
 				t.Parallel()
 				db := New(t)
 				db.MustExec(`CREATE TABLE mine (id int PRIMARY KEY)`)
-				require.NoError(t, db.Get(&names[i], `SELECT current_database()`))
+				names[i] = nameOf(t, db)
 			})
 		}
 	})
@@ -62,9 +63,8 @@ func TestADatabaseIsClearedForTheNextTest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			database := create(t, shared.template.name)
-			defer drop(t, database)
-			db := open(t, shared.server.URL(database))
+			db := New(t)
+			database := nameOf(t, db)
 			db.MustExec(change)
 			require.True(t, cleared(t.Context(), database))
 			var now string
@@ -81,7 +81,6 @@ func TestADatabaseIsClearedForTheNextTest(t *testing.T) {
 // What clearing cannot bring back makes the database unfit for another test.
 func TestADatabaseThatCannotBeClearedIsNotUsedAgain(t *testing.T) {
 	t.Parallel()
-	startShared(t)
 	for name, change := range map[string]string{
 		"a table":      `CREATE TABLE mine ()`,
 		"a column":     `ALTER TABLE orders ADD COLUMN mine text`,
@@ -93,12 +92,18 @@ func TestADatabaseThatCannotBeClearedIsNotUsedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			database := create(t, shared.template.name)
-			defer drop(t, database)
-			open(t, shared.server.URL(database)).MustExec(change)
+			db := New(t)
+			database := nameOf(t, db)
+			db.MustExec(change)
 			require.False(t, cleared(t.Context(), database))
 		})
 	}
+}
+
+func nameOf(t *testing.T, db *sqlx.DB) (name string) {
+	t.Helper()
+	require.NoError(t, db.Get(&name, `SELECT current_database()`))
+	return name
 }
 
 func TestEmptyHasNoTables(t *testing.T) {
