@@ -59,7 +59,7 @@ type Accounts interface {
 	Delete(ctx context.Context, actor, provider, id string, version int64) error
 	Invalidate(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
 	Return(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
-	Verify(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error)
+	Verify(ctx context.Context, actor, provider, id string, version int64) (provision.Account, []provision.OrderKey, error)
 	// History reads the history of an account after the given row, oldest first. Errors: provision.ErrNotFound.
 	History(ctx context.Context, provider, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error)
 }

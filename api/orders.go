@@ -104,6 +104,11 @@ func (s *service) order(ctx context.Context, id string) (provision.OrderView, er
 
 // ListOrders answers GET /v1/orders.
 func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObject) (server.ListOrdersResponseObject, error) {
+	if id := in.Params.CustomerID; id != nil {
+		if wrong := provision.ValidateCustomerID("customer_id", *id); len(wrong) > 0 {
+			return nil, invalidParameters(openapi.FieldProblem{In: "query", Field: &wrong[0].Field, Message: wrong[0].Message})
+		}
+	}
 	orders, next, err := list[provision.OrderCursor, provision.OrderView, openapi.Order]{
 		valid: validOrderCursor,
 		read: func(after *provision.OrderCursor, limit int) ([]provision.OrderView, error) {
@@ -113,8 +118,9 @@ func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObj
 				Environment:   value(in.Params.Environment),
 				Model:         value(in.Params.Model),
 				AccountID:     value(in.Params.AccountID),
-				CreatedAfter:  value(in.Params.CreatedAfter),
-				CreatedBefore: value(in.Params.CreatedBefore),
+				CustomerID:    value(in.Params.CustomerID),
+				CreatedAfter:  in.Params.CreatedAfter,
+				CreatedBefore: in.Params.CreatedBefore,
 				Limit:         limit,
 				After:         after,
 			})
@@ -140,6 +146,7 @@ func requestOf(form openapi.NewOrder) provision.Request {
 		Environment:      form.Environment,
 		OrderMode:        form.OrderMode,
 		AccountModel:     value(form.AccountModel),
+		Customer:         form.Customer,
 		UseExistingCUR:   value(form.UseExistingCUR),
 		ExistingCURKind:  value(form.ExistingCURKind),
 		IAMUserName:      form.IAMUserName,
@@ -164,6 +171,7 @@ func (s *service) orderResource(v provision.OrderView) openapi.Order {
 		Environment:         v.Request.Environment,
 		OrderMode:           v.Request.OrderMode,
 		AccountModel:        resource.Optional(v.Request.AccountModel),
+		Customer:            v.Request.Customer,
 		UseExistingCUR:      resource.Optional(v.Request.UseExistingCUR),
 		ExistingCURKind:     resource.Optional(v.Request.ExistingCURKind),
 		IAMUserName:         v.Request.IAMUserName,
@@ -197,7 +205,7 @@ func (s *service) orderResource(v provision.OrderView) openapi.Order {
 	if f := v.Failure; f != nil {
 		o.Failure = &openapi.Failure{
 			Code: string(f.Code), Step: resource.Optional(string(f.Step)), Reason: f.Reason,
-			Field: resource.Optional(f.Field), Value: resource.Optional(f.Value),
+			Field: resource.Optional(f.Field), Value: resource.Optional(f.Value), Comment: resource.Optional(f.Comment),
 		}
 	}
 	if v.State == provision.Completed && v.Result != nil {

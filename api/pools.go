@@ -85,7 +85,7 @@ func (s *service) GetPool(ctx context.Context, in server.GetPoolRequestObject) (
 
 // UpdatePool answers PATCH /v1/pools/{marketplace}/{environment}.
 func (s *service) UpdatePool(ctx context.Context, in server.UpdatePoolRequestObject) (server.UpdatePoolResponseObject, error) {
-	version, err := neededVersion("pool", in.Params.IfMatch)
+	match, err := requiredCondition("pool", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,11 @@ func (s *service) UpdatePool(ctx context.Context, in server.UpdatePoolRequestObj
 		return nil, invalidFields(repeated...)
 	}
 	pool := poolOf(ctx, in.Marketplace, in.Environment)
-	config, err := s.Pools.Update(ctx, callerOf(ctx).Actor(), pool, version, form.apply)
+	var config provision.PoolConfig
+	err = match.try(func(version int64) (err error) {
+		config, err = s.Pools.Update(ctx, callerOf(ctx).Actor(), pool, version, form.apply)
+		return err
+	})
 	if err != nil {
 		return nil, poolProblem(pool, form.problem(err))
 	}
@@ -164,6 +168,7 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 	provision.SetIfGiven(&c.Settings.ReportRegion, f.ReportRegion)
 	provision.SetIfGiven(&c.Settings.ReportPrefix, f.ReportPrefix)
 	provision.SetIfGiven(&c.Settings.UserPolicyARNs, f.UserPolicyArns)
+	provision.SetIfGiven(&c.Settings.ProvideRootUser, f.ProvideRootUser)
 	if f.PermissionsBoundaryARN.IsSpecified() {
 		c.Settings.PermissionsBoundary = orZero(f.PermissionsBoundaryARN)
 	}
@@ -175,9 +180,6 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 	}
 	if f.ActionDeadlineSeconds != nil {
 		c.Settings.ActionDeadline = seconds(*f.ActionDeadlineSeconds)
-	}
-	if f.ProvideRootUser != nil {
-		c.Settings.WithoutRootAccess = !*f.ProvideRootUser
 	}
 	if f.Instructions != nil {
 		c.Settings.Instructions = map[provision.Model]string{}

@@ -45,14 +45,11 @@ func (s *service) newSecret(key provision.WebhookKey) (secret string, sealed []b
 	return secret, sealed, err
 }
 
-// webhookRules checks the URL, the marketplaces and the texts of an endpoint.
+// webhookRules checks the URL and the marketplaces of an endpoint.
 func (s *service) webhookRules(ctx context.Context, body []byte) (broken []provision.FieldError, _ error) {
 	var form struct {
 		URL          *string  `json:"url"`
 		Marketplaces []string `json:"marketplaces"`
-		Description  *string  `json:"description"`
-		Enabled      *bool    `json:"enabled"`
-		Reason       *string  `json:"reason"`
 	}
 	_ = json.Unmarshal(body, &form) // fields of another type stay empty; the document's findings cover them
 	if form.URL != nil {
@@ -67,10 +64,7 @@ func (s *service) webhookRules(ctx context.Context, body []byte) (broken []provi
 		}
 		broken = append(broken, provision.ValidateMarketplaces(form.Marketplaces, withPool)...)
 	}
-	if form.Description != nil && !plainText(*form.Description) {
-		broken = append(broken, provision.FieldError{Field: "description", Message: "has control characters: remove them"})
-	}
-	return append(broken, wrongReason(form.Reason)...), nil
+	return broken, nil
 }
 
 // ListWebhooks answers GET /v1/webhooks.
@@ -104,7 +98,7 @@ func (s *service) GetWebhook(ctx context.Context, in server.GetWebhookRequestObj
 
 // UpdateWebhook answers PATCH /v1/webhooks/{webhook_id}.
 func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequestObject) (server.UpdateWebhookResponseObject, error) {
-	version, err := neededVersion("webhook", in.Params.IfMatch)
+	match, err := requiredCondition("webhook", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +107,11 @@ func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequ
 	if in.Body.Marketplaces.IsSpecified() {
 		edit.Marketplaces = new(orZero(in.Body.Marketplaces))
 	}
-	w, err := s.Webhooks.Update(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
+	var w provision.Webhook
+	err = match.try(func(version int64) (err error) {
+		w, err = s.Webhooks.Update(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
+		return err
+	})
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
@@ -127,11 +125,14 @@ func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequ
 
 // DeleteWebhook answers DELETE /v1/webhooks/{webhook_id}.
 func (s *service) DeleteWebhook(ctx context.Context, in server.DeleteWebhookRequestObject) (server.DeleteWebhookResponseObject, error) {
-	version, err := neededVersion("webhook", in.Params.IfMatch)
+	match, err := requiredCondition("webhook", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Webhooks.Delete(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version); err != nil {
+	err = match.try(func(version int64) error {
+		return s.Webhooks.Delete(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version)
+	})
+	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
 	return server.DeleteWebhook204Response{}, nil

@@ -265,8 +265,7 @@ type AccountSwap struct {
 	// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 	AccountID AccountID `json:"account_id"`
 
-	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason ReasonText `json:"reason"`
 }
 
@@ -277,7 +276,7 @@ type AccountUpdate struct {
 	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model *AccountModel `json:"model,omitempty"`
 
-	// Name A name for people.
+	// Name A name for people. Free text.
 	Name *string `json:"name,omitempty"`
 
 	// RoleARN The role in this account for Quartermaster to assume.
@@ -290,8 +289,7 @@ type AccountUpdate struct {
 
 // Acknowledgement What is being done about the alert.
 type Acknowledgement struct {
-	// Note Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Note Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Note ReasonText `json:"note"`
 }
 
@@ -331,8 +329,13 @@ type ClaimsSuspendedAt = time.Time
 type ClaimsSuspendedBecause = string
 
 // ContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
-// No control characters, and no space at either end.
+// Free text.
 type ContactName = string
+
+// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
+// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
+// control characters and without space at either end.
+type Customer = provision.Customer
 
 // Delivery An event on its way to an endpoint.
 type Delivery struct {
@@ -451,6 +454,10 @@ type Failure struct {
 	// Code A code for programs.
 	Code string `json:"code"`
 
+	// Comment What the person wrote who cancelled the order or gave it up. Absent if no one did, or gave no reason. Events
+	// and webhooks never contain it.
+	Comment *string `json:"comment,omitempty"`
+
 	// Field The field of the order to correct, if a field is the cause.
 	Field *string `json:"field,omitempty"`
 
@@ -509,7 +516,7 @@ type InstructionsOfModel struct {
 	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model AccountModel `json:"model"`
 
-	// Text Plain text with the placeholders `{account_id}`, `{alias}`, `{iam_user_name}`, `{sign_in_url}`,
+	// Text Free text, which may have several lines, with the placeholders `{account_id}`, `{alias}`, `{iam_user_name}`, `{sign_in_url}`,
 	// `{sign_in_url_by_id}` and, for models whose customer owns the root user, `{root_email}`. Other
 	// placeholders are refused.
 	Text string `json:"text"`
@@ -522,7 +529,7 @@ type KeyID = string
 // server's limit applies. It must not exceed the limit of the key that creates it.
 type KeyLimit = float64
 
-// KeyName What the key is for. No space at either end, and no control characters. Do not name people.
+// KeyName What the key is for. Free text. Do not name people.
 type KeyName = string
 
 // KeyRotation How long the old key stays valid.
@@ -595,7 +602,7 @@ type NewAPIKey struct {
 	// Marketplaces The marketplaces whose orders the key may see and place. Each must have a pool. Required for the role `marketplace`, and not allowed for other roles.
 	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
 
-	// Name What the key is for. No space at either end, and no control characters. Do not name people.
+	// Name What the key is for. Free text. Do not name people.
 	Name KeyName `json:"name"`
 
 	// RequestsPerSecond The number of requests per second that the key may send, with bursts of twice that number. If absent, the
@@ -635,7 +642,7 @@ type NewAccount struct {
 	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model AccountModel `json:"model"`
 
-	// Name A name for people.
+	// Name A name for people. Free text.
 	Name string `json:"name"`
 
 	// RoleARN The role in this account for Quartermaster to assume.
@@ -661,11 +668,16 @@ type NewOrder struct {
 	AWSAlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
 
 	// AWSContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
-	// No control characters, and no space at either end.
+	// Free text.
 	AWSContactName ContactName `json:"aws_contact_name"`
 
 	// CallbackURL Where to send webhooks about this order. https, without user and password.
 	CallbackURL *CallbackURL `json:"callback_url,omitempty"`
+
+	// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
+	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
+	// control characters and without space at either end.
+	Customer *Customer `json:"customer,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
@@ -754,7 +766,7 @@ type NewPool struct {
 
 // NewWebhook An endpoint to create.
 type NewWebhook struct {
-	// Description A description for people, such as the owner of the endpoint.
+	// Description A description for people, such as the owner of the endpoint. Free text.
 	Description *WebhookDescription `json:"description,omitempty"`
 
 	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
@@ -785,8 +797,7 @@ type OpenAPIDocument struct {
 
 // OptionalReason The reason for the change, if you want to give one.
 type OptionalReason struct {
-	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
 }
 
@@ -808,7 +819,7 @@ type Order struct {
 	AWSAlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
 
 	// AWSContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
-	// No control characters, and no space at either end.
+	// Free text.
 	AWSContactName ContactName `json:"aws_contact_name"`
 
 	// CallbackURL Where to send webhooks about this order. https, without user and password.
@@ -816,6 +827,11 @@ type Order struct {
 
 	// CreatedAt When the order was accepted.
 	CreatedAt time.Time `json:"created_at"`
+
+	// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
+	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
+	// control characters and without space at either end.
+	Customer *Customer `json:"customer,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
@@ -881,7 +897,7 @@ type OrderCorrection struct {
 	AWSAlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
 
 	// AWSContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
-	// No control characters, and no space at either end.
+	// Free text.
 	AWSContactName *ContactName `json:"aws_contact_name,omitempty"`
 
 	// ExistingCURKind Which report `use_existing_cur` means if the account has two with that name: `cur`, the legacy Cost and Usage
@@ -891,8 +907,7 @@ type OrderCorrection struct {
 	// IAMUserName The name of the IAM user to create for the customer ("IAM User Name").
 	IAMUserName *IAMUserName `json:"iam_user_name,omitempty"`
 
-	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
 
 	// UseExistingCUR The name of an existing Cost and Usage Report or Data Export to link. Case-sensitive. If it is `null` or
@@ -996,7 +1011,7 @@ type OtherEvent struct {
 	// Data `pool.verification_suspended|resumed`: `marketplace`, `environment` and how many accounts fail ·
 	// `pool.claims_suspended`: `marketplace`, `environment`, `reason`, `refused`, `tried` · `pool.claims_resumed`: `marketplace`, `environment`,
 	// `aws_account_id` · `stock.low|empty|reminder|acknowledged|restocked`: `alert_id`,
-	// `marketplace`, `environment`, `kind`, `reason`, `ready`, `orders_waiting`, `opened_at`, `notifications`, and `acknowledged_by`, `note` ·
+	// `marketplace`, `environment`, `kind`, `reason`, `ready`, `orders_waiting`, `opened_at`, `notifications`, and `acknowledged_by` ·
 	// `account_import.completed`: `import_id`, `rows`, `added`, `unchanged`, `faulty` · `webhook.disabled`: `webhook_id`, `kind`, `reason` ·
 	// `webhook.test`: `webhook_id`.
 	Data map[string]interface{} `json:"data"`
@@ -1292,8 +1307,7 @@ type ProtectedAccountPage struct {
 
 // Protection Why the account is protected.
 type Protection struct {
-	// Note Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Note Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Note ReasonText `json:"note"`
 }
 
@@ -1303,13 +1317,11 @@ type ProvideRootUser = bool
 
 // Reason The reason for the change.
 type Reason struct {
-	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason ReasonText `json:"reason"`
 }
 
-// ReasonText Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-// Do not name people.
+// ReasonText Why, in your own words, for the people who will read the history. Free text. Do not name people.
 type ReasonText = string
 
 // Renotify How many seconds pass between reminders of an open alert that no one has acknowledged.
@@ -1626,7 +1638,7 @@ type Webhook struct {
 	URL string `json:"url"`
 }
 
-// WebhookDescription A description for people, such as the owner of the endpoint.
+// WebhookDescription A description for people, such as the owner of the endpoint. Free text.
 type WebhookDescription = string
 
 // WebhookID The id of an endpoint.
@@ -1655,7 +1667,7 @@ type WebhookURL = string
 
 // WebhookUpdate The fields to change. Fields that you leave out stay as they are.
 type WebhookUpdate struct {
-	// Description A description for people, such as the owner of the endpoint.
+	// Description A description for people, such as the owner of the endpoint. Free text.
 	Description *WebhookDescription `json:"description,omitempty"`
 
 	// Enabled Whether messages are sent. While the endpoint is disabled, messages wait.
@@ -1667,8 +1679,7 @@ type WebhookUpdate struct {
 	// Marketplaces Limits the endpoint to events about orders of these marketplaces. Messages about others that still wait are dropped. `null`: all marketplaces, from now on.
 	Marketplaces nullable.Nullable[[]MarketplaceID] `json:"marketplaces,omitempty"`
 
-	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
 
 	// URL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
@@ -1789,13 +1800,15 @@ type ExportAccountsParams struct {
 
 // DeleteAccountParams defines parameters for DeleteAccount.
 type DeleteAccountParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateAccountParams defines parameters for UpdateAccount.
 type UpdateAccountParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1810,19 +1823,22 @@ type ListAccountHistoryParams struct {
 
 // InvalidateAccountParams defines parameters for InvalidateAccount.
 type InvalidateAccountParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ReturnAccountParams defines parameters for ReturnAccount.
 type ReturnAccountParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // VerifyAccountParams defines parameters for VerifyAccount.
 type VerifyAccountParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1858,7 +1874,7 @@ type StreamEventsParams struct {
 	// Type Only events of this type or family of types.
 	Type *EventType `form:"type,omitempty" json:"type,omitempty"`
 
-	// LastEventID The last `id` that the client saw.
+	// LastEventID The last `id` that the client saw. An empty one is the same as none.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
@@ -1878,6 +1894,9 @@ type ListOrdersParams struct {
 
 	// AccountID Only the order that holds or received this AWS account.
 	AccountID *AccountID `form:"account_id,omitempty" json:"account_id,omitempty"`
+
+	// CustomerID Only orders of this customer, by the id that the marketplace gave it.
+	CustomerID *string `form:"customer_id,omitempty" json:"customer_id,omitempty"`
 
 	// CreatedAfter Only orders created at this time or later. In a query string, write the `+` of a time zone as `%2B`.
 	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
@@ -1912,7 +1931,8 @@ type ListPoolsParams struct {
 
 // UpdatePoolParams defines parameters for UpdatePool.
 type UpdatePoolParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1975,13 +1995,15 @@ type ListWebhooksParams struct {
 
 // DeleteWebhookParams defines parameters for DeleteWebhook.
 type DeleteWebhookParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateWebhookParams defines parameters for UpdateWebhook.
 type UpdateWebhookParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -6472,6 +6494,18 @@ func NewListOrdersRequest(server string, params *ListOrdersParams) (*http.Reques
 		if params.AccountID != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "account_id", *params.AccountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CustomerID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "customer_id", *params.CustomerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

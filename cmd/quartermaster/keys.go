@@ -34,7 +34,7 @@ type createKeyCommand struct {
 
 // Run creates the key and prints it.
 func (c *createKeyCommand) Run(e *env, db *postgres.DB) error {
-	text, key := apikey.New(c.Provider, c.Name, c.Role)
+	text, key := apikey.New(c.Provider, provision.CleanText(c.Name), c.Role)
 	key.Scopes, key.Marketplaces = c.Scope, c.Marketplace
 	now := time.Now()
 	if c.Expires != 0 {

@@ -211,8 +211,9 @@ func (s Orders) List(ctx context.Context, of provision.Tenant, f provision.Order
 	w.andIf(f.Environment != "", "o.environment = ?", f.Environment)
 	w.andIf(f.Model != "", "o.model = ?", f.Model)
 	w.andIf(f.AccountID != "", "a.id = ?", f.AccountID)
-	w.andIf(!f.CreatedAfter.IsZero(), "o.created_at >= ?", f.CreatedAfter)
-	w.andIf(!f.CreatedBefore.IsZero(), "o.created_at < ?", f.CreatedBefore)
+	w.andIf(f.CustomerID != "", "o.request #>> '{customer,id}' = ?", f.CustomerID)
+	w.andIf(f.CreatedAfter != nil, "o.created_at >= ?", f.CreatedAfter)
+	w.andIf(f.CreatedBefore != nil, "o.created_at < ?", f.CreatedBefore)
 	if f.After != nil {
 		w.and("(o.created_at, o.id) < (?, ?)", f.After.CreatedAt, f.After.ID)
 	}

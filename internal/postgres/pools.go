@@ -46,7 +46,7 @@ func (r poolSettingsRow) settings() (s provision.PoolSettings, err error) {
 		OnFailure:             r.OnFailure,
 		WaitDeadline:          time.Duration(r.WaitSeconds) * time.Second,
 		ActionDeadline:        time.Duration(r.ActionSeconds) * time.Second,
-		WithoutRootAccess:     !r.ProvideRootUser,
+		ProvideRootUser:       r.ProvideRootUser,
 	}
 	s.Instructions, err = byModel[string](r.Instructions)
 	return s, err
@@ -222,7 +222,7 @@ func poolArgs(c provision.PoolConfig) []any {
 	s := c.Settings
 	return []any{c.Provider, c.Marketplace, c.Environment, textArray(s.AlternateContactTypes), s.ReportKind, s.ReportRegion, s.ReportPrefix,
 		textArray(s.UserPolicyARNs),
-		s.PermissionsBoundary, s.OnFailure, s.WaitDeadline.Seconds(), s.ActionDeadline.Seconds(), !s.WithoutRootAccess,
+		s.PermissionsBoundary, s.OnFailure, s.WaitDeadline.Seconds(), s.ActionDeadline.Seconds(), s.ProvideRootUser,
 		asObject(s.Instructions), c.StockThreshold,
 		asObject(c.ModelThresholds), c.RenotifyEvery.Seconds()}
 }

@@ -3,10 +3,7 @@ package provision
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // APIKey is a credential of a provider as it is stored: only its owner knows the secret.
@@ -56,16 +53,12 @@ const (
 	KeyOverlapLongest  = 30 * 24 * time.Hour  // a rotation must end
 	KeyLimitLowest     = 0.1                  // requests per second
 	KeyLimitHighest    = 100_000              // requests per second
-	mostOfKeyName      = 100                  // characters
 )
 
 // ValidateAPIKey checks a new key of a provider that has pools for those marketplaces, and reports every invalid field.
 func ValidateAPIKey(k APIKey, now time.Time, withPool []string) []FieldError {
 	var v fieldErrors
-	length := utf8.RuneCountInString(k.Name)
-	clean := strings.TrimSpace(k.Name) == k.Name && !strings.ContainsFunc(k.Name, unicode.IsControl)
-	v.check("name", length > 0 && length <= mostOfKeyName && clean,
-		"needs 1 to %d characters, no space at either end and no control characters; it has %d", mostOfKeyName, length)
+	v.text("name", k.Name, MaxName)
 	v.check("role", k.Role.Known(), "%q is not a role: use %s", k.Role, JoinWords(Roles, "or"))
 	for i, scope := range k.Scopes {
 		field := fmt.Sprintf("scopes.%d", i)

@@ -113,8 +113,9 @@ type OrderFilter struct {
 	Environment   Environment
 	Model         Model // of the request
 	AccountID     string
-	CreatedAfter  time.Time // inclusive
-	CreatedBefore time.Time // exclusive
+	CustomerID    string
+	CreatedAfter  *time.Time // inclusive
+	CreatedBefore *time.Time // exclusive
 	Limit         int
 	After         *OrderCursor // the last order of the previous page
 }

@@ -104,7 +104,7 @@ func TestStartingAnOrder(t *testing.T) {
 		attributes[name] = v
 	}
 	require.Equal(t, map[string]string{"OrderID": "MP-1", "Provider": "acme", "Marketplace": "nordic", "Model": "ECAM",
-		"Step": "accepted"}, attributes)
+		"State": "accepted"}, attributes)
 
 	// Nothing of the customer's leaves in clear: not in the input, the memo, or what the Web UI shows.
 	wire, err := proto.Marshal(r)
