@@ -127,7 +127,8 @@ type Webhooks interface {
 	Get(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error)
 	Update(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (provision.Webhook, error)
 	Delete(ctx context.Context, actor string, key provision.WebhookKey, version int64) error
-	RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error
+	// RotateSecret adds a secret, and returns until when earlier ones sign too.
+	RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) (*time.Time, error)
 	CallbackSecret(ctx context.Context, provider string) (provision.WebhookSecretView, error)
 	Test(ctx context.Context, actor string, key provision.WebhookKey) error
 }

@@ -128,7 +128,7 @@ func (s APIKeys) Rotate(ctx context.Context, actor, provider, id string, success
 			return &provision.StateError{Reason: "API key " + id + " has expired: create a new one instead"}
 		case old.ReplacedBy != "":
 			return &provision.StateError{Reason: "API key " + id + " was rotated already; its successor is " + old.ReplacedBy +
-				": rotate that one, or create a new key and revoke it if its text is lost"}
+				": rotate that one, also if its text is lost; the overlap of this one stays as it is"}
 		}
 		if added, err = createKey(ctx, tx, successor); err != nil {
 			return err
