@@ -69,7 +69,7 @@ func (s *service) StreamEvents(ctx context.Context, in server.StreamEventsReques
 	defer cancel()
 	if last != nil {
 		stream.filter.After = last.Seq
-		stream.next, stream.upTo, err = s.Events.List(first, who.Provider, stream.filter)
+		stream.next, stream.upTo, err = s.Events.List(first, who.Tenant, stream.filter)
 	} else {
 		stream.upTo, err = s.Events.Now(first)
 	}
@@ -180,7 +180,7 @@ func (st *eventStream) over(lifetime <-chan time.Time) bool {
 func (st *eventStream) read() bool {
 	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
 	defer cancel()
-	events, upTo, err := st.service.Events.List(ctx, st.who.Provider, st.filter)
+	events, upTo, err := st.service.Events.List(ctx, st.who.Tenant, st.filter)
 	switch {
 	case err == nil:
 		st.next, st.upTo = events, upTo

@@ -309,11 +309,11 @@ type ordersThatBreak struct {
 	workflows *memoryWorkflows
 }
 
-func (s ordersThatBreak) Get(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
+func (s ordersThatBreak) Get(ctx context.Context, of provision.Tenant, id string) (provision.OrderView, error) {
 	if len(s.workflows.told) > 0 {
 		return provision.OrderView{}, errors.New("connection reset")
 	}
-	return s.Orders.Get(ctx, key)
+	return s.Orders.Get(ctx, of, id)
 }
 
 func TestAnOrderThatCannotBeReadAfterAVerbIsNotSentTheVerbAgain(t *testing.T) {

@@ -46,7 +46,7 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 			Title: "Accountant"},
 	}, started.order.Request)
 	require.Equal(t, now, started.order.AcceptedAt)
-	_, err := w.store.Orders.Get(t.Context(), provision.OrderKey{Provider: "acme", ID: "MP-1"})
+	_, err := w.store.Orders.Get(t.Context(), provision.Tenant{Provider: "acme"}, "MP-1")
 	require.ErrorIs(t, err, provision.ErrNotFound, "the API writes no row")
 
 	// Before the row exists, the same order again, in another spelling of the same JSON, is the same order …

@@ -329,6 +329,11 @@ type ClaimsSuspendedBecause = string
 // Free text.
 type ContactName = string
 
+// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
+// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
+// control characters and without space at either end.
+type Customer = provision.Customer
+
 // Delivery An event on its way to an endpoint.
 type Delivery struct {
 	// AttemptsMade The number of attempts since the delivery was last requested manually.
@@ -445,6 +450,10 @@ type ExistingCURKind = provision.ReportKind
 type Failure struct {
 	// Code A code for programs.
 	Code string `json:"code"`
+
+	// Comment What the person wrote who cancelled the order or gave it up. Absent if no one did, or gave no reason. Events
+	// and webhooks never contain it.
+	Comment *string `json:"comment,omitempty"`
 
 	// Field The field of the order to correct, if a field is the cause.
 	Field *string `json:"field,omitempty"`
@@ -659,6 +668,11 @@ type NewOrder struct {
 	// CallbackURL Where to send webhooks about this order. https, without user and password.
 	CallbackURL *CallbackURL `json:"callback_url,omitempty"`
 
+	// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
+	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
+	// control characters and without space at either end.
+	Customer *Customer `json:"customer,omitempty"`
+
 	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
 
@@ -804,6 +818,11 @@ type Order struct {
 
 	// CreatedAt When the order was accepted.
 	CreatedAt time.Time `json:"created_at"`
+
+	// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
+	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
+	// control characters and without space at either end.
+	Customer *Customer `json:"customer,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.
 	Environment Environment `json:"environment"`
@@ -983,7 +1002,7 @@ type OtherEvent struct {
 	// Data `pool.verification_suspended|resumed`: `marketplace`, `environment` and how many accounts fail ·
 	// `pool.claims_suspended`: `marketplace`, `environment`, `reason`, `refused`, `tried` · `pool.claims_resumed`: `marketplace`, `environment`,
 	// `aws_account_id` · `stock.low|empty|reminder|acknowledged|restocked`: `alert_id`,
-	// `marketplace`, `environment`, `kind`, `reason`, `ready`, `orders_waiting`, `opened_at`, `notifications`, and `acknowledged_by`, `note` ·
+	// `marketplace`, `environment`, `kind`, `reason`, `ready`, `orders_waiting`, `opened_at`, `notifications`, and `acknowledged_by` ·
 	// `account_import.completed`: `import_id`, `rows`, `added`, `unchanged`, `faulty` · `webhook.disabled`: `webhook_id`, `kind`, `reason` ·
 	// `webhook.test`: `webhook_id`.
 	Data map[string]interface{} `json:"data"`
@@ -1860,6 +1879,9 @@ type ListOrdersParams struct {
 
 	// AccountID Only the order that holds or received this AWS account.
 	AccountID *AccountID `form:"account_id,omitempty" json:"account_id,omitempty"`
+
+	// CustomerID Only orders of this customer, by the id that the marketplace gave it.
+	CustomerID *string `form:"customer_id,omitempty" json:"customer_id,omitempty"`
 
 	// CreatedAfter Only orders created at this time or later. In a query string, write the `+` of a time zone as `%2B`.
 	CreatedAfter *time.Time `form:"created_after,omitempty" json:"created_after,omitempty"`
@@ -6437,6 +6459,18 @@ func NewListOrdersRequest(server string, params *ListOrdersParams) (*http.Reques
 		if params.AccountID != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "account_id", *params.AccountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CustomerID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "customer_id", *params.CustomerID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

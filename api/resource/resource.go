@@ -51,7 +51,7 @@ func Pool(c provision.PoolConfig) openapi.Pool {
 		OnFailure:               string(s.OnFailure),
 		WaitDeadlineSeconds:     Optional(int(s.WaitDeadline.Seconds())),
 		ActionDeadlineSeconds:   int(s.ActionDeadline.Seconds()),
-		ProvideRootUser:         !s.WithoutRootAccess,
+		ProvideRootUser:         s.ProvideRootUser,
 		Instructions:            openapi.Instructions{},
 		StockThreshold:          c.StockThreshold,
 		ModelThresholds:         openapi.ModelThresholds{},

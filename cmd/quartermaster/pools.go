@@ -40,23 +40,21 @@ type poolSettingOptions struct {
 
 // apply changes the settings that are named.
 func (o poolSettingOptions) apply(c *provision.PoolConfig) {
-	setIfNamed(&c.Settings.ReportKind, o.Report)
-	setIfNamed(&c.Settings.ReportRegion, o.ReportRegion)
-	setIfNamed(&c.Settings.ReportPrefix, o.ReportPrefix)
-	setIfNamed(&c.Settings.PermissionsBoundary, o.Boundary)
-	setIfNamed(&c.Settings.WaitDeadline, o.WaitDeadline)
-	setIfNamed(&c.Settings.ActionDeadline, o.ActionDeadline)
-	setIfNamed(&c.RenotifyEvery, o.RenotifyInterval)
+	provision.SetIfGiven(&c.Settings.ReportKind, o.Report)
+	provision.SetIfGiven(&c.Settings.ReportRegion, o.ReportRegion)
+	provision.SetIfGiven(&c.Settings.ReportPrefix, o.ReportPrefix)
+	provision.SetIfGiven(&c.Settings.PermissionsBoundary, o.Boundary)
+	provision.SetIfGiven(&c.Settings.WaitDeadline, o.WaitDeadline)
+	provision.SetIfGiven(&c.Settings.ActionDeadline, o.ActionDeadline)
+	provision.SetIfGiven(&c.RenotifyEvery, o.RenotifyInterval)
 	if o.ContactTypes != nil {
 		c.Settings.AlternateContactTypes = o.ContactTypes
 	}
 	if o.Policies != nil {
 		c.Settings.UserPolicyARNs = o.Policies
 	}
-	setIfNamed(&c.Settings.OnFailure, o.OnFailure)
-	if o.ProvideRootUser != nil {
-		c.Settings.WithoutRootAccess = !*o.ProvideRootUser
-	}
+	provision.SetIfGiven(&c.Settings.OnFailure, o.OnFailure)
+	provision.SetIfGiven(&c.Settings.ProvideRootUser, o.ProvideRootUser)
 	for model, text := range o.Instructions {
 		if c.Settings.Instructions == nil {
 			c.Settings.Instructions = map[provision.Model]string{}
@@ -83,12 +81,6 @@ func (o poolSettingOptions) apply(c *provision.PoolConfig) {
 
 // noThreshold removes a threshold.
 const noThreshold = -1
-
-func setIfNamed[T any](field, to *T) {
-	if to != nil {
-		*field = *to
-	}
-}
 
 type createPoolCommand struct {
 	databaseOptions

@@ -15,7 +15,7 @@ func TestTheReasonOfWaitingIsInNumbers(t *testing.T) {
 	ctx, store, _ := setup(t)
 	key := open(t, store, "w0", "")
 	claim(t, store, key)
-	view, err := store.Orders.Get(ctx, key)
+	view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, &provision.QueuePlace{Place: 1, Why: "the pool has no accounts"}, view.Waiting)
 
@@ -25,7 +25,7 @@ func TestTheReasonOfWaitingIsInNumbers(t *testing.T) {
 	require.NoError(t, store.Orders.Allocate(ctx, completed, accountID, provision.Result{AccountID: accountID}))
 	waiting := open(t, store, "w1", provision.ModelECAM)
 	claim(t, store, waiting)
-	view, err = store.Orders.Get(ctx, waiting)
+	view, err = store.Orders.Get(ctx, waiting.Tenant(), waiting.ID)
 	require.NoError(t, err)
 	require.Equal(t, "0 of 3 accounts match: 3 other model", view.Waiting.Why)
 
@@ -33,7 +33,7 @@ func TestTheReasonOfWaitingIsInNumbers(t *testing.T) {
 	claim(t, store, third)
 	spam := open(t, store, "w2", provision.ModelSPAM)
 	claim(t, store, spam)
-	view, err = store.Orders.Get(ctx, spam)
+	view, err = store.Orders.Get(ctx, spam.Tenant(), spam.ID)
 	require.NoError(t, err)
 	require.Equal(t, 2, view.Waiting.Place)
 	require.Equal(t, "0 of 3 accounts match: 1 allocated, 2 with other orders", view.Waiting.Why)
@@ -119,7 +119,7 @@ func TestProvidersSeeOnlyTheirOwn(t *testing.T) {
 
 	_, err := store.Accounts.Get(ctx, "other", "000000000001")
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	_, err = store.Orders.Get(ctx, provision.OrderKey{Provider: "other", ID: "o"})
+	_, err = store.Orders.Get(ctx, provision.Tenant{Provider: "other"}, "o")
 	require.ErrorIs(t, err, provision.ErrNotFound)
 	accounts, err := store.Accounts.List(ctx, "other", provision.AccountFilter{Limit: 10})
 	require.NoError(t, err)
@@ -148,7 +148,7 @@ func TestListsFilterAndPage(t *testing.T) {
 		key := open(t, store, fmt.Sprintf("o%d", i), "")
 		claim(t, store, key)
 	}
-	waiting, err := store.Orders.List(ctx, "acme",
+	waiting, err := store.Orders.List(ctx, provision.Tenant{Provider: "acme"},
 		provision.OrderFilter{States: []provision.OrderState{provision.WaitingForAccount}, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, waiting, 2)
@@ -157,7 +157,7 @@ func TestListsFilterAndPage(t *testing.T) {
 	var ids []string
 	filter := provision.OrderFilter{Limit: 3}
 	for {
-		page, err := store.Orders.List(ctx, "acme", filter)
+		page, err := store.Orders.List(ctx, provision.Tenant{Provider: "acme"}, filter)
 		require.NoError(t, err)
 		for _, v := range page {
 			ids = append(ids, v.ID)
@@ -170,7 +170,7 @@ func TestListsFilterAndPage(t *testing.T) {
 	}
 	require.Equal(t, []string{"o6", "o5", "o4", "o3", "o2", "o1", "o0"}, ids)
 
-	byAccount, err := store.Orders.List(ctx, "acme", provision.OrderFilter{AccountID: "000000000003", Limit: 10})
+	byAccount, err := store.Orders.List(ctx, provision.Tenant{Provider: "acme"}, provision.OrderFilter{AccountID: "000000000003", Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, byAccount, 1)
 	require.Equal(t, "o2", byAccount[0].ID)
@@ -194,7 +194,7 @@ func TestStepsAreVisible(t *testing.T) {
 	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 1))
 	require.NoError(t, store.Steps.End(ctx, key, "000000000001", provision.StepAlias, provision.StepRetrying, "Throttled"))
 	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 2))
-	view, err := store.Orders.Get(ctx, key)
+	view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.StepAlias, view.Step)
 	require.Len(t, view.Steps, 1)
@@ -202,7 +202,7 @@ func TestStepsAreVisible(t *testing.T) {
 	require.Equal(t, "running", view.Steps[0].State)
 	require.NoError(t, store.Steps.End(ctx, key, "000000000001", provision.StepAlias, provision.StepDone, ""))
 	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 3))
-	view, err = store.Orders.Get(ctx, key)
+	view, err = store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, "done", view.Steps[0].State, "a step that is done stays done when an attempt wakes up late")
 	require.NotNil(t, view.Steps[0].FinishedAt)

@@ -14,6 +14,7 @@ type APIKey struct {
 	SecretSHA256 []byte     `db:"secret_sha256"`
 	Role         Role       `db:"role"`
 	Scopes       []Scope    `db:"-"`                   // restricts the key to some of its role's scopes; empty: all of them
+	Marketplaces []string   `db:"-"`                   // binds a key of role marketplace to them; nil: all of the provider
 	RateLimit    *float64   `db:"requests_per_second"` // the key's own limit; nil: the server's default
 	CreatedAt    time.Time  `db:"created_at"`
 	CreatedBy    string     `db:"created_by"` // an actor; empty: unknown
@@ -22,6 +23,9 @@ type APIKey struct {
 	LastUsedAt   *time.Time `db:"last_used_at"` // rounded to minutes
 	ReplacedBy   string     `db:"replaced_by"`  // the id of the key that replaced it; empty: it was not rotated
 }
+
+// Tenant is what the key may see.
+func (k APIKey) Tenant() Tenant { return Tenant{Provider: k.Provider, Marketplaces: k.Marketplaces} }
 
 // Rights returns the scopes that the key has.
 func (k APIKey) Rights() []Scope {

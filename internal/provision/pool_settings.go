@@ -22,10 +22,8 @@ type PoolSettings struct {
 	ActionDeadline        time.Duration `json:"action_deadline"` // how long an order waits for a correction
 	// Instructions are templates by account model. A model without one gets the built-in text if the customer owns the root user.
 	Instructions map[Model]string `json:"instructions,omitempty"`
-	// WithoutRootAccess keeps the root-access instructions out of the results of orders.
-	WithoutRootAccess bool `json:"without_root_access,omitempty"`
-	// RootInstructions is the template of orders that were opened before Instructions existed.
-	RootInstructions string `json:"root_instructions,omitempty"`
+	// ProvideRootUser adds the root-access instructions to the result of an order whose customer owns the root user.
+	ProvideRootUser bool `json:"provide_root_user"`
 }
 
 // OnFailure says what happens to an account that is verified clean after its order failed. Its values are those of the column

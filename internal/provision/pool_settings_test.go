@@ -105,10 +105,10 @@ func texts(model Model, text string) map[Model]string {
 func TestPoolSettingsOfOldHistoriesKeepTheirMeaning(t *testing.T) {
 	t.Parallel()
 	const old = `{"alternate_contact_types":["BILLING"],"report_kind":"cur","report_region":"us-east-1","report_prefix":"cur",
-		"user_policy_arns":[],"on_failure":"park","wait_deadline":0,"action_deadline":60000000000}`
+		"user_policy_arns":[],"on_failure":"park","wait_deadline":0,"action_deadline":60000000000,"provide_root_user":true}`
 	var settings PoolSettings
 	require.NoError(t, json.Unmarshal([]byte(old), &settings))
-	require.False(t, settings.WithoutRootAccess)
+	require.True(t, settings.ProvideRootUser)
 	again, err := json.Marshal(settings)
 	require.NoError(t, err)
 	require.JSONEq(t, old, string(again))
