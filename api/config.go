@@ -38,6 +38,10 @@ type Workflows interface {
 	// RemoveLeftovers starts the removal of what an order left in an account, unless it runs. Errors wrap provision.ErrUnavailable when it is
 	// not known whether it was started.
 	RemoveLeftovers(ctx context.Context, removal provision.LeftoverRemoval) error
+	// IssuePassword asks for a new password for the customer of a completed order and waits for the outcome, but not longer than the given
+	// time. Errors wrap provision.ErrUnavailable when it is not known whether the request arrived.
+	IssuePassword(ctx context.Context, key provision.OrderKey, request provision.PasswordRequest,
+		wait time.Duration) (outcome provision.PasswordOutcome, ended bool, err error)
 	// WakeWebhooks starts the delivery of what waits for the webhooks. It is a hint: the schedule does the same.
 	WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error
 	// StartImport starts the workflow of an import whose file is about to be kept. Errors wrap provision.ErrUnavailable when it is not known
