@@ -87,13 +87,13 @@ func TestInvalidKeysAreRefusedByField(t *testing.T) {
 	w := setup(t, realTime, func(c *Config) { c.RequestsPerSecond = 50 })
 	for form, wrong := range map[string]map[string]string{
 		`{}`:                                 {"name": "is missing", "role": "is missing"},
-		`{"name":" x","role":"root"}`:        {"name": "no space at either end", "role": `use marketplace, viewer, operator or admin`},
-		`{"name":"a\u0007","role":"viewer"}`: {"name": "no control characters"},
+		`{"name":" ","role":"root"}`:         {"name": "needs 1 to 100 characters; it has 0", "role": `use marketplace, viewer, operator or admin`},
+		`{"name":"a\u0007","role":"viewer"}`: {"name": "a control character, U+0007"},
 		`{"name":"x","role":"viewer","scopes":["orders:write"]}`: {"scopes.0": "the role viewer does not have orders:write, only marketplace, " +
 			"operator or admin has it"},
 		`{"name":"x","role":"viewer","scopes":["orders:read","orders:read"]}`: {"scopes.1": "named twice"},
 		`{"name":"x","role":"viewer","scopes":["everything"]}`:                {"scopes.0": `"everything" is not a scope`},
-		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "needs 1 to 50 items"},
+		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "needs 1 to 50 items; it has 0"},
 		`{"name":"x","role":"viewer","expires_at":"2020-01-01T00:00:00Z"}`:    {"expires_at": "is in the past"},
 		`{"name":"x","role":"viewer","expires_at":"0001-01-01T00:00:00Z"}`:    {"expires_at": "is in the past"},
 		`{"name":"x","role":"marketplace"}`: {"marketplaces": "a key of role marketplace needs at least one marketplace: " +

@@ -160,7 +160,7 @@ func findings(err error) []finding {
 }
 
 func wrongField(e *openapi3.SchemaError) finding {
-	shape := e.SchemaField == "required" || e.SchemaField == "type"
+	shape := e.SchemaField == "required" || e.SchemaField == "type" || e.SchemaField == "nullable"
 	return finding{fieldAt(e.JSONPointer(), inWords(e)), shape}
 }
 

@@ -54,7 +54,7 @@ var problems = map[provision.Code]struct {
 	retryAfter int
 }{
 	codeBadRequest:              {http.StatusBadRequest, "The request cannot be read", 0},
-	codeInvalidJSON:             {http.StatusBadRequest, "The body is not JSON", 0},
+	codeInvalidJSON:             {http.StatusBadRequest, "The JSON body cannot be used", 0},
 	codeInvalidParameter:        {http.StatusBadRequest, "A parameter is invalid", 0},
 	codeRequestTimeout:          {http.StatusRequestTimeout, "The request took too long to arrive", 0},
 	codeClientClosedRequest:     {statusClientClosedRequest, "The caller hung up", 0},
