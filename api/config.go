@@ -80,8 +80,8 @@ type Config struct {
 	// ProtectedIDs are AWS account ids that enter no pool of any provider: payers and our own. Each provider protects more of them: see
 	// ProtectedAccounts.
 	ProtectedIDs []string
-	// RequestsPerSecond is the limit of each API key without a limit of its own, and of each IP address for requests without a
-	// valid key. Default: 50.
+	// RequestsPerSecond is the limit of each API key without a limit of its own, and of each IPv4 address or IPv6 /64 for requests
+	// without a valid key. Default: 50.
 	RequestsPerSecond float64
 	// Burst is the number of requests that may arrive at the same moment. Default: twice RequestsPerSecond. A key with a limit
 	// of its own has a burst of twice that limit.
@@ -114,7 +114,7 @@ type service struct {
 	baseURL  string // PublicURL without a slash at the end
 	basePath string // its path, for Location headers
 	budgets  budgets
-	seen     seenKeys
+	keys     keyLookup
 	streams  streamCounter
 	models   modelCache
 }
