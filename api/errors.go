@@ -267,22 +267,17 @@ func (s *service) writeProblem(err error, c echo.Context) {
 	if row.status == http.StatusUnauthorized {
 		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="quartermaster"`)
 	}
-	if c.Request().Method == http.MethodHead {
-		err = c.NoContent(row.status)
-	} else {
-		var body []byte
-		body, err = json.Marshal(openapi.Problem{
-			Type:      "urn:quartermaster:problem:" + string(p.code),
-			Title:     row.title,
-			Status:    row.status,
-			Code:      p.code,
-			Detail:    p.detail,
-			RequestID: header.Get(echo.HeaderXRequestID),
-			Errors:    resource.OptionalSlice(p.fields),
-		})
-		if err == nil {
-			err = c.Blob(row.status, problemContentType, body)
-		}
+	body, err := json.Marshal(openapi.Problem{
+		Type:      "urn:quartermaster:problem:" + string(p.code),
+		Title:     row.title,
+		Status:    row.status,
+		Code:      p.code,
+		Detail:    p.detail,
+		RequestID: header.Get(echo.HeaderXRequestID),
+		Errors:    resource.OptionalSlice(p.fields),
+	})
+	if err == nil {
+		err = c.Blob(row.status, problemContentType, body)
 	}
 	if err != nil { // the caller has hung up
 		s.Log.DebugContext(c.Request().Context(), "could not send the problem", "error", err)
