@@ -20,7 +20,7 @@ var (
 
 func TestTheDocumentsNameCommandsOptionsAndVariablesThatExist(t *testing.T) {
 	t.Parallel()
-	parser, err := kong.New(&cli{}, kong.Vars{"version": "test"})
+	parser, err := newParser()
 	require.NoError(t, err)
 	variables := variablesOf(parser.Model.Node)
 	commands := 0
