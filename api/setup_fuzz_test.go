@@ -99,6 +99,7 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 			"root_email":        {created + "@b.example", "a+" + created + "@b.example", "b+" + created + "@b.example"},
 			"name":              {"Anna"},
 			"title":             {"Boss"},
+			"customer_id":       {"C-1"},
 			"email":             {"a@b.example"},
 			"phone":             {"+46 8 1"},
 			"key_id":            keyIDs,

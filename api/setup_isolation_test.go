@@ -44,13 +44,13 @@ func walkTable() map[string]walked {
 		order   = `"marketplace":"nordic","order_mode":"new_account","iam_user_name":"anna","aws_contact_name":"Anna","aws_account_alias":"berg"`
 		account = `"marketplace":"nordic","model":"SPAM","name":"Pool 1","root_email":"a+{n}@b.example"`
 		reason  = `{"reason":"because"}`
-		newKey  = `{"name":"one more","role":"marketplace"}`
+		newKey  = `{"name":"one more","role":"marketplace","marketplaces":["nordic"]}`
 	)
 	ifMatch := []string{"If-Match", "*"}
 	return map[string]walked{
 		"createOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
 			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
-		"listOrders": {queries: []string{"account_id={held_account}", "marketplace=nordic", "limit=1", "state=completed"}},
+		"listOrders": {queries: []string{"account_id={held_account}", "customer_id=mk-customer", "marketplace=nordic", "limit=1", "state=completed"}},
 		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
 			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
 		"getOrder":         {},
@@ -147,7 +147,7 @@ var fixtures = map[string]func(*walk) map[string]string{
 var notNames = []string{"forged_token", "environment"}
 
 // markers occur only in acme's data, each of them in something that the API shows to acme.
-var markers = []string{"mk-user", "mk-contact", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role",
+var markers = []string{"mk-user", "mk-contact", "mk-customer", "mk-mail", "mk-alias", "mk-result", "mk-account", "mk-root", "mk-role",
 	"mk-external", "mk-key",
 	"mk-text", "mk-note", "mk-hook"}
 
@@ -210,6 +210,7 @@ func (w *walk) claimed() (provision.OrderKey, string) {
 	_, err := w.database.Orders.Open(ctx, provision.Order{OrderKey: key, AcceptedAt: time.Now().UTC().Truncate(time.Microsecond),
 		Request: provision.Request{
 			Marketplace: "nordic", Environment: provision.Production, OrderMode: provision.OrderModeNewAccount, IAMUserName: "mk-user",
+			Customer:     &provision.Customer{ID: "mk-customer", Name: "mk-customer"},
 			ContactName:  "mk-contact",
 			AccountAlias: "mk-alias", AlternateContact: &provision.AlternateContact{Name: "mk-contact", Email: "mk-mail@acme.example",
 				Phone: "+46 8 1", Title: "t"}}})

@@ -67,6 +67,9 @@ CREATE INDEX orders_waiting_by_model ON orders (provider, marketplace, environme
     WHERE state = 'waiting_for_account';
 -- Lists the orders of a provider by page.
 CREATE INDEX orders_newest_first ON orders (provider, created_at DESC, id DESC);
+-- Lists the orders of a customer by page.
+CREATE INDEX orders_of_customer ON orders (provider, (request #>> '{customer,id}'), created_at DESC, id DESC)
+    WHERE request #>> '{customer,id}' IS NOT NULL;
 -- Counts the orders of a pool by state, and finds the oldest of a state.
 CREATE INDEX orders_by_state ON orders (provider, marketplace, environment, state, state_since);
 -- Finds the orders, and so the events, of a callback URL.

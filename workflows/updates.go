@@ -216,8 +216,5 @@ func (r *orderRun) endUndo(ctx workflow.Context, by provision.Intervention) erro
 
 // failureBy returns the failure of an order that someone stopped.
 func failureBy(by provision.Intervention, code provision.Code, what string) provision.Failure {
-	if by.Reason != "" {
-		what += ": " + by.Reason
-	}
-	return provision.Failure{Code: code, Reason: what}
+	return provision.Failure{Code: code, Reason: what, Comment: by.Reason}
 }

@@ -180,7 +180,8 @@ func TestCancelAndFailByUpdate(t *testing.T) {
 				require.Equal(t, state == provision.Cancelled, temporal.IsCanceledError(env.GetWorkflowError()),
 					"Temporal shows what the order shows")
 				require.Equal(t, state, w.closing.State, moment)
-				require.Contains(t, w.closing.Failure.Reason, operator.Reason)
+				require.Equal(t, operator.Reason, w.closing.Failure.Comment)
+				require.NotContains(t, w.closing.Failure.Reason, operator.Reason, "events show the reason")
 				require.Len(t, w.actions, 1)
 			}
 		})
@@ -206,7 +207,7 @@ func TestSwapGoesOnWithTheNextAccount(t *testing.T) {
 	require.NoError(t, env.GetWorkflowError())
 	require.Equal(t, "000000000002", w.result.AccountID)
 	require.Len(t, w.rejected, 1)
-	require.Contains(t, w.rejected[0].Failure.Reason, operator.Reason)
+	require.Equal(t, operator.Reason, w.rejected[0].Failure.Comment)
 	require.Contains(t, w.calls, "RestoreAlias", "the first account was undone")
 	require.Equal(t, string(provision.CodeNotAsked), codeOf(t, repeated))
 	require.ErrorContains(t, repeated, "holds account 000000000002, not account 000000000001")

@@ -54,10 +54,13 @@ func shortly(err error) error {
 	return err
 }
 
+// keyVariable is the variable that holds the API key.
+const keyVariable = "QM_API_KEY"
+
 // key returns the API key. It is no option by itself, because other users of a machine can read command lines.
 func (o apiOptions) key() (string, error) {
-	key, variable := os.Getenv("QM_API_KEY"), os.Getenv("QM_API_KEY_FILE")
-	if key != "" && variable != "" {
+	key := os.Getenv(keyVariable)
+	if key != "" && os.Getenv(keyVariable+"_FILE") != "" {
 		return "", usage("QM_API_KEY and QM_API_KEY_FILE are both set: keep one")
 	}
 	if o.APIKeyFile != "" {

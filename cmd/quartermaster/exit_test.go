@@ -17,7 +17,7 @@ func TestTheExitCodeSaysWhatKindOfFailureItWas(t *testing.T) {
 	t.Parallel()
 	s := setupAPI(t)
 	s.order("o-1", provision.Accepted)
-	viewer := s.key("viewer")
+	viewer := keyFile(t, s.must("keys", "create", "--name=viewer", "--role=viewer"))
 	for code, args := range map[int][]string{
 		0:            {"orders", "show", "o-1"},
 		exitUsage:    {"orders", "shwo", "o-1"},

@@ -18,39 +18,41 @@ type keysCommand struct {
 	Revoke revokeKeyCommand `cmd:"" help:"End API keys at once."`
 }
 
-// newKeyOptions describe a new key.
-type newKeyOptions struct {
-	Name    string            `help:"What the key is for. Do not name people." required:""`
-	Role    provision.Role    `help:"What the key may do: marketplace (place orders), viewer (read), operator (manage stock and orders) or admin (everything)." enum:"marketplace,viewer,operator,admin" default:"marketplace"`
-	Scope   []provision.Scope `help:"Only these of the role's scopes, such as orders:read. Repeat the option for several. Unset: all."`
-	Expires time.Duration     `help:"How long the key is valid, such as 90d. 0: until it is revoked." default:"365d"`
-	Rate    float64           `help:"How many requests a second the key may send. 0: the server's limit."`
-}
-
-// end returns when the key expires; nil: never.
-func (o newKeyOptions) end(now time.Time) *time.Time {
-	if o.Expires == 0 {
-		return nil
-	}
-	end := now.Add(o.Expires)
-	return &end
-}
-
 type createKeyCommand struct {
 	apiOptions
 	outputOptions
-	newKeyOptions
+	Name        string            `help:"What the key is for. Do not name people." required:""`
+	Role        provision.Role    `help:"What the key may do: marketplace (place orders), viewer (read), operator (manage stock and orders) or admin (everything)." enum:"marketplace,viewer,operator,admin" default:"marketplace"`
+	Scope       []provision.Scope `help:"Only these of the role's scopes, such as orders:read. Repeat the option for several. Unset: all." placeholder:"SCOPE"`
+	Marketplace []string          `help:"Marketplace that a key of role marketplace is for. Repeat the option for several." placeholder:"ID"`
+	Expires     time.Duration     `help:"How long the key is valid, such as 90d. 0: until it is revoked." default:"365d"`
+	Rate        float64           `help:"How many requests a second the key may send. 0: the server's limit."`
 }
 
 // Run creates the key and prints it.
 func (c *createKeyCommand) Run(e *env, api *client.Client) error {
-	created, raw, err := client.Object[openapi.NewAPIKeyText](api.CreateAPIKey(client.Once(e.ctx), openapi.NewAPIKey{
-		Name: c.Name, Role: c.Role, Scopes: namedList(c.Scope), ExpiresAt: c.end(time.Now()), RequestsPerSecond: named(c.Rate),
-	}))
+	key := openapi.NewAPIKey{
+		Name: c.Name, Role: c.Role, Scopes: namedList(c.Scope), Marketplaces: namedList(c.Marketplace), RequestsPerSecond: named(c.Rate),
+	}
+	if end := expiry(c.Expires, time.Now()); end != nil {
+		key.ExpiresAt.Set(*end)
+	} else {
+		key.ExpiresAt.SetNull()
+	}
+	created, raw, err := client.Object[openapi.NewAPIKeyText](api.CreateAPIKey(client.Once(e.ctx), key))
 	if err != nil {
 		return err
 	}
 	return writeObject(e, c.outputOptions, created, raw, created.APIKey.ID, showNewKey)
+}
+
+// expiry returns when a new key expires; nil: never.
+func expiry(after time.Duration, now time.Time) *time.Time {
+	if after == 0 {
+		return nil
+	}
+	end := now.Add(after)
+	return &end
 }
 
 func showNewKey(e *env, k openapi.NewAPIKeyText) error {
@@ -75,16 +77,19 @@ func (c *listKeysCommand) Run(e *env, api *client.Client) error {
 			return api.ListAPIKeys(e.ctx, &openapi.ListAPIKeysParams{Limit: limit, Cursor: cursor})
 		},
 		keep:     func(k openapi.APIKey) bool { return c.Ended || live(k, now) },
-		headings: []string{"KEY", "NAME", "ROLE", "SCOPES", "RATE", "CREATED", "BY", "EXPIRES", "LAST USED", "STATE"},
+		headings: []string{"KEY", "NAME", "ROLE", "SCOPES", "MARKETPLACES", "RATE", "CREATED", "BY", "EXPIRES", "LAST USED", "STATE"},
 		cells: func(k openapi.APIKey) []any {
-			scopes, rate := "all of the role", "server's"
+			scopes, marketplaces, rate := "all of the role", "all", "server's"
+			if k.Marketplaces != nil {
+				marketplaces = provision.JoinWords(*k.Marketplaces, "and")
+			}
 			if len(k.Scopes) < len(provision.APIKey{Role: k.Role}.Rights()) {
 				scopes = provision.JoinWords(k.Scopes, "and")
 			}
 			if k.RequestsPerSecond != nil {
 				rate = fmt.Sprintf("%g/s", *k.RequestsPerSecond)
 			}
-			return []any{k.ID, k.Name, k.Role, scopes, rate, e.when(k.CreatedAt), orDash(k.CreatedBy), e.whenOr(k.ExpiresAt, "never"),
+			return []any{k.ID, k.Name, k.Role, scopes, marketplaces, rate, e.when(k.CreatedAt), orDash(k.CreatedBy), e.whenOr(k.ExpiresAt, "never"),
 				e.whenOr(k.LastUsedAt, "never"), keyState(k, now)}
 		},
 		id: func(k openapi.APIKey) string { return k.ID },

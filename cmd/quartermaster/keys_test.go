@@ -15,12 +15,12 @@ func idOf(text string) string { return strings.Split(text, "_")[2] }
 func TestKeysByCommandLine(t *testing.T) {
 	t.Parallel()
 	s := setupAPI(t)
-	store := s.must("keys", "create", "--name=store", "--expires=30d")
+	store := s.must("keys", "create", "--name=store", "--expires=30d", "--marketplace=nordic")
 	narrow := s.must("keys", "create", "--name=dashboard", "--role=viewer", "--scope=orders:read", "--scope=events:read", "--rate=2.5", "--expires=0")
 	list := s.must("keys", "list")
-	require.Regexp(t, idOf(store)+` +store +marketplace +all of the role +server's .* key \S+ .* never +live`, list,
+	require.Regexp(t, idOf(store)+` +store +marketplace +all of the role +nordic +server's .* key \S+ .* never +live`, list,
 		"the least, unless it is said")
-	require.Regexp(t, idOf(narrow)+` +dashboard +viewer +orders:read and events:read +2.5/s .* never +never +live`, list)
+	require.Regexp(t, idOf(narrow)+` +dashboard +viewer +orders:read and events:read +all +2.5/s .* never +never +live`, list)
 	require.NotContains(t, list, store)
 	key, err := s.store.APIKeys.Get(t.Context(), "acme", idOf(store))
 	require.NoError(t, err)
@@ -30,8 +30,13 @@ func TestKeysByCommandLine(t *testing.T) {
 		"--scope=keys:write": "the role marketplace does not have keys:write, only admin has it",
 		"--expires=-1h":      "is in the past",
 		"--name=":            "name: ",
+		"--rate=0":           "needs at least one marketplace: name one that has a pool, out of nordic",
 	} {
-		refused := s.run("keys", "create", "--name=x", flag)
+		args := []string{"keys", "create", "--name=x", flag}
+		if flag != "--rate=0" {
+			args = append(args, "--marketplace=nordic")
+		}
+		refused := s.run(args...)
 		require.Contains(t, inWords(refused.err), message)
 		require.Equal(t, exitRefused, exitCode(refused.err), flag)
 	}
@@ -60,7 +65,7 @@ func TestTheFirstKeyOfAProviderNeedsTheDatabaseOnly(t *testing.T) {
 	t.Parallel()
 	url, store := setupStock(t)
 	database := "--database-url=" + url
-	text, err := call(t, "providers", "key", "acme", "--name=admin", "--role=admin", "--expires=52w", database)
+	text, err := call(t, "providers", "key", "acme", "--expires=52w", database)
 	require.NoError(t, err)
 	key, err := store.APIKeys.Get(t.Context(), "acme", idOf(text))
 	require.NoError(t, err)
@@ -69,8 +74,8 @@ func TestTheFirstKeyOfAProviderNeedsTheDatabaseOnly(t *testing.T) {
 	_, err = call(t, "providers", "key", "amce", "--name=admin", database)
 	require.ErrorContains(t, err, `there is no provider "amce": use acme or globex`)
 	require.Equal(t, exitNotFound, exitCode(err))
-	_, err = call(t, "providers", "key", "acme", "--name=admin", "--scope=all", database)
-	require.ErrorContains(t, err, `"all" is not a scope`)
+	_, err = call(t, "providers", "key", "acme", "--expires=-1h", database)
+	require.ErrorContains(t, err, "is in the past")
 	require.Equal(t, exitRefused, exitCode(err))
 	list, err := call(t, "providers", "list", database)
 	require.NoError(t, err)

@@ -35,13 +35,14 @@ type orderFilter struct {
 	Environment   string                 `help:"Only orders of this environment: production or test." enum:",production,test" default:"" placeholder:"ENVIRONMENT"`
 	Model         string                 `help:"Only orders that asked for this account model." placeholder:"MODEL"`
 	Account       string                 `help:"Only the order that holds or received this AWS account." placeholder:"ID"`
+	Customer      string                 `help:"Only orders of this customer, by the id that the marketplace gave it." placeholder:"ID"`
 	CreatedAfter  time.Time              `help:"Only orders created at this time or later: a time, a day, or how long ago, such as 7d." placeholder:"TIME"`
 	CreatedBefore time.Time              `help:"Only orders created before this time." placeholder:"TIME"`
 }
 
 // given reports whether the filter selects anything.
 func (f orderFilter) given() bool {
-	return len(f.State)+len(f.Code) > 0 || f.Marketplace+f.Environment+f.Model+f.Account != "" ||
+	return len(f.State)+len(f.Code) > 0 || f.Marketplace+f.Environment+f.Model+f.Account+f.Customer != "" ||
 		!f.CreatedAfter.IsZero() || !f.CreatedBefore.IsZero()
 }
 
@@ -55,6 +56,7 @@ func (f orderFilter) list(e *env, api *client.Client) listing[openapi.Order] {
 				Environment:   named(provision.Environment(f.Environment)),
 				Model:         named(provision.Model(f.Model)),
 				AccountID:     named(f.Account),
+				CustomerID:    named(f.Customer),
 				CreatedAfter:  named(f.CreatedAfter),
 				CreatedBefore: named(f.CreatedBefore),
 				Limit:         limit,
@@ -138,8 +140,14 @@ func showOrder(e *env, o openapi.Order) error {
 	f.add("order", o.ID)
 	f.add("state", fmt.Sprintf("%s since %s", o.State, e.when(o.Since)))
 	f.add("why", why(o))
+	if o.Failure != nil {
+		f.add("comment", or(o.Failure.Comment, ""))
+	}
 	f.add("what to do", whatToDo(o))
 	f.add("marketplace", string(o.Marketplace)+"/"+string(o.Environment))
+	if o.Customer != nil {
+		f.add("customer", o.Customer.ID+" "+o.Customer.Name)
+	}
 	f.add("created", e.when(o.CreatedAt))
 	f.add("account", or(o.AccountID, ""))
 	f.add("model", or(o.AccountModel, ""))

@@ -41,6 +41,8 @@ type orderOptions struct {
 	AWSAccountAlias string `name:"aws-account-alias" help:"Alias of the account." placeholder:"ALIAS"`
 	UseExistingCUR  string `name:"use-existing-cur" help:"Name of an existing report to link. Unset: a new report is created." placeholder:"NAME"`
 	ExistingCURKind string `name:"existing-cur-kind" help:"Which report is meant if the account has two with that name: cur or export." enum:",cur,export" default:"" placeholder:"KIND"`
+	CustomerID      string `help:"The id of the customer for whom the order is placed. Give it with --customer-name." placeholder:"ID"`
+	CustomerName    string `help:"The name of the customer." placeholder:"NAME"`
 	CallbackURL     string `name:"callback-url" help:"Where webhooks about this order go." placeholder:"URL"`
 }
 
@@ -58,6 +60,7 @@ func (o orderOptions) order() openapi.NewOrder {
 		UseExistingCUR:      named(o.UseExistingCUR),
 		ExistingCURKind:     named(provision.ReportKind(o.ExistingCURKind)),
 		CallbackURL:         named(o.CallbackURL),
+		Customer:            named(openapi.Customer{ID: o.CustomerID, Name: o.CustomerName}),
 	}
 }
 

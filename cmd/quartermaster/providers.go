@@ -14,7 +14,7 @@ import (
 type providersCommand struct {
 	Create createProviderCommand `cmd:"" help:"Create a provider, or change the name of one that exists."`
 	List   listProvidersCommand  `cmd:"" help:"List the providers."`
-	Key    providerKeyCommand    `cmd:"" help:"Create an API key of a provider without a key: the first one, or when all are lost. It is shown once."`
+	Key    providerKeyCommand    `cmd:"" help:"Create an admin key of a provider without having a key: the first one, or when all are lost. It is shown once."`
 }
 
 type createProviderCommand struct {
@@ -25,7 +25,14 @@ type createProviderCommand struct {
 
 // Run creates the provider.
 func (c *createProviderCommand) Run(e *env, db *postgres.DB) error {
-	return db.Providers.Create(e.ctx, c.ID, c.Name)
+	if c.Name == "" {
+		return db.Providers.Create(e.ctx, c.ID, "")
+	}
+	name, err := freeText("--name", c.Name, provision.MaxName)
+	if err != nil {
+		return err
+	}
+	return db.Providers.Create(e.ctx, c.ID, name)
 }
 
 type listProvidersCommand struct {
@@ -57,25 +64,27 @@ func (c *listProvidersCommand) Run(e *env, db *postgres.DB) error {
 
 type providerKeyCommand struct {
 	databaseOptions
-	newKeyOptions
-	Provider string `arg:"" help:"Provider id."`
+	Provider string        `arg:"" help:"Provider id."`
+	Name     string        `help:"What the key is for. Do not name people." default:"first admin"`
+	Expires  time.Duration `help:"How long the key is valid, such as 90d. 0: until it is revoked." default:"365d"`
 }
 
-// Run creates the key and prints it.
+// Run creates the key and prints it. Every other key is created by a key.
 func (c *providerKeyCommand) Run(e *env, db *postgres.DB) error {
-	text, key := apikey.New(c.Provider, c.Name, c.Role)
-	now := time.Now()
-	key.Scopes, key.ExpiresAt = c.Scope, c.end(now)
-	if c.Rate != 0 {
-		key.RateLimit = &c.Rate
+	name, err := freeText("--name", c.Name, provision.MaxName)
+	if err != nil {
+		return err
 	}
-	if wrong := provision.ValidateAPIKey(key, now); len(wrong) > 0 {
+	text, key := apikey.New(c.Provider, name, provision.RoleAdmin)
+	now := time.Now()
+	key.ExpiresAt = expiry(c.Expires, now)
+	if wrong := provision.ValidateAPIKey(key, now, nil); len(wrong) > 0 {
 		return &provision.InvalidError{Fields: wrong}
 	}
 	if _, err := db.APIKeys.Create(e.ctx, cliActor(), key); err != nil {
 		return unknownProvider(e, db, c.Provider, err)
 	}
-	_, err := fmt.Fprintln(e.out, text)
+	_, err = fmt.Fprintln(e.out, text)
 	return err
 }
 

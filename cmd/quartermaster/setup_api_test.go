@@ -58,20 +58,14 @@ func setupAPI(t *testing.T) *service {
 	require.NoError(t, err)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	s.url, s.keyFile = server.URL, s.key("admin")
+	text, err := call(t, "providers", "key", "acme", "--database-url="+url)
+	require.NoError(t, err)
+	s.url, s.keyFile = server.URL, keyFile(t, text)
 	return s
 }
 
 // protectedByConfiguration is an account that the service's configuration protects.
 const protectedByConfiguration = "000000020003"
-
-// key creates a key of a role and returns the name of a file that holds it.
-func (s *service) key(role string) (file string) {
-	s.t.Helper()
-	text, err := call(s.t, "providers", "key", "acme", "--name="+role, "--role="+role, "--database-url="+s.database)
-	require.NoError(s.t, err)
-	return keyFile(s.t, text)
-}
 
 func keyFile(t *testing.T, text string) string {
 	t.Helper()
@@ -143,12 +137,12 @@ func (w *rowWorkflows) StartOrder(ctx context.Context, order provision.Order, ha
 	return true, nil, hash, nil
 }
 
-func (w *rowWorkflows) OrderNotYetStored(context.Context, provision.OrderKey) (*provision.Order, error) {
+func (w *rowWorkflows) OrderNotYetStored(context.Context, provision.Tenant, string) (*provision.Order, error) {
 	return nil, provision.ErrNotFound
 }
 
 func (w *rowWorkflows) Correct(ctx context.Context, key provision.OrderKey, fields provision.Correction, by provision.Intervention) error {
-	order, err := w.db.Orders.Get(ctx, key)
+	order, err := w.db.Orders.Get(ctx, key.Tenant(), key.ID)
 	if err == nil && order.State != provision.ActionRequired {
 		err = &provision.Failure{Code: provision.CodeNotAsked, Reason: "the order asks for nothing"}
 	}
@@ -159,7 +153,7 @@ func (w *rowWorkflows) Correct(ctx context.Context, key provision.OrderKey, fiel
 }
 
 func (w *rowWorkflows) Act(ctx context.Context, key provision.OrderKey, verb string, by provision.Intervention) error {
-	order, err := w.db.Orders.Get(ctx, key)
+	order, err := w.db.Orders.Get(ctx, key.Tenant(), key.ID)
 	switch {
 	case err != nil:
 		return err

@@ -83,6 +83,9 @@ func showWebhook(e *env, w openapi.Webhook) error {
 	f.add("url", w.URL)
 	f.add("kind", w.Kind)
 	f.add("events", strings.Join(w.EventTypes, ", "))
+	if w.Marketplaces != nil {
+		f.add("marketplaces", strings.Join(*w.Marketplaces, ", "))
+	}
 	f.add("description", w.Description)
 	f.add("enabled", w.Enabled)
 	f.add("disabled", e.whenOr(w.DisabledAt, ""))
@@ -98,13 +101,14 @@ type createWebhookCommand struct {
 	outputOptions
 	URL         string   `arg:"" name:"url" help:"https URL of the receiver."`
 	Events      []string `help:"Types of events, such as order.* or order.completed. Unset: all." placeholder:"TYPE"`
+	Marketplace []string `help:"Only events about orders of this marketplace. Repeat the option for several. Unset: all events." placeholder:"ID"`
 	Description string   `help:"What the endpoint is for." placeholder:"TEXT"`
 }
 
 // Run creates the endpoint and prints its secret.
 func (c *createWebhookCommand) Run(e *env, api *client.Client) error {
 	created, raw, err := client.Object[openapi.WebhookWithSecret](api.CreateWebhook(client.Once(e.ctx), openapi.NewWebhook{
-		URL: c.URL, EventTypes: namedList(c.Events), Description: named(c.Description),
+		URL: c.URL, EventTypes: namedList(c.Events), Description: named(c.Description), Marketplaces: namedList(c.Marketplace),
 	}))
 	if err != nil {
 		return err

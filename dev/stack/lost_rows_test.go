@@ -145,7 +145,7 @@ func TestOrdersThatTheDatabaseLostAreRestored(t *testing.T) {
 	requireAsOrderedOn(t, p, after[terminated])
 	require.Equal(t, provision.Failed, after[failed].State, "an operator ended it, so it stays ended")
 	require.Equal(t, string(provision.CodeFailedByOperator), after[failed].Failure.Code)
-	require.Contains(t, after[failed].Failure.Reason, "the test asks for it")
+	require.Equal(t, "the test asks for it", *after[failed].Failure.Comment)
 	requireStatusOn(t, p, account[failed], provision.AccountProvisioningFailed)
 	require.Equal(t, provision.Cancelled, after[cancelled].State)
 	require.Eventually(t, func() bool { err = p.Reconcile(ctx); return err == nil }, 30*time.Second, 200*time.Millisecond)

@@ -26,6 +26,7 @@ func TestCustomerDataIsNeverStoredOrLoggedInClear(t *testing.T) {
 	order.AWSAlternateContact = &provision.AlternateContact{
 		Name: "Xanthippe Yarrow", Email: "xanthippe@yarrow.example", Phone: "+1 206 555 0177", Title: "Bookkeeper General",
 	}
+	order.Customer = &provision.Customer{ID: "wolfram-5150", Name: "Wolfram Vandermeer"}
 	failing := order
 	failing.ID, failing.AWSAccountAlias = "sealed-failing", "sealed-failing-alias"
 	ids, err := playground.Stock(ctx, order.Marketplace, provision.ModelSPAM, 2)
@@ -54,6 +55,7 @@ func TestCustomerDataIsNeverStoredOrLoggedInClear(t *testing.T) {
 	secrets := []string{
 		order.AWSContactName, contact.Name, contact.Email, contact.Phone, contact.Title,
 		order.AWSAccountAlias, failing.AWSAccountAlias, "Acme NOC",
+		order.Customer.ID, order.Customer.Name,
 	}
 	for _, o := range []openapi.Order{completed, failed} {
 		id := workflows.OrderWorkflowID(provision.OrderKey{Provider: stack.Provider, ID: o.ID})
@@ -77,6 +79,12 @@ func TestCustomerDataIsNeverStoredOrLoggedInClear(t *testing.T) {
 		for _, secret := range secrets {
 			require.False(t, bytes.Contains(wire, []byte(secret)), "the description of %s holds %q", id, secret)
 		}
+	}
+	require.Contains(t, string(playground.Sim.Snapshot(*completed.AccountID)), order.AWSContactName)
+	for _, id := range ids {
+		account := playground.Sim.Snapshot(id)
+		require.NotContains(t, string(account), order.Customer.ID, "AWS never receives the customer")
+		require.NotContains(t, string(account), order.Customer.Name)
 	}
 	logs, err := filepath.Glob(filepath.Join(playground.Dir, "*.log"))
 	require.NoError(t, err)

@@ -82,63 +82,6 @@ func (s Accounts) List(ctx context.Context, provider string, f provision.Account
 	return accounts, err
 }
 
-// changeAccount runs work on an account of the provider, with the account and its pool locked. It returns the
-// account as it is afterwards, and the orders that got an account because of the change. version is the one that
-// the caller has seen; 0 means any. Errors: provision.ErrNotFound, provision.ErrStale.
-func changeAccount(ctx context.Context, db *database, actor, provider, id string, version int64,
-	work func(*sqlx.Tx, provision.Account) error) (now provision.Account, woken []provision.OrderKey, err error) {
-	const readSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2`
-	var pool provision.Pool // an account never changes its pool
-	if err := db.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`, provider,
-		id); err != nil {
-		return now, nil, notFound(err, "account %s", id)
-	}
-	err = db.poolTx(ctx, actor, pool, func(tx *sqlx.Tx) error {
-		if err := tx.GetContext(ctx, &now, readSQL+` FOR UPDATE OF a`, provider, id); err != nil {
-			return notFound(err, "account %s", id)
-		}
-		if version != 0 && version != now.Version {
-			return fmt.Errorf("account %s has changed since it was read: %w", id, provision.ErrStale)
-		}
-		if err := work(tx, now); err != nil {
-			return err
-		}
-		if err := tx.GetContext(ctx, &now, readSQL, provider, id); err != nil {
-			return notFound(err, "account %s", id)
-		}
-		woken, err = match(ctx, tx, pool, provision.OrderKey{})
-		return err
-	})
-	return now, woken, err
-}
-
-// forbidden returns an error that names the allowed statuses when the account is in none of them.
-func forbidden(a provision.Account, what string, allowed ...provision.AccountStatus) error {
-	if a.RemovingSince != nil {
-		return &provision.StateError{Reason: fmt.Sprintf(
-			"account %s: the leftovers of order %s are being removed: wait until that has ended", a.ID, a.OrderID)}
-	}
-	if slices.Contains(allowed, a.Status) {
-		return nil
-	}
-	labels := make([]string, len(allowed))
-	for i, status := range allowed {
-		labels[i] = status.Label()
-	}
-	return &provision.StateError{Reason: fmt.Sprintf("account %s is %s: only an account that is %s can be %s", a.ID, a.Status.Label(),
-		provision.JoinWords(labels, "or"), what)}
-}
-
-// noteSQL adds a history row for a change that leaves the status as it is.
-const noteSQL = `
-INSERT INTO account_history (account_id, actor, from_status, to_status, reason, provider, order_id)
-VALUES ($1, qm_actor(), $2, $3, $4, $5, NULLIF($6, ''))`
-
-func note(ctx context.Context, tx *sqlx.Tx, a provision.Account, to provision.AccountStatus, what string) error {
-	_, err := tx.ExecContext(ctx, noteSQL, a.ID, a.Status, to, what, a.Provider, a.OrderID)
-	return err
-}
-
 const updateAccountSQL = `UPDATE accounts SET name = $2, root_email = $3, role_arn = $4, model = $5 WHERE id = $1`
 
 const verifyFirstSQL = `
@@ -162,7 +105,7 @@ func (s Accounts) Update(ctx context.Context, actor, provider, id string, versio
 		if _, err := tx.ExecContext(ctx, updateAccountSQL, id, edited.Name, edited.RootEmail, edited.RoleARN, edited.Model); err != nil {
 			return err
 		}
-		if err := note(ctx, tx, a, a.Status, "edited: "+strings.Join(changed, ", ")); err != nil {
+		if err := noteAccount(ctx, tx, a, a.Status, "edited: "+strings.Join(changed, ", ")); err != nil {
 			return err
 		}
 		if slices.Contains(changed, "role_arn") && (a.Status == provision.AccountReady || a.ReadyWhenVerified) {
@@ -194,16 +137,13 @@ func (s Accounts) Delete(ctx context.Context, actor, provider, id string, versio
 		if err := forbidden(a, "deleted", provision.AccountReady, provision.AccountInvalid); err != nil {
 			return err
 		}
-		if err := note(ctx, tx, a, provision.AccountDeleted, "deleted"); err != nil {
+		if err := noteAccount(ctx, tx, a, provision.AccountDeleted, "deleted"); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM accounts WHERE id = $1`, id)
 		return err
 	})
 }
-
-const invalidateSQL = `
-UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = false, ready_because = '', verify_at = NULL WHERE id = $1`
 
 // Invalidate makes an account Invalid because an operator says so. An account that waits for its verification
 // stops waiting. Errors: as Update.
@@ -217,13 +157,7 @@ func (s Accounts) Invalidate(ctx context.Context, actor, provider, id string, ve
 			provision.AccountInvalid); err != nil {
 			return err
 		}
-		if a.Status == provision.AccountInvalid { // the status does not change, so the trigger writes no history row
-			if err := note(ctx, tx, a, a.Status, reason); err != nil {
-				return err
-			}
-		}
-		_, err := tx.ExecContext(ctx, invalidateSQL, id, reason)
-		return err
+		return invalidateAccount(ctx, tx, a, reason)
 	})
 }
 
@@ -238,7 +172,7 @@ func (s Accounts) Return(ctx context.Context, actor, provider, id string, versio
 		if err := forbidden(a, "returned to Ready", provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
 			return err
 		}
-		if err := note(ctx, tx, a, a.Status, "to be Ready once it is verified: "+reason); err != nil {
+		if err := noteAccount(ctx, tx, a, a.Status, "to be Ready once it is verified: "+reason); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, returnSQL, id, "returned by "+actor+": "+reason)
@@ -247,8 +181,10 @@ func (s Accounts) Return(ctx context.Context, actor, provider, id string, versio
 }
 
 // Verify makes the verification of the account due now. Errors: as Update.
-func (s Accounts) Verify(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
-	return changeAccount(ctx, s.db, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
+func (s Accounts) Verify(
+	ctx context.Context, actor, provider, id string, version int64,
+) (provision.Account, []provision.OrderKey, error) {
+	return changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "verified",
 			provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
 			return err

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,14 +15,14 @@ import (
 
 func emit(t *testing.T, db sqlx.Execer, provider, eventType, subject string) {
 	t.Helper()
-	_, err := db.Exec(`SELECT emit_event($1, $2, $3, '{}')`, provider, eventType, subject)
+	_, err := db.Exec(`SELECT emit_event($1, $2, $3, '{"marketplace": "north"}')`, provider, eventType, subject)
 	require.NoError(t, err)
 }
 
 // follow reads on from a place, and returns what came and the new place.
 func follow(t *testing.T, store *postgres.DB, after int64) (subjects []string, upTo int64) {
 	t.Helper()
-	events, upTo, err := store.Events.List(t.Context(), "acme", provision.EventFilter{After: after, Limit: 100})
+	events, upTo, err := store.Events.List(t.Context(), provision.Tenant{Provider: "acme"}, provision.EventFilter{After: after, Limit: 100})
 	require.NoError(t, err)
 	for _, e := range events {
 		subjects = append(subjects, e.Subject)
@@ -118,7 +119,7 @@ func TestEventsAreFiltered(t *testing.T) {
 		"[]":                                      {Type: "order.accepted.*"},
 	} {
 		filter.Limit = 10
-		events, _, err := store.Events.List(ctx, "acme", filter)
+		events, _, err := store.Events.List(ctx, provision.Tenant{Provider: "acme"}, filter)
 		require.NoError(t, err)
 		got := []string{}
 		for _, e := range events {
@@ -134,7 +135,7 @@ func TestWhoWasAwayForTooLongIsTold(t *testing.T) {
 	for i := range 3 {
 		emit(t, db, "acme", "stock.low", fmt.Sprint(i))
 	}
-	first, _, err := store.Events.List(ctx, "acme", provision.EventFilter{Limit: 1})
+	first, _, err := store.Events.List(ctx, provision.Tenant{Provider: "acme"}, provision.EventFilter{Limit: 1})
 	require.NoError(t, err)
 	// Two of them are old; nothing but a test turns back a clock.
 	db.MustExec(`ALTER TABLE events DISABLE TRIGGER events_append_only`)
@@ -148,9 +149,48 @@ func TestWhoWasAwayForTooLongIsTold(t *testing.T) {
 	subjects, upTo := follow(t, store, 0)
 	require.Equal(t, []string{"2"}, subjects)
 	for _, after := range []int64{first[0].Seq, upTo + 1} {
-		_, _, err = store.Events.List(ctx, "acme", provision.EventFilter{After: after, Limit: 1})
+		_, _, err = store.Events.List(ctx, provision.Tenant{Provider: "acme"}, provision.EventFilter{After: after, Limit: 1})
 		require.ErrorIs(t, err, provision.ErrGone)
 	}
-	_, _, err = store.Events.List(ctx, "acme", provision.EventFilter{After: first[0].Seq + 1, Limit: 1})
+	_, _, err = store.Events.List(ctx, provision.Tenant{Provider: "acme"}, provision.EventFilter{After: first[0].Seq + 1, Limit: 1})
 	require.NoError(t, err, "who has the last one that was purged has missed nothing")
+}
+
+// What people write freely may name a customer. Histories show it to those who may read them; events go to other systems.
+func TestEventsNeverHoldWhatPeopleWrite(t *testing.T) {
+	t.Parallel()
+	store, db := watched(t, 2)
+	ctx := t.Context()
+	const written = "Jane Roe of Acme called"
+	endState := []provision.OrderState{provision.Cancelled, provision.Failed}
+	for i, why := range []provision.Failure{cancelled, ended} {
+		key := open(t, store, fmt.Sprintf("stopped-%d", i), "")
+		claim(t, store, key)
+		why.Comment = written
+		require.NoError(t, store.Orders.Stop(ctx, key, "stop", why, provision.Intervention{Actor: "key store", Reason: written}))
+		_, err := store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: endState[i], Failure: why})
+		require.NoError(t, err)
+		view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
+		require.NoError(t, err)
+		require.Equal(t, written, view.Failure.Comment, "readers of the order see it")
+	}
+	key := open(t, store, "swapped", "")
+	account := claim(t, store, key).Account.ID
+	swapped := provision.Failure{Code: provision.CodeAccountSwappedByOperator, Reason: "an operator swapped the account", Comment: written}
+	_, err := store.Orders.RejectAccount(ctx, key, account, swapped, false)
+	require.NoError(t, err)
+	rejected, err := store.Accounts.Get(ctx, "acme", account)
+	require.NoError(t, err)
+	require.Contains(t, rejected.Reason, written, "readers of the account see it")
+	require.Equal(t, []string{"stock.empty"}, watch(t, store), "the order has the last account")
+	_, err = store.Stock.AcknowledgeAlert(ctx, "key abc", "acme", alerts(t, store)[0].ID, written)
+	require.NoError(t, err)
+
+	var events []string
+	require.NoError(t, db.SelectContext(ctx, &events, `SELECT type || ' ' || data FROM events`))
+	all := strings.Join(events, "\n")
+	for _, emitted := range []string{"order.cancelled", "order.failed", "stock.acknowledged"} {
+		require.Contains(t, all, emitted)
+	}
+	require.NotContains(t, all, written)
 }

@@ -223,8 +223,8 @@ func emitStock(ctx context.Context, tx *sqlx.Tx, a provision.StockAlert, event s
 	data := map[string]any{"alert_id": a.ID, "marketplace": a.Marketplace, "environment": a.Environment, "kind": a.Kind, "reason": a.Reason,
 		"ready":          a.Ready,
 		"orders_waiting": a.OrdersWaiting, "opened_at": a.OpenedAt, "notifications": a.Notifications}
-	if a.AcknowledgedBy != "" {
-		data["acknowledged_by"], data["note"] = a.AcknowledgedBy, a.Note
+	if a.AcknowledgedBy != "" { // the note stays out of the event: it is free text, which may name people
+		data["acknowledged_by"] = a.AcknowledgedBy
 	}
 	_, err := tx.ExecContext(ctx, `SELECT emit_event($1, $2, $3, $4)`, a.Provider, event, a.Marketplace+"/"+string(a.Environment),
 		asJSON(data))

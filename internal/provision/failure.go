@@ -124,6 +124,9 @@ type Failure struct {
 	Field  string `json:"field,omitempty"` // of the order, as the API names it
 	Value  string `json:"value,omitempty"`
 	Reason string `json:"reason"` // what happened and what to do, in one or two sentences
+	// Comment is what the person wrote who stopped the order or swapped its account. It is free text and may name people, so
+	// only readers of the order, its account and their histories see it: no event, no log.
+	Comment string `json:"comment,omitempty"`
 	// AWSCode is AWS's error code, e.g. EntityAlreadyExists.
 	AWSCode string `json:"aws_code,omitempty"`
 	// RequestID is AWS's id of the refused request. AWS Support asks for it.
@@ -144,6 +147,14 @@ func (f *Failure) answered() string {
 		return fmt.Sprintf(" (AWS answered %s)", f.AWSCode)
 	}
 	return fmt.Sprintf(" (AWS answered %s, request id %s)", f.AWSCode, f.RequestID)
+}
+
+// Commented returns Explained with the comment, for readers of the order, its account and their histories.
+func (f *Failure) Commented() string {
+	if f.Comment == "" {
+		return f.Explained()
+	}
+	return f.Explained() + ": " + f.Comment
 }
 
 // Error returns the code and the reason, without the customer's data.

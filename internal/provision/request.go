@@ -17,6 +17,7 @@ type Request struct {
 	Environment    Environment `json:"environment"`
 	OrderMode      string      `json:"order_mode"`
 	AccountModel   Model       `json:"account_model,omitempty"`    // empty: any
+	Customer       *Customer   `json:"customer,omitempty"`         // nil: the marketplace did not say
 	UseExistingCUR string      `json:"use_existing_cur,omitempty"` // the name of a report; empty: create a new report
 	// ExistingCURKind says which report is meant when the account has one of each kind under that name; empty: the only one.
 	ExistingCURKind  ReportKind        `json:"existing_cur_kind,omitempty"`
@@ -64,6 +65,9 @@ func (r Request) Validate() []FieldError {
 	v.pool(Pool{Marketplace: r.Marketplace, Environment: r.Environment})
 	v.check("order_mode", r.OrderMode == OrderModeNewAccount,
 		"%q is not an order mode: use %q", r.OrderMode, OrderModeNewAccount)
+	if r.Customer != nil {
+		v.customer(*r.Customer)
+	}
 	v.existingReport(r)
 	v.check("iam_user_name", userNamePattern.MatchString(r.IAMUserName),
 		"%q is not an IAM user name: use 1 to 64 characters of A-Z a-z 0-9 _ + = , . @ -", r.IAMUserName)
