@@ -74,6 +74,11 @@ func (w *recordingWorkflows) RemoveLeftovers(context.Context, provision.Leftover
 	return nil
 }
 
+func (w *recordingWorkflows) IssuePassword(_ context.Context, key provision.OrderKey, _ provision.PasswordRequest,
+	_ time.Duration) (outcome provision.PasswordOutcome, ended bool, err error) {
+	return outcome, true, w.tell(key)
+}
+
 func (w *recordingWorkflows) WakeOrders(_ context.Context, keys []provision.OrderKey) error {
 	return w.tell(keys...)
 }
