@@ -68,7 +68,7 @@ func (f orderFilter) list(e *env, api *client.Client) listing[openapi.Order] {
 		},
 		headings: []string{"ORDER", "STATE", "SINCE", "MARKETPLACE", "ACCOUNT", "STEP", "WHY"},
 		cells: func(o openapi.Order) []any {
-			return []any{o.ID, o.State, e.when(o.Since), string(o.Marketplace) + "/" + string(o.Environment), orDash(o.AccountID),
+			return []any{o.ID, o.State, e.when(o.Since), o.Marketplace + "/" + string(o.Environment), orDash(o.AccountID),
 				orDash(o.Step), cmp.Or(why(o), "-")}
 		},
 		id: func(o openapi.Order) string { return o.ID },
@@ -144,7 +144,7 @@ func showOrder(e *env, o openapi.Order) error {
 		f.add("comment", or(o.Failure.Comment, ""))
 	}
 	f.add("what to do", whatToDo(o))
-	f.add("marketplace", string(o.Marketplace)+"/"+string(o.Environment))
+	f.add("marketplace", o.Marketplace+"/"+string(o.Environment))
 	if o.Customer != nil {
 		f.add("customer", o.Customer.ID+" "+o.Customer.Name)
 	}
