@@ -1,9 +1,11 @@
 package api
 
 import (
+	"encoding/json"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -38,6 +40,10 @@ func canonical(v any, at []string, s *openapi3.Schema) (any, []finding) {
 				v[i], found = value, append(found, wrong...)
 			}
 		}
+	case json.Number:
+		if s.Type.Includes(openapi3.TypeInteger) && hasFraction(v) {
+			found = []finding{{FieldProblem: fieldAt(at, "must be "+typeInWords(s)), shape: true}}
+		}
 	case string:
 		text, wrong := canonicalText(v, s)
 		if wrong != "" {
@@ -46,6 +52,13 @@ func canonical(v any, at []string, s *openapi3.Schema) (any, []finding) {
 		return text, found
 	}
 	return v, found
+}
+
+// hasFraction reports whether a number is no integer. kin-openapi rounds a number before it looks. It is left to compare the large ones with
+// their bounds.
+func hasFraction(number json.Number) bool {
+	f, err := number.Float64()
+	return err == nil && math.Abs(f) < 1e15 && strings.ContainsAny(number.String(), ".eE")
 }
 
 // canonicalText is canonical for a string. An empty text breaks no rule of its own: the schema says whether it may be empty.

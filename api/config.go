@@ -80,8 +80,8 @@ type Config struct {
 	// ProtectedIDs are AWS account ids that enter no pool of any provider: payers and our own. Each provider protects more of them: see
 	// ProtectedAccounts.
 	ProtectedIDs []string
-	// RequestsPerSecond is the limit of each API key without a limit of its own, and of each IP address for requests without a
-	// valid key. Default: 50.
+	// RequestsPerSecond is the limit of each API key without a limit of its own, and of each IPv4 address or IPv6 /64 for requests
+	// without a valid key. Default: 50.
 	RequestsPerSecond float64
 	// Burst is the number of requests that may arrive at the same moment. Default: twice RequestsPerSecond. A key with a limit
 	// of its own has a burst of twice that limit.
@@ -96,6 +96,9 @@ type Config struct {
 	EventHints EventHints
 	// StreamLifetime is the time after which a stream ends and its reader reconnects. Default: an hour.
 	StreamLifetime time.Duration
+	// BodyTimeout is how long a body may take to arrive. It must leave time for the work: a request has 15 seconds in all, so that a slow caller
+	// cannot make the service look slow. Default: 10 seconds.
+	BodyTimeout time.Duration
 	// Simulated marks the results of orders: this service runs against a simulator.
 	Simulated bool
 	// Now is the clock. Default: time.Now.
@@ -105,6 +108,7 @@ type Config struct {
 const (
 	bodyLimit      = "64K"            // an order form has about 1 KB
 	requestTimeout = 15 * time.Second // of a whole request, database and Temporal included
+	bodyTimeout    = 10 * time.Second
 )
 
 // service implements server.StrictServerInterface. Each resource has a file with its handlers.
@@ -114,7 +118,7 @@ type service struct {
 	baseURL  string // PublicURL without a slash at the end
 	basePath string // its path, for Location headers
 	budgets  budgets
-	seen     seenKeys
+	keys     keyLookup
 	streams  streamCounter
 	models   modelCache
 }
@@ -142,6 +146,9 @@ func newService(cfg Config) (*service, error) {
 	}
 	if cfg.StreamLifetime <= 0 {
 		cfg.StreamLifetime = streamLifetime
+	}
+	if cfg.BodyTimeout <= 0 {
+		cfg.BodyTimeout = bodyTimeout
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -54,7 +54,7 @@ var problems = map[provision.Code]struct {
 	retryAfter int
 }{
 	codeBadRequest:              {http.StatusBadRequest, "The request cannot be read", 0},
-	codeInvalidJSON:             {http.StatusBadRequest, "The body is not JSON", 0},
+	codeInvalidJSON:             {http.StatusBadRequest, "The JSON body cannot be used", 0},
 	codeInvalidParameter:        {http.StatusBadRequest, "A parameter is invalid", 0},
 	codeRequestTimeout:          {http.StatusRequestTimeout, "The request took too long to arrive", 0},
 	codeClientClosedRequest:     {statusClientClosedRequest, "The caller hung up", 0},
@@ -267,22 +267,17 @@ func (s *service) writeProblem(err error, c echo.Context) {
 	if row.status == http.StatusUnauthorized {
 		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="quartermaster"`)
 	}
-	if c.Request().Method == http.MethodHead {
-		err = c.NoContent(row.status)
-	} else {
-		var body []byte
-		body, err = json.Marshal(openapi.Problem{
-			Type:      "urn:quartermaster:problem:" + string(p.code),
-			Title:     row.title,
-			Status:    row.status,
-			Code:      p.code,
-			Detail:    p.detail,
-			RequestID: header.Get(echo.HeaderXRequestID),
-			Errors:    resource.OptionalSlice(p.fields),
-		})
-		if err == nil {
-			err = c.Blob(row.status, problemContentType, body)
-		}
+	body, err := json.Marshal(openapi.Problem{
+		Type:      "urn:quartermaster:problem:" + string(p.code),
+		Title:     row.title,
+		Status:    row.status,
+		Code:      p.code,
+		Detail:    p.detail,
+		RequestID: header.Get(echo.HeaderXRequestID),
+		Errors:    resource.OptionalSlice(p.fields),
+	})
+	if err == nil {
+		err = c.Blob(row.status, problemContentType, body)
 	}
 	if err != nil { // the caller has hung up
 		s.Log.DebugContext(c.Request().Context(), "could not send the problem", "error", err)

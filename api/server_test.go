@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 	"testing"
 
@@ -70,7 +68,7 @@ func TestEachKeyHasItsOwnBudget(t *testing.T) {
 	for range 3 { // without a key the address counts
 		require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/openapi.json", "").Code)
 	}
-	readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", `{"token":"x"}`), http.StatusTooManyRequests, codeTooManyRequests)
+	readProblem(t, w.send("", http.MethodGet, "/v1/openapi.json", ""), http.StatusTooManyRequests, codeTooManyRequests)
 	require.Equal(t, http.StatusNoContent, w.send("", http.MethodGet, "/livez", "").Code, "probes are not limited")
 }
 
@@ -108,23 +106,6 @@ func TestRequestIDs(t *testing.T) {
 	}
 }
 
-func TestOnlyTrustedProxiesAreBelieved(t *testing.T) {
-	t.Parallel()
-	address := func(trusted []netip.Prefix, peer string) string {
-		w := setup(t, func(c *Config) { c.TrustedProxies = trusted })
-		r := httptest.NewRequest(http.MethodGet, "/livez", nil)
-		r.RemoteAddr = peer + ":1234"
-		r.Header.Set("X-Forwarded-For", "203.0.113.9")
-		require.Equal(t, http.StatusNoContent, serve(w.handler, r).Code)
-		return fmt.Sprint(w.log.lines(t)[0]["ip"])
-	}
-	proxies := []netip.Prefix{netip.MustParsePrefix("10.1.2.3/16")}
-	require.Equal(t, "10.1.0.7", address(nil, "10.1.0.7"))
-	require.Equal(t, "203.0.113.9", address(proxies, "10.1.0.7"))
-	require.Equal(t, "10.2.0.7", address(proxies, "10.2.0.7"), "a private address outside of the named network")
-	require.Equal(t, "127.0.0.1", address(proxies, "127.0.0.1"))
-}
-
 // The log contains neither secrets nor the customer's data, even if the request fails.
 func TestTheLogContainsNoSecrets(t *testing.T) {
 	t.Parallel()
@@ -136,7 +117,7 @@ func TestTheLogContainsNoSecrets(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, w.post("/v1/orders", form).Code)
 	require.Equal(t, http.StatusConflict, w.post("/v1/orders", changed(form, []map[string]any{{"aws_account_alias": "quux"}})).Code)
 	require.Equal(t, http.StatusUnprocessableEntity, w.post("/v1/orders", changed(form,
-		[]map[string]any{{"aws_contact_name": contact + " "}})).Code)
+		[]map[string]any{{"aws_contact_name": contact + "\u200b"}})).Code)
 	require.Equal(t, http.StatusUnauthorized, w.send(w.key+"x", http.MethodGet, "/v1/orders", "").Code)
 	require.Equal(t, http.StatusBadRequest, w.get("/v1/orders?contact=Zenobia+Quux").Code)
 	require.Equal(t, http.StatusNotFound, w.get("/v1/"+token).Code)

@@ -23,6 +23,8 @@ func inWords(e *openapi3.SchemaError) string {
 		return "is missing: it is required"
 	case "type":
 		return "must be " + typeInWords(s)
+	case "nullable":
+		return "must not be null: give it a value, or leave it out"
 	case "enum":
 		return "use " + provision.JoinWords(texts(s.Enum), "or")
 	case "pattern":

@@ -55,6 +55,9 @@ type APIKey struct {
 	// LastUsedAt When the key was last used, to the minute. Absent if it never was.
 	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
 
+	// Marketplaces The marketplaces that the key is bound to. Absent if it sees all marketplaces of the provider.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
+
 	// Name What the key is for.
 	Name string `json:"name"`
 
@@ -310,7 +313,7 @@ type CallbackSecret struct {
 	// Held How many messages wait for the secret to be created.
 	Held int `json:"held"`
 
-	// OlderSignsUntil Until when the previous secret signs as well. Absent if it does not.
+	// OlderSignsUntil Until when previous secrets sign as well. Absent if none does.
 	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
 }
 
@@ -593,8 +596,11 @@ type ModelThresholds = []ModelThreshold
 
 // NewAPIKey An API key to create.
 type NewAPIKey struct {
-	// ExpiresAt When the key expires. If absent, it is valid until it is revoked.
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// ExpiresAt When the key expires. If absent, a year from now. `null`: never; the key is valid until it is revoked.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
+
+	// Marketplaces The marketplaces whose orders the key may see and place. Each must have a pool. Required for the role `marketplace`, and not allowed for other roles.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
 
 	// Name What the key is for. Free text. Do not name people.
 	Name KeyName `json:"name"`
@@ -775,6 +781,9 @@ type NewWebhook struct {
 
 	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 	EventTypes *EventTypes `json:"event_types,omitempty"`
+
+	// Marketplaces Limits the endpoint to events about orders of these marketplaces; it then receives no events about stock, accounts and other endpoints. Each must have a pool. If absent, it receives the events of all marketplaces.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
 
 	// URL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
 	URL WebhookURL `json:"url"`
@@ -1508,7 +1517,7 @@ type Scope = provision.Scope
 
 // SecretRotation How long both secrets are used.
 type SecretRotation struct {
-	// OverlapSeconds For how many seconds the previous secret signs as well. Use 0 if it has leaked.
+	// OverlapSeconds For how many seconds the previous secret signs as well. Use 0 if a secret has leaked: all previous secrets end at once.
 	OverlapSeconds *int `json:"overlap_seconds,omitempty"`
 }
 
@@ -1654,6 +1663,9 @@ type Webhook struct {
 	// Kind `endpoint`: created through the API; `callback`: the callback_url of orders, which receives events of those orders only.
 	Kind string `json:"kind"`
 
+	// Marketplaces The marketplaces that the endpoint is limited to. Absent if it receives the events of all marketplaces.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
+
 	// URL Where messages are sent.
 	URL string `json:"url"`
 }
@@ -1675,7 +1687,7 @@ type WebhookPage struct {
 
 // WebhookSecret A new secret.
 type WebhookSecret struct {
-	// OlderSignsUntil Until when the previous secret signs as well. Absent if it does not.
+	// OlderSignsUntil Until when previous secrets sign as well. Absent if none does.
 	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
 
 	// Secret The secret that signs messages from now on, as `whsec_<base64>`. Shown once.
@@ -1695,6 +1707,9 @@ type WebhookUpdate struct {
 
 	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 	EventTypes *EventTypes `json:"event_types,omitempty"`
+
+	// Marketplaces Limits the endpoint to events about orders of these marketplaces. Messages about others that still wait are dropped. `null`: all marketplaces, from now on.
+	Marketplaces nullable.Nullable[[]MarketplaceID] `json:"marketplaces,omitempty"`
 
 	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
@@ -2430,7 +2445,9 @@ type ClientInterface interface {
 	// CreateAPIKeyWithBody Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -2443,7 +2460,9 @@ type ClientInterface interface {
 	// CreateAPIKey Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -2464,7 +2483,7 @@ type ClientInterface interface {
 	// RevokeAPIKey Revoke an API key
 	//
 	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-	// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
@@ -2472,14 +2491,15 @@ type ClientInterface interface {
 
 	// RotateAPIKeyWithBody Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2488,14 +2508,15 @@ type ClientInterface interface {
 
 	// RotateAPIKey Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2514,7 +2535,8 @@ type ClientInterface interface {
 	// RotateCallbackSecretWithBody Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2524,7 +2546,8 @@ type ClientInterface interface {
 	// RotateCallbackSecret Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3180,9 +3203,10 @@ type ClientInterface interface {
 
 	// RotateWebhookSecretWithBody Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3191,9 +3215,10 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3671,7 +3696,9 @@ func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, req
 // CreateAPIKeyWithBody Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -3694,7 +3721,9 @@ func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, b
 // CreateAPIKey Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -3735,7 +3764,7 @@ func (c *Client) GetAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ..
 // RevokeAPIKey Revoke an API key
 //
 // Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 // another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
 // Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
@@ -3753,14 +3782,15 @@ func (c *Client) RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors
 
 // RotateAPIKeyWithBody Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3779,14 +3809,15 @@ func (c *Client) RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, co
 
 // RotateAPIKey Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3825,7 +3856,8 @@ func (c *Client) GetCallbackSecret(ctx context.Context, reqEditors ...RequestEdi
 // RotateCallbackSecretWithBody Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3845,7 +3877,8 @@ func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, contentType s
 // RotateCallbackSecret Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5041,9 +5074,10 @@ func (c *Client) ReplayWebhook(ctx context.Context, webhookID WebhookIDInPath, b
 
 // RotateWebhookSecretWithBody Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5062,9 +5096,10 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, webhookID Webh
 
 // RotateWebhookSecret Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -8765,7 +8800,9 @@ type ClientWithResponsesInterface interface {
 	// CreateAPIKeyWithBodyWithResponse Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -8778,7 +8815,9 @@ type ClientWithResponsesInterface interface {
 	// CreateAPIKeyWithResponse Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -8801,7 +8840,7 @@ type ClientWithResponsesInterface interface {
 	// RevokeAPIKeyWithResponse Revoke an API key
 	//
 	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-	// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8811,14 +8850,15 @@ type ClientWithResponsesInterface interface {
 
 	// RotateAPIKeyWithBodyWithResponse Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8827,14 +8867,15 @@ type ClientWithResponsesInterface interface {
 
 	// RotateAPIKeyWithResponse Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8855,7 +8896,8 @@ type ClientWithResponsesInterface interface {
 	// RotateCallbackSecretWithBodyWithResponse Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8865,7 +8907,8 @@ type ClientWithResponsesInterface interface {
 	// RotateCallbackSecretWithResponse Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9559,9 +9602,10 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithBodyWithResponse Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9570,9 +9614,10 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12608,7 +12653,9 @@ func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, param
 // CreateAPIKeyWithBodyWithResponse Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -12627,7 +12674,9 @@ func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Conte
 // CreateAPIKeyWithResponse Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -12662,7 +12711,7 @@ func (c *ClientWithResponses) GetAPIKeyWithResponse(ctx context.Context, keyID K
 // RevokeAPIKeyWithResponse Revoke an API key
 //
 // Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 // another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -12678,14 +12727,15 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, keyI
 
 // RotateAPIKeyWithBodyWithResponse Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12700,14 +12750,15 @@ func (c *ClientWithResponses) RotateAPIKeyWithBodyWithResponse(ctx context.Conte
 
 // RotateAPIKeyWithResponse Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12740,7 +12791,8 @@ func (c *ClientWithResponses) GetCallbackSecretWithResponse(ctx context.Context,
 // RotateCallbackSecretWithBodyWithResponse Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12756,7 +12808,8 @@ func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx conte
 // RotateCallbackSecretWithResponse Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13774,9 +13827,10 @@ func (c *ClientWithResponses) ReplayWebhookWithResponse(ctx context.Context, web
 
 // RotateWebhookSecretWithBodyWithResponse Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13791,9 +13845,10 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 
 // RotateWebhookSecretWithResponse Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
