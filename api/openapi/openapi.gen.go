@@ -197,7 +197,7 @@ type AccountImport struct {
 	// Added The number of accounts that were added, or that a dry run would add.
 	Added int `json:"added"`
 
-	// By Who started it: an API key, or a user of the command line.
+	// By Who started it.
 	By string `json:"by"`
 
 	// DryRun Whether the rows are only checked and nothing changes.
@@ -2205,8 +2205,7 @@ type ClientInterface interface {
 
 	// ListAccountImports List imports, newest first
 	//
-	// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-	// days.
+	// Lists imports of accounts. Imports are kept for 90 days.
 	//
 	// Corresponds with GET /v1/account-imports (the `ListAccountImports` operationId).
 	ListAccountImports(ctx context.Context, params *ListAccountImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3236,8 +3235,7 @@ type ClientInterface interface {
 
 // ListAccountImports List imports, newest first
 //
-// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-// days.
+// Lists imports of accounts. Imports are kept for 90 days.
 //
 // Corresponds with GET /v1/account-imports (the `ListAccountImports` operationId).
 func (c *Client) ListAccountImports(ctx context.Context, params *ListAccountImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -8538,8 +8536,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListAccountImportsWithResponse List imports, newest first
 	//
-	// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-	// days.
+	// Lists imports of accounts. Imports are kept for 90 days.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12259,8 +12256,7 @@ func (r TestWebhookResponse) ContentType() string {
 
 // ListAccountImportsWithResponse List imports, newest first
 //
-// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-// days.
+// Lists imports of accounts. Imports are kept for 90 days.
 //
 // Returns a wrapper object for the known response body format(s).
 //
