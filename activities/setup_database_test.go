@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -30,16 +29,17 @@ func (w *fixture) openStore(shared *sqlx.DB) {
 	w.t.Helper()
 	ctx, db := w.t.Context(), shared
 	if db == nil {
-		db = newDatabase(w.t)
+		db = pgtest.New(w.t)
+	} else {
+		pgtest.Clear(w.t, db)
 	}
 	w.store = &store{DB: postgres.New(db), lease: time.Millisecond}
-	if shared != nil {
-		_, err := db.ExecContext(ctx, `TRUNCATE accounts, orders CASCADE`)
-		require.NoError(w.t, err)
-	}
+	require.NoError(w.t, w.store.Providers.Create(ctx, testPool.Provider, "Acme"))
+	_, err := w.store.Pools.Create(ctx, "test", provision.DefaultPool(testPool))
+	require.NoError(w.t, err)
 	account := w.w.Account // whose assignment may be wrong in ways that the schema refuses
 	account.ExternalID, account.RoleARN = externalID, "arn:aws:iam::"+accountID+":role/quartermaster"
-	_, _, err := w.store.Accounts.Create(ctx, account, "test")
+	_, _, err = w.store.Accounts.Create(ctx, account, "test")
 	require.NoError(w.t, err)
 	w.openOrder(w.w.Order)
 	if claimed := w.claim(w.w.Order); w.w.Request.AccountModel == "" {
@@ -47,17 +47,6 @@ func (w *fixture) openStore(shared *sqlx.DB) {
 	} else {
 		require.Nil(w.t, claimed)
 	}
-}
-
-// newDatabase returns a database with the pool of all orders.
-func newDatabase(tb testing.TB) *sqlx.DB {
-	tb.Helper()
-	connections := pgtest.New(tb)
-	db := postgres.New(connections)
-	require.NoError(tb, db.Providers.Create(tb.Context(), testPool.Provider, "Acme"))
-	_, err := db.Pools.Create(tb.Context(), "test", provision.DefaultPool(testPool))
-	require.NoError(tb, err)
-	return connections
 }
 
 func (w *fixture) openOrder(key provision.OrderKey) {
@@ -179,6 +168,14 @@ func (p failingPasswords) Withdraw(ctx context.Context, key provision.OrderKey, 
 	return p.Passwords.Withdraw(ctx, key, account)
 }
 
+func (p failingPasswords) KeepNew(ctx context.Context, key provision.OrderKey, account string, by provision.Intervention, sealed []byte,
+	replace bool) ([]byte, error) {
+	if err := p.store.fails(); err != nil {
+		return nil, err
+	}
+	return p.Passwords.KeepNew(ctx, key, account, by, sealed, replace)
+}
+
 // stepRow is the row of a step.
 type stepRow struct {
 	Step         provision.Step      `db:"step"`
@@ -233,7 +230,7 @@ func (w *fixture) sealedPasswords() (sealed [][]byte) {
 func (w *fixture) password() string {
 	w.t.Helper()
 	sealed := w.sealedPasswords()
-	require.Len(w.t, sealed, 1)
+	require.Len(w.t, sealed, 1, "the sealed passwords")
 	opened, err := w.acts.Sealer.Open(sealed[0], provision.PasswordPurpose(w.w.Order, w.w.Account.ID))
 	require.NoError(w.t, err)
 	return string(opened)

@@ -38,6 +38,10 @@ type Workflows interface {
 	// RemoveLeftovers starts the removal of what an order left in an account, unless it runs. Errors wrap provision.ErrUnavailable when it is
 	// not known whether it was started.
 	RemoveLeftovers(ctx context.Context, removal provision.LeftoverRemoval) error
+	// IssuePassword asks for a new password for the customer of a completed order and waits for the outcome, but not longer than the given
+	// time. Errors wrap provision.ErrUnavailable when it is not known whether the request arrived.
+	IssuePassword(ctx context.Context, key provision.OrderKey, request provision.PasswordRequest,
+		wait time.Duration) (outcome provision.PasswordOutcome, ended bool, err error)
 	// WakeWebhooks starts the delivery of what waits for the webhooks. It is a hint: the schedule does the same.
 	WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error
 	// StartImport starts the workflow of an import whose file is about to be kept. Errors wrap provision.ErrUnavailable when it is not known
@@ -76,8 +80,8 @@ type Config struct {
 	// ProtectedIDs are AWS account ids that enter no pool of any provider: payers and our own. Each provider protects more of them: see
 	// ProtectedAccounts.
 	ProtectedIDs []string
-	// RequestsPerSecond is the limit of each API key without a limit of its own, and of each IP address for requests without a
-	// valid key. Default: 50.
+	// RequestsPerSecond is the limit of each API key without a limit of its own, and of each IPv4 address or IPv6 /64 for requests
+	// without a valid key. Default: 50.
 	RequestsPerSecond float64
 	// Burst is the number of requests that may arrive at the same moment. Default: twice RequestsPerSecond. A key with a limit
 	// of its own has a burst of twice that limit.
@@ -114,7 +118,7 @@ type service struct {
 	baseURL  string // PublicURL without a slash at the end
 	basePath string // its path, for Location headers
 	budgets  budgets
-	seen     seenKeys
+	keys     keyLookup
 	streams  streamCounter
 	models   modelCache
 }

@@ -127,7 +127,8 @@ type Webhooks interface {
 	Get(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error)
 	Update(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (provision.Webhook, error)
 	Delete(ctx context.Context, actor string, key provision.WebhookKey, version int64) error
-	RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error
+	// RotateSecret adds a secret, and returns until when earlier ones sign too.
+	RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) (*time.Time, error)
 	CallbackSecret(ctx context.Context, provider string) (provision.WebhookSecretView, error)
 	Test(ctx context.Context, actor string, key provision.WebhookKey) error
 }
@@ -164,8 +165,8 @@ type Imports interface {
 
 // APIKeys are the keys of the API.
 type APIKeys interface {
-	// Find reads a key of any provider by its public id. Errors: provision.ErrNotFound.
-	Find(ctx context.Context, id string) (provision.APIKey, error)
+	// Find reads keys of any provider by their public ids. It leaves out the ids of which there is no key.
+	Find(ctx context.Context, ids ...string) ([]provision.APIKey, error)
 	// NoteUse records that the key was used, at most once a minute.
 	NoteUse(ctx context.Context, id string) error
 	// Get reads a key of the provider. Errors: provision.ErrNotFound.

@@ -65,6 +65,8 @@ var problems = map[provision.Code]struct {
 	provision.CodeOrderIDReused: {http.StatusConflict, "The order id is already used", 0},
 	provision.CodeNotAsked:      {http.StatusConflict, "The order has not asked for this", 0},
 	provision.CodeTooLate:       {http.StatusConflict, "It is too late for this", 0},
+	provision.CodeSignInInUse:   {http.StatusConflict, "The customer has made the sign-in their own", 0},
+	provision.CodeSignInRemoved: {http.StatusConflict, "The customer has removed the sign-in", 0},
 	codeAccountExists:           {http.StatusConflict, "The account is already in a pool", 0},
 	codeConflict:                {http.StatusConflict, "The current state does not allow this", 0},
 	codePreconditionFailed:      {http.StatusPreconditionFailed, "It has changed since you read it", 0},

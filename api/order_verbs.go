@@ -103,7 +103,7 @@ func (s *service) tell(ctx context.Context, id, verb string, by provision.Interv
 		return openapi.Order{}, problem(codeUnavailable,
 			"order %q received the request but cannot be read at the moment: do not send the request again, read the order", id).because(err)
 	}
-	return s.orderResource(view), nil
+	return s.oneOrder(ctx, view), nil
 }
 
 // wasTaken reports whether the history contains the action. It returns false if the history cannot be read.

@@ -24,7 +24,7 @@ type Sealer interface {
 func (s *service) CreateWebhook(ctx context.Context, in server.CreateWebhookRequestObject) (server.CreateWebhookResponseObject, error) {
 	who := callerOf(ctx)
 	w := provision.Webhook{ID: uuid.NewString(), Provider: who.Provider, URL: in.Body.URL, EventTypes: value(in.Body.EventTypes),
-		Description: value(in.Body.Description)}
+		Marketplaces: value(in.Body.Marketplaces), Description: value(in.Body.Description)}
 	secret, sealed, err := s.newSecret(provision.WebhookKey{Provider: w.Provider, ID: w.ID})
 	if err != nil {
 		return nil, err
@@ -45,16 +45,24 @@ func (s *service) newSecret(key provision.WebhookKey) (secret string, sealed []b
 	return secret, sealed, err
 }
 
-// webhookRules checks the URL of an endpoint.
-func (s *service) webhookRules(_ context.Context, body []byte) (broken []provision.FieldError, _ error) {
+// webhookRules checks the URL and the marketplaces of an endpoint.
+func (s *service) webhookRules(ctx context.Context, body []byte) (broken []provision.FieldError, _ error) {
 	var form struct {
-		URL *string `json:"url"`
+		URL          *string  `json:"url"`
+		Marketplaces []string `json:"marketplaces"`
 	}
 	_ = json.Unmarshal(body, &form) // fields of another type stay empty; the document's findings cover them
 	if form.URL != nil {
 		if wrong := s.WebhookPolicy.CheckURL(*form.URL); wrong != "" {
 			broken = append(broken, provision.FieldError{Field: "url", Message: wrong})
 		}
+	}
+	if len(form.Marketplaces) > 0 {
+		withPool, err := s.Pools.Marketplaces(ctx, callerOf(ctx).Provider)
+		if err != nil {
+			return nil, err
+		}
+		broken = append(broken, provision.ValidateMarketplaces(form.Marketplaces, withPool)...)
 	}
 	return broken, nil
 }
@@ -96,6 +104,9 @@ func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequ
 	}
 	edit := provision.WebhookUpdate{URL: in.Body.URL, EventTypes: in.Body.EventTypes, Description: in.Body.Description,
 		Enabled: in.Body.Enabled, Reason: value(in.Body.Reason)}
+	if in.Body.Marketplaces.IsSpecified() {
+		edit.Marketplaces = new(orZero(in.Body.Marketplaces))
+	}
 	var w provision.Webhook
 	err = match.try(func(version int64) (err error) {
 		w, err = s.Webhooks.Update(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
@@ -146,14 +157,11 @@ func (s *service) rotate(
 	if err != nil {
 		return answer, err
 	}
-	if err := s.Webhooks.RotateSecret(ctx, callerOf(ctx).Actor(), key, sealed, overlap); err != nil {
+	until, err := s.Webhooks.RotateSecret(ctx, callerOf(ctx).Actor(), key, sealed, overlap)
+	if err != nil {
 		return answer, webhookProblem(err, key.ID)
 	}
-	answer.Secret = secret
-	if overlap > 0 {
-		answer.OlderSignsUntil = resource.Optional(s.Now().Add(overlap).UTC().Truncate(time.Second))
-	}
-	return answer, nil
+	return openapi.WebhookSecret{Secret: secret, OlderSignsUntil: resource.UTC(until)}, nil
 }
 
 // GetCallbackSecret answers GET /v1/callback-secret.
@@ -181,8 +189,7 @@ func (s *service) RotateCallbackSecret(
 	if err != nil {
 		return nil, err
 	}
-	if before.CreatedAt == nil { // this is the first secret: there is no previous one, and callbacks that waited can be sent
-		answer.OlderSignsUntil = nil
+	if before.CreatedAt == nil { // callbacks that waited for the first secret can be sent
 		s.wakeWebhooks(ctx)
 	}
 	return server.RotateCallbackSecret200JSONResponse(answer), nil

@@ -55,6 +55,9 @@ type APIKey struct {
 	// LastUsedAt When the key was last used, to the minute. Absent if it never was.
 	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
 
+	// Marketplaces The marketplaces that the key is bound to. Absent if it sees all marketplaces of the provider.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
+
 	// Name What the key is for.
 	Name string `json:"name"`
 
@@ -310,7 +313,7 @@ type CallbackSecret struct {
 	// Held How many messages wait for the secret to be created.
 	Held int `json:"held"`
 
-	// OlderSignsUntil Until when the previous secret signs as well. Absent if it does not.
+	// OlderSignsUntil Until when previous secrets sign as well. Absent if none does.
 	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
 }
 
@@ -433,7 +436,7 @@ type EventPage struct {
 	NextCursor string `json:"next_cursor"`
 }
 
-// EventType A type of event, or a family of types that ends in `.*`: `order.<state>`, `pool.verification_suspended`,
+// EventType A type of event, or a family of types that ends in `.*`: `order.<state>`, `order.password_issued`, `pool.verification_suspended`,
 // `pool.verification_resumed`, `pool.claims_suspended`, `pool.claims_resumed`, `stock.low`, `stock.empty`,
 // `stock.reminder`, `stock.acknowledged`, `stock.restocked`, `account_import.completed`, `webhook.disabled` and
 // `webhook.test`. Later releases may add types.
@@ -593,8 +596,11 @@ type ModelThresholds = []ModelThreshold
 
 // NewAPIKey An API key to create.
 type NewAPIKey struct {
-	// ExpiresAt When the key expires. If absent, it is valid until it is revoked.
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// ExpiresAt When the key expires. If absent, a year from now. `null`: never; the key is valid until it is revoked.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
+
+	// Marketplaces The marketplaces whose orders the key may see and place. Each must have a pool. Required for the role `marketplace`, and not allowed for other roles.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
 
 	// Name What the key is for. Free text. Do not name people.
 	Name KeyName `json:"name"`
@@ -698,6 +704,16 @@ type NewOrder struct {
 	UseExistingCUR *ReportName `json:"use_existing_cur,omitempty"`
 }
 
+// NewPassword A request for a new password.
+type NewPassword struct {
+	// EvenIfUsed Also replaces a password that the customer has chosen, and gives a password to a user who has none any more.
+	// Requires the scope `orders:operate`.
+	EvenIfUsed *bool `json:"even_if_used,omitempty"`
+
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
+	Reason ReasonText `json:"reason"`
+}
+
 // NewPool A pool to create. Settings that you leave out get their defaults.
 type NewPool struct {
 	// ActionDeadlineSeconds How many seconds an order waits for the answer to a question before it fails.
@@ -765,6 +781,9 @@ type NewWebhook struct {
 
 	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 	EventTypes *EventTypes `json:"event_types,omitempty"`
+
+	// Marketplaces Limits the endpoint to events about orders of these marketplaces; it then receives no events about stock, accounts and other endpoints. Each must have a pool. If absent, it receives the events of all marketplaces.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
 
 	// URL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
 	URL WebhookURL `json:"url"`
@@ -944,7 +963,7 @@ type OrderEvent struct {
 	// Timestamp When it happened.
 	Timestamp time.Time `json:"timestamp"`
 
-	// Type `order.` followed by the state.
+	// Type `order.` followed by the state, or `order.password_issued`: a new password was set, and reading the order shows its link.
 	Type string `json:"type"`
 }
 
@@ -956,8 +975,9 @@ type OrderHistoryEntry struct {
 	// At When it happened.
 	At time.Time `json:"at"`
 
-	// Code The failure that caused the change, or what someone asked for, such as `correct`, `retry`, `swap`, `cancel` or
-	// `fail`. Absent if there is neither.
+	// Code The failure that caused the change, or what someone asked for, such as `correct`, `retry`, `swap`, `cancel`,
+	// `fail` or `password`. For a new password also what followed: `password_link_ended`, `password_issued`, or the
+	// code of the refusal. Absent if there is none.
 	Code *string `json:"code,omitempty"`
 
 	// FromState The state before. Absent for the entry that accepted the order.
@@ -1014,17 +1034,38 @@ type OtherEvent struct {
 	Type string `json:"type"`
 }
 
-// PasswordLink A link to the customer's first password. It works once. The secret follows the `#`, so it appears in no server
-// log. Pass the link on; do not open it.
-type PasswordLink struct {
-	// ExpiresAt When the link expires, 72 hours after the order completed.
-	ExpiresAt time.Time `json:"expires_at"`
+// Password The link to the customer's password, and what became of it. Present only where one order is answered, never in
+// a list.
+type Password struct {
+	// ExpiresAt When the link expires: 72 hours after the order completed, or after a new password was set. Absent if the
+	// link was ended for a new password that was then refused.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Refused Why the newest request for a new password was refused. Absent if it was not.
+	Refused *PasswordRefusal `json:"refused,omitempty"`
 
 	// RevealedAt When the password was read. Absent until then.
 	RevealedAt *time.Time `json:"revealed_at,omitempty"`
 
-	// URL The link. Absent after it has been used or has expired.
+	// SettingSince Since when a new password is being set. Absent if none is.
+	SettingSince *time.Time `json:"setting_since,omitempty"`
+
+	// URL The link. It works once. The secret follows the `#`, so it appears in no server log. Pass the link on; do
+	// not open it. Absent after it has been used or has expired, while a new password is being set, and for keys
+	// that have neither the scope `orders:write` nor `orders:password`.
 	URL *string `json:"url,omitempty"`
+}
+
+// PasswordRefusal Why the newest request for a new password was refused. Absent if it was not.
+type PasswordRefusal struct {
+	// At When it was refused.
+	At time.Time `json:"at"`
+
+	// Code A code for programs.
+	Code string `json:"code"`
+
+	// Reason What is wrong and what to do.
+	Reason string `json:"reason"`
 }
 
 // PasswordReveal The secret of a password link.
@@ -1384,9 +1425,9 @@ type Result struct {
 	// OlderUsageAvailable false for a new report, which does not contain usage from before it was created.
 	OlderUsageAvailable bool `json:"older_usage_available"`
 
-	// Password A link to the customer's first password. It works once. The secret follows the `#`, so it appears in no server
-	// log. Pass the link on; do not open it.
-	Password *PasswordLink `json:"password,omitempty"`
+	// Password The link to the customer's password, and what became of it. Present only where one order is answered, never in
+	// a list.
+	Password *Password `json:"password,omitempty"`
 
 	// Report The cost report that contains the customer's usage.
 	Report Report `json:"report"`
@@ -1415,7 +1456,7 @@ type RevealedPassword struct {
 	// IAMUserName The user to sign in as.
 	IAMUserName string `json:"iam_user_name"`
 
-	// Password The first password. AWS asks for a new one at the first sign-in.
+	// Password The password. AWS asks for another one at the next sign-in.
 	Password string `json:"password"`
 
 	// SignInURL Where to sign in.
@@ -1476,7 +1517,7 @@ type Scope = provision.Scope
 
 // SecretRotation How long both secrets are used.
 type SecretRotation struct {
-	// OverlapSeconds For how many seconds the previous secret signs as well. Use 0 if it has leaked.
+	// OverlapSeconds For how many seconds the previous secret signs as well. Use 0 if a secret has leaked: all previous secrets end at once.
 	OverlapSeconds *int `json:"overlap_seconds,omitempty"`
 }
 
@@ -1622,6 +1663,9 @@ type Webhook struct {
 	// Kind `endpoint`: created through the API; `callback`: the callback_url of orders, which receives events of those orders only.
 	Kind string `json:"kind"`
 
+	// Marketplaces The marketplaces that the endpoint is limited to. Absent if it receives the events of all marketplaces.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
+
 	// URL Where messages are sent.
 	URL string `json:"url"`
 }
@@ -1643,7 +1687,7 @@ type WebhookPage struct {
 
 // WebhookSecret A new secret.
 type WebhookSecret struct {
-	// OlderSignsUntil Until when the previous secret signs as well. Absent if it does not.
+	// OlderSignsUntil Until when previous secrets sign as well. Absent if none does.
 	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
 
 	// Secret The secret that signs messages from now on, as `whsec_<base64>`. Shown once.
@@ -1663,6 +1707,9 @@ type WebhookUpdate struct {
 
 	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 	EventTypes *EventTypes `json:"event_types,omitempty"`
+
+	// Marketplaces Limits the endpoint to events about orders of these marketplaces. Messages about others that still wait are dropped. `null`: all marketplaces, from now on.
+	Marketplaces nullable.Nullable[[]MarketplaceID] `json:"marketplaces,omitempty"`
 
 	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
@@ -2046,6 +2093,9 @@ type EndUndoJSONRequestBody = Reason
 // FailOrderJSONRequestBody defines body for FailOrder for application/json ContentType.
 type FailOrderJSONRequestBody = Reason
 
+// IssuePasswordJSONRequestBody defines body for IssuePassword for application/json ContentType.
+type IssuePasswordJSONRequestBody = NewPassword
+
 // RetryOrderJSONRequestBody defines body for RetryOrder for application/json ContentType.
 type RetryOrderJSONRequestBody = Reason
 
@@ -2395,7 +2445,9 @@ type ClientInterface interface {
 	// CreateAPIKeyWithBody Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -2408,7 +2460,9 @@ type ClientInterface interface {
 	// CreateAPIKey Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -2429,7 +2483,7 @@ type ClientInterface interface {
 	// RevokeAPIKey Revoke an API key
 	//
 	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-	// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
@@ -2437,14 +2491,15 @@ type ClientInterface interface {
 
 	// RotateAPIKeyWithBody Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2453,14 +2508,15 @@ type ClientInterface interface {
 
 	// RotateAPIKey Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2479,7 +2535,8 @@ type ClientInterface interface {
 	// RotateCallbackSecretWithBody Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2489,7 +2546,8 @@ type ClientInterface interface {
 	// RotateCallbackSecret Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2748,6 +2806,56 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 	ListOrderHistory(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// IssuePasswordWithBody Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IssuePassword Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePassword(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RetryOrderWithBody Retry the steps that an order waits for
 	//
 	// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
@@ -2822,22 +2930,22 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/orders/{order_id}/swap (the `SwapOrder` operationId).
 	SwapOrder(ctx context.Context, orderID OrderIDInPath, body SwapOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevealPasswordWithBody Read the first password, once
+	// RevealPasswordWithBody Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/password-reveals (the `RevealPassword` operationId).
 	RevealPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevealPassword Read the first password, once
+	// RevealPassword Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3095,9 +3203,10 @@ type ClientInterface interface {
 
 	// RotateWebhookSecretWithBody Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3106,9 +3215,10 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3586,7 +3696,9 @@ func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, req
 // CreateAPIKeyWithBody Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -3609,7 +3721,9 @@ func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, b
 // CreateAPIKey Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -3650,7 +3764,7 @@ func (c *Client) GetAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ..
 // RevokeAPIKey Revoke an API key
 //
 // Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 // another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
 // Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
@@ -3668,14 +3782,15 @@ func (c *Client) RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors
 
 // RotateAPIKeyWithBody Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3694,14 +3809,15 @@ func (c *Client) RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, co
 
 // RotateAPIKey Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3740,7 +3856,8 @@ func (c *Client) GetCallbackSecret(ctx context.Context, reqEditors ...RequestEdi
 // RotateCallbackSecretWithBody Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3760,7 +3877,8 @@ func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, contentType s
 // RotateCallbackSecret Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4209,6 +4327,76 @@ func (c *Client) ListOrderHistory(ctx context.Context, orderID OrderIDInPath, pa
 	return c.Client.Do(req)
 }
 
+// IssuePasswordWithBody Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *Client) IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePasswordRequestWithBody(c.Server, orderID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IssuePassword Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *Client) IssuePassword(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePasswordRequest(c.Server, orderID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RetryOrderWithBody Retry the steps that an order waits for
 //
 // For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
@@ -4323,11 +4511,11 @@ func (c *Client) SwapOrder(ctx context.Context, orderID OrderIDInPath, body Swap
 	return c.Client.Do(req)
 }
 
-// RevealPasswordWithBody Read the first password, once
+// RevealPasswordWithBody Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4344,11 +4532,11 @@ func (c *Client) RevealPasswordWithBody(ctx context.Context, contentType string,
 	return c.Client.Do(req)
 }
 
-// RevealPassword Read the first password, once
+// RevealPassword Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4886,9 +5074,10 @@ func (c *Client) ReplayWebhook(ctx context.Context, webhookID WebhookIDInPath, b
 
 // RotateWebhookSecretWithBody Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4907,9 +5096,10 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, webhookID Webh
 
 // RotateWebhookSecret Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6917,6 +7107,53 @@ func NewListOrderHistoryRequest(server string, orderID OrderIDInPath, params *Li
 	return req, nil
 }
 
+// NewIssuePasswordRequest calls the generic IssuePassword builder with application/json body
+func NewIssuePasswordRequest(server string, orderID OrderIDInPath, body IssuePasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewIssuePasswordRequestWithBody(server, orderID, "application/json", bodyReader)
+}
+
+// NewIssuePasswordRequestWithBody constructs an http.Request for the IssuePassword method, with any body, and a specified content type
+func NewIssuePasswordRequestWithBody(server string, orderID OrderIDInPath, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "order_id", orderID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/orders/%s/password", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewRetryOrderRequest calls the generic RetryOrder builder with application/json body
 func NewRetryOrderRequest(server string, orderID OrderIDInPath, body RetryOrderJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -8563,7 +8800,9 @@ type ClientWithResponsesInterface interface {
 	// CreateAPIKeyWithBodyWithResponse Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -8576,7 +8815,9 @@ type ClientWithResponsesInterface interface {
 	// CreateAPIKeyWithResponse Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -8599,7 +8840,7 @@ type ClientWithResponsesInterface interface {
 	// RevokeAPIKeyWithResponse Revoke an API key
 	//
 	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-	// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8609,14 +8850,15 @@ type ClientWithResponsesInterface interface {
 
 	// RotateAPIKeyWithBodyWithResponse Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8625,14 +8867,15 @@ type ClientWithResponsesInterface interface {
 
 	// RotateAPIKeyWithResponse Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8653,7 +8896,8 @@ type ClientWithResponsesInterface interface {
 	// RotateCallbackSecretWithBodyWithResponse Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8663,7 +8907,8 @@ type ClientWithResponsesInterface interface {
 	// RotateCallbackSecretWithResponse Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8934,6 +9179,56 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 	ListOrderHistoryWithResponse(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*ListOrderHistoryResponse, error)
 
+	// IssuePasswordWithBodyWithResponse Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
+
+	// IssuePasswordWithResponse Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
+
 	// RetryOrderWithBodyWithResponse Retry the steps that an order waits for
 	//
 	// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
@@ -9008,22 +9303,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/orders/{order_id}/swap (the `SwapOrder` operationId).
 	SwapOrderWithResponse(ctx context.Context, orderID OrderIDInPath, body SwapOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*SwapOrderResponse, error)
 
-	// RevealPasswordWithBodyWithResponse Read the first password, once
+	// RevealPasswordWithBodyWithResponse Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/password-reveals (the `RevealPassword` operationId).
 	RevealPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevealPasswordResponse, error)
 
-	// RevealPasswordWithResponse Read the first password, once
+	// RevealPasswordWithResponse Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9307,9 +9602,10 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithBodyWithResponse Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9318,9 +9614,10 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10857,6 +11154,54 @@ func (r ListOrderHistoryResponse) ContentType() string {
 	return ""
 }
 
+type IssuePasswordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Order
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Order
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r IssuePasswordResponse) GetJSON200() *Order {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r IssuePasswordResponse) GetJSON202() *Order {
+	return r.JSON202
+}
+
+// GetBody returns the raw response body bytes
+func (r IssuePasswordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r IssuePasswordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r IssuePasswordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r IssuePasswordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type RetryOrderResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -12308,7 +12653,9 @@ func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, param
 // CreateAPIKeyWithBodyWithResponse Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -12327,7 +12674,9 @@ func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Conte
 // CreateAPIKeyWithResponse Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -12362,7 +12711,7 @@ func (c *ClientWithResponses) GetAPIKeyWithResponse(ctx context.Context, keyID K
 // RevokeAPIKeyWithResponse Revoke an API key
 //
 // Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 // another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -12378,14 +12727,15 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, keyI
 
 // RotateAPIKeyWithBodyWithResponse Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12400,14 +12750,15 @@ func (c *ClientWithResponses) RotateAPIKeyWithBodyWithResponse(ctx context.Conte
 
 // RotateAPIKeyWithResponse Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12440,7 +12791,8 @@ func (c *ClientWithResponses) GetCallbackSecretWithResponse(ctx context.Context,
 // RotateCallbackSecretWithBodyWithResponse Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12456,7 +12808,8 @@ func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx conte
 // RotateCallbackSecretWithResponse Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12841,6 +13194,68 @@ func (c *ClientWithResponses) ListOrderHistoryWithResponse(ctx context.Context, 
 	return ParseListOrderHistoryResponse(rsp)
 }
 
+// IssuePasswordWithBodyWithResponse Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *ClientWithResponses) IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
+	rsp, err := c.IssuePasswordWithBody(ctx, orderID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssuePasswordResponse(rsp)
+}
+
+// IssuePasswordWithResponse Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *ClientWithResponses) IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
+	rsp, err := c.IssuePassword(ctx, orderID, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssuePasswordResponse(rsp)
+}
+
 // RetryOrderWithBodyWithResponse Retry the steps that an order waits for
 //
 // For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
@@ -12939,11 +13354,11 @@ func (c *ClientWithResponses) SwapOrderWithResponse(ctx context.Context, orderID
 	return ParseSwapOrderResponse(rsp)
 }
 
-// RevealPasswordWithBodyWithResponse Read the first password, once
+// RevealPasswordWithBodyWithResponse Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12956,11 +13371,11 @@ func (c *ClientWithResponses) RevealPasswordWithBodyWithResponse(ctx context.Con
 	return ParseRevealPasswordResponse(rsp)
 }
 
-// RevealPasswordWithResponse Read the first password, once
+// RevealPasswordWithResponse Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13412,9 +13827,10 @@ func (c *ClientWithResponses) ReplayWebhookWithResponse(ctx context.Context, web
 
 // RotateWebhookSecretWithBodyWithResponse Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13429,9 +13845,10 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 
 // RotateWebhookSecretWithResponse Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14520,6 +14937,39 @@ func ParseListOrderHistoryResponse(rsp *http.Response) (*ListOrderHistoryRespons
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseIssuePasswordResponse parses an HTTP response from a IssuePasswordWithResponse call
+func ParseIssuePasswordResponse(rsp *http.Response) (*IssuePasswordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &IssuePasswordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Order
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Order
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	}
 

@@ -77,6 +77,7 @@ func APIKey(k provision.APIKey) openapi.APIKey {
 		Name:              k.Name,
 		Role:              k.Role,
 		Scopes:            k.Rights(),
+		Marketplaces:      OptionalSlice(k.Marketplaces),
 		RequestsPerSecond: k.RateLimit,
 		CreatedAt:         k.CreatedAt.UTC(),
 		CreatedBy:         Optional(k.CreatedBy),
@@ -178,6 +179,7 @@ func Webhook(w provision.Webhook) openapi.Webhook {
 		Kind:            w.Kind,
 		URL:             w.URL,
 		EventTypes:      append([]string{}, w.EventTypes...), // never null
+		Marketplaces:    OptionalSlice(w.Marketplaces),
 		Description:     w.Description,
 		Enabled:         w.Enabled,
 		DisabledBy:      Optional(w.DisabledBy),

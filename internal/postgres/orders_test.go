@@ -1,7 +1,9 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/lib/pq"
@@ -138,6 +140,70 @@ func TestProvidersSeeOnlyTheirOwn(t *testing.T) {
 	_, err = store.Orders.Open(ctx, o)
 	require.NoError(t, err)
 	require.Nil(t, claim(t, store, o.OrderKey).Account)
+}
+
+// A tenant of one marketplace sees the orders of that marketplace, their history and their events, and of others exactly as much
+// as of orders that do not exist.
+func TestATenantSeesOnlyItsMarketplaces(t *testing.T) {
+	t.Parallel()
+	ctx, store, _ := setup(t)
+	south := pool
+	south.Marketplace = "south"
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(south))
+	require.NoError(t, err)
+	open(t, store, "of-north", "")
+	o := order("of-south", "")
+	o.Request.Marketplace = "south"
+	_, err = store.Orders.Open(ctx, o)
+	require.NoError(t, err)
+
+	for name, c := range map[string]struct {
+		of   provision.Tenant
+		sees []string
+	}{
+		"all":      {provision.Tenant{Provider: "acme"}, []string{"of-north", "of-south"}},
+		"both":     {provision.Tenant{Provider: "acme", Marketplaces: []string{"south", "north"}}, []string{"of-north", "of-south"}},
+		"north":    {provision.Tenant{Provider: "acme", Marketplaces: []string{"north"}}, []string{"of-north"}},
+		"south":    {provision.Tenant{Provider: "acme", Marketplaces: []string{"south"}}, []string{"of-south"}},
+		"none":     {provision.Tenant{Provider: "acme", Marketplaces: []string{}}, nil},
+		"other":    {provision.Tenant{Provider: "other", Marketplaces: []string{"north"}}, nil},
+		"other's":  {provision.Tenant{Provider: "other"}, nil},
+		"no slugs": {provision.Tenant{Provider: "acme", Marketplaces: []string{"North", ""}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, id := range []string{"of-north", "of-south"} {
+				_, got := store.Orders.Get(ctx, c.of, id)
+				_, remembered := store.Orders.History(ctx, c.of, id, 0, 10)
+				if slices.Contains(c.sees, id) {
+					require.NoError(t, errors.Join(got, remembered))
+				} else {
+					require.ErrorIs(t, got, provision.ErrNotFound)
+					require.ErrorIs(t, remembered, provision.ErrNotFound)
+				}
+			}
+			var listed, happened []string
+			views, err := store.Orders.List(ctx, c.of, provision.OrderFilter{Limit: 10})
+			require.NoError(t, err)
+			for _, v := range views {
+				listed = append(listed, v.ID)
+			}
+			require.ElementsMatch(t, c.sees, listed)
+			events, _, err := store.Events.List(ctx, c.of, provision.EventFilter{Limit: 10})
+			require.NoError(t, err)
+			for _, e := range events {
+				happened = append(happened, e.Subject)
+			}
+			require.ElementsMatch(t, c.sees, happened)
+			for _, marketplace := range []string{"north", "south"} {
+				exists, err := store.Pools.Exists(ctx, c.of, marketplace, provision.Production)
+				require.NoError(t, err)
+				require.Equal(t, slices.Contains(c.sees, "of-"+marketplace), exists)
+			}
+		})
+	}
+	having, err := store.Pools.Marketplaces(ctx, "acme")
+	require.NoError(t, err)
+	require.Equal(t, []string{"north", "south"}, having)
 }
 
 func TestListsFilterAndPage(t *testing.T) {

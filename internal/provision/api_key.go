@@ -47,15 +47,16 @@ func (k APIKey) Live(at time.Time) bool {
 
 // Bounds of API keys.
 const (
-	KeyOverlapDefault  = 24 * time.Hour      // how long a rotated key stays valid next to the new one
-	KeyOverlapShortest = time.Hour           // a caller who did not receive the answer must not be locked out
-	KeyOverlapLongest  = 30 * 24 * time.Hour // a rotation must end
-	KeyLimitLowest     = 0.1                 // requests per second
-	KeyLimitHighest    = 100_000             // requests per second
+	KeyLifetime        = 365 * 24 * time.Hour // of a new key, unless its creator chooses another
+	KeyOverlapDefault  = 24 * time.Hour       // how long a rotated key stays valid next to the new one
+	KeyOverlapShortest = time.Hour            // a caller who did not receive the answer must not be locked out
+	KeyOverlapLongest  = 30 * 24 * time.Hour  // a rotation must end
+	KeyLimitLowest     = 0.1                  // requests per second
+	KeyLimitHighest    = 100_000              // requests per second
 )
 
-// ValidateAPIKey checks a new key and reports every invalid field.
-func ValidateAPIKey(k APIKey, now time.Time) []FieldError {
+// ValidateAPIKey checks a new key of a provider that has pools for those marketplaces, and reports every invalid field.
+func ValidateAPIKey(k APIKey, now time.Time, withPool []string) []FieldError {
 	var v fieldErrors
 	v.text("name", k.Name, MaxName)
 	v.check("role", k.Role.Known(), "%q is not a role: use %s", k.Role, JoinWords(Roles, "or"))
@@ -67,10 +68,18 @@ func ValidateAPIKey(k APIKey, now time.Time) []FieldError {
 			k.Role, scope, JoinWords(scope.Roles(), "or"))
 		v.check(field, !slices.Contains(k.Scopes[:i], scope), "%s is named twice: name it once", scope)
 	}
+	switch {
+	case k.Role == RoleMarketplace && len(k.Marketplaces) == 0:
+		v.add("marketplaces", "a key of role marketplace needs at least one marketplace: %s", haveAPool(withPool))
+	case k.Role.Known() && k.Role != RoleMarketplace && k.Marketplaces != nil:
+		v.add("marketplaces", "a key of role %s sees all marketplaces: leave this out, or choose the role marketplace", k.Role)
+	default:
+		v = append(v, ValidateMarketplaces(k.Marketplaces, withPool)...)
+	}
 	if k.ExpiresAt != nil {
 		v.check("expires_at", now.Before(*k.ExpiresAt) && k.ExpiresAt.Year() < 10000,
 			"%s is in the past or too far in the future: use a later or earlier time, "+
-				"or leave it out for a key that is valid until it is revoked",
+				"or leave it out for a key that is valid for a year",
 			k.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	if k.RateLimit != nil {
