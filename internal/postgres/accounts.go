@@ -58,9 +58,11 @@ func (s Accounts) Create(ctx context.Context, a provision.Account,
 	return added, woken, err
 }
 
+const accountSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2`
+
 // Get reads one account of the provider. Errors: provision.ErrNotFound.
 func (s Accounts) Get(ctx context.Context, provider, id string) (a provision.Account, err error) {
-	err = s.db.GetContext(ctx, &a, `SELECT `+accountColumns+` FROM accounts a WHERE a.provider = $1 AND a.id = $2`, provider, id)
+	err = s.db.GetContext(ctx, &a, accountSQL, provider, id)
 	return a, notFound(err, "account %s", id)
 }
 
@@ -82,34 +84,49 @@ func (s Accounts) List(ctx context.Context, provider string, f provision.Account
 	return accounts, err
 }
 
+// accountChange is what someone wants of an account.
+type accountChange struct {
+	actor, provider, id string
+	version             int64  // that the caller has seen; 0 means any
+	verb                string // as the history calls it
+	reason              string // of the actor
+}
+
 // changeAccount runs work on an account of the provider, with the account and its pool locked. It returns the
-// account as it is afterwards, and the orders that got an account because of the change. version is the one that
-// the caller has seen; 0 means any. Errors: provision.ErrNotFound, provision.ErrStale.
-func changeAccount(ctx context.Context, db *database, actor, provider, id string, version int64,
+// account as it is afterwards, and the orders that got an account because of the change. When work refuses the
+// change with a *provision.StateError, the history says so. Errors: provision.ErrNotFound, provision.ErrStale.
+func changeAccount(ctx context.Context, db *database, c accountChange,
 	work func(*sqlx.Tx, provision.Account) error) (now provision.Account, woken []provision.OrderKey, err error) {
-	const readSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2`
 	var pool provision.Pool // an account never changes its pool
-	if err := db.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`, provider,
-		id); err != nil {
-		return now, nil, notFound(err, "account %s", id)
+	if err := db.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`,
+		c.provider, c.id); err != nil {
+		return now, nil, notFound(err, "account %s", c.id)
 	}
-	err = db.poolTx(ctx, actor, pool, func(tx *sqlx.Tx) error {
-		if err := tx.GetContext(ctx, &now, readSQL+` FOR UPDATE OF a`, provider, id); err != nil {
-			return notFound(err, "account %s", id)
-		}
-		if version != 0 && version != now.Version {
-			return fmt.Errorf("account %s has changed since it was read: %w", id, provision.ErrStale)
+	err = db.poolTx(ctx, c.actor, pool, func(tx *sqlx.Tx) error {
+		if now, err = lockAccount(ctx, tx, c); err != nil {
+			return err
 		}
 		if err := work(tx, now); err != nil {
 			return err
 		}
-		if err := tx.GetContext(ctx, &now, readSQL, provider, id); err != nil {
-			return notFound(err, "account %s", id)
+		if err := tx.GetContext(ctx, &now, accountSQL, c.provider, c.id); err != nil {
+			return notFound(err, "account %s", c.id)
 		}
 		woken, err = match(ctx, tx, pool, provision.OrderKey{})
 		return err
 	})
-	return now, woken, err
+	return now, woken, noteRefusal(ctx, db, c, err)
+}
+
+// lockAccount reads the account and locks it until the transaction ends. Errors: provision.ErrNotFound, provision.ErrStale.
+func lockAccount(ctx context.Context, tx *sqlx.Tx, c accountChange) (a provision.Account, err error) {
+	if err := tx.GetContext(ctx, &a, accountSQL+` FOR UPDATE OF a`, c.provider, c.id); err != nil {
+		return a, notFound(err, "account %s", c.id)
+	}
+	if c.version != 0 && c.version != a.Version {
+		return a, fmt.Errorf("account %s has changed since it was read: %w", c.id, provision.ErrStale)
+	}
+	return a, nil
 }
 
 // forbidden returns an error that names the allowed statuses when the account is in none of them.
@@ -129,16 +146,6 @@ func forbidden(a provision.Account, what string, allowed ...provision.AccountSta
 		provision.JoinWords(labels, "or"), what)}
 }
 
-// noteSQL adds a history row for a change that leaves the status as it is.
-const noteSQL = `
-INSERT INTO account_history (account_id, actor, from_status, to_status, reason, provider, order_id)
-VALUES ($1, qm_actor(), $2, $3, $4, $5, NULLIF($6, ''))`
-
-func note(ctx context.Context, tx *sqlx.Tx, a provision.Account, to provision.AccountStatus, what string) error {
-	_, err := tx.ExecContext(ctx, noteSQL, a.ID, a.Status, to, what, a.Provider, a.OrderID)
-	return err
-}
-
 const updateAccountSQL = `UPDATE accounts SET name = $2, root_email = $3, role_arn = $4, model = $5 WHERE id = $1`
 
 const verifyFirstSQL = `
@@ -151,7 +158,8 @@ WHERE id = $1`
 // provision.ErrRootEmailTaken, a *provision.StateError.
 func (s Accounts) Update(ctx context.Context, actor, provider, id string, version int64,
 	edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error) {
-	now, woken, err := changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "update"}
+	now, woken, err := changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "edited", provision.AccountReady, provision.AccountInvalid); err != nil {
 			return err
 		}
@@ -162,7 +170,8 @@ func (s Accounts) Update(ctx context.Context, actor, provider, id string, versio
 		if _, err := tx.ExecContext(ctx, updateAccountSQL, id, edited.Name, edited.RootEmail, edited.RoleARN, edited.Model); err != nil {
 			return err
 		}
-		if err := note(ctx, tx, a, a.Status, "edited: "+strings.Join(changed, ", ")); err != nil {
+		noted := accountNote{code: c.verb, fields: changed, reason: "edited: " + strings.Join(changed, ", ")}
+		if err := note(ctx, tx, a, a.Status, noted); err != nil {
 			return err
 		}
 		if slices.Contains(changed, "role_arn") && (a.Status == provision.AccountReady || a.ReadyWhenVerified) {
@@ -182,24 +191,21 @@ func (s Accounts) Update(ctx context.Context, actor, provider, id string, versio
 
 // Delete deletes a Ready or Invalid account. Its history stays. Errors: as Update.
 func (s Accounts) Delete(ctx context.Context, actor, provider, id string, version int64) error {
-	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		var a provision.Account
-		if err := tx.GetContext(ctx, &a, `SELECT `+accountColumns+` FROM accounts a WHERE a.provider = $1 AND a.id = $2 FOR UPDATE OF a`,
-			provider, id); err != nil {
-			return notFound(err, "account %s", id)
-		}
-		if version != 0 && version != a.Version {
-			return fmt.Errorf("account %s has changed since it was read: %w", id, provision.ErrStale)
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "delete"}
+	return noteRefusal(ctx, s.db, c, s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		a, err := lockAccount(ctx, tx, c)
+		if err != nil {
+			return err
 		}
 		if err := forbidden(a, "deleted", provision.AccountReady, provision.AccountInvalid); err != nil {
 			return err
 		}
-		if err := note(ctx, tx, a, provision.AccountDeleted, "deleted"); err != nil {
+		if err := note(ctx, tx, a, provision.AccountDeleted, accountNote{code: c.verb, reason: "deleted"}); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM accounts WHERE id = $1`, id)
+		_, err = tx.ExecContext(ctx, `DELETE FROM accounts WHERE id = $1`, id)
 		return err
-	})
+	}))
 }
 
 const invalidateSQL = `
@@ -209,7 +215,8 @@ UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = false
 // stops waiting. Errors: as Update.
 func (s Accounts) Invalidate(ctx context.Context, actor, provider, id string, version int64,
 	reason string) (provision.Account, []provision.OrderKey, error) {
-	return changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "invalidate", reason: reason}
+	return changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
 		if a.Status == provision.AccountInvalid && !a.ReadyWhenVerified {
 			return &provision.StateError{Reason: "account " + id + " is Invalid already: " + a.Reason}
 		}
@@ -218,7 +225,7 @@ func (s Accounts) Invalidate(ctx context.Context, actor, provider, id string, ve
 			return err
 		}
 		if a.Status == provision.AccountInvalid { // the status does not change, so the trigger writes no history row
-			if err := note(ctx, tx, a, a.Status, reason); err != nil {
+			if err := note(ctx, tx, a, a.Status, accountNote{code: c.verb, reason: reason}); err != nil {
 				return err
 			}
 		}
@@ -234,11 +241,13 @@ UPDATE accounts SET ready_when_verified = true, ready_because = $2, verify_at = 
 // passes. Errors: as Update.
 func (s Accounts) Return(ctx context.Context, actor, provider, id string, version int64,
 	reason string) (provision.Account, []provision.OrderKey, error) {
-	return changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "return", reason: reason}
+	return changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "returned to Ready", provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
 			return err
 		}
-		if err := note(ctx, tx, a, a.Status, "to be Ready once it is verified: "+reason); err != nil {
+		noted := accountNote{code: c.verb, reason: "to be Ready once it is verified: " + reason}
+		if err := note(ctx, tx, a, a.Status, noted); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, returnSQL, id, "returned by "+actor+": "+reason)
@@ -246,29 +255,18 @@ func (s Accounts) Return(ctx context.Context, actor, provider, id string, versio
 	})
 }
 
-// Verify makes the verification of the account due now. Errors: as Update.
+// Verify makes the verification of the account due now. The history gets its result. Errors: as Update.
 func (s Accounts) Verify(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
-	return changeAccount(ctx, s.db, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
+	c := accountChange{actor: actor, provider: provider, id: id, verb: verifyVerb}
+	return changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "verified",
 			provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
+			return err
+		}
+		if err := note(ctx, tx, a, a.Status, accountNote{code: c.verb, reason: "to be verified now"}); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE accounts SET verify_at = now() WHERE id = $1`, id)
 		return err
 	})
-}
-
-const accountHistorySQL = `
-SELECT seq, at, actor, COALESCE(from_status, '') AS from_status, to_status, reason, COALESCE(order_id, '') AS order_id
-FROM account_history WHERE provider = $1 AND account_id = $2 AND seq > $3 ORDER BY seq LIMIT $4`
-
-// History reads the history of a provider's account, oldest first, after the given row, at most limit rows. The
-// history of a deleted account stays readable. Errors: provision.ErrNotFound when the account never existed.
-func (s Accounts) History(ctx context.Context, provider, id string, after int64,
-	limit int) (events []provision.AccountHistoryEntry, err error) {
-	err = s.db.SelectContext(ctx, &events, accountHistorySQL, provider, id, after, limit)
-	if err == nil && len(events) == 0 && after == 0 {
-		err = fmt.Errorf("account %s: %w", id, provision.ErrNotFound)
-	}
-	return events, err
 }

@@ -84,7 +84,7 @@ func keepOut(ctx context.Context, tx *sqlx.Tx, a provision.Account) error {
 			a.ID)}
 	case a.Status == provision.AccountReady, a.ReadyWhenVerified:
 		if a.Status == provision.AccountInvalid { // the status does not change, so the trigger writes no history row
-			if err := note(ctx, tx, a, a.Status, reason); err != nil {
+			if err := note(ctx, tx, a, a.Status, accountNote{code: "protect", reason: reason}); err != nil {
 				return err
 			}
 		}
