@@ -11,6 +11,7 @@ import (
 
 	"quartermaster/internal/awscloud"
 	"quartermaster/internal/awssim"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
@@ -102,7 +103,7 @@ func TestEveryPermanentAnswerToAnOrderEnds(t *testing.T) {
 		for _, answer := range answersForGood {
 			t.Run(flow.name+"/"+answer.name, func(t *testing.T) {
 				t.Parallel()
-				db := newDatabase(t)
+				db := pgtest.New(t)
 				for _, at := range answerable(doing, answer.reads) {
 					w := setup(t, withResourcesOfOthers, flow.change, impatient, in(db))
 					denies := answer.name == "not there" && awscloud.IsRead(at.Operation)
@@ -157,7 +158,7 @@ func TestEveryPermanentAnswerToAVerificationIsItsResult(t *testing.T) {
 	for _, answer := range answersForGood {
 		t.Run(answer.name, func(t *testing.T) {
 			t.Parallel()
-			db := newDatabase(t)
+			db := pgtest.New(t)
 			for _, at := range answerable(called(clean.sim.Requests(), nil), answer.reads) {
 				w := setup(t, impatient, waiting, in(db))
 				w.answer(at, answer.status, answer.code(at.Service))

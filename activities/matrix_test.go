@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/internal/awssim"
+	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
@@ -170,7 +171,7 @@ func TestEveryFaultAtEveryWrite(t *testing.T) {
 			for _, f := range by.faults {
 				t.Run(fmt.Sprintf("%s/%s/%s %s", kind.name, by.name, f.When, f.Kind), func(t *testing.T) {
 					t.Parallel()
-					db := newDatabase(t)
+					db := pgtest.New(t)
 					for _, at := range p.writes {
 						w := setup(t, withResourcesOfOthers, kind.change, by.change, in(db))
 						w.spoil(by, f, at)
@@ -216,7 +217,7 @@ func TestEveryDenialAtEveryWrite(t *testing.T) {
 		for _, at := range onePerOperation(p.writes) {
 			t.Run(kind.name+"/"+at.Operation, func(t *testing.T) {
 				t.Parallel()
-				db := newDatabase(t)
+				db := pgtest.New(t)
 				for _, givenUp := range []bool{false, true} {
 					w := setup(t, withResourcesOfOthers, kind.change, quick, in(db))
 					mend := denied(w, at)
@@ -280,7 +281,7 @@ func TestResourcesOfOthersWithTheSameNamesAreNeverTouched(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("%s/%s/%s %s", foreign.name, by.name, f.When, f.Kind), func(t *testing.T) {
 					t.Parallel()
-					db := newDatabase(t)
+					db := pgtest.New(t)
 					for _, at := range writes {
 						w, d := begin(t, foreign, by.change, in(db))
 						w.spoil(by, f, at)

@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -30,16 +29,17 @@ func (w *fixture) openStore(shared *sqlx.DB) {
 	w.t.Helper()
 	ctx, db := w.t.Context(), shared
 	if db == nil {
-		db = newDatabase(w.t)
+		db = pgtest.New(w.t)
+	} else {
+		pgtest.Clear(w.t, db)
 	}
 	w.store = &store{DB: postgres.New(db), lease: time.Millisecond}
-	if shared != nil {
-		_, err := db.ExecContext(ctx, `TRUNCATE accounts, orders CASCADE`)
-		require.NoError(w.t, err)
-	}
+	require.NoError(w.t, w.store.Providers.Create(ctx, testPool.Provider, "Acme"))
+	_, err := w.store.Pools.Create(ctx, "test", provision.DefaultPool(testPool))
+	require.NoError(w.t, err)
 	account := w.w.Account // whose assignment may be wrong in ways that the schema refuses
 	account.ExternalID, account.RoleARN = externalID, "arn:aws:iam::"+accountID+":role/quartermaster"
-	_, _, err := w.store.Accounts.Create(ctx, account, "test")
+	_, _, err = w.store.Accounts.Create(ctx, account, "test")
 	require.NoError(w.t, err)
 	w.openOrder(w.w.Order)
 	if claimed := w.claim(w.w.Order); w.w.Request.AccountModel == "" {
@@ -47,17 +47,6 @@ func (w *fixture) openStore(shared *sqlx.DB) {
 	} else {
 		require.Nil(w.t, claimed)
 	}
-}
-
-// newDatabase returns a database with the pool of all orders.
-func newDatabase(tb testing.TB) *sqlx.DB {
-	tb.Helper()
-	connections := pgtest.New(tb)
-	db := postgres.New(connections)
-	require.NoError(tb, db.Providers.Create(tb.Context(), testPool.Provider, "Acme"))
-	_, err := db.Pools.Create(tb.Context(), "test", provision.DefaultPool(testPool))
-	require.NoError(tb, err)
-	return connections
 }
 
 func (w *fixture) openOrder(key provision.OrderKey) {

@@ -85,12 +85,12 @@ type initialState struct {
 	other   awssim.Account // of someone else
 	timings Timings
 	w       Assignment
-	db      *sqlx.DB // of earlier fixtures of the same test, which are over; nil: a new database
+	db      *sqlx.DB // of earlier fixtures of the same test, which are over; nil: one of its own
 }
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// in makes a fixture use the database of the test's earlier fixtures, because a new database takes longer than most cases.
+// in makes a fixture use the database of the test's earlier fixtures, because clearing it costs less than another one.
 func in(db *sqlx.DB) func(*initialState) { return func(from *initialState) { from.db = db } }
 
 // waiting makes the order wait for an account of another model. No order holds the account.

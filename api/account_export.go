@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 
 	"quartermaster/api/openapi/server"
@@ -46,23 +48,34 @@ func (e *accountExport) VisitExportAccountsResponse(w http.ResponseWriter) error
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8; header=present")
 	w.Header().Set("Content-Disposition", `attachment; filename="accounts.csv"`)
 	w.WriteHeader(http.StatusOK)
+	if wantsNoBody(e.ctx) {
+		return nil
+	}
 	out := stockcsv.NewWriter(w)
 	for {
 		for _, account := range e.page {
 			out.Write(account)
 		}
-		err := out.Flush()
-		if err == nil && len(e.page) < e.filter.Limit {
+		if err := out.Flush(); err != nil {
+			e.abort(slog.LevelInfo, err) // the caller has hung up, or reads too slowly
+		}
+		if len(e.page) < e.filter.Limit {
 			return nil
 		}
-		if err == nil {
-			last := e.page[len(e.page)-1]
-			e.filter.After = &provision.AccountCursor{AddedAt: last.AddedAt, ID: last.ID}
-			err = e.read()
-		}
-		if err != nil {
-			e.service.Log.ErrorContext(context.WithoutCancel(e.ctx), "an export was aborted", "error", err)
-			panic(http.ErrAbortHandler)
+		last := e.page[len(e.page)-1]
+		e.filter.After = &provision.AccountCursor{AddedAt: last.AddedAt, ID: last.ID}
+		if err := e.read(); err != nil {
+			level := slog.LevelError
+			if errors.Is(err, context.Canceled) {
+				level = slog.LevelInfo // as above
+			}
+			e.abort(level, err)
 		}
 	}
+}
+
+// abort breaks the connection.
+func (e *accountExport) abort(level slog.Level, err error) {
+	e.service.Log.Log(context.WithoutCancel(e.ctx), level, "an export was aborted", "error", err)
+	panic(http.ErrAbortHandler)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"strings"
 
 	"github.com/google/uuid"
@@ -18,7 +19,7 @@ import (
 // ImportAccounts answers POST /v1/account-imports. It starts the workflow before it stores the file, so that every stored
 // file has a workflow; a workflow that finds no file ends.
 func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRequestObject) (server.ImportAccountsResponseObject, error) {
-	file, err := readBody(ctx, in.Body)
+	file, err := io.ReadAll(in.Body)
 	if err != nil {
 		return nil, err
 	}

@@ -107,8 +107,8 @@ func (s *service) RemoveLeftovers(
 // VerifyAccount answers POST /v1/accounts/{account_id}/verify.
 func (s *service) VerifyAccount(ctx context.Context, in server.VerifyAccountRequestObject) (server.VerifyAccountResponseObject, error) {
 	account, err := s.changeAccount(ctx, in.AccountID, in.Params.IfMatch, false,
-		func(actor, provider string, _ int64) (provision.Account, []provision.OrderKey, error) {
-			return s.Accounts.Verify(ctx, actor, provider, in.AccountID)
+		func(actor, provider string, version int64) (provision.Account, []provision.OrderKey, error) {
+			return s.Accounts.Verify(ctx, actor, provider, in.AccountID, version)
 		})
 	if err != nil {
 		return nil, err
@@ -123,14 +123,19 @@ func (s *service) VerifyAccount(ctx context.Context, in server.VerifyAccountRequ
 func (s *service) changeAccount(ctx context.Context, id string, ifMatch *string, needed bool, do func(actor, provider string,
 	version int64) (provision.Account, []provision.OrderKey, error)) (provision.Account, error) {
 	who := callerOf(ctx)
-	version, err := versionOf(ifMatch)
+	match, err := conditionOf(ifMatch)
 	if needed {
-		version, err = neededVersion("account", ifMatch)
+		match, err = requiredCondition("account", ifMatch)
 	}
 	if err != nil {
 		return provision.Account{}, err
 	}
-	account, woken, err := do(who.Actor(), who.Provider, version)
+	var account provision.Account
+	var woken []provision.OrderKey
+	err = match.try(func(version int64) (err error) {
+		account, woken, err = do(who.Actor(), who.Provider, version)
+		return err
+	})
 	if err != nil {
 		return account, accountProblem(id, err)
 	}

@@ -36,7 +36,7 @@ func TestUpdatingAnAccountRequiresItsETag(t *testing.T) {
 	require.NotEqual(t, etag, answer.Header().Get("ETag"))
 	require.Contains(t, readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", etag),
 		http.StatusPreconditionFailed, codePreconditionFailed).Detail, "read it again")
-	for _, rubbish := range []string{"7", `"x"`, `W/"7"`, `"0"`, `"-1"`, `""`} {
+	for _, rubbish := range []string{"7", `"x`, `w/"7"`, `"7" "8"`, `*, "7"`, "", ","} {
 		readProblem(t, w.send(w.key, http.MethodPatch, stocked, `{"name":"Pool 8"}`, "If-Match", rubbish), http.StatusBadRequest,
 			codeInvalidParameter)
 	}

@@ -45,7 +45,7 @@ func (s *service) GetAPIKey(ctx context.Context, in server.GetAPIKeyRequestObjec
 func (s *service) CreateAPIKey(ctx context.Context, in server.CreateAPIKeyRequestObject) (server.CreateAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
 	text, key := apikey.New(who.Provider, in.Body.Name, in.Body.Role)
-	key.Scopes, key.ExpiresAt, key.RateLimit = value(in.Body.Scopes), in.Body.ExpiresAt, in.Body.RequestsPerSecond
+	key = s.wantedKey(key, *in.Body)
 	if err := notBeyond(who.key, key, "create"); err != nil {
 		return nil, err
 	}
@@ -87,8 +87,14 @@ func (s *service) RotateAPIKey(ctx context.Context, in server.RotateAPIKeyReques
 // RevokeAPIKey answers POST /v1/api-keys/{key_id}/revoke.
 func (s *service) RevokeAPIKey(ctx context.Context, in server.RevokeAPIKeyRequestObject) (server.RevokeAPIKeyResponseObject, error) {
 	who := callerOf(ctx)
-	key, err := s.APIKeys.Revoke(ctx, who.Actor(), who.Provider, in.KeyID, true)
+	key, err := s.APIKeys.Get(ctx, who.Provider, in.KeyID)
 	if err != nil {
+		return nil, keyProblem(in.KeyID, err)
+	}
+	if err := notBeyond(who.key, key, "revoke"); err != nil {
+		return nil, err
+	}
+	if key, err = s.APIKeys.Revoke(ctx, who.Actor(), who.Provider, in.KeyID, true); err != nil {
 		return nil, keyProblem(in.KeyID, err)
 	}
 	return server.RevokeAPIKey200JSONResponse(resource.APIKey(key)), nil
@@ -102,11 +108,26 @@ func keyProblem(id string, err error) error {
 	return err
 }
 
-// notBeyond refuses to create a key with more rights than the caller has.
+// wantedKey gives a new key what the form asks for.
+func (s *service) wantedKey(key provision.APIKey, form openapi.NewAPIKey) provision.APIKey {
+	key.Scopes, key.Marketplaces, key.RateLimit = value(form.Scopes), value(form.Marketplaces), form.RequestsPerSecond
+	if form.ExpiresAt.IsNull() {
+		return key // it never expires
+	}
+	end, err := form.ExpiresAt.Get()
+	if err != nil { // the form does not say
+		end = s.Now().Add(provision.KeyLifetime)
+	}
+	key.ExpiresAt = &end
+	return key
+}
+
+// notBeyond refuses to create, rotate or revoke a key with more rights than the caller has. The marketplaces of keys do not matter,
+// because a key that is bound to some may not create keys.
 func notBeyond(who, wanted provision.APIKey, verb string) error {
 	if beyond := who.Beyond(wanted); len(beyond) > 0 {
 		return problem(codeForbidden,
-			"your key cannot %s a key that may do more than itself: it lacks %s; use a key that has that, or ask for fewer scopes",
+			"your key cannot %s a key that may do more than itself: it lacks %s, so use a key that has that",
 			verb, provision.JoinWords(beyond, "and"))
 	}
 	return nil
@@ -116,9 +137,12 @@ func notBeyond(who, wanted provision.APIKey, verb string) error {
 func (s *service) keyRules(ctx context.Context, body []byte) ([]provision.FieldError, error) {
 	var form openapi.NewAPIKey
 	_ = json.Unmarshal(body, &form) // as in orderRules
-	broken := provision.ValidateAPIKey(provision.APIKey{Name: form.Name, Role: form.Role, Scopes: value(form.Scopes),
-		ExpiresAt: form.ExpiresAt,
-		RateLimit: form.RequestsPerSecond}, s.Now())
+	withPool, err := s.Pools.Marketplaces(ctx, callerOf(ctx).Provider)
+	if err != nil {
+		return nil, err
+	}
+	key := s.wantedKey(provision.APIKey{Name: form.Name, Role: form.Role}, form)
+	broken := provision.ValidateAPIKey(key, s.Now(), withPool)
 	if most := s.keyBudget(callerOf(ctx)).rate; form.RequestsPerSecond != nil && *form.RequestsPerSecond > most {
 		broken = append(broken, provision.FieldError{Field: "requests_per_second",
 			Message: fmt.Sprintf("%g exceeds the limit of your own key, %g: ask for at most that, or ask the operator of this service",

@@ -33,10 +33,11 @@ func TestANewKeyIsShownOnce(t *testing.T) {
 	t.Parallel()
 	w := setup(t, realTime)
 	answer := w.send(w.key, http.MethodPost, "/v1/api-keys",
-		`{"name":"nordic store","role":"marketplace","requests_per_second":5,"expires_at":"2099-01-01T00:00:00Z"}`)
+		`{"name":"nordic store","role":"marketplace","marketplaces":["nordic"],"requests_per_second":5,"expires_at":"2099-01-01T00:00:00Z"}`)
 	made := read[openapi.NewAPIKeyText](t, answer, http.StatusCreated)
 	require.Equal(t, "/qm/v1/api-keys/"+made.APIKey.ID, answer.Header().Get("Location"))
 	require.Equal(t, provision.RoleMarketplace.Scopes(), made.APIKey.Scopes)
+	require.Equal(t, []string{"nordic"}, *made.APIKey.Marketplaces)
 	require.Equal(t, "key "+w.keyID(), *made.APIKey.CreatedBy)
 	require.InDelta(t, 5, *made.APIKey.RequestsPerSecond, 0)
 	require.Nil(t, made.APIKey.LastUsedAt)
@@ -86,17 +87,27 @@ func TestInvalidKeysAreRefusedByField(t *testing.T) {
 	w := setup(t, realTime, func(c *Config) { c.RequestsPerSecond = 50 })
 	for form, wrong := range map[string]map[string]string{
 		`{}`:                                 {"name": "is missing", "role": "is missing"},
-		`{"name":" x","role":"root"}`:        {"name": "no space at either end", "role": `use marketplace, viewer, operator or admin`},
-		`{"name":"a\u0007","role":"viewer"}`: {"name": "no control characters"},
+		`{"name":" ","role":"root"}`:         {"name": "needs 1 to 100 characters; it has 0", "role": `use marketplace, viewer, operator or admin`},
+		`{"name":"a\u0007","role":"viewer"}`: {"name": "a control character, U+0007"},
 		`{"name":"x","role":"viewer","scopes":["orders:write"]}`: {"scopes.0": "the role viewer does not have orders:write, only marketplace, " +
 			"operator or admin has it"},
 		`{"name":"x","role":"viewer","scopes":["orders:read","orders:read"]}`: {"scopes.1": "named twice"},
 		`{"name":"x","role":"viewer","scopes":["everything"]}`:                {"scopes.0": `"everything" is not a scope`},
-		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "minimum number of items is 1"},
+		`{"name":"x","role":"viewer","scopes":[]}`:                            {"scopes": "needs 1 to 50 items; it has 0"},
 		`{"name":"x","role":"viewer","expires_at":"2020-01-01T00:00:00Z"}`:    {"expires_at": "is in the past"},
-		`{"name":"x","role":"viewer","requests_per_second":0.01}`:             {"requests_per_second": "is not a limit"},
-		`{"name":"x","role":"viewer","requests_per_second":51}`:               {"requests_per_second": "exceeds the limit of your own key, 50"},
-		`{"name":"x","role":"viewer","secret":"qm_live_my_own"}`:              {"secret": "unknown field"},
+		`{"name":"x","role":"viewer","expires_at":"0001-01-01T00:00:00Z"}`:    {"expires_at": "is in the past"},
+		`{"name":"x","role":"marketplace"}`: {"marketplaces": "a key of role marketplace needs at least one marketplace: " +
+			"name one that has a pool, out of nordic"},
+		`{"name":"x","role":"marketplace","marketplaces":[]}`:                    {"marketplaces": "needs at least one marketplace"},
+		`{"name":"x","role":"marketplace","marketplaces":["nordic","northern"]}`: {"marketplaces.1": `the provider has no pool for "northern"`},
+		`{"name":"x","role":"marketplace","marketplaces":["nordic","nordic"]}`:   {"marketplaces.1": "named twice"},
+		`{"name":"x","role":"marketplace","marketplaces":["Nordic"]}`:            {"marketplaces.0": `the provider has no pool for "Nordic"`},
+		`{"name":"x","role":"marketplace","marketplaces":"nordic"}`:              {"marketplaces": "must be JSON array"},
+		`{"name":"x","role":"marketplace","marketplaces":null}`:                  {"marketplaces": "needs at least one marketplace"},
+		`{"name":"x","role":"operator","marketplaces":["nordic"]}`:               {"marketplaces": "a key of role operator sees all marketplaces"},
+		`{"name":"x","role":"viewer","requests_per_second":0.01}`:                {"requests_per_second": "is not a limit"},
+		`{"name":"x","role":"viewer","requests_per_second":51}`:                  {"requests_per_second": "exceeds the limit of your own key, 50"},
+		`{"name":"x","role":"viewer","secret":"qm_live_my_own"}`:                 {"secret": "unknown field"},
 	} {
 		got := fieldsOf(readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys", form), http.StatusUnprocessableEntity, codeInvalid))
 		require.ElementsMatch(t, slices.Collect(maps.Keys(wrong)), slices.Collect(maps.Keys(got)), form)
@@ -107,25 +118,73 @@ func TestInvalidKeysAreRefusedByField(t *testing.T) {
 	require.Len(t, read[openapi.APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 1)
 }
 
-func TestAKeyCannotCreateOrRotateAKeyThatMayDoMore(t *testing.T) {
+func TestAKeyCannotCreateRotateOrRevokeAKeyThatMayDoMore(t *testing.T) {
 	t.Parallel()
 	w := setup(t, realTime)
 	keeper, _ := w.create(t, `{"name":"keeper of keys","role":"admin","scopes":["keys:read","keys:write","orders:read","events:read"]}`)
-	p := readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace"}`), http.StatusForbidden,
-		codeForbidden)
+	p := readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"marketplace","marketplaces":["nordic"]}`),
+		http.StatusForbidden, codeForbidden)
 	require.Contains(t, p.Detail, "it lacks orders:write")
 	readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys", `{"name":"x","role":"admin"}`), http.StatusForbidden, codeForbidden)
 	made := read[openapi.NewAPIKeyText](t, w.send(keeper, http.MethodPost, "/v1/api-keys",
-		`{"name":"x","role":"marketplace","scopes":["orders:read"]}`), http.StatusCreated)
+		`{"name":"x","role":"marketplace","marketplaces":["nordic"],"scopes":["orders:read"]}`), http.StatusCreated)
 	require.Equal(t, []provision.Scope{provision.ScopeOrdersRead}, made.APIKey.Scopes)
 
 	p = readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/rotate", ""), http.StatusForbidden, codeForbidden)
 	require.Contains(t, p.Detail, "cannot rotate a key that may do more than itself")
 	require.NotContains(t, p.Detail, "keys:read")
+	p = readProblem(t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+w.keyID()+"/revoke", ""), http.StatusForbidden, codeForbidden)
+	require.Contains(t, p.Detail, "cannot revoke a key that may do more than itself")
+	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
 	rotated := read[openapi.RotatedAPIKey](t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+made.APIKey.ID+"/rotate", ""),
 		http.StatusCreated)
 	require.Equal(t, made.APIKey.Scopes, rotated.APIKey.Scopes)
+	require.Equal(t, made.APIKey.Marketplaces, rotated.APIKey.Marketplaces)
 	require.Len(t, read[openapi.APIKeyPage](t, w.get("/v1/api-keys"), http.StatusOK).Items, 4)
+	read[openapi.APIKey](t, w.send(keeper, http.MethodPost, "/v1/api-keys/"+rotated.APIKey.ID+"/revoke", ""), http.StatusOK)
+}
+
+func TestAKeyExpiresAfterAYearUnlessItsCreatorSaysOtherwise(t *testing.T) {
+	t.Parallel()
+	w := setup(t, realTime)
+	_, key := w.create(t, `{"name":"x","role":"viewer"}`)
+	require.WithinDuration(t, time.Now().Add(provision.KeyLifetime), *key.ExpiresAt, time.Minute)
+	_, key = w.create(t, `{"name":"x","role":"viewer","expires_at":null}`)
+	require.Nil(t, key.ExpiresAt)
+	_, key = w.create(t, `{"name":"x","role":"viewer","expires_at":"2099-01-01T00:00:00Z"}`)
+	require.Equal(t, 2099, key.ExpiresAt.Year())
+}
+
+// A rotation whose answer was lost is sent again, and then the successor is rotated: neither shortens what was promised.
+func TestTwoRotationsInARowHonorBothOverlaps(t *testing.T) {
+	t.Parallel()
+	clock := time.Now().UTC()
+	w := setup(t, realTime, func(c *Config) { c.Now = func() time.Time { return clock } })
+	first, key := w.create(t, `{"name":"x","role":"viewer"}`)
+	rotate := func(id string, hours int) openapi.RotatedAPIKey {
+		t.Helper()
+		return read[openapi.RotatedAPIKey](t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+id+"/rotate",
+			fmt.Sprintf(`{"overlap_hours":%d}`, hours)), http.StatusCreated)
+	}
+	second := rotate(key.ID, 48)
+	p := readProblem(t, w.send(w.key, http.MethodPost, "/v1/api-keys/"+key.ID+"/rotate", `{"overlap_hours":1}`), http.StatusConflict, codeConflict)
+	require.Contains(t, p.Detail, "its successor is "+second.APIKey.ID+": rotate that one, also if its text is lost")
+	third := rotate(second.APIKey.ID, 2)
+
+	opens := func(texts ...string) (codes []int) {
+		for _, text := range texts {
+			codes = append(codes, w.send(text, http.MethodGet, "/v1/orders", "").Code)
+		}
+		return codes
+	}
+	clock = clock.Add(2*time.Hour - time.Second)
+	require.Equal(t, []int{200, 200, 200}, opens(first, second.Secret, third.Secret))
+	clock = clock.Add(2 * time.Second)
+	require.Equal(t, []int{200, 401, 200}, opens(first, second.Secret, third.Secret))
+	clock = clock.Add(46*time.Hour - 2*time.Second)
+	require.Equal(t, []int{200, 401, 200}, opens(first, second.Secret, third.Secret))
+	clock = clock.Add(2 * time.Second)
+	require.Equal(t, []int{401, 401, 200}, opens(first, second.Secret, third.Secret))
 }
 
 func TestBothKeysAreValidDuringARotation(t *testing.T) {

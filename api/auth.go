@@ -17,9 +17,10 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// caller is who sent the request. KeyID and Provider are empty on operations that need no key.
+// caller is who sent the request. KeyID, Provider and Tenant are empty on operations that need no key.
 type caller struct {
 	Provider string
+	Tenant   provision.Tenant // the provider, with the marketplaces that the key is bound to
 	KeyID    string
 	IP       string
 	key      provision.APIKey
@@ -64,7 +65,7 @@ func (s *service) authenticate(op *operation) echo.MiddlewareFunc {
 				if err != nil {
 					return err
 				}
-				who.Provider, who.KeyID, who.key = key.Provider, key.ID, key
+				who.Provider, who.Tenant, who.KeyID, who.key = key.Provider, key.Tenant(), key.ID, key
 				s.noteUse(ctx, key)
 			}
 			c.SetRequest(c.Request().WithContext(withCaller(ctx, who)))

@@ -10,13 +10,18 @@ import (
 	"maps"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
-	"unicode/utf8"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 )
+
+// bodyTimeout is how long a body may take to arrive. It leaves a third of requestTimeout for the work, so that a slow caller cannot make the
+// service look slow.
+const bodyTimeout = 10 * time.Second
 
 // bodyOf returns the media type of an operation's body and, for a file, its maximum size in bytes (x-max-bytes).
 func bodyOf(op *openapi3.Operation) (mediaType string, maxBytes int64, err error) {
@@ -35,61 +40,84 @@ func bodyOf(op *openapi3.Operation) (mediaType string, maxBytes int64, err error
 	return mediaType, maxBytes, nil
 }
 
-// readJSON reads the body, checks that it is JSON, and puts it back for the handler. It returns nil for an optional body that
-// is empty; the Content-Type of an empty body does not matter.
-func readJSON(r *http.Request, required bool) ([]byte, error) {
-	body, err := readBody(r.Context(), r.Body)
+// readJSON reads the body and parses it. given is false for an optional body that is empty; the Content-Type of an empty body does not
+// matter.
+func readJSON(c echo.Context, required bool) (body any, given bool, err error) {
+	text, err := readBody(c, c.Request().Body)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	empty := len(bytes.TrimSpace(body)) == 0
+	empty := len(bytes.TrimSpace(text)) == 0
 	if empty && !required {
+		return nil, false, nil
+	}
+	if err := mustBe(c.Request(), echo.MIMEApplicationJSON); err != nil {
+		return nil, false, err
+	}
+	if empty {
+		return nil, false, problem(codeInvalidJSON, "the body is empty: send a JSON object")
+	}
+	body, err = parseJSON(text)
+	return body, true, err
+}
+
+// putBody gives the handler the body that was checked, and returns its JSON. Without a body, it gives the handler none.
+func putBody(r *http.Request, body any, given bool) ([]byte, error) {
+	if !given {
 		r.Body, r.GetBody, r.ContentLength = http.NoBody, nil, 0
 		return nil, nil
 	}
-	if err := mustBe(r, echo.MIMEApplicationJSON); err != nil {
-		return nil, err
+	text, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a parsed body: %w", err)
 	}
-	switch {
-	case empty:
-		return nil, problem(codeInvalidJSON, "the body is empty: send a JSON object")
-	case !utf8.Valid(body):
-		return nil, problem(codeInvalidJSON, "the body is not UTF-8: encode the JSON in UTF-8")
-	}
-	var document json.RawMessage
-	if err := json.Unmarshal(body, &document); err != nil {
-		where := ""
-		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-			where = fmt.Sprintf(" at byte %d", syntax.Offset)
-		}
-		return nil, problem(codeInvalidJSON, "the body is not JSON%s: %s", where, err)
-	}
-	r.Body = io.NopCloser(bytes.NewReader(body))
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	r.ContentLength = int64(len(body))
-	return body, nil
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
+	r.Body, _ = r.GetBody() // never fails
+	r.ContentLength = int64(len(text))
+	return text, nil
 }
 
-// readBody reads the whole body. A middleware or openFile has already set its limit.
-func readBody(ctx context.Context, body io.Reader) ([]byte, error) {
+// readBody reads the whole body. A middleware or openFile has already set its size limit.
+func readBody(c echo.Context, body io.Reader) ([]byte, error) {
+	connection := http.NewResponseController(c.Response())
+	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout)) // an error means that there is no connection, as in tests
 	text, err := io.ReadAll(body)
-	if err == nil {
-		return text, nil
+	if err != nil {
+		return nil, bodyProblem(err)
 	}
+	_ = connection.SetReadDeadline(time.Time{}) // otherwise the server takes the deadline for a caller who has hung up
+	return text, nil
+}
+
+// bodyProblem says why a body could not be read.
+func bodyProblem(err error) error {
 	_, tooLarge := errors.AsType[*echo.HTTPError](err)
 	_, fileTooLarge := errors.AsType[*http.MaxBytesError](err)
-	if tooLarge || fileTooLarge || ctx.Err() != nil {
-		return nil, err
+	switch {
+	case tooLarge || fileTooLarge:
+		return err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return problem(codeRequestTimeout, "the body did not arrive within %s: send it faster, or in smaller parts", bodyTimeout).because(err)
+	case errors.Is(err, context.Canceled):
+		return hungUp(err)
 	}
-	return nil, problem(codeBadRequest, "the body is incomplete: send it again").because(err)
+	return problem(codeBadRequest, "the body is incomplete: send it again").because(err)
 }
 
-// mustBe refuses a body with another Content-Type.
+// mustBe refuses a body with another Content-Type or charset, and a body that is compressed.
 func mustBe(r *http.Request, mediaType string) error {
-	declared := r.Header.Get(echo.HeaderContentType)
-	got, _, err := mime.ParseMediaType(declared)
+	for _, coding := range r.Header.Values(echo.HeaderContentEncoding) {
+		if !strings.EqualFold(strings.TrimSpace(coding), "identity") {
+			return problem(codeUnsupportedMediaType, "Content-Encoding is %q: send the body without a content coding", coding)
+		}
+	}
+	declared := strings.Join(r.Header.Values(echo.HeaderContentType), ", ")
+	got, parameters, err := mime.ParseMediaType(declared)
 	if err != nil || got != mediaType {
 		return problem(codeUnsupportedMediaType, "Content-Type is %q: send %s", declared, mediaType)
+	}
+	if charset, given := parameters["charset"]; given && !strings.EqualFold(charset, "utf-8") {
+		return problem(codeUnsupportedMediaType, "the charset is %q: send UTF-8", charset)
 	}
 	return nil
 }
@@ -100,13 +128,13 @@ func openFile(c echo.Context, op *operation) error {
 	if err := mustBe(r, op.mediaType); err != nil {
 		return err
 	}
-	_, parameters, _ := mime.ParseMediaType(r.Header.Get(echo.HeaderContentType)) // it can be parsed
-	if charset, given := parameters["charset"]; given && !strings.EqualFold(charset, "utf-8") {
-		return problem(codeUnsupportedMediaType, "the charset is %q: send UTF-8", charset)
-	}
 	if r.ContentLength > op.maxBytes {
 		return &http.MaxBytesError{Limit: op.maxBytes}
 	}
-	r.Body = http.MaxBytesReader(c.Response(), r.Body, op.maxBytes)
+	text, err := readBody(c, http.MaxBytesReader(c.Response(), r.Body, op.maxBytes))
+	if err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(text))
 	return nil
 }

@@ -23,8 +23,9 @@ type Workflows interface {
 	// request. Errors wrap provision.ErrUnavailable when it is not known whether the workflow was started.
 	StartOrder(ctx context.Context, order provision.Order, hash []byte) (started bool, existing *provision.Order,
 		existingHash []byte, err error)
-	// OrderNotYetStored reads an order whose workflow has started and that has no row yet. Errors: provision.ErrNotFound.
-	OrderNotYetStored(ctx context.Context, key provision.OrderKey) (*provision.Order, error)
+	// OrderNotYetStored reads an order of the tenant whose workflow has started and that has no row yet. Errors:
+	// provision.ErrNotFound.
+	OrderNotYetStored(ctx context.Context, of provision.Tenant, id string) (*provision.Order, error)
 	// Correct answers the question of an order by replacing fields, and returns when that is done. Errors: a *provision.Failure when
 	// the order refuses (NotAsked, InputRefused) or has ended (TooLate); provision.ErrUnavailable when it is not known whether the
 	// order received it.

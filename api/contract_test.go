@@ -53,7 +53,7 @@ func TestEveryOperationDocumentsItsProblems(t *testing.T) {
 			statuses = append(statuses, "401", "403", "503")
 		}
 		if op.RequestBody != nil {
-			statuses = append(statuses, "415", "422", "503")
+			statuses = append(statuses, "408", "415", "422", "503")
 		}
 		if len(op.route.PathItem.Parameters) > 0 {
 			statuses = append(statuses, "404")
@@ -101,6 +101,10 @@ func TestDocumentedProblemsAreThoseOfTheTable(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEmpty(t, c.doc.Components.Responses)
 	for name, response := range c.doc.Components.Responses {
+		if name == "NotModified" { // it has no body
+			require.Empty(t, response.Value.Content)
+			continue
+		}
 		text, err := json.Marshal(response.Value.Content["application/problem+json"].Example)
 		require.NoError(t, err)
 		var example openapi.Problem

@@ -36,12 +36,12 @@ func (d Database) complete() bool {
 
 // Orders are the rows of the orders.
 type Orders interface {
-	// Get reads one order. Errors: provision.ErrNotFound.
-	Get(ctx context.Context, key provision.OrderKey) (provision.OrderView, error)
-	// List lists at most filter.Limit orders of the provider, newest first.
-	List(ctx context.Context, provider string, filter provision.OrderFilter) ([]provision.OrderView, error)
-	// History reads the history of an order after the given row, oldest first. Errors: provision.ErrNotFound.
-	History(ctx context.Context, key provision.OrderKey, after int64, limit int) ([]provision.OrderHistoryEntry, error)
+	// Get reads one order of the tenant. Errors: provision.ErrNotFound.
+	Get(ctx context.Context, of provision.Tenant, id string) (provision.OrderView, error)
+	// List lists at most filter.Limit orders of the tenant, newest first.
+	List(ctx context.Context, of provision.Tenant, filter provision.OrderFilter) ([]provision.OrderView, error)
+	// History reads the history of an order of the tenant after the given row, oldest first. Errors: provision.ErrNotFound.
+	History(ctx context.Context, of provision.Tenant, id string, after int64, limit int) ([]provision.OrderHistoryEntry, error)
 	// NoteRefusal records an action on an order that was refused with that code, and the fields that it would have corrected.
 	NoteRefusal(ctx context.Context, key provision.OrderKey, action string, fields []string, refused provision.Code,
 		by provision.Intervention) error
@@ -63,15 +63,15 @@ type Accounts interface {
 	Delete(ctx context.Context, actor, provider, id string, version int64) error
 	Invalidate(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
 	Return(ctx context.Context, actor, provider, id string, version int64, reason string) (provision.Account, []provision.OrderKey, error)
-	Verify(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error)
+	Verify(ctx context.Context, actor, provider, id string, version int64) (provision.Account, []provision.OrderKey, error)
 	// History reads the history of an account after the given row, oldest first. Errors: provision.ErrNotFound.
 	History(ctx context.Context, provider, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error)
 }
 
 // History is who did what to the orders, accounts, pools and API keys of a provider.
 type History interface {
-	// List lists at most filter.Limit entries of the provider, newest first.
-	List(ctx context.Context, provider string, filter provision.HistoryFilter) ([]provision.HistoryEntry, error)
+	// List lists at most filter.Limit entries of the tenant, newest first.
+	List(ctx context.Context, of provision.Tenant, filter provision.HistoryFilter) ([]provision.HistoryEntry, error)
 }
 
 // Leftovers are what undos could not remove from accounts.
@@ -89,8 +89,10 @@ type Passwords interface {
 
 // Pools are the pools and their settings.
 type Pools interface {
-	// Exists reports whether the provider has such a pool.
-	Exists(ctx context.Context, pool provision.Pool) (bool, error)
+	// Exists reports whether the tenant has a pool for the marketplace and environment.
+	Exists(ctx context.Context, of provision.Tenant, marketplace string, environment provision.Environment) (bool, error)
+	// Marketplaces lists the marketplaces for which the provider has pools.
+	Marketplaces(ctx context.Context, provider string) ([]string, error)
 	// List lists at most limit pools of after.Provider, by marketplace and environment, after the given one.
 	List(ctx context.Context, after provision.Pool, limit int) ([]provision.PoolConfig, error)
 	// Get reads one pool. Errors: provision.ErrNotFound.
@@ -135,7 +137,8 @@ type Webhooks interface {
 	Get(ctx context.Context, key provision.WebhookKey) (provision.Webhook, error)
 	Update(ctx context.Context, actor string, key provision.WebhookKey, version int64, edit provision.WebhookUpdate) (provision.Webhook, error)
 	Delete(ctx context.Context, actor string, key provision.WebhookKey, version int64) error
-	RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error
+	// RotateSecret adds a secret, and returns until when earlier ones sign too.
+	RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) (*time.Time, error)
 	CallbackSecret(ctx context.Context, provider string) (provision.WebhookSecretView, error)
 	Test(ctx context.Context, actor string, key provision.WebhookKey) error
 }
@@ -152,9 +155,9 @@ type Deliveries interface {
 
 // Events are what subscribers are told.
 type Events interface {
-	// List reads the events of a provider after filter.After, oldest first, and the position up to which it has
+	// List reads the events of the tenant after filter.After, oldest first, and the position up to which it has
 	// read. Errors: provision.ErrGone.
-	List(ctx context.Context, provider string, filter provision.EventFilter) (events []provision.Event, upTo int64, err error)
+	List(ctx context.Context, of provision.Tenant, filter provision.EventFilter) (events []provision.Event, upTo int64, err error)
 	// Now returns the position after everything that has happened until now.
 	Now(ctx context.Context) (int64, error)
 }

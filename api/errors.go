@@ -38,7 +38,13 @@ const (
 	codeInvalid              provision.Code = "Invalid"
 	codeTooManyRequests      provision.Code = "TooManyRequests"
 	codeUnavailable          provision.Code = "Unavailable"
+	codeRequestTimeout       provision.Code = "RequestTimeout"
+	codeClientClosedRequest  provision.Code = "ClientClosedRequest"
 )
+
+// statusClientClosedRequest is the status in the log and in metrics of a request whose caller hung up. No one receives it. nginx uses the
+// same number.
+const statusClientClosedRequest = 499
 
 // problems is the only table from a code to an HTTP status. retryAfter is in seconds, unless the problem knows better; 0
 // means no such header.
@@ -48,8 +54,10 @@ var problems = map[provision.Code]struct {
 	retryAfter int
 }{
 	codeBadRequest:              {http.StatusBadRequest, "The request cannot be read", 0},
-	codeInvalidJSON:             {http.StatusBadRequest, "The body is not JSON", 0},
+	codeInvalidJSON:             {http.StatusBadRequest, "The JSON body cannot be used", 0},
 	codeInvalidParameter:        {http.StatusBadRequest, "A parameter is invalid", 0},
+	codeRequestTimeout:          {http.StatusRequestTimeout, "The request took too long to arrive", 0},
+	codeClientClosedRequest:     {statusClientClosedRequest, "The caller hung up", 0},
 	codeUnauthorized:            {http.StatusUnauthorized, "A valid API key is required", 0},
 	codeForbidden:               {http.StatusForbidden, "The API key does not have permission", 0},
 	codeNotFound:                {http.StatusNotFound, "Not found", 0},
@@ -189,6 +197,11 @@ func asProblem(err error) *problemError {
 		return problem(codeLinkUsedUp, "it has already been used").because(err)
 	}
 	return internal(err)
+}
+
+// hungUp is what a caller who hung up would get.
+func hungUp(err error) *problemError {
+	return problem(codeClientClosedRequest, "the caller hung up before the answer").because(err)
 }
 
 // internal is an error that callers can do nothing about.

@@ -57,6 +57,9 @@ func (c *streamCounter) close(key string) {
 func (s *service) StreamEvents(ctx context.Context, in server.StreamEventsRequestObject) (server.StreamEventsResponseObject, error) {
 	who := callerOf(ctx)
 	stream := &eventStream{service: s, ctx: ctx, who: who, filter: eventFilter(ctx, in.Params.OrderID, in.Params.Type, 0, streamPage)}
+	if value(in.Params.LastEventID) == "" { // browsers send an empty header before the first event
+		in.Params.LastEventID = nil
+	}
 	last, err := decodeCursor(in.Params.LastEventID, plausiblePosition)
 	if err != nil {
 		return nil, invalidParameters(openapi.FieldProblem{In: "header", Field: resource.Optional("Last-Event-ID"),
@@ -66,7 +69,7 @@ func (s *service) StreamEvents(ctx context.Context, in server.StreamEventsReques
 	defer cancel()
 	if last != nil {
 		stream.filter.After = last.Seq
-		stream.next, stream.upTo, err = s.Events.List(first, who.Provider, stream.filter)
+		stream.next, stream.upTo, err = s.Events.List(first, who.Tenant, stream.filter)
 	} else {
 		stream.upTo, err = s.Events.Now(first)
 	}
@@ -110,6 +113,9 @@ func (st *eventStream) VisitStreamEventsResponse(w http.ResponseWriter) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // proxies must not buffer the stream
 	w.WriteHeader(http.StatusOK)
+	if wantsNoBody(st.ctx) {
+		return nil
+	}
 	send := func(text string) bool {
 		_ = out.SetWriteDeadline(time.Now().Add(streamWrite))
 		_, err := w.Write([]byte(text))
@@ -174,7 +180,7 @@ func (st *eventStream) over(lifetime <-chan time.Time) bool {
 func (st *eventStream) read() bool {
 	ctx, cancel := context.WithTimeout(st.ctx, requestTimeout)
 	defer cancel()
-	events, upTo, err := st.service.Events.List(ctx, st.who.Provider, st.filter)
+	events, upTo, err := st.service.Events.List(ctx, st.who.Tenant, st.filter)
 	switch {
 	case err == nil:
 		st.next, st.upTo = events, upTo

@@ -47,7 +47,7 @@ func (s *service) ListEvents(ctx context.Context, in server.ListEventsRequestObj
 	if err != nil {
 		return nil, err
 	}
-	events, upTo, err := s.Events.List(ctx, callerOf(ctx).Provider, eventFilter(ctx, in.Params.OrderID, in.Params.Type,
+	events, upTo, err := s.Events.List(ctx, callerOf(ctx).Tenant, eventFilter(ctx, in.Params.OrderID, in.Params.Type,
 		value(after).Seq, pageSize(in.Params.Limit)))
 	if err != nil {
 		return nil, eventsProblem(err)

@@ -38,7 +38,7 @@ func setupEvents(t *testing.T, change ...func(*Config)) (w *testAPI, db *sqlx.DB
 }
 
 func emit(t require.TestingT, db sqlx.Execer, provider, eventType, subject string) {
-	_, err := db.Exec(`SELECT emit_event($1, $2, $3, jsonb_build_object('n', $3::text))`, provider, eventType, subject)
+	_, err := db.Exec(`SELECT emit_event($1, $2, $3, jsonb_build_object('n', $3::text, 'marketplace', 'nordic'))`, provider, eventType, subject)
 	require.NoError(t, err)
 }
 
@@ -272,7 +272,7 @@ func TestASlowReaderIsDisconnected(t *testing.T) {
 	t.Parallel()
 	w, db, _ := setupEvents(t)
 	emit(t, db, "acme", "stock.low", "1")
-	events, upTo, err := w.store.Events.List(t.Context(), "acme", provision.EventFilter{Limit: 1})
+	events, upTo, err := w.store.Events.List(t.Context(), provision.Tenant{Provider: "acme"}, provision.EventFilter{Limit: 1})
 	require.NoError(t, err)
 	slow := &slowWriter{ResponseRecorder: httptest.NewRecorder()}
 	require.True(t, w.service.streams.open("k"))

@@ -19,6 +19,7 @@ func (s *service) ListHistory(ctx context.Context, in server.ListHistoryRequestO
 	filter := provision.HistoryFilter{
 		Kinds:       kinds,
 		Actor:       value(in.Params.Actor),
+		Marketplace: value(in.Params.Marketplace),
 		Environment: value(in.Params.Environment),
 		OrderID:     value(in.Params.OrderID),
 		AccountID:   value(in.Params.AccountID),
@@ -26,14 +27,11 @@ func (s *service) ListHistory(ctx context.Context, in server.ListHistoryRequestO
 		Since:       value(in.Params.Since),
 		Until:       value(in.Params.Until),
 	}
-	if in.Params.Marketplace != nil {
-		filter.Marketplaces = []string{*in.Params.Marketplace}
-	}
 	entries, next, err := list[provision.HistoryCursor, provision.HistoryEntry, openapi.HistoryEntry]{
 		valid: func(c provision.HistoryCursor) bool { return plausible(c.At) && c.Source > 0 && c.Seq > 0 },
 		read: func(after *provision.HistoryCursor, limit int) ([]provision.HistoryEntry, error) {
 			filter.After, filter.Limit = after, limit
-			return s.History.List(ctx, callerOf(ctx).Provider, filter)
+			return s.History.List(ctx, callerOf(ctx).Tenant, filter)
 		},
 		show:  historyEntry,
 		place: func(e provision.HistoryEntry) provision.HistoryCursor { e.At = e.At.UTC(); return e.HistoryCursor },

@@ -103,14 +103,14 @@ func TestTheHistoryOfSeveralMarketplacesIsOneList(t *testing.T) {
 	t.Parallel()
 	w := eventful(t)
 	filter := provision.HistoryFilter{Kinds: []provision.HistoryKind{"order", "account", "pool", "access"}, Limit: 200}
-	all, err := w.store.History.List(t.Context(), "acme", filter)
+	all, err := w.store.History.List(t.Context(), provision.Tenant{Provider: "acme"}, filter)
 	require.NoError(t, err)
-	filter.Marketplaces = []string{"baltic", "nordic"}
+	bound := provision.Tenant{Provider: "acme", Marketplaces: []string{"baltic", "nordic"}}
 	wanted := slices.DeleteFunc(all, func(e provision.HistoryEntry) bool { return e.Marketplace == "" })
 	filter.Limit = 2
 	var found []provision.HistoryEntry
 	for {
-		page, err := w.store.History.List(t.Context(), "acme", filter)
+		page, err := w.store.History.List(t.Context(), bound, filter)
 		require.NoError(t, err)
 		if len(page) == 0 {
 			break
@@ -118,6 +118,13 @@ func TestTheHistoryOfSeveralMarketplacesIsOneList(t *testing.T) {
 		found, filter.After = append(found, page...), &page[len(page)-1].HistoryCursor
 	}
 	require.Equal(t, wanted, found)
+
+	baltic := w.createKeyOf("acme", provision.RoleMarketplace, func(k *provision.APIKey) { k.Marketplaces = []string{"baltic"} })
+	require.Empty(t, w.history(t, baltic, ""))
+	require.Empty(t, w.history(t, baltic, "order_id=MP-1"))
+	require.Empty(t, w.history(t, baltic, "marketplace=nordic"))
+	nordic := w.createKeyOf("acme", provision.RoleMarketplace, func(k *provision.APIKey) { k.Marketplaces = []string{"nordic"} })
+	require.Equal(t, []provision.HistoryKind{"order"}, kindsOf(w.history(t, nordic, "")))
 }
 
 func TestAKeySeesTheHistoryOfWhatItMayRead(t *testing.T) {

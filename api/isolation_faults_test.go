@@ -34,13 +34,12 @@ func (s everyKeyIsAdmin) Find(ctx context.Context, id string) (provision.APIKey,
 	return key, err
 }
 
-func (s anybodysOrder) Get(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
-	key.Provider = "acme"
-	return s.Orders.Get(ctx, key)
+func (s anybodysOrder) Get(ctx context.Context, _ provision.Tenant, id string) (provision.OrderView, error) {
+	return s.Orders.Get(ctx, provision.Tenant{Provider: "acme"}, id)
 }
 
-func (s anybodysOrders) List(ctx context.Context, _ string, filter provision.OrderFilter) ([]provision.OrderView, error) {
-	return s.Orders.List(ctx, "acme", filter)
+func (s anybodysOrders) List(ctx context.Context, _ provision.Tenant, filter provision.OrderFilter) ([]provision.OrderView, error) {
+	return s.Orders.List(ctx, provision.Tenant{Provider: "acme"}, filter)
 }
 
 func (s anybodysDeletion) Delete(ctx context.Context, actor, _, id string, version int64) error {

@@ -50,7 +50,7 @@ func (w *recordingWorkflows) StartOrder(_ context.Context, order provision.Order
 	return true, nil, nil, w.tell(order.OrderKey)
 }
 
-func (w *recordingWorkflows) OrderNotYetStored(context.Context, provision.OrderKey) (*provision.Order, error) {
+func (w *recordingWorkflows) OrderNotYetStored(context.Context, provision.Tenant, string) (*provision.Order, error) {
 	return nil, provision.ErrNotFound
 }
 

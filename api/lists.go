@@ -1,10 +1,8 @@
 package api
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"regexp"
 	"time"
 
@@ -64,22 +62,16 @@ func encodeCursor(place any) *string {
 	return &cursor
 }
 
-// decodeCursor reads a cursor strictly: it refuses garbage and the cursor of another list instead of answering with some
-// page.
+// decodeCursor reads a cursor strictly: it refuses what this list has not made, such as the cursor of another list, instead of
+// answering with some page.
 func decodeCursor[T any](text *string, valid func(T) bool) (*T, error) {
 	if text == nil {
 		return nil, nil
 	}
 	var place T
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(*text)
-	if err == nil {
-		decoder := json.NewDecoder(bytes.NewReader(raw))
-		decoder.DisallowUnknownFields()
-		if err = decoder.Decode(&place); err == nil {
-			if _, more := decoder.Token(); more == io.EOF && valid(place) {
-				return &place, nil
-			}
-		}
+	raw, err := base64.RawURLEncoding.DecodeString(*text)
+	if err == nil && json.Unmarshal(raw, &place) == nil && valid(place) && *encodeCursor(place) == *text {
+		return &place, nil
 	}
 	return nil, invalidParameters(openapi.FieldProblem{In: "query", Field: resource.Optional("cursor"),
 		Message: "not a cursor of this list: send next_cursor of the previous page unchanged, or leave it out for the first page"})
@@ -94,5 +86,7 @@ func (c seqCursor) valid() bool { return c.Seq > 0 }
 
 var accountIDPattern = regexp.MustCompile(`^[0-9]{12}$`)
 
-// plausible refuses times that the database cannot store.
-func plausible(t time.Time) bool { return t.Year() >= 1970 && t.Year() < 10000 }
+// plausible refuses times that the database cannot store, and those that are not in UTC.
+func plausible(t time.Time) bool {
+	return t.Location() == time.UTC && t.Year() >= 1970 && t.Year() < 10000
+}

@@ -40,7 +40,7 @@ func (s *service) echo() *echo.Echo {
 		}
 	})
 	e.Pre(middleware.RequestID())
-	e.Use(s.requestLog(), s.recoverPanics())
+	e.Use(s.requestLog(), s.recoverPanics(), hangUps)
 	e.Use(middleware.SecureWithConfig(middleware.SecureConfig{
 		ContentTypeNosniff:    "nosniff",
 		XFrameOptions:         "DENY",
@@ -55,6 +55,18 @@ func (s *service) echo() *echo.Echo {
 		ErrorHandler: func(err error, _ echo.Context) error { return err }, // asProblem handles deadlines
 	}))
 	return e
+}
+
+// hangUps distinguishes callers who hang up from services that do not answer: both end a call to the database or to Temporal.
+func hangUps(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		caller := c.Request().Context() // without the deadline that a later middleware adds
+		err := next(c)
+		if err != nil && caller.Err() != nil && noAnswer(err) {
+			return hungUp(err)
+		}
+		return err
+	}
 }
 
 // takesFile reports whether the operation's body is a file. Files have a limit of their own, which applies after authentication.

@@ -83,7 +83,7 @@ func TestACorrectionIsCheckedLikeANewOrder(t *testing.T) {
 		"report":       {"use_existing_cur": "a b"},
 		"user":         {"iam_user_name": "an na"},
 		"empty user":   {"iam_user_name": ""},
-		"contact":      {"aws_contact_name": " Anna"},
+		"contact":      {"aws_contact_name": "\u202eAnna"},
 		"long":         {"aws_contact_name": strings.Repeat("a", 51)},
 		"alias":        {"aws_account_alias": "123456789012"},
 		"other type":   {"aws_account_alias": 12},
@@ -103,12 +103,12 @@ func TestACorrectionIsCheckedLikeANewOrder(t *testing.T) {
 	for name, c := range map[string]struct{ body, field, message string }{
 		"nothing":           {`{}`, "", "send at least one of use_existing_cur, existing_cur_kind, iam_user_name"},
 		"only a reason":     {`{"reason":"why not"}`, "", "send at least one of"},
-		"null":              {`{"iam_user_name":null}`, "iam_user_name", "not nullable"},
+		"null":              {`{"iam_user_name":null}`, "iam_user_name", "must not be null"},
 		"fixed when placed": {`{"environment":"test"}`, "environment", "unknown field"},
-		"a list":            {`[]`, "", "must be JSON object"},
-		"number for report": {`{"use_existing_cur":1}`, "use_existing_cur", "must be JSON string or null"},
-		"blank reason":      {`{"aws_account_alias":"berg-eu","reason":"  "}`, "reason", "not only spaces"},
-		"an empty reason":   {`{"aws_account_alias":"berg-eu","reason":""}`, "reason", "must have 1 to 500 characters"},
+		"a list":            {`[]`, "", "must be a JSON object"},
+		"number for report": {`{"use_existing_cur":1}`, "use_existing_cur", "must be a JSON string or null"},
+		"blank reason":      {`{"aws_account_alias":"berg-eu","reason":"  "}`, "reason", "needs 1 to 500 characters; it has 0"},
+		"an empty reason":   {`{"aws_account_alias":"berg-eu","reason":""}`, "reason", "needs 1 to 500 characters"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -129,7 +129,7 @@ func TestACorrectionOfAnotherFieldIsRefused(t *testing.T) {
 	require.Equal(t, "the order asks for aws_account_alias only", p.Detail)
 	require.Equal(t, map[string]string{"iam_user_name": p.Detail}, fieldsOf(p))
 	require.Equal(t, "/iam_user_name", *(*p.Errors)[0].Pointer)
-	after, err := w.store.Orders.Get(t.Context(), before.OrderKey)
+	after, err := w.store.Orders.Get(t.Context(), before.OrderKey.Tenant(), before.OrderKey.ID)
 	require.NoError(t, err)
 	require.Equal(t, before, after, "all of it or nothing")
 

@@ -14,11 +14,10 @@ import (
 func (s *service) ListOrderHistory(
 	ctx context.Context, in server.ListOrderHistoryRequestObject,
 ) (server.ListOrderHistoryResponseObject, error) {
-	key := provision.OrderKey{Provider: callerOf(ctx).Provider, ID: in.OrderID}
 	entries, next, err := list[seqCursor, provision.OrderHistoryEntry, openapi.OrderHistoryEntry]{
 		valid: seqCursor.valid,
 		read: func(after *seqCursor, limit int) ([]provision.OrderHistoryEntry, error) {
-			found, err := s.Orders.History(ctx, key, value(after).Seq, limit)
+			found, err := s.Orders.History(ctx, callerOf(ctx).Tenant, in.OrderID, value(after).Seq, limit)
 			if errors.Is(err, provision.ErrNotFound) { // it may have been accepted a moment ago, and have no row yet
 				_, err = s.order(ctx, in.OrderID)
 			}

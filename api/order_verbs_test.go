@@ -118,13 +118,13 @@ func TestInvalidReasonsAreRefused(t *testing.T) {
 	w.orderIn(provision.ActionRequired, "aws_account_alias")
 	for _, verb := range verbs {
 		for body, message := range map[string]string{
-			`"reason":""`:    "must have 1 to 500 characters, not only spaces, and no control characters; it has 0",
-			`"reason":"   "`: "not only spaces",
+			`"reason":""`:    "needs 1 to 500 characters; it has 0",
+			`"reason":"   "`: "needs 1 to 500 characters; it has 0",
 			`"reason":"` + strings.Repeat("ä", 501) + `"`: "it has 501",
-			`"reason":"two\nlines"`:                       "no control characters",
-			`"reason":"a\u0000b"`:                         "no control characters",
-			`"reason":12`:                                 "must be JSON string",
-			`"reason":null`:                               "not nullable",
+			`"reason":"two\nlines"`:                       "a control character, U+000A",
+			`"reason":"a\u202eb"`:                         "changes the direction of the text",
+			`"reason":12`:                                 "must be a JSON string",
+			`"reason":null`:                               "must not be null",
 		} {
 			got := fieldsOf(readProblem(t, w.post("/v1/orders/MP-1/"+verb, meaning(verb, body)), http.StatusUnprocessableEntity, codeInvalid))
 			require.Len(t, got, 1, body)
@@ -309,11 +309,11 @@ type ordersThatBreak struct {
 	workflows *memoryWorkflows
 }
 
-func (s ordersThatBreak) Get(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
+func (s ordersThatBreak) Get(ctx context.Context, of provision.Tenant, id string) (provision.OrderView, error) {
 	if len(s.workflows.told) > 0 {
 		return provision.OrderView{}, errors.New("connection reset")
 	}
-	return s.Orders.Get(ctx, key)
+	return s.Orders.Get(ctx, of, id)
 }
 
 func TestAnOrderThatCannotBeReadAfterAVerbIsNotSentTheVerbAgain(t *testing.T) {

@@ -29,9 +29,10 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 	}
 	hash := order.Request.Hash()
 
-	stored, err := s.Orders.Get(ctx, order.OrderKey)
+	// An id is unique within the provider, so an order of a marketplace that the key does not see uses it up as well.
+	stored, err := s.Orders.Get(ctx, order.Tenant(), order.ID)
 	if err == nil {
-		return s.again(stored, stored.RequestHash, hash)
+		return s.again(ctx, stored, stored.RequestHash, hash)
 	}
 	if !errors.Is(err, provision.ErrNotFound) {
 		return nil, err
@@ -51,12 +52,15 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 	case existing == nil:
 		return nil, fmt.Errorf("the workflow of order %s does not contain its order", order.OrderKey)
 	}
-	return s.again(acceptedOrder(*existing), existingHash, hash)
+	return s.again(ctx, acceptedOrder(*existing), existingHash, hash)
 }
 
-// again answers a request for an order that exists: with the order, or with a refusal if its content is different.
-func (s *service) again(existing provision.OrderView, existingHash, hash []byte) (server.CreateOrderResponseObject, error) {
-	if !bytes.Equal(existingHash, hash) {
+// again answers a request for an order that exists: with the order, or, if its content is different, with a refusal that shows
+// nothing of it. The content of an order of another marketplace is always different.
+func (s *service) again(
+	ctx context.Context, existing provision.OrderView, existingHash, hash []byte,
+) (server.CreateOrderResponseObject, error) {
+	if !bytes.Equal(existingHash, hash) || !callerOf(ctx).Tenant.Includes(existing.Request.Marketplace) {
 		return nil, problem(provision.CodeOrderIDReused,
 			"order %q already exists with different content: choose another id for the new order, or send the original content again", existing.ID).
 			at(bodyField("id", fmt.Sprintf("%q belongs to an order with different content", existing.ID)))
@@ -81,19 +85,19 @@ func (s *service) GetOrder(ctx context.Context, in server.GetOrderRequestObject)
 	return server.GetOrder200JSONResponse(s.orderResource(view)), nil
 }
 
-// order reads an order of the caller's provider. An order that was accepted a moment ago may have no row yet; it is then read
+// order reads an order that the caller may see. An order that was accepted a moment ago may have no row yet; it is then read
 // from its workflow. Errors: a problem with status 404.
 func (s *service) order(ctx context.Context, id string) (provision.OrderView, error) {
-	key := provision.OrderKey{Provider: callerOf(ctx).Provider, ID: id}
-	view, err := s.Orders.Get(ctx, key)
+	of := callerOf(ctx).Tenant
+	view, err := s.Orders.Get(ctx, of, id)
 	if errors.Is(err, provision.ErrNotFound) {
 		var order *provision.Order
-		if order, err = s.Workflows.OrderNotYetStored(ctx, key); err == nil {
+		if order, err = s.Workflows.OrderNotYetStored(ctx, of, id); err == nil {
 			view = acceptedOrder(*order)
 		}
 	}
 	if errors.Is(err, provision.ErrNotFound) {
-		return view, notFound(fmt.Sprintf("order %q", key.ID), err)
+		return view, notFound(fmt.Sprintf("order %q", id), err)
 	}
 	return view, err
 }
@@ -108,15 +112,15 @@ func (s *service) ListOrders(ctx context.Context, in server.ListOrdersRequestObj
 	orders, next, err := list[provision.OrderCursor, provision.OrderView, openapi.Order]{
 		valid: validOrderCursor,
 		read: func(after *provision.OrderCursor, limit int) ([]provision.OrderView, error) {
-			return s.Orders.List(ctx, callerOf(ctx).Provider, provision.OrderFilter{
+			return s.Orders.List(ctx, callerOf(ctx).Tenant, provision.OrderFilter{
 				States:        value(in.Params.State),
 				Marketplace:   value(in.Params.Marketplace),
 				Environment:   value(in.Params.Environment),
 				Model:         value(in.Params.Model),
 				AccountID:     value(in.Params.AccountID),
 				CustomerID:    value(in.Params.CustomerID),
-				CreatedAfter:  value(in.Params.CreatedAfter),
-				CreatedBefore: value(in.Params.CreatedBefore),
+				CreatedAfter:  in.Params.CreatedAfter,
+				CreatedBefore: in.Params.CreatedBefore,
 				Limit:         limit,
 				After:         after,
 			})

@@ -46,7 +46,7 @@ func TestNewOrderIsAcceptedOnceAndOnlyStarted(t *testing.T) {
 			Title: "Accountant"},
 	}, started.order.Request)
 	require.Equal(t, now, started.order.AcceptedAt)
-	_, err := w.store.Orders.Get(t.Context(), provision.OrderKey{Provider: "acme", ID: "MP-1"})
+	_, err := w.store.Orders.Get(t.Context(), provision.Tenant{Provider: "acme"}, "MP-1")
 	require.ErrorIs(t, err, provision.ErrNotFound, "the API writes no row")
 
 	// Before the row exists, the same order again, in another spelling of the same JSON, is the same order …
@@ -112,7 +112,7 @@ func TestEveryInvalidFieldIsNamedAtOnce(t *testing.T) {
 	w := setup(t)
 	form := map[string]any{
 		"id": "no spaces please", "marketplace": "Nordic!", "environment": "staging", "order_mode": "existing_account", "account_model": "GCP",
-		"use_existing_cur": "a b", "iam_user_name": "an na", "aws_contact_name": " Anna", "aws_account_alias": "123456789012",
+		"use_existing_cur": "a b", "iam_user_name": "an na", "aws_contact_name": "\u200bAnna", "aws_account_alias": "123456789012",
 		"aws_alternate_contact": map[string]any{"name": strings.Repeat("n", 65), "email": "none", "phone": "call me"},
 		"callback_url":          "http://market.example", "coupon": 1,
 	}
@@ -124,7 +124,7 @@ func TestEveryInvalidFieldIsNamedAtOnce(t *testing.T) {
 		"account_model":               `"GCP" is not an account model: use SPAM or ECAM`,
 		"use_existing_cur":            "is not a report name",
 		"iam_user_name":               "is not an IAM user name",
-		"aws_contact_name":            "no space at either end",
+		"aws_contact_name":            "an invisible character, U+200B",
 		"aws_account_alias":           `"123456789012" has twelve digits`,
 		"aws_alternate_contact.name":  "needs 1 to 64 characters",
 		"aws_alternate_contact.email": "not an e-mail address",
@@ -161,15 +161,15 @@ func TestOneInvalidField(t *testing.T) {
 	}{
 		"a folder for an id":     {map[string]any{"id": ".."}, "id", "has a special meaning in URLs"},
 		"missing":                {map[string]any{"iam_user_name": nil}, "iam_user_name", "is missing: it is required"},
-		"of another type":        {map[string]any{"aws_account_alias": 12}, "aws_account_alias", "must be JSON string"},
-		"a list for an object":   {map[string]any{"aws_alternate_contact": []int{1}}, "aws_alternate_contact", "must be JSON object"},
+		"of another type":        {map[string]any{"aws_account_alias": 12}, "aws_account_alias", "must be a JSON string"},
+		"a list for an object":   {map[string]any{"aws_alternate_contact": []int{1}}, "aws_alternate_contact", "must be a JSON object"},
 		"empty":                  {map[string]any{"aws_contact_name": ""}, "aws_contact_name", "needs 1 to 50 characters"},
 		"too long":               {map[string]any{"aws_contact_name": strings.Repeat("a", 51)}, "aws_contact_name", "it has 51"},
 		"alias with two hyphens": {map[string]any{"aws_account_alias": "a--b"}, "aws_account_alias", "single hyphens inside"},
 		"phone without a digit": {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example",
 			"phone": "( )", "title": "t"}}, "aws_alternate_contact.phone", "not a phone number"},
 		"password in the callback":  {map[string]any{"callback_url": "https://u:p@market.example"}, "callback_url", "without a password in it"},
-		"nothing where none may be": {map[string]any{"use_existing_cur": ""}, "use_existing_cur", "regular expression"},
+		"nothing where none may be": {map[string]any{"use_existing_cur": ""}, "use_existing_cur", "not a report name: use 1 to 256 characters"},
 		"a field in capitals":       {map[string]any{"Account_Model": "SPAM"}, "Account_Model", "unknown field"},
 		"unknown field in the middle": {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example",
 			"phone": "1", "title": "t", "fax": "1"}}, "aws_alternate_contact.fax", "unknown field"},
@@ -234,7 +234,7 @@ func TestUnreadableBodies(t *testing.T) {
 		detail            string
 	}{
 		"not JSON":      {"{", "application/json", http.StatusBadRequest, codeInvalidJSON, "at byte 1"},
-		"two documents": {valid + valid, "application/json", http.StatusBadRequest, codeInvalidJSON, "after top-level value"},
+		"two documents": {valid + valid, "application/json", http.StatusBadRequest, codeInvalidJSON, "send one value only"},
 		"blank":         {"  ", "application/json", http.StatusBadRequest, codeInvalidJSON, "is empty"},
 		"not UTF-8":     {"{\"id\":\"\xff\"}", "application/json", http.StatusBadRequest, codeInvalidJSON, "UTF-8"},
 		"a list":        {"[]", "application/json", http.StatusUnprocessableEntity, codeInvalid, "1 field"},
@@ -423,15 +423,15 @@ func TestInvalidParametersAreRefused(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for query, want := range map[string]map[string]string{
-		"limit=0":                         {"limit": `"0": number must be at least 1`},
+		"limit=0":                         {"limit": `"0": must be at least 1`},
 		"limit=201":                       {"limit": `"201": number must be at most 200`},
-		"limit=ten":                       {"limit": `"ten" is not of type integer`},
+		"limit=ten":                       {"limit": `"ten": must be a number without a fraction`},
 		"limit=1&limit=2":                 {"limit": "is given 2 times: give it once"},
-		"state=done":                      {"state": `"done": value is not one of the allowed values`},
+		"state=done":                      {"state": `"done": use accepted, waiting_for_account, provisioning`},
 		"stat=failed":                     {"stat": "unknown parameter"},
-		"account_id=1":                    {"account_id": `"1": string doesn't match`},
+		"account_id=1":                    {"account_id": `"1": not an AWS account id: it has exactly 12 digits`},
 		"created_after=yesterday":         {"created_after": `write the + of a time zone as %2B`},
-		"environment=staging&limit=0&x=1": {"environment": "not one of the allowed values", "limit": "at least 1", "x": "unknown parameter"},
+		"environment=staging&limit=0&x=1": {"environment": "use production or test", "limit": "at least 1", "x": "unknown parameter"},
 		"created_after=2026-11-22T10:00:00+02:00": {"created_after": `%2B`},
 	} {
 		p := readProblem(t, w.get("/v1/orders?"+query), http.StatusBadRequest, codeInvalidParameter)

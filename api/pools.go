@@ -85,7 +85,7 @@ func (s *service) GetPool(ctx context.Context, in server.GetPoolRequestObject) (
 
 // UpdatePool answers PATCH /v1/pools/{marketplace}/{environment}.
 func (s *service) UpdatePool(ctx context.Context, in server.UpdatePoolRequestObject) (server.UpdatePoolResponseObject, error) {
-	version, err := neededVersion("pool", in.Params.IfMatch)
+	match, err := requiredCondition("pool", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,11 @@ func (s *service) UpdatePool(ctx context.Context, in server.UpdatePoolRequestObj
 		return nil, invalidFields(repeated...)
 	}
 	pool := poolOf(ctx, in.Marketplace, in.Environment)
-	config, err := s.Pools.Update(ctx, callerOf(ctx).Actor(), pool, version, form.apply)
+	var config provision.PoolConfig
+	err = match.try(func(version int64) (err error) {
+		config, err = s.Pools.Update(ctx, callerOf(ctx).Actor(), pool, version, form.apply)
+		return err
+	})
 	if err != nil {
 		return nil, poolProblem(pool, form.problem(err))
 	}
@@ -164,6 +168,7 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 	provision.SetIfGiven(&c.Settings.ReportRegion, f.ReportRegion)
 	provision.SetIfGiven(&c.Settings.ReportPrefix, f.ReportPrefix)
 	provision.SetIfGiven(&c.Settings.UserPolicyARNs, f.UserPolicyArns)
+	provision.SetIfGiven(&c.Settings.ProvideRootUser, f.ProvideRootUser)
 	if f.PermissionsBoundaryARN.IsSpecified() {
 		c.Settings.PermissionsBoundary = orZero(f.PermissionsBoundaryARN)
 	}
@@ -175,9 +180,6 @@ func (f poolForm) apply(c *provision.PoolConfig) {
 	}
 	if f.ActionDeadlineSeconds != nil {
 		c.Settings.ActionDeadline = seconds(*f.ActionDeadlineSeconds)
-	}
-	if f.ProvideRootUser != nil {
-		c.Settings.WithoutRootAccess = !*f.ProvideRootUser
 	}
 	if f.Instructions != nil {
 		c.Settings.Instructions = map[provision.Model]string{}
@@ -265,18 +267,17 @@ func (s *service) poolRule(
 	if slices.ContainsFunc(broken, func(e provision.FieldError) bool { return e.Field == "marketplace" || e.Field == "environment" }) {
 		return broken, nil
 	}
-	pool := provision.Pool{Provider: callerOf(ctx).Provider, Marketplace: marketplace, Environment: environment}
-	exists, err := s.Pools.Exists(ctx, pool)
+	exists, err := s.Pools.Exists(ctx, callerOf(ctx).Tenant, marketplace, environment)
 	if err != nil || exists {
 		return broken, err
 	}
-	return append(broken, noPool(pool)...), nil
+	return append(broken, noPool(marketplace, environment)...), nil
 }
 
 // noPool is the finding for an unknown pool. It names both fields, because either may be the wrong one.
-func noPool(pool provision.Pool) []provision.FieldError {
+func noPool(marketplace string, environment provision.Environment) []provision.FieldError {
 	message := fmt.Sprintf(
 		"there is no pool for marketplace %q and environment %q: correct one of them, or ask the provider to create the pool",
-		pool.Marketplace, pool.Environment)
+		marketplace, environment)
 	return []provision.FieldError{{Field: "marketplace", Message: message}, {Field: "environment", Message: message}}
 }

@@ -211,7 +211,7 @@ func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 	var told int
 	require.NoError(t, db.Get(&told, `SELECT count(*) FROM events WHERE type = 'stock.acknowledged' AND data ->> 'note' = 'ten are ordered'`))
 	require.Equal(t, 1, told)
-	require.Contains(t, fieldsOf(readProblem(t, w.post(open, map[string]any{"note": "\u0000"}), http.StatusUnprocessableEntity,
+	require.Contains(t, fieldsOf(readProblem(t, w.post(open, map[string]any{"note": "\u2028"}), http.StatusUnprocessableEntity,
 		codeInvalid)), "note")
 }
 

@@ -92,7 +92,7 @@ func TestForgedTokensAreRefused(t *testing.T) {
 // requireKept fails when the password of order done-1 was revealed.
 func requireKept(t *testing.T, w *testAPI) {
 	t.Helper()
-	order, err := w.store.Orders.Get(context.WithoutCancel(t.Context()), provision.OrderKey{Provider: "acme", ID: "done-1"})
+	order, err := w.store.Orders.Get(context.WithoutCancel(t.Context()), provision.Tenant{Provider: "acme"}, "done-1")
 	require.NoError(t, err)
 	require.Nil(t, order.Password.RevealedAt)
 }

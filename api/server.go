@@ -34,6 +34,12 @@ func (s *service) routes() (_ http.Handler, err error) {
 		}
 		e.Pre(measured)
 	}
+	add := func(method, path string, handler echo.HandlerFunc, with ...echo.MiddlewareFunc) {
+		e.Add(method, path, handler, with...)
+		if method == http.MethodGet {
+			e.Add(http.MethodHead, path, handler, append(with, withoutBody)...)
+		}
+	}
 	op := server.ServerInterfaceWrapper{Handler: server.NewStrictHandler(s, nil)}
 	v1 := func(method, path string, handler echo.HandlerFunc) {
 		operation := s.contract.claim(method, path)
@@ -41,7 +47,7 @@ func (s *service) routes() (_ http.Handler, err error) {
 			err = errors.Join(err, fmt.Errorf("route %s %s is not in openapi.yaml", method, path))
 			return
 		}
-		e.Add(method, path, handler, s.authenticate(operation), s.limit, s.authorize(operation), s.checkRequest(operation))
+		add(method, path, handler, s.authenticate(operation), s.limit, s.authorize(operation), s.checkRequest(operation), operation.conditional)
 	}
 
 	v1(http.MethodPost, "/v1/orders", op.CreateOrder)
@@ -106,12 +112,12 @@ func (s *service) routes() (_ http.Handler, err error) {
 	v1(http.MethodPost, "/v1/password-reveals", op.RevealPassword)
 	v1(http.MethodGet, "/v1/openapi.json", op.GetOpenAPI)
 
-	e.GET("/reveal", revealPage("index.html"))
-	e.GET("/reveal/reveal.js", revealPage("reveal.js"))
-	e.GET("/reveal/reveal.css", revealPage("reveal.css"))
+	add(http.MethodGet, "/reveal", revealPage("index.html"))
+	add(http.MethodGet, "/reveal/reveal.js", revealPage("reveal.js"))
+	add(http.MethodGet, "/reveal/reveal.css", revealPage("reveal.css"))
 
-	e.GET("/livez", s.live)
-	e.GET("/readyz", s.ready)
+	add(http.MethodGet, "/livez", s.live)
+	add(http.MethodGet, "/readyz", s.ready)
 
 	if missing := s.contract.unclaimed(); len(missing) > 0 {
 		err = errors.Join(err, fmt.Errorf("openapi.yaml has operations without a route: %s", strings.Join(missing, ", ")))

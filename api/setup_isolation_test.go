@@ -44,7 +44,7 @@ func walkTable() map[string]walked {
 		order   = `"marketplace":"nordic","order_mode":"new_account","iam_user_name":"anna","aws_contact_name":"Anna","aws_account_alias":"berg"`
 		account = `"marketplace":"nordic","model":"SPAM","name":"Pool 1","root_email":"a+{n}@b.example"`
 		reason  = `{"reason":"because"}`
-		newKey  = `{"name":"one more","role":"marketplace"}`
+		newKey  = `{"name":"one more","role":"marketplace","marketplaces":["nordic"]}`
 	)
 	ifMatch := []string{"If-Match", "*"}
 	return map[string]walked{

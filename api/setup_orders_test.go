@@ -61,7 +61,7 @@ func (w *testAPI) createOrder(id string, state provision.OrderState, change ...f
 	default:
 		w.allot(order, state)
 	}
-	view, err := orders.Get(ctx, key)
+	view, err := orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(w.t, err)
 	require.Equal(w.t, state, view.State)
 	return view
@@ -129,7 +129,7 @@ func (w *testAPI) token(order provision.OrderView) string {
 // brokenOrders fails to read an order.
 type brokenOrders struct{ Orders }
 
-func (brokenOrders) Get(context.Context, provision.OrderKey) (provision.OrderView, error) {
+func (brokenOrders) Get(context.Context, provision.Tenant, string) (provision.OrderView, error) {
 	return provision.OrderView{}, errors.New("broken")
 }
 
@@ -139,7 +139,7 @@ type limitedOrders struct {
 	limit int
 }
 
-func (s *limitedOrders) List(ctx context.Context, provider string, f provision.OrderFilter) ([]provision.OrderView, error) {
+func (s *limitedOrders) List(ctx context.Context, of provision.Tenant, f provision.OrderFilter) ([]provision.OrderView, error) {
 	s.limit = f.Limit
-	return s.Orders.List(ctx, provider, f)
+	return s.Orders.List(ctx, of, f)
 }

@@ -53,16 +53,17 @@ func (w *memoryWorkflows) StartOrder(_ context.Context, order provision.Order, h
 	return true, nil, nil, nil
 }
 
-func (w *memoryWorkflows) OrderNotYetStored(_ context.Context, key provision.OrderKey) (*provision.Order, error) {
+func (w *memoryWorkflows) OrderNotYetStored(_ context.Context, of provision.Tenant, id string) (*provision.Order, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.fail != nil {
 		return nil, w.fail
 	}
-	if existing, ok := w.orders[key]; ok {
+	existing, ok := w.orders[provision.OrderKey{Provider: of.Provider, ID: id}]
+	if ok && of.Includes(existing.order.Request.Marketplace) {
 		return &existing.order, nil
 	}
-	return nil, fmt.Errorf("workflow of order %s: %w", key, provision.ErrNotFound)
+	return nil, fmt.Errorf("workflow of order %s/%s: %w", of.Provider, id, provision.ErrNotFound)
 }
 
 func (w *memoryWorkflows) VerifyDue(context.Context) error {
@@ -191,7 +192,7 @@ func (w *memoryWorkflows) tell(
 	if w.fail != nil {
 		return w.fail
 	}
-	order, err := w.db.Orders.Get(ctx, what.key)
+	order, err := w.db.Orders.Get(ctx, what.key.Tenant(), what.key.ID)
 	if errors.Is(err, provision.ErrNotFound) {
 		order, do = acceptedOrder(w.orders[what.key].order), func() error { return nil }
 	} else if err != nil {

@@ -24,7 +24,7 @@ type Sealer interface {
 func (s *service) CreateWebhook(ctx context.Context, in server.CreateWebhookRequestObject) (server.CreateWebhookResponseObject, error) {
 	who := callerOf(ctx)
 	w := provision.Webhook{ID: uuid.NewString(), Provider: who.Provider, URL: in.Body.URL, EventTypes: value(in.Body.EventTypes),
-		Description: value(in.Body.Description)}
+		Marketplaces: value(in.Body.Marketplaces), Description: value(in.Body.Description)}
 	secret, sealed, err := s.newSecret(provision.WebhookKey{Provider: w.Provider, ID: w.ID})
 	if err != nil {
 		return nil, err
@@ -45,13 +45,11 @@ func (s *service) newSecret(key provision.WebhookKey) (secret string, sealed []b
 	return secret, sealed, err
 }
 
-// webhookRules checks the URL and the texts of an endpoint.
-func (s *service) webhookRules(_ context.Context, body []byte) (broken []provision.FieldError, _ error) {
+// webhookRules checks the URL and the marketplaces of an endpoint.
+func (s *service) webhookRules(ctx context.Context, body []byte) (broken []provision.FieldError, _ error) {
 	var form struct {
-		URL         *string `json:"url"`
-		Description *string `json:"description"`
-		Enabled     *bool   `json:"enabled"`
-		Reason      *string `json:"reason"`
+		URL          *string  `json:"url"`
+		Marketplaces []string `json:"marketplaces"`
 	}
 	_ = json.Unmarshal(body, &form) // fields of another type stay empty; the document's findings cover them
 	if form.URL != nil {
@@ -59,10 +57,14 @@ func (s *service) webhookRules(_ context.Context, body []byte) (broken []provisi
 			broken = append(broken, provision.FieldError{Field: "url", Message: wrong})
 		}
 	}
-	if form.Description != nil && !plainText(*form.Description) {
-		broken = append(broken, provision.FieldError{Field: "description", Message: "has control characters: remove them"})
+	if len(form.Marketplaces) > 0 {
+		withPool, err := s.Pools.Marketplaces(ctx, callerOf(ctx).Provider)
+		if err != nil {
+			return nil, err
+		}
+		broken = append(broken, provision.ValidateMarketplaces(form.Marketplaces, withPool)...)
 	}
-	return append(broken, wrongReason(form.Reason)...), nil
+	return broken, nil
 }
 
 // ListWebhooks answers GET /v1/webhooks.
@@ -96,13 +98,20 @@ func (s *service) GetWebhook(ctx context.Context, in server.GetWebhookRequestObj
 
 // UpdateWebhook answers PATCH /v1/webhooks/{webhook_id}.
 func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequestObject) (server.UpdateWebhookResponseObject, error) {
-	version, err := neededVersion("webhook", in.Params.IfMatch)
+	match, err := requiredCondition("webhook", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
 	edit := provision.WebhookUpdate{URL: in.Body.URL, EventTypes: in.Body.EventTypes, Description: in.Body.Description,
 		Enabled: in.Body.Enabled, Reason: value(in.Body.Reason)}
-	w, err := s.Webhooks.Update(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
+	if in.Body.Marketplaces.IsSpecified() {
+		edit.Marketplaces = new(orZero(in.Body.Marketplaces))
+	}
+	var w provision.Webhook
+	err = match.try(func(version int64) (err error) {
+		w, err = s.Webhooks.Update(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version, edit)
+		return err
+	})
 	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
@@ -116,11 +125,14 @@ func (s *service) UpdateWebhook(ctx context.Context, in server.UpdateWebhookRequ
 
 // DeleteWebhook answers DELETE /v1/webhooks/{webhook_id}.
 func (s *service) DeleteWebhook(ctx context.Context, in server.DeleteWebhookRequestObject) (server.DeleteWebhookResponseObject, error) {
-	version, err := neededVersion("webhook", in.Params.IfMatch)
+	match, err := requiredCondition("webhook", in.Params.IfMatch)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Webhooks.Delete(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version); err != nil {
+	err = match.try(func(version int64) error {
+		return s.Webhooks.Delete(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID), version)
+	})
+	if err != nil {
 		return nil, webhookProblem(err, in.WebhookID)
 	}
 	return server.DeleteWebhook204Response{}, nil
@@ -145,14 +157,11 @@ func (s *service) rotate(
 	if err != nil {
 		return answer, err
 	}
-	if err := s.Webhooks.RotateSecret(ctx, callerOf(ctx).Actor(), key, sealed, overlap); err != nil {
+	until, err := s.Webhooks.RotateSecret(ctx, callerOf(ctx).Actor(), key, sealed, overlap)
+	if err != nil {
 		return answer, webhookProblem(err, key.ID)
 	}
-	answer.Secret = secret
-	if overlap > 0 {
-		answer.OlderSignsUntil = resource.Optional(s.Now().Add(overlap).UTC().Truncate(time.Second))
-	}
-	return answer, nil
+	return openapi.WebhookSecret{Secret: secret, OlderSignsUntil: resource.UTC(until)}, nil
 }
 
 // GetCallbackSecret answers GET /v1/callback-secret.
@@ -180,8 +189,7 @@ func (s *service) RotateCallbackSecret(
 	if err != nil {
 		return nil, err
 	}
-	if before.CreatedAt == nil { // this is the first secret: there is no previous one, and callbacks that waited can be sent
-		answer.OlderSignsUntil = nil
+	if before.CreatedAt == nil { // callbacks that waited for the first secret can be sent
 		s.wakeWebhooks(ctx)
 	}
 	return server.RotateCallbackSecret200JSONResponse(answer), nil

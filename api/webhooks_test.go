@@ -98,9 +98,9 @@ func TestInternalURLsAreRefused(t *testing.T) {
 		}
 	}
 	p := readProblem(t, w.post("/v1/webhooks", map[string]any{"url": "https://hooks.example.com/",
-		"event_types": []string{"everything"}, "description": "a\x00"}), http.StatusUnprocessableEntity, codeInvalid)
+		"event_types": []string{"everything"}, "description": "a\x07"}), http.StatusUnprocessableEntity, codeInvalid)
 	require.Contains(t, fieldsOf(p), "event_types.0")
-	require.Contains(t, fieldsOf(p)["description"], "control characters")
+	require.Contains(t, fieldsOf(p)["description"], "a control character, U+0007")
 
 	trying := setup(t, func(c *Config) { c.WebhookPolicy = webhooks.Policy{Loopback: true} })
 	trying.createWebhook(t, map[string]any{"url": "http://127.0.0.1:8080/"})

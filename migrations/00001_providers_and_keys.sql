@@ -62,6 +62,7 @@ CREATE TABLE api_keys (
     secret_sha256       bytea NOT NULL,
     role                text NOT NULL,
     scopes              text[],
+    marketplaces        text[],
     requests_per_second double precision,
     created_at          timestamptz NOT NULL DEFAULT now(),
     created_by          text NOT NULL DEFAULT qm_actor(),
@@ -73,6 +74,8 @@ CREATE TABLE api_keys (
     CONSTRAINT api_keys_role_known CHECK (role IN ('marketplace', 'viewer', 'operator', 'admin')),
     CONSTRAINT api_keys_scopes_are_words CHECK (cardinality(scopes) > 0 AND array_position(scopes, NULL) IS NULL
         AND array_to_string(scopes, ' ') ~ '^[a-z]+:[a-z]+( [a-z]+:[a-z]+)*$'),
+    CONSTRAINT api_keys_only_marketplaces_are_bound CHECK (marketplaces IS NULL OR role = 'marketplace'
+        AND cardinality(marketplaces) > 0 AND array_position(marketplaces, NULL) IS NULL),
     CONSTRAINT api_keys_requests_per_second_in_range CHECK (requests_per_second > 0 AND requests_per_second <= 100000),
     CONSTRAINT api_keys_replace_at_most_one UNIQUE (replaced_by),
     CONSTRAINT api_keys_do_not_replace_themselves CHECK (replaced_by <> id),
@@ -81,6 +84,8 @@ CREATE TABLE api_keys (
 COMMENT ON TABLE api_keys IS 'who may call the API; keys are created, rotated and revoked, but never deleted';
 COMMENT ON COLUMN api_keys.secret_sha256 IS 'SHA-256 of the secret, which is shown once and not stored';
 COMMENT ON COLUMN api_keys.scopes IS 'limits the key to some of the scopes of its role; NULL = all of them';
+COMMENT ON COLUMN api_keys.marketplaces IS
+    'binds a key of role marketplace to these marketplaces of its provider; NULL = all of them, now and later';
 COMMENT ON COLUMN api_keys.requests_per_second IS 'rate limit of this key; NULL = the default of the server';
 COMMENT ON COLUMN api_keys.last_used_at IS 'written at most once a minute';
 COMMENT ON COLUMN api_keys.replaced_by IS 'the key that replaced this one when it was rotated; this one works until expires_at';
@@ -119,14 +124,16 @@ CREATE TRIGGER api_keys_never_deleted BEFORE DELETE ON api_keys FOR EACH ROW EXE
 -- +goose StatementBegin
 CREATE FUNCTION api_keys_identity_is_fixed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    RAISE EXCEPTION 'API key %: its name, secret, role, scopes and rate limit never change: create another key', OLD.id
+    RAISE EXCEPTION 'API key %: its name, secret, role, scopes, marketplaces and rate limit never change: create another key', OLD.id
         USING ERRCODE = 'check_violation', CONSTRAINT = 'api_keys_identity_is_fixed';
 END $$;
 -- +goose StatementEnd
 CREATE TRIGGER api_keys_identity_is_fixed BEFORE UPDATE ON api_keys FOR EACH ROW
-    WHEN ((NEW.id, NEW.provider, NEW.name, NEW.secret_sha256, NEW.role, NEW.scopes, NEW.requests_per_second, NEW.created_at, NEW.created_by)
+    WHEN ((NEW.id, NEW.provider, NEW.name, NEW.secret_sha256, NEW.role, NEW.scopes, NEW.marketplaces, NEW.requests_per_second,
+            NEW.created_at, NEW.created_by)
         IS DISTINCT FROM
-        (OLD.id, OLD.provider, OLD.name, OLD.secret_sha256, OLD.role, OLD.scopes, OLD.requests_per_second, OLD.created_at, OLD.created_by))
+        (OLD.id, OLD.provider, OLD.name, OLD.secret_sha256, OLD.role, OLD.scopes, OLD.marketplaces, OLD.requests_per_second,
+            OLD.created_at, OLD.created_by))
     EXECUTE FUNCTION api_keys_identity_is_fixed();
 
 -- +goose StatementBegin
@@ -148,7 +155,8 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         INSERT INTO access_history (provider, actor, what, key_id, detail)
         VALUES (NEW.provider, qm_actor(), 'created', NEW.id,
-                'role ' || NEW.role || COALESCE(', only ' || array_to_string(NEW.scopes, ' '), ''));
+                'role ' || NEW.role || COALESCE(', only ' || array_to_string(NEW.scopes, ' '), '')
+                || COALESCE(', of marketplace ' || array_to_string(NEW.marketplaces, ', '), ''));
         RETURN NULL;
     END IF;
     IF NEW.replaced_by IS DISTINCT FROM OLD.replaced_by THEN

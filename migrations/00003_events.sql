@@ -3,16 +3,18 @@
 -- changes a thing also writes its event, so no event is lost, and none reports what was rolled back.
 
 CREATE TABLE events (
-    seq      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    tx       xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    id       uuid NOT NULL DEFAULT gen_random_uuid(),
-    provider text NOT NULL REFERENCES providers (id),
-    type     text NOT NULL,
-    subject  text NOT NULL,
-    at       timestamptz NOT NULL DEFAULT clock_timestamp(),
-    data     jsonb NOT NULL,
+    seq         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tx          xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    id          uuid NOT NULL DEFAULT gen_random_uuid(),
+    provider    text NOT NULL REFERENCES providers (id),
+    type        text NOT NULL,
+    subject     text NOT NULL,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    data        jsonb NOT NULL,
+    marketplace text GENERATED ALWAYS AS (CASE WHEN starts_with(type, 'order.') THEN data ->> 'marketplace' END) STORED,
     CONSTRAINT events_id_unique UNIQUE (id),
-    CONSTRAINT events_type_is_dotted CHECK (type ~ '^[a-z_]+(\.[a-z_]+)+$')
+    CONSTRAINT events_type_is_dotted CHECK (type ~ '^[a-z_]+(\.[a-z_]+)+$'),
+    CONSTRAINT events_of_orders_name_the_marketplace CHECK (NOT starts_with(type, 'order.') OR marketplace IS NOT NULL)
 );
 COMMENT ON TABLE events IS
     'what happened, for subscribers; written by emit_event() only, because readers lose what is inserted without '
@@ -22,6 +24,8 @@ COMMENT ON COLUMN events.id IS 'receivers recognize a repeated delivery by it';
 COMMENT ON COLUMN events.subject IS
     'what the event is about: the id of an order, webhook, import or AWS account, or a pool as '
     'marketplace/environment';
+COMMENT ON COLUMN events.marketplace IS
+    'of the order, for readers who see only some marketplaces; NULL = the event is not about an order';
 COMMENT ON COLUMN events.data IS 'ids, states, codes and reasons in plain words; no personal data';
 -- Reads the events of a provider after a position, for webhooks and streams.
 CREATE INDEX events_of_provider ON events (provider, seq);

@@ -7,6 +7,7 @@ CREATE TABLE webhooks (
     kind             text NOT NULL DEFAULT 'endpoint',
     url              text NOT NULL,
     event_types      text[] NOT NULL DEFAULT '{}',
+    marketplaces     text[],
     description      text NOT NULL DEFAULT '',
     version          bigint NOT NULL DEFAULT 1,
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -19,7 +20,8 @@ CREATE TABLE webhooks (
     position         bigint NOT NULL,
     CONSTRAINT webhooks_kind_known CHECK (kind IN ('endpoint', 'callback')),
     CONSTRAINT webhooks_url_length CHECK (length(url) BETWEEN 1 AND 2048),
-    CONSTRAINT webhooks_callback_has_no_filter CHECK (kind = 'endpoint' OR event_types = '{}'),
+    CONSTRAINT webhooks_callback_has_no_filter CHECK (kind = 'endpoint' OR event_types = '{}' AND marketplaces IS NULL),
+    CONSTRAINT webhooks_marketplaces_are_some CHECK (cardinality(marketplaces) > 0 AND array_position(marketplaces, NULL) IS NULL),
     CONSTRAINT webhooks_disabled_says_why CHECK (enabled = (disabled_at IS NULL)
         AND (enabled OR disabled_by <> '' AND disabled_because <> ''))
 );
@@ -30,6 +32,8 @@ COMMENT ON COLUMN webhooks.kind IS
     'endpoint = created through the API; callback = the callback_url of orders, receives the events of those orders '
     'only';
 COMMENT ON COLUMN webhooks.event_types IS 'types, or families such as order.*; empty = all';
+COMMENT ON COLUMN webhooks.marketplaces IS
+    'limits the endpoint to events about orders of these marketplaces; NULL = every event';
 COMMENT ON COLUMN webhooks.version IS 'counts the changes: the ETag of the webhook';
 COMMENT ON COLUMN webhooks.failing_since IS
     'when the first of the attempts failed that have failed without a success since; NULL = the last one succeeded';
@@ -60,10 +64,11 @@ COMMENT ON TABLE webhook_secrets IS 'secrets that sign deliveries; written when 
 COMMENT ON COLUMN webhook_secrets.webhook_id IS 'the endpoint; NULL = all callbacks of the provider';
 COMMENT ON COLUMN webhook_secrets.sealed IS 'the secret, which was shown once';
 COMMENT ON COLUMN webhook_secrets.expires_at IS
-    'until when the secret before the last rotation still signs; NULL = the current secret';
--- At most one current secret, and one older secret that still signs.
+    'until when it still signs after a rotation replaced it, as that rotation promised; NULL = the current secret';
+-- At most one current secret.
 CREATE UNIQUE INDEX webhook_secrets_one_newest ON webhook_secrets (provider, webhook_id) NULLS NOT DISTINCT WHERE expires_at IS NULL;
-CREATE UNIQUE INDEX webhook_secrets_one_older ON webhook_secrets (provider, webhook_id) NULLS NOT DISTINCT WHERE expires_at IS NOT NULL;
+-- Reads the secrets that sign.
+CREATE INDEX webhook_secrets_of_webhook ON webhook_secrets (provider, webhook_id);
 
 CREATE TABLE webhook_deliveries (
     id              uuid PRIMARY KEY DEFAULT gen_random_uuid(),

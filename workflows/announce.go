@@ -21,12 +21,12 @@ func wake(ctx workflow.Context, orders []provision.OrderKey) {
 // words, and as details in Markdown, which are encrypted.
 func announce(ctx workflow.Context, state provision.OrderState, code provision.Code, details string) {
 	workflow.SetCurrentDetails(ctx, details)
-	upsert(ctx, StepKey.ValueSet(string(state)), ReasonKey.ValueSet(string(code)))
+	upsert(ctx, StateKey.ValueSet(string(state)), ReasonKey.ValueSet(string(code)))
 }
 
 func announceAccount(ctx workflow.Context, account provision.Account) {
 	workflow.SetCurrentDetails(ctx, "Provisioning account `"+account.ID+"`.")
-	upsert(ctx, StepKey.ValueSet(string(provision.Provisioning)), ReasonKey.ValueSet(""),
+	upsert(ctx, StateKey.ValueSet(string(provision.Provisioning)), ReasonKey.ValueSet(""),
 		AccountIDKey.ValueSet(account.ID), ModelKey.ValueSet(string(account.Model)))
 }
 

@@ -96,14 +96,14 @@ var (
 	ProviderKey    = temporal.NewSearchAttributeKeyKeyword("Provider")
 	MarketplaceKey = temporal.NewSearchAttributeKeyKeyword("Marketplace")
 	ModelKey       = temporal.NewSearchAttributeKeyKeyword("Model")
-	StepKey        = temporal.NewSearchAttributeKeyKeyword("Step")
+	StateKey       = temporal.NewSearchAttributeKeyKeyword("State")
 	ReasonKey      = temporal.NewSearchAttributeKeyKeyword("Reason")
 )
 
 // SearchAttributes returns the names and types of the search attributes that the namespace must have before a worker starts.
 func SearchAttributes() map[string]string {
 	types := map[string]string{}
-	keywords := []temporal.SearchAttributeKeyKeyword{OrderIDKey, AccountIDKey, ProviderKey, MarketplaceKey, ModelKey, StepKey, ReasonKey}
+	keywords := []temporal.SearchAttributeKeyKeyword{OrderIDKey, AccountIDKey, ProviderKey, MarketplaceKey, ModelKey, StateKey, ReasonKey}
 	for _, key := range keywords {
 		types[key.GetName()] = "Keyword"
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 
 	"quartermaster/activities"
 	"quartermaster/internal/provision"
@@ -32,14 +31,9 @@ var hook = provision.WebhookKey{Provider: "acme", ID: "7f9c0f0e-4a51-4f6e-9d0b-2
 
 func setupDelivery(t *testing.T, pending ...provision.NextDelivery) (*testsuite.TestWorkflowEnvironment, *queue) {
 	t.Helper()
-	suite := new(testsuite.WorkflowTestSuite)
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	env := suite.NewTestWorkflowEnvironment()
-	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // for a busy machine
-	env.SetTestTimeout(time.Minute)
+	env := newEnvironment()
 	q := &queue{pending: pending}
 	var a *activities.Activities
-	env.RegisterActivity(a)
 	env.OnActivity(a.NextDelivery, mock.Anything, hook).Return(func(context.Context, provision.WebhookKey) (provision.NextDelivery, error) {
 		q.mu.Lock()
 		defer q.mu.Unlock()
@@ -120,9 +114,7 @@ func TestASweepWakesAndPurgesABoundedTime(t *testing.T) {
 	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	for _, left := range []int{3, 1000} {
 		env := suite.NewTestWorkflowEnvironment()
-		env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // for a busy machine
 		var a *activities.Activities
-		env.RegisterActivity(a)
 		purges, wakes := 0, 0
 		env.OnActivity(a.WakeWebhooks, mock.Anything).Return(func(context.Context) (int, error) { wakes++; return 2, nil })
 		env.OnActivity(a.PurgeEvents, mock.Anything).Return(func(context.Context) (bool, error) { purges++; return purges < left, nil })

@@ -2,15 +2,12 @@ package workflows_test
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"quartermaster/activities"
@@ -31,14 +28,9 @@ type importing struct {
 
 func setupImport(t *testing.T) (*testsuite.TestWorkflowEnvironment, *importing) {
 	t.Helper()
-	suite := new(testsuite.WorkflowTestSuite)
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	env := suite.NewTestWorkflowEnvironment()
-	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // for a busy machine
-	env.SetTestTimeout(time.Minute)
+	env := newEnvironment()
 	s := &importing{state: provision.ImportRunning}
 	var a *activities.Activities
-	env.RegisterActivity(a)
 	env.RegisterWorkflowWithOptions(workflows.VerifyAccounts, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
 	env.OnActivity(a.ImportRows, mock.Anything, importKey).Return(func(context.Context, provision.ImportKey) (activities.ImportProgress,
 		error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"maps"
 	"os"
 	"runtime"
@@ -15,11 +14,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/interceptor"
-	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 	"pgregory.net/rapid"
 
@@ -129,15 +125,8 @@ func runOrder(plan *orderPlan, bug plantedBug, without map[int]bool) *orderModel
 	for n := range plan.Accounts {
 		w.createAccount(n < plan.Bad)
 	}
-	suite := new(testsuite.WorkflowTestSuite)
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	w.env = suite.NewTestWorkflowEnvironment()
+	w.env = newEnvironment(&modelWorker{w: w})
 	w.env.SetStartTime(w.ordered.AcceptedAt)
-	w.env.SetTestTimeout(time.Minute)
-	w.env.SetWorkerOptions(worker.Options{
-		DeadlockDetectionTimeout: time.Minute,
-		Interceptors:             []interceptor.WorkerInterceptor{&modelWorker{w: w}},
-	})
 	w.env.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
 	// orderModel.verify does its work
 	w.env.RegisterWorkflowWithOptions(func(workflow.Context) error { return nil },
@@ -223,9 +212,9 @@ func (w *orderModel) checkResult() {
 // checkAccount: an account is as ordered, or as it was, or what is left in it is written down.
 func (w *orderModel) checkAccount(a *accountModel) {
 	id, status, now := a.row.ID, a.row.Status, text(a.now)
-	for field, untouched := range map[string]bool{"alias": a.now.Alias == "customers-own",
+	for field, preserved := range map[string]bool{"alias": a.now.Alias == "customers-own",
 		"name": a.now.Contact.FullName == "Customer's Own", "billing": a.now.Alternates["BILLING"] == customersBilling} {
-		if a.changed[field] && !untouched {
+		if a.changed[field] && !preserved {
 			w.violate("account %s: the customer changed the %s and it was overwritten", id, field)
 		}
 	}

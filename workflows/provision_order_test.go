@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,10 +14,8 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"quartermaster/activities"
@@ -91,19 +88,14 @@ var theOrder = provision.Order{
 		IAMUserName: "customer", ContactName: "Jane Roe", AccountAlias: "blue-sky"},
 }
 
-var settings = provision.PoolSettings{WaitDeadline: 24 * time.Hour, ActionDeadline: 14 * 24 * time.Hour}
+var settings = provision.PoolSettings{WaitDeadline: 24 * time.Hour, ActionDeadline: 14 * 24 * time.Hour, ProvideRootUser: true}
 
 func setup(t *testing.T) (*testsuite.TestWorkflowEnvironment, *activityScript) {
 	t.Helper()
-	suite := new(testsuite.WorkflowTestSuite)
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	env := suite.NewTestWorkflowEnvironment()
+	env := newEnvironment()
 	env.SetStartTime(theOrder.AcceptedAt)
-	env.SetTestTimeout(time.Minute) // for a busy machine, like the next line
-	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
 	env.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
 	var a *activities.Activities
-	env.RegisterActivity(a)
 	w := &activityScript{stock: 1, settings: settings, fail: map[string]error{}, after: map[string]func(){}}
 
 	env.OnActivity(a.OpenOrder, mock.Anything, mock.Anything).Return(func(context.Context, provision.Order) (provision.OpenedOrder, error) {

@@ -13,6 +13,11 @@ import (
 
 // databaseModel is the database in memory: what internal/postgres promises, one transaction a method. Its tables of transitions
 // are read from the migration, so that they cannot differ from the real ones.
+//
+// The property tests do not use PostgreSQL, because they would take about nine times as long: they run 6,800 orders with 62,000 calls of
+// the database. One order took 17 ms with the model. On PostgreSQL, its pool and accounts took 64 ms and its nine calls 9 ms each, in the
+// same session on a busy machine. The model also lets a test plant a bug into the database. TestTheModelOfTheDatabaseAnswersLikePostgreSQL
+// shows that the model answers as PostgreSQL does.
 type databaseModel struct {
 	activities.Orders
 	activities.Leftovers // nil: the tests of this file call KeepUndo only

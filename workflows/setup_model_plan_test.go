@@ -63,8 +63,8 @@ func (w *orderModel) fault(activity string, attempt int) *plannedFault {
 		}
 		a := w.held()
 		tooLate := f.Early && a != nil && a.wrote[activity]
-		notOrdered := provision.TopField(f.Field) == "aws_alternate_contact" && w.wanted.AlternateContact == nil
-		if !tooLate && !notOrdered {
+		ordered := provision.TopField(f.Field) != "aws_alternate_contact" || w.wanted.AlternateContact != nil
+		if ordered && !tooLate {
 			return &w.plan.Faults[i]
 		}
 	}

@@ -3,17 +3,13 @@ package workflows_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 
 	"quartermaster/activities"
 	"quartermaster/internal/provision"
@@ -34,17 +30,12 @@ type sweep struct {
 
 func setupSweep(t *testing.T, due int) (*testsuite.TestWorkflowEnvironment, *sweep) {
 	t.Helper()
-	suite := new(testsuite.WorkflowTestSuite)
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	env := suite.NewTestWorkflowEnvironment()
-	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // for a busy machine
-	env.SetTestTimeout(time.Minute)
+	env := newEnvironment()
 	s := &sweep{down: map[string]bool{}, judged: map[string]provision.VerificationResult{}}
 	for i := range due {
 		s.due = append(s.due, fmt.Sprintf("%012d", i))
 	}
 	var a *activities.Activities
-	env.RegisterActivity(a)
 	env.OnActivity(a.DueAccounts, mock.Anything, mock.Anything).Return(func(_ context.Context, limit int) ([]string, error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -3,15 +3,12 @@ package workflows_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
-	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
 	"quartermaster/activities"
@@ -21,13 +18,9 @@ import (
 
 func setupWatch(t *testing.T, look func() (provision.StockWatch, error)) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
-	suite := new(testsuite.WorkflowTestSuite)
-	suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
-	env := suite.NewTestWorkflowEnvironment()
-	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute}) // for a busy machine
+	env := newEnvironment()
 	env.RegisterWorkflowWithOptions(workflows.WatchStock, workflow.RegisterOptions{Name: workflows.WatchStockName})
 	var a *activities.Activities
-	env.RegisterActivity(a)
 	env.OnActivity(a.WatchStock, mock.Anything).Return(func(context.Context) (provision.StockWatch, error) { return look() })
 	return env
 }

@@ -55,6 +55,9 @@ type APIKey struct {
 	// LastUsedAt When the key was last used, to the minute. Absent if it never was.
 	LastUsedAt *time.Time `json:"last_used_at,omitempty"`
 
+	// Marketplaces The marketplaces that the key is bound to. Absent if it sees all marketplaces of the provider.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
+
 	// Name What the key is for.
 	Name string `json:"name"`
 
@@ -274,8 +277,7 @@ type AccountSwap struct {
 	// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 	AccountID AccountID `json:"account_id"`
 
-	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason ReasonText `json:"reason"`
 }
 
@@ -286,7 +288,7 @@ type AccountUpdate struct {
 	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model *AccountModel `json:"model,omitempty"`
 
-	// Name A name for people.
+	// Name A name for people. Free text.
 	Name *string `json:"name,omitempty"`
 
 	// RoleARN The role in this account for Quartermaster to assume.
@@ -299,8 +301,7 @@ type AccountUpdate struct {
 
 // Acknowledgement What is being done about the alert.
 type Acknowledgement struct {
-	// Note Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Note Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Note ReasonText `json:"note"`
 }
 
@@ -324,7 +325,7 @@ type CallbackSecret struct {
 	// Held How many messages wait for the secret to be created.
 	Held int `json:"held"`
 
-	// OlderSignsUntil Until when the previous secret signs as well. Absent if it does not.
+	// OlderSignsUntil Until when previous secrets sign as well. Absent if none does.
 	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
 }
 
@@ -340,7 +341,7 @@ type ClaimsSuspendedAt = time.Time
 type ClaimsSuspendedBecause = string
 
 // ContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
-// No control characters, and no space at either end.
+// Free text.
 type ContactName = string
 
 // Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
@@ -603,7 +604,7 @@ type InstructionsOfModel struct {
 	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model AccountModel `json:"model"`
 
-	// Text Plain text with the placeholders `{account_id}`, `{alias}`, `{iam_user_name}`, `{sign_in_url}`,
+	// Text Free text, which may have several lines, with the placeholders `{account_id}`, `{alias}`, `{iam_user_name}`, `{sign_in_url}`,
 	// `{sign_in_url_by_id}` and, for models whose customer owns the root user, `{root_email}`. Other
 	// placeholders are refused.
 	Text string `json:"text"`
@@ -616,7 +617,7 @@ type KeyID = string
 // server's limit applies. It must not exceed the limit of the key that creates it.
 type KeyLimit = float64
 
-// KeyName What the key is for. No space at either end, and no control characters. Do not name people.
+// KeyName What the key is for. Free text. Do not name people.
 type KeyName = string
 
 // KeyRotation How long the old key stays valid.
@@ -683,10 +684,13 @@ type ModelThresholds = []ModelThreshold
 
 // NewAPIKey An API key to create.
 type NewAPIKey struct {
-	// ExpiresAt When the key expires. If absent, it is valid until it is revoked.
-	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	// ExpiresAt When the key expires. If absent, a year from now. `null`: never; the key is valid until it is revoked.
+	ExpiresAt nullable.Nullable[time.Time] `json:"expires_at,omitempty"`
 
-	// Name What the key is for. No space at either end, and no control characters. Do not name people.
+	// Marketplaces The marketplaces whose orders the key may see and place. Each must have a pool. Required for the role `marketplace`, and not allowed for other roles.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
+
+	// Name What the key is for. Free text. Do not name people.
 	Name KeyName `json:"name"`
 
 	// RequestsPerSecond The number of requests per second that the key may send, with bursts of twice that number. If absent, the
@@ -726,7 +730,7 @@ type NewAccount struct {
 	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	Model AccountModel `json:"model"`
 
-	// Name A name for people.
+	// Name A name for people. Free text.
 	Name string `json:"name"`
 
 	// RoleARN The role in this account for Quartermaster to assume.
@@ -752,7 +756,7 @@ type NewOrder struct {
 	AWSAlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
 
 	// AWSContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
-	// No control characters, and no space at either end.
+	// Free text.
 	AWSContactName ContactName `json:"aws_contact_name"`
 
 	// CallbackURL Where to send webhooks about this order. https, without user and password.
@@ -850,11 +854,14 @@ type NewPool struct {
 
 // NewWebhook An endpoint to create.
 type NewWebhook struct {
-	// Description A description for people, such as the owner of the endpoint.
+	// Description A description for people, such as the owner of the endpoint. Free text.
 	Description *WebhookDescription `json:"description,omitempty"`
 
 	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 	EventTypes *EventTypes `json:"event_types,omitempty"`
+
+	// Marketplaces Limits the endpoint to events about orders of these marketplaces; it then receives no events about stock, accounts and other endpoints. Each must have a pool. If absent, it receives the events of all marketplaces.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
 
 	// URL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
 	URL WebhookURL `json:"url"`
@@ -878,8 +885,7 @@ type OpenAPIDocument struct {
 
 // OptionalReason The reason for the change, if you want to give one.
 type OptionalReason struct {
-	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
 }
 
@@ -901,7 +907,7 @@ type Order struct {
 	AWSAlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
 
 	// AWSContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
-	// No control characters, and no space at either end.
+	// Free text.
 	AWSContactName ContactName `json:"aws_contact_name"`
 
 	// CallbackURL Where to send webhooks about this order. https, without user and password.
@@ -979,7 +985,7 @@ type OrderCorrection struct {
 	AWSAlternateContact *AlternateContact `json:"aws_alternate_contact,omitempty"`
 
 	// AWSContactName The full name of the account's primary contact ("AWS Contact Name"). The rest of that contact does not change.
-	// No control characters, and no space at either end.
+	// Free text.
 	AWSContactName *ContactName `json:"aws_contact_name,omitempty"`
 
 	// ExistingCURKind Which report `use_existing_cur` means if the account has two with that name: `cur`, the legacy Cost and Usage
@@ -989,8 +995,7 @@ type OrderCorrection struct {
 	// IAMUserName The name of the IAM user to create for the customer ("IAM User Name").
 	IAMUserName *IAMUserName `json:"iam_user_name,omitempty"`
 
-	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
 
 	// UseExistingCUR The name of an existing Cost and Usage Report or Data Export to link. Case-sensitive. If it is `null` or
@@ -1398,8 +1403,7 @@ type ProtectedAccountPage struct {
 
 // Protection Why the account is protected.
 type Protection struct {
-	// Note Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Note Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Note ReasonText `json:"note"`
 }
 
@@ -1409,13 +1413,11 @@ type ProvideRootUser = bool
 
 // Reason The reason for the change.
 type Reason struct {
-	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason ReasonText `json:"reason"`
 }
 
-// ReasonText Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-// Do not name people.
+// ReasonText Why, in your own words, for the people who will read the history. Free text. Do not name people.
 type ReasonText = string
 
 // Renotify How many seconds pass between reminders of an open alert that no one has acknowledged.
@@ -1579,7 +1581,7 @@ type Scope = provision.Scope
 
 // SecretRotation How long both secrets are used.
 type SecretRotation struct {
-	// OverlapSeconds For how many seconds the previous secret signs as well. Use 0 if it has leaked.
+	// OverlapSeconds For how many seconds the previous secret signs as well. Use 0 if a secret has leaked: all previous secrets end at once.
 	OverlapSeconds *int `json:"overlap_seconds,omitempty"`
 }
 
@@ -1725,11 +1727,14 @@ type Webhook struct {
 	// Kind `endpoint`: created through the API; `callback`: the callback_url of orders, which receives events of those orders only.
 	Kind string `json:"kind"`
 
+	// Marketplaces The marketplaces that the endpoint is limited to. Absent if it receives the events of all marketplaces.
+	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
+
 	// URL Where messages are sent.
 	URL string `json:"url"`
 }
 
-// WebhookDescription A description for people, such as the owner of the endpoint.
+// WebhookDescription A description for people, such as the owner of the endpoint. Free text.
 type WebhookDescription = string
 
 // WebhookID The id of an endpoint.
@@ -1746,7 +1751,7 @@ type WebhookPage struct {
 
 // WebhookSecret A new secret.
 type WebhookSecret struct {
-	// OlderSignsUntil Until when the previous secret signs as well. Absent if it does not.
+	// OlderSignsUntil Until when previous secrets sign as well. Absent if none does.
 	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
 
 	// Secret The secret that signs messages from now on, as `whsec_<base64>`. Shown once.
@@ -1758,7 +1763,7 @@ type WebhookURL = string
 
 // WebhookUpdate The fields to change. Fields that you leave out stay as they are.
 type WebhookUpdate struct {
-	// Description A description for people, such as the owner of the endpoint.
+	// Description A description for people, such as the owner of the endpoint. Free text.
 	Description *WebhookDescription `json:"description,omitempty"`
 
 	// Enabled Whether messages are sent. While the endpoint is disabled, messages wait.
@@ -1767,8 +1772,10 @@ type WebhookUpdate struct {
 	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 	EventTypes *EventTypes `json:"event_types,omitempty"`
 
-	// Reason Why, in your own words, for the people who will read the history. No control characters, and not only spaces.
-	// Do not name people.
+	// Marketplaces Limits the endpoint to events about orders of these marketplaces. Messages about others that still wait are dropped. `null`: all marketplaces, from now on.
+	Marketplaces nullable.Nullable[[]MarketplaceID] `json:"marketplaces,omitempty"`
+
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
 
 	// URL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
@@ -1889,13 +1896,15 @@ type ExportAccountsParams struct {
 
 // DeleteAccountParams defines parameters for DeleteAccount.
 type DeleteAccountParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateAccountParams defines parameters for UpdateAccount.
 type UpdateAccountParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1910,19 +1919,22 @@ type ListAccountHistoryParams struct {
 
 // InvalidateAccountParams defines parameters for InvalidateAccount.
 type InvalidateAccountParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ReturnAccountParams defines parameters for ReturnAccount.
 type ReturnAccountParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // VerifyAccountParams defines parameters for VerifyAccount.
 type VerifyAccountParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -1958,7 +1970,7 @@ type StreamEventsParams struct {
 	// Type Only events of this type or family of types.
 	Type *EventType `form:"type,omitempty" json:"type,omitempty"`
 
-	// LastEventID The last `id` that the client saw.
+	// LastEventID The last `id` that the client saw. An empty one is the same as none.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
@@ -2051,7 +2063,8 @@ type ListPoolsParams struct {
 
 // UpdatePoolParams defines parameters for UpdatePool.
 type UpdatePoolParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -2114,13 +2127,15 @@ type ListWebhooksParams struct {
 
 // DeleteWebhookParams defines parameters for DeleteWebhook.
 type DeleteWebhookParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // UpdateWebhookParams defines parameters for UpdateWebhook.
 type UpdateWebhookParams struct {
-	// IfMatch The ETag that you read. If the resource has changed since then, the answer is 412. `*` matches any ETag.
+	// IfMatch The ETag that you read, or several, separated by commas. If none of them is the current one, the answer is 412.
+	// `*` matches any ETag; a weak one (`W/"7"`) matches none.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
@@ -2528,7 +2543,9 @@ type ClientInterface interface {
 	// CreateAPIKeyWithBody Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -2541,7 +2558,9 @@ type ClientInterface interface {
 	// CreateAPIKey Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -2562,7 +2581,7 @@ type ClientInterface interface {
 	// RevokeAPIKey Revoke an API key
 	//
 	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-	// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
 	// Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
@@ -2570,14 +2589,15 @@ type ClientInterface interface {
 
 	// RotateAPIKeyWithBody Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2586,14 +2606,15 @@ type ClientInterface interface {
 
 	// RotateAPIKey Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2612,7 +2633,8 @@ type ClientInterface interface {
 	// RotateCallbackSecretWithBody Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2622,7 +2644,8 @@ type ClientInterface interface {
 	// RotateCallbackSecret Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3243,9 +3266,10 @@ type ClientInterface interface {
 
 	// RotateWebhookSecretWithBody Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3254,9 +3278,10 @@ type ClientInterface interface {
 
 	// RotateWebhookSecret Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3735,7 +3760,9 @@ func (c *Client) ListAPIKeys(ctx context.Context, params *ListAPIKeysParams, req
 // CreateAPIKeyWithBody Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -3758,7 +3785,9 @@ func (c *Client) CreateAPIKeyWithBody(ctx context.Context, contentType string, b
 // CreateAPIKey Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -3799,7 +3828,7 @@ func (c *Client) GetAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors ..
 // RevokeAPIKey Revoke an API key
 //
 // Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 // another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
 // Corresponds with POST /v1/api-keys/{key_id}/revoke (the `RevokeAPIKey` operationId).
@@ -3817,14 +3846,15 @@ func (c *Client) RevokeAPIKey(ctx context.Context, keyID KeyIDInPath, reqEditors
 
 // RotateAPIKeyWithBody Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3843,14 +3873,15 @@ func (c *Client) RotateAPIKeyWithBody(ctx context.Context, keyID KeyIDInPath, co
 
 // RotateAPIKey Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3889,7 +3920,8 @@ func (c *Client) GetCallbackSecret(ctx context.Context, reqEditors ...RequestEdi
 // RotateCallbackSecretWithBody Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3909,7 +3941,8 @@ func (c *Client) RotateCallbackSecretWithBody(ctx context.Context, contentType s
 // RotateCallbackSecret Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5060,9 +5093,10 @@ func (c *Client) ReplayWebhook(ctx context.Context, webhookID WebhookIDInPath, b
 
 // RotateWebhookSecretWithBody Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5081,9 +5115,10 @@ func (c *Client) RotateWebhookSecretWithBody(ctx context.Context, webhookID Webh
 
 // RotateWebhookSecret Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -8912,7 +8947,9 @@ type ClientWithResponsesInterface interface {
 	// CreateAPIKeyWithBodyWithResponse Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -8925,7 +8962,9 @@ type ClientWithResponsesInterface interface {
 	// CreateAPIKeyWithResponse Create an API key
 	//
 	// The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-	// may do no more than it may itself; anything else is refused with **403**.
+	// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+	// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+	// of others do not exist for it.
 	//
 	// If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 	// text you did not receive.
@@ -8948,7 +8987,7 @@ type ClientWithResponsesInterface interface {
 	// RevokeAPIKeyWithResponse Revoke an API key
 	//
 	// Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-	// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+	// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 	// another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -8958,14 +8997,15 @@ type ClientWithResponsesInterface interface {
 
 	// RotateAPIKeyWithBodyWithResponse Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -8974,14 +9014,15 @@ type ClientWithResponsesInterface interface {
 
 	// RotateAPIKeyWithResponse Replace an API key with a new one
 	//
-	// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+	// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+	// was given.
 	// The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 	// revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 	// **403**.
 	//
 	// A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-	// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-	// whose text you did not receive, create a new key and revoke that one.
+	// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+	// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9002,7 +9043,8 @@ type ClientWithResponsesInterface interface {
 	// RotateCallbackSecretWithBodyWithResponse Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9012,7 +9054,8 @@ type ClientWithResponsesInterface interface {
 	// RotateCallbackSecretWithResponse Replace the callback secret
 	//
 	// The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-	// secret signs as well. The secret is shown only in this answer. The body is optional.
+	// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+	// The secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9673,9 +9716,10 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithBodyWithResponse Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -9684,9 +9728,10 @@ type ClientWithResponsesInterface interface {
 
 	// RotateWebhookSecretWithResponse Replace the secret of an endpoint
 	//
-	// During the overlap every message carries two signatures, one with the new secret and one with the previous
-	// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-	// optional.
+	// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+	// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+	// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+	// secret is shown only in this answer. The body is optional.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12716,7 +12761,9 @@ func (c *ClientWithResponses) ListAPIKeysWithResponse(ctx context.Context, param
 // CreateAPIKeyWithBodyWithResponse Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -12735,7 +12782,9 @@ func (c *ClientWithResponses) CreateAPIKeyWithBodyWithResponse(ctx context.Conte
 // CreateAPIKeyWithResponse Create an API key
 //
 // The answer contains the key's text, `secret`, which is shown only this once. A key can create only keys that
-// may do no more than it may itself; anything else is refused with **403**.
+// may do no more than it may itself; anything else is refused with **403**. A key of role `marketplace` is bound
+// to marketplaces of the provider: it sees, places, corrects and cancels the orders of these only, and the orders
+// of others do not exist for it.
 //
 // If the answer is **503**, the key may or may not have been created. List the keys, and revoke the one whose
 // text you did not receive.
@@ -12770,7 +12819,7 @@ func (c *ClientWithResponses) GetAPIKeyWithResponse(ctx context.Context, keyID K
 // RevokeAPIKeyWithResponse Revoke an API key
 //
 // Ends the key at once: the next request that uses it is answered with 401. The request is safe to repeat; a
-// revoked key stays revoked. The last active key that may create keys cannot be revoked (**409**): create
+// revoked key stays revoked. A key cannot revoke a key that may do more than itself (**403**). The last active key that may create keys cannot be revoked (**409**): create
 // another one first, and use that to revoke this one. A rotated key does not count, because it ends soon.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -12786,14 +12835,15 @@ func (c *ClientWithResponses) RevokeAPIKeyWithResponse(ctx context.Context, keyI
 
 // RotateAPIKeyWithBodyWithResponse Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12808,14 +12858,15 @@ func (c *ClientWithResponses) RotateAPIKeyWithBodyWithResponse(ctx context.Conte
 
 // RotateAPIKeyWithResponse Replace an API key with a new one
 //
-// Creates a key with the same name, role, scopes and limit, and with the lifetime that the old key was given.
+// Creates a key with the same name, role, scopes, marketplaces and limit, and with the lifetime that the old key
+// was given.
 // The old key stays valid for `overlap_hours`, so that you can deploy the new one. To end the old key sooner,
 // revoke it. A key that may create keys can rotate itself. It cannot rotate a key that may do more than itself:
 // **403**.
 //
 // A key can be rotated once. **409** means that it has already been rotated or revoked, or that it has expired.
-// If the answer is **503**, the key may or may not have been rotated: read it, and if it has a `replaced_by`
-// whose text you did not receive, create a new key and revoke that one.
+// If the answer is **503**, or if you did not receive it, the key may or may not have been rotated: read it, and
+// if it has a `replaced_by`, rotate that key. The old key stays valid for as long as the first rotation promised.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12848,7 +12899,8 @@ func (c *ClientWithResponses) GetCallbackSecretWithResponse(ctx context.Context,
 // RotateCallbackSecretWithBodyWithResponse Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12864,7 +12916,8 @@ func (c *ClientWithResponses) RotateCallbackSecretWithBodyWithResponse(ctx conte
 // RotateCallbackSecretWithResponse Replace the callback secret
 //
 // The first call creates the secret, and callbacks that waited for it are sent. During the overlap the previous
-// secret signs as well. The secret is shown only in this answer. The body is optional.
+// secret signs as well; a further rotation ends no overlap early, and at most 10 secrets sign at a time (**409**).
+// The secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13843,9 +13896,10 @@ func (c *ClientWithResponses) ReplayWebhookWithResponse(ctx context.Context, web
 
 // RotateWebhookSecretWithBodyWithResponse Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13860,9 +13914,10 @@ func (c *ClientWithResponses) RotateWebhookSecretWithBodyWithResponse(ctx contex
 
 // RotateWebhookSecretWithResponse Replace the secret of an endpoint
 //
-// During the overlap every message carries two signatures, one with the new secret and one with the previous
-// secret, so that the receiver can switch at any time. The secret is shown only in this answer. The body is
-// optional.
+// During the overlap every message carries a signature with the new secret and one with the previous secret, so
+// that the receiver can switch at any time. A further rotation ends no overlap early, so a repeated request cuts
+// off no receiver: each secret signs for as long as its own rotation promised, at most 10 at a time (**409**). The
+// secret is shown only in this answer. The body is optional.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -38,7 +38,7 @@ type createAccountCommand struct {
 
 // Run creates the account and prints it, with the external id that the trust policy of its role must require.
 func (c *createAccountCommand) Run(e *env, db *postgres.DB) error {
-	account := provision.Account{ID: c.ID, Pool: c.pool(), Model: c.Model, Name: c.Name, RootEmail: c.RootEmail, RoleARN: c.RoleARN,
+	account := provision.Account{ID: c.ID, Pool: c.pool(), Model: c.Model, Name: provision.CleanText(c.Name), RootEmail: c.RootEmail, RoleARN: c.RoleARN,
 		ExternalID: c.ExternalID}
 	wrong := provision.ValidateAccount(account)
 	if slices.Contains(c.ProtectedAccounts, c.ID) {

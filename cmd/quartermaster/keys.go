@@ -23,18 +23,19 @@ type keysCommand struct {
 
 type createKeyCommand struct {
 	databaseOptions
-	Provider string            `help:"Provider id." required:""`
-	Name     string            `help:"What the key is for." required:""`
-	Role     provision.Role    `help:"What the key may do: marketplace (place orders), viewer (read), operator (manage stock and orders) or admin (everything)." enum:"marketplace,viewer,operator,admin" default:"marketplace"`
-	Scope    []provision.Scope `help:"Only these of the role's scopes, such as orders:read. Repeat the option for several. Unset: all."`
-	Expires  time.Duration     `help:"How long the key is valid. 0: until it is revoked." default:"8760h"`
-	Rate     float64           `help:"How many requests a second the key may send. 0: the server's limit."`
+	Provider    string            `help:"Provider id." required:""`
+	Name        string            `help:"What the key is for." required:""`
+	Role        provision.Role    `help:"What the key may do: marketplace (place orders), viewer (read), operator (manage stock and orders) or admin (everything)." enum:"marketplace,viewer,operator,admin" default:"marketplace"`
+	Scope       []provision.Scope `help:"Only these of the role's scopes, such as orders:read. Repeat the option for several. Unset: all."`
+	Marketplace []string          `help:"Marketplace that a key of role marketplace is for. Repeat the option for several."`
+	Expires     time.Duration     `help:"How long the key is valid. 0: until it is revoked." default:"8760h"`
+	Rate        float64           `help:"How many requests a second the key may send. 0: the server's limit."`
 }
 
 // Run creates the key and prints it.
 func (c *createKeyCommand) Run(e *env, db *postgres.DB) error {
-	text, key := apikey.New(c.Provider, c.Name, c.Role)
-	key.Scopes = c.Scope
+	text, key := apikey.New(c.Provider, provision.CleanText(c.Name), c.Role)
+	key.Scopes, key.Marketplaces = c.Scope, c.Marketplace
 	now := time.Now()
 	if c.Expires != 0 {
 		end := now.Add(c.Expires)
@@ -43,13 +44,17 @@ func (c *createKeyCommand) Run(e *env, db *postgres.DB) error {
 	if c.Rate != 0 {
 		key.RateLimit = &c.Rate
 	}
-	if wrong := provision.ValidateAPIKey(key, now); len(wrong) > 0 {
+	withPool, err := db.Pools.Marketplaces(e.ctx, c.Provider)
+	if err != nil {
+		return err
+	}
+	if wrong := provision.ValidateAPIKey(key, now, withPool); len(wrong) > 0 {
 		return &provision.InvalidError{Fields: wrong}
 	}
 	if _, err := db.APIKeys.Create(e.ctx, cliActor(), key); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(e.out, text)
+	_, err = fmt.Fprintln(e.out, text)
 	return err
 }
 
@@ -72,16 +77,19 @@ func (c *listKeysCommand) Run(e *env, db *postgres.DB) error {
 			return db.APIKeys.List(e.ctx, c.Provider, pageSize, after)
 		},
 		keep:     func(k provision.APIKey) bool { return c.All || k.Live(now) },
-		headings: []string{"KEY", "NAME", "ROLE", "SCOPES", "RATE", "CREATED", "BY", "EXPIRES", "LAST USED", "STATE"},
+		headings: []string{"KEY", "NAME", "ROLE", "SCOPES", "MARKETPLACES", "RATE", "CREATED", "BY", "EXPIRES", "LAST USED", "STATE"},
 		cells: func(k provision.APIKey) []any {
-			scopes, rate := "all of the role", "server's"
+			scopes, marketplaces, rate := "all of the role", "all", "server's"
+			if k.Marketplaces != nil {
+				marketplaces = provision.JoinWords(k.Marketplaces, "and")
+			}
 			if len(k.Scopes) > 0 {
 				scopes = provision.JoinWords(k.Rights(), "and")
 			}
 			if k.RateLimit != nil {
 				rate = fmt.Sprintf("%g/s", *k.RateLimit)
 			}
-			return []any{k.ID, k.Name, k.Role, scopes, rate, timeOr(&k.CreatedAt, ""), k.CreatedBy, timeOr(k.ExpiresAt, "never"),
+			return []any{k.ID, k.Name, k.Role, scopes, marketplaces, rate, timeOr(&k.CreatedAt, ""), k.CreatedBy, timeOr(k.ExpiresAt, "never"),
 				timeOr(k.LastUsedAt, "never"), keyState(k, now)}
 		},
 		json: func(k provision.APIKey) any { return resource.APIKey(k) },

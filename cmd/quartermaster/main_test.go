@@ -39,7 +39,7 @@ func TestTheStockByCommandLine(t *testing.T) {
 	require.Contains(t, mustCall("migrate"), "up to date")
 	mustCall("providers", "create", "acme", "--name=Acme")
 	mustCall("pools", "create", "--provider=acme", "--marketplace=store")
-	require.True(t, strings.HasPrefix(mustCall("keys", "create", "--provider=acme", "--name=store"), "qm_live_"))
+	require.True(t, strings.HasPrefix(mustCall("keys", "create", "--provider=acme", "--name=store", "--marketplace=store"), "qm_live_"))
 
 	add := []string{"accounts", "create", "--provider=acme", "--marketplace=store",
 		"--model=SPAM", "--name=First", "--root-email=root@acme.example"}
@@ -81,13 +81,19 @@ func TestKeysByCommandLine(t *testing.T) {
 	idOf := func(text string) string { return strings.Split(text, "_")[2] }
 	_, err := call(t, "providers", "create", "acme", database)
 	require.NoError(t, err)
+	_, err = keys("create", "--name=store")
+	require.ErrorContains(t, err, "a key of role marketplace needs at least one marketplace: there is none yet, so create the pool")
+	for _, marketplace := range []string{"nordic", "south"} {
+		_, err = call(t, "pools", "create", "--provider=acme", "--marketplace="+marketplace, database)
+		require.NoError(t, err)
+	}
 
-	store := must("create", "--name=store")
+	store := must("create", "--name=store", "--marketplace=nordic", "--marketplace=south")
 	narrow := must("create", "--name=dashboard", "--role=viewer", "--scope=orders:read", "--scope=events:read", "--rate=2.5", "--expires=0")
 	list := must("list")
-	require.Regexp(t, idOf(store)+` +store +marketplace +all of the role +server's .* cli \S+ .* never +live`, list,
+	require.Regexp(t, idOf(store)+` +store +marketplace +all of the role +nordic and south +server's .* cli \S+ .* never +live`, list,
 		"the least, unless it is said")
-	require.Regexp(t, idOf(narrow)+` +dashboard +viewer +orders:read and events:read +2.5/s .* never +never +live`, list)
+	require.Regexp(t, idOf(narrow)+` +dashboard +viewer +orders:read and events:read +all +2.5/s .* never +never +live`, list)
 	require.NotContains(t, list, store)
 
 	for flag, message := range map[string]string{
@@ -95,10 +101,17 @@ func TestKeysByCommandLine(t *testing.T) {
 		"--scope=all":        `"all" is not a scope`,
 		"--rate=-1":          "-1 is not a limit",
 		"--expires=-1h":      "is in the past",
+		"--rate=1":           "a key of role marketplace needs at least one marketplace: name one that has a pool, out of nordic and south",
+		"--marketplace=nord": `the provider has no pool for "nord": name one that has a pool, out of nordic and south`,
+		"--role=viewer":      "a key of role viewer sees all marketplaces: leave this out",
 		"--role=owner":       "--role must be one of",
 		"--name=":            "needs 1 to 100 characters",
 	} {
-		_, err := keys("create", "--name=x", flag)
+		args := []string{"create", "--name=x", flag}
+		if flag == "--role=viewer" {
+			args = append(args, "--marketplace=nordic")
+		}
+		_, err := keys(args...)
 		require.ErrorContains(t, err, message)
 	}
 
@@ -106,6 +119,7 @@ func TestKeysByCommandLine(t *testing.T) {
 	require.ErrorContains(t, err, "use 1h0m0s to 720h0m0s")
 	successor := must("rotate", idOf(store), "--overlap=2h")
 	require.True(t, strings.HasPrefix(successor, "qm_live_"))
+	require.Regexp(t, idOf(successor)+` +store +marketplace +all of the role +nordic and south `, must("list"), "a rotated key keeps its marketplaces")
 	_, err = keys("rotate", idOf(store))
 	require.ErrorContains(t, err, "was rotated already; its successor is "+idOf(successor))
 	require.Regexp(t, idOf(store)+` .* replaced by `+idOf(successor), must("list"))

@@ -34,7 +34,11 @@ type createModelCommand struct {
 
 // Run creates the model and prints it as JSON.
 func (c *createModelCommand) Run(e *env, db *postgres.DB) error {
-	created, err := db.Models.Create(e.ctx, provision.AccountModel{ID: c.ID, Title: c.Title, RootAccess: c.RootAccess}, cliActor())
+	title, err := freeText("--title", c.Title, provision.MaxName)
+	if err != nil {
+		return err
+	}
+	created, err := db.Models.Create(e.ctx, provision.AccountModel{ID: c.ID, Title: title, RootAccess: c.RootAccess}, cliActor())
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"quartermaster/api/resource"
@@ -41,27 +40,26 @@ type poolSettingOptions struct {
 
 // apply changes the settings that are named.
 func (o poolSettingOptions) apply(c *provision.PoolConfig) {
-	setIfNamed(&c.Settings.ReportKind, o.Report)
-	setIfNamed(&c.Settings.ReportRegion, o.ReportRegion)
-	setIfNamed(&c.Settings.ReportPrefix, o.ReportPrefix)
-	setIfNamed(&c.Settings.PermissionsBoundary, o.Boundary)
-	setIfNamed(&c.Settings.WaitDeadline, o.WaitDeadline)
-	setIfNamed(&c.Settings.ActionDeadline, o.ActionDeadline)
-	setIfNamed(&c.RenotifyEvery, o.RenotifyInterval)
+	provision.SetIfGiven(&c.Settings.ReportKind, o.Report)
+	provision.SetIfGiven(&c.Settings.ReportRegion, o.ReportRegion)
+	provision.SetIfGiven(&c.Settings.ReportPrefix, o.ReportPrefix)
+	provision.SetIfGiven(&c.Settings.PermissionsBoundary, o.Boundary)
+	provision.SetIfGiven(&c.Settings.WaitDeadline, o.WaitDeadline)
+	provision.SetIfGiven(&c.Settings.ActionDeadline, o.ActionDeadline)
+	provision.SetIfGiven(&c.RenotifyEvery, o.RenotifyInterval)
 	if o.ContactTypes != nil {
 		c.Settings.AlternateContactTypes = o.ContactTypes
 	}
 	if o.Policies != nil {
 		c.Settings.UserPolicyARNs = o.Policies
 	}
-	setIfNamed(&c.Settings.OnFailure, o.OnFailure)
-	if o.ProvideRootUser != nil {
-		c.Settings.WithoutRootAccess = !*o.ProvideRootUser
-	}
+	provision.SetIfGiven(&c.Settings.OnFailure, o.OnFailure)
+	provision.SetIfGiven(&c.Settings.ProvideRootUser, o.ProvideRootUser)
 	for model, text := range o.Instructions {
 		if c.Settings.Instructions == nil {
 			c.Settings.Instructions = map[provision.Model]string{}
 		}
+		text = provision.CleanText(text)
 		if c.Settings.Instructions[provision.Model(model)] = text; text == "" {
 			delete(c.Settings.Instructions, provision.Model(model))
 		}
@@ -83,12 +81,6 @@ func (o poolSettingOptions) apply(c *provision.PoolConfig) {
 
 // noThreshold removes a threshold.
 const noThreshold = -1
-
-func setIfNamed[T any](field, to *T) {
-	if to != nil {
-		*field = *to
-	}
-}
 
 type createPoolCommand struct {
 	databaseOptions
@@ -210,11 +202,12 @@ type protectCommand struct {
 
 // Run protects the accounts.
 func (c *protectCommand) Run(e *env, db *postgres.DB) error {
-	if strings.TrimSpace(c.Note) == "" {
-		return errors.New("--note is empty: say why the accounts are protected")
+	note, err := freeText("--note", c.Note, provision.MaxReason)
+	if err != nil {
+		return err
 	}
 	for _, id := range c.Accounts {
-		if _, err := db.ProtectedAccounts.Protect(e.ctx, cliActor(), c.Provider, id, c.Note); err != nil {
+		if _, err := db.ProtectedAccounts.Protect(e.ctx, cliActor(), c.Provider, id, note); err != nil {
 			return err
 		}
 	}

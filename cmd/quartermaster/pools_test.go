@@ -62,8 +62,10 @@ func TestPoolsAndStockByCommandLine(t *testing.T) {
 	history := mustCall(append([]string{"pools", "show", "--history"}, north...)...)
 	require.Regexp(t, `cli \S+ +stock_threshold +0 +3`, history)
 
-	mustCall("pools", "protect", "--provider=acme", "--note=payer", "999988887777", database)
-	require.Contains(t, mustCall("pools", "protected", "--provider=acme", database), "999988887777")
+	mustCall("pools", "protect", "--provider=acme", "--note= payer ", "999988887777", database)
+	require.Regexp(t, `999988887777.* payer`, mustCall("pools", "protected", "--provider=acme", database))
+	_, err = call(t, "pools", "protect", "--provider=acme", "--note=pay\u202eer", "999988887777", database)
+	require.ErrorContains(t, err, "--note has a character that changes the direction of the text")
 	create := append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example",
 		"999988887777", "--role-arn=arn:aws:iam::999988887777:role/q"}, north...)
 	_, err = call(t, create...)

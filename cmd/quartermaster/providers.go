@@ -1,6 +1,9 @@
 package main
 
-import "quartermaster/internal/postgres"
+import (
+	"quartermaster/internal/postgres"
+	"quartermaster/internal/provision"
+)
 
 type providersCommand struct {
 	Create createProviderCommand `cmd:"" help:"Create a provider, or change the name of one that exists."`
@@ -14,5 +17,12 @@ type createProviderCommand struct {
 
 // Run creates the provider.
 func (c *createProviderCommand) Run(e *env, db *postgres.DB) error {
-	return db.Providers.Create(e.ctx, c.ID, c.Name)
+	if c.Name == "" {
+		return db.Providers.Create(e.ctx, c.ID, "")
+	}
+	name, err := freeText("--name", c.Name, provision.MaxName)
+	if err != nil {
+		return err
+	}
+	return db.Providers.Create(e.ctx, c.ID, name)
 }

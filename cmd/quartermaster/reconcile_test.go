@@ -117,7 +117,7 @@ func TestReconcileReportsMissingWorkersAndTheOrdersThatWaitForThem(t *testing.T)
 	f, url, _ := setupAcceptedOrder(t)
 	f.Queues[enumspb.TASK_QUEUE_TYPE_WORKFLOW], f.Queues[enumspb.TASK_QUEUE_TYPE_ACTIVITY] = controltest.Queue(), controltest.Queue()
 	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING).SearchAttributes =
-		controltest.Attributes(t, map[string]string{workflows.StepKey.GetName(): string(provision.Accepted)})
+		controltest.Attributes(t, map[string]string{workflows.StateKey.GetName(): string(provision.Accepted)})
 	out, err := reconcileNow(t, url)
 	require.Error(t, err)
 	require.Contains(t, out, "no_workers [stuck]: no worker asks for workflow tasks -- start `quartermaster worker`")

@@ -296,7 +296,7 @@ func requireOneAccountAtMost(ctx context.Context, t *testing.T, order openapi.Or
 
 func resultOf(ctx context.Context, t *testing.T, order openapi.Order) (result provision.Result) {
 	t.Helper()
-	view, err := playground.Store.Orders.Get(ctx, provision.OrderKey{Provider: stack.Provider, ID: order.ID})
+	view, err := playground.Store.Orders.Get(ctx, provision.Tenant{Provider: stack.Provider}, order.ID)
 	require.NoError(t, err)
 	if view.Result != nil {
 		result = *view.Result

@@ -147,14 +147,14 @@ func (r *rotating) work(t *testing.T, ring *secrets.Ring, activities bool) (stop
 // start starts a workflow whose input the key ring seals.
 func (r *rotating) start(
 	ctx context.Context, t *testing.T, ring *secrets.Ring, story any, input ...any,
-) (client.Client, client.WorkflowRun) {
+) client.WorkflowRun {
 	t.Helper()
 	data, failures := secrets.Converters(ring)
 	c := dialWith(t, data, failures)
 	options := client.StartWorkflowOptions{ID: r.queue, TaskQueue: r.queue, WorkflowTaskTimeout: time.Second}
 	run, err := c.ExecuteWorkflow(ctx, options, story, input...)
 	require.NoError(t, err)
-	return c, run
+	return run
 }
 
 // requireEvent waits for an event of that type.
@@ -196,7 +196,7 @@ func TestUnreadablePayloadsWaitForAWorkerWithTheKey(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			ctx, r := setupRotating(t)
-			_, run := r.start(ctx, t, r.old, c.story)
+			run := r.start(ctx, t, r.old, c.story)
 			if c.recorded != 0 {
 				stop := r.work(t, r.fresh, false)
 				requireEvent(ctx, t, playground.Workflow, r.queue, c.recorded)
@@ -220,7 +220,7 @@ func TestUnreadablePayloadsWaitForAWorkerWithTheKey(t *testing.T) {
 	t.Run("the input of a workflow", func(t *testing.T) {
 		t.Parallel()
 		ctx, r := setupRotating(t)
-		_, run := r.start(ctx, t, r.fresh, readInput, "hello")
+		run := r.start(ctx, t, r.fresh, readInput, "hello")
 		stop := r.work(t, r.old, false)
 		r.requireBlocked(ctx, t)
 		stop()
@@ -232,7 +232,7 @@ func TestUnreadablePayloadsWaitForAWorkerWithTheKey(t *testing.T) {
 	t.Run("the input of an activity", func(t *testing.T) {
 		t.Parallel()
 		ctx, r := setupRotating(t)
-		_, run := r.start(ctx, t, r.fresh, readResult)
+		run := r.start(ctx, t, r.fresh, readResult)
 		t.Cleanup(r.work(t, r.fresh, false))
 		stop := r.work(t, r.old, true)
 		require.Eventually(t, func() bool {
@@ -249,7 +249,7 @@ func TestUnreadablePayloadsWaitForAWorkerWithTheKey(t *testing.T) {
 	t.Run("the argument of an update", func(t *testing.T) {
 		t.Parallel()
 		ctx, r := setupRotating(t)
-		_, run := r.start(ctx, t, r.old, readUpdate)
+		run := r.start(ctx, t, r.old, readUpdate)
 		stop := r.work(t, r.old, false)
 		data, failures := secrets.Converters(r.fresh)
 		fresh := dialWith(t, data, failures)

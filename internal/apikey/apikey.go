@@ -35,7 +35,7 @@ func New(provider, name string, role provision.Role) (text string, key provision
 // the other one did when it was made.
 func Successor(old provision.APIKey, now time.Time) (text string, key provision.APIKey) {
 	text, key = New(old.Provider, old.Name, old.Role)
-	key.Scopes, key.RateLimit = slices.Clone(old.Scopes), old.RateLimit
+	key.Scopes, key.Marketplaces, key.RateLimit = slices.Clone(old.Scopes), slices.Clone(old.Marketplaces), old.RateLimit
 	if old.ExpiresAt != nil {
 		end := now.Add(old.ExpiresAt.Sub(old.CreatedAt))
 		key.ExpiresAt = &end

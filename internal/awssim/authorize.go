@@ -102,7 +102,7 @@ func (c *call) allow(q question) *apiError {
 	}
 	q.caller = c.caller.arn
 	account := c.sim.accounts[session.accountID].current
-	layers := account.layers([]string{roleDocument(account)}, account.Role.PermissionsBoundary)
+	layers := account.layers([]string{c.sim.roleDocument(account)}, account.Role.PermissionsBoundary)
 	if session.policy != "" {
 		layers = append(layers, layer{"session policy", []string{session.policy}})
 	}

@@ -109,11 +109,17 @@ func (s *Sim) mustPolicy(document string) *policy {
 }
 
 // roleDocument returns the permissions policy of the account's role: its own, or the shipped one for a pool with the usual user policy.
-func roleDocument(a *Account) string {
+// Every request needs it, so it is generated once for each account.
+func (s *Sim) roleDocument(a *Account) string {
 	if len(a.Role.Policy) > 0 {
 		return string(a.Role.Policy)
 	}
-	return iam.RolePolicy(iam.Role{AccountID: a.ID, UserPolicyARNs: []string{awsPolicyPrefix + "ReadOnlyAccess"}})
+	document, ok := s.shippedRoles[a.ID]
+	if !ok {
+		document = iam.RolePolicy(iam.Role{AccountID: a.ID, UserPolicyARNs: []string{awsPolicyPrefix + "ReadOnlyAccess"}})
+		s.shippedRoles[a.ID] = document
+	}
+	return document
 }
 
 // trustDocument returns the trust policy of the account's role: its own, or the shipped one. For a role without an external id it is a

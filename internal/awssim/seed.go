@@ -191,7 +191,7 @@ func (s *Sim) completeRole(a *Account) error {
 	if _, err := s.trustPolicy(trustDocument(a)); err != nil {
 		return fmt.Errorf("role.trust_policy: %w", err)
 	}
-	if _, err := s.identityPolicy(roleDocument(a)); err != nil {
+	if _, err := s.identityPolicy(s.roleDocument(a)); err != nil {
 		return fmt.Errorf("role.policy: %w", err)
 	}
 	if _, ok := a.document(a.Role.PermissionsBoundary); a.Role.PermissionsBoundary != "" && !ok {

@@ -177,7 +177,8 @@ func (c *call) answer() (*response, *Fault) {
 	defer s.mu.Unlock()
 	c.requestID = s.uuid()
 
-	out, refused := c.prepare()
+	refused := c.prepare()
+	var out *response
 	decision := "ok"
 	var fault *Fault
 	if refused == nil { // faults need to know the account of the request
@@ -206,24 +207,24 @@ func (c *call) answer() (*response, *Fault) {
 }
 
 // prepare authenticates and decodes a request, and finds the account that it addresses.
-func (c *call) prepare() (*response, *apiError) {
+func (c *call) prepare() *apiError {
 	signature, refused := c.readSignature()
 	if refused != nil {
-		return nil, refused
+		return refused
 	}
 	decodeErr := c.wire.decode(c)
 	if refused := c.authenticate(signature); refused != nil {
-		return nil, refused
+		return refused
 	}
 	if decodeErr != nil {
-		return nil, decodeErr
+		return decodeErr
 	}
 	c.op = operations[c.service][c.name]
 	c.accountID = c.caller.accountID
 	if target := c.text("RoleArn"); c.service == "sts" && target != "" {
 		c.accountID = arnField(target, 4)
 	}
-	return nil, nil
+	return nil
 }
 
 // perform validates, authorizes and performs a call, and commits its effects.

@@ -33,12 +33,14 @@ type Sim struct {
 	aliases  map[string]string // alias → account id; unique in the partition
 	buckets  map[string]string // bucket → account id; unique in the partition
 	policies map[string]*policy
-	limits   map[string]*tokenBucket
-	faults   []*rule
-	nextRule int
-	effects  []Effect
-	requests []Request
-	needed   map[string]map[Permission]bool // by account id
+	// shippedRoles are the generated policies of roles, by account.
+	shippedRoles map[string]string
+	limits       map[string]*tokenBucket
+	faults       []*rule
+	nextRule     int
+	effects      []Effect
+	requests     []Request
+	needed       map[string]map[Permission]bool // by account id
 }
 
 // New returns a simulator without accounts and callers. Load adds them.
@@ -57,9 +59,9 @@ func New(opts Options) *Sim {
 		accounts: map[string]*ledger{},
 		aliases:  map[string]string{},
 		buckets:  map[string]string{},
-		policies: map[string]*policy{},
-		limits:   map[string]*tokenBucket{},
-		needed:   map[string]map[Permission]bool{},
+		policies: map[string]*policy{}, shippedRoles: map[string]string{},
+		limits: map[string]*tokenBucket{},
+		needed: map[string]map[Permission]bool{},
 	}
 }
 

@@ -47,13 +47,14 @@ type accountNote struct {
 	reason string
 }
 
-const noteSQL = `
+const noteAccountSQL = `
 INSERT INTO account_history (provider, account_id, marketplace, environment, actor, from_status, to_status, code, fields, reason, order_id)
 VALUES ($1, $2, $3, $4, qm_actor(), $5, $6, $7, $8, $9, NULLIF($10, ''))`
 
-// note adds a history row for a change that leaves the status as it is, or deletes the account.
-func note(ctx context.Context, tx *sqlx.Tx, a provision.Account, to provision.AccountStatus, n accountNote) error {
-	_, err := tx.ExecContext(ctx, noteSQL, a.Provider, a.ID, a.Marketplace, a.Environment, a.Status, to, n.code, textArray(n.fields),
+// noteAccount adds a row to the history of an account for a change that leaves its status as it is, or deletes the account. The
+// trigger of the table writes a row only when the status changes.
+func noteAccount(ctx context.Context, tx *sqlx.Tx, a provision.Account, to provision.AccountStatus, n accountNote) error {
+	_, err := tx.ExecContext(ctx, noteAccountSQL, a.Provider, a.ID, a.Marketplace, a.Environment, a.Status, to, n.code, textArray(n.fields),
 		n.reason, a.OrderID)
 	return err
 }

@@ -58,8 +58,6 @@ func (s Accounts) Create(ctx context.Context, a provision.Account,
 	return added, woken, err
 }
 
-const accountSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2`
-
 // Get reads one account of the provider. Errors: provision.ErrNotFound.
 func (s Accounts) Get(ctx context.Context, provider, id string) (a provision.Account, err error) {
 	err = s.db.GetContext(ctx, &a, accountSQL, provider, id)
@@ -82,68 +80,6 @@ func (s Accounts) List(ctx context.Context, provider string, f provision.Account
 	err = s.db.SelectContext(ctx, &accounts,
 		`SELECT `+accountColumns+` FROM accounts a`+w.sql()+` ORDER BY a.added_at, a.id LIMIT `+w.arg(f.Limit), w.args...)
 	return accounts, err
-}
-
-// accountChange is what someone wants of an account.
-type accountChange struct {
-	actor, provider, id string
-	version             int64  // that the caller has seen; 0 means any
-	verb                string // as the history calls it
-	reason              string // of the actor
-}
-
-// changeAccount runs work on an account of the provider, with the account and its pool locked. It returns the
-// account as it is afterwards, and the orders that got an account because of the change. When work refuses the
-// change with a *provision.StateError, the history says so. Errors: provision.ErrNotFound, provision.ErrStale.
-func changeAccount(ctx context.Context, db *database, c accountChange,
-	work func(*sqlx.Tx, provision.Account) error) (now provision.Account, woken []provision.OrderKey, err error) {
-	var pool provision.Pool // an account never changes its pool
-	if err := db.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`,
-		c.provider, c.id); err != nil {
-		return now, nil, notFound(err, "account %s", c.id)
-	}
-	err = db.poolTx(ctx, c.actor, pool, func(tx *sqlx.Tx) error {
-		if now, err = lockAccount(ctx, tx, c); err != nil {
-			return err
-		}
-		if err := work(tx, now); err != nil {
-			return err
-		}
-		if err := tx.GetContext(ctx, &now, accountSQL, c.provider, c.id); err != nil {
-			return notFound(err, "account %s", c.id)
-		}
-		woken, err = match(ctx, tx, pool, provision.OrderKey{})
-		return err
-	})
-	return now, woken, noteRefusal(ctx, db, c, err)
-}
-
-// lockAccount reads the account and locks it until the transaction ends. Errors: provision.ErrNotFound, provision.ErrStale.
-func lockAccount(ctx context.Context, tx *sqlx.Tx, c accountChange) (a provision.Account, err error) {
-	if err := tx.GetContext(ctx, &a, accountSQL+` FOR UPDATE OF a`, c.provider, c.id); err != nil {
-		return a, notFound(err, "account %s", c.id)
-	}
-	if c.version != 0 && c.version != a.Version {
-		return a, fmt.Errorf("account %s has changed since it was read: %w", c.id, provision.ErrStale)
-	}
-	return a, nil
-}
-
-// forbidden returns an error that names the allowed statuses when the account is in none of them.
-func forbidden(a provision.Account, what string, allowed ...provision.AccountStatus) error {
-	if a.RemovingSince != nil {
-		return &provision.StateError{Reason: fmt.Sprintf(
-			"account %s: the leftovers of order %s are being removed: wait until that has ended", a.ID, a.OrderID)}
-	}
-	if slices.Contains(allowed, a.Status) {
-		return nil
-	}
-	labels := make([]string, len(allowed))
-	for i, status := range allowed {
-		labels[i] = status.Label()
-	}
-	return &provision.StateError{Reason: fmt.Sprintf("account %s is %s: only an account that is %s can be %s", a.ID, a.Status.Label(),
-		provision.JoinWords(labels, "or"), what)}
 }
 
 const updateAccountSQL = `UPDATE accounts SET name = $2, root_email = $3, role_arn = $4, model = $5 WHERE id = $1`
@@ -171,7 +107,7 @@ func (s Accounts) Update(ctx context.Context, actor, provider, id string, versio
 			return err
 		}
 		noted := accountNote{code: c.verb, fields: changed, reason: "edited: " + strings.Join(changed, ", ")}
-		if err := note(ctx, tx, a, a.Status, noted); err != nil {
+		if err := noteAccount(ctx, tx, a, a.Status, noted); err != nil {
 			return err
 		}
 		if slices.Contains(changed, "role_arn") && (a.Status == provision.AccountReady || a.ReadyWhenVerified) {
@@ -200,16 +136,13 @@ func (s Accounts) Delete(ctx context.Context, actor, provider, id string, versio
 		if err := forbidden(a, "deleted", provision.AccountReady, provision.AccountInvalid); err != nil {
 			return err
 		}
-		if err := note(ctx, tx, a, provision.AccountDeleted, accountNote{code: c.verb, reason: "deleted"}); err != nil {
+		if err := noteAccount(ctx, tx, a, provision.AccountDeleted, accountNote{code: c.verb, reason: "deleted"}); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM accounts WHERE id = $1`, id)
 		return err
 	}))
 }
-
-const invalidateSQL = `
-UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = false, ready_because = '', verify_at = NULL WHERE id = $1`
 
 // Invalidate makes an account Invalid because an operator says so. An account that waits for its verification
 // stops waiting. Errors: as Update.
@@ -224,13 +157,7 @@ func (s Accounts) Invalidate(ctx context.Context, actor, provider, id string, ve
 			provision.AccountInvalid); err != nil {
 			return err
 		}
-		if a.Status == provision.AccountInvalid { // the status does not change, so the trigger writes no history row
-			if err := note(ctx, tx, a, a.Status, accountNote{code: c.verb, reason: reason}); err != nil {
-				return err
-			}
-		}
-		_, err := tx.ExecContext(ctx, invalidateSQL, id, reason)
-		return err
+		return invalidateAccount(ctx, tx, a, c.verb, reason)
 	})
 }
 
@@ -247,7 +174,7 @@ func (s Accounts) Return(ctx context.Context, actor, provider, id string, versio
 			return err
 		}
 		noted := accountNote{code: c.verb, reason: "to be Ready once it is verified: " + reason}
-		if err := note(ctx, tx, a, a.Status, noted); err != nil {
+		if err := noteAccount(ctx, tx, a, a.Status, noted); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, returnSQL, id, "returned by "+actor+": "+reason)
@@ -256,14 +183,16 @@ func (s Accounts) Return(ctx context.Context, actor, provider, id string, versio
 }
 
 // Verify makes the verification of the account due now. The history gets its result. Errors: as Update.
-func (s Accounts) Verify(ctx context.Context, actor, provider, id string) (provision.Account, []provision.OrderKey, error) {
-	c := accountChange{actor: actor, provider: provider, id: id, verb: verifyVerb}
+func (s Accounts) Verify(
+	ctx context.Context, actor, provider, id string, version int64,
+) (provision.Account, []provision.OrderKey, error) {
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: verifyVerb}
 	return changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "verified",
 			provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
 			return err
 		}
-		if err := note(ctx, tx, a, a.Status, accountNote{code: c.verb, reason: "to be verified now"}); err != nil {
+		if err := noteAccount(ctx, tx, a, a.Status, accountNote{code: c.verb, reason: "to be verified now"}); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE accounts SET verify_at = now() WHERE id = $1`, id)

@@ -14,18 +14,20 @@ import (
 // APIKeys are the keys of the API.
 type APIKeys struct{ db *database }
 
-const apiKeyColumns = `id, provider, name, secret_sha256, role, scopes, requests_per_second, created_at, created_by,
-    expires_at, revoked_at, last_used_at, COALESCE(replaced_by, '') AS replaced_by`
+const apiKeyColumns = `id, provider, name, secret_sha256, role, scopes, marketplaces, requests_per_second, created_at,
+    created_by, expires_at, revoked_at, last_used_at, COALESCE(replaced_by, '') AS replaced_by`
 
 type apiKeyRow struct {
 	provision.APIKey
 	ScopeNames pq.StringArray `db:"scopes"`
+	BoundTo    pq.StringArray `db:"marketplaces"`
 }
 
 func (r apiKeyRow) key() provision.APIKey {
 	for _, name := range r.ScopeNames {
 		r.Scopes = append(r.Scopes, provision.Scope(name))
 	}
+	r.Marketplaces = r.BoundTo
 	return r.APIKey
 }
 
@@ -74,8 +76,8 @@ func (s APIKeys) List(ctx context.Context, provider string, limit int, after *pr
 }
 
 const createAPIKeySQL = `
-INSERT INTO api_keys (id, provider, name, secret_sha256, role, scopes, requests_per_second, expires_at) VALUES ($1, $2, $3, $4, $5, $6,
-    $7, $8)
+INSERT INTO api_keys (id, provider, name, secret_sha256, role, scopes, marketplaces, requests_per_second, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 RETURNING ` + apiKeyColumns
 
 // Create adds a key of a provider and returns it as it was stored. Errors: provision.ErrNotFound when there is no
@@ -97,8 +99,8 @@ func createKey(ctx context.Context, tx *sqlx.Tx, key provision.APIKey) (provisio
 		scopes = append(scopes, string(scope))
 	}
 	var row apiKeyRow
-	err := tx.GetContext(ctx, &row, createAPIKeySQL, key.ID, key.Provider, key.Name, key.SecretSHA256, key.Role, scopes, key.RateLimit,
-		key.ExpiresAt)
+	err := tx.GetContext(ctx, &row, createAPIKeySQL, key.ID, key.Provider, key.Name, key.SecretSHA256, key.Role, scopes,
+		pq.Array(key.Marketplaces), key.RateLimit, key.ExpiresAt)
 	return row.key(), err
 }
 
@@ -126,7 +128,7 @@ func (s APIKeys) Rotate(ctx context.Context, actor, provider, id string, success
 			return &provision.StateError{Reason: "API key " + id + " has expired: create a new one instead"}
 		case old.ReplacedBy != "":
 			return &provision.StateError{Reason: "API key " + id + " was rotated already; its successor is " + old.ReplacedBy +
-				": rotate that one, or create a new key and revoke it if its text is lost"}
+				": rotate that one, also if its text is lost; the overlap of this one stays as it is"}
 		}
 		if added, err = createKey(ctx, tx, successor); err != nil {
 			return err

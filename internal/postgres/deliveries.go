@@ -19,15 +19,19 @@ type Deliveries struct{ db *database }
 // deriveBatch is how many events are looked at in one transaction.
 const deriveBatch = 500
 
-// deriveEndpointSQL adds the deliveries of an endpoint: every event of its provider that its types select, and its
-// own test events.
+// ofItsMarketplaces is true when the marketplaces of the webhook w allow the event e.
+const ofItsMarketplaces = `(w.marketplaces IS NULL OR e.type = '` + provision.EventWebhookTest + `'
+    OR COALESCE(e.marketplace = ANY(w.marketplaces), false))`
+
+// deriveEndpointSQL adds the deliveries of an endpoint: every event of its provider that its marketplaces and types
+// select, and its own test events.
 const deriveEndpointSQL = `
 WITH seen AS (
-    SELECT e.seq, e.type, e.subject FROM events e WHERE e.provider = $2 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq LIMIT $5
+    SELECT e.seq, e.type, e.subject, e.marketplace FROM events e WHERE e.provider = $2 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq LIMIT $5
 ), wanted AS (
     INSERT INTO webhook_deliveries (webhook_id, event_seq)
     SELECT w.id, e.seq FROM seen e, webhooks w
-    WHERE w.id = $1 AND CASE WHEN e.type = '` + provision.EventWebhookTest + `' THEN e.subject = w.id::text
+    WHERE w.id = $1 AND ` + ofItsMarketplaces + ` AND CASE WHEN e.type = '` + provision.EventWebhookTest + `' THEN e.subject = w.id::text
         ELSE w.event_types = '{}' OR EXISTS (SELECT 1 FROM unnest(w.event_types) t WHERE ` + ofType + `) END
     ON CONFLICT DO NOTHING
 )
@@ -193,7 +197,7 @@ WHERE w.provider = $1 AND w.id = $2 AND d.id = $3`
 const liveSecretsSQL = `
 SELECT sealed FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid AND (expires_at IS NULL
     OR expires_at > now())
-ORDER BY expires_at NULLS FIRST`
+ORDER BY created_at DESC`
 
 // Sending reads what an attempt needs. Errors: provision.ErrNotFound when the delivery is deleted;
 // provision.ErrConflict when it should not be sent now, because it was sent already, is not due yet, or the
@@ -338,8 +342,9 @@ func (s Deliveries) Get(ctx context.Context, key provision.WebhookKey,
 }
 
 const resendSQL = `
-UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL
-WHERE webhook_id = $1 AND id = $2`
+UPDATE webhook_deliveries d SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL
+FROM events e, webhooks w WHERE e.seq = d.event_seq AND w.id = d.webhook_id AND w.id = $1 AND d.id = $2
+    AND ` + ofItsMarketplaces
 
 // Resend makes a delivery due now, whatever its state. Errors: provision.ErrNotFound, a *provision.StateError.
 func (s Deliveries) Resend(ctx context.Context, actor string, key provision.WebhookKey, id string) (d provision.Delivery, err error) {
@@ -354,8 +359,11 @@ func (s Deliveries) Resend(ctx context.Context, actor string, key provision.Webh
 		if err := sendable(w); err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, resendSQL, key.ID, id); err != nil {
+		if due, err := affected(tx.ExecContext(ctx, resendSQL, key.ID, id)); err != nil {
 			return err
+		} else if !due {
+			return &provision.StateError{Reason: "webhook " + key.ID + " no longer receives the events of this marketplace: " +
+				"change its marketplaces first"}
 		}
 		return tx.GetContext(ctx, &d, deliverySQL, key.Provider, key.ID, id)
 	})
@@ -369,7 +377,8 @@ UPDATE webhooks SET position = LEAST(position, (SELECT min(seq) - 1 FROM events 
 
 const replayDeliveriesSQL = `
 UPDATE webhook_deliveries d SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL
-FROM events e WHERE e.seq = d.event_seq AND d.webhook_id = $1 AND e.at >= $2 AND d.state <> 'pending'`
+FROM events e, webhooks w WHERE e.seq = d.event_seq AND w.id = d.webhook_id AND w.id = $1 AND e.at >= $2 AND d.state <> 'pending'
+    AND ` + ofItsMarketplaces
 
 // Replay sends all events since a time again, in order: those that were delivered, those that failed, and those
 // that happened before the webhook was created. Errors: provision.ErrNotFound, a *provision.StateError.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/lib/pq"
+
 	"quartermaster/internal/provision"
 )
 
@@ -22,23 +24,26 @@ const eventsSQL = `
 SELECT ` + eventColumns + ` FROM events e
 WHERE e.provider = $1 AND e.seq > $2 AND e.seq <= $3 AND ($4 = '' OR e.subject = $4 AND starts_with(e.type, 'order.'))
   AND ($5 = '' OR EXISTS (SELECT 1 FROM unnest(ARRAY[$5]) t WHERE ` + ofType + `)) AND (NOT $6 OR starts_with(e.type, 'order.'))
-ORDER BY e.seq LIMIT $7`
+  AND ($7::text[] IS NULL OR e.marketplace = ANY($7))
+ORDER BY e.seq LIMIT $8`
 
-// List reads the events of a provider after filter.After, oldest first, at most filter.Limit. upTo is the position
+// List reads the events of the tenant after filter.After, oldest first, at most filter.Limit. upTo is the position
 // up to which it has read: the filter never selects another event at or before it. List leaves out events that a
 // transaction in progress could still precede. Errors: provision.ErrGone when events after filter.After have been
 // purged, or when filter.After was never the position of an event.
-func (s Events) List(ctx context.Context, provider string, filter provision.EventFilter) (events []provision.Event, upTo int64, err error) {
+func (s Events) List(
+	ctx context.Context, of provision.Tenant, filter provision.EventFilter,
+) (events []provision.Event, upTo int64, err error) {
 	var kept struct{ Settled, Purged int64 }
 	// a statement of its own, so that the next one sees everything that is settled
-	if err := s.db.GetContext(ctx, &kept, eventsKeptSQL, provider); err != nil {
+	if err := s.db.GetContext(ctx, &kept, eventsKeptSQL, of.Provider); err != nil {
 		return nil, 0, err
 	}
 	if filter.After > 0 && (filter.After < kept.Purged || filter.After > kept.Settled) {
 		return nil, 0, fmt.Errorf("events after %d: %w", filter.After, provision.ErrGone)
 	}
-	err = s.db.SelectContext(ctx, &events, eventsSQL, provider, filter.After, kept.Settled, filter.OrderID, filter.Type, filter.OrdersOnly,
-		filter.Limit)
+	err = s.db.SelectContext(ctx, &events, eventsSQL, of.Provider, filter.After, kept.Settled, filter.OrderID, filter.Type, filter.OrdersOnly,
+		pq.Array(of.Marketplaces), filter.Limit)
 	if err != nil {
 		return nil, 0, err
 	}

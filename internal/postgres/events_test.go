@@ -15,14 +15,14 @@ import (
 
 func emit(t *testing.T, db sqlx.Execer, provider, eventType, subject string) {
 	t.Helper()
-	_, err := db.Exec(`SELECT emit_event($1, $2, $3, '{}')`, provider, eventType, subject)
+	_, err := db.Exec(`SELECT emit_event($1, $2, $3, '{"marketplace": "north"}')`, provider, eventType, subject)
 	require.NoError(t, err)
 }
 
 // follow reads on from a place, and returns what came and the new place.
 func follow(t *testing.T, store *postgres.DB, after int64) (subjects []string, upTo int64) {
 	t.Helper()
-	events, upTo, err := store.Events.List(t.Context(), "acme", provision.EventFilter{After: after, Limit: 100})
+	events, upTo, err := store.Events.List(t.Context(), provision.Tenant{Provider: "acme"}, provision.EventFilter{After: after, Limit: 100})
 	require.NoError(t, err)
 	for _, e := range events {
 		subjects = append(subjects, e.Subject)
@@ -119,7 +119,7 @@ func TestEventsAreFiltered(t *testing.T) {
 		"[]":                                      {Type: "order.accepted.*"},
 	} {
 		filter.Limit = 10
-		events, _, err := store.Events.List(ctx, "acme", filter)
+		events, _, err := store.Events.List(ctx, provision.Tenant{Provider: "acme"}, filter)
 		require.NoError(t, err)
 		got := []string{}
 		for _, e := range events {
@@ -135,7 +135,7 @@ func TestWhoWasAwayForTooLongIsTold(t *testing.T) {
 	for i := range 3 {
 		emit(t, db, "acme", "stock.low", fmt.Sprint(i))
 	}
-	first, _, err := store.Events.List(ctx, "acme", provision.EventFilter{Limit: 1})
+	first, _, err := store.Events.List(ctx, provision.Tenant{Provider: "acme"}, provision.EventFilter{Limit: 1})
 	require.NoError(t, err)
 	// Two of them are old; nothing but a test turns back a clock.
 	db.MustExec(`ALTER TABLE events DISABLE TRIGGER events_append_only`)
@@ -149,10 +149,10 @@ func TestWhoWasAwayForTooLongIsTold(t *testing.T) {
 	subjects, upTo := follow(t, store, 0)
 	require.Equal(t, []string{"2"}, subjects)
 	for _, after := range []int64{first[0].Seq, upTo + 1} {
-		_, _, err = store.Events.List(ctx, "acme", provision.EventFilter{After: after, Limit: 1})
+		_, _, err = store.Events.List(ctx, provision.Tenant{Provider: "acme"}, provision.EventFilter{After: after, Limit: 1})
 		require.ErrorIs(t, err, provision.ErrGone)
 	}
-	_, _, err = store.Events.List(ctx, "acme", provision.EventFilter{After: first[0].Seq + 1, Limit: 1})
+	_, _, err = store.Events.List(ctx, provision.Tenant{Provider: "acme"}, provision.EventFilter{After: first[0].Seq + 1, Limit: 1})
 	require.NoError(t, err, "who has the last one that was purged has missed nothing")
 }
 
@@ -170,7 +170,7 @@ func TestEventsNeverHoldWhatPeopleWrite(t *testing.T) {
 		require.NoError(t, store.Orders.Stop(ctx, key, "stop", why, provision.Intervention{Actor: "key store", Reason: written}))
 		_, err := store.Orders.Close(ctx, provision.OrderClosing{Order: key, State: endState[i], Failure: why})
 		require.NoError(t, err)
-		view, err := store.Orders.Get(ctx, key)
+		view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 		require.NoError(t, err)
 		require.Equal(t, written, view.Failure.Comment, "readers of the order see it")
 	}

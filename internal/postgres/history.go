@@ -53,9 +53,10 @@ var sources = []source{
 	},
 }
 
-// List lists the history of a provider, newest entry first.
-func (s History) List(ctx context.Context, provider string, f provision.HistoryFilter) ([]provision.HistoryEntry, error) {
-	query, args := historyQuery(provider, f)
+// List lists the history of the tenant, newest entry first. Entries that belong to no marketplace are only for tenants that have
+// all of them.
+func (s History) List(ctx context.Context, of provision.Tenant, f provision.HistoryFilter) ([]provision.HistoryEntry, error) {
+	query, args := historyQuery(of, f)
 	if query == "" {
 		return nil, nil
 	}
@@ -75,12 +76,15 @@ func (s History) List(ctx context.Context, provider string, f provision.HistoryF
 }
 
 // historyQuery returns the query for the filter; empty when nothing can match it. The query reads a page of each table, by an
-// index, and merges the pages. It reads each marketplace of the filter alone, because an index has the entries of one marketplace
+// index, and merges the pages. It reads each marketplace of the tenant alone, because an index has the entries of one marketplace
 // in order, but not those of several.
-func historyQuery(provider string, f provision.HistoryFilter) (string, []any) {
-	marketplaces := f.Marketplaces
-	if len(marketplaces) == 0 {
-		marketplaces = []string{""}
+func historyQuery(of provision.Tenant, f provision.HistoryFilter) (string, []any) {
+	marketplaces := of.Marketplaces
+	if f.Marketplace != "" || marketplaces == nil {
+		marketplaces = []string{f.Marketplace}
+	}
+	if f.Marketplace != "" && !of.Includes(f.Marketplace) {
+		return "", nil
 	}
 	var all where // numbers the arguments of all pages
 	var pages []string
@@ -89,7 +93,7 @@ func historyQuery(provider string, f provision.HistoryFilter) (string, []any) {
 			continue
 		}
 		for _, marketplace := range marketplaces {
-			if w, possible := src.where(provider, marketplace, i+1, f, all.args); possible {
+			if w, possible := src.where(of.Provider, marketplace, i+1, f, all.args); possible {
 				pages = append(pages, fmt.Sprintf(`(SELECT at, %d AS source, seq, '%s' AS kind, actor, %s FROM %s%s ORDER BY at DESC, seq DESC LIMIT %s)`,
 					i+1, src.kind, src.columns, src.table, w.sql(), w.arg(f.Limit)))
 				all.args = w.args

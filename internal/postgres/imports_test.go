@@ -107,7 +107,7 @@ func TestAnImportAddsTheAccountsInTheOrderOfTheFile(t *testing.T) {
 		require.Equal(t, "key k1, import "+i.ID, events[0].Actor)
 	}
 	require.Len(t, external, 3, "each has an external id of its own")
-	waits, err := store.Orders.Get(ctx, order("waits", "").OrderKey)
+	waits, err := store.Orders.Get(ctx, provision.Tenant{Provider: "acme"}, "waits")
 	require.NoError(t, err)
 	require.Equal(t, provision.WaitingForAccount, waits.State, "nothing is drawn before its verification")
 	var event string

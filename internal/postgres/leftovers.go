@@ -55,7 +55,7 @@ func (s Leftovers) BeginRemoval(ctx context.Context, actor, provider, id, reason
 				"no undo is known that left something in account %s: look into the account, and return it when it is clean", id)}
 		}
 		noted := accountNote{code: c.verb, reason: "removal of the leftovers of order " + a.OrderID + " requested: " + reason}
-		if err := note(ctx, tx, a, a.Status, noted); err != nil {
+		if err := noteAccount(ctx, tx, a, a.Status, noted); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, beginRemovalSQL, id)
@@ -113,7 +113,7 @@ func (s Leftovers) EndRemoval(ctx context.Context, r provision.LeftoversRemoved)
 			`SELECT `+accountColumns+` FROM accounts a WHERE a.id = $1`, r.Removal.AccountID); err != nil {
 			return err
 		}
-		if err := note(ctx, tx, account, account.Status, accountNote{code: "leftovers-removed", reason: reason}); err != nil {
+		if err := noteAccount(ctx, tx, account, account.Status, accountNote{code: "leftovers-removed", reason: reason}); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, leftNowSQL, r.Order.Provider, r.Order.ID, textArray(r.Leftovers), textArray(r.Notes)); err != nil {

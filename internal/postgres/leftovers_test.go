@@ -70,7 +70,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	// Something is left still.
 	require.NoError(t, store.Leftovers.EndRemoval(ctx,
 		provision.LeftoversRemoved{Removal: removal, Order: key, Leftovers: []string{"the bucket"}}))
-	view, err := store.Orders.Get(ctx, key)
+	view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, []string{"the bucket"}, view.Leftovers)
 	account, err = store.Accounts.Get(ctx, key.Provider, id)
@@ -87,7 +87,7 @@ func TestLeftoversAreRemovedLater(t *testing.T) {
 	clean := provision.LeftoversRemoved{Removal: removal, Order: key, Notes: []string{"the alias was left"}}
 	require.NoError(t, store.Leftovers.EndRemoval(ctx, clean))
 	require.NoError(t, store.Leftovers.EndRemoval(ctx, clean), "a repeat changes nothing")
-	view, err = store.Orders.Get(ctx, key)
+	view, err = store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Empty(t, view.Leftovers)
 	require.Equal(t, []string{"the alias was left"}, view.Notes)

@@ -23,7 +23,7 @@ func TestActionRequiredKeepsTheClaimAndResumes(t *testing.T) {
 		Reason: "taken"}
 	require.NoError(t, store.Orders.RequireAction(ctx, key, why))
 	require.NoError(t, store.Orders.RequireAction(ctx, key, why), "a repeat changes nothing")
-	view, err := store.Orders.Get(ctx, key)
+	view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.ActionRequired, view.State)
 	require.Equal(t, &why, view.Failure)
@@ -35,7 +35,7 @@ func TestActionRequiredKeepsTheClaimAndResumes(t *testing.T) {
 	require.NoError(t, store.Orders.Correct(ctx, key, corrected, by))
 	require.NoError(t, store.Orders.NoteAction(ctx, key, "retry", by))
 	require.NoError(t, store.Orders.Resume(ctx, key))
-	view, err = store.Orders.Get(ctx, key)
+	view, err = store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.Provisioning, view.State)
 	require.Nil(t, view.Failure)
@@ -71,7 +71,7 @@ func TestAnOrderThatRequiresActionCanBeSwappedOrUndone(t *testing.T) {
 	require.NoError(t, store.Orders.BeginUndo(ctx, key,
 		provision.Failure{Code: provision.CodeFailedByOperator, Reason: "an operator ended the order"}))
 	require.NoError(t, store.Orders.RequireAction(ctx, key, why), "an attempt that wakes up late does not bring it back")
-	view, err := store.Orders.Get(ctx, key)
+	view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.Compensating, view.State)
 }
@@ -185,7 +185,7 @@ func TestARepeatedActionIsWrittenDownOnce(t *testing.T) {
 	stale := corrected
 	stale.AccountAlias = "first"
 	require.NoError(t, store.Orders.Correct(ctx, key, stale, by), "the answer to the first got lost, so it comes again")
-	view, err := store.Orders.Get(ctx, key)
+	view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, corrected, view.Request)
 

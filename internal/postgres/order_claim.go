@@ -11,11 +11,6 @@ import (
 	"quartermaster/internal/provision"
 )
 
-const accountColumns = `a.id, a.provider, a.marketplace, a.environment, a.model, a.name, a.root_email, a.role_arn, a.external_id,
-	(SELECT m.root_access FROM account_models m WHERE m.id = a.model) AS root_access, a.added_at, a.status, a.status_since,
-    COALESCE(a.order_id, '') AS order_id, a.reason,
-	a.version, a.verify_at, a.verified_at, a.finding, a.ready_when_verified, a.removing_since`
-
 // mineSQL selects the account that the order holds. It is touched unless its steps only read or were undone.
 const mineSQL = `
 SELECT ` + accountColumns + `,

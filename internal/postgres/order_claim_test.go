@@ -254,7 +254,7 @@ func TestEverythingAtOnceNeitherDeadlocksNorContradictsItself(t *testing.T) {
 		case 11:
 			err = store.Orders.Resume(ctx, key)
 		case 12:
-			_, _, err = store.Accounts.Verify(ctx, "operator", "acme", id)
+			_, _, err = store.Accounts.Verify(ctx, "operator", "acme", id, 0)
 		default:
 			err = store.Steps.Begin(ctx, key, id, provision.StepAlias, 1)
 		}

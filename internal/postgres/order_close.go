@@ -67,10 +67,6 @@ WHERE id = $3 AND provider = $1 AND order_id = $2 AND status = 'provisioning'`
 const completeOrderSQL = `
 UPDATE orders SET state = 'completed', step = 'allocate', failure = NULL, result = $3 WHERE provider = $1 AND id = $2`
 
-const startPasswordClockSQL = `
-UPDATE order_passwords SET expires_at = now() + $4 * interval '1 second'
-WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND expires_at IS NULL`
-
 // Allocate hands the account to the customer. Account and order change in one transaction, which cannot be undone.
 // A repeat changes nothing. Errors: a *provision.Failure OrderNotInProgress when the order has ended otherwise, is
 // being undone, requires an action, or does not hold the account.

@@ -66,7 +66,7 @@ func TestLeftoversAndParkingKeepTheAccountOutOfThePool(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, provision.AccountProvisioningFailed, a.Status)
 			require.NotEmpty(t, a.Reason)
-			view, err := store.Orders.Get(ctx, closing.Order)
+			view, err := store.Orders.Get(ctx, closing.Order.Tenant(), closing.Order.ID)
 			require.NoError(t, err)
 			require.Equal(t, provision.Failed, view.State)
 			require.Equal(t, a.ID, view.AccountID)
@@ -112,7 +112,7 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	result := provision.Result{AccountID: "000000000001", IAMUserName: "customer", SignInURL: "https://a.signin.aws.amazon.com/console/"}
 	require.NoError(t, store.Orders.Allocate(ctx, key, "000000000001", result))
 	require.NoError(t, store.Orders.Allocate(ctx, key, "000000000001", result))
-	view, err := store.Orders.Get(ctx, key)
+	view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, view.State)
 	require.Equal(t, &result, view.Result)
@@ -122,7 +122,7 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 		provision.OrderClosing{Order: key, State: provision.Cancelled,
 			Failure: provision.Failure{Code: provision.CodeOrderCancelled, Reason: "x"}})
 	require.NoError(t, err)
-	view, err = store.Orders.Get(ctx, key)
+	view, err = store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, view.State, "there is no way back past Allocate")
 

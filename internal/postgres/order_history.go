@@ -11,21 +11,26 @@ import (
 )
 
 const orderHistorySQL = `
-SELECT seq, at, actor, COALESCE(from_state, '') AS from_state, to_state, code, fields, refused, reason
-FROM order_history WHERE provider = $1 AND order_id = $2 AND seq > $3 ORDER BY seq LIMIT $4`
+SELECT h.seq, h.at, h.actor, COALESCE(h.from_state, '') AS from_state, h.to_state, h.code, h.fields, h.refused, h.reason
+FROM order_history h JOIN orders o ON o.provider = h.provider AND o.id = h.order_id`
 
 // History returns at most limit rows of an order's history that follow the given row, oldest first. Errors:
-// provision.ErrNotFound when the order has no row.
-func (s Orders) History(ctx context.Context, key provision.OrderKey, after int64, limit int) ([]provision.OrderHistoryEntry, error) {
+// provision.ErrNotFound when the tenant has no row of that order.
+func (s Orders) History(
+	ctx context.Context, of provision.Tenant, id string, after int64, limit int,
+) ([]provision.OrderHistoryEntry, error) {
 	var rows []struct {
 		provision.OrderHistoryEntry
 		FieldNames pq.StringArray `db:"fields"`
 	}
-	if err := s.db.SelectContext(ctx, &rows, orderHistorySQL, key.Provider, key.ID, after, limit); err != nil {
+	var w where
+	w.ofTenant(of)
+	w.and("h.order_id = ? AND h.seq > ?", id, after)
+	if err := s.db.SelectContext(ctx, &rows, orderHistorySQL+w.sql()+` ORDER BY h.seq LIMIT `+w.arg(limit), w.args...); err != nil {
 		return nil, err
 	}
 	if len(rows) == 0 && after == 0 {
-		return nil, fmt.Errorf("order %s: %w", key, provision.ErrNotFound)
+		return nil, fmt.Errorf("order %s/%s: %w", of.Provider, id, provision.ErrNotFound)
 	}
 	entries := make([]provision.OrderHistoryEntry, len(rows))
 	for i, row := range rows {

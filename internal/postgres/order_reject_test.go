@@ -73,7 +73,7 @@ func TestAnAccountThatCannotBeEnteredIsSetAsideAndComesBackByItself(t *testing.T
 		"back to Ready when its verification passes", a.Reason)
 	require.True(t, a.ReadyWhenVerified)
 	require.Zero(t, v.holds(key), "it waits")
-	view, err := v.store.Orders.Get(v.ctx, key)
+	view, err := v.store.Orders.Get(v.ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, "0 of 1 accounts match: 1 waiting for verification", view.Waiting.Why)
 	require.Empty(t, v.suspended(), "one account says nothing about us")
@@ -154,7 +154,7 @@ func TestTwoRefusalsInARowSuspendTheClaimsUntilAnAccountCanBeEntered(t *testing.
 	require.Zero(t, v.holds(next), "account 3 is Ready, and no order gets it")
 	require.Equal(t, provision.AccountReady, v.account(3).Status)
 
-	view, err := v.store.Orders.Get(v.ctx, next)
+	view, err := v.store.Orders.Get(v.ctx, next.Tenant(), next.ID)
 	require.NoError(t, err)
 	require.Contains(t, view.Waiting.Why, "claims of the pool have been suspended since ")
 	require.Contains(t, view.Waiting.Why, want)

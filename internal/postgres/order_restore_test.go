@@ -50,7 +50,7 @@ func TestTheRowOfASoldOrderIsWrittenAgain(t *testing.T) {
 	lost.Request.ContactName = "Corrected Name"
 	require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", "its row was lost"))
 
-	view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
+	view, err := store.Orders.Get(ctx, lost.Order.OrderKey.Tenant(), lost.Order.OrderKey.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, view.State)
 	require.Equal(t, sold, view.AccountID)
@@ -88,7 +88,7 @@ func TestASoldAccountThatIsNotToBeHadIsTakenFromNoOrder(t *testing.T) {
 	for _, sold := range []string{held, "000000000002", "000000000009"} {
 		require.ErrorIs(t, store.Orders.Restore(ctx, lostOrder("lost", soldWith(sold)), "reconciler", ""), provision.ErrConflict, sold)
 	}
-	_, err = store.Orders.Get(ctx, provision.OrderKey{Provider: "acme", ID: "lost"})
+	_, err = store.Orders.Get(ctx, provision.Tenant{Provider: "acme"}, "lost")
 	require.ErrorIs(t, err, provision.ErrNotFound, "half a repair is none")
 	require.Empty(t, historyRows(t, db, "lost"))
 	require.Equal(t, held, claim(t, store, other).Account.ID)
@@ -121,7 +121,7 @@ func TestTheRowOfASoldOrderCatchesUp(t *testing.T) {
 	require.ErrorIs(t, store.Orders.Restore(ctx, wrong, "reconciler", ""), provision.ErrConflict, "it holds another account")
 	for _, lost := range []reconcile.Lost{accepted, waiting, working, asking} {
 		require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", ""))
-		view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
+		view, err := store.Orders.Get(ctx, lost.Order.OrderKey.Tenant(), lost.Order.OrderKey.ID)
 		require.NoError(t, err)
 		require.Equal(t, provision.Completed, view.State)
 		require.Equal(t, lost.Result.AccountID, view.AccountID)
@@ -162,7 +162,7 @@ func TestTheRowOfAnOrderThatEndedSaysHow(t *testing.T) {
 				c.prepare(lost)
 			}
 			require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", ""))
-			view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
+			view, err := store.Orders.Get(ctx, lost.Order.OrderKey.Tenant(), lost.Order.OrderKey.ID)
 			require.NoError(t, err)
 			require.Equal(t, c.ended.State, view.State)
 			require.Equal(t, c.ended.Failure, view.Failure)
@@ -206,7 +206,7 @@ func TestAnOrderWhoseWorkGoesOnGetsItsAccountBack(t *testing.T) {
 			lost := lostOrder(c.id, c.was)
 			require.NoError(t, store.Orders.Restore(ctx, lost, "reconciler", ""))
 			require.ErrorIs(t, store.Orders.Restore(ctx, lost, "reconciler", ""), provision.ErrConflict, "it has a row")
-			view, err := store.Orders.Get(ctx, lost.Order.OrderKey)
+			view, err := store.Orders.Get(ctx, lost.Order.OrderKey.Tenant(), lost.Order.OrderKey.ID)
 			require.NoError(t, err)
 			require.Equal(t, c.then, view.State)
 			if c.then == provision.Accepted || c.then == provision.WaitingForAccount {
@@ -254,7 +254,7 @@ func TestAnAccountThatNamesALostOrderIsItsOwn(t *testing.T) {
 		UPDATE accounts SET status = 'provisioning', order_id = 'works' WHERE id = '000000000002'`)
 	require.NoError(t, store.Orders.Restore(ctx, lostOrder("sold", soldWith("000000000001")), "reconciler", ""))
 	require.NoError(t, store.Orders.Restore(ctx, lostOrder("works", provision.OrderStatus{State: provision.Accepted}), "reconciler", ""))
-	view, err := store.Orders.Get(ctx, provision.OrderKey{Provider: "acme", ID: "works"})
+	view, err := store.Orders.Get(ctx, provision.Tenant{Provider: "acme"}, "works")
 	require.NoError(t, err)
 	require.Equal(t, provision.Provisioning, view.State)
 	require.Equal(t, "000000000002", view.AccountID)

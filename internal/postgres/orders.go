@@ -185,22 +185,25 @@ func (r orderRow) view() (provision.OrderView, error) {
 	return v, nil
 }
 
-// Get reads one order. Errors: provision.ErrNotFound.
-func (s Orders) Get(ctx context.Context, key provision.OrderKey) (provision.OrderView, error) {
-	views, err := s.orderViews(ctx, key.Provider, orderViewSQL+` WHERE o.provider = $1 AND o.id = $2`, key.Provider, key.ID)
+// Get reads one order of the tenant. Errors: provision.ErrNotFound.
+func (s Orders) Get(ctx context.Context, of provision.Tenant, id string) (provision.OrderView, error) {
+	var w where
+	w.ofTenant(of)
+	w.and("o.id = ?", id)
+	views, err := s.orderViews(ctx, of.Provider, orderViewSQL+w.sql(), w.args...)
 	if err != nil {
 		return provision.OrderView{}, err
 	}
 	if len(views) == 0 {
-		return provision.OrderView{}, fmt.Errorf("order %s: %w", key, provision.ErrNotFound)
+		return provision.OrderView{}, fmt.Errorf("order %s/%s: %w", of.Provider, id, provision.ErrNotFound)
 	}
 	return views[0], nil
 }
 
-// List lists the orders of a provider, newest first.
-func (s Orders) List(ctx context.Context, provider string, f provision.OrderFilter) ([]provision.OrderView, error) {
+// List lists the orders of the tenant, newest first.
+func (s Orders) List(ctx context.Context, of provision.Tenant, f provision.OrderFilter) ([]provision.OrderView, error) {
 	var w where
-	w.and("o.provider = ?", provider)
+	w.ofTenant(of)
 	if len(f.States) > 0 {
 		w.and("o.state = ANY(?)", pq.Array(f.States))
 	}
@@ -209,12 +212,12 @@ func (s Orders) List(ctx context.Context, provider string, f provision.OrderFilt
 	w.andIf(f.Model != "", "o.model = ?", f.Model)
 	w.andIf(f.AccountID != "", "a.id = ?", f.AccountID)
 	w.andIf(f.CustomerID != "", "o.request #>> '{customer,id}' = ?", f.CustomerID)
-	w.andIf(!f.CreatedAfter.IsZero(), "o.created_at >= ?", f.CreatedAfter)
-	w.andIf(!f.CreatedBefore.IsZero(), "o.created_at < ?", f.CreatedBefore)
+	w.andIf(f.CreatedAfter != nil, "o.created_at >= ?", f.CreatedAfter)
+	w.andIf(f.CreatedBefore != nil, "o.created_at < ?", f.CreatedBefore)
 	if f.After != nil {
 		w.and("(o.created_at, o.id) < (?, ?)", f.After.CreatedAt, f.After.ID)
 	}
-	return s.orderViews(ctx, provider, orderViewSQL+w.sql()+` ORDER BY o.created_at DESC, o.id DESC LIMIT `+w.arg(f.Limit), w.args...)
+	return s.orderViews(ctx, of.Provider, orderViewSQL+w.sql()+` ORDER BY o.created_at DESC, o.id DESC LIMIT `+w.arg(f.Limit), w.args...)
 }
 
 const stepsSQL = `

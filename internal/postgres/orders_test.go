@@ -1,7 +1,9 @@
 package postgres_test
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/lib/pq"
@@ -15,7 +17,7 @@ func TestTheReasonOfWaitingIsInNumbers(t *testing.T) {
 	ctx, store, _ := setup(t)
 	key := open(t, store, "w0", "")
 	claim(t, store, key)
-	view, err := store.Orders.Get(ctx, key)
+	view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, &provision.QueuePlace{Place: 1, Why: "the pool has no accounts"}, view.Waiting)
 
@@ -25,7 +27,7 @@ func TestTheReasonOfWaitingIsInNumbers(t *testing.T) {
 	require.NoError(t, store.Orders.Allocate(ctx, completed, accountID, provision.Result{AccountID: accountID}))
 	waiting := open(t, store, "w1", provision.ModelECAM)
 	claim(t, store, waiting)
-	view, err = store.Orders.Get(ctx, waiting)
+	view, err = store.Orders.Get(ctx, waiting.Tenant(), waiting.ID)
 	require.NoError(t, err)
 	require.Equal(t, "0 of 3 accounts match: 3 other model", view.Waiting.Why)
 
@@ -33,7 +35,7 @@ func TestTheReasonOfWaitingIsInNumbers(t *testing.T) {
 	claim(t, store, third)
 	spam := open(t, store, "w2", provision.ModelSPAM)
 	claim(t, store, spam)
-	view, err = store.Orders.Get(ctx, spam)
+	view, err = store.Orders.Get(ctx, spam.Tenant(), spam.ID)
 	require.NoError(t, err)
 	require.Equal(t, 2, view.Waiting.Place)
 	require.Equal(t, "0 of 3 accounts match: 1 allocated, 2 with other orders", view.Waiting.Why)
@@ -119,7 +121,7 @@ func TestProvidersSeeOnlyTheirOwn(t *testing.T) {
 
 	_, err := store.Accounts.Get(ctx, "other", "000000000001")
 	require.ErrorIs(t, err, provision.ErrNotFound)
-	_, err = store.Orders.Get(ctx, provision.OrderKey{Provider: "other", ID: "o"})
+	_, err = store.Orders.Get(ctx, provision.Tenant{Provider: "other"}, "o")
 	require.ErrorIs(t, err, provision.ErrNotFound)
 	accounts, err := store.Accounts.List(ctx, "other", provision.AccountFilter{Limit: 10})
 	require.NoError(t, err)
@@ -140,6 +142,70 @@ func TestProvidersSeeOnlyTheirOwn(t *testing.T) {
 	require.Nil(t, claim(t, store, o.OrderKey).Account)
 }
 
+// A tenant of one marketplace sees the orders of that marketplace, their history and their events, and of others exactly as much
+// as of orders that do not exist.
+func TestATenantSeesOnlyItsMarketplaces(t *testing.T) {
+	t.Parallel()
+	ctx, store, _ := setup(t)
+	south := pool
+	south.Marketplace = "south"
+	_, err := store.Pools.Create(ctx, "test", provision.DefaultPool(south))
+	require.NoError(t, err)
+	open(t, store, "of-north", "")
+	o := order("of-south", "")
+	o.Request.Marketplace = "south"
+	_, err = store.Orders.Open(ctx, o)
+	require.NoError(t, err)
+
+	for name, c := range map[string]struct {
+		of   provision.Tenant
+		sees []string
+	}{
+		"all":      {provision.Tenant{Provider: "acme"}, []string{"of-north", "of-south"}},
+		"both":     {provision.Tenant{Provider: "acme", Marketplaces: []string{"south", "north"}}, []string{"of-north", "of-south"}},
+		"north":    {provision.Tenant{Provider: "acme", Marketplaces: []string{"north"}}, []string{"of-north"}},
+		"south":    {provision.Tenant{Provider: "acme", Marketplaces: []string{"south"}}, []string{"of-south"}},
+		"none":     {provision.Tenant{Provider: "acme", Marketplaces: []string{}}, nil},
+		"other":    {provision.Tenant{Provider: "other", Marketplaces: []string{"north"}}, nil},
+		"other's":  {provision.Tenant{Provider: "other"}, nil},
+		"no slugs": {provision.Tenant{Provider: "acme", Marketplaces: []string{"North", ""}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, id := range []string{"of-north", "of-south"} {
+				_, got := store.Orders.Get(ctx, c.of, id)
+				_, remembered := store.Orders.History(ctx, c.of, id, 0, 10)
+				if slices.Contains(c.sees, id) {
+					require.NoError(t, errors.Join(got, remembered))
+				} else {
+					require.ErrorIs(t, got, provision.ErrNotFound)
+					require.ErrorIs(t, remembered, provision.ErrNotFound)
+				}
+			}
+			var listed, happened []string
+			views, err := store.Orders.List(ctx, c.of, provision.OrderFilter{Limit: 10})
+			require.NoError(t, err)
+			for _, v := range views {
+				listed = append(listed, v.ID)
+			}
+			require.ElementsMatch(t, c.sees, listed)
+			events, _, err := store.Events.List(ctx, c.of, provision.EventFilter{Limit: 10})
+			require.NoError(t, err)
+			for _, e := range events {
+				happened = append(happened, e.Subject)
+			}
+			require.ElementsMatch(t, c.sees, happened)
+			for _, marketplace := range []string{"north", "south"} {
+				exists, err := store.Pools.Exists(ctx, c.of, marketplace, provision.Production)
+				require.NoError(t, err)
+				require.Equal(t, slices.Contains(c.sees, "of-"+marketplace), exists)
+			}
+		})
+	}
+	having, err := store.Pools.Marketplaces(ctx, "acme")
+	require.NoError(t, err)
+	require.Equal(t, []string{"north", "south"}, having)
+}
+
 func TestListsFilterAndPage(t *testing.T) {
 	t.Parallel()
 	ctx, store, _ := setup(t)
@@ -148,7 +214,7 @@ func TestListsFilterAndPage(t *testing.T) {
 		key := open(t, store, fmt.Sprintf("o%d", i), "")
 		claim(t, store, key)
 	}
-	waiting, err := store.Orders.List(ctx, "acme",
+	waiting, err := store.Orders.List(ctx, provision.Tenant{Provider: "acme"},
 		provision.OrderFilter{States: []provision.OrderState{provision.WaitingForAccount}, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, waiting, 2)
@@ -157,7 +223,7 @@ func TestListsFilterAndPage(t *testing.T) {
 	var ids []string
 	filter := provision.OrderFilter{Limit: 3}
 	for {
-		page, err := store.Orders.List(ctx, "acme", filter)
+		page, err := store.Orders.List(ctx, provision.Tenant{Provider: "acme"}, filter)
 		require.NoError(t, err)
 		for _, v := range page {
 			ids = append(ids, v.ID)
@@ -170,7 +236,7 @@ func TestListsFilterAndPage(t *testing.T) {
 	}
 	require.Equal(t, []string{"o6", "o5", "o4", "o3", "o2", "o1", "o0"}, ids)
 
-	byAccount, err := store.Orders.List(ctx, "acme", provision.OrderFilter{AccountID: "000000000003", Limit: 10})
+	byAccount, err := store.Orders.List(ctx, provision.Tenant{Provider: "acme"}, provision.OrderFilter{AccountID: "000000000003", Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, byAccount, 1)
 	require.Equal(t, "o2", byAccount[0].ID)
@@ -194,7 +260,7 @@ func TestStepsAreVisible(t *testing.T) {
 	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 1))
 	require.NoError(t, store.Steps.End(ctx, key, "000000000001", provision.StepAlias, provision.StepRetrying, "Throttled"))
 	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 2))
-	view, err := store.Orders.Get(ctx, key)
+	view, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.StepAlias, view.Step)
 	require.Len(t, view.Steps, 1)
@@ -202,7 +268,7 @@ func TestStepsAreVisible(t *testing.T) {
 	require.Equal(t, "running", view.Steps[0].State)
 	require.NoError(t, store.Steps.End(ctx, key, "000000000001", provision.StepAlias, provision.StepDone, ""))
 	require.NoError(t, store.Steps.Begin(ctx, key, "000000000001", provision.StepAlias, 3))
-	view, err = store.Orders.Get(ctx, key)
+	view, err = store.Orders.Get(ctx, key.Tenant(), key.ID)
 	require.NoError(t, err)
 	require.Equal(t, "done", view.Steps[0].State, "a step that is done stays done when an attempt wakes up late")
 	require.NotNil(t, view.Steps[0].FinishedAt)

@@ -62,6 +62,11 @@ UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 A
 // could not remove.
 const withdrawPasswordsSQL = `UPDATE order_passwords SET sealed = NULL WHERE provider = $1 AND order_id = $2 AND sealed IS NOT NULL`
 
+// startPasswordClockSQL starts the lifetime of the link to the password, because the order is completed.
+const startPasswordClockSQL = `
+UPDATE order_passwords SET expires_at = now() + $4 * interval '1 second'
+WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND expires_at IS NULL`
+
 // Withdraw forgets the kept password, if there is one, unless the account is Allocated.
 func (s Passwords) Withdraw(ctx context.Context, key provision.OrderKey, accountID string) error {
 	_, err := s.db.ExecContext(ctx, withdrawPasswordSQL, key.Provider, key.ID, accountID)

@@ -46,7 +46,7 @@ func (r poolSettingsRow) settings() (s provision.PoolSettings, err error) {
 		OnFailure:             r.OnFailure,
 		WaitDeadline:          time.Duration(r.WaitSeconds) * time.Second,
 		ActionDeadline:        time.Duration(r.ActionSeconds) * time.Second,
-		WithoutRootAccess:     !r.ProvideRootUser,
+		ProvideRootUser:       r.ProvideRootUser,
 	}
 	s.Instructions, err = byModel[string](r.Instructions)
 	return s, err
@@ -126,10 +126,23 @@ func readPool(ctx context.Context, q queryer, pool provision.Pool, query string)
 
 const poolExistsSQL = `SELECT EXISTS (SELECT 1 FROM pools WHERE provider = $1 AND marketplace = $2 AND environment = $3)`
 
-// Exists reports whether the provider has such a pool.
-func (s Pools) Exists(ctx context.Context, p provision.Pool) (exists bool, err error) {
-	err = s.db.GetContext(ctx, &exists, poolExistsSQL, p.Provider, p.Marketplace, p.Environment)
+// Exists reports whether the tenant has a pool for the marketplace and environment.
+func (s Pools) Exists(
+	ctx context.Context, of provision.Tenant, marketplace string, environment provision.Environment,
+) (exists bool, err error) {
+	if !of.Includes(marketplace) {
+		return false, nil
+	}
+	err = s.db.GetContext(ctx, &exists, poolExistsSQL, of.Provider, marketplace, environment)
 	return exists, err
+}
+
+const marketplacesSQL = `SELECT DISTINCT marketplace FROM pools WHERE provider = $1 ORDER BY 1`
+
+// Marketplaces lists the marketplaces for which the provider has pools.
+func (s Pools) Marketplaces(ctx context.Context, provider string) (marketplaces []string, err error) {
+	err = s.db.SelectContext(ctx, &marketplaces, marketplacesSQL, provider)
+	return marketplaces, err
 }
 
 const createPoolSQL = `
@@ -209,7 +222,7 @@ func poolArgs(c provision.PoolConfig) []any {
 	s := c.Settings
 	return []any{c.Provider, c.Marketplace, c.Environment, textArray(s.AlternateContactTypes), s.ReportKind, s.ReportRegion, s.ReportPrefix,
 		textArray(s.UserPolicyARNs),
-		s.PermissionsBoundary, s.OnFailure, s.WaitDeadline.Seconds(), s.ActionDeadline.Seconds(), !s.WithoutRootAccess,
+		s.PermissionsBoundary, s.OnFailure, s.WaitDeadline.Seconds(), s.ActionDeadline.Seconds(), s.ProvideRootUser,
 		asObject(s.Instructions), c.StockThreshold,
 		asObject(c.ModelThresholds), c.RenotifyEvery.Seconds()}
 }

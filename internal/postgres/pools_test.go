@@ -33,7 +33,7 @@ func TestSettingsOfAPoolAreCreatedUpdatedAndInTheHistory(t *testing.T) {
 			ReportRegion: "eu-west-1", ReportPrefix: "a/b",
 			UserPolicyARNs: []string{"arn:aws:iam::aws:policy/Billing"}, PermissionsBoundary: "arn:aws:iam::111122223333:policy/B",
 			OnFailure: provision.OnFailurePark, WaitDeadline: time.Hour, ActionDeadline: 2 * time.Hour,
-			WithoutRootAccess: true, Instructions: map[provision.Model]string{"SPAM": "{alias}"}}
+			Instructions: map[provision.Model]string{"SPAM": "{alias}"}}
 		c.StockThreshold, c.ModelThresholds, c.RenotifyEvery = &three, map[provision.Model]int{"ECAM": 2}, 3*time.Hour
 	}
 	edited, err := store.Pools.Update(ctx, "key abc", pool, 1, everything)

@@ -35,8 +35,6 @@ const protectSQL = `
 INSERT INTO protected_accounts AS p (provider, account_id, note, created_by) VALUES ($1, $2, $3, $4)
 ON CONFLICT (provider, account_id) DO UPDATE SET note = EXCLUDED.note WHERE p.note <> EXCLUDED.note`
 
-const lockedAccountSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2 FOR UPDATE OF a`
-
 // Protect protects an account: it cannot enter a pool of the provider any more, and nothing is changed in it. An
 // account in stock becomes Invalid. A repeat changes the note. Errors: a *provision.StateError while an order
 // holds the account.
@@ -65,6 +63,8 @@ func (s ProtectedAccounts) Protect(ctx context.Context,
 	return protected, err
 }
 
+const lockedAccountSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2 FOR UPDATE OF a`
+
 // lockedAccount reads and locks an account of the provider. It returns nil when the account is in no pool.
 func lockedAccount(ctx context.Context, tx *sqlx.Tx, provider, accountID string) (*provision.Account, error) {
 	var a provision.Account
@@ -83,13 +83,7 @@ func keepOut(ctx context.Context, tx *sqlx.Tx, a provision.Account) error {
 		return &provision.StateError{Reason: fmt.Sprintf("order %s holds account %s: cancel the order or swap its account first", a.OrderID,
 			a.ID)}
 	case a.Status == provision.AccountReady, a.ReadyWhenVerified:
-		if a.Status == provision.AccountInvalid { // the status does not change, so the trigger writes no history row
-			if err := note(ctx, tx, a, a.Status, accountNote{code: "protect", reason: reason}); err != nil {
-				return err
-			}
-		}
-		_, err := tx.ExecContext(ctx, invalidateSQL, a.ID, reason)
-		return err
+		return invalidateAccount(ctx, tx, a, "protect", reason)
 	}
 	return nil
 }

@@ -83,6 +83,12 @@ func (w *where) andIf(wanted bool, condition string, v any) {
 	}
 }
 
+// ofTenant selects the rows of the orders o that the tenant may see.
+func (w *where) ofTenant(t provision.Tenant) {
+	w.and("o.provider = ?", t.Provider)
+	w.andIf(t.Marketplaces != nil, "o.marketplace = ANY(?)", pq.Array(t.Marketplaces))
+}
+
 func (w *where) sql() string { return " WHERE " + strings.Join(w.conditions, " AND ") }
 
 func textArray(s []string) any {

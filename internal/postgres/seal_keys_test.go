@@ -104,7 +104,8 @@ func TestPasswordsAndSecretsAreSealedAgain(t *testing.T) {
 		seal(before, "hook", provision.WebhookSecretPurpose(hook)))
 	require.NoError(t, err)
 	all := provision.WebhookKey{Provider: "acme", ID: provision.WebhookCallbacks}
-	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", all, seal(before, "all", provision.WebhookSecretPurpose(all)), 0))
+	_, err = store.Webhooks.RotateSecret(ctx, "test", all, seal(before, "all", provision.WebhookSecretPurpose(all)), 0)
+	require.NoError(t, err)
 
 	replaced, err := store.SealKeys.Reseal(ctx, "k2", again)
 	require.NoError(t, err)

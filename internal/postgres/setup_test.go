@@ -76,7 +76,7 @@ func claim(t *testing.T, store *postgres.DB, key provision.OrderKey) provision.C
 func place(t *testing.T, store *postgres.DB, key provision.OrderKey) int {
 	t.Helper()
 	require.Nil(t, claim(t, store, key).Account)
-	view, err := store.Orders.Get(t.Context(), key)
+	view, err := store.Orders.Get(t.Context(), key.Tenant(), key.ID)
 	require.NoError(t, err)
 	return view.Waiting.Place
 }

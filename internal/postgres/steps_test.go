@@ -89,7 +89,7 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 			key := open(t, store, "o", "")
 			claim(t, store, key)
 			require.NoError(t, test.until(ctx, store, key))
-			before, err := store.Orders.Get(ctx, key)
+			before, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 			require.NoError(t, err)
 
 			_, undoErr := store.Steps.BeginUndo(ctx, key, account1, provision.StepReport, lease)
@@ -114,7 +114,7 @@ func TestAnAttemptBeginsOnlyWhileItsOrderHoldsTheAccount(t *testing.T) {
 			var rows int
 			require.NoError(t, db.GetContext(ctx, &rows, `SELECT count(*) FROM order_steps`))
 			require.Equal(t, begun, rows, "what is refused leaves no row")
-			after, err := store.Orders.Get(ctx, key)
+			after, err := store.Orders.Get(ctx, key.Tenant(), key.ID)
 			require.NoError(t, err)
 			if !test.step {
 				require.Equal(t, before.Step, after.Step)

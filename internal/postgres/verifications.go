@@ -103,11 +103,6 @@ WHERE id = $1`
 const notPassedSQL = `
 UPDATE accounts SET finding = $2, strikes = strikes + 1, checked_at = now(), verify_at = now() + $3 * interval '1 second' WHERE id = $1`
 
-const verifyNeighborsSQL = `
-UPDATE accounts SET verify_at = now()
-WHERE id IN (SELECT id FROM accounts WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready' AND strikes = 0
-             AND (checked_at IS NULL OR checked_at < now()) ORDER BY checked_at NULLS FIRST, added_seq LIMIT $4)`
-
 // evidenceSinceSQL selects when the failures began. Accounts that passed before say nothing about them.
 const evidenceSinceSQL = `
 SELECT COALESCE(min(checked_at), now()) FROM accounts
@@ -122,6 +117,15 @@ WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'read
 const invalidateTwiceFailedSQL = `
 UPDATE accounts SET status = 'invalid', reason = 'verification failed ' || strikes || ' times: ' || finding WHERE id = $1
     AND status = 'ready'`
+
+const claimsSuspendedSQL = `SELECT claims_suspended_at FROM pools WHERE provider = $1 AND marketplace = $2 AND environment = $3`
+
+// verifySoonSQL brings the next verification of waiting accounts forward while claims are suspended, because an
+// account that passes resumes them.
+const verifySoonSQL = `
+UPDATE accounts SET verify_at = now() + $4 * interval '1 second'
+WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'invalid' AND ready_when_verified
+    AND verify_at > now() + $4 * interval '1 second'`
 
 // applyToPool applies the results that are about accounts of the pool, and returns the orders that got an account.
 func applyToPool(ctx context.Context, tx *sqlx.Tx, pool provision.Pool,
@@ -223,9 +227,9 @@ func (j judged) record(ctx context.Context, tx *sqlx.Tx, r provision.Verificatio
 	case r.Inconclusive, r.Failure == nil && j.ReadyWhenVerified:
 		return nil
 	case r.Failure == nil && (j.Asked || j.Strikes > 0):
-		return note(ctx, tx, j.Account, j.Status, accountNote{code: "verified", reason: "its verification passed"})
+		return noteAccount(ctx, tx, j.Account, j.Status, accountNote{code: "verified", reason: "its verification passed"})
 	case r.Failure != nil && (j.Asked || j.Strikes == 0 || !strings.HasPrefix(j.Finding, r.Failure.Error())):
-		return note(ctx, tx, j.Account, j.Status, accountNote{code: "not-verified", reason: finding(r.Failure)})
+		return noteAccount(ctx, tx, j.Account, j.Status, accountNote{code: "not-verified", reason: finding(r.Failure)})
 	}
 	return nil
 }
@@ -246,46 +250,20 @@ func (a *applied) invalidate(ctx context.Context, tx *sqlx.Tx, since time.Time) 
 		}
 	}
 	if len(a.failed) > len(a.again) {
-		_, err = tx.ExecContext(ctx, verifyNeighborsSQL, a.pool.Provider, a.pool.Marketplace, a.pool.Environment, provision.VerifyNeighbors)
+		return verifyNeighbors(ctx, tx, a.pool)
 	}
-	return err
+	return nil
 }
 
-const claimsSuspendedSQL = `SELECT claims_suspended_at FROM pools WHERE provider = $1 AND marketplace = $2 AND environment = $3`
+const verifyNeighborsSQL = `
+UPDATE accounts SET verify_at = now()
+WHERE id IN (SELECT id FROM accounts WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'ready' AND strikes = 0
+             AND (checked_at IS NULL OR checked_at < now()) ORDER BY checked_at NULLS FIRST, added_seq LIMIT $4)`
 
-// verifySoonSQL brings the next verification of waiting accounts forward while claims are suspended, because an
-// account that passes resumes them.
-const verifySoonSQL = `
-UPDATE accounts SET verify_at = now() + $4 * interval '1 second'
-WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND status = 'invalid' AND ready_when_verified
-    AND verify_at > now() + $4 * interval '1 second'`
-
-const resumeClaimsSQL = `
-UPDATE pools SET claims_suspended_at = NULL, claims_suspended_because = '', claims_resumed_at = clock_timestamp()
-WHERE provider = $1 AND marketplace = $2 AND environment = $3`
-
-const emitResumedSQL = `
-SELECT emit_event($1, 'pool.claims_resumed', $2 || '/' || $3, jsonb_build_object('marketplace', $2::text, 'environment', $3::text,
-    'aws_account_id', $4::text))`
-
-// cannotEnterSQL selects the orders that hold an account in which they cannot open a session.
-const cannotEnterSQL = `
-SELECT provider, id FROM orders
-WHERE provider = $1 AND marketplace = $2 AND environment = $3 AND state = 'action_required' AND failure ->> 'code' = $4
-    ORDER BY state_since`
-
-// resumeClaims lets the pool serve orders again, because a session could be opened in the account. It returns the
-// orders that hold an account in which they could not open a session, so that they try again.
-func resumeClaims(ctx context.Context, tx *sqlx.Tx, pool provision.Pool, entered string) (woken []provision.OrderKey, err error) {
-	if _, err := tx.ExecContext(ctx, resumeClaimsSQL, pool.Provider, pool.Marketplace, pool.Environment); err != nil {
-		return nil, err
-	}
-	if _, err := tx.ExecContext(ctx, emitResumedSQL, pool.Provider, pool.Marketplace, pool.Environment, entered); err != nil {
-		return nil, err
-	}
-	err = tx.SelectContext(ctx, &woken, cannotEnterSQL, pool.Provider, pool.Marketplace, pool.Environment,
-		provision.CodeAccountCannotBeReentered)
-	return woken, err
+// verifyNeighbors makes the verification of some other Ready accounts of the pool due at once.
+func verifyNeighbors(ctx context.Context, tx *sqlx.Tx, pool provision.Pool) error {
+	_, err := tx.ExecContext(ctx, verifyNeighborsSQL, pool.Provider, pool.Marketplace, pool.Environment, provision.VerifyNeighbors)
+	return err
 }
 
 // finding returns a failure as the row of the account shows it.

@@ -224,7 +224,7 @@ func TestALookThatBeganBeforeItWasAskedForDoesNotCount(t *testing.T) {
 	id := account(1, "").ID
 	_, looked, err := v.store.Verifications.Account(v.ctx, id)
 	require.NoError(t, err)
-	_, _, err = v.store.Accounts.Verify(v.ctx, "key op", "acme", id) // the role exists now: look
+	_, _, err = v.store.Accounts.Verify(v.ctx, "key op", "acme", id, 0) // the role exists now: look
 	require.NoError(t, err)
 	_, err = v.store.Verifications.Apply(v.ctx, []provision.VerificationResult{{AccountID: id, Failure: dead, LookedAt: &looked}})
 	require.NoError(t, err)
@@ -311,7 +311,7 @@ func TestOperatorsVerbsOnAnAccount(t *testing.T) {
 		"deleted":           func() error { return store.Accounts.Delete(ctx, "k", "acme", id, 0) },
 		"made Invalid":      func() error { _, _, err := store.Accounts.Invalidate(ctx, "k", "acme", id, 0, "x"); return err },
 		"returned to Ready": func() error { _, _, err := store.Accounts.Return(ctx, "k", "acme", id, 0, "x"); return err },
-		"verified":          func() error { _, _, err := store.Accounts.Verify(ctx, "k", "acme", id); return err },
+		"verified":          func() error { _, _, err := store.Accounts.Verify(ctx, "k", "acme", id, 0); return err },
 	} {
 		err := do()
 		require.ErrorAs(t, err, &forbidden, verb)

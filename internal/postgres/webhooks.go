@@ -15,24 +15,25 @@ import (
 // Webhooks are the endpoints that subscribe to events, and the callbacks of orders.
 type Webhooks struct{ db *database }
 
-const webhookColumns = `w.id, w.provider, w.kind, w.url, w.event_types, w.description, w.enabled,
+const webhookColumns = `w.id, w.provider, w.kind, w.url, w.event_types, w.marketplaces, w.description, w.enabled,
     w.disabled_by, w.disabled_because, w.disabled_at,
     w.failing_since, w.version, w.created_at`
 
 // webhookRow is a row of the table webhooks.
 type webhookRow struct {
 	provision.Webhook
-	Types pq.StringArray `db:"event_types"`
+	Types     pq.StringArray `db:"event_types"`
+	LimitedTo pq.StringArray `db:"marketplaces"`
 }
 
 func (r webhookRow) webhook() provision.Webhook {
-	r.EventTypes = r.Types
+	r.EventTypes, r.Marketplaces = r.Types, r.LimitedTo
 	return r.Webhook
 }
 
 const createWebhookSQL = `
-INSERT INTO webhooks AS w (id, provider, url, event_types, description, position, created_by) VALUES ($1, $2, $3, $4, $5,
-    events_settled(), $6)
+INSERT INTO webhooks AS w (id, provider, url, event_types, marketplaces, description, position, created_by)
+VALUES ($1, $2, $3, $4, $5, $6, events_settled(), $7)
 RETURNING ` + webhookColumns
 
 // Create adds an endpoint with its secret. It receives the events that happen from now on.
@@ -40,7 +41,7 @@ func (s Webhooks) Create(ctx context.Context, actor string, w provision.Webhook,
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var row webhookRow
 		if err := tx.GetContext(ctx, &row, createWebhookSQL,
-			w.ID, w.Provider, w.URL, textArray(w.EventTypes), w.Description, actor); err != nil {
+			w.ID, w.Provider, w.URL, textArray(w.EventTypes), pq.Array(w.Marketplaces), w.Description, actor); err != nil {
 			return err
 		}
 		added = row.webhook()
@@ -97,14 +98,19 @@ func lockWebhook(ctx context.Context, tx *sqlx.Tx, key provision.WebhookKey, ver
 const updateWebhookSQL = `
 UPDATE webhooks AS w SET url = $2, event_types = $3, description = $4, enabled = $5, disabled_by = $6, disabled_because = $7,
     disabled_at = CASE WHEN $5 THEN NULL ELSE COALESCE(disabled_at, now()) END, failing_since = CASE WHEN $8 THEN NULL
-        ELSE failing_since END, version = version + 1
+        ELSE failing_since END, marketplaces = $9, version = version + 1
 WHERE id = $1 RETURNING ` + webhookColumns
+
+// dropPendingSQL deletes the pending deliveries of events that an endpoint no longer receives.
+const dropPendingSQL = `
+DELETE FROM webhook_deliveries d USING webhooks w, events e
+WHERE w.id = $1 AND d.webhook_id = w.id AND e.seq = d.event_seq AND d.state = 'pending' AND NOT ` + ofItsMarketplaces
 
 const dueAtOnceSQL = `UPDATE webhook_deliveries SET attempts = 0, next_attempt_at = now() WHERE webhook_id = $1 AND state = 'pending'`
 
 // Update changes an endpoint, or enables or disables a callback. When an endpoint is enabled or gets another URL,
-// its pending deliveries are due at once. Errors: provision.ErrNotFound, provision.ErrStale, a
-// *provision.StateError.
+// its pending deliveries are due at once. When it is limited to marketplaces, the pending deliveries of others are
+// deleted. Errors: provision.ErrNotFound, provision.ErrStale, a *provision.StateError.
 func (s Webhooks) Update(ctx context.Context, actor string, key provision.WebhookKey, version int64,
 	edit provision.WebhookUpdate) (now provision.Webhook, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
@@ -112,7 +118,8 @@ func (s Webhooks) Update(ctx context.Context, actor string, key provision.Webhoo
 		if err != nil {
 			return err
 		}
-		if w.Kind == provision.WebhookCallback && (edit.URL != nil || edit.EventTypes != nil || edit.Description != nil) {
+		if w.Kind == provision.WebhookCallback && (edit.URL != nil || edit.EventTypes != nil || edit.Marketplaces != nil ||
+			edit.Description != nil) {
 			return &provision.StateError{
 				Reason: "webhook " + key.ID + " is the callback_url of orders: it can only be enabled and disabled",
 			}
@@ -120,6 +127,7 @@ func (s Webhooks) Update(ctx context.Context, actor string, key provision.Webhoo
 		before := w
 		provision.SetIfGiven(&w.URL, edit.URL)
 		provision.SetIfGiven(&w.EventTypes, edit.EventTypes)
+		provision.SetIfGiven(&w.Marketplaces, edit.Marketplaces)
 		provision.SetIfGiven(&w.Description, edit.Description)
 		provision.SetIfGiven(&w.Enabled, edit.Enabled)
 		if w.Enabled {
@@ -131,17 +139,20 @@ func (s Webhooks) Update(ctx context.Context, actor string, key provision.Webhoo
 			}
 		}
 		now = before
-		if w.URL == before.URL && slices.Equal(w.EventTypes, before.EventTypes) && w.Description == before.Description &&
-			w.Enabled == before.Enabled {
+		if w.URL == before.URL && slices.Equal(w.EventTypes, before.EventTypes) && slices.Equal(w.Marketplaces, before.Marketplaces) &&
+			w.Description == before.Description && w.Enabled == before.Enabled {
 			return nil
 		}
 		restarted := w.Enabled && (!before.Enabled || w.URL != before.URL)
 		var row webhookRow
 		if err := tx.GetContext(ctx, &row, updateWebhookSQL, w.ID, w.URL, textArray(w.EventTypes), w.Description, w.Enabled, w.DisabledBy,
-			w.DisabledBecause, restarted); err != nil {
+			w.DisabledBecause, restarted, pq.Array(w.Marketplaces)); err != nil {
 			return err
 		}
 		now = row.webhook()
+		if _, err := tx.ExecContext(ctx, dropPendingSQL, w.ID); err != nil {
+			return err
+		}
 		if !restarted {
 			return nil
 		}
@@ -171,18 +182,28 @@ func (s Webhooks) Delete(ctx context.Context, actor string, key provision.Webhoo
 
 const createSecretSQL = `INSERT INTO webhook_secrets (provider, webhook_id, sealed) VALUES ($1, $2, $3)`
 
-// retireSecretsSQL deletes older secrets. Of the earlier secrets only the newest signs during the overlap.
+// retireSecretsSQL deletes the secrets that no longer sign. Without an overlap these are all.
 const retireSecretsSQL = `
-DELETE FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid AND (expires_at IS NOT NULL OR $3 = 0)`
+DELETE FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid AND (expires_at <= now() OR $3 = 0)`
 
+// overlapSecretSQL ends the current secret after the overlap. Those before it keep the end that their own rotation promised.
 const overlapSecretSQL = `
-UPDATE webhook_secrets SET expires_at = now() + $3 * interval '1 second' WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid`
+UPDATE webhook_secrets SET expires_at = now() + $3 * interval '1 second'
+WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid AND expires_at IS NULL`
 
-// RotateSecret adds a new secret. The secret before it signs too until the overlap is over. The id
-// provision.WebhookCallbacks means all callbacks. Errors: provision.ErrNotFound; a *provision.StateError for a
-// single callback, which has no secret of its own.
-func (s Webhooks) RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) error {
-	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
+const olderSecretsSQL = `
+SELECT count(*), min(expires_at) AS first, max(expires_at) AS last FROM webhook_secrets
+WHERE provider = $1 AND webhook_id IS NOT DISTINCT FROM $2::uuid`
+
+// RotateSecret adds a new secret. The secret before it signs too until the overlap is over, and those before that one
+// until their own overlap is over, so a repeated rotation cuts off no receiver. Without an overlap they all end at
+// once. RotateSecret returns until when earlier secrets sign; nil: none does. The id provision.WebhookCallbacks means
+// all callbacks. Errors: provision.ErrNotFound; a *provision.StateError when too many secrets sign, and for a single
+// callback, which has no secret of its own.
+func (s Webhooks) RotateSecret(
+	ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration,
+) (olderUntil *time.Time, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		var id *string // of all callbacks
 		if key.ID != provision.WebhookCallbacks {
 			w, err := lockWebhook(ctx, tx, key, 0)
@@ -204,14 +225,27 @@ func (s Webhooks) RotateSecret(ctx context.Context, actor string, key provision.
 		if _, err := tx.ExecContext(ctx, overlapSecretSQL, key.Provider, id, int64(overlap.Seconds())); err != nil {
 			return err
 		}
+		var older struct {
+			Count       int
+			First, Last *time.Time
+		}
+		if err := tx.GetContext(ctx, &older, olderSecretsSQL, key.Provider, id); err != nil {
+			return err
+		}
+		if older.Count >= provision.WebhookSecrets {
+			return &provision.StateError{Reason: fmt.Sprintf("%d secrets sign already: wait until one of them ends, at %s, "+
+				"or end all of them with overlap_seconds 0", older.Count, older.First.UTC().Format(time.RFC3339))}
+		}
+		olderUntil = older.Last
 		_, err := tx.ExecContext(ctx, createSecretSQL, key.Provider, id, sealed)
 		return err
 	})
+	return olderUntil, err
 }
 
 const callbackSecretSQL = `
 SELECT (SELECT created_at FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NULL AND expires_at IS NULL) AS created_at,
-       (SELECT expires_at FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NULL AND expires_at > now()) AS older_expires,
+       (SELECT max(expires_at) FROM webhook_secrets WHERE provider = $1 AND webhook_id IS NULL AND expires_at > now()) AS older_expires,
        (SELECT count(*) FROM webhook_deliveries d JOIN webhooks w ON w.id = d.webhook_id
         WHERE w.provider = $1 AND w.kind = 'callback' AND w.enabled AND d.state = 'pending') AS held`
 

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"fmt"
 	"log/slog"
 	"testing"
 	"time"
@@ -183,7 +184,8 @@ func TestTheCallbackOfAnOrderReceivesItsOrdersOnlyAndWaitsForTheSecret(t *testin
 	require.Equal(t, int64(3), secret.Held)
 
 	all := provision.WebhookKey{Provider: "acme", ID: provision.WebhookCallbacks}
-	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", all, []byte("s"), time.Hour))
+	_, err = store.Webhooks.RotateSecret(ctx, "test", all, []byte("s"), time.Hour)
+	require.NoError(t, err)
 	due, err = store.Deliveries.DueWebhooks(ctx, "")
 	require.NoError(t, err)
 	require.Len(t, due, 2)
@@ -193,7 +195,8 @@ func TestTheCallbackOfAnOrderReceivesItsOrdersOnlyAndWaitsForTheSecret(t *testin
 		require.ElementsMatch(t, wanted, told(t, store, key, ""))
 		var forbidden *provision.StateError
 		require.ErrorAs(t, store.Webhooks.Delete(ctx, "test", key, 0), &forbidden)
-		require.ErrorAs(t, store.Webhooks.RotateSecret(ctx, "test", key, []byte("s"), 0), &forbidden)
+		_, err := store.Webhooks.RotateSecret(ctx, "test", key, []byte("s"), 0)
+		require.ErrorAs(t, err, &forbidden)
 	}
 
 	// What happens while a callback is disabled comes when it is enabled again.
@@ -220,7 +223,7 @@ func TestTheCallbackOfAnOrderReceivesItsOrdersOnlyAndWaitsForTheSecret(t *testin
 	require.Equal(t, []string{"o-5"}, told(t, store, key, provision.DeliveryPending))
 }
 
-func TestTwoSecretsSignAfterARotationAndNeverThree(t *testing.T) {
+func TestEverySecretSignsForAsLongAsItsRotationPromised(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
 	key := createWebhook(t, store)
@@ -233,15 +236,90 @@ func TestTwoSecretsSignAfterARotationAndNeverThree(t *testing.T) {
 		}
 		return texts
 	}
+	rotate := func(secret string, overlap time.Duration) *time.Time {
+		t.Helper()
+		until, err := store.Webhooks.RotateSecret(ctx, "test", key, []byte(secret), overlap)
+		require.NoError(t, err)
+		return until
+	}
 	require.Equal(t, []string{"sealed"}, secrets())
-	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", key, []byte("second"), time.Hour))
+	first := rotate("second", 3*time.Hour)
+	require.WithinDuration(t, time.Now().Add(3*time.Hour), *first, time.Minute)
 	require.Equal(t, []string{"second", "sealed"}, secrets())
-	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", key, []byte("third"), time.Hour))
-	require.Equal(t, []string{"third", "second"}, secrets())
-	require.NoError(t, store.Webhooks.RotateSecret(ctx, "test", key, []byte("fourth"), 0))
+	require.True(t, first.Equal(*rotate("third", time.Hour)), "the receiver of the first secret is not cut off by a second rotation")
+	require.Equal(t, []string{"third", "second", "sealed"}, secrets())
+
+	db.MustExec(`UPDATE webhook_secrets SET expires_at = now() WHERE sealed = 'second'`)
+	require.Equal(t, []string{"third", "sealed"}, secrets(), "each has an end of its own")
+	require.Nil(t, rotate("fourth", 0))
 	require.Equal(t, []string{"fourth"}, secrets())
-	require.ErrorIs(t, store.Webhooks.RotateSecret(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, []byte("x"), 0),
-		provision.ErrNotFound)
+
+	for i := range provision.WebhookSecrets - 1 {
+		rotate(fmt.Sprint("more ", i), time.Duration(i+1)*time.Hour)
+	}
+	require.Len(t, secrets(), provision.WebhookSecrets)
+	var state *provision.StateError
+	_, err := store.Webhooks.RotateSecret(ctx, "test", key, []byte("one too many"), time.Hour)
+	require.ErrorAs(t, err, &state)
+	require.Contains(t, state.Reason, "10 secrets sign already: wait until one of them ends, at "+
+		time.Now().Add(time.Hour).UTC().Format("2006-01-02T"))
+	require.Len(t, secrets(), provision.WebhookSecrets)
+	rotate("after a leak", 0)
+	require.Equal(t, []string{"after a leak"}, secrets())
+	_, err = store.Webhooks.RotateSecret(ctx, "test", provision.WebhookKey{Provider: "other", ID: key.ID}, []byte("x"), 0)
+	require.ErrorIs(t, err, provision.ErrNotFound)
+}
+
+func TestAnEndpointOfAMarketplaceReceivesOnlyTheEventsOfItsOrders(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	create := func(marketplaces ...string) provision.WebhookKey {
+		t.Helper()
+		w, err := store.Webhooks.Create(ctx, "test", provision.Webhook{ID: uuid.NewString(), Provider: "acme",
+			URL: "https://receiver.example/" + uuid.NewString(), Marketplaces: marketplaces}, []byte("sealed"))
+		require.NoError(t, err)
+		require.Equal(t, marketplaces, w.Marketplaces)
+		return provision.WebhookKey{Provider: "acme", ID: w.ID}
+	}
+	all, north, both := create(), create("north"), create("south", "north")
+	happens := func() {
+		for _, marketplace := range []string{"north", "south", "west"} {
+			_, err := db.Exec(`SELECT emit_event('acme', 'order.accepted', 'of ' || $1, jsonb_build_object('marketplace', $1::text))`, marketplace)
+			require.NoError(t, err)
+		}
+		emit(t, db, "acme", "stock.low", "north/production") // which names a marketplace, and is not about an order
+	}
+	happens()
+	require.NoError(t, store.Webhooks.Test(ctx, "test", north))
+	_, err := store.Deliveries.DueWebhooks(ctx, "acme")
+	require.NoError(t, err)
+	require.Equal(t, []string{"of north", "of south", "of west", "north/production"}, told(t, store, all, ""))
+	require.Equal(t, []string{"of north", north.ID}, told(t, store, north, ""))
+	require.Equal(t, []string{"of north", "of south"}, told(t, store, both, ""))
+
+	// When an endpoint is limited, what it must no longer receive is neither sent, nor resent, nor replayed.
+	record(t, store, all, taken)
+	delivered := record(t, store, all, taken)
+	now, err := store.Webhooks.Update(ctx, "test", all, 0, provision.WebhookUpdate{Marketplaces: &[]string{"north"}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"north"}, now.Marketplaces)
+	require.Empty(t, told(t, store, all, provision.DeliveryPending))
+	var state *provision.StateError
+	_, err = store.Deliveries.Resend(ctx, "test", all, delivered)
+	require.ErrorAs(t, err, &state)
+	require.Contains(t, state.Reason, "no longer receives the events of this marketplace")
+	require.NoError(t, store.Deliveries.Replay(ctx, "test", all, time.Now().Add(-time.Hour)))
+	require.NotEmpty(t, next(t, store, all))
+	require.Equal(t, []string{"of north"}, told(t, store, all, provision.DeliveryPending))
+
+	now, err = store.Webhooks.Update(ctx, "test", all, 0, provision.WebhookUpdate{Marketplaces: new([]string)})
+	require.NoError(t, err)
+	require.Nil(t, now.Marketplaces)
+	happens()
+	_, err = store.Deliveries.DueWebhooks(ctx, "acme")
+	require.NoError(t, err)
+	require.Equal(t, []string{"of north", "of north", "of south", "of west", "north/production"},
+		told(t, store, all, provision.DeliveryPending))
 }
 
 func TestEndedDeliveriesAreForgottenInTime(t *testing.T) {

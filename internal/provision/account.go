@@ -88,7 +88,7 @@ func ValidateAccount(a Account) []FieldError {
 	v.check("id", twelveDigits.MatchString(a.ID), "%q is not an AWS account id: it has exactly 12 digits", a.ID)
 	v.pool(a.Pool)
 	v.text("model", string(a.Model), 40)
-	v.text("name", a.Name, 100)
+	v.text("name", a.Name, MaxName)
 	v.check("root_email", len(a.RootEmail) >= 6 && len(a.RootEmail) <= 64 && rootEmailPattern.MatchString(a.RootEmail),
 		"not an e-mail address that AWS accepts for a root user: write it as name@domain.tld, 6 to 64 ASCII characters; "+
 			"the name has no spaces, none of \" ' ( ) < > [ ] : ; , \\ | %% & and no dot at its beginning")

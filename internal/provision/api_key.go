@@ -3,10 +3,7 @@ package provision
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // APIKey is a credential of a provider as it is stored: only its owner knows the secret.
@@ -17,6 +14,7 @@ type APIKey struct {
 	SecretSHA256 []byte     `db:"secret_sha256"`
 	Role         Role       `db:"role"`
 	Scopes       []Scope    `db:"-"`                   // restricts the key to some of its role's scopes; empty: all of them
+	Marketplaces []string   `db:"-"`                   // binds a key of role marketplace to them; nil: all of the provider
 	RateLimit    *float64   `db:"requests_per_second"` // the key's own limit; nil: the server's default
 	CreatedAt    time.Time  `db:"created_at"`
 	CreatedBy    string     `db:"created_by"` // an actor; empty: unknown
@@ -25,6 +23,9 @@ type APIKey struct {
 	LastUsedAt   *time.Time `db:"last_used_at"` // rounded to minutes
 	ReplacedBy   string     `db:"replaced_by"`  // the id of the key that replaced it; empty: it was not rotated
 }
+
+// Tenant is what the key may see.
+func (k APIKey) Tenant() Tenant { return Tenant{Provider: k.Provider, Marketplaces: k.Marketplaces} }
 
 // Rights returns the scopes that the key has.
 func (k APIKey) Rights() []Scope {
@@ -46,21 +47,18 @@ func (k APIKey) Live(at time.Time) bool {
 
 // Bounds of API keys.
 const (
-	KeyOverlapDefault  = 24 * time.Hour      // how long a rotated key stays valid next to the new one
-	KeyOverlapShortest = time.Hour           // a caller who did not receive the answer must not be locked out
-	KeyOverlapLongest  = 30 * 24 * time.Hour // a rotation must end
-	KeyLimitLowest     = 0.1                 // requests per second
-	KeyLimitHighest    = 100_000             // requests per second
-	mostOfKeyName      = 100                 // characters
+	KeyLifetime        = 365 * 24 * time.Hour // of a new key, unless its creator chooses another
+	KeyOverlapDefault  = 24 * time.Hour       // how long a rotated key stays valid next to the new one
+	KeyOverlapShortest = time.Hour            // a caller who did not receive the answer must not be locked out
+	KeyOverlapLongest  = 30 * 24 * time.Hour  // a rotation must end
+	KeyLimitLowest     = 0.1                  // requests per second
+	KeyLimitHighest    = 100_000              // requests per second
 )
 
-// ValidateAPIKey checks a new key and reports every invalid field.
-func ValidateAPIKey(k APIKey, now time.Time) []FieldError {
+// ValidateAPIKey checks a new key of a provider that has pools for those marketplaces, and reports every invalid field.
+func ValidateAPIKey(k APIKey, now time.Time, withPool []string) []FieldError {
 	var v fieldErrors
-	length := utf8.RuneCountInString(k.Name)
-	clean := strings.TrimSpace(k.Name) == k.Name && !strings.ContainsFunc(k.Name, unicode.IsControl)
-	v.check("name", length > 0 && length <= mostOfKeyName && clean,
-		"needs 1 to %d characters, no space at either end and no control characters; it has %d", mostOfKeyName, length)
+	v.text("name", k.Name, MaxName)
 	v.check("role", k.Role.Known(), "%q is not a role: use %s", k.Role, JoinWords(Roles, "or"))
 	for i, scope := range k.Scopes {
 		field := fmt.Sprintf("scopes.%d", i)
@@ -70,10 +68,18 @@ func ValidateAPIKey(k APIKey, now time.Time) []FieldError {
 			k.Role, scope, JoinWords(scope.Roles(), "or"))
 		v.check(field, !slices.Contains(k.Scopes[:i], scope), "%s is named twice: name it once", scope)
 	}
+	switch {
+	case k.Role == RoleMarketplace && len(k.Marketplaces) == 0:
+		v.add("marketplaces", "a key of role marketplace needs at least one marketplace: %s", haveAPool(withPool))
+	case k.Role.Known() && k.Role != RoleMarketplace && k.Marketplaces != nil:
+		v.add("marketplaces", "a key of role %s sees all marketplaces: leave this out, or choose the role marketplace", k.Role)
+	default:
+		v = append(v, ValidateMarketplaces(k.Marketplaces, withPool)...)
+	}
 	if k.ExpiresAt != nil {
 		v.check("expires_at", now.Before(*k.ExpiresAt) && k.ExpiresAt.Year() < 10000,
 			"%s is in the past or too far in the future: use a later or earlier time, "+
-				"or leave it out for a key that is valid until it is revoked",
+				"or leave it out for a key that is valid for a year",
 			k.ExpiresAt.UTC().Format(time.RFC3339))
 	}
 	if k.RateLimit != nil {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"unicode/utf8"
 )
 
 // FieldError says what is wrong with one field of a request and how to correct it.
@@ -25,10 +24,7 @@ func (e *InvalidError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-var (
-	slugPattern       = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9])*$`)
-	controlCharacters = regexp.MustCompile(`[\x00-\x1f\x7f]`)
-)
+var slugPattern = regexp.MustCompile(`^[a-z0-9](-?[a-z0-9])*$`)
 
 // fieldErrors collects what is wrong with the fields of one request.
 type fieldErrors []FieldError
@@ -45,9 +41,8 @@ func (v *fieldErrors) check(field string, ok bool, format string, args ...any) {
 
 // text checks a line of free text of 1 to most characters.
 func (v *fieldErrors) text(field, s string, most int) {
-	n := utf8.RuneCountInString(s)
-	v.check(field, n >= 1 && n <= most && utf8.ValidString(s) && strings.TrimSpace(s) == s && !controlCharacters.MatchString(s),
-		"needs 1 to %d characters, no control characters and no space at either end; it has %d", most, n)
+	fault := TextFault(s, most)
+	v.check(field, fault == "", "%s", fault)
 }
 
 // pool checks the names of a pool.

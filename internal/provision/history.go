@@ -64,15 +64,15 @@ type HistoryCursor struct {
 
 // HistoryFilter selects entries, newest first. Zero fields do not filter.
 type HistoryFilter struct {
-	Kinds        []HistoryKind // none: nothing is selected
-	Actor        string
-	Marketplaces []string
-	Environment  Environment
-	OrderID      string    // entries of the order, and those of accounts that it held
-	AccountID    string    // entries of the account
-	KeyID        string    // entries of the API key
-	Since        time.Time // inclusive
-	Until        time.Time // exclusive
-	Limit        int
-	After        *HistoryCursor // the last entry of the previous page
+	Kinds       []HistoryKind // none: nothing is selected
+	Actor       string
+	Marketplace string
+	Environment Environment
+	OrderID     string    // entries of the order, and those of accounts that it held
+	AccountID   string    // entries of the account
+	KeyID       string    // entries of the API key
+	Since       time.Time // inclusive
+	Until       time.Time // exclusive
+	Limit       int
+	After       *HistoryCursor // the last entry of the previous page
 }

@@ -29,9 +29,6 @@ func placeholderNames(model AccountModel) []string {
 func (s PoolSettings) Instruct(account Account, result Result) Result {
 	template := s.Instructions[account.Model]
 	if account.RootAccess && template == "" {
-		template = s.RootInstructions
-	}
-	if account.RootAccess && template == "" {
 		template = rootInstructions
 	}
 	rootEmail := ""
@@ -49,7 +46,7 @@ func (s PoolSettings) Instruct(account Account, result Result) Result {
 	switch {
 	case !account.RootAccess:
 		result.Instructions = text
-	case !s.WithoutRootAccess:
+	case s.ProvideRootUser:
 		result.RootInstructions = text
 	}
 	return result

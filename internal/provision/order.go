@@ -11,6 +11,9 @@ type OrderKey struct {
 // String returns the key as logs and histories show it: provider/id.
 func (k OrderKey) String() string { return k.Provider + "/" + k.ID }
 
+// Tenant is the provider of the order, with all its marketplaces.
+func (k OrderKey) Tenant() Tenant { return Tenant{Provider: k.Provider} }
+
 // Order is an accepted order: the input of its workflow.
 type Order struct {
 	OrderKey
@@ -111,8 +114,8 @@ type OrderFilter struct {
 	Model         Model // of the request
 	AccountID     string
 	CustomerID    string
-	CreatedAfter  time.Time // inclusive
-	CreatedBefore time.Time // exclusive
+	CreatedAfter  *time.Time // inclusive
+	CreatedBefore *time.Time // exclusive
 	Limit         int
 	After         *OrderCursor // the last order of the previous page
 }

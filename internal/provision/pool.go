@@ -55,6 +55,7 @@ func DefaultPool(pool Pool) PoolConfig {
 			UserPolicyARNs:        []string{"arn:aws:iam::aws:policy/ReadOnlyAccess", changePasswordPolicy},
 			OnFailure:             OnFailureReturn,
 			ActionDeadline:        14 * 24 * time.Hour,
+			ProvideRootUser:       true,
 		},
 		RenotifyEvery: 24 * time.Hour,
 	}

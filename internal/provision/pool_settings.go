@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // PoolSettings says how the accounts of one pool are provisioned. The histories of running orders contain it: a new field is
@@ -23,10 +22,8 @@ type PoolSettings struct {
 	ActionDeadline        time.Duration `json:"action_deadline"` // how long an order waits for a correction
 	// Instructions are templates by account model. A model without one gets the built-in text if the customer owns the root user.
 	Instructions map[Model]string `json:"instructions,omitempty"`
-	// WithoutRootAccess keeps the root-access instructions out of the results of orders.
-	WithoutRootAccess bool `json:"without_root_access,omitempty"`
-	// RootInstructions is the template of orders that were opened before Instructions existed.
-	RootInstructions string `json:"root_instructions,omitempty"`
+	// ProvideRootUser adds the root-access instructions to the result of an order whose customer owns the root user.
+	ProvideRootUser bool `json:"provide_root_user"`
 }
 
 // OnFailure says what happens to an account that is verified clean after its order failed. Its values are those of the column
@@ -58,11 +55,10 @@ const (
 )
 
 var (
-	contactTypes         = []string{"BILLING", "OPERATIONS", "SECURITY"}
-	reportPrefixPattern  = regexp.MustCompile(`^[0-9A-Za-z!_.*'()-]+(/[0-9A-Za-z!_.*'()-]+)*$`)
-	policyPattern        = regexp.MustCompile(`^arn:aws:iam::(aws|[0-9]{12}):policy/[\w+=,.@/-]{1,512}$`)
-	placeholderPattern   = regexp.MustCompile(`\{[^{}\n]*\}`)
-	instructionsControls = regexp.MustCompile(`[\x00-\x08\x0b-\x1f\x7f]`) // all control characters but tab and line feed
+	contactTypes        = []string{"BILLING", "OPERATIONS", "SECURITY"}
+	reportPrefixPattern = regexp.MustCompile(`^[0-9A-Za-z!_.*'()-]+(/[0-9A-Za-z!_.*'()-]+)*$`)
+	policyPattern       = regexp.MustCompile(`^arn:aws:iam::(aws|[0-9]{12}):policy/[\w+=,.@/-]{1,512}$`)
+	placeholderPattern  = regexp.MustCompile(`\{[^{}\n]*\}`)
 )
 
 // Validate checks the configuration of a pool against the given account models and reports every invalid field, named as in
@@ -146,11 +142,8 @@ func (v *fieldErrors) instructions(texts map[Model]string, models []AccountModel
 			v.add(InstructionsField, "%s", UnknownModelMessage(id, ModelIDs(models)))
 			continue
 		}
-		length := utf8.RuneCountInString(text)
-		v.check(field, strings.TrimSpace(text) != "" && length <= maxInstructions && utf8.ValidString(text) &&
-			!instructionsControls.MatchString(text),
-			"needs 1 to %d characters, not only spaces, and no control characters except tabs and line breaks; it has %d",
-			maxInstructions, length)
+		fault := ParagraphsFault(text, maxInstructions)
+		v.check(field, fault == "", "%s", fault)
 		allowed := placeholderNames(*model)
 		for _, placeholder := range placeholderPattern.FindAllString(text, -1) {
 			v.check(field, slices.Contains(allowed, placeholder),

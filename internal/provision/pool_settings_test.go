@@ -66,9 +66,9 @@ func TestPoolSettingsAreValidated(t *testing.T) {
 		"the provider's root address": {func(c *PoolConfig) { c.Settings.Instructions = texts("SPAM", "{root_email}") },
 			"instructions.SPAM", "unknown placeholder {root_email}"},
 		"empty instructions": {func(c *PoolConfig) { c.Settings.Instructions = texts("SPAM", " \n") },
-			"instructions.SPAM", "not only spaces"},
+			"instructions.SPAM", "white space"},
 		"an escape sequence": {func(c *PoolConfig) { c.Settings.Instructions = texts("SPAM", "\x1b[2J") },
-			"instructions.SPAM", "no control characters"},
+			"instructions.SPAM", "a control character, U+001B"},
 		"marketplace": {func(c *PoolConfig) { c.Marketplace = "No" }, "marketplace", "lower-case letters"},
 		"environment": {func(c *PoolConfig) { c.Environment = "dev" }, "environment", "use production or test"},
 	} {
@@ -105,10 +105,10 @@ func texts(model Model, text string) map[Model]string {
 func TestPoolSettingsOfOldHistoriesKeepTheirMeaning(t *testing.T) {
 	t.Parallel()
 	const old = `{"alternate_contact_types":["BILLING"],"report_kind":"cur","report_region":"us-east-1","report_prefix":"cur",
-		"user_policy_arns":[],"on_failure":"park","wait_deadline":0,"action_deadline":60000000000}`
+		"user_policy_arns":[],"on_failure":"park","wait_deadline":0,"action_deadline":60000000000,"provide_root_user":true}`
 	var settings PoolSettings
 	require.NoError(t, json.Unmarshal([]byte(old), &settings))
-	require.False(t, settings.WithoutRootAccess)
+	require.True(t, settings.ProvideRootUser)
 	again, err := json.Marshal(settings)
 	require.NoError(t, err)
 	require.JSONEq(t, old, string(again))

@@ -15,6 +15,7 @@ type Webhook struct {
 	Kind            string     `db:"kind"`
 	URL             string     `db:"url"`
 	EventTypes      []string   `db:"-"`
+	Marketplaces    []string   `db:"-"` // of the orders whose events it receives; nil: all events
 	Description     string     `db:"description"`
 	Enabled         bool       `db:"enabled"`
 	DisabledBy      string     `db:"disabled_by"`
@@ -27,11 +28,12 @@ type Webhook struct {
 
 // WebhookUpdate holds the fields of an endpoint that may change; nil leaves a field as it is.
 type WebhookUpdate struct {
-	URL         *string
-	EventTypes  *[]string
-	Description *string
-	Enabled     *bool
-	Reason      string // why it is disabled
+	URL          *string
+	EventTypes   *[]string
+	Marketplaces *[]string // a nil slice: all
+	Description  *string
+	Enabled      *bool
+	Reason       string // why it is disabled
 }
 
 // WebhookCursor is a position in the list of webhooks.
@@ -58,12 +60,13 @@ func WebhookSecretPurpose(key WebhookKey) string { return "webhook-secret/" + ke
 // WebhookSecretView describes an endpoint's secret without opening it.
 type WebhookSecretView struct {
 	CreatedAt    *time.Time `db:"created_at"`    // of the newest secret; nil: there is none yet
-	OlderExpires *time.Time `db:"older_expires"` // until when the previous secret signs too; nil: it does not
+	OlderExpires *time.Time `db:"older_expires"` // until when previous secrets sign too; nil: none does
 	Held         int64      `db:"held"`          // callbacks that wait for the first secret
 }
 
-// Times of webhooks.
+// Times and limits of webhooks.
 const (
 	WebhookOverlap      = 24 * time.Hour     // how long the previous secret signs too, unless the rotation says otherwise
+	WebhookSecrets      = 10                 // how many secrets of an endpoint sign at a time, at most
 	WebhookDisableAfter = 5 * 24 * time.Hour // an endpoint is disabled when all its attempts have failed for this long
 )

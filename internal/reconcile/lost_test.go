@@ -35,7 +35,7 @@ func (w *orders) lost(id string, run reconcile.Run, ago time.Duration) reconcile
 // state is the state of an order and the account that it holds or got; none when there is no row.
 func (w *orders) state(id string) string {
 	w.t.Helper()
-	view, err := w.store.Orders.Get(w.t.Context(), key(id))
+	view, err := w.store.Orders.Get(w.t.Context(), key(id).Tenant(), key(id).ID)
 	if err != nil {
 		require.ErrorIs(w.t, err, provision.ErrNotFound)
 		return ""

@@ -66,7 +66,7 @@ func TestACorrectedOrderIsStartedAgainAsItWasFirstPlaced(t *testing.T) {
 	require.Len(t, w.temporal.restarted, 1)
 	require.Equal(t, first, w.temporal.restarted[0].Request, "its hash is the one that the row and every repeated POST are compared with")
 
-	view, err := w.store.Orders.Get(t.Context(), key("asked"))
+	view, err := w.store.Orders.Get(t.Context(), key("asked").Tenant(), key("asked").ID)
 	require.NoError(t, err)
 	require.Equal(t, provision.Provisioning, view.State, "the new run asks its questions again")
 	require.Equal(t, view.AcceptedAt.UTC(), w.temporal.restarted[0].AcceptedAt)

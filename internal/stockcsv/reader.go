@@ -220,7 +220,7 @@ func (r *Reader) Next() (Row, error) {
 	row.Account = provision.Account{
 		ID:    cell(AccountID),
 		Pool:  provision.Pool{Marketplace: cell(Marketplace), Environment: provision.Environment(cell(Environment))},
-		Model: provision.Model(cell(Model)), Name: cell(Name), RootEmail: cell(RootEmail),
+		Model: provision.Model(cell(Model)), Name: provision.CleanText(cell(Name)), RootEmail: cell(RootEmail),
 		RoleARN: cell(RoleARN), ExternalID: cell(ExternalID),
 	}
 	for _, wrong := range validate(row.Account) {

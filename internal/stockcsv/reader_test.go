@@ -86,6 +86,13 @@ func TestColumnsMayStandInAnyOrderAndThoseOfTheExportAreIgnored(t *testing.T) {
 	}, rows[0].Account, "the apostrophe of the export is taken off")
 }
 
+func TestSpacesAroundANameAreRemoved(t *testing.T) {
+	t.Parallel()
+	rows := read(t, head+strings.Replace(line(1), "Pool 1", "\u00a0 Pool 1 ", 1))
+	require.Empty(t, faults(rows))
+	require.Equal(t, "Pool 1", rows[0].Account.Name)
+}
+
 func TestAFileThatCannotBeReadAtAllSaysWhyOnce(t *testing.T) {
 	t.Parallel()
 	utf16 := "\xff\xfea\x00c\x00"
@@ -125,7 +132,7 @@ func TestEveryFaultNamesItsLineAndColumn(t *testing.T) {
 		"marketplace":            {strings.Replace(good, "nordic", "Nordic", 1), "2:marketplace:2: ", "lower-case letters"},
 		"environment":            {strings.Replace(good, "production", "prod", 1), "2:environment:3: ", "use production or test"},
 		"model":                  {strings.Replace(good, "SPAM", "", 1), "2:model:4: ", "needs 1 to 40 characters"},
-		"name":                   {strings.Replace(good, "Pool 1", " Pool", 1), "2:name:5: ", "no space at either end"},
+		"name":                   {strings.Replace(good, "Pool 1", "\u202ePool", 1), "2:name:5: ", "changes the direction of the text"},
 		"a name of two lines":    {strings.Replace(good, "Pool 1", "\"Pool\n1\"", 1), "2:name:5: ", "this row goes from line 2 to line 3"},
 		"root_email":             {strings.Replace(good, "aws+1@", "aws", 1), "2:root_email:6: ", "name@domain.tld"},
 		"role_arn":               {strings.Replace(good, ":role/", ":user/", 1), "2:role_arn:7: ", "is not a role"},

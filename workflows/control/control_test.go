@@ -49,7 +49,7 @@ func waiting(n int64, age time.Duration) *taskqueuepb.TaskQueueStats {
 func TestANamespaceIsCheckedByTheAttributesThatItsQueriesTake(t *testing.T) {
 	t.Parallel()
 	f, temporal := setup(t)
-	f.NoOperators = serviceerror.NewPermissionDenied("operators only", "")
+	f.OperatorRefusal = serviceerror.NewPermissionDenied("operators only", "")
 	require.NoError(t, temporal.Check(t.Context()), "who finds everything in order needs no operator's rights")
 
 	f.Change(func() { f.Namespace = "another" })
@@ -61,25 +61,25 @@ func TestANamespaceIsCheckedByTheAttributesThatItsQueriesTake(t *testing.T) {
 func TestMissingSearchAttributesAreCreated(t *testing.T) {
 	t.Parallel()
 	f, temporal := setup(t)
-	delete(f.Attributes, "Step")
+	delete(f.Attributes, "State")
 	delete(f.Attributes, "Model")
 	f.Attributes["Another"] = enumspb.INDEXED_VALUE_TYPE_INT
 
-	f.Change(func() { f.NoOperators = serviceerror.NewPermissionDenied("operators only", "") })
+	f.Change(func() { f.OperatorRefusal = serviceerror.NewPermissionDenied("operators only", "") })
 	require.EqualError(t, temporal.Check(t.Context()),
 		"namespace \"shop\" lacks search attributes that this process could not create: run "+
 			"`temporal operator search-attribute create --namespace shop --name Model --type Keyword && "+
-			"temporal operator search-attribute create --namespace shop --name Step --type Keyword`: operators only")
+			"temporal operator search-attribute create --namespace shop --name State --type Keyword`: operators only")
 
-	f.Change(func() { f.NoOperators, f.Hidden = nil, true })
+	f.Change(func() { f.OperatorRefusal, f.Hidden = nil, true })
 	require.ErrorContains(t, temporal.Check(t.Context()), "Temporal does not show the search attributes of namespace \"shop\" yet")
 	require.Len(t, f.Attributes, len(workflows.SearchAttributes())+1)
 	f.Change(func() { f.Hidden = false })
 	require.NoError(t, temporal.Check(t.Context()))
 
-	f.Change(func() { f.Attributes["Step"] = enumspb.INDEXED_VALUE_TYPE_INT })
+	f.Change(func() { f.Attributes["State"] = enumspb.INDEXED_VALUE_TYPE_INT })
 	require.ErrorContains(t, temporal.Check(t.Context()),
-		`search attribute "Step" of namespace "shop" is of type Int and must be of type Keyword`)
+		`search attribute "State" of namespace "shop" is of type Int and must be of type Keyword`)
 }
 
 // logged keeps what is logged.
@@ -180,7 +180,7 @@ func TestOrdersThatNoWorkerBeganWith(t *testing.T) {
 	for _, id := range []string{"order/acme/o-1", "order/acme/o-2", "order/acme/o-3"} {
 		run := f.AddRun(id, "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
 		run.StartTime = timestamppb.New(began)
-		run.SearchAttributes = controltest.Attributes(t, map[string]string{"Step": "accepted"})
+		run.SearchAttributes = controltest.Attributes(t, map[string]string{"State": "accepted"})
 	}
 	total, accepted, err := temporal.OrdersNotStarted(t.Context(), 0)
 	require.NoError(t, err)
@@ -196,7 +196,7 @@ func TestOrdersThatNoWorkerBeganWith(t *testing.T) {
 	}
 	for _, query := range f.VisibilityQueries {
 		before, found := strings.CutPrefix(query,
-			"WorkflowType = 'ProvisionOrder' AND ExecutionStatus = 'Running' AND Step = 'accepted' AND StartTime < '")
+			"WorkflowType = 'ProvisionOrder' AND ExecutionStatus = 'Running' AND State = 'accepted' AND StartTime < '")
 		require.True(t, found, query)
 		at, err := time.Parse(time.RFC3339, strings.TrimSuffix(before, "'"))
 		require.NoError(t, err)

@@ -45,7 +45,7 @@ func startOptions(order provision.Order, hash []byte) client.StartWorkflowOption
 		workflows.OrderIDKey.ValueSet(order.ID),
 		workflows.ProviderKey.ValueSet(order.Provider),
 		workflows.MarketplaceKey.ValueSet(order.Request.Marketplace),
-		workflows.StepKey.ValueSet(string(provision.Accepted)),
+		workflows.StateKey.ValueSet(string(provision.Accepted)),
 	}
 	if m := order.Request.AccountModel; m != "" {
 		model = string(m)
@@ -77,9 +77,14 @@ func RestartOptions(order provision.Order) client.StartWorkflowOptions {
 	return options
 }
 
-// OrderNotYetStored reads an order that has a workflow but no row yet, from the workflow's memo. Errors: provision.ErrNotFound.
-func (t *Temporal) OrderNotYetStored(ctx context.Context, key provision.OrderKey) (*provision.Order, error) {
+// OrderNotYetStored reads an order of the tenant that has a workflow but no row yet, from the workflow's memo. Errors:
+// provision.ErrNotFound.
+func (t *Temporal) OrderNotYetStored(ctx context.Context, of provision.Tenant, id string) (*provision.Order, error) {
+	key := provision.OrderKey{Provider: of.Provider, ID: id}
 	order, _, err := t.readMemo(ctx, key)
+	if err == nil && !of.Includes(order.Request.Marketplace) {
+		return nil, fmt.Errorf("order %s is of marketplace %s: %w", key, order.Request.Marketplace, provision.ErrNotFound)
+	}
 	return order, err
 }
 
@@ -142,11 +147,11 @@ func (t *Temporal) update(ctx context.Context, key provision.OrderKey, name, id 
 	}
 	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		var failure provision.Failure
-		unreadable := app.HasDetails() && app.Details(&failure) != nil // sealed with a key that this process lacks
-		if !unreadable && failure.Code != "" && string(failure.Code) == app.Type() {
+		readable := !app.HasDetails() || app.Details(&failure) == nil // not sealed with a key that this process lacks
+		if readable && failure.Code != "" && string(failure.Code) == app.Type() {
 			return &failure
 		}
-		if unreadable || app.Type() == acceptedThenClosed || app.Type() == notProcessed {
+		if !readable || app.Type() == acceptedThenClosed || app.Type() == notProcessed {
 			err = fmt.Errorf("%w: %w", provision.ErrUnavailable, err)
 		}
 	}

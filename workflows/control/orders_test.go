@@ -52,14 +52,14 @@ func TestWhatAnotherKeySealedIsUnavailable(t *testing.T) {
 	f, temporal := setupOrders(t)
 	_, _, _, err := temporal.StartOrder(t.Context(), orderFixture(), []byte("hash"))
 	require.NoError(t, err)
-	_, err = temporal.OrderNotYetStored(t.Context(), orderFixture().OrderKey)
+	_, err = temporal.OrderNotYetStored(t.Context(), provision.Tenant{Provider: "acme"}, orderFixture().ID)
 	require.NoError(t, err)
 
 	data, failures := secrets.Converters(ringOf(t, secrets.GenerateKey("k2")))
 	start := f.Newest[workflows.OrderWorkflowID(orderFixture().OrderKey)]
 	start.Memo.Fields[workflows.MemoOrder], err = data.ToPayload(orderFixture())
 	require.NoError(t, err)
-	_, err = temporal.OrderNotYetStored(t.Context(), orderFixture().OrderKey)
+	_, err = temporal.OrderNotYetStored(t.Context(), provision.Tenant{Provider: "acme"}, orderFixture().ID)
 	require.ErrorIs(t, err, provision.ErrUnavailable)
 	require.ErrorIs(t, err, secrets.ErrUnknownKey)
 	_, _, _, err = temporal.StartOrder(t.Context(), orderFixture(), []byte("hash"))
@@ -104,7 +104,7 @@ func TestStartingAnOrder(t *testing.T) {
 		attributes[name] = v
 	}
 	require.Equal(t, map[string]string{"OrderID": "MP-1", "Provider": "acme", "Marketplace": "nordic", "Model": "ECAM",
-		"Step": "accepted"}, attributes)
+		"State": "accepted"}, attributes)
 
 	// Nothing of the customer's leaves in clear: not in the input, the memo, or what the Web UI shows.
 	wire, err := proto.Marshal(r)
@@ -129,10 +129,10 @@ func TestStartingAnOrderAgain(t *testing.T) {
 	require.Equal(t, order, *existing, "the first one, with its time")
 	require.Equal(t, []byte("hash"), hash)
 
-	read, err := temporal.OrderNotYetStored(t.Context(), order.OrderKey)
+	read, err := temporal.OrderNotYetStored(t.Context(), order.OrderKey.Tenant(), order.OrderKey.ID)
 	require.NoError(t, err)
 	require.Equal(t, order, *read)
-	_, err = temporal.OrderNotYetStored(t.Context(), provision.OrderKey{Provider: "globex", ID: "MP-1"})
+	_, err = temporal.OrderNotYetStored(t.Context(), provision.Tenant{Provider: "globex"}, "MP-1")
 	require.ErrorIs(t, err, provision.ErrNotFound)
 
 	f.Forgets = true // the workflow is deleted after Temporal has refused the start and before it is described
@@ -155,7 +155,7 @@ func TestTemporalIsDown(t *testing.T) {
 			defer cancel()
 			_, _, _, err := temporal.StartOrder(ctx, orderFixture(), []byte("hash"))
 			require.ErrorIs(t, err, provision.ErrUnavailable)
-			_, err = temporal.OrderNotYetStored(ctx, orderFixture().OrderKey)
+			_, err = temporal.OrderNotYetStored(ctx, provision.Tenant{Provider: "acme"}, orderFixture().ID)
 			require.ErrorIs(t, err, provision.ErrUnavailable)
 		})
 	}
@@ -189,7 +189,7 @@ func TestANamespaceThatIsNotReadyIsUnavailable(t *testing.T) {
 			key := orderFixture().OrderKey
 			_, _, _, err := temporal.StartOrder(ctx, orderFixture(), []byte("hash"))
 			require.ErrorIs(t, err, provision.ErrUnavailable)
-			_, err = temporal.OrderNotYetStored(ctx, key)
+			_, err = temporal.OrderNotYetStored(ctx, key.Tenant(), key.ID)
 			require.ErrorIs(t, err, provision.ErrUnavailable)
 			require.ErrorIs(t, temporal.Act(ctx, key, workflows.UpdateCancel, because), provision.ErrUnavailable)
 			require.ErrorIs(t, temporal.StartImport(ctx, provision.ImportKey{Provider: "acme", ID: "one"}), provision.ErrUnavailable)

@@ -49,12 +49,12 @@ func (t *Temporal) TaskQueues(ctx context.Context) (queues []provision.TaskQueue
 }
 
 // OrdersNotStarted counts the orders that were accepted more than a minute ago and that no worker has begun with, and returns
-// when some of them were accepted, at most as many as asked for. The orders need not have a row: the search attribute Step is "accepted"
+// when some of them were accepted, at most as many as asked for. The orders need not have a row: the search attribute State is "accepted"
 // from the start of the workflow until its first claim.
 func (t *Temporal) OrdersNotStarted(ctx context.Context, most int) (total int, accepted map[provision.OrderKey]time.Time, err error) {
 	query := fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running' AND %s = '%s' AND StartTime < '%s'",
 		workflows.ProvisionOrderName,
-		workflows.StepKey.GetName(), provision.Accepted, time.Now().Add(-startsWithin).UTC().Format(time.RFC3339))
+		workflows.StateKey.GetName(), provision.Accepted, time.Now().Add(-startsWithin).UTC().Format(time.RFC3339))
 	count, err := t.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: t.namespace, Query: query})
 	if err != nil {
 		return 0, nil, fmt.Errorf("counting the orders that have not started: %w", err)

@@ -144,7 +144,7 @@ func runOf(info *workflowpb.WorkflowExecutionInfo) reconcile.Run {
 		Open:    info.Status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING || info.Status == enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED,
 		Status:  info.Status.String(),
 		Started: info.StartTime.AsTime(),
-		State:   provision.OrderState(attribute(workflows.StepKey)),
+		State:   provision.OrderState(attribute(workflows.StateKey)),
 		Reason:  provision.Code(attribute(workflows.ReasonKey)),
 		Account: attribute(workflows.AccountIDKey),
 	}

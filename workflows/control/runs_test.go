@@ -93,7 +93,7 @@ func TestTheNewestRunOfAnOrder(t *testing.T) {
 	f.Pending = nil
 	f.AddRun("order/acme/o-1", "run-1", enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
 	f.Newest["order/acme/o-1"].SearchAttributes = controltest.Attributes(t, map[string]string{"AccountID": "000000000007",
-		"Step": "action_required", "Reason": "AliasTaken"})
+		"State": "action_required", "Reason": "AliasTaken"})
 	run, err = runs.Run(t.Context(), orderOne)
 	require.NoError(t, err)
 	require.Equal(t, reconcile.Run{ID: "run-1", Status: "Terminated", Started: controltest.StartedAt,

@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -16,13 +15,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-
-	"quartermaster/migrations"
 )
-
-// EnvURL is the environment variable that makes tests use an existing server instead of one of their own: a postgres:// URL
-// of a role that may create databases. Tests drop the databases that they create; after a killed run, drop qm_test_* there.
-const EnvURL = "QM_TEST_DATABASE_URL"
 
 const (
 	databaseTimeout = time.Minute // to create or drop a database on a busy machine
@@ -33,10 +26,9 @@ const (
 var shared struct {
 	once     sync.Once
 	err      error
-	server   *Server // nil when EnvURL names another one
-	url      *url.URL
+	server   *Server
 	admin    *sql.DB
-	template string // name of the migrated database that New copies
+	template template // the migrated database that New copies
 }
 
 // Main runs a package's tests and then stops the server that they share: func TestMain(m *testing.M) { pgtest.Main(m) }.
@@ -49,8 +41,9 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// New returns a connection pool on a migrated database of the test's own, which is dropped when the test ends. Without
-// PostgreSQL the test fails, with a sentence that says how to install it.
+// New returns a connection pool on a migrated database of the test's own. When the test ends, its connections are closed, and another
+// test may get the database with the rows that the migrations made. Without PostgreSQL the test fails, with a sentence that says how
+// to install it.
 func New(t testing.TB) *sqlx.DB {
 	t.Helper()
 	return open(t, URL(t))
@@ -60,7 +53,12 @@ func New(t testing.TB) *sqlx.DB {
 func URL(t testing.TB) string {
 	t.Helper()
 	startShared(t)
-	return create(t, shared.template)
+	name := shared.template.take()
+	if name == "" {
+		name = create(t, shared.template.name)
+	}
+	t.Cleanup(func() { giveBack(t, name) })
+	return shared.server.URL(name)
 }
 
 // Empty is New without the migrations, for tests of the migrations themselves.
@@ -73,7 +71,9 @@ func Empty(t testing.TB) *sqlx.DB {
 func EmptyURL(t testing.TB) string {
 	t.Helper()
 	startShared(t)
-	return create(t, "template0")
+	name := create(t, "template0")
+	t.Cleanup(func() { drop(t, name) })
+	return shared.server.URL(name)
 }
 
 // open returns a pool that closes when the test ends, before its database is dropped.
@@ -93,7 +93,7 @@ func open(t testing.TB, address string) *sqlx.DB {
 	return db
 }
 
-// create copies the template to a database that is dropped when the test ends, and returns its address.
+// create copies the template to a new database and returns its name.
 func create(t testing.TB, template string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), databaseTimeout)
@@ -103,27 +103,17 @@ func create(t testing.TB, template string) string {
 	if _, err := shared.admin.ExecContext(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+" STRATEGY file_copy"); err != nil {
 		t.Fatalf("create the test database: %v", err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), databaseTimeout)
-		defer cancel()
-		if err := drop(ctx, name); err != nil {
-			t.Errorf("drop the test database: %v", err)
-		}
-	})
-	return addressOf(name)
+	return name
 }
 
-// drop uses FORCE, because a test that failed may have left connections open.
-func drop(ctx context.Context, name string) error {
-	_, err := shared.admin.ExecContext(ctx, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
-	return err
-}
-
-// addressOf returns the address of a database of the shared server.
-func addressOf(name string) string {
-	address := *shared.url
-	address.Path = "/" + name
-	return address.String()
+// drop drops the database of a test that has ended. It uses FORCE, because a test that failed may have left connections open.
+func drop(t testing.TB, name string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), databaseTimeout)
+	defer cancel()
+	if _, err := shared.admin.ExecContext(ctx, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+		t.Errorf("drop the test database: %v", err)
+	}
 }
 
 // startShared makes sure that the server runs and has the migrated template.
@@ -133,51 +123,26 @@ func startShared(t testing.TB) {
 		// A test that ends does not end the server.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 2*startTimeout)
 		defer cancel()
-		shared.err = prepareShared(ctx, os.Getenv(EnvURL))
+		shared.err = prepareShared(ctx)
 	})
 	if shared.err != nil {
 		t.Fatal(shared.err)
 	}
 }
 
-func prepareShared(ctx context.Context, address string) (err error) {
-	if address == "" {
-		if shared.server, err = Start(ctx, Options{}); err != nil {
-			return err
-		}
-		address = shared.server.URL("postgres")
+func prepareShared(ctx context.Context) (err error) {
+	if shared.server, err = Start(ctx, Options{}); err != nil {
+		return err
 	}
-	if shared.url, err = url.Parse(address); err != nil || shared.url.Host == "" {
-		// The error does not repeat the address, which may hold a password.
-		return fmt.Errorf("%s is not a URL such as postgres://user:password@127.0.0.1:5432/postgres?sslmode=disable", EnvURL)
-	}
-	if shared.admin, err = sql.Open("postgres", address); err != nil {
+	if shared.admin, err = sql.Open("postgres", shared.server.URL("postgres")); err != nil {
 		return fmt.Errorf("open the test server: %w", err)
 	}
-	template := "qm_test_template_" + strings.ToLower(rand.Text())
-	if _, err := shared.admin.ExecContext(ctx, "CREATE DATABASE "+template+" TEMPLATE template0"); err != nil {
-		return fmt.Errorf("create the template database: %w", err)
-	}
-	shared.template = template
-	db, err := sql.Open("postgres", addressOf(template))
-	if err != nil {
-		return fmt.Errorf("open the template database: %w", err)
-	}
-	_, err = migrations.Up(ctx, db)
-	return errors.Join(err, db.Close()) // a database that has connections cannot be copied
+	return shared.template.prepare(ctx)
 }
 
-func stopShared() (err error) {
+func stopShared() error {
 	if shared.admin == nil {
 		return nil
 	}
-	if shared.server != nil {
-		return errors.Join(shared.admin.Close(), shared.server.Stop())
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), databaseTimeout)
-	defer cancel()
-	if shared.template != "" {
-		err = drop(ctx, shared.template)
-	}
-	return errors.Join(err, shared.admin.Close())
+	return errors.Join(shared.admin.Close(), shared.server.Stop())
 }

@@ -35,10 +35,10 @@ type Frontend struct {
 	Fail   error         // the answer to every call that reads or changes a workflow; nil: they work
 	Silent chan struct{} // no call but GetSystemInfo is answered until it is closed; nil: all are
 
-	Namespace   string                              // any other namespace does not exist; empty: every namespace exists
-	Attributes  map[string]enumspb.IndexedValueType // the search attributes of the namespace
-	Hidden      bool                                // queries do not know the search attributes yet
-	NoOperators error                               // the operator service's answer to a change; nil: it makes the change
+	Namespace       string                              // any other namespace does not exist; empty: every namespace exists
+	Attributes      map[string]enumspb.IndexedValueType // the search attributes of the namespace
+	Hidden          bool                                // queries do not know the search attributes yet
+	OperatorRefusal error                               // the operator service's answer to a change; nil: it makes the change
 
 	Newest    map[string]*workflowpb.WorkflowExecutionInfo // the newest run of each workflow, by workflow id
 	Histories map[string][]*historypb.HistoryEvent         // by run id

@@ -68,8 +68,8 @@ func (f *Frontend) AddSearchAttributes(_ context.Context,
 	r *operatorservice.AddSearchAttributesRequest) (*operatorservice.AddSearchAttributesResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.NoOperators != nil {
-		return nil, f.NoOperators
+	if f.OperatorRefusal != nil {
+		return nil, f.OperatorRefusal
 	}
 	maps.Copy(f.Attributes, r.SearchAttributes)
 	return &operatorservice.AddSearchAttributesResponse{}, nil
