@@ -110,6 +110,7 @@ func walkTable() map[string]walked {
 		"listEvents":           {queries: []string{"order_id={completed_order}", "type=order.*", "limit=1"}},
 		"streamEvents":         {queries: []string{"order_id={completed_order}"}, stream: true},
 
+		"getHealth": {},
 		"listHistory": {queries: []string{"limit=1", "order_id={completed_order}", "account_id={account_id}", "marketplace=nordic",
 			"kind=order&actor=test"}},
 

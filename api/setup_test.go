@@ -55,6 +55,7 @@ type testAPI struct {
 	t           require.TestingT
 	store       *postgres.DB
 	workflows   *memoryWorkflows
+	temporal    *memoryTemporal
 	log         *syncBuffer
 	service     *service
 	handler     http.Handler
@@ -78,6 +79,7 @@ func setupOn(t require.TestingT, store *postgres.DB, change ...func(*Config)) *t
 		t:           t,
 		store:       store,
 		workflows:   &memoryWorkflows{db: store, orders: map[provision.OrderKey]startedOrder{}},
+		temporal:    &memoryTemporal{},
 		log:         &syncBuffer{},
 		nextAccount: 111122223333,
 	}
@@ -85,6 +87,7 @@ func setupOn(t require.TestingT, store *postgres.DB, change ...func(*Config)) *t
 	cfg := Config{
 		Database:          databaseOf(store),
 		Workflows:         w.workflows,
+		Health:            w.temporal.examiner(store),
 		Opener:            ring,
 		Sealer:            ring,
 		Signer:            ring,

@@ -510,6 +510,43 @@ type Forecast struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
+// Health Whether anything is stuck.
+type Health struct {
+	// At When the checks began.
+	At time.Time `json:"at"`
+
+	// Checks Every check.
+	Checks []HealthCheck `json:"checks"`
+
+	// Schedules The schedules of the service. Empty if Temporal did not answer.
+	Schedules []Schedule `json:"schedules"`
+
+	// Status `ok` · `warning`: it works, and someone should look at it · `failing`: orders wait because of it.
+	Status HealthStatus `json:"status"`
+
+	// Workers The workers that Temporal sees, by type of task. Empty if Temporal did not answer.
+	Workers []Workers `json:"workers"`
+}
+
+// HealthCheck The result of one check.
+type HealthCheck struct {
+	// Message What was found, in a sentence.
+	Message string `json:"message"`
+
+	// Name What was checked: `database`, `schema`, `temporal`, `workers`, `schedules`, `reconcile`, `pools`, `webhooks` or
+	// `api_keys`. A later release may add more.
+	Name string `json:"name"`
+
+	// Runbook The page of the operations manual that says what to do.
+	Runbook string `json:"runbook"`
+
+	// Status `ok` · `warning`: it works, and someone should look at it · `failing`: orders wait because of it.
+	Status HealthStatus `json:"status"`
+}
+
+// HealthStatus `ok` · `warning`: it works, and someone should look at it · `failing`: orders wait because of it.
+type HealthStatus = string
+
 // HistoryEntry Something that happened. It is about the order, the account or the API key that it names, or else about the pool
 // that `marketplace` and `environment` name.
 type HistoryEntry struct {
@@ -1576,6 +1613,27 @@ type RowResultPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// Schedule A schedule of the service.
+type Schedule struct {
+	// Exists Whether Temporal has it.
+	Exists bool `json:"exists"`
+
+	// ID Its id in Temporal.
+	ID string `json:"id"`
+
+	// LastResult How the newest run ended, such as `completed` or `failed`, or `running`. Absent if that is not known.
+	LastResult *string `json:"last_result,omitempty"`
+
+	// LastRunAt When its newest run began. Absent if none has.
+	LastRunAt *time.Time `json:"last_run_at,omitempty"`
+
+	// NextRunAt When it runs next. Absent if that is not planned.
+	NextRunAt *time.Time `json:"next_run_at,omitempty"`
+
+	// Paused Whether an operator paused it.
+	Paused bool `json:"paused"`
+}
+
 // Scope One permission of a key.
 type Scope = provision.Scope
 
@@ -1789,6 +1847,21 @@ type WebhookWithSecret struct {
 
 	// Webhook A webhook endpoint.
 	Webhook Webhook `json:"webhook"`
+}
+
+// Workers The workers that poll for one type of task.
+type Workers struct {
+	// Backlog About how many tasks wait for a worker.
+	Backlog int `json:"backlog"`
+
+	// Count How many worker processes polled for such tasks within the last 90 seconds.
+	Count int `json:"count"`
+
+	// SeenAt When one of them last polled. Absent if none did within the last minutes.
+	SeenAt *time.Time `json:"seen_at,omitempty"`
+
+	// Type `workflow` or `activity`.
+	Type string `json:"type"`
 }
 
 // AccountIDInPath An AWS account id of 12 digits. It is a string because it may begin with 0.
@@ -2675,6 +2748,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/events/stream (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetHealth Find out whether anything is stuck
+	//
+	// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+	// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+	// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+	//
+	// Corresponds with GET /v1/health (the `GetHealth` operationId).
+	GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListHistory List who did what, newest first
 	//
@@ -3993,6 +4075,25 @@ func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEd
 // Corresponds with GET /v1/events/stream (the `StreamEvents` operationId).
 func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewStreamEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetHealth Find out whether anything is stuck
+//
+// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+//
+// Corresponds with GET /v1/health (the `GetHealth` operationId).
+func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetHealthRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -6562,6 +6663,33 @@ func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Re
 	return req, nil
 }
 
+// NewGetHealthRequest constructs an http.Request for the GetHealth method
+func NewGetHealthRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/health")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListHistoryRequest constructs an http.Request for the ListHistory method
 func NewListHistoryRequest(server string, params *ListHistoryParams) (*http.Request, error) {
 	var err error
@@ -9090,6 +9218,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events/stream (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
+	// GetHealthWithResponse Find out whether anything is stuck
+	//
+	// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+	// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+	// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/health (the `GetHealth` operationId).
+	GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error)
+
 	// ListHistoryWithResponse List who did what, newest first
 	//
 	// The history of orders, accounts, pools and API keys in one list. Each kind of entry requires the scope that reads
@@ -10825,6 +10964,47 @@ func (r StreamEventsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r StreamEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetHealthResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Health
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetHealthResponse) GetJSON200() *Health {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetHealthResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetHealthResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetHealthResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetHealthResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12970,6 +13150,23 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 	return ParseStreamEventsResponse(rsp)
 }
 
+// GetHealthWithResponse Find out whether anything is stuck
+//
+// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/health (the `GetHealth` operationId).
+func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error) {
+	rsp, err := c.GetHealth(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetHealthResponse(rsp)
+}
+
 // ListHistoryWithResponse List who did what, newest first
 //
 // The history of orders, accounts, pools and API keys in one list. Each kind of entry requires the scope that reads
@@ -14714,6 +14911,32 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 	response := &StreamEventsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseGetHealthResponse parses an HTTP response from a GetHealthWithResponse call
+func ParseGetHealthResponse(rsp *http.Response) (*GetHealthResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetHealthResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Health
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api"
+	"quartermaster/internal/health"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
@@ -30,6 +31,7 @@ func setupAPI(t *testing.T, url string) (get func(path string) string) {
 	handler, err := api.New(api.Config{
 		Database:       databaseOf(db),
 		Workflows:      (*control.Temporal)(nil),
+		Health:         health.Examiner{},
 		Opener:         ring,
 		Sealer:         ring,
 		Signer:         ring,
