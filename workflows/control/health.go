@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -74,11 +73,19 @@ func (t *Temporal) runResult(ctx context.Context, action client.ScheduleActionRe
 	if err != nil {
 		return "", fmt.Errorf("describing workflow %s: %w", run.WorkflowID, err)
 	}
-	status := described.GetWorkflowExecutionInfo().GetStatus()
-	if status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		return provision.RunRunning, nil
-	}
-	return strings.ToLower(status.String()), nil
+	return results[described.GetWorkflowExecutionInfo().GetStatus()], nil
+}
+
+// results are the words for how the run of a schedule ended.
+var results = map[enumspb.WorkflowExecutionStatus]string{
+	enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:          provision.RunRunning,
+	enumspb.WORKFLOW_EXECUTION_STATUS_PAUSED:           "paused",
+	enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:        provision.RunCompleted,
+	enumspb.WORKFLOW_EXECUTION_STATUS_FAILED:           "failed",
+	enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED:         "cancelled",
+	enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED:       "terminated",
+	enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW: provision.RunRunning,
+	enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:        "timed_out",
 }
 
 // LastReconciliation reads the result of the newest run of the schedule "reconcile" that completed. It returns nil when Temporal knows
