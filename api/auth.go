@@ -75,44 +75,41 @@ func (s *service) authenticate(op *operation) echo.MiddlewareFunc {
 }
 
 // apiKey returns the valid key of the header. Only a caller who knows the secret learns that a key has expired. An invalid key
-// counts against the limit of the IP address, so that guesses soon cost no query. A key that this process has found valid
-// before always reaches the query, even while others on its address guess.
+// counts against the limit of its address.
 func (s *service) apiKey(ctx context.Context, ip, header string) (provision.APIKey, error) {
 	id, secret, ok := splitKey(header)
-	sum := sha256.Sum256([]byte(secret))
-	giveBack := func() {}
-	if !ok || !s.seen.valid(id, sum) {
-		var err error
-		if giveBack, err = s.budgets.take(s.addressBudget(ip)); err != nil {
-			return provision.APIKey{}, err
-		}
-	}
 	if !ok {
-		return provision.APIKey{}, problem(codeUnauthorized, howToAuthenticate)
+		return provision.APIKey{}, s.guess(ip, problem(codeUnauthorized, howToAuthenticate))
 	}
-	key, err := s.APIKeys.Find(ctx, id)
-	switch {
-	case err == nil:
-		err = s.opens(key, sum)
-	case errors.Is(err, provision.ErrNotFound):
-		err = problem(codeUnauthorized, howToAuthenticate)
-	default: // the database failed, which says nothing about the key
-		giveBack()
+	sum := sha256.Sum256([]byte(secret))
+	if why := s.keys.invalid.get(keyText{id, sum}, s.Now()); why != nil {
+		return provision.APIKey{}, s.guess(ip, why)
+	}
+	key, found, err := s.keys.key(ctx, s.APIKeys.Find, id, sum)
+	if err != nil { // the database failed, which says nothing about the key
 		return provision.APIKey{}, err
 	}
-	if err != nil {
-		s.seen.forget(id, sum)
-		return provision.APIKey{}, err
+	if why := s.opens(key, found, sum); why != nil {
+		s.keys.noteInvalid(id, sum, why, s.Now())
+		return provision.APIKey{}, s.guess(ip, why)
 	}
-	giveBack()
-	s.seen.add(id, sum)
+	s.keys.noteValid(id, sum)
 	return key, nil
 }
 
-// opens refuses a wrong secret, and a key that is revoked or has expired.
-func (s *service) opens(key provision.APIKey, sum [sha256.Size]byte) error {
+// guess charges an invalid key to the address that it came from. It returns why the key is invalid, or that the address has sent
+// too many of them.
+func (s *service) guess(ip string, why error) error {
+	if err := s.budgets.take(s.guessBudget(ip)); err != nil {
+		return err
+	}
+	return why
+}
+
+// opens refuses an unknown key, a wrong secret, and a key that is revoked or has expired.
+func (s *service) opens(key provision.APIKey, found bool, sum [sha256.Size]byte) error {
 	switch {
-	case subtle.ConstantTimeCompare(sum[:], key.SecretSHA256) != 1:
+	case !found, subtle.ConstantTimeCompare(sum[:], key.SecretSHA256) != 1:
 		return problem(codeUnauthorized, howToAuthenticate)
 	case key.RevokedAt != nil:
 		return problem(codeUnauthorized, "API key %s is revoked: use another one", key.ID)

@@ -120,10 +120,12 @@ func TestAKeyMayHaveFewerScopesThanItsRole(t *testing.T) {
 // keysOfOwners have a role that this version of the API does not know.
 type keysOfOwners struct{ APIKeys }
 
-func (s keysOfOwners) Find(ctx context.Context, id string) (provision.APIKey, error) {
-	key, err := s.APIKeys.Find(ctx, id)
-	key.Role = "owner"
-	return key, err
+func (s keysOfOwners) Find(ctx context.Context, ids ...string) ([]provision.APIKey, error) {
+	keys, err := s.APIKeys.Find(ctx, ids...)
+	for i := range keys {
+		keys[i].Role = "owner"
+	}
+	return keys, err
 }
 
 // Whatever else a key may do, it does not make up for the scope that an operation needs.

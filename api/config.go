@@ -39,6 +39,10 @@ type Workflows interface {
 	// RemoveLeftovers starts the removal of what an order left in an account, unless it runs. Errors wrap provision.ErrUnavailable when it is
 	// not known whether it was started.
 	RemoveLeftovers(ctx context.Context, removal provision.LeftoverRemoval) error
+	// IssuePassword asks for a new password for the customer of a completed order and waits for the outcome, but not longer than the given
+	// time. Errors wrap provision.ErrUnavailable when it is not known whether the request arrived.
+	IssuePassword(ctx context.Context, key provision.OrderKey, request provision.PasswordRequest,
+		wait time.Duration) (outcome provision.PasswordOutcome, ended bool, err error)
 	// WakeWebhooks starts the delivery of what waits for the webhooks. It is a hint: the schedule does the same.
 	WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error
 	// StartImport starts the workflow of an import whose file is about to be kept. Errors wrap provision.ErrUnavailable when it is not known
@@ -83,8 +87,8 @@ type Config struct {
 	// ProtectedIDs are AWS account ids that enter no pool of any provider: payers and our own. Each provider protects more of them: see
 	// ProtectedAccounts.
 	ProtectedIDs []string
-	// RequestsPerSecond is the limit of each API key without a limit of its own, and of each IP address for requests without a
-	// valid key. Default: 50.
+	// RequestsPerSecond is the limit of each API key without a limit of its own, and of each IPv4 address or IPv6 /64 for requests
+	// without a valid key. Default: 50.
 	RequestsPerSecond float64
 	// Burst is the number of requests that may arrive at the same moment. Default: twice RequestsPerSecond. A key with a limit
 	// of its own has a burst of twice that limit.
@@ -99,6 +103,9 @@ type Config struct {
 	EventHints EventHints
 	// StreamLifetime is the time after which a stream ends and its reader reconnects. Default: an hour.
 	StreamLifetime time.Duration
+	// BodyTimeout is how long a body may take to arrive. It must leave time for the work: a request has 15 seconds in all, so that a slow caller
+	// cannot make the service look slow. Default: 10 seconds.
+	BodyTimeout time.Duration
 	// Simulated marks the results of orders: this service runs against a simulator.
 	Simulated bool
 	// Now is the clock. Default: time.Now.
@@ -108,6 +115,7 @@ type Config struct {
 const (
 	bodyLimit      = "64K"            // an order form has about 1 KB
 	requestTimeout = 15 * time.Second // of a whole request, database and Temporal included
+	bodyTimeout    = 10 * time.Second
 )
 
 // service implements server.StrictServerInterface. Each resource has a file with its handlers.
@@ -117,7 +125,7 @@ type service struct {
 	baseURL  string // PublicURL without a slash at the end
 	basePath string // its path, for Location headers
 	budgets  budgets
-	seen     seenKeys
+	keys     keyLookup
 	streams  streamCounter
 	models   modelCache
 }
@@ -145,6 +153,9 @@ func newService(cfg Config) (*service, error) {
 	}
 	if cfg.StreamLifetime <= 0 {
 		cfg.StreamLifetime = streamLifetime
+	}
+	if cfg.BodyTimeout <= 0 {
+		cfg.BodyTimeout = bodyTimeout
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -175,8 +175,8 @@ type Imports interface {
 
 // APIKeys are the keys of the API.
 type APIKeys interface {
-	// Find reads a key of any provider by its public id. Errors: provision.ErrNotFound.
-	Find(ctx context.Context, id string) (provision.APIKey, error)
+	// Find reads keys of any provider by their public ids. It leaves out the ids of which there is no key.
+	Find(ctx context.Context, ids ...string) ([]provision.APIKey, error)
 	// NoteUse records that the key was used, at most once a minute.
 	NoteUse(ctx context.Context, id string) error
 	// Get reads a key of the provider. Errors: provision.ErrNotFound.

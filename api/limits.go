@@ -1,8 +1,6 @@
 package api
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"math"
 	"sync"
 	"time"
@@ -20,18 +18,21 @@ type budget struct {
 	at    time.Time
 }
 
-// limit charges the request to the budget of its key, or of its IP address if the operation needs no key.
-func (s *service) limit(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		who := callerOf(c.Request().Context())
-		spent := s.addressBudget(who.IP)
-		if who.KeyID != "" {
-			spent = s.keyBudget(who)
+// limit charges the request to the budget of its key. For an operation that needs no key, each address has a budget of its own,
+// so that invalid keys from an address do not keep its customers from their passwords.
+func (s *service) limit(op *operation) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			who := callerOf(c.Request().Context())
+			spent := s.keyBudget(who)
+			if op.public {
+				spent = s.addressBudget(op.OperationID, who.IP, "your address, for requests of this kind,")
+			}
+			if err := s.budgets.take(spent); err != nil {
+				return err
+			}
+			return next(c)
 		}
-		if _, err := s.budgets.take(spent); err != nil {
-			return err
-		}
-		return next(c)
 	}
 }
 
@@ -43,9 +44,13 @@ func (s *service) keyBudget(who caller) budget {
 	return b
 }
 
-func (s *service) addressBudget(ip string) budget {
-	return budget{who: "ip " + ip, whose: "your address, for requests without a valid API key,", rate: s.RequestsPerSecond,
-		burst: s.Burst, at: s.Now()}
+// guessBudget is the budget of an address for requests without a valid key.
+func (s *service) guessBudget(ip string) budget {
+	return s.addressBudget("guess", ip, "your address, for requests without a valid API key,")
+}
+
+func (s *service) addressBudget(purpose, ip, whose string) budget {
+	return budget{who: purpose + " " + networkOf(ip), whose: whose, rate: s.RequestsPerSecond, burst: s.Burst, at: s.Now()}
 }
 
 // budgets are the budgets in use.
@@ -57,8 +62,8 @@ type budgets struct {
 
 const sweepEvery = 3 * time.Minute
 
-// take charges one request, or returns how long to wait. giveBack refunds the request.
-func (b *budgets) take(l budget) (giveBack func(), err error) {
+// take charges one request, or returns how long to wait.
+func (b *budgets) take(l budget) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if l.at.Sub(b.swept) >= sweepEvery {
@@ -69,15 +74,15 @@ func (b *budgets) take(l budget) (giveBack func(), err error) {
 		limiter = rate.NewLimiter(rate.Limit(l.rate), l.burst)
 		b.of[l.who] = limiter
 	}
-	// A refused request reserves nothing, because concurrent reservations that are cancelled are not refunded in full.
+	// A refused request reserves nothing, so that refusals do not lower the rate.
 	if left := limiter.TokensAt(l.at); left < 1 {
 		p := problem(codeTooManyRequests,
 			"the limit of %s is %g requests per second: wait for the number of seconds in Retry-After", l.whose, l.rate)
 		p.retryAfter = int(math.Ceil((1 - left) / l.rate))
-		return nil, p
+		return p
 	}
-	spent := limiter.ReserveN(l.at, 1)
-	return func() { spent.CancelAt(l.at) }, nil // a later time would refund nothing
+	limiter.AllowN(l.at, 1)
+	return nil
 }
 
 // sweep removes the budgets that are full again, because a full budget equals a new one.
@@ -90,21 +95,3 @@ func (b *budgets) sweep(now time.Time) {
 	}
 	b.of, b.swept = kept, now
 }
-
-// seenKeys are the keys that this process has found valid, by id, with the SHA-256 of their secret. They grant nothing; they
-// only distinguish callers from guesses.
-type seenKeys struct{ sums sync.Map }
-
-func (k *seenKeys) valid(id string, sum [sha256.Size]byte) bool {
-	known, ok := k.sums.Load(id)
-	if !ok {
-		return false
-	}
-	seen, ok := known.([sha256.Size]byte)
-	return ok && subtle.ConstantTimeCompare(seen[:], sum[:]) == 1
-}
-
-func (k *seenKeys) add(id string, sum [sha256.Size]byte) { k.sums.Store(id, sum) }
-
-// forget removes a key that has ended. A guess with a wrong secret does not remove it.
-func (k *seenKeys) forget(id string, sum [sha256.Size]byte) { k.sums.CompareAndDelete(id, sum) }

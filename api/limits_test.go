@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -80,7 +81,7 @@ func TestRefusalsDoNotLowerALimit(t *testing.T) {
 		var passed atomic.Int32
 		for range 200 {
 			flood.Go(func() error {
-				if _, err := b.take(budget{who: "key a", rate: 10, burst: 10, at: now.Add(time.Duration(step) * time.Second)}); err == nil {
+				if err := b.take(budget{who: "key a", rate: 10, burst: 10, at: now.Add(time.Duration(step) * time.Second)}); err == nil {
 					passed.Add(1)
 				}
 				return nil
@@ -106,31 +107,106 @@ func TestABurstOfOneKeyDoesNotSlowOthers(t *testing.T) {
 	}
 }
 
-func TestGuessesAreLimitedBeforeTheyCostAQuery(t *testing.T) {
+// guess sends a key from an address and returns the status.
+func (w *testAPI) guess(key, address string) int {
+	r := httptest.NewRequest(http.MethodGet, "/v1/orders", nil)
+	r.Header.Set("Authorization", "Bearer "+key)
+	r.RemoteAddr = address
+	return serve(w.handler, r).Code
+}
+
+// madeUp is a key that has the form of one and opens nothing.
+func madeUp(i int) string { return fmt.Sprintf("qm_live_%012d_%s", i, strings.Repeat("A", 43)) }
+
+func TestGuessesAreLimitedByTheirAddress(t *testing.T) {
 	t.Parallel()
 	w, later := setupLimited(t)
-	keys := w.countKeys()
-	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code)
+	const attacker = "203.0.113.7:1234"
 	id, _, _ := splitKey("Bearer " + w.key)
 	past := now.Add(-time.Hour)
 	expired := w.createKeyOf("acme", provision.RoleAdmin, func(k *provision.APIKey) { k.ExpiresAt = &past })
-	asked := keys.asked
-	guess := func(key string) int { return w.send(key, http.MethodGet, "/v1/orders", "").Code }
-	require.Equal(t, http.StatusUnauthorized, guess("qm_live_"+id+"_"+strings.Repeat("A", 43)), "a wrong secret of a key that is known here")
-	require.Equal(t, http.StatusUnauthorized, guess(expired))
+	require.Equal(t, http.StatusUnauthorized, w.guess("qm_live_"+id+"_"+strings.Repeat("A", 43), attacker), "a wrong secret")
+	require.Equal(t, http.StatusUnauthorized, w.guess(expired, attacker))
 	for i := range 50 {
-		require.Equal(t, http.StatusTooManyRequests, guess(fmt.Sprintf("qm_live_%012d_%s", i, strings.Repeat("A", 43))))
-		require.Equal(t, http.StatusTooManyRequests, guess("qm_live_"+id+"_"+fmt.Sprintf("%043d", i)))
-		require.Equal(t, http.StatusTooManyRequests, guess(expired))
-		require.Equal(t, http.StatusTooManyRequests, guess("rubbish"))
+		for _, key := range []string{madeUp(i), "qm_live_" + id + "_" + fmt.Sprintf("%043d", i), expired, "rubbish"} {
+			require.Equal(t, http.StatusTooManyRequests, w.guess(key, attacker))
+		}
 	}
-	require.Equal(t, asked+2, keys.asked, "the database was asked for two guesses and no more")
-	detail := readProblem(t, w.send("rubbish", http.MethodGet, "/v1/orders", ""), http.StatusTooManyRequests, codeTooManyRequests).Detail
+	detail := readProblem(t, w.send("rubbish", http.MethodGet, "/v1/orders", ""),
+		http.StatusUnauthorized, codeUnauthorized).Detail
+	require.Contains(t, detail, "send the header", "another address has a budget of its own")
+	w.send("rubbish", http.MethodGet, "/v1/orders", "")
+	detail = readProblem(t, w.send("rubbish", http.MethodGet, "/v1/orders", ""), http.StatusTooManyRequests, codeTooManyRequests).Detail
 	require.Contains(t, detail, "the limit of your address, for requests without a valid API key, is 1 requests per second")
-
-	require.Equal(t, http.StatusOK, w.get("/v1/orders").Code, "who has a key that is known here is not locked out by it")
 	later(time.Second)
-	require.Equal(t, http.StatusUnauthorized, guess("rubbish"))
+	require.Equal(t, http.StatusUnauthorized, w.guess("rubbish", attacker))
+}
+
+// Behind a proxy that is not trusted, everyone has the address of the proxy. The process has seen none of the keys before.
+func TestAFloodOfInvalidKeysFromOneAddressRefusesNoValidKey(t *testing.T) {
+	t.Parallel()
+	w, _ := setupLimited(t)
+	token := w.token(w.completedOrder("done-1"))
+	var attackers errgroup.Group
+	over := make(chan struct{})
+	for attacker := range 4 {
+		attackers.Go(func() error {
+			for i := 0; ; i++ {
+				select {
+				case <-over:
+					return nil
+				default:
+					w.guess(madeUp(attacker*1_000_000+i), "192.0.2.1:1234")
+				}
+			}
+		})
+	}
+	for range 300 {
+		w.guess("rubbish", "192.0.2.1:1234")
+	}
+	for range 30 {
+		require.Equal(t, http.StatusOK, w.guess(w.createKey("acme"), "192.0.2.1:1234"))
+	}
+	require.Equal(t, http.StatusTooManyRequests, w.guess("rubbish", "192.0.2.1:1234"))
+	answer := w.send("", http.MethodPost, "/v1/password-reveals", asText(map[string]any{"token": token}))
+	require.Equal(t, http.StatusOK, answer.Code, answer.Body.String())
+	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/openapi.json", "").Code)
+	close(over)
+	require.NoError(t, attackers.Wait())
+}
+
+// A client chooses its address within its /64 freely.
+func TestAnIPv6NetworkHasOneBudget(t *testing.T) {
+	t.Parallel()
+	w, _ := setupLimited(t)
+	statuses := map[int]int{}
+	for i := range 300 {
+		statuses[w.guess(madeUp(i), fmt.Sprintf("[2001:db8:1:2:%x::%x]:1234", i, i))]++
+	}
+	require.Equal(t, map[int]int{http.StatusUnauthorized: 2, http.StatusTooManyRequests: 298}, statuses)
+	require.Equal(t, http.StatusUnauthorized, w.guess(madeUp(1), "[2001:db8:1:3::1]:1234"), "another network")
+	for _, same := range []string{"198.51.100.7:1", "[::ffff:198.51.100.7]:1", "[64:ff9b::198.51.100.7]:1"} {
+		w.guess(madeUp(1), same)
+	}
+	require.Equal(t, http.StatusTooManyRequests, w.guess(madeUp(1), "198.51.100.7:2"), "one address in three forms")
+	require.Equal(t, http.StatusUnauthorized, w.guess(madeUp(1), "198.51.100.8:2"))
+}
+
+// Each operation that needs no key has its own budget for each address.
+func TestRevealsHaveABudgetOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	w, _ := setupLimited(t)
+	reveal := func() int {
+		return w.send("", http.MethodPost, "/v1/password-reveals", `{"token":"forged"}`).Code
+	}
+	for range 3 {
+		w.guess("rubbish", "192.0.2.1:1234")
+		w.send("", http.MethodGet, "/v1/openapi.json", "")
+	}
+	require.NotEqual(t, http.StatusTooManyRequests, reveal())
+	reveal()
+	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", `{"token":"forged"}`), http.StatusTooManyRequests, codeTooManyRequests)
+	require.Contains(t, p.Detail, "the limit of your address, for requests of this kind, is 1 requests per second")
 }
 
 func TestANewValidKeyCostsItsAddressNothing(t *testing.T) {
@@ -139,24 +215,107 @@ func TestANewValidKeyCostsItsAddressNothing(t *testing.T) {
 	for range 20 {
 		require.Equal(t, http.StatusOK, w.send(w.createKey("acme"), http.MethodGet, "/v1/orders", "").Code)
 	}
-	require.Equal(t, http.StatusOK, w.send("", http.MethodGet, "/v1/openapi.json", "").Code)
+	require.Equal(t, http.StatusUnauthorized, w.guess("rubbish", "192.0.2.1:1234"))
 }
 
-// A key that ends while it is known must not be a way to ask the database without end.
-func TestAKeyThatHasEndedIsForgotten(t *testing.T) {
+// A client that repeats an invalid key costs no query, and neither does one whose key ends while it is used.
+func TestAnInvalidKeyIsNotReadAgain(t *testing.T) {
 	t.Parallel()
-	w, _ := setupLimited(t)
+	w, later := setupLimited(t)
 	keys := w.countKeys()
 	text := w.createKey("acme")
-	require.Equal(t, http.StatusOK, w.send(text, http.MethodGet, "/v1/orders", "").Code)
+	require.Equal(t, http.StatusOK, w.guess(text, "192.0.2.1:1"))
+	require.Equal(t, 1, keys.asked)
 	id, _, _ := splitKey("Bearer " + text)
 	_, err := w.store.APIKeys.Revoke(t.Context(), "test", "acme", id, false)
 	require.NoError(t, err)
-	asked := keys.asked
-	for range 50 {
-		w.send(text, http.MethodGet, "/v1/orders", "")
+	for range 20 {
+		require.NotEqual(t, http.StatusOK, w.guess(text, "192.0.2.1:1"))
+		require.NotEqual(t, http.StatusOK, w.guess(madeUp(1), "192.0.2.1:1"))
 	}
-	require.Equal(t, asked+3, keys.asked, "once while it was known, twice as the address may")
+	require.Equal(t, 3, keys.asked)
+	later(invalidKept)
+	p := readProblem(t, w.send(text, http.MethodGet, "/v1/orders", ""), http.StatusUnauthorized, codeUnauthorized)
+	require.Contains(t, p.Detail, "is revoked")
+	require.Equal(t, 4, keys.asked)
+}
+
+// slowKeys takes a while, and counts the queries that run at once.
+type slowKeys struct {
+	APIKeys
+	queries, atOnce, most atomic.Int32
+	release               chan struct{}
+}
+
+func (s *slowKeys) Find(ctx context.Context, ids ...string) ([]provision.APIKey, error) {
+	s.queries.Add(1)
+	s.most.Store(max(s.most.Load(), s.atOnce.Add(1)))
+	defer s.atOnce.Add(-1)
+	<-s.release
+	return s.APIKeys.Find(ctx, ids...)
+}
+
+func TestKeysThatAreNewToTheProcessShareOneQueryAtATime(t *testing.T) {
+	t.Parallel()
+	w, _ := setupLimited(t)
+	slow := &slowKeys{APIKeys: w.store.APIKeys, release: make(chan struct{})}
+	w.change(func(c *Config) { c.APIKeys = slow })
+	valid := w.createKey("acme")
+	var callers errgroup.Group
+	var opened atomic.Int32
+	for i := range 50 {
+		callers.Go(func() error {
+			key := madeUp(i)
+			if i%10 == 0 {
+				key = valid
+			}
+			if w.guess(key, "192.0.2.1:1234") == http.StatusOK {
+				opened.Add(1)
+			}
+			return nil
+		})
+	}
+	close(slow.release)
+	require.NoError(t, callers.Wait())
+	require.LessOrEqual(t, opened.Load(), int32(2), "the burst of the key itself")
+	require.Positive(t, opened.Load())
+	require.Equal(t, int32(1), slow.most.Load())
+
+	// A key that is known does not wait for the guesses.
+	slow.release = make(chan struct{})
+	callers.Go(func() error { w.guess(madeUp(1000), "192.0.2.1:1234"); return nil })
+	require.Eventually(t, func() bool { return slow.atOnce.Load() == 1 }, 20*time.Second, time.Millisecond)
+	callers.Go(func() error { w.guess(valid, "192.0.2.1:1234"); return nil })
+	require.Eventually(t, func() bool { return slow.atOnce.Load() == 2 }, 20*time.Second, time.Millisecond)
+	close(slow.release)
+	require.NoError(t, callers.Wait())
+}
+
+// The first of several callers who share a query hangs up; the others get their answer.
+func TestACallerWhoHangsUpDoesNotEndTheQueryOfOthers(t *testing.T) {
+	t.Parallel()
+	var lookup keyLookup
+	began, release := make(chan struct{}, 2), make(chan struct{})
+	find := func(ctx context.Context, ids ...string) ([]provision.APIKey, error) {
+		began <- struct{}{}
+		<-release
+		return []provision.APIKey{{ID: ids[0]}}, ctx.Err()
+	}
+	ctx, hangUp := context.WithCancel(t.Context())
+	var first, second errgroup.Group
+	first.Go(func() error { _, _, err := lookup.key(ctx, find, "a", [32]byte{}); return err })
+	<-began
+	hangUp()
+	require.ErrorIs(t, first.Wait(), context.Canceled)
+	second.Go(func() error {
+		key, found, err := lookup.key(t.Context(), find, "b", [32]byte{})
+		if !found || key.ID != "b" {
+			return fmt.Errorf("found %v, %v", key, err)
+		}
+		return err
+	})
+	close(release)
+	require.NoError(t, second.Wait())
 }
 
 // When the database is down, callers are not told that they send too many requests.
@@ -176,16 +335,16 @@ func TestFullBudgetsAreForgotten(t *testing.T) {
 	t.Parallel()
 	w, later := setupLimited(t)
 	b := &w.service.budgets
-	_, err := b.take(budget{who: "key a", rate: 1, burst: 2, at: now})
+	err := b.take(budget{who: "key a", rate: 1, burst: 2, at: now})
 	require.NoError(t, err)
-	_, err = b.take(budget{who: "key slow", rate: 0.001, burst: 1, at: now})
+	err = b.take(budget{who: "key slow", rate: 0.001, burst: 1, at: now})
 	require.NoError(t, err)
 	later(sweepEvery)
-	_, err = b.take(budget{who: "key b", rate: 1, burst: 2, at: w.service.Now()})
+	err = b.take(budget{who: "key b", rate: 1, burst: 2, at: w.service.Now()})
 	require.NoError(t, err)
 	require.NotContains(t, b.of, "key a")
 	require.Contains(t, b.of, "key slow", "its budget is not full again")
-	_, err = b.take(budget{who: "key slow", rate: 0.001, burst: 1, at: w.service.Now()})
+	err = b.take(budget{who: "key slow", rate: 0.001, burst: 1, at: w.service.Now()})
 	require.Error(t, err)
 }
 
@@ -203,8 +362,8 @@ func TestARequestSucceedsWhenTheUseOfItsKeyCannotBeRecorded(t *testing.T) {
 // brokenKeys finds no key, because the database does not answer.
 type brokenKeys struct{ APIKeys }
 
-func (brokenKeys) Find(context.Context, string) (provision.APIKey, error) {
-	return provision.APIKey{}, provision.ErrUnavailable
+func (brokenKeys) Find(context.Context, ...string) ([]provision.APIKey, error) {
+	return nil, provision.ErrUnavailable
 }
 
 // usesFail cannot write that a key was used.

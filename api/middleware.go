@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"regexp"
 	"time"
 
@@ -27,7 +25,7 @@ func (s *service) echo() *echo.Echo {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.HTTPErrorHandler = s.writeProblem
-	e.IPExtractor = ipExtractor(s.TrustedProxies)
+	e.IPExtractor = clientAddress(s.TrustedProxies)
 
 	e.Pre(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -62,7 +60,7 @@ func hangUps(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		caller := c.Request().Context() // without the deadline that a later middleware adds
 		err := next(c)
-		if err != nil && caller.Err() != nil && noAnswer(err) {
+		if err != nil && caller.Err() != nil && noAnswer(err) && problems[asProblem(err).code].status >= http.StatusInternalServerError {
 			return hungUp(err)
 		}
 		return err
@@ -118,19 +116,4 @@ func (s *service) recoverPanics() echo.MiddlewareFunc {
 			return fmt.Errorf("panic: %w", err)
 		},
 	})
-}
-
-// ipExtractor trusts X-Forwarded-For only from the given proxies.
-func ipExtractor(trusted []netip.Prefix) echo.IPExtractor {
-	if len(trusted) == 0 {
-		return echo.ExtractIPDirect()
-	}
-	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
-	for _, prefix := range trusted {
-		prefix = prefix.Masked()
-		options = append(options, echo.TrustIPRange(&net.IPNet{
-			IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen()),
-		}))
-	}
-	return echo.ExtractIPFromXFFHeader(options...)
 }

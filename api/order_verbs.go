@@ -127,7 +127,7 @@ func (s *service) told(ctx context.Context, id, update string, by provision.Inte
 		return openapi.Order{}, problem(codeUnavailable,
 			"order %q received the request but cannot be read at the moment: do not send the request again, read the order", id).because(err)
 	}
-	return s.orderResource(view), nil
+	return s.oneOrder(ctx, view), nil
 }
 
 // wasTaken reports whether the history contains the action. It returns false if the history cannot be read.

@@ -47,7 +47,7 @@ func (s *service) routes() (_ http.Handler, err error) {
 			err = errors.Join(err, fmt.Errorf("route %s %s is not in openapi.yaml", method, path))
 			return
 		}
-		add(method, path, handler, s.authenticate(operation), s.limit, s.authorize(operation), s.checkRequest(operation), operation.conditional)
+		add(method, path, handler, s.authenticate(operation), s.limit(operation), s.authorize(operation), s.checkRequest(operation), operation.conditional)
 	}
 
 	v1(http.MethodPost, "/v1/orders", op.CreateOrder)
@@ -61,6 +61,7 @@ func (s *service) routes() (_ http.Handler, err error) {
 	v1(http.MethodPost, "/v1/orders/:order_id/fail", op.FailOrder)
 	v1(http.MethodPost, "/v1/orders/:order_id/end-undo", op.EndUndo)
 	v1(http.MethodPost, "/v1/orders/:order_id/swap", op.SwapOrder)
+	v1(http.MethodPost, "/v1/orders/:order_id/password", op.IssuePassword)
 	v1(http.MethodPost, "/v1/accounts", op.CreateAccount)
 	v1(http.MethodGet, "/v1/accounts", op.ListAccounts)
 	v1(http.MethodGet, "/v1/accounts/export", op.ExportAccounts)

@@ -60,6 +60,7 @@ func walkTable() map[string]walked {
 		"retryOrder":       {body: reason},
 		"failOrder":        {body: reason},
 		"endUndo":          {body: reason, path: map[string]string{"order_id": "stopped_order"}},
+		"issuePassword":    {body: reason, path: map[string]string{"order_id": "completed_order"}},
 		"swapOrder":        {body: `{"account_id":"{held_account}","reason":"because"}`},
 
 		"createAccount": {
@@ -132,10 +133,11 @@ func walkTable() map[string]walked {
 var fixtures = map[string]func(*walk) map[string]string{
 	"order_id": (*walk).order,
 
-	"stopped_order": (*walk).stopped,
-	"account_id":    (*walk).account,
-	"left_account":  (*walk).left,
-	"key_id":        (*walk).apiKey,
+	"stopped_order":   (*walk).stopped,
+	"completed_order": (*walk).completed,
+	"account_id":      (*walk).account,
+	"left_account":    (*walk).left,
+	"key_id":          (*walk).apiKey,
 
 	"marketplace":       (*walk).pool,
 	"environment":       (*walk).pool,

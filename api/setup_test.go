@@ -28,7 +28,10 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 
 var now = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
 
-const passwordText = "correct-Horse7battery-staple"
+const (
+	passwordText    = "correct-Horse7battery-staple"
+	newPasswordText = "another-Horse8battery-staple"
+)
 
 // pools are those of the two providers.
 var pools = []provision.Pool{
@@ -78,7 +81,7 @@ func setupOn(t require.TestingT, store *postgres.DB, change ...func(*Config)) *t
 	w := &testAPI{
 		t:           t,
 		store:       store,
-		workflows:   &memoryWorkflows{db: store, orders: map[provision.OrderKey]startedOrder{}},
+		workflows:   &memoryWorkflows{db: store, sealer: ring, orders: map[provision.OrderKey]startedOrder{}},
 		temporal:    &memoryTemporal{},
 		log:         &syncBuffer{},
 		nextAccount: 111122223333,

@@ -122,8 +122,9 @@ COMMENT ON TABLE order_history IS
 COMMENT ON COLUMN order_history.marketplace IS 'of the order, as is environment';
 COMMENT ON COLUMN order_history.from_state IS 'NULL = the order was created';
 COMMENT ON COLUMN order_history.code IS
-    'the failure that changed the state, or the action that did not change it: correct, retry, cancel, fail, swap; '
-    'by the reconciler: restart, continue, restore';
+    'the failure that changed the state, or the action that did not change it: correct, retry, cancel, fail, swap, '
+    'password, password_even_if_used, password_link_ended, password_issued, or why a new password was refused; by the '
+    'reconciler: restart, continue, restore';
 COMMENT ON COLUMN order_history.fields IS 'the fields that a correction replaced; never their values';
 COMMENT ON COLUMN order_history.refused IS 'the code with which the action was refused; empty = it was not';
 COMMENT ON COLUMN order_history.reason IS
@@ -181,22 +182,39 @@ CREATE TABLE order_passwords (
     provider    text NOT NULL,
     order_id    text NOT NULL,
     account_id  text NOT NULL,
+    request     text NOT NULL DEFAULT '',
     sealed      bytea,
     created_at  timestamptz NOT NULL DEFAULT now(),
     expires_at  timestamptz,
     revealed_at timestamptz,
     revealed_to text NOT NULL DEFAULT '',
-    UNIQUE (provider, order_id, account_id),
+    replaced_at timestamptz,
+    failure     jsonb,
+    failed_at   timestamptz,
+    UNIQUE (provider, order_id, account_id, request),
     FOREIGN KEY (provider, order_id) REFERENCES orders (provider, id),
-    CONSTRAINT order_passwords_revealed_is_gone CHECK (revealed_at IS NULL OR sealed IS NULL)
+    CONSTRAINT order_passwords_gone_is_empty CHECK (sealed IS NULL OR (revealed_at IS NULL AND replaced_at IS NULL AND failure IS NULL)),
+    CONSTRAINT order_passwords_failed_is_no_link CHECK (failure IS NULL OR (expires_at IS NULL AND request <> '')),
+    CONSTRAINT order_passwords_failed_says_when CHECK ((failure IS NULL) = (failed_at IS NULL))
 );
 COMMENT ON TABLE order_passwords IS
-    'the first password of the customer''s IAM user, until it is revealed once; written by the worker, emptied by '
-    'the API';
+    'the passwords that were set for the customer''s IAM user, the first one and those that someone asked for later, '
+    'each until it is revealed once; written by the worker, emptied by the API';
 COMMENT ON COLUMN order_passwords.id IS 'part of the URL at which the password can be revealed';
-COMMENT ON COLUMN order_passwords.sealed IS 'stored before AWS gets the password; NULL once it is revealed or withdrawn';
-COMMENT ON COLUMN order_passwords.expires_at IS 'until when it can be revealed; NULL = the order is not completed';
+COMMENT ON COLUMN order_passwords.request IS 'the id of the request for a new password; empty = the password that came with the order';
+COMMENT ON COLUMN order_passwords.sealed IS 'stored before AWS gets the password; NULL once it is revealed, replaced or withdrawn';
+COMMENT ON COLUMN order_passwords.created_at IS 'when the password was stored, or when the request for it was accepted';
+COMMENT ON COLUMN order_passwords.expires_at IS
+    'until when it can be revealed; NULL = the order is not completed, or AWS has not confirmed the new password';
 COMMENT ON COLUMN order_passwords.revealed_to IS 'IP address of the client that revealed it';
+COMMENT ON COLUMN order_passwords.replaced_at IS 'when a newer password took its place: its link no longer works';
+COMMENT ON COLUMN order_passwords.failure IS 'why the new password was not set; NULL = it was, or it is being set';
+-- An order has one link that works.
+CREATE UNIQUE INDEX order_passwords_one_link ON order_passwords (provider, order_id, account_id)
+    WHERE expires_at IS NOT NULL AND replaced_at IS NULL;
+-- One new password of an order is being set at a time.
+CREATE UNIQUE INDEX order_passwords_one_request ON order_passwords (provider, order_id)
+    WHERE request <> '' AND expires_at IS NULL AND failure IS NULL;
 
 -- +goose StatementBegin
 CREATE FUNCTION orders_identity_is_fixed() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -448,7 +448,7 @@ type EventPage struct {
 	NextCursor string `json:"next_cursor"`
 }
 
-// EventType A type of event, or a family of types that ends in `.*`: `order.<state>`, `pool.verification_suspended`,
+// EventType A type of event, or a family of types that ends in `.*`: `order.<state>`, `order.password_issued`, `pool.verification_suspended`,
 // `pool.verification_resumed`, `pool.claims_suspended`, `pool.claims_resumed`, `stock.low`, `stock.empty`,
 // `stock.reminder`, `stock.acknowledged`, `stock.restocked`, `account_import.completed`, `webhook.disabled` and
 // `webhook.test`. Later releases may add types.
@@ -829,6 +829,16 @@ type NewOrder struct {
 	UseExistingCUR *ReportName `json:"use_existing_cur,omitempty"`
 }
 
+// NewPassword A request for a new password.
+type NewPassword struct {
+	// EvenIfUsed Also replaces a password that the customer has chosen, and gives a password to a user who has none any more.
+	// Requires the scope `orders:operate`.
+	EvenIfUsed *bool `json:"even_if_used,omitempty"`
+
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
+	Reason ReasonText `json:"reason"`
+}
+
 // NewPool A pool to create. Settings that you leave out get their defaults.
 type NewPool struct {
 	// ActionDeadlineSeconds How many seconds an order waits for the answer to a question before it fails.
@@ -1078,7 +1088,7 @@ type OrderEvent struct {
 	// Timestamp When it happened.
 	Timestamp time.Time `json:"timestamp"`
 
-	// Type `order.` followed by the state.
+	// Type `order.` followed by the state, or `order.password_issued`: a new password was set, and reading the order shows its link.
 	Type string `json:"type"`
 }
 
@@ -1090,8 +1100,9 @@ type OrderHistoryEntry struct {
 	// At When it happened.
 	At time.Time `json:"at"`
 
-	// Code The failure that caused the change, or what someone asked for, such as `correct`, `retry`, `swap`, `cancel` or
-	// `fail`. Absent if there is neither.
+	// Code The failure that caused the change, or what someone asked for, such as `correct`, `retry`, `swap`, `cancel`,
+	// `fail` or `password`. For a new password also what followed: `password_link_ended`, `password_issued`, or the
+	// code of the refusal. Absent if there is none.
 	Code *string `json:"code,omitempty"`
 
 	// Fields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
@@ -1156,17 +1167,38 @@ type OtherEvent struct {
 	Type string `json:"type"`
 }
 
-// PasswordLink A link to the customer's first password. It works once. The secret follows the `#`, so it appears in no server
-// log. Pass the link on; do not open it.
-type PasswordLink struct {
-	// ExpiresAt When the link expires, 72 hours after the order completed.
-	ExpiresAt time.Time `json:"expires_at"`
+// Password The link to the customer's password, and what became of it. Present only where one order is answered, never in
+// a list.
+type Password struct {
+	// ExpiresAt When the link expires: 72 hours after the order completed, or after a new password was set. Absent if the
+	// link was ended for a new password that was then refused.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Refused Why the newest request for a new password was refused. Absent if it was not.
+	Refused *PasswordRefusal `json:"refused,omitempty"`
 
 	// RevealedAt When the password was read. Absent until then.
 	RevealedAt *time.Time `json:"revealed_at,omitempty"`
 
-	// URL The link. Absent after it has been used or has expired.
+	// SettingSince Since when a new password is being set. Absent if none is.
+	SettingSince *time.Time `json:"setting_since,omitempty"`
+
+	// URL The link. It works once. The secret follows the `#`, so it appears in no server log. Pass the link on; do
+	// not open it. Absent after it has been used or has expired, while a new password is being set, and for keys
+	// that have neither the scope `orders:write` nor `orders:password`.
 	URL *string `json:"url,omitempty"`
+}
+
+// PasswordRefusal Why the newest request for a new password was refused. Absent if it was not.
+type PasswordRefusal struct {
+	// At When it was refused.
+	At time.Time `json:"at"`
+
+	// Code A code for programs.
+	Code string `json:"code"`
+
+	// Reason What is wrong and what to do.
+	Reason string `json:"reason"`
 }
 
 // PasswordReveal The secret of a password link.
@@ -1526,9 +1558,9 @@ type Result struct {
 	// OlderUsageAvailable false for a new report, which does not contain usage from before it was created.
 	OlderUsageAvailable bool `json:"older_usage_available"`
 
-	// Password A link to the customer's first password. It works once. The secret follows the `#`, so it appears in no server
-	// log. Pass the link on; do not open it.
-	Password *PasswordLink `json:"password,omitempty"`
+	// Password The link to the customer's password, and what became of it. Present only where one order is answered, never in
+	// a list.
+	Password *Password `json:"password,omitempty"`
 
 	// Report The cost report that contains the customer's usage.
 	Report Report `json:"report"`
@@ -1557,7 +1589,7 @@ type RevealedPassword struct {
 	// IAMUserName The user to sign in as.
 	IAMUserName string `json:"iam_user_name"`
 
-	// Password The first password. AWS asks for a new one at the first sign-in.
+	// Password The password. AWS asks for another one at the next sign-in.
 	Password string `json:"password"`
 
 	// SignInURL Where to sign in.
@@ -2265,6 +2297,9 @@ type EndUndoJSONRequestBody = Reason
 
 // FailOrderJSONRequestBody defines body for FailOrder for application/json ContentType.
 type FailOrderJSONRequestBody = Reason
+
+// IssuePasswordJSONRequestBody defines body for IssuePassword for application/json ContentType.
+type IssuePasswordJSONRequestBody = NewPassword
 
 // RetryOrderJSONRequestBody defines body for RetryOrder for application/json ContentType.
 type RetryOrderJSONRequestBody = Reason
@@ -3001,6 +3036,56 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 	ListOrderHistory(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// IssuePasswordWithBody Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IssuePassword Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePassword(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// RetryOrderWithBody Retry the steps that an order waits for
 	//
 	// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
@@ -3075,22 +3160,22 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/orders/{order_id}/swap (the `SwapOrder` operationId).
 	SwapOrder(ctx context.Context, orderID OrderIDInPath, body SwapOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevealPasswordWithBody Read the first password, once
+	// RevealPasswordWithBody Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/password-reveals (the `RevealPassword` operationId).
 	RevealPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevealPassword Read the first password, once
+	// RevealPassword Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4517,6 +4602,76 @@ func (c *Client) ListOrderHistory(ctx context.Context, orderID OrderIDInPath, pa
 	return c.Client.Do(req)
 }
 
+// IssuePasswordWithBody Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *Client) IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePasswordRequestWithBody(c.Server, orderID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IssuePassword Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *Client) IssuePassword(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePasswordRequest(c.Server, orderID, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // RetryOrderWithBody Retry the steps that an order waits for
 //
 // For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
@@ -4631,11 +4786,11 @@ func (c *Client) SwapOrder(ctx context.Context, orderID OrderIDInPath, body Swap
 	return c.Client.Do(req)
 }
 
-// RevealPasswordWithBody Read the first password, once
+// RevealPasswordWithBody Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4652,11 +4807,11 @@ func (c *Client) RevealPasswordWithBody(ctx context.Context, contentType string,
 	return c.Client.Do(req)
 }
 
-// RevealPassword Read the first password, once
+// RevealPassword Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -7428,6 +7583,53 @@ func NewListOrderHistoryRequest(server string, orderID OrderIDInPath, params *Li
 	return req, nil
 }
 
+// NewIssuePasswordRequest calls the generic IssuePassword builder with application/json body
+func NewIssuePasswordRequest(server string, orderID OrderIDInPath, body IssuePasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewIssuePasswordRequestWithBody(server, orderID, "application/json", bodyReader)
+}
+
+// NewIssuePasswordRequestWithBody constructs an http.Request for the IssuePassword method, with any body, and a specified content type
+func NewIssuePasswordRequestWithBody(server string, orderID OrderIDInPath, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "order_id", orderID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/orders/%s/password", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewRetryOrderRequest calls the generic RetryOrder builder with application/json body
 func NewRetryOrderRequest(server string, orderID OrderIDInPath, body RetryOrderJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -9482,6 +9684,56 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 	ListOrderHistoryWithResponse(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*ListOrderHistoryResponse, error)
 
+	// IssuePasswordWithBodyWithResponse Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
+
+	// IssuePasswordWithResponse Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
+
 	// RetryOrderWithBodyWithResponse Retry the steps that an order waits for
 	//
 	// For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
@@ -9556,22 +9808,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/orders/{order_id}/swap (the `SwapOrder` operationId).
 	SwapOrderWithResponse(ctx context.Context, orderID OrderIDInPath, body SwapOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*SwapOrderResponse, error)
 
-	// RevealPasswordWithBodyWithResponse Read the first password, once
+	// RevealPasswordWithBodyWithResponse Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/password-reveals (the `RevealPassword` operationId).
 	RevealPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevealPasswordResponse, error)
 
-	// RevealPasswordWithResponse Read the first password, once
+	// RevealPasswordWithResponse Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -11483,6 +11735,54 @@ func (r ListOrderHistoryResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListOrderHistoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type IssuePasswordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Order
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Order
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r IssuePasswordResponse) GetJSON200() *Order {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r IssuePasswordResponse) GetJSON202() *Order {
+	return r.JSON202
+}
+
+// GetBody returns the raw response body bytes
+func (r IssuePasswordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r IssuePasswordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r IssuePasswordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r IssuePasswordResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -13522,6 +13822,68 @@ func (c *ClientWithResponses) ListOrderHistoryWithResponse(ctx context.Context, 
 	return ParseListOrderHistoryResponse(rsp)
 }
 
+// IssuePasswordWithBodyWithResponse Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *ClientWithResponses) IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
+	rsp, err := c.IssuePasswordWithBody(ctx, orderID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssuePasswordResponse(rsp)
+}
+
+// IssuePasswordWithResponse Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *ClientWithResponses) IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
+	rsp, err := c.IssuePassword(ctx, orderID, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssuePasswordResponse(rsp)
+}
+
 // RetryOrderWithBodyWithResponse Retry the steps that an order waits for
 //
 // For operators who have fixed something outside of the order: a permission, a quota, or a name that is free
@@ -13620,11 +13982,11 @@ func (c *ClientWithResponses) SwapOrderWithResponse(ctx context.Context, orderID
 	return ParseSwapOrderResponse(rsp)
 }
 
-// RevealPasswordWithBodyWithResponse Read the first password, once
+// RevealPasswordWithBodyWithResponse Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13637,11 +13999,11 @@ func (c *ClientWithResponses) RevealPasswordWithBodyWithResponse(ctx context.Con
 	return ParseRevealPasswordResponse(rsp)
 }
 
-// RevealPasswordWithResponse Read the first password, once
+// RevealPasswordWithResponse Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -15255,6 +15617,39 @@ func ParseListOrderHistoryResponse(rsp *http.Response) (*ListOrderHistoryRespons
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseIssuePasswordResponse parses an HTTP response from a IssuePasswordWithResponse call
+func ParseIssuePasswordResponse(rsp *http.Response) (*IssuePasswordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &IssuePasswordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Order
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Order
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	}
 

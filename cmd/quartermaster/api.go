@@ -23,6 +23,7 @@ type apiCommand struct {
 	metricsOptions
 	webhookOptions
 	protectedOptions
+	proxyOptions
 	Listen            string  `help:"Address to serve on." env:"QM_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT"`
 	PublicURL         string  `help:"URL of this service for marketplaces and customers." env:"QM_PUBLIC_URL" required:"" placeholder:"URL"`
 	RequestsPerSecond float64 `help:"How many requests a second each API key may send." env:"QM_REQUESTS_PER_SECOND" default:"50"`
@@ -58,6 +59,7 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 		PublicURL:         c.PublicURL,
 		ProtectedIDs:      c.ProtectedAccounts,
 		RequestsPerSecond: c.RequestsPerSecond,
+		TrustedProxies:    c.networks(),
 		Metrics:           registry,
 		Simulated:         c.simulated(),
 	})

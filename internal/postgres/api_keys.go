@@ -31,11 +31,19 @@ func (r apiKeyRow) key() provision.APIKey {
 	return r.APIKey
 }
 
-// Find reads a key of any provider by its public id. Errors: provision.ErrNotFound.
-func (s APIKeys) Find(ctx context.Context, id string) (provision.APIKey, error) {
-	var row apiKeyRow
-	err := s.db.GetContext(ctx, &row, `SELECT `+apiKeyColumns+` FROM api_keys WHERE id = $1`, id)
-	return row.key(), notFound(err, "API key %s", id)
+// Find reads keys of any provider by their public ids. It leaves out the ids of which there is no key.
+func (s APIKeys) Find(ctx context.Context, ids ...string) ([]provision.APIKey, error) {
+	var rows []apiKeyRow
+	err := s.db.SelectContext(ctx, &rows, `SELECT `+apiKeyColumns+` FROM api_keys WHERE id = ANY($1)`, pq.Array(ids))
+	return keysOf(rows), err
+}
+
+func keysOf(rows []apiKeyRow) []provision.APIKey {
+	keys := make([]provision.APIKey, len(rows))
+	for i, row := range rows {
+		keys[i] = row.key()
+	}
+	return keys
 }
 
 const apiKeyUsedSQL = `
@@ -68,11 +76,7 @@ func (s APIKeys) List(ctx context.Context, provider string, limit int, after *pr
 	var rows []apiKeyRow
 	err := s.db.SelectContext(ctx, &rows,
 		`SELECT `+apiKeyColumns+` FROM api_keys`+w.sql()+` ORDER BY created_at DESC, id DESC LIMIT `+w.arg(limit), w.args...)
-	keys := make([]provision.APIKey, len(rows))
-	for i, row := range rows {
-		keys[i] = row.key()
-	}
-	return keys, err
+	return keysOf(rows), err
 }
 
 const createAPIKeySQL = `

@@ -73,7 +73,7 @@ func (s Orders) Correct(ctx context.Context, key provision.OrderKey, corrected p
 		if err := json.Unmarshal(text, &before); err != nil {
 			return err
 		}
-		if noted, err := noteAction(ctx, tx, key, "correct", before.Differs(corrected), by); err != nil || !noted {
+		if noted, err := noteAction(ctx, tx, key, "correct", by, before.Differs(corrected)...); err != nil || !noted {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, correctSQL, key.Provider, key.ID, asJSON(corrected))
@@ -96,7 +96,7 @@ func (s Orders) Stop(ctx context.Context, key provision.OrderKey, action string,
 		if err != nil {
 			return err
 		}
-		noted, err := noteAction(ctx, tx, key, action, nil, by)
+		noted, err := noteAction(ctx, tx, key, action, by)
 		if err != nil || !noted {
 			return err
 		}

@@ -47,8 +47,8 @@ ON CONFLICT (provider, order_id, action_id) WHERE action_id <> '' DO NOTHING`
 
 // noteAction records an action on an order, and the fields that it corrected. The transaction has locked the order, so the row of
 // the action shows the state in which it was taken. noteAction returns false when the action (by.ID) is recorded already.
-func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action string, fields []string,
-	by provision.Intervention) (noted bool, err error) {
+func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action string, by provision.Intervention,
+	fields ...string) (noted bool, err error) {
 	return affected(tx.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, by.Actor, action, textArray(fields), by.Reason, by.ID))
 }
 
@@ -56,7 +56,7 @@ func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action
 // nothing, and neither does an action on an order that has no row yet.
 func (s Orders) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error {
 	return s.noted(ctx, key, by.Actor, func(tx *sqlx.Tx) error {
-		_, err := noteAction(ctx, tx, key, action, nil, by)
+		_, err := noteAction(ctx, tx, key, action, by)
 		return err
 	})
 }

@@ -98,7 +98,7 @@ func restoreOrder(ctx context.Context, tx *sqlx.Tx, lost reconcile.Lost, actor, 
 	if err := setLostState(ctx, tx, lost, account, isNew, state); err != nil {
 		return err
 	}
-	_, err = noteAction(ctx, tx, key, "restore", nil, provision.Intervention{Actor: actor, Reason: reason})
+	_, err = noteAction(ctx, tx, key, "restore", provision.Intervention{Actor: actor, Reason: reason})
 	return err
 }
 
@@ -209,7 +209,7 @@ func (s Orders) PrepareRestart(ctx context.Context, key provision.OrderKey, acto
 		if _, err := tx.ExecContext(ctx, resumeSQL, key.Provider, key.ID); err != nil {
 			return err
 		}
-		if _, err := noteAction(ctx, tx, key, "restart", nil, provision.Intervention{Actor: actor, Reason: reason}); err != nil {
+		if _, err := noteAction(ctx, tx, key, "restart", provision.Intervention{Actor: actor, Reason: reason}); err != nil {
 			return err
 		}
 		var row struct {

@@ -41,6 +41,8 @@ const (
 	CodeQuotaReached             Code = "QuotaReached"
 	CodeReportQuotaReached       Code = "ReportQuotaReached"
 	CodeResourceNotOurs          Code = "ResourceNotOurs"
+	CodeSignInInUse              Code = "SignInInUse"
+	CodeSignInRemoved            Code = "SignInRemoved"
 	CodeThrottled                Code = "Throttled"
 	CodeAWSUnavailable           Code = "AWSUnavailable"
 	CodeNotYetVisible            Code = "NotYetVisible"
@@ -87,6 +89,8 @@ var kindOf = map[Code]FailureKind{
 	CodeQuotaReached:             KindPermission,
 	CodeReportQuotaReached:       KindPermission,
 	CodeResourceNotOurs:          KindPermission,
+	CodeSignInInUse:              KindOrder,
+	CodeSignInRemoved:            KindOrder,
 	CodeThrottled:                KindTransient,
 	CodeAWSUnavailable:           KindTransient,
 	CodeNotYetVisible:            KindTransient,

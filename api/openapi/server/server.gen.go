@@ -131,13 +131,16 @@ type ServerInterface interface {
 	// ListOrderHistory Read the history of an order
 	// (GET /v1/orders/{order_id}/history)
 	ListOrderHistory(ctx echo.Context, orderID OrderIDInPath, params ListOrderHistoryParams) error
+	// IssuePassword Set a new password for the customer
+	// (POST /v1/orders/{order_id}/password)
+	IssuePassword(ctx echo.Context, orderID OrderIDInPath) error
 	// RetryOrder Retry the steps that an order waits for
 	// (POST /v1/orders/{order_id}/retry)
 	RetryOrder(ctx echo.Context, orderID OrderIDInPath) error
 	// SwapOrder Continue an order with another account
 	// (POST /v1/orders/{order_id}/swap)
 	SwapOrder(ctx echo.Context, orderID OrderIDInPath) error
-	// RevealPassword Read the first password, once
+	// RevealPassword Read the password of a link, once
 	// (POST /v1/password-reveals)
 	RevealPassword(ctx echo.Context) error
 	// ListPools List the pools with their settings
@@ -1163,6 +1166,22 @@ func (w *ServerInterfaceWrapper) ListOrderHistory(ctx echo.Context) error {
 	return err
 }
 
+// IssuePassword converts echo context to params.
+func (w *ServerInterfaceWrapper) IssuePassword(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", ctx.Param("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IssuePassword(ctx, orderID)
+	return err
+}
+
 // RetryOrder converts echo context to params.
 func (w *ServerInterfaceWrapper) RetryOrder(ctx echo.Context) error {
 	var err error
@@ -1830,6 +1849,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/orders/:order_id/end-undo", wrapper.EndUndo, options.OperationMiddlewares["endUndo"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/fail", wrapper.FailOrder, options.OperationMiddlewares["failOrder"]...)
 	router.GET(options.BaseURL+"/v1/orders/:order_id/history", wrapper.ListOrderHistory, options.OperationMiddlewares["listOrderHistory"]...)
+	router.POST(options.BaseURL+"/v1/orders/:order_id/password", wrapper.IssuePassword, options.OperationMiddlewares["issuePassword"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/retry", wrapper.RetryOrder, options.OperationMiddlewares["retryOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/swap", wrapper.SwapOrder, options.OperationMiddlewares["swapOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/validate", wrapper.ValidateOrder, options.OperationMiddlewares["validateOrder"]...)
@@ -2849,6 +2869,43 @@ func (response ListOrderHistory200JSONResponse) VisitListOrderHistoryResponse(w 
 	return err
 }
 
+type IssuePasswordRequestObject struct {
+	OrderID OrderIDInPath `json:"order_id"`
+	Body    *IssuePasswordJSONRequestBody
+}
+
+type IssuePasswordResponseObject interface {
+	VisitIssuePasswordResponse(w http.ResponseWriter) error
+}
+
+type IssuePassword200JSONResponse Order
+
+func (response IssuePassword200JSONResponse) VisitIssuePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssuePassword202JSONResponse Order
+
+func (response IssuePassword202JSONResponse) VisitIssuePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RetryOrderRequestObject struct {
 	OrderID OrderIDInPath `json:"order_id"`
 	Body    *RetryOrderJSONRequestBody
@@ -3570,13 +3627,16 @@ type StrictServerInterface interface {
 	// ListOrderHistory Read the history of an order
 	// (GET /v1/orders/{order_id}/history)
 	ListOrderHistory(ctx context.Context, request ListOrderHistoryRequestObject) (ListOrderHistoryResponseObject, error)
+	// IssuePassword Set a new password for the customer
+	// (POST /v1/orders/{order_id}/password)
+	IssuePassword(ctx context.Context, request IssuePasswordRequestObject) (IssuePasswordResponseObject, error)
 	// RetryOrder Retry the steps that an order waits for
 	// (POST /v1/orders/{order_id}/retry)
 	RetryOrder(ctx context.Context, request RetryOrderRequestObject) (RetryOrderResponseObject, error)
 	// SwapOrder Continue an order with another account
 	// (POST /v1/orders/{order_id}/swap)
 	SwapOrder(ctx context.Context, request SwapOrderRequestObject) (SwapOrderResponseObject, error)
-	// RevealPassword Read the first password, once
+	// RevealPassword Read the password of a link, once
 	// (POST /v1/password-reveals)
 	RevealPassword(ctx context.Context, request RevealPasswordRequestObject) (RevealPasswordResponseObject, error)
 	// ListPools List the pools with their settings
@@ -4901,6 +4961,54 @@ func (sh *strictHandler) ListOrderHistory(ctx echo.Context, orderID OrderIDInPat
 		return err
 	} else if validResponse, ok := response.(ListOrderHistoryResponseObject); ok {
 		return validResponse.VisitListOrderHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// IssuePassword operation middleware
+func (sh *strictHandler) IssuePassword(ctx echo.Context, orderID OrderIDInPath) error {
+	var request IssuePasswordRequestObject
+
+	request.OrderID = orderID
+
+	var body IssuePasswordJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IssuePassword(ctx.Request().Context(), request.(IssuePasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssuePassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IssuePasswordResponseObject); ok {
+		return validResponse.VisitIssuePasswordResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -281,11 +281,14 @@ func (f *Frontend) SignalWorkflowExecution(_ context.Context,
 	return &workflowservice.SignalWorkflowExecutionResponse{}, nil
 }
 
-// SignalWithStartWorkflowExecution keeps the request.
+// SignalWithStartWorkflowExecution keeps the request. The run that it starts, or signals, is "started".
 func (f *Frontend) SignalWithStartWorkflowExecution(_ context.Context,
 	r *workflowservice.SignalWithStartWorkflowExecutionRequest) (*workflowservice.SignalWithStartWorkflowExecutionResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.Fail != nil {
+		return nil, f.Fail
+	}
 	f.SignalsWithStart = append(f.SignalsWithStart, r)
 	return &workflowservice.SignalWithStartWorkflowExecutionResponse{RunId: "started", Started: true}, nil
 }
