@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api"
+	"quartermaster/internal/health"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
@@ -46,6 +47,7 @@ func setupAPI(t *testing.T) *service {
 	handler, err := api.New(api.Config{
 		Database:          databaseOf(store),
 		Workflows:         s.workflows,
+		Health:            health.Examiner{Ping: store.Ping},
 		Opener:            ring,
 		Sealer:            ring,
 		Signer:            ring,
