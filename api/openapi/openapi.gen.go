@@ -754,7 +754,7 @@ type NewPool struct {
 	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
 
-	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind *ReportKind `json:"report_kind,omitempty"`
 
 	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
@@ -1122,7 +1122,7 @@ type Pool struct {
 	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds Renotify `json:"renotify_seconds"`
 
-	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind ReportKind `json:"report_kind"`
 
 	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
@@ -1269,7 +1269,7 @@ type PoolUpdate struct {
 	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
 
-	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind *ReportKind `json:"report_kind,omitempty"`
 
 	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
@@ -1373,8 +1373,8 @@ type Report struct {
 	// Existing true: an existing report was linked; false: the report was created for this order.
 	Existing bool `json:"existing"`
 
-	// Kind `cur`: a legacy Cost and Usage Report; `export`: CUR 2.0 from Data Exports.
-	Kind provision.ReportKind `json:"kind"`
+	// Kind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	Kind ReportKind `json:"kind"`
 
 	// Name The name of the report.
 	Name string `json:"name"`
@@ -1386,7 +1386,7 @@ type Report struct {
 	Region string `json:"region"`
 }
 
-// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 type ReportKind = provision.ReportKind
 
 // ReportName The name of an existing Cost and Usage Report or Data Export to link ("Use Existing CUR"). Case-sensitive. If
