@@ -821,6 +821,11 @@ type Order struct {
 	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	AccountModel *AccountModel `json:"account_model,omitempty"`
 
+	// ActionDeadline When the question in `failure` expires. If it has no answer by then, the order fails with
+	// `ActionDeadlinePassed`, and everything is undone. Present only in the state `action_required`. The pool's
+	// `action_deadline_seconds` set it when the question was asked.
+	ActionDeadline *time.Time `json:"action_deadline,omitempty"`
+
 	// AWSAccountAlias The alias of the account ("AWS Account Alias"). It is part of the sign-in URL and unique across AWS.
 	// Lower-case letters, digits, and single hyphens inside; not twelve digits.
 	AWSAccountAlias AccountAlias `json:"aws_account_alias"`
@@ -929,6 +934,9 @@ type OrderCorrection struct {
 type OrderEvent struct {
 	// Data The order without personal data. Read the order for the rest.
 	Data struct {
+		// ActionDeadline When the question expires, if the order asks one.
+		ActionDeadline *time.Time `json:"action_deadline,omitempty"`
+
 		// AWSAccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 		AWSAccountID *AccountID `json:"aws_account_id,omitempty"`
 
