@@ -145,6 +145,9 @@ func showOrder(e *env, o openapi.Order) error {
 		f.add("comment", or(o.Failure.Comment, ""))
 	}
 	f.add("what to do", whatToDo(o))
+	if o.ActionDeadline != nil {
+		f.add("or it fails at", e.when(*o.ActionDeadline))
+	}
 	f.add("marketplace", o.Marketplace+"/"+string(o.Environment))
 	if o.Customer != nil {
 		f.add("customer", o.Customer.ID+" "+o.Customer.Name)
