@@ -103,7 +103,7 @@ func TestInvalidKeysAreRefusedByField(t *testing.T) {
 		`{"name":"x","role":"marketplace","marketplaces":["nordic","nordic"]}`:   {"marketplaces.1": "named twice"},
 		`{"name":"x","role":"marketplace","marketplaces":["Nordic"]}`:            {"marketplaces.0": `the provider has no pool for "Nordic"`},
 		`{"name":"x","role":"marketplace","marketplaces":"nordic"}`:              {"marketplaces": "must be a JSON array"},
-		`{"name":"x","role":"marketplace","marketplaces":null}`:                  {"marketplaces": "needs at least one marketplace"},
+		`{"name":"x","role":"marketplace","marketplaces":null}`:                  {"marketplaces": "must not be null"},
 		`{"name":"x","role":"operator","marketplaces":["nordic"]}`:               {"marketplaces": "a key of role operator sees all marketplaces"},
 		`{"name":"x","role":"viewer","requests_per_second":0.01}`:                {"requests_per_second": "is not a limit"},
 		`{"name":"x","role":"viewer","requests_per_second":51}`:                  {"requests_per_second": "exceeds the limit of your own key, 50"},

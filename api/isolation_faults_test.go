@@ -22,11 +22,57 @@ type (
 	anybodysOrders     struct{ Orders }
 	anybodysDeletion   struct{ Accounts }
 	anybodysKey        struct{ APIKeys }
-	anybodysRevocation struct{ APIKeys }
+	anybodysRevocation struct{ anybodysKey }
 	anybodysKeys       struct{ APIKeys }
 	notFoundButDone    struct{ Accounts }
 	anybodysHistory    struct{ Accounts }
+
+	anyMarketplacesOrder   struct{ Orders }
+	anyMarketplacesOrders  struct{ Orders }
+	anyMarketplacesHistory struct{ Orders }
+	anyMarketplacesEvents  struct{ Events }
+	anyMarketplacesPool    struct{ Pools }
+	anyMarketplacesKeys    struct{ APIKeys }
 )
+
+// unbound is a tenant whose marketplaces were forgotten.
+func unbound(of provision.Tenant) provision.Tenant { return provision.Tenant{Provider: of.Provider} }
+
+func (s anyMarketplacesOrder) Get(ctx context.Context, of provision.Tenant, id string) (provision.OrderView, error) {
+	return s.Orders.Get(ctx, unbound(of), id)
+}
+
+func (s anyMarketplacesOrders) List(
+	ctx context.Context, of provision.Tenant, filter provision.OrderFilter,
+) ([]provision.OrderView, error) {
+	return s.Orders.List(ctx, unbound(of), filter)
+}
+
+func (s anyMarketplacesHistory) History(
+	ctx context.Context, of provision.Tenant, id string, after int64, limit int,
+) ([]provision.OrderHistoryEntry, error) {
+	return s.Orders.History(ctx, unbound(of), id, after, limit)
+}
+
+func (s anyMarketplacesEvents) List(
+	ctx context.Context, of provision.Tenant, filter provision.EventFilter,
+) ([]provision.Event, int64, error) {
+	return s.Events.List(ctx, unbound(of), filter)
+}
+
+func (s anyMarketplacesPool) Exists(
+	ctx context.Context, of provision.Tenant, marketplace string, environment provision.Environment,
+) (bool, error) {
+	return s.Pools.Exists(ctx, unbound(of), marketplace, environment)
+}
+
+func (s anyMarketplacesKeys) Find(ctx context.Context, ids ...string) ([]provision.APIKey, error) {
+	keys, err := s.APIKeys.Find(ctx, ids...)
+	for i := range keys {
+		keys[i].Marketplaces = nil
+	}
+	return keys, err
+}
 
 func (s everyKeyIsAdmin) Find(ctx context.Context, ids ...string) ([]provision.APIKey, error) {
 	keys, err := s.APIKeys.Find(ctx, ids...)
@@ -101,7 +147,7 @@ func TestTheWalkFindsInjectedFaults(t *testing.T) {
 			"deleteAccount", "another provider's operator changed acme's rows in accounts"},
 		"a key is read by its id": {database(func(d *Database) { d.APIKeys = anybodysKey{d.APIKeys} }), "getAPIKey",
 			`another provider's admin was shown "mk-key"`},
-		"a key is revoked by its id": {database(func(d *Database) { d.APIKeys = anybodysRevocation{d.APIKeys} }), "revokeAPIKey",
+		"a key is revoked by its id": {database(func(d *Database) { d.APIKeys = anybodysRevocation{anybodysKey{d.APIKeys}} }), "revokeAPIKey",
 			"another provider's admin changed acme's rows in access_history"},
 		"the keys are everybody's": {database(func(d *Database) { d.APIKeys = anybodysKeys{d.APIKeys} }), "listAPIKeys",
 			`another provider's admin was shown "acme"`},
@@ -109,6 +155,22 @@ func TestTheWalkFindsInjectedFaults(t *testing.T) {
 			"invalidateAccount", "another provider's operator changed acme's rows in account_history"},
 		"a history is read by its id": {database(func(d *Database) { d.Accounts = anybodysHistory{d.Accounts} }),
 			"listAccountHistory", "named what is acme's and was answered with 200"},
+		"an order of any marketplace is read": {database(func(d *Database) { d.Orders = anyMarketplacesOrder{d.Orders} }), "getOrder",
+			`a key of another marketplace was shown "mk-contact"`},
+		"an order of any marketplace is cancelled": {database(func(d *Database) { d.Orders = anyMarketplacesOrder{d.Orders} }),
+			"cancelOrder", "a key of another marketplace reached a workflow"},
+		"a list of any marketplace": {database(func(d *Database) { d.Orders = anyMarketplacesOrders{d.Orders} }), "listOrders",
+			`a key of another marketplace was shown "mk-alias"`},
+		"a history of any marketplace": {database(func(d *Database) { d.Orders = anyMarketplacesHistory{d.Orders} }), "listOrderHistory",
+			"a key of another marketplace can tell an order of acme's from one that does not exist"},
+		"events of any marketplace": {database(func(d *Database) { d.Events = anyMarketplacesEvents{d.Events} }), "listEvents",
+			`a key of another marketplace was shown "mk-order`},
+		"an order for any marketplace": {database(func(d *Database) { d.Pools = anyMarketplacesPool{d.Pools} }), "createOrder",
+			"a key of another marketplace reached a workflow"},
+		"a check for any marketplace": {database(func(d *Database) { d.Pools = anyMarketplacesPool{d.Pools} }), "validateOrder",
+			"a key of another marketplace can tell an order of acme's from one that does not exist"},
+		"a key that forgets its marketplaces": {database(func(d *Database) { d.APIKeys = anyMarketplacesKeys{d.APIKeys} }), "listOrders",
+			`a key of another marketplace was shown "mk-alias"`},
 		"an operation that needs no key": {fault{server: func(s *service) { s.contract.operations["GET /v1/accounts"].public = true }},
 			"listAccounts", "a caller without a key was answered with 200"},
 		"a header reveals data": {fault{around: func(next http.Handler) http.Handler {

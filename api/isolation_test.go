@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api/openapi"
-	"quartermaster/internal/apikey"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 )
@@ -35,7 +34,8 @@ type walk struct {
 	contract  *contract // read apart from the server's: a server that errs about a scope must not err with it
 	table     map[string]walked
 	around    http.Handler
-	keys      map[string]map[provision.Role]string // by provider
+	keys      map[string]map[provision.Role]string // by provider; those of role marketplace are bound to nordic
+	sibling   string                               // a key of acme that is bound to another marketplace
 	shared    map[string]string                    // names of resources of acme that no call may change
 	everybody []string                             // ids of everything of acme's that is shared
 	number    int
@@ -118,14 +118,23 @@ func setupWalk(t *testing.T, broken fault) *walk {
 	}
 	w.contract, err = loadContract()
 	require.NoError(t, err)
-	for provider := range w.keys {
-		for _, role := range provision.Roles {
-			text, key := apikey.New(provider, provider+" "+string(role), role)
-			_, err := database.APIKeys.Create(t.Context(), "test", key)
-			require.NoError(t, err)
-			w.keys[provider][role] = text
+	bound := func(to string) func(*provision.APIKey) {
+		return func(key *provision.APIKey) {
+			key.Name = key.Provider + " " + string(key.Role)
+			if key.Role == provision.RoleMarketplace {
+				key.Marketplaces = []string{to}
+			}
 		}
 	}
+	for provider := range w.keys {
+		for _, role := range provision.Roles {
+			w.keys[provider][role] = w.createKeyOf(provider, role, bound("nordic"))
+		}
+	}
+	w.sibling = w.createKeyOf("acme", provision.RoleMarketplace, bound("south"))
+	_, err = database.Pools.Create(t.Context(), "test", provision.DefaultPool(
+		provision.Pool{Provider: "acme", Marketplace: "south", Environment: provision.Production}))
+	require.NoError(t, err)
 	for _, name := range slices.Sorted(maps.Keys(fixtures)) {
 		maps.Copy(w.shared, fixtures[name](w))
 	}
@@ -213,6 +222,8 @@ func (w *walk) operation(op *operation, how walked) {
 			unchanged("acme's " + string(role))
 		}
 	}
+	w.otherMarketplace(op, how)
+	unchanged("a key of another marketplace")
 	for _, role := range op.scope.Roles() {
 		for _, query := range append([]string{""}, how.queries...) {
 			names := maps.Clone(w.shared)
@@ -257,6 +268,55 @@ func (w *walk) foreign(op *operation, how walked, role provision.Role, may, name
 	for _, body := range how.foreign {
 		send(body, "", true)
 	}
+}
+
+// otherMarketplace sends the operation with a key of acme that is bound to another marketplace. It must get exactly what it gets
+// for names that do not exist.
+func (w *walk) otherMarketplace(op *operation, how walked) {
+	const who = "a key of another marketplace"
+	nothing := map[string]string{}
+	for name, id := range w.shared {
+		if nothing[name] = "nothing-" + name; accountIDPattern.MatchString(id) {
+			nothing[name] = "777777777777"
+		}
+	}
+	elsewhere := strings.NewReplacer("nordic", "nowhere")
+	requests := [][2]string{{how.body, ""}}
+	for _, query := range how.queries {
+		requests = append(requests, [2]string{how.body, query})
+	}
+	for _, body := range how.foreign {
+		requests = append(requests, [2]string{body, ""})
+	}
+	for _, r := range requests {
+		w.told.keys = nil
+		answer := w.call(op, how, w.sibling, r[0], r[1], w.shared)
+		w.leaks(op, answer, who, r[0]+how.target(op)+r[1])
+		if !provision.RoleMarketplace.Allows(op.scope) {
+			w.refused(op, answer, who)
+			continue
+		}
+		unknown := w.call(op, how, w.sibling, elsewhere.Replace(r[0]), elsewhere.Replace(r[1]), nothing)
+		if got, want := withoutNames(answer, w.shared, "nordic"), withoutNames(unknown, nothing, "nowhere"); got != want {
+			w.find("%s: %s can tell an order of acme's from one that does not exist: %s and %s", op.OperationID, who, got, want)
+		}
+		if len(w.told.keys) > 0 {
+			w.find("%s: %s reached a workflow", op.OperationID, who)
+		}
+	}
+}
+
+var changing = regexp.MustCompile(`9\d{11}|"request_id":"\w+"`)
+
+// withoutNames is an answer without the names that were asked for, and without what differs from request to request.
+func withoutNames(answer *httptest.ResponseRecorder, names map[string]string, marketplace string) string {
+	text := fmt.Sprint(answer.Code, " ", answer.Body)
+	for name, value := range names {
+		if !slices.Contains(notNames, name) {
+			text = strings.ReplaceAll(text, value, "{"+name+"}")
+		}
+	}
+	return changing.ReplaceAllString(strings.ReplaceAll(text, marketplace, "{marketplace}"), "")
 }
 
 // public sends an operation that needs no key, without one and with another provider's.
@@ -381,8 +441,8 @@ func (w *walk) rows(provider string) map[string]string {
 	return dump
 }
 
-// Every operation × every role × the own provider and another one.
-func TestNoKeyGetsPastItsScopesOrItsProvider(t *testing.T) {
+// Every operation × every role × the own provider, another one, and another marketplace of the own provider.
+func TestNoKeyGetsPastItsScopesItsProviderOrItsMarketplaces(t *testing.T) {
 	t.Parallel()
 	w := setupWalk(t, fault{})
 	require.Empty(t, strings.Join(w.run(), "\n"))

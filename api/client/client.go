@@ -47,8 +47,10 @@ func New(o Options) (*Client, error) {
 	if o.Repeating == nil {
 		o.Repeating = func(error, time.Duration) {}
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // net/http documents its type
-	transport.DialContext = (&net.Dialer{Timeout: min(10*time.Second, o.Timeout)}).DialContext
+	transport := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: o.Timeout}).DialContext, ForceAttemptHTTP2: true,
+		TLSHandshakeTimeout: o.Timeout,
+	}
 	streaming := transport.Clone()
 	streaming.ResponseHeaderTimeout = o.Timeout
 	identify := openapi.WithRequestEditorFn(func(_ context.Context, r *http.Request) error {

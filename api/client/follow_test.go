@@ -68,7 +68,7 @@ func begin(f *feed, w http.ResponseWriter) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	fmt.Fprintf(w, "retry: 2000\nid: %d\n\n", f.events)
-	w.(http.Flusher).Flush() //nolint:forcetypeassert // the server's writer is one
+	_ = http.NewResponseController(w).Flush()
 }
 
 // follow returns the ids of the first events, while they happen one after the other.

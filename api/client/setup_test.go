@@ -12,7 +12,7 @@ import (
 
 const key = "qm_live_5f1c90aa0b3e_secret"
 
-// script is a server that answers each request with the next of its handlers, and the last one for ever after.
+// script is a server that answers each request with the next of its handlers, and all further ones with the last.
 type script struct {
 	*httptest.Server
 	mu       sync.Mutex
@@ -25,7 +25,9 @@ func setup(t *testing.T, handlers ...http.HandlerFunc) (*Client, *script) {
 	s := &script{handlers: handlers}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
-	c, err := New(Options{URL: s.URL, Key: key, Agent: "test", Timeout: 5 * time.Second, RetryFor: 5 * time.Second, FirstWait: time.Millisecond})
+	c, err := New(Options{
+		URL: s.URL, Key: key, Agent: "test", Timeout: 5 * time.Second, RetryFor: 5 * time.Second, FirstWait: time.Millisecond,
+	})
 	require.NoError(t, err)
 	c.poll = 5 * time.Millisecond
 	return c, s
@@ -59,6 +61,10 @@ func answer(status int, kind, body string, header ...string) http.HandlerFunc {
 		w.WriteHeader(status)
 		_, _ = w.Write([]byte(body))
 	}
+}
+
+func unavailable503(body string, header ...string) http.HandlerFunc {
+	return answer(http.StatusServiceUnavailable, "application/problem+json", body, header...)
 }
 
 func json200(body string) http.HandlerFunc { return answer(http.StatusOK, "application/json", body) }

@@ -54,7 +54,8 @@ func (f accountFilter) list(e *env, api *client.Client) listing[openapi.Account]
 		},
 		headings: []string{"ACCOUNT", "MODEL", "MARKETPLACE", "STATUS", "SINCE", "ORDER", "WHY"},
 		cells: func(a openapi.Account) []any {
-			return []any{a.ID, a.Model, a.Marketplace + "/" + string(a.Environment), a.StatusLabel, e.when(a.StatusSince), orDash(a.OrderID), whyAccount(a)}
+			return []any{a.ID, a.Model, a.Marketplace + "/" + string(a.Environment), a.StatusLabel, e.when(a.StatusSince), orDash(a.OrderID),
+				whyAccount(a)}
 		},
 		id: func(a openapi.Account) string { return a.ID },
 	}
@@ -162,7 +163,9 @@ type updateAccountCommand struct {
 
 // Run changes the account and prints it.
 func (c *updateAccountCommand) Run(e *env, api *client.Client) error {
-	update := openapi.AccountUpdate{Model: named(provision.Model(c.Model)), Name: named(c.Name), RootEmail: named(c.RootEmail), RoleARN: named(c.RoleARN)}
+	update := openapi.AccountUpdate{
+		Model: named(provision.Model(c.Model)), Name: named(c.Name), RootEmail: named(c.RootEmail), RoleARN: named(c.RoleARN),
+	}
 	if update == (openapi.AccountUpdate{}) {
 		return usage("nothing is to be changed: use --model, --name, --root-email or --role-arn")
 	}

@@ -21,7 +21,8 @@ func TestAccountsByCommandLine(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(s.must(append(create("111122223333", "111122223333"), "--json")...)), &added))
 	require.NotEmpty(t, added.ExternalID, "the operator needs it for the role")
 	list := s.must("accounts", "list")
-	require.Regexp(t, `(?m)^111122223333 +SPAM +nordic/production +Invalid .*`+provision.AwaitsVerification, list, "nothing is drawn before its verification")
+	require.Regexp(t, `(?m)^111122223333 +SPAM +nordic/production +Invalid .*`+provision.AwaitsVerification, list,
+		"nothing is drawn before its verification")
 	require.NotContains(t, list, added.ExternalID)
 	require.Regexp(t, `(?m)^external id +`+added.ExternalID+`$`, s.must("accounts", "show", "111122223333"))
 

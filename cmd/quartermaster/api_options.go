@@ -25,14 +25,15 @@ type apiOptions struct {
 // ProvideClient makes the client of the API for the command.
 func (o apiOptions) ProvideClient(e *env) (*client.Client, error) {
 	if o.APIURL == "" {
-		return nil, usage("the API's address is missing: set QM_API_URL (or --api-url) to the URL of the API, such as https://aws.provider.example")
+		return nil, usage("the API's address is missing: set QM_API_URL (or --api-url), for example to https://aws.provider.example")
 	}
 	key, err := o.key()
 	if err != nil {
 		return nil, err
 	}
 	api, err := client.New(client.Options{
-		URL: o.APIURL, Key: key, Agent: "quartermaster/" + programVersion(), Timeout: o.Timeout, RetryFor: o.RetryFor, FirstWait: o.RetryWait,
+		URL: o.APIURL, Key: key, Agent: "quartermaster/" + programVersion(),
+		Timeout: o.Timeout, RetryFor: o.RetryFor, FirstWait: o.RetryWait,
 		Repeating: func(why error, wait time.Duration) {
 			fmt.Fprintf(e.logs, "no answer yet (%v): trying again in %s\n", shortly(why), wait.Round(100*time.Millisecond))
 		},

@@ -30,7 +30,8 @@ func TestSeveralOrdersAreReviewedAndEachHasAResult(t *testing.T) {
 
 	single := s.must("orders", "retry", "q-00", "--reason=fixed")
 	require.Equal(t, "q-00: provisioning", single, "one order that is named needs no question")
-	some := s.with(streams{in: strings.NewReader("# mine\nq-01\n\nended\nq-02\nq-01\nnowhere\n")}, "orders", "retry", "--file=-", "--yes", "--reason=fixed")
+	some := s.with(streams{in: strings.NewReader("# mine\nq-01\n\nended\nq-02\nq-01\nnowhere\n")},
+		"orders", "retry", "--file=-", "--yes", "--reason=fixed")
 	require.Equal(t, "q-01: provisioning\nq-02: provisioning\n", some.out)
 	require.Contains(t, some.logs, "ended: ")
 	require.Contains(t, some.logs, `nowhere: order "nowhere" not found (NotFound, request `)

@@ -70,5 +70,6 @@ func parseMoment(text string, now time.Time) (time.Time, error) {
 	if ago, err := parseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
 	}
-	return time.Time{}, fmt.Errorf("%q is not a time: write it as 2026-11-22T10:00:00Z, as the day 2026-11-22, or as how long ago, such as 90m or 7d", text)
+	return time.Time{}, fmt.Errorf("%q is not a time: write it as 2026-11-22T10:00:00Z, as the day 2026-11-22, "+
+		"or as how long ago, such as 90m or 7d", text)
 }

@@ -127,12 +127,14 @@ func (c *rotateKeyCommand) Run(e *env, api *client.Client) error {
 			provision.KeyOverlapShortest, provision.KeyOverlapLongest)
 	}
 	hours := int(c.Overlap / time.Hour)
-	rotated, raw, err := client.Object[openapi.RotatedAPIKey](api.RotateAPIKey(client.Once(e.ctx), c.ID, openapi.KeyRotation{OverlapHours: &hours}))
+	rotated, raw, err := client.Object[openapi.RotatedAPIKey](
+		api.RotateAPIKey(client.Once(e.ctx), c.ID, openapi.KeyRotation{OverlapHours: &hours}))
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(e.logs, "key %s stays valid until %s\n", rotated.Replaced.ID, e.whenOr(rotated.Replaced.ExpiresAt, "it is revoked"))
-	return writeObject(e, c.outputOptions, openapi.NewAPIKeyText{APIKey: rotated.APIKey, Secret: rotated.Secret}, raw, rotated.APIKey.ID, showNewKey)
+	created := openapi.NewAPIKeyText{APIKey: rotated.APIKey, Secret: rotated.Secret}
+	return writeObject(e, c.outputOptions, created, raw, created.APIKey.ID, showNewKey)
 }
 
 type revokeKeyCommand struct {

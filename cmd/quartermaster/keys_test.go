@@ -16,7 +16,8 @@ func TestKeysByCommandLine(t *testing.T) {
 	t.Parallel()
 	s := setupAPI(t)
 	store := s.must("keys", "create", "--name=store", "--expires=30d", "--marketplace=nordic")
-	narrow := s.must("keys", "create", "--name=dashboard", "--role=viewer", "--scope=orders:read", "--scope=events:read", "--rate=2.5", "--expires=0")
+	narrow := s.must("keys", "create", "--name=dashboard", "--role=viewer", "--scope=orders:read", "--scope=events:read", "--rate=2.5",
+		"--expires=0")
 	list := s.must("keys", "list")
 	require.Regexp(t, idOf(store)+` +store +marketplace +all of the role +nordic +server's .* key \S+ .* never +live`, list,
 		"the least, unless it is said")

@@ -73,10 +73,12 @@ func TestEventsAreFollowed(t *testing.T) {
 	go func() {
 		done <- run(ctx, append([]string{"events", "--follow", "--json"}, s.options()...), streams{out: out, logs: &lines{}})
 	}()
-	for i := 0; out.String() == ""; i++ { // until the stream is open, events are of the past
-		s.order("next-"+string(rune('a'+i)), provision.Accepted)
-		time.Sleep(200 * time.Millisecond)
-	}
+	next := 'a'
+	require.Eventually(t, func() bool { // until the stream is open, events are of the past
+		s.order("next-"+string(next), provision.Accepted)
+		next++
+		return out.String() != ""
+	}, time.Minute, 200*time.Millisecond)
 	stop()
 	require.ErrorIs(t, <-done, errInterrupted)
 	require.NotContains(t, out.String(), "o-1")

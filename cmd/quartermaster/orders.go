@@ -68,7 +68,7 @@ func (f orderFilter) list(e *env, api *client.Client) listing[openapi.Order] {
 		},
 		headings: []string{"ORDER", "STATE", "SINCE", "MARKETPLACE", "ACCOUNT", "STEP", "WHY"},
 		cells: func(o openapi.Order) []any {
-			return []any{o.ID, o.State, e.when(o.Since), string(o.Marketplace) + "/" + string(o.Environment), orDash(o.AccountID),
+			return []any{o.ID, o.State, e.when(o.Since), o.Marketplace + "/" + string(o.Environment), orDash(o.AccountID),
 				orDash(o.Step), cmp.Or(why(o), "-")}
 		},
 		id: func(o openapi.Order) string { return o.ID },
@@ -144,7 +144,7 @@ func showOrder(e *env, o openapi.Order) error {
 		f.add("comment", or(o.Failure.Comment, ""))
 	}
 	f.add("what to do", whatToDo(o))
-	f.add("marketplace", string(o.Marketplace)+"/"+string(o.Environment))
+	f.add("marketplace", o.Marketplace+"/"+string(o.Environment))
 	if o.Customer != nil {
 		f.add("customer", o.Customer.ID+" "+o.Customer.Name)
 	}
@@ -200,14 +200,18 @@ func showOrder(e *env, o openapi.Order) error {
 }
 
 // password describes the link to a password.
-func password(e *env, p openapi.PasswordLink) string {
+func password(e *env, p openapi.Password) string {
 	switch {
+	case p.SettingSince != nil:
+		return "a new one is being set since " + e.when(*p.SettingSince)
+	case p.URL != nil:
+		return fmt.Sprintf("%s (once, until %s)", *p.URL, e.whenOr(p.ExpiresAt, "it is read"))
 	case p.RevealedAt != nil:
 		return "read at " + e.when(*p.RevealedAt)
-	case p.URL == nil:
-		return "no link is shown to this key, or it expired: it was valid until " + e.when(p.ExpiresAt)
+	case p.Refused != nil:
+		return "no new one was set at " + e.when(p.Refused.At) + ": " + p.Refused.Reason
 	}
-	return fmt.Sprintf("%s (once, until %s)", *p.URL, e.when(p.ExpiresAt))
+	return "no link is shown to this key, or it expired: it was valid until " + e.whenOr(p.ExpiresAt, "the last request for a new one")
 }
 
 // whatToDo says which command helps an order that needs a person.

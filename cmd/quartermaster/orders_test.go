@@ -25,7 +25,8 @@ func TestAnOrderIsFoundExplainedAndMended(t *testing.T) {
 	s.order("MP-1", provision.ActionRequired)
 	s.order("MP-2", provision.WaitingForAccount)
 	list := s.must("orders", "list", "--state=action_required", "--code=AliasTaken")
-	require.Regexp(t, `(?m)^MP-1 +action_required +\S+Z +nordic/production +000000500001 +.*AliasTaken \(aws_account_alias\): another AWS account`, list)
+	require.Regexp(t, `(?m)^MP-1 +action_required +\S+Z +nordic/production +000000500001 `+
+		`+.*AliasTaken \(aws_account_alias\): another AWS account`, list)
 	require.NotContains(t, list, "MP-2")
 	require.NotContains(t, s.must("orders", "list", "--code=Other"), "MP-1")
 	require.Equal(t, "MP-2\nMP-1", s.must("orders", "list", "-q", "--created-after=1h"))
@@ -34,7 +35,8 @@ func TestAnOrderIsFoundExplainedAndMended(t *testing.T) {
 	shown := s.must("orders", "show", "MP-1")
 	require.Regexp(t, `(?m)^what to do +correct the field: quartermaster orders correct MP-1 --aws-account-alias …$`, shown)
 	require.Contains(t, s.must("orders", "show", "MP-2"), "add accounts to the pool")
-	require.Regexp(t, `(?m)^state +provisioning since`, s.must("orders", "correct", "MP-1", "--aws-account-alias=berg-eu", "--reason=by phone"))
+	corrected := s.must("orders", "correct", "MP-1", "--aws-account-alias=berg-eu", "--reason=by phone")
+	require.Regexp(t, `(?m)^state +provisioning since`, corrected)
 	require.Regexp(t, `(?m)^\S+Z +key \S+ .* correct +by phone$`, s.must("orders", "history", "MP-1"))
 	refused := s.run("orders", "correct", "MP-1", "--aws-account-alias=UPPER")
 	require.Equal(t, exitRefused, exitCode(refused.err))
@@ -46,11 +48,13 @@ func TestAnOrderIsPlacedFromOptionsAFileOrTheStandardInput(t *testing.T) {
 	s := setupAPI(t)
 	require.Equal(t, "order o-1 would be accepted", s.must(newOrderArgs("o-1", "--dry-run")...))
 	require.Empty(t, s.must("orders", "list", "-q"), "a dry run places nothing")
-	require.Contains(t, s.must(newOrderArgs("o-1", "--account-model=SPAM", "--alternate-contact-name=Desk",
-		"--alternate-contact-email=desk@berg.example", "--alternate-contact-phone=+46 8 1", "--alternate-contact-title=Clerk")...), "order o-1 is accepted")
+	withContact := newOrderArgs("o-1", "--account-model=SPAM", "--customer-id=C-1", "--customer-name=Berg AB", "--alternate-contact-name=Desk",
+		"--alternate-contact-email=desk@berg.example", "--alternate-contact-phone=+46 8 1", "--alternate-contact-title=Clerk")
+	require.Contains(t, s.must(withContact...), "order o-1 is accepted")
 	require.Contains(t, s.get("/v1/orders/o-1"), `"email":"desk@berg.example"`)
-	require.Equal(t, "o-1", s.must(newOrderArgs("o-1", "--account-model=SPAM", "--alternate-contact-name=Desk", "-q",
-		"--alternate-contact-email=desk@berg.example", "--alternate-contact-phone=+46 8 1", "--alternate-contact-title=Clerk")...), "the same order again")
+	require.Equal(t, "o-1", s.must(append(withContact, "-q")...), "the same order again")
+	require.Equal(t, "o-1", s.must("orders", "list", "--customer=C-1", "-q"))
+	require.Empty(t, s.must("orders", "list", "--customer=C-2", "-q"))
 	other := s.run(newOrderArgs("o-1", "--retry-for=1m")...)
 	require.Equal(t, exitRefused, exitCode(other.err))
 	require.Contains(t, inWords(other.err), "already exists with different content")

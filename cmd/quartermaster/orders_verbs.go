@@ -160,7 +160,8 @@ func (c *swapOrdersCommand) Run(e *env, api *client.Client) error {
 		accounts[t.id] = *order.AccountID
 		targets[i].what = "gives up account " + *order.AccountID + ", which becomes Invalid"
 	}
-	return c.apply(e, targets, bulk{verb: "swap the account of", destroys: true}, func(ctx context.Context, id string) (*http.Response, error) {
+	what := bulk{verb: "swap the account of", destroys: true}
+	return c.apply(e, targets, what, func(ctx context.Context, id string) (*http.Response, error) {
 		return api.SwapOrder(ctx, id, openapi.AccountSwap{AccountID: accounts[id], Reason: c.Reason})
 	})
 }

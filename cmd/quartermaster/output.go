@@ -63,44 +63,6 @@ func (f facts) add(name string, value any) {
 	}
 }
 
-// pageSize is how many items a list reads from the database at a time.
-const pageSize = 500
-
-// list is a list that is read from the database in pages.
-type list[T any] struct {
-	read     func(last *T) ([]T, error) // reads the pageSize items after the last one; nil: the first ones
-	headings []string
-	cells    func(T) []any
-	json     func(T) any
-}
-
-// write prints the list as a table, or as one JSON object a line.
-func (l list[T]) write(e *env, asJSON bool) error {
-	rows := newTable(e.out, l.headings...)
-	var last *T
-	for {
-		page, err := l.read(last)
-		if err != nil {
-			return err
-		}
-		for _, item := range page {
-			if !asJSON {
-				rows.row(l.cells(item)...)
-			} else if err := writeJSON(e, l.json(item)); err != nil {
-				return err
-			}
-		}
-		if len(page) == pageSize {
-			last = &page[len(page)-1]
-			continue
-		}
-		if asJSON {
-			return nil
-		}
-		return rows.flush()
-	}
-}
-
 // listing is a list of the API.
 type listing[T any] struct {
 	get      func(limit *int, cursor *string) (*http.Response, error)

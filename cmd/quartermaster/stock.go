@@ -46,7 +46,8 @@ func (c *stockCommand) Run(e *env, api *client.Client) error {
 			continue
 		}
 		rows.row(name, "all", p.Ready, numberOrDash(p.Threshold), p.InProgress, p.Allocated, p.Failed, p.Invalid,
-			p.WaitingForVerification, p.OrdersWaiting, lasts(p.Forecast), alertText(p.Alert), claims(e, p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
+			p.WaitingForVerification, p.OrdersWaiting, lasts(p.Forecast), alertText(p.Alert),
+			claims(e, p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
 		for _, m := range p.Models {
 			rows.row("", m.Model, m.Ready, numberOrDash(m.Threshold), m.InProgress, m.Allocated, m.Failed, m.Invalid,
 				m.WaitingForVerification, m.OrdersWaiting, lasts(m.Forecast), "", "")

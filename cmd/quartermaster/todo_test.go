@@ -33,7 +33,8 @@ func TestTodoShowsWhatWaitsForAnOperator(t *testing.T) {
 	require.Equal(t, "o-1", s.must("todo", "-q"), "an undo that makes progress needs no one")
 	_, err := s.store.Steps.BeginUndo(t.Context(), key, "000000500002", provision.StepReport, 0)
 	require.NoError(t, err)
-	require.NoError(t, s.store.Steps.End(t.Context(), key, "000000500002", provision.StepReport, provision.StepUndoing, "the role may not s3:DeleteBucket"))
+	require.NoError(t, s.store.Steps.End(t.Context(), key, "000000500002", provision.StepReport, provision.StepUndoing,
+		"the role may not s3:DeleteBucket"))
 	s.must("pools", "update", "--marketplace=nordic", "--threshold=5")
 	alert := s.stockAlert()
 	webhook := s.must("webhooks", "create", "https://hooks.example.com/", "-q")

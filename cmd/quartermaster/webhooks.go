@@ -134,7 +134,9 @@ type updateWebhookCommand struct {
 
 // Run changes the endpoint and prints it.
 func (c *updateWebhookCommand) Run(e *env, api *client.Client) error {
-	update := openapi.WebhookUpdate{URL: named(c.URL), EventTypes: namedList(c.Events), Description: named(c.Description), Reason: named(c.Reason)}
+	update := openapi.WebhookUpdate{
+		URL: named(c.URL), EventTypes: namedList(c.Events), Description: named(c.Description), Reason: named(c.Reason),
+	}
 	if c.Enable || c.Disable {
 		update.Enabled = &c.Enable
 	}
@@ -261,7 +263,8 @@ func (c *deliveriesCommand) Run(e *env, api *client.Client) error {
 		},
 		headings: []string{"DELIVERY", "EVENT", "ABOUT", "HAPPENED", "STATE", "ATTEMPTS", "NEXT ATTEMPT", "ENDED"},
 		cells: func(d openapi.Delivery) []any {
-			return []any{d.ID, d.EventType, d.Subject, e.when(d.EventAt), d.State, d.AttemptsMade, e.whenOr(d.NextAttemptAt, "-"), e.whenOr(d.EndedAt, "-")}
+			return []any{d.ID, d.EventType, d.Subject, e.when(d.EventAt), d.State, d.AttemptsMade,
+				e.whenOr(d.NextAttemptAt, "-"), e.whenOr(d.EndedAt, "-")}
 		},
 		id: func(d openapi.Delivery) string { return d.ID },
 	}.write(e, c.outputOptions, c.pageOptions)
@@ -302,7 +305,8 @@ func (c *resendCommand) Run(e *env, api *client.Client) error {
 	}
 	if c.Failed {
 		failed, err := listing[openapi.Delivery]{get: func(limit *int, cursor *string) (*http.Response, error) {
-			return api.ListDeliveries(e.ctx, c.ID, &openapi.ListDeliveriesParams{State: named(provision.DeliveryFailed), Limit: limit, Cursor: cursor})
+			return api.ListDeliveries(e.ctx, c.ID,
+				&openapi.ListDeliveriesParams{State: named(provision.DeliveryFailed), Limit: limit, Cursor: cursor})
 		}}.all()
 		if err != nil {
 			return err

@@ -132,8 +132,12 @@ func TestStartingAnOrderAgain(t *testing.T) {
 	read, err := temporal.OrderNotYetStored(t.Context(), order.OrderKey.Tenant(), order.OrderKey.ID)
 	require.NoError(t, err)
 	require.Equal(t, order, *read)
-	_, err = temporal.OrderNotYetStored(t.Context(), provision.Tenant{Provider: "globex"}, "MP-1")
-	require.ErrorIs(t, err, provision.ErrNotFound)
+	for _, foreign := range []provision.Tenant{{Provider: "globex"}, {Provider: "acme", Marketplaces: []string{"south"}}} {
+		_, err = temporal.OrderNotYetStored(t.Context(), foreign, "MP-1")
+		require.ErrorIs(t, err, provision.ErrNotFound)
+	}
+	_, err = temporal.OrderNotYetStored(t.Context(), provision.Tenant{Provider: "acme", Marketplaces: []string{"nordic"}}, "MP-1")
+	require.NoError(t, err)
 
 	f.Forgets = true // the workflow is deleted after Temporal has refused the start and before it is described
 	_, _, _, err = temporal.StartOrder(t.Context(), order, []byte("hash"))
