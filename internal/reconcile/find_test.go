@@ -103,7 +103,8 @@ func TestEveryContradictionIsFound(t *testing.T) {
 			[]string{"password_kept gone"}},
 		"a password of a cancelled order": {
 			`UPDATE orders SET state = 'cancelled' WHERE id = 'gone';
-			 INSERT INTO order_history (provider, order_id, actor, to_state) VALUES ('acme', 'gone', 'test', 'cancelled');
+			 INSERT INTO order_history (provider, order_id, marketplace, environment, actor, to_state)
+			 SELECT provider, id, marketplace, environment, 'test', 'cancelled' FROM orders WHERE id = 'gone';
 			 UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'`,
 			[]string{"password_kept gone"}},
 		"a step that is done after its order ended": {
