@@ -78,6 +78,15 @@ type Passwords interface {
 	Replace(ctx context.Context, key provision.OrderKey, accountID string, sealed []byte) error
 	// Withdraw forgets the kept password, if there is one.
 	Withdraw(ctx context.Context, key provision.OrderKey, accountID string) error
+	// Request accepts a request for a new password and returns the user for which it is asked. A repeat of the same request changes nothing.
+	// Errors: a *provision.Failure OrderNotInProgress unless the order is completed and its account is allocated to it.
+	Request(ctx context.Context, key provision.OrderKey, request provision.PasswordRequest) (provision.PasswordTarget, error)
+	// KeepNew stores the sealed password of a request, unless one is kept already and must not be replaced, ends the link to the earlier
+	// password, and returns the kept one. Errors: a *provision.Failure OrderNotInProgress when the request has ended.
+	KeepNew(ctx context.Context, key provision.OrderKey, accountID string, by provision.Intervention, sealed []byte,
+		replace bool) (kept []byte, err error)
+	// EndRequest makes the link to the new password work or, with a failure, forgets the password. A repeat changes nothing.
+	EndRequest(ctx context.Context, key provision.OrderKey, request string, failure *provision.Failure) error
 }
 
 // Leftovers are what undos could not remove from accounts.

@@ -83,10 +83,17 @@ func believed(failure provision.Failure, patience time.Duration) provision.Failu
 	}
 	reason, repeated := strings.CutSuffix(failure.Reason, tryAgain)
 	if repeated {
-		failure.Reason = fmt.Sprintf("%s, and this has lasted for %s: check the account, then retry the order, or swap the account", reason,
-			patience)
+		failure.Reason = fmt.Sprintf("%s, and this has lasted for %s: check the account, then %s", reason, patience, again(failure.Step))
 	}
 	return failure
+}
+
+// again is what repeats the step after someone has mended what was wrong.
+func again(at provision.Step) string {
+	if at == provision.StepNewPassword {
+		return "request the new password again"
+	}
+	return "retry the order, or swap the account"
 }
 
 // timeOver returns the failure of an attempt that reached its timeout before AWS had answered or had shown what was written.
@@ -179,7 +186,7 @@ func classify(err error, at provision.Step) provision.Failure {
 				"the service's identity"
 		}
 	case awscloud.IsAccessDenied(err):
-		f.Code, f.Reason = provision.CodePermissionMissing, denied(call, awscloud.DenyingPolicy(err))
+		f.Code, f.Reason = provision.CodePermissionMissing, denied(call, awscloud.DenyingPolicy(err), at)
 	case awscloud.IsQuota(err):
 		f.Code, f.Reason = provision.CodeQuotaReached, "a quota of the account is used up ("+call+"): ask AWS to raise it, or delete "+
 			"resources, then retry the order"
@@ -215,7 +222,7 @@ func classify(err error, at provision.Step) provision.Failure {
 }
 
 // denied returns a reason that names the policy that denies the call, if AWS named it, and how to allow the call.
-func denied(call, policy string) string {
+func denied(call, policy string, at provision.Step) string {
 	switch policy {
 	case awscloud.ServiceControlPolicy, awscloud.ResourceControlPolicy:
 		return "a " + policy + " of the account's organization denies " + call +
@@ -226,7 +233,7 @@ func denied(call, policy string) string {
 		return "a " + policy + " denies " + call + ": correct that policy"
 	}
 	return "the role in the account may not call " + call + ": compare its policy with the one that `quartermaster accounts role` " +
-		"prints, then retry the order"
+		"prints, then " + again(at)
 }
 
 // fieldOf is the field of the order that a step writes to AWS and that the customer may still correct after the step has begun. The

@@ -18,6 +18,7 @@ type done struct {
 	user      provision.User
 	written   *provision.WrittenContacts
 	report    provision.Report
+	asked     asked // for a new password, after the hand-over
 }
 
 // do runs all steps until one fails, like the workflow.

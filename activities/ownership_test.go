@@ -70,10 +70,13 @@ func (w *fixture) become(is situation) {
 var steps = []provision.Step{provision.StepInspect, provision.StepUser, provision.StepContacts, provision.StepAlias,
 	provision.StepReport, provision.StepSignIn}
 
+// afterHandOver are the activities that work in the account of a completed order.
+var afterHandOver = []string{"SetPassword"}
+
 // databaseOnly are the activities that work in no account. Writes to AWS would be refused, because they have no lease.
 var databaseOnly = []string{
 	"OpenOrder", "ClaimAccount", "RejectAccount", "RequireAction", "Resume", "Correct", "NoteAction", "BeginUndo", "CloseOrder",
-	"Allocate", "StopOrder", "OrderStatus", "RereadSettings", "KeepUndo", "OpenUndo", "EndRemoval",
+	"Allocate", "StopOrder", "OrderStatus", "BeginPassword", "NotePassword", "EndPassword", "RereadSettings", "KeepUndo", "OpenUndo", "EndRemoval",
 	"DueAccounts", "ApplyVerifications", "WatchStock", "ImportRows", "FailImport", "WakeWebhooks", "NextDelivery", "Deliver",
 	"PurgeEvents", "Reconcile",
 }
@@ -101,6 +104,9 @@ func TestNothingIsDoneInAnAccountThatTheOrderDoesNotHold(t *testing.T) {
 			}
 			for name, call := range w.inAccount(done{user: provision.User{Name: "alice", ID: recordedUser}}) {
 				if slices.Contains(onlyForward, is) && (slices.Contains(undos, name) || name == "CompareWithJournal") {
+					continue
+				}
+				if is == completed && slices.Contains(afterHandOver, name) {
 					continue
 				}
 				err := call()

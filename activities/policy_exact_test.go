@@ -123,6 +123,21 @@ func reconciling(w *fixture) []string {
 		fmt.Sprint(has, hasProblem, now, customers, readProblem)}
 }
 
+// newPassword completes the order and sets a new password, as what is asked for says.
+func newPassword(change func(*fixture), in func(asked, *fixture) SetPassword) func(w *fixture) []string {
+	return func(w *fixture) []string {
+		if _, err := w.do(); err != nil { // without what an order needs there is no customer
+			return []string{ending("do", err)}
+		}
+		w.allocate()
+		change(w)
+		a := w.ask("1")
+		_, err := run(w, w.acts.SetPassword, in(a, w))
+		w.end(a, err)
+		return []string{ending("set", err)}
+	}
+}
+
 // everythingOnIt is what the customer and the account's own tools may leave: things on the user, and versions in the bucket.
 func everythingOnIt(w *fixture) {
 	w.hangEverythingOnTheUser()
@@ -149,6 +164,9 @@ func policyRuns() map[string]policyRun {
 			w.sim.Inject(awssim.Fault{Operation: "CreateLoginProfile", Nth: 1, When: awssim.After, Kind: awssim.Reset})
 			return wholeFlow(unchanged)(w)
 		}},
+		"a new password": {nil, newPassword(unchanged, asked.in)},
+		"a new password for a sign-in that was removed": {nil, newPassword(func(w *fixture) { w.editUser(removeSignIn) },
+			func(a asked, w *fixture) SetPassword { return a.insisting().in(w) })},
 		"a user name in another letter case": {with(func(from *initialState) {
 			from.account.Quirks.ExactCase = true
 			from.account.Users = map[string]awssim.User{"ALICE": {}}

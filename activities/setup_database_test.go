@@ -168,6 +168,14 @@ func (p failingPasswords) Withdraw(ctx context.Context, key provision.OrderKey, 
 	return p.Passwords.Withdraw(ctx, key, account)
 }
 
+func (p failingPasswords) KeepNew(ctx context.Context, key provision.OrderKey, account string, by provision.Intervention, sealed []byte,
+	replace bool) ([]byte, error) {
+	if err := p.store.fails(); err != nil {
+		return nil, err
+	}
+	return p.Passwords.KeepNew(ctx, key, account, by, sealed, replace)
+}
+
 // stepRow is the row of a step.
 type stepRow struct {
 	Step         provision.Step      `db:"step"`
@@ -222,7 +230,7 @@ func (w *fixture) sealedPasswords() (sealed [][]byte) {
 func (w *fixture) password() string {
 	w.t.Helper()
 	sealed := w.sealedPasswords()
-	require.Len(w.t, sealed, 1)
+	require.Len(w.t, sealed, 1, "the sealed passwords")
 	opened, err := w.acts.Sealer.Open(sealed[0], provision.PasswordPurpose(w.w.Order, w.w.Account.ID))
 	require.NoError(w.t, err)
 	return string(opened)

@@ -34,6 +34,7 @@ func (w *fixture) inAccount(d done) map[string]func() error {
 			return err
 		},
 		"CompareWithJournal": func() error { _, err := once(w, 1, w.acts.CompareWithJournal, d.compare(w.w)); return err },
+		"SetPassword":        func() error { _, err := once(w, 1, w.acts.SetPassword, d.asked.in(w)); return err },
 	}
 }
 
@@ -50,6 +51,11 @@ func halfDone(t *testing.T, name string) (*fixture, done) {
 	w := setup(t, quick)
 	if slices.Contains(undos, name) {
 		d := w.mustDo()
+		return w, d
+	}
+	if name == "SetPassword" {
+		d := w.handOver()
+		d.asked = w.ask("1")
 		return w, d
 	}
 	inspected, err := run(w, w.acts.Inspect, w.w)
@@ -183,7 +189,7 @@ func TestAPausedAttemptLeavesThePasswordAlone(t *testing.T) {
 // The record is written although the context of the attempt is over.
 func TestACanceledStepIsStopped(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn", "Inspect", "CompareWithJournal"} {
+	for _, name := range []string{"CreateUser", "SetContacts", "SetAlias", "SetUpReport", "EnableSignIn", "Inspect", "CompareWithJournal", "SetPassword"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w, d := halfDone(t, name)

@@ -36,8 +36,7 @@ func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRe
 		return nil, err
 	}
 	kept, err := s.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun),
-		ByWorkflow: true,
-		File:       file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
+		File: file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
 	if err != nil {
 		return nil, err
 	}

@@ -19,10 +19,6 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// bodyTimeout is how long a body may take to arrive. It leaves a third of requestTimeout for the work, so that a slow caller cannot make the
-// service look slow.
-const bodyTimeout = 10 * time.Second
-
 // bodyOf returns the media type of an operation's body and, for a file, its maximum size in bytes (x-max-bytes).
 func bodyOf(op *openapi3.Operation) (mediaType string, maxBytes int64, err error) {
 	if op.RequestBody == nil {
@@ -42,8 +38,8 @@ func bodyOf(op *openapi3.Operation) (mediaType string, maxBytes int64, err error
 
 // readJSON reads the body and parses it. given is false for an optional body that is empty; the Content-Type of an empty body does not
 // matter.
-func readJSON(c echo.Context, required bool) (body any, given bool, err error) {
-	text, err := readBody(c, c.Request().Body)
+func (s *service) readJSON(c echo.Context, required bool) (body any, given bool, err error) {
+	text, err := s.readBody(c, c.Request().Body)
 	if err != nil {
 		return nil, false, err
 	}
@@ -74,30 +70,31 @@ func putBody(r *http.Request, body any, given bool) ([]byte, error) {
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil }
 	r.Body, _ = r.GetBody() // never fails
 	r.ContentLength = int64(len(text))
+	r.Header.Set(echo.HeaderContentType, echo.MIMEApplicationJSON) // the generated code compares bytes
 	return text, nil
 }
 
 // readBody reads the whole body. A middleware or openFile has already set its size limit.
-func readBody(c echo.Context, body io.Reader) ([]byte, error) {
+func (s *service) readBody(c echo.Context, body io.Reader) ([]byte, error) {
 	connection := http.NewResponseController(c.Response())
-	_ = connection.SetReadDeadline(time.Now().Add(bodyTimeout)) // an error means that there is no connection, as in tests
+	_ = connection.SetReadDeadline(time.Now().Add(s.BodyTimeout)) // an error means that there is no connection, as in tests
 	text, err := io.ReadAll(body)
 	if err != nil {
-		return nil, bodyProblem(err)
+		return nil, s.bodyProblem(err)
 	}
 	_ = connection.SetReadDeadline(time.Time{}) // otherwise the server takes the deadline for a caller who has hung up
 	return text, nil
 }
 
 // bodyProblem says why a body could not be read.
-func bodyProblem(err error) error {
+func (s *service) bodyProblem(err error) error {
 	_, tooLarge := errors.AsType[*echo.HTTPError](err)
 	_, fileTooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case tooLarge || fileTooLarge:
 		return err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return problem(codeRequestTimeout, "the body did not arrive within %s: send it faster, or in smaller parts", bodyTimeout).because(err)
+		return problem(codeRequestTimeout, "the body did not arrive within %s: send it faster, or in smaller parts", s.BodyTimeout).because(err)
 	case errors.Is(err, context.Canceled):
 		return hungUp(err)
 	}
@@ -123,7 +120,7 @@ func mustBe(r *http.Request, mediaType string) error {
 }
 
 // openFile checks and limits a body that is a file. The handler reads it.
-func openFile(c echo.Context, op *operation) error {
+func (s *service) openFile(c echo.Context, op *operation) error {
 	r := c.Request()
 	if err := mustBe(r, op.mediaType); err != nil {
 		return err
@@ -131,7 +128,7 @@ func openFile(c echo.Context, op *operation) error {
 	if r.ContentLength > op.maxBytes {
 		return &http.MaxBytesError{Limit: op.maxBytes}
 	}
-	text, err := readBody(c, http.MaxBytesReader(c.Response(), r.Body, op.maxBytes))
+	text, err := s.readBody(c, http.MaxBytesReader(c.Response(), r.Body, op.maxBytes))
 	if err != nil {
 		return err
 	}

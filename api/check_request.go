@@ -27,7 +27,7 @@ func (s *service) checkRequest(op *operation) echo.MiddlewareFunc {
 			if err != nil {
 				return err
 			}
-			body, inBody, err := op.checkBody(c)
+			body, inBody, err := s.checkBody(op, c)
 			if err != nil {
 				return err
 			}
@@ -68,14 +68,14 @@ func (op *operation) checkParameters(c echo.Context) ([]finding, error) {
 
 // checkBody reads the body, brings it into its canonical form and checks it. A file is read and not checked. It returns the JSON that the
 // handler gets, or nil.
-func (op *operation) checkBody(c echo.Context) ([]byte, []finding, error) {
+func (s *service) checkBody(op *operation, c echo.Context) ([]byte, []finding, error) {
 	if op.RequestBody == nil {
 		return nil, nil, nil
 	}
 	if op.maxBytes > 0 {
-		return nil, nil, openFile(c, op)
+		return nil, nil, s.openFile(c, op)
 	}
-	parsed, given, err := readJSON(c, op.RequestBody.Value.Required)
+	parsed, given, err := s.readJSON(c, op.RequestBody.Value.Required)
 	if err != nil {
 		return nil, nil, err
 	}

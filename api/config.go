@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"quartermaster/internal/health"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/webhooks"
 )
@@ -38,6 +39,10 @@ type Workflows interface {
 	// RemoveLeftovers starts the removal of what an order left in an account, unless it runs. Errors wrap provision.ErrUnavailable when it is
 	// not known whether it was started.
 	RemoveLeftovers(ctx context.Context, removal provision.LeftoverRemoval) error
+	// IssuePassword asks for a new password for the customer of a completed order and waits for the outcome, but not longer than the given
+	// time. Errors wrap provision.ErrUnavailable when it is not known whether the request arrived.
+	IssuePassword(ctx context.Context, key provision.OrderKey, request provision.PasswordRequest,
+		wait time.Duration) (outcome provision.PasswordOutcome, ended bool, err error)
 	// WakeWebhooks starts the delivery of what waits for the webhooks. It is a hint: the schedule does the same.
 	WakeWebhooks(ctx context.Context, keys []provision.WebhookKey) error
 	// StartImport starts the workflow of an import whose file is about to be kept. Errors wrap provision.ErrUnavailable when it is not known
@@ -47,6 +52,11 @@ type Workflows interface {
 	ImportKept(ctx context.Context, key provision.ImportKey) error
 	// WakeOrders tells waiting orders to look for an account. It is a hint: an order that misses it looks later.
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
+}
+
+// Health finds out whether anything is stuck. Package internal/health implements it.
+type Health interface {
+	Examine(ctx context.Context, provider string) health.Report
 }
 
 // Opener opens a password that was sealed for a purpose. It refuses every other purpose.
@@ -60,10 +70,11 @@ type Signer interface {
 	Verify(message, signature []byte, purpose string) bool
 }
 
-// Config configures the API. Database, Workflows, Opener, Sealer, Signer and PublicURL are required.
+// Config configures the API. Database, Workflows, Health, Opener, Sealer, Signer and PublicURL are required.
 type Config struct {
 	Database
 	Workflows Workflows
+	Health    Health
 	Opener    Opener
 	Sealer    Sealer
 	Signer    Signer       // signs the tokens of password links
@@ -92,6 +103,9 @@ type Config struct {
 	EventHints EventHints
 	// StreamLifetime is the time after which a stream ends and its reader reconnects. Default: an hour.
 	StreamLifetime time.Duration
+	// BodyTimeout is how long a body may take to arrive. It must leave time for the work: a request has 15 seconds in all, so that a slow caller
+	// cannot make the service look slow. Default: 10 seconds.
+	BodyTimeout time.Duration
 	// Simulated marks the results of orders: this service runs against a simulator.
 	Simulated bool
 	// Now is the clock. Default: time.Now.
@@ -101,6 +115,7 @@ type Config struct {
 const (
 	bodyLimit      = "64K"            // an order form has about 1 KB
 	requestTimeout = 15 * time.Second // of a whole request, database and Temporal included
+	bodyTimeout    = 10 * time.Second
 )
 
 // service implements server.StrictServerInterface. Each resource has a file with its handlers.
@@ -116,8 +131,8 @@ type service struct {
 }
 
 func newService(cfg Config) (*service, error) {
-	if !cfg.complete() || cfg.Workflows == nil || cfg.Opener == nil || cfg.Sealer == nil || cfg.Signer == nil {
-		return nil, errors.New("Database, Workflows, Opener, Sealer and Signer are needed")
+	if !cfg.complete() || cfg.Workflows == nil || cfg.Health == nil || cfg.Opener == nil || cfg.Sealer == nil || cfg.Signer == nil {
+		return nil, errors.New("Database, Workflows, Health, Opener, Sealer and Signer are needed")
 	}
 	public, err := url.Parse(cfg.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" ||
@@ -138,6 +153,9 @@ func newService(cfg Config) (*service, error) {
 	}
 	if cfg.StreamLifetime <= 0 {
 		cfg.StreamLifetime = streamLifetime
+	}
+	if cfg.BodyTimeout <= 0 {
+		cfg.BodyTimeout = bodyTimeout
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now

@@ -27,7 +27,7 @@ const (
 	codeForbidden            provision.Code = "Forbidden"
 	codeNotFound             provision.Code = "NotFound"
 	codeMethodNotAllowed     provision.Code = "MethodNotAllowed"
-	codeConflict             provision.Code = "Conflict"
+	codeConflict             provision.Code = provision.CodeConflict
 	codeAccountExists        provision.Code = "AccountExists"
 	codePreconditionFailed   provision.Code = "PreconditionFailed"
 	codePreconditionRequired provision.Code = "PreconditionRequired"
@@ -65,6 +65,8 @@ var problems = map[provision.Code]struct {
 	provision.CodeOrderIDReused: {http.StatusConflict, "The order id is already used", 0},
 	provision.CodeNotAsked:      {http.StatusConflict, "The order has not asked for this", 0},
 	provision.CodeTooLate:       {http.StatusConflict, "It is too late for this", 0},
+	provision.CodeSignInInUse:   {http.StatusConflict, "The customer has made the sign-in their own", 0},
+	provision.CodeSignInRemoved: {http.StatusConflict, "The customer has removed the sign-in", 0},
 	codeAccountExists:           {http.StatusConflict, "The account is already in a pool", 0},
 	codeConflict:                {http.StatusConflict, "The current state does not allow this", 0},
 	codePreconditionFailed:      {http.StatusPreconditionFailed, "It has changed since you read it", 0},
@@ -265,22 +267,17 @@ func (s *service) writeProblem(err error, c echo.Context) {
 	if row.status == http.StatusUnauthorized {
 		header.Set(echo.HeaderWWWAuthenticate, `Bearer realm="quartermaster"`)
 	}
-	if c.Request().Method == http.MethodHead {
-		err = c.NoContent(row.status)
-	} else {
-		var body []byte
-		body, err = json.Marshal(openapi.Problem{
-			Type:      "urn:quartermaster:problem:" + string(p.code),
-			Title:     row.title,
-			Status:    row.status,
-			Code:      p.code,
-			Detail:    p.detail,
-			RequestID: header.Get(echo.HeaderXRequestID),
-			Errors:    resource.OptionalSlice(p.fields),
-		})
-		if err == nil {
-			err = c.Blob(row.status, problemContentType, body)
-		}
+	body, err := json.Marshal(openapi.Problem{
+		Type:      "urn:quartermaster:problem:" + string(p.code),
+		Title:     row.title,
+		Status:    row.status,
+		Code:      p.code,
+		Detail:    p.detail,
+		RequestID: header.Get(echo.HeaderXRequestID),
+		Errors:    resource.OptionalSlice(p.fields),
+	})
+	if err == nil {
+		err = c.Blob(row.status, problemContentType, body)
 	}
 	if err != nil { // the caller has hung up
 		s.Log.DebugContext(c.Request().Context(), "could not send the problem", "error", err)

@@ -60,7 +60,7 @@ func hangUps(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		caller := c.Request().Context() // without the deadline that a later middleware adds
 		err := next(c)
-		if err != nil && caller.Err() != nil && noAnswer(err) {
+		if err != nil && caller.Err() != nil && noAnswer(err) && problems[asProblem(err).code].status >= http.StatusInternalServerError {
 			return hungUp(err)
 		}
 		return err

@@ -46,7 +46,7 @@ func (s *service) CreateOrder(ctx context.Context, in server.CreateOrderRequestO
 		return nil, err
 	case started:
 		return server.CreateOrder202JSONResponse{
-			Body:    s.orderResource(acceptedOrder(order)),
+			Body:    s.oneOrder(ctx, acceptedOrder(order)),
 			Headers: server.CreateOrder202ResponseHeaders{Location: s.orderLocation(order.ID)},
 		}, nil
 	case existing == nil:
@@ -66,7 +66,7 @@ func (s *service) again(
 			at(bodyField("id", fmt.Sprintf("%q belongs to an order with different content", existing.ID)))
 	}
 	return server.CreateOrder200JSONResponse{
-		Body:    s.orderResource(existing),
+		Body:    s.oneOrder(ctx, existing),
 		Headers: server.CreateOrder200ResponseHeaders{Location: s.orderLocation(existing.ID)},
 	}, nil
 }
@@ -82,7 +82,7 @@ func (s *service) GetOrder(ctx context.Context, in server.GetOrderRequestObject)
 	if err != nil {
 		return nil, err
 	}
-	return server.GetOrder200JSONResponse(s.orderResource(view)), nil
+	return server.GetOrder200JSONResponse(s.oneOrder(ctx, view)), nil
 }
 
 // order reads an order that the caller may see. An order that was accepted a moment ago may have no row yet; it is then read
@@ -164,6 +164,16 @@ func acceptedOrder(o provision.Order) provision.OrderView {
 
 func (s *service) orderLocation(id string) string { return s.basePath + "/v1/orders/" + id }
 
+// oneOrder is the order as its own operations answer it. Only there, and only for keys that may see it, is the link to the password.
+func (s *service) oneOrder(ctx context.Context, v provision.OrderView) openapi.Order {
+	o := s.orderResource(v)
+	if o.Result != nil {
+		o.Result.Password = s.passwordResource(callerOf(ctx), v.Password)
+	}
+	return o
+}
+
+// orderResource is the order without anything about its password, as lists answer it.
 func (s *service) orderResource(v provision.OrderView) openapi.Order {
 	o := openapi.Order{
 		ID:                  v.ID,
@@ -208,13 +218,16 @@ func (s *service) orderResource(v provision.OrderView) openapi.Order {
 			Field: resource.Optional(f.Field), Value: resource.Optional(f.Value), Comment: resource.Optional(f.Comment),
 		}
 	}
+	if v.State == provision.ActionRequired && v.Failure != nil {
+		o.ActionDeadline = resource.UTC(v.Failure.AnswerBy)
+	}
 	if v.State == provision.Completed && v.Result != nil {
-		o.Result = s.resultResource(*v.Result, v.Password)
+		o.Result = s.resultResource(*v.Result)
 	}
 	return o
 }
 
-func (s *service) resultResource(r provision.Result, password *provision.PasswordView) *openapi.Result {
+func (s *service) resultResource(r provision.Result) *openapi.Result {
 	return &openapi.Result{
 		AccountID:     r.AccountID,
 		Model:         string(r.AccountModel),
@@ -222,7 +235,6 @@ func (s *service) resultResource(r provision.Result, password *provision.Passwor
 		SignInURL:     r.SignInURL,
 		SignInURLByID: r.SignInURLByID,
 		IAMUserName:   r.IAMUserName,
-		Password:      s.passwordLink(password),
 		Report: openapi.Report{
 			Name: r.Report.Name, Kind: r.Report.Kind, Existing: r.Report.Existing,
 			Bucket: r.Report.Bucket, Prefix: r.Report.Prefix, Region: r.Report.Region,

@@ -14,9 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
-	"quartermaster/api/openapi"
 	"quartermaster/api/openapi/server"
-	"quartermaster/api/resource"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 )
@@ -35,26 +33,15 @@ func revealPage(name string) echo.HandlerFunc {
 	return func(c echo.Context) error { return c.Blob(http.StatusOK, contentType, content) }
 }
 
-// passwordLink returns the link to the password. It has no URL once the link has been used or has expired.
-func (s *service) passwordLink(p *provision.PasswordView) *openapi.PasswordLink {
-	if p == nil {
-		return nil
-	}
-	link := &openapi.PasswordLink{ExpiresAt: p.ExpiresAt.UTC(), RevealedAt: resource.UTC(p.RevealedAt)}
-	if p.RevealedAt == nil && s.Now().Before(p.ExpiresAt) {
-		if id, err := uuid.Parse(p.ID); err == nil {
-			link.URL = resource.Optional(s.baseURL + "/reveal#" + s.revealToken(id))
-		}
-	}
-	return link
-}
-
 // revealToken is the id of the sealed row with its signature, so that no one can guess or forge a link.
 func (s *service) revealToken(id uuid.UUID) string {
 	return base64.RawURLEncoding.EncodeToString(id[:]) + "." + base64.RawURLEncoding.EncodeToString(s.Signer.Sign(id[:], revealPurpose))
 }
 
-const revealPurpose = "password-link"
+const (
+	revealPurpose = "password-link"
+	askTheSender  = "ask the person or the company that sent it to you for a new link"
+)
 
 // openRevealToken returns the id in a token with a valid signature.
 func (s *service) openRevealToken(token string) (id uuid.UUID, ok bool) {
@@ -86,7 +73,7 @@ func (s *service) RevealPassword(ctx context.Context, in server.RevealPasswordRe
 				because(fmt.Errorf("password of order %s: %w", r.OrderKey, err))
 		}
 		if err != nil {
-			return problem(provision.CodeInternal, "the password cannot be read, and the link stays valid: tell the person who sent it to you").
+			return problem(provision.CodeInternal, "the password cannot be read, and the link stays valid: tell the person or the company that sent it to you").
 				because(fmt.Errorf("password of order %s: %w", r.OrderKey, err))
 		}
 		answer = server.RevealPassword200JSONResponse{SignInURL: r.SignInURL, IAMUserName: r.UserName, Password: string(password)}
@@ -94,10 +81,10 @@ func (s *service) RevealPassword(ctx context.Context, in server.RevealPasswordRe
 	})
 	switch {
 	case errors.Is(err, provision.ErrNotFound):
-		return nil, problem(codeNotFound, "this link has no password: ask the sender for a new password").because(err)
+		return nil, problem(codeNotFound, "this link has no password: "+askTheSender).because(err)
 	case errors.Is(err, provision.ErrGone):
-		return nil, problem(codeLinkUsedUp, "this link has already been used or is older than %d hours: ask the sender for a new password",
-			int(provision.PasswordLifetime.Hours())).because(err)
+		return nil, problem(codeLinkUsedUp, "this link has already been used, was replaced by a newer one, or is older than %d hours: %s",
+			int(provision.PasswordLifetime.Hours()), askTheSender).because(err)
 	case err != nil:
 		return nil, err
 	}

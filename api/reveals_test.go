@@ -41,7 +41,7 @@ func TestAPasswordIsShownOnce(t *testing.T) {
 
 	again := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(link.Fragment))),
 		http.StatusGone, codeLinkUsedUp)
-	require.Contains(t, again.Detail, "ask the sender for a new password")
+	require.Contains(t, again.Detail, "ask the person or the company that sent it to you for a new link")
 	require.Contains(t, again.Detail, "72 hours")
 }
 
@@ -50,13 +50,13 @@ func TestALinkIsShownOnlyWhileItWorks(t *testing.T) {
 	clock := now
 	w := setup(t, func(c *Config) { c.Now = func() time.Time { return clock } })
 	order := w.completedOrder("done-1")
-	password := func() openapi.PasswordLink {
+	password := func() openapi.Password {
 		return *read[openapi.Order](t, w.get("/v1/orders/done-1"), http.StatusOK).Result.Password
 	}
 	require.NotNil(t, password().URL)
-	clock = order.Password.ExpiresAt
+	clock = order.Password.Link.ExpiresAt
 	require.Nil(t, password().URL, "expired")
-	require.True(t, order.Password.ExpiresAt.Equal(password().ExpiresAt))
+	require.True(t, order.Password.Link.ExpiresAt.Equal(*password().ExpiresAt))
 	clock = now
 	read[openapi.RevealedPassword](t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token(order)))), http.StatusOK)
 	require.Nil(t, password().URL, "revealed")
@@ -94,7 +94,7 @@ func requireKept(t *testing.T, w *testAPI) {
 	t.Helper()
 	order, err := w.store.Orders.Get(context.WithoutCancel(t.Context()), provision.Tenant{Provider: "acme"}, "done-1")
 	require.NoError(t, err)
-	require.Nil(t, order.Password.RevealedAt)
+	require.Nil(t, order.Password.Link.RevealedAt)
 }
 
 func ringOf(t *testing.T, keys ...string) *secrets.Ring {
@@ -119,7 +119,7 @@ func TestLinksOutliveARotation(t *testing.T) {
 		for _, token := range []string{before, with(rotated).token(order)} {
 			id, ok := w.service.openRevealToken(token)
 			require.True(t, ok)
-			require.Equal(t, order.Password.ID, id.String())
+			require.Equal(t, order.Password.Link.ID, id.String())
 		}
 	}
 	read[openapi.RevealedPassword](t, with(rotated).send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(before))),
@@ -146,7 +146,7 @@ func TestPasswordOpensOnlyForItsOrder(t *testing.T) {
 	order := w.completedOrder("done-1")
 	p := readProblem(t, w.send("", http.MethodPost, "/v1/password-reveals", asText(revealForm(w.token(order)))),
 		http.StatusInternalServerError, provision.CodeInternal)
-	require.Contains(t, p.Detail, "tell the person who sent it to you")
+	require.Contains(t, p.Detail, "tell the person or the company that sent it to you")
 	requireKept(t, w) // what cannot be opened is not lost
 	require.Contains(t, w.log.String(), "password of order acme/done-2")
 }

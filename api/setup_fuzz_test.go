@@ -165,9 +165,12 @@ func fuzzedAccounts(w *testAPI, number int64) (accounts []string, created string
 
 func roleOf(accountID string) string { return "arn:aws:iam::" + accountID + ":role/Q" }
 
+func briefStreams(c *Config) { c.StreamLifetime = time.Millisecond }
+
 // fuzzed makes streams brief, and the test the proxy of the API.
 func fuzzed(c *Config) {
-	c.StreamLifetime, c.TrustedProxies = time.Millisecond, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	briefStreams(c)
+	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 }
 
 // forwardedFor are addresses as proxies write them, and what clients make up.

@@ -60,6 +60,7 @@ func walkTable() map[string]walked {
 		"retryOrder":       {body: reason},
 		"failOrder":        {body: reason},
 		"endUndo":          {body: reason, path: map[string]string{"order_id": "stopped_order"}},
+		"issuePassword":    {body: reason, path: map[string]string{"order_id": "completed_order"}},
 		"swapOrder":        {body: `{"account_id":"{held_account}","reason":"because"}`},
 
 		"createAccount": {
@@ -110,6 +111,10 @@ func walkTable() map[string]walked {
 		"listEvents":           {queries: []string{"order_id={completed_order}", "type=order.*", "limit=1"}},
 		"streamEvents":         {queries: []string{"order_id={completed_order}"}, stream: true},
 
+		"getHealth": {},
+		"listHistory": {queries: []string{"limit=1", "order_id={completed_order}", "account_id={account_id}", "marketplace=nordic",
+			"kind=order&actor=test"}},
+
 		"exportAccounts":           {queries: []string{"marketplace=nordic"}},
 		"importAccounts":           {body: csvFile("{new_account}"), queries: []string{"dry_run=true"}},
 		"listAccountImports":       {queries: []string{"limit=1"}},
@@ -128,10 +133,11 @@ func walkTable() map[string]walked {
 var fixtures = map[string]func(*walk) map[string]string{
 	"order_id": (*walk).order,
 
-	"stopped_order": (*walk).stopped,
-	"account_id":    (*walk).account,
-	"left_account":  (*walk).left,
-	"key_id":        (*walk).apiKey,
+	"stopped_order":   (*walk).stopped,
+	"completed_order": (*walk).completed,
+	"account_id":      (*walk).account,
+	"left_account":    (*walk).left,
+	"key_id":          (*walk).apiKey,
 
 	"marketplace":       (*walk).pool,
 	"environment":       (*walk).pool,

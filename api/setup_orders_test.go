@@ -123,7 +123,7 @@ func requestFixture() provision.Request {
 
 // token is the token of the link to the password of a completed order.
 func (w *testAPI) token(order provision.OrderView) string {
-	return w.service.revealToken(uuid.MustParse(order.Password.ID))
+	return w.service.revealToken(uuid.MustParse(order.Password.Link.ID))
 }
 
 // brokenOrders fails to read an order.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
@@ -32,6 +33,12 @@ type memoryWorkflows struct {
 
 	imports     []provision.ImportKey // whose workflows were started
 	holdImports bool
+
+	sealer         Sealer
+	passwords      []provision.PasswordRequest // that arrived
+	noWorker       bool                        // no worker begins with them
+	holdPasswords  bool                        // they are begun and not ended
+	refusePassword *provision.Failure          // the outcome of those that are ended; nil: the password is set
 }
 
 type startedOrder struct {
@@ -209,4 +216,32 @@ func (w *memoryWorkflows) tell(
 	}
 	w.told = append(w.told, what)
 	return w.lost
+}
+
+// IssuePassword does what the workflow does, unless the test holds it: AWS refuses with refusePassword, or sets the password.
+func (w *memoryWorkflows) IssuePassword(ctx context.Context, key provision.OrderKey, request provision.PasswordRequest,
+	_ time.Duration) (outcome provision.PasswordOutcome, ended bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fail != nil {
+		return outcome, false, w.fail
+	}
+	w.passwords = append(w.passwords, request)
+	if w.noWorker {
+		return outcome, false, nil
+	}
+	target, err := w.db.Passwords.Request(ctx, key, request)
+	if err != nil || w.holdPasswords {
+		return outcome, false, err
+	}
+	if outcome.Refused = w.refusePassword; outcome.Refused == nil {
+		sealed, err := w.sealer.Seal([]byte(newPasswordText), provision.PasswordPurpose(key, target.Account.ID))
+		if err != nil {
+			return outcome, false, err
+		}
+		if _, err := w.db.Passwords.KeepNew(ctx, key, target.Account.ID, request.By, sealed, false); err != nil {
+			return outcome, false, err
+		}
+	}
+	return outcome, true, w.db.Passwords.EndRequest(ctx, key, request.By.ID, outcome.Refused)
 }

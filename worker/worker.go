@@ -37,6 +37,7 @@ func Register(r worker.Registry, acts *activities.Activities) {
 func RegisterWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(workflows.ProvisionOrder, workflow.RegisterOptions{Name: workflows.ProvisionOrderName})
 	r.RegisterWorkflowWithOptions(workflows.RemoveLeftovers, workflow.RegisterOptions{Name: workflows.RemoveLeftoversName})
+	r.RegisterWorkflowWithOptions(workflows.IssuePassword, workflow.RegisterOptions{Name: workflows.IssuePasswordName})
 	r.RegisterWorkflowWithOptions(workflows.ImportAccounts, workflow.RegisterOptions{Name: workflows.ImportAccountsName})
 	r.RegisterWorkflowWithOptions(workflows.VerifyAccounts, workflow.RegisterOptions{Name: workflows.VerifyAccountsName})
 	r.RegisterWorkflowWithOptions(workflows.WatchStock, workflow.RegisterOptions{Name: workflows.WatchStockName})

@@ -15,6 +15,7 @@ const TaskQueue = "quartermaster"
 const (
 	ProvisionOrderName  = "ProvisionOrder"
 	RemoveLeftoversName = "RemoveLeftovers"
+	IssuePasswordName   = "IssuePassword"
 	ImportAccountsName  = "ImportAccounts"
 	VerifyAccountsName  = "VerifyAccounts"
 	WatchStockName      = "WatchStock"
@@ -47,6 +48,11 @@ func OrderKeyOf(workflowID string) (key provision.OrderKey, ok bool) {
 // LeftoversWorkflowID returns the id of the workflow that removes what an order left in an account: one at a time.
 func LeftoversWorkflowID(accountID string) string { return "leftovers/" + accountID }
 
+// PasswordWorkflowID returns the id of the workflow that sets a new password for the customer of an order: one at a time.
+func PasswordWorkflowID(key provision.OrderKey) string {
+	return "password/" + key.Provider + "/" + key.ID
+}
+
 // ImportWorkflowID returns the id of the workflow of an import.
 func ImportWorkflowID(key provision.ImportKey) string { return "import/" + key.Provider + "/" + key.ID }
 
@@ -64,6 +70,10 @@ const (
 	// SignalDeliver makes the workflow of a webhook look for messages to send.
 	SignalDeliver = "deliver"
 )
+
+// SignalPassword asks IssuePassword for a new password. Unlike the other signals it is the request itself: its input is a
+// provision.PasswordRequest.
+const SignalPassword = "password"
 
 // Updates of a running order. The order refuses each that its state forbids.
 const (

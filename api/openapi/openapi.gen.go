@@ -166,6 +166,13 @@ type AccountHistoryEntry struct {
 	// At When it happened.
 	At time.Time `json:"at"`
 
+	// Code What happened without a change of the status: `update`, `delete`, `invalidate`, `return`, `verify`,
+	// `remove-leftovers`, `leftovers-removed`, `protect`, `verified` or `not-verified`. Absent if the status changed.
+	Code *string `json:"code,omitempty"`
+
+	// Fields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
+	Fields *HistoryFields `json:"fields,omitempty"`
+
 	// FromStatus The status before. Absent for the entry that added the account.
 	FromStatus *string `json:"from_status,omitempty"`
 
@@ -173,8 +180,13 @@ type AccountHistoryEntry struct {
 	// are not allowed.
 	OrderID *OrderID `json:"order_id,omitempty"`
 
-	// Reason The reason.
-	Reason *string `json:"reason,omitempty"`
+	// Reason Why: in the words of the person who asked for it, or of the failure. It may name people; events and webhooks do
+	// not contain what people write.
+	Reason *HistoryReason `json:"reason,omitempty"`
+
+	// Refused The code with which Quartermaster refused what someone asked for. Absent if it did not. A refusal that is
+	// repeated within an hour is recorded once.
+	Refused *HistoryRefused `json:"refused,omitempty"`
 
 	// ToStatus The status after. It equals the status before if the account was only updated; it is `deleted` in the last entry of a deleted account.
 	ToStatus string `json:"to_status"`
@@ -197,7 +209,7 @@ type AccountImport struct {
 	// Added The number of accounts that were added, or that a dry run would add.
 	Added int `json:"added"`
 
-	// By Who started it: an API key, or a user of the command line.
+	// By Who started it.
 	By string `json:"by"`
 
 	// DryRun Whether the rows are only checked and nothing changes.
@@ -436,7 +448,7 @@ type EventPage struct {
 	NextCursor string `json:"next_cursor"`
 }
 
-// EventType A type of event, or a family of types that ends in `.*`: `order.<state>`, `pool.verification_suspended`,
+// EventType A type of event, or a family of types that ends in `.*`: `order.<state>`, `order.password_issued`, `pool.verification_suspended`,
 // `pool.verification_resumed`, `pool.claims_suspended`, `pool.claims_resumed`, `stock.low`, `stock.empty`,
 // `stock.reminder`, `stock.acknowledged`, `stock.restocked`, `account_import.completed`, `webhook.disabled` and
 // `webhook.test`. Later releases may add types.
@@ -497,6 +509,119 @@ type Forecast struct {
 	// Reason Why there is no forecast.
 	Reason *string `json:"reason,omitempty"`
 }
+
+// Health Whether anything is stuck.
+type Health struct {
+	// At When the checks began.
+	At time.Time `json:"at"`
+
+	// Checks Every check.
+	Checks []HealthCheck `json:"checks"`
+
+	// Schedules The schedules of the service. Empty if Temporal did not answer.
+	Schedules []Schedule `json:"schedules"`
+
+	// Status `ok` · `warning`: it works, and someone should look at it · `failing`: orders wait because of it.
+	Status HealthStatus `json:"status"`
+
+	// Workers The workers that Temporal sees, by type of task. Empty if Temporal did not answer.
+	Workers []Workers `json:"workers"`
+}
+
+// HealthCheck The result of one check.
+type HealthCheck struct {
+	// Message What was found, in a sentence.
+	Message string `json:"message"`
+
+	// Name What was checked: `database`, `schema`, `temporal`, `workers`, `schedules`, `reconcile`, `pools`, `webhooks` or
+	// `api_keys`. A later release may add more.
+	Name string `json:"name"`
+
+	// Runbook The page of the operations manual that says what to do.
+	Runbook string `json:"runbook"`
+
+	// Status `ok` · `warning`: it works, and someone should look at it · `failing`: orders wait because of it.
+	Status HealthStatus `json:"status"`
+}
+
+// HealthStatus `ok` · `warning`: it works, and someone should look at it · `failing`: orders wait because of it.
+type HealthStatus = string
+
+// HistoryEntry Something that happened. It is about the order, the account or the API key that it names, or else about the pool
+// that `marketplace` and `environment` name.
+type HistoryEntry struct {
+	// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
+	AccountID *AccountID `json:"account_id,omitempty"`
+
+	// Actor Who did it: an API key, an order's own workflow, the verification, the reconciler, or a user of the command line or the database.
+	Actor string `json:"actor"`
+
+	// At When it happened.
+	At time.Time `json:"at"`
+
+	// Code What happened. Of an order: the failure that caused the change, or what someone asked for. Of an account: what
+	// happened without a change of the status, or `protected`, `changed` or `unprotected`. Of a pool: the setting.
+	// Of access: `created`, `rotated` or `revoked`. Absent if there is nothing to say beyond `from` and `to`.
+	Code *string `json:"code,omitempty"`
+
+	// Environment `production` is real stock; `test` is stock for trials.
+	Environment *Environment `json:"environment,omitempty"`
+
+	// Fields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
+	Fields *HistoryFields `json:"fields,omitempty"`
+
+	// From The state, status or setting before. Absent if there was none.
+	From *json.RawMessage `json:"from,omitempty"`
+
+	// KeyID The public part of an API key, which appears in histories and logs.
+	KeyID *KeyID `json:"key_id,omitempty"`
+
+	// Kind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
+	// changes of settings · `access`: API keys that were created, rotated or revoked.
+	Kind HistoryKind `json:"kind"`
+
+	// Marketplace The id of one of the provider's marketplaces.
+	Marketplace *MarketplaceID `json:"marketplace,omitempty"`
+
+	// OrderID The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
+	// are not allowed.
+	OrderID *OrderID `json:"order_id,omitempty"`
+
+	// Reason Why: in the words of the person who asked for it, or of the failure. It may name people; events and webhooks do
+	// not contain what people write.
+	Reason *HistoryReason `json:"reason,omitempty"`
+
+	// Refused The code with which Quartermaster refused what someone asked for. Absent if it did not. A refusal that is
+	// repeated within an hour is recorded once.
+	Refused *HistoryRefused `json:"refused,omitempty"`
+
+	// To The state, status or setting after. It equals `from` if the entry is a request that did not change it at once. Absent if there is none.
+	To *json.RawMessage `json:"to,omitempty"`
+}
+
+// HistoryFields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
+type HistoryFields = []string
+
+// HistoryKind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
+// changes of settings · `access`: API keys that were created, rotated or revoked.
+type HistoryKind = provision.HistoryKind
+
+// HistoryPage A page of the history, newest first.
+type HistoryPage struct {
+	// Items The entries.
+	Items []HistoryEntry `json:"items"`
+
+	// NextCursor The cursor of the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// HistoryReason Why: in the words of the person who asked for it, or of the failure. It may name people; events and webhooks do
+// not contain what people write.
+type HistoryReason = string
+
+// HistoryRefused The code with which Quartermaster refused what someone asked for. Absent if it did not. A refusal that is
+// repeated within an hour is recorded once.
+type HistoryRefused = string
 
 // IAMUserName The name of the IAM user to create for the customer ("IAM User Name").
 type IAMUserName = string
@@ -704,6 +829,16 @@ type NewOrder struct {
 	UseExistingCUR *ReportName `json:"use_existing_cur,omitempty"`
 }
 
+// NewPassword A request for a new password.
+type NewPassword struct {
+	// EvenIfUsed Also replaces a password that the customer has chosen, and gives a password to a user who has none any more.
+	// Requires the scope `orders:operate`.
+	EvenIfUsed *bool `json:"even_if_used,omitempty"`
+
+	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
+	Reason ReasonText `json:"reason"`
+}
+
 // NewPool A pool to create. Settings that you leave out get their defaults.
 type NewPool struct {
 	// ActionDeadlineSeconds How many seconds an order waits for the answer to a question before it fails.
@@ -744,7 +879,7 @@ type NewPool struct {
 	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
 
-	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind *ReportKind `json:"report_kind,omitempty"`
 
 	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
@@ -810,6 +945,11 @@ type Order struct {
 	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
 	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	AccountModel *AccountModel `json:"account_model,omitempty"`
+
+	// ActionDeadline When the question in `failure` expires. If it has no answer by then, the order fails with
+	// `ActionDeadlinePassed`, and everything is undone. Present only in the state `action_required`. The pool's
+	// `action_deadline_seconds` set it when the question was asked.
+	ActionDeadline *time.Time `json:"action_deadline,omitempty"`
 
 	// AWSAccountAlias The alias of the account ("AWS Account Alias"). It is part of the sign-in URL and unique across AWS.
 	// Lower-case letters, digits, and single hyphens inside; not twelve digits.
@@ -919,6 +1059,9 @@ type OrderCorrection struct {
 type OrderEvent struct {
 	// Data The order without personal data. Read the order for the rest.
 	Data struct {
+		// ActionDeadline When the question expires, if the order asks one.
+		ActionDeadline *time.Time `json:"action_deadline,omitempty"`
+
 		// AWSAccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 		AWSAccountID *AccountID `json:"aws_account_id,omitempty"`
 
@@ -953,7 +1096,7 @@ type OrderEvent struct {
 	// Timestamp When it happened.
 	Timestamp time.Time `json:"timestamp"`
 
-	// Type `order.` followed by the state.
+	// Type `order.` followed by the state, or `order.password_issued`: a new password was set, and reading the order shows its link.
 	Type string `json:"type"`
 }
 
@@ -965,15 +1108,24 @@ type OrderHistoryEntry struct {
 	// At When it happened.
 	At time.Time `json:"at"`
 
-	// Code The failure that caused the change, or what someone asked for, such as `correct`, `retry`, `swap`, `cancel` or
-	// `fail`. Absent if there is neither.
+	// Code The failure that caused the change, or what someone asked for, such as `correct`, `retry`, `swap`, `cancel`,
+	// `fail` or `password`. For a new password also what followed: `password_link_ended`, `password_issued`, or the
+	// code of the refusal. Absent if there is none.
 	Code *string `json:"code,omitempty"`
+
+	// Fields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
+	Fields *HistoryFields `json:"fields,omitempty"`
 
 	// FromState The state before. Absent for the entry that accepted the order.
 	FromState *string `json:"from_state,omitempty"`
 
-	// Reason The reason.
-	Reason *string `json:"reason,omitempty"`
+	// Reason Why: in the words of the person who asked for it, or of the failure. It may name people; events and webhooks do
+	// not contain what people write.
+	Reason *HistoryReason `json:"reason,omitempty"`
+
+	// Refused The code with which Quartermaster refused what someone asked for. Absent if it did not. A refusal that is
+	// repeated within an hour is recorded once.
+	Refused *HistoryRefused `json:"refused,omitempty"`
 
 	// ToState The state after. It equals the state before if the entry is a request that did not change the state at once.
 	ToState string `json:"to_state"`
@@ -1023,17 +1175,38 @@ type OtherEvent struct {
 	Type string `json:"type"`
 }
 
-// PasswordLink A link to the customer's first password. It works once. The secret follows the `#`, so it appears in no server
-// log. Pass the link on; do not open it.
-type PasswordLink struct {
-	// ExpiresAt When the link expires, 72 hours after the order completed.
-	ExpiresAt time.Time `json:"expires_at"`
+// Password The link to the customer's password, and what became of it. Present only where one order is answered, never in
+// a list.
+type Password struct {
+	// ExpiresAt When the link expires: 72 hours after the order completed, or after a new password was set. Absent if the
+	// link was ended for a new password that was then refused.
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+
+	// Refused Why the newest request for a new password was refused. Absent if it was not.
+	Refused *PasswordRefusal `json:"refused,omitempty"`
 
 	// RevealedAt When the password was read. Absent until then.
 	RevealedAt *time.Time `json:"revealed_at,omitempty"`
 
-	// URL The link. Absent after it has been used or has expired.
+	// SettingSince Since when a new password is being set. Absent if none is.
+	SettingSince *time.Time `json:"setting_since,omitempty"`
+
+	// URL The link. It works once. The secret follows the `#`, so it appears in no server log. Pass the link on; do
+	// not open it. Absent after it has been used or has expired, while a new password is being set, and for keys
+	// that have neither the scope `orders:write` nor `orders:password`.
 	URL *string `json:"url,omitempty"`
+}
+
+// PasswordRefusal Why the newest request for a new password was refused. Absent if it was not.
+type PasswordRefusal struct {
+	// At When it was refused.
+	At time.Time `json:"at"`
+
+	// Code A code for programs.
+	Code string `json:"code"`
+
+	// Reason What is wrong and what to do.
+	Reason string `json:"reason"`
 }
 
 // PasswordReveal The secret of a password link.
@@ -1090,7 +1263,7 @@ type Pool struct {
 	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds Renotify `json:"renotify_seconds"`
 
-	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind ReportKind `json:"report_kind"`
 
 	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
@@ -1237,7 +1410,7 @@ type PoolUpdate struct {
 	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
 
-	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind *ReportKind `json:"report_kind,omitempty"`
 
 	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
@@ -1341,8 +1514,8 @@ type Report struct {
 	// Existing true: an existing report was linked; false: the report was created for this order.
 	Existing bool `json:"existing"`
 
-	// Kind `cur`: a legacy Cost and Usage Report; `export`: CUR 2.0 from Data Exports.
-	Kind provision.ReportKind `json:"kind"`
+	// Kind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	Kind ReportKind `json:"kind"`
 
 	// Name The name of the report.
 	Name string `json:"name"`
@@ -1354,7 +1527,7 @@ type Report struct {
 	Region string `json:"region"`
 }
 
-// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 type ReportKind = provision.ReportKind
 
 // ReportName The name of an existing Cost and Usage Report or Data Export to link ("Use Existing CUR"). Case-sensitive. If
@@ -1393,9 +1566,9 @@ type Result struct {
 	// OlderUsageAvailable false for a new report, which does not contain usage from before it was created.
 	OlderUsageAvailable bool `json:"older_usage_available"`
 
-	// Password A link to the customer's first password. It works once. The secret follows the `#`, so it appears in no server
-	// log. Pass the link on; do not open it.
-	Password *PasswordLink `json:"password,omitempty"`
+	// Password The link to the customer's password, and what became of it. Present only where one order is answered, never in
+	// a list.
+	Password *Password `json:"password,omitempty"`
 
 	// Report The cost report that contains the customer's usage.
 	Report Report `json:"report"`
@@ -1424,7 +1597,7 @@ type RevealedPassword struct {
 	// IAMUserName The user to sign in as.
 	IAMUserName string `json:"iam_user_name"`
 
-	// Password The first password. AWS asks for a new one at the first sign-in.
+	// Password The password. AWS asks for another one at the next sign-in.
 	Password string `json:"password"`
 
 	// SignInURL Where to sign in.
@@ -1478,6 +1651,27 @@ type RowResultPage struct {
 
 	// NextCursor The cursor of the next page. Absent on the last page.
 	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// Schedule A schedule of the service.
+type Schedule struct {
+	// Exists Whether Temporal has it.
+	Exists bool `json:"exists"`
+
+	// ID Its id in Temporal.
+	ID string `json:"id"`
+
+	// LastResult How the newest run ended, such as `completed` or `failed`, or `running`. Absent if that is not known.
+	LastResult *string `json:"last_result,omitempty"`
+
+	// LastRunAt When its newest run began. Absent if none has.
+	LastRunAt *time.Time `json:"last_run_at,omitempty"`
+
+	// NextRunAt When it runs next. Absent if that is not planned.
+	NextRunAt *time.Time `json:"next_run_at,omitempty"`
+
+	// Paused Whether an operator paused it.
+	Paused bool `json:"paused"`
 }
 
 // Scope One permission of a key.
@@ -1695,6 +1889,21 @@ type WebhookWithSecret struct {
 	Webhook Webhook `json:"webhook"`
 }
 
+// Workers The workers that poll for one type of task.
+type Workers struct {
+	// Backlog About how many tasks wait for a worker.
+	Backlog int `json:"backlog"`
+
+	// Count How many worker processes polled for such tasks within the last 90 seconds.
+	Count int `json:"count"`
+
+	// SeenAt When one of them last polled. Absent if none did within the last minutes.
+	SeenAt *time.Time `json:"seen_at,omitempty"`
+
+	// Type `workflow` or `activity`.
+	Type string `json:"type"`
+}
+
 // AccountIDInPath An AWS account id of 12 digits. It is a string because it may begin with 0.
 type AccountIDInPath = AccountID
 
@@ -1876,6 +2085,42 @@ type StreamEventsParams struct {
 
 	// LastEventID The last `id` that the client saw. An empty one is the same as none.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
+// ListHistoryParams defines parameters for ListHistory.
+type ListHistoryParams struct {
+	// Kind Only entries of this kind. Repeat the parameter to match several kinds.
+	Kind *[]HistoryKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Actor Only what this actor did, as entries name it.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// OrderID Only entries of this order, and those of the accounts that it held.
+	OrderID *OrderID `form:"order_id,omitempty" json:"order_id,omitempty"`
+
+	// AccountID Only entries of this AWS account.
+	AccountID *AccountID `form:"account_id,omitempty" json:"account_id,omitempty"`
+
+	// KeyID Only entries of this API key.
+	KeyID *KeyID `form:"key_id,omitempty" json:"key_id,omitempty"`
+
+	// Marketplace Only results of this marketplace.
+	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
+
+	// Environment Only results of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Since Only entries of this time or later. In a query string, write the `+` of a time zone as `%2B`.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only entries before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit The maximum number of items on a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListOrdersParams defines parameters for ListOrders.
@@ -2061,6 +2306,9 @@ type EndUndoJSONRequestBody = Reason
 // FailOrderJSONRequestBody defines body for FailOrder for application/json ContentType.
 type FailOrderJSONRequestBody = Reason
 
+// IssuePasswordJSONRequestBody defines body for IssuePassword for application/json ContentType.
+type IssuePasswordJSONRequestBody = NewPassword
+
 // RetryOrderJSONRequestBody defines body for RetryOrder for application/json ContentType.
 type RetryOrderJSONRequestBody = Reason
 
@@ -2170,8 +2418,7 @@ type ClientInterface interface {
 
 	// ListAccountImports List imports, newest first
 	//
-	// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-	// days.
+	// Lists imports of accounts. Imports are kept for 90 days.
 	//
 	// Corresponds with GET /v1/account-imports (the `ListAccountImports` operationId).
 	ListAccountImports(ctx context.Context, params *ListAccountImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2311,8 +2558,9 @@ type ClientInterface interface {
 
 	// ListAccountHistory Read the history of an account
 	//
-	// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
-	// readable.
+	// Shows who did what to the account, when and why, oldest first: every change of its status, every request of an
+	// operator, those that were refused included, and the results of verifications when they change or someone asked
+	// for them. The history of a deleted account stays readable.
 	//
 	// Corresponds with GET /v1/accounts/{account_id}/history (the `ListAccountHistory` operationId).
 	ListAccountHistory(ctx context.Context, accountID AccountIDInPath, params *ListAccountHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2543,6 +2791,29 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/events/stream (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetHealth Find out whether anything is stuck
+	//
+	// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+	// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+	// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+	//
+	// Corresponds with GET /v1/health (the `GetHealth` operationId).
+	GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListHistory List who did what, newest first
+	//
+	// The history of orders, accounts, pools and API keys in one list. Each kind of entry requires the scope that reads
+	// its subject: `order` requires `orders:read`, `account` requires `accounts:read`, `pool` requires `pools:read`, and
+	// `access` requires `keys:read`. Without `kind`, the list contains the kinds that the key may read; a `kind` that it
+	// may not read is refused with **403**.
+	//
+	// An entry must match all filters. Entries that have nothing of what a filter names are left out: with
+	// `marketplace`, for example, there are no entries about API keys. To get the next page, send the same filters and
+	// set `cursor` to the `next_cursor` of the previous page. Entries that arrive in the meantime do not shift the pages.
+	//
+	// Corresponds with GET /v1/history (the `ListHistory` operationId).
+	ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetOpenAPI Read this document
 	//
 	// Returns the document that requests are checked against, as JSON. Needs no API key.
@@ -2766,10 +3037,61 @@ type ClientInterface interface {
 	// ListOrderHistory Read the history of an order
 	//
 	// Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
-	// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
+	// correct, retry, swap, cancel or fail it, those that were refused included. An order that was accepted a moment ago
+	// may have an empty history.
 	//
 	// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 	ListOrderHistory(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IssuePasswordWithBody Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// IssuePassword Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePassword(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RetryOrderWithBody Retry the steps that an order waits for
 	//
@@ -2845,22 +3167,22 @@ type ClientInterface interface {
 	// Corresponds with POST /v1/orders/{order_id}/swap (the `SwapOrder` operationId).
 	SwapOrder(ctx context.Context, orderID OrderIDInPath, body SwapOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevealPasswordWithBody Read the first password, once
+	// RevealPasswordWithBody Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /v1/password-reveals (the `RevealPassword` operationId).
 	RevealPasswordWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevealPassword Read the first password, once
+	// RevealPassword Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3151,8 +3473,7 @@ type ClientInterface interface {
 
 // ListAccountImports List imports, newest first
 //
-// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-// days.
+// Lists imports of accounts. Imports are kept for 90 days.
 //
 // Corresponds with GET /v1/account-imports (the `ListAccountImports` operationId).
 func (c *Client) ListAccountImports(ctx context.Context, params *ListAccountImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3422,8 +3743,9 @@ func (c *Client) UpdateAccount(ctx context.Context, accountID AccountIDInPath, p
 
 // ListAccountHistory Read the history of an account
 //
-// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
-// readable.
+// Shows who did what to the account, when and why, oldest first: every change of its status, every request of an
+// operator, those that were refused included, and the results of verifications when they change or someone asked
+// for them. The history of a deleted account stays readable.
 //
 // Corresponds with GET /v1/accounts/{account_id}/history (the `ListAccountHistory` operationId).
 func (c *Client) ListAccountHistory(ctx context.Context, accountID AccountIDInPath, params *ListAccountHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3854,6 +4176,49 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 	return c.Client.Do(req)
 }
 
+// GetHealth Find out whether anything is stuck
+//
+// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+//
+// Corresponds with GET /v1/health (the `GetHealth` operationId).
+func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetHealthRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListHistory List who did what, newest first
+//
+// The history of orders, accounts, pools and API keys in one list. Each kind of entry requires the scope that reads
+// its subject: `order` requires `orders:read`, `account` requires `accounts:read`, `pool` requires `pools:read`, and
+// `access` requires `keys:read`. Without `kind`, the list contains the kinds that the key may read; a `kind` that it
+// may not read is refused with **403**.
+//
+// An entry must match all filters. Entries that have nothing of what a filter names are left out: with
+// `marketplace`, for example, there are no entries about API keys. To get the next page, send the same filters and
+// set `cursor` to the `next_cursor` of the previous page. Entries that arrive in the meantime do not shift the pages.
+//
+// Corresponds with GET /v1/history (the `ListHistory` operationId).
+func (c *Client) ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListHistoryRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetOpenAPI Read this document
 //
 // Returns the document that requests are checked against, as JSON. Needs no API key.
@@ -4227,11 +4592,82 @@ func (c *Client) FailOrder(ctx context.Context, orderID OrderIDInPath, body Fail
 // ListOrderHistory Read the history of an order
 //
 // Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
-// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
+// correct, retry, swap, cancel or fail it, those that were refused included. An order that was accepted a moment ago
+// may have an empty history.
 //
 // Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 func (c *Client) ListOrderHistory(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListOrderHistoryRequest(c.Server, orderID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IssuePasswordWithBody Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *Client) IssuePasswordWithBody(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePasswordRequestWithBody(c.Server, orderID, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// IssuePassword Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *Client) IssuePassword(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewIssuePasswordRequest(c.Server, orderID, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4356,11 +4792,11 @@ func (c *Client) SwapOrder(ctx context.Context, orderID OrderIDInPath, body Swap
 	return c.Client.Do(req)
 }
 
-// RevealPasswordWithBody Read the first password, once
+// RevealPasswordWithBody Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4377,11 +4813,11 @@ func (c *Client) RevealPasswordWithBody(ctx context.Context, contentType string,
 	return c.Client.Do(req)
 }
 
-// RevealPassword Read the first password, once
+// RevealPassword Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -6388,6 +6824,207 @@ func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Re
 	return req, nil
 }
 
+// NewGetHealthRequest constructs an http.Request for the GetHealth method
+func NewGetHealthRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/health")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListHistoryRequest constructs an http.Request for the ListHistory method
+func NewListHistoryRequest(server string, params *ListHistoryParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/history")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", *params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.OrderID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order_id", *params.OrderID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AccountID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "account_id", *params.AccountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.KeyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "key_id", *params.KeyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Marketplace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "marketplace", *params.Marketplace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetOpenAPIRequest constructs an http.Request for the GetOpenAPI method
 func NewGetOpenAPIRequest(server string) (*http.Request, error) {
 	var err error
@@ -6948,6 +7585,53 @@ func NewListOrderHistoryRequest(server string, orderID OrderIDInPath, params *Li
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewIssuePasswordRequest calls the generic IssuePassword builder with application/json body
+func NewIssuePasswordRequest(server string, orderID OrderIDInPath, body IssuePasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewIssuePasswordRequestWithBody(server, orderID, "application/json", bodyReader)
+}
+
+// NewIssuePasswordRequestWithBody constructs an http.Request for the IssuePassword method, with any body, and a specified content type
+func NewIssuePasswordRequestWithBody(server string, orderID OrderIDInPath, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "order_id", orderID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/orders/%s/password", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -8336,8 +9020,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListAccountImportsWithResponse List imports, newest first
 	//
-	// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-	// days.
+	// Lists imports of accounts. Imports are kept for 90 days.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8493,8 +9176,9 @@ type ClientWithResponsesInterface interface {
 
 	// ListAccountHistoryWithResponse Read the history of an account
 	//
-	// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
-	// readable.
+	// Shows who did what to the account, when and why, oldest first: every change of its status, every request of an
+	// operator, those that were refused included, and the results of verifications when they change or someone asked
+	// for them. The history of a deleted account stays readable.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8741,6 +9425,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events/stream (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
+	// GetHealthWithResponse Find out whether anything is stuck
+	//
+	// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+	// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+	// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/health (the `GetHealth` operationId).
+	GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error)
+
+	// ListHistoryWithResponse List who did what, newest first
+	//
+	// The history of orders, accounts, pools and API keys in one list. Each kind of entry requires the scope that reads
+	// its subject: `order` requires `orders:read`, `account` requires `accounts:read`, `pool` requires `pools:read`, and
+	// `access` requires `keys:read`. Without `kind`, the list contains the kinds that the key may read; a `kind` that it
+	// may not read is refused with **403**.
+	//
+	// An entry must match all filters. Entries that have nothing of what a filter names are left out: with
+	// `marketplace`, for example, there are no entries about API keys. To get the next page, send the same filters and
+	// set `cursor` to the `next_cursor` of the previous page. Entries that arrive in the meantime do not shift the pages.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/history (the `ListHistory` operationId).
+	ListHistoryWithResponse(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error)
+
 	// GetOpenAPIWithResponse Read this document
 	//
 	// Returns the document that requests are checked against, as JSON. Needs no API key.
@@ -8970,12 +9681,63 @@ type ClientWithResponsesInterface interface {
 	// ListOrderHistoryWithResponse Read the history of an order
 	//
 	// Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
-	// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
+	// correct, retry, swap, cancel or fail it, those that were refused included. An order that was accepted a moment ago
+	// may have an empty history.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 	ListOrderHistoryWithResponse(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*ListOrderHistoryResponse, error)
+
+	// IssuePasswordWithBodyWithResponse Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
+
+	// IssuePasswordWithResponse Set a new password for the customer
+	//
+	// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+	// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+	// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+	// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+	//
+	// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+	// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+	// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+	//
+	// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+	// whose answer was lost. A request that arrives later sets another password.
+	//
+	// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+	// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+	// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+	// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+	// detail says why.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+	IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error)
 
 	// RetryOrderWithBodyWithResponse Retry the steps that an order waits for
 	//
@@ -9051,22 +9813,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /v1/orders/{order_id}/swap (the `SwapOrder` operationId).
 	SwapOrderWithResponse(ctx context.Context, orderID OrderIDInPath, body SwapOrderJSONRequestBody, reqEditors ...RequestEditorFn) (*SwapOrderResponse, error)
 
-	// RevealPasswordWithBodyWithResponse Read the first password, once
+	// RevealPasswordWithBodyWithResponse Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /v1/password-reveals (the `RevealPassword` operationId).
 	RevealPasswordWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevealPasswordResponse, error)
 
-	// RevealPasswordWithResponse Read the first password, once
+	// RevealPasswordWithResponse Read the password of a link, once
 	//
 	// Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 	// first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-	// password at the first sign-in.
+	// password at the next sign-in.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -10465,6 +11227,88 @@ func (r StreamEventsResponse) ContentType() string {
 	return ""
 }
 
+type GetHealthResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Health
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetHealthResponse) GetJSON200() *Health {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetHealthResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetHealthResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetHealthResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetHealthResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListHistoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *HistoryPage
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListHistoryResponse) GetJSON200() *HistoryPage {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListHistoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListHistoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListHistoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListHistoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetOpenAPIResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -10896,6 +11740,54 @@ func (r ListOrderHistoryResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListOrderHistoryResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type IssuePasswordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Order
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Order
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r IssuePasswordResponse) GetJSON200() *Order {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r IssuePasswordResponse) GetJSON202() *Order {
+	return r.JSON202
+}
+
+// GetBody returns the raw response body bytes
+func (r IssuePasswordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r IssuePasswordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r IssuePasswordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r IssuePasswordResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11959,8 +12851,7 @@ func (r TestWebhookResponse) ContentType() string {
 
 // ListAccountImportsWithResponse List imports, newest first
 //
-// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-// days.
+// Lists imports of accounts. Imports are kept for 90 days.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12194,8 +13085,9 @@ func (c *ClientWithResponses) UpdateAccountWithResponse(ctx context.Context, acc
 
 // ListAccountHistoryWithResponse Read the history of an account
 //
-// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
-// readable.
+// Shows who did what to the account, when and why, oldest first: every change of its status, every request of an
+// operator, those that were refused included, and the results of verifications when they change or someone asked
+// for them. The history of a deleted account stays readable.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12562,6 +13454,45 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 	return ParseStreamEventsResponse(rsp)
 }
 
+// GetHealthWithResponse Find out whether anything is stuck
+//
+// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/health (the `GetHealth` operationId).
+func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error) {
+	rsp, err := c.GetHealth(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetHealthResponse(rsp)
+}
+
+// ListHistoryWithResponse List who did what, newest first
+//
+// The history of orders, accounts, pools and API keys in one list. Each kind of entry requires the scope that reads
+// its subject: `order` requires `orders:read`, `account` requires `accounts:read`, `pool` requires `pools:read`, and
+// `access` requires `keys:read`. Without `kind`, the list contains the kinds that the key may read; a `kind` that it
+// may not read is refused with **403**.
+//
+// An entry must match all filters. Entries that have nothing of what a filter names are left out: with
+// `marketplace`, for example, there are no entries about API keys. To get the next page, send the same filters and
+// set `cursor` to the `next_cursor` of the previous page. Entries that arrive in the meantime do not shift the pages.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/history (the `ListHistory` operationId).
+func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error) {
+	rsp, err := c.ListHistory(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListHistoryResponse(rsp)
+}
+
 // GetOpenAPIWithResponse Read this document
 //
 // Returns the document that requests are checked against, as JSON. Needs no API key.
@@ -12881,7 +13812,8 @@ func (c *ClientWithResponses) FailOrderWithResponse(ctx context.Context, orderID
 // ListOrderHistoryWithResponse Read the history of an order
 //
 // Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
-// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
+// correct, retry, swap, cancel or fail it, those that were refused included. An order that was accepted a moment ago
+// may have an empty history.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12892,6 +13824,68 @@ func (c *ClientWithResponses) ListOrderHistoryWithResponse(ctx context.Context, 
 		return nil, err
 	}
 	return ParseListOrderHistoryResponse(rsp)
+}
+
+// IssuePasswordWithBodyWithResponse Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *ClientWithResponses) IssuePasswordWithBodyWithResponse(ctx context.Context, orderID OrderIDInPath, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
+	rsp, err := c.IssuePasswordWithBody(ctx, orderID, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssuePasswordResponse(rsp)
+}
+
+// IssuePasswordWithResponse Set a new password for the customer
+//
+// For a customer who has lost the link to the password, whose link has expired, or whose link someone else has
+// opened. Quartermaster sets a new password in AWS, which the customer must change at the next sign-in, and
+// makes a new link. The earlier link stops working before AWS gets the new password. The order's history shows
+// who asked for it and why, and the event `order.password_issued` reports it, without the link.
+//
+// The request waits some seconds for AWS. **200** means that the password is set, and `result.password.url` is the
+// new link. **202** means that the work goes on, also after a restart of Quartermaster or an outage of AWS: read
+// the order, whose `result.password` shows since when, then the new link, or in `refused` why there is none.
+//
+// A request that arrives while a password is being set gets that password, so it is safe to send a request again
+// whose answer was lost. A request that arrives later sets another password.
+//
+// **409** `SignInInUse`: the customer has chosen a password of their own. It is not replaced, because that would
+// lock the customer out: an administrator of the account can reset it. `SignInRemoved`: the customer has removed
+// the user's password or the user. An operator (scope `orders:operate`) can insist with `even_if_used`, and must
+// say why in `reason`. `Conflict`: the order is not completed, or Quartermaster cannot work in the account; the
+// detail says why.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/orders/{order_id}/password (the `IssuePassword` operationId).
+func (c *ClientWithResponses) IssuePasswordWithResponse(ctx context.Context, orderID OrderIDInPath, body IssuePasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*IssuePasswordResponse, error) {
+	rsp, err := c.IssuePassword(ctx, orderID, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseIssuePasswordResponse(rsp)
 }
 
 // RetryOrderWithBodyWithResponse Retry the steps that an order waits for
@@ -12992,11 +13986,11 @@ func (c *ClientWithResponses) SwapOrderWithResponse(ctx context.Context, orderID
 	return ParseSwapOrderResponse(rsp)
 }
 
-// RevealPasswordWithBodyWithResponse Read the first password, once
+// RevealPasswordWithBodyWithResponse Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -13009,11 +14003,11 @@ func (c *ClientWithResponses) RevealPasswordWithBodyWithResponse(ctx context.Con
 	return ParseRevealPasswordResponse(rsp)
 }
 
-// RevealPasswordWithResponse Read the first password, once
+// RevealPasswordWithResponse Read the password of a link, once
 //
 // Needs no API key: the token, which follows the `#` in the link of the order's result, is the credential. The
 // first call returns the password and deletes it here; every later call is answered with 410. AWS asks for a new
-// password at the first sign-in.
+// password at the next sign-in.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -14288,6 +15282,58 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 	return response, nil
 }
 
+// ParseGetHealthResponse parses an HTTP response from a GetHealthWithResponse call
+func ParseGetHealthResponse(rsp *http.Response) (*GetHealthResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetHealthResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Health
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListHistoryResponse parses an HTTP response from a ListHistoryWithResponse call
+func ParseListHistoryResponse(rsp *http.Response) (*ListHistoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListHistoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest HistoryPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetOpenAPIResponse parses an HTTP response from a GetOpenAPIWithResponse call
 func ParseGetOpenAPIResponse(rsp *http.Response) (*GetOpenAPIResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -14575,6 +15621,39 @@ func ParseListOrderHistoryResponse(rsp *http.Response) (*ListOrderHistoryRespons
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseIssuePasswordResponse parses an HTTP response from a IssuePasswordWithResponse call
+func ParseIssuePasswordResponse(rsp *http.Response) (*IssuePasswordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &IssuePasswordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Order
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Order
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	}
 

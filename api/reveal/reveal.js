@@ -1,17 +1,18 @@
-// Takes the token from behind the # of the address, where no server sees it, and swaps it for the password when the
-// person asks for it: not on load, because a preview of the link must not use it up.
+// The token follows the # of the address, which browsers do not send to servers. The script exchanges it for the password when
+// the person asks for it, and not on load, because a preview of the link must not use it up.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
 const token = decodeURIComponent(location.hash.slice(1));
-const askSomebody = "Ask whoever sent you this link, your reseller or the marketplace, for a new password.";
 
-function tell(title, text, wayOut) {
+// tell shows what went wrong and what to do. With needsNewLink the page also shows how to get a new link.
+function tell(title, text, wayOut, needsNewLink) {
   byId("status").textContent = "";
   byId("problem-title").textContent = title;
   byId("problem-text").textContent = text;
   byId("problem-way-out").textContent = wayOut;
   byId("problem").hidden = false;
+  byId("help").hidden = !needsNewLink;
   byId("problem").focus();
 }
 
@@ -24,7 +25,7 @@ function show(answer) {
   byId("sign-in").href = answer.sign_in_url;
   byId("shown").hidden = false;
   byId("shown").focus();
-  history.replaceState(null, "", location.pathname); // the token is worth nothing now: out of the history with it
+  history.replaceState(null, "", location.pathname); // the token is used up, so the browser's history does not need it
 }
 
 async function reveal() {
@@ -42,7 +43,7 @@ async function reveal() {
     });
   } catch {
     byId("show").disabled = false;
-    tell("No connection", "The password could not be fetched.", "Check your connection and try again. If the link turns out to be used up, " + askSomebody.toLowerCase());
+    tell("No connection", "The page could not fetch the password.", "Check your connection and try again.", false);
     return;
   }
   const answer = await response.json().catch(() => ({}));
@@ -50,15 +51,16 @@ async function reveal() {
     show(answer);
   } else if (response.status === 410) {
     byId("ask").hidden = true;
-    tell("This link is used up", "The password was shown before, or the link is older than 72 hours. It cannot be shown again.",
-      askSomebody + " If you have not opened it yourself, say so: somebody else may have seen the password.");
+    tell("This link does not work any more", "It was used before, or a newer link took its place, or it is older than 72 hours.",
+      "If you have not opened it yourself, someone else may have seen the password: say so when you ask for a new link.", true);
   } else if (response.status === 404 || response.status === 422) {
     byId("ask").hidden = true;
-    tell("This link does not work", "There is no password behind it. Perhaps it was not copied as a whole.", "Copy the whole link and open it again. " + askSomebody);
+    tell("This link is not known", "It leads to no password. Perhaps it was not copied as a whole.",
+      "Copy the whole link from the message, including its last character, and open it again.", true);
   } else {
     byId("show").disabled = false;
     tell("That did not work", answer.detail || "The service does not answer as it should.",
-      "Try again in a minute." + (answer.request_id ? " When you ask for help, name the request " + answer.request_id + "." : ""));
+      "The link is not used up. Try again in a minute." + (answer.request_id ? " When you ask for help, give the request id " + answer.request_id + "." : ""), false);
   }
 }
 
@@ -68,7 +70,7 @@ for (const button of document.querySelectorAll("[data-copy]")) {
       await navigator.clipboard.writeText(byId(button.dataset.copy).textContent);
       byId("status").textContent = "Copied.";
     } catch {
-      byId("status").textContent = "Copying is not allowed here: mark the text and copy it by hand.";
+      byId("status").textContent = "The browser does not allow this page to copy: select the text and copy it yourself.";
     }
   });
 }
@@ -77,5 +79,5 @@ if (token) {
   byId("ask").hidden = false;
   byId("show").addEventListener("click", reveal);
 } else {
-  tell("This link is not complete", "The part behind the # is missing.", "Copy the whole link and open it again. " + askSomebody);
+  tell("This link is not complete", "The part after the # is missing.", "Copy the whole link from the message and open it again.", true);
 }

@@ -2,16 +2,14 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"net/http"
 	"time"
 
-	"github.com/google/uuid"
-
-	"quartermaster/internal/postgres"
+	"quartermaster/api/client"
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/stockcsv"
 )
@@ -25,144 +23,117 @@ func (c *accountTemplateCommand) Run(e *env) error {
 }
 
 type exportAccountsCommand struct {
-	databaseOptions
-	Provider    string                    `help:"Provider id." required:""`
-	Marketplace string                    `help:"Only accounts of this marketplace."`
-	Environment provision.Environment     `help:"Only accounts of this environment: production or test."`
-	Model       provision.Model           `help:"Only accounts of this model."`
-	Status      []provision.AccountStatus `help:"Only these statuses: ready, provisioning, allocated, provisioning_failed, invalid."`
+	apiOptions
+	accountFilter
 }
 
-// Run prints the accounts as CSV, one page at a time.
-func (c *exportAccountsCommand) Run(e *env, db *postgres.DB) error {
-	out := stockcsv.NewWriter(e.out)
-	filter := provision.AccountFilter{
-		Marketplace: c.Marketplace,
-		Environment: c.Environment,
-		Model:       c.Model,
-		Statuses:    c.Status,
-		Limit:       pageSize,
-	}
-	var last *provision.Account
-	for {
-		accounts, err := accountsAfter(e, db, c.Provider, filter, last)
-		if err != nil {
-			return err
-		}
-		for _, a := range accounts {
-			out.Write(a)
-		}
-		if err := out.Flush(); err != nil || len(accounts) < pageSize {
-			return err
-		}
-		last = &accounts[len(accounts)-1]
-	}
-}
-
-type importAccountsCommand struct {
-	databaseOptions
-	protectedOptions
-	File     string `arg:"" help:"CSV file. -: the standard input." placeholder:"FILE"`
-	Provider string `help:"Provider id." required:""`
-	DryRun   bool   `help:"Check every row and change nothing."`
-}
-
-// Run imports the file in batches, as the workflow of an import does, and prints every fault.
-func (c *importAccountsCommand) Run(e *env, db *postgres.DB) error {
-	file, name, err := c.read()
+// Run prints the accounts as CSV.
+func (c *exportAccountsCommand) Run(e *env, api *client.Client) error {
+	file, err := client.Body(api.ExportAccounts(e.ctx, &openapi.ExportAccountsParams{
+		Status:      namedList(c.Status),
+		Marketplace: named(c.Marketplace),
+		Environment: named(provision.Environment(c.Environment)),
+		Model:       named(provision.Model(c.Model)),
+	}))
 	if err != nil {
 		return err
 	}
-	rows, first, err := stockcsv.Scan(bytes.NewReader(file))
-	if refused, ok := errors.AsType[*stockcsv.FileError](err); ok {
-		fmt.Fprintln(e.out, compilerStyle(name, refused.RowFault))
-		return errors.New("the file cannot be read: nothing was imported")
-	}
-	if err != nil {
-		return err
-	}
-	started, err := db.Imports.Create(e.ctx, provision.NewImport{
-		ImportKey:  provision.ImportKey{Provider: c.Provider, ID: uuid.NewString()},
-		Actor:      cliActor(),
-		DryRun:     c.DryRun,
-		File:       file,
-		Rows:       rows,
-		NextOffset: first.Offset,
-		NextLine:   first.Line,
-	})
-	if err != nil {
-		return err
-	}
-	ended, err := c.importRows(e, db, started, name)
-	if ended.Added > 0 && !c.DryRun { // even when the import was interrupted
-		fmt.Fprintln(e.out, verifyDue(e))
-	}
+	_, err = e.out.Write(file)
 	return err
 }
 
-// read returns the file, if it is not larger than an import may be, and its name for people.
-func (c *importAccountsCommand) read() (file []byte, name string, err error) {
-	in, name := os.Stdin, "stdin"
-	if c.File != "-" {
-		if in, err = os.Open(c.File); err != nil {
-			return nil, "", err
-		}
-		defer func() { _ = in.Close() }()
-		name = c.File
-	}
-	file, err = io.ReadAll(io.LimitReader(in, stockcsv.MaxBytes+1))
-	if err == nil && len(file) > stockcsv.MaxBytes {
-		err = fmt.Errorf("%s has more than %d bytes: split it", name, stockcsv.MaxBytes)
-	}
-	return file, name, err
+type importAccountsCommand struct {
+	apiOptions
+	outputOptions
+	File   string        `arg:"" help:"CSV file. -: the standard input." placeholder:"FILE"`
+	DryRun bool          `help:"Check every row and change nothing."`
+	Poll   time.Duration `help:"How often the import is read while it runs." default:"1s" hidden:""`
 }
 
-// importRows imports the rows in batches. An import that is interrupted is marked as failed: the same file can be imported
-// again.
-func (c *importAccountsCommand) importRows(
-	e *env, db *postgres.DB, now provision.AccountImport, name string,
-) (provision.AccountImport, error) {
-	shown := progress{out: e.logs, live: isTerminal(e.logs)}
-	for now.State == provision.ImportRunning {
-		next, faults, err := db.Imports.RunBatch(e.ctx, now.ImportKey, c.ProtectedAccounts)
-		if err != nil {
-			shown.clear()
-			return now, c.giveUp(e, db, now, err)
-		}
-		now = next
-		shown.clear()
-		for _, f := range faults {
-			fault := provision.RowFault{Line: f.Line, Column: f.Column, Position: f.Position, Message: f.Message}
-			fmt.Fprintln(e.out, compilerStyle(name, fault))
-		}
-		shown.show(now)
+// Run imports the file and prints every fault. The import goes on when the command is interrupted.
+func (c *importAccountsCommand) Run(e *env, api *client.Client) error {
+	file, name, err := readFile(e, c.File, stockcsv.MaxBytes)
+	if err != nil {
+		return err
 	}
-	shown.clear()
-	fmt.Fprintln(e.out, summary(now))
+	ended, raw, err := client.Object[openapi.AccountImport](api.ImportAccountsWithBody(e.ctx,
+		&openapi.ImportAccountsParams{DryRun: named(c.DryRun)}, "text/csv", bytes.NewReader(file)))
+	if err == nil {
+		ended, raw, err = c.wait(e, api, ended, raw)
+	}
+	if err != nil {
+		return err
+	}
+	faults := c.faults(e, api, ended.ID)
 	switch {
-	case now.State == provision.ImportFailed: // another process ended it
-		return now, errors.New("the import was given up: " + now.Reason)
-	case now.Faulty > 0:
-		return now, fmt.Errorf("%d of %d rows are faulty: correct them and import the file again; accounts that exist stay as they are",
-			now.Faulty, now.RowsTotal)
+	case c.JSON:
+		err = errors.Join(writeRaw(e, raw), faults.write(e, c.outputOptions, pageOptions{Limit: 1, All: true}))
+	case c.Quiet:
+		_, err = fmt.Fprintln(e.out, ended.ID)
+	default:
+		err = c.print(e, faults, name, ended)
 	}
-	return now, nil
+	switch {
+	case err != nil:
+		return err
+	case ended.State == provision.ImportFailed:
+		return errors.New("the import was given up: " + or(ended.Reason, "the reason is unknown"))
+	case ended.Faulty > 0:
+		return fmt.Errorf("%d of %d rows are faulty: correct them and import the file again; accounts that exist stay as they are",
+			ended.Faulty, ended.RowsTotal)
+	}
+	return nil
 }
 
-// giveUp marks an interrupted import as failed and returns an error that says how to go on.
-func (c *importAccountsCommand) giveUp(e *env, db *postgres.DB, now provision.AccountImport, why error) error {
-	what := fmt.Sprintf("the import stopped after %d of %d rows", now.RowsDone, now.RowsTotal)
-	stopped := fmt.Errorf("%s; import the file again, nothing is added twice: %w", what, why)
-	if e.ctx.Err() != nil {
-		stopped = fmt.Errorf("%s, because it was interrupted; import the file again, nothing is added twice", what)
+// wait follows the import until it has ended.
+func (c *importAccountsCommand) wait(
+	e *env, api *client.Client, now openapi.AccountImport, raw []byte,
+) (openapi.AccountImport, []byte, error) {
+	shown := progress{out: e.logs, live: e.answerable}
+	defer shown.clear()
+	for now.State == provision.ImportRunning {
+		shown.show(now)
+		err := pause(e, c.Poll)
+		if err != nil {
+			fmt.Fprintf(e.logs, "the import %s goes on without this command; importing the file again adds nothing twice\n", now.ID)
+			return now, raw, err
+		}
+		if now, raw, err = client.Object[openapi.AccountImport](api.GetAccountImport(e.ctx, now.ID)); err != nil {
+			return now, raw, err
+		}
+		shown.clear()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), 5*time.Second)
-	defer cancel()
-	return errors.Join(stopped, db.Imports.Fail(ctx, now.ImportKey, what))
+	return now, raw, nil
+}
+
+// faults returns the list of the faults of an import.
+func (c *importAccountsCommand) faults(e *env, api *client.Client, id string) listing[openapi.RowResult] {
+	faulty := []openapi.RowOutcome{provision.RowFaulty}
+	return listing[openapi.RowResult]{
+		get: func(limit *int, cursor *string) (*http.Response, error) {
+			return api.ListAccountImportResults(e.ctx, id,
+				&openapi.ListAccountImportResultsParams{Outcome: &faulty, Limit: limit, Cursor: cursor})
+		},
+	}
+}
+
+// print prints the faults as compilers do, and a summary.
+func (c *importAccountsCommand) print(e *env, faults listing[openapi.RowResult], name string, ended openapi.AccountImport) error {
+	for fault, err := range client.List[openapi.RowResult](faults.get) {
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(e.out, compilerStyle(name, fault.Value))
+	}
+	fmt.Fprintln(e.out, summary(ended))
+	if ended.Added > 0 && !ended.DryRun {
+		fmt.Fprintln(e.out, "the new accounts are being verified, and become Ready when that passes")
+	}
+	return nil
 }
 
 // summary says in one line what an import did.
-func summary(i provision.AccountImport) string {
+func summary(i openapi.AccountImport) string {
 	format := "%d rows: %d added, %d unchanged, %d faulty (import %s)"
 	if i.DryRun {
 		format = "dry run, nothing was changed: of %d rows, %d would be added, %d exist unchanged, and %d are faulty (import %s)"
@@ -171,12 +142,12 @@ func summary(i provision.AccountImport) string {
 }
 
 // compilerStyle formats a fault as compilers format errors, so that editors jump to the place.
-func compilerStyle(file string, f provision.RowFault) string {
-	column := f.Column
+func compilerStyle(file string, f openapi.RowResult) string {
+	column := or(f.Column, "")
 	if column == "" {
-		column = fmt.Sprintf("column %d", f.Position)
+		column = "column " + numberOrDash(f.ColumnPosition)
 	}
-	return fmt.Sprintf("%s:%d:%s: %s", file, f.Line, column, f.Message)
+	return fmt.Sprintf("%s:%d:%s: %s", file, f.Line, column, or(f.Message, ""))
 }
 
 // progress shows how far an import is: on a terminal one line that changes, otherwise a line each time.
@@ -185,7 +156,7 @@ type progress struct {
 	live bool
 }
 
-func (p progress) show(i provision.AccountImport) {
+func (p progress) show(i openapi.AccountImport) {
 	end := "\n"
 	if p.live {
 		end = ""
@@ -197,13 +168,4 @@ func (p progress) clear() {
 	if p.live {
 		_, _ = io.WriteString(p.out, "\r\x1b[K")
 	}
-}
-
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -2,65 +2,18 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/internal/postgres"
-	"quartermaster/internal/postgres/pgtest"
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
-	"quartermaster/workflows"
-	"quartermaster/workflows/control/controltest"
+	"quartermaster/internal/stockcsv"
 )
-
-// program is the program itself, built once.
-func program(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "quartermaster")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput()
-	require.NoError(t, err, string(out))
-	return path
-}
-
-func setupStock(t *testing.T) (url string, store *postgres.DB, db *sqlx.DB) {
-	t.Helper()
-	url = pgtest.URL(t)
-	store, err := postgres.Open(t.Context(), url)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, store.Close()) })
-	db = store.SQL()
-	for _, provider := range []string{"acme", "globex"} {
-		require.NoError(t, store.Providers.Create(t.Context(), provider, provider))
-		pool := provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production}
-		_, err := store.Pools.Create(t.Context(), "test", provision.DefaultPool(pool))
-		require.NoError(t, err)
-	}
-	return url, store, db
-}
-
-// mostMemory returns the peak of a process's resident memory in bytes, or 0 where Linux does not report it. The peak that wait4
-// returns begins with the memory of the process that started it, here that of the tests.
-func mostMemory(pid int) (kib int64) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	if _, rest, found := strings.Cut(string(status), "VmHWM:"); found {
-		_, _ = fmt.Sscan(rest, &kib)
-	}
-	return kib << 10
-}
 
 // cells of a valid row, in the order of the header.
 type cells [8]string
@@ -156,11 +109,10 @@ func largeFile(name string) (file []byte, wanted []string) {
 
 func TestTenThousandRowsWithThirtySevenFaults(t *testing.T) {
 	t.Parallel()
-	url, store, db := setupStock(t)
-	binary := program(t)
+	s := setupAPI(t)
 	for i, provider := range map[int]string{20_001: "acme", 20_002: "globex"} {
 		c := validCells(i)
-		_, _, err := store.Accounts.Create(t.Context(), provision.Account{
+		_, _, err := s.store.Accounts.Create(t.Context(), provision.Account{
 			ID:         c[0],
 			Pool:       provision.Pool{Provider: provider, Marketplace: "nordic", Environment: provision.Production},
 			Model:      provision.ModelSPAM,
@@ -176,77 +128,36 @@ func TestTenThousandRowsWithThirtySevenFaults(t *testing.T) {
 	require.Len(t, wanted, 37, "every kind of fault is planted once")
 	require.NoError(t, os.WriteFile(name, file, 0o600))
 
-	upload := func(from string, args ...string) (out []string, exit int) {
+	upload := func(from string, args ...string) []string {
 		t.Helper()
-		var stdout, stderr bytes.Buffer
-		var memory int64
-		line := []string{
-			"accounts", "import", from, "--provider=acme", "--database-url=" + url, "--protected-accounts=000000020003",
-		}
-		command := exec.CommandContext(t.Context(), binary, append(line, args...)...)
-		command.Env = append(os.Environ(), "TEMPORAL_ADDRESS=")
-		command.Stdin, command.Stdout = bytes.NewReader(file), &stdout
-		// The memory is read at every sign of progress.
-		command.Stderr = io.MultiWriter(&stderr, onWrite{func() { memory = max(memory, mostMemory(command.Process.Pid)) }})
-		began := time.Now()
-		err := command.Run()
-		took := time.Since(began)
-		_, failed := errors.AsType[*exec.ExitError](err)
-		require.True(t, err == nil || failed, "%v", err)
-		if memory == 0 {
-			usage, ok := command.ProcessState.SysUsage().(*syscall.Rusage)
-			require.True(t, ok)
-			memory = usage.Maxrss
-		}
-		t.Logf("%v: %s, %.0f rows a second, at most %d MiB", args, took.Round(time.Millisecond), 10_000/took.Seconds(), memory>>20)
-		require.Less(t, took, 10*time.Second)
-		require.Less(t, memory, int64(100_000_000))
-		require.Contains(t, stderr.String(), "500 of 10000 rows\n", "the progress is shown")
-		require.Contains(t, stderr.String(), "10000 of 10000 rows\n")
-		return strings.Split(strings.TrimSpace(stdout.String()), "\n"), command.ProcessState.ExitCode()
-	}
-	check := func(out []string) {
-		t.Helper()
+		r := s.with(streams{in: bytes.NewReader(file)}, append([]string{"accounts", "import", from, "--poll=10ms"}, args...)...)
+		require.ErrorContains(t, r.err, "37 of 10000 rows are faulty")
+		require.Equal(t, exitFailed, exitCode(r.err))
+		out := strings.Split(strings.TrimSpace(strings.ReplaceAll(r.out, "the standard input:", name+":")), "\n")
 		require.GreaterOrEqual(t, len(out), 37)
 		for i, want := range wanted {
 			require.True(t, strings.HasPrefix(out[i], want), "%s: %s\nnot %s", planted[i].what, out[i], want)
 			require.Contains(t, out[i], planted[i].message, planted[i].what)
 			require.NotContains(t, out[i], "globex")
 		}
+		return out[37:]
 	}
-	out, exit := upload(name, "--dry-run")
-	check(out)
-	require.Len(t, out, 38, "37 messages and the summary")
-	require.Equal(t, 1, exit)
-	require.Contains(t, out[37], "9963 would be added, 0 exist unchanged, and 37 are faulty")
+	require.Regexp(t, `^dry run, nothing was changed: of 10000 rows, 9963 would be added, 0 exist unchanged, and 37 are faulty`,
+		strings.Join(upload(name, "--dry-run"), "|"))
 	var count int
-	require.NoError(t, db.Get(&count, `SELECT count(*) FROM accounts`))
+	require.NoError(t, s.store.SQL().Get(&count, `SELECT count(*) FROM accounts`))
 	require.Equal(t, 2, count)
-
-	out, exit = upload(name)
-	check(out)
-	require.Len(t, out, 39, "37 messages, the summary, and what becomes of the new accounts")
-	require.Equal(t, 1, exit)
-	require.Contains(t, out[37], "10000 rows: 9963 added, 0 unchanged, 37 faulty")
-	require.Equal(t, "the new accounts are verified within 5 minutes, while a worker runs", out[38])
-	require.NoError(t, db.Get(&count, `SELECT count(*) FROM accounts
+	require.Regexp(t, `^10000 rows: 9963 added, 0 unchanged, 37 faulty \(import \S+\)\|the new accounts are being verified`,
+		strings.Join(upload(name), "|"))
+	require.NoError(t, s.store.SQL().Get(&count, `SELECT count(*) FROM accounts
 		WHERE provider = 'acme' AND status = 'invalid' AND reason = 'waits for its verification'`))
 	require.Equal(t, 9963+1, count)
-
-	out, exit = upload("-")
-	for i := range out {
-		out[i] = strings.Replace(out[i], "stdin:", name+":", 1)
-	}
-	check(out)
-	require.Len(t, out, 38)
-	require.Equal(t, 1, exit)
-	require.Contains(t, out[37], "10000 rows: 0 added, 9963 unchanged, 37 faulty")
+	require.Regexp(t, `^10000 rows: 0 added, 9963 unchanged, 37 faulty \(import \S+\)$`, strings.Join(upload("-"), "|"))
 }
 
 func TestWhatIsExportedByCommandLineImportsUnchanged(t *testing.T) {
 	t.Parallel()
-	url, _, _ := setupStock(t)
-	database := "--database-url=" + url
+	s := setupAPI(t)
 	template, err := call(t, "accounts", "template")
 	require.NoError(t, err)
 	name := filepath.Join(t.TempDir(), "accounts.csv")
@@ -260,115 +171,43 @@ func TestWhatIsExportedByCommandLineImportsUnchanged(t *testing.T) {
 		rows.WriteString(strings.Join(slice(c)[:7], ";") + "\n")
 	}
 	require.NoError(t, os.WriteFile(name, []byte(strings.ReplaceAll(template, ",", ";")+rows.String()), 0o600))
-	out, err := call(t, "accounts", "import", name, "--provider=acme", database)
-	require.NoError(t, err)
-	require.Contains(t, out, "600 rows: 600 added, 0 unchanged, 0 faulty")
+	require.Contains(t, s.must("accounts", "import", name, "--poll=10ms"), "600 rows: 600 added, 0 unchanged, 0 faulty")
 
-	exported, err := call(t, "accounts", "export", "--provider=acme", database)
-	require.NoError(t, err)
-	require.Equal(t, 601, strings.Count(exported, "\r\n"))
-	require.Contains(t, exported, ",'=1+Pool 00002,")
-	require.Contains(t, exported, ",'Pool 00001,")
-	require.Contains(t, exported, ",qm-")
-	require.NoError(t, os.WriteFile(name, []byte(exported), 0o600))
-	out, err = call(t, "accounts", "import", name, "--provider=acme", database)
-	require.NoError(t, err)
-	require.Contains(t, out, "600 rows: 0 added, 600 unchanged, 0 faulty")
-
-	ready, err := call(t, "accounts", "export", "--provider=acme", "--status=ready",
-		"--model=SPAM", "--environment=production", "--marketplace=nordic", database)
-	require.NoError(t, err)
-	require.Equal(t, 1, strings.Count(ready, "\r\n"))
+	exported := s.run("accounts", "export")
+	require.NoError(t, exported.err)
+	require.Equal(t, s.get("/v1/accounts/export"), strings.TrimSpace(exported.out))
+	require.Equal(t, 601, strings.Count(exported.out, "\r\n"))
+	require.Contains(t, exported.out, ",'=1+Pool 00002,")
+	require.NoError(t, os.WriteFile(name, []byte(exported.out), 0o600))
+	require.Contains(t, s.must("accounts", "import", name, "--poll=10ms"), "600 rows: 0 added, 600 unchanged, 0 faulty")
+	ready := s.run("accounts", "export", "--status=ready", "--model=SPAM", "--environment=production", "--marketplace=nordic")
+	require.NoError(t, ready.err)
+	require.Equal(t, 1, strings.Count(ready.out, "\r\n"))
 }
 
 func TestAFileThatCannotBeReadIsSaidWithItsPlace(t *testing.T) {
 	t.Parallel()
-	url, _, _ := setupStock(t)
+	s := setupAPI(t)
 	name := filepath.Join(t.TempDir(), "accounts.csv")
 	require.NoError(t, os.WriteFile(name, []byte("account_id,Name\n"), 0o600))
-	out, err := call(t, "accounts", "import", name, "--provider=acme", "--database-url="+url)
-	require.ErrorContains(t, err, "nothing was imported")
-	require.Contains(t, out, name+":1:Name: the header is not that of an import")
-	_, err = call(t, "accounts", "import", name+"-missing", "--provider=acme", "--database-url="+url)
-	require.ErrorIs(t, err, os.ErrNotExist)
+	r := s.run("accounts", "import", name)
+	require.Contains(t, inWords(r.err), "the header is not that of an import")
+	require.Equal(t, exitRefused, exitCode(r.err))
+	r = s.run("accounts", "import", name+"-missing")
+	require.ErrorIs(t, r.err, os.ErrNotExist)
+	require.Equal(t, exitUsage, exitCode(r.err))
 	require.NoError(t, os.WriteFile(name, bytes.Repeat([]byte("\n"), 5<<20+1), 0o600))
-	_, err = call(t, "accounts", "import", name, "--provider=acme", "--database-url="+url)
-	require.ErrorContains(t, err, "split it")
-	template, err := call(t, "accounts", "template")
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(name, []byte(template), 0o600))
-	_, err = call(t, "accounts", "import", name, "--provider=unknown", "--database-url="+url)
-	require.ErrorIs(t, err, provision.ErrNotFound)
-	out, err = call(t, "accounts", "import", name, "--provider=acme", "--database-url="+url)
-	require.NoError(t, err)
-	require.Contains(t, out, "0 rows: 0 added")
-}
-
-// onWrite does something whenever something is written.
-type onWrite struct{ do func() }
-
-func (w onWrite) Write(p []byte) (int, error) {
-	w.do()
-	return len(p), nil
-}
-
-func TestAnImportThatIsInterruptedSaysSoAndIsGivenUp(t *testing.T) {
-	t.Parallel()
-	url, store, _ := setupStock(t)
-	name := filepath.Join(t.TempDir(), "accounts.csv")
-	file, _ := largeFile(name)
-	require.NoError(t, os.WriteFile(name, file, 0o600))
-	ctx, interrupt := context.WithCancel(t.Context())
-	defer interrupt()
-	var out bytes.Buffer
-	err := run(ctx, []string{"accounts", "import", name, "--provider=acme", "--database-url=" + url}, &out, onWrite{interrupt})
-	require.ErrorContains(t, err, "the import stopped after 500 of 10000 rows, because it was interrupted")
-	imports, err := store.Imports.List(t.Context(), "acme", 5, nil)
-	require.NoError(t, err)
-	require.Len(t, imports, 1)
-	require.Equal(t, provision.ImportFailed, imports[0].State)
-	require.Equal(t, 500, imports[0].RowsDone)
-	require.Contains(t, out.String(), "the new accounts are verified within 5 minutes")
-}
-
-// Not parallel: Temporal's address comes from the environment, which is the process's.
-func TestAnImportHasItsAccountsVerifiedWhereTemporalIsKnown(t *testing.T) {
-	f, address := controltest.Serve(t)
-	url, _, _ := setupStock(t)
-	template, err := call(t, "accounts", "template")
-	require.NoError(t, err)
-	name := filepath.Join(t.TempDir(), "accounts.csv")
-	write := func(i int) {
-		t.Helper()
-		require.NoError(t, os.WriteFile(name, []byte(template+strings.Join(slice(validCells(i))[:7], ",")+"\n"), 0o600))
-	}
-	load := func(args ...string) string {
-		t.Helper()
-		out, err := call(t, append([]string{"accounts", "import", name, "--provider=acme", "--database-url=" + url}, args...)...)
-		require.NoError(t, err)
-		return out
-	}
-	t.Setenv("TEMPORAL_ADDRESS", address)
-	write(1)
-	require.NotContains(t, load("--dry-run"), "verified")
-	require.Contains(t, load(), "the new accounts are being verified\n")
-	require.NotContains(t, load(), "verified", "there is nothing new")
-	require.Len(t, f.SignalsWithStart, 1)
-	require.Equal(t, workflows.VerifyAccountsID, f.SignalsWithStart[0].WorkflowId)
-	require.Equal(t, workflows.SignalAccountsDue, f.SignalsWithStart[0].SignalName)
-
-	t.Setenv("TEMPORAL_ADDRESS", "127.0.0.1:1")
-	write(2)
-	require.Contains(t, load(), "the new accounts are verified within 5 minutes, while a worker runs")
+	require.ErrorContains(t, s.run("accounts", "import", name).err, "has more than 5242880 bytes")
+	require.NoError(t, os.WriteFile(name, []byte(stockcsv.Template()), 0o600))
+	require.Contains(t, s.must("accounts", "import", name, "--poll=10ms"), "0 rows: 0 added")
 }
 
 func TestATerminalShowsOneLineOfProgress(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	live := progress{out: &out, live: true}
-	live.show(provision.AccountImport{RowsDone: 500, RowsTotal: 900})
+	live.show(openapi.AccountImport{RowsDone: 500, RowsTotal: 900})
 	live.clear()
-	live.show(provision.AccountImport{RowsDone: 900, RowsTotal: 900})
+	live.show(openapi.AccountImport{RowsDone: 900, RowsTotal: 900})
 	require.Equal(t, "500 of 900 rows\r\x1b[K900 of 900 rows", out.String())
-	require.False(t, isTerminal(&out))
 }

@@ -5,15 +5,14 @@ import (
 	"errors"
 	"strings"
 
+	"quartermaster/api/client"
+	"quartermaster/api/openapi"
 	"quartermaster/deploy/iam"
-	"quartermaster/internal/postgres"
-	"quartermaster/internal/provision"
 )
 
 type accountRoleCommand struct {
-	databaseOptions
+	apiOptions
 	ID        string `arg:"" help:"AWS account id, 12 digits."`
-	Provider  string `help:"Provider id." required:""`
 	Principal string `help:"ARN of the role or user that the workers run as, which the account's role trusts. aws sts get-caller-identity prints it." env:"QM_AWS_PRINCIPAL" placeholder:"ARN"`
 	Only      string `help:"Print only one policy, in the form that AWS accepts: role (what the account's role may do), trust (who may assume it) or service (for the workers' own identity)." enum:"role,trust,service," default:"" placeholder:"role|trust|service"`
 }
@@ -25,13 +24,13 @@ type rolePolicies struct {
 	Service json.RawMessage `json:"service"`
 }
 
-// Run prints the policies. The trust policy holds the account's external id, which "accounts list --json" prints too.
-func (c *accountRoleCommand) Run(e *env, db *postgres.DB) error {
-	account, err := db.Accounts.Get(e.ctx, c.Provider, c.ID)
+// Run prints the policies. The trust policy holds the account's external id, which "accounts show" prints too.
+func (c *accountRoleCommand) Run(e *env, api *client.Client) error {
+	account, _, err := client.Object[openapi.Account](api.GetAccount(e.ctx, c.ID))
 	if err != nil {
 		return err
 	}
-	pool, err := db.Pools.Get(e.ctx, account.Pool)
+	pool, _, err := client.Object[openapi.Pool](api.GetPool(e.ctx, account.Marketplace, account.Environment))
 	if err != nil {
 		return err
 	}
@@ -39,7 +38,7 @@ func (c *accountRoleCommand) Run(e *env, db *postgres.DB) error {
 	if err != nil && (c.Only == "" || c.Only == "trust") {
 		return err
 	}
-	policies := policiesOf(account, pool.Settings, principal)
+	policies := policiesOf(account, pool, principal)
 	switch c.Only {
 	case "role":
 		return writeIndentedJSON(e, policies.Role)
@@ -51,11 +50,11 @@ func (c *accountRoleCommand) Run(e *env, db *postgres.DB) error {
 	return writeIndentedJSON(e, policies)
 }
 
-func policiesOf(account provision.Account, settings provision.PoolSettings, principal string) rolePolicies {
+func policiesOf(account openapi.Account, pool openapi.Pool, principal string) rolePolicies {
 	_, role, _ := strings.Cut(account.RoleARN, ":role/")
 	return rolePolicies{
-		Role: json.RawMessage(iam.RolePolicy(iam.Role{AccountID: account.ID, UserPolicyARNs: settings.UserPolicyARNs,
-			PermissionsBoundary: settings.PermissionsBoundary})),
+		Role: json.RawMessage(iam.RolePolicy(iam.Role{AccountID: account.ID, UserPolicyARNs: pool.UserPolicyArns,
+			PermissionsBoundary: or(pool.PermissionsBoundaryARN, "")})),
 		Trust:   json.RawMessage(iam.TrustPolicy(principal, account.ExternalID)),
 		Service: json.RawMessage(iam.ServicePolicy(role)),
 	}

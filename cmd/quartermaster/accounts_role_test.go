@@ -7,35 +7,27 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api/openapi"
-	"quartermaster/internal/postgres/pgtest"
-	"quartermaster/internal/provision"
 )
 
 func TestTheRoleOfAnAccountIsPrintedFilledIn(t *testing.T) {
 	t.Parallel()
-	database := "--database-url=" + pgtest.URL(t)
+	s := setupAPI(t)
 	const (
 		id        = "111122223333"
 		principal = "arn:aws:iam::999988887777:role/workers"
 		policy    = "arn:aws:iam::aws:policy/job-function/Billing"
 		boundary  = "arn:aws:iam::111122223333:policy/B"
 	)
-	north := []string{"--provider=acme", "--marketplace=north", database}
-	mustCall := func(args ...string) string {
-		t.Helper()
-		out, err := call(t, args...)
-		require.NoError(t, err, "%v", args)
-		return out
-	}
-	mustCall("providers", "create", "acme", database)
-	mustCall(append([]string{"pools", "create", "--policies=" + policy, "--boundary=" + boundary}, north...)...)
+	north := []string{"--marketplace=north"}
+	s.must(append([]string{"pools", "create", "--policies=" + policy, "--boundary=" + boundary}, north...)...)
 	var added openapi.Account
-	created := mustCall(append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example", id,
-		"--role-arn=arn:aws:iam::" + id + ":role/ops/Quartermaster"}, north...)...)
+	created := s.must(append([]string{"accounts", "create", "--model=SPAM", "--name=N", "--root-email=r@acme.example", id,
+		"--role-arn=arn:aws:iam::" + id + ":role/ops/Quartermaster", "--json"}, north...)...)
 	require.NoError(t, json.Unmarshal([]byte(created), &added))
 
 	role := func(more ...string) (string, error) {
-		return call(t, append([]string{"accounts", "role", id, "--provider=acme", database}, more...)...)
+		r := s.run(append([]string{"accounts", "role", id}, more...)...)
+		return r.out, r.err
 	}
 	all, err := role("--principal=" + principal)
 	require.NoError(t, err)
@@ -65,7 +57,6 @@ func TestTheRoleOfAnAccountIsPrintedFilledIn(t *testing.T) {
 		_, err := role("--principal=" + given)
 		require.ErrorContains(t, err, want)
 	}
-	_, err = call(t, "accounts", "role", id, "--provider=other", "--principal="+principal, database)
-	require.ErrorIs(t, err, provision.ErrNotFound, "another provider's account")
+	require.Equal(t, exitNotFound, exitCode(s.run("accounts", "role", "444422223333", "--principal="+principal).err))
 	require.NotContains(t, all, `\u003c`)
 }

@@ -1,153 +1,168 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"net/http"
 	"time"
 
-	"quartermaster/api/resource"
-	"quartermaster/internal/apikey"
-	"quartermaster/internal/postgres"
+	"quartermaster/api/client"
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
 type keysCommand struct {
-	Create createKeyCommand `cmd:"" help:"Create an API key of a provider. The key is shown once."`
-	List   listKeysCommand  `cmd:"" help:"List the API keys of a provider, newest first. Their secrets are stored nowhere."`
+	List   listKeysCommand  `cmd:"" help:"List the API keys, newest first. Their texts are stored nowhere."`
+	Create createKeyCommand `cmd:"" help:"Create an API key. It may do no more than the key that creates it, and is shown once."`
 	Rotate rotateKeyCommand `cmd:"" help:"Create an API key in place of another, which stays valid for a while. The new key is shown once."`
-	Revoke revokeKeyCommand `cmd:"" help:"End an API key at once."`
-
-	Seal   createSealKeyCommand  `cmd:"" help:"Create a key for QM_SEAL_KEYS."`
-	Status sealKeysStatusCommand `cmd:"" help:"Show the seal keys, which processes have them, what needs them, and the next safe step."`
-	Reseal resealCommand         `cmd:"" help:"Seal passwords and webhook secrets again, so that they no longer need an older key."`
+	Revoke revokeKeyCommand `cmd:"" help:"End API keys at once."`
 }
 
 type createKeyCommand struct {
-	databaseOptions
-	Provider    string            `help:"Provider id." required:""`
-	Name        string            `help:"What the key is for." required:""`
+	apiOptions
+	outputOptions
+	Name        string            `help:"What the key is for. Do not name people." required:""`
 	Role        provision.Role    `help:"What the key may do: marketplace (place orders), viewer (read), operator (manage stock and orders) or admin (everything)." enum:"marketplace,viewer,operator,admin" default:"marketplace"`
-	Scope       []provision.Scope `help:"Only these of the role's scopes, such as orders:read. Repeat the option for several. Unset: all."`
-	Marketplace []string          `help:"Marketplace that a key of role marketplace is for. Repeat the option for several."`
-	Expires     time.Duration     `help:"How long the key is valid. 0: until it is revoked." default:"8760h"`
+	Scope       []provision.Scope `help:"Only these of the role's scopes, such as orders:read. Repeat the option for several. Unset: all." placeholder:"SCOPE"`
+	Marketplace []string          `help:"Marketplace that a key of role marketplace is for. Repeat the option for several." placeholder:"ID"`
+	Expires     time.Duration     `help:"How long the key is valid, such as 90d. 0: until it is revoked." default:"365d"`
 	Rate        float64           `help:"How many requests a second the key may send. 0: the server's limit."`
 }
 
 // Run creates the key and prints it.
-func (c *createKeyCommand) Run(e *env, db *postgres.DB) error {
-	text, key := apikey.New(c.Provider, provision.CleanText(c.Name), c.Role)
-	key.Scopes, key.Marketplaces = c.Scope, c.Marketplace
-	now := time.Now()
-	if c.Expires != 0 {
-		end := now.Add(c.Expires)
-		key.ExpiresAt = &end
+func (c *createKeyCommand) Run(e *env, api *client.Client) error {
+	key := openapi.NewAPIKey{
+		Name: c.Name, Role: c.Role, Scopes: namedList(c.Scope), Marketplaces: namedList(c.Marketplace), RequestsPerSecond: named(c.Rate),
 	}
-	if c.Rate != 0 {
-		key.RateLimit = &c.Rate
+	if end := expiry(c.Expires, time.Now()); end != nil {
+		key.ExpiresAt.Set(*end)
+	} else {
+		key.ExpiresAt.SetNull()
 	}
-	withPool, err := db.Pools.Marketplaces(e.ctx, c.Provider)
+	created, raw, err := client.Object[openapi.NewAPIKeyText](api.CreateAPIKey(client.Once(e.ctx), key))
 	if err != nil {
 		return err
 	}
-	if wrong := provision.ValidateAPIKey(key, now, withPool); len(wrong) > 0 {
-		return &provision.InvalidError{Fields: wrong}
+	return writeObject(e, c.outputOptions, created, raw, created.APIKey.ID, showNewKey)
+}
+
+// expiry returns when a new key expires; nil: never.
+func expiry(after time.Duration, now time.Time) *time.Time {
+	if after == 0 {
+		return nil
 	}
-	if _, err := db.APIKeys.Create(e.ctx, cliActor(), key); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintln(e.out, text)
+	end := now.Add(after)
+	return &end
+}
+
+func showNewKey(e *env, k openapi.NewAPIKeyText) error {
+	fmt.Fprintf(e.logs, "key %s of role %s, valid until %s; it is shown only now:\n", k.APIKey.ID, k.APIKey.Role,
+		e.whenOr(k.APIKey.ExpiresAt, "it is revoked"))
+	_, err := fmt.Fprintln(e.out, k.Secret)
 	return err
 }
 
 type listKeysCommand struct {
-	databaseOptions
-	Provider string `help:"Provider id." required:""`
-	All      bool   `help:"Also list keys that have expired or are revoked."`
-	JSON     bool   `help:"Print one JSON object a line, as the API returns it."`
+	apiOptions
+	outputOptions
+	pageOptions
+	Ended bool `help:"Also list keys that have expired or are revoked."`
 }
 
 // Run prints the keys.
-func (c *listKeysCommand) Run(e *env, db *postgres.DB) error {
+func (c *listKeysCommand) Run(e *env, api *client.Client) error {
 	now := time.Now()
-	return list[provision.APIKey]{
-		read: func(last *provision.APIKey) ([]provision.APIKey, error) {
-			var after *provision.KeyCursor
-			if last != nil {
-				after = &provision.KeyCursor{CreatedAt: last.CreatedAt, ID: last.ID}
-			}
-			return db.APIKeys.List(e.ctx, c.Provider, pageSize, after)
+	return listing[openapi.APIKey]{
+		get: func(limit *int, cursor *string) (*http.Response, error) {
+			return api.ListAPIKeys(e.ctx, &openapi.ListAPIKeysParams{Limit: limit, Cursor: cursor})
 		},
-		keep:     func(k provision.APIKey) bool { return c.All || k.Live(now) },
+		keep:     func(k openapi.APIKey) bool { return c.Ended || live(k, now) },
 		headings: []string{"KEY", "NAME", "ROLE", "SCOPES", "MARKETPLACES", "RATE", "CREATED", "BY", "EXPIRES", "LAST USED", "STATE"},
-		cells: func(k provision.APIKey) []any {
+		cells: func(k openapi.APIKey) []any {
 			scopes, marketplaces, rate := "all of the role", "all", "server's"
 			if k.Marketplaces != nil {
-				marketplaces = provision.JoinWords(k.Marketplaces, "and")
+				marketplaces = provision.JoinWords(*k.Marketplaces, "and")
 			}
-			if len(k.Scopes) > 0 {
-				scopes = provision.JoinWords(k.Rights(), "and")
+			if len(k.Scopes) < len(provision.APIKey{Role: k.Role}.Rights()) {
+				scopes = provision.JoinWords(k.Scopes, "and")
 			}
-			if k.RateLimit != nil {
-				rate = fmt.Sprintf("%g/s", *k.RateLimit)
+			if k.RequestsPerSecond != nil {
+				rate = fmt.Sprintf("%g/s", *k.RequestsPerSecond)
 			}
-			return []any{k.ID, k.Name, k.Role, scopes, marketplaces, rate, timeOr(&k.CreatedAt, ""), k.CreatedBy, timeOr(k.ExpiresAt, "never"),
-				timeOr(k.LastUsedAt, "never"), keyState(k, now)}
+			return []any{k.ID, k.Name, k.Role, scopes, marketplaces, rate, e.when(k.CreatedAt), orDash(k.CreatedBy), e.whenOr(k.ExpiresAt, "never"),
+				e.whenOr(k.LastUsedAt, "never"), keyState(k, now)}
 		},
-		json: func(k provision.APIKey) any { return resource.APIKey(k) },
-	}.write(e, c.JSON)
+		id: func(k openapi.APIKey) string { return k.ID },
+	}.write(e, c.outputOptions, c.pageOptions)
 }
 
-func keyState(k provision.APIKey, now time.Time) string {
+// live reports whether a key may be used.
+func live(k openapi.APIKey, now time.Time) bool {
+	return k.RevokedAt == nil && (k.ExpiresAt == nil || now.Before(*k.ExpiresAt))
+}
+
+func keyState(k openapi.APIKey, now time.Time) string {
 	switch {
 	case k.RevokedAt != nil:
 		return "revoked"
-	case !k.Live(now):
+	case !live(k, now):
 		return "expired"
-	case k.ReplacedBy != "":
-		return "replaced by " + k.ReplacedBy
+	case k.ReplacedBy != nil:
+		return "replaced by " + *k.ReplacedBy
 	}
 	return "live"
 }
 
 type rotateKeyCommand struct {
-	databaseOptions
-	Provider string        `help:"Provider id." required:""`
-	ID       string        `arg:"" help:"Id of the key: the part between qm_live_ and the next _."`
-	Overlap  time.Duration `help:"How long the old key stays valid: 1h to 720h." default:"24h"`
+	apiOptions
+	outputOptions
+	ID      string        `arg:"" help:"Id of the key: the part between qm_live_ and the next _."`
+	Overlap time.Duration `help:"How long the old key stays valid: 1h to 30d, in full hours." default:"24h"`
 }
 
 // Run creates the new key and prints it.
-func (c *rotateKeyCommand) Run(e *env, db *postgres.DB) error {
-	if c.Overlap < provision.KeyOverlapShortest || c.Overlap > provision.KeyOverlapLongest {
-		return fmt.Errorf("--overlap is %s: use %s to %s, or revoke the old key to end it sooner", c.Overlap,
+func (c *rotateKeyCommand) Run(e *env, api *client.Client) error {
+	if c.Overlap < provision.KeyOverlapShortest || c.Overlap > provision.KeyOverlapLongest || c.Overlap%time.Hour != 0 {
+		return usage("--overlap is %s: use full hours from %s to %s, or revoke the old key to end it sooner", c.Overlap,
 			provision.KeyOverlapShortest, provision.KeyOverlapLongest)
 	}
-	old, err := db.APIKeys.Get(e.ctx, c.Provider, c.ID)
+	hours := int(c.Overlap / time.Hour)
+	rotated, raw, err := client.Object[openapi.RotatedAPIKey](
+		api.RotateAPIKey(client.Once(e.ctx), c.ID, openapi.KeyRotation{OverlapHours: &hours}))
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	text, successor := apikey.Successor(old, now)
-	_, old, err = db.APIKeys.Rotate(e.ctx, cliActor(), c.Provider, c.ID, successor, now.Add(c.Overlap))
-	if err != nil {
-		return err
-	}
-	e.log.Info("the old key stays valid for a while", "key", old.ID, "until", timeOr(old.ExpiresAt, "never"))
-	_, err = fmt.Fprintln(e.out, text)
-	return err
+	fmt.Fprintf(e.logs, "key %s stays valid until %s\n", rotated.Replaced.ID, e.whenOr(rotated.Replaced.ExpiresAt, "it is revoked"))
+	created := openapi.NewAPIKeyText{APIKey: rotated.APIKey, Secret: rotated.Secret}
+	return writeObject(e, c.outputOptions, created, raw, created.APIKey.ID, showNewKey)
 }
 
 type revokeKeyCommand struct {
-	databaseOptions
-	Provider string `help:"Provider id." required:""`
-	ID       string `arg:"" help:"Id of the key: the part between qm_live_ and the next _."`
+	apiOptions
+	outputOptions
+	yesOptions
+	idOptions
 }
 
-// Run revokes the key, even when it is the last admin key: the command line can always create another one.
-func (c *revokeKeyCommand) Run(e *env, db *postgres.DB) error {
-	key, err := db.APIKeys.Revoke(e.ctx, cliActor(), c.Provider, c.ID, false)
+// Run revokes the keys.
+func (c *revokeKeyCommand) Run(e *env, api *client.Client) error {
+	ids, err := c.ids(e)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(e.out, "revoked", key.ID, "at", timeOr(key.RevokedAt, ""))
-	return err
+	targets := targetsOf(ids)
+	for i, t := range targets {
+		key, _, err := client.Object[openapi.APIKey](api.GetAPIKey(e.ctx, t.id))
+		if err != nil {
+			return err
+		}
+		targets[i].what = fmt.Sprintf("%s  %s  last used %s", key.Name, key.Role, e.whenOr(key.LastUsedAt, "never"))
+	}
+	return bulk{
+		outputOptions: c.outputOptions, yesOptions: c.yesOptions, verb: "revoke", noun: "key", targets: targets, destroys: true,
+		do: func(id string) ([]byte, string, error) {
+			key, raw, err := client.Object[openapi.APIKey](api.RevokeAPIKey(e.ctx, id))
+			return raw, "revoked at " + cmp.Or(e.whenOr(key.RevokedAt, ""), "an unknown time"), err
+		},
+	}.run(e)
 }

@@ -1,8 +1,9 @@
 // Command quartermaster hands out AWS accounts: it serves the API, runs the workflows and manages the pools.
 //
 // Each file holds one group of commands. The commands parse options and print results; the work is done by the packages
-// that they call. options.go holds the options that several commands share and opens what those options name: the database
-// and the ring of seal keys. A command asks for them as parameters of its Run method.
+// that they call. Most commands go through the API with a key, as package api/client calls it; the others say in their help that
+// they need the database. options.go holds the options that several commands share and opens what those options name. A command
+// asks for it as a parameter of its Run method.
 package main
 
 import (
@@ -17,31 +18,60 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/mattn/go-isatty"
 )
 
 type cli struct {
-	API       apiCommand       `cmd:"" name:"api" help:"Serve the HTTP API."`
-	Worker    workerCommand    `cmd:"" help:"Run the workflows and activities."`
-	Migrate   migrateCommand   `cmd:"" help:"Upgrade the database schema to the version of this program."`
-	Reconcile reconcileCommand `cmd:"" help:"Compare PostgreSQL, Temporal and AWS, and report what is stuck or contradictory."`
-	Providers providersCommand `cmd:"" help:"Create providers."`
-	Pools     poolsCommand     `cmd:"" help:"Create, list, show and update pools, and protect AWS accounts."`
-	Accounts  accountsCommand  `cmd:"" help:"Create, list, import and export the accounts of the pools."`
-	Models    modelsCommand    `cmd:"" help:"Create and list account models."`
-	Stock     stockCommand     `cmd:"" help:"Show what is in stock, how long it will last, and which alerts are open."`
-	Webhooks  webhooksCommand  `cmd:"" help:"List the webhooks of a provider."`
-	Keys      keysCommand      `cmd:"" help:"Create, list, rotate and revoke API keys; create and rotate seal keys."`
+	Todo     todoCommand     `cmd:"" group:"api" help:"Show what waits for an operator: orders, alerts, webhooks and accounts."`
+	Orders   ordersCommand   `cmd:"" group:"api" help:"Place, find, follow and fix orders."`
+	Accounts accountsCommand `cmd:"" group:"api" help:"Add, import, find, fix and export the accounts of the pools."`
+	Stock    stockCommand    `cmd:"" group:"api" help:"Show what is in stock, how long it will last, and which alerts are open."`
+	Alerts   alertsCommand   `cmd:"" group:"api" help:"List and acknowledge stock alerts."`
+	Pools    poolsCommand    `cmd:"" group:"api" help:"Create, list, show and update pools, and protect AWS accounts."`
+	Webhooks webhooksCommand `cmd:"" group:"api" help:"Manage webhook endpoints and their deliveries."`
+	Keys     keysCommand     `cmd:"" group:"api" help:"Create, list, rotate and revoke API keys."`
+	Events   eventsCommand   `cmd:"" group:"api" help:"List events, or follow new ones."`
+	Listen   listenCommand   `cmd:"" group:"api" help:"Forward events to a server on this machine, signed as a webhook would be."`
+
+	Providers providersCommand `cmd:"" group:"database" help:"Create and list providers, and create a provider's first API key."`
+	Models    modelsCommand    `cmd:"" group:"database" help:"Create and list account models."`
+	Reconcile reconcileCommand `cmd:"" group:"database" help:"Compare PostgreSQL, Temporal and AWS, and report what is stuck or contradictory."`
+	SealKeys  sealKeysCommand  `cmd:"" group:"database" help:"Create, watch and replace the keys that seal payloads and passwords."`
+	Migrate   migrateCommand   `cmd:"" group:"database" help:"Upgrade the database schema to the version of this program."`
+
+	API        apiCommand        `cmd:"" group:"server" name:"api" help:"Serve the HTTP API."`
+	Worker     workerCommand     `cmd:"" group:"server" help:"Run the workflows and activities."`
+	Completion completionCommand `cmd:"" group:"shell" help:"Print a script that completes commands, options and values in your shell."`
 
 	Version kong.VersionFlag `help:"Print the version and exit."`
 }
 
-// env is the environment of a command: where it writes, and a context that ends with SIGINT or SIGTERM.
+// groups say what the commands of each group need.
+var groups = []kong.Group{
+	{Key: "api", Title: "Commands that go through the API (QM_API_URL, QM_API_KEY)"},
+	{Key: "database", Title: "Commands that need the database (QM_DATABASE_URL)"},
+	{Key: "server", Title: "Servers"},
+	{Key: "shell", Title: "Your shell"},
+}
+
+const description = "Hands out AWS accounts. Every option can also be set by the environment variable that its help names, " +
+	"and secrets by a file that <VARIABLE>_FILE names. docs/cli.md explains the commands, and what the exit codes mean."
+
+// env is the environment of a command: what it reads and writes, and a context that ends with SIGINT or SIGTERM.
 type env struct {
+	streams
 	ctx    context.Context
-	out    io.Writer
-	logs   io.Writer // where log writes
 	log    *slog.Logger
 	closed []func() error
+}
+
+// streams are the standard streams of a command.
+type streams struct {
+	in         io.Reader
+	out        io.Writer
+	logs       io.Writer // where log writes, and what is no result
+	terminal   bool      // a person reads out
+	answerable bool      // a person reads logs and can answer
 }
 
 // onClose registers what is called after the command has run.
@@ -58,37 +88,60 @@ func (e *env) close() {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	err := run(ctx, os.Args[1:], streams{
+		in:         os.Stdin,
+		out:        os.Stdout,
+		logs:       os.Stderr,
+		terminal:   isatty.IsTerminal(os.Stdout.Fd()),
+		answerable: isatty.IsTerminal(os.Stdin.Fd()) && isatty.IsTerminal(os.Stderr.Fd()),
+	})
 	stop()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "quartermaster:", err)
-		os.Exit(1)
+		fmt.Fprintln(os.Stderr, "quartermaster:", inWords(err))
+		os.Exit(exitCode(err))
 	}
 }
 
-// run is main with its context, arguments and outputs as parameters, so that a test can run the program.
-func run(ctx context.Context, args []string, out, logs io.Writer) error {
+// newParser returns the parser of the command line.
+func newParser(options ...kong.Option) (*kong.Kong, error) {
+	return kong.New(&cli{}, append([]kong.Option{
+		kong.Name("quartermaster"), kong.Description(description), kong.ExplicitGroups(groups),
+		kong.Vars{"version": programVersion()}, kong.ConfigureHelp(kong.HelpOptions{NoExpandSubcommands: true}),
+		kong.TypeMapper(durationType, durationMapper()), kong.TypeMapper(momentType, momentMapper()),
+	}, options...)...)
+}
+
+// run is main with its context, arguments and streams as parameters, so that a test can run the program.
+func run(ctx context.Context, args []string, std streams) error {
 	if err := readSecretFiles(os.LookupEnv, os.Setenv); err != nil {
 		return err
 	}
-	parser, err := kong.New(&cli{}, kong.Name("quartermaster"), kong.Writers(out, logs), kong.UsageOnError(),
-		kong.Vars{"version": programVersion()},
-		kong.Description("Hands out AWS accounts. Every option can also be set by the environment variable that its help names, "+
-			"and secrets by a file that <VARIABLE>_FILE names."))
+	parser, err := newParser(kong.Writers(std.out, std.logs))
 	if err != nil {
 		return err
+	}
+	if words, asked := completionRequest(args); asked {
+		return complete(parser.Model.Node, words, std.out)
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		return err
+		return &usageError{unknownCommand(parser.Model.Node, args, err)}
 	}
-	e := &env{ctx: ctx, out: out, logs: logs, log: slog.New(slog.NewJSONHandler(logs, nil))}
+	e := &env{streams: std, ctx: ctx, log: slog.New(slog.NewJSONHandler(std.logs, nil))}
 	defer e.close()
 	err = command.Run(e)
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil // stopped by a signal, as asked
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		if serves(command.Command()) {
+			return nil // stopped by a signal, as asked
+		}
+		return errInterrupted
 	}
 	return err
+}
+
+// serves reports whether a command runs until it is stopped.
+func serves(command string) bool {
+	return command == "api" || command == "worker" || command == "listen"
 }
 
 // secretVariables may also be given as files.

@@ -13,7 +13,11 @@ type migrateCommand struct {
 
 // Run applies the migrations that are missing. Several processes may run it at the same time.
 func (c *migrateCommand) Run(e *env) error {
-	db, err := postgres.OpenToMigrate(e.ctx, c.DatabaseURL)
+	url, err := c.url()
+	if err != nil {
+		return err
+	}
+	db, err := postgres.OpenToMigrate(e.ctx, url)
 	if err != nil {
 		return err
 	}

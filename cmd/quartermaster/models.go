@@ -64,7 +64,7 @@ func (c *listModelsCommand) Run(e *env, db *postgres.DB) error {
 			}
 			continue
 		}
-		rows.row(m.ID, m.Title, m.RootAccess, timeOr(&m.CreatedAt, ""), m.CreatedBy)
+		rows.row(m.ID, m.Title, m.RootAccess, e.when(m.CreatedAt), m.CreatedBy)
 	}
 	if c.JSON {
 		return nil

@@ -5,13 +5,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"quartermaster/internal/postgres/pgtest"
 	"quartermaster/internal/provision"
 )
 
 func TestACreatedModelIsAcceptedInPoolsAndAccounts(t *testing.T) {
 	t.Parallel()
-	database := "--database-url=" + pgtest.URL(t)
+	s := setupAPI(t)
+	database := "--database-url=" + s.database
 	must := func(args ...string) string {
 		t.Helper()
 		out, err := call(t, append(args, database)...)
@@ -26,9 +26,8 @@ func TestACreatedModelIsAcceptedInPoolsAndAccounts(t *testing.T) {
 	_, err = call(t, "models", "create", "S/P", "--title=Wrong", database)
 	require.ErrorContains(t, err, `"S/P" is not an id`)
 
-	must("providers", "create", "acme")
-	must("pools", "create", "--provider=acme", "--marketplace=north", "--model-threshold=SPTM=2")
-	must("accounts", "create", "--provider=acme", "--marketplace=north", "--model=SPTM", "--name=First", "--root-email=root@acme.example",
+	s.must("pools", "create", "--marketplace=north", "--model-threshold=SPTM=2")
+	s.must("accounts", "create", "--marketplace=north", "--model=SPTM", "--name=First", "--root-email=root@acme.example",
 		"111122223333", "--role-arn=arn:aws:iam::111122223333:role/quartermaster")
-	require.Regexp(t, `(?m)^111122223333 +SPTM`, must("accounts", "list", "--provider=acme"))
+	require.Regexp(t, `(?m)^111122223333 +SPTM`, s.must("accounts", "list"))
 }

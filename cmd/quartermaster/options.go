@@ -11,19 +11,30 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 
 	"quartermaster/internal/postgres"
-	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/migrations"
 )
 
 // databaseOptions name the database. A command that embeds them may ask for a *postgres.DB.
 type databaseOptions struct {
-	DatabaseURL string `help:"PostgreSQL, as postgres://user:password@host:port/name?sslmode=…" env:"QM_DATABASE_URL,DATABASE_URL" required:"" placeholder:"URL"`
+	DatabaseURL string `help:"PostgreSQL, as postgres://user:password@host:port/name?sslmode=…" env:"QM_DATABASE_URL,DATABASE_URL" placeholder:"URL"`
+}
+
+// url returns the address of the database.
+func (o databaseOptions) url() (string, error) {
+	if o.DatabaseURL == "" {
+		return "", usage("this command needs the database: set QM_DATABASE_URL (or --database-url) to postgres://user:password@host:port/name")
+	}
+	return o.DatabaseURL, nil
 }
 
 // ProvideDB opens the database for the command. It refuses a schema of another version, which the program would misread.
 func (o databaseOptions) ProvideDB(e *env) (*postgres.DB, error) {
-	db, err := postgres.Open(e.ctx, o.DatabaseURL)
+	url, err := o.url()
+	if err != nil {
+		return nil, err
+	}
+	db, err := postgres.Open(e.ctx, url)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +45,7 @@ func (o databaseOptions) ProvideDB(e *env) (*postgres.DB, error) {
 // sealOptions hold the keys that seal Temporal's payloads and the passwords. A command that embeds them may ask for a
 // *secrets.Ring.
 type sealOptions struct {
-	SealKeys string `help:"Keys that seal payloads and passwords, as id:base64,id:base64: the first one seals, all can open. Create one with: quartermaster keys seal." env:"QM_SEAL_KEYS" required:"" placeholder:"KEYS"`
+	SealKeys string `help:"Keys that seal payloads and passwords, as id:base64,id:base64: the first one seals, all can open. Create one with: quartermaster seal-keys create." env:"QM_SEAL_KEYS" required:"" placeholder:"KEYS"`
 }
 
 // ProvideRing reads the seal keys for the command.
@@ -46,17 +57,6 @@ func parseRing(keys string) (*secrets.Ring, error) {
 		return nil, fmt.Errorf("QM_SEAL_KEYS: %w", err)
 	}
 	return ring, nil
-}
-
-// poolOptions name a pool.
-type poolOptions struct {
-	Provider    string                `help:"Provider id." required:""`
-	Marketplace string                `help:"Marketplace id." required:""`
-	Environment provision.Environment `help:"production or test." enum:"production,test" default:"production"`
-}
-
-func (o poolOptions) pool() provision.Pool {
-	return provision.Pool{Provider: o.Provider, Marketplace: o.Marketplace, Environment: o.Environment}
 }
 
 // awsOptions say which AWS is used.
@@ -98,4 +98,9 @@ func loopback(name, hostPort string) error {
 		return nil
 	}
 	return fmt.Errorf("%s: %q is not on this machine: only a loopback address is allowed", name, hostPort)
+}
+
+// protectedOptions name the accounts that the configuration protects. API and worker need the same.
+type protectedOptions struct {
+	ProtectedAccounts []string `help:"AWS account ids that never enter a pool, such as payer accounts. Use the same list for the API and the workers." env:"QM_PROTECTED_ACCOUNTS" placeholder:"ID"`
 }

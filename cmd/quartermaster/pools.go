@@ -3,253 +3,259 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
-	"quartermaster/api/resource"
-	"quartermaster/internal/postgres"
+	"quartermaster/api/client"
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
 type poolsCommand struct {
-	Create    createPoolCommand        `cmd:"" help:"Create a pool. A pool that exists is left as it is."`
-	List      listPoolsCommand         `cmd:"" help:"List the pools of a provider."`
-	Show      showPoolCommand          `cmd:"" help:"Print the settings of a pool, or the history of their changes."`
-	Update    updatePoolCommand        `cmd:"" help:"Change settings of a pool, for orders placed from then on. Settings not named stay."`
-	Protect   protectCommand           `cmd:"" help:"Protect AWS accounts, such as a payer, from being added, verified or modified."`
-	Unprotect unprotectCommand         `cmd:"" help:"Remove the protection of AWS accounts."`
-	Protected protectedAccountsCommand `cmd:"" help:"List the protected accounts of a provider."`
-}
-
-// poolSettingOptions are the settings; nil leaves one as it is.
-type poolSettingOptions struct {
-	Report           *provision.ReportKind   `help:"Kind of new report: export (CUR 2.0, Data Exports) or cur (legacy)." placeholder:"KIND"`
-	ReportRegion     *string                 `help:"Region of the bucket of a new report." placeholder:"REGION"`
-	ReportPrefix     *string                 `help:"Prefix of the objects of a new report."`
-	ContactTypes     []string                `help:"Types of the alternate contact that are written: BILLING, OPERATIONS, SECURITY."`
-	Policies         []string                `help:"ARNs of the IAM user's policies, besides IAMUserChangePassword." placeholder:"ARN"`
-	Boundary         *string                 `help:"ARN of the IAM user's permissions boundary, which must allow iam:ChangePassword and iam:GetAccountPasswordPolicy. Empty: none." placeholder:"ARN"`
-	OnFailure        *provision.OnFailure    `help:"What happens to the verified clean account of a failed order: it becomes Ready again (return), or is never used again (park)." enum:"return,park" placeholder:"return|park"`
-	WaitDeadline     *time.Duration          `help:"How long an order waits for an account. 0: without limit."`
-	ActionDeadline   *time.Duration          `help:"How long an order waits for a correction."`
-	ProvideRootUser  *bool                   `help:"Whether results contain the root-access instructions." negatable:""`
-	Instructions     map[string]string       `help:"Text for the customers of an account model, with placeholders such as {account_id}. Empty: the built-in text." placeholder:"MODEL=TEXT" mapsep:"none"`
-	Threshold        *int                    `help:"The stock is low when this many accounts or fewer are Ready. -1: no threshold."`
-	ModelThresholds  map[provision.Model]int `name:"model-threshold" help:"The same for a model. -1: no threshold." placeholder:"MODEL=N"`
-	RenotifyInterval *time.Duration          `help:"How often an open alert is repeated."`
-}
-
-// apply changes the settings that are named.
-func (o poolSettingOptions) apply(c *provision.PoolConfig) {
-	provision.SetIfGiven(&c.Settings.ReportKind, o.Report)
-	provision.SetIfGiven(&c.Settings.ReportRegion, o.ReportRegion)
-	provision.SetIfGiven(&c.Settings.ReportPrefix, o.ReportPrefix)
-	provision.SetIfGiven(&c.Settings.PermissionsBoundary, o.Boundary)
-	provision.SetIfGiven(&c.Settings.WaitDeadline, o.WaitDeadline)
-	provision.SetIfGiven(&c.Settings.ActionDeadline, o.ActionDeadline)
-	provision.SetIfGiven(&c.RenotifyEvery, o.RenotifyInterval)
-	if o.ContactTypes != nil {
-		c.Settings.AlternateContactTypes = o.ContactTypes
-	}
-	if o.Policies != nil {
-		c.Settings.UserPolicyARNs = o.Policies
-	}
-	provision.SetIfGiven(&c.Settings.OnFailure, o.OnFailure)
-	provision.SetIfGiven(&c.Settings.ProvideRootUser, o.ProvideRootUser)
-	for model, text := range o.Instructions {
-		if c.Settings.Instructions == nil {
-			c.Settings.Instructions = map[provision.Model]string{}
-		}
-		text = provision.CleanText(text)
-		if c.Settings.Instructions[provision.Model(model)] = text; text == "" {
-			delete(c.Settings.Instructions, provision.Model(model))
-		}
-	}
-	if o.Threshold != nil {
-		if c.StockThreshold = o.Threshold; *o.Threshold == noThreshold {
-			c.StockThreshold = nil
-		}
-	}
-	for model, threshold := range o.ModelThresholds {
-		if c.ModelThresholds == nil {
-			c.ModelThresholds = map[provision.Model]int{}
-		}
-		if c.ModelThresholds[model] = threshold; threshold == noThreshold {
-			delete(c.ModelThresholds, model)
-		}
-	}
-}
-
-// noThreshold removes a threshold.
-const noThreshold = -1
-
-type createPoolCommand struct {
-	databaseOptions
-	poolOptions
-	poolSettingOptions
-}
-
-// Run creates the pool.
-func (c *createPoolCommand) Run(e *env, db *postgres.DB) error {
-	config := provision.DefaultPool(c.pool())
-	c.apply(&config)
-	created, err := db.Pools.Create(e.ctx, cliActor(), config)
-	if errors.Is(err, provision.ErrConflict) {
-		_, err = fmt.Fprintf(e.out, "pool %s exists and stays as it is: change it with quartermaster pools update\n", config.Pool)
-		return err
-	}
-	warn(e, created)
-	return err
+	List      listPoolsCommand     `cmd:"" help:"List the pools."`
+	Show      showPoolCommand      `cmd:"" help:"Show the settings of a pool."`
+	Create    createPoolCommand    `cmd:"" help:"Create a pool. A pool that exists is left as it is."`
+	Update    updatePoolCommand    `cmd:"" help:"Change settings of a pool, for orders placed from then on. Settings not named stay."`
+	History   poolHistoryCommand   `cmd:"" help:"Show who changed which setting from what to what, and when."`
+	Protect   protectCommand       `cmd:"" help:"Protect AWS accounts, such as a payer, from being added, verified or modified."`
+	Unprotect unprotectCommand     `cmd:"" help:"Remove the protection of AWS accounts."`
+	Protected listProtectedCommand `cmd:"" help:"List the protected accounts."`
 }
 
 type listPoolsCommand struct {
-	databaseOptions
-	Provider string `help:"Provider id." required:""`
-	JSON     bool   `help:"Print one JSON object a line, as the API returns it."`
+	apiOptions
+	outputOptions
+	pageOptions
 }
 
 // Run prints the pools.
-func (c *listPoolsCommand) Run(e *env, db *postgres.DB) error {
-	return list[provision.PoolConfig]{
-		read: func(last *provision.PoolConfig) ([]provision.PoolConfig, error) {
-			after := provision.Pool{Provider: c.Provider}
-			if last != nil {
-				after = last.Pool
-			}
-			return db.Pools.List(e.ctx, after, pageSize)
+func (c *listPoolsCommand) Run(e *env, api *client.Client) error {
+	return listing[openapi.Pool]{
+		get: func(limit *int, cursor *string) (*http.Response, error) {
+			return api.ListPools(e.ctx, &openapi.ListPoolsParams{Limit: limit, Cursor: cursor})
 		},
 		headings: []string{"MARKETPLACE", "ENVIRONMENT", "REPORT", "REGION", "ON FAILURE", "THRESHOLD", "CLAIMS"},
-		cells: func(p provision.PoolConfig) []any {
-			return []any{p.Marketplace, p.Environment, p.Settings.ReportKind, p.Settings.ReportRegion, p.Settings.OnFailure,
-				numberOrDash(p.StockThreshold), claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause)}
+		cells: func(p openapi.Pool) []any {
+			return []any{p.Marketplace, p.Environment, p.ReportKind, p.ReportRegion, p.OnFailure, numberOrDash(p.StockThreshold),
+				claims(e, p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause)}
 		},
-		json: func(p provision.PoolConfig) any { return resource.Pool(p) },
-	}.write(e, c.JSON)
+		id: func(p openapi.Pool) string { return p.Marketplace + "/" + string(p.Environment) },
+	}.write(e, c.outputOptions, c.pageOptions)
 }
 
 // claims says whether orders get accounts of a pool.
-func claims(suspendedAt *time.Time, because string) string {
+func claims(e *env, suspendedAt *time.Time, because *string) string {
 	if suspendedAt == nil {
 		return "-"
 	}
-	return fmt.Sprintf("suspended since %s: %s", timeOr(suspendedAt, ""), because)
-}
-
-// warn prints the warnings about the settings of a pool. They go to the log's output, so that the pool itself stays
-// readable for programs.
-func warn(e *env, config provision.PoolConfig) {
-	for _, warning := range config.Warnings() {
-		fmt.Fprintln(e.logs, "warning:", warning)
-	}
+	return fmt.Sprintf("suspended since %s: %s", e.when(*suspendedAt), or(because, "the reason is unknown"))
 }
 
 type showPoolCommand struct {
-	databaseOptions
+	apiOptions
+	outputOptions
 	poolOptions
-	History bool `help:"Print who changed which setting from what to what, oldest first."`
 }
 
-// Run prints the pool as JSON.
-func (c *showPoolCommand) Run(e *env, db *postgres.DB) error {
-	if c.History {
-		return c.history(e, db)
-	}
-	config, err := db.Pools.Get(e.ctx, c.pool())
+// Run prints the pool.
+func (c *showPoolCommand) Run(e *env, api *client.Client) error {
+	pool, raw, err := client.Object[openapi.Pool](api.GetPool(e.ctx, c.Marketplace, provision.Environment(c.Environment)))
 	if err != nil {
 		return err
 	}
-	warn(e, config)
-	return writeJSON(e, resource.Pool(config))
+	return writePool(e, c.outputOptions, pool, raw)
 }
 
-func (c *showPoolCommand) history(e *env, db *postgres.DB) error {
-	return list[provision.PoolHistoryEntry]{
-		read: func(last *provision.PoolHistoryEntry) ([]provision.PoolHistoryEntry, error) {
-			var after int64
-			if last != nil {
-				after = last.Seq
-			}
-			return db.Pools.History(e.ctx, c.pool(), after, pageSize)
-		},
-		headings: []string{"WHEN", "WHO", "WHAT", "FROM", "TO"},
-		cells: func(h provision.PoolHistoryEntry) []any {
-			return []any{timeOr(&h.At, ""), h.Actor, h.What, string(h.Old), string(h.New)}
-		},
-	}.write(e, false)
+// writePool prints a pool and the warnings about its settings. They go to the log's output, so that the pool itself stays
+// readable for programs.
+func writePool(e *env, output outputOptions, pool openapi.Pool, raw []byte) error {
+	if pool.Warnings != nil {
+		for _, warning := range *pool.Warnings {
+			fmt.Fprintln(e.logs, "warning:", warning)
+		}
+	}
+	return writeObject(e, output, pool, raw, pool.Marketplace+"/"+string(pool.Environment), showPool)
 }
 
-type updatePoolCommand struct {
-	databaseOptions
+func showPool(e *env, p openapi.Pool) error {
+	f := newFacts(e.out)
+	f.add("pool", p.Marketplace+"/"+string(p.Environment))
+	f.add("claims", claims(e, p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
+	f.add("verification", suspended(e, p.VerificationSuspendedAt))
+	f.add("report", fmt.Sprintf("%s in %s, prefix %s", p.ReportKind, p.ReportRegion, p.ReportPrefix))
+	f.add("contact types", strings.Join(p.AlternateContactTypes, ", "))
+	f.add("policies", strings.Join(p.UserPolicyArns, ", "))
+	f.add("boundary", or(p.PermissionsBoundaryARN, ""))
+	f.add("on failure", p.OnFailure)
+	f.add("wait deadline", deadline(p.WaitDeadlineSeconds))
+	f.add("action deadline", deadline(&p.ActionDeadlineSeconds))
+	f.add("root instructions", p.ProvideRootUser)
+	f.add("threshold", numberOrDash(p.StockThreshold))
+	for _, t := range p.ModelThresholds {
+		f.add("threshold "+string(t.Model), t.Threshold)
+	}
+	f.add("reminder every", deadline(&p.RenotifySeconds))
+	for _, i := range p.Instructions {
+		f.add("text "+string(i.Model), i.Text)
+	}
+	f.add("created", e.when(p.CreatedAt))
+	return f.out.Flush()
+}
+
+func suspended(e *env, since *time.Time) string {
+	if since == nil {
+		return ""
+	}
+	return "suspended since " + e.when(*since)
+}
+
+func deadline(seconds *int) string {
+	if seconds == nil {
+		return "none"
+	}
+	return (time.Duration(*seconds) * time.Second).String()
+}
+
+type createPoolCommand struct {
+	apiOptions
+	outputOptions
 	poolOptions
 	poolSettingOptions
 }
 
-// Run changes the settings and prints the pool as JSON.
-func (c *updatePoolCommand) Run(e *env, db *postgres.DB) error {
-	config, err := db.Pools.Update(e.ctx, cliActor(), c.pool(), 0, c.apply)
+// Run creates the pool. A repeat, which finds the pool, changes nothing.
+func (c *createPoolCommand) Run(e *env, api *client.Client) error {
+	pool, raw, err := client.Object[openapi.Pool](api.CreatePool(e.ctx, c.newPool(c.poolOptions)))
+	if refused, ok := errors.AsType[*openapi.Problem](err); ok && refused.Status == http.StatusConflict {
+		fmt.Fprintf(e.logs, "pool %s/%s exists and stays as it is: change it with quartermaster pools update\n", c.Marketplace, c.Environment)
+		pool, raw, err = client.Object[openapi.Pool](api.GetPool(e.ctx, c.Marketplace, provision.Environment(c.Environment)))
+	}
 	if err != nil {
 		return err
 	}
-	warn(e, config)
-	return writeJSON(e, resource.Pool(config))
+	return writePool(e, c.outputOptions, pool, raw)
+}
+
+type updatePoolCommand struct {
+	apiOptions
+	outputOptions
+	poolOptions
+	poolSettingOptions
+}
+
+// Run changes the settings and prints the pool. Thresholds and texts of single models are merged with those that the pool has, so the
+// request names the version that was read; when someone else was faster, everything is read again.
+func (c *updatePoolCommand) Run(e *env, api *client.Client) error {
+	for {
+		answer, err := api.GetPool(e.ctx, c.Marketplace, provision.Environment(c.Environment))
+		old, _, err := client.Object[openapi.Pool](answer, err)
+		if err != nil {
+			return err
+		}
+		version := answer.Header.Get("ETag")
+		pool, raw, err := client.Object[openapi.Pool](api.UpdatePool(e.ctx, c.Marketplace, provision.Environment(c.Environment),
+			&openapi.UpdatePoolParams{IfMatch: &version}, c.update(old)))
+		if refused, ok := errors.AsType[*openapi.Problem](err); ok && refused.Status == http.StatusPreconditionFailed {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return writePool(e, c.outputOptions, pool, raw)
+	}
+}
+
+type poolHistoryCommand struct {
+	apiOptions
+	outputOptions
+	pageOptions
+	poolOptions
+}
+
+// Run prints the history, oldest first.
+func (c *poolHistoryCommand) Run(e *env, api *client.Client) error {
+	return listing[openapi.PoolHistoryEntry]{
+		get: func(limit *int, cursor *string) (*http.Response, error) {
+			return api.ListPoolHistory(e.ctx, c.Marketplace, provision.Environment(c.Environment),
+				&openapi.ListPoolHistoryParams{Limit: limit, Cursor: cursor})
+		},
+		headings: []string{"WHEN", "WHO", "WHAT", "FROM", "TO"},
+		cells: func(h openapi.PoolHistoryEntry) []any {
+			return []any{e.when(h.At), h.Actor, h.What, jsonOrDash(h.From), jsonOrDash(h.To)}
+		},
+		id: func(h openapi.PoolHistoryEntry) string { return h.What },
+	}.write(e, c.outputOptions, c.pageOptions)
+}
+
+func jsonOrDash[T ~[]byte](value *T) string {
+	if value == nil {
+		return "-"
+	}
+	return string(*value)
 }
 
 type protectCommand struct {
-	databaseOptions
-	Provider string   `help:"Provider id." required:""`
-	Note     string   `help:"Why the accounts are protected." required:""`
-	Accounts []string `arg:"" help:"AWS account ids, 12 digits."`
+	apiOptions
+	outputOptions
+	yesOptions
+	idOptions
+	reasonOptions
 }
 
 // Run protects the accounts.
-func (c *protectCommand) Run(e *env, db *postgres.DB) error {
-	note, err := freeText("--note", c.Note, provision.MaxReason)
+func (c *protectCommand) Run(e *env, api *client.Client) error {
+	ids, err := c.ids(e)
 	if err != nil {
 		return err
 	}
-	for _, id := range c.Accounts {
-		if _, err := db.ProtectedAccounts.Protect(e.ctx, cliActor(), c.Provider, id, note); err != nil {
-			return err
-		}
-	}
-	return nil
+	return bulk{
+		outputOptions: c.outputOptions, yesOptions: c.yesOptions, verb: "protect", noun: "account", targets: targetsOf(ids),
+		do: func(id string) ([]byte, string, error) {
+			raw, err := client.Body(api.ProtectAccount(e.ctx, id, openapi.Protection{Note: c.Reason}))
+			return raw, "protected", err
+		},
+	}.run(e)
 }
 
 type unprotectCommand struct {
-	databaseOptions
-	Provider string   `help:"Provider id." required:""`
-	Accounts []string `arg:"" help:"AWS account ids, 12 digits."`
+	apiOptions
+	outputOptions
+	yesOptions
+	idOptions
 }
 
 // Run removes the protection.
-func (c *unprotectCommand) Run(e *env, db *postgres.DB) error {
-	for _, id := range c.Accounts {
-		if err := db.ProtectedAccounts.Release(e.ctx, cliActor(), c.Provider, id); err != nil {
-			return err
-		}
+func (c *unprotectCommand) Run(e *env, api *client.Client) error {
+	ids, err := c.ids(e)
+	if err != nil {
+		return err
 	}
-	return nil
+	return bulk{
+		outputOptions: c.outputOptions, yesOptions: c.yesOptions, verb: "unprotect", noun: "account", targets: targetsOf(ids), destroys: true,
+		do: func(id string) ([]byte, string, error) {
+			raw, err := client.Body(api.UnprotectAccount(e.ctx, id))
+			return raw, "no longer protected", err
+		},
+	}.run(e)
 }
 
-type protectedAccountsCommand struct {
-	databaseOptions
-	Provider string `help:"Provider id." required:""`
-	JSON     bool   `help:"Print one JSON object a line, as the API returns it."`
+type listProtectedCommand struct {
+	apiOptions
+	outputOptions
+	pageOptions
 }
 
 // Run lists the protected accounts.
-func (c *protectedAccountsCommand) Run(e *env, db *postgres.DB) error {
-	return list[provision.ProtectedAccount]{
-		read: func(last *provision.ProtectedAccount) ([]provision.ProtectedAccount, error) {
-			after := ""
-			if last != nil {
-				after = last.AccountID
-			}
-			return db.ProtectedAccounts.List(e.ctx, c.Provider, after, pageSize)
+func (c *listProtectedCommand) Run(e *env, api *client.Client) error {
+	return listing[openapi.ProtectedAccount]{
+		get: func(limit *int, cursor *string) (*http.Response, error) {
+			return api.ListProtectedAccounts(e.ctx, &openapi.ListProtectedAccountsParams{Limit: limit, Cursor: cursor})
 		},
-		headings: []string{"ACCOUNT", "SINCE", "BY", "NOTE"},
-		cells: func(a provision.ProtectedAccount) []any {
-			return []any{a.AccountID, timeOr(&a.CreatedAt, ""), a.CreatedBy, a.Note}
+		headings: []string{"ACCOUNT", "SINCE", "BY", "WHY"},
+		cells: func(a openapi.ProtectedAccount) []any {
+			return []any{a.AccountID, e.when(a.CreatedAt), a.CreatedBy, a.Note}
 		},
-		json: func(a provision.ProtectedAccount) any { return resource.ProtectedAccount(a) },
-	}.write(e, c.JSON)
+		id: func(a openapi.ProtectedAccount) string { return a.AccountID },
+	}.write(e, c.outputOptions, c.pageOptions)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"net"
 	"strings"
@@ -46,10 +45,9 @@ func setupAcceptedOrder(t *testing.T) (f *controltest.Frontend, url string, db *
 // reconcileNow runs the command and makes sure that it prints no personal data.
 func reconcileNow(t *testing.T, url string, args ...string) (string, error) {
 	t.Helper()
-	var out, logs bytes.Buffer
-	err := run(t.Context(), append([]string{"reconcile", "--database-url=" + url}, args...), &out, &logs)
-	require.NotContains(t, out.String()+logs.String(), "Jane")
-	return out.String(), err
+	r := callWith(t.Context(), streams{}, append([]string{"reconcile", "--database-url=" + url}, args...)...)
+	require.NotContains(t, r.out+r.logs, "Jane")
+	return r.out, r.err
 }
 
 func TestReconcileFailsWhenItFindsSomething(t *testing.T) {

@@ -11,6 +11,12 @@ import (
 	"quartermaster/internal/secrets"
 )
 
+type sealKeysCommand struct {
+	Create createSealKeyCommand  `cmd:"" help:"Create a key for QM_SEAL_KEYS. It needs no database."`
+	Status sealKeysStatusCommand `cmd:"" help:"Show the seal keys, which processes have them, what needs them, and the next safe step."`
+	Reseal resealCommand         `cmd:"" help:"Seal passwords and webhook secrets again, so that they no longer need an older key."`
+}
+
 type createSealKeyCommand struct {
 	ID string `arg:"" help:"Id of the key. Everything that the key seals carries it." default:"k1"`
 }
@@ -63,7 +69,7 @@ func (c *sealKeysStatusCommand) Run(e *env, db *postgres.DB) error {
 			known += ", not " + strings.Join(k.LackedBy, ", ")
 		}
 		rows.row(k.ID, known, fmt.Sprintf("%d of %d", len(k.SealsIn), len(processes)),
-			timeOr(k.LastUsedAt, "never"), cmp.Or(k.Needed(), "-"), timeOr(k.RemovableAfter, "-"))
+			e.whenOr(k.LastUsedAt, "never"), cmp.Or(k.Needed(), "-"), e.whenOr(k.RemovableAfter, "-"))
 	}
 	if err := rows.flush(); err != nil {
 		return err
@@ -102,7 +108,7 @@ func followProcesses(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	}
 	if !ring.Follow(secrets.KeysOf(processes)) {
 		return errors.New("no key of QM_SEAL_KEYS is known to every running process: " +
-			"`quartermaster keys status` shows which process lacks which key")
+			"`quartermaster seal-keys status` shows which process lacks which key")
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func TestKeysStatusShowsARotationAndResealFollowsIt(t *testing.T) {
 	_, err = store.Webhooks.Create(ctx, "test", provision.Webhook{ID: hook.ID, Provider: "acme", URL: "https://receiver.example/"}, sealed)
 	require.NoError(t, err)
 
-	out, err := call(t, "keys", "status", "--database-url="+url)
+	out, err := call(t, "seal-keys", "status", "--database-url="+url)
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)^k1 +0 of 0 +0 of 0 +never +1 webhook secret +-$`, out)
 	require.Contains(t, out, "No API and no worker runs: start them")
@@ -64,14 +64,14 @@ func TestKeysStatusShowsARotationAndResealFollowsIt(t *testing.T) {
 	rotated.Follow([][]string{before.Names()})
 	announce(t, store, provision.ProcessAPI, "a", rotated, map[string]time.Duration{"k1": 0})
 	worker := announce(t, store, provision.ProcessWorker, "b", before, nil)
-	out, err = call(t, "keys", "status", "--database-url="+url)
+	out, err = call(t, "seal-keys", "status", "--database-url="+url)
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)^k1 +2 of 2 +2 of 2 +20\S+Z +1 webhook secret, 1 open order and 1 other open workflow +-$`, out)
 	require.Regexp(t, `(?m)^k2 +1 of 2, not worker b/1 +0 of 2 +never +- +-$`, out)
 	require.Contains(t, out, "k2 is known by 1 of 2 processes and seals nothing yet: "+
 		"put it in front of QM_SEAL_KEYS of worker b/1 and restart them")
 	require.Contains(t, f.VisibilityQueries[len(f.VisibilityQueries)-1], "ExecutionStatus != 'Running'")
-	out, err = call(t, "keys", "reseal", "--seal-keys="+k2+","+k1, "--database-url="+url)
+	out, err = call(t, "seal-keys", "reseal", "--seal-keys="+k2+","+k1, "--database-url="+url)
 	require.NoError(t, err)
 	require.Equal(t, "0 passwords and webhook secrets are sealed with k1 now\n", out, "as the processes do")
 
@@ -82,10 +82,10 @@ func TestKeysStatusShowsARotationAndResealFollowsIt(t *testing.T) {
 	require.NoError(t, err)
 	announce(t, store, provision.ProcessAPI, "a", rotated, map[string]time.Duration{"k1": time.Minute, "k2": 0})
 	announce(t, store, provision.ProcessWorker, "b", rotated, nil)
-	out, err = call(t, "keys", "reseal", "--seal-keys="+k2+","+k1, "--database-url="+url)
+	out, err = call(t, "seal-keys", "reseal", "--seal-keys="+k2+","+k1, "--database-url="+url)
 	require.NoError(t, err)
 	require.Equal(t, "1 passwords and webhook secrets are sealed with k2 now\n", out)
-	out, err = call(t, "keys", "status", "--json", "--database-url="+url)
+	out, err = call(t, "seal-keys", "status", "--json", "--database-url="+url)
 	require.NoError(t, err)
 	var state secrets.Rotation
 	require.NoError(t, json.Unmarshal([]byte(out), &state))
@@ -96,6 +96,6 @@ func TestKeysStatusShowsARotationAndResealFollowsIt(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(controltest.Retention), *state.Keys[0].RemovableAfter, time.Minute)
 	require.Contains(t, state.Next, "k2 is known everywhere and seals. k1 may be removed after ")
 
-	_, err = call(t, "keys", "reseal", "--seal-keys="+secrets.GenerateKey("k3"), "--database-url="+url)
+	_, err = call(t, "seal-keys", "reseal", "--seal-keys="+secrets.GenerateKey("k3"), "--database-url="+url)
 	require.ErrorContains(t, err, "no key of QM_SEAL_KEYS is known to every running process")
 }

@@ -1,55 +1,66 @@
 package main
 
 import (
-	"errors"
+	"encoding/json"
 	"fmt"
 
-	"quartermaster/api/resource"
-	"quartermaster/internal/postgres"
+	"quartermaster/api/client"
+	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
 )
 
+// poolFilter selects what belongs to pools.
+type poolFilter struct {
+	Marketplace string `help:"Only this marketplace." placeholder:"ID"`
+	Environment string `help:"Only this environment: production or test." enum:",production,test" default:"" placeholder:"ENVIRONMENT"`
+}
+
 type stockCommand struct {
-	databaseOptions
-	Provider string `help:"Provider id. Unset: all providers."`
-	JSON     bool   `help:"Print one JSON object a pool, as the API returns it."`
+	apiOptions
+	outputOptions
+	poolFilter
 }
 
 // Run prints the stock: a line for each pool, a line for each of its account models, and the open alerts.
-func (c *stockCommand) Run(e *env, db *postgres.DB) error {
-	if c.JSON && c.Provider == "" {
-		return errors.New("--json needs --provider: the API returns the stock of one provider, and its JSON does not name the provider")
-	}
-	stock, err := db.Stock.Count(e.ctx, c.Provider)
+func (c *stockCommand) Run(e *env, api *client.Client) error {
+	stock, _, err := client.Object[struct{ Items []json.RawMessage }](api.GetStock(e.ctx, &openapi.GetStockParams{
+		Marketplace: named(c.Marketplace), Environment: named(provision.Environment(c.Environment)),
+	}))
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		for _, pool := range stock {
-			if err := writeJSON(e, resource.PoolStock(pool)); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
 	rows := newTable(e.out, "POOL", "MODEL", "READY", "THRESHOLD", "IN PROGRESS", "ALLOCATED", "FAILED", "INVALID", "TO VERIFY",
 		"ORDERS WAITING", "LASTS", "ALERT", "CLAIMS")
-	row := func(pool, model string, n provision.StockCount, threshold *int, waiting int, f provision.Forecast, alert, claims string) {
-		rows.row(pool, model, n.Ready, numberOrDash(threshold), n.InProgress, n.Allocated, n.Failed, n.Invalid, n.WaitingForVerification,
-			waiting, lasts(f), alert, claims)
-	}
-	for _, p := range stock {
-		row(p.String(), "all", p.StockCount, p.Threshold, p.OrdersWaiting, p.Forecast,
-			alertText(p.Alert), claims(p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
-		for _, m := range p.Models {
-			row("", string(m.Model), m.StockCount, m.Threshold, m.OrdersWaiting, m.Forecast, "", "")
+	for _, raw := range stock.Items {
+		var p openapi.PoolStock
+		if err := json.Unmarshal(raw, &p); err != nil {
+			return fmt.Errorf("reading the API's answer: %w", err)
 		}
+		name := p.Marketplace + "/" + string(p.Environment)
+		switch {
+		case c.JSON:
+			fmt.Fprintf(e.out, "%s\n", raw)
+			continue
+		case c.Quiet:
+			fmt.Fprintln(e.out, name)
+			continue
+		}
+		rows.row(name, "all", p.Ready, numberOrDash(p.Threshold), p.InProgress, p.Allocated, p.Failed, p.Invalid,
+			p.WaitingForVerification, p.OrdersWaiting, lasts(p.Forecast), alertText(p.Alert),
+			claims(e, p.ClaimsSuspendedAt, p.ClaimsSuspendedBecause))
+		for _, m := range p.Models {
+			rows.row("", m.Model, m.Ready, numberOrDash(m.Threshold), m.InProgress, m.Allocated, m.Failed, m.Invalid,
+				m.WaitingForVerification, m.OrdersWaiting, lasts(m.Forecast), "", "")
+		}
+	}
+	if c.JSON || c.Quiet {
+		return nil
 	}
 	return rows.flush()
 }
 
 // lasts says how long the stock lasts.
-func lasts(f provision.Forecast) string {
+func lasts(f openapi.Forecast) string {
 	if f.Days == nil {
 		return "unknown"
 	}
@@ -57,12 +68,12 @@ func lasts(f provision.Forecast) string {
 }
 
 // alertText describes the open alert of a pool.
-func alertText(a *provision.StockAlert) string {
+func alertText(a *openapi.StockAlert) string {
 	switch {
 	case a == nil:
 		return "-"
 	case a.AcknowledgedAt != nil:
-		return fmt.Sprintf("%s: %s (acknowledged by %s: %s)", a.Kind, a.Reason, a.AcknowledgedBy, a.Note)
+		return fmt.Sprintf("%s: %s (acknowledged by %s: %s)", a.Kind, a.Reason, or(a.AcknowledgedBy, "?"), or(a.Note, ""))
 	}
 	return fmt.Sprintf("%s: %s", a.Kind, a.Reason)
 }

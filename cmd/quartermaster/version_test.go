@@ -26,7 +26,7 @@ func TestTheVersionFlagPrintsTheVersion(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	exit := -1
-	parser, err := kong.New(&cli{}, kong.Vars{"version": "v0.1.0"}, kong.Writers(&out, &out), kong.Exit(func(code int) { exit = code }))
+	parser, err := newParser(kong.Vars{"version": "v0.1.0"}, kong.Writers(&out, &out), kong.Exit(func(code int) { exit = code }))
 	require.NoError(t, err)
 	_, _ = parser.Parse([]string{"--version"}) // Exit returns here, so parsing goes on and misses a command
 	require.Equal(t, "v0.1.0\n", out.String())

@@ -34,9 +34,9 @@ func (r *rotation) restart(ctx context.Context, t *testing.T, part string, index
 	require.NoError(t, r.RestartWith(ctx, part, index, "QM_SEAL_KEYS="+strings.Join(keys, ",")))
 }
 
-// ask runs `quartermaster keys status`.
+// ask runs `quartermaster seal-keys status`.
 func (r *rotation) ask(ctx context.Context) (state secrets.Rotation, byID map[string]secrets.KeyStatus, err error) {
-	out, err := r.Run(ctx, "keys", "status", "--json")
+	out, err := r.Run(ctx, "seal-keys", "status", "--json")
 	if err == nil {
 		err = json.Unmarshal([]byte(out), &state)
 	}
@@ -54,7 +54,7 @@ func (r *rotation) status(ctx context.Context, t *testing.T) map[string]secrets.
 	return byID
 }
 
-// until waits until `keys status` shows three processes, of which that many have and seal with each key, and names the next step.
+// until waits until `seal-keys status` shows three processes, of which that many have and seal with each key, and names the next step.
 func (r *rotation) until(ctx context.Context, t *testing.T, k1Has, k1Seals, k2Has, k2Seals int, next string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
@@ -173,7 +173,7 @@ func TestRollingRotationOfTheKeysLosesNothing(t *testing.T) {
 	byID := r.status(ctx, t)
 	require.NotZero(t, byID["k1"].Passwords)
 	require.Zero(t, byID["k1"].OpenOrders, "all are completed")
-	_, err = r.Run(ctx, "keys", "reseal", "--seal-keys="+r.k2+","+r.k1)
+	_, err = r.Run(ctx, "seal-keys", "reseal", "--seal-keys="+r.k2+","+r.k1)
 	require.NoError(t, err)
 	byID = r.status(ctx, t)
 	require.Zero(t, byID["k1"].Passwords)

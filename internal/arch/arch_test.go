@@ -57,6 +57,10 @@ var rules = []rule{
 		folder: "api/openapi", except: []string{"api/openapi/server"},
 		never: []string{echo, temporal}, why: "clients use the types without the server",
 	},
+	{
+		folder: "api/client", never: []string{"quartermaster/api$", "quartermaster/api/openapi/server", "quartermaster/api/resource"},
+		why: "a client knows what the API answers, not how",
+	},
 
 	// Workflows and activities.
 	{folder: "workflows", except: []string{"workflows/control"}, never: []string{

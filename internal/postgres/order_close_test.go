@@ -116,7 +116,7 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, provision.Completed, view.State)
 	require.Equal(t, &result, view.Result)
-	require.WithinDuration(t, time.Now().Add(provision.PasswordLifetime), view.Password.ExpiresAt, time.Minute)
+	require.WithinDuration(t, time.Now().Add(provision.PasswordLifetime), view.Password.Link.ExpiresAt, time.Minute)
 
 	_, err = store.Orders.Close(ctx,
 		provision.OrderClosing{Order: key, State: provision.Cancelled,
@@ -128,7 +128,7 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 
 	// What cannot be opened is not used up.
 	broken := errors.New("no such key")
-	require.ErrorIs(t, store.Passwords.Reveal(ctx, view.Password.ID, "x", func(provision.RevealedPassword) error { return broken }), broken)
+	require.ErrorIs(t, store.Passwords.Reveal(ctx, view.Password.Link.ID, "x", func(provision.RevealedPassword) error { return broken }), broken)
 
 	// Many readers at once: one gets the password.
 	var mu sync.Mutex
@@ -137,7 +137,7 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	for range 8 {
 		race.Go(func() error {
 			var secret provision.RevealedPassword
-			err := store.Passwords.Reveal(ctx, view.Password.ID, "192.0.2.1", func(r provision.RevealedPassword) error {
+			err := store.Passwords.Reveal(ctx, view.Password.Link.ID, "192.0.2.1", func(r provision.RevealedPassword) error {
 				secret = r
 				return nil
 			})
@@ -158,7 +158,7 @@ func TestAllocateIsOneTransactionAndRepeatable(t *testing.T) {
 	require.Equal(t, 1, revealed)
 	require.Equal(t, 7, gone)
 	never := func(provision.RevealedPassword) error { return errors.New("opened") }
-	require.ErrorIs(t, store.Passwords.Reveal(ctx, view.Password.ID, "x", never), provision.ErrGone)
+	require.ErrorIs(t, store.Passwords.Reveal(ctx, view.Password.Link.ID, "x", never), provision.ErrGone)
 	require.ErrorIs(t, store.Passwords.Reveal(ctx, "00000000-0000-0000-0000-000000000000", "x", never), provision.ErrNotFound)
 }
 

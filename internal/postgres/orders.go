@@ -3,7 +3,6 @@ package postgres
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -131,33 +130,29 @@ func (s Orders) Status(ctx context.Context, key provision.OrderKey) (provision.O
 const orderViewSQL = `
 SELECT o.provider, o.id, o.request, o.request_sha256, o.state, o.state_since, o.step, o.failure, o.leftovers, o.notes, o.result,
     o.created_at,
-       COALESCE(a.id, '') AS account_id, p.id AS password_id, p.expires_at AS password_expires_at, p.revealed_at AS password_revealed_at,
+       COALESCE(a.id, '') AS account_id,
        CASE WHEN o.state = 'waiting_for_account' THEN (
            SELECT count(*) FROM orders ahead
            WHERE ahead.provider = o.provider AND ahead.marketplace = o.marketplace AND ahead.environment = o.environment
              AND ahead.state = 'waiting_for_account' AND ahead.queue_position <= o.queue_position)
        ELSE 0 END AS place
 FROM orders o
-LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status IN ('provisioning', 'allocated', 'provisioning_failed')
-LEFT JOIN order_passwords p ON p.provider = o.provider AND p.order_id = o.id AND p.account_id = a.id AND o.state = 'completed'`
+LEFT JOIN accounts a ON a.provider = o.provider AND a.order_id = o.id AND a.status IN ('provisioning', 'allocated', 'provisioning_failed')`
 
 type orderRow struct {
 	provision.OrderKey
-	Request           []byte               `db:"request"`
-	Hash              []byte               `db:"request_sha256"`
-	State             provision.OrderState `db:"state"`
-	Since             time.Time            `db:"state_since"`
-	Step              provision.Step       `db:"step"`
-	Failure           []byte               `db:"failure"`
-	Leftovers         pq.StringArray       `db:"leftovers"`
-	Notes             pq.StringArray       `db:"notes"`
-	Result            []byte               `db:"result"`
-	CreatedAt         time.Time            `db:"created_at"`
-	AccountID         string               `db:"account_id"`
-	PasswordID        sql.NullString       `db:"password_id"`
-	PasswordExpiresAt sql.NullTime         `db:"password_expires_at"`
-	PasswordRevealed  *time.Time           `db:"password_revealed_at"`
-	Place             int                  `db:"place"`
+	Request   []byte               `db:"request"`
+	Hash      []byte               `db:"request_sha256"`
+	State     provision.OrderState `db:"state"`
+	Since     time.Time            `db:"state_since"`
+	Step      provision.Step       `db:"step"`
+	Failure   []byte               `db:"failure"`
+	Leftovers pq.StringArray       `db:"leftovers"`
+	Notes     pq.StringArray       `db:"notes"`
+	Result    []byte               `db:"result"`
+	CreatedAt time.Time            `db:"created_at"`
+	AccountID string               `db:"account_id"`
+	Place     int                  `db:"place"`
 }
 
 func (r orderRow) view() (provision.OrderView, error) {
@@ -179,13 +174,10 @@ func (r orderRow) view() (provision.OrderView, error) {
 			return v, fmt.Errorf("order %s holds JSON that cannot be read: %w", r.OrderKey, err)
 		}
 	}
-	if r.PasswordID.Valid && r.PasswordExpiresAt.Valid {
-		v.Password = &provision.PasswordView{ID: r.PasswordID.String, ExpiresAt: r.PasswordExpiresAt.Time, RevealedAt: r.PasswordRevealed}
-	}
 	return v, nil
 }
 
-// Get reads one order of the tenant. Errors: provision.ErrNotFound.
+// Get reads one order of the tenant, and what is known about its password. Errors: provision.ErrNotFound.
 func (s Orders) Get(ctx context.Context, of provision.Tenant, id string) (provision.OrderView, error) {
 	var w where
 	w.ofTenant(of)
@@ -197,10 +189,13 @@ func (s Orders) Get(ctx context.Context, of provision.Tenant, id string) (provis
 	if len(views) == 0 {
 		return provision.OrderView{}, fmt.Errorf("order %s/%s: %w", of.Provider, id, provision.ErrNotFound)
 	}
-	return views[0], nil
+	if views[0].State == provision.Completed {
+		views[0].Password, err = passwordView(ctx, s.db, views[0].OrderKey, views[0].AccountID)
+	}
+	return views[0], err
 }
 
-// List lists the orders of the tenant, newest first.
+// List lists the orders of the tenant, newest first. It reads nothing about their passwords.
 func (s Orders) List(ctx context.Context, of provision.Tenant, f provision.OrderFilter) ([]provision.OrderView, error) {
 	var w where
 	w.ofTenant(of)

@@ -11,14 +11,14 @@ import (
 	"quartermaster/internal/provision"
 )
 
-// Passwords are the sealed sign-in passwords of orders.
+// Passwords are the sealed sign-in passwords of orders. Those that someone asks for later are in new_passwords.go.
 type Passwords struct{ db *database }
 
 const keepPasswordSQL = `
 INSERT INTO order_passwords AS p (provider, order_id, account_id, sealed)
 SELECT a.provider, a.order_id, a.id, $4 FROM accounts a
 WHERE a.provider = $1 AND a.order_id = $2 AND a.id = $3 AND a.status = 'provisioning' FOR SHARE
-ON CONFLICT (provider, order_id, account_id) DO UPDATE SET sealed = COALESCE(p.sealed, EXCLUDED.sealed)
+ON CONFLICT (provider, order_id, account_id, request) DO UPDATE SET sealed = COALESCE(p.sealed, EXCLUDED.sealed)
 RETURNING p.sealed`
 
 // Keep stores the sealed password, unless one is kept already, and returns the kept one. For an order that does
@@ -41,7 +41,8 @@ const replacePasswordSQL = `
 WITH held AS (
     SELECT a.id FROM accounts a WHERE a.provider = $1 AND a.order_id = $2 AND a.id = $3 AND a.status = 'provisioning' FOR SHARE
 )
-UPDATE order_passwords p SET sealed = $4 FROM held WHERE p.provider = $1 AND p.order_id = $2 AND p.account_id = held.id`
+UPDATE order_passwords p SET sealed = $4 FROM held
+WHERE p.provider = $1 AND p.order_id = $2 AND p.account_id = held.id AND p.request = ''`
 
 // Replace overwrites the kept password. For an order that does not hold the account any more it changes nothing
 // (CodeOrderNotInProgress).
@@ -65,7 +66,7 @@ const withdrawPasswordsSQL = `UPDATE order_passwords SET sealed = NULL WHERE pro
 // startPasswordClockSQL starts the lifetime of the link to the password, because the order is completed.
 const startPasswordClockSQL = `
 UPDATE order_passwords SET expires_at = now() + $4 * interval '1 second'
-WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND expires_at IS NULL`
+WHERE provider = $1 AND order_id = $2 AND account_id = $3 AND request = '' AND expires_at IS NULL`
 
 // Withdraw forgets the kept password, if there is one, unless the account is Allocated.
 func (s Passwords) Withdraw(ctx context.Context, key provision.OrderKey, accountID string) error {
@@ -90,8 +91,8 @@ FROM used JOIN orders o ON o.provider = used.provider AND o.id = used.order_id A
 
 // Reveal takes the sealed password of a completed order out of the database, once, and records who got it (an IP
 // address). If open returns an error, nothing changes and Reveal returns that error. Other errors:
-// provision.ErrNotFound for an unknown id; provision.ErrGone when the password was revealed before, was withdrawn,
-// or has expired.
+// provision.ErrNotFound for an unknown id; provision.ErrGone when the password was revealed before, was replaced or
+// withdrawn, or has expired.
 func (s Passwords) Reveal(ctx context.Context, id, to string, open func(provision.RevealedPassword) error) error {
 	return s.db.tx(ctx, "reveal "+to, func(tx *sqlx.Tx) error { return reveal(ctx, tx, id, to, open) })
 }

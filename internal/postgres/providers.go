@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+
+	"quartermaster/internal/provision"
 )
 
 // Providers are the tenants.
@@ -16,4 +18,10 @@ func (s Providers) Create(ctx context.Context, id, name string) error {
 		return fmt.Errorf("provider id %q: use lower-case letters, digits and single hyphens, at most 40", id)
 	}
 	return err
+}
+
+// List returns all providers, sorted by id.
+func (s Providers) List(ctx context.Context) (providers []provision.Provider, err error) {
+	err = s.db.SelectContext(ctx, &providers, `SELECT id, name, created_at FROM providers ORDER BY id`)
+	return providers, err
 }

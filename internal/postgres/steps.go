@@ -16,21 +16,22 @@ type Steps struct{ db *database }
 // Every attempt at a step, and at an undo, asks here before it touches the account. The statement that records the attempt also
 // checks that the order holds the account. It locks the order, then the account, like every transaction that changes which order
 // holds an account: an attempt begins before such a change, or it is refused. An account from which what an order left is removed
-// (removing_since) counts as held by that order, but for undos and looks only.
+// (removing_since) counts as held by that order, but for undos and looks only. A new password is the one step of a completed order, in
+// the account that is allocated to it.
 
-// $6: the states in which the order may take the step.
+// $6: the states in which the order may take the step; $7: the status that its account then has.
 const stepStartedSQL = `
 WITH ours AS (
     UPDATE orders o SET step = CASE WHEN state = 'provisioning' THEN $4 ELSE step END
     WHERE provider = $1 AND id = $2
       AND EXISTS (SELECT 1 FROM accounts a WHERE a.id = $3 AND a.provider = $1 AND a.order_id = $2
-          AND (a.status = 'provisioning' AND o.state = ANY($6) OR $4 = 'compare_with_journal' AND a.removing_since IS NOT NULL))
+          AND (a.status = $7 AND o.state = ANY($6) OR $4 = 'compare_with_journal' AND a.removing_since IS NOT NULL))
       AND NOT EXISTS (SELECT 1 FROM order_steps s WHERE s.provider = $1 AND s.order_id = $2 AND s.account_id = $3 AND s.step = $4
           AND s.fenced_at IS NOT NULL)
     RETURNING provider, id
 ), held AS (
     SELECT a.id FROM accounts a JOIN ours ON ours.provider = a.provider AND ours.id = a.order_id
-    WHERE a.id = $3 AND (a.status = 'provisioning' OR a.removing_since IS NOT NULL) FOR SHARE OF a
+    WHERE a.id = $3 AND (a.status = $7 OR a.removing_since IS NOT NULL) FOR SHARE OF a
 )
 INSERT INTO order_steps AS s (provider, order_id, account_id, step, state, attempt, attempts_open)
 SELECT $1, $2, held.id, $4, 'running', $5, 1 FROM held
@@ -47,16 +48,21 @@ var (
 	forward = []string{string(provision.Provisioning), string(provision.ActionRequired)}
 	// an order may give one account back and go on with the next
 	back = []string{string(provision.Provisioning), string(provision.ActionRequired), string(provision.Compensating)}
+	// after the hand-over, of which there is no undo
+	after = []string{string(provision.Completed)}
 )
 
 // Begin records that an attempt at a step begins. Errors: a *provision.Failure OrderNotInProgress when the order
 // does not hold the account, is in a state that does not allow the step, or has begun to undo the step.
 func (s Steps) Begin(ctx context.Context, key provision.OrderKey, accountID string, step provision.Step, attempt int32) error {
-	states := forward
-	if step == provision.StepCompare { // it only reads, to see what the undo has done
+	states, status := forward, provision.AccountProvisioning
+	switch step {
+	case provision.StepCompare: // it only reads, to see what the undo has done
 		states = back
+	case provision.StepNewPassword:
+		states, status = after, provision.AccountAllocated
 	}
-	began, err := affected(s.db.ExecContext(ctx, stepStartedSQL, key.Provider, key.ID, accountID, step, attempt, textArray(states)))
+	began, err := affected(s.db.ExecContext(ctx, stepStartedSQL, key.Provider, key.ID, accountID, step, attempt, textArray(states), status))
 	if err == nil && !began {
 		err = s.whyNotInProgress(ctx, key, accountID, step)
 	}

@@ -10,17 +10,20 @@ const (
 	ScopeOrdersRead    Scope = "orders:read"
 	ScopeOrdersWrite   Scope = "orders:write"   // place, check, correct and cancel
 	ScopeOrdersOperate Scope = "orders:operate" // retry, fail and swap the account
-	ScopeAccountsRead  Scope = "accounts:read"
-	ScopeAccountsWrite Scope = "accounts:write" // create, import, update, delete, invalidate, return and verify
-	ScopeStockRead     Scope = "stock:read"
-	ScopeStockWrite    Scope = "stock:write" // acknowledge alerts
-	ScopePoolsRead     Scope = "pools:read"
-	ScopePoolsWrite    Scope = "pools:write" // settings
-	ScopeEventsRead    Scope = "events:read" // without stock:read only events about orders
-	ScopeWebhooksRead  Scope = "webhooks:read"
-	ScopeWebhooksWrite Scope = "webhooks:write"
-	ScopeKeysRead      Scope = "keys:read"
-	ScopeKeysWrite     Scope = "keys:write"
+	// ScopeOrdersPassword permits to see the link to the password of one order, and to set a new password.
+	ScopeOrdersPassword Scope = "orders:password"
+	ScopeAccountsRead   Scope = "accounts:read"
+	ScopeAccountsWrite  Scope = "accounts:write" // create, import, update, delete, invalidate, return and verify
+	ScopeStockRead      Scope = "stock:read"
+	ScopeStockWrite     Scope = "stock:write" // acknowledge alerts
+	ScopePoolsRead      Scope = "pools:read"
+	ScopePoolsWrite     Scope = "pools:write" // settings
+	ScopeEventsRead     Scope = "events:read" // without stock:read only events about orders
+	ScopeWebhooksRead   Scope = "webhooks:read"
+	ScopeWebhooksWrite  Scope = "webhooks:write"
+	ScopeKeysRead       Scope = "keys:read"
+	ScopeKeysWrite      Scope = "keys:write"
+	ScopeHealthRead     Scope = "health:read" // whether the service works, and what of the provider's needs someone
 )
 
 // Role is the role that an API key gives its owner.
@@ -38,10 +41,11 @@ const (
 var Roles = []Role{RoleMarketplace, RoleViewer, RoleOperator, RoleAdmin}
 
 var rights = func() map[Role][]Scope {
-	viewer := []Scope{ScopeOrdersRead, ScopeAccountsRead, ScopeStockRead, ScopePoolsRead, ScopeEventsRead, ScopeWebhooksRead}
-	operator := slices.Concat(viewer, []Scope{ScopeOrdersWrite, ScopeOrdersOperate, ScopeAccountsWrite, ScopeStockWrite})
+	viewer := []Scope{ScopeOrdersRead, ScopeAccountsRead, ScopeStockRead, ScopePoolsRead, ScopeEventsRead, ScopeWebhooksRead,
+		ScopeHealthRead}
+	operator := slices.Concat(viewer, []Scope{ScopeOrdersWrite, ScopeOrdersOperate, ScopeOrdersPassword, ScopeAccountsWrite, ScopeStockWrite})
 	return map[Role][]Scope{
-		RoleMarketplace: {ScopeOrdersRead, ScopeOrdersWrite, ScopeEventsRead},
+		RoleMarketplace: {ScopeOrdersRead, ScopeOrdersWrite, ScopeOrdersPassword, ScopeEventsRead},
 		RoleViewer:      viewer,
 		RoleOperator:    operator,
 		RoleAdmin:       slices.Concat(operator, []Scope{ScopePoolsWrite, ScopeWebhooksWrite, ScopeKeysRead, ScopeKeysWrite}),

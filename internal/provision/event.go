@@ -25,6 +25,9 @@ const (
 	EventStockAcknowledged = "stock.acknowledged"
 )
 
+// EventPasswordIssued is the type of the event that a new password was set for a customer. The event contains no link.
+const EventPasswordIssued = "order.password_issued"
+
 // Types of events about webhooks themselves.
 const (
 	EventWebhookTest     = "webhook.test"     // sent only to the endpoint that it names

@@ -1,6 +1,9 @@
 package provision
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // FailureKind says who can resolve a failure.
 type FailureKind string
@@ -41,6 +44,8 @@ const (
 	CodeQuotaReached             Code = "QuotaReached"
 	CodeReportQuotaReached       Code = "ReportQuotaReached"
 	CodeResourceNotOurs          Code = "ResourceNotOurs"
+	CodeSignInInUse              Code = "SignInInUse"
+	CodeSignInRemoved            Code = "SignInRemoved"
 	CodeThrottled                Code = "Throttled"
 	CodeAWSUnavailable           Code = "AWSUnavailable"
 	CodeNotYetVisible            Code = "NotYetVisible"
@@ -63,6 +68,9 @@ const (
 	CodeInternal                 Code = "Internal"
 )
 
+// CodeConflict says that the state of something does not allow what was asked. No failure has it.
+const CodeConflict Code = "Conflict"
+
 var kindOf = map[Code]FailureKind{
 	CodeAliasTaken:               KindInput,
 	CodeUserNameTaken:            KindInput,
@@ -84,6 +92,8 @@ var kindOf = map[Code]FailureKind{
 	CodeQuotaReached:             KindPermission,
 	CodeReportQuotaReached:       KindPermission,
 	CodeResourceNotOurs:          KindPermission,
+	CodeSignInInUse:              KindOrder,
+	CodeSignInRemoved:            KindOrder,
 	CodeThrottled:                KindTransient,
 	CodeAWSUnavailable:           KindTransient,
 	CodeNotYetVisible:            KindTransient,
@@ -131,6 +141,8 @@ type Failure struct {
 	AWSCode string `json:"aws_code,omitempty"`
 	// RequestID is AWS's id of the refused request. AWS Support asks for it.
 	RequestID string `json:"aws_request_id,omitempty"`
+	// AnswerBy is when the question that an order asks about the failure expires. It is nil if the order asks none.
+	AnswerBy *time.Time `json:"answer_by,omitempty"`
 }
 
 // Explained returns the error with AWS's code and request id, if AWS gave them.

@@ -18,7 +18,10 @@ const (
 	StepCompare  Step = "compare_with_journal"
 )
 
-// Changes reports whether the step and its undo change the account.
+// StepNewPassword sets a new password in the account of a completed order. It has no undo.
+const StepNewPassword Step = "new_password"
+
+// Changes reports whether the step and its undo change an account that has not been handed over.
 func (s Step) Changes() bool {
 	switch s {
 	case StepUser, StepContacts, StepAlias, StepReport, StepSignIn:

@@ -57,7 +57,7 @@ func (r *Ring) LogMissing(ctx context.Context, uses Uses, workflows Workflows, l
 		return // the process stops
 	}
 	if err != nil {
-		log.WarnContext(ctx, "could not check whether this process lacks a seal key that is still needed; run `quartermaster keys status`",
+		log.WarnContext(ctx, "could not check whether this process lacks a seal key that is still needed; run `quartermaster seal-keys status`",
 			"error", err)
 		return
 	}

@@ -193,7 +193,7 @@ func (k KeyStatus) next(all int, now time.Time) string {
 		}
 		step += ": it is still needed by " + needed
 		if k.Passwords+k.WebhookSecrets+k.KeptUndos > 0 {
-			step += " (run `quartermaster keys reseal` for what is at rest)"
+			step += " (run `quartermaster seal-keys reseal` for what is at rest)"
 		}
 		return step + "."
 	case k.RemovableAfter.After(now):

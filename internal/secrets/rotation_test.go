@@ -67,7 +67,7 @@ func TestTheNextSafeStepIsSaid(t *testing.T) {
 			running("k2,k1", "k2,k1"), []secrets.KeyStatus{used("k1", time.Hour, rows, open, others), used("k2", 0)},
 			"k2 is known everywhere and seals. k1 may be removed after 2026-12-02 12:00 UTC at the earliest: " +
 				"it is still needed by 3 passwords, 1 webhook secret, 12 open orders and 2 other open workflows " +
-				"(run `quartermaster keys reseal` for what is at rest).", "k1 k2",
+				"(run `quartermaster seal-keys reseal` for what is at rest).", "k1 k2",
 		},
 		"only histories need it": {
 			running("k2,k1", "k2,k1"),

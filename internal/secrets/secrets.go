@@ -118,7 +118,7 @@ func ParseRing(text string) (*Ring, error) {
 		}
 		raw, err := base64.StdEncoding.DecodeString(secret)
 		if err != nil {
-			return nil, fmt.Errorf("key %q is not base64: make one with `quartermaster keys seal`", id)
+			return nil, fmt.Errorf("key %q is not base64: make one with `quartermaster seal-keys create`", id)
 		}
 		keys = append(keys, Key{ID: id, Secret: raw})
 	}

@@ -3,8 +3,6 @@ package webhooks
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -21,13 +19,6 @@ import (
 
 	"quartermaster/internal/provision"
 )
-
-// NewSecret makes a secret as Standard Webhooks writes it. Source: Standard Webhooks 1.0.0, "Signature scheme": 24 to 64 random bytes.
-func NewSecret() string {
-	var random [32]byte
-	_, _ = rand.Read(random[:]) // never fails: crypto/rand.Read ends the program rather than return an error
-	return "whsec_" + base64.StdEncoding.EncodeToString(random[:])
-}
 
 const (
 	mostAnswer = 4 << 10 // bytes of an answer that are read at all

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
@@ -39,6 +40,28 @@ func (t *Temporal) RemoveLeftovers(ctx context.Context, removal provision.Leftov
 		return unavailable(fmt.Errorf("starting the removal of what was left in account %s: %w", removal.AccountID, err))
 	}
 	return nil
+}
+
+// IssuePassword asks for a new password for the customer of an order, and waits for the outcome, but not longer than the given time. If a
+// new password of the order is being set already, the request joins that work. If it has not ended by then, the
+// order's row will show how it ends. Errors wrap provision.ErrUnavailable when the request may or may not have arrived.
+func (t *Temporal) IssuePassword(ctx context.Context, key provision.OrderKey, request provision.PasswordRequest,
+	wait time.Duration) (outcome provision.PasswordOutcome, ended bool, err error) {
+	run, err := t.client.SignalWithStartWorkflow(ctx, workflows.PasswordWorkflowID(key), workflows.SignalPassword, request,
+		client.StartWorkflowOptions{
+			TaskQueue: workflows.TaskQueue,
+			TypedSearchAttributes: temporal.NewSearchAttributes(workflows.ProviderKey.ValueSet(key.Provider),
+				workflows.OrderIDKey.ValueSet(key.ID)),
+			StaticSummary: "Sets a new password for the customer of order " + key.ID,
+			Priority:      temporal.Priority{FairnessKey: key.Provider},
+		}, workflows.IssuePasswordName, key)
+	if err != nil {
+		return outcome, false, unavailable(fmt.Errorf("requesting a new password of order %s: %w", key, err))
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	ended = run.Get(ctx, &outcome) == nil // an error says nothing about the request, which has arrived
+	return outcome, ended, nil
 }
 
 // StartImport starts the workflow of an import whose file is about to be stored. Errors wrap provision.ErrUnavailable when the

@@ -95,6 +95,12 @@ type ServerInterface interface {
 	// StreamEvents Follow events
 	// (GET /v1/events/stream)
 	StreamEvents(ctx echo.Context, params StreamEventsParams) error
+	// GetHealth Find out whether anything is stuck
+	// (GET /v1/health)
+	GetHealth(ctx echo.Context) error
+	// ListHistory List who did what, newest first
+	// (GET /v1/history)
+	ListHistory(ctx echo.Context, params ListHistoryParams) error
 	// GetOpenAPI Read this document
 	// (GET /v1/openapi.json)
 	GetOpenAPI(ctx echo.Context) error
@@ -125,13 +131,16 @@ type ServerInterface interface {
 	// ListOrderHistory Read the history of an order
 	// (GET /v1/orders/{order_id}/history)
 	ListOrderHistory(ctx echo.Context, orderID OrderIDInPath, params ListOrderHistoryParams) error
+	// IssuePassword Set a new password for the customer
+	// (POST /v1/orders/{order_id}/password)
+	IssuePassword(ctx echo.Context, orderID OrderIDInPath) error
 	// RetryOrder Retry the steps that an order waits for
 	// (POST /v1/orders/{order_id}/retry)
 	RetryOrder(ctx echo.Context, orderID OrderIDInPath) error
 	// SwapOrder Continue an order with another account
 	// (POST /v1/orders/{order_id}/swap)
 	SwapOrder(ctx echo.Context, orderID OrderIDInPath) error
-	// RevealPassword Read the first password, once
+	// RevealPassword Read the password of a link, once
 	// (POST /v1/password-reveals)
 	RevealPassword(ctx echo.Context) error
 	// ListPools List the pools with their settings
@@ -840,6 +849,103 @@ func (w *ServerInterfaceWrapper) StreamEvents(ctx echo.Context) error {
 	return err
 }
 
+// GetHealth converts echo context to params.
+func (w *ServerInterfaceWrapper) GetHealth(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetHealth(ctx)
+	return err
+}
+
+// ListHistory converts echo context to params.
+func (w *ServerInterfaceWrapper) ListHistory(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListHistoryParams
+	// ------------- Optional query parameter "kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "kind", ctx.QueryParams(), &params.Kind, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "actor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actor", ctx.QueryParams(), &params.Actor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter actor: %s", err))
+	}
+
+	// ------------- Optional query parameter "order_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order_id", ctx.QueryParams(), &params.OrderID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "account_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "account_id", ctx.QueryParams(), &params.AccountID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter account_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "key_id" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "key_id", ctx.QueryParams(), &params.KeyID, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter key_id: %s", err))
+	}
+
+	// ------------- Optional query parameter "marketplace" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "marketplace", ctx.QueryParams(), &params.Marketplace, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter marketplace: %s", err))
+	}
+
+	// ------------- Optional query parameter "environment" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "environment", ctx.QueryParams(), &params.Environment, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter environment: %s", err))
+	}
+
+	// ------------- Optional query parameter "since" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "since", ctx.QueryParams(), &params.Since, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter since: %s", err))
+	}
+
+	// ------------- Optional query parameter "until" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "until", ctx.QueryParams(), &params.Until, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter until: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListHistory(ctx, params)
+	return err
+}
+
 // GetOpenAPI converts echo context to params.
 func (w *ServerInterfaceWrapper) GetOpenAPI(ctx echo.Context) error {
 	var err error
@@ -1057,6 +1163,22 @@ func (w *ServerInterfaceWrapper) ListOrderHistory(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListOrderHistory(ctx, orderID, params)
+	return err
+}
+
+// IssuePassword converts echo context to params.
+func (w *ServerInterfaceWrapper) IssuePassword(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "order_id" -------------
+	var orderID OrderIDInPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "order_id", ctx.Param("order_id"), &orderID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.IssuePassword(ctx, orderID)
 	return err
 }
 
@@ -1716,6 +1838,8 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/callback-secret/rotate", wrapper.RotateCallbackSecret, options.OperationMiddlewares["rotateCallbackSecret"]...)
 	router.GET(options.BaseURL+"/v1/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
 	router.GET(options.BaseURL+"/v1/events/stream", wrapper.StreamEvents, options.OperationMiddlewares["streamEvents"]...)
+	router.GET(options.BaseURL+"/v1/health", wrapper.GetHealth, options.OperationMiddlewares["getHealth"]...)
+	router.GET(options.BaseURL+"/v1/history", wrapper.ListHistory, options.OperationMiddlewares["listHistory"]...)
 	router.GET(options.BaseURL+"/v1/openapi.json", wrapper.GetOpenAPI, options.OperationMiddlewares["getOpenAPI"]...)
 	router.GET(options.BaseURL+"/v1/orders", wrapper.ListOrders, options.OperationMiddlewares["listOrders"]...)
 	router.POST(options.BaseURL+"/v1/orders", wrapper.CreateOrder, options.OperationMiddlewares["createOrder"]...)
@@ -1725,6 +1849,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/orders/:order_id/end-undo", wrapper.EndUndo, options.OperationMiddlewares["endUndo"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/fail", wrapper.FailOrder, options.OperationMiddlewares["failOrder"]...)
 	router.GET(options.BaseURL+"/v1/orders/:order_id/history", wrapper.ListOrderHistory, options.OperationMiddlewares["listOrderHistory"]...)
+	router.POST(options.BaseURL+"/v1/orders/:order_id/password", wrapper.IssuePassword, options.OperationMiddlewares["issuePassword"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/retry", wrapper.RetryOrder, options.OperationMiddlewares["retryOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/:order_id/swap", wrapper.SwapOrder, options.OperationMiddlewares["swapOrder"]...)
 	router.POST(options.BaseURL+"/v1/orders/validate", wrapper.ValidateOrder, options.OperationMiddlewares["validateOrder"]...)
@@ -2444,6 +2569,49 @@ func (response StreamEvents200TextEventStreamResponse) VisitStreamEventsResponse
 	}
 }
 
+type GetHealthRequestObject struct {
+}
+
+type GetHealthResponseObject interface {
+	VisitGetHealthResponse(w http.ResponseWriter) error
+}
+
+type GetHealth200JSONResponse Health
+
+func (response GetHealth200JSONResponse) VisitGetHealthResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListHistoryRequestObject struct {
+	Params ListHistoryParams
+}
+
+type ListHistoryResponseObject interface {
+	VisitListHistoryResponse(w http.ResponseWriter) error
+}
+
+type ListHistory200JSONResponse HistoryPage
+
+func (response ListHistory200JSONResponse) VisitListHistoryResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetOpenAPIRequestObject struct {
 }
 
@@ -2697,6 +2865,43 @@ func (response ListOrderHistory200JSONResponse) VisitListOrderHistoryResponse(w 
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssuePasswordRequestObject struct {
+	OrderID OrderIDInPath `json:"order_id"`
+	Body    *IssuePasswordJSONRequestBody
+}
+
+type IssuePasswordResponseObject interface {
+	VisitIssuePasswordResponse(w http.ResponseWriter) error
+}
+
+type IssuePassword200JSONResponse Order
+
+func (response IssuePassword200JSONResponse) VisitIssuePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type IssuePassword202JSONResponse Order
+
+func (response IssuePassword202JSONResponse) VisitIssuePasswordResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3386,6 +3591,12 @@ type StrictServerInterface interface {
 	// StreamEvents Follow events
 	// (GET /v1/events/stream)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
+	// GetHealth Find out whether anything is stuck
+	// (GET /v1/health)
+	GetHealth(ctx context.Context, request GetHealthRequestObject) (GetHealthResponseObject, error)
+	// ListHistory List who did what, newest first
+	// (GET /v1/history)
+	ListHistory(ctx context.Context, request ListHistoryRequestObject) (ListHistoryResponseObject, error)
 	// GetOpenAPI Read this document
 	// (GET /v1/openapi.json)
 	GetOpenAPI(ctx context.Context, request GetOpenAPIRequestObject) (GetOpenAPIResponseObject, error)
@@ -3416,13 +3627,16 @@ type StrictServerInterface interface {
 	// ListOrderHistory Read the history of an order
 	// (GET /v1/orders/{order_id}/history)
 	ListOrderHistory(ctx context.Context, request ListOrderHistoryRequestObject) (ListOrderHistoryResponseObject, error)
+	// IssuePassword Set a new password for the customer
+	// (POST /v1/orders/{order_id}/password)
+	IssuePassword(ctx context.Context, request IssuePasswordRequestObject) (IssuePasswordResponseObject, error)
 	// RetryOrder Retry the steps that an order waits for
 	// (POST /v1/orders/{order_id}/retry)
 	RetryOrder(ctx context.Context, request RetryOrderRequestObject) (RetryOrderResponseObject, error)
 	// SwapOrder Continue an order with another account
 	// (POST /v1/orders/{order_id}/swap)
 	SwapOrder(ctx context.Context, request SwapOrderRequestObject) (SwapOrderResponseObject, error)
-	// RevealPassword Read the first password, once
+	// RevealPassword Read the password of a link, once
 	// (POST /v1/password-reveals)
 	RevealPassword(ctx context.Context, request RevealPasswordRequestObject) (RevealPasswordResponseObject, error)
 	// ListPools List the pools with their settings
@@ -4319,6 +4533,54 @@ func (sh *strictHandler) StreamEvents(ctx echo.Context, params StreamEventsParam
 	return nil
 }
 
+// GetHealth operation middleware
+func (sh *strictHandler) GetHealth(ctx echo.Context) error {
+	var request GetHealthRequestObject
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetHealth(ctx.Request().Context(), request.(GetHealthRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetHealth")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetHealthResponseObject); ok {
+		return validResponse.VisitGetHealthResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListHistory operation middleware
+func (sh *strictHandler) ListHistory(ctx echo.Context, params ListHistoryParams) error {
+	var request ListHistoryRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListHistory(ctx.Request().Context(), request.(ListHistoryRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListHistory")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListHistoryResponseObject); ok {
+		return validResponse.VisitListHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // GetOpenAPI operation middleware
 func (sh *strictHandler) GetOpenAPI(ctx echo.Context) error {
 	var request GetOpenAPIRequestObject
@@ -4699,6 +4961,54 @@ func (sh *strictHandler) ListOrderHistory(ctx echo.Context, orderID OrderIDInPat
 		return err
 	} else if validResponse, ok := response.(ListOrderHistoryResponseObject); ok {
 		return validResponse.VisitListOrderHistoryResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// IssuePassword operation middleware
+func (sh *strictHandler) IssuePassword(ctx echo.Context, orderID OrderIDInPath) error {
+	var request IssuePasswordRequestObject
+
+	request.OrderID = orderID
+
+	var body IssuePasswordJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.IssuePassword(ctx.Request().Context(), request.(IssuePasswordRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "IssuePassword")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(IssuePasswordResponseObject); ok {
+		return validResponse.VisitIssuePasswordResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

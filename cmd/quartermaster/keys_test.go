@@ -1,0 +1,84 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+func idOf(text string) string { return strings.Split(text, "_")[2] }
+
+func TestKeysByCommandLine(t *testing.T) {
+	t.Parallel()
+	s := setupAPI(t)
+	store := s.must("keys", "create", "--name=store", "--expires=30d", "--marketplace=nordic")
+	narrow := s.must("keys", "create", "--name=dashboard", "--role=viewer", "--scope=orders:read", "--scope=events:read", "--rate=2.5",
+		"--expires=0")
+	list := s.must("keys", "list")
+	require.Regexp(t, idOf(store)+` +store +marketplace +all of the role +nordic +server's .* key \S+ .* never +live`, list,
+		"the least, unless it is said")
+	require.Regexp(t, idOf(narrow)+` +dashboard +viewer +orders:read and events:read +all +2.5/s .* never +never +live`, list)
+	require.NotContains(t, list, store)
+	key, err := s.store.APIKeys.Get(t.Context(), "acme", idOf(store))
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(30*24*time.Hour), *key.ExpiresAt, time.Minute)
+
+	for flag, message := range map[string]string{
+		"--scope=keys:write": "the role marketplace does not have keys:write, only admin has it",
+		"--expires=-1h":      "is in the past",
+		"--name=":            "name: ",
+		"--rate=0":           "needs at least one marketplace: name one that has a pool, out of nordic",
+	} {
+		args := []string{"keys", "create", "--name=x", flag}
+		if flag != "--rate=0" {
+			args = append(args, "--marketplace=nordic")
+		}
+		refused := s.run(args...)
+		require.Contains(t, inWords(refused.err), message)
+		require.Equal(t, exitRefused, exitCode(refused.err), flag)
+	}
+	require.ErrorContains(t, s.run("keys", "create", "--name=x", "--role=owner").err, "--role must be one of")
+
+	require.ErrorContains(t, s.run("keys", "rotate", idOf(store), "--overlap=1m").err, "use full hours from 1h0m0s to 720h0m0s")
+	rotated := s.run("keys", "rotate", idOf(store), "--overlap=2h")
+	require.NoError(t, rotated.err)
+	require.Contains(t, rotated.logs, "key "+idOf(store)+" stays valid until ")
+	successor := strings.TrimSpace(rotated.out)
+	require.True(t, strings.HasPrefix(successor, "qm_live_"))
+	require.Contains(t, inWords(s.run("keys", "rotate", idOf(store)).err), "its successor is "+idOf(successor))
+	require.Regexp(t, idOf(store)+` .* replaced by `+idOf(successor), s.must("keys", "list"))
+
+	require.ErrorContains(t, s.run("keys", "revoke", idOf(store)).err, "add --yes")
+	declined := s.with(atTerminal("n\n"), "keys", "revoke", idOf(store))
+	require.ErrorContains(t, declined.err, "nothing was done")
+	require.Contains(t, declined.logs, idOf(store)+"  store  marketplace  last used never")
+	require.Contains(t, s.must("keys", "revoke", idOf(store), "--yes"), idOf(store)+": revoked at ")
+	require.NotRegexp(t, `(?m)^`+idOf(store), s.must("keys", "list"))
+	require.Regexp(t, idOf(store)+` .* revoked`, s.must("keys", "list", "--ended"))
+	require.Equal(t, exitNotFound, exitCode(s.run("keys", "revoke", "000000000000", "--yes").err))
+}
+
+func TestTheFirstKeyOfAProviderNeedsTheDatabaseOnly(t *testing.T) {
+	t.Parallel()
+	url, store := setupStock(t)
+	database := "--database-url=" + url
+	text, err := call(t, "providers", "key", "acme", "--expires=52w", database)
+	require.NoError(t, err)
+	key, err := store.APIKeys.Get(t.Context(), "acme", idOf(text))
+	require.NoError(t, err)
+	require.Equal(t, provision.RoleAdmin, key.Role)
+	require.WithinDuration(t, time.Now().Add(364*24*time.Hour), *key.ExpiresAt, time.Minute)
+	_, err = call(t, "providers", "key", "amce", "--name=admin", database)
+	require.ErrorContains(t, err, `there is no provider "amce": use acme or globex`)
+	require.Equal(t, exitNotFound, exitCode(err))
+	_, err = call(t, "providers", "key", "acme", "--expires=-1h", database)
+	require.ErrorContains(t, err, "is in the past")
+	require.Equal(t, exitRefused, exitCode(err))
+	list, err := call(t, "providers", "list", database)
+	require.NoError(t, err)
+	require.Regexp(t, `(?m)^acme +acme +\S+Z$`, list)
+}
