@@ -309,10 +309,10 @@ func (w *walk) accountImport() map[string]string {
 	ctx := w.t.Context()
 	key := provision.ImportKey{Provider: "acme", ID: uuid.NewString()}
 	file := csvFile(fmt.Sprintf("7%011d", w.next())) + "mk-row\n"
-	_, first, err := stockcsv.Scan(strings.NewReader(file))
+	scanned, err := stockcsv.Scan([]byte(file))
 	require.NoError(w.t, err)
-	_, err = w.database.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: "test", File: []byte(file), Rows: 2,
-		NextOffset: first.Offset, NextLine: first.Line})
+	_, err = w.database.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: "test", File: scanned.Text, Rows: 2,
+		NextOffset: scanned.First.Offset, NextLine: scanned.First.Line})
 	require.NoError(w.t, err)
 	done, _, err := w.database.Imports.RunBatch(ctx, key, nil)
 	require.NoError(w.t, err)
