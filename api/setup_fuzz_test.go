@@ -404,8 +404,10 @@ func keepFuzzedImport(t require.TestingT, w *testAPI) {
 		return
 	}
 	file := csvFile("777788880001", "777788880002") + "x\n"
-	_, err := w.store.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file),
-		Rows: 3, NextOffset: int64(len(stockcsv.Template())), NextLine: 2})
+	scanned, err := stockcsv.Scan([]byte(file))
+	require.NoError(t, err)
+	_, err = w.store.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: scanned.Text,
+		Rows: 3, NextOffset: scanned.First.Offset, NextLine: scanned.First.Line})
 	require.NoError(t, err)
 	require.NoError(t, w.workflows.ImportKept(ctx, fuzzedImport))
 }
