@@ -165,9 +165,12 @@ func fuzzedAccounts(w *testAPI, number int64) (accounts []string, created string
 
 func roleOf(accountID string) string { return "arn:aws:iam::" + accountID + ":role/Q" }
 
+func briefStreams(c *Config) { c.StreamLifetime = time.Millisecond }
+
 // fuzzed makes streams brief, and the test the proxy of the API.
 func fuzzed(c *Config) {
-	c.StreamLifetime, c.TrustedProxies = time.Millisecond, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	briefStreams(c)
+	c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
 }
 
 // forwardedFor are addresses as proxies write them, and what clients make up.
@@ -401,8 +404,10 @@ func keepFuzzedImport(t require.TestingT, w *testAPI) {
 		return
 	}
 	file := csvFile("777788880001", "777788880002") + "x\n"
-	_, err := w.store.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file),
-		Rows: 3, NextOffset: int64(len(stockcsv.Template())), NextLine: 2})
+	scanned, err := stockcsv.Scan([]byte(file))
+	require.NoError(t, err)
+	_, err = w.store.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: scanned.Text,
+		Rows: 3, NextOffset: scanned.First.Offset, NextLine: scanned.First.Line})
 	require.NoError(t, err)
 	require.NoError(t, w.workflows.ImportKept(ctx, fuzzedImport))
 }
