@@ -54,8 +54,8 @@ func canonical(v any, at []string, s *openapi3.Schema) (any, []finding) {
 	return v, found
 }
 
-// hasFraction reports whether a number is no integer. kin-openapi rounds a number before it looks. It is left to compare the large ones with
-// their bounds.
+// hasFraction reports whether a number is no integer. kin-openapi rounds a number before it looks. It still compares the large
+// ones with their bounds.
 func hasFraction(number json.Number) bool {
 	f, err := number.Float64()
 	return err == nil && math.Abs(f) < 1e15 && strings.ContainsAny(number.String(), ".eE")

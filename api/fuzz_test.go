@@ -30,11 +30,15 @@ func (f *fuzzer) try(handler http.Handler, c call) error {
 	for name, text := range c.headers {
 		r.Header.Set(name, text)
 	}
+	path := r.URL.EscapedPath() // the API decodes the request in place
 	recorder := httptest.NewRecorder()
 	handler.ServeHTTP(recorder, r)
 	status, body := recorder.Code, recorder.Body.Bytes()
 	if status >= 500 {
 		return fmt.Errorf("%s → %d %s", c, status, body)
+	}
+	if bytes.Contains(body, []byte("goroutine ")) || bytes.Contains(body, []byte(".go:")) {
+		return fmt.Errorf("%s → %d shows a stack trace: %s", c, status, body)
 	}
 	if c.method == http.MethodHead {
 		return nil
@@ -51,7 +55,7 @@ func (f *fuzzer) try(handler http.Handler, c call) error {
 			return fmt.Errorf("%s → %d, not a problem: %w", c, status, err)
 		}
 	}
-	op := f.operationAt(c.method, r.URL.EscapedPath())
+	op := f.operationAt(c.method, path)
 	if op == nil { // the method was spoilt
 		if status != http.StatusMethodNotAllowed && status != http.StatusRequestEntityTooLarge {
 			return fmt.Errorf("%s → %d, neither 405 nor 413", c, status)
