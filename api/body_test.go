@@ -44,7 +44,9 @@ func (w *testAPI) open(t *testing.T, address, method, target, headers, body stri
 	_, err = fmt.Fprintf(connection, "%s %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n%s\r\n%s",
 		method, target, w.key, headers, body)
 	require.NoError(t, err)
-	return connection.(*net.TCPConn) //nolint:forcetypeassert // it was dialed as one
+	dialed, ok := connection.(*net.TCPConn)
+	require.True(t, ok)
+	return dialed
 }
 
 // logged waits for the log's record of the next request, and returns it.

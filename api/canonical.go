@@ -81,11 +81,7 @@ func canonicalText(text string, s *openapi3.Schema) (_, wrong string) {
 	if text = provision.CleanText(text); text == "" && s.MinLength == 0 {
 		return "", ""
 	}
-	most := math.MaxInt
-	if s.MaxLength != nil {
-		most = int(*s.MaxLength) //nolint:gosec // the document's own numbers, which a test bounds
-	}
-	return text, judge(text, most)
+	return text, judge(text, int(value(s.MaxLength))) // a test sees to it that the document bounds every free text
 }
 
 // fieldAt is an invalid field of the body, by the names and places that lead to it.

@@ -38,7 +38,7 @@ func TestEntityTags(t *testing.T) {
 }
 
 // changesOf lists a change of each kind of resource that has an ETag.
-func changesOf(w *testAPI, t *testing.T) map[string]func(ifMatch string) (status int, problem openapi.Problem, etag string) {
+func changesOf(t *testing.T, w *testAPI) map[string]func(ifMatch string) (status int, problem openapi.Problem, etag string) {
 	t.Helper()
 	w.stockAccount(t, "444455556666", provision.AccountReady)
 	hook := "/v1/webhooks/" + w.createWebhook(t, map[string]any{"url": "https://hooks.example.com/"}).Webhook.ID
@@ -66,7 +66,7 @@ func changesOf(w *testAPI, t *testing.T) map[string]func(ifMatch string) (status
 func TestIfMatch(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	for name, change := range changesOf(w, t) {
+	for name, change := range changesOf(t, w) {
 		_, _, current := change("")
 		require.Regexp(t, `^"[0-9]+"$`, current, name)
 		for _, other := range []string{`"999999"`, `"abc"`, `""`, `"0"`, `"-1"`, `"0` + current[1:],
