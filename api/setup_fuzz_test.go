@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -79,17 +80,21 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 	}
 	hooks, deliveries := fuzzedWebhooks(t, w.store)
 	keepFuzzedImport(t, w)
+	boundTo := func(marketplace string) string {
+		return w.createKeyOf("acme", provision.RoleMarketplace, func(k *provision.APIKey) { k.Marketplaces = []string{marketplace} })
+	}
 	f := &fuzzer{
 		contract: c,
 		names:    slices.Sorted(maps.Keys(c.operations)),
 		keys: []string{w.key, w.key, w.key, w.key, w.key, w.otherKey, "", "qm_live_x_y", w.createKeyOf("acme",
-			provision.RoleMarketplace), w.createKeyOf("acme", provision.RoleViewer)},
+			provision.RoleMarketplace), boundTo("nordic"), boundTo("south"), w.createKeyOf("acme", provision.RoleViewer)},
 		seen: map[string]map[int]int{},
 		hints: map[string][]string{
 			"id":                append([]string{orders[1], "n-1", "n-2"}, slices.Repeat([]string{created}, 6)...),
 			"order_id":          {orders[0], orders[1], orders[2], orders[3], orders[3], orders[3], done.ID, "n-1", "unknown"},
 			"account_id":        {accounts[3], accounts[3], accounts[2], accounts[4], accounts[4], accounts[0], created},
 			"marketplace":       {"nordic"},
+			"marketplaces":      {"nordic"},
 			"model":             {"SPAM", "ECAM"},
 			"account_model":     {"SPAM", "ECAM"},
 			"role_arn":          {roleOf(created), roleOf(created), roleOf(created), roleOf(accounts[3]), roleOf(accounts[3])},
@@ -112,7 +117,7 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 			"type":              {"order.*", "order.accepted"},
 			"event_types":       {"order.*", "order.accepted"},
 			"Last-Event-ID":     {*encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
-			"If-Match":          {"*", "*", "*", `"1"`, `"999"`, `W/"1"`, `"999", "1"`, `"abc"`, "1", `*, "1"`},
+			"If-Match":          append(slices.Repeat([]string{"*"}, 20), `"1"`, `"999"`, `W/"1"`, `"999", "1"`, `"abc"`, "1", `*, "1"`),
 			"If-None-Match":     {"*", `"1"`, `W/"1"`, `"999", "1"`, "1", `"`},
 			"created_after":     {"2026-11-22T10:00:00+23:59", "0001-01-01T00:00:00Z", "2026-11-21T00:00:00-23:59", "0001-01-01T00:00:00+01:00"},
 			"created_before":    {"9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59", "2026-02-30T10:00:00Z", "2026-11-22T23:59:60Z"},
@@ -169,7 +174,14 @@ func fuzzedAccounts(w *testAPI, number int64) (accounts []string, created string
 
 func roleOf(accountID string) string { return "arn:aws:iam::" + accountID + ":role/Q" }
 
-func briefStreams(c *Config) { c.StreamLifetime = time.Millisecond }
+// fuzzed makes streams brief, and the test the proxy of the API.
+func fuzzed(c *Config) {
+	c.StreamLifetime, c.TrustedProxies = time.Millisecond, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+}
+
+// forwardedFor are addresses as proxies write them, and what clients make up.
+var forwardedFor = []string{"203.0.113.9", "203.0.113.9:4711", "2001:db8::9", "[2001:db8::9]:4711", "fe80::9%eth0", "::ffff:203.0.113.9",
+	"64:ff9b::203.0.113.9", "203.0.113.9, 192.0.2.1", " 203.0.113.9 ,, ", "unknown", "_hidden", "", ",", "203.0.113.9:", "[::1", "%", "1.2.3"}
 
 // A stream is text; kin-openapi has to be told.
 func init() {
@@ -227,7 +239,7 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 			}
 			c.params[p.Value.Name] = text
 			written := url.PathEscape(text)
-			if oneIn(t, 20, "escaped twice") {
+			if oneIn(t, 40, "escaped twice") {
 				written = url.PathEscape("%" + fmt.Sprintf("%02X", text[0]) + text[1:])
 			}
 			path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", written)
@@ -247,15 +259,21 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 		if oneIn(t, 25, "stray parameter") {
 			query.Set(rapid.String().Draw(t, "name"), "1")
 		}
+		if oneIn(t, 2, "a proxy") {
+			forwarded := rapid.OneOf(rapid.SampledFrom(forwardedFor), rapid.String()).Draw(t, "X-Forwarded-For")
+			if printable(forwarded) {
+				c.headers["X-Forwarded-For"] = forwarded
+			}
+		}
 		c.target = path
 		if len(query) > 0 {
 			c.target += "?" + query.Encode()
 		}
-		if oneIn(t, 40, "a query that cannot be read") {
+		if oneIn(t, 80, "a query that cannot be read") {
 			c.target += rapid.SampledFrom([]string{"?limit=%zz", "?limit=5;state=failed", "?cursor=%FF", "?cursor=%00", "?%00=1", "?limit=6e1",
 				"?created_after=2026-11-22T10:00:00%2B23:59&created_before=2026-11-20T10:00:00Z"}).Draw(t, "query")
 		}
-		if oneIn(t, 40, "content coding") {
+		if oneIn(t, 80, "content coding") {
 			c.headers["Content-Encoding"] = rapid.SampledFrom([]string{"gzip", "identity", "br, gzip", ""}).Draw(t, "coding")
 		}
 		if op.RequestBody != nil {
@@ -267,7 +285,7 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 					body = f.spoil(t, body)
 				}
 				c.body, _ = json.Marshal(body)
-				if oneIn(t, 6, "twisted") {
+				if oneIn(t, 12, "twisted") {
 					c.body = twisted(t, c.body)
 				}
 			}
