@@ -459,9 +459,10 @@ func keepFuzzedImport(t require.TestingT, w *testAPI) {
 		require.NoError(t, err)
 		return
 	}
-	file := csvFile("777788880001", "777788880002") + "x\n"
-	_, err := w.store.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: []byte(file),
-		Rows: 3, NextOffset: int64(len(stockcsv.Template())), NextLine: 2})
+	file, err := stockcsv.Scan([]byte(csvFile("777788880001", "777788880002") + "x\n"))
+	require.NoError(t, err)
+	_, err = w.store.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: file.Text,
+		Rows: file.Rows, NextOffset: file.First.Offset, NextLine: file.First.Line})
 	require.NoError(t, err)
 	require.NoError(t, w.workflows.ImportKept(ctx, fuzzedImport))
 }
