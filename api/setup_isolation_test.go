@@ -50,7 +50,8 @@ func walkTable() map[string]walked {
 	return map[string]walked{
 		"createOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
 			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
-		"listOrders": {queries: []string{"account_id={held_account}", "customer_id=mk-customer", "marketplace=nordic", "limit=1", "state=completed"}},
+		"listOrders": {queries: []string{"account_id={held_account}", "customer_id=mk-customer",
+			"marketplace=nordic", "limit=1", "state=completed"}},
 		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
 			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
 		"getOrder":         {},
@@ -309,10 +310,10 @@ func (w *walk) accountImport() map[string]string {
 	ctx := w.t.Context()
 	key := provision.ImportKey{Provider: "acme", ID: uuid.NewString()}
 	file := csvFile(fmt.Sprintf("7%011d", w.next())) + "mk-row\n"
-	_, first, err := stockcsv.Scan(strings.NewReader(file))
+	scanned, err := stockcsv.Scan([]byte(file))
 	require.NoError(w.t, err)
-	_, err = w.database.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: "test", File: []byte(file), Rows: 2,
-		NextOffset: first.Offset, NextLine: first.Line})
+	_, err = w.database.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: "test", File: scanned.Text, Rows: 2,
+		NextOffset: scanned.First.Offset, NextLine: scanned.First.Line})
 	require.NoError(w.t, err)
 	done, _, err := w.database.Imports.RunBatch(ctx, key, nil)
 	require.NoError(w.t, err)

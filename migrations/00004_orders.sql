@@ -52,7 +52,8 @@ COMMENT ON COLUMN orders.refused_at IS
     'when Quartermaster last could not open a session in the account that the order had claimed; NULL = it could, '
     'or none was claimed';
 COMMENT ON COLUMN orders.refused_by IS 'the id of that account';
-COMMENT ON COLUMN orders.failure IS 'code, field and reason of the failure, or of the question in state action_required';
+COMMENT ON COLUMN orders.failure IS
+    'code, field and reason of the failure, or of the question in state action_required, which also has its deadline';
 COMMENT ON COLUMN orders.result IS 'what the customer gets: account, IAM user, alias, report, instructions; never a password';
 COMMENT ON COLUMN orders.leftovers IS 'what the undo could not remove or restore in the account';
 COMMENT ON COLUMN orders.notes IS 'what the undo left alone on purpose, such as an alias that the customer has changed';
@@ -276,7 +277,7 @@ BEGIN
     PERFORM emit_event(NEW.provider, 'order.' || NEW.state, NEW.id, jsonb_strip_nulls(jsonb_build_object(
         'order_id', NEW.id, 'marketplace', NEW.marketplace, 'environment', NEW.environment, 'state', NEW.state, 'since', NEW.state_since,
         'code', NEW.failure ->> 'code', 'field', NEW.failure ->> 'field', 'reason', NEW.failure ->> 'reason',
-        'aws_account_id', NEW.result ->> 'account_id')));
+        'action_deadline', NEW.failure ->> 'answer_by', 'aws_account_id', NEW.result ->> 'account_id')));
     RETURN NULL;
 END $$;
 -- +goose StatementEnd

@@ -209,7 +209,7 @@ type AccountImport struct {
 	// Added The number of accounts that were added, or that a dry run would add.
 	Added int `json:"added"`
 
-	// By Who started it: an API key, or a user of the command line.
+	// By Who started it.
 	By string `json:"by"`
 
 	// DryRun Whether the rows are only checked and nothing changes.
@@ -879,7 +879,7 @@ type NewPool struct {
 	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
 
-	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind *ReportKind `json:"report_kind,omitempty"`
 
 	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
@@ -945,6 +945,11 @@ type Order struct {
 	// or `ECAM` (the end customer owns it). Models are data: this is not an enumeration, because AWS renames and
 	// adds models. A model that the service does not know is refused with the list of those that it knows.
 	AccountModel *AccountModel `json:"account_model,omitempty"`
+
+	// ActionDeadline When the question in `failure` expires. If it has no answer by then, the order fails with
+	// `ActionDeadlinePassed`, and everything is undone. Present only in the state `action_required`. The pool's
+	// `action_deadline_seconds` set it when the question was asked.
+	ActionDeadline *time.Time `json:"action_deadline,omitempty"`
 
 	// AWSAccountAlias The alias of the account ("AWS Account Alias"). It is part of the sign-in URL and unique across AWS.
 	// Lower-case letters, digits, and single hyphens inside; not twelve digits.
@@ -1054,6 +1059,9 @@ type OrderCorrection struct {
 type OrderEvent struct {
 	// Data The order without personal data. Read the order for the rest.
 	Data struct {
+		// ActionDeadline When the question expires, if the order asks one.
+		ActionDeadline *time.Time `json:"action_deadline,omitempty"`
+
 		// AWSAccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 		AWSAccountID *AccountID `json:"aws_account_id,omitempty"`
 
@@ -1255,7 +1263,7 @@ type Pool struct {
 	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds Renotify `json:"renotify_seconds"`
 
-	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind ReportKind `json:"report_kind"`
 
 	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
@@ -1402,7 +1410,7 @@ type PoolUpdate struct {
 	// RenotifySeconds How many seconds pass between reminders of an open alert that no one has acknowledged.
 	RenotifySeconds *Renotify `json:"renotify_seconds,omitempty"`
 
-	// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 	ReportKind *ReportKind `json:"report_kind,omitempty"`
 
 	// ReportPrefix The prefix of a new report's objects. Characters `0-9A-Za-z!-_.*'()`, and single slashes inside.
@@ -1506,8 +1514,8 @@ type Report struct {
 	// Existing true: an existing report was linked; false: the report was created for this order.
 	Existing bool `json:"existing"`
 
-	// Kind `cur`: a legacy Cost and Usage Report; `export`: CUR 2.0 from Data Exports.
-	Kind provision.ReportKind `json:"kind"`
+	// Kind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+	Kind ReportKind `json:"kind"`
 
 	// Name The name of the report.
 	Name string `json:"name"`
@@ -1519,7 +1527,7 @@ type Report struct {
 	Region string `json:"region"`
 }
 
-// ReportKind The kind of new reports: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
+// ReportKind The kind of a report: `export` is CUR 2.0 from Data Exports; `cur` is the legacy Cost and Usage Report.
 type ReportKind = provision.ReportKind
 
 // ReportName The name of an existing Cost and Usage Report or Data Export to link ("Use Existing CUR"). Case-sensitive. If
@@ -2410,8 +2418,7 @@ type ClientInterface interface {
 
 	// ListAccountImports List imports, newest first
 	//
-	// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-	// days.
+	// Lists imports of accounts. Imports are kept for 90 days.
 	//
 	// Corresponds with GET /v1/account-imports (the `ListAccountImports` operationId).
 	ListAccountImports(ctx context.Context, params *ListAccountImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3466,8 +3473,7 @@ type ClientInterface interface {
 
 // ListAccountImports List imports, newest first
 //
-// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-// days.
+// Lists imports of accounts. Imports are kept for 90 days.
 //
 // Corresponds with GET /v1/account-imports (the `ListAccountImports` operationId).
 func (c *Client) ListAccountImports(ctx context.Context, params *ListAccountImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -9014,8 +9020,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListAccountImportsWithResponse List imports, newest first
 	//
-	// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-	// days.
+	// Lists imports of accounts. Imports are kept for 90 days.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12846,8 +12851,7 @@ func (r TestWebhookResponse) ContentType() string {
 
 // ListAccountImportsWithResponse List imports, newest first
 //
-// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-// days.
+// Lists imports of accounts. Imports are kept for 90 days.
 //
 // Returns a wrapper object for the known response body format(s).
 //
