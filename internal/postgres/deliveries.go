@@ -296,7 +296,8 @@ func (s Deliveries) RecordAttempt(ctx context.Context, key provision.WebhookKey,
 const deliveriesActor = "deliveries"
 
 const disableWebhookSQL = `
-UPDATE webhooks SET enabled = false, disabled_by = '` + deliveriesActor + `', disabled_because = $2, disabled_at = now(), version = version + 1
+UPDATE webhooks SET enabled = false, disabled_by = '` + deliveriesActor + `', disabled_because = $2,
+    disabled_at = now(), version = version + 1
     WHERE id = $1`
 
 // The URL stays out of the event: addresses of receivers may hold a token.
