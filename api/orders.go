@@ -257,8 +257,8 @@ func (s *service) orderRules(ctx context.Context, body []byte) ([]provision.Fiel
 		broken = append(broken, provision.FieldError{Field: "id",
 			Message: fmt.Sprintf("%q has a special meaning in URLs: use at least one character that is not a dot", form.ID)})
 	}
-	if request.CallbackURL != "" {
-		if wrong := s.WebhookPolicy.CheckURL(request.CallbackURL); wrong != "" {
+	if form.CallbackURL != nil {
+		if wrong := s.WebhookPolicy.CheckURL(*form.CallbackURL); wrong != "" {
 			broken = append(broken, provision.FieldError{Field: "callback_url", Message: wrong})
 		}
 	}

@@ -90,7 +90,7 @@ func TestCallbacksAndEndpointsHaveOneRuleForURLs(t *testing.T) {
 	w := setup(t)
 	trying := setup(t, func(c *Config) { c.WebhookPolicy = webhooks.Policy{Loopback: true} })
 	for url, wanted := range map[string]string{
-		"": "needs 1 to 2048 characters", "http://hooks.example.com/": "use https", "https://10.1.2.3/": "not a public address",
+		"": "not a URL", "http://hooks.example.com/": "use https", "https://10.1.2.3/": "not a public address",
 		"https://[::ffff:169.254.169.254]/": "not a public address", "https://u:p@hooks.example.com/": "a user or a password",
 		"https://hooks.example.com/a b": "write it as %20", "https://hooks.example.com/#x": "a fragment", "https://büro.example/": "xn--bro-hoa.example",
 		"https://hooks.example.com/" + strings.Repeat("x", 2048): "2048 characters", "https://hooks.example.com:22/": "port 22 is not called",
