@@ -35,7 +35,7 @@ func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRe
 		return nil, err
 	}
 	kept, err := s.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun),
-		ByWorkflow: true, File: file.Text, Rows: file.Rows, NextOffset: file.First.Offset, NextLine: file.First.Line})
+		File: file.Text, Rows: file.Rows, NextOffset: file.First.Offset, NextLine: file.First.Line})
 	if err != nil {
 		return nil, err
 	}

@@ -218,6 +218,9 @@ func (s *service) orderResource(v provision.OrderView) openapi.Order {
 			Field: resource.Optional(f.Field), Value: resource.Optional(f.Value), Comment: resource.Optional(f.Comment),
 		}
 	}
+	if v.State == provision.ActionRequired && v.Failure != nil {
+		o.ActionDeadline = resource.UTC(v.Failure.AnswerBy)
+	}
 	if v.State == provision.Completed && v.Result != nil {
 		o.Result = s.resultResource(*v.Result)
 	}

@@ -307,14 +307,16 @@ func TestReadingAnOrder(t *testing.T) {
 	w.createOrder("first", provision.WaitingForAccount)
 	w.createOrder("waits", provision.WaitingForAccount)
 	stuck := w.createOrder("stuck", provision.ActionRequired)
+	deadline := now.Add(14 * 24 * time.Hour)
 	require.NoError(t, w.store.Orders.RequireAction(t.Context(), stuck.OrderKey, provision.Failure{Code: provision.CodeAliasTaken,
 		Step: provision.StepAlias, Field: "aws_account_alias", Value: "berg", Reason: "choose another one",
-		AWSCode: "EntityAlreadyExists", RequestID: "r-1"}))
+		AWSCode: "EntityAlreadyExists", RequestID: "r-1", AnswerBy: &deadline}))
 	require.Equal(t, openapi.Waiting{Place: 2, Why: "0 of 2 accounts match: 2 other model"},
 		*read[openapi.Order](t, w.get("/v1/orders/waits"), http.StatusOK).Waiting)
-	failure := read[openapi.Order](t, w.get("/v1/orders/stuck"), http.StatusOK).Failure
-	require.Equal(t, "berg", *failure.Value)
-	require.Equal(t, "account_alias", *failure.Step)
+	asking := read[openapi.Order](t, w.get("/v1/orders/stuck"), http.StatusOK)
+	require.Equal(t, "berg", *asking.Failure.Value)
+	require.Equal(t, "account_alias", *asking.Failure.Step)
+	require.Equal(t, deadline, *asking.ActionDeadline)
 }
 
 func TestOrdersOfOtherProvidersAreNotFound(t *testing.T) {

@@ -111,6 +111,10 @@ func walkTable() map[string]walked {
 		"listEvents":           {queries: []string{"order_id={completed_order}", "type=order.*", "limit=1"}},
 		"streamEvents":         {queries: []string{"order_id={completed_order}"}, stream: true},
 
+		"getHealth": {},
+		"listHistory": {queries: []string{"limit=1", "order_id={completed_order}", "account_id={account_id}", "marketplace=nordic",
+			"kind=order&actor=test"}},
+
 		"exportAccounts":           {queries: []string{"marketplace=nordic"}},
 		"importAccounts":           {body: csvFile("{new_account}"), queries: []string{"dry_run=true"}},
 		"listAccountImports":       {queries: []string{"limit=1"}},

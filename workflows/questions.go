@@ -37,9 +37,11 @@ func (r *orderRun) untilAnswered(ctx workflow.Context, function func(workflow.Co
 
 // ask sets the order to action_required and returns when the question is answered, or with the failure of a deadline or a cancel.
 func (r *orderRun) ask(ctx workflow.Context, failure provision.Failure) error {
-	q := &question{failure: failure}
-	r.questions = append(r.questions, q)
 	patience, inTime := r.settings.ActionDeadline, false
+	deadline := workflow.Now(ctx).Add(patience).UTC() // a little before the timer's, which starts when the question is shown
+	q := &question{failure: failure}
+	q.failure.AnswerBy = &deadline
+	r.questions = append(r.questions, q)
 	err := r.showQuestions(ctx)
 	if err == nil {
 		inTime, err = r.awaitAnswer(ctx, q, patience)

@@ -135,6 +135,8 @@ func TestNoOneAnswers(t *testing.T) {
 	require.Equal(t, string(provision.CodeActionDeadlinePassed), codeOf(t, env.GetWorkflowError()))
 	require.Equal(t, provision.Failed, w.closing.State)
 	require.Equal(t, "iam_user_name", w.closing.Failure.Field, "the reason still names what was wrong")
+	require.Nil(t, w.closing.Failure.AnswerBy, "an order that has failed asks nothing")
+	require.WithinDuration(t, theOrder.AcceptedAt.Add(14*24*time.Hour), *w.asked[0].AnswerBy, time.Minute, "the question says when it expires")
 	require.WithinDuration(t, theOrder.AcceptedAt.Add(14*24*time.Hour), env.Now().UTC(), time.Minute)
 	require.Contains(t, w.calls, "RestoreAlias")
 }

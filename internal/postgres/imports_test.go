@@ -345,7 +345,7 @@ func TestAnAbandonedImportIsGivenUp(t *testing.T) {
 	_, _, err := store.Imports.RunBatch(ctx, dead.ImportKey, nil)
 	require.NoError(t, err)
 	_, err = db.Exec(`UPDATE account_imports
-		SET progressed_at = now() - interval '11 minutes', finished_at = finished_at - interval '91 days'`)
+		SET progressed_at = now() - interval '25 hours', finished_at = finished_at - interval '91 days'`)
 	require.NoError(t, err)
 	next := createImport(t, store, csvRows(1, 600), false)
 	dead, err = store.Imports.Get(ctx, dead.ImportKey)

@@ -1,6 +1,9 @@
 package provision
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // FailureKind says who can resolve a failure.
 type FailureKind string
@@ -64,6 +67,9 @@ const (
 	CodeAttemptEnded             Code = "AttemptEnded"
 	CodeInternal                 Code = "Internal"
 )
+
+// CodeConflict says that the state of something does not allow what was asked. No failure has it.
+const CodeConflict Code = "Conflict"
 
 var kindOf = map[Code]FailureKind{
 	CodeAliasTaken:               KindInput,
@@ -135,6 +141,8 @@ type Failure struct {
 	AWSCode string `json:"aws_code,omitempty"`
 	// RequestID is AWS's id of the refused request. AWS Support asks for it.
 	RequestID string `json:"aws_request_id,omitempty"`
+	// AnswerBy is when the question that an order asks about the failure expires. It is nil if the order asks none.
+	AnswerBy *time.Time `json:"answer_by,omitempty"`
 }
 
 // Explained returns the error with AWS's code and request id, if AWS gave them.
