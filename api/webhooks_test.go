@@ -92,7 +92,8 @@ func TestCallbacksAndEndpointsHaveOneRuleForURLs(t *testing.T) {
 	for url, wanted := range map[string]string{
 		"": "not a URL", "http://hooks.example.com/": "use https", "https://10.1.2.3/": "not a public address",
 		"https://[::ffff:169.254.169.254]/": "not a public address", "https://u:p@hooks.example.com/": "a user or a password",
-		"https://hooks.example.com/a b": "write it as %20", "https://hooks.example.com/#x": "a fragment", "https://büro.example/": "xn--bro-hoa.example",
+		"https://hooks.example.com/a b": "write it as %20", "https://hooks.example.com/#x": "a fragment",
+		"https://büro.example/":                                  "xn--bro-hoa.example",
 		"https://hooks.example.com/" + strings.Repeat("x", 2048): "2048 characters", "https://hooks.example.com:22/": "port 22 is not called",
 	} {
 		for _, w := range []*testAPI{w, trying} {
@@ -180,8 +181,8 @@ func TestEndpointsOfOtherProvidersCannotBeChanged(t *testing.T) {
 	key, at := provision.WebhookKey{Provider: "acme", ID: made.ID}, "/v1/webhooks/"+made.ID
 	tested, err := w.store.Webhooks.Test(t.Context(), "test", key)
 	require.NoError(t, err)
-	for target, method := range map[string]string{"": http.MethodGet, "/deliveries": http.MethodGet, "/deliveries/" + tested.ID: http.MethodGet,
-		"/test": http.MethodPost, "/rotate-secret": http.MethodPost, "/deliveries/" + tested.ID + "/resend": http.MethodPost} {
+	for target, method := range map[string]string{"": http.MethodGet, "/deliveries": http.MethodGet,
+		"/deliveries/" + tested.ID: http.MethodGet, "/test": http.MethodPost, "/rotate-secret": http.MethodPost, "/deliveries/" + tested.ID + "/resend": http.MethodPost} {
 		readProblem(t, w.send(w.otherKey, method, at+target, ""), http.StatusNotFound, codeNotFound)
 	}
 	readProblem(t, w.send(w.otherKey, http.MethodPatch, at, `{"enabled":false}`, "If-Match", "*"), http.StatusNotFound, codeNotFound)

@@ -95,7 +95,8 @@ const blockedSQL = `
 SELECT d.webhook_id, d.id AS delivery_id, e.id AS event_id, e.type AS event_type, e.subject, d.attempts, d.next_attempt_at,
        a.since, a.error
 FROM unnest($1::uuid[]) AS w (id)
-CROSS JOIN LATERAL (SELECT * FROM webhook_deliveries WHERE webhook_id = w.id AND state = 'pending' AND in_order ORDER BY event_seq LIMIT 1) d
+CROSS JOIN LATERAL (SELECT * FROM webhook_deliveries WHERE webhook_id = w.id AND state = 'pending' AND in_order
+    ORDER BY event_seq LIMIT 1) d
 JOIN events e ON e.seq = d.event_seq
 CROSS JOIN LATERAL (SELECT min(at) AS since, (array_agg(error ORDER BY seq DESC))[1] AS error
     FROM (SELECT seq, at, error FROM webhook_attempts WHERE delivery_id = d.id ORDER BY seq DESC LIMIT d.attempts) attempts) a
