@@ -314,6 +314,34 @@ type AlternateContact = provision.AlternateContact
 // AlternateContactTypes The alternate contact types of the account that get the ordered contact.
 type AlternateContactTypes = []string
 
+// BlockedDelivery The oldest message, which the receiver has not accepted yet. The messages behind it wait, and a test event does
+// not. Absent if no message was refused.
+type BlockedDelivery struct {
+	// AttemptsMade The number of attempts since the delivery was last requested manually.
+	AttemptsMade int `json:"attempts_made"`
+
+	// DeliveryID The id of a delivery.
+	DeliveryID DeliveryID `json:"delivery_id"`
+
+	// Error Why the last attempt failed.
+	Error string `json:"error"`
+
+	// EventID The webhook-id of the message.
+	EventID string `json:"event_id"`
+
+	// EventType The type of the event.
+	EventType string `json:"event_type"`
+
+	// NextAttemptAt When it is tried again.
+	NextAttemptAt time.Time `json:"next_attempt_at"`
+
+	// Since When its first attempt failed.
+	Since time.Time `json:"since"`
+
+	// Subject What the event is about: an order id, a pool or an endpoint.
+	Subject string `json:"subject"`
+}
+
 // CallbackSecret The state of the callback secret.
 type CallbackSecret struct {
 	// CreatedAt When it was created.
@@ -329,7 +357,7 @@ type CallbackSecret struct {
 	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
 }
 
-// CallbackURL Where to send webhooks about this order. https, without user and password.
+// CallbackURL Where to send webhooks about this order. The rules are those of a webhook's `url`.
 type CallbackURL = string
 
 // ClaimsSuspendedAt Since when orders get no account from the pool, because Quartermaster could not open a session in several
@@ -795,7 +823,7 @@ type NewOrder struct {
 	// Free text.
 	AWSContactName ContactName `json:"aws_contact_name"`
 
-	// CallbackURL Where to send webhooks about this order. https, without user and password.
+	// CallbackURL Where to send webhooks about this order. The rules are those of a webhook's `url`.
 	CallbackURL *CallbackURL `json:"callback_url,omitempty"`
 
 	// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
@@ -908,7 +936,9 @@ type NewWebhook struct {
 	// Marketplaces Limits the endpoint to events about orders of these marketplaces; it then receives no events about stock, accounts and other endpoints. Each must have a pool. If absent, it receives the events of all marketplaces.
 	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
 
-	// URL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
+	// URL Where to send messages: https, a public host name and the default port, without user, password and fragment. Only
+	// the characters that a URL may have (RFC 3986): write a blank as `%20`, and a name in another script as `xn--…`.
+	// Redirects are not followed.
 	URL WebhookURL `json:"url"`
 }
 
@@ -960,7 +990,7 @@ type Order struct {
 	// Free text.
 	AWSContactName ContactName `json:"aws_contact_name"`
 
-	// CallbackURL Where to send webhooks about this order. https, without user and password.
+	// CallbackURL Where to send webhooks about this order. The rules are those of a webhook's `url`.
 	CallbackURL *CallbackURL `json:"callback_url,omitempty"`
 
 	// CreatedAt When the order was accepted.
@@ -1792,6 +1822,10 @@ type Waiting struct {
 
 // Webhook A webhook endpoint.
 type Webhook struct {
+	// Blocked The oldest message, which the receiver has not accepted yet. The messages behind it wait, and a test event does
+	// not. Absent if no message was refused.
+	Blocked *BlockedDelivery `json:"blocked,omitempty"`
+
 	// CreatedAt When it was created.
 	CreatedAt time.Time `json:"created_at"`
 
@@ -1813,7 +1847,7 @@ type Webhook struct {
 	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 	EventTypes EventTypes `json:"event_types"`
 
-	// FailingSince When the current series of failed attempts began. Absent if the last attempt succeeded.
+	// FailingSince When the current series of failed attempts began. Absent if the last attempt succeeded. Tests do not count.
 	FailingSince *time.Time `json:"failing_since,omitempty"`
 
 	// ID The id of an endpoint.
@@ -1853,7 +1887,9 @@ type WebhookSecret struct {
 	Secret string `json:"secret"`
 }
 
-// WebhookURL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
+// WebhookURL Where to send messages: https, a public host name and the default port, without user, password and fragment. Only
+// the characters that a URL may have (RFC 3986): write a blank as `%20`, and a name in another script as `xn--…`.
+// Redirects are not followed.
 type WebhookURL = string
 
 // WebhookUpdate The fields to change. Fields that you leave out stay as they are.
@@ -1873,7 +1909,9 @@ type WebhookUpdate struct {
 	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
 
-	// URL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
+	// URL Where to send messages: https, a public host name and the default port, without user, password and fragment. Only
+	// the characters that a URL may have (RFC 3986): write a blank as `%20`, and a name in another script as `xn--…`.
+	// Redirects are not followed.
 	URL *WebhookURL `json:"url,omitempty"`
 }
 
@@ -3461,8 +3499,9 @@ type ClientInterface interface {
 
 	// TestWebhook Send a test event
 	//
-	// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
-	// wait. The deliveries show the result.
+	// Sends an event of type `webhook.test` to this endpoint only. It is sent at once, even if older messages wait, and
+	// only once. Read the delivery for its result: it is `delivered` or `failed` when it was tried. A test that fails
+	// does not count as a failure of the endpoint.
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/test (the `TestWebhook` operationId).
 	TestWebhook(ctx context.Context, webhookID WebhookIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5396,8 +5435,9 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, webhookID WebhookIDInP
 
 // TestWebhook Send a test event
 //
-// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
-// wait. The deliveries show the result.
+// Sends an event of type `webhook.test` to this endpoint only. It is sent at once, even if older messages wait, and
+// only once. Read the delivery for its result: it is `delivered` or `failed` when it was tried. A test that fails
+// does not count as a failure of the endpoint.
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/test (the `TestWebhook` operationId).
 func (c *Client) TestWebhook(ctx context.Context, webhookID WebhookIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -10133,8 +10173,9 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Send a test event
 	//
-	// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
-	// wait. The deliveries show the result.
+	// Sends an event of type `webhook.test` to this endpoint only. It is sent at once, even if older messages wait, and
+	// only once. Read the delivery for its result: it is `delivered` or `failed` when it was tried. A test that fails
+	// does not count as a failure of the endpoint.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12809,11 +12850,11 @@ type TestWebhookResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON202 the response for an HTTP 202 `application/json` response
-	JSON202 *Webhook
+	JSON202 *Delivery
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
-func (r TestWebhookResponse) GetJSON202() *Webhook {
+func (r TestWebhookResponse) GetJSON202() *Delivery {
 	return r.JSON202
 }
 
@@ -14492,8 +14533,9 @@ func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Send a test event
 //
-// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
-// wait. The deliveries show the result.
+// Sends an event of type `webhook.test` to this endpoint only. It is sent at once, even if older messages wait, and
+// only once. Read the delivery for its result: it is `delivered` or `failed` when it was tried. A test that fails
+// does not count as a failure of the endpoint.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -16368,7 +16410,7 @@ func ParseTestWebhookResponse(rsp *http.Response) (*TestWebhookResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
-		var dest Webhook
+		var dest Delivery
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
