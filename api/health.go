@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
-
-	"quartermaster/api/openapi/server"
 )
 
 // live answers GET /livez for as long as the process serves requests.
@@ -26,20 +24,4 @@ func (s *service) ready(c echo.Context) error {
 		return problem(codeUnavailable, "%s", err).because(err)
 	}
 	return c.NoContent(http.StatusNoContent)
-}
-
-// GetOpenAPI answers GET /v1/openapi.json.
-func (s *service) GetOpenAPI(context.Context, server.GetOpenAPIRequestObject) (server.GetOpenAPIResponseObject, error) {
-	return documentAnswer(s.contract.json), nil
-}
-
-// documentAnswer is the document as JSON.
-type documentAnswer []byte
-
-// VisitGetOpenAPIResponse writes the document.
-func (d documentAnswer) VisitGetOpenAPIResponse(w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusOK)
-	_, err := w.Write(d)
-	return err
 }

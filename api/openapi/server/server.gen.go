@@ -95,9 +95,6 @@ type ServerInterface interface {
 	// StreamEvents Follow events
 	// (GET /v1/events/stream)
 	StreamEvents(ctx echo.Context, params StreamEventsParams) error
-	// GetOpenAPI Read this document
-	// (GET /v1/openapi.json)
-	GetOpenAPI(ctx echo.Context) error
 	// ListOrders List orders, newest first
 	// (GET /v1/orders)
 	ListOrders(ctx echo.Context, params ListOrdersParams) error
@@ -840,15 +837,6 @@ func (w *ServerInterfaceWrapper) StreamEvents(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.StreamEvents(ctx, params)
-	return err
-}
-
-// GetOpenAPI converts echo context to params.
-func (w *ServerInterfaceWrapper) GetOpenAPI(ctx echo.Context) error {
-	var err error
-
-	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetOpenAPI(ctx)
 	return err
 }
 
@@ -1735,7 +1723,6 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/v1/callback-secret/rotate", wrapper.RotateCallbackSecret, options.OperationMiddlewares["rotateCallbackSecret"]...)
 	router.GET(options.BaseURL+"/v1/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
 	router.GET(options.BaseURL+"/v1/events/stream", wrapper.StreamEvents, options.OperationMiddlewares["streamEvents"]...)
-	router.GET(options.BaseURL+"/v1/openapi.json", wrapper.GetOpenAPI, options.OperationMiddlewares["getOpenAPI"]...)
 	router.GET(options.BaseURL+"/v1/orders", wrapper.ListOrders, options.OperationMiddlewares["listOrders"]...)
 	router.POST(options.BaseURL+"/v1/orders", wrapper.CreateOrder, options.OperationMiddlewares["createOrder"]...)
 	router.GET(options.BaseURL+"/v1/orders/:order_id", wrapper.GetOrder, options.OperationMiddlewares["getOrder"]...)
@@ -2462,27 +2449,6 @@ func (response StreamEvents200TextEventStreamResponse) VisitStreamEventsResponse
 			return err
 		}
 	}
-}
-
-type GetOpenAPIRequestObject struct {
-}
-
-type GetOpenAPIResponseObject interface {
-	VisitGetOpenAPIResponse(w http.ResponseWriter) error
-}
-
-type GetOpenAPI200JSONResponse OpenAPIDocument
-
-func (response GetOpenAPI200JSONResponse) VisitGetOpenAPIResponse(w http.ResponseWriter) error {
-
-	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(200)
-	_, err := buf.WriteTo(w)
-	return err
 }
 
 type ListOrdersRequestObject struct {
@@ -3443,9 +3409,6 @@ type StrictServerInterface interface {
 	// StreamEvents Follow events
 	// (GET /v1/events/stream)
 	StreamEvents(ctx context.Context, request StreamEventsRequestObject) (StreamEventsResponseObject, error)
-	// GetOpenAPI Read this document
-	// (GET /v1/openapi.json)
-	GetOpenAPI(ctx context.Context, request GetOpenAPIRequestObject) (GetOpenAPIResponseObject, error)
 	// ListOrders List orders, newest first
 	// (GET /v1/orders)
 	ListOrders(ctx context.Context, request ListOrdersRequestObject) (ListOrdersResponseObject, error)
@@ -4373,29 +4336,6 @@ func (sh *strictHandler) StreamEvents(ctx echo.Context, params StreamEventsParam
 		return err
 	} else if validResponse, ok := response.(StreamEventsResponseObject); ok {
 		return validResponse.VisitStreamEventsResponse(ctx.Response())
-	} else if response != nil {
-		return fmt.Errorf("unexpected response type: %T", response)
-	}
-	return nil
-}
-
-// GetOpenAPI operation middleware
-func (sh *strictHandler) GetOpenAPI(ctx echo.Context) error {
-	var request GetOpenAPIRequestObject
-
-	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
-		return sh.ssi.GetOpenAPI(ctx.Request().Context(), request.(GetOpenAPIRequestObject))
-	}
-	for _, middleware := range sh.middlewares {
-		handler = middleware(handler, "GetOpenAPI")
-	}
-
-	response, err := handler(ctx, request)
-
-	if err != nil {
-		return err
-	} else if validResponse, ok := response.(GetOpenAPIResponseObject); ok {
-		return validResponse.VisitGetOpenAPIResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
