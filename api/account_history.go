@@ -22,6 +22,7 @@ func (s *service) ListAccountHistory(
 		show: func(e provision.AccountHistoryEntry) openapi.AccountHistoryEntry {
 			return openapi.AccountHistoryEntry{
 				At: e.At.UTC(), Actor: e.Actor, FromStatus: resource.Optional(string(e.FromStatus)), ToStatus: string(e.ToStatus),
+				Code: resource.Optional(e.Code), Fields: resource.OptionalSlice(e.Fields), Refused: resource.Optional(string(e.Refused)),
 				Reason: resource.Optional(e.Reason), OrderID: resource.Optional(e.OrderID),
 			}
 		},

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -19,11 +18,11 @@ import (
 // ImportAccounts answers POST /v1/account-imports. It starts the workflow before it stores the file, so that every stored
 // file has a workflow; a workflow that finds no file ends.
 func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRequestObject) (server.ImportAccountsResponseObject, error) {
-	file, err := io.ReadAll(in.Body)
+	uploaded, err := io.ReadAll(in.Body)
 	if err != nil {
 		return nil, err
 	}
-	rows, first, err := stockcsv.Scan(bytes.NewReader(file))
+	file, err := stockcsv.Scan(uploaded)
 	if refused, ok := errors.AsType[*stockcsv.FileError](err); ok {
 		return nil, invalidFields(openapi.FieldProblem{In: "body", Field: resource.Optional(refused.Column), Message: refused.Error()})
 	}
@@ -36,8 +35,7 @@ func (s *service) ImportAccounts(ctx context.Context, in server.ImportAccountsRe
 		return nil, err
 	}
 	kept, err := s.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: who.Actor(), DryRun: value(in.Params.DryRun),
-		ByWorkflow: true,
-		File:       file, Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
+		File: file.Text, Rows: file.Rows, NextOffset: file.First.Offset, NextLine: file.First.Line})
 	if err != nil {
 		return nil, err
 	}

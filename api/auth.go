@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -132,42 +133,48 @@ func (s *service) noteUse(ctx context.Context, key provision.APIKey) {
 
 const keyScheme = "apiKey" // the security scheme of the document
 
-// scopeOf returns the scope of an operation, or none if the operation explicitly needs no key. An operation that says nothing
-// is an error, so that none is left open by mistake.
-func scopeOf(op *openapi3.Operation) (provision.Scope, error) {
+// scopesOf returns the scopes of an operation, of which a key needs one, or none if the operation explicitly needs no key. An
+// operation that says nothing is an error, so that none is left open by mistake.
+func scopesOf(op *openapi3.Operation) (scopes []provision.Scope, err error) {
 	if op.Security == nil {
-		return "", errors.New("says nothing about security: name its scope, as in [{apiKey: [orders:read]}], or write [] if anyone may do that")
+		return nil, errors.New("says nothing about security: name its scope, as in [{apiKey: [orders:read]}], or write [] if anyone may do that")
 	}
-	if len(*op.Security) == 0 {
-		return "", nil
+	for _, alternative := range *op.Security {
+		names := alternative[keyScheme]
+		if len(alternative) != 1 || len(names) != 1 {
+			return nil, fmt.Errorf("needs %v: name exactly one scope, as in [{apiKey: [orders:read]}]", alternative)
+		}
+		scope := provision.Scope(names[0])
+		if !scope.Known() {
+			return nil, fmt.Errorf("%q is not a scope: use one of %s", scope, provision.JoinWords(provision.RoleAdmin.Scopes(), "or"))
+		}
+		scopes = append(scopes, scope)
 	}
-	scopes := (*op.Security)[0][keyScheme]
-	if len(*op.Security) != 1 || len((*op.Security)[0]) != 1 || len(scopes) != 1 {
-		return "", fmt.Errorf("needs %v: name exactly one scope, as in [{apiKey: [orders:read]}]", *op.Security)
-	}
-	if scope := provision.Scope(scopes[0]); scope.Known() {
-		return scope, nil
-	}
-	return "", fmt.Errorf("%q is not a scope: use one of %s", scopes[0], provision.JoinWords(provision.RoleAdmin.Scopes(), "or"))
+	return scopes, nil
 }
 
-// authorize refuses a key without the scope of the operation.
+// authorize refuses a key that has none of the scopes of the operation.
 func (s *service) authorize(op *operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			if who := callerOf(c.Request().Context()); !op.public && !who.May(op.scope) {
-				return forbidden(who.key, op.scope)
+			if who := callerOf(c.Request().Context()); !op.public && !slices.ContainsFunc(op.scopes, who.May) {
+				return forbidden(who.key, op.scopes...)
 			}
 			return next(c)
 		}
 	}
 }
 
-// forbidden says which scope is missing and which roles have it.
-func forbidden(key provision.APIKey, scope provision.Scope) *problemError {
+// forbidden says which scope is missing, or which scopes of which one is needed, and which roles have it.
+func forbidden(key provision.APIKey, scopes ...provision.Scope) *problemError {
+	needed := "the scope " + provision.JoinWords(scopes, "or")
+	if len(scopes) > 1 {
+		needed = "one of the scopes " + provision.JoinWords(scopes, "or")
+	}
 	why := "which a key of role " + string(key.Role) + " does not have"
-	if key.Role.Allows(scope) {
+	if slices.ContainsFunc(scopes, key.Role.Allows) {
 		why = "which a key of role " + string(key.Role) + " has, but API key " + key.ID + " was created with fewer scopes"
 	}
-	return problem(codeForbidden, "this requires the scope %s, %s: use a key of role %s", scope, why, provision.JoinWords(scope.Roles(), "or"))
+	roles := slices.DeleteFunc(slices.Clone(provision.Roles), func(r provision.Role) bool { return !slices.ContainsFunc(scopes, r.Allows) })
+	return problem(codeForbidden, "this requires %s, %s: use a key of role %s", needed, why, provision.JoinWords(roles, "or"))
 }

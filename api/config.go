@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"quartermaster/internal/health"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/webhooks"
 )
@@ -53,6 +54,11 @@ type Workflows interface {
 	WakeOrders(ctx context.Context, keys []provision.OrderKey) error
 }
 
+// Health finds out whether anything is stuck. Package internal/health implements it.
+type Health interface {
+	Examine(ctx context.Context, provider string) health.Report
+}
+
 // Opener opens a password that was sealed for a purpose. It refuses every other purpose.
 type Opener interface {
 	Open(sealed []byte, purpose string) ([]byte, error)
@@ -64,10 +70,11 @@ type Signer interface {
 	Verify(message, signature []byte, purpose string) bool
 }
 
-// Config configures the API. Database, Workflows, Opener, Sealer, Signer and PublicURL are required.
+// Config configures the API. Database, Workflows, Health, Opener, Sealer, Signer and PublicURL are required.
 type Config struct {
 	Database
 	Workflows Workflows
+	Health    Health
 	Opener    Opener
 	Sealer    Sealer
 	Signer    Signer       // signs the tokens of password links
@@ -124,8 +131,8 @@ type service struct {
 }
 
 func newService(cfg Config) (*service, error) {
-	if !cfg.complete() || cfg.Workflows == nil || cfg.Opener == nil || cfg.Sealer == nil || cfg.Signer == nil {
-		return nil, errors.New("Database, Workflows, Opener, Sealer and Signer are needed")
+	if !cfg.complete() || cfg.Workflows == nil || cfg.Health == nil || cfg.Opener == nil || cfg.Sealer == nil || cfg.Signer == nil {
+		return nil, errors.New("Database, Workflows, Health, Opener, Sealer and Signer are needed")
 	}
 	public, err := url.Parse(cfg.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "http" && public.Scheme != "https" ||

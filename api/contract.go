@@ -24,11 +24,11 @@ type contract struct {
 type operation struct {
 	*openapi3.Operation
 	route     *routers.Route
-	public    bool            // needs no API key
-	scope     provision.Scope // that a key needs; empty when it is public
-	claimed   bool            // has a route
-	mediaType string          // of the body; empty: it takes none
-	maxBytes  int64           // of a body that is a file; 0: it is not, bodyLimit holds
+	public    bool              // needs no API key
+	scopes    []provision.Scope // a key needs one of them; none when it is public
+	claimed   bool              // has a route
+	mediaType string            // of the body; empty: it takes none
+	maxBytes  int64             // of a body that is a file; 0: it is not, bodyLimit holds
 }
 
 func loadContract() (*contract, error) {
@@ -70,15 +70,15 @@ func contractOf(read document) (_ *contract, err error) {
 		for method, op := range item.Operations() {
 			checked := *op
 			checked.Security = nil // authenticate and authorize check that
-			scope, problem := scopeOf(op)
+			scopes, problem := scopesOf(op)
 			if problem != nil {
 				err = errors.Join(err, fmt.Errorf("openapi.yaml: %s %s: %w", method, path, problem))
 			}
 			described := &operation{
 				Operation: op,
 				route:     &routers.Route{Spec: checkedAs, Path: path, PathItem: item, Method: method, Operation: &checked},
-				public:    scope == "",
-				scope:     scope,
+				public:    len(scopes) == 0,
+				scopes:    scopes,
 			}
 			if described.mediaType, described.maxBytes, problem = bodyOf(op); problem != nil {
 				err = errors.Join(err, fmt.Errorf("openapi.yaml: %s %s: %w", method, path, problem))

@@ -38,7 +38,7 @@ func TestAnOrderMayNameItsCustomer(t *testing.T) {
 			require.Contains(t, fieldsOf(p), field)
 		}
 	}
-	for _, form := range []map[string]any{of("", "Berg"), of("C-1", ""), of("C\x00", "Berg"), of("C-1", "Berg\n"),
+	for _, form := range []map[string]any{of("", "Berg"), of("C-1", ""), of("C\n", "Berg"), of("C-1", "Berg\n"),
 		{"customer": map[string]any{"id": "C-1"}}, {"customer": map[string]any{"name": "Berg"}}} {
 		readProblem(t, w.post("/v1/orders/validate", orderForm("MP-2", form)), http.StatusUnprocessableEntity, codeInvalid)
 	}

@@ -14,6 +14,7 @@ type Database struct {
 	APIKeys           APIKeys
 	Deliveries        Deliveries
 	Events            Events
+	History           History
 	Imports           Imports
 	Leftovers         Leftovers
 	Models            Models
@@ -28,7 +29,7 @@ type Database struct {
 }
 
 func (d Database) complete() bool {
-	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.Imports != nil &&
+	return d.Accounts != nil && d.APIKeys != nil && d.Deliveries != nil && d.Events != nil && d.History != nil && d.Imports != nil &&
 		d.Leftovers != nil && d.Models != nil && d.Orders != nil &&
 		d.Passwords != nil && d.Pools != nil && d.ProtectedAccounts != nil && d.Stock != nil && d.Webhooks != nil && d.Ping != nil
 }
@@ -41,6 +42,9 @@ type Orders interface {
 	List(ctx context.Context, of provision.Tenant, filter provision.OrderFilter) ([]provision.OrderView, error)
 	// History reads the history of an order of the tenant after the given row, oldest first. Errors: provision.ErrNotFound.
 	History(ctx context.Context, of provision.Tenant, id string, after int64, limit int) ([]provision.OrderHistoryEntry, error)
+	// NoteRefusal records an action on an order that was refused with that code, and the fields that it would have corrected.
+	NoteRefusal(ctx context.Context, key provision.OrderKey, action string, fields []string, refused provision.Code,
+		by provision.Intervention) error
 	// ActionNoted reports whether the action with that id was recorded in the order's history.
 	ActionNoted(ctx context.Context, key provision.OrderKey, actionID string) (bool, error)
 }
@@ -62,6 +66,12 @@ type Accounts interface {
 	Verify(ctx context.Context, actor, provider, id string, version int64) (provision.Account, []provision.OrderKey, error)
 	// History reads the history of an account after the given row, oldest first. Errors: provision.ErrNotFound.
 	History(ctx context.Context, provider, id string, after int64, limit int) ([]provision.AccountHistoryEntry, error)
+}
+
+// History is who did what to the orders, accounts, pools and API keys of a provider.
+type History interface {
+	// List lists at most filter.Limit entries of the tenant, newest first.
+	List(ctx context.Context, of provision.Tenant, filter provision.HistoryFilter) ([]provision.HistoryEntry, error)
 }
 
 // Leftovers are what undos could not remove from accounts.

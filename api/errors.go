@@ -27,7 +27,7 @@ const (
 	codeForbidden            provision.Code = "Forbidden"
 	codeNotFound             provision.Code = "NotFound"
 	codeMethodNotAllowed     provision.Code = "MethodNotAllowed"
-	codeConflict             provision.Code = "Conflict"
+	codeConflict             provision.Code = provision.CodeConflict
 	codeAccountExists        provision.Code = "AccountExists"
 	codePreconditionFailed   provision.Code = "PreconditionFailed"
 	codePreconditionRequired provision.Code = "PreconditionRequired"

@@ -30,7 +30,7 @@ func (f *fuzzer) try(handler http.Handler, c call) error {
 	for name, text := range c.headers {
 		r.Header.Set(name, text)
 	}
-	recorder := httptest.NewRecorder()
+	recorder, path := httptest.NewRecorder(), r.URL.EscapedPath() // which the handler may rewrite
 	handler.ServeHTTP(recorder, r)
 	status, body := recorder.Code, recorder.Body.Bytes()
 	if status >= 500 {
@@ -51,7 +51,7 @@ func (f *fuzzer) try(handler http.Handler, c call) error {
 			return fmt.Errorf("%s → %d, not a problem: %w", c, status, err)
 		}
 	}
-	op := f.operationAt(c.method, r.URL.EscapedPath())
+	op := f.operationAt(c.method, path)
 	if op == nil { // the method was spoilt
 		if status != http.StatusMethodNotAllowed && status != http.StatusRequestEntityTooLarge {
 			return fmt.Errorf("%s → %d, neither 405 nor 413", c, status)
@@ -109,7 +109,7 @@ func TestEveryAnswerKeepsToTheDocument(t *testing.T) {
 	alerts := alertIDs(t, stored)
 	runOnce := func(rt *rapid.T) (operations int) {
 		db.MustExec(`TRUNCATE accounts, orders CASCADE`) // the orders of earlier APIs would fill every list
-		w := setupOn(rt, stored, briefStreams)
+		w := setupOn(rt, stored, fuzzed)
 		f := newFuzzer(rt, w)
 		f.seen, f.hints["alert_id"] = seen, alerts
 		for range 150 {
@@ -235,7 +235,7 @@ func TestTheFuzzerFindsInjectedFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := setup(t, briefStreams)
+			w := setup(t, fuzzed)
 			f := newFuzzer(t, w)
 			broken := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 				answer := httptest.NewRecorder()
@@ -260,7 +260,7 @@ func TestTheFuzzerFindsInjectedFaults(t *testing.T) {
 // The same requests find nothing when nothing is wrong, so that a finding above is the bug's.
 func TestTheFuzzerFindsNothingWithoutFaults(t *testing.T) {
 	t.Parallel()
-	w := setup(t, briefStreams)
+	w := setup(t, fuzzed)
 	f := newFuzzer(t, w)
 	calls := f.calls()
 	for seed := range 500 {

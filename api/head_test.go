@@ -94,7 +94,7 @@ func TestHEADOpensNoStream(t *testing.T) {
 
 func TestAnEmptyLastEventIDIsNone(t *testing.T) {
 	t.Parallel()
-	w := setup(t, briefStreams)
+	w := setup(t, func(c *Config) { c.StreamLifetime = time.Millisecond })
 	answer := w.send(w.key, http.MethodGet, streamPath, "", "Last-Event-ID", "")
 	require.Equal(t, http.StatusOK, answer.Code, answer.Body.String())
 	require.Contains(t, fieldsOf(readProblem(t, w.send(w.key, http.MethodGet, streamPath, "", "Last-Event-ID", "?"), http.StatusBadRequest,

@@ -6,6 +6,10 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"quartermaster/api/openapi"
+	"quartermaster/api/openapi/server"
+	"quartermaster/api/resource"
 )
 
 // live answers GET /livez for as long as the process serves requests.
@@ -24,4 +28,29 @@ func (s *service) ready(c echo.Context) error {
 		return problem(codeUnavailable, "%s", err).because(err)
 	}
 	return c.NoContent(http.StatusNoContent)
+}
+
+// GetHealth answers GET /v1/health.
+func (s *service) GetHealth(ctx context.Context, _ server.GetHealthRequestObject) (server.GetHealthResponseObject, error) {
+	found := s.Health.Examine(ctx, callerOf(ctx).Provider)
+	answer := server.GetHealth200JSONResponse{
+		Status: string(found.Status), At: found.At,
+		Checks:    make([]openapi.HealthCheck, len(found.Checks)),
+		Workers:   make([]openapi.Workers, len(found.Workers)),
+		Schedules: make([]openapi.Schedule, len(found.Schedules)),
+	}
+	for i, c := range found.Checks {
+		answer.Checks[i] = openapi.HealthCheck{Name: c.Name, Status: string(c.Status), Message: c.Message, Runbook: c.Runbook}
+	}
+	for i, w := range found.Workers {
+		answer.Workers[i] = openapi.Workers{Type: w.Type, Count: w.Pollers, Backlog: int(w.Backlog)}
+		if !w.SeenAt.IsZero() {
+			answer.Workers[i].SeenAt = resource.UTC(&w.SeenAt)
+		}
+	}
+	for i, of := range found.Schedules {
+		answer.Schedules[i] = openapi.Schedule{ID: of.ID, Exists: of.Exists, Paused: of.Paused, LastRunAt: resource.UTC(of.LastRun),
+			NextRunAt: resource.UTC(of.NextRun), LastResult: resource.Optional(of.LastResult)}
+	}
+	return answer, nil
 }

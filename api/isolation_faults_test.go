@@ -122,7 +122,7 @@ func TestTheWalkFindsInjectedFaults(t *testing.T) {
 	t.Parallel()
 	database := func(spoil func(*Database)) fault { return fault{database: spoil} }
 	scope := func(operation string, scope provision.Scope) fault {
-		return fault{server: func(s *service) { s.contract.operations[operation].scope = scope }}
+		return fault{server: func(s *service) { s.contract.operations[operation].scopes = []provision.Scope{scope} }}
 	}
 	for name, c := range map[string]struct {
 		fault     fault

@@ -26,7 +26,8 @@ func (s *service) ListOrderHistory(
 		show: func(e provision.OrderHistoryEntry) openapi.OrderHistoryEntry {
 			return openapi.OrderHistoryEntry{
 				At: e.At.UTC(), Actor: e.Actor, FromState: resource.Optional(string(e.FromState)), ToState: string(e.ToState),
-				Code: resource.Optional(e.Code), Reason: resource.Optional(e.Reason),
+				Code: resource.Optional(e.Code), Fields: resource.OptionalSlice(e.Fields), Refused: resource.Optional(string(e.Refused)),
+				Reason: resource.Optional(e.Reason),
 			}
 		},
 		place: func(e provision.OrderHistoryEntry) seqCursor { return seqCursor{e.Seq} },

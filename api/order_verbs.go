@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -19,9 +20,9 @@ import (
 
 // CorrectOrder answers PATCH /v1/orders/{order_id}.
 func (s *service) CorrectOrder(ctx context.Context, in server.CorrectOrderRequestObject) (server.CorrectOrderResponseObject, error) {
-	by := actionOf(ctx, in.Body.Reason)
-	order, err := s.tell(ctx, in.OrderID, workflows.UpdateCorrect, by, func(key provision.OrderKey) error {
-		return s.Workflows.Correct(ctx, key, correctionOf(*in.Body), by)
+	by, correction := actionOf(ctx, in.Body.Reason), correctionOf(*in.Body)
+	order, err := s.tell(ctx, in.OrderID, orderVerb{workflows.UpdateCorrect, correction.Fields()}, by, func(key provision.OrderKey) error {
+		return s.Workflows.Correct(ctx, key, correction, by)
 	})
 	if err != nil {
 		return nil, err
@@ -76,19 +77,42 @@ func (s *service) SwapOrder(ctx context.Context, in server.SwapOrderRequestObjec
 	return server.SwapOrder202JSONResponse(order), nil
 }
 
-// act sends a verb to the order's workflow that needs only the actor and the reason.
-func (s *service) act(ctx context.Context, id, verb string, by provision.Intervention) (openapi.Order, error) {
-	return s.tell(ctx, id, verb, by, func(key provision.OrderKey) error { return s.Workflows.Act(ctx, key, verb, by) })
+// orderVerb is what someone asks of an order.
+type orderVerb struct {
+	update string   // a workflows.Update…
+	fields []string // that it corrects
 }
 
-// tell sends a request to the workflow of the caller's order and returns the order afterwards.
-func (s *service) tell(ctx context.Context, id, verb string, by provision.Intervention,
+// act sends a verb to the order's workflow that needs only the actor and the reason.
+func (s *service) act(ctx context.Context, id, update string, by provision.Intervention) (openapi.Order, error) {
+	return s.tell(ctx, id, orderVerb{update: update}, by, func(key provision.OrderKey) error { return s.Workflows.Act(ctx, key, update, by) })
+}
+
+// tell sends a request to the workflow of the caller's order and returns the order afterwards. What the order refuses is recorded
+// in its history.
+func (s *service) tell(ctx context.Context, id string, verb orderVerb, by provision.Intervention,
+	do func(provision.OrderKey) error) (openapi.Order, error) {
+	order, err := s.told(ctx, id, verb.update, by, do)
+	refused, ok := errors.AsType[*provision.Failure](err)
+	if !ok || !isRefusal(refused.Code) {
+		return order, err
+	}
+	key := provision.OrderKey{Provider: callerOf(ctx).Provider, ID: id}
+	if failed := s.Orders.NoteRefusal(ctx, key, verb.update, verb.fields, refused.Code, by); failed != nil {
+		s.Log.WarnContext(ctx, "could not record in the history that a request was refused", "order", key, "code", refused.Code,
+			"error", failed)
+	}
+	return order, err
+}
+
+// told is tell without the record of refusals.
+func (s *service) told(ctx context.Context, id, update string, by provision.Intervention,
 	do func(provision.OrderKey) error) (openapi.Order, error) {
 	view, err := s.order(ctx, id)
 	if err != nil {
 		return openapi.Order{}, err
 	}
-	if err := tooLate(view, verb); err != nil {
+	if err := tooLate(view, update); err != nil {
 		return openapi.Order{}, err
 	}
 	// The workflow may have acted although its answer was lost, for example because it ended at that moment. The history
@@ -115,17 +139,22 @@ func (s *service) wasTaken(ctx context.Context, key provision.OrderKey, by provi
 // tooLate refuses what the order's row rules out. Final states never change. An order that is being undone can only end. Only
 // an order that is being undone, or that is provisioning and may be undoing one account before it takes the next, has an undo
 // to end.
-func tooLate(view provision.OrderView, verb string) error {
+func tooLate(view provision.OrderView, update string) error {
 	switch {
 	case view.State.Ended():
-		return problem(provision.CodeTooLate, "order %q is %s: it can no longer be changed", view.ID, view.State)
-	case view.State == provision.Compensating && (verb == workflows.UpdateCancel || verb == workflows.UpdateFail ||
-		verb == workflows.UpdateSwap):
-		return problem(provision.CodeTooLate, "order %q is already being undone: read it until it has ended", view.ID)
-	case verb == workflows.UpdateEndUndo && view.State != provision.Compensating && view.State != provision.Provisioning:
-		return problem(provision.CodeNotAsked, "order %q is %s: it has no undo to end", view.ID, view.State)
+		return refuses(provision.CodeTooLate, "order %q is %s: it can no longer be changed", view.ID, view.State)
+	case view.State == provision.Compensating && (update == workflows.UpdateCancel || update == workflows.UpdateFail ||
+		update == workflows.UpdateSwap):
+		return refuses(provision.CodeTooLate, "order %q is already being undone: read it until it has ended", view.ID)
+	case update == workflows.UpdateEndUndo && view.State != provision.Compensating && view.State != provision.Provisioning:
+		return refuses(provision.CodeNotAsked, "order %q is %s: it has no undo to end", view.ID, view.State)
 	}
 	return nil
+}
+
+// refuses returns the refusal of a verb.
+func refuses(code provision.Code, reason string, args ...any) error {
+	return &provision.Failure{Code: code, Reason: fmt.Sprintf(reason, args...)}
 }
 
 // wayOut is what to do if the answer to a verb is lost.

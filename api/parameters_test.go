@@ -281,7 +281,7 @@ func TestAQueryThatCannotBeReadIsRefused(t *testing.T) {
 
 func TestAHeaderIsGivenOnce(t *testing.T) {
 	t.Parallel()
-	w := setup(t, briefStreams)
+	w := setup(t, fuzzed)
 	r := httptest.NewRequest(http.MethodGet, "/v1/events/stream", nil)
 	r.Header.Set("Authorization", "Bearer "+w.key)
 	r.Header["Last-Event-Id"] = []string{"a", "b"}

@@ -108,6 +108,8 @@ func (s *service) routes() (_ http.Handler, err error) {
 	v1(http.MethodPost, "/v1/callback-secret/rotate", op.RotateCallbackSecret)
 	v1(http.MethodGet, "/v1/events", op.ListEvents)
 	v1(http.MethodGet, streamPath, op.StreamEvents)
+	v1(http.MethodGet, "/v1/health", op.GetHealth)
+	v1(http.MethodGet, "/v1/history", op.ListHistory)
 	v1(http.MethodPost, "/v1/account-imports", op.ImportAccounts)
 	v1(http.MethodGet, "/v1/account-imports", op.ListAccountImports)
 	v1(http.MethodGet, "/v1/account-imports/template", op.GetAccountImportTemplate)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -78,17 +79,21 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 	}
 	hooks, deliveries := fuzzedWebhooks(t, w.store)
 	keepFuzzedImport(t, w)
+	boundTo := func(marketplace string) string {
+		return w.createKeyOf("acme", provision.RoleMarketplace, func(k *provision.APIKey) { k.Marketplaces = []string{marketplace} })
+	}
 	f := &fuzzer{
 		contract: c,
 		names:    slices.Sorted(maps.Keys(c.operations)),
 		keys: []string{w.key, w.key, w.key, w.key, w.key, w.otherKey, "", "qm_live_x_y", w.createKeyOf("acme",
-			provision.RoleMarketplace), w.createKeyOf("acme", provision.RoleViewer)},
+			provision.RoleMarketplace), boundTo("nordic"), boundTo("south"), w.createKeyOf("acme", provision.RoleViewer)},
 		seen: map[string]map[int]int{},
 		hints: map[string][]string{
 			"id":                append([]string{orders[1], "n-1", "n-2"}, slices.Repeat([]string{created}, 6)...),
 			"order_id":          {orders[0], orders[1], orders[2], orders[3], orders[3], orders[3], done.ID, "n-1", "unknown"},
 			"account_id":        {accounts[3], accounts[3], accounts[2], accounts[4], accounts[4], accounts[0], created},
 			"marketplace":       {"nordic"},
+			"marketplaces":      {"nordic"},
 			"model":             {"SPAM", "ECAM"},
 			"account_model":     {"SPAM", "ECAM"},
 			"role_arn":          {roleOf(created), roleOf(created), roleOf(created), roleOf(accounts[3]), roleOf(accounts[3])},
@@ -160,7 +165,14 @@ func fuzzedAccounts(w *testAPI, number int64) (accounts []string, created string
 
 func roleOf(accountID string) string { return "arn:aws:iam::" + accountID + ":role/Q" }
 
-func briefStreams(c *Config) { c.StreamLifetime = time.Millisecond }
+// fuzzed makes streams brief, and the test the proxy of the API.
+func fuzzed(c *Config) {
+	c.StreamLifetime, c.TrustedProxies = time.Millisecond, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+}
+
+// forwardedFor are addresses as proxies write them, and what clients make up.
+var forwardedFor = []string{"203.0.113.9", "203.0.113.9:4711", "2001:db8::9", "[2001:db8::9]:4711", "fe80::9%eth0", "::ffff:203.0.113.9",
+	"64:ff9b::203.0.113.9", "203.0.113.9, 192.0.2.1", " 203.0.113.9 ,, ", "unknown", "_hidden", "", ",", "203.0.113.9:", "[::1", "%", "1.2.3"}
 
 // A stream is text; kin-openapi has to be told.
 func init() {
@@ -233,6 +245,12 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 		}
 		if oneIn(t, 25, "stray parameter") {
 			query.Set(rapid.String().Draw(t, "name"), "1")
+		}
+		if oneIn(t, 2, "a proxy") {
+			forwarded := rapid.OneOf(rapid.SampledFrom(forwardedFor), rapid.String()).Draw(t, "X-Forwarded-For")
+			if printable(forwarded) {
+				c.headers["X-Forwarded-For"] = forwarded
+			}
 		}
 		c.target = path
 		if len(query) > 0 {

@@ -111,6 +111,10 @@ func walkTable() map[string]walked {
 		"listEvents":           {queries: []string{"order_id={completed_order}", "type=order.*", "limit=1"}},
 		"streamEvents":         {queries: []string{"order_id={completed_order}"}, stream: true},
 
+		"getHealth": {},
+		"listHistory": {queries: []string{"limit=1", "order_id={completed_order}", "account_id={account_id}", "marketplace=nordic",
+			"kind=order&actor=test"}},
+
 		"exportAccounts":           {queries: []string{"marketplace=nordic"}},
 		"importAccounts":           {body: csvFile("{new_account}"), queries: []string{"dry_run=true"}},
 		"listAccountImports":       {queries: []string{"limit=1"}},
@@ -305,10 +309,10 @@ func (w *walk) accountImport() map[string]string {
 	ctx := w.t.Context()
 	key := provision.ImportKey{Provider: "acme", ID: uuid.NewString()}
 	file := csvFile(fmt.Sprintf("7%011d", w.next())) + "mk-row\n"
-	_, first, err := stockcsv.Scan(strings.NewReader(file))
+	scanned, err := stockcsv.Scan([]byte(file))
 	require.NoError(w.t, err)
-	_, err = w.database.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: "test", File: []byte(file), Rows: 2,
-		NextOffset: first.Offset, NextLine: first.Line})
+	_, err = w.database.Imports.Create(ctx, provision.NewImport{ImportKey: key, Actor: "test", File: scanned.Text, Rows: 2,
+		NextOffset: scanned.First.Offset, NextLine: scanned.First.Line})
 	require.NoError(w.t, err)
 	done, _, err := w.database.Imports.RunBatch(ctx, key, nil)
 	require.NoError(w.t, err)

@@ -58,6 +58,7 @@ type testAPI struct {
 	t           require.TestingT
 	store       *postgres.DB
 	workflows   *memoryWorkflows
+	temporal    *memoryTemporal
 	log         *syncBuffer
 	service     *service
 	handler     http.Handler
@@ -81,6 +82,7 @@ func setupOn(t require.TestingT, store *postgres.DB, change ...func(*Config)) *t
 		t:           t,
 		store:       store,
 		workflows:   &memoryWorkflows{db: store, sealer: ring, orders: map[provision.OrderKey]startedOrder{}},
+		temporal:    &memoryTemporal{},
 		log:         &syncBuffer{},
 		nextAccount: 111122223333,
 	}
@@ -88,6 +90,7 @@ func setupOn(t require.TestingT, store *postgres.DB, change ...func(*Config)) *t
 	cfg := Config{
 		Database:          databaseOf(store),
 		Workflows:         w.workflows,
+		Health:            w.temporal.examiner(store),
 		Opener:            ring,
 		Sealer:            ring,
 		Signer:            ring,
@@ -110,7 +113,7 @@ func realTime(c *Config) { c.Now = time.Now }
 // databaseOf returns the whole database.
 func databaseOf(db *postgres.DB) Database {
 	return Database{
-		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, Imports: db.Imports,
+		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, History: db.History, Imports: db.Imports,
 		Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools,
 		ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
 	}

@@ -107,6 +107,8 @@ COMMENT ON TABLE access_history IS
     'api_keys';
 -- Reads the life of one key, oldest entry first.
 CREATE INDEX access_history_of_key ON access_history (provider, key_id, seq);
+-- Lists the history of a provider by page, newest entry first.
+CREATE INDEX access_history_newest_first ON access_history (provider, at DESC, seq DESC);
 CREATE TRIGGER access_history_append_only BEFORE UPDATE OR DELETE ON access_history
     FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
 

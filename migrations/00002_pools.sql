@@ -115,6 +115,8 @@ COMMENT ON COLUMN pool_history.what IS
     'the setting: a column of pools; created = the pool was created, and new_value holds all its settings';
 -- Reads the changes of one pool by page, oldest first.
 CREATE INDEX pool_history_of_pool ON pool_history (provider, marketplace, environment, seq);
+-- Lists the history of a provider by page, newest entry first.
+CREATE INDEX pool_history_newest_first ON pool_history (provider, at DESC, seq DESC);
 CREATE TRIGGER pool_history_append_only BEFORE UPDATE OR DELETE ON pool_history
     FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
 
@@ -189,6 +191,8 @@ CREATE TABLE protected_account_history (
 );
 COMMENT ON TABLE protected_account_history IS
     'who protected and unprotected which account; written by a trigger of protected_accounts';
+-- Lists the history of a provider by page, newest entry first.
+CREATE INDEX protected_account_history_newest_first ON protected_account_history (provider, at DESC, seq DESC);
 CREATE TRIGGER protected_account_history_append_only BEFORE UPDATE OR DELETE ON protected_account_history
     FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
 

@@ -102,28 +102,42 @@ INSERT INTO order_transitions (from_state, to_state) VALUES
     ('compensating',        'cancelled');
 
 CREATE TABLE order_history (
-    seq        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    provider   text NOT NULL,
-    order_id   text NOT NULL,
-    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
-    actor      text NOT NULL,
-    from_state text,
-    to_state   text NOT NULL,
-    code       text NOT NULL DEFAULT '',
-    reason     text NOT NULL DEFAULT '',
-    action_id  text NOT NULL DEFAULT ''
+    seq         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    provider    text NOT NULL,
+    order_id    text NOT NULL,
+    marketplace text NOT NULL,
+    environment text NOT NULL,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor       text NOT NULL,
+    from_state  text,
+    to_state    text NOT NULL,
+    code        text NOT NULL DEFAULT '',
+    fields      text[] NOT NULL DEFAULT '{}',
+    refused     text NOT NULL DEFAULT '',
+    reason      text NOT NULL DEFAULT '',
+    action_id   text NOT NULL DEFAULT ''
 );
 COMMENT ON TABLE order_history IS
-    'every change of state, written by a trigger of orders, and every action of an operator, written by the program';
+    'every change of state, written by a trigger of orders, and every action of an operator, written by the program, those '
+    'that were refused included';
+COMMENT ON COLUMN order_history.marketplace IS 'of the order, as is environment';
 COMMENT ON COLUMN order_history.from_state IS 'NULL = the order was created';
 COMMENT ON COLUMN order_history.code IS
     'the failure that changed the state, or the action that did not change it: correct, retry, cancel, fail, swap, '
     'password, password_even_if_used, password_link_ended, password_issued, or why a new password was refused; by the '
     'reconciler: restart, continue, restore';
+COMMENT ON COLUMN order_history.fields IS 'the fields that a correction replaced; never their values';
+COMMENT ON COLUMN order_history.refused IS 'the code with which the action was refused; empty = it was not';
+COMMENT ON COLUMN order_history.reason IS
+    'of the actor in his own words, or of the failure; it may name people, so events do not contain it';
 COMMENT ON COLUMN order_history.action_id IS
     'the update that asked for the action, by which a repeat is recognized; empty = it cannot be repeated';
 -- Reads the history of one order, and its newest entry.
 CREATE INDEX order_history_of_order ON order_history (provider, order_id, seq);
+-- List the history of a provider by page, newest entry first: all of it, of one marketplace, and by one actor.
+CREATE INDEX order_history_newest_first ON order_history (provider, at DESC, seq DESC);
+CREATE INDEX order_history_of_marketplace ON order_history (provider, marketplace, at DESC, seq DESC);
+CREATE INDEX order_history_of_actor ON order_history (provider, actor, at DESC, seq DESC);
 -- A repeated action is recorded once.
 CREATE UNIQUE INDEX order_history_action_once ON order_history (provider, order_id, action_id) WHERE action_id <> '';
 CREATE TRIGGER order_history_append_only BEFORE UPDATE OR DELETE ON order_history
@@ -236,15 +250,17 @@ END $$;
 CREATE TRIGGER orders_transition_allowed BEFORE INSERT OR UPDATE ON orders
     FOR EACH ROW EXECUTE FUNCTION orders_transition_allowed();
 
--- The transaction-local setting qm.reason is the reason of the actor; without it the failure says why.
+-- The transaction-local settings qm.code and qm.reason say what changes the state; without them the failure does.
 -- +goose StatementBegin
 CREATE FUNCTION orders_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        INSERT INTO order_history (provider, order_id, actor, to_state) VALUES (NEW.provider, NEW.id, qm_actor(), NEW.state);
+        INSERT INTO order_history (provider, order_id, marketplace, environment, actor, to_state)
+        VALUES (NEW.provider, NEW.id, NEW.marketplace, NEW.environment, qm_actor(), NEW.state);
     ELSE
-        INSERT INTO order_history (provider, order_id, actor, from_state, to_state, code, reason)
-        VALUES (NEW.provider, NEW.id, qm_actor(), OLD.state, NEW.state, COALESCE(NEW.failure ->> 'code', ''),
+        INSERT INTO order_history (provider, order_id, marketplace, environment, actor, from_state, to_state, code, reason)
+        VALUES (NEW.provider, NEW.id, NEW.marketplace, NEW.environment, qm_actor(), OLD.state, NEW.state,
+                COALESCE(NULLIF(current_setting('qm.code', true), ''), NEW.failure ->> 'code', ''),
                 COALESCE(NULLIF(current_setting('qm.reason', true), ''), NEW.failure ->> 'reason', ''));
     END IF;
     RETURN NULL;

@@ -114,22 +114,38 @@ INSERT INTO account_transitions (from_status, to_status, meaning) VALUES
 
 CREATE TABLE account_history (
     seq         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    provider    text NOT NULL,
     account_id  text NOT NULL,
+    marketplace text NOT NULL,
+    environment text NOT NULL,
     at          timestamptz NOT NULL DEFAULT clock_timestamp(),
     actor       text NOT NULL,
     from_status text,
     to_status   text NOT NULL,
+    code        text NOT NULL DEFAULT '',
+    fields      text[] NOT NULL DEFAULT '{}',
+    refused     text NOT NULL DEFAULT '',
     reason      text NOT NULL,
-    provider    text NOT NULL,
     order_id    text
 );
 COMMENT ON TABLE account_history IS
-    'every change of status, written by a trigger of accounts, and every correction of an account, written by the '
-    'program';
+    'every change of status, written by a trigger of accounts; and every action of an operator, those that were refused '
+    'included, and the results of verifications, written by the program';
+COMMENT ON COLUMN account_history.marketplace IS 'of the account, as is environment';
+COMMENT ON COLUMN account_history.code IS
+    'what did not change the status: update, delete, invalidate, return, verify, remove-leftovers, protect, verified, '
+    'not-verified';
+COMMENT ON COLUMN account_history.fields IS 'the fields that an update changed; never their values';
+COMMENT ON COLUMN account_history.refused IS 'the code with which the action was refused; empty = it was not';
 COMMENT ON COLUMN account_history.from_status IS 'NULL = the account was added';
 COMMENT ON COLUMN account_history.order_id IS 'the order that held the account before or after the change';
 -- Reads the history of one account, and its newest entry.
 CREATE INDEX account_history_of_account ON account_history (account_id, seq);
+-- List the history of a provider by page, newest entry first: all of it, of one marketplace, by one actor, and of one order.
+CREATE INDEX account_history_newest_first ON account_history (provider, at DESC, seq DESC);
+CREATE INDEX account_history_of_marketplace ON account_history (provider, marketplace, at DESC, seq DESC);
+CREATE INDEX account_history_of_actor ON account_history (provider, actor, at DESC, seq DESC);
+CREATE INDEX account_history_of_order ON account_history (provider, order_id, at DESC, seq DESC) WHERE order_id IS NOT NULL;
 CREATE TRIGGER account_history_append_only BEFORE UPDATE OR DELETE ON account_history
     FOR EACH ROW EXECUTE FUNCTION history_is_append_only();
 
@@ -282,8 +298,9 @@ CREATE TRIGGER accounts_verification BEFORE INSERT OR UPDATE ON accounts FOR EAC
 -- +goose StatementBegin
 CREATE FUNCTION accounts_history() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO account_history (account_id, actor, from_status, to_status, reason, provider, order_id)
-    VALUES (NEW.id, qm_actor(), OLD.status, NEW.status, NEW.reason, NEW.provider, COALESCE(NEW.order_id, OLD.order_id));
+    INSERT INTO account_history (provider, account_id, marketplace, environment, actor, from_status, to_status, reason, order_id)
+    VALUES (NEW.provider, NEW.id, NEW.marketplace, NEW.environment, qm_actor(), OLD.status, NEW.status, NEW.reason,
+            COALESCE(NEW.order_id, OLD.order_id));
     RETURN NULL;
 END $$;
 -- +goose StatementEnd

@@ -46,7 +46,6 @@ CREATE TABLE account_imports (
     provider      text NOT NULL REFERENCES providers (id),
     actor         text NOT NULL,
     dry_run       boolean NOT NULL,
-    by_workflow   boolean NOT NULL,
     state         text NOT NULL DEFAULT 'running',
     reason        text NOT NULL DEFAULT '',
     started_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -74,8 +73,6 @@ CREATE TABLE account_imports (
 COMMENT ON TABLE account_imports IS
     'bulk imports of accounts from CSV files; one transaction adds a batch of rows and advances the import, so that '
     'a crash neither loses nor repeats a row';
-COMMENT ON COLUMN account_imports.by_workflow IS
-    'a Temporal workflow does the work; false = a command does, and no one continues when it dies';
 COMMENT ON COLUMN account_imports.progressed_at IS 'when the last batch was done: an import that stops for too long is failed';
 COMMENT ON COLUMN account_imports.file IS 'the CSV file, deleted when the import ends';
 COMMENT ON COLUMN account_imports.next_offset IS 'byte of the file at which the next row begins';

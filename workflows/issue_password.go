@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"quartermaster/activities"
@@ -42,7 +41,7 @@ func issuePassword(ctx workflow.Context, asked activities.AskedPassword) (outcom
 	}
 	if err != nil {
 		refusal := failureOf(err)
-		if temporal.IsCanceledError(err) {
+		if ctx.Err() != nil {
 			refusal = provision.Failure{Code: provision.CodeFailedByOperator, Step: provision.StepNewPassword,
 				Reason: "an operator cancelled the work on the new password, which may or may not have reached AWS: request it again"}
 		}

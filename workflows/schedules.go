@@ -28,6 +28,14 @@ var schedules = []struct {
 		"Wakes webhooks that have something to send, and deletes old events"},
 }
 
+// ScheduleIDs returns the ids of all schedules.
+func ScheduleIDs() (ids []string) {
+	for _, s := range schedules {
+		ids = append(ids, s.id)
+	}
+	return ids
+}
+
 // catchUpWithin is how late a scheduled run may start. A later one is left out: the next run does the same work.
 const catchUpWithin = time.Minute
 

@@ -166,6 +166,13 @@ type AccountHistoryEntry struct {
 	// At When it happened.
 	At time.Time `json:"at"`
 
+	// Code What happened without a change of the status: `update`, `delete`, `invalidate`, `return`, `verify`,
+	// `remove-leftovers`, `leftovers-removed`, `protect`, `verified` or `not-verified`. Absent if the status changed.
+	Code *string `json:"code,omitempty"`
+
+	// Fields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
+	Fields *HistoryFields `json:"fields,omitempty"`
+
 	// FromStatus The status before. Absent for the entry that added the account.
 	FromStatus *string `json:"from_status,omitempty"`
 
@@ -173,8 +180,13 @@ type AccountHistoryEntry struct {
 	// are not allowed.
 	OrderID *OrderID `json:"order_id,omitempty"`
 
-	// Reason The reason.
-	Reason *string `json:"reason,omitempty"`
+	// Reason Why: in the words of the person who asked for it, or of the failure. It may name people; events and webhooks do
+	// not contain what people write.
+	Reason *HistoryReason `json:"reason,omitempty"`
+
+	// Refused The code with which Quartermaster refused what someone asked for. Absent if it did not. A refusal that is
+	// repeated within an hour is recorded once.
+	Refused *HistoryRefused `json:"refused,omitempty"`
 
 	// ToStatus The status after. It equals the status before if the account was only updated; it is `deleted` in the last entry of a deleted account.
 	ToStatus string `json:"to_status"`
@@ -197,7 +209,7 @@ type AccountImport struct {
 	// Added The number of accounts that were added, or that a dry run would add.
 	Added int `json:"added"`
 
-	// By Who started it: an API key, or a user of the command line.
+	// By Who started it.
 	By string `json:"by"`
 
 	// DryRun Whether the rows are only checked and nothing changes.
@@ -687,6 +699,119 @@ type Forecast struct {
 	// Reason Why there is no forecast.
 	Reason *string `json:"reason,omitempty"`
 }
+
+// Health Whether anything is stuck.
+type Health struct {
+	// At When the checks began.
+	At time.Time `json:"at"`
+
+	// Checks Every check.
+	Checks []HealthCheck `json:"checks"`
+
+	// Schedules The schedules of the service. Empty if Temporal did not answer.
+	Schedules []Schedule `json:"schedules"`
+
+	// Status `ok` · `warning`: it works, and someone should look at it · `failing`: orders wait because of it.
+	Status HealthStatus `json:"status"`
+
+	// Workers The workers that Temporal sees, by type of task. Empty if Temporal did not answer.
+	Workers []Workers `json:"workers"`
+}
+
+// HealthCheck The result of one check.
+type HealthCheck struct {
+	// Message What was found, in a sentence.
+	Message string `json:"message"`
+
+	// Name What was checked: `database`, `schema`, `temporal`, `workers`, `schedules`, `reconcile`, `pools`, `webhooks` or
+	// `api_keys`. A later release may add more.
+	Name string `json:"name"`
+
+	// Runbook The page of the operations manual that says what to do.
+	Runbook string `json:"runbook"`
+
+	// Status `ok` · `warning`: it works, and someone should look at it · `failing`: orders wait because of it.
+	Status HealthStatus `json:"status"`
+}
+
+// HealthStatus `ok` · `warning`: it works, and someone should look at it · `failing`: orders wait because of it.
+type HealthStatus = string
+
+// HistoryEntry Something that happened. It is about the order, the account or the API key that it names, or else about the pool
+// that `marketplace` and `environment` name.
+type HistoryEntry struct {
+	// AccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
+	AccountID *AccountID `json:"account_id,omitempty"`
+
+	// Actor Who did it: an API key, an order's own workflow, the verification, the reconciler, or a user of the command line or the database.
+	Actor string `json:"actor"`
+
+	// At When it happened.
+	At time.Time `json:"at"`
+
+	// Code What happened. Of an order: the failure that caused the change, or what someone asked for. Of an account: what
+	// happened without a change of the status, or `protected`, `changed` or `unprotected`. Of a pool: the setting.
+	// Of access: `created`, `rotated` or `revoked`. Absent if there is nothing to say beyond `from` and `to`.
+	Code *string `json:"code,omitempty"`
+
+	// Environment `production` is real stock; `test` is stock for trials.
+	Environment *Environment `json:"environment,omitempty"`
+
+	// Fields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
+	Fields *HistoryFields `json:"fields,omitempty"`
+
+	// From The state, status or setting before. Absent if there was none.
+	From *json.RawMessage `json:"from,omitempty"`
+
+	// KeyID The public part of an API key, which appears in histories and logs.
+	KeyID *KeyID `json:"key_id,omitempty"`
+
+	// Kind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
+	// changes of settings · `access`: API keys that were created, rotated or revoked.
+	Kind HistoryKind `json:"kind"`
+
+	// Marketplace The id of one of the provider's marketplaces.
+	Marketplace *MarketplaceID `json:"marketplace,omitempty"`
+
+	// OrderID The id that the marketplace gives the order, unique within a provider. It is the idempotency key. `.` and `..`
+	// are not allowed.
+	OrderID *OrderID `json:"order_id,omitempty"`
+
+	// Reason Why: in the words of the person who asked for it, or of the failure. It may name people; events and webhooks do
+	// not contain what people write.
+	Reason *HistoryReason `json:"reason,omitempty"`
+
+	// Refused The code with which Quartermaster refused what someone asked for. Absent if it did not. A refusal that is
+	// repeated within an hour is recorded once.
+	Refused *HistoryRefused `json:"refused,omitempty"`
+
+	// To The state, status or setting after. It equals `from` if the entry is a request that did not change it at once. Absent if there is none.
+	To *json.RawMessage `json:"to,omitempty"`
+}
+
+// HistoryFields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
+type HistoryFields = []string
+
+// HistoryKind `order`: what happened to orders · `account`: what happened to AWS accounts, their protection included · `pool`:
+// changes of settings · `access`: API keys that were created, rotated or revoked.
+type HistoryKind = provision.HistoryKind
+
+// HistoryPage A page of the history, newest first.
+type HistoryPage struct {
+	// Items The entries.
+	Items []HistoryEntry `json:"items"`
+
+	// NextCursor The cursor of the next page. Absent on the last page.
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// HistoryReason Why: in the words of the person who asked for it, or of the failure. It may name people; events and webhooks do
+// not contain what people write.
+type HistoryReason = string
+
+// HistoryRefused The code with which Quartermaster refused what someone asked for. Absent if it did not. A refusal that is
+// repeated within an hour is recorded once.
+type HistoryRefused = string
 
 // IAMUserName The name of the IAM user to create for the customer ("IAM User Name").
 type IAMUserName = string
@@ -1262,11 +1387,19 @@ type OrderHistoryEntry struct {
 	// code of the refusal. Absent if there is none.
 	Code *string `json:"code,omitempty"`
 
+	// Fields The fields that a correction replaced or an update changed, without their values. Absent if there are none.
+	Fields *HistoryFields `json:"fields,omitempty"`
+
 	// FromState The state before. Absent for the entry that accepted the order.
 	FromState *string `json:"from_state,omitempty"`
 
-	// Reason The reason.
-	Reason *string `json:"reason,omitempty"`
+	// Reason Why: in the words of the person who asked for it, or of the failure. It may name people; events and webhooks do
+	// not contain what people write.
+	Reason *HistoryReason `json:"reason,omitempty"`
+
+	// Refused The code with which Quartermaster refused what someone asked for. Absent if it did not. A refusal that is
+	// repeated within an hour is recorded once.
+	Refused *HistoryRefused `json:"refused,omitempty"`
 
 	// ToState The state after. It equals the state before if the entry is a request that did not change the state at once.
 	ToState string `json:"to_state"`
@@ -1928,6 +2061,27 @@ type RowResultPage struct {
 	NextCursor *string `json:"next_cursor,omitempty"`
 }
 
+// Schedule A schedule of the service.
+type Schedule struct {
+	// Exists Whether Temporal has it.
+	Exists bool `json:"exists"`
+
+	// ID Its id in Temporal.
+	ID string `json:"id"`
+
+	// LastResult How the newest run ended, such as `completed` or `failed`, or `running`. Absent if that is not known.
+	LastResult *string `json:"last_result,omitempty"`
+
+	// LastRunAt When its newest run began. Absent if none has.
+	LastRunAt *time.Time `json:"last_run_at,omitempty"`
+
+	// NextRunAt When it runs next. Absent if that is not planned.
+	NextRunAt *time.Time `json:"next_run_at,omitempty"`
+
+	// Paused Whether an operator paused it.
+	Paused bool `json:"paused"`
+}
+
 // Scope One permission of a key.
 type Scope = provision.Scope
 
@@ -2177,6 +2331,21 @@ type WebhookWithSecret struct {
 	Webhook Webhook `json:"webhook"`
 }
 
+// Workers The workers that poll for one type of task.
+type Workers struct {
+	// Backlog About how many tasks wait for a worker.
+	Backlog int `json:"backlog"`
+
+	// Count How many worker processes polled for such tasks within the last 90 seconds.
+	Count int `json:"count"`
+
+	// SeenAt When one of them last polled. Absent if none did within the last minutes.
+	SeenAt *time.Time `json:"seen_at,omitempty"`
+
+	// Type `workflow` or `activity`.
+	Type string `json:"type"`
+}
+
 // AccountIDInPath An AWS account id of 12 digits. It is a string because it may begin with 0.
 type AccountIDInPath = AccountID
 
@@ -2358,6 +2527,42 @@ type StreamEventsParams struct {
 
 	// LastEventID The last `id` that the client saw. An empty one is the same as none.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
+// ListHistoryParams defines parameters for ListHistory.
+type ListHistoryParams struct {
+	// Kind Only entries of this kind. Repeat the parameter to match several kinds.
+	Kind *[]HistoryKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Actor Only what this actor did, as entries name it.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// OrderID Only entries of this order, and those of the accounts that it held.
+	OrderID *OrderID `form:"order_id,omitempty" json:"order_id,omitempty"`
+
+	// AccountID Only entries of this AWS account.
+	AccountID *AccountID `form:"account_id,omitempty" json:"account_id,omitempty"`
+
+	// KeyID Only entries of this API key.
+	KeyID *KeyID `form:"key_id,omitempty" json:"key_id,omitempty"`
+
+	// Marketplace Only results of this marketplace.
+	Marketplace *Marketplace `form:"marketplace,omitempty" json:"marketplace,omitempty"`
+
+	// Environment Only results of this environment.
+	Environment *Environment `form:"environment,omitempty" json:"environment,omitempty"`
+
+	// Since Only entries of this time or later. In a query string, write the `+` of a time zone as `%2B`.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only entries before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// Limit The maximum number of items on a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next_cursor` of the previous page. Cursors are opaque; do not construct or change them.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListOrdersParams defines parameters for ListOrders.
@@ -2655,8 +2860,7 @@ type ClientInterface interface {
 
 	// ListAccountImports List imports, newest first
 	//
-	// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-	// days.
+	// Lists imports of accounts. Imports are kept for 90 days.
 	//
 	// Corresponds with GET /v1/account-imports (the `ListAccountImports` operationId).
 	ListAccountImports(ctx context.Context, params *ListAccountImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2796,8 +3000,9 @@ type ClientInterface interface {
 
 	// ListAccountHistory Read the history of an account
 	//
-	// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
-	// readable.
+	// Shows who did what to the account, when and why, oldest first: every change of its status, every request of an
+	// operator, those that were refused included, and the results of verifications when they change or someone asked
+	// for them. The history of a deleted account stays readable.
 	//
 	// Corresponds with GET /v1/accounts/{account_id}/history (the `ListAccountHistory` operationId).
 	ListAccountHistory(ctx context.Context, accountID AccountIDInPath, params *ListAccountHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3028,6 +3233,29 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/events/stream (the `StreamEvents` operationId).
 	StreamEvents(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetHealth Find out whether anything is stuck
+	//
+	// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+	// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+	// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+	//
+	// Corresponds with GET /v1/health (the `GetHealth` operationId).
+	GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListHistory List who did what, newest first
+	//
+	// The history of orders, accounts, pools and API keys in one list. Each kind of entry requires the scope that reads
+	// its subject: `order` requires `orders:read`, `account` requires `accounts:read`, `pool` requires `pools:read`, and
+	// `access` requires `keys:read`. Without `kind`, the list contains the kinds that the key may read; a `kind` that it
+	// may not read is refused with **403**.
+	//
+	// An entry must match all filters. Entries that have nothing of what a filter names are left out: with
+	// `marketplace`, for example, there are no entries about API keys. To get the next page, send the same filters and
+	// set `cursor` to the `next_cursor` of the previous page. Entries that arrive in the meantime do not shift the pages.
+	//
+	// Corresponds with GET /v1/history (the `ListHistory` operationId).
+	ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetOpenAPI Read this document
 	//
 	// Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
@@ -3252,7 +3480,8 @@ type ClientInterface interface {
 	// ListOrderHistory Read the history of an order
 	//
 	// Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
-	// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
+	// correct, retry, swap, cancel or fail it, those that were refused included. An order that was accepted a moment ago
+	// may have an empty history.
 	//
 	// Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 	ListOrderHistory(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3687,8 +3916,7 @@ type ClientInterface interface {
 
 // ListAccountImports List imports, newest first
 //
-// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-// days.
+// Lists imports of accounts. Imports are kept for 90 days.
 //
 // Corresponds with GET /v1/account-imports (the `ListAccountImports` operationId).
 func (c *Client) ListAccountImports(ctx context.Context, params *ListAccountImportsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3958,8 +4186,9 @@ func (c *Client) UpdateAccount(ctx context.Context, accountID AccountIDInPath, p
 
 // ListAccountHistory Read the history of an account
 //
-// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
-// readable.
+// Shows who did what to the account, when and why, oldest first: every change of its status, every request of an
+// operator, those that were refused included, and the results of verifications when they change or someone asked
+// for them. The history of a deleted account stays readable.
 //
 // Corresponds with GET /v1/accounts/{account_id}/history (the `ListAccountHistory` operationId).
 func (c *Client) ListAccountHistory(ctx context.Context, accountID AccountIDInPath, params *ListAccountHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4390,6 +4619,49 @@ func (c *Client) StreamEvents(ctx context.Context, params *StreamEventsParams, r
 	return c.Client.Do(req)
 }
 
+// GetHealth Find out whether anything is stuck
+//
+// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+//
+// Corresponds with GET /v1/health (the `GetHealth` operationId).
+func (c *Client) GetHealth(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetHealthRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListHistory List who did what, newest first
+//
+// The history of orders, accounts, pools and API keys in one list. Each kind of entry requires the scope that reads
+// its subject: `order` requires `orders:read`, `account` requires `accounts:read`, `pool` requires `pools:read`, and
+// `access` requires `keys:read`. Without `kind`, the list contains the kinds that the key may read; a `kind` that it
+// may not read is refused with **403**.
+//
+// An entry must match all filters. Entries that have nothing of what a filter names are left out: with
+// `marketplace`, for example, there are no entries about API keys. To get the next page, send the same filters and
+// set `cursor` to the `next_cursor` of the previous page. Entries that arrive in the meantime do not shift the pages.
+//
+// Corresponds with GET /v1/history (the `ListHistory` operationId).
+func (c *Client) ListHistory(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListHistoryRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetOpenAPI Read this document
 //
 // Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
@@ -4764,7 +5036,8 @@ func (c *Client) FailOrder(ctx context.Context, orderID OrderIDInPath, body Fail
 // ListOrderHistory Read the history of an order
 //
 // Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
-// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
+// correct, retry, swap, cancel or fail it, those that were refused included. An order that was accepted a moment ago
+// may have an empty history.
 //
 // Corresponds with GET /v1/orders/{order_id}/history (the `ListOrderHistory` operationId).
 func (c *Client) ListOrderHistory(ctx context.Context, orderID OrderIDInPath, params *ListOrderHistoryParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6995,6 +7268,207 @@ func NewStreamEventsRequest(server string, params *StreamEventsParams) (*http.Re
 	return req, nil
 }
 
+// NewGetHealthRequest constructs an http.Request for the GetHealth method
+func NewGetHealthRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/health")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListHistoryRequest constructs an http.Request for the ListHistory method
+func NewListHistoryRequest(server string, params *ListHistoryParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/history")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Kind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "kind", *params.Kind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.OrderID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order_id", *params.OrderID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AccountID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "account_id", *params.AccountID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.KeyID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "key_id", *params.KeyID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Marketplace != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "marketplace", *params.Marketplace, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Environment != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "environment", *params.Environment, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetOpenAPIRequest constructs an http.Request for the GetOpenAPI method
 func NewGetOpenAPIRequest(server string) (*http.Request, error) {
 	var err error
@@ -8990,8 +9464,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListAccountImportsWithResponse List imports, newest first
 	//
-	// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-	// days.
+	// Lists imports of accounts. Imports are kept for 90 days.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9147,8 +9620,9 @@ type ClientWithResponsesInterface interface {
 
 	// ListAccountHistoryWithResponse Read the history of an account
 	//
-	// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
-	// readable.
+	// Shows who did what to the account, when and why, oldest first: every change of its status, every request of an
+	// operator, those that were refused included, and the results of verifications when they change or someone asked
+	// for them. The history of a deleted account stays readable.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -9395,6 +9869,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/events/stream (the `StreamEvents` operationId).
 	StreamEventsWithResponse(ctx context.Context, params *StreamEventsParams, reqEditors ...RequestEditorFn) (*StreamEventsResponse, error)
 
+	// GetHealthWithResponse Find out whether anything is stuck
+	//
+	// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+	// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+	// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/health (the `GetHealth` operationId).
+	GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error)
+
+	// ListHistoryWithResponse List who did what, newest first
+	//
+	// The history of orders, accounts, pools and API keys in one list. Each kind of entry requires the scope that reads
+	// its subject: `order` requires `orders:read`, `account` requires `accounts:read`, `pool` requires `pools:read`, and
+	// `access` requires `keys:read`. Without `kind`, the list contains the kinds that the key may read; a `kind` that it
+	// may not read is refused with **403**.
+	//
+	// An entry must match all filters. Entries that have nothing of what a filter names are left out: with
+	// `marketplace`, for example, there are no entries about API keys. To get the next page, send the same filters and
+	// set `cursor` to the `next_cursor` of the previous page. Entries that arrive in the meantime do not shift the pages.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/history (the `ListHistory` operationId).
+	ListHistoryWithResponse(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error)
+
 	// GetOpenAPIWithResponse Read this document
 	//
 	// Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
@@ -9625,7 +10126,8 @@ type ClientWithResponsesInterface interface {
 	// ListOrderHistoryWithResponse Read the history of an order
 	//
 	// Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
-	// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
+	// correct, retry, swap, cancel or fail it, those that were refused included. An order that was accepted a moment ago
+	// may have an empty history.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11164,6 +11666,88 @@ func (r StreamEventsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r StreamEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetHealthResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Health
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetHealthResponse) GetJSON200() *Health {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r GetHealthResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetHealthResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetHealthResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetHealthResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListHistoryResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *HistoryPage
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListHistoryResponse) GetJSON200() *HistoryPage {
+	return r.JSON200
+}
+
+// GetBody returns the raw response body bytes
+func (r ListHistoryResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListHistoryResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListHistoryResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListHistoryResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12719,8 +13303,7 @@ func (r TestWebhookResponse) ContentType() string {
 
 // ListAccountImportsWithResponse List imports, newest first
 //
-// Lists imports of accounts, including those that were started from the command line. Imports are kept for 90
-// days.
+// Lists imports of accounts. Imports are kept for 90 days.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -12954,8 +13537,9 @@ func (c *ClientWithResponses) UpdateAccountWithResponse(ctx context.Context, acc
 
 // ListAccountHistoryWithResponse Read the history of an account
 //
-// Shows who did what to the account, when and why, oldest first. The history of a deleted account stays
-// readable.
+// Shows who did what to the account, when and why, oldest first: every change of its status, every request of an
+// operator, those that were refused included, and the results of verifications when they change or someone asked
+// for them. The history of a deleted account stays readable.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13322,6 +13906,45 @@ func (c *ClientWithResponses) StreamEventsWithResponse(ctx context.Context, para
 	return ParseStreamEventsResponse(rsp)
 }
 
+// GetHealthWithResponse Find out whether anything is stuck
+//
+// Checks the database, Temporal, the workers, the schedules and the reconciler, which all providers share, and the
+// pools, webhooks and API keys of the key's provider. All checks run at once, each for at most 2 seconds. The answer
+// is **200** also when a part fails: look at `status`. It is **503** only if the key itself cannot be checked.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/health (the `GetHealth` operationId).
+func (c *ClientWithResponses) GetHealthWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetHealthResponse, error) {
+	rsp, err := c.GetHealth(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetHealthResponse(rsp)
+}
+
+// ListHistoryWithResponse List who did what, newest first
+//
+// The history of orders, accounts, pools and API keys in one list. Each kind of entry requires the scope that reads
+// its subject: `order` requires `orders:read`, `account` requires `accounts:read`, `pool` requires `pools:read`, and
+// `access` requires `keys:read`. Without `kind`, the list contains the kinds that the key may read; a `kind` that it
+// may not read is refused with **403**.
+//
+// An entry must match all filters. Entries that have nothing of what a filter names are left out: with
+// `marketplace`, for example, there are no entries about API keys. To get the next page, send the same filters and
+// set `cursor` to the `next_cursor` of the previous page. Entries that arrive in the meantime do not shift the pages.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/history (the `ListHistory` operationId).
+func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, params *ListHistoryParams, reqEditors ...RequestEditorFn) (*ListHistoryResponse, error) {
+	rsp, err := c.ListHistory(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListHistoryResponse(rsp)
+}
+
 // GetOpenAPIWithResponse Read this document
 //
 // Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
@@ -13642,7 +14265,8 @@ func (c *ClientWithResponses) FailOrderWithResponse(ctx context.Context, orderID
 // ListOrderHistoryWithResponse Read the history of an order
 //
 // Shows who did what to the order, when and why, oldest first: every change of its state, and every request to
-// correct, retry, swap, cancel or fail it. An order that was accepted a moment ago may have an empty history.
+// correct, retry, swap, cancel or fail it, those that were refused included. An order that was accepted a moment ago
+// may have an empty history.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -15106,6 +15730,58 @@ func ParseStreamEventsResponse(rsp *http.Response) (*StreamEventsResponse, error
 	response := &StreamEventsResponse{
 		Body:         bodyBytes,
 		HTTPResponse: rsp,
+	}
+
+	return response, nil
+}
+
+// ParseGetHealthResponse parses an HTTP response from a GetHealthWithResponse call
+func ParseGetHealthResponse(rsp *http.Response) (*GetHealthResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetHealthResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Health
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListHistoryResponse parses an HTTP response from a ListHistoryWithResponse call
+func ParseListHistoryResponse(rsp *http.Response) (*ListHistoryResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListHistoryResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest HistoryPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	}
 
 	return response, nil

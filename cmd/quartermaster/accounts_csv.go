@@ -93,13 +93,11 @@ func (c *importAccountsCommand) wait(
 	defer shown.clear()
 	for now.State == provision.ImportRunning {
 		shown.show(now)
-		select {
-		case <-e.ctx.Done():
+		err := pause(e, c.Poll)
+		if err != nil {
 			fmt.Fprintf(e.logs, "the import %s goes on without this command; importing the file again adds nothing twice\n", now.ID)
-			return now, raw, e.ctx.Err()
-		case <-time.After(c.Poll):
+			return now, raw, err
 		}
-		var err error
 		if now, raw, err = client.Object[openapi.AccountImport](api.GetAccountImport(e.ctx, now.ID)); err != nil {
 			return now, raw, err
 		}

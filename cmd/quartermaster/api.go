@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
+	"errors"
+
 	"golang.org/x/sync/errgroup"
 
 	"quartermaster/api"
+	"quartermaster/internal/health"
 	"quartermaster/internal/httpserver"
 	"quartermaster/internal/metrics"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
+	"quartermaster/migrations"
 )
 
 type apiCommand struct {
@@ -43,6 +48,7 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 	handler, err := api.New(api.Config{
 		Database:          databaseOf(db),
 		Workflows:         temporal,
+		Health:            examinerOf(db, temporal),
 		TemporalUsable:    temporal.Usable,
 		Opener:            ring,
 		Sealer:            ring,
@@ -90,8 +96,24 @@ func (c *apiCommand) Run(e *env, db *postgres.DB, ring *secrets.Ring) error {
 // databaseOf returns what the API needs of the database.
 func databaseOf(db *postgres.DB) api.Database {
 	return api.Database{
-		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, Imports: db.Imports,
+		Accounts: db.Accounts, APIKeys: db.APIKeys, Deliveries: db.Deliveries, Events: db.Events, History: db.History, Imports: db.Imports,
 		Leftovers: db.Leftovers, Models: db.Models, Orders: db.Orders, Passwords: db.Passwords, Pools: db.Pools,
 		ProtectedAccounts: db.ProtectedAccounts, Stock: db.Stock, Webhooks: db.Webhooks, Ping: db.Ping,
+	}
+}
+
+// examinerOf returns what finds out whether anything is stuck.
+func examinerOf(db *postgres.DB, temporal health.Temporal) health.Examiner {
+	return health.Examiner{
+		Temporal: temporal,
+		Ping:     db.Ping,
+		SchemaFits: func(ctx context.Context) (bool, error) {
+			err := migrations.Check(ctx, db.SQL().DB)
+			if errors.Is(err, migrations.ErrMismatch) {
+				return false, nil
+			}
+			return err == nil, err
+		},
+		Concerns: db.Providers.Concerns,
 	}
 }

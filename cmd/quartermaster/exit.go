@@ -73,7 +73,7 @@ func exitCode(err error) int {
 		{exitPartly, is[*partly](err)},
 		{exitInterrupted, errors.Is(err, errInterrupted)},
 		{exitNotFound, errors.Is(err, provision.ErrNotFound)},
-		{exitRefused, errors.Is(err, provision.ErrConflict) || is[*provision.InvalidError](err)},
+		{exitRefused, errors.Is(err, provision.ErrConflict) || is[*provision.InvalidError](err) || is[*provision.Failure](err)},
 	} {
 		if kind.is {
 			return kind.code

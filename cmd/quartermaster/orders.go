@@ -14,17 +14,18 @@ import (
 )
 
 type ordersCommand struct {
-	List    listOrdersCommand   `cmd:"" help:"List orders, newest first."`
-	Show    showOrderCommand    `cmd:"" help:"Show orders: where they are, why, and what the customers receive."`
-	Create  createOrderCommand  `cmd:"" help:"Place an order. Running the same command again never places a second one."`
-	Watch   watchOrderCommand   `cmd:"" help:"Follow an order until it ends. The exit code is 0 only if it completes."`
-	History orderHistoryCommand `cmd:"" help:"Show who did what to an order, when and why."`
-	Correct correctOrderCommand `cmd:"" help:"Answer the question of an order with new values."`
-	Retry   retryOrdersCommand  `cmd:"" help:"Try again what orders wait for, after you have fixed something outside of them."`
-	Swap    swapOrdersCommand   `cmd:"" help:"Continue orders with other accounts; the ones that they hold become Invalid."`
-	Cancel  cancelOrdersCommand `cmd:"" help:"Cancel orders, for the marketplace: undo everything."`
-	Fail    failOrdersCommand   `cmd:"" help:"Give up orders, for the provider: undo everything."`
-	EndUndo endUndoCommand      `cmd:"" help:"End undos that AWS refuses; what is left is listed."`
+	List     listOrdersCommand   `cmd:"" help:"List orders, newest first."`
+	Show     showOrderCommand    `cmd:"" help:"Show orders: where they are, why, and what the customers receive."`
+	Create   createOrderCommand  `cmd:"" help:"Place an order. Running the same command again never places a second one."`
+	Watch    watchOrderCommand   `cmd:"" help:"Follow an order until it ends. The exit code is 0 only if it completes."`
+	History  orderHistoryCommand `cmd:"" help:"Show who did what to an order, when and why."`
+	Correct  correctOrderCommand `cmd:"" help:"Answer the question of an order with new values."`
+	Password newPasswordCommand  `cmd:"" help:"Set a new password for the customer of a completed order, and print the new link."`
+	Retry    retryOrdersCommand  `cmd:"" help:"Try again what orders wait for, after you have fixed something outside of them."`
+	Swap     swapOrdersCommand   `cmd:"" help:"Continue orders with other accounts; the ones that they hold become Invalid."`
+	Cancel   cancelOrdersCommand `cmd:"" help:"Cancel orders, for the marketplace: undo everything."`
+	Fail     failOrdersCommand   `cmd:"" help:"Give up orders, for the provider: undo everything."`
+	EndUndo  endUndoCommand      `cmd:"" help:"End undos that AWS refuses; what is left is listed."`
 }
 
 // orderFilter selects orders.

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api"
+	"quartermaster/internal/health"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
@@ -46,6 +47,7 @@ func setupAPI(t *testing.T) *service {
 	handler, err := api.New(api.Config{
 		Database:          databaseOf(store),
 		Workflows:         s.workflows,
+		Health:            health.Examiner{Ping: store.Ping},
 		Opener:            ring,
 		Sealer:            ring,
 		Signer:            ring,
@@ -120,6 +122,9 @@ type rowWorkflows struct {
 	api.Workflows // of what no command uses
 	db            *postgres.DB
 
+	refusePassword *provision.Failure
+	slowPassword   bool
+
 	mu   sync.Mutex
 	lost int // how many answers about a new order are lost from now on
 }
@@ -171,6 +176,30 @@ func (w *rowWorkflows) Act(ctx context.Context, key provision.OrderKey, verb str
 		workflows.UpdateSwap: provision.CodeAccountSwappedByOperator,
 	}[verb]
 	return w.db.Orders.Stop(ctx, key, verb, provision.Failure{Code: code, Reason: "stopped: " + by.Reason}, by)
+}
+
+// IssuePassword sets the password: at once, or a moment after it has answered that it takes longer. AWS refuses with refusePassword.
+func (w *rowWorkflows) IssuePassword(
+	ctx context.Context, key provision.OrderKey, request provision.PasswordRequest, _ time.Duration,
+) (outcome provision.PasswordOutcome, ended bool, err error) {
+	target, err := w.db.Passwords.Request(ctx, key, request)
+	if err != nil {
+		return outcome, false, err
+	}
+	set := func() error {
+		if w.refusePassword == nil {
+			if _, err := w.db.Passwords.KeepNew(ctx, key, target.Account.ID, request.By, []byte("sealed"), false); err != nil {
+				return err
+			}
+		}
+		return w.db.Passwords.EndRequest(ctx, key, request.By.ID, w.refusePassword)
+	}
+	if outcome.Refused = w.refusePassword; !w.slowPassword {
+		return outcome, true, set()
+	}
+	ctx = context.WithoutCancel(ctx)
+	time.AfterFunc(100*time.Millisecond, func() { _ = set() }) // the test misses the password if there was an error
+	return outcome, false, nil
 }
 
 func (w *rowWorkflows) VerifyDue(context.Context) error                                  { return nil }
@@ -248,6 +277,8 @@ func (s *service) allot(key provision.OrderKey, state provision.OrderState) {
 func (s *service) complete(key provision.OrderKey, account string) {
 	s.t.Helper()
 	ctx := s.t.Context()
+	_, err := s.store.Passwords.Keep(ctx, key, account, []byte("sealed"))
+	require.NoError(s.t, err)
 	require.NoError(s.t, s.store.Steps.Begin(ctx, key, account, provision.StepAllocate, 1))
 	require.NoError(s.t, s.store.Orders.Allocate(ctx, key, account, provision.Result{
 		AccountID: account, AccountModel: provision.ModelSPAM, AccountAlias: "berg-logistics",

@@ -22,6 +22,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"quartermaster/api/openapi"
+	"quartermaster/internal/awssim"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
 	"quartermaster/workflows"
@@ -64,6 +65,11 @@ func (p *Playground) Record(ctx context.Context, folder string, again bool) (rec
 	if err := keep("remove-leftovers", func() ([]byte, error) { return p.removeLeftovers(ctx) }); err != nil {
 		return recorded, err
 	}
+	for name, takeOver := range map[string]bool{"issue-password": false, "refused-password": true} {
+		if err := keep(name, func() ([]byte, error) { return p.issuePassword(ctx, name, takeOver) }); err != nil {
+			return recorded, err
+		}
+	}
 	if err := p.stir(ctx); err != nil {
 		return recorded, fmt.Errorf("start the other workflows: %w", err)
 	}
@@ -96,6 +102,38 @@ func (p *Playground) removeLeftovers(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	return p.history(ctx, workflows.LeftoversWorkflowID(*ended.AccountID), "")
+}
+
+// issuePassword requests a new password for a completed order, and returns the history of that. After a takeover it is refused.
+func (p *Playground) issuePassword(ctx context.Context, name string, takeOver bool) ([]byte, error) {
+	order, err := p.simple(ctx, NewOrder("recorded-"+name, provision.ModelECAM), nil, nil)
+	if err == nil && takeOver {
+		err = p.TakeOver(order)
+	}
+	if err != nil {
+		return nil, err
+	}
+	status, _, err := p.IssuePassword(ctx, order.ID, false)
+	if refused := status == http.StatusConflict; refused != takeOver {
+		return nil, fmt.Errorf("the request for a new password of order %s was answered with %d: %w", order.ID, status, err)
+	}
+	return p.history(ctx, workflows.PasswordWorkflowID(provision.OrderKey{Provider: Provider, ID: order.ID}), "")
+}
+
+// IssuePassword requests a new password for the customer of an order.
+func (p *Playground) IssuePassword(ctx context.Context, orderID string, evenIfUsed bool) (status int, order openapi.Order, err error) {
+	status, err = p.Client.Do(ctx, http.MethodPost, "/v1/orders/"+orderID+"/password",
+		openapi.NewPassword{Reason: "the link was lost", EvenIfUsed: &evenIfUsed}, &order)
+	return status, order, err
+}
+
+// TakeOver makes the sign-in the customer's own, as a first sign-in does.
+func (p *Playground) TakeOver(order openapi.Order) error {
+	return p.Sim.Edit(order.Result.AccountID, func(a *awssim.Account) {
+		user := a.Users[order.IAMUserName]
+		user.LoginProfile.PasswordSHA256, user.LoginProfile.ResetRequired = awssim.HashPassword("the customer's own"), false
+		a.Users[order.IAMUserName] = user
+	})
 }
 
 // RemoveLeftovers lets the simulated AWS allow everything in the account again, and requests the removal of leftovers.

@@ -16,34 +16,51 @@ const accountColumns = `a.id, a.provider, a.marketplace, a.environment, a.model,
     COALESCE(a.order_id, '') AS order_id, a.reason,
 	a.version, a.verify_at, a.verified_at, a.finding, a.ready_when_verified, a.removing_since`
 
+const accountSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2`
+
+// accountChange is what someone wants of an account.
+type accountChange struct {
+	actor, provider, id string
+	version             int64  // that the caller has seen; 0 means any
+	verb                string // as the history calls it
+	reason              string // of the actor
+}
+
 // changeAccount runs work on an account of the provider, with the account and its pool locked. It returns the
-// account as it is afterwards, and the orders that got an account because of the change. version is the one that
-// the caller has seen; 0 means any. Errors: provision.ErrNotFound, provision.ErrStale.
-func changeAccount(ctx context.Context, db *database, actor, provider, id string, version int64,
+// account as it is afterwards, and the orders that got an account because of the change. When work refuses the
+// change with a *provision.StateError, the history says so. Errors: provision.ErrNotFound, provision.ErrStale.
+func changeAccount(ctx context.Context, db *database, c accountChange,
 	work func(*sqlx.Tx, provision.Account) error) (now provision.Account, woken []provision.OrderKey, err error) {
-	const readSQL = `SELECT ` + accountColumns + ` FROM accounts a WHERE a.provider = $1 AND a.id = $2`
 	var pool provision.Pool // an account never changes its pool
-	if err := db.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`, provider,
-		id); err != nil {
-		return now, nil, notFound(err, "account %s", id)
+	if err := db.GetContext(ctx, &pool, `SELECT provider, marketplace, environment FROM accounts WHERE provider = $1 AND id = $2`,
+		c.provider, c.id); err != nil {
+		return now, nil, notFound(err, "account %s", c.id)
 	}
-	err = db.poolTx(ctx, actor, pool, func(tx *sqlx.Tx) error {
-		if err := tx.GetContext(ctx, &now, readSQL+` FOR UPDATE OF a`, provider, id); err != nil {
-			return notFound(err, "account %s", id)
-		}
-		if version != 0 && version != now.Version {
-			return fmt.Errorf("account %s has changed since it was read: %w", id, provision.ErrStale)
+	err = db.poolTx(ctx, c.actor, pool, func(tx *sqlx.Tx) error {
+		if now, err = lockAccount(ctx, tx, c); err != nil {
+			return err
 		}
 		if err := work(tx, now); err != nil {
 			return err
 		}
-		if err := tx.GetContext(ctx, &now, readSQL, provider, id); err != nil {
-			return notFound(err, "account %s", id)
+		if err := tx.GetContext(ctx, &now, accountSQL, c.provider, c.id); err != nil {
+			return notFound(err, "account %s", c.id)
 		}
 		woken, err = match(ctx, tx, pool, provision.OrderKey{})
 		return err
 	})
-	return now, woken, err
+	return now, woken, noteRefusal(ctx, db, c, err)
+}
+
+// lockAccount reads the account and locks it until the transaction ends. Errors: provision.ErrNotFound, provision.ErrStale.
+func lockAccount(ctx context.Context, tx *sqlx.Tx, c accountChange) (a provision.Account, err error) {
+	if err := tx.GetContext(ctx, &a, accountSQL+` FOR UPDATE OF a`, c.provider, c.id); err != nil {
+		return a, notFound(err, "account %s", c.id)
+	}
+	if c.version != 0 && c.version != a.Version {
+		return a, fmt.Errorf("account %s has changed since it was read: %w", c.id, provision.ErrStale)
+	}
+	return a, nil
 }
 
 // forbidden returns an error that names the allowed statuses when the account is in none of them.
@@ -63,24 +80,13 @@ func forbidden(a provision.Account, what string, allowed ...provision.AccountSta
 		provision.JoinWords(labels, "or"), what)}
 }
 
-const noteAccountSQL = `
-INSERT INTO account_history (account_id, actor, from_status, to_status, reason, provider, order_id)
-VALUES ($1, qm_actor(), $2, $3, $4, $5, NULLIF($6, ''))`
-
-// noteAccount adds a row to the history of an account for a change that leaves its status as it is. The trigger of
-// the table writes a row only when the status changes.
-func noteAccount(ctx context.Context, tx *sqlx.Tx, a provision.Account, to provision.AccountStatus, what string) error {
-	_, err := tx.ExecContext(ctx, noteAccountSQL, a.ID, a.Status, to, what, a.Provider, a.OrderID)
-	return err
-}
-
 const invalidateSQL = `
 UPDATE accounts SET status = 'invalid', reason = $2, ready_when_verified = false, ready_because = '', verify_at = NULL WHERE id = $1`
 
 // invalidateAccount makes a locked account Invalid, for good: its verification does not make it Ready.
-func invalidateAccount(ctx context.Context, tx *sqlx.Tx, a provision.Account, reason string) error {
-	if a.Status == provision.AccountInvalid {
-		if err := noteAccount(ctx, tx, a, a.Status, reason); err != nil {
+func invalidateAccount(ctx context.Context, tx *sqlx.Tx, a provision.Account, verb, reason string) error {
+	if a.Status == provision.AccountInvalid { // the status does not change, so the trigger writes no history row
+		if err := noteAccount(ctx, tx, a, a.Status, accountNote{code: verb, reason: reason}); err != nil {
 			return err
 		}
 	}

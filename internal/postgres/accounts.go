@@ -60,7 +60,7 @@ func (s Accounts) Create(ctx context.Context, a provision.Account,
 
 // Get reads one account of the provider. Errors: provision.ErrNotFound.
 func (s Accounts) Get(ctx context.Context, provider, id string) (a provision.Account, err error) {
-	err = s.db.GetContext(ctx, &a, `SELECT `+accountColumns+` FROM accounts a WHERE a.provider = $1 AND a.id = $2`, provider, id)
+	err = s.db.GetContext(ctx, &a, accountSQL, provider, id)
 	return a, notFound(err, "account %s", id)
 }
 
@@ -94,7 +94,8 @@ WHERE id = $1`
 // provision.ErrRootEmailTaken, a *provision.StateError.
 func (s Accounts) Update(ctx context.Context, actor, provider, id string, version int64,
 	edit provision.AccountUpdate) (provision.Account, []provision.OrderKey, error) {
-	now, woken, err := changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "update"}
+	now, woken, err := changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "edited", provision.AccountReady, provision.AccountInvalid); err != nil {
 			return err
 		}
@@ -105,7 +106,8 @@ func (s Accounts) Update(ctx context.Context, actor, provider, id string, versio
 		if _, err := tx.ExecContext(ctx, updateAccountSQL, id, edited.Name, edited.RootEmail, edited.RoleARN, edited.Model); err != nil {
 			return err
 		}
-		if err := noteAccount(ctx, tx, a, a.Status, "edited: "+strings.Join(changed, ", ")); err != nil {
+		noted := accountNote{code: c.verb, fields: changed, reason: "edited: " + strings.Join(changed, ", ")}
+		if err := noteAccount(ctx, tx, a, a.Status, noted); err != nil {
 			return err
 		}
 		if slices.Contains(changed, "role_arn") && (a.Status == provision.AccountReady || a.ReadyWhenVerified) {
@@ -125,31 +127,29 @@ func (s Accounts) Update(ctx context.Context, actor, provider, id string, versio
 
 // Delete deletes a Ready or Invalid account. Its history stays. Errors: as Update.
 func (s Accounts) Delete(ctx context.Context, actor, provider, id string, version int64) error {
-	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		var a provision.Account
-		if err := tx.GetContext(ctx, &a, `SELECT `+accountColumns+` FROM accounts a WHERE a.provider = $1 AND a.id = $2 FOR UPDATE OF a`,
-			provider, id); err != nil {
-			return notFound(err, "account %s", id)
-		}
-		if version != 0 && version != a.Version {
-			return fmt.Errorf("account %s has changed since it was read: %w", id, provision.ErrStale)
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "delete"}
+	return noteRefusal(ctx, s.db, c, s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
+		a, err := lockAccount(ctx, tx, c)
+		if err != nil {
+			return err
 		}
 		if err := forbidden(a, "deleted", provision.AccountReady, provision.AccountInvalid); err != nil {
 			return err
 		}
-		if err := noteAccount(ctx, tx, a, provision.AccountDeleted, "deleted"); err != nil {
+		if err := noteAccount(ctx, tx, a, provision.AccountDeleted, accountNote{code: c.verb, reason: "deleted"}); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM accounts WHERE id = $1`, id)
+		_, err = tx.ExecContext(ctx, `DELETE FROM accounts WHERE id = $1`, id)
 		return err
-	})
+	}))
 }
 
 // Invalidate makes an account Invalid because an operator says so. An account that waits for its verification
 // stops waiting. Errors: as Update.
 func (s Accounts) Invalidate(ctx context.Context, actor, provider, id string, version int64,
 	reason string) (provision.Account, []provision.OrderKey, error) {
-	return changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "invalidate", reason: reason}
+	return changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
 		if a.Status == provision.AccountInvalid && !a.ReadyWhenVerified {
 			return &provision.StateError{Reason: "account " + id + " is Invalid already: " + a.Reason}
 		}
@@ -157,7 +157,7 @@ func (s Accounts) Invalidate(ctx context.Context, actor, provider, id string, ve
 			provision.AccountInvalid); err != nil {
 			return err
 		}
-		return invalidateAccount(ctx, tx, a, reason)
+		return invalidateAccount(ctx, tx, a, c.verb, reason)
 	})
 }
 
@@ -168,11 +168,13 @@ UPDATE accounts SET ready_when_verified = true, ready_because = $2, verify_at = 
 // passes. Errors: as Update.
 func (s Accounts) Return(ctx context.Context, actor, provider, id string, version int64,
 	reason string) (provision.Account, []provision.OrderKey, error) {
-	return changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: "return", reason: reason}
+	return changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "returned to Ready", provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
 			return err
 		}
-		if err := noteAccount(ctx, tx, a, a.Status, "to be Ready once it is verified: "+reason); err != nil {
+		noted := accountNote{code: c.verb, reason: "to be Ready once it is verified: " + reason}
+		if err := noteAccount(ctx, tx, a, a.Status, noted); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, returnSQL, id, "returned by "+actor+": "+reason)
@@ -180,31 +182,20 @@ func (s Accounts) Return(ctx context.Context, actor, provider, id string, versio
 	})
 }
 
-// Verify makes the verification of the account due now. Errors: as Update.
+// Verify makes the verification of the account due now. The history gets its result. Errors: as Update.
 func (s Accounts) Verify(
 	ctx context.Context, actor, provider, id string, version int64,
 ) (provision.Account, []provision.OrderKey, error) {
-	return changeAccount(ctx, s.db, actor, provider, id, version, func(tx *sqlx.Tx, a provision.Account) error {
+	c := accountChange{actor: actor, provider: provider, id: id, version: version, verb: verifyVerb}
+	return changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
 		if err := forbidden(a, "verified",
 			provision.AccountReady, provision.AccountInvalid, provision.AccountProvisioningFailed); err != nil {
+			return err
+		}
+		if err := noteAccount(ctx, tx, a, a.Status, accountNote{code: c.verb, reason: "to be verified now"}); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `UPDATE accounts SET verify_at = now() WHERE id = $1`, id)
 		return err
 	})
-}
-
-const accountHistorySQL = `
-SELECT seq, at, actor, COALESCE(from_status, '') AS from_status, to_status, reason, COALESCE(order_id, '') AS order_id
-FROM account_history WHERE provider = $1 AND account_id = $2 AND seq > $3 ORDER BY seq LIMIT $4`
-
-// History reads the history of a provider's account, oldest first, after the given row, at most limit rows. The
-// history of a deleted account stays readable. Errors: provision.ErrNotFound when the account never existed.
-func (s Accounts) History(ctx context.Context, provider, id string, after int64,
-	limit int) (events []provision.AccountHistoryEntry, err error) {
-	err = s.db.SelectContext(ctx, &events, accountHistorySQL, provider, id, after, limit)
-	if err == nil && len(events) == 0 && after == 0 {
-		err = fmt.Errorf("account %s: %w", id, provision.ErrNotFound)
-	}
-	return events, err
 }

@@ -22,6 +22,7 @@ type DB struct {
 	APIKeys           APIKeys
 	Deliveries        Deliveries
 	Events            Events
+	History           History
 	Imports           Imports
 	Leftovers         Leftovers
 	Models            Models
@@ -48,6 +49,7 @@ func New(connections *sqlx.DB) *DB {
 		APIKeys:           APIKeys{db},
 		Deliveries:        Deliveries{db},
 		Events:            Events{db},
+		History:           History{db},
 		Imports:           Imports{db},
 		Leftovers:         Leftovers{db},
 		Models:            Models{db},

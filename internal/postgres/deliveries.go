@@ -51,7 +51,7 @@ SELECT count(*) AS seen, COALESCE(max(seq), 0) AS last FROM seen`
 // derive writes the deliveries of the next batch of events for a webhook and moves its position. It returns
 // whether there may be more events. A repeat changes nothing.
 func (s Deliveries) derive(ctx context.Context, key provision.WebhookKey) (more bool, err error) {
-	err = s.db.tx(ctx, "deliveries", func(tx *sqlx.Tx) error {
+	err = s.db.tx(ctx, deliveriesActor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
 		if err != nil || !w.Enabled {
 			return err
@@ -249,7 +249,7 @@ RETURNING COALESCE(failing_since <= now() - $3 * interval '1 second', false)`
 // disabled. Errors: provision.ErrNotFound when the delivery or its webhook is deleted.
 func (s Deliveries) RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string,
 	outcome provision.DeliveryOutcome) error {
-	return s.db.tx(ctx, "deliveries", func(tx *sqlx.Tx) error {
+	return s.db.tx(ctx, deliveriesActor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
 		if err != nil {
 			return err
@@ -292,8 +292,11 @@ func (s Deliveries) RecordAttempt(ctx context.Context, key provision.WebhookKey,
 	})
 }
 
+// deliveriesActor is the actor of what deliveries do to webhooks.
+const deliveriesActor = "deliveries"
+
 const disableWebhookSQL = `
-UPDATE webhooks SET enabled = false, disabled_by = 'deliveries', disabled_because = $2, disabled_at = now(), version = version + 1
+UPDATE webhooks SET enabled = false, disabled_by = '` + deliveriesActor + `', disabled_because = $2, disabled_at = now(), version = version + 1
     WHERE id = $1`
 
 // The URL stays out of the event: addresses of receivers may hold a token.

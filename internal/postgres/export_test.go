@@ -17,3 +17,6 @@ func ListenEventsImpatiently(ctx context.Context, databaseURL string, log *slog.
 	return listenEvents(ctx, databaseURL, log, listenTimes{ping: 100 * time.Millisecond, silence: 500 * time.Millisecond,
 		firstRetry: 50 * time.Millisecond, longestRetry: 100 * time.Millisecond})
 }
+
+// HistoryQuery is historyQuery.
+var HistoryQuery = historyQuery

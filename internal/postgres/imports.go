@@ -19,16 +19,16 @@ const importColumns = `i.id, i.provider, i.actor, i.dry_run, i.state, i.reason, 
     i.faulty, i.messages, i.started_at, i.finished_at`
 
 const createImportSQL = `
-INSERT INTO account_imports AS i (id, provider, actor, dry_run, by_workflow, file, file_sha256, file_bytes, rows_total, next_offset,
+INSERT INTO account_imports AS i (id, provider, actor, dry_run, file, file_sha256, file_bytes, rows_total, next_offset,
     next_line)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 RETURNING ` + importColumns
 
-// abandonImportsSQL ends imports whose command died or whose workflow was terminated. Every new import runs it.
+// abandonImportsSQL ends imports whose workflow was terminated. Every new import runs it.
 const abandonImportsSQL = `
 UPDATE account_imports SET state = 'failed', file = NULL, finished_at = clock_timestamp(),
     reason = 'it made no progress any more: import the file again, what was added is not added twice'
-WHERE state = 'running' AND progressed_at < now() - CASE WHEN by_workflow THEN interval '24 hours' ELSE interval '10 minutes' END`
+WHERE state = 'running' AND progressed_at < now() - interval '24 hours'`
 
 const forgetImportsSQL = `DELETE FROM account_imports WHERE provider = $1 AND finished_at < now() - $2 * interval '1 second'`
 
@@ -45,7 +45,7 @@ func (s Imports) Create(ctx context.Context, n provision.NewImport) (i provision
 		if _, err := tx.ExecContext(ctx, forgetImportsSQL, n.Provider, importsKept.Seconds()); err != nil {
 			return err
 		}
-		return tx.GetContext(ctx, &i, createImportSQL, n.ID, n.Provider, n.Actor, n.DryRun, n.ByWorkflow,
+		return tx.GetContext(ctx, &i, createImportSQL, n.ID, n.Provider, n.Actor, n.DryRun,
 			n.File, sum[:], len(n.File), n.Rows, n.NextOffset, n.NextLine)
 	})
 	if violates(err, "account_imports_provider_fkey") {

@@ -36,12 +36,11 @@ func csvRows(from, to int) string {
 
 func createImport(t *testing.T, store *postgres.DB, rows string, dryRun bool) provision.AccountImport {
 	t.Helper()
-	file := []byte(stockcsv.Template() + rows)
-	n, first, err := stockcsv.Scan(bytes.NewReader(file))
+	file, err := stockcsv.Scan([]byte(stockcsv.Template() + rows))
 	require.NoError(t, err)
 	i, err := store.Imports.Create(t.Context(),
 		provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "key k1",
-			DryRun: dryRun, File: file, Rows: n, NextOffset: first.Offset, NextLine: first.Line})
+			DryRun: dryRun, File: file.Text, Rows: file.Rows, NextOffset: file.First.Offset, NextLine: file.First.Line})
 	require.NoError(t, err)
 	return i
 }
@@ -164,11 +163,11 @@ func TestWhatIsExportedIsUnchangedWhenItIsImported(t *testing.T) {
 			out.Write(a)
 		}
 		require.NoError(rt, out.Flush())
-		rows, first, err := stockcsv.Scan(bytes.NewReader(file.Bytes()))
+		scanned, err := stockcsv.Scan(file.Bytes())
 		require.NoError(rt, err)
 		i, err := store.Imports.Create(ctx,
 			provision.NewImport{ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "test",
-				File: file.Bytes(), Rows: rows, NextOffset: first.Offset, NextLine: first.Line})
+				File: scanned.Text, Rows: scanned.Rows, NextOffset: scanned.First.Offset, NextLine: scanned.First.Line})
 		require.NoError(rt, err)
 		i, messages := finish(t, store, i)
 		require.Empty(rt, messages)
@@ -266,14 +265,13 @@ func TestExternalIDsAreMadeHere(t *testing.T) {
 	mine, err := store.Accounts.Get(ctx, "acme", fmt.Sprintf("%012d", 1))
 	require.NoError(t, err)
 	with := func(i int, externalID string) string { return strings.TrimSpace(csvRow(i)) + "," + externalID + "\n" }
-	file := strings.TrimSpace(stockcsv.Template()) + ",external_id\n" + with(1, mine.ExternalID) + with(1, "") +
-		with(2, "mine-and-mine-alone") + with(3, "")
-	n, first, err := stockcsv.Scan(strings.NewReader(file))
+	file, err := stockcsv.Scan([]byte(strings.TrimSpace(stockcsv.Template()) + ",external_id\n" + with(1, mine.ExternalID) + with(1, "") +
+		with(2, "mine-and-mine-alone") + with(3, "")))
 	require.NoError(t, err)
 	i, err := store.Imports.Create(ctx,
 		provision.NewImport{
 			ImportKey: provision.ImportKey{Provider: "acme", ID: uuid.NewString()}, Actor: "cli",
-			File: []byte(file), Rows: n, NextOffset: first.Offset, NextLine: first.Line,
+			File: file.Text, Rows: file.Rows, NextOffset: file.First.Offset, NextLine: file.First.Line,
 		})
 	require.NoError(t, err)
 	i, messages := finish(t, store, i)
@@ -347,7 +345,7 @@ func TestAnAbandonedImportIsGivenUp(t *testing.T) {
 	_, _, err := store.Imports.RunBatch(ctx, dead.ImportKey, nil)
 	require.NoError(t, err)
 	_, err = db.Exec(`UPDATE account_imports
-		SET progressed_at = now() - interval '11 minutes', finished_at = finished_at - interval '91 days'`)
+		SET progressed_at = now() - interval '25 hours', finished_at = finished_at - interval '91 days'`)
 	require.NoError(t, err)
 	next := createImport(t, store, csvRows(1, 600), false)
 	dead, err = store.Imports.Get(ctx, dead.ImportKey)

@@ -38,7 +38,8 @@ UPDATE accounts SET removing_since = COALESCE(removing_since, now()), ready_when
 // does not change until EndRemoval. A repeat changes nothing. Errors: as Accounts.Update; a *provision.StateError
 // too when no undo was kept.
 func (s Leftovers) BeginRemoval(ctx context.Context, actor, provider, id, reason string) (provision.Account, error) {
-	now, _, err := changeAccount(ctx, s.db, actor, provider, id, 0, func(tx *sqlx.Tx, a provision.Account) error {
+	c := accountChange{actor: actor, provider: provider, id: id, verb: "remove-leftovers", reason: reason}
+	now, _, err := changeAccount(ctx, s.db, c, func(tx *sqlx.Tx, a provision.Account) error {
 		if a.RemovingSince != nil {
 			return nil
 		}
@@ -53,7 +54,8 @@ func (s Leftovers) BeginRemoval(ctx context.Context, actor, provider, id, reason
 			return &provision.StateError{Reason: fmt.Sprintf(
 				"no undo is known that left something in account %s: look into the account, and return it when it is clean", id)}
 		}
-		if err := noteAccount(ctx, tx, a, a.Status, "removal of the leftovers of order "+a.OrderID+" requested: "+reason); err != nil {
+		noted := accountNote{code: c.verb, reason: "removal of the leftovers of order " + a.OrderID + " requested: " + reason}
+		if err := noteAccount(ctx, tx, a, a.Status, noted); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, beginRemovalSQL, id)
@@ -111,7 +113,7 @@ func (s Leftovers) EndRemoval(ctx context.Context, r provision.LeftoversRemoved)
 			`SELECT `+accountColumns+` FROM accounts a WHERE a.id = $1`, r.Removal.AccountID); err != nil {
 			return err
 		}
-		if err := noteAccount(ctx, tx, account, account.Status, reason); err != nil {
+		if err := noteAccount(ctx, tx, account, account.Status, accountNote{code: "leftovers-removed", reason: reason}); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, leftNowSQL, r.Order.Provider, r.Order.ID, textArray(r.Leftovers), textArray(r.Notes)); err != nil {

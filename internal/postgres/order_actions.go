@@ -2,7 +2,7 @@ package postgres
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 
 	"github.com/jmoiron/sqlx"
@@ -55,43 +55,6 @@ func (s Orders) Resume(ctx context.Context, key provision.OrderKey) error {
 	})
 }
 
-const noteActionSQL = `
-INSERT INTO order_history (provider, order_id, actor, from_state, to_state, code, reason, action_id)
-SELECT provider, id, $3, state, state, $4, $5, $6 FROM orders WHERE provider = $1 AND id = $2
-ON CONFLICT (provider, order_id, action_id) WHERE action_id <> '' DO NOTHING`
-
-// noteAction records an action on an order. The transaction has locked the order, so the row of the action shows the state in
-// which it was taken. noteAction returns false when the action (by.ID) is recorded already.
-func noteAction(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, action string,
-	by provision.Intervention) (noted bool, err error) {
-	return affected(tx.ExecContext(ctx, noteActionSQL, key.Provider, key.ID, by.Actor, action, by.Reason, by.ID))
-}
-
-// NoteAction records an action on an order, with its actor and reason. A repeat of the same action (by.ID) records
-// nothing, and neither does an action on an order that has no row yet.
-func (s Orders) NoteAction(ctx context.Context, key provision.OrderKey, action string, by provision.Intervention) error {
-	return s.db.tx(ctx, by.Actor, func(tx *sqlx.Tx) error {
-		if _, err := lockOrder(ctx, tx, key); errors.Is(err, provision.ErrNotFound) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		_, err := noteAction(ctx, tx, key, action, by)
-		return err
-	})
-}
-
-const actionTakenSQL = `SELECT EXISTS (SELECT 1 FROM order_history WHERE provider = $1 AND order_id = $2 AND action_id = $3)`
-
-// ActionNoted reports whether the order's history contains the action with that id.
-func (s Orders) ActionNoted(ctx context.Context, key provision.OrderKey, actionID string) (taken bool, err error) {
-	if actionID == "" {
-		return false, nil
-	}
-	err = s.db.GetContext(ctx, &taken, actionTakenSQL, key.Provider, key.ID, actionID)
-	return taken, err
-}
-
 const correctSQL = `UPDATE orders SET first_request = COALESCE(first_request, request), request = $3 WHERE provider = $1 AND id = $2`
 
 // Correct replaces the order's request by the corrected one and records who did it. The stored hash stays that of
@@ -102,7 +65,15 @@ func (s Orders) Correct(ctx context.Context, key provision.OrderKey, corrected p
 		if _, err := lockOrder(ctx, tx, key); err != nil {
 			return err
 		}
-		if noted, err := noteAction(ctx, tx, key, "correct", by); err != nil || !noted {
+		var text []byte
+		var before provision.Request
+		if err := tx.GetContext(ctx, &text, `SELECT request FROM orders WHERE provider = $1 AND id = $2`, key.Provider, key.ID); err != nil {
+			return err
+		}
+		if err := json.Unmarshal(text, &before); err != nil {
+			return err
+		}
+		if noted, err := noteAction(ctx, tx, key, "correct", by, before.Differs(corrected)...); err != nil || !noted {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, correctSQL, key.Provider, key.ID, asJSON(corrected))
@@ -110,7 +81,8 @@ func (s Orders) Correct(ctx context.Context, key provision.OrderKey, corrected p
 	})
 }
 
-const setReasonSQL = `SELECT set_config('qm.reason', $1, true)`
+// explainSQL sets the code and the reason of the history rows that the transaction causes from here on.
+const explainSQL = `SELECT set_config('qm.code', $1, true), set_config('qm.reason', $2, true)`
 
 const endWaitingOrderSQL = `UPDATE orders SET state = $3, failure = $4 WHERE provider = $1 AND id = $2`
 
@@ -128,7 +100,7 @@ func (s Orders) Stop(ctx context.Context, key provision.OrderKey, action string,
 		if err != nil || !noted {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, setReasonSQL, by.Reason); err != nil {
+		if _, err := tx.ExecContext(ctx, explainSQL, "", by.Reason); err != nil {
 			return err
 		}
 		switch o.State {

@@ -50,7 +50,7 @@ func (s Orders) RejectAccount(ctx context.Context, key provision.OrderKey, accou
 			return err
 		}
 		if isNew && o.State != provision.Compensating { // a stopped order takes no other account
-			if _, err := tx.ExecContext(ctx, backToQueueSQL, key.Provider, key.ID); err != nil {
+			if err := backToQueue(ctx, tx, key, accountID, why, setAside); err != nil {
 				return err
 			}
 		}
@@ -68,6 +68,22 @@ func (s Orders) RejectAccount(ctx context.Context, key provision.OrderKey, accou
 		return err
 	})
 	return rejected, err
+}
+
+// backToQueue puts the order back into the queue. The order's history says which account it lost, and why.
+func backToQueue(ctx context.Context, tx *sqlx.Tx, key provision.OrderKey, accountID string, why provision.Failure, setAside bool) error {
+	what := "account " + accountID + " is Invalid: "
+	if setAside {
+		what = "account " + accountID + " was set aside: "
+	}
+	if _, err := tx.ExecContext(ctx, explainSQL, why.Code, what+why.Commented()); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, backToQueueSQL, key.Provider, key.ID); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, explainSQL, "", "") // what follows in the transaction has other reasons
+	return err
 }
 
 const (

@@ -83,7 +83,7 @@ func keepOut(ctx context.Context, tx *sqlx.Tx, a provision.Account) error {
 		return &provision.StateError{Reason: fmt.Sprintf("order %s holds account %s: cancel the order or swap its account first", a.OrderID,
 			a.ID)}
 	case a.Status == provision.AccountReady, a.ReadyWhenVerified:
-		return invalidateAccount(ctx, tx, a, reason)
+		return invalidateAccount(ctx, tx, a, "protect", reason)
 	}
 	return nil
 }

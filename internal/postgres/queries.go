@@ -20,6 +20,14 @@ func notFound(err error, what string, args ...any) error {
 	return err
 }
 
+// ignoreNotFound returns nil instead of provision.ErrNotFound.
+func ignoreNotFound(err error) error {
+	if errors.Is(err, provision.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
 // violates reports whether the constraint of that name refused the statement.
 func violates(err error, constraint string) bool {
 	pqErr := pq.As(err)
@@ -88,6 +96,14 @@ func textArray(s []string) any {
 		s = []string{}
 	}
 	return pq.Array(s)
+}
+
+// orNil returns nil for an empty array.
+func orNil(s pq.StringArray) []string {
+	if len(s) == 0 {
+		return nil
+	}
+	return s
 }
 
 func joinSentences(s []string) string { return strings.Join(s, "; ") }

@@ -182,6 +182,13 @@ SELECT a.provider, COALESCE(a.order_id, '') AS id, a.id AS account, a.removing_s
     'the removal of the leftovers of the order has not ended' AS what
 FROM accounts a WHERE a.removing_since < now() - interval '2 hours'`},
 
+	// AWS may be down. If the workflow was terminated, no one ends its request.
+	{kind: reconcile.KindPasswordOverdue, query: `
+SELECT p.provider, p.order_id AS id, p.account_id AS account, p.created_at AS since,
+    'a new password was requested and has neither been set nor refused' AS what
+FROM order_passwords p
+WHERE p.request <> '' AND p.expires_at IS NULL AND p.failure IS NULL AND p.created_at < now() - interval '2 hours'`},
+
 	// The worker that wrote the stop may have died before it signaled the workflow.
 	{kind: reconcile.KindStopNotHeard, args: func(b reconcile.Bounds) []any { return []any{b.Grace.Seconds()} }, query: `
 SELECT o.provider, o.id, COALESCE(a.id, '') AS account, o.state_since AS since, 'the order was stopped, but its undo has not begun' AS what

@@ -10,6 +10,7 @@ import (
 	"net"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"quartermaster/internal/provision"
 )
@@ -29,6 +30,27 @@ func classify(ctx context.Context, err error) error {
 	return fmt.Errorf("%w: %w", provision.ErrUnavailable, err)
 }
 
+// transientClasses and transientStates are the SQLSTATEs that are about the connection, a time limit or the server, and not
+// about the statement: the same statement may succeed later. Source: PostgreSQL documentation, appendix A.
+var (
+	transientClasses = map[pqerror.Class]string{
+		"08": "connection exception",
+		"53": "insufficient resources: connections, memory, disk",
+		"57": "operator intervention: shutdown, starting up, canceled or timed out",
+		"58": "system error, such as one of the disk",
+		"XX": "internal error",
+	}
+	transientStates = map[pqerror.Code]string{
+		"25006": "read_only_sql_transaction: a standby after a failover",
+		"25P03": "idle_in_transaction_session_timeout",
+		"25P04": "transaction_timeout",
+		"40001": "serialization_failure",
+		"40003": "statement_completion_unknown",
+		"40P01": "deadlock_detected",
+		"55P03": "lock_not_available: lock_timeout",
+	}
+)
+
 // isTrouble reports whether an error is about the connection, a time limit or the server, and not about the
 // statement.
 func isTrouble(err error) bool {
@@ -45,23 +67,7 @@ func isTrouble(err error) bool {
 	if refusal == nil {
 		return false
 	}
-	switch refusal.Code.Class() {
-	case "08", // connection exception
-		"53", // insufficient resources: connections, memory, disk
-		"57", // operator intervention: shutdown, starting up, cancelled or timed out
-		"58", // system error, such as one of the disk
-		"XX": // internal error
-		return true
-	}
-	switch refusal.Code {
-	case "55P03", // lock_not_available: lock_timeout
-		"40001", // serialization_failure
-		"40P01", // deadlock_detected
-		"25P03", // idle_in_transaction_session_timeout
-		"25006": // read_only_sql_transaction: a standby after a failover
-		return true
-	}
-	return false
+	return transientClasses[refusal.Code.Class()] != "" || transientStates[refusal.Code] != ""
 }
 
 // errConnect wraps every error of connecting. A wrong password counts as trouble too, because it may just have

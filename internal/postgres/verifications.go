@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -79,10 +80,13 @@ func (s Verifications) Apply(ctx context.Context, results []provision.Verificati
 }
 
 const accountToJudgeSQL = `
-SELECT a.status, a.strikes, a.ready_when_verified FROM accounts a
+SELECT ` + accountColumns + `, a.strikes,
+    COALESCE((SELECT e.code = '` + verifyVerb + `' AND e.refused = '' FROM account_history e
+        WHERE e.account_id = a.id ORDER BY e.seq DESC LIMIT 1), false) AS asked
+FROM accounts a
 WHERE a.id = $1 AND a.provider = $2 AND a.marketplace = $3 AND a.environment = $4 AND a.verify_at <= COALESCE($5::timestamptz, now())
     AND $6::bigint IN (0, a.version)
-  AND ` + verifiable + ` FOR UPDATE`
+  AND ` + verifiable + ` FOR UPDATE OF a`
 
 const inconclusiveSQL = `UPDATE accounts SET finding = $2, verify_at = now() + $3 * interval '1 second' WHERE id = $1`
 
@@ -174,11 +178,7 @@ type applied struct {
 // apply records the result of one account, unless the account is of another pool, held by an order, deleted, changed since,
 // judged by another sweep, or due for another check.
 func (a *applied) apply(ctx context.Context, tx *sqlx.Tx, r provision.VerificationResult) error {
-	var now struct {
-		Status            provision.AccountStatus `db:"status"`
-		Strikes           int                     `db:"strikes"`
-		ReadyWhenVerified bool                    `db:"ready_when_verified"`
-	}
+	var now judged
 	err := tx.GetContext(ctx, &now, accountToJudgeSQL, r.AccountID, a.pool.Provider, a.pool.Marketplace, a.pool.Environment, r.LookedAt,
 		r.Version)
 	switch {
@@ -186,6 +186,11 @@ func (a *applied) apply(ctx context.Context, tx *sqlx.Tx, r provision.Verificati
 		return nil
 	case err != nil:
 		return err
+	}
+	if err := now.record(ctx, tx, r); err != nil {
+		return err
+	}
+	switch {
 	case r.Inconclusive:
 		_, err = tx.ExecContext(ctx, inconclusiveSQL, r.AccountID, finding(r.Failure), provision.VerifyAgainAfter.Seconds())
 	case r.Failure == nil:
@@ -206,6 +211,27 @@ func (a *applied) apply(ctx context.Context, tx *sqlx.Tx, r provision.Verificati
 		_, err = tx.ExecContext(ctx, notPassedSQL, r.AccountID, finding(r.Failure), nil)
 	}
 	return err
+}
+
+// judged is an account before the result of its verification changes it.
+type judged struct {
+	provision.Account
+	Strikes int  `db:"strikes"`
+	Asked   bool `db:"asked"` // someone asked for this verification
+}
+
+// record adds the result to the account's history when someone asked for it, or when it is not that of the last verification. A
+// result that makes the account Ready has a row of its own, because the status changes.
+func (j judged) record(ctx context.Context, tx *sqlx.Tx, r provision.VerificationResult) error {
+	switch {
+	case r.Inconclusive, r.Failure == nil && j.ReadyWhenVerified:
+		return nil
+	case r.Failure == nil && (j.Asked || j.Strikes > 0):
+		return noteAccount(ctx, tx, j.Account, j.Status, accountNote{code: "verified", reason: "its verification passed"})
+	case r.Failure != nil && (j.Asked || j.Strikes == 0 || !strings.HasPrefix(j.Finding, r.Failure.Error())):
+		return noteAccount(ctx, tx, j.Account, j.Status, accountNote{code: "not-verified", reason: finding(r.Failure)})
+	}
+	return nil
 }
 
 // invalidate makes the accounts Invalid that failed twice in a row, unless the evidence since then points to AWS or to us. The

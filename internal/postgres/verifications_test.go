@@ -125,9 +125,10 @@ func TestAnAccountIsReadyOnlyWhenItIsVerified(t *testing.T) {
 	require.Nil(t, a.VerifyAt, "an account that an order works in is not verified")
 	events, err := v.store.Accounts.History(v.ctx, "acme", a.ID, 0, 10)
 	require.NoError(t, err)
-	require.Len(t, events, 3)
-	require.Equal(t, "verified; added by key k", events[1].Reason)
-	require.Equal(t, provision.VerificationActor, events[1].Actor)
+	require.Len(t, events, 4)
+	require.Equal(t, "not-verified", events[1].Code)
+	require.Equal(t, "verified; added by key k", events[2].Reason)
+	require.Equal(t, provision.VerificationActor, events[2].Actor)
 }
 
 func TestThreeAccountsReleaseTheThreeOldestOrders(t *testing.T) {

@@ -23,6 +23,7 @@ const (
 	ScopeWebhooksWrite  Scope = "webhooks:write"
 	ScopeKeysRead       Scope = "keys:read"
 	ScopeKeysWrite      Scope = "keys:write"
+	ScopeHealthRead     Scope = "health:read" // whether the service works, and what of the provider's needs someone
 )
 
 // Role is the role that an API key gives its owner.
@@ -40,7 +41,8 @@ const (
 var Roles = []Role{RoleMarketplace, RoleViewer, RoleOperator, RoleAdmin}
 
 var rights = func() map[Role][]Scope {
-	viewer := []Scope{ScopeOrdersRead, ScopeAccountsRead, ScopeStockRead, ScopePoolsRead, ScopeEventsRead, ScopeWebhooksRead}
+	viewer := []Scope{ScopeOrdersRead, ScopeAccountsRead, ScopeStockRead, ScopePoolsRead, ScopeEventsRead, ScopeWebhooksRead,
+		ScopeHealthRead}
 	operator := slices.Concat(viewer, []Scope{ScopeOrdersWrite, ScopeOrdersOperate, ScopeOrdersPassword, ScopeAccountsWrite, ScopeStockWrite})
 	return map[Role][]Scope{
 		RoleMarketplace: {ScopeOrdersRead, ScopeOrdersWrite, ScopeOrdersPassword, ScopeEventsRead},

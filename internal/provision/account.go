@@ -134,6 +134,9 @@ type AccountHistoryEntry struct {
 	Actor      string        `db:"actor"`
 	FromStatus AccountStatus `db:"from_status"` // empty: the account was added
 	ToStatus   AccountStatus `db:"to_status"`   // equal to FromStatus: something else changed, or someone requested an operation
+	Code       string        `db:"code"`        // what did not change the status: update, verify, verified …; empty: the status changed
+	Fields     []string      `db:"-"`           // that an update changed
+	Refused    Code          `db:"refused"`     // why what was requested was refused; empty: it was not
 	Reason     string        `db:"reason"`
 	OrderID    string        `db:"order_id"`
 }

@@ -68,6 +68,9 @@ const (
 	CodeInternal                 Code = "Internal"
 )
 
+// CodeConflict says that the state of something does not allow what was asked. No failure has it.
+const CodeConflict Code = "Conflict"
+
 var kindOf = map[Code]FailureKind{
 	CodeAliasTaken:               KindInput,
 	CodeUserNameTaken:            KindInput,

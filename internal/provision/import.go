@@ -26,7 +26,6 @@ type NewImport struct {
 	ImportKey
 	Actor      string
 	DryRun     bool // check every row and change nothing
-	ByWorkflow bool // a workflow processes the rows; false: the caller does
 	File       []byte
 	Rows       int   // of the file
 	NextOffset int64 // the byte at which the first row begins

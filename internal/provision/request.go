@@ -1,11 +1,13 @@
 package provision
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 )
 
 // OrderModeNewAccount is the only order mode.
@@ -36,6 +38,35 @@ func (r Request) Hash() []byte {
 	}
 	sum := sha256.Sum256(text)
 	return sum[:]
+}
+
+// Differs returns the names of the fields in which the other request differs, as in the API, in alphabetical order.
+func (r Request) Differs(other Request) (fields []string) {
+	a, b := r.members(), other.members()
+	for name := range a {
+		if !bytes.Equal(a[name], b[name]) {
+			fields = append(fields, name)
+		}
+	}
+	for name := range b {
+		if _, both := a[name]; !both {
+			fields = append(fields, name)
+		}
+	}
+	slices.Sort(fields)
+	return fields
+}
+
+// members returns the JSON of each field.
+func (r Request) members() (members map[string]json.RawMessage) {
+	text, err := json.Marshal(r)
+	if err == nil {
+		err = json.Unmarshal(text, &members)
+	}
+	if err != nil {
+		panic("a request of plain strings always encodes: " + err.Error())
+	}
+	return members
 }
 
 // Patterns and bounds: IAM API Reference (CreateUser, CreateAccountAlias), AWS Account Management API Reference

@@ -1,12 +1,10 @@
-package provision_test
+package provision
 
 import (
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"quartermaster/internal/provision"
 )
 
 func TestFreeTextHasOneRule(t *testing.T) {
@@ -54,7 +52,7 @@ func TestFreeTextHasOneRule(t *testing.T) {
 		"a\xffb":                         "is not valid Unicode",
 		"a\xed\xa0\x80b":                 "is not valid Unicode", // a lone surrogate
 	} {
-		got := provision.TextFault(text, 50)
+		got := TextFault(text, 50)
 		if fault == "" {
 			require.Empty(t, got, "%q", text)
 		} else {
@@ -66,15 +64,15 @@ func TestFreeTextHasOneRule(t *testing.T) {
 
 func TestParagraphsMayHaveLinesAndTabs(t *testing.T) {
 	t.Parallel()
-	require.Empty(t, provision.ParagraphsFault("1. Sign in.\n\n2.\tOpen a case.", 100))
-	require.Contains(t, provision.ParagraphsFault("a\rb", 100), "U+000D")
-	require.Contains(t, provision.ParagraphsFault("a\u2028b", 100), "U+2028")
-	require.Contains(t, provision.ParagraphsFault("\n", 100), "white space")
+	require.Empty(t, ParagraphsFault("1. Sign in.\n\n2.\tOpen a case.", 100))
+	require.Contains(t, ParagraphsFault("a\rb", 100), "U+000D")
+	require.Contains(t, ParagraphsFault("a\u2028b", 100), "U+2028")
+	require.Contains(t, ParagraphsFault("\n", 100), "white space")
 }
 
 func TestTextIsTrimmedBeforeItIsJudged(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "Anna Berg", provision.CleanText(" \u00a0\tAnna Berg\r\n"))
-	require.Equal(t, "a\nb", provision.CleanText("a\r\nb\r\n"))
-	require.Empty(t, provision.CleanText("\u3000\u0085 "))
+	require.Equal(t, "Anna Berg", CleanText(" \u00a0\tAnna Berg\r\n"))
+	require.Equal(t, "a\nb", CleanText("a\r\nb\r\n"))
+	require.Empty(t, CleanText("\u3000\u0085 "))
 }

@@ -103,7 +103,8 @@ func TestEveryContradictionIsFound(t *testing.T) {
 			[]string{"password_kept gone"}},
 		"a password of a cancelled order": {
 			`UPDATE orders SET state = 'cancelled' WHERE id = 'gone';
-			 INSERT INTO order_history (provider, order_id, actor, to_state) VALUES ('acme', 'gone', 'test', 'cancelled');
+			 INSERT INTO order_history (provider, order_id, marketplace, environment, actor, to_state)
+			 SELECT provider, id, marketplace, environment, 'test', 'cancelled' FROM orders WHERE id = 'gone';
 			 UPDATE order_passwords SET sealed = 'x' WHERE order_id = 'gone'`,
 			[]string{"password_kept gone"}},
 		"a step that is done after its order ended": {
@@ -132,6 +133,10 @@ func TestEveryContradictionIsFound(t *testing.T) {
 			`UPDATE orders SET model = NULL, state_since = now() - interval '2 minutes' WHERE id = 'waits';
 			 UPDATE accounts SET status_since = now() - interval '2 minutes' WHERE id = '000000000005'`,
 			[]string{"stock_not_given_out waits"}},
+		"a new password that does not end": {
+			`INSERT INTO order_passwords (provider, order_id, account_id, request, created_at)
+			 VALUES ('acme', 'done', '000000000001', 'r1', now() - interval '3 hours')`,
+			[]string{"password_overdue done"}},
 		"a removal that does not end": {
 			`UPDATE accounts SET removing_since = now() - interval '3 hours' WHERE id = '000000000005'`,
 			[]string{"removal_overdue 000000000005"}},

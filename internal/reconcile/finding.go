@@ -30,6 +30,7 @@ const (
 	KindOrderNotWoken       Kind = "order_not_woken"           // an order got an account and has not begun with it
 	KindStopNotHeard        Kind = "stop_not_heard"            // an order was stopped, and its undo has not begun
 	KindClaimsSuspended     Kind = "claims_suspended"          // a pool gives out no accounts, because some could not be entered
+	KindPasswordOverdue     Kind = "password_overdue"          // a new password was requested, and the request has not ended
 	KindRemovalOverdue      Kind = "removal_overdue"           // an account is reserved for too long for the removal of leftovers
 	// Between the database and Temporal.
 	KindOrderWithoutWorkflow    Kind = "order_without_workflow"     // no workflow works on an order in progress
@@ -113,6 +114,8 @@ var meanings = map[Kind]meaning{
 	KindClaimsSuspended: {Stuck, "check the service's own AWS identity " +
 		"(may it still assume roles? quartermaster accounts role prints what it needs) and the roles of the accounts that are set aside. " +
 		"Claims resume automatically when an account of the pool passes its verification"},
+	KindPasswordOverdue: {Stuck, "look at the workflow password/<provider>/<order id> in the Web UI, and at the order's step new_password. " +
+		"If no such workflow runs, request the new password again: that is safe"},
 	KindRemovalOverdue: {Stuck, "look at the workflow leftovers/<account id> in the Web UI. If no such workflow runs, " +
 		"send the request to remove the leftovers again: that is safe"},
 	KindOrderWithoutWorkflow:   {Stuck, resetIt},

@@ -2,8 +2,10 @@ package stockcsv
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"quartermaster/internal/provision"
 )
@@ -69,16 +71,22 @@ type header struct {
 	at        map[string]int // index by name
 }
 
-// newHeader checks the names and says everything that is wrong with them at once.
+// newHeader checks the names and says everything that is wrong with them at once. Columns without a name at the end of the file are
+// none: a spreadsheet adds them.
 func newHeader(names []string, line int, separator rune) (*header, error) {
-	h := &header{names: names, separator: separator, at: map[string]int{}}
+	for len(names) > 0 && blank(names[len(names)-1:]) {
+		names = names[:len(names)-1]
+	}
+	h := &header{separator: separator, at: map[string]int{}}
 	var unknown, twice, missing []string
 	first := 0
-	for i, name := range names {
+	for i, written := range names {
+		name := columnName(written)
+		h.names = append(h.names, name)
 		_, seen := h.at[name]
 		switch {
 		case !slices.Contains(Exported, name):
-			unknown = append(unknown, fmt.Sprintf("%.60q (column %d)", name, i+1))
+			unknown = append(unknown, fmt.Sprintf("%.60q (column %d)", written, i+1))
 		case seen:
 			twice = append(twice, fmt.Sprintf("%s (columns %d and %d)", name, h.at[name]+1, i+1))
 		default:
@@ -116,8 +124,7 @@ func newHeader(names []string, line int, separator rune) (*header, error) {
 		first = len(names) + 1
 	}
 	return nil, refuse(line, first, column,
-		"the header is not that of an import: %s. It needs %s, each once, in any order and in exactly these letters; "+
-			"begin with the template",
+		"the header is not that of an import: %s. It needs %s, each once and in any order; begin with the template",
 		strings.Join(wrong, "; "), strings.Join(Required, ", "))
 }
 
@@ -129,17 +136,50 @@ func (h *header) name(index int) string {
 	return ""
 }
 
-// separatorOf returns the separator of the cells: the first comma, semicolon or tab of the header that is outside of quotes.
-// No column name holds any of these characters.
+// columnName returns the name of a column as this package writes it: in lower case, with _ between words.
+func columnName(text string) string {
+	words := strings.FieldsFunc(strings.ToLower(text), func(c rune) bool { return c == '-' || unicode.IsSpace(c) })
+	return strings.Join(words, "_")
+}
+
+// blank reports whether no cell has a value.
+func blank(cells []string) bool {
+	return !slices.ContainsFunc(cells, func(cell string) bool { return strings.TrimSpace(cell) != "" })
+}
+
+// fit removes blank cells behind the last column, and adds those that a spreadsheet left out there. It adds none that an import must
+// have, because the row may lack a separator.
+func (h *header) fit(cells []string) []string {
+	for len(cells) > len(h.names) && blank(cells[len(cells)-1:]) {
+		cells = cells[:len(cells)-1]
+	}
+	for len(cells) < len(h.names) && !slices.ContainsFunc(h.names[len(cells):], required) {
+		cells = append(cells, "")
+	}
+	return cells
+}
+
+func required(name string) bool { return slices.Contains(Required, name) }
+
+// separators are the characters that may separate cells. No column name holds any of them.
+var separators = map[rune]string{',': "a comma", ';': "a semicolon", '\t': "a tab", '|': "a vertical bar"}
+
+// separatorOf returns the separator of the cells: the first one in the header that is outside of quotes.
 func separatorOf(line []byte) rune {
 	quoted := false
-	for _, c := range line {
-		switch {
-		case c == '"':
+	for _, c := range string(line) {
+		if c == '"' {
 			quoted = !quoted
-		case !quoted && (c == ',' || c == ';' || c == '\t'):
-			return rune(c)
+		}
+		if _, separates := separators[c]; separates && !quoted {
+			return c
 		}
 	}
 	return ','
 }
+
+var preamble = regexp.MustCompile(`(?i)^("?sep="?[,;\t|])?["\s\pZ,;|]*$`)
+
+// beforeHeader reports whether a line is blank, or only shows a spreadsheet the separator (sep=;). Only the header decides which
+// separator the file has, because a program may have changed it since.
+func beforeHeader(line []byte) bool { return preamble.Match(line) }

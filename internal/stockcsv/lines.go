@@ -2,7 +2,6 @@ package stockcsv
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
 )
@@ -19,9 +18,7 @@ type line struct {
 }
 
 // blank reports whether encoding/csv skips the line between two rows.
-func (l line) blank() bool {
-	return !l.long && len(bytes.TrimRight(l.text, "\r\n")) == 0 && bytes.Count(l.text, []byte("\r")) <= 1
-}
+func (l line) blank() bool { return string(l.text) == "\n" }
 
 // lines hands a file to encoding/csv one physical line at a time, so that it never reads beyond the row that it parses, and
 // remembers the lines of that row: after a broken one they can be read again.

@@ -37,31 +37,11 @@ type Reader struct {
 	csv    *csv.Reader
 }
 
-var (
-	utf8Mark  = []byte("\xef\xbb\xbf")
-	utf16Mark = [][]byte{[]byte("\xff\xfe"), []byte("\xfe\xff")}
-)
-
-// NewReader begins a file: it reads the header. Errors: *FileError when the file cannot be read at all.
+// NewReader begins a text that Scan has returned: it reads the header. Errors: *FileError when the file cannot be read at all.
 func NewReader(in io.Reader) (*Reader, error) {
-	buffered := bufio.NewReaderSize(in, 64<<10)
-	start, err := buffered.Peek(len(utf8Mark))
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	const saveAsUTF8 = `save it as "CSV UTF-8"`
-	for _, mark := range utf16Mark {
-		if bytes.HasPrefix(start, mark) {
-			return nil, refuse(1, 1, "", "the file is UTF-16: %s", saveAsUTF8)
-		}
-	}
-	source := &lines{in: buffered, number: 1}
-	if bytes.Equal(start, utf8Mark) {
-		n, _ := buffered.Discard(len(utf8Mark)) // it was peeked
-		source.offset = int64(n)
-	}
+	source := &lines{in: bufio.NewReaderSize(in, 64<<10), number: 1}
 	first, err := source.next()
-	for err == nil && first.blank() {
+	for err == nil && beforeHeader(first.text) {
 		first, err = source.next()
 	}
 	switch {
@@ -72,14 +52,13 @@ func NewReader(in io.Reader) (*Reader, error) {
 	case first.long:
 		return nil, refuse(first.number, 1, "", "the header has more than %d bytes: is this a CSV file with lines?", MaxRow)
 	case bytes.ContainsRune(first.text, 0):
-		return nil, refuse(first.number, 1, "", "the header has NUL bytes: the file is UTF-16 or no text at all: %s", saveAsUTF8)
+		return nil, refuse(first.number, 1, "", "the header has NUL bytes, so this is no text: %s", saveAsUTF8)
+	case bytes.ContainsRune(first.text, '\r'):
+		return nil, refuse(first.number, 1, "",
+			"some lines end with a carriage return alone and others do not: save the file with line ends CR LF or LF")
 	}
-	text := bytes.TrimRight(first.text, "\r\n")
-	if at := bytes.IndexByte(text, '\r'); at >= 0 {
-		return nil, refuse(first.number, 1, "", "the lines end with a carriage return alone: save the file with line ends CR LF or LF")
-	}
-	separator := separatorOf(text)
-	parser := csv.NewReader(bytes.NewReader(text))
+	separator := separatorOf(first.text)
+	parser := csv.NewReader(bytes.NewReader(first.text))
 	parser.Comma = separator
 	names, err := parser.Read()
 	if err != nil {
@@ -99,6 +78,8 @@ func NewReader(in io.Reader) (*Reader, error) {
 	return r, nil
 }
 
+const saveAsUTF8 = `save it as "CSV UTF-8"`
+
 // Continue reads the same file from another place on; in begins there.
 func (r *Reader) Continue(in io.Reader, at Place) *Reader {
 	other := &Reader{header: r.header, lines: &lines{in: bufio.NewReaderSize(in, 64<<10), number: at.Line, offset: at.Offset}}
@@ -109,24 +90,34 @@ func (r *Reader) Continue(in io.Reader, at Place) *Reader {
 // Place is where the next row begins, or blank lines before it.
 func (r *Reader) Place() Place { return r.lines.place() }
 
-// Scan reads a whole file without judging its rows: it counts them, and says where the first one begins. Errors: *FileError
-// when the header is wrong or there are too many rows.
-func Scan(in io.Reader) (rows int, first Place, err error) {
-	r, err := NewReader(in)
-	if err != nil {
-		return 0, first, err
+// File is a file that Scan has read.
+type File struct {
+	Text  []byte // UTF-8, lines end with LF, and are as many as in the file
+	Rows  int    // blank ones do not count
+	First Place  // in Text
+}
+
+// Scan reads a whole file without judging its rows: it decodes it, counts its rows, and says where the first one begins. Errors:
+// *FileError when the header is wrong or there are too many rows.
+func Scan(file []byte) (f File, err error) {
+	if f.Text, err = decode(file); err != nil {
+		return f, err
 	}
-	first = r.Place()
+	r, err := NewReader(bytes.NewReader(f.Text))
+	if err != nil {
+		return f, err
+	}
+	f.First = r.Place()
 	for {
 		_, row, err := r.record()
 		if errors.Is(err, io.EOF) {
-			return rows, first, nil
+			return f, nil
 		}
 		if err != nil {
-			return rows, first, err
+			return f, err
 		}
-		if rows++; rows > MaxRows {
-			return rows, first, refuse(row.Line, 1, "", "the file has more than %d rows: split it here", MaxRows)
+		if f.Rows++; f.Rows > MaxRows {
+			return f, refuse(row.Line, 1, "", "the file has more than %d rows: split it here", MaxRows)
 		}
 	}
 }
@@ -138,12 +129,23 @@ func (r *Reader) restart() {
 	r.csv.ReuseRecord = true
 }
 
-// record reads the cells of the next row. A broken row has its fault and no cells, and is one line long: the lines after it
-// are read as rows of their own, so that a quote which is never closed spoils no other row. Errors: io.EOF, and what reading
-// runs into.
+// record reads the cells of the next row that is not blank. A broken row has its fault and no cells, and is one line long: the
+// lines after it are read as rows of their own, so that a quote which is never closed spoils no other row. Errors: io.EOF, and
+// what reading runs into.
 func (r *Reader) record() (cells []string, row Row, err error) {
-	r.lines.begin()
-	cells, err = r.csv.Read()
+	for {
+		r.lines.begin()
+		if cells, err = r.csv.Read(); err != nil || !blank(cells) {
+			return r.judge(cells, err)
+		}
+	}
+}
+
+// judge makes a row of what encoding/csv returned, and finds what is broken.
+func (r *Reader) judge(cells []string, err error) (_ []string, row Row, _ error) {
+	if err == nil {
+		cells = r.header.fit(cells)
+	}
 	syntax, isSyntax := errors.AsType[*csv.ParseError](err)
 	message := ""
 	switch {
@@ -164,7 +166,7 @@ func (r *Reader) record() (cells []string, row Row, err error) {
 	case len(cells) != len(r.header.names):
 		message = fmt.Sprintf("the row has %d cells and the header has %d: give every column a cell, an empty one included, "+
 			"and put a value that holds %s in quotes",
-			len(cells), len(r.header.names), r.header.separatorName())
+			len(cells), len(r.header.names), separators[r.header.separator])
 		cells = cells[:min(len(cells), len(r.header.names))]
 		if i := slices.IndexFunc(cells, func(cell string) bool { return strings.Contains(cell, "\n") }); i >= 0 {
 			cells, message = cells[:i], unclosed
@@ -188,10 +190,6 @@ const unclosed = "a quote opens a cell and is not closed where the cell ends: cl
 // endsInQuotes tells a line that ends inside a quoted cell: its quotes do not pair.
 func endsInQuotes(text []byte) bool { return bytes.Count(text, []byte(`"`))%2 == 1 }
 
-func (h *header) separatorName() string {
-	return map[rune]string{',': "a comma", ';': "a semicolon", '\t': "a tab"}[h.separator]
-}
-
 // Next reads and checks the next row. At the end the error is io.EOF; any other one is the file's, and ends the reading.
 func (r *Reader) Next() (Row, error) {
 	cells, row, err := r.record()
@@ -213,14 +211,15 @@ func (r *Reader) Next() (Row, error) {
 	}
 	cell := func(name string) string {
 		if i, there := r.header.at[name]; there {
-			return Unprotect(strings.Clone(cells[i])) // not a part of the row that keeps all of it
+			cell := strings.Clone(cells[i]) // not a part of the row that keeps all of it
+			return strings.TrimSpace(Unprotect(strings.TrimSpace(cell)))
 		}
 		return ""
 	}
 	row.Account = provision.Account{
-		ID:    cell(AccountID),
+		ID:    accountID(cell(AccountID)),
 		Pool:  provision.Pool{Marketplace: cell(Marketplace), Environment: provision.Environment(cell(Environment))},
-		Model: provision.Model(cell(Model)), Name: provision.CleanText(cell(Name)), RootEmail: cell(RootEmail),
+		Model: provision.Model(cell(Model)), Name: cell(Name), RootEmail: cell(RootEmail),
 		RoleARN: cell(RoleARN), ExternalID: cell(ExternalID),
 	}
 	for _, wrong := range validate(row.Account) {
@@ -251,7 +250,14 @@ func columnOf(field string) string {
 	return field
 }
 
-var someDigits = regexp.MustCompile(`^([0-9]{1,11}|[0-9][.,][0-9]+[eE]\+?[0-9]+)$`)
+// groupedID is an account id as the AWS console shows it, or as people make text of it in a spreadsheet ('…, ="…").
+var groupedID = regexp.MustCompile(`^(?:'|=")?([0-9]{4})[-\pZ‐‑‒–]?([0-9]{4})[-\pZ‐‑‒–]?([0-9]{4})"?$`)
+
+// accountID returns the 12 digits of an account id that is written in groups. It returns any other text as it is.
+func accountID(text string) string { return groupedID.ReplaceAllString(text, "$1$2$3") }
+
+// numberID is what a spreadsheet leaves of an account id that it took for a number.
+var numberID = regexp.MustCompile(`^([0-9]{1,11}|[0-9]+[.,]0+|[0-9]([.,][0-9]+)?[eE]\+?[0-9]+|#+)$`)
 
 // validate is provision.ValidateAccount without what only follows from a wrong account id.
 func validate(a provision.Account) []provision.FieldError {
@@ -260,8 +266,9 @@ func validate(a provision.Account) []provision.FieldError {
 	if i < 0 {
 		return found
 	}
-	if someDigits.MatchString(a.ID) {
-		found[i].Message += "; a spreadsheet has made a number of it: format the column as text"
+	if numberID.MatchString(a.ID) {
+		found[i].Message += "; a spreadsheet has made a number of it, and digits may be lost: format the column as text " +
+			"and enter the id again"
 	}
 	if parts := strings.Split(a.RoleARN, ":"); len(parts) > 4 {
 		a.ID = parts[4]
@@ -270,16 +277,4 @@ func validate(a provision.Account) []provision.FieldError {
 		found = slices.DeleteFunc(found, func(e provision.FieldError) bool { return e.Field == "role_arn" })
 	}
 	return found
-}
-
-// wrongByte names the first byte that is not UTF-8.
-func wrongByte(text string) string {
-	for i, c := range text {
-		if c == utf8.RuneError {
-			if _, size := utf8.DecodeRuneInString(text[i:]); size == 1 {
-				return fmt.Sprintf("byte 0x%02X at place %d of the cell", text[i], i+1)
-			}
-		}
-	}
-	return "it ends too early"
 }

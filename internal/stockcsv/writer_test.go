@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/unicode"
 	"pgregory.net/rapid"
 
 	"quartermaster/internal/provision"
@@ -80,6 +81,74 @@ func TestWhatIsExportedCanBeImportedAsItWas(t *testing.T) {
 	})
 }
 
+// rewritten is a text as a spreadsheet saves it that opened the file and kept every cell as text.
+func rewritten(t *rapid.T, text string) string {
+	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	require.NoError(t, err)
+	order := make([]int, len(rows[0]))
+	for i := range order {
+		order[i] = i
+	}
+	order = rapid.Permutation(order).Draw(t, "columns")
+	columns := len(order) + rapid.IntRange(0, 3).Draw(t, "columns without a name")
+	separator := rapid.SampledFrom([]string{",", ";", "\t", "|"}).Draw(t, "separator")
+	quoteAll := rapid.Bool().Draw(t, "quotes everywhere")
+	var out strings.Builder
+	if rapid.Bool().Draw(t, "names the separator") {
+		out.WriteString("sep=" + separator + "\n")
+	}
+	for n, row := range append(rows, make([][]string, rapid.IntRange(0, 20).Draw(t, "ghost rows"))...) {
+		cells := make([]string, columns)
+		for i, from := range order {
+			if row != nil {
+				cells[i] = row[from]
+			}
+			if n == 0 && rapid.Bool().Draw(t, "capitals") {
+				cells[i] = strings.ToUpper(strings.ReplaceAll(cells[i], "_", " "))
+			}
+		}
+		for i, cell := range cells {
+			if quoteAll || strings.ContainsAny(cell, separator+"\"\r\n") {
+				cells[i] = `"` + strings.ReplaceAll(cell, `"`, `""`) + `"`
+			}
+		}
+		out.WriteString(strings.Join(cells, separator) + "\n")
+	}
+	written := out.String()
+	if !strings.Contains(strings.ReplaceAll(written, "\r\n", ""), "\r") {
+		written = strings.ReplaceAll(written, "\n", rapid.SampledFrom([]string{"\n", "\r\n", "\r"}).Draw(t, "line ends"))
+	}
+	return rapid.SampledFrom([]func(string) string{
+		func(s string) string { return s }, func(s string) string { return "\ufeff" + s },
+		func(s string) string { return inUTF16(t, unicode.LittleEndian, unicode.UseBOM, s) },
+		func(s string) string { return inUTF16(t, unicode.BigEndian, unicode.UseBOM, s) },
+		func(s string) string { return inUTF16(t, unicode.LittleEndian, unicode.IgnoreBOM, s) },
+	}).Draw(t, "encoding")(written)
+}
+
+func inUTF16(t require.TestingT, order unicode.Endianness, mark unicode.BOMPolicy, text string) string {
+	text, err := unicode.UTF16(order, mark).NewEncoder().String(text)
+	require.NoError(t, err)
+	return text
+}
+
+func TestAnExportThatASpreadsheetRewroteIsImportedAsItWas(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		accounts := rapid.SliceOfN(validAccounts(), 1, 5).Draw(t, "accounts")
+		text := rewritten(t, export(t, accounts...))
+		rows := read(t, text)
+		require.Empty(t, faults(rows), "%q", text)
+		require.Len(t, rows, len(accounts))
+		for i, a := range accounts {
+			require.Equal(t, provision.Account{
+				ID: a.ID, Pool: a.Pool, Model: a.Model, Name: a.Name,
+				RootEmail: a.RootEmail, RoleARN: a.RoleARN, ExternalID: a.ExternalID,
+			}, rows[i].Account)
+		}
+	})
+}
+
 func TestAnExportIsRFC4180(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 25, 2, 0, 0, 0, time.UTC)
@@ -92,9 +161,9 @@ func TestAnExportIsRFC4180(t *testing.T) {
 		"status,reason,finding,order_id,added_at,verified_at\r\n"+
 		id(1)+`,nordic,production,SPAM,"'=HYPERLINK(""http://x"",""y"")",'+a@b.example,arn:aws:iam::`+id(1)+`:role/q,qm-1,`+
 		"allocated,"+strings.Repeat("ä", 499)+"…,,'-1,2026-11-25T02:00:00Z,\r\n", text)
-	rows, _, err := stockcsv.Scan(strings.NewReader(stockcsv.Template()))
+	template, err := stockcsv.Scan([]byte(stockcsv.Template()))
 	require.NoError(t, err)
-	require.Zero(t, rows)
+	require.Zero(t, template.Rows)
 }
 
 var pool = provision.Pool{Marketplace: "nordic", Environment: provision.Production}

@@ -39,8 +39,12 @@ func (t *Temporal) TaskQueues(ctx context.Context) (queues []provision.TaskQueue
 		queue := provision.TaskQueue{Type: kind.name, Backlog: described.GetStats().GetApproximateBacklogCount(),
 			BacklogAge: described.GetStats().GetApproximateBacklogAge().AsDuration()}
 		for _, poller := range described.Pollers { // one for each process
-			if time.Since(poller.LastAccessTime.AsTime()) < pollsWithin {
+			seen := poller.LastAccessTime.AsTime()
+			if time.Since(seen) < pollsWithin {
 				queue.Pollers++
+			}
+			if seen.After(queue.SeenAt) {
+				queue.SeenAt = seen
 			}
 		}
 		queues = append(queues, queue)

@@ -47,6 +47,8 @@ type Frontend struct {
 	PageSize  int                                          // most workflows of one page, if less than asked for; 0: as asked for
 	OnHistory func()                                       // called before a history is read; nil: nothing
 
+	Schedules map[string]*workflowservice.DescribeScheduleResponse // by id
+
 	Queues map[enumspb.TaskQueueType]*workflowservice.DescribeTaskQueueResponse // by type
 
 	Outcome  *updatepb.Outcome // of every update
@@ -240,6 +242,21 @@ func (f *Frontend) GetWorkflowExecutionHistory(_ context.Context,
 	return answer, nil
 }
 
+// DescribeSchedule describes a schedule.
+func (f *Frontend) DescribeSchedule(_ context.Context,
+	r *workflowservice.DescribeScheduleRequest) (*workflowservice.DescribeScheduleResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	described, exists := f.Schedules[r.ScheduleId]
+	switch {
+	case f.Fail != nil:
+		return nil, f.Fail
+	case !exists:
+		return nil, serviceerror.NewNotFound("schedule not found")
+	}
+	return described, nil
+}
+
 // ResetWorkflowExecution keeps the request.
 func (f *Frontend) ResetWorkflowExecution(_ context.Context,
 	r *workflowservice.ResetWorkflowExecutionRequest) (*workflowservice.ResetWorkflowExecutionResponse, error) {
@@ -264,11 +281,14 @@ func (f *Frontend) SignalWorkflowExecution(_ context.Context,
 	return &workflowservice.SignalWorkflowExecutionResponse{}, nil
 }
 
-// SignalWithStartWorkflowExecution keeps the request.
+// SignalWithStartWorkflowExecution keeps the request. The run that it starts, or signals, is "started".
 func (f *Frontend) SignalWithStartWorkflowExecution(_ context.Context,
 	r *workflowservice.SignalWithStartWorkflowExecutionRequest) (*workflowservice.SignalWithStartWorkflowExecutionResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.Fail != nil {
+		return nil, f.Fail
+	}
 	f.SignalsWithStart = append(f.SignalsWithStart, r)
 	return &workflowservice.SignalWithStartWorkflowExecutionResponse{RunId: "started", Started: true}, nil
 }
