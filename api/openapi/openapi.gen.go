@@ -588,6 +588,7 @@ type Failure struct {
 	// | `NotAsked` | The order does not ask for what a request brought. | — | Read the order. |
 	// | `TooLate` | The order has ended, or is being undone. | — | Read the order. |
 	// | `OrderIDReused` | An order with this id and other content exists. | marketplace | Choose another id. |
+	// | `Conflict` | The state of the order or of its account does not allow the request. | — | Read the order; `reason` names the state and the rule. |
 	// | `DatabaseUnavailable` | The database of Quartermaster does not answer. | Quartermaster | It retries for as long as it takes; no order is lost. |
 	// | `AttemptEnded` | An attempt was stopped, for example because a worker was shut down. | Quartermaster | It tries again. |
 	// | `Internal` | Quartermaster has a fault. | operator | Report it to the developers; the order waits and undoes nothing. |
@@ -668,6 +669,7 @@ type Failure struct {
 // | `NotAsked` | The order does not ask for what a request brought. | — | Read the order. |
 // | `TooLate` | The order has ended, or is being undone. | — | Read the order. |
 // | `OrderIDReused` | An order with this id and other content exists. | marketplace | Choose another id. |
+// | `Conflict` | The state of the order or of its account does not allow the request. | — | Read the order; `reason` names the state and the rule. |
 // | `DatabaseUnavailable` | The database of Quartermaster does not answer. | Quartermaster | It retries for as long as it takes; no order is lost. |
 // | `AttemptEnded` | An attempt was stopped, for example because a worker was shut down. | Quartermaster | It tries again. |
 // | `Internal` | Quartermaster has a fault. | operator | Report it to the developers; the order waits and undoes nothing. |
@@ -1313,6 +1315,7 @@ type OrderEvent struct {
 		// | `NotAsked` | The order does not ask for what a request brought. | — | Read the order. |
 		// | `TooLate` | The order has ended, or is being undone. | — | Read the order. |
 		// | `OrderIDReused` | An order with this id and other content exists. | marketplace | Choose another id. |
+		// | `Conflict` | The state of the order or of its account does not allow the request. | — | Read the order; `reason` names the state and the rule. |
 		// | `DatabaseUnavailable` | The database of Quartermaster does not answer. | Quartermaster | It retries for as long as it takes; no order is lost. |
 		// | `AttemptEnded` | An attempt was stopped, for example because a worker was shut down. | Quartermaster | It tries again. |
 		// | `Internal` | Quartermaster has a fault. | operator | Report it to the developers; the order waits and undoes nothing. |
@@ -1545,6 +1548,7 @@ type PasswordRefusal struct {
 	// | `NotAsked` | The order does not ask for what a request brought. | — | Read the order. |
 	// | `TooLate` | The order has ended, or is being undone. | — | Read the order. |
 	// | `OrderIDReused` | An order with this id and other content exists. | marketplace | Choose another id. |
+	// | `Conflict` | The state of the order or of its account does not allow the request. | — | Read the order; `reason` names the state and the rule. |
 	// | `DatabaseUnavailable` | The database of Quartermaster does not answer. | Quartermaster | It retries for as long as it takes; no order is lost. |
 	// | `AttemptEnded` | An attempt was stopped, for example because a worker was shut down. | Quartermaster | It tries again. |
 	// | `Internal` | Quartermaster has a fault. | operator | Report it to the developers; the order waits and undoes nothing. |
