@@ -26,6 +26,10 @@ func New(cfg Config) (http.Handler, error) {
 }
 
 func (s *service) routes() (_ http.Handler, err error) {
+	about, err := ourPages()
+	if err != nil {
+		return nil, err
+	}
 	e := s.echo()
 	if s.Metrics != nil {
 		measured, err := s.measure()
@@ -113,7 +117,9 @@ func (s *service) routes() (_ http.Handler, err error) {
 	v1(http.MethodGet, "/v1/account-imports/:import_id", op.GetAccountImport)
 	v1(http.MethodGet, "/v1/account-imports/:import_id/results", op.ListAccountImportResults)
 	v1(http.MethodPost, "/v1/password-reveals", op.RevealPassword)
-	v1(http.MethodGet, "/v1/openapi.json", op.GetOpenAPI)
+	v1(http.MethodGet, "/v1/openapi.json", about.document.serve)
+	add(http.MethodGet, "/docs", about.reference.serveReference, conditional)
+	add(http.MethodGet, "/docs/reference.css", about.style.serve, conditional)
 
 	add(http.MethodGet, "/reveal", revealPage("index.html"))
 	add(http.MethodGet, "/reveal/reveal.js", revealPage("reveal.js"))
