@@ -50,7 +50,8 @@ func walkTable() map[string]walked {
 	return map[string]walked{
 		"createOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
 			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
-		"listOrders": {queries: []string{"account_id={held_account}", "customer_id=mk-customer", "marketplace=nordic", "limit=1", "state=completed"}},
+		"listOrders": {queries: []string{"account_id={held_account}", "customer_id=mk-customer",
+			"marketplace=nordic", "limit=1", "state=completed"}},
 		"validateOrder": {body: `{"id":"new-{n}","environment":"production",` + order + `}`,
 			foreign: []string{`{"id":"new-{n}","environment":"test",` + order + `}`}},
 		"getOrder":         {},

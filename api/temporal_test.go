@@ -73,6 +73,7 @@ func TestANamespaceThatIsNotReadyIsUnavailable(t *testing.T) {
 func TestARequestOutlivesAnUpdateByFiveSeconds(t *testing.T) {
 	t.Parallel()
 	require.LessOrEqual(t, control.UpdateTimeout, requestTimeout-5*time.Second)
+	require.LessOrEqual(t, passwordWait, requestTimeout-5*time.Second)
 }
 
 // From the HTTP request to the wire of Temporal and back.

@@ -373,8 +373,7 @@ type ClaimsSuspendedBecause = string
 type ContactName = string
 
 // Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
-// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
-// control characters and without space at either end.
+// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Free text.
 type Customer = provision.Customer
 
 // Delivery An event on its way to an endpoint.
@@ -828,8 +827,7 @@ type NewOrder struct {
 	CallbackURL *CallbackURL `json:"callback_url,omitempty"`
 
 	// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
-	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
-	// control characters and without space at either end.
+	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Free text.
 	Customer *Customer `json:"customer,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.
@@ -999,8 +997,7 @@ type Order struct {
 	CreatedAt time.Time `json:"created_at"`
 
 	// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
-	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
-	// control characters and without space at either end.
+	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Free text.
 	Customer *Customer `json:"customer,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.

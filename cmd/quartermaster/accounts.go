@@ -167,7 +167,7 @@ func (c *updateAccountCommand) Run(e *env, api *client.Client) error {
 		Model: named(provision.Model(c.Model)), Name: named(c.Name), RootEmail: named(c.RootEmail), RoleARN: named(c.RoleARN),
 	}
 	if update == (openapi.AccountUpdate{}) {
-		return usage("nothing is to be changed: use --model, --name, --root-email or --role-arn")
+		return usage("no change is named: use --model, --name, --root-email or --role-arn")
 	}
 	account, raw, err := client.Object[openapi.Account](api.UpdateAccount(e.ctx, c.ID, &openapi.UpdateAccountParams{IfMatch: anyVersion}, update))
 	if err != nil {

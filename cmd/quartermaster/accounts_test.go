@@ -35,7 +35,7 @@ func TestAccountsByCommandLine(t *testing.T) {
 	require.Equal(t, exitNotFound, exitCode(s.run("accounts", "show", "444422223333").err))
 
 	require.Regexp(t, `(?m)^name +Second$`, s.must("accounts", "update", "111122223333", "--name=Second"))
-	require.ErrorContains(t, s.run("accounts", "update", "111122223333").err, "nothing is to be changed")
+	require.ErrorContains(t, s.run("accounts", "update", "111122223333").err, "no change is named")
 	s.account("555522223333", provision.AccountReady)
 	require.Equal(t, "111122223333: Invalid, Ready when verified\n555522223333: Ready",
 		s.must("accounts", "verify", "111122223333", "555522223333", "--yes"))

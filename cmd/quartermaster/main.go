@@ -31,6 +31,8 @@ type cli struct {
 	Webhooks webhooksCommand `cmd:"" group:"api" help:"Manage webhook endpoints and their deliveries."`
 	Keys     keysCommand     `cmd:"" group:"api" help:"Create, list, rotate and revoke API keys."`
 	Events   eventsCommand   `cmd:"" group:"api" help:"List events, or follow new ones."`
+	History  historyCommand  `cmd:"" group:"api" help:"Show who did what to orders, accounts, pools and API keys, when and why, newest first."`
+	Health   healthCommand   `cmd:"" group:"api" help:"Show whether anything is stuck and whether workers are alive."`
 	Listen   listenCommand   `cmd:"" group:"api" help:"Forward events to a server on this machine, signed as a webhook would be."`
 
 	Providers providersCommand `cmd:"" group:"database" help:"Create and list providers, and create a provider's first API key."`

@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"quartermaster/api"
-	"quartermaster/internal/health"
 	"quartermaster/internal/postgres"
 	"quartermaster/internal/provision"
 	"quartermaster/internal/secrets"
@@ -33,6 +32,7 @@ type service struct {
 	database  string
 	store     *postgres.DB
 	workflows *rowWorkflows
+	temporal  *temporalState
 	url       string
 	keyFile   string
 	retryFor  string
@@ -42,12 +42,12 @@ type service struct {
 func setupAPI(t *testing.T) *service {
 	t.Helper()
 	url, store := setupStock(t)
-	s := &service{t: t, database: url, store: store, retryFor: "2s", workflows: &rowWorkflows{db: store}}
+	s := &service{t: t, database: url, store: store, retryFor: "2s", temporal: &temporalState{workers: 2}, workflows: &rowWorkflows{db: store}}
 	ring := ringOf(t, secrets.GenerateKey("k1"))
 	handler, err := api.New(api.Config{
 		Database:          databaseOf(store),
 		Workflows:         s.workflows,
-		Health:            health.Examiner{Ping: store.Ping},
+		Health:            examinerOf(store, s.temporal),
 		Opener:            ring,
 		Sealer:            ring,
 		Signer:            ring,

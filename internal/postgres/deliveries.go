@@ -307,7 +307,8 @@ func recordHealth(ctx context.Context, tx *sqlx.Tx, w provision.Webhook, outcome
 const deliveriesActor = "deliveries"
 
 const disableWebhookSQL = `
-UPDATE webhooks SET enabled = false, disabled_by = '` + deliveriesActor + `', disabled_because = $2, disabled_at = now(), version = version + 1
+UPDATE webhooks SET enabled = false, disabled_by = '` + deliveriesActor + `', disabled_because = $2,
+    disabled_at = now(), version = version + 1
     WHERE id = $1`
 
 // The URL stays out of the event: addresses of receivers may hold a token.

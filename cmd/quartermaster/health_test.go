@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"quartermaster/internal/provision"
+)
+
+// temporalState is what Temporal says about the workers and the schedules.
+type temporalState struct{ workers int }
+
+func (*temporalState) Ready(context.Context) error { return nil }
+
+func (s *temporalState) TaskQueues(context.Context) ([]provision.TaskQueue, error) {
+	now := time.Now()
+	return []provision.TaskQueue{
+		{Type: "workflow", Pollers: s.workers, SeenAt: now}, {Type: "activity", Pollers: s.workers, SeenAt: now, Backlog: 3},
+	}, nil
+}
+
+func (*temporalState) Schedules(context.Context) ([]provision.ScheduleState, error) {
+	now := time.Now()
+	return []provision.ScheduleState{
+		{ID: "reconcile", Exists: true, Every: time.Minute, LastRun: &now, LastResult: provision.RunCompleted, CreatedAt: &now},
+	}, nil
+}
+
+func (*temporalState) LastReconciliation(context.Context) (*provision.Reconciliation, error) {
+	return &provision.Reconciliation{At: time.Now()}, nil
+}
+
+func TestHealthSaysWhetherWorkersAreAlive(t *testing.T) {
+	t.Parallel()
+	s := setupAPI(t)
+	well := s.must("health")
+	require.Regexp(t, `(?m)^database +ok `, well)
+	require.Regexp(t, `(?m)^activity +2 +\S+Z +3$`, well)
+	require.Regexp(t, `(?m)^reconcile +active +\S+Z +completed +-$`, well)
+	require.Contains(t, s.must("health", "--json"), `"status":"ok"`)
+
+	s.temporal.workers = 0
+	ill := s.run("health")
+	require.ErrorContains(t, ill.err, "the service is failing")
+	require.Equal(t, exitFailed, exitCode(ill.err))
+	require.Regexp(t, `(?m)^workers +failing +No worker polls for .* no-workers$`, ill.out)
+	require.Equal(t, "failing\n", s.run("health", "-q").out)
+}
+
+func TestHistoryShowsWhoDidWhat(t *testing.T) {
+	t.Parallel()
+	s := setupAPI(t)
+	s.order("o-1", provision.ActionRequired)
+	s.must("orders", "retry", "o-1", "--reason=quota raised")
+	s.must("pools", "update", "--marketplace=nordic", "--threshold=5")
+	s.must("keys", "create", "--name=store", "--marketplace=nordic")
+	all := s.must("history")
+	require.Regexp(t, `(?m)^\S+Z +key \S+ +order +o-1 +retry .* quota raised$`, all)
+	require.Regexp(t, `(?m)^\S+Z +key \S+ +pool +nordic/production +stock_threshold +- +5 +-$`, all)
+	require.Regexp(t, `(?m)^\S+Z +key \S+ +access +\S+ +created `, all)
+	require.Equal(t, itemsOf(t, s.get("/v1/history?kind=order")), s.must("history", "--kind=order", "--json"))
+	require.NotContains(t, s.must("history", "--kind=pool", "--since=1h"), "o-1")
+	require.Empty(t, s.must("history", "--until=1h", "-q"))
+	require.Equal(t, exitRefused, exitCode(s.run("history", "--kind=weather").err))
+}
