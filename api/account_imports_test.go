@@ -14,6 +14,7 @@ import (
 	"testing/iotest"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/unicode"
 
 	"quartermaster/api/openapi"
 	"quartermaster/internal/provision"
@@ -139,7 +140,7 @@ func TestAFileThatCannotBeReadIsRefused(t *testing.T) {
 		"JSON":  {`{"id":1}`, "", "line 1: the header has a broken quote"},
 		"a misspelled column": {strings.Replace(csvFile("444455556666"), "role_arn", "role", 1), "role",
 			`unknown: "role" (column 7); missing: role_arn`},
-		"UTF-16":        {"\xff\xfea\x00", "", "line 1: the file is UTF-16"},
+		"no text":       {"\x7fELF\x02\x01\x00\x00", "", "line 1: the header has NUL bytes"},
 		"too many rows": {stockcsv.Template() + strings.Repeat("x\n", 10_001), "", "line 10002: the file has more than 10000 rows"},
 	} {
 		p := readProblem(t, w.upload(w.key, "", c.file), http.StatusUnprocessableEntity, codeInvalid)
@@ -157,6 +158,21 @@ func TestAFileThatCannotBeReadIsRefused(t *testing.T) {
 	readProblem(t, w.upload(w.key, "?dryrun=true", csvFile()), http.StatusBadRequest, codeInvalidParameter)
 	require.Empty(t, w.workflows.imports)
 	require.Empty(t, read[openapi.AccountImportPage](t, w.get(importsPath), http.StatusOK).Items)
+}
+
+func TestAFileOfASpreadsheetIsImported(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	text := "sep=;\r\n" + strings.ReplaceAll(csvFile("444455556666")+strings.Repeat(",,,,,,\n", stockcsv.MaxRows+1), ",", "\t")
+	text = strings.Replace(text, "\n444455556666\t", "\n4444-5555-6666\t", 1)
+	file, err := unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewEncoder().String(text) // "Unicode text"
+	require.NoError(t, err)
+	begun := read[openapi.AccountImport](t, w.upload(w.key, "", file), http.StatusAccepted)
+	ended := read[openapi.AccountImport](t, w.get(importsPath+"/"+begun.ID), http.StatusOK)
+	require.Equal(t, []int{1, 1}, []int{ended.RowsTotal, ended.Added}, "%+v", ended)
+	a, err := w.store.Accounts.Get(t.Context(), "acme", "444455556666")
+	require.NoError(t, err)
+	require.Equal(t, "acme", a.Provider)
 }
 
 func TestAFileHasItsOwnSizeLimit(t *testing.T) {

@@ -87,7 +87,7 @@ func TestInvalidKeysAreRefusedByField(t *testing.T) {
 	w := setup(t, realTime, func(c *Config) { c.RequestsPerSecond = 50 })
 	for form, wrong := range map[string]map[string]string{
 		`{}`:                                 {"name": "is missing", "role": "is missing"},
-		`{"name":" ","role":"root"}`:         {"name": "needs 1 to 100 characters; it has 0", "role": `use marketplace, viewer, operator or admin`},
+		`{"name":" ","role":"root"}`:         {"name": "needs 1 to 100 characters", "role": `use marketplace, viewer, operator or admin`},
 		`{"name":"a\u0007","role":"viewer"}`: {"name": "a control character, U+0007"},
 		`{"name":"x","role":"viewer","scopes":["orders:write"]}`: {"scopes.0": "the role viewer does not have orders:write, only marketplace, " +
 			"operator or admin has it"},

@@ -44,7 +44,9 @@ func (w *testAPI) open(t *testing.T, address, method, target, headers, body stri
 	_, err = fmt.Fprintf(connection, "%s %s HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n%s\r\n%s",
 		method, target, w.key, headers, body)
 	require.NoError(t, err)
-	return connection.(*net.TCPConn) //nolint:forcetypeassert // it was dialed as one
+	dialed, ok := connection.(*net.TCPConn)
+	require.True(t, ok)
+	return dialed
 }
 
 // logged waits for the log's record of the next request, and returns it.
@@ -170,8 +172,8 @@ func TestABodyThatHasArrivedHasNoDeadline(t *testing.T) {
 	t.Parallel()
 	w := setup(t, func(c *Config) { c.BodyTimeout = time.Second })
 	address := w.listen(t)
-	connection := w.open(t, address, http.MethodPost, "/v1/orders/validate", fmt.Sprintf("Content-Length: %d\r\n", len(asText(orderForm("MP-1")))),
-		asText(orderForm("MP-1")))
+	form := asText(orderForm("MP-1"))
+	connection := w.open(t, address, http.MethodPost, "/v1/orders/validate", fmt.Sprintf("Content-Length: %d\r\n", len(form)), form)
 	reader := bufio.NewReader(connection)
 	answer, err := http.ReadResponse(reader, nil)
 	require.NoError(t, err)
@@ -208,6 +210,7 @@ func TestBodiesInAnotherEncodingAreRefused(t *testing.T) {
 		answer := w.send(w.key, http.MethodPost, c.target, c.body, append(headers, c.header, c.value)...)
 		require.Contains(t, readProblem(t, answer, http.StatusUnsupportedMediaType, codeUnsupportedMediaType).Detail, c.detail, c.value)
 	}
-	answer := w.send(w.key, http.MethodPost, "/v1/orders/validate", form, "Content-Encoding", "Identity", "Content-Type", `Application/JSON; Charset="UTF-8"`)
+	answer := w.send(w.key, http.MethodPost, "/v1/orders/validate", form, "Content-Encoding", "Identity",
+		"Content-Type", `Application/JSON; Charset="UTF-8"`)
 	require.Equal(t, http.StatusOK, answer.Code, answer.Body.String())
 }

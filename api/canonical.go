@@ -54,8 +54,8 @@ func canonical(v any, at []string, s *openapi3.Schema) (any, []finding) {
 	return v, found
 }
 
-// hasFraction reports whether a number is no integer. kin-openapi rounds a number before it looks. It is left to compare the large ones with
-// their bounds.
+// hasFraction reports whether a number is no integer. kin-openapi rounds a number before it looks. It still compares the large
+// ones with their bounds.
 func hasFraction(number json.Number) bool {
 	f, err := number.Float64()
 	return err == nil && math.Abs(f) < 1e15 && strings.ContainsAny(number.String(), ".eE")
@@ -81,11 +81,7 @@ func canonicalText(text string, s *openapi3.Schema) (_, wrong string) {
 	if text = provision.CleanText(text); text == "" && s.MinLength == 0 {
 		return "", ""
 	}
-	most := math.MaxInt
-	if s.MaxLength != nil {
-		most = int(*s.MaxLength) //nolint:gosec // the document's own numbers, which a test bounds
-	}
-	return text, judge(text, most)
+	return text, judge(text, int(value(s.MaxLength))) // a test sees to it that the document bounds every free text
 }
 
 // fieldAt is an invalid field of the body, by the names and places that lead to it.

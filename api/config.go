@@ -103,8 +103,8 @@ type Config struct {
 	EventHints EventHints
 	// StreamLifetime is the time after which a stream ends and its reader reconnects. Default: an hour.
 	StreamLifetime time.Duration
-	// BodyTimeout is how long a body may take to arrive. It must leave time for the work: a request has 15 seconds in all, so that a slow caller
-	// cannot make the service look slow. Default: 10 seconds.
+	// BodyTimeout is how long a body may take to arrive. A request has 15 seconds in all, and the rest is for the work, so that a
+	// slow caller cannot make the service look slow. Default: 10 seconds.
 	BodyTimeout time.Duration
 	// Simulated marks the results of orders: this service runs against a simulator.
 	Simulated bool

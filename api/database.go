@@ -140,7 +140,7 @@ type Webhooks interface {
 	// RotateSecret adds a secret, and returns until when earlier ones sign too.
 	RotateSecret(ctx context.Context, actor string, key provision.WebhookKey, sealed []byte, overlap time.Duration) (*time.Time, error)
 	CallbackSecret(ctx context.Context, provider string) (provision.WebhookSecretView, error)
-	Test(ctx context.Context, actor string, key provision.WebhookKey) error
+	Test(ctx context.Context, actor string, key provision.WebhookKey) (provision.Delivery, error)
 }
 
 // Deliveries are the events on their way to webhooks.

@@ -124,12 +124,16 @@ func (m condition) try(change func(version int64) error) (err error) {
 	return err
 }
 
-// conditional answers a read with 304 if the caller has that version already, and if the document has that answer.
-// Source: RFC 9110, section 13.1.2.
+// conditional is conditional for an operation that has that answer in the document.
 func (op *operation) conditional(next echo.HandlerFunc) echo.HandlerFunc {
 	if op.Responses.Value(strconv.Itoa(http.StatusNotModified)) == nil {
 		return next
 	}
+	return conditional(next)
+}
+
+// conditional answers a read with 304 if the caller has that version already. Source: RFC 9110, section 13.1.2.
+func conditional(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		header := c.Request().Header
 		if len(header.Values(headerIfNoneMatch)) == 0 {
@@ -148,6 +152,7 @@ func (op *operation) conditional(next echo.HandlerFunc) echo.HandlerFunc {
 			if response.Status == http.StatusOK && current != "" && known {
 				response.Status, body.dropped = http.StatusNotModified, true
 				response.Header().Del(echo.HeaderContentType)
+				response.Header().Del(headerContentEncoding)
 			}
 		})
 		return next(c)

@@ -27,7 +27,8 @@ func TestEntityTags(t *testing.T) {
 		require.False(t, all)
 		require.Equal(t, want, got, text)
 	}
-	for _, text := range []string{"", " ", ",", "7", `"7`, `7"`, `w/"7"`, `W/7`, `W / "7"`, `"7" "8"`, `"7"8`, `*, "7"`, `"7", *`, `"a b"`, "\"a\tb\"", "**"} {
+	for _, text := range []string{"", " ", ",", "7", `"7`, `7"`, `w/"7"`, `W/7`, `W / "7"`, `"7" "8"`,
+		`"7"8`, `*, "7"`, `"7", *`, `"a b"`, "\"a\tb\"", "**"} {
 		_, _, err := entityTags(headerIfMatch, text)
 		require.Error(t, err, text)
 	}
@@ -37,7 +38,7 @@ func TestEntityTags(t *testing.T) {
 }
 
 // changesOf lists a change of each kind of resource that has an ETag.
-func changesOf(w *testAPI, t *testing.T) map[string]func(ifMatch string) (status int, problem openapi.Problem, etag string) {
+func changesOf(t *testing.T, w *testAPI) map[string]func(ifMatch string) (status int, problem openapi.Problem, etag string) {
 	t.Helper()
 	w.stockAccount(t, "444455556666", provision.AccountReady)
 	hook := "/v1/webhooks/" + w.createWebhook(t, map[string]any{"url": "https://hooks.example.com/"}).Webhook.ID
@@ -65,10 +66,11 @@ func changesOf(w *testAPI, t *testing.T) map[string]func(ifMatch string) (status
 func TestIfMatch(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	for name, change := range changesOf(w, t) {
+	for name, change := range changesOf(t, w) {
 		_, _, current := change("")
 		require.Regexp(t, `^"[0-9]+"$`, current, name)
-		for _, other := range []string{`"999999"`, `"abc"`, `""`, `"0"`, `"-1"`, `"0` + current[1:], `"999998", "999999"`, `"7` + current[1:len(current)-1] + `-gzip"`} {
+		for _, other := range []string{`"999999"`, `"abc"`, `""`, `"0"`, `"-1"`, `"0` + current[1:],
+			`"999998", "999999"`, `"7` + current[1:len(current)-1] + `-gzip"`} {
 			status, problem, _ := change(other)
 			require.Equal(t, http.StatusPreconditionFailed, status, "%s: %s", name, other)
 			require.Contains(t, problem.Detail, "read it again and send its new ETag", name)

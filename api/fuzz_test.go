@@ -36,6 +36,9 @@ func (f *fuzzer) try(handler http.Handler, c call) error {
 	if status >= 500 {
 		return fmt.Errorf("%s → %d %s", c, status, body)
 	}
+	if bytes.Contains(body, []byte("goroutine ")) || bytes.Contains(body, []byte(".go:")) {
+		return fmt.Errorf("%s → %d shows a stack trace: %s", c, status, body)
+	}
 	if c.method == http.MethodHead {
 		return nil
 	}

@@ -35,7 +35,8 @@ func (w *testAPI) answerTo(t *testing.T, method, url string, headers ...string) 
 // readable fills the parameters of a path with what exists, or could.
 var readable = strings.NewReplacer("{order_id}", "MP-1", "{account_id}", "444455556666", "{key_id}", "unknown", "{marketplace}", "nordic",
 	"{environment}", "production", "{webhook_id}", "7f9c0f0e-4a51-4f6e-9d0b-2f8c8a2f6b10", "{delivery_id}",
-	"7f9c0f0e-4a51-4f6e-9d0b-2f8c8a2f6b10", "{import_id}", "7f9c0f0e-4a51-4f6e-9d0b-2f8c8a2f6b10", "{alert_id}", "7f9c0f0e-4a51-4f6e-9d0b-2f8c8a2f6b10")
+	"7f9c0f0e-4a51-4f6e-9d0b-2f8c8a2f6b10", "{import_id}", "7f9c0f0e-4a51-4f6e-9d0b-2f8c8a2f6b10",
+	"{alert_id}", "7f9c0f0e-4a51-4f6e-9d0b-2f8c8a2f6b10")
 
 // HEAD has the status and the headers of GET, and no body. OPTIONS and 405 name the methods of the path.
 func TestEveryPathAnswersHEADAndOPTIONS(t *testing.T) {

@@ -54,19 +54,3 @@ func (s *service) GetHealth(ctx context.Context, _ server.GetHealthRequestObject
 	}
 	return answer, nil
 }
-
-// GetOpenAPI answers GET /v1/openapi.json.
-func (s *service) GetOpenAPI(context.Context, server.GetOpenAPIRequestObject) (server.GetOpenAPIResponseObject, error) {
-	return documentAnswer(s.contract.json), nil
-}
-
-// documentAnswer is the document as JSON.
-type documentAnswer []byte
-
-// VisitGetOpenAPIResponse writes the document.
-func (d documentAnswer) VisitGetOpenAPIResponse(w http.ResponseWriter) error {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusOK)
-	_, err := w.Write(d)
-	return err
-}

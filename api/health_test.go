@@ -67,12 +67,15 @@ func TestHealthIsAboutTheCallersProvider(t *testing.T) {
 	w.createKeyOf("acme", provision.RoleViewer, func(k *provision.APIKey) { k.ExpiresAt = &soon })
 	for _, kind := range []string{"deliveries", "key 5f1c90aa0b3e"} {
 		key := provision.WebhookKey{Provider: "acme", ID: uuid.NewString()}
-		_, err := w.store.Webhooks.Create(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider, URL: "https://hooks.example.com/"},
+		_, err := w.store.Webhooks.Create(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider,
+			URL: "https://hooks.example.com/"},
 			[]byte("sealed"))
 		require.NoError(t, err)
-		db.MustExec(`UPDATE webhooks SET enabled = false, disabled_at = now(), disabled_by = $2, disabled_because = 'x' WHERE id = $1`, key.ID, kind)
+		db.MustExec(`UPDATE webhooks SET enabled = false, disabled_at = now(), disabled_by = $2, disabled_because = 'x'
+			WHERE id = $1`, key.ID, kind)
 	}
-	db.MustExec(`UPDATE pools SET claims_suspended_at = now(), claims_suspended_because = 'x' WHERE provider = 'acme' AND environment = 'test'`)
+	db.MustExec(`UPDATE pools SET claims_suspended_at = now(), claims_suspended_because = 'x'
+		WHERE provider = 'acme' AND environment = 'test'`)
 	found := read[openapi.Health](t, w.get("/v1/health"), http.StatusOK)
 	of := statuses(found)
 	require.Equal(t, []string{"failing", "warning", "warning"}, []string{of["pools"], of["webhooks"], of["api_keys"]})
@@ -92,5 +95,6 @@ func TestHealthIsAboutTheCallersProvider(t *testing.T) {
 	for _, role := range []provision.Role{provision.RoleViewer, provision.RoleOperator} {
 		read[openapi.Health](t, w.send(w.createKeyOf("acme", role), http.MethodGet, "/v1/health", ""), http.StatusOK)
 	}
-	readProblem(t, w.send(w.createKeyOf("acme", provision.RoleMarketplace), http.MethodGet, "/v1/health", ""), http.StatusForbidden, codeForbidden)
+	marketplace := w.createKeyOf("acme", provision.RoleMarketplace)
+	readProblem(t, w.send(marketplace, http.MethodGet, "/v1/health", ""), http.StatusForbidden, codeForbidden)
 }

@@ -63,7 +63,7 @@ func TestTheHistoryListsEverythingNewestFirst(t *testing.T) {
 		require.NotEqual(t, provision.HistoryOfOrders, e.Kind, "another provider's: %+v", e)
 		require.Nil(t, e.AccountID)
 	}
-	for _, wrong := range []string{"kind=stock", "since=yesterday", "cursor=rubbish", "actor=%00", "marketplace=NORDIC", "colour=red",
+	for _, wrong := range []string{"kind=stock", "since=yesterday", "cursor=rubbish", "actor=%00", "marketplace=NORDIC", "color=red",
 		"cursor=" + *encodeCursor(provision.HistoryCursor{At: now, Source: 0, Seq: 1})} {
 		readProblem(t, w.get("/v1/history?"+wrong), http.StatusBadRequest, codeInvalidParameter)
 	}

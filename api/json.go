@@ -17,8 +17,9 @@ import (
 const maxDepth = 20
 
 // parseJSON reads one JSON value strictly. It refuses what two readers could understand differently: a name that an object
-// has twice, a string that is not Unicode, and anything around the value. It refuses NUL, which PostgreSQL cannot store. A number that is an
-// integer is returned as its digits, so that 60, 60.0 and 6e1 are the same for every reader. Errors: a problem with status 400.
+// has twice, a string that is not Unicode, and anything around the value. It also refuses NUL, which PostgreSQL cannot store.
+// It returns a number that is an integer as its digits, so that 60, 60.0 and 6e1 are the same for every reader. Errors: a
+// problem with status 400.
 func parseJSON(text []byte) (any, error) {
 	if bytes.HasPrefix(text, []byte("\xef\xbb\xbf")) {
 		return nil, problem(codeInvalidJSON, "the body begins with a byte order mark: send the JSON without it")

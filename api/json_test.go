@@ -21,9 +21,11 @@ func TestJSONIsReadStrictly(t *testing.T) {
 	with := func(more string) string { return strings.TrimSuffix(valid, "}") + "," + more + "}" }
 	contact := `"aws_alternate_contact":{"name":"n","email":"a@b.example","phone":"1","title":"t",`
 	for name, c := range map[string]struct{ body, detail, pointer string }{
-		"a name twice":             {with(`"iam_user_name":"eve"`), "/iam_user_name is given twice in the same object: give it once", "/iam_user_name"},
-		"a name twice, escaped":    {with(`"iam\u005fuser_name":"eve"`), "/iam_user_name is given twice", "/iam_user_name"},
-		"a name twice, inside":     {with(contact + `"title":"u"}`), "/aws_alternate_contact/title is given twice", "/aws_alternate_contact/title"},
+		"a name twice": {with(`"iam_user_name":"eve"`), "/iam_user_name is given twice in the same object: give it once",
+			"/iam_user_name"},
+		"a name twice, escaped": {with(`"iam\u005fuser_name":"eve"`), "/iam_user_name is given twice", "/iam_user_name"},
+		"a name twice, inside": {with(contact + `"title":"u"}`), "/aws_alternate_contact/title is given twice",
+			"/aws_alternate_contact/title"},
 		"an unknown name twice":    {with(`"x":1,"x":1`), "/x is given twice", "/x"},
 		"a lone surrogate":         {with(`"account_model":"SPAM\ud800"`), `surrogate`, ""},
 		"a surrogate turned round": {with(`"account_model":"\udc00\ud800"`), `surrogate`, ""},
@@ -69,11 +71,13 @@ func TestIntegersMayBeWrittenInEveryWay(t *testing.T) {
 			`"action_deadline_seconds":` + threshold + `}`
 	}
 	for _, sixty := range []string{"60", "60.0", "6e1", "6E+1", "0.6e2", "600e-1", "60.000000000000000000000"} {
-		require.Equal(t, http.StatusCreated, w.post("/v1/pools", strings.Replace(pool(sixty), `"m"`, `"m`+provision.NewExternalID()[3:23]+`"`, 1)).Code, sixty)
+		form := strings.Replace(pool(sixty), `"m"`, `"m`+provision.NewExternalID()[3:23]+`"`, 1)
+		require.Equal(t, http.StatusCreated, w.post("/v1/pools", form).Code, sixty)
 	}
 	for number, message := range map[string]string{
 		"60.5": "without a fraction", "60.00000000000000000000000000001": "", "1e300": "must be at most",
-		"99999999999999999999": "must be at most", "-1e300": "must be at least", "-0": "must be at least 60", "0e999999999": "must be at least 60",
+		"99999999999999999999": "must be at most", "-1e300": "must be at least", "-0": "must be at least 60",
+		"0e999999999":  "must be at least 60",
 		"1e-999999999": "", "true": "without a fraction", `"60"`: "without a fraction",
 	} {
 		got := fieldsOf(readProblem(t, w.post("/v1/pools", pool(number)), http.StatusUnprocessableEntity, codeInvalid))
@@ -85,8 +89,9 @@ func TestIntegersMayBeWrittenInEveryWay(t *testing.T) {
 func TestAnIntegerIsWrittenAsItsDigits(t *testing.T) {
 	t.Parallel()
 	for number, want := range map[string]string{
-		"0": "0", "-0": "0", "-0.0e5": "0", "1": "1", "-12": "-12", "60.0": "60", "6e1": "60", "0.06E3": "60", "1e15": "1e15", "1e14": "100000000000000",
-		"1.5": "1.5", "15e-1": "15e-1", "1e-5": "1e-5", "123456789012345": "123456789012345", "1e99999999999999999999": "1e99999999999999999999",
+		"0": "0", "-0": "0", "-0.0e5": "0", "1": "1", "-12": "-12", "60.0": "60", "6e1": "60", "0.06E3": "60", "1e15": "1e15",
+		"1e14": "100000000000000",
+		"1.5":  "1.5", "15e-1": "15e-1", "1e-5": "1e-5", "123456789012345": "123456789012345", "1e99999999999999999999": "1e99999999999999999999",
 	} {
 		require.Equal(t, want, plainInteger(number), number)
 	}
@@ -104,7 +109,8 @@ func TestAnIntegerIsWrittenAsItsDigits(t *testing.T) {
 
 // What is JSON for everyone is read as everyone reads it, and nothing ends in a panic.
 func FuzzJSON(f *testing.F) {
-	for _, text := range []string{`{"a":[1,2.50,null,true,"ä\n"],"b":{}}`, `{"a":1,"a":2}`, `"\ud800"`, `1e400`, "[[[[", `{"a"`, "\xef\xbb\xbf1", `6e1`} {
+	for _, text := range []string{`{"a":[1,2.50,null,true,"ä\n"],"b":{}}`, `{"a":1,"a":2}`, `"\ud800"`, `1e400`, "[[[[", `{"a"`,
+		"\xef\xbb\xbf1", `6e1`} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
@@ -143,7 +149,7 @@ func TestSchemasOfRequestsAreThoseThatAreUnderstood(t *testing.T) {
 			require.Less(t, *s.MaxLength, uint64(10_000), where)
 		}
 		if s.Type.Includes(openapi3.TypeString) && s.Pattern != "" {
-			require.NotEmpty(t, s.Extensions[patternMessage], "%s: a pattern needs words beside it", where)
+			require.NotEmpty(t, s.Extensions[patternMessage], "%s: a pattern needs words too", where)
 			require.Regexp(t, `^not .*(for example|such as|write it as|send|form) `, s.Extensions[patternMessage], where)
 		}
 		if s.Type.Includes(openapi3.TypeString) {
@@ -174,6 +180,7 @@ func TestSchemasOfRequestsAreThoseThatAreUnderstood(t *testing.T) {
 
 // checkedByRule are the texts of requests whose rule is code.
 var checkedByRule = map[string]bool{
-	"createWebhook/properties/url": true, "updateWebhook/properties/url": true, // webhooks.Policy
+	"createWebhook/properties/url": true, "updateWebhook/properties/url": true, // webhooks.Policy, as below
+	"createOrder/properties/callback_url": true, "validateOrder/properties/callback_url": true,
 	"revealPassword/properties/token": true, // its signature is verified before anything reads it
 }

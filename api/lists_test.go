@@ -39,6 +39,13 @@ func TestInvalidCursorsAreRefused(t *testing.T) {
 		"with something more":   encode(`{"c":"2026-11-22T10:00:00Z","i":"a","p":"globex"}`),
 		"two of them":           encode(`{"c":"2026-11-22T10:00:00Z","i":"a"}{"c":"2026-11-22T10:00:00Z","i":"a"}`),
 		"from before computers": encode(`{"c":"0001-11-22T10:00:00Z","i":"a"}`),
+		"in another time zone":  encode(`{"c":"2026-11-22T10:00:00+23:59","i":"a"}`),
+		"after all years":       encode(`{"c":"9999-12-31T23:59:59-23:59","i":"a"}`),
+		"a name twice":          encode(`{"c":"2026-11-22T10:00:00Z","i":"b","i":"a"}`),
+		"a name in capitals":    encode(`{"c":"2026-11-22T10:00:00Z","I":"a"}`),
+		"a lone surrogate":      encode(`{"c":"2026-11-22T10:00:00Z","i":"\ud800"}`),
+		"white space":           encode(`{"c":"2026-11-22T10:00:00Z","i":"a"} `),
+		"null":                  encode(`null`),
 		"not of its characters": "%21",
 		"empty":                 "",
 	} {

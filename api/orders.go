@@ -260,9 +260,8 @@ func (s *service) orderRules(ctx context.Context, body []byte) ([]provision.Fiel
 		broken = append(broken, provision.FieldError{Field: "id",
 			Message: fmt.Sprintf("%q has a special meaning in URLs: use at least one character that is not a dot", form.ID)})
 	}
-	wrongCallback := slices.ContainsFunc(broken, func(e provision.FieldError) bool { return e.Field == "callback_url" })
-	if request.CallbackURL != "" && !wrongCallback {
-		if wrong := s.WebhookPolicy.CheckURL(request.CallbackURL); wrong != "" {
+	if form.CallbackURL != nil {
+		if wrong := s.WebhookPolicy.CheckURL(*form.CallbackURL); wrong != "" {
 			broken = append(broken, provision.FieldError{Field: "callback_url", Message: wrong})
 		}
 	}

@@ -168,7 +168,7 @@ func TestOneInvalidField(t *testing.T) {
 		"alias with two hyphens": {map[string]any{"aws_account_alias": "a--b"}, "aws_account_alias", "single hyphens inside"},
 		"phone without a digit": {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example",
 			"phone": "( )", "title": "t"}}, "aws_alternate_contact.phone", "not a phone number"},
-		"password in the callback":  {map[string]any{"callback_url": "https://u:p@market.example"}, "callback_url", "without a password in it"},
+		"password in the callback":  {map[string]any{"callback_url": "https://u:p@market.example"}, "callback_url", "has a user or a password"},
 		"nothing where none may be": {map[string]any{"use_existing_cur": ""}, "use_existing_cur", "not a report name: use 1 to 256 characters"},
 		"a field in capitals":       {map[string]any{"Account_Model": "SPAM"}, "Account_Model", "unknown field"},
 		"unknown field in the middle": {map[string]any{"aws_alternate_contact": map[string]any{"name": "n", "email": "a@b.example",

@@ -26,8 +26,8 @@ func (op *operation) decodeParameters(c echo.Context) (found []finding, err erro
 	return slices.Concat(found, op.decodeQuery(c), op.joinHeaders(c.Request().Header)), nil
 }
 
-// decodePath unescapes the path parameters if the router has not. Echo matches the escaped path, and leaves the parameters escaped, only if the
-// request has a RawPath.
+// decodePath unescapes the path parameters if the router has not. Echo matches the escaped path, and leaves the parameters
+// escaped, only if the request has a RawPath.
 func decodePath(c echo.Context) (found []finding, _ error) {
 	values := slices.Clone(c.ParamValues())
 	address := c.Request().URL
@@ -70,11 +70,9 @@ func (op *operation) decodeQuery(c echo.Context) (found []finding) {
 		}
 		for i, text := range values {
 			why := notText(text)
-			if parameter.Schema.Value.Format == formatTime && why == "" {
-				var at time.Time
-				if at, why = parseTime(text); why == "" {
-					values[i] = at.Format(time.RFC3339Nano)
-				} else {
+			if why == "" {
+				values[i], why = canonicalText(text, parameter.Schema.Value)
+				if why != "" && parameter.Schema.Value.Format == formatTime {
 					why = fmt.Sprintf("%.100q is %s; in a query, write the + of a time zone as %%2B", text, why)
 				}
 			}
@@ -140,8 +138,8 @@ func notText(value string) string {
 // formatTime is the format of times in the document.
 const formatTime = "date-time"
 
-// parseTime reads a time and returns it in UTC, or says what is wrong with it. PostgreSQL accepts no offset of more than 16 hours, and JSON has
-// no year beyond 9999.
+// parseTime reads a time and returns it in UTC, or says what is wrong with it. PostgreSQL accepts no offset of more than 16
+// hours, and JSON has no year beyond 9999.
 func parseTime(text string) (at time.Time, wrong string) {
 	at, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {

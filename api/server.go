@@ -26,6 +26,10 @@ func New(cfg Config) (http.Handler, error) {
 }
 
 func (s *service) routes() (_ http.Handler, err error) {
+	about, err := ourPages()
+	if err != nil {
+		return nil, err
+	}
 	e := s.echo()
 	if s.Metrics != nil {
 		measured, err := s.measure()
@@ -47,7 +51,8 @@ func (s *service) routes() (_ http.Handler, err error) {
 			err = errors.Join(err, fmt.Errorf("route %s %s is not in openapi.yaml", method, path))
 			return
 		}
-		add(method, path, handler, s.authenticate(operation), s.limit(operation), s.authorize(operation), s.checkRequest(operation), operation.conditional)
+		add(method, path, handler, s.authenticate(operation), s.limit(operation), s.authorize(operation), s.checkRequest(operation),
+			operation.conditional)
 	}
 
 	v1(http.MethodPost, "/v1/orders", op.CreateOrder)
@@ -112,7 +117,9 @@ func (s *service) routes() (_ http.Handler, err error) {
 	v1(http.MethodGet, "/v1/account-imports/:import_id", op.GetAccountImport)
 	v1(http.MethodGet, "/v1/account-imports/:import_id/results", op.ListAccountImportResults)
 	v1(http.MethodPost, "/v1/password-reveals", op.RevealPassword)
-	v1(http.MethodGet, "/v1/openapi.json", op.GetOpenAPI)
+	v1(http.MethodGet, "/v1/openapi.json", about.document.serve)
+	add(http.MethodGet, "/docs", about.reference.serveReference, conditional)
+	add(http.MethodGet, "/docs/reference.css", about.style.serve, conditional)
 
 	add(http.MethodGet, "/reveal", revealPage("index.html"))
 	add(http.MethodGet, "/reveal/reveal.js", revealPage("reveal.js"))

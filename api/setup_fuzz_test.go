@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -116,8 +117,12 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 			"type":              {"order.*", "order.accepted"},
 			"event_types":       {"order.*", "order.accepted"},
 			"Last-Event-ID":     {*encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40})},
-			"If-Match":          {"*", "*", `"1"`, `"999"`},
-			"reason":            {"because", strings.Repeat("r", 500)},
+			"If-Match":          append(slices.Repeat([]string{"*"}, 20), `"1"`, `"999"`, `W/"1"`, `"999", "1"`, `"abc"`, "1", `*, "1"`),
+			"If-None-Match":     {"*", `"1"`, `W/"1"`, `"999", "1"`, "1", `"`},
+			"created_after":     {"2026-11-22T10:00:00+23:59", "0001-01-01T00:00:00Z", "2026-11-21T00:00:00-23:59", "0001-01-01T00:00:00+01:00"},
+			"created_before":    {"9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59", "2026-02-30T10:00:00Z", "2026-11-22T23:59:60Z"},
+			"since":             {"2026-11-22T10:00:00Z", "2026-11-22T10:00:00+23:59", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"},
+			"reason":            {"because", " because\r\n", strings.Repeat("r", 500)},
 			"note":              {"because", strings.Repeat("n", 500)},
 			"text":              {"Account {account_id}"},
 			"report_prefix":     {"cur"},
@@ -131,6 +136,10 @@ func newFuzzer(t require.TestingT, w *testAPI) *fuzzer {
 				*encodeCursor(provision.ImportCursor{StartedAt: now, ID: fuzzedImport.ID}),
 				*encodeCursor(provision.WebhookCursor{CreatedAt: now, ID: hooks[0]}), *encodeCursor(deliveryCursor{7}),
 				*encodeCursor(streamPosition{1}), *encodeCursor(streamPosition{1 << 40}),
+				*encodeCursor(json.RawMessage(`{"c":"2026-11-22T10:00:00+23:59","i":"o"}`)),
+				*encodeCursor(json.RawMessage(`{"a":"9999-12-31T23:59:59-23:59","i":""}`)),
+				*encodeCursor(json.RawMessage(`{"m":"\u0000","e":"\ud800"}`)), *encodeCursor(json.RawMessage(`{"s":9223372036854775807}`)),
+				*encodeCursor(json.RawMessage(`{"e":9223372036854775807}`)), *encodeCursor(json.RawMessage(`{"l":1,"n":-1}`)),
 			},
 		},
 	}
@@ -201,13 +210,12 @@ func fuzzedWebhooks(t require.TestingT, store *postgres.DB) (hooks, deliveries [
 		_, err := store.Webhooks.Create(ctx, "test", provision.Webhook{ID: key.ID, Provider: key.Provider,
 			URL: "https://hooks.example.com/"}, []byte("sealed"))
 		require.NoError(t, err)
-		require.NoError(t, store.Webhooks.Test(ctx, "test", key))
-		hooks = append(hooks, key.ID, key.ID)
-		next, err := store.Deliveries.Next(ctx, key)
+		tested, err := store.Webhooks.Test(ctx, "test", key)
 		require.NoError(t, err)
-		deliveries = append(deliveries, next.ID)
+		hooks = append(hooks, key.ID, key.ID)
+		deliveries = append(deliveries, tested.ID)
 		if i == 2 { // a disabled one refuses most: it is drawn more often, with its delivery
-			hooks, deliveries = append(hooks, key.ID, key.ID), append(deliveries, next.ID, next.ID)
+			hooks, deliveries = append(hooks, key.ID, key.ID), append(deliveries, tested.ID, tested.ID)
 			_, err := store.Webhooks.Update(ctx, "test", key, 0, provision.WebhookUpdate{Enabled: &no})
 			require.NoError(t, err)
 		}
@@ -232,7 +240,11 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 				text = "-"
 			}
 			c.params[p.Value.Name] = text
-			path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", url.PathEscape(text))
+			written := url.PathEscape(text)
+			if oneIn(t, 40, "escaped twice") {
+				written = url.PathEscape("%" + fmt.Sprintf("%02X", text[0]) + text[1:])
+			}
+			path = strings.ReplaceAll(path, "{"+p.Value.Name+"}", written)
 		}
 		query := url.Values{}
 		for _, p := range op.Parameters {
@@ -259,6 +271,13 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 		if len(query) > 0 {
 			c.target += "?" + query.Encode()
 		}
+		if oneIn(t, 80, "a query that cannot be read") {
+			c.target += rapid.SampledFrom([]string{"?limit=%zz", "?limit=5;state=failed", "?cursor=%FF", "?cursor=%00", "?%00=1", "?limit=6e1",
+				"?created_after=2026-11-22T10:00:00%2B23:59&created_before=2026-11-20T10:00:00Z"}).Draw(t, "query")
+		}
+		if oneIn(t, 80, "content coding") {
+			c.headers["Content-Encoding"] = rapid.SampledFrom([]string{"gzip", "identity", "br, gzip", ""}).Draw(t, "coding")
+		}
 		if op.RequestBody != nil {
 			if op.maxBytes > 0 {
 				c.body = f.file(t)
@@ -268,6 +287,9 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 					body = f.spoil(t, body)
 				}
 				c.body, _ = json.Marshal(body)
+				if oneIn(t, 12, "twisted") {
+					c.body = twisted(t, c.body)
+				}
 			}
 			if !op.RequestBody.Value.Required && oneIn(t, 3, "no body") {
 				c.body = nil
@@ -283,7 +305,8 @@ func (f *fuzzer) calls() *rapid.Generator[call] {
 		}
 		if oneIn(t, 20, "content type") {
 			c.contentType = rapid.SampledFrom([]string{"", "text/plain", "application/xml", "application/json; charset=utf-8",
-				"application/json;", "text/csv; charset=latin1"}).Draw(t, "type")
+				"application/json;", "text/csv; charset=latin1", "application/json; charset=utf-16", "APPLICATION/JSON",
+				"application/json, text/csv"}).Draw(t, "type")
 		}
 		if oneIn(t, 30, "method") {
 			c.method = rapid.SampledFrom([]string{http.MethodPut, http.MethodDelete, http.MethodPatch, http.MethodHead, http.MethodGet,
@@ -383,6 +406,41 @@ func (f *fuzzer) spoil(t *rapid.T, body any) any {
 	return object
 }
 
+// someNumber and someText are places in a JSON text where twisted may put another value.
+var (
+	someNumber = regexp.MustCompile(`:-?[0-9.]+`)
+	someText   = regexp.MustCompile(`:"[^"]*"`)
+)
+
+// twisted changes the text of a JSON body in a way that readers could understand differently, or that a handler could not decode.
+func twisted(t *rapid.T, body []byte) []byte {
+	text := string(body)
+	in := func(place *regexp.Regexp, value string) string {
+		at := place.FindAllStringIndex(text, -1)
+		if len(at) == 0 {
+			return value
+		}
+		chosen := at[rapid.IntRange(0, len(at)-1).Draw(t, "place")]
+		return text[:chosen[0]+1] + value + text[chosen[1]:]
+	}
+	number := rapid.SampledFrom([]string{"60.0", "6e1", "1e400", "-0", "99999999999999999999", "60.00000000000000000000001",
+		"1e-999999999", "0.5"})
+	words := rapid.SampledFrom([]string{`"\ud800"`, `"a\u0000b"`, `"\u202eanna"`, `"a\u200bb"`, `" anna "`, `"\u2028"`, "\"\xff\"", `"\u3164"`,
+		`"2026-11-22T10:00:00+23:59"`, `"\ud83d\ude80"`, `""`})
+	switch rapid.IntRange(0, 7).Draw(t, "twist") {
+	case 0, 1:
+		return []byte(in(someNumber, number.Draw(t, "number")))
+	case 2, 3, 4:
+		return []byte(in(someText, words.Draw(t, "text")))
+	case 5: // the first member twice
+		first, rest, _ := strings.Cut(strings.TrimPrefix(text, "{"), ",")
+		return []byte("{" + strings.TrimSuffix(first, "}") + "," + first + "," + rest)
+	case 6:
+		return []byte(rapid.SampledFrom([]string{"\ufeff" + text, text + "{}", text + "]", strings.Repeat("[", 5000)}).Draw(t, "around"))
+	}
+	return []byte(in(someText, strings.Repeat(`{"a":`, 40)+"1"+strings.Repeat("}", 40)))
+}
+
 func (f *fuzzer) junk(t *rapid.T) any {
 	return rapid.OneOf(
 		rapid.Just[any](nil), rapid.Just[any](true), rapid.Just[any](1e300), rapid.Just[any](-1), rapid.Just[any](""),
@@ -403,11 +461,10 @@ func keepFuzzedImport(t require.TestingT, w *testAPI) {
 		require.NoError(t, err)
 		return
 	}
-	file := csvFile("777788880001", "777788880002") + "x\n"
-	scanned, err := stockcsv.Scan([]byte(file))
+	file, err := stockcsv.Scan([]byte(csvFile("777788880001", "777788880002") + "x\n"))
 	require.NoError(t, err)
-	_, err = w.store.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: scanned.Text,
-		Rows: 3, NextOffset: scanned.First.Offset, NextLine: scanned.First.Line})
+	_, err = w.store.Imports.Create(ctx, provision.NewImport{ImportKey: fuzzedImport, Actor: "test", File: file.Text,
+		Rows: file.Rows, NextOffset: file.First.Offset, NextLine: file.First.Line})
 	require.NoError(t, err)
 	require.NoError(t, w.workflows.ImportKept(ctx, fuzzedImport))
 }

@@ -67,10 +67,12 @@ func TestADatabaseInTroubleIsUnavailability(t *testing.T) {
 				ended := make(chan struct{})
 				go func() {
 					defer close(ended)
+					again := time.NewTicker(20 * time.Millisecond)
+					defer again.Stop()
 					for ctx.Err() == nil {
+						<-again.C
 						_, _ = w.db.ExecContext(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 							WHERE datname = current_database() AND application_name = 'quartermaster' AND wait_event_type = 'Lock'`)
-						time.Sleep(20 * time.Millisecond)
 					}
 				}()
 				defer func() { stop(); <-ended }()

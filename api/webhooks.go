@@ -197,31 +197,26 @@ func (s *service) RotateCallbackSecret(
 
 // TestWebhook answers POST /v1/webhooks/{webhook_id}/test.
 func (s *service) TestWebhook(ctx context.Context, in server.TestWebhookRequestObject) (server.TestWebhookResponseObject, error) {
-	w, err := s.queue(ctx, in.WebhookID, s.Webhooks.Test)
-	return server.TestWebhook202JSONResponse(w), err
+	d, err := s.Webhooks.Test(ctx, callerOf(ctx).Actor(), webhookKey(ctx, in.WebhookID))
+	if err != nil {
+		return nil, webhookProblem(err, in.WebhookID)
+	}
+	s.wakeWebhooks(ctx)
+	return server.TestWebhook202JSONResponse(resource.Delivery(d)), nil
 }
 
 // ReplayWebhook answers POST /v1/webhooks/{webhook_id}/replay.
 func (s *service) ReplayWebhook(ctx context.Context, in server.ReplayWebhookRequestObject) (server.ReplayWebhookResponseObject, error) {
-	w, err := s.queue(ctx, in.WebhookID, func(ctx context.Context, actor string, key provision.WebhookKey) error {
-		return s.Deliveries.Replay(ctx, actor, key, in.Body.Since)
-	})
-	return server.ReplayWebhook202JSONResponse(w), err
-}
-
-// queue queues messages for an endpoint.
-func (s *service) queue(ctx context.Context, id string, send func(ctx context.Context, actor string,
-	key provision.WebhookKey) error) (openapi.Webhook, error) {
-	key := webhookKey(ctx, id)
-	if err := send(ctx, callerOf(ctx).Actor(), key); err != nil {
-		return openapi.Webhook{}, webhookProblem(err, id)
+	key := webhookKey(ctx, in.WebhookID)
+	if err := s.Deliveries.Replay(ctx, callerOf(ctx).Actor(), key, in.Body.Since); err != nil {
+		return nil, webhookProblem(err, in.WebhookID)
 	}
 	w, err := s.Webhooks.Get(ctx, key)
 	if err != nil {
-		return openapi.Webhook{}, webhookProblem(err, id)
+		return nil, webhookProblem(err, in.WebhookID)
 	}
 	s.wakeWebhooks(ctx)
-	return resource.Webhook(w), nil
+	return server.ReplayWebhook202JSONResponse(resource.Webhook(w)), nil
 }
 
 // wakeWebhooks is a hint: the schedule finds what is due within a minute.

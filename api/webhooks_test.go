@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,7 @@ func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 	require.Equal(t, []string{"order.*"}, made.Webhook.EventTypes)
 	rotated := read[openapi.WebhookSecret](t, w.send(w.key, http.MethodPost, at+"/rotate-secret", ""), http.StatusOK)
 	require.NotEqual(t, made.Secret, rotated.Secret)
-	require.Equal(t, now.Add(24*time.Hour), *rotated.OlderSignsUntil)
+	require.WithinDuration(t, time.Now().Add(24*time.Hour), *rotated.OlderSignsUntil, 5*time.Minute)
 	for _, target := range []string{at, "/v1/webhooks", at + "/deliveries"} {
 		body := w.get(target).Body.String()
 		require.NotContains(t, body, made.Secret)
@@ -40,11 +41,13 @@ func TestTheSecretOfAnEndpointIsShownOnceAndKeptSealed(t *testing.T) {
 	}
 	require.NotContains(t, w.log.String(), "whsec_")
 
-	read[openapi.Webhook](t, w.send(w.key, http.MethodPost, at+"/test", ""), http.StatusAccepted)
+	tested := read[openapi.Delivery](t, w.send(w.key, http.MethodPost, at+"/test", ""), http.StatusAccepted)
+	require.Equal(t, tested, read[openapi.DeliveryWithAttempts](t, w.get(at+"/deliveries/"+tested.ID), http.StatusOK).Delivery)
 	key := provision.WebhookKey{Provider: "acme", ID: made.Webhook.ID}
 	require.Equal(t, []provision.WebhookKey{key}, w.workflows.webhooks)
 	next, err := w.store.Deliveries.Next(t.Context(), key)
 	require.NoError(t, err)
+	require.Equal(t, tested.ID, next.ID)
 	sending, err := w.store.Deliveries.Sending(t.Context(), key, next.ID)
 	require.NoError(t, err)
 	require.Len(t, sending.Sealed, 2)
@@ -82,30 +85,38 @@ func TestUpdatingAnEndpointRequiresItsETag(t *testing.T) {
 	readProblem(t, w.get(at), http.StatusNotFound, codeNotFound)
 }
 
-func TestInternalURLsAreRefused(t *testing.T) {
+func TestCallbacksAndEndpointsHaveOneRuleForURLs(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
+	trying := setup(t, func(c *Config) { c.WebhookPolicy = webhooks.Policy{Loopback: true} })
 	for url, wanted := range map[string]string{
-		"http://hooks.example.com/": "use https", "https://10.1.2.3/": "not a public address", "https://localhost/": "this machine",
-		"https://[::ffff:169.254.169.254]/": "not a public address", "https://u:p@hooks.example.com/": "without a user",
+		"": "not a URL", "http://hooks.example.com/": "use https", "https://10.1.2.3/": "not a public address",
+		"https://[::ffff:169.254.169.254]/": "not a public address", "https://u:p@hooks.example.com/": "a user or a password",
+		"https://hooks.example.com/a b": "write it as %20", "https://hooks.example.com/#x": "a fragment",
+		"https://büro.example/":                                  "xn--bro-hoa.example",
+		"https://hooks.example.com/" + strings.Repeat("x", 2048): "use at most 2048", "https://hooks.example.com:22/": "port 22 is not called",
 	} {
-		p := readProblem(t, w.post("/v1/webhooks", map[string]any{"url": url}), http.StatusUnprocessableEntity, codeInvalid)
-		require.Contains(t, fieldsOf(p)["url"], wanted)
-		if !strings.HasPrefix(url, "http:") {
-			p = readProblem(t, w.post("/v1/orders", orderForm("MP-1", map[string]any{"callback_url": url})),
+		for _, w := range []*testAPI{w, trying} {
+			p := readProblem(t, w.post("/v1/webhooks", map[string]any{"url": url}), http.StatusUnprocessableEntity, codeInvalid)
+			require.Contains(t, fieldsOf(p)["url"], wanted)
+			callback := readProblem(t, w.post("/v1/orders", orderForm("MP-1", map[string]any{"callback_url": url})),
 				http.StatusUnprocessableEntity, codeInvalid)
-			require.NotEmpty(t, fieldsOf(p)["callback_url"], url)
+			require.Equal(t, fieldsOf(p)["url"], fieldsOf(callback)["callback_url"], url)
+		}
+	}
+	for i, url := range []string{"https://hooks_1.example.com:443/a%20b?x=1", "http://127.0.0.1:8080/", "http://localhost/x"} {
+		form := orderForm("MP-"+strconv.Itoa(i), map[string]any{"callback_url": url})
+		trying.createWebhook(t, map[string]any{"url": url})
+		require.Equal(t, http.StatusOK, trying.post("/v1/orders/validate", form).Code, url)
+		if i > 0 {
+			readProblem(t, w.post("/v1/webhooks", map[string]any{"url": url}), http.StatusUnprocessableEntity, codeInvalid)
+			readProblem(t, w.post("/v1/orders/validate", form), http.StatusUnprocessableEntity, codeInvalid)
 		}
 	}
 	p := readProblem(t, w.post("/v1/webhooks", map[string]any{"url": "https://hooks.example.com/",
 		"event_types": []string{"everything"}, "description": "a\x07"}), http.StatusUnprocessableEntity, codeInvalid)
 	require.Contains(t, fieldsOf(p), "event_types.0")
 	require.Contains(t, fieldsOf(p)["description"], "a control character, U+0007")
-
-	trying := setup(t, func(c *Config) { c.WebhookPolicy = webhooks.Policy{Loopback: true} })
-	trying.createWebhook(t, map[string]any{"url": "http://127.0.0.1:8080/"})
-	readProblem(t, trying.post("/v1/webhooks", map[string]any{"url": "http://hooks.example.com/"}), http.StatusUnprocessableEntity,
-		codeInvalid)
 }
 
 func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
@@ -114,7 +125,8 @@ func TestDeliveriesAreListedReadAndSentAgain(t *testing.T) {
 	made := w.createWebhook(t, hookForm).Webhook
 	key, at := provision.WebhookKey{Provider: "acme", ID: made.ID}, "/v1/webhooks/"+made.ID+"/deliveries"
 	for range 3 {
-		require.NoError(t, w.store.Webhooks.Test(t.Context(), "test", key))
+		_, err := w.store.Webhooks.Test(t.Context(), "test", key)
+		require.NoError(t, err)
 	}
 	next, err := w.store.Deliveries.Next(t.Context(), key)
 	require.NoError(t, err)
@@ -167,11 +179,10 @@ func TestEndpointsOfOtherProvidersCannotBeChanged(t *testing.T) {
 	w := setup(t)
 	made := w.createWebhook(t, hookForm).Webhook
 	key, at := provision.WebhookKey{Provider: "acme", ID: made.ID}, "/v1/webhooks/"+made.ID
-	require.NoError(t, w.store.Webhooks.Test(t.Context(), "test", key))
-	next, err := w.store.Deliveries.Next(t.Context(), key)
+	tested, err := w.store.Webhooks.Test(t.Context(), "test", key)
 	require.NoError(t, err)
-	for target, method := range map[string]string{"": http.MethodGet, "/deliveries": http.MethodGet, "/deliveries/" + next.ID: http.MethodGet,
-		"/test": http.MethodPost, "/rotate-secret": http.MethodPost, "/deliveries/" + next.ID + "/resend": http.MethodPost} {
+	for target, method := range map[string]string{"": http.MethodGet, "/deliveries": http.MethodGet,
+		"/deliveries/" + tested.ID: http.MethodGet, "/test": http.MethodPost, "/rotate-secret": http.MethodPost, "/deliveries/" + tested.ID + "/resend": http.MethodPost} {
 		readProblem(t, w.send(w.otherKey, method, at+target, ""), http.StatusNotFound, codeNotFound)
 	}
 	readProblem(t, w.send(w.otherKey, http.MethodPatch, at, `{"enabled":false}`, "If-Match", "*"), http.StatusNotFound, codeNotFound)

@@ -74,6 +74,7 @@ CREATE TABLE webhook_deliveries (
     id              uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     webhook_id      uuid NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
     event_seq       bigint NOT NULL REFERENCES events (seq),
+    in_order        boolean NOT NULL DEFAULT true,
     state           text NOT NULL DEFAULT 'pending',
     attempts        integer NOT NULL DEFAULT 0,
     next_attempt_at timestamptz DEFAULT now(),
@@ -85,9 +86,11 @@ CREATE TABLE webhook_deliveries (
         AND (state = 'pending') = (ended_at IS NULL))
 );
 COMMENT ON TABLE webhook_deliveries IS 'one event for one webhook; written by the worker; purged some time after it ended';
+COMMENT ON COLUMN webhook_deliveries.in_order IS
+    'whether it waits for the older ones of its webhook; a test does not, and has one attempt';
 COMMENT ON COLUMN webhook_deliveries.attempts IS 'since the delivery was created or last sent again by an operator';
--- Finds the oldest pending delivery of a webhook, which is sent before all others.
-CREATE INDEX webhook_deliveries_head ON webhook_deliveries (webhook_id, event_seq) WHERE state = 'pending';
+-- Finds what a webhook is sent next: a test, or else the oldest pending delivery.
+CREATE INDEX webhook_deliveries_head ON webhook_deliveries (webhook_id, in_order, event_seq) WHERE state = 'pending';
 -- Finds what is old enough to purge.
 CREATE INDEX webhook_deliveries_ended ON webhook_deliveries (ended_at) WHERE ended_at IS NOT NULL;
 -- Finds the deliveries of an event, which may be purged only when it has none.

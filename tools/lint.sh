@@ -40,7 +40,7 @@ generated() {
 }
 
 checksums() {
-	git ls-files --cached --others --exclude-standard -- '*.gen.go' | LC_ALL=C sort | while read -r file; do
+	git ls-files --cached --others --exclude-standard -- '*.gen.go' docs/errors.md | LC_ALL=C sort | while read -r file; do
 		if [[ -f $file ]]; then cksum "$file"; fi
 	done
 }
@@ -83,6 +83,13 @@ dead() {
 	return "$status"
 }
 
+# The linters of the API document. They send nothing to anyone.
+spectral() { .build/node/node_modules/.bin/spectral lint --quiet --fail-severity=warn --ruleset tools/node/spectral.yaml api/openapi/openapi.yaml; }
+redocly() {
+	REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+		.build/node/node_modules/.bin/redocly lint --config tools/node/redocly.yaml --format=stylish api/openapi/openapi.yaml
+}
+
 golangci=$(tool tools github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
 workflowcheck=$(tool tools go.temporal.io/sdk/contrib/tools/workflowcheck)
 govulncheck=$(tool tools golang.org/x/vuln/cmd/govulncheck)
@@ -97,6 +104,9 @@ for module in $(modules); do
 	check "go vet in $module" vet "$module"
 	check "golangci-lint in $module" golangci "$module"
 done
+check 'programs of Node.js' tools/ensure-node.sh
+check 'API document: Spectral' spectral
+check 'API document: Redocly' redocly
 check 'dead code' dead
 # Tests may do what workflows must not: the simulation of the property test is not a workflow.
 check workflowcheck "$workflowcheck" -test=false ./workflows/...

@@ -308,11 +308,47 @@ type Acknowledgement struct {
 // ActionDeadline How many seconds an order waits for the answer to a question before it fails.
 type ActionDeadline = int
 
+// AlertKind How bad it is.
+//
+// | kind | what happened | what you can do |
+// |---|---|---|
+// | `low` | As many accounts are Ready as the threshold, or fewer. | Add accounts, and acknowledge the alert. |
+// | `empty` | No account is Ready, an order waits, or claims are suspended. | Add accounts, or repair what `reason` names. |
+type AlertKind = provision.AlertKind
+
 // AlternateContact The "AWS Alternate Contact" for mail about billing, operations and security. Send all four fields or none.
 type AlternateContact = provision.AlternateContact
 
 // AlternateContactTypes The alternate contact types of the account that get the ordered contact.
 type AlternateContactTypes = []string
+
+// BlockedDelivery The oldest message, which the receiver has not accepted yet. The messages behind it wait, and a test event does
+// not. Absent if no message was refused.
+type BlockedDelivery struct {
+	// AttemptsMade The number of attempts since the delivery was last requested manually.
+	AttemptsMade int `json:"attempts_made"`
+
+	// DeliveryID The id of a delivery.
+	DeliveryID DeliveryID `json:"delivery_id"`
+
+	// Error Why the last attempt failed.
+	Error string `json:"error"`
+
+	// EventID The webhook-id of the message.
+	EventID string `json:"event_id"`
+
+	// EventType The type of the event.
+	EventType string `json:"event_type"`
+
+	// NextAttemptAt When it is tried again.
+	NextAttemptAt time.Time `json:"next_attempt_at"`
+
+	// Since When its first attempt failed.
+	Since time.Time `json:"since"`
+
+	// Subject What the event is about: an order id, a pool or an endpoint.
+	Subject string `json:"subject"`
+}
 
 // CallbackSecret The state of the callback secret.
 type CallbackSecret struct {
@@ -329,7 +365,7 @@ type CallbackSecret struct {
 	OlderSignsUntil *time.Time `json:"older_signs_until,omitempty"`
 }
 
-// CallbackURL Where to send webhooks about this order. https, without user and password.
+// CallbackURL Where to send webhooks about this order. The rules are those of a webhook's `url`.
 type CallbackURL = string
 
 // ClaimsSuspendedAt Since when orders get no account from the pool, because Quartermaster could not open a session in several
@@ -345,8 +381,7 @@ type ClaimsSuspendedBecause = string
 type ContactName = string
 
 // Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
-// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
-// control characters and without space at either end.
+// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Free text.
 type Customer = provision.Customer
 
 // Delivery An event on its way to an endpoint.
@@ -363,8 +398,32 @@ type Delivery struct {
 	// EventID The webhook-id of the message; it is the same for every attempt.
 	EventID string `json:"event_id"`
 
-	// EventType The type of the event.
-	EventType string `json:"event_type"`
+	// EventType What happened. Later releases may add types: ignore those that you do not know.
+	//
+	// | type | what happened |
+	// |---|---|
+	// | `order.accepted` | The order is stored. |
+	// | `order.waiting_for_account` | No account matches yet. |
+	// | `order.provisioning` | The order has an account, or its question was answered. |
+	// | `order.action_required` | The order asks a question. |
+	// | `order.compensating` | The order is being undone. |
+	// | `order.completed` | The account belongs to the customer. |
+	// | `order.failed` | The order failed, and everything is undone, or `leftovers` of the order say what is not. |
+	// | `order.cancelled` | The order was cancelled, and everything is undone, or `leftovers` say what is not. |
+	// | `order.password_issued` | A new password was set; read the order for its link. |
+	// | `pool.verification_suspended` | So many accounts of a pool failed verification together that none is made Invalid. |
+	// | `pool.verification_resumed` | Accounts of the pool pass verification again. |
+	// | `pool.claims_suspended` | Orders get no account from the pool, because several could not be entered. |
+	// | `pool.claims_resumed` | Orders get accounts from the pool again. |
+	// | `stock.low` | A pool has as many Ready accounts as its threshold, or fewer. |
+	// | `stock.empty` | A pool has no Ready account, or an order waits for one. |
+	// | `stock.reminder` | An alert is still open, and no one has acknowledged it. |
+	// | `stock.acknowledged` | Someone takes care of an alert. |
+	// | `stock.restocked` | An alert has closed. |
+	// | `account_import.completed` | Every row of an import has an outcome. |
+	// | `webhook.disabled` | An endpoint was disabled, because its receiver does not accept messages. |
+	// | `webhook.test` | Someone asked for a test message. |
+	EventType EventName `json:"event_type"`
 
 	// ID The id of a delivery.
 	ID DeliveryID `json:"id"`
@@ -435,9 +494,60 @@ type Event struct {
 	// Timestamp When the event happened.
 	Timestamp time.Time `json:"timestamp"`
 
-	// Type The type of the event.
-	Type string `json:"type"`
+	// Type What happened. Later releases may add types: ignore those that you do not know.
+	//
+	// | type | what happened |
+	// |---|---|
+	// | `order.accepted` | The order is stored. |
+	// | `order.waiting_for_account` | No account matches yet. |
+	// | `order.provisioning` | The order has an account, or its question was answered. |
+	// | `order.action_required` | The order asks a question. |
+	// | `order.compensating` | The order is being undone. |
+	// | `order.completed` | The account belongs to the customer. |
+	// | `order.failed` | The order failed, and everything is undone, or `leftovers` of the order say what is not. |
+	// | `order.cancelled` | The order was cancelled, and everything is undone, or `leftovers` say what is not. |
+	// | `order.password_issued` | A new password was set; read the order for its link. |
+	// | `pool.verification_suspended` | So many accounts of a pool failed verification together that none is made Invalid. |
+	// | `pool.verification_resumed` | Accounts of the pool pass verification again. |
+	// | `pool.claims_suspended` | Orders get no account from the pool, because several could not be entered. |
+	// | `pool.claims_resumed` | Orders get accounts from the pool again. |
+	// | `stock.low` | A pool has as many Ready accounts as its threshold, or fewer. |
+	// | `stock.empty` | A pool has no Ready account, or an order waits for one. |
+	// | `stock.reminder` | An alert is still open, and no one has acknowledged it. |
+	// | `stock.acknowledged` | Someone takes care of an alert. |
+	// | `stock.restocked` | An alert has closed. |
+	// | `account_import.completed` | Every row of an import has an outcome. |
+	// | `webhook.disabled` | An endpoint was disabled, because its receiver does not accept messages. |
+	// | `webhook.test` | Someone asked for a test message. |
+	Type EventName `json:"type"`
 }
+
+// EventName What happened. Later releases may add types: ignore those that you do not know.
+//
+// | type | what happened |
+// |---|---|
+// | `order.accepted` | The order is stored. |
+// | `order.waiting_for_account` | No account matches yet. |
+// | `order.provisioning` | The order has an account, or its question was answered. |
+// | `order.action_required` | The order asks a question. |
+// | `order.compensating` | The order is being undone. |
+// | `order.completed` | The account belongs to the customer. |
+// | `order.failed` | The order failed, and everything is undone, or `leftovers` of the order say what is not. |
+// | `order.cancelled` | The order was cancelled, and everything is undone, or `leftovers` say what is not. |
+// | `order.password_issued` | A new password was set; read the order for its link. |
+// | `pool.verification_suspended` | So many accounts of a pool failed verification together that none is made Invalid. |
+// | `pool.verification_resumed` | Accounts of the pool pass verification again. |
+// | `pool.claims_suspended` | Orders get no account from the pool, because several could not be entered. |
+// | `pool.claims_resumed` | Orders get accounts from the pool again. |
+// | `stock.low` | A pool has as many Ready accounts as its threshold, or fewer. |
+// | `stock.empty` | A pool has no Ready account, or an order waits for one. |
+// | `stock.reminder` | An alert is still open, and no one has acknowledged it. |
+// | `stock.acknowledged` | Someone takes care of an alert. |
+// | `stock.restocked` | An alert has closed. |
+// | `account_import.completed` | Every row of an import has an outcome. |
+// | `webhook.disabled` | An endpoint was disabled, because its receiver does not accept messages. |
+// | `webhook.test` | Someone asked for a test message. |
+type EventName = string
 
 // EventPage A page of events, oldest first.
 type EventPage struct {
@@ -448,10 +558,7 @@ type EventPage struct {
 	NextCursor string `json:"next_cursor"`
 }
 
-// EventType A type of event, or a family of types that ends in `.*`: `order.<state>`, `order.password_issued`, `pool.verification_suspended`,
-// `pool.verification_resumed`, `pool.claims_suspended`, `pool.claims_resumed`, `stock.low`, `stock.empty`,
-// `stock.reminder`, `stock.acknowledged`, `stock.restocked`, `account_import.completed`, `webhook.disabled` and
-// `webhook.test`. Later releases may add types.
+// EventType A type of event, as `EventName` lists them, or a family of types that ends in `.*`, such as `order.*`.
 type EventType = string
 
 // EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
@@ -463,8 +570,56 @@ type ExistingCURKind = provision.ReportKind
 
 // Failure Why the order cannot continue, written for the person who can help.
 type Failure struct {
-	// Code A code for programs.
-	Code string `json:"code"`
+	// Code Why an order cannot continue, why it ended, or what a step is trying to overcome, for programs. Later releases may
+	// add codes. "Who" is the one that can help: the marketplace corrects the order (`PATCH`), an operator of the provider
+	// fixes something and retries the order (`POST …/retry`), and Quartermaster continues by itself.
+	//
+	// | code | what happened | who | what they can do |
+	// |---|---|---|---|
+	// | `AliasTaken` | Another AWS account has the alias. | marketplace | Correct `aws_account_alias`. |
+	// | `UserNameTaken` | The account has a user of this name that the order did not create. | marketplace | Correct `iam_user_name`. |
+	// | `ReportNotFound` | The account has no cost report of this name. | marketplace | Correct `use_existing_cur`, or send `null` for a new report. |
+	// | `ReportAmbiguous` | The account has a legacy report and a Data Export of this name. | marketplace | Say which one in `existing_cur_kind`. |
+	// | `ReportBroken` | The named report cannot be linked: its bucket is missing or foreign, or it is not delivered. | marketplace | Repair the report and have the order retried, or correct `use_existing_cur`. |
+	// | `ContactRefused` | AWS refuses a value of the contact. | marketplace | Correct the field that `failure.field` names. |
+	// | `PasswordRefused` | The password policy of the account refuses every generated password. | operator | Change the policy in the account, then retry. |
+	// | `InputRefused` | AWS refuses a value of the order. | marketplace | Correct the field that `failure.field` names. |
+	// | `AccountCannotBeEntered` | The role of the account cannot be assumed. | Quartermaster | The order takes the next account. An operator repairs the role; `quartermaster accounts role` prints it. |
+	// | `WrongAccount` | The role leads to another account. | Quartermaster | The order takes the next account. An operator corrects `role_arn`. |
+	// | `AccountSuspended` | AWS has suspended or closed the account. | Quartermaster | The order takes the next account. An operator deletes this one, or has it reopened. |
+	// | `AccountContactInvalid` | The contact data that the account had before the order no longer satisfies AWS. | Quartermaster | The order takes the next account. An operator corrects the contact in AWS. |
+	// | `ExternalIDNotDemanded` | The role can be assumed without the external id. | Quartermaster | An operator adds the condition on `sts:ExternalId` to the trust policy. |
+	// | `AccountNotClean` | The account still has something that an earlier order made. | Quartermaster | An operator removes the leftovers, then returns the account. |
+	// | `AccountProtected` | The account is protected; Quartermaster must not touch it. | Quartermaster | The order takes the next account. |
+	// | `PermissionMissing` | A policy denies a call that the step needs. | operator | Change the policy that `reason` names, then retry, swap the account, or fail the order. |
+	// | `PoolSettingsRefused` | AWS refuses a setting of the pool, such as a policy or a region. | operator | Update the pool, then retry; a retry reads the settings again. |
+	// | `QuotaReached` | A quota of the account is used up. | operator | Raise the quota or free a place, then retry. |
+	// | `ReportQuotaReached` | The account has as many reports as AWS allows. | operator | Delete a report, link an existing one, or swap the account. |
+	// | `ResourceNotOurs` | Something of the name that the step needs exists, and the order did not create it. | operator | Remove or rename it, then retry, or swap the account. |
+	// | `AWSRefused` | AWS refuses the call with an answer that did not change for 10 minutes. | operator | Read the answer of AWS in `reason`, remove the cause, then retry, swap the account, or fail the order. |
+	// | `AccountCannotBeReentered` | The role of the account could be assumed, and no longer can. | operator | Repair the role; the order continues when accounts can be entered again. Or retry, or swap the account. |
+	// | `SignInInUse` | The customer has chosen a password of their own, so no new one is set. | marketplace | An administrator of the account resets it; an operator can insist with `even_if_used`. |
+	// | `SignInRemoved` | The customer has removed the user or its password, so no new one is set. | marketplace | An operator can insist with `even_if_used`. |
+	// | `Throttled` | AWS asks to go slower. | Quartermaster | It retries. |
+	// | `AWSUnavailable` | AWS does not answer, or answers with a fault of its own. | Quartermaster | It retries. |
+	// | `NotYetVisible` | AWS does not show yet what an earlier call changed. | Quartermaster | It retries. |
+	// | `AWSNotReady` | AWS is not ready for the call, for example because the account is new. | Quartermaster | It retries; after 10 minutes it asks an operator. |
+	// | `NoAccountReady` | No account of the pool matches the order. | operator | Add accounts to the pool; the order continues by itself. |
+	// | `WaitDeadlinePassed` | No account became Ready within the wait deadline of the pool. | marketplace | Place the order again under a new id once there is stock. |
+	// | `AccountsExhausted` | Five accounts in a row were unusable. | operator | Repair the accounts that became Invalid; the marketplace then places a new order. |
+	// | `OrderNotInProgress` | The order does not hold the account any more, so a late attempt changed nothing. | Quartermaster | Nothing to do. |
+	// | `OrderCancelled` | Someone cancelled the order. | — | Nothing to do; `comment` may say why. |
+	// | `ActionDeadlinePassed` | The question had no answer by `action_deadline`. | marketplace | Place the order again under a new id, with a better value. |
+	// | `FailedByOperator` | An operator gave up the order. | marketplace | Read `comment`; place a new order if you still want one. |
+	// | `AccountSwappedByOperator` | An operator took another account for the order. | Quartermaster | The order continues with the next account. |
+	// | `NotAsked` | The order does not ask for what a request brought. | — | Read the order. |
+	// | `TooLate` | The order has ended, or is being undone. | — | Read the order. |
+	// | `OrderIDReused` | An order with this id and other content exists. | marketplace | Choose another id. |
+	// | `Conflict` | The state of the order or of its account does not allow the request. | — | Read the order; `reason` names the state and the rule. |
+	// | `DatabaseUnavailable` | The database of Quartermaster does not answer. | Quartermaster | It retries for as long as it takes; no order is lost. |
+	// | `AttemptEnded` | An attempt was stopped, for example because a worker was shut down. | Quartermaster | It tries again. |
+	// | `Internal` | Quartermaster has a fault. | operator | Report it to the developers; the order waits and undoes nothing. |
+	Code FailureCode `json:"code"`
 
 	// Comment What the person wrote who cancelled the order or gave it up. Absent if no one did, or gave no reason. Events
 	// and webhooks never contain it.
@@ -476,12 +631,76 @@ type Failure struct {
 	// Reason What happened and what to do.
 	Reason string `json:"reason"`
 
-	// Step The step that could not continue.
-	Step *string `json:"step,omitempty"`
+	// Step A part of the work of an order. Later releases may add steps.
+	//
+	// | step | what it does |
+	// |---|---|
+	// | `claim_account` | Takes the oldest Ready account of the pool, or waits for one. |
+	// | `inspect_account` | Opens a session in the account, confirms its id, and records what will be replaced. Changes nothing. |
+	// | `iam_user` | Creates the IAM user with its policies. It cannot sign in yet. |
+	// | `contacts` | Sets the name of the primary contact, and the alternate contacts. |
+	// | `account_alias` | Sets the alias of the account. |
+	// | `cost_report` | Links the existing cost report, or creates a bucket and a report. |
+	// | `sign_in` | Gives the user a password that must be changed. |
+	// | `allocate` | Marks the account as Allocated and the order as completed. |
+	// | `compare_with_journal` | After an undo: reads the account again and compares it with what was recorded before. |
+	// | `new_password` | Sets a new password for the customer of a completed order. |
+	Step *StepName `json:"step,omitempty"`
 
 	// Value The value that was refused.
 	Value *string `json:"value,omitempty"`
 }
+
+// FailureCode Why an order cannot continue, why it ended, or what a step is trying to overcome, for programs. Later releases may
+// add codes. "Who" is the one that can help: the marketplace corrects the order (`PATCH`), an operator of the provider
+// fixes something and retries the order (`POST …/retry`), and Quartermaster continues by itself.
+//
+// | code | what happened | who | what they can do |
+// |---|---|---|---|
+// | `AliasTaken` | Another AWS account has the alias. | marketplace | Correct `aws_account_alias`. |
+// | `UserNameTaken` | The account has a user of this name that the order did not create. | marketplace | Correct `iam_user_name`. |
+// | `ReportNotFound` | The account has no cost report of this name. | marketplace | Correct `use_existing_cur`, or send `null` for a new report. |
+// | `ReportAmbiguous` | The account has a legacy report and a Data Export of this name. | marketplace | Say which one in `existing_cur_kind`. |
+// | `ReportBroken` | The named report cannot be linked: its bucket is missing or foreign, or it is not delivered. | marketplace | Repair the report and have the order retried, or correct `use_existing_cur`. |
+// | `ContactRefused` | AWS refuses a value of the contact. | marketplace | Correct the field that `failure.field` names. |
+// | `PasswordRefused` | The password policy of the account refuses every generated password. | operator | Change the policy in the account, then retry. |
+// | `InputRefused` | AWS refuses a value of the order. | marketplace | Correct the field that `failure.field` names. |
+// | `AccountCannotBeEntered` | The role of the account cannot be assumed. | Quartermaster | The order takes the next account. An operator repairs the role; `quartermaster accounts role` prints it. |
+// | `WrongAccount` | The role leads to another account. | Quartermaster | The order takes the next account. An operator corrects `role_arn`. |
+// | `AccountSuspended` | AWS has suspended or closed the account. | Quartermaster | The order takes the next account. An operator deletes this one, or has it reopened. |
+// | `AccountContactInvalid` | The contact data that the account had before the order no longer satisfies AWS. | Quartermaster | The order takes the next account. An operator corrects the contact in AWS. |
+// | `ExternalIDNotDemanded` | The role can be assumed without the external id. | Quartermaster | An operator adds the condition on `sts:ExternalId` to the trust policy. |
+// | `AccountNotClean` | The account still has something that an earlier order made. | Quartermaster | An operator removes the leftovers, then returns the account. |
+// | `AccountProtected` | The account is protected; Quartermaster must not touch it. | Quartermaster | The order takes the next account. |
+// | `PermissionMissing` | A policy denies a call that the step needs. | operator | Change the policy that `reason` names, then retry, swap the account, or fail the order. |
+// | `PoolSettingsRefused` | AWS refuses a setting of the pool, such as a policy or a region. | operator | Update the pool, then retry; a retry reads the settings again. |
+// | `QuotaReached` | A quota of the account is used up. | operator | Raise the quota or free a place, then retry. |
+// | `ReportQuotaReached` | The account has as many reports as AWS allows. | operator | Delete a report, link an existing one, or swap the account. |
+// | `ResourceNotOurs` | Something of the name that the step needs exists, and the order did not create it. | operator | Remove or rename it, then retry, or swap the account. |
+// | `AWSRefused` | AWS refuses the call with an answer that did not change for 10 minutes. | operator | Read the answer of AWS in `reason`, remove the cause, then retry, swap the account, or fail the order. |
+// | `AccountCannotBeReentered` | The role of the account could be assumed, and no longer can. | operator | Repair the role; the order continues when accounts can be entered again. Or retry, or swap the account. |
+// | `SignInInUse` | The customer has chosen a password of their own, so no new one is set. | marketplace | An administrator of the account resets it; an operator can insist with `even_if_used`. |
+// | `SignInRemoved` | The customer has removed the user or its password, so no new one is set. | marketplace | An operator can insist with `even_if_used`. |
+// | `Throttled` | AWS asks to go slower. | Quartermaster | It retries. |
+// | `AWSUnavailable` | AWS does not answer, or answers with a fault of its own. | Quartermaster | It retries. |
+// | `NotYetVisible` | AWS does not show yet what an earlier call changed. | Quartermaster | It retries. |
+// | `AWSNotReady` | AWS is not ready for the call, for example because the account is new. | Quartermaster | It retries; after 10 minutes it asks an operator. |
+// | `NoAccountReady` | No account of the pool matches the order. | operator | Add accounts to the pool; the order continues by itself. |
+// | `WaitDeadlinePassed` | No account became Ready within the wait deadline of the pool. | marketplace | Place the order again under a new id once there is stock. |
+// | `AccountsExhausted` | Five accounts in a row were unusable. | operator | Repair the accounts that became Invalid; the marketplace then places a new order. |
+// | `OrderNotInProgress` | The order does not hold the account any more, so a late attempt changed nothing. | Quartermaster | Nothing to do. |
+// | `OrderCancelled` | Someone cancelled the order. | — | Nothing to do; `comment` may say why. |
+// | `ActionDeadlinePassed` | The question had no answer by `action_deadline`. | marketplace | Place the order again under a new id, with a better value. |
+// | `FailedByOperator` | An operator gave up the order. | marketplace | Read `comment`; place a new order if you still want one. |
+// | `AccountSwappedByOperator` | An operator took another account for the order. | Quartermaster | The order continues with the next account. |
+// | `NotAsked` | The order does not ask for what a request brought. | — | Read the order. |
+// | `TooLate` | The order has ended, or is being undone. | — | Read the order. |
+// | `OrderIDReused` | An order with this id and other content exists. | marketplace | Choose another id. |
+// | `Conflict` | The state of the order or of its account does not allow the request. | — | Read the order; `reason` names the state and the rule. |
+// | `DatabaseUnavailable` | The database of Quartermaster does not answer. | Quartermaster | It retries for as long as it takes; no order is lost. |
+// | `AttemptEnded` | An attempt was stopped, for example because a worker was shut down. | Quartermaster | It tries again. |
+// | `Internal` | Quartermaster has a fault. | operator | Report it to the developers; the order waits and undoes nothing. |
+type FailureCode = string
 
 // FieldProblem An invalid field or parameter.
 type FieldProblem struct {
@@ -796,12 +1015,11 @@ type NewOrder struct {
 	// Free text.
 	AWSContactName ContactName `json:"aws_contact_name"`
 
-	// CallbackURL Where to send webhooks about this order. https, without user and password.
+	// CallbackURL Where to send webhooks about this order. The rules are those of a webhook's `url`.
 	CallbackURL *CallbackURL `json:"callback_url,omitempty"`
 
 	// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
-	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
-	// control characters and without space at either end.
+	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Free text.
 	Customer *Customer `json:"customer,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.
@@ -910,7 +1128,9 @@ type NewWebhook struct {
 	// Marketplaces Limits the endpoint to events about orders of these marketplaces; it then receives no events about stock, accounts and other endpoints. Each must have a pool. If absent, it receives the events of all marketplaces.
 	Marketplaces *[]MarketplaceID `json:"marketplaces,omitempty"`
 
-	// URL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
+	// URL Where to send messages: https, a public host name and the default port, without user, password and fragment. Only
+	// the characters that a URL may have (RFC 3986): write a blank as `%20`, and a name in another script as `xn--…`.
+	// Redirects are not followed.
 	URL WebhookURL `json:"url"`
 }
 
@@ -962,15 +1182,14 @@ type Order struct {
 	// Free text.
 	AWSContactName ContactName `json:"aws_contact_name"`
 
-	// CallbackURL Where to send webhooks about this order. https, without user and password.
+	// CallbackURL Where to send webhooks about this order. The rules are those of a webhook's `url`.
 	CallbackURL *CallbackURL `json:"callback_url,omitempty"`
 
 	// CreatedAt When the order was accepted.
 	CreatedAt time.Time `json:"created_at"`
 
 	// Customer The marketplace's customer for whom the order is placed: distributors must report their end customers. Orders can
-	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Text without
-	// control characters and without space at either end.
+	// be searched by `id`. Quartermaster never sends it to AWS, and events and webhooks do not contain it. Free text.
 	Customer *Customer `json:"customer,omitempty"`
 
 	// Environment `production` is real stock; `test` is stock for trials.
@@ -1013,8 +1232,21 @@ type Order struct {
 	// `failed` and `cancelled` are final.
 	State OrderState `json:"state"`
 
-	// Step The step that started last.
-	Step *string `json:"step,omitempty"`
+	// Step A part of the work of an order. Later releases may add steps.
+	//
+	// | step | what it does |
+	// |---|---|
+	// | `claim_account` | Takes the oldest Ready account of the pool, or waits for one. |
+	// | `inspect_account` | Opens a session in the account, confirms its id, and records what will be replaced. Changes nothing. |
+	// | `iam_user` | Creates the IAM user with its policies. It cannot sign in yet. |
+	// | `contacts` | Sets the name of the primary contact, and the alternate contacts. |
+	// | `account_alias` | Sets the alias of the account. |
+	// | `cost_report` | Links the existing cost report, or creates a bucket and a report. |
+	// | `sign_in` | Gives the user a password that must be changed. |
+	// | `allocate` | Marks the account as Allocated and the order as completed. |
+	// | `compare_with_journal` | After an undo: reads the account again and compares it with what was recorded before. |
+	// | `new_password` | Sets a new password for the customer of a completed order. |
+	Step *StepName `json:"step,omitempty"`
 
 	// Steps Every step that has started.
 	Steps []Step `json:"steps"`
@@ -1065,8 +1297,56 @@ type OrderEvent struct {
 		// AWSAccountID An AWS account id of 12 digits. It is a string because it may begin with 0.
 		AWSAccountID *AccountID `json:"aws_account_id,omitempty"`
 
-		// Code A code for programs, if the order asks a question, failed or was cancelled.
-		Code *string `json:"code,omitempty"`
+		// Code Why an order cannot continue, why it ended, or what a step is trying to overcome, for programs. Later releases may
+		// add codes. "Who" is the one that can help: the marketplace corrects the order (`PATCH`), an operator of the provider
+		// fixes something and retries the order (`POST …/retry`), and Quartermaster continues by itself.
+		//
+		// | code | what happened | who | what they can do |
+		// |---|---|---|---|
+		// | `AliasTaken` | Another AWS account has the alias. | marketplace | Correct `aws_account_alias`. |
+		// | `UserNameTaken` | The account has a user of this name that the order did not create. | marketplace | Correct `iam_user_name`. |
+		// | `ReportNotFound` | The account has no cost report of this name. | marketplace | Correct `use_existing_cur`, or send `null` for a new report. |
+		// | `ReportAmbiguous` | The account has a legacy report and a Data Export of this name. | marketplace | Say which one in `existing_cur_kind`. |
+		// | `ReportBroken` | The named report cannot be linked: its bucket is missing or foreign, or it is not delivered. | marketplace | Repair the report and have the order retried, or correct `use_existing_cur`. |
+		// | `ContactRefused` | AWS refuses a value of the contact. | marketplace | Correct the field that `failure.field` names. |
+		// | `PasswordRefused` | The password policy of the account refuses every generated password. | operator | Change the policy in the account, then retry. |
+		// | `InputRefused` | AWS refuses a value of the order. | marketplace | Correct the field that `failure.field` names. |
+		// | `AccountCannotBeEntered` | The role of the account cannot be assumed. | Quartermaster | The order takes the next account. An operator repairs the role; `quartermaster accounts role` prints it. |
+		// | `WrongAccount` | The role leads to another account. | Quartermaster | The order takes the next account. An operator corrects `role_arn`. |
+		// | `AccountSuspended` | AWS has suspended or closed the account. | Quartermaster | The order takes the next account. An operator deletes this one, or has it reopened. |
+		// | `AccountContactInvalid` | The contact data that the account had before the order no longer satisfies AWS. | Quartermaster | The order takes the next account. An operator corrects the contact in AWS. |
+		// | `ExternalIDNotDemanded` | The role can be assumed without the external id. | Quartermaster | An operator adds the condition on `sts:ExternalId` to the trust policy. |
+		// | `AccountNotClean` | The account still has something that an earlier order made. | Quartermaster | An operator removes the leftovers, then returns the account. |
+		// | `AccountProtected` | The account is protected; Quartermaster must not touch it. | Quartermaster | The order takes the next account. |
+		// | `PermissionMissing` | A policy denies a call that the step needs. | operator | Change the policy that `reason` names, then retry, swap the account, or fail the order. |
+		// | `PoolSettingsRefused` | AWS refuses a setting of the pool, such as a policy or a region. | operator | Update the pool, then retry; a retry reads the settings again. |
+		// | `QuotaReached` | A quota of the account is used up. | operator | Raise the quota or free a place, then retry. |
+		// | `ReportQuotaReached` | The account has as many reports as AWS allows. | operator | Delete a report, link an existing one, or swap the account. |
+		// | `ResourceNotOurs` | Something of the name that the step needs exists, and the order did not create it. | operator | Remove or rename it, then retry, or swap the account. |
+		// | `AWSRefused` | AWS refuses the call with an answer that did not change for 10 minutes. | operator | Read the answer of AWS in `reason`, remove the cause, then retry, swap the account, or fail the order. |
+		// | `AccountCannotBeReentered` | The role of the account could be assumed, and no longer can. | operator | Repair the role; the order continues when accounts can be entered again. Or retry, or swap the account. |
+		// | `SignInInUse` | The customer has chosen a password of their own, so no new one is set. | marketplace | An administrator of the account resets it; an operator can insist with `even_if_used`. |
+		// | `SignInRemoved` | The customer has removed the user or its password, so no new one is set. | marketplace | An operator can insist with `even_if_used`. |
+		// | `Throttled` | AWS asks to go slower. | Quartermaster | It retries. |
+		// | `AWSUnavailable` | AWS does not answer, or answers with a fault of its own. | Quartermaster | It retries. |
+		// | `NotYetVisible` | AWS does not show yet what an earlier call changed. | Quartermaster | It retries. |
+		// | `AWSNotReady` | AWS is not ready for the call, for example because the account is new. | Quartermaster | It retries; after 10 minutes it asks an operator. |
+		// | `NoAccountReady` | No account of the pool matches the order. | operator | Add accounts to the pool; the order continues by itself. |
+		// | `WaitDeadlinePassed` | No account became Ready within the wait deadline of the pool. | marketplace | Place the order again under a new id once there is stock. |
+		// | `AccountsExhausted` | Five accounts in a row were unusable. | operator | Repair the accounts that became Invalid; the marketplace then places a new order. |
+		// | `OrderNotInProgress` | The order does not hold the account any more, so a late attempt changed nothing. | Quartermaster | Nothing to do. |
+		// | `OrderCancelled` | Someone cancelled the order. | — | Nothing to do; `comment` may say why. |
+		// | `ActionDeadlinePassed` | The question had no answer by `action_deadline`. | marketplace | Place the order again under a new id, with a better value. |
+		// | `FailedByOperator` | An operator gave up the order. | marketplace | Read `comment`; place a new order if you still want one. |
+		// | `AccountSwappedByOperator` | An operator took another account for the order. | Quartermaster | The order continues with the next account. |
+		// | `NotAsked` | The order does not ask for what a request brought. | — | Read the order. |
+		// | `TooLate` | The order has ended, or is being undone. | — | Read the order. |
+		// | `OrderIDReused` | An order with this id and other content exists. | marketplace | Choose another id. |
+		// | `Conflict` | The state of the order or of its account does not allow the request. | — | Read the order; `reason` names the state and the rule. |
+		// | `DatabaseUnavailable` | The database of Quartermaster does not answer. | Quartermaster | It retries for as long as it takes; no order is lost. |
+		// | `AttemptEnded` | An attempt was stopped, for example because a worker was shut down. | Quartermaster | It tries again. |
+		// | `Internal` | Quartermaster has a fault. | operator | Report it to the developers; the order waits and undoes nothing. |
+		Code *FailureCode `json:"code,omitempty"`
 
 		// Environment `production` is real stock; `test` is stock for trials.
 		Environment Environment `json:"environment"`
@@ -1096,8 +1376,32 @@ type OrderEvent struct {
 	// Timestamp When it happened.
 	Timestamp time.Time `json:"timestamp"`
 
-	// Type `order.` followed by the state, or `order.password_issued`: a new password was set, and reading the order shows its link.
-	Type string `json:"type"`
+	// Type What happened. Later releases may add types: ignore those that you do not know.
+	//
+	// | type | what happened |
+	// |---|---|
+	// | `order.accepted` | The order is stored. |
+	// | `order.waiting_for_account` | No account matches yet. |
+	// | `order.provisioning` | The order has an account, or its question was answered. |
+	// | `order.action_required` | The order asks a question. |
+	// | `order.compensating` | The order is being undone. |
+	// | `order.completed` | The account belongs to the customer. |
+	// | `order.failed` | The order failed, and everything is undone, or `leftovers` of the order say what is not. |
+	// | `order.cancelled` | The order was cancelled, and everything is undone, or `leftovers` say what is not. |
+	// | `order.password_issued` | A new password was set; read the order for its link. |
+	// | `pool.verification_suspended` | So many accounts of a pool failed verification together that none is made Invalid. |
+	// | `pool.verification_resumed` | Accounts of the pool pass verification again. |
+	// | `pool.claims_suspended` | Orders get no account from the pool, because several could not be entered. |
+	// | `pool.claims_resumed` | Orders get accounts from the pool again. |
+	// | `stock.low` | A pool has as many Ready accounts as its threshold, or fewer. |
+	// | `stock.empty` | A pool has no Ready account, or an order waits for one. |
+	// | `stock.reminder` | An alert is still open, and no one has acknowledged it. |
+	// | `stock.acknowledged` | Someone takes care of an alert. |
+	// | `stock.restocked` | An alert has closed. |
+	// | `account_import.completed` | Every row of an import has an outcome. |
+	// | `webhook.disabled` | An endpoint was disabled, because its receiver does not accept messages. |
+	// | `webhook.test` | Someone asked for a test message. |
+	Type EventName `json:"type"`
 }
 
 // OrderHistoryEntry Something that happened to an order.
@@ -1171,8 +1475,32 @@ type OtherEvent struct {
 	// Timestamp When it happened.
 	Timestamp time.Time `json:"timestamp"`
 
-	// Type The type of the event.
-	Type string `json:"type"`
+	// Type What happened. Later releases may add types: ignore those that you do not know.
+	//
+	// | type | what happened |
+	// |---|---|
+	// | `order.accepted` | The order is stored. |
+	// | `order.waiting_for_account` | No account matches yet. |
+	// | `order.provisioning` | The order has an account, or its question was answered. |
+	// | `order.action_required` | The order asks a question. |
+	// | `order.compensating` | The order is being undone. |
+	// | `order.completed` | The account belongs to the customer. |
+	// | `order.failed` | The order failed, and everything is undone, or `leftovers` of the order say what is not. |
+	// | `order.cancelled` | The order was cancelled, and everything is undone, or `leftovers` say what is not. |
+	// | `order.password_issued` | A new password was set; read the order for its link. |
+	// | `pool.verification_suspended` | So many accounts of a pool failed verification together that none is made Invalid. |
+	// | `pool.verification_resumed` | Accounts of the pool pass verification again. |
+	// | `pool.claims_suspended` | Orders get no account from the pool, because several could not be entered. |
+	// | `pool.claims_resumed` | Orders get accounts from the pool again. |
+	// | `stock.low` | A pool has as many Ready accounts as its threshold, or fewer. |
+	// | `stock.empty` | A pool has no Ready account, or an order waits for one. |
+	// | `stock.reminder` | An alert is still open, and no one has acknowledged it. |
+	// | `stock.acknowledged` | Someone takes care of an alert. |
+	// | `stock.restocked` | An alert has closed. |
+	// | `account_import.completed` | Every row of an import has an outcome. |
+	// | `webhook.disabled` | An endpoint was disabled, because its receiver does not accept messages. |
+	// | `webhook.test` | Someone asked for a test message. |
+	Type EventName `json:"type"`
 }
 
 // Password The link to the customer's password, and what became of it. Present only where one order is answered, never in
@@ -1202,8 +1530,56 @@ type PasswordRefusal struct {
 	// At When it was refused.
 	At time.Time `json:"at"`
 
-	// Code A code for programs.
-	Code string `json:"code"`
+	// Code Why an order cannot continue, why it ended, or what a step is trying to overcome, for programs. Later releases may
+	// add codes. "Who" is the one that can help: the marketplace corrects the order (`PATCH`), an operator of the provider
+	// fixes something and retries the order (`POST …/retry`), and Quartermaster continues by itself.
+	//
+	// | code | what happened | who | what they can do |
+	// |---|---|---|---|
+	// | `AliasTaken` | Another AWS account has the alias. | marketplace | Correct `aws_account_alias`. |
+	// | `UserNameTaken` | The account has a user of this name that the order did not create. | marketplace | Correct `iam_user_name`. |
+	// | `ReportNotFound` | The account has no cost report of this name. | marketplace | Correct `use_existing_cur`, or send `null` for a new report. |
+	// | `ReportAmbiguous` | The account has a legacy report and a Data Export of this name. | marketplace | Say which one in `existing_cur_kind`. |
+	// | `ReportBroken` | The named report cannot be linked: its bucket is missing or foreign, or it is not delivered. | marketplace | Repair the report and have the order retried, or correct `use_existing_cur`. |
+	// | `ContactRefused` | AWS refuses a value of the contact. | marketplace | Correct the field that `failure.field` names. |
+	// | `PasswordRefused` | The password policy of the account refuses every generated password. | operator | Change the policy in the account, then retry. |
+	// | `InputRefused` | AWS refuses a value of the order. | marketplace | Correct the field that `failure.field` names. |
+	// | `AccountCannotBeEntered` | The role of the account cannot be assumed. | Quartermaster | The order takes the next account. An operator repairs the role; `quartermaster accounts role` prints it. |
+	// | `WrongAccount` | The role leads to another account. | Quartermaster | The order takes the next account. An operator corrects `role_arn`. |
+	// | `AccountSuspended` | AWS has suspended or closed the account. | Quartermaster | The order takes the next account. An operator deletes this one, or has it reopened. |
+	// | `AccountContactInvalid` | The contact data that the account had before the order no longer satisfies AWS. | Quartermaster | The order takes the next account. An operator corrects the contact in AWS. |
+	// | `ExternalIDNotDemanded` | The role can be assumed without the external id. | Quartermaster | An operator adds the condition on `sts:ExternalId` to the trust policy. |
+	// | `AccountNotClean` | The account still has something that an earlier order made. | Quartermaster | An operator removes the leftovers, then returns the account. |
+	// | `AccountProtected` | The account is protected; Quartermaster must not touch it. | Quartermaster | The order takes the next account. |
+	// | `PermissionMissing` | A policy denies a call that the step needs. | operator | Change the policy that `reason` names, then retry, swap the account, or fail the order. |
+	// | `PoolSettingsRefused` | AWS refuses a setting of the pool, such as a policy or a region. | operator | Update the pool, then retry; a retry reads the settings again. |
+	// | `QuotaReached` | A quota of the account is used up. | operator | Raise the quota or free a place, then retry. |
+	// | `ReportQuotaReached` | The account has as many reports as AWS allows. | operator | Delete a report, link an existing one, or swap the account. |
+	// | `ResourceNotOurs` | Something of the name that the step needs exists, and the order did not create it. | operator | Remove or rename it, then retry, or swap the account. |
+	// | `AWSRefused` | AWS refuses the call with an answer that did not change for 10 minutes. | operator | Read the answer of AWS in `reason`, remove the cause, then retry, swap the account, or fail the order. |
+	// | `AccountCannotBeReentered` | The role of the account could be assumed, and no longer can. | operator | Repair the role; the order continues when accounts can be entered again. Or retry, or swap the account. |
+	// | `SignInInUse` | The customer has chosen a password of their own, so no new one is set. | marketplace | An administrator of the account resets it; an operator can insist with `even_if_used`. |
+	// | `SignInRemoved` | The customer has removed the user or its password, so no new one is set. | marketplace | An operator can insist with `even_if_used`. |
+	// | `Throttled` | AWS asks to go slower. | Quartermaster | It retries. |
+	// | `AWSUnavailable` | AWS does not answer, or answers with a fault of its own. | Quartermaster | It retries. |
+	// | `NotYetVisible` | AWS does not show yet what an earlier call changed. | Quartermaster | It retries. |
+	// | `AWSNotReady` | AWS is not ready for the call, for example because the account is new. | Quartermaster | It retries; after 10 minutes it asks an operator. |
+	// | `NoAccountReady` | No account of the pool matches the order. | operator | Add accounts to the pool; the order continues by itself. |
+	// | `WaitDeadlinePassed` | No account became Ready within the wait deadline of the pool. | marketplace | Place the order again under a new id once there is stock. |
+	// | `AccountsExhausted` | Five accounts in a row were unusable. | operator | Repair the accounts that became Invalid; the marketplace then places a new order. |
+	// | `OrderNotInProgress` | The order does not hold the account any more, so a late attempt changed nothing. | Quartermaster | Nothing to do. |
+	// | `OrderCancelled` | Someone cancelled the order. | — | Nothing to do; `comment` may say why. |
+	// | `ActionDeadlinePassed` | The question had no answer by `action_deadline`. | marketplace | Place the order again under a new id, with a better value. |
+	// | `FailedByOperator` | An operator gave up the order. | marketplace | Read `comment`; place a new order if you still want one. |
+	// | `AccountSwappedByOperator` | An operator took another account for the order. | Quartermaster | The order continues with the next account. |
+	// | `NotAsked` | The order does not ask for what a request brought. | — | Read the order. |
+	// | `TooLate` | The order has ended, or is being undone. | — | Read the order. |
+	// | `OrderIDReused` | An order with this id and other content exists. | marketplace | Choose another id. |
+	// | `Conflict` | The state of the order or of its account does not allow the request. | — | Read the order; `reason` names the state and the rule. |
+	// | `DatabaseUnavailable` | The database of Quartermaster does not answer. | Quartermaster | It retries for as long as it takes; no order is lost. |
+	// | `AttemptEnded` | An attempt was stopped, for example because a worker was shut down. | Quartermaster | It tries again. |
+	// | `Internal` | Quartermaster has a fault. | operator | Report it to the developers; the order waits and undoes nothing. |
+	Code FailureCode `json:"code"`
 
 	// Reason What is wrong and what to do.
 	Reason string `json:"reason"`
@@ -1432,8 +1808,38 @@ type PoolUpdate struct {
 
 // Problem A problem document as defined by RFC 9457. Programs should branch on `code`.
 type Problem struct {
-	// Code The kind of problem, for programs.
-	Code provision.Code `json:"code"`
+	// Code The kind of a problem, for programs. Later releases may add codes: treat one that you do not know by its status.
+	//
+	// | code | status | what happened | what you can do |
+	// |---|---|---|---|
+	// | `BadRequest` | 400 | The request cannot be read. | Compare the request with this document. |
+	// | `InvalidJSON` | 400 | The body is no JSON that can be used: incomplete, not UTF-8, or with a name twice in one object. | Correct the body; `detail` names the place. |
+	// | `InvalidParameter` | 400 | A parameter in the path, the query or a header is invalid. | Correct the parameters that `errors` names. |
+	// | `Unauthorized` | 401 | The API key is missing, unknown, expired or revoked. | Send a valid key. An admin of the provider creates keys. |
+	// | `Forbidden` | 403 | The key lacks the scope that the operation needs, or asks for more than it may do itself. | Use a key of a role that `detail` names. |
+	// | `NotFound` | 404 | It does not exist, or it belongs to another provider or marketplace. | Check the id, and whose key you use. |
+	// | `MethodNotAllowed` | 405 | The path does not support the method. | Use a method that the header `Allow` lists. |
+	// | `RequestTimeout` | 408 | The body did not arrive in time. | Send the same request again, faster or in smaller parts. |
+	// | `OrderIDReused` | 409 | Another order has this id. | Choose another id for a new order, or send the first content again. |
+	// | `NotAsked` | 409 | The order asks no question, or asks for another field, or does not do what the request would end. | Read the order. After a lost answer it means that the first request arrived. |
+	// | `TooLate` | 409 | The order has ended, is being undone, or its account is being handed over. | Read the order; it can no longer be changed. |
+	// | `SignInInUse` | 409 | The customer has chosen a password of their own. | An administrator of the account resets it; an operator can insist with `even_if_used`. |
+	// | `SignInRemoved` | 409 | The customer has removed the user or its password. | An operator can insist with `even_if_used`. |
+	// | `AccountExists` | 409 | The AWS account is already in a pool. | If it is yours, read it by its id. |
+	// | `Conflict` | 409 | The current state does not allow this. | Read the object, and decide again; `detail` names the state and the rule. |
+	// | `LinkUsedUp` | 410 | The password link was used, replaced, or has expired. | The customer asks the seller, who requests a new password. |
+	// | `EventsGone` | 410 | Events after that position are no longer kept. | Read the orders themselves, then continue without the position. |
+	// | `PreconditionFailed` | 412 | It has changed since you read it. | Read it again, and send its new `ETag`. |
+	// | `BodyTooLarge` | 413 | The body exceeds the limit of the operation. | Send less; split a file. |
+	// | `UnsupportedMediaType` | 415 | The operation does not accept this `Content-Type`, charset or `Content-Encoding`. | Send the media type that the operation names, as UTF-8, not encoded. |
+	// | `Invalid` | 422 | The body has invalid fields. | Correct the fields that `errors` names; it names all of them. |
+	// | `InputRefused` | 422 | The order refuses the corrected value. | Send another value for the field that `errors` names. |
+	// | `PreconditionRequired` | 428 | The header `If-Match` is missing. | Read the object, and send its `ETag` in `If-Match`. |
+	// | `TooManyRequests` | 429 | The key or the address sends more requests than it may. | Wait as long as `Retry-After` says. |
+	// | `ClientClosedRequest` | 499 | The caller hung up. Only the log of the service shows it. | Wait longer for the answer. |
+	// | `Internal` | 500 | Quartermaster has a fault. | Report `request_id` to the operators. An order or a read is safe to repeat. |
+	// | `Unavailable` | 503 | The database or Temporal did not answer in time. | Send the same request again, after `Retry-After`. |
+	Code ProblemCode `json:"code"`
 
 	// Detail What is wrong in this case and what to do about it.
 	Detail string `json:"detail"`
@@ -1453,6 +1859,39 @@ type Problem struct {
 	// Type The URI of this kind of problem.
 	Type string `json:"type"`
 }
+
+// ProblemCode The kind of a problem, for programs. Later releases may add codes: treat one that you do not know by its status.
+//
+// | code | status | what happened | what you can do |
+// |---|---|---|---|
+// | `BadRequest` | 400 | The request cannot be read. | Compare the request with this document. |
+// | `InvalidJSON` | 400 | The body is no JSON that can be used: incomplete, not UTF-8, or with a name twice in one object. | Correct the body; `detail` names the place. |
+// | `InvalidParameter` | 400 | A parameter in the path, the query or a header is invalid. | Correct the parameters that `errors` names. |
+// | `Unauthorized` | 401 | The API key is missing, unknown, expired or revoked. | Send a valid key. An admin of the provider creates keys. |
+// | `Forbidden` | 403 | The key lacks the scope that the operation needs, or asks for more than it may do itself. | Use a key of a role that `detail` names. |
+// | `NotFound` | 404 | It does not exist, or it belongs to another provider or marketplace. | Check the id, and whose key you use. |
+// | `MethodNotAllowed` | 405 | The path does not support the method. | Use a method that the header `Allow` lists. |
+// | `RequestTimeout` | 408 | The body did not arrive in time. | Send the same request again, faster or in smaller parts. |
+// | `OrderIDReused` | 409 | Another order has this id. | Choose another id for a new order, or send the first content again. |
+// | `NotAsked` | 409 | The order asks no question, or asks for another field, or does not do what the request would end. | Read the order. After a lost answer it means that the first request arrived. |
+// | `TooLate` | 409 | The order has ended, is being undone, or its account is being handed over. | Read the order; it can no longer be changed. |
+// | `SignInInUse` | 409 | The customer has chosen a password of their own. | An administrator of the account resets it; an operator can insist with `even_if_used`. |
+// | `SignInRemoved` | 409 | The customer has removed the user or its password. | An operator can insist with `even_if_used`. |
+// | `AccountExists` | 409 | The AWS account is already in a pool. | If it is yours, read it by its id. |
+// | `Conflict` | 409 | The current state does not allow this. | Read the object, and decide again; `detail` names the state and the rule. |
+// | `LinkUsedUp` | 410 | The password link was used, replaced, or has expired. | The customer asks the seller, who requests a new password. |
+// | `EventsGone` | 410 | Events after that position are no longer kept. | Read the orders themselves, then continue without the position. |
+// | `PreconditionFailed` | 412 | It has changed since you read it. | Read it again, and send its new `ETag`. |
+// | `BodyTooLarge` | 413 | The body exceeds the limit of the operation. | Send less; split a file. |
+// | `UnsupportedMediaType` | 415 | The operation does not accept this `Content-Type`, charset or `Content-Encoding`. | Send the media type that the operation names, as UTF-8, not encoded. |
+// | `Invalid` | 422 | The body has invalid fields. | Correct the fields that `errors` names; it names all of them. |
+// | `InputRefused` | 422 | The order refuses the corrected value. | Send another value for the field that `errors` names. |
+// | `PreconditionRequired` | 428 | The header `If-Match` is missing. | Read the object, and send its `ETag` in `If-Match`. |
+// | `TooManyRequests` | 429 | The key or the address sends more requests than it may. | Wait as long as `Retry-After` says. |
+// | `ClientClosedRequest` | 499 | The caller hung up. Only the log of the service shows it. | Wait longer for the answer. |
+// | `Internal` | 500 | Quartermaster has a fault. | Report `request_id` to the operators. An order or a read is safe to repeat. |
+// | `Unavailable` | 503 | The database or Temporal did not answer in time. | Send the same request again, after `Retry-After`. |
+type ProblemCode = provision.Code
 
 // ProtectedAccount An AWS account in which Quartermaster must never do anything.
 type ProtectedAccount struct {
@@ -1706,9 +2145,38 @@ type Step struct {
 	// during the step · `undoing`, `undone`: what the step did is being undone, or has been undone.
 	State StepState `json:"state"`
 
-	// Step The name of the step.
-	Step string `json:"step"`
+	// Step A part of the work of an order. Later releases may add steps.
+	//
+	// | step | what it does |
+	// |---|---|
+	// | `claim_account` | Takes the oldest Ready account of the pool, or waits for one. |
+	// | `inspect_account` | Opens a session in the account, confirms its id, and records what will be replaced. Changes nothing. |
+	// | `iam_user` | Creates the IAM user with its policies. It cannot sign in yet. |
+	// | `contacts` | Sets the name of the primary contact, and the alternate contacts. |
+	// | `account_alias` | Sets the alias of the account. |
+	// | `cost_report` | Links the existing cost report, or creates a bucket and a report. |
+	// | `sign_in` | Gives the user a password that must be changed. |
+	// | `allocate` | Marks the account as Allocated and the order as completed. |
+	// | `compare_with_journal` | After an undo: reads the account again and compares it with what was recorded before. |
+	// | `new_password` | Sets a new password for the customer of a completed order. |
+	Step StepName `json:"step"`
 }
+
+// StepName A part of the work of an order. Later releases may add steps.
+//
+// | step | what it does |
+// |---|---|
+// | `claim_account` | Takes the oldest Ready account of the pool, or waits for one. |
+// | `inspect_account` | Opens a session in the account, confirms its id, and records what will be replaced. Changes nothing. |
+// | `iam_user` | Creates the IAM user with its policies. It cannot sign in yet. |
+// | `contacts` | Sets the name of the primary contact, and the alternate contacts. |
+// | `account_alias` | Sets the alias of the account. |
+// | `cost_report` | Links the existing cost report, or creates a bucket and a report. |
+// | `sign_in` | Gives the user a password that must be changed. |
+// | `allocate` | Marks the account as Allocated and the order as completed. |
+// | `compare_with_journal` | After an undo: reads the account again and compares it with what was recorded before. |
+// | `new_password` | Sets a new password for the customer of a completed order. |
+type StepName = string
 
 // StepState The state of a step. `retrying`: an attempt failed, and another one follows · `stopped`: the order was stopped
 // during the step · `undoing`, `undone`: what the step did is being undone, or has been undone.
@@ -1737,8 +2205,13 @@ type StockAlert struct {
 	// ID The id of the alert.
 	ID string `json:"id"`
 
-	// Kind `low`: at or below a threshold; `empty`: no account is Ready, an order waits, or claims are suspended.
-	Kind provision.AlertKind `json:"kind"`
+	// Kind How bad it is.
+	//
+	// | kind | what happened | what you can do |
+	// |---|---|---|
+	// | `low` | As many accounts are Ready as the threshold, or fewer. | Add accounts, and acknowledge the alert. |
+	// | `empty` | No account is Ready, an order waits, or claims are suspended. | Add accounts, or repair what `reason` names. |
+	Kind AlertKind `json:"kind"`
 
 	// KindSince When the alert became this kind.
 	KindSince time.Time `json:"kind_since"`
@@ -1795,6 +2268,10 @@ type Waiting struct {
 
 // Webhook A webhook endpoint.
 type Webhook struct {
+	// Blocked The oldest message, which the receiver has not accepted yet. The messages behind it wait, and a test event does
+	// not. Absent if no message was refused.
+	Blocked *BlockedDelivery `json:"blocked,omitempty"`
+
 	// CreatedAt When it was created.
 	CreatedAt time.Time `json:"created_at"`
 
@@ -1816,7 +2293,7 @@ type Webhook struct {
 	// EventTypes The event types that the endpoint receives. If empty or absent, it receives all of them.
 	EventTypes EventTypes `json:"event_types"`
 
-	// FailingSince When the current series of failed attempts began. Absent if the last attempt succeeded.
+	// FailingSince When the current series of failed attempts began. Absent if the last attempt succeeded. Tests do not count.
 	FailingSince *time.Time `json:"failing_since,omitempty"`
 
 	// ID The id of an endpoint.
@@ -1856,7 +2333,9 @@ type WebhookSecret struct {
 	Secret string `json:"secret"`
 }
 
-// WebhookURL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
+// WebhookURL Where to send messages: https, a public host name and the default port, without user, password and fragment. Only
+// the characters that a URL may have (RFC 3986): write a blank as `%20`, and a name in another script as `xn--…`.
+// Redirects are not followed.
 type WebhookURL = string
 
 // WebhookUpdate The fields to change. Fields that you leave out stay as they are.
@@ -1876,7 +2355,9 @@ type WebhookUpdate struct {
 	// Reason Why, in your own words, for the people who will read the history. Free text. Do not name people.
 	Reason *ReasonText `json:"reason,omitempty"`
 
-	// URL Where to send messages. https, a public host name and the default port, without user, password and fragment. Redirects are not followed.
+	// URL Where to send messages: https, a public host name and the default port, without user, password and fragment. Only
+	// the characters that a URL may have (RFC 3986): write a blank as `%20`, and a name in another script as `xn--…`.
+	// Redirects are not followed.
 	URL *WebhookURL `json:"url,omitempty"`
 }
 
@@ -2816,7 +3297,8 @@ type ClientInterface interface {
 
 	// GetOpenAPI Read this document
 	//
-	// Returns the document that requests are checked against, as JSON. Needs no API key.
+	// Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
+	// The answer is compressed if `Accept-Encoding` allows gzip.
 	//
 	// Corresponds with GET /v1/openapi.json (the `GetOpenAPI` operationId).
 	GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3464,8 +3946,9 @@ type ClientInterface interface {
 
 	// TestWebhook Send a test event
 	//
-	// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
-	// wait. The deliveries show the result.
+	// Sends an event of type `webhook.test` to this endpoint only. It is sent at once, even if older messages wait, and
+	// only once. Read the delivery for its result: it is `delivered` or `failed` when it was tried. A test that fails
+	// does not count as a failure of the endpoint.
 	//
 	// Corresponds with POST /v1/webhooks/{webhook_id}/test (the `TestWebhook` operationId).
 	TestWebhook(ctx context.Context, webhookID WebhookIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4221,7 +4704,8 @@ func (c *Client) ListHistory(ctx context.Context, params *ListHistoryParams, req
 
 // GetOpenAPI Read this document
 //
-// Returns the document that requests are checked against, as JSON. Needs no API key.
+// Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
+// The answer is compressed if `Accept-Encoding` allows gzip.
 //
 // Corresponds with GET /v1/openapi.json (the `GetOpenAPI` operationId).
 func (c *Client) GetOpenAPI(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5399,8 +5883,9 @@ func (c *Client) RotateWebhookSecret(ctx context.Context, webhookID WebhookIDInP
 
 // TestWebhook Send a test event
 //
-// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
-// wait. The deliveries show the result.
+// Sends an event of type `webhook.test` to this endpoint only. It is sent at once, even if older messages wait, and
+// only once. Read the delivery for its result: it is `delivered` or `failed` when it was tried. A test that fails
+// does not count as a failure of the endpoint.
 //
 // Corresponds with POST /v1/webhooks/{webhook_id}/test (the `TestWebhook` operationId).
 func (c *Client) TestWebhook(ctx context.Context, webhookID WebhookIDInPath, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -9454,7 +9939,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetOpenAPIWithResponse Read this document
 	//
-	// Returns the document that requests are checked against, as JSON. Needs no API key.
+	// Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
+	// The answer is compressed if `Accept-Encoding` allows gzip.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10136,8 +10622,9 @@ type ClientWithResponsesInterface interface {
 
 	// TestWebhookWithResponse Send a test event
 	//
-	// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
-	// wait. The deliveries show the result.
+	// Sends an event of type `webhook.test` to this endpoint only. It is sent at once, even if older messages wait, and
+	// only once. Read the delivery for its result: it is `delivered` or `failed` when it was tried. A test that fails
+	// does not count as a failure of the endpoint.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11309,11 +11796,18 @@ func (r ListHistoryResponse) ContentType() string {
 	return ""
 }
 
+// GetOpenAPIResponse200Headers the declared response headers of an HTTP 200 response for GetOpenAPI
+type GetOpenAPIResponse200Headers struct {
+	ETag string
+}
+
 type GetOpenAPIResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
 	JSON200 *OpenAPIDocument
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetOpenAPIResponse200Headers
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
@@ -12812,11 +13306,11 @@ type TestWebhookResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON202 the response for an HTTP 202 `application/json` response
-	JSON202 *Webhook
+	JSON202 *Delivery
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
-func (r TestWebhookResponse) GetJSON202() *Webhook {
+func (r TestWebhookResponse) GetJSON202() *Delivery {
 	return r.JSON202
 }
 
@@ -13495,7 +13989,8 @@ func (c *ClientWithResponses) ListHistoryWithResponse(ctx context.Context, param
 
 // GetOpenAPIWithResponse Read this document
 //
-// Returns the document that requests are checked against, as JSON. Needs no API key.
+// Returns the document that requests are checked against, as JSON. Needs no API key. `GET /docs` shows it as a page.
+// The answer is compressed if `Accept-Encoding` allows gzip.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -14495,8 +14990,9 @@ func (c *ClientWithResponses) RotateWebhookSecretWithResponse(ctx context.Contex
 
 // TestWebhookWithResponse Send a test event
 //
-// Sends an event of type `webhook.test` to this endpoint only. It is queued behind the messages that already
-// wait. The deliveries show the result.
+// Sends an event of type `webhook.test` to this endpoint only. It is sent at once, even if older messages wait, and
+// only once. Read the delivery for its result: it is `delivered` or `failed` when it was tried. A test that fails
+// does not count as a failure of the endpoint.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -15355,6 +15851,19 @@ func ParseGetOpenAPIResponse(rsp *http.Response) (*GetOpenAPIResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetOpenAPIResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
 	}
 
 	return response, nil
@@ -16371,7 +16880,7 @@ func ParseTestWebhookResponse(rsp *http.Response) (*TestWebhookResponse, error) 
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
-		var dest Webhook
+		var dest Delivery
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

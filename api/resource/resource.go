@@ -186,7 +186,18 @@ func Webhook(w provision.Webhook) openapi.Webhook {
 		DisabledBecause: Optional(w.DisabledBecause),
 		DisabledAt:      UTC(w.DisabledAt),
 		FailingSince:    UTC(w.FailingSince),
+		Blocked:         blocked(w.Blocked),
 		CreatedAt:       w.CreatedAt.UTC(),
+	}
+}
+
+func blocked(b *provision.BlockedDelivery) *openapi.BlockedDelivery {
+	if b == nil {
+		return nil
+	}
+	return &openapi.BlockedDelivery{
+		DeliveryID: b.DeliveryID, EventID: b.EventID, EventType: b.EventType, Subject: b.Subject, Since: b.Since.UTC(),
+		AttemptsMade: b.Attempts, Error: b.Error, NextAttemptAt: b.NextAttemptAt.UTC(),
 	}
 }
 

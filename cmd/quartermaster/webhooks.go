@@ -92,6 +92,12 @@ func showWebhook(e *env, w openapi.Webhook) error {
 	f.add("disabled by", or(w.DisabledBy, ""))
 	f.add("why", or(w.DisabledBecause, ""))
 	f.add("failing since", e.whenOr(w.FailingSince, ""))
+	if b := w.Blocked; b != nil {
+		f.add("blocked since", e.when(b.Since))
+		f.add("blocked by", fmt.Sprintf("%s of %s, delivery %s", b.EventType, b.Subject, b.DeliveryID))
+		f.add("last error", b.Error)
+		f.add("next attempt", e.when(b.NextAttemptAt))
+	}
 	f.add("created", e.when(w.CreatedAt))
 	return f.out.Flush()
 }
@@ -227,14 +233,14 @@ type testWebhookCommand struct {
 	webhookOption
 }
 
-// Run queues the test event.
+// Run sends the test event.
 func (c *testWebhookCommand) Run(e *env, api *client.Client) error {
-	webhook, raw, err := client.Object[openapi.Webhook](api.TestWebhook(client.Once(e.ctx), c.ID))
+	delivery, raw, err := client.Object[openapi.Delivery](api.TestWebhook(client.Once(e.ctx), c.ID))
 	if err != nil {
 		return err
 	}
-	return writeObject(e, c.outputOptions, webhook, raw, webhook.ID, func(e *env, w openapi.Webhook) error {
-		_, err := fmt.Fprintf(e.out, "the test event is queued; its result: quartermaster webhooks deliveries %s\n", w.ID)
+	return writeObject(e, c.outputOptions, delivery, raw, delivery.ID, func(e *env, d openapi.Delivery) error {
+		_, err := fmt.Fprintf(e.out, "the test event is being sent; its result: quartermaster webhooks deliveries %s %s\n", c.ID, d.ID)
 		return err
 	})
 }

@@ -98,6 +98,10 @@ var rules = []rule{
 		folder: "internal/reconcile", never: []string{temporalClient, sqlx, pq, internal + "postgres"},
 		why: "the reconciler asks a Store and workflows/control",
 	},
+	{
+		folder: "internal/health", never: []string{temporal, awsSDK, sqlx, pq, "database/sql", internal + "postgres"},
+		why: "the health asks for what others know",
+	},
 	{folder: "internal/postgres", never: []string{awsSDK, temporal, prom}, why: "the database knows neither AWS nor Temporal nor metrics"},
 	{
 		folder: "internal/awscloud", never: []string{sqlx, pq, temporal, internal + "postgres"},

@@ -40,7 +40,7 @@ type Report struct {
 	Status    Status // the worst of the checks
 	Checks    []Check
 	Workers   []provision.TaskQueue     // nil: Temporal did not say
-	Schedules []provision.ScheduleState // nil: Temporal did not say
+	Schedules []provision.ScheduleState // nil: as above
 }
 
 // Temporal is what Examine asks Temporal.

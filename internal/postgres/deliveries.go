@@ -24,15 +24,15 @@ const ofItsMarketplaces = `(w.marketplaces IS NULL OR e.type = '` + provision.Ev
     OR COALESCE(e.marketplace = ANY(w.marketplaces), false))`
 
 // deriveEndpointSQL adds the deliveries of an endpoint: every event of its provider that its marketplaces and types
-// select, and its own test events.
+// select. A test event has its delivery from the beginning.
 const deriveEndpointSQL = `
 WITH seen AS (
-    SELECT e.seq, e.type, e.subject, e.marketplace FROM events e WHERE e.provider = $2 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq LIMIT $5
+    SELECT e.seq, e.type, e.marketplace FROM events e WHERE e.provider = $2 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq LIMIT $5
 ), wanted AS (
     INSERT INTO webhook_deliveries (webhook_id, event_seq)
     SELECT w.id, e.seq FROM seen e, webhooks w
-    WHERE w.id = $1 AND ` + ofItsMarketplaces + ` AND CASE WHEN e.type = '` + provision.EventWebhookTest + `' THEN e.subject = w.id::text
-        ELSE w.event_types = '{}' OR EXISTS (SELECT 1 FROM unnest(w.event_types) t WHERE ` + ofType + `) END
+    WHERE w.id = $1 AND e.type <> '` + provision.EventWebhookTest + `' AND ` + ofItsMarketplaces + `
+        AND (w.event_types = '{}' OR EXISTS (SELECT 1 FROM unnest(w.event_types) t WHERE ` + ofType + `))
     ON CONFLICT DO NOTHING
 )
 SELECT count(*) AS seen, COALESCE(max(seq), 0) AS last FROM seen`
@@ -83,12 +83,12 @@ const hasSecret = `EXISTS (SELECT 1 FROM webhook_secrets k WHERE k.provider = w.
     CASE w.kind WHEN 'endpoint' THEN w.id END AND k.expires_at IS NULL)`
 
 const headSQL = `
-SELECT d.id, d.event_seq > w.position AS ahead, GREATEST(EXTRACT(EPOCH FROM d.next_attempt_at - clock_timestamp()), 0)::float8 AS seconds
+SELECT d.id, d.in_order AND d.event_seq > w.position AS ahead, GREATEST(EXTRACT(EPOCH FROM d.next_attempt_at - clock_timestamp()), 0)::float8 AS seconds
 FROM webhooks w JOIN webhook_deliveries d ON d.webhook_id = w.id AND d.state = 'pending'
-WHERE w.provider = $1 AND w.id = $2 AND w.enabled AND ` + hasSecret + ` ORDER BY d.event_seq LIMIT 1`
+WHERE w.provider = $1 AND w.id = $2 AND w.enabled AND ` + hasSecret + ` ORDER BY d.in_order, d.event_seq LIMIT 1`
 
-// Next returns the oldest delivery that the webhook has not received; nothing newer is sent before it. The result
-// is empty when there is none, and when nothing may be sent because the webhook is deleted, disabled, or has no
+// Next returns a test, or else the oldest delivery that the webhook has not received: no newer event is sent before
+// it. The result is empty when there is none, and when nothing may be sent because the webhook is deleted, disabled, or has no
 // secret yet.
 func (s Deliveries) Next(ctx context.Context, key provision.WebhookKey) (provision.NextDelivery, error) {
 	for more := true; ; {
@@ -166,7 +166,7 @@ ON CONFLICT (provider) DO UPDATE SET through = LEAST(l.through, (SELECT position
 const dueWebhooksSQL = `
 SELECT w.provider, w.id FROM webhooks w JOIN (
     SELECT DISTINCT ON (d.webhook_id) d.webhook_id, d.next_attempt_at FROM webhook_deliveries d WHERE d.state = 'pending'
-        ORDER BY d.webhook_id, d.event_seq
+        ORDER BY d.webhook_id, d.in_order, d.event_seq
 ) head ON head.webhook_id = w.id
 WHERE w.enabled AND ($1 = '' OR w.provider = $1) AND head.next_attempt_at <= clock_timestamp()
   AND ` + hasSecret + ` ORDER BY w.provider, w.id`
@@ -233,6 +233,8 @@ func (s Deliveries) Sending(ctx context.Context, key provision.WebhookKey, deliv
 	return sending, nil
 }
 
+const inOrderSQL = `SELECT in_order FROM webhook_deliveries WHERE webhook_id = $1 AND id = $2 FOR UPDATE`
+
 const recordAttemptSQL = `
 INSERT INTO webhook_attempts (delivery_id, at, status_code, error, answer, took_ms) VALUES ($1, $2, NULLIF($3, 0), $4, $5, $6)`
 
@@ -246,7 +248,8 @@ UPDATE webhooks SET failing_since = CASE WHEN $2 THEN NULL ELSE COALESCE(failing
 RETURNING COALESCE(failing_since <= now() - $3 * interval '1 second', false)`
 
 // RecordAttempt stores an attempt and its consequences. A webhook that answered 410, or has failed for days, is
-// disabled. Errors: provision.ErrNotFound when the delivery or its webhook is deleted.
+// disabled. A test has no second attempt, and no consequences for the webhook. Errors: provision.ErrNotFound when the
+// delivery or its webhook is deleted.
 func (s Deliveries) RecordAttempt(ctx context.Context, key provision.WebhookKey, deliveryID string,
 	outcome provision.DeliveryOutcome) error {
 	return s.db.tx(ctx, deliveriesActor, func(tx *sqlx.Tx) error {
@@ -254,49 +257,58 @@ func (s Deliveries) RecordAttempt(ctx context.Context, key provision.WebhookKey,
 		if err != nil {
 			return err
 		}
+		var inOrder bool
+		if err := tx.GetContext(ctx, &inOrder, inOrderSQL, w.ID, deliveryID); err != nil {
+			return notFound(err, "delivery %s", deliveryID)
+		}
 		if _, err := tx.ExecContext(ctx, recordAttemptSQL, deliveryID, outcome.At, outcome.StatusCode, outcome.Error, outcome.Answer,
 			outcome.TookMS); err != nil {
-			if violates(err, "webhook_attempts_delivery_id_fkey") {
-				return fmt.Errorf("delivery %s: %w", deliveryID, provision.ErrNotFound)
-			}
 			return err
 		}
 		state, wait := provision.DeliveryFailed, (*float64)(nil)
 		switch {
 		case outcome.Error == "":
 			state = provision.DeliveryDelivered
+		case !inOrder: // failed
 		case outcome.Gone:
 			state, wait = provision.DeliveryPending, new(float64) // the delivery waits until the webhook is enabled again
 		case outcome.RetryIn != nil:
 			seconds := outcome.RetryIn.Seconds()
 			state, wait = provision.DeliveryPending, &seconds
 		}
-		if _, err := tx.ExecContext(ctx, outcomeSQL, deliveryID, state, wait); err != nil {
+		if _, err := tx.ExecContext(ctx, outcomeSQL, deliveryID, state, wait); err != nil || !inOrder {
 			return err
 		}
-		var tooLong bool
-		if err := tx.GetContext(ctx, &tooLong, webhookFailingSQL, key.ID, outcome.Error == "",
-			provision.WebhookDisableAfter.Seconds()); err != nil {
-			return err
-		}
-		switch {
-		case !w.Enabled:
-			return nil
-		case outcome.Gone:
-			return disable(ctx, tx, w, "the receiver answered 410 Gone")
-		case tooLong:
-			return disable(ctx, tx, w, fmt.Sprintf("every attempt of the last %d days failed; the last one: %s",
-				int(provision.WebhookDisableAfter.Hours()/24), outcome.Error))
-		}
-		return nil
+		return recordHealth(ctx, tx, w, outcome)
 	})
+}
+
+// recordHealth notes whether a webhook accepts its messages, and disables one that does not want them or has failed
+// for days.
+func recordHealth(ctx context.Context, tx *sqlx.Tx, w provision.Webhook, outcome provision.DeliveryOutcome) error {
+	var tooLong bool
+	if err := tx.GetContext(ctx, &tooLong, webhookFailingSQL, w.ID, outcome.Error == "",
+		provision.WebhookDisableAfter.Seconds()); err != nil {
+		return err
+	}
+	switch {
+	case !w.Enabled:
+		return nil
+	case outcome.Gone:
+		return disable(ctx, tx, w, "the receiver answered 410 Gone")
+	case tooLong:
+		return disable(ctx, tx, w, fmt.Sprintf("every attempt of the last %d days failed; the last one: %s",
+			int(provision.WebhookDisableAfter.Hours()/24), outcome.Error))
+	}
+	return nil
 }
 
 // deliveriesActor is the actor of what deliveries do to webhooks.
 const deliveriesActor = "deliveries"
 
 const disableWebhookSQL = `
-UPDATE webhooks SET enabled = false, disabled_by = '` + deliveriesActor + `', disabled_because = $2, disabled_at = now(), version = version + 1
+UPDATE webhooks SET enabled = false, disabled_by = '` + deliveriesActor + `', disabled_because = $2,
+    disabled_at = now(), version = version + 1
     WHERE id = $1`
 
 // The URL stays out of the event: addresses of receivers may hold a token.
@@ -381,10 +393,10 @@ UPDATE webhooks SET position = LEAST(position, (SELECT min(seq) - 1 FROM events 
 const replayDeliveriesSQL = `
 UPDATE webhook_deliveries d SET state = 'pending', attempts = 0, next_attempt_at = now(), ended_at = NULL
 FROM events e, webhooks w WHERE e.seq = d.event_seq AND w.id = d.webhook_id AND w.id = $1 AND e.at >= $2 AND d.state <> 'pending'
-    AND ` + ofItsMarketplaces
+    AND d.in_order AND ` + ofItsMarketplaces
 
 // Replay sends all events since a time again, in order: those that were delivered, those that failed, and those
-// that happened before the webhook was created. Errors: provision.ErrNotFound, a *provision.StateError.
+// that happened before the webhook was created. Tests are not sent again. Errors: provision.ErrNotFound, a *provision.StateError.
 func (s Deliveries) Replay(ctx context.Context, actor string, key provision.WebhookKey, since time.Time) error {
 	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)

@@ -94,7 +94,8 @@ func historyQuery(of provision.Tenant, f provision.HistoryFilter) (string, []any
 		}
 		for _, marketplace := range marketplaces {
 			if w, possible := src.where(of.Provider, marketplace, i+1, f, all.args); possible {
-				pages = append(pages, fmt.Sprintf(`(SELECT at, %d AS source, seq, '%s' AS kind, actor, %s FROM %s%s ORDER BY at DESC, seq DESC LIMIT %s)`,
+				pages = append(pages, fmt.Sprintf(`
+(SELECT at, %d AS source, seq, '%s' AS kind, actor, %s FROM %s%s ORDER BY at DESC, seq DESC LIMIT %s)`,
 					i+1, src.kind, src.columns, src.table, w.sql(), w.arg(f.Limit)))
 				all.args = w.args
 			}

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -70,7 +71,7 @@ func (s Webhooks) List(ctx context.Context, provider string, after *provision.We
 	for _, row := range rows {
 		found = append(found, row.webhook())
 	}
-	return found, nil
+	return found, addBlocked(ctx, s.db, found)
 }
 
 // Get reads one endpoint or callback of the provider. Errors: provision.ErrNotFound.
@@ -81,7 +82,43 @@ func (s Webhooks) Get(ctx context.Context, key provision.WebhookKey) (provision.
 func readWebhook(ctx context.Context, q queryer, key provision.WebhookKey) (provision.Webhook, error) {
 	var row webhookRow
 	err := q.GetContext(ctx, &row, `SELECT `+webhookColumns+` FROM webhooks w WHERE w.provider = $1 AND w.id = $2`, key.Provider, key.ID)
-	return row.webhook(), notFound(err, "webhook %s", key.ID)
+	if err != nil {
+		return row.webhook(), notFound(err, "webhook %s", key.ID)
+	}
+	found := []provision.Webhook{row.webhook()}
+	err = addBlocked(ctx, q, found)
+	return found[0], err
+}
+
+// blockedSQL finds the oldest pending delivery of each webhook, if its last attempt failed.
+const blockedSQL = `
+SELECT d.webhook_id, d.id AS delivery_id, e.id AS event_id, e.type AS event_type, e.subject, d.attempts, d.next_attempt_at,
+       a.since, a.error
+FROM unnest($1::uuid[]) AS w (id)
+CROSS JOIN LATERAL (SELECT * FROM webhook_deliveries WHERE webhook_id = w.id AND state = 'pending' AND in_order
+    ORDER BY event_seq LIMIT 1) d
+JOIN events e ON e.seq = d.event_seq
+CROSS JOIN LATERAL (SELECT min(at) AS since, (array_agg(error ORDER BY seq DESC))[1] AS error
+    FROM (SELECT seq, at, error FROM webhook_attempts WHERE delivery_id = d.id ORDER BY seq DESC LIMIT d.attempts) attempts) a
+WHERE a.since IS NOT NULL`
+
+// addBlocked adds what the messages of the webhooks wait for.
+func addBlocked(ctx context.Context, q queryer, found []provision.Webhook) error {
+	var blocked []struct {
+		provision.BlockedDelivery
+		WebhookID string `db:"webhook_id"`
+	}
+	ids := make([]string, len(found))
+	for i, w := range found {
+		ids[i] = w.ID
+	}
+	if err := q.SelectContext(ctx, &blocked, blockedSQL, pq.Array(ids)); err != nil {
+		return err
+	}
+	for _, b := range blocked {
+		found[slices.Index(ids, b.WebhookID)].Blocked = &b.BlockedDelivery
+	}
+	return nil
 }
 
 // lockWebhook reads a webhook and locks it until the transaction ends. version 0 means any.
@@ -99,7 +136,7 @@ const updateWebhookSQL = `
 UPDATE webhooks AS w SET url = $2, event_types = $3, description = $4, enabled = $5, disabled_by = $6, disabled_because = $7,
     disabled_at = CASE WHEN $5 THEN NULL ELSE COALESCE(disabled_at, now()) END, failing_since = CASE WHEN $8 THEN NULL
         ELSE failing_since END, marketplaces = $9, version = version + 1
-WHERE id = $1 RETURNING ` + webhookColumns
+WHERE id = $1`
 
 // dropPendingSQL deletes the pending deliveries of events that an endpoint no longer receives.
 const dropPendingSQL = `
@@ -114,55 +151,60 @@ const dueAtOnceSQL = `UPDATE webhook_deliveries SET attempts = 0, next_attempt_a
 func (s Webhooks) Update(ctx context.Context, actor string, key provision.WebhookKey, version int64,
 	edit provision.WebhookUpdate) (now provision.Webhook, err error) {
 	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
-		w, err := lockWebhook(ctx, tx, key, version)
+		before, err := lockWebhook(ctx, tx, key, version)
 		if err != nil {
 			return err
 		}
-		if w.Kind == provision.WebhookCallback && (edit.URL != nil || edit.EventTypes != nil || edit.Marketplaces != nil ||
+		if before.Kind == provision.WebhookCallback && (edit.URL != nil || edit.EventTypes != nil || edit.Marketplaces != nil ||
 			edit.Description != nil) {
 			return &provision.StateError{
 				Reason: "webhook " + key.ID + " is the callback_url of orders: it can only be enabled and disabled",
 			}
 		}
-		before := w
-		provision.SetIfGiven(&w.URL, edit.URL)
-		provision.SetIfGiven(&w.EventTypes, edit.EventTypes)
-		provision.SetIfGiven(&w.Marketplaces, edit.Marketplaces)
-		provision.SetIfGiven(&w.Description, edit.Description)
-		provision.SetIfGiven(&w.Enabled, edit.Enabled)
-		if w.Enabled {
-			w.DisabledBy, w.DisabledBecause = "", ""
-		} else if before.Enabled {
-			w.DisabledBy, w.DisabledBecause = actor, edit.Reason
-			if w.DisabledBecause == "" {
-				w.DisabledBecause = "no reason was given"
-			}
-		}
-		now = before
-		if w.URL == before.URL && slices.Equal(w.EventTypes, before.EventTypes) && slices.Equal(w.Marketplaces, before.Marketplaces) &&
-			w.Description == before.Description && w.Enabled == before.Enabled {
-			return nil
-		}
-		restarted := w.Enabled && (!before.Enabled || w.URL != before.URL)
-		var row webhookRow
-		if err := tx.GetContext(ctx, &row, updateWebhookSQL, w.ID, w.URL, textArray(w.EventTypes), w.Description, w.Enabled, w.DisabledBy,
-			w.DisabledBecause, restarted, pq.Array(w.Marketplaces)); err != nil {
+		if err := updateWebhook(ctx, tx, before, edited(before, edit, actor)); err != nil {
 			return err
 		}
-		now = row.webhook()
-		if _, err := tx.ExecContext(ctx, dropPendingSQL, w.ID); err != nil {
-			return err
-		}
-		if !restarted {
-			return nil
-		}
-		if _, err := tx.ExecContext(ctx, setBackSQL, w.ID); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, dueAtOnceSQL, w.ID)
+		now, err = readWebhook(ctx, tx, key)
 		return err
 	})
 	return now, err
+}
+
+// edited returns the webhook as an update leaves it.
+func edited(w provision.Webhook, edit provision.WebhookUpdate, actor string) provision.Webhook {
+	wasEnabled := w.Enabled
+	provision.SetIfGiven(&w.URL, edit.URL)
+	provision.SetIfGiven(&w.EventTypes, edit.EventTypes)
+	provision.SetIfGiven(&w.Marketplaces, edit.Marketplaces)
+	provision.SetIfGiven(&w.Description, edit.Description)
+	provision.SetIfGiven(&w.Enabled, edit.Enabled)
+	if w.Enabled {
+		w.DisabledBy, w.DisabledBecause = "", ""
+	} else if wasEnabled {
+		w.DisabledBy, w.DisabledBecause = actor, cmp.Or(edit.Reason, "no reason was given")
+	}
+	return w
+}
+
+// updateWebhook stores what has changed in a webhook.
+func updateWebhook(ctx context.Context, tx *sqlx.Tx, before, w provision.Webhook) error {
+	if w.URL == before.URL && slices.Equal(w.EventTypes, before.EventTypes) && slices.Equal(w.Marketplaces, before.Marketplaces) &&
+		w.Description == before.Description && w.Enabled == before.Enabled {
+		return nil
+	}
+	restarted := w.Enabled && (!before.Enabled || w.URL != before.URL)
+	if _, err := tx.ExecContext(ctx, updateWebhookSQL, w.ID, w.URL, textArray(w.EventTypes), w.Description, w.Enabled, w.DisabledBy,
+		w.DisabledBecause, restarted, pq.Array(w.Marketplaces)); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, dropPendingSQL, w.ID); err != nil || !restarted {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, setBackSQL, w.ID); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, dueAtOnceSQL, w.ID)
+	return err
 }
 
 // Delete deletes an endpoint with its secrets and deliveries. Errors: as UpdateWebhook.
@@ -260,9 +302,13 @@ func (s Webhooks) CallbackSecret(ctx context.Context, provider string) (view pro
 
 const testEventSQL = `SELECT emit_event($1, $2, $3, jsonb_build_object('webhook_id', $3::text))`
 
-// Test emits a test event for an endpoint. Errors: provision.ErrNotFound, a *provision.StateError.
-func (s Webhooks) Test(ctx context.Context, actor string, key provision.WebhookKey) error {
-	return s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
+const testDeliverySQL = `
+INSERT INTO webhook_deliveries (webhook_id, event_seq, in_order) VALUES ($1, currval('events_seq_seq'), false) RETURNING id`
+
+// Test emits a test event for an endpoint, and returns its delivery, which does not wait for others. Errors:
+// provision.ErrNotFound, a *provision.StateError.
+func (s Webhooks) Test(ctx context.Context, actor string, key provision.WebhookKey) (d provision.Delivery, err error) {
+	err = s.db.tx(ctx, actor, func(tx *sqlx.Tx) error {
 		w, err := lockWebhook(ctx, tx, key, 0)
 		if err != nil {
 			return err
@@ -275,9 +321,16 @@ func (s Webhooks) Test(ctx context.Context, actor string, key provision.WebhookK
 				Reason: "webhook " + key.ID + " is the callback_url of orders: it receives only the events of those orders",
 			}
 		}
-		_, err = tx.ExecContext(ctx, testEventSQL, key.Provider, provision.EventWebhookTest, key.ID)
-		return err
+		if _, err := tx.ExecContext(ctx, testEventSQL, key.Provider, provision.EventWebhookTest, key.ID); err != nil {
+			return err
+		}
+		var id string
+		if err := tx.GetContext(ctx, &id, testDeliverySQL, w.ID); err != nil {
+			return err
+		}
+		return tx.GetContext(ctx, &d, deliverySQL, key.Provider, key.ID, id)
 	})
+	return d, err
 }
 
 func sendable(w provision.Webhook) error {

@@ -66,7 +66,8 @@ func TestAnEndpointReceivesItsTypesFromItsCreationOn(t *testing.T) {
 	emit(t, db, "acme", "stock.empty", "2")
 	emit(t, db, "acme", "stocks.low", "3")
 	emit(t, db, "other", "stock.low", "4")
-	require.NoError(t, store.Webhooks.Test(ctx, "test", low))
+	_, err := store.Webhooks.Test(ctx, "test", low)
+	require.NoError(t, err)
 	due, err := store.Deliveries.DueWebhooks(ctx, "")
 	require.NoError(t, err)
 	require.ElementsMatch(t, []provision.WebhookKey{all, stock, low}, due)
@@ -122,6 +123,107 @@ func TestTheOldestUndeliveredEventBlocksTheOthers(t *testing.T) {
 	require.Equal(t, sending.Event.ID, d.EventID)
 }
 
+func TestAnEndpointSaysWhatItsMessagesWaitFor(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	key := createWebhook(t, store)
+	blocked := func() *provision.BlockedDelivery {
+		t.Helper()
+		w, err := store.Webhooks.Get(ctx, key)
+		require.NoError(t, err)
+		all, err := store.Webhooks.List(ctx, "acme", nil, 10)
+		require.NoError(t, err)
+		require.Equal(t, []provision.Webhook{w}, all)
+		return w.Blocked
+	}
+	emit(t, db, "acme", "stock.low", "1")
+	emit(t, db, "acme", "stock.low", "2")
+	require.NotEmpty(t, next(t, store, key).ID)
+	require.Nil(t, blocked(), "it was not tried yet")
+
+	began := time.Now().Add(-time.Hour)
+	for i, err := range []string{"500", "502"} {
+		outcome := retried(0)
+		outcome.At, outcome.Error = began.Add(time.Duration(i)*time.Minute), err
+		record(t, store, key, outcome)
+	}
+	first := next(t, store, key).ID
+	d, _, err := store.Deliveries.Get(ctx, key, first)
+	require.NoError(t, err)
+	is := blocked()
+	require.WithinDuration(t, began, is.Since, time.Millisecond)
+	require.Equal(t, provision.BlockedDelivery{DeliveryID: first, EventID: d.EventID, EventType: "stock.low", Subject: "1", Since: is.Since,
+		Attempts: 2, Error: "502", NextAttemptAt: *d.NextAttemptAt}, *is)
+	described, err := store.Webhooks.Update(ctx, "test", key, 0, provision.WebhookUpdate{Description: new("shop")})
+	require.NoError(t, err)
+	require.Equal(t, is, described.Blocked)
+
+	_, err = store.Deliveries.Resend(ctx, "test", key, first)
+	require.NoError(t, err)
+	require.Nil(t, blocked(), "a resend begins again")
+	again := retried(time.Hour)
+	again.At = began.Add(30 * time.Minute)
+	record(t, store, key, again)
+	require.WithinDuration(t, again.At, blocked().Since, time.Millisecond, "of this round")
+	moved, err := store.Webhooks.Update(ctx, "test", key, 0, provision.WebhookUpdate{URL: new("https://other.example/")})
+	require.NoError(t, err)
+	require.Nil(t, moved.Blocked)
+	record(t, store, key, taken)
+	require.Nil(t, blocked())
+}
+
+func TestATestWaitsForNothingAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	ctx, store, db := setup(t)
+	key := createWebhook(t, store, "stock.*")
+	test := func(outcome provision.DeliveryOutcome) provision.DeliveryState {
+		t.Helper()
+		tested, err := store.Webhooks.Test(ctx, "test", key)
+		require.NoError(t, err)
+		require.Equal(t, provision.EventWebhookTest, tested.EventType)
+		require.Equal(t, provision.NextDelivery{ID: tested.ID}, next(t, store, key), "it goes first, and at once")
+		due, err := store.Deliveries.DueWebhooks(ctx, "acme")
+		require.NoError(t, err)
+		require.Equal(t, []provision.WebhookKey{key}, due)
+		_, err = store.Deliveries.Sending(ctx, key, tested.ID)
+		require.NoError(t, err)
+		require.Equal(t, tested.ID, record(t, store, key, outcome))
+		d, attempts, err := store.Deliveries.Get(ctx, key, tested.ID)
+		require.NoError(t, err)
+		require.Len(t, attempts, 1)
+		return d.State
+	}
+	gone := retried(time.Hour)
+	gone.Gone = true
+	healthy, err := store.Webhooks.Get(ctx, key)
+	require.NoError(t, err)
+	for _, outcome := range []provision.DeliveryOutcome{gone, retried(time.Hour), refused} {
+		require.Equal(t, provision.DeliveryFailed, test(outcome), "it has one attempt")
+	}
+	now, err := store.Webhooks.Get(ctx, key)
+	require.NoError(t, err)
+	require.Equal(t, healthy, now, "a receiver that is tested before it is ready has not failed")
+
+	for _, subject := range []string{"1", "2"} {
+		emit(t, db, "acme", "stock.low", subject)
+	}
+	first := record(t, store, key, retried(time.Hour))
+	failing, err := store.Webhooks.Get(ctx, key)
+	require.NoError(t, err)
+	require.Equal(t, first, failing.Blocked.DeliveryID)
+	require.Equal(t, provision.DeliveryFailed, test(refused))
+	require.Equal(t, provision.DeliveryDelivered, test(taken))
+	now, err = store.Webhooks.Get(ctx, key)
+	require.NoError(t, err)
+	require.Equal(t, failing, now)
+	require.Equal(t, first, next(t, store, key).ID)
+	require.NotZero(t, next(t, store, key).Wait)
+
+	require.NoError(t, store.Deliveries.Replay(ctx, "test", key, time.Now().Add(-time.Hour)))
+	require.NotEmpty(t, next(t, store, key).ID)
+	require.Equal(t, []string{"1", "2"}, told(t, store, key, provision.DeliveryPending), "a replay sends no test again")
+}
+
 func TestAWebhookThatWantsNothingOrFailsForDaysIsDisabled(t *testing.T) {
 	t.Parallel()
 	ctx, store, db := setup(t)
@@ -147,7 +249,8 @@ func TestAWebhookThatWantsNothingOrFailsForDaysIsDisabled(t *testing.T) {
 	require.ElementsMatch(t, []string{gone.ID, dead.ID}, told(t, store, watcher, ""))
 
 	var forbidden *provision.StateError
-	require.ErrorAs(t, store.Webhooks.Test(ctx, "test", gone), &forbidden)
+	_, err = store.Webhooks.Test(ctx, "test", gone)
+	require.ErrorAs(t, err, &forbidden)
 	emit(t, db, "acme", "stock.low", "3")
 	yes := true
 	_, err = store.Webhooks.Update(ctx, "test", gone, 0, provision.WebhookUpdate{Enabled: &yes})
@@ -290,8 +393,9 @@ func TestAnEndpointOfAMarketplaceReceivesOnlyTheEventsOfItsOrders(t *testing.T) 
 		emit(t, db, "acme", "stock.low", "north/production") // which names a marketplace, and is not about an order
 	}
 	happens()
-	require.NoError(t, store.Webhooks.Test(ctx, "test", north))
-	_, err := store.Deliveries.DueWebhooks(ctx, "acme")
+	_, err := store.Webhooks.Test(ctx, "test", north)
+	require.NoError(t, err)
+	_, err = store.Deliveries.DueWebhooks(ctx, "acme")
 	require.NoError(t, err)
 	require.Equal(t, []string{"of north", "of south", "of west", "north/production"}, told(t, store, all, ""))
 	require.Equal(t, []string{"of north", north.ID}, told(t, store, north, ""))

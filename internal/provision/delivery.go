@@ -28,6 +28,18 @@ type Delivery struct {
 	CreatedAt     time.Time     `db:"created_at"`
 }
 
+// BlockedDelivery is the oldest message of an endpoint, when the receiver has not accepted it yet. Those behind it wait.
+type BlockedDelivery struct {
+	DeliveryID    string    `db:"delivery_id"`
+	EventID       string    `db:"event_id"`
+	EventType     string    `db:"event_type"`
+	Subject       string    `db:"subject"`
+	Since         time.Time `db:"since"` // of the first attempt of this round
+	Attempts      int       `db:"attempts"`
+	Error         string    `db:"error"` // of the last attempt
+	NextAttemptAt time.Time `db:"next_attempt_at"`
+}
+
 // DeliveryFilter selects deliveries of an endpoint, newest event first. Zero fields do not filter.
 type DeliveryFilter struct {
 	State  DeliveryState
@@ -61,6 +73,8 @@ type DeliveryAttempt struct {
 // DeliveryOutcome is an attempt and what follows from it.
 type DeliveryOutcome struct {
 	DeliveryAttempt
+	// RetryAfter is how long the receiver asks to wait; 0: it does not say.
+	RetryAfter time.Duration
 	// RetryIn is how long to wait before the next attempt; nil: there is no next attempt.
 	RetryIn *time.Duration
 	// Gone says that the receiver wants no more events (410): the endpoint is disabled.

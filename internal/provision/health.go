@@ -8,7 +8,7 @@ const KeyExpiresSoon = 30 * 24 * time.Hour
 // Concerns are what needs someone among the pools, webhooks and API keys of a provider.
 type Concerns struct {
 	ClaimsSuspended        []string   // pools, as marketplace/environment
-	VerificationSuspended  []string   // pools, as marketplace/environment
+	VerificationSuspended  []string   // pools, too
 	WebhooksDisabled       int        // because deliveries failed for too long
 	WebhooksDisabledByHand int        // because someone disabled them
 	KeysExpiring           int        // within KeyExpiresSoon, not rotated

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"regexp"
 	"slices"
 )
@@ -90,7 +89,8 @@ func ValidateOrderID(id string) []FieldError {
 	return []FieldError{{"id", fmt.Sprintf("%q is not an order id: use 1 to 64 characters of A-Z a-z 0-9 . _ : -", id)}}
 }
 
-// Validate checks everything that can be checked before an account is claimed, and reports every invalid field.
+// Validate checks everything that can be checked before an account is claimed, and reports every invalid field. The callback URL
+// follows the rule of all webhooks, webhooks.Policy.
 func (r Request) Validate() []FieldError {
 	var v fieldErrors
 	v.pool(Pool{Marketplace: r.Marketplace, Environment: r.Environment})
@@ -111,11 +111,6 @@ func (r Request) Validate() []FieldError {
 	} else {
 		v.check("aws_account_alias", len(r.AccountAlias) >= 3 && len(r.AccountAlias) <= 63 && aliasPattern.MatchString(r.AccountAlias),
 			"%q is not an account alias: use 3 to 63 lower-case letters, digits and single hyphens inside", r.AccountAlias)
-	}
-	if r.CallbackURL != "" {
-		u, err := url.Parse(r.CallbackURL)
-		v.check("callback_url", err == nil && u.Scheme == "https" && u.Host != "" && u.User == nil && len(r.CallbackURL) <= 2048,
-			"not a URL that webhooks can be sent to: use https://host/path without a password in it, at most 2048 characters")
 	}
 	return v
 }

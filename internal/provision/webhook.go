@@ -24,6 +24,8 @@ type Webhook struct {
 	FailingSince    *time.Time `db:"failing_since"`
 	Version         int64      `db:"version"` // counts the changes that an editor can see
 	CreatedAt       time.Time  `db:"created_at"`
+	// Blocked is the message that the messages of the endpoint wait for; nil: none.
+	Blocked *BlockedDelivery `db:"-"`
 }
 
 // WebhookUpdate holds the fields of an endpoint that may change; nil leaves a field as it is.

@@ -7,10 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -38,10 +35,9 @@ var (
 	reserved4 = prefixes("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
 		"192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
 		"203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4")
-	// Of IPv6 only the global unicast space is allowed at all; within it are these. 6to4 (2002::/16) and Teredo (2001::/32) carry IPv4
-	// addresses inside, as NAT64 (64:ff9b::/96) does outside of it.
+	// Of IPv6 only the global unicast space is allowed, without these.
 	global6   = netip.MustParsePrefix("2000::/3")
-	reserved6 = prefixes("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
+	reserved6 = prefixes("2001::/23", "2001:db8::/32", "3fff::/20")
 )
 
 func prefixes(texts ...string) (all []netip.Prefix) {
@@ -51,7 +47,8 @@ func prefixes(texts ...string) (all []netip.Prefix) {
 	return all
 }
 
-// CheckAddress refuses every address that is not a public one. Errors wrap ErrForbidden.
+// CheckAddress refuses every address that is not a public one. It judges an IPv6 address that leads to an IPv4 address by that
+// one. Errors wrap ErrForbidden.
 func (p Policy) CheckAddress(at netip.AddrPort) error {
 	ip := at.Addr()
 	if ip.Zone() != "" {
@@ -61,10 +58,8 @@ func (p Policy) CheckAddress(at netip.AddrPort) error {
 	if p.Loopback && ip.IsLoopback() {
 		return nil
 	}
-	within := func(prefix netip.Prefix) bool { return prefix.Contains(ip) }
 	switch {
-	case !ip.IsValid(), ip.Is4() && slices.ContainsFunc(reserved4, within),
-		ip.Is6() && (!global6.Contains(ip) || slices.ContainsFunc(reserved6, within)):
+	case !isPublic(ip):
 		return fmt.Errorf("%s is not a public address: %w", ip, ErrForbidden)
 	case !slices.Contains(p.ports(), int(at.Port())):
 		return fmt.Errorf("port %d is not one of %v: %w", at.Port(), p.ports(), ErrForbidden)
@@ -72,49 +67,49 @@ func (p Policy) CheckAddress(at netip.AddrPort) error {
 	return nil
 }
 
-// CheckURL returns what is wrong with the text of a webhook's URL, and what to write instead; "" when nothing is wrong. The addresses
-// that its name resolves to are checked at each call, because they may change.
-func (p Policy) CheckURL(text string) string {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" || u.Hostname() == "" || len(text) > 2048 || u.Opaque != "" {
-		return "not a URL: write it as https://host/path, at most 2048 characters"
+func isPublic(ip netip.Addr) bool {
+	within := func(prefix netip.Prefix) bool { return prefix.Contains(ip) }
+	if ip.Is4() {
+		return !slices.ContainsFunc(reserved4, within)
 	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	ip, notIP := netip.ParseAddr(host)
-	local := host == "localhost" || strings.HasSuffix(host, ".localhost") || notIP == nil && ip.Unmap().IsLoopback()
-	port := 443
-	if u.Port() != "" {
-		if port, err = strconv.Atoi(u.Port()); err != nil || port < 1 || port > 65535 {
-			return "the port is not a number from 1 to 65535: leave it out"
-		}
+	if inside, carries := carried4(ip); carries {
+		return len(inside) > 0 && !slices.ContainsFunc(inside, func(ip netip.Addr) bool { return !isPublic(ip) })
 	}
-	switch {
-	case u.User != nil:
-		return "a URL without a user and password in it: the signature of each message proves that Quartermaster sent it"
-	case u.Fragment != "":
-		return "a URL without a fragment: the part after # is never sent"
-	case p.Loopback && local && (u.Scheme == "https" || u.Scheme == "http"):
-		return ""
-	case u.Scheme != "https":
-		return "use https://"
-	case local:
-		return fmt.Sprintf("%q is this machine: use the public name of the receiver", host)
-	case notIP == nil:
-		if err := p.CheckAddress(netip.AddrPortFrom(ip, uint16(port))); err != nil {
-			return "use the public name of the receiver: " + err.Error()
-		}
-	case !strings.Contains(host, ".") || isNumber(host[strings.LastIndex(host, ".")+1:]):
-		// Some resolvers take 2130706433 and 0x7f.1 for addresses.
-		return fmt.Sprintf("%q is not a public name: use one such as hooks.example.com", host)
-	case !slices.Contains(p.ports(), port):
-		return fmt.Sprintf("port %d is not called: use one of %v", port, p.ports())
-	}
-	return ""
+	return global6.Contains(ip) && !slices.ContainsFunc(reserved6, within) // an invalid address is in no prefix
 }
 
-func isNumber(label string) bool {
-	_, err := strconv.ParseUint(label, 0, 64)
-	return err == nil
+// Networks whose addresses lead to the IPv4 address that they carry. Sources: RFC 6052 and RFC 8215 (NAT64), RFC 3056, RFC 4380.
+var (
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")
+	localNAT64 = netip.MustParsePrefix("64:ff9b:1::/48")
+	sixToFour  = netip.MustParsePrefix("2002::/16")
+	teredo     = netip.MustParsePrefix("2001::/32")
+)
+
+// carried4 returns the IPv4 addresses that an IPv6 address may lead to, and whether it is one of those that do.
+func carried4(ip netip.Addr) (inside []netip.Addr, carries bool) {
+	if !ip.Is6() {
+		return nil, false
+	}
+	b := ip.As16()
+	switch {
+	case nat64.Contains(ip):
+		return []netip.Addr{netip.AddrFrom4([4]byte(b[12:]))}, true
+	case sixToFour.Contains(ip):
+		return []netip.Addr{netip.AddrFrom4([4]byte(b[2:]))}, true
+	case teredo.Contains(ip): // the server, and the client in inverted bits
+		return []netip.Addr{netip.AddrFrom4([4]byte(b[4:])), netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]})}, true
+	case localNAT64.Contains(ip):
+		// Only its network knows how long its prefix is: 96, 64, 56 or 48 bits. Where the address would be one of 0.0.0.0/8, which
+		// leads nowhere, it is another length.
+		for _, at := range [][4]int{{12, 13, 14, 15}, {9, 10, 11, 12}, {7, 9, 10, 11}, {6, 7, 9, 10}} {
+			if b[at[0]] != 0 {
+				inside = append(inside, netip.AddrFrom4([4]byte{b[at[0]], b[at[1]], b[at[2]], b[at[3]]}))
+			}
+		}
+		return inside, true
+	}
+	return nil, false
 }
 
 // Times of an attempt.

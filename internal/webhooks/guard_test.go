@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -25,8 +26,11 @@ func TestOnlyPublicAddressesAreCalled(t *testing.T) {
 		"224.0.0.1", "239.255.255.255", "ff02::1", "255.255.255.255", "240.0.0.1", // multicast, broadcast, reserved
 		"0.0.0.0", "0.1.2.3", "::", // unspecified
 		"::ffff:10.0.0.1", "::10.0.0.1", "::ffff:0:10.0.0.1", // IPv4 inside IPv6
-		"64:ff9b::a9fe:a9fe", "64:ff9b::808:808", "64:ff9b:1::1",
-		"2002:a9fe:a9fe::", "2002:0808:0808::", "2001:0:1::1", // NAT64, 6to4, Teredo
+		"64:ff9b::a9fe:a9fe", "64:ff9b::7f00:1", "64:ff9b::", "64:ff9b:0:0:0:1:808:808", // NAT64
+		"64:ff9b:1::", "64:ff9b:1::1", "64:ff9b:1::a00:1", "64:ff9b:1:a00:0:100::", "64:ff9b:1:a00:0:100:808:808", // of this network
+		"64:ff9b:1:808:a9:fea9:fe00:0", "64:ff9b:1:80a:0:0:100:0", "64:ff9b:1::a:0:100:0",
+		"2002:a9fe:a9fe::", "2002:a00:1::1", // 6to4
+		"2001:0:1::1", "2001:0:808:808::f5ff:fffe", "2001:0:a00:1::f7f7:f7f7", // Teredo: the server, the client
 		"192.0.0.1", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "192.88.99.1",
 		"2001:db8::1", "3fff::1", "100::1", "5f00::1", // special
 	} {
@@ -34,7 +38,8 @@ func TestOnlyPublicAddressesAreCalled(t *testing.T) {
 	}
 	require.ErrorIs(t, Policy{}.CheckAddress(netip.MustParseAddrPort("[fe80::1%eth0]:443")), ErrForbidden)
 	require.ErrorIs(t, Policy{}.CheckAddress(netip.AddrPort{}), ErrForbidden)
-	for _, address := range []string{"8.8.8.8", "::ffff:8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700:4700::1111", "2a00:1450::1"} {
+	for _, address := range []string{"8.8.8.8", "::ffff:8.8.8.8", "172.32.0.1", "100.128.0.1", "2606:4700:4700::1111", "2a00:1450::1",
+		"64:ff9b::808:808", "64:ff9b:1::808:808", "2002:808:808::1", "2001:0:808:808::f7f7:f7f7"} {
 		at := netip.AddrPortFrom(netip.MustParseAddr(address), 443)
 		require.NoError(t, Policy{}.CheckAddress(at), address)
 		require.ErrorIs(t, Policy{}.CheckAddress(netip.AddrPortFrom(at.Addr(), 22)), ErrForbidden, "a port that is not allowed")
@@ -48,34 +53,60 @@ func TestOnlyPublicAddressesAreCalled(t *testing.T) {
 func TestURLsThatCannotBeMeantAreRefused(t *testing.T) {
 	t.Parallel()
 	for text, wanted := range map[string]string{
-		"http://hooks.example.com/":        "use https",
-		"ftp://hooks.example.com/":         "use https",
-		"hooks.example.com":                "not a URL",
-		"https:///x":                       "not a URL",
-		"https://u:p@hooks.example.com/":   "without a user and password",
-		"https://hooks.example.com/#x":     "without a fragment",
-		"https://localhost/":               "this machine",
-		"https://LOCALHOST./":              "this machine",
-		"https://x.localhost/":             "this machine",
-		"https://127.0.0.1/":               "this machine",
-		"https://[::ffff:127.0.0.1]/":      "this machine",
-		"https://10.0.0.1/":                "not a public address",
-		"https://169.254.169.254/latest":   "not a public address",
-		"https://[fd00::1]/":               "not a public address",
-		"https://[64:ff9b::a9fe:a9fe]/":    "not a public address",
-		"https://2130706433/":              "not a public name",
-		"https://0x7f000001/":              "not a public name",
-		"https://127.1/":                   "not a public name",
-		"https://intranet/":                "not a public name",
-		"https://hooks.example.com:22/":    "port 22 is not called",
-		"https://hooks.example.com:99999/": "the port is not a number from 1 to 65535",
-		"https://8.8.8.8:22/":              "port 22",
-		"http://127.0.0.1:8080/":           "use https",
-		"https://hooks.example.com/\x7f":   "not a URL",
+		"":                                                       "not a URL",
+		"http://hooks.example.com/":                              `begins with "http://": use https`,
+		"ftp://hooks.example.com/":                               "use https",
+		"hooks.example.com":                                      "not a URL",
+		"https:hooks.example.com":                                "not a URL",
+		"//hooks.example.com/":                                   "use https",
+		"https:///x":                                             "not a URL",
+		"https://:443/x":                                         "not a URL",
+		"https://hooks.example.com/%zz":                          `not a URL (invalid URL escape "%zz")`,
+		"https://ho%6fks.example.com/":                           "not a URL (invalid URL escape",
+		"https://[fd00::1/":                                      "not a URL (missing ']' in host)",
+		"https://u:p@hooks.example.com/":                         "a user or a password",
+		"https://@hooks.example.com/":                            "a user or a password",
+		"https://hooks.example.com/#x":                           "has a fragment",
+		"https://hooks.example.com/#":                            "has a fragment",
+		"https://hooks.example.com/a b":                          `' ' at character 28 is not allowed in a URL: write it as %20`,
+		" https://hooks.example.com/":                            "' ' at character 1",
+		"https://hooks.example.com/\t":                           `'\t' at character 27`,
+		"https://hooks.example.com/{id}":                         "'{' at character 27 is not allowed in a URL: write it as %7B",
+		`https://hooks.example.com\x`:                            `'\\' at character 26`,
+		"https://hooks.example.com/käse":                         "'ä' at character 28 is not ASCII: write it as %C3%A4",
+		"https://bücher.example/":                                `write the name as "xn--bcher-kva.example"`,
+		"https://☃☃.☃-.example/":                                 "use a name of letters, digits and hyphens",
+		"https://hooks.-a.example/":                              `"-a" in the name "hooks.-a.example" is not a DNS label`,
+		"https://hooks..example/":                                `"" in the name`,
+		"https://hooks.ex!mple/":                                 `"ex!mple" in the name`,
+		"https://" + strings.Repeat("x", 64) + ".example/":       "is not a DNS label",
+		"https://" + strings.Repeat("x.", 130) + "example/":      "DNS allows at most 253",
+		"https://hooks.example.com/" + strings.Repeat("x", 2048): "has 2074 characters: use at most 2048",
+		"https://localhost/":                                     "this machine",
+		"https://LOCALHOST./":                                    "this machine",
+		"https://x.localhost/":                                   "this machine",
+		"https://127.0.0.1/":                                     "this machine",
+		"https://[::ffff:127.0.0.1]/":                            "this machine",
+		"https://10.0.0.1/":                                      "not a public address",
+		"https://169.254.169.254/latest":                         "not a public address",
+		"https://[fd00::1]/":                                     "not a public address",
+		"https://[64:ff9b::a9fe:a9fe]/":                          "not a public address",
+		"https://[fe80::1%25eth0]/":                              "has a zone",
+		"https://2130706433/":                                    "not a public name",
+		"https://0x7f000001/":                                    "not a public name",
+		"https://127.1/":                                         "not a public name",
+		"https://intranet/":                                      "not a public name",
+		"https://hooks.example.com:22/":                          "port 22 is not called",
+		"https://hooks.example.com:99999/":                       "the port is not a number from 1 to 65535",
+		"https://8.8.8.8:22/":                                    "port 22",
+		"http://127.0.0.1:8080/":                                 "use https",
+		"https://hooks.example.com/\x7f":                         "is not ASCII",
 	} {
 		require.Contains(t, Policy{}.CheckURL(text), wanted, text)
 	}
-	for _, text := range []string{"https://hooks.example.com/aws?x=1", "https://hooks.example.com:443/", "https://8.8.8.8/"} {
+	for _, text := range []string{"https://hooks.example.com/aws?x=1", "https://hooks.example.com:443/", "https://8.8.8.8/",
+		"https://hooks.example.com", "HTTPS://Hooks.Example.COM./", "https://hooks_1.my_shop.example/", "https://xn--bcher-kva.example/",
+		"https://hooks.example.com/a%20b/~x;(y)='z',*!$&+@:-_.?q=[1]", "https://[64:ff9b::808:808]/"} {
 		require.Empty(t, Policy{}.CheckURL(text), text)
 	}
 	for _, text := range []string{"http://127.0.0.1:8080/x", "http://localhost:1/", "https://[::1]:8443/", "https://hooks.example.com/"} {

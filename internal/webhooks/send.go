@@ -61,7 +61,7 @@ func (s *Sender) Send(ctx context.Context, sending provision.DeliveryJob, secret
 	outcome.TookMS = int(min(time.Since(began).Milliseconds(), math.MaxInt32))
 	outcome.Gone = outcome.StatusCode == http.StatusGone
 	if outcome.Error != "" && sending.Attempts < len(s.schedule) {
-		wait := s.schedule[sending.Attempts]
+		wait := max(s.schedule[sending.Attempts], outcome.RetryAfter)
 		wait += time.Duration(float64(wait) * s.jitter() / 10) // up to a tenth later, so that what failed together is not sent together
 		outcome.RetryIn = &wait
 	}
@@ -105,8 +105,26 @@ func (s *Sender) post(request *http.Request, outcome *provision.DeliveryOutcome)
 	if answer.StatusCode >= 300 && answer.StatusCode < 400 {
 		outcome.Error += ": redirects are not followed, register the address that it leads to"
 	}
+	if outcome.RetryAfter = retryAfter(answer.Header.Get("Retry-After"), time.Now()); outcome.RetryAfter > 0 {
+		outcome.Error += fmt.Sprintf(", and asks to wait %s", outcome.RetryAfter)
+	}
 	text, _ := io.ReadAll(io.LimitReader(answer.Body, mostAnswer)) // what was read is enough
 	outcome.Answer = readable(text)
+}
+
+// longestRetryAfter bounds how long a receiver may postpone an attempt that the schedule plans earlier.
+const longestRetryAfter = time.Hour
+
+// retryAfter returns how long an answer asks to wait, in whole seconds and at most longestRetryAfter. It is 0 when the answer does
+// not say, or names a time that is over. Source: RFC 9110, section 10.2.3.
+func retryAfter(text string, now time.Time) time.Duration {
+	wait := time.Duration(0)
+	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		wait = time.Duration(min(seconds, uint64(longestRetryAfter/time.Second))) * time.Second
+	} else if at, err := http.ParseTime(text); err == nil {
+		wait = max(at.Sub(now), 0)
+	}
+	return min(wait.Round(time.Second), longestRetryAfter)
 }
 
 // readable returns the beginning of a text without characters that a database or a terminal does not accept.

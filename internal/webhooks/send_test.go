@@ -79,6 +79,81 @@ func TestWhatIsNotTakenIsTriedAgainUntilTheScheduleEnds(t *testing.T) {
 	require.True(t, send(t, 0, []string{NewSecret()}, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGone) }).Gone)
 }
 
+func TestAReceiverMayAskToWaitLongerThanTheScheduleDoes(t *testing.T) {
+	t.Parallel()
+	in := func(wait time.Duration) string { return time.Now().UTC().Add(wait).Format(http.TimeFormat) }
+	for text, wait := range map[string]time.Duration{
+		"120": 2 * time.Minute, "999999": time.Hour, "99999999999999999999": time.Hour, in(999 * time.Hour): time.Hour,
+		"Fri, 31 Dec 9999 23:59:59 GMT": time.Hour, " 7 ": 7 * time.Second,
+		"": time.Second, "0": time.Second, "-5": time.Second, "+5": time.Second, "1.5": time.Second, "soon": time.Second, "0x10": time.Second,
+		in(-time.Hour): time.Second, "Thu, 01 Jan 1970 00:00:00 GMT": time.Second, "2999-01-01T00:00:00Z": time.Second,
+	} {
+		for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusBadRequest, http.StatusFound} {
+			outcome := send(t, 0, []string{NewSecret()}, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Retry-After"] = []string{text}
+				w.WriteHeader(status)
+			})
+			require.Equal(t, wait+wait/20, *outcome.RetryIn, "%q, %d", text, status) // half of the jitter
+			require.Equal(t, wait > time.Second, strings.Contains(outcome.Error, ", and asks to wait "+wait.String()), outcome.Error)
+		}
+	}
+	outcome := send(t, 0, []string{NewSecret()}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", in(5*time.Minute))
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	require.InDelta(t, 5*time.Minute.Seconds()*1.05, outcome.RetryIn.Seconds(), 30)
+	later := send(t, 1, []string{NewSecret()}, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "10")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	require.Equal(t, 63*time.Second, *later.RetryIn, "never earlier than the schedule")
+	accepted := send(t, 0, []string{NewSecret()}, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Retry-After", "120") })
+	require.Nil(t, accepted.RetryIn)
+}
+
+// A slow receiver holds an attempt until its time is over, and no longer.
+func TestASlowReceiverIsGivenUpInTime(t *testing.T) {
+	t.Parallel()
+	drip := func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			_, _ = io.WriteString(w, "drop ")
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-r.Context().Done():
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		receiver http.HandlerFunc
+		error    string
+		status   int
+	}{
+		"it stalls": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "no answer within 15s", 0},
+		"it refuses in drops": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", "60")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			drip(w, r)
+		}, "the receiver answered 503 Service Unavailable, and asks to wait 1m0s", http.StatusServiceUnavailable},
+		"it accepts in drops": {drip, "", http.StatusOK},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client has gone
+			c.receiver(w, r)
+		}))
+		defer server.Close()
+		sender := NewSender(Policy{Loopback: true}, []time.Duration{time.Second}, func() float64 { return 0 })
+		sender.client.Timeout = 300 * time.Millisecond
+		outcome, err := sender.Send(t.Context(), provision.DeliveryJob{Webhook: provision.Webhook{URL: server.URL}, Event: event},
+			[]string{NewSecret()})
+		require.NoError(t, err, name)
+		require.Equal(t, c.error, outcome.Error, name)
+		require.Equal(t, c.status, outcome.StatusCode, name)
+		require.Equal(t, c.error != "", outcome.RetryIn != nil, name)
+		require.Less(t, outcome.TookMS, 15_000, name)
+	}
+}
+
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	outcome := send(t, 0, []string{NewSecret()}, func(w http.ResponseWriter, r *http.Request) {

@@ -130,7 +130,7 @@ func printPlaces(s *stack.Stack, client *stack.Client) {
 		webUI = "(that of your Temporal server)"
 	}
 	fmt.Printf(`
-  API            %[1]s          document: %[1]s/v1/openapi.json
+  API            %[1]s          reference: %[1]s/docs
   Web UI         %[2]s
   simulated AWS  %[3]s/_sim/accounts
   PostgreSQL     %[4]s
