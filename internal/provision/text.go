@@ -11,11 +11,9 @@ import (
 // of it, wherever it enters. CleanText is called first, then TextFault or ParagraphsFault. Quartermaster keeps the
 // characters as they were written and does not normalize them, because AWS does not either.
 
-// Bounds of free text, in characters. Names and titles that AWS keeps are shorter: see Request.Validate.
-const (
-	MaxName   = 100 // of names and titles that only Quartermaster keeps
-	MaxReason = 500 // of reasons and notes
-)
+// MaxName bounds, in characters, the names and titles that only Quartermaster keeps. Those that AWS keeps are shorter: see
+// Request.Validate.
+const MaxName = 100
 
 // CleanText removes the white space around a text, and writes line breaks as LF.
 func CleanText(s string) string {
