@@ -74,7 +74,7 @@ func TestImportingAFile(t *testing.T) {
 	require.Equal(t, []string{
 		"2::0 added 444455556666 ", "3::0 added 444455556667 ",
 		`4:account_id:1 faulty  "12" is not an AWS account id: it has exactly 12 digits; ` +
-			`a spreadsheet has made a number of it: format the column as text`,
+			`a spreadsheet has made a number of it, and digits may be lost: format the column as text and enter the id again`,
 		"4:root_email:6 faulty  not an e-mail address that AWS accepts for a root user: write it as " +
 			"name@domain.tld, 6 to 64 ASCII characters; the name has no spaces, none of \" ' ( ) < > [ ] : ; , \\ | % & and no dot at its beginning",
 		`4:role_arn:7 faulty  "z" is not a role ARN: write it as arn:aws:iam::<account id>:role/<name>`,

@@ -93,8 +93,11 @@ func TestVerbsOnAccounts(t *testing.T) {
 
 	first := read[openapi.AccountHistoryPage](t, w.get(stocked+"/history?limit=2"), http.StatusOK)
 	require.Len(t, first.Items, 2)
-	require.Equal(t, "an abuse report", *first.Items[1].Reason)
-	require.Len(t, read[openapi.AccountHistoryPage](t, w.get(stocked+"/history?limit=2&cursor="+*first.NextCursor), http.StatusOK).Items, 1)
+	require.NotNil(t, first.Items[1].Refused, "the history has what was refused")
+	require.Equal(t, "r", *first.Items[1].Reason)
+	second := read[openapi.AccountHistoryPage](t, w.get(stocked+"/history?limit=2&cursor="+*first.NextCursor), http.StatusOK)
+	require.Len(t, second.Items, 2)
+	require.Equal(t, "an abuse report", *second.Items[0].Reason)
 	readProblem(t, w.get(stocked+"/history?cursor=rubbish"), http.StatusBadRequest, codeInvalidParameter)
 	require.Equal(t, http.StatusNoContent, w.withETag(t, http.MethodDelete, stocked, "", w.get(stocked).Header().Get("ETag")))
 	readProblem(t, w.get(stocked), http.StatusNotFound, codeNotFound)

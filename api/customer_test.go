@@ -38,7 +38,7 @@ func TestAnOrderMayNameItsCustomer(t *testing.T) {
 			require.Contains(t, fieldsOf(p), field)
 		}
 	}
-	for _, form := range []map[string]any{of("", "Berg"), of("C-1", ""), of("C\n", "Berg"), of("C-1", "Berg\n"),
+	for _, form := range []map[string]any{of("", "Berg"), of("C-1", ""), of("C\n1", "Berg"), of("C-1", "Berg\nAB"),
 		{"customer": map[string]any{"id": "C-1"}}, {"customer": map[string]any{"name": "Berg"}}} {
 		readProblem(t, w.post("/v1/orders/validate", orderForm("MP-2", form)), http.StatusUnprocessableEntity, codeInvalid)
 	}
@@ -69,7 +69,7 @@ func TestOrdersAreFoundByTheirCustomer(t *testing.T) {
 	odd := "/v1/orders?customer_id=" + url.QueryEscape("C ÅÄÖ/2")
 	require.Equal(t, []string{"MP-1"}, ids(read[openapi.OrderPage](t, w.get(odd), http.StatusOK)))
 	require.Empty(t, ids(read[openapi.OrderPage](t, w.send(w.otherKey, http.MethodGet, "/v1/orders?customer_id=C-1", ""), http.StatusOK)))
-	for _, wrong := range []string{"", strings.Repeat("c", 65), "%00", "%FF", "C%0A"} {
+	for _, wrong := range []string{"", strings.Repeat("c", 65), "%00", "%FF", "C%0A1"} {
 		p := readProblem(t, w.get("/v1/orders?customer_id="+wrong), http.StatusBadRequest, codeInvalidParameter)
 		require.Contains(t, fieldsOf(p), "customer_id", wrong)
 	}

@@ -69,7 +69,7 @@ func TestEveryPathAnswersHEADAndOPTIONS(t *testing.T) {
 				get.Header.Del(own)
 				head.Header.Del(own)
 			}
-			if get.ContentLength < 0 || path == "/v1/accounts/export" { // the length is known only when the body is written
+			if get.ContentLength < 0 || path == "/v1/accounts/export" || path == "/v1/health" { // known when the body is written, or another each time
 				get.Header.Del("Content-Length")
 				head.Header.Del("Content-Length")
 			}

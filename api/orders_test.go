@@ -426,7 +426,7 @@ func TestInvalidParametersAreRefused(t *testing.T) {
 	w := setup(t)
 	for query, want := range map[string]map[string]string{
 		"limit=0":                         {"limit": `"0": must be at least 1`},
-		"limit=201":                       {"limit": `"201": number must be at most 200`},
+		"limit=201":                       {"limit": `"201": must be at most 200`},
 		"limit=ten":                       {"limit": `"ten": must be a number without a fraction`},
 		"limit=1&limit=2":                 {"limit": "is given 2 times: give it once"},
 		"state=done":                      {"state": `"done": use accepted, waiting_for_account, provisioning`},

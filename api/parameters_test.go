@@ -132,6 +132,9 @@ func TestHandlersGetTheParametersThatWereChecked(t *testing.T) {
 	h := newHandled(t)
 	var operations []*operation
 	for _, op := range h.contract.operations {
+		if op.OperationID == "getOpenAPI" { // it has only header parameters, and the document is no answer of the handlers
+			continue
+		}
 		if len(op.route.PathItem.Parameters) > 0 || len(op.Parameters) > 0 {
 			operations = append(operations, op)
 		}

@@ -103,14 +103,14 @@ func TestInvalidSettingsAreRefusedByField(t *testing.T) {
 		}
 		return found
 	}
-	found := pointers(`{"report_kind":"cur","report_region":"il-central-1","report_prefix":"/x",
+	found := pointers(`{"report_kind":"cur","report_region":"il-central-1",
 		"instructions":[{"model":"SPAM","text":"fine"},{"model":"ECAM","text":"{acount_id}"}],
 		"model_thresholds":[{"model":"GCP","threshold":1}]}`)
-	require.Len(t, found, 4)
+	require.Len(t, found, 3)
 	require.Contains(t, found["/report_region"], "use report_kind export, or one of")
-	require.Contains(t, found["/report_prefix"], "single slashes inside")
 	require.Contains(t, found["/instructions/1/text"], "unknown placeholder {acount_id}: the known placeholders are {account_id}")
 	require.Contains(t, found["/model_thresholds"], "use SPAM or ECAM")
+	require.Contains(t, pointers(`{"report_prefix":"/x"}`)["/report_prefix"], "single slashes inside")
 	found = pointers(`{"model_thresholds":[{"model":"SPAM","threshold":1},{"model":"SPAM","threshold":2}]}`)
 	require.Contains(t, found["/model_thresholds/1/model"], "is listed twice")
 	require.Contains(t, pointers(`{"user_policy_arns":["arn:aws:iam::aws:role/R"]}`), "/user_policy_arns/0")
@@ -208,9 +208,10 @@ func TestTheStockAndItsAlertsAreRead(t *testing.T) {
 	require.Equal(t, "acknowledged", acknowledged.State)
 	require.Equal(t, "key "+w.keyID(), *acknowledged.AcknowledgedBy)
 	require.Equal(t, "ten are ordered", *acknowledged.Note)
-	var told int
-	require.NoError(t, db.Get(&told, `SELECT count(*) FROM events WHERE type = 'stock.acknowledged' AND data ->> 'note' = 'ten are ordered'`))
-	require.Equal(t, 1, told)
+	var told []string
+	require.NoError(t, db.Select(&told, `SELECT data::text FROM events WHERE type = 'stock.acknowledged'`))
+	require.Len(t, told, 1)
+	require.NotContains(t, told[0], "ten are ordered", "what people write stays out of events")
 	require.Contains(t, fieldsOf(readProblem(t, w.post(open, map[string]any{"note": "\u2028"}), http.StatusUnprocessableEntity,
 		codeInvalid)), "note")
 }

@@ -36,10 +36,10 @@ func TestConfigMustBeComplete(t *testing.T) {
 		change  func(*Config)
 		message string
 	}{
-		"no database":      {func(c *Config) { c.Orders = nil }, "Database, Workflows, Opener, Sealer and Signer are needed"},
-		"no workflows":     {func(c *Config) { c.Workflows = nil }, "Database, Workflows, Opener, Sealer and Signer are needed"},
-		"no opener":        {func(c *Config) { c.Opener = nil }, "Database, Workflows, Opener, Sealer and Signer are needed"},
-		"no signer":        {func(c *Config) { c.Signer = nil }, "Database, Workflows, Opener, Sealer and Signer are needed"},
+		"no database":      {func(c *Config) { c.Orders = nil }, "Database, Workflows, Health, Opener, Sealer and Signer are needed"},
+		"no workflows":     {func(c *Config) { c.Workflows = nil }, "Database, Workflows, Health, Opener, Sealer and Signer are needed"},
+		"no opener":        {func(c *Config) { c.Opener = nil }, "Database, Workflows, Health, Opener, Sealer and Signer are needed"},
+		"no signer":        {func(c *Config) { c.Signer = nil }, "Database, Workflows, Health, Opener, Sealer and Signer are needed"},
 		"no address":       {func(c *Config) { c.PublicURL = "" }, "must have the form https://host"},
 		"a path only":      {func(c *Config) { c.PublicURL = "/reveal" }, "must have the form https://host"},
 		"a fragment":       {func(c *Config) { c.PublicURL = "https://a.example/#x" }, "must have the form https://host"},
