@@ -50,8 +50,8 @@ func TestConfigMustBeComplete(t *testing.T) {
 		_, err := New(cfg)
 		require.ErrorContains(t, err, c.message, name)
 	}
-	_, err := New(Config{Database: databaseOf(w.store), Workflows: w.workflows, Opener: w.service.Opener, Sealer: w.service.Sealer,
-		Signer: w.service.Signer, PublicURL: "http://127.0.0.1:8080/"})
+	_, err := New(Config{Database: databaseOf(w.store), Workflows: w.workflows, Health: w.service.Health, Opener: w.service.Opener,
+		Sealer: w.service.Sealer, Signer: w.service.Signer, PublicURL: "http://127.0.0.1:8080/"})
 	require.NoError(t, err, "the rest has defaults")
 }
 
